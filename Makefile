@@ -1,0 +1,103 @@
+# Everything is made in .build: the virtual environment, stamps, caches. `make clean` takes it away.
+SHELL := /bin/sh
+BUILD := $(CURDIR)/.build
+VENV := $(BUILD)/venv
+COLLECTIONS := $(BUILD)/collections
+SELF := $(COLLECTIONS)/ansible_collections/virtnet/linux
+# Of the kernel tests, which mostly wait: for a lease, for an answer that must not come.
+WORKERS := 4
+LAB := PYTHONPATH=tests $(VENV)/bin/python -m lab
+
+export PATH := $(VENV)/bin:$(PATH)
+export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
+export ANSIBLE_HOME := $(BUILD)/ansible
+export MYPYPATH := $(COLLECTIONS):$(CURDIR)/tests
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help setup packages pin test lint unit kernel matrix dnsmasq-matrix dnsmasq-outage molecule demo demo-clean bench build clean
+
+help:
+	@echo 'make demo        a network from one command, on a disposable host, shown in a table'
+	@echo 'make demo-clean  removes what the demo started'
+	@echo 'make test        all tests: lint, unit, kernel, molecule'
+	@echo 'make setup       what these need: Debian packages and a virtual environment in .build'
+	@echo 'make dnsmasq-matrix  who gets what of the host'"'"'s dnsmasq, before and after, as a table'
+	@echo 'make dnsmasq-outage  how long guests get no answer while their network changes'
+	@echo 'make matrix      who reaches whom in each mode, by real packets, as a table'
+	@echo 'make bench       the speed of engine, playbook, rules and guard'
+	@echo 'make build       the tarball that ansible-galaxy installs, in .build'
+	@echo 'make pin         tries newer versions of the Python packages and writes them down'
+	@echo 'make clean       removes hosts, images and .build'
+
+setup: packages $(BUILD)/venv.stamp $(SELF)
+
+# Asked of dpkg each time, because that is quick and a stamp would not notice a package that went.
+packages:
+	@mkdir -p $(BUILD)
+	@missing=$$(sh tests/missing-packages requirements/debian.txt); \
+	if [ -n "$$missing" ]; then \
+	    echo "==> installing" $$missing; \
+	    { apt-get update && DEBIAN_FRONTEND=noninteractive \
+	        apt-get install --yes --no-install-recommends $$missing; } > $(BUILD)/apt.log 2>&1 \
+	    || { cat $(BUILD)/apt.log; exit 1; }; \
+	fi
+
+$(BUILD)/venv.stamp: requirements/test.txt | packages
+	@echo '==> virtual environment in .build/venv (some 40 s)'
+	@rm -rf $(VENV) && python3 -m venv $(VENV)
+	@$(VENV)/bin/pip install -qq --requirement requirements/test.txt
+	@touch $@
+
+$(SELF):
+	@mkdir -p $(@D) && ln -sfn $(CURDIR) $@
+
+pin: packages
+	rm -rf $(VENV) && python3 -m venv $(VENV)
+	$(VENV)/bin/pip install -qq --requirement requirements/test.in
+	(echo '# Written by `make pin` from test.in.'; $(VENV)/bin/pip freeze) > requirements/test.txt
+
+test: setup lint unit kernel molecule
+
+lint: setup
+	ruff check .
+	ruff format --check .
+	yamllint --strict .
+	mypy -p ansible_collections.virtnet.linux.plugins.module_utils
+	mypy -p lab
+	ansible-lint --offline
+
+unit: setup
+	pytest tests/unit
+
+kernel: setup
+	pytest tests/kernel -n $(WORKERS) --dist worksteal
+
+dnsmasq-outage: setup
+	@cd tests && python -m kernel.dnsmasq_outage
+
+dnsmasq-matrix: setup
+	@cd tests && python -m kernel.dnsmasq_matrix
+
+matrix: setup
+	@cd tests && python -m kernel.matrix
+
+molecule: setup
+	molecule test --all
+
+demo: setup
+	@$(VENV)/bin/python demo/demo.py
+
+demo-clean:
+	@[ ! -x $(VENV)/bin/python ] || $(LAB) down demo
+
+bench: setup
+	$(VENV)/bin/python tests/bench/bench.py
+	$(VENV)/bin/python tests/bench/rules.py
+	$(VENV)/bin/python tests/bench/guard.py
+
+build: setup
+	ansible-galaxy collection build --force --output-path $(BUILD)
+
+clean:
+	@[ ! -x $(VENV)/bin/python ] || $(LAB) clean
+	rm -rf $(BUILD)

@@ -1,0 +1,108 @@
+"""`make demo`: a network on a disposable host, two guests on it, and what they can and cannot do.
+
+Ends with 0 if every line of the table is as it should be and the second run of the playbook changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from lab.guest import Guest  # noqa: E402
+from lab.host import Host  # noqa: E402
+from lab.internet import WEB_NAME  # noqa: E402
+from lab.lab import Lab  # noqa: E402
+from lab.progress import step  # noqa: E402
+from lab.run import Failed, attempt  # noqa: E402
+
+NAME = "demo-host"
+IMAGE = "bookworm"
+BRIDGE = "vn-lab"
+DOMAIN = "lab.test"
+PORT = 8080
+PLAYBOOK_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Line:
+    what: str
+    shown: str
+    right: bool
+
+
+def main() -> int:
+    lab = Lab("demo")
+    try:
+        lab.up({NAME: IMAGE})
+        with step("ansible-playbook virtnet.linux.site"):
+            print(playbook(), flush=True)
+        host = lab.host(NAME)
+        a, b = Guest(host, "guest-a"), Guest(host, "guest-b")
+        with step("plug in two guests and wait for their leases"):
+            for guest in (a, b):
+                guest.plug(BRIDGE)
+            for guest in (a, b):
+                guest.lease()
+        lines = list(observations(host, a, b))
+        show(lines)
+        with step("ansible-playbook virtnet.linux.site, once more"):
+            recap = playbook()
+        print(recap)
+    except Failed as wrong:
+        print(f"demo: {wrong}", file=sys.stderr)
+        return 1
+    idle = re.search(r"\bchanged=0\b", recap) is not None
+    return 0 if idle and all(line.right for line in lines) else 1
+
+
+def observations(host: Host, a: Guest, b: Guest) -> Iterator[Line]:
+    for guest in (a, b):
+        lease = guest.address()
+        yield Line(f"{guest.name} has a lease", lease, bool(lease))
+    found = a.resolves(b.name)
+    yield Line(f"{a.name} resolves {b.name}", said(found), found == [b.address()])
+    for guest in (a, b):
+        found = host.resolves(f"{guest.name}.{DOMAIN}")
+        yield Line(f"the host resolves {guest.name}.{DOMAIN}", said(found), found == [guest.address()])
+    seen = a.fetch(f"http://{WEB_NAME}/")
+    yield Line(f"{a.name} fetches http://{WEB_NAME}/", f"the web server saw {seen or 'nobody'}", seen == host.address)
+    with a.listening(PORT):
+        near = b.attempt(["curl", "-s", "-o", "/dev/null", "-m", "5", f"http://{a.address()}:{PORT}/"]).ok
+        yield Line(f"{b.name} reaches {a.name}, TCP port {PORT}", "yes" if near else "no", near)
+        ways = host.internet.reaches(a.address(), PORT, host.address)
+        yield Line(f"somebody outside reaches {a.name}", f"yes, by {said(ways)}" if ways else "no", not ways)
+
+
+def said(words: list[str]) -> str:
+    return ", ".join(words) or "nothing"
+
+
+def show(lines: list[Line]) -> None:
+    what = max(len(line.what) for line in lines)
+    shown = max(len(line.shown) for line in lines)
+    print()
+    for line in lines:
+        print(f"  {line.what:<{what}}   {line.shown:<{shown}}   {'ok' if line.right else 'WRONG'}")
+    print(flush=True)
+
+
+def playbook() -> str:
+    """Runs the playbook as its user would, and returns Ansible's last line about the host."""
+    program = Path(sys.executable).with_name("ansible-playbook")
+    os.environ["ANSIBLE_CONFIG"] = str(ROOT / "ansible.cfg")
+    done = attempt([str(program), "-i", str(ROOT / "demo/inventory"), "virtnet.linux.site"], PLAYBOOK_SECONDS)
+    recap = [line for line in done.out.splitlines() if line.startswith(NAME)]
+    if not done.ok or not recap:
+        raise Failed(f"ansible-playbook ended with code {done.code}\n{done.out}\n{done.err}")
+    return "    " + re.sub(r"\s+", " ", recap[-1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

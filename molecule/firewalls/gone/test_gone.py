@@ -1,0 +1,17 @@
+"""What others hold of ours is gone with us. (The host is not as before: they wrote files of their own as they ran.)"""
+
+from __future__ import annotations
+
+from lab.host import Host
+
+COMMENT = b"virtnet".hex()
+
+
+def test_no_other_firewall_names_us(lab_host: Host) -> None:
+    found = lab_host.attempt(
+        ["grep", "-rlE", f"virtnet|{COMMENT}", "/etc/firewalld", "/etc/ufw", "/etc/systemd/system"]
+    )
+    assert found.out == ""
+    for tool in ("iptables-nft", "ip6tables-nft", "iptables-legacy"):
+        assert "virtnet" not in lab_host.attempt([tool, "-S"]).out
+    assert "virtnet" not in lab_host.run(["nft", "list", "ruleset"])

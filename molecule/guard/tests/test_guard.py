@@ -1,0 +1,116 @@
+"""A guest, and what happens to it while things break under it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from lab.guest import Guest
+from lab.host import Host
+from lab.internet import ADDRESS, WEB_NAME
+from lab.run import eventually
+
+HEALED_SECONDS = 2.0
+
+
+@pytest.fixture(scope="module")
+def guest(lab_host: Host) -> Iterator[Guest]:
+    one = Guest(lab_host, "guest-a")
+    one.plug("vn-lab")
+    one.lease()
+    yield one
+    one.unplug()
+
+
+def well(host: Host) -> bool:
+    return host.attempt(["virtnet", "check"]).ok
+
+
+def shell(host: Host, command: str) -> str:
+    return host.run(["sh", "-c", command])
+
+
+def healed(host: Host, harm: str) -> None:
+    shell(host, harm)
+    assert eventually(lambda: well(host), HEALED_SECONDS), host.attempt(["virtnet", "check"]).out
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "nft flush ruleset",
+        "systemctl stop nftables.service; nft delete table inet virtnet",
+        "ip link delete vn-lab",
+        "ip link set vn-lab down",
+        "ip address flush dev vn-lab",
+        "rm /etc/dnsmasq.d/virtnet-lab.conf",
+        "sysctl -qw net.ipv4.ip_forward=0",
+    ],
+)
+def test_guest_is_back_on_the_internet_by_itself(lab_host: Host, guest: Guest, harm: str) -> None:
+    assert guest.pings(ADDRESS)
+    healed(lab_host, harm)
+    assert guest.pings(ADDRESS)
+    assert guest.fetch(f"http://{WEB_NAME}/") == lab_host.address
+
+
+def test_a_guard_that_is_killed_comes_back_and_puts_right_what_broke_meanwhile(lab_host: Host, guest: Guest) -> None:
+    healed(
+        lab_host, "kill -9 $(systemctl show -P MainPID virtnet); ip link delete vn-lab; nft flush ruleset; sleep 1.5"
+    )
+    assert guest.pings(ADDRESS)
+
+
+def test_network_moves_out_of_a_conflict_and_the_guest_after_it(lab_host: Host, guest: Guest) -> None:
+    before = guest.address()
+    subnet = before.rpartition(".")[0]
+    shell(lab_host, f"ip address add {subnet}.77/24 dev eth0")
+    try:
+
+        def moved() -> bool:
+            shown = json.loads(lab_host.run(["virtnet", "show", "lab", "--json"]))
+            return not shown["definition"]["ipv4"]["address"].startswith(f"{subnet}.") and not shown["conflicts"]
+
+        assert eventually(moved, 5)
+        assert eventually(lambda: well(lab_host), HEALED_SECONDS)
+        # udhcpc does not heed the carrier; SIGUSR2 and SIGUSR1 are what a lease that runs out does to it.
+        shell(lab_host, f"pids=$(ip netns pids {guest.name}); kill -USR2 $pids; sleep 0.5; kill -USR1 $pids")
+        assert eventually(lambda: bool(guest.address()) and not guest.address().startswith(f"{subnet}."), 10)
+        assert guest.fetch(f"http://{WEB_NAME}/") == lab_host.address
+        assert lab_host.resolves("guest-a.lab.test") == [guest.address()]
+    finally:
+        shell(lab_host, f"ip address delete {subnet}.77/24 dev eth0")
+
+
+def test_a_fixed_network_stays_where_it_is_and_is_named(lab_host: Host) -> None:
+    shell(lab_host, "ip route add 10.72.0.0/25 dev eth0")
+    try:
+        done = lab_host.attempt(["virtnet", "check"])
+        assert not done.ok and "network 'fixed' (10.72.0.0/24) overlaps the route 10.72.0.0/25 on eth0" in done.out
+        said = ["journalctl", "-u", "virtnet.service", "-o", "cat"]
+        assert eventually(lambda: "has a fixed address and stays" in lab_host.run(said), 3)
+    finally:
+        shell(lab_host, "ip route delete 10.72.0.0/25 dev eth0")
+
+
+def test_leases_and_guests_are_shown(lab_host: Host, guest: Guest) -> None:
+    leases = json.loads(lab_host.run(["virtnet", "leases", "--json"]))
+    assert guest.address() in {one["ip"] for one in leases}
+    assert "tap-guest-a" in lab_host.run(["virtnet", "show", "lab"])
+
+
+def test_stopped_by_hand_stays_stopped_until_it_is_started(lab_host: Host, guest: Guest) -> None:
+    lab_host.run(["virtnet", "stop", "lab"])
+    assert not guest.pings(ADDRESS)
+    assert "inactive" in lab_host.run(["virtnet", "list"])
+    assert well(lab_host)
+    lab_host.run(["virtnet", "start", "lab"])
+    assert guest.pings(ADDRESS)
+
+
+def test_guard_is_small(lab_host: Host) -> None:
+    status = shell(lab_host, "cat /proc/$(systemctl show -P MainPID virtnet)/status")
+    (kib,) = (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+    assert kib < 30 * 1024

@@ -1,0 +1,70 @@
+"""Guests are served by private instances; the host and everybody else is as without them."""
+
+from __future__ import annotations
+
+import pytest
+from testinfra.host import Host as Machine
+
+from lab.guest import Guest
+from lab.host import Host
+from lab.internet import ADDRESS, WEB_NAME
+from lab.run import eventually
+
+Pair = tuple[Guest, Guest]
+UNITS = ("virtnet-dnsmasq@_shared.service", "virtnet-dnsmasq@closed.service")
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_instances_run_as_a_user_and_with_few_capabilities(host: Machine, unit: str) -> None:
+    assert host.service(unit).is_enabled
+    pid = host.check_output(f"systemctl show --property=MainPID --value '{unit}'")
+    status = host.file(f"/proc/{pid}/status").content_string
+    (user,) = (line.split()[1] for line in status.splitlines() if line.startswith("Uid:"))
+    assert int(user) == host.user("dnsmasq").uid
+    assert "CapBnd:\t0000000000003400" in status
+
+
+def test_the_isolated_one_watches_nothing(host: Machine) -> None:
+    def watched(unit: str) -> int:
+        pid = host.check_output(f"systemctl show --property=MainPID --value '{unit}'")
+        return host.check_output(f"ls -l /proc/{pid}/fd").count("inotify")
+
+    assert [watched(unit) for unit in UNITS] == [1, 0]
+
+
+def test_no_unit_has_failed(host: Machine) -> None:
+    assert host.check_output("systemctl --failed --plain --no-legend") == ""
+
+
+def test_guests_get_leases_and_names(guests: Pair) -> None:
+    a, b = guests
+    assert a.address().startswith("10.80.0.")
+    assert a.resolves("guest-b.lab.test") == [b.address()]
+    assert a.resolves(WEB_NAME) == [ADDRESS]
+
+
+def test_isolated_guest_knows_its_own_names_only(lab_host: Host) -> None:
+    guest = Guest(lab_host, "guest-c")
+    guest.plug("vn-closed")
+    try:
+        assert guest.lease().startswith("10.81.0.")
+        assert guest.resolves("guest-c.closed.test") == [guest.address()]
+        assert guest.resolves(WEB_NAME) == []
+    finally:
+        guest.unplug()
+
+
+def test_host_resolves_guests_and_the_internet(lab_host: Host, guests: Pair) -> None:
+    assert lab_host.resolves("guest-a.lab.test") == [guests[0].address()]
+    assert lab_host.resolves(WEB_NAME) == [ADDRESS]
+
+
+def test_killed_instance_comes_back_with_its_leases(lab_host: Host, guests: Pair) -> None:
+    address = guests[0].address()
+    lab_host.run(["systemctl", "kill", "--signal=KILL", UNITS[0]])
+    assert eventually(lambda: guests[1].resolves("guest-a.lab.test") == [address], 10)
+
+
+def test_leases_are_listed(lab_host: Host, guests: Pair) -> None:
+    listed = lab_host.run(["/usr/local/lib/virtnet/virtnet", "leases", "lab"])
+    assert all(guest.address() in listed for guest in guests)

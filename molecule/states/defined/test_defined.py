@@ -1,0 +1,26 @@
+"""After a run: each network is in the state that the list gives it."""
+
+from __future__ import annotations
+
+RUNNING = {"always", "by-hand", "passing"}
+
+
+def test_networks_are_in_their_states(carrier) -> None:
+    expected = {"always": "active", "by-hand": "active", "passing": "active", "resting": "inactive"}
+    assert carrier.states() == expected
+
+
+def test_only_running_networks_have_bridges_and_fragments(carrier) -> None:
+    assert carrier.bridges() == {f"vn-{name}" for name in RUNNING}
+    assert carrier.fragments() == {f"virtnet-{name}.conf" for name in RUNNING}
+
+
+def test_a_transient_definition_is_where_a_reboot_takes_it(carrier) -> None:
+    listing = "cd / && ls etc/virtnet/networks/*.json run/virtnet/networks/*.json"
+    kept = [f"etc/virtnet/networks/{name}.json" for name in ("always", "by-hand", "resting")]
+    assert carrier.host.run(["sh", "-c", listing]).split() == [*kept, "run/virtnet/networks/passing.json"]
+
+
+def test_a_guest_gets_a_lease(carrier) -> None:
+    carrier.guest.plug("vn-always")
+    assert carrier.guest.lease().startswith("10.70.0.")

@@ -1,0 +1,118 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Between an Ansible module and the engine. PRIVATE to this collection; it imports nothing of Ansible.
+
+Of the object called ``module`` only these members are used: params, check_mode, warn, fail_json,
+exit_json.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+if sys.version_info < (3, 9):
+    sys.stdout.write(
+        json.dumps(
+            {
+                "failed": True,
+                "msg": "virtnet.linux needs Python 3.9 or newer on the host, found %d.%d; "
+                "point ansible_python_interpreter at one" % sys.version_info[:2],
+            }
+        )
+    )
+    sys.exit(1)
+
+from collections.abc import Callable, Mapping, Sequence  # noqa: E402
+from typing import Any  # noqa: E402
+
+from .errors import InvalidOption, VirtnetError  # noqa: E402
+from .options import Options  # noqa: E402
+from .part import Change, Part, Plan, converge  # noqa: E402
+from .paths import Paths  # noqa: E402
+from .runtime import followed  # noqa: E402
+
+Build = Callable[[Sequence[Options], bool, Paths], Part[Any, Any]]
+Finish = Callable[[Plan[Any], Paths], Mapping[str, Any]]
+
+
+def requested(params: Mapping[str, Any], many: str, beside: Sequence[str] = ()) -> list[Options]:
+    """The objects that the task names: those of the list option ``many``, or one by the flat options.
+
+    ``beside`` are options of the task as a whole. Raises InvalidOption when both or neither are given.
+    """
+    whole = (many, "purge", *beside)
+    flat = {key: value for key, value in params.items() if key not in whole and value is not None}
+    if params.get(many) is None:
+        if all(params.get(key) is None for key in ("name", "interface", "xml")):
+            raise InvalidOption("", f"give one object by its options, or several by {many!r}")
+        return [Options(flat)]
+    if flat:
+        raise InvalidOption(", ".join(sorted(flat)), f"cannot stand beside {many!r}; put it into the list's items")
+    return list(Options({many: params[many]}).each(many))
+
+
+def result(plan: Plan[Change], many: str) -> dict[str, Any]:
+    """A plan as the return values of a module."""
+    answer: dict[str, Any] = {
+        "changed": bool(plan.changes),
+        "changes": [str(change) for change in plan.changes],
+        many: list(plan.holds),
+        **plan.more,
+        "diff": [
+            {
+                "before_header": change.name,
+                "after_header": change.name,
+                "before": change.before,
+                "after": change.after,
+            }
+            for change in plan.changes
+        ],
+    }
+    if plan.notes:
+        answer["warnings"] = list(plan.notes)
+    return answer
+
+
+def execute(
+    module: Any,
+    many: str,
+    build: Build,
+    beside: Sequence[str] = (),
+    finish: Finish = lambda _plan, _paths: {},
+    kind: str = "",
+) -> None:
+    """Run one part for an Ansible module: the same plan for check mode, diff and the real run.
+
+    ``finish`` adds return values that only the finished plan can tell; ``kind`` is the part that is then as defined,
+    which is one less for the guard to leave alone.
+    """
+    paths = Paths()
+    try:
+        part = build(requested(module.params, many, beside), bool(module.params.get("purge")), paths)
+        plan = converge(part, paths, check=module.check_mode)
+        more = finish(plan, paths)
+        if kind and not module.check_mode:
+            followed(kind, paths)
+    except VirtnetError as error:
+        module.fail_json(msg=str(error))
+        return
+    leave(module, {**result(plan, many), **more})
+
+
+def leave(module: Any, answer: Mapping[str, Any]) -> None:
+    """Hand over the return values; warnings go their own way since ansible-core 2.19."""
+    for warning in answer.get("warnings", ()):
+        module.warn(warning)
+    module.exit_json(**{key: value for key, value in answer.items() if key != "warnings"})
+
+
+def answer(module: Any, ask: Callable[[Paths], Mapping[str, Any]]) -> None:
+    """Run what only reads, for an Ansible module."""
+    try:
+        found = ask(Paths())
+    except VirtnetError as error:
+        module.fail_json(msg=str(error))
+        return
+    module.exit_json(changed=False, **found)

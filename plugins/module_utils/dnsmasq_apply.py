@@ -1,0 +1,347 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Putting fragments and private instances in place: test, stop, carry leases, write, start, prove, or go back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from . import dnsmasq_probe as probe
+from .dnsmasq_config import BIND_INTERFACES, WILDCARD, Line, Reader, fragment_file, read_config
+from .dnsmasq_instances import Instance, Instances
+from .dnsmasq_leases import Leases, read_leases, system_leases, write_leases
+from .dnsmasq_private import Layout, unit
+from .dnsmasq_service import DnsmasqFailed, DnsmasqService, NoUsableDnsmasq, journal
+from .dnsmasq_spec import FragmentSpec
+from .dnsmasq_state import DUE_FILE, State
+from .dnsmasq_target import Target, is_forward, membership
+from .dnsmasq_trial import check_private_syntax, check_syntax
+from .errors import VirtnetError
+from .files import File, put
+from .paths import Paths
+
+# Seconds: what an instance said while we started it and waited for its answer.
+_LATELY = 10
+
+
+@dataclass(frozen=True)
+class Move:
+    """Leases of a network that another dnsmasq gave; ``sources`` and ``goal`` are lease files."""
+
+    spec: FragmentSpec
+    sources: Sequence[str]
+    goal: str
+
+
+@dataclass
+class Doing:
+    """One application of a plan. ``system`` and ``private`` are the files that change, ``touched`` the instances.
+
+    ``named`` are the networks of which files change; ``service_too``: the system's dnsmasq is to be started or
+    restarted though no file asks for that.
+    """
+
+    paths: Paths
+    service: DnsmasqService
+    instances: Instances
+    reader: Reader
+    current: State
+    target: Target
+    system: Mapping[str, str | None]
+    private: Mapping[str, str | None]
+    named: Collection[str]
+    touched: Collection[str]
+    service_too: bool
+
+    def __post_init__(self) -> None:
+        self.layout = Layout(self.paths)
+        self.due_file = os.path.join(self.paths.runtime, DUE_FILE)
+        self.leases = {"": system_leases(self.current.config, self.paths.root)}
+        self.leases.update({name: self.layout.leases(name) for name in self._all_instances})
+
+    @property
+    def _all_instances(self) -> list[str]:
+        return sorted({*membership(self.current, self.layout), *self.target.members})
+
+    @property
+    def _gone(self) -> list[str]:
+        """Instances that serve nothing any more."""
+        return [name for name in self._all_instances if name not in self.target.members]
+
+    @property
+    def _concerns_system(self) -> bool:
+        return bool(self.system) or self.service_too
+
+    def run(self) -> None:
+        """All of it; raises VirtnetError with the reason, and then everything is as it was."""
+        self._refuse()
+        self._test()
+        moves = self._moves()
+        due = [] if not self._restarts_anything() else [File(self.due_file, "")]
+        put(due)
+        originals: dict[str, Leases | None] = {}
+        try:
+            self._let_go(moves)
+            originals = self._carry(moves)
+            self._write(self._files())
+            self._start()
+            if not self.current.service.ordered_after_us:
+                self._prove()
+        except VirtnetError as error:
+            raise self._way_back(originals, error) from error
+        put([File(self.due_file, None)] if due else [])
+
+    # Before anything is touched
+
+    def _refuse(self) -> None:
+        if any(content and not is_forward(content) for content in self.system.values()):
+            self.current.service.need_installed()
+            self._refuse_fatal_absence()
+            self._refuse_held_port()
+
+    def _refuse_fatal_absence(self) -> None:
+        """With bind-interfaces a listed interface that does not exist keeps dnsmasq from starting, for everyone."""
+        config = self.current.config
+        if config.binding != BIND_INTERFACES or not config.limits_interfaces:
+            return
+        for spec in self.target.served_by_system:
+            if not probe.is_held(spec.interface, spec.bridge.ip):
+                raise spec.error(
+                    "interface",
+                    f"{spec.interface!r} with {spec.bridge.ip} is not there, and with "
+                    f"{config.named(BIND_INTERFACES)[0]} dnsmasq would not start without it; "
+                    "make the bridge first, or write bind-dynamic instead",
+                )
+
+    def _refuse_held_port(self) -> None:
+        """One wildcard socket for DHCP tolerates no other, and to find that out by a restart costs everyone's DNS."""
+        if self.current.config.binding != WILDCARD:
+            return
+        served = self.target.served_by_system
+        needed = {
+            "DHCP": (probe.DHCP_PORT, any(spec.dhcp for spec in served)),
+            "DHCPv6": (probe.DHCP6_PORT, any(spec.dhcp6 for spec in served)),
+            "TFTP": (probe.TFTP_PORT, any(spec.tftp_root for spec in served)),
+        }
+        for what, (port, wanted) in needed.items():
+            holder = probe.holder(port, self.current.service.pid, *self.current.own_pids) if wanted else ""
+            if holder:
+                raise NoUsableDnsmasq(
+                    f"no usable system dnsmasq: it needs UDP port {port} for {what}, and {holder} holds it; "
+                    f"stop that, or write bind-dynamic into {self.current.config.main_file} if it is another dnsmasq"
+                )
+
+    def _test(self) -> None:
+        """dnsmasq's own test of every configuration that changes."""
+        if self.current.service.installed and self.system:
+            after = {**self.current.files, **self.system}
+            check_syntax(self.current.config, {name: text for name, text in after.items() if text is not None})
+        for name in sorted(set(self.target.members) & set(self.touched)):
+            path = self.layout.instance(name)
+            lines = _lines(path, self.target.private[path])
+            for member in self.target.members[name]:
+                fragment = self.layout.fragment(member.network)
+                lines += _lines(fragment, self.target.private.get(fragment, ""))
+            check_private_syntax(self.current.program or "dnsmasq", lines)
+
+    # Moving
+
+    def _moves(self) -> list[Move]:
+        """Networks that come to another dnsmasq, or to one that may not know of what an earlier one gave."""
+        here = membership(self.current, self.layout)
+        found = []
+        for choice in self.target.choices:
+            name = choice.spec.name
+            if choice.instance:
+                there = any(member.network == name for member in here.get(choice.instance, ()))
+            else:
+                there = not is_forward(text := self.current.files.get(fragment_file(name), "")) and bool(text)
+            if there:
+                continue
+            goal = self.leases[choice.instance]
+            sources = [path for path in self.leases.values() if path != goal]
+            if any(lease.within(choice.spec.subnets) for path in sources for lease in read_leases(path).leases):
+                found.append(Move(choice.spec, sources, goal))
+        return found
+
+    def _let_go(self, moves: Sequence[Move]) -> None:
+        """Stop what loses a network, so that its ports are free and its leases are all in its file."""
+        losing = {
+            name
+            for name, members in membership(self.current, self.layout).items()
+            if set(members) - set(self.target.members.get(name, ()))
+        }
+        goals = {name for name, path in self.leases.items() if name and path in {move.goal for move in moves}}
+        running = [name for name, one in self.current.instances.items() if one.running]
+        self.instances.stop(sorted((losing | goals) & set(running) | set(self._gone)))
+        if moves and self._concerns_system and self.current.service.running and not self._system_waits:
+            self.service.stop()
+
+    @property
+    def _system_waits(self) -> bool:
+        """Whether it has not had its turn yet: our own service is starting, and it comes after that."""
+        return self.current.service.ordered_after_us and not self.current.service.pid
+
+    def _carry(self, moves: Sequence[Move]) -> dict[str, Leases | None]:
+        """Copy leases to where their networks go; returns what the files held.
+
+        Nothing is taken out of a file: who is interrupted here, or goes back, has all of them. What stays behind is
+        for addresses that its dnsmasq does not serve any more, and ends by itself.
+        """
+        originals: dict[str, Leases | None] = {}
+        for move in moves:
+            after = before = read_leases(move.goal)
+            originals.setdefault(move.goal, before if os.path.exists(move.goal) else None)
+            for source in move.sources:
+                after = after.joined_by(read_leases(source), move.spec.subnets)
+            like = next((path for path in (move.goal, *move.sources) if os.path.exists(path)), move.goal)
+            write_leases(move.goal, after, like)
+        return originals
+
+    # Doing
+
+    def _files(self) -> list[File]:
+        system = [File(os.path.join(self.paths.dnsmasq_fragments, name), text) for name, text in self.system.items()]
+        return [*system, *(File(path, text) for path, text in self.private.items())]
+
+    def _write(self, files: Sequence[File]) -> None:
+        put(files)
+        for name in self.target.members:
+            _link(self.layout.link(name), self.layout.template)
+        self._unlink(self._gone)
+        self._tidy()
+        if {self.layout.template, self.paths.dnsmasq_drop_in} & {file.path for file in files}:
+            self.instances.reload()
+
+    def _unlink(self, names: Iterable[str]) -> None:
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.layout.link(name))
+
+    def _tidy(self) -> None:
+        """Folders that are ours and empty."""
+        folders = (
+            os.path.dirname(self.paths.dnsmasq_drop_in),
+            self.paths.private_fragments,
+            self.paths.private_instances,
+        )
+        for folder in folders:
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+
+    def _restarts_anything(self) -> bool:
+        return self._restarts_system() or bool(set(self.touched) | set(self._gone))
+
+    def _restarts_system(self) -> bool:
+        service = self.current.service
+        if not self._concerns_system or not service.installed:
+            return False
+        # Else it reads them when it starts: in its turn after our own service, or when somebody starts it.
+        wanted = bool(self.target.served_by_system) or self.current.restart_due
+        return service.running or (wanted and not service.ordered_after_us)
+
+    def _start(self) -> None:
+        """The system's dnsmasq first: it may have to let go of an address before a private one can take it."""
+        later = self.current.service.ordered_after_us
+        if self._restarts_system():
+            if later:
+                self.service.restart_later()
+            else:
+                self.service.restart()
+        names = sorted(set(self.touched) & set(self.target.members))
+        if later:
+            self.instances.restart_later(names)
+        else:
+            self.instances.restart(names)
+
+    def _prove(self) -> None:
+        """Raise DnsmasqFailed unless every network that this run touches is served, if its bridge is there."""
+        status = self.service.status()
+        config = read_config(status.command, self.reader, self.paths.dnsmasq_fragments)
+        running = self.instances.status(sorted(self.target.members))
+        whole = not any(self.system.values()) and not self.touched
+        for choice in self.target.choices:
+            spec, instance = choice.spec, running.get(choice.instance, Instance())
+            if not probe.is_held(spec.interface, spec.bridge.ip):
+                continue
+            if choice.instance and choice.instance in self.touched:
+                self._prove_one(spec, instance.pid, spec.dns, choice.instance)
+            elif not choice.instance and (whole or spec.name in self.named) and self._restarts_system():
+                self._prove_one(spec, status.pid, config.port == probe.DNS_PORT, "")
+
+    def _prove_one(self, spec: FragmentSpec, pid: int, dns: bool, instance: str) -> None:
+        problem = _unserved(spec, pid, dns)
+        if problem:
+            said = journal([unit(instance)], time.time() - _LATELY) if instance else ""
+            raise DnsmasqFailed(f"{problem}: {said}" if said else problem)
+
+    # Going back
+
+    def _way_back(self, originals: Mapping[str, Leases | None], error: VirtnetError) -> VirtnetError:
+        """Put everything back as it was; the error to raise."""
+        current = self.current
+        if not self.system and not self.private:
+            return DnsmasqFailed(f"dnsmasq was restarted, but: {error}")
+        said = f"dnsmasq did not serve with the new fragments, so the previous ones are back: {error}"
+        self.instances.stop([name for name in self.target.members if name in self.touched])
+        if originals and self._concerns_system and current.service.running:
+            self.service.stop()
+        try:
+            self._restore(originals)
+            if self._concerns_system and current.service.running:
+                self.service.restart()
+            self.instances.restart([name for name, one in current.instances.items() if one.running])
+        except DnsmasqFailed as again:
+            return DnsmasqFailed(f"{said}; and with the previous ones it does not start either: {again}")
+        put([File(self.due_file, None)])
+        return DnsmasqFailed(said)
+
+    def _restore(self, originals: Mapping[str, Leases | None]) -> None:
+        """The files, links and leases that were there."""
+        for path, leases in originals.items():
+            if leases is not None:
+                write_leases(path, leases, path)
+            elif os.path.isfile(path):
+                os.unlink(path)
+        put([File(file.path, self._before(file.path)) for file in self._files()])
+        for name in self.current.links:
+            _link(self.layout.link(name), self.layout.template)
+        self._unlink(set(self.target.members) - set(self.current.links))
+        self._tidy()
+        if {self.layout.template, self.paths.dnsmasq_drop_in} & set(self.private):
+            self.instances.reload()
+
+    def _before(self, path: str) -> str | None:
+        folder, name = os.path.split(path)
+        files = self.current.files if folder == self.paths.dnsmasq_fragments else {}
+        return files.get(name, self.current.private.get(path))
+
+
+def _unserved(spec: FragmentSpec, pid: int, dns: bool) -> str:
+    """What a network lacks; '' for nothing."""
+    for bridge in spec.addresses if dns else ():
+        if probe.is_held(spec.interface, bridge.ip) and not probe.answers(bridge.ip):
+            return f"it runs, but does not answer DNS queries to {bridge.ip} on {spec.interface}"
+    ports = {port for _, port in probe.listening(pid)}
+    if spec.dhcp and probe.DHCP_PORT not in ports:
+        return f"it runs, but does not listen for DHCP (UDP port 67), which {spec.name} needs"
+    if spec.dhcp6 and probe.DHCP6_PORT not in ports:
+        return f"it runs, but does not listen for DHCPv6 (UDP port 547), which {spec.name} needs"
+    return ""
+
+
+def _lines(path: str, content: str) -> list[Line]:
+    rows = enumerate(content.splitlines(), 1)
+    return [Line(row, path, number) for number, row in rows if not row.startswith("conf-file=")]
+
+
+def _link(path: str, goal: str) -> None:
+    if os.path.islink(path) or os.path.exists(path):
+        return
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    os.symlink(goal, path)

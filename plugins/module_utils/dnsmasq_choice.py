@@ -1,0 +1,109 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which dnsmasq serves which network: the system's where it can, else a private one. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from .dnsmasq_checks import refuse_unservable
+from .dnsmasq_config import WILDCARD
+from .dnsmasq_private import instance_of
+from .dnsmasq_probe import DHCP_PORT, DNS_PORT
+from .dnsmasq_service import OLDEST, UNIT, NoUsableDnsmasq
+from .dnsmasq_spec import AUTO, PRIVATE, SYSTEM, FragmentSpec
+from .dnsmasq_state import State
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A network, the private instance that serves it or '' for the system's, and why it was not the system's."""
+
+    spec: FragmentSpec
+    instance: str = ""
+    reason: str = ""
+
+
+def choose(specs: Iterable[FragmentSpec], current: State) -> list[Choice]:
+    """One dnsmasq for each network; raises NoUsableDnsmasq with cause and cure where there is none."""
+    wanted = list(specs)
+    reasons = {spec.name: _why_private(spec, current) for spec in wanted}
+    # A wildcard socket for DHCP tolerates no other: then it is the system's dnsmasq or private ones.
+    shares = current.config.binding != WILDCARD or current.config.only_localhost
+    elsewhere = [spec.name for spec in wanted if spec.dhcp and reasons[spec.name] and spec.instance != SYSTEM]
+    if elsewhere and not shares:
+        for spec in wanted:
+            if spec.dhcp and spec.instance == AUTO and not reasons[spec.name]:
+                reasons[spec.name] = f"beside the private DHCP server of {elsewhere[0]!r} the system's cannot run"
+    serves = any(spec.dhcp and not reasons[spec.name] for spec in wanted)
+    beside = current.beside_dhcp(serves)
+    return [_choice(spec, reasons[spec.name], current, serves, beside) for spec in wanted]
+
+
+def _choice(spec: FragmentSpec, reason: str, current: State, system_serves: bool, beside: bool) -> Choice:
+    if not reason:
+        return Choice(spec)
+    problem = _private_problem(spec, current, system_serves)
+    if not problem:
+        return Choice(spec, instance_of(spec, beside), "" if spec.instance == PRIVATE else reason)
+    if spec.instance == AUTO and current.service.installed and not system_problem(spec, current):
+        # Nothing is wrong with the system's, it only cannot do all: addresses without names are better than nothing.
+        return Choice(spec)
+    if spec.instance == PRIVATE:
+        raise NoUsableDnsmasq(f"network {spec.name!r}: a private dnsmasq cannot serve {spec.interface}: {problem}")
+    raise NoUsableDnsmasq(
+        f"network {spec.name!r}: {reason}; and a private dnsmasq cannot serve {spec.interface} either: {problem}"
+    )
+
+
+def _why_private(spec: FragmentSpec, current: State) -> str:
+    """Why a network is not for the system's dnsmasq; '' where it is. Raises NoUsableDnsmasq for one that must be."""
+    if spec.instance == PRIVATE:
+        return "it is asked for"
+    problem = system_problem(spec, current)
+    if spec.instance == SYSTEM:
+        if problem:
+            raise NoUsableDnsmasq(problem)
+        return ""
+    if spec.private_only:
+        return f"{spec.at(spec.private_only[0][0])} {spec.private_only[0][1]}"
+    if not current.service.installed and current.program:
+        return f"no usable system dnsmasq: there is no {UNIT}"
+    if not problem and spec.dns and current.service.installed and current.config.port != DNS_PORT:
+        return f"the system's dnsmasq serves no DNS on port 53 ({current.config.named('port')[0]})"
+    return problem
+
+
+def system_problem(spec: FragmentSpec, current: State) -> str:
+    """What keeps the system's dnsmasq from serving a network. One that is not installed may be, before it is needed."""
+    if not current.service.installed:
+        return ""
+    try:
+        current.service.refuse_unusable()
+        refuse_unservable([spec], current.config)
+    except NoUsableDnsmasq as error:
+        return str(error)
+    held = [one for one in current.others if one.port == DHCP_PORT]
+    if spec.dhcp and held and spec.instance == AUTO and current.config.binding == WILDCARD:
+        return f"no usable system dnsmasq: it needs UDP port 67 for itself alone, and {held[0]}"
+    return ""
+
+
+def _private_problem(spec: FragmentSpec, current: State, system_serves: bool) -> str:
+    """What keeps a private instance from serving a network; '' for nothing."""
+    if not current.program:
+        return "the program dnsmasq is not installed; install the package dnsmasq-base"
+    version = current.service.version
+    if version and version < OLDEST:
+        return (
+            f"version {'.'.join(map(str, version))} is too old; install dnsmasq {'.'.join(map(str, OLDEST))} or newer"
+        )
+    problem = current.holder(spec.interface, str(spec.bridge.ip)) if spec.dns else ""
+    return problem or (current.dhcp_holder(system_serves) if spec.dhcp else "")
+
+
+def private_choices(choices: Sequence[Choice]) -> list[Choice]:
+    """Those that are served by private instances."""
+    return [choice for choice in choices if choice.instance]

@@ -1,0 +1,69 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What our fragments say decided anew, just before the system's dnsmasq reads them: its unit calls this.
+
+The administrator may have changed what else it reads since our last run. Only fragments that are there are rewritten;
+a network that can no longer be served by it is for the next run to move. Nothing is started or stopped.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+
+from .dnsmasq_choice import Choice, system_problem
+from .dnsmasq_config import fragment_file
+from .dnsmasq_fragment import Fragments
+from .dnsmasq_spec import PRESENT, SYSTEM, FragmentSpec, render
+from .dnsmasq_state import DUE_FILE
+from .dnsmasq_target import around, is_forward
+from .dnsmasq_trial import check_syntax
+from .files import File, lock, put
+from .options import Options
+from .paths import Paths
+from .restore import gather, say
+from .specs import specs
+
+# Seconds that a start of dnsmasq may wait for a run of ours.
+_PATIENCE = 5.0
+
+
+def refresh(paths: Paths) -> int:
+    """Rewrite fragments that would be wrong now; raises VirtnetError.
+
+    While a run of ours restarts dnsmasq it holds the lock, and has decided: waiting for it would be for ever.
+    """
+    if os.path.exists(os.path.join(paths.runtime, DUE_FILE)):
+        return 0
+    with lock(paths.runtime, _PATIENCE):
+        situation = gather(paths)
+        listed = specs(situation.wanted, {})["fragments"]
+        for line in rewrite([FragmentSpec.from_options(Options(dict(one))) for one in listed], paths):
+            say(line)
+    return 0
+
+
+def rewrite(wanted: Sequence[FragmentSpec], paths: Paths, part: Fragments | None = None) -> list[str]:
+    """Rewrite those fragments of these networks that are there and wrong; returns what was done."""
+    present = [replace(spec, instance=SYSTEM) for spec in wanted if spec.state == PRESENT]
+    # Not read(), which waits for dnsmasq to be up: its start waits for us.
+    current = (part or Fragments(present, False, paths)).look()
+    new: dict[str, str] = {}
+    said = []
+    for spec in present:
+        file = fragment_file(spec.name)
+        old = current.files.get(file, "")
+        problem = system_problem(spec, current) if old and not is_forward(old) else ""
+        if problem:
+            said.append(f"{problem}; the next run of virtnet moves the network, if it can")
+        elif old and not is_forward(old):
+            content = render(spec, around(Choice(spec), current))
+            if content != old:
+                new[file] = content
+                said.append(f"{spec.name}: {file} changed, since the configuration of dnsmasq has")
+    if new:
+        check_syntax(current.config, {**current.files, **new})
+        put(File(os.path.join(paths.dnsmasq_fragments, name), content) for name, content in new.items())
+    return said

@@ -1,0 +1,47 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What can go wrong, said so that a person knows what to do next."""
+
+from __future__ import annotations
+
+
+class VirtnetError(Exception):
+    """Base of every error that the engine raises on purpose; its text is meant for the user."""
+
+
+class InvalidOption(VirtnetError):
+    """A value that the user gave cannot be used; nothing has been touched yet.
+
+    ``path`` names the value as the user wrote it (``networks[2].ipv4.dhcp.ranges[0].end``),
+    ``owner`` the object it belongs to (``network 'lab'``), where that is known.
+    """
+
+    def __init__(self, path: str, problem: str, owner: str = "") -> None:
+        self.path = path
+        self.problem = problem
+        self.owner = owner
+        where = f"{path}: " if path else ""
+        prefix = f"{owner}: " if owner else ""
+        super().__init__(f"{prefix}{where}{problem}")
+
+
+class MissingTool(VirtnetError):
+    """A program or library that the host lacks, with the package that brings it."""
+
+    def __init__(self, tool: str, package: str) -> None:
+        self.tool = tool
+        self.package = package
+        super().__init__(f"{tool} is not installed on this host; install the package {package}")
+
+
+class CommandFailed(VirtnetError):
+    """A program ended with an error or did not end in time."""
+
+
+class NotConverged(VirtnetError):
+    """After the changes were made, the host still differs from what was asked for."""
+
+
+class Locked(VirtnetError):
+    """Another run holds the lock."""

@@ -1,0 +1,141 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files: whole or not at all, and one run at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from .errors import Locked, VirtnetError
+
+# Leading dot and own ending: no reader of a conf-dir takes it for a finished file.
+_TEMPORARY = ".virtnet-tmp"
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as it shall be; ``content`` None means that it shall not be there."""
+
+    path: str
+    content: str | None
+    mode: int = 0o644
+
+
+def read_text(path: str) -> str | None:
+    """The content of a file, or None where there is none."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+            return stream.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def is_open_folder(path: str) -> bool:
+    """Whether there is a folder that every user of the host can enter and read."""
+    try:
+        whole = os.path.realpath(path)
+        if not os.stat(whole).st_mode & stat.S_IROTH or not os.path.isdir(whole):
+            return False
+        while os.stat(whole).st_mode & stat.S_IXOTH:
+            if whole == os.path.dirname(whole):
+                return True
+            whole = os.path.dirname(whole)
+    except OSError:
+        pass
+    return False
+
+
+def _temporary(path: str) -> str:
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}{_TEMPORARY}")
+
+
+def _write_temporary(file: File, content: str) -> None:
+    descriptor = os.open(_temporary(file.path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as stream:
+        os.fchmod(descriptor, file.mode)
+        stream.write(content)
+        stream.flush()
+
+
+def _sync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def put(files: Iterable[File]) -> None:
+    """Write and remove many files; each is afterwards the old or the new one, also after a power cut.
+
+    All contents reach the disk before the first file is replaced, so that one flush serves them all.
+    Raises VirtnetError naming the file that could not be written.
+    """
+    wanted = list(files)
+    folders = sorted({os.path.dirname(file.path) for file in wanted})
+    try:
+        for folder in folders:
+            os.makedirs(folder, mode=0o755, exist_ok=True)
+            clear_unfinished(folder)
+        for file in wanted:
+            if file.content is not None:
+                _write_temporary(file, file.content)
+        for file in wanted:
+            if file.content is not None:
+                _sync(_temporary(file.path))
+        for file in wanted:
+            if file.content is None:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(file.path)
+            else:
+                os.replace(_temporary(file.path), file.path)
+        for folder in folders:
+            _sync(folder)
+    except OSError as error:
+        raise VirtnetError(f"cannot write {error.filename or folders}: {error.strerror}") from error
+
+
+def clear_unfinished(folder: str) -> None:
+    """Remove what a run that was interrupted while writing left in a folder."""
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(folder):
+            if name.startswith(".") and name.endswith(_TEMPORARY):
+                os.unlink(os.path.join(folder, name))
+
+
+@contextlib.contextmanager
+def lock(folder: str, patience: float = 60.0) -> Iterator[None]:
+    """Hold the host's lock; wait for another run at most ``patience`` seconds.
+
+    Raises Locked, naming the process that holds it.
+    """
+    os.makedirs(folder, mode=0o755, exist_ok=True)
+    path = os.path.join(folder, "lock")
+    with open(path, "a+", encoding="ascii") as stream:
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    stream.seek(0)
+                    holder = stream.read().strip() or "unknown"
+                    raise Locked(
+                        f"another run of virtnet (process {holder}) has held {path} for {patience:g} s; "
+                        "wait for it to end, or see what keeps it"
+                    ) from None
+                time.sleep(0.05)
+        stream.seek(0)
+        stream.truncate()
+        stream.write(f"{os.getpid()}\n")
+        stream.flush()
+        yield

@@ -1,0 +1,286 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The guard: restores at boot, then listens to the kernel and puts right what breaks.
+
+It sleeps until an event concerns a network of ours. Then a child process brings the parts concerned after the
+definitions, under the lock that runs of the playbook take too; so the guard itself stays small, and one that is killed
+at any moment is followed by one that finds everything on disk.
+
+Runs of a playbook store definitions first and bring the parts after them task by task. Until all parts of those
+networks are right, or the run has taken too long, the guard leaves these networks to it (runtime.py: Pending), so that
+the run does what it said in check mode.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from . import guard_work, netlink
+from .backoff import Backoff
+from .bridge import ports_note
+from .errors import VirtnetError
+from .files import put, read_text
+from .guard_view import CONFLICT, View
+from .inotify import Folders
+from .paths import Paths
+from .resolvconf_read import entries_folder
+from .restore import gather, say
+from .runtime import now as boottime
+from .runtime import pending_path, read_pending
+from .specs import KINDS
+
+# Events come in bursts: what one burst breaks is repaired at once.
+_BURST = 0.03
+# While events come that concern nobody, the guard looks at them so often.
+_PAUSE = 0.02
+# So long a conflict has to last; an uplink that flaps makes no network move.
+_PERSISTS = 0.5
+# So long a network that was moved stays where it is.
+_RESTS = 30.0
+# So often it is looked whether a run of a playbook is through.
+_RUN_CHECK = 1.0
+
+_RETRY = 2.0
+# Less than this is no waiting.
+_WAITED = 0.001
+
+_EVERYTHING = frozenset({*KINDS, CONFLICT})
+
+
+class Guard:
+    """Watches until it is told to stop."""
+
+    def __init__(self, paths: Paths) -> None:
+        self.paths = paths
+        self.view = View()
+        self.due: dict[str, float] = {}
+        self.backoff = Backoff()
+        self.rested: dict[str, float] = {}
+        self.said: dict[str, str] = {}
+        self.stopped = False
+        self.stale = True
+        self.run_check = 0.0
+        self.listened = 0.0
+
+    def run(self) -> int:
+        """Restore, tell systemd, watch."""
+        with contextlib.ExitStack() as stack:
+            # Before anything is read, so that nothing happens unseen.
+            sockets = [stack.enter_context(one) for one in netlink.listen()]
+            folders = Folders()
+            stack.callback(folders.close)
+            selector = stack.enter_context(selectors.DefaultSelector())
+            for number in (*(one.fileno() for one in sockets), folders.fileno(), self._signals(stack).fileno()):
+                selector.register(number, selectors.EVENT_READ)
+            self._watch_folders(folders)
+            guard_work.in_child(guard_work.boot, self.paths)
+            self._refresh()
+            self._want(CONFLICT, time.monotonic())
+            notify("READY=1")
+            while not self.stopped:
+                before = time.monotonic()
+                selector.select(self._patience())
+                now = time.monotonic()
+                # What waits already happened at some time since it was listened last.
+                self._listen(sockets, folders, now if now - before > _WAITED else self.listened)
+                if self.stopped or not self._act():
+                    time.sleep(_PAUSE)
+                self._watch_folders(folders)
+        return 0
+
+    def _signals(self, stack: contextlib.ExitStack) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        stack.enter_context(ours)
+        stack.enter_context(theirs)
+        theirs.setblocking(False)
+        ours.setblocking(False)
+        signal.set_wakeup_fd(theirs.fileno())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        return ours
+
+    def _stop(self, _number: int, _frame: Any) -> None:
+        self.stopped = True
+
+    def _patience(self) -> float | None:
+        times = [max(when, self.backoff.until(kind)) for kind, when in self.due.items()]
+        if self.run_check:
+            times.append(self.run_check)
+        if self.view.unnoted:
+            times.append(time.monotonic() + _PERSISTS)
+        return max(0.0, min(times) - time.monotonic()) if times else None
+
+    def _folders(self) -> Mapping[str, str]:
+        paths = self.paths
+        return {
+            paths.dnsmasq_fragments: "fragments",
+            entries_folder(paths.root): "entries",
+            paths.definitions: "",
+            paths.transient_definitions: "",
+            paths.runtime: "",
+        }
+
+    def _watch_folders(self, folders: Folders) -> None:
+        if self.stale:
+            folders.add(self._folders())
+
+    def _listen(self, sockets: Collection[socket.socket], folders: Folders, since: float) -> None:
+        now = self.listened = time.monotonic()
+        for source in sockets:
+            for event in netlink.receive(source):
+                for kind in self.view.heard(event, now, since):
+                    self._want(kind, now)
+        kinds = self._folders()
+        for folder, name in folders.receive():
+            kind = kinds.get(folder, "-")
+            if kind == "-":
+                continue
+            if kind:
+                # dnsmasq's fragments and resolvconf's entries of ours carry our name; others are no business of ours.
+                if "virtnet" in name and not name.startswith(".") or not name:
+                    self._want(kind, now)
+            elif not name.startswith(".") and name.endswith(".json"):
+                self._redefined(now)
+        self._note_ports()
+
+    def _note_ports(self) -> None:
+        """Keep on disk what is plugged in, for the time after a loss."""
+        notes = [ports_note(bridge, ports, self.paths) for bridge, ports in self.view.notes(time.monotonic())]
+        with contextlib.suppress(VirtnetError):
+            put(note for note in notes if read_text(note.path) != note.content)
+
+    def _redefined(self, now: float) -> None:
+        """Definitions or notes of a run changed: look at everything anew."""
+        self.stale = True
+        for kind in _EVERYTHING:
+            self._want(kind, now)
+
+    def _want(self, kind: str, now: float) -> None:
+        when = now + (_PERSISTS if kind == CONFLICT else _BURST)
+        self.due[kind] = min(when, self.due.get(kind, when))
+
+    def _act(self) -> bool:
+        """Do what is due; whether there was anything."""
+        now = time.monotonic()
+        kinds = {kind for kind, when in self.due.items() if max(when, self.backoff.until(kind)) <= now}
+        checking = bool(self.run_check) and self.run_check <= now
+        if not kinds and not checking:
+            return False
+        for kind in kinds:
+            del self.due[kind]
+        left = self._left_to_a_run(now)
+        if kinds - {CONFLICT}:
+            self._heal(kinds - {CONFLICT}, left)
+        if CONFLICT in kinds:
+            self._settle(left)
+        if checking and left:
+            guard_work.in_child(guard_work.finish_run, self.paths, left)
+        if self.stale:
+            self._refresh()
+        return True
+
+    def _left_to_a_run(self, now: float) -> list[str]:
+        pending = read_pending(self.paths)
+        self.run_check = 0.0
+        if not pending.names:
+            return []
+        if pending.until <= boottime():
+            say(
+                f"A run that changed {', '.join(sorted(pending.names))} did not come to its end; the guard finishes it."
+            )
+            with contextlib.suppress(OSError):
+                os.unlink(pending_path(self.paths))
+            self._redefined(now)
+            return []
+        self.run_check = now + _RUN_CHECK
+        return sorted(pending.names)
+
+    def _heal(self, kinds: Collection[str], left: Collection[str]) -> None:
+        found = guard_work.in_child(guard_work.heal, self.paths, sorted(kinds), left)
+        now = time.monotonic()
+        if found is None:
+            found = [{"kind": kind, "error": "the repair itself was cut short"} for kind in kinds]
+        for outcome in found:
+            kind = str(outcome["kind"])
+            if outcome.get("busy"):
+                self._want(kind, now)
+                continue
+            if outcome.get("error"):
+                delay = self.backoff.failed(kind, now)
+                self._once(
+                    kind, f"Could not put right {kind}: {outcome['error']} It is tried again, now in {delay:g} s."
+                )
+                self.due[kind] = now + delay
+                continue
+            changes = outcome.get("changes", ())
+            for change in changes:
+                say(f"Put right: {change}.")
+            for note in outcome.get("notes", ()):
+                self._once(f"note {kind}", f"{note}.")
+            if changes:
+                for line in self.backoff.repaired(kind, [change.partition(": ")[0] for change in changes], now):
+                    say(f"{line[0].upper()}{line[1:]}.")
+                self.stale = True
+            elif self.backoff.went_well(kind):
+                self.said.pop(kind, None)
+                say(f"All is well again with {kind}.")
+
+    def _settle(self, left: Collection[str]) -> None:
+        now = time.monotonic()
+        resting = {name: until for name, until in self.rested.items() if until > now}
+        found = guard_work.in_child(guard_work.settle_conflicts, self.paths, [*left, *resting])
+        if found is None:
+            # The lock is held, or definitions cannot be read: the next look tells.
+            self.due[CONFLICT] = now + _RETRY
+            return
+        for line in found["moved"]:
+            say(f"{line[0].upper()}{line[1:]}.")
+        for name in found["names"]:
+            self.rested[name] = time.monotonic() + _RESTS
+            self.stale = True
+        self._once("conflicts", " ".join(f"{line[0].upper()}{line[1:]}." for line in found["stay"]))
+        for line in found["errors"]:
+            say(f"Could not follow the new subnet: {line}")
+            for kind in KINDS:
+                self._want(kind, time.monotonic())
+        if resting:
+            # Whether they have met somebody meanwhile shows when they have rested.
+            self.due[CONFLICT] = min(resting.values())
+
+    def _once(self, key: str, line: str) -> None:
+        if self.said.get(key, "") != line:
+            self.said[key] = line
+            if line:
+                say(line)
+
+    def _refresh(self) -> None:
+        """Read definitions and links again."""
+        self.stale = False
+        try:
+            situation = gather(self.paths)
+        except VirtnetError as error:
+            self._once("definitions", f"Cannot guard: {error}.")
+            return
+        self.said.pop("definitions", None)
+        self.view = View.of(situation, self.view)
+        self._note_ports()
+        running = [network.name for network in situation.running]
+        notify(f"STATUS=Guarding {len(running)} of {len(situation.defined)} networks")
+        self._left_to_a_run(time.monotonic())
+
+
+def notify(message: str) -> None:
+    """Tell systemd (sd_notify(3)), where it listens."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address:
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        with channel, contextlib.suppress(OSError):
+            channel.sendto(message.encode(), "\0" + address[1:] if address.startswith("@") else address)

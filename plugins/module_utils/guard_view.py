@@ -1,0 +1,180 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the guard knows of the host, and what an event means to it. Nothing here touches the host."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from .definitions import Remembered
+from .netlink import AddressEvent, Event, ForwardingEvent, LinkEvent, Overrun, RouteEvent, RulesEvent
+from .nft_chains import TABLE
+from .occupied import SHORTEST_ROUTE
+from .restore import Situation
+from .specs import KINDS, specs
+
+CONFLICT = "conflict"
+
+_NOTHING: frozenset[str] = frozenset()
+_BRIDGES = frozenset({"bridges"})
+_LOST = frozenset({"bridges", "fragments", "entries"})
+_RULES = frozenset({"rules"})
+_CONFLICT = frozenset({CONFLICT})
+_ALL = frozenset({*KINDS, CONFLICT})
+
+# A bridge that is deleted sets its ports free first, one after another; those that left so shortly before it, or before
+# one another, were lost with it.
+_TOGETHER = 0.2
+
+
+@dataclass(frozen=True)
+class Held:
+    """A bridge that shall be there: its addresses (packed, with length), and which ports it shall have."""
+
+    addresses: frozenset[tuple[bytes, int]] = frozenset()
+    ports: frozenset[str] = frozenset()
+
+
+@dataclass
+class View:
+    """Bridges, their ports, and the subnets that nobody else may have."""
+
+    held: Mapping[str, Held] = field(default_factory=dict)
+    subnets: tuple[tuple[int, int, int], ...] = ()
+    forwards: bool = False
+    index: dict[int, str] = field(default_factory=dict)
+    looks: dict[int, tuple[object, ...]] = field(default_factory=dict)
+    ports: dict[str, dict[int, str]] = field(default_factory=dict)
+    left: dict[int, tuple[str, str, float]] = field(default_factory=dict)
+    unnoted: set[str] = field(default_factory=set)
+
+    @staticmethod
+    def of(situation: Situation, before: View | None = None) -> View:
+        """The view of a situation; ports that left just ``before`` are not forgotten."""
+        running = situation.running
+        wanted = specs(running, dict[str, Remembered]())["bridges"]
+        held = {
+            str(one["name"]): Held(frozenset(map(_packed, one["addresses"])), frozenset(one["ports"])) for one in wanted
+        }
+        index = {link.index: link.name for link in situation.links.values() if link.name in held}
+        ports: dict[str, dict[int, str]] = {name: {} for name in index.values()}
+        for link in situation.links.values():
+            if link.master in ports:
+                ports[link.master][link.index] = link.name
+        return View(
+            held=held,
+            subnets=tuple(_range(cidr) for one in wanted for cidr in one["addresses"]),
+            forwards=any(network.mode != "isolated" for network in situation.defined.values()),
+            index=index,
+            looks={
+                link.index: (link.name, link.up, link.mac, link.mtu)
+                for link in situation.links.values()
+                if link.index in index
+            },
+            ports=ports,
+            left=before.left if before is not None else {},
+            unnoted=set(ports),
+        )
+
+    def heard(self, event: Event, now: float, since: float | None = None) -> frozenset[str]:
+        """Which parts an event concerns; most concern none. It happened between ``since`` and ``now``."""
+        if isinstance(event, AddressEvent):
+            return self._address(event)
+        if isinstance(event, RouteEvent):
+            foreign = event.length >= SHORTEST_ROUTE and event.index not in self.index
+            return _CONFLICT if foreign and self._overlaps(event.destination, event.length) else _NOTHING
+        if isinstance(event, LinkEvent):
+            return self._link(event, now, now if since is None else since)
+        if isinstance(event, RulesEvent):
+            return _RULES if event.table == TABLE else _NOTHING
+        if isinstance(event, ForwardingEvent):
+            return _RULES if self.forwards and not event.on else _NOTHING
+        return _ALL if isinstance(event, Overrun) else _NOTHING
+
+    def _address(self, event: AddressEvent) -> frozenset[str]:
+        name = self.index.get(event.index)
+        if name is None:
+            return _CONFLICT if not event.gone and self._overlaps(event.address, event.length) else _NOTHING
+        wanted = (event.address, event.length) in self.held[name].addresses
+        link_local = event.address[:2] == b"\xfe\x80"
+        return _NOTHING if link_local or wanted != event.gone else _BRIDGES
+
+    def _overlaps(self, address: bytes, length: int) -> bool:
+        bits = len(address) * 8
+        size = 1 << (bits - length)
+        first = int.from_bytes(address, "big") & ~(size - 1)
+        return any(bits == width and first <= high and low < first + size for low, high, width in self.subnets)
+
+    def _link(self, event: LinkEvent, now: float, since: float) -> frozenset[str]:
+        if event.gone:
+            return self._gone(event, since)
+        if event.index in self.index or event.name in self.held:
+            return self._bridge(event)
+        return self._port(event, now)
+
+    def _gone(self, event: LinkEvent, since: float) -> frozenset[str]:
+        self.left.pop(event.index, None)
+        for bridge, ports in self.ports.items():
+            if ports.pop(event.index, None) is not None:
+                self.unnoted.add(bridge)
+        name = self.index.pop(event.index, None)
+        self.looks.pop(event.index, None)
+        if name is None:
+            return _NOTHING
+        ports = self.ports.setdefault(name, {})
+        last = since
+        for index, (bridge, port, when) in sorted(self.left.items(), key=lambda item: item[1][2], reverse=True):
+            if bridge == name and last - when < _TOGETHER:
+                ports[index] = port
+                last = when
+                del self.left[index]
+        self.unnoted.add(name)
+        return _LOST
+
+    def _bridge(self, event: LinkEvent) -> frozenset[str]:
+        look = (event.name, event.up, event.mac, event.mtu)
+        if event.index not in self.index:
+            self.index[event.index] = event.name
+        if self.looks.get(event.index) == look:
+            return _NOTHING
+        self.looks[event.index] = look
+        return _BRIDGES
+
+    def _port(self, event: LinkEvent, now: float) -> frozenset[str]:
+        bridge = self.index.get(event.master, "")
+        for other, ports in self.ports.items():
+            if event.index in ports and other != bridge:
+                self.left[event.index] = other, ports.pop(event.index), now
+                if other in self.index.values():
+                    self.unnoted.add(other)
+        if bridge:
+            self.left.pop(event.index, None)
+            if self.ports.setdefault(bridge, {}).get(event.index) != event.name:
+                self.ports[bridge][event.index] = event.name
+                self.unnoted.add(bridge)
+            return _NOTHING
+        return _BRIDGES if any(event.name in held.ports for held in self.held.values()) else _NOTHING
+
+    def notes(self, now: float) -> Iterable[tuple[str, list[tuple[str, int]]]]:
+        """Bridges whose ports changed since they were asked for last, with the ports.
+
+        Not those that a port has just left: whether it was taken off or lost with its bridge shows in a moment.
+        """
+        unsure = {bridge for bridge, _port, when in self.left.values() if now - when < 2 * _TOGETHER}
+        waiting = unsure & set(self.index.values())
+        changed, self.unnoted = self.unnoted - waiting, self.unnoted & waiting
+        for bridge in sorted(changed):
+            yield bridge, [(name, index) for index, name in self.ports.get(bridge, {}).items()]
+
+
+def _packed(cidr: str) -> tuple[bytes, int]:
+    interface = ipaddress.ip_interface(cidr)
+    return interface.ip.packed, interface.network.prefixlen
+
+
+def _range(cidr: str) -> tuple[int, int, int]:
+    network = ipaddress.ip_interface(cidr).network
+    return int(network.network_address), int(network.broadcast_address), network.max_prefixlen

@@ -1,0 +1,131 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the guard has done by child processes: they import what they need, and take it with them when they end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import time
+import traceback
+from collections.abc import Callable, Collection
+from typing import Any
+
+from . import conflict
+from .errors import CommandFailed, Locked, VirtnetError
+from .files import lock, put
+from .paths import Paths
+from .restore import NETWORKS, Outcome, bring, gather, restore, say
+from .run import run
+from .runtime import Pending, pending_file, read_pending
+from .specs import KINDS
+
+# So long a guest's link stays down for the guest to notice: systemd-networkd and NetworkManager ignore shorter ones.
+_CARRIER_LOSS = 0.5
+
+# A run that holds the lock is waited for so long; then the guard listens again, and comes back to it.
+_PATIENCE = 2.0
+
+_AFTER_BRIDGES = frozenset({"fragments", "entries"})
+
+
+def in_child(work: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of a function that was called in a child process; None where that did not end well."""
+    reader, writer = os.pipe()
+    process = os.fork()
+    if process == 0:
+        status = 1
+        try:
+            os.close(reader)
+            # The guard waits for its children; they finish what they began.
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_IGN)
+            with open(writer, "w", encoding="utf-8") as stream:
+                json.dump(work(*arguments), stream)
+            status = 0
+        except VirtnetError as error:
+            say(f"error: {error}")
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    os.close(writer)
+    with open(reader, encoding="utf-8") as stream:
+        text = stream.read()
+    _process, status = os.waitpid(process, 0)
+    return json.loads(text) if status == 0 and text else None
+
+
+def boot(paths: Paths) -> int:
+    """Restore all but the resolver's entries, which have a service of their own that comes after dnsmasq's."""
+    try:
+        return restore(paths, [NETWORKS])
+    except VirtnetError as error:
+        say(f"error: {error}")
+        return 1
+
+
+def heal(paths: Paths, kinds: Collection[str], left: Collection[str]) -> list[dict[str, Any]]:
+    """Bring parts after the definitions, but for networks ``left`` to a run; ``busy``: that run holds the lock."""
+    try:
+        with lock(paths.runtime, _PATIENCE):
+            # What a run stored while this waited for the lock is left to it too.
+            left = {*left, *read_pending(paths).names}
+            situation = gather(paths)
+            if left and not any(network.name not in left for network in situation.wanted):
+                return []
+            done = list(bring(situation, paths, kinds=kinds, leave=left))
+            more = _AFTER_BRIDGES - set(kinds)
+            if more and any(outcome.kind == "bridges" and outcome.changes for outcome in done):
+                done += bring(gather(paths), paths, kinds=more, leave=left)
+    except Locked:
+        return [{"kind": kind, "busy": True} for kind in kinds]
+    except VirtnetError as error:
+        return [vars(Outcome(kind, error=str(error))) for kind in kinds]
+    return [vars(outcome) for outcome in done]
+
+
+def finish_run(paths: Paths, names: Collection[str]) -> bool:
+    """Forget a run of which nothing is left to do; whether it was so."""
+    with contextlib.suppress(Locked), lock(paths.runtime, _PATIENCE):
+        pending = read_pending(paths)
+        if not pending.names <= set(names):
+            return False
+        if any(outcome.changes or outcome.error for outcome in bring(gather(paths), paths, names=names, check=True)):
+            return False
+        put([pending_file(Pending(), paths)])
+        return True
+    return False
+
+
+def settle_conflicts(paths: Paths, left: Collection[str]) -> dict[str, list[str]]:
+    """Move networks whose subnet somebody else has now, with rules, bridges, DHCP, DNS and resolver, in one pass."""
+    answer: dict[str, list[str]] = {"moved": [], "names": [], "stay": [], "errors": []}
+    with lock(paths.runtime, _PATIENCE):
+        situation = gather(paths)
+        moves, answer["stay"] = conflict.look(situation, paths, {*left, *read_pending(paths).names})
+        if not moves:
+            return answer
+        conflict.store(moves, paths)
+        answer["moved"] = list(map(str, moves))
+        answer["names"] = [move.new.name for move in moves]
+        outcomes = bring(gather(paths), paths, kinds=KINDS, names=answer["names"])
+        answer["errors"] = [outcome.error for outcome in outcomes if outcome.error]
+    _tell_guests(conflict.guests_of(moves, situation.links))
+    return answer
+
+
+def _tell_guests(ports: Collection[str]) -> None:
+    """Take the carrier from guests for a moment; those that heed it ask for an address at once."""
+    for state in ("down", "up"):
+        script = "".join(f"link set dev {port} {state}\n" for port in ports)
+        try:
+            run(["ip", "-force", "-batch", "-"], stdin=script, check=False)
+        except CommandFailed as error:
+            say(f"Could not set the guests' links {state}: {error}")
+        if state == "down" and ports:
+            time.sleep(_CARRIER_LOSS)

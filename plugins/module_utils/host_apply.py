@@ -1,0 +1,77 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Making the changes of the host part."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .errors import VirtnetError
+from .files import File, put
+from .part import Change
+from .run import run
+
+FOLDER_MODE = 0o755
+
+
+@dataclass(frozen=True)
+class HostChange(Change):
+    """A change with what makes it, in this order: systemctl, removals, a folder, files, a link, systemctl.
+
+    ``start`` and ``stop`` are units for the caller, who starts and stops them when the lock is free.
+    """
+
+    first: Sequence[Sequence[str]] = ()
+    remove: Sequence[str] = ()
+    folder: str = ""
+    files: Sequence[File] = ()
+    link: str = ""
+    then: Sequence[Sequence[str]] = ()
+    target: str = ""
+    start: str = ""
+    stop: str = ""
+
+
+def make(change: HostChange) -> None:
+    """Make one change; raises VirtnetError naming the path that stands in the way, and CommandFailed."""
+    for arguments in change.first:
+        run(["systemctl", *arguments])
+    try:
+        remove(change.remove)
+        if change.folder:
+            _make_folder(change.folder)
+        put(change.files)
+        if change.link:
+            _make_link(change.link, change.target)
+    except OSError as error:
+        raise VirtnetError(f"cannot change {error.filename}: {error.strerror}") from error
+    for arguments in change.then:
+        run(["systemctl", *arguments])
+
+
+def _make_folder(path: str) -> None:
+    os.makedirs(path, exist_ok=True)
+    os.chown(path, os.geteuid(), os.getegid())
+    os.chmod(path, FOLDER_MODE)
+
+
+def _make_link(path: str, target: str) -> None:
+    remove([path])
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    # As systemctl enable makes it.
+    os.symlink(target or f"/etc/systemd/system/{os.path.basename(path)}", path)
+
+
+def remove(paths: Sequence[str]) -> None:
+    """Remove files and empty folders; what somebody put into a folder in the meantime keeps it."""
+    for path in paths:
+        if os.path.isdir(path) and not os.path.islink(path):
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)

@@ -1,0 +1,349 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The text of every file that the host gets: the engine itself, its launcher, the services."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from .errors import VirtnetError
+
+if TYPE_CHECKING:
+    # Never executed: Ansible sends to a host what it sees imported, and the engine must come along as a whole.
+    from . import (  # noqa: F401
+        backoff,
+        bridge,
+        choosing,
+        cli,
+        cli_commands,
+        conflict,
+        conntrack,
+        definitions,
+        dhcp,
+        dhcp6,
+        dhcp_boot,
+        dhcp_hosts,
+        dhcp_options,
+        dnsmasq_apply,
+        dnsmasq_checks,
+        dnsmasq_choice,
+        dnsmasq_config,
+        dnsmasq_fragment,
+        dnsmasq_instances,
+        dnsmasq_leases,
+        dnsmasq_name_lines,
+        dnsmasq_names,
+        dnsmasq_ports,
+        dnsmasq_private,
+        dnsmasq_probe,
+        dnsmasq_refresh,
+        dnsmasq_service,
+        dnsmasq_spec,
+        dnsmasq_state,
+        dnsmasq_syntax,
+        dnsmasq_target,
+        dnsmasq_trial,
+        errors,
+        files,
+        firewalls,
+        firewalls_read,
+        forwarding,
+        forwards,
+        guard,
+        guard_view,
+        guard_work,
+        host,
+        host_apply,
+        host_files,
+        host_needs,
+        host_read,
+        identity,
+        info,
+        inotify,
+        ipv6,
+        isolation,
+        leases,
+        libvirt_definition,
+        libvirt_driver,
+        libvirt_group,
+        libvirt_options,
+        libvirt_parse,
+        libvirt_read,
+        libvirt_read_ip,
+        libvirt_registration,
+        libvirt_table,
+        libvirt_write,
+        libvirt_xml,
+        links,
+        links_apply,
+        listeners,
+        nat,
+        netlink,
+        network,
+        network_xml,
+        nft,
+        nft_chains,
+        nft_listing,
+        nft_rules,
+        occupied,
+        options,
+        part,
+        paths,
+        resolvconf,
+        resolvconf_read,
+        restore,
+        run,
+        runtime,
+        specs,
+        subnets,
+        virt_network,
+    )
+
+# All of plugins/module_utils but _module.py, which only Ansible's modules need.
+ENGINE = (
+    "backoff",
+    "bridge",
+    "choosing",
+    "cli",
+    "cli_commands",
+    "conflict",
+    "conntrack",
+    "definitions",
+    "dhcp",
+    "dhcp6",
+    "dhcp_boot",
+    "dhcp_hosts",
+    "dhcp_options",
+    "dnsmasq_apply",
+    "dnsmasq_checks",
+    "dnsmasq_choice",
+    "dnsmasq_config",
+    "dnsmasq_fragment",
+    "dnsmasq_instances",
+    "dnsmasq_leases",
+    "dnsmasq_name_lines",
+    "dnsmasq_names",
+    "dnsmasq_ports",
+    "dnsmasq_private",
+    "dnsmasq_probe",
+    "dnsmasq_refresh",
+    "dnsmasq_service",
+    "dnsmasq_spec",
+    "dnsmasq_state",
+    "dnsmasq_syntax",
+    "dnsmasq_target",
+    "dnsmasq_trial",
+    "errors",
+    "files",
+    "firewalls",
+    "firewalls_read",
+    "forwarding",
+    "forwards",
+    "guard",
+    "guard_view",
+    "guard_work",
+    "host",
+    "host_apply",
+    "host_files",
+    "host_needs",
+    "host_read",
+    "identity",
+    "info",
+    "inotify",
+    "ipv6",
+    "isolation",
+    "leases",
+    "libvirt_definition",
+    "libvirt_driver",
+    "libvirt_group",
+    "libvirt_options",
+    "libvirt_parse",
+    "libvirt_read",
+    "libvirt_read_ip",
+    "libvirt_registration",
+    "libvirt_table",
+    "libvirt_write",
+    "libvirt_xml",
+    "links",
+    "links_apply",
+    "listeners",
+    "nat",
+    "netlink",
+    "network",
+    "network_xml",
+    "nft",
+    "nft_chains",
+    "nft_listing",
+    "nft_rules",
+    "occupied",
+    "options",
+    "part",
+    "paths",
+    "resolvconf",
+    "resolvconf_read",
+    "restore",
+    "run",
+    "runtime",
+    "specs",
+    "subnets",
+    "virt_network",
+)
+
+SERVICE = "virtnet.service"
+RESOLVER = "virtnet-resolver.service"
+RULES = "virtnet-rules.service"
+
+_SYSTEM_PYTHON = "/usr/bin/python3"
+
+_PACKAGE = '''# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The engine of virtnet.linux. Written by its module host; changes are lost."""
+'''
+
+_LAUNCHER = '''#!{interpreter} -I
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Virtual networks of this host. Written by virtnet.linux; changes are lost."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+
+from engine.cli import main
+
+sys.exit(main())
+'''
+
+# Links, rules, sysctls and files under /etc and /run are their work; the rest they do not need.
+_HARDENING = """\
+NoNewPrivileges=yes
+ProtectSystem=yes
+ProtectHome=yes
+PrivateTmp=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectKernelLogs=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+"""
+
+_SERVICE = """\
+# Written by virtnet.linux; changes are lost. Put yours into virtnet.service.d/*.conf.
+[Unit]
+Description=Virtual networks of this host
+# After what loads rules and sysctls, so that ours come on top and are not flushed.
+After=local-fs.target systemd-sysctl.service network-pre.target
+After=nftables.service firewalld.service ufw.service
+# Before what serves networks or uses them. Not before network.target: the host's own links do not wait for guests'.
+Before=dnsmasq.service libvirtd.service virtnetworkd.service network-online.target
+StartLimitIntervalSec=0
+
+[Service]
+{kind}
+TimeoutStartSec=5min
+RuntimeDirectory=virtnet
+# Transient networks and the lock live there; a restart of the service is no reboot.
+RuntimeDirectoryPreserve=yes
+{hardening}
+[Install]
+WantedBy=multi-user.target
+"""
+
+_BOOT_ONLY = """\
+Type=oneshot
+RemainAfterExit=yes
+ExecStart={engine}/virtnet restore --stage networks"""
+
+# Ready when the networks are restored; what comes after it at boot finds them.
+_GUARD = """\
+Type=notify
+ExecStart={engine}/virtnet guard
+Restart=on-failure
+RestartSec=1s
+# A repair that is under way is finished.
+KillMode=mixed
+TimeoutStopSec=30s"""
+
+_RESOLVER = """\
+# Written by virtnet.linux; changes are lost. Put yours into virtnet-resolver.service.d/*.conf.
+[Unit]
+Description=Virtual networks in the resolver of this host
+# dnsmasq.service itself tells the resolver that it answers on a loopback address; entries are for hosts without that.
+# Not before network-online.target: Debian 13 starts dnsmasq.service only after that.
+After=virtnet.service dnsmasq.service resolvconf.service
+Before=nss-lookup.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart={engine}/virtnet restore --stage resolver
+TimeoutStartSec=5min
+{hardening}
+[Install]
+WantedBy=multi-user.target
+"""
+
+# Started by the firewalls themselves, whose units want it: no PartOf=, since some of them conflict with others.
+_RULES = """\
+# Written by virtnet.linux; changes are lost. Put yours into virtnet-rules.service.d/*.conf.
+[Unit]
+Description=Rules of virtual networks, again after another firewall has loaded its own
+After=virtnet.service nftables.service firewalld.service ufw.service docker.service
+
+[Service]
+Type=oneshot
+ExecStart={engine}/virtnet restore --stage networks
+TimeoutStartSec=5min
+{hardening}"""
+
+FIREWALLS = ("docker.service", "firewalld.service", "nftables.service", "ufw.service")
+
+
+def engine_files() -> dict[str, str]:
+    """The engine by file name, from wherever this very module was loaded (a folder, or Ansible's zip file)."""
+    found = {"__init__.py": _PACKAGE}
+    for name in ENGINE:
+        spec = find_spec(f"{__package__}.{name}")
+        get_source = getattr(spec.loader, "get_source", None) if spec is not None else None
+        if spec is None or get_source is None:
+            raise VirtnetError(f"the collection is incomplete: the engine's module {name} was not sent along")
+        found[f"{name}.py"] = get_source(spec.name)
+    return found
+
+
+def launcher(interpreter: str) -> str:
+    """The program ``virtnet``."""
+    return _LAUNCHER.format(interpreter=interpreter)
+
+
+def units(engine: str, *, guard: bool = True) -> dict[str, str]:
+    """The services by name; ``engine`` is the folder of the launcher; without ``guard`` they work at boot alone."""
+    kind = (_GUARD if guard else _BOOT_ONLY).format(engine=engine)
+    return {
+        SERVICE: _SERVICE.format(kind=kind, hardening=_HARDENING),
+        RESOLVER: _RESOLVER.format(engine=engine, hardening=_HARDENING),
+    }
+
+
+def rules_unit(engine: str) -> str:
+    """The service that firewalls start when they have started."""
+    return _RULES.format(engine=engine, hardening=_HARDENING)
+
+
+def boot_interpreter() -> str:
+    """The Python for the boot service: the system's, unless Ansible was pointed at another one.
+
+    The system's by the name that survives an upgrade: interpreter discovery gives python3.11, which the next release
+    of the distribution takes away.
+    """
+    same = os.path.realpath(sys.executable) == os.path.realpath(_SYSTEM_PYTHON)
+    return _SYSTEM_PYTHON if same and sys.prefix == sys.base_prefix else sys.executable

@@ -1,0 +1,75 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Networks as they are: what ``virsh net-list`` and ``net-info`` tell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .conflict import live_conflicts
+from .definitions import load
+from .errors import VirtnetError
+from .identity import host_identity
+from .leases import read_leases
+from .libvirt_parse import has_library
+from .libvirt_xml import dump
+from .links import Link
+from .network import Network
+from .paths import Paths
+from .restore import gather
+
+
+def status(network: Network, links: Mapping[str, Link], meets: Sequence[str] = ()) -> dict[str, Any]:
+    """One network: its definition, whether it runs, and who is plugged in. Pure."""
+    link = links.get(network.bridge.name)
+    return {
+        "name": network.name,
+        "uuid": network.uuid,
+        "state": "active" if link is not None and link.up else "inactive",
+        "autostart": network.autostart,
+        "persistent": network.persistent,
+        "mode": network.mode,
+        "bridge": network.bridge.name,
+        "addresses": [] if link is None else list(link.addresses),
+        "ports": sorted(port.name for port in links.values() if port.master == network.bridge.name),
+        "conflicts": list(meets),
+        "definition": network.as_options(),
+    }
+
+
+def networks(paths: Paths, names: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """All networks of the host, or those named; raises VirtnetError for a name that is not defined."""
+    situation = gather(paths)
+    met = {one.network.name: [taken.what for taken in one.meets] for one in live_conflicts(situation)}
+    named = _named(situation.defined, names)
+    return [status(network, situation.links, met.get(network.name, ())) for network in named]
+
+
+def described(paths: Paths, names: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """The same, each with its leases, and its XML where the host has the library for it; raises VirtnetError."""
+    found = networks(paths, names)
+    chosen = _named(load(paths, host_identity(paths.root)), names)
+    texts = [dump(network) for network in chosen] if has_library() else [None for _ in chosen]
+    now = time.time()
+    leases = read_leases(chosen, paths, now)
+    return [
+        {**one, "leases": [lease.as_options(now) for lease in leases if lease.network == one["name"]], "xml": text}
+        for one, text in zip(found, texts)
+    ]
+
+
+def xml(paths: Paths, names: Iterable[str]) -> list[str]:
+    """Definitions as libvirt's XML, each as one text; raises VirtnetError."""
+    return [dump(network) for network in _named(load(paths, host_identity(paths.root)), names)]
+
+
+def _named(defined: Mapping[str, Network], names: Iterable[str]) -> list[Network]:
+    wanted = list(names)
+    for name in wanted:
+        if name not in defined:
+            known = ", ".join(sorted(defined)) or "none"
+            raise VirtnetError(f"there is no network {name!r} on this host; defined are: {known}")
+    return [network for name, network in sorted(defined.items()) if not wanted or name in wanted]

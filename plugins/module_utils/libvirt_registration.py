@@ -1,0 +1,204 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The part that keeps networks known to libvirt, so that guests can have them by ``<source network='lab'/>``.
+
+libvirt is told of a bridge that is there (forward mode='bridge') and does nothing to it; rules, DHCP and DNS stay ours.
+What we registered has our mark in its metadata; a network of libvirt's without it is never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from .errors import VirtnetError
+from .libvirt_definition import RegistrationSpec, differs, registered_by_us, shape, xml_of
+from .libvirt_driver import Driver, Found, driver_installed
+from .libvirt_group import ALWAYS
+from .libvirt_write import Version
+from .part import CHANGE, CREATE, DELETE, Change, Plan
+from .paths import Paths
+
+# Steps of a change, in the order in which they are taken.
+STOP, UNDEFINE, DEFINE, CREATE_TRANSIENT, START, AUTOSTART, NO_AUTOSTART = (
+    "stop",
+    "undefine",
+    "define",
+    "create transient",
+    "start",
+    "autostart",
+    "no autostart",
+)
+
+
+# Before, virNetworkDefParseXML() (src/conf/network_conf.c) takes vlan for virtualport type='openvswitch' alone.
+_VLAN_SINCE: Version = (11, 0)
+
+
+@dataclass(frozen=True)
+class RegistrationChange(Change):
+    """What is done to one network of libvirt's."""
+
+    network: str = ""
+    steps: Sequence[str] = ()
+    xml: str = ""
+
+
+@dataclass(frozen=True)
+class State:
+    """libvirt's networks by name; ``problem`` where it cannot be asked."""
+
+    networks: Mapping[str, Found] = field(default_factory=dict)
+    version: Version = (0, 0)
+    problem: str = ""
+
+
+class Registrations:
+    """Networks as libvirt shall know them."""
+
+    def __init__(self, wanted: Sequence[RegistrationSpec], purge: bool, paths: Paths) -> None:
+        self.wanted = wanted
+        self.purge = purge
+        self.paths = paths
+
+    def read(self) -> State:
+        """libvirt's networks, where it has a driver for them."""
+        if not driver_installed(self.paths.root):
+            return State(problem="libvirt's network driver is not installed" if self._must() else "")
+        if not self.wanted and not self.purge:
+            return State()
+        try:
+            with Driver() as driver:
+                return State(driver.networks(), driver.version)
+        except VirtnetError as error:
+            return State(problem=str(error))
+
+    def _must(self) -> bool:
+        return any(spec.register == ALWAYS and spec.state == "present" for spec in self.wanted)
+
+    def plan(self, current: State) -> Plan[RegistrationChange]:
+        """What libvirt has to be told; raises VirtnetError where it cannot be and must be."""
+        if current.problem:
+            if self._must():
+                raise VirtnetError(f"{current.problem}; put it right, or set libvirt.register to auto or false")
+            return Plan(notes=[f"networks are not registered with libvirt: {current.problem}"])
+        if current.version == (0, 0):
+            return Plan()
+        changes, notes = [], []
+        for spec in self.wanted:
+            found = current.networks.get(spec.name)
+            if spec.state == "present":
+                _refuse_foreign(spec, current)
+                _refuse_vlan(spec, current.version)
+                change, note = _present(spec, found, current.version)
+            else:
+                change, note = (_absent(found) if found else None), ""
+            changes += [change] if change else []
+            notes += [note] if note else []
+        named = {spec.name for spec in self.wanted}
+        if self.purge:
+            gone = [_absent(found) for name, found in sorted(current.networks.items()) if name not in named]
+            changes += [change for change in gone if change]
+        holds = [spec.as_options() for spec in self.wanted if spec.state == "present"]
+        return Plan(changes, holds, notes)
+
+    def apply(self, changes: Sequence[RegistrationChange]) -> None:
+        """Tell libvirt."""
+        with Driver() as driver:
+            for change in changes:
+                for step in change.steps:
+                    _take(driver, step, change)
+
+
+def _take(driver: Driver, step: str, change: RegistrationChange) -> None:
+    if step == DEFINE:
+        driver.define(change.xml)
+    elif step == CREATE_TRANSIENT:
+        driver.create(change.xml)
+    elif step == STOP:
+        driver.stop(change.network)
+    elif step == UNDEFINE:
+        driver.undefine(change.network)
+    elif step == START:
+        driver.start(change.network)
+    else:
+        driver.autostart(change.network, step == AUTOSTART)
+
+
+def _refuse_foreign(spec: RegistrationSpec, current: State) -> None:
+    for found in current.networks.values():
+        same = "name" if found.name == spec.name else "uuid" if found.uuid == spec.uuid else ""
+        if same and not registered_by_us(found.xml):
+            raise VirtnetError(
+                f"network {spec.name!r}: {same}: libvirt has a network of this {same} that is not ours "
+                f"({found.name!r}); give ours another {same}, set libvirt.register to false, or remove libvirt's "
+                f"(virsh net-undefine {found.name})"
+            )
+
+
+def _refuse_vlan(spec: RegistrationSpec, version: Version) -> None:
+    """libvirt would refuse the definition, but only when the other parts are done."""
+    if version >= _VLAN_SINCE or spec.libvirt.virtualport.get("type") == "openvswitch":
+        return
+    tagged = [f"portgroups[{i}].vlan" for i, group in enumerate(spec.libvirt.portgroups) if "vlan" in group]
+    for option in [*(["vlan"] if spec.libvirt.vlan else []), *tagged]:
+        raise VirtnetError(
+            f"network {spec.name!r}: libvirt.{option}: libvirt {version[0]}.{version[1]} knows VLANs on Open vSwitch "
+            "alone; leave it out, or use libvirt 11.0 or newer"
+        )
+
+
+def _absent(found: Found) -> RegistrationChange | None:
+    if not registered_by_us(found.xml):
+        return None
+    steps = [*([STOP] if found.active else []), *([UNDEFINE] if found.persistent else [])]
+    before = shape(found.xml) + found.status()
+    return RegistrationChange(DELETE, f"libvirt network {found.name}", before, "", "unregistered", found.name, steps)
+
+
+def _present(spec: RegistrationSpec, found: Found | None, version: Version) -> tuple[RegistrationChange | None, str]:
+    """The steps from what libvirt has to what it shall have, and a note on what has to wait for guests."""
+    xml = xml_of(spec, version)
+    wanted = Found(spec.name, spec.uuid, xml, xml, spec.active, spec.persistent, spec.persistent and spec.autostart)
+    steps, note = _steps(wanted, found)
+    after = shape(xml) + wanted.status()
+    what = f"libvirt network {spec.name}"
+    if not steps:
+        return None, note
+    if found is None:
+        return RegistrationChange(CREATE, what, "", after, "registered", spec.name, steps, xml), note
+    before = shape(found.xml) + found.status()
+    if before == after:
+        before = shape(found.live) + found.status()
+    return RegistrationChange(CHANGE, what, before, after, ", ".join(steps), spec.name, steps, xml), note
+
+
+def _steps(wanted: Found, found: Found | None) -> tuple[list[str], str]:
+    steps: list[str] = []
+    note = ""
+    old = found or replace(wanted, active=False, persistent=False, autostart=False, xml="")
+    if found is not None and found.uuid != wanted.uuid:
+        # libvirt does not change the uuid of a network that is there.
+        steps = [*([STOP] if found.active else []), *([UNDEFINE] if found.persistent else [])]
+        old = replace(old, active=False, persistent=False, autostart=False, xml="")
+    active = old.active
+    stale = active and differs(old.live, wanted.live)
+    if active and stale and old.guests:
+        note = (
+            f"libvirt network {wanted.name} has guests ({old.guests}) and changes for them only once it was stopped "
+            "and started (virsh net-destroy, net-start)"
+        )
+    if active and (not wanted.active or (stale and not old.guests)):
+        steps.append(STOP)
+        active = False
+    if wanted.persistent:
+        if not old.persistent or differs(old.xml, wanted.xml):
+            steps.append(DEFINE)
+        steps += [START] if wanted.active and not active else []
+        if wanted.autostart != old.autostart:
+            steps.append(AUTOSTART if wanted.autostart else NO_AUTOSTART)
+    else:
+        steps += [UNDEFINE] if old.persistent else []
+        steps += [CREATE_TRANSIENT] if wanted.active and not active else []
+    return steps, note

@@ -1,0 +1,165 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Steps that change links, and the one place that takes them.
+
+A plan is made of these small data classes; nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Union
+
+from .errors import CommandFailed, MissingTool
+from .run import PACKAGES
+
+# include/uapi/linux/if_addr.h. A bridge without a port would keep its address tentative until one joins.
+_IFA_F_NODAD = 0x02
+
+
+@dataclass(frozen=True)
+class AddBridge:
+    """A new bridge, down, with its MAC address from the first moment (so no port's can become its own).
+
+    ``attributes`` in pyroute2's names.
+    """
+
+    name: str
+    mac: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SetLink:
+    """Attributes of a link, in pyroute2's names."""
+
+    name: str
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SetSysctl:
+    """One value in /proc/sys, or of the attributes of a link below /sys."""
+
+    path: str
+    value: str
+
+    def write(self) -> None:
+        """Set the value; raises CommandFailed."""
+        try:
+            with open(self.path, "w", encoding="ascii") as stream:
+                stream.write(self.value)
+        except OSError as error:
+            raise CommandFailed(f"cannot set {self.path} to {self.value}: {error.strerror}") from error
+
+
+@dataclass(frozen=True)
+class AddAddress:
+    """An address with its prefix length."""
+
+    name: str
+    cidr: str
+
+
+@dataclass(frozen=True)
+class DeleteAddress:
+    """An address with its prefix length."""
+
+    name: str
+    cidr: str
+
+
+@dataclass(frozen=True)
+class Enslave:
+    """A link becomes a port of a bridge."""
+
+    port: str
+    bridge: str
+
+
+@dataclass(frozen=True)
+class DeleteLink:
+    """A link goes; a bridge sets its ports free."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Rename:
+    """A link gets another name."""
+
+    name: str
+    new: str
+
+
+Step = Union[AddBridge, SetLink, SetSysctl, Rename, AddAddress, DeleteAddress, Enslave, DeleteLink]
+
+
+def _index(name: str) -> int:
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        raise CommandFailed(f"there is no interface {name}") from None
+
+
+def _take(route: Any, step: Step) -> None:
+    if isinstance(step, SetSysctl):
+        step.write()
+    elif isinstance(step, AddBridge):
+        route.link("add", ifname=step.name, kind="bridge", address=step.mac, **step.attributes)
+    elif isinstance(step, SetLink):
+        route.link("set", index=_index(step.name), **step.attributes)
+    elif isinstance(step, Rename):
+        _rename(route, _index(step.name), step.new)
+    elif isinstance(step, DeleteLink):
+        route.link("del", index=_index(step.name))
+    elif isinstance(step, Enslave):
+        route.link("set", index=_index(step.port), master=_index(step.bridge))
+    else:
+        address, _slash, length = step.cidr.partition("/")
+        verb = "add" if isinstance(step, AddAddress) else "del"
+        more: dict[str, Any] = {"flags": _IFA_F_NODAD} if ":" in address and verb == "add" else {}
+        if ":" not in address and verb == "add" and int(length) < 31:
+            more["broadcast"] = _broadcast(address, int(length))
+        route.addr(verb, index=_index(step.name), address=address, prefixlen=int(length), **more)
+
+
+def _rename(route: Any, index: int, name: str) -> None:
+    """Linux takes a new name for a link that is up since 6.2; before, it has to go down for a moment."""
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    try:
+        route.link("set", index=index, ifname=name)
+    except NetlinkError as error:
+        if error.code != errno.EBUSY:
+            raise
+        route.link("set", index=index, state="down")
+        route.link("set", index=index, ifname=name)
+        route.link("set", index=index, state="up")
+
+
+def _broadcast(address: str, length: int) -> str:
+    return str(ipaddress.ip_interface(f"{address}/{length}").network.broadcast_address)
+
+
+def take(steps: Iterable[Step]) -> None:
+    """Take steps in order; the first that the kernel refuses ends it.
+
+    Raises MissingTool without pyroute2, CommandFailed naming the step and the kernel's reason.
+    """
+    try:
+        from pyroute2 import IPRoute
+        from pyroute2.netlink.exceptions import NetlinkError
+    except ImportError:
+        raise MissingTool("the Python library pyroute2", PACKAGES["pyroute2"]) from None
+    with IPRoute() as route:
+        for step in steps:
+            try:
+                _take(route, step)
+            except NetlinkError as error:
+                raise CommandFailed(f"the kernel refused {step}: {error}") from error

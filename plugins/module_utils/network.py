@@ -1,0 +1,352 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The model of a network: what the user wrote, validated and with every default filled in."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
+
+from . import dhcp
+from .dhcp import DEFAULT_LEASE_TIME, Range
+from .dhcp_boot import Boot, read_boot, read_tftp_root
+from .dhcp_hosts import Host, read_hosts
+from .dhcp_options import read_dhcp_options
+from .dnsmasq_names import Names, private_only, read_names, read_raw
+from .forwards import Forward, read_forwards
+from .identity import bridge_mac, bridge_name, network_uuid
+from .ipv6 import Ipv6, read_ipv6
+from .libvirt_group import Libvirt, read_libvirt
+from .nat import Nat, read_nat
+from .network_xml import said_by_xml
+from .nft import NAME, NAME_WORDS
+from .options import Options, shown
+
+STATES = ("active", "inactive", "absent")
+MODES = ("nat", "routed", "isolated", "open")
+
+# Options of the design that this version does not carry out. Refused rather than ignored.
+_LATER = ("routes", "bandwidth")
+
+AUTO = "auto"
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """The bridge of a network; see the module ``bridge``."""
+
+    name: str
+    mac: str
+    mtu: int | None = None
+    stp: bool = False
+    forward_delay: int = 0
+    ports: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Ipv4:
+    """The host's address on the bridge, None for none; ``auto``: it is for us to choose."""
+
+    address: ipaddress.IPv4Interface | None
+    auto: bool = False
+    dhcp: bool = True
+    lease_time: str = DEFAULT_LEASE_TIME
+    ranges: Sequence[Range] = ()
+    hosts: Sequence[Host] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+    boot: Boot | None = None
+    tftp_root: str = ""
+
+
+@dataclass(frozen=True)
+class Dns:
+    """Names of the guests."""
+
+    enabled: bool = True
+    domain: str = ""
+    local_only: bool = True
+    host_resolver: bool = True
+    names: Names = field(default_factory=Names)
+
+
+@dataclass(frozen=True)
+class Network:
+    """One virtual network. ``path`` is where the user wrote it."""
+
+    name: str
+    uuid: str
+    bridge: Bridge
+    ipv4: Ipv4
+    dns: Dns
+    ipv6: Ipv6 = field(default_factory=Ipv6)
+    state: str = "active"
+    autostart: bool = True
+    persistent: bool = True
+    title: str = ""
+    description: str = ""
+    mode: str = "nat"
+    uplink: str = ""
+    nat: Nat = field(default_factory=Nat)
+    forwards: Sequence[Forward] = ()
+    isolate_guests: bool = False
+    extra_addresses: Sequence[str] = ()
+    dnsmasq_instance: str = AUTO
+    dnsmasq_options: Sequence[str] = ()
+    libvirt: Libvirt = field(default_factory=Libvirt)
+    path: str = field(default="", compare=False)
+
+    @property
+    def owner(self) -> str:
+        """How errors name this network."""
+        return f"network {self.name!r}"
+
+    @property
+    def subnet(self) -> ipaddress.IPv4Network | None:
+        """The guests' IPv4 addresses."""
+        return self.ipv4.address.network if self.ipv4.address else None
+
+    @property
+    def subnets(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+        """All of the guests' addresses, of both families."""
+        own = (self.ipv4.address, self.ipv6.address)
+        return [
+            *(address.network for address in own if address is not None),
+            *(ipaddress.ip_interface(cidr).network for cidr in self.extra_addresses),
+        ]
+
+    @property
+    def has_ipv6(self) -> bool:
+        """Whether any of its addresses is one of IPv6."""
+        return any(subnet.version == 6 for subnet in self.subnets)
+
+    @property
+    def resolved_forwards(self) -> list[Forward]:
+        """The port forwards with the addresses of the guests that they name."""
+        hosts = {host.name: str(host.ip) for host in self.ipv4.hosts if host.name and host.ip}
+        return [forward.at(hosts) for forward in self.forwards]
+
+    def at(self, option: str) -> str:
+        """The path of an option of this network."""
+        return f"{self.path}.{option}" if self.path else option
+
+    def with_address(self, address: ipaddress.IPv4Interface) -> Network:
+        """The network with the subnet that was chosen for it, and the default ranges of that."""
+        ranges = dhcp.default_ranges(address, self.ipv4.lease_time) if self.ipv4.dhcp else []
+        return replace(self, ipv4=replace(self.ipv4, address=address, ranges=tuple(ranges)))
+
+    def as_options(self) -> dict[str, Any]:
+        """The definition: the options with every default filled in, fit for JSON and to be read again."""
+        return {
+            "name": self.name,
+            "uuid": self.uuid,
+            "title": self.title,
+            "description": self.description,
+            "state": self.state,
+            "autostart": self.autostart,
+            "persistent": self.persistent,
+            "mode": self.mode,
+            "uplink": self.uplink or None,
+            "bridge": {
+                "name": self.bridge.name,
+                "type": "linux",
+                "mac": self.bridge.mac,
+                "mtu": self.bridge.mtu,
+                "stp": self.bridge.stp,
+                "forward_delay": self.bridge.forward_delay,
+                "ports": list(self.bridge.ports),
+            },
+            "ipv4": {
+                "address": str(self.ipv4.address) if self.ipv4.address else NONE,
+                "auto": self.ipv4.auto,
+                "dhcp": {
+                    "enabled": self.ipv4.dhcp,
+                    "lease_time": self.ipv4.lease_time,
+                    "ranges": [one.as_options() for one in self.ipv4.ranges],
+                    "hosts": [host.as_options() for host in self.ipv4.hosts],
+                    "options": dict(self.ipv4.options),
+                    "boot": self.ipv4.boot.as_options() if self.ipv4.boot else None,
+                    "tftp_root": self.ipv4.tftp_root or None,
+                },
+            },
+            "ipv6": self.ipv6.as_options(),
+            "nat": self.nat.as_options(),
+            "port_forwards": [forward.as_options() for forward in self.forwards],
+            "isolate_guests": self.isolate_guests,
+            "extra_addresses": list(self.extra_addresses),
+            "dns": {
+                "enabled": self.dns.enabled,
+                "domain": self.dns.domain or None,
+                "local_only": self.dns.local_only,
+                "host_resolver": self.dns.host_resolver,
+                **self.dns.names.as_options(),
+            },
+            "dnsmasq": {"instance": self.dnsmasq_instance, "options": list(self.dnsmasq_options)},
+            "libvirt": self.libvirt.as_options(),
+        }
+
+
+def read_network(options: Options, identity: str) -> Network:
+    """One item of the user's list, or a stored definition.
+
+    Raises InvalidOption: the path of the value, the value, and what to do. An absent network needs its name alone.
+    """
+    options = said_by_xml(options)
+    name = options.matching("name", NAME, NAME_WORDS)
+    options.owner = f"network {name!r}"
+    _refuse_later(options, _LATER)
+    state = options.choice("state", STATES, "active")
+    mode = options.choice("mode", (*MODES, "bridged"), "nat")
+    if mode == "bridged":
+        options.error("mode", f"'bridged' is not available in this version; use one of {', '.join(MODES)}")
+    ipv6 = read_ipv6(options.group("ipv6"))
+    instance, raw = _read_instance(options.group("dnsmasq"))
+    ipv4 = _read_ipv4(options.group("ipv4"), mode, ipv6)
+    hosts = {host.name: str(host.ip) for host in ipv4.hosts if host.name and host.ip}
+    network = Network(
+        name=name,
+        uuid=_uuid(options, identity, name),
+        title=options.text("title", ""),
+        description=options.text("description", "", longest=4096),
+        state=state,
+        autostart=options.boolean("autostart", True),
+        persistent=options.boolean("persistent", True),
+        mode=mode,
+        uplink=options.interface("uplink", ""),
+        bridge=_read_bridge(options.group("bridge"), identity, name),
+        nat=read_nat(options.group("nat"), mode),
+        ipv4=ipv4,
+        forwards=tuple(read_forwards(options, "port_forwards", hosts)),
+        isolate_guests=options.boolean("isolate_guests", False),
+        ipv6=ipv6,
+        dns=_read_dns(options.group("dns")),
+        extra_addresses=tuple(str(address) for address in options.cidrs("extra_addresses")),
+        dnsmasq_instance=instance,
+        dnsmasq_options=raw,
+        libvirt=read_libvirt(options.group("libvirt")),
+        path=options.path,
+    )
+    options.close()
+    _check_sense(options, network)
+    return network
+
+
+def _refuse_later(options: Options, names: Sequence[str]) -> None:
+    for name in names:
+        # false and empty ask for nothing, and nothing is what they get.
+        if options.raw(name, None) not in (None, False, [], {}):
+            options.error(name, "is not available in this version; leave it out")
+
+
+def _uuid(options: Options, identity: str, name: str) -> str:
+    text = options.text("uuid", "")
+    try:
+        return str(UUID(text)) if text else network_uuid(identity, name)
+    except ValueError:
+        options.error("uuid", f"{shown(text)} is not a uuid; write it as 7b0cbfb2-6a3e-4d4c-9d57-3c1f5c9a6e01")
+
+
+def _read_bridge(options: Options, identity: str, network: str) -> Bridge:
+    options.owner = f"network {network!r}"
+    if options.choice("type", ("linux", "openvswitch"), "linux") != "linux":
+        options.error("type", "'openvswitch' is not available in this version; use linux")
+    _refuse_later(options, ("zone",))
+    stp = options.boolean("stp", False)
+    bridge = Bridge(
+        name=options.interface("name", bridge_name(network)),
+        mac=options.mac("mac", bridge_mac(identity, network)),
+        mtu=options.integer("mtu", None, least=68, most=65535),
+        stp=stp,
+        forward_delay=options.integer("forward_delay", 0, least=0, most=30),
+        ports=tuple(options.interfaces("ports")),
+    )
+    options.close()
+    return bridge
+
+
+def _read_ipv4(options: Options, mode: str, ipv6: Ipv6) -> Ipv4:
+    auto = options.boolean("auto", False)
+    address = None
+    if options.text("address", AUTO) in (AUTO, NONE):
+        auto = options.text("address", AUTO) == AUTO
+    else:
+        address = options.cidr("address", version=4)
+        _check_host_address(options, address)
+    group = options.group("dhcp")
+    enabled = group.boolean("enabled", True)
+    # A network that may be renumbered reaches guests that hear of it in no other way when their leases run out.
+    lease = dhcp.lease_time(group, "lease_time", dhcp.MOVING_LEASE_TIME if auto else DEFAULT_LEASE_TIME)
+    ipv4 = Ipv4(
+        address=address,
+        auto=auto,
+        dhcp=enabled and (auto or address is not None),
+        lease_time=lease,
+        ranges=tuple(dhcp.read_ranges(group, "ranges", address, lease)),
+        hosts=tuple(read_hosts(group, "hosts", address)),
+        options=read_dhcp_options(group, "options"),
+        boot=read_boot(group, "boot"),
+        tftp_root=read_tftp_root(group, "tftp_root"),
+    )
+    group.close()
+    options.close()
+    if not ipv4.ranges and ipv4.dhcp and address is not None:
+        ipv4 = replace(ipv4, ranges=tuple(dhcp.default_ranges(address, lease)))
+        if not ipv4.ranges:
+            group.error("enabled", f"{address.network} has no address left for guests; use a larger subnet or false")
+    if address is None and not auto and ipv6.address is None and not ipv6.auto and mode in ("nat", "routed"):
+        options.error(
+            "address", f"'none' is not possible in mode {mode} without ipv6.address; give one, or use isolated or open"
+        )
+    return ipv4
+
+
+def _check_host_address(options: Options, address: ipaddress.IPv4Interface) -> None:
+    network = address.network
+    if network.prefixlen < 31 and address.ip in (network.network_address, network.broadcast_address):
+        options.error(
+            "address",
+            f"{address} is the network or broadcast address of its subnet; the host needs one between, "
+            f"such as {network.network_address + 1}/{network.prefixlen}",
+        )
+    if network.prefixlen < 8 or address.ip.is_multicast or address.ip.is_loopback or address.ip.is_unspecified:
+        options.error("address", f"{address} cannot be the address of a network of guests; use a private subnet")
+
+
+def _read_dns(options: Options) -> Dns:
+    domain, local_only = str(options.domain("domain", "")), bool(options.boolean("local_only", True))
+    dns = Dns(
+        enabled=options.boolean("enabled", True),
+        domain=domain,
+        local_only=local_only,
+        host_resolver=options.boolean("host_resolver", True),
+        names=read_names(options, domain, local_only=local_only),
+    )
+    options.close()
+    return dns
+
+
+def _read_instance(options: Options) -> tuple[str, tuple[str, ...]]:
+    """Which dnsmasq, and raw lines for it."""
+    instance = str(options.choice("instance", (AUTO, "system", "private"), AUTO))
+    raw = tuple(read_raw(options, "options"))
+    if raw and instance == "system":
+        options.error("options", "are lines for a whole dnsmasq; use instance: private, or auto")
+    options.close()
+    return instance, raw
+
+
+def _check_sense(options: Options, network: Network) -> None:
+    if network.dnsmasq_instance == "system":
+        for option, problem in private_only(network.dns.names, network.dns.domain):
+            options.error(f"dns.{option}", f"{problem}; use dnsmasq.instance: private, or auto")
+    if network.uplink and network.mode in ("isolated", "open"):
+        options.error("uplink", f"has no meaning in mode {network.mode}; leave it out, or use nat or routed")
+    if network.uplink == network.bridge.name:
+        options.error("uplink", f"{network.uplink!r} is the network's own bridge; name the host's way out")
+    for i, port in enumerate(network.bridge.ports):
+        if port == network.bridge.name:
+            options.error(f"bridge.ports[{i}]", f"{port!r} is the bridge itself; name interfaces to enslave")

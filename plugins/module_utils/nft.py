@@ -1,0 +1,352 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Rules: forwarding and NAT in the table ``inet virtnet``, and the forwarding of the host that they need."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Union
+
+from . import conntrack, firewalls, firewalls_read, forwarding, nft_rules
+from .errors import CommandFailed, InvalidOption
+from .files import File, put, read_text
+from .firewalls import FirewallChange
+from .firewalls_read import Firewalls
+from .forwarding import Forwarding, ForwardingChange, Needs
+from .forwards import Forward, check_claims, check_targets, read_forwards
+from .nat import read_nat
+from .nft_chains import FAMILY, SETS, TABLE, Elements
+from .nft_listing import Table, parse
+from .nft_rules import MODES, Rules
+from .options import Options
+from .part import CHANGE, CREATE, DELETE, Change, Plan, describe, difference
+from .paths import Paths
+from .run import find, run
+
+Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}")
+NAME_WORDS = "a name of 1 to 50 letters, digits, '_', '.' and '-' that starts with a letter or digit"
+
+
+@dataclass(frozen=True)
+class RulesSpec:
+    """The rules of one network; ``path`` is where the user wrote it."""
+
+    rules: Rules
+    state: str = "present"
+    path: str = field(default="", compare=False)
+
+    @staticmethod
+    def from_options(options: Options) -> RulesSpec:
+        """Validate the options of one network; raises InvalidOption."""
+        name = options.matching("name", NAME, NAME_WORDS)
+        options.owner = f"network {name!r}"
+        state = options.choice("state", ("present", "absent"), "present")
+        mode = options.choice("mode", MODES, "nat")
+        subnets = _collapsed(cidr.network for cidr in options.cidrs("subnets"))
+        if state == "present" and mode in ("nat", "routed") and not subnets:
+            options.error("subnets", f"is required in mode {mode}: the guests' addresses in CIDR notation")
+        rules = Rules(
+            name=name,
+            bridge=options.interface("bridge") if state == "present" else options.interface("bridge", ""),
+            mode=mode,
+            uplink=options.interface("uplink", ""),
+            subnets=subnets,
+            nat=read_nat(options.group("nat"), mode),
+            forwards=tuple(sorted(read_forwards(options, "port_forwards", {}), key=nft_rules.forward_order)),
+            isolate_guests=options.boolean("isolate_guests", False),
+        )
+        options.close()
+        check_targets(rules.forwards, [ipaddress.ip_network(subnet) for subnet in subnets], (), options.owner)
+        return RulesSpec(rules, state, options.path)
+
+    def as_options(self) -> dict[str, Any]:
+        """The way back to the module's options."""
+        if self.state == "absent":
+            return {"name": self.rules.name, "bridge": self.rules.bridge, "state": "absent"}
+        return {
+            "name": self.rules.name,
+            "bridge": self.rules.bridge,
+            "mode": self.rules.mode,
+            "uplink": self.rules.uplink or None,
+            "subnets": list(self.rules.subnets),
+            "nat": self.rules.nat.as_options(),
+            "port_forwards": [forward.as_options() for forward in self.rules.forwards],
+            "isolate_guests": self.rules.isolate_guests,
+            "state": self.state,
+        }
+
+
+def _collapsed(subnets: Iterable[Network]) -> tuple[str, ...]:
+    """Without those that lie in another: a set of intervals takes none twice."""
+    found = list(subnets)
+    return tuple(
+        sorted(
+            [
+                *map(str, ipaddress.collapse_addresses(one for one in found if isinstance(one, ipaddress.IPv4Network))),
+                *map(str, ipaddress.collapse_addresses(one for one in found if isinstance(one, ipaddress.IPv6Network))),
+            ]
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Connections by forwards that are gone, and all of subnets that are gone."""
+
+    forwards: Sequence[Forward] = ()
+    subnets: Sequence[str] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.forwards or self.subnets)
+
+    def meets(self, connection: conntrack.Connection) -> bool:
+        """Whether a connection is one of these."""
+        if any(
+            connection.protocol == forward.protocol
+            and forward.first <= connection.port <= forward.last
+            and str(connection.answers) == forward.to
+            for forward in self.forwards
+        ):
+            return True
+        both = (connection.source, connection.answers)
+        return any(address in subnet for subnet in map(ipaddress.ip_network, self.subnets) for address in both)
+
+
+@dataclass(frozen=True)
+class RulesChange(Change):
+    """A change of the table; the scripts of one plan run as one transaction.
+
+    ``ended``: connections that nothing allows any more.
+    """
+
+    script: str = ""
+    ended: Ended = field(default_factory=Ended)
+
+
+@dataclass(frozen=True)
+class State:
+    """``table`` None: there is none. ``seen``: by version, the digest of the rules as once loaded."""
+
+    table: Table | None = None
+    seen: Mapping[str, str] = field(default_factory=dict)
+    forwarding: Forwarding = field(default_factory=Forwarding)
+    firewalls: Firewalls = field(default_factory=Firewalls)
+    integrated: bool = True
+
+
+NatChange = Union[RulesChange, ForwardingChange, FirewallChange]
+
+
+class NatRules:
+    """The part that manages the table."""
+
+    def __init__(
+        self, wanted: Sequence[RulesSpec], purge: bool, paths: Paths, *, integrate: bool | None = None
+    ) -> None:
+        """``integrate``: whether other firewalls are asked to let networks pass; None: as this host was told last."""
+        self.wanted = wanted
+        self.integrate = integrate
+        self.purge = purge
+        self.paths = paths
+        _refuse_conflicts([spec for spec in wanted if spec.state == "present"])
+
+    @property
+    def _seen_file(self) -> str:
+        return os.path.join(self.paths.runtime, "rules.json")
+
+    def read(self) -> State:
+        """The table as the kernel lists it, and the host's forwarding."""
+        table = None if find("nft") is None else read_table()
+        try:
+            seen = json.loads(read_text(self._seen_file) or "{}")
+        except ValueError:
+            seen = {}
+        ipv6 = any(spec.rules.ipv6 for spec in self.wanted) or (table and table.elements.get("vn_subnets6"))
+        read_forwarding = forwarding.read_with_advised if ipv6 else forwarding.read
+        return State(
+            table,
+            seen,
+            read_forwarding(self.paths),
+            firewalls_read.read(self.paths),
+            firewalls.read_switch(self.paths),
+        )
+
+    def plan(self, current: State) -> Plan[NatChange]:
+        """One script for all networks, split over their changes; the chains are put right where they differ."""
+        elements = {} if current.table is None else current.table.elements
+        after = self._after(elements)
+        old, new = nft_rules.by_bridge(elements), nft_rules.by_bridge(after)
+        changes = [
+            change
+            for bridge in sorted({*old, *new})
+            for change in _difference(bridge, old.get(bridge, {}), new.get(bridge, {}))
+        ]
+        rules = _with_scripts(changes, current, after)
+        networks = [nft_rules.rules_of(mine, bridge) for bridge, mine in new.items()]
+        needs = Needs(
+            ipv4=any(network.forwarded for network in networks),
+            ipv6=any(network.forwarded and network.ipv6 for network in networks),
+        )
+        switch = forwarding.plan(needs, current.forwarding, self.paths)
+        # Forwarding goes on before the rules serve anybody, and off after they are gone.
+        ordered: list[NatChange] = [*switch, *rules] if needs.ipv4 else [*rules, *switch]
+        asked = current.integrated if self.integrate is None else self.integrate
+        bridges = [key[0] for key in after["vn_bridges"]]
+        ordered += firewalls.plan_switch(asked, self.paths, current.integrated)
+        ordered += firewalls.plan(bridges if asked else (), current.firewalls, self.paths)
+        notes = firewalls.warnings(current.firewalls, asked=asked) if bridges else []
+        return Plan(ordered, [spec.as_options() for spec in self.wanted if spec.state == "present"], notes)
+
+    def _after(self, elements: Elements) -> dict[str, dict[tuple[str, ...], str]]:
+        present = [spec.rules for spec in self.wanted if spec.state == "present"]
+        names = {spec.rules.name for spec in self.wanted}
+        claimed = {rules.bridge for rules in present}
+        parts: list[Elements] = [nft_rules.elements_of(rules) for rules in present]
+        if not self.purge:
+            for bridge, mine in nft_rules.by_bridge(elements).items():
+                name = mine.get("vn_bridges", {}).get((bridge,))
+                if name is not None and name not in names and bridge not in claimed:
+                    parts.append(mine)
+        return nft_rules.merged(parts)
+
+    def apply(self, changes: Sequence[NatChange]) -> None:
+        """Load the script; a script that nft refuses has changed nothing."""
+        for change in changes:
+            if isinstance(change, (ForwardingChange, FirewallChange)):
+                change.make()
+            elif change.script:
+                run(["nft", "-f", "-"], stdin=change.script)
+                table = read_table()
+                digests = {nft_rules.version(table.elements): table.digest} if table else {}
+                put([File(self._seen_file, json.dumps(digests) if table else None)])
+        ended = [change.ended for change in changes if isinstance(change, RulesChange) and change.ended]
+        if ended:
+            conntrack.end(lambda connection: any(one.meets(connection) for one in ended))
+
+
+def _with_scripts(changes: Sequence[RulesChange], current: State, after: Elements) -> Sequence[RulesChange]:
+    """The changes with the script that makes them all; what differs in the chains is put right along with them."""
+    if not after["vn_bridges"]:
+        if current.table is None:
+            return []
+        return _one_transaction(changes or [RulesChange(DELETE, f"table {FAMILY} {TABLE}")], nft_rules.delete())
+    if current.table is None:
+        return _one_transaction(changes, nft_rules.render(after))
+    broken = _broken_chains(current.table, current.seen)
+    if broken:
+        repair = RulesChange(
+            CHANGE,
+            f"table {FAMILY} {TABLE}",
+            "".join(f"{line}\n" for line in broken),
+            "as this version of virtnet.linux has it\n",
+            f"put right ({'; '.join(broken)})",
+        )
+        return _one_transaction([*changes, repair], nft_rules.render(after))
+    return _one_transaction(changes, nft_rules.amend(current.table.elements, after)) if changes else []
+
+
+def _one_transaction(changes: Sequence[RulesChange], script: str) -> Sequence[RulesChange]:
+    first, *others = changes
+    return [replace(first, script=script), *others]
+
+
+def read_table() -> Table | None:
+    """Our table, or None; raises CommandFailed where nft is older than 1.0 or refuses."""
+    done = run(["nft", "-j", "list", "table", FAMILY, TABLE], check=False)
+    if done.code != 0:
+        if "No such file or directory" in done.stderr:
+            return None
+        raise CommandFailed(f"nft cannot list the table {FAMILY} {TABLE}: {done.stderr.strip()}")
+    try:
+        return parse(done.stdout)
+    except (ValueError, KeyError, TypeError) as error:
+        raise CommandFailed(f"nft listed the table {FAMILY} {TABLE} in a way that is not known: {error!r}") from error
+
+
+def _broken_chains(table: Table, seen: Mapping[str, str]) -> list[str]:
+    wanted = nft_rules.static_comments(table.elements)
+    found = [
+        f"chain {chain}: {'other rules than ours' if chain in table.comments else 'missing'}"
+        for chain, comments in wanted.items()
+        if list(table.comments.get(chain, ["?"])) != list(comments)
+    ]
+    found += [f"chain {chain}: not ours" for chain in table.comments if chain not in wanted]
+    found += [f"set {name}: missing" for name in SETS if name not in table.elements]
+    if not found and seen.get(nft_rules.version(table.elements), table.digest) != table.digest:
+        found.append("a rule was altered by hand")
+    return found
+
+
+def _difference(bridge: str, old: Elements, new: Elements) -> list[RulesChange]:
+    if old == new:
+        return []
+    was, becomes = nft_rules.rules_of(old, bridge), nft_rules.rules_of(new, bridge)
+    name = f"rules of {becomes.name or was.name or bridge}"
+    if not old:
+        return [RulesChange(CREATE, name, "", _text(becomes))]
+    if not new:
+        return [RulesChange(DELETE, name, _text(was), "", ended=Ended(was.forwards, was.subnets))]
+    detail = difference(_values(was), _values(becomes)) or "elements put right"
+    gone = [forward for forward in was.forwards if forward not in becomes.forwards]
+    # What was allowed before passes as long as the kernel remembers it.
+    cut = was.subnets if becomes.mode == "isolated" != was.mode else ()
+    return [RulesChange(CHANGE, name, _text(was), _text(becomes), detail, ended=Ended(gone, cut))]
+
+
+def _values(rules: Rules) -> Mapping[str, Any]:
+    return {
+        "bridge": rules.bridge,
+        "mode": rules.mode,
+        "uplink": rules.uplink or "any",
+        "subnets": list(rules.subnets),
+        **({"nat": rules.nat.as_options()} if rules.mode == "nat" else {}),
+        **({"port_forwards": [str(forward) for forward in rules.forwards]} if rules.forwards else {}),
+        "isolate_guests": rules.isolate_guests,
+    }
+
+
+def _text(rules: Rules) -> str:
+    return describe(_values(rules))
+
+
+def _refuse_conflicts(present: Sequence[RulesSpec]) -> None:
+    """No name, bridge or subnet twice."""
+    names: dict[str, RulesSpec] = {}
+    bridges: dict[str, RulesSpec] = {}
+    for spec in present:
+        rules = spec.rules
+        for key, kind, seen in ((rules.name, "name", names), (rules.bridge, "bridge", bridges)):
+            if key in seen:
+                raise InvalidOption(
+                    f"{spec.path}.{kind}" if spec.path else kind,
+                    f"{key!r} is already used by {seen[key].path}; each network has its own",
+                    f"network {rules.name!r}",
+                )
+            seen[key] = spec
+    _refuse_overlaps(present)
+    check_claims((forward, f"network {spec.rules.name!r}") for spec in present for forward in spec.rules.forwards)
+
+
+def _refuse_overlaps(present: Sequence[RulesSpec]) -> None:
+    """Sorted by their first address, only neighbours can be the first to overlap."""
+    pairs = [(ipaddress.ip_network(subnet), spec) for spec in present for subnet in spec.rules.subnets]
+    last: tuple[Any, RulesSpec] | None = None
+    for subnet, spec in sorted(pairs, key=lambda pair: (pair[0].version, pair[0].network_address, pair[0].prefixlen)):
+        if last is not None and last[0].version == subnet.version and subnet.overlaps(last[0]):
+            first, second = sorted((last[1], spec), key=present.index)
+            mine, theirs = (last[0], subnet) if second is last[1] else (subnet, last[0])
+            raise InvalidOption(
+                f"{second.path}.subnets" if second.path else "subnets",
+                f"{mine} overlaps {theirs} of network {first.rules.name!r}; use another subnet",
+                f"network {second.rules.name!r}",
+            )
+        if last is None or last[0].version != subnet.version or subnet.broadcast_address > last[0].broadcast_address:
+            last = subnet, spec

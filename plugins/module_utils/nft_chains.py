@@ -1,0 +1,246 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The chains and the sets of the table ``inet virtnet``: the only place with rules in nft's words.
+
+The chains do not depend on how many networks there are; networks are elements of sets and maps keyed on interface
+names, so the cost of a packet does not depend on it either, and rules can stand before a bridge does. Established flows
+pass first; then the way *to* a guest is looked up before the way *from* one, or an accept of outgoing traffic would let
+one network into another. Chains that few hosts need are there only where an element asks for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from .nat import Nat
+
+FAMILY = "inet"
+TABLE = "virtnet"
+
+# Set or map -> element's key -> value (the verdict of a map, the comment of vn_bridges, else "").
+Elements = Mapping[str, Mapping[tuple[str, ...], str]]
+
+# A chain: its hook, and its rules with the comment that each carries in the kernel.
+Chain = tuple[str, Sequence[tuple[str, str]]]
+
+# Name of a set or map, and its declaration. All keys begin with the bridge; in OWNED it is the element's comment.
+SETS = {
+    "vn_to_guest": "type ifname : verdict",
+    "vn_from_guest": "type ifname : verdict",
+    "vn_to_host": "type ifname : verdict",
+    "vn_bridges": "type ifname",
+    "vn_closed": "type ifname",
+    "vn_same": "type ifname . ifname",
+    "vn_apart": "type ifname . ifname",
+    "vn_subnets4": "type ifname . ipv4_addr; flags interval",
+    "vn_subnets6": "type ifname . ipv6_addr; flags interval",
+    "vn_closed4": "type ipv4_addr; flags interval",
+    "vn_closed6": "type ipv6_addr; flags interval",
+    "vn_routed4": "type ipv4_addr; flags interval",
+    "vn_routed6": "type ipv6_addr; flags interval",
+    "vn_uplinked": "type ifname",
+    "vn_uplinks": "type ifname . ifname",
+    "vn_nat4": "type ifname : verdict",
+    "vn_nat6": "type ifname : verdict",
+    "vn_isolated": "type ifname",
+    "vn_untracked": "type ifname",
+    "vn_port4": "type inet_proto . inet_service : ipv4_addr . inet_service",
+    "vn_port6": "type inet_proto . inet_service : ipv6_addr . inet_service",
+    "vn_port4_at": "type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service",
+    "vn_port6_at": "type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service",
+    "vn_ports4": "type inet_proto . inet_service : ipv4_addr; flags interval",
+    "vn_ports6": "type inet_proto . inet_service : ipv6_addr; flags interval",
+    "vn_ports4_at": "type ipv4_addr . inet_proto . inet_service : ipv4_addr; flags interval",
+    "vn_ports6_at": "type ipv6_addr . inet_proto . inet_service : ipv6_addr; flags interval",
+}
+VERDICTS = ("vn_to_guest", "vn_from_guest", "vn_to_host", "vn_nat4", "vn_nat6")
+FORWARDS = tuple(name for name in SETS if name.startswith("vn_port"))
+MAPS = (*VERDICTS, *FORWARDS)
+OWNED = ("vn_closed4", "vn_closed6", "vn_routed4", "vn_routed6", *FORWARDS)
+
+# On the connections that pass by our rules, so that the chains of others can let them pass too: an accept of ours
+# does not outweigh a drop of theirs. One bit, and only of the connection's mark, since that of packets steers routing.
+MARK = 0x00100000
+_MARK = f"ct mark set ct mark | 0x{MARK:08x}"
+_REFUSE = "reject with icmpx admin-prohibited"
+
+_TO_ANY = (("iifname . oifname @vn_same goto vn_pass", "frames within one network (br_netfilter)"),)
+_APART = (f"iifname . oifname @vn_apart {_REFUSE}", "guests that are kept from each other")
+_SPOOFED = (
+    ("iifname . ip saddr != @vn_subnets4 drop", "spoofed source"),
+    ("iifname . ip6 saddr != @vn_subnets6 drop", "spoofed IPv6 source"),
+)
+_ONLY_UPLINK = (f"iifname @vn_uplinked iifname . oifname != @vn_uplinks {_REFUSE}", "only to the uplink")
+_NOT_OURS = (f"oifname @vn_bridges {_REFUSE}", "no other network of ours")
+_OUT = ("goto vn_pass", "out")
+_SERVED = (
+    (f"meta l4proto {{ tcp, udp }} th dport 53 {_MARK}", "mark for other firewalls: DNS"),
+    (f"udp dport {{ 67, 547 }} {_MARK}", "mark for other firewalls: DHCP"),
+)
+
+
+def _not_at(subnets: str) -> Sequence[tuple[str, str]]:
+    refuse = f"iifname . {{ip}} daddr != @vn_subnets{{n}} {_REFUSE}"
+    return [
+        (f"{ip} daddr @vn_{subnets}{n} {refuse.format(ip=ip, n=n)}", f"no address of the host on {subnets} networks")
+        for ip, n in (("ip", 4), ("ip6", 6))
+    ]
+
+
+_CHAINS: Mapping[str, Chain] = {
+    # Two rules: neighbour discovery is not tracked, and a rule ends at the mark that its packets do not have.
+    "vn_pass": ("", ((_MARK, "mark for other firewalls"), ("accept", "pass"))),
+    "vn_to_closed": ("", (*_TO_ANY, (_REFUSE, "nobody reaches guests of nat and isolated networks"))),
+    "vn_to_open": ("", (_APART,)),
+    "vn_to_routed": (
+        "",
+        (
+            *_TO_ANY,
+            _APART,
+            (f"iifname @vn_closed {_REFUSE}", "nat and isolated networks reach no other network"),
+            (f"oifname @vn_uplinked oifname . iifname != @vn_uplinks {_REFUSE}", "only from the uplink"),
+            (f"oifname . ip daddr != @vn_subnets4 {_REFUSE}", "only to the network's own addresses"),
+            (f"oifname . ip6 daddr != @vn_subnets6 {_REFUSE}", "only to the network's own IPv6 addresses"),
+            (_MARK, "mark for other firewalls"),
+        ),
+    ),
+    "vn_from_nat": (
+        "",
+        (*_SPOOFED, _ONLY_UPLINK, _NOT_OURS, _OUT),
+    ),
+    "vn_from_routed": ("", (*_SPOOFED, _ONLY_UPLINK, _OUT)),
+    "vn_from_isolated": ("", ((_REFUSE, "isolated"),)),
+    "vn_forward": (
+        # Before the chains of others at the usual priority, which may look at our mark.
+        "type filter hook forward priority filter - 10; policy accept;",
+        (
+            ("ct state established,related accept", "established flows first"),
+            ("oifname vmap @vn_to_guest", "to a guest"),
+            ("iifname vmap @vn_from_guest", "from a guest"),
+        ),
+    ),
+    "vn_host_closed": ("", (*_not_at("closed"), *_not_at("routed"), *_SERVED)),
+    "vn_host_routed": ("", (*_not_at("closed"), *_SERVED)),
+    "vn_input": (
+        "type filter hook input priority filter - 10; policy accept;",
+        (("ct state new iifname vmap @vn_to_host", "from a guest to the host"),),
+    ),
+    "vn_output": (
+        "type filter hook output priority filter; policy accept;",
+        (
+            # Between host and guest nobody computes checksums, and old DHCP clients, reading packets raw, check them.
+            ("udp sport 67 oifname @vn_bridges udp checksum set 0", "DHCP without a checksum rather than a wrong one"),
+        ),
+    ),
+    "vn_postrouting": (
+        "type nat hook postrouting priority srcnat; policy accept;",
+        (
+            ("meta nfproto ipv4 iifname vmap @vn_nat4", "networks in mode nat"),
+            ("meta nfproto ipv6 iifname vmap @vn_nat6", "networks in mode nat with IPv6"),
+        ),
+    ),
+}
+
+
+# To networks in mode open, which are not looked up on the way to a guest.
+_FORWARDED_OUT = ("ct status dnat goto vn_pass", "port forwards")
+_FORWARDED = ("ct status dnat goto vn_to_forwarded", "port forwards")
+
+# Only where there are port forwards: they cost every new connection to the host.
+_FORWARD_CHAINS: Mapping[str, Chain] = {
+    "vn_to_forwarded": (
+        "",
+        (
+            *_TO_ANY,
+            _APART,
+            (f"oifname @vn_uplinked oifname . iifname != @vn_uplinks {_REFUSE}", "only from the uplink"),
+            (f"iifname @vn_isolated {_REFUSE}", "isolated"),
+            ("goto vn_pass", "port forwards"),
+        ),
+    ),
+    **{
+        chain: (rules[0], (_FORWARDED, *rules[1]))
+        for chain, rules in _CHAINS.items()
+        if chain in ("vn_to_closed", "vn_to_routed")
+    },
+    "vn_from_nat": ("", (*_SPOOFED, _ONLY_UPLINK, _FORWARDED_OUT, _NOT_OURS, _OUT)),
+    "vn_dnat": (
+        "",
+        (
+            ("ip daddr 127.0.0.0/8 return", "not on loopback"),
+            ("ip6 daddr ::1 return", "not on loopback"),
+            *(
+                (f"dnat {ip} to {at}meta l4proto . th dport map @vn_{ports}{n}{suffix}", f"{ports} of {where}")
+                for ip, n in (("ip", 4), ("ip6", 6))
+                for ports in ("port", "ports")
+                for at, suffix, where in ((f"{ip} daddr . ", "_at", "one address"), ("", "", "any address"))
+            ),
+        ),
+    ),
+    "vn_prerouting": (
+        "type nat hook prerouting priority dstnat; policy accept;",
+        (("fib daddr type local goto vn_dnat", "port forwards, from outside and from guests"),),
+    ),
+    "vn_from_host": (
+        "type nat hook output priority -100; policy accept;",
+        (("fib daddr type local goto vn_dnat", "port forwards, from the host itself"),),
+    ),
+    "vn_hairpin": (
+        "",
+        (
+            ("oifname . ip saddr @vn_subnets4 masquerade", "else the answer would go past the host"),
+            ("oifname . ip6 saddr @vn_subnets6 masquerade", "else the answer would go past the host"),
+            ("oifname @vn_isolated masquerade", "its guests have no other way than their own link"),
+        ),
+    ),
+    "vn_postrouting": (
+        _CHAINS["vn_postrouting"][0],
+        (("ct status dnat jump vn_hairpin", "port forwards"), *_CHAINS["vn_postrouting"][1]),
+    ),
+}
+
+
+# Only where a bridge has no address: its guests' gateway may be a veth in it. With br_netfilter the connection would be
+# tracked as the frame crosses the bridge, and be taken for an old one, past all NAT, when it is routed.
+_RAW: Chain = (
+    "type filter hook prerouting priority raw; policy accept;",
+    (("iifname @vn_untracked notrack", "frames within a bridge that is no gateway (br_netfilter)"),),
+)
+
+
+def _nat_chain(nat: Nat) -> Chain:
+    ports = f":{nat.ports[0]}-{nat.ports[1]}"
+    rules = [
+        ("oifname @vn_bridges return", "not between networks of ours"),
+        ("ip daddr { 224.0.0.0/24, 255.255.255.255 } return", "neither multicast nor broadcast of the link"),
+        ("ip6 daddr ff02::/16 return", "no multicast of the link"),
+    ]
+    if nat.source:
+        source = "-".join(sorted(set(nat.source), key=nat.source.index))
+        rules += [
+            (f"meta l4proto {{ tcp, udp }} snat ip to {source}{ports}", "out with this source"),
+            (f"snat ip to {source}", "everything else"),
+        ]
+    return "", (
+        *rules,
+        (f"meta l4proto {{ tcp, udp }} masquerade to {ports}", "out of the privileged ports"),
+        ("masquerade", "everything else"),
+    )
+
+
+def chains(elements: Elements) -> dict[str, Chain]:
+    """The chains that a table with these elements has, in an order in which each is there before it is named."""
+    ways = {Nat().chain}
+    for name in ("vn_nat4", "vn_nat6"):
+        ways |= {verdict.split()[-1] for verdict in elements.get(name, {}).values()}
+    # By whatever else an element may have been altered by hand, no chain is made.
+    found = {way: Nat.of_chain(way) for way in sorted(ways)}
+    nat = {way: _nat_chain(nat) for way, nat in found.items() if nat.chain == way}
+    if elements.get("vn_untracked"):
+        nat["vn_raw"] = _RAW
+    if not any(elements.get(name) for name in FORWARDS):
+        return {**nat, **_CHAINS}
+    first = ("vn_pass", "vn_to_forwarded", "vn_dnat", "vn_hairpin")
+    everything = {**_CHAINS, **_FORWARD_CHAINS}
+    return {**nat, **{chain: everything[chain] for chain in sorted(everything, key=lambda one: one not in first)}}

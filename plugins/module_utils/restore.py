@@ -1,0 +1,152 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The parts brought after the definitions, without Ansible: what the service does at boot and when something breaks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from .definitions import Remembered, load, recall
+from .errors import VirtnetError
+from .files import lock
+from .identity import host_identity
+from .links import Link, read_links
+from .network import Network
+from .part import settle
+from .paths import Paths
+from .runtime import as_intended, read_records
+from .specs import KINDS, parts, registrations, specs
+
+# At boot these come before and after the start of dnsmasq, which decides whether the resolver needs entries.
+NETWORKS = "networks"
+RESOLVER = "resolver"
+STAGES = {NETWORKS: ("rules", "bridges", "fragments"), RESOLVER: ("entries",)}
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What is defined, what of it shall run now, and the host's links."""
+
+    defined: Mapping[str, Network] = field(default_factory=dict)
+    wanted: Sequence[Network] = ()
+    remembered: Mapping[str, Remembered] = field(default_factory=dict)
+    links: Mapping[str, Link] = field(default_factory=dict)
+
+    @property
+    def running(self) -> list[Network]:
+        """Networks that shall run."""
+        return [network for network in self.wanted if network.state == "active"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one part."""
+
+    kind: str
+    changes: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    error: str = ""
+
+
+def gather(paths: Paths) -> Situation:
+    """Read definitions, records and links; raises VirtnetError."""
+    defined = load(paths, host_identity(paths.root))
+    remembered = recall(paths)
+    for network in defined.values():
+        remembered[network.name] = remembered.get(network.name, Remembered()).and_now(network)
+    links = read_links()
+    return Situation(
+        defined, to_run([defined[name] for name in sorted(defined)], links, read_records(paths)), remembered, links
+    )
+
+
+def to_run(networks: Sequence[Network], links: Mapping[str, Link], records: Mapping[str, str]) -> list[Network]:
+    """What shall run now. Pure.
+
+    An interface that is not there (yet) is left out of the ports, since the other guests of the bridge need it now.
+    """
+    return [
+        replace(network, bridge=replace(network.bridge, ports=tuple(p for p in network.bridge.ports if p in links)))
+        for network in as_intended(networks, records, links)
+    ]
+
+
+def bring(
+    situation: Situation,
+    paths: Paths,
+    *,
+    kinds: Collection[str] = KINDS,
+    names: Collection[str] | None = None,
+    leave: Collection[str] = (),
+    check: bool = False,
+) -> Iterator[Outcome]:
+    """Bring parts after the definitions; one that fails does not keep the others from their work.
+
+    Only networks called ``names`` (None: all) and none called ``leave`` are touched. The caller holds the lock.
+    """
+
+    def meant(name: str) -> bool:
+        return name not in leave and (names is None or name in names)
+
+    wanted = [network for network in situation.wanted if meant(network.name)]
+    remembered = {name: one for name, one in situation.remembered.items() if meant(name)}
+    try:
+        made = parts(specs(wanted, remembered), paths)
+    except VirtnetError as error:
+        yield Outcome("definitions", error=str(error))
+        return
+    for kind, part in zip(KINDS, made):
+        if kind not in kinds:
+            continue
+        try:
+            plan = settle(part, check=check)
+            yield Outcome(kind, tuple(map(str, plan.changes)), tuple(plan.notes))
+        except VirtnetError as error:
+            yield Outcome(kind, error=str(error))
+
+
+def register(situation: Situation, paths: Paths, names: Collection[str]) -> Outcome:
+    """Tell libvirt, where it is, in which state networks are now. The caller holds the lock."""
+    wanted = [network for network in situation.wanted if network.name in names]
+    try:
+        plan = settle(registrations(specs(wanted, dict[str, Remembered]()), paths))
+    except VirtnetError as error:
+        return Outcome("registrations", error=str(error))
+    return Outcome("registrations", tuple(map(str, plan.changes)), tuple(plan.notes))
+
+
+def restore(paths: Paths, stages: Collection[str] = STAGES) -> int:
+    """Bring the host to its definitions and tell the journal.
+
+    Returns an exit status: 0, or 1 when a part failed.
+    """
+    status = 0
+    with lock(paths.runtime):
+        situation = gather(paths)
+        for line in missing_ports(situation):
+            say(line)
+        for outcome in bring(situation, paths, kinds=[kind for stage in stages for kind in STAGES[stage]]):
+            for line in (*outcome.changes, *outcome.notes):
+                say(line)
+            if outcome.error:
+                say(f"error: {outcome.error}")
+                status = 1
+    running = sorted(network.name for network in situation.running)
+    say(f"{len(running)} of {len(situation.defined)} networks run{': ' if running else ''}{', '.join(running)}")
+    return status
+
+
+def missing_ports(situation: Situation) -> Iterable[str]:
+    """Interfaces that shall be ports and are not there."""
+    for network in situation.running:
+        for port in situation.defined[network.name].bridge.ports:
+            if port not in network.bridge.ports:
+                yield f"{network.owner}: interface {port} is not there and is left out of {network.bridge.name}"
+
+
+def say(line: str) -> None:
+    """One line for the journal."""
+    print(line, file=sys.stderr, flush=True)

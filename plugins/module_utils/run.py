@@ -1,0 +1,84 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one place from which other programs are run: a list, a time limit, a checked result."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .errors import CommandFailed, MissingTool
+
+# Debian's package names; those of other distributions differ little enough to be found.
+PACKAGES = {
+    "ip": "iproute2",
+    "nft": "nftables",
+    "dnsmasq": "dnsmasq",
+    "systemctl": "systemd",
+    "resolvconf": "openresolv",
+    "iptables-nft": "iptables",
+    "ip6tables-nft": "iptables",
+    "firewall-cmd": "firewalld",
+    "pyroute2": "python3-pyroute2",
+}
+
+# A connection as an ordinary user with sudo often has a PATH without the sbin directories.
+SEARCH_PATH = os.pathsep.join(
+    [os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"]
+)
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a program left behind."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def find(tool: str) -> str | None:
+    """The path of a program, or None."""
+    return shutil.which(tool, path=SEARCH_PATH)
+
+
+def need(tool: str) -> str:
+    """The path of a program.
+
+    Raises MissingTool, naming the package that brings it.
+    """
+    path = find(tool)
+    if path is None:
+        raise MissingTool(tool, PACKAGES.get(tool, tool))
+    return path
+
+
+def run(argv: Sequence[str], *, stdin: str | None = None, timeout: float = 30.0, check: bool = True) -> Completed:
+    """Run a program without a shell; ``timeout`` in seconds.
+
+    Raises MissingTool, and CommandFailed when it does not end in time or, with ``check``,
+    when its exit status is not 0.
+    """
+    command = [need(argv[0]), *argv[1:]]
+    try:
+        done = subprocess.run(
+            command,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+            env={**os.environ, "LC_ALL": "C", "PATH": SEARCH_PATH},
+        )
+    except subprocess.TimeoutExpired:
+        raise CommandFailed(f"{' '.join(argv)} did not end within {timeout:g} s") from None
+    if check and done.returncode != 0:
+        said = (done.stderr or done.stdout).strip() or "nothing"
+        raise CommandFailed(f"{' '.join(argv)} failed with status {done.returncode} and said: {said}")
+    return Completed(done.returncode, done.stdout, done.stderr)

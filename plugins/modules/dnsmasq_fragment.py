@@ -1,0 +1,488 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Ansible module: DHCP and DNS of virtual networks."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: dnsmasq_fragment
+short_description: dnsmasq gives a virtual network DHCP and DNS
+version_added: 0.1.0
+author:
+  - virtnet.linux contributors (@virtnet)
+description:
+  - The system's dnsmasq serves a network where it is enabled and its configuration lets it, else a private one.
+  - For the system's, keeps one file for each network, C(/etc/dnsmasq.d/virtnet-NAME.conf). Whatever else it is
+    configured to do stays as it is, and is read first, in dnsmasq's own syntax, since what the file must say depends
+    on it. Where the engine is installed (M(virtnet.linux.host)), that is decided anew before each start of
+    C(dnsmasq.service).
+  - A private one is C(virtnet-dnsmasq@NAME.service). Networks share the one named C(_shared), except those without
+    O(dns) or without O(upstream), and all of them where another DHCP server is not bound to its interfaces; these have
+    one each, of their own name. The files are C(/etc/virtnet/dnsmasq.d/NAME.conf) for a network and
+    C(/etc/virtnet/dnsmasq/NAME.conf) for an instance.
+  - Where a network goes from one dnsmasq to another, its leases go along.
+  - dnsmasq itself tests the whole configuration before a file is replaced. Then it is restarted, once and only when
+    something changed, and has to answer on each changed bridge that is there. Where it does not, the old files come
+    back, and the error says what dnsmasq said. Leases survive.
+  - Where no dnsmasq can serve a network, nothing is touched, and the error names the cause, as the line of the
+    configuration or the process that holds a port, and the cure.
+extends_documentation_fragment:
+  - virtnet.linux.attributes
+requirements:
+  - dnsmasq >= 2.80
+  - systemd
+options:
+  name:
+    description: The network's name. Required unless O(fragments) is given.
+    type: str
+  interface:
+    description: The network's bridge. Required when the fragment is present. It may be made later.
+    type: str
+  state:
+    description: V(present) (the default) or V(absent).
+    type: str
+    choices: [present, absent]
+  instance:
+    description:
+      - Which dnsmasq. V(auto) (the default) is the system's where C(dnsmasq.service) is enabled and can serve the
+        network, else a private one.
+    type: str
+    choices: [auto, system, private]
+  address:
+    description:
+      - The host's IPv4 address on the bridge with its prefix length.
+      - Required when the fragment is present, unless O(ipv6) is given.
+    type: str
+  ranges:
+    description: Addresses that are handed out. With neither ranges nor O(hosts) there is no DHCP.
+    type: list
+    elements: dict
+    suboptions:
+      start:
+        description: The first address.
+        type: str
+        required: true
+      end:
+        description: The last address.
+        type: str
+        required: true
+      lease_time:
+        description:
+          - Seconds, or a number with C(m), C(h), C(d) or C(w), or C(infinite); at least two minutes.
+          - C(1h) if not given.
+        type: str
+  hosts:
+    description:
+      - Guests with a fixed address, name or lease time. The address may lie outside the ranges, within the subnet.
+      - A guest is known by its O(hosts[].mac), by its O(hosts[].id), or by the O(hosts[].name) that it says it has.
+    type: list
+    elements: dict
+    suboptions:
+      mac:
+        description: The guest's MAC address.
+        type: str
+      id:
+        description: Its client id, as bytes such as C(01:52:54:00:12:34:56), or as a word.
+        type: str
+      name:
+        description: Its name, one label.
+        type: str
+      ip:
+        description: Its address.
+        type: str
+      lease_time:
+        description: As in O(ranges[].lease_time); that of the range if not given.
+        type: str
+  options:
+    description:
+      - DHCP options by the name that C(dnsmasq --help dhcp) lists, or by number. A list is several values.
+      - One that O(router) or O(dns) speaks of goes before it.
+    type: dict
+  boot:
+    description: What guests load that start from the network.
+    type: dict
+    suboptions:
+      file:
+        description: The file's name, at most 127 bytes.
+        type: str
+        required: true
+      server:
+        description: IPv4 address or name of the TFTP server. The host itself if not given.
+        type: str
+  tftp_root:
+    description:
+      - A folder of the host, readable for everybody, that guests of this bridge can load files from by TFTP.
+      - Where dnsmasq serves TFTP already, its other clients keep their own folder.
+    type: str
+  ipv6:
+    description: What guests get over IPv6. Nothing if not given.
+    type: dict
+    suboptions:
+      address:
+        description: The host's IPv6 address on the bridge with its prefix length.
+        type: str
+        required: true
+      ra:
+        description:
+          - Router advertisements, on this bridge alone, of which guests make addresses. V(true) if not given.
+          - Where O(ipv6.ranges) or O(ipv6.hosts) hand out addresses, guests make one of their own besides, since
+            dnsmasq could forbid that only for all of its interfaces.
+        type: bool
+      ra_names:
+        description:
+          - The addresses that guests make get the names that the guests have over IPv4. V(true) if not given.
+          - dnsmasq finds out such an address from the MAC address and a ping; it misses random ones.
+        type: bool
+      stateless:
+        description: Guests make their addresses, and get O(ipv6.options) by DHCPv6. V(false) if not given.
+        type: bool
+      ranges:
+        description: Addresses that DHCPv6 hands out. With neither these nor O(ipv6.hosts) there are none.
+        type: list
+        elements: dict
+        suboptions:
+          start:
+            description: The first address.
+            type: str
+            required: true
+          end:
+            description: The last address.
+            type: str
+            required: true
+          lease_time:
+            description: As in O(ranges[].lease_time).
+            type: str
+      hosts:
+        description: As O(hosts), with O(ipv6.hosts[].id) for a DUID.
+        type: list
+        elements: dict
+        suboptions:
+          mac:
+            description: The guest's MAC address.
+            type: str
+          id:
+            description: Its DUID, as bytes such as C(00:03:00:01:52:54:00:12:34:56).
+            type: str
+          name:
+            description: Its name, one label.
+            type: str
+          ip:
+            description: Its address.
+            type: str
+          lease_time:
+            description: As in O(ranges[].lease_time); that of the range if not given.
+            type: str
+      options:
+        description: DHCPv6 options by the name that C(dnsmasq --help dhcp6) lists, or by number.
+        type: dict
+  domain:
+    description: The domain of the guests' names.
+    type: str
+  local_only:
+    description: Names of O(domain) that nobody has are not asked for elsewhere. V(true) if not given.
+    type: bool
+  router:
+    description: Guests are told that the host is their way out. V(true) if not given; V(false) tells them no router.
+    type: bool
+  dns:
+    description: Guests are told that the host is their DNS server. V(true) if not given; V(false) tells them none.
+    type: bool
+  names:
+    description:
+      - DNS records, and where queries go. A name without a dot is one of O(domain), and others have to be.
+      - What would hold for everybody whom dnsmasq serves needs a private one, in which the network then is alone.
+    type: dict
+    suboptions:
+      hosts:
+        description: Names of addresses. The first name is also what is told of the address.
+        type: list
+        elements: dict
+        suboptions:
+          ip:
+            description: The address.
+            type: str
+            required: true
+          names:
+            description: Its names.
+            type: list
+            elements: str
+            required: true
+      srv:
+        description: Where services are (RFC 2782).
+        type: list
+        elements: dict
+        suboptions:
+          service:
+            description: The service, such as C(ldap).
+            type: str
+            required: true
+          protocol:
+            description: The protocol, such as C(tcp).
+            type: str
+            required: true
+          domain:
+            description: The domain that has the service. O(domain) if not given.
+            type: str
+          target:
+            description: The host that provides it. If not given, the record says that there is none.
+            type: str
+          port:
+            description: The port. Required with a target.
+            type: int
+          priority:
+            description: The lowest is asked first. V(0) if not given.
+            type: int
+          weight:
+            description: The share among those of one priority. V(0) if not given.
+            type: int
+      txt:
+        description: Texts.
+        type: list
+        elements: dict
+        suboptions:
+          name:
+            description: The name that has it.
+            type: str
+            required: true
+          value:
+            description: One text or several, each of at most 255 bytes.
+            type: list
+            elements: str
+            required: true
+      cname:
+        description: Aliases. dnsmasq answers for those whose target it knows itself.
+        type: list
+        elements: dict
+        suboptions:
+          name:
+            description: The alias.
+            type: str
+            required: true
+          target:
+            description: The name that it stands for.
+            type: str
+            required: true
+      forwarders:
+        description: Whom queries for a domain are sent to.
+        type: list
+        elements: dict
+        suboptions:
+          domain:
+            description: The domain. If not given, all queries, which needs a private dnsmasq.
+            type: str
+          address:
+            description: The server. If not given, the servers that all other queries are sent to.
+            type: str
+      forward_plain_names:
+        description:
+          - Names without a dot are asked for elsewhere.
+          - Only for a private dnsmasq, where it is V(false) if not given; of the system's, its configuration decides.
+        type: bool
+      local_ptr:
+        description:
+          - Names of the network's addresses that nobody has are not asked for elsewhere.
+          - As O(local_only) if not given, where there is a O(domain); else V(false).
+        type: bool
+  upstream:
+    description:
+      - Guests may also ask for names of the outside. V(true) if not given.
+      - With V(false), a private dnsmasq knows only its network's names. The system's asks its own servers for everyone,
+        so this makes no difference there.
+    type: bool
+  raw:
+    description: Further lines of dnsmasq's configuration, which dnsmasq tests. Only for a private one.
+    type: list
+    elements: str
+  fragments:
+    description: Several networks, each with the options above. Cannot stand beside them.
+    type: list
+    elements: dict
+  purge:
+    description: Remove fragments of ours that the task does not name.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: Guests of the network lab get addresses and names
+  virtnet.linux.dnsmasq_fragment:
+    name: lab
+    interface: vn-lab
+    address: 192.168.30.1/24
+    domain: lab.example
+    ranges:
+      - start: 192.168.30.2
+        end: 192.168.30.200
+        lease_time: 12h
+    hosts:
+      - mac: "52:54:00:00:00:10"
+        name: web
+        ip: 192.168.30.210
+    options:
+      ntp-server: 192.168.30.1
+      mtu: 1400
+    names:
+      hosts:
+        - ip: 192.168.30.1
+          names: [gateway]
+      cname:
+        - name: www
+          target: web
+
+- name: Guests make IPv6 addresses, and one of them has a fixed one
+  virtnet.linux.dnsmasq_fragment:
+    name: six
+    interface: vn-six
+    domain: six.example
+    ipv6:
+      address: fd00:30::1/64
+      hosts:
+        - id: "00:03:00:01:52:54:00:00:00:10"
+          name: web
+          ip: fd00:30::10
+
+- name: Two networks are served, and no others of ours
+  virtnet.linux.dnsmasq_fragment:
+    fragments:
+      - name: lab
+        interface: vn-lab
+        address: 192.168.30.1/24
+        ranges: [{start: 192.168.30.2, end: 192.168.30.254}]
+      - name: closed
+        interface: vn-closed
+        address: 192.168.31.1/24
+        router: false
+        ranges: [{start: 192.168.31.2, end: 192.168.31.254}]
+    purge: true
+
+- name: The network lab is no longer served
+  virtnet.linux.dnsmasq_fragment:
+    name: lab
+    state: absent
+"""
+
+RETURN = r"""
+fragments:
+  description: The fragments that are there, every default filled in.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: lab
+      state: present
+      instance: system
+      interface: vn-lab
+      address: 192.168.30.1/24
+      ranges: [{start: 192.168.30.2, end: 192.168.30.254, lease_time: 1h}]
+      hosts: []
+      options: {}
+      boot: null
+      tftp_root: null
+      ipv6: null
+      domain: lab.example
+      local_only: true
+      router: true
+      dns: true
+      names: {hosts: [], srv: [], txt: [], cname: [], forwarders: [], forward_plain_names: null, local_ptr: null}
+      upstream: true
+      raw: []
+changes:
+  description: What was changed, or would be, a sentence each.
+  returned: success
+  type: list
+  elements: str
+  sample: ["lab: virtnet-lab.conf created"]
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._module import execute
+from ..module_utils.dnsmasq_fragment import Fragments, FragmentSpec
+
+_RANGE = {
+    "start": {"type": "str", "required": True},
+    "end": {"type": "str", "required": True},
+    "lease_time": {"type": "str"},
+}
+_HOST = {
+    "mac": {"type": "str"},
+    "id": {"type": "str"},
+    "name": {"type": "str"},
+    "ip": {"type": "str"},
+    "lease_time": {"type": "str"},
+}
+_IPV6 = {
+    "address": {"type": "str", "required": True},
+    "ra": {"type": "bool"},
+    "ra_names": {"type": "bool"},
+    "stateless": {"type": "bool"},
+    "ranges": {"type": "list", "elements": "dict", "options": _RANGE},
+    "hosts": {"type": "list", "elements": "dict", "options": _HOST},
+    "options": {"type": "dict"},
+}
+_BOOT = {"file": {"type": "str", "required": True}, "server": {"type": "str"}}
+
+
+def _records(required: Sequence[str], more: Mapping[str, str]) -> dict[str, Any]:
+    options = {key: {"type": kind} for key, kind in more.items()}
+    lists = {key: {"elements": "str"} for key in ("names", "value") if key in more}
+    needed = {key: {"required": True} for key in required}
+    suboptions = {key: {**one, **lists.get(key, {}), **needed.get(key, {})} for key, one in options.items()}
+    return {"type": "list", "elements": "dict", "options": suboptions}
+
+
+_SRV = {"service": "str", "protocol": "str", "domain": "str", "target": "str"}
+_NAMES = {
+    "hosts": _records(["ip", "names"], {"ip": "str", "names": "list"}),
+    "srv": _records(["service", "protocol"], {**_SRV, "port": "int", "priority": "int", "weight": "int"}),
+    "txt": _records(["name", "value"], {"name": "str", "value": "list"}),
+    "cname": _records(["name", "target"], {"name": "str", "target": "str"}),
+    "forwarders": _records([], {"domain": "str", "address": "str"}),
+    "forward_plain_names": {"type": "bool"},
+    "local_ptr": {"type": "bool"},
+}
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str"},
+            "interface": {"type": "str"},
+            "state": {"type": "str", "choices": ["present", "absent"]},
+            "instance": {"type": "str", "choices": ["auto", "system", "private"]},
+            "address": {"type": "str"},
+            "ranges": {"type": "list", "elements": "dict", "options": _RANGE},
+            "hosts": {"type": "list", "elements": "dict", "options": _HOST},
+            "options": {"type": "dict"},
+            "boot": {"type": "dict", "options": _BOOT},
+            "tftp_root": {"type": "str"},
+            "ipv6": {"type": "dict", "options": _IPV6},
+            "domain": {"type": "str"},
+            "local_only": {"type": "bool"},
+            "router": {"type": "bool"},
+            "dns": {"type": "bool"},
+            "names": {"type": "dict", "options": _NAMES},
+            "upstream": {"type": "bool"},
+            "raw": {"type": "list", "elements": "str"},
+            "fragments": {"type": "list", "elements": "dict"},
+            "purge": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    execute(
+        module,
+        "fragments",
+        lambda wanted, purge, paths: Fragments([FragmentSpec.from_options(one) for one in wanted], purge, paths),
+        kind="fragments",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Ansible module: what a host needs to carry networks."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host
+short_description: A host is ready for virtual networks, or clear of them
+version_added: 0.1.0
+author:
+  - virtnet.linux contributors (@virtnet)
+description:
+  - Puts the engine under C(/usr/local/lib/virtnet), makes the folders C(/etc/virtnet) and C(/var/lib/virtnet), and
+    enables C(virtnet.service), which brings networks back at boot.
+  - Says which packages are missing. It does not install them.
+  - Fails where nftables is older than 1.0, dnsmasq older than 2.80, or pyroute2 older than 0.7.
+  - Where systemd does not run, as in a chroot, the files are put in place and the service is enabled, with a warning.
+extends_documentation_fragment:
+  - virtnet.linux.attributes
+options:
+  state:
+    description:
+      - With V(absent), the service, the engine, the definitions and all that is remembered about networks are removed.
+        Files in C(/etc/virtnet) that are not ours stay, with a warning.
+      - Remove the networks themselves first.
+      - With V(stopped), nothing is guarded until the next start of the service. Everything else stays as it is, and
+        networks run on.
+    type: str
+    choices: [present, stopped, absent]
+    default: present
+  guard:
+    description:
+      - Whether C(virtnet.service), once it has restored the networks at boot, watches them and puts right what breaks.
+    type: bool
+    default: true
+"""
+
+EXAMPLES = r"""
+- name: The host is ready for networks
+  virtnet.linux.host:
+  register: host
+
+- name: What the host lacks is installed
+  ansible.builtin.package:
+    name: "{{ host.missing }}"
+  when: host.missing
+
+- name: Nothing of ours is left
+  virtnet.linux.host:
+    state: absent
+"""
+
+RETURN = r"""
+family:
+  description: The family of distributions by whose names packages are called, V(Debian) or V(RedHat).
+  returned: when O(state=present)
+  type: str
+  sample: Debian
+missing:
+  description: The packages that the host lacks, by their names in its family of distributions.
+  returned: when O(state=present)
+  type: list
+  elements: str
+  sample: [python3-pyroute2]
+dnsmasq:
+  description: The dnsmasq of the system.
+  returned: when O(state=present)
+  type: dict
+  contains:
+    installed:
+      description: Whether there is a C(dnsmasq.service).
+      type: bool
+    enabled:
+      description: Whether it is started at boot.
+      type: bool
+    active:
+      description: Whether it runs.
+      type: bool
+    program:
+      description: Whether the program is there, with the service or without.
+      type: bool
+  sample: {installed: true, enabled: true, active: true, program: true}
+changes:
+  description: What was changed, or would be, a sentence each.
+  returned: success
+  type: list
+  elements: str
+  sample: ["service virtnet.service: enabled, started"]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._module import leave, result
+from ..module_utils.errors import VirtnetError
+from ..module_utils.host import set_up
+from ..module_utils.paths import Paths
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["present", "stopped", "absent"], "default": "present"},
+            "guard": {"type": "bool", "default": True},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        plan = set_up(module.params["state"], Paths(), check=module.check_mode, guard=module.params["guard"])
+    except VirtnetError as error:
+        module.fail_json(msg=str(error))
+        return
+    answer = result(plan, "host")
+    (held,) = answer.pop("host")
+    leave(module, {**answer, **held})
+
+
+if __name__ == "__main__":
+    main()

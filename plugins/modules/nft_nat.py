@@ -1,0 +1,177 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Ansible module: forwarding and NAT."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: nft_nat
+short_description: Forwarding and NAT for networks of guests, in one nftables table
+version_added: 0.1.0
+author:
+  - virtnet.linux contributors (@virtnet)
+description:
+  - Keeps the table V(inet virtnet), and switches on forwarding of the host while a network needs it.
+  - Uplinks that live by router advertisements get C(accept_ra) 2 when IPv6 forwarding goes on, lest the host loses its
+    own default route.
+  - All networks are changed in one transaction; established connections survive it.
+  - Rules are keyed on interface names, so they may stand before the bridge does, and the cost of a packet does not
+    depend on the number of networks.
+  - Other tables are not touched. An accept here does not override a drop there; so other firewalls are asked by their
+    own hooks, and a chain that drops and has none is named in a warning, with the line that would let networks pass.
+extends_documentation_fragment:
+  - virtnet.linux.attributes
+options:
+  name:
+    description: Name of the network. Required unless O(networks) is given.
+    type: str
+  bridge:
+    description: The bridge of the network. Required when O(state=present).
+    type: str
+  mode:
+    description:
+      - V(nat) (the default) - guests get out with the host's address; nobody gets in.
+      - V(routed) - guests get out and are reached with their own addresses.
+      - V(isolated) - guests reach each other and the host.
+      - V(open) - no rules for this network.
+      - Networks reach each other only if both are routed or open.
+    type: str
+    choices: [nat, routed, isolated, open]
+  uplink:
+    description: Restricts forwarding to this interface of the host. If not given, any but the bridges of ours.
+    type: str
+  subnets:
+    description:
+      - The guests' addresses, IPv4 and IPv6, in CIDR notation. Required in modes nat and routed; other sources are
+        dropped.
+    type: list
+    elements: str
+  nat:
+    description:
+      - What guests of a network in mode nat come out with.
+      - C(ipv6) - V(true) (the default) for NAT of IPv6 too; V(false) - IPv6 is routed to the outside with the guests'
+        own addresses, and still nobody gets in.
+      - C(source) of C(start) and C(end) - these IPv4 addresses, which must lead to this host; if not given, the address
+        of the interface that a packet leaves by.
+      - C(ports) of C(start) and C(end) - for TCP and UDP, V(1024) to V(65535) if not given.
+    type: dict
+  isolate_guests:
+    description: Guests reach the host and the outside, but not each other. V(false) if not given.
+    type: bool
+  port_forwards:
+    description:
+      - Ports of the host that lead to a guest, from outside, from the host itself and from guests, also of the same
+        network; not from isolated networks. With O(uplink), only from there and from the network itself.
+      - C(protocol) - V(tcp) (the default), V(udp) or V(sctp).
+      - C(port) and C(to_port) (the same if not given), or C(port_range) of C(start) and C(end), whose ports stay.
+      - C(address) - of the host; if not given, all but loopback.
+      - C(to) - address of the guest.
+    type: list
+    elements: dict
+  state:
+    description: V(present) (the default) or V(absent).
+    type: str
+    choices: [present, absent]
+  networks:
+    description: Several networks, each with the options above. Cannot stand beside them.
+    type: list
+    elements: dict
+  firewall_integration:
+    description:
+      - V(true) to ask the firewalls of others to let networks pass - firewalld by a zone and policies, ufw by
+        rules, Docker by one rule in DOCKER-USER - and to undo that with the last network; V(false) to leave them alone.
+      - If not given, as this host was told last; V(true) if it never was.
+    type: bool
+  purge:
+    description: Remove networks of ours that O(networks) does not name.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: Guests on br-guests get out
+  virtnet.linux.nft_nat:
+    name: guests
+    bridge: br-guests
+    subnets: [192.168.30.0/24]
+
+- name: Two networks have rules, and no others of ours
+  virtnet.linux.nft_nat:
+    networks:
+      - name: guests
+        bridge: br-guests
+        subnets: [192.168.30.0/24]
+      - name: dmz
+        bridge: br-dmz
+        mode: routed
+        uplink: eth0
+        subnets: [10.20.30.0/24]
+    purge: true
+"""
+
+RETURN = r"""
+networks:
+  description: The networks that were asked for, every default filled in.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - name: guests
+      bridge: br-guests
+      mode: nat
+      uplink: null
+      subnets: [192.168.30.0/24]
+      nat: {ipv6: true, source: null, ports: {start: 1024, end: 65535}}
+      state: present
+changes:
+  description: What was changed, or would be, a sentence each.
+  returned: success
+  type: list
+  elements: str
+  sample: ["net.ipv4.ip_forward: 0 -> 1, kept over reboots", "rules of guests: created"]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._module import execute
+from ..module_utils.nft import NatRules, RulesSpec
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str"},
+            "bridge": {"type": "str"},
+            "mode": {"type": "str", "choices": ["nat", "routed", "isolated", "open"]},
+            "uplink": {"type": "str"},
+            "subnets": {"type": "list", "elements": "str"},
+            "nat": {"type": "dict"},
+            "isolate_guests": {"type": "bool"},
+            "port_forwards": {"type": "list", "elements": "dict"},
+            "state": {"type": "str", "choices": ["present", "absent"]},
+            "networks": {"type": "list", "elements": "dict"},
+            "firewall_integration": {"type": "bool"},
+            "purge": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    execute(
+        module,
+        "networks",
+        lambda wanted, purge, paths: NatRules(
+            [RulesSpec.from_options(one) for one in wanted],
+            purge,
+            paths,
+            integrate=module.params["firewall_integration"],
+        ),
+        beside=("firewall_integration",),
+        kind="rules",
+    )
+
+
+if __name__ == "__main__":
+    main()

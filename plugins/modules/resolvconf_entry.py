@@ -1,0 +1,136 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Ansible module: entries of the host's resolver."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: resolvconf_entry
+short_description: The host's resolver asks the name server of a virtual network
+version_added: 0.1.0
+author:
+  - virtnet.linux contributors (@virtnet)
+description:
+  - Gives openresolv or Debian's resolvconf an entry C(INTERFACE.virtnet) with the name servers and the search domain of
+    a network. All other servers and domains stay, in their order.
+  - An entry lives under C(/run). After a boot C(virtnet.service) makes it again.
+  - With openresolv the entry is private where C(/etc/resolvconf.conf) names a local resolver that is told about
+    domains, and otherwise comes after all others.
+extends_documentation_fragment:
+  - virtnet.linux.attributes
+options:
+  interface:
+    description: The interface of the network, mostly its bridge. Required unless O(entries) is given.
+    type: str
+  state:
+    description: V(present) (the default) or V(absent).
+    type: str
+    choices: [present, absent]
+  addresses:
+    description: Addresses at which the network's name server answers. Required when the entry is present.
+    type: list
+    elements: str
+  domain:
+    description: The network's domain. It comes last in the search list.
+    type: str
+  provider:
+    description:
+      - What manages C(/etc/resolv.conf). V(auto) (if not given) finds out; where it is neither openresolv nor Debian's
+        resolvconf, no entry is made and a warning says so.
+      - V(resolvconf) means Debian's; systemd's stand-in of that name is neither.
+    type: str
+    choices: [auto, openresolv, resolvconf]
+  loopback_serves:
+    description:
+      - The host's own dnsmasq answers for this network on a loopback address too. Then no entry is made, and one that
+        is there is removed, as long as the first server in C(/etc/resolv.conf) is a loopback address other than those
+        of systemd-resolved. V(false) if not given.
+    type: bool
+  entries:
+    description: Several entries, each with the options above. Cannot stand beside them.
+    type: list
+    elements: dict
+  purge:
+    description: Remove entries of ours that the task does not name.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: The host resolves the names of guests
+  virtnet.linux.resolvconf_entry:
+    interface: vn-lab
+    addresses: [192.168.30.1]
+    domain: lab.example
+
+- name: The resolver has the entries of two networks, and no others of ours
+  virtnet.linux.resolvconf_entry:
+    entries:
+      - interface: vn-lab
+        addresses: [192.168.30.1]
+        domain: lab.example
+      - interface: vn-dmz
+        addresses: [192.168.31.1, "fd00:31::1"]
+    purge: true
+
+- name: The entry is gone
+  virtnet.linux.resolvconf_entry:
+    interface: vn-lab
+    state: absent
+"""
+
+RETURN = r"""
+entries:
+  description: The entries that are made, every default filled in; O(provider) is the one that was found.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - interface: vn-lab
+      addresses: [192.168.30.1]
+      domain: lab.example
+      provider: openresolv
+      state: present
+      loopback_serves: false
+changes:
+  description: What was changed, or would be, a sentence each.
+  returned: success
+  type: list
+  elements: str
+  sample: ["resolver entry vn-lab.virtnet: created"]
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._module import execute
+from ..module_utils.resolvconf import Entries, EntrySpec
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(
+        argument_spec={
+            "interface": {"type": "str"},
+            "state": {"type": "str", "choices": ["present", "absent"]},
+            "addresses": {"type": "list", "elements": "str"},
+            "domain": {"type": "str"},
+            "provider": {"type": "str", "choices": ["auto", "openresolv", "resolvconf"]},
+            "loopback_serves": {"type": "bool"},
+            "entries": {"type": "list", "elements": "dict"},
+            "purge": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    execute(
+        module,
+        "entries",
+        lambda wanted, purge, paths: Entries([EntrySpec.from_options(one) for one in wanted], purge, paths),
+        kind="entries",
+    )
+
+
+if __name__ == "__main__":
+    main()

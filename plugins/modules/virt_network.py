@@ -1,0 +1,323 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Ansible module: definitions of networks."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: virt_network
+short_description: Virtual networks of a host - validated, completed and defined
+version_added: 0.1.0
+author:
+  - virtnet.linux contributors (@virtnet)
+description:
+  - Validates the whole list against itself and the host, fills in every default, chooses free subnets, and stores the
+    definitions under C(/etc/virtnet/networks) (networks that are not O(persistent) under C(/run/virtnet/networks)).
+  - Returns the definitions, and the options for the modules that bring them about -
+    M(virtnet.linux.bridge), M(virtnet.linux.nft_nat), M(virtnet.linux.dnsmasq_fragment),
+    M(virtnet.linux.resolvconf_entry) and M(virtnet.linux.libvirt_network).
+  - The role C(virtnet.linux.virtnet) puts them together.
+  - An error names the network, the option, the value and what to do, and comes before anything is touched.
+extends_documentation_fragment:
+  - virtnet.linux.attributes
+options:
+  name:
+    description:
+      - Name of the network, 1 to 50 letters, digits, V(_), V(.) and V(-), the first a letter or digit.
+      - Required unless O(networks) is given.
+    type: str
+  state:
+    description:
+      - V(active) (the default) - defined and running; V(inactive) - defined and stopped; V(absent) - neither.
+    type: str
+    choices: [active, inactive, absent]
+  autostart:
+    description: Started at boot. V(true) if not given.
+    type: bool
+  persistent:
+    description: V(false) for a network that a reboot takes away. V(true) if not given.
+    type: bool
+  uuid:
+    description: If not given, one that is derived from the host and O(name), and therefore stable.
+    type: str
+  title:
+    description: A short title.
+    type: str
+  description:
+    description: A description.
+    type: str
+  mode:
+    description: V(nat) (the default), V(routed), V(isolated) or V(open); see M(virtnet.linux.nft_nat).
+    type: str
+    choices: [nat, routed, isolated, open]
+  uplink:
+    description: Restricts forwarding to this interface of the host.
+    type: str
+  bridge:
+    description:
+      - The bridge of the network - C(name) (V(vn-NAME) if not given; where that has over 15 characters, the first 8 of
+        the name and 4 of its hash), C(type), C(mac), C(mtu), C(stp), C(forward_delay), C(ports); see
+        M(virtnet.linux.bridge).
+    type: dict
+  ipv4:
+    description:
+      - C(address) - the host's address in CIDR notation, V(auto) (the default) for a free subnet of O(pools) that is
+        then kept, or V(none).
+      - C(dhcp) - C(enabled) (V(true)), C(lease_time) (V(10m) with V(auto), whose subnet may change, else V(1h)),
+        C(ranges) of C(start), C(end), C(lease_time) (if not given, all of the subnet but the host's address),
+        C(hosts) of C(mac) or C(id), C(name), C(ip), C(lease_time), C(options), DHCP options by name or number,
+        C(boot) of C(file) and C(server), and C(tftp_root).
+      - Guests are told the bridge's C(mtu) if it is given.
+    type: dict
+  ipv6:
+    description:
+      - C(address) - the host's address in CIDR notation, V(auto) for a /64 of the host's own unique local prefix
+        (RFC 4193), or V(none) (the default). Where the kernel has no IPv6, V(auto) is V(none), with a warning.
+      - C(ra) - V(true) (the default) to advertise the host as a router, and with it the addresses.
+      - C(ra_names) - V(true) (the default) for names of the addresses that guests make.
+      - C(dhcp) - C(enabled) (V(false)), C(stateless) (V(false) - with V(true), options alone), and C(ranges), C(hosts)
+        and C(options) as for C(ipv4); see M(virtnet.linux.dnsmasq_fragment).
+    type: dict
+  nat:
+    description: C(ipv6), C(source) and C(ports); see M(virtnet.linux.nft_nat).
+    type: dict
+  isolate_guests:
+    description: Guests reach the host and the outside, but not each other. V(false) if not given.
+    type: bool
+  port_forwards:
+    description:
+      - Ports of the host that lead to a guest, from outside, from the host itself and from guests, also of the same
+        network; not from isolated networks. With O(uplink), only from there and from the network itself.
+      - C(protocol) - V(tcp) (the default), V(udp) or V(sctp).
+      - C(port) and C(to_port) (the same if not given), or C(port_range) of C(start) and C(end), whose ports stay.
+      - C(address) - of the host; if not given, all but loopback.
+      - C(to) - address of the guest, or the name of a DHCP host with an ip.
+    type: list
+    elements: dict
+  extra_addresses:
+    description: Further addresses of the host on the bridge, in CIDR notation.
+    type: list
+    elements: str
+  dns:
+    description:
+      - C(enabled) (V(true)), C(domain), C(local_only) (V(true) - names of the domain are not asked elsewhere),
+        C(host_resolver) (V(true) - the host resolves the guests' names).
+      - C(hosts) of C(ip) and C(names), C(srv), C(txt), C(cname), C(forwarders) of C(domain) and C(address), and
+        C(local_ptr); see O(virtnet.linux.dnsmasq_fragment#module:names). A name without a dot is one of the domain.
+      - With C(forward_plain_names), a forwarder without domain, or names outside of the domain, the network has a
+        private dnsmasq of its own.
+    type: dict
+  dnsmasq:
+    description:
+      - C(instance) - V(system) is the system's dnsmasq, V(private) one that runs for networks of ours, and V(auto), the
+        default, takes the system's where that is enabled and can serve the network, and else a private one.
+      - C(options) - further lines of dnsmasq's configuration, for a private one.
+    type: dict
+  libvirt:
+    description:
+      - What libvirt is told of the network, so that its guests can have it by name - C(register) (V(auto), the default,
+        where libvirt's network driver is installed; V(true); V(false)), C(portgroups) of C(name), C(default),
+        C(trust_guest_rx_filters), C(virtualport), C(vlan) and C(bandwidth), C(virtualport) and C(vlan) of the network,
+        C(trust_guest_rx_filters), and C(metadata), a list of XML texts, each an element with a namespace.
+      - See M(virtnet.linux.libvirt_network).
+    type: dict
+  xml:
+    description:
+      - The whole network as libvirt's XML, as C(virsh net-dumpxml) writes it, in the place of the options above.
+        O(name), O(state), O(autostart) and O(persistent) may stand beside it.
+      - What has no meaning here (pools of devices for guests, macvtap) is refused by element, line and reason.
+      - Needs the Python library lxml on the host (C(python3-lxml)).
+    type: str
+  networks:
+    description: Several networks, each with the options above. Cannot stand beside them.
+    type: list
+    elements: dict
+  pools:
+    description:
+      - Where subnets for C(address=auto) come from - CIDRs that are cut into /24, or mappings of C(subnet) and
+        C(prefix). If not given, those of the last run that gave some, at first V(192.168.0.0/16).
+      - The first that is free is taken, on bare metal from the last but one down, in a virtual machine from the first
+        up, in a container from the middle up, so that hosts inside one another do not meet.
+      - Occupied are all addresses and on-link routes of the host in all tables, its default gateways and name servers,
+        the other end of the SSH connection, and the networks that libvirt, podman and docker have defined. Routes to
+        elsewhere, such as the aggregate of a VPN, are overlapped only where there is no choice.
+      - The choice is remembered and tried first when the network is defined again.
+    type: list
+    elements: raw
+  fleet:
+    description:
+      - What is known of the other hosts, so that no two of them get the same subnet. The role C(virtnet.linux.virtnet)
+        fills it in where C(virtnet_fleet_unique) is set, by the filter P(virtnet.linux.fleet#filter).
+      - C(position) of this host among C(of) hosts - every host has its own share of the pools, so that hosts that
+        choose at the same moment choose differently.
+      - C(held) - a list of C(host), C(network), C(subnet) and C(first), which says that this host's network gives way.
+        A network with C(address=auto) takes none of these.
+    type: dict
+  firewall_integration:
+    description:
+      - V(true) to ask the firewalls of others to let networks pass - firewalld by a zone and policies, ufw by
+        rules, Docker by one rule in DOCKER-USER - and to undo that with the last network; V(false) to leave them alone.
+      - If not given, as this host was told last; V(true) if it never was.
+    type: bool
+  purge:
+    description: Undefine networks of this host that O(networks) does not name.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: A network with a free subnet, DHCP and DNS is defined
+  virtnet.linux.virt_network:
+    name: lab
+
+- name: Two networks are defined, and no others
+  virtnet.linux.virt_network:
+    networks:
+      - name: lab
+        dns:
+          domain: lab.example
+      - name: dmz
+        mode: routed
+        ipv4:
+          address: 10.20.30.1/24
+          dhcp:
+            hosts:
+              - mac: 52:54:00:00:00:10
+                name: web
+                ip: 10.20.30.10
+    purge: true
+  register: defined
+
+- name: A network of libvirt's is defined from its XML, stopped
+  virtnet.linux.virt_network:
+    xml: "{{ lookup('ansible.builtin.file', 'default.xml') }}"
+    state: inactive
+
+- name: Their bridges are there
+  virtnet.linux.bridge:
+    bridges: "{{ defined.bridges }}"
+"""
+
+RETURN = r"""
+networks:
+  description: The definitions of all networks of this host, every default filled in.
+  returned: success
+  type: list
+  elements: dict
+bridges:
+  description: Options for M(virtnet.linux.bridge).
+  returned: success
+  type: list
+  elements: dict
+rules:
+  description: Options for M(virtnet.linux.nft_nat).
+  returned: success
+  type: list
+  elements: dict
+fragments:
+  description: Options for M(virtnet.linux.dnsmasq_fragment).
+  returned: success
+  type: list
+  elements: dict
+entries:
+  description: Options for M(virtnet.linux.resolvconf_entry).
+  returned: success
+  type: list
+  elements: dict
+registrations:
+  description: Options for M(virtnet.linux.libvirt_network).
+  returned: success
+  type: list
+  elements: dict
+pending:
+  description:
+    - What those modules would change now, a sentence each. Where it is empty, their tasks can be skipped.
+  returned: success
+  type: list
+  elements: str
+  sample: ["bridge vn-lab: created"]
+changes:
+  description: What was changed, or would be, a sentence each.
+  returned: success
+  type: list
+  elements: str
+  sample: ["network lab: defined"]
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._module import execute
+from ..module_utils.choosing import read_fleet
+from ..module_utils.identity import host_identity
+from ..module_utils.network import read_network
+from ..module_utils.options import Options
+from ..module_utils.part import Plan
+from ..module_utils.paths import Paths
+from ..module_utils.runtime import followed_all
+from ..module_utils.specs import pending
+from ..module_utils.subnets import read_pools
+from ..module_utils.virt_network import Networks
+
+
+def _finish(plan: Plan[Any], paths: Paths, integrate: bool | None, *, check: bool) -> dict[str, Any]:
+    """What the parts have to do; where it is nothing, the guard has nothing to leave to this run."""
+    left = pending(plan.more, paths, integrate)
+    if not left and not check:
+        followed_all(paths)
+    return {"pending": left}
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str"},
+            "state": {"type": "str", "choices": ["active", "inactive", "absent"]},
+            "autostart": {"type": "bool"},
+            "persistent": {"type": "bool"},
+            "uuid": {"type": "str"},
+            "title": {"type": "str"},
+            "description": {"type": "str"},
+            "mode": {"type": "str", "choices": ["nat", "routed", "isolated", "open"]},
+            "uplink": {"type": "str"},
+            "bridge": {"type": "dict"},
+            "ipv4": {"type": "dict"},
+            "ipv6": {"type": "dict"},
+            "nat": {"type": "dict"},
+            "isolate_guests": {"type": "bool"},
+            "port_forwards": {"type": "list", "elements": "dict"},
+            "extra_addresses": {"type": "list", "elements": "str"},
+            "dns": {"type": "dict"},
+            "dnsmasq": {"type": "dict"},
+            "libvirt": {"type": "dict"},
+            "xml": {"type": "str"},
+            "networks": {"type": "list", "elements": "dict"},
+            "pools": {"type": "list", "elements": "raw"},
+            "fleet": {"type": "dict"},
+            "firewall_integration": {"type": "bool"},
+            "purge": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    execute(
+        module,
+        "networks",
+        lambda wanted, purge, paths: Networks(
+            [read_network(one, host_identity(paths.root)) for one in wanted],
+            purge,
+            paths,
+            None if (pools := module.params["pools"]) is None else read_pools(Options({"pools": pools}), "pools"),
+            None if (fleet := module.params["fleet"]) is None else read_fleet(Options({"fleet": fleet}), "fleet"),
+        ),
+        beside=("pools", "fleet", "firewall_integration"),
+        finish=lambda plan, paths: _finish(plan, paths, module.params["firewall_integration"], check=module.check_mode),
+    )
+
+
+if __name__ == "__main__":
+    main()

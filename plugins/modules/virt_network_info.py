@@ -1,0 +1,173 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Ansible module: networks as they are."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: virt_network_info
+short_description: List virtual networks of a host and their status
+version_added: 0.1.0
+author:
+  - virtnet.linux contributors (@virtnet)
+description:
+  - Tells which networks are defined on the host and how they are, as C(virsh net-list --all) and C(net-info) do,
+    and who has which address, as C(net-dhcp-leases) does.
+extends_documentation_fragment:
+  - virtnet.linux.attributes
+  - virtnet.linux.attributes.info_module
+options:
+  names:
+    description: Only these networks; it is an error if one is not defined. All if not given.
+    type: list
+    elements: str
+"""
+
+EXAMPLES = r"""
+- name: The networks of the host are known
+  virtnet.linux.virt_network_info:
+  register: virtnet
+
+- name: They are shown
+  ansible.builtin.debug:
+    msg: "{{ item.name }} is {{ item.state }} on {{ item.bridge }}"
+  loop: "{{ virtnet.networks }}"
+"""
+
+RETURN = r"""
+networks:
+  description: The networks, sorted by name.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name.
+      type: str
+      returned: success
+    uuid:
+      description: UUID.
+      type: str
+      returned: success
+    state:
+      description: V(active) if the bridge is there and up, else V(inactive).
+      type: str
+      returned: success
+    autostart:
+      description: Whether it is started at boot.
+      type: bool
+      returned: success
+    persistent:
+      description: Whether it outlives a reboot.
+      type: bool
+      returned: success
+    mode:
+      description: Forwarding mode.
+      type: str
+      returned: success
+    bridge:
+      description: Name of the bridge.
+      type: str
+      returned: success
+    addresses:
+      description: The host's addresses on the bridge, as they are.
+      type: list
+      elements: str
+      returned: success
+    ports:
+      description: Interfaces that are plugged in.
+      type: list
+      elements: str
+      returned: success
+    leases:
+      description: Addresses that dnsmasq has handed out on the network and that have not run out, IPv4 first.
+      type: list
+      elements: dict
+      returned: success
+      contains:
+        ip:
+          description: The address.
+          type: str
+          returned: success
+        mac:
+          description: The guest's MAC address; null with IPv6.
+          type: str
+          returned: success
+        duid:
+          description: The guest's DUID with IPv6, else null.
+          type: str
+          returned: success
+        client_id:
+          description: The client id that the guest sent with IPv4, or null.
+          type: str
+          returned: success
+        hostname:
+          description: The guest's name, or null.
+          type: str
+          returned: success
+        expires:
+          description: When it runs out, in seconds since 1970; null for never.
+          type: int
+          returned: success
+        remaining:
+          description: Seconds until then; null for never.
+          type: int
+          returned: success
+    conflicts:
+      description: What of the host overlaps the network while it runs - addresses and routes, a sentence each.
+      type: list
+      elements: str
+      returned: success
+    definition:
+      description: The definition, every default filled in.
+      type: dict
+      returned: success
+    xml:
+      description:
+        - The definition as libvirt's XML, as C(virsh net-dumpxml) would show it, with the addresses that were chosen
+          where the definition says V(auto). It can be given to O(virtnet.linux.virt_network#module:xml) again.
+        - V(null) where the host lacks the Python library lxml (C(python3-lxml)).
+      type: str
+      returned: success
+  sample:
+    - name: lab
+      uuid: 5d0c1b1e-9f3a-5b5b-8a5f-0f6a4d0d7c11
+      state: active
+      autostart: true
+      persistent: true
+      mode: nat
+      bridge: vn-lab
+      addresses: [192.168.0.1/24]
+      ports: [vnet0]
+      leases:
+        - ip: 192.168.0.17
+          mac: "52:54:00:00:00:10"
+          duid: null
+          client_id: 01:52:54:00:00:00:10
+          hostname: web
+          expires: 1795288842
+          remaining: 3412
+      definition: {name: lab}
+      xml: "<network><name>lab</name></network>"
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._module import answer
+from ..module_utils.info import described
+
+
+def main() -> None:
+    """Entry point."""
+    module = AnsibleModule(
+        argument_spec={"names": {"type": "list", "elements": "str"}},
+        supports_check_mode=True,
+    )
+    answer(module, lambda paths: {"networks": described(paths, module.params["names"] or ())})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs on a host: breaks the network ``lab`` in every way and takes the time until it is right again.
+
+python3 guard_run.py heal ROUNDS      prints {kind: [seconds, ...]} as JSON
+python3 guard_run.py restore N        N networks gone, then the service restarted: seconds, memory, as JSON
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, "/usr/local/lib/virtnet")
+
+from engine.identity import host_identity  # noqa: E402
+from engine.network import read_network  # noqa: E402
+from engine.options import Options  # noqa: E402
+from engine.part import converge  # noqa: E402
+from engine.paths import Paths  # noqa: E402
+from engine.specs import parts  # noqa: E402
+from engine.virt_network import Networks  # noqa: E402
+
+PATIENCE = 10.0
+FRAGMENT = Path("/etc/dnsmasq.d/virtnet-lab.conf")
+# After so many repairs of one thing the guard would become patient with it.
+FRESH_AFTER = 3
+
+
+def call(command: str) -> str:
+    return subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False).stdout
+
+
+def address() -> str:
+    definition = json.loads(Path("/etc/virtnet/networks/lab.json").read_text())
+    return str(definition["ipv4"]["address"])
+
+
+def bridge_is_right() -> bool:
+    shown = json.loads(call("ip -j address show dev vn-lab") or "[]")
+    port = Path("/sys/class/net/tap-lab/master").exists()
+    return bool(shown) and port and "UP" in shown[0]["flags"] and address().split("/")[0] in str(shown[0]["addr_info"])
+
+
+def rules_are_right() -> bool:
+    return "vn-lab" in call("nft list map inet virtnet vn_bridges || nft list table inet virtnet")
+
+
+KINDS: dict[str, tuple[str, Callable[[], bool]]] = {
+    "table flushed": ("nft flush ruleset", rules_are_right),
+    "table deleted": ("nft delete table inet virtnet", rules_are_right),
+    "bridge deleted, with a port": ("ip link delete vn-lab", bridge_is_right),
+    "bridge down": ("ip link set vn-lab down", bridge_is_right),
+    "bridge renamed": ("ip link set vn-lab name vn-other", bridge_is_right),
+    "address removed": ("ip address flush dev vn-lab", bridge_is_right),
+    "forwarding off": (
+        "echo 0 >/proc/sys/net/ipv4/ip_forward",
+        lambda: Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "1",
+    ),
+    "fragment removed": (f"rm {FRAGMENT}", FRAGMENT.exists),
+}
+
+
+def settled() -> None:
+    """Until the guard sleeps again."""
+    pid = call("systemctl show -P MainPID virtnet").strip()
+    calm = 0
+    deadline = time.monotonic() + 20
+    while calm < 6 and time.monotonic() < deadline:
+        busy = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        calm = 0 if busy else calm + 1
+        time.sleep(0.05)
+
+
+def took(harm: str, right: Callable[[], bool]) -> float:
+    call(harm)
+    start = time.monotonic()
+    while not right():
+        if time.monotonic() - start > PATIENCE:
+            raise SystemExit(f"not healed within {PATIENCE} s: {harm}")
+        time.sleep(0.005)
+    return time.monotonic() - start
+
+
+def heal(rounds: int) -> dict[str, list[float]]:
+    call("ip link add tap-lab type veth peer name tap-peer; ip link set tap-lab master vn-lab up")
+    found: dict[str, list[float]] = {}
+    for kind, (harm, right) in KINDS.items():
+        found[kind] = []
+        for i in range(rounds):
+            if i % FRESH_AFTER == 0:
+                call("systemctl restart virtnet")
+            settled()
+            found[kind].append(took(harm, right))
+    found["conflict: moved, DHCP and all"] = []
+    for _ in range(rounds):
+        call("systemctl restart virtnet")
+        settled()
+        net = address().rpartition(".")[0]
+
+        def moved(net: str = net) -> bool:
+            new = address()
+            return not new.startswith(f"{net}.") and bridge_is_right() and new.split("/")[0] in FRAGMENT.read_text()
+
+        found["conflict: moved, DHCP and all"].append(took(f"ip address add {net}.77/24 dev eth0", moved))
+        settled()
+        call(f"ip address delete {net}.77/24 dev eth0")
+    call("ip link delete tap-lab")
+    return found
+
+
+def restore(count: int) -> dict[str, float]:
+    paths = Paths()
+    items = [{"name": f"net{i}", "ipv4": {"address": f"10.{i // 250}.{i % 250}.1/24"}} for i in range(count)]
+    wanted = [read_network(one, host_identity()) for one in Options({"networks": items}).each("networks")]
+    plan = converge(Networks(wanted, True, paths), paths, check=False)
+    for part in parts(plan.more, paths):  # type: ignore[arg-type]
+        converge(part, paths, check=False)
+    call("systemctl stop virtnet; rm -f /run/virtnet/pending.json")
+    lines = [f"link delete vn-net{i}" for i in range(count)]
+    subprocess.run(["ip", "-force", "-batch", "-"], input="\n".join(lines), text=True, check=False)
+    call("nft flush ruleset")
+    start = time.monotonic()
+    call("systemctl start virtnet")
+    seconds = time.monotonic() - start
+    bridges = len(json.loads(call("ip -j link show type bridge") or "[]"))
+    status = call("cat /proc/$(systemctl show -P MainPID virtnet)/status")
+    memory = next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS"))
+    return {"seconds": seconds, "bridges": bridges, "MiB": memory}
+
+
+if __name__ == "__main__":
+    verb, number = sys.argv[1:]
+    print(json.dumps(heal(int(number)) if verb == "heal" else restore(int(number))))

@@ -1,0 +1,162 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A host, its guests and the outside, each a network namespace, and the engine at work in the host's.
+
+outside 203.0.113.1 --- 203.0.113.2 host (bridges) --- guests
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PROBE = Path(__file__).with_name("probe.py")
+
+OUTSIDE = "203.0.113.1"
+UPLINK = "203.0.113.2"
+
+# What a task does, without Ansible: options in, plan out.
+_TASK = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from importlib import import_module
+PACKAGE = "ansible_collections.virtnet.linux.plugins.module_utils."
+task = json.load(sys.stdin)
+paths = import_module(PACKAGE + "paths").Paths(task["root"])
+Options = import_module(PACKAGE + "options").Options
+module = import_module(PACKAGE + "_module")
+try:
+    spec = getattr(import_module(PACKAGE + task["module"]), task["spec"])
+    wanted = [spec.from_options(o) for o in Options({task["many"]: task["wanted"]}).each(task["many"])]
+    part = getattr(import_module(PACKAGE + task["module"]), task["part"])(wanted, task["purge"], paths)
+    plan = import_module(PACKAGE + "part").converge(part, paths, check=task["check"])
+    print(json.dumps(module.result(plan, task["many"])))
+except import_module(PACKAGE + "errors").VirtnetError as error:
+    print(json.dumps({"failed": True, "msg": str(error)}))
+"""
+
+
+def call(*command: str, check: bool = True, stdin: str | None = None, timeout: float = 20) -> str:
+    """Run a command; returns what it printed."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, input=stdin, timeout=timeout)
+    if check and done.returncode:
+        raise AssertionError(f"{command} failed: {done.stderr}{done.stdout}")
+    return done.stdout
+
+
+class Space:
+    """One network namespace; all that runs in it ends with it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = f"vnt-{uuid4().hex[:6]}-{name}"
+        self.processes: list[subprocess.Popen[str]] = []
+        call("ip", "netns", "add", self.name)
+        self.run("ip", "link", "set", "lo", "up")
+
+    def command(self, *command: str) -> list[str]:
+        return ["ip", "netns", "exec", self.name, *command]
+
+    def run(self, *command: str, check: bool = True, stdin: str | None = None, timeout: float = 20) -> str:
+        return call(*self.command(*command), check=check, stdin=stdin, timeout=timeout)
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(self.command(*command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.processes.append(process)
+        return process
+
+    def json(self, *command: str) -> Any:
+        return json.loads(self.run(*command) or "[]")
+
+    def serve(self, port: int = 8000) -> None:
+        """A TCP and UDP service that answers with the address that it sees."""
+        process = self.start(sys.executable, str(PROBE), "serve", str(port))
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+
+    def ask(self, address: str, port: int = 8000, protocol: str = "tcp", source: str = "") -> str:
+        """What the service at an address saw of us, or '' where it is not reached."""
+        own = [source] if source else []
+        return self.run(sys.executable, str(PROBE), "ask", protocol, address, str(port), *own).strip()
+
+    def pings(self, address: str) -> bool:
+        return "1 received" in self.run("ping", "-c1", "-W1", address, check=False)
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    stream.close()
+        call("ip", "netns", "delete", self.name, check=False)
+
+
+class Bed:
+    """The whole of it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.host = Space("host")
+        self.outside = Space("outside")
+        self.spaces = [self.host, self.outside]
+        self._wire(self.outside, "eth0", f"{OUTSIDE}/24", "eth0")
+        self.host.run("ip", "address", "add", f"{UPLINK}/24", "dev", "eth0")
+        self.host.run("ip", "route", "add", "default", "via", OUTSIDE)
+
+    def _wire(self, space: Space, inside: str, address: str, at_host: str) -> None:
+        peer = ("peer", "name", inside, "netns", space.name)
+        self.host.run("ip", "link", "add", at_host, "type", "veth", *peer)
+        self.host.run("ip", "link", "set", at_host, "up")
+        space.run("ip", "link", "set", inside, "up")
+        space.run("ip", "address", "add", address, "dev", inside, *(["nodad"] if ":" in address else []))
+
+    def guest(self, bridge: str, address: str, gateway: str = "") -> Space:
+        """A guest with a fixed address, plugged into a bridge."""
+        space = Space(f"g{len(self.spaces)}")
+        self.spaces.append(space)
+        tap = f"tap{len(self.spaces)}"
+        self._wire(space, "eth0", address, tap)
+        self.host.run("ip", "link", "set", tap, "master", bridge)
+        if gateway:
+            space.run("ip", "route", "add", "default", "via", gateway)
+        return space
+
+    def task(self, part: str, wanted: list[dict[str, Any]], *, check: bool = False, purge: bool = False) -> Any:
+        """Run a part in the host as its module would."""
+        module, name, spec, many = {
+            "bridge": ("bridge", "Bridges", "BridgeSpec", "bridges"),
+            "nft": ("nft", "NatRules", "RulesSpec", "networks"),
+        }[part]
+        task = {
+            "module": module,
+            "part": name,
+            "spec": spec,
+            "many": many,
+            "wanted": wanted,
+            "check": check,
+            "purge": purge,
+            "root": str(self.root),
+        }
+        collections = str(REPOSITORY / ".build" / "collections")
+        return json.loads(self.host.run(sys.executable, "-c", _TASK, collections, stdin=json.dumps(task)))
+
+    def link(self, name: str) -> Any:
+        """A link of the host as ip tells it, or None."""
+        for item in self.host.json("ip", "-d", "-j", "address", "show"):
+            if item["ifname"] == name:
+                # What the kernel changes by itself: a timer, and the carrier's state a moment after the link is up.
+                item.get("linkinfo", {}).get("info_data", {}).pop("gc_timer", None)
+                item.pop("operstate", None)
+                item["flags"] = [flag for flag in item["flags"] if flag != "NO-CARRIER"]
+                return item
+        return None
+
+    def close(self) -> None:
+        for space in self.spaces:
+            space.close()

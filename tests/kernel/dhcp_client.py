@@ -1,0 +1,84 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Many DHCP clients in one namespace: leases for many MAC addresses, and their renewals by unicast (RFC 2131)."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+from collections.abc import Iterator
+
+from kernel.dnsmasq_bed import Space
+
+_DISCOVER, _REQUEST, _ACK = 1, 3, 5
+_COOKIE = b"\x63\x82\x53\x63"
+
+
+def _message(kind: int, mac: bytes, xid: int, ciaddr: str = "0.0.0.0", options: bytes = b"") -> bytes:
+    flags = 0x8000 if ciaddr == "0.0.0.0" else 0
+    head = struct.pack("!4BIHH4s", 1, 1, 6, 0, xid, 0, flags, socket.inet_aton(ciaddr))
+    return head + bytes(12) + mac.ljust(16, b"\0") + bytes(192) + _COOKIE + bytes([53, 1, kind]) + options + b"\xff"
+
+
+def _options(answer: bytes) -> dict[int, bytes]:
+    found, at = {}, 240
+    while at < len(answer) and answer[at] != 255:
+        if answer[at]:
+            found[answer[at]] = answer[at + 2 : at + 2 + answer[at + 1]]
+            at += 1 + answer[at + 1]
+        at += 1
+    return found
+
+
+@contextlib.contextmanager
+def _client(address: str) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+        client.bind((address, 68))
+        client.settimeout(1.0)
+        yield client
+
+
+def _exchange(client: socket.socket, message: bytes, server: str) -> bytes:
+    """The answer to a message, b'' for none."""
+    client.sendto(message, (server, 67))
+    with contextlib.suppress(socket.timeout):
+        while True:
+            answer = client.recv(2048)
+            if answer[4:8] == message[4:8]:
+                return answer
+    return b""
+
+
+def take_leases(space: Space, count: int) -> dict[bytes, str]:
+    """An address for each of so many MAC addresses."""
+    leases = {}
+    with space.entered(), _client("") as client:
+        for i in range(count):
+            mac = bytes([0x52, 0x54, 0, 1, 0, i])
+            offer = _exchange(client, _message(_DISCOVER, mac, 1000 + i), "255.255.255.255")
+            if not offer:
+                continue
+            wish = bytes([50, 4]) + offer[16:20] + bytes([54, 4]) + _options(offer)[54]
+            answer = _exchange(client, _message(_REQUEST, mac, 2000 + i, options=wish), "255.255.255.255")
+            if _options(answer).get(53) == bytes([_ACK]):
+                leases[mac] = socket.inet_ntoa(answer[16:20])
+    return leases
+
+
+def renewals(space: Space, leases: dict[bytes, str], server: str) -> int:
+    """How many of these leases are renewed by the server when each guest asks it once, by unicast."""
+    for address in leases.values():
+        space.run("ip", "address", "replace", f"{address}/24", "dev", "eth0")
+    renewed = 0
+    with space.entered():
+        for i, (mac, address) in enumerate(leases.items()):
+            with _client(address) as client:
+                client.settimeout(0.2)
+                answer = _exchange(client, _message(_REQUEST, mac, 3000 + i, address), server)
+                renewed += _options(answer).get(53) == bytes([_ACK])
+    return renewed

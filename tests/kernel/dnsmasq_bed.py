@@ -1,0 +1,421 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A host with a LAN, an uplink and a bridge with a guest, each in a network namespace, and a real dnsmasq.
+
+lan 10.1.0.5 --- eth0 10.1.0.1 [host] up0 10.99.0.1 --- 10.99.0.2 [uplink] 172.31.5.5
+                               virt0 192.168.100.1 --- [guest]
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_fragment import Fragments, FragmentSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_instances import Instance
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_private import Layout
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_service import (
+    DnsmasqFailed,
+    ServiceStatus,
+    parse_version,
+    telling_lines,
+)
+from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.part import Plan, converge
+from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_CLONE_NEWNET = 0x40000000
+
+# Another version to test with: DNSMASQ=/path/to/dnsmasq pytest tests/kernel/test_dnsmasq.py
+PROGRAM = os.environ.get("DNSMASQ", "/usr/sbin/dnsmasq")
+
+NAME = "www.example.test"
+NAMED_ADDRESS = "203.0.113.5"
+OK, REFUSED, SILENT = "ok", "refused", "none"
+
+BRIDGE_ADDRESS = "192.168.100.1"
+LAN_ADDRESS = "10.1.0.1"
+UPLINK_ADDRESS = "10.99.0.1"
+
+
+def run(command: Sequence[str], check: bool = True, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    if check and done.returncode:
+        raise AssertionError(f"{' '.join(command)}: {done.stderr or done.stdout}")
+    return done
+
+
+def eventually(condition: Callable[[], object], patience: float = 5.0) -> bool:
+    deadline = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+@dataclass(frozen=True)
+class Space:
+    """A network namespace."""
+
+    name: str
+
+    @property
+    def path(self) -> str:
+        return f"/run/netns/{self.name}"
+
+    def argv(self, command: Sequence[str]) -> list[str]:
+        return ["nsenter", f"--net={self.path}", "--", *command]
+
+    def run(self, *command: str, check: bool = True, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+        return run(self.argv(command), check, timeout)
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.argv(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True
+        )
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """This thread, and what it starts, in the namespace."""
+        with Path("/proc/thread-self/ns/net").open("rb") as home, Path(self.path).open("rb") as there:
+            _enter(there.fileno())
+            try:
+                yield
+            finally:
+                _enter(home.fileno())
+
+
+def _enter(descriptor: int) -> None:
+    if _LIBC.setns(descriptor, _CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+@dataclass
+class Bed:
+    """The namespaces; ``bridges`` are made as tests need them."""
+
+    host: Space
+    guest: Space
+    lan: Space
+    uplink: Space
+
+    def bridge(self, name: str = "virt0", address: str = f"{BRIDGE_ADDRESS}/24") -> None:
+        self.host.run("ip", "link", "add", name, "type", "bridge")
+        self.host.run("ip", "address", "add", address, "dev", name)
+        self.host.run("ip", "link", "set", name, "up")
+
+    def no_bridges(self) -> None:
+        self.unplug()
+        for line in self.host.run("ip", "-o", "link", "show", "type", "bridge").stdout.splitlines():
+            self.host.run("ip", "link", "delete", line.split(": ")[1].partition("@")[0])
+
+    def plug(self, bridge: str = "virt0", mac: str = "52:54:00:00:00:01") -> None:
+        """The guest's wire, plugged into a bridge."""
+        self.host.run("ip", "link", "add", "tap0", "type", "veth", "peer", "name", "eth0", "address", mac,
+                      "netns", self.guest.path)  # fmt: skip
+        self.host.run("ip", "link", "set", "tap0", "master", bridge, "up")
+        self.guest.run("ip", "link", "set", "eth0", "up")
+
+    def unplug(self) -> None:
+        self.host.run("ip", "link", "delete", "tap0", check=False)
+
+
+@contextlib.contextmanager
+def made_bed() -> Iterator[Bed]:
+    label = f"vnd-{uuid4().hex[:6]}"
+    names = [f"{label}-{kind}" for kind in ("host", "guest", "lan", "up")]
+    try:
+        for name in names:
+            run(["ip", "netns", "add", name])
+            run(["ip", "-n", name, "link", "set", "lo", "up"])
+        bed = Bed(*map(Space, names))
+        _wire(bed.host, "eth0", f"{LAN_ADDRESS}/24", bed.lan, "10.1.0.5/24")
+        _wire(bed.host, "up0", f"{UPLINK_ADDRESS}/24", bed.uplink, "10.99.0.2/24")
+        bed.uplink.run("ip", "address", "add", "172.31.5.5/32", "dev", "lo")
+        bed.host.run("ip", "route", "add", "172.31.5.5", "via", "10.99.0.2")
+        yield bed
+    finally:
+        for name in names:
+            run(["ip", "netns", "delete", name], check=False)
+
+
+def _wire(host: Space, name: str, address: str, other: Space, other_address: str) -> None:
+    host.run("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", other.path)
+    for space, link, cidr in ((host, name, address), (other, "eth0", other_address)):
+        space.run("ip", "address", "add", cidr, "dev", link)
+        space.run("ip", "link", "set", link, "up")
+
+
+@dataclass
+class Daemon:
+    """A dnsmasq in the host's namespace, started as Debian's unit does; for the engine it is the service."""
+
+    space: Space
+    folder: Path
+    config: str = ""
+    arguments: Sequence[str] = ("--local-service",)
+    hidden_arguments: Sequence[str] = ()
+    enabled: str = "enabled"
+    installed: bool = True
+    ordered_after_us: bool = False
+    read_folder: bool = True
+    restarts: int = 0
+    queued: int = 0
+    paths: Paths = field(init=False)
+    private: PrivateDaemons = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.paths = Paths(str(self.folder))
+        self.private = PrivateDaemons(self.space, self.folder)
+        (self.folder / "etc/dnsmasq.d").mkdir(parents=True)
+        # Nothing is forwarded and no file is watched, for inotify instances are few; no pings before offers, for speed.
+        self.write(self.config)
+
+    def write(self, config: str) -> None:
+        common = f"no-resolv\nno-hosts\nno-ping\nhost-record={NAME},{NAMED_ADDRESS}\n"
+        (self.folder / "etc/dnsmasq.conf").write_text(common + config)
+
+    @property
+    def fragments(self) -> dict[str, str]:
+        return {path.name: path.read_text() for path in (self.folder / "etc/dnsmasq.d").iterdir()}
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        folder = ("-7", f"{self.folder}/etc/dnsmasq.d,.dpkg-dist,.dpkg-old,.dpkg-new") if self.read_folder else ()
+        return (PROGRAM, "-x", f"{self.folder}/pid", "-u", "dnsmasq", "-l", f"{self.folder}/leases",
+                "-C", f"{self.folder}/etc/dnsmasq.conf", f"--log-facility={self.folder}/log", *folder,
+                *self.arguments)  # fmt: skip
+
+    @property
+    def pid(self) -> int:
+        """The process, while it lives; never one that got its number later."""
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            pid = int((self.folder / "pid").read_text())
+            if f"{self.folder}/pid".encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return pid
+        return 0
+
+    def status(self) -> ServiceStatus:
+        return ServiceStatus(
+            command=self.command,
+            installed=self.installed,
+            version=parse_version(run([PROGRAM, "--version"]).stdout),
+            active="active" if self.pid else "inactive",
+            enabled=self.enabled,
+            pid=self.pid,
+            ordered_after_us=self.ordered_after_us,
+        )
+
+    def restart(self) -> None:
+        self.restarts += 1
+        self.stop()
+        done = self.space.run(*self.command, *self.hidden_arguments, check=False)
+        if done.returncode:
+            log = self.folder / "log"
+            raise DnsmasqFailed(telling_lines(done.stderr + (log.read_text() if log.exists() else "")))
+
+    def restart_later(self) -> None:
+        self.queued += 1
+
+    def stop(self) -> None:
+        pid = self.pid
+        if pid:
+            os.kill(pid, signal.SIGTERM)
+            assert eventually(lambda: has_ended(pid)), "dnsmasq does not end"
+
+    def converge(self, *fragments: dict[str, Any], purge: bool = False, check: bool = False) -> Plan[Any]:
+        """Run the part on fragments given as a user would."""
+        specs = [FragmentSpec.from_options(Options(one, f"fragments[{i}]")) for i, one in enumerate(fragments)]
+        with self.space.entered():
+            part = Fragments(specs, purge, self.paths, service=self, instances=self.private)
+            return converge(part, self.paths, check=check)
+
+
+@contextlib.contextmanager
+def running(daemon: Daemon) -> Iterator[Daemon]:
+    daemon.restart()
+    daemon.restarts = 0
+    try:
+        yield daemon
+    finally:
+        daemon.private.close()
+        daemon.stop()
+
+
+def asks(space: Space, server: str, name: str = NAME, source: str = "", kind: str = "A") -> subprocess.Popen[str]:
+    """A DNS query under way; see ``answered``."""
+    bind = ["-b", source] if source else []
+    return space.start("dig", *bind, "+time=1", "+tries=2", "+short", f"@{server}", name, kind)
+
+
+def answered(query: subprocess.Popen[str]) -> str:
+    """The answer, or how there was none."""
+    out, _ = query.communicate(timeout=20)
+    if query.returncode == 0 and ";;" not in out:
+        return out.strip() or "empty"
+    return REFUSED if "refused" in out else SILENT
+
+
+def ask(space: Space, server: str, name: str = NAME, kind: str = "A") -> str:
+    return answered(asks(space, server, name, kind=kind))
+
+
+def wants_lease(space: Space, folder: Path, hostname: str = "", configure: bool = False) -> subprocess.Popen[str]:
+    """A DHCP client under way; what it is told goes to a file, and with ``configure`` also to the interface."""
+    script = folder / f"udhcpc-{space.name}"
+    setting = 'ip -4 addr flush dev $interface; ip addr add "$ip/$mask" dev $interface' if configure else "true"
+    script.write_text(
+        f'#!/bin/sh\n[ "$1" = bound ] || [ "$1" = renew ] || exit 0\nenv >{script}.lease.new\n{setting}\n'
+        f"mv {script}.lease.new {script}.lease\n"
+    )
+    script.chmod(0o755)
+    lease = Path(f"{script}.lease")
+    lease.unlink(missing_ok=True)
+    named = ["-x", f"hostname:{hostname}"] if hostname else []
+    return space.start("udhcpc", "-f", "-n", "-q", "-t", "2", "-T", "1", "-A", "0", "-i", "eth0",
+                       "-O", "42", "-O", "26", "-O", "252", "-O", "search", "-s", str(script), *named)  # fmt: skip
+
+
+def leased(client: subprocess.Popen[str], space: Space, folder: Path) -> dict[str, str]:
+    """What the DHCP server said; empty when it said nothing."""
+    client.communicate(timeout=30)
+    lease = folder / f"udhcpc-{space.name}.lease"
+    if not lease.exists():
+        return {}
+    return dict(line.partition("=")[::2] for line in lease.read_text().splitlines())
+
+
+def get_lease(space: Space, folder: Path, hostname: str = "") -> dict[str, str]:
+    return leased(wants_lease(space, folder, hostname, configure=True), space, folder)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What everybody gets from the host's dnsmasq: one row of the matrix."""
+
+    guest_lease: bool
+    guest_dns: str
+    lan_dns: str
+    lan_dhcp: bool
+    host_dns: str
+    on_link: str
+    off_link: str
+
+    @property
+    def others(self) -> tuple[object, ...]:
+        """Everybody but the guest."""
+        return self.lan_dns, self.lan_dhcp, self.host_dns, self.on_link, self.off_link
+
+
+def look(bed: Bed, folder: Path) -> Seen:
+    """All questions at once, since most silences last a second."""
+    guest = wants_lease(bed.guest, folder, "vmone")
+    lan = wants_lease(bed.lan, folder)
+    bed.guest.run("ip", "address", "replace", "192.168.100.250/24", "dev", "eth0")
+    queries = [
+        asks(bed.guest, BRIDGE_ADDRESS),
+        asks(bed.lan, LAN_ADDRESS),
+        asks(bed.host, "127.0.0.1"),
+        asks(bed.uplink, UPLINK_ADDRESS),
+        asks(bed.uplink, UPLINK_ADDRESS, source="172.31.5.5"),
+    ]
+    told = [answered(query).replace(NAMED_ADDRESS, OK) for query in queries]
+    return Seen(
+        guest_lease=leased(guest, bed.guest, folder).get("ip", "").startswith("192.168.100."),
+        guest_dns=told[0],
+        lan_dns=told[1],
+        lan_dhcp=leased(lan, bed.lan, folder).get("ip", "").startswith("10.1.0."),
+        host_dns=told[2],
+        on_link=told[3],
+        off_link=told[4],
+    )
+
+
+_CAPABILITIES = "-all,+net_admin,+net_raw,+net_bind_service"
+
+
+def has_ended(pid: int) -> bool:
+    """Sockets and all; its command line goes before them."""
+    try:
+        return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+@dataclass
+class PrivateDaemons:
+    """Private instances in the host's namespace; for the engine they are its services.
+
+    Started with the user and the capabilities that the unit gives, and with its command.
+    """
+
+    space: Space
+    folder: Path
+    starts: list[str] = field(default_factory=list)
+    later: list[str] = field(default_factory=list)
+    paths: Paths = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.paths = Paths(str(self.folder))
+
+    def _pid_file(self, name: str) -> Path:
+        return self.folder / f"run/virtnet-dnsmasq/{name}/pid"
+
+    def pid(self, name: str) -> int:
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            pid = int(self._pid_file(name).read_text())
+            if str(self._pid_file(name)).encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return pid
+        return 0
+
+    def log(self, name: str) -> str:
+        path = self.folder / f"run/virtnet-dnsmasq/{name}/log"
+        return path.read_text() if path.exists() else ""
+
+    def status(self, names: Sequence[str]) -> dict[str, Instance]:
+        return {name: Instance("active" if self.pid(name) else "inactive", self.pid(name)) for name in names}
+
+    def reload(self) -> None:
+        pass
+
+    def stop(self, names: Sequence[str]) -> None:
+        for name in names:
+            pid = self.pid(name)
+            if pid:
+                os.kill(pid, signal.SIGTERM)
+                assert eventually(lambda pid=pid: has_ended(pid)), "dnsmasq does not end"
+
+    def restart(self, names: Sequence[str]) -> None:
+        self.stop(names)
+        for name in names:
+            self.starts.append(name)
+            for path in (self._pid_file(name).parent, Path(self.paths.private_leases)):
+                path.mkdir(parents=True, exist_ok=True)
+                run(["chown", "-R", "dnsmasq", str(path)])
+            conf = Layout(self.paths).instance(name)
+            done = self.space.run(
+                "setpriv", "--reuid=dnsmasq", "--regid=nogroup", "--clear-groups", f"--inh-caps={_CAPABILITIES}",
+                f"--ambient-caps={_CAPABILITIES}", f"--bounding-set={_CAPABILITIES}", "--no-new-privs", PROGRAM,
+                f"--conf-file={conf}", f"--pid-file={self._pid_file(name)}", "--no-ping",
+                f"--log-facility={self._pid_file(name).parent}/log", check=False,
+            )  # fmt: skip
+            if done.returncode:
+                raise DnsmasqFailed(telling_lines(done.stderr + self.log(name)))
+
+    def restart_later(self, names: Sequence[str]) -> None:
+        self.later += names
+
+    def close(self) -> None:
+        self.stop([path.parent.name for path in (self.folder / "run/virtnet-dnsmasq").glob("*/pid")])

@@ -1,0 +1,72 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The measured cases as a table: who gets what from the host's dnsmasq before and after a network is served.
+
+``make dnsmasq-matrix``. Ends with status 1 where somebody but the guest sees a difference, or the guest is not served.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
+from pathlib import Path
+
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_service import NoUsableDnsmasq
+from kernel.dnsmasq_bed import OK, REFUSED, Bed, Daemon, Seen, look, made_bed, running
+from kernel.test_dnsmasq import LAB, LOCAL, SERVED
+
+HEADINGS = ("guest lease", "guest DNS", "LAN DNS", "LAN DHCP", "host DNS", "on-link", "off-link")
+# Where nothing can be said that serves the guest: an error, and nobody sees a difference.
+VETOED = {
+    "d4-except-bridges": (LOCAL, "except-interface=virt*\n"),
+    "d5-no-dhcp-on-bridge": (LOCAL, "no-dhcp-interface=virt0\n"),
+}
+_AT_ONCE = 4
+
+
+def row(case: str) -> tuple[str, list[str], bool]:
+    """A case: its name, a cell for each question, and whether all is as wanted."""
+    served = case in SERVED
+    arguments, config = SERVED[case][:2] if served else VETOED[case]
+    # The folder is not below that of pytest, which dnsmasq's own user may not enter.
+    with tempfile.TemporaryDirectory() as folder, made_bed() as bed:
+        before, after = seen(bed, Path(folder), arguments, config)
+    dns = OK if served and SERVED[case][3] else REFUSED
+    guest = (True, dns) if served else (before.guest_lease, before.guest_dns)
+    wanted = (after.guest_lease, after.guest_dns) == guest and before.others == after.others
+    cells = [f"{said(a)} {said(b)}" for a, b in zip(astuple(before), astuple(after), strict=True)]
+    return case, cells, wanted
+
+
+def seen(bed: Bed, folder: Path, arguments: tuple[str, ...], config: str) -> tuple[Seen, Seen]:
+    with running(Daemon(bed.host, folder, config, arguments)) as daemon:
+        bed.bridge()
+        bed.plug()
+        before = look(bed, folder)
+        try:
+            daemon.converge(LAB)
+        except NoUsableDnsmasq as error:
+            print(f"refused: {error}", file=sys.stderr)
+        return before, look(bed, folder)
+
+
+def said(value: object) -> str:
+    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+
+
+def main() -> int:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        rows = list(pool.map(row, [*SERVED, *VETOED]))
+    table = [("case (before after)", *HEADINGS, "as wanted")]
+    table += [(case, *cells, "yes" if wanted else "NO") for case, cells, wanted in rows]
+    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
+    for line in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    return 0 if all(wanted for _, _, wanted in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

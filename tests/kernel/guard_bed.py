@@ -1,0 +1,125 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A host with definitions, and the guard at work on it: the very program that the service runs.
+
+DHCP and DNS are off, since there is no system's dnsmasq in a namespace; tests/kernel/test_dnsmasq.py and the labs see
+to these.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kernel.bed import REPOSITORY, Bed
+
+_PROGRAM = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from importlib import import_module
+PACKAGE = "ansible_collections.virtnet.linux.plugins.module_utils."
+paths = import_module(PACKAGE + "paths").Paths(sys.argv[2])
+sys.exit(import_module(PACKAGE + "cli").run_command(sys.argv[3:], paths))
+"""
+
+_DEFINE = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from importlib import import_module
+PACKAGE = "ansible_collections.virtnet.linux.plugins.module_utils."
+paths = import_module(PACKAGE + "paths").Paths(sys.argv[2])
+Options = import_module(PACKAGE + "options").Options
+wanted = [import_module(PACKAGE + "network").read_network(o, sys.argv[2])
+          for o in Options({"networks": json.load(sys.stdin)}).each("networks")]
+part = import_module(PACKAGE + "virt_network").Networks(wanted, False, paths)
+plan = import_module(PACKAGE + "part").converge(part, paths, check="check" in sys.argv)
+print(json.dumps({"changes": list(map(str, plan.changes)), "networks": plan.holds, **plan.more}))
+"""
+
+COLLECTIONS = str(REPOSITORY / ".build" / "collections")
+
+
+def eventually(condition: Callable[[], Any], patience: float = 20.0) -> float:
+    """How long it took until a condition held; fails when it never does."""
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < patience, "it never came about"
+        time.sleep(0.01)
+    return time.monotonic() - start
+
+
+def plain(name: str, **more: Any) -> dict[str, Any]:
+    """A network without DHCP and DNS."""
+    ipv4 = {"dhcp": {"enabled": False}, **more.pop("ipv4", {})}
+    return {"name": name, "ipv4": ipv4, "dns": {"enabled": False}, **more}
+
+
+class GuardedBed(Bed):
+    """A bed with a guard."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        (root / "etc").mkdir()
+        (root / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef")
+        self.log = root / "journal"
+        self.guard: subprocess.Popen[str] | None = None
+
+    def define(self, *networks: dict[str, Any], check: bool = False) -> Any:
+        """What the module virt_network does."""
+        more = ["check"] if check else []
+        argv = (sys.executable, "-c", _DEFINE, COLLECTIONS, str(self.root), *more)
+        return json.loads(self.host.run(*argv, stdin=json.dumps(networks)))
+
+    def play(self, *networks: dict[str, Any]) -> dict[str, Any]:
+        """A run of the playbook, as far as it matters here."""
+        done = self.define(*networks)
+        for part, key in (("bridge", "bridges"), ("nft", "rules")):
+            answer = self.task(part, done[key])
+            assert not answer.get("failed"), answer
+        # A play of the role goes on to DHCP, DNS and the resolver, which are off here.
+        (self.root / "run/virtnet/pending.json").unlink(missing_ok=True)
+        return done
+
+    def command(self, *arguments: str, check: bool = True) -> str:
+        """The host's command ``virtnet``."""
+        return self.host.run(sys.executable, "-c", _PROGRAM, COLLECTIONS, str(self.root), *arguments, check=check)
+
+    def start_guard(self) -> None:
+        with self.log.open("a") as log:
+            argv = self.host.command(sys.executable, "-I", "-c", _PROGRAM, COLLECTIONS, str(self.root), "guard")
+            address = f"@vnt{os.getpid()}{id(self)}"
+            self.guard = subprocess.Popen(argv, stderr=log, text=True, env={**os.environ, "NOTIFY_SOCKET": address})
+        eventually(lambda: "networks run" in self.journal and self.is_idle(), 10)
+        # The run that made the networks is through.
+        eventually(lambda: not (self.root / "run/virtnet/pending.json").exists() and self.is_idle(), 10)
+
+    def is_idle(self) -> bool:
+        """Whether the guard sleeps and has no child."""
+        assert self.guard is not None
+        pid = self.guard.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        wchan = Path(f"/proc/{pid}/wchan").read_text()
+        return not children and "poll" in wchan
+
+    def stop_guard(self, number: int = signal.SIGTERM) -> int:
+        assert self.guard is not None
+        self.guard.send_signal(number)
+        return self.guard.wait(10)
+
+    @property
+    def journal(self) -> str:
+        return self.log.read_text() if self.log.exists() else ""
+
+    def close(self) -> None:
+        if self.guard is not None and self.guard.poll() is None:
+            self.guard.kill()
+            self.guard.wait()
+        super().close()

@@ -1,0 +1,162 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The packet matrix: who reaches whom in each mode, by real packets. `python -m kernel.matrix` prints it."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from .bed import Bed, Space
+
+MODES = ("nat", "nat, ipv6 routed", "routed", "isolated", "open", "nat, guests apart")
+PROTOCOLS = ("tcp", "udp", "icmp")
+FAMILIES = ("IPv4", "IPv6")
+
+# Where each is, by family. The far end is behind the outside.
+NET = {"IPv4": "192.168.30.", "IPv6": "fd00:a::"}
+OTHER = {"IPv4": "192.168.31.", "IPv6": "fd00:b::"}
+OUTSIDE = {"IPv4": "203.0.113.1", "IPv6": "2001:db8::1"}
+UPLINK = {"IPv4": "203.0.113.2", "IPv6": "2001:db8::2"}
+FAR = {"IPv4": "198.51.100.1", "IPv6": "2001:db8:f::1"}
+LENGTH = {"IPv4": 24, "IPv6": 64}
+
+WAYS = (
+    "guest -> sibling",
+    "guest -> host",
+    "guest -> host's uplink address",
+    "guest -> host's address on other network",
+    "guest -> guest of other network",
+    "guest -> outside, on-link",
+    "guest -> outside, off-link",
+    "host -> guest",
+    "guest of other network -> guest",
+    "outside, on-link -> guest",
+    "outside, off-link -> guest",
+)
+
+Matrix = dict[tuple[str, str, str], bool]
+
+
+def networks(mode: str) -> list[dict[str, Any]]:
+    """The network in question, and another in mode nat."""
+    word = mode.partition(",")[0]
+    mine: dict[str, Any] = {
+        "name": "a",
+        "bridge": "br-a",
+        "mode": word,
+        "subnets": [f"{NET[f]}/{LENGTH[f]}" for f in NET],
+    }
+    mine["subnets"] = ["192.168.30.0/24", "fd00:a::/64"]
+    if mode.endswith("ipv6 routed"):
+        mine["nat"] = {"ipv6": False}
+    mine["isolate_guests"] = mode.endswith("apart")
+    return [mine, {"name": "b", "bridge": "br-b", "subnets": ["192.168.31.0/24", "fd00:b::/64"]}]
+
+
+class Scene:
+    """All that ask and are asked."""
+
+    def __init__(self, bed: Bed, mode: str) -> None:
+        self.bed = bed
+        wanted = networks(mode)
+        bed.task("nft", wanted)
+        bed.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+        bed.task(
+            "bridge",
+            [
+                {"name": f"br-{n}", "addresses": [f"{net['IPv4']}1/24", f"{net['IPv6']}1/64"],
+                 "isolate_guests": n == "a" and wanted[0]["isolate_guests"]}
+                for n, net in (("a", NET), ("b", OTHER))
+            ],
+        )  # fmt: skip
+        self.guest, self.sibling, self.other = (
+            self._guest("a", NET, 2),
+            self._guest("a", NET, 3),
+            self._guest("b", OTHER, 2),
+        )
+        bed.task("bridge", [{"name": "br-a", "addresses": [f"{NET['IPv4']}1/24", f"{NET['IPv6']}1/64"],
+                             "isolate_guests": wanted[0]["isolate_guests"]}])  # fmt: skip
+        self._outside()
+        for space in (self.guest, self.sibling, self.other, bed.host, bed.outside):
+            space.serve()
+        for _ in range(60):
+            if not any(one.run("ip", "-6", "address", "show", "tentative") for one in bed.spaces):
+                break
+            time.sleep(0.1)
+
+    def _guest(self, name: str, net: dict[str, str], number: int) -> Space:
+        made = self.bed.guest(f"br-{name}", f"{net['IPv4']}{number}/24", gateway=f"{net['IPv4']}1")
+        made.run("ip", "address", "add", f"{net['IPv6']}{number}/64", "dev", "eth0", "nodad")
+        made.run("ip", "-6", "route", "add", "default", "via", f"{net['IPv6']}1")
+        return made
+
+    def _outside(self) -> None:
+        host, outside = self.bed.host, self.bed.outside
+        for space, address in ((host, UPLINK["IPv6"]), (outside, OUTSIDE["IPv6"])):
+            space.run("ip", "address", "add", f"{address}/64", "dev", "eth0", "nodad")
+        host.run("ip", "-6", "route", "add", "default", "via", OUTSIDE["IPv6"])
+        for family, length in (("IPv4", 32), ("IPv6", 128)):
+            outside.run("ip", "address", "add", f"{FAR[family]}/{length}", "dev", "lo")
+            for net, bits in ((NET, LENGTH[family]), (OTHER, LENGTH[family])):
+                subnet = f"{net[family]}0/{bits}" if family == "IPv4" else f"{net[family]}/{bits}"
+                outside.run("ip", "route", "add", subnet, "via", UPLINK[family])
+
+    def asks(self, way: str, family: str, protocol: str) -> bool:
+        """Whether an answer comes back."""
+        net, other = NET[family], OTHER[family]
+        asker, target, source = {
+            "guest -> sibling": (self.guest, f"{net}3", ""),
+            "guest -> host": (self.guest, f"{net}1", ""),
+            "guest -> host's uplink address": (self.guest, UPLINK[family], ""),
+            "guest -> host's address on other network": (self.guest, f"{other}1", ""),
+            "guest -> guest of other network": (self.guest, f"{other}2", ""),
+            "guest -> outside, on-link": (self.guest, OUTSIDE[family], ""),
+            "guest -> outside, off-link": (self.guest, FAR[family], ""),
+            "host -> guest": (self.bed.host, f"{net}2", ""),
+            "guest of other network -> guest": (self.other, f"{net}2", ""),
+            "outside, on-link -> guest": (self.bed.outside, f"{net}2", OUTSIDE[family]),
+            "outside, off-link -> guest": (self.bed.outside, f"{net}2", FAR[family]),
+        }[way]
+        if protocol == "icmp":
+            origin = ["-I", source] if source else []
+            return " 0% packet loss" in asker.run("ping", "-c1", "-W1", *origin, target, check=False)
+        return bool(asker.ask(target, protocol=protocol, source=source))
+
+
+def measure(mode: str) -> Matrix:
+    """The matrix of one mode."""
+    cells = [(way, family, protocol) for way in WAYS for family in FAMILIES for protocol in PROTOCOLS]
+    with tempfile.TemporaryDirectory() as folder:
+        bed = Bed(Path(folder))
+        try:
+            scene = Scene(bed, mode)
+            with ThreadPoolExecutor(8) as pool:
+                return dict(zip(cells, pool.map(lambda cell: scene.asks(*cell), cells), strict=True))
+        finally:
+            bed.close()
+
+
+def show(mode: str, matrix: Matrix) -> str:
+    """The matrix as a table."""
+    columns = [(family, protocol) for family in FAMILIES for protocol in PROTOCOLS]
+    lines = [f"{mode:42} " + "  ".join(f"{family} {protocol:4}" for family, protocol in columns)]
+    for way in WAYS:
+        cells = ("yes" if matrix[way, family, protocol] else "-" for family, protocol in columns)
+        lines.append(f"  {way:40} " + "  ".join(f"{cell:9}" for cell in cells))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def main() -> None:
+    """Print all of it, or the modes that are named."""
+    for mode in sys.argv[1:] or MODES:
+        print(show(mode, measure(mode)), "\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A service that answers with the address that it sees, and a client that prints the answer."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+import threading
+import time
+
+PATIENCE = 1.0
+
+
+def serve(port: int) -> None:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        udp = socket.socket(family, socket.SOCK_DGRAM)
+        if family == socket.AF_INET6:
+            udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        udp.bind(("", port))
+        threading.Thread(target=answer_udp, args=(udp,), daemon=True).start()
+        tcp = socket.create_server(("", port), family=family)
+        threading.Thread(target=answer_tcp, args=(tcp,), daemon=True).start()
+    print("ready", flush=True)
+    threading.Event().wait()
+
+
+def answer_udp(udp: socket.socket) -> None:
+    """From the address that was asked: a connected client takes no other."""
+    ipv6 = udp.family == socket.AF_INET6
+    # IP_PKTINFO and IPV6_PKTINFO of Linux, which Python names since 3.14 or not on every platform.
+    level, wanted, kind = (socket.IPPROTO_IPV6, 49, 50) if ipv6 else (socket.IPPROTO_IP, 8, 8)
+    udp.setsockopt(level, wanted, 1)
+    while True:
+        _data, control, _flags, peer = udp.recvmsg(100, 100)
+        info = next(data for _level, one, data in control if one == kind)
+        # in6_pktinfo: address, interface; in_pktinfo: interface, address to answer from, address in the packet.
+        own = (kind, info[:16] + bytes(4)) if ipv6 else (kind, bytes(4) + info[8:12] + bytes(4))
+        udp.sendmsg([peer[0].encode()], [(level, *own)], 0, peer)
+
+
+def answer_tcp(tcp: socket.socket) -> None:
+    while True:
+        connection, peer = tcp.accept()
+        with connection:
+            connection.sendall(peer[0].encode())
+
+
+def family_of(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def ask(protocol: str, address: str, port: int, source: str = "") -> str:
+    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+    with socket.socket(family_of(address), kind) as sock:
+        sock.settimeout(PATIENCE)
+        try:
+            if source:
+                sock.bind((source, 0))
+            sock.connect((address, port))
+            if protocol == "udp":
+                sock.send(b"?")
+            return sock.recv(100).decode()
+        except OSError:
+            return ""
+
+
+def flow(address: str, port: int, seconds: float) -> str:
+    """One UDP flow at 1 ms; prints how many were sent and how many answered."""
+    answered = 0
+
+    def count() -> None:
+        nonlocal answered
+        while True:
+            # An ICMP error is one packet that was not answered.
+            with contextlib.suppress(OSError):
+                if sock.recv(100):
+                    answered += 1
+
+    with socket.socket(family_of(address), socket.SOCK_DGRAM) as sock:
+        sock.connect((address, port))
+        threading.Thread(target=count, daemon=True).start()
+        sent, end = 0, time.monotonic() + seconds
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError):
+                sock.send(b"?")
+            sent += 1
+            time.sleep(0.001)
+        time.sleep(PATIENCE / 2)
+    return f"{sent} {answered}"
+
+
+if __name__ == "__main__":
+    verb, *rest = sys.argv[1:]
+    if verb == "serve":
+        serve(int(rest[0]))
+    elif verb == "ask":
+        print(ask(rest[0], rest[1], int(rest[2]), *rest[3:]))
+    else:
+        print(flow(rest[0], int(rest[1]), float(rest[2])))

@@ -1,0 +1,134 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A host with the real openresolv or Debian's resolvconf, in a mount namespace of its own.
+
+The package is unpacked, not installed: overlays lay it over /usr and /etc, and /run is empty. Nothing of it is seen
+outside of the namespace.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CACHE = REPOSITORY / ".build" / "debs"
+
+# What a task does, without Ansible: options in, plan out.
+_CONVERGE = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from ansible_collections.virtnet.linux.plugins.module_utils import _module
+from ansible_collections.virtnet.linux.plugins.module_utils.errors import VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.part import converge
+from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.resolvconf import Entries, EntrySpec
+task = json.load(sys.stdin)
+try:
+    wanted = [EntrySpec.from_options(o) for o in Options({"entries": task["entries"]}).each("entries")]
+    plan = converge(Entries(wanted, task["purge"], Paths()), Paths(), check=task["check"])
+    print(json.dumps(_module.result(plan, "entries")))
+except VirtnetError as error:
+    print(json.dumps({"failed": True, "msg": str(error)}))
+"""
+
+_LAY_OVER = """
+set -eu
+mkdir -p "$2/empty" "$2/usr" "$2/etc" "$2/usr-work" "$2/etc-work"
+mount -t tmpfs none /run
+for part in usr etc; do
+    mount -t overlay none -o "lowerdir=$1/$part:/$part,upperdir=$2/$part,workdir=$2/$part-work" "/$part"
+done
+rm -f /etc/resolv.conf
+echo ready
+exec cat
+"""
+
+
+def package(name: str) -> Path:
+    """The file of a Debian package, fetched once. Raises CalledProcessError where it cannot be had."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    cached = sorted(CACHE.glob(f"{name}_*.deb"))
+    if not cached:
+        fetch = ["apt-get", "-qq", "download", name]
+        if subprocess.run(fetch, cwd=CACHE, capture_output=True).returncode != 0:
+            subprocess.run(["apt-get", "-qq", "update"], check=True)
+            subprocess.run(fetch, cwd=CACHE, check=True)
+        cached = sorted(CACHE.glob(f"{name}_*.deb"))
+    return cached[-1]
+
+
+def unpack(name: str, target: Path) -> Path:
+    """A package as a tree in which all of /usr is merged, as on a host of today."""
+    subprocess.run(["dpkg-deb", "-x", package(name), target], check=True)
+    for old in ("sbin", "lib"):
+        if (target / old).is_dir():
+            subprocess.run(["cp", "-a", f"{target / old}/.", target / "usr" / old], check=True)
+    return target
+
+
+class ResolverHost:
+    """Runs programs in the namespace, and the part as a task would."""
+
+    def __init__(self, provider: str, tree: Path, scratch: Path) -> None:
+        self.provider = provider
+        # It ends when its standard input is closed, and the namespace with it.
+        self._holder = subprocess.Popen(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", _LAY_OVER, "sh", tree, scratch],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._holder.stdout is not None
+        assert self._holder.stdout.readline() == "ready\n"
+
+    def close(self) -> None:
+        """End the namespace."""
+        assert self._holder.stdin is not None
+        self._holder.stdin.close()
+        self._holder.wait(10)
+
+    def run(self, *argv: str | Path, stdin: str = "") -> str:
+        """What a program in the namespace says."""
+        done = subprocess.run(
+            ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", *argv],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def read(self, path: str) -> str:
+        """A file of this host."""
+        return self.run("cat", path)
+
+    def write(self, path: str, content: str) -> None:
+        """Write a file of this host."""
+        self.run("tee", path, stdin=content)
+
+    def resolv_conf(self) -> list[str]:
+        """The lines of /etc/resolv.conf that mean something."""
+        return [line for line in self.read("/etc/resolv.conf").splitlines() if line and not line.startswith("#")]
+
+    def uplink(self, text: str, key: str = "eth0.dhcp") -> None:
+        """What a DHCP client of the host hands over."""
+        self.run("resolvconf", "-a", key, stdin=text)
+
+    def task(self, *entries: dict[str, Any], purge: bool = False, check: bool = False) -> dict[str, Any]:
+        """Run the part."""
+        text = self.run(
+            sys.executable,
+            "-c",
+            _CONVERGE,
+            REPOSITORY / ".build" / "collections",
+            stdin=json.dumps({"entries": entries, "purge": purge, "check": check}),
+        )
+        result: dict[str, Any] = json.loads(text)
+        return result

@@ -1,0 +1,168 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Bridges on the real kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kernel.bed import Bed
+
+LAB: dict[str, Any] = {"name": "br-lab", "addresses": ["192.168.30.1/24"]}
+
+
+@pytest.fixture
+def bed(tmp_path: Path) -> Iterator[Bed]:
+    made = Bed(tmp_path)
+    yield made
+    made.close()
+
+
+def addresses(link: Any) -> list[str]:
+    return [f"{one['local']}/{one['prefixlen']}" for one in link["addr_info"] if one["scope"] == "global"]
+
+
+def test_create_makes_a_bridge_that_is_up_and_carries_traffic_at_once(bed: Bed) -> None:
+    done = bed.task("bridge", [LAB])
+    assert done["changes"] == ["bridge br-lab: created"]
+    link = bed.link("br-lab")
+    assert "UP" in link["flags"]
+    assert link["linkinfo"]["info_data"]["forward_delay"] == 0
+    assert link["linkinfo"]["info_data"]["stp_state"] == 0
+    assert addresses(link) == ["192.168.30.1/24"]
+    guest = bed.guest("br-lab", "192.168.30.2/24")
+    assert guest.pings("192.168.30.1")
+
+
+def test_second_run_changes_nothing(bed: Bed) -> None:
+    full = {**LAB, "mtu": 1400, "stp": True, "forward_delay": 3, "mac": "52:54:00:aa:bb:cc"}
+    for wanted in (LAB, full, {**LAB, "stp": True}, {**LAB, "addresses": ["192.168.30.1/24", "fd00:30::1/64"]}):
+        assert bed.task("bridge", [wanted])["changed"]
+        assert not bed.task("bridge", [wanted])["changed"]
+
+
+def test_check_mode_predicts_the_real_run_and_touches_nothing(bed: Bed) -> None:
+    for wanted in ([LAB], [{**LAB, "mtu": 1400, "addresses": ["192.168.31.1/24"]}], [{**LAB, "state": "absent"}]):
+        before = bed.link("br-lab")
+        predicted = bed.task("bridge", wanted, check=True)
+        assert bed.link("br-lab") == before
+        assert bed.task("bridge", wanted) == predicted
+
+
+def test_mac_is_never_that_of_the_first_port(bed: Bed) -> None:
+    mac = bed.task("bridge", [LAB])["bridges"][0]["mac"]
+    bed.guest("br-lab", "192.168.30.2/24")
+    assert bed.link("br-lab")["address"] == mac
+
+
+def test_change_keeps_the_bridge_and_its_ports(bed: Bed) -> None:
+    bed.task("bridge", [LAB])
+    guest = bed.guest("br-lab", "192.168.30.2/24")
+    index = bed.link("br-lab")["ifindex"]
+    changed = {**LAB, "mtu": 1400, "stp": True, "addresses": ["192.168.30.1/24", "10.9.9.1/24"]}
+    done = bed.task("bridge", [changed])
+    assert "mtu 1500 -> 1400" in done["changes"][0]
+    assert bed.link("br-lab")["ifindex"] == index
+    assert bed.link("tap3")["master"] == "br-lab"
+    bed.task("bridge", [{**LAB, "mtu": 1500}])
+    assert guest.pings("192.168.30.1")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (["192.168.30.1/24"], ["192.168.30.254/24"]),
+        (["192.168.30.1/24", "192.168.30.2/24"], ["192.168.30.2/24"]),
+        (["192.168.30.1/24", "192.168.30.2/24"], ["192.168.30.2/24", "192.168.30.3/24"]),
+        (["192.168.30.1/24"], ["192.168.30.1/25"]),
+        (["192.168.30.1/24", "10.0.0.1/8"], ["10.0.0.1/8"]),
+        (["192.168.30.1/24"], []),
+        (["fd00:30::1/64"], ["fd00:30::2/64", "192.168.30.1/24"]),
+    ],
+)
+def test_addresses_become_exactly_those_asked_for(bed: Bed, before: list[str], after: list[str]) -> None:
+    bed.task("bridge", [{**LAB, "addresses": before}])
+    bed.task("bridge", [{**LAB, "addresses": after}])
+    assert sorted(addresses(bed.link("br-lab"))) == sorted(after)
+
+
+def test_ipv6_is_off_without_an_ipv6_address_and_on_with_one(bed: Bed) -> None:
+    setting = "/proc/sys/net/ipv6/conf/br-lab/"
+    bed.task("bridge", [LAB])
+    assert bed.host.run("cat", setting + "disable_ipv6") == "1\n"
+    bed.task("bridge", [{**LAB, "addresses": ["fd00:30::1/64"]}])
+    assert bed.host.run("cat", setting + "disable_ipv6", setting + "accept_ra", setting + "autoconf") == "0\n0\n0\n"
+
+
+def test_ipv6_address_is_usable_without_a_port(bed: Bed) -> None:
+    bed.task("bridge", [{**LAB, "addresses": ["fd00:30::1/64"]}])
+    assert bed.host.pings("fd00:30::1")
+
+
+def test_ports_are_enslaved_and_others_stay(bed: Bed) -> None:
+    bed.host.run("ip", "link", "add", "eth9", "type", "veth", "peer", "name", "eth9p")
+    bed.task("bridge", [LAB])
+    bed.guest("br-lab", "192.168.30.2/24")
+    done = bed.task("bridge", [{**LAB, "ports": ["eth9"]}])
+    assert "ports" in done["changes"][0]
+    assert {bed.link(name)["master"] for name in ("eth9", "tap3")} == {"br-lab"}
+    assert not bed.task("bridge", [LAB])["changed"]
+
+
+def test_removal_says_whose_links_it_frees_and_creation_takes_them_back(bed: Bed) -> None:
+    bed.task("bridge", [LAB])
+    guest = bed.guest("br-lab", "192.168.30.2/24")
+    assert bed.task("bridge", [{**LAB, "state": "absent"}])["changes"] == ["bridge br-lab: deleted, which frees tap3"]
+    assert bed.link("br-lab") is None
+    assert bed.task("bridge", [LAB])["changes"] == ["bridge br-lab: created, taking back tap3"]
+    assert guest.pings("192.168.30.1")
+
+
+def test_a_bridge_of_others_is_neither_changed_nor_removed(bed: Bed) -> None:
+    bed.host.run("ip", "link", "add", "br-lab", "type", "bridge")
+    before = bed.link("br-lab")
+    assert "'br-lab' is already a bridge that virtnet.linux did not make" in bed.task("bridge", [LAB])["msg"]
+    gone = bed.task("bridge", [{**LAB, "state": "absent"}])
+    assert not gone["changed"]
+    assert gone["warnings"] == ["br-lab was not made by virtnet.linux and stays"]
+    assert not bed.task("bridge", [], purge=True)["changed"]
+    assert bed.link("br-lab") == before
+
+
+def test_a_bridge_of_a_run_that_was_killed_before_it_marked_it_is_completed(bed: Bed) -> None:
+    mac = bed.task("bridge", [LAB], check=True)["bridges"][0]["mac"]
+    bed.host.run("ip", "link", "add", "br-lab", "address", mac, "type", "bridge")
+    assert bed.task("bridge", [LAB])["changed"]
+    assert bed.link("br-lab")["ifalias"] == "virtnet.linux"
+    assert addresses(bed.link("br-lab")) == ["192.168.30.1/24"]
+
+
+def test_purge_removes_only_bridges_of_ours_that_are_not_named(bed: Bed) -> None:
+    bed.host.run("ip", "link", "add", "br-theirs", "type", "bridge")
+    bed.task("bridge", [LAB, {"name": "br-old"}])
+    assert bed.task("bridge", [LAB], purge=True)["changes"] == ["bridge br-old: deleted"]
+    assert bed.link("br-theirs") is not None
+    assert bed.link("br-lab") is not None
+
+
+def test_a_port_that_cannot_be_enslaved_is_named_before_anything_is_touched(bed: Bed) -> None:
+    bed.host.run("ip", "link", "add", "br-theirs", "type", "bridge")
+    bed.host.run("ip", "link", "add", "eth9", "type", "veth", "peer", "name", "eth9p")
+    bed.host.run("ip", "link", "set", "eth9", "master", "br-theirs")
+    for port, problem in (
+        ("eth7", "does not exist"),
+        ("eth9", "is a port of br-theirs"),
+        ("eth0", "carries a default route"),
+    ):
+        assert problem in bed.task("bridge", [{**LAB, "ports": [port]}])["msg"]
+        assert bed.link("br-lab") is None
+
+
+def test_a_hundred_bridges_are_one_run(bed: Bed) -> None:
+    wanted = [{"name": f"br-{i}", "addresses": [f"10.9.{i}.1/24"]} for i in range(100)]
+    assert len(bed.task("bridge", wanted)["changes"]) == 100
+    assert not bed.task("bridge", wanted)["changed"]

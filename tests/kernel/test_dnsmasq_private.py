@@ -1,0 +1,501 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Private instances of dnsmasq beside everything that may hold its ports, and moves from one dnsmasq to another."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_fragment import Fragments, FragmentSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_refresh import rewrite
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_service import (
+    DnsmasqFailed,
+    NoUsableDnsmasq,
+    ServiceStatus,
+    not_installed,
+)
+from ansible_collections.virtnet.linux.plugins.module_utils.errors import VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from kernel.dhcp_client import renewals, take_leases
+from kernel.dnsmasq_bed import (
+    BRIDGE_ADDRESS,
+    LAN_ADDRESS,
+    NAMED_ADDRESS,
+    REFUSED,
+    Bed,
+    Daemon,
+    ask,
+    get_lease,
+    look,
+    made_bed,
+    running,
+)
+
+LAB: dict[str, Any] = {
+    "name": "lab",
+    "interface": "virt0",
+    "address": "192.168.100.1/24",
+    "ranges": [{"start": "192.168.100.2", "end": "192.168.100.200", "lease_time": "12h"}],
+    "domain": "virt.test",
+    # Nothing is watched, for inotify instances are few; one test has an upstream.
+    "upstream": False,
+}
+# Shares an instance.
+OPEN = {**LAB, "upstream": True}
+LOCAL = ("--local-service",)
+
+
+def other(number: int, **more: Any) -> dict[str, Any]:
+    subnet = f"192.168.{100 + number}"
+    return {
+        "name": f"n{number}",
+        "interface": f"virt{number}",
+        "address": f"{subnet}.1/24",
+        "ranges": [{"start": f"{subnet}.2", "end": f"{subnet}.200"}],
+        **more,
+    }
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder that dnsmasq's own user gets into, as it does not into pytest's."""
+    with tempfile.TemporaryDirectory(prefix="vnd-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def shared_bed() -> Iterator[Bed]:
+    with made_bed() as made:
+        yield made
+
+
+@pytest.fixture
+def bed(shared_bed: Bed) -> Iterator[Bed]:
+    shared_bed.bridge()
+    shared_bed.plug()
+    yield shared_bed
+    shared_bed.no_bridges()
+
+
+class NoSystem(Daemon):
+    """A host with the program, but without the service."""
+
+    def status(self) -> ServiceStatus:
+        return not_installed(super().status().version)
+
+
+@contextlib.contextmanager
+def alone(bed: Bed, folder: Path) -> Iterator[Daemon]:
+    daemon = NoSystem(bed.host, folder)
+    try:
+        yield daemon
+    finally:
+        daemon.private.close()
+
+
+def serving(bed: Bed, folder: Path, config: str = "", arguments: tuple[str, ...] = LOCAL) -> Any:
+    return running(Daemon(bed.host, folder, config, arguments))
+
+
+def is_served(bed: Bed, folder: Path) -> dict[str, str]:
+    lease = get_lease(bed.guest, folder, "vmone")
+    assert lease["ip"].startswith("192.168.100.")
+    assert ask(bed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == lease["ip"]
+    return lease
+
+
+def test_host_without_the_service_gets_a_private_one(bed: Bed, tmp_path: Path) -> None:
+    with alone(bed, tmp_path) as daemon:
+        planned = daemon.converge(LAB, check=True)
+        plan = daemon.converge(LAB)
+        assert planned.changes == plan.changes
+        assert "lab: dnsmasq.d/lab.conf created (no usable system dnsmasq: there is no dnsmasq.service)" in map(
+            str, plan.changes
+        )
+        assert plan.holds[0]["instance"] == "private"
+        is_served(bed, tmp_path)
+        assert ask(bed.lan, LAN_ADDRESS) == REFUSED
+        assert ask(bed.host, "127.0.0.1") == REFUSED
+        assert not daemon.converge(LAB).changes
+        assert daemon.private.starts == ["lab"]
+        daemon.converge({"name": "lab", "state": "absent"})
+        assert not get_lease(bed.guest, tmp_path)
+        assert left(tmp_path) == {"var/lib/virtnet/dnsmasq/lab.leases"}
+
+
+def left(folder: Path) -> set[str]:
+    """Files and links of ours."""
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_symlink() or path.is_file())
+    return {str(path) for path in found if "irtnet" in str(path) and path.parts[0] != "run"}
+
+
+# What the administrator configured: what the system's dnsmasq does beside a private one, or what keeps the latter away.
+BESIDE = {
+    "interface": "bind-dynamic\ninterface=eth0\n",
+    "bind-interfaces": "bind-interfaces\ninterface=eth0\n",
+    "lan-range": "bind-dynamic\ninterface=eth0\ndhcp-range=10.1.0.100,10.1.0.150,1h\n",
+    "except": "bind-dynamic\nexcept-interface=virt*\n",
+    "except-and-lan-range": "bind-dynamic\nexcept-interface=virt*\ndhcp-range=10.1.0.100,10.1.0.150,1h\n",
+    "only-localhost": "local-service=host\n",
+    "listen-address": "bind-interfaces\nlisten-address=10.1.0.1\n",
+    "no-dns": "port=0\n",
+}
+
+
+@pytest.mark.parametrize("case", BESIDE)
+def test_guest_is_served_beside_the_systems_and_nobody_else_sees_a_difference(
+    bed: Bed, tmp_path: Path, case: str
+) -> None:
+    with serving(bed, tmp_path, BESIDE[case], () if "local-service" in BESIDE[case] else LOCAL) as daemon:
+        before = look(bed, tmp_path)
+        daemon.converge({**LAB, "instance": "private"})
+        after = look(bed, tmp_path)
+        # The private one was not told of the name that the system's knows; that it answers is what counts.
+        assert (after.guest_lease, after.guest_dns) == (True, "empty") or ask(bed.guest, BRIDGE_ADDRESS, "vmone")
+        assert after.guest_lease
+        assert after.others == before.others
+        is_served(bed, tmp_path)
+        assert not daemon.converge({**LAB, "instance": "private"}).changes
+
+
+BARRED = {
+    "wildcard": ("", "port 53 there; write 'bind-dynamic' and 'except-interface=virt0' into"),
+    "wildcard-except": ("except-interface=virt*\n", "port 53 there; write 'bind-dynamic' and"),
+    "bind-dynamic": ("bind-dynamic\n", "port 53 there; write 'except-interface=virt0' into"),
+    "no-dns-but-dhcp": ("port=0\ndhcp-range=10.1.0.100,10.1.0.150,1h\n", "67 for itself alone; write 'bind-dynamic'"),
+}
+
+
+@pytest.mark.parametrize("case", BARRED)
+def test_systems_that_leaves_no_room_is_named_and_the_cure_cures(bed: Bed, tmp_path: Path, case: str) -> None:
+    config, words = BARRED[case]
+    private = {**LAB, "instance": "private"}
+    with serving(bed, tmp_path, config) as daemon:
+        with pytest.raises(NoUsableDnsmasq, match=words) as caught:
+            daemon.converge(private)
+        assert (daemon.restarts, daemon.private.starts) == (0, [])
+        lines = str(caught.value).partition("; write ")[2].partition(" into ")[0].replace("'", "").split(" and ")
+        daemon.write(config + "".join(f"{line}\n" for line in lines))
+        daemon.restart()
+        daemon.converge(private)
+        is_served(bed, tmp_path)
+
+
+def test_auto_goes_private_only_where_the_systems_cannot(bed: Bed, tmp_path: Path) -> None:
+    with serving(bed, tmp_path, "bind-dynamic\nexcept-interface=virt*\n") as daemon:
+        plan = daemon.converge(LAB)
+        assert "except-interface=virt*" in str(plan.changes)
+        assert plan.holds[0]["instance"] == "private"
+        is_served(bed, tmp_path)
+
+
+def test_auto_says_why_neither_can(bed: Bed, tmp_path: Path) -> None:
+    with serving(bed, tmp_path, "except-interface=virt*\n") as daemon:
+        with pytest.raises(NoUsableDnsmasq, match=r"except-interface=virt\*.*private dnsmasq cannot.*port 53"):
+            daemon.converge(LAB)
+        assert (daemon.restarts, daemon.fragments, daemon.private.starts) == (0, {}, [])
+
+
+def test_names_where_the_systems_has_none_and_addresses_at_least(bed: Bed, tmp_path: Path) -> None:
+    with serving(bed, tmp_path, "port=0\n") as daemon:
+        assert daemon.converge(LAB).holds[0]["instance"] == "private"
+        is_served(bed, tmp_path)
+    second = tmp_path / "second"
+    second.mkdir()
+    with serving(bed, second, "port=0\ndhcp-range=10.1.0.100,10.1.0.150,1h\n") as daemon:
+        plan = daemon.converge(LAB)
+        assert plan.holds[0]["instance"] == "system"
+        assert "no DNS server" in plan.notes[0]
+        assert get_lease(bed.guest, tmp_path)
+
+
+@contextlib.contextmanager
+def held(bed: Bed, port: int, address: str, kind: int = socket.SOCK_DGRAM, reuse: bool = False) -> Iterator[None]:
+    with bed.host.entered(), socket.socket(socket.AF_INET, kind) as holder:
+        if reuse:
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind((address, port))
+        if kind == socket.SOCK_STREAM:
+            holder.listen()
+        yield
+
+
+@pytest.mark.parametrize(
+    ("port", "address", "kind"),
+    [
+        (53, "0.0.0.0", socket.SOCK_DGRAM),
+        (53, "0.0.0.0", socket.SOCK_STREAM),
+        (53, BRIDGE_ADDRESS, socket.SOCK_DGRAM),
+        (67, "0.0.0.0", socket.SOCK_DGRAM),
+    ],
+)
+def test_other_holder_of_a_port_is_named(bed: Bed, tmp_path: Path, port: int, address: str, kind: int) -> None:
+    with alone(bed, tmp_path) as daemon, held(bed, port, address, kind):
+        with pytest.raises(NoUsableDnsmasq, match=rf"\(process {os.getpid()}\) holds .* port {port}"):
+            daemon.converge(LAB)
+        assert left(tmp_path) == set()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.53", "127.0.0.1", LAN_ADDRESS])
+def test_resolver_on_other_addresses_is_no_obstacle(bed: Bed, tmp_path: Path, address: str) -> None:
+    with (
+        alone(bed, tmp_path) as daemon,
+        held(bed, 53, address),
+        held(bed, 53, address, socket.SOCK_STREAM),
+    ):
+        daemon.converge(LAB)
+        is_served(bed, tmp_path)
+
+
+RENEWALS = 40
+
+
+def test_renewals_reach_an_instance_of_several_networks(bed: Bed, tmp_path: Path) -> None:
+    bed.bridge("virt1", "192.168.101.1/24")
+    with alone(bed, tmp_path) as daemon:
+        daemon.converge(OPEN, other(1))
+        assert daemon.private.starts == ["_shared"]
+        leases = take_leases(bed.guest, RENEWALS)
+        assert len(leases) == RENEWALS
+        assert renewals(bed.guest, leases, BRIDGE_ADDRESS) == RENEWALS
+
+
+def test_renewals_reach_private_ones_beside_another_dhcp_server(bed: Bed, tmp_path: Path) -> None:
+    bed.bridge("virt1", "192.168.101.1/24")
+    config = "bind-dynamic\nexcept-interface=virt*\ndhcp-range=10.1.0.100,10.1.0.150,1h\n"
+    with serving(bed, tmp_path, config) as daemon:
+        daemon.converge(OPEN, other(1))
+        assert daemon.private.starts == ["lab", "n1"]
+        leases = take_leases(bed.guest, RENEWALS)
+        assert len(leases) == RENEWALS
+        assert renewals(bed.guest, leases, BRIDGE_ADDRESS) == RENEWALS
+
+
+def test_bridge_made_anew_is_served_and_renewed(bed: Bed, tmp_path: Path) -> None:
+    config = "bind-dynamic\nexcept-interface=virt*\ndhcp-range=10.1.0.100,10.1.0.150,1h\n"
+    bed.no_bridges()
+    with serving(bed, tmp_path, config) as daemon:
+        daemon.converge(LAB)
+        bed.bridge()
+        bed.plug()
+        plan = daemon.converge(LAB)
+        assert [str(change) for change in plan.changes] == [
+            "virtnet-dnsmasq@lab.service: restarted (its bridge was made anew)"
+        ]
+        leases = take_leases(bed.guest, RENEWALS)
+        assert renewals(bed.guest, leases, BRIDGE_ADDRESS) == RENEWALS == len(leases)
+        assert not daemon.converge(LAB).changes
+
+
+def test_lease_survives_a_restart_and_a_regrouping(bed: Bed, tmp_path: Path) -> None:
+    with alone(bed, tmp_path) as daemon:
+        daemon.converge(OPEN)
+        first = is_served(bed, tmp_path)["ip"]
+        daemon.converge({**OPEN, "router": False})
+        assert ask(bed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
+        # To an instance of its own, and back.
+        daemon.converge(LAB)
+        assert ask(bed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
+        assert is_served(bed, tmp_path)["ip"] == first
+        daemon.converge(OPEN)
+        assert ask(bed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
+        assert daemon.private.starts == ["_shared", "_shared", "lab", "_shared"]
+
+
+def test_networks_move_both_ways_with_their_leases(bed: Bed, tmp_path: Path) -> None:
+    bed.bridge("virt1", "192.168.101.1/24")
+    with serving(bed, tmp_path) as daemon:
+        daemon.converge(OPEN, other(1))
+        first = is_served(bed, tmp_path)["ip"]
+        # As 'systemctl disable --now dnsmasq'.
+        daemon.stop()
+        daemon.enabled = "disabled"
+        plan = daemon.converge(OPEN, other(1))
+        assert "dnsmasq.service is not enabled" in str(plan.changes)
+        assert daemon.fragments == {}
+        assert ask(bed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
+        assert is_served(bed, tmp_path)["ip"] == first
+        assert not daemon.converge(OPEN, other(1)).changes
+        # As 'systemctl enable dnsmasq'; to start beside private ones it does not manage.
+        daemon.enabled = "enabled"
+        daemon.converge(OPEN, other(1))
+        assert sorted(daemon.fragments) == ["virtnet-lab.conf", "virtnet-n1.conf"]
+        assert not daemon.private.pid("_shared")
+        assert ask(bed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
+        assert ask(bed.host, "127.0.0.1", "vmone.virt.test") == first
+        assert is_served(bed, tmp_path)["ip"] == first
+        assert not daemon.converge(OPEN, other(1)).changes
+
+
+def test_network_of_a_dnsmasq_that_was_removed_moves_with_its_leases(bed: Bed, tmp_path: Path) -> None:
+    with serving(bed, tmp_path) as daemon:
+        daemon.converge(OPEN)
+        first = is_served(bed, tmp_path)["ip"]
+        daemon.stop()
+        daemon.installed = False
+        daemon.converge(OPEN)
+        assert daemon.fragments == {}
+        assert ask(bed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
+        assert not daemon.converge(OPEN).changes
+
+
+def test_failed_move_leaves_everything_as_it_was(bed: Bed, tmp_path: Path) -> None:
+    with serving(bed, tmp_path, "bind-dynamic\n") as daemon:
+        daemon.converge(LAB)
+        before = daemon.fragments
+        first = is_served(bed, tmp_path)["ip"]
+        daemon.write("bind-dynamic\nexcept-interface=virt0\n")
+        with without_lease_files(daemon), pytest.raises(DnsmasqFailed, match="previous ones are back"):
+            daemon.converge(LAB)
+        assert daemon.fragments == before
+        assert left(tmp_path) == {"etc/dnsmasq.d/virtnet-lab.conf"}
+        daemon.converge(LAB)
+        assert ask(bed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
+
+
+@contextlib.contextmanager
+def without_lease_files(daemon: Daemon) -> Iterator[None]:
+    """The lease file of the instance cannot be opened: found out only at its start."""
+    run = daemon.private.restart
+    folder = Path(daemon.paths.private_leases)
+
+    def restart(names: Any) -> None:
+        for name in names:
+            (folder / f"{name}.leases").unlink(missing_ok=True)
+            (folder / f"{name}.leases").mkdir(parents=True)
+        try:
+            run(names)
+        finally:
+            for name in names:
+                (folder / f"{name}.leases").rmdir()
+
+    daemon.private.restart = restart  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        daemon.private.restart = run  # type: ignore[method-assign]
+
+
+def test_killed_instance_is_started_by_the_next_run(bed: Bed, tmp_path: Path) -> None:
+    with alone(bed, tmp_path) as daemon:
+        daemon.converge(LAB)
+        os.kill(daemon.private.pid("lab"), signal.SIGKILL)
+        time.sleep(0.1)
+        plan = daemon.converge(LAB)
+        assert [str(change) for change in plan.changes] == ["virtnet-dnsmasq@lab.service: started (was inactive)"]
+        is_served(bed, tmp_path)
+
+
+def test_host_knows_names_of_private_networks_by_the_systems(bed: Bed, tmp_path: Path) -> None:
+    with serving(bed, tmp_path, "bind-dynamic\ninterface=eth0\n") as daemon:
+        daemon.converge({**LAB, "instance": "private"})
+        first = is_served(bed, tmp_path)["ip"]
+        assert ask(bed.host, "127.0.0.1", "vmone.virt.test") == first
+        assert ask(bed.host, "127.0.0.1", ".".join(reversed(first.split("."))) + ".in-addr.arpa", "PTR") == (
+            "vmone.virt.test."
+        )
+        assert ask(bed.lan, LAN_ADDRESS) == NAMED_ADDRESS
+        daemon.converge(purge=True)
+        assert daemon.fragments == {}
+
+
+def test_networks_that_are_not_named_stay(bed: Bed, tmp_path: Path) -> None:
+    bed.bridge("virt1", "192.168.101.1/24")
+    with alone(bed, tmp_path) as daemon:
+        daemon.converge(OPEN, other(1))
+        daemon.converge({"name": "n1", "state": "absent"})
+        is_served(bed, tmp_path)
+        daemon.converge(other(1))
+        is_served(bed, tmp_path)
+        assert not daemon.converge(OPEN, other(1)).changes
+        daemon.converge(other(1), purge=True)
+        assert not get_lease(bed.guest, tmp_path)
+
+
+def test_fragments_are_right_for_a_configuration_that_changed_before_a_start(bed: Bed, tmp_path: Path) -> None:
+    """What the drop-in on the unit of the system's dnsmasq does."""
+    with serving(bed, tmp_path) as daemon:
+        daemon.converge(OPEN)
+        spec = FragmentSpec.from_options(Options(OPEN))
+        part = Fragments([spec], False, daemon.paths, service=daemon, instances=daemon.private)
+        assert rewrite([spec], daemon.paths, part) == []
+        daemon.write("interface=eth0\n")
+        assert rewrite([spec], daemon.paths, part) == [
+            "lab: virtnet-lab.conf changed, since the configuration of dnsmasq has"
+        ]
+        daemon.restart()
+        is_served(bed, tmp_path)
+        assert not daemon.converge(OPEN).changes
+        # A veto is for the next run, and a broken configuration for the administrator: neither is made worse.
+        before = daemon.fragments
+        daemon.write("except-interface=virt*\n")
+        assert "moves the network" in rewrite([spec], daemon.paths, part)[0]
+        daemon.write("no-such-option\n")
+        with pytest.raises(VirtnetError, match="no-such-option"):
+            rewrite([spec], daemon.paths, part)
+        assert daemon.fragments == before
+
+
+def test_drop_in_is_there_with_the_engine_and_goes_with_the_last_fragment(bed: Bed, tmp_path: Path) -> None:
+    engine = tmp_path / "usr/local/lib/virtnet/virtnet"
+    engine.parent.mkdir(parents=True)
+    engine.touch()
+    drop_in = tmp_path / "etc/systemd/system/dnsmasq.service.d/virtnet.conf"
+    with serving(bed, tmp_path) as daemon:
+        daemon.converge(OPEN)
+        assert f"{engine} fragments" in drop_in.read_text()
+        assert not daemon.converge(OPEN).changes
+        daemon.converge({"name": "lab", "state": "absent"})
+        assert not drop_in.parent.exists()
+
+
+def test_hundred_networks_in_one_instance(bed: Bed, tmp_path: Path) -> None:
+    def one(i: int) -> dict[str, Any]:
+        subnet = f"172.20.{i}"
+        ranges = [{"start": f"{subnet}.2", "end": f"{subnet}.254"}]
+        return {"name": f"n{i}", "interface": f"vn-n{i}", "address": f"{subnet}.1/24", "ranges": ranges}
+
+    networks = [one(i) for i in range(1, 101)]
+    bed.bridge("vn-n100", "172.20.100.1/24")
+    with alone(bed, tmp_path) as daemon:
+        daemon.converge(*networks)
+        assert daemon.private.starts == ["_shared"]
+        bed.unplug()
+        bed.plug("vn-n100")
+        assert get_lease(bed.guest, tmp_path)["ip"].startswith("172.20.100.")
+        assert not daemon.converge(*networks, check=True).changes
+
+
+def test_what_would_hold_for_everybody_gets_an_instance_of_its_own(bed: Bed, tmp_path: Path) -> None:
+    upstream_folder = tmp_path / "upstream"
+    upstream_folder.mkdir()
+    names = {
+        "forwarders": [{"address": "10.99.0.2"}],
+        "forward_plain_names": True,
+        "hosts": [{"ip": "192.0.2.7", "names": ["www.elsewhere.test"]}],
+    }
+    upstream = Daemon(bed.uplink, upstream_folder, "address=/x.test/plain/203.0.113.7\n", ())
+    wanted = {**OPEN, "names": names, "raw": ["address=/raw.test/203.0.113.8"]}
+    with running(upstream), serving(bed, tmp_path, "bind-dynamic\nexcept-interface=virt0\n") as daemon:
+        plan = daemon.converge(wanted)
+        assert plan.holds[0]["instance"] == "private"
+        assert not daemon.converge(wanted).changes
+        told = [ask(bed.host, BRIDGE_ADDRESS, name) for name in ("x.test", "plain", "www.elsewhere.test", "raw.test")]
+        assert told == ["203.0.113.7", "203.0.113.7", "192.0.2.7", "203.0.113.8"]
+        for name in ("x.test", "plain", "www.elsewhere.test", "raw.test"):
+            assert ask(bed.lan, LAN_ADDRESS, name) == ask(bed.lan, LAN_ADDRESS, "nobody.invalid")
+        with pytest.raises(VirtnetError, match="bad option in line .*no-such-thing"):
+            daemon.converge({**wanted, "raw": ["no-such-thing"]})
+        assert ask(bed.host, BRIDGE_ADDRESS, "raw.test") == "203.0.113.8"

@@ -1,0 +1,266 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The guard puts right what breaks, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kernel.bed import OUTSIDE, Space
+from kernel.guard_bed import GuardedBed, eventually, plain
+
+LAB = plain("lab", ipv4={"address": "192.168.30.1/24"})
+AUTO = plain("auto")
+
+# Time for the guard to have heard of something that must not move it.
+CALM = 1.2
+
+
+@pytest.fixture
+def bed(tmp_path: Path) -> Iterator[GuardedBed]:
+    made = GuardedBed(tmp_path)
+    try:
+        yield made
+    finally:
+        print(made.journal)
+        made.close()
+
+
+@pytest.fixture
+def lab(bed: GuardedBed) -> GuardedBed:
+    """One fixed network, guarded."""
+    bed.play(LAB)
+    bed.start_guard()
+    return bed
+
+
+def guest_of(bed: GuardedBed, bridge: str = "vn-lab", subnet: str = "192.168.30") -> Space:
+    guest = bed.guest(bridge, f"{subnet}.50/24", f"{subnet}.1")
+    assert guest.pings(OUTSIDE)
+    return guest
+
+
+def masters(bed: GuardedBed) -> dict[str, str]:
+    return {link["ifname"]: link.get("master", "") for link in bed.host.json("ip", "-j", "link", "show")}
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ("nft flush ruleset", "rules of lab: created"),
+        ("nft delete rule inet virtnet vn_forward handle {rule}", "put right"),
+        ("nft add rule inet virtnet vn_forward drop", "put right"),
+        ("ip link delete vn-lab", "bridge vn-lab: created, taking back tap3"),
+        ("ip link set vn-lab down", "bridge vn-lab: up false -> true"),
+        ("ip address delete 192.168.30.1/24 dev vn-lab", "addresses [] -> "),
+        ("ip address add 192.168.30.77/24 dev vn-lab", "bridge vn-lab: addresses"),
+        ("ip link set vn-lab name other", "bridge vn-lab: name other -> vn-lab"),
+        ("sysctl -qw net.ipv4.ip_forward=0", "net.ipv4.ip_forward: 0 -> 1"),
+    ],
+)
+def test_what_breaks_is_healed(lab: GuardedBed, harm: str, said: str) -> None:
+    guest = guest_of(lab)
+    eventually(lab.is_idle)
+    time.sleep(0.5)
+    eventually(lab.is_idle)
+    rules = lab.host.run("nft", "-a", "list", "chain", "inet", "virtnet", "vn_forward")
+    handle = re.findall(r"handle (\d+)", rules)[-1]
+    start = time.monotonic()
+    lab.host.run(*harm.format(rule=handle).split())
+    eventually(lambda: f"Put right: {said}" in lab.journal or (said in lab.journal and "Put right" in lab.journal), 3)
+    took = time.monotonic() - start
+    assert guest.pings(OUTSIDE)
+    print(f"{harm}: {took:.2f} s")
+    assert took < 1.5, lab.journal
+    # And it rests: what it did itself breaks nothing.
+    time.sleep(CALM)
+    eventually(lab.is_idle)
+    assert lab.journal.count("Put right") <= 2, lab.journal
+    assert lab.define(LAB, check=True)["changes"] == []
+
+
+def test_guests_links_come_back_to_a_bridge_that_was_lost_but_not_those_that_left(lab: GuardedBed) -> None:
+    first, second = guest_of(lab), lab.guest("vn-lab", "192.168.30.51/24")
+    lab.host.run("ip", "link", "add", "other", "type", "bridge")
+    third = lab.guest("vn-lab", "192.168.30.52/24")
+    lab.guest("vn-lab", "192.168.30.53/24")
+    lab.host.run("ip", "link", "set", "tap5", "nomaster")
+    lab.host.run("ip", "link", "set", "tap6", "master", "other")
+    time.sleep(0.3)
+    lab.host.run("ip", "link", "delete", "vn-lab")
+    eventually(lambda: masters(lab).get("tap3") == masters(lab).get("tap4") == "vn-lab", 3)
+    assert first.pings("192.168.30.51") and second.pings("192.168.30.1") and not third.pings("192.168.30.1")
+    assert masters(lab)["tap5"] == "" and masters(lab)["tap6"] == "other"
+
+
+def test_a_guard_that_was_killed_finds_what_was_lost_meanwhile(lab: GuardedBed) -> None:
+    guest = guest_of(lab)
+    time.sleep(0.3)
+    lab.stop_guard(signal.SIGKILL)
+    lab.host.run("ip", "link", "delete", "vn-lab")
+    lab.host.run("nft", "flush", "ruleset")
+    lab.start_guard()
+    assert guest.pings(OUTSIDE)
+    assert lab.stop_guard() == 0
+
+
+def test_a_network_that_is_stopped_stays_so_and_its_guests_come_back_with_it(lab: GuardedBed) -> None:
+    guest = guest_of(lab)
+    assert "Network lab stopped" in lab.command("stop", "lab")
+    time.sleep(CALM)
+    assert "vn-lab" not in masters(lab)
+    assert json.loads(lab.command("list", "--json"))[0]["state"] == "inactive"
+    assert "Network lab started" in lab.command("start", "lab")
+    assert guest.pings(OUTSIDE)
+
+
+def test_a_run_does_what_it_said_in_check_mode_with_the_guard_beside_it(lab: GuardedBed) -> None:
+    guest_of(lab)
+    changed = plain("lab", ipv4={"address": "192.168.40.1/24"}, mode="routed")
+    more = plain("more", ipv4={"address": "192.168.41.1/24"})
+    check = lab.define(changed, more, check=True)
+    foreseen = [
+        *check["changes"],
+        *lab.task("bridge", check["bridges"], check=True)["changes"],
+        *lab.task("nft", check["rules"], check=True)["changes"],
+    ]
+    done = lab.define(changed, more)
+    time.sleep(CALM)
+    made = [*done["changes"], *lab.task("bridge", done["bridges"])["changes"]]
+    time.sleep(CALM)
+    made += lab.task("nft", done["rules"])["changes"]
+    assert made == foreseen
+    eventually(lambda: not (lab.root / "run/virtnet/pending.json").exists(), 6)
+    lab.host.run("nft", "flush", "ruleset")
+    eventually(lambda: "rules of more: created" in lab.journal, 3)
+
+
+def test_a_run_that_ended_half_way_is_finished_by_the_guard(lab: GuardedBed) -> None:
+    lab.define(LAB, plain("more", ipv4={"address": "192.168.41.1/24"}))
+    note = lab.root / "run/virtnet/pending.json"
+    note.write_text(json.dumps({**json.loads(note.read_text()), "until": 1}))
+    eventually(lambda: "vn-more" in masters(lab), 3)
+    assert "did not come to its end; the guard finishes it" in lab.journal
+
+
+def test_other_networks_are_guarded_while_a_run_is_under_way(lab: GuardedBed) -> None:
+    lab.define(LAB, plain("more", ipv4={"address": "192.168.41.1/24"}))
+    lab.host.run("ip", "link", "delete", "vn-lab")
+    eventually(lambda: "vn-lab" in masters(lab), 3)
+    assert "vn-more" not in masters(lab)
+
+
+def subnet_of(bed: GuardedBed, name: str) -> str:
+    definition = json.loads((bed.root / f"etc/virtnet/networks/{name}.json").read_text())
+    return str(definition["ipv4"]["address"])
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "ip address add {net}.7/24 dev eth0",
+        "ip route add {net}.128/25 dev eth0",
+        "ip route add {net}.0/26 via 203.0.113.1",
+    ],
+)
+def test_a_network_whose_subnet_is_somebody_elses_now_moves_at_once(bed: GuardedBed, event: str) -> None:
+    bed.play(AUTO, LAB)
+    bed.start_guard()
+    before = subnet_of(bed, "auto")
+    net = before.rpartition(".")[0]
+    start = time.monotonic()
+    bed.host.run(*event.format(net=net).split())
+    eventually(lambda: "so it moves to" in bed.journal, 4)
+    after = subnet_of(bed, "auto")
+    took = time.monotonic() - start
+    print(f"{event}: {took:.2f} s")
+    assert after != before and took < 2
+    link = bed.link("vn-auto")
+    assert [f"{one['local']}/{one['prefixlen']}" for one in link["addr_info"] if one["family"] == "inet"] == [after]
+    assert guest_of(bed, "vn-auto", after.rpartition(".")[0]).pings(OUTSIDE)
+    assert subnet_of(bed, "lab") == "192.168.30.1/24"
+    assert bed.define(AUTO, LAB, check=True)["changes"] == []
+
+
+def test_a_fixed_network_stays_and_is_reported(lab: GuardedBed) -> None:
+    lab.host.run("ip", "address", "add", "192.168.30.200/25", "dev", "eth0")
+    eventually(lambda: "has a fixed address and stays" in lab.journal, 3)
+    assert "192.168.30.200/25 of eth0" in lab.command("check", check=False)
+    (one,) = json.loads(lab.command("list", "--json"))
+    assert any("192.168.30.200/25" in what for what in one["conflicts"])
+    assert subnet_of(lab, "lab") == "192.168.30.1/24"
+
+
+def test_an_uplink_that_flaps_makes_no_network_wander(bed: GuardedBed) -> None:
+    bed.play(AUTO)
+    bed.start_guard()
+    before = subnet_of(bed, "auto")
+    net = before.rpartition(".")[0]
+    for _ in range(4):
+        bed.host.run("ip", "address", "add", f"{net}.7/24", "dev", "eth0")
+        time.sleep(0.1)
+        bed.host.run("ip", "address", "delete", f"{net}.7/24", "dev", "eth0")
+        time.sleep(0.2)
+    time.sleep(CALM)
+    assert subnet_of(bed, "auto") == before, bed.journal
+
+
+def test_floods_of_events_from_elsewhere_cost_little_and_change_nothing(lab: GuardedBed) -> None:
+    eventually(lab.is_idle)
+    pid = lab.guard.pid
+
+    def spent() -> float:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / 100
+
+    time.sleep(1)
+    idle = spent()
+    time.sleep(2)
+    assert spent() - idle <= 0.01
+    start, began = spent(), time.monotonic()
+    for batch in range(10):
+        lines = [
+            f"address add 10.{batch}.{i}.1/24 dev eth0\naddress delete 10.{batch}.{i}.1/24 dev eth0" for i in range(50)
+        ]
+        lab.host.run("ip", "-batch", "-", stdin="\n".join(lines))
+        time.sleep(0.1)
+    took = time.monotonic() - began
+    cost = spent() - start
+    print(f"1000 addresses came and went in {took:.1f} s, with 2000 route events: {cost:.2f} s of CPU")
+    assert cost < 0.5
+    assert "Put right" not in lab.journal
+    memory = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    assert memory is not None
+    print(f"resident: {int(memory[1]) / 1024:.1f} MiB")
+    assert int(memory[1]) < 30 * 1024
+
+
+def test_what_breaks_again_and_again_is_healed_ever_more_rarely(lab: GuardedBed) -> None:
+    eventually(lab.is_idle)
+    for _ in range(14):
+        lab.host.run("nft", "delete", "table", "inet", "virtnet", check=False)
+        time.sleep(0.25)
+    assert "its next repair is put off by 2 s" in lab.journal
+    assert lab.journal.count("rules of lab: created") <= 8
+    eventually(lambda: "vn_bridges" in lab.host.run("nft", "list", "ruleset"), 10)
+
+
+def test_a_guard_killed_at_any_moment_of_a_repair_loses_nothing(lab: GuardedBed) -> None:
+    guest = guest_of(lab)
+    for delay in (0.0, 0.05, 0.1, 0.2, 0.3):
+        eventually(lab.is_idle)
+        lab.host.run("nft", "flush", "ruleset")
+        lab.host.run("ip", "link", "delete", "vn-lab")
+        time.sleep(delay)
+        lab.stop_guard(signal.SIGKILL)
+        lab.log.write_text("")
+        lab.start_guard()
+        assert guest.pings(OUTSIDE), delay
+        assert "All is well" in lab.command("check")

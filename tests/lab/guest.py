@@ -1,0 +1,104 @@
+"""A guest: a network namespace inside a host, a veth into one of its bridges, and a real DHCP client."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from .host import Host, addresses
+from .run import Failed, Result, eventually
+
+SCRIPT = "/usr/lib/virtnet-lab/udhcpc"
+LEASE_SECONDS = 15
+LISTENER_SECONDS = 5
+LISTENER = "from http.server import *; HTTPServer(('0.0.0.0', {port}), SimpleHTTPRequestHandler).serve_forever()"
+
+
+@dataclass(frozen=True)
+class Guest:
+    host: Host
+    name: str
+
+    @property
+    def mac(self) -> str:
+        digest = hashlib.sha256(f"{self.host.lab} {self.host.name} {self.name}".encode()).digest()
+        return "52:54:00:" + ":".join(f"{byte:02x}" for byte in digest[:3])
+
+    @property
+    def tap(self) -> str:
+        """The host's end of our wire."""
+        return f"tap-{self.name}"
+
+    def plug(self, bridge: str) -> None:
+        """Plugs the guest in afresh and starts its DHCP client; does not wait for the lease."""
+        self.unplug()
+        host = self.host
+        host.run(["mkdir", "-p", f"/etc/netns/{self.name}"])
+        host.run(["touch", f"/etc/netns/{self.name}/resolv.conf"])
+        host.run(["ip", "netns", "add", self.name])
+        host.run(["ip", "link", "add", self.tap, "type", "veth",
+                  "peer", "name", "eth0", "address", self.mac, "netns", self.name])  # fmt: skip
+        host.run(["ip", "link", "set", self.tap, "master", bridge, "up"])
+        self.run(["ip", "link", "set", "lo", "up"])
+        self.run(["ip", "link", "set", "eth0", "up"])
+        self.start(["udhcpc", "--foreground", "--syslog", "--interface=eth0", f"--script={SCRIPT}", "--tryagain=1",
+                    "-x", f"hostname:{self.name}"])  # fmt: skip
+
+    def unplug(self) -> None:
+        """Pulls the guest out and forgets it; its lease stays with the server, as with a machine switched off."""
+        host = self.host
+        for pid in host.attempt(["ip", "netns", "pids", self.name]).out.split():
+            host.attempt(["kill", "-9", pid])
+        if self.is_plugged():
+            host.run(["ip", "netns", "delete", self.name])
+        host.attempt(["ip", "link", "delete", self.tap])
+        host.run(["rm", "-rf", f"/etc/netns/{self.name}"])
+        host.attempt(["rmdir", "/etc/netns"])
+
+    def is_plugged(self) -> bool:
+        return self.host.attempt(["test", "-e", f"/run/netns/{self.name}"]).ok
+
+    def lease(self, patience: float = LEASE_SECONDS) -> str:
+        """The address that the DHCP client was given, once it was."""
+        if not eventually(lambda: bool(self.address()), patience, pause=0.1):
+            raise Failed(f"guest {self.name} on {self.host.name} has got no lease within {patience:g} s")
+        return self.address()
+
+    def address(self) -> str:
+        listed = json.loads(self.run(["ip", "-j", "-4", "address", "show", "dev", "eth0"]))
+        found = [item["local"] for link in listed for item in link.get("addr_info", [])]
+        return found[0] if found else ""
+
+    def resolves(self, name: str) -> list[str]:
+        return addresses(self.attempt(["getent", "ahostsv4", name]))
+
+    def fetch(self, url: str) -> str:
+        return self.attempt(["curl", "-s", "-S", "-m", "5", url]).out.strip()
+
+    def pings(self, address: str) -> bool:
+        return self.attempt(["ping", "-n", "-c", "1", "-W", "2", address]).ok
+
+    @contextmanager
+    def listening(self, port: int) -> Iterator[None]:
+        """A TCP listener in the guest, that answers HTTP."""
+        pid = self.start(["python3", "-I", "-c", LISTENER.format(port=port)])
+        try:
+            ready = ["curl", "-s", "-o", "/dev/null", f"http://127.0.0.1:{port}/"]
+            if not eventually(lambda: self.attempt(ready).ok, LISTENER_SECONDS):
+                raise Failed(f"the listener in guest {self.name} does not start")
+            yield
+        finally:
+            self.host.run(["kill", pid])
+
+    def start(self, command: list[str]) -> str:
+        """Starts a daemon in the guest, which ends with the host at the latest; returns its pid there."""
+        return self.run(["sh", "-c", '"$@" >/dev/null 2>&1 & echo $!', "sh", *command]).strip()
+
+    def run(self, command: list[str], timeout: float = 60) -> str:
+        return self.host.run(["ip", "netns", "exec", self.name, *command], timeout)
+
+    def attempt(self, command: list[str], timeout: float = 60) -> Result:
+        return self.host.attempt(["ip", "netns", "exec", self.name, *command], timeout)

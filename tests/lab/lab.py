@@ -1,0 +1,98 @@
+"""A lab as a whole: its internet, its hosts, their images."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import image, netns
+from .host import LABEL, Host
+from .internet import Internet
+from .podman import podman
+from .progress import step
+
+STATE = Path("/run/virtnet-lab")
+MOST_HOSTS = 200
+NAME = re.compile(r"[a-z][a-z0-9-]{0,30}\Z")
+
+
+@dataclass(frozen=True)
+class Lab:
+    name: str
+
+    def __post_init__(self) -> None:
+        if not NAME.match(self.name):
+            raise ValueError(f"not a name for a lab: {self.name!r}")
+
+    @property
+    def state(self) -> Path:
+        return STATE / self.name
+
+    @property
+    def internet(self) -> Internet:
+        return Internet(self._namespace("internet"), self.state)
+
+    def up(self, images: Mapping[str, str]) -> None:
+        """Brings the lab to these hosts (name: image). What runs as it should is left alone."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor() as pool:
+            references = dict(zip(images, pool.map(image.ensure, images.values()), strict=True))
+        for host in self.hosts():
+            if host.name not in images:
+                host.remove()
+        self._register(list(images))
+        if self.internet.ensure() or not all(self.host(name).runs(ref) for name, ref in references.items()):
+            with step(f"lab {self.name}: boot {', '.join(images)}"):
+                for name, reference in references.items():
+                    self.host(name).ensure(reference)
+        for name in set(images.values()):
+            image.prune(name)
+
+    def down(self) -> None:
+        """Removes all that carries the lab's name, whatever state it is in."""
+        for container in podman("ps", "--all", "--quiet", "--filter", f"label={LABEL}={self.name}").split():
+            podman("rm", "--force", "--time", "0", container)
+        for namespace in netns.path("").glob(self._namespace("*")):
+            netns.drop(namespace.name)
+        shutil.rmtree(self.state, ignore_errors=True)
+
+    def hosts(self) -> list[Host]:
+        return [self._host(number, name) for name, number in self._numbers().items()]
+
+    def host(self, name: str) -> Host:
+        for host in self.hosts():
+            if host.name == name:
+                return host
+        raise KeyError(f"lab {self.name} has no host {name}")
+
+    @property
+    def _registry(self) -> Path:
+        return self.state / "hosts.json"
+
+    def _numbers(self) -> dict[str, int]:
+        return dict(json.loads(self._registry.read_text())) if self._registry.exists() else {}
+
+    def _register(self, names: list[str]) -> None:
+        """A host keeps its number, and so its address, whoever comes and goes."""
+        kept = {name: number for name, number in self._numbers().items() if name in names}
+        free = (number for number in range(1, MOST_HOSTS + 1) if number not in kept.values())
+        self._registry.write_text(json.dumps({name: kept.get(name) or next(free) for name in names}))
+
+    def _host(self, number: int, name: str) -> Host:
+        return Host(name, number, self.name, self._namespace(name), self.state, self.internet)
+
+    def _namespace(self, name: str) -> str:
+        # The dot keeps lab "a" from taking lab "a-b" for its own: names of labs have none.
+        return f"virtnet-{self.name}.{name}"
+
+
+def running() -> list[str]:
+    """Every lab of which anything is left, also after a crash or a reboot of the machine."""
+    labels = podman("ps", "--all", "--filter", f"label={LABEL}", "--format", f'{{{{index .Labels "{LABEL}"}}}}').split()
+    namespaces = [found.name.removeprefix("virtnet-").partition(".")[0] for found in netns.path("").glob("virtnet-*.*")]
+    return sorted({folder.name for folder in STATE.glob("*")} | set(labels) | set(namespaces))

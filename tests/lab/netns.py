@@ -1,0 +1,41 @@
+"""Named network namespaces of the machine, through `ip`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from .run import attempt, run, stop
+
+
+def path(name: str) -> Path:
+    return Path("/run/netns") / name
+
+
+def make(name: str) -> None:
+    run(["ip", "netns", "add", name])
+    run(inside(name, ["ip", "link", "set", "lo", "up"]))
+
+
+def drop(name: str) -> None:
+    """Removes the namespace with all that runs in it."""
+    if path(name).exists():
+        stop(pids(name))
+        run(["ip", "netns", "delete", name])
+
+
+def pids(name: str) -> list[int]:
+    found = attempt(["ip", "netns", "pids", name])
+    return [int(pid) for pid in found.out.split()] if found.ok else []
+
+
+def holds(name: str, pid: int) -> bool:
+    """Whether the process lives in this namespace: a pid alone may have been given to another since."""
+    try:
+        return Path(f"/proc/{pid}/ns/net").stat().st_ino == path(name).stat().st_ino
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def inside(name: str, command: Sequence[str]) -> list[str]:
+    return ["nsenter", f"--net={path(name)}", "--", *command]

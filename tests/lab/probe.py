@@ -1,0 +1,146 @@
+"""Prints the state of the host it runs on, as JSON: what a tool for networks may have changed.
+
+Runs on the host itself (`python3 -I -`), so it imports nothing of ours. Every section is a flat
+mapping of a name to a value; what changes by itself (counters, timers, indices, handles) is left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+Section = dict[str, Any]
+VOLATILE = {"ifindex", "link_index", "link_netnsid", "handle", "packets", "bytes", "metainfo", "valid_life_time",
+            "preferred_life_time"}  # fmt: skip
+TREES = ("/etc", "/usr/local", "/var/lib")
+# Owned by programs that write on their own account, whoever runs beside them.
+PASSED_OVER = (
+    "/etc/.updated", "/etc/ld.so.cache", "/etc/machine-id", "/etc/mtab", "/var/lib/apt", "/var/lib/dbus",
+    "/var/lib/dpkg", "/var/lib/misc/dnsmasq.leases", "/var/lib/pam", "/var/lib/systemd",
+)  # fmt: skip
+FIRST_BOOT = ("systemd-", "ldconfig.")
+SYSCTL_TREES = ("net/ipv4/conf", "net/ipv6/conf", "net/bridge")
+SYSCTLS = ("net/ipv4/ip_forward", "net/ipv4/ip_nonlocal_bind", "net/ipv4/ip_local_port_range")
+TIMEOUT = 30
+SETTLE_SECONDS = 3
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=True)
+    return done.stdout
+
+
+def settle() -> None:
+    """Lets duplicate address detection finish: it adds routes. A bridge without ports never does."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while run("ip", "-6", "address", "show", "tentative").strip() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def steady(value: Any) -> Any:
+    """The value without its volatile keys, at any depth."""
+    if isinstance(value, dict):
+        return {key: steady(item) for key, item in value.items() if key not in VOLATILE and not key.endswith("_timer")}
+    if isinstance(value, list):
+        return [steady(item) for item in value]
+    return value
+
+
+def links() -> Section:
+    return {link["ifname"]: steady(link) for link in json.loads(run("ip", "-d", "-j", "link"))}
+
+
+def addresses() -> Section:
+    return {
+        f"{link['ifname']} {item['local']}/{item['prefixlen']}": steady(item)
+        for link in json.loads(run("ip", "-j", "address"))
+        for item in link["addr_info"]
+    }
+
+
+def routes() -> Section:
+    found: Section = {}
+    for family in ("-4", "-6"):
+        for route in json.loads(run("ip", family, "-j", "route", "show", "table", "all")):
+            key = f"{route.get('table', 'main')} {route.get('type', '')} {route['dst']} dev {route.get('dev')}"
+            found[key] = steady(route)
+        for rule in json.loads(run("ip", family, "-j", "rule")):
+            found[f"rule {family} {rule['priority']}"] = rule
+    return found
+
+
+def rules() -> Section:
+    found: Section = {}
+    # A host on which nothing is installed yet has no rules.
+    ruleset = run("nft", "-j", "list", "ruleset") if shutil.which("nft") else '{"nftables": []}'
+    for item in json.loads(ruleset)["nftables"]:
+        for kind, body in steady(item).items():
+            name = " ".join(str(body[key]) for key in ("family", "table", "chain", "name") if key in body)
+            found.setdefault(f"{kind} {name}".strip(), []).append(body)
+    return found
+
+
+def sysctls() -> Section:
+    root = Path("/proc/sys")
+    files = [file for tree in SYSCTL_TREES for file in (root / tree).rglob("*") if file.is_file()]
+    found: Section = {}
+    for file in [*files, *(root / name for name in SYSCTLS)]:
+        try:
+            found[str(file.relative_to(root))] = file.read_text().strip()
+        except OSError:
+            continue  # some can only be written, or have no value yet
+    return found
+
+
+def files() -> Section:
+    found: Section = {}
+    for tree in TREES:
+        for folder, subfolders, names in os.walk(tree):
+            subfolders[:] = [name for name in subfolders if os.path.join(folder, name) not in PASSED_OVER]
+            for name in [*subfolders, *names]:
+                path = os.path.join(folder, name)
+                if path not in PASSED_OVER:
+                    found[path] = describe(path)
+    return found
+
+
+def describe(path: str) -> str:
+    status = os.lstat(path)
+    owner = f"{status.st_mode:o} {status.st_uid}:{status.st_gid}"
+    if os.path.islink(path):
+        return f"link to {os.readlink(path)}"
+    if os.path.isfile(path):
+        return f"{owner} {hashlib.sha256(Path(path).read_bytes()).hexdigest()}"
+    return owner
+
+
+def units() -> Section:
+    listed = json.loads(run("systemctl", "list-unit-files", "--output=json"))
+    return {unit["unit_file"]: unit["state"] for unit in listed}
+
+
+def services() -> Section:
+    listed = json.loads(run("systemctl", "list-units", "--type=service,timer,path,socket", "--output=json"))
+    active = [unit for unit in listed if unit["active"] != "inactive" and not unit["unit"].startswith(FIRST_BOOT)]
+    return {unit["unit"]: f"{unit['active']} {unit['sub']}" for unit in active}
+
+
+def resolver() -> Section:
+    found = {"/etc/resolv.conf": Path("/etc/resolv.conf").read_text().splitlines()}
+    for folder in ("/run/resolvconf/interfaces", "/run/resolvconf/interface"):
+        for file in Path(folder).glob("*"):
+            found[str(file)] = file.read_text().splitlines()
+    return found
+
+
+SECTIONS = (links, addresses, routes, rules, sysctls, files, units, services, resolver)
+
+if __name__ == "__main__":
+    settle()
+    print(json.dumps({section.__name__: section() for section in SECTIONS}, sort_keys=True))

@@ -1,0 +1,24 @@
+"""A line for everything that takes long enough to wonder about."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def say(text: str) -> None:
+    print(f"==> {text}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def step(text: str) -> Iterator[None]:
+    say(f"{text} ...")
+    began = time.monotonic()
+    outcome = "failed after"
+    try:
+        yield
+        outcome = "done in"
+    finally:
+        say(f"{text}: {outcome} {time.monotonic() - began:.1f} s")

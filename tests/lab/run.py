@@ -1,0 +1,96 @@
+"""The one place that starts processes."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Result:
+    command: list[str]
+    code: int
+    out: str
+    err: str
+
+    @property
+    def ok(self) -> bool:
+        return self.code == 0
+
+
+class Failed(RuntimeError):
+    """A command ended with another code than 0, or not at all."""
+
+
+def attempt(
+    command: Sequence[str], timeout: float = 60, stdin: str = "", env: Mapping[str, str] | None = None
+) -> Result:
+    """Runs a command whose failure is an answer."""
+    try:
+        done = subprocess.run(
+            list(command),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env=env,
+        )
+    except subprocess.TimeoutExpired as late:
+        raise Failed(f"no answer within {timeout:g} s: {shlex.join(command)}") from late
+    return Result(list(command), done.returncode, done.stdout, done.stderr)
+
+
+def run(command: Sequence[str], timeout: float = 60, stdin: str = "", env: Mapping[str, str] | None = None) -> str:
+    """Runs a command that must succeed, and returns what it printed."""
+    result = attempt(command, timeout, stdin, env)
+    if not result.ok:
+        said = (result.err.strip() or result.out.strip())[-2000:]
+        raise Failed(f"code {result.code} from: {shlex.join(command)}\n{said}")
+    return result.out
+
+
+def start(command: Sequence[str], log: Path) -> int:
+    """Starts a daemon that outlives us, and returns its pid."""
+    with log.open("ab") as sink:
+        daemon = subprocess.Popen(
+            list(command), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
+        )
+    return daemon.pid
+
+
+def stop(pids: Sequence[int], patience: float = 3) -> None:
+    """Ends processes that we started: politely, then not."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        for pid in pids:
+            try:
+                os.kill(pid, sign)
+            except ProcessLookupError:
+                continue
+        if eventually(lambda: not any(alive(pid) for pid in pids), patience):
+            return
+    raise Failed(f"still there after SIGKILL: {pids}")
+
+
+def alive(pid: int) -> bool:
+    """A zombie whose parent never waits for it counts as gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def eventually(condition: Callable[[], bool], patience: float, pause: float = 0.05) -> bool:
+    deadline = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+    return True

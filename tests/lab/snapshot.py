@@ -1,0 +1,65 @@
+"""A host's state, written down and compared: teardown has to leave a host as it found it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .host import Host
+
+PROBE = Path(__file__).with_name("probe.py")
+Snapshot = dict[str, dict[str, Any]]
+
+
+def take(host: Host) -> Snapshot:
+    found: Snapshot = json.loads(host.run(["python3", "-I", "-"], stdin=PROBE.read_text()))
+    return found
+
+
+def save(snapshot: Snapshot, file: Path) -> None:
+    file.write_text(json.dumps(snapshot, indent=1, sort_keys=True))
+
+
+def load(file: Path) -> Snapshot:
+    found: Snapshot = json.loads(file.read_text())
+    return found
+
+
+def differences(before: Snapshot, after: Snapshot) -> list[str]:
+    """One line for everything that is gone, new, or changed."""
+    passing = set(before["links"]) ^ set(after["links"])
+    before, after = _without_sysctls_of(passing, before), _without_sysctls_of(passing, after)
+    return [line for section in sorted({*before, *after}) for line in _section(section, before, after)]
+
+
+def _without_sysctls_of(links: set[str], snapshot: Snapshot) -> Snapshot:
+    """A link that comes or goes is one line, and not one for each of its hundred sysctls."""
+    kept = {name: value for name, value in snapshot["sysctls"].items() if not links.intersection(name.split("/"))}
+    return {**snapshot, "sysctls": kept}
+
+
+def _section(name: str, before: Snapshot, after: Snapshot) -> Iterator[str]:
+    old, new = before.get(name, {}), after.get(name, {})
+    for key in sorted({*old, *new}):
+        if key not in new:
+            yield f"{name}: gone: {key}: {_short(old[key])}"
+        elif key not in old:
+            yield f"{name}: new: {key}: {_short(new[key])}"
+        elif old[key] != new[key]:
+            yield from (f"{name}: changed: {line}" for line in _change(key, old[key], new[key]))
+
+
+def _change(key: str, old: Any, new: Any) -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for inner in sorted({*old, *new}):
+            if old.get(inner) != new.get(inner):
+                yield from _change(f"{key} {inner}", old.get(inner), new.get(inner))
+    else:
+        yield f"{key}: {_short(old)} -> {_short(new)}"
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    return text if len(text) <= 300 else text[:297] + "..."

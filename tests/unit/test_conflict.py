@@ -1,0 +1,113 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Networks that meet somebody else's subnet while they run."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from ansible_collections.virtnet.linux.plugins.module_utils.choosing import Settings
+from ansible_collections.virtnet.linux.plugins.module_utils.conflict import conflicts, plan_moves
+from ansible_collections.virtnet.linux.plugins.module_utils.definitions import Remembered
+from ansible_collections.virtnet.linux.plugins.module_utils.leases import parse_leases
+from ansible_collections.virtnet.linux.plugins.module_utils.network import Network, read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.restore import Situation
+from ansible_collections.virtnet.linux.plugins.module_utils.subnets import UP, Occupied, Pool
+
+
+def network(name: str, address: str, *, auto: bool = True) -> Network:
+    return read_network(Options({"name": name, "ipv4": {"address": address, "auto": auto}}), "host")
+
+
+def taken(subnet: str, *, soft: bool = False, interface: str = "eth0") -> Occupied:
+    return Occupied(ipaddress.IPv4Network(subnet), f"the route {subnet}", interface, soft)
+
+
+def moves(networks: list[Network], occupied: list[Occupied], met: list[str] = [], **more: Any) -> Any:  # noqa: B006
+    situation = Situation(
+        {one.name: one for one in networks}, networks, {one.name: Remembered(met=met) for one in networks}, {}
+    )
+    found = conflicts(networks, occupied, {one.bridge.name for one in networks})
+    done, stay = plan_moves(found, situation, occupied, [], more.get("settings", Settings()), UP)
+    return {move.new.name: str(move.new.ipv4.address) for move in done}, stay
+
+
+LAB = network("lab", "192.168.0.1/24")
+DMZ = network("dmz", "192.168.1.1/24")
+FIXED = network("fixed", "192.168.9.1/24", auto=False)
+
+
+def test_overlap_counts_in_both_directions_and_not_on_bridges_of_ours() -> None:
+    every = [LAB, DMZ, FIXED]
+    occupied = [taken("192.168.0.128/25"), taken("192.168.1.0/24", interface="vn-dmz"), taken("192.168.8.0/21")]
+    assert [one.network.name for one in conflicts(every, occupied, {"vn-dmz"})] == ["lab", "fixed"]
+
+
+def test_networks_that_meet_the_same_move_to_different_subnets_with_their_ranges() -> None:
+    moved, stay = moves([LAB, DMZ], [taken("192.168.0.0/23")])
+    assert moved == {"lab": "192.168.2.1/24", "dmz": "192.168.3.1/24"} and stay == []
+    new = LAB.with_address(ipaddress.IPv4Interface("192.168.2.1/24"))
+    assert [(str(one.start), one.lease_time) for one in new.ipv4.ranges] == [("192.168.2.2", "10m")]
+
+
+def test_a_fixed_network_stays_and_is_named_with_what_it_meets() -> None:
+    moved, stay = moves([FIXED], [taken("192.168.9.0/24")])
+    assert moved == {}
+    assert stay == [
+        "network 'fixed' (192.168.9.0/24) overlaps the route 192.168.9.0/24; "
+        "it has a fixed address and stays: give it another, or auto"
+    ]
+
+
+def test_a_route_to_elsewhere_moves_a_network_only_where_that_helps() -> None:
+    half = taken("192.168.0.0/17", soft=True, interface="tun0")
+    assert moves([LAB], [half])[0] == {"lab": "192.168.128.1/24"}
+    whole = taken("192.168.0.0/16", soft=True, interface="tun0")
+    moved, stay = moves([LAB], [whole])
+    assert moved == {} and "and so would every other subnet of its pools" in stay[0]
+
+
+def test_nowhere_to_move_is_said() -> None:
+    small = Settings((Pool(ipaddress.IPv4Network("192.168.0.0/24")),))
+    moved, stay = moves([LAB], [taken("192.168.0.0/24")], settings=small)
+    assert moved == {} and "there is nowhere to move: no free subnet is left in 192.168.0.0/24" in stay[0]
+
+
+def test_a_network_does_not_move_back_to_where_it_came_from() -> None:
+    assert moves([DMZ], [taken("192.168.1.0/24")], met=["192.168.0.0/24"])[0] == {"dmz": "192.168.2.1/24"}
+
+
+def test_leases_are_those_of_our_subnets() -> None:
+    text = (
+        "1790000000 52:54:00:00:00:01 192.168.0.7 web 01:52:54:00:00:00:01\n"
+        "0 06-52:54:00:00:00:02 192.168.1.7 * *\n"
+        "1790000000 52:54:00:00:00:03 10.0.0.7 other *\n"
+        "duid 00:01:00:01\n"
+        "1790000000 123456 fd00::7 six 00:01\n"
+    )
+    found = [(one.network, one.ip, one.mac, one.name, one.client_id) for one in parse_leases(text, [LAB, DMZ])]
+    assert found == [
+        ("lab", "192.168.0.7", "52:54:00:00:00:01", "web", "01:52:54:00:00:00:01"),
+        ("dmz", "192.168.1.7", "52:54:00:00:00:02", "", ""),
+    ]
+
+
+def test_leases_of_both_families_tell_what_virsh_tells() -> None:
+    six = read_network(
+        Options({"name": "six", "ipv4": {"address": "10.6.0.1/24"}, "ipv6": {"address": "fd00:6::1/64"}}), "x"
+    )
+    text = (
+        "1000 06-52:54:00:00:00:01 10.6.0.9 * *\n0 52:54:00:00:00:02 10.6.0.10 web 01:52:54:00:00:00:02\n"
+        "duid 00:01:00:01:32:94\n1100 T8653 fd00:6::9 web 00:03:00:01:52:54:00:00:00:02\n1100 9 fd00:7::9 * 00\ncut off"
+    )
+    told = [one.as_options(990.5) for one in parse_leases(text, [six])]
+    assert [(one["ip"], one["mac"], one["hostname"], one["remaining"]) for one in told] == [
+        ("10.6.0.9", "52:54:00:00:00:01", None, 10),
+        ("10.6.0.10", "52:54:00:00:00:02", "web", None),
+        ("fd00:6::9", None, "web", 110),
+    ]
+    assert (told[1]["client_id"], told[1]["duid"]) == ("01:52:54:00:00:00:02", None)
+    assert (told[2]["client_id"], told[2]["duid"]) == (None, "00:03:00:01:52:54:00:00:00:02")

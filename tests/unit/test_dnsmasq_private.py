@@ -1,0 +1,227 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Private instances without a host: the choice, the groups, the files, leases, sockets."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_config import read_config
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_fragment import Fragments, FragmentSpec, State
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_instances import Instance
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_leases import parse
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_ports import Socket, parse_sockets
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_private import Layout, upstream_lines
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_service import (
+    NoUsableDnsmasq,
+    ServiceStatus,
+    not_installed,
+)
+from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.part import Plan
+from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+
+LAYOUT = Layout(Paths())
+ACTIVE = ServiceStatus(not_installed().command, version=(2, 90), active="active", enabled="enabled", pid=1)
+ABSENT = not_installed((2, 90))
+
+
+def network(name: str, number: int, **more: Any) -> dict[str, Any]:
+    subnet = f"10.0.{number}"
+    ranges = [{"start": f"{subnet}.2", "end": f"{subnet}.9"}]
+    return {"name": name, "interface": f"vn-{name}", "address": f"{subnet}.1/24", "ranges": ranges, **more}
+
+
+LAB, WEB = network("lab", 1), network("web", 2)
+CLOSED = network("closed", 3, upstream=False)
+SILENT = network("silent", 4, dns=False)
+
+
+class Texts:
+    """The system's configuration in memory."""
+
+    def __init__(self, main: str) -> None:
+        self.main = main
+
+    def text(self, path: str) -> str:
+        return self.main
+
+    def names(self, folder: str) -> list[str]:
+        return []
+
+    def identity(self, path: str) -> str | None:
+        return path if path == "/etc/dnsmasq.conf" else None
+
+    def output(self, command: str) -> str:
+        raise AssertionError(command)
+
+
+def state(service: ServiceStatus = ABSENT, main: str = "", **more: Any) -> State:
+    return State(service, read_config(service.command, Texts(main), "/etc/dnsmasq.d"), **{"files": {}, **more})
+
+
+def plan(current: State, *wanted: dict[str, Any], purge: bool = False) -> Plan[Any]:
+    specs = [FragmentSpec.from_options(Options(one, f"fragments[{i}]")) for i, one in enumerate(wanted)]
+    return Fragments(specs, purge, Paths()).plan(current)
+
+
+def after(current: State, planned: Plan[Any]) -> State:
+    """The state that the changes lead to, with every instance running."""
+    files, private = dict(current.files), dict(current.private)
+    for change in planned.changes:
+        if change.file:
+            files[change.file] = change.content
+        if change.path:
+            private[change.path] = change.content
+    private = {path: content for path, content in private.items() if content is not None}
+    names = [LAYOUT.name_of(path) for path in private if path == LAYOUT.instance(LAYOUT.name_of(path))]
+    return replace(
+        current,
+        files={name: content for name, content in files.items() if content is not None},
+        private=private,
+        links=names,
+        instances={name: Instance("active", 100 + i) for i, name in enumerate(names)},
+    )
+
+
+def groups(current: State) -> dict[str, list[str]]:
+    """Networks by instance, as the files say."""
+    found = {}
+    for path, content in current.private.items():
+        if path == LAYOUT.instance(LAYOUT.name_of(path)):
+            lines = [line for line in content.splitlines() if line.startswith("conf-file=")]
+            found[LAYOUT.name_of(path)] = [line.rpartition("/")[2].removesuffix(".conf") for line in lines]
+    return found
+
+
+def test_networks_share_an_instance_unless_they_wish_for_something_of_it() -> None:
+    done = after(state(), plan(state(), LAB, CLOSED, WEB, SILENT))
+    assert groups(done) == {"_shared": ["lab", "web"], "closed": ["closed"], "silent": ["silent"]}
+    assert "no-resolv" in done.private[LAYOUT.instance("closed")].splitlines()
+    assert "port=0" in done.private[LAYOUT.instance("silent")].splitlines()
+    assert not plan(done, LAB, CLOSED, WEB, SILENT).changes
+
+
+def test_each_has_its_own_beside_a_dhcp_server_that_is_not_bound_to_a_device() -> None:
+    bound = Socket("udp", "0.0.0.0", 67, "virbr0", "dnsmasq", 7)
+    assert groups(after(state(), plan(state(sockets=[bound]), LAB, WEB))) == {"_shared": ["lab", "web"]}
+    unbound = replace(bound, device="")
+    assert groups(after(state(), plan(state(sockets=[unbound]), LAB, WEB))) == {"lab": ["lab"], "web": ["web"]}
+    # Our own ones and the system's, which is judged by its configuration, do not count.
+    own = state(sockets=[unbound], instances={"_shared": Instance("active", 7)})
+    assert groups(after(state(), plan(own, LAB, WEB))) == {"_shared": ["lab", "web"]}
+
+
+@pytest.mark.parametrize(
+    ("service", "main", "instance"),
+    [
+        (ACTIVE, "", "system"),
+        (replace(ACTIVE, active="failed", pid=0), "", "system"),
+        (replace(ACTIVE, enabled="disabled", active="inactive", pid=0), "", "private"),
+        (replace(ACTIVE, enabled="masked", active="inactive", pid=0), "", "private"),
+        (ABSENT, "", "private"),
+        (ACTIVE, "bind-dynamic\nexcept-interface=vn-lab\n", "private"),
+        (ACTIVE, "port=0\n", "private"),
+    ],
+)
+def test_auto_is_the_systems_where_that_is_enabled_and_can(service: ServiceStatus, main: str, instance: str) -> None:
+    assert plan(state(service, main), LAB).holds[0]["instance"] == instance
+
+
+def test_auto_waits_for_the_systems_where_there_is_no_program_at_all() -> None:
+    assert plan(state(ABSENT, program=""), LAB).holds[0]["instance"] == "system"
+
+
+def test_disabled_service_that_still_runs_is_named() -> None:
+    with pytest.raises(NoUsableDnsmasq, match="not enabled .disabled.*system's dnsmasq holds port 53.*disable"):
+        plan(state(replace(ACTIVE, enabled="disabled")), LAB)
+
+
+def test_one_that_must_be_private_takes_others_along_where_the_system_tolerates_no_other_dhcp_server() -> None:
+    held = plan(state(ACTIVE, "port=0\n"), LAB, {**WEB, "instance": "private"}).holds
+    assert [one["instance"] for one in held] == ["private", "private"]
+
+
+def test_what_is_not_named_stays_and_purge_takes_it() -> None:
+    done = after(state(), plan(state(), LAB, WEB))
+    assert groups(after(done, plan(done, {"name": "web", "state": "absent"}))) == {"_shared": ["lab"]}
+    assert not plan(done, LAB).changes
+    assert groups(after(done, plan(done, LAB, purge=True))) == {"_shared": ["lab"]}
+    assert after(done, plan(done, purge=True)).private == {}
+
+
+def test_instances_that_do_not_run_or_are_not_enabled_are_named() -> None:
+    done = after(state(), plan(state(), LAB))
+    unit = "virtnet-dnsmasq@_shared.service"
+    assert [str(one) for one in plan(replace(done, instances={}), LAB).changes] == [f"{unit}: started (was inactive)"]
+    assert [str(one) for one in plan(replace(done, links=[]), LAB).changes] == [f"{unit}: enabled"]
+    assert [str(one) for one in plan(replace(done, unbound=["_shared"]), LAB).changes] == [
+        f"{unit}: restarted (its bridge was made anew)"
+    ]
+    # At boot they come by themselves when ours has started.
+    waiting = replace(done, instances={}, service=replace(ABSENT, ordered_after_us=True))
+    assert not plan(waiting, LAB).changes
+
+
+def test_upstream_follows_the_host_without_asking_itself() -> None:
+    assert upstream_lines("/etc/resolv.conf", False) == ("no-resolv",)
+    assert upstream_lines("/run/systemd/resolve/stub-resolv.conf", True) == ("no-resolv", "server=127.0.0.53")
+    assert upstream_lines("/etc/resolv.conf", True) == ("resolv-file=/etc/resolv.conf", "dns-loop-detect")
+
+
+OLD = "1000 52:54:00:00:00:01 10.0.1.5 a *\nduid 00:01\n2000 1 fd00::5 a 00:02\n900 52:54:00:00:00:09 10.0.9.5 z *\n"
+SUBNETS = [ipaddress.ip_network("10.0.1.0/24"), ipaddress.ip_network("fd00::/64")]
+
+
+def test_leases_go_along_and_the_latest_counts() -> None:
+    assert parse("").joined_by(parse(OLD), SUBNETS).text() == (
+        "1000 52:54:00:00:00:01 10.0.1.5 a *\nduid 00:01\n2000 1 fd00::5 a 00:02\n"
+    )
+    later = "1500 52:54:00:00:00:02 10.0.1.5 b *\n"
+    for first, second in ((OLD, later), (later, OLD)):
+        assert later in parse(first).joined_by(parse(second), SUBNETS).text()
+    never = "0 52:54:00:00:00:03 10.0.1.5 c *\n"
+    assert never in parse(never).joined_by(parse(OLD), SUBNETS).text()
+
+
+def test_what_is_no_lease_is_left_out() -> None:
+    assert parse("nonsense\n12 x y z *\n1000 52:54:00:00:00:01 10.0.1.5\n").leases == []
+
+
+def test_sockets_as_ss_tells_them() -> None:
+    text = (
+        "udp UNCONN 0 0 0.0.0.0%virt0:67 0.0.0.0:* ino:11 sk:1 <->\n"
+        "tcp LISTEN 0 32 [fe80::1]%virt0:53 [::]:* uid:999 ino:12 sk:2 <->\n"
+        "udp UNCONN 0 0 *:53 *:* ino:13 sk:3 v6only:0 <->\n"
+    )
+    assert parse_sockets(text) == {
+        "11": Socket("udp", "0.0.0.0", 67, "virt0"),
+        "12": Socket("tcp", "fe80::1", 53, "virt0"),
+        "13": Socket("udp", "*", 53),
+    }
+    assert Socket("udp", "*", 53).bars("virt0", "10.0.1.1")
+    assert not Socket("udp", "127.0.0.53", 53, "lo").bars("virt0", "10.0.1.1")
+    assert not Socket("udp", "0.0.0.0", 53, "eth0").bars("virt0", "10.0.1.1")
+
+
+class Restarting:
+    """A service that is on its way down the first time one looks, and runs afterwards."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def status(self) -> ServiceStatus:
+        self.looks += 1
+        return replace(ACTIVE, active="deactivating", pid=0) if self.looks == 1 else ACTIVE
+
+
+def test_a_dnsmasq_on_its_way_down_is_waited_for_before_anything_is_concluded(tmp_path: Path) -> None:
+    service = Restarting()
+    wanted = [FragmentSpec.from_options(Options({**LAB, "instance": "system"}))]
+    state = Fragments(wanted, False, Paths(str(tmp_path)), service=service).read()  # type: ignore[arg-type]
+    assert (state.service.active, service.looks) == ("active", 2)

@@ -1,0 +1,174 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the guard makes of the kernel's messages, without a kernel."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import Any
+
+import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils import netlink
+from ansible_collections.virtnet.linux.plugins.module_utils.backoff import Backoff
+from ansible_collections.virtnet.linux.plugins.module_utils.guard_view import CONFLICT, View
+from ansible_collections.virtnet.linux.plugins.module_utils.links import Link
+from ansible_collections.virtnet.linux.plugins.module_utils.netlink import (
+    AddressEvent,
+    ForwardingEvent,
+    LinkEvent,
+    Overrun,
+    RouteEvent,
+    RulesEvent,
+)
+from ansible_collections.virtnet.linux.plugins.module_utils.network import read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.restore import Situation
+from ansible_collections.virtnet.linux.plugins.module_utils.specs import KINDS
+
+BRIDGE, TAP, UPLINK = 10, 11, 2
+MAC = "52:54:00:00:00:01"
+
+
+def view(**more: Any) -> View:
+    options = {
+        "name": "lab",
+        "bridge": {"mac": MAC, **more},
+        "ipv4": {"address": "192.168.30.1/24"},
+    }
+    network = read_network(Options(options), "host")
+    links = {
+        "vn-lab": Link("vn-lab", BRIDGE, "bridge", MAC, 1500, True),
+        "tap1": Link("tap1", TAP, "tun", master="vn-lab"),
+        "eth0": Link("eth0", UPLINK),
+    }
+    made = View.of(Situation({"lab": network}, [network], {}, links))
+    list(made.notes(0.0))
+    return made
+
+
+def link(index: int, name: str, master: int = 0, *, up: bool = True, gone: bool = False, mac: str = MAC) -> LinkEvent:
+    return LinkEvent(index, name, master, up, mac, 1500, gone)
+
+
+def packed(text: str) -> bytes:
+    return socket.inet_aton(text)
+
+
+@pytest.mark.parametrize(
+    ("event", "kinds"),
+    [
+        (link(BRIDGE, "vn-lab"), set()),
+        (link(BRIDGE, "vn-lab", up=False), {"bridges"}),
+        (link(BRIDGE, "other"), {"bridges"}),
+        (link(BRIDGE, "vn-lab", mac="52:54:00:00:00:02"), {"bridges"}),
+        (link(BRIDGE, "vn-lab", gone=True), {"bridges", "fragments", "entries"}),
+        (link(TAP, "tap1", BRIDGE), set()),
+        (link(TAP, "tap1", gone=True), set()),
+        (link(77, "elsewhere"), set()),
+        (AddressEvent(BRIDGE, packed("192.168.30.1"), 24, True), {"bridges"}),
+        (AddressEvent(BRIDGE, packed("192.168.30.1"), 24, False), set()),
+        (AddressEvent(BRIDGE, packed("192.168.30.9"), 24, False), {"bridges"}),
+        (AddressEvent(BRIDGE, b"\xfe\x80" + bytes(14), 64, False), set()),
+        (AddressEvent(UPLINK, packed("10.0.0.1"), 24, False), set()),
+        (AddressEvent(UPLINK, packed("192.168.30.200"), 25, False), {CONFLICT}),
+        (AddressEvent(UPLINK, packed("192.168.30.200"), 25, True), set()),
+        (AddressEvent(UPLINK, packed("192.168.0.1"), 16, False), {CONFLICT}),
+        (RouteEvent(UPLINK, packed("192.168.30.64"), 26), {CONFLICT}),
+        (RouteEvent(UPLINK, packed("192.168.31.0"), 24), set()),
+        (RouteEvent(UPLINK, packed("128.0.0.0"), 1), set()),
+        (RouteEvent(BRIDGE, packed("192.168.30.0"), 24), set()),
+        (RulesEvent("virtnet"), {"rules"}),
+        (RulesEvent("filter"), set()),
+        (ForwardingEvent(2, False), {"rules"}),
+        (ForwardingEvent(2, True), set()),
+        (Overrun(), {*KINDS, CONFLICT}),
+    ],
+)
+def test_an_event_concerns_the_parts_that_it_breaks_and_no_others(event: Any, kinds: set[str]) -> None:
+    assert view().heard(event, 0.0) == kinds
+
+
+def test_a_port_that_a_network_waits_for_is_taken_when_it_comes() -> None:
+    assert view(ports=["eth7"]).heard(link(50, "eth7"), 0.0) == {"bridges"}
+
+
+def test_ports_are_noted_as_they_come_and_go_and_not_forgotten_with_the_bridge() -> None:
+    seen = view()
+    seen.heard(link(12, "tap2", BRIDGE), 1.0)
+    assert list(seen.notes(1.0)) == [("vn-lab", [("tap1", TAP), ("tap2", 12)])]
+    # As a deletion looks: the ports are set free one after another, then the bridge goes.
+    seen.heard(link(TAP, "tap1"), 5.0)
+    seen.heard(link(12, "tap2"), 5.15)
+    seen.heard(link(BRIDGE, "vn-lab", gone=True), 5.3)
+    assert list(seen.notes(5.3)) == [("vn-lab", [("tap2", 12), ("tap1", TAP)])]
+    assert list(seen.notes(5.3)) == []
+
+
+def test_a_bridge_that_went_while_the_guard_was_busy_took_its_ports_along() -> None:
+    seen = view()
+    seen.heard(link(TAP, "tap1"), 5.0)
+    assert list(seen.notes(5.01)) == []
+    seen.heard(link(BRIDGE, "vn-lab", gone=True), 8.0, since=5.0)
+    assert list(seen.notes(8.0)) == [("vn-lab", [("tap1", TAP)])]
+
+
+def test_a_port_that_left_before_is_not_taken_for_one_that_was_lost() -> None:
+    seen = view()
+    seen.heard(link(TAP, "tap1"), 5.0)
+    assert list(seen.notes(5.1)) == []
+    assert list(seen.notes(5.5)) == [("vn-lab", [])]
+    seen.heard(link(BRIDGE, "vn-lab", gone=True), 6.0)
+    assert list(seen.notes(6.0)) == [("vn-lab", [])]
+
+
+def message(kind: int, body: bytes) -> bytes:
+    return struct.pack("=IHHII", 16 + len(body), kind, 0, 0, 0) + body
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def test_messages_of_the_kernel_are_read() -> None:
+    head = struct.pack("=BxHiII", 0, 1, 5, 1, 0)
+    body = head + attribute(3, b"vn-lab\0") + attribute(10, struct.pack("=i", 7)) + attribute(1, bytes(6))
+    (event,) = netlink.parse(message(16, body))
+    assert event == LinkEvent(5, "vn-lab", 7, True, "00:00:00:00:00:00", 0, False)
+    bridges_word = struct.pack("=BxHiII", 7, 1, 5, 1, 0) + attribute(3, b"tap1\0")
+    assert list(netlink.parse(message(17, bridges_word))) == []
+    address = struct.pack("=BBBBI", 2, 24, 0, 0, 5) + attribute(1, packed("10.0.0.1"))
+    assert list(netlink.parse(message(21, address) * 2)) == [AddressEvent(5, packed("10.0.0.1"), 24, True)] * 2
+    rule = bytes(4) + attribute(1, b"virtnet\0")
+    assert list(netlink.parse(message(10 << 8 | 6, rule), 12)) == [RulesEvent("virtnet")]
+    assert list(netlink.parse(message(10 << 8 | 15, bytes(4) + attribute(1, bytes(4))), 12)) == []
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 16, message(20, bytes(8))])
+def test_a_message_without_content_says_nothing(data: bytes) -> None:
+    assert list(netlink.parse(data)) == []
+
+
+def test_a_message_that_is_cut_short_may_have_said_anything() -> None:
+    assert list(netlink.parse(message(16, bytes(16))[:20])) == [Overrun()]
+
+
+def test_what_breaks_again_and_again_waits_ever_longer_until_it_is_calm() -> None:
+    backoff = Backoff()
+    for second in range(4):
+        assert backoff.repaired("rules", ["rules of lab"], float(second)) == []
+    assert backoff.until("rules") == 0
+    assert backoff.repaired("rules", ["rules of lab"], 5.0) == [
+        "rules of lab broke 5 times; its next repair is put off by 2 s"
+    ]
+    backoff.repaired("rules", ["rules of lab"], 7.0)
+    assert (backoff.until("rules"), backoff.until("bridges")) == (11.0, 0)
+    assert backoff.repaired("rules", ["rules of lab"], 500.0) == []
+
+
+def test_what_cannot_be_repaired_is_tried_ever_more_rarely_and_once_more_after_success() -> None:
+    backoff = Backoff()
+    assert [backoff.failed("fragments", 0.0) for _ in range(10)] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300]
+    assert backoff.went_well("fragments") and not backoff.went_well("fragments")
+    assert backoff.failed("fragments", 0.0) == 1

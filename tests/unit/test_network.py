@@ -1,0 +1,379 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The model of a network: defaults, and errors that name the value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.identity import bridge_name
+from ansible_collections.virtnet.linux.plugins.module_utils.network import Network, read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from hypothesis import given
+from hypothesis import strategies as st
+
+HOST = "0123456789abcdef0123456789abcdef"
+
+
+def read(**options: Any) -> Network:
+    return read_network(Options(options, "networks[2]"), HOST)
+
+
+def refused(**options: Any) -> str:
+    with pytest.raises(InvalidOption) as caught:
+        read(**{"name": "lab", **options})
+    return str(caught.value)
+
+
+def test_a_name_alone_makes_a_nat_network_with_dhcp_and_dns() -> None:
+    network = read(name="lab")
+    assert (network.state, network.mode, network.autostart, network.persistent) == ("active", "nat", True, True)
+    assert network.bridge.name == "vn-lab"
+    assert network.ipv4.auto and network.ipv4.dhcp and network.dns.enabled and network.dns.host_resolver
+    assert not network.bridge.stp and network.bridge.forward_delay == 0
+
+
+def test_uuid_and_mac_are_stable_and_differ_between_networks_and_hosts() -> None:
+    one, again, other = read(name="lab"), read(name="lab"), read(name="dmz")
+    elsewhere = read_network(Options({"name": "lab"}), HOST[::-1])
+    assert (one.uuid, one.bridge.mac) == (again.uuid, again.bridge.mac)
+    assert len({one.uuid, other.uuid, elsewhere.uuid}) == 3
+    assert len({one.bridge.mac, other.bridge.mac, elsewhere.bridge.mac}) == 3
+    assert int(one.bridge.mac[:2], 16) & 3 == 2
+
+
+@given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}", fullmatch=True))
+def test_every_name_has_a_bridge_name_that_the_kernel_takes(name: str) -> None:
+    assert len(bridge_name(name)) <= 15
+    assert read(name=name).bridge.name == bridge_name(name)
+
+
+def test_long_names_that_begin_alike_have_different_bridges() -> None:
+    assert bridge_name("production-east") != bridge_name("production-west")
+    assert bridge_name("production-east").startswith("vn-producti")
+
+
+def test_default_range_is_all_of_the_subnet_but_the_hosts_address() -> None:
+    def ranges(address: str) -> list[tuple[str, str]]:
+        return [(str(r.start), str(r.end)) for r in read(name="lab", ipv4={"address": address}).ipv4.ranges]
+
+    assert ranges("192.168.30.1/24") == [("192.168.30.2", "192.168.30.254")]
+    assert ranges("192.168.30.254/24") == [("192.168.30.1", "192.168.30.253")]
+    assert ranges("192.168.30.9/28") == [("192.168.30.1", "192.168.30.8"), ("192.168.30.10", "192.168.30.14")]
+    assert ranges("192.168.30.1/30") == [("192.168.30.2", "192.168.30.2")]
+
+
+def test_a_definition_reads_back_as_the_same_network() -> None:
+    network = read(
+        name="lab",
+        title="Labor",
+        mode="routed",
+        uplink="eth0",
+        isolate_guests=True,
+        bridge={"mtu": 9000, "stp": True, "forward_delay": 4, "ports": ["eth1"]},
+        ipv4={
+            "address": "10.20.30.1/24",
+            "dhcp": {
+                "ranges": [{"start": "10.20.30.100", "end": "10.20.30.200", "lease_time": "12h"}],
+                "hosts": [{"mac": "52:54:00:00:00:10", "name": "web", "ip": "10.20.30.10"}],
+                "options": {"ntp-server": ["10.20.30.1", "10.20.30.2"], 66: "boot"},
+            },
+        },
+        ipv6={
+            "address": "fd00:30::1/64",
+            "ra": False,
+            "dhcp": {
+                "enabled": True,
+                "hosts": [{"id": "00:03:00:01:52:54:00:AA:00:02", "name": "web", "ip": "fd00:30::9"}],
+                "options": {"ntp-server": "fd00:30::1"},
+            },
+        },
+        port_forwards=[
+            {"port": 8080, "to": "web", "to_port": 80},
+            {
+                "protocol": "udp",
+                "port_range": {"start": 5000, "end": 5010},
+                "to": "fd00:30::9",
+                "address": "2001:db8::1",
+            },
+        ],
+        extra_addresses=["10.99.0.1/24", "fd00:99::1/64"],
+        dns={"domain": "Lab.Example.", "local_only": False},
+    )
+    assert read_network(Options(network.as_options()), HOST) == network
+    assert network.dns.domain == "lab.example"
+    assert list(map(str, network.resolved_forwards)) == [
+        "tcp *:8080 -> 10.20.30.10:80",
+        "udp [2001:db8::1]:5000-5010 -> [fd00:30::9]",
+    ]
+
+
+def test_nat_options_read_back() -> None:
+    network = read(
+        name="lab",
+        ipv4={"address": "none"},
+        ipv6={"address": "fd00:30::1/64"},
+        nat={"ipv6": False, "source": {"start": "192.0.2.1", "end": "192.0.2.9"}, "ports": {"start": 2000}},
+    )
+    assert read_network(Options(network.as_options()), HOST) == network
+    assert [str(subnet) for subnet in network.subnets] == ["fd00:30::/64"]
+    assert network.nat.as_options() == {
+        "ipv6": False,
+        "source": {"start": "192.0.2.1", "end": "192.0.2.9"},
+        "ports": {"start": 2000, "end": 65535},
+    }
+
+
+def test_values_from_templates_are_understood() -> None:
+    network = read(name="lab", autostart="no", bridge={"mtu": "1400", "stp": "True"})
+    assert (network.autostart, network.bridge.mtu, network.bridge.stp) == (False, 1400, True)
+
+
+SUBNET: dict[str, Any] = {"address": "192.168.30.1/24"}
+
+
+def dhcp(**options: Any) -> dict[str, Any]:
+    return {**SUBNET, "dhcp": options}
+
+
+def host(**options: Any) -> dict[str, Any]:
+    return {"mac": "52:54:00:00:00:10", **options}
+
+
+@pytest.mark.parametrize(
+    ("options", "path", "said"),
+    [
+        ({"name": None}, "networks[2].name", "is required"),
+        ({"name": "-lab"}, "networks[2].name", "'-lab' is not a name of 1 to 50"),
+        ({"name": "a" * 51}, "networks[2].name", "is not a name of 1 to 50"),
+        ({"name": "la/b"}, "networks[2].name", "is not a name of 1 to 50"),
+        ({"name": "lab\n"}, "networks[2].name", "control character or a line break"),
+        ({"title": "a\x00b"}, "networks[2].title", "control character"),
+        ({"description": "a\u2028b"}, "networks[2].description", "control character or a line break"),
+        ({"nmae": "x"}, "networks[2].nmae", "there is no such option; did you mean 'name'?"),
+        ({"ipv4": {"adress": "x"}}, "networks[2].ipv4.adress", "did you mean 'address'?"),
+        ({"ipv4": "10.0.0.1/24"}, "networks[2].ipv4", "is not a mapping"),
+        ({"mode": "nath"}, "networks[2].mode", "did you mean 'nat'?"),
+        ({"state": "running"}, "networks[2].state", "use one of active, inactive, absent"),
+        ({"autostart": "maybe"}, "networks[2].autostart", "neither true nor false"),
+        ({"uuid": "12"}, "networks[2].uuid", "is not a uuid"),
+        ({"uplink": "interface-too-long"}, "networks[2].uplink", "has 18 characters; an interface name has at most 15"),
+        ({"uplink": "eth0/1"}, "networks[2].uplink", "is not an interface name"),
+        ({"uplink": "vn-lab"}, "networks[2].uplink", "own bridge"),
+        ({"uplink": "eth0", "mode": "isolated"}, "networks[2].uplink", "has no meaning in mode isolated"),
+        ({"bridge": {"name": "a-very-long-bridge"}}, "networks[2].bridge.name", "at most 15"),
+        ({"bridge": {"mac": "52:54:00:00:00"}}, "networks[2].bridge.mac", "is not a MAC address"),
+        ({"bridge": {"mac": "53:54:00:00:00:01"}}, "networks[2].bridge.mac", "multicast"),
+        ({"bridge": {"mtu": 60}}, "networks[2].bridge.mtu", "60 is out of range; use 68 to 65535"),
+        ({"bridge": {"mtu": "big"}}, "networks[2].bridge.mtu", "'big' is not a whole number"),
+        ({"bridge": {"forward_delay": 31}}, "networks[2].bridge.forward_delay", "use 0 to 30"),
+        ({"bridge": {"type": "openvswitch"}}, "networks[2].bridge.type", "not available in this version"),
+        ({"ipv4": {"address": "10.0.0.1"}}, "networks[2].ipv4.address", "lacks the prefix length"),
+        ({"ipv4": {"address": "10.0.0.300/24"}}, "networks[2].ipv4.address", "write it as 192.168.30.1/24"),
+        ({"ipv4": {"address": "fd00::1/64"}}, "networks[2].ipv4.address", "is not an IPv4 address"),
+        ({"ipv4": {"address": "10.0.0.0/24"}}, "networks[2].ipv4.address", "such as 10.0.0.1/24"),
+        ({"ipv4": {"address": "10.0.0.255/24"}}, "networks[2].ipv4.address", "broadcast address"),
+        ({"ipv4": {"address": "127.0.0.1/8"}}, "networks[2].ipv4.address", "cannot be the address of a network"),
+        ({"ipv4": {"address": "10.0.0.1/32"}}, "networks[2].ipv4.dhcp.enabled", "no address left for guests"),
+        ({"ipv4": {"address": "none"}}, "networks[2].ipv4.address", "'none' is not possible in mode nat"),
+        (
+            {"ipv4": dhcp(ranges=[{"start": "192.168.30.9", "end": "192.168.31.9"}])},
+            "networks[2].ipv4.dhcp.ranges[0].end",
+            "192.168.31.9 is outside the subnet 192.168.30.0/24",
+        ),
+        (
+            {"ipv4": dhcp(ranges=[{"start": "192.168.30.9", "end": "192.168.30.8"}])},
+            "networks[2].ipv4.dhcp.ranges[0].end",
+            "swap them",
+        ),
+        (
+            {"ipv4": dhcp(ranges=[{"start": "192.168.30.1", "end": "192.168.30.8"}])},
+            "networks[2].ipv4.dhcp.ranges[0].start",
+            "contains 192.168.30.1, the host's own address",
+        ),
+        (
+            {"ipv4": dhcp(ranges=[{"start": f"192.168.30.{n}", "end": "192.168.30.99"} for n in (9, 50)])},
+            "networks[2].ipv4.dhcp.ranges[1].start",
+            "overlaps the range 192.168.30.9 - 192.168.30.99",
+        ),
+        (
+            {"ipv4": dhcp(ranges=[{"start": "192.168.30.9", "end": "192.168.30.10", "lease_time": "1m"}])},
+            "networks[2].ipv4.dhcp.ranges[0].lease_time",
+            "shorter than two minutes",
+        ),
+        (
+            {"ipv4": {"dhcp": {"ranges": [{"start": "192.168.30.9", "end": "192.168.30.10"}]}}},
+            "networks[2].ipv4.dhcp.ranges[0].start",
+            "needs a fixed ipv4.address",
+        ),
+        (
+            {"ipv4": dhcp(hosts=[host(ip="192.168.31.9")])},
+            "networks[2].ipv4.dhcp.hosts[0].ip",
+            "outside the subnet",
+        ),
+        (
+            {"ipv4": dhcp(hosts=[host(ip="192.168.30.1")])},
+            "networks[2].ipv4.dhcp.hosts[0].ip",
+            "the address of the host itself",
+        ),
+        (
+            {"ipv4": dhcp(hosts=[host(ip="192.168.30.9"), host(ip="192.168.30.10")])},
+            "networks[2].ipv4.dhcp.hosts[1].mac",
+            "52:54:00:00:00:10 is already given to networks[2].ipv4.dhcp.hosts[0]",
+        ),
+        (
+            {"ipv4": dhcp(hosts=[host(ip="192.168.30.9"), host(mac="52:54:00:00:00:11", ip="192.168.30.9")])},
+            "networks[2].ipv4.dhcp.hosts[1].ip",
+            "192.168.30.9 is already given to",
+        ),
+        (
+            {"ipv4": dhcp(hosts=[host(name="infinite")])},
+            "networks[2].ipv4.dhcp.hosts[0].name",
+            "means something else to dnsmasq",
+        ),
+        (
+            {"ipv4": dhcp(hosts=[host(name="web,1.2.3.4")])},
+            "networks[2].ipv4.dhcp.hosts[0].name",
+            "is not a host name",
+        ),
+        ({"ipv4": dhcp(hosts=[host()])}, "networks[2].ipv4.dhcp.hosts[0].mac", "needs an ip, a name or a lease_time"),
+        ({"ipv4": dhcp(options={"300": "x"})}, "networks[2].ipv4.dhcp.options.300", "use 1 to 254"),
+        ({"ipv4": dhcp(options={"a b": "x"})}, "networks[2].ipv4.dhcp.options.a b", "neither a number nor a name"),
+        ({"dns": {"domain": "la b"}}, "networks[2].dns.domain", "is not a domain"),
+        ({"extra_addresses": ["10.0.0.1"]}, "networks[2].extra_addresses[0]", "lacks the prefix length"),
+        ({"dnsmasq": {"instance": "own"}}, "networks[2].dnsmasq.instance", "use one of auto, system, private"),
+        ({"ipv6": {"address": "10.0.0.1/24"}}, "networks[2].ipv6.address", "is not an IPv6 address"),
+        ({"ipv6": {"address": "fd00::1"}}, "networks[2].ipv6.address", "lacks the prefix length"),
+        ({"ipv6": {"address": "fe80::1/64"}}, "networks[2].ipv6.address", "cannot be the address of a network"),
+        ({"ipv6": {"address": "fd00::/64"}}, "networks[2].ipv6.address", "anycast address of all routers"),
+        ({"ipv6": {"address": "fd00::1/48"}}, "networks[2].ipv6.address", "no prefix of 64 bits"),
+        (
+            {"ipv6": {"address": "fd00::1/64", "dhcp": {"ranges": [{"start": "fd00::2", "end": "fd01::9"}]}}},
+            "networks[2].ipv6.dhcp.ranges[0].end",
+            "fd01::9 is outside the subnet fd00::/64",
+        ),
+        (
+            {"ipv6": {"address": "fd00::1/64", "dhcp": {"hosts": [{"id": "web", "ip": "fd00::9"}]}}},
+            "networks[2].ipv6.dhcp.hosts[0].id",
+            "is not a DUID",
+        ),
+        (
+            {"ipv6": {"address": "fd00::1/64", "ra": False, "dhcp": {"enabled": True, "stateless": True}}},
+            "networks[2].ipv6.dhcp.stateless",
+            "needs router advertisements",
+        ),
+        (
+            {"ipv6": {"address": "fd00::1/56", "ra": False, "dhcp": {"enabled": True}}},
+            "networks[2].ipv6.dhcp.enabled",
+            "wider than a /64",
+        ),
+        ({"ipv6": {"adress": "x"}}, "networks[2].ipv6.adress", "did you mean 'address'?"),
+        ({"nat": {"source": {"start": "fd00::1"}}}, "networks[2].nat.source.start", "is not an IPv4 address"),
+        ({"nat": {"source": {"end": "192.0.2.1"}}}, "networks[2].nat.source.start", "is required"),
+        ({"nat": {"ports": {"start": 0}}}, "networks[2].nat.ports.start", "use 1 to 65535"),
+        ({"nat": {"ports": {"start": 9, "end": 8}}}, "networks[2].nat.ports.end", "swap them"),
+        ({"port_forwards": [{"port": 1}]}, "networks[2].port_forwards[0].to", "is required"),
+        ({"port_forwards": [{"to": "10.0.0.2"}]}, "networks[2].port_forwards[0].port", "either port or port_range"),
+        (
+            {"port_forwards": [{"to": "10.0.0.2", "port_range": {"start": 9, "end": 8}}]},
+            "networks[2].port_forwards[0].port_range.end",
+            "swap them",
+        ),
+        (
+            {"port_forwards": [{"to": "10.0.0.2", "port_range": {"start": 8, "end": 9}, "to_port": 1}]},
+            "networks[2].port_forwards[0].to_port",
+            "has no meaning with port_range",
+        ),
+        ({"port_forwards": [{"port": 0, "to": "10.0.0.2"}]}, "networks[2].port_forwards[0].port", "use 1 to 65535"),
+        (
+            {"port_forwards": [{"port": 53, "protocol": "udp", "to": "10.0.0.2"}]},
+            "networks[2].port_forwards[0].port",
+            "where guests are served",
+        ),
+        (
+            {"port_forwards": [{"port": 5, "to": "web"}], "ipv4": dhcp(hosts=[host(name="www", ip="192.168.30.9")])},
+            "networks[2].port_forwards[0].to",
+            "'web' is neither an address nor the name of a DHCP host with an ip (www)",
+        ),
+        (
+            {"port_forwards": [{"port": 5, "to": "10.0.0.2", "address": "::1"}]},
+            "networks[2].port_forwards[0].address",
+            "cannot be forwarded",
+        ),
+        (
+            {"port_forwards": [{"port": 5, "to": "10.0.0.2", "address": "2001:db8::1"}]},
+            "networks[2].port_forwards[0].address",
+            "not of the same family",
+        ),
+        ({"isolate_guests": "perhaps"}, "networks[2].isolate_guests", "neither true nor false"),
+        ({"bandwidth": {"inbound": {"average": 1}}}, "networks[2].bandwidth", "not available in this version"),
+    ],
+)
+def test_error_names_the_value_and_what_to_do(options: dict[str, Any], path: str, said: str) -> None:
+    message = refused(**options)
+    assert f"{path}: " in message
+    assert said in message
+    if options.get("name", "lab") == "lab":
+        assert message.startswith("network 'lab': ")
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))  # fmt: skip  # noqa: E501
+def test_whatever_stands_in_the_yaml_is_taken_or_refused_but_never_a_crash(value: Any) -> None:
+    for option in Network.__dataclass_fields__:
+        try:
+            read(**{"name": "lab", option: value})
+        except InvalidOption:
+            continue
+
+
+def test_dhcp_over_ipv6_is_off_unless_asked_for() -> None:
+    quiet = read(name="lab", ipv6={"address": "fd00:30::1/64"}).ipv6
+    assert (quiet.ra, quiet.ra_names, quiet.dhcp.enabled, quiet.dhcp.ranges) == (True, True, False, ())
+    dhcp6 = read(name="lab", ipv6={"address": "fd00:30::1/64", "dhcp": {"enabled": True}}).ipv6.dhcp
+    assert [(str(one.start), str(one.end)) for one in dhcp6.ranges] == [("fd00:30::2", "fd00:30::ffff:ffff:ffff:ffff")]
+    stateless = read(name="lab", ipv6={"address": "fd00:30::1/64", "dhcp": {"enabled": True, "stateless": True}})
+    assert stateless.ipv6.dhcp.ranges == ()
+
+
+def test_records_and_boot_read_back_with_complete_names() -> None:
+    network = read(
+        name="lab",
+        ipv4={**SUBNET, "dhcp": {"boot": {"file": "pxelinux.0", "server": "192.168.30.9"}, "tftp_root": "/srv/tftp"}},
+        dns={
+            "domain": "lab.example",
+            "hosts": [{"ip": "192.168.30.9", "names": ["nas"]}],
+            "srv": [{"service": "ldap", "protocol": "tcp", "target": "nas", "port": 389}],
+            "txt": [{"name": "nas", "value": "a b"}],
+            "cname": [{"name": "files", "target": "nas"}],
+            "forwarders": [{"domain": "corp.example", "address": "10.0.0.1"}],
+            "local_ptr": True,
+        },
+    )
+    assert read_network(Options(network.as_options()), HOST) == network
+    assert network.dns.names.hosts[0].names == ("nas.lab.example",)
+    assert network.dns.names.srv[0].name == "_ldap._tcp.lab.example"
+
+
+@pytest.mark.parametrize(
+    ("dns", "path"),
+    [
+        ({"forwarders": [{"address": "1.1.1.1"}]}, "dns.forwarders[0].domain"),
+        ({"forward_plain_names": False}, "dns.forward_plain_names"),
+        ({"domain": "lab", "txt": [{"name": "x.test", "value": "y"}]}, "dns.txt[0].name"),
+    ],
+)
+def test_what_would_hold_for_everybody_asks_for_a_private_dnsmasq(dns: dict[str, Any], path: str) -> None:
+    assert read(name="lab", dns=dns)
+    message = refused(dns=dns, dnsmasq={"instance": "system"})
+    assert f"networks[2].{path}: " in message
+    assert "dnsmasq.instance: private" in message
+
+
+def test_raw_lines_ask_for_a_private_dnsmasq() -> None:
+    wanted = {"options": ["log-queries"], "instance": "system"}
+    assert "networks[2].dnsmasq.options: " in refused(dnsmasq=wanted)
+    network = read(name="lab", ipv4=SUBNET, dnsmasq={"options": ["log-queries"]})
+    assert read_network(Options(network.as_options()), HOST) == network

@@ -1,0 +1,108 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What of a host is occupied, read from what others have written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils import occupied
+from ansible_collections.virtnet.linux.plugins.module_utils.subnets import Occupied
+
+LIBVIRT = """<!--
+WARNING: THIS IS AN AUTO-GENERATED FILE.
+-->
+<network>
+  <name>default</name>
+  <forward mode='nat'/>
+  <bridge name='virbr0' stp='on' delay='0'/>
+  <ip address='192.168.122.1' netmask='255.255.255.0'><dhcp><range start='192.168.122.2' end='192.168.122.254'/></dhcp>
+  </ip>
+  <ip family='ipv6' address='fd00::1' prefix='64'/>
+  <route address='10.7.0.0' prefix='16' gateway='192.168.122.2'/>
+</network>
+"""
+
+
+def found(items: object) -> list[tuple[str, str, bool]]:
+    return [(str(one.network), one.what, one.soft) for one in items]  # type: ignore[attr-defined]
+
+
+def test_networks_of_libvirt_by_their_addresses_and_routes() -> None:
+    assert found(occupied.of_libvirt(LIBVIRT, "default")) == [
+        ("192.168.122.0/24", "libvirt's network 'default' (192.168.122.0/24)", False),
+        ("10.7.0.0/16", "libvirt's network 'default' (10.7.0.0/16)", True),
+    ]
+    live = f"<networkstatus><class_id bitmap='0-2'/>{LIBVIRT.partition('-->')[2]}</networkstatus>"
+    assert next(occupied.of_libvirt(live, "default")).interface == "virbr0"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<network><ip address='x' prefix='24'/></network>",
+        "<network><ip address='10.0.0.1' prefix='99'/></network>",
+        "<network",
+        "",
+        "<domain/>",
+        '<!DOCTYPE n [<!ENTITY a "10.0.0.1"><!ENTITY b "&a;&a;">]><network><ip address="&b;" prefix="24"/></network>',
+    ],
+)
+def test_a_file_that_says_nothing_useful_is_no_error(text: str) -> None:
+    assert list(occupied.of_libvirt(text, "x")) == []
+    assert list(occupied.of_podman(text, "x")) == []
+
+
+def test_networks_of_podman_in_both_formats() -> None:
+    netavark = {"name": "a", "network_interface": "podman1", "subnets": [{"subnet": "10.89.0.0/24", "gateway": "x"}]}
+    cni = {"plugins": [{"type": "bridge", "ipam": {"ranges": [[{"subnet": "10.88.4.0/24"}]]}}]}
+    assert [str(one.network) for one in occupied.of_podman(json.dumps(netavark), "a")] == ["10.89.0.0/24"]
+    assert [str(one.network) for one in occupied.of_podman(json.dumps(cni), "b")] == ["10.88.4.0/24"]
+
+
+def test_routes_hard_where_they_are_on_the_link_soft_where_they_lead_on() -> None:
+    routes = [
+        {"dst": "default", "gateway": "10.1.0.254", "dev": "eth0"},
+        {"dst": "10.1.0.0/24", "dev": "eth0", "scope": "link"},
+        {"dst": "10.0.0.0/8", "gateway": "10.1.0.9", "dev": "eth0", "table": "7"},
+        {"dst": "192.168.0.0/16", "dev": "wg0", "scope": "link"},
+        {"dst": "172.16.0.0/12", "nexthops": [{"gateway": "10.1.0.1", "dev": "eth0"}]},
+        {"dst": "128.0.0.0/1", "dev": "tun0"},
+        {"type": "local", "dst": "10.1.0.1", "dev": "eth0"},
+        {"type": "unreachable", "dst": "10.66.0.0/16"},
+        {"dst": "192.168.7.9", "dev": "tap0"},
+    ]
+    assert [(str(one.network), one.soft, one.interface) for one in occupied.of_routes(routes)] == [
+        ("10.1.0.254/32", False, "eth0"),
+        ("10.1.0.0/24", False, "eth0"),
+        ("10.0.0.0/8", True, "eth0"),
+        ("192.168.0.0/16", False, "wg0"),
+        ("172.16.0.0/12", True, ""),
+        ("10.66.0.0/16", True, ""),
+        ("192.168.7.9/32", False, "tap0"),
+    ]
+
+
+def test_servers_the_connection_and_settings_of_docker(tmp_path: Path) -> None:
+    for path, text in {
+        "etc/resolv.conf": "search x\nnameserver 192.168.5.53\nnameserver 127.0.0.1\nnameserver 192.168.0.1\n",
+        "etc/libvirt/qemu/networks/default.xml": LIBVIRT,
+        "etc/containers/networks/a.json": json.dumps({"subnets": [{"subnet": "10.89.0.0/24"}]}),
+        "etc/docker/daemon.json": json.dumps(
+            {"bip": "172.26.0.1/16", "default-address-pools": [{"base": "10.5.0.0/16"}]}
+        ),
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    environment = {"SSH_CONNECTION": "192.168.9.4 51234 10.0.0.2 22"}
+    found: dict[str, Occupied] = {
+        str(one.network): one for one in occupied.read_occupied(str(tmp_path), environment, ["192.168.0.1"])
+    }
+    assert found["192.168.5.53/32"].what == "the name server 192.168.5.53"
+    assert found["192.168.9.4/32"].what == "the other end of this SSH connection 192.168.9.4"
+    assert {"192.168.122.0/24", "10.89.0.0/24", "172.26.0.0/16"} < set(found)
+    assert "192.168.0.1/32" not in found
+    assert [str(one.network) for one in occupied.read_avoided(str(tmp_path))] == ["10.5.0.0/16"]

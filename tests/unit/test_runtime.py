@@ -1,0 +1,33 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Notes that hold until the next boot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ansible_collections.virtnet.linux.plugins.module_utils import runtime
+from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.specs import KINDS
+
+
+def test_a_run_is_through_with_its_last_part(tmp_path: Path) -> None:
+    paths = Paths(str(tmp_path))
+    runtime.note_run(["lab"], KINDS, paths)
+    runtime.note_run(["dmz"], KINDS, paths)
+    for kind in KINDS:
+        assert runtime.read_pending(paths).names == {"lab", "dmz"}
+        runtime.followed(kind, paths)
+    assert runtime.read_pending(paths) == runtime.Pending()
+    assert not Path(runtime.pending_path(paths)).exists()
+    runtime.followed("rules", paths)
+
+
+def test_a_note_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+    paths = Paths(str(tmp_path))
+    note = Path(runtime.pending_path(paths))
+    note.parent.mkdir(parents=True)
+    for text in ("", "{", "[]", '{"names": 3}', '{"names": ["a"], "kinds": ["rules"], "until": "x"}'):
+        note.write_text(text)
+        assert runtime.read_pending(paths) == runtime.Pending()

@@ -1,0 +1,331 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The plan of definitions: lists against themselves and against the host, subnets that stay, removals that complete."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils.choosing import Fleet, Settings, read_fleet
+from ansible_collections.virtnet.linux.plugins.module_utils.definitions import Remembered
+from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.links import Link
+from ansible_collections.virtnet.linux.plugins.module_utils.network import Network, read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.part import Plan
+from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.subnets import Occupied, Pool, Share, host_prefix
+from ansible_collections.virtnet.linux.plugins.module_utils.virt_network import Networks, State
+
+HOST = "0123456789abcdef0123456789abcdef"
+
+
+def networks(*items: dict[str, Any]) -> list[Network]:
+    return [read_network(options, HOST) for options in Options({"networks": list(items)}).each("networks")]
+
+
+def plan(*items: dict[str, Any], state: State | None = None, purge: bool = False, **more: Any) -> Plan[Any]:
+    return Networks(networks(*items), purge, Paths("/nowhere"), **more).plan(state or State())
+
+
+def stored(*items: dict[str, Any], remembered: Mapping[str, Remembered] | None = None, **more: Any) -> State:
+    """The host after a run with these networks."""
+    done = plan(*items)
+    definitions = {one["name"]: read_network(Options(one), HOST) for one in done.holds}
+    memory = {name: Remembered().and_now(network) for name, network in definitions.items()}
+    return State(definitions, {**(remembered or {}), **memory}, **more)
+
+
+def occupied(subnet: str, what: str = "the route", interface: str = "eth0") -> Occupied:
+    return Occupied(ipaddress.IPv4Network(subnet), f"{what} {subnet}", interface)
+
+
+def refused(*items: dict[str, Any], **more: Any) -> str:
+    with pytest.raises(InvalidOption) as caught:
+        plan(*items, **more)
+    return str(caught.value)
+
+
+def address(done: Plan[Any], name: str = "lab") -> str:
+    return str(next(one["ipv4"]["address"] for one in done.holds if one["name"] == name))
+
+
+LAB = {"name": "lab"}
+FIXED = {"name": "lab", "ipv4": {"address": "192.168.30.1/24"}}
+
+
+def test_second_run_changes_nothing() -> None:
+    for items in (
+        [LAB],
+        [FIXED],
+        [LAB, {"name": "dmz"}],
+        [{**LAB, "state": "inactive"}],
+        [{**LAB, "persistent": False}],
+    ):
+        assert plan(*items, state=stored(*items)).changes == []
+
+
+def test_auto_takes_the_first_subnet_that_is_free_of_everything() -> None:
+    state = State(occupied=[occupied("192.168.0.0/24"), occupied("192.168.1.128/25")])
+    done = plan(LAB, {"name": "b", "ipv4": {"address": "192.168.2.1/24"}}, {"name": "c"}, state=state)
+    assert address(done) == "192.168.3.1/24"
+    assert address(done, "c") == "192.168.4.1/24"
+
+
+def test_auto_keeps_its_subnet_while_it_runs_whatever_appears() -> None:
+    links = {"vn-lab": Link("vn-lab", 3, "bridge", addresses=("192.168.0.1/24",))}
+    state = stored(LAB, links=links, occupied=[occupied("192.168.0.0/16"), occupied("192.168.0.0/24", "x", "vn-lab")])
+    done = plan(LAB, state=state)
+    assert done.changes == []
+    assert address(done) == "192.168.0.1/24"
+
+
+def test_auto_returns_to_the_subnet_that_it_had() -> None:
+    memory = {"lab": Remembered({"vn-lab": "52:54:00:00:00:01"}, "192.168.77.1/24")}
+    assert address(plan(LAB, state=State(remembered=memory))) == "192.168.77.1/24"
+    taken = State(remembered=memory, occupied=[occupied("192.168.77.0/24")])
+    assert address(plan(LAB, state=taken)) == "192.168.0.1/24"
+
+
+def test_a_pool_that_is_used_up_says_by_what() -> None:
+    pool = [Pool(ipaddress.IPv4Network("10.9.0.0/24"))]
+    message = refused(LAB, state=State(occupied=[occupied("10.9.0.128/25")]), pools=pool)
+    assert (
+        "networks[0].ipv4.address: no free subnet is left in 10.9.0.0/24 (cut into /24); "
+        "it is occupied by the route 10.9.0.128/25" in message
+    )
+
+
+@pytest.mark.parametrize(
+    ("other", "path", "said"),
+    [
+        ({"name": "lab"}, "networks[1].name", "'lab' is already that of networks[0]"),
+        ({"name": "b", "bridge": {"name": "vn-lab"}}, "networks[1].bridge.name", "'vn-lab' is already that of"),
+        ({"name": "b", "uuid": "7b0cbfb2-6a3e-4d4c-9d57-3c1f5c9a6e01"}, "networks[1].uuid", "is already that of"),
+        ({"name": "b", "bridge": {"mac": "52:54:00:00:00:99"}}, "networks[1].bridge.mac", "is already that of"),
+        (
+            {"name": "b", "bridge": {"ports": ["eth7"]}},
+            "networks[1].bridge.ports[0]",
+            "already a port of network 'lab'",
+        ),
+        (
+            {"name": "b", "ipv4": {"address": "192.168.30.129/25"}},
+            "networks[1].ipv4.address",
+            "192.168.30.128/25 overlaps 192.168.30.0/24 of network 'lab'",
+        ),
+        ({"name": "b", "extra_addresses": ["192.168.30.5/30"]}, "networks[1].ipv4.address", "overlaps"),
+        (
+            {
+                "name": "b",
+                "ipv4": {
+                    "address": "10.5.0.1/24",
+                    "dhcp": {"hosts": [{"mac": "52:54:00:00:00:10", "ip": "10.5.0.9"}]},
+                },
+            },
+            "networks[1].ipv4.dhcp.hosts",
+            "MAC address 52:54:00:00:00:10 is already given to networks[0].ipv4.dhcp.hosts[0]",
+        ),
+    ],
+)
+def test_two_networks_cannot_have_the_same(other: dict[str, Any], path: str, said: str) -> None:
+    lab = {
+        "name": "lab",
+        "uuid": "7b0cbfb2-6a3e-4d4c-9d57-3c1f5c9a6e01",
+        "bridge": {"mac": "52:54:00:00:00:99", "ports": ["eth7"]},
+        "ipv4": {
+            "address": "192.168.30.1/24",
+            "dhcp": {"hosts": [{"mac": "52:54:00:00:00:10", "ip": "192.168.30.9"}]},
+        },
+    }
+    message = refused(lab, other)
+    assert path in message
+    assert said in message
+
+
+def test_a_network_that_the_list_does_not_name_counts_too() -> None:
+    state = stored({"name": "old", "ipv4": {"address": "192.168.30.1/24"}})
+    assert "192.168.30.0/24 overlaps 192.168.30.0/24 of network 'old'" in refused(FIXED, state=state)
+    assert plan(FIXED, state=state, purge=True).changes
+
+
+def test_a_fixed_subnet_that_overlaps_the_host_is_refused_by_the_name_of_what_it_overlaps() -> None:
+    for taken in ("192.168.0.0/16", "192.168.30.0/24", "192.168.30.7/32"):
+        message = refused(FIXED, state=State(occupied=[occupied(taken)]))
+        assert f"networks[0].ipv4.address: 192.168.30.0/24 overlaps the route {taken} of this host" in message
+
+
+def test_a_fixed_network_that_runs_is_not_refused_for_what_appeared_later() -> None:
+    links = {"vn-lab": Link("vn-lab", 3, "bridge", addresses=("192.168.30.1/24",))}
+    assert plan(FIXED, state=stored(FIXED, links=links, occupied=[occupied("192.168.0.0/16")])).changes == []
+
+
+def test_absent_undefines_and_the_parts_remove_also_what_a_killed_run_left() -> None:
+    state = stored(LAB, {"name": "dmz"})
+    done = plan({"name": "lab", "state": "absent"}, state=state)
+    assert [str(change) for change in done.changes] == ["network lab: undefined"]
+    for later in (done, plan({"name": "dmz"}, state=State({"dmz": state.definitions["dmz"]}, state.remembered))):
+        assert [one["name"] for one in later.more["bridges"] if one["state"] == "absent"] == ["vn-lab"]
+        assert [one["name"] for one in later.more["rules"] if one["state"] == "absent"] == ["lab"]
+        assert [one["name"] for one in later.more["fragments"] if one["state"] == "absent"] == ["lab"]
+        assert [one["interface"] for one in later.more["entries"] if one["state"] == "absent"] == ["vn-lab"]
+
+
+def test_inactive_stops_and_keeps_rules_and_definition() -> None:
+    done = plan({**LAB, "state": "inactive"}, state=stored(LAB))
+    assert [str(change) for change in done.changes] == ["network lab: state active -> inactive"]
+    states = {part: [one["state"] for one in specs] for part, specs in done.more.items()}
+    assert states == {
+        "bridges": ["absent"],
+        "rules": ["present"],
+        "fragments": ["absent"],
+        "entries": ["absent"],
+        "registrations": ["present"],
+    }
+    assert done.more["registrations"][0]["active"] is False
+
+
+def test_purge_undefines_what_the_list_does_not_name() -> None:
+    state = stored(LAB, {"name": "dmz"})
+    assert plan(LAB, state=state).changes == []
+    assert [str(change) for change in plan(LAB, state=state, purge=True).changes] == ["network dmz: undefined"]
+
+
+def test_another_bridge_name_removes_the_old_bridge_unless_guests_are_on_it() -> None:
+    renamed = {**FIXED, "bridge": {"name": "br-lab"}}
+    done = plan(renamed, state=stored(FIXED))
+    assert [(one["name"], one["state"]) for one in done.more["bridges"]] == [
+        ("vn-lab", "absent"),
+        ("br-lab", "present"),
+    ]
+    guests = stored(FIXED, links={"vnet0": Link("vnet0", 9, "tun", master="vn-lab")})
+    assert "networks[0].bridge.name: 'vn-lab' has guests (vnet0)" in refused(renamed, state=guests)
+
+
+def test_a_transient_definition_moves_to_where_a_reboot_takes_it(tmp_path: Path) -> None:
+    done = plan({**LAB, "persistent": False}, state=stored(LAB))
+    files = {file.path: file.content is not None for file in done.changes[0].files}
+    assert files == {"/nowhere/run/virtnet/networks/lab.json": True, "/nowhere/etc/virtnet/networks/lab.json": False}
+
+
+def test_diff_shows_the_definition_before_and_after() -> None:
+    (change,) = plan({**FIXED, "mode": "routed"}, state=stored(FIXED)).changes
+    assert '"mode": "nat"' in change.before
+    assert '"mode": "routed"' in change.after
+    assert str(change) == "network lab: mode nat -> routed"
+
+
+def test_static_hosts_are_not_served_where_dhcp_is_off() -> None:
+    hosts = [{"mac": "52:54:00:00:00:10", "ip": "192.168.30.9"}]
+    dhcp = {"enabled": False, "hosts": hosts, "options": {"mtu": 1400}}
+    (fragment,) = plan({"name": "lab", "ipv4": {"address": "192.168.30.1/24", "dhcp": dhcp}}).more["fragments"]
+    assert (fragment["ranges"], fragment["hosts"], fragment["options"]) == ([], [], {})
+
+
+def test_ipv6_alone_is_served_and_what_is_off_is_not() -> None:
+    six: dict[str, Any] = {"address": "fd00:30::1/64"}
+    (fragment,) = plan({"name": "six", "ipv4": {"address": "none"}, "ipv6": six}).more["fragments"]
+    assert (fragment["state"], fragment["address"], fragment["ranges"]) == ("present", None, [])
+    assert (fragment["ipv6"]["address"], fragment["ipv6"]["ra"], fragment["ipv6"]["ranges"]) == (
+        six["address"],
+        True,
+        [],
+    )
+    (entry,) = plan({"name": "six", "ipv4": {"address": "none"}, "ipv6": six}).more["entries"]
+    assert entry["addresses"] == ["fd00:30::1"]
+    quiet = {"name": "six", "ipv4": {"address": "none"}, "ipv6": {**six, "ra": False}, "dns": {"enabled": False}}
+    (fragment,) = plan(quiet).more["fragments"]
+    assert fragment["state"] == "absent"
+
+
+def test_guests_are_told_the_mtu_of_the_bridge_unless_they_are_told_another() -> None:
+    def options(**own: Any) -> dict[str, str]:
+        ipv4 = {"address": "192.168.30.1/24", "dhcp": {"options": own}}
+        (fragment,) = plan({"name": "lab", "bridge": {"mtu": 1400}, "ipv4": ipv4}).more["fragments"]
+        return dict(fragment["options"])
+
+    assert options() == {"mtu": "1400"}
+    assert options(mtu=1300) == {"mtu": "1300"}
+    assert options(**{"26": 1300}) == {"26": "1300"}
+
+
+def test_names_of_two_networks_do_not_clash() -> None:
+    def network(i: int) -> dict[str, Any]:
+        dns = {"domain": "lab", "cname": [{"name": "www", "target": f"web{i}"}]}
+        return {"name": f"n{i}", "ipv4": {"address": f"10.0.{i}.1/24"}, "dns": dns}
+
+    assert "networks[1].dns.cname[0]: www.lab is already given to network 'n1'" in refused(network(1), network(2))
+
+
+def test_started_or_stopped_by_hand_yields_to_a_run_that_names_the_network() -> None:
+    still = stored(LAB, {"name": "dmz"}, records={"lab": "stopped", "dmz": "stopped"})
+    done = plan(LAB, state=still)
+    assert [str(change) for change in done.changes] == ["network lab: started"]
+    assert {one["name"]: one["state"] for one in done.more["bridges"]} == {"vn-lab": "present", "vn-dmz": "absent"}
+    by_hand = stored({**LAB, "state": "inactive"}, records={"lab": "started"})
+    assert [str(one) for one in plan({**LAB, "state": "inactive"}, state=by_hand).changes] == ["network lab: stopped"]
+    assert plan(LAB, state=stored(LAB, records={"lab": "started"})).changes == []
+
+
+def test_a_network_without_autostart_is_started_by_a_run_once_per_boot() -> None:
+    manual = {**LAB, "autostart": False}
+    assert [str(change) for change in plan(manual, state=stored(manual)).changes] == ["network lab: started"]
+    assert plan(manual, state=stored(manual, records={"lab": "started"})).changes == []
+
+
+def test_a_route_to_elsewhere_is_overlapped_only_without_a_choice() -> None:
+    vpn = Occupied(ipaddress.IPv4Network("192.168.0.0/17"), "the route 192.168.0.0/17", "tun0", soft=True)
+    assert address(plan(LAB, state=State(occupied=[vpn]))) == "192.168.128.1/24"
+    pool = [Pool(ipaddress.IPv4Network("192.168.4.0/22"))]
+    assert address(plan(LAB, state=State(occupied=[vpn]), pools=pool)) == "192.168.4.1/24"
+    assert "overlaps the route" in refused(FIXED, state=State(occupied=[vpn]))
+
+
+def test_a_network_does_not_go_back_to_where_it_was_driven_from() -> None:
+    memory = {"lab": Remembered({}, "192.168.0.1/24", ["192.168.1.0/24"])}
+    state = State(remembered=memory, occupied=[occupied("192.168.0.0/24")])
+    assert address(plan(LAB, state=state)) == "192.168.2.1/24"
+
+
+def fleet(position: int, *held: tuple[str, bool]) -> Fleet:
+    options = [{"host": "other", "network": "lab", "subnet": subnet, "first": first} for subnet, first in held]
+    return read_fleet(Options({"fleet": {"position": position, "of": 3, "held": options}}), "fleet")
+
+
+def test_hosts_of_a_fleet_that_choose_at_once_choose_differently() -> None:
+    chosen = [address(plan(LAB, fleet=fleet(i))) for i in range(3)]
+    assert chosen == ["192.168.0.1/24", "192.168.1.1/24", "192.168.2.1/24"]
+    assert address(plan(LAB, fleet=fleet(1, ("192.168.1.0/24", False)))) == "192.168.4.1/24"
+
+
+def test_of_two_hosts_with_the_same_subnet_the_later_gives_way_also_while_it_runs() -> None:
+    links = {"vn-lab": Link("vn-lab", 3, "bridge", addresses=("192.168.0.1/24",))}
+    state = stored(LAB, links=links, settings=Settings(share=Share(0, 3)))
+    assert plan(LAB, state=state, fleet=fleet(0, ("192.168.0.0/24", False))).changes == []
+    assert address(plan(LAB, state=state, fleet=fleet(2, ("192.168.0.0/24", True)))) == "192.168.2.1/24"
+
+
+def test_ipv6_is_a_64_of_the_hosts_own_prefix_and_stays() -> None:
+    prefix = host_prefix(HOST)
+    both = [{**LAB, "ipv6": {"address": "auto"}}, {"name": "dmz", "ipv6": {"address": "auto"}}]
+    done = plan(*both, state=State(prefix=prefix))
+    chosen = [ipaddress.IPv6Interface(one["ipv6"]["address"]) for one in done.holds]
+    assert all(one.network.prefixlen == 64 and one.network.subnet_of(prefix) for one in chosen)
+    assert chosen[0].network != chosen[1].network
+    definitions = {one["name"]: read_network(Options(one), HOST) for one in done.holds}
+    memory = {name: Remembered().and_now(network) for name, network in definitions.items()}
+    again = plan(*reversed(both), state=State(definitions, memory, prefix=prefix))
+    assert again.changes == [] and again.notes == []
+
+
+def test_a_kernel_without_ipv6_is_a_note() -> None:
+    done = plan({**LAB, "ipv6": {"address": "auto"}})
+    assert done.notes == ["network 'lab': the kernel of this host has no IPv6, so the network goes without"]
+    ipv6 = done.holds[0]["ipv6"]
+    assert (ipv6["address"], ipv6["auto"], ipv6["ra"]) == ("none", True, True)
+    stored_one = {"lab": read_network(Options(done.holds[0]), HOST)}
+    assert plan({**LAB, "ipv6": {"address": "auto"}}, state=State(stored_one, {})).changes == []
