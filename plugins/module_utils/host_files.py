@@ -15,6 +15,7 @@ from .errors import VirtnetError
 if TYPE_CHECKING:
     # Never executed: Ansible sends to a host what it sees imported, and the engine must come along as a whole.
     from . import (  # noqa: F401
+        adopted,
         backoff,
         bridge,
         choosing,
@@ -67,14 +68,18 @@ if TYPE_CHECKING:
         ipv6,
         isolation,
         leases,
+        libvirt_adopt,
         libvirt_definition,
         libvirt_driver,
         libvirt_group,
+        libvirt_handover,
+        libvirt_leases,
         libvirt_options,
         libvirt_parse,
         libvirt_read,
         libvirt_read_ip,
         libvirt_registration,
+        libvirt_return,
         libvirt_table,
         libvirt_write,
         libvirt_xml,
@@ -105,6 +110,7 @@ if TYPE_CHECKING:
 
 # All of plugins/module_utils but _module.py, which only Ansible's modules need.
 ENGINE = (
+    "adopted",
     "backoff",
     "bridge",
     "choosing",
@@ -157,14 +163,18 @@ ENGINE = (
     "ipv6",
     "isolation",
     "leases",
+    "libvirt_adopt",
     "libvirt_definition",
     "libvirt_driver",
     "libvirt_group",
+    "libvirt_handover",
+    "libvirt_leases",
     "libvirt_options",
     "libvirt_parse",
     "libvirt_read",
     "libvirt_read_ip",
     "libvirt_registration",
+    "libvirt_return",
     "libvirt_table",
     "libvirt_write",
     "libvirt_xml",

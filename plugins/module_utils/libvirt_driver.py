@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import MissingTool, VirtnetError
+from .libvirt_parse import parse
 from .libvirt_write import Version
 
 # The network driver alone, whichever daemon it runs in (libvirtd or virtnetworkd).
@@ -133,3 +134,17 @@ class Driver:
         """Whether libvirt starts it with itself."""
         with self._said(f"libvirt does not set autostart of network {name!r}"):
             self._named(name).setAutostart(1 if wanted else 0)
+
+    def ports(self, name: str) -> list[str]:
+        """The guests that libvirt itself has put on a running network, as XML of their ports."""
+        with self._said(f"libvirt does not list the ports of network {name!r}"):
+            return [str(port.XMLDesc(0)) for port in self._named(name).listAllPorts()]
+
+    def reclaim_ports(self, name: str, ports: Iterable[str]) -> None:
+        """Have a network know ports that guests hold already, as after its restart; those that it knows stay."""
+        with self._said(f"libvirt does not take the ports of network {name!r} back"):
+            network = self._named(name)
+            known = {port.UUIDString() for port in network.listAllPorts()}
+            for xml in ports:
+                if parse(xml).findtext("uuid") not in known:
+                    network.portCreateXML(xml, self._libvirt.VIR_NETWORK_PORT_CREATE_RECLAIM)
