@@ -188,11 +188,12 @@ class Adoptions:
         put([pending_file(left, self.paths)])
 
     def _define(self, definitions: Sequence[DefinitionChange], names: Sequence[str]) -> None:
-        for whole in [change.whole for change in definitions if change.whole is not None][:1]:
-            put(whole.memory)
         # The guard leaves them alone meanwhile, also where this run is cut short.
         note_run(names, KINDS, self.paths)
         put(file for change in definitions for file in change.files)
+        # Last: what is remembered and not defined is taken for a bridge of ours that is to be removed.
+        for whole in [change.whole for change in definitions if change.whole is not None][:1]:
+            put(whole.memory)
 
     def _settle_bridges(self, specs: Specs) -> None:
         """Our mark and settings on the bridges; one that was set aside gets its name back."""

@@ -77,6 +77,16 @@ def hide_routes(record: Record) -> None:
         run(["ip", "-batch", "-"], stdin="".join(f"{line}\n" for line in lines))
 
 
+def let_go(record: Record) -> None:
+    """Take our mark, and the other name, off a bridge that libvirt has never let go of."""
+    links = read_links()
+    aside, link = links.get(record.aside), links.get(record.bridge)
+    if aside is not None and link is None:
+        take([SetLink(aside.name, {"ifalias": ""}), Rename(aside.name, record.bridge)])
+    elif aside is None and link is not None and link.alias == MARK:
+        take([SetLink(link.name, {"ifalias": ""})])
+
+
 def move_guests(record: Record, *, isolated: bool) -> None:
     """Put the guests of a bridge that is aside on the one that libvirt has made, and delete the first."""
     links = read_links()

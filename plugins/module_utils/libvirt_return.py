@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from . import forwarding
-from .adopted import RETURNING, TAKEN, Record, no_record, read_records, record_file, refuse_unknown
+from .adopted import RETURNING, TAKEN, TAKING, Record, no_record, read_records, record_file, refuse_unknown
 from .definitions import Remembered, file_of, load, memory_file, recall, text_of
 from .dnsmasq_leases import Leases, read_leases
 from .errors import VirtnetError
@@ -23,7 +23,7 @@ from .identity import host_identity
 from .leases import lease_files
 from .libvirt_definition import differs, registered_by_us, shape
 from .libvirt_driver import Driver, Found, driver_installed
-from .libvirt_handover import drop_rules, hide_routes, move_guests, rules_aside, set_aside
+from .libvirt_handover import drop_rules, hide_routes, let_go, move_guests, rules_aside, set_aside
 from .libvirt_leases import read_status, status_file
 from .links import Link, read_links
 from .network import Network
@@ -80,11 +80,6 @@ class Returns:
         for name, record in sorted(current.records.items()):
             if self.names is not None and name not in self.names:
                 continue
-            if record.phase not in (TAKEN, RETURNING):
-                raise VirtnetError(
-                    f"network {name!r}: taking it over was cut short; complete that first (the same without "
-                    "virtnet_adopt_revert), then give it back"
-                )
             changes.append(self._return(record, current))
             for part in parts(self._gone(record), self.paths):
                 # Its bridge is not removed but replaced by libvirt's.
@@ -101,8 +96,9 @@ class Returns:
     def _return(self, record: Record, current: State) -> ReturnChange:
         found, network = current.networks.get(record.name), current.definitions.get(record.name)
         if record.phase == TAKEN:
-            runs = record.bridge in current.links
-            record = replace(record, phase=RETURNING, run=runs)
+            record = replace(record, phase=RETURNING, run=record.bridge in current.links)
+        elif record.phase == TAKING:
+            record = replace(record, phase=RETURNING)
         before = "" if found is None else shape(found.xml) + found.status()
         wanted = replace(record.found, active=record.run)
         ports = [link.name for link in current.links.values() if link.master in (record.bridge, record.aside)]
@@ -167,6 +163,7 @@ class Returns:
             else:
                 driver.create(record.live)
         if record.run:
+            let_go(record)
             move_guests(record, isolated=network.isolate_guests)
             driver.reclaim_ports(record.name, record.ports)
         if record.persistent:
