@@ -72,22 +72,17 @@ changes:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._module import run_part
-from ..module_utils.libvirt_adopt import Adoptions
-from ..module_utils.libvirt_return import Returns
+from ..module_utils._tasks import libvirt_adopt
+
+ARGUMENTS = {
+    "names": {"type": "list", "elements": "str"},
+    "state": {"type": "str", "choices": ["adopted", "returned"], "default": "adopted"},
+}
 
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
-        argument_spec={
-            "names": {"type": "list", "elements": "str"},
-            "state": {"type": "str", "choices": ["adopted", "returned"], "default": "adopted"},
-        },
-        supports_check_mode=True,
-    )
-    part = {"adopted": Adoptions, "returned": Returns}[module.params["state"]]
-    run_part(module, "adopted", lambda paths: part(module.params["names"], paths))
+    libvirt_adopt(AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True))
 
 
 if __name__ == "__main__":
