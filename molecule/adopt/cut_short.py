@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 
 sys.path.insert(0, "/usr/local/lib/virtnet")
@@ -30,7 +31,7 @@ READING = ("show", "list", "is-active", "is-enabled", "cat", "--test", "--versio
 
 
 def changes_something(frame: FrameType) -> bool:
-    file, name = os.path.basename(frame.f_code.co_filename), frame.f_code.co_name
+    file, name = Path(frame.f_code.co_filename).name, frame.f_code.co_name
     if name not in STEPS.get(file, ()):
         return False
     words = frame.f_locals.get("argv", ())

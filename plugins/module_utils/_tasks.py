@@ -60,8 +60,11 @@ def libvirt_adopt(module: Any) -> None:
     from .libvirt_adopt import Adoptions
     from .libvirt_return import Returns
 
-    part = {"adopted": Adoptions, "returned": Returns}[module.params["state"]]
-    run_part(module, "adopted", lambda paths: part(module.params["names"], paths))
+    def build(paths: Paths) -> Adoptions | Returns:
+        names = module.params["names"]
+        return Adoptions(names, paths) if module.params["state"] == "adopted" else Returns(names, paths)
+
+    run_part(module, "adopted", build)
 
 
 def libvirt_network(module: Any) -> None:
