@@ -12,7 +12,8 @@ from typing import Any
 from .errors import InvalidOption
 from .libvirt_group import Libvirt, read_libvirt
 from .libvirt_parse import Element, children, etree, parse
-from .libvirt_write import TITLES_SINCE, Version, for_port, portgroup, put
+from .libvirt_values import TITLES_SINCE, Version, put
+from .libvirt_write_guests import for_port, portgroup
 from .libvirt_xml import REGISTRATION, parsed_metadata
 from .options import Options
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import MissingTool, VirtnetError
-from .libvirt_write import Version
+from .libvirt_values import Version
 
 # The network driver alone, whichever daemon it runs in (libvirtd or virtnetworkd).
 _URI = "network:///system"

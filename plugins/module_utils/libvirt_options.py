@@ -41,12 +41,13 @@ DEFAULTS: Mapping[str, Any] = {
     "ipv6.address": "none",
     "ipv6.auto": False,
     "ipv6.ra": True,
+    "ipv6.ra_names": True,
     "ipv6.dhcp.enabled": False,
+    "ipv6.dhcp.stateless": False,
     "nat.ipv6": True,
     "nat.ports": {"start": 1024, "end": 65535},
     "dns.enabled": True,
     "dns.local_only": True,
-    "dns.forward_plain_names": False,
     "dns.host_resolver": True,
     "dnsmasq.instance": "auto",
     "isolate_guests": False,
@@ -116,6 +117,8 @@ _WITHIN: Mapping[str, Callable[[Any], Any]] = {
     "via": _address,
     "metric": _number,
     "address": _address,
+    # A text, or several of one name.
+    "value": lambda value: value[0] if isinstance(value, list) and len(value) == 1 else value,
     **dict.fromkeys(("port", "priority", "weight", "average", "peak", "burst", "floor"), _number),
 }
 _LEAVES: Mapping[str, Callable[[Any], Any]] = {

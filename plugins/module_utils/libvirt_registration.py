@@ -17,7 +17,7 @@ from .libvirt_definition import RegistrationSpec, differs, registered_by_us, sha
 from .libvirt_driver import Driver, Found, driver_installed
 from .libvirt_group import ALWAYS
 from .libvirt_update import Update, updates
-from .libvirt_write import Version
+from .libvirt_values import Version
 from .part import CHANGE, CREATE, DELETE, Change, Plan
 from .paths import Paths
 

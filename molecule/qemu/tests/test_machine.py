@@ -46,7 +46,7 @@ def gets_out(machine: Machine) -> bool:
 @pytest.mark.parametrize("kind", SOURCES)
 def test_machine_takes_a_lease_and_resolves_and_gets_out(machines: dict[str, Machine], kind: str) -> None:
     machine, subnet = machines[kind], SOURCES[kind][2]
-    leased = machine.says(r"guest: lease of (\S+) from (\S+), router (\S+), DNS (\S+)")
+    leased = machine.says(r"guest: lease of (\S+) from ([^ ,]+), router ([^ ,]+), DNS ([^ ,]+)")
     assert leased[1].startswith(subnet)
     assert [leased[i] for i in (2, 3, 4)] == [f"{subnet}1"] * 3
     assert gets_out(machine), machine.console()
