@@ -24,6 +24,9 @@ _DRIVER = "libvirt/connection-driver/libvirt_driver_network.so"
 # So many seconds libvirt has for an answer. A daemon that is started by the question itself needs one or two.
 PATIENCE = 20.0
 
+# The prefix of the namespaces of metadata that libvirt is told of while a network runs.
+_PREFIX = "kept"
+
 # What virNetwork.update() is told, by our words for it.
 ADD, MODIFY, REMOVE = "add", "change", "remove"
 
@@ -185,11 +188,20 @@ class Driver:
             lambda: self._named(name).update(number, section, -1, xml, live),
         )
 
-    def describe(self, name: str, what: str, text: str) -> None:
-        """Set ``title`` or ``description`` of a network that runs (``virsh net-desc --live``, libvirt 9.7)."""
+    def describe(self, name: str, what: str, text: str, space: str = "") -> None:
+        """Set ``title``, ``description``, or ``metadata`` of a namespace, of a network that runs; '' removes it.
+
+        As ``virsh net-desc`` and ``net-metadata`` with ``--live``, from libvirt 9.7 on. libvirt puts the element of the
+        metadata into the namespace.
+        """
         known = self._libvirt
-        kind = {"title": known.VIR_NETWORK_METADATA_TITLE, "description": known.VIR_NETWORK_METADATA_DESCRIPTION}[what]
+        kind = {
+            "title": known.VIR_NETWORK_METADATA_TITLE,
+            "description": known.VIR_NETWORK_METADATA_DESCRIPTION,
+            "metadata": known.VIR_NETWORK_METADATA_ELEMENT,
+        }[what]
+        more = (_PREFIX if space and text else None, space or None, known.VIR_NETWORK_UPDATE_AFFECT_LIVE)
         self._ask(
             f"libvirt does not set the {what} of network {name!r}",
-            lambda: self._named(name).setMetadata(kind, text or None, None, None, known.VIR_NETWORK_UPDATE_AFFECT_LIVE),
+            lambda: self._named(name).setMetadata(kind, text or None, *more),
         )

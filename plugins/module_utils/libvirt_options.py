@@ -137,17 +137,18 @@ _PORTS = {"start": _number, "end": _number}
 
 def flat(options: Mapping[str, Any]) -> Flat:
     """Options in one spelling, without those that are null, empty, or said beside."""
-    found = _flatten(options, "")
+    found = leaves(options)
     spelled = {path: _spell(path, value) for path, value in found.items() if path not in BESIDE[1:]}
     return {path: value for path, value in spelled.items() if value not in (None, "", [], {})}
 
 
-def _flatten(options: Mapping[str, Any], group: str) -> Flat:
+def leaves(options: Mapping[str, Any], group: str = "") -> Flat:
+    """Options by their paths, as they are."""
     found: Flat = {}
     for key, value in options.items():
         path = f"{group}.{key}" if group else str(key)
         if key in _GROUPS.get(group, ()) and isinstance(value, Mapping):
-            found.update(_flatten(value, path))
+            found.update(leaves(value, path))
         else:
             found[path] = value
     return found

@@ -164,7 +164,7 @@ def _present(spec: RegistrationSpec, found: Found | None, version: Version) -> t
     """The steps from what libvirt has to what it shall have, and a note on what has to wait for guests."""
     xml = xml_of(spec, version)
     wanted = Found(spec.name, spec.uuid, xml, xml, spec.active, spec.persistent, spec.persistent and spec.autostart)
-    steps, note = _steps(wanted, found)
+    steps, note = _steps(wanted, found, version)
     after = shape(xml) + wanted.status()
     what = f"libvirt network {spec.name}"
     if not steps:
@@ -181,7 +181,7 @@ def _removal(found: Found) -> list[str | Update]:
     return [*([STOP] if found.active else []), *([UNDEFINE] if found.persistent else [])]
 
 
-def _steps(wanted: Found, found: Found | None) -> tuple[list[str | Update], str]:
+def _steps(wanted: Found, found: Found | None, version: Version) -> tuple[list[str | Update], str]:
     steps: list[str | Update] = []
     note = ""
     old = found or replace(wanted, active=False, persistent=False, autostart=False, xml="")
@@ -191,7 +191,7 @@ def _steps(wanted: Found, found: Found | None) -> tuple[list[str | Update], str]
         old = replace(old, active=False, persistent=False, autostart=False, xml="")
     active = old.active
     stale = active and wanted.active and differs(old.live, wanted.live)
-    in_place = updates(old.live, wanted.live) if stale else None
+    in_place = updates(old.live, wanted.live, version) if stale else None
     if stale and in_place is None and old.guests:
         note = (
             f"libvirt network {wanted.name} has guests ({old.guests}) and changes for them only once it was stopped "

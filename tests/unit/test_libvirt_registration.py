@@ -100,11 +100,20 @@ def test_the_default_portgroup_moves_without_two_of_them_at_any_time() -> None:
 
 def test_title_and_description_change_in_place_where_libvirt_knows_them() -> None:
     new = xml_of(spec(title="new"), (11, 3))
-    assert list(map(str, updates(xml_of(spec(title="old", description="gone"), (11, 3)), new) or ())) == [
-        "change title",
-        "change description",
-    ]
-    assert updates(new.replace("vn-lab", "vn-other"), new) is None
+    old = xml_of(spec(title="old", description="gone"), (11, 3))
+    assert list(map(str, updates(old, new, (11, 3)) or ())) == ["change title", "change description"]
+    assert updates(new.replace("vn-lab", "vn-other"), new, (11, 3)) is None
+
+
+def test_metadata_changes_in_place_where_libvirt_can() -> None:
+    def told(*metadata: str) -> str:
+        return xml_of(spec(libvirt={"metadata": list(metadata)}), (11, 3))
+
+    old, new = told("<x xmlns='urn:x'/>", "<y xmlns='urn:y'/>"), told("<n:y xmlns:n='urn:y' a='1'>b<n:z/></n:y>")
+    found = updates(old, new, (11, 3)) or ()
+    assert list(map(str, found)) == ["remove metadata urn:x", "change metadata urn:y"]
+    assert found[1].text == '<y xmlns:n="urn:y" a="1">b<n:z/></y>'
+    assert updates(old, new, (9, 0)) is None
 
 
 def test_guests_on_a_network_are_a_warning_and_not_a_change() -> None:
