@@ -40,7 +40,7 @@ from .libvirt_driver import Driver, Found, driver_installed
 from .libvirt_handover import drop_rules_aside, rules_aside, set_aside
 from .libvirt_leases import read_status
 from .libvirt_parse import parse
-from .libvirt_write import Version
+from .libvirt_values import Version
 from .network import Network
 from .part import CHANGE, Change, Plan, settle
 from .paths import Paths
