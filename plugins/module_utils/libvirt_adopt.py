@@ -148,7 +148,7 @@ class Adoptions:
         """What will be kept of a network; raises VirtnetError with the reason why it cannot be ours."""
         network = as_ours(found, self.identity)
         if not network.has_own_bridge:
-            _refuse(network, "its bridge is not libvirt's but the host's, so nothing has to change hands; define it here")
+            _refuse(network, "its bridge is the host's and not libvirt's, so nothing changes hands; define it here")
         if found.name in current.ours.definitions:
             _refuse(network, "a network of ours has this name already; give one of them another")
         link = current.ours.links.get(network.bridge.name)

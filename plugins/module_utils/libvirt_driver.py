@@ -189,6 +189,20 @@ class Driver:
             lambda: self._named(name).update(number, section, -1, xml, live),
         )
 
+    def update_section(self, name: str, command: str, section: str, parent: int, xml: str) -> None:
+        """Add an element to a list of a network that runs, or remove it (``virsh net-update``).
+
+        ``section`` in virsh's words; ``parent``: the number of the <ip> that it is in, -1 for none.
+        """
+        known = self._libvirt
+        number = getattr(known, f"VIR_NETWORK_SECTION_{section.upper().replace('-', '_')}")
+        commands = {ADD: known.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, REMOVE: known.VIR_NETWORK_UPDATE_COMMAND_DELETE}
+        live = known.VIR_NETWORK_UPDATE_AFFECT_LIVE
+        self._ask(
+            f"libvirt does not {command} {xml} of network {name!r}",
+            lambda: self._named(name).update(commands[command], number, parent, xml, live),
+        )
+
     def describe(self, name: str, what: str, text: str, space: str = "") -> None:
         """Set ``title``, ``description``, or ``metadata`` of a namespace, of a network that runs; '' removes it.
 

@@ -13,8 +13,9 @@ from dataclasses import replace
 from .adopted import Record
 from .bridge import MARK
 from .errors import VirtnetError
+from .libvirt_ports import onto
 from .links import Link, read_links
-from .links_apply import DeleteLink, Enslave, Rename, SetLink, SetSysctl, Step, take
+from .links_apply import DeleteLink, Rename, SetLink, SetSysctl, Step, take
 from .nft import Ended, NatRules, RulesChange, RulesSpec
 from .options import Options
 from .paths import Paths
@@ -100,13 +101,8 @@ def move_guests(record: Record, *, isolated: bool) -> None:
 
 
 def _moves(new: Link, old: Link, ports: Sequence[Link], *, isolated: bool) -> list[Step]:
-    """With spanning tree, a port would be deaf for some seconds; one that forwards already goes on forwarding."""
-    steps: list[Step] = [SetLink(new.name, {"kind": "bridge", "br_stp_state": 0})] if new.stp else []
-    steps += [Enslave(port.name, new.name) for port in ports]
-    steps.append(DeleteLink(old.name))
+    steps = [*onto(new, [port.name for port in ports]), DeleteLink(old.name)]
     if isolated:
         folder = "/sys/class/net"
         steps += [SetSysctl(os.path.join(folder, port.name, "brport/isolated"), "1") for port in ports]
-    if new.stp:
-        steps.append(SetLink(new.name, {"kind": "bridge", "br_stp_state": 1}))
     return steps
