@@ -3,9 +3,9 @@
 
 """Networks that are libvirt's own: what has to be told to libvirt so that it has them as they shall be.
 
-libvirt fills in what a definition leaves open (UUID, MAC address, bridge, ports of NAT). So two definitions are the same
-where they mean the same in our model, whatever stands in them; of those that our model does not know, such as pools of
-devices, it is remembered what libvirt has made of which.
+libvirt fills in what a definition leaves open (UUID, MAC address, bridge, ports of NAT). So two definitions are the
+same where they mean the same in our model, whatever stands in them; of those that our model does not know, such as
+pools of devices, it is remembered what libvirt has made of which.
 """
 
 from __future__ import annotations
@@ -101,9 +101,8 @@ def completed(name: str, xml: str, found: Found | None) -> str:
         _put(root, "name", None).text = name
     if found is None or registered_by_us(found.xml):
         mark(root)
-    have = None if found is None else parse(found.xml)
-    for tag in _CHOSEN if have is not None else ():
-        old, new = have.find(tag), root.find(tag)
+    for tag in _CHOSEN if found is not None else ():
+        old, new = parse(found.xml if found is not None else xml).find(tag), root.find(tag)
         if old is None:
             continue
         if new is None and (tag != "bridge" or _makes_bridge(root)):
@@ -155,10 +154,10 @@ def live_updates(live: str, wanted: str, version: Version) -> Sequence[Update | 
     """The calls that turn what runs into what is wanted; None where they do not suffice. Pure."""
     before, after = parse(live), parse(wanted)
     found = [*_sections(before, after)]
-    texts = [str(etree().tostring(root, encoding="unicode")) for root in (before, after)]
-    if same(*texts):
+    left, goal = (str(etree().tostring(root, encoding="unicode")) for root in (before, after))
+    if same(left, goal):
         return found
-    more = updates(*texts, version)
+    more = updates(left, goal, version)
     return None if more is None else [*found, *more]
 
 
