@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import InvalidOption
-from .libvirt_parse import Element, children, parse
+from .libvirt_options import Flat, flat
+from .libvirt_parse import children, etree, parse
 from .libvirt_xml import NAMESPACE, to_xml
 from .options import Options
 
@@ -53,17 +54,22 @@ def _written(options: Options, said: Mapping[str, Any]) -> str:
         xml = to_xml(said)
     except InvalidOption as error:
         options.error(error.path, error.problem)
-    metadata = parse(xml).find("metadata")
-    ours = (
-        [] if metadata is None else [one for one in children(metadata) if str(one.tag).startswith(f"{{{NAMESPACE}}}")]
-    )
-    for option in (inside for one in ours for inside in children(one)):
-        options.error(_name(option), "is nothing that libvirt can do; leave it out, or use managed_by: virtnet")
-    return xml
+    return _without_ours(options, xml, flat(said))
 
 
-def _name(option: Element) -> str:
-    return str(option.get("name"))
+def _without_ours(options: Options, xml: str, said: Flat) -> str:
+    """libvirt's words alone; raises InvalidOption for what the user said and libvirt has no word for."""
+    root = parse(xml)
+    metadata = root.find("metadata")
+    every = [] if metadata is None else list(children(metadata))
+    for ours in [one for one in every if str(one.tag).startswith(f"{{{NAMESPACE}}}")]:
+        for name in (str(option.get("name")) for option in children(ours)):
+            if name in said:
+                options.error(name, "is nothing that libvirt can do; leave it out, or use managed_by: virtnet")
+        metadata.remove(ours)
+        if not len(metadata):
+            root.remove(metadata)
+    return str(etree().tostring(root, encoding="unicode"))
 
 
 def bridge_in(xml: str) -> str:

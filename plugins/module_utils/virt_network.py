@@ -396,8 +396,8 @@ def _check_host(network: Network, current: State) -> None:
         _refuse(
             network,
             "managed_by",
-            f"cannot become {network.managed_by!r} while the network is defined; playbook adopt.yml takes networks over "
-            "from libvirt and gives them back, or remove it first (state: absent)",
+            f"cannot become {network.managed_by!r} while the network is defined; the playbook adopt.yml takes networks "
+            "over from libvirt and gives them back, or remove it first (state: absent)",
         )
     if network.managed_by == LIBVIRT:
         if not current.libvirt:

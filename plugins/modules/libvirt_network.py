@@ -60,12 +60,13 @@ options:
     type: bool
   xml:
     description:
-      - The definition of a network that is libvirt's own, as XML, in the place of O(uuid), O(bridge) and the options that
-        describe it. What has changed is told to libvirt while the network runs where that can be done, otherwise it
-        takes effect at the next start, which a warning says.
+      - The definition of a network that is libvirt's own, as XML, in the place of O(uuid), O(bridge) and the options
+        that describe it. What has changed is told to libvirt while the network runs where that can be done, otherwise
+        it takes effect at the next start, which a warning says.
     type: str
   restart:
-    description: Restart such a network where a change needs that; its guests are plugged in again. V(false) if not given.
+    description:
+      - Restart such a network where a change needs that; its guests are plugged in again. V(false) if not given.
     type: bool
   managed_by:
     description:

@@ -136,8 +136,8 @@ options:
     choices: [virtnet, libvirt]
   restart:
     description:
-      - With O(managed_by=libvirt), restart the network where a change needs that, and plug its guests in again. Otherwise
-        such a change takes effect at the next start, and a warning says so. V(false) if not given.
+      - With O(managed_by=libvirt), restart the network where a change needs that, and plug its guests in again.
+        Otherwise such a change takes effect at the next start, and a warning says so. V(false) if not given.
     type: bool
   xml:
     description:
