@@ -144,7 +144,7 @@ class Registrations:
         made = read_made(self.paths)
         before = made.pop(change.network, Made())
         if change.given and found is not None:
-            live = digest(found.live) if change.fresh else before.live
+            live = digest(found.live) if change.fresh else ""
             made[change.network] = Made(change.given, digest(found.xml), live)
         if made or before != Made():
             put([made_file(made, self.paths)])
@@ -247,10 +247,9 @@ def _managed(spec: RegistrationSpec, found: Found | None, current: State) -> tup
     note = f"{what}: what has changed takes effect at its next start (virsh net-destroy, net-start, or restart: true)"
     if not steps:
         return None, note if late else ""
-    before = "" if found is None else shape(old.xml) + old.status()
+    shown = old.xml if DEFINE in steps or not old.active else old.live
+    before = "" if found is None else shape(shown) + old.status()
     after = shape(xml) + wanted.status()
-    if before == after:
-        before = shape(old.live) + old.status()
     return RegistrationChange(
         CREATE if found is None else CHANGE,
         what,
