@@ -199,7 +199,7 @@ class Doing:
             originals.setdefault(move.goal, before if os.path.exists(move.goal) else None)
             for source in move.sources:
                 after = after.joined_by(read_leases(source), move.spec.subnets)
-            # What waits to be taken was not written by a dnsmasq: where none has files yet, they are as their folder is.
+            # What waits to be taken was not written by a dnsmasq: where none has files yet, they are like their folder.
             theirs = [path for path in (move.goal, *self.leases.values()) if os.path.exists(path)]
             like = next(iter(theirs), os.path.dirname(move.goal))
             write_leases(move.goal, after, like)
