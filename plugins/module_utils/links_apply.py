@@ -21,6 +21,9 @@ from .run import PACKAGES
 # include/uapi/linux/if_addr.h. A bridge without a port would keep its address tentative until one joins.
 _IFA_F_NODAD = 0x02
 
+# include/uapi/linux/rtnetlink.h: RT_SCOPE_NOWHERE, by which a route is removed whatever its scope.
+_ANY_SCOPE = 255
+
 
 @dataclass(frozen=True)
 class AddBridge:
@@ -90,6 +93,15 @@ class DeleteLink:
 
 
 @dataclass(frozen=True)
+class DeleteRoute:
+    """A route by a link, in a table given by its number (/etc/iproute2/rt_tables)."""
+
+    name: str
+    cidr: str
+    table: int
+
+
+@dataclass(frozen=True)
 class Rename:
     """A link gets another name."""
 
@@ -97,7 +109,7 @@ class Rename:
     new: str
 
 
-Step = Union[AddBridge, SetLink, SetSysctl, Rename, AddAddress, DeleteAddress, Enslave, DeleteLink]
+Step = Union[AddBridge, SetLink, SetSysctl, Rename, AddAddress, DeleteAddress, Enslave, DeleteLink, DeleteRoute]
 
 
 def _index(name: str) -> int:
@@ -118,6 +130,8 @@ def _take(route: Any, step: Step) -> None:
         _rename(route, _index(step.name), step.new)
     elif isinstance(step, DeleteLink):
         route.link("del", index=_index(step.name))
+    elif isinstance(step, DeleteRoute):
+        route.route("del", dst=step.cidr, oif=_index(step.name), table=step.table, scope=_ANY_SCOPE)
     elif isinstance(step, Enslave):
         route.link("set", index=_index(step.port), master=_index(step.bridge))
     else:
