@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import socket
 import statistics
-import tempfile
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from ansible_collections.virtnet.linux.plugins.module_utils import dnsmasq_probe
-from kernel.dnsmasq_bed import BRIDGE_ADDRESS, Bed, Daemon, made_bed, running
+from kernel.dnsmasq_bed import BRIDGE_ADDRESS, Bed, made_bed, open_folder, serving
 
 RUNS = 5
 
@@ -84,7 +82,7 @@ class Asking:
 
 def measured(bed: Bed, count: int) -> dict[str, float]:
     """The longest silence of each kind of change beside ``count`` networks."""
-    with tempfile.TemporaryDirectory() as folder, running(Daemon(bed.host, Path(folder))) as daemon:
+    with open_folder() as folder, serving(bed, folder) as daemon:
         others = [network(i) for i in range(1, count)]
         told = {}
         for kind, change in CHANGES.items():
