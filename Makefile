@@ -6,6 +6,8 @@ COLLECTIONS := $(BUILD)/collections
 SELF := $(COLLECTIONS)/ansible_collections/virtnet/linux
 # Of the kernel tests, which mostly wait: for a lease, for an answer that must not come.
 WORKERS := 4
+# The tables that kernel tests can show.
+SHOW := PYTHONPATH=$(COLLECTIONS):tests python -m kernel
 LAB := PYTHONPATH=tests $(VENV)/bin/python -m lab
 
 export PATH := $(VENV)/bin:$(PATH)
@@ -73,13 +75,13 @@ kernel: setup
 	pytest tests/kernel -n $(WORKERS) --dist worksteal
 
 dnsmasq-outage: setup
-	@cd tests && python -m kernel.dnsmasq_outage
+	@$(SHOW).dnsmasq_outage
 
 dnsmasq-matrix: setup
-	@cd tests && python -m kernel.dnsmasq_matrix
+	@$(SHOW).dnsmasq_matrix
 
 matrix: setup
-	@cd tests && python -m kernel.matrix
+	@$(SHOW).matrix
 
 molecule: setup
 	molecule test --all

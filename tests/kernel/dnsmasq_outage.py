@@ -38,6 +38,8 @@ CHANGES: dict[str, Callable[[dict[str, Any], int], list[dict[str, Any]]]] = {
     "nothing": lambda one, n: [one],
     "static host": lambda one, n: [{**one, "hosts": [{"mac": "52:54:00:00:00:09", "ip": f"192.168.100.{90 + n}"}]}],
     "DNS record": lambda one, n: [{**one, "names": {"hosts": [{"ip": f"192.168.100.{90 + n}", "names": ["nas"]}]}}],
+    "both removed": lambda one, n: [one],
+    "TXT record": lambda one, n: [{**one, "names": {"txt": [{"name": "a", "value": f"{n}"}]}}],
     "DHCP option": lambda one, n: [{**one, "options": {"mtu": 1400 + n}}],
     "range": lambda one, n: [{**one, "ranges": [{"start": "192.168.100.2", "end": f"192.168.100.{200 + n}"}]}],
     "another network": lambda one, n: [one, network(200 + n)],
