@@ -85,7 +85,7 @@ def put(files: Iterable[File]) -> None:
     folders = sorted({os.path.dirname(file.path) for file in wanted})
     try:
         for folder in folders:
-            os.makedirs(folder, mode=0o755, exist_ok=True)
+            make_folder(folder)
             clear_unfinished(folder)
         for file in wanted:
             if file.content is not None:
@@ -118,6 +118,14 @@ def jot(file: File) -> None:
         os.replace(temporary, file.path)
     except OSError as error:
         raise VirtnetError(f"cannot write {file.path}: {error.strerror}") from error
+
+
+def make_folder(path: str) -> None:
+    """A folder, with its parents, that everybody may read whatever the umask; one that is there stays as it is."""
+    if not os.path.isdir(path):
+        make_folder(os.path.dirname(path))
+        os.mkdir(path)
+        os.chmod(path, 0o755)
 
 
 def clear_unfinished(folder: str) -> None:
