@@ -85,7 +85,7 @@ def put(files: Iterable[File]) -> None:
     folders = sorted({os.path.dirname(file.path) for file in wanted})
     try:
         for folder in folders:
-            os.makedirs(folder, mode=0o755, exist_ok=True)
+            make_folder(folder)
             clear_unfinished(folder)
         for file in wanted:
             if file.content is not None:
@@ -112,12 +112,20 @@ def jot(file: File) -> None:
     """
     temporary = _temporary(file.path) + _JOTTED
     try:
-        os.makedirs(os.path.dirname(file.path), mode=0o755, exist_ok=True)
+        make_folder(os.path.dirname(file.path))
         with open(temporary, "w", encoding="utf-8") as stream:
             stream.write(file.content or "")
         os.replace(temporary, file.path)
     except OSError as error:
         raise VirtnetError(f"cannot write {file.path}: {error.strerror}") from error
+
+
+def make_folder(path: str) -> None:
+    """A folder, with its parents, that everybody may read whatever the umask; one that is there stays as it is."""
+    if not os.path.isdir(path):
+        make_folder(os.path.dirname(path))
+        os.mkdir(path)
+        os.chmod(path, 0o755)
 
 
 def clear_unfinished(folder: str) -> None:
