@@ -16,7 +16,7 @@ export ANSIBLE_HOME := $(BUILD)/ansible
 export MYPYPATH := $(COLLECTIONS):$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup packages pin test lint unit kernel matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory molecule demo demo-clean bench build clean
+.PHONY: help setup packages pin test lint unit kernel matrix dnsmasq-matrix dnsmasq-outage guard-record dnsmasq-memory molecule demo demo-clean bench build clean
 
 help:
 	@echo 'make demo        a network from one command, on a disposable host, shown in a table'
@@ -26,6 +26,7 @@ help:
 	@echo 'make dnsmasq-matrix  who gets what of the host'"'"'s dnsmasq, before and after, as a table'
 	@echo 'make dnsmasq-outage  how long guests get no answer while their network changes'
 	@echo 'make dnsmasq-memory  the memory of one dnsmasq for all networks beside one for each'
+	@echo 'make guard-record    a flush, a lost bridge and a conflict under the ping of a guest'
 	@echo 'make matrix      who reaches whom in each mode, by real packets, as a table'
 	@echo 'make bench       the speed of engine, playbook, rules and guard'
 	@echo 'make build       the tarball that ansible-galaxy installs, in .build'
@@ -80,6 +81,9 @@ dnsmasq-outage: setup
 
 dnsmasq-memory: setup
 	@$(SHOW).dnsmasq_memory
+
+guard-record: setup
+	@cd tests && python -m kernel.guard_record
 
 dnsmasq-matrix: setup
 	@$(SHOW).dnsmasq_matrix

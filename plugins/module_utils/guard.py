@@ -118,6 +118,9 @@ class Guard:
         paths = self.paths
         return {
             paths.dnsmasq_fragments: "fragments",
+            paths.private_fragments: "fragments",
+            paths.private_instances: "fragments",
+            paths.private_running: "fragments",
             entries_folder(paths.root): "entries",
             paths.definitions: "",
             paths.transient_definitions: "",
@@ -132,13 +135,14 @@ class Guard:
         now = time.monotonic()
         self._hear(sockets, now)
         kinds = self._folders()
+        shared = (self.paths.dnsmasq_fragments, entries_folder(self.paths.root))
         for folder, name in folders.receive():
             kind = kinds.get(folder, "-")
             if kind == "-":
                 continue
             if kind:
-                # dnsmasq's fragments and resolvconf's entries of ours carry our name; others are no business of ours.
-                if "virtnet" in name and not name.startswith(".") or not name:
+                # In folders of dnsmasq and resolvconf ours carry our name; others are no business of ours.
+                if not name or not name.startswith(".") and (folder not in shared or "virtnet" in name):
                     self._want(kind, now)
             elif not name.startswith(".") and name.endswith(".json"):
                 self._redefined(now)
