@@ -193,6 +193,27 @@ def test_a_network_whose_subnet_is_somebody_elses_now_moves_at_once(bed: Guarded
     assert bed.define(AUTO, LAB, check=True)["changes"] == []
 
 
+@pytest.mark.parametrize("event", ["-6 address add {net}::7/64 dev eth0 nodad", "-6 route add {net}::/80 dev eth0"])
+def test_an_ipv6_subnet_that_is_somebody_elses_now_is_another_at_once(bed: GuardedBed, event: str) -> None:
+    def own() -> str:
+        definition = json.loads((bed.root / "etc/virtnet/networks/six.json").read_text())
+        return str(definition["ipv6"]["address"])
+
+    network = plain("six", ipv6={"address": "auto", "ra": False})
+    bed.play(network)
+    bed.start_guard()
+    before, before4 = own(), subnet_of(bed, "six")
+    bed.host.run("ip", *event.format(net=before.partition("::")[0]).split())
+    eventually(lambda: "so it moves to" in bed.journal)
+    after = own()
+    assert after != before and subnet_of(bed, "six") == before4
+    addresses = [f"{one['local']}/{one['prefixlen']}" for one in bed.link("vn-six")["addr_info"]]
+    assert after in addresses and before not in addresses and before4 in addresses
+    guest = bed.guest("vn-six", f"{after.partition('::')[0]}::50/64")
+    eventually(lambda: guest.pings(after.partition("/")[0]))
+    assert bed.define(network, check=True)["changes"] == []
+
+
 def test_a_fixed_network_stays_and_is_reported(lab: GuardedBed) -> None:
     lab.host.run("ip", "address", "add", "192.168.30.200/25", "dev", "eth0")
     eventually(lambda: "has a fixed address and stays" in lab.journal)
