@@ -25,7 +25,7 @@ from .dnsmasq_config import (
 )
 from .dnsmasq_hosts import configuration, network_of
 from .dnsmasq_instances import Instance, Instances, SystemdInstances
-from .dnsmasq_ports import Socket, dhcp_is_shared, foreign, of_dnsmasq_unit, read_sockets
+from .dnsmasq_ports import Socket, foreign, is_shared, of_dnsmasq_unit, read_sockets
 from .dnsmasq_private import Layout, members_of, unit
 from .dnsmasq_service import UNIT, DnsmasqService, ServiceStatus, SystemDnsmasq
 from .dnsmasq_spec import PRESENT, PRIVATE, SYSTEM, FragmentSpec
@@ -136,7 +136,9 @@ class Fragments:
             instances=instances,
             unbound=[name for name in confs if _is_unbound(confs[name], instances.get(name, Instance()), sockets)],
             sockets=sockets,
-            dhcp_shared=dhcp_is_shared(foreign(sockets, pids)),
+            barred=[
+                port for port in (probe.DHCP_PORT, probe.DHCP6_PORT) if not is_shared(port, foreign(sockets, pids))
+            ],
             resolv_conf=os.path.realpath(os.path.join(self.paths.root, "etc/resolv.conf")),
             program=find("dnsmasq") or "",
             engine=os.path.exists(os.path.join(self.paths.engine, "virtnet")),
