@@ -14,7 +14,7 @@ export ANSIBLE_HOME := $(BUILD)/ansible
 export MYPYPATH := $(COLLECTIONS):$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup packages pin test lint unit kernel matrix dnsmasq-matrix dnsmasq-outage molecule demo demo-clean bench build clean
+.PHONY: help setup packages pin test lint unit kernel matrix libvirt-elements dnsmasq-matrix dnsmasq-outage molecule demo demo-clean bench build clean
 
 help:
 	@echo 'make demo        a network from one command, on a disposable host, shown in a table'
@@ -23,6 +23,7 @@ help:
 	@echo 'make setup       what these need: Debian packages and a virtual environment in .build'
 	@echo 'make dnsmasq-matrix  who gets what of the host'"'"'s dnsmasq, before and after, as a table'
 	@echo 'make dnsmasq-outage  how long guests get no answer while their network changes'
+	@echo 'make libvirt-elements  what becomes of every element of libvirt'"'"'s network XML, as a table'
 	@echo 'make matrix      who reaches whom in each mode, by real packets, as a table'
 	@echo 'make bench       the speed of engine, playbook, rules and guard'
 	@echo 'make build       the tarball that ansible-galaxy installs, in .build'
@@ -80,6 +81,9 @@ dnsmasq-matrix: setup
 
 matrix: setup
 	@cd tests && python -m kernel.matrix
+
+libvirt-elements: setup
+	@PYTHONPATH=$(COLLECTIONS) python tests/libvirt_elements.py
 
 molecule: setup
 	molecule test --all
