@@ -20,8 +20,8 @@ description:
   - What it registered has a mark in its metadata. A network of libvirt's without the mark is never touched, and one of
     the same name or UUID is an error.
   - A changed definition is stored. Portgroups, and from libvirt 9.7 on title, description and metadata, change while
-    the network runs. For what else changed it is restarted in libvirt, which the bridge does not notice, unless a guest of
-    libvirt's is on it; then a warning says what is left to do.
+    the network runs. For what else changed it is restarted in libvirt, which the bridge does not notice, unless a
+    guest of libvirt's is on it; then a warning says what is left to do.
   - A daemon of libvirt's that does not answer within 20 seconds is not waited for.
   - A host without libvirt's network driver is left alone, unless O(libvirt) says C(register=true).
   - Talks to libvirt through its Python binding (C(python3-libvirt)) and needs lxml (C(python3-lxml)) on such a host.
