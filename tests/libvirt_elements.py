@@ -53,7 +53,7 @@ APPLIED: Mapping[str, tuple[str, ...]] = {
     "network/dns": ("dnsmasq", "resolver"),
     "network/dns@forwardPlainNames": ("dnsmasq",),
     **dict.fromkeys((f"network/dns/{name}" for name in ("forwarder", "host", "srv", "txt")), ("dnsmasq",)),
-    "network/bandwidth": ("bridge",),
+    "network/bandwidth": ("bridge", "rules"),
     "network/vlan": ("libvirt",),
     "network/virtualport": ("libvirt",),
     "network/portgroup": ("libvirt",),
