@@ -17,7 +17,7 @@ export MYPYPATH := $(COLLECTIONS):$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help setup packages pin test lint unit browser fuzz kernel molecule demo demo-clean bench build clean
-.PHONY: matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move
+.PHONY: matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move libvirt-elements
 
 help:
 	@echo 'make demo        a network from one command, on a disposable host, shown in a table'
@@ -28,6 +28,7 @@ help:
 	@echo 'make dnsmasq-matrix  who gets what of the host'"'"'s dnsmasq, before and after, as a table'
 	@echo 'make dnsmasq-outage  how long guests get no answer while their network changes'
 	@echo 'make dnsmasq-move  leases that go from one dnsmasq to another and back, as a table'
+	@echo 'make libvirt-elements  what becomes of every element of libvirt'"'"'s network XML, as a table'
 	@echo 'make dnsmasq-memory  the memory of one dnsmasq for all networks beside one for each'
 	@echo 'make matrix      who reaches whom in each mode, by real packets, as a table'
 	@echo 'make bench       the speed of engine, playbook, rules and guard'
@@ -98,6 +99,9 @@ dnsmasq-matrix: setup
 
 matrix: setup
 	@$(SHOW).matrix
+
+libvirt-elements: setup
+	@PYTHONPATH=$(COLLECTIONS) python tests/libvirt_elements.py
 
 molecule: setup
 	molecule test --all

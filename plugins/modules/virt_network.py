@@ -50,9 +50,12 @@ options:
     description: A description.
     type: str
   mode:
-    description: V(nat) (the default), V(routed), V(isolated) or V(open); see M(virtnet.linux.nft_nat).
+    description:
+      - V(nat) (the default), V(routed), V(isolated) or V(open); see M(virtnet.linux.nft_nat).
+      - V(bridged) for a bridge that is there and somebody else's. It is registered with libvirt and nothing else is
+        done, so that only O(bridge) with C(name) and C(type), O(isolate_guests) and O(libvirt) can go with it.
     type: str
-    choices: [nat, routed, isolated, open]
+    choices: [nat, routed, isolated, open, bridged]
   uplink:
     description: Restricts forwarding to this interface of the host.
     type: str
@@ -274,7 +277,7 @@ ARGUMENTS = {
     "uuid": {"type": "str"},
     "title": {"type": "str"},
     "description": {"type": "str"},
-    "mode": {"type": "str", "choices": ["nat", "routed", "isolated", "open"]},
+    "mode": {"type": "str", "choices": ["nat", "routed", "isolated", "open", "bridged"]},
     "uplink": {"type": "str"},
     "bridge": {"type": "dict"},
     "ipv4": {"type": "dict"},
