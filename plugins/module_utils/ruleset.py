@@ -36,6 +36,9 @@ _XT_QUIET = frozenset({"LOG", "NFLOG", "CHECKSUM", "TCPMSS", "comment", "CT", "T
 
 _DEEPEST = 32
 
+# NF_IP_PRI_CONNTRACK in linux/netfilter_ipv4.h.
+_CONNTRACK = -200
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -301,7 +304,19 @@ def through(ruleset: Ruleset, hook: str, packet: Packet, layer: Sequence[str] = 
     for table, chain in base_chains(ruleset, hook, layer or families(packet)):
         if chain.kind == "nat" and packet.state != "new":
             continue
-        walk = Walk(table, chain, packet)
+        tracked = _as_tracked_there(packet, hook, chain)
+        walk = Walk(table, chain, tracked)
         walks.append(walk)
-        packet = walk.packet
+        packet = replace(packet, mark=walk.packet.mark)
+        if tracked.state == packet.state:
+            packet = replace(packet, ct_mark=walk.packet.ct_mark)
     return packet, walks
+
+
+def _as_tracked_there(packet: Packet, hook: str, chain: Chain) -> Packet:
+    """What is known of the packet's connection at a chain: before conntrack nothing, and a bridge may track or not."""
+    if chain.family == "bridge":
+        return replace(packet, state="")
+    if hook in ("prerouting", "output") and chain.priority < _CONNTRACK:
+        return replace(packet, state="invalid")
+    return packet
