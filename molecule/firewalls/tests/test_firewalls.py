@@ -41,7 +41,15 @@ THEIRS = """\
 PODMAN = ["podman", "--storage-driver=vfs"]
 CONTAINER = [*PODMAN, "run", "--detach", "--name=theirs", "--cgroups=disabled", "--runtime=crun", "--publish=9090:80",
              "--network=podman", "--rootfs", "/srv/theirs", "/bin/busybox", "sleep", "3600"]  # fmt: skip
-BACKEND = "s/^FirewallBackend=.*/FirewallBackend={}/"
+FILES = """\
+for file in /usr/bin/busybox $(ldd /usr/bin/busybox | grep -o "/[^ ]*"); do install -D $file /srv/theirs$file; done
+cd /srv/theirs && mkdir -p proc sys dev etc && ln -sfn usr/bin bin
+"""
+
+
+def backend(name: str) -> list[str]:
+    """The command that makes firewalld use it."""
+    return ["sed", "-i", f"s/^FirewallBackend=.*/FirewallBackend={name}/", "/etc/firewalld/firewalld.conf"]
 
 
 class Host4:
@@ -145,11 +153,11 @@ FIREWALLS = {
         [["systemctl", "stop", "firewalld"]],
     ),
     "firewalld (iptables)": (
-        [["sed", "-i", BACKEND.format("iptables"), "/etc/firewalld/firewalld.conf"], ["systemctl", "start", "firewalld"]],
+        [backend("iptables"), ["systemctl", "start", "firewalld"]],
         {**NONE, "forward": True},
         {how: FIREWALLD[how] for how in ("reload", "restart")},
         [["systemctl", "stop", "firewalld"],
-         ["sed", "-i", BACKEND.format("nftables"), "/etc/firewalld/firewalld.conf"]],
+         backend("nftables")],
     ),
     "ufw": (
         [["ufw", "--force", "enable"], ["systemctl", "start", "ufw"]],
@@ -205,7 +213,7 @@ NAMED: dict[str, tuple[list[list[str]], dict[str, bool], list[list[str]]]] = {
 def test_what_has_no_hook_is_named_with_the_lines_that_help(bed: Host4, name: str) -> None:
     start, before, stop = NAMED[name]
     bed.integrate(True)
-    bed.host.run(["sh", "-c", "cat > /root/own.nft"], stdin=OWN.replace("; }", "\n }").replace("; ", "\n"))
+    bed.host.run(["sh", "-c", "cat > /root/own.nft"], stdin=OWN)
     bed.run(*start)
     bed.show(name, "before", before)
     assert bed.host.attempt(["virtnet", "check"]).code == 1
@@ -229,9 +237,7 @@ def test_beside_rules_of_libvirt(bed: Host4) -> None:
 
 
 def test_beside_rules_of_podman(bed: Host4) -> None:
-    copy = 'for file in /usr/bin/busybox $(ldd /usr/bin/busybox | grep -o "/[^ ]*"); do install -D $file /srv/theirs$file; done'
-    bed.run(["sh", "-c", f"{copy}; mkdir -p /srv/theirs/proc /srv/theirs/sys /srv/theirs/dev /srv/theirs/etc"])
-    bed.run(["ln", "-sfn", "usr/bin", "/srv/theirs/bin"], CONTAINER)
+    bed.run(["sh", "-c", FILES], CONTAINER)
     assert "netavark" in bed.host.run(["nft", "list", "tables"])
     bed.show("podman's network", "beside us", ALL)
     bed.run([*PODMAN, "rm", "--force", "--time=0", "theirs"])
