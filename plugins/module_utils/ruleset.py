@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .nft_match import any_of, elements, equal, match, value
+from .nft_match import Elements, any_of, elements, equal, match, value
 from .packet import NOTHING, Match, Packet
 
 ACCEPT = "accept"
@@ -130,7 +130,7 @@ def _put(table: Table, kind: str, data: Mapping[str, Any], *, terse: bool) -> No
     elif kind == "rule":
         table.chains[data["chain"]].rules.append(Rule(data["expr"], data["handle"]))
     else:
-        table.sets[data["name"]] = None if terse else data.get("elem", [])
+        table.sets[data["name"]] = None if terse else Elements(data.get("elem", ()))
 
 
 def base_chains(ruleset: Ruleset, hook: str, families: Sequence[str]) -> list[tuple[Table, Chain]]:
@@ -231,9 +231,9 @@ class Walk:
 
     def _vmap(self, data: Mapping[str, Any], matched: Match) -> tuple[Match, list[tuple[bool, str, str]]]:
         key = value(data.get("key"), self.packet, self.table.sets)
-        found = elements(data.get("data"), self.table.sets)
         if key is NOTHING:
             return False, []
+        found = elements(data.get("data"), self.table.sets, key, keyed=True)
         if found is None:
             # It may hold anything; what chains it leads to is not known.
             return None, [(False, DROP, ""), (False, ACCEPT, "")]

@@ -195,7 +195,7 @@ def some_tables(chance: random.Random) -> str:
     for table, chains in TABLES.items():
         lines += [
             f"*{table}",
-            *(f":{c} {chance.choice(('ACCEPT', 'ACCEPT', 'ACCEPT', 'DROP'))}" for c in chains),
+            *(f":{c} {'DROP' if chance.random() < 0.15 else 'ACCEPT'}" for c in chains),
             *(f":c{i} -" for i in (1, 2)),
         ]
         lines += [f"-A {chain} -p udp --{way}port {LAST} -j ACCEPT" for chain in chains for way in "sd"]
@@ -205,7 +205,7 @@ def some_tables(chance: random.Random) -> str:
                 # iptables refuses an interface that there cannot be.
                 never = {"PREROUTING": "-o", "INPUT": "-o", "OUTPUT": "-i"}.get(chain, "-x")
                 usable = [one for one in IPTABLES if never not in one.split()]
-                words = " ".join(chance.sample(usable, chance.choice((0, 1, 1))))
+                words = " ".join(chance.sample(usable, chance.choice((0, 1, 1, 1, 2))))
                 ends = [
                     "-j ACCEPT",
                     "-j ACCEPT",
@@ -309,5 +309,5 @@ def test_so_it_is_with_rules_of_iptables(scene: Scene, tool: str, seed: int) -> 
     host.run(f"{tool}-restore", stdin=NO_TABLES)
     host.run("nft", "flush", "ruleset")
     print(dict(counted))
-    assert counted["True"] + counted["False"] > 5 * counted["None"]
+    assert counted["True"] + counted["False"] > 3 * counted["None"]
     assert counted["True"] and counted["False"]
