@@ -94,7 +94,9 @@ def judge(ruleset: Ruleset, way: Way) -> Finding:
         if stages and stages[0][1].state == "new":
             ct_mark = 0
         for hook, packet, layer in stages:
-            left, walks = through(ruleset, hook, replace(packet, mark=mark, ct_mark=ct_mark), (layer,) if layer else ())
+            if (packet.mark, packet.ct_mark) != (mark, ct_mark):
+                packet = replace(packet, mark=mark, ct_mark=ct_mark)
+            left, walks = through(ruleset, hook, packet, (layer,) if layer else ())
             mark, ct_mark = left.mark, left.ct_mark
             for walk in walks:
                 if walk.drops:

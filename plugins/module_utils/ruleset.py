@@ -307,9 +307,10 @@ def through(ruleset: Ruleset, hook: str, packet: Packet, layer: Sequence[str] = 
         tracked = _as_tracked_there(packet, hook, chain)
         walk = Walk(table, chain, tracked)
         walks.append(walk)
-        packet = replace(packet, mark=walk.packet.mark)
-        if tracked.state == packet.state:
-            packet = replace(packet, ct_mark=walk.packet.ct_mark)
+        left = walk.packet
+        ct_mark = left.ct_mark if tracked.state == packet.state else packet.ct_mark
+        if (left.mark, ct_mark) != (packet.mark, packet.ct_mark):
+            packet = replace(packet, mark=left.mark, ct_mark=ct_mark)
     return packet, walks
 
 

@@ -205,7 +205,9 @@ def some_tables(chance: random.Random) -> str:
                 # iptables refuses an interface that there cannot be.
                 never = {"PREROUTING": "-o", "INPUT": "-o", "OUTPUT": "-i"}.get(chain, "-x")
                 usable = [one for one in IPTABLES if never not in one.split()]
-                words = " ".join(chance.sample(usable, chance.choice((0, 1, 1, 1, 2))))
+                found = chance.sample(usable, chance.choice((0, 1, 1, 1, 2)))
+                # Nor does it take an option twice.
+                words = " ".join(found if len({one.lstrip("! ")[:2] for one in found}) == len(found) else found[:1])
                 ends = [
                     "-j ACCEPT",
                     "-j ACCEPT",
