@@ -94,7 +94,13 @@ if TYPE_CHECKING:
         part,
         paths,
         resolvconf,
-        resolvconf_read,
+        resolver,
+        resolver_networkmanager,
+        resolver_owner,
+        resolver_plain,
+        resolver_resolvconf,
+        resolver_resolved,
+        resolver_watch,
         restore,
         run,
         runtime,
@@ -184,7 +190,13 @@ ENGINE = (
     "part",
     "paths",
     "resolvconf",
-    "resolvconf_read",
+    "resolver",
+    "resolver_networkmanager",
+    "resolver_owner",
+    "resolver_plain",
+    "resolver_resolvconf",
+    "resolver_resolved",
+    "resolver_watch",
     "restore",
     "run",
     "runtime",
@@ -279,7 +291,7 @@ _RESOLVER = """\
 Description=Virtual networks in the resolver of this host
 # dnsmasq.service itself tells the resolver that it answers on a loopback address; entries are for hosts without that.
 # Not before network-online.target: Debian 13 starts dnsmasq.service only after that.
-After=virtnet.service dnsmasq.service resolvconf.service
+After=virtnet.service dnsmasq.service resolvconf.service systemd-resolved.service NetworkManager.service
 Before=nss-lookup.target
 
 [Service]

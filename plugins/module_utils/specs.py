@@ -153,6 +153,9 @@ def _entry(network: Network) -> dict[str, Any]:
         "interface": network.bridge.name,
         "addresses": [str(address.ip)],
         "domain": network.dns.domain or None,
+        "subnets": [str(subnet) for subnet in network.subnets],
+        # The server of an isolated network knows its own names and refuses all others.
+        "forwards": network.mode != "isolated",
         # The system's dnsmasq serves the host as well, or is told where the names of a private one are. Where a network
         # of its own accord has a private one, the host has no dnsmasq that its resolver could ask.
         "loopback_serves": network.dnsmasq_instance != "private",
