@@ -18,8 +18,8 @@ description:
     openresolv, Debian's resolvconf, systemd-resolved, NetworkManager, or nobody. All other servers, domains and search
     lists stay, in their order.
   - With systemd-resolved, NetworkManager's dnsmasq, or openresolv beside a local resolver that it tells of domains,
-    only the network's own names are asked at its server. Where programs ask the servers of C(resolv.conf) one after another,
-    a network's server comes first; it forwards what it does not know to the others, in their order. See
+    only the network's own names are asked at its server. Where programs ask the servers of C(resolv.conf) one after
+    another, a network's server comes first; it forwards what it does not know to the others, in their order. See
     C(docs/resolvers.md).
   - Entries do not outlast a boot. After it C(virtnet-resolver.service) makes them again.
 extends_documentation_fragment:

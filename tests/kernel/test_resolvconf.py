@@ -99,7 +99,9 @@ def test_vpn_that_comes_between_keeps_its_place(host: ResolverHost) -> None:
     host.run("resolvconf", "-d", "tun0")
     host.task(LAB)
     host.uplink("search corp\nnameserver 10.9.0.53\n", "tun0")
-    assert (servers(host), search(host)) == (["192.168.30.1", *before], [*domains, "lab"])
+    # Debian's writes no more servers than a libc asks, which is three.
+    assert servers(host) == ["192.168.30.1", *before][: 3 if host.provider == "resolvconf" else None]
+    assert search(host) == [*domains, "lab"]
     assert not host.task(LAB)["changed"]
     host.task(purge=True)
     assert (servers(host), search(host)) == (before, domains)
