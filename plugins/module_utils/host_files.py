@@ -15,6 +15,8 @@ from .errors import VirtnetError
 if TYPE_CHECKING:
     # Never executed: Ansible sends to a host what it sees imported, and the engine must come along as a whole.
     from . import (  # noqa: F401
+        _module,
+        _tasks,
         backoff,
         bridge,
         choosing,
@@ -81,6 +83,7 @@ if TYPE_CHECKING:
         links,
         links_apply,
         listeners,
+        managers,
         nat,
         netlink,
         network,
@@ -109,8 +112,10 @@ if TYPE_CHECKING:
         virt_network,
     )
 
-# All of plugins/module_utils but _module.py, which only Ansible's modules need.
+# All of plugins/module_utils.
 ENGINE = (
+    "_module",
+    "_tasks",
     "backoff",
     "bridge",
     "choosing",
@@ -177,6 +182,7 @@ ENGINE = (
     "links",
     "links_apply",
     "listeners",
+    "managers",
     "nat",
     "netlink",
     "network",

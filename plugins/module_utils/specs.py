@@ -15,6 +15,7 @@ from .dnsmasq_fragment import Fragments, FragmentSpec
 from .libvirt_definition import RegistrationSpec
 from .libvirt_group import NEVER
 from .libvirt_registration import Registrations
+from .managers import ManagedBridges
 from .network import Network
 from .nft import NatRules, RulesSpec
 from .options import Options
@@ -208,7 +209,7 @@ def parts(
 
     return [
         NatRules([RulesSpec.from_options(options) for options in read("rules")], False, paths, integrate=integrate),
-        Bridges([BridgeSpec.from_options(options) for options in read("bridges")], False, paths),
+        ManagedBridges(Bridges([BridgeSpec.from_options(o) for o in read("bridges")], False, paths), paths),
         Fragments([FragmentSpec.from_options(options) for options in read("fragments")], False, paths),
         Entries([EntrySpec.from_options(options) for options in read("entries")], False, paths),
     ]
