@@ -26,7 +26,11 @@ from ansible_collections.virtnet.linux.plugins.module_utils.resolver import (
     reverse_zones,
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver_owner import owner_of, parse, read_surroundings
-from ansible_collections.virtnet.linux.plugins.module_utils.resolver_resolvconf import parse_settings, parse_version
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver_resolvconf import (
+    Resolvconf,
+    parse_settings,
+    parse_version,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -296,6 +300,22 @@ def test_settings_are_read_as_a_shell_would() -> None:
     text = "# comment\nname_servers=\"127.0.0.1\n::1\" # local\ndnsmasq_conf='/etc/x y'\nif [ -f a ]; then b; fi\n"
     assert parse_settings(text) == {"name_servers": "127.0.0.1\n::1", "dnsmasq_conf": "/etc/x y"}
     assert parse_settings("name_servers='never closed") == {}
+
+
+@pytest.mark.parametrize("folder", ["interfaces", "keys"])
+def test_entries_of_openresolv_are_read_in_either_layout(tmp_path: Path, folder: str) -> None:
+    base = tmp_path / "run/resolvconf"
+    for name in (folder, "private", "metrics"):
+        (base / name).mkdir(parents=True)
+    (base / folder / "vn-lab.virtnet").write_text("# resolv.conf\nsearch lab\nnameserver 2001:DB8:0::1\n")
+    (base / folder / "search.virtnet").write_text("domain a\nsearch b c\noptions ndots:2\n")
+    (base / folder / "eth0.dhcp").write_text("nameserver 10.0.0.53\n")
+    (base / "private/vn-lab.virtnet").touch()
+    (base / "metrics/0999999 search.virtnet").touch()
+    assert Resolvconf("openresolv").read(str(tmp_path), []) == {
+        "vn-lab.virtnet": "# private\nsearch lab\nnameserver 2001:db8::1\n",
+        "search.virtnet": "# metric 999999\nsearch b c\noptions ndots:2\n",
+    }
 
 
 def test_resolvectl_lists() -> None:
