@@ -103,6 +103,7 @@ if TYPE_CHECKING:
         links_apply,
         listeners,
         managed,
+        managers,
         nat,
         netlink,
         network,
@@ -120,7 +121,13 @@ if TYPE_CHECKING:
         reach,
         reach_ways,
         resolvconf,
-        resolvconf_read,
+        resolver,
+        resolver_networkmanager,
+        resolver_owner,
+        resolver_plain,
+        resolver_resolvconf,
+        resolver_resolved,
+        resolver_watch,
         restore,
         ruleset,
         ruleset_read,
@@ -221,6 +228,7 @@ ENGINE = (
     "links_apply",
     "listeners",
     "managed",
+    "managers",
     "nat",
     "netlink",
     "network",
@@ -238,7 +246,13 @@ ENGINE = (
     "reach",
     "reach_ways",
     "resolvconf",
-    "resolvconf_read",
+    "resolver",
+    "resolver_networkmanager",
+    "resolver_owner",
+    "resolver_plain",
+    "resolver_resolvconf",
+    "resolver_resolved",
+    "resolver_watch",
     "restore",
     "ruleset",
     "ruleset_read",
@@ -335,7 +349,7 @@ _RESOLVER = """\
 Description=Virtual networks in the resolver of this host
 # dnsmasq.service itself tells the resolver that it answers on a loopback address; entries are for hosts without that.
 # Not before network-online.target: Debian 13 starts dnsmasq.service only after that.
-After=virtnet.service dnsmasq.service resolvconf.service
+After=virtnet.service dnsmasq.service resolvconf.service systemd-resolved.service NetworkManager.service
 Before=nss-lookup.target
 
 [Service]
