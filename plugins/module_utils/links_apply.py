@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any, Union
 
 from .errors import CommandFailed, MissingTool
+from .queues import SetQueues, explained
+from .routes import PROTOCOL
 from .run import PACKAGES
 
 # include/uapi/linux/if_addr.h. A bridge without a port would keep its address tentative until one joins.
@@ -75,6 +77,34 @@ class DeleteAddress:
 
 
 @dataclass(frozen=True)
+class AddOutbound:
+    """A device that packets wait in, up (of kind ``ifb``)."""
+
+    name: str
+    alias: str
+
+
+@dataclass(frozen=True)
+class PutRoute:
+    """A route on a link, in the place of any to the same subnet with the same metric."""
+
+    name: str
+    to: str
+    via: str
+    metric: int
+
+
+@dataclass(frozen=True)
+class DeleteRoute:
+    """A route on a link."""
+
+    name: str
+    to: str
+    via: str
+    metric: int
+
+
+@dataclass(frozen=True)
 class Enslave:
     """A link becomes a port of a bridge."""
 
@@ -97,7 +127,20 @@ class Rename:
     new: str
 
 
-Step = Union[AddBridge, SetLink, SetSysctl, Rename, AddAddress, DeleteAddress, Enslave, DeleteLink]
+Step = Union[
+    AddBridge,
+    SetLink,
+    SetSysctl,
+    Rename,
+    AddAddress,
+    DeleteAddress,
+    Enslave,
+    DeleteLink,
+    AddOutbound,
+    SetQueues,
+    PutRoute,
+    DeleteRoute,
+]
 
 
 def _index(name: str) -> int:
@@ -114,6 +157,10 @@ def _take(route: Any, step: Step) -> None:
         route.link("add", ifname=step.name, kind="bridge", address=step.mac, **step.attributes)
     elif isinstance(step, SetLink):
         route.link("set", index=_index(step.name), **step.attributes)
+    elif isinstance(step, SetQueues):
+        step.make()
+    elif isinstance(step, AddOutbound):
+        _add_outbound(route, step)
     elif isinstance(step, Rename):
         _rename(route, _index(step.name), step.new)
     elif isinstance(step, DeleteLink):
@@ -121,12 +168,33 @@ def _take(route: Any, step: Step) -> None:
     elif isinstance(step, Enslave):
         route.link("set", index=_index(step.port), master=_index(step.bridge))
     else:
+        _take_address(route, step)
+
+
+def _take_address(route: Any, step: AddAddress | DeleteAddress | PutRoute | DeleteRoute) -> None:
+    if isinstance(step, (PutRoute, DeleteRoute)):
+        verb = "replace" if isinstance(step, PutRoute) else "del"
+        where = {"gateway": step.via, "oif": _index(step.name), "priority": step.metric, "proto": PROTOCOL}
+        route.route(verb, dst=step.to, **where)
+    else:
         address, _slash, length = step.cidr.partition("/")
         verb = "add" if isinstance(step, AddAddress) else "del"
         more: dict[str, Any] = {"flags": _IFA_F_NODAD} if ":" in address and verb == "add" else {}
         if ":" not in address and verb == "add" and int(length) < 31:
             more["broadcast"] = _broadcast(address, int(length))
         route.addr(verb, index=_index(step.name), address=address, prefixlen=int(length), **more)
+
+
+def _add_outbound(route: Any, step: AddOutbound) -> None:
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    try:
+        route.link("add", ifname=step.name, kind="ifb")
+    except NetlinkError as error:
+        if error.code == errno.EOPNOTSUPP:
+            raise CommandFailed(explained(f"Operation not supported: {step}")) from error
+        raise
+    route.link("set", index=_index(step.name), ifalias=step.alias, state="up")
 
 
 def _rename(route: Any, index: int, name: str) -> None:
