@@ -15,6 +15,8 @@ from .errors import VirtnetError
 if TYPE_CHECKING:
     # Never executed: Ansible sends to a host what it sees imported, and the engine must come along as a whole.
     from . import (  # noqa: F401
+        _module,
+        _tasks,
         backoff,
         bandwidth,
         bridge,
@@ -107,8 +109,10 @@ if TYPE_CHECKING:
         virt_network,
     )
 
-# All of plugins/module_utils but _module.py, which only Ansible's modules need.
+# All of plugins/module_utils.
 ENGINE = (
+    "_module",
+    "_tasks",
     "backoff",
     "bandwidth",
     "bridge",

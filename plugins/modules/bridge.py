@@ -139,37 +139,29 @@ changes:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._module import execute
-from ..module_utils.bridge import Bridges, BridgeSpec
+from ..module_utils._tasks import bridge
+
+ARGUMENTS = {
+    "name": {"type": "str"},
+    "state": {"type": "str", "choices": ["present", "absent"]},
+    "type": {"type": "str", "choices": ["linux", "openvswitch"]},
+    "mac": {"type": "str"},
+    "mtu": {"type": "int"},
+    "stp": {"type": "bool"},
+    "forward_delay": {"type": "int"},
+    "ports": {"type": "list", "elements": "str"},
+    "addresses": {"type": "list", "elements": "str"},
+    "isolate_guests": {"type": "bool"},
+    "routes": {"type": "list", "elements": "dict"},
+    "bandwidth": {"type": "dict"},
+    "bridges": {"type": "list", "elements": "dict"},
+    "purge": {"type": "bool", "default": False},
+}
 
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
-        argument_spec={
-            "name": {"type": "str"},
-            "state": {"type": "str", "choices": ["present", "absent"]},
-            "type": {"type": "str", "choices": ["linux", "openvswitch"]},
-            "mac": {"type": "str"},
-            "mtu": {"type": "int"},
-            "stp": {"type": "bool"},
-            "forward_delay": {"type": "int"},
-            "ports": {"type": "list", "elements": "str"},
-            "addresses": {"type": "list", "elements": "str"},
-            "isolate_guests": {"type": "bool"},
-            "routes": {"type": "list", "elements": "dict"},
-            "bandwidth": {"type": "dict"},
-            "bridges": {"type": "list", "elements": "dict"},
-            "purge": {"type": "bool", "default": False},
-        },
-        supports_check_mode=True,
-    )
-    execute(
-        module,
-        "bridges",
-        lambda wanted, purge, paths: Bridges([BridgeSpec.from_options(one) for one in wanted], purge, paths),
-        kind="bridges",
-    )
+    bridge(AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True))
 
 
 if __name__ == "__main__":

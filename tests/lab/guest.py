@@ -12,8 +12,8 @@ from .host import Host, addresses
 from .run import Failed, Result, eventually
 
 SCRIPT = "/usr/lib/virtnet-lab/udhcpc"
-LEASE_SECONDS = 15
-LISTENER_SECONDS = 5
+LEASE_SECONDS = 60
+LISTENER_SECONDS = 30
 LISTENER = "from http.server import *; HTTPServer(('0.0.0.0', {port}), SimpleHTTPRequestHandler).serve_forever()"
 
 
@@ -76,7 +76,7 @@ class Guest:
         return addresses(self.attempt(["getent", "ahostsv4", name]))
 
     def fetch(self, url: str) -> str:
-        return self.attempt(["curl", "-s", "-S", "-m", "5", url]).out.strip()
+        return self.attempt(["curl", "-s", "-S", "-m", "20", url]).out.strip()
 
     def pings(self, address: str) -> bool:
         return self.attempt(["ping", "-n", "-c", "1", "-W", "2", address]).ok
