@@ -14,7 +14,8 @@ from .options import Options
 KILOBYTES = 1000
 KIBIBYTES = 1024
 
-_MOST = 2**32 - 1
+# 80 Gbit/s: the kernel counts policers in 64 bits of bytes times nanoseconds (nft_limit_init()).
+_MOST = 10_000_000
 # The kernel counts a bucket in ticks of 64 ns (include/net/pkt_sched.h: PSCHED_SHIFT), 32 bits of them: 274 s.
 _LONGEST_BURST = 240
 # And its bytes in 32 bits.

@@ -40,9 +40,11 @@ from .links_apply import (
 from .options import Options
 from .part import CHANGE, CREATE, DELETE, Change, Plan, describe, difference
 from .paths import Paths
-from .queues import Queue, read_queues
+from .policing import SetPolicer, read_policers, strays
+from .queues import read_queues
 from .routes import Route, check_routes, read_others, read_route_options, read_routes
 from .run import find, run
+from .shaping import Limits
 
 # Written on each bridge of ours as its alias (ip link show: "alias"): a name alone proves nothing.
 MARK = "virtnet.linux"
@@ -136,7 +138,7 @@ class BridgeChange(Change):
 class State:
     """What was read: the links, the interfaces of default routes, and the links that stopped bridges set free.
 
-    ``queues`` by the index of a link, ``routes`` of ours by the name of one, ``others`` are routes to the same subnets.
+    ``routes`` of ours by the name of one, ``others`` are routes to the same subnets.
     """
 
     links: Mapping[str, Link]
@@ -144,7 +146,7 @@ class State:
     freed: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
     stray_sysctls: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     ipv6: bool = True
-    queues: Mapping[int, Queue] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
     routes: Mapping[str, Sequence[Route]] = field(default_factory=dict)
     others: Mapping[tuple[str, int], str] = field(default_factory=dict)
 
@@ -182,7 +184,9 @@ class Bridges:
                 if link.alias == MARK and link.name not in {spec.name for spec in self.wanted}
             },
             ipv6=has_ipv6(self.paths.proc_sys),
-            queues=read_queues(shaping.relevant(links, [spec.name for spec in self.wanted])),
+            limits=Limits(
+                read_queues([links[spec.name].index for spec in self.wanted if spec.name in links]), read_policers()
+            ),
             routes=read_routes(),
             others=read_others(route for spec in self.wanted for route in spec.routes),
         )
@@ -308,29 +312,29 @@ def _check(spec: BridgeSpec, current: State) -> None:
         if problem:
             raise InvalidOption(f"{at}ports[{i}]", f"interface {name!r} {problem}", owner)
     check_routes(spec.routes, current.others, owner)
-    shaping.check(spec.name, spec.bandwidth, current.links, current.queues, at, owner)
+    shaping.check(spec.name, spec.bandwidth, link, current.limits, at, owner)
 
 
 def _delete_strays(named: set[str], gone: Sequence[tuple[str, str]], current: State) -> list[BridgeChange]:
     """What was left of bridges that somebody else deleted."""
     kept = {*named, *(name for name, _mac in gone)}
     return [
-        BridgeChange(DELETE, f"device {name}", f"{name}\n", "", steps=(DeleteLink(name),))
-        for name in shaping.stray_devices(current.links, kept)
+        BridgeChange(DELETE, f"policer {name}", f"{name}\n", "", steps=(SetPolicer(name.partition("_")[2], None),))
+        for name in strays(current.limits.policers, kept)
     ]
 
 
 def _delete(name: str, mac: str, current: State, notes: list[str]) -> list[BridgeChange]:
     link = current.links.get(name)
-    rest = shaping.remove(name, current.links)
+    rest = shaping.remove(name, current.limits)
     if link is None:
-        return [BridgeChange(DELETE, f"what limited bridge {name}", f"{name}\n", "", steps=rest)] if rest else []
+        return [BridgeChange(DELETE, f"policer of bridge {name}", f"{name}\n", "", steps=rest)] if rest else []
     if not _ours(link, mac):
         notes.append(f"{name} was not made by virtnet.linux and stays")
         return []
     ports = [(port.name, port.index) for port in current.of(name)]
     freed = f", which frees {', '.join(port for port, _index in ports)}" if ports else ""
-    steps = (DeleteLink(name), *rest)
+    steps = (*rest, DeleteLink(name))
     return [
         BridgeChange(DELETE, f"bridge {name}", _text(link, current), "", f"deleted{freed}", steps, ports, name),
     ]
@@ -400,7 +404,7 @@ def _create(spec: BridgeSpec, current: State) -> list[BridgeChange]:
     guests = [replace(current.links[port], isolated=False) for port in back]
     steps += isolation.steps(spec.name, spec.isolate_guests, spec.ports, guests, isolation.NEW)
     steps += _reroute(spec, ())
-    steps += shaping.steps(spec.name, spec.bandwidth, current.links, current.queues, ipv6=current.ipv6)
+    steps += shaping.steps(spec.name, spec.bandwidth, None, current.limits)
     detail = f"created, taking back {', '.join(back)}" if back else "created"
     after = _after(spec, None, [*spec.ports, *back], current)
     return [BridgeChange(CREATE, f"bridge {spec.name}", "", describe(after), detail, steps, None, spec.name)]
@@ -441,7 +445,7 @@ def _change(spec: BridgeSpec, current: State) -> list[BridgeChange]:
     guests = [current.links[port] for port in ports]
     steps += isolation.steps(spec.name, spec.isolate_guests, spec.ports, guests, link.filters)
     steps += _reroute(spec, current.routes.get(spec.name, ()))
-    steps += shaping.steps(spec.name, spec.bandwidth, current.links, current.queues, ipv6=current.ipv6)
+    steps += shaping.steps(spec.name, spec.bandwidth, link, current.limits)
     if not steps:
         return []
     before = _values(link, current, spec.bandwidth)
@@ -499,7 +503,7 @@ def _values(link: Link, current: State, bandwidth: Bandwidth) -> dict[str, Any]:
         "ports": sorted(port.name for port in ports),
         "isolated": sorted(port.name for port in ports if port.isolated),
         "isolate_guests": isolation.is_on(link.filters),
-        **shaping.now(link.name, bandwidth, current.links, current.queues),
+        **shaping.now(bandwidth, link, current.limits),
         "alias": link.alias,
     }
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any, Union
 
 from .errors import CommandFailed, MissingTool
-from .queues import SetQueues, explained
+from .policing import SetPolicer
+from .queues import SetQueues
 from .routes import PROTOCOL
 from .run import PACKAGES
 
@@ -77,14 +78,6 @@ class DeleteAddress:
 
 
 @dataclass(frozen=True)
-class AddOutbound:
-    """A device that packets wait in, up (of kind ``ifb``)."""
-
-    name: str
-    alias: str
-
-
-@dataclass(frozen=True)
 class PutRoute:
     """A route on a link, in the place of any to the same subnet with the same metric."""
 
@@ -136,8 +129,8 @@ Step = Union[
     DeleteAddress,
     Enslave,
     DeleteLink,
-    AddOutbound,
     SetQueues,
+    SetPolicer,
     PutRoute,
     DeleteRoute,
 ]
@@ -157,10 +150,8 @@ def _take(route: Any, step: Step) -> None:
         route.link("add", ifname=step.name, kind="bridge", address=step.mac, **step.attributes)
     elif isinstance(step, SetLink):
         route.link("set", index=_index(step.name), **step.attributes)
-    elif isinstance(step, SetQueues):
+    elif isinstance(step, (SetQueues, SetPolicer)):
         step.make()
-    elif isinstance(step, AddOutbound):
-        _add_outbound(route, step)
     elif isinstance(step, Rename):
         _rename(route, _index(step.name), step.new)
     elif isinstance(step, DeleteLink):
@@ -183,18 +174,6 @@ def _take_address(route: Any, step: AddAddress | DeleteAddress | PutRoute | Dele
         if ":" not in address and verb == "add" and int(length) < 31:
             more["broadcast"] = _broadcast(address, int(length))
         route.addr(verb, index=_index(step.name), address=address, prefixlen=int(length), **more)
-
-
-def _add_outbound(route: Any, step: AddOutbound) -> None:
-    from pyroute2.netlink.exceptions import NetlinkError
-
-    try:
-        route.link("add", ifname=step.name, kind="ifb")
-    except NetlinkError as error:
-        if error.code == errno.EOPNOTSUPP:
-            raise CommandFailed(explained(f"Operation not supported: {step}")) from error
-        raise
-    route.link("set", index=_index(step.name), ifalias=step.alias, state="up")
 
 
 def _rename(route: Any, index: int, name: str) -> None:

@@ -1,19 +1,14 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What limits the bandwidth of a bridge: token buckets (tc-htb(8)), read from the kernel and set by ``tc``.
+"""What limits how fast guests receive: what leaves a bridge beyond its rate waits in a token bucket (tc-htb(8)).
 
-What goes to the guests leaves the host by the bridge, and waits there. What comes from them has to be turned over to a
-device of its own first (ifb), since only what leaves a device can wait; so it is held back rather than dropped, bursts
-have a peak in both directions, and both are the same code. Frames from guest to guest do not pass either.
-
-Reading goes through netlink itself (include/uapi/linux/{rtnetlink,pkt_sched,pkt_cls}.h), since what ``tc`` prints is
-rounded and differs between its versions.
+It is set by ``tc`` and read through netlink itself (include/uapi/linux/{rtnetlink,pkt_sched}.h), since what ``tc``
+prints is rounded and differs between its versions.
 """
 
 from __future__ import annotations
 
-import hashlib
 import socket
 import struct
 from collections.abc import Collection, Iterator, Sequence
@@ -26,12 +21,11 @@ from .run import run
 # Numbers that nobody else is likely to use ("vn"), as the mark that a queue is ours.
 _MAJOR = 0x766E
 _ROOT, _CLASS, _LEAF = _MAJOR << 16, _MAJOR << 16 | 1, (_MAJOR + 1) << 16
-_PREFERENCE = _MAJOR
 
-_GET_QDISC, _GET_CLASS, _GET_FILTER = 38, 42, 46
+_GET_QDISC, _GET_CLASS = 38, 42
 _REQUEST_DUMP = 0x1 | 0x300
 _ERROR, _DONE = 2, 3
-_INGRESS, _AT_INGRESS, _AT_ROOT = 0xFFFFFFF1, 0xFFFFFFF2, 0xFFFFFFFF
+_AT_ROOT = 0xFFFFFFFF
 _HEADER = struct.Struct("=IHHII")
 _MESSAGE = struct.Struct("=BxHiIII")
 # struct tc_htb_opt: two rates with their tables' geometry, two buckets in ticks.
@@ -82,24 +76,13 @@ class Shape:
 class Queue:
     """What a device has: ``root`` is the kind of a queue that somebody else made, '' for none or ours.
 
-    ``ingress``: the kind of what takes filters for arriving packets; ``turned``: whether there is a filter of ours;
-    ``turned_to``: the index of the device that it turns them over to, 0 for one that is gone; ``filters``: how many of
-    others there are.
+    ``waiting``: how many bytes may wait.
     """
 
     root: str = ""
     ours: bool = False
     shape: Shape | None = None
     waiting: int = 0
-    ingress: str = ""
-    turned: bool = False
-    turned_to: int = 0
-    filters: int = 0
-
-
-def outbound_device(bridge: str) -> str:
-    """The device that a bridge's arriving packets wait in."""
-    return f"ifb-{hashlib.sha256(bridge.encode()).hexdigest()[:8]}"
 
 
 def _attributes(data: bytes) -> dict[int, bytes]:
@@ -118,13 +101,12 @@ class _Heard:
     index: int
     handle: int
     parent: int
-    info: int
     kind: str
     options: bytes
 
 
-def _dump(link: socket.socket, kind: int, index: int = 0, parent: int = 0) -> Iterator[_Heard]:
-    body = _MESSAGE.pack(0, 0, index, 0, parent, 0)
+def _dump(link: socket.socket, kind: int, index: int = 0) -> Iterator[_Heard]:
+    body = _MESSAGE.pack(0, 0, index, 0, 0, 0)
     link.send(_HEADER.pack(_HEADER.size + len(body), kind, _REQUEST_DUMP, 1, 0) + body)
     while True:
         data, at = link.recv(1 << 18), 0
@@ -133,10 +115,10 @@ def _dump(link: socket.socket, kind: int, index: int = 0, parent: int = 0) -> It
             payload = data[at + _HEADER.size : at + length]
             if answer in (_DONE, _ERROR):
                 return
-            _family, _pad, its, handle, above, info = _MESSAGE.unpack_from(payload)
+            _family, _pad, its, handle, above, _info = _MESSAGE.unpack_from(payload)
             parts = _attributes(payload[_MESSAGE.size :])
             name = parts.get(1, b"").rstrip(b"\0").decode("ascii", "replace")
-            yield _Heard(its, handle, above, info, name, parts.get(2, b""))
+            yield _Heard(its, handle, above, name, parts.get(2, b""))
             at += (length + 3) & ~3
 
 
@@ -156,21 +138,14 @@ def read_queues(indexes: Collection[int]) -> dict[int, Queue]:
 
 def _queue(link: socket.socket, index: int, listed: Sequence[_Heard]) -> Queue:
     root = next((one for one in listed if one.parent == _AT_ROOT and one.handle), None)
-    ingress = next((one.kind for one in listed if one.parent == _INGRESS), "")
     ours = root is not None and (root.kind, root.handle) == ("htb", _ROOT)
     shapes = [one for one in _dump(link, _GET_CLASS, index) if one.handle == _CLASS] if ours else []
     waiting = [one for one in listed if one.handle == _LEAF and one.parent == _CLASS and one.kind == "bfifo"]
-    filters = [one for one in _dump(link, _GET_FILTER, index, _AT_INGRESS) if ingress and one.options]
-    mine = [one for one in filters if one.info >> 16 == _PREFERENCE]
     return Queue(
         root="" if root is None or ours else root.kind,
         ours=ours,
         shape=_shape(shapes[0].options) if shapes else None,
         waiting=struct.unpack_from("=I", waiting[0].options)[0] if waiting else 0,
-        ingress=ingress,
-        turned=bool(mine),
-        turned_to=next(filter(None, (_target(one.options) for one in mine)), 0),
-        filters=len(filters) - len(mine),
     )
 
 
@@ -181,15 +156,6 @@ def _shape(options: bytes) -> Shape:
     rate = struct.unpack("=Q", parts[6])[0] if 6 in parts else rate
     ceil = struct.unpack("=Q", parts[7])[0] if 7 in parts else ceil
     return Shape(rate, ceil, round(burst * _TICK * rate), round(cburst * _TICK * ceil))
-
-
-def _target(options: bytes) -> int:
-    """Where a filter of kind u32 turns packets over to (TCA_U32_ACT, its first action, TCA_MIRRED_PARMS), or 0."""
-    action = _attributes(_attributes(_attributes(options).get(7, b"")).get(1, b""))
-    parameters = _attributes(action.get(2, b"")).get(2, b"")
-    if action.get(1, b"").rstrip(b"\0") != b"mirred" or len(parameters) < 28:
-        return 0
-    return int(struct.unpack_from("=I", parameters, 24)[0])
 
 
 @dataclass(frozen=True)
@@ -210,9 +176,8 @@ def explained(said: str) -> str:
     """What ``tc`` said, in words for who lacks a module of the kernel."""
     if "kind is unknown" in said or "Failed to load" in said or "Operation not supported" in said:
         return (
-            "the kernel of this host cannot limit bandwidth: it needs its modules sch_htb, sch_ingress, cls_u32, "
-            "act_mirred and ifb, which some distributions have in a package of their own (kernel-modules-extra); "
-            f"install it, or leave bandwidth out: {said}"
+            "the kernel of this host cannot limit inbound bandwidth: it needs its module sch_htb, which some "
+            f"distributions have in a package of its own; install that, or leave bandwidth.inbound out: {said}"
         )
     return said
 
@@ -237,27 +202,3 @@ def shaped(device: str, shape: Shape, queue: Queue) -> list[str]:
 def unshaped(device: str, queue: Queue) -> list[str]:
     """What it takes that what leaves a device has no shape of ours."""
     return [f"qdisc delete dev {device} root"] if queue.ours else []
-
-
-def turned(bridge: str, device: str, index: int, queue: Queue) -> list[str]:
-    """What it takes that what arrives at a bridge waits in a device; ``index`` of the device, 0 for a new one."""
-    if index and queue.turned_to == index:
-        return []
-    commands = [] if queue.ingress else [f"qdisc add dev {bridge} ingress"]
-    if queue.turned:
-        commands.append(f"filter delete dev {bridge} ingress pref {_PREFERENCE}")
-    return [
-        *commands,
-        f"filter add dev {bridge} ingress pref {_PREFERENCE} protocol all u32 match u32 0 0 "
-        f"action mirred egress redirect dev {device}",
-    ]
-
-
-def unturned(bridge: str, queue: Queue) -> list[str]:
-    """What it takes that nothing of ours keeps what arrives at a bridge waiting; filters of others stay."""
-    if not queue.turned:
-        return []
-    commands = [f"filter delete dev {bridge} ingress pref {_PREFERENCE}"]
-    if queue.ingress == "ingress" and not queue.filters:
-        commands.append(f"qdisc delete dev {bridge} ingress")
-    return commands

@@ -71,10 +71,11 @@ options:
       - How much all guests together get, in libvirt's units - C(inbound) (to the guests) and C(outbound) (from them),
         each of C(average) and C(peak) in kilobytes a second and C(burst) in KiB. No limit if not given.
       - C(burst) is what may pass at C(peak), or without that as fast as the link is; V(64) if not given.
+      - What is too much for the guests waits, in a queue of tc-htb(8). What is too much from them is dropped, by
+        nftables in the table C(netdev virtnet), where a burst is never less than what passes in a second on average.
       - What guests of the bridge send each other is not limited.
-      - What exceeds the limit waits, by the queue htb (tc-htb(8)). What comes from guests waits in a device of kind
-        C(ifb), which is made for it. Limits change in place; a packet may be lost when the first is set or the last
-        removed.
+      - Limits change in place. A packet may be lost when the inbound limit comes or goes, since the kernel then takes
+        the bridge's queue away for a moment.
     type: dict
   bridges:
     description: Several bridges, each with the options above. Cannot stand beside them.

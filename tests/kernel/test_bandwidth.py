@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Bandwidth of a bridge, measured with real traffic and read back with tc."""
+"""Bandwidth of a bridge, measured with real traffic and read back with tc and nft."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel.bed import PROBE, Bed, Space
+from kernel.bed import OUTSIDE, PROBE, UPLINK, Bed, Space
 
 HOST, GUEST = "192.168.30.1", "192.168.30.2"
 SIZE = 1500  # kilobytes, of which 64 KiB are a burst
@@ -50,8 +50,8 @@ def takes(sender: Space, address: str) -> float:
     return float(sender.run(sys.executable, str(PROBE), "send", address, "8001", str(SIZE), timeout=120))
 
 
-def devices(bed: Bed) -> list[str]:
-    return [link["ifname"] for link in bed.host.json("ip", "-j", "link", "show", "type", "ifb")]
+def table(bed: Bed) -> str:
+    return bed.host.run("nft", "list", "table", "netdev", "virtnet", check=False)
 
 
 def test_each_direction_is_limited_by_itself_and_free_again_without_the_option(bed: Bed) -> None:
@@ -72,25 +72,38 @@ def test_each_direction_is_limited_by_itself_and_free_again_without_the_option(b
     run(bed, lab())
     assert takes(bed.host, GUEST) < limited / 2
     assert takes(guest, HOST) < limited / 2
-    assert (bed.host.run("tc", "qdisc", "show", "dev", "br-lab").split()[1], devices(bed)) == ("noqueue", [])
+    assert (bed.host.run("tc", "qdisc", "show", "dev", "br-lab").split()[1], table(bed)) == ("noqueue", "")
 
 
-def test_tc_shows_libvirts_units(bed: Bed) -> None:
+@pytest.mark.parametrize("value", ["0", "1"])
+def test_guests_of_a_limited_network_get_out_whatever_br_netfilter_says(bed: Bed, value: str) -> None:
+    bed.outside.serve()
+    bed.host.run("sysctl", "-q", "-w", f"net.bridge.bridge-nf-call-iptables={value}")
+    bed.task("nft", [{"name": "a", "bridge": "br-lab", "subnets": ["192.168.30.0/24"]}])
+    run(bed, lab(**BOTH))
+    guest = bed.guest("br-lab", f"{GUEST}/24", gateway=HOST)
+    for protocol in ("tcp", "udp"):
+        assert guest.ask(OUTSIDE, protocol=protocol) == UPLINK
+
+
+def test_tc_and_nft_show_libvirts_units(bed: Bed) -> None:
     inbound, outbound = {"average": 1000, "peak": 5000, "burst": 5120}, {"average": 128, "peak": 256, "burst": 256}
     run(bed, lab(inbound=inbound, outbound=outbound))
-    (device,) = devices(bed)
     assert "rate 8Mbit ceil 40Mbit burst 5Mb" in bed.host.run("tc", "class", "show", "dev", "br-lab")
-    assert "rate 1024Kbit ceil 2048Kbit burst 256Kb" in bed.host.run("tc", "class", "show", "dev", device)
-    changes = run(bed, lab(inbound={**inbound, "average": 1001}))["changes"]
+    assert "limit rate over 250 kbytes/second" in table(bed)
+    assert "limit rate over 125 kbytes/second burst 131 kbytes" in table(bed)
+    changes = run(bed, lab(inbound={**inbound, "average": 1001}, outbound={"average": 128}))["changes"]
     assert changes == [
         "bridge br-lab: inbound 1000 kB/s, 5000 kB/s in bursts of 5120 KiB -> "
-        "1001 kB/s, 5000 kB/s in bursts of 5120 KiB, outbound 128 kB/s, 256 kB/s in bursts of 256 KiB -> unlimited"
+        "1001 kB/s, 5000 kB/s in bursts of 5120 KiB, "
+        "outbound 128 kB/s, 256 kB/s in bursts of 256 KiB -> 128 kB/s in bursts of 125 KiB"
     ]
 
 
-@pytest.mark.parametrize("average", [1, 12345, 1234567, 2**32 - 1])
-def test_any_rate_is_kept_by_the_kernel_as_it_was_asked_for(bed: Bed, average: int) -> None:
-    run(bed, lab(inbound={"average": average}, outbound={"average": average, "peak": min(average * 3, 2**32 - 1)}))
+def test_any_rate_is_kept_by_the_kernel_as_it_was_asked_for(bed: Bed) -> None:
+    for average in (1, 12345, 1234567, 10**7):
+        outbound = {"average": average, "peak": min(average * 3, 10**7), "burst": 234}
+        run(bed, lab(inbound={"average": average}, outbound=outbound))
 
 
 def test_a_flow_loses_nothing_while_limits_change(bed: Bed) -> None:
@@ -105,59 +118,48 @@ def test_a_flow_loses_nothing_while_limits_change(bed: Bed) -> None:
     assert sent == answered
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        "tc qdisc delete dev br-lab root",
-        "tc qdisc delete dev br-lab ingress",
-        "tc filter delete dev br-lab ingress",
-        "tc class change dev br-lab parent 766e: classid 766e:1 htb rate 1gbit",
-        "tc qdisc replace dev {device} root pfifo",
-        "ip link delete {device}",
-        "ip link set {device} down",
-    ],
+DAMAGE = (
+    "tc qdisc delete dev br-lab root",
+    "tc class change dev br-lab parent 766e: classid 766e:1 htb rate 1gbit",
+    "tc qdisc delete dev br-lab parent 766e:1",
+    "nft flush ruleset",
+    "nft flush chain netdev virtnet in_br-lab",
+    "nft insert rule netdev virtnet in_br-lab accept",
+    "ip link delete br-lab",
 )
-def test_what_was_altered_by_hand_is_put_right(bed: Bed, damage: str) -> None:
+
+
+def test_what_was_altered_by_hand_is_put_right(bed: Bed) -> None:
     run(bed, lab(**BOTH))
+    queue, policer = bed.host.run("tc", "class", "show", "dev", "br-lab"), table(bed)
     guest = plug(bed)
-    (device,) = devices(bed)
-    bed.host.run(*damage.format(device=device).split())
-    assert run(bed, lab(**BOTH))["changed"]
-    assert guest.pings(HOST)
-    assert devices(bed) == [device]
+    for damage in DAMAGE:
+        bed.host.run(*damage.split())
+        assert run(bed, lab(**BOTH))["changed"], damage
+        assert (bed.host.run("tc", "class", "show", "dev", "br-lab"), table(bed)) == (queue, policer), damage
+        bed.host.run("ip", "link", "set", "tap3", "master", "br-lab")
+        assert guest.pings(HOST)
 
 
 def test_all_goes_with_the_bridge_also_where_somebody_else_deleted_that(bed: Bed) -> None:
     run(bed, lab(**BOTH))
     bed.task("bridge", [{"name": "br-lab", "state": "absent"}])
-    assert devices(bed) == []
+    assert table(bed) == ""
     for gone, purge in (([{"name": "br-lab", "state": "absent"}], False), ([], True)):
         run(bed, lab(**BOTH))
         bed.host.run("ip", "link", "delete", "br-lab")
         assert bed.task("bridge", gone, purge=purge)["changed"]
-        assert devices(bed) == []
+        assert table(bed) == ""
         assert not bed.task("bridge", gone, purge=purge)["changed"]
 
 
-def test_a_bridge_that_was_lost_is_limited_again(bed: Bed) -> None:
-    run(bed, lab(**BOTH))
-    bed.host.run("ip", "link", "delete", "br-lab")
-    run(bed, lab(**BOTH))
-    assert plug(bed).pings(HOST)
-    assert "htb 766e:" in bed.host.run("tc", "qdisc", "show", "dev", "br-lab")
-
-
-def test_queues_and_filters_of_others_stay(bed: Bed) -> None:
+def test_tables_and_queues_of_others_stay(bed: Bed) -> None:
     run(bed, lab())
-    bed.host.run("tc", "qdisc", "add", "dev", "br-lab", "root", "handle", "1:", "tbf",
-                 *"rate 1gbit burst 64kb latency 9ms".split())  # fmt: skip
-    bed.host.run("tc", "qdisc", "add", "dev", "br-lab", "clsact")
-    theirs = "protocol ip pref 7 u32 match u32 0 0 classid 1:1".split()
-    bed.host.run("tc", "filter", "add", "dev", "br-lab", "ingress", *theirs)
-    before = bed.host.run("tc", "qdisc", "show", "dev", "br-lab")
+    theirs = "rate 1gbit burst 64kb latency 9ms".split()
+    bed.host.run("tc", "qdisc", "add", "dev", "br-lab", "root", "handle", "1:", "tbf", *theirs)
+    bed.host.run("nft", "-f", "-", stdin="table netdev theirs {\n\tchain c {\n\t\taccept\n\t}\n}\n")
+    before = bed.host.run("tc", "qdisc", "show", "dev", "br-lab"), bed.host.run("nft", "list", "ruleset")
     assert "a queue of kind tbf already" in bed.task("bridge", [lab(**BOTH)])["msg"]
     run(bed, lab(outbound=LIMIT))
-    assert plug(bed).pings(HOST)
     run(bed, lab())
-    assert bed.host.run("tc", "qdisc", "show", "dev", "br-lab") == before
-    assert "pref 7" in bed.host.run("tc", "filter", "show", "dev", "br-lab", "ingress")
+    assert before == (bed.host.run("tc", "qdisc", "show", "dev", "br-lab"), bed.host.run("nft", "list", "ruleset"))

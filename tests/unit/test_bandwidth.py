@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.bandwidth import Limit
+from ansible_collections.virtnet.linux.plugins.module_utils.policing import Policer
 from ansible_collections.virtnet.linux.plugins.module_utils.queues import Shape, explained
 
 
@@ -24,10 +25,22 @@ def test_a_burst_is_as_fast_as_the_peak_or_the_link(limit: Limit, shape: Shape) 
 
 
 @pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (Limit(1000), "1000 kB/s in bursts of 977 KiB"),
+        (Limit(1000, burst=2048), "1000 kB/s in bursts of 2048 KiB"),
+        (Limit(1000, 5000, 2048), "1000 kB/s, 5000 kB/s in bursts of 2048 KiB"),
+    ],
+)
+def test_a_policer_lets_pass_what_a_second_or_the_burst_holds(limit: Limit, said: str) -> None:
+    assert str(Policer.of(limit)) == said
+
+
+@pytest.mark.parametrize(
     "said",
     ["Error: Specified qdisc kind is unknown.", "Error: Failed to load TC action module.", "Operation not supported"],
 )
 def test_a_kernel_without_the_modules_is_named_with_what_to_do(said: str) -> None:
     message = explained(said)
-    assert "modules sch_htb" in message and "or leave bandwidth out" in message and message.endswith(said)
+    assert "modules sch_htb" in message and "or leave bandwidth.inbound out" in message and message.endswith(said)
     assert explained("File exists") == "File exists"

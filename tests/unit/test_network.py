@@ -321,7 +321,7 @@ def host(**options: Any) -> dict[str, Any]:
         ),
         ({"isolate_guests": "perhaps"}, "networks[2].isolate_guests", "neither true nor false"),
         ({"bandwidth": {"inbound": {"peak": 9}}}, "networks[2].bandwidth.inbound.average", "required beside peak"),
-        ({"bandwidth": {"inbound": {"average": 0}}}, "networks[2].bandwidth.inbound.average", "use 1 to 4294967295"),
+        ({"bandwidth": {"inbound": {"average": 0}}}, "networks[2].bandwidth.inbound.average", "use 1 to 10000000"),
         ({"bandwidth": {"outbound": limit(peak=9)}}, "networks[2].bandwidth.outbound.peak", "below the average 10"),
         ({"bandwidth": {"inbound": limit(burst=9999)}}, "networks[2].bandwidth.inbound.burst", "use at most 2343"),
         ({"bandwidth": {"inbound": limit(floor=5)}}, "networks[2].bandwidth.inbound.floor", "libvirt refuses it"),
