@@ -93,8 +93,8 @@ def ask(protocol: str, address: str, port: int, source: str = "") -> str:
 
 
 def flow(address: str, port: int, seconds: float) -> str:
-    """One UDP flow at 1 ms; prints how many were sent and how many answered."""
-    answered = 0
+    """One UDP flow at 1 ms, for so long, with 0 until the input ends; prints how many were sent and how many answered."""
+    answered, stop = 0, threading.Event()
 
     def count() -> None:
         nonlocal answered
@@ -108,7 +108,9 @@ def flow(address: str, port: int, seconds: float) -> str:
         sock.connect((address, port))
         threading.Thread(target=count, daemon=True).start()
         sent, end = 0, time.monotonic() + seconds
-        while time.monotonic() < end:
+        if not seconds:
+            threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+        while not stop.is_set() and (not seconds or time.monotonic() < end):
             with contextlib.suppress(OSError):
                 sock.send(b"?")
             sent += 1

@@ -110,10 +110,10 @@ def test_a_flow_loses_nothing_while_limits_change(bed: Bed) -> None:
     run(bed, lab(**BOTH))
     guest = plug(bed)
     bed.host.serve()
-    flow = guest.start(sys.executable, str(PROBE), "flow", HOST, "8000", "5")
+    flow = guest.start(sys.executable, str(PROBE), "flow", HOST, "8000", "0")
     for average in (2000, 3000, 400, 5000):
         bed.task("bridge", [lab(inbound={"average": average, "peak": 9000}, outbound={"average": average})])
-    sent, answered = flow.communicate(timeout=60)[0].split()
+    sent, answered = flow.communicate("", timeout=60)[0].split()
     assert int(sent) > 500
     assert sent == answered
 

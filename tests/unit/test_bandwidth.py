@@ -42,5 +42,5 @@ def test_a_policer_lets_pass_what_a_second_or_the_burst_holds(limit: Limit, said
 )
 def test_a_kernel_without_the_modules_is_named_with_what_to_do(said: str) -> None:
     message = explained(said)
-    assert "modules sch_htb" in message and "or leave bandwidth.inbound out" in message and message.endswith(said)
+    assert "module sch_htb" in message and "or leave bandwidth.inbound out" in message and message.endswith(said)
     assert explained("File exists") == "File exists"
