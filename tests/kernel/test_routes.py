@@ -94,10 +94,7 @@ DAMAGE = (
 
 def test_what_was_altered_by_hand_is_put_right(bed: Bed) -> None:
     run(bed, *ROUTES)
-    right = (
-        bed.host.run("ip", "route", "show", "proto", "118"),
-        bed.host.run("ip", "-6", "route", "show", "proto", "118"),
-    )
+    right = ours(bed)
     for damage in DAMAGE:
         bed.host.run(*damage.split())
         assert run(bed, *ROUTES)["changed"], damage
