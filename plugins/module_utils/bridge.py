@@ -48,6 +48,8 @@ from .shaping import Limits
 
 # Written on each bridge of ours as its alias (ip link show: "alias"): a name alone proves nothing.
 MARK = "virtnet.linux"
+# Until it has all that it is made with: a run that was killed meanwhile left guests without it.
+_UNFINISHED = f"{MARK} (unfinished)"
 
 # net/bridge/br_private.h: BR_MIN_FORWARD_DELAY, BR_MAX_FORWARD_DELAY. With STP the kernel raises less to the least.
 _LEAST_DELAY = 2
@@ -177,11 +179,11 @@ class Bridges:
         return State(
             links=links,
             default_routes=_default_routes() if any(spec.ports for spec in self.wanted) else frozenset(),
-            freed=self._read_freed(),
+            freed={spec.name: read_ports(spec.name, self.paths) for spec in self.wanted},
             stray_sysctls={
                 link.name: read_sysctls(self.paths.proc_sys, link.name)
                 for link in links.values()
-                if link.alias == MARK and link.name not in {spec.name for spec in self.wanted}
+                if _marked(link) and link.name not in {spec.name for spec in self.wanted}
             },
             ipv6=has_ipv6(self.paths.proc_sys),
             limits=Limits(
@@ -191,21 +193,6 @@ class Bridges:
             others=read_others(route for spec in self.wanted for route in spec.routes),
         )
 
-    def _freed_file(self, bridge: str) -> str:
-        return ports_file(bridge, self.paths)
-
-    def _read_freed(self) -> dict[str, list[tuple[str, int]]]:
-        found = {}
-        for spec in self.wanted:
-            text = read_text(self._freed_file(spec.name))
-            if text is not None:
-                try:
-                    found[spec.name] = [(str(name), int(index)) for name, index in json.loads(text)]
-                except (ValueError, TypeError):
-                    # A note about guests' links that cannot be read is worth less than the run.
-                    found[spec.name] = []
-        return found
-
     def plan(self, current: State) -> Plan[BridgeChange]:
         """Deletions first: they may free names and ports that others need."""
         named = {spec.name for spec in self.wanted}
@@ -214,7 +201,7 @@ class Bridges:
         renamed, current = _rename_back(present, current)
         gone = [(spec.name, spec.mac) for spec in self.wanted if spec.state == "absent"]
         if self.purge:
-            gone += [(name, "") for name, link in current.links.items() if link.alias == MARK and name not in named]
+            gone += [(name, "") for name, link in current.links.items() if _marked(link) and name not in named]
         changes = [*renamed, *(change for name, mac in gone for change in _delete(name, mac, current, notes))]
         if self.purge:
             changes += _delete_strays(named, gone, current)
@@ -226,21 +213,37 @@ class Bridges:
     def apply(self, changes: Sequence[BridgeChange]) -> None:
         """Take the steps; note the links that a deletion sets free before it does."""
         put(
-            File(self._freed_file(change.bridge), json.dumps(change.freed))
+            ports_note(change.bridge, change.freed, self.paths)
             for change in changes
             if change.action == DELETE and change.freed is not None
         )
         take(step for change in changes for step in change.steps)
-        put(
-            File(self._freed_file(change.bridge), None)
-            for change in changes
-            if change.action == CREATE and os.path.exists(self._freed_file(change.bridge))
-        )
+
+
+def _ports_folder(paths: Paths) -> str:
+    return os.path.join(paths.runtime, "ports")
 
 
 def ports_file(bridge: str, paths: Paths) -> str:
     """Where the ports of a bridge are noted."""
-    return os.path.join(paths.runtime, "ports", f"{bridge}.json")
+    return os.path.join(_ports_folder(paths), f"{bridge}.json")
+
+
+def noted_bridges(paths: Paths) -> list[str]:
+    """The bridges whose ports are noted."""
+    try:
+        return [name[: -len(".json")] for name in os.listdir(_ports_folder(paths)) if name.endswith(".json")]
+    except FileNotFoundError:
+        return []
+
+
+def read_ports(bridge: str, paths: Paths) -> list[tuple[str, int]]:
+    """The ports that are noted of a bridge: name and index of each."""
+    try:
+        return [(str(name), int(index)) for name, index in json.loads(read_text(ports_file(bridge, paths)) or "[]")]
+    except (ValueError, TypeError):
+        # A note about guests' links that cannot be read is worth less than the run.
+        return []
 
 
 def ports_note(bridge: str, ports: Iterable[tuple[str, int]], paths: Paths) -> File:
@@ -279,9 +282,13 @@ def _default_routes() -> frozenset[str]:
     return frozenset(found)
 
 
+def _marked(link: Link) -> bool:
+    return link.alias in (MARK, _UNFINISHED)
+
+
 def _ours(link: Link, mac: str) -> bool:
     # A run that was killed between making the link and marking it left our MAC address as the only sign.
-    return link.kind == "bridge" and (link.alias == MARK or (not link.alias and link.mac == mac))
+    return link.kind == "bridge" and (_marked(link) or (not link.alias and link.mac == mac))
 
 
 def _check(spec: BridgeSpec, current: State) -> None:
@@ -346,7 +353,7 @@ def _rename_back(present: Sequence[BridgeSpec], current: State) -> tuple[list[Br
     wanted = {spec.name for spec in present}
     changes = []
     for spec in present:
-        strays = [one for one in links.values() if one.alias == MARK and one.mac == spec.mac and one.name not in wanted]
+        strays = [one for one in links.values() if _marked(one) and one.mac == spec.mac and one.name not in wanted]
         if spec.name in links or len(strays) != 1:
             continue
         (stray,) = strays
@@ -398,13 +405,14 @@ def _create(spec: BridgeSpec, current: State) -> list[BridgeChange]:
         for key, value in _wanted_sysctls(spec, current).items()
     ]
     steps += [AddAddress(spec.name, address) for address in spec.addresses]
-    steps.append(SetLink(spec.name, {"ifalias": MARK, "state": "up"}))
+    steps.append(SetLink(spec.name, {"ifalias": _UNFINISHED, "state": "up"}))
     back = _back(spec, current)
     steps += [Enslave(port, spec.name) for port in [*spec.ports, *back]]
     guests = [replace(current.links[port], isolated=False) for port in back]
     steps += isolation.steps(spec.name, spec.isolate_guests, spec.ports, guests, isolation.NEW)
     steps += _reroute(spec, ())
     steps += shaping.steps(spec.name, spec.bandwidth, None, current.limits)
+    steps.append(SetLink(spec.name, {"ifalias": MARK}))
     detail = f"created, taking back {', '.join(back)}" if back else "created"
     after = _after(spec, None, [*spec.ports, *back], current)
     return [BridgeChange(CREATE, f"bridge {spec.name}", "", describe(after), detail, steps, None, spec.name)]
@@ -426,7 +434,7 @@ def _change(spec: BridgeSpec, current: State) -> list[BridgeChange]:
     new_ports = [port for port in spec.ports if port not in ports]
     steps: list[Step] = []
     if link.alias != MARK:
-        steps.append(SetLink(spec.name, {"ifalias": MARK}))
+        new_ports += _back(spec, current)
     if link.mac != spec.mac:
         steps.append(SetLink(spec.name, {"address": spec.mac}))
     if spec.mtu is not None and link.mtu != spec.mtu:
@@ -443,9 +451,12 @@ def _change(spec: BridgeSpec, current: State) -> list[BridgeChange]:
         steps.append(SetLink(spec.name, {"state": "up"}))
     steps += [Enslave(port, spec.name) for port in new_ports]
     guests = [current.links[port] for port in ports]
+    guests += [replace(current.links[port], isolated=False) for port in new_ports]
     steps += isolation.steps(spec.name, spec.isolate_guests, spec.ports, guests, link.filters)
     steps += _reroute(spec, current.routes.get(spec.name, ()))
     steps += shaping.steps(spec.name, spec.bandwidth, link, current.limits)
+    if link.alias != MARK:
+        steps.append(SetLink(spec.name, {"ifalias": MARK}))
     if not steps:
         return []
     before = _values(link, current, spec.bandwidth)

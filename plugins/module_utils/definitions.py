@@ -22,8 +22,8 @@ from .paths import Paths
 class Remembered:
     """What outlives a definition.
 
-    ``bridges`` (name to MAC address): all that the network ever had, so that a removal that was cut short can be
-    completed by a later run. ``ipv4``, ``ipv6``: its last addresses, tried first when it is defined again. ``met``:
+    ``bridges`` (name to MAC address): all that the network ever had of ours, so that a removal that was cut short can
+    be completed by a later run. ``ipv4``, ``ipv6``: its last addresses, tried first when it is defined again. ``met``:
     subnets from which it was driven away while it ran, so that it does not go back and forth between them.
     """
 
@@ -35,9 +35,10 @@ class Remembered:
     def and_now(self, network: Network) -> Remembered:
         """With what is to be remembered of a network's present definition."""
         address = network.ipv4.address
+        own = {network.bridge.name: network.bridge.mac} if network.has_own_bridge else {}
         return replace(
             self,
-            bridges={**self.bridges, network.bridge.name: network.bridge.mac},
+            bridges={**self.bridges, **own},
             ipv4=str(address) if address else self.ipv4,
             ipv6=str(network.ipv6.address) if network.ipv6.address else self.ipv6,
         )

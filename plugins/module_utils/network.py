@@ -13,6 +13,8 @@ from uuid import UUID
 
 from . import dhcp
 from .bandwidth import Bandwidth, read_bandwidth
+from .bridged import MODE as BRIDGED
+from .bridged import only_registered
 from .dhcp import DEFAULT_LEASE_TIME, Range
 from .dhcp_boot import Boot, read_boot, read_tftp_root
 from .dhcp_hosts import Host, read_hosts
@@ -29,7 +31,7 @@ from .options import Options, shown
 from .routes import Route, read_route_options
 
 STATES = ("active", "inactive", "absent")
-MODES = ("nat", "routed", "isolated", "open")
+MODES = ("nat", "routed", "isolated", "open", BRIDGED)
 
 AUTO = "auto"
 NONE = "none"
@@ -37,7 +39,7 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class Bridge:
-    """The bridge of a network; see the module ``bridge``."""
+    """The bridge of a network; see the module ``bridge``. Of one that is not ours, name and type are all we know."""
 
     name: str
     mac: str
@@ -45,6 +47,7 @@ class Bridge:
     stp: bool = False
     forward_delay: int = 0
     ports: Sequence[str] = ()
+    type: str = "linux"
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,11 @@ class Network:
         return f"network {self.name!r}"
 
     @property
+    def has_own_bridge(self) -> bool:
+        """Whether its bridge is ours to make, to serve and to remove."""
+        return self.mode != BRIDGED
+
+    @property
     def subnet(self) -> ipaddress.IPv4Network | None:
         """The guests' IPv4 addresses."""
         return self.ipv4.address.network if self.ipv4.address else None
@@ -159,8 +167,8 @@ class Network:
             "uplink": self.uplink or None,
             "bridge": {
                 "name": self.bridge.name,
-                "type": "linux",
-                "mac": self.bridge.mac,
+                "type": self.bridge.type,
+                "mac": self.bridge.mac or None,
                 "mtu": self.bridge.mtu,
                 "stp": self.bridge.stp,
                 "forward_delay": self.bridge.forward_delay,
@@ -207,9 +215,9 @@ def read_network(options: Options, identity: str) -> Network:
     name = options.matching("name", NAME, NAME_WORDS)
     options.owner = f"network {name!r}"
     state = options.choice("state", STATES, "active")
-    mode = options.choice("mode", (*MODES, "bridged"), "nat")
-    if mode == "bridged":
-        options.error("mode", f"'bridged' is not available in this version; use one of {', '.join(MODES)}")
+    mode = options.choice("mode", MODES, "nat")
+    if mode == BRIDGED:
+        options = only_registered(options)
     ipv6 = read_ipv6(options.group("ipv6"))
     instance, raw = _read_instance(options.group("dnsmasq"))
     ipv4 = _read_ipv4(options.group("ipv4"), mode, ipv6)
@@ -225,7 +233,7 @@ def read_network(options: Options, identity: str) -> Network:
         persistent=options.boolean("persistent", True),
         mode=mode,
         uplink=options.interface("uplink", ""),
-        bridge=_read_bridge(options.group("bridge"), identity, name),
+        bridge=_read_bridge(options.group("bridge"), identity, name, mode),
         nat=read_nat(options.group("nat"), mode),
         ipv4=ipv4,
         forwards=tuple(read_forwards(options, "port_forwards", hosts)),
@@ -260,20 +268,23 @@ def _uuid(options: Options, identity: str, name: str) -> str:
         options.error("uuid", f"{shown(text)} is not a uuid; write it as 7b0cbfb2-6a3e-4d4c-9d57-3c1f5c9a6e01")
 
 
-def _read_bridge(options: Options, identity: str, network: str) -> Bridge:
+def _read_bridge(options: Options, identity: str, network: str, mode: str) -> Bridge:
     options.owner = f"network {network!r}"
-    if options.choice("type", ("linux", "openvswitch"), "linux") != "linux":
+    kind = options.choice("type", ("linux", "openvswitch"), "linux")
+    if kind != "linux" and mode != BRIDGED:
         options.error("type", "'openvswitch' is not available in this version; use linux")
     _refuse_later(options, ("zone",))
     stp = options.boolean("stp", False)
     bridge = Bridge(
         name=options.interface("name", bridge_name(network)),
-        mac=options.mac("mac", bridge_mac(identity, network)),
+        mac="" if mode == BRIDGED else options.mac("mac", bridge_mac(identity, network)),
         mtu=options.integer("mtu", None, least=68, most=65535),
         stp=stp,
         forward_delay=options.integer("forward_delay", 0, least=0, most=30),
         ports=tuple(options.interfaces("ports")),
+        type=kind,
     )
+    options.raw("mac", None)
     options.close()
     return bridge
 
