@@ -74,7 +74,9 @@ def _bridge(network: Network) -> dict[str, Any]:
         "forward_delay": network.bridge.forward_delay,
         "ports": list(network.bridge.ports),
         "addresses": [*own, *network.extra_addresses],
+        "routes": [route.as_options() for route in network.routes],
         "isolate_guests": network.isolate_guests,
+        "bandwidth": network.bandwidth.as_options(),
         "state": "present",
     }
 
@@ -85,7 +87,7 @@ def _rules(network: Network) -> dict[str, Any]:
         "bridge": network.bridge.name,
         "mode": network.mode,
         "uplink": network.uplink or None,
-        "subnets": [str(subnet) for subnet in network.subnets],
+        "subnets": [str(subnet) for subnet in network.reached],
         "nat": network.nat.as_options(),
         "port_forwards": [forward.as_options() for forward in network.resolved_forwards],
         # Rules do not see which ports a frame comes from and goes to, and those of the host must be reached.
