@@ -31,8 +31,8 @@ from .files import jot, lock, read_text
 from .guard_view import CONFLICT, View
 from .inotify import Folders
 from .paths import Paths
-from .resolvconf_read import entries_folder
-from .restore import gather, say
+from .resolver_watch import is_concerned, watched
+from .restore import gather, resolver_ready, say
 from .runtime import now as boottime
 from .runtime import pending_path, read_pending
 from .specs import KINDS
@@ -121,7 +121,7 @@ class Guard:
             paths.private_fragments: "fragments",
             paths.private_instances: "fragments",
             paths.private_running: "fragments",
-            entries_folder(paths.root): "entries",
+            **dict.fromkeys(watched(paths.root), "entries"),
             paths.definitions: "",
             paths.transient_definitions: "",
             paths.runtime: "",
@@ -135,19 +135,24 @@ class Guard:
         now = time.monotonic()
         self._hear(sockets, now)
         kinds = self._folders()
-        shared = (self.paths.dnsmasq_fragments, entries_folder(self.paths.root))
+        private = (self.paths.private_fragments, self.paths.private_instances, self.paths.private_running)
         for folder, name in folders.receive():
             kind = kinds.get(folder, "-")
             if kind == "-":
                 continue
             if kind:
-                # In folders of dnsmasq and resolvconf ours carry our name; others are no business of ours.
-                if not name or not name.startswith(".") and (folder not in shared or "virtnet" in name):
+                # Fragments and entries of ours carry our name; others are no business of ours.
+                ours = ("virtnet" in name or folder in private) and not name.startswith(".")
+                if ours or not name or self._is_about_resolver(kind, folder, name):
                     self._want(kind, now)
             elif not name.startswith(".") and name.endswith(".json"):
                 self._redefined(now)
         self._see_what_left()
         self._note_ports()
+
+    def _is_about_resolver(self, kind: str, folder: str, name: str) -> bool:
+        """Whether the resolver changed; while the host boots, it changes with each service that comes up."""
+        return kind == "entries" and is_concerned(folder, name) and os.path.exists(resolver_ready(self.paths))
 
     def _hear(self, sockets: Collection[socket.socket], now: float) -> None:
         missed = False
