@@ -16,12 +16,13 @@ export ANSIBLE_HOME := $(BUILD)/ansible
 export MYPYPATH := $(COLLECTIONS):$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup packages pin test lint unit kernel matrix libvirt-elements dnsmasq-matrix dnsmasq-outage dnsmasq-memory molecule demo demo-clean bench build clean
+.PHONY: help setup packages pin test lint unit browser fuzz kernel matrix libvirt-elements dnsmasq-matrix dnsmasq-outage dnsmasq-memory molecule demo demo-clean bench build clean
 
 help:
 	@echo 'make demo        a network from one command, on a disposable host, shown in a table'
 	@echo 'make demo-clean  removes what the demo started'
 	@echo 'make test        all tests: lint, unit, kernel, molecule'
+	@echo 'make fuzz        the unit tests with what hypothesis can find in more time'
 	@echo 'make setup       what these need: Debian packages and a virtual environment in .build'
 	@echo 'make dnsmasq-matrix  who gets what of the host'"'"'s dnsmasq, before and after, as a table'
 	@echo 'make dnsmasq-outage  how long guests get no answer while their network changes'
@@ -60,7 +61,7 @@ pin: packages
 	$(VENV)/bin/pip install -qq --requirement requirements/test.in
 	(echo '# Written by `make pin` from test.in.'; $(VENV)/bin/pip freeze) > requirements/test.txt
 
-test: setup lint unit kernel molecule
+test: setup lint unit browser kernel molecule
 
 lint: setup
 	ruff check .
@@ -72,6 +73,12 @@ lint: setup
 
 unit: setup
 	pytest tests/unit
+
+browser: setup
+	pytest tests/browser -rP
+
+fuzz: setup
+	HYPOTHESIS_PROFILE=fuzz pytest tests/unit -n $$(nproc) --timeout 3600
 
 kernel: setup
 	pytest tests/kernel -n $(WORKERS) --dist worksteal

@@ -15,7 +15,7 @@ from . import dnsmasq_probe as probe
 from .dnsmasq_config import BIND_INTERFACES, WILDCARD, Line, Reader, fragment_file, fragment_network, read_config
 from .dnsmasq_hosts import configuration, names_file, network_of, of_networks, survives_reread
 from .dnsmasq_instances import Instance, Instances
-from .dnsmasq_leases import Leases, read_leases, system_leases, write_leases
+from .dnsmasq_leases import Leases, read_leases, system_leases, waiting, write_leases
 from .dnsmasq_private import Layout, unit
 from .dnsmasq_proof import Reading, unknown, unserved
 from .dnsmasq_service import DnsmasqFailed, DnsmasqService, NoUsableDnsmasq, journal
@@ -176,7 +176,7 @@ class Doing:
             if there:
                 continue
             goal = self.leases[choice.instance]
-            sources = [path for path in self.leases.values() if path != goal]
+            sources = [path for path in (*self.leases.values(), *waiting(self.paths.adopted)) if path != goal]
             if any(lease.within(choice.spec.subnets) for path in sources for lease in read_leases(path).leases):
                 found.append(Move(choice.spec, sources, goal))
         return found
