@@ -16,7 +16,8 @@ export ANSIBLE_HOME := $(BUILD)/ansible
 export MYPYPATH := $(COLLECTIONS):$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup packages pin test lint unit browser fuzz kernel matrix libvirt-elements dnsmasq-matrix dnsmasq-outage dnsmasq-memory molecule demo demo-clean bench build clean
+.PHONY: help setup packages pin test lint unit browser fuzz kernel molecule demo demo-clean bench build clean
+.PHONY: matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move libvirt-elements
 
 help:
 	@echo 'make demo        a network from one command, on a disposable host, shown in a table'
@@ -26,6 +27,7 @@ help:
 	@echo 'make setup       what these need: Debian packages and a virtual environment in .build'
 	@echo 'make dnsmasq-matrix  who gets what of the host'"'"'s dnsmasq, before and after, as a table'
 	@echo 'make dnsmasq-outage  how long guests get no answer while their network changes'
+	@echo 'make dnsmasq-move  leases that go from one dnsmasq to another and back, as a table'
 	@echo 'make libvirt-elements  what becomes of every element of libvirt'"'"'s network XML, as a table'
 	@echo 'make dnsmasq-memory  the memory of one dnsmasq for all networks beside one for each'
 	@echo 'make matrix      who reaches whom in each mode, by real packets, as a table'
@@ -85,6 +87,9 @@ kernel: setup
 
 dnsmasq-outage: setup
 	@$(SHOW).dnsmasq_outage
+
+dnsmasq-move: setup
+	@$(SHOW).dnsmasq_move
 
 dnsmasq-memory: setup
 	@$(SHOW).dnsmasq_memory

@@ -20,11 +20,14 @@ from .paths import Paths
 def bridge(module: Any) -> None:
     """Links and addresses."""
     from .bridge import Bridges, BridgeSpec
+    from .managers import ManagedBridges
 
     execute(
         module,
         "bridges",
-        lambda wanted, purge, paths: Bridges([BridgeSpec.from_options(one) for one in wanted], purge, paths),
+        lambda wanted, purge, paths: ManagedBridges(
+            Bridges([BridgeSpec.from_options(one) for one in wanted], purge, paths), paths
+        ),
         kind="bridges",
     )
 
