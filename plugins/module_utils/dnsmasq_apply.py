@@ -16,12 +16,8 @@ from . import dnsmasq_probe as probe
 from .dnsmasq_config import BIND_INTERFACES, WILDCARD, Line, Reader, fragment_network, read_config
 from .dnsmasq_hosts import configuration, network_of, of_networks
 from .dnsmasq_instances import Instance, Instances
-<<<<<<< HEAD
-from .dnsmasq_leases import Leases, read_leases, system_leases, waiting, write_leases
-=======
-from .dnsmasq_leases import Leases, system_leases, write_leases
+from .dnsmasq_leases import Leases, system_leases, waiting, write_leases
 from .dnsmasq_moves import Move, carry, find_moves
->>>>>>> dns
 from .dnsmasq_private import Layout, unit
 from .dnsmasq_proof import Reading, unserved
 from .dnsmasq_reread import has_read_again
@@ -83,7 +79,7 @@ class Doing:
         """All of it; raises VirtnetError with the reason, and then everything is as it was."""
         self._refuse()
         self._test()
-        moves = find_moves(self.current, self.target, self.layout, self.leases)
+        moves = find_moves(self.current, self.target, self.layout, self.leases, waiting(self.paths.adopted))
         due = [] if not self._restarts_anything() else [File(self.due_file, "")]
         put(due)
         originals: dict[str, Leases | None] = {}
@@ -160,27 +156,6 @@ class Doing:
 
     # Moving
 
-<<<<<<< HEAD
-    def _moves(self) -> list[Move]:
-        """Networks that come to another dnsmasq, or to one that may not know of what an earlier one gave."""
-        here = membership(self.current, self.layout)
-        found = []
-        for choice in self.target.choices:
-            name = choice.spec.name
-            if choice.instance:
-                there = any(member.network == name for member in here.get(choice.instance, ()))
-            else:
-                there = not is_forward(text := self.current.files.get(fragment_file(name), "")) and bool(text)
-            if there:
-                continue
-            goal = self.leases[choice.instance]
-            sources = [path for path in (*self.leases.values(), *waiting(self.paths.adopted)) if path != goal]
-            if any(lease.within(choice.spec.subnets) for path in sources for lease in read_leases(path).leases):
-                found.append(Move(choice.spec, sources, goal))
-        return found
-
-=======
->>>>>>> dns
     def _let_go(self, moves: Sequence[Move]) -> None:
         """Stop what loses a network, so that its ports are free and its leases are all in its file."""
         losing = {
