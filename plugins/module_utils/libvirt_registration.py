@@ -91,7 +91,7 @@ class Registrations:
             return State()
         try:
             with Driver() as driver:
-                return State(driver.networks(), read_made(self.paths), driver.version)
+                return State(driver.networks(), read_made(self.paths), version=driver.version)
         except VirtnetError as error:
             return State(problem=str(error))
 
