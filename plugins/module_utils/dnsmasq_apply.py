@@ -16,7 +16,7 @@ from . import dnsmasq_probe as probe
 from .dnsmasq_config import BIND_INTERFACES, WILDCARD, Line, Reader, fragment_network, read_config
 from .dnsmasq_hosts import configuration, network_of, of_networks
 from .dnsmasq_instances import Instance, Instances
-from .dnsmasq_leases import Leases, system_leases, write_leases
+from .dnsmasq_leases import Leases, system_leases, waiting, write_leases
 from .dnsmasq_moves import Move, carry, find_moves
 from .dnsmasq_private import Layout, unit
 from .dnsmasq_proof import Reading, unserved
@@ -79,7 +79,7 @@ class Doing:
         """All of it; raises VirtnetError with the reason, and then everything is as it was."""
         self._refuse()
         self._test()
-        moves = find_moves(self.current, self.target, self.layout, self.leases)
+        moves = find_moves(self.current, self.target, self.layout, self.leases, waiting(self.paths.adopted))
         due = [] if not self._restarts_anything() else [File(self.due_file, "")]
         put(due)
         originals: dict[str, Leases | None] = {}
