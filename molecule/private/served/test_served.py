@@ -77,7 +77,7 @@ def test_host_resolves_guests_and_the_internet(lab_host: Host, guests: Pair) -> 
 def test_killed_instance_comes_back_with_its_leases(lab_host: Host, guests: Pair) -> None:
     address = guests[0].address()
     lab_host.run(["systemctl", "kill", "--signal=KILL", UNITS[0]])
-    assert eventually(lambda: guests[1].resolves("guest-a.lab.test") == [address], 10)
+    assert eventually(lambda: guests[1].resolves("guest-a.lab.test") == [address], 60)
 
 
 def test_leases_are_listed(lab_host: Host, guests: Pair) -> None:
