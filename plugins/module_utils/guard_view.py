@@ -6,14 +6,25 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from .definitions import Remembered
-from .netlink import AddressEvent, Event, ForwardingEvent, LinkEvent, Overrun, RouteEvent, RulesEvent
+from .netlink import (
+    AddressEvent,
+    Event,
+    ForwardingEvent,
+    LinkEvent,
+    LostRouteEvent,
+    Overrun,
+    QueueEvent,
+    RouteEvent,
+    RulesEvent,
+)
 from .nft_chains import TABLE
 from .occupied import SHORTEST_ROUTE
 from .restore import Situation
+from .routes import PROTOCOL
 from .specs import KINDS, specs
 
 CONFLICT = "conflict"
@@ -38,8 +49,9 @@ class Held:
 class View:
     """Bridges, their ports, and the subnets that nobody else may have.
 
-    ``ports`` are those that a bridge gets back when it is lost; of these ``left`` have no bridge now. A bridge that is
+    ``ports`` are those that a bridge gets back when it is lost; of these ``left`` seem to be off it. A bridge that is
     deleted sets its ports free first, so whether one was taken off or lost shows by whether its bridge outlives it.
+    ``limited`` are bridges with a bandwidth.
     """
 
     held: Mapping[str, Held] = field(default_factory=dict)
@@ -50,6 +62,7 @@ class View:
     ports: dict[str, dict[int, str]] = field(default_factory=dict)
     left: dict[int, str] = field(default_factory=dict)
     unnoted: set[str] = field(default_factory=set)
+    limited: Collection[str] = ()
 
     @staticmethod
     def of(situation: Situation, before: Mapping[str, Mapping[int, str]]) -> View:
@@ -68,8 +81,10 @@ class View:
         for link in situation.links.values():
             if link.master in ports:
                 ports[link.master][link.index] = link.name
+        limited = {str(one["name"]) for one in wanted if any(one["bandwidth"].values())}
         return View(
             held=held,
+            limited=limited,
             subnets=tuple(_range(cidr) for one in wanted for cidr in one["addresses"]),
             forwards=any(network.mode != "isolated" for network in situation.defined.values()),
             index=index,
@@ -97,8 +112,14 @@ class View:
             return _CONFLICT if foreign and self._overlaps(event.destination, event.length) else _NOTHING
         if isinstance(event, LinkEvent):
             return self._link(event)
+        if isinstance(event, LostRouteEvent):
+            return _BRIDGES if event.protocol == PROTOCOL and event.index in self.index else _NOTHING
+        if isinstance(event, QueueEvent):
+            return _BRIDGES if self.index.get(event.index) in self.limited else _NOTHING
         if isinstance(event, RulesEvent):
-            return _RULES if event.table == TABLE else _NOTHING
+            # There are two of this name: networks' rules, and what limits bridges.
+            ours = _RULES | _BRIDGES if self.limited else _RULES
+            return ours if event.table == TABLE else _NOTHING
         if isinstance(event, ForwardingEvent):
             return _RULES if self.forwards and not event.on else _NOTHING
         return _ALL if isinstance(event, Overrun) else _NOTHING
@@ -148,16 +169,12 @@ class View:
     def _port(self, event: LinkEvent) -> frozenset[str]:
         bridge = self.index.get(event.master, "")
         for other, ports in self.ports.items():
-            if event.index not in ports or other == bridge:
-                continue
-            if event.master:
-                del ports[event.index]
-                self.unnoted.add(other)
-            elif other in self.index.values():
+            # Even where it has another bridge: the view may be newer than the event, and that bridge a former one.
+            if event.index in ports and other != bridge and other in self.index.values():
                 self.left[event.index] = other
-        if event.master:
-            self.left.pop(event.index, None)
         if bridge:
+            if self.left.get(event.index) == bridge:
+                del self.left[event.index]
             if self.ports.setdefault(bridge, {}).get(event.index) != event.name:
                 self.ports[bridge][event.index] = event.name
                 self.unnoted.add(bridge)
