@@ -26,7 +26,7 @@ from .ipv6 import Ipv6, read_ipv6
 from .libvirt_group import Libvirt, read_libvirt
 from .nat import Nat, read_nat
 from .network_xml import said_by_xml
-from .nft import NAME, NAME_WORDS
+from .nft_spec import NAME, NAME_WORDS
 from .options import Options, shown
 from .routes import Route, read_route_options
 

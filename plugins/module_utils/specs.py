@@ -16,7 +16,8 @@ from .libvirt_definition import RegistrationSpec
 from .libvirt_group import NEVER
 from .libvirt_registration import Registrations
 from .network import Network
-from .nft import NatRules, RulesSpec
+from .nft import NatRules
+from .nft_spec import RulesSpec
 from .options import Options
 from .part import Part
 from .paths import Paths
