@@ -37,6 +37,7 @@ from .links_apply import (
     Step,
     take,
 )
+from .occupied import connection_peer
 from .options import Options
 from .part import CHANGE, CREATE, DELETE, Change, Plan, describe, difference
 from .paths import Paths
@@ -279,6 +280,10 @@ def _default_routes() -> frozenset[str]:
         for route in json.loads(run(["ip", family, "-j", "route", "show", "default"]).stdout or "[]"):
             found.update([route["dev"]] if "dev" in route else [])
             found.update(hop["dev"] for hop in route.get("nexthops", ()) if "dev" in hop)
+    peer = connection_peer(os.environ)
+    if peer:
+        way = run(["ip", "-j", "route", "get", peer], check=False)
+        found.update(route["dev"] for route in json.loads(way.stdout or "[]") if "dev" in route)
     return frozenset(found)
 
 
@@ -315,7 +320,10 @@ def _check(spec: BridgeSpec, current: State) -> None:
         elif port.master not in ("", spec.name):
             problem = f"is a port of {port.master}; take it out of there first"
         elif port.master != spec.name and name in current.default_routes:
-            problem = "carries a default route of this host, which would lose its network"
+            problem = (
+                "carries a default route of this host, or the connection by which this run came: the host would lose "
+                "its network"
+            )
         if problem:
             raise InvalidOption(f"{at}ports[{i}]", f"interface {name!r} {problem}", owner)
     check_routes(spec.routes, current.others, owner)

@@ -31,8 +31,8 @@ from .files import jot, lock, read_text
 from .guard_view import CONFLICT, View
 from .inotify import Folders
 from .paths import Paths
-from .resolvconf_read import entries_folder
-from .restore import gather, say
+from .resolver_watch import is_concerned, watched
+from .restore import gather, resolver_ready, say
 from .runtime import now as boottime
 from .runtime import pending_path, read_pending
 from .specs import KINDS
@@ -118,7 +118,7 @@ class Guard:
         paths = self.paths
         return {
             paths.dnsmasq_fragments: "fragments",
-            entries_folder(paths.root): "entries",
+            **dict.fromkeys(watched(paths.root), "entries"),
             paths.definitions: "",
             paths.transient_definitions: "",
             paths.runtime: "",
@@ -137,13 +137,18 @@ class Guard:
             if kind == "-":
                 continue
             if kind:
-                # dnsmasq's fragments and resolvconf's entries of ours carry our name; others are no business of ours.
-                if "virtnet" in name and not name.startswith(".") or not name:
+                # Fragments and entries of ours carry our name; others are no business of ours.
+                ours = "virtnet" in name and not name.startswith(".")
+                if ours or not name or self._is_about_resolver(kind, folder, name):
                     self._want(kind, now)
             elif not name.startswith(".") and name.endswith(".json"):
                 self._redefined(now)
         self._see_what_left()
         self._note_ports()
+
+    def _is_about_resolver(self, kind: str, folder: str, name: str) -> bool:
+        """Whether the resolver changed; while the host boots, it changes with each service that comes up."""
+        return kind == "entries" and is_concerned(folder, name) and os.path.exists(resolver_ready(self.paths))
 
     def _hear(self, sockets: Collection[socket.socket], now: float) -> None:
         missed = False
@@ -165,9 +170,10 @@ class Guard:
         with contextlib.suppress(Locked), lock(self.paths.runtime, 0):
             for port, bridge in sorted(self.view.left.items()):
                 now = netlink.ask(port)
-                if now is not None and now.master:
+                own = self.view.indexes(bridge)
+                if now is not None and now.master in own:
                     self.view.heard(now)
-                elif now is not None and any(map(netlink.ask, self.view.indexes(bridge))):
+                elif now is not None and any(map(netlink.ask, own)):
                     self.view.taken_off(port)
 
     def _note_ports(self) -> None:

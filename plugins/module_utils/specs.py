@@ -15,6 +15,8 @@ from .dnsmasq_fragment import Fragments, FragmentSpec
 from .libvirt_definition import RegistrationSpec
 from .libvirt_group import NEVER
 from .libvirt_registration import Registrations
+from .managed import LIBVIRT
+from .managers import ManagedBridges
 from .network import Network
 from .nft import NatRules
 from .nft_spec import RulesSpec
@@ -157,6 +159,9 @@ def _entry(network: Network) -> dict[str, Any]:
         "interface": network.bridge.name,
         "addresses": [str(address.ip)],
         "domain": network.dns.domain or None,
+        "subnets": [str(subnet) for subnet in network.subnets],
+        # The server of an isolated network knows its own names and refuses all others.
+        "forwards": network.mode != "isolated",
         # The system's dnsmasq serves the host as well, or is told where the names of a private one are. Where a network
         # of its own accord has a private one, the host has no dnsmasq that its resolver could ask.
         "loopback_serves": network.dnsmasq_instance != "private",
@@ -165,6 +170,16 @@ def _entry(network: Network) -> dict[str, Any]:
 
 
 def _registration(network: Network) -> dict[str, Any]:
+    if network.managed_by == LIBVIRT:
+        return {
+            "name": network.name,
+            "xml": network.xml,
+            "restart": network.restart,
+            "active": network.state == "active",
+            "autostart": network.autostart,
+            "persistent": network.persistent,
+            "state": "present",
+        }
     if network.libvirt.register == NEVER:
         return {"name": network.name, "state": "absent"}
     return {
@@ -215,7 +230,7 @@ def parts(
 
     return [
         NatRules([RulesSpec.from_options(options) for options in read("rules")], False, paths, integrate=integrate),
-        Bridges([BridgeSpec.from_options(options) for options in read("bridges")], False, paths),
+        ManagedBridges(Bridges([BridgeSpec.from_options(o) for o in read("bridges")], False, paths), paths),
         Fragments([FragmentSpec.from_options(options) for options in read("fragments")], False, paths),
         Entries([EntrySpec.from_options(options) for options in read("entries")], False, paths),
     ]
