@@ -16,7 +16,8 @@ from .errors import VirtnetError
 from .libvirt_ports import onto
 from .links import Link, read_links
 from .links_apply import DeleteLink, Rename, SetLink, SetSysctl, Step, take
-from .nft import Ended, NatRules, RulesChange, RulesSpec
+from .nft import Ended, NatRules, RulesChange
+from .nft_spec import RulesSpec
 from .options import Options
 from .paths import Paths
 from .run import run

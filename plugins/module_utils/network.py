@@ -27,7 +27,7 @@ from .libvirt_group import Libvirt, read_libvirt
 from .managed import LIBVIRT, OURS, bridge_in, is_managed, name_in, uuid_in, xml_of_network
 from .nat import Nat, read_nat
 from .network_xml import said_by_xml
-from .nft import NAME, NAME_WORDS
+from .nft_spec import NAME, NAME_WORDS
 from .options import Options, shown
 from .routes import Route, read_route_options
 
