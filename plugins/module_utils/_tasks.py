@@ -20,11 +20,14 @@ from .paths import Paths
 def bridge(module: Any) -> None:
     """Links and addresses."""
     from .bridge import Bridges, BridgeSpec
+    from .managers import ManagedBridges
 
     execute(
         module,
         "bridges",
-        lambda wanted, purge, paths: Bridges([BridgeSpec.from_options(one) for one in wanted], purge, paths),
+        lambda wanted, purge, paths: ManagedBridges(
+            Bridges([BridgeSpec.from_options(one) for one in wanted], purge, paths), paths
+        ),
         kind="bridges",
     )
 
@@ -83,7 +86,8 @@ def libvirt_network(module: Any) -> None:
 
 def nft_nat(module: Any) -> None:
     """Forwarding, NAT, port forwards."""
-    from .nft import NatRules, RulesSpec
+    from .nft import NatRules
+    from .nft_spec import RulesSpec
 
     execute(
         module,

@@ -17,7 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import isolation
+from . import isolation, shaping
+from .bandwidth import Bandwidth, read_bandwidth
 from .errors import InvalidOption
 from .files import File, put, read_text
 from .identity import bridge_mac, host_identity
@@ -27,20 +28,29 @@ from .links_apply import (
     AddBridge,
     DeleteAddress,
     DeleteLink,
+    DeleteRoute,
     Enslave,
+    PutRoute,
     Rename,
     SetLink,
     SetSysctl,
     Step,
     take,
 )
+from .occupied import connection_peer
 from .options import Options
 from .part import CHANGE, CREATE, DELETE, Change, Plan, describe, difference
 from .paths import Paths
+from .policing import SetPolicer, read_policers, strays
+from .queues import read_queues
+from .routes import Route, check_routes, read_others, read_route_options, read_routes
 from .run import find, run
+from .shaping import Limits
 
 # Written on each bridge of ours as its alias (ip link show: "alias"): a name alone proves nothing.
 MARK = "virtnet.linux"
+# Until it has all that it is made with: a run that was killed meanwhile left guests without it.
+_UNFINISHED = f"{MARK} (unfinished)"
 
 # net/bridge/br_private.h: BR_MIN_FORWARD_DELAY, BR_MAX_FORWARD_DELAY. With STP the kernel raises less to the least.
 _LEAST_DELAY = 2
@@ -60,7 +70,9 @@ class BridgeSpec:
     forward_delay: int = 0
     ports: Sequence[str] = ()
     addresses: Sequence[str] = ()
+    routes: Sequence[Route] = ()
     isolate_guests: bool = False
+    bandwidth: Bandwidth = field(default_factory=Bandwidth)
     path: str = field(default="", compare=False)
 
     @staticmethod
@@ -74,7 +86,8 @@ class BridgeSpec:
         stp = options.boolean("stp", False)
         delay = options.integer("forward_delay", 0, least=0, most=_MOST_DELAY)
         mtu = options.integer("mtu", None, least=68, most=65535)
-        addresses = tuple(str(address) for address in options.cidrs("addresses"))
+        interfaces = options.cidrs("addresses")
+        addresses = tuple(map(str, interfaces))
         if mtu is not None and mtu < 1280 and any(":" in address for address in addresses):
             options.error("mtu", f"{mtu} is too small for IPv6, which needs 1280 (RFC 8200 section 5)")
         spec = BridgeSpec(
@@ -87,7 +100,9 @@ class BridgeSpec:
             forward_delay=max(delay, _LEAST_DELAY) if stp else delay,
             ports=tuple(options.interfaces("ports")),
             addresses=addresses,
+            routes=read_route_options(options, "routes", interfaces),
             isolate_guests=options.boolean("isolate_guests", False),
+            bandwidth=read_bandwidth(options.group("bandwidth")),
             path=options.path,
         )
         options.close()
@@ -107,7 +122,9 @@ class BridgeSpec:
             "forward_delay": self.forward_delay,
             "ports": list(self.ports),
             "addresses": list(self.addresses),
+            "routes": [route.as_options() for route in self.routes],
             "isolate_guests": self.isolate_guests,
+            "bandwidth": self.bandwidth.as_options(),
         }
 
 
@@ -122,13 +139,23 @@ class BridgeChange(Change):
 
 @dataclass(frozen=True)
 class State:
-    """What was read: the links, the interfaces of default routes, and the links that stopped bridges set free."""
+    """What was read: the links, the interfaces of default routes, and the links that stopped bridges set free.
+
+    ``routes`` of ours by the name of one, ``others`` are routes to the same subnets.
+    """
 
     links: Mapping[str, Link]
     default_routes: frozenset[str] = frozenset()
     freed: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
     stray_sysctls: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     ipv6: bool = True
+    limits: Limits = field(default_factory=Limits)
+    routes: Mapping[str, Sequence[Route]] = field(default_factory=dict)
+    others: Mapping[tuple[str, int], str] = field(default_factory=dict)
+
+    def of(self, name: str) -> Sequence[Link]:
+        """The ports of a bridge."""
+        return [port for port in self.links.values() if port.master == name]
 
 
 class Bridges:
@@ -153,29 +180,19 @@ class Bridges:
         return State(
             links=links,
             default_routes=_default_routes() if any(spec.ports for spec in self.wanted) else frozenset(),
-            freed=self._read_freed(),
+            freed={spec.name: read_ports(spec.name, self.paths) for spec in self.wanted},
             stray_sysctls={
                 link.name: read_sysctls(self.paths.proc_sys, link.name)
                 for link in links.values()
-                if link.alias == MARK and link.name not in {spec.name for spec in self.wanted}
+                if _marked(link) and link.name not in {spec.name for spec in self.wanted}
             },
             ipv6=has_ipv6(self.paths.proc_sys),
+            limits=Limits(
+                read_queues([links[spec.name].index for spec in self.wanted if spec.name in links]), read_policers()
+            ),
+            routes=read_routes(),
+            others=read_others(route for spec in self.wanted for route in spec.routes),
         )
-
-    def _freed_file(self, bridge: str) -> str:
-        return ports_file(bridge, self.paths)
-
-    def _read_freed(self) -> dict[str, list[tuple[str, int]]]:
-        found = {}
-        for spec in self.wanted:
-            text = read_text(self._freed_file(spec.name))
-            if text is not None:
-                try:
-                    found[spec.name] = [(str(name), int(index)) for name, index in json.loads(text)]
-                except (ValueError, TypeError):
-                    # A note about guests' links that cannot be read is worth less than the run.
-                    found[spec.name] = []
-        return found
 
     def plan(self, current: State) -> Plan[BridgeChange]:
         """Deletions first: they may free names and ports that others need."""
@@ -185,8 +202,10 @@ class Bridges:
         renamed, current = _rename_back(present, current)
         gone = [(spec.name, spec.mac) for spec in self.wanted if spec.state == "absent"]
         if self.purge:
-            gone += [(name, "") for name, link in current.links.items() if link.alias == MARK and name not in named]
+            gone += [(name, "") for name, link in current.links.items() if _marked(link) and name not in named]
         changes = [*renamed, *(change for name, mac in gone for change in _delete(name, mac, current, notes))]
+        if self.purge:
+            changes += _delete_strays(named, gone, current)
         for spec in present:
             _check(spec, current)
             changes += _create(spec, current) if spec.name not in current.links else _change(spec, current)
@@ -195,21 +214,37 @@ class Bridges:
     def apply(self, changes: Sequence[BridgeChange]) -> None:
         """Take the steps; note the links that a deletion sets free before it does."""
         put(
-            File(self._freed_file(change.bridge), json.dumps(change.freed))
+            ports_note(change.bridge, change.freed, self.paths)
             for change in changes
             if change.action == DELETE and change.freed is not None
         )
         take(step for change in changes for step in change.steps)
-        put(
-            File(self._freed_file(change.bridge), None)
-            for change in changes
-            if change.action == CREATE and os.path.exists(self._freed_file(change.bridge))
-        )
+
+
+def _ports_folder(paths: Paths) -> str:
+    return os.path.join(paths.runtime, "ports")
 
 
 def ports_file(bridge: str, paths: Paths) -> str:
     """Where the ports of a bridge are noted."""
-    return os.path.join(paths.runtime, "ports", f"{bridge}.json")
+    return os.path.join(_ports_folder(paths), f"{bridge}.json")
+
+
+def noted_bridges(paths: Paths) -> list[str]:
+    """The bridges whose ports are noted."""
+    try:
+        return [name[: -len(".json")] for name in os.listdir(_ports_folder(paths)) if name.endswith(".json")]
+    except FileNotFoundError:
+        return []
+
+
+def read_ports(bridge: str, paths: Paths) -> list[tuple[str, int]]:
+    """The ports that are noted of a bridge: name and index of each."""
+    try:
+        return [(str(name), int(index)) for name, index in json.loads(read_text(ports_file(bridge, paths)) or "[]")]
+    except (ValueError, TypeError):
+        # A note about guests' links that cannot be read is worth less than the run.
+        return []
 
 
 def ports_note(bridge: str, ports: Iterable[tuple[str, int]], paths: Paths) -> File:
@@ -245,12 +280,20 @@ def _default_routes() -> frozenset[str]:
         for route in json.loads(run(["ip", family, "-j", "route", "show", "default"]).stdout or "[]"):
             found.update([route["dev"]] if "dev" in route else [])
             found.update(hop["dev"] for hop in route.get("nexthops", ()) if "dev" in hop)
+    peer = connection_peer(os.environ)
+    if peer:
+        way = run(["ip", "-j", "route", "get", peer], check=False)
+        found.update(route["dev"] for route in json.loads(way.stdout or "[]") if "dev" in route)
     return frozenset(found)
+
+
+def _marked(link: Link) -> bool:
+    return link.alias in (MARK, _UNFINISHED)
 
 
 def _ours(link: Link, mac: str) -> bool:
     # A run that was killed between making the link and marking it left our MAC address as the only sign.
-    return link.kind == "bridge" and (link.alias == MARK or (not link.alias and link.mac == mac))
+    return link.kind == "bridge" and (_marked(link) or (not link.alias and link.mac == mac))
 
 
 def _check(spec: BridgeSpec, current: State) -> None:
@@ -277,24 +320,38 @@ def _check(spec: BridgeSpec, current: State) -> None:
         elif port.master not in ("", spec.name):
             problem = f"is a port of {port.master}; take it out of there first"
         elif port.master != spec.name and name in current.default_routes:
-            problem = "carries a default route of this host, which would lose its network"
+            problem = (
+                "carries a default route of this host, or the connection by which this run came: the host would lose "
+                "its network"
+            )
         if problem:
             raise InvalidOption(f"{at}ports[{i}]", f"interface {name!r} {problem}", owner)
+    check_routes(spec.routes, current.others, owner)
+    shaping.check(spec.name, spec.bandwidth, link, current.limits, at, owner)
+
+
+def _delete_strays(named: set[str], gone: Sequence[tuple[str, str]], current: State) -> list[BridgeChange]:
+    """What was left of bridges that somebody else deleted."""
+    kept = {*named, *(name for name, _mac in gone)}
+    return [
+        BridgeChange(DELETE, f"policer {name}", f"{name}\n", "", steps=(SetPolicer(name.partition("_")[2], None),))
+        for name in strays(current.limits.policers, kept)
+    ]
 
 
 def _delete(name: str, mac: str, current: State, notes: list[str]) -> list[BridgeChange]:
     link = current.links.get(name)
+    rest = shaping.remove(name, current.limits)
     if link is None:
-        return []
+        return [BridgeChange(DELETE, f"policer of bridge {name}", f"{name}\n", "", steps=rest)] if rest else []
     if not _ours(link, mac):
         notes.append(f"{name} was not made by virtnet.linux and stays")
         return []
-    ports = [(port.name, port.index) for port in current.links.values() if port.master == name]
+    ports = [(port.name, port.index) for port in current.of(name)]
     freed = f", which frees {', '.join(port for port, _index in ports)}" if ports else ""
+    steps = (*rest, DeleteLink(name))
     return [
-        BridgeChange(
-            DELETE, f"bridge {name}", _text(link, current), "", f"deleted{freed}", (DeleteLink(name),), ports, name
-        )
+        BridgeChange(DELETE, f"bridge {name}", _text(link, current), "", f"deleted{freed}", steps, ports, name),
     ]
 
 
@@ -304,7 +361,7 @@ def _rename_back(present: Sequence[BridgeSpec], current: State) -> tuple[list[Br
     wanted = {spec.name for spec in present}
     changes = []
     for spec in present:
-        strays = [one for one in links.values() if one.alias == MARK and one.mac == spec.mac and one.name not in wanted]
+        strays = [one for one in links.values() if _marked(one) and one.mac == spec.mac and one.name not in wanted]
         if spec.name in links or len(strays) != 1:
             continue
         (stray,) = strays
@@ -356,11 +413,14 @@ def _create(spec: BridgeSpec, current: State) -> list[BridgeChange]:
         for key, value in _wanted_sysctls(spec, current).items()
     ]
     steps += [AddAddress(spec.name, address) for address in spec.addresses]
-    steps.append(SetLink(spec.name, {"ifalias": MARK, "state": "up"}))
+    steps.append(SetLink(spec.name, {"ifalias": _UNFINISHED, "state": "up"}))
     back = _back(spec, current)
     steps += [Enslave(port, spec.name) for port in [*spec.ports, *back]]
     guests = [replace(current.links[port], isolated=False) for port in back]
     steps += isolation.steps(spec.name, spec.isolate_guests, spec.ports, guests, isolation.NEW)
+    steps += _reroute(spec, ())
+    steps += shaping.steps(spec.name, spec.bandwidth, None, current.limits)
+    steps.append(SetLink(spec.name, {"ifalias": MARK}))
     detail = f"created, taking back {', '.join(back)}" if back else "created"
     after = _after(spec, None, [*spec.ports, *back], current)
     return [BridgeChange(CREATE, f"bridge {spec.name}", "", describe(after), detail, steps, None, spec.name)]
@@ -382,7 +442,7 @@ def _change(spec: BridgeSpec, current: State) -> list[BridgeChange]:
     new_ports = [port for port in spec.ports if port not in ports]
     steps: list[Step] = []
     if link.alias != MARK:
-        steps.append(SetLink(spec.name, {"ifalias": MARK}))
+        new_ports += _back(spec, current)
     if link.mac != spec.mac:
         steps.append(SetLink(spec.name, {"address": spec.mac}))
     if spec.mtu is not None and link.mtu != spec.mtu:
@@ -399,10 +459,15 @@ def _change(spec: BridgeSpec, current: State) -> list[BridgeChange]:
         steps.append(SetLink(spec.name, {"state": "up"}))
     steps += [Enslave(port, spec.name) for port in new_ports]
     guests = [current.links[port] for port in ports]
+    guests += [replace(current.links[port], isolated=False) for port in new_ports]
     steps += isolation.steps(spec.name, spec.isolate_guests, spec.ports, guests, link.filters)
+    steps += _reroute(spec, current.routes.get(spec.name, ()))
+    steps += shaping.steps(spec.name, spec.bandwidth, link, current.limits)
+    if link.alias != MARK:
+        steps.append(SetLink(spec.name, {"ifalias": MARK}))
     if not steps:
         return []
-    before = _values(link, [current.links[port] for port in ports])
+    before = _values(link, current, spec.bandwidth)
     after = _after(spec, link, [*ports, *new_ports], current)
     detail = difference(before, after)
     return [
@@ -430,11 +495,21 @@ def _readdress(spec: BridgeSpec, link: Link) -> list[Step]:
     ]
 
 
+def _reroute(spec: BridgeSpec, have: Sequence[Route]) -> list[Step]:
+    """A route that gets another gateway is replaced in place; the kernel has one for a subnet and metric."""
+    kept = {route.key for route in spec.routes}
+    return [
+        *(DeleteRoute(spec.name, one.to, one.via, one.metric) for one in have if one.key not in kept),
+        *(PutRoute(spec.name, one.to, one.via, one.metric) for one in spec.routes if one not in have),
+    ]
+
+
 def _secondaries_first(drop: Sequence[str], have: Sequence[str]) -> list[str]:
     return sorted(drop, key=have.index, reverse=True)
 
 
-def _values(link: Link, ports: Sequence[Link]) -> dict[str, Any]:
+def _values(link: Link, current: State, bandwidth: Bandwidth) -> dict[str, Any]:
+    ports = current.of(link.name)
     return {
         "mac": link.mac,
         "mtu": link.mtu,
@@ -443,9 +518,11 @@ def _values(link: Link, ports: Sequence[Link]) -> dict[str, Any]:
         "up": link.up,
         **link.sysctls,
         "addresses": sorted(link.addresses),
+        "routes": [str(route) for route in current.routes.get(link.name, ())],
         "ports": sorted(port.name for port in ports),
         "isolated": sorted(port.name for port in ports if port.isolated),
         "isolate_guests": isolation.is_on(link.filters),
+        **shaping.now(bandwidth, link, current.limits),
         "alias": link.alias,
     }
 
@@ -464,9 +541,11 @@ def _after(spec: BridgeSpec, link: Link | None, ports: Sequence[str], current: S
         "up": True,
         **_wanted_sysctls(spec, current),
         "addresses": sorted(spec.addresses),
+        "routes": [str(route) for route in spec.routes],
         "ports": sorted(ports),
         "isolated": sorted(_isolated(spec, link, ports, current)),
         "isolate_guests": spec.isolate_guests,
+        **shaping.after(spec.bandwidth),
         "alias": MARK,
     }
 
@@ -480,4 +559,4 @@ def _isolated(spec: BridgeSpec, link: Link | None, ports: Sequence[str], current
 
 
 def _text(link: Link, current: State) -> str:
-    return describe(_values(link, [port for port in current.links.values() if port.master == link.name]))
+    return describe(_values(link, current, Bandwidth()))

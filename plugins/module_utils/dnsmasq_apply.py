@@ -10,12 +10,17 @@ import os
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from . import dnsmasq_probe as probe
-from .dnsmasq_config import BIND_INTERFACES, WILDCARD, Line, Reader, fragment_file, read_config
+from .dnsmasq_config import BIND_INTERFACES, WILDCARD, Line, Reader, fragment_network, read_config
+from .dnsmasq_hosts import configuration, network_of, of_networks
 from .dnsmasq_instances import Instance, Instances
-from .dnsmasq_leases import Leases, read_leases, system_leases, waiting, write_leases
+from .dnsmasq_leases import Leases, system_leases, waiting, write_leases
+from .dnsmasq_moves import Move, carry, find_moves
 from .dnsmasq_private import Layout, unit
+from .dnsmasq_proof import Reading, unserved
+from .dnsmasq_reread import has_read_again
 from .dnsmasq_service import DnsmasqFailed, DnsmasqService, NoUsableDnsmasq, journal
 from .dnsmasq_spec import FragmentSpec
 from .dnsmasq_state import DUE_FILE, State
@@ -29,21 +34,12 @@ from .paths import Paths
 _LATELY = 10
 
 
-@dataclass(frozen=True)
-class Move:
-    """Leases of a network that another dnsmasq gave; ``sources`` and ``goal`` are lease files."""
-
-    spec: FragmentSpec
-    sources: Sequence[str]
-    goal: str
-
-
 @dataclass
 class Doing:
     """One application of a plan. ``system`` and ``private`` are the files that change, ``touched`` the instances.
 
     ``named`` are the networks of which files change; ``service_too``: the system's dnsmasq is to be started or
-    restarted though no file asks for that.
+    restarted though no file asks for that. ``quiet`` are those of the files that it is enough to read again.
     """
 
     paths: Paths
@@ -57,12 +53,14 @@ class Doing:
     named: Collection[str]
     touched: Collection[str]
     service_too: bool
+    quiet: Collection[str] = ()
 
     def __post_init__(self) -> None:
         self.layout = Layout(self.paths)
         self.due_file = os.path.join(self.paths.runtime, DUE_FILE)
         self.leases = {"": system_leases(self.current.config, self.paths.root)}
         self.leases.update({name: self.layout.leases(name) for name in self._all_instances})
+        self.restarted: set[str] = set()
 
     @property
     def _all_instances(self) -> list[str]:
@@ -81,17 +79,19 @@ class Doing:
         """All of it; raises VirtnetError with the reason, and then everything is as it was."""
         self._refuse()
         self._test()
-        moves = self._moves()
+        moves = find_moves(self.current, self.target, self.layout, self.leases, waiting(self.paths.adopted))
         due = [] if not self._restarts_anything() else [File(self.due_file, "")]
         put(due)
         originals: dict[str, Leases | None] = {}
         try:
             self._let_go(moves)
-            originals = self._carry(moves)
+            originals = carry(moves, self.leases.values())
             self._write(self._files())
-            self._start()
-            if not self.current.service.ordered_after_us:
-                self._prove()
+            with Reading(self._rows()) as reading:
+                self._start()
+                self._reread()
+                if not self.current.service.ordered_after_us:
+                    self._prove(reading)
         except VirtnetError as error:
             raise self._way_back(originals, error) from error
         put([File(self.due_file, None)] if due else [])
@@ -138,36 +138,23 @@ class Doing:
 
     def _test(self) -> None:
         """dnsmasq's own test of every configuration that changes."""
-        if self.current.service.installed and self.system:
+        rereading = self._rereading()
+        if self.current.service.installed and (self.system or "" in rereading):
             after = {**self.current.files, **self.system}
-            check_syntax(self.current.config, {name: text for name, text in after.items() if text is not None})
-        for name in sorted(set(self.target.members) & set(self.touched)):
+            served = {name: text for name, text in after.items() if text is not None}
+            hosts = of_networks(self.target.private, map(fragment_network, served))
+            check_syntax(self.current.config, served, hosts)
+        for name in sorted(set(self.target.members) & {*self.touched, *rereading}):
             path = self.layout.instance(name)
             lines = _lines(path, self.target.private[path])
             for member in self.target.members[name]:
                 fragment = self.layout.fragment(member.network)
                 lines += _lines(fragment, self.target.private.get(fragment, ""))
+                for hosts_path, text in of_networks(self.target.private, [member.network]).items():
+                    lines += configuration(hosts_path, text)
             check_private_syntax(self.current.program or "dnsmasq", lines)
 
     # Moving
-
-    def _moves(self) -> list[Move]:
-        """Networks that come to another dnsmasq, or to one that may not know of what an earlier one gave."""
-        here = membership(self.current, self.layout)
-        found = []
-        for choice in self.target.choices:
-            name = choice.spec.name
-            if choice.instance:
-                there = any(member.network == name for member in here.get(choice.instance, ()))
-            else:
-                there = not is_forward(text := self.current.files.get(fragment_file(name), "")) and bool(text)
-            if there:
-                continue
-            goal = self.leases[choice.instance]
-            sources = [path for path in (*self.leases.values(), *waiting(self.paths.adopted)) if path != goal]
-            if any(lease.within(choice.spec.subnets) for path in sources for lease in read_leases(path).leases):
-                found.append(Move(choice.spec, sources, goal))
-        return found
 
     def _let_go(self, moves: Sequence[Move]) -> None:
         """Stop what loses a network, so that its ports are free and its leases are all in its file."""
@@ -186,24 +173,6 @@ class Doing:
     def _system_waits(self) -> bool:
         """Whether it has not had its turn yet: our own service is starting, and it comes after that."""
         return self.current.service.ordered_after_us and not self.current.service.pid
-
-    def _carry(self, moves: Sequence[Move]) -> dict[str, Leases | None]:
-        """Copy leases to where their networks go; returns what the files held.
-
-        Nothing is taken out of a file: who is interrupted here, or goes back, has all of them. What stays behind is
-        for addresses that its dnsmasq does not serve any more, and ends by itself.
-        """
-        originals: dict[str, Leases | None] = {}
-        for move in moves:
-            after = before = read_leases(move.goal)
-            originals.setdefault(move.goal, before if os.path.exists(move.goal) else None)
-            for source in move.sources:
-                after = after.joined_by(read_leases(source), move.spec.subnets)
-            # What waits to be taken was not written by a dnsmasq: where none has files yet, they are like their folder.
-            theirs = [path for path in (move.goal, *self.leases.values()) if os.path.exists(path)]
-            like = next(iter(theirs), os.path.dirname(move.goal))
-            write_leases(move.goal, after, like)
-        return originals
 
     # Doing
 
@@ -237,7 +206,7 @@ class Doing:
                 os.rmdir(folder)
 
     def _restarts_anything(self) -> bool:
-        return self._restarts_system() or bool(set(self.touched) | set(self._gone))
+        return self._restarts_system() or bool({*self.touched, *self._gone, *self._rereading()})
 
     def _restarts_system(self) -> bool:
         service = self.current.service
@@ -249,19 +218,48 @@ class Doing:
 
     def _start(self) -> None:
         """The system's dnsmasq first: it may have to let go of an address before a private one can take it."""
-        later = self.current.service.ordered_after_us
         if self._restarts_system():
-            if later:
-                self.service.restart_later()
-            else:
-                self.service.restart()
-        names = sorted(set(self.touched) & set(self.target.members))
-        if later:
+            self._restart_system()
+        self._restart_private(sorted(set(self.touched) & set(self.target.members)))
+
+    def _restart_system(self) -> None:
+        self.restarted.add("")
+        if self.current.service.ordered_after_us:
+            self.service.restart_later()
+        else:
+            self.service.restart()
+
+    def _restart_private(self, names: Sequence[str]) -> None:
+        self.restarted.update(names)
+        if self.current.service.ordered_after_us:
             self.instances.restart_later(names)
         else:
             self.instances.restart(names)
 
-    def _prove(self) -> None:
+    def _rereading(self) -> set[str]:
+        """Private instances, '' for the system's dnsmasq, that run on and have something to read again."""
+        running = {name for name, one in self.current.instances.items() if one.pid}
+        running |= {""} if self.current.service.pid else set()
+        restarted = {*self.touched, *([""] if self._restarts_system() else [])}
+        return self.target.instances_of(map(network_of, self.quiet)) & running - restarted
+
+    def _reread(self) -> None:
+        """What changed in hosts files alone is read without a restart; where that is not seen to work, with one."""
+        for name in sorted(self._rereading()):
+            signal = partial(self.instances.reread, name) if name else self.service.reread
+            quiet = {path: self.private[path] or "" for path in self.quiet}
+            if not has_read_again(name, signal, quiet, self.current, self.target, self.layout):
+                if name:
+                    self._restart_private([name])
+                else:
+                    self._restart_system()
+
+    def _rows(self, networks: Collection[str] | None = None) -> list[str]:
+        """Hosts files, of all networks or of some, that say something."""
+        names = [choice.spec.name for choice in self.target.choices] if networks is None else networks
+        return [path for path, text in of_networks(self.target.private, names).items() if configuration(path, text)]
+
+    def _prove(self, reading: Reading) -> None:
         """Raise DnsmasqFailed unless every network that this run touches is served, if its bridge is there."""
         status = self.service.status()
         config = read_config(status.command, self.reader, self.paths.dnsmasq_fragments)
@@ -271,13 +269,16 @@ class Doing:
             spec, instance = choice.spec, running.get(choice.instance, Instance())
             if not probe.is_held(spec.interface, spec.bridge.ip):
                 continue
-            if choice.instance and choice.instance in self.touched:
-                self._prove_one(spec, instance.pid, spec.dns, choice.instance)
-            elif not choice.instance and (whole or spec.name in self.named) and self._restarts_system():
-                self._prove_one(spec, status.pid, config.port == probe.DNS_PORT, "")
+            if choice.instance and choice.instance in self.restarted:
+                self._prove_one(spec, instance.pid, spec.dns, choice.instance, reading)
+            elif not choice.instance and (whole or spec.name in self.named) and "" in self.restarted:
+                self._prove_one(spec, status.pid, config.port == probe.DNS_PORT, "", reading)
 
-    def _prove_one(self, spec: FragmentSpec, pid: int, dns: bool, instance: str) -> None:
-        problem = _unserved(spec, pid, dns)
+    def _prove_one(self, spec: FragmentSpec, pid: int, dns: bool, instance: str, reading: Reading) -> None:
+        problem = unserved(spec, pid, dns)
+        file = "" if problem else reading.unread(self._rows([spec.name]), pid)
+        if file:
+            problem = f"it runs, but has not read {file}, which the user that it runs as has to be able to"
         if problem:
             said = journal([unit(instance)], time.time() - _LATELY) if instance else ""
             raise DnsmasqFailed(f"{problem}: {said}" if said else problem)
@@ -295,7 +296,7 @@ class Doing:
             self.service.stop()
         try:
             self._restore(originals)
-            if self._concerns_system and current.service.running:
+            if (self._concerns_system or "" in self.restarted) and current.service.running:
                 self.service.restart()
             self.instances.restart([name for name, one in current.instances.items() if one.running])
         except DnsmasqFailed as again:
@@ -322,19 +323,6 @@ class Doing:
         folder, name = os.path.split(path)
         files = self.current.files if folder == self.paths.dnsmasq_fragments else {}
         return files.get(name, self.current.private.get(path))
-
-
-def _unserved(spec: FragmentSpec, pid: int, dns: bool) -> str:
-    """What a network lacks; '' for nothing."""
-    for bridge in spec.addresses if dns else ():
-        if probe.is_held(spec.interface, bridge.ip) and not probe.answers(bridge.ip):
-            return f"it runs, but does not answer DNS queries to {bridge.ip} on {spec.interface}"
-    ports = {port for _, port in probe.listening(pid)}
-    if spec.dhcp and probe.DHCP_PORT not in ports:
-        return f"it runs, but does not listen for DHCP (UDP port 67), which {spec.name} needs"
-    if spec.dhcp6 and probe.DHCP6_PORT not in ports:
-        return f"it runs, but does not listen for DHCPv6 (UDP port 547), which {spec.name} needs"
-    return ""
 
 
 def _lines(path: str, content: str) -> list[Line]:

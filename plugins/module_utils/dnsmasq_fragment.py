@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from . import dnsmasq_probe as probe
 from .dnsmasq_apply import Doing
+from .dnsmasq_changes import FragmentChange, file_change, service_change, with_hosts_files
 from .dnsmasq_checks import refuse_clashes, refuse_missing_folders
 from .dnsmasq_config import (
     BIND_INTERFACES,
@@ -23,15 +23,16 @@ from .dnsmasq_config import (
     is_fragment_file,
     read_config,
 )
+from .dnsmasq_hosts import configuration, network_of
 from .dnsmasq_instances import Instance, Instances, SystemdInstances
-from .dnsmasq_ports import Socket, dhcp_is_shared, foreign, of_dnsmasq_unit, read_sockets
+from .dnsmasq_ports import Socket, foreign, is_shared, of_dnsmasq_unit, read_sockets
 from .dnsmasq_private import Layout, members_of, unit
 from .dnsmasq_service import UNIT, DnsmasqService, ServiceStatus, SystemDnsmasq
 from .dnsmasq_spec import PRESENT, PRIVATE, SYSTEM, FragmentSpec
 from .dnsmasq_state import DUE_FILE, State
-from .dnsmasq_target import Target, is_forward, membership, target
+from .dnsmasq_target import Target, membership, target
 from .files import is_open_folder, read_text
-from .part import CHANGE, CREATE, DELETE, Change, Plan
+from .part import Plan
 from .paths import Paths
 from .run import find
 
@@ -41,20 +42,6 @@ __all__ = ["FragmentSpec", "Fragments", "State"]
 _PASSING = ("activating", "deactivating", "reloading")
 _SETTLING_STEPS = 20
 _SETTLING_PAUSE = 0.1
-
-
-@dataclass(frozen=True)
-class FragmentChange(Change):
-    """A file to write, or with ``content`` None to remove; with neither name, only a service is concerned.
-
-    ``file`` is a fragment of the system's dnsmasq, ``path`` any other file; ``instance`` the private instance that has
-    to be started, restarted or stopped for it.
-    """
-
-    file: str = ""
-    content: str | None = None
-    path: str = ""
-    instance: str = ""
 
 
 def _is_unsettled(state: State) -> bool:
@@ -126,7 +113,9 @@ class Fragments:
             instances=instances,
             unbound=[name for name in confs if _is_unbound(confs[name], instances.get(name, Instance()), sockets)],
             sockets=sockets,
-            dhcp_shared=dhcp_is_shared(foreign(sockets, pids)),
+            barred=[
+                port for port in (probe.DHCP_PORT, probe.DHCP6_PORT) if not is_shared(port, foreign(sockets, pids))
+            ],
             resolv_conf=os.path.realpath(os.path.join(self.paths.root, "etc/resolv.conf")),
             program=find("dnsmasq") or "",
             engine=os.path.exists(os.path.join(self.paths.engine, "virtnet")),
@@ -141,6 +130,8 @@ class Fragments:
         paths = [self.layout.template, self.paths.dnsmasq_drop_in]
         for folder in (self.paths.private_fragments, self.paths.private_instances):
             paths += [os.path.join(folder, name) for name in self.reader.names(folder) if _is_ours(name)]
+        hosts = self.paths.dnsmasq_hosts
+        paths += [os.path.join(hosts, name) for name in self.reader.names(hosts) if _is_hosts_file(name)]
         found = {path: read_text(path) for path in sorted(paths)}
         return {path: content for path, content in found.items() if content is not None}
 
@@ -172,6 +163,7 @@ class Fragments:
             *self._fragment_changes(wanted, current),
             *self._private_changes(wanted, current, reasons),
         ]
+        changes = with_hosts_files(changes, wanted, current)
         restarted = any(change.file for change in changes)
         touched = {change.instance for change in changes if change.instance}
         changes += self._service_changes(wanted, current, restarted)
@@ -179,18 +171,25 @@ class Fragments:
         return Plan(changes, _holds(wanted), self._notes(wanted, current.config))
 
     def _others(self, current: State) -> dict[str, str]:
-        """Fragments of networks that this run does not name."""
+        """Fragments of networks that this run does not name, and what these have dnsmasq read, as lines of the same."""
         named = {fragment_file(spec.name) for spec in self.wanted}
-        fragments = {self.layout.fragment(spec.name) for spec in self.wanted}
+        networks = {spec.name for spec in self.wanted}
+        fragments = {self.layout.fragment(name) for name in networks}
         folder = os.path.join(self.paths.private_fragments, "")
         private = {p: t for p, t in current.private.items() if p.startswith(folder) and p not in fragments}
-        return {**{name: text for name, text in current.files.items() if name not in named}, **private}
+        hosts = {
+            path: "".join(f"{line.text}\n" for line in configuration(path, text))
+            for path, text in current.private.items()
+            if network_of(path) and network_of(path) not in networks
+        }
+        return {**{name: text for name, text in current.files.items() if name not in named}, **private, **hosts}
 
     def _fragment_changes(self, wanted: Target, current: State) -> Iterable[FragmentChange]:
         for file, after in wanted.system.items():
             before = current.files.get(file)
             if before != after:
-                yield _change(fragment_network(file), file, before, after, file=file)
+                place = os.path.join(self.folder, file)
+                yield file_change(fragment_network(file), file, before, after, file=file, place=place)
 
     def _private_changes(self, wanted: Target, current: State, reasons: Mapping[str, str]) -> Iterable[FragmentChange]:
         """Files of private instances: what is wanted and what is gone. Those of networks that are not named stay."""
@@ -202,16 +201,16 @@ class Fragments:
         }
         for path in sorted({*current.private, *wanted.private}):
             have, want = current.private.get(path), wanted.private.get(path)
-            if have == want:
+            if have == want or network_of(path):
                 continue
             name = os.path.basename(path)[: -len(".conf")]
             if path == self.layout.fragment(name):
                 reason = reasons.get(name, "") if have is None else ""
-                yield _change(name, f"dnsmasq.d/{name}.conf", have, want, path, home.get(name, ""), reason=reason)
+                yield file_change(name, f"dnsmasq.d/{name}.conf", have, want, path, home.get(name, ""), reason=reason)
             elif path == self.layout.instance(name) and name in everyone:
-                yield _change(unit(name), "its configuration", have, want, path, name)
+                yield file_change(unit(name), "its configuration", have, want, path, name)
             else:
-                yield _change(
+                yield file_change(
                     UNIT if path == self.paths.dnsmasq_drop_in else "private dnsmasq",
                     os.path.basename(path),
                     have,
@@ -228,26 +227,26 @@ class Fragments:
             due = current.restart_due and service.usable
             if not served and not due:
                 return []
-            return [_service_change(UNIT, service.active, "started", f"started (was {service.active})")]
+            return [service_change(UNIT, service.active, "started", f"started (was {service.active})")]
         unheard = [name for name in current.unheard if name in {spec.name for spec in served}]
         if restarted_anyway or not (current.restart_due or unheard):
             return []
         reason = "an earlier run was interrupted"
         if unheard:
             reason = f"it does not listen on the bridge of {', '.join(unheard)}"
-        return [_service_change(UNIT, f"runs, but {reason}", "restarted", f"restarted ({reason})")]
+        return [service_change(UNIT, f"runs, but {reason}", "restarted", f"restarted ({reason})")]
 
     def _instance_changes(self, wanted: Target, current: State, touched: Iterable[str]) -> Iterable[FragmentChange]:
         """Instances whose files are right but which do not run, run as they should not, or are not started at boot."""
         for name in sorted(set(wanted.members) - set(touched)):
             one = current.instances.get(name, Instance())
             if not one.running and not (current.service.ordered_after_us and name in current.links):
-                yield _service_change(unit(name), one.active, "started", f"started (was {one.active})", name)
+                yield service_change(unit(name), one.active, "started", f"started (was {one.active})", name)
             elif name not in current.links:
-                yield _service_change(unit(name), "not started at boot", "enabled", "enabled", name)
+                yield service_change(unit(name), "not started at boot", "enabled", "enabled", name)
             elif name in current.unbound or current.restart_due:
                 reason = "its bridge was made anew" if name in current.unbound else "an earlier run was interrupted"
-                yield _service_change(unit(name), f"runs, but {reason}", "restarted", f"restarted ({reason})", name)
+                yield service_change(unit(name), f"runs, but {reason}", "restarted", f"restarted ({reason})", name)
 
     def _notes(self, wanted: Target, config: Config) -> list[str]:
         served = wanted.served_by_system
@@ -270,7 +269,11 @@ class Fragments:
             current=current,
             target=target(self.wanted, self.purge, current, self.layout),
             system={change.file: change.content for change in changes if change.file},
-            private={change.path: change.content for change in changes if change.path},
+            private={
+                **{change.path: change.content for change in changes if change.path},
+                **{path: content for change in changes for path, content in change.beside.items()},
+            },
+            quiet=[change.path for change in changes if change.quiet],
             named={change.name for change in changes},
             touched={change.instance for change in changes if change.instance},
             service_too=any(change.name == UNIT and not (change.file or change.path) for change in changes),
@@ -280,6 +283,10 @@ class Fragments:
 
 def _is_ours(name: str) -> bool:
     return name.endswith(".conf") and not name.startswith(".")
+
+
+def _is_hosts_file(name: str) -> bool:
+    return bool(network_of(name)) and not name.startswith(".")
 
 
 def _is_unbound(conf: str, instance: Instance, sockets: Iterable[Socket]) -> bool:
@@ -298,30 +305,3 @@ def _holds(wanted: Target) -> list[Mapping[str, object]]:
     return [
         {**choice.spec.as_options(), "instance": PRIVATE if choice.instance else SYSTEM} for choice in wanted.choices
     ]
-
-
-def _change(
-    name: str,
-    shown: str,
-    before: str | None,
-    after: str | None,
-    path: str = "",
-    instance: str = "",
-    *,
-    file: str = "",
-    reason: str = "",
-) -> FragmentChange:
-    if before is None:
-        kind = " for another dnsmasq" if file and is_forward(after or "") else ""
-        detail = f"{shown} created{kind}" + (f" ({reason})" if reason else "")
-        return FragmentChange(CREATE, name, "", after or "", detail, file, after, path, instance)
-    if after is None:
-        return FragmentChange(DELETE, name, before, "", f"{shown} removed", file, None, path, instance)
-    different = set(before.splitlines()) ^ set(after.splitlines())
-    options = sorted({line.partition("=")[0] for line in different if not line.startswith("#")})
-    detail = f"{shown} changed ({', '.join(options) or 'form'})"
-    return FragmentChange(CHANGE, name, before, after, detail, file, after, path, instance)
-
-
-def _service_change(name: str, before: str, after: str, detail: str, instance: str = "") -> FragmentChange:
-    return FragmentChange(CHANGE, name, f"{before}\n", f"{after}\n", detail, instance=instance)

@@ -25,14 +25,14 @@ from typing import Any
 
 from . import guard_work, netlink
 from .backoff import Backoff
-from .bridge import ports_note
-from .errors import VirtnetError
-from .files import put, read_text
+from .bridge import noted_bridges, ports_note, read_ports
+from .errors import Locked, VirtnetError
+from .files import jot, lock, read_text
 from .guard_view import CONFLICT, View
 from .inotify import Folders
 from .paths import Paths
-from .resolvconf_read import entries_folder
-from .restore import gather, say
+from .resolver_watch import is_concerned, watched
+from .restore import gather, resolver_ready, say
 from .runtime import now as boottime
 from .runtime import pending_path, read_pending
 from .specs import KINDS
@@ -49,8 +49,8 @@ _RESTS = 30.0
 _RUN_CHECK = 1.0
 
 _RETRY = 2.0
-# Less than this is no waiting.
-_WAITED = 0.001
+# So soon it is looked again why a port has left its bridge, where a run keeps that from showing.
+_LEFT_CHECK = 0.2
 
 _EVERYTHING = frozenset({*KINDS, CONFLICT})
 
@@ -68,7 +68,6 @@ class Guard:
         self.stopped = False
         self.stale = True
         self.run_check = 0.0
-        self.listened = 0.0
 
     def run(self) -> int:
         """Restore, tell systemd, watch."""
@@ -86,11 +85,8 @@ class Guard:
             self._want(CONFLICT, time.monotonic())
             notify("READY=1")
             while not self.stopped:
-                before = time.monotonic()
                 selector.select(self._patience())
-                now = time.monotonic()
-                # What waits already happened at some time since it was listened last.
-                self._listen(sockets, folders, now if now - before > _WAITED else self.listened)
+                self._listen(sockets, folders)
                 if self.stopped or not self._act():
                     time.sleep(_PAUSE)
                 self._watch_folders(folders)
@@ -114,15 +110,18 @@ class Guard:
         times = [max(when, self.backoff.until(kind)) for kind, when in self.due.items()]
         if self.run_check:
             times.append(self.run_check)
-        if self.view.unnoted:
-            times.append(time.monotonic() + _PERSISTS)
+        if self.view.left or self.view.unnoted:
+            times.append(time.monotonic() + _LEFT_CHECK)
         return max(0.0, min(times) - time.monotonic()) if times else None
 
     def _folders(self) -> Mapping[str, str]:
         paths = self.paths
         return {
             paths.dnsmasq_fragments: "fragments",
-            entries_folder(paths.root): "entries",
+            paths.private_fragments: "fragments",
+            paths.private_instances: "fragments",
+            paths.private_running: "fragments",
+            **dict.fromkeys(watched(paths.root), "entries"),
             paths.definitions: "",
             paths.transient_definitions: "",
             paths.runtime: "",
@@ -132,30 +131,65 @@ class Guard:
         if self.stale:
             folders.add(self._folders())
 
-    def _listen(self, sockets: Collection[socket.socket], folders: Folders, since: float) -> None:
-        now = self.listened = time.monotonic()
-        for source in sockets:
-            for event in netlink.receive(source):
-                for kind in self.view.heard(event, now, since):
-                    self._want(kind, now)
+    def _listen(self, sockets: Collection[socket.socket], folders: Folders) -> None:
+        now = time.monotonic()
+        self._hear(sockets, now)
         kinds = self._folders()
+        private = (self.paths.private_fragments, self.paths.private_instances, self.paths.private_running)
         for folder, name in folders.receive():
             kind = kinds.get(folder, "-")
             if kind == "-":
                 continue
             if kind:
-                # dnsmasq's fragments and resolvconf's entries of ours carry our name; others are no business of ours.
-                if "virtnet" in name and not name.startswith(".") or not name:
+                # Fragments and entries of ours carry our name; others are no business of ours.
+                ours = ("virtnet" in name or folder in private) and not name.startswith(".")
+                if ours or not name or self._is_about_resolver(kind, folder, name):
                     self._want(kind, now)
             elif not name.startswith(".") and name.endswith(".json"):
                 self._redefined(now)
+        self._see_what_left()
         self._note_ports()
+
+    def _is_about_resolver(self, kind: str, folder: str, name: str) -> bool:
+        """Whether the resolver changed; while the host boots, it changes with each service that comes up."""
+        return kind == "entries" and is_concerned(folder, name) and os.path.exists(resolver_ready(self.paths))
+
+    def _hear(self, sockets: Collection[socket.socket], now: float) -> None:
+        missed = False
+        for source in sockets:
+            for event in netlink.receive(source):
+                missed = missed or isinstance(event, netlink.Overrun)
+                for kind in self.view.heard(event):
+                    self._want(kind, now)
+        if missed:
+            self._refresh()
+
+    def _see_what_left(self) -> None:
+        """Forget ports that were taken off their bridges, but none that was lost with its bridge.
+
+        A run that makes a bridge again holds the lock until all its ports are back.
+        """
+        if not self.view.left:
+            return
+        with contextlib.suppress(Locked), lock(self.paths.runtime, 0):
+            for port, bridge in sorted(self.view.left.items()):
+                now = netlink.ask(port)
+                own = self.view.indexes(bridge)
+                if now is not None and now.master in own:
+                    self.view.heard(now)
+                elif now is not None and any(map(netlink.ask, own)):
+                    self.view.taken_off(port)
 
     def _note_ports(self) -> None:
         """Keep on disk what is plugged in, for the time after a loss."""
-        notes = [ports_note(bridge, ports, self.paths) for bridge, ports in self.view.notes(time.monotonic())]
-        with contextlib.suppress(VirtnetError):
-            put(note for note in notes if read_text(note.path) != note.content)
+        for bridge, ports in self.view.notes():
+            note = ports_note(bridge, ports, self.paths)
+            try:
+                if read_text(note.path) != note.content:
+                    jot(note)
+            except VirtnetError as error:
+                self.view.unnoted.add(bridge)
+                self._once("ports", f"Cannot note the ports of {bridge}: {error}.")
 
     def _redefined(self, now: float) -> None:
         """Definitions or notes of a run changed: look at everything anew."""
@@ -270,8 +304,16 @@ class Guard:
             self._once("definitions", f"Cannot guard: {error}.")
             return
         self.said.pop("definitions", None)
-        self.view = View.of(situation, self.view)
+        # What another guard, or a run that stopped a bridge, has noted counts until the host shows otherwise.
+        noted = {
+            name: {index: port for port, index in read_ports(name, self.paths)}
+            for name in noted_bridges(self.paths)
+            if name not in self.view.ports
+        }
+        self.view = View.of(situation, {**noted, **self.view.ports})
         self._note_ports()
+        if self.view.missing:
+            self._want("bridges", time.monotonic())
         running = [network.name for network in situation.running]
         notify(f"STATUS=Guarding {len(running)} of {len(situation.defined)} networks")
         self._left_to_a_run(time.monotonic())

@@ -6,14 +6,25 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from .definitions import Remembered
-from .netlink import AddressEvent, Event, ForwardingEvent, LinkEvent, Overrun, RouteEvent, RulesEvent
+from .netlink import (
+    AddressEvent,
+    Event,
+    ForwardingEvent,
+    LinkEvent,
+    LostRouteEvent,
+    Overrun,
+    QueueEvent,
+    RouteEvent,
+    RulesEvent,
+)
 from .nft_chains import TABLE
 from .occupied import SHORTEST_ROUTE
 from .restore import Situation
+from .routes import PROTOCOL
 from .specs import KINDS, specs
 
 CONFLICT = "conflict"
@@ -24,10 +35,6 @@ _LOST = frozenset({"bridges", "fragments", "entries"})
 _RULES = frozenset({"rules"})
 _CONFLICT = frozenset({CONFLICT})
 _ALL = frozenset({*KINDS, CONFLICT})
-
-# A bridge that is deleted sets its ports free first, one after another; those that left so shortly before it, or before
-# one another, were lost with it.
-_TOGETHER = 0.2
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,12 @@ class Held:
 
 @dataclass
 class View:
-    """Bridges, their ports, and the subnets that nobody else may have."""
+    """Bridges, their ports, and the subnets that nobody else may have.
+
+    ``ports`` are those that a bridge gets back when it is lost; of these ``left`` seem to be off it. A bridge that is
+    deleted sets its ports free first, so whether one was taken off or lost shows by whether its bridge outlives it.
+    ``limited`` are bridges with a bandwidth.
+    """
 
     held: Mapping[str, Held] = field(default_factory=dict)
     subnets: tuple[tuple[int, int, int], ...] = ()
@@ -48,24 +60,31 @@ class View:
     index: dict[int, str] = field(default_factory=dict)
     looks: dict[int, tuple[object, ...]] = field(default_factory=dict)
     ports: dict[str, dict[int, str]] = field(default_factory=dict)
-    left: dict[int, tuple[str, str, float]] = field(default_factory=dict)
+    left: dict[int, str] = field(default_factory=dict)
     unnoted: set[str] = field(default_factory=set)
+    limited: Collection[str] = ()
 
     @staticmethod
-    def of(situation: Situation, before: View | None = None) -> View:
-        """The view of a situation; ports that left just ``before`` are not forgotten."""
+    def of(situation: Situation, before: Mapping[str, Mapping[int, str]]) -> View:
+        """The view of a situation; ports that bridges had ``before`` are not forgotten."""
         running = situation.running
         wanted = specs(running, dict[str, Remembered]())["bridges"]
         held = {
             str(one["name"]): Held(frozenset(map(_packed, one["addresses"])), frozenset(one["ports"])) for one in wanted
         }
         index = {link.index: link.name for link in situation.links.values() if link.name in held}
-        ports: dict[str, dict[int, str]] = {name: {} for name in index.values()}
+        names = {link.index: link.name for link in situation.links.values()}
+        masters = {link.index: link.master for link in situation.links.values()}
+        ports = {
+            name: {one: names[one] for one in before.get(name, ()) if masters.get(one) in ("", name)} for name in held
+        }
         for link in situation.links.values():
             if link.master in ports:
                 ports[link.master][link.index] = link.name
+        limited = {str(one["name"]) for one in wanted if any(one["bandwidth"].values())}
         return View(
             held=held,
+            limited=limited,
             subnets=tuple(_range(cidr) for one in wanted for cidr in one["addresses"]),
             forwards=any(network.mode != "isolated" for network in situation.defined.values()),
             index=index,
@@ -75,21 +94,32 @@ class View:
                 if link.index in index
             },
             ports=ports,
-            left=before.left if before is not None else {},
+            left={one: name for name in index.values() for one in ports[name] if not masters[one]},
             unnoted=set(ports),
         )
 
-    def heard(self, event: Event, now: float, since: float | None = None) -> frozenset[str]:
-        """Which parts an event concerns; most concern none. It happened between ``since`` and ``now``."""
+    @property
+    def missing(self) -> frozenset[str]:
+        """Bridges that shall be there and are not."""
+        return frozenset(self.held) - frozenset(self.index.values())
+
+    def heard(self, event: Event) -> frozenset[str]:
+        """Which parts an event concerns; most concern none."""
         if isinstance(event, AddressEvent):
             return self._address(event)
         if isinstance(event, RouteEvent):
             foreign = event.length >= SHORTEST_ROUTE and event.index not in self.index
             return _CONFLICT if foreign and self._overlaps(event.destination, event.length) else _NOTHING
         if isinstance(event, LinkEvent):
-            return self._link(event, now, now if since is None else since)
+            return self._link(event)
+        if isinstance(event, LostRouteEvent):
+            return _BRIDGES if event.protocol == PROTOCOL and event.index in self.index else _NOTHING
+        if isinstance(event, QueueEvent):
+            return _BRIDGES if self.index.get(event.index) in self.limited else _NOTHING
         if isinstance(event, RulesEvent):
-            return _RULES if event.table == TABLE else _NOTHING
+            # There are two of this name: networks' rules, and what limits bridges.
+            ours = _RULES | _BRIDGES if self.limited else _RULES
+            return ours if event.table == TABLE else _NOTHING
         if isinstance(event, ForwardingEvent):
             return _RULES if self.forwards and not event.on else _NOTHING
         return _ALL if isinstance(event, Overrun) else _NOTHING
@@ -108,30 +138,23 @@ class View:
         first = int.from_bytes(address, "big") & ~(size - 1)
         return any(bits == width and first <= high and low < first + size for low, high, width in self.subnets)
 
-    def _link(self, event: LinkEvent, now: float, since: float) -> frozenset[str]:
+    def _link(self, event: LinkEvent) -> frozenset[str]:
         if event.gone:
-            return self._gone(event, since)
+            return self._gone(event)
         if event.index in self.index or event.name in self.held:
             return self._bridge(event)
-        return self._port(event, now)
+        return self._port(event)
 
-    def _gone(self, event: LinkEvent, since: float) -> frozenset[str]:
+    def _gone(self, event: LinkEvent) -> frozenset[str]:
         self.left.pop(event.index, None)
         for bridge, ports in self.ports.items():
             if ports.pop(event.index, None) is not None:
                 self.unnoted.add(bridge)
         name = self.index.pop(event.index, None)
         self.looks.pop(event.index, None)
-        if name is None:
+        if name is None or name in self.index.values():
             return _NOTHING
-        ports = self.ports.setdefault(name, {})
-        last = since
-        for index, (bridge, port, when) in sorted(self.left.items(), key=lambda item: item[1][2], reverse=True):
-            if bridge == name and last - when < _TOGETHER:
-                ports[index] = port
-                last = when
-                del self.left[index]
-        self.unnoted.add(name)
+        self.left = {port: bridge for port, bridge in self.left.items() if bridge != name}
         return _LOST
 
     def _bridge(self, event: LinkEvent) -> frozenset[str]:
@@ -143,29 +166,34 @@ class View:
         self.looks[event.index] = look
         return _BRIDGES
 
-    def _port(self, event: LinkEvent, now: float) -> frozenset[str]:
+    def _port(self, event: LinkEvent) -> frozenset[str]:
         bridge = self.index.get(event.master, "")
         for other, ports in self.ports.items():
-            if event.index in ports and other != bridge:
-                self.left[event.index] = other, ports.pop(event.index), now
-                if other in self.index.values():
-                    self.unnoted.add(other)
+            # Even where it has another bridge: the view may be newer than the event, and that bridge a former one.
+            if event.index in ports and other != bridge and other in self.index.values():
+                self.left[event.index] = other
         if bridge:
-            self.left.pop(event.index, None)
+            if self.left.get(event.index) == bridge:
+                del self.left[event.index]
             if self.ports.setdefault(bridge, {}).get(event.index) != event.name:
                 self.ports[bridge][event.index] = event.name
                 self.unnoted.add(bridge)
             return _NOTHING
         return _BRIDGES if any(event.name in held.ports for held in self.held.values()) else _NOTHING
 
-    def notes(self, now: float) -> Iterable[tuple[str, list[tuple[str, int]]]]:
-        """Bridges whose ports changed since they were asked for last, with the ports.
+    def indexes(self, bridge: str) -> list[int]:
+        """The links that have, or had a moment ago, the name of a bridge."""
+        return [index for index, name in self.index.items() if name == bridge]
 
-        Not those that a port has just left: whether it was taken off or lost with its bridge shows in a moment.
-        """
-        unsure = {bridge for bridge, _port, when in self.left.values() if now - when < 2 * _TOGETHER}
-        waiting = unsure & set(self.index.values())
-        changed, self.unnoted = self.unnoted - waiting, self.unnoted & waiting
+    def taken_off(self, port: int) -> None:
+        """A port that left did so while its bridge stayed."""
+        bridge = self.left.pop(port)
+        self.ports[bridge].pop(port, None)
+        self.unnoted.add(bridge)
+
+    def notes(self) -> Iterable[tuple[str, list[tuple[str, int]]]]:
+        """Bridges whose ports changed since they were asked for last, with the ports that they get back."""
+        changed, self.unnoted = self.unnoted, set()
         for bridge in sorted(changed):
             yield bridge, [(name, index) for index, name in self.ports.get(bridge, {}).items()]
 

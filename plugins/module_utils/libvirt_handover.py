@@ -15,15 +15,13 @@ from .bridge import MARK
 from .errors import VirtnetError
 from .libvirt_ports import onto
 from .links import Link, read_links
-from .links_apply import DeleteLink, DeleteRoute, Rename, SetLink, SetSysctl, Step, take
-from .nft import Ended, NatRules, RulesChange, RulesSpec
+from .links_apply import DeleteLink, DeleteLocalRoute, Rename, SetLink, SetSysctl, Step, take
+from .nft import Ended, NatRules, RulesChange
+from .nft_spec import RulesSpec
 from .options import Options
 from .paths import Paths
 from .run import run
 from .specs import Specs
-
-# /etc/iproute2/rt_tables
-_LOCAL = 255
 
 
 def set_aside(record: Record) -> None:
@@ -124,7 +122,7 @@ def _introduce(old: Link, new: Link) -> None:
 def _moves(new: Link, old: Link, ports: Sequence[Link], *, isolated: bool) -> list[Step]:
     steps = [*onto(new, [port.name for port in ports])]
     # The kernel takes its time over a link that goes; its routes must not lead there meanwhile.
-    steps += [DeleteRoute(old.name, subnet, _LOCAL) for subnet in _hidden(old)]
+    steps += [DeleteLocalRoute(old.name, subnet) for subnet in _hidden(old)]
     steps.append(DeleteLink(old.name))
     if isolated:
         folder = "/sys/class/net"

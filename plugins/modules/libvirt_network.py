@@ -19,8 +19,10 @@ description:
   - libvirt does nothing to the bridge; rules, DHCP and DNS are those of the other modules.
   - What it registered has a mark in its metadata. A network of libvirt's without the mark is never touched, and one of
     the same name or UUID is an error.
-  - A changed definition is stored; where no guest of libvirt's is on the network it is restarted in libvirt as well,
-    which the bridge does not notice, else a warning says what is left to do.
+  - A changed definition is stored. Portgroups, and from libvirt 9.7 on title, description and metadata, change while
+    the network runs. For what else changed it is restarted in libvirt, which the bridge does not notice, unless a
+    guest of libvirt's is on it; then a warning says what is left to do.
+  - A daemon of libvirt's that does not answer within 20 seconds is not waited for.
   - A network that is libvirt's own (O(xml)) is kept as it shall be, with libvirt's rules and dnsmasq; see
     O(virtnet.linux.virt_network#module:managed_by).
   - A host without libvirt's network driver is left alone, unless O(libvirt) says C(register=true).
