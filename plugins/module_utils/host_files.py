@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from . import (  # noqa: F401
         backoff,
         bridge,
+        bridge_plan,
+        bridge_spec,
         choosing,
         cli,
         cli_commands,
@@ -107,6 +109,8 @@ if TYPE_CHECKING:
 ENGINE = (
     "backoff",
     "bridge",
+    "bridge_plan",
+    "bridge_spec",
     "choosing",
     "cli",
     "cli_commands",

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from .bridge import Bridges, BridgeSpec
+from .bridge import Bridges
+from .bridge_spec import BridgeSpec
 from .definitions import Remembered
 from .dhcp_options import MTU
 from .dnsmasq_fragment import Fragments, FragmentSpec

@@ -119,7 +119,8 @@ changes:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils._module import execute
-from ..module_utils.bridge import Bridges, BridgeSpec
+from ..module_utils.bridge import Bridges
+from ..module_utils.bridge_spec import BridgeSpec
 
 
 def main() -> None:

@@ -1,0 +1,280 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What it takes to bring bridges after their specs. Nothing here touches the host."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from . import isolation
+from .bridge_spec import BridgeSpec
+from .errors import InvalidOption
+from .links import CENTISECONDS, Link, sysctl_path
+from .links_apply import AddAddress, AddBridge, DeleteAddress, DeleteLink, Enslave, Rename, SetLink, SetSysctl, Step
+from .part import CHANGE, CREATE, DELETE, Change, describe, difference
+
+# Written on each bridge of ours as its alias (ip link show: "alias"): a name alone proves nothing.
+MARK = "virtnet.linux"
+
+
+@dataclass(frozen=True)
+class BridgeChange(Change):
+    """A change with the steps that make it; ``freed`` are ports (name, index) that a deletion sets free."""
+
+    steps: Sequence[Step] = ()
+    freed: Sequence[tuple[str, int]] | None = None
+    bridge: str = ""
+
+
+@dataclass(frozen=True)
+class State:
+    """What was read: the links, the interfaces of default routes, and the links that stopped bridges set free."""
+
+    links: Mapping[str, Link]
+    default_routes: frozenset[str] = frozenset()
+    freed: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
+    stray_sysctls: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    ipv6: bool = True
+
+
+def ours(link: Link, mac: str) -> bool:
+    """Whether we made this bridge."""
+    # A run that was killed between making the link and marking it left our MAC address as the only sign.
+    return link.kind == "bridge" and (link.alias == MARK or (not link.alias and link.mac == mac))
+
+
+def check(spec: BridgeSpec, current: State) -> None:
+    """Refuse what cannot be, before anything is touched."""
+    owner = f"bridge {spec.name!r}"
+    at = f"{spec.path}." if spec.path else ""
+    link = current.links.get(spec.name)
+    if link is not None and not ours(link, spec.mac):
+        kind = f"a {link.kind}" if link.kind else "an interface"
+        raise InvalidOption(
+            f"{at}name",
+            f"{spec.name!r} is already {kind} that virtnet.linux did not make; choose another name for the bridge, "
+            f"or remove it first",
+            owner,
+        )
+    for i, address in enumerate(spec.addresses):
+        if ":" in address and not current.ipv6:
+            raise InvalidOption(f"{at}addresses[{i}]", f"{address!r}: the kernel of this host has no IPv6", owner)
+    for i, name in enumerate(spec.ports):
+        port = current.links.get(name)
+        problem = ""
+        if port is None:
+            problem = "does not exist on this host"
+        elif port.master not in ("", spec.name):
+            problem = f"is a port of {port.master}; take it out of there first"
+        elif port.master != spec.name and name in current.default_routes:
+            problem = "carries a default route of this host, which would lose its network"
+        if problem:
+            raise InvalidOption(f"{at}ports[{i}]", f"interface {name!r} {problem}", owner)
+
+
+def delete(name: str, mac: str, current: State, notes: list[str]) -> list[BridgeChange]:
+    """A bridge of ours goes; one of others is noted and stays."""
+    link = current.links.get(name)
+    if link is None:
+        return []
+    if not ours(link, mac):
+        notes.append(f"{name} was not made by virtnet.linux and stays")
+        return []
+    ports = [(port.name, port.index) for port in current.links.values() if port.master == name]
+    freed = f", which frees {', '.join(port for port, _index in ports)}" if ports else ""
+    return [
+        BridgeChange(
+            DELETE, f"bridge {name}", _text(link, current), "", f"deleted{freed}", (DeleteLink(name),), ports, name
+        )
+    ]
+
+
+def rename_back(present: Sequence[BridgeSpec], current: State) -> tuple[list[BridgeChange], State]:
+    """Bridges of ours that somebody gave another name keep their guests and get their own name back."""
+    links = dict(current.links)
+    wanted = {spec.name for spec in present}
+    changes = []
+    for spec in present:
+        strays = [one for one in links.values() if one.alias == MARK and one.mac == spec.mac and one.name not in wanted]
+        if spec.name in links or len(strays) != 1:
+            continue
+        (stray,) = strays
+        before, after = {"name": stray.name}, {"name": spec.name}
+        step = Rename(stray.name, spec.name)
+        changes.append(
+            BridgeChange(
+                CHANGE,
+                f"bridge {spec.name}",
+                describe(before),
+                describe(after),
+                difference(before, after),
+                (step,),
+                None,
+                spec.name,
+            )
+        )
+        del links[stray.name]
+        ports = {one.name: replace(one, master=spec.name) for one in links.values() if one.master == stray.name}
+        links.update(ports)
+        links[spec.name] = replace(stray, name=spec.name, sysctls=current.stray_sysctls.get(stray.name, {}))
+    return changes, replace(current, links=links) if changes else current
+
+
+def _wanted_sysctls(spec: BridgeSpec, current: State) -> dict[str, str]:
+    # libvirt sets the same three (networkSetIPv6Sysctls() in src/network/bridge_driver.c).
+    if not current.ipv6:
+        return {}
+    ipv6 = any(":" in address for address in spec.addresses)
+    return {"disable_ipv6": "0" if ipv6 else "1", "accept_ra": "0", "autoconf": "0"}
+
+
+def _timers(spec: BridgeSpec) -> list[SetLink]:
+    # With STP on the kernel takes no delay below 2 s, so what relaxes the rule goes first.
+    stp = SetLink(spec.name, {"kind": "bridge", "br_stp_state": int(spec.stp)})
+    delay = SetLink(spec.name, {"kind": "bridge", "br_forward_delay": spec.forward_delay * CENTISECONDS})
+    return [delay, stp] if spec.stp else [stp, delay]
+
+
+def create(spec: BridgeSpec, current: State) -> list[BridgeChange]:
+    """A new bridge, with the links that it had when it was stopped."""
+    made: dict[str, Any] = {
+        "br_stp_state": int(spec.stp),
+        "br_forward_delay": spec.forward_delay * CENTISECONDS,
+        **({} if spec.mtu is None else {"mtu": spec.mtu}),
+    }
+    steps: list[Step] = [AddBridge(spec.name, spec.mac, made)]
+    steps += [
+        SetSysctl(sysctl_path("/proc/sys", spec.name, key), value)
+        for key, value in _wanted_sysctls(spec, current).items()
+    ]
+    steps += [AddAddress(spec.name, address) for address in spec.addresses]
+    steps.append(SetLink(spec.name, {"ifalias": MARK, "state": "up"}))
+    back = _back(spec, current)
+    steps += [Enslave(port, spec.name) for port in [*spec.ports, *back]]
+    guests = [replace(current.links[port], isolated=False) for port in back]
+    steps += isolation.steps(spec.name, spec.isolate_guests, spec.ports, guests, isolation.NEW)
+    detail = f"created, taking back {', '.join(back)}" if back else "created"
+    after = _after(spec, None, [*spec.ports, *back], current)
+    return [BridgeChange(CREATE, f"bridge {spec.name}", "", describe(after), detail, steps, None, spec.name)]
+
+
+def _back(spec: BridgeSpec, current: State) -> list[str]:
+    """Links that the bridge had when it was stopped, still there and free."""
+    found = []
+    for name, index in current.freed.get(spec.name, ()):
+        link = current.links.get(name)
+        if link is not None and link.index == index and not link.master and name not in spec.ports:
+            found.append(name)
+    return found
+
+
+def change(spec: BridgeSpec, current: State) -> list[BridgeChange]:
+    """A bridge that is there, changed in place; nothing where it is right."""
+    link = current.links[spec.name]
+    ports = [port.name for port in current.links.values() if port.master == spec.name]
+    new_ports = [port for port in spec.ports if port not in ports]
+    steps: list[Step] = []
+    if link.alias != MARK:
+        steps.append(SetLink(spec.name, {"ifalias": MARK}))
+    if link.mac != spec.mac:
+        steps.append(SetLink(spec.name, {"address": spec.mac}))
+    if spec.mtu is not None and link.mtu != spec.mtu:
+        steps.append(SetLink(spec.name, {"mtu": spec.mtu}))
+    if link.stp != spec.stp or link.forward_delay != spec.forward_delay:
+        steps += _timers(spec)
+    steps += [
+        SetSysctl(sysctl_path("/proc/sys", spec.name, key), value)
+        for key, value in _wanted_sysctls(spec, current).items()
+        if link.sysctls.get(key) != value
+    ]
+    steps += _readdress(spec, link)
+    if not link.up:
+        steps.append(SetLink(spec.name, {"state": "up"}))
+    steps += [Enslave(port, spec.name) for port in new_ports]
+    guests = [current.links[port] for port in ports]
+    steps += isolation.steps(spec.name, spec.isolate_guests, spec.ports, guests, link.filters)
+    if not steps:
+        return []
+    before = _values(link, [current.links[port] for port in ports])
+    after = _after(spec, link, [*ports, *new_ports], current)
+    detail = difference(before, after)
+    return [
+        BridgeChange(CHANGE, f"bridge {spec.name}", describe(before), describe(after), detail, steps, None, spec.name)
+    ]
+
+
+def _readdress(spec: BridgeSpec, link: Link) -> list[Step]:
+    """New addresses first, so that nothing is ever without one.
+
+    Addresses of one subnet hang on its first one: deleting that takes the others along (net/ipv4/devinet.c,
+    promote_secondaries). So whenever an IPv4 address goes, those that stay or come are added after it again.
+    """
+    have, want = list(link.addresses), list(spec.addresses)
+    gone = [address for address in have if address not in want]
+    new = [address for address in want if address not in have]
+    subnets = {ipaddress.ip_interface(address).network for address in gone if ":" not in address}
+    shared = [a for a in want if ":" not in a and ipaddress.ip_interface(a).network in subnets]
+    early = [address for address in new if address not in shared]
+    drop = gone + [address for address in have if address in shared]
+    return [
+        *(AddAddress(spec.name, address) for address in early),
+        *(DeleteAddress(spec.name, address) for address in _secondaries_first(drop, have)),
+        *(AddAddress(spec.name, address) for address in shared),
+    ]
+
+
+def _secondaries_first(drop: Sequence[str], have: Sequence[str]) -> list[str]:
+    return sorted(drop, key=have.index, reverse=True)
+
+
+def _values(link: Link, ports: Sequence[Link]) -> dict[str, Any]:
+    return {
+        "mac": link.mac,
+        "mtu": link.mtu,
+        "stp": link.stp,
+        "forward_delay": _plain(link.forward_delay),
+        "up": link.up,
+        **link.sysctls,
+        "addresses": sorted(link.addresses),
+        "ports": sorted(port.name for port in ports),
+        "isolated": sorted(port.name for port in ports if port.isolated),
+        "isolate_guests": isolation.is_on(link.filters),
+        "alias": link.alias,
+    }
+
+
+def _plain(seconds: float) -> float:
+    return int(seconds) if seconds == int(seconds) else seconds
+
+
+def _after(spec: BridgeSpec, link: Link | None, ports: Sequence[str], current: State) -> dict[str, Any]:
+    mtu = spec.mtu if spec.mtu is not None else (link.mtu if link is not None else 1500)
+    return {
+        "mac": spec.mac,
+        "mtu": mtu,
+        "stp": spec.stp,
+        "forward_delay": spec.forward_delay,
+        "up": True,
+        **_wanted_sysctls(spec, current),
+        "addresses": sorted(spec.addresses),
+        "ports": sorted(ports),
+        "isolated": sorted(_isolated(spec, link, ports, current)),
+        "isolate_guests": spec.isolate_guests,
+        "alias": MARK,
+    }
+
+
+def _isolated(spec: BridgeSpec, link: Link | None, ports: Sequence[str], current: State) -> list[str]:
+    """The ports that will be isolated."""
+    if spec.isolate_guests:
+        return [port for port in ports if port not in spec.ports]
+    foreign = link is not None and not isolation.is_on(link.filters)
+    return [port for port in ports if foreign and port in current.links and current.links[port].isolated]
+
+
+def _text(link: Link, current: State) -> str:
+    return describe(_values(link, [port for port in current.links.values() if port.master == link.name]))

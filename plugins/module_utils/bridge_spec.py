@@ -1,0 +1,104 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A bridge as it shall be: the options of one, validated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import InvalidOption
+from .options import Options
+
+# net/bridge/br_private.h: BR_MIN_FORWARD_DELAY, BR_MAX_FORWARD_DELAY. With STP the kernel raises less to the least.
+_LEAST_DELAY = 2
+_MOST_DELAY = 30
+
+
+@dataclass(frozen=True)
+class BridgeSpec:
+    """A bridge as it shall be. ``forward_delay`` in seconds; ``mtu`` and ``mac`` None: left to the kernel, derived."""
+
+    name: str
+    state: str = "present"
+    type: str = "linux"
+    mac: str = ""
+    mtu: int | None = None
+    stp: bool = False
+    forward_delay: int = 0
+    ports: Sequence[str] = ()
+    addresses: Sequence[str] = ()
+    isolate_guests: bool = False
+    path: str = field(default="", compare=False)
+
+    @staticmethod
+    def from_options(options: Options) -> BridgeSpec:
+        """Validate the options of one bridge; raises InvalidOption."""
+        name = options.interface("name")
+        options.owner = f"bridge {name!r}"
+        kind = options.choice("type", ("linux", "openvswitch"), "linux")
+        if kind != "linux":
+            options.error("type", "'openvswitch' is not available in this version; use linux")
+        stp = options.boolean("stp", False)
+        delay = options.integer("forward_delay", 0, least=0, most=_MOST_DELAY)
+        mtu = options.integer("mtu", None, least=68, most=65535)
+        addresses = tuple(str(address) for address in options.cidrs("addresses"))
+        if mtu is not None and mtu < 1280 and any(":" in address for address in addresses):
+            options.error("mtu", f"{mtu} is too small for IPv6, which needs 1280 (RFC 8200 section 5)")
+        spec = BridgeSpec(
+            name=name,
+            state=options.choice("state", ("present", "absent"), "present"),
+            type=kind,
+            mac=options.mac("mac", ""),
+            mtu=mtu,
+            stp=stp,
+            forward_delay=max(delay, _LEAST_DELAY) if stp else delay,
+            ports=tuple(options.interfaces("ports")),
+            addresses=addresses,
+            isolate_guests=options.boolean("isolate_guests", False),
+            path=options.path,
+        )
+        options.close()
+        return spec
+
+    def as_options(self) -> dict[str, Any]:
+        """The way back to the module's options."""
+        if self.state == "absent":
+            return {"name": self.name, "state": "absent", "mac": self.mac}
+        return {
+            "name": self.name,
+            "state": self.state,
+            "type": self.type,
+            "mac": self.mac,
+            "mtu": self.mtu,
+            "stp": self.stp,
+            "forward_delay": self.forward_delay,
+            "ports": list(self.ports),
+            "addresses": list(self.addresses),
+            "isolate_guests": self.isolate_guests,
+        }
+
+
+def refuse_duplicates(wanted: Sequence[BridgeSpec]) -> None:
+    """Each bridge once, each interface a port of one; raises InvalidOption."""
+    seen: dict[str, BridgeSpec] = {}
+    for spec in wanted:
+        if spec.name in seen:
+            raise InvalidOption(
+                f"{spec.path}.name" if spec.path else "name",
+                f"{spec.name!r} is named twice, also by {seen[spec.name].path}; name each bridge once",
+            )
+        seen[spec.name] = spec
+    port_of: dict[str, BridgeSpec] = {}
+    for spec in wanted:
+        for i, port in enumerate(spec.ports):
+            if port in port_of or port == spec.name:
+                taken = f"already a port of {port_of[port].name}" if port in port_of else "the bridge itself"
+                raise InvalidOption(
+                    f"{spec.path}.ports[{i}]" if spec.path else f"ports[{i}]",
+                    f"{port!r} is {taken}; an interface is a port of one bridge",
+                    f"bridge {spec.name!r}",
+                )
+            port_of[port] = spec
