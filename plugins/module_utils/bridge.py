@@ -12,16 +12,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from . import bridge_plan
-from .bridge_plan import MARK, BridgeChange, State
+from . import bridge_ovs, bridge_plan
+from .bridge_ovs import ports_of
+from .bridge_plan import MARK, BridgeChange, Freed, State
 from .bridge_spec import BridgeSpec, refuse_duplicates
+from .errors import NotRunning
 from .files import File, put, read_text
 from .identity import bridge_mac, host_identity
-from .links import has_ipv6, read_links, read_sysctls
-from .links_apply import take
+from .links import Link, has_ipv6, read_links, read_sysctls
+from .links_apply import Step, take
+from .openvswitch import OPENVSWITCH, Switch, has_datapath, read_switch, transact, with_switch
 from .part import CREATE, DELETE, Plan
 from .paths import Paths
 from .run import find, run
@@ -39,12 +42,14 @@ class Bridges:
 
     def read(self) -> State:
         """The host's links; the settings of the bridges that are asked for."""
-        if find("ip") is None:
+        if find("ip") is None or not (self.wanted or self.purge):
             return State({})
         links = read_links()
+        switch = self._read_switch(links)
+        links = with_switch(links, switch.bridges)
         for spec in self.wanted:
             link = links.get(spec.name)
-            if link is not None and link.kind == "bridge":
+            if link is not None and link.kind in ("bridge", OPENVSWITCH):
                 links[spec.name] = replace(link, sysctls=read_sysctls(self.paths.proc_sys, spec.name))
         return State(
             links=links,
@@ -56,18 +61,25 @@ class Bridges:
                 if link.alias == MARK and link.name not in {spec.name for spec in self.wanted}
             },
             ipv6=has_ipv6(self.paths.proc_sys),
+            switch=switch,
         )
+
+    def _read_switch(self, links: Mapping[str, Link]) -> Switch:
+        """Open vSwitch, where a bridge of its may be meant."""
+        wanted = [spec for spec in self.wanted if spec.type == OPENVSWITCH]
+        new = any(spec.state == "present" for spec in wanted)
+        return read_switch(ask_kernel=new) if wanted or has_datapath(links) else Switch()
 
     def _freed_file(self, bridge: str) -> str:
         return ports_file(bridge, self.paths)
 
-    def _read_freed(self) -> dict[str, list[tuple[str, int]]]:
+    def _read_freed(self) -> dict[str, list[Freed]]:
         found = {}
         for spec in self.wanted:
             text = read_text(self._freed_file(spec.name))
             if text is not None:
                 try:
-                    found[spec.name] = [(str(name), int(index)) for name, index in json.loads(text)]
+                    found[spec.name] = [Freed(str(name), int(index), *more) for name, index, *more in json.loads(text)]
                 except (ValueError, TypeError):
                     # A note about guests' links that cannot be read is worth less than the run.
                     found[spec.name] = []
@@ -78,31 +90,31 @@ class Bridges:
         named = {spec.name for spec in self.wanted}
         notes: list[str] = []
         present = [spec for spec in self.wanted if spec.state == "present"]
-        renamed, current = bridge_plan.rename_back(present, current)
-        gone = [(spec.name, spec.mac) for spec in self.wanted if spec.state == "absent"]
+        renamed, current = bridge_plan.rename_back([spec for spec in present if spec.type != OPENVSWITCH], current)
+        gone = {spec.name: spec for spec in self.wanted if spec.state == "absent"}
         if self.purge:
-            gone += [(name, "") for name, link in current.links.items() if link.alias == MARK and name not in named]
-        changes = [
-            *renamed,
-            *(change for name, mac in gone for change in bridge_plan.delete(name, mac, current, notes)),
-        ]
+            ours = [name for name, link in current.links.items() if link.alias == MARK]
+            ours += [row.name for row in current.switch.bridges.values() if row.ours]
+            gone.update({name: BridgeSpec(name, "absent") for name in ours if name not in named})
+        changes = [*renamed]
+        for spec in gone.values():
+            changes += _delete(spec, current, notes)
         for spec in present:
-            bridge_plan.check(spec, current)
-            changes += (
-                bridge_plan.create(spec, current)
-                if spec.name not in current.links
-                else bridge_plan.change(spec, current)
-            )
+            changes += _bring(spec, current, notes)
         return Plan(changes, [spec.as_options() for spec in present], notes)
 
     def apply(self, changes: Sequence[BridgeChange]) -> None:
         """Take the steps; note the links that a deletion sets free before it does."""
         put(
-            File(self._freed_file(change.bridge), json.dumps(change.freed))
+            freed_note(change.bridge, change.freed, self.paths)
             for change in changes
             if change.action == DELETE and change.freed is not None
         )
-        take(step for change in changes for step in change.steps)
+        # What a bridge sets free may be a port of another.
+        _take(step for change in changes if change.action == DELETE for step in change.steps)
+        transact([command for change in changes for command in change.first])
+        transact([command for change in changes for command in change.commands])
+        _take(step for change in changes if change.action != DELETE for step in change.steps)
         put(
             File(self._freed_file(change.bridge), None)
             for change in changes
@@ -117,7 +129,49 @@ def ports_file(bridge: str, paths: Paths) -> str:
 
 def ports_note(bridge: str, ports: Iterable[tuple[str, int]], paths: Paths) -> File:
     """The note of a bridge's ports: name and index of each."""
-    return File(ports_file(bridge, paths), json.dumps(sorted(ports)))
+    return freed_note(bridge, [Freed(name, index) for name, index in ports], paths)
+
+
+def freed_note(bridge: str, ports: Iterable[Freed], paths: Paths) -> File:
+    """The same with the settings of ports of Open vSwitch."""
+    items = sorted(ports, key=lambda port: port.name)
+    listed = [[port.name, port.index, *([port.settings] if port.settings else [])] for port in items]
+    return File(ports_file(bridge, paths), json.dumps(listed))
+
+
+def note_switch_ports(names: Iterable[str], paths: Paths) -> None:
+    """Note what is plugged into bridges of Open vSwitch, for the time after a loss. The caller holds the lock."""
+    links = read_links()
+    if not has_datapath(links):
+        return
+    rows = read_switch().bridges
+    notes = [freed_note(name, ports_of(rows[name], links), paths) for name in names if name in rows]
+    put(note for note in notes if read_text(note.path) != note.content)
+
+
+def _take(steps: Iterable[Step]) -> None:
+    listed = list(steps)
+    if listed:
+        take(listed)
+
+
+def _delete(spec: BridgeSpec, current: State, notes: list[str]) -> list[BridgeChange]:
+    switch = current.switch
+    if spec.name in switch.bridges:
+        return bridge_ovs.delete(switch.bridges[spec.name], current, notes)
+    if spec.type == OPENVSWITCH and switch.installed and switch.problem:
+        raise NotRunning(f"bridge {spec.name!r}: {switch.problem}")
+    return bridge_plan.delete(spec.name, spec.mac, current, notes)
+
+
+def _bring(spec: BridgeSpec, current: State, notes: list[str]) -> list[BridgeChange]:
+    if spec.type == OPENVSWITCH:
+        bridge_ovs.check(spec, current)
+        there = spec.name in current.switch.bridges
+        return bridge_ovs.change(spec, current, notes) if there else bridge_ovs.create(spec, current, notes)
+    bridge_plan.check(spec, current)
+    there = spec.name in current.links
+    return bridge_plan.change(spec, current) if there else bridge_plan.create(spec, current)
 
 
 def _default_routes() -> frozenset[str]:

@@ -15,19 +15,40 @@ from .bridge_spec import BridgeSpec
 from .errors import InvalidOption
 from .links import CENTISECONDS, Link, sysctl_path
 from .links_apply import AddAddress, AddBridge, DeleteAddress, DeleteLink, Enslave, Rename, SetLink, SetSysctl, Step
+from .openvswitch import OPENVSWITCH, Command, Settings, Switch
 from .part import CHANGE, CREATE, DELETE, Change, describe, difference
 
 # Written on each bridge of ours as its alias (ip link show: "alias"): a name alone proves nothing.
 MARK = "virtnet.linux"
 
+TAKEN = "{!r} is already {} that virtnet.linux did not make; choose another name for the bridge, or remove it first"
+OTHER_TYPE = (
+    "{!r} is not what the bridge is, {}; a bridge keeps its type while it is there: remove it first "
+    "(a network: state inactive)"
+)
+
+
+@dataclass(frozen=True)
+class Freed:
+    """A port that a bridge had: a link by name and index; ``settings`` are those of Open vSwitch."""
+
+    name: str
+    index: int
+    settings: Settings = field(default_factory=dict)
+
 
 @dataclass(frozen=True)
 class BridgeChange(Change):
-    """A change with the steps that make it; ``freed`` are ports (name, index) that a deletion sets free."""
+    """A change with the steps that make it; ``freed`` are ports that a deletion sets free.
+
+    ``commands`` are for Open vSwitch and come before the steps; ``first`` are a transaction before that.
+    """
 
     steps: Sequence[Step] = ()
-    freed: Sequence[tuple[str, int]] | None = None
+    freed: Sequence[Freed] | None = None
     bridge: str = ""
+    first: Sequence[Command] = ()
+    commands: Sequence[Command] = ()
 
 
 @dataclass(frozen=True)
@@ -36,9 +57,10 @@ class State:
 
     links: Mapping[str, Link]
     default_routes: frozenset[str] = frozenset()
-    freed: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
+    freed: Mapping[str, Sequence[Freed]] = field(default_factory=dict)
     stray_sysctls: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     ipv6: bool = True
+    switch: Switch = field(default_factory=Switch)
 
 
 def ours(link: Link, mac: str) -> bool:
@@ -52,14 +74,18 @@ def check(spec: BridgeSpec, current: State) -> None:
     owner = f"bridge {spec.name!r}"
     at = f"{spec.path}." if spec.path else ""
     link = current.links.get(spec.name)
+    if link is not None and link.kind == OPENVSWITCH and link.alias == MARK:
+        raise InvalidOption(f"{at}type", OTHER_TYPE.format("linux", "a bridge of Open vSwitch"), owner)
     if link is not None and not ours(link, spec.mac):
         kind = f"a {link.kind}" if link.kind else "an interface"
-        raise InvalidOption(
-            f"{at}name",
-            f"{spec.name!r} is already {kind} that virtnet.linux did not make; choose another name for the bridge, "
-            f"or remove it first",
-            owner,
-        )
+        raise InvalidOption(f"{at}name", TAKEN.format(spec.name, kind), owner)
+    check_rest(spec, current)
+
+
+def check_rest(spec: BridgeSpec, current: State) -> None:
+    """What holds for bridges of all types: addresses and ports."""
+    owner = f"bridge {spec.name!r}"
+    at = f"{spec.path}." if spec.path else ""
     for i, address in enumerate(spec.addresses):
         if ":" in address and not current.ipv6:
             raise InvalidOption(f"{at}addresses[{i}]", f"{address!r}: the kernel of this host has no IPv6", owner)
@@ -84,8 +110,8 @@ def delete(name: str, mac: str, current: State, notes: list[str]) -> list[Bridge
     if not ours(link, mac):
         notes.append(f"{name} was not made by virtnet.linux and stays")
         return []
-    ports = [(port.name, port.index) for port in current.links.values() if port.master == name]
-    freed = f", which frees {', '.join(port for port, _index in ports)}" if ports else ""
+    ports = [Freed(port.name, port.index) for port in current.links.values() if port.master == name]
+    freed = f", which frees {', '.join(port.name for port in ports)}" if ports else ""
     return [
         BridgeChange(
             DELETE, f"bridge {name}", _text(link, current), "", f"deleted{freed}", (DeleteLink(name),), ports, name
@@ -124,7 +150,8 @@ def rename_back(present: Sequence[BridgeSpec], current: State) -> tuple[list[Bri
     return changes, replace(current, links=links) if changes else current
 
 
-def _wanted_sysctls(spec: BridgeSpec, current: State) -> dict[str, str]:
+def wanted_sysctls(spec: BridgeSpec, current: State) -> dict[str, str]:
+    """The IPv6 settings of a bridge."""
     # libvirt sets the same three (networkSetIPv6Sysctls() in src/network/bridge_driver.c).
     if not current.ipv6:
         return {}
@@ -149,7 +176,7 @@ def create(spec: BridgeSpec, current: State) -> list[BridgeChange]:
     steps: list[Step] = [AddBridge(spec.name, spec.mac, made)]
     steps += [
         SetSysctl(sysctl_path("/proc/sys", spec.name, key), value)
-        for key, value in _wanted_sysctls(spec, current).items()
+        for key, value in wanted_sysctls(spec, current).items()
     ]
     steps += [AddAddress(spec.name, address) for address in spec.addresses]
     steps.append(SetLink(spec.name, {"ifalias": MARK, "state": "up"}))
@@ -165,10 +192,10 @@ def create(spec: BridgeSpec, current: State) -> list[BridgeChange]:
 def _back(spec: BridgeSpec, current: State) -> list[str]:
     """Links that the bridge had when it was stopped, still there and free."""
     found = []
-    for name, index in current.freed.get(spec.name, ()):
-        link = current.links.get(name)
-        if link is not None and link.index == index and not link.master and name not in spec.ports:
-            found.append(name)
+    for port in current.freed.get(spec.name, ()):
+        link = current.links.get(port.name)
+        if link is not None and link.index == port.index and not link.master and port.name not in spec.ports:
+            found.append(port.name)
     return found
 
 
@@ -188,10 +215,10 @@ def change(spec: BridgeSpec, current: State) -> list[BridgeChange]:
         steps += _timers(spec)
     steps += [
         SetSysctl(sysctl_path("/proc/sys", spec.name, key), value)
-        for key, value in _wanted_sysctls(spec, current).items()
+        for key, value in wanted_sysctls(spec, current).items()
         if link.sysctls.get(key) != value
     ]
-    steps += _readdress(spec, link)
+    steps += readdress(spec, link)
     if not link.up:
         steps.append(SetLink(spec.name, {"state": "up"}))
     steps += [Enslave(port, spec.name) for port in new_ports]
@@ -207,7 +234,7 @@ def change(spec: BridgeSpec, current: State) -> list[BridgeChange]:
     ]
 
 
-def _readdress(spec: BridgeSpec, link: Link) -> list[Step]:
+def readdress(spec: BridgeSpec, link: Link) -> list[Step]:
     """New addresses first, so that nothing is ever without one.
 
     Addresses of one subnet hang on its first one: deleting that takes the others along (net/ipv4/devinet.c,
@@ -259,7 +286,7 @@ def _after(spec: BridgeSpec, link: Link | None, ports: Sequence[str], current: S
         "stp": spec.stp,
         "forward_delay": spec.forward_delay,
         "up": True,
-        **_wanted_sysctls(spec, current),
+        **wanted_sysctls(spec, current),
         "addresses": sorted(spec.addresses),
         "ports": sorted(ports),
         "isolated": sorted(_isolated(spec, link, ports, current)),

@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import InvalidOption
+from .openvswitch import OPENVSWITCH
 from .options import Options
+from .port_vlans import PortVlan, read_port_vlans
 
 # net/bridge/br_private.h: BR_MIN_FORWARD_DELAY, BR_MAX_FORWARD_DELAY. With STP the kernel raises less to the least.
-_LEAST_DELAY = 2
+# Open vSwitch has no less than 4 either way (ovs-vswitchd.conf.db(5): stp-forward-delay, rstp-forward-delay).
+_LEAST_DELAY = {"linux": 2, OPENVSWITCH: 4}
 _MOST_DELAY = 30
 
 
@@ -31,6 +34,9 @@ class BridgeSpec:
     ports: Sequence[str] = ()
     addresses: Sequence[str] = ()
     isolate_guests: bool = False
+    rstp: bool = False
+    fail_mode: str = "standalone"
+    vlans: Sequence[PortVlan] = ()
     path: str = field(default="", compare=False)
 
     @staticmethod
@@ -39,9 +45,8 @@ class BridgeSpec:
         name = options.interface("name")
         options.owner = f"bridge {name!r}"
         kind = options.choice("type", ("linux", "openvswitch"), "linux")
-        if kind != "linux":
-            options.error("type", "'openvswitch' is not available in this version; use linux")
-        stp = options.boolean("stp", False)
+        stp, rstp = options.boolean("stp", False), options.boolean("rstp", False)
+        least = _LEAST_DELAY[kind] if stp or rstp else 0
         delay = options.integer("forward_delay", 0, least=0, most=_MOST_DELAY)
         mtu = options.integer("mtu", None, least=68, most=65535)
         addresses = tuple(str(address) for address in options.cidrs("addresses"))
@@ -54,19 +59,30 @@ class BridgeSpec:
             mac=options.mac("mac", ""),
             mtu=mtu,
             stp=stp,
-            forward_delay=max(delay, _LEAST_DELAY) if stp else delay,
+            forward_delay=max(delay, least),
             ports=tuple(options.interfaces("ports")),
             addresses=addresses,
             isolate_guests=options.boolean("isolate_guests", False),
+            rstp=rstp,
+            fail_mode=options.choice("fail_mode", FAIL_MODES, FAIL_MODES[0]),
+            vlans=read_port_vlans(options, "vlans"),
             path=options.path,
         )
+        refuse_for_linux(options, kind)
+        if stp and rstp:
+            options.error("rstp", "and stp exclude each other; choose one")
         options.close()
         return spec
 
     def as_options(self) -> dict[str, Any]:
         """The way back to the module's options."""
         if self.state == "absent":
-            return {"name": self.name, "state": "absent", "mac": self.mac}
+            return {"name": self.name, "state": "absent", "type": self.type, "mac": self.mac}
+        only_openvswitch = {
+            "rstp": self.rstp,
+            "fail_mode": self.fail_mode,
+            "vlans": [one.as_options() for one in self.vlans],
+        }
         return {
             "name": self.name,
             "state": self.state,
@@ -78,7 +94,21 @@ class BridgeSpec:
             "ports": list(self.ports),
             "addresses": list(self.addresses),
             "isolate_guests": self.isolate_guests,
+            **(only_openvswitch if self.type == OPENVSWITCH else {}),
         }
+
+
+FAIL_MODES = ("standalone", "secure")
+
+# Options that only Open vSwitch carries out, and what they are where nothing is asked for.
+_ONLY_OPENVSWITCH = {"rstp": False, "fail_mode": FAIL_MODES[0], "vlans": []}
+
+
+def refuse_for_linux(options: Options, kind: str) -> None:
+    """Options that only a bridge of Open vSwitch has; raises InvalidOption."""
+    for name, nothing in _ONLY_OPENVSWITCH.items():
+        if kind != OPENVSWITCH and options.raw(name, None) not in (None, nothing):
+            options.error(name, "is for bridges of type openvswitch; leave it out, or use that type")
 
 
 def refuse_duplicates(wanted: Sequence[BridgeSpec]) -> None:

@@ -13,8 +13,9 @@ from .definitions import Remembered, load, recall
 from .errors import VirtnetError
 from .files import lock
 from .identity import host_identity
-from .links import Link, read_links
+from .links import Link
 from .network import Network
+from .openvswitch import read_all_links
 from .part import settle
 from .paths import Paths
 from .runtime import as_intended, read_records
@@ -57,7 +58,7 @@ def gather(paths: Paths) -> Situation:
     remembered = recall(paths)
     for network in defined.values():
         remembered[network.name] = remembered.get(network.name, Remembered()).and_now(network)
-    links = read_links()
+    links = read_all_links()
     return Situation(
         defined, to_run([defined[name] for name in sorted(defined)], links, read_records(paths)), remembered, links
     )

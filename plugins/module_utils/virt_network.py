@@ -23,10 +23,11 @@ from .errors import InvalidOption
 from .files import File, put
 from .forwards import Forward, check_claims, check_targets
 from .identity import host_identity
-from .links import Link, has_ipv6, read_links
+from .links import Link, has_ipv6
 from .listeners import Listener, check_listeners, read_listeners
 from .network import Network
 from .occupied import read_avoided, read_occupied, read_order
+from .openvswitch import read_all_links
 from .part import CHANGE, CREATE, DELETE, Change, Plan, describe, difference
 from .paths import Paths
 from .run import find
@@ -105,7 +106,7 @@ class Networks:
             order=read_order(),
             settings=read_settings(self.paths),
             prefix=host_prefix(identity) if has_ipv6(self.paths.proc_sys) else None,
-            links=read_links() if find("ip") else {},
+            links=read_all_links() if find("ip") else {},
             listeners=read_listeners() if any(network.forwards for network in self.wanted) else (),
         )
 
