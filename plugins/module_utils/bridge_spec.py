@@ -14,6 +14,9 @@ from .openvswitch import OPENVSWITCH
 from .options import Options
 from .port_vlans import PortVlan, read_port_vlans
 
+TYPES = ("linux", OPENVSWITCH)
+FAIL_MODES = ("standalone", "secure")
+
 # net/bridge/br_private.h: BR_MIN_FORWARD_DELAY, BR_MAX_FORWARD_DELAY. With STP the kernel raises less to the least.
 # Open vSwitch has no less than 4 either way (ovs-vswitchd.conf.db(5): stp-forward-delay, rstp-forward-delay).
 _LEAST_DELAY = {"linux": 2, OPENVSWITCH: 4}
@@ -44,7 +47,7 @@ class BridgeSpec:
         """Validate the options of one bridge; raises InvalidOption."""
         name = options.interface("name")
         options.owner = f"bridge {name!r}"
-        kind = options.choice("type", ("linux", "openvswitch"), "linux")
+        kind = options.choice("type", TYPES, TYPES[0])
         stp, rstp = options.boolean("stp", False), options.boolean("rstp", False)
         least = _LEAST_DELAY[kind] if stp or rstp else 0
         delay = options.integer("forward_delay", 0, least=0, most=_MOST_DELAY)
@@ -97,8 +100,6 @@ class BridgeSpec:
             **(only_openvswitch if self.type == OPENVSWITCH else {}),
         }
 
-
-FAIL_MODES = ("standalone", "secure")
 
 # Options that only Open vSwitch carries out, and what they are where nothing is asked for.
 _ONLY_OPENVSWITCH = {"rstp": False, "fail_mode": FAIL_MODES[0], "vlans": []}

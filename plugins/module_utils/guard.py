@@ -28,6 +28,7 @@ from .backoff import Backoff
 from .bridge import ports_note
 from .errors import VirtnetError
 from .files import put, read_text
+from .guard_switch import LOST, NEWS, SwitchWatch
 from .guard_view import CONFLICT, View
 from .inotify import Folders
 from .paths import Paths
@@ -35,7 +36,7 @@ from .resolvconf_read import entries_folder
 from .restore import gather, say
 from .runtime import now as boottime
 from .runtime import pending_path, read_pending
-from .specs import KINDS
+from .specs import KINDS, SWITCHES
 
 # Events come in bursts: what one burst breaks is repaired at once.
 _BURST = 0.03
@@ -69,6 +70,7 @@ class Guard:
         self.stale = True
         self.run_check = 0.0
         self.listened = 0.0
+        self.switch: SwitchWatch | None = None
 
     def run(self) -> int:
         """Restore, tell systemd, watch."""
@@ -81,6 +83,8 @@ class Guard:
             for number in (*(one.fileno() for one in sockets), folders.fileno(), self._signals(stack).fileno()):
                 selector.register(number, selectors.EVENT_READ)
             self._watch_folders(folders)
+            self.switch = SwitchWatch(selector)
+            stack.callback(self.switch.close)
             guard_work.in_child(guard_work.boot, self.paths)
             self._refresh()
             self._want(CONFLICT, time.monotonic())
@@ -91,6 +95,7 @@ class Guard:
                 now = time.monotonic()
                 # What waits already happened at some time since it was listened last.
                 self._listen(sockets, folders, now if now - before > _WAITED else self.listened)
+                self._listen_to_switch()
                 if self.stopped or not self._act():
                     time.sleep(_PAUSE)
                 self._watch_folders(folders)
@@ -114,6 +119,8 @@ class Guard:
         times = [max(when, self.backoff.until(kind)) for kind, when in self.due.items()]
         if self.run_check:
             times.append(self.run_check)
+        again = self.switch.due() if self.switch is not None else None
+        times += [] if again is None else [again]
         if self.view.unnoted:
             times.append(time.monotonic() + _PERSISTS)
         return max(0.0, min(times) - time.monotonic()) if times else None
@@ -150,6 +157,19 @@ class Guard:
             elif not name.startswith(".") and name.endswith(".json"):
                 self._redefined(now)
         self._note_ports()
+
+    def _listen_to_switch(self) -> None:
+        """What its database says; which ports a bridge has the kernel does not tell."""
+        if self.switch is None:
+            return
+        news = self.switch.heard()
+        if news == LOST:
+            say("Open vSwitch has gone; its bridges wait for it.")
+        back = self.switch.keep(wanted=bool(self.view.switched))
+        if back:
+            self.backoff.forget(SWITCHES)
+        if back or news == NEWS:
+            self._want(SWITCHES, time.monotonic())
 
     def _note_ports(self) -> None:
         """Keep on disk what is plugged in, for the time after a loss."""

@@ -13,14 +13,14 @@ from .definitions import Remembered
 from .netlink import AddressEvent, Event, ForwardingEvent, LinkEvent, Overrun, RouteEvent, RulesEvent
 from .nft_chains import TABLE
 from .occupied import SHORTEST_ROUTE
+from .openvswitch import OPENVSWITCH
 from .restore import Situation
-from .specs import KINDS, specs
+from .specs import KINDS, SWITCHES, specs
 
 CONFLICT = "conflict"
 
 _NOTHING: frozenset[str] = frozenset()
-_BRIDGES = frozenset({"bridges"})
-_LOST = frozenset({"bridges", "fragments", "entries"})
+_AFTER_BRIDGES = frozenset({"fragments", "entries"})
 _RULES = frozenset({"rules"})
 _CONFLICT = frozenset({CONFLICT})
 _ALL = frozenset({*KINDS, CONFLICT})
@@ -32,10 +32,14 @@ _TOGETHER = 0.2
 
 @dataclass(frozen=True)
 class Held:
-    """A bridge that shall be there: its addresses (packed, with length), and which ports it shall have."""
+    """A bridge that shall be there: its addresses (packed, with length), and which ports it shall have.
+
+    ``switched``: it is one of Open vSwitch, which knows its ports; the kernel does not tell of them.
+    """
 
     addresses: frozenset[tuple[bytes, int]] = frozenset()
     ports: frozenset[str] = frozenset()
+    switched: bool = False
 
 
 @dataclass
@@ -57,10 +61,13 @@ class View:
         running = situation.running
         wanted = specs(running, dict[str, Remembered]())["bridges"]
         held = {
-            str(one["name"]): Held(frozenset(map(_packed, one["addresses"])), frozenset(one["ports"])) for one in wanted
+            str(one["name"]): Held(
+                frozenset(map(_packed, one["addresses"])), frozenset(one["ports"]), one["type"] == OPENVSWITCH
+            )
+            for one in wanted
         }
         index = {link.index: link.name for link in situation.links.values() if link.name in held}
-        ports: dict[str, dict[int, str]] = {name: {} for name in index.values()}
+        ports: dict[str, dict[int, str]] = {name: {} for name in index.values() if not held[name].switched}
         for link in situation.links.values():
             if link.master in ports:
                 ports[link.master][link.index] = link.name
@@ -78,6 +85,15 @@ class View:
             left=before.left if before is not None else {},
             unnoted=set(ports),
         )
+
+    @property
+    def switched(self) -> list[str]:
+        """The bridges of Open vSwitch."""
+        return [name for name, one in self.held.items() if one.switched]
+
+    def _part(self, bridge: str) -> frozenset[str]:
+        """The part that a bridge belongs to."""
+        return frozenset({SWITCHES if bridge in self.switched else "bridges"})
 
     def heard(self, event: Event, now: float, since: float | None = None) -> frozenset[str]:
         """Which parts an event concerns; most concern none. It happened between ``since`` and ``now``."""
@@ -100,7 +116,7 @@ class View:
             return _CONFLICT if not event.gone and self._overlaps(event.address, event.length) else _NOTHING
         wanted = (event.address, event.length) in self.held[name].addresses
         link_local = event.address[:2] == b"\xfe\x80"
-        return _NOTHING if link_local or wanted != event.gone else _BRIDGES
+        return _NOTHING if link_local or wanted != event.gone else self._part(name)
 
     def _overlaps(self, address: bytes, length: int) -> bool:
         bits = len(address) * 8
@@ -124,6 +140,8 @@ class View:
         self.looks.pop(event.index, None)
         if name is None:
             return _NOTHING
+        if name in self.switched:
+            return self._part(name) | _AFTER_BRIDGES
         ports = self.ports.setdefault(name, {})
         last = since
         for index, (bridge, port, when) in sorted(self.left.items(), key=lambda item: item[1][2], reverse=True):
@@ -132,7 +150,7 @@ class View:
                 last = when
                 del self.left[index]
         self.unnoted.add(name)
-        return _LOST
+        return self._part(name) | _AFTER_BRIDGES
 
     def _bridge(self, event: LinkEvent) -> frozenset[str]:
         look = (event.name, event.up, event.mac, event.mtu)
@@ -141,7 +159,7 @@ class View:
         if self.looks.get(event.index) == look:
             return _NOTHING
         self.looks[event.index] = look
-        return _BRIDGES
+        return self._part(self.index[event.index])
 
     def _port(self, event: LinkEvent, now: float) -> frozenset[str]:
         bridge = self.index.get(event.master, "")
@@ -156,7 +174,7 @@ class View:
                 self.ports[bridge][event.index] = event.name
                 self.unnoted.add(bridge)
             return _NOTHING
-        return _BRIDGES if any(event.name in held.ports for held in self.held.values()) else _NOTHING
+        return frozenset[str]().union(*(self._part(name) for name, one in self.held.items() if event.name in one.ports))
 
     def notes(self, now: float) -> Iterable[tuple[str, list[tuple[str, int]]]]:
         """Bridges whose ports changed since they were asked for last, with the ports.

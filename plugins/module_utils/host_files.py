@@ -15,6 +15,8 @@ from .errors import VirtnetError
 if TYPE_CHECKING:
     # Never executed: Ansible sends to a host what it sees imported, and the engine must come along as a whole.
     from . import (  # noqa: F401
+        _module,
+        _tasks,
         backoff,
         bridge,
         bridge_ovs,
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
         forwarding,
         forwards,
         guard,
+        guard_switch,
         guard_view,
         guard_work,
         host,
@@ -109,8 +112,10 @@ if TYPE_CHECKING:
         virt_network,
     )
 
-# All of plugins/module_utils but _module.py, which only Ansible's modules need.
+# All of plugins/module_utils.
 ENGINE = (
+    "_module",
+    "_tasks",
     "backoff",
     "bridge",
     "bridge_ovs",
@@ -153,6 +158,7 @@ ENGINE = (
     "forwarding",
     "forwards",
     "guard",
+    "guard_switch",
     "guard_view",
     "guard_work",
     "host",
@@ -255,6 +261,8 @@ Description=Virtual networks of this host
 # After what loads rules and sysctls, so that ours come on top and are not flushed.
 After=local-fs.target systemd-sysctl.service network-pre.target
 After=nftables.service firewalld.service ufw.service
+# Open vSwitch brings its bridges back by itself, with their ports; what the host has on them is ours to restore.
+After=ovsdb-server.service ovs-vswitchd.service
 # Before what serves networks or uses them. Not before network.target: the host's own links do not wait for guests'.
 Before=dnsmasq.service libvirtd.service virtnetworkd.service network-online.target
 StartLimitIntervalSec=0

@@ -50,7 +50,7 @@ def read_port_vlans(options: Options, name: str, portgroups: Sequence[str] | Non
             item.error("portgroup", "has tags of its own; leave out tag, trunks and mode")
         if group and group not in (portgroups or ()):
             known = ", ".join(portgroups or ()) or "none"
-            item.error("portgroup", f"there is no portgroup {shown(group)} in libvirt.portgroups; there are: {known}")
+            item.error("portgroup", f"libvirt.portgroups has no {shown(group)} with a vlan; those with one: {known}")
         if not group and vlan == Vlan():
             item.error("tag", "is required, or trunks" + ("" if portgroups is None else ", or portgroup"))
         item.close()

@@ -19,12 +19,12 @@ from .openvswitch import read_all_links
 from .part import settle
 from .paths import Paths
 from .runtime import as_intended, read_records
-from .specs import KINDS, parts, registrations, specs
+from .specs import KINDS, SWITCHES, parts, registrations, specs
 
 # At boot these come before and after the start of dnsmasq, which decides whether the resolver needs entries.
 NETWORKS = "networks"
 RESOLVER = "resolver"
-STAGES = {NETWORKS: ("rules", "bridges", "fragments"), RESOLVER: ("entries",)}
+STAGES = {NETWORKS: ("rules", "bridges", SWITCHES, "fragments"), RESOLVER: ("entries",)}
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,20 @@ from .libvirt_group import NEVER
 from .libvirt_registration import Registrations
 from .network import Network
 from .nft import NatRules, RulesSpec
+from .openvswitch import OPENVSWITCH
 from .options import Options
 from .part import Part
 from .paths import Paths
 from .resolvconf import Entries, EntrySpec
 
-# The parts, rules first, so that no guest is ever on a bridge without them.
-KINDS = ("rules", "bridges", "fragments", "entries")
+SWITCHES = "switches"
+LINUX = "linux"
+
+# The parts, rules first, so that no guest is ever on a bridge without them. Bridges of Open vSwitch are apart, since
+# they may have to wait for it.
+KINDS = ("rules", "bridges", SWITCHES, "fragments", "entries")
+# The tasks of a play that bring them; one task does all bridges.
+TASKS = tuple(kind for kind in KINDS if kind != SWITCHES)
 
 Specs = Mapping[str, Sequence[Mapping[str, Any]]]
 
@@ -37,9 +44,13 @@ def specs(networks: Iterable[Network], remembered: Mapping[str, Remembered]) -> 
     in_use = {network.bridge.name for network in running}
     stopped = {name: one for name, one in remembered.items() if name not in names}
     idle = {bridge: mac for one in remembered.values() for bridge, mac in one.bridges.items() if bridge not in in_use}
+    types = {bridge: kind for one in remembered.values() for bridge, kind in one.types.items()}
     return {
         "bridges": [
-            *({"name": bridge, "mac": mac, "state": "absent"} for bridge, mac in sorted(idle.items())),
+            *(
+                {"name": bridge, "mac": mac, "state": "absent", "type": types.get(bridge, LINUX)}
+                for bridge, mac in sorted(idle.items())
+            ),
             *(_bridge(network) for network in running),
         ],
         "rules": [
@@ -66,6 +77,7 @@ def _bridge(network: Network) -> dict[str, Any]:
     own = [str(address) for address in (network.ipv4.address, network.ipv6.address) if address]
     return {
         "name": network.bridge.name,
+        "type": network.bridge.type,
         "mac": network.bridge.mac,
         "mtu": network.bridge.mtu,
         "stp": network.bridge.stp,
@@ -73,7 +85,16 @@ def _bridge(network: Network) -> dict[str, Any]:
         "ports": list(network.bridge.ports),
         "addresses": [*own, *network.extra_addresses],
         "isolate_guests": network.isolate_guests,
+        **(_of_openvswitch(network) if network.bridge.type == OPENVSWITCH else {}),
         "state": "present",
+    }
+
+
+def _of_openvswitch(network: Network) -> dict[str, Any]:
+    return {
+        "rstp": network.bridge.rstp,
+        "fail_mode": network.bridge.fail_mode,
+        "vlans": [one.as_options() for one in network.resolved_vlans],
     }
 
 
@@ -164,14 +185,16 @@ def _entry(network: Network) -> dict[str, Any]:
 def _registration(network: Network) -> dict[str, Any]:
     if network.libvirt.register == NEVER:
         return {"name": network.name, "state": "absent"}
+    switched, libvirt = network.bridge.type == OPENVSWITCH, network.libvirt.as_options()
     return {
         "name": network.name,
         "uuid": network.uuid,
         "bridge": network.bridge.name,
         "title": network.title,
         "description": network.description,
-        "isolate_guests": network.isolate_guests,
-        "libvirt": network.libvirt.as_options(),
+        # libvirt can isolate ports of Linux bridges alone; those of Open vSwitch the guard protects.
+        "isolate_guests": network.isolate_guests and not switched,
+        "libvirt": {**libvirt, "virtualport": {"type": OPENVSWITCH, **libvirt["virtualport"]}} if switched else libvirt,
         "active": network.state == "active",
         "autostart": network.autostart,
         "persistent": network.persistent,
@@ -186,7 +209,7 @@ def registrations(wanted: Specs, paths: Paths) -> Registrations:
 
 
 # Where the options of a part stand in the options of a network, so that an error names what the user wrote.
-_INSIDE = {"bridges": "bridge", "rules": "", "fragments": "ipv4.dhcp", "entries": "dns"}
+_INSIDE = {"bridges": "bridge", SWITCHES: "bridge", "rules": "", "fragments": "ipv4.dhcp", "entries": "dns"}
 
 
 def parts(
@@ -198,15 +221,22 @@ def parts(
     """
     where = {key: network.path for network in networks for key in (network.name, network.bridge.name) if network.path}
 
+    of_switch = [spec for spec in wanted["bridges"] if spec.get("type") == OPENVSWITCH]
+    of_linux = [spec for spec in wanted["bridges"] if spec not in of_switch]
+    split = {**wanted, "bridges": of_linux, SWITCHES: of_switch}
+
     def read(kind: str) -> Iterator[Options]:
-        for i, spec in enumerate(wanted[kind]):
+        for i, spec in enumerate(split[kind]):
             path = where.get(spec.get("name") or spec["interface"])
             inside = f"{path}.{_INSIDE[kind]}".rstrip(".") if path else f"{kind}[{i}]"
             yield Options(dict(spec), inside)
 
     return [
         NatRules([RulesSpec.from_options(options) for options in read("rules")], False, paths, integrate=integrate),
-        Bridges([BridgeSpec.from_options(options) for options in read("bridges")], False, paths),
+        *(
+            Bridges([BridgeSpec.from_options(options) for options in read(kind)], False, paths)
+            for kind in ("bridges", SWITCHES)
+        ),
         Fragments([FragmentSpec.from_options(options) for options in read("fragments")], False, paths),
         Entries([EntrySpec.from_options(options) for options in read("entries")], False, paths),
     ]

@@ -31,7 +31,7 @@ from .openvswitch import read_all_links
 from .part import CHANGE, CREATE, DELETE, Change, Plan, describe, difference
 from .paths import Paths
 from .run import find
-from .specs import KINDS, Specs, parts, registrations, specs
+from .specs import TASKS, Specs, parts, registrations, specs
 from .subnets import UP, Occupied, Pool, Subnet, host_prefix, overlapping
 
 
@@ -226,7 +226,7 @@ class Networks:
             part.plan(part.read())
         put(whole.memory)
         # The other parts follow in tasks of their own: the guard leaves these networks to them meanwhile.
-        runtime.note_run({change.network for change in changes if change.network}, KINDS, self.paths)
+        runtime.note_run({change.network for change in changes if change.network}, TASKS, self.paths)
         put(file for change in changes for file in change.files)
 
 
@@ -382,6 +382,14 @@ def _check_host(network: Network, current: State) -> None:
                 f"{stored.bridge.name!r} has guests ({', '.join(guests)}), which {network.bridge.name!r} would not "
                 "have; stop the network first (state: inactive)",
             )
+    there = stored is not None and stored.bridge.name in current.links
+    if stored is not None and there and network.state == "active" and stored.bridge.type != network.bridge.type:
+        _refuse(
+            network,
+            "bridge.type",
+            f"{stored.bridge.name!r} is a bridge of type {stored.bridge.type}, which cannot become one of type "
+            f"{network.bridge.type}; stop the network first (state: inactive)",
+        )
     if network.state != "active" or _is_live(network, current):
         return
     own = (("ipv4.address", network.ipv4.address), ("ipv6.address", network.ipv6.address))

@@ -402,8 +402,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._module import execute
-from ..module_utils.dnsmasq_fragment import Fragments, FragmentSpec
+from ..module_utils._tasks import dnsmasq_fragment
 
 _RANGE = {
     "start": {"type": "str", "required": True},
@@ -448,40 +447,33 @@ _NAMES = {
     "local_ptr": {"type": "bool"},
 }
 
+ARGUMENTS = {
+    "name": {"type": "str"},
+    "interface": {"type": "str"},
+    "state": {"type": "str", "choices": ["present", "absent"]},
+    "instance": {"type": "str", "choices": ["auto", "system", "private"]},
+    "address": {"type": "str"},
+    "ranges": {"type": "list", "elements": "dict", "options": _RANGE},
+    "hosts": {"type": "list", "elements": "dict", "options": _HOST},
+    "options": {"type": "dict"},
+    "boot": {"type": "dict", "options": _BOOT},
+    "tftp_root": {"type": "str"},
+    "ipv6": {"type": "dict", "options": _IPV6},
+    "domain": {"type": "str"},
+    "local_only": {"type": "bool"},
+    "router": {"type": "bool"},
+    "dns": {"type": "bool"},
+    "names": {"type": "dict", "options": _NAMES},
+    "upstream": {"type": "bool"},
+    "raw": {"type": "list", "elements": "str"},
+    "fragments": {"type": "list", "elements": "dict"},
+    "purge": {"type": "bool", "default": False},
+}
+
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
-        argument_spec={
-            "name": {"type": "str"},
-            "interface": {"type": "str"},
-            "state": {"type": "str", "choices": ["present", "absent"]},
-            "instance": {"type": "str", "choices": ["auto", "system", "private"]},
-            "address": {"type": "str"},
-            "ranges": {"type": "list", "elements": "dict", "options": _RANGE},
-            "hosts": {"type": "list", "elements": "dict", "options": _HOST},
-            "options": {"type": "dict"},
-            "boot": {"type": "dict", "options": _BOOT},
-            "tftp_root": {"type": "str"},
-            "ipv6": {"type": "dict", "options": _IPV6},
-            "domain": {"type": "str"},
-            "local_only": {"type": "bool"},
-            "router": {"type": "bool"},
-            "dns": {"type": "bool"},
-            "names": {"type": "dict", "options": _NAMES},
-            "upstream": {"type": "bool"},
-            "raw": {"type": "list", "elements": "str"},
-            "fragments": {"type": "list", "elements": "dict"},
-            "purge": {"type": "bool", "default": False},
-        },
-        supports_check_mode=True,
-    )
-    execute(
-        module,
-        "fragments",
-        lambda wanted, purge, paths: Fragments([FragmentSpec.from_options(one) for one in wanted], purge, paths),
-        kind="fragments",
-    )
+    dnsmasq_fragment(AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True))
 
 
 if __name__ == "__main__":

@@ -94,29 +94,17 @@ changes:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._module import leave, result
-from ..module_utils.errors import VirtnetError
-from ..module_utils.host import set_up
-from ..module_utils.paths import Paths
+from ..module_utils._tasks import host
+
+ARGUMENTS = {
+    "state": {"type": "str", "choices": ["present", "stopped", "absent"], "default": "present"},
+    "guard": {"type": "bool", "default": True},
+}
 
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
-        argument_spec={
-            "state": {"type": "str", "choices": ["present", "stopped", "absent"], "default": "present"},
-            "guard": {"type": "bool", "default": True},
-        },
-        supports_check_mode=True,
-    )
-    try:
-        plan = set_up(module.params["state"], Paths(), check=module.check_mode, guard=module.params["guard"])
-    except VirtnetError as error:
-        module.fail_json(msg=str(error))
-        return
-    answer = result(plan, "host")
-    (held,) = answer.pop("host")
-    leave(module, {**answer, **held})
+    host(AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True))
 
 
 if __name__ == "__main__":

@@ -97,38 +97,28 @@ changes:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._module import execute
-from ..module_utils.libvirt_definition import RegistrationSpec
-from ..module_utils.libvirt_registration import Registrations
+from ..module_utils._tasks import libvirt_network
+
+ARGUMENTS = {
+    "name": {"type": "str"},
+    "uuid": {"type": "str"},
+    "bridge": {"type": "str"},
+    "title": {"type": "str"},
+    "description": {"type": "str"},
+    "isolate_guests": {"type": "bool"},
+    "libvirt": {"type": "dict"},
+    "active": {"type": "bool"},
+    "autostart": {"type": "bool"},
+    "persistent": {"type": "bool"},
+    "state": {"type": "str", "choices": ["present", "absent"]},
+    "networks": {"type": "list", "elements": "dict"},
+    "purge": {"type": "bool", "default": False},
+}
 
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
-        argument_spec={
-            "name": {"type": "str"},
-            "uuid": {"type": "str"},
-            "bridge": {"type": "str"},
-            "title": {"type": "str"},
-            "description": {"type": "str"},
-            "isolate_guests": {"type": "bool"},
-            "libvirt": {"type": "dict"},
-            "active": {"type": "bool"},
-            "autostart": {"type": "bool"},
-            "persistent": {"type": "bool"},
-            "state": {"type": "str", "choices": ["present", "absent"]},
-            "networks": {"type": "list", "elements": "dict"},
-            "purge": {"type": "bool", "default": False},
-        },
-        supports_check_mode=True,
-    )
-    execute(
-        module,
-        "networks",
-        lambda wanted, purge, paths: Registrations(
-            [RegistrationSpec.from_options(one) for one in wanted], purge, paths
-        ),
-    )
+    libvirt_network(AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True))
 
 
 if __name__ == "__main__":

@@ -136,41 +136,27 @@ changes:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._module import execute
-from ..module_utils.nft import NatRules, RulesSpec
+from ..module_utils._tasks import nft_nat
+
+ARGUMENTS = {
+    "name": {"type": "str"},
+    "bridge": {"type": "str"},
+    "mode": {"type": "str", "choices": ["nat", "routed", "isolated", "open"]},
+    "uplink": {"type": "str"},
+    "subnets": {"type": "list", "elements": "str"},
+    "nat": {"type": "dict"},
+    "isolate_guests": {"type": "bool"},
+    "port_forwards": {"type": "list", "elements": "dict"},
+    "state": {"type": "str", "choices": ["present", "absent"]},
+    "networks": {"type": "list", "elements": "dict"},
+    "firewall_integration": {"type": "bool"},
+    "purge": {"type": "bool", "default": False},
+}
 
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
-        argument_spec={
-            "name": {"type": "str"},
-            "bridge": {"type": "str"},
-            "mode": {"type": "str", "choices": ["nat", "routed", "isolated", "open"]},
-            "uplink": {"type": "str"},
-            "subnets": {"type": "list", "elements": "str"},
-            "nat": {"type": "dict"},
-            "isolate_guests": {"type": "bool"},
-            "port_forwards": {"type": "list", "elements": "dict"},
-            "state": {"type": "str", "choices": ["present", "absent"]},
-            "networks": {"type": "list", "elements": "dict"},
-            "firewall_integration": {"type": "bool"},
-            "purge": {"type": "bool", "default": False},
-        },
-        supports_check_mode=True,
-    )
-    execute(
-        module,
-        "networks",
-        lambda wanted, purge, paths: NatRules(
-            [RulesSpec.from_options(one) for one in wanted],
-            purge,
-            paths,
-            integrate=module.params["firewall_integration"],
-        ),
-        beside=("firewall_integration",),
-        kind="rules",
-    )
+    nft_nat(AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True))
 
 
 if __name__ == "__main__":

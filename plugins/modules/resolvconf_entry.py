@@ -105,31 +105,23 @@ changes:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._module import execute
-from ..module_utils.resolvconf import Entries, EntrySpec
+from ..module_utils._tasks import resolvconf_entry
+
+ARGUMENTS = {
+    "interface": {"type": "str"},
+    "state": {"type": "str", "choices": ["present", "absent"]},
+    "addresses": {"type": "list", "elements": "str"},
+    "domain": {"type": "str"},
+    "provider": {"type": "str", "choices": ["auto", "openresolv", "resolvconf"]},
+    "loopback_serves": {"type": "bool"},
+    "entries": {"type": "list", "elements": "dict"},
+    "purge": {"type": "bool", "default": False},
+}
 
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
-        argument_spec={
-            "interface": {"type": "str"},
-            "state": {"type": "str", "choices": ["present", "absent"]},
-            "addresses": {"type": "list", "elements": "str"},
-            "domain": {"type": "str"},
-            "provider": {"type": "str", "choices": ["auto", "openresolv", "resolvconf"]},
-            "loopback_serves": {"type": "bool"},
-            "entries": {"type": "list", "elements": "dict"},
-            "purge": {"type": "bool", "default": False},
-        },
-        supports_check_mode=True,
-    )
-    execute(
-        module,
-        "entries",
-        lambda wanted, purge, paths: Entries([EntrySpec.from_options(one) for one in wanted], purge, paths),
-        kind="entries",
-    )
+    resolvconf_entry(AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True))
 
 
 if __name__ == "__main__":

@@ -247,76 +247,42 @@ changes:
   sample: ["network lab: defined"]
 """
 
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._module import execute
-from ..module_utils.choosing import read_fleet
-from ..module_utils.identity import host_identity
-from ..module_utils.network import read_network
-from ..module_utils.options import Options
-from ..module_utils.part import Plan
-from ..module_utils.paths import Paths
-from ..module_utils.runtime import followed_all
-from ..module_utils.specs import pending
-from ..module_utils.subnets import read_pools
-from ..module_utils.virt_network import Networks
+from ..module_utils._tasks import virt_network
 
-
-def _finish(plan: Plan[Any], paths: Paths, integrate: bool | None, *, check: bool) -> dict[str, Any]:
-    """What the parts have to do; where it is nothing, the guard has nothing to leave to this run."""
-    left = pending(plan.more, paths, integrate)
-    if not left and not check:
-        followed_all(paths)
-    return {"pending": left}
+ARGUMENTS = {
+    "name": {"type": "str"},
+    "state": {"type": "str", "choices": ["active", "inactive", "absent"]},
+    "autostart": {"type": "bool"},
+    "persistent": {"type": "bool"},
+    "uuid": {"type": "str"},
+    "title": {"type": "str"},
+    "description": {"type": "str"},
+    "mode": {"type": "str", "choices": ["nat", "routed", "isolated", "open"]},
+    "uplink": {"type": "str"},
+    "bridge": {"type": "dict"},
+    "ipv4": {"type": "dict"},
+    "ipv6": {"type": "dict"},
+    "nat": {"type": "dict"},
+    "isolate_guests": {"type": "bool"},
+    "port_forwards": {"type": "list", "elements": "dict"},
+    "extra_addresses": {"type": "list", "elements": "str"},
+    "dns": {"type": "dict"},
+    "dnsmasq": {"type": "dict"},
+    "libvirt": {"type": "dict"},
+    "xml": {"type": "str"},
+    "networks": {"type": "list", "elements": "dict"},
+    "pools": {"type": "list", "elements": "raw"},
+    "fleet": {"type": "dict"},
+    "firewall_integration": {"type": "bool"},
+    "purge": {"type": "bool", "default": False},
+}
 
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
-        argument_spec={
-            "name": {"type": "str"},
-            "state": {"type": "str", "choices": ["active", "inactive", "absent"]},
-            "autostart": {"type": "bool"},
-            "persistent": {"type": "bool"},
-            "uuid": {"type": "str"},
-            "title": {"type": "str"},
-            "description": {"type": "str"},
-            "mode": {"type": "str", "choices": ["nat", "routed", "isolated", "open"]},
-            "uplink": {"type": "str"},
-            "bridge": {"type": "dict"},
-            "ipv4": {"type": "dict"},
-            "ipv6": {"type": "dict"},
-            "nat": {"type": "dict"},
-            "isolate_guests": {"type": "bool"},
-            "port_forwards": {"type": "list", "elements": "dict"},
-            "extra_addresses": {"type": "list", "elements": "str"},
-            "dns": {"type": "dict"},
-            "dnsmasq": {"type": "dict"},
-            "libvirt": {"type": "dict"},
-            "xml": {"type": "str"},
-            "networks": {"type": "list", "elements": "dict"},
-            "pools": {"type": "list", "elements": "raw"},
-            "fleet": {"type": "dict"},
-            "firewall_integration": {"type": "bool"},
-            "purge": {"type": "bool", "default": False},
-        },
-        supports_check_mode=True,
-    )
-    execute(
-        module,
-        "networks",
-        lambda wanted, purge, paths: Networks(
-            [read_network(one, host_identity(paths.root)) for one in wanted],
-            purge,
-            paths,
-            None if (pools := module.params["pools"]) is None else read_pools(Options({"pools": pools}), "pools"),
-            None if (fleet := module.params["fleet"]) is None else read_fleet(Options({"fleet": fleet}), "fleet"),
-        ),
-        beside=("pools", "fleet", "firewall_integration"),
-        finish=lambda plan, paths: _finish(plan, paths, module.params["firewall_integration"], check=module.check_mode),
-    )
+    virt_network(AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True))
 
 
 if __name__ == "__main__":

@@ -156,17 +156,14 @@ networks:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._module import answer
-from ..module_utils.info import described
+from ..module_utils._tasks import virt_network_info
+
+ARGUMENTS = {"names": {"type": "list", "elements": "str"}}
 
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
-        argument_spec={"names": {"type": "list", "elements": "str"}},
-        supports_check_mode=True,
-    )
-    answer(module, lambda paths: {"networks": described(paths, module.params["names"] or ())})
+    virt_network_info(AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from .host import Host, addresses
 from .run import Failed, Result, eventually
 
 SCRIPT = "/usr/lib/virtnet-lab/udhcpc"
-LEASE_SECONDS = 15
-LISTENER_SECONDS = 5
+LEASE_SECONDS = 60
+LISTENER_SECONDS = 30
 LISTENER = "from http.server import *; HTTPServer(('0.0.0.0', {port}), SimpleHTTPRequestHandler).serve_forever()"
 
 
@@ -41,11 +41,21 @@ class Guest:
         host.run(["ip", "netns", "add", self.name])
         host.run(["ip", "link", "add", self.tap, "type", "veth",
                   "peer", "name", "eth0", "address", self.mac, "netns", self.name])  # fmt: skip
-        host.run(["ip", "link", "set", self.tap, "master", bridge, "up"])
+        self._enslave(bridge)
         self.run(["ip", "link", "set", "lo", "up"])
         self.run(["ip", "link", "set", "eth0", "up"])
         self.start(["udhcpc", "--foreground", "--syslog", "--interface=eth0", f"--script={SCRIPT}", "--tryagain=1",
                     "-x", f"hostname:{self.name}"])  # fmt: skip
+
+    def _enslave(self, bridge: str) -> None:
+        host = self.host
+        if not host.attempt(["ovs-vsctl", "br-exists", bridge]).ok:
+            host.run(["ip", "link", "set", self.tap, "master", bridge, "up"])
+            return
+        host.run(["ip", "link", "set", self.tap, "up"])
+        host.run(["ovs-vsctl", "--timeout=30", "add-port", bridge, self.tap])
+        # Open vSwitch's userspace datapath passes on checksums that a veth has left to hardware, wrong as they are.
+        self.run(["ethtool", "-K", "eth0", "tx", "off"])
 
     def unplug(self) -> None:
         """Pulls the guest out and forgets it; its lease stays with the server, as with a machine switched off."""
@@ -54,6 +64,7 @@ class Guest:
             host.attempt(["kill", "-9", pid])
         if self.is_plugged():
             host.run(["ip", "netns", "delete", self.name])
+        host.attempt(["ovs-vsctl", "--timeout=30", "--if-exists", "del-port", self.tap])
         host.attempt(["ip", "link", "delete", self.tap])
         host.run(["rm", "-rf", f"/etc/netns/{self.name}"])
         host.attempt(["rmdir", "/etc/netns"])
@@ -76,7 +87,7 @@ class Guest:
         return addresses(self.attempt(["getent", "ahostsv4", name]))
 
     def fetch(self, url: str) -> str:
-        return self.attempt(["curl", "-s", "-S", "-m", "5", url]).out.strip()
+        return self.attempt(["curl", "-s", "-S", "-m", "20", url]).out.strip()
 
     def pings(self, address: str) -> bool:
         return self.attempt(["ping", "-n", "-c", "1", "-W", "2", address]).ok

@@ -12,7 +12,7 @@ from .run import Failed, Result, attempt, eventually, run
 
 LABEL = "virtnet.lab"
 FIRST = 10
-BOOT_SECONDS = 60
+BOOT_SECONDS = 180
 STOP_SECONDS = 20
 READY = ("running", "degraded")
 # What a login of root has there; nothing of the machine's own environment is to get in.

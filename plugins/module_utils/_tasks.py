@@ -1,0 +1,152 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What each Ansible module does, by its name. PRIVATE to this collection; it imports nothing of Ansible.
+
+Each imports its part when it is called: what one does not need, it does not wait for. Of the object called ``module``
+the same members are used as in _module.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._module import answer, execute, leave, result
+from .errors import VirtnetError
+from .options import Options
+from .paths import Paths
+
+
+def bridge(module: Any) -> None:
+    """Links and addresses."""
+    from .bridge import Bridges
+    from .bridge_spec import BridgeSpec
+
+    execute(
+        module,
+        "bridges",
+        lambda wanted, purge, paths: Bridges([BridgeSpec.from_options(one) for one in wanted], purge, paths),
+        kind="bridges",
+    )
+
+
+def dnsmasq_fragment(module: Any) -> None:
+    """DHCP and DNS."""
+    from .dnsmasq_fragment import Fragments, FragmentSpec
+
+    execute(
+        module,
+        "fragments",
+        lambda wanted, purge, paths: Fragments([FragmentSpec.from_options(one) for one in wanted], purge, paths),
+        kind="fragments",
+    )
+
+
+def host(module: Any) -> None:
+    """The host itself."""
+    from .host import set_up
+
+    try:
+        plan = set_up(module.params["state"], Paths(), check=module.check_mode, guard=module.params["guard"])
+    except VirtnetError as error:
+        module.fail_json(msg=str(error))
+        return
+    told = result(plan, "host")
+    (held,) = told.pop("host")
+    leave(module, {**told, **held})
+
+
+def libvirt_network(module: Any) -> None:
+    """What libvirt is told."""
+    from .libvirt_definition import RegistrationSpec
+    from .libvirt_registration import Registrations
+
+    execute(
+        module,
+        "networks",
+        lambda wanted, purge, paths: Registrations(
+            [RegistrationSpec.from_options(one) for one in wanted], purge, paths
+        ),
+    )
+
+
+def nft_nat(module: Any) -> None:
+    """Forwarding, NAT, port forwards."""
+    from .nft import NatRules, RulesSpec
+
+    execute(
+        module,
+        "networks",
+        lambda wanted, purge, paths: NatRules(
+            [RulesSpec.from_options(one) for one in wanted],
+            purge,
+            paths,
+            integrate=module.params["firewall_integration"],
+        ),
+        beside=("firewall_integration",),
+        kind="rules",
+    )
+
+
+def resolvconf_entry(module: Any) -> None:
+    """The host's resolver."""
+    from .resolvconf import Entries, EntrySpec
+
+    execute(
+        module,
+        "entries",
+        lambda wanted, purge, paths: Entries([EntrySpec.from_options(one) for one in wanted], purge, paths),
+        kind="entries",
+    )
+
+
+def virt_network(module: Any) -> None:
+    """Definitions."""
+    from .choosing import read_fleet
+    from .identity import host_identity
+    from .network import read_network
+    from .runtime import followed_all
+    from .specs import pending
+    from .subnets import read_pools
+    from .virt_network import Networks
+
+    def build(wanted: Any, purge: bool, paths: Paths) -> Networks:
+        pools, fleet = module.params["pools"], module.params["fleet"]
+        return Networks(
+            [read_network(one, host_identity(paths.root)) for one in wanted],
+            purge,
+            paths,
+            None if pools is None else read_pools(Options({"pools": pools}), "pools"),
+            None if fleet is None else read_fleet(Options({"fleet": fleet}), "fleet"),
+        )
+
+    def finish(plan: Any, paths: Paths) -> dict[str, Any]:
+        left = pending(plan.more, paths, module.params["firewall_integration"])
+        # Where nothing is left to the parts, the guard has nothing to leave to this run.
+        if not left and not module.check_mode:
+            followed_all(paths)
+        return {"pending": left}
+
+    execute(module, "networks", build, beside=("pools", "fleet", "firewall_integration"), finish=finish)
+
+
+def virt_network_info(module: Any) -> None:
+    """Networks as they are."""
+    from .info import described
+
+    answer(module, lambda paths: {"networks": described(paths, module.params["names"] or ())})
+
+
+TASKS = {
+    task.__name__: task
+    for task in (
+        bridge,
+        dnsmasq_fragment,
+        host,
+        libvirt_network,
+        nft_nat,
+        resolvconf_entry,
+        virt_network,
+        virt_network_info,
+    )
+}
