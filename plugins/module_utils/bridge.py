@@ -24,10 +24,11 @@ from .files import File, put, read_text
 from .identity import bridge_mac, host_identity
 from .links import Link, has_ipv6, read_links, read_sysctls
 from .links_apply import Step, take
-from .openvswitch import OPENVSWITCH, Switch, has_datapath, read_switch, transact, with_switch
+from .openvswitch import OPENVSWITCH, Switch, has_datapath, has_kernel_datapath, read_switch, transact, with_switch
 from .part import CREATE, DELETE, Plan
 from .paths import Paths
 from .run import find, run
+from .switch_ports import read_stack
 
 
 class Bridges:
@@ -51,10 +52,11 @@ class Bridges:
             link = links.get(spec.name)
             if link is not None and link.kind in ("bridge", OPENVSWITCH):
                 links[spec.name] = replace(link, sysctls=read_sysctls(self.paths.proc_sys, spec.name))
+        freed = self._read_freed()
         return State(
             links=links,
             default_routes=_default_routes() if any(spec.ports for spec in self.wanted) else frozenset(),
-            freed=self._read_freed(),
+            freed=freed,
             stray_sysctls={
                 link.name: read_sysctls(self.paths.proc_sys, link.name)
                 for link in links.values()
@@ -62,13 +64,28 @@ class Bridges:
             },
             ipv6=has_ipv6(self.paths.proc_sys),
             switch=switch,
+            stacks=self._read_stacks(links, freed),
         )
+
+    def _read_stacks(
+        self, links: Mapping[str, Link], freed: Mapping[str, Sequence[Freed]]
+    ) -> dict[str, dict[str, str]]:
+        """Of links that are ports of the bridges of Open vSwitch that are asked for, or will be."""
+        names = set()
+        for spec in self.wanted:
+            if spec.type == OPENVSWITCH and spec.state == "present":
+                names |= {*spec.ports, *(port.name for port in freed.get(spec.name, ()))}
+                names |= {link.name for link in links.values() if link.master == spec.name}
+        return {name: read_stack(self.paths.proc_sys, name) for name in sorted(names) if name in links}
 
     def _read_switch(self, links: Mapping[str, Link]) -> Switch:
         """Open vSwitch, where a bridge of its may be meant."""
         wanted = [spec for spec in self.wanted if spec.type == OPENVSWITCH]
-        new = any(spec.state == "present" for spec in wanted)
-        return read_switch(ask_kernel=new) if wanted or has_datapath(links) else Switch()
+        if not wanted and not has_datapath(links):
+            return Switch()
+        switch = read_switch(alive=any(spec.state == "present" for spec in wanted))
+        new = [spec for spec in wanted if spec.state == "present" and spec.name not in switch.bridges]
+        return replace(switch, kernel=has_kernel_datapath()) if new and not switch.problem else switch
 
     def _freed_file(self, bridge: str) -> str:
         return ports_file(bridge, self.paths)

@@ -43,6 +43,7 @@ from .openvswitch import (
 )
 from .part import CHANGE, CREATE, DELETE, describe, difference
 from .run import PACKAGES
+from .switch_ports import BEFORE, is_shut, note, reopen, shut
 
 _HARDWARE = "other_config:hwaddr"
 _USERSPACE_NOTE = (
@@ -82,7 +83,8 @@ def delete(row: Bridge, current: State, notes: list[str]) -> list[BridgeChange]:
     if not row.ours:
         notes.append(f"{row.name} was not made by virtnet.linux and stays")
         return []
-    ports = ports_of(row, current.links)
+    ports = [_unmarked(port) for port in ports_of(row, current.links)]
+    reopened = [step for name, noted in _noted(row).items() if name in current.links for step in reopen(name, noted)]
     names = [port.name for port in ports if port.index]
     freed = f", which frees {', '.join(names)}" if names else ""
     before = describe(_values(row, current.links.get(row.name)))
@@ -93,11 +95,25 @@ def delete(row: Bridge, current: State, notes: list[str]) -> list[BridgeChange]:
             before,
             "",
             f"deleted{freed}",
-            freed=ports,
-            bridge=row.name,
+            reopened,
+            ports,
+            row.name,
             commands=[("del-br", row.name)],
         )
     ]
+
+
+def _noted(row: Bridge) -> dict[str, str]:
+    """The settings that ports had before they were ports."""
+    ids = {port.name: port.settings.get("Port", {}).get("external_ids", {}) for port in row.ports.values()}
+    return {name: str(values[BEFORE]) for name, values in ids.items() if BEFORE in values}
+
+
+def _unmarked(port: Freed) -> Freed:
+    """Without the note of settings, which the port has again."""
+    own = dict(port.settings.get("Port", {}))
+    ids = {key: value for key, value in own.pop("external_ids", {}).items() if key != BEFORE}
+    return replace(port, settings={**port.settings, "Port": {**own, **({"external_ids": ids} if ids else {})}})
 
 
 def ports_of(row: Bridge, links: Mapping[str, Link]) -> list[Freed]:
@@ -132,11 +148,16 @@ def change(spec: BridgeSpec, current: State, notes: list[str]) -> list[BridgeCha
         )
         return [replace(made, before=describe(_values(row, None)), detail=detail, first=[("del-br", spec.name)])]
     new = [port for port in spec.ports if port not in row.ports]
-    commands = _commands(spec, row, new)
-    steps = [*_link_steps(spec, link, current)]
+    there = [one.name for one in current.links.values() if one.master == spec.name]
+    commands = [*_commands(spec, row, new), *_notes(row, [*there, *new], current)]
+    steps = [*_shut(row, [*there, *new], current), *_link_steps(spec, link, current)]
     if not commands and not steps:
         return []
     before, after = _values(row, link), _after(spec, row, link, new, current)
+    if row.datapath == USERSPACE:
+        stacks = {name: is_shut(current.stacks.get(name, {})) for name in sorted([*there, *new])}
+        before["host_keeps_off"] = [name for name, done in stacks.items() if done]
+        after["host_keeps_off"] = list(stacks)
     return [
         BridgeChange(
             CHANGE,
@@ -170,8 +191,8 @@ def _made(spec: BridgeSpec, row: Bridge, back: Sequence[Freed], current: State, 
     if row.datapath == USERSPACE:
         notes.append(_USERSPACE_NOTE.format(spec.name))
     commands: list[Command] = [("add-br", spec.name)]
-    kept: dict[str, Any] = {"other_config": row.config} if row.config else {}
-    commands += set_columns("Bridge", spec.name, {"datapath_type": row.datapath, **kept})
+    config: dict[str, Any] = {"other_config": row.config} if row.config else {}
+    commands += set_columns("Bridge", spec.name, {"datapath_type": row.datapath, **config})
     for port in back:
         commands.append(("add-port", spec.name, port.name))
         for table, values in port.settings.items():
@@ -179,7 +200,11 @@ def _made(spec: BridgeSpec, row: Bridge, back: Sequence[Freed], current: State, 
     taken = {port.name: Port(port.name) for port in back}
     blank = Bridge(spec.name, row.datapath, config=row.config, ports=taken)
     commands += _commands(spec, blank, spec.ports)
-    steps: list[Step] = [
+    links = [*spec.ports, *(port.name for port in back)]
+    kept = {port.name: Port(port.name, settings=port.settings) for port in back}
+    commands += _notes(replace(blank, ports=kept), links, current)
+    steps: list[Step] = [*_shut(row, links, current)]
+    steps += [
         SetSysctl(sysctl_path("/proc/sys", spec.name, key), value)
         for key, value in wanted_sysctls(spec, current).items()
     ]
@@ -212,6 +237,26 @@ def _commands(spec: BridgeSpec, row: Bridge, new: Sequence[str]) -> list[Command
             if port.name not in (spec.name, *spec.ports) and port.protected != protected:
                 commands += set_columns("Port", port.name, {"protected": protected})
     return commands
+
+
+def _shut(row: Bridge, links: Sequence[str], current: State) -> list[SetSysctl]:
+    """Keep the host's stack from ports of the userspace datapath."""
+    if row.datapath != USERSPACE:
+        return []
+    return [step for name in links if name in current.stacks for step in shut(name, current.stacks[name])]
+
+
+def _notes(row: Bridge, links: Sequence[str], current: State) -> list[Command]:
+    """Note what these ports have now, where that is not noted yet."""
+    if row.datapath != USERSPACE:
+        return []
+    noted = _noted(row)
+    return [
+        command
+        for name in links
+        if name in current.stacks and name not in noted and not is_shut(current.stacks[name])
+        for command in set_columns("Port", name, {f"external_ids:{BEFORE}": note(current.stacks[name])})
+    ]
 
 
 def _columns(spec: BridgeSpec, row: Bridge) -> dict[str, Any]:

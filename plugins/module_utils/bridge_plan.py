@@ -53,7 +53,10 @@ class BridgeChange(Change):
 
 @dataclass(frozen=True)
 class State:
-    """What was read: the links, the interfaces of default routes, and the links that stopped bridges set free."""
+    """What was read: the links, the interfaces of default routes, and the links that stopped bridges set free.
+
+    ``stacks``: settings of links that are or may become ports of Open vSwitch (switch_ports.py).
+    """
 
     links: Mapping[str, Link]
     default_routes: frozenset[str] = frozenset()
@@ -61,6 +64,7 @@ class State:
     stray_sysctls: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     ipv6: bool = True
     switch: Switch = field(default_factory=Switch)
+    stacks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def ours(link: Link, mac: str) -> bool:

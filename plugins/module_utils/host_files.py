@@ -109,6 +109,7 @@ if TYPE_CHECKING:
         runtime,
         specs,
         subnets,
+        switch_ports,
         virt_network,
     )
 
@@ -208,6 +209,7 @@ ENGINE = (
     "runtime",
     "specs",
     "subnets",
+    "switch_ports",
     "virt_network",
 )
 

@@ -128,10 +128,10 @@ def _has(bridge: Bridge, interface: str) -> bool:
     return any(interface in port.interfaces for port in bridge.ports.values() if port.name != bridge.name)
 
 
-def read_switch(*, ask_kernel: bool = False) -> Switch:
+def read_switch(*, alive: bool = False) -> Switch:
     """Open vSwitch as it is; never raises for one that is absent or down.
 
-    ``ask_kernel``: whether it has Open vSwitch's datapath, which costs a program.
+    ``alive``: ask too whether ovs-vswitchd runs, which costs a program.
     """
     if find("ovs-vsctl") is None:
         return Switch(installed=False)
@@ -139,10 +139,14 @@ def read_switch(*, ask_kernel: bool = False) -> Switch:
         bridges = parse_bridges(ovsdb.select(_TABLES))
     except NotRunning as error:
         return Switch(problem=str(error))
-    if ask_kernel and run(["ovs-appctl", "--timeout=5", "version"], check=False).code != 0:
+    if alive and run(["ovs-appctl", "--timeout=5", "version"], check=False).code != 0:
         return Switch(bridges, problem=f"Open vSwitch's ovs-vswitchd does not run; {ovsdb.START}")
-    kernel = not ask_kernel or run(["ovs-dpctl", "show"], check=False).code == 0
-    return Switch(bridges, kernel)
+    return Switch(bridges)
+
+
+def has_kernel_datapath() -> bool:
+    """Whether the kernel can move the packets (ovs-dpctl(8))."""
+    return find("ovs-dpctl") is not None and run(["ovs-dpctl", "--verbose=off", "show"], check=False).code == 0
 
 
 def parse_bridges(tables: ovsdb.Tables) -> dict[str, Bridge]:

@@ -56,6 +56,11 @@ class Guest:
         host.run(["ovs-vsctl", "--timeout=30", "add-port", bridge, self.tap])
         # Open vSwitch's userspace datapath passes on checksums that a veth has left to hardware, wrong as they are.
         self.run(["ethtool", "-K", "eth0", "tx", "off"])
+        # And until the guard has seen the port, the host's own stack would answer the guest's ARP requests too.
+        kept_off = ["grep", "-qx", "8", f"/proc/sys/net/ipv4/conf/{self.tap}/arp_ignore"]
+        userspace = host.attempt(["ovs-vsctl", "get", "bridge", bridge, "datapath_type"]).out.strip() == "netdev"
+        if userspace and not eventually(lambda: host.attempt(kept_off).ok, GUARD_SECONDS):
+            raise Failed(f"no guard on {host.name} has seen to {self.tap} within {GUARD_SECONDS} s")
 
     def unplug(self) -> None:
         """Pulls the guest out and forgets it; its lease stays with the server, as with a machine switched off."""
