@@ -12,6 +12,7 @@ from .host import Host, addresses
 from .run import Failed, Result, eventually
 
 SCRIPT = "/usr/lib/virtnet-lab/udhcpc"
+GUARD_SECONDS = 60
 LEASE_SECONDS = 60
 LISTENER_SECONDS = 30
 LISTENER = "from http.server import *; HTTPServer(('0.0.0.0', {port}), SimpleHTTPRequestHandler).serve_forever()"
