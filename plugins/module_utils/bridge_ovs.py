@@ -28,7 +28,7 @@ from .bridge_plan import (
 from .bridge_spec import BridgeSpec
 from .errors import InvalidOption, NotRunning
 from .links import Link, sysctl_path
-from .links_apply import AddAddress, SetLink, SetSysctl, Step
+from .links_apply import AddAddress, DeleteAddress, SetLink, SetSysctl, Step
 from .openvswitch import (
     MADE_BY,
     OPENVSWITCH,
@@ -304,12 +304,13 @@ def _link_steps(spec: BridgeSpec, link: Link, current: State) -> list[Step]:
         steps.append(SetLink(spec.name, {"ifalias": MARK}))
     if link.mac != spec.mac and current.switch.bridges[spec.name].config.get("hwaddr") == spec.mac:
         steps.append(SetLink(spec.name, {"address": spec.mac}))
-    steps += [
-        SetSysctl(sysctl_path("/proc/sys", spec.name, key), value)
-        for key, value in wanted_sysctls(spec, current).items()
-        if link.sysctls.get(key) != value
-    ]
-    steps += readdress(spec, link)
+    steps += readdress(spec, link, current)
+    if current.switch.bridges[spec.name].config.get("hwaddr") != spec.mac:
+        # ovs-vswitchd takes the link down to give it a MAC address, and IPv6 loses its addresses.
+        kept = [address for address in spec.addresses if ":" in address and address in link.addresses]
+        steps += [
+            step for address in kept for step in (DeleteAddress(spec.name, address), AddAddress(spec.name, address))
+        ]
     if not link.up:
         steps.append(SetLink(spec.name, {"state": "up"}))
     return steps

@@ -217,12 +217,7 @@ def change(spec: BridgeSpec, current: State) -> list[BridgeChange]:
         steps.append(SetLink(spec.name, {"mtu": spec.mtu}))
     if link.stp != spec.stp or link.forward_delay != spec.forward_delay:
         steps += _timers(spec)
-    steps += [
-        SetSysctl(sysctl_path("/proc/sys", spec.name, key), value)
-        for key, value in wanted_sysctls(spec, current).items()
-        if link.sysctls.get(key) != value
-    ]
-    steps += readdress(spec, link)
+    steps += readdress(spec, link, current)
     if not link.up:
         steps.append(SetLink(spec.name, {"state": "up"}))
     steps += [Enslave(port, spec.name) for port in new_ports]
@@ -238,7 +233,19 @@ def change(spec: BridgeSpec, current: State) -> list[BridgeChange]:
     ]
 
 
-def readdress(spec: BridgeSpec, link: Link) -> list[Step]:
+def readdress(spec: BridgeSpec, link: Link, current: State) -> list[Step]:
+    """The addresses and IPv6 settings of a link that is there."""
+    settings = [
+        SetSysctl(sysctl_path("/proc/sys", spec.name, key), value)
+        for key, value in wanted_sysctls(spec, current).items()
+        if link.sysctls.get(key) != value
+    ]
+    # IPv6 takes its addresses along when it is switched off, and takes none before it is on.
+    ipv6 = any(":" in address for address in spec.addresses)
+    return [*settings, *_addresses(spec, link)] if ipv6 else [*_addresses(spec, link), *settings]
+
+
+def _addresses(spec: BridgeSpec, link: Link) -> list[Step]:
     """New addresses first, so that nothing is ever without one.
 
     Addresses of one subnet hang on its first one: deleting that takes the others along (net/ipv4/devinet.c,
