@@ -6,6 +6,8 @@ COLLECTIONS := $(BUILD)/collections
 SELF := $(COLLECTIONS)/ansible_collections/virtnet/linux
 # Of the kernel tests, which mostly wait: for a lease, for an answer that must not come.
 WORKERS := 4
+# The tables that kernel tests can show.
+SHOW := PYTHONPATH=$(COLLECTIONS):tests python -m kernel
 LAB := PYTHONPATH=tests $(VENV)/bin/python -m lab
 
 export PATH := $(VENV)/bin:$(PATH)
@@ -14,7 +16,7 @@ export ANSIBLE_HOME := $(BUILD)/ansible
 export MYPYPATH := $(COLLECTIONS):$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup packages pin test lint unit kernel matrix dnsmasq-matrix dnsmasq-outage molecule demo demo-clean bench build clean
+.PHONY: help setup packages pin test lint unit kernel matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory molecule demo demo-clean bench build clean
 
 help:
 	@echo 'make demo        a network from one command, on a disposable host, shown in a table'
@@ -23,6 +25,7 @@ help:
 	@echo 'make setup       what these need: Debian packages and a virtual environment in .build'
 	@echo 'make dnsmasq-matrix  who gets what of the host'"'"'s dnsmasq, before and after, as a table'
 	@echo 'make dnsmasq-outage  how long guests get no answer while their network changes'
+	@echo 'make dnsmasq-memory  the memory of one dnsmasq for all networks beside one for each'
 	@echo 'make matrix      who reaches whom in each mode, by real packets, as a table'
 	@echo 'make bench       the speed of engine, playbook, rules and guard'
 	@echo 'make build       the tarball that ansible-galaxy installs, in .build'
@@ -73,13 +76,16 @@ kernel: setup
 	pytest tests/kernel -n $(WORKERS) --dist worksteal
 
 dnsmasq-outage: setup
-	@cd tests && python -m kernel.dnsmasq_outage
+	@$(SHOW).dnsmasq_outage
+
+dnsmasq-memory: setup
+	@$(SHOW).dnsmasq_memory
 
 dnsmasq-matrix: setup
-	@cd tests && python -m kernel.dnsmasq_matrix
+	@$(SHOW).dnsmasq_matrix
 
 matrix: setup
-	@cd tests && python -m kernel.matrix
+	@$(SHOW).matrix
 
 molecule: setup
 	molecule test --all

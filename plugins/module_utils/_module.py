@@ -62,8 +62,8 @@ def result(plan: Plan[Change], many: str) -> dict[str, Any]:
         **plan.more,
         "diff": [
             {
-                "before_header": change.name,
-                "after_header": change.name,
+                "before_header": change.header,
+                "after_header": change.header,
                 "before": change.before,
                 "after": change.after,
             }

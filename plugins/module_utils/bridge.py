@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from . import bridge_ovs, bridge_plan
 from .bridge_ovs import ports_of
-from .bridge_plan import MARK, BridgeChange, Freed, State
+from .bridge_plan import BridgeChange, Freed, State, marked
 from .bridge_spec import BridgeSpec, refuse_duplicates
 from .errors import NotRunning
 from .files import File, put, read_text
@@ -25,7 +25,7 @@ from .identity import bridge_mac, host_identity
 from .links import Link, has_ipv6, read_links, read_sysctls
 from .links_apply import Step, take
 from .openvswitch import OPENVSWITCH, Switch, has_datapath, has_kernel_datapath, read_switch, transact, with_switch
-from .part import CREATE, DELETE, Plan
+from .part import DELETE, Plan
 from .paths import Paths
 from .run import find, run
 from .switch_ports import read_stack
@@ -52,7 +52,7 @@ class Bridges:
             link = links.get(spec.name)
             if link is not None and link.kind in ("bridge", OPENVSWITCH):
                 links[spec.name] = replace(link, sysctls=read_sysctls(self.paths.proc_sys, spec.name))
-        freed = self._read_freed()
+        freed = {spec.name: read_freed(spec.name, self.paths) for spec in self.wanted}
         return State(
             links=links,
             default_routes=_default_routes() if any(spec.ports for spec in self.wanted) else frozenset(),
@@ -60,7 +60,7 @@ class Bridges:
             stray_sysctls={
                 link.name: read_sysctls(self.paths.proc_sys, link.name)
                 for link in links.values()
-                if link.alias == MARK and link.name not in {spec.name for spec in self.wanted}
+                if marked(link) and link.name not in {spec.name for spec in self.wanted}
             },
             ipv6=has_ipv6(self.paths.proc_sys),
             switch=switch,
@@ -87,21 +87,6 @@ class Bridges:
         new = [spec for spec in wanted if spec.state == "present" and spec.name not in switch.bridges]
         return replace(switch, kernel=has_kernel_datapath()) if new and not switch.problem else switch
 
-    def _freed_file(self, bridge: str) -> str:
-        return ports_file(bridge, self.paths)
-
-    def _read_freed(self) -> dict[str, list[Freed]]:
-        found = {}
-        for spec in self.wanted:
-            text = read_text(self._freed_file(spec.name))
-            if text is not None:
-                try:
-                    found[spec.name] = [Freed(str(name), int(index), *more) for name, index, *more in json.loads(text)]
-                except (ValueError, TypeError):
-                    # A note about guests' links that cannot be read is worth less than the run.
-                    found[spec.name] = []
-        return found
-
     def plan(self, current: State) -> Plan[BridgeChange]:
         """Deletions first: they may free names and ports that others need."""
         named = {spec.name for spec in self.wanted}
@@ -110,7 +95,7 @@ class Bridges:
         renamed, current = bridge_plan.rename_back([spec for spec in present if spec.type != OPENVSWITCH], current)
         gone = {spec.name: spec for spec in self.wanted if spec.state == "absent"}
         if self.purge:
-            ours = [name for name, link in current.links.items() if link.alias == MARK]
+            ours = [name for name, link in current.links.items() if marked(link)]
             ours += [row.name for row in current.switch.bridges.values() if row.ours]
             gone.update({name: BridgeSpec(name, "absent") for name in ours if name not in named})
         changes = [*renamed]
@@ -132,16 +117,38 @@ class Bridges:
         transact([command for change in changes for command in change.first])
         transact([command for change in changes for command in change.commands])
         _take(step for change in changes if change.action != DELETE for step in change.steps)
-        put(
-            File(self._freed_file(change.bridge), None)
-            for change in changes
-            if change.action == CREATE and os.path.exists(self._freed_file(change.bridge))
-        )
+
+
+def _ports_folder(paths: Paths) -> str:
+    return os.path.join(paths.runtime, "ports")
 
 
 def ports_file(bridge: str, paths: Paths) -> str:
     """Where the ports of a bridge are noted."""
-    return os.path.join(paths.runtime, "ports", f"{bridge}.json")
+    return os.path.join(_ports_folder(paths), f"{bridge}.json")
+
+
+def noted_bridges(paths: Paths) -> list[str]:
+    """The bridges whose ports are noted."""
+    try:
+        return [name[: -len(".json")] for name in os.listdir(_ports_folder(paths)) if name.endswith(".json")]
+    except FileNotFoundError:
+        return []
+
+
+def read_freed(bridge: str, paths: Paths) -> list[Freed]:
+    """The ports that are noted of a bridge."""
+    try:
+        listed = json.loads(read_text(ports_file(bridge, paths)) or "[]")
+        return [Freed(str(name), int(index), *more) for name, index, *more in listed]
+    except (ValueError, TypeError):
+        # A note about guests' links that cannot be read is worth less than the run.
+        return []
+
+
+def read_ports(bridge: str, paths: Paths) -> list[tuple[str, int]]:
+    """The same by name and index."""
+    return [(port.name, port.index) for port in read_freed(bridge, paths)]
 
 
 def ports_note(bridge: str, ports: Iterable[tuple[str, int]], paths: Paths) -> File:

@@ -20,6 +20,8 @@ from .part import CHANGE, CREATE, DELETE, Change, describe, difference
 
 # Written on each bridge of ours as its alias (ip link show: "alias"): a name alone proves nothing.
 MARK = "virtnet.linux"
+# Until it has all that it is made with: a run that was killed meanwhile left guests without it.
+UNFINISHED = f"{MARK} (unfinished)"
 
 TAKEN = "{!r} is already {} that virtnet.linux did not make; choose another name for the bridge, or remove it first"
 OTHER_TYPE = (
@@ -67,10 +69,15 @@ class State:
     stacks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
+def marked(link: Link) -> bool:
+    """Whether a link has our mark."""
+    return link.alias in (MARK, UNFINISHED)
+
+
 def ours(link: Link, mac: str) -> bool:
     """Whether we made this bridge."""
     # A run that was killed between making the link and marking it left our MAC address as the only sign.
-    return link.kind == "bridge" and (link.alias == MARK or (not link.alias and link.mac == mac))
+    return link.kind == "bridge" and (marked(link) or (not link.alias and link.mac == mac))
 
 
 def check(spec: BridgeSpec, current: State) -> None:
@@ -78,7 +85,7 @@ def check(spec: BridgeSpec, current: State) -> None:
     owner = f"bridge {spec.name!r}"
     at = f"{spec.path}." if spec.path else ""
     link = current.links.get(spec.name)
-    if link is not None and link.kind == OPENVSWITCH and link.alias == MARK:
+    if link is not None and link.kind == OPENVSWITCH and marked(link):
         raise InvalidOption(f"{at}type", OTHER_TYPE.format("linux", "a bridge of Open vSwitch"), owner)
     if link is not None and not ours(link, spec.mac):
         kind = f"a {link.kind}" if link.kind else "an interface"
@@ -129,7 +136,7 @@ def rename_back(present: Sequence[BridgeSpec], current: State) -> tuple[list[Bri
     wanted = {spec.name for spec in present}
     changes = []
     for spec in present:
-        strays = [one for one in links.values() if one.alias == MARK and one.mac == spec.mac and one.name not in wanted]
+        strays = [one for one in links.values() if marked(one) and one.mac == spec.mac and one.name not in wanted]
         if spec.name in links or len(strays) != 1:
             continue
         (stray,) = strays
@@ -183,11 +190,12 @@ def create(spec: BridgeSpec, current: State) -> list[BridgeChange]:
         for key, value in wanted_sysctls(spec, current).items()
     ]
     steps += [AddAddress(spec.name, address) for address in spec.addresses]
-    steps.append(SetLink(spec.name, {"ifalias": MARK, "state": "up"}))
+    steps.append(SetLink(spec.name, {"ifalias": UNFINISHED, "state": "up"}))
     back = _back(spec, current)
     steps += [Enslave(port, spec.name) for port in [*spec.ports, *back]]
     guests = [replace(current.links[port], isolated=False) for port in back]
     steps += isolation.steps(spec.name, spec.isolate_guests, spec.ports, guests, isolation.NEW)
+    steps.append(SetLink(spec.name, {"ifalias": MARK}))
     detail = f"created, taking back {', '.join(back)}" if back else "created"
     after = _after(spec, None, [*spec.ports, *back], current)
     return [BridgeChange(CREATE, f"bridge {spec.name}", "", describe(after), detail, steps, None, spec.name)]
@@ -210,7 +218,7 @@ def change(spec: BridgeSpec, current: State) -> list[BridgeChange]:
     new_ports = [port for port in spec.ports if port not in ports]
     steps: list[Step] = []
     if link.alias != MARK:
-        steps.append(SetLink(spec.name, {"ifalias": MARK}))
+        new_ports += _back(spec, current)
     if link.mac != spec.mac:
         steps.append(SetLink(spec.name, {"address": spec.mac}))
     if spec.mtu is not None and link.mtu != spec.mtu:
@@ -222,7 +230,10 @@ def change(spec: BridgeSpec, current: State) -> list[BridgeChange]:
         steps.append(SetLink(spec.name, {"state": "up"}))
     steps += [Enslave(port, spec.name) for port in new_ports]
     guests = [current.links[port] for port in ports]
+    guests += [replace(current.links[port], isolated=False) for port in new_ports]
     steps += isolation.steps(spec.name, spec.isolate_guests, spec.ports, guests, link.filters)
+    if link.alias != MARK:
+        steps.append(SetLink(spec.name, {"ifalias": MARK}))
     if not steps:
         return []
     before = _values(link, [current.links[port] for port in ports])

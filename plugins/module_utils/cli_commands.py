@@ -143,9 +143,10 @@ def _switch(paths: Paths, name: str, word: str) -> Answer:
         outcomes.append(register(gather(paths), paths, [name]))
     changes = [change for outcome in outcomes for change in outcome.changes]
     errors = [outcome.error for outcome in outcomes if outcome.error]
-    text = "".join(f"{line}\n" for line in changes)
+    notes = [note for outcome in outcomes for note in outcome.notes]
+    text = "".join(f"{line}\n" for line in changes) + "".join(f"note: {line}\n" for line in notes)
     text += "".join(f"error: {line}\n" for line in errors) or f"Network {name} {'was ' if not changes else ''}{word}\n"
-    return Answer({"name": name, "changes": changes, "errors": errors}, text, 1 if errors else 0)
+    return Answer({"name": name, "changes": changes, "notes": notes, "errors": errors}, text, 1 if errors else 0)
 
 
 def _refuse_overlap(network: Network, situation: Situation) -> None:

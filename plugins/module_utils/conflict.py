@@ -51,7 +51,11 @@ def conflicts(networks: Iterable[Network], occupied: Iterable[Occupied], bridges
 def live_conflicts(situation: Situation) -> list[Conflict]:
     """The conflicts of networks that run, as the host is now."""
     running = [network for network in situation.running if network.bridge.name in situation.links]
-    return conflicts(running, read_host(), {network.bridge.name for network in situation.defined.values()})
+    return conflicts(running, read_host(), _own_bridges(situation))
+
+
+def _own_bridges(situation: Situation) -> set[str]:
+    return {network.bridge.name for network in situation.defined.values() if network.has_own_bridge}
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def plan_moves(
 
     A route to elsewhere drives a network away only where there is a subnet that nothing overlaps at all.
     """
-    bridges = {network.bridge.name for network in situation.defined.values()}
+    bridges = _own_bridges(situation)
     taken = [one for one in occupied if one.interface not in bridges]
     taken += [
         Occupied(network.subnet, f"{network.owner} ({network.subnet})", network.bridge.name)

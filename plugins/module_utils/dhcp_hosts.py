@@ -115,8 +115,8 @@ def host_name(item: Options, name: str) -> str:
     return text
 
 
-def host_line(tags: Sequence[str], host: Host) -> str:
-    """A static host as dnsmasq reads it; ``tags`` restrict it to an interface."""
+def host_words(tags: Sequence[str], host: Host) -> str:
+    """A static host as dnsmasq reads it after ``dhcp-host=``; ``tags`` restrict it to an interface."""
     ip = "" if host.ip is None else str(host.ip) if host.ip.version == 4 else f"[{host.ip}]"
     words = [*tags, host.mac, f"id:{host.id}" if host.id else "", ip, host.name, host.lease_time]
-    return "dhcp-host=" + ",".join(word for word in words if word)
+    return ",".join(word for word in words if word)

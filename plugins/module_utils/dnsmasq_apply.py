@@ -12,13 +12,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from . import dnsmasq_probe as probe
-from .dnsmasq_config import BIND_INTERFACES, WILDCARD, Line, Reader, fragment_file, read_config
+from .dnsmasq_config import BIND_INTERFACES, WILDCARD, Line, Reader, fragment_file, fragment_network, read_config
+from .dnsmasq_hosts import configuration, names_file, network_of, of_networks, survives_reread
 from .dnsmasq_instances import Instance, Instances
 from .dnsmasq_leases import Leases, read_leases, system_leases, write_leases
 from .dnsmasq_private import Layout, unit
+from .dnsmasq_proof import Reading, unknown, unserved
 from .dnsmasq_service import DnsmasqFailed, DnsmasqService, NoUsableDnsmasq, journal
 from .dnsmasq_spec import FragmentSpec
 from .dnsmasq_state import DUE_FILE, State
+from .dnsmasq_syntax import read_lines
 from .dnsmasq_target import Target, is_forward, membership
 from .dnsmasq_trial import check_private_syntax, check_syntax
 from .errors import VirtnetError
@@ -43,7 +46,7 @@ class Doing:
     """One application of a plan. ``system`` and ``private`` are the files that change, ``touched`` the instances.
 
     ``named`` are the networks of which files change; ``service_too``: the system's dnsmasq is to be started or
-    restarted though no file asks for that.
+    restarted though no file asks for that. ``quiet`` are those of the files that it is enough to read again.
     """
 
     paths: Paths
@@ -57,12 +60,14 @@ class Doing:
     named: Collection[str]
     touched: Collection[str]
     service_too: bool
+    quiet: Collection[str] = ()
 
     def __post_init__(self) -> None:
         self.layout = Layout(self.paths)
         self.due_file = os.path.join(self.paths.runtime, DUE_FILE)
         self.leases = {"": system_leases(self.current.config, self.paths.root)}
         self.leases.update({name: self.layout.leases(name) for name in self._all_instances})
+        self.restarted: set[str] = set()
 
     @property
     def _all_instances(self) -> list[str]:
@@ -89,9 +94,11 @@ class Doing:
             self._let_go(moves)
             originals = self._carry(moves)
             self._write(self._files())
-            self._start()
-            if not self.current.service.ordered_after_us:
-                self._prove()
+            with Reading(self._rows()) as reading:
+                self._start()
+                self._reread()
+                if not self.current.service.ordered_after_us:
+                    self._prove(reading)
         except VirtnetError as error:
             raise self._way_back(originals, error) from error
         put([File(self.due_file, None)] if due else [])
@@ -138,15 +145,20 @@ class Doing:
 
     def _test(self) -> None:
         """dnsmasq's own test of every configuration that changes."""
-        if self.current.service.installed and self.system:
+        rereading = self._rereading()
+        if self.current.service.installed and (self.system or "" in rereading):
             after = {**self.current.files, **self.system}
-            check_syntax(self.current.config, {name: text for name, text in after.items() if text is not None})
-        for name in sorted(set(self.target.members) & set(self.touched)):
+            served = {name: text for name, text in after.items() if text is not None}
+            hosts = of_networks(self.target.private, map(fragment_network, served))
+            check_syntax(self.current.config, served, hosts)
+        for name in sorted(set(self.target.members) & {*self.touched, *rereading}):
             path = self.layout.instance(name)
             lines = _lines(path, self.target.private[path])
             for member in self.target.members[name]:
                 fragment = self.layout.fragment(member.network)
                 lines += _lines(fragment, self.target.private.get(fragment, ""))
+                for hosts_path, text in of_networks(self.target.private, [member.network]).items():
+                    lines += configuration(hosts_path, text)
             check_private_syntax(self.current.program or "dnsmasq", lines)
 
     # Moving
@@ -235,7 +247,7 @@ class Doing:
                 os.rmdir(folder)
 
     def _restarts_anything(self) -> bool:
-        return self._restarts_system() or bool(set(self.touched) | set(self._gone))
+        return self._restarts_system() or bool({*self.touched, *self._gone, *self._rereading()})
 
     def _restarts_system(self) -> bool:
         service = self.current.service
@@ -247,19 +259,79 @@ class Doing:
 
     def _start(self) -> None:
         """The system's dnsmasq first: it may have to let go of an address before a private one can take it."""
-        later = self.current.service.ordered_after_us
         if self._restarts_system():
-            if later:
-                self.service.restart_later()
-            else:
-                self.service.restart()
-        names = sorted(set(self.touched) & set(self.target.members))
-        if later:
+            self._restart_system()
+        self._restart_private(sorted(set(self.touched) & set(self.target.members)))
+
+    def _restart_system(self) -> None:
+        self.restarted.add("")
+        if self.current.service.ordered_after_us:
+            self.service.restart_later()
+        else:
+            self.service.restart()
+
+    def _restart_private(self, names: Sequence[str]) -> None:
+        self.restarted.update(names)
+        if self.current.service.ordered_after_us:
             self.instances.restart_later(names)
         else:
             self.instances.restart(names)
 
-    def _prove(self) -> None:
+    def _rereading(self) -> set[str]:
+        """Private instances, '' for the system's dnsmasq, that run on and have something to read again."""
+        running = {name for name, one in self.current.instances.items() if one.pid}
+        running |= {""} if self.current.service.pid else set()
+        restarted = {*self.touched, *([""] if self._restarts_system() else [])}
+        return self.target.instances_of(map(network_of, self.quiet)) & running - restarted
+
+    def _reread(self) -> None:
+        """What changed in hosts files alone is read without a restart; where that is not seen to work, with one."""
+        for name in sorted(self._rereading()):
+            if not self._has_read_again(name):
+                if name:
+                    self._restart_private([name])
+                else:
+                    self._restart_system()
+
+    def _has_read_again(self, name: str) -> bool:
+        here = [choice.spec for choice in self.target.choices if choice.instance == name]
+        held = [spec for spec in here if spec.dns and probe.is_held(spec.interface, spec.bridge.ip)]
+        # That it lives after the signal, only an answer proves.
+        if not held or not self._may_hang_up(name) or (not name and self.current.config.port != probe.DNS_PORT):
+            return False
+        networks = {spec.name for spec in here}
+        files = {path: self.private[path] or "" for path in self.quiet if network_of(path) in networks}
+        pid = self.current.instances[name].pid if name else self.current.service.pid
+        with Reading(files) as reading:
+            if name:
+                self.instances.reread(name)
+            else:
+                self.service.reread()
+            if not reading.possible or reading.unread(files, pid):
+                return False
+        changed = {network_of(path) for path in files}
+        for spec in held:
+            if unserved(spec, pid, dns=True):
+                return False
+            path = names_file(self.paths.dnsmasq_hosts, spec.name)
+            if spec.name in changed and unknown(spec, self._before(path) or "", files.get(path, "")):
+                return False
+        return True
+
+    def _may_hang_up(self, name: str) -> bool:
+        settings = set(self.current.config.by_name)
+        if name:
+            fragments = (self.layout.fragment(member.network) for member in self.target.members[name])
+            texts = (self.target.private.get(path, "") for path in fragments)
+            settings = {one.name for text in texts for one in read_lines(text, name)}
+        return survives_reread(settings, self.current.service.version)
+
+    def _rows(self, networks: Collection[str] | None = None) -> list[str]:
+        """Hosts files, of all networks or of some, that say something."""
+        names = [choice.spec.name for choice in self.target.choices] if networks is None else networks
+        return [path for path, text in of_networks(self.target.private, names).items() if configuration(path, text)]
+
+    def _prove(self, reading: Reading) -> None:
         """Raise DnsmasqFailed unless every network that this run touches is served, if its bridge is there."""
         status = self.service.status()
         config = read_config(status.command, self.reader, self.paths.dnsmasq_fragments)
@@ -269,13 +341,16 @@ class Doing:
             spec, instance = choice.spec, running.get(choice.instance, Instance())
             if not probe.is_held(spec.interface, spec.bridge.ip):
                 continue
-            if choice.instance and choice.instance in self.touched:
-                self._prove_one(spec, instance.pid, spec.dns, choice.instance)
-            elif not choice.instance and (whole or spec.name in self.named) and self._restarts_system():
-                self._prove_one(spec, status.pid, config.port == probe.DNS_PORT, "")
+            if choice.instance and choice.instance in self.restarted:
+                self._prove_one(spec, instance.pid, spec.dns, choice.instance, reading)
+            elif not choice.instance and (whole or spec.name in self.named) and "" in self.restarted:
+                self._prove_one(spec, status.pid, config.port == probe.DNS_PORT, "", reading)
 
-    def _prove_one(self, spec: FragmentSpec, pid: int, dns: bool, instance: str) -> None:
-        problem = _unserved(spec, pid, dns)
+    def _prove_one(self, spec: FragmentSpec, pid: int, dns: bool, instance: str, reading: Reading) -> None:
+        problem = unserved(spec, pid, dns)
+        file = "" if problem else reading.unread(self._rows([spec.name]), pid)
+        if file:
+            problem = f"it runs, but has not read {file}, which the user that it runs as has to be able to"
         if problem:
             said = journal([unit(instance)], time.time() - _LATELY) if instance else ""
             raise DnsmasqFailed(f"{problem}: {said}" if said else problem)
@@ -293,7 +368,7 @@ class Doing:
             self.service.stop()
         try:
             self._restore(originals)
-            if self._concerns_system and current.service.running:
+            if (self._concerns_system or "" in self.restarted) and current.service.running:
                 self.service.restart()
             self.instances.restart([name for name, one in current.instances.items() if one.running])
         except DnsmasqFailed as again:
@@ -320,19 +395,6 @@ class Doing:
         folder, name = os.path.split(path)
         files = self.current.files if folder == self.paths.dnsmasq_fragments else {}
         return files.get(name, self.current.private.get(path))
-
-
-def _unserved(spec: FragmentSpec, pid: int, dns: bool) -> str:
-    """What a network lacks; '' for nothing."""
-    for bridge in spec.addresses if dns else ():
-        if probe.is_held(spec.interface, bridge.ip) and not probe.answers(bridge.ip):
-            return f"it runs, but does not answer DNS queries to {bridge.ip} on {spec.interface}"
-    ports = {port for _, port in probe.listening(pid)}
-    if spec.dhcp and probe.DHCP_PORT not in ports:
-        return f"it runs, but does not listen for DHCP (UDP port 67), which {spec.name} needs"
-    if spec.dhcp6 and probe.DHCP6_PORT not in ports:
-        return f"it runs, but does not listen for DHCPv6 (UDP port 547), which {spec.name} needs"
-    return ""
 
 
 def _lines(path: str, content: str) -> list[Line]:

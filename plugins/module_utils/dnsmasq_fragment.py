@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from . import dnsmasq_probe as probe
 from .dnsmasq_apply import Doing
@@ -23,6 +23,7 @@ from .dnsmasq_config import (
     is_fragment_file,
     read_config,
 )
+from .dnsmasq_hosts import configuration, network_of
 from .dnsmasq_instances import Instance, Instances, SystemdInstances
 from .dnsmasq_ports import Socket, dhcp_is_shared, foreign, of_dnsmasq_unit, read_sockets
 from .dnsmasq_private import Layout, members_of, unit
@@ -48,13 +49,22 @@ class FragmentChange(Change):
     """A file to write, or with ``content`` None to remove; with neither name, only a service is concerned.
 
     ``file`` is a fragment of the system's dnsmasq, ``path`` any other file; ``instance`` the private instance that has
-    to be started, restarted or stopped for it.
+    to be started, restarted or stopped for it. ``quiet``: it is enough to have the file read again. ``beside`` are
+    files that come and go with a fragment, path to content. ``place`` is shown over the diff.
     """
 
     file: str = ""
     content: str | None = None
     path: str = ""
     instance: str = ""
+    quiet: bool = False
+    beside: Mapping[str, str | None] = field(default_factory=dict)
+    place: str = ""
+
+    @property
+    def header(self) -> str:
+        """The network and its file, or the service."""
+        return f"{self.name}: {self.place}" if self.place else self.name
 
 
 def _is_unsettled(state: State) -> bool:
@@ -141,6 +151,8 @@ class Fragments:
         paths = [self.layout.template, self.paths.dnsmasq_drop_in]
         for folder in (self.paths.private_fragments, self.paths.private_instances):
             paths += [os.path.join(folder, name) for name in self.reader.names(folder) if _is_ours(name)]
+        hosts = self.paths.dnsmasq_hosts
+        paths += [os.path.join(hosts, name) for name in self.reader.names(hosts) if _is_hosts_file(name)]
         found = {path: read_text(path) for path in sorted(paths)}
         return {path: content for path, content in found.items() if content is not None}
 
@@ -172,6 +184,7 @@ class Fragments:
             *self._fragment_changes(wanted, current),
             *self._private_changes(wanted, current, reasons),
         ]
+        changes = _with_hosts_files(changes, wanted, current)
         restarted = any(change.file for change in changes)
         touched = {change.instance for change in changes if change.instance}
         changes += self._service_changes(wanted, current, restarted)
@@ -179,18 +192,25 @@ class Fragments:
         return Plan(changes, _holds(wanted), self._notes(wanted, current.config))
 
     def _others(self, current: State) -> dict[str, str]:
-        """Fragments of networks that this run does not name."""
+        """Fragments of networks that this run does not name, and what these have dnsmasq read, as lines of the same."""
         named = {fragment_file(spec.name) for spec in self.wanted}
-        fragments = {self.layout.fragment(spec.name) for spec in self.wanted}
+        networks = {spec.name for spec in self.wanted}
+        fragments = {self.layout.fragment(name) for name in networks}
         folder = os.path.join(self.paths.private_fragments, "")
         private = {p: t for p, t in current.private.items() if p.startswith(folder) and p not in fragments}
-        return {**{name: text for name, text in current.files.items() if name not in named}, **private}
+        hosts = {
+            path: "".join(f"{line.text}\n" for line in configuration(path, text))
+            for path, text in current.private.items()
+            if network_of(path) and network_of(path) not in networks
+        }
+        return {**{name: text for name, text in current.files.items() if name not in named}, **private, **hosts}
 
     def _fragment_changes(self, wanted: Target, current: State) -> Iterable[FragmentChange]:
         for file, after in wanted.system.items():
             before = current.files.get(file)
             if before != after:
-                yield _change(fragment_network(file), file, before, after, file=file)
+                place = os.path.join(self.folder, file)
+                yield _change(fragment_network(file), file, before, after, file=file, place=place)
 
     def _private_changes(self, wanted: Target, current: State, reasons: Mapping[str, str]) -> Iterable[FragmentChange]:
         """Files of private instances: what is wanted and what is gone. Those of networks that are not named stay."""
@@ -202,7 +222,7 @@ class Fragments:
         }
         for path in sorted({*current.private, *wanted.private}):
             have, want = current.private.get(path), wanted.private.get(path)
-            if have == want:
+            if have == want or network_of(path):
                 continue
             name = os.path.basename(path)[: -len(".conf")]
             if path == self.layout.fragment(name):
@@ -270,7 +290,11 @@ class Fragments:
             current=current,
             target=target(self.wanted, self.purge, current, self.layout),
             system={change.file: change.content for change in changes if change.file},
-            private={change.path: change.content for change in changes if change.path},
+            private={
+                **{change.path: change.content for change in changes if change.path},
+                **{path: content for change in changes for path, content in change.beside.items()},
+            },
+            quiet=[change.path for change in changes if change.quiet],
             named={change.name for change in changes},
             touched={change.instance for change in changes if change.instance},
             service_too=any(change.name == UNIT and not (change.file or change.path) for change in changes),
@@ -280,6 +304,41 @@ class Fragments:
 
 def _is_ours(name: str) -> bool:
     return name.endswith(".conf") and not name.startswith(".")
+
+
+def _is_hosts_file(name: str) -> bool:
+    return bool(network_of(name)) and not name.startswith(".")
+
+
+def _with_hosts_files(changes: Sequence[FragmentChange], wanted: Target, current: State) -> list[FragmentChange]:
+    """The files that fragments name: those that come or go with their fragment belong to its change."""
+    beside: dict[str, dict[str, str | None]] = {}
+    others = []
+    restarted = {change.name for change in changes if change.file or change.path}
+    for path in sorted({*current.private, *wanted.private}):
+        network, have, want = network_of(path), current.private.get(path), wanted.private.get(path)
+        if not network or have == want:
+            continue
+        if network in restarted and (have is None or want is None):
+            beside.setdefault(network, {})[path] = want
+        else:
+            shown = os.path.join(*path.split(os.sep)[-2:])
+            change = _change(network, shown, have, want, path)
+            detail = change.detail if have is None or want is None else f"{shown} changed"
+            detail += "" if network in restarted else ", read without a restart"
+            others.append(replace(change, detail=detail, quiet=True))
+    done = [_joined(change, beside.pop(change.name, {}), current) for change in changes]
+    return [*done, *others]
+
+
+def _joined(change: FragmentChange, beside: Mapping[str, str | None], current: State) -> FragmentChange:
+    """A fragment's change with that of its files; in the diff each of these that says something."""
+    before, after = change.before, change.after
+    for path, content in beside.items():
+        gone = current.private.get(path) or ""
+        before += f"# {path}:\n{gone}" if configuration(path, gone) else ""
+        after += f"# {path}:\n{content}" if configuration(path, content or "") else ""
+    return replace(change, before=before, after=after, beside=beside) if beside else change
 
 
 def _is_unbound(conf: str, instance: Instance, sockets: Iterable[Socket]) -> bool:
@@ -310,17 +369,21 @@ def _change(
     *,
     file: str = "",
     reason: str = "",
+    place: str = "",
 ) -> FragmentChange:
+    kind = CREATE if before is None else DELETE if after is None else CHANGE
     if before is None:
-        kind = " for another dnsmasq" if file and is_forward(after or "") else ""
-        detail = f"{shown} created{kind}" + (f" ({reason})" if reason else "")
-        return FragmentChange(CREATE, name, "", after or "", detail, file, after, path, instance)
-    if after is None:
-        return FragmentChange(DELETE, name, before, "", f"{shown} removed", file, None, path, instance)
-    different = set(before.splitlines()) ^ set(after.splitlines())
-    options = sorted({line.partition("=")[0] for line in different if not line.startswith("#")})
-    detail = f"{shown} changed ({', '.join(options) or 'form'})"
-    return FragmentChange(CHANGE, name, before, after, detail, file, after, path, instance)
+        whose = " for another dnsmasq" if file and is_forward(after or "") else ""
+        detail = f"{shown} created{whose}" + (f" ({reason})" if reason else "")
+    elif after is None:
+        detail = f"{shown} removed"
+    else:
+        different = set(before.splitlines()) ^ set(after.splitlines())
+        options = sorted({line.partition("=")[0] for line in different if not line.startswith("#")})
+        detail = f"{shown} changed ({', '.join(options) or 'form'})"
+    return FragmentChange(
+        kind, name, before or "", after or "", detail, file, after, path, instance, place=place or path
+    )
 
 
 def _service_change(name: str, before: str, after: str, detail: str, instance: str = "") -> FragmentChange:

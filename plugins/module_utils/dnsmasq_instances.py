@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .dnsmasq_private import unit
-from .dnsmasq_service import DnsmasqFailed, journal, properties_of
+from .dnsmasq_service import DnsmasqFailed, hang_up, journal, properties_of
 from .errors import CommandFailed
 from .run import find, run
 
@@ -40,6 +40,9 @@ class Instances(Protocol):
 
     def stop(self, names: Sequence[str]) -> None:
         """Stop them and wait."""
+
+    def reread(self, name: str) -> None:
+        """Have one read again what it reads on SIGHUP; does not wait for that."""
 
     def restart(self, names: Sequence[str]) -> None:
         """Start them, after a stop where they run, and wait; raises DnsmasqFailed with the reason."""
@@ -73,6 +76,10 @@ class SystemdInstances:
         if names and find("systemctl") is not None:
             run(["systemctl", "stop", *map(unit, names)], timeout=120)
             run(["systemctl", "reset-failed", *map(unit, names)], check=False)
+
+    def reread(self, name: str) -> None:
+        """SIGHUP."""
+        hang_up(unit(name))
 
     def restart(self, names: Sequence[str]) -> None:
         """``systemctl restart``; raises DnsmasqFailed with what the journal says."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from .dnsmasq_hosts import as_host_record
 from .dnsmasq_names import Names
 from .dnsmasq_syntax import quoted, read_lines
 from .options import Interface
@@ -16,10 +17,14 @@ from .options import Interface
 _ZONES_PER_LINE = 12
 
 
-def record_lines(names: Names) -> Iterator[tuple[str, str]]:
-    """Each line with the option that it comes from."""
+def host_rows(names: Names) -> Iterator[tuple[str, str]]:
+    """The names of addresses as rows of hosts(5), each with the option that it comes from."""
     for i, host in enumerate(names.hosts):
-        yield f"hosts[{i}]", f"host-record={','.join(host.names)},{host.ip}"
+        yield f"hosts[{i}]", f"{host.ip} {' '.join(host.names)}"
+
+
+def record_lines(names: Names) -> Iterator[tuple[str, str]]:
+    """All other records, which dnsmasq reads at its start alone; each line with the option that it comes from."""
     for i, one in enumerate(names.srv):
         where = f",{one.target},{one.port},{one.priority},{one.weight}" if one.target else ""
         yield f"srv[{i}]", f"srv-host={one.name}{where}"
@@ -96,5 +101,6 @@ def claims(content: str, file: str) -> Iterator[Claim]:
 
 def claims_of(names: Names) -> Iterator[tuple[str, Claim]]:
     """The names that a network claims, each with its option."""
-    for option, line in record_lines(names):
+    hosts = ((option, as_host_record(row)) for option, row in host_rows(names))
+    for option, line in (*hosts, *record_lines(names)):
         yield from ((option, claim) for claim in claims(line, option))

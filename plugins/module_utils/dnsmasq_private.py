@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .dnsmasq_spec import HEADER, FragmentSpec
+from .dnsmasq_render import HEADER
+from .dnsmasq_spec import FragmentSpec
 from .paths import Paths
 
 # No network's name starts with an underscore.

@@ -21,7 +21,7 @@ DHCP_PORT = 67
 DHCP6_PORT = 547
 TFTP_PORT = 69
 
-_PTR, _TXT, _A = 12, 16, 1
+_PTR, _TXT, _A, _AAAA = 12, 16, 1, 28
 _INTERNET, _CHAOS = 1, 3
 
 
@@ -124,24 +124,54 @@ def answers(address: Address, patience: float = 3.0) -> bool:
     """
     # What dnsmasq answers by itself; no-ident takes the first away, and a dead upstream the others.
     questions = (
-        ("version.bind", _TXT, _CHAOS),
-        (address.reverse_pointer, _PTR, _INTERNET),
-        ("localhost", _A, _INTERNET),
+        query("version.bind", _TXT, _CHAOS),
+        query(address.reverse_pointer, _PTR, _INTERNET),
+        query("localhost", _A, _INTERNET),
     )
+    return bool(_answer(address, questions, patience))
+
+
+def addresses(server: Address, name: str, version: int, patience: float = 3.0) -> set[str]:
+    """The addresses of one family that a DNS server tells for a name; none where it tells none, or nothing."""
+    kind = _A if version == 4 else _AAAA
+    answer = _answer(server, [query(name, kind, _INTERNET)], patience)
+    found = set()
+    questions, count = struct.unpack_from("!2H", answer, 4) if answer else (0, 0)
+    at = 12
+    for _ in range(questions):
+        at = _after_name(answer, at) + 4
+    for _ in range(count):
+        at = _after_name(answer, at)
+        its_kind, length = struct.unpack_from("!H6xH", answer, at)
+        at += 10 + length
+        if its_kind == kind:
+            found.add(str(ipaddress.ip_address(answer[at - length : at])))
+    return found
+
+
+def _answer(server: Address, queries: Iterable[bytes], patience: float) -> bytes:
+    """The first answer of a DNS server to any of these; b'' for none."""
     deadline = time.monotonic() + patience
-    with socket.socket(_family(address), socket.SOCK_DGRAM) as client:
-        client.connect((str(address), DNS_PORT))
+    with socket.socket(_family(server), socket.SOCK_DGRAM) as client:
+        client.connect((str(server), DNS_PORT))
         client.settimeout(0.25)
         while time.monotonic() < deadline:
             try:
-                for question in questions:
-                    client.send(query(*question))
-                return bool(client.recv(2048))
+                for one in queries:
+                    client.send(one)
+                return client.recv(4096)
             except socket.timeout:  # noqa: UP041 - up to Python 3.9 another class than TimeoutError
                 continue
             except ConnectionRefusedError:
                 time.sleep(0.02)
-    return False
+    return b""
+
+
+def _after_name(message: bytes, at: int) -> int:
+    """Where a name of a DNS message ends (RFC 1035 section 4.1.4)."""
+    while message[at] and message[at] < 0xC0:
+        at += 1 + message[at]
+    return at + (2 if message[at] else 1)
 
 
 def query(name: str, kind: int, world: int) -> bytes:

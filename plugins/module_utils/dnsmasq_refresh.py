@@ -16,7 +16,9 @@ from dataclasses import replace
 from .dnsmasq_choice import Choice, system_problem
 from .dnsmasq_config import fragment_file
 from .dnsmasq_fragment import Fragments
-from .dnsmasq_spec import PRESENT, SYSTEM, FragmentSpec, render
+from .dnsmasq_private import Layout
+from .dnsmasq_render import hosts_files, render
+from .dnsmasq_spec import PRESENT, SYSTEM, FragmentSpec
 from .dnsmasq_state import DUE_FILE
 from .dnsmasq_target import around, is_forward
 from .dnsmasq_trial import check_syntax
@@ -50,7 +52,9 @@ def rewrite(wanted: Sequence[FragmentSpec], paths: Paths, part: Fragments | None
     present = [replace(spec, instance=SYSTEM) for spec in wanted if spec.state == PRESENT]
     # Not read(), which waits for dnsmasq to be up: its start waits for us.
     current = (part or Fragments(present, False, paths)).look()
+    layout = Layout(paths)
     new: dict[str, str] = {}
+    hosts: dict[str, str] = {}
     said = []
     for spec in present:
         file = fragment_file(spec.name)
@@ -59,11 +63,14 @@ def rewrite(wanted: Sequence[FragmentSpec], paths: Paths, part: Fragments | None
         if problem:
             said.append(f"{problem}; the next run of virtnet moves the network, if it can")
         elif old and not is_forward(old):
-            content = render(spec, around(Choice(spec), current))
+            circumstances = around(Choice(spec), current, layout)
+            content = render(spec, circumstances)
+            hosts.update(hosts_files(spec, circumstances))
             if content != old:
                 new[file] = content
                 said.append(f"{spec.name}: {file} changed, since the configuration of dnsmasq has")
     if new:
-        check_syntax(current.config, {**current.files, **new})
-        put(File(os.path.join(paths.dnsmasq_fragments, name), content) for name, content in new.items())
+        check_syntax(current.config, {**current.files, **new}, hosts)
+        files = {os.path.join(paths.dnsmasq_fragments, name): content for name, content in new.items()}
+        put(File(path, content) for path, content in {**hosts, **files}.items())
     return said

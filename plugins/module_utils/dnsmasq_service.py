@@ -106,6 +106,9 @@ class DnsmasqService(Protocol):
     def restart_later(self) -> None:
         """Ask for a restart without waiting for it."""
 
+    def reread(self) -> None:
+        """Have it read again what it reads on SIGHUP; does not wait for that."""
+
     def stop(self) -> None:
         """Stop it and wait."""
 
@@ -174,9 +177,18 @@ class SystemDnsmasq:
         """A restart that systemd orders among its other jobs."""
         run(["systemctl", "--no-block", "restart", UNIT])
 
+    def reread(self) -> None:
+        """SIGHUP; not ``systemctl reload``, which not every distribution's unit knows."""
+        hang_up(UNIT)
+
     def stop(self) -> None:
         """``systemctl stop``."""
         run(["systemctl", "stop", UNIT], timeout=120)
+
+
+def hang_up(unit: str) -> None:
+    """Send SIGHUP to the main process of a unit, not to its helpers; the caller sees what comes of it."""
+    run(["systemctl", "kill", "--kill-who=main", "--signal=HUP", unit], check=False)
 
 
 def journal(units: Iterable[str], since: float) -> str:

@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from .dnsmasq_choice import Choice, choose
 from .dnsmasq_config import WILDCARD, fragment_file
+from .dnsmasq_hosts import network_of
 from .dnsmasq_private import Layout, Member, instance_text, members_of, unit_text, upstream_lines
 from .dnsmasq_probe import DNS_PORT
-from .dnsmasq_spec import HEADER, PRESENT, Circumstances, FragmentSpec, render
+from .dnsmasq_render import HEADER, Circumstances, hosts_files, render
+from .dnsmasq_spec import PRESENT, FragmentSpec
 from .dnsmasq_state import DUE_FILE, State
 
 _FORWARD = "server=/"
@@ -45,6 +47,11 @@ class Target:
         """The networks of the system's dnsmasq."""
         return [choice.spec for choice in self.choices if not choice.instance]
 
+    def instances_of(self, networks: Iterable[str]) -> set[str]:
+        """The private instances that serve some networks, '' for the system's dnsmasq."""
+        wanted = set(networks)
+        return {choice.instance for choice in self.choices if choice.spec.name in wanted}
+
 
 def is_forward(content: str) -> bool:
     """Whether a fragment only tells the system's dnsmasq who knows the names of a network."""
@@ -69,7 +76,9 @@ def target(wanted: Sequence[FragmentSpec], purge: bool, current: State, layout: 
     if purge:
         system.update(dict.fromkeys(current.files))
     for choice in choices:
-        content = _forward(choice.spec, current) if choice.instance else render(choice.spec, around(choice, current))
+        content = (
+            _forward(choice.spec, current) if choice.instance else render(choice.spec, around(choice, current, layout))
+        )
         system[fragment_file(choice.spec.name)] = content or None
     members: dict[str, list[Member]] = {}
     for instance, present in membership(current, layout).items():
@@ -80,6 +89,10 @@ def target(wanted: Sequence[FragmentSpec], purge: bool, current: State, layout: 
         if choice.instance:
             members.setdefault(choice.instance, []).append(Member(choice.spec.name, choice.spec.interface))
     private = dict(_private_files(choices, members, current, layout))
+    stays = {path for path in current.private if network_of(path) and network_of(path) not in named and not purge}
+    private.update({path: current.private[path] for path in stays})
+    for choice in choices:
+        private.update(hosts_files(choice.spec, around(choice, current, layout)))
     if current.engine and _has_system_fragments(system, current):
         private[layout.paths.dnsmasq_drop_in] = _DROP_IN.format(
             engine=layout.paths.engine, due=os.path.join(layout.paths.runtime, DUE_FILE)
@@ -97,7 +110,7 @@ def _private_files(
         for member in networks:
             fragment = layout.fragment(member.network)
             if member.network in specs:
-                yield fragment, render(specs[member.network].spec, around(specs[member.network], current))
+                yield fragment, render(specs[member.network].spec, around(specs[member.network], current, layout))
             elif fragment in current.private:
                 yield fragment, current.private[fragment]
         if here:
@@ -124,13 +137,19 @@ def _has_system_fragments(system: Mapping[str, str | None], current: State) -> b
     return any(content and not is_forward(content) for content in after.values())
 
 
-def around(choice: Choice, current: State) -> Circumstances:
+def around(choice: Choice, current: State, layout: Layout) -> Circumstances:
     """What a fragment has to say beside what its network wishes: decided afresh each time."""
-    version = current.service.version
+    always = Circumstances(
+        hosts_folder=layout.paths.dnsmasq_hosts,
+        # Of a folder that is not there dnsmasq dies at its start; at boot the others are not to suffer from that.
+        serves_tftp=choice.spec.tftp_root not in current.missing,
+        version=current.service.version,
+    )
     if choice.instance:
-        return Circumstances(private=True, serves_tftp=choice.spec.tftp_root not in current.missing, version=version)
+        return replace(always, private=True)
     config = current.config
-    return Circumstances(
+    return replace(
+        always,
         list_interface=config.limits_interfaces,
         leave_loopback=config.lists_addresses_only,
         # Our interface= makes dnsmasq forget local-service=host, which had it bind to localhost alone; without this
@@ -138,10 +157,7 @@ def around(choice: Choice, current: State) -> Circumstances:
         bind_dynamic=config.only_localhost and config.binding == WILDCARD,
         rescue_from_ignore=config.ignores_unknown(choice.spec.interface),
         tftp_open_to_all=any(not setting.value for setting in config.named("enable-tftp")),
-        # Of a folder that is not there dnsmasq dies at its start; at boot the others are not to suffer from that.
-        serves_tftp=choice.spec.tftp_root not in current.missing,
         serves_dns=config.port == DNS_PORT,
-        version=version,
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .dnsmasq_config import Config, Line
+from .dnsmasq_hosts import configuration
 from .errors import VirtnetError
 from .run import run
 
@@ -24,23 +25,26 @@ class SyntaxTest:
     origins: tuple[Line, ...]
 
 
-def syntax_test(config: Config, fragments: Mapping[str, str]) -> SyntaxTest:
+def syntax_test(config: Config, fragments: Mapping[str, str], hosts: Mapping[str, str]) -> SyntaxTest:
     """The test of a configuration with these fragments (file name to content) instead of the present ones.
 
     All lines go to dnsmasq's standard input, so that nothing has to be written before it is known to be right.
+    ``hosts`` are the files that the fragments name, which dnsmasq does not test itself, path to content.
     """
     lines = list(config.lines)
     for name in sorted(fragments):
         rows = fragments[name].splitlines()
         path = os.path.join(config.own_folder, name)
         lines += [Line(row, path, number) for number, row in enumerate(rows, 1)]
+    for path in sorted(hosts):
+        lines += configuration(path, hosts[path])
     command = (config.program, *config.arguments, "--conf-file=-", "--test")
     return SyntaxTest(command, "".join(f"{line.text}\n" for line in lines), tuple(lines))
 
 
-def check_syntax(config: Config, fragments: Mapping[str, str]) -> None:
+def check_syntax(config: Config, fragments: Mapping[str, str], hosts: Mapping[str, str]) -> None:
     """Have dnsmasq itself test the whole configuration with these fragments; raises VirtnetError."""
-    _check(syntax_test(config, fragments))
+    _check(syntax_test(config, fragments, hosts))
 
 
 def check_private_syntax(program: str, lines: Sequence[Line]) -> None:

@@ -17,6 +17,8 @@ from .errors import Locked, VirtnetError
 
 # Leading dot and own ending: no reader of a conf-dir takes it for a finished file.
 _TEMPORARY = ".virtnet-tmp"
+# Runs clear what others left unfinished, but not this.
+_JOTTED = "~"
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def put(files: Iterable[File]) -> None:
     folders = sorted({os.path.dirname(file.path) for file in wanted})
     try:
         for folder in folders:
-            os.makedirs(folder, mode=0o755, exist_ok=True)
+            make_folder(folder)
             clear_unfinished(folder)
         for file in wanted:
             if file.content is not None:
@@ -101,6 +103,29 @@ def put(files: Iterable[File]) -> None:
             _sync(folder)
     except OSError as error:
         raise VirtnetError(f"cannot write {error.filename or folders}: {error.strerror}") from error
+
+
+def jot(file: File) -> None:
+    """Write a file that a reboot takes away anyhow, beside runs that put() others into its folder.
+
+    Raises VirtnetError naming the file that could not be written.
+    """
+    temporary = _temporary(file.path) + _JOTTED
+    try:
+        os.makedirs(os.path.dirname(file.path), mode=0o755, exist_ok=True)
+        with open(temporary, "w", encoding="utf-8") as stream:
+            stream.write(file.content or "")
+        os.replace(temporary, file.path)
+    except OSError as error:
+        raise VirtnetError(f"cannot write {file.path}: {error.strerror}") from error
+
+
+def make_folder(path: str) -> None:
+    """A folder, with its parents, that everybody may read whatever the umask; one that is there stays as it is."""
+    if not os.path.isdir(path):
+        make_folder(os.path.dirname(path))
+        os.mkdir(path)
+        os.chmod(path, 0o755)
 
 
 def clear_unfinished(folder: str) -> None:

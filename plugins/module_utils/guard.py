@@ -25,9 +25,9 @@ from typing import Any
 
 from . import guard_work, netlink
 from .backoff import Backoff
-from .bridge import ports_note
-from .errors import VirtnetError
-from .files import put, read_text
+from .bridge import noted_bridges, ports_note, read_ports
+from .errors import Locked, VirtnetError
+from .files import jot, lock, read_text
 from .guard_switch import LOST, NEWS, SwitchWatch
 from .guard_view import CONFLICT, View
 from .inotify import Folders
@@ -50,8 +50,8 @@ _RESTS = 30.0
 _RUN_CHECK = 1.0
 
 _RETRY = 2.0
-# Less than this is no waiting.
-_WAITED = 0.001
+# So soon it is looked again why a port has left its bridge, where a run keeps that from showing.
+_LEFT_CHECK = 0.2
 
 _EVERYTHING = frozenset({*KINDS, CONFLICT})
 
@@ -69,7 +69,6 @@ class Guard:
         self.stopped = False
         self.stale = True
         self.run_check = 0.0
-        self.listened = 0.0
         self.switch: SwitchWatch | None = None
 
     def run(self) -> int:
@@ -90,11 +89,8 @@ class Guard:
             self._want(CONFLICT, time.monotonic())
             notify("READY=1")
             while not self.stopped:
-                before = time.monotonic()
                 selector.select(self._patience())
-                now = time.monotonic()
-                # What waits already happened at some time since it was listened last.
-                self._listen(sockets, folders, now if now - before > _WAITED else self.listened)
+                self._listen(sockets, folders)
                 self._listen_to_switch()
                 if self.stopped or not self._act():
                     time.sleep(_PAUSE)
@@ -121,8 +117,8 @@ class Guard:
             times.append(self.run_check)
         again = self.switch.due() if self.switch is not None else None
         times += [] if again is None else [again]
-        if self.view.unnoted:
-            times.append(time.monotonic() + _PERSISTS)
+        if self.view.left or self.view.unnoted:
+            times.append(time.monotonic() + _LEFT_CHECK)
         return max(0.0, min(times) - time.monotonic()) if times else None
 
     def _folders(self) -> Mapping[str, str]:
@@ -139,12 +135,9 @@ class Guard:
         if self.stale:
             folders.add(self._folders())
 
-    def _listen(self, sockets: Collection[socket.socket], folders: Folders, since: float) -> None:
-        now = self.listened = time.monotonic()
-        for source in sockets:
-            for event in netlink.receive(source):
-                for kind in self.view.heard(event, now, since):
-                    self._want(kind, now)
+    def _listen(self, sockets: Collection[socket.socket], folders: Folders) -> None:
+        now = time.monotonic()
+        self._hear(sockets, now)
         kinds = self._folders()
         for folder, name in folders.receive():
             kind = kinds.get(folder, "-")
@@ -156,6 +149,7 @@ class Guard:
                     self._want(kind, now)
             elif not name.startswith(".") and name.endswith(".json"):
                 self._redefined(now)
+        self._see_what_left()
         self._note_ports()
 
     def _listen_to_switch(self) -> None:
@@ -171,11 +165,41 @@ class Guard:
         if back or news == NEWS:
             self._want(SWITCHES, time.monotonic())
 
+    def _hear(self, sockets: Collection[socket.socket], now: float) -> None:
+        missed = False
+        for source in sockets:
+            for event in netlink.receive(source):
+                missed = missed or isinstance(event, netlink.Overrun)
+                for kind in self.view.heard(event):
+                    self._want(kind, now)
+        if missed:
+            self._refresh()
+
+    def _see_what_left(self) -> None:
+        """Forget ports that were taken off their bridges, but none that was lost with its bridge.
+
+        A run that makes a bridge again holds the lock until all its ports are back.
+        """
+        if not self.view.left:
+            return
+        with contextlib.suppress(Locked), lock(self.paths.runtime, 0):
+            for port, bridge in sorted(self.view.left.items()):
+                now = netlink.ask(port)
+                if now is not None and now.master:
+                    self.view.heard(now)
+                elif now is not None and any(map(netlink.ask, self.view.indexes(bridge))):
+                    self.view.taken_off(port)
+
     def _note_ports(self) -> None:
         """Keep on disk what is plugged in, for the time after a loss."""
-        notes = [ports_note(bridge, ports, self.paths) for bridge, ports in self.view.notes(time.monotonic())]
-        with contextlib.suppress(VirtnetError):
-            put(note for note in notes if read_text(note.path) != note.content)
+        for bridge, ports in self.view.notes():
+            note = ports_note(bridge, ports, self.paths)
+            try:
+                if read_text(note.path) != note.content:
+                    jot(note)
+            except VirtnetError as error:
+                self.view.unnoted.add(bridge)
+                self._once("ports", f"Cannot note the ports of {bridge}: {error}.")
 
     def _redefined(self, now: float) -> None:
         """Definitions or notes of a run changed: look at everything anew."""
@@ -290,8 +314,16 @@ class Guard:
             self._once("definitions", f"Cannot guard: {error}.")
             return
         self.said.pop("definitions", None)
-        self.view = View.of(situation, self.view)
+        # What another guard, or a run that stopped a bridge, has noted counts until the host shows otherwise.
+        noted = {
+            name: {index: port for port, index in read_ports(name, self.paths)}
+            for name in noted_bridges(self.paths)
+            if name not in self.view.ports
+        }
+        self.view = View.of(situation, {**noted, **self.view.ports})
         self._note_ports()
+        for kind in frozenset[str]().union(*map(self.view.part, self.view.missing)):
+            self._want(kind, time.monotonic())
         running = [network.name for network in situation.running]
         notify(f"STATUS=Guarding {len(running)} of {len(situation.defined)} networks")
         self._left_to_a_run(time.monotonic())

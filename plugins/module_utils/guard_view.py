@@ -25,10 +25,6 @@ _RULES = frozenset({"rules"})
 _CONFLICT = frozenset({CONFLICT})
 _ALL = frozenset({*KINDS, CONFLICT})
 
-# A bridge that is deleted sets its ports free first, one after another; those that left so shortly before it, or before
-# one another, were lost with it.
-_TOGETHER = 0.2
-
 
 @dataclass(frozen=True)
 class Held:
@@ -44,7 +40,11 @@ class Held:
 
 @dataclass
 class View:
-    """Bridges, their ports, and the subnets that nobody else may have."""
+    """Bridges, their ports, and the subnets that nobody else may have.
+
+    ``ports`` are those that a bridge gets back when it is lost; of these ``left`` have no bridge now. A bridge that is
+    deleted sets its ports free first, so whether one was taken off or lost shows by whether its bridge outlives it.
+    """
 
     held: Mapping[str, Held] = field(default_factory=dict)
     subnets: tuple[tuple[int, int, int], ...] = ()
@@ -52,12 +52,12 @@ class View:
     index: dict[int, str] = field(default_factory=dict)
     looks: dict[int, tuple[object, ...]] = field(default_factory=dict)
     ports: dict[str, dict[int, str]] = field(default_factory=dict)
-    left: dict[int, tuple[str, str, float]] = field(default_factory=dict)
+    left: dict[int, str] = field(default_factory=dict)
     unnoted: set[str] = field(default_factory=set)
 
     @staticmethod
-    def of(situation: Situation, before: View | None = None) -> View:
-        """The view of a situation; ports that left just ``before`` are not forgotten."""
+    def of(situation: Situation, before: Mapping[str, Mapping[int, str]]) -> View:
+        """The view of a situation; ports that bridges had ``before`` are not forgotten."""
         running = situation.running
         wanted = specs(running, dict[str, Remembered]())["bridges"]
         held = {
@@ -67,7 +67,13 @@ class View:
             for one in wanted
         }
         index = {link.index: link.name for link in situation.links.values() if link.name in held}
-        ports: dict[str, dict[int, str]] = {name: {} for name in index.values() if not held[name].switched}
+        names = {link.index: link.name for link in situation.links.values()}
+        masters = {link.index: link.master for link in situation.links.values()}
+        ports = {
+            name: {index: names[index] for index in before.get(name, ()) if masters.get(index) in ("", name)}
+            for name, one in held.items()
+            if not one.switched
+        }
         for link in situation.links.values():
             if link.master in ports:
                 ports[link.master][link.index] = link.name
@@ -82,7 +88,7 @@ class View:
                 if link.index in index
             },
             ports=ports,
-            left=before.left if before is not None else {},
+            left={one: name for name in index.values() for one in ports.get(name, ()) if not masters[one]},
             unnoted=set(ports),
         )
 
@@ -91,19 +97,24 @@ class View:
         """The bridges of Open vSwitch."""
         return [name for name, one in self.held.items() if one.switched]
 
-    def _part(self, bridge: str) -> frozenset[str]:
+    def part(self, bridge: str) -> frozenset[str]:
         """The part that a bridge belongs to."""
         return frozenset({SWITCHES if bridge in self.switched else "bridges"})
 
-    def heard(self, event: Event, now: float, since: float | None = None) -> frozenset[str]:
-        """Which parts an event concerns; most concern none. It happened between ``since`` and ``now``."""
+    @property
+    def missing(self) -> frozenset[str]:
+        """Bridges that shall be there and are not."""
+        return frozenset(self.held) - frozenset(self.index.values())
+
+    def heard(self, event: Event) -> frozenset[str]:
+        """Which parts an event concerns; most concern none."""
         if isinstance(event, AddressEvent):
             return self._address(event)
         if isinstance(event, RouteEvent):
             foreign = event.length >= SHORTEST_ROUTE and event.index not in self.index
             return _CONFLICT if foreign and self._overlaps(event.destination, event.length) else _NOTHING
         if isinstance(event, LinkEvent):
-            return self._link(event, now, now if since is None else since)
+            return self._link(event)
         if isinstance(event, RulesEvent):
             return _RULES if event.table == TABLE else _NOTHING
         if isinstance(event, ForwardingEvent):
@@ -116,7 +127,7 @@ class View:
             return _CONFLICT if not event.gone and self._overlaps(event.address, event.length) else _NOTHING
         wanted = (event.address, event.length) in self.held[name].addresses
         link_local = event.address[:2] == b"\xfe\x80"
-        return _NOTHING if link_local or wanted != event.gone else self._part(name)
+        return _NOTHING if link_local or wanted != event.gone else self.part(name)
 
     def _overlaps(self, address: bytes, length: int) -> bool:
         bits = len(address) * 8
@@ -124,33 +135,24 @@ class View:
         first = int.from_bytes(address, "big") & ~(size - 1)
         return any(bits == width and first <= high and low < first + size for low, high, width in self.subnets)
 
-    def _link(self, event: LinkEvent, now: float, since: float) -> frozenset[str]:
+    def _link(self, event: LinkEvent) -> frozenset[str]:
         if event.gone:
-            return self._gone(event, since)
+            return self._gone(event)
         if event.index in self.index or event.name in self.held:
             return self._bridge(event)
-        return self._port(event, now)
+        return self._port(event)
 
-    def _gone(self, event: LinkEvent, since: float) -> frozenset[str]:
+    def _gone(self, event: LinkEvent) -> frozenset[str]:
         self.left.pop(event.index, None)
         for bridge, ports in self.ports.items():
             if ports.pop(event.index, None) is not None:
                 self.unnoted.add(bridge)
         name = self.index.pop(event.index, None)
         self.looks.pop(event.index, None)
-        if name is None:
+        if name is None or name in self.index.values():
             return _NOTHING
-        if name in self.switched:
-            return self._part(name) | _AFTER_BRIDGES
-        ports = self.ports.setdefault(name, {})
-        last = since
-        for index, (bridge, port, when) in sorted(self.left.items(), key=lambda item: item[1][2], reverse=True):
-            if bridge == name and last - when < _TOGETHER:
-                ports[index] = port
-                last = when
-                del self.left[index]
-        self.unnoted.add(name)
-        return self._part(name) | _AFTER_BRIDGES
+        self.left = {port: bridge for port, bridge in self.left.items() if bridge != name}
+        return self.part(name) | _AFTER_BRIDGES
 
     def _bridge(self, event: LinkEvent) -> frozenset[str]:
         look = (event.name, event.up, event.mac, event.mtu)
@@ -159,31 +161,40 @@ class View:
         if self.looks.get(event.index) == look:
             return _NOTHING
         self.looks[event.index] = look
-        return self._part(self.index[event.index])
+        return self.part(self.index[event.index])
 
-    def _port(self, event: LinkEvent, now: float) -> frozenset[str]:
+    def _port(self, event: LinkEvent) -> frozenset[str]:
         bridge = self.index.get(event.master, "")
         for other, ports in self.ports.items():
-            if event.index in ports and other != bridge:
-                self.left[event.index] = other, ports.pop(event.index), now
-                if other in self.index.values():
-                    self.unnoted.add(other)
-        if bridge:
+            if event.index not in ports or other == bridge:
+                continue
+            if event.master:
+                del ports[event.index]
+                self.unnoted.add(other)
+            elif other in self.index.values():
+                self.left[event.index] = other
+        if event.master:
             self.left.pop(event.index, None)
+        if bridge:
             if self.ports.setdefault(bridge, {}).get(event.index) != event.name:
                 self.ports[bridge][event.index] = event.name
                 self.unnoted.add(bridge)
             return _NOTHING
-        return frozenset[str]().union(*(self._part(name) for name, one in self.held.items() if event.name in one.ports))
+        return frozenset[str]().union(*(self.part(name) for name, one in self.held.items() if event.name in one.ports))
 
-    def notes(self, now: float) -> Iterable[tuple[str, list[tuple[str, int]]]]:
-        """Bridges whose ports changed since they were asked for last, with the ports.
+    def indexes(self, bridge: str) -> list[int]:
+        """The links that have, or had a moment ago, the name of a bridge."""
+        return [index for index, name in self.index.items() if name == bridge]
 
-        Not those that a port has just left: whether it was taken off or lost with its bridge shows in a moment.
-        """
-        unsure = {bridge for bridge, _port, when in self.left.values() if now - when < 2 * _TOGETHER}
-        waiting = unsure & set(self.index.values())
-        changed, self.unnoted = self.unnoted - waiting, self.unnoted & waiting
+    def taken_off(self, port: int) -> None:
+        """A port that left did so while its bridge stayed."""
+        bridge = self.left.pop(port)
+        self.ports[bridge].pop(port, None)
+        self.unnoted.add(bridge)
+
+    def notes(self) -> Iterable[tuple[str, list[tuple[str, int]]]]:
+        """Bridges whose ports changed since they were asked for last, with the ports that they get back."""
+        changed, self.unnoted = self.unnoted, set()
         for bridge in sorted(changed):
             yield bridge, [(name, index) for index, name in self.ports.get(bridge, {}).items()]
 

@@ -49,6 +49,9 @@ def in_child(work: Callable[..., Any], *arguments: Any) -> Any:
             with open(writer, "w", encoding="utf-8") as stream:
                 json.dump(work(*arguments), stream)
             status = 0
+        except BrokenPipeError:
+            # The guard was killed; what it wanted is done all the same.
+            status = 0
         except VirtnetError as error:
             say(f"error: {error}")
         except BaseException:

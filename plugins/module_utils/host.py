@@ -33,7 +33,9 @@ _CACHE = "__pycache__"
 _START_PATIENCE = 330.0
 
 # What of /etc/virtnet we write; anything else there is somebody else's.
-_OUR_SETTINGS = re.compile(r"networks/[^/]+\.json|dnsmasq(\.d)?/[^/]+\.conf|[a-z.]+/\.[^/]+\.virtnet-tmp")
+_OUR_SETTINGS = re.compile(
+    r"networks/[^/]+\.json|dnsmasq(\.d)?/[^/]+\.conf|dnsmasq\.hosts/[^/]+\.(dhcp|names)|[a-z.]+/\.[^/]+\.virtnet-tmp"
+)
 
 
 class HostSetup:

@@ -22,13 +22,19 @@ from .paths import Paths
 from .restore import gather
 
 
-def status(network: Network, links: Mapping[str, Link], meets: Sequence[str] = ()) -> dict[str, Any]:
-    """One network: its definition, whether it runs, and who is plugged in. Pure."""
+def status(
+    network: Network, links: Mapping[str, Link], meets: Sequence[str] = (), started: bool = True
+) -> dict[str, Any]:
+    """One network: its definition, whether it runs, and who is plugged in. Pure.
+
+    ``started``: whether it shall run; the bridge of somebody else is up in any case.
+    """
     link = links.get(network.bridge.name)
+    runs = link is not None and link.up and (started or network.has_own_bridge)
     return {
         "name": network.name,
         "uuid": network.uuid,
-        "state": "active" if link is not None and link.up else "inactive",
+        "state": "active" if runs else "inactive",
         "autostart": network.autostart,
         "persistent": network.persistent,
         "mode": network.mode,
@@ -45,7 +51,8 @@ def networks(paths: Paths, names: Iterable[str] = ()) -> list[dict[str, Any]]:
     situation = gather(paths)
     met = {one.network.name: [taken.what for taken in one.meets] for one in live_conflicts(situation)}
     named = _named(situation.defined, names)
-    return [status(network, situation.links, met.get(network.name, ())) for network in named]
+    started = {network.name for network in situation.running}
+    return [status(network, situation.links, met.get(network.name, ()), network.name in started) for network in named]
 
 
 def described(paths: Paths, names: Iterable[str] = ()) -> list[dict[str, Any]]:

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 _NONBLOCK_CLOEXEC = os.O_NONBLOCK | os.O_CLOEXEC
 # IN_CLOSE_WRITE, IN_MOVED_FROM, IN_MOVED_TO, IN_CREATE, IN_DELETE, IN_DELETE_SELF
 _CHANGES = 0x8 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400
+# IN_CLOSE_NOWRITE
+_READ = 0x10
 _ONLY_FOLDERS = 0x01000000
 _IGNORED = 0x8000
 _EVENT = struct.Struct("=iIII")
@@ -20,6 +22,8 @@ _EVENT = struct.Struct("=iIII")
 
 class Folders:
     """Watches folders; one that is not there is watched from the next ``add`` on that finds it."""
+
+    _mask = _CHANGES | _ONLY_FOLDERS
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -35,9 +39,7 @@ class Folders:
     def add(self, folders: Iterable[str]) -> None:
         """Watch these too; those that are watched already stay so."""
         for folder in folders:
-            watch = self._libc.inotify_add_watch(
-                self._descriptor, os.fsencode(folder), ctypes.c_uint32(_CHANGES | _ONLY_FOLDERS)
-            )
+            watch = self._libc.inotify_add_watch(self._descriptor, os.fsencode(folder), ctypes.c_uint32(self._mask))
             if watch >= 0:
                 self._folders[watch] = folder
 
@@ -62,3 +64,9 @@ class Folders:
     def close(self) -> None:
         """Let go."""
         os.close(self._descriptor)
+
+
+class Readers(Folders):
+    """Watches files; received are those that somebody has opened for reading and closed."""
+
+    _mask = _READ

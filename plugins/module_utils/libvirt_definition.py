@@ -12,7 +12,8 @@ from typing import Any
 from .errors import InvalidOption
 from .libvirt_group import Libvirt, read_libvirt
 from .libvirt_parse import Element, children, etree, parse
-from .libvirt_write import TITLES_SINCE, Version, for_port, portgroup, put
+from .libvirt_values import TITLES_SINCE, Version, put
+from .libvirt_write_guests import for_port, portgroup
 from .libvirt_xml import REGISTRATION, parsed_metadata
 from .options import Options
 
@@ -106,14 +107,14 @@ def registered_by_us(xml: str) -> bool:
 
 def differs(one: str, other: str) -> bool:
     """Whether two definitions mean something else."""
-    return not one or not other or _meaning(parse(one)) != _meaning(parse(other))
+    return not one or not other or meaning(parse(one)) != meaning(parse(other))
 
 
-def _meaning(element: Element) -> tuple[Any, ...]:
-    """An element without what is only spelling: order, spaces, comments, counts of libvirt's output."""
+def meaning(element: Element) -> tuple[Any, ...]:
+    """What an element says, to be compared: without order, spaces, comments, and the counts of libvirt's output."""
     attributes = {name: value for name, value in element.attrib.items() if name not in _COUNTS}
     attributes.update(_decimal(element))
-    inside = [_meaning(child) for child in children(element)]
+    inside = [meaning(child) for child in children(element)]
     texts = [(text or "").strip() for text in (element.text, element.tail)]
     return element.tag, sorted(attributes.items()), texts, sorted(inside, key=repr)
 

@@ -8,16 +8,27 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
-from collections.abc import Iterator
+import queue
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import MissingTool, VirtnetError
-from .libvirt_write import Version
+from .libvirt_values import Version
 
 # The network driver alone, whichever daemon it runs in (libvirtd or virtnetworkd).
 _URI = "network:///system"
 _DRIVER = "libvirt/connection-driver/libvirt_driver_network.so"
+
+# So many seconds libvirt has for an answer. A daemon that is started by the question itself needs one or two.
+PATIENCE = 20.0
+
+# The prefix of the namespaces of metadata that libvirt is told of while a network runs.
+_PREFIX = "kept"
+
+# What virNetwork.update() is told, by our words for it.
+ADD, MODIFY, REMOVE = "add", "change", "remove"
 
 
 @dataclass(frozen=True)
@@ -56,35 +67,67 @@ def library() -> Any:
 
 
 class Driver:
-    """A connection, open while inside ``with``; every method raises VirtnetError with libvirt's own words."""
+    """A connection, open while inside ``with``; every method raises VirtnetError with libvirt's own words.
+
+    libvirt's calls wait for their answer without limit, and no signal interrupts them: so each is made in a thread,
+    which is left behind when a daemon does not answer.
+    """
 
     def __init__(self) -> None:
         self._libvirt = library()
         self._connection: Any = None
+        self._lost = False
         self.version: Version = (0, 0)
 
     def __enter__(self) -> Driver:
-        with self._said("libvirt's network driver does not answer (libvirtd or virtnetworkd)"):
-            self._connection = self._libvirt.open(_URI)
-            number = self._connection.getLibVersion()
-            self.version = (number // 1_000_000, number // 1000 % 1000)
+        def connect() -> tuple[Any, int]:
+            connection = self._libvirt.open(_URI)
+            return connection, connection.getLibVersion()
+
+        self._connection, number = self._ask(
+            "libvirt's network driver does not answer (libvirtd or virtnetworkd)", connect
+        )
+        self.version = (number // 1_000_000, number // 1000 % 1000)
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(self._libvirt.libvirtError):
-            self._connection.close()
+        if not self._lost:
+            with contextlib.suppress(VirtnetError):
+                self._ask("the connection to libvirt cannot be closed", self._connection.close)
 
-    @contextlib.contextmanager
-    def _said(self, doing: str) -> Iterator[None]:
+    def _ask(self, problem: str, call: Callable[[], Any]) -> Any:
+        """The result of calls to libvirt; raises VirtnetError with the problem and the reason."""
+        answers: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
+
+        def work() -> None:
+            try:
+                answers.put((call(), None))
+            except Exception as error:
+                answers.put((None, error))
+
+        threading.Thread(target=work, daemon=True).start()
         try:
-            yield
-        except self._libvirt.libvirtError as error:
-            raise VirtnetError(f"{doing}: {error}") from None
+            answer, error = answers.get(timeout=PATIENCE)
+        except queue.Empty:
+            self._lost = True
+            raise VirtnetError(
+                f"{problem}: no answer within {PATIENCE:g} s; look at systemctl status libvirtd virtnetworkd, "
+                "and restart the one that hangs"
+            ) from None
+        if isinstance(error, self._libvirt.libvirtError):
+            raise VirtnetError(f"{problem}: {error}") from None
+        if error is not None:
+            raise error
+        return answer
 
     def networks(self) -> dict[str, Found]:
         """All of libvirt's networks by name."""
-        with self._said("libvirt's networks cannot be listed"):
+
+        def found() -> dict[str, Found]:
             return {one.name(): self._found(one) for one in self._connection.listAllNetworks()}
+
+        networks: dict[str, Found] = self._ask("libvirt's networks cannot be listed", found)
+        return networks
 
     def _found(self, network: Any) -> Found:
         active = bool(network.isActive())
@@ -106,30 +149,59 @@ class Driver:
 
     def define(self, xml: str) -> None:
         """Store a definition; what runs is not changed by it."""
-        with self._said("libvirt does not take the definition"):
-            self._connection.networkDefineXML(xml)
+        self._ask("libvirt does not take the definition", lambda: self._connection.networkDefineXML(xml))
 
     def create(self, xml: str) -> None:
         """Start a transient network."""
-        with self._said("libvirt does not start the transient network"):
-            self._connection.networkCreateXML(xml)
+        self._ask("libvirt does not start the transient network", lambda: self._connection.networkCreateXML(xml))
 
     def start(self, name: str) -> None:
         """Start a defined network."""
-        with self._said(f"libvirt does not start network {name!r}"):
-            self._named(name).create()
+        self._ask(f"libvirt does not start network {name!r}", lambda: self._named(name).create())
 
     def stop(self, name: str) -> None:
         """Stop a network; a transient one is gone then."""
-        with self._said(f"libvirt does not stop network {name!r}"):
-            self._named(name).destroy()
+        self._ask(f"libvirt does not stop network {name!r}", lambda: self._named(name).destroy())
 
     def undefine(self, name: str) -> None:
         """Remove a definition."""
-        with self._said(f"libvirt does not undefine network {name!r}"):
-            self._named(name).undefine()
+        self._ask(f"libvirt does not undefine network {name!r}", lambda: self._named(name).undefine())
 
     def autostart(self, name: str, wanted: bool) -> None:
         """Whether libvirt starts it with itself."""
-        with self._said(f"libvirt does not set autostart of network {name!r}"):
-            self._named(name).setAutostart(1 if wanted else 0)
+        self._ask(
+            f"libvirt does not set autostart of network {name!r}",
+            lambda: self._named(name).setAutostart(1 if wanted else 0),
+        )
+
+    def update_portgroup(self, name: str, command: str, xml: str) -> None:
+        """Add, change or remove a portgroup of a network that runs, not of what is stored (``virsh net-update``)."""
+        known = self._libvirt
+        number = {
+            ADD: known.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST,
+            MODIFY: known.VIR_NETWORK_UPDATE_COMMAND_MODIFY,
+            REMOVE: known.VIR_NETWORK_UPDATE_COMMAND_DELETE,
+        }[command]
+        section, live = known.VIR_NETWORK_SECTION_PORTGROUP, known.VIR_NETWORK_UPDATE_AFFECT_LIVE
+        self._ask(
+            f"libvirt does not {command} a portgroup of network {name!r}",
+            lambda: self._named(name).update(number, section, -1, xml, live),
+        )
+
+    def describe(self, name: str, what: str, text: str, space: str = "") -> None:
+        """Set ``title``, ``description``, or ``metadata`` of a namespace, of a network that runs; '' removes it.
+
+        As ``virsh net-desc`` and ``net-metadata`` with ``--live``, from libvirt 9.7 on. libvirt puts the element of the
+        metadata into the namespace.
+        """
+        known = self._libvirt
+        kind = {
+            "title": known.VIR_NETWORK_METADATA_TITLE,
+            "description": known.VIR_NETWORK_METADATA_DESCRIPTION,
+            "metadata": known.VIR_NETWORK_METADATA_ELEMENT,
+        }[what]
+        more = (_PREFIX if space and text else None, space or None, known.VIR_NETWORK_UPDATE_AFFECT_LIVE)
+        self._ask(
+            f"libvirt does not set the {what} of network {name!r}",
+            lambda: self._named(name).setMetadata(kind, text or None, *more),
+        )

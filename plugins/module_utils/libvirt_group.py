@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from .errors import InvalidOption
-from .libvirt_write import PARAMETER, PARAMETERS_OF
+from .libvirt_values import PARAMETER, PARAMETERS_OF
 from .options import Options, shown
 
 AUTO, ALWAYS, NEVER = "auto", "true", "false"

@@ -41,12 +41,13 @@ DEFAULTS: Mapping[str, Any] = {
     "ipv6.address": "none",
     "ipv6.auto": False,
     "ipv6.ra": True,
+    "ipv6.ra_names": True,
     "ipv6.dhcp.enabled": False,
+    "ipv6.dhcp.stateless": False,
     "nat.ipv6": True,
     "nat.ports": {"start": 1024, "end": 65535},
     "dns.enabled": True,
     "dns.local_only": True,
-    "dns.forward_plain_names": False,
     "dns.host_resolver": True,
     "dnsmasq.instance": "auto",
     "isolate_guests": False,
@@ -116,6 +117,8 @@ _WITHIN: Mapping[str, Callable[[Any], Any]] = {
     "via": _address,
     "metric": _number,
     "address": _address,
+    # A text, or several of one name.
+    "value": lambda value: value[0] if isinstance(value, list) and len(value) == 1 else value,
     **dict.fromkeys(("port", "priority", "weight", "average", "peak", "burst", "floor"), _number),
 }
 _LEAVES: Mapping[str, Callable[[Any], Any]] = {
@@ -134,17 +137,18 @@ _PORTS = {"start": _number, "end": _number}
 
 def flat(options: Mapping[str, Any]) -> Flat:
     """Options in one spelling, without those that are null, empty, or said beside."""
-    found = _flatten(options, "")
+    found = leaves(options)
     spelled = {path: _spell(path, value) for path, value in found.items() if path not in BESIDE[1:]}
     return {path: value for path, value in spelled.items() if value not in (None, "", [], {})}
 
 
-def _flatten(options: Mapping[str, Any], group: str) -> Flat:
+def leaves(options: Mapping[str, Any], group: str = "") -> Flat:
+    """Options by their paths, as they are."""
     found: Flat = {}
     for key, value in options.items():
         path = f"{group}.{key}" if group else str(key)
         if key in _GROUPS.get(group, ()) and isinstance(value, Mapping):
-            found.update(_flatten(value, path))
+            found.update(leaves(value, path))
         else:
             found[path] = value
     return found

@@ -41,7 +41,7 @@ def read(root: Element, checker: Checker) -> Flat:
         found.update(ip.addresses(root, checker))
         found.update(_dns(root, checker))
         lines = [one.get("value", "") for one in root.iterfind(f"{_DNSMASQ}options/{_DNSMASQ}option")]
-        found["dnsmasq.options"] = [*lines, *ip.local_zones(root, checker)]
+        found["dnsmasq.options"] = [*lines, *found.pop("dnsmasq.options")]
         found.update(_nat(root, found, checker))
     return {path: value for path, value in found.items() if value not in (None, "", [], {})}
 

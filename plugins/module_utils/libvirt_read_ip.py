@@ -24,6 +24,7 @@ def addresses(root: Element, checker: Checker) -> Flat:
     every = [(element, _interface(element, "address", checker)) for element in root.iterfind("ip")]
     found: Flat = {}
     extra = []
+    own = []
     for family, version in (("ipv4", 4), ("ipv6", 6)):
         mine = [(element, interface) for element, interface in every if interface.version == version]
         served = [pair for pair in mine if pair[0].find("dhcp") is not None or pair[0].find("tftp") is not None]
@@ -36,9 +37,11 @@ def addresses(root: Element, checker: Checker) -> Flat:
         if main is None:
             found[f"{family}.address"] = "none"
             continue
+        own.append(main[0])
         found[f"{family}.address"] = str(main[1])
         found.update({f"{family}.{path}": value for path, value in _served(*main, checker).items()})
     found["extra_addresses"] = extra
+    found.update(_local_ptr([element for element, _ in every], own, checker))
     found["routes"] = [_route(element, checker) for element in root.iterfind("route")]
     return found
 
@@ -165,19 +168,25 @@ def _spans(ips: Sequence[str]) -> list[dict[str, Any]]:
     return [{"start": str(start), "end": str(end), "lease_time": DEFAULT_LEASE_TIME} for start, end in spans]
 
 
-def local_zones(root: Element, checker: Checker) -> list[str]:
-    """localPtr='yes' as the line that libvirt makes of it (networkDnsmasqConfLocalPTRs() in bridge_driver.c)."""
-    lines = []
-    for element in root.iterfind("ip"):
-        if element.get("localPtr", "no") == "no":
-            continue
-        interface = _interface(element, "address", checker)
-        step = 8 if interface.version == 4 else 4
-        prefix = interface.network.prefixlen
-        if element.get("localPtr") != "yes" or prefix % step or prefix == 0:
-            checker.refuse(element, f"localPtr is not possible with prefix {prefix}; it has to be a multiple of {step}")
-        packed = interface.network.network_address.packed
-        words = [str(byte) for byte in packed] if interface.version == 4 else list(packed.hex())
-        zone = ".".join(reversed(words[: prefix // step]))
-        lines.append(f"local=/{zone}.{'in-addr' if interface.version == 4 else 'ip6'}.arpa/")
-    return lines
+def _local_ptr(every: Sequence[Element], own: Sequence[Element], checker: Checker) -> Flat:
+    """localPtr, which libvirt has for each address, and we for those of the network itself."""
+    zones = {element: _local_zone(element, checker) for element in every if element.get("localPtr", "no") != "no"}
+    said = {element.get("localPtr") for element in own}
+    whole = {"yes": True, "no": False}.get(str(said.pop())) if len(said) == 1 else None
+    return {
+        "dns.local_ptr": whole,
+        "dnsmasq.options": [line for element, line in zones.items() if not (whole and element in own)],
+    }
+
+
+def _local_zone(element: Element, checker: Checker) -> str:
+    """The line that libvirt makes of it (networkDnsmasqConfLocalPTRs() in bridge_driver.c)."""
+    interface = _interface(element, "address", checker)
+    step = 8 if interface.version == 4 else 4
+    prefix = interface.network.prefixlen
+    if element.get("localPtr") != "yes" or prefix % step or prefix == 0:
+        checker.refuse(element, f"localPtr is not possible with prefix {prefix}; it has to be a multiple of {step}")
+    packed = interface.network.network_address.packed
+    words = [str(byte) for byte in packed] if interface.version == 4 else list(packed.hex())
+    zone = ".".join(reversed(words[: prefix // step]))
+    return f"local=/{zone}.{'in-addr' if interface.version == 4 else 'ip6'}.arpa/"

@@ -16,7 +16,8 @@ from .errors import VirtnetError
 from .libvirt_definition import RegistrationSpec, differs, registered_by_us, shape, xml_of
 from .libvirt_driver import Driver, Found, driver_installed
 from .libvirt_group import ALWAYS
-from .libvirt_write import Version
+from .libvirt_update import Update, updates
+from .libvirt_values import Version
 from .part import CHANGE, CREATE, DELETE, Change, Plan
 from .paths import Paths
 
@@ -41,7 +42,7 @@ class RegistrationChange(Change):
     """What is done to one network of libvirt's."""
 
     network: str = ""
-    steps: Sequence[str] = ()
+    steps: Sequence[str | Update] = ()
     xml: str = ""
 
 
@@ -111,8 +112,10 @@ class Registrations:
                     _take(driver, step, change)
 
 
-def _take(driver: Driver, step: str, change: RegistrationChange) -> None:
-    if step == DEFINE:
+def _take(driver: Driver, step: str | Update, change: RegistrationChange) -> None:
+    if isinstance(step, Update):
+        step.make(driver, change.network)
+    elif step == DEFINE:
         driver.define(change.xml)
     elif step == CREATE_TRANSIENT:
         driver.create(change.xml)
@@ -152,7 +155,7 @@ def _refuse_vlan(spec: RegistrationSpec, version: Version) -> None:
 def _absent(found: Found) -> RegistrationChange | None:
     if not registered_by_us(found.xml):
         return None
-    steps = [*([STOP] if found.active else []), *([UNDEFINE] if found.persistent else [])]
+    steps = _removal(found)
     before = shape(found.xml) + found.status()
     return RegistrationChange(DELETE, f"libvirt network {found.name}", before, "", "unregistered", found.name, steps)
 
@@ -161,7 +164,7 @@ def _present(spec: RegistrationSpec, found: Found | None, version: Version) -> t
     """The steps from what libvirt has to what it shall have, and a note on what has to wait for guests."""
     xml = xml_of(spec, version)
     wanted = Found(spec.name, spec.uuid, xml, xml, spec.active, spec.persistent, spec.persistent and spec.autostart)
-    steps, note = _steps(wanted, found)
+    steps, note = _steps(wanted, found, version)
     after = shape(xml) + wanted.status()
     what = f"libvirt network {spec.name}"
     if not steps:
@@ -171,25 +174,30 @@ def _present(spec: RegistrationSpec, found: Found | None, version: Version) -> t
     before = shape(found.xml) + found.status()
     if before == after:
         before = shape(found.live) + found.status()
-    return RegistrationChange(CHANGE, what, before, after, ", ".join(steps), spec.name, steps, xml), note
+    return RegistrationChange(CHANGE, what, before, after, ", ".join(map(str, steps)), spec.name, steps, xml), note
 
 
-def _steps(wanted: Found, found: Found | None) -> tuple[list[str], str]:
-    steps: list[str] = []
+def _removal(found: Found) -> list[str | Update]:
+    return [*([STOP] if found.active else []), *([UNDEFINE] if found.persistent else [])]
+
+
+def _steps(wanted: Found, found: Found | None, version: Version) -> tuple[list[str | Update], str]:
+    steps: list[str | Update] = []
     note = ""
     old = found or replace(wanted, active=False, persistent=False, autostart=False, xml="")
     if found is not None and found.uuid != wanted.uuid:
         # libvirt does not change the uuid of a network that is there.
-        steps = [*([STOP] if found.active else []), *([UNDEFINE] if found.persistent else [])]
+        steps = _removal(found)
         old = replace(old, active=False, persistent=False, autostart=False, xml="")
     active = old.active
-    stale = active and differs(old.live, wanted.live)
-    if active and stale and old.guests:
+    stale = active and wanted.active and differs(old.live, wanted.live)
+    in_place = updates(old.live, wanted.live, version) if stale else None
+    if stale and in_place is None and old.guests:
         note = (
             f"libvirt network {wanted.name} has guests ({old.guests}) and changes for them only once it was stopped "
             "and started (virsh net-destroy, net-start)"
         )
-    if active and (not wanted.active or (stale and not old.guests)):
+    if active and (not wanted.active or (stale and in_place is None and not old.guests)):
         steps.append(STOP)
         active = False
     if wanted.persistent:
@@ -201,4 +209,4 @@ def _steps(wanted: Found, found: Found | None) -> tuple[list[str], str]:
     else:
         steps += [UNDEFINE] if old.persistent else []
         steps += [CREATE_TRANSIENT] if wanted.active and not active else []
-    return steps, note
+    return [*steps, *(in_place or ())], note

@@ -111,7 +111,7 @@ OPTIONS: Mapping[str, str] = {
     "network/ip@netmask": "ipv4.address",
     "network/ip@prefix": "ipv4.address, ipv6.address",
     "network/ip@family": "ipv4 or ipv6",
-    "network/ip@localPtr": "dnsmasq.options: local=/ZONE/, which is all that libvirt makes of it",
+    "network/ip@localPtr": "dns.local_ptr; of extra_addresses a line local=/ZONE/ in dnsmasq.options",
     "network/ip/tftp": "dhcp.tftp_root",
     "network/ip/tftp@root": "dhcp.tftp_root",
     "network/ip/dhcp": "dhcp",

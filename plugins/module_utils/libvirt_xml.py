@@ -14,11 +14,13 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
+from .bridged import as_said
 from .errors import InvalidOption
 from .libvirt_options import BESIDE, DEFAULTS, Flat, brief, flat, nested, usual_lease
 from .libvirt_parse import Checker, Element, children, etree, parse
 from .libvirt_read import read
-from .libvirt_write import Version, put, text_of, write
+from .libvirt_values import Version, put, text_of
+from .libvirt_write import write
 from .options import shown
 
 if TYPE_CHECKING:
@@ -82,6 +84,8 @@ def to_xml(options: Mapping[str, Any], version: Version = OLDEST, live: Live | N
 def dump(network: Network) -> str:
     """What ``virsh net-dumpxml`` would show: a definition, with the addresses that were chosen for it."""
     options = network.as_options()
+    if not network.has_own_bridge:
+        return to_xml(as_said(options))
     live = {}
     for family in ("ipv4", "ipv6"):
         group = options.get(family)

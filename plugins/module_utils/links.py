@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .errors import CommandFailed
@@ -50,8 +50,12 @@ class Link:
 
 
 def parse_links(text: str) -> dict[str, Link]:
-    """``ip -d -j address show`` as links by name."""
-    return {item["ifname"]: _link(item) for item in json.loads(text or "[]") if "ifname" in item}
+    """``ip -d -j address show`` as links by name.
+
+    ``ip`` asks for the name of a port's bridge when it prints: one that was deleted meanwhile is told as if7 or so.
+    """
+    found = {item["ifname"]: _link(item) for item in json.loads(text or "[]") if "ifname" in item}
+    return {name: link if link.master in found else replace(link, master="") for name, link in found.items()}
 
 
 def _link(item: Mapping[str, Any]) -> Link:

@@ -24,12 +24,15 @@ _NFTABLES_GROUP = 7
 # A burst of events, such as a full routing table, must not be lost while the guard is at work.
 _BUFFER = 4 << 20
 
-_NEWLINK, _DELLINK, _NEWADDR, _DELADDR, _NEWROUTE, _DELROUTE, _NEWNETCONF = 16, 17, 20, 21, 24, 25, 80
+_NEWLINK, _DELLINK, _GETLINK, _NEWADDR, _DELADDR, _NEWROUTE, _DELROUTE, _NEWNETCONF = 16, 17, 18, 20, 21, 24, 25, 80
 _NFTABLES_SUBSYSTEM, _NEWGEN = 10, 15
 _AF_BRIDGE = 7
 _IFF_UP = 1
 _UNICAST = 1
 _ALL_INTERFACES = -1
+_REQUEST = 1
+# The kernel answers when it is through with what it does to links, such as the deletion of hundreds.
+_ANSWER = 10.0
 
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
@@ -117,6 +120,21 @@ def _socket(protocol: int) -> socket.socket:
     made.bind((0, 0))
     made.setblocking(False)
     return made
+
+
+def ask(index: int) -> LinkEvent | None:
+    """A link as it is now; None where it is gone, or where the kernel does not answer in time.
+
+    A request takes its turn with those that change links (rtnl_lock()), so none of these is half done in the answer.
+    """
+    with _socket(_ROUTE) as source:
+        source.settimeout(_ANSWER)
+        source.send(_HEADER.pack(_HEADER.size + _LINK.size, _GETLINK, _REQUEST, 1, 0) + _LINK.pack(0, 0, index, 0, 0))
+        try:
+            events = list(parse(source.recv(1 << 16)))
+        except OSError:
+            return None
+    return next((event for event in events if isinstance(event, LinkEvent)), None)
 
 
 def receive(source: socket.socket) -> Iterator[Event]:

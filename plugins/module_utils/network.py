@@ -13,6 +13,8 @@ from uuid import UUID
 
 from . import dhcp
 from .bridge_spec import FAIL_MODES, TYPES, refuse_for_linux
+from .bridged import MODE as BRIDGED
+from .bridged import only_registered
 from .dhcp import DEFAULT_LEASE_TIME, Range
 from .dhcp_boot import Boot, read_boot, read_tftp_root
 from .dhcp_hosts import Host, read_hosts
@@ -30,7 +32,7 @@ from .options import Options, shown
 from .port_vlans import PortVlan, of_portgroup, read_port_vlans
 
 STATES = ("active", "inactive", "absent")
-MODES = ("nat", "routed", "isolated", "open")
+MODES = ("nat", "routed", "isolated", "open", BRIDGED)
 
 # Options of the design that this version does not carry out. Refused rather than ignored.
 _LATER = ("routes", "bandwidth")
@@ -41,7 +43,7 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class Bridge:
-    """The bridge of a network; see the module ``bridge``."""
+    """The bridge of a network; see the module ``bridge``. Of one that is not ours, name and type are all we know."""
 
     name: str
     mac: str
@@ -118,6 +120,11 @@ class Network:
         return f"network {self.name!r}"
 
     @property
+    def has_own_bridge(self) -> bool:
+        """Whether its bridge is ours to make, to serve and to remove."""
+        return self.mode != BRIDGED
+
+    @property
     def subnet(self) -> ipaddress.IPv4Network | None:
         """The guests' IPv4 addresses."""
         return self.ipv4.address.network if self.ipv4.address else None
@@ -172,7 +179,7 @@ class Network:
             "bridge": {
                 "name": self.bridge.name,
                 "type": self.bridge.type,
-                "mac": self.bridge.mac,
+                "mac": self.bridge.mac or None,
                 "mtu": self.bridge.mtu,
                 "stp": self.bridge.stp,
                 "forward_delay": self.bridge.forward_delay,
@@ -219,9 +226,9 @@ def read_network(options: Options, identity: str) -> Network:
     options.owner = f"network {name!r}"
     _refuse_later(options, _LATER)
     state = options.choice("state", STATES, "active")
-    mode = options.choice("mode", (*MODES, "bridged"), "nat")
-    if mode == "bridged":
-        options.error("mode", f"'bridged' is not available in this version; use one of {', '.join(MODES)}")
+    mode = options.choice("mode", MODES, "nat")
+    if mode == BRIDGED:
+        options = only_registered(options)
     ipv6 = read_ipv6(options.group("ipv6"))
     instance, raw = _read_instance(options.group("dnsmasq"))
     ipv4 = _read_ipv4(options.group("ipv4"), mode, ipv6)
@@ -237,7 +244,7 @@ def read_network(options: Options, identity: str) -> Network:
         persistent=options.boolean("persistent", True),
         mode=mode,
         uplink=options.interface("uplink", ""),
-        bridge=_read_bridge(options.group("bridge"), identity, name, libvirt),
+        bridge=_read_bridge(options.group("bridge"), identity, name, mode, libvirt),
         nat=read_nat(options.group("nat"), mode),
         ipv4=ipv4,
         forwards=tuple(read_forwards(options, "port_forwards", hosts)),
@@ -270,7 +277,7 @@ def _uuid(options: Options, identity: str, name: str) -> str:
         options.error("uuid", f"{shown(text)} is not a uuid; write it as 7b0cbfb2-6a3e-4d4c-9d57-3c1f5c9a6e01")
 
 
-def _read_bridge(options: Options, identity: str, network: str, libvirt: Libvirt) -> Bridge:
+def _read_bridge(options: Options, identity: str, network: str, mode: str, libvirt: Libvirt) -> Bridge:
     options.owner = f"network {network!r}"
     kind = options.choice("type", TYPES, TYPES[0])
     _refuse_later(options, ("zone",))
@@ -280,7 +287,7 @@ def _read_bridge(options: Options, identity: str, network: str, libvirt: Libvirt
     refuse_for_linux(options, kind)
     bridge = Bridge(
         name=options.interface("name", bridge_name(network)),
-        mac=options.mac("mac", bridge_mac(identity, network)),
+        mac="" if mode == BRIDGED else options.mac("mac", bridge_mac(identity, network)),
         mtu=options.integer("mtu", None, least=68, most=65535),
         stp=stp,
         forward_delay=options.integer("forward_delay", 0, least=0, most=30),
@@ -290,6 +297,7 @@ def _read_bridge(options: Options, identity: str, network: str, libvirt: Libvirt
         fail_mode=options.choice("fail_mode", FAIL_MODES, FAIL_MODES[0]),
         vlans=read_port_vlans(options, "vlans", [str(one["name"]) for one in libvirt.portgroups if "vlan" in one]),
     )
+    options.raw("mac", None)
     options.close()
     return bridge
 

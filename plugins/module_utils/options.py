@@ -58,6 +58,10 @@ class Options:
         """Whether the user gave the option."""
         return self._data.get(name) is not None
 
+    def everything(self) -> Mapping[str, Any]:
+        """All that the user gave, as it is."""
+        return self._data
+
     def beside(self, *names: str) -> list[str]:
         """The options that the user gave besides these."""
         return [str(name) for name, value in self._data.items() if name not in names and value is not None]

@@ -31,6 +31,11 @@ class Change:
     after: str = ""
     detail: str = ""
 
+    @property
+    def header(self) -> str:
+        """What stands over the diff."""
+        return self.name
+
     def __str__(self) -> str:
         return f"{self.name}: {self.detail or _DONE[self.action]}"
 

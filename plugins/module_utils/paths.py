@@ -54,6 +54,11 @@ class Paths:
         return self._at("etc/virtnet/dnsmasq")
 
     @property
+    def dnsmasq_hosts(self) -> str:
+        """Guests with fixed addresses and names of addresses, which dnsmasq reads again on a signal."""
+        return self._at("etc/virtnet/dnsmasq.hosts")
+
+    @property
     def private_leases(self) -> str:
         """Leases of the private instances; made by their unit."""
         return self._at("var/lib/virtnet/dnsmasq")

@@ -60,10 +60,10 @@ def read_port_vlans(options: Options, name: str, portgroups: Sequence[str] | Non
 
 def _vlan(item: Options) -> Vlan:
     tag = item.integer("tag", None, least=0, most=_MOST_TAG)
-    trunks = set()
-    for i, one in enumerate(item.items("trunks")):
-        number = Options({"id": one}, f"{item.at('trunks')}[{i}]", item.owner).integer("id", least=0, most=_MOST_TAG)
-        trunks.add(number)
+    trunks = {
+        Options({f"trunks[{i}]": one}, item.path, item.owner).integer(f"trunks[{i}]", least=0, most=_MOST_TAG)
+        for i, one in enumerate(item.items("trunks"))
+    }
     mode = item.choice("mode", _MODES, "")
     if mode in (*_NATIVE, _ACCESS) and tag is None:
         item.error("tag", f"is required with mode {mode}")

@@ -141,8 +141,10 @@ def restore(paths: Paths, stages: Collection[str] = STAGES) -> int:
 
 
 def missing_ports(situation: Situation) -> Iterable[str]:
-    """Interfaces that shall be ports and are not there."""
+    """Interfaces that shall be ports, and bridges of others, that are not there."""
     for network in situation.running:
+        if not network.has_own_bridge and network.bridge.name not in situation.links:
+            yield f"{network.owner}: {network.bridge.name} is not there, and is not ours to make"
         for port in situation.defined[network.name].bridge.ports:
             if port not in network.bridge.ports:
                 yield f"{network.owner}: interface {port} is not there and is left out of {network.bridge.name}"

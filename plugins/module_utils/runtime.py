@@ -37,10 +37,11 @@ def intent(network: Network, record: str | None, running: bool = False) -> str:
 def as_intended(networks: Iterable[Network], records: Mapping[str, str], bridges: Iterable[str] = ()) -> list[Network]:
     """Networks with the state that they shall have now."""
     there = set(bridges)
-    return [
-        replace(network, state=intent(network, records.get(network.name), network.bridge.name in there))
-        for network in networks
-    ]
+
+    def runs(network: Network) -> bool:
+        return network.has_own_bridge and network.bridge.name in there
+
+    return [replace(one, state=intent(one, records.get(one.name), runs(one))) for one in networks]
 
 
 def record_after(network: Network, before: str | None) -> str | None:

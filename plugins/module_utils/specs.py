@@ -38,7 +38,8 @@ Specs = Mapping[str, Sequence[Mapping[str, Any]]]
 
 def specs(networks: Iterable[Network], remembered: Mapping[str, Remembered]) -> Specs:
     """The options of the parts' modules: present for what shall run, absent for what is stopped or gone."""
-    defined = list(networks)
+    registered = list(networks)
+    defined = [network for network in registered if network.has_own_bridge]
     running = [network for network in defined if network.state == "active"]
     names = {network.name for network in running}
     in_use = {network.bridge.name for network in running}
@@ -67,8 +68,8 @@ def specs(networks: Iterable[Network], remembered: Mapping[str, Remembered]) -> 
             *(_entry(network) for network in running),
         ],
         "registrations": [
-            *({"name": name, "state": "absent"} for name in sorted(set(remembered) - {one.name for one in defined})),
-            *(_registration(network) for network in defined),
+            *({"name": name, "state": "absent"} for name in sorted(set(remembered) - {one.name for one in registered})),
+            *(_registration(network) for network in registered),
         ],
     }
 
@@ -185,7 +186,6 @@ def _entry(network: Network) -> dict[str, Any]:
 def _registration(network: Network) -> dict[str, Any]:
     if network.libvirt.register == NEVER:
         return {"name": network.name, "state": "absent"}
-    switched, libvirt = network.bridge.type == OPENVSWITCH, network.libvirt.as_options()
     return {
         "name": network.name,
         "uuid": network.uuid,
@@ -193,13 +193,19 @@ def _registration(network: Network) -> dict[str, Any]:
         "title": network.title,
         "description": network.description,
         # libvirt can isolate ports of Linux bridges alone; those of Open vSwitch the guard protects.
-        "isolate_guests": network.isolate_guests and not switched,
-        "libvirt": {**libvirt, "virtualport": {"type": OPENVSWITCH, **libvirt["virtualport"]}} if switched else libvirt,
+        "isolate_guests": network.isolate_guests and network.bridge.type != OPENVSWITCH,
+        "libvirt": {**network.libvirt.as_options(), "virtualport": _virtualport(network)},
         "active": network.state == "active",
         "autostart": network.autostart,
         "persistent": network.persistent,
         "state": "present",
     }
+
+
+def _virtualport(network: Network) -> dict[str, Any]:
+    """libvirt takes a bridge for one of Linux unless it is told."""
+    said = dict(network.libvirt.virtualport)
+    return said or ({"type": "openvswitch"} if network.bridge.type == "openvswitch" else {})
 
 
 def registrations(wanted: Specs, paths: Paths) -> Registrations:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
-from . import runtime
+from . import bridged, runtime
 from .choosing import Chooser, Fleet, Settings, read_settings, settings_path
 from .definitions import Remembered, file_of, load, memory_file, recall, text_of
 from .dnsmasq_name_lines import Claim, claims_of
@@ -23,6 +23,7 @@ from .errors import InvalidOption
 from .files import File, put
 from .forwards import Forward, check_claims, check_targets
 from .identity import host_identity
+from .libvirt_driver import driver_installed
 from .links import Link, has_ipv6
 from .listeners import Listener, check_listeners, read_listeners
 from .network import Network
@@ -57,7 +58,7 @@ class DefinitionChange(Change):
 class State:
     """What is stored and remembered, what is occupied or better avoided, where to look first, and the host's links.
 
-    ``records`` are the networks that were started or stopped by hand.
+    ``records`` are the networks that were started or stopped by hand; ``libvirt``: whether it has its network driver.
     """
 
     definitions: Mapping[str, Network] = field(default_factory=dict)
@@ -70,6 +71,7 @@ class State:
     prefix: ipaddress.IPv6Network | None = None
     links: Mapping[str, Link] = field(default_factory=dict)
     listeners: Sequence[Listener] = ()
+    libvirt: bool = True
 
 
 class Networks:
@@ -108,6 +110,7 @@ class Networks:
             prefix=host_prefix(identity) if has_ipv6(self.paths.proc_sys) else None,
             links=read_all_links() if find("ip") else {},
             listeners=read_listeners() if any(network.forwards for network in self.wanted) else (),
+            libvirt=driver_installed(self.paths.root),
         )
 
     def plan(self, current: State) -> Plan[DefinitionChange]:
@@ -310,8 +313,12 @@ def _each_once(networks: Sequence[Network], option: str, value: Callable[[Networ
 
 def _check_list(networks: Sequence[Network]) -> None:
     """Networks against each other, stopped ones too: any of them may be started."""
-    _each_once(networks, "bridge.name", lambda network: network.bridge.name)
-    _each_once(networks, "bridge.mac", lambda network: network.bridge.mac)
+    ours = [network for network in networks if network.has_own_bridge]
+    _each_once(ours, "bridge.name", lambda network: network.bridge.name)
+    _each_once(ours, "bridge.mac", lambda network: network.bridge.mac)
+    for network in networks:
+        if not network.has_own_bridge:
+            _refuse_own({one.bridge.name: one.name for one in ours}, network)
     _each_once(networks, "uuid", lambda network: network.uuid)
     _check_subnets(networks)
     _check_names(networks)
@@ -372,8 +379,11 @@ def _refuse(network: Network, option: str, problem: str) -> NoReturn:
 
 def _check_host(network: Network, current: State) -> None:
     """A network against the host."""
+    if not network.has_own_bridge:
+        _check_bridged(network, current)
+        return
     stored = current.definitions.get(network.name)
-    if stored is not None and stored.bridge.name != network.bridge.name:
+    if stored is not None and stored.has_own_bridge and stored.bridge.name != network.bridge.name:
         guests = [link.name for link in current.links.values() if link.master == stored.bridge.name]
         if guests:
             _refuse(
@@ -400,6 +410,28 @@ def _check_host(network: Network, current: State) -> None:
         taken = subnet and overlapping(subnet, others, own=network.bridge.name)
         if taken:
             _refuse(network, option, f"{subnet} overlaps {taken.what} of this host; use another subnet, or auto")
+
+
+def _check_bridged(network: Network, current: State) -> None:
+    if not current.libvirt:
+        _refuse(
+            network,
+            "mode",
+            "'bridged' does nothing but tell libvirt of a bridge, and this host lacks libvirt's network driver; "
+            "install it (Debian: libvirt-daemon-system), or use another mode",
+        )
+    # A bridge that was ours once is removed whenever no network of ours needs it.
+    _refuse_own({bridge: name for name, one in current.remembered.items() for bridge in one.bridges}, network)
+    problem = bridged.missing(network.bridge.name, network.bridge.type == "openvswitch", current.links)
+    if network.state == "active" and problem:
+        _refuse(network, "bridge.name", problem)
+
+
+def _refuse_own(ours: Mapping[str, str], network: Network) -> None:
+    bridge = network.bridge.name
+    if bridge in ours:
+        problem = f"{bridge!r} is the bridge of network {ours[bridge]!r} and goes with it; guests can have that network"
+        _refuse(network, "bridge.name", problem)
 
 
 def _new_forwards(networks: Sequence[Network], current: State) -> list[tuple[Forward, str]]:

@@ -14,6 +14,7 @@ import ctypes
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -43,6 +44,9 @@ PROGRAM = os.environ.get("DNSMASQ", "/usr/sbin/dnsmasq")
 NAME = "www.example.test"
 NAMED_ADDRESS = "203.0.113.5"
 OK, REFUSED, SILENT = "ok", "refused", "none"
+
+# As Debian's unit starts it.
+LOCAL = ("--local-service",)
 
 BRIDGE_ADDRESS = "192.168.100.1"
 LAN_ADDRESS = "10.1.0.1"
@@ -165,7 +169,7 @@ class Daemon:
     space: Space
     folder: Path
     config: str = ""
-    arguments: Sequence[str] = ("--local-service",)
+    arguments: Sequence[str] = LOCAL
     hidden_arguments: Sequence[str] = ()
     enabled: str = "enabled"
     installed: bool = True
@@ -173,6 +177,7 @@ class Daemon:
     read_folder: bool = True
     restarts: int = 0
     queued: int = 0
+    signals: int = 0
     paths: Paths = field(init=False)
     private: PrivateDaemons = field(init=False)
 
@@ -229,6 +234,10 @@ class Daemon:
     def restart_later(self) -> None:
         self.queued += 1
 
+    def reread(self) -> None:
+        self.signals += 1
+        os.kill(self.pid, signal.SIGHUP)
+
     def stop(self) -> None:
         pid = self.pid
         if pid:
@@ -241,6 +250,21 @@ class Daemon:
         with self.space.entered():
             part = Fragments(specs, purge, self.paths, service=self, instances=self.private)
             return converge(part, self.paths, check=check)
+
+
+@contextlib.contextmanager
+def open_folder() -> Iterator[Path]:
+    """A folder that dnsmasq's own user gets into."""
+    with tempfile.TemporaryDirectory(prefix="vnd-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def serving(
+    bed: Bed, folder: Path, config: str = "", arguments: Sequence[str] = LOCAL
+) -> contextlib.AbstractContextManager[Daemon]:
+    """The system's dnsmasq with a configuration of the administrator's."""
+    return running(Daemon(bed.host, folder, config, arguments))
 
 
 @contextlib.contextmanager
@@ -365,6 +389,7 @@ class PrivateDaemons:
     folder: Path
     starts: list[str] = field(default_factory=list)
     later: list[str] = field(default_factory=list)
+    signals: list[str] = field(default_factory=list)
     paths: Paths = field(init=False)
 
     def __post_init__(self) -> None:
@@ -416,6 +441,10 @@ class PrivateDaemons:
 
     def restart_later(self, names: Sequence[str]) -> None:
         self.later += names
+
+    def reread(self, name: str) -> None:
+        self.signals.append(name)
+        os.kill(self.pid(name), signal.SIGHUP)
 
     def close(self) -> None:
         self.stop([path.parent.name for path in (self.folder / "run/virtnet-dnsmasq").glob("*/pid")])

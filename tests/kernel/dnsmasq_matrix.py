@@ -9,14 +9,13 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from pathlib import Path
 
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_service import NoUsableDnsmasq
-from kernel.dnsmasq_bed import OK, REFUSED, Bed, Daemon, Seen, look, made_bed, running
-from kernel.test_dnsmasq import LAB, LOCAL, SERVED
+from kernel.dnsmasq_bed import LOCAL, OK, REFUSED, Bed, Seen, look, made_bed, open_folder, serving
+from kernel.test_dnsmasq import LAB, SERVED
 
 HEADINGS = ("guest lease", "guest DNS", "LAN DNS", "LAN DHCP", "host DNS", "on-link", "off-link")
 # Where nothing can be said that serves the guest: an error, and nobody sees a difference.
@@ -31,9 +30,8 @@ def row(case: str) -> tuple[str, list[str], bool]:
     """A case: its name, a cell for each question, and whether all is as wanted."""
     served = case in SERVED
     arguments, config = SERVED[case][:2] if served else VETOED[case]
-    # The folder is not below that of pytest, which dnsmasq's own user may not enter.
-    with tempfile.TemporaryDirectory() as folder, made_bed() as bed:
-        before, after = seen(bed, Path(folder), arguments, config)
+    with open_folder() as folder, made_bed() as bed:
+        before, after = seen(bed, folder, arguments, config)
     dns = OK if served and SERVED[case][3] else REFUSED
     guest = (True, dns) if served else (before.guest_lease, before.guest_dns)
     wanted = (after.guest_lease, after.guest_dns) == guest and before.others == after.others
@@ -42,7 +40,7 @@ def row(case: str) -> tuple[str, list[str], bool]:
 
 
 def seen(bed: Bed, folder: Path, arguments: tuple[str, ...], config: str) -> tuple[Seen, Seen]:
-    with running(Daemon(bed.host, folder, config, arguments)) as daemon:
+    with serving(bed, folder, config, arguments) as daemon:
         bed.bridge()
         bed.plug()
         before = look(bed, folder)

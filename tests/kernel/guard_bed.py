@@ -97,17 +97,17 @@ class GuardedBed(Bed):
             argv = self.host.command(sys.executable, "-I", "-c", _PROGRAM, COLLECTIONS, str(self.root), "guard")
             address = f"@vnt{os.getpid()}{id(self)}"
             self.guard = subprocess.Popen(argv, stderr=log, text=True, env={**os.environ, "NOTIFY_SOCKET": address})
-        eventually(lambda: "networks run" in self.journal and self.is_idle(), 10)
+        eventually(lambda: "networks run" in self.journal and self.is_idle(), 60)
         # The run that made the networks is through.
-        eventually(lambda: not (self.root / "run/virtnet/pending.json").exists() and self.is_idle(), 10)
+        eventually(lambda: not (self.root / "run/virtnet/pending.json").exists() and self.is_idle(), 60)
 
     def is_idle(self) -> bool:
-        """Whether the guard sleeps and has no child."""
+        """Whether the guard sleeps, has no child, and is not about to have one: that would be read by poll."""
         assert self.guard is not None
         pid = self.guard.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         wchan = Path(f"/proc/{pid}/wchan").read_text()
-        return not children and "poll" in wchan
+        return not children and any(word in wchan for word in ("ep_poll", "epoll"))
 
     def stop_guard(self, number: int = signal.SIGTERM) -> int:
         assert self.guard is not None

@@ -21,13 +21,12 @@ from kernel.dnsmasq_bed import (
     BRIDGE_ADDRESS,
     NAMED_ADDRESS,
     Bed,
-    Daemon,
     Space,
     ask,
     eventually,
     get_lease,
     made_bed,
-    running,
+    serving,
 )
 
 ADDRESS6 = "fd00:100::1"
@@ -70,10 +69,6 @@ def lab(service: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def only6(service: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {**ONLY6, "ipv6": {"address": f"{ADDRESS6}/64", **service}, **more}
-
-
-def serving(bed: Bed, folder: Path, config: str = "") -> Any:
-    return running(Daemon(bed.host, folder, config))
 
 
 def has_own_address(space: Space) -> bool:

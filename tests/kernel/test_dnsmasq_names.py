@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,8 @@ from kernel.dnsmasq_bed import (
     Space,
     ask,
     get_lease,
-    made_bed,
     running,
+    serving,
 )
 
 LAB: dict[str, Any] = {
@@ -44,23 +42,9 @@ NAMES: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def shared_bed() -> Iterator[Bed]:
-    with made_bed() as made:
-        yield made
-
-
-@pytest.fixture
-def bed(shared_bed: Bed) -> Iterator[Bed]:
-    shared_bed.bridge()
-    shared_bed.plug()
-    shared_bed.guest.run("ip", "address", "replace", "192.168.100.250/24", "dev", "eth0")
-    yield shared_bed
-    shared_bed.no_bridges()
-
-
-def serving(bed: Bed, folder: Path, config: str = "") -> Any:
-    return running(Daemon(bed.host, folder, config))
+@pytest.fixture(autouse=True)
+def guest_has_an_address(bed: Bed) -> None:
+    bed.guest.run("ip", "address", "replace", "192.168.100.250/24", "dev", "eth0")
 
 
 def lab(**more: Any) -> dict[str, Any]:
@@ -161,15 +145,15 @@ def test_lease_times_differ_by_range_and_host(bed: Bed, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that dnsmasq's own user can enter, as those of pytest are not."""
-    with tempfile.TemporaryDirectory(prefix="virtnet, x ") as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
+def strange_folder(tmp_path: Path) -> Path:
+    """A folder whose name has signs that mean something to dnsmasq."""
+    folder = tmp_path / "virtnet, x "
+    folder.mkdir()
+    return folder
 
 
-def test_guest_learns_what_to_boot_and_loads_it(bed: Bed, tmp_path: Path, open_folder: Path) -> None:
-    root = open_folder
+def test_guest_learns_what_to_boot_and_loads_it(bed: Bed, tmp_path: Path, strange_folder: Path) -> None:
+    root = strange_folder
     (root / "pxe linux.0").write_text("boot me")
     boot = {"file": "pxe linux.0"}
     with serving(bed, tmp_path) as daemon:
@@ -186,8 +170,8 @@ def test_guest_learns_what_to_boot_and_loads_it(bed: Bed, tmp_path: Path, open_f
         assert get_lease(bed.guest, tmp_path)["siaddr"] == "192.168.100.9"
 
 
-def test_tftp_of_the_system_stays_open_to_its_clients(bed: Bed, tmp_path: Path, open_folder: Path) -> None:
-    theirs, ours = open_folder / "theirs", open_folder / "ours"
+def test_tftp_of_the_system_stays_open_to_its_clients(bed: Bed, tmp_path: Path, strange_folder: Path) -> None:
+    theirs, ours = strange_folder / "theirs", strange_folder / "ours"
     for folder in (theirs, ours):
         folder.mkdir()
         (folder / "x").write_text(folder.name)

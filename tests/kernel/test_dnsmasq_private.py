@@ -9,7 +9,6 @@ import contextlib
 import os
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +29,7 @@ from kernel.dhcp_client import renewals, take_leases
 from kernel.dnsmasq_bed import (
     BRIDGE_ADDRESS,
     LAN_ADDRESS,
+    LOCAL,
     NAMED_ADDRESS,
     REFUSED,
     Bed,
@@ -37,8 +37,8 @@ from kernel.dnsmasq_bed import (
     ask,
     get_lease,
     look,
-    made_bed,
     running,
+    serving,
 )
 
 LAB: dict[str, Any] = {
@@ -52,7 +52,6 @@ LAB: dict[str, Any] = {
 }
 # Shares an instance.
 OPEN = {**LAB, "upstream": True}
-LOCAL = ("--local-service",)
 
 
 def other(number: int, **more: Any) -> dict[str, Any]:
@@ -64,28 +63,6 @@ def other(number: int, **more: Any) -> dict[str, Any]:
         "ranges": [{"start": f"{subnet}.2", "end": f"{subnet}.200"}],
         **more,
     }
-
-
-@pytest.fixture
-def tmp_path() -> Iterator[Path]:
-    """A folder that dnsmasq's own user gets into, as it does not into pytest's."""
-    with tempfile.TemporaryDirectory(prefix="vnd-") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
-
-
-@pytest.fixture(scope="module")
-def shared_bed() -> Iterator[Bed]:
-    with made_bed() as made:
-        yield made
-
-
-@pytest.fixture
-def bed(shared_bed: Bed) -> Iterator[Bed]:
-    shared_bed.bridge()
-    shared_bed.plug()
-    yield shared_bed
-    shared_bed.no_bridges()
 
 
 class NoSystem(Daemon):
@@ -102,10 +79,6 @@ def alone(bed: Bed, folder: Path) -> Iterator[Daemon]:
         yield daemon
     finally:
         daemon.private.close()
-
-
-def serving(bed: Bed, folder: Path, config: str = "", arguments: tuple[str, ...] = LOCAL) -> Any:
-    return running(Daemon(bed.host, folder, config, arguments))
 
 
 def is_served(bed: Bed, folder: Path) -> dict[str, str]:

@@ -10,7 +10,6 @@ import socket
 import string
 import struct
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -18,13 +17,19 @@ from uuid import uuid4
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils import dnsmasq_spec
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_config import HostReader, read_config
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_render import (
+    HEADER,
+    Circumstances,
+    hosts_files,
+    render,
+)
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_service import debian_command
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_syntax import quoted, read_arguments, read_lines
 from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
 from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kernel.dnsmasq_bed import PROGRAM, Bed, Daemon, Space, made_bed, run, running
+from kernel.dnsmasq_bed import PROGRAM, Bed, Daemon, Space, made_bed, open_folder, run, running, serving
 from kernel.test_dnsmasq_names import lease_of
 
 SIGNS = string.ascii_letters + string.digits + " #'\\,.:;=/*[](){}<>|&$!?~^%@+-_`"
@@ -204,8 +209,16 @@ def accepted_spec(**more: object) -> dnsmasq_spec.FragmentSpec | None:
         return None
 
 
+AROUND = Circumstances(version=(2, 90))
+
+
 def rendered(spec: dnsmasq_spec.FragmentSpec) -> str:
-    return dnsmasq_spec.render(spec, dnsmasq_spec.Circumstances(version=(2, 90)))
+    return render(spec, AROUND)
+
+
+def host_rows(spec: dnsmasq_spec.FragmentSpec) -> list[str]:
+    (text,) = hosts_files(spec, AROUND).values()
+    return text.removeprefix(HEADER).splitlines()
 
 
 @JUDGED
@@ -214,7 +227,7 @@ def test_any_text_of_a_record_is_what_dnsmasq_answers(space: Space, values: list
     records = [{"name": f"t{i}", "value": value} for i, value in enumerate(values)]
     wanted = [accepted_spec(names={"txt": [record]}) for record in records]
     lines = [rendered(spec) if spec else "" for spec in wanted]
-    with tempfile.TemporaryDirectory() as folder, running(Daemon(space, Path(folder), "".join(lines))):
+    with open_folder() as folder, running(Daemon(space, folder, "".join(lines))):
         for i, spec in enumerate(wanted):
             if spec is not None:
                 assert strings(answer(space, f"t{i}.virt.test", TEXT_RECORD)[0]) == values[i]
@@ -223,16 +236,18 @@ def test_any_text_of_a_record_is_what_dnsmasq_answers(space: Space, values: list
 @JUDGED
 @given(st.lists(LABELS, min_size=1, max_size=30))
 def test_any_name_that_is_accepted_is_one_that_dnsmasq_answers(space: Space, names: list[str]) -> None:
-    """And no other line comes of it: the records are all that differs from a fragment without them."""
+    """And no other row comes of it."""
     wanted: dict[str, int] = {}
-    lines = []
+    rows: list[str] = []
     for i, name in enumerate(names):
         spec = accepted_spec(names={"hosts": [{"ip": f"10.9.9.{i + 1}", "names": [name]}]}, instance="system")
         if spec is not None and spec.names.hosts[0].names[0] not in wanted:
             wanted[spec.names.hosts[0].names[0]] = i + 1
-            lines.append(rendered(spec))
-            assert len(lines[-1].splitlines()) == len(rendered(accepted_spec() or spec).splitlines()) + 1
-    with tempfile.TemporaryDirectory() as folder, running(Daemon(space, Path(folder), "".join(lines))):
+            assert len(host_rows(spec)) == 1
+            rows += host_rows(spec)
+    with open_folder() as folder, running(Daemon(space, folder, f"addn-hosts={folder}/names\n")) as daemon:
+        (folder / "names").write_text("".join(f"{row}\n" for row in rows))
+        daemon.restart()
         for name, number in wanted.items():
             assert answer(space, name, ADDRESS_RECORD) == [bytes([10, 9, 9, number])]
 
@@ -256,9 +271,7 @@ def test_any_text_of_an_option_and_any_file_is_what_a_guest_gets(bed: Bed, text:
         boot={"file": f"x{text}x"},
     )
     assert spec is not None
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        with running(Daemon(bed.host, Path(folder), rendered(spec))):
-            told = lease_of(bed.guest, Path(folder), "-O", "224")
+    with open_folder() as folder, serving(bed, folder, rendered(spec)):
+        told = lease_of(bed.guest, folder, "-O", "224")
     assert bytes.fromhex(told["opt224"]).decode() == f"x{text}x".replace(",", ";")
     assert told["boot_file"] == f"x{text}x"

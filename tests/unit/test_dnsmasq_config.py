@@ -312,8 +312,9 @@ def test_syntax_test_has_every_line_once_and_knows_where_it_stands() -> None:
         "/etc/dnsmasq.d/z": "no-hosts\n",
         "/etc/dnsmasq.d/virtnet-old.conf": "port=8\n",
     }
-    test = syntax_test(read(files), {"virtnet-new.conf": "# ours\ndomain=x\n"})
-    assert test.stdin == 'no-hosts\nport=1\ntxt-record=a,"b # c"\n# ours\ndomain=x\n'
+    test = syntax_test(read(files), {"virtnet-new.conf": "# ours\ndomain=x\n"}, {"/h/lab.names": "# ours\n::1 a b\n"})
+    assert test.stdin == 'no-hosts\nport=1\ntxt-record=a,"b # c"\n# ours\ndomain=x\nhost-record=a,b,::1\n'
+    assert (test.origins[-1].file, test.origins[-1].number) == ("/h/lab.names", 2)
     assert [(line.file, line.number) for line in test.origins][1:3] == [(MAIN, 2), ("/a", 1)]
     assert test.command[0] == "/usr/sbin/dnsmasq"
     assert test.command[-3:] == ("--local-service", "--conf-file=-", "--test")

@@ -14,18 +14,20 @@ from typing import Any
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_config import read_config
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_fragment import Fragments, State
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_hosts import configuration
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_render import (
+    HEADER,
+    LONGEST_LINE,
+    Circumstances,
+    hosts_files,
+    render,
+)
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_service import (
     NoUsableDnsmasq,
     ServiceStatus,
     not_installed,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_spec import (
-    HEADER,
-    LONGEST_LINE,
-    Circumstances,
-    FragmentSpec,
-    render,
-)
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_spec import FragmentSpec
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_syntax import Setting, read_lines
 from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption, MissingTool
 from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
@@ -146,10 +148,16 @@ RENDERED = [
 @pytest.mark.parametrize(("file", "options", "around"), RENDERED)
 def test_lines_are_those_of_the_golden_file(file: str, options: dict[str, Any], around: Circumstances) -> None:
     path = GOLDEN / f"{file}.conf"
-    content = render(spec(**options), around)
+    content = whole(spec(**options), around)
     if "UPDATE_GOLDEN" in os.environ:
         path.write_text(content)
     assert content == path.read_text()
+
+
+def whole(wanted: FragmentSpec, around: Circumstances) -> str:
+    """The fragment, and then each file that it names and that says something."""
+    files = hosts_files(wanted, around).items()
+    return render(wanted, around) + "".join(f"# {path}\n{text}" for path, text in files if configuration(path, text))
 
 
 def _tagged(setting: Setting) -> bool:
@@ -177,13 +185,17 @@ SCOPED: dict[str, Callable[[Setting], bool]] = {
     "local": _own_zone,
     "server": _of_one_domain,
     "ra-param": lambda setting: setting.fields[0] == "vn-lab",
+    "dhcp-hostsfile": lambda setting: setting.value == "/etc/virtnet/dnsmasq.hosts/lab.dhcp",
+    "addn-hosts": lambda setting: setting.value == "/etc/virtnet/dnsmasq.hosts/lab.names",
     "tag-if": lambda setting: setting.fields == ("set:known", "tag:vn-lab"),
 }
 
 
 @pytest.mark.parametrize(("file", "options", "around"), RENDERED)
 def test_nothing_global_is_said(file: str, options: dict[str, Any], around: Circumstances) -> None:
-    for setting in read_lines(render(spec(**options), around), file):
+    files = hosts_files(spec(**options), around).items()
+    rows = "".join(f"{line.text}\n" for path, text in files for line in configuration(path, text))
+    for setting in read_lines(render(spec(**options), around) + rows, file):
         if setting.name in ("interface", "bind-dynamic", "except-interface"):
             assert around.list_interface
         elif setting.name != "dhcp-host" or around.since(2, 81):
@@ -368,10 +380,15 @@ def plan(current: State, *wanted: dict[str, Any], purge: bool = False) -> Plan[A
 
 
 def after(current: State, changes: Any) -> State:
-    files = dict(current.files)
+    files, private = dict(current.files), dict(current.private)
     for change in changes:
         files[change.file] = change.content
-    return replace(current, files={name: content for name, content in files.items() if content is not None and name})
+        private.update({change.path: change.content, **change.beside})
+    return replace(
+        current,
+        files={name: content for name, content in files.items() if content is not None and name},
+        private={path: content for path, content in private.items() if content is not None and path},
+    )
 
 
 def test_plan_writes_once_and_says_so() -> None:
@@ -386,7 +403,9 @@ def test_plan_writes_once_and_says_so() -> None:
 def test_change_names_what_differs() -> None:
     current = after(state(), plan(state(), LAB).changes)
     changed = plan(current, {**LAB, "domain": "lab", "dns": False})
-    assert [str(change) for change in changed.changes] == ["lab: virtnet-lab.conf changed (dhcp-option, domain)"]
+    assert [str(change) for change in changed.changes] == [
+        "lab: virtnet-lab.conf changed (addn-hosts, dhcp-option, domain)"
+    ]
 
 
 def test_purge_removes_what_is_not_named_and_else_it_stays() -> None:

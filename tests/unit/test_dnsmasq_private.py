@@ -78,6 +78,7 @@ def after(current: State, planned: Plan[Any]) -> State:
             files[change.file] = change.content
         if change.path:
             private[change.path] = change.content
+        private.update(change.beside)
     private = {path: content for path, content in private.items() if content is not None}
     names = [LAYOUT.name_of(path) for path in private if path == LAYOUT.instance(LAYOUT.name_of(path))]
     return replace(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils import netlink
 from ansible_collections.virtnet.linux.plugins.module_utils.backoff import Backoff
 from ansible_collections.virtnet.linux.plugins.module_utils.guard_view import CONFLICT, View
-from ansible_collections.virtnet.linux.plugins.module_utils.links import Link
+from ansible_collections.virtnet.linux.plugins.module_utils.links import Link, parse_links
 from ansible_collections.virtnet.linux.plugins.module_utils.netlink import (
     AddressEvent,
     ForwardingEvent,
@@ -31,20 +32,21 @@ BRIDGE, TAP, UPLINK = 10, 11, 2
 MAC = "52:54:00:00:00:01"
 
 
-def view(**more: Any) -> View:
+def view(links: dict[str, Link] | None = None, **more: Any) -> View:
     options = {
         "name": "lab",
         "bridge": {"mac": MAC, **more},
         "ipv4": {"address": "192.168.30.1/24"},
     }
     network = read_network(Options(options), "host")
-    links = {
+    usual = {
         "vn-lab": Link("vn-lab", BRIDGE, "bridge", MAC, 1500, True),
         "tap1": Link("tap1", TAP, "tun", master="vn-lab"),
         "eth0": Link("eth0", UPLINK),
     }
-    made = View.of(Situation({"lab": network}, [network], {}, links))
-    list(made.notes(0.0))
+    situation = Situation({"lab": network}, [network], {}, usual if links is None else links)
+    made = View.of(situation, {"vn-lab": {TAP: "tap1"}})
+    list(made.notes())
     return made
 
 
@@ -87,40 +89,67 @@ def packed(text: str) -> bytes:
     ],
 )
 def test_an_event_concerns_the_parts_that_it_breaks_and_no_others(event: Any, kinds: set[str]) -> None:
-    assert view().heard(event, 0.0) == kinds
+    assert view().heard(event) == kinds
 
 
 def test_a_port_that_a_network_waits_for_is_taken_when_it_comes() -> None:
-    assert view(ports=["eth7"]).heard(link(50, "eth7"), 0.0) == {"bridges"}
+    assert view(ports=["eth7"]).heard(link(50, "eth7")) == {"bridges"}
 
 
 def test_ports_are_noted_as_they_come_and_go_and_not_forgotten_with_the_bridge() -> None:
     seen = view()
-    seen.heard(link(12, "tap2", BRIDGE), 1.0)
-    assert list(seen.notes(1.0)) == [("vn-lab", [("tap1", TAP), ("tap2", 12)])]
+    seen.heard(link(12, "tap2", BRIDGE))
+    assert list(seen.notes()) == [("vn-lab", [("tap1", TAP), ("tap2", 12)])]
     # As a deletion looks: the ports are set free one after another, then the bridge goes.
-    seen.heard(link(TAP, "tap1"), 5.0)
-    seen.heard(link(12, "tap2"), 5.15)
-    seen.heard(link(BRIDGE, "vn-lab", gone=True), 5.3)
-    assert list(seen.notes(5.3)) == [("vn-lab", [("tap2", 12), ("tap1", TAP)])]
-    assert list(seen.notes(5.3)) == []
+    seen.heard(link(TAP, "tap1"))
+    seen.heard(link(12, "tap2"))
+    assert seen.left == {TAP: "vn-lab", 12: "vn-lab"} and list(seen.notes()) == []
+    seen.heard(link(BRIDGE, "vn-lab", up=False))
+    seen.heard(link(BRIDGE, "vn-lab", gone=True))
+    assert seen.left == {} and seen.missing == {"vn-lab"}
+    assert seen.ports == {"vn-lab": {TAP: "tap1", 12: "tap2"}} and list(seen.notes()) == []
+    seen.heard(link(12, "tap2", gone=True))
+    assert list(seen.notes()) == [("vn-lab", [("tap1", TAP)])]
 
 
-def test_a_bridge_that_went_while_the_guard_was_busy_took_its_ports_along() -> None:
+def test_a_port_that_was_taken_off_or_put_elsewhere_is_not_taken_for_one_that_was_lost() -> None:
     seen = view()
-    seen.heard(link(TAP, "tap1"), 5.0)
-    assert list(seen.notes(5.01)) == []
-    seen.heard(link(BRIDGE, "vn-lab", gone=True), 8.0, since=5.0)
-    assert list(seen.notes(8.0)) == [("vn-lab", [("tap1", TAP)])]
+    seen.heard(link(12, "tap2", BRIDGE))
+    seen.heard(link(12, "tap2", 99))
+    seen.heard(link(TAP, "tap1"))
+    seen.taken_off(TAP)
+    assert list(seen.notes()) == [("vn-lab", [])] and seen.left == {}
+    seen.heard(link(BRIDGE, "vn-lab", gone=True))
+    assert seen.ports == {"vn-lab": {}}
 
 
-def test_a_port_that_left_before_is_not_taken_for_one_that_was_lost() -> None:
-    seen = view()
-    seen.heard(link(TAP, "tap1"), 5.0)
-    assert list(seen.notes(5.1)) == []
-    assert list(seen.notes(5.5)) == [("vn-lab", [])]
-    seen.heard(link(BRIDGE, "vn-lab", gone=True), 6.0)
-    assert list(seen.notes(6.0)) == [("vn-lab", [])]
+FREE = {"tap1": Link("tap1", TAP, "tun")}
+
+
+@pytest.mark.parametrize(
+    ("links", "ports", "left"),
+    [
+        # Read in the midst of a deletion: the port is free already.
+        ({"vn-lab": Link("vn-lab", BRIDGE, "bridge"), **FREE}, {TAP: "tap1"}, {TAP}),
+        (FREE, {TAP: "tap1"}, set[int]()),
+        ({"vn-lab": Link("vn-lab", BRIDGE, "bridge"), "tap1": Link("tap1", TAP, master="other")}, {}, set[int]()),
+        ({"vn-lab": Link("vn-lab", BRIDGE, "bridge")}, {}, set[int]()),
+    ],
+)
+def test_what_is_read_anew_makes_no_port_forgotten(links: dict[str, Link], ports: Any, left: set[int]) -> None:
+    seen = view(links=links)
+    assert seen.ports == {"vn-lab": ports} and set(seen.left) == left
+    # What was read is newer than what is heard of it afterwards.
+    seen.heard(link(TAP, "tap1"))
+    seen.heard(link(BRIDGE, "vn-lab", up=False))
+    seen.heard(link(BRIDGE, "vn-lab", gone=True))
+    assert seen.ports == {"vn-lab": ports} and seen.left == {}
+    assert seen.missing == {"vn-lab"}
+
+
+def test_a_port_whose_bridge_was_deleted_while_links_were_read_is_free() -> None:
+    text = json.dumps([{"ifname": "tap1", "ifindex": TAP, "master": "if10"}, {"ifname": "eth0", "ifindex": UPLINK}])
+    assert [link.master for link in parse_links(text).values()] == ["", ""]
 
 
 def message(kind: int, body: bytes) -> bytes:

@@ -16,6 +16,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_definition i
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_driver import Found
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_group import read_libvirt
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_registration import Registrations, State
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_update import updates
 from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
 from lxml import etree
@@ -42,10 +43,12 @@ def plan(*wanted: RegistrationSpec, found: tuple[Found, ...] = (), purge: bool =
 
 def steps(wanted: RegistrationSpec, *found: Found) -> list[str]:
     changes = plan(wanted, found=found).changes
-    return list(changes[0].steps) if changes else []
+    return list(map(str, changes[0].steps)) if changes else []
 
 
-OTHER = {"portgroups": [{"name": "fast"}]}
+# What libvirt takes over while the network runs, and what it takes over when it starts.
+LIGHT = {"portgroups": [{"name": "fast"}]}
+OTHER = {"trust_guest_rx_filters": True}
 
 
 @pytest.mark.parametrize(
@@ -59,6 +62,13 @@ OTHER = {"portgroups": [{"name": "fast"}]}
         ({}, {}, {"libvirt": OTHER}, ["stop", "define", "start"]),
         ({"active": False}, {}, {"active": False, "libvirt": OTHER}, ["define"]),
         ({}, {"guests": 2}, {"libvirt": OTHER}, ["define"]),
+        ({}, {}, {"libvirt": LIGHT}, ["define", "add portgroup fast"]),
+        ({}, {"guests": 2}, {"libvirt": LIGHT}, ["define", "add portgroup fast"]),
+        ({"libvirt": LIGHT}, {"guests": 2}, {}, ["define", "remove portgroup fast"]),
+        ({"persistent": False}, {}, {"persistent": False, "libvirt": LIGHT}, ["add portgroup fast"]),
+        ({}, {"active": False}, {"active": False, "libvirt": LIGHT}, ["define"]),
+        ({}, {}, {"active": False, "libvirt": LIGHT}, ["stop", "define"]),
+        ({}, {}, {"libvirt": {**LIGHT, **OTHER}}, ["stop", "define", "start"]),
         ({}, {"live": xml_of(spec(libvirt=OTHER), (9, 0))}, {}, ["stop", "start"]),
         ({}, {"live": xml_of(spec(libvirt=OTHER), (9, 0)), "guests": 1}, {}, []),
         ({"persistent": False}, {}, {"persistent": False}, []),
@@ -79,6 +89,31 @@ def test_a_new_network_is_defined_started_and_autostarted_and_a_transient_one_cr
     assert steps(spec(active=False, autostart=False)) == ["define"]
     assert steps(spec(persistent=False)) == ["create transient"]
     assert steps(spec(persistent=False, active=False)) == []
+
+
+def test_the_default_portgroup_moves_without_two_of_them_at_any_time() -> None:
+    first = {"portgroups": [{"name": "a", "default": True}, {"name": "b"}, {"name": "c"}, {"name": "d"}]}
+    then = {"portgroups": [{"name": "b", "default": True}, {"name": "a"}, {"name": "c"}, {"name": "e"}]}
+    expected = ["define", "remove portgroup d", "change portgroup a", "change portgroup b", "add portgroup e"]
+    assert steps(spec(libvirt=then), held(spec(libvirt=first))) == expected
+
+
+def test_title_and_description_change_in_place_where_libvirt_knows_them() -> None:
+    new = xml_of(spec(title="new"), (11, 3))
+    old = xml_of(spec(title="old", description="gone"), (11, 3))
+    assert list(map(str, updates(old, new, (11, 3)) or ())) == ["change title", "change description"]
+    assert updates(new.replace("vn-lab", "vn-other"), new, (11, 3)) is None
+
+
+def test_metadata_changes_in_place_where_libvirt_can() -> None:
+    def told(*metadata: str) -> str:
+        return xml_of(spec(libvirt={"metadata": list(metadata)}), (11, 3))
+
+    old, new = told("<x xmlns='urn:x'/>", "<y xmlns='urn:y'/>"), told("<n:y xmlns:n='urn:y' a='1'>b<n:z/></n:y>")
+    found = updates(old, new, (11, 3)) or ()
+    assert list(map(str, found)) == ["remove metadata urn:x", "change metadata urn:y"]
+    assert found[1].text == '<y xmlns:n="urn:y" a="1">b<n:z/></y>'
+    assert updates(old, new, (9, 0)) is None
 
 
 def test_guests_on_a_network_are_a_warning_and_not_a_change() -> None:

@@ -13,6 +13,7 @@ def test_networks_are_listed_in_their_states(virsh) -> None:
         "resting": "inactive no yes",
         "passing": "active no no",
         "from-xml": "active yes yes",
+        "site": "active yes yes",
     }
 
 
@@ -23,6 +24,18 @@ def test_libvirt_is_told_of_the_bridge_alone(virsh) -> None:
     assert lab.find("ip") is None
     assert virsh.xml("from-xml").findtext("uuid") == "3e3fce45-4f53-4fa7-bb32-11f34168b82b"
     assert virsh.xml("from-xml").find("bridge").get("name") == "br-xml"
+
+
+def test_a_bridge_of_the_host_is_registered_and_nothing_more(virsh) -> None:
+    site = virsh.xml("site")
+    assert site.find("bridge").attrib == {"name": "br0"}
+    assert site.find("portgroup").attrib == {"name": "trusted", "trustGuestRxFilters": "yes"}
+    assert "inet" not in virsh.host.run(["ip", "-br", "-4", "address", "show", "br0"])
+    assert '"br0"' not in virsh.host.run(["nft", "list", "table", "inet", "virtnet"])
+    shown = virsh.host.run(["/usr/local/lib/virtnet/virtnet", "list"])
+    assert [line.split()[1:7] for line in shown.splitlines() if " site " in line] == [
+        ["active", "yes", "yes", "bridged", "br0", "-"]
+    ]
 
 
 def test_portgroups_and_metadata_are_there(virsh) -> None:

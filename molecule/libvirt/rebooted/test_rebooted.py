@@ -9,6 +9,7 @@ def test_networks_are_as_before(virsh) -> None:
         "resting": "inactive no yes",
         "passing": "active yes yes",
         "from-xml": "active yes yes",
+        "site": "active yes yes",
     }
 
 

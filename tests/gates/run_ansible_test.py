@@ -1,0 +1,81 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs ansible-test on the collection as it is built, with nothing but PyPI at hand.
+
+python run_ansible_test.py FOLDER WORD...     in FOLDER, which is made anew: ansible-test WORD...
+
+ansible-test wants to be started inside a tree of collections, and fetches get-pip.py from a place of its own. What it
+finds in its cache it does not fetch; that is a script here which runs the wheel of pip that ansible-test asks for.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+from ansible_test._internal.python_requirements import get_venv_packages
+
+ROOT = Path(__file__).resolve().parents[2]
+GET_PIP = """\
+import runpy
+import sys
+
+sys.path.insert(0, {wheel!r})
+words = [word for word in sys.argv[1:] if word not in ("--no-setuptools", "--no-wheel")]
+sys.argv = [sys.argv[0], "install", *words]
+runpy.run_module("pip", run_name="__main__")
+"""
+
+
+def provide_pip(home: Path) -> None:
+    """Puts the stand-in where ansible-test looks."""
+    version = get_venv_packages(SimpleNamespace(version=f"{sys.version_info[0]}.{sys.version_info[1]}"))["pip"]
+    cache = home / ".ansible/test/cache"
+    script = cache / f"get_pip_{version.replace('.', '_')}.py"
+    if not script.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        pip = [sys.executable, "-m", "pip", "download", "-qq", "--no-deps", "--dest", cache, f"pip=={version}"]
+        subprocess.run(pip, check=True)
+        (wheel,) = cache.glob(f"pip-{version}-*.whl")
+        script.write_text(GET_PIP.format(wheel=str(wheel)))
+
+
+def copy_collection(folder: Path) -> Path:
+    """What the repository has, where ansible-test expects it; the files that git knows or would add."""
+    target = folder / "ansible_collections/virtnet/linux"
+    shutil.rmtree(target, ignore_errors=True)
+    listed = subprocess.run(
+        ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file() and not name.startswith(("molecule/", "demo/", "tests/lab/", "tests/images/")):
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    # ansible-test looks at what git knows, and .build is what our git ignores.
+    subprocess.run(["git", "init", "--quiet"], cwd=target, check=True)
+    subprocess.run(["git", "add", "--all", "--force"], cwd=target, check=True)
+    return target
+
+
+def main() -> int:
+    folder = Path(sys.argv[1]).resolve()
+    home = folder / "home"
+    provide_pip(home)
+    target = copy_collection(folder)
+    environment = {**os.environ, "HOME": str(home)}
+    # Ours would be taken for a collection of the same name.
+    environment.pop("ANSIBLE_COLLECTIONS_PATH", None)
+    command = [Path(sys.executable).with_name("ansible-test"), *sys.argv[2:]]
+    return subprocess.run(command, cwd=target, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Memory of the dnsmasq that serves 1, 10 and 100 networks: ``make dnsmasq-memory``.
+
+Ours, which they share, beside one for each network with the options that libvirt gives it (facts of its
+bridge_driver.c); both at the same time on the same host. PSS counts a page that n processes share as 1/n of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from kernel.dnsmasq_bed import PROGRAM, Daemon, Space, eventually, has_ended, made_bed, open_folder, running
+
+COUNTS = (1, 10, 100)
+_FIELDS = ("Rss", "Pss")
+
+
+def network(i: int) -> dict[str, Any]:
+    subnet = f"172.20.{i}"
+    ranges = [{"start": f"{subnet}.2", "end": f"{subnet}.254"}]
+    return {"name": f"n{i}", "interface": f"virt{i}", "address": f"{subnet}.1/24", "ranges": ranges,
+            "domain": f"n{i}.test"}  # fmt: skip
+
+
+def memory(pids: Sequence[int]) -> dict[str, float]:
+    """RSS and PSS of processes in MiB (proc(5), smaps_rollup)."""
+    found = dict.fromkeys(_FIELDS, 0.0)
+    for pid in pids:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name in found:
+                found[name] += int(value.split()[0]) / 1024
+    return found
+
+
+@contextlib.contextmanager
+def one_each(space: Space, folder: Path, count: int) -> Iterator[list[int]]:
+    """The processes of libvirt's way, on bridges of their own in a namespace of their own."""
+    pids = []
+    try:
+        for i in range(count):
+            one = network(i)
+            conf, pid = folder / f"each{i}.conf", folder / f"each{i}.pid"
+            conf.write_text(
+                "strict-order\nno-resolv\nexcept-interface=lo\nbind-dynamic\ninterface={interface}\n"
+                "dhcp-no-override\ndhcp-authoritative\ndhcp-lease-max=253\nuser=dnsmasq\nno-hosts\n"
+                "dhcp-range={start},{end},255.255.255.0\n".format(interface=one["interface"], **one["ranges"][0])
+                + f"dhcp-leasefile={folder}/each{i}.leases\npid-file={pid}\n"
+            )
+            space.run(PROGRAM, f"--conf-file={conf}")
+            pids.append(int(pid.read_text()))
+        yield pids
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGTERM)
+        for pid in pids:
+            assert eventually(lambda pid=pid: has_ended(pid), 30)
+
+
+def bridges(space: Space, count: int) -> None:
+    for i in range(count):
+        one = network(i)
+        space.run("ip", "link", "add", one["interface"], "type", "bridge")
+        space.run("ip", "address", "add", one["address"], "dev", one["interface"])
+        space.run("ip", "link", "set", one["interface"], "up")
+
+
+def measured(count: int) -> list[dict[str, float]]:
+    """Of the system's, a private one, and one each."""
+    with made_bed() as ours, made_bed() as theirs, open_folder() as folder:
+        for bed in (ours, theirs):
+            bridges(bed.host, count)
+        wanted = [{**network(i), "upstream": True} for i in range(count)]
+        (folder / "system").mkdir()
+        (folder / "private").mkdir()
+        with one_each(theirs.host, folder, count) as each:
+            with running(Daemon(ours.host, folder / "system")) as daemon:
+                daemon.converge(*wanted)
+                system = memory([daemon.pid])
+            config = "bind-dynamic\ninterface=eth0\n"
+            with running(Daemon(ours.host, folder / "private", config)) as daemon:
+                daemon.converge(*({**one, "instance": "private"} for one in wanted))
+                pids = [daemon.private.pid(name) for name in dict.fromkeys(daemon.private.starts)]
+                assert len(pids) == 1
+                private = memory(pids)
+            return [system, private, memory(each)]
+
+
+def main() -> None:
+    columns = ("the system's", "a private one", "one for each network")
+    print(f"{'MiB: RSS / PSS':<16}" + "".join(f"{name:<24}" for name in columns))
+    for count in COUNTS:
+        cells = [f"{one['Rss']:.1f} / {one['Pss']:.2f}" for one in measured(count)]
+        print(f"{f'{count} networks':<16}" + "".join(f"{cell:<24}" for cell in cells), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""UDP packets that are sent one after another, and which of them arrive: those that were sent before one that does.
+
+All on one processor, so that the kernel hands them on in the order in which they were sent; the last goes to a port
+that every ruleset under test lets pass. Nobody waits for a packet that must not come.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import socket
+import sys
+
+LAST = 9
+PORTS = (53, 67, 1000, 2000, 3000)
+PATIENCE = 60.0
+
+
+def bound(address: str, port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    sock.bind((address, port))
+    sock.setblocking(False)
+    return sock
+
+
+def drained(sockets: list[socket.socket]) -> list[tuple[socket.socket, bytes, tuple[object, ...]]]:
+    """All that has arrived."""
+    found = []
+    for sock in sockets:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                found.append((sock, *sock.recvfrom(100)))
+    return found
+
+
+def sink(*addresses: str) -> None:
+    """Answers each packet; prints those that came before the last."""
+    lasts = [bound(address, LAST) for address in addresses]
+    others = [bound(address, port) for address in addresses for port in PORTS]
+    print("ready", flush=True)
+    while True:
+        ready, _, _ = select.select(lasts, [], [])
+        ended = [(sock, *sock.recvfrom(100)) for sock in ready]
+        arrived = drained(others)
+        for sock, data, peer in [*arrived, *ended]:
+            # An answer that the host's own rules drop is an error.
+            with contextlib.suppress(OSError):
+                sock.sendto(data, peer)
+        print(json.dumps(sorted(int(data) for _, data, _ in arrived)), flush=True)
+
+
+def source() -> None:
+    """For each line, a list of [source, port, target, port]: sends them; prints which were answered."""
+    for line in sys.stdin:
+        wanted = json.loads(line)
+        sockets = {(own, sport): bound(own, sport) for own, sport in {(own, sport) for own, sport, _, _ in wanted}}
+        for number, (own, sport, target, dport) in enumerate(wanted):
+            # A refusal by the host is one more packet that does not arrive.
+            with contextlib.suppress(OSError):
+                sockets[own, sport].sendto(str(number).encode(), (target, dport))
+        own, _, target, _ = wanted[0]
+        last = bound(own, 0)
+        last.sendto(b"0", (target, LAST))
+        ready, _, _ = select.select([last], [], [], PATIENCE)
+        print(json.dumps(sorted(int(data) for _, data, _ in drained(list(sockets.values())))) if ready else "lost")
+        sys.stdout.flush()
+        for sock in (*sockets.values(), last):
+            sock.close()
+
+
+if __name__ == "__main__":
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    verb, *rest = sys.argv[1:]
+    sink(*rest) if verb == "sink" else source()

@@ -1,0 +1,105 @@
+"""A real virtual machine on a host: QEMU under libvirt, Debian's kernel, and busybox for everything else.
+
+It is emulated (TCG), so that it runs wherever the tests do. It prints to its serial console, which QEMU
+keeps in a file.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from .host import Host
+from .run import Failed, eventually
+
+KERNEL = "/srv/kernel"
+FOLDER = "/run/machine"
+PARTS = Path(__file__).with_name("initramfs")
+SECONDS = 120
+ROUND = re.compile(r"guest: round (\d+): www\.internet\.test is (\S+), and sees (\S+)")
+
+# 128 MiB do too; with 64 the kernel finds no room for its initramfs.
+DOMAIN = """
+<domain type='qemu'>
+  <name>{name}</name>
+  <memory unit='MiB'>192</memory>
+  <os>
+    <type arch='x86_64' machine='q35'>hvm</type>
+    <kernel>{kernel}</kernel>
+    <initrd>{folder}/initramfs</initrd>
+    <cmdline>console=ttyS0 quiet panic=-1 mitigations=off machine={name}</cmdline>
+  </os>
+  <features><acpi/></features>
+  <cpu mode='maximum'/>
+  <on_reboot>destroy</on_reboot>
+  <devices>
+    {interface}
+    <serial type='file'><source path='{console}'/></serial>
+    <memballoon model='none'/>
+  </devices>
+</domain>
+"""
+
+
+@dataclass(frozen=True)
+class Machine:
+    host: Host
+    name: str
+
+    @property
+    def console_file(self) -> str:
+        return f"/var/log/libvirt/qemu/{self.name}-console.log"
+
+    def boot(self, kind: str, **source: str) -> None:
+        """Starts it with one interface, ``<interface type=KIND><source .../>``; does not wait for what it does then."""
+        self._make_initramfs()
+        attributes = "".join(f" {name}='{value}'" for name, value in source.items())
+        interface = (
+            f"<interface type='{kind}'><source{attributes}/><model type='virtio'/><rom enabled='no'/></interface>"
+        )
+        kernel = self.host.run(["sh", "-c", f"ls {KERNEL}/boot/vmlinuz-*"]).strip()
+        text = DOMAIN.format(
+            name=self.name, kernel=kernel, folder=FOLDER, interface=interface, console=self.console_file
+        )
+        self._virsh("create", "/dev/stdin", stdin=text)
+
+    def off(self) -> None:
+        """Pulls the plug."""
+        if self.name in self._virsh("list", "--name").split():
+            self._virsh("destroy", self.name)
+        self.host.run(["rm", "-rf", self.console_file, f"/var/log/libvirt/qemu/{self.name}.log", FOLDER])
+
+    def console(self) -> str:
+        """What it has printed."""
+        return self.host.attempt(["cat", self.console_file]).out.replace("\r", "")
+
+    def says(self, pattern: str, patience: float = SECONDS) -> re.Match[str]:
+        """The first match on the console, once there is one."""
+        if not eventually(lambda: re.search(pattern, self.console()) is not None, patience, pause=0.5):
+            raise Failed(f"machine {self.name} has not said {pattern!r} within {patience:g} s but:\n{self.console()}")
+        found = re.search(pattern, self.console())
+        assert found
+        return found
+
+    def rounds(self) -> list[tuple[int, str, str]]:
+        """Of every round: its number, the address the name has, and the guest's address as the web server saw it."""
+        return [(int(number), name, seen) for number, name, seen in ROUND.findall(self.console())]
+
+    def tap(self) -> str:
+        """The host's end of its wire."""
+        rows = [line.split() for line in self._virsh("domiflist", self.name).splitlines()[2:] if line.strip()]
+        return rows[0][0]
+
+    def _make_initramfs(self) -> None:
+        if self.host.attempt(["test", "-e", f"{FOLDER}/initramfs"]).ok:
+            return
+        # Another container's mount namespace: files get there through a pipe.
+        for part in sorted(PARTS.iterdir()):
+            into = shlex.quote(f"{FOLDER}/{part.name}")
+            self.host.run(["sh", "-c", f"mkdir -p {FOLDER} && cat > {into}"], stdin=part.read_text())
+        self.host.run(["sh", f"{FOLDER}/make", KERNEL, FOLDER, f"{FOLDER}/initramfs"])
+
+    def _virsh(self, *words: str, stdin: str = "") -> str:
+        return self.host.run(["virsh", "-c", "qemu:///system", *words], stdin=stdin)

@@ -1,0 +1,124 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Mode bridged: libvirt is told of a bridge that is there, and nothing of ours is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils.definitions import Remembered
+from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml import dump, from_xml
+from ansible_collections.virtnet.linux.plugins.module_utils.links import Link
+from ansible_collections.virtnet.linux.plugins.module_utils.network import read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.restore import Situation, missing_ports, to_run
+from ansible_collections.virtnet.linux.plugins.module_utils.specs import specs
+from ansible_collections.virtnet.linux.plugins.module_utils.virt_network import Networks, State
+
+SITE = {"name": "site", "mode": "bridged", "bridge": {"name": "br0"}}
+LINKS = {"br0": Link("br0", 7, kind="bridge", up=True), "eth0": Link("eth0", 2)}
+
+
+def read(**more: Any) -> Any:
+    return read_network(Options({**SITE, **more}), "host")
+
+
+def plan(*items: dict[str, Any], **state: Any) -> Any:
+    wanted = [read_network(options, "host") for options in Options({"networks": list(items)}).each("networks")]
+    return Networks(wanted, False, Paths("/nowhere")).plan(State(**{"links": LINKS, **state}))
+
+
+def test_libvirt_alone_is_told() -> None:
+    network = read(libvirt={"virtualport": {"parameters": {"profileid": "p"}}}, isolate_guests=True)
+    told = specs([network], {})
+    assert {kind: list(each) for kind, each in told.items() if kind != "registrations"} == {
+        "bridges": [],
+        "rules": [],
+        "fragments": [],
+        "entries": [],
+    }
+    (registration,) = told["registrations"]
+    assert (registration["bridge"], registration["isolate_guests"]) == ("br0", True)
+    assert registration["libvirt"]["virtualport"] == {"parameters": {"profileid": "p"}}
+
+
+def test_a_network_that_becomes_bridged_leaves_nothing_of_ours() -> None:
+    remembered = {"site": Remembered({"vn-site": "52:54:00:00:00:01"}).and_now(read())}
+    assert remembered["site"].bridges == {"vn-site": "52:54:00:00:00:01"}
+    told = specs([read()], remembered)
+    assert [one["name"] for one in told["bridges"] if one["state"] == "absent"] == ["vn-site"]
+    assert told["rules"] == [{"name": "site", "state": "absent"}]
+    assert told["fragments"] == [{"name": "site", "state": "absent"}]
+    assert told["entries"] == [{"interface": "vn-site", "state": "absent"}]
+
+
+def test_open_vswitch_is_told_to_libvirt() -> None:
+    network = read(bridge={"name": "ovs0", "type": "openvswitch"})
+    assert specs([network], {})["registrations"][0]["libvirt"]["virtualport"] == {"type": "openvswitch"}
+    assert plan({**SITE, "bridge": {"name": "eth0", "type": "openvswitch"}}).changes
+
+
+def test_a_definition_and_its_xml_are_the_same_network() -> None:
+    network = read(libvirt={"portgroups": [{"name": "a", "vlan": {"tags": [{"id": 5}]}}]})
+    assert read_network(Options(network.as_options()), "host") == network
+    assert read_network(Options(from_xml(dump(network))), "host") == network
+
+
+@pytest.mark.parametrize(
+    ("more", "path"),
+    [
+        ({"bridge": None}, "bridge.name: is required with mode bridged"),
+        ({"bridge": {"name": "br0", "stp": True}}, "bridge.stp"),
+        ({"bridge": {"name": "br0", "ports": ["eth1"]}}, "bridge.ports"),
+        ({"bridge": {"name": "br0", "stp": "maybe"}}, "bridge.stp: 'maybe' is neither true nor false"),
+        ({"ipv4": {"address": "10.0.0.1/24"}}, "ipv4.address"),
+        ({"ipv4": {"dhcp": {"ranges": [{"start": "10.0.0.2", "end": "10.0.0.3"}]}}}, "ipv4.dhcp.ranges"),
+        ({"ipv6": {"address": "auto"}}, "ipv6.address"),
+        ({"dns": {"domain": "a.test"}}, "dns.domain"),
+        ({"uplink": "eth0"}, "uplink"),
+        ({"port_forwards": [{"port": 80, "to": "10.0.0.2"}]}, "port_forwards"),
+        ({"libvirt": {"register": False}}, "libvirt.register"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_what_has_no_meaning_is_refused_by_path(more: dict[str, Any], path: str) -> None:
+    with pytest.raises(InvalidOption) as caught:
+        read(**more)
+    assert str(caught.value).startswith(f"network 'site': {path}"), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("items", "state", "said"),
+    [
+        ([SITE], {"links": {}}, "bridge.name: 'br0' is not there; make it first"),
+        ([{**SITE, "bridge": {"name": "br1"}}], {}, "did you mean 'br0'?"),
+        ([{**SITE, "bridge": {"name": "eth0"}}], {}, "bridge.name: 'eth0' is not a bridge"),
+        ([SITE], {"libvirt": False}, "mode: 'bridged' does nothing but tell libvirt"),
+        ([SITE], {"remembered": {"lab": Remembered({"br0": ""})}}, "bridge.name: 'br0' is the bridge of network 'lab'"),
+        ([SITE, {"name": "lab", "bridge": {"name": "br0"}}], {}, "bridge.name: 'br0' is the bridge of network 'lab'"),
+    ],
+)
+def test_the_host_has_to_have_the_bridge(items: list[dict[str, Any]], state: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidOption) as caught:
+        plan(*items, **state)
+    assert said in str(caught.value)
+
+
+def test_two_networks_may_share_a_bridge_and_a_stopped_one_needs_none() -> None:
+    assert len(plan(SITE, {**SITE, "name": "other"}).changes) == 2
+    assert plan({**SITE, "state": "inactive"}, links={}).changes
+
+
+def test_that_the_bridge_is_up_does_not_mean_that_the_network_was_started() -> None:
+    network = read(autostart=False)
+    assert [one.state for one in to_run([network], LINKS, {})] == ["inactive"]
+    assert [one.state for one in to_run([network], LINKS, {"site": "started"})] == ["active"]
+
+
+def test_a_bridge_that_went_is_missed() -> None:
+    situation = Situation({"site": read()}, [read()], {}, {})
+    assert list(missing_ports(situation)) == ["network 'site': br0 is not there, and is not ours to make"]
