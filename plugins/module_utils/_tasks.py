@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._module import answer, execute, leave, result
+from ._module import answer, execute, leave, result, run_part
 from .errors import VirtnetError
 from .options import Options
 from .paths import Paths
@@ -54,6 +54,18 @@ def host(module: Any) -> None:
     told = result(plan, "host")
     (held,) = told.pop("host")
     leave(module, {**told, **held})
+
+
+def libvirt_adopt(module: Any) -> None:
+    """Networks that change hands."""
+    from .libvirt_adopt import Adoptions
+    from .libvirt_return import Returns
+
+    def build(paths: Paths) -> Adoptions | Returns:
+        names = module.params["names"]
+        return Adoptions(names, paths) if module.params["state"] == "adopted" else Returns(names, paths)
+
+    run_part(module, "adopted", build)
 
 
 def libvirt_network(module: Any) -> None:
@@ -143,6 +155,7 @@ TASKS = {
         bridge,
         dnsmasq_fragment,
         host,
+        libvirt_adopt,
         libvirt_network,
         nft_nat,
         resolvconf_entry,

@@ -185,9 +185,10 @@ class Guard:
         with contextlib.suppress(Locked), lock(self.paths.runtime, 0):
             for port, bridge in sorted(self.view.left.items()):
                 now = netlink.ask(port)
-                if now is not None and now.master:
+                own = self.view.indexes(bridge)
+                if now is not None and now.master in own:
                     self.view.heard(now)
-                elif now is not None and any(map(netlink.ask, self.view.indexes(bridge))):
+                elif now is not None and any(map(netlink.ask, own)):
                     self.view.taken_off(port)
 
     def _note_ports(self) -> None:

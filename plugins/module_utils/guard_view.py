@@ -42,7 +42,7 @@ class Held:
 class View:
     """Bridges, their ports, and the subnets that nobody else may have.
 
-    ``ports`` are those that a bridge gets back when it is lost; of these ``left`` have no bridge now. A bridge that is
+    ``ports`` are those that a bridge gets back when it is lost; of these ``left`` seem to be off it. A bridge that is
     deleted sets its ports free first, so whether one was taken off or lost shows by whether its bridge outlives it.
     """
 
@@ -166,16 +166,12 @@ class View:
     def _port(self, event: LinkEvent) -> frozenset[str]:
         bridge = self.index.get(event.master, "")
         for other, ports in self.ports.items():
-            if event.index not in ports or other == bridge:
-                continue
-            if event.master:
-                del ports[event.index]
-                self.unnoted.add(other)
-            elif other in self.index.values():
+            # Even where it has another bridge: the view may be newer than the event, and that bridge a former one.
+            if event.index in ports and other != bridge and other in self.index.values():
                 self.left[event.index] = other
-        if event.master:
-            self.left.pop(event.index, None)
         if bridge:
+            if self.left.get(event.index) == bridge:
+                del self.left[event.index]
             if self.ports.setdefault(bridge, {}).get(event.index) != event.name:
                 self.ports[bridge][event.index] = event.name
                 self.unnoted.add(bridge)

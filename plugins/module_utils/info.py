@@ -17,6 +17,7 @@ from .leases import read_leases
 from .libvirt_parse import has_library
 from .libvirt_xml import dump
 from .links import Link
+from .managed import LIBVIRT
 from .network import Network
 from .paths import Paths
 from .restore import gather
@@ -30,7 +31,8 @@ def status(
     ``started``: whether it shall run; the bridge of somebody else is up in any case.
     """
     link = links.get(network.bridge.name)
-    runs = link is not None and link.up and (started or network.has_own_bridge)
+    up = link is not None and link.up
+    runs = started if network.managed_by == LIBVIRT else up and (started or network.has_own_bridge)
     return {
         "name": network.name,
         "uuid": network.uuid,

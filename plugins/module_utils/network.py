@@ -24,6 +24,7 @@ from .forwards import Forward, read_forwards
 from .identity import bridge_mac, bridge_name, network_uuid
 from .ipv6 import Ipv6, read_ipv6
 from .libvirt_group import Libvirt, read_libvirt
+from .managed import LIBVIRT, OURS, bridge_in, is_managed, name_in, uuid_in, xml_of_network
 from .nat import Nat, read_nat
 from .network_xml import said_by_xml
 from .nft import NAME, NAME_WORDS
@@ -90,7 +91,10 @@ class Dns:
 
 @dataclass(frozen=True)
 class Network:
-    """One virtual network. ``path`` is where the user wrote it."""
+    """One virtual network. ``path`` is where the user wrote it.
+
+    One that is ``managed_by`` libvirt has its definition in ``xml``; of the rest we know name, UUID and bridge at most.
+    """
 
     name: str
     uuid: str
@@ -112,6 +116,9 @@ class Network:
     dnsmasq_instance: str = AUTO
     dnsmasq_options: Sequence[str] = ()
     libvirt: Libvirt = field(default_factory=Libvirt)
+    managed_by: str = OURS
+    xml: str = ""
+    restart: bool = False
     path: str = field(default="", compare=False)
 
     @property
@@ -122,7 +129,7 @@ class Network:
     @property
     def has_own_bridge(self) -> bool:
         """Whether its bridge is ours to make, to serve and to remove."""
-        return self.mode != BRIDGED
+        return self.mode != BRIDGED and self.managed_by == OURS
 
     @property
     def subnet(self) -> ipaddress.IPv4Network | None:
@@ -166,6 +173,9 @@ class Network:
 
     def as_options(self) -> dict[str, Any]:
         """The definition: the options with every default filled in, fit for JSON and to be read again."""
+        if self.managed_by == LIBVIRT:
+            named = ("name", "uuid", "state", "autostart", "persistent", "managed_by", "restart", "xml")
+            return {name: getattr(self, name) for name in named}
         return {
             "name": self.name,
             "uuid": self.uuid,
@@ -221,6 +231,8 @@ def read_network(options: Options, identity: str) -> Network:
 
     Raises InvalidOption: the path of the value, the value, and what to do. An absent network needs its name alone.
     """
+    if is_managed(options):
+        return _read_managed(options)
     options = said_by_xml(options)
     name = options.matching("name", NAME, NAME_WORDS)
     options.owner = f"network {name!r}"
@@ -257,9 +269,35 @@ def read_network(options: Options, identity: str) -> Network:
         libvirt=libvirt,
         path=options.path,
     )
+    if options.boolean("restart", False):
+        options.error("restart", "is for networks with managed_by: libvirt; the others change while they run")
     options.close()
     _check_sense(options, network)
     return network
+
+
+def _read_managed(options: Options) -> Network:
+    """A network that is libvirt's own."""
+    state = options.choice("state", STATES, "active")
+    gone = state == "absent" and not options.given("xml")
+    xml = "" if gone else xml_of_network(options)
+    said = options if options.given("name") or gone else Options({"name": name_in(xml)}, options.at("xml"))
+    name = said.matching("name", NAME, NAME_WORDS)
+    return Network(
+        name=name,
+        uuid="" if gone else uuid_in(xml),
+        state=state,
+        autostart=options.boolean("autostart", True),
+        persistent=options.boolean("persistent", True),
+        bridge=Bridge("" if gone else bridge_in(xml), ""),
+        mode=LIBVIRT,
+        ipv4=Ipv4(None, dhcp=False),
+        dns=Dns(enabled=False, host_resolver=False),
+        managed_by=LIBVIRT,
+        xml=xml,
+        restart=options.boolean("restart", False),
+        path=options.path,
+    )
 
 
 def _refuse_later(options: Options, names: Sequence[str]) -> None:

@@ -64,6 +64,16 @@ class Paths:
         return self._at("var/lib/virtnet/dnsmasq")
 
     @property
+    def adopted(self) -> str:
+        """What networks were before they were taken over from libvirt, and leases on their way."""
+        return self._at("var/lib/virtnet/adopted")
+
+    @property
+    def libvirt_leases(self) -> str:
+        """Where libvirt keeps the leases of its own networks."""
+        return self._at("var/lib/libvirt/dnsmasq")
+
+    @property
     def dnsmasq_drop_in(self) -> str:
         """What we add to the unit of the system's dnsmasq."""
         return self._at("etc/systemd/system/dnsmasq.service.d/virtnet.conf")

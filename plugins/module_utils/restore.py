@@ -9,6 +9,7 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from .bridged import MODE as BRIDGED
 from .definitions import Remembered, load, recall
 from .errors import VirtnetError
 from .files import lock
@@ -143,7 +144,7 @@ def restore(paths: Paths, stages: Collection[str] = STAGES) -> int:
 def missing_ports(situation: Situation) -> Iterable[str]:
     """Interfaces that shall be ports, and bridges of others, that are not there."""
     for network in situation.running:
-        if not network.has_own_bridge and network.bridge.name not in situation.links:
+        if network.mode == BRIDGED and network.bridge.name not in situation.links:
             yield f"{network.owner}: {network.bridge.name} is not there, and is not ours to make"
         for port in situation.defined[network.name].bridge.ports:
             if port not in network.bridge.ports:

@@ -16,6 +16,7 @@ from .dnsmasq_fragment import Fragments, FragmentSpec
 from .libvirt_definition import RegistrationSpec
 from .libvirt_group import NEVER
 from .libvirt_registration import Registrations
+from .managed import LIBVIRT
 from .network import Network
 from .nft import NatRules, RulesSpec
 from .openvswitch import OPENVSWITCH
@@ -184,6 +185,16 @@ def _entry(network: Network) -> dict[str, Any]:
 
 
 def _registration(network: Network) -> dict[str, Any]:
+    if network.managed_by == LIBVIRT:
+        return {
+            "name": network.name,
+            "xml": network.xml,
+            "restart": network.restart,
+            "active": network.state == "active",
+            "autostart": network.autostart,
+            "persistent": network.persistent,
+            "state": "present",
+        }
     if network.libvirt.register == NEVER:
         return {"name": network.name, "state": "absent"}
     return {

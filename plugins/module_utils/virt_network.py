@@ -26,6 +26,7 @@ from .identity import host_identity
 from .libvirt_driver import driver_installed
 from .links import Link, has_ipv6
 from .listeners import Listener, check_listeners, read_listeners
+from .managed import LIBVIRT
 from .network import Network
 from .occupied import read_avoided, read_occupied, read_order
 from .openvswitch import read_all_links
@@ -72,6 +73,10 @@ class State:
     links: Mapping[str, Link] = field(default_factory=dict)
     listeners: Sequence[Listener] = ()
     libvirt: bool = True
+
+
+# Where libvirt is, this brings its network driver.
+_INSTALL = "install it (Debian: libvirt-daemon-system)"
 
 
 class Networks:
@@ -140,6 +145,7 @@ class Networks:
         run = [*new, *runtime.as_intended(stay, current.records, current.links)]
         wanted = specs(sorted(run, key=lambda one: one.name), remembered)
         records = self._records(current, after, named)
+        wanted = _without(wanted, [one.name for one in self.wanted if one.name in gone and one.managed_by == LIBVIRT])
         memory = [memory_file(remembered, self.paths), runtime.records_file(records, self.paths)]
         whole = Whole(memory, wanted, networks)
         changes = [*self._resettle(current, whole), *_changes(current, after, records, whole, self.paths)]
@@ -233,6 +239,13 @@ class Networks:
         put(file for change in changes for file in change.files)
 
 
+def _without(wanted: Specs, names: Sequence[str]) -> Specs:
+    """Networks of libvirt's own that the user wants removed, also those that we never knew."""
+    left = [one for one in wanted["registrations"] if one["name"] not in names]
+    gone = [{"name": name, "state": "absent", "managed_by": LIBVIRT} for name in sorted(names)]
+    return {**wanted, "registrations": [*gone, *left]}
+
+
 def _held(network: Network) -> Occupied:
     assert network.subnet is not None
     return Occupied(network.subnet, f"{network.owner} ({network.subnet})", network.bridge.name)
@@ -319,7 +332,7 @@ def _check_list(networks: Sequence[Network]) -> None:
     for network in networks:
         if not network.has_own_bridge:
             _refuse_own({one.bridge.name: one.name for one in ours}, network)
-    _each_once(networks, "uuid", lambda network: network.uuid)
+    _each_once([network for network in networks if network.uuid], "uuid", lambda network: network.uuid)
     _check_subnets(networks)
     _check_names(networks)
     check_claims((forward, network.owner) for network in networks for forward in network.resolved_forwards)
@@ -379,10 +392,21 @@ def _refuse(network: Network, option: str, problem: str) -> NoReturn:
 
 def _check_host(network: Network, current: State) -> None:
     """A network against the host."""
+    stored = current.definitions.get(network.name)
+    if stored is not None and stored.managed_by != network.managed_by:
+        _refuse(
+            network,
+            "managed_by",
+            f"cannot become {network.managed_by!r} while the network is defined; the playbook adopt.yml takes networks "
+            "over from libvirt and gives them back, or remove it first (state: absent)",
+        )
+    if network.managed_by == LIBVIRT:
+        if not current.libvirt:
+            _refuse(network, "managed_by", f"this host lacks libvirt's network driver; {_INSTALL}")
+        return
     if not network.has_own_bridge:
         _check_bridged(network, current)
         return
-    stored = current.definitions.get(network.name)
     if stored is not None and stored.has_own_bridge and stored.bridge.name != network.bridge.name:
         guests = [link.name for link in current.links.values() if link.master == stored.bridge.name]
         if guests:
@@ -418,7 +442,7 @@ def _check_bridged(network: Network, current: State) -> None:
             network,
             "mode",
             "'bridged' does nothing but tell libvirt of a bridge, and this host lacks libvirt's network driver; "
-            "install it (Debian: libvirt-daemon-system), or use another mode",
+            f"{_INSTALL}, or use another mode",
         )
     # A bridge that was ours once is removed whenever no network of ours needs it.
     _refuse_own({bridge: name for name, one in current.remembered.items() for bridge in one.bridges}, network)

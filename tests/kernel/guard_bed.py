@@ -96,7 +96,9 @@ class GuardedBed(Bed):
         with self.log.open("a") as log:
             argv = self.host.command(sys.executable, "-I", "-c", _PROGRAM, COLLECTIONS, str(self.root), "guard")
             address = f"@vnt{os.getpid()}{id(self)}"
-            self.guard = subprocess.Popen(argv, stderr=log, text=True, env={**os.environ, "NOTIFY_SOCKET": address})
+            self.guard = subprocess.Popen(
+                argv, stderr=log, text=True, env={**os.environ, "NOTIFY_SOCKET": address}, start_new_session=True
+            )
         eventually(lambda: "networks run" in self.journal and self.is_idle(), 60)
         # The run that made the networks is through.
         eventually(lambda: not (self.root / "run/virtnet/pending.json").exists() and self.is_idle(), 60)
@@ -112,7 +114,13 @@ class GuardedBed(Bed):
     def stop_guard(self, number: int = signal.SIGTERM) -> int:
         assert self.guard is not None
         self.guard.send_signal(number)
-        return self.guard.wait(10)
+        return self.guard.wait(60)
+
+    def kill_all(self) -> None:
+        """Kill the guard and what it has running, as systemd does with all of a unit."""
+        assert self.guard is not None
+        os.killpg(self.guard.pid, signal.SIGKILL)
+        self.guard.wait(60)
 
     @property
     def journal(self) -> str:

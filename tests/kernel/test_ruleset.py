@@ -151,7 +151,13 @@ def some_ruleset(chance: random.Random, family: str) -> str:
         policy = chance.choice(("accept", "drop"))
         rules = [some_rule(chance, names) for _ in range(chance.randint(1, 5))]
         first = [f"udp dport {LAST} accept", f"udp sport {LAST} accept"]
-        lines += [f"chain b{i} {{", f"type filter hook {hook} priority {priority}; policy {policy};", *first, *rules, "}"]
+        lines += [
+            f"chain b{i} {{",
+            f"type filter hook {hook} priority {priority}; policy {policy};",
+            *first,
+            *rules,
+            "}",
+        ]
     return "\n".join([*lines, "}", ""])
 
 
@@ -172,7 +178,11 @@ IPTABLES_DEEDS = ("MARK --set-mark 1", "MARK --or-mark 2", "CONNMARK --set-mark 
 def some_tables(chance: random.Random) -> str:
     lines = []
     for table, chains in (("mangle", ("PREROUTING", "FORWARD")), ("filter", ("INPUT", "FORWARD", "OUTPUT"))):
-        lines += [f"*{table}", *(f":{c} {chance.choice(('ACCEPT', 'DROP'))}" for c in chains), *(f":c{i} -" for i in (1, 2))]
+        lines += [
+            f"*{table}",
+            *(f":{c} {chance.choice(('ACCEPT', 'DROP'))}" for c in chains),
+            *(f":c{i} -" for i in (1, 2)),
+        ]
         lines += [f"-A {chain} -p udp --{way}port {LAST} -j ACCEPT" for chain in chains for way in "sd"]
         for chain in (*chains, "c1", "c2"):
             deeper = {"c1": ["c2"], "c2": []}.get(chain, ["c1", "c2"])
@@ -181,14 +191,22 @@ def some_tables(chance: random.Random) -> str:
                 never = {"PREROUTING": "-o", "INPUT": "-o", "OUTPUT": "-i"}.get(chain, "-x")
                 usable = [one for one in IPTABLES if never not in one.split()]
                 words = " ".join(chance.sample(usable, chance.choice((0, 1, 1))))
-                ends = ["-j ACCEPT", "-j ACCEPT", "-j DROP", "-j RETURN", *(f"-{way} {to}" for way in "jg" for to in deeper)]
+                ends = [
+                    "-j ACCEPT",
+                    "-j ACCEPT",
+                    "-j DROP",
+                    "-j RETURN",
+                    *(f"-{way} {to}" for way in "jg" for to in deeper),
+                ]
                 deeds = [f"-j {deed}" for deed in IPTABLES_DEEDS if table == "mangle" or deed == "LOG"]
                 lines.append(f"-A {chain} {words} {chance.choice(deeds if chance.random() < 0.25 else ends)}")
         lines.append("COMMIT")
     return "\n".join([*lines, ""])
 
 
-def told(rules: ruleset.Ruleset, stages: Sequence[tuple[str, Packet]], ct_mark: int | None) -> tuple[bool | None, int | None]:
+def told(
+    rules: ruleset.Ruleset, stages: Sequence[tuple[str, Packet]], ct_mark: int | None
+) -> tuple[bool | None, int | None]:
     """Whether a packet passes all these hooks; None where it cannot be told; and its connection's mark."""
     mark: int | None = 0
     passes: bool | None = True

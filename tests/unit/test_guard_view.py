@@ -117,7 +117,12 @@ def test_a_port_that_was_taken_off_or_put_elsewhere_is_not_taken_for_one_that_wa
     seen.heard(link(12, "tap2", BRIDGE))
     seen.heard(link(12, "tap2", 99))
     seen.heard(link(TAP, "tap1"))
+    assert list(seen.notes()) == [("vn-lab", [("tap1", TAP), ("tap2", 12)])] and seen.left == {
+        12: "vn-lab",
+        TAP: "vn-lab",
+    }
     seen.taken_off(TAP)
+    seen.taken_off(12)
     assert list(seen.notes()) == [("vn-lab", [])] and seen.left == {}
     seen.heard(link(BRIDGE, "vn-lab", gone=True))
     assert seen.ports == {"vn-lab": {}}
@@ -140,6 +145,7 @@ def test_what_is_read_anew_makes_no_port_forgotten(links: dict[str, Link], ports
     seen = view(links=links)
     assert seen.ports == {"vn-lab": ports} and set(seen.left) == left
     # What was read is newer than what is heard of it afterwards.
+    seen.heard(link(TAP, "tap1", 9))
     seen.heard(link(TAP, "tap1"))
     seen.heard(link(BRIDGE, "vn-lab", up=False))
     seen.heard(link(BRIDGE, "vn-lab", gone=True))
