@@ -21,11 +21,14 @@ def bridge(module: Any) -> None:
     """Links and addresses."""
     from .bridge import Bridges
     from .bridge_spec import BridgeSpec
+    from .managers import ManagedBridges
 
     execute(
         module,
         "bridges",
-        lambda wanted, purge, paths: Bridges([BridgeSpec.from_options(one) for one in wanted], purge, paths),
+        lambda wanted, purge, paths: ManagedBridges(
+            Bridges([BridgeSpec.from_options(one) for one in wanted], purge, paths), paths
+        ),
         kind="bridges",
     )
 

@@ -24,10 +24,15 @@ from .files import File, put, read_text
 from .identity import bridge_mac, host_identity
 from .links import Link, has_ipv6, read_links, read_sysctls
 from .links_apply import Step, take
+from .occupied import connection_peer
 from .openvswitch import OPENVSWITCH, Switch, has_datapath, has_kernel_datapath, read_switch, transact, with_switch
 from .part import DELETE, Plan
 from .paths import Paths
+from .policing import read_policers
+from .queues import read_queues
+from .routes import read_others, read_routes
 from .run import find, run
+from .shaping import Limits
 from .switch_ports import read_stack
 
 
@@ -63,6 +68,11 @@ class Bridges:
                 if marked(link) and link.name not in {spec.name for spec in self.wanted}
             },
             ipv6=has_ipv6(self.paths.proc_sys),
+            limits=Limits(
+                read_queues([links[spec.name].index for spec in self.wanted if spec.name in links]), read_policers()
+            ),
+            routes=read_routes(),
+            others=read_others(route for spec in self.wanted for route in spec.routes),
             switch=switch,
             stacks=self._read_stacks(links, freed),
         )
@@ -101,6 +111,8 @@ class Bridges:
         changes = [*renamed]
         for spec in gone.values():
             changes += _delete(spec, current, notes)
+        if self.purge:
+            changes += bridge_plan.delete_strays({*named, *gone}, current)
         for spec in present:
             changes += _bring(spec, current, notes)
         return Plan(changes, [spec.as_options() for spec in present], notes)
@@ -204,4 +216,8 @@ def _default_routes() -> frozenset[str]:
         for route in json.loads(run(["ip", family, "-j", "route", "show", "default"]).stdout or "[]"):
             found.update([route["dev"]] if "dev" in route else [])
             found.update(hop["dev"] for hop in route.get("nexthops", ()) if "dev" in hop)
+    peer = connection_peer(os.environ)
+    if peer:
+        way = run(["ip", "-j", "route", "get", peer], check=False)
+        found.update(route["dev"] for route in json.loads(way.stdout or "[]") if "dev" in route)
     return frozenset(found)

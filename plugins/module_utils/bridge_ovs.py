@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from . import shaping
+from .bandwidth import Bandwidth
 from .bridge_plan import (
     MARK,
     OTHER_TYPE,
@@ -23,6 +25,7 @@ from .bridge_plan import (
     check_rest,
     ours,
     readdress,
+    reroute,
     wanted_sysctls,
 )
 from .bridge_spec import BridgeSpec
@@ -87,7 +90,7 @@ def delete(row: Bridge, current: State, notes: list[str]) -> list[BridgeChange]:
     reopened = [step for name, noted in _noted(row).items() if name in current.links for step in reopen(name, noted)]
     names = [port.name for port in ports if port.index]
     freed = f", which frees {', '.join(names)}" if names else ""
-    before = describe(_values(row, current.links.get(row.name)))
+    before = describe(_values(row, current.links.get(row.name), current, Bandwidth()))
     return [
         BridgeChange(
             DELETE,
@@ -95,7 +98,7 @@ def delete(row: Bridge, current: State, notes: list[str]) -> list[BridgeChange]:
             before,
             "",
             f"deleted{freed}",
-            reopened,
+            [*shaping.remove(row.name, current.limits), *reopened],
             ports,
             row.name,
             commands=[("del-br", row.name)],
@@ -143,17 +146,23 @@ def change(spec: BridgeSpec, current: State, notes: list[str]) -> list[BridgeCha
         # Its internal port was deleted by hand, and ovs-vswitchd makes it again only with the bridge.
         back = _back(spec, ports_of(row, current.links), current)
         made = _made(spec, replace(row, ports={}), back, current, notes)
-        detail = "made again, since its interface is gone" + (
-            f", with {', '.join(p.name for p in back)}" if back else ""
-        )
-        return [replace(made, before=describe(_values(row, None)), detail=detail, first=[("del-br", spec.name)])]
+        with_ports = f", with {', '.join(port.name for port in back)}" if back else ""
+        detail = f"made again, since its interface is gone{with_ports}"
+        return [
+            replace(
+                made,
+                before=describe(_values(row, None, current, spec.bandwidth)),
+                detail=detail,
+                first=[("del-br", spec.name)],
+            )
+        ]
     new = [port for port in spec.ports if port not in row.ports]
     there = [one.name for one in current.links.values() if one.master == spec.name]
     commands = [*_commands(spec, row, new), *_notes(row, [*there, *new], current)]
     steps = [*_shut(row, [*there, *new], current), *_link_steps(spec, link, current)]
     if not commands and not steps:
         return []
-    before, after = _values(row, link), _after(spec, row, link, new, current)
+    before, after = _values(row, link, current, spec.bandwidth), _after(spec, row, link, new, current)
     if row.datapath == USERSPACE:
         stacks = {name: is_shut(current.stacks.get(name, {})) for name in sorted([*there, *new])}
         before["host_keeps_off"] = [name for name, done in stacks.items() if done]
@@ -210,6 +219,8 @@ def _made(spec: BridgeSpec, row: Bridge, back: Sequence[Freed], current: State, 
     ]
     steps += [AddAddress(spec.name, address) for address in spec.addresses]
     steps.append(SetLink(spec.name, {"ifalias": MARK, "state": "up"}))
+    steps += reroute(spec, ())
+    steps += shaping.steps(spec.name, spec.bandwidth, None, current.limits)
     after = describe(_after(spec, blank, None, spec.ports, current))
     return BridgeChange(CHANGE, f"bridge {spec.name}", "", after, "", steps, bridge=spec.name, commands=commands)
 
@@ -313,10 +324,12 @@ def _link_steps(spec: BridgeSpec, link: Link, current: State) -> list[Step]:
         ]
     if not link.up:
         steps.append(SetLink(spec.name, {"state": "up"}))
+    steps += reroute(spec, current.routes.get(spec.name, ()))
+    steps += shaping.steps(spec.name, spec.bandwidth, link, current.limits)
     return steps
 
 
-def _values(row: Bridge, link: Link | None) -> dict[str, Any]:
+def _values(row: Bridge, link: Link | None, current: State, bandwidth: Bandwidth) -> dict[str, Any]:
     own = link or Link(row.name, 0)
     key = _delay_key(row.stp, row.rstp)
     return {
@@ -330,10 +343,12 @@ def _values(row: Bridge, link: Link | None) -> dict[str, Any]:
         "up": own.up,
         **own.sysctls,
         "addresses": sorted(own.addresses),
+        "routes": [str(route) for route in current.routes.get(row.name, ())],
         "ports": sorted(name for name in row.ports if name != row.name),
         "vlans": _shown({port.name: port.vlan for port in row.ports.values()}),
         "protected": sorted(port.name for port in row.ports.values() if port.protected),
         "isolate_guests": row.protects,
+        **shaping.now(bandwidth, own, current.limits),
         "alias": own.alias,
     }
 
@@ -353,10 +368,12 @@ def _after(spec: BridgeSpec, row: Bridge, link: Link | None, new: Sequence[str],
         "up": True,
         **wanted_sysctls(spec, current),
         "addresses": sorted(spec.addresses),
+        "routes": [str(route) for route in spec.routes],
         "ports": sorted({*(name for name in row.ports if name != row.name), *new}),
         "vlans": _shown({**{port.name: port.vlan for port in guests}, **_wanted_vlans(spec, row, new)}),
         "protected": sorted(port.name for port in guests if (port.protected if protected is None else protected)),
         "isolate_guests": spec.isolate_guests,
+        **shaping.after(spec.bandwidth),
         "alias": MARK,
     }
 

@@ -10,13 +10,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import isolation
+from . import isolation, shaping
+from .bandwidth import Bandwidth
 from .bridge_spec import BridgeSpec
 from .errors import InvalidOption
 from .links import CENTISECONDS, Link, sysctl_path
-from .links_apply import AddAddress, AddBridge, DeleteAddress, DeleteLink, Enslave, Rename, SetLink, SetSysctl, Step
+from .links_apply import (
+    AddAddress,
+    AddBridge,
+    DeleteAddress,
+    DeleteLink,
+    DeleteRoute,
+    Enslave,
+    PutRoute,
+    Rename,
+    SetLink,
+    SetSysctl,
+    Step,
+)
 from .openvswitch import OPENVSWITCH, Command, Settings, Switch
 from .part import CHANGE, CREATE, DELETE, Change, describe, difference
+from .policing import SetPolicer, strays
+from .routes import Route, check_routes
+from .shaping import Limits
 
 # Written on each bridge of ours as its alias (ip link show: "alias"): a name alone proves nothing.
 MARK = "virtnet.linux"
@@ -57,7 +73,8 @@ class BridgeChange(Change):
 class State:
     """What was read: the links, the interfaces of default routes, and the links that stopped bridges set free.
 
-    ``stacks``: settings of links that are or may become ports of Open vSwitch (switch_ports.py).
+    ``routes`` of ours by the name of one, ``others`` are routes to the same subnets. ``stacks``: settings of links that
+    are or may become ports of Open vSwitch (switch_ports.py).
     """
 
     links: Mapping[str, Link]
@@ -65,8 +82,15 @@ class State:
     freed: Mapping[str, Sequence[Freed]] = field(default_factory=dict)
     stray_sysctls: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     ipv6: bool = True
+    limits: Limits = field(default_factory=Limits)
+    routes: Mapping[str, Sequence[Route]] = field(default_factory=dict)
+    others: Mapping[tuple[str, int], str] = field(default_factory=dict)
     switch: Switch = field(default_factory=Switch)
     stacks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def of(self, name: str) -> Sequence[Link]:
+        """The ports of a bridge."""
+        return [port for port in self.links.values() if port.master == name]
 
 
 def marked(link: Link) -> bool:
@@ -108,25 +132,38 @@ def check_rest(spec: BridgeSpec, current: State) -> None:
         elif port.master not in ("", spec.name):
             problem = f"is a port of {port.master}; take it out of there first"
         elif port.master != spec.name and name in current.default_routes:
-            problem = "carries a default route of this host, which would lose its network"
+            problem = (
+                "carries a default route of this host, or the connection by which this run came: the host would lose "
+                "its network"
+            )
         if problem:
             raise InvalidOption(f"{at}ports[{i}]", f"interface {name!r} {problem}", owner)
+    check_routes(spec.routes, current.others, owner)
+    shaping.check(spec.name, spec.bandwidth, current.links.get(spec.name), current.limits, at, owner)
+
+
+def delete_strays(kept: set[str], current: State) -> list[BridgeChange]:
+    """What was left of bridges that somebody else deleted."""
+    return [
+        BridgeChange(DELETE, f"policer {name}", f"{name}\n", "", steps=(SetPolicer(name.partition("_")[2], None),))
+        for name in strays(current.limits.policers, kept)
+    ]
 
 
 def delete(name: str, mac: str, current: State, notes: list[str]) -> list[BridgeChange]:
     """A bridge of ours goes; one of others is noted and stays."""
     link = current.links.get(name)
+    rest = shaping.remove(name, current.limits)
     if link is None:
-        return []
+        return [BridgeChange(DELETE, f"policer of bridge {name}", f"{name}\n", "", steps=rest)] if rest else []
     if not ours(link, mac):
         notes.append(f"{name} was not made by virtnet.linux and stays")
         return []
-    ports = [Freed(port.name, port.index) for port in current.links.values() if port.master == name]
+    ports = [Freed(port.name, port.index) for port in current.of(name)]
     freed = f", which frees {', '.join(port.name for port in ports)}" if ports else ""
+    steps = (*rest, DeleteLink(name))
     return [
-        BridgeChange(
-            DELETE, f"bridge {name}", _text(link, current), "", f"deleted{freed}", (DeleteLink(name),), ports, name
-        )
+        BridgeChange(DELETE, f"bridge {name}", _text(link, current), "", f"deleted{freed}", steps, ports, name),
     ]
 
 
@@ -195,6 +232,8 @@ def create(spec: BridgeSpec, current: State) -> list[BridgeChange]:
     steps += [Enslave(port, spec.name) for port in [*spec.ports, *back]]
     guests = [replace(current.links[port], isolated=False) for port in back]
     steps += isolation.steps(spec.name, spec.isolate_guests, spec.ports, guests, isolation.NEW)
+    steps += reroute(spec, ())
+    steps += shaping.steps(spec.name, spec.bandwidth, None, current.limits)
     steps.append(SetLink(spec.name, {"ifalias": MARK}))
     detail = f"created, taking back {', '.join(back)}" if back else "created"
     after = _after(spec, None, [*spec.ports, *back], current)
@@ -232,11 +271,13 @@ def change(spec: BridgeSpec, current: State) -> list[BridgeChange]:
     guests = [current.links[port] for port in ports]
     guests += [replace(current.links[port], isolated=False) for port in new_ports]
     steps += isolation.steps(spec.name, spec.isolate_guests, spec.ports, guests, link.filters)
+    steps += reroute(spec, current.routes.get(spec.name, ()))
+    steps += shaping.steps(spec.name, spec.bandwidth, link, current.limits)
     if link.alias != MARK:
         steps.append(SetLink(spec.name, {"ifalias": MARK}))
     if not steps:
         return []
-    before = _values(link, [current.links[port] for port in ports])
+    before = _values(link, current, spec.bandwidth)
     after = _after(spec, link, [*ports, *new_ports], current)
     detail = difference(before, after)
     return [
@@ -276,11 +317,21 @@ def _addresses(spec: BridgeSpec, link: Link) -> list[Step]:
     ]
 
 
+def reroute(spec: BridgeSpec, have: Sequence[Route]) -> list[Step]:
+    """A route that gets another gateway is replaced in place; the kernel has one for a subnet and metric."""
+    kept = {route.key for route in spec.routes}
+    return [
+        *(DeleteRoute(spec.name, one.to, one.via, one.metric) for one in have if one.key not in kept),
+        *(PutRoute(spec.name, one.to, one.via, one.metric) for one in spec.routes if one not in have),
+    ]
+
+
 def _secondaries_first(drop: Sequence[str], have: Sequence[str]) -> list[str]:
     return sorted(drop, key=have.index, reverse=True)
 
 
-def _values(link: Link, ports: Sequence[Link]) -> dict[str, Any]:
+def _values(link: Link, current: State, bandwidth: Bandwidth) -> dict[str, Any]:
+    ports = current.of(link.name)
     return {
         "mac": link.mac,
         "mtu": link.mtu,
@@ -289,9 +340,11 @@ def _values(link: Link, ports: Sequence[Link]) -> dict[str, Any]:
         "up": link.up,
         **link.sysctls,
         "addresses": sorted(link.addresses),
+        "routes": [str(route) for route in current.routes.get(link.name, ())],
         "ports": sorted(port.name for port in ports),
         "isolated": sorted(port.name for port in ports if port.isolated),
         "isolate_guests": isolation.is_on(link.filters),
+        **shaping.now(bandwidth, link, current.limits),
         "alias": link.alias,
     }
 
@@ -310,9 +363,11 @@ def _after(spec: BridgeSpec, link: Link | None, ports: Sequence[str], current: S
         "up": True,
         **wanted_sysctls(spec, current),
         "addresses": sorted(spec.addresses),
+        "routes": [str(route) for route in spec.routes],
         "ports": sorted(ports),
         "isolated": sorted(_isolated(spec, link, ports, current)),
         "isolate_guests": spec.isolate_guests,
+        **shaping.after(spec.bandwidth),
         "alias": MARK,
     }
 
@@ -326,4 +381,4 @@ def _isolated(spec: BridgeSpec, link: Link | None, ports: Sequence[str], current
 
 
 def _text(link: Link, current: State) -> str:
-    return describe(_values(link, [port for port in current.links.values() if port.master == link.name]))
+    return describe(_values(link, current, Bandwidth()))

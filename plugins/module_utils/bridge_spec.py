@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .bandwidth import Bandwidth, read_bandwidth
 from .errors import InvalidOption
 from .openvswitch import OPENVSWITCH
 from .options import Options
 from .port_vlans import PortVlan, read_port_vlans
+from .routes import Route, read_route_options
 
 TYPES = ("linux", OPENVSWITCH)
 FAIL_MODES = ("standalone", "secure")
@@ -36,7 +38,9 @@ class BridgeSpec:
     forward_delay: int = 0
     ports: Sequence[str] = ()
     addresses: Sequence[str] = ()
+    routes: Sequence[Route] = ()
     isolate_guests: bool = False
+    bandwidth: Bandwidth = field(default_factory=Bandwidth)
     rstp: bool = False
     fail_mode: str = "standalone"
     vlans: Sequence[PortVlan] = ()
@@ -52,7 +56,8 @@ class BridgeSpec:
         least = _LEAST_DELAY[kind] if stp or rstp else 0
         delay = options.integer("forward_delay", 0, least=0, most=_MOST_DELAY)
         mtu = options.integer("mtu", None, least=68, most=65535)
-        addresses = tuple(str(address) for address in options.cidrs("addresses"))
+        interfaces = options.cidrs("addresses")
+        addresses = tuple(map(str, interfaces))
         if mtu is not None and mtu < 1280 and any(":" in address for address in addresses):
             options.error("mtu", f"{mtu} is too small for IPv6, which needs 1280 (RFC 8200 section 5)")
         spec = BridgeSpec(
@@ -65,7 +70,9 @@ class BridgeSpec:
             forward_delay=max(delay, least),
             ports=tuple(options.interfaces("ports")),
             addresses=addresses,
+            routes=read_route_options(options, "routes", interfaces),
             isolate_guests=options.boolean("isolate_guests", False),
+            bandwidth=read_bandwidth(options.group("bandwidth")),
             rstp=rstp,
             fail_mode=options.choice("fail_mode", FAIL_MODES, FAIL_MODES[0]),
             vlans=read_port_vlans(options, "vlans"),
@@ -96,7 +103,9 @@ class BridgeSpec:
             "forward_delay": self.forward_delay,
             "ports": list(self.ports),
             "addresses": list(self.addresses),
+            "routes": [route.as_options() for route in self.routes],
             "isolate_guests": self.isolate_guests,
+            "bandwidth": self.bandwidth.as_options(),
             **(only_openvswitch if self.type == OPENVSWITCH else {}),
         }
 

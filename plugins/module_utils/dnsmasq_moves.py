@@ -26,10 +26,13 @@ class Move:
     goal: str
 
 
-def find_moves(current: State, target: Target, layout: Layout, files: Mapping[str, str]) -> list[Move]:
+def find_moves(
+    current: State, target: Target, layout: Layout, files: Mapping[str, str], waiting: Sequence[str] = ()
+) -> list[Move]:
     """Networks that come to another dnsmasq, or to one that may not know of what an earlier one gave.
 
-    ``files`` are the lease files of the private instances, and under '' that of the system's dnsmasq.
+    ``files`` are the lease files of the private instances, and under '' that of the system's dnsmasq; those ``waiting``
+    were taken over from libvirt.
     """
     here = membership(current, layout)
     found = []
@@ -42,7 +45,7 @@ def find_moves(current: State, target: Target, layout: Layout, files: Mapping[st
         if there:
             continue
         goal = files[choice.instance]
-        sources = [path for path in files.values() if path != goal]
+        sources = [path for path in (*files.values(), *waiting) if path != goal]
         if any(lease.within(choice.spec.subnets) for path in sources for lease in read_leases(path).leases):
             found.append(Move(choice.spec, sources, goal))
     return found

@@ -182,4 +182,6 @@ def upstream_lines(resolv_conf: str, wished: bool) -> tuple[str, ...]:
         return ("no-resolv", f"server={_STUB}")
     # dnsmasq leaves out its own addresses, which are in that file where the host resolves guests' names; a loop over
     # another resolver of the host it finds by a query of its own.
-    return ("resolv-file=/etc/resolv.conf", "dns-loop-detect")
+    # The host itself may ask this instance first: so it asks the servers in the file's order, as the host would, and
+    # what it heard from the old ones is no answer any more when a VPN brings others.
+    return ("resolv-file=/etc/resolv.conf", "strict-order", "clear-on-reload", "dns-loop-detect")

@@ -32,8 +32,8 @@ from .guard_switch import LOST, NEWS, SwitchWatch
 from .guard_view import CONFLICT, View
 from .inotify import Folders
 from .paths import Paths
-from .resolvconf_read import entries_folder
-from .restore import gather, say
+from .resolver_watch import is_concerned, watched
+from .restore import gather, resolver_ready, say
 from .runtime import now as boottime
 from .runtime import pending_path, read_pending
 from .specs import KINDS, SWITCHES
@@ -125,7 +125,7 @@ class Guard:
         paths = self.paths
         return {
             paths.dnsmasq_fragments: "fragments",
-            entries_folder(paths.root): "entries",
+            **dict.fromkeys(watched(paths.root), "entries"),
             paths.definitions: "",
             paths.transient_definitions: "",
             paths.runtime: "",
@@ -144,8 +144,9 @@ class Guard:
             if kind == "-":
                 continue
             if kind:
-                # dnsmasq's fragments and resolvconf's entries of ours carry our name; others are no business of ours.
-                if "virtnet" in name and not name.startswith(".") or not name:
+                # Fragments and entries of ours carry our name; others are no business of ours.
+                ours = "virtnet" in name and not name.startswith(".")
+                if ours or not name or self._is_about_resolver(kind, folder, name):
                     self._want(kind, now)
             elif not name.startswith(".") and name.endswith(".json"):
                 self._redefined(now)
@@ -164,6 +165,10 @@ class Guard:
             self.backoff.forget(SWITCHES)
         if back or news == NEWS:
             self._want(SWITCHES, time.monotonic())
+
+    def _is_about_resolver(self, kind: str, folder: str, name: str) -> bool:
+        """Whether the resolver changed; while the host boots, it changes with each service that comes up."""
+        return kind == "entries" and is_concerned(folder, name) and os.path.exists(resolver_ready(self.paths))
 
     def _hear(self, sockets: Collection[socket.socket], now: float) -> None:
         missed = False

@@ -6,15 +6,26 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from .definitions import Remembered
-from .netlink import AddressEvent, Event, ForwardingEvent, LinkEvent, Overrun, RouteEvent, RulesEvent
+from .netlink import (
+    AddressEvent,
+    Event,
+    ForwardingEvent,
+    LinkEvent,
+    LostRouteEvent,
+    Overrun,
+    QueueEvent,
+    RouteEvent,
+    RulesEvent,
+)
 from .nft_chains import TABLE
 from .occupied import SHORTEST_ROUTE
 from .openvswitch import OPENVSWITCH
 from .restore import Situation
+from .routes import PROTOCOL
 from .specs import KINDS, SWITCHES, specs
 
 CONFLICT = "conflict"
@@ -44,6 +55,7 @@ class View:
 
     ``ports`` are those that a bridge gets back when it is lost; of these ``left`` seem to be off it. A bridge that is
     deleted sets its ports free first, so whether one was taken off or lost shows by whether its bridge outlives it.
+    ``limited`` are bridges with a bandwidth.
     """
 
     held: Mapping[str, Held] = field(default_factory=dict)
@@ -54,6 +66,7 @@ class View:
     ports: dict[str, dict[int, str]] = field(default_factory=dict)
     left: dict[int, str] = field(default_factory=dict)
     unnoted: set[str] = field(default_factory=set)
+    limited: Collection[str] = ()
 
     @staticmethod
     def of(situation: Situation, before: Mapping[str, Mapping[int, str]]) -> View:
@@ -77,8 +90,10 @@ class View:
         for link in situation.links.values():
             if link.master in ports:
                 ports[link.master][link.index] = link.name
+        limited = {str(one["name"]) for one in wanted if any(one["bandwidth"].values())}
         return View(
             held=held,
+            limited=limited,
             subnets=tuple(_range(cidr) for one in wanted for cidr in one["addresses"]),
             forwards=any(network.mode != "isolated" for network in situation.defined.values()),
             index=index,
@@ -115,8 +130,16 @@ class View:
             return _CONFLICT if foreign and self._overlaps(event.destination, event.length) else _NOTHING
         if isinstance(event, LinkEvent):
             return self._link(event)
+        if isinstance(event, LostRouteEvent):
+            ours = event.protocol == PROTOCOL and event.index in self.index
+            return self.part(self.index[event.index]) if ours else _NOTHING
+        if isinstance(event, QueueEvent):
+            name = self.index.get(event.index, "")
+            return self.part(name) if name in self.limited else _NOTHING
         if isinstance(event, RulesEvent):
-            return _RULES if event.table == TABLE else _NOTHING
+            # There are two of this name: networks' rules, and what limits bridges.
+            concerned = _RULES.union(*map(self.part, self.limited))
+            return concerned if event.table == TABLE else _NOTHING
         if isinstance(event, ForwardingEvent):
             return _RULES if self.forwards and not event.on else _NOTHING
         return _ALL if isinstance(event, Overrun) else _NOTHING

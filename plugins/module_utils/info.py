@@ -20,7 +20,8 @@ from .links import Link
 from .managed import LIBVIRT
 from .network import Network
 from .paths import Paths
-from .restore import gather
+from .reach import diagnose
+from .restore import Situation, gather
 
 
 def status(
@@ -58,16 +59,30 @@ def networks(paths: Paths, names: Iterable[str] = ()) -> list[dict[str, Any]]:
 
 
 def described(paths: Paths, names: Iterable[str] = ()) -> list[dict[str, Any]]:
-    """The same, each with its leases, and its XML where the host has the library for it; raises VirtnetError."""
+    """The same, each with its leases, what becomes of its packets, and its XML where the host has the library for it.
+
+    Raises VirtnetError.
+    """
     found = networks(paths, names)
     chosen = _named(load(paths, host_identity(paths.root)), names)
     texts = [dump(network) for network in chosen] if has_library() else [None for _ in chosen]
     now = time.time()
     leases = read_leases(chosen, paths, now)
+    diagnosis = diagnose(network for network, one in zip(chosen, found) if one["state"] == "active")
     return [
-        {**one, "leases": [lease.as_options(now) for lease in leases if lease.network == one["name"]], "xml": text}
+        {
+            **one,
+            "leases": [lease.as_options(now) for lease in leases if lease.network == one["name"]],
+            "packets": diagnosis.of(one["name"]),
+            "xml": text,
+        }
         for one, text in zip(found, texts)
     ]
+
+
+def plugged(situation: Situation) -> list[Network]:
+    """The networks that run and whose bridge is there."""
+    return [network for network in situation.running if network.bridge.name in situation.links]
 
 
 def xml(paths: Paths, names: Iterable[str]) -> list[str]:

@@ -305,4 +305,5 @@ def _without_libvirts(state: Any, networks: Sequence[Network]) -> Any:
     ending = {one.pid for one in state.others if one.pid and (one.address in held or one.device in bridges)}
     sockets = [one for one in state.sockets if one.pid not in ending]
     left = [one for one in foreign(sockets, {*state.own_pids, state.service.pid}) if one.port == DHCP_PORT]
-    return replace(state, sockets=sockets, dhcp_shared=state.dhcp_shared or not left)
+    barred = [port for port in state.barred if left or port != DHCP_PORT]
+    return replace(state, sockets=sockets, barred=barred)

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from . import dhcp
+from .bandwidth import Bandwidth, read_bandwidth
 from .bridge_spec import FAIL_MODES, TYPES, refuse_for_linux
 from .bridged import MODE as BRIDGED
 from .bridged import only_registered
@@ -31,12 +32,10 @@ from .nft import NAME, NAME_WORDS
 from .openvswitch import OPENVSWITCH
 from .options import Options, shown
 from .port_vlans import PortVlan, of_portgroup, read_port_vlans
+from .routes import Route, read_route_options
 
 STATES = ("active", "inactive", "absent")
 MODES = ("nat", "routed", "isolated", "open", BRIDGED)
-
-# Options of the design that this version does not carry out. Refused rather than ignored.
-_LATER = ("routes", "bandwidth")
 
 AUTO = "auto"
 NONE = "none"
@@ -113,6 +112,8 @@ class Network:
     forwards: Sequence[Forward] = ()
     isolate_guests: bool = False
     extra_addresses: Sequence[str] = ()
+    routes: Sequence[Route] = ()
+    bandwidth: Bandwidth = field(default_factory=Bandwidth)
     dnsmasq_instance: str = AUTO
     dnsmasq_options: Sequence[str] = ()
     libvirt: Libvirt = field(default_factory=Libvirt)
@@ -144,6 +145,11 @@ class Network:
             *(address.network for address in own if address is not None),
             *(ipaddress.ip_interface(cidr).network for cidr in self.extra_addresses),
         ]
+
+    @property
+    def reached(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+        """All addresses that may be behind its bridge: the guests', and what guests lead to."""
+        return [*self.subnets, *(route.subnet for route in self.routes)]
 
     @property
     def has_ipv6(self) -> bool:
@@ -214,6 +220,8 @@ class Network:
             "port_forwards": [forward.as_options() for forward in self.forwards],
             "isolate_guests": self.isolate_guests,
             "extra_addresses": list(self.extra_addresses),
+            "routes": [route.as_options() for route in self.routes],
+            "bandwidth": self.bandwidth.as_options(),
             "dns": {
                 "enabled": self.dns.enabled,
                 "domain": self.dns.domain or None,
@@ -236,7 +244,6 @@ def read_network(options: Options, identity: str) -> Network:
     options = said_by_xml(options)
     name = options.matching("name", NAME, NAME_WORDS)
     options.owner = f"network {name!r}"
-    _refuse_later(options, _LATER)
     state = options.choice("state", STATES, "active")
     mode = options.choice("mode", MODES, "nat")
     if mode == BRIDGED:
@@ -246,6 +253,7 @@ def read_network(options: Options, identity: str) -> Network:
     ipv4 = _read_ipv4(options.group("ipv4"), mode, ipv6)
     hosts = {host.name: str(host.ip) for host in ipv4.hosts if host.name and host.ip}
     libvirt = read_libvirt(options.group("libvirt"))
+    extra = options.cidrs("extra_addresses")
     network = Network(
         name=name,
         uuid=_uuid(options, identity, name),
@@ -263,7 +271,9 @@ def read_network(options: Options, identity: str) -> Network:
         isolate_guests=options.boolean("isolate_guests", False),
         ipv6=ipv6,
         dns=_read_dns(options.group("dns")),
-        extra_addresses=tuple(str(address) for address in options.cidrs("extra_addresses")),
+        extra_addresses=tuple(map(str, extra)),
+        routes=_read_routes(options, ipv4, ipv6, extra),
+        bandwidth=read_bandwidth(options.group("bandwidth")),
         dnsmasq_instance=instance,
         dnsmasq_options=raw,
         libvirt=libvirt,
@@ -386,6 +396,14 @@ def _check_host_address(options: Options, address: ipaddress.IPv4Interface) -> N
         )
     if network.prefixlen < 8 or address.ip.is_multicast or address.ip.is_loopback or address.ip.is_unspecified:
         options.error("address", f"{address} cannot be the address of a network of guests; use a private subnet")
+
+
+def _read_routes(options: Options, ipv4: Ipv4, ipv6: Ipv6, extra: Sequence[Any]) -> tuple[Route, ...]:
+    for family, automatic in (("ipv4", ipv4.auto), ("ipv6", ipv6.auto)):
+        if automatic and any((":" in str(one.raw("via", ""))) == (family == "ipv6") for one in options.each("routes")):
+            options.error("routes", f"need {family}.address: the guest that leads there has a place in a known subnet")
+    own = [address for address in (ipv4.address, ipv6.address) if address is not None]
+    return read_route_options(options, "routes", [*own, *extra])
 
 
 def _read_dns(options: Options) -> Dns:

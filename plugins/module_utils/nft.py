@@ -202,7 +202,7 @@ class NatRules:
         bridges = [key[0] for key in after["vn_bridges"]]
         ordered += firewalls.plan_switch(asked, self.paths, current.integrated)
         ordered += firewalls.plan(bridges if asked else (), current.firewalls, self.paths)
-        notes = firewalls.warnings(current.firewalls, asked=asked) if bridges else []
+        notes = firewalls.warnings(current.firewalls, networks, asked=asked)
         return Plan(ordered, [spec.as_options() for spec in self.wanted if spec.state == "present"], notes)
 
     def _after(self, elements: Elements) -> dict[str, dict[tuple[str, ...], str]]:

@@ -133,14 +133,19 @@ def _servers(root: str, own: set[str]) -> Iterator[Occupied]:
                 yield from _single(words[1], "the name server")
 
 
-def _connection(environment: Mapping[str, str]) -> Iterator[Occupied]:
-    """Where the connection to this host comes from (ssh(1): SSH_CONNECTION).
+def connection_peer(environment: Mapping[str, str]) -> str:
+    """The address that the connection to this host comes from (ssh(1): SSH_CONNECTION), or nothing.
 
     sudo takes it out of the environment; the shell that called sudo still has it in its own.
     """
     value = environment.get("SSH_CONNECTION", "") or _inherited("SSH_CONNECTION")
-    if value:
-        yield from _single(value.split()[0].removeprefix("::ffff:"), "the other end of this SSH connection")
+    return value.split()[0].removeprefix("::ffff:") if value else ""
+
+
+def _connection(environment: Mapping[str, str]) -> Iterator[Occupied]:
+    peer = connection_peer(environment)
+    if peer:
+        yield from _single(peer, "the other end of this SSH connection")
 
 
 def _inherited(variable: str) -> str:

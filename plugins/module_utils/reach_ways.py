@@ -12,11 +12,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from .forwards import Forward
-from .network import Network
 from .nft_rules import Rules
 from .packet import Address, Packet
+
+if TYPE_CHECKING:
+    from .network import Network
 
 # Somebody out there; what rules say of single public addresses is not asked.
 OUTSIDE: Mapping[int, Address] = {4: ipaddress.ip_address("9.9.9.9"), 6: ipaddress.ip_address("2620:fe::9")}
@@ -77,13 +80,14 @@ class Way:
     there: Sequence[Stage]
     back: Sequence[Stage] = ()
     wanted: bool = True
+    mode: str = "nat"
 
 
 def ways(guests: Guests) -> Iterator[Way]:
     """All of a network, in both families."""
     for version in sorted(guests.hosts):
-        yield from _forwarded(guests, version)
-        yield from _served(guests, version)
+        for way in (*_forwarded(guests, version), *_served(guests, version)):
+            yield replace(way, mode=guests.mode)
 
 
 def _guest(guests: Guests, version: int) -> Address:

@@ -1,26 +1,51 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The host's resolver: entries that openresolv or Debian's resolvconf keeps under /run.
+"""The host's resolver: it asks the networks' name servers for the networks' names, by way of whoever owns resolv.conf.
 
-An entry is ``INTERFACE.virtnet``: the name servers of one network and its search domain. Everything else that the
-resolver knows stays as it is, in its order.
+What each network wants is noted under /run, as it is kept by the owners themselves: what a provider holds is a function
+of all networks, also of those that a run does not name. Everything else that the resolver knows stays, in its order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import ipaddress
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import InvalidOption, MissingTool
+from .bridge_plan import MARK
+from .errors import InvalidOption, MissingTool, VirtnetError
+from .files import File, put, read_text
 from .options import Options
-from .part import CHANGE, CREATE, DELETE, Change, Plan, describe, difference
+from .part import CHANGE, CREATE, DELETE, Change, Plan, describe
 from .paths import Paths
-from .resolvconf_read import DEBIAN, KEY_ENDING, LAST_METRIC, OPENRESOLV, Entry, State, read_state
-from .run import run
+from .resolver import (
+    DEBIAN,
+    NETWORK_MANAGER,
+    OPENRESOLV,
+    PLAIN,
+    RESOLVED,
+    Entry,
+    Held,
+    Provider,
+    Surroundings,
+    first_servers,
+    reverse_zones,
+)
+from .resolver_networkmanager import NetworkManager
+from .resolver_owner import read_surroundings
+from .resolver_plain import Plain
+from .resolver_resolvconf import Resolvconf
+from .resolver_resolved import Resolved
 
 AUTO = "auto"
+PROVIDERS: Mapping[str, Provider] = {
+    provider.name: provider
+    for provider in (Resolvconf(OPENRESOLV), Resolvconf(DEBIAN), Resolved(), NetworkManager(), Plain())
+}
 
 
 @dataclass(frozen=True)
@@ -30,37 +55,34 @@ class EntrySpec:
     interface: str
     addresses: Sequence[str] = ()
     domain: str = ""
+    subnets: Sequence[str] = ()
     provider: str = AUTO
     state: str = "present"
     loopback_serves: bool = False
+    forwards: bool = True
     path: str = field(default="", compare=False)
-
-    @property
-    def key(self) -> str:
-        """The name under which resolvconf keeps the entry."""
-        return f"{self.interface}{KEY_ENDING}"
 
     @staticmethod
     def from_options(options: Options) -> EntrySpec:
         """Validate the options of one entry; raises InvalidOption."""
         interface = options.interface("interface")
         options.owner = f"resolver entry of {interface!r}"
-        if interface.startswith("."):
-            options.error("interface", f"{interface!r} starts with a dot, which resolvconf takes for no name")
         state = options.choice("state", ("present", "absent"), "present")
         addresses = options.addresses("addresses")
         for i, address in enumerate(addresses):
-            if address.is_unspecified or address.is_multicast:
-                options.error(f"addresses[{i}]", f"{str(address)!r} is not the address of a name server")
+            if address.is_unspecified or address.is_multicast or address.is_loopback:
+                options.error(f"addresses[{i}]", f"{str(address)!r} is not the address of a network's name server")
         if state == "present" and not addresses:
             options.error("addresses", "is required; name the address at which the network's name server answers")
         spec = EntrySpec(
             interface=interface,
             addresses=tuple(str(address) for address in addresses),
             domain=options.domain("domain", ""),
-            provider=options.choice("provider", (AUTO, OPENRESOLV, DEBIAN), AUTO),
+            subnets=tuple(str(subnet.network) for subnet in options.cidrs("subnets")),
+            provider=options.choice("provider", (AUTO, *PROVIDERS), AUTO),
             state=state,
             loopback_serves=options.boolean("loopback_serves", False),
+            forwards=options.boolean("forwards", True),
             path=options.path,
         )
         options.close()
@@ -74,19 +96,36 @@ class EntrySpec:
             "interface": self.interface,
             "addresses": list(self.addresses),
             "domain": self.domain or None,
+            "subnets": list(self.subnets),
             "provider": self.provider,
             "state": self.state,
             "loopback_serves": self.loopback_serves,
+            "forwards": self.forwards,
         }
+
+    def as_entry(self) -> Entry:
+        """What a provider gets."""
+        zones = [zone for subnet in self.subnets for zone in reverse_zones(ipaddress.ip_network(subnet))]
+        return Entry(self.interface, self.addresses, self.domain, zones, self.forwards, self.loopback_serves)
+
+
+@dataclass(frozen=True)
+class State:
+    """The resolver as it is: ``held`` is what of ours each provider holds, ``noted`` what each interface wants."""
+
+    around: Surroundings = field(default_factory=Surroundings)
+    held: Mapping[str, Held] = field(default_factory=dict)
+    noted: Mapping[str, EntrySpec] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class EntryChange(Change):
-    """A change of one entry; ``entry`` None removes it."""
+    """A change at a provider (``thing``: its new text, or None), or, without a provider, of the notes."""
 
-    key: str = ""
-    entry: Entry | None = None
     provider: str = ""
+    thing: str = ""
+    text: str | None = None
+    noted: EntrySpec | None = None
 
 
 class Entries:
@@ -96,55 +135,75 @@ class Entries:
         self.wanted = list(wanted)
         self.purge = purge
         self.paths = paths
+        self.notes = os.path.join(paths.runtime, "resolver-entries")
         _refuse_duplicates(self.wanted)
 
     def read(self) -> State:
-        """Who manages the resolver, which servers it asks, and our entries."""
-        return read_state(self.paths.root)
-
-    def plan(self, current: State) -> Plan[EntryChange]:
-        """Removals first, so that an address that moves between entries is never named twice."""
-        goals: dict[str, Entry | None] = {}
-        holds = []
-        unmanaged = []
-        untold = []
-        for spec in self.wanted:
-            if spec.state == "absent" or (spec.loopback_serves and current.asks_loopback):
-                goals[spec.key] = None
-            elif spec.provider == AUTO and current.asks_loopback and not current.local_resolver:
-                # It would take the entry for one more server of all names, and ask it, and be asked by it, in a circle.
-                goals[spec.key] = None
-                untold.append(spec.interface)
-            elif spec.provider == AUTO and not current.managed:
-                unmanaged.append(spec.interface)
-            else:
-                _check_provider(spec, current)
-                goals[spec.key] = _goal(spec, current)
-                holds.append({**spec.as_options(), "provider": current.provider})
-        if self.purge:
-            named = {spec.key for spec in self.wanted}
-            goals.update({key: None for key in current.entries if key not in named})
-        changes = [change for key, goal in goals.items() for change in _compare(key, goal, current)]
-        changes.sort(key=lambda change: change.action != DELETE)
-        return Plan(
-            changes,
-            holds,
-            [*_unmanaged_note(unmanaged, current), *_untold_note(untold, current), *_order_notes(goals, current)],
+        """Who manages the resolver, which servers it asks, and what of ours all providers hold."""
+        noted = self._read_notes()
+        ours = sorted({*noted, *(spec.interface for spec in self.wanted), *_bridges_of_ours()})
+        return State(
+            read_surroundings(self.paths.root),
+            {name: provider.read(self.paths.root, ours) for name, provider in PROVIDERS.items()},
+            noted,
         )
 
+    def _read_notes(self) -> dict[str, EntrySpec]:
+        try:
+            stored = json.loads(read_text(self.notes) or "[]")
+            specs = [EntrySpec.from_options(Options(one)) for one in stored]
+        except (ValueError, TypeError, VirtnetError):
+            # Of another version, or cut off: what networks want comes with the next run of all of them.
+            return {}
+        return {spec.interface: spec for spec in specs}
+
+    def plan(self, current: State) -> Plan[EntryChange]:
+        """What leaves another owner of the file first; then the notes; then what the owner holds."""
+        around = current.around
+        noted = {} if self.purge else dict(current.noted)
+        notes: dict[str, list[str]] = {}
+        for spec in self.wanted:
+            noted.pop(spec.interface, None)
+            if spec.state == "present":
+                _check_provider(spec, around)
+                reason = _needless(spec, around)
+                if reason is None:
+                    noted[spec.interface] = spec
+                elif reason:
+                    notes.setdefault(reason, []).append(spec.interface)
+        entries = [noted[name].as_entry() for name in sorted(noted)]
+        changes: list[EntryChange] = []
+        for name, provider in PROVIDERS.items():
+            target = provider.target(entries, around) if name == around.owner else {}
+            changes += _compare(name, current.held.get(name, {}), target)
+        changes.sort(key=lambda change: (change.provider == around.owner, change.action != DELETE))
+        changes += _compare_notes(current.noted, noted)
+        holds = [{**spec.as_options(), "provider": around.owner} for spec in self.wanted if spec.interface in noted]
+        said = [f"{reason}, so the host does not resolve the names of guests on {', '.join(names)}"
+                for reason, names in notes.items()]  # fmt: skip
+        return Plan(changes, holds, [*said, *_order_notes(entries, current)])
+
     def apply(self, changes: Sequence[EntryChange]) -> None:
-        """Hand each entry to resolvconf, which writes resolv.conf and tells local resolvers."""
-        gone = [change.key for change in changes if change.entry is None]
-        if changes and changes[0].provider == OPENRESOLV:
-            # openresolv removes many at once, and rewrites resolv.conf once for them all.
-            _remove_from_openresolv(gone)
-        else:
-            for key in gone:
-                run(["resolvconf", "-d", key])
+        """Hand each owner what it holds for us; notes first, so that a run that is cut off is caught up with."""
+        noted = self._read_notes()
         for change in changes:
-            if change.entry is not None:
-                flags = _flags(change.entry) if change.provider == OPENRESOLV else []
-                run(["resolvconf", *flags, "-a", change.key], stdin=change.entry.text())
+            if not change.provider and change.noted is not None:
+                noted[change.noted.interface] = change.noted
+            elif not change.provider:
+                noted.pop(change.thing, None)
+        if any(not change.provider for change in changes):
+            content = json.dumps([noted[name].as_options() for name in sorted(noted)], indent=1)
+            put([File(self.notes, content + "\n" if noted else None)])
+        for name in dict.fromkeys(change.provider for change in changes if change.provider):
+            texts = {change.thing: change.text for change in changes if change.provider == name}
+            PROVIDERS[name].apply(self.paths.root, texts)
+
+
+def _bridges_of_ours() -> list[str]:
+    """Links with our mark: their settings at systemd-resolved are ours also where the notes were lost."""
+    folder = "/sys/class/net"
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return [name for name in names if (read_text(f"{folder}/{name}/ifalias") or "").strip() == MARK]
 
 
 def _refuse_duplicates(wanted: Sequence[EntrySpec]) -> None:
@@ -158,93 +217,78 @@ def _refuse_duplicates(wanted: Sequence[EntrySpec]) -> None:
         seen[spec.interface] = spec
 
 
-def _check_provider(spec: EntrySpec, current: State) -> None:
-    """Refuse a provider that is not there, or whose first entry would push out the servers of somebody else's file."""
-    if spec.provider == AUTO:
+def _check_provider(spec: EntrySpec, around: Surroundings) -> None:
+    """Refuse a provider that does not own resolv.conf: what it would be told, no program would ask for."""
+    if spec.provider in (AUTO, around.owner):
         return
-    if spec.provider != current.provider:
+    if spec.provider in (OPENRESOLV, DEBIAN) and spec.provider not in around.installed:
         raise MissingTool(spec.provider, spec.provider)
-    if not current.managed and (current.servers or spec.provider == DEBIAN):
-        raise InvalidOption(
-            f"{spec.path}.provider" if spec.path else "provider",
-            f"{spec.provider!r} is installed, but /etc/resolv.conf is {current.owner}; hand that file over to "
-            f"{spec.provider} first, or leave the provider to 'auto'",
-            f"resolver entry of {spec.interface!r}",
-        )
-
-
-def _goal(spec: EntrySpec, current: State) -> Entry:
-    # "search" and not "domain": the latter would also become the host's own domain where no other entry names one.
-    private = current.provider == OPENRESOLV and current.local_resolver
-    public = current.provider == OPENRESOLV and not private
-    return Entry(
-        addresses=tuple(spec.addresses),
-        search=(spec.domain,) if spec.domain else (),
-        private=private,
-        # Entries with a metric come after those without: the order of the other servers stays.
-        metric=LAST_METRIC if public else "",
+    raise InvalidOption(
+        f"{spec.path}.provider" if spec.path else "provider",
+        f"{spec.provider!r} does not own /etc/resolv.conf, which is {around.words}; hand that file over to "
+        f"{spec.provider} first, or leave the provider to 'auto'",
+        f"resolver entry of {spec.interface!r}",
     )
 
 
-def _compare(key: str, goal: Entry | None, current: State) -> list[EntryChange]:
-    have = current.entries.get(key)
-    if have == goal:
-        return []
-    before = have.values() if have else {}
-    after = goal.values() if goal else {}
-    action = DELETE if goal is None else CREATE if have is None else CHANGE
-    return [
-        EntryChange(
-            action=action,
-            name=f"resolver entry {key}",
-            before=describe(before),
-            after=describe(after),
-            detail=difference(before, after) if action == CHANGE else "",
-            key=key,
-            entry=goal,
-            provider=current.provider,
-        )
-    ]
+def _needless(spec: EntrySpec, around: Surroundings) -> str | None:
+    """None where an entry is needed; else why there is none, empty where all is well without."""
+    if around.hindrance:
+        return f"/etc/resolv.conf is {around.words}, and {around.hindrance}"
+    if not around.owner:
+        return f"/etc/resolv.conf is {around.words}"
+    beside = not around.asks_loopback or around.owner == RESOLVED or (around.owner == NETWORK_MANAGER and around.told)
+    if beside:
+        return None
+    if spec.loopback_serves:
+        return ""
+    if around.told:
+        return None
+    # A server of ours before it would be asked by it, and ask it, in a circle; behind it, it would never be asked.
+    return f"the host asks a resolver of its own at {around.servers[0]}, which nobody tells where these names are"
 
 
-def _unmanaged_note(interfaces: Sequence[str], current: State) -> list[str]:
-    if not interfaces:
-        return []
-    return [
-        "the host's resolver is not managed by openresolv or Debian's resolvconf "
-        f"(/etc/resolv.conf is {current.owner}), so the host does not resolve the names of guests on "
-        + ", ".join(interfaces)
-    ]
+def _compare(provider: str, held: Held, target: Held) -> list[EntryChange]:
+    changes = []
+    for thing in sorted({*held, *target}):
+        before, after = held.get(thing), target.get(thing)
+        if before == after:
+            continue
+        action = DELETE if after is None else CREATE if before is None else CHANGE
+        name = f"{provider} {thing}"
+        changes.append(EntryChange(action, name, before or "", after or "", "", provider, thing, after))
+    return changes
 
 
-def _untold_note(interfaces: Sequence[str], current: State) -> list[str]:
-    # The system's dnsmasq is told by a fragment; whether it is that which answers there, is not for this part to know.
-    if not interfaces or not current.provider:
-        return []
-    return [
-        f"the host asks a resolver of its own at {current.servers[0]}: the host resolves the names of guests on "
-        f"{', '.join(interfaces)} only if that is the system's dnsmasq, or is told to ask the network's server"
-    ]
+def _compare_notes(before: Mapping[str, EntrySpec], after: Mapping[str, EntrySpec]) -> Iterable[EntryChange]:
+    for name in sorted({*before, *after}):
+        old, new = before.get(name), after.get(name)
+        if old != new:
+            before_text, after_text = (describe(one.as_options()) if one else "" for one in (old, new))
+            action = DELETE if new is None else CREATE if old is None else CHANGE
+            yield EntryChange(action, f"resolver entry {name}", before_text, after_text, "", "", name, None, new)
 
 
-def _order_notes(goals: Mapping[str, Entry | None], current: State) -> list[str]:
+def _order_notes(entries: Sequence[Entry], current: State) -> list[str]:
     """A libc takes the first server's word: say where that is another one than ours."""
-    public = {key: goal for key, goal in goals.items() if goal is not None and not goal.private}
-    ours = {address for goal in public.values() for address in goal.addresses}
-    if not public or not current.servers or current.servers[0] in ours:
+    around = current.around
+    if around.told or around.owner in (RESOLVED, "") or not entries or not current.held.get(around.owner):
         return []
-    names = ", ".join(key[: -len(KEY_ENDING)] for key in public)
-    return [
-        f"the host's resolver asks {current.servers[0]} first, so it resolves the names of guests on {names} only "
-        "where that server knows them or does not answer"
-    ]
-
-
-def _flags(entry: Entry) -> list[str]:
-    return ["-p"] if entry.private else ["-m", entry.metric.lstrip("0")]
-
-
-def _remove_from_openresolv(keys: Sequence[str]) -> None:
-    if keys:
-        # -f: an entry that went away in the meantime is no error.
-        run(["resolvconf", "-f", "-d", *keys])
+    notes = []
+    first = first_servers(entries)
+    if around.servers and around.servers[0] not in first and around.owner != PLAIN:
+        notes.append(
+            f"the host's resolver asks {around.servers[0]} before {first[0]}, so it resolves the names of guests only "
+            "where that server knows them or does not answer"
+        )
+    if "rotate" in around.options:
+        notes.append(
+            "/etc/resolv.conf has the option rotate, so programs ask the networks' server only every other time"
+        )
+    closed = [one.interface for one in entries if not one.forwards and one.addresses[0] not in first]
+    if closed:
+        notes.append(
+            f"programs on this host ask no more than three servers, so it does not resolve the names of guests on "
+            f"{', '.join(closed)}; a local resolver that is told about domains would help"
+        )
+    return notes

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from .bridged import MODE as BRIDGED
 from .definitions import Remembered, load, recall
 from .errors import VirtnetError
-from .files import lock
+from .files import File, lock, put
 from .identity import host_identity
-from .links import Link
+from .links import Link, read_links
 from .network import Network
 from .openvswitch import read_all_links
 from .part import settle
@@ -100,14 +101,24 @@ def bring(
     except VirtnetError as error:
         yield Outcome("definitions", error=str(error))
         return
+    bridges_fail = False
     for kind, part in zip(KINDS, made):
         if kind not in kinds:
             continue
         try:
+            if kind == "entries" and not check and (bridges_fail or "bridges" not in kinds):
+                part = parts(specs(_standing(wanted), remembered), paths)[KINDS.index(kind)]
             plan = settle(part, check=check)
             yield Outcome(kind, tuple(map(str, plan.changes)), tuple(plan.notes))
         except VirtnetError as error:
+            bridges_fail = bridges_fail or kind in ("bridges", SWITCHES)
             yield Outcome(kind, error=str(error))
+
+
+def _standing(networks: Sequence[Network]) -> list[Network]:
+    """The networks as they are: one whose bridge could not be made is one that is stopped."""
+    links = read_links()
+    return [replace(network, state="inactive") if network.bridge.name not in links else network for network in networks]
 
 
 def register(situation: Situation, paths: Paths, names: Collection[str]) -> Outcome:
@@ -127,6 +138,8 @@ def restore(paths: Paths, stages: Collection[str] = STAGES) -> int:
     """
     status = 0
     with lock(paths.runtime):
+        if RESOLVER in stages:
+            put([File(resolver_ready(paths), "")])
         situation = gather(paths)
         for line in missing_ports(situation):
             say(line)
@@ -139,6 +152,11 @@ def restore(paths: Paths, stages: Collection[str] = STAGES) -> int:
     running = sorted(network.name for network in situation.running)
     say(f"{len(running)} of {len(situation.defined)} networks run{': ' if running else ''}{', '.join(running)}")
     return status
+
+
+def resolver_ready(paths: Paths) -> str:
+    """The file that says that dnsmasq and whoever else answers on this host has had its turn since the boot."""
+    return os.path.join(paths.runtime, "resolver-ready")
 
 
 def missing_ports(situation: Situation) -> Iterable[str]:

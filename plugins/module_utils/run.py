@@ -16,6 +16,7 @@ from .errors import CommandFailed, MissingTool
 # Debian's package names; those of other distributions differ little enough to be found.
 PACKAGES = {
     "ip": "iproute2",
+    "tc": "iproute2 (iproute-tc on Red Hat's)",
     "nft": "nftables",
     "dnsmasq": "dnsmasq",
     "systemctl": "systemd",

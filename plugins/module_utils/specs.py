@@ -17,6 +17,7 @@ from .libvirt_definition import RegistrationSpec
 from .libvirt_group import NEVER
 from .libvirt_registration import Registrations
 from .managed import LIBVIRT
+from .managers import ManagedBridges
 from .network import Network
 from .nft import NatRules, RulesSpec
 from .openvswitch import OPENVSWITCH
@@ -86,8 +87,10 @@ def _bridge(network: Network) -> dict[str, Any]:
         "forward_delay": network.bridge.forward_delay,
         "ports": list(network.bridge.ports),
         "addresses": [*own, *network.extra_addresses],
+        "routes": [route.as_options() for route in network.routes],
         "isolate_guests": network.isolate_guests,
         **(_of_openvswitch(network) if network.bridge.type == OPENVSWITCH else {}),
+        "bandwidth": network.bandwidth.as_options(),
         "state": "present",
     }
 
@@ -106,7 +109,7 @@ def _rules(network: Network) -> dict[str, Any]:
         "bridge": network.bridge.name,
         "mode": network.mode,
         "uplink": network.uplink or None,
-        "subnets": [str(subnet) for subnet in network.subnets],
+        "subnets": [str(subnet) for subnet in network.reached],
         "nat": network.nat.as_options(),
         "port_forwards": [forward.as_options() for forward in network.resolved_forwards],
         # Rules do not see which ports a frame comes from and goes to, and those of the host must be reached.
@@ -177,6 +180,9 @@ def _entry(network: Network) -> dict[str, Any]:
         "interface": network.bridge.name,
         "addresses": [str(address.ip)],
         "domain": network.dns.domain or None,
+        "subnets": [str(subnet) for subnet in network.subnets],
+        # The server of an isolated network knows its own names and refuses all others.
+        "forwards": network.mode != "isolated",
         # The system's dnsmasq serves the host as well, or is told where the names of a private one are. Where a network
         # of its own accord has a private one, the host has no dnsmasq that its resolver could ask.
         "loopback_serves": network.dnsmasq_instance != "private",
@@ -251,7 +257,7 @@ def parts(
     return [
         NatRules([RulesSpec.from_options(options) for options in read("rules")], False, paths, integrate=integrate),
         *(
-            Bridges([BridgeSpec.from_options(options) for options in read(kind)], False, paths)
+            ManagedBridges(Bridges([BridgeSpec.from_options(o) for o in read(kind)], False, paths), paths)
             for kind in ("bridges", SWITCHES)
         ),
         Fragments([FragmentSpec.from_options(options) for options in read("fragments")], False, paths),

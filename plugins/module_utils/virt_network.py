@@ -187,6 +187,11 @@ class Networks:
         own = {network.bridge.name for network in new if network.ipv4.auto}
         taken = [one for one in current.occupied if one.network.version == 4 and one.interface not in own]
         taken += [_held(network) for network in (*stay, *new) if network.subnet]
+        taken += [
+            Occupied(one.subnet, f"{network.owner} ({one.to})", network.bridge.name)
+            for network in (*stay, *new)
+            for one in network.routes
+        ]
         found = []
         for network in new:
             if network.ipv4.auto and network.ipv4.address is None:
@@ -199,7 +204,7 @@ class Networks:
         """Networks with ``auto`` get the /64 that they had, or else the first free one of the host's prefix."""
         own = {network.bridge.name for network in new if network.ipv6.auto}
         chooser = Chooser([one for one in current.occupied if one.interface not in own])
-        taken: list[Subnet] = [subnet for network in (*stay, *new) for subnet in network.subnets]
+        taken: list[Subnet] = [subnet for network in (*stay, *new) for subnet in network.reached]
         found = []
         for network in new:
             if network.ipv6.auto and network.ipv6.address is None and current.prefix is not None:
@@ -373,7 +378,7 @@ def _check_names(networks: Sequence[Network]) -> None:
 def _check_subnets(networks: Sequence[Network]) -> None:
     """Sorted by their first address, only neighbours can be the first to overlap."""
     for version in (4, 6):
-        pairs = [(subnet, network) for network in networks for subnet in network.subnets if subnet.version == version]
+        pairs = [(subnet, network) for network in networks for subnet in network.reached if subnet.version == version]
         last: tuple[Any, Network] | None = None
         for subnet, network in sorted(pairs, key=lambda pair: (int(pair[0].network_address), pair[0].prefixlen)):
             if last is not None and subnet.overlaps(last[0]) and network is not last[1]:
@@ -381,13 +386,24 @@ def _check_subnets(networks: Sequence[Network]) -> None:
                 pair = ((network, subnet), (last[1], last[0]))
                 (mine, my_subnet), (other, its) = pair if network.path or not last[1].path else pair[::-1]
                 problem = f"{my_subnet} overlaps {its} of {other.owner}; use another subnet"
-                _refuse(mine, f"ipv{version}.address", problem)
+                _refuse(mine, f"ipv{version}.address" if my_subnet in mine.subnets else "routes", problem)
             if last is None or subnet.broadcast_address > last[0].broadcast_address:
                 last = subnet, network
 
 
 def _refuse(network: Network, option: str, problem: str) -> NoReturn:
     raise InvalidOption(network.at(option), problem, network.owner)
+
+
+def _check_type(network: Network, stored: Network | None, current: State) -> None:
+    there = stored is not None and stored.bridge.name in current.links
+    if stored is not None and there and network.state == "active" and stored.bridge.type != network.bridge.type:
+        _refuse(
+            network,
+            "bridge.type",
+            f"{stored.bridge.name!r} is a bridge of type {stored.bridge.type}, which cannot become one of type "
+            f"{network.bridge.type}; stop the network first (state: inactive)",
+        )
 
 
 def _check_host(network: Network, current: State) -> None:
@@ -416,22 +432,25 @@ def _check_host(network: Network, current: State) -> None:
                 f"{stored.bridge.name!r} has guests ({', '.join(guests)}), which {network.bridge.name!r} would not "
                 "have; stop the network first (state: inactive)",
             )
-    there = stored is not None and stored.bridge.name in current.links
-    if stored is not None and there and network.state == "active" and stored.bridge.type != network.bridge.type:
-        _refuse(
-            network,
-            "bridge.type",
-            f"{stored.bridge.name!r} is a bridge of type {stored.bridge.type}, which cannot become one of type "
-            f"{network.bridge.type}; stop the network first (state: inactive)",
-        )
-    if network.state != "active" or _is_live(network, current):
+    _check_type(network, stored, current)
+    if network.state != "active":
         return
-    own = (("ipv4.address", network.ipv4.address), ("ipv6.address", network.ipv6.address))
-    for option, cidr in (*own, *_extra(network)):
-        subnet = None if cidr is None else ipaddress.ip_interface(str(cidr)).network
+    kept = () if stored is None else stored.routes
+    routes = [(f"routes[{i}].to", one.to) for i, one in enumerate(network.routes) if one not in kept]
+    # A subnet behind a guest is often a part of what is routed elsewhere as a whole.
+    _check_free(network, routes, [one for one in current.occupied if not one.soft])
+    if not _is_live(network, current):
+        own = (("ipv4.address", network.ipv4.address), ("ipv6.address", network.ipv6.address))
+        named = [(option, str(address)) for option, address in own if address is not None]
         # One that was chosen overlaps a route to elsewhere only where there was no choice.
         others = [one for one in current.occupied if not (network.ipv4.auto and one.soft)]
-        taken = subnet and overlapping(subnet, others, own=network.bridge.name)
+        _check_free(network, [*named, *_extra(network)], others)
+
+
+def _check_free(network: Network, cidrs: Sequence[tuple[str, str]], others: Sequence[Occupied]) -> None:
+    for option, cidr in cidrs:
+        subnet = ipaddress.ip_interface(cidr).network
+        taken = overlapping(subnet, others, own=network.bridge.name)
         if taken:
             _refuse(network, option, f"{subnet} overlaps {taken.what} of this host; use another subnet, or auto")
 

@@ -83,6 +83,23 @@ options:
         plugged in.
     type: list
     elements: dict
+  routes:
+    description:
+      - Subnets behind guests - C(to), a subnet; C(via), the address of the guest that leads there; C(metric), V(1) if
+        not given. They are marked with the protocol number 118, and no others are touched.
+    type: list
+    elements: dict
+  bandwidth:
+    description:
+      - How much all guests together get, in libvirt's units - C(inbound) (to the guests) and C(outbound) (from them),
+        each of C(average) and C(peak) in kilobytes a second and C(burst) in KiB. No limit if not given.
+      - C(burst) is what may pass at C(peak), or without that as fast as the link is; V(64) if not given.
+      - What is too much for the guests waits, in a queue of tc-htb(8). What is too much from them is dropped, by
+        nftables in the table C(netdev virtnet), where a burst is never less than what passes in a second on average.
+      - What guests of the bridge send each other is not limited.
+      - Limits change in place. A packet may be lost when the inbound limit comes or goes, since the kernel then takes
+        the bridge's queue away for a moment.
+    type: dict
   bridges:
     description: Several bridges, each with the options above. Cannot stand beside them.
     type: list
@@ -105,6 +122,8 @@ EXAMPLES = r"""
       - name: br-guests
         addresses: [192.168.30.1/24]
         mtu: 9000
+        bandwidth:
+          inbound: {average: 12500, burst: 1024}
       - name: br-lab
         addresses: [192.168.31.1/24, "fd00:31::1/64"]
     purge: true
@@ -143,6 +162,9 @@ bridges:
       forward_delay: 0
       ports: []
       addresses: [192.168.30.1/24]
+      routes: []
+      isolate_guests: false
+      bandwidth: {inbound: null, outbound: null}
 changes:
   description: What was changed, or would be, a sentence each.
   returned: success
@@ -169,6 +191,8 @@ ARGUMENTS = {
     "rstp": {"type": "bool"},
     "fail_mode": {"type": "str", "choices": ["standalone", "secure"]},
     "vlans": {"type": "list", "elements": "dict"},
+    "routes": {"type": "list", "elements": "dict"},
+    "bandwidth": {"type": "dict"},
     "bridges": {"type": "list", "elements": "dict"},
     "purge": {"type": "bool", "default": False},
 }

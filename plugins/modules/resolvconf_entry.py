@@ -14,11 +14,14 @@ version_added: 0.1.0
 author:
   - virtnet.linux contributors (@virtnet)
 description:
-  - Gives openresolv or Debian's resolvconf an entry C(INTERFACE.virtnet) with the name servers and the search domain of
-    a network. All other servers and domains stay, in their order.
-  - An entry lives under C(/run). After a boot C(virtnet.service) makes it again.
-  - With openresolv the entry is private where C(/etc/resolvconf.conf) names a local resolver that is told about
-    domains, and otherwise comes after all others.
+  - The host resolves the names of a network's guests, and their addresses, by way of whoever owns C(/etc/resolv.conf):
+    openresolv, Debian's resolvconf, systemd-resolved, NetworkManager, or nobody. All other servers, domains and search
+    lists stay, in their order.
+  - With systemd-resolved, NetworkManager's dnsmasq, or openresolv beside a local resolver that it tells of domains,
+    only the network's own names are asked at its server. Where programs ask the servers of C(resolv.conf) one after
+    another, a network's server comes first; it forwards what it does not know to the others, in their order. See
+    C(docs/resolvers.md).
+  - Entries do not outlast a boot. After it C(virtnet-resolver.service) makes them again.
 extends_documentation_fragment:
   - virtnet.linux.attributes
 options:
@@ -36,13 +39,23 @@ options:
   domain:
     description: The network's domain. It comes last in the search list.
     type: str
+  subnets:
+    description: The network's subnets, so that the names of their addresses are asked at its server.
+    type: list
+    elements: str
+  forwards:
+    description:
+      - The network's server resolves all other names too, as that of an isolated network does not. V(true) if not
+        given.
+    type: bool
   provider:
     description:
-      - What manages C(/etc/resolv.conf). V(auto) (if not given) finds out; where it is neither openresolv nor Debian's
-        resolvconf, no entry is made and a warning says so.
-      - V(resolvconf) means Debian's; systemd's stand-in of that name is neither.
+      - What owns C(/etc/resolv.conf). V(auto) (if not given) finds out by what the file is and says; where that is none
+        of these, or cannot be told, no entry is made and a warning says why.
+      - V(resolvconf) means Debian's; V(plain) a file that no program manages. Any other than the one that is found is
+        refused.
     type: str
-    choices: [auto, openresolv, resolvconf]
+    choices: [auto, openresolv, resolvconf, systemd-resolved, networkmanager, plain]
   loopback_serves:
     description:
       - The host's own dnsmasq answers for this network on a loopback address too. Then no entry is made, and one that
@@ -65,6 +78,7 @@ EXAMPLES = r"""
     interface: vn-lab
     addresses: [192.168.30.1]
     domain: lab.example
+    subnets: [192.168.30.0/24]
 
 - name: The resolver has the entries of two networks, and no others of ours
   virtnet.linux.resolvconf_entry:
@@ -92,15 +106,17 @@ entries:
     - interface: vn-lab
       addresses: [192.168.30.1]
       domain: lab.example
-      provider: openresolv
+      subnets: [192.168.30.0/24]
+      provider: systemd-resolved
       state: present
       loopback_serves: false
+      forwards: true
 changes:
   description: What was changed, or would be, a sentence each.
   returned: success
   type: list
   elements: str
-  sample: ["resolver entry vn-lab.virtnet: created"]
+  sample: ["systemd-resolved vn-lab: created", "resolver entry vn-lab: created"]
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -112,7 +128,12 @@ ARGUMENTS = {
     "state": {"type": "str", "choices": ["present", "absent"]},
     "addresses": {"type": "list", "elements": "str"},
     "domain": {"type": "str"},
-    "provider": {"type": "str", "choices": ["auto", "openresolv", "resolvconf"]},
+    "subnets": {"type": "list", "elements": "str"},
+    "forwards": {"type": "bool"},
+    "provider": {
+        "type": "str",
+        "choices": ["auto", "openresolv", "resolvconf", "systemd-resolved", "networkmanager", "plain"],
+    },
     "loopback_serves": {"type": "bool"},
     "entries": {"type": "list", "elements": "dict"},
     "purge": {"type": "bool", "default": False},

@@ -104,6 +104,15 @@ options:
     description: Further addresses of the host on the bridge, in CIDR notation.
     type: list
     elements: str
+  routes:
+    description:
+      - Subnets behind guests - C(to), C(via) and C(metric); see M(virtnet.linux.bridge). They may send and, where
+        O(mode) lets them, be reached as the guests themselves. Need a fixed address of the network.
+    type: list
+    elements: dict
+  bandwidth:
+    description: C(inbound) and C(outbound), each of C(average), C(peak) and C(burst); see M(virtnet.linux.bridge).
+    type: dict
   dns:
     description:
       - C(enabled) (V(true)), C(domain), C(local_only) (V(true) - names of the domain are not asked elsewhere),
@@ -286,6 +295,8 @@ ARGUMENTS = {
     "isolate_guests": {"type": "bool"},
     "port_forwards": {"type": "list", "elements": "dict"},
     "extra_addresses": {"type": "list", "elements": "str"},
+    "routes": {"type": "list", "elements": "dict"},
+    "bandwidth": {"type": "dict"},
     "dns": {"type": "dict"},
     "dnsmasq": {"type": "dict"},
     "libvirt": {"type": "dict"},

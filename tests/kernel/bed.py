@@ -74,7 +74,7 @@ class Space:
         return json.loads(self.run(*command) or "[]")
 
     def serve(self, port: int = 8000) -> None:
-        """A TCP and UDP service that answers with the address that it sees."""
+        """A TCP and UDP service that answers with the address that it sees; a sink on the next port."""
         process = self.start(sys.executable, str(PROBE), "serve", str(port))
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -85,7 +85,7 @@ class Space:
         return self.run(sys.executable, str(PROBE), "ask", protocol, address, str(port), *own).strip()
 
     def pings(self, address: str) -> bool:
-        return "1 received" in self.run("ping", "-c1", "-W1", address, check=False)
+        return "1 received" in self.run("ping", "-c1", "-W3", address, check=False)
 
     def close(self) -> None:
         for process in self.processes:

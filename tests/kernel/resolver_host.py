@@ -9,9 +9,11 @@ outside of the namespace.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +55,19 @@ exec cat
 def package(name: str) -> Path:
     """The file of a Debian package, fetched once. Raises CalledProcessError where it cannot be had."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    cached = sorted(CACHE.glob(f"{name}_*.deb"))
-    if not cached:
-        fetch = ["apt-get", "-qq", "download", name]
-        if subprocess.run(fetch, cwd=CACHE, capture_output=True).returncode != 0:
-            subprocess.run(["apt-get", "-qq", "update"], check=True)
-            subprocess.run(fetch, cwd=CACHE, check=True)
+    # Test processes run side by side, and a package that is still being fetched has its name already.
+    with (CACHE / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         cached = sorted(CACHE.glob(f"{name}_*.deb"))
+        if not cached:
+            with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+                fetch = ["apt-get", "-qq", "download", name]
+                if subprocess.run(fetch, cwd=folder, capture_output=True).returncode != 0:
+                    subprocess.run(["apt-get", "-qq", "update"], check=True)
+                    subprocess.run(fetch, cwd=folder, check=True)
+                for file in Path(folder).glob("*.deb"):
+                    file.rename(CACHE / file.name)
+            cached = sorted(CACHE.glob(f"{name}_*.deb"))
     return cached[-1]
 
 

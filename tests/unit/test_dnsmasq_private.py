@@ -172,7 +172,8 @@ def test_instances_that_do_not_run_or_are_not_enabled_are_named() -> None:
 def test_upstream_follows_the_host_without_asking_itself() -> None:
     assert upstream_lines("/etc/resolv.conf", False) == ("no-resolv",)
     assert upstream_lines("/run/systemd/resolve/stub-resolv.conf", True) == ("no-resolv", "server=127.0.0.53")
-    assert upstream_lines("/etc/resolv.conf", True) == ("resolv-file=/etc/resolv.conf", "dns-loop-detect")
+    asked = ("resolv-file=/etc/resolv.conf", "strict-order", "clear-on-reload", "dns-loop-detect")
+    assert upstream_lines("/etc/resolv.conf", True) == asked
 
 
 OLD = "1000 52:54:00:00:00:01 10.0.1.5 a *\nduid 00:01\n2000 1 fd00::5 a 00:02\n900 52:54:00:00:00:09 10.0.9.5 z *\n"

@@ -30,6 +30,17 @@ def refused(**options: Any) -> str:
     return str(caught.value)
 
 
+ROUTE = {"to": "10.50.0.0/16", "via": "10.9.0.2"}
+
+
+def routed(**route: Any) -> dict[str, Any]:
+    return {"ipv4": {"address": "10.9.0.1/24"}, "routes": [{**ROUTE, **route}]}
+
+
+def limit(**more: int) -> dict[str, int]:
+    return {"average": 10, **more}
+
+
 def test_a_name_alone_makes_a_nat_network_with_dhcp_and_dns() -> None:
     network = read(name="lab")
     assert (network.state, network.mode, network.autostart, network.persistent) == ("active", "nat", True, True)
@@ -341,7 +352,25 @@ def host(**options: Any) -> dict[str, Any]:
             "not of the same family",
         ),
         ({"isolate_guests": "perhaps"}, "networks[2].isolate_guests", "neither true nor false"),
-        ({"bandwidth": {"inbound": {"average": 1}}}, "networks[2].bandwidth", "not available in this version"),
+        ({"bandwidth": {"inbound": {"peak": 9}}}, "networks[2].bandwidth.inbound.average", "required beside peak"),
+        ({"bandwidth": {"inbound": {"average": 0}}}, "networks[2].bandwidth.inbound.average", "use 1 to 10000000"),
+        ({"bandwidth": {"outbound": limit(peak=9)}}, "networks[2].bandwidth.outbound.peak", "below the average 10"),
+        ({"bandwidth": {"inbound": limit(burst=9999)}}, "networks[2].bandwidth.inbound.burst", "use at most 2343"),
+        ({"bandwidth": {"inbound": limit(floor=5)}}, "networks[2].bandwidth.inbound.floor", "libvirt refuses it"),
+        ({"bandwidth": {"inbund": limit()}}, "networks[2].bandwidth.inbund", "did you mean 'inbound'?"),
+        (routed(via="10.9.0.2", to="10.50.0.1/24"), "networks[2].routes[0].to", "write 10.50.0.0/24, or 10.50.0.1/32"),
+        (routed(via="10.9.0.2", to="0.0.0.0/0"), "networks[2].routes[0].to", "give a subnet behind it"),
+        (routed(via="10.9.0.2", to="10.9.0.128/25"), "networks[2].routes[0].to", "overlaps 10.9.0.0/24"),
+        (routed(via="10.9.1.2"), "networks[2].routes[0].via", "outside the network (10.9.0.0/24)"),
+        (routed(via="10.9.0.1"), "networks[2].routes[0].via", "address of the host itself"),
+        (routed(via="fd00::2"), "networks[2].routes[0].via", "not of the same family as 10.50.0.0/16"),
+        (routed(via="10.9.0.2", metric=0), "networks[2].routes[0].metric", "use 1 to"),
+        (
+            {"ipv4": {"address": "10.9.0.1/24"}, "routes": [ROUTE, {**ROUTE, "via": "10.9.0.3"}]},
+            "networks[2].routes[1].to",
+            "give another metric",
+        ),
+        ({"routes": [ROUTE]}, "networks[2].routes", "need ipv4.address"),
     ],
 )
 def test_error_names_the_value_and_what_to_do(options: dict[str, Any], path: str, said: str) -> None:

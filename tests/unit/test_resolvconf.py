@@ -1,33 +1,46 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The resolver part without a host: validation, parsing and planning."""
+"""The resolver part without a host: validation, parsers, what each provider shall hold, and the plan over them all."""
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils import (
+    resolver_networkmanager,
+    resolver_plain,
+    resolver_resolved,
+)
 from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption, MissingTool
 from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.resolvconf import Entries, EntrySpec
-from ansible_collections.virtnet.linux.plugins.module_utils.resolvconf_read import (
+from ansible_collections.virtnet.linux.plugins.module_utils.resolvconf import Entries, EntrySpec, State
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver import (
     Entry,
-    State,
-    owner_of,
-    parse_entry,
+    Surroundings,
+    first_servers,
+    reverse_zones,
+)
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver_owner import owner_of, parse, read_surroundings
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver_resolvconf import (
+    Resolvconf,
     parse_settings,
     parse_version,
-    read_state,
 )
 from hypothesis import given
 from hypothesis import strategies as st
 
-LAB = {"interface": "vn-lab", "addresses": ["192.168.30.1"], "domain": "lab"}
-ON_OPENRESOLV = State("openresolv", True, "that of openresolv", ("10.0.0.53",))
-ON_DEBIAN = State("resolvconf", True, "that of Debian's resolvconf", ("10.0.0.53",))
+LAB = {"interface": "vn-lab", "addresses": ["192.168.30.1"], "domain": "lab", "subnets": ["192.168.30.0/24"]}
+DMZ = {"interface": "vn-dmz", "addresses": ["192.168.31.1"], "domain": "dmz", "subnets": ["192.168.31.0/24"]}
+SERVERS = ("10.0.0.53", "10.0.0.54")
+HOSTS = {
+    owner: Surroundings(owner, f"that of {owner}", SERVERS, ("example.org",), installed=frozenset([owner]))
+    for owner in ("openresolv", "resolvconf", "systemd-resolved", "networkmanager", "plain")
+}
 
 
 def plan(state: State, *wanted: dict[str, object], purge: bool = False):
@@ -35,97 +48,169 @@ def plan(state: State, *wanted: dict[str, object], purge: bool = False):
 
 
 def after(state: State, changes) -> State:
-    entries = dict(state.entries)
+    held = {name: dict(texts) for name, texts in state.held.items()}
+    noted = dict(state.noted)
     for change in changes:
-        if change.entry is None:
-            del entries[change.key]
+        if not change.provider:
+            noted.pop(change.thing, None)
+            noted.update({change.thing: change.noted} if change.noted else {})
         else:
-            entries[change.key] = change.entry
-    return replace(state, entries=entries)
+            texts = held.setdefault(change.provider, {})
+            texts.pop(change.thing, None)
+            texts.update({change.thing: change.text} if change.text is not None else {})
+    return State(state.around, held, noted)
 
 
-@pytest.mark.parametrize("state", [ON_OPENRESOLV, ON_DEBIAN, replace(ON_OPENRESOLV, local_resolver=True)])
-def test_twice_is_once(state: State) -> None:
-    first = plan(state, LAB)
-    assert [change.key for change in first.changes] == ["vn-lab.virtnet"]
-    assert plan(after(state, first.changes), LAB).changes == []
+def made(around: Surroundings, *wanted: dict[str, object]) -> dict[str, str]:
+    """What the owner of the file holds afterwards."""
+    state = State(around)
+    done = after(state, plan(state, *wanted).changes)
+    assert set(done.held) <= {around.owner}
+    return dict(done.held.get(around.owner, {}))
 
 
-def test_public_entry_of_openresolv_comes_last() -> None:
-    (change,) = plan(ON_OPENRESOLV, LAB).changes
-    assert change.entry == Entry(("192.168.30.1",), ("lab",), metric="0999999")
+@pytest.mark.parametrize("owner", HOSTS)
+@pytest.mark.parametrize("told", [False, True])
+def test_twice_is_once_and_absent_leaves_nothing(owner: str, told: bool) -> None:
+    state = State(replace(HOSTS[owner], told=told))
+    there = after(state, plan(state, LAB, DMZ).changes)
+    assert there.held[owner]
+    assert plan(there, LAB, DMZ).changes == []
+    # A run that names one network leaves the other as it is.
+    assert plan(there, LAB).changes == [] and plan(there, DMZ).changes == []
+    gone = after(there, plan(there, purge=True).changes)
+    assert not any(gone.held.values()) and not gone.noted
 
 
-def test_private_entry_where_a_local_resolver_is_told_domains() -> None:
-    (change,) = plan(replace(ON_OPENRESOLV, local_resolver=True), LAB).changes
-    assert change.entry == Entry(("192.168.30.1",), ("lab",), private=True)
-
-
-def test_debian_takes_no_flags() -> None:
-    (change,) = plan(replace(ON_DEBIAN, local_resolver=True), LAB).changes
-    assert change.entry == Entry(("192.168.30.1",), ("lab",))
-
-
-def test_changed_domain_is_said() -> None:
-    state = replace(ON_DEBIAN, entries={"vn-lab.virtnet": Entry(("192.168.30.1",), ("old",))})
-    (change,) = plan(state, LAB).changes
-    assert str(change) == "resolver entry vn-lab.virtnet: search ['old'] -> ['lab']"
-
-
-def test_removals_come_first_and_purge_leaves_named_ones() -> None:
-    state = replace(
-        ON_DEBIAN, entries={"vn-old.virtnet": Entry(("192.168.30.1",)), "vn-b.virtnet": Entry(("10.1.0.1",))}
-    )
-    changes = plan(state, LAB, {"interface": "vn-b", "addresses": ["10.1.0.1"]}, purge=True).changes
-    assert [str(change) for change in changes] == [
-        "resolver entry vn-old.virtnet: deleted",
-        "resolver entry vn-lab.virtnet: created",
+def test_another_owner_of_the_file_takes_over() -> None:
+    before = State(HOSTS["plain"])
+    there = after(before, plan(before, LAB).changes)
+    now = replace(there, around=HOSTS["systemd-resolved"])
+    assert [str(change) for change in plan(now, LAB).changes] == [
+        "plain /etc/resolv.conf: deleted",
+        "systemd-resolved vn-lab: created",
     ]
 
 
-def test_absent_entry_that_is_missing_is_no_change() -> None:
-    assert plan(ON_DEBIAN, {"interface": "vn-lab", "state": "absent"}).changes == []
-    assert plan(State(), {"interface": "vn-lab", "state": "absent", "provider": "openresolv"}).changes == []
+def test_one_server_before_all_others_and_the_domains_last() -> None:
+    assert made(HOSTS["openresolv"], LAB, DMZ) == {
+        "lo.virtnet": "nameserver 192.168.31.1\n",
+        "search.virtnet": "# metric 999999\nsearch dmz lab\n",
+    }
+    assert made(HOSTS["resolvconf"], LAB)["search.virtnet"] == "search lab\n"
+    plain = replace(HOSTS["plain"], text="search example.org\n")
+    assert made(plain, LAB) == {"/etc/resolv.conf": "nameserver 192.168.30.1\nsearch example.org lab\n"}
+
+
+def test_private_entries_only_where_a_local_resolver_is_told_of_domains() -> None:
+    assert made(replace(HOSTS["openresolv"], told=True), LAB) == {
+        "vn-lab.virtnet": "# private\nsearch lab\nnameserver 192.168.30.1\n"
+    }
+    assert "private" not in "".join(made(HOSTS["openresolv"], LAB).values())
+
+
+def test_resolved_asks_the_link_for_nothing_but_its_own_names() -> None:
+    assert made(HOSTS["systemd-resolved"], LAB) == {
+        "vn-lab": "dns 192.168.30.1\ndomain lab ~30.168.192.in-addr.arpa\ndefault-route no\ndnssec no\ndnsovertls no\n"
+    }
+
+
+def test_networkmanagers_dnsmasq_is_told_names_and_gets_no_server() -> None:
+    held = made(replace(HOSTS["networkmanager"], told=True, servers=("127.0.0.1",)), LAB)
+    assert (
+        "server=/lab/192.168.30.1\nserver=/30.168.192.in-addr.arpa/192.168.30.1\n"
+        in held["/etc/NetworkManager/dnsmasq.d/virtnet-vn-lab.conf"]
+    )
+    (profile,) = (text for name, text in held.items() if name.endswith(".nmconnection"))
+    assert "dns=" not in profile and "dns-search=lab;" in profile
+    plain = made(HOSTS["networkmanager"], LAB)
+    (profile,) = plain.values()
+    assert "address1=127.0.0.1/8\ndns=192.168.30.1;\ndns-priority=10\n" in profile
+    assert "address1=::1/128\ndns-priority=1000\ndns-search=lab;\n" in profile
+
+
+@given(st.lists(st.builds(Entry, st.from_regex(r"vn-[a-z]{1,3}", fullmatch=True), st.lists(st.ip_addresses().map(str),
+       min_size=1, max_size=2), forwards=st.booleans(), everyone=st.booleans()), max_size=5))  # fmt: skip
+def test_at_most_two_servers_and_none_behind_one_that_forwards(entries: list[Entry]) -> None:
+    servers = first_servers(entries)
+    assert len(servers) <= 2 and bool(servers) == bool(entries)
+    forwards = {one.addresses[0] for one in entries if one.forwards}
+    assert not forwards or servers[-1] in forwards
+
+
+@given(st.ip_addresses(), st.data())
+def test_reverse_zones_are_those_of_the_subnets_addresses_and_no_others(address, data) -> None:
+    length = data.draw(st.integers(1, address.max_prefixlen))
+    subnet = ipaddress.ip_network((address, length), strict=False)
+    zones = reverse_zones(subnet)
+    assert len(zones) == len(set(zones)) <= (128 if address.version == 4 else 8)
+
+    def known(one) -> bool:
+        return any(one.reverse_pointer == zone or one.reverse_pointer.endswith(f".{zone}") for zone in zones)
+
+    assert known(address) and known(subnet[0]) and known(subnet[-1])
+    for outside in (int(subnet[0]) - 1, int(subnet[-1]) + 1):
+        if 0 <= outside < 2**address.max_prefixlen:
+            assert not known(type(address)(outside))
 
 
 @pytest.mark.parametrize("server", ["127.0.0.1", "127.1.2.3", "::1"])
-def test_no_entry_where_loopback_serves(server: str) -> None:
-    state = replace(ON_DEBIAN, servers=(server,), entries={"vn-lab.virtnet": Entry(("192.168.30.1",))})
-    result = plan(state, {**LAB, "loopback_serves": True})
-    assert [str(change) for change in result.changes] == ["resolver entry vn-lab.virtnet: deleted"]
-    assert result.holds == [] and result.notes == []
+@pytest.mark.parametrize("owner", ["openresolv", "resolvconf", "plain"])
+def test_nothing_is_done_where_the_systems_dnsmasq_is_asked_already(owner: str, server: str) -> None:
+    around = replace(HOSTS[owner], servers=(server,))
+    result = plan(State(around), {**LAB, "loopback_serves": True})
+    assert (result.changes, result.holds, result.notes) == ([], [], [])
+    state = State(HOSTS[owner])
+    there = replace(after(state, plan(state, LAB).changes), around=around)
+    assert not any(after(there, plan(there, {**LAB, "loopback_serves": True}).changes).held[owner])
 
 
-@pytest.mark.parametrize("servers", [("127.0.0.53",), ("127.0.0.54",), ("10.0.0.53", "127.0.0.1"), ()])
-def test_entry_where_the_first_server_is_not_a_loopback_one_of_ours(servers: tuple[str, ...]) -> None:
-    state = replace(ON_DEBIAN, servers=servers)
-    assert len(plan(state, {**LAB, "loopback_serves": True}).changes) == 1
+@pytest.mark.parametrize("owner", ["openresolv", "resolvconf", "plain", "networkmanager"])
+def test_resolver_of_the_host_that_nobody_tells_is_not_put_into_a_circle(owner: str) -> None:
+    result = plan(State(replace(HOSTS[owner], servers=("127.0.0.1",))), LAB)
+    assert result.changes == [] and result.holds == []
+    assert "a resolver of its own at 127.0.0.1, which nobody tells" in result.notes[0] and "vn-lab" in result.notes[0]
 
 
-def test_unmanaged_resolver_gives_a_note_and_no_change() -> None:
-    result = plan(State(), LAB, {**LAB, "interface": "vn-b"})
+@pytest.mark.parametrize(
+    ("around", "words"),
+    [
+        (Surroundings("", "written by a program: 'Generated by x'"), "'Generated by x'"),
+        (replace(HOSTS["systemd-resolved"], hindrance="systemd-resolved does not run"), "does not run"),
+    ],
+)
+def test_what_cannot_be_told_is_said(around: Surroundings, words: str) -> None:
+    result = plan(State(around), LAB, DMZ)
     assert result.changes == [] and result.holds == []
     (note,) = result.notes
-    assert "not managed by openresolv or Debian's resolvconf" in note
-    assert "does not resolve the names of guests on vn-lab, vn-b" in note
+    assert words in note and "does not resolve the names of guests on vn-lab, vn-dmz" in note
 
 
-def test_other_server_first_is_said() -> None:
-    (note,) = plan(ON_DEBIAN, LAB).notes
-    assert "asks 10.0.0.53 first" in note and "vn-lab" in note
-    assert plan(replace(ON_DEBIAN, servers=("192.168.30.1", "10.0.0.53")), LAB).notes == []
+def test_what_stands_before_our_server_is_said_once_it_is_there() -> None:
+    state = State(HOSTS["openresolv"])
+    assert plan(state, LAB).notes == []
+    there = after(state, plan(state, LAB).changes)
+    assert "asks 10.0.0.53 before 192.168.30.1" in plan(there, LAB).notes[0]
+    good = replace(there, around=replace(there.around, servers=("192.168.30.1", *SERVERS)))
+    assert plan(good, LAB).notes == []
+    assert "rotate" in plan(replace(good, around=replace(good.around, options=("rotate",))), LAB).notes[0]
 
 
-def test_provider_that_is_not_there_names_the_package() -> None:
+def test_isolated_networks_go_first_and_too_many_of_them_are_said() -> None:
+    closed = [{"interface": f"vn-{c}", "addresses": [f"10.0.{i}.1"], "forwards": False} for i, c in enumerate("ab")]
+    state = State(HOSTS["resolvconf"])
+    there = after(state, plan(state, LAB, *closed).changes)
+    assert there.held["resolvconf"]["lo.virtnet"] == "nameserver 10.0.0.1\nnameserver 192.168.30.1\n"
+    there = replace(there, around=replace(there.around, servers=("10.0.0.1", "192.168.30.1", *SERVERS)))
+    assert "no more than three servers" in plan(there, LAB, *closed).notes[0]
+
+
+def test_provider_that_does_not_own_the_file_is_refused() -> None:
     with pytest.raises(MissingTool, match="openresolv is not installed on this host; install the package openresolv"):
-        plan(ON_DEBIAN, {**LAB, "provider": "openresolv"})
-
-
-def test_provider_is_refused_where_it_would_replace_the_servers_of_another() -> None:
-    state = State("openresolv", False, "that of NetworkManager", ("10.0.0.53",))
-    with pytest.raises(InvalidOption, match="provider: 'openresolv' is installed, but /etc/resolv.conf is that of Net"):
-        plan(state, {**LAB, "provider": "openresolv"})
-    assert len(plan(replace(state, servers=()), {**LAB, "provider": "openresolv"}).changes) == 1
+        plan(State(HOSTS["plain"]), {**LAB, "provider": "openresolv"})
+    with pytest.raises(InvalidOption, match="provider: 'plain' does not own /etc/resolv.conf, which is that of op"):
+        plan(State(HOSTS["openresolv"]), {**LAB, "provider": "plain"})
+    assert plan(State(HOSTS["openresolv"]), {**LAB, "provider": "openresolv"}).changes
 
 
 @pytest.mark.parametrize(
@@ -133,10 +218,11 @@ def test_provider_is_refused_where_it_would_replace_the_servers_of_another() -> 
     [
         ({}, "interface: is required"),
         ({"interface": "vn-lab"}, "resolver entry of 'vn-lab': addresses: is required"),
-        ({**LAB, "interface": ".x"}, "interface: '.x' starts with a dot"),
         ({**LAB, "interface": "a" * 16}, "has 16 characters"),
         ({**LAB, "addresses": ["10.0.0.1", "x"]}, r"addresses\[1\]: 'x' is not an IP address"),
-        ({**LAB, "addresses": ["0.0.0.0"]}, r"addresses\[0\]: '0.0.0.0' is not the address of a name server"),
+        ({**LAB, "addresses": ["0.0.0.0"]}, r"addresses\[0\]: '0.0.0.0' is not the address of a network's name server"),
+        ({**LAB, "addresses": ["127.0.0.1"]}, r"addresses\[0\]: '127.0.0.1' is not the address"),
+        ({**LAB, "subnets": ["10.0.0.0/33"]}, r"subnets\[0\]"),
         ({**LAB, "domain": "lab\nnameserver 6.6.6.6"}, "domain: .* contains a control character"),
         ({**LAB, "domain": "a b"}, "is not a domain"),
         ({**LAB, "provider": "resolvectl"}, "provider: 'resolvectl' is not possible"),
@@ -160,15 +246,22 @@ def test_options_survive_the_way_there_and_back() -> None:
     assert EntrySpec.from_options(Options(spec.as_options())) == spec
 
 
-@given(st.lists(st.ip_addresses().map(str), max_size=4), st.lists(st.from_regex(r"[a-z]{1,9}", fullmatch=True)))
-def test_entry_survives_writing_and_reading(addresses: list[str], search: list[str]) -> None:
-    entry = Entry(tuple(addresses), tuple(search))
-    assert parse_entry(entry.text()) == entry
+LINES = st.text(st.characters(codec="ascii", exclude_characters="\r\x00"), max_size=60).filter(
+    lambda text: "virtnet" not in text
+)
 
 
-def test_foreign_lines_of_an_entry_are_seen() -> None:
-    entry = parse_entry("# resolv.conf from x\ndomain a\nsearch b c\noptions ndots:2\nnameserver 2001:DB8:0::1\n\n")
-    assert entry == Entry(("2001:db8::1",), ("a", "b", "c"), rest=("options ndots:2",))
+@given(LINES, st.lists(st.ip_addresses().map(lambda a: f"nameserver {a}\n"), max_size=2), st.booleans())
+def test_plain_file_is_what_it_was_to_the_byte(text: str, servers: list[str], searched: bool) -> None:
+    inside = "".join([*servers, "search a b\n"] if searched else servers)
+    marked = resolver_plain.with_blocks(text, inside)
+    assert resolver_plain.without(marked) == text
+    assert resolver_plain.held_in(marked) == inside
+    if searched:
+        assert parse(marked).search == ("a", "b")
+    assert [f"nameserver {one}\n" for one in parse(marked).servers][: len(servers)] == [
+        f"nameserver {ipaddress.ip_address(line.split()[1])}\n" for line in servers
+    ]
 
 
 @pytest.mark.parametrize(
@@ -189,11 +282,14 @@ def test_version(text: str, provider: str) -> None:
     [
         ("/etc/resolv.conf", "# Generated by resolvconf\nnameserver 10.0.0.53\n", "openresolv"),
         ("/run/resolvconf/resolv.conf", "", "resolvconf"),
-        ("/run/systemd/resolve/stub-resolv.conf", "# Generated by resolvconf\n", ""),
-        ("/usr/lib/systemd/resolv.conf", "", ""),
-        ("/run/NetworkManager/resolv.conf", "", ""),
-        ("/etc/resolv.conf", "# Generated by NetworkManager\n", ""),
-        ("/etc/resolv.conf", "nameserver 10.0.0.53\n", ""),
+        ("/run/systemd/resolve/stub-resolv.conf", "# Generated by resolvconf\n", "systemd-resolved"),
+        ("/usr/lib/systemd/resolv.conf", "", "systemd-resolved"),
+        ("/run/NetworkManager/resolv.conf", "", "networkmanager"),
+        ("/etc/resolv.conf", "# Generated by NetworkManager\n", "networkmanager"),
+        ("/etc/resolv.conf", "nameserver 10.0.0.53\n", "plain"),
+        ("/etc/resolv.conf", "# my own\nnameserver 10.0.0.53\n", "plain"),
+        ("/etc/resolv.conf", "# This file is managed by man:x(8). Do not edit.\n", ""),
+        ("/mnt/wsl/resolv.conf", "nameserver 10.0.0.53\n", ""),
     ],
 )
 def test_owner(link: str, text: str, provider: str) -> None:
@@ -206,8 +302,42 @@ def test_settings_are_read_as_a_shell_would() -> None:
     assert parse_settings("name_servers='never closed") == {}
 
 
-def test_host_without_a_provider_is_read_as_unmanaged(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["interfaces", "keys"])
+def test_entries_of_openresolv_are_read_in_either_layout(tmp_path: Path, folder: str) -> None:
+    base = tmp_path / "run/resolvconf"
+    for name in (folder, "private", "metrics"):
+        (base / name).mkdir(parents=True)
+    (base / folder / "vn-lab.virtnet").write_text("# resolv.conf\nsearch lab\nnameserver 2001:DB8:0::1\n")
+    (base / folder / "search.virtnet").write_text("domain a\nsearch b c\noptions ndots:2\n")
+    (base / folder / "eth0.dhcp").write_text("nameserver 10.0.0.53\n")
+    (base / "private/vn-lab.virtnet").touch()
+    (base / "metrics/0999999 search.virtnet").touch()
+    assert Resolvconf("openresolv").read(str(tmp_path), []) == {
+        "vn-lab.virtnet": "# private\nsearch lab\nnameserver 2001:db8::1\n",
+        "search.virtnet": "# metric 999999\nsearch b c\noptions ndots:2\n",
+    }
+
+
+def test_resolvectl_lists() -> None:
+    text = "Global: 1.1.1.1\nLink 2 (eth0):\nLink 3 (vn-lab): 192.168.30.1 fd00:0::1\nLink 4 (x.y): ~a b\n"
+    assert resolver_resolved.parse_list(text) == {
+        "eth0": [],
+        "vn-lab": ["192.168.30.1", "fd00::1"],
+        "x.y": ["~a", "b"],
+    }
+
+
+def test_settings_of_networkmanager() -> None:
+    text = "# c\n\n[main]\n# rc-manager=\ndns=dnsmasq\n\n[other]\ndns=x\n"
+    assert resolver_networkmanager.parse_dns(text) == "dnsmasq"
+    assert resolver_networkmanager.parse_dns("[main]\nplugins=keyfile\n[x]\ndns=y\n") == ""
+    assert resolver_networkmanager.parse_version("nmcli tool, version 1.42.4\n") == (1, 42)
+
+
+def test_host_without_a_program_is_read_as_plain(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
-    (tmp_path / "etc/resolv.conf").write_text("nameserver 10.0.0.53\n")
-    state = read_state(str(tmp_path))
-    assert not state.managed and state.servers == ("10.0.0.53",) and state.entries == {}
+    (tmp_path / "etc/resolv.conf").write_text("search a\nnameserver 10.0.0.53\noptions rotate\n")
+    around = read_surroundings(str(tmp_path))
+    assert (around.owner, around.servers, around.search) == ("plain", ("10.0.0.53",), ("a",))
+    (tmp_path / "etc/resolv.conf").write_text("nameserver 127.0.0.53\n")
+    assert read_surroundings(str(tmp_path)).hindrance == "systemd-resolved does not run"

@@ -1,0 +1,13 @@
+"""Nothing of ours is left with anybody. (The host is not as before: others wrote files of their own as they ran.)"""
+
+from __future__ import annotations
+
+from lab.host import Host
+
+
+def test_nothing_names_us(lab_host: Host) -> None:
+    for folder in ("/etc", "/run/NetworkManager", "/run/resolvconf", "/run/systemd/resolve"):
+        found = lab_host.attempt(["grep", "-rlI", "virtnet", folder]).out.split()
+        assert [one for one in found if not one.startswith("/etc/network")] == []
+    assert "10.80.0.1" not in lab_host.run(["cat", "/etc/resolv.conf"])
+    assert lab_host.resolves("www.internet.test")

@@ -1,0 +1,192 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Network managers of the host: told to leave our bridges alone, and asked whether one of them has a bridge already.
+
+NetworkManager and systemd-networkd take what their configuration does not name, or match it with a catch-all. So each
+has a file of ours that names our bridges, their ports of the host, and libvirt's taps. ifupdown and netplan touch
+nothing that they do not name.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .bridge import Bridges
+from .bridge_plan import BridgeChange
+from .bridge_spec import BridgeSpec
+from .errors import InvalidOption
+from .files import File, put, read_text
+from .part import CHANGE, CREATE, DELETE, Change, Plan
+from .paths import Paths
+from .run import run
+
+_NETWORK_MANAGER = "etc/NetworkManager/conf.d/virtnet.conf"
+# The first file that matches a link is its configuration (systemd.network(5)): before those of others.
+_NETWORKD = "etc/systemd/network/00-virtnet.network"
+# libvirt's name for the taps of its guests, which are ports of our bridges from their first moment on.
+_TAPS = "vnet*"
+
+_HEADER = "# Written by virtnet.linux; changes are lost. Bridges of ours, their ports, and libvirt's taps.\n"
+_NAMES = re.compile(r"^(?:unmanaged-devices\+=|Name=)(.*)$", re.MULTILINE)
+
+_FOLDERS = ("etc", "run", "usr/lib", "lib")
+_IFUPDOWN = re.compile(r"^[ \t]*iface[ \t]+(\S+)", re.MULTILINE)
+_NETDEV = re.compile(r"^[ \t]*Name[ \t]*=[ \t]*(\S+)[ \t]*$", re.MULTILINE)
+_MATCH = re.compile(r"^\[Match\][^\[]*?^[ \t]*Name[ \t]*=[ \t]*(.+?)[ \t]*$", re.MULTILINE)
+_PROFILE = re.compile(r"^interface-name[ \t]*=[ \t]*(\S+)[ \t]*$", re.MULTILINE)
+# What NetworkManager writes for links that others made.
+_GENERATED = "nm-generated=true"
+
+
+@dataclass(frozen=True)
+class Managers:
+    """``files`` are ours as they are, None where one is missing but its manager there; ``claims``: who names a link."""
+
+    files: Mapping[str, str | None] = field(default_factory=dict)
+    claims: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class State:
+    """The bridges and the managers."""
+
+    bridges: Any
+    managers: Managers
+
+
+@dataclass(frozen=True)
+class ManagersChange(Change):
+    """A change of a file of ours."""
+
+    path: str = ""
+    content: str | None = None
+
+
+class ManagedBridges:
+    """The part ``bridges`` with what network managers need to know of it."""
+
+    def __init__(self, bridges: Bridges, paths: Paths) -> None:
+        self.bridges = bridges
+        self.paths = paths
+
+    def read(self) -> State:
+        """Files and links."""
+        return State(self.bridges.read(), read_managers(self.paths.root))
+
+    def plan(self, current: State) -> Plan[Change]:
+        """What managers shall leave alone, before it is there; what they may take again, after it is gone."""
+        wanted = list(self.bridges.wanted)
+        for spec in wanted:
+            _refuse_claimed(spec, current.managers)
+        inner = self.bridges.plan(current.bridges)
+        changes = plan_files(wanted, self.bridges.purge, current.managers)
+        return Plan(
+            [
+                *(change for change in changes if change.action != DELETE),
+                *inner.changes,
+                *(change for change in changes if change.action == DELETE),
+            ],
+            inner.holds,
+            inner.notes,
+            inner.more,
+        )
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """In the order of the plan."""
+        bridges = [change for change in changes if isinstance(change, BridgeChange)]
+        files = [change for change in changes if isinstance(change, ManagersChange)]
+        self._write([change for change in files if change.action != DELETE])
+        if bridges:
+            self.bridges.apply(bridges)
+        self._write([change for change in files if change.action == DELETE])
+
+    def _write(self, changes: Sequence[ManagersChange]) -> None:
+        root = self.paths.root
+        put(File(os.path.join(root, change.path), change.content) for change in changes)
+        paths = [change.path for change in changes]
+        if _NETWORK_MANAGER in paths and os.path.exists(os.path.join(root, "run/NetworkManager/NetworkManager.pid")):
+            run(["nmcli", "general", "reload", "conf"])
+        if _NETWORKD in paths and _networkd_runs(root):
+            run(["networkctl", "reload"])
+
+
+def _networkd_runs(root: str) -> bool:
+    return os.path.exists(os.path.join(root, "run/systemd/netif/state"))
+
+
+def read_managers(root: str) -> Managers:
+    """Which managers there are, what of ours they have, and which links their configuration names."""
+    wants = "systemd/system/multi-user.target.wants/systemd-networkd.service"
+    networkd = _networkd_runs(root) or any(os.path.lexists(os.path.join(root, top, wants)) for top in ("etc", "run"))
+    there = {
+        _NETWORK_MANAGER: os.path.exists(os.path.join(root, "usr/sbin/NetworkManager")),
+        _NETWORKD: networkd,
+    }
+    texts = {path: read_text(os.path.join(root, path)) for path in there}
+    files = {path: text for path, text in texts.items() if there[path] or text is not None}
+    return Managers(files, read_claims(root))
+
+
+def read_claims(root: str) -> dict[str, str]:
+    """Links that are named in the configuration of a manager: by whom and where."""
+    found: dict[str, str] = {}
+
+    def look(manager: str, patterns: Sequence[str], name: re.Pattern[str]) -> None:
+        for path in sorted(one for pattern in patterns for one in glob.glob(os.path.join(root, pattern))):
+            text = read_text(path) or ""
+            if os.path.relpath(path, root) in (_NETWORKD, _NETWORK_MANAGER) or _GENERATED in text:
+                continue
+            for names in name.findall(text):
+                for one in names.split():
+                    found.setdefault(one, f"{manager} (/{os.path.relpath(path, root)})")
+
+    look("ifupdown", ["etc/network/interfaces", "etc/network/interfaces.d/*"], _IFUPDOWN)
+    look("systemd-networkd", [f"{top}/systemd/network/*.netdev" for top in _FOLDERS], _NETDEV)
+    look("systemd-networkd", [f"{top}/systemd/network/*.network" for top in _FOLDERS], _MATCH)
+    folders = ("etc", "run", "usr/lib")
+    look("NetworkManager", [f"{top}/NetworkManager/system-connections/*" for top in folders], _PROFILE)
+    return found
+
+
+def _refuse_claimed(spec: BridgeSpec, managers: Managers) -> None:
+    manager = managers.claims.get(spec.name)
+    if manager and spec.state == "present":
+        raise InvalidOption(
+            f"{spec.path}.name" if spec.path else "name",
+            f"{spec.name!r} is managed by {manager}; choose another name for the bridge, or take it out of there first",
+            f"bridge {spec.name!r}",
+        )
+
+
+def names_in(text: str | None) -> list[str]:
+    """The links that a file of ours names."""
+    lists = (names.replace("interface-name:", "") for names in _NAMES.findall(text or ""))
+    return [one for names in lists for one in re.split(r"[;\s]", names) if one and one != _TAPS]
+
+
+def plan_files(wanted: Sequence[BridgeSpec], purge: bool, managers: Managers) -> list[ManagersChange]:
+    """The files as they shall be; those of bridges that a run does not name stay in them. Pure."""
+    changes = []
+    for path, before in managers.files.items():
+        names = set() if purge else set(names_in(before))
+        for spec in wanted:
+            names -= {spec.name}
+            names |= {spec.name, *spec.ports} if spec.state == "present" else set()
+        after = _text(path, sorted(names)) if any(name for name in names) else None
+        if before != after:
+            action = DELETE if after is None else CREATE if before is None else CHANGE
+            changes.append(ManagersChange(action, f"file /{path}", before or "", after or "", "", path, after))
+    return changes
+
+
+def _text(path: str, names: Sequence[str]) -> str:
+    every = [*names, _TAPS]
+    if path == _NETWORK_MANAGER:
+        return f"{_HEADER}[keyfile]\nunmanaged-devices+={';'.join(f'interface-name:{name}' for name in every)}\n"
+    return f"{_HEADER}[Match]\nName={' '.join(every)}\n\n[Link]\nUnmanaged=yes\n"

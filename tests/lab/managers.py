@@ -1,0 +1,119 @@
+"""Those who can manage the interfaces of a host of a lab, and what they may do to a bridge that is not theirs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from .host import Host
+from .resolvers import NM_CONF, UPLINK
+
+BRIDGE = "vn-lab"
+ADDRESS = "10.80.0.1"
+# Each takes whatever it finds, as the images of some clouds have it.
+CATCH_ALL = "[Match]\\nName=*\\n\\n[Network]\\nDHCP=yes\\nLinkLocalAddressing=ipv6\\n"
+
+
+@dataclass(frozen=True)
+class Manager:
+    """How a manager is started, what it is told to do then, and how it goes."""
+
+    name: str
+    start: str
+    again: dict[str, str]
+    stop: str
+
+
+_ADDRESS = "$(ip -4 -o address show eth0 | awk '{print $4}' | head -n 1)"
+_NETPLAN = "network: {version: 2, renderer: networkd, ethernets: {eth0: {addresses: [%s], link-local: []}}}"
+
+MANAGERS = (
+    Manager(
+        "systemd-networkd",
+        f"""
+printf '[Match]\\nName=eth0\\n\\n[Network]\\nAddress=%s\\nGateway=203.0.113.1\\n' "{_ADDRESS}" \\
+  > /etc/systemd/network/50-uplink.network
+printf '{CATCH_ALL}' > /etc/systemd/network/90-all.network
+systemctl start systemd-networkd
+""",
+        {"restart": "systemctl restart systemd-networkd", "reload": "networkctl reload; networkctl reconfigure eth0"},
+        "systemctl stop systemd-networkd systemd-networkd.socket; rm /etc/systemd/network/[59]0-*.network",
+    ),
+    Manager(
+        "netplan",
+        f"""
+printf '{_NETPLAN}\\n' "{_ADDRESS}" > /etc/netplan/lab.yaml
+chmod 600 /etc/netplan/lab.yaml
+netplan apply
+""",
+        {"restart": "netplan generate; systemctl restart systemd-networkd", "reload": "netplan apply"},
+        "systemctl stop systemd-networkd systemd-networkd.socket; rm /etc/netplan/lab.yaml; netplan generate",
+    ),
+    Manager(
+        "NetworkManager",
+        f"""
+printf '[main]\\nplugins=keyfile\\ndns=none\\n' > {NM_CONF}
+cat > /etc/NetworkManager/system-connections/uplink.nmconnection <<'E'
+{UPLINK}E
+sed -i "s,ADDRESS/24,{_ADDRESS}," /etc/NetworkManager/system-connections/uplink.nmconnection
+chmod 600 /etc/NetworkManager/system-connections/*
+systemctl start NetworkManager
+nmcli -w 30 connection up uplink
+""",
+        {"restart": "systemctl restart NetworkManager", "reload": "nmcli general reload; nmcli connection reload"},
+        f"nmcli connection delete uplink; systemctl stop NetworkManager; rm -f {NM_CONF}",
+    ),
+    Manager(
+        "ifupdown",
+        "true",
+        {"restart": "systemctl restart networking", "reload": "ifreload -a 2>/dev/null || ifup -a"},
+        "true",
+    ),
+)
+
+# Which of them is left running for the boot, and where.
+LAST = {"debian12": "systemd-networkd", "debian13": "NetworkManager"}
+
+
+def bridge(host: Host) -> dict[str, object]:
+    """The bridge as it is, with its index, so that one that was made again is seen."""
+    (link,) = json.loads(host.run(["ip", "-d", "-j", "address", "show", "dev", BRIDGE]))
+    ports = json.loads(host.run(["ip", "-j", "link", "show", "master", BRIDGE]))
+    return {
+        "index": link["ifindex"],
+        "addresses": sorted(item["local"] for item in link["addr_info"] if item["scope"] == "global"),
+        "ports": sorted(port["ifname"] for port in ports if "ifname" in port),
+        "up": "UP" in link["flags"],
+        "alias": link.get("ifalias", ""),
+    }
+
+
+def keeps(host: Host) -> list[str]:
+    """What is not as it should be with our bridge."""
+    found = bridge(host)
+    wrong = []
+    if found["addresses"] != [ADDRESS]:
+        wrong.append(f"addresses {found['addresses']}")
+    if not found["up"]:
+        wrong.append("down")
+    return wrong
+
+
+def managed(host: Host) -> list[str]:
+    """Those of the bridge and its guests that a running manager has taken."""
+    taken = []
+    names = (BRIDGE, "tap-guest-a")
+    if host.attempt(["systemctl", "is-active", "--quiet", "systemd-networkd"]).ok:
+        listed = json.loads(host.run(["networkctl", "--json=short", "list"]))["Interfaces"]
+        taken += [f"networkd: {one['Name']}" for one in listed
+                  if one["Name"] in names and one["AdministrativeState"] != "unmanaged"]  # fmt: skip
+    if host.attempt(["systemctl", "is-active", "--quiet", "NetworkManager"]).ok:
+        for line in host.run(["nmcli", "-t", "-f", "DEVICE,STATE", "device"]).splitlines():
+            device, _, state = line.partition(":")
+            if device in names and state != "unmanaged":
+                taken.append(f"NetworkManager: {device} {state}")
+    return taken
+
+
+def show(name: str, manager: str, how: str, state: dict[str, object]) -> None:
+    print(f"\n{name:12} {manager:18} {how:10} {state}", end="")

@@ -1,0 +1,95 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What network managers are told, and what their configuration claims; without a manager."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge import Bridges, BridgeSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge import State as Links
+from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.managers import (
+    ManagedBridges,
+    Managers,
+    State,
+    names_in,
+    plan_files,
+    read_claims,
+    read_managers,
+)
+from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from hypothesis import given
+from hypothesis import strategies as st
+
+NM, NETWORKD = "etc/NetworkManager/conf.d/virtnet.conf", "etc/systemd/network/00-virtnet.network"
+BOTH = Managers({NM: None, NETWORKD: None})
+
+
+def spec(name: str, **more: object) -> BridgeSpec:
+    return BridgeSpec.from_options(Options({"name": name, **more}))
+
+
+def after(managers: Managers, changes) -> Managers:
+    return Managers({**managers.files, **{change.path: change.content for change in changes}}, managers.claims)
+
+
+def test_each_manager_has_a_file_that_names_bridges_and_ports() -> None:
+    changes = plan_files([spec("vn-lab", ports=["eth1"])], False, BOTH)
+    texts = {change.path: change.content for change in changes}
+    assert texts[NM].endswith(
+        "[keyfile]\nunmanaged-devices+=interface-name:eth1;interface-name:vn-lab;interface-name:vnet*\n"
+    )
+    assert texts[NETWORKD].endswith("[Match]\nName=eth1 vn-lab vnet*\n\n[Link]\nUnmanaged=yes\n")
+
+
+def test_no_manager_no_file() -> None:
+    assert plan_files([spec("vn-lab")], False, Managers()) == []
+
+
+NAMES = st.lists(st.from_regex(r"vn-[a-z]{1,4}", fullmatch=True), unique=True, max_size=5)
+
+
+@given(NAMES, NAMES)
+def test_twice_is_once_and_absent_leaves_no_file(first: list[str], second: list[str]) -> None:
+    there = after(BOTH, plan_files([spec(name) for name in first], False, BOTH))
+    both = after(there, plan_files([spec(name) for name in second], False, there))
+    assert plan_files([spec(name) for name in second], False, both) == []
+    assert {name for name in names_in(both.files[NM])} == {*first, *second} == {*names_in(both.files[NETWORKD])}
+    gone = [spec(name, state="absent") for name in {*first, *second}]
+    assert after(both, plan_files(gone, False, both)) == BOTH
+    assert after(both, plan_files([], True, both)) == BOTH
+
+
+def test_configuration_that_claims_a_bridge_is_found(tmp_path: Path) -> None:
+    def write(path: str, text: str) -> None:
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    write("etc/network/interfaces", "auto lo\niface lo inet loopback\nsource interfaces.d/*\n")
+    write("etc/network/interfaces.d/br", "auto br-up\niface br-up inet static\n")
+    write("etc/systemd/network/br.netdev", "[NetDev]\nName=br-nd\nKind=bridge\n")
+    write("run/systemd/network/10-netplan-br0.network", "[Match]\nName=br-np br-nq\n\n[Network]\nDHCP=yes\n")
+    write("etc/NetworkManager/system-connections/b", "[connection]\ntype=bridge\ninterface-name=br-nm\n")
+    write("run/NetworkManager/system-connections/x", "[connection]\ninterface-name=x\n[.nmmeta]\nnm-generated=true\n")
+    write(NETWORKD, "[Match]\nName=vn-lab\n")
+    claims = read_claims(str(tmp_path))
+    assert set(claims) == {"lo", "br-up", "br-nd", "br-np", "br-nq", "br-nm"}
+    assert claims["br-np"] == "systemd-networkd (/run/systemd/network/10-netplan-br0.network)"
+    part = ManagedBridges(Bridges([spec("br-nm")], False, Paths(str(tmp_path))), Paths(str(tmp_path)))
+    with pytest.raises(InvalidOption, match=r"bridge 'br-nm': name: 'br-nm' is managed by NetworkManager \(/etc/Net"):
+        part.plan(State(Links({}), Managers({}, claims)))
+
+
+def test_managers_are_known_by_their_traces(tmp_path: Path) -> None:
+    assert read_managers(str(tmp_path)) == Managers()
+    link = tmp_path / "run/systemd/system/multi-user.target.wants/systemd-networkd.service"
+    link.parent.mkdir(parents=True)
+    link.symlink_to("/nowhere")
+    (tmp_path / "usr/sbin").mkdir(parents=True)
+    (tmp_path / "usr/sbin/NetworkManager").touch()
+    assert read_managers(str(tmp_path)) == BOTH
