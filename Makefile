@@ -17,7 +17,7 @@ export MYPYPATH := $(COLLECTIONS):$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help setup packages pin test lint unit browser fuzz kernel molecule demo demo-clean bench build clean
-.PHONY: matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move libvirt-elements
+.PHONY: matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements
 
 help:
 	@echo 'make demo        a network from one command, on a disposable host, shown in a table'
@@ -30,6 +30,7 @@ help:
 	@echo 'make dnsmasq-move  leases that go from one dnsmasq to another and back, as a table'
 	@echo 'make libvirt-elements  what becomes of every element of libvirt'"'"'s network XML, as a table'
 	@echo 'make dnsmasq-memory  the memory of one dnsmasq for all networks beside one for each'
+	@echo 'make guard-record    a flush, a lost bridge and a conflict under the ping of a guest'
 	@echo 'make matrix      who reaches whom in each mode, by real packets, as a table'
 	@echo 'make bench       the speed of engine, playbook, rules and guard'
 	@echo 'make build       the tarball that ansible-galaxy installs, in .build'
@@ -93,6 +94,9 @@ dnsmasq-move: setup
 
 dnsmasq-memory: setup
 	@$(SHOW).dnsmasq_memory
+
+guard-record: setup
+	@$(SHOW).guard_record
 
 dnsmasq-matrix: setup
 	@$(SHOW).dnsmasq_matrix

@@ -87,7 +87,8 @@ def libvirt_network(module: Any) -> None:
 
 def nft_nat(module: Any) -> None:
     """Forwarding, NAT, port forwards."""
-    from .nft import NatRules, RulesSpec
+    from .nft import NatRules
+    from .nft_spec import RulesSpec
 
     execute(
         module,

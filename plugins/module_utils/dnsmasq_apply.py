@@ -85,7 +85,7 @@ class Doing:
         originals: dict[str, Leases | None] = {}
         try:
             self._let_go(moves)
-            originals = carry(moves)
+            originals = carry(moves, self.leases.values())
             self._write(self._files())
             with Reading(self._rows()) as reading:
                 self._start()

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .dnsmasq_config import fragment_file
@@ -51,18 +51,20 @@ def find_moves(
     return found
 
 
-def carry(moves: Sequence[Move]) -> dict[str, Leases | None]:
+def carry(moves: Sequence[Move], files: Iterable[str]) -> dict[str, Leases | None]:
     """Copy leases to where their networks go; returns what the files held.
 
     Nothing is taken out of a file: who is interrupted here, or goes back, has all of them. What stays behind is for
-    addresses that its dnsmasq does not serve any more, and ends by itself.
+    addresses that its dnsmasq does not serve any more, and ends by itself. ``files`` are those of all dnsmasqs.
     """
+    written = [path for path in files if os.path.exists(path)]
     originals: dict[str, Leases | None] = {}
     for move in moves:
         after = before = read_leases(move.goal)
         originals.setdefault(move.goal, before if os.path.exists(move.goal) else None)
         for source in move.sources:
             after = after.joined_by(read_leases(source), move.spec.subnets)
-        like = next((path for path in (move.goal, *move.sources) if os.path.exists(path)), move.goal)
+        # What waits to be taken was not written by a dnsmasq: where none has a file yet, they are like their folder.
+        like = move.goal if move.goal in written else next(iter(written), os.path.dirname(move.goal))
         write_leases(move.goal, after, like)
     return originals

@@ -125,6 +125,9 @@ class Guard:
         paths = self.paths
         return {
             paths.dnsmasq_fragments: "fragments",
+            paths.private_fragments: "fragments",
+            paths.private_instances: "fragments",
+            paths.private_running: "fragments",
             **dict.fromkeys(watched(paths.root), "entries"),
             paths.definitions: "",
             paths.transient_definitions: "",
@@ -139,13 +142,14 @@ class Guard:
         now = time.monotonic()
         self._hear(sockets, now)
         kinds = self._folders()
+        private = (self.paths.private_fragments, self.paths.private_instances, self.paths.private_running)
         for folder, name in folders.receive():
             kind = kinds.get(folder, "-")
             if kind == "-":
                 continue
             if kind:
                 # Fragments and entries of ours carry our name; others are no business of ours.
-                ours = "virtnet" in name and not name.startswith(".")
+                ours = ("virtnet" in name or folder in private) and not name.startswith(".")
                 if ours or not name or self._is_about_resolver(kind, folder, name):
                     self._want(kind, now)
             elif not name.startswith(".") and name.endswith(".json"):

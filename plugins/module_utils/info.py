@@ -52,7 +52,9 @@ def status(
 def networks(paths: Paths, names: Iterable[str] = ()) -> list[dict[str, Any]]:
     """All networks of the host, or those named; raises VirtnetError for a name that is not defined."""
     situation = gather(paths)
-    met = {one.network.name: [taken.what for taken in one.meets] for one in live_conflicts(situation)}
+    met: dict[str, list[str]] = {}
+    for one in live_conflicts(situation):
+        met.setdefault(one.network.name, []).extend(taken.what for taken in one.meets)
     named = _named(situation.defined, names)
     started = {network.name for network in situation.running}
     return [status(network, situation.links, met.get(network.name, ()), network.name in started) for network in named]

@@ -164,7 +164,15 @@ class Adoptions:
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Take them over. Each step is done only where it is left to do."""
-        taken = [change for change in changes if isinstance(change, AdoptChange)]
+        try:
+            self._take([change for change in changes if isinstance(change, AdoptChange)])
+        except VirtnetError as error:
+            raise VirtnetError(
+                f"{error}; the networks are taken over in part: put that right and run this again, or give them back "
+                "(virtnet_adopt_revert=true)"
+            ) from error
+
+    def _take(self, taken: Sequence[AdoptChange]) -> None:
         records = [change.record for change in taken if change.record is not None]
         put(record_file(record, self.paths) for record in records)
         self._define(taken[0].definitions, [record.name for record in records])

@@ -16,7 +16,8 @@ from .errors import VirtnetError
 from .libvirt_ports import onto
 from .links import Link, read_links
 from .links_apply import DeleteLink, Rename, SetLink, SetSysctl, Step, take
-from .nft import Ended, NatRules, RulesChange, RulesSpec
+from .nft import Ended, NatRules, RulesChange
+from .nft_spec import RulesSpec
 from .options import Options
 from .paths import Paths
 from .run import run
@@ -97,7 +98,17 @@ def move_guests(record: Record, *, isolated: bool) -> None:
     if new is None or new.kind != "bridge" or new.alias == MARK:
         raise VirtnetError(f"network {record.name!r}: libvirt runs it, but its bridge {record.bridge!r} is not there")
     ports = [link for link in links.values() if link.master == record.aside]
+    _introduce(old, new)
     take(_moves(new, old, ports, isolated=isolated))
+
+
+def _introduce(old: Link, new: Link) -> None:
+    """Let a bridge know who its guests are: the first question for an address, lost, costs them a second."""
+    listed = json.loads(run(["ip", "-j", "neigh", "show", "dev", old.name]).stdout or "[]")
+    known = [(one["dst"], one["lladdr"]) for one in listed if "lladdr" in one]
+    lines = [f"neigh replace {address} lladdr {mac} dev {new.name} nud stale\n" for address, mac in known]
+    # Who is not introduced is asked for.
+    run(["ip", "-force", "-batch", "-"], stdin="".join(lines), check=False)
 
 
 def _moves(new: Link, old: Link, ports: Sequence[Link], *, isolated: bool) -> list[Step]:

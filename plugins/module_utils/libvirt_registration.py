@@ -70,9 +70,9 @@ class State:
     """libvirt's networks by name; ``problem`` where it cannot be asked; ``made``: what became of definitions."""
 
     networks: Mapping[str, Found] = field(default_factory=dict)
-    made: Mapping[str, Made] = field(default_factory=dict)
     version: Version = (0, 0)
     problem: str = ""
+    made: Mapping[str, Made] = field(default_factory=dict)
 
 
 class Registrations:
@@ -91,7 +91,7 @@ class Registrations:
             return State()
         try:
             with Driver() as driver:
-                return State(driver.networks(), read_made(self.paths), driver.version)
+                return State(driver.networks(), driver.version, made=read_made(self.paths))
         except VirtnetError as error:
             return State(problem=str(error))
 

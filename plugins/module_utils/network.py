@@ -28,7 +28,7 @@ from .libvirt_group import Libvirt, read_libvirt
 from .managed import LIBVIRT, OURS, bridge_in, is_managed, name_in, uuid_in, xml_of_network
 from .nat import Nat, read_nat
 from .network_xml import said_by_xml
-from .nft import NAME, NAME_WORDS
+from .nft_spec import NAME, NAME_WORDS
 from .openvswitch import OPENVSWITCH
 from .options import Options, shown
 from .port_vlans import PortVlan, of_portgroup, read_port_vlans

@@ -59,6 +59,11 @@ class Paths:
         return self._at("etc/virtnet/dnsmasq.hosts")
 
     @property
+    def private_running(self) -> str:
+        """A folder for each private instance that runs, made and removed by systemd."""
+        return self._at("run/virtnet-dnsmasq")
+
+    @property
     def private_leases(self) -> str:
         """Leases of the private instances; made by their unit."""
         return self._at("var/lib/virtnet/dnsmasq")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from .files import read_text
 from .firewalls_read import DOCKER_USER, is_ours, owner_of
 from .nft_chains import FAMILY, MARK, TABLE
 from .packet import Packet
@@ -26,6 +27,8 @@ PASSES = "passes"
 DROPPED = "dropped"
 MAY_BE_DROPPED = "may be dropped"
 REFUSED = "refused"
+
+_BR_NETFILTER = "/proc/sys/net/bridge/bridge-nf-call-iptables"
 
 # Text of a rule by family, table, chain and handle.
 Texts = Mapping[tuple[str, str, str, int], str]
@@ -248,9 +251,11 @@ class Diagnosis:
 
 def diagnose(networks: Iterable[Network]) -> Diagnosis:
     """What becomes of the packets of these networks on this host now; raises CommandFailed."""
-    chosen = [Guests.of(network, uplinks) for uplinks in [read_uplinks()] for network in networks]
-    if not chosen:
+    known = list(networks)
+    if not known:
         return Diagnosis()
+    uplinks, filtered = read_uplinks(), (read_text(_BR_NETFILTER) or "").strip() == "1"
+    chosen = [Guests.of(network, uplinks, filtered=filtered) for network in known]
     ruleset = read()
     findings = [judge(ruleset, way) for guests in chosen for way in ways(guests)]
     culprits = [one for finding in findings if finding.verdict != REFUSED for one in finding.by]

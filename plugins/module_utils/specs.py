@@ -19,7 +19,8 @@ from .libvirt_registration import Registrations
 from .managed import LIBVIRT
 from .managers import ManagedBridges
 from .network import Network
-from .nft import NatRules, RulesSpec
+from .nft import NatRules
+from .nft_spec import RulesSpec
 from .openvswitch import OPENVSWITCH
 from .options import Options
 from .part import Part

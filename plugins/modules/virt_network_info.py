@@ -137,7 +137,7 @@ networks:
       contains:
         way:
           description:
-            - V(guest to outside), V(outside to guest), with the port forward behind it where there are such,
+            - V(guest to outside), V(guest to guest), V(outside to guest), with the port forward behind it,
               V(guest to host) with DNS, DHCP, DHCPv6 or neighbour discovery behind it.
           type: str
           returned: success

@@ -47,7 +47,7 @@ print(json.dumps({"changes": list(map(str, plan.changes)), "networks": plan.hold
 COLLECTIONS = str(REPOSITORY / ".build" / "collections")
 
 
-def eventually(condition: Callable[[], Any], patience: float = 20.0) -> float:
+def eventually(condition: Callable[[], Any], patience: float = 60.0) -> float:
     """How long it took until a condition held; fails when it never does."""
     start = time.monotonic()
     while not condition():
@@ -110,6 +110,15 @@ class GuardedBed(Bed):
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         wchan = Path(f"/proc/{pid}/wchan").read_text()
         return not children and any(word in wchan for word in ("ep_poll", "epoll"))
+
+    def has_heard_all(self) -> bool:
+        """Whether the guard sleeps and none of the kernel's messages waits for it."""
+        assert self.guard is not None
+        lines = Path(f"/proc/{self.guard.pid}/net/netlink").read_text().splitlines()
+        # sk Eth Pid Groups Rmem ...
+        waiting = [fields[4] for fields in map(str.split, lines) if fields[2] == str(self.guard.pid)]
+        assert waiting
+        return self.is_idle() and set(waiting) == {"0"}
 
     def stop_guard(self, number: int = signal.SIGTERM) -> int:
         assert self.guard is not None

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from .bed import Bed, Space
+from .nft_bed import settle
 
 MODES = ("nat", "nat, ipv6 routed", "routed", "isolated", "open", "nat, guests apart")
 PROTOCOLS = ("tcp", "udp", "icmp")
@@ -85,10 +85,7 @@ class Scene:
         self._outside()
         for space in (self.guest, self.sibling, self.other, bed.host, bed.outside):
             space.serve()
-        for _ in range(60):
-            if not any(one.run("ip", "-6", "address", "show", "tentative") for one in bed.spaces):
-                break
-            time.sleep(0.1)
+        settle(*bed.spaces)
 
     def _guest(self, name: str, net: dict[str, str], number: int) -> Space:
         made = self.bed.guest(f"br-{name}", f"{net['IPv4']}{number}/24", gateway=f"{net['IPv4']}1")

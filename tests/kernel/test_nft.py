@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from kernel.bed import OUTSIDE, UPLINK, Bed, Space
+from kernel.nft_bed import network, plug
 
 A, B = "192.168.30", "192.168.31"
 
@@ -21,18 +21,6 @@ def bed(tmp_path: Path) -> Iterator[Bed]:
     made.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=0")
     yield made
     made.close()
-
-
-def network(name: str, subnet: str, mode: str, **more: Any) -> dict[str, Any]:
-    return {"name": name, "bridge": f"br-{name}", "mode": mode, "subnets": [f"{subnet}.0/24"], **more}
-
-
-def plug(bed: Bed, name: str, subnet: str, host: int = 2) -> Space:
-    if bed.link(f"br-{name}") is None:
-        bed.task("bridge", [{"name": f"br-{name}", "addresses": [f"{subnet}.1/24"]}])
-    guest = bed.guest(f"br-{name}", f"{subnet}.{host}/24", gateway=f"{subnet}.1")
-    guest.serve()
-    return guest
 
 
 def forwarding(bed: Bed) -> str:

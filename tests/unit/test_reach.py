@@ -9,6 +9,7 @@ That the evaluator tells what the kernel does is for the kernel tests; here it i
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,7 +119,7 @@ EXPECTED = {
 @pytest.mark.parametrize("name", EXPECTED)
 def test_what_a_firewall_does_to_each_packet_is_told_with_what_would_help(name: str) -> None:
     found = findings(name)
-    assert set(found) == {OUT, INTO, DNS, DHCP}
+    assert set(found) == {OUT, INTO, DNS, DHCP, "guest to guest"}
     for way, finding in found.items():
         verdict, culprit, cure = EXPECTED[name].get(way, (PASSES, "", ""))
         assert finding.verdict == verdict, way
@@ -130,6 +131,16 @@ def test_what_a_firewall_does_to_each_packet_is_told_with_what_would_help(name: 
 def test_every_chain_that_drops_is_named() -> None:
     chains = {(one.hook, one.chain.table, one.chain.name) for one in findings("hand")[DHCP].by}
     assert chains == {("prerouting", "frames", "c"), ("input", "mine", "in"), ("output", "mine", "out")}
+
+
+def test_frames_between_guests_meet_rules_of_ip_where_the_kernel_hands_them_over() -> None:
+    docker, closed = listed("docker"), replace(LAB, filtered=True)
+    (way,) = [way for way in ways(closed) if way.name == "guest to guest"]
+    (by,) = judge(docker, way).by
+    assert by.cure == f"iptables-nft -I DOCKER-USER {MARK}"
+    (unfiltered,) = [way for way in ways(LAB) if way.name == "guest to guest"]
+    assert judge(docker, unfiltered).verdict == PASSES
+    assert not [way for way in ways(replace(LAB, apart=True)) if way.name == "guest to guest"]
 
 
 def test_an_answer_of_dhcp_belongs_to_no_connection() -> None:

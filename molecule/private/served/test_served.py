@@ -77,9 +77,24 @@ def test_host_resolves_guests_and_the_internet(lab_host: Host, guests: Pair) -> 
 def test_killed_instance_comes_back_with_its_leases(lab_host: Host, guests: Pair) -> None:
     address = guests[0].address()
     lab_host.run(["systemctl", "kill", "--signal=KILL", UNITS[0]])
-    assert eventually(lambda: guests[1].resolves("guest-a.lab.test") == [address], 10)
+    assert eventually(lambda: guests[1].resolves("guest-a.lab.test") == [address], 60)
 
 
 def test_leases_are_listed(lab_host: Host, guests: Pair) -> None:
     listed = lab_host.run(["/usr/local/lib/virtnet/virtnet", "leases", "lab"])
     assert all(guest.address() in listed for guest in guests)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "systemctl stop virtnet-dnsmasq@_shared.service",
+        "kill -9 $(systemctl show --property=MainPID --value virtnet-dnsmasq@_shared.service)",
+        "rm /etc/virtnet/dnsmasq.d/lab.conf",
+        "rm /etc/virtnet/dnsmasq/_shared.conf",
+    ],
+)
+def test_an_instance_that_is_gone_is_put_right(lab_host: Host, guests: Pair, harm: str) -> None:
+    lab_host.run(["sh", "-c", harm])
+    assert eventually(lambda: lab_host.attempt(["virtnet", "check"]).ok, 60), lab_host.attempt(["virtnet", "check"]).out
+    assert eventually(lambda: guests[0].resolves("guest-b.lab.test") == [guests[1].address()], 60)
