@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from .adopted import Record
-from .bridge import MARK
+from .bridge_plan import MARK
 from .errors import VirtnetError
 from .libvirt_ports import onto
 from .links import Link, read_links
-from .links_apply import DeleteLink, Rename, SetLink, SetSysctl, Step, take
+from .links_apply import DeleteLink, DeleteLocalRoute, Rename, SetLink, SetSysctl, Step, take
 from .nft import Ended, NatRules, RulesChange
 from .nft_spec import RulesSpec
 from .options import Options
@@ -102,6 +102,14 @@ def move_guests(record: Record, *, isolated: bool) -> None:
     take(_moves(new, old, ports, isolated=isolated))
 
 
+def _hidden(old: Link) -> list[str]:
+    """The routes that were put out of libvirt's sight."""
+    listed = json.loads(
+        run(["ip", "-4", "-j", "route", "show", "table", "local", "type", "unicast", "dev", old.name]).stdout or "[]"
+    )
+    return [str(route["dst"]) for route in listed]
+
+
 def _introduce(old: Link, new: Link) -> None:
     """Let a bridge know who its guests are: the first question for an address, lost, costs them a second."""
     listed = json.loads(run(["ip", "-j", "neigh", "show", "dev", old.name]).stdout or "[]")
@@ -112,7 +120,10 @@ def _introduce(old: Link, new: Link) -> None:
 
 
 def _moves(new: Link, old: Link, ports: Sequence[Link], *, isolated: bool) -> list[Step]:
-    steps = [*onto(new, [port.name for port in ports]), DeleteLink(old.name)]
+    steps = [*onto(new, [port.name for port in ports])]
+    # The kernel takes its time over a link that goes; its routes must not lead there meanwhile.
+    steps += [DeleteLocalRoute(old.name, subnet) for subnet in _hidden(old)]
+    steps.append(DeleteLink(old.name))
     if isolated:
         folder = "/sys/class/net"
         steps += [SetSysctl(os.path.join(folder, port.name, "brport/isolated"), "1") for port in ports]

@@ -24,6 +24,12 @@ from .run import PACKAGES
 # include/uapi/linux/if_addr.h. A bridge without a port would keep its address tentative until one joins.
 _IFA_F_NODAD = 0x02
 
+# include/uapi/linux/rtnetlink.h: RT_SCOPE_NOWHERE, by which a route is removed whatever its scope.
+_ANY_SCOPE = 255
+
+# /etc/iproute2/rt_tables
+_LOCAL = 255
+
 
 @dataclass(frozen=True)
 class AddBridge:
@@ -113,6 +119,14 @@ class DeleteLink:
 
 
 @dataclass(frozen=True)
+class DeleteLocalRoute:
+    """A route by a link in the table local, which comes before all others."""
+
+    name: str
+    to: str
+
+
+@dataclass(frozen=True)
 class Rename:
     """A link gets another name."""
 
@@ -133,6 +147,7 @@ Step = Union[
     SetPolicer,
     PutRoute,
     DeleteRoute,
+    DeleteLocalRoute,
 ]
 
 
@@ -156,6 +171,8 @@ def _take(route: Any, step: Step) -> None:
         _rename(route, _index(step.name), step.new)
     elif isinstance(step, DeleteLink):
         route.link("del", index=_index(step.name))
+    elif isinstance(step, DeleteLocalRoute):
+        route.route("del", dst=step.to, oif=_index(step.name), table=_LOCAL, scope=_ANY_SCOPE)
     elif isinstance(step, Enslave):
         route.link("set", index=_index(step.port), master=_index(step.bridge))
     else:
@@ -209,4 +226,7 @@ def take(steps: Iterable[Step]) -> None:
             try:
                 _take(route, step)
             except NetlinkError as error:
+                if isinstance(step, DeleteAddress) and error.code == errno.EADDRNOTAVAIL:
+                    # IPv6 addresses go by themselves when a link goes down.
+                    continue
                 raise CommandFailed(f"the kernel refused {step}: {error}") from error

@@ -145,7 +145,7 @@ def answers(host: Host, guest: Guest) -> dict[str, str]:
     back = host.attempt(["getent", "hosts", address]).out.split()
     return {
         "short": name(guest.name),
-        "full": name(f"{guest.name}.lab.test"),
+        "full": name(f"{guest.name}.lab.internet.test"),
         "reverse": " ".join(back[1:2]) or "-",
         "outside": name(WEB_NAME),
         "VPN": name("wiki.corp.test"),
@@ -155,7 +155,7 @@ def answers(host: Host, guest: Guest) -> dict[str, str]:
 def with_us(before: dict[str, str], guest: Guest) -> dict[str, str]:
     """The answers with our entries, where those without were ``before``."""
     address = guest.address()
-    return {**before, "short": address, "full": address, "reverse": f"{guest.name}.lab.test"}
+    return {**before, "short": address, "full": address, "reverse": f"{guest.name}.lab.internet.test"}
 
 
 def settled(host: Host, guest: Guest, expected: dict[str, str]) -> dict[str, str]:
