@@ -19,7 +19,8 @@ from .paths import Paths
 
 def bridge(module: Any) -> None:
     """Links and addresses."""
-    from .bridge import Bridges, BridgeSpec
+    from .bridge import Bridges
+    from .bridge_spec import BridgeSpec
     from .managers import ManagedBridges
 
     execute(

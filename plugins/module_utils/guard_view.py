@@ -23,15 +23,15 @@ from .netlink import (
 )
 from .nft_chains import TABLE
 from .occupied import SHORTEST_ROUTE
+from .openvswitch import OPENVSWITCH
 from .restore import Situation
 from .routes import PROTOCOL
-from .specs import KINDS, specs
+from .specs import KINDS, SWITCHES, specs
 
 CONFLICT = "conflict"
 
 _NOTHING: frozenset[str] = frozenset()
-_BRIDGES = frozenset({"bridges"})
-_LOST = frozenset({"bridges", "fragments", "entries"})
+_AFTER_BRIDGES = frozenset({"fragments", "entries"})
 _RULES = frozenset({"rules"})
 _CONFLICT = frozenset({CONFLICT})
 _ALL = frozenset({*KINDS, CONFLICT})
@@ -39,10 +39,14 @@ _ALL = frozenset({*KINDS, CONFLICT})
 
 @dataclass(frozen=True)
 class Held:
-    """A bridge that shall be there: its addresses (packed, with length), and which ports it shall have."""
+    """A bridge that shall be there: its addresses (packed, with length), and which ports it shall have.
+
+    ``switched``: it is one of Open vSwitch, which knows its ports; the kernel does not tell of them.
+    """
 
     addresses: frozenset[tuple[bytes, int]] = frozenset()
     ports: frozenset[str] = frozenset()
+    switched: bool = False
 
 
 @dataclass
@@ -70,13 +74,18 @@ class View:
         running = situation.running
         wanted = specs(running, dict[str, Remembered]())["bridges"]
         held = {
-            str(one["name"]): Held(frozenset(map(_packed, one["addresses"])), frozenset(one["ports"])) for one in wanted
+            str(one["name"]): Held(
+                frozenset(map(_packed, one["addresses"])), frozenset(one["ports"]), one["type"] == OPENVSWITCH
+            )
+            for one in wanted
         }
         index = {link.index: link.name for link in situation.links.values() if link.name in held}
         names = {link.index: link.name for link in situation.links.values()}
         masters = {link.index: link.master for link in situation.links.values()}
         ports = {
-            name: {one: names[one] for one in before.get(name, ()) if masters.get(one) in ("", name)} for name in held
+            name: {index: names[index] for index in before.get(name, ()) if masters.get(index) in ("", name)}
+            for name, one in held.items()
+            if not one.switched
         }
         for link in situation.links.values():
             if link.master in ports:
@@ -94,9 +103,18 @@ class View:
                 if link.index in index
             },
             ports=ports,
-            left={one: name for name in index.values() for one in ports[name] if not masters[one]},
+            left={one: name for name in index.values() for one in ports.get(name, ()) if not masters[one]},
             unnoted=set(ports),
         )
+
+    @property
+    def switched(self) -> list[str]:
+        """The bridges of Open vSwitch."""
+        return [name for name, one in self.held.items() if one.switched]
+
+    def part(self, bridge: str) -> frozenset[str]:
+        """The part that a bridge belongs to."""
+        return frozenset({SWITCHES if bridge in self.switched else "bridges"})
 
     @property
     def missing(self) -> frozenset[str]:
@@ -113,13 +131,15 @@ class View:
         if isinstance(event, LinkEvent):
             return self._link(event)
         if isinstance(event, LostRouteEvent):
-            return _BRIDGES if event.protocol == PROTOCOL and event.index in self.index else _NOTHING
+            ours = event.protocol == PROTOCOL and event.index in self.index
+            return self.part(self.index[event.index]) if ours else _NOTHING
         if isinstance(event, QueueEvent):
-            return _BRIDGES if self.index.get(event.index) in self.limited else _NOTHING
+            name = self.index.get(event.index, "")
+            return self.part(name) if name in self.limited else _NOTHING
         if isinstance(event, RulesEvent):
             # There are two of this name: networks' rules, and what limits bridges.
-            ours = _RULES | _BRIDGES if self.limited else _RULES
-            return ours if event.table == TABLE else _NOTHING
+            concerned = _RULES.union(*map(self.part, self.limited))
+            return concerned if event.table == TABLE else _NOTHING
         if isinstance(event, ForwardingEvent):
             return _RULES if self.forwards and not event.on else _NOTHING
         return _ALL if isinstance(event, Overrun) else _NOTHING
@@ -130,7 +150,7 @@ class View:
             return _CONFLICT if not event.gone and self._overlaps(event.address, event.length) else _NOTHING
         wanted = (event.address, event.length) in self.held[name].addresses
         link_local = event.address[:2] == b"\xfe\x80"
-        return _NOTHING if link_local or wanted != event.gone else _BRIDGES
+        return _NOTHING if link_local or wanted != event.gone else self.part(name)
 
     def _overlaps(self, address: bytes, length: int) -> bool:
         bits = len(address) * 8
@@ -155,7 +175,7 @@ class View:
         if name is None or name in self.index.values():
             return _NOTHING
         self.left = {port: bridge for port, bridge in self.left.items() if bridge != name}
-        return _LOST
+        return self.part(name) | _AFTER_BRIDGES
 
     def _bridge(self, event: LinkEvent) -> frozenset[str]:
         look = (event.name, event.up, event.mac, event.mtu)
@@ -164,7 +184,7 @@ class View:
         if self.looks.get(event.index) == look:
             return _NOTHING
         self.looks[event.index] = look
-        return _BRIDGES
+        return self.part(self.index[event.index])
 
     def _port(self, event: LinkEvent) -> frozenset[str]:
         bridge = self.index.get(event.master, "")
@@ -179,7 +199,7 @@ class View:
                 self.ports[bridge][event.index] = event.name
                 self.unnoted.add(bridge)
             return _NOTHING
-        return _BRIDGES if any(event.name in held.ports for held in self.held.values()) else _NOTHING
+        return frozenset[str]().union(*(self.part(name) for name, one in self.held.items() if event.name in one.ports))
 
     def indexes(self, bridge: str) -> list[int]:
         """The links that have, or had a moment ago, the name of a bridge."""

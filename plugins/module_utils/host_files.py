@@ -21,6 +21,9 @@ if TYPE_CHECKING:
         backoff,
         bandwidth,
         bridge,
+        bridge_ovs,
+        bridge_plan,
+        bridge_spec,
         bridged,
         choosing,
         cli,
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
         forwarding,
         forwards,
         guard,
+        guard_switch,
         guard_view,
         guard_work,
         host,
@@ -116,11 +120,14 @@ if TYPE_CHECKING:
         nft_rules,
         nft_spec,
         occupied,
+        openvswitch,
         options,
+        ovsdb,
         packet,
         part,
         paths,
         policing,
+        port_vlans,
         queues,
         reach,
         reach_ways,
@@ -141,6 +148,7 @@ if TYPE_CHECKING:
         shaping,
         specs,
         subnets,
+        switch_ports,
         virt_network,
     )
 
@@ -152,6 +160,9 @@ ENGINE = (
     "backoff",
     "bandwidth",
     "bridge",
+    "bridge_ovs",
+    "bridge_plan",
+    "bridge_spec",
     "bridged",
     "choosing",
     "cli",
@@ -196,6 +207,7 @@ ENGINE = (
     "forwarding",
     "forwards",
     "guard",
+    "guard_switch",
     "guard_view",
     "guard_work",
     "host",
@@ -247,11 +259,14 @@ ENGINE = (
     "nft_rules",
     "nft_spec",
     "occupied",
+    "openvswitch",
     "options",
+    "ovsdb",
     "packet",
     "part",
     "paths",
     "policing",
+    "port_vlans",
     "queues",
     "reach",
     "reach_ways",
@@ -272,6 +287,7 @@ ENGINE = (
     "shaping",
     "specs",
     "subnets",
+    "switch_ports",
     "virt_network",
 )
 
@@ -325,6 +341,8 @@ Description=Virtual networks of this host
 # After what loads rules and sysctls, so that ours come on top and are not flushed.
 After=local-fs.target systemd-sysctl.service network-pre.target
 After=nftables.service firewalld.service ufw.service
+# Open vSwitch brings its bridges back by itself, with their ports; what the host has on them is ours to restore.
+After=ovsdb-server.service ovs-vswitchd.service
 # Before what serves networks or uses them. Not before network.target: the host's own links do not wait for guests'.
 Before=dnsmasq.service libvirtd.service virtnetworkd.service network-online.target
 StartLimitIntervalSec=0

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from .adopted import Record
-from .bridge import MARK
+from .bridge_plan import MARK
 from .errors import VirtnetError
 from .libvirt_ports import onto
 from .links import Link, read_links

@@ -226,4 +226,7 @@ def take(steps: Iterable[Step]) -> None:
             try:
                 _take(route, step)
             except NetlinkError as error:
+                if isinstance(step, DeleteAddress) and error.code == errno.EADDRNOTAVAIL:
+                    # IPv6 addresses go by themselves when a link goes down.
+                    continue
                 raise CommandFailed(f"the kernel refused {step}: {error}") from error

@@ -17,7 +17,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .bridge import BridgeChange, Bridges, BridgeSpec
+from .bridge import Bridges
+from .bridge_plan import BridgeChange
+from .bridge_spec import BridgeSpec
 from .errors import InvalidOption
 from .files import File, put, read_text
 from .part import CHANGE, CREATE, DELETE, Change, Plan

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from . import dhcp
 from .bandwidth import Bandwidth, read_bandwidth
+from .bridge_spec import FAIL_MODES, TYPES, refuse_for_linux
 from .bridged import MODE as BRIDGED
 from .bridged import only_registered
 from .dhcp import DEFAULT_LEASE_TIME, Range
@@ -28,7 +29,9 @@ from .managed import LIBVIRT, OURS, bridge_in, is_managed, name_in, uuid_in, xml
 from .nat import Nat, read_nat
 from .network_xml import said_by_xml
 from .nft_spec import NAME, NAME_WORDS
+from .openvswitch import OPENVSWITCH
 from .options import Options, shown
+from .port_vlans import PortVlan, of_portgroup, read_port_vlans
 from .routes import Route, read_route_options
 
 STATES = ("active", "inactive", "absent")
@@ -48,7 +51,15 @@ class Bridge:
     stp: bool = False
     forward_delay: int = 0
     ports: Sequence[str] = ()
-    type: str = "linux"
+    type: str = TYPES[0]
+    rstp: bool = False
+    fail_mode: str = FAIL_MODES[0]
+    vlans: Sequence[PortVlan] = ()
+
+    def of_openvswitch(self) -> dict[str, Any]:
+        """Options that only a bridge of Open vSwitch has."""
+        vlans = [one.as_options() for one in self.vlans]
+        return {"rstp": self.rstp, "fail_mode": self.fail_mode, "vlans": vlans}
 
 
 @dataclass(frozen=True)
@@ -146,6 +157,12 @@ class Network:
         return any(subnet.version == 6 for subnet in self.subnets)
 
     @property
+    def resolved_vlans(self) -> list[PortVlan]:
+        """VLANs of ports, with those of the portgroups that they name."""
+        groups = {str(group["name"]): of_portgroup(group) for group in self.libvirt.portgroups}
+        return [PortVlan(one.port, groups[one.portgroup]) if one.portgroup else one for one in self.bridge.vlans]
+
+    @property
     def resolved_forwards(self) -> list[Forward]:
         """The port forwards with the addresses of the guests that they name."""
         hosts = {host.name: str(host.ip) for host in self.ipv4.hosts if host.name and host.ip}
@@ -183,6 +200,7 @@ class Network:
                 "stp": self.bridge.stp,
                 "forward_delay": self.bridge.forward_delay,
                 "ports": list(self.bridge.ports),
+                **(self.bridge.of_openvswitch() if self.bridge.type == OPENVSWITCH else {}),
             },
             "ipv4": {
                 "address": str(self.ipv4.address) if self.ipv4.address else NONE,
@@ -234,6 +252,7 @@ def read_network(options: Options, identity: str) -> Network:
     instance, raw = _read_instance(options.group("dnsmasq"))
     ipv4 = _read_ipv4(options.group("ipv4"), mode, ipv6)
     hosts = {host.name: str(host.ip) for host in ipv4.hosts if host.name and host.ip}
+    libvirt = read_libvirt(options.group("libvirt"))
     extra = options.cidrs("extra_addresses")
     network = Network(
         name=name,
@@ -245,7 +264,7 @@ def read_network(options: Options, identity: str) -> Network:
         persistent=options.boolean("persistent", True),
         mode=mode,
         uplink=options.interface("uplink", ""),
-        bridge=_read_bridge(options.group("bridge"), identity, name, mode),
+        bridge=_read_bridge(options.group("bridge"), identity, name, mode, libvirt),
         nat=read_nat(options.group("nat"), mode),
         ipv4=ipv4,
         forwards=tuple(read_forwards(options, "port_forwards", hosts)),
@@ -257,7 +276,7 @@ def read_network(options: Options, identity: str) -> Network:
         bandwidth=read_bandwidth(options.group("bandwidth")),
         dnsmasq_instance=instance,
         dnsmasq_options=raw,
-        libvirt=read_libvirt(options.group("libvirt")),
+        libvirt=libvirt,
         path=options.path,
     )
     if options.boolean("restart", False):
@@ -306,13 +325,14 @@ def _uuid(options: Options, identity: str, name: str) -> str:
         options.error("uuid", f"{shown(text)} is not a uuid; write it as 7b0cbfb2-6a3e-4d4c-9d57-3c1f5c9a6e01")
 
 
-def _read_bridge(options: Options, identity: str, network: str, mode: str) -> Bridge:
+def _read_bridge(options: Options, identity: str, network: str, mode: str, libvirt: Libvirt) -> Bridge:
     options.owner = f"network {network!r}"
-    kind = options.choice("type", ("linux", "openvswitch"), "linux")
-    if kind != "linux" and mode != BRIDGED:
-        options.error("type", "'openvswitch' is not available in this version; use linux")
+    kind = options.choice("type", TYPES, TYPES[0])
     _refuse_later(options, ("zone",))
-    stp = options.boolean("stp", False)
+    stp, rstp = options.boolean("stp", False), options.boolean("rstp", False)
+    if stp and rstp:
+        options.error("rstp", "and stp exclude each other; choose one")
+    refuse_for_linux(options, kind)
     bridge = Bridge(
         name=options.interface("name", bridge_name(network)),
         mac="" if mode == BRIDGED else options.mac("mac", bridge_mac(identity, network)),
@@ -321,6 +341,9 @@ def _read_bridge(options: Options, identity: str, network: str, mode: str) -> Br
         forward_delay=options.integer("forward_delay", 0, least=0, most=30),
         ports=tuple(options.interfaces("ports")),
         type=kind,
+        rstp=rstp,
+        fail_mode=options.choice("fail_mode", FAIL_MODES, FAIL_MODES[0]),
+        vlans=read_port_vlans(options, "vlans", [str(one["name"]) for one in libvirt.portgroups if "vlan" in one]),
     )
     options.raw("mac", None)
     options.close()
@@ -410,6 +433,9 @@ def _check_sense(options: Options, network: Network) -> None:
     if network.dnsmasq_instance == "system":
         for option, problem in private_only(network.dns.names, network.dns.domain):
             options.error(f"dns.{option}", f"{problem}; use dnsmasq.instance: private, or auto")
+    virtualport = network.libvirt.virtualport.get("type", OPENVSWITCH)
+    if network.bridge.type == OPENVSWITCH and virtualport != OPENVSWITCH:
+        options.error("libvirt.virtualport.type", f"{virtualport!r} is not for a bridge of Open vSwitch; leave it out")
     if network.uplink and network.mode in ("isolated", "open"):
         options.error("uplink", f"has no meaning in mode {network.mode}; leave it out, or use nat or routed")
     if network.uplink == network.bridge.name:

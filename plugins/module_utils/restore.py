@@ -17,15 +17,16 @@ from .files import File, lock, put
 from .identity import host_identity
 from .links import Link, read_links
 from .network import Network
+from .openvswitch import read_all_links
 from .part import settle
 from .paths import Paths
 from .runtime import as_intended, read_records
-from .specs import KINDS, parts, registrations, specs
+from .specs import KINDS, SWITCHES, parts, registrations, specs
 
 # At boot these come before and after the start of dnsmasq, which decides whether the resolver needs entries.
 NETWORKS = "networks"
 RESOLVER = "resolver"
-STAGES = {NETWORKS: ("rules", "bridges", "fragments"), RESOLVER: ("entries",)}
+STAGES = {NETWORKS: ("rules", "bridges", SWITCHES, "fragments"), RESOLVER: ("entries",)}
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def gather(paths: Paths) -> Situation:
     remembered = recall(paths)
     for network in defined.values():
         remembered[network.name] = remembered.get(network.name, Remembered()).and_now(network)
-    links = read_links()
+    links = read_all_links()
     return Situation(
         defined, to_run([defined[name] for name in sorted(defined)], links, read_records(paths)), remembered, links
     )
@@ -110,7 +111,7 @@ def bring(
             plan = settle(part, check=check)
             yield Outcome(kind, tuple(map(str, plan.changes)), tuple(plan.notes))
         except VirtnetError as error:
-            bridges_fail = bridges_fail or kind == "bridges"
+            bridges_fail = bridges_fail or kind in ("bridges", SWITCHES)
             yield Outcome(kind, error=str(error))
 
 

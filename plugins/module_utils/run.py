@@ -24,6 +24,9 @@ PACKAGES = {
     "iptables-nft": "iptables",
     "ip6tables-nft": "iptables",
     "firewall-cmd": "firewalld",
+    "ovs-vsctl": "openvswitch-switch",
+    "ovs-appctl": "openvswitch-switch",
+    "ovs-dpctl": "openvswitch-switch",
     "pyroute2": "python3-pyroute2",
 }
 

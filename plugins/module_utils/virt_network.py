@@ -24,15 +24,16 @@ from .files import File, put
 from .forwards import Forward, check_claims, check_targets
 from .identity import host_identity
 from .libvirt_driver import driver_installed
-from .links import Link, has_ipv6, read_links
+from .links import Link, has_ipv6
 from .listeners import Listener, check_listeners, read_listeners
 from .managed import LIBVIRT
 from .network import Network
 from .occupied import read_avoided, read_occupied, read_order
+from .openvswitch import read_all_links
 from .part import CHANGE, CREATE, DELETE, Change, Plan, describe, difference
 from .paths import Paths
 from .run import find
-from .specs import KINDS, Specs, parts, registrations, specs
+from .specs import TASKS, Specs, parts, registrations, specs
 from .subnets import UP, Occupied, Pool, Subnet, host_prefix, overlapping
 
 
@@ -112,7 +113,7 @@ class Networks:
             order=read_order(),
             settings=read_settings(self.paths),
             prefix=host_prefix(identity) if has_ipv6(self.paths.proc_sys) else None,
-            links=read_links() if find("ip") else {},
+            links=read_all_links() if find("ip") else {},
             listeners=read_listeners() if any(network.forwards for network in self.wanted) else (),
             libvirt=driver_installed(self.paths.root),
         )
@@ -239,7 +240,7 @@ class Networks:
             part.plan(part.read())
         put(whole.memory)
         # The other parts follow in tasks of their own: the guard leaves these networks to them meanwhile.
-        runtime.note_run({change.network for change in changes if change.network}, KINDS, self.paths)
+        runtime.note_run({change.network for change in changes if change.network}, TASKS, self.paths)
         put(file for change in changes for file in change.files)
 
 
@@ -394,6 +395,17 @@ def _refuse(network: Network, option: str, problem: str) -> NoReturn:
     raise InvalidOption(network.at(option), problem, network.owner)
 
 
+def _check_type(network: Network, stored: Network | None, current: State) -> None:
+    there = stored is not None and stored.bridge.name in current.links
+    if stored is not None and there and network.state == "active" and stored.bridge.type != network.bridge.type:
+        _refuse(
+            network,
+            "bridge.type",
+            f"{stored.bridge.name!r} is a bridge of type {stored.bridge.type}, which cannot become one of type "
+            f"{network.bridge.type}; stop the network first (state: inactive)",
+        )
+
+
 def _check_host(network: Network, current: State) -> None:
     """A network against the host."""
     stored = current.definitions.get(network.name)
@@ -420,6 +432,7 @@ def _check_host(network: Network, current: State) -> None:
                 f"{stored.bridge.name!r} has guests ({', '.join(guests)}), which {network.bridge.name!r} would not "
                 "have; stop the network first (state: inactive)",
             )
+    _check_type(network, stored, current)
     if network.state != "active":
         return
     kept = () if stored is None else stored.routes

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: bridge
-short_description: Linux bridges that guests plug into
+short_description: Bridges that guests plug into, of Linux or of Open vSwitch
 version_added: 0.1.0
 author:
   - virtnet.linux contributors (@virtnet)
@@ -31,7 +31,10 @@ options:
     type: str
     choices: [present, absent]
   type:
-    description: The kind of bridge. V(openvswitch) is not available in this version. V(linux) if not given.
+    description:
+      - V(linux), the default, or V(openvswitch), which needs the package openvswitch-switch on the host.
+      - Where the kernel has no datapath of Open vSwitch, its userspace datapath is used, and a warning says so.
+      - A bridge keeps its type while it is there.
     type: str
     choices: [linux, openvswitch]
   mac:
@@ -44,7 +47,9 @@ options:
     description: Spanning tree protocol. V(false) if not given, so that a new guest is on the network at once.
     type: bool
   forward_delay:
-    description: Seconds, 0 to 30, that a new port listens and learns. V(0) if not given; with O(stp), at least 2.
+    description:
+      - Seconds, 0 to 30, that a new port listens and learns. V(0) if not given; with O(stp), at least 2.
+      - With Open vSwitch it counts for O(stp) and O(rstp) alone, and is at least 4.
     type: int
   ports:
     description: Interfaces of the host to enslave. Others that are ports already stay.
@@ -55,11 +60,29 @@ options:
       - Ports that are not O(ports) reach the host and O(ports), but not each other. V(false) if not given.
       - Links that are plugged in later are isolated by the next run of this module. Until then the rules of
         M(virtnet.linux.nft_nat) refuse their IP packets, where the kernel has br_netfilter and there are no O(ports).
+      - With Open vSwitch these are protected ports; the guard protects those that are plugged in later at once.
     type: bool
   addresses:
     description: The host's addresses on the bridge, in CIDR notation; all of them.
     type: list
     elements: str
+  rstp:
+    description: Rapid spanning tree protocol, of Open vSwitch alone. V(false) if not given; not together with O(stp).
+    type: bool
+  fail_mode:
+    description:
+      - What a bridge of Open vSwitch does without a controller. V(standalone), the default, switches as any bridge
+        does; V(secure) passes only what flows allow that somebody else has set.
+    type: str
+    choices: [standalone, secure]
+  vlans:
+    description:
+      - VLANs of ports of a bridge of Open vSwitch, each with C(port), and C(tag), C(trunks) and C(mode) as
+        ovs-vswitchd.conf.db(5) has them (columns tag, trunks, vlan_mode).
+      - A port is one of O(ports), the bridge itself for the host's own leg, or a guest's link, whenever that is
+        plugged in.
+    type: list
+    elements: dict
   routes:
     description:
       - Subnets behind guests - C(to), a subnet; C(via), the address of the guest that leads there; C(metric), V(1) if
@@ -104,6 +127,18 @@ EXAMPLES = r"""
       - name: br-lab
         addresses: [192.168.31.1/24, "fd00:31::1/64"]
     purge: true
+
+- name: A bridge of Open vSwitch is there; the host is in VLAN 10, eth1 carries two
+  virtnet.linux.bridge:
+    name: br-office
+    type: openvswitch
+    addresses: [192.168.32.1/24]
+    ports: [eth1]
+    vlans:
+      - port: br-office
+        tag: 10
+      - port: eth1
+        trunks: [10, 20]
 
 - name: The bridge is gone
   virtnet.linux.bridge:
@@ -153,6 +188,9 @@ ARGUMENTS = {
     "ports": {"type": "list", "elements": "str"},
     "addresses": {"type": "list", "elements": "str"},
     "isolate_guests": {"type": "bool"},
+    "rstp": {"type": "bool"},
+    "fail_mode": {"type": "str", "choices": ["standalone", "secure"]},
+    "vlans": {"type": "list", "elements": "dict"},
     "routes": {"type": "list", "elements": "dict"},
     "bandwidth": {"type": "dict"},
     "bridges": {"type": "list", "elements": "dict"},

@@ -61,7 +61,7 @@ systemctl start NetworkManager
 nmcli -w 30 connection up uplink
 """,
         {"restart": "systemctl restart NetworkManager", "reload": "nmcli general reload; nmcli connection reload"},
-        f"nmcli connection delete uplink; systemctl stop NetworkManager; rm -f {NM_CONF}",
+        f"systemctl stop NetworkManager; rm -f {NM_CONF} /etc/NetworkManager/system-connections/*",
     ),
     Manager(
         "ifupdown",

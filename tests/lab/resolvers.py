@@ -93,13 +93,15 @@ printf '%s\\n' '[device-vpn0]' 'match-device=interface-name:vpn0' 'managed=1' >>
 systemctl start NetworkManager
 nmcli device set vpn0 managed yes
 nmcli -w 30 connection up uplink
+# It takes the address that is there for the profile's, and the profile for active.
+nmcli -w 30 connection down corp || true
+ip address replace 10.99.0.1/24 dev vpn0
 """
 
 
 NM_STOP = f"""
-nmcli connection delete corp uplink
 systemctl stop NetworkManager
-rm -f {NM_CONF} /run/NetworkManager/system-connections/*
+rm -f {NM_CONF} /etc/NetworkManager/system-connections/* /run/NetworkManager/system-connections/*
 {RESTORED}
 """
 NM_VPN = (
@@ -145,7 +147,7 @@ def answers(host: Host, guest: Guest) -> dict[str, str]:
     back = host.attempt(["getent", "hosts", address]).out.split()
     return {
         "short": name(guest.name),
-        "full": name(f"{guest.name}.lab.test"),
+        "full": name(f"{guest.name}.lab.internet.test"),
         "reverse": " ".join(back[1:2]) or "-",
         "outside": name(WEB_NAME),
         "VPN": name("wiki.corp.test"),
@@ -155,7 +157,7 @@ def answers(host: Host, guest: Guest) -> dict[str, str]:
 def with_us(before: dict[str, str], guest: Guest) -> dict[str, str]:
     """The answers with our entries, where those without were ``before``."""
     address = guest.address()
-    return {**before, "short": address, "full": address, "reverse": f"{guest.name}.lab.test"}
+    return {**before, "short": address, "full": address, "reverse": f"{guest.name}.lab.internet.test"}
 
 
 def settled(host: Host, guest: Guest, expected: dict[str, str]) -> dict[str, str]:

@@ -16,6 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 HOST = "0123456789abcdef0123456789abcdef"
+OVS = {"type": "openvswitch"}
+UUID = "7b0cbfb2-6a3e-4d4c-9d57-3c1f5c9a6e01"
 
 
 def read(**options: Any) -> Network:
@@ -181,7 +183,37 @@ def host(**options: Any) -> dict[str, Any]:
         ({"bridge": {"mtu": 60}}, "networks[2].bridge.mtu", "60 is out of range; use 68 to 65535"),
         ({"bridge": {"mtu": "big"}}, "networks[2].bridge.mtu", "'big' is not a whole number"),
         ({"bridge": {"forward_delay": 31}}, "networks[2].bridge.forward_delay", "use 0 to 30"),
-        ({"bridge": {"type": "openvswitch"}}, "networks[2].bridge.type", "not available in this version"),
+        ({"bridge": {"type": "ovs"}}, "networks[2].bridge.type", "use one of linux, openvswitch"),
+        ({"bridge": {"rstp": True}}, "networks[2].bridge.rstp", "is for bridges of type openvswitch"),
+        ({"bridge": {"fail_mode": "secure"}}, "networks[2].bridge.fail_mode", "is for bridges of type openvswitch"),
+        ({"bridge": {**OVS, "stp": True, "rstp": True}}, "networks[2].bridge.rstp", "and stp exclude each other"),
+        ({"bridge": {**OVS, "fail_mode": "open"}}, "networks[2].bridge.fail_mode", "use one of standalone, secure"),
+        ({"bridge": {**OVS, "vlans": [{"port": "eth1"}]}}, "networks[2].bridge.vlans[0].tag", "or portgroup"),
+        (
+            {"bridge": {**OVS, "vlans": [{"port": "eth1", "portgroup": "no"}]}},
+            "networks[2].bridge.vlans[0].portgroup",
+            "has no 'no' with a vlan; those with one: none",
+        ),
+        (
+            {"bridge": {**OVS, "vlans": [{"port": "eth1", "tag": 4095}]}},
+            "networks[2].bridge.vlans[0].tag",
+            "use 0 to 4094",
+        ),
+        (
+            {"bridge": {**OVS, "vlans": [{"port": "eth1", "tag": 1, "trunks": [2]}]}},
+            "networks[2].bridge.vlans[0].trunks",
+            "use mode native-tagged",
+        ),
+        (
+            {"bridge": {**OVS, "vlans": [{"port": "eth1", "trunks": ["x"]}]}},
+            "networks[2].bridge.vlans[0].trunks[0]",
+            "is not a whole number",
+        ),
+        (
+            {"bridge": OVS, "libvirt": {"virtualport": {"type": "midonet", "parameters": {"interfaceid": UUID}}}},
+            "networks[2].libvirt.virtualport.type",
+            "is not for a bridge of Open vSwitch",
+        ),
         ({"ipv4": {"address": "10.0.0.1"}}, "networks[2].ipv4.address", "lacks the prefix length"),
         ({"ipv4": {"address": "10.0.0.300/24"}}, "networks[2].ipv4.address", "write it as 192.168.30.1/24"),
         ({"ipv4": {"address": "fd00::1/64"}}, "networks[2].ipv4.address", "is not an IPv4 address"),

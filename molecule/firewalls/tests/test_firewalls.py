@@ -51,9 +51,11 @@ def _others_are_gone(lab_host: Host) -> Iterator[None]:
         _word, family, table = line.split()
         if table != "virtnet":
             lab_host.attempt(["nft", "delete", "table", family, table])
-    for chain in ("FORWARD", "INPUT"):
-        lab_host.run(["iptables-legacy", "-P", chain, "ACCEPT"])
-    lab_host.run(["iptables-legacy", "-F"])
+    # Asked for its rules, it would make the tables that it has not.
+    if lab_host.attempt(["grep", "-q", "filter", "/proc/net/ip_tables_names"]).ok:
+        for chain in ("FORWARD", "INPUT"):
+            lab_host.run(["iptables-legacy", "-P", chain, "ACCEPT"])
+        lab_host.run(["iptables-legacy", "-F"])
 
 
 NONE = dict.fromkeys(ALL, False)
