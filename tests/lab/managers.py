@@ -100,9 +100,9 @@ def keeps(host: Host) -> list[str]:
 
 
 def managed(host: Host) -> list[str]:
-    """Those of the bridge and its guests that a running manager has taken."""
+    """The bridge, by each running manager that has taken it."""
     taken = []
-    names = (BRIDGE, "tap-guest-a")
+    names = (BRIDGE,)
     if host.attempt(["systemctl", "is-active", "--quiet", "systemd-networkd"]).ok:
         listed = json.loads(host.run(["networkctl", "--json=short", "list"]))["Interfaces"]
         taken += [f"networkd: {one['Name']}" for one in listed
