@@ -71,9 +71,6 @@ nmcli -w 30 connection up uplink
     ),
 )
 
-# Which of them is left running for the boot, and where.
-LAST = {"debian12": "systemd-networkd", "debian13": "NetworkManager"}
-
 
 def bridge(host: Host) -> dict[str, object]:
     """The bridge as it is, with its index, so that one that was made again is seen."""
