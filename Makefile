@@ -16,17 +16,23 @@ export ANSIBLE_HOME := $(BUILD)/ansible
 export MYPYPATH := $(COLLECTIONS):$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup packages pin test lint unit kernel matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory molecule demo demo-clean bench build clean
+.PHONY: help setup packages pin test lint unit browser fuzz kernel molecule demo demo-clean bench build clean
+.PHONY: matrix ovs-matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements
 
 help:
 	@echo 'make demo        a network from one command, on a disposable host, shown in a table'
 	@echo 'make demo-clean  removes what the demo started'
 	@echo 'make test        all tests: lint, unit, kernel, molecule'
+	@echo 'make fuzz        the unit tests with what hypothesis can find in more time'
 	@echo 'make setup       what these need: Debian packages and a virtual environment in .build'
 	@echo 'make dnsmasq-matrix  who gets what of the host'"'"'s dnsmasq, before and after, as a table'
 	@echo 'make dnsmasq-outage  how long guests get no answer while their network changes'
+	@echo 'make dnsmasq-move  leases that go from one dnsmasq to another and back, as a table'
+	@echo 'make libvirt-elements  what becomes of every element of libvirt'"'"'s network XML, as a table'
 	@echo 'make dnsmasq-memory  the memory of one dnsmasq for all networks beside one for each'
+	@echo 'make guard-record    a flush, a lost bridge and a conflict under the ping of a guest'
 	@echo 'make matrix      who reaches whom in each mode, by real packets, as a table'
+	@echo 'make ovs-matrix  the same on bridges of Open vSwitch'
 	@echo 'make bench       the speed of engine, playbook, rules and guard'
 	@echo 'make build       the tarball that ansible-galaxy installs, in .build'
 	@echo 'make pin         tries newer versions of the Python packages and writes them down'
@@ -59,7 +65,7 @@ pin: packages
 	$(VENV)/bin/pip install -qq --requirement requirements/test.in
 	(echo '# Written by `make pin` from test.in.'; $(VENV)/bin/pip freeze) > requirements/test.txt
 
-test: setup lint unit kernel molecule
+test: setup lint unit browser kernel molecule
 
 lint: setup
 	ruff check .
@@ -72,20 +78,35 @@ lint: setup
 unit: setup
 	pytest tests/unit
 
+browser: setup
+	pytest tests/browser -rP
+
+fuzz: setup
+	HYPOTHESIS_PROFILE=fuzz pytest tests/unit -n $$(nproc) --timeout 3600
+
 kernel: setup
 	pytest tests/kernel -n $(WORKERS) --dist worksteal
 
 dnsmasq-outage: setup
 	@$(SHOW).dnsmasq_outage
 
+dnsmasq-move: setup
+	@$(SHOW).dnsmasq_move
+
 dnsmasq-memory: setup
 	@$(SHOW).dnsmasq_memory
+
+guard-record: setup
+	@$(SHOW).guard_record
 
 dnsmasq-matrix: setup
 	@$(SHOW).dnsmasq_matrix
 
 matrix: setup
 	@$(SHOW).matrix
+
+libvirt-elements: setup
+	@PYTHONPATH=$(COLLECTIONS) python tests/libvirt_elements.py
 
 molecule: setup
 	molecule test --all

@@ -101,6 +101,17 @@ def execute(
     leave(module, {**result(plan, many), **more})
 
 
+def run_part(module: Any, many: str, build: Callable[[Paths], Part[Any, Any]]) -> None:
+    """As execute(), for a part that is not made from a list of objects."""
+    paths = Paths()
+    try:
+        plan = converge(build(paths), paths, check=module.check_mode)
+    except VirtnetError as error:
+        module.fail_json(msg=str(error))
+        return
+    leave(module, result(plan, many))
+
+
 def leave(module: Any, answer: Mapping[str, Any]) -> None:
     """Hand over the return values; warnings go their own way since ansible-core 2.19."""
     for warning in answer.get("warnings", ()):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._module import answer, execute, leave, result
+from ._module import answer, execute, leave, result, run_part
 from .errors import VirtnetError
 from .options import Options
 from .paths import Paths
@@ -19,7 +19,8 @@ from .paths import Paths
 
 def bridge(module: Any) -> None:
     """Links and addresses."""
-    from .bridge import Bridges, BridgeSpec
+    from .bridge import Bridges
+    from .bridge_spec import BridgeSpec
     from .managers import ManagedBridges
 
     execute(
@@ -58,6 +59,18 @@ def host(module: Any) -> None:
     leave(module, {**told, **held})
 
 
+def libvirt_adopt(module: Any) -> None:
+    """Networks that change hands."""
+    from .libvirt_adopt import Adoptions
+    from .libvirt_return import Returns
+
+    def build(paths: Paths) -> Adoptions | Returns:
+        names = module.params["names"]
+        return Adoptions(names, paths) if module.params["state"] == "adopted" else Returns(names, paths)
+
+    run_part(module, "adopted", build)
+
+
 def libvirt_network(module: Any) -> None:
     """What libvirt is told."""
     from .libvirt_definition import RegistrationSpec
@@ -74,7 +87,8 @@ def libvirt_network(module: Any) -> None:
 
 def nft_nat(module: Any) -> None:
     """Forwarding, NAT, port forwards."""
-    from .nft import NatRules, RulesSpec
+    from .nft import NatRules
+    from .nft_spec import RulesSpec
 
     execute(
         module,
@@ -145,6 +159,7 @@ TASKS = {
         bridge,
         dnsmasq_fragment,
         host,
+        libvirt_adopt,
         libvirt_network,
         nft_nat,
         resolvconf_entry,

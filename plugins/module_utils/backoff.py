@@ -49,6 +49,11 @@ class Backoff:
         """Note that there was nothing to do; whether that ends a row of failures."""
         return self._failures.pop(kind, None) is not None
 
+    def forget(self, kind: str) -> None:
+        """What kept repairs of a part from working is over."""
+        self._failures.pop(kind, None)
+        self._until.pop(kind, None)
+
     def until(self, kind: str) -> float:
         """Before this time a part is not repaired."""
         return self._until.get(kind, 0.0)

@@ -19,6 +19,7 @@ from .leases import read_leases
 from .network import Network
 from .occupied import read_host
 from .paths import Paths
+from .reach import diagnose
 from .restore import Outcome, Situation, bring, gather, missing_ports, register
 from .runtime import STARTED, STOPPED, read_pending, read_records, records_file
 
@@ -159,17 +160,22 @@ def _refuse_overlap(network: Network, situation: Situation) -> None:
 
 
 def check(paths: Paths, _name: str) -> Answer:
-    """Whether every part is as defined, nothing overlaps, and nothing is missing."""
+    """Whether every part is as defined, nothing overlaps, nothing is missing, and no firewall drops guests' packets."""
     situation = gather(paths)
     outcomes = list(bring(situation, paths, check=True))
     problems = [line for outcome in outcomes for line in _wrong(outcome)]
     problems += [str(conflict) for conflict in live_conflicts(situation)]
     problems += list(missing_ports(situation))
-    notes = [note for outcome in outcomes for note in outcome.notes]
+    # What the rules' part says of other firewalls is said better by what becomes of packets.
+    notes = [note for outcome in outcomes if outcome.kind != "rules" for note in outcome.notes]
+    diagnosis = diagnose(info.plugged(situation))
+    problems += diagnosis.problems
+    notes += diagnosis.notes
     pending = sorted(read_pending(paths).names)
     if pending and problems:
         notes.append(f"a run is at work on {', '.join(pending)}")
-    data: Mapping[str, Any] = {"well": not problems, "problems": problems, "notes": notes}
+    packets = [finding.as_options() for finding in diagnosis.findings]
+    data: Mapping[str, Any] = {"well": not problems, "problems": problems, "notes": notes, "packets": packets}
     text = "".join(f"{line}\n" for line in problems) + "".join(f"note: {line}\n" for line in notes)
     if not problems:
         running = len(situation.running)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,12 +15,13 @@ from .choosing import Chooser, Fleet
 from .definitions import Remembered, file_of, memory_file, recall, text_of
 from .errors import InvalidOption
 from .files import File, put
+from .identity import host_identity
 from .links import Link
 from .network import Network
 from .occupied import read_avoided, read_host, read_occupied, read_order
 from .paths import Paths
 from .restore import Situation
-from .subnets import Occupied
+from .subnets import Occupied, Subnet, host_prefix
 
 # So many subnets a network keeps away from because it was driven from them.
 _MET = 16
@@ -27,13 +29,20 @@ _MET = 16
 
 @dataclass(frozen=True)
 class Conflict:
-    """A network, and what overlaps it."""
+    """A network, and what overlaps one of its subnets."""
 
     network: Network
     meets: Sequence[Occupied]
+    subnet: Subnet
 
     def __str__(self) -> str:
-        return f"{self.network.owner} ({self.network.subnet}) overlaps {', '.join(one.what for one in self.meets)}"
+        return f"{self.network.owner} ({self.subnet}) overlaps {', '.join(one.what for one in self.meets)}"
+
+    @property
+    def is_ours_to_choose(self) -> bool:
+        """Whether the subnet is one that the network got by ``auto``."""
+        own = (self.network.ipv4, self.network.ipv6)
+        return any(one.auto and one.address is not None and one.address.network == self.subnet for one in own)
 
 
 def conflicts(networks: Iterable[Network], occupied: Iterable[Occupied], bridges: Collection[str]) -> list[Conflict]:
@@ -41,17 +50,18 @@ def conflicts(networks: Iterable[Network], occupied: Iterable[Occupied], bridges
     others = [one for one in occupied if one.interface not in bridges]
     found = []
     for network in networks:
-        subnet = network.subnet
-        meets = [] if subnet is None else [one for one in others if one.network.overlaps(subnet)]
-        if meets:
-            found.append(Conflict(network, tuple({one.what: one for one in meets}.values())))
+        for subnet in network.subnets:
+            meets = {one.what: one for one in others if one.network.overlaps(subnet)}
+            if meets:
+                found.append(Conflict(network, tuple(meets.values()), subnet))
     return found
 
 
 def live_conflicts(situation: Situation) -> list[Conflict]:
     """The conflicts of networks that run, as the host is now."""
     running = [network for network in situation.running if network.bridge.name in situation.links]
-    return conflicts(running, read_host(), _own_bridges(situation))
+    host = read_host(ipv6=any(network.has_ipv6 for network in running))
+    return conflicts(running, host, _own_bridges(situation))
 
 
 def _own_bridges(situation: Situation) -> set[str]:
@@ -67,7 +77,8 @@ class Move:
     conflict: Conflict
 
     def __str__(self) -> str:
-        return f"{self.conflict}, so it moves to {self.new.subnet}"
+        own = self.new.ipv4 if self.conflict.subnet.version == 4 else self.new.ipv6
+        return f"{self.conflict}, so it moves to {own.address.network if own.address else None}"
 
 
 def plan_moves(
@@ -77,24 +88,39 @@ def plan_moves(
     avoided: Sequence[Occupied],
     settings: choosing.Settings,
     order: str,
+    prefix: ipaddress.IPv6Network | None = None,
 ) -> tuple[list[Move], list[str]]:
     """New subnets for the networks whose subnet is ours to choose; and sentences on those that stay. Pure.
 
-    A route to elsewhere drives a network away only where there is a subnet that nothing overlaps at all.
+    ``prefix`` is the host's for IPv6. A route to elsewhere drives a network away only where there is a subnet that
+    nothing overlaps at all.
     """
     bridges = _own_bridges(situation)
     taken = [one for one in occupied if one.interface not in bridges]
     taken += [
-        Occupied(network.subnet, f"{network.owner} ({network.subnet})", network.bridge.name)
+        Occupied(subnet, f"{network.owner} ({subnet})", network.bridge.name)
         for network in situation.defined.values()
-        if network.subnet
+        for subnet in network.subnets
     ]
     moves: list[Move] = []
     stay: list[str] = []
+    moved: dict[str, Network] = {}
     for conflict in found:
         network = conflict.network
-        if not network.ipv4.auto:
+        if not conflict.is_ours_to_choose:
             stay.append(f"{conflict}; it has a fixed address and stays: give it another, or auto")
+            continue
+        before = moved.get(network.name, situation.defined[network.name])
+        if conflict.subnet.version == 6:
+            free = None
+            if prefix is not None:
+                free = Chooser([*taken, *avoided]).choose_prefix(prefix, [one.network for one in taken], "")
+            if free is None:
+                stay.append(f"{conflict}, and so would every other /64 of the host's {prefix}")
+                continue
+            moved[network.name] = replace(before, ipv6=before.ipv6.at(free))
+            moves.append(Move(network, moved[network.name], conflict))
+            taken.append(Occupied(free.network, f"{network.owner} ({free.network})", network.bridge.name))
             continue
         met = situation.remembered.get(network.name, Remembered()).met
         try:
@@ -106,7 +132,7 @@ def plan_moves(
         if no_better and all(one.soft for one in conflict.meets):
             stay.append(f"{conflict}, and so would every other subnet of its pools")
             continue
-        new = situation.defined[network.name].with_address(address)
+        new = moved[network.name] = before.with_address(address)
         moves.append(Move(network, new, conflict))
         taken.append(Occupied(address.network, f"{new.owner} ({address.network})", new.bridge.name))
     return moves, stay
@@ -117,14 +143,16 @@ def look(situation: Situation, paths: Paths, leave: Collection[str]) -> tuple[li
     found = [conflict for conflict in live_conflicts(situation) if conflict.network.name not in leave]
     if not found:
         return [], []
-    own = [str(one.ipv4.address.ip) for one in situation.defined.values() if one.ipv4.address]
+    defined = situation.defined.values()
+    own = [str(address.ip) for one in defined for address in (one.ipv4.address, one.ipv6.address) if address]
     return plan_moves(
         found,
         situation,
-        read_occupied(paths.root, os.environ, own),
+        read_occupied(paths.root, os.environ, own, ipv6=any(one.has_ipv6 for one in defined)),
         read_avoided(paths.root),
         choosing.read_settings(paths),
         read_order(),
+        host_prefix(host_identity(paths.root)),
     )
 
 
@@ -133,11 +161,14 @@ def store(moves: Sequence[Move], paths: Paths) -> None:
     remembered = recall(paths)
     for move in moves:
         before = remembered.get(move.new.name, Remembered())
-        met = [one for one in before.met if one != str(move.old.subnet)]
-        known = replace(before, met=[*met, str(move.old.subnet)][-_MET:])
-        remembered[move.new.name] = known.and_now(move.new)
+        if move.conflict.subnet.version == 4:
+            left = str(move.conflict.subnet)
+            before = replace(before, met=[*(one for one in before.met if one != left), left][-_MET:])
+        remembered[move.new.name] = before.and_now(move.new)
     put([memory_file(remembered, paths)])
-    put([File(file_of(move.new, paths), text_of(move.new)) for move in moves])
+    # Of a network that moves with both families, the last one has both.
+    last = {move.new.name: move.new for move in moves}
+    put([File(file_of(new, paths), text_of(new)) for new in last.values()])
 
 
 def guests_of(moves: Iterable[Move], links: Mapping[str, Link]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 from .errors import InvalidOption, VirtnetError
 from .files import File, read_text
 from .network import Network, read_network
+from .openvswitch import OPENVSWITCH
 from .options import Options
 from .paths import Paths
 
@@ -23,22 +24,27 @@ class Remembered:
     """What outlives a definition.
 
     ``bridges`` (name to MAC address): all that the network ever had of ours, so that a removal that was cut short can
-    be completed by a later run. ``ipv4``, ``ipv6``: its last addresses, tried first when it is defined again. ``met``:
-    subnets from which it was driven away while it ran, so that it does not go back and forth between them.
+    be completed by a later run; ``types``: of those that are not Linux's. ``ipv4``, ``ipv6``: its last addresses, tried
+    first when it is defined again. ``met``: subnets from which it was driven away while it ran, so that it does not go
+    back and forth between them.
     """
 
     bridges: Mapping[str, str] = field(default_factory=dict)
     ipv4: str = ""
     met: Sequence[str] = ()
     ipv6: str = ""
+    types: Mapping[str, str] = field(default_factory=dict)
 
     def and_now(self, network: Network) -> Remembered:
         """With what is to be remembered of a network's present definition."""
         address = network.ipv4.address
-        own = {network.bridge.name: network.bridge.mac} if network.has_own_bridge else {}
+        own = {network.bridge.name: network.bridge} if network.has_own_bridge else {}
+        types = {bridge: kind for bridge, kind in self.types.items() if bridge not in own}
+        types.update({name: one.type for name, one in own.items() if one.type == OPENVSWITCH})
         return replace(
             self,
-            bridges={**self.bridges, **own},
+            bridges={**self.bridges, **{name: one.mac for name, one in own.items()}},
+            types=types,
             ipv4=str(address) if address else self.ipv4,
             ipv6=str(network.ipv6.address) if network.ipv6.address else self.ipv6,
         )

@@ -10,18 +10,20 @@ import os
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from . import dnsmasq_probe as probe
-from .dnsmasq_config import BIND_INTERFACES, WILDCARD, Line, Reader, fragment_file, fragment_network, read_config
-from .dnsmasq_hosts import configuration, names_file, network_of, of_networks, survives_reread
+from .dnsmasq_config import BIND_INTERFACES, WILDCARD, Line, Reader, fragment_network, read_config
+from .dnsmasq_hosts import configuration, network_of, of_networks
 from .dnsmasq_instances import Instance, Instances
-from .dnsmasq_leases import Leases, read_leases, system_leases, write_leases
+from .dnsmasq_leases import Leases, system_leases, waiting, write_leases
+from .dnsmasq_moves import Move, carry, find_moves
 from .dnsmasq_private import Layout, unit
-from .dnsmasq_proof import Reading, unknown, unserved
+from .dnsmasq_proof import Reading, unserved
+from .dnsmasq_reread import has_read_again
 from .dnsmasq_service import DnsmasqFailed, DnsmasqService, NoUsableDnsmasq, journal
 from .dnsmasq_spec import FragmentSpec
 from .dnsmasq_state import DUE_FILE, State
-from .dnsmasq_syntax import read_lines
 from .dnsmasq_target import Target, is_forward, membership
 from .dnsmasq_trial import check_private_syntax, check_syntax
 from .errors import VirtnetError
@@ -30,15 +32,6 @@ from .paths import Paths
 
 # Seconds: what an instance said while we started it and waited for its answer.
 _LATELY = 10
-
-
-@dataclass(frozen=True)
-class Move:
-    """Leases of a network that another dnsmasq gave; ``sources`` and ``goal`` are lease files."""
-
-    spec: FragmentSpec
-    sources: Sequence[str]
-    goal: str
 
 
 @dataclass
@@ -86,13 +79,13 @@ class Doing:
         """All of it; raises VirtnetError with the reason, and then everything is as it was."""
         self._refuse()
         self._test()
-        moves = self._moves()
+        moves = find_moves(self.current, self.target, self.layout, self.leases, waiting(self.paths.adopted))
         due = [] if not self._restarts_anything() else [File(self.due_file, "")]
         put(due)
         originals: dict[str, Leases | None] = {}
         try:
             self._let_go(moves)
-            originals = self._carry(moves)
+            originals = carry(moves, self.leases.values())
             self._write(self._files())
             with Reading(self._rows()) as reading:
                 self._start()
@@ -163,24 +156,6 @@ class Doing:
 
     # Moving
 
-    def _moves(self) -> list[Move]:
-        """Networks that come to another dnsmasq, or to one that may not know of what an earlier one gave."""
-        here = membership(self.current, self.layout)
-        found = []
-        for choice in self.target.choices:
-            name = choice.spec.name
-            if choice.instance:
-                there = any(member.network == name for member in here.get(choice.instance, ()))
-            else:
-                there = not is_forward(text := self.current.files.get(fragment_file(name), "")) and bool(text)
-            if there:
-                continue
-            goal = self.leases[choice.instance]
-            sources = [path for path in self.leases.values() if path != goal]
-            if any(lease.within(choice.spec.subnets) for path in sources for lease in read_leases(path).leases):
-                found.append(Move(choice.spec, sources, goal))
-        return found
-
     def _let_go(self, moves: Sequence[Move]) -> None:
         """Stop what loses a network, so that its ports are free and its leases are all in its file."""
         losing = {
@@ -198,22 +173,6 @@ class Doing:
     def _system_waits(self) -> bool:
         """Whether it has not had its turn yet: our own service is starting, and it comes after that."""
         return self.current.service.ordered_after_us and not self.current.service.pid
-
-    def _carry(self, moves: Sequence[Move]) -> dict[str, Leases | None]:
-        """Copy leases to where their networks go; returns what the files held.
-
-        Nothing is taken out of a file: who is interrupted here, or goes back, has all of them. What stays behind is
-        for addresses that its dnsmasq does not serve any more, and ends by itself.
-        """
-        originals: dict[str, Leases | None] = {}
-        for move in moves:
-            after = before = read_leases(move.goal)
-            originals.setdefault(move.goal, before if os.path.exists(move.goal) else None)
-            for source in move.sources:
-                after = after.joined_by(read_leases(source), move.spec.subnets)
-            like = next((path for path in (move.goal, *move.sources) if os.path.exists(path)), move.goal)
-            write_leases(move.goal, after, like)
-        return originals
 
     # Doing
 
@@ -241,6 +200,7 @@ class Doing:
             os.path.dirname(self.paths.dnsmasq_drop_in),
             self.paths.private_fragments,
             self.paths.private_instances,
+            self.paths.dnsmasq_hosts,
         )
         for folder in folders:
             with contextlib.suppress(OSError):
@@ -287,44 +247,13 @@ class Doing:
     def _reread(self) -> None:
         """What changed in hosts files alone is read without a restart; where that is not seen to work, with one."""
         for name in sorted(self._rereading()):
-            if not self._has_read_again(name):
+            signal = partial(self.instances.reread, name) if name else self.service.reread
+            quiet = {path: self.private[path] or "" for path in self.quiet}
+            if not has_read_again(name, signal, quiet, self.current, self.target, self.layout):
                 if name:
                     self._restart_private([name])
                 else:
                     self._restart_system()
-
-    def _has_read_again(self, name: str) -> bool:
-        here = [choice.spec for choice in self.target.choices if choice.instance == name]
-        held = [spec for spec in here if spec.dns and probe.is_held(spec.interface, spec.bridge.ip)]
-        # That it lives after the signal, only an answer proves.
-        if not held or not self._may_hang_up(name) or (not name and self.current.config.port != probe.DNS_PORT):
-            return False
-        networks = {spec.name for spec in here}
-        files = {path: self.private[path] or "" for path in self.quiet if network_of(path) in networks}
-        pid = self.current.instances[name].pid if name else self.current.service.pid
-        with Reading(files) as reading:
-            if name:
-                self.instances.reread(name)
-            else:
-                self.service.reread()
-            if not reading.possible or reading.unread(files, pid):
-                return False
-        changed = {network_of(path) for path in files}
-        for spec in held:
-            if unserved(spec, pid, dns=True):
-                return False
-            path = names_file(self.paths.dnsmasq_hosts, spec.name)
-            if spec.name in changed and unknown(spec, self._before(path) or "", files.get(path, "")):
-                return False
-        return True
-
-    def _may_hang_up(self, name: str) -> bool:
-        settings = set(self.current.config.by_name)
-        if name:
-            fragments = (self.layout.fragment(member.network) for member in self.target.members[name])
-            texts = (self.target.private.get(path, "") for path in fragments)
-            settings = {one.name for text in texts for one in read_lines(text, name)}
-        return survives_reread(settings, self.current.service.version)
 
     def _rows(self, networks: Collection[str] | None = None) -> list[str]:
         """Hosts files, of all networks or of some, that say something."""

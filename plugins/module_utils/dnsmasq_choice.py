@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from .dnsmasq_checks import refuse_unservable
 from .dnsmasq_config import WILDCARD
 from .dnsmasq_private import instance_of
-from .dnsmasq_probe import DHCP_PORT, DNS_PORT
+from .dnsmasq_probe import DHCP6_PORT, DHCP_PORT, DNS_PORT
 from .dnsmasq_service import OLDEST, UNIT, NoUsableDnsmasq
 from .dnsmasq_spec import AUTO, PRIVATE, SYSTEM, FragmentSpec
 from .dnsmasq_state import State
@@ -32,20 +32,25 @@ def choose(specs: Iterable[FragmentSpec], current: State) -> list[Choice]:
     reasons = {spec.name: _why_private(spec, current) for spec in wanted}
     # A wildcard socket for DHCP tolerates no other: then it is the system's dnsmasq or private ones.
     shares = current.config.binding != WILDCARD or current.config.only_localhost
-    elsewhere = [spec.name for spec in wanted if spec.dhcp and reasons[spec.name] and spec.instance != SYSTEM]
-    if elsewhere and not shares:
-        for spec in wanted:
-            if spec.dhcp and spec.instance == AUTO and not reasons[spec.name]:
+    for port in () if shares else (DHCP_PORT, DHCP6_PORT, DHCP_PORT):
+        here = [spec for spec in wanted if port in _dhcp_ports(spec)]
+        elsewhere = [spec.name for spec in here if reasons[spec.name] and spec.instance != SYSTEM]
+        for spec in here if elsewhere else ():
+            if spec.instance == AUTO and not reasons[spec.name]:
                 reasons[spec.name] = f"beside the private DHCP server of {elsewhere[0]!r} the system's cannot run"
-    serves = any(spec.dhcp and not reasons[spec.name] for spec in wanted)
-    beside = current.beside_dhcp(serves)
-    return [_choice(spec, reasons[spec.name], current, serves, beside) for spec in wanted]
+    system_ports = {port for spec in wanted if not reasons[spec.name] for port in _dhcp_ports(spec)}
+    beside = current.beside_dhcp(DHCP_PORT in system_ports)
+    return [_choice(spec, reasons[spec.name], current, system_ports, beside) for spec in wanted]
 
 
-def _choice(spec: FragmentSpec, reason: str, current: State, system_serves: bool, beside: bool) -> Choice:
+def _dhcp_ports(spec: FragmentSpec) -> list[int]:
+    return [port for port, wanted in ((DHCP_PORT, spec.dhcp), (DHCP6_PORT, spec.dhcp6)) if wanted]
+
+
+def _choice(spec: FragmentSpec, reason: str, current: State, system_ports: Collection[int], beside: bool) -> Choice:
     if not reason:
         return Choice(spec)
-    problem = _private_problem(spec, current, system_serves)
+    problem = _private_problem(spec, current, system_ports)
     if not problem:
         return Choice(spec, instance_of(spec, beside), "" if spec.instance == PRIVATE else reason)
     if spec.instance == AUTO and current.service.installed and not system_problem(spec, current):
@@ -85,13 +90,14 @@ def system_problem(spec: FragmentSpec, current: State) -> str:
         refuse_unservable([spec], current.config)
     except NoUsableDnsmasq as error:
         return str(error)
-    held = [one for one in current.others if one.port == DHCP_PORT]
-    if spec.dhcp and held and spec.instance == AUTO and current.config.binding == WILDCARD:
-        return f"no usable system dnsmasq: it needs UDP port 67 for itself alone, and {held[0]}"
+    for port in _dhcp_ports(spec):
+        held = [one for one in current.others if one.port == port]
+        if held and spec.instance == AUTO and current.config.binding == WILDCARD:
+            return f"no usable system dnsmasq: it needs UDP port {port} for itself alone, and {held[0]}"
     return ""
 
 
-def _private_problem(spec: FragmentSpec, current: State, system_serves: bool) -> str:
+def _private_problem(spec: FragmentSpec, current: State, system_ports: Collection[int]) -> str:
     """What keeps a private instance from serving a network; '' for nothing."""
     if not current.program:
         return "the program dnsmasq is not installed; install the package dnsmasq-base"
@@ -100,10 +106,6 @@ def _private_problem(spec: FragmentSpec, current: State, system_serves: bool) ->
         return (
             f"version {'.'.join(map(str, version))} is too old; install dnsmasq {'.'.join(map(str, OLDEST))} or newer"
         )
-    problem = current.holder(spec.interface, str(spec.bridge.ip)) if spec.dns else ""
-    return problem or (current.dhcp_holder(system_serves) if spec.dhcp else "")
-
-
-def private_choices(choices: Sequence[Choice]) -> list[Choice]:
-    """Those that are served by private instances."""
-    return [choice for choice in choices if choice.instance]
+    problems = [current.holder(spec.interface, str(bridge.ip)) for bridge in spec.addresses if spec.dns]
+    problems += [current.dhcp_holder(port, port in system_ports) for port in _dhcp_ports(spec)]
+    return next(filter(None, problems), "")

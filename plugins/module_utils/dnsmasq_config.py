@@ -216,6 +216,12 @@ class Config:
         return any(folder.own and folder.reads(fragment_file("name")) for folder in self.folders)
 
 
+def serves_ipv6(setting: Setting) -> bool:
+    """Whether a dhcp-range is one of IPv6; tags have a colon too (src/option.c, case 'F')."""
+    kinds = ("tag:", "set:", "net:", "interface:")
+    return any(":" in text and not text.startswith(kinds) for text in setting.fields)
+
+
 def _matches(names: Sequence[str], interface: str) -> bool:
     """dnsmasq's comparison of interface names: a trailing ``*`` stands for anything (util.c, wildcard_match())."""
     return any(interface.startswith(name[:-1]) if name.endswith("*") else interface == name for name in names if name)

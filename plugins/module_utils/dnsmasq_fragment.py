@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 from . import dnsmasq_probe as probe
 from .dnsmasq_apply import Doing
+from .dnsmasq_changes import FragmentChange, file_change, service_change, with_hosts_files
 from .dnsmasq_checks import refuse_clashes, refuse_missing_folders
 from .dnsmasq_config import (
     BIND_INTERFACES,
@@ -25,14 +25,14 @@ from .dnsmasq_config import (
 )
 from .dnsmasq_hosts import configuration, network_of
 from .dnsmasq_instances import Instance, Instances, SystemdInstances
-from .dnsmasq_ports import Socket, dhcp_is_shared, foreign, of_dnsmasq_unit, read_sockets
-from .dnsmasq_private import Layout, members_of, unit
+from .dnsmasq_ports import Socket, foreign, is_shared, of_dnsmasq_unit, read_sockets
+from .dnsmasq_private import SHARED, Layout, members_of, unit
 from .dnsmasq_service import UNIT, DnsmasqService, ServiceStatus, SystemDnsmasq
 from .dnsmasq_spec import PRESENT, PRIVATE, SYSTEM, FragmentSpec
 from .dnsmasq_state import DUE_FILE, State
-from .dnsmasq_target import Target, is_forward, membership, target
+from .dnsmasq_target import Target, membership, target
 from .files import is_open_folder, read_text
-from .part import CHANGE, CREATE, DELETE, Change, Plan
+from .part import Plan
 from .paths import Paths
 from .run import find
 
@@ -42,29 +42,6 @@ __all__ = ["FragmentSpec", "Fragments", "State"]
 _PASSING = ("activating", "deactivating", "reloading")
 _SETTLING_STEPS = 20
 _SETTLING_PAUSE = 0.1
-
-
-@dataclass(frozen=True)
-class FragmentChange(Change):
-    """A file to write, or with ``content`` None to remove; with neither name, only a service is concerned.
-
-    ``file`` is a fragment of the system's dnsmasq, ``path`` any other file; ``instance`` the private instance that has
-    to be started, restarted or stopped for it. ``quiet``: it is enough to have the file read again. ``beside`` are
-    files that come and go with a fragment, path to content. ``place`` is shown over the diff.
-    """
-
-    file: str = ""
-    content: str | None = None
-    path: str = ""
-    instance: str = ""
-    quiet: bool = False
-    beside: Mapping[str, str | None] = field(default_factory=dict)
-    place: str = ""
-
-    @property
-    def header(self) -> str:
-        """The network and its file, or the service."""
-        return f"{self.name}: {self.place}" if self.place else self.name
 
 
 def _is_unsettled(state: State) -> bool:
@@ -120,7 +97,10 @@ class Fragments:
         config = read_config(service.command, self.reader, self.folder)
         private = self._private_files()
         confs = {self.layout.name_of(p): text for p, text in private.items() if p.startswith(self._instances_folder)}
-        instances = self.instances.status(sorted(confs))
+        # One whose file was removed may still run, and hold the ports that it is to have again.
+        possible = {SHARED, *(spec.name for spec in self.present)}
+        links = [name for name in sorted({*confs, *possible}) if os.path.islink(self.layout.link(name))]
+        instances = self.instances.status(sorted({*confs, *links}))
         pids = {service.pid, *(one.pid for one in instances.values())} - {0}
         asked = bool(confs) or any(spec.instance != SYSTEM for spec in self.present)
         sockets = read_sockets(pids) if asked else []
@@ -132,11 +112,13 @@ class Fragments:
             unheard=tuple(self._unheard(service, config)),
             missing=[spec.tftp_root for spec in self.present if spec.tftp_root and not is_open_folder(spec.tftp_root)],
             private=private,
-            links=[name for name in confs if os.path.islink(self.layout.link(name))],
+            links=links,
             instances=instances,
             unbound=[name for name in confs if _is_unbound(confs[name], instances.get(name, Instance()), sockets)],
             sockets=sockets,
-            dhcp_shared=dhcp_is_shared(foreign(sockets, pids)),
+            barred=[
+                port for port in (probe.DHCP_PORT, probe.DHCP6_PORT) if not is_shared(port, foreign(sockets, pids))
+            ],
             resolv_conf=os.path.realpath(os.path.join(self.paths.root, "etc/resolv.conf")),
             program=find("dnsmasq") or "",
             engine=os.path.exists(os.path.join(self.paths.engine, "virtnet")),
@@ -184,7 +166,7 @@ class Fragments:
             *self._fragment_changes(wanted, current),
             *self._private_changes(wanted, current, reasons),
         ]
-        changes = _with_hosts_files(changes, wanted, current)
+        changes = with_hosts_files(changes, wanted, current)
         restarted = any(change.file for change in changes)
         touched = {change.instance for change in changes if change.instance}
         changes += self._service_changes(wanted, current, restarted)
@@ -210,7 +192,7 @@ class Fragments:
             before = current.files.get(file)
             if before != after:
                 place = os.path.join(self.folder, file)
-                yield _change(fragment_network(file), file, before, after, file=file, place=place)
+                yield file_change(fragment_network(file), file, before, after, file=file, place=place)
 
     def _private_changes(self, wanted: Target, current: State, reasons: Mapping[str, str]) -> Iterable[FragmentChange]:
         """Files of private instances: what is wanted and what is gone. Those of networks that are not named stay."""
@@ -227,11 +209,11 @@ class Fragments:
             name = os.path.basename(path)[: -len(".conf")]
             if path == self.layout.fragment(name):
                 reason = reasons.get(name, "") if have is None else ""
-                yield _change(name, f"dnsmasq.d/{name}.conf", have, want, path, home.get(name, ""), reason=reason)
+                yield file_change(name, f"dnsmasq.d/{name}.conf", have, want, path, home.get(name, ""), reason=reason)
             elif path == self.layout.instance(name) and name in everyone:
-                yield _change(unit(name), "its configuration", have, want, path, name)
+                yield file_change(unit(name), "its configuration", have, want, path, name)
             else:
-                yield _change(
+                yield file_change(
                     UNIT if path == self.paths.dnsmasq_drop_in else "private dnsmasq",
                     os.path.basename(path),
                     have,
@@ -248,26 +230,26 @@ class Fragments:
             due = current.restart_due and service.usable
             if not served and not due:
                 return []
-            return [_service_change(UNIT, service.active, "started", f"started (was {service.active})")]
+            return [service_change(UNIT, service.active, "started", f"started (was {service.active})")]
         unheard = [name for name in current.unheard if name in {spec.name for spec in served}]
         if restarted_anyway or not (current.restart_due or unheard):
             return []
         reason = "an earlier run was interrupted"
         if unheard:
             reason = f"it does not listen on the bridge of {', '.join(unheard)}"
-        return [_service_change(UNIT, f"runs, but {reason}", "restarted", f"restarted ({reason})")]
+        return [service_change(UNIT, f"runs, but {reason}", "restarted", f"restarted ({reason})")]
 
     def _instance_changes(self, wanted: Target, current: State, touched: Iterable[str]) -> Iterable[FragmentChange]:
         """Instances whose files are right but which do not run, run as they should not, or are not started at boot."""
         for name in sorted(set(wanted.members) - set(touched)):
             one = current.instances.get(name, Instance())
             if not one.running and not (current.service.ordered_after_us and name in current.links):
-                yield _service_change(unit(name), one.active, "started", f"started (was {one.active})", name)
+                yield service_change(unit(name), one.active, "started", f"started (was {one.active})", name)
             elif name not in current.links:
-                yield _service_change(unit(name), "not started at boot", "enabled", "enabled", name)
+                yield service_change(unit(name), "not started at boot", "enabled", "enabled", name)
             elif name in current.unbound or current.restart_due:
                 reason = "its bridge was made anew" if name in current.unbound else "an earlier run was interrupted"
-                yield _service_change(unit(name), f"runs, but {reason}", "restarted", f"restarted ({reason})", name)
+                yield service_change(unit(name), f"runs, but {reason}", "restarted", f"restarted ({reason})", name)
 
     def _notes(self, wanted: Target, config: Config) -> list[str]:
         served = wanted.served_by_system
@@ -310,37 +292,6 @@ def _is_hosts_file(name: str) -> bool:
     return bool(network_of(name)) and not name.startswith(".")
 
 
-def _with_hosts_files(changes: Sequence[FragmentChange], wanted: Target, current: State) -> list[FragmentChange]:
-    """The files that fragments name: those that come or go with their fragment belong to its change."""
-    beside: dict[str, dict[str, str | None]] = {}
-    others = []
-    restarted = {change.name for change in changes if change.file or change.path}
-    for path in sorted({*current.private, *wanted.private}):
-        network, have, want = network_of(path), current.private.get(path), wanted.private.get(path)
-        if not network or have == want:
-            continue
-        if network in restarted and (have is None or want is None):
-            beside.setdefault(network, {})[path] = want
-        else:
-            shown = os.path.join(*path.split(os.sep)[-2:])
-            change = _change(network, shown, have, want, path)
-            detail = change.detail if have is None or want is None else f"{shown} changed"
-            detail += "" if network in restarted else ", read without a restart"
-            others.append(replace(change, detail=detail, quiet=True))
-    done = [_joined(change, beside.pop(change.name, {}), current) for change in changes]
-    return [*done, *others]
-
-
-def _joined(change: FragmentChange, beside: Mapping[str, str | None], current: State) -> FragmentChange:
-    """A fragment's change with that of its files; in the diff each of these that says something."""
-    before, after = change.before, change.after
-    for path, content in beside.items():
-        gone = current.private.get(path) or ""
-        before += f"# {path}:\n{gone}" if configuration(path, gone) else ""
-        after += f"# {path}:\n{content}" if configuration(path, content or "") else ""
-    return replace(change, before=before, after=after, beside=beside) if beside else change
-
-
 def _is_unbound(conf: str, instance: Instance, sockets: Iterable[Socket]) -> bool:
     """Whether an instance of one network, whose bridge is there, gets DHCP packets of other interfaces too.
 
@@ -357,34 +308,3 @@ def _holds(wanted: Target) -> list[Mapping[str, object]]:
     return [
         {**choice.spec.as_options(), "instance": PRIVATE if choice.instance else SYSTEM} for choice in wanted.choices
     ]
-
-
-def _change(
-    name: str,
-    shown: str,
-    before: str | None,
-    after: str | None,
-    path: str = "",
-    instance: str = "",
-    *,
-    file: str = "",
-    reason: str = "",
-    place: str = "",
-) -> FragmentChange:
-    kind = CREATE if before is None else DELETE if after is None else CHANGE
-    if before is None:
-        whose = " for another dnsmasq" if file and is_forward(after or "") else ""
-        detail = f"{shown} created{whose}" + (f" ({reason})" if reason else "")
-    elif after is None:
-        detail = f"{shown} removed"
-    else:
-        different = set(before.splitlines()) ^ set(after.splitlines())
-        options = sorted({line.partition("=")[0] for line in different if not line.startswith("#")})
-        detail = f"{shown} changed ({', '.join(options) or 'form'})"
-    return FragmentChange(
-        kind, name, before or "", after or "", detail, file, after, path, instance, place=place or path
-    )
-
-
-def _service_change(name: str, before: str, after: str, detail: str, instance: str = "") -> FragmentChange:
-    return FragmentChange(CHANGE, name, f"{before}\n", f"{after}\n", detail, instance=instance)

@@ -97,6 +97,14 @@ def read_leases(path: str) -> Leases:
     return parse(read_text(path) or "")
 
 
+def waiting(folder: str) -> list[str]:
+    """Files of leases that wait for the dnsmasq that is to have them."""
+    try:
+        return sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".leases"))
+    except FileNotFoundError:
+        return []
+
+
 def write_leases(path: str, leases: Leases, like: str) -> None:
     """Replace a lease file whose dnsmasq is stopped; a new one belongs to whom the file ``like`` belongs to."""
     temporary = f"{path}.virtnet-tmp"

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from .dnsmasq_probe import DHCP_PORT, DNS_PORT, name_of, owners
+from .dnsmasq_probe import DHCP6_PORT, DHCP_PORT, DNS_PORT, name_of, owners
 from .files import read_text
 from .run import find, run
 
@@ -59,7 +59,8 @@ def read_sockets(known: Collection[int]) -> list[Socket]:
     """Those of DNS and DHCP in this network namespace; ``known`` are processes that are likely to hold them."""
     if find("ss") is None:
         return []
-    command = ["ss", "-Hlntue", f"( sport = :{DNS_PORT} or sport = :{DHCP_PORT} )"]
+    ports = " or ".join(f"sport = :{port}" for port in (DNS_PORT, DHCP_PORT, DHCP6_PORT))
+    command = ["ss", "-Hlntue", f"( {ports} )"]
     found = parse_sockets(run(command, check=False).stdout)
     pids = owners(set(found), known)
     return [replace(one, process=name_of(pids.get(inode, 0)), pid=pids.get(inode, 0)) for inode, one in found.items()]
@@ -75,18 +76,21 @@ def of_dnsmasq_unit(pid: int) -> bool:
     return any(_DNSMASQ_UNIT.search(row) for row in (read_text(f"/proc/{pid}/cgroup") or "").splitlines())
 
 
-def dhcp_is_shared(sockets: Sequence[Socket]) -> bool:
+def is_shared(port: int, sockets: Sequence[Socket]) -> bool:
     """Whether another DHCP server leaves room beside it: asked of the kernel, which alone knows the sockets' options.
 
-    The trial does as dnsmasq does with bind-dynamic (src/dhcp.c, make_fd()).
+    The trial does as dnsmasq does with bind-dynamic (src/dhcp.c, make_fd(); src/dhcp6.c, dhcp6_init()).
     """
-    if not any(one.port == DHCP_PORT for one in sockets):
+    if not any(one.port == port for one in sockets):
         return True
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as trial:
+    family = socket.AF_INET6 if port == DHCP6_PORT else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as trial:
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         try:
-            trial.bind(("", DHCP_PORT))
+            trial.bind(("", port))
         except OSError:
             return False
     return True

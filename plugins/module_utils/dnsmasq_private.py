@@ -42,7 +42,7 @@ PIDFile=/run/virtnet-dnsmasq/%i/pid
 ExecStart={program} --conf-file={instances}/%i.conf --pid-file=/run/virtnet-dnsmasq/%i/pid
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
-RestartSec=1
+RestartSec=100ms
 User=dnsmasq
 RuntimeDirectory=virtnet-dnsmasq/%i
 StateDirectory=virtnet/dnsmasq

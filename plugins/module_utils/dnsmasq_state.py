@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .dnsmasq_config import WILDCARD, Config
+from .dnsmasq_config import WILDCARD, Config, serves_ipv6
 from .dnsmasq_instances import Instance
 from .dnsmasq_ports import Socket, foreign
-from .dnsmasq_probe import DHCP_PORT, DNS_PORT
+from .dnsmasq_probe import DHCP6_PORT, DHCP_PORT, DNS_PORT
 from .dnsmasq_service import ServiceStatus
 
 # There while a restart of ours is under way or was cut short.
@@ -26,7 +26,7 @@ class State:
     hear; ``missing`` folders for TFTP that are not there for dnsmasq's own user. ``private`` are the files of private
     instances and of what goes with them, path to content; ``links`` those instances that are started at boot,
     ``unbound`` those whose DHCP socket is not bound to their one bridge.
-    ``dhcp_shared``: other DHCP servers leave room beside them. ``resolv_conf``: where the host's file really lies.
+    ``barred``: ports of DHCP beside whose holders there is no room. ``resolv_conf``: where the host's file really lies.
     ``program``: there is a dnsmasq to run, as a service or not; ``engine``: ours is installed for the boot.
     """
 
@@ -41,7 +41,7 @@ class State:
     instances: Mapping[str, Instance] = field(default_factory=dict)
     unbound: Collection[str] = ()
     sockets: Sequence[Socket] = ()
-    dhcp_shared: bool = True
+    barred: Collection[int] = ()
     resolv_conf: str = "/etc/resolv.conf"
     program: str = "/usr/sbin/dnsmasq"
     engine: bool = False
@@ -74,17 +74,22 @@ class State:
         held = [one for one in self.others if one.port == DNS_PORT and one.bars(interface, address)]
         return f"{held[0]}; stop that, or have it listen on other addresses only" if held else ""
 
-    def dhcp_holder(self, system_serves: bool) -> str:
-        """Who keeps a private instance from serving DHCP; ``system_serves``: the system's dnsmasq has networks too."""
-        wants = system_serves or bool(self.config.named("dhcp-range"))
+    def dhcp_holder(self, port: int, system_serves: bool) -> str:
+        """Who keeps a private instance from serving DHCP or, by its port, DHCPv6.
+
+        ``system_serves``: the system's dnsmasq has networks that need the port too.
+        """
+        wants = system_serves or any(
+            serves_ipv6(one) == (port == DHCP6_PORT) for one in self.config.named("dhcp-range")
+        )
         wildcard = self.config.binding == WILDCARD and not self.config.only_localhost
         if self.system_counts and wants and wildcard:
             return (
-                "the system's dnsmasq holds UDP port 67 for itself alone; "
+                f"the system's dnsmasq holds UDP port {port} for itself alone; "
                 f"write 'bind-dynamic' into {self.config.main_file}, or disable that service"
             )
-        held = [one for one in self.others if one.port == DHCP_PORT]
-        return f"{held[0]} for itself alone; stop that" if held and not self.dhcp_shared else ""
+        held = [one for one in self.others if one.port == port]
+        return f"{held[0]} for itself alone; stop that" if held and port in self.barred else ""
 
     def beside_dhcp(self, system_serves: bool) -> bool:
         """Whether a DHCP server of somebody else's gets packets of every interface."""

@@ -39,6 +39,10 @@ class CommandFailed(VirtnetError):
     """A program ended with an error or did not end in time."""
 
 
+class NotRunning(VirtnetError):
+    """A service of the host that is needed does not run."""
+
+
 class NotConverged(VirtnetError):
     """After the changes were made, the host still differs from what was asked for."""
 

@@ -112,7 +112,7 @@ def jot(file: File) -> None:
     """
     temporary = _temporary(file.path) + _JOTTED
     try:
-        os.makedirs(os.path.dirname(file.path), mode=0o755, exist_ok=True)
+        make_folder(os.path.dirname(file.path))
         with open(temporary, "w", encoding="utf-8") as stream:
             stream.write(file.content or "")
         os.replace(temporary, file.path)

@@ -17,10 +17,14 @@ from dataclasses import dataclass
 from xml.sax.saxutils import quoteattr
 
 from .files import File, put, read_text
-from .firewalls_read import COMMENT, ZONE, Dropper, Firewalls, zone_files
+from .firewalls_read import COMMENT, ZONE, Firewalls, owner_of, zone_files
 from .nft_chains import MARK
+from .nft_rules import Rules
 from .part import CHANGE, CREATE, DELETE, Change
 from .paths import Paths
+from .reach import foreign
+from .reach_ways import Guests
+from .ruleset import Table
 from .run import run
 
 _HEADER = '<?xml version="1.0" encoding="utf-8"?>\n<!-- Made by virtnet.linux; changes are lost. -->\n'
@@ -38,6 +42,9 @@ _POLICY = (
 
 # As much as ufw can take a while with many rules.
 _PATIENCE = 60.0
+
+# So many networks a run looks at for what others drop.
+_ENOUGH = 20
 
 # ACTION PORT DIRECTION of the rules that ufw gets for each bridge.
 _UFW = (
@@ -186,19 +193,17 @@ def _ufw(delete: str, action: str, port: str, where: str) -> list[str]:
     return words if delete else [*words, "comment", COMMENT]
 
 
-def warnings(current: Firewalls, *, asked: bool) -> list[str]:
-    """What drops our packets and is reached by no hook; the sentence ends with the way out. Pure."""
-    found = []
-    for dropper in current.droppers:
-        if dropper.passes or (asked and _is_asked(dropper, current)):
-            continue
-        what = "guests' packets" if dropper.hook == "forward" else "guests' DNS and DHCP"
-        found.append(f"{dropper} drops by default and may drop {what}; to let them pass: {dropper.cure}")
-    if current.firewalld and not asked:
-        found.append("firewalld rejects what its zones do not allow, and was not asked to let guests' packets pass")
-    return found
+def warnings(current: Firewalls, networks: Sequence[Rules], *, asked: bool) -> list[str]:
+    """What drops our packets and is reached by no hook; a sentence ends with the way out. Pure.
+
+    Of many networks some are looked at: what others drop seldom depends on which of our bridges it is.
+    """
+    tables = [table for table in current.tables if not (asked and _is_asked(table, current))]
+    if not tables:
+        return []
+    return foreign(tables, map(Guests.of_rules, networks[:_ENOUGH]))
 
 
-def _is_asked(dropper: Dropper, current: Firewalls) -> bool:
-    docker = dropper.tool in current.docker and dropper.hook == "forward"
-    return docker or (current.ufw_enabled and dropper.table == "filter" and bool(dropper.tool))
+def _is_asked(table: Table, current: Firewalls) -> bool:
+    owner = owner_of(table)
+    return owner in ("firewalld", "docker") or (owner == "ufw" and current.ufw_enabled)

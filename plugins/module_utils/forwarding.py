@@ -116,6 +116,13 @@ def _read_record(paths: Paths) -> dict[str, str]:
         return {IPV4: "1", IPV6: "1"}
 
 
+def keep(paths: Paths) -> None:
+    """Somebody else needs the host to forward from now on: nothing is put back when our networks do not."""
+    was = _read_record(paths)
+    if any(value != "1" for key, value in was.items() if key in (IPV4, IPV6)):
+        put([File(_record(paths), json.dumps({**was, **{key: "1" for key in was if key in (IPV4, IPV6)}}) + "\n")])
+
+
 def _advised(paths: Paths) -> list[str]:
     """Links with addresses or default routes from router advertisements, where the kernel handles those."""
     folder = os.path.join(paths.proc_sys, "net/ipv6/conf")

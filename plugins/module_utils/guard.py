@@ -28,6 +28,7 @@ from .backoff import Backoff
 from .bridge import noted_bridges, ports_note, read_ports
 from .errors import Locked, VirtnetError
 from .files import jot, lock, read_text
+from .guard_switch import LOST, NEWS, SwitchWatch
 from .guard_view import CONFLICT, View
 from .inotify import Folders
 from .paths import Paths
@@ -35,7 +36,7 @@ from .resolver_watch import is_concerned, watched
 from .restore import gather, resolver_ready, say
 from .runtime import now as boottime
 from .runtime import pending_path, read_pending
-from .specs import KINDS
+from .specs import KINDS, SWITCHES
 
 # Events come in bursts: what one burst breaks is repaired at once.
 _BURST = 0.03
@@ -68,6 +69,7 @@ class Guard:
         self.stopped = False
         self.stale = True
         self.run_check = 0.0
+        self.switch: SwitchWatch | None = None
 
     def run(self) -> int:
         """Restore, tell systemd, watch."""
@@ -80,6 +82,8 @@ class Guard:
             for number in (*(one.fileno() for one in sockets), folders.fileno(), self._signals(stack).fileno()):
                 selector.register(number, selectors.EVENT_READ)
             self._watch_folders(folders)
+            self.switch = SwitchWatch(selector)
+            stack.callback(self.switch.close)
             guard_work.in_child(guard_work.boot, self.paths)
             self._refresh()
             self._want(CONFLICT, time.monotonic())
@@ -87,6 +91,7 @@ class Guard:
             while not self.stopped:
                 selector.select(self._patience())
                 self._listen(sockets, folders)
+                self._listen_to_switch()
                 if self.stopped or not self._act():
                     time.sleep(_PAUSE)
                 self._watch_folders(folders)
@@ -110,6 +115,8 @@ class Guard:
         times = [max(when, self.backoff.until(kind)) for kind, when in self.due.items()]
         if self.run_check:
             times.append(self.run_check)
+        again = self.switch.due() if self.switch is not None else None
+        times += [] if again is None else [again]
         if self.view.left or self.view.unnoted:
             times.append(time.monotonic() + _LEFT_CHECK)
         return max(0.0, min(times) - time.monotonic()) if times else None
@@ -118,6 +125,9 @@ class Guard:
         paths = self.paths
         return {
             paths.dnsmasq_fragments: "fragments",
+            paths.private_fragments: "fragments",
+            paths.private_instances: "fragments",
+            paths.private_running: "fragments",
             **dict.fromkeys(watched(paths.root), "entries"),
             paths.definitions: "",
             paths.transient_definitions: "",
@@ -132,19 +142,33 @@ class Guard:
         now = time.monotonic()
         self._hear(sockets, now)
         kinds = self._folders()
+        private = (self.paths.private_fragments, self.paths.private_instances, self.paths.private_running)
         for folder, name in folders.receive():
             kind = kinds.get(folder, "-")
             if kind == "-":
                 continue
             if kind:
                 # Fragments and entries of ours carry our name; others are no business of ours.
-                ours = "virtnet" in name and not name.startswith(".")
+                ours = ("virtnet" in name or folder in private) and not name.startswith(".")
                 if ours or not name or self._is_about_resolver(kind, folder, name):
                     self._want(kind, now)
             elif not name.startswith(".") and name.endswith(".json"):
                 self._redefined(now)
         self._see_what_left()
         self._note_ports()
+
+    def _listen_to_switch(self) -> None:
+        """What its database says; which ports a bridge has the kernel does not tell."""
+        if self.switch is None:
+            return
+        news = self.switch.heard()
+        if news == LOST:
+            say("Open vSwitch has gone; its bridges wait for it.")
+        back = self.switch.keep(wanted=bool(self.view.switched))
+        if back:
+            self.backoff.forget(SWITCHES)
+        if back or news == NEWS:
+            self._want(SWITCHES, time.monotonic())
 
     def _is_about_resolver(self, kind: str, folder: str, name: str) -> bool:
         """Whether the resolver changed; while the host boots, it changes with each service that comes up."""
@@ -170,9 +194,10 @@ class Guard:
         with contextlib.suppress(Locked), lock(self.paths.runtime, 0):
             for port, bridge in sorted(self.view.left.items()):
                 now = netlink.ask(port)
-                if now is not None and now.master:
+                own = self.view.indexes(bridge)
+                if now is not None and now.master in own:
                     self.view.heard(now)
-                elif now is not None and any(map(netlink.ask, self.view.indexes(bridge))):
+                elif now is not None and any(map(netlink.ask, own)):
                     self.view.taken_off(port)
 
     def _note_ports(self) -> None:
@@ -307,8 +332,8 @@ class Guard:
         }
         self.view = View.of(situation, {**noted, **self.view.ports})
         self._note_ports()
-        if self.view.missing:
-            self._want("bridges", time.monotonic())
+        for kind in frozenset[str]().union(*map(self.view.part, self.view.missing)):
+            self._want(kind, time.monotonic())
         running = [network.name for network in situation.running]
         notify(f"STATUS=Guarding {len(running)} of {len(situation.defined)} networks")
         self._left_to_a_run(time.monotonic())

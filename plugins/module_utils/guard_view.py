@@ -6,21 +6,32 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from .definitions import Remembered
-from .netlink import AddressEvent, Event, ForwardingEvent, LinkEvent, Overrun, RouteEvent, RulesEvent
+from .netlink import (
+    AddressEvent,
+    Event,
+    ForwardingEvent,
+    LinkEvent,
+    LostRouteEvent,
+    Overrun,
+    QueueEvent,
+    RouteEvent,
+    RulesEvent,
+)
 from .nft_chains import TABLE
 from .occupied import SHORTEST_ROUTE
+from .openvswitch import OPENVSWITCH
 from .restore import Situation
-from .specs import KINDS, specs
+from .routes import PROTOCOL
+from .specs import KINDS, SWITCHES, specs
 
 CONFLICT = "conflict"
 
 _NOTHING: frozenset[str] = frozenset()
-_BRIDGES = frozenset({"bridges"})
-_LOST = frozenset({"bridges", "fragments", "entries"})
+_AFTER_BRIDGES = frozenset({"fragments", "entries"})
 _RULES = frozenset({"rules"})
 _CONFLICT = frozenset({CONFLICT})
 _ALL = frozenset({*KINDS, CONFLICT})
@@ -28,18 +39,23 @@ _ALL = frozenset({*KINDS, CONFLICT})
 
 @dataclass(frozen=True)
 class Held:
-    """A bridge that shall be there: its addresses (packed, with length), and which ports it shall have."""
+    """A bridge that shall be there: its addresses (packed, with length), and which ports it shall have.
+
+    ``switched``: it is one of Open vSwitch, which knows its ports; the kernel does not tell of them.
+    """
 
     addresses: frozenset[tuple[bytes, int]] = frozenset()
     ports: frozenset[str] = frozenset()
+    switched: bool = False
 
 
 @dataclass
 class View:
     """Bridges, their ports, and the subnets that nobody else may have.
 
-    ``ports`` are those that a bridge gets back when it is lost; of these ``left`` have no bridge now. A bridge that is
+    ``ports`` are those that a bridge gets back when it is lost; of these ``left`` seem to be off it. A bridge that is
     deleted sets its ports free first, so whether one was taken off or lost shows by whether its bridge outlives it.
+    ``limited`` are bridges with a bandwidth.
     """
 
     held: Mapping[str, Held] = field(default_factory=dict)
@@ -50,6 +66,7 @@ class View:
     ports: dict[str, dict[int, str]] = field(default_factory=dict)
     left: dict[int, str] = field(default_factory=dict)
     unnoted: set[str] = field(default_factory=set)
+    limited: Collection[str] = ()
 
     @staticmethod
     def of(situation: Situation, before: Mapping[str, Mapping[int, str]]) -> View:
@@ -57,19 +74,26 @@ class View:
         running = situation.running
         wanted = specs(running, dict[str, Remembered]())["bridges"]
         held = {
-            str(one["name"]): Held(frozenset(map(_packed, one["addresses"])), frozenset(one["ports"])) for one in wanted
+            str(one["name"]): Held(
+                frozenset(map(_packed, one["addresses"])), frozenset(one["ports"]), one["type"] == OPENVSWITCH
+            )
+            for one in wanted
         }
         index = {link.index: link.name for link in situation.links.values() if link.name in held}
         names = {link.index: link.name for link in situation.links.values()}
         masters = {link.index: link.master for link in situation.links.values()}
         ports = {
-            name: {one: names[one] for one in before.get(name, ()) if masters.get(one) in ("", name)} for name in held
+            name: {index: names[index] for index in before.get(name, ()) if masters.get(index) in ("", name)}
+            for name, one in held.items()
+            if not one.switched
         }
         for link in situation.links.values():
             if link.master in ports:
                 ports[link.master][link.index] = link.name
+        limited = {str(one["name"]) for one in wanted if any(one["bandwidth"].values())}
         return View(
             held=held,
+            limited=limited,
             subnets=tuple(_range(cidr) for one in wanted for cidr in one["addresses"]),
             forwards=any(network.mode != "isolated" for network in situation.defined.values()),
             index=index,
@@ -79,9 +103,18 @@ class View:
                 if link.index in index
             },
             ports=ports,
-            left={one: name for name in index.values() for one in ports[name] if not masters[one]},
+            left={one: name for name in index.values() for one in ports.get(name, ()) if not masters[one]},
             unnoted=set(ports),
         )
+
+    @property
+    def switched(self) -> list[str]:
+        """The bridges of Open vSwitch."""
+        return [name for name, one in self.held.items() if one.switched]
+
+    def part(self, bridge: str) -> frozenset[str]:
+        """The part that a bridge belongs to."""
+        return frozenset({SWITCHES if bridge in self.switched else "bridges"})
 
     @property
     def missing(self) -> frozenset[str]:
@@ -97,8 +130,16 @@ class View:
             return _CONFLICT if foreign and self._overlaps(event.destination, event.length) else _NOTHING
         if isinstance(event, LinkEvent):
             return self._link(event)
+        if isinstance(event, LostRouteEvent):
+            ours = event.protocol == PROTOCOL and event.index in self.index
+            return self.part(self.index[event.index]) if ours else _NOTHING
+        if isinstance(event, QueueEvent):
+            name = self.index.get(event.index, "")
+            return self.part(name) if name in self.limited else _NOTHING
         if isinstance(event, RulesEvent):
-            return _RULES if event.table == TABLE else _NOTHING
+            # There are two of this name: networks' rules, and what limits bridges.
+            concerned = _RULES.union(*map(self.part, self.limited))
+            return concerned if event.table == TABLE else _NOTHING
         if isinstance(event, ForwardingEvent):
             return _RULES if self.forwards and not event.on else _NOTHING
         return _ALL if isinstance(event, Overrun) else _NOTHING
@@ -109,7 +150,7 @@ class View:
             return _CONFLICT if not event.gone and self._overlaps(event.address, event.length) else _NOTHING
         wanted = (event.address, event.length) in self.held[name].addresses
         link_local = event.address[:2] == b"\xfe\x80"
-        return _NOTHING if link_local or wanted != event.gone else _BRIDGES
+        return _NOTHING if link_local or wanted != event.gone else self.part(name)
 
     def _overlaps(self, address: bytes, length: int) -> bool:
         bits = len(address) * 8
@@ -134,7 +175,7 @@ class View:
         if name is None or name in self.index.values():
             return _NOTHING
         self.left = {port: bridge for port, bridge in self.left.items() if bridge != name}
-        return _LOST
+        return self.part(name) | _AFTER_BRIDGES
 
     def _bridge(self, event: LinkEvent) -> frozenset[str]:
         look = (event.name, event.up, event.mac, event.mtu)
@@ -143,26 +184,22 @@ class View:
         if self.looks.get(event.index) == look:
             return _NOTHING
         self.looks[event.index] = look
-        return _BRIDGES
+        return self.part(self.index[event.index])
 
     def _port(self, event: LinkEvent) -> frozenset[str]:
         bridge = self.index.get(event.master, "")
         for other, ports in self.ports.items():
-            if event.index not in ports or other == bridge:
-                continue
-            if event.master:
-                del ports[event.index]
-                self.unnoted.add(other)
-            elif other in self.index.values():
+            # Even where it has another bridge: the view may be newer than the event, and that bridge a former one.
+            if event.index in ports and other != bridge and other in self.index.values():
                 self.left[event.index] = other
-        if event.master:
-            self.left.pop(event.index, None)
         if bridge:
+            if self.left.get(event.index) == bridge:
+                del self.left[event.index]
             if self.ports.setdefault(bridge, {}).get(event.index) != event.name:
                 self.ports[bridge][event.index] = event.name
                 self.unnoted.add(bridge)
             return _NOTHING
-        return _BRIDGES if any(event.name in held.ports for held in self.held.values()) else _NOTHING
+        return frozenset[str]().union(*(self.part(name) for name, one in self.held.items() if event.name in one.ports))
 
     def indexes(self, bridge: str) -> list[int]:
         """The links that have, or had a moment ago, the name of a bridge."""

@@ -15,13 +15,15 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from . import conflict
+from .bridge import note_switch_ports
 from .errors import CommandFailed, Locked, VirtnetError
 from .files import lock, put
+from .openvswitch import OPENVSWITCH
 from .paths import Paths
 from .restore import NETWORKS, Outcome, bring, gather, restore, say
 from .run import run
 from .runtime import Pending, pending_file, read_pending
-from .specs import KINDS
+from .specs import KINDS, SWITCHES
 
 # So long a guest's link stays down for the guest to notice: systemd-networkd and NetworkManager ignore shorter ones.
 _CARRIER_LOSS = 0.5
@@ -83,8 +85,11 @@ def heal(paths: Paths, kinds: Collection[str], left: Collection[str]) -> list[di
                 return []
             done = list(bring(situation, paths, kinds=kinds, leave=left))
             more = _AFTER_BRIDGES - set(kinds)
-            if more and any(outcome.kind == "bridges" and outcome.changes for outcome in done):
+            if more and any(outcome.kind in ("bridges", SWITCHES) and outcome.changes for outcome in done):
                 done += bring(gather(paths), paths, kinds=more, leave=left)
+            if SWITCHES in kinds:
+                running = [one for one in situation.running if one.bridge.type == OPENVSWITCH and one.name not in left]
+                note_switch_ports([network.bridge.name for network in running], paths)
     except Locked:
         return [{"kind": kind, "busy": True} for kind in kinds]
     except VirtnetError as error:

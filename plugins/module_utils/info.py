@@ -17,9 +17,11 @@ from .leases import read_leases
 from .libvirt_parse import has_library
 from .libvirt_xml import dump
 from .links import Link
+from .managed import LIBVIRT
 from .network import Network
 from .paths import Paths
-from .restore import gather
+from .reach import diagnose
+from .restore import Situation, gather
 
 
 def status(
@@ -30,7 +32,8 @@ def status(
     ``started``: whether it shall run; the bridge of somebody else is up in any case.
     """
     link = links.get(network.bridge.name)
-    runs = link is not None and link.up and (started or network.has_own_bridge)
+    up = link is not None and link.up
+    runs = started if network.managed_by == LIBVIRT else up and (started or network.has_own_bridge)
     return {
         "name": network.name,
         "uuid": network.uuid,
@@ -49,23 +52,39 @@ def status(
 def networks(paths: Paths, names: Iterable[str] = ()) -> list[dict[str, Any]]:
     """All networks of the host, or those named; raises VirtnetError for a name that is not defined."""
     situation = gather(paths)
-    met = {one.network.name: [taken.what for taken in one.meets] for one in live_conflicts(situation)}
+    met: dict[str, list[str]] = {}
+    for one in live_conflicts(situation):
+        met.setdefault(one.network.name, []).extend(taken.what for taken in one.meets)
     named = _named(situation.defined, names)
     started = {network.name for network in situation.running}
     return [status(network, situation.links, met.get(network.name, ()), network.name in started) for network in named]
 
 
 def described(paths: Paths, names: Iterable[str] = ()) -> list[dict[str, Any]]:
-    """The same, each with its leases, and its XML where the host has the library for it; raises VirtnetError."""
+    """The same, each with its leases, what becomes of its packets, and its XML where the host has the library for it.
+
+    Raises VirtnetError.
+    """
     found = networks(paths, names)
     chosen = _named(load(paths, host_identity(paths.root)), names)
     texts = [dump(network) for network in chosen] if has_library() else [None for _ in chosen]
     now = time.time()
     leases = read_leases(chosen, paths, now)
+    diagnosis = diagnose(network for network, one in zip(chosen, found) if one["state"] == "active")
     return [
-        {**one, "leases": [lease.as_options(now) for lease in leases if lease.network == one["name"]], "xml": text}
+        {
+            **one,
+            "leases": [lease.as_options(now) for lease in leases if lease.network == one["name"]],
+            "packets": diagnosis.of(one["name"]),
+            "xml": text,
+        }
         for one, text in zip(found, texts)
     ]
+
+
+def plugged(situation: Situation) -> list[Network]:
+    """The networks that run and whose bridge is there."""
+    return [network for network in situation.running if network.bridge.name in situation.links]
 
 
 def xml(paths: Paths, names: Iterable[str]) -> list[str]:

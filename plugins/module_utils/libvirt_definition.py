@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import InvalidOption
-from .libvirt_group import Libvirt, read_libvirt
+from .libvirt_group import ALWAYS, Libvirt, read_libvirt
 from .libvirt_parse import Element, children, etree, parse
 from .libvirt_values import TITLES_SINCE, Version, put
 from .libvirt_write_guests import for_port, portgroup
 from .libvirt_xml import REGISTRATION, parsed_metadata
+from .managed import LIBVIRT, OURS
 from .options import Options
 
 _MARK = f"{{{REGISTRATION}}}registration"
@@ -38,18 +39,27 @@ class RegistrationSpec:
     autostart: bool = True
     persistent: bool = True
     state: str = "present"
+    xml: str = ""
+    restart: bool = False
+    managed_by: str = OURS
+
+    @property
+    def managed(self) -> bool:
+        """Whether the network is libvirt's own, and we keep its definition."""
+        return bool(self.xml) or self.managed_by == LIBVIRT
 
     @property
     def register(self) -> str:
         """Whether it must be, or may be."""
-        return self.libvirt.register
+        return ALWAYS if self.managed else self.libvirt.register
 
     @classmethod
     def from_options(cls, options: Options) -> RegistrationSpec:
         """Validate the options; raises InvalidOption."""
         state = options.choice("state", ("present", "absent"), "present")
         name = options.text("name", longest=50)
-        needed: Mapping[str, Any] = {"default": ""} if state == "absent" else {}
+        xml = options.raw("xml", "") or ""
+        needed: Mapping[str, Any] = {"default": ""} if state == "absent" or xml else {}
         spec = cls(
             name=name,
             uuid=options.text("uuid", **needed),
@@ -62,6 +72,9 @@ class RegistrationSpec:
             autostart=options.boolean("autostart", True),
             persistent=options.boolean("persistent", True),
             state=state,
+            xml=xml,
+            restart=options.boolean("restart", False),
+            managed_by=options.choice("managed_by", (OURS, LIBVIRT), LIBVIRT if xml else OURS),
         )
         options.close()
         return spec
@@ -83,9 +96,8 @@ def xml_of(spec: RegistrationSpec, version: Version) -> str:
         for tag, text in (("title", spec.title), ("description", spec.description)):
             if text:
                 put(root, tag).text = text
-    metadata = put(root, "metadata")
-    metadata.extend(parsed_metadata(spec.libvirt.metadata))
-    library.SubElement(metadata, _MARK, nsmap={"virtnet": REGISTRATION})
+    put(root, "metadata").extend(parsed_metadata(spec.libvirt.metadata))
+    mark(root)
     put(root, "forward", mode="bridge")
     put(root, "bridge", name=spec.bridge)
     for_port(root, {"virtualport": spec.libvirt.virtualport, "vlan": spec.libvirt.vlan})
@@ -94,6 +106,15 @@ def xml_of(spec: RegistrationSpec, version: Version) -> str:
     for group in spec.libvirt.portgroups:
         portgroup(root, group)
     return str(library.tostring(root, encoding="unicode"))
+
+
+def mark(root: Element) -> None:
+    """Put our mark into a definition that has none."""
+    metadata = root.find("metadata")
+    if metadata is None:
+        metadata = put(root, "metadata")
+    if metadata.find(_MARK) is None:
+        etree().SubElement(metadata, _MARK, nsmap={"virtnet": REGISTRATION})
 
 
 def registered_by_us(xml: str) -> bool:

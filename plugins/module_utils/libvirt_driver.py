@@ -10,11 +10,12 @@ import glob
 import os
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import MissingTool, VirtnetError
+from .libvirt_parse import parse
 from .libvirt_values import Version
 
 # The network driver alone, whichever daemon it runs in (libvirtd or virtnetworkd).
@@ -188,6 +189,20 @@ class Driver:
             lambda: self._named(name).update(number, section, -1, xml, live),
         )
 
+    def update_section(self, name: str, command: str, section: str, parent: int, xml: str) -> None:
+        """Add an element to a list of a network that runs, or remove it (``virsh net-update``).
+
+        ``section`` in virsh's words; ``parent``: the number of the <ip> that it is in, -1 for none.
+        """
+        known = self._libvirt
+        number = getattr(known, f"VIR_NETWORK_SECTION_{section.upper().replace('-', '_')}")
+        commands = {ADD: known.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, REMOVE: known.VIR_NETWORK_UPDATE_COMMAND_DELETE}
+        live = known.VIR_NETWORK_UPDATE_AFFECT_LIVE
+        self._ask(
+            f"libvirt does not {command} {xml} of network {name!r}",
+            lambda: self._named(name).update(commands[command], number, parent, xml, live),
+        )
+
     def describe(self, name: str, what: str, text: str, space: str = "") -> None:
         """Set ``title``, ``description``, or ``metadata`` of a namespace, of a network that runs; '' removes it.
 
@@ -205,3 +220,24 @@ class Driver:
             f"libvirt does not set the {what} of network {name!r}",
             lambda: self._named(name).setMetadata(kind, text or None, *more),
         )
+
+    def ports(self, name: str) -> list[str]:
+        """The guests that libvirt itself has put on a running network, as XML of their ports."""
+
+        def found() -> list[str]:
+            return [str(port.XMLDesc(0)) for port in self._named(name).listAllPorts()]
+
+        ports: list[str] = self._ask(f"libvirt does not list the ports of network {name!r}", found)
+        return ports
+
+    def reclaim_ports(self, name: str, ports: Sequence[str]) -> None:
+        """Have a network know ports that guests hold already, as after its restart; those that it knows stay."""
+
+        def reclaim() -> None:
+            network = self._named(name)
+            known = {port.UUIDString() for port in network.listAllPorts()}
+            for xml in ports:
+                if parse(xml).findtext("uuid") not in known:
+                    network.portCreateXML(xml, self._libvirt.VIR_NETWORK_PORT_CREATE_RECLAIM)
+
+        self._ask(f"libvirt does not take the ports of network {name!r} back", reclaim)

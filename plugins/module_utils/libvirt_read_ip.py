@@ -139,7 +139,8 @@ def _host(element: Element, interface: Interface, checker: Checker) -> dict[str,
     mac = element.get("mac")
     host = {
         "mac": mac.lower() if mac else None,
-        "id": element.get("id"),
+        # libvirt takes a byte of one digit too.
+        "id": ":".join(byte.zfill(2).lower() for byte in element.get("id", "").split(":") if byte),
         "name": element.get("name"),
         "ip": _inside(element, "ip", interface, checker),
         "lease_time": _lease(element, checker, ""),

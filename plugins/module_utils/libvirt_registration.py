@@ -13,11 +13,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .errors import VirtnetError
+from .files import put
 from .libvirt_definition import RegistrationSpec, differs, registered_by_us, shape, xml_of
 from .libvirt_driver import Driver, Found, driver_installed
 from .libvirt_group import ALWAYS
+from .libvirt_managed import (
+    Made,
+    SectionUpdate,
+    completed,
+    digest,
+    is_live,
+    is_stored,
+    live_updates,
+    made_file,
+    read_made,
+)
+from .libvirt_ports import plug_in, ports_of
 from .libvirt_update import Update, updates
 from .libvirt_values import Version
+from .managed import uuid_in
 from .part import CHANGE, CREATE, DELETE, Change, Plan
 from .paths import Paths
 
@@ -39,20 +53,26 @@ _VLAN_SINCE: Version = (11, 0)
 
 @dataclass(frozen=True)
 class RegistrationChange(Change):
-    """What is done to one network of libvirt's."""
+    """What is done to one network of libvirt's.
+
+    ``given``: the digest of a definition that is libvirt's own; ``fresh``: afterwards that is what runs.
+    """
 
     network: str = ""
-    steps: Sequence[str | Update] = ()
+    steps: Sequence[str | Update | SectionUpdate] = ()
     xml: str = ""
+    given: str = ""
+    fresh: bool = True
 
 
 @dataclass(frozen=True)
 class State:
-    """libvirt's networks by name; ``problem`` where it cannot be asked."""
+    """libvirt's networks by name; ``problem`` where it cannot be asked; ``made``: what became of definitions."""
 
     networks: Mapping[str, Found] = field(default_factory=dict)
     version: Version = (0, 0)
     problem: str = ""
+    made: Mapping[str, Made] = field(default_factory=dict)
 
 
 class Registrations:
@@ -71,7 +91,7 @@ class Registrations:
             return State()
         try:
             with Driver() as driver:
-                return State(driver.networks(), driver.version)
+                return State(driver.networks(), driver.version, made=read_made(self.paths))
         except VirtnetError as error:
             return State(problem=str(error))
 
@@ -89,7 +109,11 @@ class Registrations:
         changes, notes = [], []
         for spec in self.wanted:
             found = current.networks.get(spec.name)
-            if spec.state == "present":
+            if spec.managed and spec.state == "present":
+                change, note = _managed(spec, found, current)
+            elif spec.managed:
+                change, note = (_removed(found) if found else None), ""
+            elif spec.state == "present":
                 _refuse_foreign(spec, current)
                 _refuse_vlan(spec, current.version)
                 change, note = _present(spec, found, current.version)
@@ -108,12 +132,26 @@ class Registrations:
         """Tell libvirt."""
         with Driver() as driver:
             for change in changes:
+                ports = ports_of(driver, change.network) if {STOP, START} <= {*map(str, change.steps)} else None
                 for step in change.steps:
                     _take(driver, step, change)
+                if ports is not None:
+                    plug_in(driver, change.network, ports)
+                if change.given or not change.xml:
+                    self._remember(change, driver.networks().get(change.network))
+
+    def _remember(self, change: RegistrationChange, found: Found | None) -> None:
+        made = read_made(self.paths)
+        before = made.pop(change.network, Made())
+        if change.given and found is not None:
+            live = digest(found.live) if change.fresh else ""
+            made[change.network] = Made(change.given, digest(found.xml), live)
+        if made or before != Made():
+            put([made_file(made, self.paths)])
 
 
-def _take(driver: Driver, step: str | Update, change: RegistrationChange) -> None:
-    if isinstance(step, Update):
+def _take(driver: Driver, step: str | Update | SectionUpdate, change: RegistrationChange) -> None:
+    if isinstance(step, (Update, SectionUpdate)):
         step.make(driver, change.network)
     elif step == DEFINE:
         driver.define(change.xml)
@@ -153,8 +191,10 @@ def _refuse_vlan(spec: RegistrationSpec, version: Version) -> None:
 
 
 def _absent(found: Found) -> RegistrationChange | None:
-    if not registered_by_us(found.xml):
-        return None
+    return _removed(found) if registered_by_us(found.xml) else None
+
+
+def _removed(found: Found) -> RegistrationChange:
     steps = _removal(found)
     before = shape(found.xml) + found.status()
     return RegistrationChange(DELETE, f"libvirt network {found.name}", before, "", "unregistered", found.name, steps)
@@ -175,6 +215,53 @@ def _present(spec: RegistrationSpec, found: Found | None, version: Version) -> t
     if before == after:
         before = shape(found.live) + found.status()
     return RegistrationChange(CHANGE, what, before, after, ", ".join(map(str, steps)), spec.name, steps, xml), note
+
+
+def _managed(spec: RegistrationSpec, found: Found | None, current: State) -> tuple[RegistrationChange | None, str]:
+    """The steps for a network that is libvirt's own, and a note on what has to wait for its next start."""
+    xml, given = completed(spec.name, spec.xml, found), digest(spec.xml)
+    wanted = Found(spec.name, uuid_in(xml), xml, xml, spec.active, spec.persistent, spec.persistent and spec.autostart)
+    made = current.made.get(spec.name, Made())
+    what = f"libvirt network {spec.name}"
+    if found is not None and found.uuid != wanted.uuid:
+        raise VirtnetError(
+            f"network {spec.name!r}: uuid: libvirt's network has {found.uuid}, and libvirt does not change that; "
+            "leave the uuid out, or remove the network first (state: absent)"
+        )
+    old = found or replace(wanted, active=False, persistent=False, autostart=False)
+    stale = old.active and wanted.active and not is_live(old, xml, given, made)
+    calls = live_updates(old.live, xml, current.version) if stale else None
+    restart = stale and calls is None and spec.restart
+    late = stale and calls is None and not spec.restart
+    steps: list[str | Update | SectionUpdate] = [STOP] if old.active and (restart or not wanted.active) else []
+    runs = old.active and not steps
+    if wanted.persistent:
+        steps += [] if old.persistent and is_stored(old, xml, given, made) else [DEFINE]
+        steps += [START] if wanted.active and not runs else []
+        if wanted.autostart != old.autostart:
+            steps.append(AUTOSTART if wanted.autostart else NO_AUTOSTART)
+    else:
+        steps += [UNDEFINE] if old.persistent else []
+        steps += [CREATE_TRANSIENT] if wanted.active and not runs else []
+    steps += calls or ()
+    note = f"{what}: what has changed takes effect at its next start (virsh net-destroy, net-start, or restart: true)"
+    if not steps:
+        return None, note if late else ""
+    shown = old.xml if DEFINE in steps or not old.active else old.live
+    before = "" if found is None else shape(shown) + old.status()
+    after = shape(xml) + wanted.status()
+    return RegistrationChange(
+        CREATE if found is None else CHANGE,
+        what,
+        before,
+        after,
+        ", ".join(map(str, steps)),
+        spec.name,
+        steps,
+        xml,
+        given,
+        not late,
+    ), note if late else ""
 
 
 def _removal(found: Found) -> list[str | Update]:

@@ -83,6 +83,8 @@ def to_xml(options: Mapping[str, Any], version: Version = OLDEST, live: Live | N
 
 def dump(network: Network) -> str:
     """What ``virsh net-dumpxml`` would show: a definition, with the addresses that were chosen for it."""
+    if network.xml:
+        return network.xml
     options = network.as_options()
     if not network.has_own_bridge:
         return to_xml(as_said(options))

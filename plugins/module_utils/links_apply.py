@@ -16,10 +16,19 @@ from dataclasses import dataclass, field
 from typing import Any, Union
 
 from .errors import CommandFailed, MissingTool
+from .policing import SetPolicer
+from .queues import SetQueues
+from .routes import PROTOCOL
 from .run import PACKAGES
 
 # include/uapi/linux/if_addr.h. A bridge without a port would keep its address tentative until one joins.
 _IFA_F_NODAD = 0x02
+
+# include/uapi/linux/rtnetlink.h: RT_SCOPE_NOWHERE, by which a route is removed whatever its scope.
+_ANY_SCOPE = 255
+
+# /etc/iproute2/rt_tables
+_LOCAL = 255
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,26 @@ class DeleteAddress:
 
 
 @dataclass(frozen=True)
+class PutRoute:
+    """A route on a link, in the place of any to the same subnet with the same metric."""
+
+    name: str
+    to: str
+    via: str
+    metric: int
+
+
+@dataclass(frozen=True)
+class DeleteRoute:
+    """A route on a link."""
+
+    name: str
+    to: str
+    via: str
+    metric: int
+
+
+@dataclass(frozen=True)
 class Enslave:
     """A link becomes a port of a bridge."""
 
@@ -90,6 +119,14 @@ class DeleteLink:
 
 
 @dataclass(frozen=True)
+class DeleteLocalRoute:
+    """A route by a link in the table local, which comes before all others."""
+
+    name: str
+    to: str
+
+
+@dataclass(frozen=True)
 class Rename:
     """A link gets another name."""
 
@@ -97,7 +134,21 @@ class Rename:
     new: str
 
 
-Step = Union[AddBridge, SetLink, SetSysctl, Rename, AddAddress, DeleteAddress, Enslave, DeleteLink]
+Step = Union[
+    AddBridge,
+    SetLink,
+    SetSysctl,
+    Rename,
+    AddAddress,
+    DeleteAddress,
+    Enslave,
+    DeleteLink,
+    SetQueues,
+    SetPolicer,
+    PutRoute,
+    DeleteRoute,
+    DeleteLocalRoute,
+]
 
 
 def _index(name: str) -> int:
@@ -114,12 +165,25 @@ def _take(route: Any, step: Step) -> None:
         route.link("add", ifname=step.name, kind="bridge", address=step.mac, **step.attributes)
     elif isinstance(step, SetLink):
         route.link("set", index=_index(step.name), **step.attributes)
+    elif isinstance(step, (SetQueues, SetPolicer)):
+        step.make()
     elif isinstance(step, Rename):
         _rename(route, _index(step.name), step.new)
     elif isinstance(step, DeleteLink):
         route.link("del", index=_index(step.name))
+    elif isinstance(step, DeleteLocalRoute):
+        route.route("del", dst=step.to, oif=_index(step.name), table=_LOCAL, scope=_ANY_SCOPE)
     elif isinstance(step, Enslave):
         route.link("set", index=_index(step.port), master=_index(step.bridge))
+    else:
+        _take_address(route, step)
+
+
+def _take_address(route: Any, step: AddAddress | DeleteAddress | PutRoute | DeleteRoute) -> None:
+    if isinstance(step, (PutRoute, DeleteRoute)):
+        verb = "replace" if isinstance(step, PutRoute) else "del"
+        where = {"gateway": step.via, "oif": _index(step.name), "priority": step.metric, "proto": PROTOCOL}
+        route.route(verb, dst=step.to, **where)
     else:
         address, _slash, length = step.cidr.partition("/")
         verb = "add" if isinstance(step, AddAddress) else "del"
@@ -162,4 +226,7 @@ def take(steps: Iterable[Step]) -> None:
             try:
                 _take(route, step)
             except NetlinkError as error:
+                if isinstance(step, DeleteAddress) and error.code == errno.EADDRNOTAVAIL:
+                    # IPv6 addresses go by themselves when a link goes down.
+                    continue
                 raise CommandFailed(f"the kernel refused {step}: {error}") from error

@@ -18,7 +18,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from typing import Any
 
-from .bridge import BridgeChange, Bridges, BridgeSpec
+from .bridge import Bridges
+from .bridge_plan import BridgeChange
+from .bridge_spec import BridgeSpec
 from .errors import InvalidOption
 from .files import File, put, read_text
 from .part import CHANGE, CREATE, DELETE, Change, Plan

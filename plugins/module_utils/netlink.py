@@ -19,12 +19,14 @@ from typing import Union
 _ROUTE, _NETFILTER = 0, 12
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 _SO_RCVBUFFORCE = 33
-_GROUPS = (1, 5, 7, 9, 11, 24, 25)  # LINK, IPV4_IFADDR, IPV4_ROUTE, IPV6_IFADDR, IPV6_ROUTE, IPV4/6_NETCONF
+_GROUPS = (1, 4, 5, 7, 9, 11, 24, 25)  # LINK, TC, IPV4_IFADDR, IPV4_ROUTE, IPV6_IFADDR, IPV6_ROUTE, IPV4/6_NETCONF
 _NFTABLES_GROUP = 7
 # A burst of events, such as a full routing table, must not be lost while the guard is at work.
 _BUFFER = 4 << 20
 
 _NEWLINK, _DELLINK, _GETLINK, _NEWADDR, _DELADDR, _NEWROUTE, _DELROUTE, _NEWNETCONF = 16, 17, 18, 20, 21, 24, 25, 80
+# RTM_NEWQDISC to RTM_DELTFILTER: queues, their classes, and filters.
+_QUEUES = range(36, 46)
 _NFTABLES_SUBSYSTEM, _NEWGEN = 10, 15
 _AF_BRIDGE = 7
 _IFF_UP = 1
@@ -74,6 +76,21 @@ class RouteEvent:
 
 
 @dataclass(frozen=True)
+class LostRouteEvent:
+    """A route that went; ``protocol`` says whose it was."""
+
+    index: int
+    protocol: int
+
+
+@dataclass(frozen=True)
+class QueueEvent:
+    """A queue of a link, or a filter there, came, changed or went."""
+
+    index: int
+
+
+@dataclass(frozen=True)
 class ForwardingEvent:
     """Forwarding of the host as a whole was switched."""
 
@@ -93,7 +110,7 @@ class Overrun:
     """Events were lost: anything may have happened."""
 
 
-Event = Union[LinkEvent, AddressEvent, RouteEvent, ForwardingEvent, RulesEvent, Overrun]
+Event = Union[LinkEvent, AddressEvent, RouteEvent, LostRouteEvent, QueueEvent, ForwardingEvent, RulesEvent, Overrun]
 
 
 def listen() -> list[socket.socket]:
@@ -178,7 +195,10 @@ def _route_message(kind: int, body: bytes) -> Event | None:
         return _route(body)
     if kind == _NEWNETCONF:
         return _forwarding(body)
-    return None
+    if kind == _DELROUTE:
+        return _lost_route(body)
+    # struct tcmsg: the family, padding, and the link.
+    return QueueEvent(struct.unpack_from("=i", body, 4)[0]) if kind in _QUEUES else None
 
 
 def _attributes(body: bytes, at: int) -> Iterator[tuple[int, bytes]]:
@@ -229,6 +249,14 @@ def _route(body: bytes) -> RouteEvent | None:
         return None
     found = dict(_attributes(body, _ROUTE_HEAD.size))
     return RouteEvent(_number(found.get(4, b"\0\0\0\0")), found[1], length) if 1 in found else None
+
+
+def _lost_route(body: bytes) -> LostRouteEvent | None:
+    _family, _length, _source, _tos, _table, protocol, _scope, kind, _flags = _ROUTE_HEAD.unpack_from(body)
+    if kind != _UNICAST:
+        return None
+    found = dict(_attributes(body, _ROUTE_HEAD.size))
+    return LostRouteEvent(_number(found.get(4, b"\0\0\0\0")), protocol)
 
 
 def _forwarding(body: bytes) -> ForwardingEvent | None:

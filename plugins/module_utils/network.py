@@ -12,6 +12,8 @@ from typing import Any
 from uuid import UUID
 
 from . import dhcp
+from .bandwidth import Bandwidth, read_bandwidth
+from .bridge_spec import FAIL_MODES, TYPES, refuse_for_linux
 from .bridged import MODE as BRIDGED
 from .bridged import only_registered
 from .dhcp import DEFAULT_LEASE_TIME, Range
@@ -23,16 +25,17 @@ from .forwards import Forward, read_forwards
 from .identity import bridge_mac, bridge_name, network_uuid
 from .ipv6 import Ipv6, read_ipv6
 from .libvirt_group import Libvirt, read_libvirt
+from .managed import LIBVIRT, OURS, bridge_in, is_managed, name_in, uuid_in, xml_of_network
 from .nat import Nat, read_nat
 from .network_xml import said_by_xml
-from .nft import NAME, NAME_WORDS
+from .nft_spec import NAME, NAME_WORDS
+from .openvswitch import OPENVSWITCH
 from .options import Options, shown
+from .port_vlans import PortVlan, of_portgroup, read_port_vlans
+from .routes import Route, read_route_options
 
 STATES = ("active", "inactive", "absent")
 MODES = ("nat", "routed", "isolated", "open", BRIDGED)
-
-# Options of the design that this version does not carry out. Refused rather than ignored.
-_LATER = ("routes", "bandwidth")
 
 AUTO = "auto"
 NONE = "none"
@@ -48,7 +51,15 @@ class Bridge:
     stp: bool = False
     forward_delay: int = 0
     ports: Sequence[str] = ()
-    type: str = "linux"
+    type: str = TYPES[0]
+    rstp: bool = False
+    fail_mode: str = FAIL_MODES[0]
+    vlans: Sequence[PortVlan] = ()
+
+    def of_openvswitch(self) -> dict[str, Any]:
+        """Options that only a bridge of Open vSwitch has."""
+        vlans = [one.as_options() for one in self.vlans]
+        return {"rstp": self.rstp, "fail_mode": self.fail_mode, "vlans": vlans}
 
 
 @dataclass(frozen=True)
@@ -79,7 +90,10 @@ class Dns:
 
 @dataclass(frozen=True)
 class Network:
-    """One virtual network. ``path`` is where the user wrote it."""
+    """One virtual network. ``path`` is where the user wrote it.
+
+    One that is ``managed_by`` libvirt has its definition in ``xml``; of the rest we know name, UUID and bridge at most.
+    """
 
     name: str
     uuid: str
@@ -98,9 +112,14 @@ class Network:
     forwards: Sequence[Forward] = ()
     isolate_guests: bool = False
     extra_addresses: Sequence[str] = ()
+    routes: Sequence[Route] = ()
+    bandwidth: Bandwidth = field(default_factory=Bandwidth)
     dnsmasq_instance: str = AUTO
     dnsmasq_options: Sequence[str] = ()
     libvirt: Libvirt = field(default_factory=Libvirt)
+    managed_by: str = OURS
+    xml: str = ""
+    restart: bool = False
     path: str = field(default="", compare=False)
 
     @property
@@ -111,7 +130,7 @@ class Network:
     @property
     def has_own_bridge(self) -> bool:
         """Whether its bridge is ours to make, to serve and to remove."""
-        return self.mode != BRIDGED
+        return self.mode != BRIDGED and self.managed_by == OURS
 
     @property
     def subnet(self) -> ipaddress.IPv4Network | None:
@@ -128,9 +147,20 @@ class Network:
         ]
 
     @property
+    def reached(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+        """All addresses that may be behind its bridge: the guests', and what guests lead to."""
+        return [*self.subnets, *(route.subnet for route in self.routes)]
+
+    @property
     def has_ipv6(self) -> bool:
         """Whether any of its addresses is one of IPv6."""
         return any(subnet.version == 6 for subnet in self.subnets)
+
+    @property
+    def resolved_vlans(self) -> list[PortVlan]:
+        """VLANs of ports, with those of the portgroups that they name."""
+        groups = {str(group["name"]): of_portgroup(group) for group in self.libvirt.portgroups}
+        return [PortVlan(one.port, groups[one.portgroup]) if one.portgroup else one for one in self.bridge.vlans]
 
     @property
     def resolved_forwards(self) -> list[Forward]:
@@ -149,6 +179,9 @@ class Network:
 
     def as_options(self) -> dict[str, Any]:
         """The definition: the options with every default filled in, fit for JSON and to be read again."""
+        if self.managed_by == LIBVIRT:
+            named = ("name", "uuid", "state", "autostart", "persistent", "managed_by", "restart", "xml")
+            return {name: getattr(self, name) for name in named}
         return {
             "name": self.name,
             "uuid": self.uuid,
@@ -167,6 +200,7 @@ class Network:
                 "stp": self.bridge.stp,
                 "forward_delay": self.bridge.forward_delay,
                 "ports": list(self.bridge.ports),
+                **(self.bridge.of_openvswitch() if self.bridge.type == OPENVSWITCH else {}),
             },
             "ipv4": {
                 "address": str(self.ipv4.address) if self.ipv4.address else NONE,
@@ -186,6 +220,8 @@ class Network:
             "port_forwards": [forward.as_options() for forward in self.forwards],
             "isolate_guests": self.isolate_guests,
             "extra_addresses": list(self.extra_addresses),
+            "routes": [route.as_options() for route in self.routes],
+            "bandwidth": self.bandwidth.as_options(),
             "dns": {
                 "enabled": self.dns.enabled,
                 "domain": self.dns.domain or None,
@@ -203,10 +239,11 @@ def read_network(options: Options, identity: str) -> Network:
 
     Raises InvalidOption: the path of the value, the value, and what to do. An absent network needs its name alone.
     """
+    if is_managed(options):
+        return _read_managed(options)
     options = said_by_xml(options)
     name = options.matching("name", NAME, NAME_WORDS)
     options.owner = f"network {name!r}"
-    _refuse_later(options, _LATER)
     state = options.choice("state", STATES, "active")
     mode = options.choice("mode", MODES, "nat")
     if mode == BRIDGED:
@@ -215,6 +252,8 @@ def read_network(options: Options, identity: str) -> Network:
     instance, raw = _read_instance(options.group("dnsmasq"))
     ipv4 = _read_ipv4(options.group("ipv4"), mode, ipv6)
     hosts = {host.name: str(host.ip) for host in ipv4.hosts if host.name and host.ip}
+    libvirt = read_libvirt(options.group("libvirt"))
+    extra = options.cidrs("extra_addresses")
     network = Network(
         name=name,
         uuid=_uuid(options, identity, name),
@@ -225,22 +264,50 @@ def read_network(options: Options, identity: str) -> Network:
         persistent=options.boolean("persistent", True),
         mode=mode,
         uplink=options.interface("uplink", ""),
-        bridge=_read_bridge(options.group("bridge"), identity, name, mode),
+        bridge=_read_bridge(options.group("bridge"), identity, name, mode, libvirt),
         nat=read_nat(options.group("nat"), mode),
         ipv4=ipv4,
         forwards=tuple(read_forwards(options, "port_forwards", hosts)),
         isolate_guests=options.boolean("isolate_guests", False),
         ipv6=ipv6,
         dns=_read_dns(options.group("dns")),
-        extra_addresses=tuple(str(address) for address in options.cidrs("extra_addresses")),
+        extra_addresses=tuple(map(str, extra)),
+        routes=_read_routes(options, ipv4, ipv6, extra),
+        bandwidth=read_bandwidth(options.group("bandwidth")),
         dnsmasq_instance=instance,
         dnsmasq_options=raw,
-        libvirt=read_libvirt(options.group("libvirt")),
+        libvirt=libvirt,
         path=options.path,
     )
+    if options.boolean("restart", False):
+        options.error("restart", "is for networks with managed_by: libvirt; the others change while they run")
     options.close()
     _check_sense(options, network)
     return network
+
+
+def _read_managed(options: Options) -> Network:
+    """A network that is libvirt's own."""
+    state = options.choice("state", STATES, "active")
+    gone = state == "absent" and not options.given("xml")
+    xml = "" if gone else xml_of_network(options)
+    said = options if options.given("name") or gone else Options({"name": name_in(xml)}, options.at("xml"))
+    name = said.matching("name", NAME, NAME_WORDS)
+    return Network(
+        name=name,
+        uuid="" if gone else uuid_in(xml),
+        state=state,
+        autostart=options.boolean("autostart", True),
+        persistent=options.boolean("persistent", True),
+        bridge=Bridge("" if gone else bridge_in(xml), ""),
+        mode=LIBVIRT,
+        ipv4=Ipv4(None, dhcp=False),
+        dns=Dns(enabled=False, host_resolver=False),
+        managed_by=LIBVIRT,
+        xml=xml,
+        restart=options.boolean("restart", False),
+        path=options.path,
+    )
 
 
 def _refuse_later(options: Options, names: Sequence[str]) -> None:
@@ -258,13 +325,14 @@ def _uuid(options: Options, identity: str, name: str) -> str:
         options.error("uuid", f"{shown(text)} is not a uuid; write it as 7b0cbfb2-6a3e-4d4c-9d57-3c1f5c9a6e01")
 
 
-def _read_bridge(options: Options, identity: str, network: str, mode: str) -> Bridge:
+def _read_bridge(options: Options, identity: str, network: str, mode: str, libvirt: Libvirt) -> Bridge:
     options.owner = f"network {network!r}"
-    kind = options.choice("type", ("linux", "openvswitch"), "linux")
-    if kind != "linux" and mode != BRIDGED:
-        options.error("type", "'openvswitch' is not available in this version; use linux")
+    kind = options.choice("type", TYPES, TYPES[0])
     _refuse_later(options, ("zone",))
-    stp = options.boolean("stp", False)
+    stp, rstp = options.boolean("stp", False), options.boolean("rstp", False)
+    if stp and rstp:
+        options.error("rstp", "and stp exclude each other; choose one")
+    refuse_for_linux(options, kind)
     bridge = Bridge(
         name=options.interface("name", bridge_name(network)),
         mac="" if mode == BRIDGED else options.mac("mac", bridge_mac(identity, network)),
@@ -273,6 +341,9 @@ def _read_bridge(options: Options, identity: str, network: str, mode: str) -> Br
         forward_delay=options.integer("forward_delay", 0, least=0, most=30),
         ports=tuple(options.interfaces("ports")),
         type=kind,
+        rstp=rstp,
+        fail_mode=options.choice("fail_mode", FAIL_MODES, FAIL_MODES[0]),
+        vlans=read_port_vlans(options, "vlans", [str(one["name"]) for one in libvirt.portgroups if "vlan" in one]),
     )
     options.raw("mac", None)
     options.close()
@@ -327,6 +398,14 @@ def _check_host_address(options: Options, address: ipaddress.IPv4Interface) -> N
         options.error("address", f"{address} cannot be the address of a network of guests; use a private subnet")
 
 
+def _read_routes(options: Options, ipv4: Ipv4, ipv6: Ipv6, extra: Sequence[Any]) -> tuple[Route, ...]:
+    for family, automatic in (("ipv4", ipv4.auto), ("ipv6", ipv6.auto)):
+        if automatic and any((":" in str(one.raw("via", ""))) == (family == "ipv6") for one in options.each("routes")):
+            options.error("routes", f"need {family}.address: the guest that leads there has a place in a known subnet")
+    own = [address for address in (ipv4.address, ipv6.address) if address is not None]
+    return read_route_options(options, "routes", [*own, *extra])
+
+
 def _read_dns(options: Options) -> Dns:
     domain, local_only = str(options.domain("domain", "")), bool(options.boolean("local_only", True))
     dns = Dns(
@@ -354,6 +433,9 @@ def _check_sense(options: Options, network: Network) -> None:
     if network.dnsmasq_instance == "system":
         for option, problem in private_only(network.dns.names, network.dns.domain):
             options.error(f"dns.{option}", f"{problem}; use dnsmasq.instance: private, or auto")
+    virtualport = network.libvirt.virtualport.get("type", OPENVSWITCH)
+    if network.bridge.type == OPENVSWITCH and virtualport != OPENVSWITCH:
+        options.error("libvirt.virtualport.type", f"{virtualport!r} is not for a bridge of Open vSwitch; leave it out")
     if network.uplink and network.mode in ("isolated", "open"):
         options.error("uplink", f"has no meaning in mode {network.mode}; leave it out, or use nat or routed")
     if network.uplink == network.bridge.name:

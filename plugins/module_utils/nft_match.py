@@ -8,17 +8,79 @@ The expressions are those of libnftables-json(5), as ``nft -j list ruleset`` pri
 
 from __future__ import annotations
 
+import bisect
 import ipaddress
 import operator
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Union
 
 from .packet import ETHER, FIELDS, ICMP, NOTHING, PROTOCOLS, UNKNOWN, Address, Match, Packet, Status
+
+_ADDRESSES = (ipaddress.IPv4Address, ipaddress.IPv6Address)
+Index = tuple[dict[Any, list[Any]], list[int], dict[int, list[Any]], list[Any]]
 
 # Elements of sets and maps by name; None where they were not listed.
 Sets = Mapping[str, Union[Sequence[Any], None]]
 
 _OPERATIONS = {"&": operator.and_, "|": operator.or_, "^": operator.xor, "<<": operator.lshift, ">>": operator.rshift}
+
+
+class Elements(list[Any]):
+    """Elements of a set or map as nft lists them, found by what they begin with: sets of ours have some per network."""
+
+    def near(self, wanted: Any, *, keyed: bool = False) -> Sequence[Any]:
+        """Those that a value may be equal to, in any order; ``keyed``: of a map, with the key before the value."""
+        first = wanted[0] if isinstance(wanted, tuple) else wanted
+        if isinstance(first, bool) or not isinstance(first, (str, int, *_ADDRESSES)):
+            return self
+        exact, lows, intervals, others = self._keys if keyed else self._members
+        found = [*others, *exact.get(_canonical(first), ())]
+        number = _number(first)
+        if number is not None and lows:
+            # Intervals of one set do not overlap; those that are a part of a key may, and are among the others.
+            low = lows[max(0, bisect.bisect_right(lows, number) - 1)]
+            found += intervals[low]
+        return found
+
+    @cached_property
+    def _keys(self) -> Index:
+        return _index((one[0], one) for one in self)
+
+    @cached_property
+    def _members(self) -> Index:
+        return _index((one, one) for one in self)
+
+
+def _index(pairs: Iterable[tuple[Any, Any]]) -> Index:
+    """By the first part of each key: elements with that very value; with an interval, by its low end; all others."""
+    exact: dict[Any, list[Any]] = {}
+    intervals: dict[int, list[Any]] = {}
+    others: list[Any] = []
+    for key, element in pairs:
+        key = key["elem"].get("val") if isinstance(key, dict) and "elem" in key else key
+        whole = not (isinstance(key, dict) and "concat" in key)
+        first = key if whole else key["concat"][0]
+        low = _low_end(first) if whole else None
+        if isinstance(first, int) or (isinstance(first, str) and not first.endswith("*") and not first.isdigit()):
+            exact.setdefault(_canonical(_address(first) or first), []).append(element)
+        elif low is not None:
+            intervals.setdefault(low, []).append(element)
+        else:
+            others.append(element)
+    return exact, sorted(intervals), intervals, others
+
+
+def _low_end(part: Any) -> int | None:
+    if isinstance(part, dict) and "prefix" in part:
+        return _number(part["prefix"]["addr"])
+    return _number(part["range"][0]) if isinstance(part, dict) and "range" in part else None
+
+
+def _canonical(part: Any) -> Any:
+    for names in (PROTOCOLS, ICMP, ETHER):
+        part = names.get(part, part) if isinstance(part, str) else part
+    return part
 
 
 def value(expression: Any, packet: Packet, sets: Sets) -> Any:
@@ -54,7 +116,7 @@ def _computed(kind: str, parts: Sequence[Any]) -> Any:
     whole_number = numbers[0] or 0
     for number in numbers[1:]:
         whole_number = _OPERATIONS[kind](whole_number, number or 0)
-    if isinstance(parts[0], (ipaddress.IPv4Address, ipaddress.IPv6Address)):
+    if isinstance(parts[0], _ADDRESSES):
         return type(parts[0])(whole_number)
     return whole_number
 
@@ -72,7 +134,7 @@ def _number(part: Any) -> int | None:
         return None
     if isinstance(part, int):
         return part
-    if isinstance(part, (ipaddress.IPv4Address, ipaddress.IPv6Address)):
+    if isinstance(part, _ADDRESSES):
         return int(part)
     if isinstance(part, str):
         address = _address(part)
@@ -87,10 +149,11 @@ def _address(text: Any) -> Address | None:
         return None
 
 
-def elements(data: Any, sets: Sets) -> Sequence[Any] | None:
-    """What a set or map holds, named or written in place; None where that is not known."""
+def elements(data: Any, sets: Sets, wanted: Any, *, keyed: bool = False) -> Sequence[Any] | None:
+    """What of a set or map, named or written in place, a value may be equal to; None where that is not known."""
     if isinstance(data, str) and data.startswith("@"):
-        return sets.get(data[1:])
+        named = sets.get(data[1:])
+        return named.near(wanted, keyed=keyed) if isinstance(named, Elements) else named
     if isinstance(data, dict) and "set" in data:
         found = data["set"]
         return found if isinstance(found, list) else [found]
@@ -98,9 +161,10 @@ def elements(data: Any, sets: Sets) -> Sequence[Any] | None:
 
 
 def _looked_up(data: Mapping[str, Any], packet: Packet, sets: Sets) -> Any:
-    key, found = value(data.get("key"), packet, sets), elements(data.get("data"), sets)
+    key = value(data.get("key"), packet, sets)
     if key is NOTHING:
         return NOTHING
+    found = elements(data.get("data"), sets, key, keyed=True)
     hits = [] if found is None else [(equal(key, one[0], sets), one[1]) for one in found]
     for matched, result in hits:
         if matched:
@@ -161,7 +225,7 @@ def equal(left: Any, right: Any, sets: Sets) -> Match:
     if left is UNKNOWN or isinstance(left, Status):
         return None
     if isinstance(right, str) and right.startswith("@") or isinstance(right, dict) and "set" in right:
-        found = elements(right, sets)
+        found = elements(right, sets, left)
         return None if found is None else any_of(equal(left, one, sets) for one in found)
     if isinstance(right, dict):
         return _equal_to_mapping(left, right, sets)
@@ -174,7 +238,7 @@ def equal(left: Any, right: Any, sets: Sets) -> Match:
             return not left
         flags = _flags(right)
         return None if flags is None else left == flags
-    if isinstance(left, (ipaddress.IPv4Address, ipaddress.IPv6Address)):
+    if isinstance(left, _ADDRESSES):
         return _equal_address(left, right)
     if isinstance(left, int):
         return left == int(right) if str(right).isdigit() else None
@@ -191,7 +255,7 @@ def _equal_to_mapping(left: Any, right: Mapping[str, Any], sets: Sets) -> Match:
         return False if False in answers else None if None in answers else True
     if "prefix" in right:
         network = ipaddress.ip_network(f"{right['prefix']['addr']}/{right['prefix']['len']}", strict=False)
-        return left in network if isinstance(left, (ipaddress.IPv4Address, ipaddress.IPv6Address)) else None
+        return left in network if isinstance(left, _ADDRESSES) else None
     if "range" in right:
         low, high = (_number(bound) for bound in right["range"])
         own = _number(left)

@@ -39,7 +39,7 @@ class Packet:
     """One packet at one hook.
 
     Interfaces: "" where there is none at this hook, None where it is not known, which holds for addresses too.
-    ``state`` is conntrack's word; ``mark`` and ``ct_mark`` None: not known.
+    ``state`` is conntrack's word, "" where it is not known; ``mark`` and ``ct_mark`` None: not known.
     """
 
     source: Address | None
@@ -108,6 +108,8 @@ def _payload(data: Mapping[str, Any], packet: Packet) -> Any:
 
 def _ct(data: Mapping[str, Any], packet: Packet) -> Any:
     key = data.get("key")
+    if not packet.state:
+        return UNKNOWN
     if key == "state":
         return frozenset({packet.state})
     if packet.state in ("untracked", "invalid"):

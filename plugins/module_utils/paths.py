@@ -59,9 +59,24 @@ class Paths:
         return self._at("etc/virtnet/dnsmasq.hosts")
 
     @property
+    def private_running(self) -> str:
+        """A folder for each private instance that runs, made and removed by systemd."""
+        return self._at("run/virtnet-dnsmasq")
+
+    @property
     def private_leases(self) -> str:
         """Leases of the private instances; made by their unit."""
         return self._at("var/lib/virtnet/dnsmasq")
+
+    @property
+    def adopted(self) -> str:
+        """What networks were before they were taken over from libvirt, and leases on their way."""
+        return self._at("var/lib/virtnet/adopted")
+
+    @property
+    def libvirt_leases(self) -> str:
+        """Where libvirt keeps the leases of its own networks."""
+        return self._at("var/lib/libvirt/dnsmasq")
 
     @property
     def dnsmasq_drop_in(self) -> str:

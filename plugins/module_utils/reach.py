@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-from .network import Network
+from .files import read_text
+from .firewalls_read import DOCKER_USER, is_ours, owner_of
 from .nft_chains import FAMILY, MARK, TABLE
 from .packet import Packet
 from .reach_ways import Guests, Way, ways
@@ -18,15 +20,18 @@ from .ruleset import Chain, Ending, Rule, Ruleset, Table, through
 from .ruleset_read import read, texts
 from .run import find, run
 
+if TYPE_CHECKING:
+    from .network import Network
+
 PASSES = "passes"
 DROPPED = "dropped"
 MAY_BE_DROPPED = "may be dropped"
 REFUSED = "refused"
 
+_BR_NETFILTER = "/proc/sys/net/bridge/bridge-nf-call-iptables"
+
 # Text of a rule by family, table, chain and handle.
 Texts = Mapping[tuple[str, str, str, int], str]
-
-_DOCKER = "DOCKER-USER"
 
 
 @dataclass(frozen=True)
@@ -89,8 +94,12 @@ def judge(ruleset: Ruleset, way: Way) -> Finding:
     verdict = PASSES
     for stages in (way.there, way.back):
         mark = 0
+        if stages and stages[0][1].state == "new":
+            ct_mark = 0
         for hook, packet, layer in stages:
-            left, walks = through(ruleset, hook, replace(packet, mark=mark, ct_mark=ct_mark), (layer,) if layer else ())
+            if (packet.mark, packet.ct_mark) != (mark, ct_mark):
+                packet = replace(packet, mark=mark, ct_mark=ct_mark)
+            left, walks = through(ruleset, hook, packet, (layer,) if layer else ())
             mark, ct_mark = left.mark, left.ct_mark
             for walk in walks:
                 if walk.drops:
@@ -122,11 +131,11 @@ def _cure(ending: Ending) -> str:
         return "let the playbook ask firewalld (virtnet_firewall_integration: true)"
     if owner == "ufw":
         return _ufw(base.hook, packet)
-    marked = packet.ct_mark is not None and bool(packet.ct_mark & MARK) and packet.state != "untracked"
+    marked = packet.state in ("new", "established") and bool((packet.ct_mark or 0) & MARK)
     if table.tool:
         match = f"-m connmark --mark 0x{MARK:x}/0x{MARK:x}" if marked else _by_interface(packet, "-i {}", "-o {}")
         in_table = "" if table.name == "filter" else f" -t {table.name}"
-        chain = _DOCKER if owner == "docker" and base.hook == "forward" else base.name
+        chain = DOCKER_USER if owner == "docker" and base.hook == "forward" else base.name
         return f"{table.tool}{in_table} -I {chain} {match} -j ACCEPT"
     match = f"ct mark & 0x{MARK:08x} != 0" if marked else _by_interface(packet, 'iifname "{}"', 'oifname "{}"')
     if base.family == "bridge":
@@ -152,22 +161,6 @@ def _ufw(hook: str, packet: Packet) -> str:
     return f"ufw allow {'in' if inward else 'out'} on {packet.bridge}"
 
 
-def is_ours(table: Table) -> bool:
-    """Whether a table is ours."""
-    return (table.family, table.name) == (FAMILY, TABLE)
-
-
-def owner_of(table: Table) -> str:
-    """Who made a table, of those who have a hook for others, or ""."""
-    names = table.chains
-    # firewalld names its table, or with the other backend the chains to which it sends all (core/ipXtables.py).
-    if table.name == "firewalld" or table.tool and any(name.endswith("_ZONES") for name in names):
-        return "firewalld"
-    if table.tool and any(name.startswith(("ufw-", "ufw6-")) for name in names):
-        return "ufw"
-    return "docker" if table.tool and _DOCKER in names else ""
-
-
 def with_texts(findings: Iterable[Finding], texts: Texts) -> list[Finding]:
     """Rules named as their owner's program writes them. Pure."""
     return [
@@ -182,17 +175,45 @@ def _text(culprit: Culprit, texts: Texts) -> str:
 
 
 def lines(findings: Iterable[Finding], verdict: str) -> Iterator[str]:
-    """Sentences, one for each culprit of a network, of packets that shall pass and do not. Pure."""
-    grouped: dict[tuple[str, str, str], list[str]] = {}
+    """Sentences, one for each culprit and cure, of packets that shall pass and do not. Pure."""
+    networks: dict[tuple[str, str], list[str]] = {}
+    met: dict[tuple[str, str], list[str]] = {}
     for finding in findings:
         if finding.verdict == verdict and finding.way.wanted:
             for one in finding.by:
-                key = (finding.way.network, str(one), one.cure)
-                grouped.setdefault(key, []).append(f"{finding.way.name} ({finding.way.family})")
-    word = "dropped" if verdict == DROPPED else "perhaps dropped"
-    for (network, culprit, cure), met in grouped.items():
+                key = (str(one), one.cure)
+                networks.setdefault(key, []).append(repr(finding.way.network))
+                met.setdefault(key, []).append(f"{finding.way.name} ({finding.way.family})")
+    word = "are" if verdict == DROPPED else "may be"
+    for (culprit, cure), names in networks.items():
+        those = list(dict.fromkeys(names))
+        owners = f"network{'s' if len(those) > 1 else ''} {', '.join(those)}"
         helps = f"; to let them pass: {cure}" if cure else ""
-        yield f"network {network!r}: packets {', '.join(dict.fromkeys(met))} are {word} by {culprit}{helps}"
+        yield f"{owners}: packets {', '.join(dict.fromkeys(met[culprit, cure]))} {word} dropped by {culprit}{helps}"
+
+
+def foreign(tables: Ruleset, networks: Iterable[Guests]) -> list[str]:
+    """What other tables do to packets that ours lets pass, as sentences; ours need not be there yet. Pure."""
+    findings = [
+        judge(tables if guests.mode == "open" else [*tables, _OURS], way)
+        for guests in networks
+        for way in ways(guests)
+        if way.wanted
+    ]
+    doubtful = [replace(finding, by=tuple(one for one in finding.by if one.sure)) for finding in findings if finding.by]
+    return [*lines(findings, DROPPED), *lines(doubtful, MAY_BE_DROPPED)]
+
+
+def _marking(hook: str, *conditions: Any) -> Chain:
+    mark = {"mangle": {"key": {"ct": {"key": "mark"}}, "value": MARK}}
+    return Chain(FAMILY, TABLE, hook, kind="filter", hook=hook, priority=-10, rules=[Rule([*conditions, mark])])
+
+
+_SERVED = {
+    "match": {"op": "==", "left": {"payload": {"protocol": "th", "field": "dport"}}, "right": {"set": [53, 67, 547]}}
+}
+# All that our table does to packets that it lets pass.
+_OURS = Table(FAMILY, TABLE, chains={"forward": _marking("forward"), "input": _marking("input", _SERVED)})
 
 
 @dataclass(frozen=True)
@@ -218,14 +239,23 @@ class Diagnosis:
 
     def of(self, network: str) -> list[dict[str, Any]]:
         """The findings of one network, for programs."""
-        return [one.as_options() for one in self.findings if one.way.network == network]
+        return self._options.get(network, [])
+
+    @cached_property
+    def _options(self) -> dict[str, list[dict[str, Any]]]:
+        found: dict[str, list[dict[str, Any]]] = {}
+        for one in self.findings:
+            found.setdefault(one.way.network, []).append(one.as_options())
+        return found
 
 
 def diagnose(networks: Iterable[Network]) -> Diagnosis:
     """What becomes of the packets of these networks on this host now; raises CommandFailed."""
-    chosen = [Guests.of(network, uplinks) for uplinks in [read_uplinks()] for network in networks]
-    if not chosen:
+    known = list(networks)
+    if not known:
         return Diagnosis()
+    uplinks, filtered = read_uplinks(), (read_text(_BR_NETFILTER) or "").strip() == "1"
+    chosen = [Guests.of(network, uplinks, filtered=filtered) for network in known]
     ruleset = read()
     findings = [judge(ruleset, way) for guests in chosen for way in ways(guests)]
     culprits = [one for finding in findings if finding.verdict != REFUSED for one in finding.by]

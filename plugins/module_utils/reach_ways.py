@@ -12,11 +12,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from .forwards import Forward
-from .network import Network
 from .nft_rules import Rules
 from .packet import Address, Packet
+
+if TYPE_CHECKING:
+    from .network import Network
 
 # Somebody out there; what rules say of single public addresses is not asked.
 OUTSIDE: Mapping[int, Address] = {4: ipaddress.ip_address("9.9.9.9"), 6: ipaddress.ip_address("2620:fe::9")}
@@ -28,7 +31,10 @@ Stage = tuple[str, Packet, str]
 
 @dataclass(frozen=True)
 class Guests:
-    """What of a network matters to its packets; ``hosts`` are the host's addresses on it, with their networks."""
+    """What of a network matters to its packets; ``hosts`` are the host's addresses on it, with their networks.
+
+    ``filtered``: frames between guests meet the rules of IP too (br_netfilter); ``apart``: they are not to pass.
+    """
 
     network: str
     bridge: str
@@ -39,9 +45,11 @@ class Guests:
     dns: bool = True
     dhcp: bool = True
     dhcp6: bool = False
+    filtered: bool = False
+    apart: bool = False
 
     @staticmethod
-    def of(network: Network, uplinks: Mapping[int, str]) -> Guests:
+    def of(network: Network, uplinks: Mapping[int, str], *, filtered: bool) -> Guests:
         """Of a definition; ``uplinks``: by IP version, where the host's default route leads."""
         own = (network.ipv4.address, network.ipv6.address)
         return Guests(
@@ -54,6 +62,8 @@ class Guests:
             network.dns.enabled,
             network.ipv4.dhcp,
             network.ipv6.dhcp.enabled,
+            filtered,
+            network.isolate_guests,
         )
 
     @staticmethod
@@ -77,13 +87,14 @@ class Way:
     there: Sequence[Stage]
     back: Sequence[Stage] = ()
     wanted: bool = True
+    mode: str = "nat"
 
 
 def ways(guests: Guests) -> Iterator[Way]:
     """All of a network, in both families."""
     for version in sorted(guests.hosts):
-        yield from _forwarded(guests, version)
-        yield from _served(guests, version)
+        for way in (*_forwarded(guests, version), *_served(guests, version)):
+            yield replace(way, mode=guests.mode)
 
 
 def _guest(guests: Guests, version: int) -> Address:
@@ -100,6 +111,8 @@ def _forwarded(guests: Guests, version: int) -> Iterator[Way]:
     out = Packet(guest, OUTSIDE[version], "tcp", guests.bridge, sport=_HIGH, dport=443, ipv6=version == 6,
                  bridge=guests.bridge)  # fmt: skip
     yield Way(guests.network, "guest to outside", family, *_both(out, uplink), wanted=guests.mode != "isolated")
+    if not guests.apart:
+        yield Way(guests.network, "guest to guest", family, _bridged(out, filtered=guests.filtered))
     into = replace(_turned(out), iif=uplink, sport=_HIGH, dport=80, state="new", reply=False)
     if guests.mode in ("routed", "open") or not guests.forwards:
         yield Way(guests.network, "outside to guest", family, *_inward(into, guests.bridge),
@@ -111,6 +124,15 @@ def _forwarded(guests: Guests, version: int) -> Iterator[Way]:
             # Before it is redirected, its target is the host.
             asked = replace(aimed, dport=forward.first, dnat=False, target=None, to="local")
             yield Way(guests.network, f"outside to guest ({forward})", family, *_inward(aimed, guests.bridge, asked))
+
+
+def _bridged(packet: Packet, *, filtered: bool) -> Sequence[Stage]:
+    """From one port of the bridge to another."""
+    other = packet.source + 1 if packet.source is not None else None
+    frame = replace(packet, target=other, iif=None, oif=None)
+    inside = replace(frame, iif=packet.bridge, oif=packet.bridge)
+    met = [("prerouting", replace(inside, oif=""), ""), ("forward", inside, ""), ("postrouting", inside, "")]
+    return [*((hook, frame, "bridge") for hook, _packet, _layer in met), *(met if filtered else ())]
 
 
 def _turned(packet: Packet) -> Packet:

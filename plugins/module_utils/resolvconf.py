@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .bridge import MARK
+from .bridge_plan import MARK
 from .errors import InvalidOption, MissingTool, VirtnetError
 from .files import File, put, read_text
 from .options import Options

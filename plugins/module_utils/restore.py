@@ -10,21 +10,23 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from .bridged import MODE as BRIDGED
 from .definitions import Remembered, load, recall
 from .errors import VirtnetError
 from .files import File, lock, put
 from .identity import host_identity
 from .links import Link, read_links
 from .network import Network
+from .openvswitch import read_all_links
 from .part import settle
 from .paths import Paths
 from .runtime import as_intended, read_records
-from .specs import KINDS, parts, registrations, specs
+from .specs import KINDS, SWITCHES, parts, registrations, specs
 
 # At boot these come before and after the start of dnsmasq, which decides whether the resolver needs entries.
 NETWORKS = "networks"
 RESOLVER = "resolver"
-STAGES = {NETWORKS: ("rules", "bridges", "fragments"), RESOLVER: ("entries",)}
+STAGES = {NETWORKS: ("rules", "bridges", SWITCHES, "fragments"), RESOLVER: ("entries",)}
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def gather(paths: Paths) -> Situation:
     remembered = recall(paths)
     for network in defined.values():
         remembered[network.name] = remembered.get(network.name, Remembered()).and_now(network)
-    links = read_links()
+    links = read_all_links()
     return Situation(
         defined, to_run([defined[name] for name in sorted(defined)], links, read_records(paths)), remembered, links
     )
@@ -109,7 +111,7 @@ def bring(
             plan = settle(part, check=check)
             yield Outcome(kind, tuple(map(str, plan.changes)), tuple(plan.notes))
         except VirtnetError as error:
-            bridges_fail = bridges_fail or kind == "bridges"
+            bridges_fail = bridges_fail or kind in ("bridges", SWITCHES)
             yield Outcome(kind, error=str(error))
 
 
@@ -160,7 +162,7 @@ def resolver_ready(paths: Paths) -> str:
 def missing_ports(situation: Situation) -> Iterable[str]:
     """Interfaces that shall be ports, and bridges of others, that are not there."""
     for network in situation.running:
-        if not network.has_own_bridge and network.bridge.name not in situation.links:
+        if network.mode == BRIDGED and network.bridge.name not in situation.links:
             yield f"{network.owner}: {network.bridge.name} is not there, and is not ours to make"
         for port in situation.defined[network.name].bridge.ports:
             if port not in network.bridge.ports:

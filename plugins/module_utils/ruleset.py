@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .nft_match import any_of, elements, equal, match, value
+from .nft_match import Elements, any_of, elements, equal, match, value
 from .packet import NOTHING, Match, Packet
 
 ACCEPT = "accept"
@@ -35,6 +35,9 @@ _XT_QUIET = frozenset({"LOG", "NFLOG", "CHECKSUM", "TCPMSS", "comment", "CT", "T
                        "MARK", "CONNMARK"})  # fmt: skip
 
 _DEEPEST = 32
+
+# NF_IP_PRI_CONNTRACK in linux/netfilter_ipv4.h.
+_CONNTRACK = -200
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ def _put(table: Table, kind: str, data: Mapping[str, Any], *, terse: bool) -> No
     elif kind == "rule":
         table.chains[data["chain"]].rules.append(Rule(data["expr"], data["handle"]))
     else:
-        table.sets[data["name"]] = None if terse else data.get("elem", [])
+        table.sets[data["name"]] = None if terse else Elements(data.get("elem", ()))
 
 
 def base_chains(ruleset: Ruleset, hook: str, families: Sequence[str]) -> list[tuple[Table, Chain]]:
@@ -228,9 +231,9 @@ class Walk:
 
     def _vmap(self, data: Mapping[str, Any], matched: Match) -> tuple[Match, list[tuple[bool, str, str]]]:
         key = value(data.get("key"), self.packet, self.table.sets)
-        found = elements(data.get("data"), self.table.sets)
         if key is NOTHING:
             return False, []
+        found = elements(data.get("data"), self.table.sets, key, keyed=True)
         if found is None:
             # It may hold anything; what chains it leads to is not known.
             return None, [(False, DROP, ""), (False, ACCEPT, "")]
@@ -301,7 +304,20 @@ def through(ruleset: Ruleset, hook: str, packet: Packet, layer: Sequence[str] = 
     for table, chain in base_chains(ruleset, hook, layer or families(packet)):
         if chain.kind == "nat" and packet.state != "new":
             continue
-        walk = Walk(table, chain, packet)
+        tracked = _as_tracked_there(packet, hook, chain)
+        walk = Walk(table, chain, tracked)
         walks.append(walk)
-        packet = walk.packet
+        left = walk.packet
+        ct_mark = left.ct_mark if tracked.state == packet.state else packet.ct_mark
+        if (left.mark, ct_mark) != (packet.mark, packet.ct_mark):
+            packet = replace(packet, mark=left.mark, ct_mark=ct_mark)
     return packet, walks
+
+
+def _as_tracked_there(packet: Packet, hook: str, chain: Chain) -> Packet:
+    """What is known of the packet's connection at a chain: before conntrack nothing, and a bridge may track or not."""
+    if chain.family == "bridge":
+        return replace(packet, state="")
+    if hook in ("prerouting", "output") and chain.priority < _CONNTRACK:
+        return replace(packet, state="invalid")
+    return packet

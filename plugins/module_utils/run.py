@@ -16,6 +16,7 @@ from .errors import CommandFailed, MissingTool
 # Debian's package names; those of other distributions differ little enough to be found.
 PACKAGES = {
     "ip": "iproute2",
+    "tc": "iproute2 (iproute-tc on Red Hat's)",
     "nft": "nftables",
     "dnsmasq": "dnsmasq",
     "systemctl": "systemd",
@@ -23,6 +24,9 @@ PACKAGES = {
     "iptables-nft": "iptables",
     "ip6tables-nft": "iptables",
     "firewall-cmd": "firewalld",
+    "ovs-vsctl": "openvswitch-switch",
+    "ovs-appctl": "openvswitch-switch",
+    "ovs-dpctl": "openvswitch-switch",
     "pyroute2": "python3-pyroute2",
 }
 

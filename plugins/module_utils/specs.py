@@ -8,23 +8,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from .bridge import Bridges, BridgeSpec
+from .bridge import Bridges
+from .bridge_spec import BridgeSpec
 from .definitions import Remembered
 from .dhcp_options import MTU
 from .dnsmasq_fragment import Fragments, FragmentSpec
 from .libvirt_definition import RegistrationSpec
 from .libvirt_group import NEVER
 from .libvirt_registration import Registrations
+from .managed import LIBVIRT
 from .managers import ManagedBridges
 from .network import Network
-from .nft import NatRules, RulesSpec
+from .nft import NatRules
+from .nft_spec import RulesSpec
+from .openvswitch import OPENVSWITCH
 from .options import Options
 from .part import Part
 from .paths import Paths
 from .resolvconf import Entries, EntrySpec
 
-# The parts, rules first, so that no guest is ever on a bridge without them.
-KINDS = ("rules", "bridges", "fragments", "entries")
+SWITCHES = "switches"
+LINUX = "linux"
+
+# The parts, rules first, so that no guest is ever on a bridge without them. Bridges of Open vSwitch are apart, since
+# they may have to wait for it.
+KINDS = ("rules", "bridges", SWITCHES, "fragments", "entries")
+# The tasks of a play that bring them; one task does all bridges.
+TASKS = tuple(kind for kind in KINDS if kind != SWITCHES)
 
 Specs = Mapping[str, Sequence[Mapping[str, Any]]]
 
@@ -38,9 +48,13 @@ def specs(networks: Iterable[Network], remembered: Mapping[str, Remembered]) -> 
     in_use = {network.bridge.name for network in running}
     stopped = {name: one for name, one in remembered.items() if name not in names}
     idle = {bridge: mac for one in remembered.values() for bridge, mac in one.bridges.items() if bridge not in in_use}
+    types = {bridge: kind for one in remembered.values() for bridge, kind in one.types.items()}
     return {
         "bridges": [
-            *({"name": bridge, "mac": mac, "state": "absent"} for bridge, mac in sorted(idle.items())),
+            *(
+                {"name": bridge, "mac": mac, "state": "absent", "type": types.get(bridge, LINUX)}
+                for bridge, mac in sorted(idle.items())
+            ),
             *(_bridge(network) for network in running),
         ],
         "rules": [
@@ -67,14 +81,26 @@ def _bridge(network: Network) -> dict[str, Any]:
     own = [str(address) for address in (network.ipv4.address, network.ipv6.address) if address]
     return {
         "name": network.bridge.name,
+        "type": network.bridge.type,
         "mac": network.bridge.mac,
         "mtu": network.bridge.mtu,
         "stp": network.bridge.stp,
         "forward_delay": network.bridge.forward_delay,
         "ports": list(network.bridge.ports),
         "addresses": [*own, *network.extra_addresses],
+        "routes": [route.as_options() for route in network.routes],
         "isolate_guests": network.isolate_guests,
+        **(_of_openvswitch(network) if network.bridge.type == OPENVSWITCH else {}),
+        "bandwidth": network.bandwidth.as_options(),
         "state": "present",
+    }
+
+
+def _of_openvswitch(network: Network) -> dict[str, Any]:
+    return {
+        "rstp": network.bridge.rstp,
+        "fail_mode": network.bridge.fail_mode,
+        "vlans": [one.as_options() for one in network.resolved_vlans],
     }
 
 
@@ -84,7 +110,7 @@ def _rules(network: Network) -> dict[str, Any]:
         "bridge": network.bridge.name,
         "mode": network.mode,
         "uplink": network.uplink or None,
-        "subnets": [str(subnet) for subnet in network.subnets],
+        "subnets": [str(subnet) for subnet in network.reached],
         "nat": network.nat.as_options(),
         "port_forwards": [forward.as_options() for forward in network.resolved_forwards],
         # Rules do not see which ports a frame comes from and goes to, and those of the host must be reached.
@@ -166,6 +192,16 @@ def _entry(network: Network) -> dict[str, Any]:
 
 
 def _registration(network: Network) -> dict[str, Any]:
+    if network.managed_by == LIBVIRT:
+        return {
+            "name": network.name,
+            "xml": network.xml,
+            "restart": network.restart,
+            "active": network.state == "active",
+            "autostart": network.autostart,
+            "persistent": network.persistent,
+            "state": "present",
+        }
     if network.libvirt.register == NEVER:
         return {"name": network.name, "state": "absent"}
     return {
@@ -174,7 +210,8 @@ def _registration(network: Network) -> dict[str, Any]:
         "bridge": network.bridge.name,
         "title": network.title,
         "description": network.description,
-        "isolate_guests": network.isolate_guests,
+        # libvirt can isolate ports of Linux bridges alone; those of Open vSwitch the guard protects.
+        "isolate_guests": network.isolate_guests and network.bridge.type != OPENVSWITCH,
         "libvirt": {**network.libvirt.as_options(), "virtualport": _virtualport(network)},
         "active": network.state == "active",
         "autostart": network.autostart,
@@ -196,7 +233,7 @@ def registrations(wanted: Specs, paths: Paths) -> Registrations:
 
 
 # Where the options of a part stand in the options of a network, so that an error names what the user wrote.
-_INSIDE = {"bridges": "bridge", "rules": "", "fragments": "ipv4.dhcp", "entries": "dns"}
+_INSIDE = {"bridges": "bridge", SWITCHES: "bridge", "rules": "", "fragments": "ipv4.dhcp", "entries": "dns"}
 
 
 def parts(
@@ -208,15 +245,22 @@ def parts(
     """
     where = {key: network.path for network in networks for key in (network.name, network.bridge.name) if network.path}
 
+    of_switch = [spec for spec in wanted["bridges"] if spec.get("type") == OPENVSWITCH]
+    of_linux = [spec for spec in wanted["bridges"] if spec not in of_switch]
+    split = {**wanted, "bridges": of_linux, SWITCHES: of_switch}
+
     def read(kind: str) -> Iterator[Options]:
-        for i, spec in enumerate(wanted[kind]):
+        for i, spec in enumerate(split[kind]):
             path = where.get(spec.get("name") or spec["interface"])
             inside = f"{path}.{_INSIDE[kind]}".rstrip(".") if path else f"{kind}[{i}]"
             yield Options(dict(spec), inside)
 
     return [
         NatRules([RulesSpec.from_options(options) for options in read("rules")], False, paths, integrate=integrate),
-        ManagedBridges(Bridges([BridgeSpec.from_options(o) for o in read("bridges")], False, paths), paths),
+        *(
+            ManagedBridges(Bridges([BridgeSpec.from_options(o) for o in read(kind)], False, paths), paths)
+            for kind in ("bridges", SWITCHES)
+        ),
         Fragments([FragmentSpec.from_options(options) for options in read("fragments")], False, paths),
         Entries([EntrySpec.from_options(options) for options in read("entries")], False, paths),
     ]

@@ -24,14 +24,16 @@ from .files import File, put
 from .forwards import Forward, check_claims, check_targets
 from .identity import host_identity
 from .libvirt_driver import driver_installed
-from .links import Link, has_ipv6, read_links
+from .links import Link, has_ipv6
 from .listeners import Listener, check_listeners, read_listeners
+from .managed import LIBVIRT
 from .network import Network
 from .occupied import read_avoided, read_occupied, read_order
+from .openvswitch import read_all_links
 from .part import CHANGE, CREATE, DELETE, Change, Plan, describe, difference
 from .paths import Paths
 from .run import find
-from .specs import KINDS, Specs, parts, registrations, specs
+from .specs import TASKS, Specs, parts, registrations, specs
 from .subnets import UP, Occupied, Pool, Subnet, host_prefix, overlapping
 
 
@@ -73,6 +75,10 @@ class State:
     libvirt: bool = True
 
 
+# Where libvirt is, this brings its network driver.
+_INSTALL = "install it (Debian: libvirt-daemon-system)"
+
+
 class Networks:
     """Definitions of networks; without ``pools`` or ``fleet``, what an earlier run was given holds."""
 
@@ -107,7 +113,7 @@ class Networks:
             order=read_order(),
             settings=read_settings(self.paths),
             prefix=host_prefix(identity) if has_ipv6(self.paths.proc_sys) else None,
-            links=read_links() if find("ip") else {},
+            links=read_all_links() if find("ip") else {},
             listeners=read_listeners() if any(network.forwards for network in self.wanted) else (),
             libvirt=driver_installed(self.paths.root),
         )
@@ -139,6 +145,7 @@ class Networks:
         run = [*new, *runtime.as_intended(stay, current.records, current.links)]
         wanted = specs(sorted(run, key=lambda one: one.name), remembered)
         records = self._records(current, after, named)
+        wanted = _without(wanted, [one.name for one in self.wanted if one.name in gone and one.managed_by == LIBVIRT])
         memory = [memory_file(remembered, self.paths), runtime.records_file(records, self.paths)]
         whole = Whole(memory, wanted, networks)
         changes = [*self._resettle(current, whole), *_changes(current, after, records, whole, self.paths)]
@@ -180,6 +187,11 @@ class Networks:
         own = {network.bridge.name for network in new if network.ipv4.auto}
         taken = [one for one in current.occupied if one.network.version == 4 and one.interface not in own]
         taken += [_held(network) for network in (*stay, *new) if network.subnet]
+        taken += [
+            Occupied(one.subnet, f"{network.owner} ({one.to})", network.bridge.name)
+            for network in (*stay, *new)
+            for one in network.routes
+        ]
         found = []
         for network in new:
             if network.ipv4.auto and network.ipv4.address is None:
@@ -192,7 +204,7 @@ class Networks:
         """Networks with ``auto`` get the /64 that they had, or else the first free one of the host's prefix."""
         own = {network.bridge.name for network in new if network.ipv6.auto}
         chooser = Chooser([one for one in current.occupied if one.interface not in own])
-        taken: list[Subnet] = [subnet for network in (*stay, *new) for subnet in network.subnets]
+        taken: list[Subnet] = [subnet for network in (*stay, *new) for subnet in network.reached]
         found = []
         for network in new:
             if network.ipv6.auto and network.ipv6.address is None and current.prefix is not None:
@@ -228,8 +240,15 @@ class Networks:
             part.plan(part.read())
         put(whole.memory)
         # The other parts follow in tasks of their own: the guard leaves these networks to them meanwhile.
-        runtime.note_run({change.network for change in changes if change.network}, KINDS, self.paths)
+        runtime.note_run({change.network for change in changes if change.network}, TASKS, self.paths)
         put(file for change in changes for file in change.files)
+
+
+def _without(wanted: Specs, names: Sequence[str]) -> Specs:
+    """Networks of libvirt's own that the user wants removed, also those that we never knew."""
+    left = [one for one in wanted["registrations"] if one["name"] not in names]
+    gone = [{"name": name, "state": "absent", "managed_by": LIBVIRT} for name in sorted(names)]
+    return {**wanted, "registrations": [*gone, *left]}
 
 
 def _held(network: Network) -> Occupied:
@@ -318,7 +337,7 @@ def _check_list(networks: Sequence[Network]) -> None:
     for network in networks:
         if not network.has_own_bridge:
             _refuse_own({one.bridge.name: one.name for one in ours}, network)
-    _each_once(networks, "uuid", lambda network: network.uuid)
+    _each_once([network for network in networks if network.uuid], "uuid", lambda network: network.uuid)
     _check_subnets(networks)
     _check_names(networks)
     check_claims((forward, network.owner) for network in networks for forward in network.resolved_forwards)
@@ -359,7 +378,7 @@ def _check_names(networks: Sequence[Network]) -> None:
 def _check_subnets(networks: Sequence[Network]) -> None:
     """Sorted by their first address, only neighbours can be the first to overlap."""
     for version in (4, 6):
-        pairs = [(subnet, network) for network in networks for subnet in network.subnets if subnet.version == version]
+        pairs = [(subnet, network) for network in networks for subnet in network.reached if subnet.version == version]
         last: tuple[Any, Network] | None = None
         for subnet, network in sorted(pairs, key=lambda pair: (int(pair[0].network_address), pair[0].prefixlen)):
             if last is not None and subnet.overlaps(last[0]) and network is not last[1]:
@@ -367,7 +386,7 @@ def _check_subnets(networks: Sequence[Network]) -> None:
                 pair = ((network, subnet), (last[1], last[0]))
                 (mine, my_subnet), (other, its) = pair if network.path or not last[1].path else pair[::-1]
                 problem = f"{my_subnet} overlaps {its} of {other.owner}; use another subnet"
-                _refuse(mine, f"ipv{version}.address", problem)
+                _refuse(mine, f"ipv{version}.address" if my_subnet in mine.subnets else "routes", problem)
             if last is None or subnet.broadcast_address > last[0].broadcast_address:
                 last = subnet, network
 
@@ -376,12 +395,34 @@ def _refuse(network: Network, option: str, problem: str) -> NoReturn:
     raise InvalidOption(network.at(option), problem, network.owner)
 
 
+def _check_type(network: Network, stored: Network | None, current: State) -> None:
+    there = stored is not None and stored.bridge.name in current.links
+    if stored is not None and there and network.state == "active" and stored.bridge.type != network.bridge.type:
+        _refuse(
+            network,
+            "bridge.type",
+            f"{stored.bridge.name!r} is a bridge of type {stored.bridge.type}, which cannot become one of type "
+            f"{network.bridge.type}; stop the network first (state: inactive)",
+        )
+
+
 def _check_host(network: Network, current: State) -> None:
     """A network against the host."""
+    stored = current.definitions.get(network.name)
+    if stored is not None and stored.managed_by != network.managed_by:
+        _refuse(
+            network,
+            "managed_by",
+            f"cannot become {network.managed_by!r} while the network is defined; the playbook adopt.yml takes networks "
+            "over from libvirt and gives them back, or remove it first (state: absent)",
+        )
+    if network.managed_by == LIBVIRT:
+        if not current.libvirt:
+            _refuse(network, "managed_by", f"this host lacks libvirt's network driver; {_INSTALL}")
+        return
     if not network.has_own_bridge:
         _check_bridged(network, current)
         return
-    stored = current.definitions.get(network.name)
     if stored is not None and stored.has_own_bridge and stored.bridge.name != network.bridge.name:
         guests = [link.name for link in current.links.values() if link.master == stored.bridge.name]
         if guests:
@@ -391,14 +432,25 @@ def _check_host(network: Network, current: State) -> None:
                 f"{stored.bridge.name!r} has guests ({', '.join(guests)}), which {network.bridge.name!r} would not "
                 "have; stop the network first (state: inactive)",
             )
-    if network.state != "active" or _is_live(network, current):
+    _check_type(network, stored, current)
+    if network.state != "active":
         return
-    own = (("ipv4.address", network.ipv4.address), ("ipv6.address", network.ipv6.address))
-    for option, cidr in (*own, *_extra(network)):
-        subnet = None if cidr is None else ipaddress.ip_interface(str(cidr)).network
+    kept = () if stored is None else stored.routes
+    routes = [(f"routes[{i}].to", one.to) for i, one in enumerate(network.routes) if one not in kept]
+    # A subnet behind a guest is often a part of what is routed elsewhere as a whole.
+    _check_free(network, routes, [one for one in current.occupied if not one.soft])
+    if not _is_live(network, current):
+        own = (("ipv4.address", network.ipv4.address), ("ipv6.address", network.ipv6.address))
+        named = [(option, str(address)) for option, address in own if address is not None]
         # One that was chosen overlaps a route to elsewhere only where there was no choice.
         others = [one for one in current.occupied if not (network.ipv4.auto and one.soft)]
-        taken = subnet and overlapping(subnet, others, own=network.bridge.name)
+        _check_free(network, [*named, *_extra(network)], others)
+
+
+def _check_free(network: Network, cidrs: Sequence[tuple[str, str]], others: Sequence[Occupied]) -> None:
+    for option, cidr in cidrs:
+        subnet = ipaddress.ip_interface(cidr).network
+        taken = overlapping(subnet, others, own=network.bridge.name)
         if taken:
             _refuse(network, option, f"{subnet} overlaps {taken.what} of this host; use another subnet, or auto")
 
@@ -409,7 +461,7 @@ def _check_bridged(network: Network, current: State) -> None:
             network,
             "mode",
             "'bridged' does nothing but tell libvirt of a bridge, and this host lacks libvirt's network driver; "
-            "install it (Debian: libvirt-daemon-system), or use another mode",
+            f"{_INSTALL}, or use another mode",
         )
     # A bridge that was ours once is removed whenever no network of ours needs it.
     _refuse_own({bridge: name for name, one in current.remembered.items() for bridge in one.bridges}, network)

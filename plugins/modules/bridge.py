@@ -9,7 +9,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: bridge
-short_description: Linux bridges that guests plug into
+short_description: Bridges that guests plug into, of Linux or of Open vSwitch
 version_added: 0.1.0
 author:
   - virtnet.linux contributors (@virtnet)
@@ -31,7 +31,10 @@ options:
     type: str
     choices: [present, absent]
   type:
-    description: The kind of bridge. V(openvswitch) is not available in this version. V(linux) if not given.
+    description:
+      - V(linux), the default, or V(openvswitch), which needs the package openvswitch-switch on the host.
+      - Where the kernel has no datapath of Open vSwitch, its userspace datapath is used, and a warning says so.
+      - A bridge keeps its type while it is there.
     type: str
     choices: [linux, openvswitch]
   mac:
@@ -44,7 +47,9 @@ options:
     description: Spanning tree protocol. V(false) if not given, so that a new guest is on the network at once.
     type: bool
   forward_delay:
-    description: Seconds, 0 to 30, that a new port listens and learns. V(0) if not given; with O(stp), at least 2.
+    description:
+      - Seconds, 0 to 30, that a new port listens and learns. V(0) if not given; with O(stp), at least 2.
+      - With Open vSwitch it counts for O(stp) and O(rstp) alone, and is at least 4.
     type: int
   ports:
     description: Interfaces of the host to enslave. Others that are ports already stay.
@@ -55,11 +60,46 @@ options:
       - Ports that are not O(ports) reach the host and O(ports), but not each other. V(false) if not given.
       - Links that are plugged in later are isolated by the next run of this module. Until then the rules of
         M(virtnet.linux.nft_nat) refuse their IP packets, where the kernel has br_netfilter and there are no O(ports).
+      - With Open vSwitch these are protected ports; the guard protects those that are plugged in later at once.
     type: bool
   addresses:
     description: The host's addresses on the bridge, in CIDR notation; all of them.
     type: list
     elements: str
+  rstp:
+    description: Rapid spanning tree protocol, of Open vSwitch alone. V(false) if not given; not together with O(stp).
+    type: bool
+  fail_mode:
+    description:
+      - What a bridge of Open vSwitch does without a controller. V(standalone), the default, switches as any bridge
+        does; V(secure) passes only what flows allow that somebody else has set.
+    type: str
+    choices: [standalone, secure]
+  vlans:
+    description:
+      - VLANs of ports of a bridge of Open vSwitch, each with C(port), and C(tag), C(trunks) and C(mode) as
+        ovs-vswitchd.conf.db(5) has them (columns tag, trunks, vlan_mode).
+      - A port is one of O(ports), the bridge itself for the host's own leg, or a guest's link, whenever that is
+        plugged in.
+    type: list
+    elements: dict
+  routes:
+    description:
+      - Subnets behind guests - C(to), a subnet; C(via), the address of the guest that leads there; C(metric), V(1) if
+        not given. They are marked with the protocol number 118, and no others are touched.
+    type: list
+    elements: dict
+  bandwidth:
+    description:
+      - How much all guests together get, in libvirt's units - C(inbound) (to the guests) and C(outbound) (from them),
+        each of C(average) and C(peak) in kilobytes a second and C(burst) in KiB. No limit if not given.
+      - C(burst) is what may pass at C(peak), or without that as fast as the link is; V(64) if not given.
+      - What is too much for the guests waits, in a queue of tc-htb(8). What is too much from them is dropped, by
+        nftables in the table C(netdev virtnet), where a burst is never less than what passes in a second on average.
+      - What guests of the bridge send each other is not limited.
+      - Limits change in place. A packet may be lost when the inbound limit comes or goes, since the kernel then takes
+        the bridge's queue away for a moment.
+    type: dict
   bridges:
     description: Several bridges, each with the options above. Cannot stand beside them.
     type: list
@@ -82,9 +122,23 @@ EXAMPLES = r"""
       - name: br-guests
         addresses: [192.168.30.1/24]
         mtu: 9000
+        bandwidth:
+          inbound: {average: 12500, burst: 1024}
       - name: br-lab
         addresses: [192.168.31.1/24, "fd00:31::1/64"]
     purge: true
+
+- name: A bridge of Open vSwitch is there; the host is in VLAN 10, eth1 carries two
+  virtnet.linux.bridge:
+    name: br-office
+    type: openvswitch
+    addresses: [192.168.32.1/24]
+    ports: [eth1]
+    vlans:
+      - port: br-office
+        tag: 10
+      - port: eth1
+        trunks: [10, 20]
 
 - name: The bridge is gone
   virtnet.linux.bridge:
@@ -108,6 +162,9 @@ bridges:
       forward_delay: 0
       ports: []
       addresses: [192.168.30.1/24]
+      routes: []
+      isolate_guests: false
+      bandwidth: {inbound: null, outbound: null}
 changes:
   description: What was changed, or would be, a sentence each.
   returned: success
@@ -131,6 +188,11 @@ ARGUMENTS = {
     "ports": {"type": "list", "elements": "str"},
     "addresses": {"type": "list", "elements": "str"},
     "isolate_guests": {"type": "bool"},
+    "rstp": {"type": "bool"},
+    "fail_mode": {"type": "str", "choices": ["standalone", "secure"]},
+    "vlans": {"type": "list", "elements": "dict"},
+    "routes": {"type": "list", "elements": "dict"},
+    "bandwidth": {"type": "dict"},
     "bridges": {"type": "list", "elements": "dict"},
     "purge": {"type": "bool", "default": False},
 }

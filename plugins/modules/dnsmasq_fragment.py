@@ -27,6 +27,9 @@ description:
   - dnsmasq itself tests the whole configuration before a file is replaced. Then it is restarted, once and only when
     something changed, and has to answer on each changed bridge that is there. Where it does not, the old files come
     back, and the error says what dnsmasq said. Leases survive.
+  - Where only O(hosts), O(ipv6.hosts) or O(names.hosts) change, which are in files of their own,
+    C(/etc/virtnet/dnsmasq.hosts/NAME.dhcp) and C(NAME.names), it reads these again on a signal instead, and no query
+    is lost. Where it does not do that as it should, it is restarted.
   - Where no dnsmasq can serve a network, nothing is touched, and the error names the cause, as the line of the
     configuration or the process that holds a port, and the cure.
 extends_documentation_fragment:

@@ -19,8 +19,12 @@ description:
   - libvirt does nothing to the bridge; rules, DHCP and DNS are those of the other modules.
   - What it registered has a mark in its metadata. A network of libvirt's without the mark is never touched, and one of
     the same name or UUID is an error.
-  - A changed definition is stored; where no guest of libvirt's is on the network it is restarted in libvirt as well,
-    which the bridge does not notice, else a warning says what is left to do.
+  - A changed definition is stored. Portgroups, and from libvirt 9.7 on title, description and metadata, change while
+    the network runs. For what else changed it is restarted in libvirt, which the bridge does not notice, unless a
+    guest of libvirt's is on it; then a warning says what is left to do.
+  - A daemon of libvirt's that does not answer within 20 seconds is not waited for.
+  - A network that is libvirt's own (O(xml)) is kept as it shall be, with libvirt's rules and dnsmasq; see
+    O(virtnet.linux.virt_network#module:managed_by).
   - A host without libvirt's network driver is left alone, unless O(libvirt) says C(register=true).
   - Talks to libvirt through its Python binding (C(python3-libvirt)) and needs lxml (C(python3-lxml)) on such a host.
 extends_documentation_fragment:
@@ -56,6 +60,21 @@ options:
   persistent:
     description: V(false) for a transient network. V(true) if not given.
     type: bool
+  xml:
+    description:
+      - The definition of a network that is libvirt's own, as XML, in the place of O(uuid), O(bridge) and the options
+        that describe it. What has changed is told to libvirt while the network runs where that can be done, otherwise
+        it takes effect at the next start, which a warning says.
+    type: str
+  restart:
+    description:
+      - Restart such a network where a change needs that; its guests are plugged in again. V(false) if not given.
+    type: bool
+  managed_by:
+    description:
+      - V(libvirt) for a network that is libvirt's own; with O(state=absent) it is removed, whoever has defined it.
+    type: str
+    choices: [virtnet, libvirt]
   state:
     description: V(present) (the default) or V(absent).
     type: str
@@ -110,6 +129,9 @@ ARGUMENTS = {
     "active": {"type": "bool"},
     "autostart": {"type": "bool"},
     "persistent": {"type": "bool"},
+    "xml": {"type": "str"},
+    "restart": {"type": "bool"},
+    "managed_by": {"type": "str", "choices": ["virtnet", "libvirt"]},
     "state": {"type": "str", "choices": ["present", "absent"]},
     "networks": {"type": "list", "elements": "dict"},
     "purge": {"type": "bool", "default": False},

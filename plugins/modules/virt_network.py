@@ -50,9 +50,12 @@ options:
     description: A description.
     type: str
   mode:
-    description: V(nat) (the default), V(routed), V(isolated) or V(open); see M(virtnet.linux.nft_nat).
+    description:
+      - V(nat) (the default), V(routed), V(isolated) or V(open); see M(virtnet.linux.nft_nat).
+      - V(bridged) for a bridge that is there and somebody else's. It is registered with libvirt and nothing else is
+        done, so that only O(bridge) with C(name) and C(type), O(isolate_guests) and O(libvirt) can go with it.
     type: str
-    choices: [nat, routed, isolated, open]
+    choices: [nat, routed, isolated, open, bridged]
   uplink:
     description: Restricts forwarding to this interface of the host.
     type: str
@@ -101,6 +104,15 @@ options:
     description: Further addresses of the host on the bridge, in CIDR notation.
     type: list
     elements: str
+  routes:
+    description:
+      - Subnets behind guests - C(to), C(via) and C(metric); see M(virtnet.linux.bridge). They may send and, where
+        O(mode) lets them, be reached as the guests themselves. Need a fixed address of the network.
+    type: list
+    elements: dict
+  bandwidth:
+    description: C(inbound) and C(outbound), each of C(average), C(peak) and C(burst); see M(virtnet.linux.bridge).
+    type: dict
   dns:
     description:
       - C(enabled) (V(true)), C(domain), C(local_only) (V(true) - names of the domain are not asked elsewhere),
@@ -124,6 +136,21 @@ options:
         C(trust_guest_rx_filters), and C(metadata), a list of XML texts, each an element with a namespace.
       - See M(virtnet.linux.libvirt_network).
     type: dict
+  managed_by:
+    description:
+      - V(virtnet) (the default), or V(libvirt) for a network that is libvirt's own, with its rules, its bridge and its
+        dnsmasq - only its definition in libvirt is kept as it is here, and whether it runs and starts by itself.
+      - O(xml) is then passed on as it is, so that everything is possible that libvirt can do. Without it, the options
+        above are said in libvirt's words; what libvirt cannot do is refused.
+      - A network that libvirt has already is changed rather than made anew, and stays when the collection is removed;
+        O(state=absent) removes it.
+    type: str
+    choices: [virtnet, libvirt]
+  restart:
+    description:
+      - With O(managed_by=libvirt), restart the network where a change needs that, and plug its guests in again.
+        Otherwise such a change takes effect at the next start, and a warning says so. V(false) if not given.
+    type: bool
   xml:
     description:
       - The whole network as libvirt's XML, as C(virsh net-dumpxml) writes it, in the place of the options above.
@@ -259,7 +286,7 @@ ARGUMENTS = {
     "uuid": {"type": "str"},
     "title": {"type": "str"},
     "description": {"type": "str"},
-    "mode": {"type": "str", "choices": ["nat", "routed", "isolated", "open"]},
+    "mode": {"type": "str", "choices": ["nat", "routed", "isolated", "open", "bridged"]},
     "uplink": {"type": "str"},
     "bridge": {"type": "dict"},
     "ipv4": {"type": "dict"},
@@ -268,9 +295,13 @@ ARGUMENTS = {
     "isolate_guests": {"type": "bool"},
     "port_forwards": {"type": "list", "elements": "dict"},
     "extra_addresses": {"type": "list", "elements": "str"},
+    "routes": {"type": "list", "elements": "dict"},
+    "bandwidth": {"type": "dict"},
     "dns": {"type": "dict"},
     "dnsmasq": {"type": "dict"},
     "libvirt": {"type": "dict"},
+    "managed_by": {"type": "str", "choices": ["virtnet", "libvirt"]},
+    "restart": {"type": "bool"},
     "xml": {"type": "str"},
     "networks": {"type": "list", "elements": "dict"},
     "pools": {"type": "list", "elements": "raw"},

@@ -35,6 +35,12 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: "{{ item.name }} is {{ item.state }} on {{ item.bridge }}"
   loop: "{{ virtnet.networks }}"
+
+- name: No firewall drops what guests send
+  ansible.builtin.assert:
+    that: item.packets | selectattr('verdict', 'eq', 'dropped') | length == 0
+    fail_msg: "{{ item.packets | selectattr('verdict', 'eq', 'dropped') }}"
+  loop: "{{ virtnet.networks }}"
 """
 
 RETURN = r"""
@@ -121,6 +127,72 @@ networks:
       type: list
       elements: str
       returned: success
+    packets:
+      description:
+        - What becomes of examples of the network's packets, with their answers, over all base chains of the host,
+          those of nft, iptables-nft and iptables-legacy, whoever made them. Empty unless the network is active.
+      type: list
+      elements: dict
+      returned: success
+      contains:
+        way:
+          description:
+            - V(guest to outside), V(guest to guest), V(outside to guest), with the port forward behind it,
+              V(guest to host) with DNS, DHCP, DHCPv6 or neighbour discovery behind it.
+          type: str
+          returned: success
+        network:
+          description: Name of the network.
+          type: str
+          returned: success
+        family:
+          description: V(IPv4) or V(IPv6).
+          type: str
+          returned: success
+        wanted:
+          description: Whether the network's mode lets it pass.
+          type: bool
+          returned: success
+        verdict:
+          description:
+            - V(passes), V(dropped), V(may be dropped) where a rule that cannot be told decides, V(refused) if it is
+              dropped and is not wanted.
+          type: str
+          returned: success
+        by:
+          description: Each rule or policy that drops it.
+          type: list
+          elements: dict
+          returned: success
+          contains:
+            family:
+              description: Family of the table.
+              type: str
+              returned: success
+            table:
+              description: The table.
+              type: str
+              returned: success
+            chain:
+              description: The chain that has the rule or the policy.
+              type: str
+              returned: success
+            hook:
+              description: The hook of the base chain from which the packet came there.
+              type: str
+              returned: success
+            rule:
+              description: The rule as its program writes it; null if it is the policy.
+              type: str
+              returned: success
+            tool:
+              description: Whose rule it is - V(nft), V(iptables-nft), V(ip6tables-nft), or the same with legacy.
+              type: str
+              returned: success
+            cure:
+              description: The command that would let the packet pass; empty for our own rules.
+              type: str
+              returned: success
     definition:
       description: The definition, every default filled in.
       type: dict
@@ -150,6 +222,20 @@ networks:
           hostname: web
           expires: 1795288842
           remaining: 3412
+      packets:
+        - way: guest to outside
+          network: lab
+          family: IPv4
+          wanted: true
+          verdict: dropped
+          by:
+            - family: inet
+              table: mine
+              chain: way
+              hook: forward
+              rule: null
+              tool: nft
+              cure: nft insert rule inet mine way 'ct mark & 0x00100000 != 0 accept'
       definition: {name: lab}
       xml: "<network><name>lab</name></network>"
 """

@@ -21,6 +21,7 @@ from lab.lab import Lab  # noqa: E402
 from lab.progress import step  # noqa: E402
 
 ROUNDS = 20
+FLOOD = 5000
 COUNTS = (1, 100, 300)
 NAME = "bench-guard"
 SCRIPT = Path(__file__).with_name("guard_run.py").read_text()
@@ -41,6 +42,8 @@ def main() -> int:
                 playbook(file, "virtnet.linux.site")
         with step(f"break and heal, {ROUNDS} times each"):
             found = json.loads(host.run(["/usr/bin/python3", "-", "heal", str(ROUNDS)], timeout=900, stdin=SCRIPT))
+        with step("a flood of addresses elsewhere"):
+            flooded = json.loads(host.run(["/usr/bin/python3", "-", "flood", str(FLOOD)], timeout=300, stdin=SCRIPT))
         restored = {}
         for count in COUNTS:
             with step(f"restore {count} networks"):
@@ -53,6 +56,8 @@ def main() -> int:
     print("| what | median | worst |\n|---|---|---|")
     for kind, times in found.items():
         print(f"| {kind} | {statistics.median(times):.2f} | {max(times):.2f} |")
+    print(f"\n{FLOOD} addresses came and went elsewhere in {flooded['seconds']:.1f} s: the guard took", end=" ")
+    print(f"{flooded['cpu']:.2f} s of CPU, then {flooded['idle']:.2f} s in 10 s of calm; {flooded['MiB']:.1f} MiB")
     print("\nThe service restores networks of which nothing is left, until it is ready\n")
     print("| networks | seconds | guard resident, MiB |\n|---|---|---|")
     for count, row in restored.items():

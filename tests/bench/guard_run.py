@@ -4,12 +4,14 @@
 """Runs on a host: breaks the network ``lab`` in every way and takes the time until it is right again.
 
 python3 guard_run.py heal ROUNDS      prints {kind: [seconds, ...]} as JSON
+python3 guard_run.py flood N          N addresses come and go elsewhere: seconds, CPU and memory of the guard, as JSON
 python3 guard_run.py restore N        N networks gone, then the service restarted: seconds, memory, as JSON
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -26,7 +28,7 @@ from engine.paths import Paths  # noqa: E402
 from engine.specs import parts  # noqa: E402
 from engine.virt_network import Networks  # noqa: E402
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 FRAGMENT = Path("/etc/dnsmasq.d/virtnet-lab.conf")
 # After so many repairs of one thing the guard would become patient with it.
 FRESH_AFTER = 3
@@ -68,7 +70,7 @@ KINDS: dict[str, tuple[str, Callable[[], bool]]] = {
 
 def settled() -> None:
     """Until the guard sleeps again."""
-    pid = call("systemctl show -P MainPID virtnet").strip()
+    pid = _main_pid()
     calm = 0
     deadline = time.monotonic() + 20
     while calm < 6 and time.monotonic() < deadline:
@@ -114,6 +116,36 @@ def heal(rounds: int) -> dict[str, list[float]]:
     return found
 
 
+def _main_pid() -> str:
+    return call("systemctl show -P MainPID virtnet").strip()
+
+
+def _spent(pid: str) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def _resident() -> float:
+    status = Path(f"/proc/{_main_pid()}/status").read_text()
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS"))
+
+
+def flood(count: int) -> dict[str, float]:
+    settled()
+    pid = _main_pid()
+    before, start = _spent(pid), time.monotonic()
+    for batch in range(count // 50):
+        words = [f"10.{batch // 250}.{batch % 250}.{i + 1}/32 dev eth0" for i in range(50)]
+        lines = [f"address {verb} {one}" for one in words for verb in ("add", "delete")]
+        subprocess.run(["ip", "-batch", "-"], input="\n".join(lines), text=True, check=True)
+        time.sleep(max(0.0, start + (batch + 1) * 0.1 - time.monotonic()))
+    seconds = time.monotonic() - start
+    settled()
+    flooded = _spent(pid) - before
+    time.sleep(10)
+    return {"seconds": seconds, "cpu": flooded, "idle": _spent(pid) - before - flooded, "MiB": _resident()}
+
+
 def restore(count: int) -> dict[str, float]:
     paths = Paths()
     items = [{"name": f"net{i}", "ipv4": {"address": f"10.{i // 250}.{i % 250}.1/24"}} for i in range(count)]
@@ -129,11 +161,10 @@ def restore(count: int) -> dict[str, float]:
     call("systemctl start virtnet")
     seconds = time.monotonic() - start
     bridges = len(json.loads(call("ip -j link show type bridge") or "[]"))
-    status = call("cat /proc/$(systemctl show -P MainPID virtnet)/status")
-    memory = next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmRSS"))
-    return {"seconds": seconds, "bridges": bridges, "MiB": memory}
+    return {"seconds": seconds, "bridges": bridges, "MiB": _resident()}
 
 
 if __name__ == "__main__":
     verb, number = sys.argv[1:]
-    print(json.dumps(heal(int(number)) if verb == "heal" else restore(int(number))))
+    work = {"heal": heal, "flood": flood, "restore": restore}[verb]
+    print(json.dumps(work(int(number))))

@@ -4,7 +4,9 @@
 """What rules cost: ours, one masquerade rule, and libvirt's layout, at 1, 100 and 1000 networks, in one run.
 
 A packet goes from a guest over the bridge and the rules into a drop behind the uplink, all in the time of the process
-that sends it; so its CPU time, less that of plain forwarding, is that of the rules. Layouts take turns; medians.
+that sends it; so its CPU time, less that of plain forwarding, is that of the rules, on a busy machine too. Packets a
+second, throughput and connections a second are by the clock: compare them within one run only. Layouts take turns;
+medians.
 """
 
 from __future__ import annotations
@@ -12,40 +14,55 @@ from __future__ import annotations
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / ".build" / "collections")]
 
-from kernel.bed import OUTSIDE, Bed, Space  # noqa: E402
+from kernel.bed import OUTSIDE, UPLINK, Bed, Space  # noqa: E402
 
 COUNTS = (1, 100, 1000)
 ROUNDS = 5
 PACKETS = 20000
+SECONDS = 1.0
 
 _SEND = """
 import socket, sys, time
-kind, address, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-sock.bind(("", 40000))
+kind, address, count, port = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 data = bytes(22)
-sock.sendto(data, (address, 8000))
+def bound(own):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("", own))
+    return sock
 if kind == "established":
-    sock.settimeout(2)
+    sock = bound(40000)
+    sock.settimeout(20)
+    sock.sendto(data, (address, port))
     sock.recv(100)
+    sock.connect((address, port))
+    print("ready", flush=True)
     sys.stdin.readline()
-    sock.connect((address, 8000))
     began = time.process_time()
     for _ in range(count):
         sock.send(data)
-else:
-    sys.stdin.readline()
+elif kind == "new":
+    sock = bound(40000)
     targets = [(address, 10000 + i) for i in range(count)]
+    print("ready", flush=True)
+    sys.stdin.readline()
     began = time.process_time()
     for target in targets:
         sock.sendto(data, target)
+else:
+    # New flows to one port: each from a port of its own.
+    count = 400
+    socks = [bound(41000 + i) for i in range(count)]
+    print("ready", flush=True)
+    sys.stdin.readline()
+    began = time.process_time()
+    for sock in socks:
+        sock.sendto(data, (address, port))
 print((time.process_time() - began) / count * 1e9)
 """
 
@@ -76,7 +93,36 @@ replaced = (time.perf_counter() - began) * 1000
 began = time.perf_counter()
 subprocess.run(["nft", "-j", "list", "table", "inet", "virtnet"], stdout=subprocess.DEVNULL, check=True)
 listed = (time.perf_counter() - began) * 1000
-print(json.dumps([first, one, noop, replaced, listed]))
+print(json.dumps([first, one, noop, replaced, listed, noop - listed]))
+"""
+
+
+# By the clock: packets of one flow that are sent in a second, bytes of one connection, connections one after another.
+_RATE = """
+import socket, sys, threading, time
+kind, address, port, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+end, count = time.perf_counter() + seconds, 0
+began = time.perf_counter()
+if kind == "udp":
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.connect((address, port))
+    data = bytes(22)
+    while time.perf_counter() < end:
+        for _ in range(100):
+            sock.send(data)
+        count += 100
+elif kind == "tcp":
+    sock = socket.create_connection((address, port))
+    data = bytes(1 << 17)
+    while time.perf_counter() < end:
+        count += sock.send(data)
+else:
+    while time.perf_counter() < end:
+        with socket.create_connection((address, port)) as sock:
+            while sock.recv(100):
+                pass
+        count += 1
+print(count / (time.perf_counter() - began))
 """
 
 
@@ -126,6 +172,7 @@ class Bench:
         self.guest: Space = bed.guest("br-a", "192.168.30.2/24", gateway="192.168.30.1")
         bed.outside.run("ip", "route", "add", "192.168.30.0/24", "via", "203.0.113.2")
         bed.outside.serve()
+        self.guest.serve()
 
     def ours(self, count: int) -> None:
         more = [
@@ -137,14 +184,41 @@ class Bench:
     def load(self, text: str) -> None:
         self.bed.host.run("nft", "-f", "-", stdin=text)
 
+    def forwards(self, count: int) -> None:
+        """So many port forwards; all but the last lead elsewhere."""
+        last = {"protocol": "udp", "port": 9000 + count, "to": "192.168.30.2", "to_port": 8000}
+        more = [{**last, "port": 9000 + i, "to": "192.168.30.9"} for i in range(1, count)]
+        mine = {"name": "a", "bridge": "br-a", "subnets": ["192.168.30.0/24"], "port_forwards": [*more, last]}
+        self.bed.task("nft", [mine])
+
+    def rate(self, kind: str) -> float:
+        """Packets, bytes or connections a second from the guest to the outside."""
+        self.bed.host.run("conntrack", "-F")
+        self.bed.outside.run("nft", "flush", "ruleset")
+        if kind == "udp":
+            self.bed.outside.run("nft", "-f", "-", stdin=DROP)
+        port = {"udp": "8000", "tcp": "8001", "connections": "8000"}[kind]
+        return float(self.guest.run(sys.executable, "-c", _RATE, kind, OUTSIDE, port, str(SECONDS), timeout=120))
+
+    def cost_in(self, kind: str, port: int) -> float:
+        """Nanoseconds of CPU for a packet from the outside to a port of the host that leads to the guest."""
+        self.bed.host.run("conntrack", "-F")
+        self.guest.run("nft", "flush", "ruleset")
+        argv = (sys.executable, "-c", _SEND, kind, UPLINK, str(PACKETS if kind == "established" else 1), str(port))
+        return self._measured(self.bed.outside, self.guest, argv)
+
     def cost(self, kind: str) -> float:
         """Nanoseconds of CPU for a packet."""
         self.bed.host.run("conntrack", "-F")
         self.bed.outside.run("nft", "flush", "ruleset")
-        sender = self.guest.start(sys.executable, "-c", _SEND, kind, OUTSIDE, str(PACKETS))
-        time.sleep(0.5)
-        self.bed.outside.run("nft", "-f", "-", stdin=DROP)
+        argv = (sys.executable, "-c", _SEND, kind, OUTSIDE, str(PACKETS), "8000")
+        return self._measured(self.guest, self.bed.outside, argv)
+
+    def _measured(self, sending: Space, receiving: Space, argv: tuple[str, ...]) -> float:
+        sender = sending.start(*argv)
         assert sender.stdin is not None and sender.stdout is not None
+        assert sender.stdout.readline() == "ready\n"
+        receiving.run("nft", "-f", "-", stdin=DROP)
         sender.stdin.write("go\n")
         sender.stdin.flush()
         return float(sender.stdout.readline())
@@ -168,17 +242,54 @@ def packets(bench: Bench) -> None:
             load()
             for kind in ("established", "new"):
                 found.setdefault((name, kind), []).append(bench.cost(kind))
+            for kind in ("udp", "tcp", "connections"):
+                found.setdefault((name, kind), []).append(bench.rate(kind))
     base = {kind: statistics.median(found["one masquerade rule", kind]) for kind in ("established", "new")}
-    print(f"{'ns of CPU per packet (64 bytes, UDP)':38} established  ratio     new  ratio")
+    print(
+        f"\n{'64 bytes, UDP: ns of CPU per packet':38} established  ratio     new  ratio"
+        "   UDP packets/s  TCP Gbit/s  connections/s"
+    )
     for name in layouts:
-        one, new = (statistics.median(found[name, kind]) for kind in ("established", "new"))
-        print(f"  {name:36} {one:11.0f}  {one / base['established']:5.2f} {new:7.0f}  {new / base['new']:5.2f}")
+        one, new, udp, tcp, connections = (
+            statistics.median(found[name, kind]) for kind in ("established", "new", "udp", "tcp", "connections")
+        )
+        print(
+            f"  {name:36} {one:11.0f}  {one / base['established']:5.2f} {new:7.0f}  {new / base['new']:5.2f}"
+            f"  {udp:14.0f}  {tcp * 8 / 1e9:10.2f}  {connections:13.0f}",
+            flush=True,
+        )
+
+
+def forwards(bench: Bench) -> None:
+    """Port forwards: our map beside a chain of as many rules."""
+
+    def chain(count: int) -> str:
+        rules = "\n".join(f"udp dport {9000 + i} dnat to 192.168.30.9:8000" for i in range(1, count))
+        last = f"udp dport {9000 + count} dnat to 192.168.30.2:8000"
+        hook = "type nat hook prerouting priority dstnat; policy accept;"
+        return f"table ip nat {{\nchain pre {{\n{hook}\n{rules}\n{last}\n}}\n}}\n"
+
+    layouts: dict[str, tuple[int, Callable[[], None]]] = {}
+    for count in (1, 1000):
+        layouts[f"a rule each, {count}"] = count, lambda count=count: bench.load(chain(count))  # type: ignore[misc]
+        layouts[f"ours, {count}"] = count, lambda count=count: bench.forwards(count)  # type: ignore[misc]
+    found: dict[tuple[str, str], list[float]] = {}
+    for _round in range(ROUNDS):
+        for name, (count, load) in layouts.items():
+            bench.bed.host.run("nft", "flush", "ruleset")
+            load()
+            for kind in ("established", "new in"):
+                found.setdefault((name, kind), []).append(bench.cost_in(kind, 9000 + count))
+    print(f"\n{'port forwards: ns of CPU per packet':38} established     new")
+    for name in layouts:
+        one, new = (statistics.median(found[name, kind]) for kind in ("established", "new in"))
+        print(f"  {name:36} {one:11.0f} {new:7.0f}", flush=True)
 
 
 def times(bed: Bed) -> None:
     print(
         f"\n{'milliseconds, rules of the engine':38} "
-        f"{'first':>7} {'add one':>8} {'no-op':>7} {'nft -f all':>11} {'nft list':>9}"
+        f"{'first':>7} {'add one':>8} {'no-op':>7} {'nft -f all':>11} {'nft list':>9} {'no-op beyond list':>18}"
     )
     for count in (*COUNTS[:2], 300, COUNTS[2]):
         rows = []
@@ -187,9 +298,10 @@ def times(bed: Bed) -> None:
             with tempfile.TemporaryDirectory() as root:
                 command = (sys.executable, "-c", _TIMES, str(ROOT / ".build" / "collections"), root, str(count))
                 rows.append(bed.host.json(*command))
-        first, one, noop, replaced, listed = (statistics.median(column) for column in zip(*rows, strict=True))
+        first, one, noop, replaced, listed, beyond = (statistics.median(column) for column in zip(*rows, strict=True))
         print(
-            f"  {count:5} networks {'':21} {first:7.0f} {one:8.0f} {noop:7.0f} {replaced:11.0f} {listed:9.0f}",
+            f"  {count:5} networks {'':21} {first:7.0f} {one:8.0f} {noop:7.0f} {replaced:11.0f} {listed:9.0f}"
+            f" {beyond:18.0f}",
             flush=True,
         )
 
@@ -200,7 +312,9 @@ def main() -> None:
         bed = Bed(Path(folder))
         try:
             times(bed)
-            packets(Bench(bed))
+            bench = Bench(bed)
+            packets(bench)
+            forwards(bench)
         finally:
             bed.close()
 

@@ -74,7 +74,7 @@ class Space:
         return json.loads(self.run(*command) or "[]")
 
     def serve(self, port: int = 8000) -> None:
-        """A TCP and UDP service that answers with the address that it sees."""
+        """A TCP and UDP service that answers with the address that it sees; a sink on the next port."""
         process = self.start(sys.executable, str(PROBE), "serve", str(port))
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -85,7 +85,7 @@ class Space:
         return self.run(sys.executable, str(PROBE), "ask", protocol, address, str(port), *own).strip()
 
     def pings(self, address: str) -> bool:
-        return "1 received" in self.run("ping", "-c1", "-W1", address, check=False)
+        return "1 received" in self.run("ping", "-c1", "-W3", address, check=False)
 
     def close(self) -> None:
         for process in self.processes:
@@ -100,14 +100,23 @@ class Space:
 class Bed:
     """The whole of it."""
 
+    bridge_type = "linux"
+
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.host = Space("host")
+        self.host = self.new_host()
         self.outside = Space("outside")
         self.spaces = [self.host, self.outside]
         self._wire(self.outside, "eth0", f"{OUTSIDE}/24", "eth0")
         self.host.run("ip", "address", "add", f"{UPLINK}/24", "dev", "eth0")
         self.host.run("ip", "route", "add", "default", "via", OUTSIDE)
+
+    def new_host(self) -> Space:
+        return Space("host")
+
+    def plug(self, bridge: str, tap: str) -> None:
+        """Make a link of the host a port."""
+        self.host.run("ip", "link", "set", tap, "master", bridge)
 
     def _wire(self, space: Space, inside: str, address: str, at_host: str) -> None:
         peer = ("peer", "name", inside, "netns", space.name)
@@ -122,7 +131,7 @@ class Bed:
         self.spaces.append(space)
         tap = f"tap{len(self.spaces)}"
         self._wire(space, "eth0", address, tap)
-        self.host.run("ip", "link", "set", tap, "master", bridge)
+        self.plug(bridge, tap)
         if gateway:
             space.run("ip", "route", "add", "default", "via", gateway)
         return space

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Many DHCP clients in one namespace: leases for many MAC addresses, and their renewals by unicast (RFC 2131)."""
+"""DHCP clients: leases for many MAC addresses in one namespace, their renewals by unicast (RFC 2131), and DHCPv6."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import contextlib
 import socket
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 from kernel.dnsmasq_bed import Space
 
@@ -39,7 +40,7 @@ def _client(address: str) -> Iterator[socket.socket]:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
         client.bind((address, 68))
-        client.settimeout(1.0)
+        client.settimeout(5.0)
         yield client
 
 
@@ -78,7 +79,24 @@ def renewals(space: Space, leases: dict[bytes, str], server: str) -> int:
     with space.entered():
         for i, (mac, address) in enumerate(leases.items()):
             with _client(address) as client:
-                client.settimeout(0.2)
                 answer = _exchange(client, _message(_REQUEST, mac, 3000 + i, address), server)
                 renewed += _options(answer).get(53) == bytes([_ACK])
     return renewed
+
+
+def dhcp6(space: Space, folder: Path, *more: str, duid: str = "", patience: int = 30) -> dict[str, str]:
+    """What a DHCPv6 server tells dhclient; empty when nobody answers for so many seconds."""
+    script, told, leases = folder / "dhclient-script", folder / "dhclient-told", folder / "dhclient-leases"
+    wanted = "BOUND6|RENEW6|REBIND6"
+    script.write_text(f'#!/bin/sh\ncase "$reason" in {wanted}) env >{told};; PREINIT6) ;; *) exit 1;; esac\n')
+    script.chmod(0o755)
+    told.unlink(missing_ok=True)
+    leases.write_text(f'default-duid "{duid}";\n' if duid else "")
+    config = folder / "dhclient-config"
+    config.write_text(f"timeout {patience};\nalso request dhcp6.domain-search, dhcp6.sntp-servers;\n")
+    space.run("timeout", "-k", "1", str(patience + 2), "dhclient", "-6", "-1", "-d", "-D", "LL", *more, "-lf",
+              str(leases), "-pf", f"{folder}/dhclient-pid", "-cf", str(config), "-sf", str(script), "eth0",
+              check=False, timeout=patience + 10)  # fmt: skip
+    if not told.exists():
+        return {}
+    return dict(line.partition("=")[::2] for line in told.read_text().splitlines())

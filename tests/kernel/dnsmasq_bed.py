@@ -60,7 +60,7 @@ def run(command: Sequence[str], check: bool = True, timeout: float = 30) -> subp
     return done
 
 
-def eventually(condition: Callable[[], object], patience: float = 5.0) -> bool:
+def eventually(condition: Callable[[], object], patience: float = 30.0) -> bool:
     deadline = time.monotonic() + patience
     while not condition():
         if time.monotonic() > deadline:
@@ -281,7 +281,7 @@ def running(daemon: Daemon) -> Iterator[Daemon]:
 def asks(space: Space, server: str, name: str = NAME, source: str = "", kind: str = "A") -> subprocess.Popen[str]:
     """A DNS query under way; see ``answered``."""
     bind = ["-b", source] if source else []
-    return space.start("dig", *bind, "+time=1", "+tries=2", "+short", f"@{server}", name, kind)
+    return space.start("dig", *bind, "+time=1", "+tries=3", "+short", f"@{server}", name, kind)
 
 
 def answered(query: subprocess.Popen[str]) -> str:
@@ -308,7 +308,7 @@ def wants_lease(space: Space, folder: Path, hostname: str = "", configure: bool 
     lease = Path(f"{script}.lease")
     lease.unlink(missing_ok=True)
     named = ["-x", f"hostname:{hostname}"] if hostname else []
-    return space.start("udhcpc", "-f", "-n", "-q", "-t", "2", "-T", "1", "-A", "0", "-i", "eth0",
+    return space.start("udhcpc", "-f", "-n", "-q", "-t", "4", "-T", "1", "-A", "0", "-i", "eth0",
                        "-O", "42", "-O", "26", "-O", "252", "-O", "search", "-s", str(script), *named)  # fmt: skip
 
 

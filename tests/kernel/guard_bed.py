@@ -47,7 +47,7 @@ print(json.dumps({"changes": list(map(str, plan.changes)), "networks": plan.hold
 COLLECTIONS = str(REPOSITORY / ".build" / "collections")
 
 
-def eventually(condition: Callable[[], Any], patience: float = 20.0) -> float:
+def eventually(condition: Callable[[], Any], patience: float = 60.0) -> float:
     """How long it took until a condition held; fails when it never does."""
     start = time.monotonic()
     while not condition():
@@ -96,7 +96,9 @@ class GuardedBed(Bed):
         with self.log.open("a") as log:
             argv = self.host.command(sys.executable, "-I", "-c", _PROGRAM, COLLECTIONS, str(self.root), "guard")
             address = f"@vnt{os.getpid()}{id(self)}"
-            self.guard = subprocess.Popen(argv, stderr=log, text=True, env={**os.environ, "NOTIFY_SOCKET": address})
+            self.guard = subprocess.Popen(
+                argv, stderr=log, text=True, env={**os.environ, "NOTIFY_SOCKET": address}, start_new_session=True
+            )
         eventually(lambda: "networks run" in self.journal and self.is_idle(), 60)
         # The run that made the networks is through.
         eventually(lambda: not (self.root / "run/virtnet/pending.json").exists() and self.is_idle(), 60)
@@ -109,10 +111,25 @@ class GuardedBed(Bed):
         wchan = Path(f"/proc/{pid}/wchan").read_text()
         return not children and any(word in wchan for word in ("ep_poll", "epoll"))
 
+    def has_heard_all(self) -> bool:
+        """Whether the guard sleeps and none of the kernel's messages waits for it."""
+        assert self.guard is not None
+        lines = Path(f"/proc/{self.guard.pid}/net/netlink").read_text().splitlines()
+        # sk Eth Pid Groups Rmem ...
+        waiting = [fields[4] for fields in map(str.split, lines) if fields[2] == str(self.guard.pid)]
+        assert waiting
+        return self.is_idle() and set(waiting) == {"0"}
+
     def stop_guard(self, number: int = signal.SIGTERM) -> int:
         assert self.guard is not None
         self.guard.send_signal(number)
-        return self.guard.wait(10)
+        return self.guard.wait(60)
+
+    def kill_all(self) -> None:
+        """Kill the guard and what it has running, as systemd does with all of a unit."""
+        assert self.guard is not None
+        os.killpg(self.guard.pid, signal.SIGKILL)
+        self.guard.wait(60)
 
     @property
     def journal(self) -> str:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A service that answers with the address that it sees, and a client that prints the answer."""
+"""A service that answers with the address that it sees, a client that prints the answer, flows, and a sink."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 
-PATIENCE = 1.0
+# An answer that comes at all comes at once, but perhaps not on a machine that is busy with something else.
+PATIENCE = 3.0
 
 
 def serve(port: int) -> None:
@@ -23,6 +24,8 @@ def serve(port: int) -> None:
         threading.Thread(target=answer_udp, args=(udp,), daemon=True).start()
         tcp = socket.create_server(("", port), family=family)
         threading.Thread(target=answer_tcp, args=(tcp,), daemon=True).start()
+        sink = socket.create_server(("", port + 1), family=family)
+        threading.Thread(target=swallow, args=(sink,), daemon=True).start()
     print("ready", flush=True)
     threading.Event().wait()
 
@@ -48,6 +51,28 @@ def answer_tcp(tcp: socket.socket) -> None:
             connection.sendall(peer[0].encode())
 
 
+def swallow(tcp: socket.socket) -> None:
+    """Take all that comes, then say so."""
+    while True:
+        connection, _peer = tcp.accept()
+        with connection, contextlib.suppress(ConnectionError):
+            while connection.recv(1 << 16):
+                pass
+            connection.sendall(b"done")
+
+
+def send(address: str, port: int, kilobytes: int) -> float:
+    """Seconds until so much has arrived at a sink."""
+    with socket.socket(family_of(address), socket.SOCK_STREAM) as sock:
+        sock.connect((address, port))
+        start = time.monotonic()
+        sock.sendall(bytes(kilobytes * 1000))
+        sock.shutdown(socket.SHUT_WR)
+        if sock.recv(100) != b"done":
+            raise SystemExit("not all arrived")
+        return time.monotonic() - start
+
+
 def family_of(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
@@ -68,8 +93,8 @@ def ask(protocol: str, address: str, port: int, source: str = "") -> str:
 
 
 def flow(address: str, port: int, seconds: float) -> str:
-    """One UDP flow at 1 ms; prints how many were sent and how many answered."""
-    answered = 0
+    """One UDP flow at 1 ms, for so long, or with 0 until the input ends: how many were sent, how many answered."""
+    answered, stop = 0, threading.Event()
 
     def count() -> None:
         nonlocal answered
@@ -83,12 +108,14 @@ def flow(address: str, port: int, seconds: float) -> str:
         sock.connect((address, port))
         threading.Thread(target=count, daemon=True).start()
         sent, end = 0, time.monotonic() + seconds
-        while time.monotonic() < end:
+        if not seconds:
+            threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+        while not stop.is_set() and (not seconds or time.monotonic() < end):
             with contextlib.suppress(OSError):
                 sock.send(b"?")
             sent += 1
             time.sleep(0.001)
-        time.sleep(PATIENCE / 2)
+        time.sleep(1)
     return f"{sent} {answered}"
 
 
@@ -98,5 +125,7 @@ if __name__ == "__main__":
         serve(int(rest[0]))
     elif verb == "ask":
         print(ask(rest[0], rest[1], int(rest[2]), *rest[3:]))
+    elif verb == "send":
+        print(send(rest[0], int(rest[1]), int(rest[2])))
     else:
         print(flow(rest[0], int(rest[1]), float(rest[2])))

@@ -82,6 +82,7 @@ def test_change_keeps_the_bridge_and_its_ports(bed: Bed) -> None:
         (["192.168.30.1/24", "10.0.0.1/8"], ["10.0.0.1/8"]),
         (["192.168.30.1/24"], []),
         (["fd00:30::1/64"], ["fd00:30::2/64", "192.168.30.1/24"]),
+        (["192.168.30.1/24", "fd00:30::1/64"], ["192.168.30.1/24"]),
     ],
 )
 def test_addresses_become_exactly_those_asked_for(bed: Bed, before: list[str], after: list[str]) -> None:

@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.leases import parse_leases
 from ansible_collections.virtnet.linux.plugins.module_utils.network import Network, read_network
 from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from kernel.dhcp_client import dhcp6
 from kernel.dnsmasq_bed import (
     BRIDGE_ADDRESS,
     NAMED_ADDRESS,
@@ -82,7 +83,7 @@ def has_own_address(space: Space) -> bool:
 
 def advertised(space: Space) -> str:
     """What a router says when it is asked; '' when none answers."""
-    asked = space.run("rdisc6", "-1", "-r", "2", "-w", "1000", "eth0", check=False)
+    asked = space.run("rdisc6", "-1", "-r", "3", "-w", "1000", "eth0", check=False)
     return "" if asked.returncode else asked.stdout
 
 
@@ -102,29 +103,12 @@ def wire_of_the_lan(bed: Bed) -> Iterator[list[str]]:
         heard += [line for line in out.splitlines() if "IP6" in line]
 
 
-def dhcp6(space: Space, folder: Path, *more: str, duid: str = "") -> dict[str, str]:
-    """What a DHCPv6 server tells dhclient; empty when nobody answers."""
-    script, told, leases = folder / "dhclient-script", folder / "dhclient-told", folder / "dhclient-leases"
-    wanted = "BOUND6|RENEW6|REBIND6"
-    script.write_text(f'#!/bin/sh\ncase "$reason" in {wanted}) env >{told};; PREINIT6) ;; *) exit 1;; esac\n')
-    script.chmod(0o755)
-    told.unlink(missing_ok=True)
-    leases.write_text(f'default-duid "{duid}";\n' if duid else "")
-    config = folder / "dhclient-config"
-    config.write_text("timeout 3;\nalso request dhcp6.domain-search, dhcp6.sntp-servers;\n")
-    space.run("timeout", "-k", "1", "5", "dhclient", "-6", "-1", "-d", "-D", "LL", *more, "-lf", str(leases), "-pf",
-              f"{folder}/dhclient-pid", "-cf", str(config), "-sf", str(script), "eth0", check=False)  # fmt: skip
-    if not told.exists():
-        return {}
-    return dict(line.partition("=")[::2] for line in told.read_text().splitlines())
-
-
 def test_guests_make_addresses_and_no_other_link_hears_of_it(bed: Bed, tmp_path: Path) -> None:
     # The system gives DHCPv6 on the LAN, so that a global enable-ra of ours would be heard there.
     system = "dhcp-range=fd00:1::100,fd00:1::1ff,64,1h\n"
     with serving(bed, tmp_path, system) as daemon, wire_of_the_lan(bed) as heard:
         daemon.converge(lab({}))
-        assert eventually(lambda: has_own_address(bed.guest), 8)
+        assert eventually(lambda: has_own_address(bed.guest))
         told = advertised(bed.guest)
         assert not advertised(bed.lan)
         assert dhcp6(bed.lan, tmp_path)["new_ip6_address"].startswith("fd00:1::1")
@@ -143,32 +127,32 @@ def test_lan_without_dhcp_stays_silent(bed: Bed, tmp_path: Path) -> None:
     with serving(bed, tmp_path) as daemon, wire_of_the_lan(bed) as heard:
         daemon.converge(lab({"ranges": [RANGE]}))
         assert not advertised(bed.lan)
-        assert not dhcp6(bed.lan, tmp_path)
-        assert not dhcp6(bed.lan, tmp_path, "-S")
+        assert not dhcp6(bed.lan, tmp_path, patience=3)
+        assert not dhcp6(bed.lan, tmp_path, "-S", patience=3)
     assert not heard
 
 
 def test_names_of_guests_resolve_to_the_addresses_that_they_made(bed: Bed, tmp_path: Path) -> None:
     with serving(bed, tmp_path) as daemon:
         daemon.converge(lab({}))
-        assert eventually(lambda: has_own_address(bed.guest), 8)
+        assert eventually(lambda: has_own_address(bed.guest))
         get_lease(bed.guest, tmp_path, "vmone")
         own = f"fd00:100::{OWN_PART}"
-        assert eventually(lambda: ask(bed.host, "127.0.0.1", "vmone.virt.test", "AAAA") == own, 10)
+        assert eventually(lambda: ask(bed.host, "127.0.0.1", "vmone.virt.test", "AAAA") == own)
 
 
 def test_nothing_is_advertised_that_was_switched_off(bed: Bed, tmp_path: Path) -> None:
     with serving(bed, tmp_path) as daemon:
         daemon.converge(lab({"ra": False}))
         assert not advertised(bed.guest)
-        assert not dhcp6(bed.guest, tmp_path)
+        assert not dhcp6(bed.guest, tmp_path, patience=3)
         assert ask(bed.host, BRIDGE_ADDRESS) == NAMED_ADDRESS
 
 
 def test_closed_network_offers_neither_router_nor_dns(bed: Bed, tmp_path: Path) -> None:
     with serving(bed, tmp_path, f"dhcp-option=option6:dns-server,[{ADDRESS6}]\n") as daemon:
         daemon.converge(lab({}, router=False, dns=False))
-        assert eventually(lambda: has_own_address(bed.guest), 8)
+        assert eventually(lambda: has_own_address(bed.guest))
         told = advertised(bed.guest)
     assert re.search(r"Router lifetime\s*:\s+0 ", told)
     assert "fd00:100::/64" in told
@@ -179,12 +163,12 @@ def test_closed_network_offers_neither_router_nor_dns(bed: Bed, tmp_path: Path) 
 def test_stateless_guests_get_options_alone(bed: Bed, tmp_path: Path) -> None:
     with serving(bed, tmp_path) as daemon:
         daemon.converge(lab({"stateless": True, "options": {"sntp-server": "fd00:100::9"}}))
-        assert eventually(lambda: has_own_address(bed.guest), 8)
+        assert eventually(lambda: has_own_address(bed.guest))
         told = advertised(bed.guest)
         assert re.search(r"Stateful address conf.\s*:\s+No", told)
         assert re.search(r"Stateful other conf.\s*:\s+Yes", told)
         options = dhcp6(bed.guest, tmp_path, "-S")
-        assert not dhcp6(bed.guest, tmp_path)
+        assert not dhcp6(bed.guest, tmp_path, patience=3)
     assert options["new_dhcp6_name_servers"] == ADDRESS6
     assert options["new_dhcp6_sntp_servers"] == "fd00:100::9"
     assert options["new_dhcp6_domain_search"].rstrip(".") == "virt.test"
@@ -238,7 +222,7 @@ def test_one_guest_has_a_fixed_address_of_each_family(bed: Bed, tmp_path: Path) 
         told = [one.as_options(time.time()) for one in leases]
         assert [(one["ip"], one["hostname"]) for one in told] == [("192.168.100.77", "web"), ("fd00:100::77", "web")]
         assert (told[0]["mac"], told[1]["duid"]) == (MAC, f"00:03:00:01:{MAC}")
-        assert 43000 < told[0]["remaining"] <= 43200 and 890 < told[1]["remaining"] <= 900
+        assert 42000 < told[0]["remaining"] <= 43200 and 600 < told[1]["remaining"] <= 900
         reverse = "7.7" + ".0" * 22 + ".0.0.1.0.0.0.d.f.ip6.arpa"
         assert ask(bed.host, "127.0.0.1", reverse, "PTR") == "web.virt.test."
 
@@ -267,4 +251,4 @@ def test_range_holds_for_its_own_bridge_alone(bed: Bed, tmp_path: Path) -> None:
     with serving(bed, tmp_path) as daemon:
         daemon.converge(lab({"ranges": [RANGE]}))
         assert not advertised(bed.guest)
-        assert not dhcp6(bed.guest, tmp_path)
+        assert not dhcp6(bed.guest, tmp_path, patience=3)

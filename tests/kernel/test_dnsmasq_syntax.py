@@ -11,12 +11,14 @@ import string
 import struct
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils import dnsmasq_spec
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_config import HostReader, read_config
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_hosts import dhcp_file
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_render import (
     HEADER,
     Circumstances,
@@ -33,7 +35,7 @@ from kernel.dnsmasq_bed import PROGRAM, Bed, Daemon, Space, made_bed, open_folde
 from kernel.test_dnsmasq_names import lease_of
 
 SIGNS = string.ascii_letters + string.digits + " #'\\,.:;=/*[](){}<>|&$!?~^%@+-_`"
-TEXT_RECORD, ADDRESS_RECORD = 16, 1
+TEXT_RECORD, ADDRESS_RECORD, SERVICE_RECORD = 16, 1, 33
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +52,7 @@ def answer(space: Space, name: str, kind: int) -> list[bytes]:
     asked = b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
     query = struct.pack("!6H", 7, 0x0100, 1, 0, 0, 0) + asked + struct.pack("!HH", kind, 1)
     with space.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(3)
+        client.settimeout(30)
         client.connect(("127.0.0.1", 53))
         client.send(query)
         told = client.recv(4096)
@@ -199,6 +201,7 @@ TEXTS = st.text(
 # Also what dnsmasq takes for addresses, times and words of its own.
 WORDS = st.sampled_from(["12h", "infinite", "ignore", "5", "1.2.3.4", "::1", "tag", "id", "set", "#", "*", "-a", "_x"])
 LABELS = st.text(string.ascii_letters + string.digits + '-_.,:#*"/ =', min_size=1, max_size=20) | WORDS
+CLIENT_IDS = st.from_regex(r"[0-9a-f]{2}(:[0-9a-f]{2}){1,9}", fullmatch=True)
 OWN = {"name": "lab", "interface": "virt0", "address": "192.168.100.1/24", "domain": "virt.test"}
 
 
@@ -250,6 +253,63 @@ def test_any_name_that_is_accepted_is_one_that_dnsmasq_answers(space: Space, nam
         daemon.restart()
         for name, number in wanted.items():
             assert answer(space, name, ADDRESS_RECORD) == [bytes([10, 9, 9, number])]
+
+
+@JUDGED
+@given(
+    st.lists(st.tuples(LABELS, LABELS | st.from_regex(r"[0-9a-f]{2}(:[0-9a-f]{2}){1,9}", fullmatch=True)), max_size=30)
+)
+def test_any_static_host_that_is_accepted_is_the_one_that_dnsmasq_knows(
+    space: Space, pairs: list[tuple[str, str]]
+) -> None:
+    """A guest has a lease already, under the client id; of the host's row dnsmasq learns its name."""
+    # Without the tag of the bridge, as before 2.81, since dnsmasq does not know the bridge of a lease.
+    around = replace(AROUND, version=(2, 80))
+    wanted: dict[str, int] = {}
+    ids: set[bytes] = set()
+    rows, leases = [], []
+    for i, (name, word) in enumerate(pairs, 2):
+        host = {"id": word, "name": name, "ip": f"192.168.100.{i}"}
+        spec = accepted_spec(hosts=[host], ranges=[{"start": "192.168.100.100", "end": "192.168.100.200"}])
+        if spec is None or spec.hosts[0].name.lower() in wanted:
+            continue
+        known_by = spec.hosts[0].id
+        client = bytes.fromhex(known_by.replace(":", "")) if ":" in known_by else known_by.encode()
+        if client in ids:
+            continue
+        ids.add(client)
+        wanted[spec.hosts[0].name.lower()] = i
+        rows += hosts_files(spec, around)[dhcp_file(around.hosts_folder, "lab")].removeprefix(HEADER).splitlines()
+        leases.append(f"0 52:54:00:00:00:{i:02x} 192.168.100.{i} * {client.hex(':')}")
+    assert len(rows) == len(wanted)
+    with open_folder() as folder:
+        (folder / "rows").write_text("".join(f"{row}\n" for row in rows))
+        (folder / "leases").write_text("".join(f"{lease}\n" for lease in leases))
+        config = (
+            f"dhcp-hostsfile={folder}/rows\ndhcp-range=192.168.100.100,192.168.100.200,255.255.255.0\n"
+            "domain=virt.test,192.168.100.0/24,local\n"
+        )
+        with running(Daemon(space, folder, config)):
+            for name, number in wanted.items():
+                assert answer(space, f"{name}.virt.test", ADDRESS_RECORD) == [bytes([192, 168, 100, number])]
+
+
+@JUDGED
+@given(st.lists(st.tuples(LABELS, LABELS), max_size=30))
+def test_any_service_that_is_accepted_is_one_that_dnsmasq_answers(space: Space, pairs: list[tuple[str, str]]) -> None:
+    wanted: dict[str, int] = {}
+    lines = []
+    for i, (service, domain) in enumerate(pairs, 1):
+        record = {"service": service, "protocol": "tcp", "domain": domain, "target": "t", "port": i}
+        spec = accepted_spec(names={"srv": [record]})
+        if spec is not None and spec.names.srv[0].name.lower() not in wanted:
+            wanted[spec.names.srv[0].name.lower()] = i
+            lines += [line for line in rendered(spec).splitlines() if line.startswith("srv-host=")]
+    assert len(lines) == len(wanted)
+    with open_folder() as folder, running(Daemon(space, folder, "".join(f"{line}\n" for line in lines))):
+        for name, number in wanted.items():
+            (data,) = answer(space, name, SERVICE_RECORD)
+            assert data[:6] == bytes([0, 0, 0, 0, 0, number])
 
 
 @pytest.fixture(scope="module")

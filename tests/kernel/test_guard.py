@@ -43,12 +43,25 @@ def lab(bed: GuardedBed) -> GuardedBed:
 
 def guest_of(bed: GuardedBed, bridge: str = "vn-lab", subnet: str = "192.168.30") -> Space:
     guest = bed.guest(bridge, f"{subnet}.50/24", f"{subnet}.1")
-    assert guest.pings(OUTSIDE)
+    eventually(lambda: guest.pings(OUTSIDE))
     return guest
+
+
+def noted(bed: GuardedBed, bridge: str = "vn-lab") -> list[str]:
+    """The ports that the guard would have a bridge made again with."""
+    note = bed.root / f"run/virtnet/ports/{bridge}.json"
+    return [name for name, _index in json.loads(note.read_text())] if note.exists() else []
 
 
 def masters(bed: GuardedBed) -> dict[str, str]:
     return {link["ifname"]: link.get("master", "") for link in bed.host.json("ip", "-j", "link", "show")}
+
+
+def rests(bed: GuardedBed) -> bool:
+    """Whether the guard does nothing for a while."""
+    before = bed.journal
+    time.sleep(CALM)
+    return bed.journal == before and bed.is_idle()
 
 
 @pytest.mark.parametrize(
@@ -67,23 +80,44 @@ def masters(bed: GuardedBed) -> dict[str, str]:
 )
 def test_what_breaks_is_healed(lab: GuardedBed, harm: str, said: str) -> None:
     guest = guest_of(lab)
-    eventually(lab.is_idle)
-    time.sleep(0.5)
-    eventually(lab.is_idle)
+    eventually(lambda: noted(lab) == ["tap3"])
     rules = lab.host.run("nft", "-a", "list", "chain", "inet", "virtnet", "vn_forward")
     handle = re.findall(r"handle (\d+)", rules)[-1]
-    start = time.monotonic()
     lab.host.run(*harm.format(rule=handle).split())
-    eventually(lambda: f"Put right: {said}" in lab.journal or (said in lab.journal and "Put right" in lab.journal), 3)
-    took = time.monotonic() - start
-    assert guest.pings(OUTSIDE)
-    print(f"{harm}: {took:.2f} s")
-    assert took < 1.5, lab.journal
+    eventually(lambda: f"Put right: {said}" in lab.journal or (said in lab.journal and "Put right" in lab.journal))
+    eventually(lambda: guest.pings(OUTSIDE))
     # And it rests: what it did itself breaks nothing.
-    time.sleep(CALM)
-    eventually(lab.is_idle)
-    assert lab.journal.count("Put right") <= 2, lab.journal
+    eventually(lambda: rests(lab))
+    assert "put off" not in lab.journal
     assert lab.define(LAB, check=True)["changes"] == []
+
+
+LIMITS = {"inbound": {"average": 9000}, "outbound": {"average": 9000}}
+ROUTED = {**LAB, "bandwidth": LIMITS, "routes": [{"to": "10.50.0.0/24", "via": "192.168.30.50"}]}
+
+
+HARM = (
+    "tc qdisc delete dev vn-lab root",
+    "tc class change dev vn-lab parent 766e: classid 766e:1 htb rate 1gbit",
+    "nft flush ruleset",
+    "nft flush chain netdev virtnet in_vn-lab",
+    "ip route delete 10.50.0.0/24",
+    "ip link delete vn-lab",
+)
+
+
+def test_limits_and_routes_that_were_altered_are_put_right(bed: GuardedBed) -> None:
+    bed.play(ROUTED)
+    bed.start_guard()
+    guest = guest_of(bed)
+    wanted = bed.define(ROUTED, check=True)["bridges"]
+    for harm in HARM:
+        before = bed.journal.count("bridge vn-lab: ")
+        bed.host.run(*harm.split())
+        # What breaks again and again is put right later and later.
+        eventually(lambda: bed.journal.count("bridge vn-lab: ") > before, 90)  # noqa: B023
+        eventually(lambda: not bed.task("bridge", wanted, check=True)["changed"], 60)
+    eventually(lambda: guest.pings(OUTSIDE), 60)
 
 
 def test_guests_links_come_back_to_a_bridge_that_was_lost_but_not_those_that_left(lab: GuardedBed) -> None:
@@ -93,21 +127,22 @@ def test_guests_links_come_back_to_a_bridge_that_was_lost_but_not_those_that_lef
     lab.guest("vn-lab", "192.168.30.53/24")
     lab.host.run("ip", "link", "set", "tap5", "nomaster")
     lab.host.run("ip", "link", "set", "tap6", "master", "other")
-    time.sleep(0.3)
+    eventually(lambda: noted(lab) == ["tap3", "tap4"])
     lab.host.run("ip", "link", "delete", "vn-lab")
-    eventually(lambda: masters(lab).get("tap3") == masters(lab).get("tap4") == "vn-lab", 3)
-    assert first.pings("192.168.30.51") and second.pings("192.168.30.1") and not third.pings("192.168.30.1")
+    eventually(lambda: masters(lab).get("tap3") == masters(lab).get("tap4") == "vn-lab")
+    eventually(lambda: first.pings("192.168.30.51") and second.pings("192.168.30.1"))
+    assert not third.pings("192.168.30.1")
     assert masters(lab)["tap5"] == "" and masters(lab)["tap6"] == "other"
 
 
 def test_a_guard_that_was_killed_finds_what_was_lost_meanwhile(lab: GuardedBed) -> None:
     guest = guest_of(lab)
-    time.sleep(0.3)
+    eventually(lambda: noted(lab) == ["tap3"])
     lab.stop_guard(signal.SIGKILL)
     lab.host.run("ip", "link", "delete", "vn-lab")
     lab.host.run("nft", "flush", "ruleset")
     lab.start_guard()
-    assert guest.pings(OUTSIDE)
+    eventually(lambda: guest.pings(OUTSIDE))
     assert lab.stop_guard() == 0
 
 
@@ -118,7 +153,7 @@ def test_a_network_that_is_stopped_stays_so_and_its_guests_come_back_with_it(lab
     assert "vn-lab" not in masters(lab)
     assert json.loads(lab.command("list", "--json"))[0]["state"] == "inactive"
     assert "Network lab started" in lab.command("start", "lab")
-    assert guest.pings(OUTSIDE)
+    eventually(lambda: guest.pings(OUTSIDE))
 
 
 def test_a_run_does_what_it_said_in_check_mode_with_the_guard_beside_it(lab: GuardedBed) -> None:
@@ -137,23 +172,23 @@ def test_a_run_does_what_it_said_in_check_mode_with_the_guard_beside_it(lab: Gua
     time.sleep(CALM)
     made += lab.task("nft", done["rules"])["changes"]
     assert made == foreseen
-    eventually(lambda: not (lab.root / "run/virtnet/pending.json").exists(), 6)
+    eventually(lambda: not (lab.root / "run/virtnet/pending.json").exists())
     lab.host.run("nft", "flush", "ruleset")
-    eventually(lambda: "rules of more: created" in lab.journal, 3)
+    eventually(lambda: "rules of more: created" in lab.journal)
 
 
 def test_a_run_that_ended_half_way_is_finished_by_the_guard(lab: GuardedBed) -> None:
     lab.define(LAB, plain("more", ipv4={"address": "192.168.41.1/24"}))
     note = lab.root / "run/virtnet/pending.json"
     note.write_text(json.dumps({**json.loads(note.read_text()), "until": 1}))
-    eventually(lambda: "vn-more" in masters(lab), 3)
+    eventually(lambda: "vn-more" in masters(lab))
     assert "did not come to its end; the guard finishes it" in lab.journal
 
 
 def test_other_networks_are_guarded_while_a_run_is_under_way(lab: GuardedBed) -> None:
     lab.define(LAB, plain("more", ipv4={"address": "192.168.41.1/24"}))
     lab.host.run("ip", "link", "delete", "vn-lab")
-    eventually(lambda: "vn-lab" in masters(lab), 3)
+    eventually(lambda: "vn-lab" in masters(lab))
     assert "vn-more" not in masters(lab)
 
 
@@ -175,13 +210,10 @@ def test_a_network_whose_subnet_is_somebody_elses_now_moves_at_once(bed: Guarded
     bed.start_guard()
     before = subnet_of(bed, "auto")
     net = before.rpartition(".")[0]
-    start = time.monotonic()
     bed.host.run(*event.format(net=net).split())
-    eventually(lambda: "so it moves to" in bed.journal, 4)
+    eventually(lambda: "so it moves to" in bed.journal)
     after = subnet_of(bed, "auto")
-    took = time.monotonic() - start
-    print(f"{event}: {took:.2f} s")
-    assert after != before and took < 2
+    assert after != before
     link = bed.link("vn-auto")
     assert [f"{one['local']}/{one['prefixlen']}" for one in link["addr_info"] if one["family"] == "inet"] == [after]
     assert guest_of(bed, "vn-auto", after.rpartition(".")[0]).pings(OUTSIDE)
@@ -189,9 +221,30 @@ def test_a_network_whose_subnet_is_somebody_elses_now_moves_at_once(bed: Guarded
     assert bed.define(AUTO, LAB, check=True)["changes"] == []
 
 
+@pytest.mark.parametrize("event", ["-6 address add {net}::7/64 dev eth0 nodad", "-6 route add {net}::/80 dev eth0"])
+def test_an_ipv6_subnet_that_is_somebody_elses_now_is_another_at_once(bed: GuardedBed, event: str) -> None:
+    def own() -> str:
+        definition = json.loads((bed.root / "etc/virtnet/networks/six.json").read_text())
+        return str(definition["ipv6"]["address"])
+
+    network = plain("six", ipv6={"address": "auto", "ra": False})
+    bed.play(network)
+    bed.start_guard()
+    before, before4 = own(), subnet_of(bed, "six")
+    bed.host.run("ip", *event.format(net=before.partition("::")[0]).split())
+    eventually(lambda: "so it moves to" in bed.journal)
+    after = own()
+    assert after != before and subnet_of(bed, "six") == before4
+    addresses = [f"{one['local']}/{one['prefixlen']}" for one in bed.link("vn-six")["addr_info"]]
+    assert after in addresses and before not in addresses and before4 in addresses
+    guest = bed.guest("vn-six", f"{after.partition('::')[0]}::50/64")
+    eventually(lambda: guest.pings(after.partition("/")[0]))
+    assert bed.define(network, check=True)["changes"] == []
+
+
 def test_a_fixed_network_stays_and_is_reported(lab: GuardedBed) -> None:
     lab.host.run("ip", "address", "add", "192.168.30.200/25", "dev", "eth0")
-    eventually(lambda: "has a fixed address and stays" in lab.journal, 3)
+    eventually(lambda: "has a fixed address and stays" in lab.journal)
     assert "192.168.30.200/25 of eth0" in lab.command("check", check=False)
     (one,) = json.loads(lab.command("list", "--json"))
     assert any("192.168.30.200/25" in what for what in one["conflicts"])
@@ -203,64 +256,57 @@ def test_an_uplink_that_flaps_makes_no_network_wander(bed: GuardedBed) -> None:
     bed.start_guard()
     before = subnet_of(bed, "auto")
     net = before.rpartition(".")[0]
-    for _ in range(4):
-        bed.host.run("ip", "address", "add", f"{net}.7/24", "dev", "eth0")
+    for _ in range(8):
+        # By one process, so that the address stays for less than the guard waits on any machine.
+        lines = f"address add {net}.7/24 dev eth0\naddress delete {net}.7/24 dev eth0\n"
+        bed.host.run("ip", "-batch", "-", stdin=lines)
         time.sleep(0.1)
-        bed.host.run("ip", "address", "delete", f"{net}.7/24", "dev", "eth0")
-        time.sleep(0.2)
     time.sleep(CALM)
     assert subnet_of(bed, "auto") == before, bed.journal
 
 
-def test_floods_of_events_from_elsewhere_cost_little_and_change_nothing(lab: GuardedBed) -> None:
-    eventually(lab.is_idle)
-    pid = lab.guard.pid
-
-    def spent() -> float:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return sum(map(int, fields[11:15])) / 100
-
-    time.sleep(1)
-    idle = spent()
-    time.sleep(2)
-    assert spent() - idle <= 0.01
-    start, began = spent(), time.monotonic()
+def test_floods_of_events_from_elsewhere_start_nothing_and_change_nothing(lab: GuardedBed) -> None:
+    eventually(lambda: rests(lab))
+    # Every child of the guard that reads or changes anything takes the lock, and leaves its number there.
+    lock = lab.root / "run/virtnet/lock"
+    before, said = (lock.read_text(), lock.stat().st_mtime_ns), lab.journal
     for batch in range(10):
         lines = [
             f"address add 10.{batch}.{i}.1/24 dev eth0\naddress delete 10.{batch}.{i}.1/24 dev eth0" for i in range(50)
         ]
         lab.host.run("ip", "-batch", "-", stdin="\n".join(lines))
-        time.sleep(0.1)
-    took = time.monotonic() - began
-    cost = spent() - start
-    print(f"1000 addresses came and went in {took:.1f} s, with 2000 route events: {cost:.2f} s of CPU")
-    assert cost < 0.5
-    assert "Put right" not in lab.journal
-    memory = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    assert memory is not None
-    print(f"resident: {int(memory[1]) / 1024:.1f} MiB")
-    assert int(memory[1]) < 30 * 1024
+    eventually(lab.has_heard_all)
+    time.sleep(CALM)
+    assert (lock.read_text(), lock.stat().st_mtime_ns) == before and lab.journal == said
+    # It was not deaf meanwhile.
+    lab.host.run("ip", "link", "set", "vn-lab", "down")
+    eventually(lambda: "bridge vn-lab: up false -> true" in lab.journal)
 
 
 def test_what_breaks_again_and_again_is_healed_ever_more_rarely(lab: GuardedBed) -> None:
     eventually(lab.is_idle)
-    for _ in range(14):
-        lab.host.run("nft", "delete", "table", "inet", "virtnet", check=False)
-        time.sleep(0.25)
+    for count in range(1, 7):
+        lab.host.run("nft", "delete", "table", "inet", "virtnet")
+        eventually(lambda count=count: lab.journal.count("rules of lab: created") == count)
     assert "its next repair is put off by 2 s" in lab.journal
-    assert lab.journal.count("rules of lab: created") <= 8
-    eventually(lambda: "vn_bridges" in lab.host.run("nft", "list", "ruleset"), 10)
+    eventually(lambda: "its next repair is put off by 4 s" in lab.journal)
+    assert "vn_bridges" in lab.host.run("nft", "list", "ruleset")
 
 
-def test_a_guard_killed_at_any_moment_of_a_repair_loses_nothing(lab: GuardedBed) -> None:
+@pytest.mark.parametrize("with_children", [False, True])
+def test_a_guard_killed_at_any_moment_of_a_repair_loses_nothing(lab: GuardedBed, with_children: bool) -> None:
     guest = guest_of(lab)
-    for delay in (0.0, 0.05, 0.1, 0.2, 0.3):
+    for delay in (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.45):
         eventually(lab.is_idle)
         lab.host.run("nft", "flush", "ruleset")
         lab.host.run("ip", "link", "delete", "vn-lab")
         time.sleep(delay)
-        lab.stop_guard(signal.SIGKILL)
+        if with_children:
+            lab.kill_all()
+        else:
+            lab.stop_guard(signal.SIGKILL)
         lab.log.write_text("")
         lab.start_guard()
-        assert guest.pings(OUTSIDE), delay
+        eventually(lambda: masters(lab)["tap3"] == "vn-lab")
+        eventually(lambda: guest.pings(OUTSIDE))
         assert "All is well" in lab.command("check")

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel.bed import OUTSIDE, PROBE, UPLINK, Bed, Space
+from kernel.bed import OUTSIDE, PROBE, UPLINK, Bed
+from kernel.nft_bed import network as plain
+from kernel.nft_bed import plug, settle
 
 A, B = "192.168.30", "192.168.31"
 OUTSIDE6, UPLINK6, A6 = "2001:db8::1", "2001:db8::2", "fd00:a"
@@ -27,22 +29,7 @@ def bed(tmp_path: Path) -> Iterator[Bed]:
 
 
 def network(name: str, subnet: str, mode: str = "nat", *forwards: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {
-        "name": name,
-        "bridge": f"br-{name}",
-        "mode": mode,
-        "subnets": [f"{subnet}.0/24"],
-        "port_forwards": list(forwards),
-        **more,
-    }
-
-
-def plug(bed: Bed, name: str, subnet: str, host: int = 2) -> Space:
-    if bed.link(f"br-{name}") is None:
-        bed.task("bridge", [{"name": f"br-{name}", "addresses": [f"{subnet}.1/24"]}])
-    guest = bed.guest(f"br-{name}", f"{subnet}.{host}/24", gateway=f"{subnet}.1")
-    guest.serve()
-    return guest
+    return plain(name, subnet, mode, port_forwards=list(forwards), **more)
 
 
 WEB = [
@@ -116,10 +103,7 @@ def test_ipv6(bed: Bed) -> None:
     bed.task("bridge", [{"name": "br-a", "addresses": [f"{A6}::1/64"]}])
     guests = [bed.guest("br-a", f"{A6}::{n}/64", gateway=f"{A6}::1") for n in (2, 3)]
     guests[0].serve()
-    for _ in range(60):
-        if not any(space.run("ip", "-6", "address", "show", "tentative") for space in (bed.host, *guests)):
-            break
-        time.sleep(0.1)
+    settle(bed.host, *guests)
     for protocol in ("tcp", "udp"):
         assert bed.outside.ask(UPLINK6, 8080, protocol) == OUTSIDE6
         assert bed.host.ask(UPLINK6, 8080, protocol) == UPLINK6

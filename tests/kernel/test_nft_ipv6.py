@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel.bed import Bed, Space
+from kernel.bed import Bed
+from kernel.nft_bed import network, plug
 
 A, B = "fd00:a", "fd00:b"
 OUTSIDE, UPLINK = "2001:db8::1", "2001:db8::2"
@@ -26,27 +27,6 @@ def bed(tmp_path: Path) -> Iterator[Bed]:
     made.host.run("ip", "-6", "route", "add", "default", "via", OUTSIDE)
     yield made
     made.close()
-
-
-def network(name: str, subnet: str, mode: str, **more: Any) -> dict[str, Any]:
-    return {"name": name, "bridge": f"br-{name}", "mode": mode, "subnets": [f"{subnet}::/64"], **more}
-
-
-def plug(bed: Bed, name: str, subnet: str, host: int = 2) -> Space:
-    if bed.link(f"br-{name}") is None:
-        bed.task("bridge", [{"name": f"br-{name}", "addresses": [f"{subnet}::1/64"]}])
-    guest = bed.guest(f"br-{name}", f"{subnet}::{host}/64", gateway=f"{subnet}::1")
-    guest.serve()
-    settle(bed.host, guest)
-    return guest
-
-
-def settle(*spaces: Space) -> None:
-    """Wait until addresses have been found to be unique: until then none is a source (RFC 4862 section 5.4)."""
-    for _ in range(60):
-        if not any(space.run("ip", "-6", "address", "show", "tentative") for space in spaces):
-            return
-        time.sleep(0.1)
 
 
 def sysctl(bed: Bed, key: str) -> str:

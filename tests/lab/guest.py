@@ -12,6 +12,7 @@ from .host import Host, addresses
 from .run import Failed, Result, eventually
 
 SCRIPT = "/usr/lib/virtnet-lab/udhcpc"
+GUARD_SECONDS = 60
 LEASE_SECONDS = 60
 LISTENER_SECONDS = 30
 LISTENER = "from http.server import *; HTTPServer(('0.0.0.0', {port}), SimpleHTTPRequestHandler).serve_forever()"
@@ -41,11 +42,26 @@ class Guest:
         host.run(["ip", "netns", "add", self.name])
         host.run(["ip", "link", "add", self.tap, "type", "veth",
                   "peer", "name", "eth0", "address", self.mac, "netns", self.name])  # fmt: skip
-        host.run(["ip", "link", "set", self.tap, "master", bridge, "up"])
+        self._enslave(bridge)
         self.run(["ip", "link", "set", "lo", "up"])
         self.run(["ip", "link", "set", "eth0", "up"])
         self.start(["udhcpc", "--foreground", "--syslog", "--interface=eth0", f"--script={SCRIPT}", "--tryagain=1",
                     "-x", f"hostname:{self.name}"])  # fmt: skip
+
+    def _enslave(self, bridge: str) -> None:
+        host = self.host
+        if not host.attempt(["ovs-vsctl", "br-exists", bridge]).ok:
+            host.run(["ip", "link", "set", self.tap, "master", bridge, "up"])
+            return
+        host.run(["ip", "link", "set", self.tap, "up"])
+        host.run(["ovs-vsctl", "--timeout=30", "add-port", bridge, self.tap])
+        # Open vSwitch's userspace datapath passes on checksums that a veth has left to hardware, wrong as they are.
+        self.run(["ethtool", "-K", "eth0", "tx", "off"])
+        # And until the guard has seen the port, the host's own stack would answer the guest's ARP requests too.
+        kept_off = ["grep", "-qx", "8", f"/proc/sys/net/ipv4/conf/{self.tap}/arp_ignore"]
+        userspace = host.attempt(["ovs-vsctl", "get", "bridge", bridge, "datapath_type"]).out.strip() == "netdev"
+        if userspace and not eventually(lambda: host.attempt(kept_off).ok, GUARD_SECONDS):
+            raise Failed(f"no guard on {host.name} has seen to {self.tap} within {GUARD_SECONDS} s")
 
     def unplug(self) -> None:
         """Pulls the guest out and forgets it; its lease stays with the server, as with a machine switched off."""
@@ -54,6 +70,7 @@ class Guest:
             host.attempt(["kill", "-9", pid])
         if self.is_plugged():
             host.run(["ip", "netns", "delete", self.name])
+        host.attempt(["ovs-vsctl", "--timeout=30", "--if-exists", "del-port", self.tap])
         host.attempt(["ip", "link", "delete", self.tap])
         host.run(["rm", "-rf", f"/etc/netns/{self.name}"])
         host.attempt(["rmdir", "/etc/netns"])

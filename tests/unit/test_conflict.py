@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
+import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.choosing import Settings
 from ansible_collections.virtnet.linux.plugins.module_utils.conflict import conflicts, plan_moves
 from ansible_collections.virtnet.linux.plugins.module_utils.definitions import Remembered
@@ -60,6 +61,49 @@ def test_a_fixed_network_stays_and_is_named_with_what_it_meets() -> None:
         "network 'fixed' (192.168.9.0/24) overlaps the route 192.168.9.0/24; "
         "it has a fixed address and stays: give it another, or auto"
     ]
+
+
+def six(address: str, *, auto: bool = True) -> Network:
+    options = {"name": "six", "ipv4": {"address": "192.168.7.1/24"}, "ipv6": {"address": address, "auto": auto}}
+    return read_network(Options(options), "host")
+
+
+@pytest.mark.parametrize(
+    ("one", "occupied", "goes_to", "said"),
+    [
+        (six("fd12:1::1/64"), ["fd12:1::/64"], "fd12:1:0:1::1/64", ""),
+        (six("fd12:1::1/64"), ["fd12:1::/64", "fd12:1:0:1::80/121"], "fd12:1:0:2::1/64", ""),
+        (six("fd12:1::1/64"), ["fd12::/16"], "", "and so would every other /64 of the host's fd12:1::/48"),
+        (
+            six("fd12:1::1/64", auto=False),
+            ["fd12:1::/64"],
+            "",
+            "(fd12:1::/64) overlaps the route fd12:1::/64; it has a",
+        ),
+    ],
+)
+def test_ipv6_moves_within_the_prefix_of_the_host(one: Network, occupied: list[str], goes_to: str, said: str) -> None:
+    host = [Occupied(ipaddress.IPv6Network(cidr), f"the route {cidr}", "eth0") for cidr in occupied]
+    situation = Situation({"six": one}, [one], {}, {})
+    found = conflicts([one], host, set())
+    done, stay = plan_moves(found, situation, host, [], Settings(), UP, ipaddress.IPv6Network("fd12:1::/48"))
+    assert [str(move.new.ipv6.address) for move in done] == ([goes_to] if goes_to else [])
+    assert [str(move.new.ipv4.address) for move in done] == (["192.168.7.1/24"] if goes_to else [])
+    assert said in "".join(stay)
+
+
+def test_a_network_that_meets_others_in_both_families_moves_with_both() -> None:
+    options = {"name": "both", "ipv4": {"address": "192.168.0.1/24", "auto": True}}
+    one = read_network(Options({**options, "ipv6": {"address": "fd12:1::1/64", "auto": True}}), "host")
+    host = [taken("192.168.0.0/24"), Occupied(ipaddress.IPv6Network("fd12:1::/64"), "the route fd12:1::/64", "eth0")]
+    situation = Situation({"both": one}, [one], {}, {})
+    found = conflicts([one], host, set())
+    done, _stay = plan_moves(found, situation, host, [], Settings(), UP, ipaddress.IPv6Network("fd12:1::/48"))
+    assert list(map(str, done)) == [
+        "network 'both' (192.168.0.0/24) overlaps the route 192.168.0.0/24, so it moves to 192.168.1.0/24",
+        "network 'both' (fd12:1::/64) overlaps the route fd12:1::/64, so it moves to fd12:1:0:1::/64",
+    ]
+    assert list(map(str, done[-1].new.subnets)) == ["192.168.1.0/24", "fd12:1:0:1::/64"]
 
 
 def test_a_route_to_elsewhere_moves_a_network_only_where_that_helps() -> None:

@@ -9,13 +9,10 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.firewalls import plan, warnings
-from ansible_collections.virtnet.linux.plugins.module_utils.firewalls_read import (
-    Dropper,
-    Firewalls,
-    parse_ufw,
-    zone_files,
-)
+from ansible_collections.virtnet.linux.plugins.module_utils.firewalls_read import Firewalls, parse_ufw, zone_files
+from ansible_collections.virtnet.linux.plugins.module_utils.nft_rules import Rules
 from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.ruleset import Chain, Rule, Table
 
 # ufw 0.36.2.
 RULES = """\
@@ -77,18 +74,37 @@ def test_firewalld_is_reloaded_for_a_new_zone_only() -> None:
     assert [list(change.commands) for change in plan(set(), stopped, Paths())] == [[]]
 
 
+LAB = Rules("lab", "vn-lab", "nat", subnets=("192.168.77.0/24",))
+
+
+def chain(hook: str, *statements: object, tool: str = "", table: str = "mine", **others: Chain) -> Table:
+    base = Chain("ip", table, "c", tool, "filter", hook, policy="drop", rules=[Rule(list(statements), 1, "text")])
+    return Table("ip", table, tool, chains={"c": base, **others})
+
+
 @pytest.mark.parametrize("hook", ["forward", "input"])
 def test_a_chain_that_drops_is_named_with_the_line_that_helps(hook: str) -> None:
-    mine = Dropper("inet", "mine", "c", hook)
-    (said,) = warnings(Firewalls(droppers=[mine]), asked=True)
-    assert "chain c of table inet mine drops" in said
-    assert said.endswith("nft insert rule inet mine c 'ct mark & 0x00100000 != 0 accept'")
-    assert warnings(Firewalls(droppers=[replace(mine, passes=True)]), asked=True) == []
+    never = {"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "eth7"}}
+    (said,) = warnings(Firewalls(tables=[chain(hook, never, {"accept": None})]), [LAB], asked=True)
+    assert "dropped by the policy of chain c of table ip mine" in said
+    assert said.endswith("nft insert rule ip mine c 'ct mark & 0x00100000 != 0 accept'")
+    # The line, as nft lists it.
+    marked = {"match": {"op": "!=", "left": {"&": [{"ct": {"key": "mark"}}, 0x100000]}, "right": 0}}
+    assert warnings(Firewalls(tables=[chain(hook, marked, {"accept": None})]), [LAB], asked=True) == []
+
+
+def test_a_chain_that_drops_unless_a_rule_nobody_can_tell_accepts_may_drop() -> None:
+    (said,) = warnings(Firewalls(tables=[chain("forward", {"unheard-of": {}}, {"accept": None})]), [LAB], asked=True)
+    assert "may be dropped by the policy of chain c" in said
+    # A rule that nobody can tell, and that drops, is for `virtnet check` to tell.
+    doubtful = chain("forward", {"unheard-of": {}}, {"drop": None})
+    doubtful.chains["c"].policy = "accept"
+    assert warnings(Firewalls(tables=[doubtful]), [LAB], asked=True) == []
 
 
 def test_chains_of_those_who_were_asked_are_not_named() -> None:
-    docker = Firewalls(
-        docker={"iptables-nft": True}, droppers=[Dropper("ip", "filter", "FORWARD", "forward", tool="iptables-nft")]
-    )
-    assert warnings(docker, asked=True) == []
-    assert len(warnings(docker, asked=False)) == 1
+    user = {"DOCKER-USER": Chain("ip", "filter", "DOCKER-USER", "iptables-nft")}
+    docker = Firewalls(tables=[chain("forward", {"counter": None}, tool="iptables-nft", table="filter", **user)])
+    assert warnings(docker, [LAB], asked=True) == []
+    (said,) = warnings(docker, [LAB], asked=False)
+    assert said.endswith("iptables-nft -I DOCKER-USER -m connmark --mark 0x100000/0x100000 -j ACCEPT")

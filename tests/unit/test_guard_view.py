@@ -19,7 +19,9 @@ from ansible_collections.virtnet.linux.plugins.module_utils.netlink import (
     AddressEvent,
     ForwardingEvent,
     LinkEvent,
+    LostRouteEvent,
     Overrun,
+    QueueEvent,
     RouteEvent,
     RulesEvent,
 )
@@ -32,8 +34,9 @@ BRIDGE, TAP, UPLINK = 10, 11, 2
 MAC = "52:54:00:00:00:01"
 
 
-def view(links: dict[str, Link] | None = None, **more: Any) -> View:
+def view(links: dict[str, Link] | None = None, limits: dict[str, Any] | None = None, **more: Any) -> View:
     options = {
+        "bandwidth": limits,
         "name": "lab",
         "bridge": {"mac": MAC, **more},
         "ipv4": {"address": "192.168.30.1/24"},
@@ -73,6 +76,10 @@ def packed(text: str) -> bytes:
         (AddressEvent(BRIDGE, packed("192.168.30.1"), 24, False), set()),
         (AddressEvent(BRIDGE, packed("192.168.30.9"), 24, False), {"bridges"}),
         (AddressEvent(BRIDGE, b"\xfe\x80" + bytes(14), 64, False), set()),
+        (LostRouteEvent(BRIDGE, 118), {"bridges"}),
+        (LostRouteEvent(BRIDGE, 2), set()),
+        (LostRouteEvent(UPLINK, 118), set()),
+        (QueueEvent(BRIDGE), set()),
         (AddressEvent(UPLINK, packed("10.0.0.1"), 24, False), set()),
         (AddressEvent(UPLINK, packed("192.168.30.200"), 25, False), {CONFLICT}),
         (AddressEvent(UPLINK, packed("192.168.30.200"), 25, True), set()),
@@ -90,6 +97,23 @@ def packed(text: str) -> bytes:
 )
 def test_an_event_concerns_the_parts_that_it_breaks_and_no_others(event: Any, kinds: set[str]) -> None:
     assert view().heard(event) == kinds
+
+
+def test_queues_and_policers_concern_networks_with_a_bandwidth_alone() -> None:
+    limited = view(limits={"inbound": {"average": 1000}})
+    assert limited.heard(QueueEvent(BRIDGE)) == {"bridges"}
+    assert limited.heard(QueueEvent(UPLINK)) == frozenset()
+    assert limited.heard(RulesEvent("virtnet")) == {"rules", "bridges"}
+    assert view().heard(RulesEvent("virtnet")) == {"rules"}
+
+
+def test_messages_of_queues_and_lost_routes_are_read() -> None:
+    queue = struct.pack("=IHHII", 36, 37, 0, 0, 0) + struct.pack("=BxHiIII", 0, 0, BRIDGE, 0, 0, 0)
+    assert list(netlink.parse(queue)) == [QueueEvent(BRIDGE)]
+    gone = struct.pack("=BBBBBBBBI", 2, 16, 0, 0, 254, 118, 0, 1, 0) + struct.pack("=HHi", 8, 4, BRIDGE)
+    assert list(netlink.parse(struct.pack("=IHHII", 16 + len(gone), 25, 0, 0, 0) + gone)) == [
+        LostRouteEvent(BRIDGE, 118)
+    ]
 
 
 def test_a_port_that_a_network_waits_for_is_taken_when_it_comes() -> None:
@@ -117,7 +141,12 @@ def test_a_port_that_was_taken_off_or_put_elsewhere_is_not_taken_for_one_that_wa
     seen.heard(link(12, "tap2", BRIDGE))
     seen.heard(link(12, "tap2", 99))
     seen.heard(link(TAP, "tap1"))
+    assert list(seen.notes()) == [("vn-lab", [("tap1", TAP), ("tap2", 12)])] and seen.left == {
+        12: "vn-lab",
+        TAP: "vn-lab",
+    }
     seen.taken_off(TAP)
+    seen.taken_off(12)
     assert list(seen.notes()) == [("vn-lab", [])] and seen.left == {}
     seen.heard(link(BRIDGE, "vn-lab", gone=True))
     assert seen.ports == {"vn-lab": {}}
@@ -140,6 +169,7 @@ def test_what_is_read_anew_makes_no_port_forgotten(links: dict[str, Link], ports
     seen = view(links=links)
     assert seen.ports == {"vn-lab": ports} and set(seen.left) == left
     # What was read is newer than what is heard of it afterwards.
+    seen.heard(link(TAP, "tap1", 9))
     seen.heard(link(TAP, "tap1"))
     seen.heard(link(BRIDGE, "vn-lab", up=False))
     seen.heard(link(BRIDGE, "vn-lab", gone=True))

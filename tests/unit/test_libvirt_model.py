@@ -169,7 +169,7 @@ chosen = (
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(chosen, st.sampled_from(sorted(SUITES)))
 def test_any_network_is_the_same_after_its_xml(found: dict[str, Any], suite: str) -> None:
     if found.get("mode") == "bridged":
@@ -192,7 +192,7 @@ def test_each_option_alone_is_the_same_after_its_xml(path: str) -> None:
     """So that none is left to chance."""
     met = []
 
-    @settings(max_examples=20, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=8, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(OPTIONS[path])
     def check(value: Any) -> None:
         context = {

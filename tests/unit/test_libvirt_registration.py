@@ -37,7 +37,7 @@ def held(one: RegistrationSpec, **values: Any) -> Found:
 
 
 def plan(*wanted: RegistrationSpec, found: tuple[Found, ...] = (), purge: bool = False) -> Any:
-    state = State({one.name: one for one in found}, (9, 0))
+    state = State({one.name: one for one in found}, version=(9, 0))
     return Registrations(wanted, purge, Paths()).plan(state)
 
 

@@ -5,22 +5,26 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import libvirt_elements
 import libvirt_schema
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_options import brief, flat, nested
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_parse import children, location
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_table import DROPPED, HARMLESS, OPTIONS, REFUSED
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml import from_xml, to_xml
+from ansible_collections.virtnet.linux.plugins.module_utils.network import Network, read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.specs import specs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
 SUITES = {"bookworm": (9, 0), "trixie": (11, 3)}
-SAMPLES = sorted((Path(__file__).parent / "libvirt").glob("*.xml"))
+SAMPLES = libvirt_elements.SAMPLES
 
 
 def assert_valid(text: str | bytes, suite: str) -> None:
@@ -35,14 +39,7 @@ def test_table_has_what_the_schemas_have_and_nothing_else() -> None:
 
 
 def paths_of(sample: Path) -> set[str]:
-    found: set[str] = set()
-    waiting: list[tuple[str, Any]] = [("", etree.fromstring(sample.read_bytes()))]
-    while waiting:
-        inside, element = waiting.pop()
-        where = location(inside, element)
-        found |= {where, *(f"{where}@{name}" for name in element.attrib)}
-        waiting += [(where, child) for child in children(element) if where != "network/metadata"]
-    return found
+    return {path for path, _element, _name in libvirt_elements.places(etree.fromstring(sample.read_bytes()))}
 
 
 def test_samples_have_everything_that_is_not_refused() -> None:
@@ -202,12 +199,53 @@ def test_any_options_are_valid_xml_and_come_back(wanted: dict[str, Any], suite: 
     assert from_xml(text) == nested(brief(flat(wanted)))
 
 
+def carried_out(text: str) -> dict[str, Any] | None:
+    """What each part has to do for a network; None where the model does not take it."""
+    try:
+        options = flat(from_xml(text))
+        # A share guaranteed to one guest is nothing that a bridge of somebody else can have.
+        for group in options.get("libvirt.portgroups", []):
+            group.get("bandwidth", {}).get("inbound", {}).pop("floor", None)
+        return dict(specs([_read(options)], {}))
+    except InvalidOption:
+        return None
+
+
+def _read(options: dict[str, Any]) -> Network:
+    try:
+        return read_network(Options(nested(options)), "host")
+    except InvalidOption as error:
+        if "is not available in this version" not in error.problem:
+            raise
+        return _read({path: value for path, value in options.items() if not path.startswith(error.path)})
+
+
+def without(root: Any, path: str) -> str:
+    """The XML without one kind of element or attribute."""
+    copy = deepcopy(root)
+    for where, element, name in list(libvirt_elements.places(copy)):
+        if where == path and name:
+            del element.attrib[name]
+        elif where == path:
+            element.getparent().remove(element)
+    return str(etree.tostring(copy, encoding="unicode"))
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+def test_the_parts_that_carry_it_out_are_those_that_would_do_something_else_without_it(sample: Path) -> None:
+    root = etree.fromstring(sample.read_bytes())
+    whole = carried_out(sample.read_text())
+    assert whole is not None
+    met = set()
+    for path in sorted({path for path, _element, _name in libvirt_elements.places(root)} - {"network"}):
+        rest = carried_out(without(root, path)) if path in OPTIONS else None
+        if rest is not None:
+            differ = {libvirt_elements.PARTS[kind] for kind in whole if whole[kind] != rest[kind]}
+            assert differ <= set(libvirt_elements.applied(path)), path
+            met |= differ
+    assert met
+
+
 def test_the_guide_has_the_table() -> None:
     guide = (Path(__file__).parents[2] / "docs" / "libvirt.md").read_text()
-    rows = {
-        **OPTIONS,
-        **{path: f"no effect: {why}" for path, why in DROPPED.items()},
-        **{path: f"refused: {why}" for path, why in REFUSED.items()},
-    }
-    table = "".join(f"| `{path}` | {said} |\n" for path, said in sorted(rows.items()))
-    assert guide.endswith("| element, attribute | option |\n|---|---|\n" + table)
+    assert guide.endswith(libvirt_elements.table()), "print it with make libvirt-elements"

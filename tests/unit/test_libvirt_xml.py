@@ -90,9 +90,14 @@ def test_a_stored_definition_is_the_same_network_after_a_round_trip() -> None:
             },
         },
         "dns": {"domain": "lab.example", "local_only": False},
+        "routes": [{"to": "10.50.0.0/16", "via": "10.20.30.10", "metric": 3}],
+        "bandwidth": {"inbound": {"average": 1000, "peak": 5000, "burst": 5120}, "outbound": {"average": 128}},
     }
     stored = read_network(Options(options), HOST)
-    assert read_network(Options(from_xml(to_xml(stored.as_options()))), HOST) == stored
+    text = to_xml(stored.as_options())
+    assert read_network(Options(from_xml(text)), HOST) == stored
+    assert '<inbound average="1000" peak="5000" burst="5120"/>' in text and '<outbound average="128"/>' in text
+    assert '<route family="ipv4" address="10.50.0.0" prefix="16" gateway="10.20.30.10" metric="3"/>' in text
 
 
 def test_metadata_of_others_is_kept_verbatim_and_has_to_have_a_namespace() -> None:

@@ -16,6 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 HOST = "0123456789abcdef0123456789abcdef"
+OVS = {"type": "openvswitch"}
+UUID = "7b0cbfb2-6a3e-4d4c-9d57-3c1f5c9a6e01"
 
 
 def read(**options: Any) -> Network:
@@ -26,6 +28,17 @@ def refused(**options: Any) -> str:
     with pytest.raises(InvalidOption) as caught:
         read(**{"name": "lab", **options})
     return str(caught.value)
+
+
+ROUTE = {"to": "10.50.0.0/16", "via": "10.9.0.2"}
+
+
+def routed(**route: Any) -> dict[str, Any]:
+    return {"ipv4": {"address": "10.9.0.1/24"}, "routes": [{**ROUTE, **route}]}
+
+
+def limit(**more: int) -> dict[str, int]:
+    return {"average": 10, **more}
 
 
 def test_a_name_alone_makes_a_nat_network_with_dhcp_and_dns() -> None:
@@ -170,7 +183,37 @@ def host(**options: Any) -> dict[str, Any]:
         ({"bridge": {"mtu": 60}}, "networks[2].bridge.mtu", "60 is out of range; use 68 to 65535"),
         ({"bridge": {"mtu": "big"}}, "networks[2].bridge.mtu", "'big' is not a whole number"),
         ({"bridge": {"forward_delay": 31}}, "networks[2].bridge.forward_delay", "use 0 to 30"),
-        ({"bridge": {"type": "openvswitch"}}, "networks[2].bridge.type", "not available in this version"),
+        ({"bridge": {"type": "ovs"}}, "networks[2].bridge.type", "use one of linux, openvswitch"),
+        ({"bridge": {"rstp": True}}, "networks[2].bridge.rstp", "is for bridges of type openvswitch"),
+        ({"bridge": {"fail_mode": "secure"}}, "networks[2].bridge.fail_mode", "is for bridges of type openvswitch"),
+        ({"bridge": {**OVS, "stp": True, "rstp": True}}, "networks[2].bridge.rstp", "and stp exclude each other"),
+        ({"bridge": {**OVS, "fail_mode": "open"}}, "networks[2].bridge.fail_mode", "use one of standalone, secure"),
+        ({"bridge": {**OVS, "vlans": [{"port": "eth1"}]}}, "networks[2].bridge.vlans[0].tag", "or portgroup"),
+        (
+            {"bridge": {**OVS, "vlans": [{"port": "eth1", "portgroup": "no"}]}},
+            "networks[2].bridge.vlans[0].portgroup",
+            "has no 'no' with a vlan; those with one: none",
+        ),
+        (
+            {"bridge": {**OVS, "vlans": [{"port": "eth1", "tag": 4095}]}},
+            "networks[2].bridge.vlans[0].tag",
+            "use 0 to 4094",
+        ),
+        (
+            {"bridge": {**OVS, "vlans": [{"port": "eth1", "tag": 1, "trunks": [2]}]}},
+            "networks[2].bridge.vlans[0].trunks",
+            "use mode native-tagged",
+        ),
+        (
+            {"bridge": {**OVS, "vlans": [{"port": "eth1", "trunks": ["x"]}]}},
+            "networks[2].bridge.vlans[0].trunks[0]",
+            "is not a whole number",
+        ),
+        (
+            {"bridge": OVS, "libvirt": {"virtualport": {"type": "midonet", "parameters": {"interfaceid": UUID}}}},
+            "networks[2].libvirt.virtualport.type",
+            "is not for a bridge of Open vSwitch",
+        ),
         ({"ipv4": {"address": "10.0.0.1"}}, "networks[2].ipv4.address", "lacks the prefix length"),
         ({"ipv4": {"address": "10.0.0.300/24"}}, "networks[2].ipv4.address", "write it as 192.168.30.1/24"),
         ({"ipv4": {"address": "fd00::1/64"}}, "networks[2].ipv4.address", "is not an IPv4 address"),
@@ -309,7 +352,25 @@ def host(**options: Any) -> dict[str, Any]:
             "not of the same family",
         ),
         ({"isolate_guests": "perhaps"}, "networks[2].isolate_guests", "neither true nor false"),
-        ({"bandwidth": {"inbound": {"average": 1}}}, "networks[2].bandwidth", "not available in this version"),
+        ({"bandwidth": {"inbound": {"peak": 9}}}, "networks[2].bandwidth.inbound.average", "required beside peak"),
+        ({"bandwidth": {"inbound": {"average": 0}}}, "networks[2].bandwidth.inbound.average", "use 1 to 10000000"),
+        ({"bandwidth": {"outbound": limit(peak=9)}}, "networks[2].bandwidth.outbound.peak", "below the average 10"),
+        ({"bandwidth": {"inbound": limit(burst=9999)}}, "networks[2].bandwidth.inbound.burst", "use at most 2343"),
+        ({"bandwidth": {"inbound": limit(floor=5)}}, "networks[2].bandwidth.inbound.floor", "libvirt refuses it"),
+        ({"bandwidth": {"inbund": limit()}}, "networks[2].bandwidth.inbund", "did you mean 'inbound'?"),
+        (routed(via="10.9.0.2", to="10.50.0.1/24"), "networks[2].routes[0].to", "write 10.50.0.0/24, or 10.50.0.1/32"),
+        (routed(via="10.9.0.2", to="0.0.0.0/0"), "networks[2].routes[0].to", "give a subnet behind it"),
+        (routed(via="10.9.0.2", to="10.9.0.128/25"), "networks[2].routes[0].to", "overlaps 10.9.0.0/24"),
+        (routed(via="10.9.1.2"), "networks[2].routes[0].via", "outside the network (10.9.0.0/24)"),
+        (routed(via="10.9.0.1"), "networks[2].routes[0].via", "address of the host itself"),
+        (routed(via="fd00::2"), "networks[2].routes[0].via", "not of the same family as 10.50.0.0/16"),
+        (routed(via="10.9.0.2", metric=0), "networks[2].routes[0].metric", "use 1 to"),
+        (
+            {"ipv4": {"address": "10.9.0.1/24"}, "routes": [ROUTE, {**ROUTE, "via": "10.9.0.3"}]},
+            "networks[2].routes[1].to",
+            "give another metric",
+        ),
+        ({"routes": [ROUTE]}, "networks[2].routes", "need ipv4.address"),
     ],
 )
 def test_error_names_the_value_and_what_to_do(options: dict[str, Any], path: str, said: str) -> None:

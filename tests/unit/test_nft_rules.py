@@ -14,9 +14,10 @@ from ansible_collections.virtnet.linux.plugins.module_utils import nft_rules
 from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
 from ansible_collections.virtnet.linux.plugins.module_utils.forwards import Forward
 from ansible_collections.virtnet.linux.plugins.module_utils.nat import Nat
-from ansible_collections.virtnet.linux.plugins.module_utils.nft import NatRules, RulesSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.nft import NatRules
 from ansible_collections.virtnet.linux.plugins.module_utils.nft_listing import parse
 from ansible_collections.virtnet.linux.plugins.module_utils.nft_rules import MODES, Rules
+from ansible_collections.virtnet.linux.plugins.module_utils.nft_spec import RulesSpec
 from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
 from hypothesis import given

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,15 @@ def test_a_pool_that_is_used_up_says_by_what() -> None:
         (
             {
                 "name": "b",
+                "ipv4": {"address": "10.5.0.1/24"},
+                "routes": [{"to": "192.168.30.64/26", "via": "10.5.0.9"}],
+            },
+            "networks[1].routes",
+            "192.168.30.64/26 overlaps 192.168.30.0/24 of network 'lab'",
+        ),
+        (
+            {
+                "name": "b",
                 "ipv4": {
                     "address": "10.5.0.1/24",
                     "dhcp": {"hosts": [{"mac": "52:54:00:00:00:10", "ip": "10.5.0.9"}]},
@@ -157,6 +167,17 @@ def test_a_fixed_subnet_that_overlaps_the_host_is_refused_by_the_name_of_what_it
     for taken in ("192.168.0.0/16", "192.168.30.0/24", "192.168.30.7/32"):
         message = refused(FIXED, state=State(occupied=[occupied(taken)]))
         assert f"networks[0].ipv4.address: 192.168.30.0/24 overlaps the route {taken} of this host" in message
+
+
+def test_a_subnet_behind_a_guest_is_kept_free_and_may_be_part_of_what_is_routed_elsewhere() -> None:
+    routed = {**FIXED, "routes": [{"to": "192.168.0.0/25", "via": "192.168.30.2"}]}
+    assert address(plan({"name": "b"}, state=stored(routed)), "b") == "192.168.1.1/24"
+    message = refused(routed, state=State(occupied=[occupied("192.168.0.0/28")]))
+    assert "networks[0].routes[0].to: 192.168.0.0/25 overlaps the route 192.168.0.0/28 of this host" in message
+    aggregate = replace(occupied("192.168.0.0/25"), soft=True)
+    done = plan(routed, state=State(occupied=[aggregate]))
+    (rules,) = done.more["rules"]
+    assert rules["subnets"] == ["192.168.30.0/24", "192.168.0.0/25"]
 
 
 def test_a_fixed_network_that_runs_is_not_refused_for_what_appeared_later() -> None:

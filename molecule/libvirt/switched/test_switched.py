@@ -25,7 +25,7 @@ def test_stop_and_start_are_told_to_libvirt(virsh, name: str) -> None:
 
 def test_the_bridge_of_the_host_is_left_alone(virsh) -> None:
     virsh.host.run([VIRTNET, "stop", "site"])
-    assert " UP " in virsh.host.run(["ip", "-br", "link", "show", "br0"])
+    assert ",UP" in virsh.host.run(["ip", "-br", "link", "show", "br0"])
     virsh.host.run([VIRTNET, "start", "site"])
 
 

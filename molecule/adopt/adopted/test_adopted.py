@@ -1,0 +1,56 @@
+"""The networks are ours, libvirt knows them, and their guests are where they were."""
+
+from __future__ import annotations
+
+OURS = {"default", "office", "passing"}
+
+
+def test_libvirt_has_what_we_registered_in_the_states_of_before(libvirt) -> None:
+    assert libvirt.networks() == {
+        "default": "active yes yes",
+        "office": "active yes yes",
+        "passing": "active no no",
+        "tapped": "active no yes",
+        "resting": "inactive no yes",
+    }
+    assert {name: libvirt.mode(name) for name in OURS} == dict.fromkeys(OURS, "bridge")
+    assert libvirt.virsh("net-uuid", "office").strip() == "0f1e2d3c-4b5a-4697-8899-aabbccddeeff"
+    assert libvirt.mode("resting") == ""
+
+
+def test_they_are_defined_here_as_they_were(definitions) -> None:
+    assert set(definitions) == OURS
+    office = definitions["office"]
+    assert (office["mode"], office["uuid"]) == ("nat", "0f1e2d3c-4b5a-4697-8899-aabbccddeeff")
+    assert (office["bridge"]["name"], office["bridge"]["mac"]) == ("br-office", "52:54:00:aa:bb:01")
+    assert (office["ipv4"]["address"], office["ipv6"]["address"]) == ("10.80.0.1/24", "fd5e:80::1/64")
+    assert definitions["passing"]["mode"] == "isolated"
+    assert not definitions["passing"]["persistent"]
+
+
+def test_guests_kept_their_links_addresses_and_leases(lab_host, roamer, clerk, is_told) -> None:
+    links = lab_host.run(["ip", "-o", "link"])
+    assert " master virbr0 " in next(line for line in links.splitlines() if roamer.tap in line)
+    assert " master br-office " in next(line for line in links.splitlines() if clerk.tap in line)
+    assert "vnaside" not in links + lab_host.run(["nft", "list", "table", "inet", "virtnet"])
+    assert clerk.address() == "10.80.0.7"
+    held = lab_host.run(["/usr/local/lib/virtnet/virtnet", "leases"])
+    assert clerk.address() in held and roamer.address() in held
+    assert is_told(roamer, roamer.address()) and is_told(clerk, "10.80.0.7")
+
+
+def test_names_and_the_outside_are_reached(roamer, clerk) -> None:
+    assert clerk.resolves("printer") == ["10.80.0.9"]
+    assert clerk.resolves("clerk.office.test") == ["10.80.0.7"]
+    assert roamer.resolves("www.internet.test")
+    assert roamer.fetch("http://www.internet.test/")
+
+
+def test_libvirt_still_has_its_guest_on_the_network(libvirt) -> None:
+    assert libvirt.ports("default") == ["5d744f21-ba4a-4d6e-bdb2-30a35ff3207d"]
+
+
+def test_no_dnsmasq_and_no_rules_of_libvirts_are_left(lab_host) -> None:
+    assert "/var/lib/libvirt/dnsmasq" not in lab_host.run(["ps", "axww"])
+    # Ours has the names of bridges in sets and maps alone.
+    assert 'ifname "virbr0"' not in lab_host.run(["nft", "list", "ruleset"])

@@ -1,0 +1,102 @@
+"""virsh and the guests as the judges of who has the networks."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from lxml import etree
+
+from lab.guest import Guest
+from lab.host import Host
+from lab.run import eventually
+
+PATIENCE = 60
+# A DHCP client that asks for one address, and changes nothing of the guest.
+ASK = ["udhcpc", "-f", "-i", "eth0", "-s", "/bin/true", "-q", "-n", "-t", "5", "-T", "3"]
+
+
+@dataclass(frozen=True)
+class Libvirt:
+    """libvirt on a host."""
+
+    host: Host
+
+    def virsh(self, *words: str) -> str:
+        return self.host.run(["virsh", "-c", "network:///system", *words])
+
+    def networks(self) -> dict[str, str]:
+        """Name to state, autostart and persistent."""
+        rows = [line.split() for line in self.virsh("net-list", "--all").splitlines()[2:] if line.strip()]
+        return {name: " ".join(words) for name, *words in rows}
+
+    def mode(self, name: str, *more: str) -> str:
+        """The forward mode; '' for an isolated network."""
+        forward = etree.fromstring(self.virsh("net-dumpxml", *more, name)).find("forward")
+        return "" if forward is None else forward.get("mode")
+
+    def ports(self, name: str) -> list[str]:
+        return re.findall(r"[0-9a-f-]{36}", self.virsh("net-port-list", name))
+
+    def leases(self, name: str) -> dict[str, str]:
+        """Address to hardware address."""
+        found = re.findall(r"(\S+) +ipv4 +([0-9.]+)/", self.virsh("net-dhcp-leases", name))
+        return {address: mac for mac, address in found}
+
+
+@pytest.fixture(scope="module")
+def libvirt(lab_host: Host) -> Libvirt:
+    return Libvirt(lab_host)
+
+
+@pytest.fixture(scope="module")
+def roamer(lab_host: Host) -> Guest:
+    """On the network default."""
+    return Guest(lab_host, "roamer")
+
+
+@pytest.fixture(scope="module")
+def clerk(lab_host: Host) -> Guest:
+    """On the network office, a static host."""
+    return Guest(lab_host, "clerk")
+
+
+@pytest.fixture
+def definitions(lab_host: Host) -> dict[str, Any]:
+    names = lab_host.run(["sh", "-c", "ls /etc/virtnet/networks /run/virtnet/networks 2>/dev/null || true"]).split()
+    found = {}
+    for name in names:
+        if name.endswith(".json"):
+            script = f"cat /etc/virtnet/networks/{name} 2>/dev/null || cat /run/virtnet/networks/{name}"
+            found[name[: -len(".json")]] = json.loads(lab_host.run(["sh", "-c", script]))
+    return found
+
+
+@pytest.fixture
+def is_told() -> Callable[[Guest, str], bool]:
+    """Whether the DHCP server gives a guest this address."""
+
+    def ask(guest: Guest, address: str) -> bool:
+        done = guest.attempt([*ASK, "-r", address, "-x", f"hostname:{guest.name}"])
+        return f"lease of {address} obtained" in done.out + done.err
+
+    return ask
+
+
+@pytest.fixture
+def lost_pings() -> Callable[[Guest], int]:
+    """Ends the pings that a guest has sent since before anything happened; how many had no answer."""
+
+    def count(guest: Guest) -> int:
+        host, output = guest.host, ["cat", f"/run/{guest.name}.ping"]
+        host.run(["sh", "-c", f"kill -INT $(cat /run/{guest.name}.pid)"])
+        assert eventually(lambda: "packets transmitted" in host.run(output), PATIENCE)
+        sent, received = re.search(r"(\d+) packets transmitted, (\d+) received", host.run(output)).groups()
+        print(f"{host.name} {guest.name}: {sent} pings, {received} answers")
+        return int(sent) - int(received)
+
+    return count

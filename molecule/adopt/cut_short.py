@@ -1,0 +1,63 @@
+"""Takes networks over, or gives them back, and is killed at the N-th step that changes something; 0: it is not.
+
+Runs on the host itself with the engine that is there: `python3 -I - adopted 7`. Prints the steps that it took.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+sys.path.insert(0, "/usr/local/lib/virtnet")
+sys.dont_write_bytecode = True
+
+from engine.libvirt_adopt import Adoptions  # noqa: E402
+from engine.libvirt_return import Returns  # noqa: E402
+from engine.part import converge  # noqa: E402
+from engine.paths import Paths  # noqa: E402
+
+# All that changes a host goes through one of these.
+STEPS = {
+    "files.py": {"put"},
+    "links_apply.py": {"take", "write"},
+    "libvirt_driver.py": {"define", "undefine", "create", "start", "stop", "autostart", "reclaim_ports"},
+    "dnsmasq_leases.py": {"write_leases"},
+    "run.py": {"run"},
+}
+READING = ("show", "list", "is-active", "is-enabled", "cat", "--test", "--version", "-Hlntue")
+
+
+def changes_something(frame: FrameType) -> bool:
+    file, name = Path(frame.f_code.co_filename).name, frame.f_code.co_name
+    if name not in STEPS.get(file, ()):
+        return False
+    words = frame.f_locals.get("argv", ())
+    return not any(word in READING for word in words)
+
+
+def main(state: str, last: int) -> None:
+    taken: list[str] = []
+
+    def watch(frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call" and changes_something(frame):
+            words = " ".join(map(str, frame.f_locals.get("argv", ())[:3]))
+            taken.append(f"{frame.f_code.co_name} {words}".strip())
+            if len(taken) == last:
+                print(len(taken), taken[-1], flush=True)
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    paths = Paths()
+    part = {"adopted": Adoptions, "returned": Returns}[state](None, paths)
+    sys.setprofile(watch)
+    plan = converge(part, paths, check=False)
+    sys.setprofile(None)
+    print(len(taken), "done:", "; ".join(map(str, plan.changes)))
+    if last == 0:
+        print("\n".join(f"{number} {step}" for number, step in enumerate(taken, 1)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

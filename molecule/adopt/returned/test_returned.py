@@ -1,0 +1,35 @@
+"""The networks are libvirt's again; guests have noticed nothing of it all."""
+
+from __future__ import annotations
+
+
+def test_libvirt_has_its_networks_as_they_were(libvirt) -> None:
+    assert libvirt.networks() == {
+        "default": "active yes yes",
+        "office": "active yes yes",
+        "passing": "active no no",
+        "tapped": "active no yes",
+        "resting": "inactive no yes",
+    }
+    assert [libvirt.mode(name) for name in ("default", "office", "passing")] == ["nat", "nat", ""]
+    assert [libvirt.mode(name, "--inactive") for name in ("default", "office")] == ["nat", "nat"]
+    assert libvirt.ports("default") == ["5d744f21-ba4a-4d6e-bdb2-30a35ff3207d"]
+
+
+def test_guests_kept_their_leases(libvirt, roamer, clerk, is_told) -> None:
+    assert libvirt.leases("default") == {roamer.address(): roamer.mac}
+    assert libvirt.leases("office") == {"10.80.0.7": clerk.mac}
+    assert is_told(roamer, roamer.address()) and is_told(clerk, "10.80.0.7")
+    assert clerk.resolves("printer") == ["10.80.0.9"]
+    assert roamer.fetch("http://www.internet.test/")
+
+
+def test_nothing_is_defined_here(lab_host, definitions) -> None:
+    assert not definitions
+    assert lab_host.run(["ls", "/var/lib/virtnet/adopted"]) == ""
+    assert not lab_host.attempt(["nft", "list", "table", "inet", "virtnet"]).ok
+
+
+def test_guests_lost_a_ping_at_most(roamer, clerk, lost_pings) -> None:
+    assert lost_pings(roamer) <= 1
+    assert lost_pings(clerk) <= 1

@@ -1,0 +1,108 @@
+"""A host with other firewalls: who gets through, and what `virtnet check` tells of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from lab.guest import Guest
+from lab.host import Host
+from lab.lab import Lab
+from lab.run import eventually
+
+SWITCH = "/var/lib/virtnet/firewalls.json"
+PATIENCE = 60
+WAYS = {
+    "out": "guest to outside",
+    "dns": "guest to host: DNS",
+    "dhcp": "guest to host: DHCP",
+    "forward": "outside to guest (tcp *:8080 -> 192.168.77.10:80)",
+}
+
+
+class Host4:
+    """The host, a guest on it, and the internet beside it."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.guest = Guest(host, "guest-a")
+        self.internet = Lab("molecule-firewalls").internet
+
+    def passes(self) -> dict[str, bool]:
+        """Who gets through; asked all at once, since what is dropped takes seconds to show."""
+        dig = ["dig", "+time=1", "+tries=2", "+short", "@192.168.77.1", "www.internet.test"]
+        asks = {
+            "out": lambda: self.guest.attempt(["curl", "-s", "-m", "3", "http://203.0.113.1/"], 20).ok,
+            "dns": lambda: (asked := self.guest.attempt(dig, 20)).ok and asked.out[:1].isdigit(),
+            "dhcp": lambda: (
+                self.guest.attempt(["udhcpc", "-i", "eth0", "-n", "-q", "-t", "3", "-T", "1", "-s", "/bin/true"], 20).ok
+            ),
+            "forward": lambda: self.internet.attempt(["curl", "-s", "-m", "3", f"http://{self.host.address}:8080/"]).ok,
+        }
+        with ThreadPoolExecutor(4) as pool:
+            return dict(zip(asks, pool.map(lambda ask: ask(), asks.values()), strict=True))
+
+    def told(self) -> dict[str, str]:
+        """What becomes of them as `virtnet check` tells."""
+        verdicts = {one["way"]: one["verdict"] for one in self.check()["packets"]}
+        return {name: verdicts[way] for name, way in WAYS.items()}
+
+    def check(self) -> dict[str, list[dict[str, object]]]:
+        found: dict[str, list[dict[str, object]]] = json.loads(self.host.attempt(["virtnet", "check", "--json"]).out)
+        return found
+
+    def show(self, firewall: str, when: str, wanted: dict[str, bool]) -> None:
+        """Wait for what is wanted, put it into the table, and compare it with what is told."""
+        found: dict[str, bool] = {}
+
+        def as_wanted() -> bool:
+            found.update(self.passes())
+            return found == wanted
+
+        right = eventually(as_wanted, PATIENCE, 0.5)
+        told = self.told()
+        words = "  ".join(f"{name[:4]} {'yes' if ok else 'no':3}" for name, ok in found.items())
+        print(f"\n{firewall:20} {when:17} {words}", end="", flush=True)
+        assert right, (firewall, when, found, self.host.run(["nft", "list", "ruleset"]))
+        assert {name: verdict == "passes" for name, verdict in told.items()} == found, (firewall, when, told)
+
+    def integrate(self, wanted: bool) -> str:
+        text = json.dumps({"integrate": wanted})
+        self.host.run(["sh", "-c", f"echo '{text}' > {SWITCH}"])
+        return self.restore()
+
+    def restore(self) -> str:
+        done = self.host.attempt(["/usr/local/lib/virtnet/virtnet", "restore", "--stage", "networks"])
+        assert done.ok, done.err
+        return done.err
+
+    def run(self, *commands: Sequence[str]) -> None:
+        for command in commands:
+            self.host.run(list(command), timeout=120)
+
+    def cure(self) -> list[str]:
+        """Run the lines that `virtnet check` names, until it names none; returns them."""
+        made: list[str] = []
+        while True:
+            by = [one for packet in self.check()["packets"] if packet["wanted"] for one in packet["by"]]
+            cures = list(dict.fromkeys(one["cure"] for one in by))
+            if not cures:
+                return made
+            assert not set(cures) & set(made), "a line did not help"
+            for cure in cures:
+                self.host.run(["sh", "-c", cure])
+            made += cures
+
+
+@pytest.fixture(scope="module")
+def bed(lab_host: Host) -> Iterator[Host4]:
+    made = Host4(lab_host)
+    made.guest.plug("vn-lab")
+    made.guest.lease()
+    with made.guest.listening(80):
+        yield made
+    made.host.attempt(["rm", "-f", SWITCH])
+    made.guest.unplug()

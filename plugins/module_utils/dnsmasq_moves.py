@@ -1,0 +1,70 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Networks that go from one dnsmasq to another, and their leases with them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from .dnsmasq_config import fragment_file
+from .dnsmasq_leases import Leases, read_leases, write_leases
+from .dnsmasq_private import Layout
+from .dnsmasq_spec import FragmentSpec
+from .dnsmasq_state import State
+from .dnsmasq_target import Target, is_forward, membership
+
+
+@dataclass(frozen=True)
+class Move:
+    """Leases of a network that another dnsmasq gave; ``sources`` and ``goal`` are lease files."""
+
+    spec: FragmentSpec
+    sources: Sequence[str]
+    goal: str
+
+
+def find_moves(
+    current: State, target: Target, layout: Layout, files: Mapping[str, str], waiting: Sequence[str] = ()
+) -> list[Move]:
+    """Networks that come to another dnsmasq, or to one that may not know of what an earlier one gave.
+
+    ``files`` are the lease files of the private instances, and under '' that of the system's dnsmasq; those ``waiting``
+    were taken over from libvirt.
+    """
+    here = membership(current, layout)
+    found = []
+    for choice in target.choices:
+        name = choice.spec.name
+        if choice.instance:
+            there = any(member.network == name for member in here.get(choice.instance, ()))
+        else:
+            there = not is_forward(text := current.files.get(fragment_file(name), "")) and bool(text)
+        if there:
+            continue
+        goal = files[choice.instance]
+        sources = [path for path in (*files.values(), *waiting) if path != goal]
+        if any(lease.within(choice.spec.subnets) for path in sources for lease in read_leases(path).leases):
+            found.append(Move(choice.spec, sources, goal))
+    return found
+
+
+def carry(moves: Sequence[Move], files: Iterable[str]) -> dict[str, Leases | None]:
+    """Copy leases to where their networks go; returns what the files held.
+
+    Nothing is taken out of a file: who is interrupted here, or goes back, has all of them. What stays behind is for
+    addresses that its dnsmasq does not serve any more, and ends by itself. ``files`` are those of all dnsmasqs.
+    """
+    written = [path for path in files if os.path.exists(path)]
+    originals: dict[str, Leases | None] = {}
+    for move in moves:
+        after = before = read_leases(move.goal)
+        originals.setdefault(move.goal, before if os.path.exists(move.goal) else None)
+        for source in move.sources:
+            after = after.joined_by(read_leases(source), move.spec.subnets)
+        # What waits to be taken was not written by a dnsmasq: where none has a file yet, they are like their folder.
+        like = move.goal if move.goal in written else next(iter(written), os.path.dirname(move.goal))
+        write_leases(move.goal, after, like)
+    return originals

@@ -1,0 +1,108 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Networks that go from the system's dnsmasq to a private one and back, with their leases: ``make dnsmasq-move``."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_leases import read_leases
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_private import SHARED, Layout
+from kernel.dhcp_client import dhcp6, renewals, take_leases
+from kernel.dnsmasq_bed import BRIDGE_ADDRESS, Bed, Daemon, ask, get_lease, made_bed, open_folder, serving
+
+RENEWALS = 40
+MAC = "52:54:00:00:00:01"
+LAB: dict[str, Any] = {
+    "name": "lab",
+    "interface": "virt0",
+    "address": "192.168.100.1/24",
+    "ranges": [{"start": "192.168.100.2", "end": "192.168.100.200", "lease_time": "12h"}],
+    "domain": "virt.test",
+    "ipv6": {
+        "address": "fd00:100::1/64",
+        "ranges": [{"start": "fd00:100::100", "end": "fd00:100::1ff", "lease_time": "12h"}],
+        # A name without an address is known by the lease alone.
+        "hosts": [{"mac": MAC, "name": "web"}],
+        "ra_names": False,
+    },
+}
+TWO: dict[str, Any] = {
+    "name": "two",
+    "interface": "virt1",
+    "address": "192.168.101.1/24",
+    "ranges": [{"start": "192.168.101.2", "end": "192.168.101.200"}],
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """What guests have of the dnsmasq that serves them now.
+
+    ``known``: the addresses by the guests' names, before they ask for anything; ``renewed``: how many leases, taken at
+    the beginning, it renews; ``settled``: a second run changes nothing.
+    """
+
+    served_by: str
+    known: str
+    known6: str
+    ipv4: str
+    ipv6: str
+    renewed: int
+    server_duid: str
+    settled: bool
+
+
+def moved() -> list[Step]:
+    """By the system's dnsmasq, by a private one since that is disabled, and by the system's again."""
+    with made_bed() as bed, open_folder() as folder:
+        for space in (bed.host, bed.guest):
+            space.run("sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
+        bed.bridge()
+        bed.host.run("ip", "address", "add", "fd00:100::1/64", "dev", "virt0", "nodad")
+        bed.bridge("virt1", "192.168.101.1/24")
+        bed.plug()
+        with serving(bed, folder) as daemon:
+            daemon.converge(LAB, TWO)
+            leases = take_leases(bed.guest, RENEWALS)
+            get_lease(bed.guest, folder)
+            dhcp6(bed.guest, folder)
+            steps = [_step(bed, folder, daemon, leases)]
+            # As 'systemctl disable --now dnsmasq', and 'systemctl enable dnsmasq', which cannot start it beside ours.
+            for enabled in ("disabled", "enabled"):
+                if enabled == "disabled":
+                    daemon.stop()
+                daemon.enabled = enabled
+                daemon.converge(LAB, TWO)
+                steps.append(_step(bed, folder, daemon, leases))
+            return steps
+
+
+def _step(bed: Bed, folder: Path, daemon: Daemon, leases: dict[bytes, str]) -> Step:
+    private = not daemon.fragments
+    known, known6 = (ask(bed.host, BRIDGE_ADDRESS, "web.virt.test", kind) for kind in ("A", "AAAA"))
+    renewed = renewals(bed.guest, leases, BRIDGE_ADDRESS)
+    return Step(
+        "private" if private else "system",
+        known,
+        known6,
+        get_lease(bed.guest, folder).get("ip", ""),
+        dhcp6(bed.guest, folder).get("new_ip6_address", ""),
+        renewed,
+        read_leases(Layout(daemon.paths).leases(SHARED) if private else f"{folder}/leases").duid,
+        not daemon.converge(LAB, TWO).changes,
+    )
+
+
+def main() -> None:
+    rows = [tuple(field.name for field in fields(Step)), *(astuple(step) for step in moved())]
+    widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+if __name__ == "__main__":
+    main()

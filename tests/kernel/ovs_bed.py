@@ -1,0 +1,133 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A host with Open vSwitch: ovsdb-server and ovs-vswitchd of Debian's packages, started by hand in its namespace.
+
+They are unpacked rather than installed (tests/openvswitch-programs), and switch in userspace (datapath_type netdev).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from .bed import REPOSITORY, Bed, Space, call
+
+PROGRAMS = REPOSITORY / ".build" / "openvswitch"
+_PATIENCE = 60.0
+
+# ethtool -K eth0 tx off, by linux/ethtool.h: SIOCETHTOOL with ETHTOOL_STXCSUM.
+_TX_OFF = """
+import array, fcntl, socket, struct
+value = array.array("B", struct.pack("II", 0x17, 0))
+request = struct.pack("16sP", b"eth0", value.buffer_info()[0])
+fcntl.ioctl(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), 0x8946, request)
+"""
+
+
+def programs() -> Path:
+    """Where they are; the first that asks unpacks them."""
+    PROGRAMS.parent.mkdir(exist_ok=True)
+    with (PROGRAMS.parent / "openvswitch.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not PROGRAMS.exists():
+            call("sh", str(REPOSITORY / "tests" / "openvswitch-programs"), str(PROGRAMS), timeout=300)
+    return PROGRAMS
+
+
+def eventually(what: Callable[[], bool], patience: float = _PATIENCE) -> bool:
+    """Whether it comes about in time."""
+    end = time.monotonic() + patience
+    while not what():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+class SwitchSpace(Space):
+    """A namespace in which Open vSwitch is found and runs."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.folder = folder / "openvswitch"
+        self.folder.mkdir()
+        root = programs()
+        libraries = [root / "usr/lib/x86_64-linux-gnu", root / "lib/x86_64-linux-gnu"]
+        libraries += [one for one in (root / "usr/lib").glob("*-linux-gnu") if one not in libraries]
+        self.environment = {
+            "PATH": os.pathsep.join([f"{root}/usr/bin", f"{root}/usr/sbin", os.environ["PATH"]]),
+            "LD_LIBRARY_PATH": os.pathsep.join(map(str, libraries)),
+            **dict.fromkeys(("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"), str(self.folder)),
+            "OVS_PKGDATADIR": f"{root}/usr/share/openvswitch",
+        }
+        super().__init__(name)
+
+    def command(self, *command: str) -> list[str]:
+        return super().command("env", *(f"{name}={value}" for name, value in self.environment.items()), *command)
+
+    def start_switch(self) -> None:
+        """As openvswitch-switch.service does."""
+        database = self.folder / "conf.db"
+        if not database.exists():
+            self.run("ovsdb-tool", "create", str(database), f"{self.environment['OVS_PKGDATADIR']}/vswitch.ovsschema")
+        log = "--log-file"
+        self.run("ovsdb-server", "--remote=punix:" + str(self.folder / "db.sock"), "--pidfile", "--detach", log,
+                 str(database))  # fmt: skip
+        self.run("ovs-vsctl", "--no-wait", "init")
+        self.start_vswitchd()
+
+    def start_vswitchd(self) -> None:
+        self.run(f"{PROGRAMS}/usr/lib/openvswitch-switch/ovs-vswitchd", "--pidfile", "--detach", "--log-file")
+
+    def vsctl(self, *words: str) -> str:
+        return self.run("ovs-vsctl", "--timeout=30", *words).strip()
+
+    def stop(self, program: str) -> None:
+        """End one of the programs, and wait until it has."""
+        file = self.folder / f"{program}.pid"
+        if file.exists():
+            pid = int(file.read_text())
+            os.kill(pid, signal.SIGTERM)
+            if not eventually(lambda: not Path(f"/proc/{pid}").exists()):
+                os.kill(pid, signal.SIGKILL)
+
+    def stop_switch(self) -> None:
+        for program in ("ovs-vswitchd", "ovsdb-server"):
+            self.stop(program)
+
+    def close(self) -> None:
+        self.stop_switch()
+        super().close()
+
+
+class SwitchBed(Bed):
+    """The whole of it, with Open vSwitch on the host."""
+
+    host: SwitchSpace
+    bridge_type = "openvswitch"
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.host.start_switch()
+
+    def new_host(self) -> Space:
+        return SwitchSpace("host", self.root)
+
+    def plug(self, bridge: str, tap: str) -> None:
+        self.host.vsctl("add-port", bridge, tap)
+
+    def guest(self, bridge: str, address: str, gateway: str = "") -> Space:
+        """As everywhere; its device computes checksums, which the userspace datapath does not."""
+        space = super().guest(bridge, address, gateway)
+        space.run(sys.executable, "-c", _TX_OFF)
+        return space
+
+    def port(self, name: str) -> dict[str, str]:
+        """Some columns of a port's row."""
+        columns = ("tag", "trunks", "vlan_mode", "protected")
+        return {column: self.host.vsctl("get", "Port", name, column) for column in columns}

@@ -1,0 +1,127 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the outside sees of guests, SCTP, and flows that outlive changes, asserted by real packets."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kernel.bed import OUTSIDE, PROBE, REPOSITORY, UPLINK, Bed, Space
+
+A = "192.168.30"
+SCTP = Path(__file__).with_name("sctp.py")
+
+_SEEN = """
+import socket, sys
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.bind(("", 9000))
+tcp = socket.create_server(("", 9000))
+print("ready", flush=True)
+for _ in range(int(sys.argv[1])):
+    print(*udp.recvfrom(100)[1], flush=True)
+    print(*tcp.accept()[1], flush=True)
+"""
+
+_SAY = """
+import socket, sys
+for port in range(int(sys.argv[1])):
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        sock = socket.socket(socket.AF_INET, kind)
+        sock.bind(("", int(sys.argv[2]) + port))
+        sock.connect(("203.0.113.1", 9000))
+        sock.send(b"?")
+"""
+
+_REPLACE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from importlib import import_module
+M = lambda name: import_module("ansible_collections.virtnet.linux.plugins.module_utils." + name)
+paths, run, Options = M("paths").Paths(sys.argv[2]), M("run").run, M("options").Options
+for i in range(100):
+    mode = ("nat", "routed", "isolated")[i % 3]
+    wanted = [{"name": "a", "bridge": "br-a", "subnets": ["192.168.30.0/24"]},
+              {"name": "b", "bridge": "br-b", "subnets": ["192.168.31.0/24"], "mode": mode}]
+    # Altered by hand, so that all of the table is replaced.
+    run(["nft", "insert rule inet virtnet vn_forward accept"])
+    read = [M("nft").RulesSpec.from_options(one) for one in Options({"networks": wanted}).each("networks")]
+    done = M("part").converge(M("nft").NatRules(read, False, paths), paths, check=False)
+    assert any("put right" in str(change) for change in done.changes)
+"""
+
+
+@pytest.fixture
+def bed(tmp_path: Path) -> Iterator[Bed]:
+    made = Bed(tmp_path)
+    yield made
+    made.close()
+
+
+def network(**more: Any) -> dict[str, Any]:
+    return {"name": "a", "bridge": "br-a", "mode": "nat", "subnets": [f"{A}.0/24"], **more}
+
+
+def plug(bed: Bed, host: int = 2) -> Space:
+    if bed.link("br-a") is None:
+        bed.task("bridge", [{"name": "br-a", "addresses": [f"{A}.1/24"]}])
+    return bed.guest("br-a", f"{A}.{host}/24", gateway=f"{A}.1")
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def seen(bed: Bed, guest: Space, own: int, count: int = 4) -> list[tuple[str, int]]:
+    """Where so many connections of each protocol come from to the eyes of the outside; ``own``: their first port."""
+    service = bed.outside.start(sys.executable, "-c", _SEEN, str(count))
+    assert line(service) == "ready"
+    guest.run(sys.executable, "-c", _SAY, str(count), str(own))
+    found = [line(service).split() for _ in range(2 * count)]
+    service.wait(20)
+    return [(address, int(port)) for address, port in found]
+
+
+def test_the_outside_sees_the_source_and_the_ports_that_were_chosen(bed: Bed) -> None:
+    for last in (10, 11):
+        bed.host.run("ip", "address", "add", f"203.0.113.{last}/24", "dev", "eth0")
+    bed.task("nft", [network()])
+    guest = plug(bed)
+    assert all(address == UPLINK and port >= 1024 for address, port in seen(bed, guest, 500))
+    one = {"source": {"start": "203.0.113.10", "end": "203.0.113.10"}, "ports": {"start": 40000, "end": 40009}}
+    bed.task("nft", [network(nat=one)])
+    assert all(address == "203.0.113.10" and 40000 <= port <= 40009 for address, port in seen(bed, guest, 510))
+    several = {"source": {"start": "203.0.113.10", "end": "203.0.113.11"}}
+    bed.task("nft", [network(nat=several)])
+    assert {address for address, _port in seen(bed, guest, 520)} <= {"203.0.113.10", "203.0.113.11"}
+    assert guest.pings(OUTSIDE)
+    bed.task("nft", [network(nat={"ports": {"start": 50000, "end": 50009}})])
+    assert all(address == UPLINK and 50000 <= port <= 50009 for address, port in seen(bed, guest, 530))
+
+
+def test_sctp_is_forwarded_with_checksums_that_are_right(bed: Bed) -> None:
+    bed.task("nft", [network(port_forwards=[{"protocol": "sctp", "port": 3868, "to": f"{A}.2", "to_port": 3869}])])
+    guest = plug(bed)
+    service = guest.start(sys.executable, str(SCTP), "answer", "3869")
+    assert line(service) == "ready"
+    answer = bed.outside.run(sys.executable, str(SCTP), "ask", UPLINK, "3868", timeout=90).split()
+    assert answer == [UPLINK, "3868"]
+    assert line(service) == OUTSIDE
+
+
+def test_a_flow_loses_nothing_through_a_hundred_replacements(bed: Bed) -> None:
+    bed.outside.serve()
+    bed.task("nft", [network()])
+    guest = plug(bed)
+    flow = guest.start(sys.executable, str(PROBE), "flow", OUTSIDE, "8000", "0")
+    collections = str(REPOSITORY / ".build" / "collections")
+    bed.host.run(sys.executable, "-c", _REPLACE, collections, str(bed.root), timeout=500)
+    sent, answered = flow.communicate("", timeout=60)[0].split()
+    assert int(sent) > 500
+    assert sent == answered

@@ -1,0 +1,185 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Bridges of a real Open vSwitch, in its userspace datapath."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kernel.ovs_bed import SwitchBed, eventually
+
+LAB: dict[str, Any] = {"name": "br-lab", "type": "openvswitch", "addresses": ["192.168.30.1/24"]}
+FULL: dict[str, Any] = {
+    **LAB,
+    "mac": "52:54:00:aa:bb:cc",
+    "mtu": 1400,
+    "rstp": True,
+    "forward_delay": 5,
+    "fail_mode": "standalone",
+    "isolate_guests": True,
+    "addresses": ["192.168.30.1/24", "fd00:30::1/64"],
+    "vlans": [{"port": "br-lab", "tag": 7}, {"port": "tap3", "trunks": [7, 8], "tag": 7, "mode": "native-untagged"}],
+}
+STACK = ("ipv4/conf/tap3/arp_ignore", "ipv4/conf/tap3/forwarding", "ipv6/conf/tap3/disable_ipv6")
+
+
+@pytest.fixture
+def bed(tmp_path: Path) -> Iterator[SwitchBed]:
+    made = SwitchBed(tmp_path)
+    yield made
+    made.close()
+
+
+def stack(bed: SwitchBed) -> list[str]:
+    """What the host's own stack makes of a guest's port."""
+    return bed.host.run("cat", *(f"/proc/sys/net/{name}" for name in STACK)).split()
+
+
+def test_check_mode_predicts_the_real_run_and_the_second_run_changes_nothing(bed: SwitchBed) -> None:
+    guest = ""
+    for wanted in ([LAB], [FULL], [{**FULL, "mac": "52:54:00:aa:bb:dd"}], [LAB], [{**LAB, "state": "absent"}], [FULL]):
+        predicted = bed.task("bridge", wanted, check=True)
+        assert bed.task("bridge", wanted) == predicted
+        assert predicted["changed"]
+        assert not bed.task("bridge", wanted)["changed"]
+        if not guest:
+            guest = bed.guest("br-lab", "192.168.30.2/24").name
+            assert bed.task("bridge", wanted)["changes"] == ["bridge br-lab: host_keeps_off [] -> ['tap3']"]
+
+
+def test_options_become_rows_and_a_link(bed: SwitchBed) -> None:
+    bed.task("bridge", [LAB])
+    bed.guest("br-lab", "192.168.30.2/24")
+    done = bed.task("bridge", [FULL])
+    assert "mtu 1500 -> 1400" in done["changes"][0]
+    link = bed.link("br-lab")
+    assert (link["address"], link["mtu"], link["ifalias"]) == ("52:54:00:aa:bb:cc", 1400, "virtnet.linux")
+    assert {"192.168.30.1", "fd00:30::1"} <= {one["local"] for one in link["addr_info"]}
+    assert bed.host.vsctl("get", "bridge", "br-lab", "rstp_enable", "stp_enable").split() == ["true", "false"]
+    assert bed.host.vsctl("get", "bridge", "br-lab", "other_config:rstp-forward-delay") == '"5"'
+    assert bed.port("br-lab")["tag"] == "7"
+    assert bed.port("tap3") == {"tag": "7", "trunks": "[7, 8]", "vlan_mode": "native-untagged", "protected": "true"}
+    bed.task("bridge", [{**LAB, "fail_mode": "secure"}])
+    assert bed.host.vsctl("get-fail-mode", "br-lab") == "secure"
+    assert bed.port("br-lab")["tag"] == "[]"
+    assert bed.port("tap3")["protected"] == "false"
+
+
+def test_guests_in_a_vlan_meet_those_of_the_same_alone(bed: SwitchBed) -> None:
+    bed.task("bridge", [{**LAB, "vlans": [{"port": "br-lab", "tag": 7}, {"port": "tap3", "tag": 7}]}])
+    inside = bed.guest("br-lab", "192.168.30.2/24")
+    outside = bed.guest("br-lab", "192.168.30.3/24")
+    bed.task("bridge", [{**LAB, "vlans": [{"port": "br-lab", "tag": 7}, {"port": "tap3", "tag": 7}]}])
+    assert inside.pings("192.168.30.1")
+    assert not outside.pings("192.168.30.1")
+    assert not outside.pings("192.168.30.2")
+
+
+def test_guests_that_are_kept_apart_reach_the_host_alone(bed: SwitchBed) -> None:
+    bed.task("bridge", [LAB])
+    guest = bed.guest("br-lab", "192.168.30.2/24")
+    bed.guest("br-lab", "192.168.30.3/24")
+    bed.task("bridge", [{**LAB, "isolate_guests": True}])
+    assert guest.pings("192.168.30.1")
+    assert not guest.pings("192.168.30.3")
+    bed.task("bridge", [LAB])
+    assert guest.pings("192.168.30.3")
+
+
+def test_the_stack_of_the_host_is_kept_from_ports_and_given_back(bed: SwitchBed) -> None:
+    bed.task("bridge", [LAB])
+    bed.guest("br-lab", "192.168.30.2/24")
+    before = stack(bed)
+    bed.task("bridge", [LAB])
+    assert stack(bed) == ["8", "0", "1"]
+    bed.task("bridge", [{**LAB, "state": "absent"}])
+    assert stack(bed) == before != ["8", "0", "1"]
+    assert bed.host.vsctl("list-br") == ""
+
+
+@pytest.mark.parametrize("loss", [["ip", "link", "delete", "br-lab"], ["stopped"]])
+def test_what_a_bridge_had_comes_back_with_it(bed: SwitchBed, loss: list[str]) -> None:
+    wanted = {**LAB, "vlans": [{"port": "tap4", "tag": 0}]}
+    bed.task("bridge", [wanted])
+    guest = bed.guest("br-lab", "192.168.30.2/24")
+    other = bed.guest("br-lab", "192.168.30.3/24")
+    bed.host.vsctl("set", "interface", "tap3", 'external_ids:note="a \\"quoted\\" {text}, of others"')
+    bed.task("bridge", [wanted])
+    if loss == ["stopped"]:
+        gone = bed.task("bridge", [{**LAB, "state": "absent"}])
+        assert gone["changes"] == ["bridge br-lab: deleted, which frees tap3, tap4"]
+    else:
+        bed.host.run(*loss)
+    assert "tap3, tap4" in bed.task("bridge", [wanted])["changes"][0]
+    assert not bed.task("bridge", [wanted])["changed"]
+    assert guest.pings("192.168.30.1") and guest.pings("192.168.30.3") and other.pings("192.168.30.1")
+    assert 'a \\"quoted\\" {text}, of others' in bed.host.vsctl("get", "interface", "tap3", "external_ids:note")
+    assert bed.port("tap4")["tag"] == "0"
+
+
+def test_a_restart_of_the_programs_leaves_nothing_to_do_or_is_repaired(bed: SwitchBed) -> None:
+    bed.task("bridge", [FULL])
+    guest = bed.guest("br-lab", "192.168.30.2/24")
+    bed.task("bridge", [{**FULL, "vlans": []}])
+    bed.host.stop_switch()
+    failed = bed.task("bridge", [{**FULL, "vlans": []}])["msg"]
+    assert failed.startswith("bridge 'br-lab': Open vSwitch's ovsdb-server does not run")
+    assert failed.endswith("start it: systemctl start openvswitch-switch")
+    bed.host.start_switch()
+    bed.task("bridge", [{**FULL, "vlans": []}])
+    assert not bed.task("bridge", [{**FULL, "vlans": []}])["changed"]
+    assert eventually(lambda: guest.pings("192.168.30.1"))
+
+
+def test_vswitchd_that_does_not_run_is_named(bed: SwitchBed) -> None:
+    bed.task("bridge", [LAB])
+    bed.host.stop("ovs-vswitchd")
+    expected = "bridge 'br-lab': Open vSwitch's ovs-vswitchd does not run; start it: systemctl start openvswitch-switch"
+    assert bed.task("bridge", [{**LAB, "mtu": 1400}])["msg"] == expected
+
+
+def test_bridges_of_others_and_other_types_are_refused(bed: SwitchBed) -> None:
+    bed.host.vsctl("add-br", "br-lab", "--", "set", "bridge", "br-lab", "datapath_type=netdev")
+    expected = "'br-lab' is already a bridge of Open vSwitch that virtnet.linux did not make"
+    assert expected in bed.task("bridge", [LAB])["msg"]
+    gone = bed.task("bridge", [{**LAB, "state": "absent"}])
+    assert gone["warnings"] == ["br-lab was not made by virtnet.linux and stays"]
+    assert not bed.task("bridge", [], purge=True)["changed"]
+    bed.host.vsctl("del-br", "br-lab")
+    linux = {"name": "br-lab", "addresses": ["192.168.30.1/24"]}
+    for one, other, is_one in ((linux, LAB, "a Linux bridge"), (LAB, linux, "a bridge of Open vSwitch")):
+        bed.task("bridge", [one])
+        refused = bed.task("bridge", [other])["msg"]
+        assert is_one in refused and "remove it first" in refused
+        assert bed.task("bridge", [], purge=True)["changes"] == ["bridge br-lab: deleted"]
+        assert bed.link("br-lab") is None
+
+
+def test_an_interface_of_the_host_becomes_a_port_and_belongs_to_one_bridge(bed: SwitchBed) -> None:
+    bed.host.run("ip", "link", "add", "eth9", "type", "veth", "peer", "name", "eth9p")
+    bed.host.run("ip", "link", "set", "eth9", "up")
+    done = bed.task("bridge", [{**LAB, "ports": ["eth9"], "vlans": [{"port": "eth9", "trunks": [5]}]}])
+    assert done["changed"]
+    assert bed.host.vsctl("port-to-br", "eth9") == "br-lab"
+    assert bed.port("eth9")["trunks"] == "[5]"
+    other = bed.task("bridge", [{"name": "br-b", "ports": ["eth9"]}])
+    assert "is a port of br-lab; take it out of there first" in other["msg"]
+    assert "default route" in bed.task("bridge", [{**LAB, "ports": ["eth0"]}])["msg"]
+
+
+def test_a_host_without_open_vswitch_is_told_which_package(tmp_path: Path) -> None:
+    from kernel.bed import Bed
+
+    bed = Bed(tmp_path)
+    try:
+        failed = bed.task("bridge", [LAB])["msg"]
+    finally:
+        bed.close()
+    assert failed == (
+        "bridge 'br-lab': bridges[0].type: 'openvswitch' needs Open vSwitch, which is not installed on this host; "
+        "install the package openvswitch-switch, or use linux"
+    )

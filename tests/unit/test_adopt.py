@@ -1,0 +1,158 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Networks that change hands: what is planned, what is refused, and how leases are translated."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils import adopted
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_leases import parse
+from ansible_collections.virtnet.linux.plugins.module_utils.errors import VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_adopt import Adoptions, State
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_driver import Found
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_leases import parse_status, status_file, status_path
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_return import Returns
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_return import State as ReturnState
+from ansible_collections.virtnet.linux.plugins.module_utils.links import Link
+from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.virt_network import State as NetworksState
+
+DNSMASQ = """\
+1795268138 52:54:00:f0:ee:48 192.168.122.230 g 01:52:54:00:f0:ee:48
+0 52:54:00:f0:ee:49 192.168.122.231 * *
+duid 00:01:00:01:31:00:00:00:52:54:00:00:00:01
+1795268139 1234567 fd5e:80::7 clerk 00:01:00:01:2f:00:00:00:52:54:00:f0:ee:48
+"""
+STATUS = [
+    {
+        "ip-address": "192.168.122.230",
+        "mac-address": "52:54:00:f0:ee:48",
+        "hostname": "g",
+        "client-id": "01:52:54:00:f0:ee:48",
+        "expiry-time": 1795268138,
+    },
+    {"ip-address": "192.168.122.231", "mac-address": "52:54:00:f0:ee:49", "expiry-time": 0},
+    {
+        "ip-address": "fd5e:80::7",
+        "iaid": "1234567",
+        "mac-address": "52:54:00:f0:ee:48",
+        "server-duid": "00:01:00:01:31:00:00:00:52:54:00:00:00:01",
+        "hostname": "clerk",
+        "client-id": "00:01:00:01:2f:00:00:00:52:54:00:f0:ee:48",
+        "expiry-time": 1795268139,
+    },
+]
+
+
+def test_leases_of_libvirts_are_leases_of_dnsmasqs() -> None:
+    assert parse_status(json.dumps(STATUS)).text() == DNSMASQ
+
+
+def test_leases_of_dnsmasqs_are_leases_of_libvirts(tmp_path: Path) -> None:
+    file = status_file("virbr0", parse(DNSMASQ), Paths(str(tmp_path)))
+    assert file.path == status_path("virbr0", Paths(str(tmp_path)))
+    assert json.loads(file.content or "") == STATUS
+
+
+def test_a_lease_without_a_hardware_address_would_hide_all_others_from_libvirt(tmp_path: Path) -> None:
+    duid = "duid 00:01\n1 2 fd5e:80::7 clerk 00:04:aa:bb:cc:dd:ee:ff:00:11:22:33:44:55:66:77:88:99\n"
+    assert status_file("virbr0", parse(duid), Paths(str(tmp_path))).content == ""
+
+
+@pytest.mark.parametrize("text", ["", "[", "{}", "7", '[7, {"ip-address": "x"}, {"ip-address": "10.0.0.1"}]'])
+def test_what_is_no_lease_is_left_out(text: str) -> None:
+    assert parse_status(text).text() == ""
+
+
+def test_a_word_with_a_space_cannot_become_another_lease() -> None:
+    hostile = [{**STATUS[0], "hostname": "g *\n0 52:54:00:00:00:01 10.0.0.1 x *"}]
+    assert parse_status(json.dumps(hostile)).text() == ""
+
+
+def network(name: str, inside: str) -> Found:
+    identity = uuid.uuid5(uuid.NAMESPACE_DNS, name)
+    xml = f"<network><name>{name}</name><uuid>{identity}</uuid>{inside}</network>"
+    return Found(name, str(identity), xml, xml, active=True, persistent=True, autostart=True)
+
+
+OWN = network(
+    "own", "<bridge name='virbr7'/><mac address='52:54:00:00:00:07'/><ip address='10.7.0.1' netmask='255.255.255.0'/>"
+)
+TAPPED = network("tapped", "<forward mode='passthrough'><interface dev='eth9'/></forward>")
+PORT = """<networkport><owner><name>machine</name></owner><mac address='52:54:00:7b:35:93'/>
+<bandwidth><inbound floor='200'/></bandwidth></networkport>"""
+
+
+def state(*networks: Found, **more: object) -> State:
+    links = {"virbr7": Link("virbr7", 7, kind="bridge", mac="52:54:00:00:00:07", addresses=("10.7.0.1/24",))}
+    given = {"version": (11, 3), "ours": NetworksState(links=links), **more}
+    return State(networks={one.name: one for one in networks}, **given)  # type: ignore[arg-type]
+
+
+def planned(current: State, paths: Paths, names: list[str] | None = None):
+    return Adoptions(names, paths).plan(current)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    return Paths(str(tmp_path))
+
+
+def test_what_has_no_bridge_is_left_to_libvirt_with_a_word(paths: Paths) -> None:
+    plan = planned(state(TAPPED), paths)
+    assert not plan.changes
+    assert "left with libvirt: network 'tapped'" in plan.notes[0]
+    assert "passthrough" in plan.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("current", "names", "words"),
+    [
+        (state(TAPPED), ["tapped"], "passthrough"),
+        (state(OWN), ["nowhere"], "no network of libvirt's"),
+        (state(OWN, ports={"own": [PORT]}), ["own"], "'machine' has a guaranteed share of bandwidth"),
+        (state(OWN, ours=NetworksState()), ["own"], "its bridge 'virbr7' is gone"),
+        (State(problem="libvirt's network driver is not installed"), None, "is not installed"),
+    ],
+)
+def test_what_cannot_be_taken_is_refused_with_the_reason(paths: Paths, current, names, words: str) -> None:
+    with pytest.raises(VirtnetError, match=words):
+        planned(current, paths, names)
+
+
+def test_stopped_networks_stay_unless_they_are_named(paths: Paths) -> None:
+    assert not planned(state(replace(OWN, active=False)), paths).changes
+
+
+def test_a_return_that_was_cut_short_comes_first(paths: Paths) -> None:
+    record = replace(adopted.record_of(OWN, "virbr7", ()), phase=adopted.RETURNING)
+    with pytest.raises(VirtnetError, match="its return to libvirt was cut short"):
+        planned(state(OWN, records={"own": record}), paths)
+
+
+def test_records_come_back_as_they_were(paths: Paths) -> None:
+    record = adopted.record_of(OWN, "virbr7", [PORT])
+    file = adopted.record_file(record, paths)
+    Path(file.path).parent.mkdir(parents=True)
+    Path(file.path).write_text(file.content or "")
+    assert adopted.read_records(paths) == {"own": record}
+    assert record.aside != record.bridge
+    assert len(record.aside) <= 15
+    Path(file.path).write_text("{")
+    with pytest.raises(VirtnetError, match="cannot be read"):
+        adopted.read_records(paths)
+
+
+def test_who_was_never_taken_cannot_be_given_back(paths: Paths) -> None:
+    record = adopted.record_of(OWN, "virbr7", ())
+    with pytest.raises(VirtnetError, match="no network that was taken over"):
+        Returns(["nowhere"], paths).plan(ReturnState({"own": record}))
+    assert not Returns(None, paths).plan(ReturnState()).changes

@@ -1,0 +1,46 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Buckets of the limits, and what is said where the kernel has none."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils.bandwidth import Limit
+from ansible_collections.virtnet.linux.plugins.module_utils.policing import Policer
+from ansible_collections.virtnet.linux.plugins.module_utils.queues import Shape, explained
+
+
+@pytest.mark.parametrize(
+    ("limit", "shape"),
+    [
+        (Limit(1000), Shape(1000000, 1000000, 65536, 65536)),
+        (Limit(1000, burst=256), Shape(1000000, 1000000, 262144, 262144)),
+        (Limit(1000, 5000, 256), Shape(1000000, 5000000, 262144, 65536)),
+        (Limit(1000, 5000, 10), Shape(1000000, 5000000, 10240, 10240)),
+    ],
+)
+def test_a_burst_is_as_fast_as_the_peak_or_the_link(limit: Limit, shape: Shape) -> None:
+    assert Shape.of(limit) == shape
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (Limit(1000), "1000 kB/s in bursts of 977 KiB"),
+        (Limit(1000, burst=2048), "1000 kB/s in bursts of 2048 KiB"),
+        (Limit(1000, 5000, 2048), "1000 kB/s, 5000 kB/s in bursts of 2048 KiB"),
+    ],
+)
+def test_a_policer_lets_pass_what_a_second_or_the_burst_holds(limit: Limit, said: str) -> None:
+    assert str(Policer.of(limit)) == said
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["Error: Specified qdisc kind is unknown.", "Error: Failed to load TC action module.", "Operation not supported"],
+)
+def test_a_kernel_without_the_modules_is_named_with_what_to_do(said: str) -> None:
+    message = explained(said)
+    assert "module sch_htb" in message and "or leave bandwidth.inbound out" in message and message.endswith(said)
+    assert explained("File exists") == "File exists"

@@ -1,0 +1,161 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Networks that are libvirt's own: what is told to libvirt, and when."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption, VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_definition import RegistrationSpec, registered_by_us
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_driver import Found
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_managed import Made, digest, same
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_registration import Registrations, State
+from ansible_collections.virtnet.linux.plugins.module_utils.network import read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.specs import specs
+
+UUID = "9a5f7829-e7e7-4049-a988-fd99658c37c2"
+GIVEN = """<network><name>own</name><forward mode='nat'/>
+<ip address='10.9.0.1' netmask='255.255.255.0'><dhcp><range start='10.9.0.2' end='10.9.0.9'/></dhcp></ip></network>"""
+# As libvirt 11.3 lists it.
+LISTED = f"""<network connections='1'><name>own</name><uuid>{UUID}</uuid>
+<forward mode='nat'><nat><port start='1024' end='65535'/></nat></forward><bridge name='virbr3' stp='on' delay='0'/>
+<mac address='52:54:00:7c:60:5b'/><ip address='10.9.0.1' netmask='255.255.255.0'>
+<dhcp><range start='10.9.0.2' end='10.9.0.9'/></dhcp></ip></network>"""
+POOL = "<network><name>own</name><forward mode='hostdev'><pf dev='eth7'/></forward></network>"
+FOUND = Found("own", UUID, LISTED, LISTED, active=True, persistent=True, autostart=True)
+
+
+def planned(spec: RegistrationSpec, found: Found | None, made: Made | None = None):
+    networks = {} if found is None else {"own": found}
+    remembered = {} if made is None else {"own": made}
+    return Registrations([spec], False, Paths("/nowhere")).plan(State(networks, (11, 3), made=remembered))
+
+
+def steps(spec: RegistrationSpec, found: Found | None, made: Made | None = None) -> list[str]:
+    return [str(step) for change in planned(spec, found, made).changes for step in change.steps]
+
+
+def own(xml: str = GIVEN, **more: bool) -> RegistrationSpec:
+    return RegistrationSpec(name="own", xml=xml, **more)  # type: ignore[arg-type]
+
+
+def test_what_libvirt_fills_in_is_no_difference() -> None:
+    assert steps(own(), FOUND) == []
+
+
+def test_a_new_one_has_our_mark_and_one_that_was_there_has_not() -> None:
+    (made,) = planned(own(), None).changes
+    assert list(made.steps) == ["define", "start", "autostart"]
+    assert registered_by_us(made.xml)
+    (changed,) = planned(own(GIVEN.replace("10.9.0.9", "10.9.0.8")), FOUND).changes
+    assert not registered_by_us(changed.xml)
+    assert UUID in changed.xml
+    assert "52:54:00:7c:60:5b" in changed.xml
+    assert "virbr3" in changed.xml
+
+
+def test_lists_change_while_the_network_runs() -> None:
+    done = steps(own(GIVEN.replace("10.9.0.9'/>", "10.9.0.9'/><host mac='52:54:00:00:00:01' ip='10.9.0.7'/>")), FOUND)
+    assert done[0] == "define"
+    assert done[1].startswith("add ip-dhcp-host <host")
+    assert len(done) == 2
+
+
+def test_an_element_that_changed_goes_before_it_comes() -> None:
+    done = steps(own(GIVEN.replace("10.9.0.9", "10.9.0.8")), FOUND)
+    assert [one.partition(" <")[0] for one in done] == ["define", "remove ip-dhcp-range", "add ip-dhcp-range"]
+
+
+def test_what_cannot_change_waits_for_the_next_start_and_says_so() -> None:
+    other = GIVEN.replace("10.9.0.1'", "10.9.0.3'")
+    plan = planned(own(other), FOUND)
+    assert [list(change.steps) for change in plan.changes] == [["define"]]
+    assert "takes effect at its next start" in plan.notes[0]
+    assert not plan.changes[0].fresh
+
+
+def test_it_is_restarted_where_that_is_asked_for() -> None:
+    assert steps(own(GIVEN.replace("10.9.0.1'", "10.9.0.3'"), restart=True), FOUND) == ["stop", "define", "start"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "expected"),
+    [
+        ({"autostart": False}, FOUND, ["no autostart"]),
+        ({"active": False}, FOUND, ["stop"]),
+        ({"active": False, "autostart": False}, FOUND, ["stop", "no autostart"]),
+        ({}, replace(FOUND, active=False, autostart=False), ["start", "autostart"]),
+        ({"persistent": False}, FOUND, ["undefine"]),
+        ({"persistent": False}, None, ["create transient"]),
+        ({}, replace(FOUND, persistent=False, autostart=False), ["define", "autostart"]),
+    ],
+)
+def test_state_autostart_and_persistence_combine(wanted, found, expected: list[str]) -> None:
+    assert steps(own(**wanted), found) == expected
+
+
+def test_what_our_model_does_not_know_is_remembered() -> None:
+    became = POOL.replace("<pf", "<driver name='vfio'/><pf").replace("<name>", f"<uuid>{UUID}</uuid><name>")
+    found = replace(FOUND, xml=became, live=became)
+    assert not same(became, POOL)
+    made = Made(digest(POOL), digest(became), digest(became))
+    assert steps(own(POOL), found, made) == []
+    assert steps(own(POOL), found, replace(made, stored="")) == ["define"]
+
+
+def test_another_uuid_is_refused() -> None:
+    with pytest.raises(VirtnetError, match="does not change that"):
+        planned(own(GIVEN.replace("</name>", "</name><uuid>0f59da73-dadb-41ed-977e-239c4861e6d7</uuid>")), FOUND)
+
+
+def test_absent_removes_it_though_we_did_not_make_it() -> None:
+    assert steps(RegistrationSpec("own", state="absent", managed_by="libvirt"), FOUND) == ["stop", "undefine"]
+    assert steps(RegistrationSpec("own", state="absent"), FOUND) == []
+
+
+def read(**options: object):
+    return read_network(Options({"managed_by": "libvirt", **options}), "host")
+
+
+def test_nothing_of_ours_is_made_for_it() -> None:
+    network = read(xml=LISTED)
+    assert read_network(Options(network.as_options()), "host") == network
+    told = specs([network], {})
+    assert [kind for kind, items in told.items() if items] == ["registrations"]
+    (one,) = told["registrations"]
+    assert RegistrationSpec.from_options(Options(dict(one))).managed
+
+
+def test_options_are_said_in_libvirts_words() -> None:
+    xml = read(name="own", mode="routed", ipv4={"address": "10.9.0.1/24"}, dns={"domain": "own.test"}).xml
+    assert '<forward mode="route"/>' in xml
+    assert "own.test" in xml
+    assert "virtnet" not in xml
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"name": "own"}, "ipv4.address: 'auto' is not possible"),
+        ({"xml": "<domain/>"}, "is a <domain>"),
+        ({"xml": GIVEN, "name": "other"}, "is not the name in the XML, 'own'"),
+        ({"xml": GIVEN, "mode": "nat"}, "cannot stand beside mode"),
+        (
+            {"name": "own", "ipv4": {"address": "10.9.0.1/24"}, "port_forwards": [{"port": 80, "to": "10.9.0.9"}]},
+            "port_forwards: is nothing that libvirt can do",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(options, words: str) -> None:
+    with pytest.raises(InvalidOption, match=words):
+        read(**options)
+
+
+def test_restart_is_for_these_alone() -> None:
+    with pytest.raises(InvalidOption, match="restart: is for networks with managed_by: libvirt"):
+        read_network(Options({"name": "own", "restart": True}), "host")
