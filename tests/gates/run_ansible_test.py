@@ -3,7 +3,7 @@
 
 """Runs ansible-test on the collection as it is built, with nothing but PyPI at hand.
 
-python run_ansible_test.py FOLDER WORD...     in FOLDER, which is made anew: ansible-test WORD...
+python run_ansible_test.py FOLDER WORD...     in FOLDER, to which the collection is copied: ansible-test WORD...
 
 ansible-test wants to be started inside a tree of collections, and fetches get-pip.py from a place of its own. What it
 finds in its cache it does not fetch; that is a script here which runs the wheel of pip that ansible-test asks for.
@@ -12,15 +12,16 @@ finds in its cache it does not fetch; that is a script here which runs the wheel
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import collection
 from ansible_test._internal.python_requirements import get_venv_packages
 
-ROOT = Path(__file__).resolve().parents[2]
+# Not in the tarball, but ansible-test's business.
+TESTS = ("tests/conftest.py", "tests/sanity/", "tests/unit/")
 GET_PIP = """\
 import runpy
 import sys
@@ -46,22 +47,12 @@ def provide_pip(home: Path) -> None:
 
 
 def copy_collection(folder: Path) -> Path:
-    """What the repository has, where ansible-test expects it; the files that git knows or would add."""
+    """The collection where ansible-test expects it. What it keeps from one run for the next stays."""
     target = folder / "ansible_collections/virtnet/linux"
-    shutil.rmtree(target, ignore_errors=True)
-    listed = subprocess.run(
-        ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file() and not name.startswith(("molecule/", "demo/", "tests/lab/", "tests/images/")):
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, target / name)
+    collection.copy(target, beside=TESTS, keep=("tests/output", ".git"))
     # ansible-test looks at what git knows, and .build is what our git ignores.
     subprocess.run(["git", "init", "--quiet"], cwd=target, check=True)
-    subprocess.run(["git", "add", "--all", "--force"], cwd=target, check=True)
+    (target / ".git/info/exclude").write_text("/tests/output/\n__pycache__/\n")
     return target
 
 
