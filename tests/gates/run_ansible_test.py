@@ -20,8 +20,8 @@ from types import SimpleNamespace
 import collection
 from ansible_test._internal.python_requirements import get_venv_packages
 
-# Not in the tarball, but ansible-test's business.
-TESTS = ("tests/conftest.py", "tests/sanity/", "tests/unit/")
+# Not in the tarball, but what a command of ansible-test wants.
+BESIDE = {"sanity": ("tests/sanity/",), "units": ("tests/conftest.py", "tests/unit/")}
 GET_PIP = """\
 import runpy
 import sys
@@ -46,10 +46,10 @@ def provide_pip(home: Path) -> None:
         script.write_text(GET_PIP.format(wheel=str(wheel)))
 
 
-def copy_collection(folder: Path) -> Path:
+def copy_collection(folder: Path, purpose: str) -> Path:
     """The collection where ansible-test expects it. What it keeps from one run for the next stays."""
     target = folder / "ansible_collections/virtnet/linux"
-    collection.copy(target, beside=TESTS, keep=("tests/output", ".git"))
+    collection.copy(target, beside=BESIDE[purpose], keep=("tests/output", ".git"))
     # ansible-test looks at what git knows, and .build is what our git ignores.
     subprocess.run(["git", "init", "--quiet"], cwd=target, check=True)
     (target / ".git/info/exclude").write_text("/tests/output/\n__pycache__/\n")
@@ -60,7 +60,7 @@ def main() -> int:
     folder = Path(sys.argv[1]).resolve()
     home = folder / "home"
     provide_pip(home)
-    target = copy_collection(folder)
+    target = copy_collection(folder, sys.argv[2])
     environment = {**os.environ, "HOME": str(home)}
     # Ours would be taken for a collection of the same name.
     environment.pop("ANSIBLE_COLLECTIONS_PATH", None)

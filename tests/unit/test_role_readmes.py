@@ -20,7 +20,10 @@ ROLES = sorted(folder.name for folder in (ROOT / "roles").iterdir())
 @pytest.mark.parametrize("role", ROLES)
 def test_the_example_is_a_play_of_the_role(role: str, tmp_path: Path) -> None:
     (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "roles" / role / "README.md").read_text(), re.DOTALL)
-    ((play,), specs) = yaml.safe_load(text), yaml.safe_load((ROOT / f"roles/{role}/meta/argument_specs.yml").read_text())
+    ((play,), specs) = (
+        yaml.safe_load(text),
+        yaml.safe_load((ROOT / f"roles/{role}/meta/argument_specs.yml").read_text()),
+    )
     (used,) = play["roles"]
     assert used.pop("role") == f"virtnet.linux.{role}"
     assert used.keys() <= specs["argument_specs"]["main"]["options"].keys()
