@@ -6,6 +6,8 @@ COLLECTIONS := $(BUILD)/collections
 SELF := $(COLLECTIONS)/ansible_collections/virtnet/linux
 # Of the kernel tests, which mostly wait: for a lease, for an answer that must not come.
 WORKERS := 4
+# Real clients and timers on a busy machine: what fails is tried once more, and named. AGAIN= switches it off.
+AGAIN := --reruns 1 -rR
 # The tables that kernel tests can show.
 SHOW := PYTHONPATH=$(COLLECTIONS):tests python -m kernel
 LAB := PYTHONPATH=tests $(VENV)/bin/python -m lab
@@ -17,7 +19,7 @@ export MYPYPATH := $(COLLECTIONS):$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help setup packages pin test lint unit browser fuzz kernel molecule demo demo-clean bench build clean
-.PHONY: matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements
+.PHONY: matrix ovs-matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements
 
 help:
 	@echo 'make demo        a network from one command, on a disposable host, shown in a table'
@@ -32,6 +34,7 @@ help:
 	@echo 'make dnsmasq-memory  the memory of one dnsmasq for all networks beside one for each'
 	@echo 'make guard-record    a flush, a lost bridge and a conflict under the ping of a guest'
 	@echo 'make matrix      who reaches whom in each mode, by real packets, as a table'
+	@echo 'make ovs-matrix  the same on bridges of Open vSwitch'
 	@echo 'make bench       the speed of engine, playbook, rules and guard'
 	@echo 'make build       the tarball that ansible-galaxy installs, in .build'
 	@echo 'make pin         tries newer versions of the Python packages and writes them down'
@@ -75,7 +78,7 @@ lint: setup
 	ansible-lint --offline
 
 unit: setup
-	pytest tests/unit
+	pytest tests/unit -n $$(nproc)
 
 browser: setup
 	pytest tests/browser -rP
@@ -84,7 +87,7 @@ fuzz: setup
 	HYPOTHESIS_PROFILE=fuzz pytest tests/unit -n $$(nproc) --timeout 3600
 
 kernel: setup
-	pytest tests/kernel -n $(WORKERS) --dist worksteal
+	pytest tests/kernel -n $(WORKERS) --dist worksteal $(AGAIN)
 
 dnsmasq-outage: setup
 	@$(SHOW).dnsmasq_outage
@@ -104,11 +107,14 @@ dnsmasq-matrix: setup
 matrix: setup
 	@$(SHOW).matrix
 
+ovs-matrix: setup
+	@$(SHOW).matrix --openvswitch
+
 libvirt-elements: setup
 	@PYTHONPATH=$(COLLECTIONS) python tests/libvirt_elements.py
 
 molecule: setup
-	molecule test --all
+	python tests/scenarios.py
 
 demo: setup
 	@$(VENV)/bin/python demo/demo.py

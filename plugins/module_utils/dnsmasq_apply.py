@@ -200,6 +200,7 @@ class Doing:
             os.path.dirname(self.paths.dnsmasq_drop_in),
             self.paths.private_fragments,
             self.paths.private_instances,
+            self.paths.dnsmasq_hosts,
         )
         for folder in folders:
             with contextlib.suppress(OSError):

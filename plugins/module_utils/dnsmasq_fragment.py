@@ -26,7 +26,7 @@ from .dnsmasq_config import (
 from .dnsmasq_hosts import configuration, network_of
 from .dnsmasq_instances import Instance, Instances, SystemdInstances
 from .dnsmasq_ports import Socket, foreign, is_shared, of_dnsmasq_unit, read_sockets
-from .dnsmasq_private import Layout, members_of, unit
+from .dnsmasq_private import SHARED, Layout, members_of, unit
 from .dnsmasq_service import UNIT, DnsmasqService, ServiceStatus, SystemDnsmasq
 from .dnsmasq_spec import PRESENT, PRIVATE, SYSTEM, FragmentSpec
 from .dnsmasq_state import DUE_FILE, State
@@ -97,7 +97,10 @@ class Fragments:
         config = read_config(service.command, self.reader, self.folder)
         private = self._private_files()
         confs = {self.layout.name_of(p): text for p, text in private.items() if p.startswith(self._instances_folder)}
-        instances = self.instances.status(sorted(confs))
+        # One whose file was removed may still run, and hold the ports that it is to have again.
+        possible = {SHARED, *(spec.name for spec in self.present)}
+        links = [name for name in sorted({*confs, *possible}) if os.path.islink(self.layout.link(name))]
+        instances = self.instances.status(sorted({*confs, *links}))
         pids = {service.pid, *(one.pid for one in instances.values())} - {0}
         asked = bool(confs) or any(spec.instance != SYSTEM for spec in self.present)
         sockets = read_sockets(pids) if asked else []
@@ -109,7 +112,7 @@ class Fragments:
             unheard=tuple(self._unheard(service, config)),
             missing=[spec.tftp_root for spec in self.present if spec.tftp_root and not is_open_folder(spec.tftp_root)],
             private=private,
-            links=[name for name in confs if os.path.islink(self.layout.link(name))],
+            links=links,
             instances=instances,
             unbound=[name for name in confs if _is_unbound(confs[name], instances.get(name, Instance()), sockets)],
             sockets=sockets,

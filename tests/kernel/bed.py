@@ -100,6 +100,8 @@ class Space:
 class Bed:
     """The whole of it."""
 
+    bridge_type = "linux"
+
     def __init__(self, root: Path) -> None:
         self.root = root
         self.host = self.new_host()

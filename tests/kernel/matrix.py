@@ -13,6 +13,7 @@ from typing import Any
 
 from .bed import Bed, Space
 from .nft_bed import settle
+from .ovs_bed import SwitchBed
 
 MODES = ("nat", "nat, ipv6 routed", "routed", "isolated", "open", "nat, guests apart")
 PROTOCOLS = ("tcp", "udp", "icmp")
@@ -67,21 +68,18 @@ class Scene:
         wanted = networks(mode)
         bed.task("nft", wanted)
         bed.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
-        bed.task(
-            "bridge",
-            [
-                {"name": f"br-{n}", "addresses": [f"{net['IPv4']}1/24", f"{net['IPv6']}1/64"],
-                 "isolate_guests": n == "a" and wanted[0]["isolate_guests"]}
-                for n, net in (("a", NET), ("b", OTHER))
-            ],
-        )  # fmt: skip
+        bridges = [
+            {"name": f"br-{n}", "addresses": [f"{net['IPv4']}1/24", f"{net['IPv6']}1/64"], "type": bed.bridge_type,
+             "isolate_guests": n == "a" and wanted[0]["isolate_guests"]}
+            for n, net in (("a", NET), ("b", OTHER))
+        ]  # fmt: skip
+        bed.task("bridge", bridges)
         self.guest, self.sibling, self.other = (
             self._guest("a", NET, 2),
             self._guest("a", NET, 3),
             self._guest("b", OTHER, 2),
         )
-        bed.task("bridge", [{"name": "br-a", "addresses": [f"{NET['IPv4']}1/24", f"{NET['IPv6']}1/64"],
-                             "isolate_guests": wanted[0]["isolate_guests"]}])  # fmt: skip
+        bed.task("bridge", bridges)
         self._outside()
         for space in (self.guest, self.sibling, self.other, bed.host, bed.outside):
             space.serve()
@@ -126,11 +124,11 @@ class Scene:
         return bool(asker.ask(target, protocol=protocol, source=source))
 
 
-def measure(mode: str) -> Matrix:
-    """The matrix of one mode."""
+def measure(mode: str, kind: type[Bed] = Bed) -> Matrix:
+    """The matrix of one mode, on bridges of Linux or of Open vSwitch."""
     cells = [(way, family, protocol) for way in WAYS for family in FAMILIES for protocol in PROTOCOLS]
     with tempfile.TemporaryDirectory() as folder:
-        bed = Bed(Path(folder))
+        bed = kind(Path(folder))
         try:
             scene = Scene(bed, mode)
             with ThreadPoolExecutor(8) as pool:
@@ -150,9 +148,11 @@ def show(mode: str, matrix: Matrix) -> str:
 
 
 def main() -> None:
-    """Print all of it, or the modes that are named."""
-    for mode in sys.argv[1:] or MODES:
-        print(show(mode, measure(mode)), "\n", flush=True)
+    """Print all of it, or the modes that are named; `--openvswitch`: on bridges of Open vSwitch."""
+    words = sys.argv[1:]
+    kind: type[Bed] = SwitchBed if words[:1] == ["--openvswitch"] else Bed
+    for mode in words[kind is SwitchBed :] or MODES:
+        print(show(mode, measure(mode, kind)), "\n", flush=True)
 
 
 if __name__ == "__main__":

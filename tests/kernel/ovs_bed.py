@@ -109,6 +109,7 @@ class SwitchBed(Bed):
     """The whole of it, with Open vSwitch on the host."""
 
     host: SwitchSpace
+    bridge_type = "openvswitch"
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)

@@ -356,6 +356,17 @@ def test_killed_instance_is_started_by_the_next_run(bed: Bed, tmp_path: Path) ->
         is_served(bed, tmp_path)
 
 
+def test_instance_whose_configuration_was_removed_while_it_runs_gets_it_back(bed: Bed, tmp_path: Path) -> None:
+    with alone(bed, tmp_path) as daemon:
+        before = daemon.converge(LAB).changes
+        (file,) = [change.path for change in before if change.path.endswith("/dnsmasq/lab.conf")]
+        Path(file).unlink()
+        changes = [str(change) for change in daemon.converge(LAB).changes]
+        assert any("its configuration" in change for change in changes), changes
+        assert daemon.converge(LAB).changes == []
+        is_served(bed, tmp_path)
+
+
 def test_host_knows_names_of_private_networks_by_the_systems(bed: Bed, tmp_path: Path) -> None:
     with serving(bed, tmp_path, "bind-dynamic\ninterface=eth0\n") as daemon:
         daemon.converge({**LAB, "instance": "private"})

@@ -93,13 +93,15 @@ printf '%s\\n' '[device-vpn0]' 'match-device=interface-name:vpn0' 'managed=1' >>
 systemctl start NetworkManager
 nmcli device set vpn0 managed yes
 nmcli -w 30 connection up uplink
+# It takes the address that is there for the profile's, and the profile for active.
+nmcli -w 30 connection down corp || true
+ip address replace 10.99.0.1/24 dev vpn0
 """
 
 
 NM_STOP = f"""
-nmcli connection delete corp uplink
 systemctl stop NetworkManager
-rm -f {NM_CONF} /run/NetworkManager/system-connections/*
+rm -f {NM_CONF} /etc/NetworkManager/system-connections/* /run/NetworkManager/system-connections/*
 {RESTORED}
 """
 NM_VPN = (

@@ -64,7 +64,7 @@ class Host4:
 
         right = eventually(as_wanted, PATIENCE, 0.5)
         told = self.told()
-        words = "  ".join(f"{name} {'yes' if ok else 'no':3}" for name, ok in found.items())
+        words = "  ".join(f"{name[:4]} {'yes' if ok else 'no':3}" for name, ok in found.items())
         print(f"\n{firewall:20} {when:17} {words}", end="", flush=True)
         assert right, (firewall, when, found, self.host.run(["nft", "list", "ruleset"]))
         assert {name: verdict == "passes" for name, verdict in told.items()} == found, (firewall, when, told)
