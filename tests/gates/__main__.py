@@ -3,22 +3,23 @@
 
 """`python tests/gates FOLDER`: what those who publish collections run over them, with a line for each as it ends.
 
-What a gate says is shown where it fails. Two run at a time.
+What a gate says is in FOLDER/GATE.log, and is shown where it fails. Two run at a time.
 """
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PATIENCE = 1800
+# Seconds after which it is told what the gates are at.
+BREATH = 5
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,6 @@ class Gate:
 class Outcome:
     seconds: float
     passed: bool
-    said: str
 
 
 def gates(folder: Path) -> list[Gate]:
@@ -49,35 +49,47 @@ def gates(folder: Path) -> list[Gate]:
     ]
 
 
-def judge(gate: Gate) -> Outcome:
+def judge(gate: Gate, log: Path) -> Outcome:
     start = time.monotonic()
-    try:
-        done = subprocess.run(
-            gate.command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False, env=dict(os.environ)
-        )
-        passed, said = done.returncode == 0, done.stdout + done.stderr
-    except subprocess.TimeoutExpired:
-        passed, said = False, f"not through after {PATIENCE} s"
-    return Outcome(time.monotonic() - start, passed, said)
+    with log.open("w") as said:
+        try:
+            done = subprocess.run(gate.command, cwd=ROOT, stdout=said, stderr=said, timeout=PATIENCE, check=False)
+            passed = done.returncode == 0
+        except subprocess.TimeoutExpired:
+            said.write(f"not through after {PATIENCE} s\n")
+            passed = False
+    return Outcome(time.monotonic() - start, passed)
+
+
+def last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").split("\n") if log.exists() else []
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")[:100]
 
 
 def main() -> int:
     folder = Path(sys.argv[1]).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     chosen = [gate for gate in gates(folder) if len(sys.argv) < 3 or gate.name in sys.argv[2:]]
-    print(f"{len(chosen)} gates:", ", ".join(gate.name for gate in chosen), flush=True)
+    logs = {gate: folder / f"{gate.name.replace(' ', '-')}.log" for gate in chosen}
+    for log in logs.values():
+        log.unlink(missing_ok=True)
     failed = []
     with ThreadPoolExecutor(2) as pool:
-        running = {pool.submit(judge, gate): gate for gate in chosen}
-        for future in as_completed(running):
-            gate, outcome = running[future], future.result()
-            verdict = "passed" if outcome.passed else "FAILED"
-            print(f"{gate.name:<22} {verdict} {outcome.seconds:6.1f} s", flush=True)
-            if not outcome.passed:
-                failed.append(gate.name)
-                print(outcome.said, flush=True)
-    if failed:
-        print("failed:", ", ".join(failed))
+        running = {pool.submit(judge, gate, logs[gate]): gate for gate in chosen}
+        while running:
+            ended, _others = wait(running, BREATH, FIRST_COMPLETED)
+            for future in ended:
+                gate, outcome = running.pop(future), future.result()
+                verdict = "passed" if outcome.passed else "FAILED"
+                print(f"{gate.name:<20} {verdict} {outcome.seconds:6.1f} s", flush=True)
+                if not outcome.passed:
+                    failed.append(gate.name)
+                    print(logs[gate].read_text(errors="replace"), flush=True)
+            if not ended:
+                for gate in running.values():
+                    if logs[gate].exists():
+                        print(f"{gate.name:<20} ... {last_line(logs[gate])}", flush=True)
+    print(f"gates failed: {', '.join(failed)}" if failed else f"all {len(chosen)} gates passed")
     return 1 if failed else 0
 
 
