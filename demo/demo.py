@@ -97,7 +97,7 @@ def show(lines: list[Line]) -> None:
 
 
 def playbook() -> str:
-    """Runs the playbook as its user would, tells its tasks as they start, and returns Ansible's last line on the host."""
+    """Runs the playbook as its user would, tells its tasks, and returns Ansible's last line on the host."""
     program = Path(sys.executable).with_name("ansible-playbook")
     command = [str(program), "-i", str(ROOT / "demo/inventory"), "virtnet.linux.site"]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PYTHONUNBUFFERED": "1"}

@@ -88,7 +88,7 @@ def main() -> int:
             if not ended:
                 for gate in running.values():
                     if logs[gate].exists():
-                        print(f"{gate.name:<20} ... {last_line(logs[gate])}", flush=True)
+                        print(f"{gate.name:<20} ... {last_line(logs[gate]) or gate.command[0]}", flush=True)
     print(f"gates failed: {', '.join(failed)}" if failed else f"all {len(chosen)} gates passed")
     return 1 if failed else 0
 
