@@ -12,6 +12,7 @@ finds in its cache it does not fetch; that is a script here which runs the wheel
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,9 @@ from ansible_test._internal.python_requirements import get_venv_packages
 
 # Not in the tarball, but what a command of ansible-test wants.
 BESIDE = {"sanity": ("tests/sanity/",), "units": ("tests/conftest.py", "tests/unit/")}
+# Marks of unit tests that look at the repository as a whole or start programs with the collection installed: they need
+# the layout of the repository and run by `make unit` alone. Under ansible-test run those that are of the engine.
+WHOLE = re.compile(r"parents\[|^import subprocess|^from lab|^import ansible_runner", re.MULTILINE)
 GET_PIP = """\
 import runpy
 import sys
@@ -56,11 +60,25 @@ def copy_collection(folder: Path, purpose: str) -> Path:
     return target
 
 
+def keep_the_engines_tests(target: Path) -> None:
+    """Takes unit tests away that need the repository, among them those that import what is in tests/."""
+    helpers = "|".join(file.stem for file in (collection.ROOT / "tests").glob("*.py"))
+    imports = re.compile(rf"^(from|import) ({helpers})\b", re.MULTILINE)
+    files = sorted((target / "tests/unit").glob("test_*.py"))
+    others = [file for file in files if WHOLE.search(file.read_text()) or imports.search(file.read_text())]
+    for file in others:
+        file.unlink()
+    left = ", ".join(file.stem for file in others)
+    print(f"{len(files) - len(others)} of {len(files)} files; by `make unit` alone run {left}", flush=True)
+
+
 def main() -> int:
     folder = Path(sys.argv[1]).resolve()
     home = folder / "home"
     provide_pip(home)
     target = copy_collection(folder, sys.argv[2])
+    if sys.argv[2] == "units":
+        keep_the_engines_tests(target)
     environment = {**os.environ, "HOME": str(home)}
     # Ours would be taken for a collection of the same name.
     environment.pop("ANSIBLE_COLLECTIONS_PATH", None)
