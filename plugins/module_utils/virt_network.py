@@ -235,7 +235,8 @@ class Networks:
         What is remembered goes first: a run that is cut short can then be completed or undone by another.
         """
         whole = changes[0].whole
-        assert whole is not None
+        if whole is None:
+            raise AssertionError("the first change has them all")
         for part in (*parts(whole.specs, self.paths, whole.networks), registrations(whole.specs, self.paths)):
             part.plan(part.read())
         put(whole.memory)
@@ -252,7 +253,8 @@ def _without(wanted: Specs, names: Sequence[str]) -> Specs:
 
 
 def _held(network: Network) -> Occupied:
-    assert network.subnet is not None
+    if network.subnet is None:
+        raise AssertionError("a network without a subnet holds nothing")
     return Occupied(network.subnet, f"{network.owner} ({network.subnet})", network.bridge.name)
 
 

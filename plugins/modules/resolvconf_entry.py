@@ -14,7 +14,7 @@ version_added: 0.1.0
 author:
   - virtnet.linux contributors (@virtnet)
 description:
-  - The host resolves the names of a network's guests, and their addresses, by way of whoever owns C(/etc/resolv.conf):
+  - The host resolves the names of a network's guests, and their addresses, by way of whoever owns C(/etc/resolv.conf),
     openresolv, Debian's resolvconf, systemd-resolved, NetworkManager, or nobody. All other servers, domains and search
     lists stay, in their order.
   - With systemd-resolved, NetworkManager's dnsmasq, or openresolv beside a local resolver that it tells of domains,
