@@ -33,7 +33,7 @@ from .guard_view import CONFLICT, View
 from .inotify import Folders
 from .paths import Paths
 from .resolver_watch import is_concerned, watched
-from .restore import gather, resolver_ready, say
+from .restore import resolver_ready, say
 from .runtime import now as boottime
 from .runtime import pending_path, read_pending
 from .specs import KINDS, SWITCHES
@@ -318,24 +318,22 @@ class Guard:
     def _refresh(self) -> None:
         """Read definitions and links again."""
         self.stale = False
-        try:
-            situation = gather(self.paths)
-        except VirtnetError as error:
-            self._once("definitions", f"Cannot guard: {error}.")
-            return
-        self.said.pop("definitions", None)
         # What another guard, or a run that stopped a bridge, has noted counts until the host shows otherwise.
         noted = {
             name: {index: port for port, index in read_ports(name, self.paths)}
             for name in noted_bridges(self.paths)
             if name not in self.view.ports
         }
-        self.view = View.of(situation, {**noted, **self.view.ports})
+        seen = guard_work.in_child(guard_work.look, self.paths, {**noted, **self.view.ports})
+        if seen is None or seen.error:
+            self._once("definitions", f"Cannot guard: {seen.error if seen else 'the look at the host was cut short'}.")
+            return
+        self.said.pop("definitions", None)
+        self.view = seen.view
         self._note_ports()
         for kind in frozenset[str]().union(*map(self.view.part, self.view.missing)):
             self._want(kind, time.monotonic())
-        running = [network.name for network in situation.running]
-        notify(f"STATUS=Guarding {len(running)} of {len(situation.defined)} networks")
+        notify(f"STATUS=Guarding {seen.running} of {seen.defined} networks")
         self._left_to_a_run(time.monotonic())
 
 

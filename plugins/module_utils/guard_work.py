@@ -6,18 +6,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
+import pickle
 import signal
 import time
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import conflict
 from .bridge import note_switch_ports
 from .errors import CommandFailed, Locked, VirtnetError
 from .files import lock, put
+from .guard_view import View
 from .openvswitch import OPENVSWITCH
 from .paths import Paths
 from .restore import NETWORKS, Outcome, bring, gather, restore, say
@@ -46,8 +48,8 @@ def in_child(work: Callable[..., Any], *arguments: Any) -> Any:
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_IGN)
-            with open(writer, "w", encoding="utf-8") as stream:
-                json.dump(work(*arguments), stream)
+            with open(writer, "wb") as stream:
+                pickle.dump(work(*arguments), stream)
             status = 0
         except BrokenPipeError:
             # The guard was killed; what it wanted is done all the same.
@@ -59,10 +61,29 @@ def in_child(work: Callable[..., Any], *arguments: Any) -> Any:
         finally:
             os._exit(status)
     os.close(writer)
-    with open(reader, encoding="utf-8") as stream:
-        text = stream.read()
+    with open(reader, "rb") as stream:
+        result = stream.read()
     _process, status = os.waitpid(process, 0)
-    return json.loads(text) if status == 0 and text else None
+    return pickle.loads(result) if status == 0 and result else None
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What the guard sees of the host, and how much of what is defined runs; or why it cannot be seen."""
+
+    view: View = field(default_factory=View)
+    defined: int = 0
+    running: int = 0
+    error: str = ""
+
+
+def look(paths: Paths, before: Mapping[str, Mapping[int, str]]) -> Sight:
+    """Read definitions and links; what that takes of memory is gone with the child."""
+    try:
+        situation = gather(paths)
+    except VirtnetError as error:
+        return Sight(error=str(error))
+    return Sight(View.of(situation, before), len(situation.defined), len(situation.running))
 
 
 def boot(paths: Paths) -> int:
