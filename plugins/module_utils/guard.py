@@ -155,6 +155,7 @@ class Guard:
             elif not name.startswith(".") and name.endswith(".json"):
                 self._redefined(now)
         self._see_what_left()
+        self._say_what_is_lost()
         self._note_ports()
 
     def _listen_to_switch(self) -> None:
@@ -199,6 +200,16 @@ class Guard:
                     self.view.heard(now)
                 elif now is not None and any(map(netlink.ask, own)):
                     self.view.taken_off(port)
+
+    def _say_what_is_lost(self) -> None:
+        """A macvtap dies with the bridge that it was made on, and with it the file that a guest has open."""
+        gone, self.view.ridden = self.view.ridden, []
+        for name, index, bridge in gone:
+            if netlink.ask(index) is None:
+                say(
+                    f"{name} was made on {bridge} and is gone with it. Nothing gives it back to the guest that had it "
+                    f"open: start that guest again, or give it another interface, best as a port of {bridge}."
+                )
 
     def _note_ports(self) -> None:
         """Keep on disk what is plugged in, for the time after a loss."""
