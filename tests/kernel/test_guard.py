@@ -234,6 +234,21 @@ def test_a_network_whose_subnet_is_somebody_elses_now_moves_at_once(bed: Guarded
     assert bed.define(AUTO, LAB, check=True)["changes"] == []
 
 
+def test_guests_links_that_are_down_for_a_moment_come_up_also_after_a_kill(bed: GuardedBed) -> None:
+    bed.play(AUTO)
+    bed.start_guard()
+    net = subnet_of(bed, "auto").rpartition(".")[0]
+    bed.guest("vn-auto", f"{net}.50/24", f"{net}.1")
+    eventually(lambda: noted(bed, "vn-auto") == ["tap3"])
+    note = bed.root / "run/virtnet/links-down"
+    bed.host.run("ip", "address", "add", f"{net}.7/24", "dev", "eth0")
+    eventually(lambda: note.exists() or "so it moves to" in bed.journal)
+    bed.kill_all()
+    bed.log.write_text("")
+    bed.start_guard()
+    eventually(lambda: not note.exists() and "UP" in bed.link("tap3")["flags"])
+
+
 @pytest.mark.parametrize("event", ["-6 address add {net}::7/64 dev eth0 nodad", "-6 route add {net}::/80 dev eth0"])
 def test_an_ipv6_subnet_that_is_somebody_elses_now_is_another_at_once(bed: GuardedBed, event: str) -> None:
     def own() -> str:
