@@ -65,7 +65,7 @@ def test_guest_is_back_on_the_internet_by_itself(lab_host: Host, guest: Guest, h
 
 
 def test_a_guard_that_is_killed_comes_back_and_puts_right_what_broke_meanwhile(lab_host: Host, guest: Guest) -> None:
-    healed(lab_host, "kill -9 $(systemctl show -P MainPID virtnet); ip link delete vn-lab; nft flush ruleset")
+    healed(lab_host, "systemctl kill --signal=KILL --kill-whom=main virtnet; ip link delete vn-lab; nft flush ruleset")
     assert eventually(lambda: guest.pings(ADDRESS), PATIENCE_SECONDS)
 
 
