@@ -83,6 +83,11 @@ class Host4:
         for command in commands:
             self.host.run(list(command), timeout=120)
 
+    def calm(self) -> None:
+        """Wait until the service that follows firewalls is through: systemd does not start it again before."""
+        state = ["systemctl", "show", "--value", "--property=ActiveState", "virtnet-rules.service"]
+        assert eventually(lambda: self.host.run(state).strip() != "activating", PATIENCE)
+
     def cure(self) -> list[str]:
         """Run the lines that `virtnet check` names, until it names none; returns them."""
         made: list[str] = []

@@ -178,6 +178,7 @@ def test_rules_are_there_again_whatever_happens(bed: Host4, guard: str) -> None:
     bed.integrate(True)
     bed.run(["systemctl", "start", "nftables"], ["systemctl", "stop" if guard == "off" else "start", "virtnet"])
     for event, commands in EVENTS.items():
+        bed.calm()
         bed.run(*commands)
         bed.show(event, f"guard {guard}", ALL)
     if guard == "on":
