@@ -9,6 +9,7 @@ from .host import Host
 from .resolvers import NM_CONF, RESOLVED, UPLINK, networkmanager
 
 BRIDGE = "vn-lab"
+TAP = "kvm7"
 ADDRESS = "10.80.0.1"
 # Each takes whatever it finds, as the images of some clouds have it.
 CATCH_ALL = "[Match]\\nName=*\\n\\n[Network]\\nDHCP=yes\\nLinkLocalAddressing=ipv6\\n"
@@ -118,16 +119,17 @@ def keeps(host: Host) -> list[str]:
 
 
 def managed(host: Host) -> list[str]:
-    """The bridge, by each running manager that has taken it."""
+    """The bridge and the tap, by each running manager that has taken one."""
     taken = []
-    names = (BRIDGE,)
+    # What NetworkManager calls a link that somebody else made, and that it does nothing with.
+    left = {BRIDGE: ("unmanaged",), TAP: ("unmanaged", "connected (externally)")}
     if host.attempt(["systemctl", "is-active", "--quiet", "systemd-networkd"]).ok:
         listed = json.loads(host.run(["networkctl", "--json=short", "list"]))["Interfaces"]
         taken += [f"networkd: {one['Name']}" for one in listed
-                  if one["Name"] in names and one["AdministrativeState"] != "unmanaged"]  # fmt: skip
+                  if one["Name"] in left and one["AdministrativeState"] != "unmanaged"]  # fmt: skip
     if host.attempt(["systemctl", "is-active", "--quiet", "NetworkManager"]).ok:
         for line in host.run(["nmcli", "-t", "-f", "DEVICE,STATE", "device"]).splitlines():
             device, _, state = line.partition(":")
-            if device in names and state != "unmanaged":
+            if state not in left.get(device, (state,)):
                 taken.append(f"NetworkManager: {device} {state}")
     return taken
