@@ -404,6 +404,8 @@ _RULES = """\
 [Unit]
 Description=Rules of virtual networks, again after another firewall has loaded its own
 After=virtnet.service nftables.service firewalld.service ufw.service docker.service
+# However often they start.
+StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot
