@@ -266,7 +266,8 @@ def parts(
     ]
 
 
-def pending(wanted: Specs, paths: Paths, integrate: bool | None = None) -> list[str]:
-    """What the parts would change now; where it is nothing, none of their tasks needs to run."""
+def pending(wanted: Specs, paths: Paths, integrate: bool | None = None) -> tuple[list[str], list[str]]:
+    """What the parts would change now, and their notes; where it is nothing, none of their tasks needs to run."""
     every = [*parts(wanted, paths, integrate=integrate), registrations(wanted, paths)]
-    return [str(change) for part in every for change in part.plan(part.read()).changes]
+    plans = [part.plan(part.read()) for part in every]
+    return [str(change) for plan in plans for change in plan.changes], [note for plan in plans for note in plan.notes]
