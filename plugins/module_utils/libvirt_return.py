@@ -24,7 +24,7 @@ from .leases import lease_files
 from .libvirt_definition import differs, registered_by_us, shape
 from .libvirt_driver import Driver, Found, driver_installed
 from .libvirt_handover import drop_rules, hide_routes, let_go, move_guests, rules_aside, set_aside
-from .libvirt_leases import read_status, status_file
+from .libvirt_leases import read_status, status_file, status_path
 from .libvirt_parse import parse
 from .links import Link, read_links
 from .network import Network
@@ -143,7 +143,8 @@ class Returns:
         # What libvirt's networks need from now on is not ours to switch off.
         forwarding.keep(self.paths)
         drop_rules([record.name, record.aside], self.paths)
-        put(no_record(record, self.paths))
+        # Until guests have moved, libvirt's dnsmasq takes their bridge of the other name for its own.
+        put([File(status_path(record.aside, self.paths), None), *no_record(record, self.paths)])
 
     def _forget(self, name: str, gone: Sequence[File]) -> None:
         """Its definition, and all by which a later run would remove a bridge of its name."""
