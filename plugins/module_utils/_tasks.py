@@ -141,11 +141,17 @@ def virt_network(module: Any) -> None:
         )
 
     def finish(plan: Any, paths: Paths) -> dict[str, Any]:
+<<<<<<< HEAD
         left = pending(plan.more, paths, module.params["firewall_integration"], module.params["resolver"])
+=======
+        left, notes = pending(plan.more, paths, module.params["firewall_integration"])
+>>>>>>> adopt
         # Where nothing is left to the parts, the guard has nothing to leave to this run.
         if not left and not module.check_mode:
             followed_all(paths)
-        return {"pending": left}
+        # Where something is left, the parts say themselves what there is to say.
+        warnings = list(dict.fromkeys([*plan.notes, *(notes if not left else ())]))
+        return {"pending": left, **({"warnings": warnings} if warnings else {})}
 
     execute(module, "networks", build, beside=("pools", "fleet", "firewall_integration", "resolver"), finish=finish)
 
