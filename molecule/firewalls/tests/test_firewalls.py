@@ -182,12 +182,8 @@ def test_rules_are_there_again_whatever_happens(
 ) -> None:
     bed.integrate(True)
     bed.run(["systemctl", "start", "nftables"], ["systemctl", "stop" if guard == "off" else "start", "virtnet"])
-<<<<<<< HEAD
-    for event, commands in EVENTS.items():
-        bed.calm()
-=======
     for event, commands in events.items():
->>>>>>> rules
+        bed.calm()
         bed.run(*commands)
         bed.show(event, f"guard {guard}", ALL)
     bed.run(["systemctl", "stop", "nftables"])
