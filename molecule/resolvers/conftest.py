@@ -14,8 +14,9 @@ Show = Callable[..., None]
 ROW = "row"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Only what is on a host, and all of a host in one process."""
+    """Only what is on a host, and all of a host in one process: before xdist looks at the groups."""
     kept = []
     for item in items:
         params: dict[str, object] = item.callspec.params

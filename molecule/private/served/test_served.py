@@ -69,8 +69,7 @@ def test_isolated_guest_knows_its_own_names_only(lab_host: Host) -> None:
 
 def test_host_resolves_guests_and_the_internet(lab_host: Host, guests: Pair) -> None:
     assert lab_host.resolves(WEB_NAME) == [ADDRESS]
-    for name in ("guest-a.lab.test", "guest-a"):
-        assert eventually(lambda name=name: lab_host.resolves(name) == [guests[0].address()], 60), name
+    assert eventually(lambda: lab_host.resolves("guest-a.lab.test") == [guests[0].address()], 60)
 
 
 def test_killed_instance_comes_back_with_its_leases(lab_host: Host, guests: Pair) -> None:
