@@ -141,11 +141,7 @@ def virt_network(module: Any) -> None:
         )
 
     def finish(plan: Any, paths: Paths) -> dict[str, Any]:
-<<<<<<< HEAD
-        left = pending(plan.more, paths, module.params["firewall_integration"], module.params["resolver"])
-=======
-        left, notes = pending(plan.more, paths, module.params["firewall_integration"])
->>>>>>> adopt
+        left, notes = pending(plan.more, paths, module.params["firewall_integration"], module.params["resolver"])
         # Where nothing is left to the parts, the guard has nothing to leave to this run.
         if not left and not module.check_mode:
             followed_all(paths)

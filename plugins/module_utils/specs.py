@@ -272,15 +272,10 @@ def parts(
     ]
 
 
-<<<<<<< HEAD
-def pending(wanted: Specs, paths: Paths, integrate: bool | None = None, resolver: str | None = None) -> list[str]:
-    """What the parts would change now; where it is nothing, none of their tasks needs to run."""
-    every = [*parts(wanted, paths, integrate=integrate, resolver=resolver), registrations(wanted, paths)]
-    return [str(change) for part in every for change in part.plan(part.read()).changes]
-=======
-def pending(wanted: Specs, paths: Paths, integrate: bool | None = None) -> tuple[list[str], list[str]]:
+def pending(
+    wanted: Specs, paths: Paths, integrate: bool | None = None, resolver: str | None = None
+) -> tuple[list[str], list[str]]:
     """What the parts would change now, and their notes; where it is nothing, none of their tasks needs to run."""
-    every = [*parts(wanted, paths, integrate=integrate), registrations(wanted, paths)]
+    every = [*parts(wanted, paths, integrate=integrate, resolver=resolver), registrations(wanted, paths)]
     plans = [part.plan(part.read()) for part in every]
     return [str(change) for plan in plans for change in plan.changes], [note for plan in plans for note in plan.notes]
->>>>>>> adopt
