@@ -3,7 +3,7 @@
 
 """`coverage json -o - | python covered.py`: how much of the engine the tests ran, and which files they ran less of.
 
-Fails where that is less than 90 % of all lines, or a file was not looked at.
+Names what is below 90 % with the lines that no test ran; fails where a file was not looked at.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main() -> int:
         print(f"  {name:<28} {share[name]:5.1f} %  without {', '.join(map(str, lines[name]))}")
     for name in missing:
         print(f"  {name:<28} not looked at")
-    return int(total < WANTED or bool(missing))
+    return int(bool(missing))
 
 
 if __name__ == "__main__":
