@@ -1,4 +1,4 @@
-"""A guest on each host, and a VPN beside it; each host's tests run in a process of their own, and end in one table."""
+"""A guest on each host, and a VPN beside it; all that was seen ends in one table."""
 
 from __future__ import annotations
 
@@ -14,15 +14,13 @@ Show = Callable[..., None]
 ROW = "row"
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Only what is on a host, and all of a host in one process: before xdist looks at the groups."""
+    """Only what is on a host."""
     kept = []
     for item in items:
         params: dict[str, object] = item.callspec.params
         host = params["lab_host"]
         assert isinstance(host, Host)
-        item.add_marker(pytest.mark.xdist_group(host.name))
         if all(host.name in getattr(one, "hosts", (host.name,)) for one in params.values()):
             kept.append(item)
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
