@@ -18,7 +18,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml import f
 from lxml import etree
 
 SAMPLES = sorted((Path(__file__).parent / "unit" / "libvirt").glob("*.xml"))
-HEAD = "| element, attribute | option | in | out | applied by |\n|---|---|---|---|---|\n"
+HEAD = '.. csv-table::\n    :header: "element, attribute", "option", "in", "out", "applied by"\n    :widths: 35, 40, 6, 5, 14\n\n'
 
 # Specs of parts (specs.KINDS) as the guide calls the parts.
 PARTS = {
@@ -90,7 +90,7 @@ def written() -> set[str]:
 
 
 def table() -> str:
-    """The table in Markdown."""
+    """The table in reStructuredText."""
     out = written()
     rows = {
         **{path: (option, "yes", "yes" if path in out else "no", applied(path)) for path, option in OPTIONS.items()},
@@ -98,7 +98,7 @@ def table() -> str:
         **{path: (why, "refused", "no", ()) for path, why in REFUSED.items()},
     }
     lines = (
-        f"| `{path}` | {option} | {read} | {back} | {', '.join(parts) or '-'} |\n"
+        f'    "``{path}``", "{option}", "{read}", "{back}", "{", ".join(parts) or "-"}"\n'
         for path, (option, read, back, parts) in sorted(rows.items())
     )
     return HEAD + "".join(lines)
