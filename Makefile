@@ -105,6 +105,9 @@ dnsmasq-matrix: setup
 matrix: setup
 	@$(SHOW).matrix
 
+ovs-matrix: setup
+	@$(SHOW).matrix --openvswitch
+
 libvirt-elements: setup
 	@PYTHONPATH=$(COLLECTIONS) python tests/libvirt_elements.py
 

@@ -127,6 +127,7 @@ class Guard:
             paths.dnsmasq_fragments: "fragments",
             paths.private_fragments: "fragments",
             paths.private_instances: "fragments",
+            paths.dnsmasq_hosts: "fragments",
             paths.private_running: "fragments",
             **dict.fromkeys(watched(paths.root), "entries"),
             paths.definitions: "",
@@ -142,7 +143,8 @@ class Guard:
         now = time.monotonic()
         self._hear(sockets, now)
         kinds = self._folders()
-        private = (self.paths.private_fragments, self.paths.private_instances, self.paths.private_running)
+        paths = self.paths
+        private = (paths.private_fragments, paths.private_instances, paths.private_running, paths.dnsmasq_hosts)
         for folder, name in folders.receive():
             kind = kinds.get(folder, "-")
             if kind == "-":

@@ -15,6 +15,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from typing import Any
 
 from .bridge import Bridges
@@ -29,10 +30,11 @@ from .run import run
 _NETWORK_MANAGER = "etc/NetworkManager/conf.d/virtnet.conf"
 # The first file that matches a link is its configuration (systemd.network(5)): before those of others.
 _NETWORKD = "etc/systemd/network/00-virtnet.network"
-# libvirt's name for the taps of its guests, which are ports of our bridges from their first moment on.
-_TAPS = "vnet*"
+# What libvirt calls the taps of its guests, and most others theirs: systemd-networkd takes a link that a catch-all
+# matches off its bridge. Not where somebody's own configuration names such a link.
+_TAPS = ("tap*", "vnet*")
 
-_HEADER = "# Written by virtnet.linux; changes are lost. Bridges of ours, their ports, and libvirt's taps.\n"
+_HEADER = "# Written by virtnet.linux; changes are lost. Bridges of ours, their ports, and guests' taps.\n"
 _NAMES = re.compile(r"^(?:unmanaged-devices\+=|Name=)(.*)$", re.MULTILINE)
 
 _FOLDERS = ("etc", "run", "usr/lib", "lib")
@@ -122,12 +124,9 @@ def _networkd_runs(root: str) -> bool:
 
 def read_managers(root: str) -> Managers:
     """Which managers there are, what of ours they have, and which links their configuration names."""
-    wants = "systemd/system/multi-user.target.wants/systemd-networkd.service"
-    networkd = _networkd_runs(root) or any(os.path.lexists(os.path.join(root, top, wants)) for top in ("etc", "run"))
-    there = {
-        _NETWORK_MANAGER: os.path.exists(os.path.join(root, "usr/sbin/NetworkManager")),
-        _NETWORKD: networkd,
-    }
+    # Also where it does not run: it takes a guest's link off the bridge the moment it is started.
+    networkd = any(os.path.exists(os.path.join(root, top, "systemd/systemd-networkd")) for top in ("usr/lib", "lib"))
+    there = {_NETWORK_MANAGER: os.path.exists(os.path.join(root, "usr/sbin/NetworkManager")), _NETWORKD: networkd}
     texts = {path: read_text(os.path.join(root, path)) for path in there}
     files = {path: text for path, text in texts.items() if there[path] or text is not None}
     return Managers(files, read_claims(root))
@@ -167,18 +166,19 @@ def _refuse_claimed(spec: BridgeSpec, managers: Managers) -> None:
 def names_in(text: str | None) -> list[str]:
     """The links that a file of ours names."""
     lists = (names.replace("interface-name:", "") for names in _NAMES.findall(text or ""))
-    return [one for names in lists for one in re.split(r"[;\s]", names) if one and one != _TAPS]
+    return [one for names in lists for one in re.split(r"[;\s]", names) if one and one not in _TAPS]
 
 
 def plan_files(wanted: Sequence[BridgeSpec], purge: bool, managers: Managers) -> list[ManagersChange]:
     """The files as they shall be; those of bridges that a run does not name stay in them. Pure."""
     changes = []
+    taps = [taps for taps in _TAPS if not any(fnmatch(name, taps) for name in managers.claims)]
     for path, before in managers.files.items():
-        names = set() if purge else set(names_in(before))
+        names: set[str] = set() if purge else set(names_in(before))
         for spec in wanted:
             names -= {spec.name}
             names |= {spec.name, *spec.ports} if spec.state == "present" else set()
-        after = _text(path, sorted(names)) if any(name for name in names) else None
+        after = _text(path, [*sorted(names), *taps]) if names else None
         if before != after:
             action = DELETE if after is None else CREATE if before is None else CHANGE
             changes.append(ManagersChange(action, f"file /{path}", before or "", after or "", "", path, after))
@@ -186,7 +186,6 @@ def plan_files(wanted: Sequence[BridgeSpec], purge: bool, managers: Managers) ->
 
 
 def _text(path: str, names: Sequence[str]) -> str:
-    every = [*names, _TAPS]
     if path == _NETWORK_MANAGER:
-        return f"{_HEADER}[keyfile]\nunmanaged-devices+={';'.join(f'interface-name:{name}' for name in every)}\n"
-    return f"{_HEADER}[Match]\nName={' '.join(every)}\n\n[Link]\nUnmanaged=yes\n"
+        return f"{_HEADER}[keyfile]\nunmanaged-devices+={';'.join(f'interface-name:{name}' for name in names)}\n"
+    return f"{_HEADER}[Match]\nName={' '.join(names)}\n\n[Link]\nUnmanaged=yes\n"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kernel.matrix import measure
 from kernel.ovs_bed import SwitchBed, eventually
 
 LAB: dict[str, Any] = {"name": "br-lab", "type": "openvswitch", "addresses": ["192.168.30.1/24"]}
@@ -183,3 +184,8 @@ def test_a_host_without_open_vswitch_is_told_which_package(tmp_path: Path) -> No
         "bridge 'br-lab': bridges[0].type: 'openvswitch' needs Open vSwitch, which is not installed on this host; "
         "install the package openvswitch-switch, or use linux"
     )
+
+
+@pytest.mark.parametrize("mode", ["nat", "isolated"])
+def test_packets_go_where_they_go_on_a_linux_bridge(mode: str) -> None:
+    assert measure(mode, SwitchBed) == measure(mode)

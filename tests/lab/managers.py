@@ -71,9 +71,6 @@ nmcli -w 30 connection up uplink
     ),
 )
 
-# Which of them is left running for the boot, and where.
-LAST = {"debian12": "systemd-networkd", "debian13": "NetworkManager"}
-
 
 def bridge(host: Host) -> dict[str, object]:
     """The bridge as it is, with its index, so that one that was made again is seen."""
@@ -100,9 +97,9 @@ def keeps(host: Host) -> list[str]:
 
 
 def managed(host: Host) -> list[str]:
-    """Those of the bridge and its guests that a running manager has taken."""
+    """The bridge, by each running manager that has taken it."""
     taken = []
-    names = (BRIDGE, "tap-guest-a")
+    names = (BRIDGE,)
     if host.attempt(["systemctl", "is-active", "--quiet", "systemd-networkd"]).ok:
         listed = json.loads(host.run(["networkctl", "--json=short", "list"]))["Interfaces"]
         taken += [f"networkd: {one['Name']}" for one in listed

@@ -22,7 +22,7 @@ TREES = ("/etc", "/usr/local", "/var/lib")
 # Owned by programs that write on their own account, whoever runs beside them.
 PASSED_OVER = (
     "/etc/.updated", "/etc/ld.so.cache", "/etc/machine-id", "/etc/mtab", "/var/lib/apt", "/var/lib/dbus",
-    "/var/lib/dpkg", "/var/lib/misc/dnsmasq.leases", "/var/lib/pam", "/var/lib/systemd",
+    "/var/lib/dpkg", "/var/lib/misc/dnsmasq.leases", "/var/lib/openvswitch/conf.db", "/var/lib/pam", "/var/lib/systemd",
 )  # fmt: skip
 FIRST_BOOT = ("systemd-", "ldconfig.")
 SYSCTL_TREES = ("net/ipv4/conf", "net/ipv6/conf", "net/bridge")

@@ -41,9 +41,14 @@ def test_each_manager_has_a_file_that_names_bridges_and_ports() -> None:
     changes = plan_files([spec("vn-lab", ports=["eth1"])], False, BOTH)
     texts = {change.path: change.content for change in changes}
     assert texts[NM].endswith(
-        "[keyfile]\nunmanaged-devices+=interface-name:eth1;interface-name:vn-lab;interface-name:vnet*\n"
+        "[keyfile]\nunmanaged-devices+=interface-name:eth1;interface-name:vn-lab;interface-name:tap*;interface-name:vnet*\n"
     )
-    assert texts[NETWORKD].endswith("[Match]\nName=eth1 vn-lab vnet*\n\n[Link]\nUnmanaged=yes\n")
+    assert texts[NETWORKD].endswith("[Match]\nName=eth1 vn-lab tap* vnet*\n\n[Link]\nUnmanaged=yes\n")
+
+
+def test_taps_that_somebody_configures_are_left_to_him() -> None:
+    (change,) = plan_files([spec("vn-lab")], False, Managers({NETWORKD: None}, {"tap0": "somebody"}))
+    assert "Name=vn-lab vnet*\n" in (change.content or "")
 
 
 def test_no_manager_no_file() -> None:
@@ -87,9 +92,8 @@ def test_configuration_that_claims_a_bridge_is_found(tmp_path: Path) -> None:
 
 def test_managers_are_known_by_their_traces(tmp_path: Path) -> None:
     assert read_managers(str(tmp_path)) == Managers()
-    link = tmp_path / "run/systemd/system/multi-user.target.wants/systemd-networkd.service"
-    link.parent.mkdir(parents=True)
-    link.symlink_to("/nowhere")
+    (tmp_path / "usr/lib/systemd").mkdir(parents=True)
+    (tmp_path / "usr/lib/systemd/systemd-networkd").touch()
     (tmp_path / "usr/sbin").mkdir(parents=True)
     (tmp_path / "usr/sbin/NetworkManager").touch()
     assert read_managers(str(tmp_path)) == BOTH
