@@ -16,7 +16,7 @@ export ANSIBLE_HOME := $(BUILD)/ansible
 export MYPYPATH := $(COLLECTIONS):$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup packages pin test lint unit browser fuzz kernel molecule demo demo-clean bench build clean
+.PHONY: help setup packages pin test lint docs unit browser fuzz kernel molecule demo demo-clean bench build clean
 .PHONY: matrix ovs-matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements
 
 help:
@@ -24,6 +24,7 @@ help:
 	@echo 'make demo-clean  removes what the demo started'
 	@echo 'make test        all tests: lint, unit, kernel, molecule'
 	@echo 'make fuzz        the unit tests with what hypothesis can find in more time'
+	@echo 'make docs        the guides and the reference as a site in .build/docs, its links followed'
 	@echo 'make setup       what these need: Debian packages and a virtual environment in .build'
 	@echo 'make dnsmasq-matrix  who gets what of the host'"'"'s dnsmasq, before and after, as a table'
 	@echo 'make dnsmasq-outage  how long guests get no answer while their network changes'
@@ -65,7 +66,7 @@ pin: packages
 	$(VENV)/bin/pip install -qq --requirement requirements/test.in
 	(echo '# Written by `make pin` from test.in.'; $(VENV)/bin/pip freeze) > requirements/test.txt
 
-test: setup lint unit browser kernel molecule
+test: setup lint docs unit browser kernel molecule
 
 lint: setup
 	ruff check .
@@ -74,6 +75,9 @@ lint: setup
 	mypy -p ansible_collections.virtnet.linux.plugins.module_utils
 	mypy -p lab
 	ansible-lint --offline
+
+docs: setup
+	@python tests/docs_site.py
 
 unit: setup
 	pytest tests/unit

@@ -1,7 +1,8 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every message of the engine that ends a run, with what to do, as the guide has it. `make messages` prints it.
+"""Every message of the engine that ends a run, with what to do, as the guide has it. Printed by
+``python tests/messages.py``.
 
 Read from the code itself: what is raised, or refused as an option. What varies is shown as an ellipsis. The cure is what
 the message says after its semicolon; where it says none, it is here, and a test asks for one.
@@ -13,8 +14,12 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-ENGINE = Path(__file__).resolve().parents[1] / "plugins" / "module_utils"
-HEAD = ".. csv-table::\n    :header: \"message\", \"what to do\"\n    :widths: 60, 40\n\n"
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+ENGINE = ROOT / "plugins" / "module_utils"
+CURES = ROOT / "docs" / "docsite" / "cures.yml"
+HEAD = '.. csv-table::\n    :header: "message", "what to do"\n    :widths: 60, 40\n'
 ERRORS = {
     "CommandFailed", "DnsmasqFailed", "InvalidOption", "Locked", "MissingTool", "NoUsableDnsmasq", "NotConverged",
     "NotRunning", "VirtnetError",
@@ -57,8 +62,15 @@ class Reader(ast.NodeVisitor):
             self.found.append(arguments[1])
         elif called in ERRORS and len(arguments) == 1:
             self.found.append(arguments[0])
-        elif called in ("error", "_refuse") and len(arguments) == 2:
-            self.found.append(arguments[1])
+        elif called in ("error", "_refuse") and len(arguments) in (2, 3):
+            self.found.append(arguments[-1])
+        self.generic_visit(node)
+
+    def visit_Return(self, node: ast.Return) -> None:
+        """A function that returns what is wrong, for another to raise: told by the semicolon before its cure."""
+        text = literal(node.value, self.constants) if node.value else ""
+        if "; " in text and "\n" not in text:
+            self.found.append(text)
         self.generic_visit(node)
 
 
@@ -70,8 +82,7 @@ def literal(node: ast.expr, constants: dict[str, str]) -> str:
         return constants.get(node.id, "")
     if isinstance(node, ast.JoinedStr):
         return "".join(
-            literal(one, constants) or GAP if not isinstance(one, ast.FormattedValue) else literal(one.value, constants) or GAP
-            for one in node.values
+            literal(one.value if isinstance(one, ast.FormattedValue) else one, constants) or GAP for one in node.values
         )
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return literal(node.left, constants) + literal(node.right, constants)
@@ -86,7 +97,9 @@ def messages() -> Iterator[tuple[str, str]]:
     seen = set()
     for file in sorted(ENGINE.glob("*.py")):
         for text in Reader(ast.parse(file.read_text())).found:
-            if any(char.isalpha() for char in text) and len(text.replace(GAP, "").split()) > 2 and text not in seen:
+            # What only hands on the text of another says nothing itself.
+            own = text.partition(";")[0].replace(GAP, "")
+            if any(map(str.isalpha, own)) and len(text.replace(GAP, "").split()) > 2 and text not in seen:
                 seen.add(text)
                 yield subject(file.stem), text
 
@@ -99,6 +112,33 @@ def subject(stem: str) -> str:
     return next((title for title, words in SUBJECTS if stem.split("_")[0] in words), SUBJECTS[-1][0])
 
 
+def cured() -> dict[str, list[tuple[str, str]]]:
+    """By section: message and what to do about it; KeyError where nobody says that."""
+    cures = yaml.safe_load(CURES.read_text())
+    told: dict[str, list[tuple[str, str]]] = {title: [] for title, _words in SUBJECTS}
+    for title, text in messages():
+        problem, semicolon, cure = text.rpartition(";")
+        told[title].append((problem, cure.strip()) if semicolon and text not in cures else (text, cures[text]))
+    return told
+
+
+def table() -> str:
+    """All of them in reStructuredText."""
+    lines = []
+    for title, rows in cured().items():
+        lines += [title, "-" * len(title), "", HEAD]
+        lines += (f'    "{cell(problem)}", "{cell(cure)}"' for problem, cure in sorted(rows))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def cell(text: str) -> str:
+    """A cell of a table, in which nothing is markup."""
+    plain = text.strip().rstrip(":").replace("\\", "\\\\")
+    for mark in "*`_|":
+        plain = plain.replace(mark, f"\\{mark}")
+    return plain.replace('"', '""')
+
+
 if __name__ == "__main__":
-    for one in sorted(messages()):
-        print(*one, sep=" | ")
+    print(table(), end="")
