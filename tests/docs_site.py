@@ -24,16 +24,8 @@ SITE = BUILD / "site"
 COLLECTION = "virtnet.linux"
 TITLE = "virtnet.linux"
 # Strict and offline: intersphinx, which the template has, would fetch.
-SPHINX = [
-    "-q",
-    "-n",
-    "-D",
-    "extensions=sphinx_antsibull_ext",
-    "-D",
-    "html_theme=alabaster",
-    "-D",
-    "highlight_language=yaml",
-]
+SETTINGS = ("extensions=sphinx_antsibull_ext", "html_theme=alabaster", "highlight_language=yaml")
+SPHINX = ["-q", "-n", *(word for setting in SETTINGS for word in ("-D", setting))]
 # What the reference says of Ansible leads to labels of Ansible's own documentation.
 ANSIBLES = re.compile(
     r"undefined label: '(action_plugins|callback_plugins|common_return_values|ansible_configuration_settings"

@@ -106,14 +106,15 @@ def drawing(data: dict[str, Any]) -> str:
     width, height = (number * STEP for number in data["size"])
     boxes = {one["id"]: Box.of(one) for one in data["boxes"]}
     tips = "\n".join(
-        f'    <marker id="tip-{kind}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-        f'<path class="tip-{kind}" d="M 0 0 L 8 4 L 0 8 z"/></marker>'
+        f'    <marker id="tip-{kind}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7"'
+        f' orient="auto"><path class="tip-{kind}" d="M 0 0 L 8 4 L 0 8 z"/></marker>'
         for kind in ("go", "back", "no")
     )
     parts = [*(box.svg() for box in boxes.values()), *(arrow(one, boxes) for one in data["arrows"])]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
-        f' role="img">\n  <title>{escape(data["title"])}</title>\n  <style>{STYLE}  </style>\n  <defs>\n{tips}\n  </defs>\n'
+        f' role="img">\n  <title>{escape(data["title"])}</title>\n  <style>{STYLE}  </style>\n'
+        f"  <defs>\n{tips}\n  </defs>\n"
         f'  <rect class="ground" width="{width}" height="{height}"/>\n' + "\n".join(parts) + "\n</svg>\n"
     )
 

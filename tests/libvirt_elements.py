@@ -18,7 +18,11 @@ from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml import f
 from lxml import etree
 
 SAMPLES = sorted((Path(__file__).parent / "unit" / "libvirt").glob("*.xml"))
-HEAD = '.. csv-table::\n    :header: "element, attribute", "option", "in", "out", "applied by"\n    :widths: 35, 40, 6, 5, 14\n\n'
+HEAD = """.. csv-table::
+    :header: "element, attribute", "option", "in", "out", "applied by"
+    :widths: 35, 40, 6, 5, 14
+
+"""
 
 # Specs of parts (specs.KINDS) as the guide calls the parts.
 PARTS = {

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the documentation shows is taken as it stands, what it quotes is said, and what is drawn from a source is current."""
+"""What the documentation shows is taken as it stands, what it quotes is said, what has a source is as that says."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import docs_site
 import drawings
 import examples
 import jinja2
@@ -254,7 +255,7 @@ def test_the_guide_has_every_message_with_its_cure() -> None:
 
 def test_no_cure_is_left_over() -> None:
     texts = {text for _subject, text in messages.messages()}
-    assert set(yaml.safe_load(messages.CURES.read_text())) <= texts
+    assert set(messages.known_cures()) <= texts
 
 
 def test_every_guide_is_in_the_index() -> None:
@@ -266,3 +267,18 @@ def test_every_guide_is_in_the_index() -> None:
 def test_links_of_a_readme_lead_to_files(file: Path) -> None:
     links = re.findall(r"\]\(([^)]+)\)", file.read_text())
     assert [link for link in links if not (file.parent / link).is_file()] == []
+
+
+def test_links_of_the_site_that_lead_nowhere_are_found(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text("<a href='b.html#there'></a><a href='b.html#not'></a><img src='c.svg'>")
+    (tmp_path / "b.html").write_text("<p id='there'><a href='#there'></a><a href='https://example.org/'></a></p>")
+    assert docs_site.broken(tmp_path) == ["a.html: b.html#not", "a.html: c.svg"]
+
+
+def test_an_arrow_that_has_no_way_and_a_text_that_has_no_room_are_refused() -> None:
+    one = {"id": "one", "at": [0, 0], "size": [10, 5], "text": ["one"], "kind": "link"}
+    two = {**one, "id": "two", "at": [20, 20]}
+    with pytest.raises(ValueError, match="no straight line"):
+        drawings.arrow({"from": "one", "to": "two"}, {"one": drawings.Box.of(one), "two": drawings.Box.of(two)})
+    with pytest.raises(ValueError, match="larger than the box"):
+        drawings.Box.of({**one, "text": ["a text that is longer"]})
