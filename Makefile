@@ -6,6 +6,8 @@ COLLECTIONS := $(BUILD)/collections
 SELF := $(COLLECTIONS)/ansible_collections/virtnet/linux
 # Of the kernel tests, which mostly wait: for a lease, for an answer that must not come.
 WORKERS := 4
+# Real clients and timers on a busy machine: what fails is tried once more, and named. AGAIN= switches it off.
+AGAIN := --reruns 1 -rR
 # The tables that kernel tests can show.
 SHOW := PYTHONPATH=$(COLLECTIONS):tests python -m kernel
 LAB := PYTHONPATH=tests $(VENV)/bin/python -m lab
@@ -80,7 +82,7 @@ docs: setup
 	@python tests/docs_site.py
 
 unit: setup
-	pytest tests/unit
+	pytest tests/unit -n $$(nproc)
 
 browser: setup
 	pytest tests/browser -rP
@@ -89,7 +91,7 @@ fuzz: setup
 	HYPOTHESIS_PROFILE=fuzz pytest tests/unit -n $$(nproc) --timeout 3600
 
 kernel: setup
-	pytest tests/kernel -n $(WORKERS) --dist worksteal
+	pytest tests/kernel -n $(WORKERS) --dist worksteal $(AGAIN)
 
 dnsmasq-outage: setup
 	@$(SHOW).dnsmasq_outage
@@ -116,7 +118,7 @@ libvirt-elements: setup
 	@PYTHONPATH=$(COLLECTIONS) python tests/libvirt_elements.py
 
 molecule: setup
-	molecule test --all
+	python tests/scenarios.py
 
 demo: setup
 	@$(VENV)/bin/python demo/demo.py

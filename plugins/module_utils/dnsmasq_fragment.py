@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from . import dnsmasq_probe as probe
-from .dnsmasq_apply import Doing
 from .dnsmasq_changes import FragmentChange, file_change, service_change, with_hosts_files
 from .dnsmasq_checks import refuse_clashes, refuse_missing_folders
 from .dnsmasq_config import (
@@ -264,6 +263,9 @@ class Fragments:
     def apply(self, changes: Sequence[FragmentChange]) -> None:
         """Test the new set, write it, restart, prove; where that fails, put the old set back and say why."""
         current = self.read()
+        # What does it is large, and mostly there is nothing to do.
+        from .dnsmasq_apply import Doing
+
         doing = Doing(
             paths=self.paths,
             service=self.service,

@@ -14,7 +14,7 @@ import json
 import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from xml.sax.saxutils import quoteattr
+from html import escape
 
 from .files import File, put, read_text
 from .firewalls_read import COMMENT, ZONE, Firewalls, owner_of, zone_files
@@ -130,7 +130,7 @@ def _plan_docker(needed: bool, current: Firewalls) -> list[FirewallChange]:
 
 
 def _zone(bridges: Iterable[str]) -> str:
-    interfaces = "".join(f"  <interface name={quoteattr(bridge)}/>\n" for bridge in sorted(bridges))
+    interfaces = "".join(f'  <interface name="{escape(bridge)}"/>\n' for bridge in sorted(bridges))
     return (
         f"{_HEADER}<zone>\n  <short>{ZONE}</short>\n"
         "  <description>Bridges of virtual networks.</description>\n"
