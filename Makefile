@@ -18,13 +18,16 @@ export ANSIBLE_HOME := $(BUILD)/ansible
 export MYPYPATH := $(COLLECTIONS):$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup packages pin test lint docs unit browser fuzz kernel molecule demo demo-clean bench build clean
+.PHONY: help setup packages pin test lint docs gates coverage changelog unit browser fuzz kernel molecule demo demo-clean bench build clean
 .PHONY: matrix ovs-matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements
 
 help:
 	@echo 'make demo        a network from one command, on a disposable host, shown in a table'
 	@echo 'make demo-clean  removes what the demo started'
-	@echo 'make test        all tests: lint, unit, kernel, molecule'
+	@echo 'make test        all tests: lint, docs, gates, unit, browser, kernel, molecule'
+	@echo 'make gates       what is asked of a collection that is published: ansible-test, galaxy-importer, ...'
+	@echo 'make coverage    how much of the engine unit and kernel tests run'
+	@echo 'make changelog   the fragments of changelogs/fragments as notes of this version'
 	@echo 'make fuzz        the unit tests with what hypothesis can find in more time'
 	@echo 'make docs        the guides and the reference as a site in .build/docs, its links followed'
 	@echo 'make setup       what these need: Debian packages and a virtual environment in .build'
@@ -68,7 +71,7 @@ pin: packages
 	$(VENV)/bin/pip install -qq --requirement requirements/test.in
 	(echo '# Written by `make pin` from test.in.'; $(VENV)/bin/pip freeze) > requirements/test.txt
 
-test: setup lint docs unit browser kernel molecule
+test: setup lint docs gates unit browser kernel molecule
 
 lint: setup
 	ruff check .
@@ -81,11 +84,24 @@ lint: setup
 docs: setup
 	@python tests/docs_site.py
 
+# What those who publish collections run over them; WHAT="REUSE galaxy-importer" runs only these.
+gates: setup
+	@python tests/gates $(BUILD)/gates $(WHAT)
+
 unit: setup
 	pytest tests/unit -n $$(nproc)
 
 browser: setup
 	pytest tests/browser -rP
+
+# Lines of the engine that unit and kernel tests run, in whichever process.
+coverage: export COVERAGE_PROCESS_START := $(CURDIR)/pyproject.toml
+coverage: export COVERAGE_FILE := $(BUILD)/coverage/data
+coverage: setup
+	@rm -rf $(BUILD)/coverage && mkdir -p $(BUILD)/coverage
+	pytest tests/unit -n $$(nproc)
+	pytest tests/kernel -n $(WORKERS) --dist worksteal $(AGAIN)
+	@unset COVERAGE_PROCESS_START; coverage combine --quiet && coverage json --quiet -o - | python tests/gates/covered.py
 
 fuzz: setup
 	HYPOTHESIS_PROFILE=fuzz pytest tests/unit -n $$(nproc) --timeout 3600
@@ -130,6 +146,10 @@ bench: setup
 	$(VENV)/bin/python tests/bench/bench.py
 	$(VENV)/bin/python tests/bench/rules.py
 	$(VENV)/bin/python tests/bench/guard.py
+
+# What is in changelogs/fragments comes into the version of galaxy.yml.
+changelog: setup
+	antsibull-changelog release --update-existing
 
 build: setup
 	ansible-galaxy collection build --force --output-path $(BUILD)

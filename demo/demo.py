@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +21,8 @@ from lab.guest import Guest  # noqa: E402
 from lab.host import Host  # noqa: E402
 from lab.internet import WEB_NAME  # noqa: E402
 from lab.lab import Lab  # noqa: E402
-from lab.progress import step  # noqa: E402
-from lab.run import Failed, attempt  # noqa: E402
+from lab.progress import say, step  # noqa: E402
+from lab.run import Failed  # noqa: E402
 
 NAME = "demo-host"
 IMAGE = "bookworm"
@@ -28,6 +30,7 @@ BRIDGE = "vn-lab"
 DOMAIN = "lab.test"
 PORT = 8080
 PLAYBOOK_SECONDS = 600
+TASK = re.compile(r"TASK \[(?:\S+ : )?(.*)\]")
 
 
 @dataclass(frozen=True)
@@ -94,13 +97,25 @@ def show(lines: list[Line]) -> None:
 
 
 def playbook() -> str:
-    """Runs the playbook as its user would, and returns Ansible's last line about the host."""
+    """Runs the playbook as its user would, tells its tasks, and returns Ansible's last line on the host."""
     program = Path(sys.executable).with_name("ansible-playbook")
-    os.environ["ANSIBLE_CONFIG"] = str(ROOT / "ansible.cfg")
-    done = attempt([str(program), "-i", str(ROOT / "demo/inventory"), "virtnet.linux.site"], PLAYBOOK_SECONDS)
-    recap = [line for line in done.out.splitlines() if line.startswith(NAME)]
-    if not done.ok or not recap:
-        raise Failed(f"ansible-playbook ended with code {done.code}\n{done.out}\n{done.err}")
+    command = [str(program), "-i", str(ROOT / "demo/inventory"), "virtnet.linux.site"]
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PYTHONUNBUFFERED": "1"}
+    told: list[str] = []
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
+        late = threading.Timer(PLAYBOOK_SECONDS, process.kill)
+        late.start()
+        assert process.stdout is not None
+        for line in process.stdout:
+            told.append(line)
+            if task := TASK.match(line):
+                say(f"  {task[1]}")
+        late.cancel()
+    recap = [line for line in told if line.startswith(NAME)]
+    if process.returncode or not recap:
+        raise Failed(f"ansible-playbook ended with code {process.returncode}\n{''.join(told)}")
     return "    " + re.sub(r"\s+", " ", recap[-1])
 
 

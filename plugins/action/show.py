@@ -20,6 +20,6 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Show the text."""
         answer: dict[str, Any] = super().run(tmp, task_vars)
-        _, options = self.validate_argument_spec(argument_spec={"text": {"type": "str", "required": True}})
+        _result, options = self.validate_argument_spec(argument_spec={"text": {"type": "str", "required": True}})
         self._display.display(options["text"])
         return {**answer, "changed": False, "text": options["text"]}

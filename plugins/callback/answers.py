@@ -10,7 +10,7 @@ DOCUMENTATION = r"""
 name: answers
 type: stdout
 short_description: What each host answered, a line of JSON each
-version_added: 0.2.0
+version_added: 1.0.0
 author:
   - virtnet.linux contributors (@virtnet)
 description:

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: fleet
 short_description: What other hosts of a play hold, for subnets that are unique over the fleet
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - virtnet.linux contributors (@virtnet)
 description:

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: guests
 short_description: The guests of all hosts, from their leases and static hosts
-version_added: 0.2.0
+version_added: 1.0.0
 author:
   - virtnet.linux contributors (@virtnet)
 description:

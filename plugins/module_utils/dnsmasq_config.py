@@ -199,7 +199,7 @@ class Config:
 
     def ignores_unknown(self, interface: str) -> bool:
         """Whether dhcp-ignore=tag:!known is in effect for guests of an interface."""
-        return any(known for _, known in self._ignores(interface))
+        return any(known for _name, known in self._ignores(interface))
 
     def _ignores(self, interface: str) -> list[tuple[Setting, bool]]:
         """The dhcp-ignore settings that hold for every guest of an interface, and whether only for unknown ones."""

@@ -82,7 +82,7 @@ class Fragments:
         In between, its socket and its process number do not match, and it would be taken for somebody else's.
         """
         state = self.look()
-        for _ in range(_SETTLING_STEPS):
+        for _step in range(_SETTLING_STEPS):
             if not _is_unsettled(state):
                 break
             time.sleep(_SETTLING_PAUSE)

@@ -95,7 +95,7 @@ def claims(content: str, file: str) -> Iterator[Claim]:
         elif setting.name in ("txt-record", "srv-host"):
             yield Claim(setting.name, fields[0])
         elif setting.name == "server" and (setting.value or "").startswith("/"):
-            _, domain, address = (setting.value or "").split("/", 2)
+            _before, domain, address = (setting.value or "").split("/", 2)
             yield Claim("forwarder", domain, address)
 
 

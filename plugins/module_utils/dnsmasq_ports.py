@@ -49,8 +49,8 @@ def parse_sockets(text: str) -> dict[str, Socket]:
         inode = _INODE.search(row)
         if len(words) < 6 or inode is None:
             continue
-        place, _, port = words[4].rpartition(":")
-        address, _, device = place.replace("[", "").replace("]", "").partition("%")
+        place, _colon, port = words[4].rpartition(":")
+        address, _percent, device = place.replace("[", "").replace("]", "").partition("%")
         found[inode[1]] = Socket(words[0], address, int(port), device)
     return found
 

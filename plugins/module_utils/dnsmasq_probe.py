@@ -82,7 +82,7 @@ def _table(path: str) -> dict[str, tuple[str, int]]:
 
 def _endpoint(text: str) -> tuple[str, int]:
     """``0100007F:0035``: the address, word by word as the host's byte order shows it, and the port."""
-    address, _, port = text.partition(":")
+    address, _colon, port = text.partition(":")
     words = [struct.pack("=I", int(address[at : at + 8], 16)) for at in range(0, len(address), 8)]
     return str(ipaddress.ip_address(b"".join(words))), int(port, 16)
 
@@ -138,9 +138,9 @@ def addresses(server: Address, name: str, version: int, patience: float = 3.0) -
     found = set()
     questions, count = struct.unpack_from("!2H", answer, 4) if answer else (0, 0)
     at = 12
-    for _ in range(questions):
+    for _question in range(questions):
         at = _after_name(answer, at) + 4
-    for _ in range(count):
+    for _record in range(count):
         at = _after_name(answer, at)
         its_kind, length = struct.unpack_from("!H6xH", answer, at)
         at += 10 + length

@@ -25,7 +25,7 @@ def unserved(spec: FragmentSpec, pid: int, dns: bool) -> str:
     for bridge in spec.addresses if dns else ():
         if probe.is_held(spec.interface, bridge.ip) and not probe.answers(bridge.ip):
             return f"it runs, but does not answer DNS queries to {bridge.ip} on {spec.interface}"
-    ports = {port for _, port in probe.listening(pid)}
+    ports = {port for _address, port in probe.listening(pid)}
     if spec.dhcp and probe.DHCP_PORT not in ports:
         return f"it runs, but does not listen for DHCP (UDP port 67), which {spec.name} needs"
     if spec.dhcp6 and probe.DHCP6_PORT not in ports:
@@ -75,5 +75,5 @@ class Reading:
             if time.monotonic() > deadline or not probe.listening(pid):
                 return min(mine & self._left)
             select.select([self._watched], [], [], 0.2)
-            self._left -= {path for path, _ in self._watched.receive()}
+            self._left -= {path for path, _mask in self._watched.receive()}
         return ""

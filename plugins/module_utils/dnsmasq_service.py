@@ -132,7 +132,7 @@ class SystemDnsmasq:
         wanted = ("LoadState", "ActiveState", "UnitFileState", "MainPID", "ExecStart")
         properties = [f"--property={name}" for name in wanted]
         shown = run(["systemctl", "show", UNIT, OUR_UNIT, *properties], check=False).stdout
-        theirs, _, ours = shown.strip().partition("\n\n")
+        theirs, _blank, ours = shown.strip().partition("\n\n")
         values = properties_of(theirs)
         version = parse_version(run(["dnsmasq", "--version"], check=False).stdout)
         waiting = properties_of(ours).get("ActiveState") == "activating"

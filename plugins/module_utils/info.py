@@ -67,7 +67,7 @@ def described(paths: Paths, names: Iterable[str] = ()) -> list[dict[str, Any]]:
     """
     found = networks(paths, names)
     chosen = _named(load(paths, host_identity(paths.root)), names)
-    texts = [dump(network) for network in chosen] if has_library() else [None for _ in chosen]
+    texts = [dump(network) for network in chosen] if has_library() else [None for _network in chosen]
     now = time.time()
     leases = read_leases(chosen, paths, now)
     diagnosis = diagnose(network for network, one in zip(chosen, found) if one["state"] == "active")

@@ -211,7 +211,8 @@ class Adoptions:
 
     def _hand_over(self, change: AdoptChange, driver: Driver) -> None:
         record, told = change.record, change.registration
-        assert record is not None and told is not None
+        if record is None or told is None:
+            raise AssertionError("a change without its network")
         found = driver.networks().get(record.name)
         if found is not None and registered_by_us(found.xml):
             return

@@ -41,7 +41,7 @@ def addresses(root: Element, checker: Checker) -> Flat:
         found[f"{family}.address"] = str(main[1])
         found.update({f"{family}.{path}": value for path, value in _served(*main, checker).items()})
     found["extra_addresses"] = extra
-    found.update(_local_ptr([element for element, _ in every], own, checker))
+    found.update(_local_ptr([element for element, _path in every], own, checker))
     found["routes"] = [_route(element, checker) for element in root.iterfind("route")]
     return found
 

@@ -38,7 +38,7 @@ def whole_zone(element: Element) -> bool:
 
 
 def _put_ip(root: Element, cidr: Any) -> Element | None:
-    address, _, prefix = str(cidr).partition("/")
+    address, _slash, prefix = str(cidr).partition("/")
     shown = address_of(address)
     if shown is None or not prefix.isdigit():
         return None
@@ -86,7 +86,7 @@ def _lease(element: Element, value: Any) -> None:
 def routes(root: Element, known: Flat) -> None:
     """What is reached through guests."""
     for one in items(known.get("routes")):
-        target, _, prefix = str(one.get("to")).partition("/")
+        target, _slash, prefix = str(one.get("to")).partition("/")
         address, gateway = address_of(target), address_of(one.get("via"))
         if complete(address, gateway) and prefix.isdigit():
             family = "ipv6" if ":" in str(address) else "ipv4"

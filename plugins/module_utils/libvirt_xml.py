@@ -115,7 +115,7 @@ def _insert(root: Element, foreign: int, beside: list[dict[str, Any]]) -> list[E
     """Metadata where libvirt puts it, with what is beside; returns the places for that of others."""
     library = etree()
     metadata = library.Element("metadata")
-    places = [library.SubElement(metadata, "place") for _ in range(foreign)]
+    places = [library.SubElement(metadata, "place") for _number in range(foreign)]
     if beside:
         ours = library.SubElement(metadata, _NETWORK, nsmap={"virtnet": NAMESPACE})
         for one in beside:

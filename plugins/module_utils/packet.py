@@ -29,8 +29,10 @@ UNKNOWN = _Word("unknown")
 NOTHING = _Word("nothing")
 
 PROTOCOLS = {"icmpv6": "ipv6-icmp", "1": "icmp", "6": "tcp", "17": "udp", "58": "ipv6-icmp"}
-ICMP = {"8": "echo-request", "0": "echo-reply", "128": "echo-request", "129": "echo-reply", "133": "nd-router-solicit",
-         "134": "nd-router-advert", "135": "nd-neighbor-solicit", "136": "nd-neighbor-advert"}  # fmt: skip
+ICMP = {
+    "8": "echo-request", "0": "echo-reply", "128": "echo-request", "129": "echo-reply", "133": "nd-router-solicit",
+    "134": "nd-router-advert", "135": "nd-neighbor-solicit", "136": "nd-neighbor-advert",
+}  # fmt: skip
 ETHER = {"0x0800": "ip", "0x86dd": "ip6", "0x0806": "arp", "ipv4": "ip", "ipv6": "ip6"}
 
 

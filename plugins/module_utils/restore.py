@@ -131,7 +131,7 @@ def register(situation: Situation, paths: Paths, names: Collection[str]) -> Outc
     return Outcome("registrations", tuple(map(str, plan.changes)), tuple(plan.notes))
 
 
-def restore(paths: Paths, stages: Collection[str] = STAGES) -> int:
+def restore(paths: Paths, stages: Collection[str] = (NETWORKS, RESOLVER)) -> int:
     """Bring the host to its definitions and tell the journal.
 
     Returns an exit status: 0, or 1 when a part failed.

@@ -10,7 +10,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: engine
 short_description: Another module of this collection, by the engine that the host has already
-version_added: 0.2.0
+version_added: 1.0.0
 author:
   - virtnet.linux contributors (@virtnet)
 description:

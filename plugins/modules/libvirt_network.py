@@ -10,7 +10,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: libvirt_network
 short_description: Networks of the host as libvirt knows them
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - virtnet.linux contributors (@virtnet)
 description:

@@ -14,7 +14,7 @@ version_added: 0.1.0
 author:
   - virtnet.linux contributors (@virtnet)
 description:
-  - The host resolves the names of a network's guests, and their addresses, by way of whoever owns C(/etc/resolv.conf) -
+  - The host resolves the names of a network's guests, and their addresses, by way of whoever owns C(/etc/resolv.conf),
     openresolv, Debian's resolvconf, systemd-resolved, NetworkManager, or nobody. All other servers, domains and search
     lists stay, in their order.
   - With systemd-resolved, NetworkManager's dnsmasq, or openresolv beside a local resolver that it tells of domains,
@@ -61,8 +61,15 @@ options:
         is there is removed, as long as the first server in C(/etc/resolv.conf) is a loopback address other than those
         of systemd-resolved. V(false) if not given.
     type: bool
+  resolver:
+    description:
+      - What owns C(/etc/resolv.conf) on this host, for all entries whose O(provider) is V(auto). V(none) makes none of
+        these, and removes them.
+      - If not given, as this host was told last; V(auto) if it never was.
+    type: str
+    choices: [auto, none, openresolv, resolvconf, systemd-resolved, networkmanager, plain]
   entries:
-    description: Several entries, each with the options above. Cannot stand beside them.
+    description: Several entries, each with the options above O(resolver). Cannot stand beside them.
     type: list
     elements: dict
   purge:
@@ -134,6 +141,10 @@ ARGUMENTS = {
         "choices": ["auto", "openresolv", "resolvconf", "systemd-resolved", "networkmanager", "plain"],
     },
     "loopback_serves": {"type": "bool"},
+    "resolver": {
+        "type": "str",
+        "choices": ["auto", "none", "openresolv", "resolvconf", "systemd-resolved", "networkmanager", "plain"],
+    },
     "entries": {"type": "list", "elements": "dict"},
     "purge": {"type": "bool", "default": False},
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: show
 short_description: Text on the terminal, as it is
-version_added: 0.2.0
+version_added: 1.0.0
 author:
   - virtnet.linux contributors (@virtnet)
 description:

@@ -3,7 +3,7 @@
 
 """Runs ansible-test on the collection as it is built, with nothing but PyPI at hand.
 
-python run_ansible_test.py FOLDER WORD...     in FOLDER, which is made anew: ansible-test WORD...
+python run_ansible_test.py FOLDER WORD...     in FOLDER, to which the collection is copied: ansible-test WORD...
 
 ansible-test wants to be started inside a tree of collections, and fetches get-pip.py from a place of its own. What it
 finds in its cache it does not fetch; that is a script here which runs the wheel of pip that ansible-test asks for.
@@ -12,15 +12,20 @@ finds in its cache it does not fetch; that is a script here which runs the wheel
 from __future__ import annotations
 
 import os
-import shutil
+import re
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import collection
 from ansible_test._internal.python_requirements import get_venv_packages
 
-ROOT = Path(__file__).resolve().parents[2]
+# Not in the tarball, but what a command of ansible-test wants.
+BESIDE = {"sanity": ("tests/sanity/",), "units": ("tests/conftest.py", "tests/unit/")}
+# Marks of unit tests that look at the repository as a whole or start programs with the collection installed: they need
+# the layout of the repository and run by `make unit` alone. Under ansible-test run those that are of the engine.
+WHOLE = re.compile(r"parents\[|^import subprocess|^from lab|^import ansible_runner", re.MULTILINE)
 GET_PIP = """\
 import runpy
 import sys
@@ -45,31 +50,35 @@ def provide_pip(home: Path) -> None:
         script.write_text(GET_PIP.format(wheel=str(wheel)))
 
 
-def copy_collection(folder: Path) -> Path:
-    """What the repository has, where ansible-test expects it; the files that git knows or would add."""
+def copy_collection(folder: Path, purpose: str) -> Path:
+    """The collection where ansible-test expects it. What it keeps from one run for the next stays."""
     target = folder / "ansible_collections/virtnet/linux"
-    shutil.rmtree(target, ignore_errors=True)
-    listed = subprocess.run(
-        ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file() and not name.startswith(("molecule/", "demo/", "tests/lab/", "tests/images/")):
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, target / name)
+    collection.copy(target, beside=BESIDE[purpose], keep=("tests/output", ".git"))
     # ansible-test looks at what git knows, and .build is what our git ignores.
     subprocess.run(["git", "init", "--quiet"], cwd=target, check=True)
-    subprocess.run(["git", "add", "--all", "--force"], cwd=target, check=True)
+    (target / ".git/info/exclude").write_text("/tests/output/\n__pycache__/\n")
     return target
+
+
+def keep_the_engines_tests(target: Path) -> None:
+    """Takes unit tests away that need the repository, among them those that import what is in tests/."""
+    helpers = "|".join(file.stem for file in (collection.ROOT / "tests").glob("*.py"))
+    imports = re.compile(rf"^(from|import) ({helpers})\b", re.MULTILINE)
+    files = sorted((target / "tests/unit").glob("test_*.py"))
+    others = [file for file in files if WHOLE.search(file.read_text()) or imports.search(file.read_text())]
+    for file in others:
+        file.unlink()
+    left = ", ".join(file.stem for file in others)
+    print(f"{len(files) - len(others)} of {len(files)} files; by `make unit` alone run {left}", flush=True)
 
 
 def main() -> int:
     folder = Path(sys.argv[1]).resolve()
     home = folder / "home"
     provide_pip(home)
-    target = copy_collection(folder)
+    target = copy_collection(folder, sys.argv[2])
+    if sys.argv[2] == "units":
+        keep_the_engines_tests(target)
     environment = {**os.environ, "HOME": str(home)}
     # Ours would be taken for a collection of the same name.
     environment.pop("ANSIBLE_COLLECTIONS_PATH", None)

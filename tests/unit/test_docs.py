@@ -174,7 +174,7 @@ def test_xml_is_what_it_is_said_to_be(example: Example) -> None:
 
 def assert_variables(given: list[str]) -> None:
     """What is given by -e is known to a role or a playbook."""
-    texts = "".join(path.read_text() for path in ROOT.glob("playbooks/*.yml"))
+    texts = "".join(path.read_text() for path in ROOT.glob("playbooks/**/*.yml"))
     for one in given:
         names = yaml.safe_load(one) if one.startswith("{") else [one.partition("=")[0]]
         assert all(name in DEFAULTS or re.search(rf"\b{name}\b", texts) for name in names), one
@@ -195,7 +195,7 @@ def assert_known(command: str) -> None:
         assert_variables(getattr(options, "extra_vars", None) or [])
         if program == "ansible-playbook":
             for book in options.args:
-                assert (ROOT / "playbooks" / f"{book.removeprefix('virtnet.linux.')}.yml").is_file(), book
+                assert (ROOT / "playbooks" / f"{book.removeprefix('virtnet.linux.').replace('.', '/')}.yml").is_file(), book
         if program == "ansible-doc":
             for module in options.args:
                 assert (ROOT / "plugins/modules" / f"{module.removeprefix('virtnet.linux.')}.py").is_file(), module
@@ -233,13 +233,6 @@ def long_lists() -> list[str]:
 
 def test_readme_names_every_variable_of_the_role() -> None:
     assert all(f"`{name}`" in README for name in DEFAULTS)
-
-
-def test_each_role_has_a_readme_that_names_its_variables() -> None:
-    for role in sorted(ROOT.glob("roles/*/meta/argument_specs.yml")):
-        text = (role.parents[1] / "README.md").read_text()
-        main = yaml.safe_load(role.read_text())["argument_specs"]["main"]
-        assert all(f"`{name}`" in text for name in main["options"]), role
 
 
 @pytest.mark.parametrize(("file", "text"), drawings.drawings().items(), ids=lambda one: getattr(one, "name", ""))

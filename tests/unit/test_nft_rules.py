@@ -146,8 +146,10 @@ def test_a_listing_of_the_kernel_is_read() -> None:
             {"table": {"family": "inet", "name": "virtnet", "handle": 1}},
             {"map": {"name": "vn_to_guest", "elem": [["vn-a", {"jump": {"target": "vn_to_closed"}}]]}},
             {"set": {"name": "vn_bridges", "elem": [{"elem": {"val": "vn-a", "comment": "a"}}]}},
-            {"set": {"name": "vn_subnets4", "elem": [{"concat": ["vn-a", {"prefix": {"addr": "10.0.0.0", "len": 8}}]},
-                                                    {"concat": ["vn-a", "11.0.0.1"]}]}},
+            {"set": {"name": "vn_subnets4", "elem": [
+                {"concat": ["vn-a", {"prefix": {"addr": "10.0.0.0", "len": 8}}]},
+                {"concat": ["vn-a", "11.0.0.1"]},
+            ]}},
             {"chain": {"name": "vn_forward", "hook": "forward", "handle": 7}},
             {"rule": {"chain": "vn_forward", "handle": 8, "comment": "x", "expr": [{"accept": None}]}},
         ]

@@ -37,7 +37,7 @@ def test_collection_is_built_and_installed_without_a_network(tmp_path: Path) -> 
     (built,) = tmp_path.glob("virtnet-linux-*.tar.gz")
     with tarfile.open(built) as archive:
         top = {name.split("/")[0] for name in archive.getnames()}
-    texts = {"CHANGELOG.rst", "FILES.json", "LICENSE", "MANIFEST.json", "README.md", "REUSE.toml"}
+    texts = {"CHANGELOG.rst", "FILES.json", "LICENSE", "MANIFEST.json", "README.md", "REUSE.toml", "bindep.txt"}
     assert top == texts | {"LICENSES", "changelogs", "docs", "meta", "playbooks", "plugins", "roles"}
     # The repository itself is a collection of that name and version, and must not be found.
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(tmp_path / "collections")}

@@ -1,0 +1,147 @@
+"""Jobs, started as AWX starts them: the template's playbook, the survey's answers, limit, check mode and slices."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ansible_runner
+import pytest
+import yaml
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+
+SCENARIO = Path(__file__).resolve().parent
+ROOT = SCENARIO.parents[1]
+SOURCES = (SCENARIO.parent / "shared/inventory", SCENARIO / "inventory")
+TEMPLATES = {
+    one["name"]: one
+    for one in yaml.safe_load((ROOT / "playbooks/awx/awx.yml").read_text())["virtnet_awx"]["job_templates"]
+}
+# What AWX adds to the variables of every job.
+ALWAYS = {"awx_job_id": 7, "awx_job_launch_type": "manual", "awx_user_name": "admin", "tower_job_id": 7}
+
+Launch = Callable[..., "Job"]
+
+
+class Unsafe(str):
+    """Text that Ansible must not take for a template: AWX marks what users answer so."""
+
+
+class Dumper(yaml.SafeDumper):
+    """Writes such text with its mark."""
+
+
+Dumper.add_representer(Unsafe, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text), style='"'))
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a job came to, by its events."""
+
+    status: str
+    events: list[dict[str, Any]]
+
+    @property
+    def hosts(self) -> set[str]:
+        """Who had a task done."""
+        return {one["event_data"]["host"] for one in self.events if one["event"] == "runner_on_ok"}
+
+    @property
+    def changed(self) -> dict[str, set[str]]:
+        """The tasks that changed something, of each host."""
+        found: dict[str, set[str]] = {host: set() for host in self.hosts}
+        for one in self.events:
+            if one["event"] == "runner_on_ok" and one["event_data"]["res"].get("changed"):
+                found[one["event_data"]["host"]].add(one["event_data"]["task"])
+        return found
+
+    @property
+    def stats(self) -> dict[str, dict[str, int]]:
+        (last,) = (one["event_data"] for one in self.events if one["event"] == "playbook_on_stats")
+        return last
+
+    @property
+    def output(self) -> str:
+        return "\n".join(one["stdout"] for one in self.events)
+
+    def shown(self) -> str:
+        """The events in a few words each, for who reads the test's output."""
+        words = []
+        for one in self.events:
+            data = one["event_data"]
+            about = [data.get(key, "") for key in ("host", "task")]
+            changed = "changed" if data.get("res", {}).get("changed") else ""
+            words.append(" ".join(filter(None, [one["event"], *about, changed])))
+        return "\n".join(words)
+
+
+def hosts_of_slice(number: int, count: int) -> dict[str, Any]:
+    """The inventory as AWX hands it over: every count-th host, with its variables resolved from its groups."""
+    inventory = InventoryManager(DataLoader(), [str(source) for source in SOURCES])
+    names = sorted(host.name for host in inventory.get_hosts("lab_hosts"))[number - 1 :: count]
+    variables = {name: inventory.get_host(name).vars for name in names}
+    every = inventory.groups["all"].vars
+    return {
+        "_meta": {"hostvars": variables},
+        "all": {"vars": every, "children": ["lab_hosts"]},
+        "lab_hosts": {"hosts": names},
+    }
+
+
+def answers_of(template: Mapping[str, Any], answers: Mapping[str, Any]) -> dict[str, Any]:
+    """The survey's answers with its defaults, and as AWX refuses or marks them."""
+    asked = {one["variable"]: one for one in template.get("survey", {}).get("spec", [])}
+    assert answers.keys() <= asked.keys()
+    given = {variable: answers.get(variable, one["default"]) for variable, one in asked.items()}
+    for variable, value in given.items():
+        assert asked[variable]["type"] != "multiplechoice" or value in asked[variable]["choices"]
+        assert value or not asked[variable]["required"]
+    return {variable: Unsafe(value) if isinstance(value, str) else value for variable, value in given.items()}
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Launch:
+    def launched(
+        name: str,
+        answers: Mapping[str, Any] | None = None,
+        *,
+        limit: str = "",
+        check: bool = False,
+        part: tuple[int, int] = (1, 1),
+    ) -> Job:
+        template = TEMPLATES[name]
+        private = tmp_path / f"job-{len(list(tmp_path.iterdir()))}"
+        for folder in ("env", "inventory"):
+            (private / folder).mkdir(parents=True)
+        (private / "project").symlink_to(ROOT)
+        script = private / "inventory/hosts"
+        script.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(hosts_of_slice(*part))}\nEND\n")
+        script.chmod(0o700)
+        variables = {**ALWAYS, **answers_of(template, answers or {})}
+        (private / "env/extravars").write_text(yaml.dump(variables, Dumper=Dumper))
+        words = [*(["--limit", limit] if limit else []), *(["--check"] if check else []), "--diff"]
+        (private / "env/cmdline").write_text(" ".join(words))
+        done = ansible_runner.run(
+            private_data_dir=str(private),
+            playbook=template["playbook"],
+            quiet=True,
+            envvars={
+                "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build/collections"),
+                "ANSIBLE_CONNECTION_PLUGINS": str(SCENARIO.parent / "shared/connection"),
+                "ANSIBLE_PIPELINING": "true",
+                "MOLECULE_PROJECT_DIRECTORY": str(ROOT),
+                "MOLECULE_SCENARIO_NAME": os.environ["MOLECULE_SCENARIO_NAME"],
+            },
+            settings={"idle_timeout": 0, "job_timeout": 600},
+        )
+        job = Job(done.status, list(done.events))
+        print(job.shown())
+        assert job.status == "successful", job.output
+        return job
+
+    return launched

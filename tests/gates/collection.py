@@ -1,0 +1,49 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The collection as it is shipped, copied to where a gate looks at it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def shipped(beside: Sequence[str] = ()) -> list[str]:
+    """Files of the tarball, and those whose path starts as one of `beside` does: all that git knows or would add."""
+    listed = subprocess.run(
+        ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    ignored = yaml.safe_load((ROOT / "galaxy.yml").read_text())["build_ignore"]
+    names = [name for name in filter(None, listed.stdout.split("\0")) if (ROOT / name).is_file()]
+    return [
+        name
+        for name in names
+        if name.startswith(tuple(beside)) or not any(fnmatch(name.partition("/")[0], one) for one in ignored)
+    ]
+
+
+def copy(target: Path, beside: Sequence[str] = (), keep: Sequence[str] = ()) -> None:
+    """Makes `target` hold what is shipped and nothing else, but for folders `keep` that its users have made."""
+    kept = {target / name for name in keep}
+    if target.is_dir():
+        for old in sorted(target.rglob("*"), reverse=True):
+            if any(one == old or one in old.parents for one in kept):
+                continue
+            if old.is_symlink() or not old.is_dir():
+                old.unlink()
+            elif not any(old.iterdir()):
+                old.rmdir()
+    for name in shipped(beside):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, target / name)
