@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import configparser
 import importlib
 import re
 import shlex
@@ -195,7 +196,8 @@ def assert_known(command: str) -> None:
         assert_variables(getattr(options, "extra_vars", None) or [])
         if program == "ansible-playbook":
             for book in options.args:
-                assert (ROOT / "playbooks" / f"{book.removeprefix('virtnet.linux.').replace('.', '/')}.yml").is_file(), book
+                place = book.removeprefix("virtnet.linux.").replace(".", "/")
+                assert (ROOT / "playbooks" / f"{place}.yml").is_file(), book
         if program == "ansible-doc":
             for module in options.args:
                 assert (ROOT / "plugins/modules" / f"{module.removeprefix('virtnet.linux.')}.py").is_file(), module
@@ -212,8 +214,24 @@ def test_commands_are_such(example: Example) -> None:
             assert_known(command)
 
 
+@pytest.mark.parametrize("example", [one for one in SHOWN if one.language == "ini"], ids=str)
+def test_files_of_sections_can_be_read(example: Example) -> None:
+    reader = configparser.ConfigParser(strict=False)
+    reader.read_string(example.text)
+    assert reader.sections()
+
+
 def test_there_is_no_other_kind_of_example() -> None:
-    assert {one.language for one in SHOWN} <= {"yaml", "xml", "shell", "console", "shell-session", "python", "text"}
+    assert {one.language for one in SHOWN} <= {
+        "yaml",
+        "xml",
+        "shell",
+        "console",
+        "shell-session",
+        "ini",
+        "python",
+        "text",
+    }
     assert [one.place for one in SHOWN if one.language == "text" and "virtnet" not in one.text] == []
 
 
