@@ -18,17 +18,18 @@ export ANSIBLE_HOME := $(BUILD)/ansible
 export MYPYPATH := $(COLLECTIONS):$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup packages pin test lint gates coverage changelog unit browser fuzz kernel molecule demo demo-clean bench build clean
+.PHONY: help setup packages pin test lint docs gates coverage changelog unit browser fuzz kernel molecule demo demo-clean bench build clean
 .PHONY: matrix ovs-matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements adopt-cuts
 
 help:
 	@echo 'make demo        a network from one command, on a disposable host, shown in a table'
 	@echo 'make demo-clean  removes what the demo started'
-	@echo 'make test        all tests: lint, gates, unit, browser, kernel, molecule'
+	@echo 'make test        all tests: lint, docs, gates, unit, browser, kernel, molecule'
 	@echo 'make gates       what is asked of a collection that is published: ansible-test, galaxy-importer, ...'
 	@echo 'make coverage    how much of the engine unit and kernel tests run'
 	@echo 'make changelog   the fragments of changelogs/fragments as notes of this version'
 	@echo 'make fuzz        the unit tests with what hypothesis can find in more time'
+	@echo 'make docs        the guides and the reference as a site in .build/docs, its links followed'
 	@echo 'make setup       what these need: Debian packages and a virtual environment in .build'
 	@echo 'make dnsmasq-matrix  who gets what of the host'"'"'s dnsmasq, before and after, as a table'
 	@echo 'make dnsmasq-outage  how long guests get no answer while their network changes'
@@ -71,7 +72,7 @@ pin: packages
 	$(VENV)/bin/pip install -qq --requirement requirements/test.in
 	(echo '# Written by `make pin` from test.in.'; $(VENV)/bin/pip freeze) > requirements/test.txt
 
-test: setup lint gates unit browser kernel molecule
+test: setup lint docs gates unit browser kernel molecule
 
 lint: setup
 	ruff check .
@@ -80,6 +81,9 @@ lint: setup
 	mypy -p ansible_collections.virtnet.linux.plugins.module_utils
 	mypy -p lab
 	ansible-lint --offline
+
+docs: setup
+	@python tests/docs_site.py
 
 # What those who publish collections run over them; WHAT="REUSE galaxy-importer" runs only these.
 gates: setup

@@ -18,7 +18,11 @@ from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml import f
 from lxml import etree
 
 SAMPLES = sorted((Path(__file__).parent / "unit" / "libvirt").glob("*.xml"))
-HEAD = "| element, attribute | option | in | out | applied by |\n|---|---|---|---|---|\n"
+HEAD = """.. csv-table::
+    :header: "element, attribute", "option", "in", "out", "applied by"
+    :widths: 35, 40, 6, 5, 14
+
+"""
 
 # Specs of parts (specs.KINDS) as the guide calls the parts.
 PARTS = {
@@ -90,7 +94,7 @@ def written() -> set[str]:
 
 
 def table() -> str:
-    """The table in Markdown."""
+    """The table in reStructuredText."""
     out = written()
     rows = {
         **{path: (option, "yes", "yes" if path in out else "no", applied(path)) for path, option in OPTIONS.items()},
@@ -98,7 +102,7 @@ def table() -> str:
         **{path: (why, "refused", "no", ()) for path, why in REFUSED.items()},
     }
     lines = (
-        f"| `{path}` | {option} | {read} | {back} | {', '.join(parts) or '-'} |\n"
+        f'    "``{path}``", "{option}", "{read}", "{back}", "{", ".join(parts) or "-"}"\n'
         for path, (option, read, back, parts) in sorted(rows.items())
     )
     return HEAD + "".join(lines)

@@ -166,7 +166,7 @@ class Options:
         def convert(path: str, value: Any) -> str:
             text = self._text(path, value).lower().replace("-", ":")
             if not _MAC.fullmatch(text):
-                self._refuse(path, f"{shown(value)} is not a MAC address; write it as 52:54:00:12:34:56")
+                self._refuse(path, f"{shown(value)} is not a MAC address; write it as '52:54:00:12:34:56', in quotes")
             if int(text[:2], 16) & 1:
                 self._refuse(path, f"{shown(text)} is a multicast address; the first byte must be even")
             if text == "00:00:00:00:00:00":

@@ -19,8 +19,7 @@ description:
     lists stay, in their order.
   - With systemd-resolved, NetworkManager's dnsmasq, or openresolv beside a local resolver that it tells of domains,
     only the network's own names are asked at its server. Where programs ask the servers of C(resolv.conf) one after
-    another, a network's server comes first; it forwards what it does not know to the others, in their order. See
-    C(docs/resolvers.md).
+    another, a network's server comes first; it forwards what it does not know to the others, in their order.
   - Entries do not outlast a boot. After it C(virtnet-resolver.service) makes them again.
 extends_documentation_fragment:
   - virtnet.linux.attributes

@@ -219,7 +219,7 @@ EXAMPLES = r"""
           address: 10.20.30.1/24
           dhcp:
             hosts:
-              - mac: 52:54:00:00:00:10
+              - mac: "52:54:00:00:00:10"
                 name: web
                 ip: 10.20.30.10
     purge: true

@@ -247,5 +247,5 @@ def test_the_parts_that_carry_it_out_are_those_that_would_do_something_else_with
 
 
 def test_the_guide_has_the_table() -> None:
-    guide = (Path(__file__).parents[2] / "docs" / "libvirt.md").read_text()
+    guide = (Path(__file__).parents[2] / "docs/docsite/rst/libvirt.rst").read_text()
     assert guide.endswith(libvirt_elements.table()), "print it with make libvirt-elements"
