@@ -19,7 +19,7 @@ export MYPYPATH := $(COLLECTIONS):$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: help setup packages pin test lint gates coverage changelog unit browser fuzz kernel molecule demo demo-clean bench build clean
-.PHONY: matrix ovs-matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements
+.PHONY: matrix ovs-matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements adopt-cuts
 
 help:
 	@echo 'make demo        a network from one command, on a disposable host, shown in a table'
@@ -34,6 +34,7 @@ help:
 	@echo 'make dnsmasq-outage  how long guests get no answer while their network changes'
 	@echo 'make dnsmasq-move  leases that go from one dnsmasq to another and back, as a table'
 	@echo 'make libvirt-elements  what becomes of every element of libvirt'"'"'s network XML, as a table'
+	@echo 'make adopt-cuts  libvirt'"'"'s networks change hands, cut short at every single step'
 	@echo 'make dnsmasq-memory  the memory of one dnsmasq for all networks beside one for each'
 	@echo 'make guard-record    a flush, a lost bridge and a conflict under the ping of a guest'
 	@echo 'make matrix      who reaches whom in each mode, by real packets, as a table'
@@ -128,6 +129,9 @@ ovs-matrix: setup
 
 libvirt-elements: setup
 	@PYTHONPATH=$(COLLECTIONS) python tests/libvirt_elements.py
+
+adopt-cuts: setup
+	VIRTNET_CUTS=all molecule test -s adopt
 
 molecule: setup
 	python tests/scenarios.py

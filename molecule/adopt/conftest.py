@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,9 +14,7 @@ from lxml import etree
 
 from lab.guest import Guest
 from lab.host import Host
-from lab.run import eventually
 
-PATIENCE = 60
 # A DHCP client that asks for one address, and changes nothing of the guest.
 ASK = ["udhcpc", "-f", "-i", "eth0", "-s", "/bin/true", "-q", "-n", "-t", "5", "-T", "3"]
 
@@ -40,7 +39,7 @@ class Libvirt:
         return "" if forward is None else forward.get("mode")
 
     def ports(self, name: str) -> list[str]:
-        return re.findall(r"[0-9a-f-]{36}", self.virsh("net-port-list", name))
+        return re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", self.virsh("net-port-list", name))
 
     def leases(self, name: str) -> dict[str, str]:
         """Address to hardware address."""
@@ -87,16 +86,22 @@ def is_told() -> Callable[[Guest, str], bool]:
     return ask
 
 
+@dataclass(frozen=True)
+class Pings:
+    """What a guest has sent since before anything happened; ``gaps``: how many had no answer, each time."""
+
+    sent: int
+    gaps: list[int]
+
+
 @pytest.fixture
-def lost_pings() -> Callable[[Guest], int]:
-    """Ends the pings that a guest has sent since before anything happened; how many had no answer."""
+def pings() -> Callable[[Guest], Pings]:
+    """The record of a guest's pings so far, 0.1 s apart."""
 
-    def count(guest: Guest) -> int:
-        host, output = guest.host, ["cat", f"/run/{guest.name}.ping"]
-        host.run(["sh", "-c", f"kill -INT $(cat /run/{guest.name}.pid)"])
-        assert eventually(lambda: "packets transmitted" in host.run(output), PATIENCE)
-        sent, received = re.search(r"(\d+) packets transmitted, (\d+) received", host.run(output)).groups()
-        print(f"{host.name} {guest.name}: {sent} pings, {received} answers")
-        return int(sent) - int(received)
+    def read(guest: Guest) -> Pings:
+        record = guest.host.run(["cat", f"/run/{guest.name}.ping"])
+        answered = [0, *sorted({int(number) for number in re.findall(r"icmp_seq=(\d+) ttl=", record)})]
+        gaps = [after - before - 1 for before, after in pairwise(answered) if after > before + 1]
+        return Pings(answered[-1], gaps)
 
-    return count
+    return read

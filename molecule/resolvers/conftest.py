@@ -1,14 +1,30 @@
-"""A guest on each host, and a VPN beside it."""
+"""A guest on each host, and a VPN beside it; all that was seen ends in one table."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from lab.guest import Guest
 from lab.host import Host
 from lab.resolvers import PATIENCE, VPN, shell
+
+Show = Callable[..., None]
+ROW = "row"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Only what is on a host."""
+    kept = []
+    for item in items:
+        params: dict[str, object] = item.callspec.params
+        host = params["lab_host"]
+        assert isinstance(host, Host)
+        if all(host.name in getattr(one, "hosts", (host.name,)) for one in params.values()):
+            kept.append(item)
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
 
 
 @pytest.fixture(scope="module")
@@ -20,3 +36,20 @@ def guest(lab_host: Host) -> Iterator[Guest]:
     yield one
     one.unplug()
     lab_host.attempt(["sh", "-c", "kill $(cat /run/corp.pid); ip netns delete corp; ip link delete vpn0"])
+
+
+@pytest.fixture
+def show(lab_host: Host, record_property: Callable[[str, object], None]) -> Show:
+    """Adds a line to the table."""
+    return lambda *words: record_property(ROW, [lab_host.name, *map(str, words)])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The table, host by host in the order of the tests."""
+    reports = [one for those in terminalreporter.stats.values() for one in those if isinstance(one, pytest.TestReport)]
+    # The report of a test's end repeats those of its call.
+    rows = [value for one in reports if one.when == "call" for name, value in one.user_properties if name == ROW]
+    widths = [max(map(len, column)) for column in zip(*(row[:-1] for row in rows), strict=False)]
+    for row in sorted(rows, key=lambda row: row[0]):
+        padded = (f"{word:{width}}" for word, width in zip(row, [*widths, 0], strict=False))
+        terminalreporter.write_line("  ".join(padded).rstrip())

@@ -111,7 +111,10 @@ def resolvconf_entry(module: Any) -> None:
     execute(
         module,
         "entries",
-        lambda wanted, purge, paths: Entries([EntrySpec.from_options(one) for one in wanted], purge, paths),
+        lambda wanted, purge, paths: Entries(
+            [EntrySpec.from_options(one) for one in wanted], purge, paths, module.params["resolver"]
+        ),
+        beside=("resolver",),
         kind="entries",
     )
 
@@ -134,16 +137,20 @@ def virt_network(module: Any) -> None:
             paths,
             None if pools is None else read_pools(Options({"pools": pools}), "pools"),
             None if fleet is None else read_fleet(Options({"fleet": fleet}), "fleet"),
+            module.params["resolver"],
         )
 
     def finish(plan: Any, paths: Paths) -> dict[str, Any]:
-        left = pending(plan.more, paths, module.params["firewall_integration"])
+        chosen = module.params["firewall_integration"], module.params["resolver"]
+        left, notes = pending(plan.more, paths, *chosen)
         # Where nothing is left to the parts, the guard has nothing to leave to this run.
         if not left and not module.check_mode:
             followed_all(paths)
-        return {"pending": left}
+        # Where something is left, the parts say themselves what there is to say.
+        warnings = list(dict.fromkeys([*plan.notes, *(notes if not left else ())]))
+        return {"pending": left, **({"warnings": warnings} if warnings else {})}
 
-    execute(module, "networks", build, beside=("pools", "fleet", "firewall_integration"), finish=finish)
+    execute(module, "networks", build, beside=("pools", "fleet", "firewall_integration", "resolver"), finish=finish)
 
 
 def virt_network_info(module: Any) -> None:

@@ -33,7 +33,7 @@ from .guard_view import CONFLICT, View
 from .inotify import Folders
 from .paths import Paths
 from .resolver_watch import is_concerned, watched
-from .restore import gather, resolver_ready, say
+from .restore import resolver_ready, say
 from .runtime import now as boottime
 from .runtime import pending_path, read_pending
 from .specs import KINDS, SWITCHES
@@ -157,6 +157,7 @@ class Guard:
             elif not name.startswith(".") and name.endswith(".json"):
                 self._redefined(now)
         self._see_what_left()
+        self._say_what_is_lost()
         self._note_ports()
 
     def _listen_to_switch(self) -> None:
@@ -201,6 +202,16 @@ class Guard:
                     self.view.heard(now)
                 elif now is not None and any(map(netlink.ask, own)):
                     self.view.taken_off(port)
+
+    def _say_what_is_lost(self) -> None:
+        """A macvtap dies with the bridge that it was made on, and with it the file that a guest has open."""
+        gone, self.view.ridden = self.view.ridden, []
+        for name, index, bridge in gone:
+            if netlink.ask(index) is None:
+                say(
+                    f"{name} was made on {bridge} and is gone with it. Nothing gives it back to the guest that had it "
+                    f"open: start that guest again, or give it another interface, best as a port of {bridge}."
+                )
 
     def _note_ports(self) -> None:
         """Keep on disk what is plugged in, for the time after a loss."""
@@ -320,24 +331,22 @@ class Guard:
     def _refresh(self) -> None:
         """Read definitions and links again."""
         self.stale = False
-        try:
-            situation = gather(self.paths)
-        except VirtnetError as error:
-            self._once("definitions", f"Cannot guard: {error}.")
-            return
-        self.said.pop("definitions", None)
         # What another guard, or a run that stopped a bridge, has noted counts until the host shows otherwise.
         noted = {
             name: {index: port for port, index in read_ports(name, self.paths)}
             for name in noted_bridges(self.paths)
             if name not in self.view.ports
         }
-        self.view = View.of(situation, {**noted, **self.view.ports})
+        seen = guard_work.in_child(guard_work.look, self.paths, {**noted, **self.view.ports})
+        if seen is None or seen.error:
+            self._once("definitions", f"Cannot guard: {seen.error if seen else 'the look at the host was cut short'}.")
+            return
+        self.said.pop("definitions", None)
+        self.view = seen.view
         self._note_ports()
         for kind in frozenset[str]().union(*map(self.view.part, self.view.missing)):
             self._want(kind, time.monotonic())
-        running = [network.name for network in situation.running]
-        notify(f"STATUS=Guarding {len(running)} of {len(situation.defined)} networks")
+        notify(f"STATUS=Guarding {seen.running} of {seen.defined} networks")
         self._left_to_a_run(time.monotonic())
 
 

@@ -55,7 +55,8 @@ class View:
 
     ``ports`` are those that a bridge gets back when it is lost; of these ``left`` seem to be off it. A bridge that is
     deleted sets its ports free first, so whether one was taken off or lost shows by whether its bridge outlives it.
-    ``limited`` are bridges with a bandwidth.
+    ``limited`` are bridges with a bandwidth. ``ridden`` tells which links are gone that were made on which bridge (its
+    index and name).
     """
 
     held: Mapping[str, Held] = field(default_factory=dict)
@@ -67,6 +68,7 @@ class View:
     left: dict[int, str] = field(default_factory=dict)
     unnoted: set[str] = field(default_factory=set)
     limited: Collection[str] = ()
+    ridden: list[tuple[str, int, str]] = field(default_factory=list)
 
     @staticmethod
     def of(situation: Situation, before: Mapping[str, Mapping[int, str]]) -> View:
@@ -166,6 +168,8 @@ class View:
         return self._port(event)
 
     def _gone(self, event: LinkEvent) -> frozenset[str]:
+        if event.lower in self.index:
+            self.ridden.append((event.name, event.lower, self.index[event.lower]))
         self.left.pop(event.index, None)
         for bridge, ports in self.ports.items():
             if ports.pop(event.index, None) is not None:

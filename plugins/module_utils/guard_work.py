@@ -6,27 +6,25 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
+import pickle
 import signal
-import time
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import conflict
 from .bridge import note_switch_ports
-from .errors import CommandFailed, Locked, VirtnetError
+from .carrier import bring_back, make_guests_ask
+from .errors import Locked, VirtnetError
 from .files import lock, put
+from .guard_view import View
 from .openvswitch import OPENVSWITCH
 from .paths import Paths
 from .restore import NETWORKS, Outcome, bring, gather, restore, say
-from .run import run
 from .runtime import Pending, pending_file, read_pending
 from .specs import KINDS, SWITCHES
-
-# So long a guest's link stays down for the guest to notice: systemd-networkd and NetworkManager ignore shorter ones.
-_CARRIER_LOSS = 0.5
 
 # A run that holds the lock is waited for so long; then the guard listens again, and comes back to it.
 _PATIENCE = 2.0
@@ -46,8 +44,8 @@ def in_child(work: Callable[..., Any], *arguments: Any) -> Any:
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_IGN)
-            with open(writer, "w", encoding="utf-8") as stream:
-                json.dump(work(*arguments), stream)
+            with open(writer, "wb") as stream:
+                pickle.dump(work(*arguments), stream)
             status = 0
         except BrokenPipeError:
             # The guard was killed; what it wanted is done all the same.
@@ -59,19 +57,40 @@ def in_child(work: Callable[..., Any], *arguments: Any) -> Any:
         finally:
             os._exit(status)
     os.close(writer)
-    with open(reader, encoding="utf-8") as stream:
-        text = stream.read()
+    with open(reader, "rb") as stream:
+        result = stream.read()
     _process, status = os.waitpid(process, 0)
-    return json.loads(text) if status == 0 and text else None
+    return pickle.loads(result) if status == 0 and result else None
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What the guard sees of the host, and how much of what is defined runs; or why it cannot be seen."""
+
+    view: View = field(default_factory=View)
+    defined: int = 0
+    running: int = 0
+    error: str = ""
+
+
+def look(paths: Paths, before: Mapping[str, Mapping[int, str]]) -> Sight:
+    """Read definitions and links; what that takes of memory is gone with the child."""
+    try:
+        situation = gather(paths)
+    except VirtnetError as error:
+        return Sight(error=str(error))
+    return Sight(View.of(situation, before), len(situation.defined), len(situation.running))
 
 
 def boot(paths: Paths) -> int:
     """Restore all but the resolver's entries, which have a service of their own that comes after dnsmasq's."""
     try:
-        return restore(paths, [NETWORKS])
+        status = restore(paths, [NETWORKS])
+        bring_back(paths)
     except VirtnetError as error:
         say(f"error: {error}")
         return 1
+    return status
 
 
 def heal(paths: Paths, kinds: Collection[str], left: Collection[str]) -> list[dict[str, Any]]:
@@ -123,17 +142,5 @@ def settle_conflicts(paths: Paths, left: Collection[str]) -> dict[str, list[str]
         answer["names"] = [move.new.name for move in moves]
         outcomes = bring(gather(paths), paths, kinds=KINDS, names=answer["names"])
         answer["errors"] = [outcome.error for outcome in outcomes if outcome.error]
-    _tell_guests(conflict.guests_of(moves, situation.links))
+    make_guests_ask(conflict.guests_of(moves, situation.links), paths)
     return answer
-
-
-def _tell_guests(ports: Collection[str]) -> None:
-    """Take the carrier from guests for a moment; those that heed it ask for an address at once."""
-    for state in ("down", "up"):
-        script = "".join(f"link set dev {port} {state}\n" for port in ports)
-        try:
-            run(["ip", "-force", "-batch", "-"], stdin=script, check=False)
-        except CommandFailed as error:
-            say(f"Could not set the guests' links {state}: {error}")
-        if state == "down" and ports:
-            time.sleep(_CARRIER_LOSS)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         bridge_plan,
         bridge_spec,
         bridged,
+        carrier,
         choosing,
         cli,
         cli_commands,
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
         leases,
         libvirt_adopt,
         libvirt_definition,
+        libvirt_domains,
         libvirt_driver,
         libvirt_group,
         libvirt_handover,
@@ -96,6 +98,7 @@ if TYPE_CHECKING:
         libvirt_read,
         libvirt_read_ip,
         libvirt_registration,
+        libvirt_released,
         libvirt_return,
         libvirt_table,
         libvirt_update,
@@ -133,6 +136,7 @@ if TYPE_CHECKING:
         reach_ways,
         resolvconf,
         resolver,
+        resolver_choice,
         resolver_networkmanager,
         resolver_owner,
         resolver_plain,
@@ -164,6 +168,7 @@ ENGINE = (
     "bridge_plan",
     "bridge_spec",
     "bridged",
+    "carrier",
     "choosing",
     "cli",
     "cli_commands",
@@ -224,6 +229,7 @@ ENGINE = (
     "leases",
     "libvirt_adopt",
     "libvirt_definition",
+    "libvirt_domains",
     "libvirt_driver",
     "libvirt_group",
     "libvirt_handover",
@@ -235,6 +241,7 @@ ENGINE = (
     "libvirt_read",
     "libvirt_read_ip",
     "libvirt_registration",
+    "libvirt_released",
     "libvirt_return",
     "libvirt_table",
     "libvirt_update",
@@ -272,6 +279,7 @@ ENGINE = (
     "reach_ways",
     "resolvconf",
     "resolver",
+    "resolver_choice",
     "resolver_networkmanager",
     "resolver_owner",
     "resolver_plain",
@@ -398,6 +406,8 @@ _RULES = """\
 [Unit]
 Description=Rules of virtual networks, again after another firewall has loaded its own
 After=virtnet.service nftables.service firewalld.service ufw.service docker.service
+# However often they start.
+StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot

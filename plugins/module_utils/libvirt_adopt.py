@@ -12,7 +12,7 @@ bridge, the other name, libvirt, the first name, libvirt's new definition, lease
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
@@ -28,10 +28,7 @@ from .adopted import (
     record_of,
     refuse_unknown,
 )
-from .dnsmasq_fragment import State as DnsmasqState
 from .dnsmasq_leases import Leases, read_leases
-from .dnsmasq_ports import foreign
-from .dnsmasq_probe import DHCP_PORT
 from .errors import InvalidOption, VirtnetError
 from .files import put
 from .identity import host_identity
@@ -40,6 +37,8 @@ from .libvirt_driver import Driver, Found, driver_installed
 from .libvirt_handover import drop_rules_aside, rules_aside, set_aside
 from .libvirt_leases import read_status
 from .libvirt_parse import parse
+from .libvirt_released import only, without_its_dnsmasq, without_libvirt
+from .libvirt_return import Returns
 from .libvirt_values import Version
 from .network import Network
 from .part import CHANGE, Change, Plan, settle
@@ -111,15 +110,15 @@ class Adoptions:
             return Plan(holds=_holds(current.records), notes=notes)
         networks = {record.name: record.network(self.identity) for record in taken.values()}
         wanted = Networks(list(networks.values()), False, self.paths)
-        defined = wanted.plan(_as_ours(current, list(taken.values())))
-        specs = _only(defined.more, networks.values())
+        defined = wanted.plan(without_libvirt(current.ours, list(taken.values())))
+        specs = only(defined.more, networks.values())
         told = {one.name: one for one in registrations(specs, self.paths).wanted}
         changes: list[Change] = [
             _adoption(record, told[name], defined.changes, specs, current) for name, record in sorted(taken.items())
         ]
         changes += [change for change in defined.changes if change.network in taken]
         for part in parts(specs, self.paths):
-            plan = part.plan(_without_libvirts(part.read(), list(networks.values())))
+            plan = part.plan(without_its_dnsmasq(part.read(), list(networks.values())))
             changes += plan.changes
             notes += plan.notes
         return Plan(changes, _holds({**current.records, **taken}), notes)
@@ -163,14 +162,25 @@ class Adoptions:
         return record_of(found, network.bridge.name, current.ports.get(found.name, ()))
 
     def apply(self, changes: Sequence[Change]) -> None:
-        """Take them over. Each step is done only where it is left to do."""
+        """Take them over. Each step is done only where it is left to do; where one fails, libvirt has them again."""
+        taken = [change for change in changes if isinstance(change, AdoptChange)]
         try:
-            self._take([change for change in changes if isinstance(change, AdoptChange)])
+            self._take(taken)
         except VirtnetError as error:
-            raise VirtnetError(
-                f"{error}; the networks are taken over in part: put that right and run this again, or give them back "
-                "(virtnet_adopt_revert=true)"
-            ) from error
+            names = [change.record.name for change in taken if change.record is not None]
+            raise VirtnetError(f"{error}; {self._given_back(names)}") from error
+
+    def _given_back(self, names: Sequence[str]) -> str:
+        """What became of networks whose change of hands has failed, as part of an error."""
+        try:
+            settle(Returns(names, self.paths))
+            self._followed(names)
+        except VirtnetError as error:
+            return (
+                f"the networks {', '.join(names)} are taken over in part, since giving them back has failed too "
+                f"({error}): put that right, and run this again or give them back (virtnet_adopt_revert=true)"
+            )
+        return f"libvirt has {', '.join(names)} again: put that right, and run this again"
 
     def _take(self, taken: Sequence[AdoptChange]) -> None:
         records = [change.record for change in taken if change.record is not None]
@@ -193,9 +203,12 @@ class Adoptions:
         drop_rules_aside(records, self.paths)
         done = [replace(record, phase=TAKEN) for record in records]
         put(file for one in done for file in (record_file(one, self.paths), lease_file(one, None, self.paths)))
+        self._followed([record.name for record in records])
+
+    def _followed(self, names: Sequence[str]) -> None:
+        """The guard has nothing left to leave to this run."""
         pending = read_pending(self.paths)
-        left = replace(pending, names=pending.names - {record.name for record in records})
-        put([pending_file(left, self.paths)])
+        put([pending_file(replace(pending, names=pending.names.difference(names)), self.paths)])
 
     def _define(self, definitions: Sequence[DefinitionChange], names: Sequence[str]) -> None:
         # The guard leaves them alone meanwhile, also where this run is cut short.
@@ -282,37 +295,3 @@ def _adoption(
         definitions,
         specs,
     )
-
-
-def _as_ours(current: State, taken: Sequence[Record]) -> NetworksState:
-    """The host as it is once libvirt has let go: what it holds for these networks is theirs."""
-    ours = current.ours
-    names = {record.aside: record.bridge for record in taken}
-    links = {names.get(name, name): replace(link, name=names.get(name, name)) for name, link in ours.links.items()}
-    held = {*names, *names.values()}
-    words = tuple(f"libvirt's network {record.name!r} " for record in taken)
-    occupied = [one for one in ours.occupied if one.interface not in held and not one.what.startswith(words)]
-    return replace(ours, links=links, occupied=occupied)
-
-
-def _only(specs: Mapping[str, Any], networks: Iterable[Network]) -> Specs:
-    """Of what all parts shall do, what concerns these networks."""
-    chosen = list(networks)
-    named = {*(network.name for network in chosen), *(network.bridge.name for network in chosen)}
-    return {
-        kind: [one for one in items if (one.get("name") or one.get("interface")) in named]
-        for kind, items in specs.items()
-    }
-
-
-def _without_libvirts(state: Any, networks: Sequence[Network]) -> Any:
-    """What a part finds, but for the dnsmasq of libvirt's that will have ended."""
-    if not isinstance(state, DnsmasqState):
-        return state
-    held = {str(address.ip) for one in networks for address in (one.ipv4.address, one.ipv6.address) if address}
-    bridges = {network.bridge.name for network in networks}
-    ending = {one.pid for one in state.others if one.pid and (one.address in held or one.device in bridges)}
-    sockets = [one for one in state.sockets if one.pid not in ending]
-    left = [one for one in foreign(sockets, {*state.own_pids, state.service.pid}) if one.port == DHCP_PORT]
-    barred = [port for port in state.barred if left or port != DHCP_PORT]
-    return replace(state, sockets=sockets, barred=barred)

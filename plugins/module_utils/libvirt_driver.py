@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""libvirt's network driver, through libvirt's own binding for Python. All calls to libvirt are here."""
+"""libvirt's network driver, through libvirt's own binding for Python. All calls to it are here."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from .errors import MissingTool, VirtnetError
 from .libvirt_parse import parse
 from .libvirt_values import Version
 
-# The network driver alone, whichever daemon it runs in (libvirtd or virtnetworkd).
-_URI = "network:///system"
-_DRIVER = "libvirt/connection-driver/libvirt_driver_network.so"
+_DRIVER = "libvirt/connection-driver/libvirt_driver_{}.so"
 
 # So many seconds libvirt has for an answer. A daemon that is started by the question itself needs one or two.
 PATIENCE = 20.0
@@ -51,9 +49,9 @@ class Found:
         return "".join(f"{word}: {'yes' if value else 'no'}\n" for word, value in words.items())
 
 
-def driver_installed(root: str) -> bool:
-    """Whether the host has libvirt's network driver: lib, lib64 or Debian's folder of the architecture."""
-    return any(glob.glob(os.path.join(root, "usr", folder, _DRIVER)) for folder in ("lib*", "lib/*"))
+def driver_installed(root: str, name: str = "network") -> bool:
+    """Whether the host has a driver of libvirt's: lib, lib64 or Debian's folder of the architecture."""
+    return any(glob.glob(os.path.join(root, "usr", folder, _DRIVER.format(name))) for folder in ("lib*", "lib/*"))
 
 
 def library() -> Any:
@@ -67,6 +65,9 @@ def library() -> Any:
     return libvirt
 
 
+D = TypeVar("D", bound="Driver")
+
+
 class Driver:
     """A connection, open while inside ``with``; every method raises VirtnetError with libvirt's own words.
 
@@ -74,20 +75,22 @@ class Driver:
     which is left behind when a daemon does not answer.
     """
 
+    # The network driver alone, whichever daemon it runs in.
+    uri = "network:///system"
+    whom = "libvirt's network driver does not answer (libvirtd or virtnetworkd)"
+
     def __init__(self) -> None:
         self._libvirt = library()
         self._connection: Any = None
         self._lost = False
         self.version: Version = (0, 0)
 
-    def __enter__(self) -> Driver:
+    def __enter__(self: D) -> D:
         def connect() -> tuple[Any, int]:
-            connection = self._libvirt.open(_URI)
+            connection = self._libvirt.open(self.uri)
             return connection, connection.getLibVersion()
 
-        self._connection, number = self._ask(
-            "libvirt's network driver does not answer (libvirtd or virtnetworkd)", connect
-        )
+        self._connection, number = self._ask(self.whom, connect)
         self.version = (number // 1_000_000, number // 1000 % 1000)
         return self
 

@@ -24,7 +24,8 @@ from .leases import lease_files
 from .libvirt_definition import differs, registered_by_us, shape
 from .libvirt_driver import Driver, Found, driver_installed
 from .libvirt_handover import drop_rules, hide_routes, let_go, move_guests, rules_aside, set_aside
-from .libvirt_leases import read_status, status_file
+from .libvirt_leases import read_status, status_file, status_path
+from .libvirt_parse import parse
 from .links import Link, read_links
 from .network import Network
 from .part import CHANGE, Change, Plan, settle
@@ -46,9 +47,13 @@ class State:
 
 @dataclass(frozen=True)
 class ReturnChange(Change):
-    """A network that goes back; ``gone``: the files of its definition."""
+    """A network that goes back; ``gone``: the files of its definition.
+
+    ``guests``: ports of which libvirt may not have been told since they were read.
+    """
 
     record: Record | None = None
+    guests: Sequence[str] = ()
     gone: Sequence[File] = ()
 
 
@@ -95,7 +100,8 @@ class Returns:
 
     def _return(self, record: Record, current: State) -> ReturnChange:
         found, network = current.networks.get(record.name), current.definitions.get(record.name)
-        if record.phase == TAKEN:
+        told = record.phase == TAKEN
+        if told:
             record = replace(record, phase=RETURNING, run=record.bridge in current.links)
         elif record.phase == TAKING:
             record = replace(record, phase=RETURNING)
@@ -110,6 +116,7 @@ class Returns:
             shape(record.xml) + wanted.status(),
             f"given back{guests}",
             record,
+            () if told else record.ports,
             [] if network is None else [File(file_of(network, self.paths), None)],
         )
 
@@ -117,18 +124,18 @@ class Returns:
         """Give them back, one after the other. Each step is done only where it is left to do."""
         for change in changes:
             if isinstance(change, ReturnChange) and change.record is not None:
-                self._give_back(change.record, change.gone)
+                self._give_back(change.record, change.guests, change.gone)
 
-    def _give_back(self, record: Record, gone: Sequence[File]) -> None:
+    def _give_back(self, record: Record, guests: Sequence[str], gone: Sequence[File]) -> None:
         network = record.network(self.identity)
         with Driver() as driver:
             found = driver.networks().get(record.name)
             if found is not None and found.active and registered_by_us(found.xml):
-                record = replace(record, ports=tuple(driver.ports(record.name)))
+                record = replace(record, ports=_joined(driver.ports(record.name), guests))
         put([record_file(record, self.paths)])
         self._forget(record.name, gone)
         rules_aside([record], specs([replace(network, state="active")], {}), self.paths)
-        _rules, _bridges, fragments, entries = parts(self._gone(record), self.paths)
+        *_, fragments, entries = parts(self._gone(record), self.paths)
         settle(fragments)
         settle(entries)
         with Driver() as driver:
@@ -136,7 +143,8 @@ class Returns:
         # What libvirt's networks need from now on is not ours to switch off.
         forwarding.keep(self.paths)
         drop_rules([record.name, record.aside], self.paths)
-        put(no_record(record, self.paths))
+        # Until guests have moved, libvirt's dnsmasq takes their bridge of the other name for its own.
+        put([File(status_path(record.aside, self.paths), None), *no_record(record, self.paths)])
 
     def _forget(self, name: str, gone: Sequence[File]) -> None:
         """Its definition, and all by which a later run would remove a bridge of its name."""
@@ -181,3 +189,9 @@ class Returns:
         for path in lease_files(self.paths):
             leases = leases.joined_by(read_leases(path), network.subnets)
         return leases
+
+
+def _joined(ports: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
+    """Ports that are in either, as XML."""
+    known = {parse(xml).findtext("uuid") for xml in ports}
+    return (*ports, *(xml for xml in more if parse(xml).findtext("uuid") not in known))

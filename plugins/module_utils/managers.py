@@ -33,6 +33,8 @@ _NETWORKD = "etc/systemd/network/00-virtnet.network"
 # What libvirt calls the taps of its guests, and most others theirs: systemd-networkd takes a link that a catch-all
 # matches off its bridge. Not where somebody's own configuration names such a link.
 _TAPS = ("tap*", "vnet*")
+# Taps of any other name (systemd.network(5): Driver=). A tun, which carries no Ethernet, is of no guest.
+_NETWORKD_TAPS = "etc/systemd/network/01-virtnet-taps.network"
 
 _HEADER = "# Written by virtnet.linux; changes are lost. Bridges of ours, their ports, and guests' taps.\n"
 _NAMES = re.compile(r"^(?:unmanaged-devices\+=|Name=)(.*)$", re.MULTILINE)
@@ -41,6 +43,7 @@ _FOLDERS = ("etc", "run", "usr/lib", "lib")
 _IFUPDOWN = re.compile(r"^[ \t]*iface[ \t]+(\S+)", re.MULTILINE)
 _NETDEV = re.compile(r"^[ \t]*Name[ \t]*=[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 _MATCH = re.compile(r"^\[Match\][^\[]*?^[ \t]*Name[ \t]*=[ \t]*(.+?)[ \t]*$", re.MULTILINE)
+_DRIVER = re.compile(r"^\[Match\][^\[]*?^[ \t]*(?:Driver|Kind)[ \t]*=(.*)$", re.MULTILINE)
 _PROFILE = re.compile(r"^interface-name[ \t]*=[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 # What NetworkManager writes for links that others made.
 _GENERATED = "nm-generated=true"
@@ -48,10 +51,14 @@ _GENERATED = "nm-generated=true"
 
 @dataclass(frozen=True)
 class Managers:
-    """``files`` are ours as they are, None where one is missing but its manager there; ``claims``: who names a link."""
+    """``files`` are ours as they are, None where one is missing but its manager there; ``claims``: who names a link.
+
+    ``taps``: somebody has systemd-networkd manage links by their driver.
+    """
 
     files: Mapping[str, str | None] = field(default_factory=dict)
     claims: Mapping[str, str] = field(default_factory=dict)
+    taps: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,7 +121,7 @@ class ManagedBridges:
         paths = [change.path for change in changes]
         if _NETWORK_MANAGER in paths and os.path.exists(os.path.join(root, "run/NetworkManager/NetworkManager.pid")):
             run(["nmcli", "general", "reload", "conf"])
-        if _NETWORKD in paths and _networkd_runs(root):
+        if {_NETWORKD, _NETWORKD_TAPS} & set(paths) and _networkd_runs(root):
             run(["networkctl", "reload"])
 
 
@@ -126,10 +133,24 @@ def read_managers(root: str) -> Managers:
     """Which managers there are, what of ours they have, and which links their configuration names."""
     # Also where it does not run: it takes a guest's link off the bridge the moment it is started.
     networkd = any(os.path.exists(os.path.join(root, top, "systemd/systemd-networkd")) for top in ("usr/lib", "lib"))
-    there = {_NETWORK_MANAGER: os.path.exists(os.path.join(root, "usr/sbin/NetworkManager")), _NETWORKD: networkd}
+    network_manager = os.path.exists(os.path.join(root, "usr/sbin/NetworkManager"))
+    there = {_NETWORK_MANAGER: network_manager, _NETWORKD: networkd, _NETWORKD_TAPS: networkd}
     texts = {path: read_text(os.path.join(root, path)) for path in there}
     files = {path: text for path, text in texts.items() if there[path] or text is not None}
-    return Managers(files, read_claims(root))
+    return Managers(files, read_claims(root), _takes_taps(root))
+
+
+def _networks(root: str) -> list[str]:
+    """The files that say which links systemd-networkd manages, but for ours."""
+    found = [path for top in _FOLDERS for path in glob.glob(os.path.join(root, f"{top}/systemd/network/*.network"))]
+    return [path for path in found if os.path.relpath(path, root) not in (_NETWORKD, _NETWORKD_TAPS)]
+
+
+def _takes_taps(root: str) -> bool:
+    words = (
+        word for path in _networks(root) for line in _DRIVER.findall(read_text(path) or "") for word in line.split()
+    )
+    return any(fnmatch(kind, word) for word in words for kind in ("tun", "tap"))
 
 
 def read_claims(root: str) -> dict[str, str]:
@@ -139,10 +160,11 @@ def read_claims(root: str) -> dict[str, str]:
     def look(manager: str, patterns: Sequence[str], name: re.Pattern[str]) -> None:
         for path in sorted(one for pattern in patterns for one in glob.glob(os.path.join(root, pattern))):
             text = read_text(path) or ""
-            if os.path.relpath(path, root) in (_NETWORKD, _NETWORK_MANAGER) or _GENERATED in text:
+            if os.path.relpath(path, root) in (_NETWORKD, _NETWORKD_TAPS, _NETWORK_MANAGER) or _GENERATED in text:
                 continue
             for names in name.findall(text):
-                for one in names.split():
+                # A list that begins so says what is not meant.
+                for one in names.split() if not names.startswith("!") else ():
                     found.setdefault(one, f"{manager} (/{os.path.relpath(path, root)})")
 
     look("ifupdown", ["etc/network/interfaces", "etc/network/interfaces.d/*"], _IFUPDOWN)
@@ -174,11 +196,15 @@ def plan_files(wanted: Sequence[BridgeSpec], purge: bool, managers: Managers) ->
     changes = []
     taps = [taps for taps in _TAPS if not any(fnmatch(name, taps) for name in managers.claims)]
     for path, before in managers.files.items():
-        names: set[str] = set() if purge else set(names_in(before))
+        # The third file names no bridges; it is there with the second.
+        listed = managers.files.get(_NETWORKD) if path == _NETWORKD_TAPS else before
+        names: set[str] = set() if purge else set(names_in(listed))
         for spec in wanted:
             names -= {spec.name}
             names |= {spec.name, *spec.ports} if spec.state == "present" else set()
         after = _text(path, [*sorted(names), *taps]) if names else None
+        if path == _NETWORKD_TAPS:
+            after = _other_taps(managers) if after and not managers.taps else None
         if before != after:
             action = DELETE if after is None else CREATE if before is None else CHANGE
             changes.append(ManagersChange(action, f"file /{path}", before or "", after or "", "", path, after))
@@ -189,3 +215,10 @@ def _text(path: str, names: Sequence[str]) -> str:
     if path == _NETWORK_MANAGER:
         return f"{_HEADER}[keyfile]\nunmanaged-devices+={';'.join(f'interface-name:{name}' for name in names)}\n"
     return f"{_HEADER}[Match]\nName={' '.join(names)}\n\n[Link]\nUnmanaged=yes\n"
+
+
+def _other_taps(managers: Managers) -> str:
+    """All taps but those that somebody's configuration names."""
+    named = sorted(name for name in managers.claims if name.strip("*"))
+    but = [f"Name=!{' '.join(named)}"] if named else []
+    return _HEADER + "\n".join(["[Match]", "Driver=tun", "Type=ether", *but, "", "[Link]", "Unmanaged=yes", ""])

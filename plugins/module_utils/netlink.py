@@ -30,6 +30,8 @@ _QUEUES = range(36, 46)
 _NFTABLES_SUBSYSTEM, _NEWGEN = 10, 15
 _AF_BRIDGE = 7
 _IFF_UP = 1
+# They are made on another link, and die with it.
+_RIDERS = ("macvtap", "macvlan", "ipvtap", "ipvlan")
 _UNICAST = 1
 _ALL_INTERFACES = -1
 _REQUEST = 1
@@ -45,7 +47,10 @@ _ROUTE_HEAD = struct.Struct("=BBBBBBBBI")
 
 @dataclass(frozen=True)
 class LinkEvent:
-    """A link as it is now, or that it is gone; ``master`` is an index, 0 for none."""
+    """A link as it is now, or that it is gone; ``master`` is an index, 0 for none.
+
+    ``lower``: the index of the link that a macvtap or the like was made on, 0 for others.
+    """
 
     index: int
     name: str
@@ -54,6 +59,7 @@ class LinkEvent:
     mac: str
     mtu: int
     gone: bool
+    lower: int = 0
 
 
 @dataclass(frozen=True)
@@ -223,7 +229,7 @@ def _link(body: bytes, gone: bool) -> LinkEvent | None:
     if family == _AF_BRIDGE:
         # What a bridge says of its port; RTM_DELLINK of this family means that the port left, not that it is gone.
         return None
-    name, master, mac, mtu = "", 0, "", 0
+    name, master, mac, mtu, lower, rides = "", 0, "", 0, 0, False
     for kind, value in _attributes(body, _LINK.size):
         if kind == 3:
             name = _text(value)
@@ -233,7 +239,11 @@ def _link(body: bytes, gone: bool) -> LinkEvent | None:
             mac = value.hex(":")
         elif kind == 4:
             mtu = _number(value)
-    return LinkEvent(index, name, master, bool(flags & _IFF_UP), mac, mtu, gone)
+        elif kind == 5:
+            lower = _number(value)
+        elif kind == 18:
+            rides = any(one == 1 and _text(text) in _RIDERS for one, text in _attributes(value, 0))
+    return LinkEvent(index, name, master, bool(flags & _IFF_UP), mac, mtu, gone, lower if rides else 0)
 
 
 def _address(body: bytes, gone: bool) -> AddressEvent | None:

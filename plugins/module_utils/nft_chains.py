@@ -72,7 +72,7 @@ _SPOOFED = (
     ("iifname . ip6 saddr != @vn_subnets6 drop", "spoofed IPv6 source"),
 )
 _ONLY_UPLINK = (f"iifname @vn_uplinked iifname . oifname != @vn_uplinks {_REFUSE}", "only to the uplink")
-_NOT_OURS = (f"oifname @vn_bridges {_REFUSE}", "no other network of ours")
+_FROM_CLOSED = (f"iifname @vn_closed {_REFUSE}", "nat and isolated networks reach no other network")
 _OUT = ("goto vn_pass", "out")
 _SERVED = (
     (f"meta l4proto {{ tcp, udp }} th dport 53 {_MARK}", "mark for other firewalls: DNS"),
@@ -92,24 +92,20 @@ _CHAINS: Mapping[str, Chain] = {
     # Two rules: neighbour discovery is not tracked, and a rule ends at the mark that its packets do not have.
     "vn_pass": ("", ((_MARK, "mark for other firewalls"), ("accept", "pass"))),
     "vn_to_closed": ("", (*_TO_ANY, (_REFUSE, "nobody reaches guests of nat and isolated networks"))),
-    "vn_to_open": ("", (_APART,)),
+    "vn_to_open": ("", (_APART, _FROM_CLOSED)),
     "vn_to_routed": (
         "",
         (
             *_TO_ANY,
             _APART,
-            (f"iifname @vn_closed {_REFUSE}", "nat and isolated networks reach no other network"),
+            _FROM_CLOSED,
             (f"oifname @vn_uplinked oifname . iifname != @vn_uplinks {_REFUSE}", "only from the uplink"),
             (f"oifname . ip daddr != @vn_subnets4 {_REFUSE}", "only to the network's own addresses"),
             (f"oifname . ip6 daddr != @vn_subnets6 {_REFUSE}", "only to the network's own IPv6 addresses"),
             (_MARK, "mark for other firewalls"),
         ),
     ),
-    "vn_from_nat": (
-        "",
-        (*_SPOOFED, _ONLY_UPLINK, _NOT_OURS, _OUT),
-    ),
-    "vn_from_routed": ("", (*_SPOOFED, _ONLY_UPLINK, _OUT)),
+    **dict.fromkeys(("vn_from_nat", "vn_from_routed"), ("", (*_SPOOFED, _ONLY_UPLINK, _OUT))),
     "vn_from_isolated": ("", ((_REFUSE, "isolated"),)),
     "vn_forward": (
         # Before the chains of others at the usual priority, which may look at our mark.
@@ -143,8 +139,6 @@ _CHAINS: Mapping[str, Chain] = {
 }
 
 
-# To networks in mode open, which are not looked up on the way to a guest.
-_FORWARDED_OUT = ("ct status dnat goto vn_pass", "port forwards")
 _FORWARDED = ("ct status dnat goto vn_to_forwarded", "port forwards")
 
 # Only where there are port forwards: they cost every new connection to the host.
@@ -164,7 +158,7 @@ _FORWARD_CHAINS: Mapping[str, Chain] = {
         for chain, rules in _CHAINS.items()
         if chain in ("vn_to_closed", "vn_to_routed")
     },
-    "vn_from_nat": ("", (*_SPOOFED, _ONLY_UPLINK, _FORWARDED_OUT, _NOT_OURS, _OUT)),
+    "vn_to_open": ("", (_APART, ("ct status dnat return", "port forwards"), _FROM_CLOSED)),
     "vn_dnat": (
         "",
         (
@@ -213,20 +207,34 @@ def _nat_chain(nat: Nat) -> Chain:
     ports = f":{nat.ports[0]}-{nat.ports[1]}"
     rules = [
         ("oifname @vn_bridges return", "not between networks of ours"),
-        ("ip daddr { 224.0.0.0/24, 255.255.255.255 } return", "neither multicast nor broadcast of the link"),
+        # The comparison spares nearly all packets the lookup.
+        (
+            "ip daddr >= 224.0.0.0 ip daddr { 224.0.0.0/24, 255.255.255.255 } return",
+            "neither multicast nor broadcast of the link",
+        ),
         ("ip6 daddr ff02::/16 return", "no multicast of the link"),
     ]
     if nat.source:
         source = "-".join(sorted(set(nat.source), key=nat.source.index))
         rules += [
-            (f"meta l4proto {{ tcp, udp }} snat ip to {source}{ports}", "out with this source"),
+            *((f"meta l4proto {one} snat ip to {source}{ports}", "out with this source") for one in ("tcp", "udp")),
             (f"snat ip to {source}", "everything else"),
         ]
     return "", (
         *rules,
-        (f"meta l4proto {{ tcp, udp }} masquerade to {ports}", "out of the privileged ports"),
+        *((f"meta l4proto {one} masquerade to {ports}", "out of the privileged ports") for one in ("tcp", "udp")),
         ("masquerade", "everything else"),
     )
+
+
+# Sets that few hosts have elements of; a rule that asks for one costs each new flow a lookup.
+_RARE = ("vn_uplinked", "vn_apart")
+
+
+def _asked(chain: Chain, elements: Elements) -> Chain:
+    """The chain without rules that ask for an empty set."""
+    empty = [f"@{name} " for name in _RARE if not elements.get(name)]
+    return chain[0], tuple(rule for rule in chain[1] if not any(name in rule[0] for name in empty))
 
 
 def chains(elements: Elements) -> dict[str, Chain]:
@@ -239,8 +247,9 @@ def chains(elements: Elements) -> dict[str, Chain]:
     nat = {way: _nat_chain(nat) for way, nat in found.items() if nat.chain == way}
     if elements.get("vn_untracked"):
         nat["vn_raw"] = _RAW
-    if not any(elements.get(name) for name in FORWARDS):
-        return {**nat, **_CHAINS}
+    mine = dict(_CHAINS)
+    if any(elements.get(name) for name in FORWARDS):
+        mine.update(_FORWARD_CHAINS)
     first = ("vn_pass", "vn_to_forwarded", "vn_dnat", "vn_hairpin")
-    everything = {**_CHAINS, **_FORWARD_CHAINS}
-    return {**nat, **{chain: everything[chain] for chain in sorted(everything, key=lambda one: one not in first)}}
+    in_order = sorted(mine, key=lambda chain: chain not in first)
+    return {**nat, **{chain: _asked(mine[chain], elements) for chain in in_order}}

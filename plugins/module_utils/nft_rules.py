@@ -61,10 +61,10 @@ def elements_of(rules: Rules) -> dict[str, dict[tuple[str, ...], str]]:
         found.setdefault(name, {})[key] = value
     if rules.isolate_guests:
         found["vn_apart"] = {(bridge, bridge): ""}
-    if rules.mode != "open":
-        _put_mode(found, rules)
-    elif rules.isolate_guests:
+    if rules.mode == "open":
         found["vn_to_guest"] = {(bridge,): "jump vn_to_open"}
+    else:
+        _put_mode(found, rules)
     return found
 
 

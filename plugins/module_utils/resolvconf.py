@@ -23,6 +23,7 @@ from .options import Options
 from .part import CHANGE, CREATE, DELETE, Change, Plan, describe
 from .paths import Paths
 from .resolver import (
+    AUTO,
     DEBIAN,
     NETWORK_MANAGER,
     OPENRESOLV,
@@ -33,15 +34,16 @@ from .resolver import (
     Provider,
     Surroundings,
     first_servers,
+    in_turn,
     reverse_zones,
 )
+from .resolver_choice import NOBODY, check_choice, choice_file, read_choice
 from .resolver_networkmanager import NetworkManager
 from .resolver_owner import read_surroundings
 from .resolver_plain import Plain
 from .resolver_resolvconf import Resolvconf
 from .resolver_resolved import Resolved
 
-AUTO = "auto"
 PROVIDERS: Mapping[str, Provider] = {
     provider.name: provider
     for provider in (Resolvconf(OPENRESOLV), Resolvconf(DEBIAN), Resolved(), NetworkManager(), Plain())
@@ -111,11 +113,15 @@ class EntrySpec:
 
 @dataclass(frozen=True)
 class State:
-    """The resolver as it is: ``held`` is what of ours each provider holds, ``noted`` what each interface wants."""
+    """The resolver as it is: ``held`` is what of ours each provider holds, ``noted`` what each interface wants.
+
+    ``choice``: what this host was told last of who owns resolv.conf.
+    """
 
     around: Surroundings = field(default_factory=Surroundings)
     held: Mapping[str, Held] = field(default_factory=dict)
     noted: Mapping[str, EntrySpec] = field(default_factory=dict)
+    choice: str = AUTO
 
 
 @dataclass(frozen=True)
@@ -128,11 +134,22 @@ class EntryChange(Change):
     noted: EntrySpec | None = None
 
 
-class Entries:
-    """The part that manages entries of the host's resolver."""
+@dataclass(frozen=True)
+class ChoiceChange(EntryChange):
+    """What the host is told of who owns resolv.conf."""
 
-    def __init__(self, wanted: Sequence[EntrySpec], purge: bool, paths: Paths) -> None:
+    file: File | None = None
+
+
+class Entries:
+    """The part that manages entries of the host's resolver.
+
+    ``choice``: a provider for all entries that name none, or ``none`` for no entries; None: as this host was told last.
+    """
+
+    def __init__(self, wanted: Sequence[EntrySpec], purge: bool, paths: Paths, choice: str | None = None) -> None:
         self.wanted = list(wanted)
+        self.choice = check_choice(choice, PROVIDERS)
         self.purge = purge
         self.paths = paths
         self.notes = os.path.join(paths.runtime, "resolver-entries")
@@ -146,6 +163,7 @@ class Entries:
             read_surroundings(self.paths.root),
             {name: provider.read(self.paths.root, ours) for name, provider in PROVIDERS.items()},
             noted,
+            read_choice(self.paths),
         )
 
     def _read_notes(self) -> dict[str, EntrySpec]:
@@ -160,31 +178,42 @@ class Entries:
     def plan(self, current: State) -> Plan[EntryChange]:
         """What leaves another owner of the file first; then the notes; then what the owner holds."""
         around = current.around
-        noted = {} if self.purge else dict(current.noted)
+        choice = current.choice if self.choice is None else self.choice
+        kept = {} if self.purge else current.noted
+        noted = {name: spec for name, spec in kept.items() if choice != NOBODY or spec.provider != AUTO}
         notes: dict[str, list[str]] = {}
         for spec in self.wanted:
             noted.pop(spec.interface, None)
-            if spec.state == "present":
-                _check_provider(spec, around)
+            if spec.state == "present" and not (choice == NOBODY and spec.provider == AUTO):
+                _check_provider(spec, choice, around)
                 reason = _needless(spec, around)
                 if reason is None:
                     noted[spec.interface] = spec
                 elif reason:
                     notes.setdefault(reason, []).append(spec.interface)
         entries = [noted[name].as_entry() for name in sorted(noted)]
+        asked = entries if around.told or around.owner == RESOLVED else in_turn(entries)
         changes: list[EntryChange] = []
         for name, provider in PROVIDERS.items():
-            target = provider.target(entries, around) if name == around.owner else {}
+            target = provider.target(asked, around) if name == around.owner else {}
             changes += _compare(name, current.held.get(name, {}), target)
         changes.sort(key=lambda change: (change.provider == around.owner, change.action != DELETE))
         changes += _compare_notes(current.noted, noted)
+        changes += self._compare_choice(current.choice, choice)
         holds = [{**spec.as_options(), "provider": around.owner} for spec in self.wanted if spec.interface in noted]
         said = [f"{reason}, so the host does not resolve the names of guests on {', '.join(names)}"
                 for reason, names in notes.items()]  # fmt: skip
         return Plan(changes, holds, [*said, *_order_notes(entries, current)])
 
+    def _compare_choice(self, before: str, after: str) -> Iterable[EntryChange]:
+        if before != after:
+            words = (f"{before}\n", f"{after}\n", after)
+            yield ChoiceChange(CHANGE, "owner of the host's resolver", *words, file=choice_file(after, self.paths))
+
     def apply(self, changes: Sequence[EntryChange]) -> None:
         """Hand each owner what it holds for us; notes first, so that a run that is cut off is caught up with."""
+        put(change.file for change in changes if isinstance(change, ChoiceChange) and change.file)
+        changes = [change for change in changes if not isinstance(change, ChoiceChange)]
         noted = self._read_notes()
         for change in changes:
             if not change.provider and change.noted is not None:
@@ -217,16 +246,18 @@ def _refuse_duplicates(wanted: Sequence[EntrySpec]) -> None:
         seen[spec.interface] = spec
 
 
-def _check_provider(spec: EntrySpec, around: Surroundings) -> None:
+def _check_provider(spec: EntrySpec, choice: str, around: Surroundings) -> None:
     """Refuse a provider that does not own resolv.conf: what it would be told, no program would ask for."""
-    if spec.provider in (AUTO, around.owner):
+    asked = choice if spec.provider == AUTO else spec.provider
+    if asked in (AUTO, around.owner):
         return
-    if spec.provider in (OPENRESOLV, DEBIAN) and spec.provider not in around.installed:
-        raise MissingTool(spec.provider, spec.provider)
+    if asked in (OPENRESOLV, DEBIAN) and asked not in around.installed:
+        raise MissingTool(asked, asked)
+    inside = f"{spec.path}.provider" if spec.path else "provider"
     raise InvalidOption(
-        f"{spec.path}.provider" if spec.path else "provider",
-        f"{spec.provider!r} does not own /etc/resolv.conf, which is {around.words}; hand that file over to "
-        f"{spec.provider} first, or leave the provider to 'auto'",
+        "resolver" if spec.provider == AUTO else inside,
+        f"{asked!r} does not own /etc/resolv.conf, which is {around.words}; hand that file over to {asked} first, "
+        "or leave it to 'auto' (in the roles: virtnet_resolver)",
         f"resolver entry of {spec.interface!r}",
     )
 
@@ -287,8 +318,13 @@ def _order_notes(entries: Sequence[Entry], current: State) -> list[str]:
         )
     closed = [one.interface for one in entries if not one.forwards and one.addresses[0] not in first]
     if closed:
+        reason = (
+            "asks one server after another, as does the dnsmasq of its networks, and that of an isolated network "
+            "refuses all names but its own"
+        )
+        why = reason if any(one.forwards for one in entries) else "asks no more than three servers"
         notes.append(
-            f"programs on this host ask no more than three servers, so it does not resolve the names of guests on "
-            f"{', '.join(closed)}; a local resolver that is told about domains would help"
+            f"the host's resolver {why}, so it does not resolve the names of guests on {', '.join(closed)}; a local "
+            "resolver that is told about domains would help"
         )
     return notes

@@ -19,6 +19,8 @@ DEBIAN = "resolvconf"
 RESOLVED = "systemd-resolved"
 NETWORK_MANAGER = "networkmanager"
 PLAIN = "plain"
+# Whoever is found to own resolv.conf.
+AUTO = "auto"
 
 # Bits of a label of a reverse zone: an octet (RFC 1035 section 3.5), a nibble (RFC 3596 section 2.5).
 _LABEL_BITS = {4: 8, 6: 4}
@@ -114,17 +116,24 @@ def reverse_zones(subnet: Subnet) -> list[str]:
     return found
 
 
+def in_turn(entries: Sequence[Entry]) -> list[Entry]:
+    """Those of them whose servers can be asked one after another.
+
+    A server that knows only its own names refuses all others. A libc goes on to the next one then, but a dnsmasq that
+    forwards reads the same file, and hands a refusal on to whoever asked with EDNS (seen with 2.90). So it can be there
+    only without one that forwards.
+    """
+    return [one for one in entries if one.forwards] or list(entries)
+
+
 def first_servers(entries: Sequence[Entry]) -> list[str]:
     """The servers of ours that a libc shall ask before all others; at most two.
 
     A libc asks three servers (resolv.conf(5), MAXNS) and takes the first word that is no refusal, so at least one of
-    the host's own has to stay in reach. One that forwards decides about all names; so one that only knows its own, and
-    refuses all others, goes before it.
+    the host's own has to stay in reach. One that forwards decides about all names.
     """
-    order = sorted(entries, key=lambda one: (not one.everyone, one.interface))
-    closed = [one.addresses[0] for one in order if not one.forwards]
-    open_ones = [one.addresses[0] for one in order if one.forwards]
-    return [*closed[: 1 if open_ones else 2], *open_ones[:1]]
+    order = sorted(in_turn(entries), key=lambda one: (not one.everyone, one.interface))
+    return [one.addresses[0] for one in order][: 1 if any(one.forwards for one in order) else 2]
 
 
 def domains(entries: Sequence[Entry]) -> list[str]:

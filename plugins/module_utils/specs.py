@@ -237,11 +237,17 @@ _INSIDE = {"bridges": "bridge", SWITCHES: "bridge", "rules": "", "fragments": "i
 
 
 def parts(
-    wanted: Specs, paths: Paths, networks: Iterable[Network] = (), *, integrate: bool | None = None
+    wanted: Specs,
+    paths: Paths,
+    networks: Iterable[Network] = (),
+    *,
+    integrate: bool | None = None,
+    resolver: str | None = None,
 ) -> list[Part[Any, Any]]:
     """The parts in the order of KINDS; raises InvalidOption.
 
-    ``networks`` are those that the user wrote, for the paths in errors; ``integrate`` is for the rules (nft.NatRules).
+    ``networks`` are those that the user wrote, for the paths in errors; ``integrate`` is for the rules (nft.NatRules),
+    ``resolver`` for the entries (resolvconf.Entries).
     """
     where = {key: network.path for network in networks for key in (network.name, network.bridge.name) if network.path}
 
@@ -262,11 +268,14 @@ def parts(
             for kind in ("bridges", SWITCHES)
         ),
         Fragments([FragmentSpec.from_options(options) for options in read("fragments")], False, paths),
-        Entries([EntrySpec.from_options(options) for options in read("entries")], False, paths),
+        Entries([EntrySpec.from_options(options) for options in read("entries")], False, paths, resolver),
     ]
 
 
-def pending(wanted: Specs, paths: Paths, integrate: bool | None = None) -> list[str]:
-    """What the parts would change now; where it is nothing, none of their tasks needs to run."""
-    every = [*parts(wanted, paths, integrate=integrate), registrations(wanted, paths)]
-    return [str(change) for part in every for change in part.plan(part.read()).changes]
+def pending(
+    wanted: Specs, paths: Paths, integrate: bool | None = None, resolver: str | None = None
+) -> tuple[list[str], list[str]]:
+    """What the parts would change now, and their notes; where it is nothing, none of their tasks needs to run."""
+    every = [*parts(wanted, paths, integrate=integrate, resolver=resolver), registrations(wanted, paths)]
+    plans = [part.plan(part.read()) for part in every]
+    return [str(change) for plan in plans for change in plan.changes], [note for plan in plans for note in plan.notes]

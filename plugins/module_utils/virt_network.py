@@ -80,7 +80,10 @@ _INSTALL = "install it (Debian: libvirt-daemon-system)"
 
 
 class Networks:
-    """Definitions of networks; without ``pools`` or ``fleet``, what an earlier run was given holds."""
+    """Definitions of networks; without ``pools``, ``fleet`` or ``resolver``, what an earlier run was given holds.
+
+    ``resolver`` is for the entries, which may refuse it (resolvconf.Entries).
+    """
 
     def __init__(
         self,
@@ -89,12 +92,14 @@ class Networks:
         paths: Paths,
         pools: Sequence[Pool] | None = None,
         fleet: Fleet | None = None,
+        resolver: str | None = None,
     ) -> None:
         self.wanted = wanted
         self.purge = purge
         self.paths = paths
         self.pools = pools
         self.fleet = fleet
+        self.resolver = resolver
         _each_once(wanted, "name", lambda network: network.name)
 
     def read(self) -> State:
@@ -237,7 +242,10 @@ class Networks:
         whole = changes[0].whole
         if whole is None:
             raise AssertionError("the first change has them all")
-        for part in (*parts(whole.specs, self.paths, whole.networks), registrations(whole.specs, self.paths)):
+        for part in (
+            *parts(whole.specs, self.paths, whole.networks, resolver=self.resolver),
+            registrations(whole.specs, self.paths),
+        ):
             part.plan(part.read())
         put(whole.memory)
         # The other parts follow in tasks of their own: the guard leaves these networks to them meanwhile.

@@ -62,8 +62,15 @@ options:
         is there is removed, as long as the first server in C(/etc/resolv.conf) is a loopback address other than those
         of systemd-resolved. V(false) if not given.
     type: bool
+  resolver:
+    description:
+      - What owns C(/etc/resolv.conf) on this host, for all entries whose O(provider) is V(auto). V(none) makes none of
+        these, and removes them.
+      - If not given, as this host was told last; V(auto) if it never was.
+    type: str
+    choices: [auto, none, openresolv, resolvconf, systemd-resolved, networkmanager, plain]
   entries:
-    description: Several entries, each with the options above. Cannot stand beside them.
+    description: Several entries, each with the options above O(resolver). Cannot stand beside them.
     type: list
     elements: dict
   purge:
@@ -135,6 +142,10 @@ ARGUMENTS = {
         "choices": ["auto", "openresolv", "resolvconf", "systemd-resolved", "networkmanager", "plain"],
     },
     "loopback_serves": {"type": "bool"},
+    "resolver": {
+        "type": "str",
+        "choices": ["auto", "none", "openresolv", "resolvconf", "systemd-resolved", "networkmanager", "plain"],
+    },
     "entries": {"type": "list", "elements": "dict"},
     "purge": {"type": "bool", "default": False},
 }

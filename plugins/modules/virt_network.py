@@ -189,6 +189,13 @@ options:
         rules, Docker by one rule in DOCKER-USER - and to undo that with the last network; V(false) to leave them alone.
       - If not given, as this host was told last; V(true) if it never was.
     type: bool
+  resolver:
+    description:
+      - What owns C(/etc/resolv.conf) on this host, in the words of M(virtnet.linux.resolvconf_entry); V(none) leaves it
+        alone. It is only checked here; that module is given the same.
+      - If not given, as this host was told last; V(auto) if it never was.
+    type: str
+    choices: [auto, none, openresolv, resolvconf, systemd-resolved, networkmanager, plain]
   purge:
     description: Undefine networks of this host that O(networks) does not name.
     type: bool
@@ -307,6 +314,10 @@ ARGUMENTS = {
     "pools": {"type": "list", "elements": "raw"},
     "fleet": {"type": "dict"},
     "firewall_integration": {"type": "bool"},
+    "resolver": {
+        "type": "str",
+        "choices": ["auto", "none", "openresolv", "resolvconf", "systemd-resolved", "networkmanager", "plain"],
+    },
     "purge": {"type": "bool", "default": False},
 }
 

@@ -59,10 +59,10 @@ def main() -> int:
     print(f"\n{FLOOD} addresses came and went elsewhere in {flooded['seconds']:.1f} s: the guard took", end=" ")
     print(f"{flooded['cpu']:.2f} s of CPU, then {flooded['idle']:.2f} s in 10 s of calm; {flooded['MiB']:.1f} MiB")
     print("\nThe service restores networks of which nothing is left, until it is ready\n")
-    print("| networks | seconds | guard resident, MiB |\n|---|---|---|")
+    print("| networks | seconds | CPU, seconds | guard resident, MiB |\n|---|---|---|---|")
     for count, row in restored.items():
         assert row["bridges"] == count, row
-        print(f"| {count} | {row['seconds']:.2f} | {row['MiB']:.1f} |")
+        print(f"| {count} | {row['seconds']:.2f} | {row['cpu']:.2f} | {row['MiB']:.1f} |")
     return 0
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel.bed import Bed
+from kernel.bed import OUTSIDE, UPLINK, Bed
 
 LAB: dict[str, Any] = {"name": "br-lab", "addresses": ["192.168.30.1/24"]}
 
@@ -161,6 +161,25 @@ def test_a_port_that_cannot_be_enslaved_is_named_before_anything_is_touched(bed:
     ):
         assert problem in bed.task("bridge", [{**LAB, "ports": [port]}])["msg"]
         assert bed.link("br-lab") is None
+
+
+def test_the_interface_of_the_connection_to_this_host_is_no_port(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    bed.host.run("ip", "link", "add", "eth8", "type", "veth", "peer", "name", "eth8p")
+    bed.host.run("ip", "link", "set", "eth8p", "up")
+    bed.host.run("ip", "link", "set", "eth8", "up")
+    bed.host.run("ip", "address", "add", "198.51.100.1/24", "dev", "eth8")
+    bed.host.run("ip", "route", "add", "192.0.2.0/24", "via", "198.51.100.2")
+    wanted = [{**LAB, "ports": ["eth8"]}]
+    for peer in ("198.51.100.2", "192.0.2.7"):
+        monkeypatch.setenv("SSH_CONNECTION", f"{peer} 40000 198.51.100.1 22")
+        for check in (True, False):
+            said = bed.task("bridge", wanted, check=check)["msg"]
+            assert "ports[0]: interface 'eth8' carries" in said and "the connection by which this run came" in said
+        assert bed.link("br-lab") is None and "master" not in bed.link("eth8")
+    # By way of another interface, it is a port like any.
+    monkeypatch.setenv("SSH_CONNECTION", f"{OUTSIDE} 40000 {UPLINK} 22")
+    assert bed.task("bridge", wanted)["changed"]
+    assert bed.link("eth8")["master"] == "br-lab"
 
 
 def test_a_hundred_bridges_are_one_run(bed: Bed) -> None:

@@ -135,6 +135,19 @@ def test_guests_links_come_back_to_a_bridge_that_was_lost_but_not_those_that_lef
     assert masters(lab)["tap5"] == "" and masters(lab)["tap6"] == "other"
 
 
+def test_a_macvtap_that_is_gone_with_its_bridge_is_named(lab: GuardedBed) -> None:
+    for name in ("mvt0", "mvt1"):
+        lab.host.run("ip", "link", "add", "link", "vn-lab", "name", name, "type", "macvtap", "mode", "bridge")
+    lab.host.run("ip", "link", "delete", "mvt1")
+    eventually(lab.has_heard_all)
+    lab.host.run("ip", "link", "delete", "vn-lab")
+    eventually(lambda: masters(lab).get("vn-lab") is not None)
+    eventually(lambda: "mvt0 was made on vn-lab and is gone with it." in lab.journal)
+    # The kernel took it, and nobody makes one that no guest could use; the other was taken away by its owner.
+    assert not {"mvt0", "mvt1"} & set(masters(lab))
+    assert "mvt1" not in lab.journal
+
+
 def test_a_guard_that_was_killed_finds_what_was_lost_meanwhile(lab: GuardedBed) -> None:
     guest = guest_of(lab)
     eventually(lambda: noted(lab) == ["tap3"])
@@ -221,6 +234,21 @@ def test_a_network_whose_subnet_is_somebody_elses_now_moves_at_once(bed: Guarded
     assert bed.define(AUTO, LAB, check=True)["changes"] == []
 
 
+def test_guests_links_that_are_down_for_a_moment_come_up_also_after_a_kill(bed: GuardedBed) -> None:
+    bed.play(AUTO)
+    bed.start_guard()
+    net = subnet_of(bed, "auto").rpartition(".")[0]
+    bed.guest("vn-auto", f"{net}.50/24", f"{net}.1")
+    eventually(lambda: noted(bed, "vn-auto") == ["tap3"])
+    note = bed.root / "run/virtnet/links-down"
+    bed.host.run("ip", "address", "add", f"{net}.7/24", "dev", "eth0")
+    eventually(lambda: note.exists() or "so it moves to" in bed.journal)
+    bed.kill_all()
+    bed.log.write_text("")
+    bed.start_guard()
+    eventually(lambda: not note.exists() and "UP" in bed.link("tap3")["flags"])
+
+
 @pytest.mark.parametrize("event", ["-6 address add {net}::7/64 dev eth0 nodad", "-6 route add {net}::/80 dev eth0"])
 def test_an_ipv6_subnet_that_is_somebody_elses_now_is_another_at_once(bed: GuardedBed, event: str) -> None:
     def own() -> str:
@@ -284,13 +312,18 @@ def test_floods_of_events_from_elsewhere_start_nothing_and_change_nothing(lab: G
 
 
 def test_what_breaks_again_and_again_is_healed_ever_more_rarely(lab: GuardedBed) -> None:
-    eventually(lab.is_idle)
-    for count in range(1, 7):
-        lab.host.run("nft", "delete", "table", "inet", "virtnet")
-        eventually(lambda count=count: lab.journal.count("rules of lab: created") == count)
-    assert "its next repair is put off by 2 s" in lab.journal
-    eventually(lambda: "its next repair is put off by 4 s" in lab.journal)
-    assert "vn_bridges" in lab.host.run("nft", "list", "ruleset")
+    def is_there() -> bool:
+        return "vn_bridges" in lab.host.run("nft", "list", "ruleset")
+
+    def put_off_after_one_more(words: str) -> bool:
+        # Not into a repair that is under way: that would be one that failed.
+        if lab.is_idle() and is_there():
+            lab.host.run("nft", "delete", "table", "inet", "virtnet")
+        return words in lab.journal
+
+    eventually(lambda: put_off_after_one_more("its next repair is put off by 2 s"), 120)
+    eventually(lambda: put_off_after_one_more("its next repair is put off by 4 s"), 120)
+    eventually(is_there)
 
 
 @pytest.mark.parametrize("with_children", [False, True])

@@ -92,6 +92,14 @@ class Machine:
         rows = [line.split() for line in self._virsh("domiflist", self.name).splitlines()[2:] if line.strip()]
         return rows[0][0]
 
+    def link(self) -> str:
+        """What libvirt says of the state of its link."""
+        return self._virsh("domif-getlink", self.name, self.tap()).split()[-1]
+
+    def set_link(self, state: str) -> None:
+        """Set it as its owner may."""
+        self._virsh("domif-setlink", self.name, self.tap(), state)
+
     def _make_initramfs(self) -> None:
         if self.host.attempt(["test", "-e", f"{FOLDER}/initramfs"]).ok:
             return

@@ -6,9 +6,10 @@ import json
 from dataclasses import dataclass
 
 from .host import Host
-from .resolvers import NM_CONF, UPLINK
+from .resolvers import NM_CONF, RESOLVED, UPLINK, networkmanager
 
 BRIDGE = "vn-lab"
+TAP = "kvm7"
 ADDRESS = "10.80.0.1"
 # Each takes whatever it finds, as the images of some clouds have it.
 CATCH_ALL = "[Match]\\nName=*\\n\\n[Network]\\nDHCP=yes\\nLinkLocalAddressing=ipv6\\n"
@@ -19,6 +20,7 @@ class Manager:
     """How a manager is started, what it is told to do then, and how it goes."""
 
     name: str
+    hosts: tuple[str, ...]
     start: str
     again: dict[str, str]
     stop: str
@@ -30,6 +32,7 @@ _NETPLAN = "network: {version: 2, renderer: networkd, ethernets: {eth0: {address
 MANAGERS = (
     Manager(
         "systemd-networkd",
+        ("debian13",),
         f"""
 printf '[Match]\\nName=eth0\\n\\n[Network]\\nAddress=%s\\nGateway=203.0.113.1\\n' "{_ADDRESS}" \\
   > /etc/systemd/network/50-uplink.network
@@ -41,6 +44,7 @@ systemctl start systemd-networkd
     ),
     Manager(
         "netplan",
+        ("debian12",),
         f"""
 printf '{_NETPLAN}\\n' "{_ADDRESS}" > /etc/netplan/lab.yaml
 chmod 600 /etc/netplan/lab.yaml
@@ -51,6 +55,7 @@ netplan apply
     ),
     Manager(
         "NetworkManager",
+        ("debian12", "debian13"),
         f"""
 printf '[main]\\nplugins=keyfile\\ndns=none\\n' > {NM_CONF}
 cat > /etc/NetworkManager/system-connections/uplink.nmconnection <<'E'
@@ -65,11 +70,28 @@ nmcli -w 30 connection up uplink
     ),
     Manager(
         "ifupdown",
+        ("debian12",),
         "true",
         {"restart": "systemctl restart networking", "reload": "ifreload -a 2>/dev/null || ifup -a"},
         "true",
     ),
 )
+
+# Who has a host at its boot, by the name of the host; where nobody is named, ifupdown.
+AT_BOOT = {"debian12": "systemd-networkd", "debian13": "NetworkManager"}
+BOOT = {
+    "debian12": f"""
+{MANAGERS[0].start}
+{RESOLVED}
+systemctl enable systemd-networkd systemd-resolved
+systemctl disable networking
+""",
+    "debian13": f"""
+{networkmanager("default")}
+systemctl enable NetworkManager
+systemctl disable networking
+""",
+}
 
 
 def bridge(host: Host) -> dict[str, object]:
@@ -97,20 +119,17 @@ def keeps(host: Host) -> list[str]:
 
 
 def managed(host: Host) -> list[str]:
-    """The bridge, by each running manager that has taken it."""
+    """The bridge and the tap, by each running manager that has taken one."""
     taken = []
-    names = (BRIDGE,)
+    # What NetworkManager calls a link that somebody else made, and that it does nothing with.
+    left = {BRIDGE: ("unmanaged",), TAP: ("unmanaged", "connected (externally)")}
     if host.attempt(["systemctl", "is-active", "--quiet", "systemd-networkd"]).ok:
         listed = json.loads(host.run(["networkctl", "--json=short", "list"]))["Interfaces"]
         taken += [f"networkd: {one['Name']}" for one in listed
-                  if one["Name"] in names and one["AdministrativeState"] != "unmanaged"]  # fmt: skip
+                  if one["Name"] in left and one["AdministrativeState"] != "unmanaged"]  # fmt: skip
     if host.attempt(["systemctl", "is-active", "--quiet", "NetworkManager"]).ok:
         for line in host.run(["nmcli", "-t", "-f", "DEVICE,STATE", "device"]).splitlines():
             device, _, state = line.partition(":")
-            if device in names and state != "unmanaged":
+            if state not in left.get(device, (state,)):
                 taken.append(f"NetworkManager: {device} {state}")
     return taken
-
-
-def show(name: str, manager: str, how: str, state: dict[str, object]) -> None:
-    print(f"\n{name:12} {manager:18} {how:10} {state}", end="")

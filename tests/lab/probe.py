@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import time
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ PASSED_OVER = (
     "/etc/.updated", "/etc/ld.so.cache", "/etc/machine-id", "/etc/mtab", "/var/lib/apt", "/var/lib/dbus",
     "/var/lib/dpkg", "/var/lib/misc/dnsmasq.leases", "/var/lib/openvswitch/conf.db", "/var/lib/pam", "/var/lib/systemd",
 )  # fmt: skip
+LEASES = "/var/lib/libvirt/dnsmasq/*.status"
 FIRST_BOOT = ("systemd-", "ldconfig.")
 SYSCTL_TREES = ("net/ipv4/conf", "net/ipv6/conf", "net/bridge")
 SYSCTLS = ("net/ipv4/ip_forward", "net/ipv4/ip_nonlocal_bind", "net/ipv4/ip_local_port_range")
@@ -83,6 +85,10 @@ def rules() -> Section:
         for kind, body in steady(item).items():
             name = " ".join(str(body[key]) for key in ("family", "table", "chain", "name") if key in body)
             found.setdefault(f"{kind} {name}".strip(), []).append(body)
+    # libvirt puts in front what it starts last.
+    for name, bodies in found.items():
+        if "LIBVIRT_" in name:
+            bodies.sort(key=lambda body: json.dumps(body, sort_keys=True))
     return found
 
 
@@ -105,7 +111,7 @@ def files() -> Section:
             subfolders[:] = [name for name in subfolders if os.path.join(folder, name) not in PASSED_OVER]
             for name in [*subfolders, *names]:
                 path = os.path.join(folder, name)
-                if path not in PASSED_OVER:
+                if path not in PASSED_OVER and not fnmatch(path, LEASES):
                     found[path] = describe(path)
     return found
 

@@ -21,7 +21,8 @@ ip -n corp address add {VPN_SERVER}/24 dev eth0
 ip -n corp link set lo up
 ip -n corp link set eth0 up
 ip netns exec corp dnsmasq --conf-file=/dev/null --no-hosts --no-resolv --user=root --pid-file=/run/corp.pid \\
-  --listen-address={VPN_SERVER} --bind-interfaces --local=/corp.test/ --host-record=wiki.corp.test,10.99.0.80 \\
+  --listen-address={VPN_SERVER} --bind-interfaces --local=/corp.internet.test/ \\
+  --host-record=wiki.corp.internet.test,10.99.0.80 \\
   --host-record={WEB_NAME},10.99.0.99
 """
 CLEAR = """
@@ -72,7 +73,7 @@ autoconnect=false
 method=manual
 address1=10.99.0.1/24
 dns=10.99.0.53;
-dns-search=corp.test;
+dns-search=corp.internet.test;
 dns-priority=50
 never-default=true
 """
@@ -108,20 +109,25 @@ NM_VPN = (
     "nmcli -w 30 connection up corp",
     "nmcli -w 30 connection down corp; ip address replace 10.99.0.1/24 dev vpn0",
 )
-TUN = (f"printf 'search corp.test\\nnameserver {VPN_SERVER}\\n' | resolvconf -a tun0", "resolvconf -d tun0")
+TUN = (f"printf 'search corp.internet.test\\nnameserver {VPN_SERVER}\\n' | resolvconf -a tun0", "resolvconf -d tun0")
+
+RESOLVED = """
+mkdir -p /etc/systemd/resolved.conf.d
+printf '[Resolve]\\nDNS=203.0.113.1\\nDomains=internet.test\\n' > /etc/systemd/resolved.conf.d/lab.conf
+systemctl restart systemd-resolved
+ln -sf /run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
+"""
 
 OWNERS = (
-    Owner("plain", MANAGERS, RESTORED, RESTORED,
+    Owner("plain", ("debian12",), RESTORED, RESTORED,
           rf"sed -i 's/^nameserver 203.0.113.1/nameserver {VPN_SERVER}\n&/' /etc/resolv.conf",
           f"sed -i /{VPN_SERVER}/d /etc/resolv.conf"),
     Owner("systemd-resolved", MANAGERS,
-          "mkdir -p /etc/systemd/resolved.conf.d; "
-          "printf '[Resolve]\\nDNS=203.0.113.1\\nDomains=internet.test\\n' > /etc/systemd/resolved.conf.d/lab.conf; "
-          "systemctl restart systemd-resolved; ln -sf /run/systemd/resolve/stub-resolv.conf /etc/resolv.conf",
+          RESOLVED,
           f"systemctl stop systemd-resolved; rm -r /etc/systemd/resolved.conf.d; {RESTORED}",
-          f"resolvectl dns vpn0 {VPN_SERVER}; resolvectl domain vpn0 corp.test", "resolvectl revert vpn0"),
+          f"resolvectl dns vpn0 {VPN_SERVER}; resolvectl domain vpn0 corp.internet.test", "resolvectl revert vpn0"),
     Owner("NetworkManager", MANAGERS, networkmanager("default"), NM_STOP, *NM_VPN),
-    Owner("NetworkManager, dnsmasq", MANAGERS, networkmanager("dnsmasq"), NM_STOP, *NM_VPN),
+    Owner("NetworkManager, dnsmasq", ("debian13",), networkmanager("dnsmasq"), NM_STOP, *NM_VPN),
     Owner("resolvconf", ("resolvconf12",), "", "", *TUN),
     Owner("openresolv", ("openresolv13",), "", "", *TUN),
 )  # fmt: skip
@@ -150,7 +156,7 @@ def answers(host: Host, guest: Guest) -> dict[str, str]:
         "full": name(f"{guest.name}.lab.internet.test"),
         "reverse": " ".join(back[1:2]) or "-",
         "outside": name(WEB_NAME),
-        "VPN": name("wiki.corp.test"),
+        "VPN": name("wiki.corp.internet.test"),
     }
 
 
@@ -164,8 +170,3 @@ def settled(host: Host, guest: Guest, expected: dict[str, str]) -> dict[str, str
     """The answers once they are as expected; NetworkManager and systemd-resolved take their time after each change."""
     eventually(lambda: answers(host, guest) == expected, PATIENCE)
     return answers(host, guest)
-
-
-def show(*words: str) -> None:
-    widths = (12, 24, 16, 11, 11, 18, 13, 10)
-    print("\n" + " ".join(f"{word:{width}}" for word, width in zip(words, widths, strict=True)), end="")

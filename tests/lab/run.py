@@ -41,6 +41,8 @@ def attempt(
             timeout=timeout,
             check=False,
             env=env,
+            # In a group of its own: a kill of "everybody in mine" on a host must not be us.
+            start_new_session=True,
         )
     except subprocess.TimeoutExpired as late:
         raise Failed(f"no answer within {timeout:g} s: {shlex.join(command)}") from late

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ def differences(before: Snapshot, after: Snapshot) -> list[str]:
     """One line for everything that is gone, new, or changed."""
     passing = set(before["links"]) ^ set(after["links"])
     before, after = _without_sysctls_of(passing, before), _without_sysctls_of(passing, after)
+    before, after = _without_spanning_tree(before, after)
     return [line for section in sorted({*before, *after}) for line in _section(section, before, after)]
 
 
@@ -38,6 +39,29 @@ def _without_sysctls_of(links: set[str], snapshot: Snapshot) -> Snapshot:
     """A link that comes or goes is one line, and not one for each of its hundred sysctls."""
     kept = {name: value for name, value in snapshot["sysctls"].items() if not links.intersection(name.split("/"))}
     return {**snapshot, "sysctls": kept}
+
+
+def _without_spanning_tree(before: Snapshot, after: Snapshot) -> tuple[Snapshot, Snapshot]:
+    """A bridge says for some 35 s that a port has come, and forgets addresses sooner meanwhile."""
+    passing = ("topology_change", "topology_change_detected", "ageing_time")
+
+    def data(snapshot: Snapshot, name: str) -> dict[str, Any]:
+        return dict(snapshot["links"].get(name, {}).get("linkinfo", {}).get("info_data", {}))
+
+    def cleared(snapshot: Snapshot) -> Snapshot:
+        links = {
+            name: {**link, "linkinfo": {**link["linkinfo"], "info_data": _but(data(snapshot, name), passing)}}
+            if any(data(one, name).get("topology_change") for one in (before, after))
+            else link
+            for name, link in snapshot["links"].items()
+        }
+        return {**snapshot, "links": links}
+
+    return cleared(before), cleared(after)
+
+
+def _but(values: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in names}
 
 
 def _section(name: str, before: Snapshot, after: Snapshot) -> Iterator[str]:

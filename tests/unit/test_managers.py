@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 NM, NETWORKD = "etc/NetworkManager/conf.d/virtnet.conf", "etc/systemd/network/00-virtnet.network"
-BOTH = Managers({NM: None, NETWORKD: None})
+TAPS = "etc/systemd/network/01-virtnet-taps.network"
+BOTH = Managers({NM: None, NETWORKD: None, TAPS: None})
 
 
 def spec(name: str, **more: object) -> BridgeSpec:
@@ -34,7 +36,8 @@ def spec(name: str, **more: object) -> BridgeSpec:
 
 
 def after(managers: Managers, changes) -> Managers:
-    return Managers({**managers.files, **{change.path: change.content for change in changes}}, managers.claims)
+    files = {**managers.files, **{change.path: change.content for change in changes}}
+    return replace(managers, files=files)
 
 
 def test_each_manager_has_a_file_that_names_bridges_and_ports() -> None:
@@ -49,6 +52,27 @@ def test_each_manager_has_a_file_that_names_bridges_and_ports() -> None:
 def test_taps_that_somebody_configures_are_left_to_him() -> None:
     (change,) = plan_files([spec("vn-lab")], False, Managers({NETWORKD: None}, {"tap0": "somebody"}))
     assert "Name=vn-lab vnet*\n" in (change.content or "")
+
+
+def test_taps_of_any_name_are_left_alone_but_for_those_that_somebody_configures() -> None:
+    changes = {one.path: one for one in plan_files([spec("vn-lab")], False, BOTH)}
+    assert changes[TAPS].content.endswith("[Match]\nDriver=tun\nType=ether\n\n[Link]\nUnmanaged=yes\n")
+    named = replace(BOTH, claims={"*": "everything", "vpn*": "somebody", "eth0": "somebody"})
+    changes = {one.path: one for one in plan_files([spec("vn-lab")], False, named)}
+    assert "Name=!eth0 vpn*\n" in changes[TAPS].content
+    assert TAPS not in {one.path for one in plan_files([spec("vn-lab")], False, replace(named, taps=True))}
+
+
+@pytest.mark.parametrize(
+    ("match", "taps"),
+    [("Kind=tun", True), ("Name=x\nDriver=virtio* tu*", True), ("Kind=veth", False), ("Type=ether", False)],
+)
+def test_a_file_that_matches_drivers_is_found(tmp_path: Path, match: str, taps: bool) -> None:
+    folder = tmp_path / "etc/systemd/network"
+    folder.mkdir(parents=True)
+    (folder / "x.network").write_text(f"[Match]\n{match}\n\n[Network]\nDHCP=yes\n")
+    (tmp_path / TAPS).write_text("[Match]\nDriver=tun\n")
+    assert read_managers(str(tmp_path)).taps is taps
 
 
 def test_no_manager_no_file() -> None:
@@ -81,6 +105,7 @@ def test_configuration_that_claims_a_bridge_is_found(tmp_path: Path) -> None:
     write("run/systemd/network/10-netplan-br0.network", "[Match]\nName=br-np br-nq\n\n[Network]\nDHCP=yes\n")
     write("etc/NetworkManager/system-connections/b", "[connection]\ntype=bridge\ninterface-name=br-nm\n")
     write("run/NetworkManager/system-connections/x", "[connection]\ninterface-name=x\n[.nmmeta]\nnm-generated=true\n")
+    write("etc/systemd/network/not.network", "[Match]\nName=!br-other eth9\n")
     write(NETWORKD, "[Match]\nName=vn-lab\n")
     claims = read_claims(str(tmp_path))
     assert set(claims) == {"lo", "br-up", "br-nd", "br-np", "br-nq", "br-nm"}

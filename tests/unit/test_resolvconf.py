@@ -18,13 +18,19 @@ from ansible_collections.virtnet.linux.plugins.module_utils import (
 from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption, MissingTool
 from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.resolvconf import Entries, EntrySpec, State
+from ansible_collections.virtnet.linux.plugins.module_utils.resolvconf import (
+    ChoiceChange,
+    Entries,
+    EntrySpec,
+    State,
+)
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver import (
     Entry,
     Surroundings,
     first_servers,
     reverse_zones,
 )
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver_choice import read_choice
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver_owner import owner_of, parse, read_surroundings
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver_resolvconf import (
     Resolvconf,
@@ -43,14 +49,16 @@ HOSTS = {
 }
 
 
-def plan(state: State, *wanted: dict[str, object], purge: bool = False):
-    return Entries([EntrySpec.from_options(Options(item)) for item in wanted], purge, Paths()).plan(state)
+def plan(state: State, *wanted: dict[str, object], purge: bool = False, choice: str | None = None):
+    return Entries([EntrySpec.from_options(Options(item)) for item in wanted], purge, Paths(), choice).plan(state)
 
 
 def after(state: State, changes) -> State:
     held = {name: dict(texts) for name, texts in state.held.items()}
     noted = dict(state.noted)
     for change in changes:
+        if isinstance(change, ChoiceChange):
+            continue
         if not change.provider:
             noted.pop(change.thing, None)
             noted.update({change.thing: change.noted} if change.noted else {})
@@ -80,6 +88,40 @@ def test_twice_is_once_and_absent_leaves_nothing(owner: str, told: bool) -> None
     assert plan(there, LAB).changes == [] and plan(there, DMZ).changes == []
     gone = after(there, plan(there, purge=True).changes)
     assert not any(gone.held.values()) and not gone.noted
+
+
+def test_named_owner_is_insisted_on_also_by_runs_that_nobody_tells() -> None:
+    state = State(HOSTS["plain"])
+    assert [str(one) for one in plan(state, LAB, choice="plain").changes][-1] == "owner of the host's resolver: plain"
+    told = replace(state, choice="plain")
+    assert plan(after(told, plan(told, LAB).changes), LAB).changes == []
+    for now in (replace(told, around=HOSTS["systemd-resolved"]), replace(state, around=HOSTS["systemd-resolved"])):
+        with pytest.raises(InvalidOption, match="resolver: 'plain' does not own.*virtnet_resolver"):
+            plan(now, LAB, choice=None if now.choice == "plain" else "plain")
+    # A network that names an owner itself is not meant.
+    assert plan(replace(told, around=HOSTS["systemd-resolved"]), {**LAB, "provider": "systemd-resolved"}).changes
+
+
+def test_a_host_whose_resolver_is_left_alone_has_no_entries() -> None:
+    state = State(HOSTS["plain"])
+    there = after(state, plan(state, LAB, DMZ).changes)
+    left = plan(there, LAB, choice="none")
+    assert not left.holds and not left.notes
+    gone = after(there, left.changes)
+    assert not any(gone.held.values()) and not gone.noted
+    assert plan(replace(gone, choice="none"), LAB).changes == []
+    assert plan(replace(gone, choice="none"), LAB, choice="auto").changes
+
+
+def test_choice_is_kept_in_a_file_and_goes_with_auto(tmp_path: Path) -> None:
+    paths = Paths(str(tmp_path))
+    for choice in ("none", "plain", "auto"):
+        entries = Entries([], False, paths, choice)
+        entries.apply(entries.plan(State(choice=read_choice(paths))).changes)
+        assert read_choice(paths) == choice
+    assert not list(Path(paths.state).iterdir())
+    with pytest.raises(InvalidOption, match="resolver: 'bind' is not one of auto, none, openresolv"):
+        Entries([], False, paths, "bind")
 
 
 def test_another_owner_of_the_file_takes_over() -> None:
@@ -131,11 +173,11 @@ def test_networkmanagers_dnsmasq_is_told_names_and_gets_no_server() -> None:
 
 @given(st.lists(st.builds(Entry, st.from_regex(r"vn-[a-z]{1,3}", fullmatch=True), st.lists(st.ip_addresses().map(str),
        min_size=1, max_size=2), forwards=st.booleans(), everyone=st.booleans()), max_size=5))  # fmt: skip
-def test_at_most_two_servers_and_none_behind_one_that_forwards(entries: list[Entry]) -> None:
+def test_at_most_two_servers_and_one_that_forwards_is_alone(entries: list[Entry]) -> None:
     servers = first_servers(entries)
     assert len(servers) <= 2 and bool(servers) == bool(entries)
     forwards = {one.addresses[0] for one in entries if one.forwards}
-    assert not forwards or servers[-1] in forwards
+    assert not forwards or (len(servers) == 1 and servers[0] in forwards)
 
 
 @given(st.ip_addresses(), st.data())
@@ -196,13 +238,30 @@ def test_what_stands_before_our_server_is_said_once_it_is_there() -> None:
     assert "rotate" in plan(replace(good, around=replace(good.around, options=("rotate",))), LAB).notes[0]
 
 
-def test_isolated_networks_go_first_and_too_many_of_them_are_said() -> None:
-    closed = [{"interface": f"vn-{c}", "addresses": [f"10.0.{i}.1"], "forwards": False} for i, c in enumerate("ab")]
+CLOSED = [
+    {"interface": f"vn-{c}", "addresses": [f"10.0.{i}.1"], "domain": c, "forwards": False} for i, c in enumerate("abc")
+]
+
+
+def test_isolated_networks_beside_others_are_not_asked_and_that_is_said() -> None:
     state = State(HOSTS["resolvconf"])
-    there = after(state, plan(state, LAB, *closed).changes)
-    assert there.held["resolvconf"]["lo.virtnet"] == "nameserver 10.0.0.1\nnameserver 192.168.30.1\n"
-    there = replace(there, around=replace(there.around, servers=("10.0.0.1", "192.168.30.1", *SERVERS)))
-    assert "no more than three servers" in plan(there, LAB, *closed).notes[0]
+    there = after(state, plan(state, LAB, *CLOSED).changes)
+    assert there.held["resolvconf"] == {"lo.virtnet": "nameserver 192.168.30.1\n", "search.virtnet": "search lab\n"}
+    there = replace(there, around=replace(there.around, servers=("192.168.30.1", *SERVERS)))
+    assert "the names of guests on vn-a, vn-b, vn-c" in plan(there, LAB, *CLOSED).notes[0]
+    # Whoever splits names by domain has them all.
+    assert set(made(HOSTS["systemd-resolved"], LAB, *CLOSED)) == {"vn-lab", "vn-a", "vn-b", "vn-c"}
+
+
+def test_isolated_networks_alone_are_asked_as_far_as_servers_go() -> None:
+    state = State(HOSTS["resolvconf"])
+    there = after(state, plan(state, *CLOSED).changes)
+    assert there.held["resolvconf"]["lo.virtnet"] == "nameserver 10.0.0.1\nnameserver 10.0.1.1\n"
+    there = replace(there, around=replace(there.around, servers=("10.0.0.1", "10.0.1.1", *SERVERS)))
+    assert (
+        "no more than three servers, so it does not resolve the names of guests on vn-c"
+        in plan(there, *CLOSED).notes[0]
+    )
 
 
 def test_provider_that_does_not_own_the_file_is_refused() -> None:

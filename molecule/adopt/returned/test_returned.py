@@ -28,8 +28,3 @@ def test_nothing_is_defined_here(lab_host, definitions) -> None:
     assert not definitions
     assert lab_host.run(["ls", "/var/lib/virtnet/adopted"]) == ""
     assert not lab_host.attempt(["nft", "list", "table", "inet", "virtnet"]).ok
-
-
-def test_guests_lost_a_ping_at_most(roamer, clerk, lost_pings) -> None:
-    assert lost_pings(roamer) <= 1
-    assert lost_pings(clerk) <= 1

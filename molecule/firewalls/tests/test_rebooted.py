@@ -7,20 +7,60 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lab.guest import Guest
 from lab.host import Host
+from lab.run import eventually
 
 if TYPE_CHECKING:
     from .conftest import Host4
 
 SERVICES = ["nftables", "firewalld", "docker"]
+LEASED = "192.168.77.10"
+# Who is through before who starts.
+ORDER = [
+    ("nftables", "virtnet"),
+    ("firewalld", "virtnet"),
+    ("virtnet", "libvirtd"),
+    ("virtnet", "dnsmasq"),
+    ("dnsmasq", "virtnet-resolver"),
+]
+PATIENCE = 60
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _rebooted(lab_host: Host) -> Iterator[None]:
-    lab_host.run(["systemctl", "enable", *SERVICES])
+    lab_host.run(["systemctl", "enable", *SERVICES, "libvirtd"])
+    guest = Guest(lab_host, "guest-a")
+    guest.plug("vn-lab")
+    assert guest.lease() == LEASED
     lab_host.reboot()
     yield
     lab_host.run(["systemctl", "disable", "--now", *SERVICES, "docker.socket"])
+
+
+def moment(host: Host, service: str, when: str) -> int:
+    """Microseconds from the boot of the machine until a service was last that far, once it was."""
+    ask = ["systemctl", "show", "--value", f"--property={when}TimestampMonotonic", f"{service}.service"]
+    assert eventually(lambda: int(host.run(ask)) > 0, PATIENCE), (service, when)
+    return int(host.run(ask))
+
+
+@pytest.mark.parametrize(("first", "then"), ORDER)
+def test_services_came_up_in_order(lab_host: Host, first: str, then: str) -> None:
+    assert moment(lab_host, first, "ActiveEnter") <= moment(lab_host, then, "InactiveExit")
+
+
+def test_nothing_waits_for_itself(lab_host: Host) -> None:
+    said = lab_host.run(["journalctl", "--output=cat", "_PID=1"])
+    assert "Started virtnet.service" in said
+    assert "ordering cycle" not in said
+    print(lab_host.run(["systemd-analyze", "critical-chain", "--no-pager", "virtnet.service"]))
+
+
+def test_rules_bridge_and_leases_are_there(lab_host: Host) -> None:
+    assert "vn-lab" in lab_host.run(["nft", "list", "table", "inet", "virtnet"])
+    assert "192.168.77.1/24" in lab_host.run(["ip", "-4", "address", "show", "dev", "vn-lab"])
+    assert eventually(lambda: f"{LEASED} " in lab_host.run(["virtnet", "leases"]), PATIENCE)
 
 
 def test_all_of_them_and_us(bed: Host4) -> None:

@@ -13,6 +13,14 @@ from lab.internet import ADDRESS, WEB_NAME
 from lab.run import eventually
 
 PATIENCE_SECONDS = 60.0
+# What virt_network_info returns of the conflicts of a network.
+TOLD = """
+import sys
+sys.path.insert(0, "/usr/local/lib/virtnet")
+from engine.info import described
+from engine.paths import Paths
+print(described(Paths(), ["fixed"])[0]["conflicts"])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +65,7 @@ def test_guest_is_back_on_the_internet_by_itself(lab_host: Host, guest: Guest, h
 
 
 def test_a_guard_that_is_killed_comes_back_and_puts_right_what_broke_meanwhile(lab_host: Host, guest: Guest) -> None:
-    healed(lab_host, "kill -9 $(systemctl show -P MainPID virtnet); ip link delete vn-lab; nft flush ruleset")
+    healed(lab_host, "systemctl kill --signal=KILL --kill-whom=main virtnet; ip link delete vn-lab; nft flush ruleset")
     assert eventually(lambda: guest.pings(ADDRESS), PATIENCE_SECONDS)
 
 
@@ -89,6 +97,7 @@ def test_a_fixed_network_stays_where_it_is_and_is_named(lab_host: Host) -> None:
     try:
         done = lab_host.attempt(["virtnet", "check"])
         assert not done.ok and "network 'fixed' (10.72.0.0/24) overlaps the route 10.72.0.0/25 on eth0" in done.out
+        assert "10.72.0.0/25" in lab_host.run(["/usr/bin/python3", "-B", "-c", TOLD])
         said = ["journalctl", "-u", "virtnet.service", "-o", "cat"]
         assert eventually(lambda: "has a fixed address and stays" in lab_host.run(said), PATIENCE_SECONDS)
     finally:

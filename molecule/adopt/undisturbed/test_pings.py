@@ -1,0 +1,21 @@
+"""Guests were asked nothing, and noticed nothing, while their networks went over and came back."""
+
+from __future__ import annotations
+
+from lab.run import eventually
+
+MOVES = 2
+PATIENCE = 60
+# A port that spanning tree makes wait is deaf for 30 s. A machine that has no time for us is late by less.
+DEAF = 150
+
+
+def test_each_move_took_a_moment_at_most(roamer, clerk, pings, capsys) -> None:
+    for guest in (roamer, clerk):
+        before = pings(guest)
+        with capsys.disabled():
+            print(f"\n{guest.host.name} {guest.name}: {before.sent} pings; without an answer: {before.gaps}")
+        assert before.sent > 0
+        assert len(before.gaps) <= MOVES
+        assert all(gap < DEAF for gap in before.gaps)
+        assert eventually(lambda one=guest, sent=before.sent: pings(one).sent > sent, PATIENCE)
