@@ -18,13 +18,14 @@ export ANSIBLE_HOME := $(BUILD)/ansible
 export MYPYPATH := $(COLLECTIONS):$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup packages pin test lint docs gates coverage changelog unit browser fuzz kernel molecule demo demo-clean bench build clean
+.PHONY: help setup packages pin test test-all lint docs gates coverage changelog unit browser fuzz kernel molecule demo demo-clean bench build clean
 .PHONY: matrix ovs-matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements adopt-cuts
 
 help:
 	@echo 'make demo        a network from one command, on a disposable host, shown in a table'
 	@echo 'make demo-clean  removes what the demo started'
 	@echo 'make test        all tests: lint, docs, gates, unit, browser, kernel, molecule'
+	@echo 'make test-all    these, and the scenarios that take long'
 	@echo 'make gates       what is asked of a collection that is published: ansible-test, galaxy-importer, ...'
 	@echo 'make coverage    how much of the engine unit and kernel tests run'
 	@echo 'make changelog   the fragments of changelogs/fragments as notes of this version'
@@ -73,6 +74,10 @@ pin: packages
 	(echo '# Written by `make pin` from test.in.'; $(VENV)/bin/pip freeze) > requirements/test.txt
 
 test: setup lint docs gates unit browser kernel molecule
+
+# With the scenarios that take long.
+test-all: test
+	python tests/scenarios.py nightly
 
 lint: setup
 	ruff check .

@@ -3,7 +3,7 @@
 
 """Runs Molecule's scenarios, two at a time, each on hosts of its own.
 
-python tests/scenarios.py [SCENARIO...]      by default all, those that take long first
+python tests/scenarios.py [SCENARIO... | nightly]      by default all but the nightly ones, those that take long first
 
 Tells when one has started and ended. The whole output of each is in .build/molecule/SCENARIO.log; of one that fails the
 end is printed. It is run once more, alone, and both outcomes are told: on a busy machine containers, clients and timers
@@ -24,12 +24,14 @@ LOGS = ROOT / ".build" / "molecule"
 AT_ONCE = int(os.environ.get("SCENARIOS_AT_ONCE", "2"))
 # Else a long one that comes last runs alone.
 LONGEST = ("resolvers", "firewalls", "ovs", "adopt", "private", "states", "libvirt")
+# Those that take longer than all else together are for `make test-all`.
+NIGHTLY = ("resolvers",)
 TAIL = 400
 
 
 def scenarios() -> list[str]:
-    """All of them, in the order in which they are started."""
-    found = sorted(file.parent.name for file in ROOT.glob("molecule/*/molecule.yml"))
+    """All of them but the nightly ones, in the order in which they are started."""
+    found = sorted({file.parent.name for file in ROOT.glob("molecule/*/molecule.yml")} - set(NIGHTLY))
     return sorted(found, key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST))
 
 
@@ -56,7 +58,7 @@ def show(name: str) -> None:
 
 def main() -> int:
     LOGS.mkdir(parents=True, exist_ok=True)
-    wanted = sys.argv[1:] or scenarios()
+    wanted = {"nightly": list(NIGHTLY)}.get(" ".join(sys.argv[1:]), sys.argv[1:]) or scenarios()
     with ThreadPoolExecutor(AT_ONCE) as pool:
         outcome = dict(zip(wanted, pool.map(run, wanted), strict=True))
     failed = [name for name, passed in outcome.items() if not passed]
