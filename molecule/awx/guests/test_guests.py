@@ -86,7 +86,7 @@ def guest(lab: Lab) -> Iterator[Guest]:
 
 
 def test_the_inventory_lists_the_guest(controller: Controller, guest: Guest) -> None:
-    told = controller.run("inventory", "-i", str(SCENARIO / "guests.yml"), "--list")
+    told = controller.run("inventory", "-i", str(SCENARIO / "guests" / "fleet.guests.yml"), "--list")
     # What comes from elsewhere is marked as no template.
     listed = json.loads(told, object_hook=lambda one: one.get("__ansible_unsafe", one))
     print(json.dumps(listed, indent=2))
@@ -100,7 +100,7 @@ def test_the_inventory_lists_the_guest(controller: Controller, guest: Guest) -> 
 
 def test_the_guest_is_entered_through_its_host(controller: Controller, guest: Guest) -> None:
     command = "ip -br -4 address show dev eth0"
-    said = controller.run("adhoc", "-i", str(SCENARIO / "guests.yml"), "network_listed", "-m", "command", "-a", command)
+    said = controller.run("adhoc", "-i", str(SCENARIO / "guests" / "fleet.guests.yml"), "network_listed", "-m", "command", "-a", command)
     assert f" {guest.address()}/24" in said
 
 
