@@ -100,7 +100,9 @@ def test_the_inventory_lists_the_guest(controller: Controller, guest: Guest) -> 
 
 def test_the_guest_is_entered_through_its_host(controller: Controller, guest: Guest) -> None:
     command = "ip -br -4 address show dev eth0"
-    said = controller.run("adhoc", "-i", str(SCENARIO / "guests" / "fleet.guests.yml"), "network_listed", "-m", "command", "-a", command)
+    said = controller.run(
+        "adhoc", "-i", str(SCENARIO / "guests" / "fleet.guests.yml"), "network_listed", "-m", "command", "-a", command
+    )
     assert f" {guest.address()}/24" in said
 
 
