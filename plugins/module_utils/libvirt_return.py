@@ -135,7 +135,7 @@ class Returns:
         put([record_file(record, self.paths)])
         self._forget(record.name, gone)
         rules_aside([record], specs([replace(network, state="active")], {}), self.paths)
-        *_, fragments, entries = parts(self._gone(record), self.paths)
+        *_index, fragments, entries = parts(self._gone(record), self.paths)
         settle(fragments)
         settle(entries)
         with Driver() as driver:
