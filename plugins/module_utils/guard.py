@@ -81,6 +81,9 @@ class Guard:
             selector = stack.enter_context(selectors.DefaultSelector())
             for number in (*(one.fileno() for one in sockets), folders.fileno(), self._signals(stack).fileno()):
                 selector.register(number, selectors.EVENT_READ)
+            # systemd makes it with the first private instance, which comes after us at boot: too late to be watched.
+            with contextlib.suppress(OSError):
+                os.makedirs(self.paths.private_running, mode=0o755, exist_ok=True)
             self._watch_folders(folders)
             self.switch = SwitchWatch(selector)
             stack.callback(self.switch.close)
