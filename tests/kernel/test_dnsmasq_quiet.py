@@ -186,6 +186,8 @@ def test_file_that_dnsmasq_cannot_read_is_named_and_everything_put_back(
         ):
             daemon.converge(wanted)
         assert daemon.fragments == before
+        # Gone with the last file in it.
+        hosts.mkdir(exist_ok=True)
         hosts.chmod(0o755)
         daemon.converge(wanted)
         assert not daemon.converge(wanted).changes

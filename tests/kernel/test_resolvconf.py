@@ -153,7 +153,7 @@ def test_foreign_file_of_a_host_is_marked_and_restored(host: ResolverHost) -> No
     host.run("rm", "/etc/resolv.conf")
     host.write("/etc/resolv.conf", "search a\nnameserver 9.9.9.9")
     refused = host.task({**LAB, "provider": host.provider})
-    assert "leave the provider to 'auto'" in refused["msg"]
+    assert "leave it to 'auto'" in refused["msg"]
     assert host.task(LAB)["changed"]
     assert (servers(host), search(host)) == (["192.168.30.1", "9.9.9.9"], ["a", "lab"])
     again = host.task(LAB)
