@@ -34,7 +34,7 @@ PARTS = {
     "imports": "imports",
     "definitions": "definitions",
     "NatRules": "rules",
-    "Bridges": "bridges",
+    "ManagedBridges": "bridges",
     "Fragments": "DHCP, DNS",
     "Entries": "resolver",
     "total": "total",
