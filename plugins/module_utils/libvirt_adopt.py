@@ -44,7 +44,7 @@ from .network import Network
 from .part import CHANGE, Change, Plan, settle
 from .paths import Paths
 from .runtime import note_run, pending_file, read_pending
-from .specs import KINDS, Specs, parts, registrations
+from .specs import TASKS, Specs, parts, registrations
 from .virt_network import DefinitionChange, Networks
 from .virt_network import State as NetworksState
 
@@ -212,7 +212,7 @@ class Adoptions:
 
     def _define(self, definitions: Sequence[DefinitionChange], names: Sequence[str]) -> None:
         # The guard leaves them alone meanwhile, also where this run is cut short.
-        note_run(names, KINDS, self.paths)
+        note_run(names, TASKS, self.paths)
         put(file for change in definitions for file in change.files)
         # Last: what is remembered and not defined is taken for a bridge of ours that is to be removed.
         for whole in [change.whole for change in definitions if change.whole is not None][:1]:

@@ -86,7 +86,9 @@ class ManagedBridges:
 
     def read(self) -> State:
         """Files and links."""
-        return State(self.bridges.read(), read_managers(self.paths.root))
+        # Bridges of Open vSwitch are a part of their own, and mostly there are none.
+        meant = self.bridges.wanted or self.bridges.purge
+        return State(self.bridges.read(), read_managers(self.paths.root) if meant else Managers({}))
 
     def plan(self, current: State) -> Plan[Change]:
         """What managers shall leave alone, before it is there; what they may take again, after it is gone."""
