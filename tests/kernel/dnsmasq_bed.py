@@ -51,6 +51,14 @@ LOCAL = ("--local-service",)
 BRIDGE_ADDRESS = "192.168.100.1"
 LAN_ADDRESS = "10.1.0.1"
 UPLINK_ADDRESS = "10.99.0.1"
+# A network on the bridge, as a part has it.
+SERVED: dict[str, Any] = {
+    "name": "lab",
+    "interface": "virt0",
+    "address": "192.168.100.1/24",
+    "ranges": [{"start": "192.168.100.2", "end": "192.168.100.200", "lease_time": "12h"}],
+    "domain": "virt.test",
+}
 
 
 def run(command: Sequence[str], check: bool = True, timeout: float = 30) -> subprocess.CompletedProcess[str]:

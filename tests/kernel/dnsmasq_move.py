@@ -12,16 +12,12 @@ from typing import Any
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_leases import read_leases
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_private import SHARED, Layout
 from kernel.dhcp_client import dhcp6, renewals, take_leases
-from kernel.dnsmasq_bed import BRIDGE_ADDRESS, Bed, Daemon, ask, get_lease, made_bed, open_folder, serving
+from kernel.dnsmasq_bed import BRIDGE_ADDRESS, SERVED, Bed, Daemon, ask, get_lease, made_bed, open_folder, serving
 
 RENEWALS = 40
 MAC = "52:54:00:00:00:01"
 LAB: dict[str, Any] = {
-    "name": "lab",
-    "interface": "virt0",
-    "address": "192.168.100.1/24",
-    "ranges": [{"start": "192.168.100.2", "end": "192.168.100.200", "lease_time": "12h"}],
-    "domain": "virt.test",
+    **SERVED,
     "ipv6": {
         "address": "fd00:100::1/64",
         "ranges": [{"start": "fd00:100::100", "end": "fd00:100::1ff", "lease_time": "12h"}],

@@ -29,16 +29,12 @@ from kernel.dnsmasq_bed import (
     made_bed,
     serving,
 )
+from kernel.dnsmasq_bed import (
+    SERVED as LAB,
+)
 
 ADDRESS6 = "fd00:100::1"
 MAC, OWN_PART = "52:54:00:00:00:01", "5054:ff:fe00:1"
-LAB: dict[str, Any] = {
-    "name": "lab",
-    "interface": "virt0",
-    "address": "192.168.100.1/24",
-    "ranges": [{"start": "192.168.100.2", "end": "192.168.100.200", "lease_time": "12h"}],
-    "domain": "virt.test",
-}
 ONLY6: dict[str, Any] = {"name": "lab", "interface": "virt0", "domain": "virt.test"}
 RANGE = {"start": "fd00:100::100", "end": "fd00:100::1ff", "lease_time": "15m"}
 

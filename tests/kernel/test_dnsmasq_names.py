@@ -21,14 +21,10 @@ from kernel.dnsmasq_bed import (
     running,
     serving,
 )
+from kernel.dnsmasq_bed import (
+    SERVED as LAB,
+)
 
-LAB: dict[str, Any] = {
-    "name": "lab",
-    "interface": "virt0",
-    "address": "192.168.100.1/24",
-    "ranges": [{"start": "192.168.100.2", "end": "192.168.100.200", "lease_time": "12h"}],
-    "domain": "virt.test",
-}
 NAMES: dict[str, Any] = {
     "hosts": [
         {"ip": "192.168.100.1", "names": ["gw", "router"]},

@@ -31,6 +31,7 @@ from kernel.dnsmasq_bed import (
     LOCAL,
     NAMED_ADDRESS,
     REFUSED,
+    SERVED,
     Bed,
     Daemon,
     ask,
@@ -44,11 +45,7 @@ from kernel.dnsmasq_bed import (
 from kernel.dnsmasq_move import RENEWALS, moved
 
 LAB: dict[str, Any] = {
-    "name": "lab",
-    "interface": "virt0",
-    "address": "192.168.100.1/24",
-    "ranges": [{"start": "192.168.100.2", "end": "192.168.100.200", "lease_time": "12h"}],
-    "domain": "virt.test",
+    **SERVED,
     # Nothing is watched, for inotify instances are few; one test has an upstream.
     "upstream": False,
 }

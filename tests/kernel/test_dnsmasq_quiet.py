@@ -27,14 +27,10 @@ from kernel.dnsmasq_bed import (
     run,
     serving,
 )
+from kernel.dnsmasq_bed import (
+    SERVED as LAB,
+)
 
-LAB: dict[str, Any] = {
-    "name": "lab",
-    "interface": "virt0",
-    "address": "192.168.100.1/24",
-    "ranges": [{"start": "192.168.100.2", "end": "192.168.100.200", "lease_time": "12h"}],
-    "domain": "virt.test",
-}
 MAC = "52:54:00:00:00:01"
 LAN_MAC = "52:54:00:00:02:01"
 
