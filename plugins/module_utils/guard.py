@@ -31,6 +31,7 @@ from .files import jot, lock, read_text
 from .guard_switch import LOST, NEWS, SwitchWatch
 from .guard_view import CONFLICT, View
 from .inotify import Folders
+from .lost import note_lost
 from .paths import Paths
 from .resolver_watch import is_concerned, watched
 from .restore import resolver_ready, say
@@ -208,13 +209,15 @@ class Guard:
 
     def _say_what_is_lost(self) -> None:
         """A macvtap dies with the bridge that it was made on, and with it the file that a guest has open."""
-        gone, self.view.ridden = self.view.ridden, []
-        for name, index, bridge in gone:
-            if netlink.ask(index) is None:
-                say(
-                    f"{name} was made on {bridge} and is gone with it. Nothing gives it back to the guest that had it "
-                    f"open: start that guest again, or give it another interface, best as a port of {bridge}."
-                )
+        ridden, self.view.ridden = self.view.ridden, []
+        gone = [lost for lost, bridge in ridden if netlink.ask(bridge) is None]
+        for lost in gone:
+            say(lost.news)
+        if gone:
+            try:
+                note_lost(gone, self.paths)
+            except VirtnetError as error:
+                self._once("lost", f"Cannot note what is gone: {error}.")
 
     def _note_ports(self) -> None:
         """Keep on disk what is plugged in, for the time after a loss."""
