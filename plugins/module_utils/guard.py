@@ -43,8 +43,10 @@ from .specs import KINDS, SWITCHES
 _BURST = 0.03
 # While events come that concern nobody, the guard looks at them so often.
 _PAUSE = 0.02
-# So long a conflict has to last; an uplink that flaps makes no network move.
+# So long a conflict has to last; an uplink that flaps makes no network move. Where news of more never end, it is looked
+# all the same after the longer time.
 _PERSISTS = 0.5
+_UNREST = 5.0
 # So long a network that was moved stays where it is.
 _RESTS = 30.0
 # So often it is looked whether a run of a playbook is through.
@@ -66,6 +68,8 @@ class Guard:
         self.due: dict[str, float] = {}
         self.backoff = Backoff()
         self.rested: dict[str, float] = {}
+        # When the first word came of conflicts that are still to be looked at.
+        self.met = 0.0
         self.said: dict[str, str] = {}
         self.stopped = False
         self.stale = True
@@ -237,8 +241,11 @@ class Guard:
             self._want(kind, now)
 
     def _want(self, kind: str, now: float) -> None:
-        when = now + (_PERSISTS if kind == CONFLICT else _BURST)
-        self.due[kind] = min(when, self.due.get(kind, when))
+        if kind == CONFLICT:
+            self.met = self.met or now
+            self.due[kind] = min(now + _PERSISTS, self.met + _UNREST)
+        else:
+            self.due[kind] = min(now + _BURST, self.due.get(kind, now + _BURST))
 
     def _act(self) -> bool:
         """Do what is due; whether there was anything."""
@@ -249,6 +256,8 @@ class Guard:
             return False
         for kind in kinds:
             del self.due[kind]
+        if CONFLICT in kinds:
+            self.met = 0.0
         left = self._left_to_a_run(now)
         if kinds - {CONFLICT}:
             self._heal(kinds - {CONFLICT}, left)
