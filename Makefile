@@ -7,7 +7,7 @@ SELF := $(COLLECTIONS)/ansible_collections/virtnet/linux
 # Of the kernel tests, which mostly wait: for a lease, for an answer that must not come.
 WORKERS := 4
 # Real clients and timers on a busy machine: what fails is tried once more, and named. AGAIN= switches it off.
-AGAIN := --reruns 1 -rR
+AGAIN := --reruns 1 -rfER
 # The tables that kernel tests can show.
 SHOW := PYTHONPATH=$(COLLECTIONS):tests python -m kernel
 LAB := PYTHONPATH=tests $(VENV)/bin/python -m lab
@@ -98,7 +98,7 @@ unit: setup
 	pytest tests/unit -n $$(nproc)
 
 browser: setup
-	pytest tests/browser -rP
+	pytest tests/browser -rfEP
 
 # Lines of the engine that unit and kernel tests run, in whichever process.
 coverage: export COVERAGE_PROCESS_START := $(CURDIR)/pyproject.toml
