@@ -164,13 +164,13 @@ def tables(found: Measured) -> str:
     lines += ["| what | median | worst |", "|---|---|---|"]
     lines += [f"| {kind} | {statistics.median(one):.2f} | {max(one):.2f} |" for kind, one in found.latencies.items()]
     flood = found.flood
+    beside = f"; beside libvirt {found.version}, whose networks have neither DHCP nor DNS here" if found.libvirt else ""
     lines += [
         "",
         f"{FLOOD} addresses came and went elsewhere in {flood['seconds']:.1f} s: the guard took {flood['cpu']:.2f} s "
         f"of CPU, then {flood['idle']:.2f} s in 10 s of calm; {flood['MiB']:.1f} MiB resident",
         "",
-        f"Networks of which nothing is left but their definitions, until all run; beside libvirt {found.version}, "
-        "whose networks have neither DHCP nor DNS here",
+        f"Networks of which nothing is left but their definitions, until all run{beside}",
         "",
         "| networks | what | seconds | CPU, seconds | resident, MiB |",
         "|---|---|---|---|---|",
