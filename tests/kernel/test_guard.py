@@ -274,6 +274,34 @@ def test_a_network_whose_subnet_is_somebody_elses_now_moves_at_once(bed: Guarded
     assert bed.define(AUTO, LAB, check=True)["changes"] == []
 
 
+def test_a_host_in_a_guest_gets_out_of_the_way_of_its_own_uplink(bed: GuardedBed, tmp_path: Path) -> None:
+    bed.play(AUTO)
+    (tmp_path / "inner").mkdir()
+    inner = GuardedBed(tmp_path / "inner")
+    try:
+        # It has chosen before it has an uplink, on the same hardware, so that both have the same.
+        inner.host.run("ip", "link", "delete", "eth0")
+        inner.play(AUTO)
+        inner.start_guard()
+        before = subnet_of(bed, "auto")
+        assert subnet_of(inner, "auto") == before
+        net = before.rpartition(".")[0]
+        peer = ("peer", "name", "uplink", "netns", inner.host.name)
+        bed.host.run("ip", "link", "add", "tap-inner", "up", "type", "veth", *peer)
+        bed.plug("vn-auto", "tap-inner")
+        inner.host.run("ip", "link", "set", "uplink", "up")
+        inner.host.run("ip", "address", "add", f"{net}.50/24", "dev", "uplink")
+        eventually(lambda: "so it moves to" in inner.journal and inner.is_idle())
+        inner.host.run("ip", "route", "add", "default", "via", f"{net}.1")
+        after = subnet_of(inner, "auto")
+        assert after != before and subnet_of(bed, "auto") == before
+        # Out of both.
+        guest_of(inner, "vn-auto", after.rpartition(".")[0])
+    finally:
+        print(inner.journal)
+        inner.close()
+
+
 def test_guests_links_that_are_down_for_a_moment_come_up_also_after_a_kill(bed: GuardedBed) -> None:
     bed.play(AUTO)
     bed.start_guard()
