@@ -30,7 +30,7 @@ from .errors import Locked, VirtnetError
 from .files import jot, lock, read_text
 from .guard_switch import LOST, NEWS, SwitchWatch
 from .guard_view import CONFLICT, View
-from .inotify import Folders
+from .inotify import Folders, Looks, watch_folders
 from .lost import note_lost
 from .paths import Paths
 from .resolver_watch import is_concerned, watched
@@ -75,16 +75,23 @@ class Guard:
         self.stale = True
         self.run_check = 0.0
         self.switch: SwitchWatch | None = None
+        self.pause: float | None = None
 
     def run(self) -> int:
         """Restore, tell systemd, watch."""
         with contextlib.ExitStack() as stack:
             # Before anything is read, so that nothing happens unseen.
             sockets = [stack.enter_context(one) for one in netlink.listen()]
-            folders = Folders()
+            folders = watch_folders()
             stack.callback(folders.close)
+            self.pause = folders.pause
+            if folders.pause is not None:
+                say(
+                    "No inotify instance is left (fs.inotify.max_user_instances, which other programs have used up): "
+                    f"files are looked at every {folders.pause:g} s instead."
+                )
             selector = stack.enter_context(selectors.DefaultSelector())
-            for number in (*(one.fileno() for one in sockets), folders.fileno(), self._signals(stack).fileno()):
+            for number in (*(one.fileno() for one in sockets), *folders.filenos(), self._signals(stack).fileno()):
                 selector.register(number, selectors.EVENT_READ)
             # systemd makes it with the first private instance, which comes after us at boot: too late to be watched.
             with contextlib.suppress(OSError):
@@ -123,6 +130,8 @@ class Guard:
         times = [max(when, self.backoff.until(kind)) for kind, when in self.due.items()]
         if self.run_check:
             times.append(self.run_check)
+        if self.pause is not None:
+            times.append(time.monotonic() + self.pause)
         again = self.switch.due() if self.switch is not None else None
         times += [] if again is None else [again]
         if self.view.left or self.view.unnoted:
@@ -143,11 +152,11 @@ class Guard:
             paths.runtime: "",
         }
 
-    def _watch_folders(self, folders: Folders) -> None:
+    def _watch_folders(self, folders: Folders | Looks) -> None:
         if self.stale:
             folders.add(self._folders())
 
-    def _listen(self, sockets: Collection[socket.socket], folders: Folders) -> None:
+    def _listen(self, sockets: Collection[socket.socket], folders: Folders | Looks) -> None:
         now = time.monotonic()
         self._hear(sockets, now)
         kinds = self._folders()

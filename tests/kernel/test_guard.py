@@ -199,6 +199,15 @@ def test_a_guard_that_was_killed_finds_what_was_lost_meanwhile(lab: GuardedBed) 
     assert lab.stop_guard() == 0
 
 
+def test_without_inotify_files_are_looked_at(bed: GuardedBed) -> None:
+    bed.play(LAB)
+    bed.start_guard(inotify=False)
+    assert "No inotify instance is left" in bed.journal
+    bed.define(plain("lab", ipv4={"address": "192.168.31.1/24"}))
+    (bed.root / "run/virtnet/pending.json").unlink()
+    eventually(lambda: "192.168.31.1/24" in bed.host.run("ip", "address", "show", "dev", "vn-lab"))
+
+
 def test_a_network_that_is_stopped_stays_so_and_its_guests_come_back_with_it(lab: GuardedBed) -> None:
     guest = guest_of(lab)
     assert "Network lab stopped" in lab.command("stop", "lab")
