@@ -35,6 +35,11 @@ _NETWORKD = "etc/systemd/network/00-virtnet.network"
 _TAPS = ("tap*", "vnet*")
 # Taps of any other name (systemd.network(5): Driver=). A tun, which carries no Ethernet, is of no guest.
 _NETWORKD_TAPS = "etc/systemd/network/01-virtnet-taps.network"
+# NetworkManager tells a tun from a tap only where udev does (NetworkManager.conf(5): NM_UNMANAGED), and like this a tap
+# is never taken from it while it runs, which can take a link down.
+_UDEV_TAPS = "etc/udev/rules.d/86-virtnet-taps.rules"
+# By the file that names bridges: it is there with that one, and names none.
+_OF_TAPS = {_NETWORKD_TAPS: _NETWORKD, _UDEV_TAPS: _NETWORK_MANAGER}
 
 _HEADER = "# Written by virtnet.linux; changes are lost. Bridges of ours, their ports, and guests' taps.\n"
 _NAMES = re.compile(r"^(?:unmanaged-devices\+=|Name=)(.*)$", re.MULTILINE)
@@ -43,7 +48,11 @@ _FOLDERS = ("etc", "run", "usr/lib", "lib")
 _IFUPDOWN = re.compile(r"^[ \t]*iface[ \t]+(\S+)", re.MULTILINE)
 _NETDEV = re.compile(r"^[ \t]*Name[ \t]*=[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 _MATCH = re.compile(r"^\[Match\][^\[]*?^[ \t]*Name[ \t]*=[ \t]*(.+?)[ \t]*$", re.MULTILINE)
-_DRIVER = re.compile(r"^\[Match\][^\[]*?^[ \t]*(?:Driver|Kind)[ \t]*=(.*)$", re.MULTILINE)
+_SECTION = re.compile(r"^\[Match\][^\[]*", re.MULTILINE)
+_NAMED = re.compile(r"^[ \t]*(?:Original)?Name[ \t]*=[ \t]*[^!\s]", re.MULTILINE)
+_DRIVER = re.compile(r"^[ \t]*(?:Driver|Kind)[ \t]*=(.*)$", re.MULTILINE)
+# What udev reads as a pattern, and nothing that ends one.
+_PATTERN = re.compile(r"[A-Za-z0-9_.:*?-]+")
 _PROFILE = re.compile(r"^interface-name[ \t]*=[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 # What NetworkManager writes for links that others made.
 _GENERATED = "nm-generated=true"
@@ -125,6 +134,9 @@ class ManagedBridges:
             run(["nmcli", "general", "reload", "conf"])
         if {_NETWORKD, _NETWORKD_TAPS} & set(paths) and _networkd_runs(root):
             run(["networkctl", "reload"])
+        if _UDEV_TAPS in paths and os.path.exists(os.path.join(root, "run/udev/control")):
+            run(["udevadm", "control", "--reload"])
+            run(["udevadm", "trigger", "--action=change", "--subsystem-match=net", "--attr-match=tun_flags"])
 
 
 def _networkd_runs(root: str) -> bool:
@@ -136,7 +148,8 @@ def read_managers(root: str) -> Managers:
     # Also where it does not run: it takes a guest's link off the bridge the moment it is started.
     networkd = any(os.path.exists(os.path.join(root, top, "systemd/systemd-networkd")) for top in ("usr/lib", "lib"))
     network_manager = os.path.exists(os.path.join(root, "usr/sbin/NetworkManager"))
-    there = {_NETWORK_MANAGER: network_manager, _NETWORKD: networkd, _NETWORKD_TAPS: networkd}
+    there = {_NETWORK_MANAGER: network_manager, _NETWORKD: networkd}
+    there.update({path: there[with_path] for path, with_path in _OF_TAPS.items()})
     texts = {path: read_text(os.path.join(root, path)) for path in there}
     files = {path: text for path, text in texts.items() if there[path] or text is not None}
     return Managers(files, read_claims(root), _takes_taps(root))
@@ -149,10 +162,10 @@ def _networks(root: str) -> list[str]:
 
 
 def _takes_taps(root: str) -> bool:
-    words = (
-        word for path in _networks(root) for line in _DRIVER.findall(read_text(path) or "") for word in line.split()
-    )
-    return any(fnmatch(kind, word) for word in words for kind in ("tun", "tap"))
+    """Whether systemd-networkd has taps by their driver alone; those that have a name as well are claims."""
+    sections = (section for path in _networks(root) for section in _SECTION.findall(read_text(path) or ""))
+    lines = (line for section in sections if not _NAMED.search(section) for line in _DRIVER.findall(section))
+    return any(fnmatch(kind, word) for line in lines for word in line.split() for kind in ("tun", "tap"))
 
 
 def read_claims(root: str) -> dict[str, str]:
@@ -198,15 +211,14 @@ def plan_files(wanted: Sequence[BridgeSpec], purge: bool, managers: Managers) ->
     changes = []
     taps = [taps for taps in _TAPS if not any(fnmatch(name, taps) for name in managers.claims)]
     for path, before in managers.files.items():
-        # The third file names no bridges; it is there with the second.
-        listed = managers.files.get(_NETWORKD) if path == _NETWORKD_TAPS else before
+        listed = managers.files.get(_OF_TAPS.get(path, path))
         names: set[str] = set() if purge else set(names_in(listed))
         for spec in wanted:
             names -= {spec.name}
             names |= {spec.name, *spec.ports} if spec.state == "present" else set()
         after = _text(path, [*sorted(names), *taps]) if names else None
-        if path == _NETWORKD_TAPS:
-            after = _other_taps(managers) if after and not managers.taps else None
+        if after and path in _OF_TAPS:
+            after = _other_taps(path, managers)
         if before != after:
             action = DELETE if after is None else CREATE if before is None else CHANGE
             changes.append(ManagersChange(action, f"file /{path}", before or "", after or "", "", path, after))
@@ -219,8 +231,16 @@ def _text(path: str, names: Sequence[str]) -> str:
     return f"{_HEADER}[Match]\nName={' '.join(names)}\n\n[Link]\nUnmanaged=yes\n"
 
 
-def _other_taps(managers: Managers) -> str:
-    """All taps but those that somebody's configuration names."""
+def _other_taps(path: str, managers: Managers) -> str | None:
+    """All taps but those that somebody's configuration names; None where it takes them by their driver."""
     named = sorted(name for name in managers.claims if name.strip("*"))
+    if path == _UDEV_TAPS:
+        named = [name for name in named if _PATTERN.fullmatch(name)]
+        but = [f'ENV{{INTERFACE}}!="{"|".join(named)}"'] if named else []
+        # ARPHRD_ETHER (include/uapi/linux/if_arp.h), which a tap is and a tun is not.
+        match = ['ACTION!="remove"', 'SUBSYSTEM=="net"', 'ATTR{tun_flags}=="?*"', 'ATTR{type}=="1"', *but]
+        return f'{_HEADER}{", ".join(match)}, ENV{{NM_UNMANAGED}}="1"\n'
+    if managers.taps:
+        return None
     but = [f"Name=!{' '.join(named)}"] if named else []
     return _HEADER + "\n".join(["[Match]", "Driver=tun", "Type=ether", *but, "", "[Link]", "Unmanaged=yes", ""])

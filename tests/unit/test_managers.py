@@ -27,8 +27,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 NM, NETWORKD = "etc/NetworkManager/conf.d/virtnet.conf", "etc/systemd/network/00-virtnet.network"
-TAPS = "etc/systemd/network/01-virtnet-taps.network"
-BOTH = Managers({NM: None, NETWORKD: None, TAPS: None})
+TAPS, UDEV = "etc/systemd/network/01-virtnet-taps.network", "etc/udev/rules.d/86-virtnet-taps.rules"
+BOTH = Managers({NM: None, NETWORKD: None, TAPS: None, UDEV: None})
 
 
 def spec(name: str, **more: object) -> BridgeSpec:
@@ -57,15 +57,24 @@ def test_taps_that_somebody_configures_are_left_to_him() -> None:
 def test_taps_of_any_name_are_left_alone_but_for_those_that_somebody_configures() -> None:
     changes = {one.path: one for one in plan_files([spec("vn-lab")], False, BOTH)}
     assert changes[TAPS].content.endswith("[Match]\nDriver=tun\nType=ether\n\n[Link]\nUnmanaged=yes\n")
-    named = replace(BOTH, claims={"*": "everything", "vpn*": "somebody", "eth0": "somebody"})
+    assert changes[UDEV].content.endswith('ATTR{tun_flags}=="?*", ATTR{type}=="1", ENV{NM_UNMANAGED}="1"\n')
+    named = replace(BOTH, claims={"*": "everything", "vpn*": "somebody", "eth0": "somebody", '"|': "a mistake"})
     changes = {one.path: one for one in plan_files([spec("vn-lab")], False, named)}
-    assert "Name=!eth0 vpn*\n" in changes[TAPS].content
+    assert 'Name=!"| eth0 vpn*\n' in changes[TAPS].content
+    assert ', ENV{INTERFACE}!="eth0|vpn*", ENV{NM' in changes[UDEV].content
     assert TAPS not in {one.path for one in plan_files([spec("vn-lab")], False, replace(named, taps=True))}
 
 
 @pytest.mark.parametrize(
     ("match", "taps"),
-    [("Kind=tun", True), ("Name=x\nDriver=virtio* tu*", True), ("Kind=veth", False), ("Type=ether", False)],
+    [
+        ("Kind=tun", True),
+        ("Name=!x\nDriver=virtio* tu*", True),
+        # As systemd 257 has it for its own guests: those by name are claims.
+        ("Kind=tun\nName=vt-*", False),
+        ("Kind=veth", False),
+        ("Type=ether", False),
+    ],
 )
 def test_a_file_that_matches_drivers_is_found(tmp_path: Path, match: str, taps: bool) -> None:
     folder = tmp_path / "etc/systemd/network"
