@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from lab.guest import Guest
 from lab.host import Host
+from lab.lab import Lab
 from lab.resolvers import PATIENCE, VPN, shell
 
 Show = Callable[..., None]
 ROW = "row"
+LAB = Lab(f"molecule-{os.environ['MOLECULE_SCENARIO_NAME']}")
+
+
+class ByHost(LoadScopeScheduling):
+    """A process for each host: most of the time is spent waiting for its daemons."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next(host.name for host in LAB.hosts() if host.name in nodeid)
+
+
+@pytest.hookimpl
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByHost:
+    return ByHost(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -130,17 +130,19 @@ class ManagedBridges:
         root = self.paths.root
         put(File(os.path.join(root, change.path), change.content) for change in changes)
         paths = [change.path for change in changes]
-        if _NETWORK_MANAGER in paths and os.path.exists(os.path.join(root, "run/NetworkManager/NetworkManager.pid")):
+        if _NETWORK_MANAGER in paths and _runs("NetworkManager", root, "run/NetworkManager"):
             run(["nmcli", "general", "reload", "conf"])
-        if {_NETWORKD, _NETWORKD_TAPS} & set(paths) and _networkd_runs(root):
+        if {_NETWORKD, _NETWORKD_TAPS} & set(paths) and _runs("systemd-networkd", root, "run/systemd/netif"):
             run(["networkctl", "reload"])
         if _UDEV_TAPS in paths and os.path.exists(os.path.join(root, "run/udev/control")):
             run(["udevadm", "control", "--reload"])
             run(["udevadm", "trigger", "--action=change", "--subsystem-match=net", "--attr-match=tun_flags"])
 
 
-def _networkd_runs(root: str) -> bool:
-    return os.path.exists(os.path.join(root, "run/systemd/netif/state"))
+def _runs(service: str, root: str, trace: str) -> bool:
+    """Whether a manager runs. What it writes as it starts (``trace``) may outlive it."""
+    there = os.path.exists(os.path.join(root, trace))
+    return there and run(["systemctl", "is-active", "--quiet", service], check=False).code == 0
 
 
 def read_managers(root: str) -> Managers:
