@@ -11,8 +11,8 @@ from .resolvers import HANDED_BACK, NM_CONF, RESOLVED, UPLINK, networkmanager
 BRIDGE = "vn-lab"
 TAP = "kvm7"
 ADDRESS = "10.80.0.1"
-# Each takes whatever it finds, as the images of some clouds have it; but for the loopback device, of which it would take
-# the route that 127.0.0.53 needs.
+# Each takes whatever it finds, as the images of some clouds have it; but for the loopback device, of which it would
+# take the route that 127.0.0.53 needs.
 CATCH_ALL = "[Match]\\nName=!lo\\n\\n[Network]\\nDHCP=yes\\nLinkLocalAddressing=ipv6\\n"
 
 

@@ -116,7 +116,8 @@ TUN = (f"printf 'search corp.internet.test\\nnameserver {VPN_SERVER}\\n' | resol
 
 RESOLVED = """
 mkdir -p /etc/systemd/resolved.conf.d
-printf '[Resolve]\\nDNS=203.0.113.1\\nDomains=internet.test\\nLLMNR=no\\nMulticastDNS=no\\n' > /etc/systemd/resolved.conf.d/lab.conf
+printf '%s\\n' '[Resolve]' DNS=203.0.113.1 Domains=internet.test LLMNR=no MulticastDNS=no \\
+  > /etc/systemd/resolved.conf.d/lab.conf
 systemctl restart systemd-resolved
 ln -sf /run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
 """
