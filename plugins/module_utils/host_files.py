@@ -153,6 +153,8 @@ if TYPE_CHECKING:
         specs,
         subnets,
         switch_ports,
+        uplink,
+        uplink_return,
         virt_network,
     )
 

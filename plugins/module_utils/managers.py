@@ -13,8 +13,8 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from typing import Any
 
@@ -53,6 +53,7 @@ _NAMED = re.compile(r"^[ \t]*(?:Original)?Name[ \t]*=[ \t]*[^!\s]", re.MULTILINE
 _DRIVER = re.compile(r"^[ \t]*(?:Driver|Kind)[ \t]*=(.*)$", re.MULTILINE)
 # What udev reads as a pattern, and nothing that ends one.
 _PATTERN = re.compile(r"[A-Za-z0-9_.:*?-]+")
+_CONFIGURED = re.compile(r"^[ \t]*iface[ \t]+(\S+)[ \t]+inet6?[ \t]+(?!manual)\S+", re.MULTILINE)
 _PROFILE = re.compile(r"^interface-name[ \t]*=[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 # What NetworkManager writes for links that others made.
 _GENERATED = "nm-generated=true"
@@ -62,12 +63,14 @@ _GENERATED = "nm-generated=true"
 class Managers:
     """``files`` are ours as they are, None where one is missing but its manager there; ``claims``: who names a link.
 
-    ``taps``: somebody has systemd-networkd manage links by their driver.
+    ``taps``: somebody has systemd-networkd manage links by their driver. ``uplinks``: who manages links that may become
+    ports for the way out now.
     """
 
     files: Mapping[str, str | None] = field(default_factory=dict)
     claims: Mapping[str, str] = field(default_factory=dict)
     taps: bool = False
+    uplinks: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,13 +100,16 @@ class ManagedBridges:
         """Files and links."""
         # Bridges of Open vSwitch are a part of their own, and mostly there are none.
         meant = self.bridges.wanted or self.bridges.purge
-        return State(self.bridges.read(), read_managers(self.paths.root) if meant else Managers({}))
+        managers = read_managers(self.paths.root) if meant else Managers({})
+        ports = {port for spec in self.bridges.wanted if spec.enslave_uplink for port in spec.ports}
+        return State(self.bridges.read(), replace(managers, uplinks=read_uplinks(ports, self.paths.root, managers)))
 
     def plan(self, current: State) -> Plan[Change]:
         """What managers shall leave alone, before it is there; what they may take again, after it is gone."""
         wanted = list(self.bridges.wanted)
         for spec in wanted:
             _refuse_claimed(spec, current.managers)
+            _refuse_managed_uplink(spec, current)
         inner = self.bridges.plan(current.bridges)
         changes = plan_files(wanted, self.bridges.purge, current.managers)
         return Plan(
@@ -198,6 +204,49 @@ def _refuse_claimed(spec: BridgeSpec, managers: Managers) -> None:
         raise InvalidOption(
             f"{spec.path}.name" if spec.path else "name",
             f"{spec.name!r} is managed by {manager}; choose another name for the bridge, or take it out of there first",
+            f"bridge {spec.name!r}",
+        )
+
+
+def read_uplinks(ports: Iterable[str], root: str, managers: Managers) -> dict[str, str]:
+    """Which of these links have their addresses from a manager, and from which."""
+    found: dict[str, str] = {}
+    wanted = list(ports)
+    for path in glob.glob(os.path.join(root, "etc/network/interfaces")) + glob.glob(
+        os.path.join(root, "etc/network/interfaces.d/*")
+    ):
+        named = _CONFIGURED.findall(read_text(path) or "")
+        found.update({port: f"ifupdown (/{os.path.relpath(path, root)})" for port in wanted if port in named})
+    for port in wanted:
+        claims = (by for name, by in managers.claims.items() if fnmatch(port, name) and not by.startswith("ifupdown"))
+        running = (by for by in claims if _runs(by.partition(" ")[0], root, "run"))
+        index = (read_text(os.path.join(root, "sys/class/net", port, "ifindex")) or "").strip()
+        state = read_text(os.path.join(root, "run/systemd/netif/links", index)) or "" if index else ""
+        device = read_text(os.path.join(root, "run/NetworkManager/devices", index)) or "" if index else ""
+        if "ADMIN_STATE=config" in state and _runs("systemd-networkd", root, "run/systemd/netif"):
+            found.setdefault(port, "systemd-networkd")
+        if "connection-uuid=" in device and _runs("NetworkManager", root, "run/NetworkManager"):
+            found.setdefault(port, "NetworkManager")
+        for by in running:
+            found.setdefault(port, by)
+    return found
+
+
+def _refuse_managed_uplink(spec: BridgeSpec, current: State) -> None:
+    links = current.bridges.links
+    for i, port in enumerate(spec.ports):
+        manager = current.managers.uplinks.get(port) if spec.enslave_uplink and spec.state == "present" else None
+        if manager is None or (port in links and links[port].master == spec.name):
+            continue
+        cure = (
+            f"write 'iface {port} inet manual' there (it keeps its addresses until the next boot, and from now on the "
+            "bridge has them)"
+            if manager.startswith("ifupdown")
+            else "let that make the bridge, and use mode: bridged"
+        )
+        raise InvalidOption(
+            f"{spec.path}.ports[{i}]" if spec.path else f"ports[{i}]",
+            f"{port!r} has its addresses from {manager}, which would give them back to it; {cure}",
             f"bridge {spec.name!r}",
         )
 

@@ -26,6 +26,7 @@ from .options import Options
 from .part import Part
 from .paths import Paths
 from .resolvconf import Entries, EntrySpec
+from .uplink import uplink_options
 
 SWITCHES = "switches"
 LINUX = "linux"
@@ -92,6 +93,7 @@ def _bridge(network: Network) -> dict[str, Any]:
         "isolate_guests": network.isolate_guests,
         **(_of_openvswitch(network) if network.bridge.type == OPENVSWITCH else {}),
         "bandwidth": network.bandwidth.as_options(),
+        **uplink_options(network.bridge.enslave_uplink, network.bridge.confirm_within),
         "state": "present",
     }
 
@@ -243,11 +245,12 @@ def parts(
     *,
     integrate: bool | None = None,
     resolver: str | None = None,
+    may_move: bool = False,
 ) -> list[Part[Any, Any]]:
     """The parts in the order of KINDS; raises InvalidOption.
 
     ``networks`` are those that the user wrote, for the paths in errors; ``integrate`` is for the rules (nft.NatRules),
-    ``resolver`` for the entries (resolvconf.Entries).
+    ``resolver`` for the entries (resolvconf.Entries), ``may_move`` for the bridges (bridge.Bridges).
     """
     where = {key: network.path for network in networks for key in (network.name, network.bridge.name) if network.path}
 
@@ -264,7 +267,7 @@ def parts(
     return [
         NatRules([RulesSpec.from_options(options) for options in read("rules")], False, paths, integrate=integrate),
         *(
-            ManagedBridges(Bridges([BridgeSpec.from_options(o) for o in read(kind)], False, paths), paths)
+            ManagedBridges(Bridges([BridgeSpec.from_options(o) for o in read(kind)], False, paths, may_move), paths)
             for kind in ("bridges", SWITCHES)
         ),
         Fragments([FragmentSpec.from_options(options) for options in read("fragments")], False, paths),
@@ -276,6 +279,7 @@ def pending(
     wanted: Specs, paths: Paths, integrate: bool | None = None, resolver: str | None = None
 ) -> tuple[list[str], list[str]]:
     """What the parts would change now, and their notes; where it is nothing, none of their tasks needs to run."""
-    every = [*parts(wanted, paths, integrate=integrate, resolver=resolver), registrations(wanted, paths)]
+    settings: dict[str, Any] = {"integrate": integrate, "resolver": resolver, "may_move": True}
+    every = [*parts(wanted, paths, **settings), registrations(wanted, paths)]
     plans = [part.plan(part.read()) for part in every]
     return [str(change) for plan in plans for change in plan.changes], [note for plan in plans for note in plan.notes]
