@@ -298,6 +298,8 @@ ENGINE = (
     "specs",
     "subnets",
     "switch_ports",
+    "uplink",
+    "uplink_return",
     "virt_network",
 )
 

@@ -238,16 +238,19 @@ def _refuse_managed_uplink(spec: BridgeSpec, current: State) -> None:
         manager = current.managers.uplinks.get(port) if spec.enslave_uplink and spec.state == "present" else None
         if manager is None or (port in links and links[port].master == spec.name):
             continue
-        cure = (
-            f"write 'iface {port} inet manual' there (it keeps its addresses until the next boot, and from now on the "
-            "bridge has them)"
-            if manager.startswith("ifupdown")
-            else "let that make the bridge, and use mode: bridged"
-        )
+        option, owner = f"{spec.path}.ports[{i}]" if spec.path else f"ports[{i}]", f"bridge {spec.name!r}"
+        if manager.startswith("ifupdown"):
+            raise InvalidOption(
+                option,
+                f"{port!r} has its addresses from {manager}, which would give them back to it; write 'inet manual' "
+                "there instead (it keeps them until the next boot, and from this run on the bridge has them)",
+                owner,
+            )
         raise InvalidOption(
-            f"{spec.path}.ports[{i}]" if spec.path else f"ports[{i}]",
-            f"{port!r} has its addresses from {manager}, which would give them back to it; {cure}",
-            f"bridge {spec.name!r}",
+            option,
+            f"{port!r} is managed by {manager}, which would give its addresses back to it; let that make the bridge, "
+            "and use mode: bridged",
+            owner,
         )
 
 

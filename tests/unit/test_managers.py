@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.bridge import Bridges, BridgeSpec
 from ansible_collections.virtnet.linux.plugins.module_utils.bridge import State as Links
 from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.links import Link
 from ansible_collections.virtnet.linux.plugins.module_utils.managers import (
     ManagedBridges,
     Managers,
@@ -20,6 +21,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.managers import (
     plan_files,
     read_claims,
     read_managers,
+    read_uplinks,
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
@@ -122,6 +124,47 @@ def test_configuration_that_claims_a_bridge_is_found(tmp_path: Path) -> None:
     part = ManagedBridges(Bridges([spec("br-nm")], False, Paths(str(tmp_path))), Paths(str(tmp_path)))
     with pytest.raises(InvalidOption, match=r"bridge 'br-nm': name: 'br-nm' is managed by NetworkManager \(/etc/Net"):
         part.plan(State(Links({}), Managers({}, claims)))
+
+
+def lan(**more: object) -> BridgeSpec:
+    return spec("vn-lan", ports=["eth0"], enslave_uplink=True, **more)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "told"),
+    [
+        ("etc/network/interfaces", "iface eth0 inet dhcp\n", "write 'inet manual' there"),
+        ("etc/network/interfaces.d/x", "iface eth0 inet manual\niface eth0 inet6 static\n", "interfaces.d/x\\), which"),
+        ("etc/network/interfaces", "iface eth0 inet manual\n", ""),
+        ("etc/network/interfaces", "iface eth1 inet dhcp\n", ""),
+    ],
+)
+def test_an_uplink_of_ifupdown_is_refused_with_the_cure(tmp_path: Path, path: str, text: str, told: str) -> None:
+    file = tmp_path / path
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    managers = Managers(uplinks=read_uplinks(["eth0"], str(tmp_path), Managers()))
+    part = ManagedBridges(Bridges([lan()], False, Paths(str(tmp_path))), Paths(str(tmp_path)))
+    eth0 = Link("eth0", 2, addresses=["192.0.2.2/24"])
+    apart = State(Links({"eth0": eth0}), managers)
+    if told:
+        with pytest.raises(InvalidOption, match=told):
+            part.plan(apart)
+    else:
+        part.plan(apart)
+    # One that is its port already has its addresses there.
+    bridge = Link("vn-lan", 3, "bridge", alias="virtnet.linux")
+    part.plan(replace(apart, bridges=Links({"eth0": replace(eth0, master="vn-lan", addresses=()), "vn-lan": bridge})))
+
+
+def test_an_uplink_of_another_manager_is_refused_by_name() -> None:
+    part = ManagedBridges(Bridges([lan()], False, Paths("/nowhere")), Paths("/nowhere"))
+    managers = Managers(uplinks={"eth0": "NetworkManager"})
+    with pytest.raises(
+        InvalidOption, match="'eth0' is managed by NetworkManager, .*; let that make the bridge, and use"
+    ):
+        part.plan(State(Links({"eth0": Link("eth0", 2)}), managers))
+    assert part.plan(State(Links({"eth0": Link("eth0", 2)}), Managers())).changes
 
 
 def test_managers_are_known_by_their_traces(tmp_path: Path) -> None:
