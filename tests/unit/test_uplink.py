@@ -91,7 +91,9 @@ def test_what_moved_goes_back_when_the_bridge_goes_or_the_port_is_not_asked_for(
         plan(there, enslave_uplink=False)
 
 
-@pytest.mark.parametrize("more", [{"mode": "nat"}, {"ipv4": {"address": "auto"}}, {"bridge": {"enslave_uplink": True}}])
+@pytest.mark.parametrize(
+    "more", [{"mode": "isolated"}, {"ipv4": {"address": "auto"}}, {"bridge": {"enslave_uplink": True}}]
+)
 def test_a_network_has_no_addresses_of_its_own_in_the_network_outside(more: dict[str, object]) -> None:
     lan = {
         "name": "lan",
