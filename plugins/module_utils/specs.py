@@ -177,7 +177,9 @@ def _service6(network: Network) -> dict[str, Any] | None:
 
 def _entry(network: Network) -> dict[str, Any]:
     address = network.ipv4.address or network.ipv6.address
-    if not (network.dns.enabled and network.dns.host_resolver and address):
+    forwards = network.mode != "isolated"
+    # One that forwards asks the host's servers, whether it is among them or not.
+    if not (network.dns.enabled and address and (network.dns.host_resolver or forwards)):
         return {"interface": network.bridge.name, "state": "absent"}
     return {
         "interface": network.bridge.name,
@@ -185,7 +187,8 @@ def _entry(network: Network) -> dict[str, Any]:
         "domain": network.dns.domain or None,
         "subnets": [str(subnet) for subnet in network.subnets],
         # The server of an isolated network knows its own names and refuses all others.
-        "forwards": network.mode != "isolated",
+        "forwards": forwards,
+        **({} if network.dns.host_resolver else {"asked": False}),
         # The system's dnsmasq serves the host as well, or is told where the names of a private one are. Where a network
         # of its own accord has a private one, the host has no dnsmasq that its resolver could ask.
         "loopback_serves": network.dnsmasq_instance != "private",
