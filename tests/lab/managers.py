@@ -28,7 +28,10 @@ class Manager:
 
 
 _ADDRESS = "$(ip -4 -o address show eth0 | awk '{print $4}' | head -n 1)"
-_NETPLAN = "network: {version: 2, renderer: networkd, ethernets: {eth0: {addresses: [%s], link-local: []}}}"
+_NETPLAN = (
+    "network: {version: 2, renderer: networkd, ethernets: {eth0: {addresses: [%s], link-local: [], "
+    "routes: [{to: default, via: 203.0.113.1}]}}}"
+)
 
 MANAGERS = (
     Manager(
@@ -81,10 +84,11 @@ nmcli -w 30 connection up uplink
 )
 
 # Who has a host at its boot, by the name of the host; where nobody is named, ifupdown.
-AT_BOOT = {"debian12": "systemd-networkd", "debian13": "NetworkManager"}
+AT_BOOT = {"debian12": "netplan, systemd-networkd", "debian13": "NetworkManager"}
 BOOT = {
     "debian12": f"""
-{MANAGERS[0].start}
+{MANAGERS[1].start}
+printf '{CATCH_ALL}' > /etc/systemd/network/90-all.network
 {RESOLVED}
 systemctl enable systemd-networkd systemd-resolved
 systemctl disable networking
@@ -108,6 +112,11 @@ def bridge(host: Host) -> dict[str, object]:
         "up": "UP" in link["flags"],
         "alias": link.get("ifalias", ""),
     }
+
+
+def as_text(found: dict[str, object]) -> str:
+    """A bridge in one line."""
+    return ", ".join(f"{key} {' '.join(value) if isinstance(value, list) else value}" for key, value in found.items())
 
 
 def keeps(host: Host) -> list[str]:
