@@ -6,8 +6,8 @@ COLLECTIONS := $(BUILD)/collections
 SELF := $(COLLECTIONS)/ansible_collections/virtnet/linux
 # Of the kernel tests, which mostly wait: for a lease, for an answer that must not come.
 WORKERS := 4
-# Real clients and timers on a busy machine: what fails is tried once more, and named. AGAIN= switches it off.
-AGAIN := --reruns 1 -rfER
+# Real clients and timers on a busy machine: what fails is tried twice more, and named. AGAIN= switches it off.
+AGAIN := --reruns 2 -rfER
 # Which lines of the engine a target's tests run, in whichever process.
 MEASURED = COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml COVERAGE_FILE=$(BUILD)/coverage/$@/data
 # The tables that kernel tests can show.
