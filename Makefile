@@ -82,19 +82,14 @@ test-all: test
 	python tests/scenarios.py nightly
 
 lint: setup
-	ruff check .
-	ruff format --check .
-	yamllint --strict .
-	mypy -p ansible_collections.virtnet.linux.plugins.module_utils
-	mypy -p lab
-	ansible-lint --offline
+	@python tests/gates $(BUILD)/gates lint
 
 docs: setup
 	@python tests/docs_site.py
 
 # What those who publish collections run over them; WHAT="REUSE galaxy-importer" runs only these.
 gates: setup
-	@python tests/gates $(BUILD)/gates $(WHAT)
+	@python tests/gates $(BUILD)/gates $(or $(WHAT),publish)
 
 unit: setup
 	@rm -rf $(BUILD)/coverage/$@ && mkdir -p $(BUILD)/coverage/$@
