@@ -119,9 +119,8 @@ class Layout:
     def instances_in(self, units: Iterable[str]) -> list[str]:
         """The instances among names of units."""
         start, end = TEMPLATE.split("@")
-        return sorted(
-            one[len(start) + 1 : -len(end)] for one in units if one.startswith(f"{start}@") and one != TEMPLATE
-        )
+        ours = [one for one in units if one.startswith(f"{start}@") and one.endswith(end) and one != TEMPLATE]
+        return sorted(one[len(start) + 1 : -len(end)] for one in ours)
 
     def name_of(self, path: str) -> str:
         """The network or instance that a file is for."""

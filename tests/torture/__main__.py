@@ -44,11 +44,17 @@ class Summary:
                 print(f"FLAW {flaw}\n", flush=True)
 
     def table(self) -> str:
-        rows = [("kind", "tried", "converged", "left over", "bystander lost", "flaws")]
+        rows: list[tuple[str, ...]] = [("kind", "tried", "converged", "left over", "bystander lost", "flaws")]
         for kind in sorted({trial.kind for trial in self.trials}):
             mine = [trial for trial in self.trials if trial.kind == kind]
-            rows.append((kind, str(len(mine)), str(sum(one.converged for one in mine)), str(sum(one.left for one in mine)),
-                         str(sum(one.lost for one in mine)), str(sum(len(one.flaws) for one in mine))))  # fmt: skip
+            numbers = (
+                len(mine),
+                sum(one.converged for one in mine),
+                sum(one.left for one in mine),
+                sum(one.lost for one in mine),
+                sum(len(one.flaws) for one in mine),
+            )
+            rows.append((kind, *map(str, numbers)))
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 

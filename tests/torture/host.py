@@ -31,6 +31,9 @@ COLLECTIONS = HERE.parents[1] / ".build/collections"
 OUTSIDE, UPLINK = "203.0.113.1", "203.0.113.2"
 _KEPT = ("passwd", "group", "nsswitch.conf", "protocols", "services", "ld.so.cache", "os-release", "iproute2",
          "alternatives", "localtime")  # fmt: skip
+# As Debian's packages have them.
+_FOLDERS = ("etc/dnsmasq.d", "etc/default", "etc/sysctl.d", "etc/systemd/network", "var/lib/misc", "local/bin",
+            "etc/systemd/system/multi-user.target.wants", "local/lib", "work", "bin")  # fmt: skip
 _WIRES = f"""
 ip netns add outside
 ip link add eth0 address 02:00:00:00:00:02 type veth peer name eth0 address 02:00:00:00:00:01 netns outside
@@ -86,19 +89,14 @@ class Host:
     def __init__(self, disk: Path, serving: bool) -> None:
         self.disk = disk
         self.serving = serving
-        self._disk_holder = _ready(["unshare", "--mount", "--propagation", "private", "sh", "-c",
-                                    f"mount -t tmpfs -o mode=755,size=32m none {disk} && echo ready && exec cat"])  # fmt: skip
+        tmpfs = f"mount -t tmpfs -o mode=755,size=32m none {disk} && echo ready && exec cat"
+        self._disk_holder = _ready(["unshare", "--mount", "--propagation", "private", "sh", "-c", tmpfs])
         self.first: subprocess.Popen[str] | None = None
         self.far: subprocess.Popen[str] | None = None
         self.engines: dict[bool, subprocess.Popen[str]] = {}
-        self._on_disk(
-            f"mkdir -p {disk}/etc {disk}/var/lib/misc {disk}/var/lib/dbus {disk}/local/bin {disk}/local/lib {disk}/work {disk}/bin"
-        )
+        self._on_disk("mkdir -p " + " ".join(f"{disk}/{name}" for name in _FOLDERS))
         kept = " ".join(f"/etc/{name}" for name in _KEPT if Path(f"/etc/{name}").exists())
-        self._on_disk(
-            f"cp -a {kept} {disk}/etc/ && mkdir -p {disk}/etc/dnsmasq.d {disk}/etc/default {disk}/etc/sysctl.d"
-        )
-        self._on_disk(f"mkdir -p {disk}/etc/systemd/system/multi-user.target.wants {disk}/etc/systemd/network")
+        self._on_disk(f"cp -a {kept} {disk}/etc/")
         for name, text in (
             ("machine-id", "0123456789abcdef0123456789abcdef\n"),
             ("hosts", "127.0.0.1 localhost\n"),

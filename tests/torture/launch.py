@@ -20,6 +20,7 @@ import sys
 import time
 import traceback
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 PACKAGE = "ansible_collections.virtnet.linux.plugins.module_utils."
@@ -171,10 +172,8 @@ def obey(order: dict[str, Any]) -> None:
 def main() -> None:
     """Orders, a line each. All is imported before the first, as a module is whole in memory that Ansible sent."""
     sys.path.insert(0, sys.argv[1])
-    folder = os.path.join(sys.argv[1], *PACKAGE.split("."))
-    for name in sorted(os.listdir(folder)):
-        if name.endswith(".py"):
-            import_module(PACKAGE + name[:-3])
+    for file in sorted(Path(sys.argv[1], *PACKAGE.split(".")).glob("*.py")):
+        import_module(PACKAGE + file.stem)
     import_module("pyroute2")
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     for line in sys.stdin:

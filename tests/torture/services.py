@@ -77,9 +77,10 @@ def start(unit: str) -> int:
         ):
             folder.mkdir(parents=True, exist_ok=True)
             subprocess.run(["chown", "-R", setting("User", name), str(folder)], check=True)
-        command = ["setpriv", f"--reuid={setting('User', name)}", "--regid=nogroup", "--clear-groups",
-                   f"--inh-caps={_CAPABILITIES}", f"--ambient-caps={_CAPABILITIES}",
-                   f"--bounding-set={_CAPABILITIES}", "--no-new-privs", *setting("ExecStart", name).split()]  # fmt: skip
+        user = f"--reuid={setting('User', name)}"
+        limits = [f"--{kind}={_CAPABILITIES}" for kind in ("inh-caps", "ambient-caps", "bounding-set")]
+        before = ["setpriv", user, "--regid=nogroup", "--clear-groups", *limits, "--no-new-privs"]
+        command = [*before, *setting("ExecStart", name).split()]
     log = f"/run/virtnet-dnsmasq/{name}/log" if name else "/run/dnsmasq/log"
     done = subprocess.run([*command, f"--log-facility={log}"], capture_output=True, text=True, check=False)
     if done.returncode:
