@@ -20,7 +20,7 @@ export ANSIBLE_HOME := $(BUILD)/ansible
 export MYPYPATH := $(COLLECTIONS):$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup packages pin test test-all lint docs gates coverage changelog unit browser fuzz kernel molecule demo demo-clean bench build clean
+.PHONY: help setup packages pin test test-all lint docs gates coverage changelog unit browser fuzz kernel molecule demo demo-clean bench torture build clean
 .PHONY: matrix ovs-matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements adopt-cuts
 
 help:
@@ -43,6 +43,7 @@ help:
 	@echo 'make guard-record    a flush, a lost bridge and a conflict under the ping of a guest'
 	@echo 'make matrix      who reaches whom in each mode, by real packets, as a table'
 	@echo 'make ovs-matrix  the same on bridges of Open vSwitch'
+	@echo 'make torture     runs killed, starved and cheated at every step: a table; SECONDS=600 SEED=1 as you like'
 	@echo 'make bench       the speed of engine, playbook, rules and guard'
 	@echo 'make build       the tarball that ansible-galaxy installs, in .build'
 	@echo 'make pin         tries newer versions of the Python packages and writes them down'
@@ -150,6 +151,10 @@ bench: setup
 	$(VENV)/bin/python tests/bench/bench.py
 	$(VENV)/bin/python tests/bench/rules.py
 	$(VENV)/bin/python tests/bench/guard.py
+
+SECONDS := 600
+torture: setup
+	@PYTHONPATH=$(COLLECTIONS):tests python -m torture --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 # What is in changelogs/fragments comes into the version of galaxy.yml.
 changelog: setup
