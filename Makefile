@@ -31,7 +31,7 @@ help:
 	@echo 'make gates       what is asked of a collection that is published: ansible-test, galaxy-importer, ...'
 	@echo 'make coverage    unit and kernel tests, and how much of the engine they run'
 	@echo 'make changelog   the fragments of changelogs/fragments as notes of this version'
-	@echo 'make fuzz        the unit tests with what hypothesis can find in more time'
+	@echo 'make fuzz        the unit tests, and texts as nft and dnsmasq read them, with what hypothesis can find in more time'
 	@echo 'make docs        the guides and the reference as a site in .build/docs, its links followed'
 	@echo 'make setup       what these need: Debian packages and a virtual environment in .build'
 	@echo 'make dnsmasq-matrix  who gets what of the host'"'"'s dnsmasq, before and after, as a table'
@@ -105,7 +105,7 @@ coverage: unit kernel
 	-@coverage combine --keep --quiet $(^:%=$(BUILD)/coverage/%) && coverage json --quiet -o - | python tests/gates/covered.py
 
 fuzz: setup
-	HYPOTHESIS_PROFILE=fuzz pytest tests/unit -n $$(nproc) --timeout 3600
+	HYPOTHESIS_PROFILE=fuzz pytest tests/unit tests/kernel/test_texts.py -n $$(nproc) --timeout 3600
 
 kernel: setup
 	@rm -rf $(BUILD)/coverage/$@ && mkdir -p $(BUILD)/coverage/$@

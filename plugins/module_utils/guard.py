@@ -23,7 +23,7 @@ import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from . import guard_work, netlink
+from . import guard_work, isolation, netlink
 from .backoff import Backoff, Unrest
 from .bridge import noted_bridges, ports_note, read_ports
 from .errors import Locked, VirtnetError
@@ -129,7 +129,7 @@ class Guard:
             times.append(time.monotonic() + self.pause)
         again = self.switch.due() if self.switch is not None else None
         times += [] if again is None else [again]
-        if self.view.left or self.view.unnoted:
+        if self.view.left or self.view.unnoted or self.view.unmarked:
             times.append(time.monotonic() + _LEFT_CHECK)
         return max(0.0, min(times) - time.monotonic()) if times else None
 
@@ -169,6 +169,7 @@ class Guard:
             elif not name.startswith(".") and name.endswith(".json"):
                 self._redefined(now)
         self._see_what_left()
+        self._keep_apart()
         self._say_what_is_lost()
         self._note_ports()
 
@@ -214,6 +215,22 @@ class Guard:
                     self.view.heard(now)
                 elif now is not None and any(map(netlink.ask, own)):
                     self.view.taken_off(port)
+
+    def _keep_apart(self) -> None:
+        """Mark guests that were plugged in, where they are kept from each other; a run that has the lock goes first."""
+        if not self.view.unmarked:
+            return
+        with contextlib.suppress(Locked), lock(self.paths.runtime, 0):
+            unmarked, self.view.unmarked = self.view.unmarked, {}
+            for port, bridge in sorted(unmarked.items()):
+                now = netlink.ask(port)
+                if now is None or now.master not in self.view.indexes(bridge):
+                    continue
+                try:
+                    if isolation.mark_guest(now.name, bridge):
+                        say(f"{now.name} is kept from the other guests of {bridge}.")
+                except VirtnetError as error:
+                    self._once(f"apart {port}", f"Cannot keep {now.name} from the other guests of {bridge}: {error}.")
 
     def _say_what_is_lost(self) -> None:
         """A macvtap dies with the bridge that it was made on, and with it the file that a guest has open."""
