@@ -1,0 +1,67 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``make bench``: measures part by part, and writes docs/benchmarks.md from what is known of all parts.
+
+make bench                        all parts
+make bench PARTS="fleet rates"    these anew, the others as they were measured last
+make bench PARTS=page             the page alone
+make bench N="1 10" MINUTES=5     fewer networks, and less time for those who are slow
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Callable
+
+from bench import bench, control, fleet, outage, page, rates, rules
+from bench.machine import machine
+from bench.store import ROOT, Data, load, save
+from lab.progress import say, step
+from lab.run import Failed
+
+# Of the minutes, the share that the comparison has; the other parts take what they take.
+COUNTS = (1, 10, 50, 100, 300)
+MINUTES = 12.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("parts", nargs="*", help="which parts are measured anew; 'page': none")
+    parser.add_argument("--networks", type=int, nargs="+", default=list(COUNTS), metavar="N")
+    parser.add_argument("--hosts", type=int, nargs="+", default=list(fleet.COUNTS), metavar="HOSTS")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="bound of the comparison with others")
+    options = parser.parse_args()
+    counts = sorted(set(options.networks))
+    parts: dict[str, Callable[[], Data]] = {
+        "engine": lambda: bench.measure([n for n in bench.COUNTS if n <= counts[-1]] or counts),
+        "control": lambda: control.measure(counts, options.minutes),
+        "rules": rules.measure,
+        "rates": rates.measure,
+        "outage": outage.measure,
+        "fleet": lambda: fleet.measure(sorted(set(options.hosts))),
+    }
+    unknown = set(options.parts) - set(parts) - {"page"}
+    if unknown:
+        parser.error(f"no part called {', '.join(sorted(unknown))}: there are {', '.join(parts)}, page")
+    failed = []
+    for name in [name for name in parts if not options.parts or name in options.parts]:
+        began = time.time()
+        try:
+            with step(f"bench {name}"):
+                save(name, parts[name](), began)
+        except Failed as wrong:
+            say(f"bench {name}: {wrong}")
+            failed.append(name)
+    known = {name: found for name in parts if (found := load(name)) is not None}
+    text = page.render(machine(), known, f"make bench {shlex.join(sys.argv[1:])}".strip())
+    (ROOT / "docs" / "benchmarks.md").write_text(text)
+    say(f"docs/benchmarks.md is written{', but not measured was: ' + ', '.join(failed) if failed else ''}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
