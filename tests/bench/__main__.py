@@ -20,6 +20,7 @@ from collections.abc import Callable
 from bench import bench, control, fleet, outage, page, rates, rules
 from bench.machine import machine
 from bench.store import ROOT, Data, load, save
+
 from lab.progress import say, step
 from lab.run import Failed
 

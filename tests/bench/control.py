@@ -19,6 +19,7 @@ from typing import Any
 from bench.machine import versions
 from bench.store import FOLDER, Data
 from bench.tools import IMAGES, LAB, Stopped, Tool, host, install, tools
+
 from lab.guest import Guest
 from lab.lab import Lab
 from lab.progress import say, step

@@ -14,6 +14,7 @@ from pathlib import Path
 from bench.bench import playbook
 from bench.light import LightHosts
 from bench.store import FOLDER, ROOT, Data
+
 from lab.lab import Lab
 from lab.progress import say
 from lab.run import Failed

@@ -4,7 +4,7 @@
 """Light hosts: a network namespace, an overlay of one root, and a chroot; no systemd. A hundred fit where four systemd
 containers do.
 
-Each has a namespace of its own for mounts and pids too, so that it ends with its first process, whatever it has started.
+Each has a namespace of its own for mounts and pids too, so that all that it has started ends with its first process.
 Its changes to the root are in memory. ``on_host/systemctl.py`` stands in for systemctl.
 """
 
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.store import FOLDER
+
 from lab import image, netns
 from lab.host import ENVIRONMENT
 from lab.internet import ADDRESS, PREFIX, Internet

@@ -289,7 +289,7 @@ def times(bed: Bed) -> list[Row]:
             with tempfile.TemporaryDirectory() as root:
                 command = (sys.executable, "-c", _TIMES, str(ROOT / ".build" / "collections"), root, str(count))
                 rows.append(bed.host.json(*command))
-        found.append({"count": count, **{name: list(column) for name, column in zip(STEPS, zip(*rows), strict=True)}})
+        found.append({"count": count, **{name: [row[i] for row in rows] for i, name in enumerate(STEPS)}})
     return found
 
 

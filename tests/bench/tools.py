@@ -14,6 +14,7 @@ from typing import Any
 
 from bench.bench import playbook
 from bench.store import FOLDER, ROOT
+
 from lab.host import Host
 from lab.lab import Lab
 from lab.run import Failed, Result

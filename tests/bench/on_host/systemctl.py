@@ -173,26 +173,25 @@ def main() -> None:
     options = [word for word in sys.argv[1:] if word.startswith("-")]
     verb, *names = [word for word in sys.argv[1:] if not word.startswith("-")]
     units = [Unit(name) for name in names]
-    if verb == "show":
-        show(units, options)
-    elif verb in ("start", "restart", "stop"):
-        for unit in units:
-            if verb != "start":
-                unit.stop()
-            if verb != "stop":
-                unit.start()
-    elif verb == "kill":
-        name = next((option for option in options if option.startswith("--signal=")), "--signal=TERM")
-        number = signal.Signals["SIG" + re.sub("^SIG", "", name.partition("=")[2])]
-        for unit in units:
-            unit.kill(number)
-    elif verb == "is-active":
-        print("\n".join(unit.active for unit in units))
-        sys.exit(0 if all(unit.active == "active" for unit in units) else 3)
-    elif verb == "is-system-running":
-        print("running")
-    elif verb not in ("daemon-reload", "reset-failed"):
+    work = {
+        "show": lambda: show(units, options),
+        "start": lambda: [unit.start() for unit in units],
+        "stop": lambda: [unit.stop() for unit in units],
+        "restart": lambda: [(unit.stop(), unit.start()) for unit in units],
+        "kill": lambda: [unit.kill(number_of(options)) for unit in units],
+        "is-system-running": lambda: print("running"),
+        "daemon-reload": lambda: None,
+        "reset-failed": lambda: None,
+    }
+    if verb not in work:
         sys.exit(f"the stand-in for systemctl does not know {verb}")
+    work[verb]()
+
+
+def number_of(options: list[str]) -> int:
+    """The signal that is asked for."""
+    name = next((option.partition("=")[2] for option in options if option.startswith("--signal=")), "TERM")
+    return signal.Signals["SIG" + re.sub("^SIG", "", name)]
 
 
 if __name__ == "__main__":
