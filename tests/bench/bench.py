@@ -106,6 +106,8 @@ def playbook_rows(folder: Path, counts: Sequence[int]) -> list[dict[str, Any]]:
 def measure(counts: Sequence[int] = COUNTS) -> dict[str, Any]:
     """All of it, on a host of its own."""
     lab = Lab("bench-engine")
+    # What a run that was killed left.
+    lab.down()
     try:
         lab.up({NAME: "bookworm"})
         host = lab.host(NAME)

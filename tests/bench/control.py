@@ -106,6 +106,8 @@ def measure(counts: Sequence[int], minutes: float) -> Data:
     collections, source = community()
     data: Data = {"counts": list(counts), "minutes each": 0.0, "rows": [], "stops": [], "virt_net": source}
     lab = Lab(LAB)
+    # What a run that was killed left.
+    lab.down()
     try:
         lab.up(IMAGES)
         for name in IMAGES:

@@ -73,6 +73,8 @@ def measure(counts: Sequence[int] = COUNTS) -> Data:
     rows = []
     lab = Lab(LAB)
     names = [f"fleet{number}" for number in range(1, CONTAINERS + 1)]
+    # What a run that was killed left.
+    lab.down()
     try:
         lab.up(dict.fromkeys(names, "trixie-bench"))
         file = inventory(LAB, names)

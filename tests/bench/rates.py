@@ -84,6 +84,8 @@ def measure() -> Data:
     }
     found: dict[str, list[dict[str, float]]] = {name: [] for name in work}
     lab = Lab(LAB)
+    # What a run that was killed left.
+    lab.down()
     try:
         lab.up(IMAGES)
         for name in IMAGES:
