@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``make bench``: measures part by part, and writes docs/benchmarks.md from what is known of all parts.
+"""``make bench``: measures part by part, and writes docs/benchmarks.md, and the figures of README.md, from all parts.
 
 make bench                        all parts
 make bench PARTS="fleet rates"    these anew, the others as they were measured last
@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 
-from bench import bench, control, fleet, outage, page, rates, rules
+from bench import bench, control, fleet, outage, page, page_readme, rates, rules
 from bench.machine import machine
 from bench.store import ROOT, Data, load, save
+from bench.tools import Stopped
 
 from lab.progress import say, step
 from lab.run import Failed
@@ -27,6 +29,8 @@ from lab.run import Failed
 # Of the minutes, the share that the comparison has; the other parts take what they take.
 COUNTS = (1, 10, 50, 100, 300)
 MINUTES = 12.0
+# What keeps one part from its end, but not the others from theirs.
+WRONG = (Failed, Stopped, AssertionError, subprocess.SubprocessError, OSError)
 
 
 def main() -> int:
@@ -54,12 +58,14 @@ def main() -> int:
         try:
             with step(f"bench {name}"):
                 save(name, parts[name](), began)
-        except Failed as wrong:
-            say(f"bench {name}: {wrong}")
+        except WRONG as wrong:
+            say(f"bench {name}: {type(wrong).__name__}: {wrong}")
             failed.append(name)
     known = {name: found for name in parts if (found := load(name)) is not None}
     text = page.render(machine(), known, f"make bench {shlex.join(sys.argv[1:])}".strip())
     (ROOT / "docs" / "benchmarks.md").write_text(text)
+    readme = ROOT / "README.md"
+    readme.write_text(page_readme.update(readme.read_text(), known))
     say(f"docs/benchmarks.md is written{', but not measured was: ' + ', '.join(failed) if failed else ''}")
     return 1 if failed else 0
 

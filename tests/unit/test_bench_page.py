@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench import page, page_aims, page_control, page_fleet
+from bench import page, page_aims, page_control, page_fleet, page_readme
 from bench.cells import short, spread, times
 
 ABOUT = {"date": "2030-01-02 03:04 UTC", "minutes": 1.5, "load": 0.25}
@@ -111,3 +111,15 @@ def test_rounds_of_other_parts_become_tables() -> None:
     ]
     data = {"packets": layouts, "forwards": [], "times": [{"count": 1, "first": [3.0]}]}
     assert "| ours, 1000 | 104 | ×1.04 | 104 | ×1.04 |" in page.rules(data)
+
+
+def test_the_readme_has_figures_of_as_many_networks_as_both_got_to() -> None:
+    data = control(**{page_control.OURS: [1.0], page_readme.VIRSH: [12.0]})
+    readme = f"before\n{page_readme.BEGIN}\nold\n{page_readme.END}\nafter\n"
+    told = page_readme.update(readme, {"control": data})
+    assert "| 100 | 1.00 s | 12.0 s | ×12.0 |" in told
+    assert "| memory of DHCP and DNS | 100 | 1.05 MB | 1.05 MB | ×1.00 |" in told
+    assert "old" not in told
+    assert told.startswith("before") and told.endswith("after\n")
+    assert page_readme.update(told, {"control": data}) == told
+    assert page_readme.update(readme, {}) == readme
