@@ -22,8 +22,8 @@ from lab.run import Failed, run
 
 IMAGES = {"bench-ours": "trixie-bench", "bench-libvirt": "trixie-libvirt"}
 COUNTS = (1, 100)
-ROUNDS = 3
-SECONDS = 3
+ROUNDS = 2
+SECONDS = 2
 CLIENTS = 200
 # While so many leases are made, dnsmasq still looks by ping whether the address is free, three seconds each; then it
 # takes itself for too busy for that (do_icmp_ping in its dhcp.c).

@@ -27,7 +27,7 @@ from kernel.bed import OUTSIDE, UPLINK, Bed, Space  # noqa: E402
 COUNTS = (1, 100, 1000)
 ROUNDS = 5
 PACKETS = 20000
-SECONDS = 1.0
+SECONDS = 0.4
 PATIENCE = 300.0
 Row = dict[str, Any]
 
