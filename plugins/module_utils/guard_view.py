@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from .definitions import Remembered
+from .lost import Lost
 from .netlink import (
     AddressEvent,
     Event,
@@ -55,8 +56,8 @@ class View:
 
     ``ports`` are those that a bridge gets back when it is lost; of these ``left`` seem to be off it. A bridge that is
     deleted sets its ports free first, so whether one was taken off or lost shows by whether its bridge outlives it.
-    ``limited`` are bridges with a bandwidth. ``ridden`` tells which links are gone that were made on which bridge (its
-    index and name).
+    ``limited`` are bridges with a bandwidth. ``ridden`` are links that are gone, each with the index of the bridge that
+    it was made on.
     """
 
     held: Mapping[str, Held] = field(default_factory=dict)
@@ -68,7 +69,7 @@ class View:
     left: dict[int, str] = field(default_factory=dict)
     unnoted: set[str] = field(default_factory=set)
     limited: Collection[str] = ()
-    ridden: list[tuple[str, int, str]] = field(default_factory=list)
+    ridden: list[tuple[Lost, int]] = field(default_factory=list)
 
     @staticmethod
     def of(situation: Situation, before: Mapping[str, Mapping[int, str]]) -> View:
@@ -169,7 +170,7 @@ class View:
 
     def _gone(self, event: LinkEvent) -> frozenset[str]:
         if event.lower in self.index:
-            self.ridden.append((event.name, event.lower, self.index[event.lower]))
+            self.ridden.append((Lost(event.name, event.index, self.index[event.lower]), event.lower))
         self.left.pop(event.index, None)
         for bridge, ports in self.ports.items():
             if ports.pop(event.index, None) is not None:
