@@ -27,7 +27,7 @@ def machine() -> dict[str, str]:
         "CPU": cpu[1] if cpu else platform.machine(),
         "cores": str(os.cpu_count()),
         "memory": f"{int(memory[1]) / 1024**2:.0f} GiB" if memory else "",
-        "kernel": f"{platform.system()} {platform.release()}",
+        "kernel": f"{platform.system()} {platform.release().partition('-')[0]}",
         "controller": f"Python {platform.python_version()}, {ansible.replace('[core ', 'core ').rstrip(']')}",
     }
 

@@ -79,7 +79,9 @@ def steps(data: Data) -> str:
 def stops(data: Data) -> str:
     if not data["stops"]:
         return "All got as far as they were asked to.\n"
-    lines = [f"- {one['tool']}: at {one['count']} networks: {one['why']}" for one in data["stops"]]
+    lines = [
+        f"- {one['tool']}: at {one['count']} network{'s' * (one['count'] > 1)}: {one['why']}" for one in data["stops"]
+    ]
     return "\n".join(lines) + "\n"
 
 

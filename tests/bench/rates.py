@@ -79,7 +79,7 @@ def measure() -> Data:
     everybody = {tool.name: tool for tool in tools(None)}
     ours, theirs = everybody["ours, engine"], everybody["libvirt, virsh, nftables"]
     work: Mapping[str, Callable[[], dict[str, float]]] = {
-        **{f"ours, {count} networks": (lambda count=count: cycle(ours, count)) for count in COUNTS},  # type: ignore[misc]
+        **{f"ours, {count} network{'s' * (count > 1)}": (lambda count=count: cycle(ours, count)) for count in COUNTS},  # type: ignore[misc]
         "libvirt, 1 network": lambda: cycle(theirs, 1),
     }
     found: dict[str, list[dict[str, float]]] = {name: [] for name in work}

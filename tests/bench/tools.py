@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -92,6 +93,14 @@ class Tool:
         return ask(host(self.host), self.script, words, timeout)
 
 
+def reason(step: str, said: str, timeout: float) -> str:
+    """Why a playbook did not get to its end, in a line."""
+    if said.startswith("no answer"):
+        return f"'{step}' took longer than the {timeout:.0f} s that were left"
+    told = re.findall(r'"msg": "(.*?)(?<!\\)"', said)
+    return f"'{step}': {told[-1][:300] if told else said.splitlines()[0]}"
+
+
 @dataclass(frozen=True)
 class Play(Tool):
     """One that is driven by playbooks from the controller; ``texts`` writes what a step runs."""
@@ -105,7 +114,7 @@ class Play(Tool):
         try:
             playbook(inventory, play, timeout=timeout, environment=self.environment)
         except Failed as problem:
-            raise Stopped(f"'{step}': {str(problem)[-400:]}") from problem
+            raise Stopped(reason(step, str(problem), timeout)) from problem
         return time.perf_counter() - began
 
     def files(self, step: str, count: int) -> tuple[Path, str]:

@@ -84,7 +84,7 @@ def test_aims_are_met_missed_or_not_measured() -> None:
 def test_a_thousand_hosts_are_reckoned_from_the_two_largest_fleets() -> None:
     rows = [
         {"kind": "light", "hosts": hosts, "forks": 20, "run": "second", "seconds": seconds, "tasks": 4,
-         "controller": seconds / 2, "remote": 1.0}
+         "controller": seconds / 2, "remote": 1.0, "guard": True}
         for hosts, seconds in ((1, 5.0), (10, 10.0), (30, 20.0))
     ]  # fmt: skip
     told = page_fleet.text({"rows": rows})
