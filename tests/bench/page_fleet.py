@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from bench.cells import short, table
-from bench.fleet import GUARDED
 from bench.store import Data
 
 FAR = 1000
@@ -14,13 +13,7 @@ KINDS = {"containers": "systemd containers", "light": "light hosts"}
 
 
 def text(data: Data) -> str:
-    rows = [
-        [
-            f"{row['hosts']} {KINDS[row['kind']]}{'' if row['guard'] else ', no guard'}", row["run"], str(row["forks"]), short(row["seconds"]),
-            str(row["tasks"]), short(row["controller"] / row["hosts"]), short(row["remote"] / row["hosts"]),
-        ]
-        for row in data["rows"]
-    ]  # fmt: skip
+    rows = [_row(row) for row in data["rows"]]
     head = ["hosts", "run", "forks", "seconds", "tasks a host", "CPU s a host: controller", "the host's own"]
     return f"""\
 ## A fleet
@@ -28,11 +21,17 @@ def text(data: Data) -> str:
 `site.yml` with two networks a host; controller and hosts share the machine, and so its cores. Light hosts are network
 namespaces with an overlay of one root, without systemd: services are processes that a stand-in for systemctl starts and
 stops, among them the guard and dnsmasq. What runs on a host counts as the host's own; starting Ansible counts for the
-controller. No time is spent on ssh. More than {GUARDED} light hosts have no guard, for which the kernel has not enough
-instances of inotify.
+controller. No time is spent on ssh. Where the kernel has not enough instances of inotify for so many light hosts, they have
+no guard.
 
 {table(head, rows)}
 {far(data)}"""
+
+
+def _row(row: Data) -> list[str]:
+    who = f"{row['hosts']} {KINDS[row['kind']]}{'' if row['guard'] else ', no guard'}"
+    each = [short(row[key] / row["hosts"]) for key in ("controller", "remote")]
+    return [who, row["run"], str(row["forks"]), short(row["seconds"]), str(row["tasks"]), *each]
 
 
 def far(data: Data) -> str:
