@@ -12,7 +12,6 @@ make bench N="1 10" MINUTES=5     fewer networks, and less time for those who ar
 from __future__ import annotations
 
 import argparse
-import shlex
 import subprocess
 import sys
 import time
@@ -62,12 +61,23 @@ def main() -> int:
             say(f"bench {name}: {type(wrong).__name__}: {wrong}")
             failed.append(name)
     known = {name: found for name in parts if (found := load(name)) is not None}
-    text = page.render(machine(), known, f"make bench {shlex.join(sys.argv[1:])}".strip())
+    text = page.render(machine(), known, command(options))
     (ROOT / "docs" / "benchmarks.md").write_text(text)
     readme = ROOT / "README.md"
     readme.write_text(page_readme.update(readme.read_text(), known))
     say(f"docs/benchmarks.md is written{', but not measured was: ' + ', '.join(failed) if failed else ''}")
     return 1 if failed else 0
+
+
+def command(options: argparse.Namespace) -> str:
+    """What was asked for, as make takes it."""
+    words = {
+        "PARTS": " ".join(options.parts),
+        "N": " ".join(map(str, options.networks)) if options.networks != list(COUNTS) else "",
+        "HOSTS": " ".join(map(str, options.hosts)) if options.hosts != list(fleet.COUNTS) else "",
+        "MINUTES": f"{options.minutes:g}" if options.minutes != MINUTES else "",
+    }
+    return " ".join(["make bench", *(f'{name}="{value}"' for name, value in words.items() if value)])
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ def text(data: Data) -> str:
 `site.yml` with two networks a host; controller and hosts share the machine, and so its cores. Light hosts are network
 namespaces with an overlay of one root, without systemd: services are processes that a stand-in for systemctl starts and
 stops, among them the guard and dnsmasq. What runs on a host counts as the host's own; starting Ansible counts for the
-controller. No time is spent on ssh. Where the kernel has not enough instances of inotify for so many light hosts, they have
-no guard.
+controller. No time is spent on ssh. Where the kernel has not enough instances of inotify for so many light hosts, they
+have no guard.
 
 {table(head, rows)}
 {far(data)}"""
