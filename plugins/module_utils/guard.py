@@ -23,8 +23,8 @@ import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from . import guard_work, netlink
-from .backoff import Backoff
+from . import guard_work, isolation, netlink
+from .backoff import Backoff, Unrest
 from .bridge import noted_bridges, ports_note, read_ports
 from .errors import Locked, VirtnetError
 from .files import jot, lock, read_text
@@ -43,10 +43,6 @@ from .specs import KINDS, SWITCHES
 _BURST = 0.03
 # While events come that concern nobody, the guard looks at them so often.
 _PAUSE = 0.02
-# So long a conflict has to last; an uplink that flaps makes no network move. Where news of more never end, it is looked
-# all the same after the longer time.
-_PERSISTS = 0.5
-_UNREST = 5.0
 # So long a network that was moved stays where it is.
 _RESTS = 30.0
 # So often it is looked whether a run of a playbook is through.
@@ -68,8 +64,7 @@ class Guard:
         self.due: dict[str, float] = {}
         self.backoff = Backoff()
         self.rested: dict[str, float] = {}
-        # When the first word came of conflicts that are still to be looked at.
-        self.met = 0.0
+        self.unrest = Unrest()
         self.said: dict[str, str] = {}
         self.stopped = False
         self.stale = True
@@ -134,7 +129,7 @@ class Guard:
             times.append(time.monotonic() + self.pause)
         again = self.switch.due() if self.switch is not None else None
         times += [] if again is None else [again]
-        if self.view.left or self.view.unnoted:
+        if self.view.left or self.view.unnoted or self.view.unmarked:
             times.append(time.monotonic() + _LEFT_CHECK)
         return max(0.0, min(times) - time.monotonic()) if times else None
 
@@ -174,6 +169,7 @@ class Guard:
             elif not name.startswith(".") and name.endswith(".json"):
                 self._redefined(now)
         self._see_what_left()
+        self._keep_apart()
         self._say_what_is_lost()
         self._note_ports()
 
@@ -220,6 +216,22 @@ class Guard:
                 elif now is not None and any(map(netlink.ask, own)):
                     self.view.taken_off(port)
 
+    def _keep_apart(self) -> None:
+        """Mark guests that were plugged in, where they are kept from each other; a run that has the lock goes first."""
+        if not self.view.unmarked:
+            return
+        with contextlib.suppress(Locked), lock(self.paths.runtime, 0):
+            unmarked, self.view.unmarked = self.view.unmarked, {}
+            for port, bridge in sorted(unmarked.items()):
+                now = netlink.ask(port)
+                if now is None or now.master not in self.view.indexes(bridge):
+                    continue
+                try:
+                    if isolation.mark_guest(now.name, bridge):
+                        say(f"{now.name} is kept from the other guests of {bridge}.")
+                except VirtnetError as error:
+                    self._once(f"apart {port}", f"Cannot keep {now.name} from the other guests of {bridge}: {error}.")
+
     def _say_what_is_lost(self) -> None:
         """A macvtap dies with the bridge that it was made on, and with it the file that a guest has open."""
         ridden, self.view.ridden = self.view.ridden, []
@@ -251,8 +263,7 @@ class Guard:
 
     def _want(self, kind: str, now: float) -> None:
         if kind == CONFLICT:
-            self.met = self.met or now
-            self.due[kind] = min(now + _PERSISTS, self.met + _UNREST)
+            self.due[kind] = self.unrest.heard(now)
         else:
             self.due[kind] = min(now + _BURST, self.due.get(kind, now + _BURST))
 
@@ -266,7 +277,7 @@ class Guard:
         for kind in kinds:
             del self.due[kind]
         if CONFLICT in kinds:
-            self.met = 0.0
+            self.unrest.looked()
         left = self._left_to_a_run(now)
         if kinds - {CONFLICT}:
             self._heal(kinds - {CONFLICT}, left)
