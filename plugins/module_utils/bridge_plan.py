@@ -272,7 +272,7 @@ def create(spec: BridgeSpec, current: State) -> list[BridgeChange]:
     steps.append(SetLink(spec.name, {"ifalias": MARK}))
     detail = f"created, taking back {', '.join(back)}" if back else "created"
     after = _after(spec, None, [*spec.ports, *back], current)
-    detail += f"; {_moving(moved, current)}" if moved else ""
+    detail += f"; {_moving(moved)}" if moved else ""
     name = f"bridge {spec.name}"
     return [
         BridgeChange(
@@ -309,9 +309,8 @@ def with_moved(spec: BridgeSpec, current: State) -> BridgeSpec:
     return replace(spec, addresses=tuple(dict.fromkeys(addresses)))
 
 
-def _moving(moved: Uplink, current: State) -> str:
-    port = current.links[moved.port]
-    what = [*port.addresses, *(f"route {route.to}" for route in current.uplinks.routes.get(moved.port, ()))]
+def _moving(moved: Uplink) -> str:
+    what = [*moved.addresses, *(f"route {route.to}" for route in moved.routes)]
     return f"takes over {', '.join(what) or 'nothing'} and the MAC address from {moved.port}"
 
 
@@ -360,7 +359,7 @@ def change(spec: BridgeSpec, current: State) -> list[BridgeChange]:
     after = _after(spec, link, [*ports, *new_ports], current)
     detail = difference(before, after)
     if moved and moved.port in new_ports:
-        detail = f"{_moving(moved, current)}; {detail}"
+        detail = f"{_moving(moved)}; {detail}"
     return [
         BridgeChange(
             CHANGE,

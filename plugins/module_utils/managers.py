@@ -236,7 +236,10 @@ def _refuse_managed_uplink(spec: BridgeSpec, current: State) -> None:
     links = current.bridges.links
     for i, port in enumerate(spec.ports):
         manager = current.managers.uplinks.get(port) if spec.enslave_uplink and spec.state == "present" else None
-        if manager is None or (port in links and links[port].master == spec.name):
+        if manager is None or port not in links or links[port].master == spec.name:
+            continue
+        # Its bridge is gone, and the host with it, until that is made again.
+        if spec.name in current.bridges.uplinks.records and not links[port].addresses:
             continue
         option, owner = f"{spec.path}.ports[{i}]" if spec.path else f"ports[{i}]", f"bridge {spec.name!r}"
         if manager.startswith("ifupdown"):

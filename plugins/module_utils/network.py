@@ -454,6 +454,8 @@ def _check_sense(options: Options, network: Network) -> None:
             "bridge.enslave_uplink",
             "is for mode open, without addresses of its own; write mode: open, ipv4.address: none, and bridge.ports",
         )
+    if network.bridge.enslave_uplink and network.forwards:
+        options.error("port_forwards", "have no meaning with bridge.enslave_uplink, guests are outside; leave them out")
     for i, port in enumerate(network.bridge.ports):
         if port == network.bridge.name:
             options.error(f"bridge.ports[{i}]", f"{port!r} is the bridge itself; name interfaces to enslave")

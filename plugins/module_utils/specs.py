@@ -107,6 +107,9 @@ def _of_openvswitch(network: Network) -> dict[str, Any]:
 
 
 def _rules(network: Network) -> dict[str, Any]:
+    # On such a bridge is the outside, which the guests of other networks may reach.
+    if network.bridge.enslave_uplink:
+        return {"name": network.name, "state": "absent"}
     return {
         "name": network.name,
         "bridge": network.bridge.name,

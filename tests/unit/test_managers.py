@@ -25,6 +25,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.managers import (
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.uplink import Uplink, Uplinks
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -152,6 +153,10 @@ def test_an_uplink_of_ifupdown_is_refused_with_the_cure(tmp_path: Path, path: st
             part.plan(apart)
     else:
         part.plan(apart)
+    # Without the bridge that had its addresses the host is not reached at all.
+    moved = Uplinks({"vn-lan": Uplink("eth0", "", ("192.0.2.2/24",), (), True)})
+    lost = Links({"eth0": replace(eth0, addresses=())}, uplinks=moved)
+    assert part.plan(replace(apart, bridges=lost)).changes
     # One that is its port already has its addresses there.
     bridge = Link("vn-lan", 3, "bridge", alias="virtnet.linux")
     part.plan(replace(apart, bridges=Links({"eth0": replace(eth0, master="vn-lan", addresses=()), "vn-lan": bridge})))

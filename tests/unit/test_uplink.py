@@ -27,6 +27,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.links_apply import (
 from ansible_collections.virtnet.linux.plugins.module_utils.network import read_network
 from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.specs import specs
 from ansible_collections.virtnet.linux.plugins.module_utils.uplink import (
     Uplink,
     Uplinks,
@@ -105,6 +106,10 @@ def test_a_network_has_no_addresses_of_its_own_in_the_network_outside(more: dict
     assert read_network(Options(network.as_options()), "host") == network
     with pytest.raises(InvalidOption, match="enslave_uplink: is for mode open"):
         read_network(Options({**lan, **more}), "host")
+    with pytest.raises(InvalidOption, match="port_forwards: have no meaning with bridge.enslave_uplink"):
+        read_network(Options({**lan, "port_forwards": [{"port": 80, "to": "192.0.2.9"}]}), "host")
+    # The bridge is the way outside of the other networks.
+    assert specs([network], {})["rules"] == [{"name": "lan", "state": "absent"}]
 
 
 def test_what_moved_is_remembered_until_it_is_confirmed_and_then_nobody_goes_back(tmp_path: Path) -> None:
