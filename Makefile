@@ -20,7 +20,7 @@ export ANSIBLE_HOME := $(BUILD)/ansible
 export MYPYPATH := $(COLLECTIONS):$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup packages pin test test-all lint docs gates coverage changelog unit browser fuzz kernel molecule demo demo-clean bench build clean
+.PHONY: help setup packages pin test test-all lint docs gates coverage changelog unit browser fuzz kernel molecule demo demo-clean bench bench-guard torture build clean
 .PHONY: matrix ovs-matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements adopt-cuts
 
 help:
@@ -31,7 +31,7 @@ help:
 	@echo 'make gates       what is asked of a collection that is published: ansible-test, galaxy-importer, ...'
 	@echo 'make coverage    unit and kernel tests, and how much of the engine they run'
 	@echo 'make changelog   the fragments of changelogs/fragments as notes of this version'
-	@echo 'make fuzz        the unit tests with what hypothesis can find in more time'
+	@echo 'make fuzz        the unit tests, and texts as nft and dnsmasq read them, with what hypothesis can find in more time'
 	@echo 'make docs        the guides and the reference as a site in .build/docs, its links followed'
 	@echo 'make setup       what these need: Debian packages and a virtual environment in .build'
 	@echo 'make dnsmasq-matrix  who gets what of the host'"'"'s dnsmasq, before and after, as a table'
@@ -43,7 +43,9 @@ help:
 	@echo 'make guard-record    a flush, a lost bridge and a conflict under the ping of a guest'
 	@echo 'make matrix      who reaches whom in each mode, by real packets, as a table'
 	@echo 'make ovs-matrix  the same on bridges of Open vSwitch'
-	@echo 'make bench       the speed of engine, playbook, rules and guard'
+	@echo 'make torture     runs killed, starved and cheated at every step: a table; SECONDS=600 SEED=1 as you like'
+	@echo 'make bench       ours beside libvirt, NetworkManager and others; writes docs/benchmarks.md (some 25 minutes)'
+	@echo 'make bench-guard     how long the guard takes until what broke is right again'
 	@echo 'make build       the tarball that ansible-galaxy installs, in .build'
 	@echo 'make pin         tries newer versions of the Python packages and writes them down'
 	@echo 'make clean       removes hosts, images and .build'
@@ -103,7 +105,7 @@ coverage: unit kernel
 	-@python tests/gates/covered.py $(^:%=$(BUILD)/coverage/%)
 
 fuzz: setup
-	HYPOTHESIS_PROFILE=fuzz pytest tests/unit -n $$(nproc) --timeout 3600
+	HYPOTHESIS_PROFILE=fuzz pytest tests/unit tests/kernel/test_texts.py -n $$(nproc) --timeout 3600
 
 kernel: setup
 	@rm -rf $(BUILD)/coverage/$@ && mkdir -p $(BUILD)/coverage/$@
@@ -145,10 +147,19 @@ demo: setup
 demo-clean:
 	@[ ! -x $(VENV)/bin/python ] || $(LAB) down demo
 
+# PARTS="control engine rules rates outage fleet" measures these anew, PARTS=page nothing; N, HOSTS: how many networks and
+# light hosts; MINUTES: the bound of the comparison with others, who are slow.
 bench: setup
-	$(VENV)/bin/python tests/bench/bench.py
-	$(VENV)/bin/python tests/bench/rules.py
-	$(VENV)/bin/python tests/bench/guard.py
+	@PYTHONPATH=$(COLLECTIONS):tests python -m bench $(PARTS) $(if $(N),--networks $(N)) $(if $(HOSTS),--hosts $(HOSTS)) \
+	    $(if $(MINUTES),--minutes $(MINUTES))
+
+# How long the guard takes to put right what breaks.
+bench-guard: setup
+	python tests/bench/guard.py
+
+SECONDS := 600
+torture: setup
+	@PYTHONPATH=$(COLLECTIONS):tests python -m torture --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 # What is in changelogs/fragments comes into the version of galaxy.yml.
 changelog: setup
