@@ -24,6 +24,8 @@ TESTED = re.compile(r"(\S+\.py [.FEsxXR]+)")
 FATAL = re.compile(r"(fatal: \[.*?\]: (?:FAILED|UNREACHABLE)! => |failed: \[.*?\] \(item=.*\) => )(\{.*)")
 BROKEN = re.compile(r"CRITICAL |(?:INFO|WARNING|ERROR) +\[.*\] Executed: Failed")
 IGNORED = "...ignoring"
+# What `make demo` is at.
+STEP = re.compile(r"==> +(.*?)(?: \.\.\.|: done in .*)?$")
 # pytest's headings: of all failures, of one of them, of what it printed.
 FAILURES = re.compile(r"=+ (FAILURES|ERRORS) =+$")
 ONE = re.compile(r"_{3,} .* _{3,}$")
@@ -44,7 +46,7 @@ def place(log: str) -> str:
             action, step = found[1], ""
         elif found := TESTS.match(line):
             action, step = f"verify {found[1]}", ""
-        elif found := TASK.match(line) or RETRY.match(line) or TESTED.match(line):
+        elif found := TASK.match(line) or RETRY.match(line) or TESTED.match(line) or STEP.match(line):
             step = found[1]
     return ": ".join(word for word in (action, step) if word)
 

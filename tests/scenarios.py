@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs Molecule's scenarios, two at a time, each on hosts of its own.
+"""Runs Molecule's scenarios, two at a time, each on hosts of its own; and `make demo`, as if it were one.
 
-python tests/scenarios.py [SCENARIO... | nightly]      by default all but the nightly ones, those that take long first
+python tests/scenarios.py [SCENARIO... | demo | nightly]    by default all but the nightly ones, the longest first
 
 Tells when one has started and ended, and every 5 s what each is at. The whole output of each is in
 .build/molecule/SCENARIO.log. One that fails is run again, alone, up to twice, and all outcomes are told: on a busy
@@ -30,6 +30,8 @@ AT_ONCE = int(os.environ.get("SCENARIOS_AT_ONCE", "2"))
 LONGEST = ("resolvers", "firewalls", "ovs", "adopt", "private", "states", "libvirt")
 # Those that take longer than all else together are for `make test-all`.
 NIGHTLY = ("resolvers",)
+# What is no scenario of Molecule's.
+OTHERS = {"demo": ["make", "demo", "demo-clean"]}
 # Seconds after which it is told what a scenario is at, and how much of that.
 BREATH = 5
 WIDTH = 120
@@ -37,7 +39,7 @@ WIDTH = 120
 
 def scenarios() -> list[str]:
     """All of them but the nightly ones, in the order in which they are started."""
-    found = sorted({file.parent.name for file in ROOT.glob("molecule/*/molecule.yml")} - set(NIGHTLY))
+    found = sorted({file.parent.name for file in ROOT.glob("molecule/*/molecule.yml")} - set(NIGHTLY) | OTHERS.keys())
     return sorted(found, key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST))
 
 
@@ -49,7 +51,7 @@ def run(name: str) -> bool:
     with log.open("w") as out:
         # Without colours and as wide as what is printed, so that the log can be read.
         environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200", "PY_COLORS": "0", "ANSIBLE_NOCOLOR": "1"}
-        command = ["molecule", "test", "--scenario-name", name]
+        command = OTHERS.get(name) or ["molecule", "test", "--scenario-name", name]
         with subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, env=environment) as molecule:
             while True:
                 try:

@@ -11,12 +11,11 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .bed import REPOSITORY, Bed, Space, call
+from .bed import PYTHON, REPOSITORY, Bed, Space, call
 
 PROGRAMS = REPOSITORY / ".build" / "openvswitch"
 _PATIENCE = 60.0
@@ -124,7 +123,7 @@ class SwitchBed(Bed):
     def guest(self, bridge: str, address: str, gateway: str = "") -> Space:
         """As everywhere; its device computes checksums, which the userspace datapath does not."""
         space = super().guest(bridge, address, gateway)
-        space.run(sys.executable, "-c", _TX_OFF)
+        space.run(*PYTHON, "-c", _TX_OFF)
         return space
 
     def port(self, name: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import docs_site
+import documented
 import drawings
 import examples
 import jinja2
@@ -212,6 +213,16 @@ def test_commands_are_such(example: Example) -> None:
     for command in commands:
         if command.strip() and not command.lstrip().startswith("#"):
             assert_known(command)
+
+
+def test_commands_are_run_on_hosts() -> None:
+    told = list(documented.shown())
+    assert [one for one in told if one[0] not in documented.SCENARIOS and one[1] not in documented.ELSEWHERE] == []
+    assert set(documented.ELSEWHERE) <= {command for _guide, command in told}
+    for guide, scenario in documented.SCENARIOS.items():
+        assert documented.commands(guide)
+        runs = (ROOT / "molecule" / scenario / "documented" / "test_documented.py").read_text()
+        assert f'"{guide}"' in runs, guide
 
 
 @pytest.mark.parametrize("example", [one for one in SHOWN if one.language == "ini"], ids=str)

@@ -96,6 +96,7 @@ CRITICAL Idempotence test failed because of the following tasks:
             CREATED + "FAILED - RETRYING: [debian12]: Bridges are quiet (89 retries left).",
             "create: [debian12]: Bridges are quiet (89 retries left)",
         ),
+        ("==> plug in two guests and wait for their leases ...", "plug in two guests and wait for their leases"),
     ],
 )
 def test_it_is_told_what_a_scenario_is_at(log: str, said: str) -> None:

@@ -25,10 +25,11 @@ extends_documentation_fragment:
   - connection_pipelining
 options:
   host:
-    description: Name of the host in its lab.
+    description: Name of the host in its lab, where it is not that of the inventory.
     default: inventory_hostname
     vars:
       - name: inventory_hostname
+      - name: lab_host
   lab:
     description: Name of the lab.
     required: true

@@ -1,0 +1,208 @@
+"""What README and the guides tell to do is done as they tell it, from the tarball to the teardown, over ssh.
+
+hv1.example.org is the host with an sshd; hv2.example.org, of the guide to fleets, the other.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import documented
+import examples
+import pytest
+
+from lab import netns
+from lab.guest import Guest
+from lab.host import ENVIRONMENT, Host
+from lab.lab import Lab
+from lab.run import Result, attempt, eventually
+
+ROOT = Path(__file__).resolve().parents[3]
+KEY = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "key"
+LAB = Lab(f"molecule-{os.environ['MOLECULE_SCENARIO_NAME']}")
+PATIENCE = 60
+LONG = 300
+SSHD = ["/usr/sbin/sshd", "-D", "-o", "PidFile=none"]
+SSH_CONFIG = """\
+Host *
+  IdentityFile {key}
+  IdentitiesOnly yes
+  UserKnownHostsFile /dev/null
+  StrictHostKeyChecking no
+  LogLevel ERROR
+Host hv1.example.org
+  HostName {address}
+  User root
+"""
+# A firewall of somebody else's.
+THEIRS = """\
+table inet mine {
+    chain way {
+        type filter hook forward priority filter; policy drop;
+    }
+}
+"""
+# Not by useradd, which leaves more behind than it can take away; the star locks the password and not the account.
+ACCOUNT = """
+echo 'admin:*:1000:1000::/home/admin:/bin/sh' >> /etc/passwd
+install -D -m 600 /root/.ssh/authorized_keys /home/admin/.ssh/authorized_keys
+chown -R 1000 /home/admin
+"""
+NO_ACCOUNT = "sed -i '/^admin:/d' /etc/passwd; rm -r /home/admin"
+# Without an sshd it is entered otherwise.
+SECOND = """\
+ansible_connection: lab
+lab_name: {lab}
+lab_host: debian12
+"""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Who does what the guides say: on a machine with Ansible, and on the host."""
+
+    folder: Path
+    host: Host
+
+    def does(self, command: str) -> str:
+        done = self.tries(command)
+        print(f"$ {command}\n{done.out}")
+        assert done.ok, f"{command}\n{done.out}{done.err}"
+        return done.out
+
+    def tries(self, command: str) -> Result:
+        if command.split()[0].startswith("ansible"):
+            return self._of_ansible(command)
+        return self.host.attempt(["sh", "-c", command], PATIENCE)
+
+    def _of_ansible(self, command: str) -> Result:
+        environment = {
+            **ENVIRONMENT,
+            "HOME": str(self.folder),
+            "PATH": f"{Path(sys.executable).parent}:{ENVIRONMENT['PATH']}",
+            "ANSIBLE_SSH_ARGS": f"-F {self.folder / 'ssh_config'} -o ControlMaster=auto -o ControlPersist=30s",
+            "ANSIBLE_PIPELINING": "true",
+            "ANSIBLE_CONNECTION_PLUGINS": str(ROOT / "molecule/shared/connection"),
+        }
+        inside = netns.inside(LAB.internet.namespace, ["sh", "-c", f"cd {self.folder} && {command}"])
+        return attempt(inside, LONG, env=environment)
+
+    def follows(self, guide: str) -> dict[str, str]:
+        """What each of a guide's commands says."""
+        return {command: self.does(command) for command in documented.commands(guide)}
+
+    def has(self, name: str, guide: str, word: str) -> None:
+        """A file that a guide shows is there."""
+        (self.folder / name).write_text(documented.yaml_of(guide, word))
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
+    folder = tmp_path_factory.mktemp("reader")
+    host = LAB.host("debian13")
+    (folder / "ssh_config").write_text(SSH_CONFIG.format(key=KEY, address=host.address))
+    (folder / "host_vars").mkdir()
+    (folder / "host_vars/hv2.example.org.yml").write_text(SECOND.format(lab=LAB.name))
+    build = [sys.executable, "-m", "ansible", "galaxy", "collection", "build", "--output-path", str(folder), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True, timeout=LONG)
+    return Reader(folder, host)
+
+
+@pytest.fixture
+def guest(reader: Reader) -> Iterator[Guest]:
+    """A guest into which `admin` may log in; it shares the host's files."""
+    host, one = reader.host, Guest(reader.host, "guest-a")
+    host.run(["sh", "-c", ACCOUNT])
+    try:
+        one.plug("vn-lab")
+        address = one.lease()
+        one.start([*SSHD, "-o", f"ListenAddress={address}"])
+        answers = ["ssh-keyscan", "-T", "5", address]
+        assert eventually(lambda: "SSH-2.0" in one.attempt(answers).out, PATIENCE)
+        yield one
+    finally:
+        one.unplug()
+        host.run(["sh", "-c", NO_ACCOUNT])
+
+
+def test_readme_from_the_tarball_to_the_teardown(reader: Reader) -> None:
+    reader.has("inventory.yml", "README.md", "ansible_user")
+    install, check, site, teardown = documented.commands("README.md")
+    assert "was installed successfully" in reader.does(install)
+    assert "vn-lab" in reader.does(check)
+    assert not reader.host.attempt(["ip", "link", "show", "vn-lab"]).ok
+    reader.does(site)
+    reader.host.run(["ip", "link", "show", "vn-lab"])
+    reader.does(teardown)
+    assert not reader.host.attempt(["ip", "link", "show", "vn-lab"]).ok
+
+
+def test_fleets(reader: Reader, request: pytest.FixtureRequest) -> None:
+    reader.has("inventory.yml", "fleets.rst", "hv2.example.org")
+    reader.has("guests.yml", "fleets.rst", "plugin:")
+    site, limited, status, report, graph, ping = documented.commands("fleets.rst")
+    reader.does(site)
+    subnets = [
+        LAB.host(name).run(["ip", "-br", "-4", "address", "show", "vn-lab"]) for name in ("debian12", "debian13")
+    ]
+    assert len(set(subnets)) == 2
+    assert "hv2" not in reader.does(limited)
+    request.getfixturevalue("guest")
+    assert "guest-a" in reader.does(status)
+    page = Path(report.partition("virtnet_report=")[2])
+    try:
+        reader.does(report)
+        assert "guest-a" in page.read_text()
+    finally:
+        page.unlink(missing_ok=True)
+    assert "guest-a" in reader.does(graph)
+    assert '"pong"' in reader.does(ping)
+
+
+@pytest.mark.parametrize(("guide", "word"), [("travel.rst", "vn_forward"), ("errors.rst", "lab")])
+def test_what_looks_at_the_host(reader: Reader, guide: str, word: str) -> None:
+    assert word in "".join(reader.follows(guide).values())
+
+
+def test_who_drops_packets_is_told_as_shown(reader: Reader) -> None:
+    (shown,) = (one for one in examples.shown() if "firewalls.rst" in one.place and one.language == "shell-session")
+    (check,) = documented.commands("firewalls.rst")
+    reader.host.run(["nft", "-f", "-"], stdin=THEIRS)
+    try:
+        told = reader.tries(check)
+        print(told.out)
+        assert told.code == 1
+        quoted = " ".join(line for line in shown.text.splitlines() if not line.startswith("# ")).split()
+        assert " ".join(quoted) in " ".join(told.out.split())
+        # What it says helps.
+        reader.host.run(["sh", "-c", told.out.partition("to let them pass: ")[2].splitlines()[0]])
+        assert "guest to outside (IPv4)" not in reader.tries(check).out
+    finally:
+        reader.host.run(["nft", "delete", "table", "inet", "mine"])
+
+
+def test_the_command_of_the_host(reader: Reader) -> None:
+    told = reader.follows("addresses.rst")
+    assert "lab" in told["virtnet list"]
+    assert reader.does("virtnet list") != told["virtnet list"]
+
+
+def test_first_network_and_everything_gone(reader: Reader) -> None:
+    reader.has("inventory.yml", "first_network.rst", "ansible_user")
+    *others, teardown = documented.commands("first_network.rst")
+    reader.host.run(["ip", "tuntap", "add", "tap0", "mode", "tap"])
+    try:
+        for command in others:
+            reader.does(command)
+        assert "master vn-lab" in reader.host.run(["ip", "link", "show", "tap0"])
+    finally:
+        reader.host.run(["ip", "link", "delete", "tap0"])
+    # Of the fleet too.
+    reader.has("inventory.yml", "fleets.rst", "hv2.example.org")
+    reader.does(teardown)
+    assert not any(host.attempt(["ip", "link", "show", "vn-lab"]).ok for host in LAB.hosts())

@@ -1,0 +1,59 @@
+"""libvirt's own default network comes over and goes back, by the commands that the guide shows."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import documented
+import pytest
+
+from lab.host import Host
+from lab.lab import Lab
+from lab.run import attempt, eventually
+
+SCENARIO = Path(__file__).resolve().parents[1]
+ROOT = SCENARIO.parents[1]
+LAB = Lab(f"molecule-{os.environ['MOLECULE_SCENARIO_NAME']}")
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build/collections"),
+    "ANSIBLE_CONNECTION_PLUGINS": str(SCENARIO.parent / "shared/connection"),
+    "ANSIBLE_PIPELINING": "true",
+    "ANSIBLE_INVENTORY": f"{SCENARIO.parent / 'shared/inventory'},{SCENARIO / 'inventory'}",
+    "MOLECULE_PROJECT_DIRECTORY": str(ROOT),
+}
+PATIENCE = 60
+LONG = 300
+
+
+@pytest.fixture
+def started() -> Iterator[None]:
+    """The network that Debian brings runs, where the dnsmasq of the system does not hold its port."""
+    for host in LAB.hosts():
+        host.run(["systemctl", "disable", "--now", "dnsmasq.service"])
+        virsh = ["virsh", "-c", "network:///system"]
+        assert eventually(lambda host=host, virsh=virsh: host.attempt([*virsh, "net-start", "default"]).ok, PATIENCE)
+    yield
+
+
+def does(command: str) -> None:
+    done = attempt(["sh", "-c", command], LONG, env=ENVIRONMENT)
+    print(f"$ {command}\n{done.out}")
+    assert done.ok, f"{command}\n{done.out}{done.err}"
+
+
+def ours(host: Host) -> bool:
+    return host.attempt(["test", "-e", "/etc/virtnet/networks/default.json"]).ok
+
+
+@pytest.mark.usefixtures("started")
+def test_the_default_network_moves_as_shown() -> None:
+    check, everything, named, back = documented.commands("libvirt.rst")
+    for command, held in ((check, False), (everything, True), (back, False), (named, True), (back, False)):
+        does(command)
+        assert [ours(host) for host in LAB.hosts()] == [held] * len(LAB.hosts())
+        assert all(host.attempt(["ip", "link", "show", "virbr0"]).ok for host in LAB.hosts())
