@@ -20,7 +20,7 @@ from .bridge_ovs import ports_of
 from .bridge_plan import BridgeChange, Freed, State, marked
 from .bridge_spec import BridgeSpec, refuse_duplicates
 from .errors import NotRunning
-from .files import File, put, read_text
+from .files import File, put, read_note, read_text
 from .identity import bridge_mac, host_identity
 from .links import Link, has_ipv6, read_links, read_sysctls
 from .links_apply import Step, take
@@ -151,7 +151,7 @@ def noted_bridges(paths: Paths) -> list[str]:
 def read_freed(bridge: str, paths: Paths) -> list[Freed]:
     """The ports that are noted of a bridge."""
     try:
-        listed = json.loads(read_text(ports_file(bridge, paths)) or "[]")
+        listed = read_note(ports_file(bridge, paths)) or []
         return [Freed(str(name), int(index), *more) for name, index, *more in listed]
     except (ValueError, TypeError):
         # A note about guests' links that cannot be read is worth less than the run.

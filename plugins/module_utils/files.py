@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import stat
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any, TextIO
 
 from .errors import Locked, VirtnetError
 
@@ -37,6 +39,17 @@ def read_text(path: str) -> str | None:
             return stream.read()
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def read_note(path: str) -> Any:
+    """What we noted as JSON, None where there is no such file; raises ValueError for all that cannot be read."""
+    try:
+        text = read_text(path)
+        return None if text is None else json.loads(text)
+    except OSError as error:
+        raise ValueError(error.strerror) from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def is_open_folder(path: str) -> bool:
@@ -142,9 +155,8 @@ def lock(folder: str, patience: float = 60.0) -> Iterator[None]:
 
     Raises Locked, naming the process that holds it.
     """
-    os.makedirs(folder, mode=0o755, exist_ok=True)
     path = os.path.join(folder, "lock")
-    with open(path, "a+", encoding="ascii") as stream:
+    with _opened(path) as stream:
         deadline = time.monotonic() + patience
         while True:
             try:
@@ -159,8 +171,19 @@ def lock(folder: str, patience: float = 60.0) -> Iterator[None]:
                         "wait for it to end, or see what keeps it"
                     ) from None
                 time.sleep(0.05)
-        stream.seek(0)
-        stream.truncate()
-        stream.write(f"{os.getpid()}\n")
-        stream.flush()
+        _sign(path)
         yield
+
+
+def _opened(path: str) -> TextIO:
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        return open(path, "a+", encoding="ascii")
+    except OSError as error:
+        raise VirtnetError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _sign(path: str) -> None:
+    """Say who holds a lock; it is held as well where the disk has no room for that."""
+    with contextlib.suppress(OSError), open(path, "w", encoding="ascii") as stream:
+        stream.write(f"{os.getpid()}\n")

@@ -14,7 +14,7 @@ from typing import Any, Union
 
 from . import conntrack, firewalls, firewalls_read, forwarding, nft_rules
 from .errors import CommandFailed
-from .files import File, put, read_text
+from .files import File, put, read_note
 from .firewalls import FirewallChange
 from .firewalls_read import Firewalls
 from .forwarding import Forwarding, ForwardingChange, Needs
@@ -97,8 +97,8 @@ class NatRules:
         """The table as the kernel lists it, and the host's forwarding."""
         table = None if find("nft") is None else read_table()
         try:
-            seen = json.loads(read_text(self._seen_file) or "{}")
-        except ValueError:
+            seen = dict(read_note(self._seen_file) or {})
+        except (ValueError, TypeError):
             seen = {}
         ipv6 = any(spec.rules.ipv6 for spec in self.wanted) or (table and table.elements.get("vn_subnets6"))
         read_forwarding = forwarding.read_with_advised if ipv6 else forwarding.read

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from torture import damage as damage_done
 from torture import faults
 from torture.host import new_host
 from torture.trials import Course, Trial, Wrong, again, gone, orders
@@ -102,8 +103,17 @@ def guards(course: Course, chance: random.Random) -> Iterator[Trial]:
     course.well(course.away)
 
 
+def damages(course: Course, chance: random.Random) -> Iterator[Trial]:
+    course.well(course.plans["first run"])
+    for damage in chance.sample(list(damage_done.DAMAGE), 3):
+        yield damage_done.definition_damaged(course, damage)
+    for path in chance.sample(damage_done.MEMORY, 3):
+        yield damage_done.note_damaged(course, path, chance.choice(list(damage_done.DAMAGE)))
+    course.well(course.away)
+
+
 # With a bystander beside them, and without: then all that is ours can go, and the power too.
-BESIDE: tuple[Round, ...] = (cut_and_again, tools, cut_and_again, disks, cut_and_gone, two_runs)
+BESIDE: tuple[Round, ...] = (cut_and_again, tools, cut_and_again, disks, cut_and_gone, damages, two_runs)
 ALONE: tuple[Round, ...] = (cut_and_gone, cut_and_again, reboots, cut_and_gone, guards)
 
 

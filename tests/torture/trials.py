@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torture.host import Cut, Guest, Host, unlike
-from torture.plans import BESIDE, Tasks, plans, site
+from torture.plans import BESIDE, FIRST, Tasks, plans, site
 
 # Seconds that a program may hang: the engine's limits of 30 and 120 s, divided.
 HURRY = 15.0
@@ -62,6 +62,11 @@ class Course:
     @property
     def plans(self) -> dict[str, Tasks]:
         return plans(BESIDE) if self.beside else plans()
+
+    @property
+    def networks(self) -> list[dict[str, Any]]:
+        """Those of the first run."""
+        return [*FIRST, *([BESIDE] if self.beside else [])]
 
     @property
     def away(self) -> Tasks:
