@@ -19,7 +19,7 @@ from . import bridge_ovs, bridge_plan
 from .bridge_ovs import ports_of
 from .bridge_plan import BridgeChange, Freed, State, marked
 from .bridge_spec import BridgeSpec, refuse_duplicates
-from .errors import NotRunning
+from .errors import NotRunning, VirtnetError
 from .files import File, put, read_note, read_text
 from .identity import bridge_mac, host_identity
 from .links import Link, has_ipv6, read_links, read_sysctls
@@ -40,8 +40,8 @@ class Bridges:
     """The part that manages bridges."""
 
     def __init__(self, wanted: Sequence[BridgeSpec], purge: bool, paths: Paths) -> None:
-        identity = host_identity(paths.root)
-        self.wanted = [spec if spec.mac else replace(spec, mac=bridge_mac(identity, spec.name)) for spec in wanted]
+        self.identity = host_identity(paths.root)
+        self.wanted = [spec if spec.mac else replace(spec, mac=bridge_mac(self.identity, spec.name)) for spec in wanted]
         self.purge = purge
         self.paths = paths
         refuse_duplicates(self.wanted)
@@ -74,8 +74,19 @@ class Bridges:
             routes=read_routes(),
             others=read_others(route for spec in self.wanted for route in spec.routes),
             switch=switch,
+            made=self._read_made() if self.purge else {},
             stacks=self._read_stacks(links, freed),
         )
+
+    def _read_made(self) -> dict[str, str]:
+        """Bridges that networks ever had, with their MAC addresses: the mark of one that is not finished."""
+        # It is read here alone since networks need nothing of it.
+        from .definitions import recall
+
+        try:
+            return {name: mac for one in recall(self.paths).values() for name, mac in one.bridges.items()}
+        except (VirtnetError, AttributeError):
+            return {}
 
     def _read_stacks(
         self, links: Mapping[str, Link], freed: Mapping[str, Sequence[Freed]]
@@ -105,9 +116,12 @@ class Bridges:
         renamed, current = bridge_plan.rename_back([spec for spec in present if spec.type != OPENVSWITCH], current)
         gone = {spec.name: spec for spec in self.wanted if spec.state == "absent"}
         if self.purge:
-            ours = [name for name, link in current.links.items() if marked(link)]
+            macs = {name: current.made.get(name) or bridge_mac(self.identity, name) for name in current.links}
+            ours = [name for name, link in current.links.items() if bridge_plan.ours(link, macs[name])]
             ours += [row.name for row in current.switch.bridges.values() if row.ours]
-            gone.update({name: BridgeSpec(name, "absent") for name in ours if name not in named})
+            gone.update(
+                {name: BridgeSpec(name, "absent", mac=macs.get(name, "")) for name in ours if name not in named}
+            )
         changes = [*renamed]
         for spec in gone.values():
             changes += _delete(spec, current, notes)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from torture import damage as damage_done
-from torture import faults
+from torture import faults, odd
 from torture.host import new_host
 from torture.trials import Course, Trial, Wrong, again, gone, orders
 
@@ -112,9 +112,13 @@ def damages(course: Course, chance: random.Random) -> Iterator[Trial]:
     course.well(course.away)
 
 
+def odd_hosts(course: Course, chance: random.Random) -> Iterator[Trial]:
+    yield odd.odd_host(course, chance.choice(list(odd.ODD)))
+
+
 # With a bystander beside them, and without: then all that is ours can go, and the power too.
 BESIDE: tuple[Round, ...] = (cut_and_again, tools, cut_and_again, disks, cut_and_gone, damages, two_runs)
-ALONE: tuple[Round, ...] = (cut_and_gone, cut_and_again, reboots, cut_and_gone, guards)
+ALONE: tuple[Round, ...] = (cut_and_gone, cut_and_again, reboots, odd_hosts, cut_and_gone, guards)
 
 
 def work(summary: Summary, chance: random.Random, *, serving: bool, beside: bool) -> None:
