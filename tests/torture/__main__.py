@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from torture import damage as damage_done
 from torture import faults, odd
-from torture.host import new_host
+from torture.host import Stuck, new_host
 from torture.trials import Course, Trial, Wrong, again, gone, orders
 
 
@@ -132,7 +132,7 @@ def work(summary: Summary, chance: random.Random, *, serving: bool, beside: bool
                 while not summary.over:
                     _one_round(summary, rounds[0], course, chance)
                     rounds = [*rounds[1:], rounds[0]]
-            except Wrong as wrong:
+            except (Wrong, Stuck) as wrong:
                 rounds = [*rounds[1:], rounds[0]]
                 if str(wrong):
                     summary.add(Trial("undisturbed", "a run", converged=False, flaws=[str(wrong)]))
