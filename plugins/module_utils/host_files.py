@@ -110,6 +110,7 @@ if TYPE_CHECKING:
         links,
         links_apply,
         listeners,
+        lost,
         managed,
         managers,
         nat,
@@ -153,6 +154,8 @@ if TYPE_CHECKING:
         specs,
         subnets,
         switch_ports,
+        uplink,
+        uplink_return,
         virt_network,
     )
 
@@ -253,6 +256,7 @@ ENGINE = (
     "links",
     "links_apply",
     "listeners",
+    "lost",
     "managed",
     "managers",
     "nat",
@@ -296,6 +300,8 @@ ENGINE = (
     "specs",
     "subnets",
     "switch_ports",
+    "uplink",
+    "uplink_return",
     "virt_network",
 )
 
@@ -327,19 +333,30 @@ from engine.cli import main
 sys.exit(main())
 '''
 
-# Links, rules, sysctls and files under /etc and /run are their work; the rest they do not need.
+# Links, rules, sysctls and files under /etc and /run are their work; the rest they do not need. Nor does what they
+# start: nft, ip, dnsmasq's test, resolvconf, firewall-cmd, ufw. Not ProtectKernelModules=, since the iptables of old
+# loads its modules itself; not ProtectProc=, since who listens on a port is asked of all processes.
 _HARDENING = """\
 NoNewPrivileges=yes
 ProtectSystem=yes
 ProtectHome=yes
 PrivateTmp=yes
+PrivateDevices=yes
 ProtectClock=yes
 ProtectControlGroups=yes
+ProtectHostname=yes
 ProtectKernelLogs=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET
+RestrictNamespaces=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
 LockPersonality=yes
+CapabilityBoundingSet=~CAP_AUDIT_CONTROL CAP_AUDIT_READ CAP_AUDIT_WRITE CAP_BLOCK_SUSPEND CAP_IPC_LOCK CAP_LEASE
+CapabilityBoundingSet=~CAP_LINUX_IMMUTABLE CAP_MAC_ADMIN CAP_MAC_OVERRIDE CAP_MKNOD CAP_SYS_BOOT CAP_SYS_CHROOT
+CapabilityBoundingSet=~CAP_SYS_PACCT CAP_SYS_RAWIO CAP_SYS_TIME CAP_SYS_TTY_CONFIG CAP_SYSLOG CAP_WAKE_ALARM
 SystemCallArchitectures=native
+SystemCallFilter=~@clock @cpu-emulation @debug @mount @obsolete @raw-io @reboot @swap
+SystemCallErrorNumber=EPERM
 """
 
 _SERVICE = """\
@@ -353,6 +370,8 @@ After=nftables.service firewalld.service ufw.service
 After=ovsdb-server.service ovs-vswitchd.service
 # Before what serves networks or uses them. Not before network.target: the host's own links do not wait for guests'.
 Before=dnsmasq.service libvirtd.service virtnetworkd.service network-online.target
+# Guests that start by themselves find their bridges.
+Before=virtqemud.service virtlxcd.service lxc.service incus.service lxd.service
 StartLimitIntervalSec=0
 
 [Service]
