@@ -107,7 +107,10 @@ def put(files: Iterable[File]) -> None:
     Raises VirtnetError naming the file that could not be written.
     """
     wanted = list(files)
-    folders = sorted({os.path.dirname(file.path) for file in wanted})
+    # For what shall not be there no folder is made.
+    needed = {os.path.dirname(file.path) for file in wanted if file.content is not None}
+    there = {folder for folder in {os.path.dirname(file.path) for file in wanted} if os.path.isdir(folder)}
+    folders = sorted(needed | there)
     try:
         for folder in folders:
             make_folder(folder)
