@@ -213,7 +213,9 @@ def _broken_chains(table: Table, seen: Mapping[str, str]) -> list[str]:
     found += [f"set {name}: missing" for name in SETS if name not in table.elements]
     noted = seen.get(nft_rules.version(table.elements))
     if not found and noted != table.digest:
-        found.append("an earlier run was interrupted" if noted is None else "a rule was altered by hand")
+        found.append(
+            "of another version, or of a run that was cut short" if noted is None else "a rule was altered by hand"
+        )
     return found
 
 
