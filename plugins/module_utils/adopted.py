@@ -18,7 +18,7 @@ from typing import Any
 
 from .dnsmasq_leases import Leases
 from .errors import InvalidOption, VirtnetError
-from .files import File, read_text
+from .files import File, read_note
 from .libvirt_driver import Found
 from .libvirt_xml import from_xml
 from .network import Network, read_network
@@ -120,9 +120,9 @@ def read_records(paths: Paths) -> dict[str, Record]:
         if file.endswith(".json"):
             path = os.path.join(paths.adopted, file)
             try:
-                values: Mapping[str, Any] = json.loads(read_text(path) or "")
+                values: Mapping[str, Any] = read_note(path)
                 record = Record(**{**values, "ports": tuple(values.get("ports", ()))})
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, AttributeError):
                 raise VirtnetError(f"{path} cannot be read; put it right or move it away, and run again") from None
             found[record.name] = record
     return found

@@ -19,8 +19,8 @@ from . import bridge_ovs, bridge_plan, uplink_return
 from .bridge_ovs import ports_of
 from .bridge_plan import BridgeChange, Freed, State, marked
 from .bridge_spec import BridgeSpec, refuse_duplicates
-from .errors import NotRunning
-from .files import File, put, read_text
+from .errors import NotRunning, VirtnetError
+from .files import File, put, read_note, read_text
 from .identity import bridge_mac, host_identity
 from .links import Link, has_ipv6, read_links, read_sysctls
 from .links_apply import Step, take
@@ -42,8 +42,8 @@ class Bridges:
 
     def __init__(self, wanted: Sequence[BridgeSpec], purge: bool, paths: Paths, may_move: bool = False) -> None:
         """``may_move``: whether somebody is there who confirms that the host is still reached."""
-        identity = host_identity(paths.root)
-        self.wanted = [spec if spec.mac else replace(spec, mac=bridge_mac(identity, spec.name)) for spec in wanted]
+        self.identity = host_identity(paths.root)
+        self.wanted = [spec if spec.mac else replace(spec, mac=bridge_mac(self.identity, spec.name)) for spec in wanted]
         self.purge = purge
         self.paths = paths
         self.may_move = may_move
@@ -77,9 +77,20 @@ class Bridges:
             routes=read_routes(),
             others=read_others(route for spec in self.wanted for route in spec.routes),
             switch=switch,
+            made=self._read_made() if self.purge else {},
             stacks=self._read_stacks(links, freed),
             uplinks=self._read_uplinks(),
         )
+
+    def _read_made(self) -> dict[str, str]:
+        """Bridges that networks ever had, with their MAC addresses: the mark of one that is not finished."""
+        # It is read here alone since networks need nothing of it.
+        from .definitions import recall
+
+        try:
+            return {name: mac for one in recall(self.paths).values() for name, mac in one.bridges.items()}
+        except (VirtnetError, AttributeError):
+            return {}
 
     def _read_uplinks(self) -> Uplinks:
         had = recorded(self.paths)
@@ -115,9 +126,12 @@ class Bridges:
         renamed, current = bridge_plan.rename_back([spec for spec in present if spec.type != OPENVSWITCH], current)
         gone = {spec.name: spec for spec in self.wanted if spec.state == "absent"}
         if self.purge:
-            ours = [name for name, link in current.links.items() if marked(link)]
+            macs = {name: current.made.get(name) or bridge_mac(self.identity, name) for name in current.links}
+            ours = [name for name, link in current.links.items() if bridge_plan.ours(link, macs[name])]
             ours += [row.name for row in current.switch.bridges.values() if row.ours]
-            gone.update({name: BridgeSpec(name, "absent") for name in ours if name not in named})
+            gone.update(
+                {name: BridgeSpec(name, "absent", mac=macs.get(name, "")) for name in ours if name not in named}
+            )
         changes = [*renamed]
         for spec in gone.values():
             changes += _delete(spec, current, notes)
@@ -168,7 +182,7 @@ def noted_bridges(paths: Paths) -> list[str]:
 def read_freed(bridge: str, paths: Paths) -> list[Freed]:
     """The ports that are noted of a bridge."""
     try:
-        listed = json.loads(read_text(ports_file(bridge, paths)) or "[]")
+        listed = read_note(ports_file(bridge, paths)) or []
         return [Freed(str(name), int(index), *more) for name, index, *more in listed]
     except (ValueError, TypeError):
         # A note about guests' links that cannot be read is worth less than the run.

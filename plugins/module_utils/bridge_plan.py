@@ -79,7 +79,8 @@ class State:
     """What was read: the links, the interfaces of default routes, and the links that stopped bridges set free.
 
     ``routes`` of ours by the name of one, ``others`` are routes to the same subnets. ``stacks``: settings of links that
-    are or may become ports of Open vSwitch (switch_ports.py).
+    are or may become ports of Open vSwitch (switch_ports.py). ``made``: bridges that networks ever had, with their MAC
+    addresses, where all but those that are wanted are to go.
     """
 
     links: Mapping[str, Link]
@@ -92,6 +93,7 @@ class State:
     others: Mapping[tuple[str, int], str] = field(default_factory=dict)
     switch: Switch = field(default_factory=Switch)
     stacks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    made: Mapping[str, str] = field(default_factory=dict)
     uplinks: Uplinks = field(default_factory=Uplinks)
 
     def of(self, name: str) -> Sequence[Link]:

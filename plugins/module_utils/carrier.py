@@ -16,7 +16,7 @@ import time
 from collections.abc import Collection, Iterator
 
 from .errors import VirtnetError
-from .files import File, jot, read_text
+from .files import File, jot, read_note
 from .libvirt_domains import DOWN, UP, Domains
 from .libvirt_driver import driver_installed
 from .paths import Paths
@@ -53,11 +53,10 @@ def taken_down(ports: Collection[str], paths: Paths) -> Iterator[None]:
 
 def bring_back(paths: Paths) -> None:
     """Bring the links up that are noted as taken down."""
-    text = read_text(_note(paths))
-    if text is None:
-        return
     try:
-        noted = json.loads(text)
+        noted = read_note(_note(paths))
+        if noted is None:
+            return
         ports, machines = list(noted["ports"]), list(noted["machines"])
     except (ValueError, KeyError, TypeError):
         ports = machines = []

@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import InvalidOption, VirtnetError
-from .files import read_text
+from .files import read_note
 from .network import Network
 from .options import Options
 from .paths import Paths
@@ -83,11 +82,11 @@ def settings_path(paths: Paths) -> str:
 
 def read_settings(paths: Paths) -> Settings:
     """The settings of the last run; raises VirtnetError where they cannot be read."""
-    text = read_text(settings_path(paths))
-    if text is None:
-        return Settings()
     try:
-        options = Options(json.loads(text))
+        note = read_note(settings_path(paths))
+        if note is None:
+            return Settings()
+        options = Options(note)
         return Settings(read_pools(options, "pools"), read_fleet(options, "share").share or Share())
     except (ValueError, InvalidOption) as error:
         raise VirtnetError(f"{settings_path(paths)} cannot be read: {error}; move it away, and run again") from None

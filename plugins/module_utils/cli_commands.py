@@ -13,8 +13,10 @@ from typing import Any
 
 from . import info
 from .conflict import live_conflicts, look, store
+from .definitions import read_stored
 from .errors import VirtnetError
 from .files import lock, put
+from .identity import host_identity
 from .leases import read_leases
 from .lost import still_held
 from .network import Network
@@ -52,6 +54,7 @@ def _yes(value: bool) -> str:
 def list_networks(paths: Paths, _name: str) -> Answer:
     """``virsh net-list --all``, with subnet and number of guests."""
     data = info.networks(paths)
+    aside = read_stored(paths, host_identity(paths.root)).unreadable
     rows = [("Name", "State", "Autostart", "Persistent", "Mode", "Bridge", "Address", "Guests")]
     for one in data:
         address = one["definition"]["ipv4"]["address"]
@@ -67,7 +70,8 @@ def list_networks(paths: Paths, _name: str) -> Answer:
                 str(len(one["ports"])),
             )
         )
-    return Answer(data, table(rows) if data else "No networks are defined.\n")
+    text = table(rows) if data or aside else "No networks are defined.\n"
+    return Answer(data, text + "".join(f"error: {one.problem}\n" for one in aside.values()), 1 if aside else 0)
 
 
 def xml(paths: Paths, name: str) -> Answer:
@@ -114,6 +118,8 @@ def leases(paths: Paths, name: str) -> Answer:
 
 
 def _named(situation: Situation, name: str) -> Network:
+    if name in situation.unreadable:
+        raise VirtnetError(situation.unreadable[name].problem)
     if name not in situation.defined:
         known = ", ".join(sorted(situation.defined)) or "none"
         raise VirtnetError(f"there is no network {name!r} on this host; defined are: {known}")
@@ -167,6 +173,7 @@ def check(paths: Paths, _name: str) -> Answer:
     problems = [line for outcome in outcomes for line in _wrong(outcome)]
     problems += [str(conflict) for conflict in live_conflicts(situation)]
     problems += list(missing_ports(situation))
+    problems += situation.problems
     problems += still_held(paths)
     # What the rules' part says of other firewalls is said better by what becomes of packets.
     notes = [note for outcome in outcomes if outcome.kind != "rules" for note in outcome.notes]

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .errors import InvalidOption, VirtnetError
-from .files import File, read_text
+from .errors import VirtnetError
+from .files import File, read_note
 from .network import Network, read_network
 from .openvswitch import OPENVSWITCH
 from .options import Options
@@ -61,19 +61,51 @@ def text_of(network: Network) -> str:
     return json.dumps(network.as_options(), indent=2) + "\n"
 
 
-def load(paths: Paths, identity: str) -> dict[str, Network]:
+@dataclass(frozen=True)
+class Stored:
     """All definitions of this host by name; of a name in both folders the persistent one.
 
-    Raises VirtnetError naming the file that cannot be read as a definition.
+    ``unreadable``: files that are no definitions, or of a newer version, by the network's name; each with the reason.
+    What such a network is, nobody guesses: it is left as it is until it is defined again.
     """
+
+    networks: Mapping[str, Network] = field(default_factory=dict)
+    unreadable: Mapping[str, Unreadable] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A definition that cannot be read; ``problem`` is a sentence for the user."""
+
+    path: str
+    problem: str
+
+
+def read_stored(paths: Paths, identity: str) -> Stored:
+    """Read them all."""
     found: dict[str, Network] = {}
+    unreadable: dict[str, Unreadable] = {}
     for folder in (paths.transient_definitions, paths.definitions):
-        for name in _listing(folder):
-            path = os.path.join(folder, name)
-            network = _read(path, identity)
-            if network is not None:
-                found[network.name] = network
-    return found
+        for file in _listing(folder):
+            path, name = os.path.join(folder, file), file[: -len(".json")]
+            try:
+                network = _read(path, identity)
+            except VirtnetError as error:
+                unreadable[name] = Unreadable(path, str(error))
+                found.pop(name, None)
+            else:
+                if network is not None:
+                    found[name] = network
+                    unreadable.pop(name, None)
+    return Stored(found, unreadable)
+
+
+def load(paths: Paths, identity: str) -> dict[str, Network]:
+    """The networks alone; raises VirtnetError naming the file that cannot be read as a definition."""
+    stored = read_stored(paths, identity)
+    for one in stored.unreadable.values():
+        raise VirtnetError(one.problem)
+    return dict(stored.networks)
 
 
 def _listing(folder: str) -> Sequence[str]:
@@ -84,17 +116,18 @@ def _listing(folder: str) -> Sequence[str]:
 
 
 def _read(path: str, identity: str) -> Network | None:
-    text = read_text(path)
-    if text is None:
-        return None
     try:
-        network = read_network(Options(json.loads(text)), identity)
-    except (ValueError, InvalidOption) as error:
+        note = read_note(path)
+        if note is None and not os.path.exists(path):
+            return None
+        network = read_network(Options(note), identity)
+    except (ValueError, VirtnetError) as error:
         raise VirtnetError(
-            f"the definition {path} cannot be read: {error}; put it right or move it away, and run again"
+            f"the definition {path} cannot be read: {error}; "
+            "its network is left as it is until the definition is put right, defined again or removed (state: absent)"
         ) from None
     if network.name != os.path.basename(path)[: -len(".json")]:
-        raise VirtnetError(f"the definition {path} is that of network {network.name!r}; move it away, and run again")
+        raise VirtnetError(f"the definition {path} is that of network {network.name!r}; remove or rename it")
     return network
 
 
@@ -104,11 +137,8 @@ def _memory(paths: Paths) -> str:
 
 def recall(paths: Paths) -> dict[str, Remembered]:
     """What is remembered, by network name; raises VirtnetError naming the file when it is unreadable."""
-    text = read_text(_memory(paths))
-    if text is None:
-        return {}
     try:
-        stored: Mapping[str, Mapping[str, Any]] = json.loads(text)
+        stored: Mapping[str, Mapping[str, Any]] = read_note(_memory(paths)) or {}
         return {name: Remembered(**values) for name, values in stored.items()}
     except (ValueError, TypeError, AttributeError):
         raise VirtnetError(

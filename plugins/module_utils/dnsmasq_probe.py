@@ -116,7 +116,7 @@ def is_held(interface: str, address: Address) -> bool:
     return True
 
 
-def answers(address: Address, patience: float = 3.0) -> bool:
+def answers(address: Address, patience: float = 10.0) -> bool:
     """Whether the DNS server at an address of this host answers. Any answer will do, a refusal too.
 
     Linux shows a server such a query as coming in on the interface that has the address, though it takes the way over

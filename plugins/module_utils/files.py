@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import stat
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Any, TextIO
 
 from .errors import Locked, VirtnetError
 
@@ -38,6 +39,17 @@ def read_text(path: str) -> str | None:
             return stream.read()
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def read_note(path: str) -> Any:
+    """What we noted as JSON, None where there is no such file; raises ValueError for all that cannot be read."""
+    try:
+        text = read_text(path)
+        return None if text is None else json.loads(text)
+    except OSError as error:
+        raise ValueError(error.strerror) from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def is_open_folder(path: str) -> bool:
@@ -95,7 +107,10 @@ def put(files: Iterable[File]) -> None:
     Raises VirtnetError naming the file that could not be written.
     """
     wanted = list(files)
-    folders = sorted({os.path.dirname(file.path) for file in wanted})
+    # For what shall not be there no folder is made.
+    needed = {os.path.dirname(file.path) for file in wanted if file.content is not None}
+    there = {folder for folder in {os.path.dirname(file.path) for file in wanted} if os.path.isdir(folder)}
+    folders = sorted(needed | there)
     try:
         for folder in folders:
             make_folder(folder)
@@ -155,12 +170,8 @@ def lock(folder: str, patience: float = 60.0) -> Iterator[None]:
 
     Raises Locked, naming the process that holds it.
     """
-    make_folder(folder)
     path = os.path.join(folder, "lock")
-    # For root alone: whoever has a file open, be it for reading, can lock it (flock(2)).
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    with open(descriptor, "r+", encoding="ascii") as stream:
-        os.fchmod(descriptor, 0o600)
+    with open(_opened(path), "r+", encoding="ascii") as stream:
         deadline = time.monotonic() + patience
         while True:
             try:
@@ -175,8 +186,23 @@ def lock(folder: str, patience: float = 60.0) -> Iterator[None]:
                         "wait for it to end, or see what keeps it"
                     ) from None
                 time.sleep(0.05)
-        stream.seek(0)
-        stream.truncate()
-        stream.write(f"{os.getpid()}\n")
-        stream.flush()
+        _sign(path)
         yield
+
+
+def _opened(path: str) -> int:
+    try:
+        make_folder(os.path.dirname(path))
+        # For root alone: whoever has a file open, be it for reading, can lock it (flock(2)).
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        os.fchmod(descriptor, 0o600)
+        return descriptor
+    except OSError as error:
+        raise VirtnetError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _sign(path: str) -> None:
+    """Say who holds a lock; it is held as well where the disk has no room for that."""
+    with contextlib.suppress(OSError), open(path, "r+", encoding="ascii") as stream:
+        stream.write(f"{os.getpid()}\n")
+        stream.truncate()

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from .files import File, put, read_text
+from .files import File, put, read_note
 from .firewalls_read import COMMENT, ZONE, Firewalls, owner_of, zone_files
 from .nft_chains import MARK
 from .nft_rules import Rules
@@ -77,7 +77,7 @@ def _switch(paths: Paths) -> str:
 def read_switch(paths: Paths) -> bool:
     """Whether other firewalls are asked; they are, unless this host was told otherwise."""
     try:
-        return bool(json.loads(read_text(_switch(paths)) or "{}").get("integrate", True))
+        return bool((read_note(_switch(paths)) or {}).get("integrate", True))
     except (ValueError, AttributeError):
         return True
 

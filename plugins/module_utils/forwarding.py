@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .errors import CommandFailed
-from .files import File, put, read_text
+from .files import File, put, read_note, read_text
 from .links_apply import SetSysctl
 from .part import CHANGE, Change
 from .paths import Paths
@@ -106,11 +106,8 @@ def read_with_advised(paths: Paths) -> Forwarding:
 
 
 def _read_record(paths: Paths) -> dict[str, str]:
-    record = read_text(_record(paths))
-    if record is None:
-        return {}
     try:
-        return {str(key): str(value) for key, value in json.loads(record).items()}
+        return {str(key): str(value) for key, value in (read_note(_record(paths)) or {}).items()}
     except (ValueError, AttributeError):
         # Not knowing what was before, the cautious way is to leave the values alone on removal.
         return {IPV4: "1", IPV6: "1"}

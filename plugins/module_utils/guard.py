@@ -376,7 +376,7 @@ class Guard:
         if seen is None or seen.error:
             self._once("definitions", f"Cannot guard: {seen.error if seen else 'the look at the host was cut short'}.")
             return
-        self.said.pop("definitions", None)
+        self._once("definitions", " ".join(f"{line[0].upper()}{line[1:]}." for line in seen.unreadable))
         self.view = seen.view
         self._note_ports()
         for kind in frozenset[str]().union(*map(self.view.part, self.view.missing)):

@@ -71,6 +71,7 @@ class Sight:
     defined: int = 0
     running: int = 0
     error: str = ""
+    unreadable: Collection[str] = ()
 
 
 def look(paths: Paths, before: Mapping[str, Mapping[int, str]]) -> Sight:
@@ -79,7 +80,9 @@ def look(paths: Paths, before: Mapping[str, Mapping[int, str]]) -> Sight:
         situation = gather(paths)
     except VirtnetError as error:
         return Sight(error=str(error))
-    return Sight(View.of(situation, before), len(situation.defined), len(situation.running))
+    return Sight(
+        View.of(situation, before), len(situation.defined), len(situation.running), unreadable=situation.problems
+    )
 
 
 def boot(paths: Paths) -> int:

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from .conflict import live_conflicts
-from .definitions import load
+from .definitions import read_stored
 from .errors import VirtnetError
 from .identity import host_identity
 from .leases import read_leases
@@ -49,9 +49,11 @@ def status(
     }
 
 
-def networks(paths: Paths, names: Iterable[str] = ()) -> list[dict[str, Any]]:
-    """All networks of the host, or those named; raises VirtnetError for a name that is not defined."""
+def networks(paths: Paths, names: Collection[str] = ()) -> list[dict[str, Any]]:
+    """All networks of the host, or those named; raises VirtnetError for one that is not defined, or not readably."""
     situation = gather(paths)
+    for name in set(names) & set(situation.unreadable):
+        raise VirtnetError(situation.unreadable[name].problem)
     met: dict[str, list[str]] = {}
     for one in live_conflicts(situation):
         met.setdefault(one.network.name, []).extend(taken.what for taken in one.meets)
@@ -60,13 +62,13 @@ def networks(paths: Paths, names: Iterable[str] = ()) -> list[dict[str, Any]]:
     return [status(network, situation.links, met.get(network.name, ()), network.name in started) for network in named]
 
 
-def described(paths: Paths, names: Iterable[str] = ()) -> list[dict[str, Any]]:
+def described(paths: Paths, names: Collection[str] = ()) -> list[dict[str, Any]]:
     """The same, each with its leases, what becomes of its packets, and its XML where the host has the library for it.
 
     Raises VirtnetError.
     """
     found = networks(paths, names)
-    chosen = _named(load(paths, host_identity(paths.root)), names)
+    chosen = _named(_defined(paths), names)
     texts = [dump(network) for network in chosen] if has_library() else [None for _network in chosen]
     now = time.time()
     leases = read_leases(chosen, paths, now)
@@ -89,7 +91,11 @@ def plugged(situation: Situation) -> list[Network]:
 
 def xml(paths: Paths, names: Iterable[str]) -> list[str]:
     """Definitions as libvirt's XML, each as one text; raises VirtnetError."""
-    return [dump(network) for network in _named(load(paths, host_identity(paths.root)), names)]
+    return [dump(network) for network in _named(_defined(paths), names)]
+
+
+def _defined(paths: Paths) -> Mapping[str, Network]:
+    return read_stored(paths, host_identity(paths.root)).networks
 
 
 def _named(defined: Mapping[str, Network], names: Iterable[str]) -> list[Network]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import InvalidOption
-from .files import File, read_text
+from .files import File, read_note
 from .libvirt_definition import differs, mark, meaning, registered_by_us, shape
 from .libvirt_driver import ADD, REMOVE, Driver, Found
 from .libvirt_options import brief
@@ -81,7 +81,7 @@ def _path(paths: Paths) -> str:
 def read_made(paths: Paths) -> dict[str, Made]:
     """What is remembered, by name of the network."""
     try:
-        found = json.loads(read_text(_path(paths)) or "{}")
+        found = read_note(_path(paths)) or {}
         return {name: Made(**one) for name, one in found.items()}
     except (ValueError, TypeError, AttributeError):
         # It only spares libvirt from being told again what it has.

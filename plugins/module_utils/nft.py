@@ -14,7 +14,7 @@ from typing import Any, Union
 
 from . import conntrack, firewalls, firewalls_read, forwarding, nft_rules
 from .errors import CommandFailed
-from .files import File, put, read_text
+from .files import File, put, read_note
 from .firewalls import FirewallChange
 from .firewalls_read import Firewalls
 from .forwarding import Forwarding, ForwardingChange, Needs
@@ -97,8 +97,8 @@ class NatRules:
         """The table as the kernel lists it, and the host's forwarding."""
         table = None if find("nft") is None else read_table()
         try:
-            seen = json.loads(read_text(self._seen_file) or "{}")
-        except ValueError:
+            seen = dict(read_note(self._seen_file) or {})
+        except (ValueError, TypeError):
             seen = {}
         ipv6 = any(spec.rules.ipv6 for spec in self.wanted) or (table and table.elements.get("vn_subnets6"))
         read_forwarding = forwarding.read_with_advised if ipv6 else forwarding.read
@@ -213,7 +213,9 @@ def _broken_chains(table: Table, seen: Mapping[str, str]) -> list[str]:
     found += [f"set {name}: missing" for name in SETS if name not in table.elements]
     noted = seen.get(nft_rules.version(table.elements))
     if not found and noted != table.digest:
-        found.append("an earlier run was interrupted" if noted is None else "a rule was altered by hand")
+        found.append(
+            "of another version, or of a run that was cut short" if noted is None else "a rule was altered by hand"
+        )
     return found
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from .bridge_plan import MARK
 from .errors import InvalidOption, MissingTool, VirtnetError
-from .files import File, put, read_text
+from .files import File, put, read_note, read_text
 from .options import Options
 from .part import CHANGE, CREATE, DELETE, Change, Plan, describe
 from .paths import Paths
@@ -172,7 +172,7 @@ class Entries:
 
     def _read_notes(self) -> dict[str, EntrySpec]:
         try:
-            stored = json.loads(read_text(self.notes) or "[]")
+            stored = read_note(self.notes) or []
             specs = [EntrySpec.from_options(Options(one)) for one in stored]
         except (ValueError, TypeError, VirtnetError):
             # Of another version, or cut off: what networks want comes with the next run of all of them.

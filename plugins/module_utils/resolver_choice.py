@@ -10,7 +10,7 @@ import os
 from collections.abc import Collection
 
 from .errors import InvalidOption
-from .files import File, read_text
+from .files import File, read_note
 from .paths import Paths
 from .resolver import AUTO
 
@@ -25,7 +25,7 @@ def _file(paths: Paths) -> str:
 def read_choice(paths: Paths) -> str:
     """A provider, ``none``, or ``auto``, which holds unless this host was told otherwise."""
     try:
-        return str(json.loads(read_text(_file(paths)) or "{}").get("resolver", AUTO))
+        return str((read_note(_file(paths)) or {}).get("resolver", AUTO))
     except (ValueError, AttributeError):
         return AUTO
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .bridged import MODE as BRIDGED
-from .definitions import Remembered, load, recall
+from .definitions import Remembered, Unreadable, read_stored, recall
 from .errors import VirtnetError
 from .files import File, lock, put
 from .identity import host_identity
@@ -31,12 +31,22 @@ STAGES = {NETWORKS: ("rules", "bridges", SWITCHES, "fragments"), RESOLVER: ("ent
 
 @dataclass(frozen=True)
 class Situation:
-    """What is defined, what of it shall run now, and the host's links."""
+    """What is defined, what of it shall run now, and the host's links; definitions that cannot be read stand aside.
+
+    ``forgotten``: why nothing is known of what networks had before.
+    """
 
     defined: Mapping[str, Network] = field(default_factory=dict)
     wanted: Sequence[Network] = ()
     remembered: Mapping[str, Remembered] = field(default_factory=dict)
     links: Mapping[str, Link] = field(default_factory=dict)
+    unreadable: Mapping[str, Unreadable] = field(default_factory=dict)
+    forgotten: str = ""
+
+    @property
+    def problems(self) -> list[str]:
+        """What of ours cannot be read, a sentence each."""
+        return [*(one.problem for one in self.unreadable.values()), *([self.forgotten] if self.forgotten else [])]
 
     @property
     def running(self) -> list[Network]:
@@ -56,14 +66,24 @@ class Outcome:
 
 def gather(paths: Paths) -> Situation:
     """Read definitions, records and links; raises VirtnetError."""
-    defined = load(paths, host_identity(paths.root))
-    remembered = recall(paths)
+    stored = read_stored(paths, host_identity(paths.root))
+    defined = stored.networks
+    # What is not known to be gone is not to be removed either.
+    memory, forgotten = _recall(paths)
+    remembered = {name: one for name, one in memory.items() if name not in stored.unreadable}
     for network in defined.values():
         remembered[network.name] = remembered.get(network.name, Remembered()).and_now(network)
     links = read_all_links()
-    return Situation(
-        defined, to_run([defined[name] for name in sorted(defined)], links, read_records(paths)), remembered, links
-    )
+    wanted = to_run([defined[name] for name in sorted(defined)], links, read_records(paths))
+    return Situation(defined, wanted, remembered, links, stored.unreadable, forgotten)
+
+
+def _recall(paths: Paths) -> tuple[Mapping[str, Remembered], str]:
+    """What is remembered, or why nothing is: networks can be brought back without."""
+    try:
+        return recall(paths), ""
+    except VirtnetError as error:
+        return {}, str(error)
 
 
 def to_run(networks: Sequence[Network], links: Mapping[str, Link], records: Mapping[str, str]) -> list[Network]:
@@ -143,6 +163,9 @@ def restore(paths: Paths, stages: Collection[str] = (NETWORKS, RESOLVER)) -> int
         situation = gather(paths)
         for line in missing_ports(situation):
             say(line)
+        for line in situation.problems:
+            say(f"error: {line}")
+            status = 1
         for outcome in bring(situation, paths, kinds=[kind for stage in stages for kind in STAGES[stage]]):
             for line in (*outcome.changes, *outcome.notes):
                 say(line)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from .files import File, lock, put, read_text
+from .files import File, lock, put, read_note
 from .network import Network
 from .paths import Paths
 
@@ -124,7 +124,7 @@ def followed_all(paths: Paths) -> None:
 def _mapping(path: str) -> Mapping[str, object]:
     # Notes that nobody can read are worth less than the run that reads them.
     try:
-        data = json.loads(read_text(path) or "{}")
+        data = read_note(path)
     except ValueError:
         return {}
     return data if isinstance(data, dict) else {}

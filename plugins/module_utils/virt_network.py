@@ -11,13 +11,13 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from . import bridged, runtime
 from .choosing import Chooser, Fleet, Settings, read_settings, settings_path
-from .definitions import Remembered, file_of, load, memory_file, recall, text_of
+from .definitions import Remembered, Unreadable, file_of, memory_file, read_stored, recall, text_of
 from .dnsmasq_name_lines import Claim, claims_of
 from .errors import InvalidOption
 from .files import File, put
@@ -73,6 +73,7 @@ class State:
     links: Mapping[str, Link] = field(default_factory=dict)
     listeners: Sequence[Listener] = ()
     libvirt: bool = True
+    unreadable: Mapping[str, Unreadable] = field(default_factory=dict)
 
 
 # Where libvirt is, this brings its network driver.
@@ -105,7 +106,8 @@ class Networks:
     def read(self) -> State:
         """What is stored, and what of the host a network may collide with."""
         identity = host_identity(self.paths.root)
-        definitions = load(self.paths, identity)
+        stored = read_stored(self.paths, identity)
+        definitions = stored.networks
         own = [str(one.ipv4.address.ip) for one in definitions.values() if one.ipv4.address]
         return State(
             definitions=definitions,
@@ -121,13 +123,16 @@ class Networks:
             links=read_all_links() if find("ip") else {},
             listeners=read_listeners() if any(network.forwards for network in self.wanted) else (),
             libvirt=driver_installed(self.paths.root),
+            unreadable=stored.unreadable,
         )
 
     def plan(self, current: State) -> Plan[DefinitionChange]:
         """All definitions as they will be; every error that the list can have is raised here."""
         gone = {network.name for network in self.wanted if network.state == "absent"}
         if self.purge:
-            gone |= set(current.definitions) - {network.name for network in self.wanted}
+            gone |= {*current.definitions, *current.unreadable} - {network.name for network in self.wanted}
+        # What nobody can read and nobody names is left as it is, with all that it has on this host.
+        aside = set(current.unreadable) - gone - {network.name for network in self.wanted}
         stay = [
             network
             for name, network in current.definitions.items()
@@ -148,17 +153,23 @@ class Networks:
         named = {network.name for network in new}
         # Those that the list does not name stay as they are, also where somebody stopped them.
         run = [*new, *runtime.as_intended(stay, current.records, current.links)]
-        wanted = specs(sorted(run, key=lambda one: one.name), remembered)
+        mine = {name: one for name, one in remembered.items() if name not in aside}
+        wanted = specs(sorted(run, key=lambda one: one.name), mine)
         records = self._records(current, after, named)
         wanted = _without(wanted, [one.name for one in self.wanted if one.name in gone and one.managed_by == LIBVIRT])
         memory = [memory_file(remembered, self.paths), runtime.records_file(records, self.paths)]
         whole = Whole(memory, wanted, networks)
-        changes = [*self._resettle(current, whole), *_changes(current, after, records, whole, self.paths)]
+        changes = [
+            *self._resettle(current, whole),
+            *_removals([current.unreadable[name] for name in sorted(set(current.unreadable) - aside)], whole),
+            *_changes(current, after, records, whole, self.paths),
+        ]
         notes = [
             f"{network.owner}: the kernel of this host has no IPv6, so the network goes without"
             for network in new
             if network.ipv6.auto and network.ipv6.address is None
         ]
+        notes += [current.unreadable[name].problem for name in sorted(aside)]
         return Plan(changes, [network.as_options() for network in networks], notes, more=wanted)
 
     def _resettle(self, current: State, whole: Whole) -> list[DefinitionChange]:
@@ -285,6 +296,17 @@ def _changes(
             changes.append(_change(name, old, new, files, whole))
         elif new is not None and current.records.get(name) != records.get(name):
             changes.append(_switch(new, current.records.get(name), records.get(name), whole))
+    return changes
+
+
+def _removals(unreadable: Iterable[Unreadable], whole: Whole) -> list[DefinitionChange]:
+    """Files that cannot be read, of networks that are defined again, or are to go."""
+    changes = []
+    for one in unreadable:
+        name = os.path.basename(one.path)[: -len(".json")]
+        detail = "its definition, which could not be read, removed"
+        files = [File(one.path, None)]
+        changes.append(DefinitionChange(DELETE, f"network {name}", f"{one.problem}\n", "", detail, name, files, whole))
     return changes
 
 

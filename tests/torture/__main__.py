@@ -16,8 +16,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from torture import faults
-from torture.host import new_host
+from torture import damage as damage_done
+from torture import faults, odd
+from torture.host import Stuck, new_host
 from torture.trials import Course, Trial, Wrong, again, gone, orders
 
 
@@ -102,9 +103,22 @@ def guards(course: Course, chance: random.Random) -> Iterator[Trial]:
     course.well(course.away)
 
 
+def damages(course: Course, chance: random.Random) -> Iterator[Trial]:
+    course.well(course.plans["first run"])
+    for damage in chance.sample(list(damage_done.DAMAGE), 3):
+        yield damage_done.definition_damaged(course, damage)
+    for path in chance.sample(damage_done.MEMORY, 3):
+        yield damage_done.note_damaged(course, path, chance.choice(list(damage_done.DAMAGE)))
+    course.well(course.away)
+
+
+def odd_hosts(course: Course, chance: random.Random) -> Iterator[Trial]:
+    yield odd.odd_host(course, chance.choice(list(odd.ODD)))
+
+
 # With a bystander beside them, and without: then all that is ours can go, and the power too.
-BESIDE: tuple[Round, ...] = (cut_and_again, tools, cut_and_again, disks, cut_and_gone, two_runs)
-ALONE: tuple[Round, ...] = (cut_and_gone, cut_and_again, reboots, cut_and_gone, guards)
+BESIDE: tuple[Round, ...] = (cut_and_again, tools, cut_and_again, disks, cut_and_gone, damages, two_runs)
+ALONE: tuple[Round, ...] = (cut_and_gone, cut_and_again, reboots, odd_hosts, cut_and_gone, guards)
 
 
 def work(summary: Summary, chance: random.Random, *, serving: bool, beside: bool) -> None:
@@ -118,7 +132,7 @@ def work(summary: Summary, chance: random.Random, *, serving: bool, beside: bool
                 while not summary.over:
                     _one_round(summary, rounds[0], course, chance)
                     rounds = [*rounds[1:], rounds[0]]
-            except Wrong as wrong:
+            except (Wrong, Stuck) as wrong:
                 rounds = [*rounds[1:], rounds[0]]
                 if str(wrong):
                     summary.add(Trial("undisturbed", "a run", converged=False, flaws=[str(wrong)]))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -56,6 +57,8 @@ sys.path.insert(0, sys.argv[1])
 from ansible_collections.virtnet.linux.plugins.module_utils.cli import main
 sys.exit(main(sys.argv[2:]))
 """
+# Seconds that a run may take; the engine gives up programs that hang well before.
+_PATIENCE = 400.0
 _GUEST = "52:54:00:aa:00:01"
 _UDHCPC = """#!/bin/sh
 [ "$1" = bound ] || exit 0
@@ -77,6 +80,10 @@ class Guest:
         self.process.stdin.flush()
         found: dict[str, Any] = json.loads(self.process.stdout.readline())
         return found
+
+
+class Stuck(Exception):
+    """A run did not end."""
 
 
 class Cut(Exception):
@@ -189,6 +196,8 @@ class Host:
         """What came of it."""
         stdout = self.engines[second].stdout
         assert stdout is not None
+        if not select.select([stdout], [], [], _PATIENCE)[0]:
+            raise Stuck(f"a run did not end within {_PATIENCE:g} s")
         answer: dict[str, Any] = json.loads(stdout.readline())
         if answer.get("status") in (signal.SIGKILL, signal.SIGALRM):
             raise Cut

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils.definitions import read_stored
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_leases import parse, write_leases
+from ansible_collections.virtnet.linux.plugins.module_utils.errors import CommandFailed, VirtnetError
 from ansible_collections.virtnet.linux.plugins.module_utils.files import File, jot, lock, put
+from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.run import run
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077], ids=oct)
@@ -50,7 +55,7 @@ def test_no_link_leads_a_write_elsewhere(tmp_path: Path) -> None:
     elsewhere.write_text("theirs")
     for name in ("lock", ".jotted.virtnet-tmp~"):
         (tmp_path / name).symlink_to(elsewhere)
-    with pytest.raises(OSError, match="symbolic"), lock(str(tmp_path)):
+    with pytest.raises(VirtnetError, match="symbolic"), lock(str(tmp_path)):
         pass
     jot(File(str(tmp_path / "jotted"), "ours"))
     assert elsewhere.read_text() == "theirs"
@@ -68,3 +73,35 @@ def test_leases_are_not_written_through_a_link_of_dnsmasqs(tmp_path: Path) -> No
     assert elsewhere.read_text() == "theirs"
     # Nor does what is no lease get from one file into the other.
     assert path.read_text() == "0 52:54:00:00:00:01 192.168.30.7 web 01:52:54:00:00:00:01\n"
+
+
+def test_no_folder_is_made_for_what_shall_not_be_there(tmp_path: Path) -> None:
+    put([File(str(tmp_path / "a/gone"), None), File(str(tmp_path / "b/there"), "x")])
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_program_that_hangs_ends_with_all_that_it_started(tmp_path: Path) -> None:
+    noted = tmp_path / "child"
+    with pytest.raises(CommandFailed, match="did not end within 2 s"):
+        run(["sh", "-c", f"sleep 987 & echo $! >{noted}; wait"], timeout=2)
+    child = Path(f"/proc/{noted.read_text().strip()}/stat")
+    end = time.monotonic() + 60
+    # Whoever adopts it may take a moment to reap it.
+    while child.exists() and child.read_text().rpartition(")")[2].split()[0] != "Z":
+        assert time.monotonic() < end, "the child lives"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[1]", '"lab"', '{"name": "lab", "of_a_newer_version": 7}', "[" * 100000, None]
+)
+def test_a_definition_that_cannot_be_read_stands_aside_with_its_reason(tmp_path: Path, text: str | None) -> None:
+    folder = tmp_path / "etc/virtnet/networks"
+    put([File(str(folder / "good.json"), '{"name": "good"}')])
+    if text is None:
+        (folder / "lab.json").mkdir()
+    else:
+        (folder / "lab.json").write_text(text)
+    stored = read_stored(Paths(str(tmp_path)), "host")
+    assert list(stored.networks) == ["good"]
+    assert f"{folder}/lab.json cannot be read" in stored.unreadable["lab"].problem

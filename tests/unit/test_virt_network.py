@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.choosing import Fleet, Settings, read_fleet
-from ansible_collections.virtnet.linux.plugins.module_utils.definitions import Remembered
+from ansible_collections.virtnet.linux.plugins.module_utils.definitions import Remembered, Unreadable
 from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
 from ansible_collections.virtnet.linux.plugins.module_utils.links import Link
 from ansible_collections.virtnet.linux.plugins.module_utils.network import Network, read_network
@@ -350,3 +350,33 @@ def test_a_kernel_without_ipv6_is_a_note() -> None:
     assert (ipv6["address"], ipv6["auto"], ipv6["ra"]) == ("none", True, True)
     stored_one = {"lab": read_network(Options(done.holds[0]), HOST)}
     assert plan({**LAB, "ipv6": {"address": "auto"}}, state=State(stored_one, {})).changes == []
+
+
+def aside(name: str = "lab") -> State:
+    """A host where a network has a bridge, and a definition that nobody can read."""
+    memory = {name: Remembered(bridges={f"vn-{name}": "52:54:00:00:00:01"})}
+    return State(
+        remembered=memory, unreadable={name: Unreadable(f"/etc/virtnet/networks/{name}.json", "it is cut off")}
+    )
+
+
+def test_what_a_network_has_stays_where_its_definition_cannot_be_read() -> None:
+    done = plan({"name": "other"}, state=aside())
+    assert done.notes == ["it is cut off"]
+    named = {one.get("name") or one.get("interface") for specs in done.more.values() for one in specs}
+    assert named == {"other", "vn-other"}
+
+
+@pytest.mark.parametrize("wish", [{"items": [{"name": "lab", "state": "absent"}]}, {"items": [], "purge": True}])
+def test_a_network_that_cannot_be_read_goes_when_it_is_named_or_purged(wish: dict[str, Any]) -> None:
+    done = plan(*wish["items"], state=aside(), purge=wish.get("purge", False))
+    assert [str(change) for change in done.changes] == ["network lab: its definition, which could not be read, removed"]
+    assert {"name": "vn-lab", "mac": "52:54:00:00:00:01", "state": "absent", "type": "linux"} in done.more["bridges"]
+
+
+def test_a_network_that_cannot_be_read_is_defined_again_by_a_list_that_names_it() -> None:
+    done = plan(FIXED, state=aside())
+    assert [str(change) for change in done.changes][-1] == "network lab: defined"
+    paths = [file.path for change in done.changes for file in change.files]
+    assert len(paths) == 2
+    assert done.notes == []

@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Trials with files of ours that somebody, or a disk, has damaged: named, never guessed, and others go on."""
+
+from __future__ import annotations
+
+from torture.faults import judge
+from torture.plans import NAT, site
+from torture.trials import Course, Trial, Wrong, failure
+
+# What becomes of a file: a shell command with {0}.
+DAMAGE = {
+    "empty": ": >{0}",
+    "truncated": "head -c 40 {0} >/run/part; cat /run/part >{0}; rm /run/part",
+    "binary": "head -c 300 /dev/zero >{0}",
+    "not UTF-8": "printf '\\377\\376{{' >{0}",
+    "another type": "echo '[1, 2]' >{0}",
+    "a text": "echo '\"nat\"' >{0}",
+    "of a newer version": "sed -i '1s/{{/{{\"of_a_newer_version\": 7,/' {0}",
+    "of another network": 'sed -i \'s/"name": "nat"/"name": "other"/\' {0}',
+    "too deep": "head -c 200000 /dev/zero | tr '\\0' '[' >{0}",
+    "a folder": "rm {0}; mkdir {0}",
+}
+DEFINITION = "/etc/virtnet/networks/nat.json"
+
+
+def definition_damaged(course: Course, damage: str) -> Trial:
+    """Where the networks run: one definition is damaged. From the end of the first run to there again."""
+    trial = Trial("definition damaged", damage)
+    host = course.host
+    before = host.snapshot()
+    host.sh(DAMAGE[damage].format(DEFINITION))
+    others = [one for one in course.networks if one["name"] != NAT["name"]]
+    done = host.play(site(others))
+    judge(trial, failure(done))
+    if failure(done):
+        trial.flaw(f"the others cannot be run: {failure(done)}")
+    if DEFINITION not in str(done["answers"][0].get("warnings")):
+        trial.flaw(f"it is not named: {done['answers'][0]}")
+    host.sh("ip link delete vn-routed; ip link set vn-iso down")
+    told = host.command("restore")
+    judge(trial, told.stderr)
+    if DEFINITION not in told.stderr or told.returncode != 1:
+        trial.flaw(f"the boot does not name it: {told.stderr}")
+    told = host.command("check")
+    judge(trial, told.stderr)
+    if DEFINITION not in told.stdout + told.stderr:
+        trial.flaw(f"'virtnet check' does not name it: {told.stdout}{told.stderr}")
+    gone = [line for line in before if line.startswith("link vn-") and line not in host.snapshot()]
+    if gone:
+        trial.flaw(f"what is not known to be gone was removed: {gone}")
+    if damage == "a folder":
+        host.sh(f"rmdir {DEFINITION}")
+    host.sh("rm -f /run/virtnet/resolver-ready")
+    try:
+        course.settle(trial, "first run")
+    except Wrong as wrong:
+        trial.flaw(str(wrong))
+    course.ask_guest(trial)
+    return trial
+
+
+MEMORY = (
+    "/var/lib/virtnet/networks.json",
+    "/var/lib/virtnet/forwarding.json",
+    "/run/virtnet/rules.json",
+    "/run/virtnet/runtime.json",
+    "/run/virtnet/pending.json",
+    "/run/virtnet/resolver-entries",
+)
+
+
+def note_damaged(course: Course, path: str, damage: str) -> Trial:
+    """Where the networks run: a note of ours is damaged. From the end of the first run to there again."""
+    trial = Trial("note damaged", f"{path}, {damage}")
+    host = course.host
+    host.sh(f"[ -e {path} ] || echo '{{}}' >{path}; cp {path} /run/kept; {DAMAGE[damage].format(path)}")
+    host.sh("ip link delete vn-routed")
+    told = host.command("restore")
+    judge(trial, told.stderr)
+    if "link vn-routed" not in host.snapshot():
+        trial.flaw(f"the boot fails of it: {told.stderr}")
+    said = failure(host.play(course.plans["first run"]))
+    judge(trial, said)
+    if said and path not in said:
+        trial.flaw(f"the error does not name it: {said}")
+    # As it says.
+    host.sh(f"rm -f /run/virtnet/resolver-ready; rm -rf {path}; case {path} in /var/*) mv /run/kept {path};; esac")
+    host.sh("rm -f /run/kept")
+    try:
+        course.settle(trial, "first run")
+    except Wrong as wrong:
+        trial.flaw(str(wrong))
+    course.ask_guest(trial)
+    return trial
