@@ -6,8 +6,10 @@ COLLECTIONS := $(BUILD)/collections
 SELF := $(COLLECTIONS)/ansible_collections/virtnet/linux
 # Of the kernel tests, which mostly wait: for a lease, for an answer that must not come.
 WORKERS := 4
-# Real clients and timers on a busy machine: what fails is tried once more, and named. AGAIN= switches it off.
-AGAIN := --reruns 1 -rR
+# Real clients and timers on a busy machine: what fails is tried twice more, and named. AGAIN= switches it off.
+AGAIN := --reruns 2 -rfER
+# Which lines of the engine a target's tests run, in whichever process.
+MEASURED = COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml COVERAGE_FILE=$(BUILD)/coverage/$@/data
 # The tables that kernel tests can show.
 SHOW := PYTHONPATH=$(COLLECTIONS):tests python -m kernel
 LAB := PYTHONPATH=tests $(VENV)/bin/python -m lab
@@ -27,7 +29,7 @@ help:
 	@echo 'make test        all tests: lint, docs, gates, unit, browser, kernel, molecule'
 	@echo 'make test-all    these, and the scenarios that take long'
 	@echo 'make gates       what is asked of a collection that is published: ansible-test, galaxy-importer, ...'
-	@echo 'make coverage    how much of the engine unit and kernel tests run'
+	@echo 'make coverage    unit and kernel tests, and how much of the engine they run'
 	@echo 'make changelog   the fragments of changelogs/fragments as notes of this version'
 	@echo 'make fuzz        the unit tests, and texts as nft and dnsmasq read them, with what hypothesis can find in more time'
 	@echo 'make docs        the guides and the reference as a site in .build/docs, its links followed'
@@ -73,7 +75,7 @@ pin: packages
 	$(VENV)/bin/pip install -qq --requirement requirements/test.in
 	(echo '# Written by `make pin` from test.in.'; $(VENV)/bin/pip freeze) > requirements/test.txt
 
-test: setup lint docs gates unit browser kernel molecule
+test: setup lint docs gates unit browser kernel coverage molecule
 
 # With the scenarios that take long.
 test-all: test
@@ -95,25 +97,23 @@ gates: setup
 	@python tests/gates $(BUILD)/gates $(WHAT)
 
 unit: setup
-	pytest tests/unit -n $$(nproc)
+	@rm -rf $(BUILD)/coverage/$@ && mkdir -p $(BUILD)/coverage/$@
+	$(MEASURED) pytest tests/unit -n $$(nproc)
 
 browser: setup
-	pytest tests/browser -rP
+	pytest tests/browser -rfEP
 
-# Lines of the engine that unit and kernel tests run, in whichever process.
-coverage: export COVERAGE_PROCESS_START := $(CURDIR)/pyproject.toml
+# A figure and the lines that are missing, for who reads it: nothing fails by it.
 coverage: export COVERAGE_FILE := $(BUILD)/coverage/data
-coverage: setup
-	@rm -rf $(BUILD)/coverage && mkdir -p $(BUILD)/coverage
-	pytest tests/unit -n $$(nproc)
-	pytest tests/kernel -n $(WORKERS) --dist worksteal $(AGAIN)
-	@unset COVERAGE_PROCESS_START; coverage combine --quiet && coverage json --quiet -o - | python tests/gates/covered.py
+coverage: unit kernel
+	-@coverage combine --keep --quiet $(^:%=$(BUILD)/coverage/%) && coverage json --quiet -o - | python tests/gates/covered.py
 
 fuzz: setup
 	HYPOTHESIS_PROFILE=fuzz pytest tests/unit tests/kernel/test_texts.py -n $$(nproc) --timeout 3600
 
 kernel: setup
-	pytest tests/kernel -n $(WORKERS) --dist worksteal $(AGAIN)
+	@rm -rf $(BUILD)/coverage/$@ && mkdir -p $(BUILD)/coverage/$@
+	$(MEASURED) pytest tests/kernel -n $(WORKERS) --dist worksteal $(AGAIN)
 
 dnsmasq-outage: setup
 	@$(SHOW).dnsmasq_outage

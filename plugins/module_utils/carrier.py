@@ -9,10 +9,11 @@ where the machine is libvirt's. Which links are down is noted, for one who comes
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from .errors import VirtnetError
 from .files import File, jot, read_text
@@ -26,19 +27,28 @@ from .run import run
 _LOSS = 0.5
 
 
-def make_guests_ask(ports: Collection[str], paths: Paths) -> None:
-    """Take the links of guests down and up again; says what cannot be done. ``ports``: the host's ends."""
+@contextlib.contextmanager
+def taken_down(ports: Collection[str], paths: Paths) -> Iterator[None]:
+    """Have the links of guests down meanwhile, and for a while at least; says what cannot be done.
+
+    ``ports``: the host's ends.
+    """
     if not ports:
+        yield
         return
     # Until it is known which machines' links go down: all of them.
     machines = sorted(ports) if driver_installed(paths.root, "qemu") else []
     jot(File(_note(paths), json.dumps({"ports": sorted(ports), "machines": machines})))
-    _set_ports(ports, DOWN)
-    machines = _set_machines(ports, DOWN) if machines else []
-    # What was down before is not ours to bring up.
-    jot(File(_note(paths), json.dumps({"ports": sorted(ports), "machines": machines})))
-    time.sleep(_LOSS)
-    bring_back(paths)
+    try:
+        _set_ports(ports, DOWN)
+        machines = _set_machines(ports, DOWN) if machines else []
+        noticed = time.monotonic() + _LOSS
+        # What was down before is not ours to bring up.
+        jot(File(_note(paths), json.dumps({"ports": sorted(ports), "machines": machines})))
+        yield
+        time.sleep(max(0.0, noticed - time.monotonic()))
+    finally:
+        bring_back(paths)
 
 
 def bring_back(paths: Paths) -> None:

@@ -16,6 +16,7 @@ from .conflict import live_conflicts, look, store
 from .errors import VirtnetError
 from .files import lock, put
 from .leases import read_leases
+from .lost import still_held
 from .network import Network
 from .occupied import read_host
 from .paths import Paths
@@ -166,6 +167,7 @@ def check(paths: Paths, _name: str) -> Answer:
     problems = [line for outcome in outcomes for line in _wrong(outcome)]
     problems += [str(conflict) for conflict in live_conflicts(situation)]
     problems += list(missing_ports(situation))
+    problems += still_held(paths)
     # What the rules' part says of other firewalls is said better by what becomes of packets.
     notes = [note for outcome in outcomes if outcome.kind != "rules" for note in outcome.notes]
     diagnosis = diagnose(info.plugged(situation))

@@ -30,7 +30,8 @@ from .errors import Locked, VirtnetError
 from .files import jot, lock, read_text
 from .guard_switch import LOST, NEWS, SwitchWatch
 from .guard_view import CONFLICT, View
-from .inotify import Folders
+from .inotify import Folders, Looks, watch_folders
+from .lost import note_lost
 from .paths import Paths
 from .resolver_watch import is_concerned, watched
 from .restore import resolver_ready, say
@@ -42,8 +43,10 @@ from .specs import KINDS, SWITCHES
 _BURST = 0.03
 # While events come that concern nobody, the guard looks at them so often.
 _PAUSE = 0.02
-# So long a conflict has to last; an uplink that flaps makes no network move.
+# So long a conflict has to last; an uplink that flaps makes no network move. Where news of more never end, it is looked
+# all the same after the longer time.
 _PERSISTS = 0.5
+_UNREST = 5.0
 # So long a network that was moved stays where it is.
 _RESTS = 30.0
 # So often it is looked whether a run of a playbook is through.
@@ -65,21 +68,30 @@ class Guard:
         self.due: dict[str, float] = {}
         self.backoff = Backoff()
         self.rested: dict[str, float] = {}
+        # When the first word came of conflicts that are still to be looked at.
+        self.met = 0.0
         self.said: dict[str, str] = {}
         self.stopped = False
         self.stale = True
         self.run_check = 0.0
         self.switch: SwitchWatch | None = None
+        self.pause: float | None = None
 
     def run(self) -> int:
         """Restore, tell systemd, watch."""
         with contextlib.ExitStack() as stack:
             # Before anything is read, so that nothing happens unseen.
             sockets = [stack.enter_context(one) for one in netlink.listen()]
-            folders = Folders()
+            folders = watch_folders()
             stack.callback(folders.close)
+            self.pause = folders.pause
+            if folders.pause is not None:
+                say(
+                    "No inotify instance is left (fs.inotify.max_user_instances, which other programs have used up): "
+                    f"files are looked at every {folders.pause:g} s instead."
+                )
             selector = stack.enter_context(selectors.DefaultSelector())
-            for number in (*(one.fileno() for one in sockets), folders.fileno(), self._signals(stack).fileno()):
+            for number in (*(one.fileno() for one in sockets), *folders.filenos(), self._signals(stack).fileno()):
                 selector.register(number, selectors.EVENT_READ)
             # systemd makes it with the first private instance, which comes after us at boot: too late to be watched.
             with contextlib.suppress(OSError):
@@ -118,6 +130,8 @@ class Guard:
         times = [max(when, self.backoff.until(kind)) for kind, when in self.due.items()]
         if self.run_check:
             times.append(self.run_check)
+        if self.pause is not None:
+            times.append(time.monotonic() + self.pause)
         again = self.switch.due() if self.switch is not None else None
         times += [] if again is None else [again]
         if self.view.left or self.view.unnoted or self.view.unmarked:
@@ -138,11 +152,11 @@ class Guard:
             paths.runtime: "",
         }
 
-    def _watch_folders(self, folders: Folders) -> None:
+    def _watch_folders(self, folders: Folders | Looks) -> None:
         if self.stale:
             folders.add(self._folders())
 
-    def _listen(self, sockets: Collection[socket.socket], folders: Folders) -> None:
+    def _listen(self, sockets: Collection[socket.socket], folders: Folders | Looks) -> None:
         now = time.monotonic()
         self._hear(sockets, now)
         kinds = self._folders()
@@ -225,13 +239,15 @@ class Guard:
 
     def _say_what_is_lost(self) -> None:
         """A macvtap dies with the bridge that it was made on, and with it the file that a guest has open."""
-        gone, self.view.ridden = self.view.ridden, []
-        for name, index, bridge in gone:
-            if netlink.ask(index) is None:
-                say(
-                    f"{name} was made on {bridge} and is gone with it. Nothing gives it back to the guest that had it "
-                    f"open: start that guest again, or give it another interface, best as a port of {bridge}."
-                )
+        ridden, self.view.ridden = self.view.ridden, []
+        gone = [lost for lost, bridge in ridden if netlink.ask(bridge) is None]
+        for lost in gone:
+            say(lost.news)
+        if gone:
+            try:
+                note_lost(gone, self.paths)
+            except VirtnetError as error:
+                self._once("lost", f"Cannot note what is gone: {error}.")
 
     def _note_ports(self) -> None:
         """Keep on disk what is plugged in, for the time after a loss."""
@@ -251,8 +267,11 @@ class Guard:
             self._want(kind, now)
 
     def _want(self, kind: str, now: float) -> None:
-        when = now + (_PERSISTS if kind == CONFLICT else _BURST)
-        self.due[kind] = min(when, self.due.get(kind, when))
+        if kind == CONFLICT:
+            self.met = self.met or now
+            self.due[kind] = min(now + _PERSISTS, self.met + _UNREST)
+        else:
+            self.due[kind] = min(now + _BURST, self.due.get(kind, now + _BURST))
 
     def _act(self) -> bool:
         """Do what is due; whether there was anything."""
@@ -263,6 +282,8 @@ class Guard:
             return False
         for kind in kinds:
             del self.due[kind]
+        if CONFLICT in kinds:
+            self.met = 0.0
         left = self._left_to_a_run(now)
         if kinds - {CONFLICT}:
             self._heal(kinds - {CONFLICT}, left)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from .definitions import Remembered
+from .lost import Lost
 from .netlink import (
     AddressEvent,
     Event,
@@ -61,8 +62,8 @@ class View:
 
     ``ports`` are those that a bridge gets back when it is lost; of these ``left`` seem to be off it. A bridge that is
     deleted sets its ports free first, so whether one was taken off or lost shows by whether its bridge outlives it.
-    ``limited`` are bridges with a bandwidth. ``ridden`` tells which links are gone that were made on which bridge (its
-    index and name). ``unmarked`` are links of guests, plugged into a bridge whose guests are kept from each other, that
+    ``limited`` are bridges with a bandwidth. ``ridden`` are links that are gone, each with the index of the bridge that
+    it was made on. ``unmarked`` are links of guests, plugged into a bridge whose guests are kept from each other, that
     may not have the mark yet.
     """
 
@@ -75,7 +76,7 @@ class View:
     left: dict[int, str] = field(default_factory=dict)
     unnoted: set[str] = field(default_factory=set)
     limited: Collection[str] = ()
-    ridden: list[tuple[str, int, str]] = field(default_factory=list)
+    ridden: list[tuple[Lost, int]] = field(default_factory=list)
     unmarked: dict[int, str] = field(default_factory=dict)
 
     @staticmethod
@@ -185,7 +186,7 @@ class View:
 
     def _gone(self, event: LinkEvent) -> frozenset[str]:
         if event.lower in self.index:
-            self.ridden.append((event.name, event.lower, self.index[event.lower]))
+            self.ridden.append((Lost(event.name, event.index, self.index[event.lower]), event.lower))
         self.left.pop(event.index, None)
         for bridge, ports in self.ports.items():
             if ports.pop(event.index, None) is not None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from . import conflict
 from .bridge import note_switch_ports
-from .carrier import bring_back, make_guests_ask
+from .carrier import bring_back, taken_down
 from .errors import Locked, VirtnetError
 from .files import lock, put
 from .guard_view import View
@@ -132,15 +132,16 @@ def finish_run(paths: Paths, names: Collection[str]) -> bool:
 def settle_conflicts(paths: Paths, left: Collection[str]) -> dict[str, list[str]]:
     """Move networks whose subnet somebody else has now, with rules, bridges, DHCP, DNS and resolver, in one pass."""
     answer: dict[str, list[str]] = {"moved": [], "names": [], "stay": [], "errors": []}
-    with lock(paths.runtime, _PATIENCE):
+    with contextlib.ExitStack() as after, lock(paths.runtime, _PATIENCE):
         situation = gather(paths)
         moves, answer["stay"] = conflict.look(situation, paths, {*left, *read_pending(paths).names})
         if not moves:
             return answer
         conflict.store(moves, paths)
+        # What they hold is worth nothing from now on; they ask again when there is somebody to answer.
+        after.enter_context(taken_down(conflict.guests_of(moves, situation.links), paths))
         answer["moved"] = list(map(str, moves))
         answer["names"] = [move.new.name for move in moves]
         outcomes = bring(gather(paths), paths, kinds=KINDS, names=answer["names"])
         answer["errors"] = [outcome.error for outcome in outcomes if outcome.error]
-    make_guests_ask(conflict.guests_of(moves, situation.links), paths)
     return answer

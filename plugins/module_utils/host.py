@@ -15,7 +15,7 @@ from typing import Any
 from . import host_files, host_needs, host_read
 from .errors import NotConverged
 from .files import File, lock
-from .host_apply import FOLDER_MODE, HostChange, make, remove
+from .host_apply import FOLDER_MODE, HostChange, compile_engine, make, remove
 from .host_files import SERVICE
 from .host_read import State
 from .part import CHANGE, CREATE, DELETE, Plan, describe
@@ -303,6 +303,8 @@ def set_up(state: str, paths: Paths, *, check: bool, guard: bool = True) -> Plan
             part.apply(plan.changes)
     if check:
         return plan
+    if state == PRESENT:
+        compile_engine(part.engine)
     for change in plan.changes:
         if change.stop:
             run(["systemctl", "stop", change.stop], timeout=_START_PATIENCE)

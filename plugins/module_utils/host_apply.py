@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import os
 from collections.abc import Sequence
@@ -75,3 +76,15 @@ def remove(paths: Sequence[str]) -> None:
         else:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
+
+
+def compile_engine(folder: str) -> None:
+    """Have Python's own form of the engine beside it, for the services cannot write it: to them /usr is read-only.
+
+    What is there and of this Python stays as it is. Without it everything works, but starts later.
+    """
+    old = os.umask(0o022)
+    try:
+        compileall.compile_dir(folder, maxlevels=0, quiet=2)
+    finally:
+        os.umask(old)

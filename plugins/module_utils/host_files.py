@@ -110,6 +110,7 @@ if TYPE_CHECKING:
         links,
         links_apply,
         listeners,
+        lost,
         managed,
         managers,
         nat,
@@ -253,6 +254,7 @@ ENGINE = (
     "links",
     "links_apply",
     "listeners",
+    "lost",
     "managed",
     "managers",
     "nat",
@@ -364,6 +366,8 @@ After=nftables.service firewalld.service ufw.service
 After=ovsdb-server.service ovs-vswitchd.service
 # Before what serves networks or uses them. Not before network.target: the host's own links do not wait for guests'.
 Before=dnsmasq.service libvirtd.service virtnetworkd.service network-online.target
+# Guests that start by themselves find their bridges.
+Before=virtqemud.service virtlxcd.service lxc.service incus.service lxd.service
 StartLimitIntervalSec=0
 
 [Service]

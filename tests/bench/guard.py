@@ -1,7 +1,11 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From what breaks to what is healed, 20 times each; and how long the service takes to restore 100 and 300 networks."""
+"""From what breaks to what is healed, 20 times each; and how long the service takes to restore 100 and 300 networks,
+beside libvirt's daemon with as many.
+
+Everything is measured by ``measure()``, which returns data, and printed by ``tables()``, as Markdown.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,11 @@ import json
 import statistics
 import sys
 import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -17,52 +25,168 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from bench import playbook  # noqa: E402
 
+from lab.guest import NetworkdGuest  # noqa: E402
+from lab.host import Host  # noqa: E402
 from lab.lab import Lab  # noqa: E402
 from lab.progress import step  # noqa: E402
+from lab.run import Failed, eventually  # noqa: E402
 
 ROUNDS = 20
 FLOOD = 5000
 COUNTS = (1, 100, 300)
-NAME = "bench-guard"
+LIBVIRT_COUNTS = (100, 300)
+PATIENCE = 120.0
+NAME, LIBVIRT = "bench-guard", "bench-libvirt"
 SCRIPT = Path(__file__).with_name("guard_run.py").read_text()
+LIBVIRT_SCRIPT = Path(__file__).with_name("libvirt_run.py").read_text()
+
+Row = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Times in seconds of each kind of event; what a flood costs; restores by number of networks, ours and libvirt's.
+
+    ``libvirt`` has for each number a row of ``autostart`` and one of ``re-adopt``; ``version`` is that of its daemon.
+    """
+
+    latencies: Mapping[str, Sequence[float]]
+    flood: Row
+    restores: Mapping[int, Row]
+    libvirt: Mapping[int, Mapping[str, Row]]
+    version: str
+
+
+def on(host: Host, *arguments: object, script: str = SCRIPT, timeout: float = 1800) -> Any:
+    """What a script says that runs on a host."""
+    return json.loads(host.run(["/usr/bin/python3", "-", *map(str, arguments)], timeout=timeout, stdin=script))
+
+
+def play(folder: Path) -> None:
+    """One network on the host, by a run of the playbook."""
+    file = folder / "hosts.yml"
+    file.write_text(
+        f"all:\n  hosts:\n    {NAME}:\n      ansible_connection: lab\n      lab_name: guardbench\n"
+        "      virtnet_purge: true\n"
+        "      virtnet_networks:\n        - {name: lab, dns: {domain: lab.test}}\n"
+    )
+    playbook(file, "virtnet.linux.site")
+
+
+def released(host: Host, rounds: int) -> list[float]:
+    """From a conflict to a lease of the new subnet, of a guest whose client heeds its link."""
+    guest = NetworkdGuest(host, "guest-n")
+    guest.plug("vn-lab")
+    found = []
+    try:
+        for _ in range(rounds):
+            # A network that has moved rests for a while; a new guard knows nothing of that.
+            host.run(["systemctl", "restart", "virtnet"])
+            net = guest.lease(PATIENCE).rpartition(".")[0] + "."
+            host.run(["ip", "address", "add", f"{net}77/24", "dev", "eth0"])
+            start = time.monotonic()
+
+            def follows(net: str = net) -> bool:
+                return not (guest.address() or net).startswith(net)
+
+            if not eventually(follows, PATIENCE, pause=0.02):
+                raise Failed(f"the guest has got no lease of another subnet within {PATIENCE:g} s")
+            found.append(time.monotonic() - start)
+            host.run(["ip", "address", "delete", f"{net}77/24", "dev", "eth0"])
+    finally:
+        guest.unplug()
+    return found
+
+
+def latencies(host: Host, rounds: int) -> dict[str, list[float]]:
+    """Of each kind of event, where the system's dnsmasq serves the network."""
+    with step(f"break and heal, {rounds} times each"):
+        found: dict[str, list[float]] = on(host, "heal", rounds)
+    with step("a guest follows its network"):
+        found["guest re-leased (systemd-networkd)"] = released(host, rounds)
+    return found
+
+
+def private_latencies(host: Host, folder: Path, rounds: int) -> dict[str, list[float]]:
+    """Of what there is with a private dnsmasq alone, which the host has from now on."""
+    with step(f"break and heal with a private dnsmasq, {rounds} times each"):
+        host.run(["systemctl", "disable", "--now", "dnsmasq.service"])
+        play(folder)
+        found: dict[str, list[float]] = on(host, "private", rounds)
+    return found
+
+
+def restores(host: Host) -> dict[int, Row]:
+    """Of networks of which nothing is left but their definitions, until the service is ready."""
+    found = {}
+    for count in COUNTS:
+        with step(f"restore {count} networks"):
+            found[count] = on(host, "restore", count)
+        if found[count]["bridges"] != count:
+            raise Failed(f"{found[count]['bridges']} of {count} networks were restored")
+    return found
+
+
+def of_libvirt(host: Host) -> dict[int, dict[str, Any]]:
+    """The same of libvirt's daemon, see libvirt_run.py."""
+    found = {}
+    for count in LIBVIRT_COUNTS:
+        with step(f"libvirt starts {count} networks"):
+            found[count] = on(host, count, script=LIBVIRT_SCRIPT)
+    return found
+
+
+def measure(rounds: int = ROUNDS) -> Measured:
+    """All of it, on hosts of a lab of its own."""
+    lab = Lab("guardbench")
+    try:
+        lab.up({NAME: "bookworm", LIBVIRT: "trixie-libvirt"})
+        host = lab.host(NAME)
+        with tempfile.TemporaryDirectory() as name:
+            with step("a network on a host"):
+                play(Path(name))
+            times = latencies(host, rounds)
+            with step("a flood of addresses elsewhere"):
+                flood = on(host, "flood", FLOOD)
+            restored = restores(host)
+            times.update(private_latencies(host, Path(name), rounds))
+        libvirt = of_libvirt(lab.host(LIBVIRT))
+    finally:
+        lab.down()
+    version = str(next(iter(libvirt.values()))["version"])
+    return Measured(times, flood, restored, libvirt, version)
+
+
+def tables(found: Measured) -> str:
+    """What was measured, as Markdown."""
+    rounds = max(map(len, found.latencies.values()))
+    lines = [f"From the event to right again, seconds, {rounds} times", ""]
+    lines += ["| what | median | worst |", "|---|---|---|"]
+    lines += [f"| {kind} | {statistics.median(one):.2f} | {max(one):.2f} |" for kind, one in found.latencies.items()]
+    flood = found.flood
+    lines += [
+        "",
+        f"{FLOOD} addresses came and went elsewhere in {flood['seconds']:.1f} s: the guard took {flood['cpu']:.2f} s "
+        f"of CPU, then {flood['idle']:.2f} s in 10 s of calm; {flood['MiB']:.1f} MiB resident",
+        "",
+        f"Networks of which nothing is left but their definitions, until all run; beside libvirt {found.version}, "
+        "whose networks have neither DHCP nor DNS here",
+        "",
+        "| networks | what | seconds | CPU, seconds | resident, MiB |",
+        "|---|---|---|---|---|",
+    ]
+    rows = [(count, "virtnet.service", row) for count, row in found.restores.items()]
+    for count, of_daemon in found.libvirt.items():
+        rows.append((count, "libvirtd starts them", of_daemon["autostart"]))
+        rows.append((count, "libvirtd finds them running", of_daemon["re-adopt"]))
+    for count, what, row in sorted(rows, key=lambda one: one[0]):
+        lines.append(f"| {count} | {what} | {row['seconds']:.2f} | {row['cpu']:.2f} | {row['MiB']:.1f} |")
+    return "\n".join(lines)
 
 
 def main() -> int:
-    lab = Lab("guardbench")
-    try:
-        lab.up({NAME: "bookworm"})
-        host = lab.host(NAME)
-        with tempfile.TemporaryDirectory() as name:
-            file = Path(name) / "hosts.yml"
-            file.write_text(
-                f"all:\n  hosts:\n    {NAME}:\n      ansible_connection: lab\n      lab_name: guardbench\n"
-                "      virtnet_networks:\n        - name: lab\n"
-            )
-            with step("a network on a host"):
-                playbook(file, "virtnet.linux.site")
-        with step(f"break and heal, {ROUNDS} times each"):
-            found = json.loads(host.run(["/usr/bin/python3", "-", "heal", str(ROUNDS)], timeout=900, stdin=SCRIPT))
-        with step("a flood of addresses elsewhere"):
-            flooded = json.loads(host.run(["/usr/bin/python3", "-", "flood", str(FLOOD)], timeout=300, stdin=SCRIPT))
-        restored = {}
-        for count in COUNTS:
-            with step(f"restore {count} networks"):
-                restored[count] = json.loads(
-                    host.run(["/usr/bin/python3", "-", "restore", str(count)], timeout=300, stdin=SCRIPT)
-                )
-    finally:
-        lab.down()
-    print(f"\nFrom the event to right again, seconds, {ROUNDS} times\n")
-    print("| what | median | worst |\n|---|---|---|")
-    for kind, times in found.items():
-        print(f"| {kind} | {statistics.median(times):.2f} | {max(times):.2f} |")
-    print(f"\n{FLOOD} addresses came and went elsewhere in {flooded['seconds']:.1f} s: the guard took", end=" ")
-    print(f"{flooded['cpu']:.2f} s of CPU, then {flooded['idle']:.2f} s in 10 s of calm; {flooded['MiB']:.1f} MiB")
-    print("\nThe service restores networks of which nothing is left, until it is ready\n")
-    print("| networks | seconds | CPU, seconds | guard resident, MiB |\n|---|---|---|---|")
-    for count, row in restored.items():
-        assert row["bridges"] == count, row
-        print(f"| {count} | {row['seconds']:.2f} | {row['cpu']:.2f} | {row['MiB']:.1f} |")
+    found = measure(int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS)
+    print(f"\n{tables(found)}")
     return 0
 
 

@@ -3,7 +3,8 @@
 
 """Runs on a host: breaks the network ``lab`` in every way and takes the time until it is right again.
 
-python3 guard_run.py heal ROUNDS      prints {kind: [seconds, ...]} as JSON
+python3 guard_run.py heal ROUNDS      prints {kind: [seconds, ...]} as JSON; the system's dnsmasq serves the network
+python3 guard_run.py private ROUNDS   the same of what there is with a private dnsmasq alone
 python3 guard_run.py flood N          N addresses come and go elsewhere: seconds, CPU and memory of the guard, as JSON
 python3 guard_run.py restore N        N networks gone, then the service restarted: seconds, CPU, memory, as JSON
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -30,6 +32,11 @@ from engine.virt_network import Networks  # noqa: E402
 
 PATIENCE = 60.0
 FRAGMENT = Path("/etc/dnsmasq.d/virtnet-lab.conf")
+PRIVATE_FRAGMENT = Path("/etc/virtnet/dnsmasq.d/lab.conf")
+INSTANCE = "virtnet-dnsmasq@_shared.service"
+ENTRIES = Path("/run/resolvconf/interfaces")
+# A question for www.internet.test (RFC 1035 section 4).
+QUESTION = b"\x12\x34\1\0\0\1\0\0\0\0\0\0\3www\x08internet\4test\0\0\1\0\1"
 # After so many repairs of one thing the guard would become patient with it.
 FRESH_AFTER = 3
 
@@ -53,9 +60,29 @@ def rules_are_right() -> bool:
     return "vn-lab" in call("nft list map inet virtnet vn_bridges || nft list table inet virtnet")
 
 
+def answers() -> bool:
+    """Whether a dnsmasq answers on the network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as channel:
+        channel.settimeout(0.1)
+        try:
+            channel.connect((address().partition("/")[0], 53))
+            channel.send(QUESTION)
+            return channel.recv(512)[:2] == QUESTION[:2]
+        except OSError:
+            return False
+
+
+def altered() -> bool:
+    return "dport 4711" in call("nft list chain inet virtnet vn_forward")
+
+
 KINDS: dict[str, tuple[str, Callable[[], bool]]] = {
     "table flushed": ("nft flush ruleset", rules_are_right),
     "table deleted": ("nft delete table inet virtnet", rules_are_right),
+    "table altered": (
+        "nft insert rule inet virtnet vn_forward tcp dport 4711 drop",
+        lambda: rules_are_right() and not altered(),
+    ),
     "bridge deleted, with a port": ("ip link delete vn-lab", bridge_is_right),
     "bridge down": ("ip link set vn-lab down", bridge_is_right),
     "bridge renamed": ("ip link set vn-lab name vn-other", bridge_is_right),
@@ -64,7 +91,16 @@ KINDS: dict[str, tuple[str, Callable[[], bool]]] = {
         "echo 0 >/proc/sys/net/ipv4/ip_forward",
         lambda: Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "1",
     ),
-    "fragment removed": (f"rm {FRAGMENT}", FRAGMENT.exists),
+    "fragment removed": (f"rm {FRAGMENT}", lambda: FRAGMENT.exists() and answers()),
+}
+PRIVATE: dict[str, tuple[str, Callable[[], bool]]] = {
+    "private dnsmasq killed": (f"systemctl kill --signal=KILL {INSTANCE}", answers),
+    "private dnsmasq stopped": (f"systemctl stop {INSTANCE}", answers),
+    "private fragment removed": (f"rm {PRIVATE_FRAGMENT}", lambda: PRIVATE_FRAGMENT.exists() and answers()),
+    "resolver entry removed": (
+        f"for one in $(ls {ENTRIES} | grep virtnet); do resolvconf -f -d $one; done",
+        lambda: any("virtnet" in one.name for one in ENTRIES.iterdir()),
+    ),
 }
 
 
@@ -89,16 +125,26 @@ def took(harm: str, right: Callable[[], bool]) -> float:
     return time.monotonic() - start
 
 
-def heal(rounds: int) -> dict[str, list[float]]:
-    call("ip link add tap-lab type veth peer name tap-peer; ip link set tap-lab master vn-lab up")
+def broken(kinds: dict[str, tuple[str, Callable[[], bool]]], rounds: int) -> dict[str, list[float]]:
+    """Each kind so many times."""
     found: dict[str, list[float]] = {}
-    for kind, (harm, right) in KINDS.items():
+    for kind, (harm, right) in kinds.items():
         found[kind] = []
         for i in range(rounds):
             if i % FRESH_AFTER == 0:
                 call("systemctl restart virtnet")
             settled()
             found[kind].append(took(harm, right))
+    return found
+
+
+def private(rounds: int) -> dict[str, list[float]]:
+    return broken(PRIVATE, rounds)
+
+
+def heal(rounds: int) -> dict[str, list[float]]:
+    call("ip link add tap-lab type veth peer name tap-peer; ip link set tap-lab master vn-lab up")
+    found = broken(KINDS, rounds)
     found["conflict: moved, DHCP and all"] = []
     for _ in range(rounds):
         call("systemctl restart virtnet")
@@ -107,7 +153,9 @@ def heal(rounds: int) -> dict[str, list[float]]:
 
         def moved(net: str = net) -> bool:
             new = address()
-            return not new.startswith(f"{net}.") and bridge_is_right() and new.split("/")[0] in FRAGMENT.read_text()
+            if new.startswith(f"{net}.") or not bridge_is_right():
+                return False
+            return new.partition("/")[0] in FRAGMENT.read_text() and answers()
 
         found["conflict: moved, DHCP and all"].append(took(f"ip address add {net}.77/24 dev eth0", moved))
         settled()
@@ -169,5 +217,5 @@ def restore(count: int) -> dict[str, float]:
 
 if __name__ == "__main__":
     verb, number = sys.argv[1:]
-    work = {"heal": heal, "flood": flood, "restore": restore}[verb]
+    work = {"heal": heal, "private": private, "flood": flood, "restore": restore}[verb]
     print(json.dumps(work(int(number))))

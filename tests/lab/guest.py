@@ -15,6 +15,15 @@ SCRIPT = "/usr/lib/virtnet-lab/udhcpc"
 GUARD_SECONDS = 60
 LEASE_SECONDS = 60
 LISTENER_SECONDS = 30
+# With a /run of its own, and a /sys that says that there is no udev to wait for.
+NETWORKD = """
+mount --make-rprivate / && mount -o remount,bind,ro /sys && mount -t tmpfs -o mode=755 tmpfs /run &&
+mkdir -p /run/systemd/network /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp &&
+printf '%s\\n' '[Match]' Name=eth0 '[Network]' DHCP=ipv4 LinkLocalAddressing=no IPv6AcceptRA=no \
+    '[DHCPv4]' UseHostname=no "Hostname=$1" > /run/systemd/network/eth0.network &&
+chown -R systemd-network: /run/systemd/netif &&
+exec /lib/systemd/systemd-networkd
+"""
 LISTENER = "from http.server import *; HTTPServer(('0.0.0.0', {port}), SimpleHTTPRequestHandler).serve_forever()"
 
 
@@ -44,6 +53,9 @@ class Guest:
                   "peer", "name", "eth0", "address", self.mac, "netns", self.name])  # fmt: skip
         self._enslave(bridge)
         self.run(["ip", "link", "set", "lo", "up"])
+        self._start_client()
+
+    def _start_client(self) -> None:
         self.run(["ip", "link", "set", "eth0", "up"])
         self.start(["udhcpc", "--foreground", "--syslog", "--interface=eth0", f"--script={SCRIPT}", "--tryagain=1",
                     "-x", f"hostname:{self.name}"])  # fmt: skip
@@ -119,3 +131,10 @@ class Guest:
 
     def attempt(self, command: list[str], timeout: float = 60) -> Result:
         return self.host.attempt(["ip", "netns", "exec", self.name, *command], timeout)
+
+
+class NetworkdGuest(Guest):
+    """A guest whose client is systemd-networkd, which asks again when its link has lost the carrier."""
+
+    def _start_client(self) -> None:
+        self.start(["sh", "-c", NETWORKD, "sh", self.name])

@@ -18,7 +18,7 @@ from typing import Any
 
 Section = dict[str, Any]
 VOLATILE = {"ifindex", "link_index", "link_netnsid", "handle", "packets", "bytes", "metainfo", "valid_life_time",
-            "preferred_life_time"}  # fmt: skip
+            "preferred_life_time", "fdb_n_learned"}  # fmt: skip
 TREES = ("/etc", "/usr/local", "/var/lib")
 # Owned by programs that write on their own account, whoever runs beside them.
 PASSED_OVER = (

@@ -295,17 +295,23 @@ def test_there_and_back_without_systemd(tmp_path: Path) -> None:
     ]
     assert (tmp_path / "etc/virtnet/networks").stat().st_mode & 0o777 == 0o755
     assert (tmp_path / "etc/virtnet").stat().st_mode & 0o777 == 0o755
+    compiled = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*.pyc")}
+    assert compiled == {
+        f"{name}.{sys.implementation.cache_tag}.pyc": 0o644 for name in ("__init__", *host_files.ENGINE)
+    }
     assert not set_up("present", paths, check=False).changes
 
     launcher = tmp_path / "usr/local/lib/virtnet/virtnet"
     says = subprocess.run([launcher, "--help"], capture_output=True, text=True)
     assert says.returncode == 0 and "restore" in says.stdout
 
+    old_code = tmp_path / f"usr/local/lib/virtnet/engine/__pycache__/old.{sys.implementation.cache_tag}.pyc"
     (tmp_path / "usr/local/lib/virtnet/engine/old.py").touch()
+    old_code.touch()
     (tmp_path / "etc/virtnet/networks/lab.json").write_text("{}")
     (change,) = set_up("present", paths, check=False).changes
     assert str(change) == f"engine {tmp_path}/usr/local/lib/virtnet: changed"
-    assert not list(tmp_path.rglob("*.pyc"))
+    assert not old_code.exists() and len(list(tmp_path.rglob("*.pyc"))) == len(compiled)
 
     gone = set_up("absent", paths, check=False)
     assert gone.notes == [] and files_below(tmp_path) == sorted([*before, "etc/systemd/system/multi-user.target.wants"])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.guest import Guest
+from lab.guest import Guest, NetworkdGuest
 from lab.host import Host
 from lab.internet import ADDRESS, WEB_NAME
 from lab.run import eventually
@@ -26,6 +26,16 @@ print(described(Paths(), ["fixed"])[0]["conflicts"])
 @pytest.fixture(scope="module")
 def guest(lab_host: Host) -> Iterator[Guest]:
     one = Guest(lab_host, "guest-a")
+    one.plug("vn-lab")
+    one.lease()
+    yield one
+    one.unplug()
+
+
+@pytest.fixture(scope="module")
+def heedful(lab_host: Host) -> Iterator[Guest]:
+    """A guest whose client heeds its link."""
+    one = NetworkdGuest(lab_host, "guest-b")
     one.plug("vn-lab")
     one.lease()
     yield one
@@ -69,7 +79,7 @@ def test_a_guard_that_is_killed_comes_back_and_puts_right_what_broke_meanwhile(l
     assert eventually(lambda: guest.pings(ADDRESS), PATIENCE_SECONDS)
 
 
-def test_network_moves_out_of_a_conflict_and_the_guest_after_it(lab_host: Host, guest: Guest) -> None:
+def test_network_moves_out_of_a_conflict_and_its_guests_after_it(lab_host: Host, guest: Guest, heedful: Guest) -> None:
     before = guest.address()
     subnet = before.rpartition(".")[0]
     shell(lab_host, f"ip address add {subnet}.77/24 dev eth0")
@@ -81,6 +91,11 @@ def test_network_moves_out_of_a_conflict_and_the_guest_after_it(lab_host: Host, 
 
         assert eventually(moved, PATIENCE_SECONDS)
         assert eventually(lambda: well(lab_host), PATIENCE_SECONDS)
+        # Nobody tells it but its link; its lease would last for minutes.
+        assert eventually(
+            lambda: bool(heedful.address()) and not heedful.address().startswith(f"{subnet}."), PATIENCE_SECONDS
+        )
+        assert eventually(lambda: heedful.pings(ADDRESS), PATIENCE_SECONDS)
         # udhcpc does not heed the carrier; SIGUSR2 and SIGUSR1 are what a lease that runs out does to it.
         shell(lab_host, f"pids=$(ip netns pids {guest.name}); kill -USR2 $pids; sleep 0.5; kill -USR1 $pids")
         assert eventually(

@@ -11,6 +11,11 @@ from lab.internet import ADDRESS, WEB_NAME
 from lab.run import eventually
 
 Pair = tuple[Guest, Guest]
+# Whoever keeps them on this host.
+ENTRIES_GONE = """
+if systemctl --quiet is-active systemd-resolved; then resolvectl revert vn-lab
+else resolvconf -f -d $(ls /run/resolvconf/interfaces | grep virtnet); fi
+"""
 UNITS = ("virtnet-dnsmasq@_shared.service", "virtnet-dnsmasq@closed.service")
 
 
@@ -97,3 +102,14 @@ def test_an_instance_that_is_gone_is_put_right(lab_host: Host, guests: Pair, har
     lab_host.run(["sh", "-c", harm])
     assert eventually(lambda: lab_host.attempt(["virtnet", "check"]).ok, 60), lab_host.attempt(["virtnet", "check"]).out
     assert eventually(lambda: guests[0].resolves("guest-b.lab.test") == [guests[1].address()], 60)
+
+
+def test_entries_of_the_hosts_resolver_that_are_gone_are_put_right(lab_host: Host, guests: Pair) -> None:
+    address = guests[0].address()
+    assert eventually(lambda: lab_host.resolves("guest-a.lab.test") == [address], 60)
+    said = ["journalctl", "--unit=virtnet", "--output=cat"]
+    before = lab_host.run(said).count("Put right")
+    lab_host.run(["sh", "-c", ENTRIES_GONE])
+    assert eventually(lambda: lab_host.run(said).count("Put right") > before, 60), lab_host.run(said)
+    assert eventually(lambda: lab_host.attempt(["virtnet", "check"]).ok, 60), lab_host.attempt(["virtnet", "check"]).out
+    assert eventually(lambda: lab_host.resolves("guest-a.lab.test") == [address], 60)
