@@ -20,7 +20,7 @@ export ANSIBLE_HOME := $(BUILD)/ansible
 export MYPYPATH := $(COLLECTIONS):$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup packages pin test test-all lint docs gates coverage changelog unit browser fuzz kernel molecule demo demo-clean bench build clean
+.PHONY: help setup packages pin test test-all lint docs gates coverage changelog unit browser fuzz kernel molecule demo demo-clean bench bench-guard torture build clean
 .PHONY: matrix ovs-matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements adopt-cuts
 
 help:
@@ -43,7 +43,9 @@ help:
 	@echo 'make guard-record    a flush, a lost bridge and a conflict under the ping of a guest'
 	@echo 'make matrix      who reaches whom in each mode, by real packets, as a table'
 	@echo 'make ovs-matrix  the same on bridges of Open vSwitch'
-	@echo 'make bench       the speed of engine, playbook, rules and guard'
+	@echo 'make torture     runs killed, starved and cheated at every step: a table; SECONDS=600 SEED=1 as you like'
+	@echo 'make bench       ours beside libvirt, NetworkManager and others; writes docs/benchmarks.md (some 25 minutes)'
+	@echo 'make bench-guard     how long the guard takes until what broke is right again'
 	@echo 'make build       the tarball that ansible-galaxy installs, in .build'
 	@echo 'make pin         tries newer versions of the Python packages and writes them down'
 	@echo 'make clean       removes hosts, images and .build'
@@ -82,19 +84,14 @@ test-all: test
 	python tests/scenarios.py nightly
 
 lint: setup
-	ruff check .
-	ruff format --check .
-	yamllint --strict .
-	mypy -p ansible_collections.virtnet.linux.plugins.module_utils
-	mypy -p lab
-	ansible-lint --offline
+	@python tests/gates $(BUILD)/gates lint
 
 docs: setup
 	@python tests/docs_site.py
 
 # What those who publish collections run over them; WHAT="REUSE galaxy-importer" runs only these.
 gates: setup
-	@python tests/gates $(BUILD)/gates $(WHAT)
+	@python tests/gates $(BUILD)/gates $(or $(WHAT),publish)
 
 unit: setup
 	@rm -rf $(BUILD)/coverage/$@ && mkdir -p $(BUILD)/coverage/$@
@@ -151,10 +148,19 @@ demo: setup
 demo-clean:
 	@[ ! -x $(VENV)/bin/python ] || $(LAB) down demo
 
+# PARTS="control engine rules rates outage fleet" measures these anew, PARTS=page nothing; N, HOSTS: how many networks and
+# light hosts; MINUTES: the bound of the comparison with others, who are slow.
 bench: setup
-	$(VENV)/bin/python tests/bench/bench.py
-	$(VENV)/bin/python tests/bench/rules.py
-	$(VENV)/bin/python tests/bench/guard.py
+	@PYTHONPATH=$(COLLECTIONS):tests python -m bench $(PARTS) $(if $(N),--networks $(N)) $(if $(HOSTS),--hosts $(HOSTS)) \
+	    $(if $(MINUTES),--minutes $(MINUTES))
+
+# How long the guard takes to put right what breaks.
+bench-guard: setup
+	python tests/bench/guard.py
+
+SECONDS := 600
+torture: setup
+	@PYTHONPATH=$(COLLECTIONS):tests python -m torture --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 # What is in changelogs/fragments comes into the version of galaxy.yml.
 changelog: setup

@@ -98,6 +98,8 @@ SAMPLES: tuple[dict[str, Any], ...] = (
      "libvirt": {"portgroups": [{"name": "a", "vlan": {"tags": [{"id": 5}]}}]}},
     *({**_SMALL, "name": "lab", "libvirt": {"virtualport": one}} for one in VIRTUALPORTS),
     {**_SMALL, "name": "lab", "libvirt": {"portgroups": [{"name": "a", "virtualport": VIRTUALPORTS[2]}]}},
+    {"name": "lab", "mode": "open", "ipv4": {"address": "none"},
+     "bridge": {"ports": ["eth0"], "enslave_uplink": True, "confirm_within": 60}},
     {"name": "lab", "mode": "bridged", "bridge": {"name": "br0"}, "title": "Theirs", "description": "A bridge."},
     {"name": "lab", "xml": XML},
     {"name": "lab", "managed_by": "libvirt", "restart": True, "xml": XML},

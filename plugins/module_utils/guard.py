@@ -24,7 +24,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from . import guard_work, isolation, netlink
-from .backoff import Backoff
+from .backoff import Backoff, Unrest
 from .bridge import noted_bridges, ports_note, read_ports
 from .errors import Locked, VirtnetError
 from .files import jot, lock, read_text
@@ -43,10 +43,6 @@ from .specs import KINDS, SWITCHES
 _BURST = 0.03
 # While events come that concern nobody, the guard looks at them so often.
 _PAUSE = 0.02
-# So long a conflict has to last; an uplink that flaps makes no network move. Where news of more never end, it is looked
-# all the same after the longer time.
-_PERSISTS = 0.5
-_UNREST = 5.0
 # So long a network that was moved stays where it is.
 _RESTS = 30.0
 # So often it is looked whether a run of a playbook is through.
@@ -68,8 +64,7 @@ class Guard:
         self.due: dict[str, float] = {}
         self.backoff = Backoff()
         self.rested: dict[str, float] = {}
-        # When the first word came of conflicts that are still to be looked at.
-        self.met = 0.0
+        self.unrest = Unrest()
         self.said: dict[str, str] = {}
         self.stopped = False
         self.stale = True
@@ -268,8 +263,7 @@ class Guard:
 
     def _want(self, kind: str, now: float) -> None:
         if kind == CONFLICT:
-            self.met = self.met or now
-            self.due[kind] = min(now + _PERSISTS, self.met + _UNREST)
+            self.due[kind] = self.unrest.heard(now)
         else:
             self.due[kind] = min(now + _BURST, self.due.get(kind, now + _BURST))
 
@@ -283,7 +277,7 @@ class Guard:
         for kind in kinds:
             del self.due[kind]
         if CONFLICT in kinds:
-            self.met = 0.0
+            self.unrest.looked()
         left = self._left_to_a_run(now)
         if kinds - {CONFLICT}:
             self._heal(kinds - {CONFLICT}, left)

@@ -154,6 +154,8 @@ if TYPE_CHECKING:
         specs,
         subnets,
         switch_ports,
+        uplink,
+        uplink_return,
         virt_network,
     )
 
@@ -298,6 +300,8 @@ ENGINE = (
     "specs",
     "subnets",
     "switch_ports",
+    "uplink",
+    "uplink_return",
     "virt_network",
 )
 

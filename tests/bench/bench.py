@@ -12,11 +12,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -24,38 +25,33 @@ sys.path.insert(0, str(ROOT / "tests"))
 from lab.host import Host  # noqa: E402
 from lab.lab import Lab  # noqa: E402
 from lab.progress import step  # noqa: E402
-from lab.run import Failed, attempt, run  # noqa: E402
+from lab.run import Failed, attempt  # noqa: E402
 
 COUNTS = (1, 10, 100)
 ROUNDS = 5
 NAME = "bench-host"
-SCRIPT = Path(__file__).with_name("engine_run.py").read_text()
-PARTS = {
-    "imports": "imports",
-    "definitions": "definitions",
-    "NatRules": "rules",
-    "ManagedBridges": "bridges",
-    "Fragments": "DHCP, DNS",
-    "Entries": "resolver",
-    "total": "total",
-}
+HOST_PROGRAMS = Path(__file__).with_name("on_host")
+THERE = "/opt/bench"
 
 
 def inventory(folder: Path, count: int) -> Path:
     names = "".join(f"\n        - {{name: net{i}, dns: {{domain: net{i}.test}}}}" for i in range(count))
     file = folder / f"networks-{count}.yml"
     file.write_text(
-        f"all:\n  hosts:\n    {NAME}:\n      ansible_connection: lab\n      lab_name: bench\n"
+        f"all:\n  hosts:\n    {NAME}:\n      ansible_connection: lab\n      lab_name: bench-engine\n"
         f"      virtnet_purge: true\n      virtnet_networks:{names or ' []'}\n"
     )
     return file
 
 
-def playbook(file: Path, name: str) -> tuple[float, str]:
+def playbook(
+    file: Path, name: str, *words: str, timeout: float = 600, environment: Mapping[str, str] | None = None
+) -> tuple[float, str]:
+    """Seconds and output of a playbook that has to succeed."""
     program = Path(sys.executable).with_name("ansible-playbook")
-    os.environ["ANSIBLE_CONFIG"] = str(ROOT / "ansible.cfg")
+    env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), **(environment or {})}
     began = time.perf_counter()
-    done = attempt([str(program), "-i", str(file), name], 600)
+    done = attempt([str(program), "-i", str(file), name, *words], timeout, env=env)
     if not done.ok:
         raise Failed(f"ansible-playbook ended with code {done.code}\n{done.out}\n{done.err}")
     return time.perf_counter() - began, done.out
@@ -70,17 +66,14 @@ def pings(folder: Path, tasks: int) -> Path:
 
 
 def engine(host: Host, count: int) -> dict[str, float]:
-    done = json.loads(host.run(["/usr/bin/python3", "-", str(count)], timeout=120, stdin=SCRIPT))
+    done = json.loads(host.run(["/usr/bin/python3", f"{THERE}/ours.py", "parts", str(count)], timeout=120))["result"]
     return {**done["times"], "changes": done["changes"]}
 
 
-def median(rows: list[dict[str, float]]) -> dict[str, float]:
-    return {key: statistics.median(row[key] for row in rows) for key in rows[0]}
-
-
-def engine_rows(host: Host) -> list[str]:
+def engine_rows(host: Host, counts: Sequence[int]) -> list[dict[str, Any]]:
+    """Rounds of a first run and one that has nothing to do."""
     rows = []
-    for count in COUNTS:
+    for count in counts:
         first, again = [], []
         for _ in range(ROUNDS):
             engine(host, 0)
@@ -88,15 +81,14 @@ def engine_rows(host: Host) -> list[str]:
             again.append(engine(host, count))
         if any(row["changes"] for row in again):
             raise Failed(f"the second run with {count} networks changed something")
-        for what, found in (("first", median(first)), ("no-op", median(again))):
-            cells = [f"{found[part]:.3f}" for part in PARTS]
-            rows.append(f"| {count} | {what} | " + " | ".join(cells) + " |")
+        rows += [{"count": count, "run": what, "rounds": found} for what, found in (("first", first), ("no-op", again))]
     return rows
 
 
-def playbook_rows(folder: Path) -> list[str]:
+def playbook_rows(folder: Path, counts: Sequence[int]) -> list[dict[str, Any]]:
+    """A first run, then rounds of one that has nothing to do beside as many pings."""
     rows = []
-    for count in COUNTS:
+    for count in counts:
         file = inventory(folder, count)
         first, _ = playbook(file, "virtnet.linux.site")
         ours, theirs, tasks = [], [], 0
@@ -107,40 +99,30 @@ def playbook_rows(folder: Path) -> list[str]:
                 raise Failed(f"the second run with {count} networks changed something:\n{out}")
             tasks = int(re.findall(r"ok=(\d+)", out)[-1])
             theirs.append(playbook(file, str(pings(folder, tasks)))[0])
-        ratio = statistics.median(ours) / statistics.median(theirs)
-        rows.append(
-            f"| {count} | {tasks} | {first:.2f} | {statistics.median(ours):.2f} | "
-            f"{statistics.median(theirs):.2f} | {ratio:.2f} |"
-        )
+        rows.append({"count": count, "tasks": tasks, "first": first, "no-op": ours, "pings": theirs})
     return rows
 
 
-def main() -> int:
-    lab = Lab("bench")
+def measure(counts: Sequence[int] = COUNTS) -> dict[str, Any]:
+    """All of it, on a host of its own."""
+    lab = Lab("bench-engine")
+    # What a run that was killed left.
+    lab.down()
     try:
         lab.up({NAME: "bookworm"})
         host = lab.host(NAME)
+        host.run(["mkdir", "-p", THERE])
+        for file in HOST_PROGRAMS.glob("*.py"):
+            host.run(["dd", f"of={THERE}/{file.name}", "status=none"], stdin=file.read_text())
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             with step("put the engine on the host"):
                 playbook(inventory(folder, 0), "virtnet.linux.site")
             with step("time the engine"):
-                of_engine = engine_rows(host)
+                of_engine = engine_rows(host, counts)
             with step("time the playbook"):
                 engine(host, 0)
-                of_playbook = playbook_rows(folder)
+                of_playbook = playbook_rows(folder, counts)
+        return {"engine": of_engine, "playbook": of_playbook, "image": "Debian 12"}
     finally:
         lab.down()
-    print(f"\nEngine on the host, seconds, median of {ROUNDS}\n")
-    print("| networks | run | " + " | ".join(PARTS.values()) + " |")
-    print("|---" * (len(PARTS) + 2) + "|")
-    print("\n".join(of_engine))
-    print(f"\nPlaybook, seconds, median of {ROUNDS}, beside as many pings as it has tasks\n")
-    print("| networks | tasks | first | no-op | pings | no-op / pings |\n|---|---|---|---|---|---|")
-    print("\n".join(of_playbook))
-    print("\n" + run(["uname", "-sr"]).strip() + f", Python {sys.version.split()[0]}, {os.cpu_count()} cores")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,11 +11,13 @@ medians.
 
 from __future__ import annotations
 
+import json
 import statistics
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / ".build" / "collections")]
@@ -25,7 +27,9 @@ from kernel.bed import OUTSIDE, UPLINK, Bed, Space  # noqa: E402
 COUNTS = (1, 100, 1000)
 ROUNDS = 5
 PACKETS = 20000
-SECONDS = 1.0
+SECONDS = 0.4
+PATIENCE = 300.0
+Row = dict[str, Any]
 
 _SEND = """
 import socket, sys, time
@@ -227,7 +231,11 @@ class Bench:
 DROP = "table netdev bench {\nchain in { type filter hook ingress device eth0 priority 0; ip protocol udp drop; }\n}\n"
 
 
-def packets(bench: Bench) -> None:
+KINDS = ("established", "new", "udp", "tcp", "connections")
+
+
+def packets(bench: Bench) -> list[Row]:
+    """Nanoseconds of CPU for a packet of an established and of a new flow; packets, bytes, connections a second."""
     layouts: dict[str, Callable[[], None]] = {
         "plain forwarding": lambda: None,
         "one masquerade rule": lambda: bench.load(MASQUERADE),
@@ -244,23 +252,10 @@ def packets(bench: Bench) -> None:
                 found.setdefault((name, kind), []).append(bench.cost(kind))
             for kind in ("udp", "tcp", "connections"):
                 found.setdefault((name, kind), []).append(bench.rate(kind))
-    base = {kind: statistics.median(found["one masquerade rule", kind]) for kind in ("established", "new")}
-    print(
-        f"\n{'64 bytes, UDP: ns of CPU per packet':38} established  ratio     new  ratio"
-        "   UDP packets/s  TCP Gbit/s  connections/s"
-    )
-    for name in layouts:
-        one, new, udp, tcp, connections = (
-            statistics.median(found[name, kind]) for kind in ("established", "new", "udp", "tcp", "connections")
-        )
-        print(
-            f"  {name:36} {one:11.0f}  {one / base['established']:5.2f} {new:7.0f}  {new / base['new']:5.2f}"
-            f"  {udp:14.0f}  {tcp * 8 / 1e9:10.2f}  {connections:13.0f}",
-            flush=True,
-        )
+    return [{"layout": name, **{kind: found[name, kind] for kind in KINDS}} for name in layouts]
 
 
-def forwards(bench: Bench) -> None:
+def forwards(bench: Bench) -> list[Row]:
     """Port forwards: our map beside a chain of as many rules."""
 
     def chain(count: int) -> str:
@@ -280,43 +275,48 @@ def forwards(bench: Bench) -> None:
             load()
             for kind in ("established", "new in"):
                 found.setdefault((name, kind), []).append(bench.cost_in(kind, 9000 + count))
-    print(f"\n{'port forwards: ns of CPU per packet':38} established     new")
-    for name in layouts:
-        one, new = (statistics.median(found[name, kind]) for kind in ("established", "new in"))
-        print(f"  {name:36} {one:11.0f} {new:7.0f}", flush=True)
+    return [{"layout": name, **{kind: found[name, kind] for kind in ("established", "new in")}} for name in layouts]
 
 
-def times(bed: Bed) -> None:
-    print(
-        f"\n{'milliseconds, rules of the engine':38} "
-        f"{'first':>7} {'add one':>8} {'no-op':>7} {'nft -f all':>11} {'nft list':>9} {'no-op beyond list':>18}"
-    )
+STEPS = ("first", "add one", "no-op", "nft -f all", "nft list", "no-op beyond list")
+
+
+def times(bed: Bed) -> list[Row]:
+    """Milliseconds of the rules alone, by the engine and by nft."""
+    found = []
     for count in (*COUNTS[:2], 300, COUNTS[2]):
         rows = []
         for _round in range(3):
             bed.host.run("nft", "flush", "ruleset")
             with tempfile.TemporaryDirectory() as root:
                 command = (sys.executable, "-c", _TIMES, str(ROOT / ".build" / "collections"), root, str(count))
-                rows.append(bed.host.json(*command))
-        first, one, noop, replaced, listed, beyond = (statistics.median(column) for column in zip(*rows, strict=True))
-        print(
-            f"  {count:5} networks {'':21} {first:7.0f} {one:8.0f} {noop:7.0f} {replaced:11.0f} {listed:9.0f}"
-            f" {beyond:18.0f}",
-            flush=True,
-        )
+                rows.append(json.loads(bed.host.run(*command, timeout=PATIENCE)))
+        found.append({"count": count, **{name: [row[i] for row in rows] for i, name in enumerate(STEPS)}})
+    return found
 
 
-def main() -> None:
-    """Print both tables."""
+def measure() -> dict[str, list[Row]]:
+    """All three, each figure as the rounds gave it."""
     with tempfile.TemporaryDirectory() as folder:
         bed = Bed(Path(folder))
         try:
-            times(bed)
+            found = {"times": times(bed)}
             bench = Bench(bed)
-            packets(bench)
-            forwards(bench)
+            return {**found, "packets": packets(bench), "forwards": forwards(bench)}
         finally:
             bed.close()
+
+
+def main() -> None:
+    """Print medians."""
+    for name, rows in measure().items():
+        print(f"\n{name}")
+        for row in rows:
+            print("  " + ", ".join(f"{key}: {shown(value)}" for key, value in row.items()))
+
+
+def shown(value: object) -> str:
+    return f"{statistics.median(value):.4g}" if isinstance(value, list) else str(value)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ansible_collections.virtnet.linux.plugins.module_utils import dnsmasq_probe
@@ -97,8 +97,8 @@ def ask() -> None:
     print(gap * 1000, asked - len(answered))
 
 
-def measured(bed: Bed, count: int) -> dict[str, str]:
-    """The longest silence of each kind of change beside ``count`` networks, and the queries lost in it; medians."""
+def measured(bed: Bed, count: int) -> dict[str, dict[str, Any]]:
+    """The longest silences (ms) of each kind of change beside ``count`` networks, queries lost in them, restarts."""
     with open_folder() as folder, serving(bed, folder) as daemon:
         others = [network(i) for i in range(1, count)]
         told = {}
@@ -110,22 +110,29 @@ def measured(bed: Bed, count: int) -> dict[str, str]:
                     daemon.converge(*change(network(0), n), *others, purge=True)
                 silences.append(asking.silence)
                 lost.append(asking.lost)
-            restarts = daemon.restarts - restarts
-            told[kind] = (
-                f"{statistics.median(silences):.1f} ms, {statistics.median(lost):.0f} lost, {restarts} restarts"
-            )
+            told[kind] = {"silence": silences, "lost": lost, "restarts": daemon.restarts - restarts}
         return told
 
 
-def main() -> None:
+def columns(counts: Sequence[int] = (1, 100)) -> dict[int, dict[str, dict[str, Any]]]:
+    """What was measured beside each number of networks."""
     with made_bed() as bed:
         bed.bridge()
         bed.plug()
         bed.guest.run("ip", "address", "add", "192.168.100.250/24", "dev", "eth0")
-        columns = {count: measured(bed, count) for count in (1, 100)}
-    print(f"{f'medians of {RUNS} changes':<22}" + "".join(f"{f'{count} networks':<34}" for count in columns))
+        return {count: measured(bed, count) for count in counts}
+
+
+def shown(one: dict[str, Any]) -> str:
+    silence, lost = statistics.median(one["silence"]), statistics.median(one["lost"])
+    return f"{silence:.1f} ms, {lost:.0f} lost, {one['restarts']} restarts"
+
+
+def main() -> None:
+    found = columns()
+    print(f"{f'medians of {RUNS} changes':<22}" + "".join(f"{f'{count} networks':<34}" for count in found))
     for kind in CHANGES:
-        print(f"{kind:<22}" + "".join(f"{one[kind]:<34}" for one in columns.values()))
+        print(f"{kind:<22}" + "".join(f"{shown(one[kind]):<34}" for one in found.values()))
 
 
 if __name__ == "__main__":

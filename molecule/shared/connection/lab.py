@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.connection import ConnectionBase
@@ -73,11 +72,15 @@ class Connection(ConnectionBase):
             raise AnsibleError(f"{' '.join(command)}: {err.decode(errors='replace').strip()}")
         return out
 
+    def _inside(self, command: list[str]) -> list[str]:
+        """The command, as it has to be called on the machine."""
+        inside: list[str] = Lab(self.get_option("lab")).host(self.get_option("host")).command(command)
+        return inside
+
     def _enter(self, command: list[str], content: bytes | None) -> tuple[int, bytes, bytes]:
         try:
-            inside: list[Any] = Lab(self.get_option("lab")).host(self.get_option("host")).command(command)
             done = subprocess.run(
-                inside,
+                self._inside(command),
                 input=content or b"",
                 capture_output=True,
                 timeout=self.get_option("patience"),

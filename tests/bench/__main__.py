@@ -1,0 +1,84 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``make bench``: measures part by part, and writes docs/benchmarks.md, and the figures of README.md, from all parts.
+
+make bench                        all parts
+make bench PARTS="fleet rates"    these anew, the others as they were measured last
+make bench PARTS=page             the page alone
+make bench N="1 10" MINUTES=5     fewer networks, and less time for those who are slow
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from bench import bench, control, fleet, outage, page, page_readme, rates, rules
+from bench.machine import machine
+from bench.store import ROOT, Data, load, save
+from bench.tools import Stopped
+
+from lab.progress import say, step
+from lab.run import Failed
+
+# Of the minutes, the share that the comparison has; the other parts take what they take.
+COUNTS = (1, 10, 50, 100, 300)
+MINUTES = 11.0
+# What keeps one part from its end, but not the others from theirs.
+WRONG = (Failed, Stopped, AssertionError, subprocess.SubprocessError, OSError)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("parts", nargs="*", help="which parts are measured anew; 'page': none")
+    parser.add_argument("--networks", type=int, nargs="+", default=list(COUNTS), metavar="N")
+    parser.add_argument("--hosts", type=int, nargs="+", default=list(fleet.COUNTS), metavar="HOSTS")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="bound of the comparison with others")
+    options = parser.parse_args()
+    counts = sorted(set(options.networks))
+    parts: dict[str, Callable[[], Data]] = {
+        "engine": lambda: bench.measure([n for n in bench.COUNTS if n <= counts[-1]] or counts),
+        "control": lambda: control.measure(counts, options.minutes),
+        "rules": rules.measure,
+        "rates": rates.measure,
+        "outage": outage.measure,
+        "fleet": lambda: fleet.measure(sorted(set(options.hosts))),
+    }
+    unknown = set(options.parts) - set(parts) - {"page"}
+    if unknown:
+        parser.error(f"no part called {', '.join(sorted(unknown))}: there are {', '.join(parts)}, page")
+    failed = []
+    for name in [name for name in parts if not options.parts or name in options.parts]:
+        began = time.time()
+        try:
+            with step(f"bench {name}"):
+                save(name, parts[name](), began)
+        except WRONG as wrong:
+            say(f"bench {name}: {type(wrong).__name__}: {wrong}")
+            failed.append(name)
+    known = {name: found for name in parts if (found := load(name)) is not None}
+    text = page.render(machine(), known, command(options))
+    (ROOT / "docs" / "benchmarks.md").write_text(text)
+    readme = ROOT / "README.md"
+    readme.write_text(page_readme.update(readme.read_text(), known))
+    say(f"docs/benchmarks.md is written{', but not measured was: ' + ', '.join(failed) if failed else ''}")
+    return 1 if failed else 0
+
+
+def command(options: argparse.Namespace) -> str:
+    """What was asked for, as make takes it."""
+    words = {
+        "PARTS": " ".join(options.parts),
+        "N": " ".join(map(str, options.networks)) if options.networks != list(COUNTS) else "",
+        "HOSTS": " ".join(map(str, options.hosts)) if options.hosts != list(fleet.COUNTS) else "",
+        "MINUTES": f"{options.minutes:g}" if options.minutes != MINUTES else "",
+    }
+    return " ".join(["make bench", *(f'{name}="{value}"' for name, value in words.items() if value)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Ours beside the incumbents on the same work: networks come, change, go, and come back after a boot; their memory.
+
+Each round does each number of networks with each tool in turn, so that what disturbs the machine disturbs all. A tool
+that would not be through with a round in what is left of its time stays out of it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.machine import versions
+from bench.store import FOLDER, Data
+from bench.tools import IMAGES, LAB, Stopped, Tool, host, install, tools
+
+from lab.guest import Guest
+from lab.lab import Lab
+from lab.progress import say, step
+from lab.run import Failed, attempt
+
+ROUNDS = 3
+# Of Debian 13's Ansible; the module has not changed since.
+BUNDLE = "ansible==12.3.0"
+MEMBER = "ansible_collections/community/libvirt/"
+
+
+def community() -> tuple[Path | None, str]:
+    """A folder with the collection community.libvirt, out of PyPI's bundle, and its version; or why there is none."""
+    folder = FOLDER / "community"
+    if not (folder / MEMBER).is_dir():
+        with step(f"fetch community.libvirt (out of {BUNDLE}, 54 MB)"):
+            got = attempt(
+                [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), BUNDLE], 600
+            )
+            if not got.ok:
+                return None, f"{BUNDLE} could not be downloaded: {got.err.strip()[-200:]}"
+            (wheel,) = folder.glob("ansible-*.whl")
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(folder, [name for name in archive.namelist() if name.startswith(MEMBER)])
+            wheel.unlink()
+    return folder, BUNDLE
+
+
+def serves(tool: Tool, count: int) -> str:
+    """The lease that a guest in the last network gets."""
+    guest = Guest(host(tool.host), "prober")
+    guest.plug(f"vn-net{count - 1}")
+    try:
+        return guest.lease()
+    finally:
+        guest.unplug()
+
+
+def cycle(tool: Tool, count: int, bound: float, prove: bool) -> Data:
+    """One round of one tool; raises Stopped, and leaves nothing either way."""
+    row: dict[str, Any] = {"tool": tool.name, "count": count, "steps": {}}
+    deadline = time.monotonic() + bound
+    tool.on()
+    try:
+        row["before"] = tool.memory()
+        for name in tool.steps:
+            if name == "remove all" and count == 1:
+                continue
+            row["steps"][name] = tool.do(name, count, max(1.0, deadline - time.monotonic()))
+            if name == "first":
+                row["memory"], row["rules"] = tool.memory(), tool.rules()
+                if prove:
+                    row["lease"] = serves(tool, count)
+    except Stopped:
+        tool.clear(count)
+        raise
+    finally:
+        tool.off()
+    return row
+
+
+class Purse:
+    """The time that a tool has, what it has used of it, and what a round of so many networks takes."""
+
+    def __init__(self, seconds: float) -> None:
+        self.left = seconds
+        self._took: dict[int, float] = {}
+
+    def expects(self, count: int) -> float:
+        """By the last round of as many networks, or along the line through the last two of fewer."""
+        known = sorted(n for n in self._took if n <= count)
+        if not known or known[-1] == count or len(known) == 1:
+            return self._took[known[-1]] if known else 0.0
+        below, last = known[-2:]
+        slope = max(0.0, self._took[last] - self._took[below]) / (last - below)
+        return self._took[last] + slope * (count - last)
+
+    def spend(self, count: int, seconds: float) -> None:
+        self.left -= seconds
+        self._took[count] = seconds
+
+
+def measure(counts: Sequence[int], minutes: float) -> Data:
+    collections, source = community()
+    data: Data = {"counts": list(counts), "minutes each": 0.0, "rows": [], "stops": [], "virt_net": source}
+    lab = Lab(LAB)
+    # What a run that was killed left.
+    lab.down()
+    try:
+        lab.up(IMAGES)
+        for name in IMAGES:
+            install(host(name))
+        everybody = tools(collections)
+        purses = {tool.name: Purse(60 * minutes / len(everybody)) for tool in everybody}
+        data["minutes each"] = minutes / len(everybody)
+        with step("the engine on its host"):
+            everybody[-2 if collections else -1].do("remove all", 0, 300)
+        data["versions"] = {name: versions(host(name)) for name in IMAGES}
+        for number in range(ROUNDS):
+            for count in counts:
+                for tool in everybody:
+                    _try(tool, count, number, purses[tool.name], data)
+    finally:
+        lab.down()
+    return data
+
+
+def _try(tool: Tool, count: int, number: int, purse: Purse, data: Data) -> None:
+    if any(one["tool"] == tool.name and one["count"] <= count for one in data["stops"]):
+        return
+    expected = purse.expects(count)
+    if expected > purse.left:
+        # In later rounds it is no news: the number of rounds is told beside each figure.
+        if not any(row["tool"] == tool.name and row["count"] == count for row in data["rows"]):
+            why = f"a round would take some {expected / 60:.1f} minutes, and {purse.left / 60:.1f} are left"
+            data["stops"].append({"tool": tool.name, "count": count, "round": number, "why": why})
+        return
+    began = time.monotonic()
+    try:
+        row = cycle(tool, count, max(purse.left, 30.0), prove=number == 0)
+        data["rows"].append({**row, "round": number})
+    except Stopped as why:
+        data["stops"].append({"tool": tool.name, "count": count, "round": number, "why": str(why)})
+        say(f"{tool.name} stops at {count}: {why}")
+    except Failed as problem:
+        raise Failed(f"{tool.name} with {count} networks: {problem}") from problem
+    took = time.monotonic() - began
+    purse.spend(count, took)
+    say(f"round {number + 1}, {count} networks, {tool.name}: {took:.1f} s, {purse.left:.0f} s left")

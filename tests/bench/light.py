@@ -1,0 +1,184 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Light hosts: a network namespace, an overlay of one root, and a chroot; no systemd. A hundred fit where four systemd
+containers do.
+
+Each has a namespace of its own for mounts and pids too, so that all that it has started ends with its first process.
+Its changes to the root are in memory. ``on_host/systemctl.py`` stands in for systemctl.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.store import FOLDER
+
+from lab import image, netns
+from lab.host import ENVIRONMENT
+from lab.internet import ADDRESS, PREFIX, Internet
+from lab.podman import podman
+from lab.progress import step
+from lab.run import Failed, eventually, run
+
+PREFIX_OF_NAMES = "virtnet-benchlight."
+STATE = Path("/run/virtnet-bench-light")
+IMAGE = "trixie-bench"
+PATIENCE = 60
+# The first process adopts those whose parents went, and so has to ask for them when they end.
+FIRST = """
+import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+while True:
+    signal.sigwait({signal.SIGCHLD})
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+"""
+START = f"""
+set -e
+mount -t tmpfs -o size=64m none "$2"
+mkdir "$2/upper" "$2/work" "$2/root"
+mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
+cd "$2/root"
+mount -t proc proc proc
+mount -t sysfs sysfs sys
+mount --rbind /dev dev
+mount -t tmpfs -o size=16m none run
+mkdir -p run/systemd/system run/lock
+hostname "$3"
+echo "$3" > etc/hostname
+printf 'nameserver {ADDRESS}\\n' > etc/resolv.conf
+exec chroot . /usr/bin/python3 -I -c "$4"
+"""
+
+
+def root() -> Path:
+    """The root that all share: an image's, with the stand-in for systemctl."""
+    reference = image.ensure(IMAGE)
+    folder = FOLDER / f"root-{reference.rpartition(':')[2]}"
+    if not folder.is_dir():
+        for older in FOLDER.glob("root-*"):
+            shutil.rmtree(older)
+        with step("unpack the root of light hosts"):
+            archive, fresh = FOLDER / "root.tar", FOLDER / "fresh"
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.mkdir(parents=True)
+            podman("image", "save", "--format", "docker-archive", "--output", str(archive), reference, timeout=300)
+            with tarfile.open(archive) as whole:
+                (layer,) = [name for name in whole.getnames() if name.endswith(".tar") and "/" not in name]
+                whole.extract(layer, FOLDER, filter="data")
+            run(["tar", "-x", "-f", str(FOLDER / layer), "-C", str(fresh)], 300)
+            archive.unlink()
+            (FOLDER / layer).unlink()
+            fresh.rename(folder)
+    there = folder / "usr/bin/systemctl"
+    there.unlink()
+    there.write_text((Path(__file__).with_name("on_host") / "systemctl.py").read_text())
+    there.chmod(0o755)
+    return folder
+
+
+@dataclass(frozen=True)
+class LightHost:
+    number: int
+
+    @property
+    def name(self) -> str:
+        return f"light{self.number}"
+
+    @property
+    def namespace(self) -> str:
+        return f"{PREFIX_OF_NAMES}{self.name}"
+
+    @property
+    def state(self) -> Path:
+        return STATE / self.name
+
+    @property
+    def pid(self) -> int:
+        """The machine's pid of the first process."""
+        try:
+            return int((STATE / f"{self.name}.pid").read_text())
+        except (FileNotFoundError, ValueError):
+            return 0
+
+    def start(self, lower: Path, internet: Internet) -> None:
+        self.state.mkdir(parents=True, exist_ok=True)
+        netns.make(self.namespace)
+        internet.plug(self.namespace, f"host{self.number}", f"52:54:00:01:00:{self.number:02x}")
+        inside = netns.inside(self.namespace, ["ip", "-batch", "-"])
+        run(inside, stdin=f"address add 203.0.113.{self.number + 10}/{PREFIX} dev eth0\n"
+                          f"link set eth0 up\nroute add default via {ADDRESS}\n")  # fmt: skip
+        unshared = [
+            "unshare",
+            "--mount",
+            "--uts",
+            "--ipc",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--propagation",
+            "private",
+        ]
+        command = [*unshared, "sh", "-c", START, "sh", str(lower), str(self.state), self.name, FIRST]
+        parent = subprocess.Popen(
+            netns.inside(self.namespace, command), stdin=subprocess.DEVNULL, start_new_session=True, env=ENVIRONMENT
+        )
+        children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+        if not eventually(lambda: children.read_text().strip() != "", PATIENCE):
+            raise Failed(f"{self.name} has no first process")
+        (STATE / f"{self.name}.pid").write_text(children.read_text().split()[0])
+        # Its command line is Python's once the root is its own.
+        line = Path(f"/proc/{self.pid}/cmdline")
+        if not eventually(lambda: line.read_bytes().startswith(b"/usr/bin/python3"), PATIENCE):
+            raise Failed(f"{self.name} has not come up")
+        self.run(["systemctl", "start", "dnsmasq.service"])
+
+    def command(self, command: list[str]) -> list[str]:
+        """The command, as it has to be called on the machine to run on this host."""
+        if not self.pid:
+            raise Failed(f"{self.name} does not run")
+        words = ["--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd=/root"]
+        return ["nsenter", f"--target={self.pid}", *words, "--", *command]
+
+    def run(self, command: list[str]) -> str:
+        return run(self.command(command), env=ENVIRONMENT)
+
+
+class LightHosts:
+    """So many hosts and their internet, for the time of a with."""
+
+    def __init__(self, count: int) -> None:
+        self.hosts = [LightHost(number + 1) for number in range(count)]
+        self.internet = Internet(f"{PREFIX_OF_NAMES}internet", STATE)
+
+    def __enter__(self) -> list[LightHost]:
+        remove_all()
+        STATE.mkdir(parents=True, exist_ok=True)
+        lower = root()
+        try:
+            with step(f"start {len(self.hosts)} light hosts"), ThreadPoolExecutor(4) as pool:
+                self.internet.ensure()
+                list(pool.map(lambda host: host.start(lower, self.internet), self.hosts))
+        except BaseException:
+            remove_all()
+            raise
+        return self.hosts
+
+    def __exit__(self, *_: object) -> None:
+        remove_all()
+
+
+def remove_all() -> None:
+    """Those of a run that was killed, too; with a namespace goes all that runs in it."""
+    for found in netns.path("").glob(f"{PREFIX_OF_NAMES}*"):
+        netns.drop(found.name)
+    shutil.rmtree(STATE, ignore_errors=True)

@@ -1,0 +1,113 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Ours, on a host: the engine that is installed there, all parts in one process.
+
+python3 ours.py ACTION COUNT        prints {"result": seconds} as JSON; "parts" prints {part: seconds} and the changes
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+STARTED = time.perf_counter()
+sys.path.insert(0, "/usr/local/lib/virtnet")
+
+from typing import Any  # noqa: E402
+
+from common import CHANGED_LAST, COMMON, LAST, Stopped, bridges, call, kernel_gone, main, seconds, service, subnet  # noqa: E402
+from engine.identity import host_identity  # noqa: E402
+from engine.network import read_network  # noqa: E402
+from engine.options import Options  # noqa: E402
+from engine.part import converge  # noqa: E402
+from engine.paths import Paths  # noqa: E402
+from engine.runtime import followed_all  # noqa: E402
+from engine.specs import parts  # noqa: E402
+from engine.virt_network import Networks  # noqa: E402
+
+
+def network(i: int, last: int = LAST) -> dict[str, Any]:
+    ranges = [{"start": f"{subnet(i)}.2", "end": f"{subnet(i)}.{last}"}]
+    return {
+        "name": f"net{i}",
+        "ipv4": {"address": f"{subnet(i)}.1/24", "dhcp": {"ranges": ranges}},
+        "dns": {"domain": f"net{i}.test"},
+    }
+
+
+def networks(count: int, changed: bool = False) -> list[dict[str, Any]]:
+    return [network(i, CHANGED_LAST if changed and i == 0 else LAST) for i in range(count)]
+
+
+def run(items: list[dict[str, Any]]) -> dict[str, Any]:
+    """All parts brought after the list: seconds of each part, and how many changes there were."""
+    paths = Paths()
+    times = {"imports": time.perf_counter() - STARTED}
+
+    def timed(name: str, at: float) -> None:
+        times[name] = times.get(name, 0.0) + time.perf_counter() - at
+
+    at = time.perf_counter()
+    wanted = [read_network(one, host_identity()) for one in Options({"networks": items}).each("networks")]
+    plan = converge(Networks(wanted, True, paths), paths, check=False)
+    timed("definitions", at)
+    changes = len(plan.changes)
+    for part in parts(plan.more, paths):  # type: ignore[arg-type]
+        at = time.perf_counter()
+        changes += len(converge(part, paths, check=False).changes)
+        timed(type(part).__name__, at)
+    followed_all(paths)
+    times["total"] = time.perf_counter() - STARTED
+    return {"times": times, "changes": changes}
+
+
+def part_times(count: str) -> dict[str, Any]:
+    """With subnets that the engine chooses."""
+    return run([{"name": f"net{i}", "dns": {"domain": f"net{i}.test"}} for i in range(int(count))])
+
+
+def total(items: list[dict[str, Any]], changes: bool) -> float:
+    done = run(items)
+    if bool(done["changes"]) != changes:
+        raise Stopped(f"{done['changes']} changes")
+    return float(done["times"]["total"])
+
+
+def restart(count: str) -> float:
+    took = seconds(lambda: service("restart", "virtnet", "dnsmasq"))
+    _whole(count)
+    return took
+
+
+def restore(count: str) -> float:
+    """Service and dnsmasq start with nothing left in the kernel."""
+    call("systemctl", "stop", "virtnet", "dnsmasq")
+    kernel_gone(int(count))
+    took = seconds(lambda: service("start", "virtnet", "dnsmasq"))
+    _whole(count)
+    return took
+
+
+def _whole(count: str) -> None:
+    if bridges() != int(count):
+        raise Stopped(f"{bridges()} of {count} bridges")
+
+
+if __name__ == "__main__":
+    main(
+        {
+            **COMMON,
+            "parts": part_times,
+            "first": lambda count: total(networks(int(count)), True),
+            "no-op": lambda count: total(networks(int(count)), False),
+            "change one": lambda count: total(networks(int(count), True), True),
+            "restart": restart,
+            "restore": restore,
+            "remove one": lambda count: total(networks(int(count), True)[:-1], True),
+            "remove all": lambda count: total([], int(count) > 1),
+            "clear": lambda count: run([])["changes"],
+            "on": lambda: None,
+            "off": lambda: None,
+        }
+    )

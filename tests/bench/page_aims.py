@@ -1,0 +1,132 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The aims of the project, beside what was measured."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bench import page_control
+from bench.cells import short, table
+from bench.store import Data
+
+NETWORKS = 100
+# As the engine names them.
+PARTS = {
+    "imports": "imports",
+    "definitions": "definitions",
+    "NatRules": "rules",
+    "ManagedBridges": "bridges",
+    "Fragments": "DHCP and DNS",
+    "Entries": "resolver",
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A figure, and what it is made of where that explains it."""
+
+    value: float
+    unit: str
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Aim:
+    text: str
+    bound: float
+    find: Callable[[Mapping[str, Data]], Found | None]
+    # Whether more is better.
+    least: bool = False
+
+    def row(self, known: Mapping[str, Data]) -> list[str]:
+        try:
+            found = self.find(known)
+        except KeyError:
+            found = None
+        if found is None:
+            return [self.text, "", "not measured yet"]
+        met = found.value >= self.bound if self.least else found.value <= self.bound
+        way = f"; {found.why}" if found.why and not met else ""
+        return [self.text, f"{short(found.value)} {found.unit}".strip(), "met" if met else f"missed{way}"]
+
+
+def _engine(which: str) -> Callable[[Mapping[str, Data]], Found | None]:
+    def find(known: Mapping[str, Data]) -> Found | None:
+        for row in known["engine"]["engine"]:
+            if row["count"] == NETWORKS and row["run"] == which:
+                rounds = row["rounds"]
+                parts = {name: statistics.median(one.get(key, 0.0) for one in rounds) for key, name in PARTS.items()}
+                told = ", ".join(
+                    f"{name} {short(value)} s" for name, value in sorted(parts.items(), key=lambda p: -p[1])
+                )
+                return Found(statistics.median(one["total"] for one in rounds), "s", f"of it: {told}")
+        return None
+
+    return find
+
+
+def _pings(known: Mapping[str, Data]) -> Found | None:
+    for row in known["engine"]["playbook"]:
+        if row["count"] == NETWORKS:
+            ratio = statistics.median(row["no-op"]) / statistics.median(row["pings"])
+            return Found(
+                ratio, "×", f"{row['tasks']} tasks, of which the two of ours do the work of {NETWORKS} networks"
+            )
+    return None
+
+
+def _virt_net(step: str) -> Callable[[Mapping[str, Data]], Found | None]:
+    def find(known: Mapping[str, Data]) -> Found | None:
+        data = known["control"]
+        for count in sorted(data["counts"], reverse=True):
+            theirs = page_control.found(data, page_control.VIRT_NET, count, step)
+            ours = page_control.found(data, page_control.OURS_BY_PLAYBOOK, count, step)
+            if theirs and ours:
+                ratio = statistics.median(theirs) / statistics.median(ours)
+                why = f"both are playbooks, and a playbook starts in a time that {count} networks do not outweigh"
+                return Found(ratio, f"× with {count} networks", why)
+        return None
+
+    return find
+
+
+def _memory(known: Mapping[str, Data]) -> Found | None:
+    rows = [row for row in known["control"]["rows"] if (row["tool"], row["count"]) == (page_control.OURS, NETWORKS)]
+    return Found(statistics.median(page_control.megabytes(row, "dnsmasq") for row in rows), "MB") if rows else None
+
+
+def _restore(known: Mapping[str, Data]) -> Found | None:
+    values = page_control.found(known["control"], page_control.OURS, NETWORKS, "restore")
+    why = "of it, the service as far as rules and bridges, then the start of dnsmasq by systemd"
+    return Found(statistics.median(values), "s", why) if values else None
+
+
+def _packet(kind: str) -> Callable[[Mapping[str, Data]], Found | None]:
+    def find(known: Mapping[str, Data]) -> Found | None:
+        rows = {row["layout"]: statistics.median(row[kind]) for row in known["rules"]["packets"]}
+        ratio = rows["ours, 1000"] / rows["one masquerade rule"]
+        return Found(ratio, "×", "the lookup that refuses spoofed sources, and the mark for other firewalls")
+
+    return find
+
+
+AIMS = (
+    Aim(f"{NETWORKS} networks, first run of the engine: 0.6 s", 0.6, _engine("first")),
+    Aim(f"{NETWORKS} networks, run of the engine with nothing to do: 0.35 s", 0.35, _engine("no-op")),
+    Aim(f"{NETWORKS} networks, playbook with nothing to do: 1.2 times as many pings", 1.2, _pings),
+    Aim("20 times faster than virt_net, first run", 20, _virt_net("first"), least=True),
+    Aim("20 times faster than virt_net, nothing to do", 20, _virt_net("no-op"), least=True),
+    Aim(f"{NETWORKS} networks, memory for DHCP and DNS: 1.5 MB", 1.5, _memory),
+    Aim(f"{NETWORKS} networks, restore: 1 s", 1.0, _restore),
+    Aim("1000 networks, packet of an established flow: 1.05 times one masquerade rule", 1.05, _packet("established")),
+    Aim("1000 networks, first packet of a flow: 1.15 times one masquerade rule", 1.15, _packet("new")),
+)
+
+
+def text(known: Mapping[str, Data]) -> str:
+    rows = (aim.row(known) for aim in AIMS)
+    return f"## Aims\n\n{table(['aim, at most (20 times: at least)', 'measured', ''], rows)}"

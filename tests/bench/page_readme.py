@@ -1,0 +1,67 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The few figures that README.md has, between two marks, so that they are those of the page."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Mapping
+
+from bench import page_control
+from bench.cells import short, table, times
+from bench.store import Data
+
+BEGIN, END = "<!-- figures of docs/benchmarks.md, written by make bench -->", "<!-- end of the figures -->"
+VIRSH = "libvirt, virsh, nftables"
+# Ours, the other, the step, and what a reader calls it.
+PAIRS = (
+    (page_control.OURS, VIRSH, "first", "make them: our engine, virsh in a loop"),
+    (page_control.OURS, VIRSH, "restore", "bring them back after a boot"),
+    (
+        page_control.OURS_BY_PLAYBOOK,
+        page_control.VIRT_NET,
+        "first",
+        "make them by a playbook: ours, virt_net in a loop",
+    ),
+    (page_control.OURS_BY_PLAYBOOK, page_control.VIRT_NET, "no-op", "the same playbook again"),
+)
+
+
+def update(readme: str, known: Mapping[str, Data]) -> str:
+    """README.md with the figures that there are; as it was where none were measured."""
+    if "control" not in known:
+        return readme
+    rows = [row for pair in PAIRS if (row := _row(known["control"], *pair))]
+    rows += _memory(known["control"])
+    told = table(["", "networks", "ours", "libvirt", ""], rows)
+    return re.sub(
+        f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: f"{BEGIN}\n\n{told}\n{END}", readme, flags=re.DOTALL
+    )
+
+
+def _row(data: Data, ours: str, theirs: str, step: str, title: str) -> list[str]:
+    """For as many networks as both got to."""
+    for count in sorted(data["counts"], reverse=True):
+        mine, other = (page_control.found(data, tool, count, step) for tool in (ours, theirs))
+        if mine and other:
+            cells = [f"{short(statistics.median(values))} s" for values in (mine, other)]
+            return [title, str(count), *cells, times(other, mine)]
+    return []
+
+
+def _memory(data: Data) -> list[list[str]]:
+    for count in sorted(data["counts"], reverse=True):
+        values = [
+            [
+                page_control.megabytes(row, "dnsmasq")
+                for row in data["rows"]
+                if (row["tool"], row["count"]) == (tool, count)
+            ]
+            for tool in (page_control.OURS, VIRSH)
+        ]
+        if all(values):
+            cells = [f"{short(statistics.median(column))} MB" for column in values]
+            return [["memory of DHCP and DNS", str(count), *cells, times(values[1], values[0])]]
+    return []

@@ -1,0 +1,102 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""DNS queries and DHCP leases a second, through ours with 1 and 100 networks and through libvirt's, in turns."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping
+
+from bench import light
+from bench.store import Data
+from bench.tools import LAB, ON_HOST, Tool, host, install, tools
+
+from lab.guest import Guest
+from lab.internet import WEB_NAME
+from lab.lab import Lab
+from lab.progress import step
+from lab.run import Failed, run
+
+IMAGES = {"bench-ours": "trixie-bench", "bench-libvirt": "trixie-libvirt"}
+COUNTS = (1, 100)
+ROUNDS = 2
+SECONDS = 2
+CLIENTS = 200
+# While so many leases are made, dnsmasq still looks by ping whether the address is free, three seconds each; then it
+# takes itself for too busy for that (do_icmp_ping in its dhcp.c).
+PINGED = 10
+AGAIN = 5
+NAMES = {"a guest": "prober.net0.test", "outside, cached": WEB_NAME}
+
+
+def inside(guest: Guest) -> list[str]:
+    """The machine's way into a guest's network, with the machine's files."""
+    return ["nsenter", f"--net=/proc/{guest.host.pid}/root/run/netns/{guest.name}"]
+
+
+def queries(guest: Guest, name: str) -> float:
+    """Queries a second that dnsperf gets answered."""
+    root = light.root()
+    (root / "tmp" / "names").write_text(f"{name} A\n")
+    words = ["-d", "/tmp/names", "-s", "10.0.0.1", "-l", str(SECONDS), "-c", "4", "-q", "100"]
+    told = run([*inside(guest), "chroot", str(root), "dnsperf", *words], SECONDS + 60)
+    rate = re.search(r"Queries per second:\s*([\d.]+)", told)
+    good = re.search(r"Response codes:\s*NOERROR .*\(100.00%\)", told)
+    if not rate or not good:
+        raise Failed(f"dnsperf for {name}:\n{told}")
+    return float(rate[1])
+
+
+def leases(guest: Guest) -> dict[str, float]:
+    """New leases a second once dnsmasq pings no more, and leases asked for again."""
+    script = str(ON_HOST / "dhcp_clients.py")
+    words = [sys.executable, script, "eth0", str(CLIENTS), str(AGAIN)]
+    told = json.loads(run([*inside(guest), *words], 900))
+    new = told["new"]
+    return {"new": (CLIENTS - PINGED) / (new[-1] - new[PINGED - 1]), "again": told["again"]}
+
+
+def cycle(tool: Tool, count: int) -> dict[str, float]:
+    """All rates of one tool."""
+    tool.on()
+    guest = Guest(host(tool.host), "prober")
+    try:
+        tool.do("first", count, 300)
+        guest.plug("vn-net0")
+        guest.lease()
+        return {**{f"DNS, {what}": queries(guest, name) for what, name in NAMES.items()},
+                **{f"DHCP, {what}": rate for what, rate in leases(guest).items()}}  # fmt: skip
+    finally:
+        guest.unplug()
+        tool.clear(count)
+        tool.off()
+
+
+def measure() -> Data:
+    everybody = {tool.name: tool for tool in tools(None)}
+    ours, theirs = everybody["ours, engine"], everybody["libvirt, virsh, nftables"]
+    work: Mapping[str, Callable[[], dict[str, float]]] = {
+        **{f"ours, {count} network{'s' * (count > 1)}": (lambda count=count: cycle(ours, count)) for count in COUNTS},  # type: ignore[misc]
+        "libvirt, 1 network": lambda: cycle(theirs, 1),
+    }
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in work}
+    lab = Lab(LAB)
+    # What a run that was killed left.
+    lab.down()
+    try:
+        lab.up(IMAGES)
+        for name in IMAGES:
+            install(host(name))
+        with step("the engine on its host"):
+            everybody["ours, playbook"].do("remove all", 0, 300)
+        for number in range(ROUNDS):
+            for name, do in work.items():
+                with step(f"rates, round {number + 1}, {name}"):
+                    found[name].append(do())
+    finally:
+        lab.down()
+    rows = {name: {what: [row[what] for row in rounds] for what in rounds[0]} for name, rounds in found.items()}
+    return {"rows": rows, "clients": CLIENTS, "seconds": SECONDS}

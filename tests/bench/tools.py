@@ -1,0 +1,215 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Who is measured on the same work: ours and the incumbents, each by its own client."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.bench import playbook
+from bench.store import FOLDER, ROOT
+
+from lab.host import Host
+from lab.lab import Lab
+from lab.run import Failed, Result
+
+LAB = "bench"
+ON_HOST = Path(__file__).with_name("on_host")
+THERE = "/opt/bench"
+IMAGES = {"bench-ours": "trixie-bench", "bench-libvirt": "trixie-libvirt", "bench-managers": "trixie-managers"}
+STEPS = ("first", "no-op", "change one", "restart", "restore", "remove one", "remove all")
+OF_PLAYBOOKS = tuple(step for step in STEPS if not step.startswith("rest"))
+
+
+class Stopped(RuntimeError):
+    """A tool that gets no further, and why."""
+
+
+def host(name: str) -> Host:
+    return Lab(LAB).host(name)
+
+
+def install(target: Host) -> None:
+    """Puts our programs on a host."""
+    target.run(["mkdir", "-p", THERE])
+    for file in ON_HOST.glob("*.py"):
+        target.run(["dd", f"of={THERE}/{file.name}", "status=none"], stdin=file.read_text())
+
+
+def ask(target: Host, script: str, words: Sequence[str], timeout: float) -> Any:
+    """What a program on the host answers; raises Stopped with its reason, or with that it took too long."""
+    try:
+        done: Result = target.attempt(["/usr/bin/python3", f"{THERE}/{script}.py", *words], timeout)
+    except Failed as late:
+        raise Stopped(f"'{words[0]}' took longer than the {timeout:.0f} s that were left") from late
+    if not done.ok:
+        raise Failed(f"{script} {' '.join(words)} on {target.name}:\n{done.out}\n{done.err}")
+    answer = json.loads(done.out)
+    if "stopped" in answer:
+        raise Stopped(answer["stopped"])
+    return answer["result"]
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One that is driven by a program on the host; ``more`` are words for each of its actions."""
+
+    name: str
+    host: str
+    script: str
+    more: Sequence[str] = ()
+    switch: Sequence[str] = ()
+    steps: Sequence[str] = STEPS
+
+    def on(self) -> None:
+        self._ask("on", *self.switch)
+
+    def off(self) -> None:
+        self._ask("off", *self.switch)
+
+    def clear(self, count: int) -> None:
+        """Whatever state a step that failed has left."""
+        self._ask("clear", str(count), *self.more)
+
+    def do(self, step: str, count: int, timeout: float) -> float:
+        """Seconds of one step; raises Stopped."""
+        return float(self._ask(step, str(count), *self.more, timeout=timeout))
+
+    def memory(self) -> dict[str, dict[str, float]]:
+        found: dict[str, dict[str, float]] = self._ask("memory", *self.more)
+        return found
+
+    def rules(self) -> int:
+        return int(self._ask("rules", *self.more))
+
+    def _ask(self, *words: str, timeout: float = 900) -> Any:
+        return ask(host(self.host), self.script, words, timeout)
+
+
+def reason(step: str, said: str, timeout: float) -> str:
+    """Why a playbook did not get to its end, in a line."""
+    if said.startswith("no answer"):
+        return f"'{step}' took longer than the {timeout:.0f} s that were left"
+    told = re.findall(r'"msg": "(.*?)(?<!\\)"', said)
+    return f"'{step}': {told[-1][:300] if told else said.splitlines()[0]}"
+
+
+@dataclass(frozen=True)
+class Play(Tool):
+    """One that is driven by playbooks from the controller; ``texts`` writes what a step runs."""
+
+    steps: Sequence[str] = OF_PLAYBOOKS
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def do(self, step: str, count: int, timeout: float) -> float:
+        inventory, play = self.files(step, count)
+        began = time.perf_counter()
+        try:
+            playbook(inventory, play, timeout=timeout, environment=self.environment)
+        except Failed as problem:
+            raise Stopped(reason(step, str(problem), timeout)) from problem
+        return time.perf_counter() - began
+
+    def files(self, step: str, count: int) -> tuple[Path, str]:
+        raise NotImplementedError
+
+    def wanted(self, step: str, count: int) -> range:
+        """Which networks are there after a step."""
+        return range({"remove one": count - 1, "remove all": 0}.get(step, count))
+
+    def write(self, name: str, data: Any) -> Path:
+        """YAML, of which JSON is a part."""
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        file = FOLDER / f"{name}.yml"
+        file.write_text(json.dumps(data))
+        return file
+
+    def inventory(self, variables: Mapping[str, Any]) -> Path:
+        common = {"ansible_connection": "lab", "lab_name": LAB, "ansible_python_interpreter": "/usr/bin/python3"}
+        return self.write("inventory", {"all": {"hosts": {self.host: {**common, **variables}}}})
+
+
+def subnet(i: int) -> str:
+    return f"10.{i // 250}.{i % 250}"
+
+
+def last(i: int, step: str) -> int:
+    """The end of network i's range; step by step as in the programs on the hosts."""
+    return 199 if i == 0 and step not in ("first", "no-op") else 254
+
+
+class OursByPlaybook(Play):
+    def files(self, step: str, count: int) -> tuple[Path, str]:
+        networks = [
+            {
+                "name": f"net{i}",
+                "ipv4": {
+                    "address": f"{subnet(i)}.1/24",
+                    "dhcp": {"ranges": [{"start": f"{subnet(i)}.2", "end": f"{subnet(i)}.{last(i, step)}"}]},
+                },
+                "dns": {"domain": f"net{i}.test"},
+            }
+            for i in self.wanted(step, count)
+        ]
+        return self.inventory({"virtnet_purge": True, "virtnet_networks": networks}), "virtnet.linux.site"
+
+
+class VirtNet(Play):
+    """community.libvirt.virt_net: a module call for each thing, and one network a call."""
+
+    def files(self, step: str, count: int) -> tuple[Path, str]:
+        there, module = self.wanted(step, count), "community.libvirt.virt_net"
+        if step.startswith("remove"):
+            before = range(count) if step == "remove one" else range(count - 1)
+            items = [{"name": f"net{i}"} for i in before if i not in there]
+            calls = [{"name": "{{ item.name }}", "state": "absent"}]
+        else:
+            items = [{"name": f"net{i}", "xml": self._xml(i, step)} for i in there]
+            calls = [
+                {"name": "{{ item.name }}", "command": "define", "xml": "{{ item.xml }}"},
+                {"name": "{{ item.name }}", "state": "active"},
+                {"name": "{{ item.name }}", "autostart": True},
+            ]
+        tasks = [
+            {"name": f"Task {n}", module: {**call, "uri": "network:///system"}, "loop": "{{ items }}",
+             "loop_control": {"label": "{{ item.name }}"}}
+            for n, call in enumerate(calls)
+        ]  # fmt: skip
+        play = [{"name": "Networks", "hosts": "all", "gather_facts": False, "tasks": tasks}]
+        return self.inventory({"items": items}), str(self.write("virt-net", play))
+
+    def _xml(self, i: int, step: str) -> str:
+        net = subnet(i)
+        return (
+            f"<network><name>net{i}</name><forward mode='nat'/><bridge name='vn-net{i}' stp='off' delay='0'/>"
+            f"<domain name='net{i}.test' localOnly='yes'/><ip address='{net}.1' netmask='255.255.255.0'>"
+            f"<dhcp><range start='{net}.2' end='{net}.{last(i, step)}'/></dhcp></ip></network>"
+        )
+
+
+def tools(collections: Path | None) -> list[Tool]:
+    """All of them, ours first; ``collections`` has community.libvirt, if it was to be had."""
+    libvirt = ("bench-libvirt", "libvirt_networks")
+    found = [
+        Tool("ours, engine", "bench-ours", "ours"),
+        Tool("libvirt, virsh, nftables", *libvirt, ("virsh",), ("nftables",)),
+        Tool("libvirt, virsh, iptables", *libvirt, ("virsh",), ("iptables",)),
+        Tool("libvirt, python3-libvirt, nftables", *libvirt, ("python",), ("nftables",)),
+        Tool("NetworkManager, shared", "bench-managers", "managers", ("NetworkManager",), ("NetworkManager",)),
+        Tool("systemd-networkd", "bench-managers", "managers", ("systemd-networkd",), ("systemd-networkd",)),
+        OursByPlaybook("ours, playbook", "bench-ours", "ours"),
+    ]
+    if collections:
+        path = f"{ROOT / '.build' / 'collections'}:{collections}"
+        found.append(
+            VirtNet("community.libvirt.virt_net, playbook", *libvirt, ("virsh",), ("nftables",),
+                    environment={"ANSIBLE_COLLECTIONS_PATH": path})
+        )  # fmt: skip
+    return found
