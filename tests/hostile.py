@@ -183,6 +183,11 @@ def _replaced(value: Any, path: Path, text: str) -> Any:
     return made
 
 
+def replaced_everywhere(sample: Any, text: str) -> Iterator[Any]:
+    """The sample with the text in one place after the other."""
+    return (_replaced(sample, path, text) for path in _places(sample))
+
+
 def _at(value: Any, path: Path) -> Any:
     for key in path:
         if isinstance(key, tuple):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from .dnsmasq_syntax import quoted
-from .options import Options
+from .options import Options, shown
 
 _NAME = re.compile(r"[a-z][a-z0-9+-]{0,62}")
 
@@ -19,6 +19,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./:\[\]-]+")
 
 # The code of an option has one byte with IPv4 (RFC 2132; 255 is the end), two with IPv6 (RFC 8415).
 _LARGEST = {4: 254, 6: 65535}
+_MOST_DIGITS = 9
 
 # Names and numbers of the options that we ourselves speak of.
 ROUTER = ("router", "3")
@@ -34,9 +35,10 @@ def read_dhcp_options(options: Options, name: str, version: int = 4) -> dict[str
         joined = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
         item = Options({str(key): joined}, options.at(name), options.owner)
         word = str(key)
-        if word.isdigit():
-            if not 1 <= int(word) <= _LARGEST[version]:
-                item.error(word, f"{word} is no number of a DHCP option; use 1 to {_LARGEST[version]}")
+        if word.isdecimal():
+            # Python itself refuses to read numbers of thousands of digits.
+            if len(word) > _MOST_DIGITS or not 1 <= int(word) <= _LARGEST[version]:
+                item.error(word, f"{shown(word)} is no number of a DHCP option; use 1 to {_LARGEST[version]}")
             word = str(int(word))
         elif not _NAME.fullmatch(word):
             listed = "dhcp" if version == 4 else "dhcp6"
@@ -55,7 +57,7 @@ def option_line(tag: str, version: int, key: str, values: Sequence[str]) -> str:
     """One option for the guests of one interface; without values, that it is not to be sent."""
     prefix = "option6" if version == 6 else "option"
     # With IPv6 the number too needs the prefix; with IPv4 the bare number is what every version reads.
-    name = key if key.isdigit() and version == 4 else f"{prefix}:{key}"
+    name = key if key.isdecimal() and version == 4 else f"{prefix}:{key}"
     return ",".join([f"dhcp-option={tag},{name}", *(_word(value, version) for value in values)])
 
 

@@ -167,7 +167,7 @@ class Config:
         """The port of its DNS server; 0 for none."""
         first = self.named("port")[:1]
         text = (first[0].value or "") if first else ""
-        return int(text) if text.isdigit() else 53
+        return int(text) if text.isdecimal() else 53
 
     def listens_at(self, interface: str, address: str) -> bool:
         """Whether its DNS server takes an address of an interface for itself, or every one."""

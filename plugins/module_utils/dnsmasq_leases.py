@@ -84,7 +84,7 @@ def parse(text: str) -> Leases:
         words = line.split(" ")
         if words[0] == "duid":
             duid = line
-        elif len(words) >= 5 and words[0].isdigit():
+        elif len(words) >= 5 and words[0].isdecimal():
             try:
                 found.append(Lease(int(words[0]), ipaddress.ip_address(words[2]), line))
             except ValueError:

@@ -129,7 +129,7 @@ def _name(item: Options, key: str, domain: str, default: Any = None) -> str:
     text = str(item.domain(key) if default is None else item.domain(key, default))
     if text and domain and "." not in text and text != domain:
         text = f"{text}.{domain}"
-    if text.rpartition(".")[2].isdigit():
+    if text.rpartition(".")[2].isdecimal():
         # dnsmasq would take it for an address or a time (src/option.c, LOPT_HOST_REC and LOPT_CNAME).
         item.error(key, f"{shown(text)} ends with a number, which no name does; give dns.domain, or another name")
     return text

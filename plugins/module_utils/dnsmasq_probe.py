@@ -48,7 +48,7 @@ def holder(port: int, *pids: int) -> str:
 def owners(inodes: Collection[str], known: Iterable[int]) -> dict[str, int]:
     """The processes that hold sockets; those that are ``known`` are asked first, and often they are all."""
     found: dict[str, int] = {}
-    rest = (int(name) for name in os.listdir("/proc") if name.isdigit())
+    rest = (int(name) for name in os.listdir("/proc") if name.isdecimal())
     for pid in (*known, *rest) if inodes else ():
         for inode in _sockets_of(pid) & set(inodes):
             found.setdefault(inode, pid)

@@ -333,7 +333,7 @@ from engine.cli import main
 sys.exit(main())
 '''
 
-# Links, rules, sysctls and files under /etc and /run are their work; the rest they do not need. Nor does what they
+# Links, rules, sysctls and files under /etc and /run are their work; the rest they do not need, nor does what they
 # start: nft, ip, dnsmasq's test, resolvconf, firewall-cmd, ufw. Not ProtectKernelModules=, since the iptables of old
 # loads its modules itself; not ProtectProc=, since who listens on a port is asked of all processes.
 _HARDENING = """\

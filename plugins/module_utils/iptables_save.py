@@ -162,7 +162,7 @@ class _Reader:
         left = {"payload": {"protocol": self.family, "field": "saddr" if word == "-s" else "daddr"}}
         if not length:
             return left, address
-        return left, {"prefix": {"addr": address, "len": int(length)}} if length.isdigit() else None
+        return left, {"prefix": {"addr": address, "len": int(length)}} if length.isdecimal() else None
 
     def _port(self, word: str) -> tuple[Any, Any]:
         left = {"payload": {"protocol": self.protocol, "field": word[2:].rstrip("s")}}

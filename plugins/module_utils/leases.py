@@ -84,7 +84,7 @@ def parse_leases(text: str, networks: Iterable[Network]) -> Iterator[Lease]:
     subnets = [(subnet, network.name) for network in networks for subnet in network.subnets]
     for line in text.splitlines():
         words = line.split()
-        if len(words) < 5 or not words[0].isdigit():
+        if len(words) < 5 or not words[0].isdecimal():
             continue
         try:
             address = ipaddress.ip_address(words[2])

@@ -97,7 +97,7 @@ _address = _plain(lambda value: str(ipaddress.ip_address(value)) if isinstance(v
 _cidr = _plain(lambda value: str(ipaddress.ip_interface(value)))
 _subnet = _plain(lambda value: str(ipaddress.ip_network(value)) if "/" in value else value)
 _number = _plain(lambda value: value if isinstance(value, bool) else int(value))
-_address_or_port = _plain(lambda value: int(value) if str(value).isdigit() else _address(value))
+_address_or_port = _plain(lambda value: int(value) if str(value).isdecimal() else _address(value))
 _uuid = _plain(lambda value: str(UUID(value)))
 
 

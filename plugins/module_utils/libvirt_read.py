@@ -61,7 +61,7 @@ def number(element: Element, name: str, checker: Checker) -> int | None:
     value = element.get(name)
     if value is None:
         return None
-    if not (value.isascii() and value.isdigit() and len(value) < 20):
+    if not (value.isascii() and value.isdecimal() and len(value) < 20):
         checker.refuse(element, f"{name}={shown(value)} is not a whole number")
     return int(value)
 

@@ -90,7 +90,7 @@ def _route(element: Element, checker: Checker) -> dict[str, Any]:
 
 def _whole(element: Element, name: str, checker: Checker) -> int:
     value = element.get(name, "")
-    if not (value.isascii() and value.isdigit() and len(value) < 16):
+    if not (value.isascii() and value.isdecimal() and len(value) < 16):
         checker.refuse(element, f"{name}={shown(value)} is not a whole number")
     return int(value)
 

@@ -40,7 +40,7 @@ def whole_zone(element: Element) -> bool:
 def _put_ip(root: Element, cidr: Any) -> Element | None:
     address, _slash, prefix = str(cidr).partition("/")
     shown = address_of(address)
-    if shown is None or not prefix.isdigit():
+    if shown is None or not prefix.isdecimal():
         return None
     return put(root, "ip", family="ipv6" if ":" in shown else "ipv4", address=shown, prefix=prefix)
 
@@ -88,7 +88,7 @@ def routes(root: Element, known: Flat) -> None:
     for one in items(known.get("routes")):
         target, _slash, prefix = str(one.get("to")).partition("/")
         address, gateway = address_of(target), address_of(one.get("via"))
-        if complete(address, gateway) and prefix.isdigit():
+        if complete(address, gateway) and prefix.isdecimal():
             family = "ipv6" if ":" in str(address) else "ipv4"
             metric = number_of(one.get("metric"), 0, UINT)
             put(root, "route", family=family, address=address, prefix=prefix, gateway=gateway, metric=metric)

@@ -44,7 +44,7 @@ def parse(text: str) -> list[Listener]:
             continue
         host, _colon, port = words[4].rpartition(":")
         host = host.strip("[]").partition("%")[0]
-        if not port.isdigit() or _is_loopback(host):
+        if not port.isdecimal() or _is_loopback(host):
             continue
         program = _PROGRAM.search(line)
         # Only a socket of both families is shown as "*".

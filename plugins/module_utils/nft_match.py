@@ -62,7 +62,7 @@ def _index(pairs: Iterable[tuple[Any, Any]]) -> Index:
         whole = not (isinstance(key, dict) and "concat" in key)
         first = key if whole else key["concat"][0]
         low = _low_end(first) if whole else None
-        if isinstance(first, int) or (isinstance(first, str) and not first.endswith("*") and not first.isdigit()):
+        if isinstance(first, int) or (isinstance(first, str) and not first.endswith("*") and not first.isdecimal()):
             exact.setdefault(_canonical(_address(first) or first), []).append(element)
         elif low is not None:
             intervals.setdefault(low, []).append(element)
@@ -241,7 +241,7 @@ def equal(left: Any, right: Any, sets: Sets) -> Match:
     if isinstance(left, _ADDRESSES):
         return _equal_address(left, right)
     if isinstance(left, int):
-        return left == int(right) if str(right).isdigit() else None
+        return left == int(right) if str(right).isdecimal() else None
     return _equal_word(str(left), str(right))
 
 

@@ -109,12 +109,12 @@ def _forward_of(name: str, key: tuple[str, ...], value: str) -> Forward:
     *at, protocol, ports = key[1:]
     first, _dash, last = ports.partition("-")
     to, _dot, to_port = value.partition(" . ")
-    port = int(to_port) if to_port.isdigit() else None
+    port = int(to_port) if to_port.isdecimal() else None
     return Forward(protocol, _number(first), _number(last or first), to, port, at[0] if at else "")
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isdigit() else 0
+    return int(text) if text.isdecimal() else 0
 
 
 def _listed(subnet: str) -> str:

@@ -82,6 +82,6 @@ def texts(rules: Iterable[tuple[Chain, Rule]]) -> dict[tuple[str, str, str, int]
     for chain in {(one.family, one.table, one.name) for one, rule in rules if not rule.text}:
         for line in run(["nft", "-a", "list", "chain", *chain], check=False).stdout.splitlines():
             text, _mark, handle = line.strip().rpartition(" # handle ")
-            if text and handle.isdigit():
+            if text and handle.isdecimal():
                 found[(*chain, int(handle))] = text
     return found

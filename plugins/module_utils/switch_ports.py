@@ -53,4 +53,4 @@ def note(have: Mapping[str, str]) -> str:
 def reopen(link: str, noted: str) -> list[SetSysctl]:
     """What gives a link back its settings; a note that is none of ours gives nothing."""
     values = dict(item.partition("=")[::2] for item in noted.split())
-    return [SetSysctl(_path("/proc/sys", link, key), values[key]) for key in _SHUT if values.get(key, "").isdigit()]
+    return [SetSysctl(_path("/proc/sys", link, key), values[key]) for key in _SHUT if values.get(key, "").isdecimal()]

@@ -27,7 +27,18 @@ from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.resolvconf import PROVIDERS, EntrySpec
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver import Surroundings
 from ansible_collections.virtnet.linux.plugins.plugin_utils.report import as_html, fleet
-from hostile import REFUSED, SAMPLES, accepted, given_options, networks, noted_options, parts_of, read, values
+from hostile import (
+    REFUSED,
+    SAMPLES,
+    accepted,
+    given_options,
+    networks,
+    noted_options,
+    parts_of,
+    read,
+    replaced_everywhere,
+    values,
+)
 from hypothesis import given
 from lxml import etree
 
@@ -98,6 +109,14 @@ ELEMENTS = {tag for path in OPTIONS for tag in path.partition("@")[0].split("/")
 
 
 PAGES = set().union(*(shape_of_page(one) for one in BASE if not one.xml))
+
+
+@pytest.mark.parametrize("text", ["²", "٣", "-1", "1e3", "0x1f", "1" * 5000])
+def test_what_looks_like_a_number_is_one_or_is_refused(text: str) -> None:
+    """Some signs are digits without being of any number."""
+    for sample in SAMPLES[:2]:
+        for changed in replaced_everywhere(sample, text):
+            accepted(changed)
 
 
 @values(600)
