@@ -54,6 +54,8 @@ def serves(tool: Tool, count: int) -> str:
     guest.plug(f"vn-net{count - 1}")
     try:
         return guest.lease()
+    except Failed as none:
+        raise Stopped(f"a guest in network {count - 1} got no lease by DHCP") from none
     finally:
         guest.unplug()
 
@@ -73,9 +75,9 @@ def cycle(tool: Tool, count: int, bound: float, prove: bool) -> Data:
                 row["memory"], row["rules"] = tool.memory(), tool.rules()
                 if prove:
                     row["lease"] = serves(tool, count)
-    except Stopped:
+    except (Stopped, Failed) as why:
         tool.clear(count)
-        raise
+        raise Stopped(str(why)) from why
     finally:
         tool.off()
     return row
@@ -142,10 +144,8 @@ def _try(tool: Tool, count: int, number: int, purse: Purse, data: Data) -> None:
         row = cycle(tool, count, max(purse.left, 30.0), prove=number == 0)
         data["rows"].append({**row, "round": number})
     except Stopped as why:
-        data["stops"].append({"tool": tool.name, "count": count, "round": number, "why": str(why)})
+        data["stops"].append({"tool": tool.name, "count": count, "round": number, "why": str(why).partition("\n")[0]})
         say(f"{tool.name} stops at {count}: {why}")
-    except Failed as problem:
-        raise Failed(f"{tool.name} with {count} networks: {problem}") from problem
     took = time.monotonic() - began
     purse.spend(count, took)
     say(f"round {number + 1}, {count} networks, {tool.name}: {took:.1f} s, {purse.left:.0f} s left")

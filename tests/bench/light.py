@@ -81,7 +81,8 @@ def root() -> Path:
             fresh.rename(folder)
     there = folder / "usr/bin/systemctl"
     there.unlink()
-    there.write_text((Path(__file__).with_name("on_host") / "systemctl.py").read_text())
+    program = Path(__file__).with_name("on_host") / "systemctl.py"
+    there.write_text(f"#!/usr/bin/python3\n{program.read_text()}")
     there.chmod(0o755)
     return folder
 

@@ -25,6 +25,12 @@ PARTS = {
 }
 
 
+WHY_PACKET = {
+    "established": "a masquerade rule alone is asked at the first packet of a flow only, ours has one rule for each",
+    "new": "of it, the lookup that refuses spoofed sources, and the mark for other firewalls",
+}
+
+
 @dataclass(frozen=True)
 class Found:
     """A figure, and what it is made of where that explains it."""
@@ -109,7 +115,7 @@ def _packet(kind: str) -> Callable[[Mapping[str, Data]], Found | None]:
     def find(known: Mapping[str, Data]) -> Found | None:
         rows = {row["layout"]: statistics.median(row[kind]) for row in known["rules"]["packets"]}
         ratio = rows["ours, 1000"] / rows["one masquerade rule"]
-        return Found(ratio, "×", "the lookup that refuses spoofed sources, and the mark for other firewalls")
+        return Found(ratio, "×", WHY_PACKET[kind])
 
     return find
 

@@ -50,7 +50,8 @@ def ask(target: Host, script: str, words: Sequence[str], timeout: float) -> Any:
     except Failed as late:
         raise Stopped(f"'{words[0]}' took longer than the {timeout:.0f} s that were left") from late
     if not done.ok:
-        raise Failed(f"{script} {' '.join(words)} on {target.name}:\n{done.out}\n{done.err}")
+        last = (done.err.strip().splitlines() or [f"code {done.code}"])[-1]
+        raise Failed(f"{script} {' '.join(words)} on {target.name}: {last}\n{done.out}\n{done.err}")
     answer = json.loads(done.out)
     if "stopped" in answer:
         raise Stopped(answer["stopped"])
