@@ -60,9 +60,8 @@ def serves(tool: Tool, count: int) -> str:
         guest.unplug()
 
 
-def cycle(tool: Tool, count: int, bound: float, prove: bool) -> Data:
-    """One round of one tool; raises Stopped, and leaves nothing either way."""
-    row: dict[str, Any] = {"tool": tool.name, "count": count, "steps": {}}
+def cycle(tool: Tool, count: int, bound: float, prove: bool, row: dict[str, Any]) -> None:
+    """One round of one tool, into a row; raises Stopped with what was done so far in it. Leaves nothing either way."""
     deadline = time.monotonic() + bound
     tool.on()
     try:
@@ -80,28 +79,32 @@ def cycle(tool: Tool, count: int, bound: float, prove: bool) -> Data:
         raise Stopped(str(why)) from why
     finally:
         tool.off()
-    return row
 
 
 class Purse:
-    """The time that a tool has, what it has used of it, and what a round of so many networks takes."""
+    """The time that a tool has, and what it has used of it."""
 
     def __init__(self, seconds: float) -> None:
         self.left = seconds
-        self._took: dict[int, float] = {}
+        self._first: dict[int, float] = {}
+        self._whole: dict[int, float] = {}
 
     def expects(self, count: int) -> float:
-        """By the last round of as many networks, or along the line through the last two of fewer."""
-        known = sorted(n for n in self._took if n <= count)
-        if not known or known[-1] == count or len(known) == 1:
-            return self._took[known[-1]] if known else 0.0
+        """Seconds of a round of as many networks as before; of more of them, of its first step, from the last two."""
+        if count in self._whole:
+            return self._whole[count]
+        known = sorted(self._first)
+        if len(known) < 2:
+            return sum(self._first.values())
         below, last = known[-2:]
-        slope = max(0.0, self._took[last] - self._took[below]) / (last - below)
-        return self._took[last] + slope * (count - last)
+        slope = max(0.0, self._first[last] - self._first[below]) / (last - below)
+        return self._first[last] + slope * (count - last)
 
-    def spend(self, count: int, seconds: float) -> None:
+    def spend(self, count: int, seconds: float, first: float | None) -> None:
         self.left -= seconds
-        self._took[count] = seconds
+        self._whole[count] = seconds
+        if first is not None:
+            self._first[count] = first
 
 
 def measure(counts: Sequence[int], minutes: float) -> Data:
@@ -136,16 +139,20 @@ def _try(tool: Tool, count: int, number: int, purse: Purse, data: Data) -> None:
     if expected > purse.left:
         # In later rounds it is no news: the number of rounds is told beside each figure.
         if not any(row["tool"] == tool.name and row["count"] == count for row in data["rows"]):
-            why = f"a round would take some {expected / 60:.1f} minutes, and {purse.left / 60:.1f} are left"
+            why = (
+                f"defining and starting them would take some {expected:.0f} s, and {max(0, purse.left):.0f} s are left"
+            )
             data["stops"].append({"tool": tool.name, "count": count, "round": number, "why": why})
         return
     began = time.monotonic()
+    row: dict[str, Any] = {"tool": tool.name, "count": count, "round": number, "steps": {}}
     try:
-        row = cycle(tool, count, max(purse.left, 30.0), prove=number == 0)
-        data["rows"].append({**row, "round": number})
+        cycle(tool, count, purse.left, number == 0, row)
     except Stopped as why:
         data["stops"].append({"tool": tool.name, "count": count, "round": number, "why": str(why).partition("\n")[0]})
         say(f"{tool.name} stops at {count}: {why}")
+    if row["steps"]:
+        data["rows"].append(row)
     took = time.monotonic() - began
-    purse.spend(count, took)
+    purse.spend(count, took, row["steps"].get("first"))
     say(f"round {number + 1}, {count} networks, {tool.name}: {took:.1f} s, {purse.left:.0f} s left")
