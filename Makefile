@@ -20,7 +20,7 @@ export ANSIBLE_HOME := $(BUILD)/ansible
 export MYPYPATH := $(COLLECTIONS):$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup packages pin test test-all lint docs gates coverage changelog unit browser fuzz kernel molecule demo demo-clean bench bench-guard build clean
+.PHONY: help setup packages pin test test-all lint docs gates coverage changelog unit browser fuzz kernel molecule demo demo-clean bench bench-guard torture build clean
 .PHONY: matrix ovs-matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements adopt-cuts
 
 help:
@@ -31,7 +31,7 @@ help:
 	@echo 'make gates       what is asked of a collection that is published: ansible-test, galaxy-importer, ...'
 	@echo 'make coverage    unit and kernel tests, and how much of the engine they run'
 	@echo 'make changelog   the fragments of changelogs/fragments as notes of this version'
-	@echo 'make fuzz        the unit tests with what hypothesis can find in more time'
+	@echo 'make fuzz        the unit tests, and texts as nft and dnsmasq read them, with what hypothesis can find in more time'
 	@echo 'make docs        the guides and the reference as a site in .build/docs, its links followed'
 	@echo 'make setup       what these need: Debian packages and a virtual environment in .build'
 	@echo 'make dnsmasq-matrix  who gets what of the host'"'"'s dnsmasq, before and after, as a table'
@@ -43,6 +43,7 @@ help:
 	@echo 'make guard-record    a flush, a lost bridge and a conflict under the ping of a guest'
 	@echo 'make matrix      who reaches whom in each mode, by real packets, as a table'
 	@echo 'make ovs-matrix  the same on bridges of Open vSwitch'
+	@echo 'make torture     runs killed, starved and cheated at every step: a table; SECONDS=600 SEED=1 as you like'
 	@echo 'make bench       ours beside libvirt, NetworkManager and others; writes docs/benchmarks.md (some 25 minutes)'
 	@echo 'make bench-guard     how long the guard takes until what broke is right again'
 	@echo 'make build       the tarball that ansible-galaxy installs, in .build'
@@ -83,19 +84,14 @@ test-all: test
 	python tests/scenarios.py nightly
 
 lint: setup
-	ruff check .
-	ruff format --check .
-	yamllint --strict .
-	mypy -p ansible_collections.virtnet.linux.plugins.module_utils
-	mypy -p lab
-	ansible-lint --offline
+	@python tests/gates $(BUILD)/gates lint
 
 docs: setup
 	@python tests/docs_site.py
 
 # What those who publish collections run over them; WHAT="REUSE galaxy-importer" runs only these.
 gates: setup
-	@python tests/gates $(BUILD)/gates $(WHAT)
+	@python tests/gates $(BUILD)/gates $(or $(WHAT),publish)
 
 unit: setup
 	@rm -rf $(BUILD)/coverage/$@ && mkdir -p $(BUILD)/coverage/$@
@@ -110,7 +106,7 @@ coverage: unit kernel
 	-@coverage combine --keep --quiet $(^:%=$(BUILD)/coverage/%) && coverage json --quiet -o - | python tests/gates/covered.py
 
 fuzz: setup
-	HYPOTHESIS_PROFILE=fuzz pytest tests/unit -n $$(nproc) --timeout 3600
+	HYPOTHESIS_PROFILE=fuzz pytest tests/unit tests/kernel/test_texts.py -n $$(nproc) --timeout 3600
 
 kernel: setup
 	@rm -rf $(BUILD)/coverage/$@ && mkdir -p $(BUILD)/coverage/$@
@@ -161,6 +157,10 @@ bench: setup
 # How long the guard takes to put right what breaks.
 bench-guard: setup
 	python tests/bench/guard.py
+
+SECONDS := 600
+torture: setup
+	@PYTHONPATH=$(COLLECTIONS):tests python -m torture --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 # What is in changelogs/fragments comes into the version of galaxy.yml.
 changelog: setup

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from lab.guest import Guest
 from lab.host import Host
+from lab.lab import Lab
 from lab.resolvers import PATIENCE, VPN, shell
 
 Show = Callable[..., None]
 ROW = "row"
+HEADINGS = (
+    ("host", "owner of resolv.conf", "when", "short name", "full name", "reverse", "outside name", "VPN name"),
+    ("host", "manager", "after", "bridge"),
+)
+LAB = Lab(f"molecule-{os.environ['MOLECULE_SCENARIO_NAME']}")
+
+
+class ByHost(LoadScopeScheduling):
+    """A process for each host: most of the time is spent waiting for its daemons."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next(host.name for host in LAB.hosts() if host.name in nodeid)
+
+
+@pytest.hookimpl
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByHost:
+    return ByHost(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -45,11 +66,13 @@ def show(lab_host: Host, record_property: Callable[[str, object], None]) -> Show
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The table, host by host in the order of the tests."""
+    """A table for each number of columns, host by host in the order of the tests."""
     reports = [one for those in terminalreporter.stats.values() for one in those if isinstance(one, pytest.TestReport)]
     # The report of a test's end repeats those of its call.
     rows = [value for one in reports if one.when == "call" for name, value in one.user_properties if name == ROW]
-    widths = [max(map(len, column)) for column in zip(*(row[:-1] for row in rows), strict=False)]
-    for row in sorted(rows, key=lambda row: row[0]):
-        padded = (f"{word:{width}}" for word, width in zip(row, [*widths, 0], strict=False))
-        terminalreporter.write_line("  ".join(padded).rstrip())
+    for heading in HEADINGS:
+        table = sorted((row for row in rows if len(row) == len(heading)), key=lambda row: row[0])
+        widths = [max(map(len, column)) for column in zip(heading, *table, strict=True)]
+        for row in [heading, *table] if table else []:
+            padded = (f"{word:{width}}" for word, width in zip(row, widths, strict=True))
+            terminalreporter.write_line("  ".join(padded).rstrip())

@@ -10,6 +10,7 @@ exit_json.
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 if sys.version_info < (3, 9):
@@ -28,6 +29,7 @@ from collections.abc import Callable, Mapping, Sequence  # noqa: E402
 from typing import Any  # noqa: E402
 
 from .errors import InvalidOption, VirtnetError  # noqa: E402
+from .files import lock  # noqa: E402
 from .options import Options  # noqa: E402
 from .part import Change, Part, Plan, converge  # noqa: E402
 from .paths import Paths  # noqa: E402
@@ -90,6 +92,7 @@ def execute(
     """
     paths = Paths()
     try:
+        _come_back(module, paths)
         part = build(requested(module.params, many, beside), bool(module.params.get("purge")), paths)
         plan = converge(part, paths, check=module.check_mode)
         more = finish(plan, paths)
@@ -105,11 +108,24 @@ def run_part(module: Any, many: str, build: Callable[[Paths], Part[Any, Any]]) -
     """As execute(), for a part that is not made from a list of objects."""
     paths = Paths()
     try:
+        _come_back(module, paths)
         plan = converge(build(paths), paths, check=module.check_mode)
     except VirtnetError as error:
         module.fail_json(msg=str(error))
         return
     leave(module, result(plan, many))
+
+
+def _come_back(module: Any, paths: Paths) -> None:
+    """A task that gets here shows that the connection outlived the move of the interface that carries it."""
+    if module.check_mode or not os.path.isdir(os.path.join(paths.state, "uplinks")):
+        return
+    # Rarely needed, and every module would wait for it.
+    from .uplink import confirm, unconfirmed
+
+    if unconfirmed(paths):
+        with lock(paths.runtime):
+            confirm(paths)
 
 
 def leave(module: Any, answer: Mapping[str, Any]) -> None:

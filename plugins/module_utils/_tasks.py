@@ -27,7 +27,7 @@ def bridge(module: Any) -> None:
         module,
         "bridges",
         lambda wanted, purge, paths: ManagedBridges(
-            Bridges([BridgeSpec.from_options(one) for one in wanted], purge, paths), paths
+            Bridges([BridgeSpec.from_options(one) for one in wanted], purge, paths, may_move=True), paths
         ),
         kind="bridges",
     )

@@ -13,6 +13,27 @@ _FREE = 4
 _WINDOW = 60.0
 _LONGEST = 300.0
 
+# So long a conflict has to last; an uplink that flaps makes no network move.
+_PERSISTS = 0.5
+# Where news of conflicts do not end, it is looked all the same.
+_ENOUGH = 5.0
+
+
+@dataclass
+class Unrest:
+    """News of conflicts that keep coming: when to look at what came of them."""
+
+    _first: float | None = None
+
+    def heard(self, now: float) -> float:
+        """Note that there was news; returns the time to look."""
+        self._first = now if self._first is None else self._first
+        return min(now + _PERSISTS, self._first + _ENOUGH)
+
+    def looked(self) -> None:
+        """What comes from now on is another story."""
+        self._first = None
+
 
 @dataclass
 class Backoff:

@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from . import bridge_ovs, bridge_plan
+from . import bridge_ovs, bridge_plan, uplink_return
 from .bridge_ovs import ports_of
 from .bridge_plan import BridgeChange, Freed, State, marked
 from .bridge_spec import BridgeSpec, refuse_duplicates
@@ -26,7 +26,7 @@ from .links import Link, has_ipv6, read_links, read_sysctls
 from .links_apply import Step, take
 from .occupied import connection_peer
 from .openvswitch import OPENVSWITCH, Switch, has_datapath, has_kernel_datapath, read_switch, transact, with_switch
-from .part import DELETE, Plan
+from .part import CHANGE, DELETE, Plan
 from .paths import Paths
 from .policing import read_policers
 from .queues import read_queues
@@ -34,16 +34,19 @@ from .routes import read_others, read_routes
 from .run import find, run
 from .shaping import Limits
 from .switch_ports import read_stack
+from .uplink import Uplinks, give_back, read_uplinks, record, recorded
 
 
 class Bridges:
     """The part that manages bridges."""
 
-    def __init__(self, wanted: Sequence[BridgeSpec], purge: bool, paths: Paths) -> None:
+    def __init__(self, wanted: Sequence[BridgeSpec], purge: bool, paths: Paths, may_move: bool = False) -> None:
+        """``may_move``: whether somebody is there who confirms that the host is still reached."""
         identity = host_identity(paths.root)
         self.wanted = [spec if spec.mac else replace(spec, mac=bridge_mac(identity, spec.name)) for spec in wanted]
         self.purge = purge
         self.paths = paths
+        self.may_move = may_move
         refuse_duplicates(self.wanted)
 
     def read(self) -> State:
@@ -75,7 +78,14 @@ class Bridges:
             others=read_others(route for spec in self.wanted for route in spec.routes),
             switch=switch,
             stacks=self._read_stacks(links, freed),
+            uplinks=self._read_uplinks(),
         )
+
+    def _read_uplinks(self) -> Uplinks:
+        had = recorded(self.paths)
+        names = {spec.name for spec in self.wanted if spec.enslave_uplink or spec.name in had}
+        ports = {port for spec in self.wanted if spec.enslave_uplink for port in spec.ports}
+        return read_uplinks(names | (set(had) if self.purge else set()), ports, self.paths, self.may_move)
 
     def _read_stacks(
         self, links: Mapping[str, Link], freed: Mapping[str, Sequence[Freed]]
@@ -114,6 +124,7 @@ class Bridges:
         if self.purge:
             changes += bridge_plan.delete_strays({*named, *gone}, current)
         for spec in present:
+            changes += _move_back(spec, current)
             changes += _bring(spec, current, notes)
         return Plan(changes, [spec.as_options() for spec in present], notes)
 
@@ -126,8 +137,14 @@ class Bridges:
         )
         # What a bridge sets free may be a port of another.
         _take(step for change in changes if change.action == DELETE for step in change.steps)
+        put(record(change.bridge, None, self.paths) for change in changes if change.given_back)
         transact([command for change in changes for command in change.first])
         transact([command for change in changes for command in change.commands])
+        for change in changes:
+            if change.moved and not change.given_back:
+                put([record(change.bridge, change.moved, self.paths)])
+                if not change.moved.confirmed:
+                    uplink_return.arm(change.bridge, change.confirm_within, self.paths)
         _take(step for change in changes if change.action != DELETE for step in change.steps)
 
 
@@ -206,8 +223,26 @@ def _bring(spec: BridgeSpec, current: State, notes: list[str]) -> list[BridgeCha
         there = spec.name in current.switch.bridges
         return bridge_ovs.change(spec, current, notes) if there else bridge_ovs.create(spec, current, notes)
     bridge_plan.check(spec, current)
+    meant = bridge_plan.with_moved(spec, current)
+    if len(meant.ports) < len(spec.ports):
+        (port,) = set(spec.ports) - set(meant.ports)
+        notes.append(
+            f"{port} is not made a port of {spec.name}: it carries the way to this host, and nobody has confirmed that "
+            "the host is reached with its addresses on the bridge; run the playbook"
+        )
     there = spec.name in current.links
-    return bridge_plan.change(spec, current) if there else bridge_plan.create(spec, current)
+    return bridge_plan.change(meant, current) if there else bridge_plan.create(meant, current)
+
+
+def _move_back(spec: BridgeSpec, current: State) -> list[BridgeChange]:
+    """What moved, where that is not asked for any more."""
+    moved = current.uplinks.records.get(spec.name)
+    if moved is None or (spec.enslave_uplink and moved.port in spec.ports):
+        return []
+    detail = f"{moved.port} is no port any more and gets back its addresses and routes"
+    steps = give_back(moved, spec.name, current.links)
+    name = f"uplink {moved.port}"
+    return [BridgeChange(CHANGE, name, "", "", detail, steps, None, spec.name, moved=moved, given_back=True)]
 
 
 def _default_routes() -> frozenset[str]:

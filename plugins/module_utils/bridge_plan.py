@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from . import isolation, shaping
+from . import isolation, shaping, uplink
 from .bandwidth import Bandwidth
 from .bridge_spec import BridgeSpec
 from .errors import InvalidOption
@@ -33,6 +33,7 @@ from .part import CHANGE, CREATE, DELETE, Change, describe, difference
 from .policing import SetPolicer, strays
 from .routes import Route, check_routes
 from .shaping import Limits
+from .uplink import Uplink, Uplinks
 
 # Written on each bridge of ours as its alias (ip link show: "alias"): a name alone proves nothing.
 MARK = "virtnet.linux"
@@ -59,7 +60,8 @@ class Freed:
 class BridgeChange(Change):
     """A change with the steps that make it; ``freed`` are ports that a deletion sets free.
 
-    ``commands`` are for Open vSwitch and come before the steps; ``first`` are a transaction before that.
+    ``commands`` are for Open vSwitch and come before the steps; ``first`` are a transaction before that. ``moved`` is
+    what moves to the bridge from the interface that carries the way out, or is ``given_back``.
     """
 
     steps: Sequence[Step] = ()
@@ -67,6 +69,9 @@ class BridgeChange(Change):
     bridge: str = ""
     first: Sequence[Command] = ()
     commands: Sequence[Command] = ()
+    moved: Uplink | None = None
+    given_back: bool = False
+    confirm_within: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,7 @@ class State:
     others: Mapping[tuple[str, int], str] = field(default_factory=dict)
     switch: Switch = field(default_factory=Switch)
     stacks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    uplinks: Uplinks = field(default_factory=Uplinks)
 
     def of(self, name: str) -> Sequence[Link]:
         """The ports of a bridge."""
@@ -131,15 +137,25 @@ def check_rest(spec: BridgeSpec, current: State) -> None:
             problem = "does not exist on this host"
         elif port.master not in ("", spec.name):
             problem = f"is a port of {port.master}; take it out of there first"
-        elif port.master != spec.name and name in current.default_routes:
+        elif not spec.enslave_uplink and _carries(name, spec.name, current):
             problem = (
                 "carries a default route of this host, or the connection by which this run came: the host would lose "
-                "its network"
+                "its network; bridge.enslave_uplink moves its addresses and routes to the bridge"
             )
         if problem:
             raise InvalidOption(f"{at}ports[{i}]", f"interface {name!r} {problem}", owner)
+    if spec.enslave_uplink:
+        uplink.check(spec, current.links, current.uplinks, current.default_routes, at)
     check_routes(spec.routes, current.others, owner)
     shaping.check(spec.name, spec.bandwidth, current.links.get(spec.name), current.limits, at, owner)
+
+
+def _carries(port: str, bridge: str, current: State) -> bool:
+    """Whether the host is reached by an interface, or was before that became a port of this bridge."""
+    moved = current.uplinks.records.get(bridge)
+    if moved is not None:
+        return moved.port == port
+    return current.links[port].master != bridge and port in current.default_routes
 
 
 def delete_strays(kept: set[str], current: State) -> list[BridgeChange]:
@@ -159,11 +175,24 @@ def delete(name: str, mac: str, current: State, notes: list[str]) -> list[Bridge
     if not ours(link, mac):
         notes.append(f"{name} was not made by virtnet.linux and stays")
         return []
-    ports = [Freed(port.name, port.index) for port in current.of(name)]
+    moved = current.uplinks.records.get(name)
+    back = uplink.give_back(moved, name, current.links) if moved else []
+    ports = [Freed(port.name, port.index) for port in current.of(name) if not moved or port.name != moved.port]
     freed = f", which frees {', '.join(port.name for port in ports)}" if ports else ""
-    steps = (*rest, DeleteLink(name))
+    freed += f"; {moved.port} gets back its addresses and routes" if moved and back else ""
     return [
-        BridgeChange(DELETE, f"bridge {name}", _text(link, current), "", f"deleted{freed}", steps, ports, name),
+        BridgeChange(
+            DELETE,
+            f"bridge {name}",
+            _text(link, current),
+            "",
+            f"deleted{freed}",
+            (*rest, *back, DeleteLink(name)),
+            ports,
+            name,
+            moved=moved,
+            given_back=True,
+        ),
     ]
 
 
@@ -227,9 +256,15 @@ def create(spec: BridgeSpec, current: State) -> list[BridgeChange]:
         for key, value in wanted_sysctls(spec, current).items()
     ]
     steps += [AddAddress(spec.name, address) for address in spec.addresses]
+    moved = moves(spec, current)
+    if moved and moved.mac != spec.mac:
+        # Only now, when the mark says that the bridge is ours.
+        steps += [SetLink(spec.name, {"ifalias": UNFINISHED}), SetLink(spec.name, {"address": moved.mac})]
     steps.append(SetLink(spec.name, {"ifalias": UNFINISHED, "state": "up"}))
     back = _back(spec, current)
     steps += [Enslave(port, spec.name) for port in [*spec.ports, *back]]
+    if moved:
+        steps += uplink.after_enslaving(moved, spec.name, current.links, current.uplinks)
     guests = [replace(current.links[port], isolated=False) for port in back]
     steps += isolation.steps(spec.name, spec.isolate_guests, spec.ports, guests, isolation.NEW)
     steps += reroute(spec, ())
@@ -237,7 +272,47 @@ def create(spec: BridgeSpec, current: State) -> list[BridgeChange]:
     steps.append(SetLink(spec.name, {"ifalias": MARK}))
     detail = f"created, taking back {', '.join(back)}" if back else "created"
     after = _after(spec, None, [*spec.ports, *back], current)
-    return [BridgeChange(CREATE, f"bridge {spec.name}", "", describe(after), detail, steps, None, spec.name)]
+    detail += f"; {_moving(moved, current)}" if moved else ""
+    name = f"bridge {spec.name}"
+    return [
+        BridgeChange(
+            CREATE,
+            name,
+            "",
+            describe(after),
+            detail,
+            steps,
+            None,
+            spec.name,
+            moved=moved,
+            confirm_within=spec.confirm_within,
+        )
+    ]
+
+
+def moves(spec: BridgeSpec, current: State) -> Uplink | None:
+    """What belongs on the bridge instead of the port that carries the host's way out."""
+    return uplink.moved(spec, current.links, current.uplinks, current.default_routes)
+
+
+def with_moved(spec: BridgeSpec, current: State) -> BridgeSpec:
+    """The bridge with the addresses that move there, and those that somebody gave it since.
+
+    A port that must not move now is left where it is.
+    """
+    port = uplink.port_of(spec, current.links, current.uplinks, current.default_routes)
+    moved = moves(spec, current)
+    if moved is None:
+        return replace(spec, ports=tuple(one for one in spec.ports if one != port)) if port else spec
+    link = current.links.get(spec.name)
+    addresses = [*spec.addresses, *moved.addresses, *(link.addresses if link else ())]
+    return replace(spec, addresses=tuple(dict.fromkeys(addresses)))
+
+
+def _moving(moved: Uplink, current: State) -> str:
+    port = current.links[moved.port]
+    what = [*port.addresses, *(f"route {route.to}" for route in current.uplinks.routes.get(moved.port, ()))]
+    return f"takes over {', '.join(what) or 'nothing'} and the MAC address from {moved.port}"
 
 
 def _back(spec: BridgeSpec, current: State) -> list[str]:
@@ -258,8 +333,10 @@ def change(spec: BridgeSpec, current: State) -> list[BridgeChange]:
     steps: list[Step] = []
     if link.alias != MARK:
         new_ports += _back(spec, current)
-    if link.mac != spec.mac:
-        steps.append(SetLink(spec.name, {"address": spec.mac}))
+    moved = moves(spec, current)
+    mac = moved.mac if moved else spec.mac
+    if link.mac != mac:
+        steps.append(SetLink(spec.name, {"address": mac}))
     if spec.mtu is not None and link.mtu != spec.mtu:
         steps.append(SetLink(spec.name, {"mtu": spec.mtu}))
     if link.stp != spec.stp or link.forward_delay != spec.forward_delay:
@@ -268,6 +345,8 @@ def change(spec: BridgeSpec, current: State) -> list[BridgeChange]:
     if not link.up:
         steps.append(SetLink(spec.name, {"state": "up"}))
     steps += [Enslave(port, spec.name) for port in new_ports]
+    if moved:
+        steps += uplink.after_enslaving(moved, spec.name, current.links, current.uplinks)
     guests = [current.links[port] for port in ports]
     guests += [replace(current.links[port], isolated=False) for port in new_ports]
     steps += isolation.steps(spec.name, spec.isolate_guests, spec.ports, guests, link.filters)
@@ -280,8 +359,21 @@ def change(spec: BridgeSpec, current: State) -> list[BridgeChange]:
     before = _values(link, current, spec.bandwidth)
     after = _after(spec, link, [*ports, *new_ports], current)
     detail = difference(before, after)
+    if moved and moved.port in new_ports:
+        detail = f"{_moving(moved, current)}; {detail}"
     return [
-        BridgeChange(CHANGE, f"bridge {spec.name}", describe(before), describe(after), detail, steps, None, spec.name)
+        BridgeChange(
+            CHANGE,
+            f"bridge {spec.name}",
+            describe(before),
+            describe(after),
+            detail,
+            steps,
+            None,
+            spec.name,
+            moved=moved,
+            confirm_within=spec.confirm_within,
+        )
     ]
 
 
@@ -356,7 +448,7 @@ def _plain(seconds: float) -> float:
 def _after(spec: BridgeSpec, link: Link | None, ports: Sequence[str], current: State) -> dict[str, Any]:
     mtu = spec.mtu if spec.mtu is not None else (link.mtu if link is not None else 1500)
     return {
-        "mac": spec.mac,
+        "mac": (moves(spec, current) or spec).mac,
         "mtu": mtu,
         "stp": spec.stp,
         "forward_delay": spec.forward_delay,

@@ -15,6 +15,7 @@ from .openvswitch import OPENVSWITCH
 from .options import Options
 from .port_vlans import PortVlan, read_port_vlans
 from .routes import Route, read_route_options
+from .uplink import CONFIRM_WITHIN, refuse_for_openvswitch, uplink_options
 
 TYPES = ("linux", OPENVSWITCH)
 FAIL_MODES = ("standalone", "secure")
@@ -44,6 +45,8 @@ class BridgeSpec:
     rstp: bool = False
     fail_mode: str = "standalone"
     vlans: Sequence[PortVlan] = ()
+    enslave_uplink: bool = False
+    confirm_within: int = CONFIRM_WITHIN
     path: str = field(default="", compare=False)
 
     @staticmethod
@@ -76,8 +79,12 @@ class BridgeSpec:
             rstp=rstp,
             fail_mode=options.choice("fail_mode", FAIL_MODES, FAIL_MODES[0]),
             vlans=read_port_vlans(options, "vlans"),
+            enslave_uplink=options.boolean("enslave_uplink", False),
+            confirm_within=options.integer("confirm_within", CONFIRM_WITHIN, least=5, most=3600),
             path=options.path,
         )
+        if spec.enslave_uplink:
+            refuse_for_openvswitch(options, kind)
         refuse_for_linux(options, kind)
         if stp and rstp:
             options.error("rstp", "and stp exclude each other; choose one")
@@ -107,6 +114,7 @@ class BridgeSpec:
             "isolate_guests": self.isolate_guests,
             "bandwidth": self.bandwidth.as_options(),
             **(only_openvswitch if self.type == OPENVSWITCH else {}),
+            **uplink_options(self.enslave_uplink, self.confirm_within),
         }
 
 

@@ -65,7 +65,9 @@ def live_conflicts(situation: Situation) -> list[Conflict]:
 
 
 def _own_bridges(situation: Situation) -> set[str]:
-    return {network.bridge.name for network in situation.defined.values() if network.has_own_bridge}
+    # On the one that took the host's uplink in, there is the network outside.
+    own = (one for one in situation.defined.values() if one.has_own_bridge and not one.bridge.enslave_uplink)
+    return {network.bridge.name for network in own}
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ def read_boot(options: Options, name: str) -> Boot | None:
     item = options.group(name)
     boot = Boot(str(item.text("file", longest=_LONGEST_FILE)), str(item.text("server", "")))
     item.close()
+    if not boot.file:
+        item.error("file", "is required: the file that guests load")
     if len(boot.file.encode("utf-8")) > _LONGEST_FILE:
         item.error("file", f"{shown(boot.file)} has more than {_LONGEST_FILE} bytes")
     if boot.server:

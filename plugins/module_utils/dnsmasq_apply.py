@@ -64,7 +64,7 @@ class Doing:
 
     @property
     def _all_instances(self) -> list[str]:
-        return sorted({*membership(self.current, self.layout), *self.target.members})
+        return sorted({*membership(self.current, self.layout), *self.current.links, *self.target.members})
 
     @property
     def _gone(self) -> list[str]:
@@ -164,8 +164,10 @@ class Doing:
             if set(members) - set(self.target.members.get(name, ()))
         }
         goals = {name for name, path in self.leases.items() if name and path in {move.goal for move in moves}}
-        running = [name for name, one in self.current.instances.items() if one.running]
-        self.instances.stop(sorted((losing | goals) & set(running) | set(self._gone)))
+        running = {name for name, one in self.current.instances.items() if one.running}
+        # One that failed, or waits for its next start, is stopped too; one that systemd does not know, it refuses.
+        known = {name for name, one in self.current.instances.items() if one.active != "inactive"}
+        self.instances.stop(sorted((losing | goals) & running | set(self._gone) & known))
         if moves and self._concerns_system and self.current.service.running and not self._system_waits:
             self.service.stop()
 

@@ -25,7 +25,7 @@ from .dnsmasq_config import (
 from .dnsmasq_hosts import configuration, network_of
 from .dnsmasq_instances import Instance, Instances, SystemdInstances
 from .dnsmasq_ports import Socket, foreign, is_shared, of_dnsmasq_unit, read_sockets
-from .dnsmasq_private import SHARED, Layout, members_of, unit
+from .dnsmasq_private import Layout, members_of, unit
 from .dnsmasq_service import UNIT, DnsmasqService, ServiceStatus, SystemDnsmasq
 from .dnsmasq_spec import PRESENT, PRIVATE, SYSTEM, FragmentSpec
 from .dnsmasq_state import DUE_FILE, State
@@ -97,8 +97,7 @@ class Fragments:
         private = self._private_files()
         confs = {self.layout.name_of(p): text for p, text in private.items() if p.startswith(self._instances_folder)}
         # One whose file was removed may still run, and hold the ports that it is to have again.
-        possible = {SHARED, *(spec.name for spec in self.present)}
-        links = [name for name in sorted({*confs, *possible}) if os.path.islink(self.layout.link(name))]
+        links = self._links()
         instances = self.instances.status(sorted({*confs, *links}))
         pids = {service.pid, *(one.pid for one in instances.values())} - {0}
         asked = bool(confs) or any(spec.instance != SYSTEM for spec in self.present)
@@ -122,6 +121,14 @@ class Fragments:
             program=find("dnsmasq") or "",
             engine=os.path.exists(os.path.join(self.paths.engine, "virtnet")),
         )
+
+    def _links(self) -> list[str]:
+        """Instances that are started at boot."""
+        try:
+            units = os.listdir(self.layout.links)
+        except FileNotFoundError:
+            return []
+        return [name for name in self.layout.instances_in(units) if os.path.islink(self.layout.link(name))]
 
     @property
     def _instances_folder(self) -> str:
@@ -249,6 +256,9 @@ class Fragments:
             elif name in current.unbound or current.restart_due:
                 reason = "its bridge was made anew" if name in current.unbound else "an earlier run was interrupted"
                 yield service_change(unit(name), f"runs, but {reason}", "restarted", f"restarted ({reason})", name)
+        # A run that was cut short removed its file.
+        for name in sorted(set(current.links) - {*wanted.members, *touched}):
+            yield service_change(unit(name), "started at boot", "not started at boot", "disabled", name)
 
     def _notes(self, wanted: Target, config: Config) -> list[str]:
         served = wanted.served_by_system

@@ -17,7 +17,7 @@ from typing import Union
 
 from .dnsmasq_config import Config
 from .errors import VirtnetError
-from .files import read_text
+from .files import make_folder, read_text, written_anew
 
 Subnet = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
@@ -109,11 +109,10 @@ def write_leases(path: str, leases: Leases, like: str) -> None:
     """Replace a lease file whose dnsmasq is stopped; a new one belongs to whom the file ``like`` belongs to."""
     temporary = f"{path}.virtnet-tmp"
     try:
-        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        make_folder(os.path.dirname(path))
         status = os.stat(path if os.path.exists(path) else like)
-        with open(temporary, "w", encoding="utf-8", errors="surrogateescape") as stream:
+        with written_anew(temporary, status.st_mode & 0o644) as stream:
             os.fchown(stream.fileno(), status.st_uid, status.st_gid)
-            os.fchmod(stream.fileno(), status.st_mode & 0o666)
             stream.write(leases.text())
             stream.flush()
             os.fsync(stream.fileno())

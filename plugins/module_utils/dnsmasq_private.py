@@ -107,9 +107,20 @@ class Layout:
         """The unit of them all."""
         return os.path.join(self.paths.units, TEMPLATE)
 
+    @property
+    def links(self) -> str:
+        """The folder of what systemd starts at boot."""
+        return os.path.join(self.paths.units, "multi-user.target.wants")
+
     def link(self, name: str) -> str:
         """What has an instance started at boot."""
-        return os.path.join(self.paths.units, "multi-user.target.wants", unit(name))
+        return os.path.join(self.links, unit(name))
+
+    def instances_in(self, units: Iterable[str]) -> list[str]:
+        """The instances among names of units."""
+        start, end = TEMPLATE.split("@")
+        ours = [one for one in units if one.startswith(f"{start}@") and one.endswith(end) and one != TEMPLATE]
+        return sorted(one[len(start) + 1 : -len(end)] for one in ours)
 
     def name_of(self, path: str) -> str:
         """The network or instance that a file is for."""

@@ -74,6 +74,6 @@ class Reading:
         while self._watched is not None and mine & self._left:
             if time.monotonic() > deadline or not probe.listening(pid):
                 return min(mine & self._left)
-            select.select([self._watched], [], [], 0.2)
+            select.select(self._watched.filenos(), [], [], 0.2)
             self._left -= {path for path, _mask in self._watched.receive()}
         return ""

@@ -23,7 +23,12 @@ class InvalidOption(VirtnetError):
         self.owner = owner
         where = f"{path}: " if path else ""
         prefix = f"{owner}: " if owner else ""
-        super().__init__(f"{prefix}{where}{problem}")
+        super().__init__(printable(f"{prefix}{where}{problem}"))
+
+
+def printable(text: str) -> str:
+    """A text in one line that does nothing to a terminal: the names of options in it are the user's too."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 class MissingTool(VirtnetError):

@@ -12,6 +12,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TextIO
 
 from .errors import Locked, VirtnetError
 
@@ -59,12 +60,24 @@ def _temporary(path: str) -> str:
     return os.path.join(folder, f".{name}{_TEMPORARY}")
 
 
-def _write_temporary(file: File, content: str) -> None:
-    descriptor = os.open(_temporary(file.path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+@contextlib.contextmanager
+def written_anew(path: str, mode: int) -> Iterator[TextIO]:
+    """A file of our own making, open to be written; raises OSError.
+
+    What is there under its name goes, and is never followed: the folder may be one in which a service writes too.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as stream:
-        os.fchmod(descriptor, file.mode)
-        stream.write(content)
+        os.fchmod(descriptor, mode)
+        yield stream
         stream.flush()
+
+
+def _write_temporary(file: File, content: str) -> None:
+    with written_anew(_temporary(file.path), file.mode) as stream:
+        stream.write(content)
 
 
 def _sync(path: str) -> None:
@@ -113,7 +126,7 @@ def jot(file: File) -> None:
     temporary = _temporary(file.path) + _JOTTED
     try:
         make_folder(os.path.dirname(file.path))
-        with open(temporary, "w", encoding="utf-8") as stream:
+        with written_anew(temporary, file.mode) as stream:
             stream.write(file.content or "")
         os.replace(temporary, file.path)
     except OSError as error:
@@ -124,7 +137,7 @@ def make_folder(path: str) -> None:
     """A folder, with its parents, that everybody may read whatever the umask; one that is there stays as it is."""
     if not os.path.isdir(path):
         make_folder(os.path.dirname(path))
-        os.mkdir(path)
+        os.mkdir(path, 0o755)
         os.chmod(path, 0o755)
 
 
@@ -142,9 +155,12 @@ def lock(folder: str, patience: float = 60.0) -> Iterator[None]:
 
     Raises Locked, naming the process that holds it.
     """
-    os.makedirs(folder, mode=0o755, exist_ok=True)
+    make_folder(folder)
     path = os.path.join(folder, "lock")
-    with open(path, "a+", encoding="ascii") as stream:
+    # For root alone: whoever has a file open, be it for reading, can lock it (flock(2)).
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    with open(descriptor, "r+", encoding="ascii") as stream:
+        os.fchmod(descriptor, 0o600)
         deadline = time.monotonic() + patience
         while True:
             try:

@@ -23,14 +23,14 @@ import time
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from . import guard_work, netlink
-from .backoff import Backoff
+from . import guard_work, isolation, netlink
+from .backoff import Backoff, Unrest
 from .bridge import noted_bridges, ports_note, read_ports
 from .errors import Locked, VirtnetError
 from .files import jot, lock, read_text
 from .guard_switch import LOST, NEWS, SwitchWatch
 from .guard_view import CONFLICT, View
-from .inotify import Folders
+from .inotify import Folders, Looks, watch_folders
 from .lost import note_lost
 from .paths import Paths
 from .resolver_watch import is_concerned, watched
@@ -43,10 +43,6 @@ from .specs import KINDS, SWITCHES
 _BURST = 0.03
 # While events come that concern nobody, the guard looks at them so often.
 _PAUSE = 0.02
-# So long a conflict has to last; an uplink that flaps makes no network move. Where news of more never end, it is looked
-# all the same after the longer time.
-_PERSISTS = 0.5
-_UNREST = 5.0
 # So long a network that was moved stays where it is.
 _RESTS = 30.0
 # So often it is looked whether a run of a playbook is through.
@@ -68,23 +64,29 @@ class Guard:
         self.due: dict[str, float] = {}
         self.backoff = Backoff()
         self.rested: dict[str, float] = {}
-        # When the first word came of conflicts that are still to be looked at.
-        self.met = 0.0
+        self.unrest = Unrest()
         self.said: dict[str, str] = {}
         self.stopped = False
         self.stale = True
         self.run_check = 0.0
         self.switch: SwitchWatch | None = None
+        self.pause: float | None = None
 
     def run(self) -> int:
         """Restore, tell systemd, watch."""
         with contextlib.ExitStack() as stack:
             # Before anything is read, so that nothing happens unseen.
             sockets = [stack.enter_context(one) for one in netlink.listen()]
-            folders = Folders()
+            folders = watch_folders()
             stack.callback(folders.close)
+            self.pause = folders.pause
+            if folders.pause is not None:
+                say(
+                    "No inotify instance is left (fs.inotify.max_user_instances, which other programs have used up): "
+                    f"files are looked at every {folders.pause:g} s instead."
+                )
             selector = stack.enter_context(selectors.DefaultSelector())
-            for number in (*(one.fileno() for one in sockets), folders.fileno(), self._signals(stack).fileno()):
+            for number in (*(one.fileno() for one in sockets), *folders.filenos(), self._signals(stack).fileno()):
                 selector.register(number, selectors.EVENT_READ)
             # systemd makes it with the first private instance, which comes after us at boot: too late to be watched.
             with contextlib.suppress(OSError):
@@ -123,9 +125,11 @@ class Guard:
         times = [max(when, self.backoff.until(kind)) for kind, when in self.due.items()]
         if self.run_check:
             times.append(self.run_check)
+        if self.pause is not None:
+            times.append(time.monotonic() + self.pause)
         again = self.switch.due() if self.switch is not None else None
         times += [] if again is None else [again]
-        if self.view.left or self.view.unnoted:
+        if self.view.left or self.view.unnoted or self.view.unmarked:
             times.append(time.monotonic() + _LEFT_CHECK)
         return max(0.0, min(times) - time.monotonic()) if times else None
 
@@ -143,11 +147,11 @@ class Guard:
             paths.runtime: "",
         }
 
-    def _watch_folders(self, folders: Folders) -> None:
+    def _watch_folders(self, folders: Folders | Looks) -> None:
         if self.stale:
             folders.add(self._folders())
 
-    def _listen(self, sockets: Collection[socket.socket], folders: Folders) -> None:
+    def _listen(self, sockets: Collection[socket.socket], folders: Folders | Looks) -> None:
         now = time.monotonic()
         self._hear(sockets, now)
         kinds = self._folders()
@@ -165,6 +169,7 @@ class Guard:
             elif not name.startswith(".") and name.endswith(".json"):
                 self._redefined(now)
         self._see_what_left()
+        self._keep_apart()
         self._say_what_is_lost()
         self._note_ports()
 
@@ -211,6 +216,22 @@ class Guard:
                 elif now is not None and any(map(netlink.ask, own)):
                     self.view.taken_off(port)
 
+    def _keep_apart(self) -> None:
+        """Mark guests that were plugged in, where they are kept from each other; a run that has the lock goes first."""
+        if not self.view.unmarked:
+            return
+        with contextlib.suppress(Locked), lock(self.paths.runtime, 0):
+            unmarked, self.view.unmarked = self.view.unmarked, {}
+            for port, bridge in sorted(unmarked.items()):
+                now = netlink.ask(port)
+                if now is None or now.master not in self.view.indexes(bridge):
+                    continue
+                try:
+                    if isolation.mark_guest(now.name, bridge):
+                        say(f"{now.name} is kept from the other guests of {bridge}.")
+                except VirtnetError as error:
+                    self._once(f"apart {port}", f"Cannot keep {now.name} from the other guests of {bridge}: {error}.")
+
     def _say_what_is_lost(self) -> None:
         """A macvtap dies with the bridge that it was made on, and with it the file that a guest has open."""
         ridden, self.view.ridden = self.view.ridden, []
@@ -242,8 +263,7 @@ class Guard:
 
     def _want(self, kind: str, now: float) -> None:
         if kind == CONFLICT:
-            self.met = self.met or now
-            self.due[kind] = min(now + _PERSISTS, self.met + _UNREST)
+            self.due[kind] = self.unrest.heard(now)
         else:
             self.due[kind] = min(now + _BURST, self.due.get(kind, now + _BURST))
 
@@ -257,7 +277,7 @@ class Guard:
         for kind in kinds:
             del self.due[kind]
         if CONFLICT in kinds:
-            self.met = 0.0
+            self.unrest.looked()
         left = self._left_to_a_run(now)
         if kinds - {CONFLICT}:
             self._heal(kinds - {CONFLICT}, left)

@@ -42,12 +42,18 @@ _ALL = frozenset({*KINDS, CONFLICT})
 class Held:
     """A bridge that shall be there: its addresses (packed, with length), and which ports it shall have.
 
-    ``switched``: it is one of Open vSwitch, which knows its ports; the kernel does not tell of them.
+    ``switched``: it is one of Open vSwitch, which knows its ports; the kernel does not tell of them. ``apart``: its
+    guests are kept from each other.
     """
 
     addresses: frozenset[tuple[bytes, int]] = frozenset()
     ports: frozenset[str] = frozenset()
     switched: bool = False
+    apart: bool = False
+
+    def keeps_apart(self, port: str) -> bool:
+        """Whether a port is one of a guest that other guests shall not reach."""
+        return self.apart and port not in self.ports
 
 
 @dataclass
@@ -57,7 +63,8 @@ class View:
     ``ports`` are those that a bridge gets back when it is lost; of these ``left`` seem to be off it. A bridge that is
     deleted sets its ports free first, so whether one was taken off or lost shows by whether its bridge outlives it.
     ``limited`` are bridges with a bandwidth. ``ridden`` are links that are gone, each with the index of the bridge that
-    it was made on.
+    it was made on. ``unmarked`` are links of guests, plugged into a bridge whose guests are kept from each other, that
+    may not have the mark yet.
     """
 
     held: Mapping[str, Held] = field(default_factory=dict)
@@ -70,6 +77,7 @@ class View:
     unnoted: set[str] = field(default_factory=set)
     limited: Collection[str] = ()
     ridden: list[tuple[Lost, int]] = field(default_factory=list)
+    unmarked: dict[int, str] = field(default_factory=dict)
 
     @staticmethod
     def of(situation: Situation, before: Mapping[str, Mapping[int, str]]) -> View:
@@ -78,7 +86,10 @@ class View:
         wanted = specs(running, dict[str, Remembered]())["bridges"]
         held = {
             str(one["name"]): Held(
-                frozenset(map(_packed, one["addresses"])), frozenset(one["ports"]), one["type"] == OPENVSWITCH
+                frozenset(map(_packed, one["addresses"])),
+                frozenset(one["ports"]),
+                one["type"] == OPENVSWITCH,
+                one["isolate_guests"] and one["type"] != OPENVSWITCH,
             )
             for one in wanted
         }
@@ -108,6 +119,11 @@ class View:
             ports=ports,
             left={one: name for name in index.values() for one in ports.get(name, ()) if not masters[one]},
             unnoted=set(ports),
+            unmarked={
+                link.index: link.master
+                for link in situation.links.values()
+                if link.master in held and held[link.master].keeps_apart(link.name) and not link.isolated
+            },
         )
 
     @property
@@ -198,11 +214,16 @@ class View:
             if event.index in ports and other != bridge and other in self.index.values():
                 self.left[event.index] = other
         if bridge:
-            if self.left.get(event.index) == bridge:
+            returned = self.left.get(event.index) == bridge
+            if returned:
                 del self.left[event.index]
-            if self.ports.setdefault(bridge, {}).get(event.index) != event.name:
+            new = self.ports.setdefault(bridge, {}).get(event.index) != event.name
+            if new:
                 self.ports[bridge][event.index] = event.name
                 self.unnoted.add(bridge)
+            # Whoever comes back comes without the mark.
+            if (new or returned) and self.held[bridge].keeps_apart(event.name):
+                self.unmarked[event.index] = bridge
             return _NOTHING
         return frozenset[str]().union(*(self.part(name) for name, one in self.held.items() if event.name in one.ports))
 

@@ -154,6 +154,8 @@ if TYPE_CHECKING:
         specs,
         subnets,
         switch_ports,
+        uplink,
+        uplink_return,
         virt_network,
     )
 
@@ -298,6 +300,8 @@ ENGINE = (
     "specs",
     "subnets",
     "switch_ports",
+    "uplink",
+    "uplink_return",
     "virt_network",
 )
 
@@ -329,19 +333,30 @@ from engine.cli import main
 sys.exit(main())
 '''
 
-# Links, rules, sysctls and files under /etc and /run are their work; the rest they do not need.
+# Links, rules, sysctls and files under /etc and /run are their work; the rest they do not need. Nor does what they
+# start: nft, ip, dnsmasq's test, resolvconf, firewall-cmd, ufw. Not ProtectKernelModules=, since the iptables of old
+# loads its modules itself; not ProtectProc=, since who listens on a port is asked of all processes.
 _HARDENING = """\
 NoNewPrivileges=yes
 ProtectSystem=yes
 ProtectHome=yes
 PrivateTmp=yes
+PrivateDevices=yes
 ProtectClock=yes
 ProtectControlGroups=yes
+ProtectHostname=yes
 ProtectKernelLogs=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET
+RestrictNamespaces=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
 LockPersonality=yes
+CapabilityBoundingSet=~CAP_AUDIT_CONTROL CAP_AUDIT_READ CAP_AUDIT_WRITE CAP_BLOCK_SUSPEND CAP_IPC_LOCK CAP_LEASE
+CapabilityBoundingSet=~CAP_LINUX_IMMUTABLE CAP_MAC_ADMIN CAP_MAC_OVERRIDE CAP_MKNOD CAP_SYS_BOOT CAP_SYS_CHROOT
+CapabilityBoundingSet=~CAP_SYS_PACCT CAP_SYS_RAWIO CAP_SYS_TIME CAP_SYS_TTY_CONFIG CAP_SYSLOG CAP_WAKE_ALARM
 SystemCallArchitectures=native
+SystemCallFilter=~@clock @cpu-emulation @debug @mount @obsolete @raw-io @reboot @swap
+SystemCallErrorNumber=EPERM
 """
 
 _SERVICE = """\

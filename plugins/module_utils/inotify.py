@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Names of files that change in a few folders, by inotify(7)."""
+"""Names of files that change in a few folders, by inotify(7), or by looking where the kernel has no more of that."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import struct
@@ -21,8 +22,13 @@ _EVENT = struct.Struct("=iIII")
 
 
 class Folders:
-    """Watches folders; one that is not there is watched from the next ``add`` on that finds it."""
+    """Watches folders; one that is not there is watched from the next ``add`` on that finds it.
 
+    Raises OSError where all of the user's instances are taken (fs.inotify.max_user_instances).
+    """
+
+    # Seconds after which ``receive`` has to be called though nothing is there to be read; None: never.
+    pause: float | None = None
     _mask = _CHANGES | _ONLY_FOLDERS
 
     def __init__(self) -> None:
@@ -32,9 +38,9 @@ class Folders:
             raise OSError(ctypes.get_errno(), "inotify: see fs.inotify.max_user_instances")
         self._folders: dict[int, str] = {}
 
-    def fileno(self) -> int:
+    def filenos(self) -> list[int]:
         """For select."""
-        return self._descriptor
+        return [self._descriptor]
 
     def add(self, folders: Iterable[str]) -> None:
         """Watch these too; those that are watched already stay so."""
@@ -70,3 +76,53 @@ class Readers(Folders):
     """Watches files; received are those that somebody has opened for reading and closed."""
 
     _mask = _READ
+
+
+class Looks:
+    """The same without inotify: each ``receive`` lists the folders and tells what is other than the last time."""
+
+    pause: float | None = 1.0
+
+    def __init__(self) -> None:
+        self._seen: dict[str, dict[str, tuple[int, int, int]]] = {}
+
+    def filenos(self) -> list[int]:
+        """For select: nothing."""
+        return []
+
+    def add(self, folders: Iterable[str]) -> None:
+        """Look at these too."""
+        for folder in folders:
+            if folder not in self._seen:
+                self._seen[folder] = _files(folder)
+
+    def receive(self) -> Iterator[tuple[str, str]]:
+        """Folder and name of what changed."""
+        for folder, before in self._seen.items():
+            after = _files(folder)
+            self._seen[folder] = after
+            for name in sorted({*before, *after}):
+                if before.get(name) != after.get(name):
+                    yield folder, name
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _files(folder: str) -> dict[str, tuple[int, int, int]]:
+    """What distinguishes the files of a folder from what they were, by name."""
+    found = {}
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                one = entry.stat(follow_symlinks=False)
+                found[entry.name] = (one.st_ino, one.st_mtime_ns, one.st_size)
+    return found
+
+
+def watch_folders() -> Folders | Looks:
+    """What there is: inotify, or looks."""
+    try:
+        return Folders()
+    except OSError:
+        return Looks()

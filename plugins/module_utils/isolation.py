@@ -3,15 +3,18 @@
 
 """Guests of one bridge kept from each other.
 
-A bridge passes no frame between two ports that are marked as isolated (bridge(8)). A link that is plugged in later has
-no mark until this runs again; until then its IP packets are refused by our rules, which frames of this bridge are made
-to meet (nf_call_iptables). Where the bridge has ports of the host, whose frames must pass, the mark alone has to do.
+A bridge passes no frame between two ports that are marked as isolated (bridge(8)). A link that is plugged in later is
+marked by the guard, or else when this runs again; until then its IP packets are refused by our rules, which frames of
+this bridge are made to meet (nf_call_iptables). Where the bridge has ports of the host, whose frames must pass, the
+mark alone has to do.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 
+from .files import read_text
 from .links import Link
 from .links_apply import SetSysctl
 
@@ -30,6 +33,20 @@ def is_on(filters: Mapping[str, int]) -> bool:
 
 def _attribute(link: str, name: str, value: int) -> SetSysctl:
     return SetSysctl(f"/sys/class/net/{link}/{name}", str(value))
+
+
+def mark_guest(port: str, bridge: str) -> bool:
+    """Mark a link that was just plugged in; whether it had to be done. Only under the lock that runs take.
+
+    Nothing is marked before a run has said by its sign that the marks are ours, nor after it has taken that away.
+    """
+    mark, sign = (
+        os.path.join("/sys/class/net", *one) for one in ((port, "brport", "isolated"), (bridge, "bridge", _OURS))
+    )
+    if (read_text(sign) or "").strip() != "1" or (read_text(mark) or "").strip() != "0":
+        return False
+    _attribute(port, "brport/isolated", 1).write()
+    return True
 
 
 def wanted_filters(isolate: bool, host_ports: Sequence[str], filters: Mapping[str, int]) -> dict[str, int]:

@@ -92,10 +92,12 @@ def _plain(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return spell
 
 
-_address = _plain(lambda value: str(ipaddress.ip_address(value)))
+# A number is a port: that there are addresses of its value means nothing.
+_address = _plain(lambda value: str(ipaddress.ip_address(value)) if isinstance(value, str) else value)
 _cidr = _plain(lambda value: str(ipaddress.ip_interface(value)))
 _subnet = _plain(lambda value: str(ipaddress.ip_network(value)) if "/" in value else value)
 _number = _plain(lambda value: value if isinstance(value, bool) else int(value))
+_address_or_port = _plain(lambda value: int(value) if str(value).isdigit() else _address(value))
 _uuid = _plain(lambda value: str(UUID(value)))
 
 
@@ -111,8 +113,8 @@ _WITHIN: Mapping[str, Callable[[Any], Any]] = {
     "lease_time": _lease,
     "mac": _mac,
     "ip": _address,
-    "start": _address,
-    "end": _address,
+    "start": _address_or_port,
+    "end": _address_or_port,
     "to": _subnet,
     "via": _address,
     "metric": _number,

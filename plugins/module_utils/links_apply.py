@@ -19,7 +19,7 @@ from .errors import CommandFailed, MissingTool
 from .policing import SetPolicer
 from .queues import SetQueues
 from .routes import PROTOCOL
-from .run import PACKAGES
+from .run import PACKAGES, run
 
 # include/uapi/linux/if_addr.h. A bridge without a port would keep its address tentative until one joins.
 _IFA_F_NODAD = 0x02
@@ -104,6 +104,51 @@ class DeleteRoute:
 
 
 @dataclass(frozen=True)
+class HostRoute:
+    """A route of the host as it is told by ``ip``: ``to`` may be default, ``family`` is 4 or 6."""
+
+    family: int
+    to: str
+    via: str = ""
+    metric: int = 0
+    table: str = "main"
+    source: str = ""
+    protocol: str = "boot"
+    scope: str = "global"
+    onlink: bool = False
+
+    @property
+    def key(self) -> tuple[int, str, int, str]:
+        """By what the kernel tells routes from each other."""
+        return (self.family, self.to, self.metric, self.table)
+
+
+@dataclass(frozen=True)
+class PutHostRoute:
+    """A route of the host goes by this link, in the place of any to the same destination."""
+
+    name: str
+    route: HostRoute
+
+    def command(self) -> list[str]:
+        """As ``ip`` is told it."""
+        one = self.route
+        words = ["ip", f"-{one.family}", "route", "replace", one.to, *(["via", one.via] if one.via else [])]
+        words += ["dev", self.name, "table", one.table, "proto", one.protocol]
+        words += ["metric", str(one.metric)] if one.metric else []
+        words += ["src", one.source] if one.source else []
+        words += ["scope", one.scope] if one.family == 4 else []
+        return [*words, *(["onlink"] if one.onlink else [])]
+
+
+@dataclass(frozen=True)
+class Release:
+    """A port is none any more."""
+
+    port: str
+
+
+@dataclass(frozen=True)
 class Enslave:
     """A link becomes a port of a bridge."""
 
@@ -148,6 +193,8 @@ Step = Union[
     PutRoute,
     DeleteRoute,
     DeleteLocalRoute,
+    PutHostRoute,
+    Release,
 ]
 
 
@@ -161,6 +208,9 @@ def _index(name: str) -> int:
 def _take(route: Any, step: Step) -> None:
     if isinstance(step, SetSysctl):
         step.write()
+    elif isinstance(step, PutHostRoute):
+        # Names of tables, protocols and scopes are the host's own, in files that ip reads.
+        run(step.command())
     elif isinstance(step, AddBridge):
         route.link("add", ifname=step.name, kind="bridge", address=step.mac, **step.attributes)
     elif isinstance(step, SetLink):
@@ -173,8 +223,8 @@ def _take(route: Any, step: Step) -> None:
         route.link("del", index=_index(step.name))
     elif isinstance(step, DeleteLocalRoute):
         route.route("del", dst=step.to, oif=_index(step.name), table=_LOCAL, scope=_ANY_SCOPE)
-    elif isinstance(step, Enslave):
-        route.link("set", index=_index(step.port), master=_index(step.bridge))
+    elif isinstance(step, (Enslave, Release)):
+        route.link("set", index=_index(step.port), master=_index(step.bridge) if isinstance(step, Enslave) else 0)
     else:
         _take_address(route, step)
 

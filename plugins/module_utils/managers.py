@@ -13,8 +13,8 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from typing import Any
 
@@ -35,6 +35,11 @@ _NETWORKD = "etc/systemd/network/00-virtnet.network"
 _TAPS = ("tap*", "vnet*")
 # Taps of any other name (systemd.network(5): Driver=). A tun, which carries no Ethernet, is of no guest.
 _NETWORKD_TAPS = "etc/systemd/network/01-virtnet-taps.network"
+# NetworkManager tells a tun from a tap only where udev does (NetworkManager.conf(5): NM_UNMANAGED), and like this a tap
+# is never taken from it while it runs, which can take a link down.
+_UDEV_TAPS = "etc/udev/rules.d/86-virtnet-taps.rules"
+# By the file that names bridges: it is there with that one, and names none.
+_OF_TAPS = {_NETWORKD_TAPS: _NETWORKD, _UDEV_TAPS: _NETWORK_MANAGER}
 
 _HEADER = "# Written by virtnet.linux; changes are lost. Bridges of ours, their ports, and guests' taps.\n"
 _NAMES = re.compile(r"^(?:unmanaged-devices\+=|Name=)(.*)$", re.MULTILINE)
@@ -43,7 +48,12 @@ _FOLDERS = ("etc", "run", "usr/lib", "lib")
 _IFUPDOWN = re.compile(r"^[ \t]*iface[ \t]+(\S+)", re.MULTILINE)
 _NETDEV = re.compile(r"^[ \t]*Name[ \t]*=[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 _MATCH = re.compile(r"^\[Match\][^\[]*?^[ \t]*Name[ \t]*=[ \t]*(.+?)[ \t]*$", re.MULTILINE)
-_DRIVER = re.compile(r"^\[Match\][^\[]*?^[ \t]*(?:Driver|Kind)[ \t]*=(.*)$", re.MULTILINE)
+_SECTION = re.compile(r"^\[Match\][^\[]*", re.MULTILINE)
+_NAMED = re.compile(r"^[ \t]*(?:Original)?Name[ \t]*=[ \t]*[^!\s]", re.MULTILINE)
+_DRIVER = re.compile(r"^[ \t]*(?:Driver|Kind)[ \t]*=(.*)$", re.MULTILINE)
+# What udev reads as a pattern, and nothing that ends one.
+_PATTERN = re.compile(r"[A-Za-z0-9_.:*?-]+")
+_CONFIGURED = re.compile(r"^[ \t]*iface[ \t]+(\S+)[ \t]+inet6?[ \t]+(?!manual)\S+", re.MULTILINE)
 _PROFILE = re.compile(r"^interface-name[ \t]*=[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 # What NetworkManager writes for links that others made.
 _GENERATED = "nm-generated=true"
@@ -53,12 +63,14 @@ _GENERATED = "nm-generated=true"
 class Managers:
     """``files`` are ours as they are, None where one is missing but its manager there; ``claims``: who names a link.
 
-    ``taps``: somebody has systemd-networkd manage links by their driver.
+    ``taps``: somebody has systemd-networkd manage links by their driver. ``uplinks``: who manages links that may become
+    ports for the way out now.
     """
 
     files: Mapping[str, str | None] = field(default_factory=dict)
     claims: Mapping[str, str] = field(default_factory=dict)
     taps: bool = False
+    uplinks: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,13 +100,16 @@ class ManagedBridges:
         """Files and links."""
         # Bridges of Open vSwitch are a part of their own, and mostly there are none.
         meant = self.bridges.wanted or self.bridges.purge
-        return State(self.bridges.read(), read_managers(self.paths.root) if meant else Managers({}))
+        managers = read_managers(self.paths.root) if meant else Managers({})
+        ports = {port for spec in self.bridges.wanted if spec.enslave_uplink for port in spec.ports}
+        return State(self.bridges.read(), replace(managers, uplinks=read_uplinks(ports, self.paths.root, managers)))
 
     def plan(self, current: State) -> Plan[Change]:
         """What managers shall leave alone, before it is there; what they may take again, after it is gone."""
         wanted = list(self.bridges.wanted)
         for spec in wanted:
             _refuse_claimed(spec, current.managers)
+            _refuse_managed_uplink(spec, current)
         inner = self.bridges.plan(current.bridges)
         changes = plan_files(wanted, self.bridges.purge, current.managers)
         return Plan(
@@ -121,14 +136,19 @@ class ManagedBridges:
         root = self.paths.root
         put(File(os.path.join(root, change.path), change.content) for change in changes)
         paths = [change.path for change in changes]
-        if _NETWORK_MANAGER in paths and os.path.exists(os.path.join(root, "run/NetworkManager/NetworkManager.pid")):
+        if _NETWORK_MANAGER in paths and _runs("NetworkManager", root, "run/NetworkManager"):
             run(["nmcli", "general", "reload", "conf"])
-        if {_NETWORKD, _NETWORKD_TAPS} & set(paths) and _networkd_runs(root):
+        if {_NETWORKD, _NETWORKD_TAPS} & set(paths) and _runs("systemd-networkd", root, "run/systemd/netif"):
             run(["networkctl", "reload"])
+        if _UDEV_TAPS in paths and os.path.exists(os.path.join(root, "run/udev/control")):
+            run(["udevadm", "control", "--reload"])
+            run(["udevadm", "trigger", "--action=change", "--subsystem-match=net", "--attr-match=tun_flags"])
 
 
-def _networkd_runs(root: str) -> bool:
-    return os.path.exists(os.path.join(root, "run/systemd/netif/state"))
+def _runs(service: str, root: str, trace: str) -> bool:
+    """Whether a manager runs. What it writes as it starts (``trace``) may outlive it."""
+    there = os.path.exists(os.path.join(root, trace))
+    return there and run(["systemctl", "is-active", "--quiet", service], check=False).code == 0
 
 
 def read_managers(root: str) -> Managers:
@@ -136,7 +156,8 @@ def read_managers(root: str) -> Managers:
     # Also where it does not run: it takes a guest's link off the bridge the moment it is started.
     networkd = any(os.path.exists(os.path.join(root, top, "systemd/systemd-networkd")) for top in ("usr/lib", "lib"))
     network_manager = os.path.exists(os.path.join(root, "usr/sbin/NetworkManager"))
-    there = {_NETWORK_MANAGER: network_manager, _NETWORKD: networkd, _NETWORKD_TAPS: networkd}
+    there = {_NETWORK_MANAGER: network_manager, _NETWORKD: networkd}
+    there.update({path: there[with_path] for path, with_path in _OF_TAPS.items()})
     texts = {path: read_text(os.path.join(root, path)) for path in there}
     files = {path: text for path, text in texts.items() if there[path] or text is not None}
     return Managers(files, read_claims(root), _takes_taps(root))
@@ -149,10 +170,10 @@ def _networks(root: str) -> list[str]:
 
 
 def _takes_taps(root: str) -> bool:
-    words = (
-        word for path in _networks(root) for line in _DRIVER.findall(read_text(path) or "") for word in line.split()
-    )
-    return any(fnmatch(kind, word) for word in words for kind in ("tun", "tap"))
+    """Whether systemd-networkd has taps by their driver alone; those that have a name as well are claims."""
+    sections = (section for path in _networks(root) for section in _SECTION.findall(read_text(path) or ""))
+    lines = (line for section in sections if not _NAMED.search(section) for line in _DRIVER.findall(section))
+    return any(fnmatch(kind, word) for line in lines for word in line.split() for kind in ("tun", "tap"))
 
 
 def read_claims(root: str) -> dict[str, str]:
@@ -187,6 +208,52 @@ def _refuse_claimed(spec: BridgeSpec, managers: Managers) -> None:
         )
 
 
+def read_uplinks(ports: Iterable[str], root: str, managers: Managers) -> dict[str, str]:
+    """Which of these links have their addresses from a manager, and from which."""
+    found: dict[str, str] = {}
+    wanted = list(ports)
+    for path in glob.glob(os.path.join(root, "etc/network/interfaces")) + glob.glob(
+        os.path.join(root, "etc/network/interfaces.d/*")
+    ):
+        named = _CONFIGURED.findall(read_text(path) or "")
+        found.update({port: f"ifupdown (/{os.path.relpath(path, root)})" for port in wanted if port in named})
+    for port in wanted:
+        claims = (by for name, by in managers.claims.items() if fnmatch(port, name) and not by.startswith("ifupdown"))
+        running = (by for by in claims if _runs(by.partition(" ")[0], root, "run"))
+        index = (read_text(os.path.join(root, "sys/class/net", port, "ifindex")) or "").strip()
+        state = read_text(os.path.join(root, "run/systemd/netif/links", index)) or "" if index else ""
+        device = read_text(os.path.join(root, "run/NetworkManager/devices", index)) or "" if index else ""
+        if "ADMIN_STATE=config" in state and _runs("systemd-networkd", root, "run/systemd/netif"):
+            found.setdefault(port, "systemd-networkd")
+        if "connection-uuid=" in device and _runs("NetworkManager", root, "run/NetworkManager"):
+            found.setdefault(port, "NetworkManager")
+        for by in running:
+            found.setdefault(port, by)
+    return found
+
+
+def _refuse_managed_uplink(spec: BridgeSpec, current: State) -> None:
+    links = current.bridges.links
+    for i, port in enumerate(spec.ports):
+        manager = current.managers.uplinks.get(port) if spec.enslave_uplink and spec.state == "present" else None
+        if manager is None or (port in links and links[port].master == spec.name):
+            continue
+        option, owner = f"{spec.path}.ports[{i}]" if spec.path else f"ports[{i}]", f"bridge {spec.name!r}"
+        if manager.startswith("ifupdown"):
+            raise InvalidOption(
+                option,
+                f"{port!r} has its addresses from {manager}, which would give them back to it; write 'inet manual' "
+                "there instead (it keeps them until the next boot, and from this run on the bridge has them)",
+                owner,
+            )
+        raise InvalidOption(
+            option,
+            f"{port!r} is managed by {manager}, which would give its addresses back to it; let that make the bridge, "
+            "and use mode: bridged",
+            owner,
+        )
+
+
 def names_in(text: str | None) -> list[str]:
     """The links that a file of ours names."""
     lists = (names.replace("interface-name:", "") for names in _NAMES.findall(text or ""))
@@ -198,15 +265,14 @@ def plan_files(wanted: Sequence[BridgeSpec], purge: bool, managers: Managers) ->
     changes = []
     taps = [taps for taps in _TAPS if not any(fnmatch(name, taps) for name in managers.claims)]
     for path, before in managers.files.items():
-        # The third file names no bridges; it is there with the second.
-        listed = managers.files.get(_NETWORKD) if path == _NETWORKD_TAPS else before
+        listed = managers.files.get(_OF_TAPS.get(path, path))
         names: set[str] = set() if purge else set(names_in(listed))
         for spec in wanted:
             names -= {spec.name}
             names |= {spec.name, *spec.ports} if spec.state == "present" else set()
         after = _text(path, [*sorted(names), *taps]) if names else None
-        if path == _NETWORKD_TAPS:
-            after = _other_taps(managers) if after and not managers.taps else None
+        if after and path in _OF_TAPS:
+            after = _other_taps(path, managers)
         if before != after:
             action = DELETE if after is None else CREATE if before is None else CHANGE
             changes.append(ManagersChange(action, f"file /{path}", before or "", after or "", "", path, after))
@@ -219,8 +285,16 @@ def _text(path: str, names: Sequence[str]) -> str:
     return f"{_HEADER}[Match]\nName={' '.join(names)}\n\n[Link]\nUnmanaged=yes\n"
 
 
-def _other_taps(managers: Managers) -> str:
-    """All taps but those that somebody's configuration names."""
+def _other_taps(path: str, managers: Managers) -> str | None:
+    """All taps but those that somebody's configuration names; None where it takes them by their driver."""
     named = sorted(name for name in managers.claims if name.strip("*"))
+    if path == _UDEV_TAPS:
+        named = [name for name in named if _PATTERN.fullmatch(name)]
+        but = [f'ENV{{INTERFACE}}!="{"|".join(named)}"'] if named else []
+        # ARPHRD_ETHER (include/uapi/linux/if_arp.h), which a tap is and a tun is not.
+        match = ['ACTION!="remove"', 'SUBSYSTEM=="net"', 'ATTR{tun_flags}=="?*"', 'ATTR{type}=="1"', *but]
+        return f'{_HEADER}{", ".join(match)}, ENV{{NM_UNMANAGED}}="1"\n'
+    if managers.taps:
+        return None
     but = [f"Name=!{' '.join(named)}"] if named else []
     return _HEADER + "\n".join(["[Match]", "Driver=tun", "Type=ether", *but, "", "[Link]", "Unmanaged=yes", ""])

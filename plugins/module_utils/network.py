@@ -33,6 +33,7 @@ from .openvswitch import OPENVSWITCH
 from .options import Options, shown
 from .port_vlans import PortVlan, of_portgroup, read_port_vlans
 from .routes import Route, read_route_options
+from .uplink import CONFIRM_WITHIN, refuse_for_openvswitch, uplink_options
 
 STATES = ("active", "inactive", "absent")
 MODES = ("nat", "routed", "isolated", "open", BRIDGED)
@@ -55,6 +56,8 @@ class Bridge:
     rstp: bool = False
     fail_mode: str = FAIL_MODES[0]
     vlans: Sequence[PortVlan] = ()
+    enslave_uplink: bool = False
+    confirm_within: int = CONFIRM_WITHIN
 
     def of_openvswitch(self) -> dict[str, Any]:
         """Options that only a bridge of Open vSwitch has."""
@@ -201,6 +204,7 @@ class Network:
                 "forward_delay": self.bridge.forward_delay,
                 "ports": list(self.bridge.ports),
                 **(self.bridge.of_openvswitch() if self.bridge.type == OPENVSWITCH else {}),
+                **uplink_options(self.bridge.enslave_uplink, self.bridge.confirm_within),
             },
             "ipv4": {
                 "address": str(self.ipv4.address) if self.ipv4.address else NONE,
@@ -344,7 +348,11 @@ def _read_bridge(options: Options, identity: str, network: str, mode: str, libvi
         rstp=rstp,
         fail_mode=options.choice("fail_mode", FAIL_MODES, FAIL_MODES[0]),
         vlans=read_port_vlans(options, "vlans", [str(one["name"]) for one in libvirt.portgroups if "vlan" in one]),
+        enslave_uplink=options.boolean("enslave_uplink", False),
+        confirm_within=options.integer("confirm_within", CONFIRM_WITHIN, least=5, most=3600),
     )
+    if bridge.enslave_uplink:
+        refuse_for_openvswitch(options, kind)
     options.raw("mac", None)
     options.close()
     return bridge
@@ -440,6 +448,12 @@ def _check_sense(options: Options, network: Network) -> None:
         options.error("uplink", f"has no meaning in mode {network.mode}; leave it out, or use nat or routed")
     if network.uplink == network.bridge.name:
         options.error("uplink", f"{network.uplink!r} is the network's own bridge; name the host's way out")
+    addressed = network.ipv4.address or network.ipv4.auto or network.ipv6.address or network.ipv6.auto
+    if network.bridge.enslave_uplink and (network.mode != "open" or addressed or not network.bridge.ports):
+        options.error(
+            "bridge.enslave_uplink",
+            "is for mode open, without addresses of its own; write mode: open, ipv4.address: none, and bridge.ports",
+        )
     for i, port in enumerate(network.bridge.ports):
         if port == network.bridge.name:
             options.error(f"bridge.ports[{i}]", f"{port!r} is the bridge itself; name interfaces to enslave")

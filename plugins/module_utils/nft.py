@@ -211,8 +211,9 @@ def _broken_chains(table: Table, seen: Mapping[str, str]) -> list[str]:
     ]
     found += [f"chain {chain}: not ours" for chain in table.comments if chain not in wanted]
     found += [f"set {name}: missing" for name in SETS if name not in table.elements]
-    if not found and seen.get(nft_rules.version(table.elements), table.digest) != table.digest:
-        found.append("a rule was altered by hand")
+    noted = seen.get(nft_rules.version(table.elements))
+    if not found and noted != table.digest:
+        found.append("an earlier run was interrupted" if noted is None else "a rule was altered by hand")
     return found
 
 

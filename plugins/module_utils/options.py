@@ -26,6 +26,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
 
+# Of a value or a name in an error.
+_LONGEST_SHOWN = 80
+
 MISSING: Any = object()
 
 
@@ -44,8 +47,9 @@ class Options:
         self._read: set[str] = set()
 
     def at(self, name: str) -> str:
-        """The path of an option of this mapping."""
-        return f"{self.path}.{name}" if self.path else name
+        """The path of an option of this mapping; names may be of the user's making, of any length."""
+        short = name if len(name) <= _LONGEST_SHOWN else f"{name[: _LONGEST_SHOWN - 3]}..."
+        return f"{self.path}.{short}" if self.path else short
 
     def error(self, name: str, problem: str) -> NoReturn:
         """Refuse an option."""
@@ -275,7 +279,7 @@ class Options:
 def shown(value: Any) -> str:
     """A value for an error message: quoted, printable, short."""
     text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
 
 
 def guess(word: str, known: Sequence[str]) -> str:

@@ -104,10 +104,11 @@ class SetPolicer:
     policer: Policer | None
 
     def make(self) -> None:
-        """Load it; raises MissingTool, CommandFailed."""
-        run(["nft", "-f", "-"], stdin=self.script)
-        if self.policer is None and not read_policers():
+        """Load it, and take the table away with the last one; raises MissingTool, CommandFailed."""
+        if self.policer is None and set(read_policers()) <= {chain(self.bridge)}:
             run(["nft", "delete", "table", FAMILY, TABLE])
+        else:
+            run(["nft", "-f", "-"], stdin=self.script)
 
     @property
     def script(self) -> str:

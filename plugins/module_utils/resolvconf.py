@@ -62,6 +62,7 @@ class EntrySpec:
     state: str = "present"
     loopback_serves: bool = False
     forwards: bool = True
+    asked: bool = True
     path: str = field(default="", compare=False)
 
     @staticmethod
@@ -85,6 +86,7 @@ class EntrySpec:
             state=state,
             loopback_serves=options.boolean("loopback_serves", False),
             forwards=options.boolean("forwards", True),
+            asked=options.boolean("asked", True),
             path=options.path,
         )
         options.close()
@@ -103,12 +105,14 @@ class EntrySpec:
             "state": self.state,
             "loopback_serves": self.loopback_serves,
             "forwards": self.forwards,
+            **({} if self.asked else {"asked": False}),
         }
 
     def as_entry(self) -> Entry:
         """What a provider gets."""
         zones = [zone for subnet in self.subnets for zone in reverse_zones(ipaddress.ip_network(subnet))]
-        return Entry(self.interface, self.addresses, self.domain, zones, self.forwards, self.loopback_serves)
+        more = {"forwards": self.forwards, "everyone": self.loopback_serves, "asked": self.asked}
+        return Entry(self.interface, self.addresses, self.domain, zones, **more)
 
 
 @dataclass(frozen=True)
@@ -185,14 +189,16 @@ class Entries:
         for spec in self.wanted:
             noted.pop(spec.interface, None)
             if spec.state == "present" and not (choice == NOBODY and spec.provider == AUTO):
-                _check_provider(spec, choice, around)
-                reason = _needless(spec, around)
+                if spec.asked:
+                    _check_provider(spec, choice, around)
+                reason = _needless(spec, around) if spec.asked else None
                 if reason is None:
                     noted[spec.interface] = spec
                 elif reason:
                     notes.setdefault(reason, []).append(spec.interface)
         entries = [noted[name].as_entry() for name in sorted(noted)]
-        asked = entries if around.told or around.owner == RESOLVED else in_turn(entries)
+        split = around.told or around.owner == RESOLVED
+        asked = [one for one in entries if one.asked] if split else in_turn(entries)
         changes: list[EntryChange] = []
         for name, provider in PROVIDERS.items():
             target = provider.target(asked, around) if name == around.owner else {}
@@ -200,7 +206,8 @@ class Entries:
         changes.sort(key=lambda change: (change.provider == around.owner, change.action != DELETE))
         changes += _compare_notes(current.noted, noted)
         changes += self._compare_choice(current.choice, choice)
-        holds = [{**spec.as_options(), "provider": around.owner} for spec in self.wanted if spec.interface in noted]
+        asking = [spec for spec in self.wanted if spec.asked and spec.interface in noted]
+        holds = [{**spec.as_options(), "provider": around.owner} for spec in asking]
         said = [f"{reason}, so the host does not resolve the names of guests on {', '.join(names)}"
                 for reason, names in notes.items()]  # fmt: skip
         return Plan(changes, holds, [*said, *_order_notes(entries, current)])
@@ -303,20 +310,23 @@ def _compare_notes(before: Mapping[str, EntrySpec], after: Mapping[str, EntrySpe
 def _order_notes(entries: Sequence[Entry], current: State) -> list[str]:
     """A libc takes the first server's word: say where that is another one than ours."""
     around = current.around
-    if around.told or around.owner in (RESOLVED, "") or not entries or not current.held.get(around.owner):
+    if around.told or around.owner in (RESOLVED, "") or not any(one.asked for one in entries):
         return []
     notes = []
     first = first_servers(entries)
-    if around.servers and around.servers[0] not in first and around.owner != PLAIN:
+    if first and not current.held.get(around.owner):
+        return []
+    if first and around.servers and around.servers[0] not in first and around.owner != PLAIN:
         notes.append(
             f"the host's resolver asks {around.servers[0]} before {first[0]}, so it resolves the names of guests only "
             "where that server knows them or does not answer"
         )
-    if "rotate" in around.options:
+    if first and "rotate" in around.options:
         notes.append(
             "/etc/resolv.conf has the option rotate, so programs ask the networks' server only every other time"
         )
-    closed = [one.interface for one in entries if not one.forwards and one.addresses[0] not in first]
+    refusing = (one for one in entries if one.asked and not one.forwards)
+    closed = [one.interface for one in refusing if one.addresses[0] not in first]
     if closed:
         reason = (
             "asks one server after another, as does the dnsmasq of its networks, and that of an isolated network "

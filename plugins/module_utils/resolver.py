@@ -34,7 +34,8 @@ Held = Mapping[str, str]
 class Entry:
     """One network for the resolver.
 
-    ``forwards``: its server resolves other names too; ``everyone``: it knows the names of the other networks as well.
+    ``forwards``: its server resolves other names too; ``everyone``: it knows the names of the other networks as well;
+    ``asked``: the host shall ask it. One that is not may still forward to the host's servers.
     """
 
     interface: str
@@ -43,6 +44,7 @@ class Entry:
     zones: Sequence[str] = ()
     forwards: bool = True
     everyone: bool = False
+    asked: bool = True
 
 
 @dataclass(frozen=True)
@@ -121,9 +123,10 @@ def in_turn(entries: Sequence[Entry]) -> list[Entry]:
 
     A server that knows only its own names refuses all others. A libc goes on to the next one then, but a dnsmasq that
     forwards reads the same file, and hands a refusal on to whoever asked with EDNS (seen with 2.90). So it can be there
-    only without one that forwards.
+    only without one that forwards, whether the host asks that or not.
     """
-    return [one for one in entries if one.forwards] or list(entries)
+    forwarding = any(one.forwards for one in entries)
+    return [one for one in entries if one.asked and (one.forwards or not forwarding)]
 
 
 def first_servers(entries: Sequence[Entry]) -> list[str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Mapping, Sequence
 
 from .errors import CommandFailed
@@ -30,6 +31,10 @@ _FILE = re.compile(r"virtnet-.+\.conf")
 _HEADER = "# Written by virtnet.linux; changes are lost.\n"
 _BEFORE_ALL = 10
 _BEHIND_ALL = 1000
+_LOOPBACK = "127.0.0.0/8"
+# How often, and how many seconds apart.
+_LOOKS = 5
+_PAUSE = 0.2
 
 
 class NetworkManager:
@@ -60,6 +65,7 @@ class NetworkManager:
         runs = is_running()
         if runs and profile in changes and changes[profile] is None:
             run(["nmcli", "connection", "delete", "uuid", _UUID], check=False)
+            _keep_loopback()
         put(files)
         if not runs:
             return
@@ -69,6 +75,20 @@ class NetworkManager:
         if any(name != profile for name in changes):
             # Its dnsmasq reads the folder only when it starts.
             run(["nmcli", "general", "reload", "dns-full"])
+
+
+def _keep_loopback() -> None:
+    """The route of 127.0.0.0/8, which NetworkManager (seen with 1.52) takes away with a profile of lo.
+
+    Without it all addresses there but 127.0.0.1 are dead: 127.0.0.53 of systemd-resolved, 127.0.1.1 of Debian's hosts.
+    It goes a moment after nmcli has come back.
+    """
+    for _ in range(_LOOKS):
+        listed = run(["ip", "-4", "route", "show", "table", "local", "dev", "lo"]).stdout
+        if f"local {_LOOPBACK} " not in listed:
+            run(["ip", "route", "replace", "local", _LOOPBACK, "dev", "lo", "table", "local", "proto", "kernel",
+                 "scope", "host", "src", "127.0.0.1"])  # fmt: skip
+        time.sleep(_PAUSE)
 
 
 def _mode(name: str) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,21 +69,26 @@ def run(argv: Sequence[str], *, stdin: str | None = None, timeout: float = 30.0,
     when its exit status is not 0.
     """
     command = [need(argv[0]), *argv[1:]]
-    try:
-        done = subprocess.run(
-            command,
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            check=False,
-            env={**os.environ, "LC_ALL": "C", "PATH": SEARCH_PATH},
-        )
-    except subprocess.TimeoutExpired:
-        raise CommandFailed(f"{' '.join(argv)} did not end within {timeout:g} s") from None
-    if check and done.returncode != 0:
-        said = (done.stderr or done.stdout).strip() or "nothing"
-        raise CommandFailed(f"{' '.join(argv)} failed with status {done.returncode} and said: {said}")
-    return Completed(done.returncode, done.stdout, done.stderr)
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env={**os.environ, "LC_ALL": "C", "PATH": SEARCH_PATH},
+        start_new_session=True,
+    )
+    with process:
+        try:
+            stdout, stderr = process.communicate(stdin, timeout)
+        except subprocess.TimeoutExpired:
+            raise CommandFailed(f"{' '.join(argv)} did not end within {timeout:g} s") from None
+        finally:
+            if process.poll() is None:
+                # With all that it started: a script's child would hold what the script was to let go of.
+                os.killpg(process.pid, signal.SIGKILL)
+    if check and process.returncode != 0:
+        said = (stderr or stdout).strip() or "nothing"
+        raise CommandFailed(f"{' '.join(argv)} failed with status {process.returncode} and said: {said}")
+    return Completed(process.returncode, stdout, stderr)

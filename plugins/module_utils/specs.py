@@ -26,6 +26,7 @@ from .options import Options
 from .part import Part
 from .paths import Paths
 from .resolvconf import Entries, EntrySpec
+from .uplink import uplink_options
 
 SWITCHES = "switches"
 LINUX = "linux"
@@ -92,6 +93,7 @@ def _bridge(network: Network) -> dict[str, Any]:
         "isolate_guests": network.isolate_guests,
         **(_of_openvswitch(network) if network.bridge.type == OPENVSWITCH else {}),
         "bandwidth": network.bandwidth.as_options(),
+        **uplink_options(network.bridge.enslave_uplink, network.bridge.confirm_within),
         "state": "present",
     }
 
@@ -175,7 +177,9 @@ def _service6(network: Network) -> dict[str, Any] | None:
 
 def _entry(network: Network) -> dict[str, Any]:
     address = network.ipv4.address or network.ipv6.address
-    if not (network.dns.enabled and network.dns.host_resolver and address):
+    forwards = network.mode != "isolated"
+    # One that forwards asks the host's servers, whether it is among them or not.
+    if not (network.dns.enabled and address and (network.dns.host_resolver or forwards)):
         return {"interface": network.bridge.name, "state": "absent"}
     return {
         "interface": network.bridge.name,
@@ -183,7 +187,8 @@ def _entry(network: Network) -> dict[str, Any]:
         "domain": network.dns.domain or None,
         "subnets": [str(subnet) for subnet in network.subnets],
         # The server of an isolated network knows its own names and refuses all others.
-        "forwards": network.mode != "isolated",
+        "forwards": forwards,
+        **({} if network.dns.host_resolver else {"asked": False}),
         # The system's dnsmasq serves the host as well, or is told where the names of a private one are. Where a network
         # of its own accord has a private one, the host has no dnsmasq that its resolver could ask.
         "loopback_serves": network.dnsmasq_instance != "private",
@@ -243,11 +248,12 @@ def parts(
     *,
     integrate: bool | None = None,
     resolver: str | None = None,
+    may_move: bool = False,
 ) -> list[Part[Any, Any]]:
     """The parts in the order of KINDS; raises InvalidOption.
 
     ``networks`` are those that the user wrote, for the paths in errors; ``integrate`` is for the rules (nft.NatRules),
-    ``resolver`` for the entries (resolvconf.Entries).
+    ``resolver`` for the entries (resolvconf.Entries), ``may_move`` for the bridges (bridge.Bridges).
     """
     where = {key: network.path for network in networks for key in (network.name, network.bridge.name) if network.path}
 
@@ -264,7 +270,7 @@ def parts(
     return [
         NatRules([RulesSpec.from_options(options) for options in read("rules")], False, paths, integrate=integrate),
         *(
-            ManagedBridges(Bridges([BridgeSpec.from_options(o) for o in read(kind)], False, paths), paths)
+            ManagedBridges(Bridges([BridgeSpec.from_options(o) for o in read(kind)], False, paths, may_move), paths)
             for kind in ("bridges", SWITCHES)
         ),
         Fragments([FragmentSpec.from_options(options) for options in read("fragments")], False, paths),
@@ -276,6 +282,7 @@ def pending(
     wanted: Specs, paths: Paths, integrate: bool | None = None, resolver: str | None = None
 ) -> tuple[list[str], list[str]]:
     """What the parts would change now, and their notes; where it is nothing, none of their tasks needs to run."""
-    every = [*parts(wanted, paths, integrate=integrate, resolver=resolver), registrations(wanted, paths)]
+    settings: dict[str, Any] = {"integrate": integrate, "resolver": resolver, "may_move": True}
+    every = [*parts(wanted, paths, **settings), registrations(wanted, paths)]
     plans = [part.plan(part.read()) for part in every]
     return [str(change) for plan in plans for change in plan.changes], [note for plan in plans for note in plan.notes]

@@ -55,6 +55,21 @@ options:
     description: Interfaces of the host to enslave. Others that are ports already stay.
     type: list
     elements: str
+  enslave_uplink:
+    description:
+      - One of O(ports) may carry the host's default route, or the connection by which this run came. Its addresses and
+        routes move to the bridge, which takes its MAC address; connections go on. V(false) if not given, and such a
+        port is then refused.
+      - They go back to it when the bridge goes, or the port is not asked for any more. A boot makes the bridge with
+        them.
+      - An interface whose addresses are renewed (DHCP, router advertisements), or that a network manager gives
+        addresses to, is refused. Only for Linux bridges.
+      - Until another task of this collection has come over the connection, nobody knows that the host is still reached.
+        Without one within O(confirm_within), the interface gets back what it had.
+    type: bool
+  confirm_within:
+    description: Seconds, 5 to 3600, for O(enslave_uplink). V(60) if not given.
+    type: int
   isolate_guests:
     description:
       - Ports that are not O(ports) reach the host and O(ports), but not each other. V(false) if not given.
@@ -128,6 +143,18 @@ EXAMPLES = r"""
         addresses: [192.168.31.1/24, "fd00:31::1/64"]
     purge: true
 
+- name: Guests are in the network that the host itself is in
+  virtnet.linux.bridge:
+    name: br-lan
+    ports: [eth0]
+    enslave_uplink: true
+
+- name: The host is still reached, so it stays like this
+  virtnet.linux.bridge:
+    name: br-lan
+    ports: [eth0]
+    enslave_uplink: true
+
 - name: A bridge of Open vSwitch is there; the host is in VLAN 10, eth1 carries two
   virtnet.linux.bridge:
     name: br-office
@@ -191,6 +218,8 @@ ARGUMENTS = {
     "rstp": {"type": "bool"},
     "fail_mode": {"type": "str", "choices": ["standalone", "secure"]},
     "vlans": {"type": "list", "elements": "dict"},
+    "enslave_uplink": {"type": "bool"},
+    "confirm_within": {"type": "int"},
     "routes": {"type": "list", "elements": "dict"},
     "bandwidth": {"type": "dict"},
     "bridges": {"type": "list", "elements": "dict"},

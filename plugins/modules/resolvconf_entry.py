@@ -47,6 +47,11 @@ options:
       - The network's server resolves all other names too, as that of an isolated network does not. V(true) if not
         given.
     type: bool
+  asked:
+    description:
+      - The host asks this server. V(true) if not given; with V(false) there is no entry, but it is known that a server
+        which forwards (O(forwards)) asks the host's servers, so that none which refuses names is put among them.
+    type: bool
   provider:
     description:
       - What owns C(/etc/resolv.conf). V(auto) (if not given) finds out by what the file is and says; where that is none
@@ -136,6 +141,7 @@ ARGUMENTS = {
     "domain": {"type": "str"},
     "subnets": {"type": "list", "elements": "str"},
     "forwards": {"type": "bool"},
+    "asked": {"type": "bool"},
     "provider": {
         "type": "str",
         "choices": ["auto", "openresolv", "resolvconf", "systemd-resolved", "networkmanager", "plain"],

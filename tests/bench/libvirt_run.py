@@ -20,6 +20,8 @@ import sys
 import time
 from pathlib import Path
 
+# It takes minutes for hundreds of networks.
+PATIENCE = 3600
 UNITS = ("libvirtd.service", "libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket")
 NETWORK = """
 <network>
@@ -33,7 +35,7 @@ NETWORK = """
 
 
 def call(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
 
 
 def names(*which: str) -> list[str]:

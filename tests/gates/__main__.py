@@ -1,13 +1,16 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""`python tests/gates FOLDER`: what those who publish collections run over them, with a line for each as it ends.
+"""`python tests/gates FOLDER [WORD...]`: what every change has to pass, with a line for each as it ends.
 
-What a gate says is in FOLDER/GATE.log, and is shown where it fails. Two run at a time.
+The words name gates, or all of a kind: `lint`, which looks at the code as it stands, or `publish`, what those who
+publish collections run over them. What a gate says is in FOLDER/GATE.log; where it fails, its errors are shown at the
+end. Two run at a time.
 """
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -20,10 +23,14 @@ ROOT = HERE.parents[1]
 PATIENCE = 1800
 # Seconds after which it is told what the gates are at.
 BREATH = 5
+# Lines that tell why a gate failed, and how many of them are shown.
+TELLING = re.compile(r"ERROR|FATAL|FAILED|^E  |error:|\[error\]", re.IGNORECASE)
+SHOWN = 60
 
 
 @dataclass(frozen=True)
 class Gate:
+    kind: str
     name: str
     command: tuple[str, ...]
 
@@ -39,13 +46,21 @@ def gates(folder: Path) -> list[Gate]:
     python = f"{sys.version_info[0]}.{sys.version_info[1]}"
     environment = ("--venv", "--python", python, "--requirements")
     ansible_test = (sys.executable, str(HERE / "run_ansible_test.py"))
+    engine = "ansible_collections.virtnet.linux.plugins.module_utils"
     return [
-        Gate("ansible-test sanity", (*ansible_test, str(folder / "sanity"), "sanity", *environment)),
-        Gate("ansible-test units", (*ansible_test, str(folder / "units"), "units", *environment)),
-        Gate("antsibull-docs", ("antsibull-docs", "lint-collection-docs", "--plugin-docs", str(ROOT))),
-        Gate("galaxy-importer", (sys.executable, str(HERE / "run_galaxy_importer.py"), str(folder / "galaxy"))),
-        Gate("antsibull-changelog", ("antsibull-changelog", "lint")),
-        Gate("REUSE", ("reuse", "lint", "--lines")),
+        Gate("lint", "ansible-lint", ("ansible-lint", "--offline")),
+        Gate("lint", "mypy strict", ("mypy", "-p", engine, "-p", "lab")),
+        Gate("lint", "yamllint", ("yamllint", "--strict", ".")),
+        Gate("lint", "ruff", ("ruff", "check", ".")),
+        Gate("lint", "ruff format", ("ruff", "format", "--check", ".")),
+        Gate("publish", "ansible-test sanity", (*ansible_test, str(folder / "sanity"), "sanity", *environment)),
+        Gate("publish", "ansible-test units", (*ansible_test, str(folder / "units"), "units", *environment)),
+        Gate("publish", "antsibull-docs", ("antsibull-docs", "lint-collection-docs", "--plugin-docs", str(ROOT))),
+        Gate(
+            "publish", "galaxy-importer", (sys.executable, str(HERE / "run_galaxy_importer.py"), str(folder / "galaxy"))
+        ),
+        Gate("publish", "antsibull-changelog", ("antsibull-changelog", "lint")),
+        Gate("publish", "REUSE", ("reuse", "lint", "--lines")),
     ]
 
 
@@ -63,17 +78,26 @@ def judge(gate: Gate, log: Path) -> Outcome:
 
 def last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").split("\n") if log.exists() else []
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")[:100]
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")[:60]
+
+
+def errors(log: Path) -> str:
+    """What of a log tells why the gate failed."""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    telling = [line for line in lines if TELLING.search(line)][:SHOWN]
+    return "\n".join(f"  {line}" for line in telling or lines[-SHOWN:])
 
 
 def main() -> int:
     folder = Path(sys.argv[1]).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    chosen = [gate for gate in gates(folder) if len(sys.argv) < 3 or gate.name in sys.argv[2:]]
+    words = set(sys.argv[2:])
+    chosen = [gate for gate in gates(folder) if not words or words & {gate.kind, gate.name}]
     logs = {gate: folder / f"{gate.name.replace(' ', '-')}.log" for gate in chosen}
     for log in logs.values():
         log.unlink(missing_ok=True)
     failed = []
+    began = time.monotonic()
     with ThreadPoolExecutor(2) as pool:
         running = {pool.submit(judge, gate, logs[gate]): gate for gate in chosen}
         while running:
@@ -83,13 +107,13 @@ def main() -> int:
                 verdict = "passed" if outcome.passed else "FAILED"
                 print(f"{gate.name:<20} {verdict} {outcome.seconds:6.1f} s", flush=True)
                 if not outcome.passed:
-                    failed.append(gate.name)
-                    print(logs[gate].read_text(errors="replace"), flush=True)
+                    failed.append(gate)
+            at = [f"{gate.name} {last_line(logs[gate])}".strip() for gate in running.values() if logs[gate].exists()]
             if not ended:
-                for gate in running.values():
-                    if logs[gate].exists():
-                        print(f"{gate.name:<20} ... {last_line(logs[gate]) or gate.command[0]}", flush=True)
-    print(f"gates failed: {', '.join(failed)}" if failed else f"all {len(chosen)} gates passed")
+                print(f"    {time.monotonic() - began:4.0f} s  {', '.join(at)}", flush=True)
+    for gate in failed:
+        print(f"{gate.name}, all in {logs[gate]}:\n{errors(logs[gate])}")
+    print(f"gates failed: {', '.join(gate.name for gate in failed)}" if failed else f"all {len(chosen)} gates passed")
     return 1 if failed else 0
 
 

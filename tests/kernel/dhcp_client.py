@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import socket
 import struct
 from collections.abc import Iterator
@@ -55,12 +56,28 @@ def _exchange(client: socket.socket, message: bytes, server: str) -> bytes:
     return b""
 
 
-def take_leases(space: Space, count: int) -> dict[bytes, str]:
+def offers(space: Space, mac: bytes, patience: float) -> list[str]:
+    """The servers that offer an address to a MAC: the first answer is waited for, others for a moment."""
+    found: list[str] = []
+    with space.entered(), _client("") as client:
+        client.settimeout(patience)
+        message = _message(_DISCOVER, mac, secrets.randbits(32))
+        client.sendto(message, ("255.255.255.255", 67))
+        with contextlib.suppress(socket.timeout):
+            while True:
+                answer = client.recv(2048)
+                if answer[4:8] == message[4:8]:
+                    found.append(socket.inet_ntoa(_options(answer)[54]))
+                    client.settimeout(min(patience, 0.2))
+    return found
+
+
+def take_leases(space: Space, count: int, first: bytes = bytes([0x52, 0x54, 0, 1, 0, 0])) -> dict[bytes, str]:
     """An address for each of so many MAC addresses."""
     leases = {}
     with space.entered(), _client("") as client:
         for i in range(count):
-            mac = bytes([0x52, 0x54, 0, 1, 0, i])
+            mac = (int.from_bytes(first, "big") + i).to_bytes(6, "big")
             offer = _exchange(client, _message(_DISCOVER, mac, 1000 + i), "255.255.255.255")
             if not offer:
                 continue

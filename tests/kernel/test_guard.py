@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from kernel.bed import OUTSIDE, Space
+from kernel.frames import Card, arp_claim, tapped
 from kernel.guard_bed import GuardedBed, eventually, plain
 
 LAB = plain("lab", ipv4={"address": "192.168.30.1/24"})
@@ -197,6 +198,15 @@ def test_a_guard_that_was_killed_finds_what_was_lost_meanwhile(lab: GuardedBed) 
     lab.start_guard()
     eventually(lambda: guest.pings(OUTSIDE))
     assert lab.stop_guard() == 0
+
+
+def test_without_inotify_files_are_looked_at(bed: GuardedBed) -> None:
+    bed.play(LAB)
+    bed.start_guard(inotify=False)
+    assert "No inotify instance is left" in bed.journal
+    bed.define(plain("lab", ipv4={"address": "192.168.31.1/24"}))
+    (bed.root / "run/virtnet/pending.json").unlink()
+    eventually(lambda: "192.168.31.1/24" in bed.host.run("ip", "address", "show", "dev", "vn-lab"))
 
 
 def test_a_network_that_is_stopped_stays_so_and_its_guests_come_back_with_it(lab: GuardedBed) -> None:
@@ -385,3 +395,34 @@ def test_a_guard_killed_at_any_moment_of_a_repair_loses_nothing(lab: GuardedBed)
         eventually(lambda: masters(lab)["tap3"] == "vn-lab")
         eventually(lambda: guest.pings(OUTSIDE))
         eventually(lambda: "All is well" in lab.command("check", check=False))
+
+
+def test_guests_that_are_plugged_in_later_are_kept_apart_at_once(bed: GuardedBed) -> None:
+    """Rules alone would let what is not IP pass, such as ARP for the address of somebody else."""
+    bed.host.run("ip", "link", "add", "eth9", "type", "veth", "peer", "name", "peer9")
+    bed.play({**LAB, "isolate_guests": True, "bridge": {"ports": ["eth9"]}}, plain("open"))
+    bed.start_guard()
+    cards = [Card.of(bed.guest("vn-lab", f"192.168.30.{number}/24", "192.168.30.1")) for number in (2, 3, 4)]
+    bed.guest("vn-open", "10.9.9.9/24")
+
+    def marked() -> set[str]:
+        ports = bed.host.json("bridge", "-d", "-j", "link", "show")
+        return {one["ifname"] for one in ports if one.get("isolated")}
+
+    eventually(lambda: marked() == {"tap3", "tap4", "tap5"})
+    for number, card in enumerate(cards, 3):
+        assert f"tap{number} is kept from the other guests of vn-lab." in bed.journal
+        assert card.space.pings("192.168.30.1")
+    with tapped(cards[1].space) as tap:
+        cards[0].send(arp_claim(cards[0].mac, "192.168.30.1"))
+        assert cards[0].space.pings("192.168.30.1")
+        assert cards[1].space.pings("192.168.30.1")
+        assert not tap.received(bytes.fromhex(cards[0].mac.replace(":", "")))
+    # Off the bridge and back, the kernel has forgotten the mark.
+    bed.host.run("ip", "link", "set", "tap3", "nomaster")
+    bed.host.run("ip", "link", "set", "tap3", "master", "vn-lab")
+    eventually(lambda: marked() == {"tap3", "tap4", "tap5"})
+    bed.play({**LAB, "isolate_guests": False, "bridge": {"ports": ["eth9"]}}, plain("open"))
+    bed.guest("vn-lab", "192.168.30.5/24")
+    eventually(bed.has_heard_all)
+    assert marked() == set()

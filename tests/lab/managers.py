@@ -6,13 +6,14 @@ import json
 from dataclasses import dataclass
 
 from .host import Host
-from .resolvers import NM_CONF, RESOLVED, UPLINK, networkmanager
+from .resolvers import HANDED_BACK, NM_CONF, RESOLVED, UPLINK, networkmanager
 
 BRIDGE = "vn-lab"
 TAP = "kvm7"
 ADDRESS = "10.80.0.1"
-# Each takes whatever it finds, as the images of some clouds have it.
-CATCH_ALL = "[Match]\\nName=*\\n\\n[Network]\\nDHCP=yes\\nLinkLocalAddressing=ipv6\\n"
+# Each takes whatever it finds, as the images of some clouds have it; but for the loopback device, of which it would
+# take the route that 127.0.0.53 needs.
+CATCH_ALL = "[Match]\\nName=!lo\\n\\n[Network]\\nDHCP=yes\\nLinkLocalAddressing=ipv6\\n"
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,10 @@ class Manager:
 
 
 _ADDRESS = "$(ip -4 -o address show eth0 | awk '{print $4}' | head -n 1)"
-_NETPLAN = "network: {version: 2, renderer: networkd, ethernets: {eth0: {addresses: [%s], link-local: []}}}"
+_NETPLAN = (
+    "network: {version: 2, renderer: networkd, ethernets: {eth0: {addresses: [%s], link-local: [], "
+    "routes: [{to: default, via: 203.0.113.1}]}}}"
+)
 
 MANAGERS = (
     Manager(
@@ -40,7 +44,8 @@ printf '{CATCH_ALL}' > /etc/systemd/network/90-all.network
 systemctl start systemd-networkd
 """,
         {"restart": "systemctl restart systemd-networkd", "reload": "networkctl reload; networkctl reconfigure eth0"},
-        "systemctl stop systemd-networkd systemd-networkd.socket; rm /etc/systemd/network/[59]0-*.network",
+        "systemctl stop systemd-networkd systemd-networkd.socket; rm /etc/systemd/network/[59]0-*.network\n"
+        + HANDED_BACK,
     ),
     Manager(
         "netplan",
@@ -51,7 +56,8 @@ chmod 600 /etc/netplan/lab.yaml
 netplan apply
 """,
         {"restart": "netplan generate; systemctl restart systemd-networkd", "reload": "netplan apply"},
-        "systemctl stop systemd-networkd systemd-networkd.socket; rm /etc/netplan/lab.yaml; netplan generate",
+        "systemctl stop systemd-networkd systemd-networkd.socket; rm /etc/netplan/lab.yaml; netplan generate\n"
+        + HANDED_BACK,
     ),
     Manager(
         "NetworkManager",
@@ -66,7 +72,7 @@ systemctl start NetworkManager
 nmcli -w 30 connection up uplink
 """,
         {"restart": "systemctl restart NetworkManager", "reload": "nmcli general reload; nmcli connection reload"},
-        f"systemctl stop NetworkManager; rm -f {NM_CONF} /etc/NetworkManager/system-connections/*",
+        f"systemctl stop NetworkManager; rm -f {NM_CONF} /etc/NetworkManager/system-connections/*\n{HANDED_BACK}",
     ),
     Manager(
         "ifupdown",
@@ -78,10 +84,11 @@ nmcli -w 30 connection up uplink
 )
 
 # Who has a host at its boot, by the name of the host; where nobody is named, ifupdown.
-AT_BOOT = {"debian12": "systemd-networkd", "debian13": "NetworkManager"}
+AT_BOOT = {"debian12": "netplan, systemd-networkd", "debian13": "NetworkManager"}
 BOOT = {
     "debian12": f"""
-{MANAGERS[0].start}
+{MANAGERS[1].start}
+printf '{CATCH_ALL}' > /etc/systemd/network/90-all.network
 {RESOLVED}
 systemctl enable systemd-networkd systemd-resolved
 systemctl disable networking
@@ -105,6 +112,11 @@ def bridge(host: Host) -> dict[str, object]:
         "up": "UP" in link["flags"],
         "alias": link.get("ifalias", ""),
     }
+
+
+def as_text(found: dict[str, object]) -> str:
+    """A bridge in one line."""
+    return ", ".join(f"{key} {' '.join(value) if isinstance(value, list) else value}" for key, value in found.items())
 
 
 def keeps(host: Host) -> list[str]:

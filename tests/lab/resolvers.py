@@ -100,9 +100,12 @@ ip address replace 10.99.0.1/24 dev vpn0
 """
 
 
+# A manager that goes leaves addresses whose routes it made itself, which the next one takes for somebody else's.
+HANDED_BACK = "ip address flush dev eth0; ifup --force eth0"
 NM_STOP = f"""
 systemctl stop NetworkManager
 rm -f {NM_CONF} /etc/NetworkManager/system-connections/* /run/NetworkManager/system-connections/*
+{HANDED_BACK}
 {RESTORED}
 """
 NM_VPN = (
@@ -113,7 +116,8 @@ TUN = (f"printf 'search corp.internet.test\\nnameserver {VPN_SERVER}\\n' | resol
 
 RESOLVED = """
 mkdir -p /etc/systemd/resolved.conf.d
-printf '[Resolve]\\nDNS=203.0.113.1\\nDomains=internet.test\\n' > /etc/systemd/resolved.conf.d/lab.conf
+printf '%s\\n' '[Resolve]' DNS=203.0.113.1 Domains=internet.test LLMNR=no MulticastDNS=no \\
+  > /etc/systemd/resolved.conf.d/lab.conf
 systemctl restart systemd-resolved
 ln -sf /run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
 """

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils import netlink
-from ansible_collections.virtnet.linux.plugins.module_utils.backoff import Backoff
+from ansible_collections.virtnet.linux.plugins.module_utils.backoff import Backoff, Unrest
 from ansible_collections.virtnet.linux.plugins.module_utils.guard_view import CONFLICT, View
 from ansible_collections.virtnet.linux.plugins.module_utils.links import Link, parse_links
 from ansible_collections.virtnet.linux.plugins.module_utils.netlink import (
@@ -231,3 +231,11 @@ def test_what_cannot_be_repaired_is_tried_ever_more_rarely_and_once_more_after_s
     assert [backoff.failed("fragments", 0.0) for _ in range(10)] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300]
     assert backoff.went_well("fragments") and not backoff.went_well("fragments")
     assert backoff.failed("fragments", 0.0) == 1
+
+
+def test_conflicts_are_looked_at_when_news_of_them_have_ceased_or_do_not_end() -> None:
+    unrest = Unrest()
+    assert [unrest.heard(now) for now in (10.0, 10.3, 10.7)] == [10.5, 10.8, 11.2]
+    assert unrest.heard(14.9) == unrest.heard(15.0) == 15.0
+    unrest.looked()
+    assert unrest.heard(15.1) == 15.6

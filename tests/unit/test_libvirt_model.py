@@ -112,7 +112,8 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "nat.source": st.just({"start": "203.0.113.10", "end": "203.0.113.12"}),
     "nat.ports": pair(st.integers(1024, 65535)),
     "port_forwards": some(
-        item({"port": st.integers(1, 65535), "to": ips}, protocol=st.just("udp"), to_port=st.just(9))
+        item({"port": st.integers(1, 65535), "to": ips}, protocol=st.just("udp"), to_port=st.just(9)),
+        item({"port_range": pair(st.integers(1, 9999) | st.integers(1, 9999).map(str)), "to": ips}),
     ),
     "isolate_guests": booleans,
     "extra_addresses": st.just(["192.168.31.1/24", "fd00:31::1/64"]),

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.bridge import Bridges, BridgeSpec
 from ansible_collections.virtnet.linux.plugins.module_utils.bridge import State as Links
 from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.links import Link
 from ansible_collections.virtnet.linux.plugins.module_utils.managers import (
     ManagedBridges,
     Managers,
@@ -20,6 +21,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.managers import (
     plan_files,
     read_claims,
     read_managers,
+    read_uplinks,
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
@@ -27,8 +29,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 NM, NETWORKD = "etc/NetworkManager/conf.d/virtnet.conf", "etc/systemd/network/00-virtnet.network"
-TAPS = "etc/systemd/network/01-virtnet-taps.network"
-BOTH = Managers({NM: None, NETWORKD: None, TAPS: None})
+TAPS, UDEV = "etc/systemd/network/01-virtnet-taps.network", "etc/udev/rules.d/86-virtnet-taps.rules"
+BOTH = Managers({NM: None, NETWORKD: None, TAPS: None, UDEV: None})
 
 
 def spec(name: str, **more: object) -> BridgeSpec:
@@ -57,15 +59,24 @@ def test_taps_that_somebody_configures_are_left_to_him() -> None:
 def test_taps_of_any_name_are_left_alone_but_for_those_that_somebody_configures() -> None:
     changes = {one.path: one for one in plan_files([spec("vn-lab")], False, BOTH)}
     assert changes[TAPS].content.endswith("[Match]\nDriver=tun\nType=ether\n\n[Link]\nUnmanaged=yes\n")
-    named = replace(BOTH, claims={"*": "everything", "vpn*": "somebody", "eth0": "somebody"})
+    assert changes[UDEV].content.endswith('ATTR{tun_flags}=="?*", ATTR{type}=="1", ENV{NM_UNMANAGED}="1"\n')
+    named = replace(BOTH, claims={"*": "everything", "vpn*": "somebody", "eth0": "somebody", '"|': "a mistake"})
     changes = {one.path: one for one in plan_files([spec("vn-lab")], False, named)}
-    assert "Name=!eth0 vpn*\n" in changes[TAPS].content
+    assert 'Name=!"| eth0 vpn*\n' in changes[TAPS].content
+    assert ', ENV{INTERFACE}!="eth0|vpn*", ENV{NM' in changes[UDEV].content
     assert TAPS not in {one.path for one in plan_files([spec("vn-lab")], False, replace(named, taps=True))}
 
 
 @pytest.mark.parametrize(
     ("match", "taps"),
-    [("Kind=tun", True), ("Name=x\nDriver=virtio* tu*", True), ("Kind=veth", False), ("Type=ether", False)],
+    [
+        ("Kind=tun", True),
+        ("Name=!x\nDriver=virtio* tu*", True),
+        # As systemd 257 has it for its own guests: those by name are claims.
+        ("Kind=tun\nName=vt-*", False),
+        ("Kind=veth", False),
+        ("Type=ether", False),
+    ],
 )
 def test_a_file_that_matches_drivers_is_found(tmp_path: Path, match: str, taps: bool) -> None:
     folder = tmp_path / "etc/systemd/network"
@@ -113,6 +124,45 @@ def test_configuration_that_claims_a_bridge_is_found(tmp_path: Path) -> None:
     part = ManagedBridges(Bridges([spec("br-nm")], False, Paths(str(tmp_path))), Paths(str(tmp_path)))
     with pytest.raises(InvalidOption, match=r"bridge 'br-nm': name: 'br-nm' is managed by NetworkManager \(/etc/Net"):
         part.plan(State(Links({}), Managers({}, claims)))
+
+
+def lan(**more: object) -> BridgeSpec:
+    return spec("vn-lan", ports=["eth0"], enslave_uplink=True, **more)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "told"),
+    [
+        ("etc/network/interfaces", "iface eth0 inet dhcp\n", "write 'inet manual' there"),
+        ("etc/network/interfaces.d/x", "iface eth0 inet manual\niface eth0 inet6 static\n", "interfaces.d/x\\), which"),
+        ("etc/network/interfaces", "iface eth0 inet manual\n", ""),
+        ("etc/network/interfaces", "iface eth1 inet dhcp\n", ""),
+    ],
+)
+def test_an_uplink_of_ifupdown_is_refused_with_the_cure(tmp_path: Path, path: str, text: str, told: str) -> None:
+    file = tmp_path / path
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    managers = Managers(uplinks=read_uplinks(["eth0"], str(tmp_path), Managers()))
+    part = ManagedBridges(Bridges([lan()], False, Paths(str(tmp_path))), Paths(str(tmp_path)))
+    eth0 = Link("eth0", 2, addresses=["192.0.2.2/24"])
+    apart = State(Links({"eth0": eth0}), managers)
+    if told:
+        with pytest.raises(InvalidOption, match=told):
+            part.plan(apart)
+    else:
+        part.plan(apart)
+    # One that is its port already has its addresses there.
+    bridge = Link("vn-lan", 3, "bridge", alias="virtnet.linux")
+    part.plan(replace(apart, bridges=Links({"eth0": replace(eth0, master="vn-lan", addresses=()), "vn-lan": bridge})))
+
+
+def test_an_uplink_of_another_manager_is_refused_by_name() -> None:
+    part = ManagedBridges(Bridges([lan()], False, Paths("/nowhere")), Paths("/nowhere"))
+    managers = Managers(uplinks={"eth0": "NetworkManager"})
+    with pytest.raises(InvalidOption, match="'eth0' is managed by NetworkManager, .*; let that make the bridge, "):
+        part.plan(State(Links({"eth0": Link("eth0", 2)}), managers))
+    assert part.plan(State(Links({"eth0": Link("eth0", 2)}), Managers())).changes
 
 
 def test_managers_are_known_by_their_traces(tmp_path: Path) -> None:

@@ -264,6 +264,21 @@ def test_isolated_networks_alone_are_asked_as_far_as_servers_go() -> None:
     )
 
 
+@pytest.mark.parametrize("owner", ["plain", "resolvconf", "openresolv", "networkmanager"])
+def test_an_isolated_network_is_not_asked_beside_one_that_forwards_without_an_entry(owner: str) -> None:
+    unasked = {**LAB, "asked": False}
+    wanted = [unasked, CLOSED[0]]
+    first = plan(State(HOSTS[owner]), *wanted)
+    assert not any("nameserver" in change.after or "dns=" in change.after for change in first.changes)
+    assert "the names of guests on vn-a" in first.notes[0]
+    there = after(State(HOSTS[owner]), first.changes)
+    assert not plan(there, *wanted).changes
+    # It is remembered of a network that a later run does not name.
+    assert not plan(there, CLOSED[0]).changes
+    assert plan(there, {"interface": "vn-lab", "state": "absent"}).changes
+    assert set(made(HOSTS["systemd-resolved"], *wanted)) == {"vn-a"}
+
+
 def test_provider_that_does_not_own_the_file_is_refused() -> None:
     with pytest.raises(MissingTool, match="openresolv is not installed on this host; install the package openresolv"):
         plan(State(HOSTS["plain"]), {**LAB, "provider": "openresolv"})

@@ -13,6 +13,8 @@ from lab.resolvers import OWNERS, PATIENCE, Owner, answers, clear_entries, settl
 from lab.run import eventually
 
 INSTANCE = "virtnet-dnsmasq@_shared.service"
+# The stub of systemd-resolved needs more of it than 127.0.0.1.
+LOOPBACK = ["ip", "-4", "route", "show", "table", "local", "dev", "lo"]
 Show = Callable[..., None]
 RESTORE = "/usr/local/lib/virtnet/virtnet restore --stage resolver"
 
@@ -52,6 +54,7 @@ def test_guests_resolve_and_all_else_is_as_before(
     for how, one in before.items():
         show(owner.name, f"before, {how}", *one.values())
     resolv_conf = lab_host.run(["cat", "/etc/resolv.conf"])
+    loopback = lab_host.run(LOOPBACK)
     shell(lab_host, f"systemctl start virtnet.service; {RESTORE}")
     # A resolver that is asked without a guest's carrier on the bridge would not be; there is one.
     expected = {how: with_us(one, guest) for how, one in before.items()}
@@ -78,6 +81,7 @@ def test_guests_resolve_and_all_else_is_as_before(
     show(owner.name, "after removal", *found.values())
     assert found == before["alone"]
     assert lab_host.run(["cat", "/etc/resolv.conf"]) == resolv_conf
+    assert lab_host.run(LOOPBACK) == loopback
 
 
 def test_a_stopped_dnsmasq_costs_nothing_but_its_own_names(

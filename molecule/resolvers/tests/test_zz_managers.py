@@ -8,7 +8,7 @@ import pytest
 
 from lab.guest import Guest
 from lab.host import Host
-from lab.managers import MANAGERS, TAP, Manager, bridge, keeps, managed
+from lab.managers import MANAGERS, TAP, Manager, as_text, bridge, keeps, managed
 from lab.resolvers import PATIENCE, shell
 from lab.run import eventually
 
@@ -26,7 +26,7 @@ def test_bridge_is_left_alone(lab_host: Host, guest: Guest, manager: Manager, sh
         for how, script in {"start": "true", **manager.again}.items():
             shell(lab_host, script)
             assert eventually(lambda: managed(lab_host) == [], PATIENCE), managed(lab_host)
-            show(manager.name, how, bridge(lab_host))
+            show(manager.name, how, as_text(bridge(lab_host)))
             assert bridge(lab_host) == before
             assert guest.pings("10.80.0.1")
             assert eventually(lambda: lab_host.attempt(["ping", "-c1", "-W1", "203.0.113.1"]).ok, PATIENCE)

@@ -1,0 +1,158 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Frames that no honest guest sends, byte for byte, and what arrives of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kernel import bed, dnsmasq_bed
+
+BROADCAST = "ff:ff:ff:ff:ff:ff"
+_ALL = 0x0003
+_IPV4, _ARP, _IPV6 = 0x0800, 0x0806, 0x86DD
+_UDP, _ICMPV6 = 17, 58
+_ALL_NODES = "ff02::1"
+
+
+def entered(space: bed.Space) -> contextlib.AbstractContextManager[None]:
+    """This thread in a namespace."""
+    return dnsmasq_bed.Space(space.name).entered()
+
+
+@contextlib.contextmanager
+def on_one_processor() -> Iterator[None]:
+    """This thread, and all that it starts: there the kernel hands frames on in the order in which they were sent."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@dataclass(frozen=True)
+class Card:
+    """The interface of a guest: what it may rightly claim."""
+
+    space: bed.Space
+    mac: str
+    link_local: str
+
+    @staticmethod
+    def of(space: bed.Space) -> Card:
+        mac = space.json("ip", "-j", "link", "show", "eth0")[0]["address"]
+        first, *rest = bytes.fromhex(mac.replace(":", ""))
+        # RFC 4291 appendix A; the kernel's default for a link-local address.
+        identity = bytes([first ^ 2, *rest[:2], 0xFF, 0xFE, *rest[2:]])
+        return Card(space, mac, socket.inet_ntop(socket.AF_INET6, b"\xfe\x80" + bytes(6) + identity))
+
+    def send(self, *frames: bytes) -> None:
+        with entered(self.space), _socket() as wire:
+            for one in frames:
+                wire.send(one)
+
+
+def _socket() -> socket.socket:
+    wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ALL))
+    wire.bind(("eth0", _ALL))
+    return wire
+
+
+class Tap:
+    """All frames that come in at the interface of a guest."""
+
+    def __init__(self, wire: socket.socket) -> None:
+        self._wire = wire
+
+    def drained(self) -> list[bytes]:
+        """What has come in since the last time."""
+        found = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                data, (_name, _protocol, kind, *_rest) = self._wire.recvfrom(4096, socket.MSG_DONTWAIT)
+                found += [] if kind == socket.PACKET_OUTGOING else [data]
+        return found
+
+    def received(self, text: bytes) -> bool:
+        """Whether any of these frames had these bytes in it."""
+        return any(text in one for one in self.drained())
+
+
+@contextlib.contextmanager
+def tapped(space: bed.Space) -> Iterator[Tap]:
+    """From now on its frames are seen."""
+    with entered(space):
+        wire = _socket()
+    with wire:
+        yield Tap(wire)
+
+
+def _mac(text: str) -> bytes:
+    return bytes.fromhex(text.replace(":", ""))
+
+
+def _ethernet(target: str, source: str, kind: int, payload: bytes) -> bytes:
+    return _mac(target) + _mac(source) + struct.pack("!H", kind) + payload
+
+
+def _checksum(data: bytes) -> int:
+    data += b"\0" * (len(data) % 2)
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+def arp_claim(mac: str, address: str, target: str = BROADCAST) -> bytes:
+    """An answer that nobody asked for (RFC 5227): this address is at this MAC."""
+    own = _mac(mac) + socket.inet_aton(address)
+    return _ethernet(target, mac, _ARP, struct.pack("!HHBBH", 1, _IPV4, 6, 4, 2) + own + own)
+
+
+def udp(card: Card, gateway: str, source: str, target: str, port: int, text: bytes, own_mac: str = "") -> bytes:
+    """A datagram with any source address, by way of a MAC."""
+    datagram = struct.pack("!HHHH", port, port, 8 + len(text), 0) + text
+    if ":" not in source:
+        head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(datagram), 1, 0, 64, _UDP, 0)
+        addresses = socket.inet_aton(source) + socket.inet_aton(target)
+        head = head[:10] + struct.pack("!H", _checksum(head + addresses)) + addresses
+        return _ethernet(gateway, own_mac or card.mac, _IPV4, head + datagram)
+    ends = _ends(source, target)
+    checked = _checksum(ends + struct.pack("!II", len(datagram), _UDP) + datagram)
+    return _ipv6(card, gateway, ends, _UDP, 64, datagram[:6] + struct.pack("!H", checked) + text)
+
+
+def _ends(source: str, target: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, target)
+
+
+def _ipv6(card: Card, target: str, ends: bytes, protocol: int, hops: int, payload: bytes) -> bytes:
+    head = struct.pack("!IHBB", 6 << 28, len(payload), protocol, hops)
+    return _ethernet(target, card.mac, _IPV6, head + ends + payload)
+
+
+def _to_all_nodes(card: Card, message: bytes) -> bytes:
+    ends = _ends(card.link_local, _ALL_NODES)
+    checked = _checksum(ends + struct.pack("!II", len(message), _ICMPV6) + message)
+    message = message[:2] + struct.pack("!H", checked) + message[4:]
+    return _ipv6(card, "33:33:00:00:00:01", ends, _ICMPV6, 255, message)
+
+
+def neighbour_claim(card: Card, address: str) -> bytes:
+    """A neighbour advertisement that overrides what is known (RFC 4861 section 4.4)."""
+    head = struct.pack("!BBHI", 136, 0, 0, 0x20000000)
+    return _to_all_nodes(card, head + socket.inet_pton(socket.AF_INET6, address) + b"\x02\x01" + _mac(card.mac))
+
+
+def router_advertisement(card: Card, prefix: str) -> bytes:
+    """That the sender is a router, and of which prefix (RFC 4861 sections 4.2 and 4.6.2)."""
+    head = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)
+    prefixed = struct.pack("!BBBBIII", 3, 4, 64, 0xC0, 86400, 14400, 0)
+    return _to_all_nodes(card, head + prefixed + socket.inet_pton(socket.AF_INET6, prefix))

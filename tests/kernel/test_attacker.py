@@ -1,0 +1,373 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A guest as attacker, by real packets: what is stopped by default, what by an option, and what is not.
+
+docs/docsite/rst/security.rst has a row for each test.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterable, Iterator
+
+import pytest
+from kernel.attack_bed import (
+    GOOD,
+    GOOD_ADDRESS,
+    KEPT,
+    MOST_LEASES,
+    OUTSIDE6,
+    REBINDING,
+    SILENT_DOMAIN,
+    SUBNETS,
+    SUBNETS6,
+    AttackBed,
+)
+from kernel.bed import OUTSIDE, UPLINK, Space
+from kernel.dhcp_client import offers, take_leases
+from kernel.dnsmasq_bed import NAME, NAMED_ADDRESS, ask, open_folder
+from kernel.dnsmasq_bed import Space as DnsSpace
+from kernel.frames import (
+    Card,
+    arp_claim,
+    entered,
+    neighbour_claim,
+    on_one_processor,
+    router_advertisement,
+    tapped,
+    udp,
+)
+from kernel.guard_bed import eventually
+
+OWN, FOREIGN = "192.168.30.2", "203.0.113.77"
+
+
+@pytest.fixture(scope="module")
+def bed() -> Iterator[AttackBed]:
+    with open_folder() as folder, on_one_processor():
+        made = AttackBed(folder)
+        try:
+            made.start()
+            yield made
+        finally:
+            made.close()
+
+
+def all_arrived(*cards: Card) -> None:
+    """All that these sent before has come to where it goes: on one processor, frames keep their order."""
+    for card in cards:
+        address = next(iter(card.space.json("ip", "-4", "-j", "address", "show", "eth0")))["addr_info"][0]["local"]
+        assert card.space.pings(address.rpartition(".")[0] + ".1")
+
+
+def neighbour(space: Space, address: str, interface: str = "eth0") -> str:
+    """The MAC that is behind an address, as a machine believes."""
+    found = space.json("ip", "-j", "neighbour", "show", "to", address, "dev", interface)
+    return str(found[0].get("lladdr", "")) if found else ""
+
+
+def again_until(attack: Callable[[], None], succeeded: Callable[[], bool]) -> None:
+    """An attacker has time."""
+
+    def tried() -> bool:
+        attack()
+        return succeeded()
+
+    eventually(tried)
+
+
+@pytest.mark.parametrize("name", ["lab", "apart"])
+def test_a_guest_as_dhcp_server(bed: AttackBed, name: str) -> None:
+    """Default: not stopped. `isolate_guests`: stopped."""
+    attacker, victim = bed.guests[name]
+    rogue, log = bed.rogue_dhcp(name)
+    eventually(lambda: log.exists() and "DHCP, IP range" in log.read_text())
+    gateway = f"{SUBNETS[name]}.1"
+    heard: set[str] = set()
+    # The address of the guest that asks is known to the network, so that its own server always answers.
+    wanted = {gateway} if name == "apart" else {gateway, f"{SUBNETS[name]}.2"}
+    with tapped(victim.space) as tap:
+
+        def asked() -> bool:
+            heard.update(offers(DnsSpace(victim.space.name), KEPT[name], 0.2))
+            return heard >= wanted
+
+        eventually(asked)
+        forged = udp(attacker, "ff:ff:ff:ff:ff:ff", gateway, "255.255.255.255", 68, b"forged offer")
+        attacker.send(forged)
+        all_arrived(attacker, victim)
+        assert tap.received(b"forged offer") == (name == "lab")
+    rogue.terminate()
+    rogue.wait()
+    assert heard == wanted
+    assert ("DHCPDISCOVER" in log.read_text()) == (name == "lab")
+
+
+@pytest.mark.parametrize("name", ["lab", "apart"])
+def test_a_guest_that_claims_the_gateways_address(bed: AttackBed, name: str) -> None:
+    """ARP and neighbour discovery. Default: not stopped. `isolate_guests`: stopped."""
+    attacker, victim = bed.guests[name]
+    right = bed.bridge_mac(name)
+    gateways = (f"{SUBNETS[name]}.1", f"{SUBNETS6[name]}::1")
+    for gateway in gateways:
+        eventually(lambda gateway=gateway: victim.space.pings(gateway))
+
+    def claim() -> None:
+        attacker.send(arp_claim(attacker.mac, gateways[0]), neighbour_claim(attacker, gateways[1]))
+
+    def believed() -> list[str]:
+        return [neighbour(victim.space, gateway) for gateway in gateways]
+
+    if name == "lab":
+        for at in range(2):
+            again_until(claim, lambda at=at: believed()[at] == attacker.mac)
+        victim.space.run("ip", "neighbour", "flush", "dev", "eth0")
+    else:
+        with tapped(victim.space) as tap:
+            claim()
+            all_arrived(attacker, victim)
+            assert not tap.received(bytes.fromhex(attacker.mac.replace(":", "")))
+        assert believed() == [right, right]
+
+
+@pytest.mark.parametrize("name", ["lab", "apart"])
+def test_a_guest_that_takes_what_the_host_sends_to_another(bed: AttackBed, name: str) -> None:
+    """By the address, or by the MAC, of the other guest. Not stopped, whatever the option."""
+    attacker, victim = bed.guests[name]
+    address = f"{SUBNETS[name]}.3"
+    assert bed.host.pings(address)
+    claim = arp_claim(attacker.mac, address)
+    again_until(
+        lambda: attacker.send(claim),
+        lambda: neighbour(bed.host, address, f"vn-{name}") == attacker.mac,
+    )
+    bed.host.run("ip", "neighbour", "flush", "dev", f"vn-{name}")
+
+    def caught() -> bool:
+        attacker.send(arp_claim(victim.mac, f"{SUBNETS[name]}.2"))
+        # The host knows the MAC rightly, and yet the bridge has learned that it is behind another port.
+        bed.host.run("ip", "neighbour", "replace", address, "lladdr", victim.mac, "dev", f"vn-{name}")
+        with entered(bed.host), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"for the victim", (address, 5555))
+        return tap.received(b"for the victim")
+
+    with tapped(attacker.space) as tap:
+        eventually(caught)
+    bed.host.run("ip", "neighbour", "flush", "dev", f"vn-{name}")
+    assert victim.space.pings(f"{SUBNETS[name]}.1")
+    assert bed.host.pings(address)
+
+
+@pytest.mark.parametrize("name", ["lab", "apart"])
+def test_a_guest_as_router_by_advertisement(bed: AttackBed, name: str) -> None:
+    """Of guests by default: not stopped; with `isolate_guests`: stopped. Of the host: always stopped."""
+    attacker, victim = bed.guests[name]
+    message = router_advertisement(attacker, "2001:db8:bad::")
+
+    def routes(space: Space) -> str:
+        return space.run("ip", "-6", "route", "show")
+
+    before = routes(bed.host)
+    if name == "lab":
+        again_until(
+            lambda: attacker.send(message), lambda: f"default via {attacker.link_local}" in routes(victim.space)
+        )
+    else:
+        with tapped(victim.space) as tap:
+            attacker.send(message)
+            all_arrived(attacker, victim)
+            assert not tap.received(message[14:])
+        assert attacker.link_local not in routes(victim.space)
+    assert "2001:db8:bad" not in routes(bed.host) + bed.host.run("ip", "-6", "address", "show")
+    assert routes(bed.host) == before
+
+
+def test_a_network_without_ipv6_hears_no_advertisement(bed: AttackBed) -> None:
+    """The host has no IPv6 at all on such a bridge."""
+    (attacker,) = bed.guests["other"]
+    attacker.send(router_advertisement(attacker, "2001:db8:bad::"))
+    all_arrived(attacker)
+    assert bed.host.run("ip", "-6", "address", "show", "dev", "vn-other") == ""
+    assert "2001:db8:bad" not in bed.host.run("ip", "-6", "route", "show")
+
+
+def test_spoofed_sources_to_the_outside(bed: AttackBed) -> None:
+    """Stopped by default, of both families, whomever the guest pretends to be."""
+    attacker = bed.guests["lab"][0]
+    gateway = bed.bridge_mac("lab")
+    spoofed = [
+        (FOREIGN, OUTSIDE),
+        ("192.168.32.2", OUTSIDE),
+        ("2001:db8::77", OUTSIDE6),
+        ("fd00:b::2", OUTSIDE6),
+        (attacker.link_local, OUTSIDE6),
+    ]
+    honest = [(OWN, OUTSIDE), ("fd00:a::2", OUTSIDE6)]
+    with tapped(bed.outside) as tap:
+        attacker.send(*(udp(attacker, gateway, source, target, 4444, b"spoofed") for source, target in spoofed))
+        for source, target in honest:
+            attacker.send(udp(attacker, gateway, source, target, 4444, b"honest " + source.encode()))
+        all_arrived(attacker)
+        everything = tap.drained()
+    for source, _target in honest:
+        assert any(b"honest " + source.encode() in one for one in everything)
+    assert not any(b"spoofed" in one for one in everything)
+
+
+def test_spoofed_sources_to_the_host(bed: AttackBed) -> None:
+    """Not stopped by us: `rp_filter` of the kernel does, for IPv4; loopback's addresses it never takes."""
+    attacker = bed.guests["lab"][0]
+    gateway = bed.bridge_mac("lab")
+    setting = "net.ipv4.conf.vn-lab.rp_filter"
+    with entered(bed.host):
+        listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with listener:
+        listener.bind(("0.0.0.0", 4444))
+        listener.settimeout(60)
+
+        def sources() -> list[str]:
+            """Of what arrives, up to the honest packet that comes last."""
+            for source in (FOREIGN, "127.0.0.1", OWN):
+                attacker.send(udp(attacker, gateway, source, f"{SUBNETS['lab']}.1", 4444, b"?"))
+            found: list[str] = []
+            while OWN not in found:
+                found.append(listener.recvfrom(100)[1][0])
+            return found
+
+        assert sources() == [FOREIGN, OWN]
+        bed.host.run("sysctl", "-q", "-w", f"{setting}=1")
+        assert sources() == [OWN]
+        bed.host.run("sysctl", "-q", "-w", f"{setting}=0")
+
+
+def test_ports_of_the_host(bed: AttackBed) -> None:
+    """A guest reaches what a neighbour at the uplink reaches, and DHCP and DNS of its network; no more."""
+    attacker = bed.guests["lab"][0].space
+    bound = {"0.0.0.0": 800, "127.0.0.1": 810, UPLINK: 820, "192.168.32.1": 830}
+    for address, port in bound.items():
+        bed.host.start("python3", "-c", LISTENER, address, str(port))
+    eventually(lambda: all(f"{at}:{port} " in bed.host.run("ss", "-Hltn") for at, port in bound.items()))
+    for net in SUBNETS.values():
+        bed.outside.run("ip", "route", "replace", f"{net}.0/24", "via", UPLINK)
+    bed.outside.run("ip", "route", "replace", "127.0.0.2/32", "via", UPLINK)
+    attacker.run("ip", "route", "replace", "127.0.0.2/32", "via", f"{SUBNETS['lab']}.1")
+
+    every = range(1, 1024)
+    assert scan(bed.outside, UPLINK, every) == {800, 820}
+    assert scan(attacker, UPLINK, every) == {800, 820}
+    assert scan(attacker, "192.168.30.1", every) == {53, 800}
+    for other in ("192.168.31.1", "192.168.32.1", "127.0.0.2"):
+        assert scan(attacker, other, [53, *bound.values()]) == set()
+    # What of ours has sockets on the bridge, be it TCP or UDP.
+    lines = bed.host.run("ss", "-Hlntu").splitlines()
+    ports = {line.split()[4].rpartition(":")[2] for line in lines if "192.168.30.1:" in line or "vn-lab:" in line}
+    assert ports == {"53", "67", "547"} or ports == {"53"}
+
+
+def scan(space: Space, address: str, ports: Iterable[int]) -> set[int]:
+    """Those of the TCP ports that answer."""
+    wanted = json.dumps(list(ports))
+    return set(map(int, space.run("python3", "-c", SCANNER, address, stdin=wanted, timeout=120).split()))
+
+
+LISTENER = "import socket,sys,time\ns=socket.create_server((sys.argv[1],int(sys.argv[2])))\ntime.sleep(9999)"
+# Closed ports refuse at once; only packets that are dropped take the time.
+SCANNER = """
+import concurrent.futures, json, socket, sys
+def is_open(port):
+    with socket.socket() as s:
+        s.settimeout(3)
+        return s.connect_ex((sys.argv[1], port)) == 0
+ports = json.load(sys.stdin)
+with concurrent.futures.ThreadPoolExecutor(20) as pool:
+    print(*(port for port, found in zip(ports, pool.map(is_open, ports)) if found))
+"""
+
+
+def test_guests_of_other_networks(bed: AttackBed) -> None:
+    """Stopped by default, also by way of the host's address, and with a source of the other network."""
+    attacker = bed.guests["lab"][0]
+    (other,) = bed.guests["other"]
+    other.space.serve()
+    assert bed.host.ask("192.168.32.2") == "192.168.32.1"
+    for protocol in ("tcp", "udp"):
+        assert attacker.space.ask("192.168.32.2", protocol=protocol) == ""
+    assert not attacker.space.pings("192.168.32.2")
+    gateway = bed.bridge_mac("lab")
+    with tapped(other.space) as tap:
+        for source in (OWN, "192.168.32.9", "192.168.32.1", FOREIGN):
+            attacker.send(udp(attacker, gateway, source, "192.168.32.2", 8000, b"from lab"))
+        all_arrived(attacker, other)
+        assert not tap.received(b"from lab")
+
+
+def test_a_name_of_the_outside_with_an_address_of_the_inside(bed: AttackBed) -> None:
+    """DNS rebinding. Default: not stopped. `dnsmasq.options: [stop-dns-rebind]`: stopped."""
+    inside, guarded = (DnsSpace(bed.guests[name][0].space.name) for name in ("lab", "apart"))
+    for space, name in ((inside, "lab"), (guarded, "apart")):
+        server = f"{SUBNETS[name]}.1"
+        assert ask(space, server, GOOD) == GOOD_ADDRESS
+    assert ask(inside, f"{SUBNETS['lab']}.1", REBINDING) == f"{SUBNETS['lab']}.1"
+    assert ask(guarded, f"{SUBNETS['apart']}.1", REBINDING) == "empty"
+
+
+def test_a_guest_that_takes_all_addresses(bed: AttackBed) -> None:
+    """Default: it takes those of its own range, and no static host's. Option: only known hosts get any."""
+    attackers = {name: DnsSpace(bed.guests[name][0].space.name) for name in SUBNETS}
+    assert len(take_leases(attackers["lab"], 9)) == 8
+    assert "no address available" in (bed.root / "log").read_text()
+    for name in ("lab", "apart"):
+        assert offers(attackers[name], KEPT[name], 60) == [f"{SUBNETS[name]}.1"]
+    assert len(take_leases(attackers["other"], 1)) == 1
+    assert take_leases(attackers["apart"], 1) == {}
+    assert "no address available" not in bed.daemon.private.log("apart")
+
+
+def test_leases_of_all_networks_of_the_hosts_dnsmasq(bed: AttackBed) -> None:
+    """Not stopped: in a range with more addresses than its dnsmasq gives leases, one takes those of all networks.
+
+    A network with a dnsmasq of its own is not concerned.
+    """
+    wide, other = (DnsSpace(bed.guests[name][0].space.name) for name in ("wide", "other"))
+    assert 0 < len(take_leases(wide, MOST_LEASES + 1)) < MOST_LEASES + 1
+    fresh = bytes([0x52, 0x54, 0, 9, 9, 9])
+    assert not take_leases(other, 1, fresh)
+    assert "no leases left" in (bed.root / "log").read_text()
+
+
+def test_a_guest_that_asks_without_end(bed: AttackBed) -> None:
+    """A flood of queries that nobody answers. Not stopped for the networks of the same dnsmasq; others have theirs."""
+    attacker = bed.guests["lab"][0].space
+    (other,) = (DnsSpace(card.space.name) for card in bed.guests["other"])
+    apart = DnsSpace(bed.guests["apart"][0].space.name)
+    flood = attacker.start("python3", "-c", FLOOD, f"{SUBNETS['lab']}.1", SILENT_DOMAIN)
+    try:
+        eventually(lambda: "Maximum number of concurrent DNS queries reached" in (bed.root / "log").read_text())
+        eventually(lambda: ask(other, f"{SUBNETS['other']}.1", f"new.{GOOD}") != GOOD_ADDRESS)
+        # Names of its own it goes on to answer, and to others who have a server of their own, all.
+        assert ask(other, f"{SUBNETS['other']}.1", NAME) == NAMED_ADDRESS
+        assert ask(apart, f"{SUBNETS['apart']}.1", f"new.{GOOD}") == GOOD_ADDRESS
+    finally:
+        flood.kill()
+        flood.wait()
+    eventually(lambda: ask(other, f"{SUBNETS['other']}.1", f"new.{GOOD}") == GOOD_ADDRESS)
+
+
+FLOOD = """
+import socket, struct, sys, time
+u = socket.socket(2, 2)
+u.connect((sys.argv[1], 53))
+tail = b"".join(bytes([len(one)]) + one.encode() for one in sys.argv[2].split(".")) + b"\\0"
+number = 0
+while True:
+    number += 1
+    label = b"q%d" % number
+    query = struct.pack("!6H", number & 0xFFFF, 0x100, 1, 0, 0, 0) + bytes([len(label)]) + label + tail
+    try:
+        u.send(query + struct.pack("!HH", 1, 1))
+    except OSError:
+        pass
+    time.sleep(0.002)
+"""

@@ -1,0 +1,43 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How far systemd keeps our services to what they need; that they still work there, the Molecule scenarios show."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils import host_files
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_private import Layout, unit, unit_text
+from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from kernel.dnsmasq_bed import PROGRAM, run
+
+UNITS = {
+    **host_files.units(Paths("/").engine),
+    host_files.RULES: host_files.rules_unit(Paths("/").engine),
+    unit("lab"): unit_text(Layout(Paths("/")), PROGRAM),
+}
+# The exposure, 0 to 10, that systemd may see at most; newer versions look at more.
+MOST = {unit("lab"): 2.5}
+USUAL = 5.5
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_exposure_of_a_service(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(UNITS[name])
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=100", str(tmp_path / name)]
+    told = run(command).stdout
+    found = re.search(r"exposure level for \S+: ([\d.]+)", told)
+    assert found, told
+    print(found.group(0))
+    assert float(found.group(1)) <= MOST.get(name, USUAL)
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_systemd_knows_all_that_the_units_say(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(UNITS[name])
+    done = run(["systemd-analyze", "verify", "--man=no", str(tmp_path / name)], check=False)
+    lines = [line for line in done.stderr.splitlines() if name in line and "is not executable" not in line]
+    assert not lines, lines

@@ -1,0 +1,164 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""No text of the user's becomes syntax, with nft, dnsmasq and systemd themselves as judges.
+
+What others make of texts, tests/unit/test_texts.py shows; what dnsmasq makes of texts that it accepts,
+test_dnsmasq_syntax.py asks it.
+"""
+
+from __future__ import annotations
+
+import string
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils import nft_rules
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_hosts import configuration
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_private import TEMPLATE, Layout, unit, unit_text
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_render import Circumstances, hosts_files, render
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_spec import FragmentSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_syntax import read_lines
+from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.nft_chains import FAMILY, TABLE
+from ansible_collections.virtnet.linux.plugins.module_utils.nft_listing import parse
+from ansible_collections.virtnet.linux.plugins.module_utils.nft_spec import RulesSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from hostile import SAMPLES, accepted, is_clear, networks, parts_of, read, spoilt, values
+from hypothesis import given
+from hypothesis import strategies as st
+from kernel.dnsmasq_bed import PROGRAM, Space, open_folder, run
+
+AROUND = Circumstances(private=True, version=(2, 90), hosts_folder="/tmp/hosts")
+# Their values are dnsmasq's to understand: it tests them before anything is written.
+LEFT_TO_DNSMASQ = ("options", "raw")
+
+
+def spec_of(kind: Any, options: Any) -> Any:
+    """A part's spec, or None where it was refused as it shall be."""
+    try:
+        spec = kind.from_options(Options(dict(options), "parts[0]"))
+    except InvalidOption as error:
+        assert is_clear(error), error
+        return None
+    return spec if spec.state == "present" else None
+
+
+BASE = [parts_of(read(sample)) for sample in SAMPLES]
+RULES = [one for base in BASE for one in base["rules"] if one["state"] == "present"]
+FRAGMENTS = [one for base in BASE for one in base["fragments"] if one["state"] == "present"]
+
+
+def rules_of(options: Any) -> Any:
+    """The rules of a network."""
+    return spec_of(RulesSpec, options)
+
+
+def fragment_of(options: Any) -> Any:
+    """What a network wants of dnsmasq."""
+    return spec_of(FragmentSpec, options)
+
+
+# As the role gives it to the part, or as a user of the part's own module does.
+rules = networks.map(lambda case: ("rules", case[1][1])) | spoilt(RULES[0], rules_of).map(
+    lambda case: ("part", case[1])
+)
+fragments = networks.map(lambda case: ("fragments", *case[1])) | spoilt(FRAGMENTS[0], fragment_of).map(
+    lambda case: ("part", *case)
+)
+
+
+def options_of(kind: str, options: Any) -> list[Any]:
+    if kind == "part":
+        return [options]
+    network = accepted(options)
+    return [] if network is None else list(parts_of(network)[kind])
+
+
+@pytest.fixture(scope="module")
+def space() -> Iterator[Space]:
+    made = Space(f"vnd-{uuid4().hex[:6]}")
+    run(["ip", "netns", "add", made.name])
+    yield made
+    run(["ip", "netns", "delete", made.name])
+
+
+@values(250)
+@given(rules)
+def test_rules_that_are_accepted_are_those_that_nft_lists(space: Space, case: Any) -> None:
+    for options in options_of(*case):
+        spec = rules_of(options)
+        if spec is None:
+            continue
+        wanted = nft_rules.merged([nft_rules.elements_of(spec.rules)])
+        loaded = subprocess.run(
+            space.argv(["nft", "-f", "-"]), input=nft_rules.render(wanted), text=True, capture_output=True, check=False
+        )
+        assert loaded.returncode == 0, (options, loaded.stderr)
+        tables = space.run("nft", "list", "tables").stdout.split("\n")
+        assert tables == [f"table {FAMILY} {TABLE}", ""]
+        table = parse(space.run("nft", "-j", "list", "table", FAMILY, TABLE).stdout)
+        assert nft_rules.rules_of(table.elements, spec.rules.bridge) == spec.rules
+        assert {name: list(mine) for name, mine in table.comments.items()} == {
+            name: list(mine) for name, mine in nft_rules.static_comments(wanted).items()
+        }
+
+
+def lines_of(spec: FragmentSpec) -> list[str]:
+    """The names of dnsmasq's options that a fragment sets, but for those that the user wrote as such."""
+    text = render(spec, AROUND)
+    raw = [one.name for line in spec.raw for one in read_lines(line, "raw")]
+    found = [one.name for one in read_lines(text, "fragment")]
+    for name in raw:
+        found.remove(name)
+    return found
+
+
+ALL_LINES = {line for one in FRAGMENTS for line in lines_of(FragmentSpec.from_options(Options(dict(one))))}
+# What another length of a subnet, or a network without DHCP, asks for.
+ALL_LINES |= {"local", "dhcp-range", "dhcp-option"}
+
+
+@values(250)
+@given(fragments)
+def test_fragments_that_are_accepted_are_what_dnsmasq_takes(case: Any) -> None:
+    kind, path, given_options = case
+    for options in options_of(kind, given_options):
+        spec = fragment_of(options)
+        if spec is None:
+            continue
+        try:
+            text, hosts = render(spec, AROUND), hosts_files(spec, AROUND)
+        except InvalidOption as error:
+            assert is_clear(error), error
+            continue
+        assert set(lines_of(spec)) <= ALL_LINES
+        rows = [line.text for one, content in hosts.items() for line in configuration(one, content)]
+        done = subprocess.run(
+            [PROGRAM, "--conf-file=-", "--test"],
+            input=text + "".join(f"{row}\n" for row in rows),
+            text=True,
+            errors="surrogateescape",
+            capture_output=True,
+            check=False,
+        )
+        left = any(key in LEFT_TO_DNSMASQ for key in path)
+        assert done.returncode in ((0, 1) if left else (0,)), (path, done.stderr)
+
+
+NAMES = st.text(string.ascii_letters + string.digits + "_.-", min_size=1, max_size=50)
+
+
+@values(10, fuzzed=400)
+@given(st.lists(NAMES, min_size=30, max_size=30))
+def test_systemd_takes_an_instance_of_the_unit_for_every_name(names: list[str]) -> None:
+    taken = sorted({name for name in names if accepted({"name": name}) is not None})
+    with open_folder() as folder:
+        (folder / TEMPLATE).write_text(unit_text(Layout(Paths("/")), PROGRAM))
+        units = [str(folder / unit(name)) for name in taken]
+        done = run(["systemd-analyze", "verify", "--man=no", *units], check=False) if units else None
+    assert done is None or "virtnet-dnsmasq" not in done.stderr, done.stderr

@@ -1,0 +1,203 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The interface that carries the way to the host becomes a port and is given back, under a connection to the host."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kernel.bed import OUTSIDE, REPOSITORY, UPLINK, Bed
+
+LAN: dict[str, Any] = {"name": "br-lan", "ports": ["eth0"], "enslave_uplink": True}
+PATIENCE = 60
+
+_SERVER = """
+import socket
+one, peer = socket.create_server(("", 22), reuse_port=True).accept()
+while data := one.recv(100):
+    one.sendall(data)
+"""
+_CLIENT = """
+import socket, sys, time
+for left in range(100, -1, -1):
+    try:
+        one = socket.create_connection((sys.argv[1], 22), timeout=60)
+        break
+    except ConnectionRefusedError:
+        time.sleep(0.1)
+for line in sys.stdin:
+    one.sendall(line.encode())
+    print(one.recv(100).decode().strip(), flush=True)
+"""
+_RUN = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from importlib import import_module
+def of(name):
+    return import_module("ansible_collections.virtnet.linux.plugins.module_utils." + name)
+task = json.load(sys.stdin)
+paths = of("paths").Paths(task["root"])
+if task["confirm"]:
+    with of("files").lock(paths.runtime):
+        of("uplink").confirm(paths)
+try:
+    wanted = [of("bridge_spec").BridgeSpec.from_options(o) for o in of("options").Options(task).each("wanted")]
+    part = of("bridge").Bridges(wanted, False, paths, task["may_move"])
+    plan = of("part").converge(part, paths, check=task["check"])
+    print(json.dumps(of("_module").result(plan, "bridges")))
+except of("errors").VirtnetError as error:
+    print(json.dumps({"failed": True, "msg": str(error)}))
+"""
+
+Say = Callable[[str], str]
+
+
+@pytest.fixture
+def bed(tmp_path: Path) -> Iterator[Bed]:
+    made = Bed(tmp_path)
+    made.host.run("ip", "address", "add", "198.51.100.7/24", "dev", "eth0")
+    made.host.run("ip", "address", "add", "2001:db8::2/64", "dev", "eth0", "nodad")
+    made.outside.run("ip", "address", "add", "2001:db8::1/64", "dev", "eth0", "nodad")
+    made.host.run("ip", "-6", "route", "add", "default", "via", "2001:db8::1", "metric", "50")
+    made.host.run("ip", "route", "add", "192.0.2.0/24", "via", OUTSIDE, "table", "77", "proto", "static")
+    made.host.run("ip", "link", "add", "eth1", "type", "veth", "peer", "name", "eth1p")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def say(bed: Bed) -> Say:
+    """A connection from outside, as that of ssh is."""
+    bed.host.start(sys.executable, "-c", _SERVER)
+    client = bed.outside.start(sys.executable, "-u", "-c", _CLIENT, UPLINK)
+    assert client.stdin is not None and client.stdout is not None
+
+    def said(word: str) -> str:
+        client.stdin.write(word + "\n")
+        client.stdin.flush()
+        return client.stdout.readline().strip()
+
+    return said
+
+
+def run(bed: Bed, wanted: dict[str, Any], *, check: bool = False, may_move: bool = True, confirm: bool = False) -> Any:
+    task = {"wanted": [wanted], "root": str(bed.root), "check": check, "may_move": may_move, "confirm": confirm}
+    collections = str(REPOSITORY / ".build" / "collections")
+    return json.loads(bed.host.run(sys.executable, "-c", _RUN, collections, stdin=json.dumps(task)))
+
+
+def ways(bed: Bed, interface: str) -> tuple[list[str], list[tuple[str, str, int]]]:
+    """Addresses and routes by gateways, but for those that every link has."""
+    link = bed.link(interface)
+    addresses = [one["local"] for one in link["addr_info"] if one["scope"] == "global"] if link else []
+    routes = []
+    for family in ("-4", "-6"):
+        for one in bed.host.json("ip", family, "-j", "route", "show", "table", "all"):
+            if one.get("dev") == interface and "gateway" in one:
+                routes.append((one["dst"], one["gateway"], one.get("metric", 0)))
+    return sorted(addresses), sorted(routes)
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def test_a_connection_goes_on_while_the_uplink_becomes_a_port_and_is_given_back(bed: Bed, say: Say) -> None:
+    before = ways(bed, "eth0")
+    mac = bed.link("eth0")["address"]
+    assert len(before[0]) == len(before[1]) == 3
+    assert say("before") == "before"
+
+    predicted = run(bed, LAN, check=True)
+    assert ways(bed, "eth0") == before and bed.link("br-lan") is None
+    assert run(bed, LAN) == predicted
+    assert (
+        "takes over 203.0.113.2/24, 198.51.100.7/24, 2001:db8::2/64, route 192.0.2.0/24, route default"
+        in predicted["changes"][0]
+    )
+    assert (ways(bed, "br-lan"), ways(bed, "eth0")) == (before, ([], []))
+    assert bed.link("br-lan")["address"] == mac
+    assert say("moved") == "moved"
+    assert not run(bed, LAN, confirm=True)["changed"]
+
+    # As after a boot, and as the guard does when somebody removes the bridge: nobody need come and confirm.
+    bed.host.run("ip", "link", "delete", "br-lan")
+    assert run(bed, LAN, may_move=False)["changed"]
+    assert (ways(bed, "br-lan"), ways(bed, "eth0")) == (before, ([], []))
+    assert say("made again") == "made again"
+    # What somebody else puts onto the interface meanwhile comes along, and what is put onto the bridge stays.
+    bed.host.run("ip", "address", "add", "198.51.100.8/24", "dev", "eth0")
+    bed.host.run("ip", "address", "add", "198.51.100.9/24", "dev", "br-lan")
+    assert run(bed, LAN, may_move=False)["changed"]
+    assert {"198.51.100.8", "198.51.100.9"} < set(ways(bed, "br-lan")[0])
+    assert ways(bed, "eth0") == ([], [])
+    assert not run(bed, LAN, may_move=False)["changed"]
+
+    done = run(bed, {"name": "br-lan", "state": "absent"})
+    assert done["changes"] == ["bridge br-lan: deleted; eth0 gets back its addresses and routes"]
+    assert bed.link("br-lan") is None
+    assert set(before[0]) < set(ways(bed, "eth0")[0]) and ways(bed, "eth0")[1] == before[1]
+    assert say("given back") == "given back"
+    assert not list(bed.root.glob("var/lib/virtnet/uplinks/*"))
+
+
+def test_without_a_confirmation_the_uplink_has_again_what_it_had(bed: Bed, say: Say) -> None:
+    before = ways(bed, "eth0")
+    wanted = {**LAN, "confirm_within": 5}
+    assert say("before") == "before"
+    assert run(bed, wanted)["changed"]
+    assert eventually(lambda: ways(bed, "eth0") == before and not bed.link("eth0").get("master"))
+    assert say("back") == "back"
+    # Nor does the guard, or a boot, try it: only a run, which can confirm it.
+    assert "mac" in run(bed, wanted, may_move=False)["changes"][0]
+    left = run(bed, wanted, may_move=False)
+    assert not left["changed"] and "eth0 is not made a port of br-lan" in left["warnings"][0]
+    assert ways(bed, "eth0") == before
+    assert run(bed, wanted)["changed"] and not run(bed, wanted, confirm=True)["changed"]
+    assert say("moved") == "moved"
+
+    # Without the option it is given back, and the bridge stays.
+    assert "carries a default route" in run(bed, {"name": "br-lan", "ports": ["eth0"]})["msg"]
+    assert run(bed, {"name": "br-lan"})["changed"] and not run(bed, {"name": "br-lan"})["changed"]
+    assert ways(bed, "eth0") == before
+    assert say("given back") == "given back"
+
+
+@pytest.mark.parametrize(
+    ("commands", "wanted", "problem"),
+    [
+        ([], {"type": "openvswitch"}, "enslave_uplink: is for Linux bridges"),
+        (
+            ["ip address change 198.51.100.7/24 dev eth0 valid_lft 5000 preferred_lft 5000"],
+            {},
+            "gets addresses by DHCP",
+        ),
+        (["ip address add 198.51.100.99/24 dev eth1"], {"ports": ["eth0", "eth1"]}, "all have addresses"),
+        (
+            ["ip link set eth1 up", f"ip route add 192.0.2.8/30 nexthop via {OUTSIDE} nexthop dev eth1"],
+            {},
+            "shares a route",
+        ),
+    ],
+)
+def test_what_cannot_move_is_refused_before_anything_is_touched(
+    bed: Bed, commands: list[str], wanted: dict[str, Any], problem: str
+) -> None:
+    for command in commands:
+        bed.host.run(*command.split())
+    before = ways(bed, "eth0")
+    for check in (True, False):
+        assert problem in run(bed, {**LAN, **wanted}, check=check)["msg"]
+    assert bed.link("br-lan") is None and ways(bed, "eth0") == before

@@ -1,0 +1,85 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Owners and modes of what is ours on a host, beside those that the security guide names."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from .host import Host
+
+GUIDE = Path(__file__).resolve().parents[2] / "docs/docsite/rst/security.rst"
+_HEAD = '    :header: "path", "owner", "folders", "files"'
+# Those of systemd itself, and of libvirt's daemon whose name begins alike.
+_THEIRS = ("/run/systemd/*", "*/systemd-private-*", "*virtnetworkd*", "/run/udev/*")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the guide: a pattern for paths, and what they shall be."""
+
+    pattern: str
+    owner: str
+    folders: str
+    files: str
+
+    def is_about(self, path: str) -> bool:
+        """Whether a path is meant, or one below."""
+        return fnmatchcase(path, self.pattern) or fnmatchcase(path, f"{self.pattern}/*")
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A file or folder (``d``) of the host."""
+
+    kind: str
+    owner: str
+    mode: str
+    path: str
+
+
+def rows() -> list[Row]:
+    """The guide's table; what comes later is more particular."""
+    lines = iter(GUIDE.read_text().splitlines())
+    for line in lines:
+        if line == _HEAD:
+            break
+    found = []
+    for line in lines:
+        if line and not line.startswith("    "):
+            break
+        if line.lstrip().startswith('"'):
+            path, owner, folders, files = next(csv.reader([line.strip()], skipinitialspace=True))
+            found.append(Row(path.strip("`"), owner, folders, files))
+    return found
+
+
+def ours(host: Host) -> list[Thing]:
+    """Whatever bears our name on a host, links left out."""
+    text = host.run(
+        ["find", "/etc", "/usr/local", "/var", "/run", "(", "-type", "f", "-o", "-type", "d", "-o", "-type", "s", ")",
+         "-path", "*virtnet*", "-printf", "%y %u %m %p\\n"]
+    )  # fmt: skip
+    things = [Thing(*line.split(" ", 3)) for line in text.splitlines()]
+    return [one for one in things if not any(fnmatchcase(one.path, pattern) for pattern in _THEIRS)]
+
+
+def wrong(host: Host) -> list[str]:
+    """What is not as the guide says, or not in it."""
+    found = []
+    for one in ours(host):
+        said = [
+            row for row in rows() if fnmatchcase(one.path, row.pattern) or fnmatchcase(one.path, f"{row.pattern}/*")
+        ]
+        if not said:
+            found.append(f"{one.path} is not in the guide")
+            continue
+        row = said[-1]
+        wanted = (row.owner, row.folders if one.kind == "d" else row.files)
+        if (one.owner, one.mode) != wanted:
+            found.append(f"{one.path}: {one.owner} {one.mode} instead of {' '.join(wanted)}")
+    return found

@@ -1,0 +1,265 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A host that is only namespaces: its own links, mounts and processes, its own /etc, /var, /run and /usr/local.
+
+outside 203.0.113.1 --- 203.0.113.2 eth0 host (bridges) --- guests, each a namespace in the host
+
+All ends with its first process, and that with this one, however it ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torture.plans import Tasks
+from torture.services import DEFAULTS
+
+HERE = Path(__file__).resolve().parent
+COLLECTIONS = HERE.parents[1] / ".build/collections"
+OUTSIDE, UPLINK = "203.0.113.1", "203.0.113.2"
+_KEPT = ("passwd", "group", "nsswitch.conf", "protocols", "services", "ld.so.cache", "os-release", "iproute2",
+         "alternatives", "localtime")  # fmt: skip
+# As Debian's packages have them.
+_FOLDERS = ("etc/dnsmasq.d", "etc/default", "etc/sysctl.d", "etc/systemd/network", "var/lib/misc", "local/bin",
+            "etc/systemd/system/multi-user.target.wants", "local/lib", "work", "bin")  # fmt: skip
+_WIRES = f"""
+ip netns add outside
+ip link add eth0 address 02:00:00:00:00:02 type veth peer name eth0 address 02:00:00:00:00:01 netns outside
+ip address add {UPLINK}/24 dev eth0
+ip link set eth0 up
+ip route add default via {OUTSIDE}
+echo 0 >/proc/sys/net/ipv4/ip_forward
+echo 0 >/proc/sys/net/ipv6/conf/all/forwarding
+ip -n outside link set lo up
+ip -n outside address add {OUTSIDE}/24 dev eth0
+ip -n outside link set eth0 up
+# It knows the way to guests that are routed.
+ip -n outside route add 192.168.0.0/16 via {UPLINK}
+"""
+
+
+_PROGRAM = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from ansible_collections.virtnet.linux.plugins.module_utils.cli import main
+sys.exit(main(sys.argv[2:]))
+"""
+_GUEST = "52:54:00:aa:00:01"
+_UDHCPC = """#!/bin/sh
+[ "$1" = bound ] || exit 0
+ip address add "$ip/$mask" dev "$interface"
+ip route add default via "$router"
+"""
+
+
+@dataclass
+class Guest:
+    """A bystander; see bystander.py."""
+
+    process: subprocess.Popen[str]
+
+    def counts(self) -> dict[str, Any]:
+        """What it sent and lost since the last time, and what it has received and renewed in all."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        found: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return found
+
+
+class Cut(Exception):
+    """The run was killed, as it was to be."""
+
+
+class Host:
+    """A host that has booted; see ``new_host``."""
+
+    def __init__(self, disk: Path, serving: bool) -> None:
+        self.disk = disk
+        self.serving = serving
+        tmpfs = f"mount -t tmpfs -o mode=755,size=32m none {disk} && echo ready && exec cat"
+        self._disk_holder = _ready(["unshare", "--mount", "--propagation", "private", "sh", "-c", tmpfs])
+        self.first: subprocess.Popen[str] | None = None
+        self.far: subprocess.Popen[str] | None = None
+        self.engines: dict[bool, subprocess.Popen[str]] = {}
+        self._on_disk("mkdir -p " + " ".join(f"{disk}/{name}" for name in _FOLDERS))
+        kept = " ".join(f"/etc/{name}" for name in _KEPT if Path(f"/etc/{name}").exists())
+        self._on_disk(f"cp -a {kept} {disk}/etc/")
+        for name, text in (
+            ("machine-id", "0123456789abcdef0123456789abcdef\n"),
+            ("hosts", "127.0.0.1 localhost\n"),
+            ("../var/lib/misc/dnsmasq.leases", ""),
+            ("resolv.conf", f"nameserver {OUTSIDE}\n"),
+            ("dnsmasq.conf", "no-ping\nbind-dynamic\nexcept-interface=vn-nat\n"),
+            *([("default/dnsmasq", DEFAULTS)] if serving else []),
+        ):
+            self._on_disk(f"cat >{disk}/etc/{name}", text)
+        self._on_disk(f"cat >{disk}/bin/systemctl && chmod 755 {disk}/bin/systemctl",
+                      f'#!/bin/sh\nexec {sys.executable} -I -S {HERE}/services.py "$@"\n')  # fmt: skip
+        self.boot()
+
+    def _on_disk(self, script: str, stdin: str = "") -> None:
+        holder = f"--mount=/proc/{self._disk_holder.pid}/ns/mnt"
+        subprocess.run(["nsenter", holder, "sh", "-ec", script], input=stdin, text=True, check=True)
+
+    def boot(self) -> None:
+        """Start it; the disk is as it was."""
+        holder = f"--mount=/proc/{self._disk_holder.pid}/ns/mnt"
+        self.first = _ready(["nsenter", holder, "unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork",
+                             "--kill-child", "sh", f"{HERE}/boot.sh", str(self.disk)])  # fmt: skip
+        children = Path(f"/proc/{self.first.pid}/task/{self.first.pid}/children").read_text().split()
+        self.pid = int(children[0])
+        self.sh(_WIRES)
+        if self.serving:
+            self.sh("systemctl start dnsmasq.service")
+
+    def halt(self) -> None:
+        """Power off at once."""
+        if self.first is not None:
+            self.first.kill()
+            self.first.wait()
+            for stream in (self.first.stdin, self.first.stdout):
+                assert stream is not None
+                stream.close()
+            self.first = self.far = None
+            self.engines.clear()
+
+    def close(self) -> None:
+        self.halt()
+        self._disk_holder.kill()
+        self._disk_holder.wait()
+
+    def argv(self, command: Sequence[str], space: str = "") -> list[str]:
+        inside = [] if not space else ["ip", "netns", "exec", space]
+        return ["nsenter", "-t", str(self.pid), "-m", "-n", "-p", "-i", "-u", "--", *inside, *command]
+
+    def environment(self) -> dict[str, str]:
+        """With our systemctl before the real one; what Python compiles is kept aside."""
+        path = os.pathsep.join([f"{self.disk}/bin", os.environ.get("PATH", os.defpath)])
+        kept = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+        return {**kept, "PATH": path, "PYTHONPYCACHEPREFIX": str(COLLECTIONS.parent / "pycache")}
+
+    def run(
+        self, *command: str, space: str = "", stdin: str | None = None, check: bool = True,
+        timeout: float = 180,
+    ) -> subprocess.CompletedProcess[str]:  # fmt: skip
+        done = subprocess.run(
+            self.argv(command, space), input=stdin, text=True, capture_output=True, check=False,
+            timeout=timeout, env=self.environment(), cwd="/",
+        )  # fmt: skip
+        if check and done.returncode:
+            raise AssertionError(f"{command}: {done.returncode} {done.stderr}{done.stdout}")
+        return done
+
+    def sh(self, script: str) -> str:
+        return self.run("sh", "-ec", script).stdout
+
+    def start(self, *command: str, space: str = "", **more: Any) -> subprocess.Popen[str]:
+        """A program that goes on; it ends with the host."""
+        return subprocess.Popen(self.argv(command, space), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                env=self.environment(), cwd="/", **more)  # fmt: skip
+
+    def play(self, tasks: Tasks, *, first: str = "", **order: Any) -> dict[str, Any]:
+        """Run tasks; what they answered and the steps they took. Raises Cut where the run was killed."""
+        self.begin(tasks, first=first, **order)
+        return self.finish()
+
+    def begin(self, tasks: Tasks, *, first: str = "", second: bool = False, **order: Any) -> None:
+        """Have tasks run, by one of two engines."""
+        if second not in self.engines:
+            self.engines[second] = self.start(sys.executable, f"{HERE}/launch.py", str(COLLECTIONS))
+        stdin = self.engines[second].stdin
+        assert stdin is not None
+        stdin.write(json.dumps({"tasks": tasks, "first": first, **order}) + "\n")
+        stdin.flush()
+
+    def finish(self, *, second: bool = False) -> dict[str, Any]:
+        """What came of it."""
+        stdout = self.engines[second].stdout
+        assert stdout is not None
+        answer: dict[str, Any] = json.loads(stdout.readline())
+        if answer.get("status") in (signal.SIGKILL, signal.SIGALRM):
+            raise Cut
+        assert "answers" in answer, answer
+        return answer
+
+    def _command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-c", _PROGRAM, str(COLLECTIONS), *arguments]
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The program ``virtnet``."""
+        return self.run(*self._command(*arguments), check=False)
+
+    def guard(self) -> subprocess.Popen[str]:
+        """The guard, at once; what it says goes nowhere."""
+        return self.start(*self._command("guard"), stderr=subprocess.DEVNULL)
+
+    def end(self, process: subprocess.Popen[str], number: int) -> None:
+        """Send a signal to what was started, not to what waits for it outside, and wait."""
+        for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+            os.kill(int(pid), number)
+        process.wait()
+
+    def plug(self, bridge: str) -> Guest:
+        """A guest with a lease, at work."""
+        if self.far is None:
+            self.far = self.start(sys.executable, f"{HERE}/bystander.py", "serve", space="outside")
+            assert self.far.stdout is not None
+            assert self.far.stdout.readline() == "ready\n"
+        script = f"{self.disk}/bin/udhcpc-script"
+        self.sh(
+            f"ip netns add guest; ip link add tap0 type veth peer name eth0 address {_GUEST} netns guest\n"
+            f"ip link set tap0 master {bridge} up; ip -n guest link set eth0 up; ip -n guest link set lo up\n"
+            f"cat >{script} <<'END'\n{_UDHCPC}END\nchmod 755 {script}\n"
+            f"ip netns exec guest udhcpc -f -q -n -t 20 -T 1 -i eth0 -s {script}"
+        )
+        (link,) = json.loads(self.run("ip", "-4", "-j", "address", "show", "eth0", space="guest").stdout)
+        address = link["addr_info"][0]["local"]
+        (route,) = json.loads(self.run("ip", "-j", "route", "show", "default", space="guest").stdout)
+        words = ("guest", address, OUTSIDE, route["gateway"], _GUEST)
+        return Guest(self.start(sys.executable, f"{HERE}/bystander.py", *words, space="guest"))
+
+    def snapshot(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.run(sys.executable, f"{HERE}/snapshot.py", str(self.disk)).stdout)
+        return found
+
+
+def _ready(command: Sequence[str]) -> subprocess.Popen[str]:
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n", command
+    return process
+
+
+@contextmanager
+def new_host(*, serving: bool = True) -> Iterator[Host]:
+    """A host that ends with the block; ``serving``: it has a dnsmasq of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="vnx-"))
+    folder.chmod(0o755)
+    host = Host(folder, serving)
+    try:
+        yield host
+    finally:
+        host.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def unlike(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    """How two snapshots differ, a line each."""
+    lines = []
+    for name in sorted({*wanted, *found}):
+        if wanted.get(name) != found.get(name):
+            lines.append(f"{name}: {wanted.get(name, '(not there)')} -> {found.get(name, '(not there)')}")
+    return lines

@@ -1,0 +1,191 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs tasks of a play as their modules do; harms itself before the N-th step that a system can see, or after a time.
+
+Reads {"tasks": [[NAME, PARAMETERS], ...], "step": N, "harm": COMMAND, "after": SECONDS, "check": BOOL,
+"hurry": FACTOR}, writes what the tasks answered and the steps. Before step N it runs the command, or without one is
+killed. Nothing of this is in the engine: an audit hook (PEP 578) tells of files and programs, a wrapper of what is
+asked of the kernel by netlink.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+PACKAGE = "ansible_collections.virtnet.linux.plugins.module_utils."
+_FILE_EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.link", "os.chmod", "os.chown",
+                "os.truncate", "os.utime"}  # fmt: skip
+# What only reads, or starts nothing that could be seen.
+_READING = {"show", "list", "--test", "--version", "get", "is-active", "is-enabled", "-H", "--quiet", "-L", "cat"}
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+
+
+class Counter:
+    """Counts steps, and does harm before the N-th."""
+
+    def __init__(self, last: int, harm: str) -> None:
+        self.last = last
+        self.harm = harm
+        self.on = False
+        self.steps: list[str] = []
+
+    def step(self, what: str) -> None:
+        if not self.on:
+            return
+        self.steps.append(what)
+        if len(self.steps) == self.last and not self.harm:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if len(self.steps) == self.last:
+            self.on = False
+            subprocess.run(["sh", "-ec", self.harm], check=True)
+            self.on = True
+
+    def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """An audit hook."""
+        # A number is a descriptor: the file was opened in a step of its own.
+        if event in _FILE_EVENTS and isinstance(arguments[0], str):
+            self.step(f"{event} {arguments[0]}")
+        elif event == "open" and isinstance(arguments[0], str) and isinstance(arguments[2], int):
+            if arguments[2] & _WRITING and arguments[0] != os.devnull:
+                self.step(f"open {arguments[0]}")
+        elif event == "subprocess.Popen" and not _READING & set(map(str, arguments[1])):
+            self.step(" ".join(map(str, arguments[1][:4])))
+
+
+class Left(BaseException):
+    """A module has ended."""
+
+
+class Parameters(dict[str, Any]):
+    """Options that were not given are None, as Ansible has it."""
+
+    def __missing__(self, key: str) -> None:
+        return None
+
+
+class Module:
+    """What the engine sees of an Ansible module."""
+
+    def __init__(self, params: dict[str, Any], check: bool) -> None:
+        self.params = Parameters(params)
+        self.check_mode = check
+        self.answer: dict[str, Any] = {}
+
+    def warn(self, text: str) -> None:
+        self.answer.setdefault("warnings", []).append(text)
+
+    def fail_json(self, msg: str) -> None:
+        self.answer.update(failed=True, msg=msg)
+        raise Left
+
+    def exit_json(self, **values: Any) -> None:
+        self.answer.update(values)
+        raise Left
+
+
+def run_task(name: str, params: dict[str, Any], check: bool) -> dict[str, Any]:
+    module = Module(params, check)
+    try:
+        import_module(PACKAGE + "_tasks").TASKS[name](module)
+    except Left:
+        pass
+    except Exception:
+        return {"failed": True, "msg": "", "traceback": traceback.format_exc()}
+    return module.answer
+
+
+def play(tasks: list[Any], check: bool) -> list[dict[str, Any]]:
+    """The tasks in turn; the parts get what virt_network returned, as in the role."""
+    answers: list[dict[str, Any]] = []
+    defined: dict[str, Any] = {}
+    for name, params in tasks:
+        source = params.pop("from", None)
+        if source is not None:
+            if not defined.get("pending"):
+                continue
+            params = {**params, "networks" if name in ("nft_nat", "libvirt_network") else source: defined[source]}
+        answer = run_task(name, params, check)
+        answers.append({"task": name, **answer})
+        if answer.get("failed"):
+            break
+        if name == "virt_network":
+            defined = answer
+    return answers
+
+
+def hurry(factor: float) -> None:
+    """Programs that hang are given up sooner."""
+    whole = subprocess.Popen.communicate
+
+    def communicate(self: Any, input: Any = None, timeout: float | None = None) -> Any:
+        return whole(self, input, timeout and timeout / factor)
+
+    subprocess.Popen.communicate = communicate  # type: ignore[method-assign]
+
+
+def count_netlink(counter: Counter) -> None:
+    """What pyroute2 asks of the kernel is told by no audit event."""
+    links = import_module(PACKAGE + "links_apply")
+    take = links._take
+
+    def counted(route: Any, step: Any) -> None:
+        counter.step(str(step))
+        take(route, step)
+
+    links._take = counted  # type: ignore[attr-defined]
+
+
+def obey(order: dict[str, Any]) -> None:
+    """In a process of its own: run the tasks of an order, and answer."""
+    counter = Counter(order.get("step", 0), order.get("harm", ""))
+    count_netlink(counter)
+    if order.get("first"):
+        # Programs of the test's own that stand before the real ones.
+        run = import_module(PACKAGE + "run")
+        run.SEARCH_PATH = os.pathsep.join([order["first"], run.SEARCH_PATH])  # type: ignore[attr-defined]
+    if order.get("hurry"):
+        hurry(order["hurry"])
+    sys.addaudithook(counter.hear)
+    said, sys.stderr = sys.stderr, io.StringIO()
+    if order.get("after"):
+        signal.setitimer(signal.ITIMER_REAL, order["after"])
+    start = time.monotonic()
+    counter.on = True
+    answers = play(order["tasks"], order.get("check", False))
+    counter.on = False
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    said.write(sys.stderr.getvalue())
+    print(json.dumps({"answers": answers, "steps": counter.steps, "seconds": time.monotonic() - start}), flush=True)
+
+
+def main() -> None:
+    """Orders, a line each. All is imported before the first, as a module is whole in memory that Ansible sent."""
+    sys.path.insert(0, sys.argv[1])
+    for file in sorted(Path(sys.argv[1], *PACKAGE.split(".")).glob("*.py")):
+        import_module(PACKAGE + file.stem)
+    import_module("pyroute2")
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            obey(json.loads(line))
+            sys.stdout.flush()
+            os._exit(0)
+        _pid, status = os.waitpid(child, 0)
+        if status:
+            print(json.dumps({"status": status}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

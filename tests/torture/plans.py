@@ -1,0 +1,90 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is cut short: the tasks of a first run, a change, a removal and a teardown, as the role has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Network = dict[str, Any]
+Tasks = list[list[Any]]
+
+NAT: Network = {
+    "name": "nat",
+    "ipv4": {
+        "address": "192.168.30.1/24",
+        "dhcp": {"hosts": [{"mac": "52:54:00:00:00:01", "name": "web", "ip": "192.168.30.10"}]},
+    },
+    "ipv6": {"address": "fd00:30::1/64"},
+    "dns": {"domain": "nat.test", "hosts": [{"ip": "192.168.30.11", "names": ["db"]}]},
+    "port_forwards": [{"protocol": "tcp", "port": 8080, "to": "web", "to_port": 80}],
+    "bandwidth": {"inbound": {"average": 90000}, "outbound": {"average": 90000}},
+    "dnsmasq": {"instance": "private"},
+}
+ISOLATED: Network = {"name": "iso", "mode": "isolated", "ipv4": {"address": "192.168.31.1/24"}}
+ROUTED: Network = {
+    "name": "routed",
+    "mode": "routed",
+    "ipv4": {"address": "192.168.32.1/24"},
+    "routes": [{"to": "10.50.0.0/24", "via": "192.168.32.50"}],
+}
+FIRST = [NAT, ISOLATED, ROUTED]
+CHANGED: list[Network] = [
+    {
+        **NAT,
+        "ipv4": {**NAT["ipv4"], "address": "192.168.40.1/24", "dhcp": {}},
+        "port_forwards": [{"protocol": "udp", "port": 5353, "to": "192.168.40.20"}],
+        "bandwidth": {},
+    },
+    {**ISOLATED, "mode": "nat", "ipv6": {"address": "fd00:31::1/64"}, "isolate_guests": True},
+    {**ROUTED, "bridge": {"mtu": 1400}, "routes": []},
+]
+
+_PARTS: Tasks = [
+    ["bridge", {"from": "bridges"}],
+    ["nft_nat", {"from": "rules"}],
+    ["dnsmasq_fragment", {"from": "fragments"}],
+    ["resolvconf_entry", {"from": "entries"}],
+    ["libvirt_network", {"from": "registrations"}],
+]
+
+
+def site(networks: list[Network], *, purge: bool = False) -> Tasks:
+    """The play site.yml."""
+    define = ["virt_network", {"networks": networks, "purge": purge}]
+    return [define, *([name, dict(more)] for name, more in _PARTS)]
+
+
+def installation() -> Tasks:
+    """The engine and its services."""
+    return [["host", {"state": "present", "guard": True}]]
+
+
+def teardown() -> Tasks:
+    """The play teardown.yml."""
+    return [
+        ["host", {"state": "stopped", "guard": True}],
+        ["libvirt_adopt", {"state": "returned"}],
+        ["libvirt_network", {"networks": [], "purge": True}],
+        ["resolvconf_entry", {"entries": [], "purge": True}],
+        ["dnsmasq_fragment", {"fragments": [], "purge": True}],
+        ["bridge", {"bridges": [], "purge": True}],
+        ["nft_nat", {"networks": [], "purge": True}],
+        ["host", {"state": "absent", "guard": True}],
+    ]
+
+
+# One that is there all the time, with guests.
+BESIDE: Network = {"name": "beside", "ipv4": {"address": "192.168.50.1/24"}}
+
+
+def plans(*beside: Network) -> dict[str, Tasks]:
+    """Each starts where the one before it ends; with networks that are there all the time, teardown leaves those."""
+    left = [{"name": "nat", "state": "absent"}, CHANGED[1], CHANGED[2]]
+    return {
+        "first run": site([*FIRST, *beside]),
+        "change": site([*CHANGED, *beside]),
+        "removal": site([*left, *beside]),
+        "teardown": site(list(beside), purge=True) if beside else teardown(),
+    }

@@ -1,0 +1,203 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One host and what it shall be after each plan; trials harm a run of one and see what two more make of it."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+from torture.host import Cut, Guest, Host, unlike
+from torture.plans import BESIDE, Tasks, plans, site
+
+# Seconds that a program may hang: the engine's limits of 30 and 120 s, divided.
+HURRY = 15.0
+
+
+@dataclass
+class Trial:
+    """What became of one: each flaw is a sentence with what it takes to see it again."""
+
+    kind: str
+    what: str
+    converged: bool = True
+    left: int = 0
+    lost: int = 0
+    flaws: list[str] = field(default_factory=list)
+
+    def flaw(self, text: str) -> None:
+        self.flaws.append(f"{self.kind}, {self.what}: {text}")
+
+
+class Wrong(Exception):
+    """The host is not as it shall be, and no more use."""
+
+
+def failure(done: dict[str, Any]) -> str:
+    """What the user was told of a run that failed, '' where it did not."""
+    last = done["answers"][-1]
+    if "traceback" in last:
+        return f"{last['task']}: {last['traceback']}"
+    return f"{last['task']}: {last['msg']}" if last.get("failed") else ""
+
+
+def changes(done: dict[str, Any]) -> list[str]:
+    return [change for answer in done["answers"] for change in answer.get("changes", ())]
+
+
+@dataclass
+class Course:
+    """A host, the plans in order, and what an undisturbed course showed: snapshots and steps."""
+
+    host: Host
+    beside: bool = False
+    wanted: dict[str, dict[str, Any]] = field(default_factory=dict)
+    steps: dict[str, list[str]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    guest: Guest | None = None
+    renewed: int = 0
+
+    @property
+    def plans(self) -> dict[str, Tasks]:
+        return plans(BESIDE) if self.beside else plans()
+
+    @property
+    def away(self) -> Tasks:
+        """All that the trials made is gone after it."""
+        return self.plans["teardown"]
+
+    def learn(self) -> None:
+        """Go through once undisturbed."""
+        if self.beside:
+            self.well(site([BESIDE]))
+            self.guest = self.host.plug("vn-beside")
+        # What was there is remembered, so that it gets its subnet again: the second time shows what stays the same.
+        for _ in range(2 if self.beside else 1):
+            self.wanted["start"] = self.host.snapshot()
+            for name, tasks in self.plans.items():
+                done = self.well(tasks)
+                self.steps[name], self.seconds[name] = done["steps"], done["seconds"]
+                self.wanted[name] = self.host.snapshot()
+        self.must_be("start", "teardown without any harm")
+
+    def well(self, tasks: Tasks) -> dict[str, Any]:
+        """Run tasks that must not fail."""
+        done = self.host.play(tasks)
+        if failure(done):
+            raise Wrong(failure(done))
+        return done
+
+    def must_be(self, name: str, where: str) -> None:
+        found = unlike(self.wanted[name], self.host.snapshot())
+        if found:
+            raise Wrong(f"{where}: {len(found)} differences from {name!r}: " + "; ".join(found)[:1500])
+
+    def ask_guest(self, trial: Trial) -> None:
+        """What the guest of another network lost meanwhile; it must be nothing."""
+        if self.guest is None:
+            return
+        told = self.guest.counts()
+        trial.lost = told["lost"]
+        if told["lost"]:
+            trial.flaw(f"{told['lost']} of {told['sent']} datagrams of a bystander were lost")
+        if told["broken"]:
+            trial.flaw("the download of a bystander broke")
+        if told["refused"]:
+            trial.flaw("a bystander was refused the renewal of its lease")
+        if told["renewed"] == self.renewed:
+            trial.flaw("a bystander could not renew its lease")
+        self.renewed = told["renewed"]
+
+    def reach(self, name: str) -> None:
+        """From the start to where this plan begins."""
+        for one, tasks in self.plans.items():
+            if one == name:
+                break
+            self.well(tasks)
+
+    def settle(self, trial: Trial, name: str) -> None:
+        """Run again: converged, and a third run has nothing to do."""
+        again = self.host.play(self.plans[name])
+        if failure(again):
+            trial.converged = False
+            raise Wrong(f"run again, it failed: {failure(again)}")
+        found = unlike(self.wanted[name], self.host.snapshot())
+        if found:
+            trial.converged = False
+            raise Wrong(f"run again, {len(found)} differences: " + "; ".join(found)[:1500])
+        third = self.host.play(self.plans[name], check=True)
+        if failure(third) or changes(third):
+            trial.converged = False
+            raise Wrong(f"a third run would change: {failure(third)}{'; '.join(changes(third))}")
+
+    def clear(self, trial: Trial) -> None:
+        """Tear down: nothing left."""
+        done = self.host.play(self.away)
+        if failure(done):
+            trial.converged = False
+            raise Wrong(f"torn down, it failed: {failure(done)}")
+        found = unlike(self.wanted["start"], self.host.snapshot())
+        # Where something of ours stays, it is remembered which subnets others had.
+        found = [line for line in found if not (self.beside and line.startswith("file /var/lib/virtnet/networks.json"))]
+        if found:
+            trial.left = len(found)
+            raise Wrong(f"torn down, {len(found)} left over: " + "; ".join(found)[:1500])
+
+
+def cut(course: Course, trial: Trial, name: str, order: dict[str, Any]) -> None:
+    """Run a plan that is killed on its way."""
+    try:
+        done = course.host.play(course.plans[name], **order)
+        if failure(done):
+            trial.flaw(f"a run that was to be killed failed before: {failure(done)}")
+    except Cut:
+        pass
+
+
+def instant(course: Course, name: str, chance: random.Random) -> tuple[str, dict[str, Any]]:
+    after = chance.uniform(0.0, course.seconds[name])
+    return f"{name} after {after:.3f} s", {"after": max(after, 0.001)}
+
+
+def step(course: Course, name: str, number: int) -> tuple[str, dict[str, Any]]:
+    return f"{name} before step {number} ({course.steps[name][number - 1][:90]})", {"step": number}
+
+
+def orders(course: Course, chance: random.Random) -> dict[str, list[tuple[str, str, dict[str, Any]]]]:
+    """By plan: each step once and a tenth as many instants, in a random order."""
+    found = {}
+    for name in course.plans:
+        each = [("killed at a step", *step(course, name, n)) for n in range(1, len(course.steps[name]) + 1)]
+        each += [("killed at an instant", *instant(course, name, chance)) for _ in range(len(each) // 2)]
+        chance.shuffle(each)
+        found[name] = each
+    return found
+
+
+def again(course: Course, name: str, order: tuple[str, str, dict[str, Any]]) -> Trial:
+    """Cut a plan, run it again. Leaves the host where the plan ends."""
+    kind, what, how = order
+    trial = Trial(f"{kind}, run again", what)
+    cut(course, trial, name, how)
+    try:
+        course.settle(trial, name)
+    except Wrong as wrong:
+        trial.flaw(str(wrong))
+    course.ask_guest(trial)
+    return trial
+
+
+def gone(course: Course, name: str, order: tuple[str, str, dict[str, Any]]) -> Trial:
+    """Cut a plan, tear down. Takes the host from the start to the start."""
+    kind, what, how = order
+    trial = Trial(f"{kind}, torn down", what)
+    course.reach(name)
+    cut(course, trial, name, how)
+    try:
+        course.clear(trial)
+    except Wrong as wrong:
+        trial.flaw(str(wrong))
+    course.ask_guest(trial)
+    return trial

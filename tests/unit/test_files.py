@@ -1,0 +1,70 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files that the engine writes: who may read and write them does not depend on the umask of whoever runs it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_leases import parse, write_leases
+from ansible_collections.virtnet.linux.plugins.module_utils.files import File, jot, lock, put
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o077], ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.usefixtures("umask")
+def test_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
+    put([File(str(tmp_path / "a/b/usual"), "x"), File(str(tmp_path / "a/b/secret"), "x", 0o600)])
+    jot(File(str(tmp_path / "c/jotted"), "x"))
+    assert [mode(tmp_path / one) for one in ("a", "a/b", "c")] == [0o755] * 3
+    assert [mode(tmp_path / one) for one in ("a/b/usual", "a/b/secret", "c/jotted")] == [0o644, 0o600, 0o644]
+
+
+@pytest.mark.usefixtures("umask")
+def test_nobody_else_can_hold_the_lock(tmp_path: Path) -> None:
+    """To take a lock (flock(2)) it is enough to have the file open, be it for reading."""
+    with lock(str(tmp_path / "run")):
+        assert (mode(tmp_path / "run"), mode(tmp_path / "run/lock")) == (0o755, 0o600)
+    # One of an earlier version.
+    (tmp_path / "run/lock").chmod(0o644)
+    with lock(str(tmp_path / "run")):
+        assert mode(tmp_path / "run/lock") == 0o600
+
+
+def test_no_link_leads_a_write_elsewhere(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("theirs")
+    for name in ("lock", ".jotted.virtnet-tmp~"):
+        (tmp_path / name).symlink_to(elsewhere)
+    with pytest.raises(OSError, match="symbolic"), lock(str(tmp_path)):
+        pass
+    jot(File(str(tmp_path / "jotted"), "ours"))
+    assert elsewhere.read_text() == "theirs"
+
+
+def test_leases_are_not_written_through_a_link_of_dnsmasqs(tmp_path: Path) -> None:
+    """The folder is dnsmasq's own: whoever broke into that must not have root write for him."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("theirs")
+    path = tmp_path / "lab.leases"
+    path.write_text("")
+    Path(f"{path}.virtnet-tmp").symlink_to(elsewhere)
+    leases = parse("0 52:54:00:00:00:01 192.168.30.7 web 01:52:54:00:00:00:01\nroot:secret:1:2:3\n")
+    write_leases(str(path), leases, str(path))
+    assert elsewhere.read_text() == "theirs"
+    # Nor does what is no lease get from one file into the other.
+    assert path.read_text() == "0 52:54:00:00:00:01 192.168.30.7 web 01:52:54:00:00:00:01\n"

@@ -1,0 +1,121 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The interface that carries the way to the host, as a port: what is planned, and what is remembered; no kernel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils import uplink_return
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge import Bridges, BridgeSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge_plan import State
+from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.files import put
+from ansible_collections.virtnet.linux.plugins.module_utils.links import Link
+from ansible_collections.virtnet.linux.plugins.module_utils.links_apply import (
+    AddAddress,
+    DeleteAddress,
+    Enslave,
+    HostRoute,
+    PutHostRoute,
+    Release,
+    Step,
+)
+from ansible_collections.virtnet.linux.plugins.module_utils.network import read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.uplink import (
+    Uplink,
+    Uplinks,
+    confirm,
+    read_record,
+    record,
+    unconfirmed,
+)
+
+ETH0 = Link("eth0", 2, mac="52:54:00:00:00:02", up=True, addresses=["192.0.2.2/24"])
+WAY = HostRoute(4, "default", "192.0.2.1")
+MOVED = Uplink("eth0", ETH0.mac, ("192.0.2.2/24",), (WAY,), True)
+APART = State({"eth0": ETH0}, frozenset({"eth0"}), uplinks=Uplinks(routes={"eth0": [WAY]}, may_move=True))
+LAN = {"name": "vn-lan", "mac": "52:54:00:aa:bb:cc", "ports": ["eth0"], "enslave_uplink": True}
+
+
+def plan(current: State, **more: object):  # noqa: ANN201
+    return Bridges([BridgeSpec.from_options(Options({**LAN, **more}))], False, Paths("/nowhere")).plan(current)
+
+
+def steps(current: State, **more: object) -> list[Step]:
+    return [step for change in plan(current, **more).changes for step in change.steps]
+
+
+def test_the_bridge_can_answer_before_the_port_is_taken_and_routes_move_before_addresses_go() -> None:
+    moving = [one for one in steps(APART) if isinstance(one, (AddAddress, DeleteAddress, Enslave, PutHostRoute))]
+    assert moving == [
+        AddAddress("vn-lan", "192.0.2.2/24"),
+        Enslave("eth0", "vn-lan"),
+        PutHostRoute("vn-lan", WAY),
+        DeleteAddress("eth0", "192.0.2.2/24"),
+    ]
+    (change,) = plan(APART).changes
+    assert change.moved == replace(MOVED, confirmed=False) and change.confirm_within == 60
+    assert f"mac: {ETH0.mac}" in change.after
+
+
+def test_without_somebody_who_confirms_only_what_was_confirmed_moves() -> None:
+    alone = replace(APART, uplinks=replace(APART.uplinks, may_move=False))
+    for current in (
+        alone,
+        replace(alone, uplinks=replace(alone.uplinks, records={"vn-lan": replace(MOVED, confirmed=False)})),
+    ):
+        assert not any(isinstance(one, (Enslave, DeleteAddress)) for one in steps(current))
+        assert "eth0 is not made a port of vn-lan" in plan(current).notes[0]
+    # As after a boot: nobody gave the interface its addresses.
+    booted = replace(alone, links={"eth0": replace(ETH0, addresses=())}, default_routes=frozenset())
+    booted = replace(booted, uplinks=Uplinks({"vn-lan": MOVED}))
+    assert {AddAddress("vn-lan", "192.0.2.2/24"), Enslave("eth0", "vn-lan"), PutHostRoute("vn-lan", WAY)} <= set(
+        one for one in steps(booted) if isinstance(one, (AddAddress, Enslave, PutHostRoute))
+    )
+
+
+def test_what_moved_goes_back_when_the_bridge_goes_or_the_port_is_not_asked_for() -> None:
+    bridge = Link("vn-lan", 3, "bridge", ETH0.mac, up=True, alias="virtnet.linux", addresses=["192.0.2.2/24"])
+    port = replace(ETH0, master="vn-lan", addresses=())
+    there = State({"eth0": port, "vn-lan": bridge}, uplinks=Uplinks({"vn-lan": MOVED}))
+    back = [AddAddress("eth0", "192.0.2.2/24"), Release("eth0"), PutHostRoute("eth0", WAY)]
+    assert steps(there, state="absent")[:3] == back
+    assert steps(there, ports=[], enslave_uplink=False)[:3] == back
+    with pytest.raises(InvalidOption, match="'eth0' carries a default route"):
+        plan(there, enslave_uplink=False)
+
+
+@pytest.mark.parametrize(
+    "more", [{"mode": "isolated"}, {"ipv4": {"address": "auto"}}, {"bridge": {"enslave_uplink": True}}]
+)
+def test_a_network_has_no_addresses_of_its_own_in_the_network_outside(more: dict[str, object]) -> None:
+    lan = {
+        "name": "lan",
+        "mode": "open",
+        "ipv4": {"address": "none"},
+        "bridge": {"ports": ["eth0"], "enslave_uplink": True, "confirm_within": 20},
+    }
+    network = read_network(Options(lan), "host")
+    assert read_network(Options(network.as_options()), "host") == network
+    with pytest.raises(InvalidOption, match="enslave_uplink: is for mode open"):
+        read_network(Options({**lan, **more}), "host")
+
+
+def test_what_moved_is_remembered_until_it_is_confirmed_and_then_nobody_goes_back(tmp_path: Path) -> None:
+    paths = Paths(str(tmp_path))
+    assert read_record("vn-lan", paths) is None and not unconfirmed(paths)
+    put([record("vn-lan", replace(MOVED, confirmed=False), paths)])
+    assert unconfirmed(paths)
+    confirm(paths)
+    assert not unconfirmed(paths) and read_record("vn-lan", paths) == MOVED
+    uplink_return.watch("vn-lan", 0, paths)
+    uplink_return.go_back("vn-lan", paths)
+    assert read_record("vn-lan", paths) == MOVED
+    (tmp_path / "var/lib/virtnet/uplinks/vn-lan.json").write_text("{")
+    assert read_record("vn-lan", paths) is None
