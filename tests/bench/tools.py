@@ -68,6 +68,8 @@ class Tool:
     more: Sequence[str] = ()
     switch: Sequence[str] = ()
     steps: Sequence[str] = STEPS
+    # Of the time that all have, in proportion.
+    share: float = 1.0
 
     def on(self) -> None:
         self._ask("on", *self.switch)
@@ -210,7 +212,7 @@ def tools(collections: Path | None) -> list[Tool]:
     if collections:
         path = f"{ROOT / '.build' / 'collections'}:{collections}"
         found.append(
-            VirtNet("community.libvirt.virt_net, playbook", *libvirt, ("virsh",), ("nftables",),
+            VirtNet("community.libvirt.virt_net, playbook", *libvirt, ("virsh",), ("nftables",), share=4.0,
                     environment={"ANSIBLE_COLLECTIONS_PATH": path})
         )  # fmt: skip
     return found

@@ -29,8 +29,8 @@ def control(**seconds: list[float]) -> dict[str, Any]:
         for tool, values in seconds.items()
         for n, value in enumerate(values)
     ]
-    return {**ABOUT, "counts": [10, 100], "minutes each": 2.0, "rows": rows, "stops": [], "virt_net": "a bundle",
-            "versions": {"a-host": {"dnsmasq-base": "2.91"}}}  # fmt: skip
+    return {**ABOUT, "counts": [10, 100], "given": {"a": 2.0, "b": 8.0}, "rows": rows, "stops": [],
+            "virt_net": "a bundle", "versions": {"a-host": {"dnsmasq-base": "2.91"}}}  # fmt: skip
 
 
 def test_figures_have_three_digits_and_their_spread() -> None:
