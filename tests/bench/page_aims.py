@@ -93,8 +93,9 @@ def _virt_net(step: str) -> Callable[[Mapping[str, Data]], Found | None]:
             ours = page_control.found(data, page_control.OURS_BY_PLAYBOOK, count, step)
             if theirs and ours:
                 ratio = statistics.median(theirs) / statistics.median(ours)
-                why = f"both are playbooks, and a playbook starts in a time that {count} networks do not outweigh"
-                return Found(ratio, f"× with {count} networks", why)
+                many = f"{count} network{'s' * (count > 1)}"
+                why = f"both are playbooks, whose start outweighs the work for {many}; it got no further in its time"
+                return Found(ratio, f"× with {many}", why if count < NETWORKS else "")
         return None
 
     return find
