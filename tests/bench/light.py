@@ -10,7 +10,9 @@ Its changes to the root are in memory. ``on_host/systemctl.py`` stands in for sy
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
@@ -81,7 +83,8 @@ def root() -> Path:
             fresh.rename(folder)
     there = folder / "usr/bin/systemctl"
     there.unlink()
-    there.write_text((Path(__file__).with_name("on_host") / "systemctl.py").read_text())
+    program = Path(__file__).with_name("on_host") / "systemctl.py"
+    there.write_text(f"#!/usr/bin/python3\n{program.read_text()}")
     there.chmod(0o755)
     return folder
 
@@ -129,17 +132,20 @@ class LightHost:
             "private",
         ]
         command = [*unshared, "sh", "-c", START, "sh", str(lower), str(self.state), self.name, FIRST]
-        parent = subprocess.Popen(
-            netns.inside(self.namespace, command), stdin=subprocess.DEVNULL, start_new_session=True, env=ENVIRONMENT
-        )
+        log = STATE / f"{self.name}.log"
+        with log.open("w") as sink:
+            parent = subprocess.Popen(
+                netns.inside(self.namespace, command), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink,
+                start_new_session=True, env=ENVIRONMENT,
+            )  # fmt: skip
         children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
         if not eventually(lambda: children.read_text().strip() != "", PATIENCE):
-            raise Failed(f"{self.name} has no first process")
+            raise Failed(f"{self.name} has no first process: {log.read_text()}")
         (STATE / f"{self.name}.pid").write_text(children.read_text().split()[0])
         # Its command line is Python's once the root is its own.
         line = Path(f"/proc/{self.pid}/cmdline")
         if not eventually(lambda: line.read_bytes().startswith(b"/usr/bin/python3"), PATIENCE):
-            raise Failed(f"{self.name} has not come up")
+            raise Failed(f"{self.name} has not come up: {log.read_text()}")
         self.run(["systemctl", "start", "dnsmasq.service"])
 
     def command(self, command: list[str]) -> list[str]:
@@ -179,6 +185,11 @@ class LightHosts:
 
 def remove_all() -> None:
     """Those of a run that was killed, too; with a namespace goes all that runs in it."""
+    # The first process of a namespace of pids hears no SIGTERM, and takes all others along.
+    for file in STATE.glob("light*.pid"):
+        host = LightHost(int(file.stem.removeprefix("light")))
+        if host.pid and netns.holds(host.namespace, host.pid):
+            os.kill(host.pid, signal.SIGKILL)
     for found in netns.path("").glob(f"{PREFIX_OF_NAMES}*"):
         netns.drop(found.name)
     shutil.rmtree(STATE, ignore_errors=True)

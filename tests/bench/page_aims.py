@@ -25,6 +25,12 @@ PARTS = {
 }
 
 
+WHY_PACKET = {
+    "established": "a masquerade rule alone is asked at the first packet of a flow only, ours has one rule for each",
+    "new": "of it, the lookup that refuses spoofed sources, and the mark for other firewalls",
+}
+
+
 @dataclass(frozen=True)
 class Found:
     """A figure, and what it is made of where that explains it."""
@@ -87,8 +93,9 @@ def _virt_net(step: str) -> Callable[[Mapping[str, Data]], Found | None]:
             ours = page_control.found(data, page_control.OURS_BY_PLAYBOOK, count, step)
             if theirs and ours:
                 ratio = statistics.median(theirs) / statistics.median(ours)
-                why = f"both are playbooks, and a playbook starts in a time that {count} networks do not outweigh"
-                return Found(ratio, f"× with {count} networks", why)
+                many = f"{count} network{'s' * (count > 1)}"
+                why = f"both are playbooks, whose start outweighs the work for {many}; it got no further in its time"
+                return Found(ratio, f"× with {many}", why if count < NETWORKS else "")
         return None
 
     return find
@@ -109,7 +116,7 @@ def _packet(kind: str) -> Callable[[Mapping[str, Data]], Found | None]:
     def find(known: Mapping[str, Data]) -> Found | None:
         rows = {row["layout"]: statistics.median(row[kind]) for row in known["rules"]["packets"]}
         ratio = rows["ours, 1000"] / rows["one masquerade rule"]
-        return Found(ratio, "×", "the lookup that refuses spoofed sources, and the mark for other firewalls")
+        return Found(ratio, "×", WHY_PACKET[kind])
 
     return find
 

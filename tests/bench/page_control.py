@@ -28,7 +28,7 @@ NOTES = {
     "restore": "What a boot does, without the boot. Ours: virtnet.service, then dnsmasq.",
 }
 SERVING = """\
-Before each of these runs there was no network. In the first round a guest in the last network got a lease by DHCP from
+Before each of these runs there was no network. At first, with the fewest networks, a guest got a lease by DHCP from
 each tool. systemd-networkd starts its DHCP server for a network only once a guest is plugged in, so its figures have no
 DHCP in them; it also has no DNS server for guests, and no rule that keeps networks apart.
 """
@@ -126,13 +126,21 @@ def rules(data: Data) -> str:
     return table(["rules", *(str(count) for count in data["counts"])], rows)
 
 
+def given(data: Data) -> str:
+    """The time of each tool."""
+    times_of = sorted(set(data["given"].values()))
+    most = [name for name, own in data["given"].items() if own == times_of[-1]]
+    told = f"{times_of[0]:.1f} minutes each"
+    return told if len(times_of) == 1 else f"{told}, {', '.join(most)} {times_of[-1]:.1f}"
+
+
 def text(data: Data) -> str:
     return f"""\
 ## The same work by others
 
 Seconds: the median of the rounds, the least and the most, and how many times that of ours it is (the engine beside
 clients of daemons, playbook beside playbook). The engine, and each client, is timed in its own process on the host.
-Each round does each number of networks with each tool in turn. Each tool had {data["minutes each"]:.1f} minutes.
+In each round the tools take turns. They had {given(data)}.
 
 {SERVING}{steps(data)}
 ### Where they stop

@@ -50,7 +50,8 @@ def ask(target: Host, script: str, words: Sequence[str], timeout: float) -> Any:
     except Failed as late:
         raise Stopped(f"'{words[0]}' took longer than the {timeout:.0f} s that were left") from late
     if not done.ok:
-        raise Failed(f"{script} {' '.join(words)} on {target.name}:\n{done.out}\n{done.err}")
+        last = (done.err.strip().splitlines() or [f"code {done.code}"])[-1]
+        raise Failed(f"{script} {' '.join(words)} on {target.name}: {last}\n{done.out}\n{done.err}")
     answer = json.loads(done.out)
     if "stopped" in answer:
         raise Stopped(answer["stopped"])
@@ -67,6 +68,8 @@ class Tool:
     more: Sequence[str] = ()
     switch: Sequence[str] = ()
     steps: Sequence[str] = STEPS
+    # Of the time that all have, in proportion.
+    share: float = 1.0
 
     def on(self) -> None:
         self._ask("on", *self.switch)
@@ -209,7 +212,7 @@ def tools(collections: Path | None) -> list[Tool]:
     if collections:
         path = f"{ROOT / '.build' / 'collections'}:{collections}"
         found.append(
-            VirtNet("community.libvirt.virt_net, playbook", *libvirt, ("virsh",), ("nftables",),
+            VirtNet("community.libvirt.virt_net, playbook", *libvirt, ("virsh",), ("nftables",), share=4.0,
                     environment={"ANSIBLE_COLLECTIONS_PATH": path})
         )  # fmt: skip
     return found

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench import page, page_aims, page_control, page_fleet, page_readme
 from bench.cells import short, spread, times
+from bench.control import Purse
 
 ABOUT = {"date": "2030-01-02 03:04 UTC", "minutes": 1.5, "load": 0.25}
 
@@ -28,8 +29,8 @@ def control(**seconds: list[float]) -> dict[str, Any]:
         for tool, values in seconds.items()
         for n, value in enumerate(values)
     ]
-    return {**ABOUT, "counts": [10, 100], "minutes each": 2.0, "rows": rows, "stops": [], "virt_net": "a bundle",
-            "versions": {"a-host": {"dnsmasq-base": "2.91"}}}  # fmt: skip
+    return {**ABOUT, "counts": [10, 100], "given": {"a": 2.0, "b": 8.0}, "rows": rows, "stops": [],
+            "virt_net": "a bundle", "versions": {"a-host": {"dnsmasq-base": "2.91"}}}  # fmt: skip
 
 
 def test_figures_have_three_digits_and_their_spread() -> None:
@@ -123,3 +124,15 @@ def test_the_readme_has_figures_of_as_many_networks_as_both_got_to() -> None:
     assert told.startswith("before") and told.endswith("after\n")
     assert page_readme.update(told, {"control": data}) == told
     assert page_readme.update(readme, {}) == readme
+
+
+def test_what_more_networks_take_is_reckoned_from_fewer() -> None:
+    purse = Purse(100.0)
+    assert purse.expects(10) == 0.0
+    purse.spend(1, 5.0, 1.0)
+    purse.spend(10, 20.0, 4.0)
+    assert purse.left == 75.0
+    assert purse.expects(10) == 20.0
+    assert purse.expects(100) == 4.0 + 90 * 3.0 / 9
+    purse.spend(100, 60.0, None)
+    assert purse.expects(100) == 60.0

@@ -177,6 +177,7 @@ def restore(count: str, name: str) -> float:
 
 
 def clear(count: str, name: str) -> None:
+    service("start", MANAGERS[name].unit)
     MANAGERS[name].clear()
     kill_dnsmasq()
     kernel_gone(int(count))
