@@ -158,10 +158,18 @@ def make_folder(path: str) -> None:
 
 def clear_unfinished(folder: str) -> None:
     """Remove what a run that was interrupted while writing left in a folder."""
-    with contextlib.suppress(FileNotFoundError):
-        for name in os.listdir(folder):
-            if name.startswith(".") and name.endswith(_TEMPORARY):
-                os.unlink(os.path.join(folder, name))
+    for path in unfinished(folder):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def unfinished(folder: str) -> list[str]:
+    """What a run that was interrupted while writing left in a folder."""
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(os.path.join(folder, name) for name in names if name.startswith(".") and name.endswith(_TEMPORARY))
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from typing import Any
 
 from . import host_files, host_needs, host_read
 from .errors import NotConverged
-from .files import File, lock
+from .files import File, lock, unfinished
 from .host_apply import FOLDER_MODE, HostChange, compile_engine, make, remove
 from .host_files import SERVICE
 from .host_read import State
@@ -63,6 +63,17 @@ class HostSetup:
         """What enables a unit."""
         return os.path.join(self.paths.units, "multi-user.target.wants", name)
 
+    @property
+    def _shared(self) -> list[str]:
+        """Folders of others into which we write."""
+        # It brings the bridges along, which no run needs that prepares a host.
+        from .managers import FOLDERS
+
+        paths = self.paths
+        files = (paths.sysctl_file, paths.dnsmasq_drop_in)
+        folders = [os.path.join(paths.root, one) for one in ("etc", *FOLDERS)]
+        return [paths.dnsmasq_fragments, paths.units, *map(os.path.dirname, files), *folders]
+
     def _program(self) -> list[File]:
         launcher = host_files.launcher(host_files.boot_interpreter())
         return [
@@ -85,6 +96,7 @@ class HostSetup:
             command_taken=os.path.lexists(self.paths.command) and not os.path.islink(self.paths.command),
             folders=host_read.read_folders(self.folders),
             files=host_read.read_files([file.path for file in (*self.units.values(), self.rules, *self.program)]),
+            unfinished=() if present else [path for folder in self._shared for path in unfinished(folder)],
             trees={folder: host_read.read_tree(folder) for folder in (self.paths.engine, *cleared)},
         )
 
@@ -249,6 +261,9 @@ class HostSetup:
                 )
             )
         changes += self._unhook(current)
+        if current.unfinished:
+            left = "".join(f"{path}\n" for path in current.unfinished)
+            changes.append(HostChange(DELETE, "files that a run left unfinished", left, remove=current.unfinished))
         notes: list[str] = []
         settings = current.tree(self.settings)
         foreign = [p for p in settings.files if not _OUR_SETTINGS.fullmatch(os.path.relpath(p, self.settings))]

@@ -59,7 +59,10 @@ class Tree:
 
 @dataclass(frozen=True)
 class State:
-    """What was read; ``links`` are those that enable our services, ``folders`` have their mode."""
+    """What was read; ``links`` are those that enable our services, ``folders`` have their mode.
+
+    ``unfinished``: files that a run began to write among those of others.
+    """
 
     versions: Mapping[str, str] = field(default_factory=dict)
     needs: Sequence[Need] = NEEDS
@@ -72,6 +75,7 @@ class State:
     trees: Mapping[str, Tree] = field(default_factory=dict)
     restart_due: bool = False
     command_taken: bool = False
+    unfinished: Sequence[str] = ()
 
     def unit(self, name: str) -> Unit:
         """A unit; one that systemd does not know has the values of a missing one."""

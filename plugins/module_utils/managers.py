@@ -41,6 +41,9 @@ _UDEV_TAPS = "etc/udev/rules.d/86-virtnet-taps.rules"
 # By the file that names bridges: it is there with that one, and names none.
 _OF_TAPS = {_NETWORKD_TAPS: _NETWORKD, _UDEV_TAPS: _NETWORK_MANAGER}
 
+# Where these are.
+FOLDERS = tuple(dict.fromkeys(map(os.path.dirname, (_NETWORK_MANAGER, _NETWORKD))))
+
 _HEADER = "# Written by virtnet.linux; changes are lost. Bridges of ours, their ports, and guests' taps.\n"
 _NAMES = re.compile(r"^(?:unmanaged-devices\+=|Name=)(.*)$", re.MULTILINE)
 
