@@ -83,7 +83,7 @@ def _keep_loopback() -> None:
     Without it all addresses there but 127.0.0.1 are dead: 127.0.0.53 of systemd-resolved, 127.0.1.1 of Debian's hosts.
     It goes a moment after nmcli has come back.
     """
-    for _ in range(_LOOKS):
+    for _look in range(_LOOKS):
         listed = run(["ip", "-4", "route", "show", "table", "local", "dev", "lo"]).stdout
         if f"local {_LOOPBACK} " not in listed:
             run(["ip", "route", "replace", "local", _LOOPBACK, "dev", "lo", "table", "local", "proto", "kernel",

@@ -66,7 +66,7 @@ def watch(bridge: str, seconds: float, paths: Paths) -> None:
         if _settled(bridge, paths):
             return
         time.sleep(_PAUSE)
-    for _ in range(_TRIES):
+    for _try in range(_TRIES):
         try:
             with lock(paths.runtime, _PATIENCE):
                 go_back(bridge, paths)

@@ -62,7 +62,8 @@ def copy_collection(folder: Path, purpose: str) -> Path:
 
 def keep_the_engines_tests(target: Path) -> None:
     """Takes unit tests away that need the repository, among them those that import what is in tests/."""
-    helpers = "|".join(file.stem for file in (collection.ROOT / "tests").glob("*.py"))
+    tests = collection.ROOT / "tests"
+    helpers = "|".join(path.stem for path in (*tests.glob("*.py"), *{file.parent for file in tests.glob("*/*.py")}))
     imports = re.compile(rf"^(from|import) ({helpers})\b", re.MULTILINE)
     files = sorted((target / "tests/unit").glob("test_*.py"))
     others = [file for file in files if WHOLE.search(file.read_text()) or imports.search(file.read_text())]
