@@ -148,7 +148,7 @@ def check_rest(spec: BridgeSpec, current: State) -> None:
             raise InvalidOption(f"{at}ports[{i}]", f"interface {name!r} {problem}", owner)
     if spec.enslave_uplink:
         uplink.check(spec, current.links, current.uplinks, current.default_routes, at)
-    check_routes(spec.routes, current.others, owner)
+    check_routes(spec.routes, current.others, spec.name, owner)
     shaping.check(spec.name, spec.bandwidth, current.links.get(spec.name), current.limits, at, owner)
 
 

@@ -117,11 +117,14 @@ def _listed(arguments: Sequence[str]) -> list[dict[str, Any]]:
         raise CommandFailed(f"ip {' '.join(arguments)} printed no JSON ({error})") from None
 
 
-def check_routes(routes: Iterable[Route], others: Mapping[tuple[str, int], str], owner: str) -> None:
-    """Refuse what somebody else routes already; raises InvalidOption."""
+def check_routes(routes: Iterable[Route], others: Mapping[tuple[str, int], str], bridge: str, owner: str) -> None:
+    """Refuse what somebody else routes already, but by this bridge: libvirt did, before its network became ours.
+
+    Raises InvalidOption.
+    """
     for route in routes:
-        device = others.get(route.key)
-        if device is not None:
+        device = others.get(route.key, bridge)
+        if device != bridge:
             raise InvalidOption(
                 f"{route.path}.to" if route.path else "routes",
                 f"{route.to} is routed already, by {device} with metric {route.metric}; give another metric",

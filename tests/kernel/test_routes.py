@@ -110,3 +110,16 @@ def test_routes_of_others_stay_and_are_named(bed: Bed) -> None:
     run(bed, {**ROUTES[0], "metric": 2})
     run(bed)
     assert "via 203.0.113.1 dev eth0 metric 1" in bed.host.run("ip", "route", "show", f"{BEHIND}.0/24")
+
+
+def test_a_route_by_the_bridge_itself_becomes_ours(bed: Bed) -> None:
+    run(bed, *ROUTES)
+    right = ours(bed)
+    for route in ROUTES:
+        family = "-6" if ":" in route["to"] else "-4"
+        there = ["dev", "br-a", "metric", str(route.get("metric", 1))]
+        bed.host.run("ip", family, "route", "del", route["to"], *there)
+        bed.host.run("ip", family, "route", "add", route["to"], "via", route["via"], *there)
+    assert ours(bed) == ["", ""]
+    run(bed, *ROUTES)
+    assert ours(bed) == right
