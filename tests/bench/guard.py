@@ -4,6 +4,8 @@
 """From what breaks to what is healed, 20 times each; and how long the service takes to restore 100 and 300 networks,
 beside libvirt's daemon with as many.
 
+python tests/bench/guard.py [ROUNDS [NETWORKS_OF_LIBVIRT...]]
+
 Everything is measured by ``measure()``, which returns data, and printed by ``tables()``, as Markdown.
 """
 
@@ -185,7 +187,8 @@ def tables(found: Measured) -> str:
 
 
 def main() -> int:
-    found = measure(int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS)
+    numbers = list(map(int, sys.argv[1:]))
+    found = measure(numbers[0] if numbers else ROUNDS, numbers[1:] or LIBVIRT_COUNTS)
     print(f"\n{tables(found)}")
     return 0
 
