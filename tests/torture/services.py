@@ -76,7 +76,9 @@ def start(unit: str) -> int:
             Path("/var/lib") / setting("StateDirectory", name),
         ):
             folder.mkdir(parents=True, exist_ok=True)
-            subprocess.run(["chown", "-R", setting("User", name), str(folder)], check=True)
+            owned = subprocess.run(["chown", "-R", setting("User", name), str(folder)], check=False)
+            if owned.returncode:
+                return owned.returncode
         user = f"--reuid={setting('User', name)}"
         limits = [f"--{kind}={_CAPABILITIES}" for kind in ("inh-caps", "ambient-caps", "bounding-set")]
         before = ["setpriv", user, "--regid=nogroup", "--clear-groups", *limits, "--no-new-privs"]
