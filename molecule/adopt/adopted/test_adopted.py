@@ -29,7 +29,7 @@ def test_they_are_defined_here_as_they_were(definitions) -> None:
 
 
 def test_their_routes_are_there(lab_host) -> None:
-    assert lab_host.run(["ip", "route", "show", "10.83.0.0/24"]).startswith("10.83.0.0/24 via 10.81.0.9 dev br-passing")
+    assert lab_host.run(["ip", "route", "show", "10.89.0.0/24"]).startswith("10.89.0.0/24 via 10.81.0.9 dev br-passing")
 
 
 def test_guests_kept_their_links_addresses_and_leases(lab_host, roamer, clerk, is_told) -> None:

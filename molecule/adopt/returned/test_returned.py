@@ -25,9 +25,9 @@ def test_guests_kept_their_leases(libvirt, roamer, clerk, is_told) -> None:
 
 
 def test_their_routes_are_there_once(lab_host) -> None:
-    routes = lab_host.run(["ip", "route", "show", "table", "all", "10.83.0.0/24"]).splitlines()
+    routes = lab_host.run(["ip", "route", "show", "table", "all", "10.89.0.0/24"]).splitlines()
     assert len(routes) == 1
-    assert routes[0].startswith("10.83.0.0/24 via 10.81.0.9 dev br-passing")
+    assert routes[0].startswith("10.89.0.0/24 via 10.81.0.9 dev br-passing")
 
 
 def test_nothing_is_defined_here(lab_host, definitions) -> None:
