@@ -95,10 +95,10 @@ gates: setup
 
 unit: setup
 	@rm -rf $(BUILD)/coverage/$@ && mkdir -p $(BUILD)/coverage/$@
-	$(MEASURED) pytest tests/unit -n $$(nproc)
+	$(MEASURED) pytest tests/unit -n $$(nproc) $(AGAIN)
 
 browser: setup
-	pytest tests/browser -rfEP
+	pytest tests/browser -rfEP --reruns 2
 
 # A figure and the lines that are missing, for who reads it: nothing fails by it.
 coverage: unit kernel
