@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from lab.run import eventually
+
+PATIENCE = 60
 OURS = {"default", "office", "passing"}
 
 
@@ -44,9 +47,9 @@ def test_guests_kept_their_links_addresses_and_leases(lab_host, roamer, clerk, i
 
 
 def test_names_and_the_outside_are_reached(roamer, clerk) -> None:
-    assert clerk.resolves("printer") == ["10.80.0.9"]
-    assert clerk.resolves("clerk.office.test") == ["10.80.0.7"]
-    assert roamer.resolves("www.internet.test")
+    assert eventually(lambda: clerk.resolves("printer") == ["10.80.0.9"], PATIENCE)
+    assert eventually(lambda: clerk.resolves("clerk.office.test") == ["10.80.0.7"], PATIENCE)
+    assert eventually(lambda: roamer.resolves("www.internet.test"), PATIENCE)
     assert roamer.fetch("http://www.internet.test/")
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from lab.run import eventually
+
+PATIENCE = 60
+
 
 def test_libvirt_has_its_networks_as_they_were(libvirt) -> None:
     assert libvirt.networks() == {
@@ -20,7 +24,8 @@ def test_guests_kept_their_leases(libvirt, roamer, clerk, is_told) -> None:
     assert libvirt.leases("default") == {roamer.address(): roamer.mac}
     assert libvirt.leases("office") == {"10.80.0.7": clerk.mac}
     assert is_told(roamer, roamer.address()) and is_told(clerk, "10.80.0.7")
-    assert clerk.resolves("printer") == ["10.80.0.9"]
+    assert eventually(lambda: clerk.resolves("printer") == ["10.80.0.9"], PATIENCE)
+    assert eventually(lambda: roamer.resolves("www.internet.test"), PATIENCE)
     assert roamer.fetch("http://www.internet.test/")
 
 
