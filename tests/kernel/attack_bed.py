@@ -91,8 +91,8 @@ class AttackBed(GuardedBed):
 
     def _server_that_never_answers(self) -> Any:
         self.outside.run("ip", "address", "add", f"{SILENT_SERVER}/32", "dev", "lo")
-        listen = "import socket,sys,time\ns=socket.socket(2,2)\ns.bind((sys.argv[1],5353))\nprint(flush=True)\ntime.sleep(9999)"
-        process = self.outside.start("python3", "-c", listen, SILENT_SERVER)
+        listen = "import socket,sys,time\ns=socket.socket(2,2)\ns.bind((sys.argv[1],5353))\nprint()\ntime.sleep(9999)"
+        process = self.outside.start("python3", "-u", "-c", listen, SILENT_SERVER)
         assert process.stdout is not None and process.stdout.readline() == "\n"
         return process
 
