@@ -275,21 +275,23 @@ def create(spec: BridgeSpec, current: State) -> list[BridgeChange]:
     detail = f"created, taking back {', '.join(back)}" if back else "created"
     after = _after(spec, None, [*spec.ports, *back], current)
     detail += f"; {_moving(moved)}" if moved else ""
-    name = f"bridge {spec.name}"
-    return [
-        BridgeChange(
-            CREATE,
-            name,
-            "",
-            describe(after),
-            detail,
-            steps,
-            None,
-            spec.name,
-            moved=moved,
-            confirm_within=spec.confirm_within,
-        )
-    ]
+    return [_changed(CREATE, spec, ("", describe(after)), detail, steps, moved)]
+
+
+def _changed(
+    action: str, spec: BridgeSpec, texts: tuple[str, str], detail: str, steps: Sequence[Step], moved: Uplink | None
+) -> BridgeChange:
+    return BridgeChange(
+        action,
+        f"bridge {spec.name}",
+        *texts,
+        detail,
+        steps,
+        None,
+        spec.name,
+        moved=moved,
+        confirm_within=spec.confirm_within,
+    )
 
 
 def moves(spec: BridgeSpec, current: State) -> Uplink | None:
@@ -362,20 +364,7 @@ def change(spec: BridgeSpec, current: State) -> list[BridgeChange]:
     detail = difference(before, after)
     if moved and moved.port in new_ports:
         detail = f"{_moving(moved)}; {detail}"
-    return [
-        BridgeChange(
-            CHANGE,
-            f"bridge {spec.name}",
-            describe(before),
-            describe(after),
-            detail,
-            steps,
-            None,
-            spec.name,
-            moved=moved,
-            confirm_within=spec.confirm_within,
-        )
-    ]
+    return [_changed(CHANGE, spec, (describe(before), describe(after)), detail, steps, moved)]
 
 
 def readdress(spec: BridgeSpec, link: Link, current: State) -> list[Step]:

@@ -13,10 +13,8 @@ from typing import Any
 
 from . import info
 from .conflict import live_conflicts, look, store
-from .definitions import read_stored
 from .errors import VirtnetError
 from .files import lock, put
-from .identity import host_identity
 from .leases import read_leases
 from .lost import still_held
 from .network import Network
@@ -53,8 +51,8 @@ def _yes(value: bool) -> str:
 
 def list_networks(paths: Paths, _name: str) -> Answer:
     """``virsh net-list --all``, with subnet and number of guests."""
-    data = info.networks(paths)
-    aside = read_stored(paths, host_identity(paths.root)).unreadable
+    situation = gather(paths)
+    data, aside = info.listed(situation), situation.unreadable
     rows = [("Name", "State", "Autostart", "Persistent", "Mode", "Bridge", "Address", "Guests")]
     for one in data:
         address = one["definition"]["ipv4"]["address"]
@@ -108,22 +106,13 @@ def show(paths: Paths, name: str) -> Answer:
 def leases(paths: Paths, name: str) -> Answer:
     """``virsh net-dhcp-leases``, of one network or all."""
     situation = gather(paths)
-    networks = [_named(situation, name)] if name else list(situation.defined.values())
+    networks = situation.named([name]) if name else list(situation.defined.values())
     found = read_leases(networks, paths)
     rows = [("Network", "Expiry Time", "MAC address", "IP address", "Hostname", "Client ID")]
     for one in found:
         expiry = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.expires)) if one.expires else "never"
         rows.append((one.network, expiry, one.mac, one.ip, one.name or "-", one.client_id or "-"))
     return Answer([vars(one) for one in found], table(rows) if found else "There are no leases.\n")
-
-
-def _named(situation: Situation, name: str) -> Network:
-    if name in situation.unreadable:
-        raise VirtnetError(situation.unreadable[name].problem)
-    if name not in situation.defined:
-        known = ", ".join(sorted(situation.defined)) or "none"
-        raise VirtnetError(f"there is no network {name!r} on this host; defined are: {known}")
-    return situation.defined[name]
 
 
 def start(paths: Paths, name: str) -> Answer:
@@ -139,7 +128,7 @@ def stop(paths: Paths, name: str) -> Answer:
 def _switch(paths: Paths, name: str, word: str) -> Answer:
     with lock(paths.runtime):
         situation = gather(paths)
-        network = _named(situation, name)
+        (network,) = situation.named([name])
         if word == STARTED:
             _refuse_overlap(network, situation)
         put([records_file({**read_records(paths), name: word}, paths)])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -71,6 +71,16 @@ class Stored:
 
     networks: Mapping[str, Network] = field(default_factory=dict)
     unreadable: Mapping[str, Unreadable] = field(default_factory=dict)
+
+    def named(self, names: Collection[str] = ()) -> list[Network]:
+        """Those of these names, or all, in order; raises VirtnetError for one that is not defined, or not readably."""
+        for name in names:
+            if name in self.unreadable:
+                raise VirtnetError(self.unreadable[name].problem)
+            if name not in self.networks:
+                known = ", ".join(sorted(self.networks)) or "none"
+                raise VirtnetError(f"there is no network {name!r} on this host; defined are: {known}")
+        return [network for name, network in sorted(self.networks.items()) if not names or name in names]
 
 
 @dataclass(frozen=True)

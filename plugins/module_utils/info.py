@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from .conflict import live_conflicts
 from .definitions import read_stored
-from .errors import VirtnetError
 from .identity import host_identity
 from .leases import read_leases
 from .libvirt_parse import has_library
@@ -51,13 +50,15 @@ def status(
 
 def networks(paths: Paths, names: Collection[str] = ()) -> list[dict[str, Any]]:
     """All networks of the host, or those named; raises VirtnetError for one that is not defined, or not readably."""
-    situation = gather(paths)
-    for name in set(names) & set(situation.unreadable):
-        raise VirtnetError(situation.unreadable[name].problem)
+    return listed(gather(paths), names)
+
+
+def listed(situation: Situation, names: Collection[str] = ()) -> list[dict[str, Any]]:
+    """The same, of what was read."""
+    named = situation.named(names)
     met: dict[str, list[str]] = {}
     for one in live_conflicts(situation):
         met.setdefault(one.network.name, []).extend(taken.what for taken in one.meets)
-    named = _named(situation.defined, names)
     started = {network.name for network in situation.running}
     return [status(network, situation.links, met.get(network.name, ()), network.name in started) for network in named]
 
@@ -67,8 +68,8 @@ def described(paths: Paths, names: Collection[str] = ()) -> list[dict[str, Any]]
 
     Raises VirtnetError.
     """
-    found = networks(paths, names)
-    chosen = _named(_defined(paths), names)
+    situation = gather(paths)
+    found, chosen = listed(situation, names), situation.named(names)
     texts = [dump(network) for network in chosen] if has_library() else [None for _network in chosen]
     now = time.time()
     leases = read_leases(chosen, paths, now)
@@ -89,19 +90,6 @@ def plugged(situation: Situation) -> list[Network]:
     return [network for network in situation.running if network.bridge.name in situation.links]
 
 
-def xml(paths: Paths, names: Iterable[str]) -> list[str]:
+def xml(paths: Paths, names: Collection[str]) -> list[str]:
     """Definitions as libvirt's XML, each as one text; raises VirtnetError."""
-    return [dump(network) for network in _named(_defined(paths), names)]
-
-
-def _defined(paths: Paths) -> Mapping[str, Network]:
-    return read_stored(paths, host_identity(paths.root)).networks
-
-
-def _named(defined: Mapping[str, Network], names: Iterable[str]) -> list[Network]:
-    wanted = list(names)
-    for name in wanted:
-        if name not in defined:
-            known = ", ".join(sorted(defined)) or "none"
-            raise VirtnetError(f"there is no network {name!r} on this host; defined are: {known}")
-    return [network for name, network in sorted(defined.items()) if not wanted or name in wanted]
+    return [dump(network) for network in read_stored(paths, host_identity(paths.root)).named(names)]

@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 
-from .files import File, jot, read_text
+from .files import File, jot, read_note, read_text
 from .paths import Paths
 
 _WAY_OUT = "start that guest again, or give it another interface, best as a port of {}"
@@ -47,7 +47,7 @@ def note_lost(new: Iterable[Lost], paths: Paths) -> None:
 def read_lost(paths: Paths) -> list[Lost]:
     """What is noted."""
     try:
-        listed = json.loads(read_text(_note(paths)) or "[]")
+        listed = read_note(_note(paths)) or []
         return [Lost(str(name), int(index), str(bridge)) for name, index, bridge in listed]
     except (ValueError, TypeError):
         # As other notes that a reboot takes away: worth less than the run that reads them.

@@ -42,7 +42,7 @@ _UDEV_TAPS = "etc/udev/rules.d/86-virtnet-taps.rules"
 _OF_TAPS = {_NETWORKD_TAPS: _NETWORKD, _UDEV_TAPS: _NETWORK_MANAGER}
 
 # Where these are.
-FOLDERS = tuple(dict.fromkeys(map(os.path.dirname, (_NETWORK_MANAGER, _NETWORKD))))
+FOLDERS = tuple(dict.fromkeys(map(os.path.dirname, (_NETWORK_MANAGER, _NETWORKD, _UDEV_TAPS))))
 
 _HEADER = "# Written by virtnet.linux; changes are lost. Bridges of ours, their ports, and guests' taps.\n"
 _NAMES = re.compile(r"^(?:unmanaged-devices\+=|Name=)(.*)$", re.MULTILINE)

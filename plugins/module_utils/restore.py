@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .bridged import MODE as BRIDGED
-from .definitions import Remembered, Unreadable, read_stored, recall
+from .definitions import Remembered, Stored, Unreadable, read_stored, recall
 from .errors import VirtnetError
 from .files import File, lock, put
 from .identity import host_identity
@@ -42,6 +42,10 @@ class Situation:
     links: Mapping[str, Link] = field(default_factory=dict)
     unreadable: Mapping[str, Unreadable] = field(default_factory=dict)
     forgotten: str = ""
+
+    def named(self, names: Collection[str] = ()) -> list[Network]:
+        """The networks of these names, or all; raises VirtnetError for one that is not defined, or not readably."""
+        return Stored(self.defined, self.unreadable).named(names)
 
     @property
     def problems(self) -> list[str]:

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from .errors import InvalidOption
-from .files import File, put, read_text
+from .files import File, put, read_note
 from .links import Link
 from .links_apply import AddAddress, DeleteAddress, HostRoute, PutHostRoute, Release, Step
 from .openvswitch import OPENVSWITCH
@@ -78,7 +78,7 @@ def record(bridge: str, uplink: Uplink | None, paths: Paths) -> File:
 def read_record(bridge: str, paths: Paths) -> Uplink | None:
     """The record of one bridge; None where there is none that can be read."""
     try:
-        found = json.loads(read_text(record_file(bridge, paths)) or "null")
+        found = read_note(record_file(bridge, paths))
         if found is None:
             return None
         routes = [HostRoute(**route) for route in found.pop("routes")]
