@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torture.faults import judge
 from torture.plans import NAT, site
-from torture.trials import Course, Trial, Wrong, failure
+from torture.trials import Course, Trial, failure
 
 # What becomes of a file: a shell command with {0}.
 DAMAGE = {
@@ -53,11 +53,7 @@ def definition_damaged(course: Course, damage: str) -> Trial:
     if damage == "a folder":
         host.sh(f"rmdir {DEFINITION}")
     host.sh("rm -f /run/virtnet/resolver-ready")
-    try:
-        course.settle(trial, "first run")
-    except Wrong as wrong:
-        trial.flaw(str(wrong))
-    course.ask_guest(trial)
+    course.end(trial, "first run")
     return trial
 
 
@@ -88,9 +84,5 @@ def note_damaged(course: Course, path: str, damage: str) -> Trial:
     # As it says.
     host.sh(f"rm -f /run/virtnet/resolver-ready; rm -rf {path}; case {path} in /var/*) mv /run/kept {path};; esac")
     host.sh("rm -f /run/kept")
-    try:
-        course.settle(trial, "first run")
-    except Wrong as wrong:
-        trial.flaw(str(wrong))
-    course.ask_guest(trial)
+    course.end(trial, "first run")
     return trial

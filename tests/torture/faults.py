@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from torture.host import unlike
-from torture.trials import HURRY, Course, Trial, Wrong, cut, failure, step
+from torture.trials import HURRY, Course, Trial, cut, failure, step
 
 TOOLS = ("nft", "dnsmasq", "systemctl", "ip", "tc", "ss")
 # A program that hangs has a child, as scripts have: that must not be left behind either.
@@ -68,16 +68,8 @@ def tool_fails(course: Course, name: str, tool: str, number: int, harm: str) -> 
         trial.flaw("a child of a program that hung is left behind")
         course.host.sh(f"kill {' '.join(left)}")
     course.host.sh(f"rm -rf {folder}")
-    _settle(course, trial, name)
+    course.end(trial, name)
     return trial
-
-
-def _settle(course: Course, trial: Trial, name: str) -> None:
-    try:
-        course.settle(trial, name)
-    except Wrong as wrong:
-        trial.flaw(str(wrong))
-    course.ask_guest(trial)
 
 
 DISKS = {
@@ -101,7 +93,7 @@ def disk_fails(course: Course, name: str, number: int, kind: str) -> Trial:
     done = course.host.play(course.plans[name], step=number, harm=harm)
     judge(trial, failure(done))
     course.host.sh(cure)
-    _settle(course, trial, name)
+    course.end(trial, name)
     return trial
 
 
@@ -116,7 +108,7 @@ def reboot(course: Course, name: str, number: int) -> Trial:
         trial.flaw(f"the boot did not restore all: {done.stderr}")
     judge(trial, done.stderr)
     course.host.sh("rm -f /run/virtnet/resolver-ready")
-    _settle(course, trial, name)
+    course.end(trial, name)
     return trial
 
 
@@ -132,7 +124,7 @@ def at_once(course: Course, name: str, chance: random.Random) -> Trial:
         judge(trial, said)
         if said:
             trial.flaw(f"one of them failed: {said}")
-    _settle(course, trial, name)
+    course.end(trial, name)
     return trial
 
 

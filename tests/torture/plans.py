@@ -56,11 +56,6 @@ def site(networks: list[Network], *, purge: bool = False) -> Tasks:
     return [define, *([name, dict(more)] for name, more in _PARTS)]
 
 
-def installation() -> Tasks:
-    """The engine and its services."""
-    return [["host", {"state": "present", "guard": True}]]
-
-
 def teardown() -> Tasks:
     """The play teardown.yml."""
     return [

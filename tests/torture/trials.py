@@ -104,6 +104,17 @@ class Course:
             raise Wrong(failure(done))
         return done
 
+    def end(self, trial: Trial, name: str = "") -> None:
+        """Settle where a plan ends, or clear the host; what goes wrong is a flaw. The guest is asked in any case."""
+        try:
+            if name:
+                self.settle(trial, name)
+            else:
+                self.clear(trial)
+        except Wrong as wrong:
+            trial.flaw(str(wrong))
+        self.ask_guest(trial)
+
     def ask_guest(self, trial: Trial) -> None:
         """What the guest of another network lost meanwhile; it must be nothing."""
         if self.guest is None:
@@ -189,11 +200,7 @@ def again(course: Course, name: str, order: tuple[str, str, dict[str, Any]]) -> 
     kind, what, how = order
     trial = Trial(f"{kind}, run again", what)
     cut(course, trial, name, how)
-    try:
-        course.settle(trial, name)
-    except Wrong as wrong:
-        trial.flaw(str(wrong))
-    course.ask_guest(trial)
+    course.end(trial, name)
     return trial
 
 
@@ -203,9 +210,5 @@ def gone(course: Course, name: str, order: tuple[str, str, dict[str, Any]]) -> T
     trial = Trial(f"{kind}, torn down", what)
     course.reach(name)
     cut(course, trial, name, how)
-    try:
-        course.clear(trial)
-    except Wrong as wrong:
-        trial.flaw(str(wrong))
-    course.ask_guest(trial)
+    course.end(trial)
     return trial
