@@ -100,7 +100,8 @@ unit: setup
 	$(MEASURED) pytest tests/unit -n $$(nproc) $(AGAIN)
 
 browser: setup
-	pytest tests/browser -rfEP --reruns 2
+	pytest tests/browser -rfE --reruns 2
+	@ls .build/screenshots/*.png
 
 # A figure and the lines that are missing, for who reads it: nothing fails by it.
 coverage: unit kernel

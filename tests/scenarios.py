@@ -5,7 +5,8 @@
 
 python tests/scenarios.py [SCENARIO... | demo | nightly]    by default all but the nightly ones, the longest first
 
-Tells when one has started and ended, and every 5 s what each is at. The whole output of each is in
+Tells when one has started and ended, and what each is at: on a terminal every 5 s, else every minute with a point
+every 5 s, since who keeps the output may keep a part of it. The whole output of each is in
 .build/molecule/SCENARIO.log. One that fails is run again, alone, up to twice, and all outcomes are told: on a busy
 machine containers, clients and timers meet in ways that are no defect of what is tested. What fails three times has
 failed. What went wrong is printed at once and, of each try, at the very end again.
@@ -16,9 +17,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 
 from molecule_log import digest, place
@@ -32,9 +34,14 @@ LONGEST = ("resolvers", "firewalls", "ovs", "adopt", "private", "states", "libvi
 NIGHTLY = ("resolvers",)
 # What is no scenario of Molecule's.
 OTHERS = {"demo": ["make", "demo", "demo-clean"]}
-# Seconds after which it is told what a scenario is at, and how much of that.
+# Seconds after which there is a sign of life, the signs for which it is told what a scenario is at, and how much of it.
 BREATH = 5
-WIDTH = 120
+TOLD = 1 if sys.stdout.isatty() else 12
+WIDTH = 100
+
+speaking = threading.Lock()
+# Those of the line that is not ended.
+points: list[str] = []
 
 
 def scenarios() -> list[str]:
@@ -46,24 +53,34 @@ def scenarios() -> list[str]:
 def run(name: str) -> bool:
     """Whether a scenario passes."""
     log = LOGS / f"{name}.log"
-    print(f"==> scenario {name} ...", flush=True)
+    say(f"==> scenario {name} ...")
     began = time.monotonic()
     with log.open("w") as out:
         # Without colours and as wide as what is printed, so that the log can be read.
         environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200", "PY_COLORS": "0", "ANSIBLE_NOCOLOR": "1"}
         command = OTHERS.get(name) or ["molecule", "test", "--scenario-name", name]
         with subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, env=environment) as molecule:
-            while True:
+            for sign in count(1):
                 try:
                     passed = molecule.wait(BREATH) == 0
                     break
                 except subprocess.TimeoutExpired:
                     at = place(log.read_text(errors="replace"))[:WIDTH]
-                    print(f"    {name:<10} {time.monotonic() - began:4.0f} s  {at}", flush=True)
+                    say(f"    {name:<10} {time.monotonic() - began:4.0f} s  {at}" if sign % TOLD == 0 else "")
     told = f"==> scenario {name}: {'passed' if passed else 'FAILED'} in {time.monotonic() - began:.0f} s"
-    # In one go, so that nothing of another scenario comes between.
-    print("\n".join([told] if passed else [told, *wrong(name)]), flush=True)
+    say(*([told] if passed else [told, *wrong(name)]))
     return passed
+
+
+def say(*lines: str) -> None:
+    """Prints lines, in one go, so that nothing of another scenario comes between; an empty one is a point."""
+    with speaking:
+        if lines == ("",):
+            points.append(".")
+            print(".", end="", flush=True)
+        else:
+            print(*([""] if points else []), *lines, sep="\n", flush=True)
+            points.clear()
 
 
 def wrong(name: str) -> list[str]:
@@ -87,10 +104,7 @@ def main() -> int:
             elif run(name):
                 told[name] = f"passed at the {next_try} try"
                 break
-    for name in wanted:
-        print(f"{name:<12} {told[name]}")
-    if complaints:
-        print(*complaints, sep="\n")
+    say(*(f"{name:<12} {told[name]}" for name in wanted), *complaints)
     return 1 if "FAILED" in told.values() else 0
 
 

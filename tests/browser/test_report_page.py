@@ -72,7 +72,6 @@ def test_nothing_overlaps_overflows_or_complains(
     SHOTS.mkdir(parents=True, exist_ok=True)
     shot = SHOTS / f"report-{name}-{scheme}-{size[0]}.png"
     page.screenshot(path=shot, full_page=name.startswith("3-"))
-    print(f"screenshot: {shot}")
     assert page.evaluate(FAULTS) == []
     assert complaints == []
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
