@@ -33,7 +33,7 @@ LONGEST = ("resolvers", "firewalls", "ovs", "adopt", "private", "states", "libvi
 # Those that take longer than all else together are for `make test-all`.
 NIGHTLY = ("resolvers",)
 # What is no scenario of Molecule's.
-OTHERS = {"demo": ["make", "demo", "demo-clean"]}
+OTHERS = {"demo": ["sh", "-ec", "make demo-clean; make demo; make demo-clean"]}
 # Seconds after which there is a sign of life, the signs for which it is told what a scenario is at, and how much of it.
 BREATH = 5
 TOLD = 1 if sys.stdout.isatty() else 12

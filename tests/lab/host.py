@@ -58,11 +58,8 @@ class Host:
         return self.pid != 0 and self.internet.has(self.port) and self._is_of(image)
 
     def ensure(self, image: str) -> None:
-        """Starts the host; one that was made from another image is replaced."""
-        if self.runs(image):
-            return
-        if self._is_of(image):
-            self.reboot()
+        """Starts the host; one that was made from another image, or cannot be started, is replaced."""
+        if self.runs(image) or (self._is_of(image) and self._rebooted()):
             return
         self.remove()
         self._wire()
@@ -81,6 +78,14 @@ class Host:
         self._wire()
         podman("start", self.namespace)
         self._wait()
+
+    def _rebooted(self) -> bool:
+        """False for one that podman can neither stop nor start, as when its monitor was killed."""
+        try:
+            self.reboot()
+        except Failed:
+            return False
+        return True
 
     def remove(self) -> None:
         ask("rm", "--force", "--time", "0", self.namespace)

@@ -1,0 +1,40 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The hosts that the scenarios and the demo run on come up again, whatever a crash of the machine left of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from lab.lab import Lab
+from lab.podman import ask, inspect
+
+IMAGE = "bookworm"
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    spare = Lab("spare")
+    spare.down()
+    spare.up({"spare-host": IMAGE})
+    yield spare
+    spare.down()
+
+
+def test_a_host_whose_monitor_was_killed_is_there_again_at_once(lab: Lab) -> None:
+    host = lab.host("spare-host")
+    found = inspect(host.namespace)
+    assert found is not None
+    os.kill(found["State"]["ConmonPid"], signal.SIGKILL)
+    os.kill(host.pid, signal.SIGKILL)
+    # For good, it is stopping then, in podman's view.
+    ask("stop", "--time", "1", host.namespace)
+
+    lab.up({"spare-host": IMAGE})
+
+    assert host.attempt(["systemctl", "is-system-running"]).out.strip() in ("running", "degraded")
