@@ -14,7 +14,7 @@ from functools import partial
 
 from . import dnsmasq_probe as probe
 from .dnsmasq_config import BIND_INTERFACES, WILDCARD, Line, Reader, fragment_network, read_config
-from .dnsmasq_hosts import configuration, network_of, of_networks
+from .dnsmasq_hosts import configuration, network_of, of_networks, rows_by_network
 from .dnsmasq_instances import Instance, Instances
 from .dnsmasq_leases import Leases, system_leases, waiting, write_leases
 from .dnsmasq_moves import Move, carry, find_moves
@@ -87,7 +87,7 @@ class Doing:
             self._let_go(moves)
             originals = carry(moves, self.leases.values())
             self._write(self._files())
-            with Reading(self._rows()) as reading:
+            with Reading([path for rows in self._rows().values() for path in rows]) as reading:
                 self._start()
                 self._reread()
                 if not self.current.service.ordered_after_us:
@@ -257,10 +257,10 @@ class Doing:
                 else:
                     self._restart_system()
 
-    def _rows(self, networks: Collection[str] | None = None) -> list[str]:
-        """Hosts files, of all networks or of some, that say something."""
-        names = [choice.spec.name for choice in self.target.choices] if networks is None else networks
-        return [path for path, text in of_networks(self.target.private, names).items() if configuration(path, text)]
+    def _rows(self) -> dict[str, list[str]]:
+        """Hosts files that say something, of each network."""
+        rows = rows_by_network(self.target.private)
+        return {choice.spec.name: rows.get(choice.spec.name, []) for choice in self.target.choices}
 
     def _prove(self, reading: Reading) -> None:
         """Raise DnsmasqFailed unless every network that this run touches is served, if its bridge is there."""
@@ -268,18 +268,21 @@ class Doing:
         config = read_config(status.command, self.reader, self.paths.dnsmasq_fragments)
         running = self.instances.status(sorted(self.target.members))
         whole = not any(self.system.values()) and not self.touched
+        rows = self._rows()
         for choice in self.target.choices:
             spec, instance = choice.spec, running.get(choice.instance, Instance())
             if not probe.is_held(spec.interface, spec.bridge.ip):
                 continue
             if choice.instance and choice.instance in self.restarted:
-                self._prove_one(spec, instance.pid, spec.dns, choice.instance, reading)
+                self._prove_one(spec, instance.pid, spec.dns, choice.instance, reading, rows[spec.name])
             elif not choice.instance and (whole or spec.name in self.named) and "" in self.restarted:
-                self._prove_one(spec, status.pid, config.port == probe.DNS_PORT, "", reading)
+                self._prove_one(spec, status.pid, config.port == probe.DNS_PORT, "", reading, rows[spec.name])
 
-    def _prove_one(self, spec: FragmentSpec, pid: int, dns: bool, instance: str, reading: Reading) -> None:
+    def _prove_one(
+        self, spec: FragmentSpec, pid: int, dns: bool, instance: str, reading: Reading, rows: Sequence[str]
+    ) -> None:
         problem = unserved(spec, pid, dns)
-        file = "" if problem else reading.unread(self._rows([spec.name]), pid)
+        file = "" if problem else reading.unread(rows, pid)
         if file:
             problem = f"it runs, but has not read {file}, which the user that it runs as has to be able to"
         if problem:

@@ -78,6 +78,16 @@ def survives_reread(settings: Iterable[str], version: tuple[int, ...]) -> bool:
     return bool(version and version >= _CURED) or not any(name in _FATAL_FOLDERS for name in settings)
 
 
+def rows_by_network(files: Mapping[str, str]) -> dict[str, list[str]]:
+    """The files that say something, of each network."""
+    found: dict[str, list[str]] = {}
+    for path, text in files.items():
+        network = network_of(path)
+        if network and configuration(path, text):
+            found.setdefault(network, []).append(path)
+    return found
+
+
 def of_networks(files: Mapping[str, str], networks: Iterable[str]) -> dict[str, str]:
     """Those of some networks, path to content."""
     wanted = set(networks)

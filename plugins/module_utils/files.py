@@ -10,8 +10,9 @@ import fcntl
 import json
 import os
 import stat
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -21,6 +22,8 @@ from .errors import Locked, VirtnetError
 _TEMPORARY = ".virtnet-tmp"
 # Runs clear what others left unfinished, but not this.
 _JOTTED = "~"
+# Threads that wait for the disk.
+_SYNCING = 8
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,31 @@ def _sync(path: str) -> None:
         os.close(descriptor)
 
 
+def _sync_all(paths: Sequence[str]) -> None:
+    """Have files on the disk; several at once, since the disk has to be waited for but once for all that wait then.
+
+    Raises the first OSError.
+    """
+    errors: list[OSError] = []
+
+    def work(share: Sequence[str]) -> None:
+        try:
+            for path in share:
+                _sync(path)
+        except OSError as error:
+            errors.append(error)
+
+    workers = min(_SYNCING, len(paths))
+    threads = [threading.Thread(target=work, args=(paths[start::workers],)) for start in range(1, workers)]
+    for thread in threads:
+        thread.start()
+    work(paths[::workers] if workers else ())
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
 def put(files: Iterable[File]) -> None:
     """Write and remove many files; each is afterwards the old or the new one, also after a power cut.
 
@@ -118,17 +146,14 @@ def put(files: Iterable[File]) -> None:
         for file in wanted:
             if file.content is not None:
                 _write_temporary(file, file.content)
-        for file in wanted:
-            if file.content is not None:
-                _sync(_temporary(file.path))
+        _sync_all([_temporary(file.path) for file in wanted if file.content is not None])
         for file in wanted:
             if file.content is None:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(file.path)
             else:
                 os.replace(_temporary(file.path), file.path)
-        for folder in folders:
-            _sync(folder)
+        _sync_all(folders)
     except OSError as error:
         raise VirtnetError(f"cannot write {error.filename or folders}: {error.strerror}") from error
 
