@@ -74,6 +74,12 @@ class HostSetup:
         folders = [os.path.join(paths.root, one) for one in ("etc", *FOLDERS)]
         return [paths.dnsmasq_fragments, paths.units, *map(os.path.dirname, files), *folders]
 
+    def _unfinished(self) -> list[str]:
+        """What runs that were cut short began among the files of others: files, and folders for files to come."""
+        files = [path for folder in self._shared for path in unfinished(folder)]
+        own = [os.path.dirname(path) for path in (self.paths.dnsmasq_drop_in, *self.hooks)]
+        return [*files, *(folder for folder in own if host_read.is_empty(folder, files))]
+
     def _program(self) -> list[File]:
         launcher = host_files.launcher(host_files.boot_interpreter())
         return [
@@ -96,7 +102,7 @@ class HostSetup:
             command_taken=os.path.lexists(self.paths.command) and not os.path.islink(self.paths.command),
             folders=host_read.read_folders(self.folders),
             files=host_read.read_files([file.path for file in (*self.units.values(), self.rules, *self.program)]),
-            unfinished=() if present else [path for folder in self._shared for path in unfinished(folder)],
+            unfinished=() if present else self._unfinished(),
             trees={folder: host_read.read_tree(folder) for folder in (self.paths.engine, *cleared)},
         )
 
@@ -263,7 +269,9 @@ class HostSetup:
         changes += self._unhook(current)
         if current.unfinished:
             left = "".join(f"{path}\n" for path in current.unfinished)
-            changes.append(HostChange(DELETE, "files that a run left unfinished", left, remove=current.unfinished))
+            changes.append(
+                HostChange(DELETE, "files and folders that a run left unfinished", left, remove=current.unfinished)
+            )
         notes: list[str] = []
         settings = current.tree(self.settings)
         foreign = [p for p in settings.files if not _OUR_SETTINGS.fullmatch(os.path.relpath(p, self.settings))]

@@ -61,7 +61,7 @@ class Tree:
 class State:
     """What was read; ``links`` are those that enable our services, ``folders`` have their mode.
 
-    ``unfinished``: files that a run began to write among those of others.
+    ``unfinished``: files that a run began to write among those of others, and folders that it made for them.
     """
 
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -117,6 +117,14 @@ def read_units(paths: Paths, names: Sequence[str]) -> dict[str, Unit]:
 def has_systemd(paths: Paths) -> bool:
     """Whether systemd runs (sd_booted(3))."""
     return os.path.isdir(os.path.join(paths.root, "run/systemd/system"))
+
+
+def is_empty(folder: str, but_for: Sequence[str]) -> bool:
+    """Whether a folder is there and has nothing in it but these paths."""
+    try:
+        return all(os.path.join(folder, name) in but_for for name in os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def read_files(files: Sequence[str]) -> dict[str, Text]:

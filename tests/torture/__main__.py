@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from torture import damage as damage_done
 from torture import faults, odd
 from torture.host import Stuck, new_host
-from torture.trials import Course, Trial, Wrong, again, gone, orders
+from torture.trials import AGAIN, GONE, Course, Cuts, Trial, Wrong, again, gone
 
 
 @dataclass
@@ -60,50 +60,55 @@ class Summary:
         return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 
 
-Round = Callable[[Course, random.Random], Iterator[Trial]]
+Round = Callable[[Course, Cuts], Iterator[Trial]]
 
 
-def cut_and_again(course: Course, chance: random.Random) -> Iterator[Trial]:
+def cut_and_again(course: Course, cuts: Cuts) -> Iterator[Trial]:
     """Each plan in turn, killed once; after the last the host is where it was."""
-    each = orders(course, chance)
     for name in course.plans:
-        yield again(course, name, each[name][0])
+        yield again(course, name, cuts.next(course, name, AGAIN))
 
 
-def cut_and_gone(course: Course, chance: random.Random) -> Iterator[Trial]:
-    name = chance.choice(list(course.plans))
-    yield gone(course, name, orders(course, chance)[name][0])
+def cut_and_gone(course: Course, cuts: Cuts) -> Iterator[Trial]:
+    name = cuts.chance.choice(list(course.plans))
+    yield gone(course, name, cuts.next(course, name, GONE))
 
 
-def tools(course: Course, chance: random.Random) -> Iterator[Trial]:
+def tools(course: Course, cuts: Cuts) -> Iterator[Trial]:
+    chance = cuts.chance
     for name in course.plans:
         harm = chance.choice((faults.HANG, faults.FAIL, faults.FAIL))
         yield faults.tool_fails(course, name, chance.choice(faults.TOOLS), chance.randint(1, 8), harm)
 
 
-def disks(course: Course, chance: random.Random) -> Iterator[Trial]:
+def disks(course: Course, cuts: Cuts) -> Iterator[Trial]:
+    chance = cuts.chance
     for name in course.plans:
         number = chance.randint(1, len(course.steps[name]))
         yield faults.disk_fails(course, name, number, chance.choice(list(faults.DISKS)))
 
 
-def two_runs(course: Course, chance: random.Random) -> Iterator[Trial]:
+def two_runs(course: Course, cuts: Cuts) -> Iterator[Trial]:
+    chance = cuts.chance
     for name in course.plans:
         yield faults.at_once(course, name, chance)
 
 
-def reboots(course: Course, chance: random.Random) -> Iterator[Trial]:
+def reboots(course: Course, cuts: Cuts) -> Iterator[Trial]:
+    chance = cuts.chance
     for name in course.plans:
         yield faults.reboot(course, name, chance.randint(1, len(course.steps[name])))
 
 
-def guards(course: Course, chance: random.Random) -> Iterator[Trial]:
+def guards(course: Course, cuts: Cuts) -> Iterator[Trial]:
+    chance = cuts.chance
     course.well(course.plans["first run"])
     yield faults.guard_killed(course, chance)
     course.well(course.away)
 
 
-def damages(course: Course, chance: random.Random) -> Iterator[Trial]:
+def damages(course: Course, cuts: Cuts) -> Iterator[Trial]:
+    chance = cuts.chance
     course.well(course.plans["first run"])
     for damage in chance.sample(list(damage_done.DAMAGE), 3):
         yield damage_done.definition_damaged(course, damage)
@@ -112,7 +117,8 @@ def damages(course: Course, chance: random.Random) -> Iterator[Trial]:
     course.well(course.away)
 
 
-def odd_hosts(course: Course, chance: random.Random) -> Iterator[Trial]:
+def odd_hosts(course: Course, cuts: Cuts) -> Iterator[Trial]:
+    chance = cuts.chance
     yield odd.odd_host(course, chance.choice(list(odd.ODD)))
 
 
@@ -121,7 +127,7 @@ BESIDE: tuple[Round, ...] = (cut_and_again, tools, cut_and_again, disks, cut_and
 ALONE: tuple[Round, ...] = (cut_and_gone, cut_and_again, reboots, odd_hosts, cut_and_gone, guards)
 
 
-def work(summary: Summary, chance: random.Random, *, serving: bool, beside: bool) -> None:
+def work(summary: Summary, cuts: Cuts, *, serving: bool, beside: bool) -> None:
     """Trials on one host; another where one was left in a state that trials cannot begin with."""
     rounds = [one for one in (BESIDE if beside else ALONE) if summary.only in one.__name__]
     while rounds and not summary.over:
@@ -130,7 +136,7 @@ def work(summary: Summary, chance: random.Random, *, serving: bool, beside: bool
             try:
                 course.learn()
                 while not summary.over:
-                    _one_round(summary, rounds[0], course, chance)
+                    _one_round(summary, rounds[0], course, cuts)
                     rounds = [*rounds[1:], rounds[0]]
             except (Wrong, Stuck) as wrong:
                 rounds = [*rounds[1:], rounds[0]]
@@ -138,8 +144,8 @@ def work(summary: Summary, chance: random.Random, *, serving: bool, beside: bool
                     summary.add(Trial("undisturbed", "a run", converged=False, flaws=[str(wrong)]))
 
 
-def _one_round(summary: Summary, one: Round, course: Course, chance: random.Random) -> None:
-    for trial in one(course, chance):
+def _one_round(summary: Summary, one: Round, course: Course, cuts: Cuts) -> None:
+    for trial in one(course, cuts):
         summary.add(trial)
         if trial.flaws:
             raise Wrong
@@ -153,18 +159,20 @@ def main() -> int:
     given = parser.parse_args()
     print(f"seed {given.seed}, {given.seconds:g} seconds", flush=True)
     summary = Summary(given.seconds, given.only)
-    workers = []
+    workers, cuts = [], []
     for number, (serving, beside) in enumerate(((True, True), (False, True), (True, False), (False, False))):
-        chance = random.Random(given.seed + number)
+        cuts.append(Cuts(random.Random(given.seed + number)))
         kept = {"serving": serving, "beside": beside}
-        workers.append(threading.Thread(target=work, args=(summary, chance), kwargs=kept))
+        workers.append(threading.Thread(target=work, args=(summary, cuts[-1]), kwargs=kept))
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
     print(summary.table())
     flaws = sum(len(trial.flaws) for trial in summary.trials)
-    print(f"\n{len(summary.trials)} trials, {flaws} flaws; seed {given.seed}")
+    done, steps = sum(len(one.done) for one in cuts), sum(one.steps for one in cuts)
+    print(f"\nsteps at which plans were killed, on four hosts, then run again or torn down: {done} of {steps}")
+    print(f"{len(summary.trials)} trials, {flaws} flaws; seed {given.seed}")
     return 1 if flaws or not summary.trials else 0
 
 

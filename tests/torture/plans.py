@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is cut short: the tasks of a first run, a change, a removal and a teardown, as the role has them."""
+"""What is cut short: the tasks of an installation, a first run, a change, a removal, a teardown, as roles have them."""
 
 from __future__ import annotations
 
@@ -56,6 +56,11 @@ def site(networks: list[Network], *, purge: bool = False) -> Tasks:
     return [define, *([name, dict(more)] for name, more in _PARTS)]
 
 
+def installation() -> Tasks:
+    """The engine, its folders and its services; the bed has no systemd that would start them."""
+    return [["host", {"state": "present", "guard": True}]]
+
+
 def teardown() -> Tasks:
     """The play teardown.yml."""
     return [
@@ -78,6 +83,7 @@ def plans(*beside: Network) -> dict[str, Tasks]:
     """Each starts where the one before it ends; with networks that are there all the time, teardown leaves those."""
     left = [{"name": "nat", "state": "absent"}, CHANGED[1], CHANGED[2]]
     return {
+        **({} if beside else {"installation": installation()}),
         "first run": site([*FIRST, *beside]),
         "change": site([*CHANGED, *beside]),
         "removal": site([*left, *beside]),

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import random
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -184,21 +186,49 @@ def step(course: Course, name: str, number: int) -> tuple[str, dict[str, Any]]:
     return f"{name} before step {number} ({course.steps[name][number - 1][:90]})", {"step": number}
 
 
-def orders(course: Course, chance: random.Random) -> dict[str, list[tuple[str, str, dict[str, Any]]]]:
-    """By plan: each step once and a tenth as many instants, in a random order."""
-    found = {}
-    for name in course.plans:
-        each = [("killed at a step", *step(course, name, n)) for n in range(1, len(course.steps[name]) + 1)]
-        each += [("killed at an instant", *instant(course, name, chance)) for _ in range(len(each) // 2)]
-        chance.shuffle(each)
-        found[name] = each
-    return found
+# What is done after a cut.
+AGAIN, GONE = "run again", "torn down"
+# One of so many cuts is at an instant and not at a step.
+_INSTANTS = 4
+# Of the engine one file is like the other.
+_ENGINE = re.compile(r"\S*/(?:engine|pycache)\b\S*")
+
+
+@dataclass
+class Cuts:
+    """The steps at which the plans of one host were cut, each once before any is a second time."""
+
+    chance: random.Random
+    left: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    done: set[tuple[str, str, int]] = field(default_factory=set)
+    steps: int = 0
+
+    def next(self, course: Course, name: str, then: str) -> tuple[str, str, dict[str, Any]]:
+        """Where to cut a plan, after which this is done."""
+        self.steps = 2 * sum(len(self._unlike(steps)) for steps in course.steps.values())
+        if self.chance.randrange(_INSTANTS) == 0:
+            return ("killed at an instant", *instant(course, name, self.chance))
+        left = self.left.setdefault((name, then), [])
+        if not left:
+            left += self._unlike(course.steps[name])
+        number = left.pop()
+        self.done.add((name, then, number))
+        return ("killed at a step", *step(course, name, number))
+
+    def _unlike(self, steps: Sequence[str]) -> list[int]:
+        """Numbers of steps in a random order, of those at files of the engine one of each kind."""
+        kinds: dict[str, int] = {}
+        for number, text in enumerate(steps, 1):
+            kinds.setdefault(_ENGINE.sub("", text) if _ENGINE.search(text) else str(number), number)
+        numbers = list(kinds.values())
+        self.chance.shuffle(numbers)
+        return numbers
 
 
 def again(course: Course, name: str, order: tuple[str, str, dict[str, Any]]) -> Trial:
     """Cut a plan, run it again. Leaves the host where the plan ends."""
     kind, what, how = order
-    trial = Trial(f"{kind}, run again", what)
+    trial = Trial(f"{kind}, {AGAIN}", what)
     cut(course, trial, name, how)
     course.end(trial, name)
     return trial
@@ -207,7 +237,7 @@ def again(course: Course, name: str, order: tuple[str, str, dict[str, Any]]) -> 
 def gone(course: Course, name: str, order: tuple[str, str, dict[str, Any]]) -> Trial:
     """Cut a plan, tear down. Takes the host from the start to the start."""
     kind, what, how = order
-    trial = Trial(f"{kind}, torn down", what)
+    trial = Trial(f"{kind}, {GONE}", what)
     course.reach(name)
     cut(course, trial, name, how)
     course.end(trial)

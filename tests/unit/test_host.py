@@ -318,6 +318,20 @@ def test_there_and_back_without_systemd(tmp_path: Path) -> None:
     assert not set_up("absent", paths, check=False).changes
 
 
+def test_folders_that_a_killed_run_made_for_its_files_go_and_those_in_use_stay(tmp_path: Path) -> None:
+    paths = Paths(str(tmp_path))
+    drop_ins = Path(paths.dnsmasq_drop_in).parent
+    wanted = Path(paths.units, "firewalld.service.wants")
+    for folder in (tmp_path / "run", drop_ins, wanted):
+        folder.mkdir(parents=True)
+    (drop_ins / ".virtnet.conf.virtnet-tmp").touch()
+    (wanted / "mine.service").symlink_to("../mine.service")
+    (change,) = set_up("absent", paths, check=False).changes
+    assert str(change).startswith("files and folders that a run left unfinished")
+    assert not drop_ins.exists() and (wanted / "mine.service").is_symlink()
+    assert not set_up("absent", paths, check=False).changes
+
+
 def test_foreign_file_stays_and_is_said(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     paths = Paths(str(tmp_path))
