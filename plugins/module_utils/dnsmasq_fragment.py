@@ -28,9 +28,9 @@ from .dnsmasq_ports import Socket, foreign, is_shared, of_dnsmasq_unit, read_soc
 from .dnsmasq_private import Layout, members_of, unit
 from .dnsmasq_service import UNIT, DnsmasqService, ServiceStatus, SystemDnsmasq
 from .dnsmasq_spec import PRESENT, PRIVATE, SYSTEM, FragmentSpec
-from .dnsmasq_state import DUE_FILE, State
+from .dnsmasq_state import AWAITS, DUE_FILE, State
 from .dnsmasq_target import Target, membership, target
-from .files import is_open_folder, read_text
+from .files import is_open_folder, read_text, say_at_lock
 from .part import Plan
 from .paths import Paths
 from .run import find
@@ -82,11 +82,16 @@ class Fragments:
         In between, its socket and its process number do not match, and it would be taken for somebody else's.
         """
         state = self.look()
+        if not _is_unsettled(state):
+            return state
+        # Before it starts, it would otherwise wait for the lock.
+        say_at_lock(self.paths.runtime, AWAITS)
         for _step in range(_SETTLING_STEPS):
-            if not _is_unsettled(state):
-                break
             time.sleep(_SETTLING_PAUSE)
             state = self.look()
+            if not _is_unsettled(state):
+                break
+        say_at_lock(self.paths.runtime, "")
         return state
 
     def look(self) -> State:

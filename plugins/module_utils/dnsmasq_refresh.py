@@ -9,7 +9,9 @@ a network that can no longer be served by it is for the next run to move. Nothin
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -19,32 +21,51 @@ from .dnsmasq_fragment import Fragments
 from .dnsmasq_private import Layout
 from .dnsmasq_render import hosts_files, render
 from .dnsmasq_spec import PRESENT, SYSTEM, FragmentSpec
-from .dnsmasq_state import DUE_FILE
+from .dnsmasq_state import AWAITS, DUE_FILE
 from .dnsmasq_target import around, is_forward
 from .dnsmasq_trial import check_syntax
-from .files import File, lock, put
+from .errors import Locked
+from .files import File, lock, put, said_at_lock
 from .options import Options
 from .paths import Paths
 from .restore import gather, say
 from .specs import specs
 
-# Seconds that a start of dnsmasq may wait for a run of ours.
+# Seconds that a start of dnsmasq may wait for a run of ours, and after which it looks what that waits for.
 _PATIENCE = 5.0
+_LOOK = 0.1
 
 
 def refresh(paths: Paths) -> int:
     """Rewrite fragments that would be wrong now; raises VirtnetError.
 
-    While a run of ours restarts dnsmasq it holds the lock, and has decided: waiting for it would be for ever.
+    While a run of ours restarts dnsmasq it holds the lock, and has decided; while one waits for it to be up, it holds
+    the lock, and decides then. Waiting for either would be for ever.
     """
     if os.path.exists(os.path.join(paths.runtime, DUE_FILE)):
         return 0
-    with lock(paths.runtime, _PATIENCE):
+    with contextlib.ExitStack() as held:
+        if not _take_turn(held, paths):
+            return 0
         situation = gather(paths)
         listed = specs(situation.wanted, {})["fragments"]
         for line in rewrite([FragmentSpec.from_options(Options(dict(one))) for one in listed], paths):
             say(line)
     return 0
+
+
+def _take_turn(held: contextlib.ExitStack, paths: Paths) -> bool:
+    """Hold the lock; False where who holds it waits for us. Raises Locked."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            held.enter_context(lock(paths.runtime, _LOOK))
+            return True
+        except Locked:
+            if said_at_lock(paths.runtime) == AWAITS:
+                return False
+            if time.monotonic() > deadline:
+                raise
 
 
 def rewrite(wanted: Sequence[FragmentSpec], paths: Paths, part: Fragments | None = None) -> list[str]:

@@ -42,8 +42,8 @@ class NoUsableDnsmasq(VirtnetError):
 class ServiceStatus:
     """The service as it is; ``command`` is what starts it next time, ``version`` () where it is not known.
 
-    ``ordered_after_us``: our own service is starting just now, and systemd lets dnsmasq wait for it; so whoever waits
-    for a start of dnsmasq waits for ever.
+    ``ordered_after_us``: our own service is starting or stopping just now, and systemd lets dnsmasq wait for it; so
+    whoever waits for a start of dnsmasq, and is waited for by our service, waits for ever.
     """
 
     command: tuple[str, ...]
@@ -135,7 +135,7 @@ class SystemDnsmasq:
         theirs, _blank, ours = shown.strip().partition("\n\n")
         values = properties_of(theirs)
         version = parse_version(run(["dnsmasq", "--version"], check=False).stdout)
-        waiting = properties_of(ours).get("ActiveState") == "activating"
+        waiting = properties_of(ours).get("ActiveState") in ("activating", "deactivating")
         if values.get("LoadState") in (None, "not-found"):
             return replace(not_installed(version), ordered_after_us=waiting)
         pid = int(values.get("MainPID", "0"))

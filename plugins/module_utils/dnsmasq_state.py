@@ -16,6 +16,8 @@ from .dnsmasq_service import ServiceStatus
 
 # There while a restart of ours is under way or was cut short.
 DUE_FILE = "dnsmasq-restart-due"
+# What the holder of the lock says while it waits for dnsmasq to be up.
+AWAITS = "waits for dnsmasq"
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ from .errors import Locked, VirtnetError
 _TEMPORARY = ".virtnet-tmp"
 # Runs clear what others left unfinished, but not this.
 _JOTTED = "~"
+# Folders whose lock this process holds.
+_held: set[str] = set()
 # Threads that wait for the disk.
 _SYNCING = 8
 
@@ -155,7 +157,8 @@ def put(files: Iterable[File]) -> None:
                 os.replace(_temporary(file.path), file.path)
         _sync_all(folders)
     except OSError as error:
-        raise VirtnetError(f"cannot write {error.filename or folders}: {error.strerror}") from error
+        # Of a file that replaces another, that other.
+        raise VirtnetError(f"cannot write {error.filename2 or error.filename or folders}: {error.strerror}") from error
 
 
 def jot(file: File) -> None:
@@ -197,13 +200,28 @@ def unfinished(folder: str) -> list[str]:
     return sorted(os.path.join(folder, name) for name in names if name.startswith(".") and name.endswith(_TEMPORARY))
 
 
+def say_at_lock(folder: str, note: str) -> None:
+    """Have others know what this process does, if it holds the host's lock; '' for nothing in particular."""
+    if folder in _held:
+        _sign(_lock(folder), note)
+
+
+def said_at_lock(folder: str) -> str:
+    """What the process that holds the host's lock, or held it last, said there."""
+    return (read_text(_lock(folder)) or "").partition(" ")[2].strip()
+
+
+def _lock(folder: str) -> str:
+    return os.path.join(folder, "lock")
+
+
 @contextlib.contextmanager
 def lock(folder: str, patience: float = 60.0) -> Iterator[None]:
     """Hold the host's lock; wait for another run at most ``patience`` seconds.
 
     Raises Locked, naming the process that holds it.
     """
-    path = os.path.join(folder, "lock")
+    path = _lock(folder)
     with open(_opened(path), "r+", encoding="ascii") as stream:
         deadline = time.monotonic() + patience
         while True:
@@ -213,14 +231,18 @@ def lock(folder: str, patience: float = 60.0) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() >= deadline:
                     stream.seek(0)
-                    holder = stream.read().strip() or "unknown"
+                    holder = stream.read().partition(" ")[0].strip() or "unknown"
                     raise Locked(
                         f"another run of virtnet (process {holder}) has held {path} for {patience:g} s; "
                         "wait for it to end, or see what keeps it"
                     ) from None
                 time.sleep(0.05)
         _sign(path)
-        yield
+        _held.add(folder)
+        try:
+            yield
+        finally:
+            _held.discard(folder)
 
 
 def _opened(path: str) -> int:
@@ -234,8 +256,8 @@ def _opened(path: str) -> int:
         raise VirtnetError(f"cannot write {path}: {error.strerror}") from error
 
 
-def _sign(path: str) -> None:
+def _sign(path: str, note: str = "") -> None:
     """Say who holds a lock; it is held as well where the disk has no room for that."""
     with contextlib.suppress(OSError), open(path, "r+", encoding="ascii") as stream:
-        stream.write(f"{os.getpid()}\n")
+        stream.write(f"{os.getpid()} {note}".strip() + "\n")
         stream.truncate()

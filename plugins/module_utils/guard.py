@@ -49,6 +49,9 @@ _RESTS = 30.0
 _RUN_CHECK = 1.0
 
 _RETRY = 2.0
+# So long a repair may take that is under way when the guard is to stop: one that waits for a service that waits for the
+# guard has no end.
+_LAST = 5.0
 # So soon it is looked again why a port has left its bridge, where a run keeps that from showing.
 _LEFT_CHECK = 0.2
 
@@ -116,10 +119,13 @@ class Guard:
         signal.set_wakeup_fd(theirs.fileno())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+        # systemd ends what is left then (systemd.kill(5), KillMode=mixed), and the next start completes it.
+        signal.signal(signal.SIGALRM, lambda _number, _frame: os._exit(0))
         return ours
 
     def _stop(self, _number: int, _frame: Any) -> None:
         self.stopped = True
+        signal.setitimer(signal.ITIMER_REAL, _LAST)
 
     def _patience(self) -> float | None:
         times = [max(when, self.backoff.until(kind)) for kind, when in self.due.items()]

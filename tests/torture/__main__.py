@@ -102,14 +102,14 @@ def reboots(course: Course, cuts: Cuts) -> Iterator[Trial]:
 
 def guards(course: Course, cuts: Cuts) -> Iterator[Trial]:
     chance = cuts.chance
-    course.well(course.plans["first run"])
+    course.reach("change")
     yield faults.guard_killed(course, chance)
     course.well(course.away)
 
 
 def damages(course: Course, cuts: Cuts) -> Iterator[Trial]:
     chance = cuts.chance
-    course.well(course.plans["first run"])
+    course.reach("change")
     for damage in chance.sample(list(damage_done.DAMAGE), 3):
         yield damage_done.definition_damaged(course, damage)
     for path in chance.sample(damage_done.MEMORY, 3):

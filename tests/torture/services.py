@@ -72,8 +72,9 @@ def start(unit: str) -> int:
         if not Path(setting("ConditionPathExists", name)).exists():
             return 0
         for folder in (
-            Path("/run") / setting("RuntimeDirectory", name),
+            # Else a disk that is read-only would leave the other behind.
             Path("/var/lib") / setting("StateDirectory", name),
+            Path("/run") / setting("RuntimeDirectory", name),
         ):
             folder.mkdir(parents=True, exist_ok=True)
             owned = subprocess.run(["chown", "-R", setting("User", name), str(folder)], check=False)

@@ -6,25 +6,32 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils import dnsmasq_refresh, dnsmasq_service
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_config import read_config
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_fragment import Fragments, FragmentSpec, State
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_instances import Instance
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_leases import parse
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_ports import Socket, parse_sockets
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_private import Layout, upstream_lines
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_refresh import refresh
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_service import (
     NoUsableDnsmasq,
     ServiceStatus,
+    SystemDnsmasq,
     not_installed,
 )
+from ansible_collections.virtnet.linux.plugins.module_utils.errors import Locked
+from ansible_collections.virtnet.linux.plugins.module_utils.files import lock
 from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.part import Plan
 from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.run import Completed
 
 LAYOUT = Layout(Paths())
 ACTIVE = ServiceStatus(not_installed().command, version=(2, 90), active="active", enabled="enabled", pid=1)
@@ -227,3 +234,45 @@ def test_a_dnsmasq_on_its_way_down_is_waited_for_before_anything_is_concluded(tm
     wanted = [FragmentSpec.from_options(Options({**LAB, "instance": "system"}))]
     state = Fragments(wanted, False, Paths(str(tmp_path)), service=service).read()  # type: ignore[arg-type]
     assert (state.service.active, service.looks) == ("active", 2)
+
+
+class Starting(Restarting):
+    """A service that is on its way up, and comes to the end of it once its ExecStartPre= of ours has had its turn."""
+
+    def __init__(self, paths: Paths) -> None:
+        super().__init__()
+        self.paths = paths
+        self.refreshed: list[int] = []
+
+    def status(self) -> ServiceStatus:
+        self.looks += 1
+        if self.looks == 2:
+            self.refreshed.append(refresh(self.paths))
+        return replace(ACTIVE, active="activating", pid=0) if self.looks == 1 else ACTIVE
+
+
+def test_a_dnsmasq_that_a_run_waits_for_does_not_wait_for_that_run(tmp_path: Path) -> None:
+    paths = Paths(str(tmp_path))
+    service = Starting(paths)
+    with lock(paths.runtime):
+        state = Fragments([], False, paths, service=service).read()  # type: ignore[arg-type]
+        assert (state.service.active, service.refreshed) == ("active", [0])
+
+
+def test_a_dnsmasq_that_starts_waits_for_a_run_that_does_something_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dnsmasq_refresh, "_PATIENCE", 0.2)
+    paths = Paths(str(tmp_path))
+    with lock(paths.runtime), pytest.raises(Locked, match=rf"process {os.getpid()}\)"):
+        refresh(paths)
+
+
+@pytest.mark.parametrize("state", ["activating", "deactivating"])
+def test_dnsmasq_is_not_waited_for_while_systemd_has_it_wait_for_us(
+    state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = f"LoadState=loaded\nActiveState=inactive\nMainPID=0\n\nLoadState=loaded\nActiveState={state}\n"
+    monkeypatch.setattr(dnsmasq_service, "find", lambda tool: f"/usr/sbin/{tool}")
+    monkeypatch.setattr(dnsmasq_service, "run", lambda *_args, **_more: Completed(0, shown, ""))
+    assert SystemDnsmasq().status().ordered_after_us
