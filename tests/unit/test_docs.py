@@ -10,7 +10,7 @@ import importlib
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,9 @@ import docs_site
 import documented
 import drawings
 import examples
-import jinja2
 import messages
 import pytest
 import yaml
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.virtnet.linux.plugins.inventory import guests
 from ansible_collections.virtnet.linux.plugins.module_utils import cli
 from ansible_collections.virtnet.linux.plugins.module_utils._module import requested
@@ -39,7 +37,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.resolvconf import En
 from ansible_collections.virtnet.linux.plugins.module_utils.subnets import host_prefix
 from ansible_collections.virtnet.linux.plugins.module_utils.virt_network import Networks, State
 from ansible_collections.virtnet.linux.plugins.modules import virt_network
-from examples import ROOT, Example
+from examples import ROOT, Example, filled, lists_within, tasks_within
 from lxml import etree
 
 HOST = "0123456789abcdef0123456789abcdef"
@@ -49,7 +47,6 @@ DOCUMENTED = list(examples.documented())
 YAML = [*(one for one in SHOWN if one.language == "yaml"), *DOCUMENTED]
 XML = [one for one in SHOWN if one.language == "xml"]
 SHELL = [one for one in SHOWN if one.language in ("shell", "console", "shell-session")]
-SAMPLE = (ROOT / "tests/unit/libvirt/default.xml").read_text()
 DEFAULTS = yaml.safe_load((ROOT / "roles/virtnet/defaults/main.yml").read_text())
 
 READERS = {
@@ -70,18 +67,6 @@ ANSIBLE = {
 }
 
 
-def filled(value: Any) -> Any:
-    """A value with what a template would put in, where that is told by its place; None for others."""
-    if isinstance(value, Mapping):
-        return {key: filled(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [filled(one) for one in value]
-    if isinstance(value, str) and "{{" in value:
-        jinja2.Environment().parse(value)
-        return SAMPLE if value.strip().startswith("{{ lookup(") and "|" not in value else None
-    return value
-
-
 def read(items: list[Any]) -> list[Network]:
     return [read_network(one, HOST) for one in Options({"networks": filled(items)}).each("networks")]
 
@@ -93,36 +78,14 @@ def assert_is_a_plan(items: list[Any]) -> None:
     assert not plan.notes
 
 
-def lists_within(data: Any) -> Iterator[list[Any]]:
-    """Every list of networks, however deep in variables, hosts or plays."""
-    if isinstance(data, Mapping):
-        for key, value in data.items():
-            if key == "virtnet_networks":
-                yield value
-            else:
-                yield from lists_within(value)
-    elif isinstance(data, list):
-        for one in data:
-            yield from lists_within(one)
-
-
-def tasks_within(data: Any) -> Iterator[Mapping[str, Any]]:
-    for one in data if isinstance(data, list) else ():
-        yield from tasks_within(one["tasks"]) if "tasks" in one else [one]
-
-
 def assert_arguments(name: str, arguments: Mapping[str, Any]) -> None:
     """The module takes the arguments, and the engine their meaning."""
-    module = importlib.import_module(f"ansible_collections.virtnet.linux.plugins.modules.{name}")
-    specification = getattr(module, "ARGUMENTS", None) or yaml.safe_load(module.DOCUMENTATION)["options"]
-    known = {key: value for key, value in filled(arguments).items() if value is not None}
-    validated = ArgumentSpecValidator(specification).validate(known)
-    assert not validated.error_messages
-    assert set(arguments) <= set(specification)
-    if name in READERS and set(known) - {"purge"}:
+    known = examples.as_ansible_has_them(name, arguments)
+    told = {key for key, value in filled(arguments).items() if value is not None}
+    if name in READERS and told - {"purge"}:
         many, reader = READERS[name]
         beside = ("pools", "fleet", "firewall_integration")
-        assert [reader(one) for one in requested(validated.validated_parameters, many, beside)]
+        assert [reader(one) for one in requested(known, many, beside)]
 
 
 @pytest.mark.parametrize("example", YAML, ids=str)

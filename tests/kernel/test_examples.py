@@ -1,0 +1,88 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every list of networks and every task that the documentation shows is applied on a host, and leaves it as it was.
+
+That they are valid, and what the guides' commands do, is tested elsewhere (tests/unit/test_docs.py, documented.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import examples
+import pytest
+import yaml
+from torture.host import Host, new_host, unlike
+from torture.plans import Tasks, site, teardown
+from torture.trials import changes, failure
+
+PARTS = ("bridge", "dnsmasq_fragment", "nft_nat", "resolvconf_entry")
+# Scenarios of Molecule where it has what it needs, and where the same options are applied.
+ELSEWHERE = {"openvswitch": "ovs", "managed_by": "libvirt", "bridged": "libvirt"}
+
+
+def needs_more(options: Any) -> bool:
+    text = str(options)
+    return any(word in text for word in ELSEWHERE)
+
+
+def cases() -> Iterator[Any]:
+    """What the documentation shows, as tasks."""
+    shown = [one for one in (*examples.shown(), *examples.documented()) if one.language == "yaml"]
+    for example in shown:
+        data = yaml.safe_load(example.text)
+        for items in examples.lists_within(data):
+            if not needs_more(items):
+                yield pytest.param(defining({"networks": items}), id=example.place)
+        number = 0
+        for task in examples.tasks_within(data):
+            for name, arguments in task.items():
+                module = name.removeprefix("virtnet.linux.")
+                number += 1
+                if name == module or needs_more(arguments) or arguments != examples.filled(arguments):
+                    continue
+                if module == "virt_network":
+                    yield pytest.param(defining(arguments), id=f"{example.place}-{number}")
+                elif module in PARTS:
+                    known = examples.as_ansible_has_them(module, arguments)
+                    yield pytest.param([[module, known]], id=f"{example.place}-{number}")
+
+
+def defining(arguments: Any) -> Tasks:
+    """A task that defines networks, and those that follow in the role."""
+    return [["virt_network", examples.as_ansible_has_them("virt_network", arguments)], *site([])[1:]]
+
+
+CASES = list(cases())
+
+
+@pytest.fixture(scope="module")
+def serving() -> Iterator[Host]:
+    """A host with an uplink and a dnsmasq of its own."""
+    with new_host() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def bare() -> Iterator[Host]:
+    """One on which no dnsmasq stands in the way of a private one."""
+    with new_host(serving=False) as one:
+        yield one
+
+
+def test_there_are_as_many_as_the_documentation_has() -> None:
+    assert len(CASES) > 30
+
+
+@pytest.mark.parametrize("tasks", CASES)
+def test_an_example_does_what_it_says_once_and_goes_without_a_trace(serving: Host, bare: Host, tasks: Tasks) -> None:
+    host = bare if "'instance': 'private'" in str(tasks) else serving
+    before = host.snapshot()
+    first = host.play(tasks)
+    assert failure(first) == ""
+    again = host.play(tasks, check=True)
+    assert failure(again) == "" and changes(again) == []
+    assert failure(host.play(teardown())) == ""
+    assert unlike(before, host.snapshot()) == []
