@@ -71,8 +71,8 @@ def engine(data: Data) -> str:
     return f"""\
 ## The engine and the playbook
 
-Seconds, medians, on {data["image"]}, with subnets that the engine chooses; the engine runs in one process on the host, a
-run with nothing to do once the guard has looked at what the one before it changed.
+Seconds, medians, on {data["image"]}, with subnets that the engine chooses; the engine runs in one process on the
+host, one with nothing to do once the guard has looked at what the one before it changed.
 
 {table(["networks", "run", *PARTS.values()], of_engine)}
 The playbook, beside one of as many pings as it has tasks when there is nothing to do, in turns:
