@@ -15,6 +15,8 @@ from lab.lab import Lab
 from lab.podman import ask, inspect
 
 IMAGE = "bookworm"
+# On a machine without the image it is built first.
+pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.fixture
