@@ -95,7 +95,11 @@ def _virt_net(step: str) -> Callable[[Mapping[str, Data]], Found | None]:
                 ratio = statistics.median(theirs) / statistics.median(ours)
                 many = f"{count} network{'s' * (count > 1)}"
                 why = f"both are playbooks, whose start outweighs the work for {many}; it got no further in its time"
-                return Found(ratio, f"× with {many}", why if count < NETWORKS else "")
+                one = page_control.found(data, page_control.OURS_BY_PLAYBOOK, min(data["counts"]), step)
+                if count >= NETWORKS:
+                    start = f"{short(statistics.median(one))} s" if one else "much"
+                    why = f"of our {short(statistics.median(ours))} s, {start} go by with one network already"
+                return Found(ratio, f"× with {many}", why)
         return None
 
     return find
