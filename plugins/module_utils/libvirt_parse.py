@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from .errors import InvalidOption, MissingTool
 from .libvirt_table import DNSMASQ_NAMESPACE, DROPPED, HARMLESS, OPTIONS, REFUSED, REPEATED
-from .options import guess, shown
+from .options import guess, shortened, shown
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 LARGEST = 1024 * 1024
 DEEPEST = 32
+# Characters of the text of a user, or of a parser, in an error message.
+_LONGEST = 80
 
 # An lxml.etree._Element: its stubs name it by a private name, and the engine has to import without lxml.
 Element = Any
@@ -64,7 +66,8 @@ def parse(text: str, path: str = "xml", owner: str = "") -> Element:
     try:
         root = library.fromstring(data.lstrip(), parser)
     except (library.XMLSyntaxError, ValueError) as error:
-        refuse(f"this is not well-formed XML: {error}")
+        problem = shortened(str(error), _LONGEST)
+        refuse(f"this is not well-formed XML: {problem}")
     if _depth(root) > DEEPEST:
         refuse(f"the XML is nested deeper than {DEEPEST} elements; a network never is")
     return root
@@ -100,7 +103,7 @@ class Checker:
 
     def refuse(self, element: Element, problem: str) -> NoReturn:
         """Raise InvalidOption naming element and line."""
-        name = str(element.tag).partition("}")[2] or element.tag
+        name = shortened(str(element.tag).partition("}")[2] or str(element.tag), _LONGEST)
         raise InvalidOption(self.path, f"<{name}> in line {element.sourceline}: {problem}", self.owner)
 
     def check(self, root: Element) -> None:

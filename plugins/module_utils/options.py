@@ -48,7 +48,7 @@ class Options:
 
     def at(self, name: str) -> str:
         """The path of an option of this mapping; names may be of the user's making, of any length."""
-        short = name if len(name) <= _LONGEST_SHOWN else f"{name[: _LONGEST_SHOWN - 3]}..."
+        short = shortened(name, _LONGEST_SHOWN)
         return f"{self.path}.{short}" if self.path else short
 
     def error(self, name: str, problem: str) -> NoReturn:
@@ -278,8 +278,12 @@ class Options:
 
 def shown(value: Any) -> str:
     """A value for an error message: quoted, printable, short."""
-    text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
+    return shortened(repr(value), _LONGEST_SHOWN)
+
+
+def shortened(text: str, longest: int) -> str:
+    """As much of a text as an error message can hold."""
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
 def guess(word: str, known: Sequence[str]) -> str:

@@ -198,6 +198,13 @@ def test_hostile_or_broken_xml_is_refused(text: Any, said: str) -> None:
     assert said in refused(text)
 
 
+@pytest.mark.parametrize(
+    "text", [network(f"<{'x' * 1100}/>"), f"<{'x' * 1100}/>", f"<network><{'x' * 1100}></network>"]
+)
+def test_an_error_is_short_however_long_the_name_of_an_element(text: str) -> None:
+    assert len(refused(text)) < 300
+
+
 def test_included_files_are_not_read(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("<network/>")
