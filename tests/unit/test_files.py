@@ -80,6 +80,12 @@ def test_no_folder_is_made_for_what_shall_not_be_there(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
+def test_what_cannot_be_written_is_named_and_not_what_stands_for_it_meanwhile(tmp_path: Path) -> None:
+    (tmp_path / "rules.json").mkdir()
+    with pytest.raises(VirtnetError, match=rf"^cannot write {tmp_path}/rules.json: Is a directory$"):
+        put([File(str(tmp_path / "rules.json"), "{}")])
+
+
 def test_a_program_that_hangs_ends_with_all_that_it_started(tmp_path: Path) -> None:
     noted = tmp_path / "child"
     with pytest.raises(CommandFailed, match="did not end within 2 s"):
