@@ -9,9 +9,7 @@ a network that can no longer be served by it is for the next run to move. Nothin
 
 from __future__ import annotations
 
-import contextlib
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -25,15 +23,14 @@ from .dnsmasq_state import AWAITS, DUE_FILE
 from .dnsmasq_target import around, is_forward
 from .dnsmasq_trial import check_syntax
 from .errors import Locked
-from .files import File, lock, put, said_at_lock
+from .files import File, lock, put
 from .options import Options
 from .paths import Paths
 from .restore import gather, say
 from .specs import specs
 
-# Seconds that a start of dnsmasq may wait for a run of ours, and after which it looks what that waits for.
+# Seconds that a start of dnsmasq may wait for a run of ours.
 _PATIENCE = 5.0
-_LOOK = 0.1
 
 
 def refresh(paths: Paths) -> int:
@@ -44,28 +41,16 @@ def refresh(paths: Paths) -> int:
     """
     if os.path.exists(os.path.join(paths.runtime, DUE_FILE)):
         return 0
-    with contextlib.ExitStack() as held:
-        if not _take_turn(held, paths):
-            return 0
-        situation = gather(paths)
-        listed = specs(situation.wanted, {})["fragments"]
-        for line in rewrite([FragmentSpec.from_options(Options(dict(one))) for one in listed], paths):
-            say(line)
+    try:
+        with lock(paths.runtime, _PATIENCE, unless=AWAITS):
+            situation = gather(paths)
+            listed = specs(situation.wanted, {})["fragments"]
+            for line in rewrite([FragmentSpec.from_options(Options(dict(one))) for one in listed], paths):
+                say(line)
+    except Locked as error:
+        if error.note != AWAITS:
+            raise
     return 0
-
-
-def _take_turn(held: contextlib.ExitStack, paths: Paths) -> bool:
-    """Hold the lock; False where who holds it waits for us. Raises Locked."""
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            held.enter_context(lock(paths.runtime, _LOOK))
-            return True
-        except Locked:
-            if said_at_lock(paths.runtime) == AWAITS:
-                return False
-            if time.monotonic() > deadline:
-                raise
 
 
 def rewrite(wanted: Sequence[FragmentSpec], paths: Paths, part: Fragments | None = None) -> list[str]:

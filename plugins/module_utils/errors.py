@@ -53,4 +53,8 @@ class NotConverged(VirtnetError):
 
 
 class Locked(VirtnetError):
-    """Another run holds the lock."""
+    """Another run holds the lock; ``note``: what it says there of what it does."""
+
+    def __init__(self, text: str, note: str = "") -> None:
+        self.note = note
+        super().__init__(text)

@@ -203,25 +203,21 @@ def unfinished(folder: str) -> list[str]:
 def say_at_lock(folder: str, note: str) -> None:
     """Have others know what this process does, if it holds the host's lock; '' for nothing in particular."""
     if folder in _held:
-        _sign(_lock(folder), note)
+        _sign(lock_file(folder), note)
 
 
-def said_at_lock(folder: str) -> str:
-    """What the process that holds the host's lock, or held it last, said there."""
-    return (read_text(_lock(folder)) or "").partition(" ")[2].strip()
-
-
-def _lock(folder: str) -> str:
+def lock_file(folder: str) -> str:
+    """The file that a run locks, and in which it says who it is."""
     return os.path.join(folder, "lock")
 
 
 @contextlib.contextmanager
-def lock(folder: str, patience: float = 60.0) -> Iterator[None]:
-    """Hold the host's lock; wait for another run at most ``patience`` seconds.
+def lock(folder: str, patience: float = 60.0, unless: str = "") -> Iterator[None]:
+    """Hold the host's lock; wait for another run at most ``patience`` seconds, and for none that says ``unless``.
 
     Raises Locked, naming the process that holds it.
     """
-    path = _lock(folder)
+    path = lock_file(folder)
     with open(_opened(path), "r+", encoding="ascii") as stream:
         deadline = time.monotonic() + patience
         while True:
@@ -229,12 +225,14 @@ def lock(folder: str, patience: float = 60.0) -> Iterator[None]:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    stream.seek(0)
-                    holder = stream.read().partition(" ")[0].strip() or "unknown"
+                stream.seek(0)
+                said, _space, note = stream.read().strip().partition(" ")
+                holder = said or "unknown"
+                if time.monotonic() >= deadline or (unless and note == unless):
                     raise Locked(
                         f"another run of virtnet (process {holder}) has held {path} for {patience:g} s; "
-                        "wait for it to end, or see what keeps it"
+                        "wait for it to end, or see what keeps it",
+                        note=note,
                     ) from None
                 time.sleep(0.05)
         _sign(path)

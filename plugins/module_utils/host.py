@@ -14,7 +14,7 @@ from typing import Any
 
 from . import host_files, host_needs, host_read
 from .errors import NotConverged
-from .files import File, lock, unfinished
+from .files import File, lock, lock_file, unfinished
 from .host_apply import FOLDER_MODE, HostChange, compile_engine, make, remove
 from .host_files import SERVICE
 from .host_read import State
@@ -277,7 +277,7 @@ class HostSetup:
         foreign = [p for p in settings.files if not _OUR_SETTINGS.fullmatch(os.path.relpath(p, self.settings))]
         if foreign:
             notes.append(f"not written by virtnet.linux, and therefore left: {', '.join(sorted(foreign))}")
-        lock = os.path.join(self.paths.runtime, "lock")
+        lock = lock_file(self.paths.runtime)
         for folder, kept in (
             (self.paths.engine, []),
             (self.settings, foreign),
@@ -340,7 +340,7 @@ def set_up(state: str, paths: Paths, *, check: bool, guard: bool = True) -> Plan
     if left:
         raise NotConverged("the host still differs after the change: " + "; ".join(map(str, left)))
     if state == ABSENT:
-        remove([os.path.join(paths.runtime, "lock"), paths.runtime])
+        remove([lock_file(paths.runtime), paths.runtime])
     return plan
 
 

@@ -205,24 +205,24 @@ class Cuts:
 
     def next(self, course: Course, name: str, then: str) -> tuple[str, str, dict[str, Any]]:
         """Where to cut a plan, after which this is done."""
-        self.steps = 2 * sum(len(self._unlike(steps)) for steps in course.steps.values())
+        self.steps = 2 * sum(len(_unlike(steps)) for steps in course.steps.values())
         if self.chance.randrange(_INSTANTS) == 0:
             return ("killed at an instant", *instant(course, name, self.chance))
         left = self.left.setdefault((name, then), [])
         if not left:
-            left += self._unlike(course.steps[name])
+            left += _unlike(course.steps[name])
+            self.chance.shuffle(left)
         number = left.pop()
         self.done.add((name, then, number))
         return ("killed at a step", *step(course, name, number))
 
-    def _unlike(self, steps: Sequence[str]) -> list[int]:
-        """Numbers of steps in a random order, of those at files of the engine one of each kind."""
-        kinds: dict[str, int] = {}
-        for number, text in enumerate(steps, 1):
-            kinds.setdefault(_ENGINE.sub("", text) if _ENGINE.search(text) else str(number), number)
-        numbers = list(kinds.values())
-        self.chance.shuffle(numbers)
-        return numbers
+
+def _unlike(steps: Sequence[str]) -> list[int]:
+    """Numbers of steps, of those at files of the engine one of each kind."""
+    kinds: dict[str, int] = {}
+    for number, text in enumerate(steps, 1):
+        kinds.setdefault(_ENGINE.sub("", text) if _ENGINE.search(text) else str(number), number)
+    return list(kinds.values())
 
 
 def again(course: Course, name: str, order: tuple[str, str, dict[str, Any]]) -> Trial:
