@@ -121,6 +121,7 @@ class Guard:
             signal.signal(number, self._stop)
         # systemd ends what is left then (systemd.kill(5), KillMode=mixed), and the next start completes it.
         signal.signal(signal.SIGALRM, lambda _number, _frame: os._exit(0))
+        stack.callback(_release_signals)
         return ours
 
     def _stop(self, _number: int, _frame: Any) -> None:
@@ -389,6 +390,17 @@ class Guard:
             self._want(kind, time.monotonic())
         notify(f"STATUS=Guarding {seen.running} of {seen.defined} networks")
         self._left_to_a_run(time.monotonic())
+
+
+def _release_signals() -> None:
+    """Disarm the timer of a stop, and ignore further requests to stop: the guard is at its end.
+
+    An interpreter that shuts down has no handlers any more, so that an alarm would kill it (signal(7), SIGALRM).
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.set_wakeup_fd(-1)
 
 
 def notify(message: str) -> None:
