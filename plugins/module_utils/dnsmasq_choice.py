@@ -53,9 +53,13 @@ def _choice(spec: FragmentSpec, reason: str, current: State, system_ports: Colle
     problem = _private_problem(spec, current, system_ports)
     if not problem:
         return Choice(spec, instance_of(spec, beside), "" if spec.instance == PRIVATE else reason)
-    if spec.instance == AUTO and current.service.installed and not system_problem(spec, current):
+    # One that serves no DNS at all is no way out of an isolated network.
+    fits = not (spec.closed and current.config.port)
+    if spec.instance == AUTO and fits and current.service.installed and not system_problem(spec, current):
         # Nothing is wrong with the system's, it only cannot do all: addresses without names are better than nothing.
         return Choice(spec)
+    if spec.closed:
+        problem = f"{problem}; or give the network no name server (dns.enabled: false)"
     if spec.instance == PRIVATE:
         raise NoUsableDnsmasq(f"network {spec.name!r}: a private dnsmasq cannot serve {spec.interface}: {problem}")
     raise NoUsableDnsmasq(
@@ -78,6 +82,8 @@ def _why_private(spec: FragmentSpec, current: State) -> str:
         return f"no usable system dnsmasq: there is no {UNIT}"
     if not problem and spec.dns and current.service.installed and current.config.port != DNS_PORT:
         return f"the system's dnsmasq serves no DNS on port 53 ({current.config.named('port')[0]})"
+    if not problem and spec.closed:
+        return "the system's dnsmasq would answer names of others, which no guest of an isolated network may resolve"
     return problem
 
 

@@ -26,6 +26,7 @@ from .dnsmasq_hosts import configuration, network_of
 from .dnsmasq_instances import Instance, Instances, SystemdInstances
 from .dnsmasq_ports import Socket, foreign, is_shared, of_dnsmasq_unit, read_sockets
 from .dnsmasq_private import Layout, members_of, unit
+from .dnsmasq_reserved import of_records
 from .dnsmasq_service import UNIT, DnsmasqService, ServiceStatus, SystemDnsmasq
 from .dnsmasq_spec import PRESENT, PRIVATE, SYSTEM, FragmentSpec
 from .dnsmasq_state import AWAITS, DUE_FILE, State
@@ -192,7 +193,7 @@ class Fragments:
         folder = os.path.join(self.paths.private_fragments, "")
         private = {p: t for p, t in current.private.items() if p.startswith(folder) and p not in fragments}
         hosts = {
-            path: "".join(f"{line.text}\n" for line in configuration(path, text))
+            path: "".join(f"{line.text}\n" for line in configuration(path, of_records(text)))
             for path, text in current.private.items()
             if network_of(path) and network_of(path) not in networks
         }

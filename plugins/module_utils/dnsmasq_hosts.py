@@ -63,7 +63,7 @@ def configuration(path: str, text: str) -> list[Line]:
 
 
 def named_addresses(text: str) -> dict[str, set[str]]:
-    """The addresses of each name in a file of names."""
+    """The addresses of each name in a file of names, of records and of static hosts."""
     found: dict[str, set[str]] = {}
     for row in text.splitlines():
         if row.strip() and not row.startswith("#"):

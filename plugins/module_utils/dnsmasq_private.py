@@ -16,6 +16,11 @@ from .paths import Paths
 
 # No network's name starts with an underscore.
 SHARED = "_shared"
+# dnsmasq wants a default domain with dhcp-fqdn; each network there has one of its own (private use, ICANN 2024).
+_DEFAULT_DOMAIN = "virtnet.internal"
+_FULL_NAMES_ONLY = "dhcp-fqdn"
+# Since this version dnsmasq can be silent about itself (queries of class CHAOS).
+_SILENT_SINCE = (2, 89)
 
 TEMPLATE = "virtnet-dnsmasq@.service"
 _STUB = "127.0.0.53"
@@ -147,6 +152,11 @@ def instance_of(spec: FragmentSpec, beside_dhcp: bool) -> str:
     return spec.name if beside_dhcp or spec.private_only or not (spec.dns and spec.upstream) else SHARED
 
 
+def keeps_full_names(text: str) -> bool:
+    """Whether an instance with this file keeps names of guests apart by their domains."""
+    return _FULL_NAMES_ONLY in text.splitlines()
+
+
 def members_of(text: str) -> list[Member]:
     """The networks that an instance's file names."""
     return [Member(name, interface) for interface, name in _MEMBER.findall(text)]
@@ -158,8 +168,10 @@ def instance_text(
     layout: Layout,
     upstream: Sequence[str],
     *,
+    version: Sequence[int] = (),
     dns: bool = True,
     plain_names: bool = False,
+    full_names_only: bool = False,
 ) -> str:
     """What an instance reads first: what holds for it as a whole, then its networks."""
     lines = [
@@ -168,6 +180,11 @@ def instance_text(
         # The host's own file names its loopback addresses, which mean the guest to a guest.
         "no-hosts",
         *([] if plain_names else ["domain-needed"]),
+        # Two networks may have a static host of the same name.
+        "localise-queries",
+        # Else a name of one network's guest would take that of another's (lease_set_hostname() in src/lease.c).
+        *([_FULL_NAMES_ONLY, f"domain={_DEFAULT_DOMAIN}"] if full_names_only else []),
+        *(["no-ident"] if tuple(version) >= _SILENT_SINCE else []),
         # There is no other DHCP server on these bridges.
         "dhcp-authoritative",
         f"dhcp-leasefile={layout.leases(name)}",

@@ -69,7 +69,7 @@ def rewrite(wanted: Sequence[FragmentSpec], paths: Paths, part: Fragments | None
         if problem:
             said.append(f"{problem}; the next run of virtnet moves the network, if it can")
         elif old and not is_forward(old):
-            circumstances = around(Choice(spec), current, layout)
+            circumstances = around(Choice(spec), list(map(Choice, present)), current, layout)
             content = render(spec, circumstances)
             hosts.update(hosts_files(spec, circumstances))
             if content != old:

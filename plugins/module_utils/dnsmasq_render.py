@@ -15,6 +15,7 @@ from .dhcp_hosts import Host, host_words
 from .dhcp_options import DNS_SERVER, ROUTER, option_line, option_lines
 from .dnsmasq_hosts import dhcp_file, names_file, reading_lines
 from .dnsmasq_name_lines import host_rows, instance_lines, record_lines, reverse_zone_lines
+from .dnsmasq_reserved import STATIC_HOSTS, reserved_lines, static_rows
 from .dnsmasq_spec import FragmentSpec
 from .options import Interface
 
@@ -25,7 +26,11 @@ HEADER = "# Made by the Ansible collection virtnet.linux; what is changed here b
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What the configuration around a fragment asks it to say."""
+    """What the configuration around a fragment asks it to say.
+
+    ``full_names_only``: plain names of guests are no names for this dnsmasq. ``ipv6_names``: names of guests can have
+    AAAA records in the namespace that the network is in.
+    """
 
     list_interface: bool = False
     leave_loopback: bool = False
@@ -35,6 +40,8 @@ class Circumstances:
     tftp_open_to_all: bool = False
     serves_tftp: bool = True
     serves_dns: bool = True
+    full_names_only: bool = False
+    ipv6_names: bool = False
     hosts_folder: str = "/etc/virtnet/dnsmasq.hosts"
     version: tuple[int, ...] = ()
 
@@ -54,8 +61,7 @@ def hosts_files(spec: FragmentSpec, around: Circumstances) -> dict[str, str]:
     if spec.dhcp or spec.dhcp6:
         found[dhcp_file(around.hosts_folder, spec.name)] = _text(spec, _host_rows(spec, around))
     if spec.dns and around.serves_dns:
-        rows = ((f"names.{option}", row) for option, row in host_rows(spec.names))
-        found[names_file(around.hosts_folder, spec.name)] = _text(spec, rows)
+        found[names_file(around.hosts_folder, spec.name)] = _text(spec, _name_rows(spec))
     return found
 
 
@@ -81,6 +87,10 @@ def _lines(spec: FragmentSpec, around: Circumstances) -> Iterator[tuple[str, str
         yield from instance_lines(spec.names, spec.raw)
     if around.rescue_from_ignore and (spec.dhcp or spec.dhcp6):
         yield "interface", f"tag-if=set:known,{tag}"
+    if spec.dhcp or spec.dhcp6:
+        ipv6_names = around.ipv6_names or spec.ipv6_names
+        for line in reserved_lines(spec, ipv6_names=ipv6_names, full_names_only=around.full_names_only):
+            yield "hosts", line
     if spec.dhcp:
         yield from _dhcp_lines(spec, around, tag)
     if spec.ipv6 is not None:
@@ -117,6 +127,14 @@ def _host_rows(spec: FragmentSpec, around: Circumstances) -> Iterator[tuple[str,
     for option, hosts in families:
         for i, host in enumerate(hosts):
             yield f"{option}[{i}]", host_words(tags, host)
+
+
+def _name_rows(spec: FragmentSpec) -> Iterator[tuple[str, str]]:
+    yield from ((f"names.{option}", row) for option, row in host_rows(spec.names))
+    static = list(static_rows(spec)) if spec.dhcp or spec.dhcp6 else []
+    if static:
+        yield static[0][0], STATIC_HOSTS
+        yield from static
 
 
 def _domain_lines(spec: FragmentSpec, around: Circumstances, bridge: Interface) -> Iterator[tuple[str, str]]:

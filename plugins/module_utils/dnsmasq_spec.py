@@ -161,6 +161,16 @@ class FragmentSpec:
         return [one.network for one in self.addresses]
 
     @property
+    def closed(self) -> bool:
+        """Whether its name server must not know names of others: a way out of an isolated network else."""
+        return self.dns and not self.upstream
+
+    @property
+    def ipv6_names(self) -> bool:
+        """Whether names of its guests can have AAAA records."""
+        return self.ipv6 is not None and (self.ipv6.names or self.dhcp6)
+
+    @property
     def private_only(self) -> list[tuple[str, str]]:
         """What only a dnsmasq of the network's own can do: the option, and why."""
         found = [(f"names.{option}", problem) for option, problem in private_only(self.names, self.domain)]
@@ -178,3 +188,5 @@ def _refuse_nonsense(options: Options, spec: FragmentSpec) -> None:
         options.error("boot" if spec.boot else "tftp_root", "is for guests that get an IPv4 address; give ranges too")
     for option, problem in spec.private_only if spec.instance == SYSTEM else ():
         options.error(option, f"{problem}; only a private dnsmasq can do that")
+    if spec.closed and spec.instance == SYSTEM:
+        options.error("upstream", "is false, and the system's dnsmasq answers names of others; use instance: private")

@@ -12,7 +12,16 @@ from dataclasses import dataclass, replace
 from .dnsmasq_choice import Choice, choose
 from .dnsmasq_config import WILDCARD, fragment_file
 from .dnsmasq_hosts import network_of
-from .dnsmasq_private import Layout, Member, instance_text, members_of, unit_text, upstream_lines
+from .dnsmasq_private import (
+    SHARED,
+    Layout,
+    Member,
+    instance_text,
+    keeps_full_names,
+    members_of,
+    unit_text,
+    upstream_lines,
+)
 from .dnsmasq_probe import DNS_PORT
 from .dnsmasq_render import HEADER, Circumstances, hosts_files, render
 from .dnsmasq_spec import PRESENT, FragmentSpec
@@ -70,21 +79,24 @@ def membership(current: State, layout: Layout) -> dict[str, list[Member]]:
 
 def target(wanted: Sequence[FragmentSpec], purge: bool, current: State, layout: Layout) -> Target:
     """Everything as it shall be; raises what choose() does, and InvalidOption for a line that is too long."""
-    choices = choose([spec for spec in wanted if spec.state == PRESENT], current)
     named = {spec.name for spec in wanted}
-    system: dict[str, str | None] = {fragment_file(spec.name): None for spec in wanted}
-    if purge:
-        system.update(dict.fromkeys(current.files))
-    for choice in choices:
-        content = (
-            _forward(choice.spec, current) if choice.instance else render(choice.spec, around(choice, current, layout))
-        )
-        system[fragment_file(choice.spec.name)] = content or None
     members: dict[str, list[Member]] = {}
     for instance, present in membership(current, layout).items():
         stay = [] if purge else [member for member in present if member.network not in named]
         if stay:
             members[instance] = stay
+    apart = keeps_full_names(current.private[layout.instance(SHARED)]) if SHARED in members else None
+    choices = apart_by_names(choose([spec for spec in wanted if spec.state == PRESENT], current), apart)
+    system: dict[str, str | None] = {fragment_file(spec.name): None for spec in wanted}
+    if purge:
+        system.update(dict.fromkeys(current.files))
+    for choice in choices:
+        content = (
+            _forward(choice.spec, current)
+            if choice.instance
+            else render(choice.spec, around(choice, choices, current, layout))
+        )
+        system[fragment_file(choice.spec.name)] = content or None
     for choice in choices:
         if choice.instance:
             members.setdefault(choice.instance, []).append(Member(choice.spec.name, choice.spec.interface))
@@ -92,7 +104,7 @@ def target(wanted: Sequence[FragmentSpec], purge: bool, current: State, layout: 
     stays = {path for path in current.private if network_of(path) and network_of(path) not in named and not purge}
     private.update({path: current.private[path] for path in stays})
     for choice in choices:
-        private.update(hosts_files(choice.spec, around(choice, current, layout)))
+        private.update(hosts_files(choice.spec, around(choice, choices, current, layout)))
     if current.engine and _has_system_fragments(system, current):
         private[layout.paths.dnsmasq_drop_in] = _DROP_IN.format(
             engine=layout.paths.engine, due=os.path.join(layout.paths.runtime, DUE_FILE)
@@ -110,14 +122,26 @@ def _private_files(
         for member in networks:
             fragment = layout.fragment(member.network)
             if member.network in specs:
-                yield fragment, render(specs[member.network].spec, around(specs[member.network], current, layout))
+                choice = specs[member.network]
+                yield fragment, render(choice.spec, around(choice, choices, current, layout))
             elif fragment in current.private:
                 yield fragment, current.private[fragment]
         if here:
             dns, wished = here[0].spec.dns, here[0].spec.upstream
             lines = upstream_lines(current.resolv_conf, wished)
-            plain = here[0].spec.names.forward_plain_names is True
-            yield path, instance_text(instance, networks, layout, lines, dns=dns, plain_names=plain)
+            yield (
+                path,
+                instance_text(
+                    instance,
+                    networks,
+                    layout,
+                    lines,
+                    version=current.service.version,
+                    dns=dns,
+                    plain_names=here[0].spec.names.forward_plain_names is True,
+                    full_names_only=_full_names_only(here[0]),
+                ),
+            )
         else:
             yield path, _without_gone(instance, networks, current.private[path], layout)
     if members:
@@ -137,9 +161,34 @@ def _has_system_fragments(system: Mapping[str, str | None], current: State) -> b
     return any(content and not is_forward(content) for content in after.values())
 
 
-def around(choice: Choice, current: State, layout: Layout) -> Circumstances:
+def apart_by_names(choices: Sequence[Choice], apart: bool | None) -> list[Choice]:
+    """Networks with a domain and those without share no private instance.
+
+    With one, names of guests are kept apart by their domains; without one there are only plain names, for which
+    networks that share a dnsmasq have one namespace. Only one instance may have several networks (instance_of()):
+    those with a domain, where there are such. ``apart``: what it is for networks that this run does not name, or None.
+    """
+    shared = [choice for choice in choices if choice.instance == SHARED]
+    with_domain = any(choice.spec.domain for choice in shared) if apart is None else apart
+    return [
+        replace(choice, instance=choice.spec.name)
+        if choice.instance == SHARED and bool(choice.spec.domain) != with_domain
+        else choice
+        for choice in choices
+    ]
+
+
+def _full_names_only(choice: Choice) -> bool:
+    return choice.instance == SHARED and bool(choice.spec.domain)
+
+
+def around(choice: Choice, choices: Sequence[Choice], current: State, layout: Layout) -> Circumstances:
     """What a fragment has to say beside what its network wishes: decided afresh each time."""
+    full_names_only = _full_names_only(choice)
     always = Circumstances(
+        full_names_only=full_names_only,
+        ipv6_names=not full_names_only
+        and any(one.spec.ipv6_names for one in choices if one.instance == choice.instance),
         hosts_folder=layout.paths.dnsmasq_hosts,
         # Of a folder that is not there dnsmasq dies at its start; at boot the others are not to suffer from that.
         serves_tftp=choice.spec.tftp_root not in current.missing,

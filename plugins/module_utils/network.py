@@ -439,8 +439,7 @@ def _read_instance(options: Options) -> tuple[str, tuple[str, ...]]:
 
 def _check_sense(options: Options, network: Network) -> None:
     if network.dnsmasq_instance == "system":
-        for option, problem in private_only(network.dns.names, network.dns.domain):
-            options.error(f"dns.{option}", f"{problem}; use dnsmasq.instance: private, or auto")
+        _refuse_private_only(options, network)
     virtualport = network.libvirt.virtualport.get("type", OPENVSWITCH)
     if network.bridge.type == OPENVSWITCH and virtualport != OPENVSWITCH:
         options.error("libvirt.virtualport.type", f"{virtualport!r} is not for a bridge of Open vSwitch; leave it out")
@@ -459,3 +458,15 @@ def _check_sense(options: Options, network: Network) -> None:
     for i, port in enumerate(network.bridge.ports):
         if port == network.bridge.name:
             options.error(f"bridge.ports[{i}]", f"{port!r} is the bridge itself; name interfaces to enslave")
+
+
+def _refuse_private_only(options: Options, network: Network) -> None:
+    """Raise InvalidOption for what the system's dnsmasq cannot do for one network alone."""
+    for option, problem in private_only(network.dns.names, network.dns.domain):
+        options.error(f"dns.{option}", f"{problem}; use dnsmasq.instance: private, or auto")
+    if network.mode == "isolated" and network.dns.enabled:
+        options.error(
+            "dnsmasq.instance",
+            "'system' would answer guests of an isolated network names of others; use private, or auto, "
+            "or dns.enabled: false",
+        )

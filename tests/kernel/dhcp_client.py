@@ -14,7 +14,7 @@ from pathlib import Path
 
 from kernel.dnsmasq_bed import Space
 
-_DISCOVER, _REQUEST, _ACK = 1, 3, 5
+_DISCOVER, _REQUEST, _DECLINE, _ACK, _RELEASE = 1, 3, 4, 5, 7
 _COOKIE = b"\x63\x82\x53\x63"
 
 
@@ -72,20 +72,43 @@ def offers(space: Space, mac: bytes, patience: float) -> list[str]:
     return found
 
 
-def take_leases(space: Space, count: int, first: bytes = bytes([0x52, 0x54, 0, 1, 0, 0])) -> dict[bytes, str]:
-    """An address for each of so many MAC addresses."""
+def take_leases(
+    space: Space, count: int, first: bytes = bytes([0x52, 0x54, 0, 1, 0, 0]), name: str = ""
+) -> dict[bytes, str]:
+    """An address for each of so many MAC addresses; all say that they have this name (option 12)."""
     leases = {}
+    named = bytes([12, len(name)]) + name.encode() if name else b""
     with space.entered(), _client("") as client:
         for i in range(count):
             mac = (int.from_bytes(first, "big") + i).to_bytes(6, "big")
-            offer = _exchange(client, _message(_DISCOVER, mac, 1000 + i), "255.255.255.255")
+            offer = _exchange(client, _message(_DISCOVER, mac, 1000 + i, options=named), "255.255.255.255")
             if not offer:
                 continue
-            wish = bytes([50, 4]) + offer[16:20] + bytes([54, 4]) + _options(offer)[54]
+            wish = named + bytes([50, 4]) + offer[16:20] + bytes([54, 4]) + _options(offer)[54]
             answer = _exchange(client, _message(_REQUEST, mac, 2000 + i, options=wish), "255.255.255.255")
             if _options(answer).get(53) == bytes([_ACK]):
                 leases[mac] = socket.inet_ntoa(answer[16:20])
     return leases
+
+
+def forge_release(space: Space, mac: bytes, address: str, server: str) -> None:
+    """Give back somebody else's lease (RFC 2131 section 4.4.6); nobody answers that."""
+    _forge(space, _message(_RELEASE, mac, 4000, address, _server_option(server)), server)
+
+
+def forge_decline(space: Space, mac: bytes, address: str, server: str) -> None:
+    """Say for somebody else that its address is in use (RFC 2131 section 3.1, 5); nobody answers that."""
+    wish = bytes([50, 4]) + socket.inet_aton(address) + _server_option(server)
+    _forge(space, _message(_DECLINE, mac, 5000, options=wish), "255.255.255.255")
+
+
+def _server_option(server: str) -> bytes:
+    return bytes([54, 4]) + socket.inet_aton(server)
+
+
+def _forge(space: Space, message: bytes, to: str) -> None:
+    with space.entered(), _client("") as client:
+        client.sendto(message, (to, 67))
 
 
 def renewals(space: Space, leases: dict[bytes, str], server: str) -> int:
@@ -101,8 +124,8 @@ def renewals(space: Space, leases: dict[bytes, str], server: str) -> int:
     return renewed
 
 
-def dhcp6(space: Space, folder: Path, *more: str, duid: str = "", patience: int = 30) -> dict[str, str]:
-    """What a DHCPv6 server tells dhclient; empty when nobody answers for so many seconds."""
+def dhcp6(space: Space, folder: Path, *more: str, duid: str = "", name: str = "", patience: int = 30) -> dict[str, str]:
+    """What a DHCPv6 server tells dhclient, which says that it has this name; empty when nobody answers in time."""
     script, told, leases = folder / "dhclient-script", folder / "dhclient-told", folder / "dhclient-leases"
     wanted = "BOUND6|RENEW6|REBIND6"
     script.write_text(f'#!/bin/sh\ncase "$reason" in {wanted}) env >{told};; PREINIT6) ;; *) exit 1;; esac\n')
@@ -110,7 +133,8 @@ def dhcp6(space: Space, folder: Path, *more: str, duid: str = "", patience: int 
     told.unlink(missing_ok=True)
     leases.write_text(f'default-duid "{duid}";\n' if duid else "")
     config = folder / "dhclient-config"
-    config.write_text(f"timeout {patience};\nalso request dhcp6.domain-search, dhcp6.sntp-servers;\n")
+    named = f'send fqdn.fqdn "{name}";\nsend fqdn.server-update on;\n' if name else ""
+    config.write_text(f"timeout {patience};\nalso request dhcp6.domain-search, dhcp6.sntp-servers;\n{named}")
     space.run("timeout", "-k", "1", str(patience + 2), "dhclient", "-6", "-1", "-d", "-D", "LL", *more, "-lf",
               str(leases), "-pf", f"{folder}/dhclient-pid", "-cf", str(config), "-sf", str(script), "eth0",
               check=False, timeout=patience + 10)  # fmt: skip

@@ -351,7 +351,7 @@ def test_bad_syntax_of_the_administrator_is_found_before_anything_is_replaced(be
 
 def test_option_that_dnsmasq_does_not_know_is_found_before_anything_is_replaced(bed: Bed, tmp_path: Path) -> None:
     with serving(bed, tmp_path) as daemon:
-        with pytest.raises(VirtnetError, match="dhcp-option in line 8 of .*virtnet-lab.conf: .*no-such-thing"):
+        with pytest.raises(VirtnetError, match="dhcp-option in line 15 of .*virtnet-lab.conf: .*no-such-thing"):
             daemon.converge(fragment(options={"no-such-thing": "1"}))
         assert (daemon.restarts, daemon.fragments) == (0, {})
 

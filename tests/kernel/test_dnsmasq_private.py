@@ -234,7 +234,7 @@ def test_resolver_on_other_addresses_is_no_obstacle(bed: Bed, tmp_path: Path, ad
 def test_renewals_reach_an_instance_of_several_networks(bed: Bed, tmp_path: Path) -> None:
     bed.bridge("virt1", "192.168.101.1/24")
     with alone(bed, tmp_path) as daemon:
-        daemon.converge(OPEN, other(1))
+        daemon.converge(OPEN, other(1, domain="one.test"))
         assert daemon.private.starts == ["_shared"]
         leases = take_leases(bed.guest, RENEWALS)
         assert len(leases) == RENEWALS
@@ -306,16 +306,16 @@ def test_network_of_a_dnsmasq_that_was_removed_moves_with_its_leases(bed: Bed, t
 
 def test_failed_move_leaves_everything_as_it_was(bed: Bed, tmp_path: Path) -> None:
     with serving(bed, tmp_path, "bind-dynamic\n") as daemon:
-        daemon.converge(LAB)
+        daemon.converge(OPEN)
         before = daemon.fragments
         first = is_served(bed, tmp_path)["ip"]
         daemon.write("bind-dynamic\nexcept-interface=virt0\n")
         with without_lease_files(daemon), pytest.raises(DnsmasqFailed, match="previous ones are back"):
-            daemon.converge(LAB)
+            daemon.converge(OPEN)
         assert daemon.fragments == before
         hosts = {f"etc/virtnet/dnsmasq.hosts/lab.{kind}" for kind in ("dhcp", "names")}
         assert left(tmp_path) == {"etc/dnsmasq.d/virtnet-lab.conf", *hosts}
-        daemon.converge(LAB)
+        daemon.converge(OPEN)
         assert ask(bed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
 
 

@@ -109,7 +109,9 @@ def test_a_host_is_one_of_its_network_alone_and_those_of_the_system_stay(bed: Be
             before = seen()
             assert before == ("3600", "", "10.1.0.141", "10.1.0.142", "10.1.0.9")
             daemon.converge(lab())
-            daemon.converge(lab({"mac": LAN_MAC, "name": "web", "lease_time": "3d"}, _9=["nas"]))
+            daemon.converge(
+                lab({"mac": LAN_MAC, "name": "web", "ip": "192.168.100.60", "lease_time": "3d"}, _9=["nas"])
+            )
             assert daemon.signals == 1
             assert seen() == before
             with pytest.raises(VirtnetError, match=r"duplicate dhcp-host IP address .* of .*/lab.dhcp"):
@@ -119,8 +121,17 @@ def test_a_host_is_one_of_its_network_alone_and_those_of_the_system_stay(bed: Be
         bed.lan.run("ip", "address", "replace", "10.1.0.5/24", "dev", "eth0")
 
 
+def test_a_name_without_an_address_costs_a_restart(bed: Bed, tmp_path: Path) -> None:
+    """dnsmasq reads at its start alone which names no other guest may have."""
+    with serving(bed, tmp_path) as daemon:
+        daemon.converge(lab())
+        daemon.converge(lab({"mac": MAC, "name": "web"}))
+        assert (daemon.restarts, daemon.signals) == (2, 0)
+
+
 def test_networks_of_one_private_instance_change_without_a_restart(bed: Bed, tmp_path: Path) -> None:
     other = {"name": "two", "interface": "virt1", "address": "192.168.101.1/24", "instance": "private"}
+    other["domain"] = "two.test"
     with serving(bed, tmp_path, "bind-dynamic\nexcept-interface=virt*\n") as daemon:
         daemon.converge({**lab(), "instance": "private"}, other)
         starts = list(daemon.private.starts)

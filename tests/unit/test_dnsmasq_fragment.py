@@ -160,12 +160,21 @@ def whole(wanted: FragmentSpec, around: Circumstances) -> str:
     return render(wanted, around) + "".join(f"# {path}\n{text}" for path, text in files if configuration(path, text))
 
 
+STATIC = {"web", "db", "a", "byname"}
+
+
 def _tagged(setting: Setting) -> bool:
     return setting.fields[0] == "tag:vn-lab"
 
 
 def _own_name(setting: Setting) -> bool:
     return setting.fields[0].endswith("lab.example")
+
+
+def _own_or_static_name(setting: Setting) -> bool:
+    # A static host has its plain name as well, with or without a lease.
+    split = [name.partition(".")[::2] for name in setting.fields[:-1]]
+    return _own_name(setting) or all(label in STATIC and rest in ("", "lab") for label, rest in split)
 
 
 def _own_zone(setting: Setting) -> bool:
@@ -179,7 +188,8 @@ def _of_one_domain(setting: Setting) -> bool:
 # What a fragment may say, and what then holds for nothing but its network.
 SCOPED: dict[str, Callable[[Setting], bool]] = {
     **dict.fromkeys(("dhcp-range", "dhcp-option", "dhcp-host", "dhcp-boot"), _tagged),
-    **dict.fromkeys(("host-record", "srv-host", "txt-record", "cname"), _own_name),
+    **dict.fromkeys(("srv-host", "txt-record", "cname"), _own_name),
+    "host-record": _own_or_static_name,
     **dict.fromkeys(("enable-tftp", "tftp-root"), lambda setting: setting.fields[-1] == "vn-lab"),
     "domain": lambda setting: len(setting.fields) > 1,
     "local": _own_zone,
@@ -187,6 +197,9 @@ SCOPED: dict[str, Callable[[Setting], bool]] = {
     "ra-param": lambda setting: setting.fields[0] == "vn-lab",
     "dhcp-hostsfile": lambda setting: setting.value == "/etc/virtnet/dnsmasq.hosts/lab.dhcp",
     "addn-hosts": lambda setting: setting.value == "/etc/virtnet/dnsmasq.hosts/lab.names",
+    # A tag of ours does nothing until a line that is tagged with the bridge asks for it.
+    "dhcp-name-match": lambda setting: setting.fields[0] in ("set:virtnet-reserved", "set:reserved-vn-lab"),
+    "dhcp-ignore-names": _tagged,
     "tag-if": lambda setting: setting.fields == ("set:known", "tag:vn-lab"),
 }
 

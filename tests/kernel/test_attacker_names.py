@@ -1,0 +1,239 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Guests that claim names of others by DHCP, before the system's dnsmasq and before private instances.
+
+docs/docsite/rst/security.rst names these tests.
+
+    lab    virt.test   192.168.100.0/24, fd00:100::/64   static hosts web (with address) and db (without)
+    other  other.test  192.168.101.0/24                  no static hosts
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_service import NoUsableDnsmasq
+from kernel.dhcp_client import dhcp6, forge_decline, forge_release, take_leases
+from kernel.dnsmasq_bed import BRIDGE_ADDRESS, SERVED, SILENT, Bed, Daemon, ask, eventually, get_lease, running
+from kernel.test_dnsmasq_private import NoSystem
+
+WEB_MAC, DB_MAC = bytes([0x52, 0x54, 0, 0, 0, 0xAA]), bytes([0x52, 0x54, 0, 0, 0, 0xBB])
+WEB, ATTACKER = "192.168.100.50", bytes([0x52, 0x54, 0, 6, 6, 6])
+HOSTS = [
+    {"mac": WEB_MAC.hex(":"), "name": "web", "ip": WEB},
+    {"mac": DB_MAC.hex(":"), "name": "db"},
+]
+LAB: dict[str, Any] = {**SERVED, "hosts": HOSTS}
+OTHER_ADDRESS = "192.168.101.1"
+OTHER: dict[str, Any] = {
+    "name": "other",
+    "interface": "virt1",
+    "address": f"{OTHER_ADDRESS}/24",
+    "ranges": [{"start": "192.168.101.2", "end": "192.168.101.200"}],
+    "domain": "other.test",
+}
+NOTHING = "empty"
+
+
+@contextlib.contextmanager
+def served(bed: Bed, folder: Path, instance: str) -> Iterator[Daemon]:
+    """Both networks, by the system's dnsmasq of a stock Debian or by private instances on a host without it."""
+    bed.bridge("virt1", f"{OTHER_ADDRESS}/24")
+    with contextlib.ExitStack() as stack:
+        if instance == "system":
+            daemon = stack.enter_context(running(Daemon(bed.host, folder)))
+        else:
+            daemon = NoSystem(bed.host, folder)
+            stack.callback(daemon.private.close)
+        yield daemon
+
+
+@pytest.fixture(params=["system", "private"])
+def instance(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def named(bed: Bed, name: str, server: str = BRIDGE_ADDRESS, kind: str = "A") -> str:
+    """What the name server says, asked by the host at its address on the bridge, as by a guest."""
+    return ask(bed.host, server, name, kind)
+
+
+def replug(bed: Bed, bridge: str) -> None:
+    bed.unplug()
+    bed.plug(bridge)
+    assert eventually(lambda: "state forwarding" in bed.host.run("bridge", "link", "show", "dev", "tap0").stdout)
+
+
+@pytest.mark.parametrize("claimed", ["{}", "{}.virt.test", "{}.x"])
+@pytest.mark.parametrize("host", ["web", "WEB", "db"])
+def test_the_name_of_a_static_host_without_a_lease_is_not_given_to_another_guest(
+    bed: Bed, tmp_path: Path, instance: str, host: str, claimed: str
+) -> None:
+    with served(bed, tmp_path, instance) as daemon:
+        daemon.converge(LAB, OTHER)
+        taken = take_leases(bed.guest, 1, ATTACKER, claimed.format(host))
+        assert taken
+        right = {"web": WEB, "db": NOTHING}[host.lower()]
+        assert named(bed, f"{host.lower()}.virt.test") == right
+        if instance == "system" or right == WEB:
+            assert named(bed, host.lower()) == right
+        # An honest name is given.
+        honest = take_leases(bed.guest, 1, bytes([0x52, 0x54, 0, 7, 7, 7]), "vm")
+        assert named(bed, "vm.virt.test") == next(iter(honest.values()))
+
+
+def test_a_static_host_has_its_name_with_its_lease(bed: Bed, tmp_path: Path, instance: str) -> None:
+    with served(bed, tmp_path, instance) as daemon:
+        daemon.converge(LAB, OTHER)
+        take_leases(bed.guest, 1, ATTACKER, "db")
+        leases = take_leases(bed.guest, 1, DB_MAC, "db")
+        assert named(bed, "db.virt.test") == leases[DB_MAC]
+        assert take_leases(bed.guest, 1, WEB_MAC, "something") == {WEB_MAC: WEB}
+        assert named(bed, "web.virt.test") == WEB
+        assert named(bed, "50.100.168.192.in-addr.arpa", kind="PTR") == "web.virt.test."
+        assert named(bed, "something.virt.test") == NOTHING
+
+
+def test_guests_of_other_networks_of_the_same_dnsmasq_do_not_get_it_either(
+    bed: Bed, tmp_path: Path, instance: str
+) -> None:
+    with served(bed, tmp_path, instance) as daemon:
+        daemon.converge(LAB, OTHER)
+        replug(bed, "virt1")
+        stranger = take_leases(bed.guest, 1, ATTACKER, "web")
+        assert stranger
+        take_leases(bed.guest, 1, bytes([0x52, 0x54, 0, 8, 8, 8]), "db")
+        assert named(bed, "web.virt.test") == named(bed, "web") == WEB
+        assert named(bed, "db.virt.test") == named(bed, "db") == NOTHING
+
+
+def test_two_guests_of_one_name_on_two_networks_of_a_private_dnsmasq_both_have_it(bed: Bed, tmp_path: Path) -> None:
+    with served(bed, tmp_path, "private") as daemon:
+        daemon.converge(LAB, OTHER)
+        assert daemon.private.starts == ["_shared"]
+        mine = take_leases(bed.guest, 1, ATTACKER, "vm")
+        replug(bed, "virt1")
+        theirs = take_leases(bed.guest, 1, bytes([0x52, 0x54, 0, 9, 9, 9]), "vm")
+        assert named(bed, "vm.virt.test") == next(iter(mine.values()))
+        assert named(bed, "vm.other.test", OTHER_ADDRESS) == next(iter(theirs.values()))
+
+
+def test_networks_without_a_domain_keep_plain_names_and_share_none_with_those_that_have_one(
+    bed: Bed, tmp_path: Path
+) -> None:
+    plain = {**OTHER, "domain": None}
+    with served(bed, tmp_path, "private") as daemon:
+        daemon.converge(plain)
+        assert daemon.private.starts == ["_shared"]
+        replug(bed, "virt1")
+        guest = take_leases(bed.guest, 1, ATTACKER, "vm")
+        daemon.converge(plain, LAB)
+        assert named(bed, "vm", OTHER_ADDRESS) == next(iter(guest.values()))
+        replug(bed, "virt0")
+        take_leases(bed.guest, 1, bytes([0x52, 0x54, 0, 9, 9, 9]), "vm")
+        assert named(bed, "vm", OTHER_ADDRESS) == next(iter(guest.values()))
+        assert not daemon.converge(plain, LAB).changes
+
+
+@pytest.mark.parametrize("name", ["wpad", "WPAD", "isatap", "localhost", "wpad.virt.test", "localhost.localdomain"])
+def test_a_guest_does_not_get_a_name_that_has_a_meaning_of_its_own(
+    bed: Bed, tmp_path: Path, instance: str, name: str
+) -> None:
+    with served(bed, tmp_path, instance) as daemon:
+        daemon.converge(LAB, OTHER)
+        (address,) = take_leases(bed.guest, 1, ATTACKER, name).values()
+        label = name.lower().partition(".")[0]
+        for asked in (label, f"{label}.virt.test"):
+            assert address not in named(bed, asked)
+        assert named(bed, f"{'.'.join(reversed(address.split('.')))}.in-addr.arpa", kind="PTR") == NOTHING
+
+
+def test_ipv6_addresses_of_another_guest_are_not_given_to_the_name_of_a_static_host(
+    bed: Bed, tmp_path: Path, instance: str
+) -> None:
+    bed.no_bridges()
+    for space in (bed.guest, bed.host):
+        space.run("sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
+    bed.bridge()
+    bed.host.run("ip", "address", "add", "fd00:100::1/64", "dev", "virt0", "nodad")
+    bed.plug()
+    ipv6 = {"address": "fd00:100::1/64", "ranges": [{"start": "fd00:100::100", "end": "fd00:100::1ff"}]}
+    with served(bed, tmp_path, instance) as daemon:
+        daemon.converge({**LAB, "ipv6": ipv6}, OTHER)
+        given = dhcp6(bed.guest, tmp_path, name="web.virt.test")
+        assert given["new_ip6_address"].startswith("fd00:100::1")
+        for name in ("web.virt.test", "web"):
+            assert named(bed, name, kind="AAAA") == NOTHING
+        assert named(bed, "web.virt.test") == WEB
+
+
+def test_a_forged_release_frees_neither_the_address_nor_the_name_of_a_static_host(
+    bed: Bed, tmp_path: Path, instance: str
+) -> None:
+    with served(bed, tmp_path, instance) as daemon:
+        daemon.converge(LAB, OTHER)
+        assert take_leases(bed.guest, 1, WEB_MAC, "web") == {WEB_MAC: WEB}
+        bed.guest.run("ip", "address", "replace", "192.168.100.250/24", "dev", "eth0")
+        forge_release(bed.guest, WEB_MAC, WEB, BRIDGE_ADDRESS)
+        assert WEB not in take_leases(bed.guest, 3, ATTACKER, "web").values()
+        assert named(bed, "web.virt.test") == WEB
+        assert take_leases(bed.guest, 1, WEB_MAC, "web") == {WEB_MAC: WEB}
+
+
+def test_a_forged_decline_takes_the_address_of_a_static_host_for_a_while_but_not_its_name(
+    bed: Bed, tmp_path: Path, instance: str
+) -> None:
+    """Not stopped here: dnsmasq cannot tell who sent it."""
+    with served(bed, tmp_path, instance) as daemon:
+        daemon.converge(LAB, OTHER)
+        assert take_leases(bed.guest, 1, WEB_MAC, "web") == {WEB_MAC: WEB}
+        forge_decline(bed.guest, WEB_MAC, WEB, BRIDGE_ADDRESS)
+        (elsewhere,) = take_leases(bed.guest, 1, WEB_MAC, "web").values()
+        assert elsewhere != WEB
+        assert WEB not in take_leases(bed.guest, 3, ATTACKER, "web").values()
+        assert named(bed, "web.virt.test") == WEB
+
+
+def test_a_private_dnsmasq_says_nothing_of_itself(bed: Bed, tmp_path: Path) -> None:
+    """Queries of class CHAOS (RFC 4892)."""
+    with served(bed, tmp_path, "private") as daemon:
+        daemon.converge(LAB)
+        for name in ("version.bind", "authors.bind", "servers.bind", "cachesize.bind"):
+            done = bed.host.run("dig", "+time=1", "+tries=1", f"@{BRIDGE_ADDRESS}", "CHAOS", "TXT", name, check=False)
+            assert "dnsmasq" not in done.stdout and "ANSWER: 0" in done.stdout
+
+
+ISOLATED = {**LAB, "upstream": False, "router": False}
+
+
+@pytest.mark.parametrize("before", [(), (OTHER,), (LAB,)], ids=["fresh", "beside-nat", "was-nat"])
+def test_an_isolated_network_is_not_served_by_a_name_server_that_knows_others(
+    bed: Bed, tmp_path: Path, before: tuple[dict[str, Any], ...]
+) -> None:
+    """A stock dnsmasq holds port 53 of every address: refused, nothing changed; without a name server it is served."""
+    with served(bed, tmp_path, "system") as daemon:
+        if before:
+            daemon.converge(*before)
+        fragments = daemon.fragments
+        with pytest.raises(NoUsableDnsmasq, match=r"(?s)'lab'.*isolated.*bind-dynamic.*dns.enabled: false"):
+            daemon.converge(ISOLATED, OTHER)
+        assert daemon.fragments == fragments
+        daemon.converge({**ISOLATED, "dns": False}, OTHER)
+        lease = get_lease(bed.guest, tmp_path, "vmone")
+        assert lease["ip"] and "dns" not in lease
+
+
+def test_an_isolated_network_beside_a_dnsmasq_that_leaves_room_has_a_private_one(bed: Bed, tmp_path: Path) -> None:
+    config = "bind-dynamic\nexcept-interface=virt0\n"
+    bed.bridge("virt1", f"{OTHER_ADDRESS}/24")
+    with running(Daemon(bed.host, tmp_path, config)) as daemon:
+        plan = daemon.converge(ISOLATED, OTHER)
+        assert {one["name"]: one["instance"] for one in plan.holds} == {"lab": "private", "other": "system"}
+        lease = get_lease(bed.guest, tmp_path, "vmone")
+        assert eventually(lambda: ask(bed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == lease["ip"])
+        assert ask(bed.guest, BRIDGE_ADDRESS) in (NOTHING, SILENT, "refused", "")

@@ -1,0 +1,129 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Names that no guest gets by asking, and which networks share a private dnsmasq because of their names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_choice import Choice
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_private import SHARED
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_reserved import (
+    WELL_KNOWN,
+    of_records,
+    reserved_lines,
+    reserved_names,
+    static_rows,
+)
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_spec import FragmentSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_target import apart_by_names
+from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.network import read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+
+WEB = {"mac": "52:54:00:00:00:01", "name": "Web", "ip": "10.0.1.5"}
+DB = {"id": "red", "name": "db"}
+BY_NAME = {"name": "printer", "ip": "10.0.1.6"}
+
+
+def spec(name: str = "lab", **more: Any) -> FragmentSpec:
+    ranges = [{"start": "10.0.1.20", "end": "10.0.1.30"}]
+    options = {"name": name, "interface": f"vn-{name}", "address": "10.0.1.1/24", "ranges": ranges, **more}
+    return FragmentSpec.from_options(Options(options, "fragments[0]"))
+
+
+def beyond_well_known(wanted: FragmentSpec, ipv6_names: bool = False) -> set[str]:
+    found = set(reserved_names(wanted, ipv6_names))
+    assert found >= set(WELL_KNOWN)
+    return found - set(WELL_KNOWN)
+
+
+def test_static_hosts_with_an_address_are_rows_by_full_and_plain_name() -> None:
+    wanted = spec(domain="lab.test", hosts=[WEB, DB, BY_NAME])
+    assert [row for _option, row in static_rows(wanted)] == [
+        "10.0.1.5 Web.lab.test Web",
+        "10.0.1.6 printer.lab.test printer",
+    ]
+    assert [row for _option, row in static_rows(spec(hosts=[WEB]))] == ["10.0.1.5 Web"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"hosts": [{"ip": "10.0.1.9", "names": ["web"]}]},
+        {"cname": [{"name": "web", "target": "other"}]},
+    ],
+)
+def test_a_record_of_the_list_comes_before_a_static_host_of_the_same_name(names: dict[str, Any]) -> None:
+    rows = [row for _option, row in static_rows(spec(domain="lab.test", hosts=[WEB], names=names))]
+    assert rows == ["10.0.1.5 Web"]
+
+
+def test_only_names_without_an_address_of_each_family_need_more_than_a_row() -> None:
+    wanted = spec(domain="lab.test", hosts=[WEB, DB, BY_NAME])
+    assert beyond_well_known(wanted) == {"db"}
+    assert beyond_well_known(wanted, ipv6_names=True) == {"db", "web"}
+    record = {"hosts": [{"ip": "10.0.1.9", "names": ["nas", "x.y.lab.test"]}, {"ip": "fd00::9", "names": ["six"]}]}
+    assert beyond_well_known(spec(domain="lab.test", names=record), ipv6_names=True) == {"nas", "six"}
+
+
+def test_a_static_host_of_both_families_is_all_rows() -> None:
+    ipv6 = {"address": "fd00::1/64", "hosts": [{"mac": WEB["mac"], "name": "Web", "ip": "fd00::5"}]}
+    wanted = spec(hosts=[WEB], ipv6=ipv6)
+    assert beyond_well_known(wanted, ipv6_names=True) == set()
+    assert [row for _option, row in static_rows(wanted)] == ["10.0.1.5 Web", "fd00::5 Web"]
+
+
+def test_a_guest_cannot_evade_by_a_domain_of_its_own_behind_the_name() -> None:
+    lines = list(reserved_lines(spec(hosts=[DB]), ipv6_names=False, full_names_only=False))
+    assert "dhcp-name-match=set:virtnet-reserved,db" in lines
+    assert "dhcp-name-match=set:virtnet-reserved,db.*" in lines
+    assert lines[-1] == "dhcp-ignore-names=tag:vn-lab,tag:virtnet-reserved"
+
+
+def test_names_that_are_kept_apart_by_domains_are_reserved_by_each_network_alone() -> None:
+    lines = list(reserved_lines(spec(hosts=[DB]), ipv6_names=False, full_names_only=True))
+    assert {line.partition(",")[0] for line in lines[:-1]} == {"dhcp-name-match=set:reserved-vn-lab"}
+    assert lines[-1] == "dhcp-ignore-names=tag:vn-lab,tag:reserved-vn-lab"
+
+
+def test_rows_of_static_hosts_claim_no_names_of_other_networks() -> None:
+    assert of_records("# x\n10.0.1.9 nas\n# Static hosts\n10.0.1.5 web\n") == "# x\n10.0.1.9 nas\n"
+    assert of_records("# x\n") == "# x\n"
+
+
+@pytest.mark.parametrize(
+    ("stay", "expected"),
+    [
+        (None, {"a": SHARED, "b": SHARED, "plain": "plain"}),
+        (True, {"a": SHARED, "b": SHARED, "plain": "plain"}),
+        (False, {"a": "a", "b": "b", "plain": SHARED}),
+    ],
+)
+def test_one_instance_is_for_networks_with_a_domain_or_for_those_without(
+    stay: bool | None, expected: dict[str, str]
+) -> None:
+    """``stay``: whether networks that are not named, and share it already, have domains."""
+    choices = [
+        Choice(spec("a", domain="a.test"), SHARED),
+        Choice(spec("plain"), SHARED),
+        Choice(spec("b", domain="b.test"), SHARED),
+    ]
+    assert {one.spec.name: one.instance for one in apart_by_names(choices, stay)} == expected
+    own = [Choice(spec("c"), "c"), Choice(spec("d"), "")]
+    assert [one.instance for one in apart_by_names(own, stay)] == ["c", ""]
+    if stay is None:
+        plain = [Choice(spec("c"), SHARED), Choice(spec("d"), SHARED)]
+        assert [one.instance for one in apart_by_names(plain, stay)] == [SHARED, SHARED]
+
+
+def test_the_systems_dnsmasq_is_refused_for_an_isolated_network_with_a_name_server() -> None:
+    with pytest.raises(InvalidOption, match=r"upstream: is false.*use instance: private"):
+        spec(upstream=False, instance="system")
+    assert spec(upstream=False, dns=False, instance="system")
+    options = {"name": "lab", "mode": "isolated", "dnsmasq": {"instance": "system"}}
+    with pytest.raises(InvalidOption, match=r"dnsmasq.instance: 'system' would answer guests of an isolated network"):
+        read_network(Options(dict(options), "networks[0]"), "id")
+    read_network(Options({**options, "dns": {"enabled": False}}, "networks[0]"), "id")
