@@ -37,7 +37,10 @@ def inventory(lab: str, names: Sequence[str]) -> Path:
         "lab_name": lab,
         "ansible_python_interpreter": "/usr/bin/python3",
         "virtnet_guard": len(names) <= GUARDED,
-        "virtnet_networks": [{"name": "lab", "dns": {"domain": "lab.test"}}, {"name": "dmz", "mode": "isolated"}],
+        "virtnet_networks": [
+            {"name": "lab", "dns": {"domain": "lab.test"}},
+            {"name": "dmz", "mode": "isolated", "dns": {"enabled": False}},
+        ],
     }
     FOLDER.mkdir(parents=True, exist_ok=True)
     file = FOLDER / "fleet.yml"

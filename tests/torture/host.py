@@ -109,7 +109,7 @@ class Host:
             ("hosts", "127.0.0.1 localhost\n"),
             ("../var/lib/misc/dnsmasq.leases", ""),
             ("resolv.conf", f"nameserver {OUTSIDE}\n"),
-            ("dnsmasq.conf", "no-ping\nbind-dynamic\nexcept-interface=vn-nat\n"),
+            ("dnsmasq.conf", "no-ping\nbind-dynamic\nexcept-interface=vn-nat\nexcept-interface=vn-iso\n"),
             *([("default/dnsmasq", DEFAULTS)] if serving else []),
         ):
             self._on_disk(f"cat >{disk}/etc/{name}", text)
