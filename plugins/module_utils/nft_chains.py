@@ -73,6 +73,8 @@ _SPOOFED = (
 )
 _ONLY_UPLINK = (f"iifname @vn_uplinked iifname . oifname != @vn_uplinks {_REFUSE}", "only to the uplink")
 _FROM_CLOSED = (f"iifname @vn_closed {_REFUSE}", "nat and isolated networks reach no other network")
+# Chains of NAT see neither. Not in mode routed, where the other half of a connection may go another way.
+_UNNATTED = ("ct state invalid,untracked drop", "what NAT would let out with the guest's own address")
 _OUT = ("goto vn_pass", "out")
 _SERVED = (
     (f"meta l4proto {{ tcp, udp }} th dport 53 {_MARK}", "mark for other firewalls: DNS"),
@@ -105,22 +107,36 @@ _CHAINS: Mapping[str, Chain] = {
             (_MARK, "mark for other firewalls"),
         ),
     ),
-    **dict.fromkeys(("vn_from_nat", "vn_from_routed"), ("", (*_SPOOFED, _ONLY_UPLINK, _OUT))),
+    "vn_from_nat": ("", (_UNNATTED, *_SPOOFED, _ONLY_UPLINK, _OUT)),
+    "vn_from_routed": ("", (*_SPOOFED, _ONLY_UPLINK, _OUT)),
     "vn_from_isolated": ("", ((_REFUSE, "isolated"),)),
+    # A guest can make up an error about a connection that it has no part in.
+    "vn_related": (
+        "",
+        (
+            *_TO_ANY,
+            ("ct status dnat accept", "port forwards"),
+            ("iifname @vn_closed oifname @vn_bridges drop", "no network has a connection with a nat or isolated one"),
+            ("oifname @vn_closed iifname @vn_bridges drop", "no network has a connection with a nat or isolated one"),
+            ("iifname vmap @vn_from_guest", "from a guest"),
+            ("accept", "from outside"),
+        ),
+    ),
     "vn_forward": (
         # Before the chains of others at the usual priority, which may look at our mark.
         "type filter hook forward priority filter - 10; policy accept;",
         (
-            ("ct state established,related accept", "established flows first"),
+            ("ct state established accept", "established flows first"),
+            ("ct state related jump vn_related", "errors about connections"),
             ("oifname vmap @vn_to_guest", "to a guest"),
             ("iifname vmap @vn_from_guest", "from a guest"),
         ),
     ),
-    "vn_host_closed": ("", (*_not_at("closed"), *_not_at("routed"), *_SERVED)),
+    "vn_host_closed": ("", (("ct state invalid drop", "no connection"), *_not_at("closed"), *_not_at("routed"), *_SERVED)),
     "vn_host_routed": ("", (*_not_at("closed"), *_SERVED)),
     "vn_input": (
         "type filter hook input priority filter - 10; policy accept;",
-        (("ct state new iifname vmap @vn_to_host", "from a guest to the host"),),
+        (("ct state new,invalid,untracked iifname vmap @vn_to_host", "from a guest to the host"),),
     ),
     "vn_output": (
         "type filter hook output priority filter; policy accept;",
