@@ -18,7 +18,7 @@ from .nat import Nat
 FAMILY = "inet"
 TABLE = "virtnet"
 
-# Set or map -> element's key -> value (the verdict of a map, the comment of vn_bridges, else "").
+# Set or map -> element's key -> value: the verdict of a map, the comment in vn_bridges, the limit in vn_limited, or "".
 Elements = Mapping[str, Mapping[tuple[str, ...], str]]
 
 # A chain: its hook, and its rules with the comment that each carries in the kernel.
@@ -44,6 +44,7 @@ SETS = {
     "vn_nat4": "type ifname : verdict",
     "vn_nat6": "type ifname : verdict",
     "vn_isolated": "type ifname",
+    "vn_limited": "type ifname; flags dynamic",
     "vn_untracked": "type ifname",
     "vn_port4": "type inet_proto . inet_service : ipv4_addr . inet_service",
     "vn_port6": "type inet_proto . inet_service : ipv6_addr . inet_service",
@@ -57,6 +58,8 @@ SETS = {
 VERDICTS = ("vn_to_guest", "vn_from_guest", "vn_to_host", "vn_nat4", "vn_nat6")
 FORWARDS = tuple(name for name in SETS if name.startswith("vn_port"))
 MAPS = (*VERDICTS, *FORWARDS)
+# Each element carries a limit, which is asked when the element is looked up, and matches what is over it.
+LIMITS = ("vn_limited",)
 OWNED = ("vn_closed4", "vn_closed6", "vn_routed4", "vn_routed6", *FORWARDS)
 
 # On the connections that pass by our rules, so that the chains of others can let them pass too: an accept of ours
@@ -75,7 +78,9 @@ _ONLY_UPLINK = (f"iifname @vn_uplinked iifname . oifname != @vn_uplinks {_REFUSE
 _FROM_CLOSED = (f"iifname @vn_closed {_REFUSE}", "nat and isolated networks reach no other network")
 # Chains of NAT see neither. Not in mode routed, where the other half of a connection may go another way.
 _UNNATTED = ("ct state invalid,untracked drop", "what NAT would let out with the guest's own address")
+_NO_CONNECTION = ("ct state invalid drop", "no connection")
 _OUT = ("goto vn_pass", "out")
+_LIMIT = ("ct state new iifname @vn_limited drop", "new connections beyond the network's rate")
 _SERVED = (
     (f"meta l4proto {{ tcp, udp }} th dport 53 {_MARK}", "mark for other firewalls: DNS"),
     (f"udp dport {{ 67, 547 }} {_MARK}", "mark for other firewalls: DHCP"),
@@ -92,7 +97,7 @@ def _not_at(subnets: str) -> Sequence[tuple[str, str]]:
 
 _CHAINS: Mapping[str, Chain] = {
     # Two rules: neighbour discovery is not tracked, and a rule ends at the mark that its packets do not have.
-    "vn_pass": ("", ((_MARK, "mark for other firewalls"), ("accept", "pass"))),
+    "vn_pass": ("", (_LIMIT, (_MARK, "mark for other firewalls"), ("accept", "pass"))),
     "vn_to_closed": ("", (*_TO_ANY, (_REFUSE, "nobody reaches guests of nat and isolated networks"))),
     "vn_to_open": ("", (_APART, _FROM_CLOSED)),
     "vn_to_routed": (
@@ -132,8 +137,8 @@ _CHAINS: Mapping[str, Chain] = {
             ("iifname vmap @vn_from_guest", "from a guest"),
         ),
     ),
-    "vn_host_closed": ("", (("ct state invalid drop", "no connection"), *_not_at("closed"), *_not_at("routed"), *_SERVED)),
-    "vn_host_routed": ("", (*_not_at("closed"), *_SERVED)),
+    "vn_host_closed": ("", (_NO_CONNECTION, *_not_at("closed"), *_not_at("routed"), _LIMIT, *_SERVED)),
+    "vn_host_routed": ("", (*_not_at("closed"), _LIMIT, *_SERVED)),
     "vn_input": (
         "type filter hook input priority filter - 10; policy accept;",
         (("ct state new,invalid,untracked iifname vmap @vn_to_host", "from a guest to the host"),),
@@ -244,7 +249,7 @@ def _nat_chain(nat: Nat) -> Chain:
 
 
 # Sets that few hosts have elements of; a rule that asks for one costs each new flow a lookup.
-_RARE = ("vn_uplinked", "vn_apart")
+_RARE = ("vn_uplinked", "vn_apart", "vn_limited")
 
 
 def _asked(chain: Chain, elements: Elements) -> Chain:

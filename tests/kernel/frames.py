@@ -125,9 +125,7 @@ def udp(card: Card, gateway: str, source: str, target: str, port: int, text: byt
     return ip(card, gateway, source, target, _UDP, datagram, own_mac)
 
 
-def ip(
-    card: Card, gateway: str, source: str, target: str, protocol: int, payload: bytes, own_mac: str = ""
-) -> bytes:
+def ip(card: Card, gateway: str, source: str, target: str, protocol: int, payload: bytes, own_mac: str = "") -> bytes:
     """An IP packet of either family with any payload, by way of a MAC."""
     if ":" in source:
         return _ipv6(card, gateway, _ends(source, target), protocol, 64, payload)
@@ -147,7 +145,7 @@ def ipv6_packet(source: str, target: str, protocol: int, payload: bytes) -> byte
 
 
 def with_checksum(payload: bytes, at: int, source: str, target: str, protocol: int) -> bytes:
-    """The payload with the checksum over the pseudo header at an offset (RFC 9293 section 3.1, RFC 8200 section 8.1)."""
+    """The payload with a checksum at an offset, over the pseudo header too (RFC 9293 section 3.1, RFC 8200 8.1)."""
     ends = _ends(source, target) if ":" in source else socket.inet_aton(source) + socket.inet_aton(target)
     # The sum is the same for both forms of the pseudo header, since all else in it is zero.
     checked = checksum(ends + struct.pack("!II", len(payload), protocol) + payload)

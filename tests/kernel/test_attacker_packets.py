@@ -18,9 +18,9 @@ from kernel.bed import OUTSIDE, UPLINK, Bed, Space
 from kernel.frames import Card, Tap, entered, ip, on_one_processor, tapped, udp
 from kernel.guard_bed import eventually
 from kernel.nft_bed import settle
-from kernel.odd_packets import SCAN, TCP, about, icmp, odd, tcp, unreachable
 from kernel.odd_packets import ICMP as ICMP4
 from kernel.odd_packets import ICMPV6 as ICMP6
+from kernel.odd_packets import SCAN, TCP, about, icmp, odd, tcp, unreachable
 
 OUTSIDES = {4: OUTSIDE, 6: "2001:db8::1"}
 MODES = {"a": "nat", "b": "nat", "r": "routed", "i": "isolated"}
