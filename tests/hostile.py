@@ -41,7 +41,7 @@ FULL: dict[str, Any] = {
     "name": "lab", "uuid": UUID, "title": "The lab", "description": "Where things are tried.", "state": "active",
     "autostart": True, "persistent": True, "mode": "nat", "uplink": "eth0", "restart": False,
     "bridge": {"name": "vn-lab", "type": "linux", "mac": MAC, "mtu": 1400, "stp": False, "forward_delay": 0,
-               "ports": ["eth1"]},
+               "ports": ["eth1"], "fdb_max_learned": 1000},
     "ipv4": {"address": "192.168.30.1/24", "auto": False, "dhcp": {
         "enabled": True, "lease_time": "12h",
         "ranges": [{"start": "192.168.30.100", "end": "192.168.30.200", "lease_time": "1h"}],
@@ -59,7 +59,7 @@ FULL: dict[str, Any] = {
             "ports": {"start": 2000, "end": 3000}},
     "port_forwards": [{"protocol": "tcp", "port": 8080, "address": "203.0.113.2", "to": "web", "to_port": 80},
                       {"protocol": "udp", "port_range": {"start": 6000, "end": 6010}, "to": "192.168.30.11"}],
-    "isolate_guests": False, "extra_addresses": ["192.168.31.1/24"],
+    "isolate_guests": False, "connection_rate": 500, "extra_addresses": ["192.168.31.1/24"],
     "routes": [{"to": "10.9.0.0/16", "via": "192.168.30.7", "metric": 3}],
     "bandwidth": {"inbound": {"average": 1000, "peak": 2000, "burst": 3000},
                   "outbound": {"average": 1000, "peak": 2000, "burst": 3000}},

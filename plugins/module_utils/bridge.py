@@ -20,6 +20,7 @@ from .bridge_ovs import ports_of
 from .bridge_plan import BridgeChange, Freed, State, marked
 from .bridge_spec import BridgeSpec, refuse_duplicates
 from .errors import NotRunning, VirtnetError
+from .fdb import read_fdb_limits
 from .files import File, put, read_note, read_text
 from .identity import bridge_mac, host_identity
 from .links import Link, has_ipv6, read_links, read_sysctls
@@ -80,6 +81,7 @@ class Bridges:
             made=self._read_made() if self.purge else {},
             stacks=self._read_stacks(links, freed),
             uplinks=self._read_uplinks(),
+            fdb=read_fdb_limits(),
         )
 
     def _read_made(self) -> dict[str, str]:

@@ -36,7 +36,9 @@ from .openvswitch import (
     MADE_BY,
     OPENVSWITCH,
     PROTECTS,
+    SIZES,
     SYSTEM,
+    TABLE_SIZE,
     USERSPACE,
     Bridge,
     Command,
@@ -227,7 +229,7 @@ def _made(spec: BridgeSpec, row: Bridge, back: Sequence[Freed], current: State, 
 
 def _commands(spec: BridgeSpec, row: Bridge, new: Sequence[str]) -> list[Command]:
     """From a row to the spec; ``new`` ports are added."""
-    commands = set_columns("Bridge", spec.name, _columns(spec, row))
+    commands = [*set_columns("Bridge", spec.name, _columns(spec, row)), *_table_size_removed(spec, row)]
     own = row.ports.get(spec.name, Port(spec.name))
     if spec.mtu is not None and own.mtu_request != spec.mtu:
         commands += set_columns("Interface", spec.name, {"mtu_request": spec.mtu})
@@ -288,7 +290,18 @@ def _columns(spec: BridgeSpec, row: Bridge) -> dict[str, Any]:
         found[f"external_ids:{MADE_BY}"] = MARK
     if row.protects != spec.isolate_guests:
         found[f"external_ids:{PROTECTS}"] = "true" if spec.isolate_guests else ""
+    if spec.fdb_limit and row.table_size != spec.fdb_limit:
+        found[f"other_config:{TABLE_SIZE}"] = str(spec.fdb_limit)
+        found[f"external_ids:{SIZES}"] = "true"
     return found
+
+
+def _table_size_removed(spec: BridgeSpec, row: Bridge) -> list[Command]:
+    """Commands that leave the table of MAC addresses to Open vSwitch again, where its size is ours."""
+    if spec.fdb_limit or not row.ids.get(SIZES):
+        return []
+    keys = (("other_config", TABLE_SIZE), ("external_ids", SIZES))
+    return [("remove", "Bridge", spec.name, column, key) for column, key in keys]
 
 
 def _delay_key(stp: bool, rstp: bool) -> str:
@@ -348,6 +361,7 @@ def _values(row: Bridge, link: Link | None, current: State, bandwidth: Bandwidth
         "vlans": _shown({port.name: port.vlan for port in row.ports.values()}),
         "protected": sorted(port.name for port in row.ports.values() if port.protected),
         "isolate_guests": row.protects,
+        "fdb_max_learned": row.table_size,
         **shaping.now(bandwidth, own, current.limits),
         "alias": own.alias,
     }
@@ -373,6 +387,7 @@ def _after(spec: BridgeSpec, row: Bridge, link: Link | None, new: Sequence[str],
         "vlans": _shown({**{port.name: port.vlan for port in guests}, **_wanted_vlans(spec, row, new)}),
         "protected": sorted(port.name for port in guests if (port.protected if protected is None else protected)),
         "isolate_guests": spec.isolate_guests,
+        "fdb_max_learned": spec.fdb_limit,
         **shaping.after(spec.bandwidth),
         "alias": MARK,
     }

@@ -14,6 +14,7 @@ from . import isolation, shaping, uplink
 from .bandwidth import Bandwidth
 from .bridge_spec import BridgeSpec
 from .errors import InvalidOption
+from .fdb import FdbLimits, SetFdbLimit
 from .links import CENTISECONDS, Link, sysctl_path
 from .links_apply import (
     AddAddress,
@@ -95,6 +96,7 @@ class State:
     stacks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     made: Mapping[str, str] = field(default_factory=dict)
     uplinks: Uplinks = field(default_factory=Uplinks)
+    fdb: FdbLimits = field(default_factory=FdbLimits)
 
     def of(self, name: str) -> Sequence[Link]:
         """The ports of a bridge."""
@@ -122,6 +124,10 @@ def check(spec: BridgeSpec, current: State) -> None:
     if link is not None and not ours(link, spec.mac):
         kind = f"a {link.kind}" if link.kind else "an interface"
         raise InvalidOption(f"{at}name", TAKEN.format(spec.name, kind), owner)
+    if spec.fdb_max_learned and not current.fdb.supported:
+        raise InvalidOption(
+            f"{at}fdb_max_learned", "is not possible with this kernel; leave it out, or use Linux 6.7", owner
+        )
     check_rest(spec, current)
 
 
@@ -253,6 +259,7 @@ def create(spec: BridgeSpec, current: State) -> list[BridgeChange]:
         **({} if spec.mtu is None else {"mtu": spec.mtu}),
     }
     steps: list[Step] = [AddBridge(spec.name, spec.mac, made)]
+    steps += [SetFdbLimit(spec.name, spec.fdb_limit)] if spec.fdb_limit else []
     steps += [
         SetSysctl(sysctl_path("/proc/sys", spec.name, key), value)
         for key, value in wanted_sysctls(spec, current).items()
@@ -344,6 +351,7 @@ def change(spec: BridgeSpec, current: State) -> list[BridgeChange]:
         steps.append(SetLink(spec.name, {"mtu": spec.mtu}))
     if link.stp != spec.stp or link.forward_delay != spec.forward_delay:
         steps += _timers(spec)
+    steps += current.fdb.steps(spec.name, link.index, spec.fdb_limit)
     steps += readdress(spec, link, current)
     if not link.up:
         steps.append(SetLink(spec.name, {"state": "up"}))
@@ -427,6 +435,7 @@ def _values(link: Link, current: State, bandwidth: Bandwidth) -> dict[str, Any]:
         "isolated": sorted(port.name for port in ports if port.isolated),
         "isolate_guests": isolation.is_on(link.filters),
         **shaping.now(bandwidth, link, current.limits),
+        **({"fdb_max_learned": current.fdb.of(link.index)} if current.fdb.supported else {}),
         "alias": link.alias,
     }
 
@@ -450,6 +459,7 @@ def _after(spec: BridgeSpec, link: Link | None, ports: Sequence[str], current: S
         "isolated": sorted(_isolated(spec, link, ports, current)),
         "isolate_guests": spec.isolate_guests,
         **shaping.after(spec.bandwidth),
+        **({"fdb_max_learned": spec.fdb_limit} if current.fdb.supported else {}),
         "alias": MARK,
     }
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from .bandwidth import Bandwidth, read_bandwidth
 from .errors import InvalidOption
+from .fdb import DEFAULT as FDB_DEFAULT
+from .fdb import read_fdb_max_learned
 from .openvswitch import OPENVSWITCH
 from .options import Options
 from .port_vlans import PortVlan, read_port_vlans
@@ -28,7 +30,10 @@ _MOST_DELAY = 30
 
 @dataclass(frozen=True)
 class BridgeSpec:
-    """A bridge as it shall be. ``forward_delay`` in seconds; ``mtu`` and ``mac`` None: left to the kernel, derived."""
+    """A bridge as it shall be. ``forward_delay`` in seconds; ``mtu`` and ``mac`` None: left to the kernel, derived.
+
+    ``fdb_max_learned``: None where the user leaves it to us, see ``fdb_limit``.
+    """
 
     name: str
     state: str = "present"
@@ -47,6 +52,7 @@ class BridgeSpec:
     vlans: Sequence[PortVlan] = ()
     enslave_uplink: bool = False
     confirm_within: int = CONFIRM_WITHIN
+    fdb_max_learned: int | None = None
     path: str = field(default="", compare=False)
 
     @staticmethod
@@ -81,6 +87,7 @@ class BridgeSpec:
             vlans=read_port_vlans(options, "vlans"),
             enslave_uplink=options.boolean("enslave_uplink", False),
             confirm_within=options.integer("confirm_within", CONFIRM_WITHIN, least=5, most=3600),
+            fdb_max_learned=read_fdb_max_learned(options, kind),
             path=options.path,
         )
         if spec.enslave_uplink:
@@ -90,6 +97,16 @@ class BridgeSpec:
             options.error("rstp", "and stp exclude each other; choose one")
         options.close()
         return spec
+
+    @property
+    def fdb_limit(self) -> int:
+        """How many MAC addresses it learns, 0 for any number: behind the host's interfaces may be a whole LAN.
+
+        Open vSwitch has a limit of its own in any case.
+        """
+        if self.fdb_max_learned is not None:
+            return self.fdb_max_learned
+        return 0 if self.ports or self.type == OPENVSWITCH else FDB_DEFAULT
 
     def as_options(self) -> dict[str, Any]:
         """The way back to the module's options."""
@@ -113,6 +130,7 @@ class BridgeSpec:
             "routes": [route.as_options() for route in self.routes],
             "isolate_guests": self.isolate_guests,
             "bandwidth": self.bandwidth.as_options(),
+            "fdb_max_learned": self.fdb_max_learned,
             **(only_openvswitch if self.type == OPENVSWITCH else {}),
             **uplink_options(self.enslave_uplink, self.confirm_within),
         }

@@ -25,6 +25,13 @@ _SILENT_SINCE = (2, 89)
 TEMPLATE = "virtnet-dnsmasq@.service"
 _STUB = "127.0.0.53"
 
+# A guest has lines written by asking (DHCPINFORM, DHCPDISCOVER). journald takes some times as many where its disk has
+# room, by default from 10000 on (systemd.exec(5), journald.conf(5)); 1000 guests that start at once cause 4000 lines.
+LOG_LIMIT = """\
+LogRateLimitIntervalSec=30s
+LogRateLimitBurst=1000
+"""
+
 # User text never gets here: names of networks and interfaces were checked to the letter.
 _MEMBER = re.compile(r"^interface=(\S+)\nconf-file=\S*/([^/\s]+)\.conf$", re.MULTILINE)
 
@@ -53,7 +60,7 @@ RuntimeDirectory=virtnet-dnsmasq/%i
 StateDirectory=virtnet/dnsmasq
 AmbientCapabilities=CAP_NET_BIND_SERVICE CAP_NET_RAW CAP_NET_ADMIN
 CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_NET_RAW CAP_NET_ADMIN
-# About four sockets for each network.
+{log_limit}# About four sockets for each network.
 LimitNOFILE=8192
 NoNewPrivileges=yes
 ProtectSystem=strict
@@ -139,7 +146,7 @@ def unit(name: str) -> str:
 
 def unit_text(layout: Layout, program: str) -> str:
     """The template of the units."""
-    return _UNIT.format(instances=layout.paths.private_instances, program=program)
+    return _UNIT.format(instances=layout.paths.private_instances, program=program, log_limit=LOG_LIMIT)
 
 
 def instance_of(spec: FragmentSpec, beside_dhcp: bool) -> str:

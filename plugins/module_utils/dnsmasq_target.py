@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from .dnsmasq_choice import Choice, choose
 from .dnsmasq_config import WILDCARD, fragment_file
 from .dnsmasq_hosts import network_of
+<<<<<<< HEAD
 from .dnsmasq_private import (
     SHARED,
     Layout,
@@ -22,6 +23,9 @@ from .dnsmasq_private import (
     unit_text,
     upstream_lines,
 )
+=======
+from .dnsmasq_private import LOG_LIMIT, Layout, Member, instance_text, members_of, unit_text, upstream_lines
+>>>>>>> wt-c
 from .dnsmasq_probe import DNS_PORT
 from .dnsmasq_render import HEADER, Circumstances, hosts_files, render
 from .dnsmasq_spec import PRESENT, FragmentSpec
@@ -36,7 +40,9 @@ _DROP_IN = """\
 # Written by virtnet.linux; changes are lost.
 [Service]
 ExecStartPre=-/bin/sh -c 'test -e {due} || exec timeout 10 {engine}/virtnet fragments'
-"""
+{log_limit}"""
+# With one of these the administrator wants a line for each query, of guests and of others.
+_WANT_ALL_LINES = ("log-queries", "log-dhcp", "log-debug")
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,9 @@ def target(wanted: Sequence[FragmentSpec], purge: bool, current: State, layout: 
         private.update(hosts_files(choice.spec, around(choice, choices, current, layout)))
     if current.engine and _has_system_fragments(system, current):
         private[layout.paths.dnsmasq_drop_in] = _DROP_IN.format(
-            engine=layout.paths.engine, due=os.path.join(layout.paths.runtime, DUE_FILE)
+            engine=layout.paths.engine,
+            due=os.path.join(layout.paths.runtime, DUE_FILE),
+            log_limit="" if any(current.config.named(name) for name in _WANT_ALL_LINES) else LOG_LIMIT,
         )
     return Target(choices, system, private, members)
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from .adopted import Record
 from .bridge_plan import MARK
 from .errors import VirtnetError
+from .fdb import SetFdbLimit
 from .libvirt_ports import onto
 from .links import Link, read_links
 from .links_apply import DeleteLink, DeleteLocalRoute, Rename, SetLink, SetSysctl, Step, take
@@ -80,13 +81,13 @@ def hide_routes(record: Record) -> None:
 
 
 def let_go(record: Record) -> None:
-    """Take our mark, and the other name, off a bridge that libvirt has never let go of."""
+    """Take our mark, our limit, and the other name off a bridge that libvirt has never let go of."""
     links = read_links()
     aside, link = links.get(record.aside), links.get(record.bridge)
     if aside is not None and link is None:
-        take([SetLink(aside.name, {"ifalias": ""}), Rename(aside.name, record.bridge)])
+        take([SetFdbLimit(aside.name, 0), SetLink(aside.name, {"ifalias": ""}), Rename(aside.name, record.bridge)])
     elif aside is None and link is not None and link.alias == MARK:
-        take([SetLink(link.name, {"ifalias": ""})])
+        take([SetFdbLimit(link.name, 0), SetLink(link.name, {"ifalias": ""})])
 
 
 def move_guests(record: Record, *, isolated: bool) -> None:

@@ -51,6 +51,7 @@ DEFAULTS: Mapping[str, Any] = {
     "dns.host_resolver": True,
     "dnsmasq.instance": "auto",
     "isolate_guests": False,
+    "connection_rate": 2000,
     "libvirt.register": "auto",
     "libvirt.trust_guest_rx_filters": False,
 }
@@ -133,6 +134,8 @@ _LEAVES: Mapping[str, Callable[[Any], Any]] = {
     "ipv4.dhcp.lease_time": _lease,
     "ipv6.dhcp.lease_time": _lease,
     "dns.domain": _domain,
+    "connection_rate": _number,
+    "bridge.fdb_max_learned": _number,
 }
 _PORTS = {"start": _number, "end": _number}
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Union
 
 from .errors import CommandFailed, MissingTool
+from .fdb import SetFdbLimit
 from .policing import SetPolicer
 from .queues import SetQueues
 from .routes import PROTOCOL
@@ -190,6 +191,7 @@ Step = Union[
     DeleteLink,
     SetQueues,
     SetPolicer,
+    SetFdbLimit,
     PutRoute,
     DeleteRoute,
     DeleteLocalRoute,
@@ -215,7 +217,7 @@ def _take(route: Any, step: Step) -> None:
         route.link("add", ifname=step.name, kind="bridge", address=step.mac, **step.attributes)
     elif isinstance(step, SetLink):
         route.link("set", index=_index(step.name), **step.attributes)
-    elif isinstance(step, (SetQueues, SetPolicer)):
+    elif isinstance(step, (SetQueues, SetPolicer, SetFdbLimit)):
         step.make()
     elif isinstance(step, Rename):
         _rename(route, _index(step.name), step.new)

@@ -21,6 +21,7 @@ from .dhcp_boot import Boot, read_boot, read_tftp_root
 from .dhcp_hosts import Host, read_hosts
 from .dhcp_options import read_dhcp_options
 from .dnsmasq_names import Names, private_only, read_names, read_raw
+from .fdb import read_fdb_max_learned
 from .forwards import Forward, read_forwards
 from .identity import bridge_mac, bridge_name, network_uuid
 from .ipv6 import Ipv6, read_ipv6
@@ -28,7 +29,7 @@ from .libvirt_group import Libvirt, read_libvirt
 from .managed import LIBVIRT, OURS, bridge_in, is_managed, name_in, uuid_in, xml_of_network
 from .nat import Nat, read_nat
 from .network_xml import said_by_xml
-from .nft_spec import NAME, NAME_WORDS
+from .nft_spec import LIMITED, NAME, NAME_WORDS, read_connection_rate
 from .openvswitch import OPENVSWITCH
 from .options import Options, shown
 from .port_vlans import PortVlan, of_portgroup, read_port_vlans
@@ -58,6 +59,7 @@ class Bridge:
     vlans: Sequence[PortVlan] = ()
     enslave_uplink: bool = False
     confirm_within: int = CONFIRM_WITHIN
+    fdb_max_learned: int | None = None
 
     def of_openvswitch(self) -> dict[str, Any]:
         """Options that only a bridge of Open vSwitch has."""
@@ -114,6 +116,7 @@ class Network:
     nat: Nat = field(default_factory=Nat)
     forwards: Sequence[Forward] = ()
     isolate_guests: bool = False
+    connection_rate: int = 0
     extra_addresses: Sequence[str] = ()
     routes: Sequence[Route] = ()
     bandwidth: Bandwidth = field(default_factory=Bandwidth)
@@ -203,6 +206,7 @@ class Network:
                 "stp": self.bridge.stp,
                 "forward_delay": self.bridge.forward_delay,
                 "ports": list(self.bridge.ports),
+                "fdb_max_learned": self.bridge.fdb_max_learned,
                 **(self.bridge.of_openvswitch() if self.bridge.type == OPENVSWITCH else {}),
                 **uplink_options(self.bridge.enslave_uplink, self.bridge.confirm_within),
             },
@@ -223,6 +227,7 @@ class Network:
             "nat": self.nat.as_options(),
             "port_forwards": [forward.as_options() for forward in self.forwards],
             "isolate_guests": self.isolate_guests,
+            "connection_rate": self.connection_rate if self.mode in LIMITED else None,
             "extra_addresses": list(self.extra_addresses),
             "routes": [route.as_options() for route in self.routes],
             "bandwidth": self.bandwidth.as_options(),
@@ -273,6 +278,7 @@ def read_network(options: Options, identity: str) -> Network:
         ipv4=ipv4,
         forwards=tuple(read_forwards(options, "port_forwards", hosts)),
         isolate_guests=options.boolean("isolate_guests", False),
+        connection_rate=read_connection_rate(options, "connection_rate", mode),
         ipv6=ipv6,
         dns=_read_dns(options.group("dns")),
         extra_addresses=tuple(map(str, extra)),
@@ -350,6 +356,7 @@ def _read_bridge(options: Options, identity: str, network: str, mode: str, libvi
         vlans=read_port_vlans(options, "vlans", [str(one["name"]) for one in libvirt.portgroups if "vlan" in one]),
         enslave_uplink=options.boolean("enslave_uplink", False),
         confirm_within=options.integer("confirm_within", CONFIRM_WITHIN, least=5, most=3600),
+        fdb_max_learned=read_fdb_max_learned(options, kind),
     )
     if bridge.enslave_uplink:
         refuse_for_openvswitch(options, kind)

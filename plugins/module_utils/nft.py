@@ -244,6 +244,7 @@ def _values(rules: Rules) -> Mapping[str, Any]:
         **({"nat": rules.nat.as_options()} if rules.mode == "nat" else {}),
         **({"port_forwards": [str(forward) for forward in rules.forwards]} if rules.forwards else {}),
         "isolate_guests": rules.isolate_guests,
+        **({"connection_rate": rules.connection_rate or "no limit"} if rules.mode != "open" else {}),
     }
 
 

@@ -18,7 +18,7 @@ from .nat import Nat
 FAMILY = "inet"
 TABLE = "virtnet"
 
-# Set or map -> element's key -> value (the verdict of a map, the comment of vn_bridges, else "").
+# Set or map -> element's key -> value: the verdict of a map, the comment in vn_bridges, the limit in vn_limited, or "".
 Elements = Mapping[str, Mapping[tuple[str, ...], str]]
 
 # A chain: its hook, and its rules with the comment that each carries in the kernel.
@@ -44,6 +44,7 @@ SETS = {
     "vn_nat4": "type ifname : verdict",
     "vn_nat6": "type ifname : verdict",
     "vn_isolated": "type ifname",
+    "vn_limited": "type ifname; flags dynamic",
     "vn_untracked": "type ifname",
     "vn_port4": "type inet_proto . inet_service : ipv4_addr . inet_service",
     "vn_port6": "type inet_proto . inet_service : ipv6_addr . inet_service",
@@ -57,6 +58,8 @@ SETS = {
 VERDICTS = ("vn_to_guest", "vn_from_guest", "vn_to_host", "vn_nat4", "vn_nat6")
 FORWARDS = tuple(name for name in SETS if name.startswith("vn_port"))
 MAPS = (*VERDICTS, *FORWARDS)
+# Each element carries a limit, which is asked when the element is looked up, and matches what is over it.
+LIMITS = ("vn_limited",)
 OWNED = ("vn_closed4", "vn_closed6", "vn_routed4", "vn_routed6", *FORWARDS)
 
 # On the connections that pass by our rules, so that the chains of others can let them pass too: an accept of ours
@@ -73,7 +76,11 @@ _SPOOFED = (
 )
 _ONLY_UPLINK = (f"iifname @vn_uplinked iifname . oifname != @vn_uplinks {_REFUSE}", "only to the uplink")
 _FROM_CLOSED = (f"iifname @vn_closed {_REFUSE}", "nat and isolated networks reach no other network")
+# Chains of NAT see neither. Not in mode routed, where the other half of a connection may go another way.
+_UNNATTED = ("ct state invalid,untracked drop", "what NAT would let out with the guest's own address")
+_NO_CONNECTION = ("ct state invalid drop", "no connection")
 _OUT = ("goto vn_pass", "out")
+_LIMIT = ("ct state new iifname @vn_limited drop", "new connections beyond the network's rate")
 _SERVED = (
     (f"meta l4proto {{ tcp, udp }} th dport 53 {_MARK}", "mark for other firewalls: DNS"),
     (f"udp dport {{ 67, 547 }} {_MARK}", "mark for other firewalls: DHCP"),
@@ -90,7 +97,7 @@ def _not_at(subnets: str) -> Sequence[tuple[str, str]]:
 
 _CHAINS: Mapping[str, Chain] = {
     # Two rules: neighbour discovery is not tracked, and a rule ends at the mark that its packets do not have.
-    "vn_pass": ("", ((_MARK, "mark for other firewalls"), ("accept", "pass"))),
+    "vn_pass": ("", (_LIMIT, (_MARK, "mark for other firewalls"), ("accept", "pass"))),
     "vn_to_closed": ("", (*_TO_ANY, (_REFUSE, "nobody reaches guests of nat and isolated networks"))),
     "vn_to_open": ("", (_APART, _FROM_CLOSED)),
     "vn_to_routed": (
@@ -105,22 +112,36 @@ _CHAINS: Mapping[str, Chain] = {
             (_MARK, "mark for other firewalls"),
         ),
     ),
-    **dict.fromkeys(("vn_from_nat", "vn_from_routed"), ("", (*_SPOOFED, _ONLY_UPLINK, _OUT))),
+    "vn_from_nat": ("", (_UNNATTED, *_SPOOFED, _ONLY_UPLINK, _OUT)),
+    "vn_from_routed": ("", (*_SPOOFED, _ONLY_UPLINK, _OUT)),
     "vn_from_isolated": ("", ((_REFUSE, "isolated"),)),
+    # A guest can make up an error about a connection that it has no part in.
+    "vn_related": (
+        "",
+        (
+            *_TO_ANY,
+            ("ct status dnat accept", "port forwards"),
+            ("iifname @vn_closed oifname @vn_bridges drop", "no network has a connection with a nat or isolated one"),
+            ("oifname @vn_closed iifname @vn_bridges drop", "no network has a connection with a nat or isolated one"),
+            ("iifname vmap @vn_from_guest", "from a guest"),
+            ("accept", "from outside"),
+        ),
+    ),
     "vn_forward": (
         # Before the chains of others at the usual priority, which may look at our mark.
         "type filter hook forward priority filter - 10; policy accept;",
         (
-            ("ct state established,related accept", "established flows first"),
+            ("ct state established accept", "established flows first"),
+            ("ct state related jump vn_related", "errors about connections"),
             ("oifname vmap @vn_to_guest", "to a guest"),
             ("iifname vmap @vn_from_guest", "from a guest"),
         ),
     ),
-    "vn_host_closed": ("", (*_not_at("closed"), *_not_at("routed"), *_SERVED)),
-    "vn_host_routed": ("", (*_not_at("closed"), *_SERVED)),
+    "vn_host_closed": ("", (_NO_CONNECTION, *_not_at("closed"), *_not_at("routed"), _LIMIT, *_SERVED)),
+    "vn_host_routed": ("", (*_not_at("closed"), _LIMIT, *_SERVED)),
     "vn_input": (
         "type filter hook input priority filter - 10; policy accept;",
-        (("ct state new iifname vmap @vn_to_host", "from a guest to the host"),),
+        (("ct state new,invalid,untracked iifname vmap @vn_to_host", "from a guest to the host"),),
     ),
     "vn_output": (
         "type filter hook output priority filter; policy accept;",
@@ -228,7 +249,7 @@ def _nat_chain(nat: Nat) -> Chain:
 
 
 # Sets that few hosts have elements of; a rule that asks for one costs each new flow a lookup.
-_RARE = ("vn_uplinked", "vn_apart")
+_RARE = ("vn_uplinked", "vn_apart", "vn_limited")
 
 
 def _asked(chain: Chain, elements: Elements) -> Chain:

@@ -52,9 +52,17 @@ def _parse_element(element: Any, *, owned: bool) -> tuple[tuple[str, ...], str]:
         value = _parse_value(data)
     if isinstance(element, dict) and "elem" in element:
         comment = element["elem"].get("comment", "")
+        if "limit" in element["elem"]:
+            value = _parse_limit(element["elem"]["limit"])
         element = element["elem"]["val"]
     key = tuple(map(_parse_part, _parts(element)))
     return ((comment, *key), value) if owned else (key, value or comment)
+
+
+def _parse_limit(limit: Mapping[str, Any]) -> str:
+    """As nft writes it, since its JSON of a set's element cannot be fed back."""
+    over = "over " if limit.get("inv") else ""
+    return f"limit rate {over}{limit['rate']}/{limit.get('per')} burst {limit.get('burst')} packets"
 
 
 def _parts(value: Any) -> Sequence[Any]:

@@ -7,15 +7,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from .forwards import Forward
 from .nat import Nat
-from .nft_chains import FAMILY, FORWARDS, MAPS, OWNED, SETS, TABLE, Elements, chains
+from .nft_chains import FAMILY, FORWARDS, LIMITS, MAPS, OWNED, SETS, TABLE, Elements, chains
 
 MODES = ("nat", "routed", "isolated", "open")
+
+# New connections a second of all guests of a network, 0 for no limit. An entry of conntrack that is not answered lasts
+# up to 120 s (nf_conntrack_tcp_timeout_syn_sent, nf_conntrack_udp_timeout_stream), so that those of one network stay
+# below the 262144 that the kernel keeps at most on a host with over 4 GB (nf_conntrack_init_start()).
+CONNECTION_RATE = 2000
+MOST_CONNECTIONS = 1_000_000
+_LIMIT = re.compile(r"limit rate over (\d{1,7})/second burst (\d{1,7}) packets")
 
 # The chains to the guest, from the guest, and from the guest to the host.
 _VERDICTS = {
@@ -27,7 +35,10 @@ _VERDICTS = {
 
 @dataclass(frozen=True)
 class Rules:
-    """One network as the table knows it; ``subnets`` are networks of both families in CIDR notation."""
+    """One network as the table knows it; ``subnets`` are networks of both families in CIDR notation.
+
+    ``connection_rate``: new connections of its guests a second, 0 for no limit.
+    """
 
     name: str
     bridge: str
@@ -37,6 +48,7 @@ class Rules:
     nat: Nat = field(default_factory=Nat)
     forwards: Sequence[Forward] = ()
     isolate_guests: bool = False
+    connection_rate: int = 0
 
     @property
     def forwarded(self) -> bool:
@@ -86,6 +98,13 @@ def _put_mode(found: dict[str, dict[tuple[str, ...], str]], rules: Rules) -> Non
     if rules.mode != "isolated" and rules.uplink:
         found["vn_uplinked"] = {(bridge,): ""}
         found["vn_uplinks"] = {(bridge, rules.uplink): ""}
+    if rules.connection_rate:
+        found["vn_limited"] = {(bridge,): _limit(rules.connection_rate)}
+
+
+def _limit(rate: int) -> str:
+    """As nft writes it. What a second allows may come at once, and as much again after a pause."""
+    return f"limit rate over {rate}/second burst {2 * rate} packets"
 
 
 def _put_subnets(found: dict[str, dict[tuple[str, ...], str]], rules: Rules, name: str) -> None:
@@ -154,6 +173,7 @@ def rules_of(elements: Elements, bridge: str) -> Rules:
     verdict = elements.get("vn_from_guest", {}).get((bridge,), "")
     modes = {f"jump {names[1]}": mode for mode, names in _VERDICTS.items()}
     chain = elements.get("vn_nat4", {}).get((bridge,), "goto vn_nat").split()[-1]
+    limit = _LIMIT.fullmatch(elements.get("vn_limited", {}).get((bridge,), ""))
     natted = bool(mine("vn_nat6")) or not (mine("vn_nat4") and mine("vn_subnets6"))
     return Rules(
         name=elements.get("vn_bridges", {}).get((bridge,), ""),
@@ -174,6 +194,7 @@ def rules_of(elements: Elements, bridge: str) -> Rules:
             )
         ),
         isolate_guests=bool(mine("vn_apart")),
+        connection_rate=int(limit[1]) if limit else 0,
     )
 
 
@@ -209,6 +230,8 @@ def _key(name: str, key: tuple[str, ...]) -> str:
 def _element(name: str, key: tuple[str, ...], value: str) -> str:
     text = _key(name, key)
     comment = key[0] if name in OWNED else "" if name in MAPS else value
+    if name in LIMITS:
+        return f"{text} {value}"
     if comment:
         text += f' comment "{comment}"'
     return f"{text} : {value}" if name in MAPS else text

@@ -15,13 +15,16 @@ from . import nft_rules
 from .errors import InvalidOption
 from .forwards import check_claims, check_targets, read_forwards
 from .nat import read_nat
-from .nft_rules import MODES, Rules
+from .nft_rules import CONNECTION_RATE, MODES, MOST_CONNECTIONS, Rules
 from .options import Options
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}")
 NAME_WORDS = "a name of 1 to 50 letters, digits, '_', '.' and '-' that starts with a letter or digit"
+
+# Modes in which guests' packets pass rules of ours.
+LIMITED = ("nat", "routed", "isolated")
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class RulesSpec:
             nat=read_nat(options.group("nat"), mode),
             forwards=tuple(sorted(read_forwards(options, "port_forwards", {}), key=nft_rules.forward_order)),
             isolate_guests=options.boolean("isolate_guests", False),
+            connection_rate=read_connection_rate(options, "connection_rate", mode),
         )
         options.close()
         check_targets(rules.forwards, [ipaddress.ip_network(subnet) for subnet in subnets], (), options.owner)
@@ -69,8 +73,18 @@ class RulesSpec:
             "nat": self.rules.nat.as_options(),
             "port_forwards": [forward.as_options() for forward in self.rules.forwards],
             "isolate_guests": self.rules.isolate_guests,
+            "connection_rate": self.rules.connection_rate,
             "state": self.state,
         }
+
+
+def read_connection_rate(options: Options, name: str, mode: str) -> int:
+    """How many new connections a network's guests may have in a second; raises InvalidOption."""
+    default = CONNECTION_RATE if mode in LIMITED else 0
+    rate = int(options.integer(name, default, least=0, most=MOST_CONNECTIONS))
+    if rate and mode not in LIMITED:
+        options.error(name, f"has no meaning in mode {mode}, which has no rules; leave it out, or use another mode")
+    return rate
 
 
 def _collapsed(subnets: Iterable[Network]) -> tuple[str, ...]:

@@ -22,6 +22,9 @@ OPENVSWITCH = "openvswitch"
 MADE_BY = "made-by"
 MARK = "virtnet.linux"
 PROTECTS = "virtnet-protects"
+# That the size of its table of MAC addresses is ours.
+SIZES = "virtnet-mac-table-size"
+TABLE_SIZE = "mac-table-size"
 
 SYSTEM, USERSPACE = "system", "netdev"
 
@@ -98,6 +101,12 @@ class Bridge:
     def protects(self) -> bool:
         """Whether we keep its guests from each other."""
         return bool(self.ids.get(PROTECTS))
+
+    @property
+    def table_size(self) -> int:
+        """How many MAC addresses it learns by our wish, 0 where that is left to Open vSwitch."""
+        size = self.config.get(TABLE_SIZE, "")
+        return int(size) if self.ids.get(SIZES) and size.isdecimal() else 0
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,7 @@ def _bridge(network: Network) -> dict[str, Any]:
         "addresses": [*own, *network.extra_addresses],
         "routes": [route.as_options() for route in network.routes],
         "isolate_guests": network.isolate_guests,
+        "fdb_max_learned": network.bridge.fdb_max_learned,
         **(_of_openvswitch(network) if network.bridge.type == OPENVSWITCH else {}),
         "bandwidth": network.bandwidth.as_options(),
         **uplink_options(network.bridge.enslave_uplink, network.bridge.confirm_within),
@@ -120,6 +121,7 @@ def _rules(network: Network) -> dict[str, Any]:
         "port_forwards": [forward.as_options() for forward in network.resolved_forwards],
         # Rules do not see which ports a frame comes from and goes to, and those of the host must be reached.
         "isolate_guests": network.isolate_guests and not network.bridge.ports,
+        "connection_rate": network.connection_rate,
         "state": "present",
     }
 

@@ -70,6 +70,15 @@ options:
   confirm_within:
     description: Seconds, 5 to 3600, for O(enslave_uplink). V(60) if not given.
     type: int
+  fdb_max_learned:
+    description:
+      - How many MAC addresses the bridge learns, V(0) for any number, at most 1000000. If not given, V(8192) where the
+        kernel can do it (Linux 6.7), but any number with O(ports), behind which may be a whole LAN.
+      - Frames to addresses that are not learned go to all ports, as at any bridge. A number that the kernel cannot do
+        is refused.
+      - Of a bridge of Open vSwitch the size of its table (C(other_config:mac-table-size)), 10 at least; V(0), and if
+        not given, leaves it to Open vSwitch, which has a limit of its own.
+    type: int
   isolate_guests:
     description:
       - Ports that are not O(ports) reach the host and O(ports), but not each other. V(false) if not given.
@@ -191,6 +200,7 @@ bridges:
       addresses: [192.168.30.1/24]
       routes: []
       isolate_guests: false
+      fdb_max_learned: null
       bandwidth: {inbound: null, outbound: null}
 changes:
   description: What was changed, or would be, a sentence each.
@@ -214,6 +224,7 @@ ARGUMENTS = {
     "forward_delay": {"type": "int"},
     "ports": {"type": "list", "elements": "str"},
     "addresses": {"type": "list", "elements": "str"},
+    "fdb_max_learned": {"type": "int"},
     "isolate_guests": {"type": "bool"},
     "rstp": {"type": "bool"},
     "fail_mode": {"type": "str", "choices": ["standalone", "secure"]},

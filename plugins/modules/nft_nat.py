@@ -61,6 +61,14 @@ options:
   isolate_guests:
     description: Guests reach the host and the outside, but not each other. V(false) if not given.
     type: bool
+  connection_rate:
+    description:
+      - How many new connections all guests of the network may have in a second, to the outside, to the host and, where
+        br_netfilter filters bridged frames, to each other; V(0) for any number, V(2000) if not given.
+      - What is over it is dropped, after a burst of twice as many. Connections that are there go on at any speed.
+      - Each connection is an entry of the host's table (C(nf_conntrack_max)), which all networks share; a connection
+        that nobody answers is there for up to 120 seconds. Not for mode V(open).
+    type: int
   port_forwards:
     description:
       - Ports of the host that lead to a guest, from outside, from the host itself and from guests, also of the same
@@ -127,6 +135,7 @@ networks:
       uplink: null
       subnets: [192.168.30.0/24]
       nat: {ipv6: true, source: null, ports: {start: 1024, end: 65535}}
+      connection_rate: 2000
       state: present
 changes:
   description: What was changed, or would be, a sentence each.
@@ -148,6 +157,7 @@ ARGUMENTS = {
     "subnets": {"type": "list", "elements": "str"},
     "nat": {"type": "dict"},
     "isolate_guests": {"type": "bool"},
+    "connection_rate": {"type": "int"},
     "port_forwards": {"type": "list", "elements": "dict"},
     "state": {"type": "str", "choices": ["present", "absent"]},
     "networks": {"type": "list", "elements": "dict"},

@@ -63,7 +63,7 @@ options:
     description:
       - The bridge of the network - C(name) (V(vn-NAME) if not given; where that has over 15 characters, the first 8 of
         the name and 4 of its hash), C(type), C(mac), C(mtu), C(stp), C(forward_delay), C(ports),
-        C(enslave_uplink), C(confirm_within); see M(virtnet.linux.bridge).
+        C(fdb_max_learned), C(enslave_uplink), C(confirm_within); see M(virtnet.linux.bridge).
     type: dict
   ipv4:
     description:
@@ -90,6 +90,11 @@ options:
   isolate_guests:
     description: Guests reach the host and the outside, but not each other. V(false) if not given.
     type: bool
+  connection_rate:
+    description:
+      - How many new connections all guests of the network may have in a second, V(0) for any number; V(2000) if not
+        given. See M(virtnet.linux.nft_nat). Not for the modes V(open) and V(bridged).
+    type: int
   port_forwards:
     description:
       - Ports of the host that lead to a guest, from outside, from the host itself and from guests, also of the same
@@ -300,6 +305,7 @@ ARGUMENTS = {
     "ipv6": {"type": "dict"},
     "nat": {"type": "dict"},
     "isolate_guests": {"type": "bool"},
+    "connection_rate": {"type": "int"},
     "port_forwards": {"type": "list", "elements": "dict"},
     "extra_addresses": {"type": "list", "elements": "str"},
     "routes": {"type": "list", "elements": "dict"},

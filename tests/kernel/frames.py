@@ -102,7 +102,8 @@ def _ethernet(target: str, source: str, kind: int, payload: bytes) -> bytes:
     return _mac(target) + _mac(source) + struct.pack("!H", kind) + payload
 
 
-def _checksum(data: bytes) -> int:
+def checksum(data: bytes) -> int:
+    """The internet checksum (RFC 1071)."""
     data += b"\0" * (len(data) % 2)
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
@@ -119,14 +120,36 @@ def arp_claim(mac: str, address: str, target: str = BROADCAST) -> bytes:
 def udp(card: Card, gateway: str, source: str, target: str, port: int, text: bytes, own_mac: str = "") -> bytes:
     """A datagram with any source address, by way of a MAC."""
     datagram = struct.pack("!HHHH", port, port, 8 + len(text), 0) + text
-    if ":" not in source:
-        head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(datagram), 1, 0, 64, _UDP, 0)
-        addresses = socket.inet_aton(source) + socket.inet_aton(target)
-        head = head[:10] + struct.pack("!H", _checksum(head + addresses)) + addresses
-        return _ethernet(gateway, own_mac or card.mac, _IPV4, head + datagram)
-    ends = _ends(source, target)
-    checked = _checksum(ends + struct.pack("!II", len(datagram), _UDP) + datagram)
-    return _ipv6(card, gateway, ends, _UDP, 64, datagram[:6] + struct.pack("!H", checked) + text)
+    if ":" in source:
+        datagram = with_checksum(datagram, 6, source, target, _UDP)
+    return ip(card, gateway, source, target, _UDP, datagram, own_mac)
+
+
+def ip(card: Card, gateway: str, source: str, target: str, protocol: int, payload: bytes, own_mac: str = "") -> bytes:
+    """An IP packet of either family with any payload, by way of a MAC."""
+    if ":" in source:
+        return _ipv6(card, gateway, _ends(source, target), protocol, 64, payload)
+    return _ethernet(gateway, own_mac or card.mac, _IPV4, ipv4_packet(source, target, protocol, payload))
+
+
+def ipv4_packet(source: str, target: str, protocol: int, payload: bytes) -> bytes:
+    """Header (RFC 791 section 3.1) and payload."""
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), 1, 0, 64, protocol, 0)
+    addresses = socket.inet_aton(source) + socket.inet_aton(target)
+    return head[:10] + struct.pack("!H", checksum(head + addresses)) + addresses + payload
+
+
+def ipv6_packet(source: str, target: str, protocol: int, payload: bytes) -> bytes:
+    """Header (RFC 8200 section 3) and payload."""
+    return struct.pack("!IHBB", 6 << 28, len(payload), protocol, 64) + _ends(source, target) + payload
+
+
+def with_checksum(payload: bytes, at: int, source: str, target: str, protocol: int) -> bytes:
+    """The payload with a checksum at an offset, over the pseudo header too (RFC 9293 section 3.1, RFC 8200 8.1)."""
+    ends = _ends(source, target) if ":" in source else socket.inet_aton(source) + socket.inet_aton(target)
+    # The sum is the same for both forms of the pseudo header, since all else in it is zero.
+    checked = checksum(ends + struct.pack("!II", len(payload), protocol) + payload)
+    return payload[:at] + struct.pack("!H", checked) + payload[at + 2 :]
 
 
 def _ends(source: str, target: str) -> bytes:
@@ -140,7 +163,7 @@ def _ipv6(card: Card, target: str, ends: bytes, protocol: int, hops: int, payloa
 
 def _to_all_nodes(card: Card, message: bytes) -> bytes:
     ends = _ends(card.link_local, _ALL_NODES)
-    checked = _checksum(ends + struct.pack("!II", len(message), _ICMPV6) + message)
+    checked = checksum(ends + struct.pack("!II", len(message), _ICMPV6) + message)
     message = message[:2] + struct.pack("!H", checked) + message[4:]
     return _ipv6(card, "33:33:00:00:00:01", ends, _ICMPV6, 255, message)
 

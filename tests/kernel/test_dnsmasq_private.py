@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_fragment import Fragments, FragmentSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_private import Layout, unit_text
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_refresh import rewrite
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_service import (
     DnsmasqFailed,
@@ -24,12 +25,14 @@ from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_service impo
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.errors import VirtnetError
 from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
 from kernel.dhcp_client import renewals, take_leases
 from kernel.dnsmasq_bed import (
     BRIDGE_ADDRESS,
     LAN_ADDRESS,
     LOCAL,
     NAMED_ADDRESS,
+    PROGRAM,
     REFUSED,
     SERVED,
     Bed,
@@ -414,6 +417,11 @@ def test_fragments_are_right_for_a_configuration_that_changed_before_a_start(bed
         assert daemon.fragments == before
 
 
+def test_lines_of_a_private_dnsmasq_in_the_journal_are_limited() -> None:
+    text = unit_text(Layout(Paths("/")), PROGRAM)
+    assert "\nLogRateLimitIntervalSec=30s\nLogRateLimitBurst=1000\n" in text.partition("[Service]")[2]
+
+
 def test_drop_in_is_there_with_the_engine_and_goes_with_the_last_fragment(bed: Bed, tmp_path: Path) -> None:
     engine = tmp_path / "usr/local/lib/virtnet/virtnet"
     engine.parent.mkdir(parents=True)
@@ -423,6 +431,14 @@ def test_drop_in_is_there_with_the_engine_and_goes_with_the_last_fragment(bed: B
         daemon.converge(OPEN)
         assert f"{engine} fragments" in drop_in.read_text()
         assert not daemon.converge(OPEN).changes
+        assert "LogRateLimitBurst=1000" in drop_in.read_text()
+        restarts = daemon.restarts
+        # Who has all queries logged wants them all; to let the limit go takes no restart.
+        daemon.write("log-queries\n")
+        daemon.converge(OPEN)
+        assert "LogRateLimit" not in drop_in.read_text()
+        assert not daemon.converge(OPEN).changes
+        assert daemon.restarts == restarts
         daemon.converge({"name": "lab", "state": "absent"})
         assert not drop_in.parent.exists()
 

@@ -125,6 +125,7 @@ options = st.fixed_dictionaries(
                 "zone": words,
                 "type": st.sampled_from(["linux", "openvswitch"]),
                 "ports": st.lists(names, max_size=2),
+                "fdb_max_learned": numbers,
             },
         ),
         "ipv4": st.fixed_dictionaries(
@@ -163,6 +164,7 @@ options = st.fixed_dictionaries(
             {}, optional={"instance": st.sampled_from(["auto", "private"]), "options": st.lists(words, max_size=2)}
         ),
         "isolate_guests": booleans,
+        "connection_rate": numbers,
         "bandwidth": st.fixed_dictionaries({}, optional={"inbound": limits, "outbound": limits}),
         "libvirt": st.fixed_dictionaries(
             {},

@@ -12,6 +12,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.errors import Invali
 from ansible_collections.virtnet.linux.plugins.module_utils.identity import bridge_name
 from ansible_collections.virtnet.linux.plugins.module_utils.network import Network, read_network
 from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.specs import specs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,6 +48,27 @@ def test_a_name_alone_makes_a_nat_network_with_dhcp_and_dns() -> None:
     assert network.bridge.name == "vn-lab"
     assert network.ipv4.auto and network.ipv4.dhcp and network.dns.enabled and network.dns.host_resolver
     assert not network.bridge.stp and network.bridge.forward_delay == 0
+
+
+def test_limits_are_on_unless_they_make_no_sense() -> None:
+    def rate(**options: Any) -> Any:
+        told = specs([read(name="lab", ipv4={"address": "192.168.30.1/24"}, **options)], {})
+        return told["rules"][0]["connection_rate"], told["bridges"][0]["fdb_max_learned"]
+
+    assert rate() == (2000, None)
+    assert rate(connection_rate=0, bridge={"fdb_max_learned": 0}) == (0, 0)
+    assert rate(connection_rate="50", bridge={"fdb_max_learned": "60"}) == (50, 60)
+    assert rate(mode="open") == (0, None)
+    # A definition that was stored before there was the option.
+    network = read(name="lab", ipv4={"address": "192.168.30.1/24"})
+    stored = {name: value for name, value in network.as_options().items() if name != "connection_rate"}
+    assert read(**stored) == network
+
+
+@pytest.mark.parametrize("mode", ["nat", "routed", "isolated", "open"])
+def test_a_definition_of_any_mode_reads_back_with_its_limits(mode: str) -> None:
+    network = read(name="lab", mode=mode, ipv4={"address": "192.168.30.1/24"})
+    assert read(**network.as_options()) == network
 
 
 def test_uuid_and_mac_are_stable_and_differ_between_networks_and_hosts() -> None:
@@ -86,7 +108,8 @@ def test_a_definition_reads_back_as_the_same_network() -> None:
         mode="routed",
         uplink="eth0",
         isolate_guests=True,
-        bridge={"mtu": 9000, "stp": True, "forward_delay": 4, "ports": ["eth1"]},
+        connection_rate=77,
+        bridge={"mtu": 9000, "stp": True, "forward_delay": 4, "ports": ["eth1"], "fdb_max_learned": 99},
         ipv4={
             "address": "10.20.30.1/24",
             "dhcp": {
@@ -351,6 +374,13 @@ def host(**options: Any) -> dict[str, Any]:
             "networks[2].port_forwards[0].address",
             "not of the same family",
         ),
+        ({"connection_rate": -1}, "networks[2].connection_rate", "-1 is out of range; use 0 to 1000000"),
+        ({"connection_rate": "fast"}, "networks[2].connection_rate", "is not a whole number"),
+        ({"connection_rate": True}, "networks[2].connection_rate", "is not a whole number"),
+        ({"connection_rate": 5, "mode": "open"}, "networks[2].connection_rate", "has no meaning in mode open"),
+        ({"bridge": {"fdb_max_learned": -1}}, "networks[2].bridge.fdb_max_learned", "use 0 to 1000000"),
+        ({"bridge": {"fdb_max_learned": "all"}}, "networks[2].bridge.fdb_max_learned", "is not a whole number"),
+        ({"bridge": {**OVS, "fdb_max_learned": 9}}, "networks[2].bridge.fdb_max_learned", "use 0, or 10 or more"),
         ({"isolate_guests": "perhaps"}, "networks[2].isolate_guests", "neither true nor false"),
         ({"bandwidth": {"inbound": {"peak": 9}}}, "networks[2].bandwidth.inbound.average", "required beside peak"),
         ({"bandwidth": {"inbound": {"average": 0}}}, "networks[2].bandwidth.inbound.average", "use 1 to 10000000"),

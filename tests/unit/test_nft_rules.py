@@ -90,6 +90,12 @@ def test_rendered_table_of_isolated_guests(mode: str) -> None:
     assert same_as_golden(f"{mode}-apart", rendered(rules))
 
 
+@pytest.mark.parametrize("mode", MODES[:3])
+def test_rendered_table_of_a_rate_of_connections(mode: str) -> None:
+    rules = Rules("lab", "vn-lab", mode, "", ("192.168.30.0/24",), connection_rate=2000)
+    assert same_as_golden(f"{mode}-rate", rendered(rules))
+
+
 @given(st.lists(st.sampled_from(FORWARDS), unique=True), st.sampled_from(MODES))
 def test_port_forwards_are_read_back(forwards: list[Forward], mode: str) -> None:
     rules = Rules("lab", "vn-lab", mode, "", (), Nat(), tuple(sorted(forwards, key=nft_rules.forward_order)))
@@ -120,6 +126,7 @@ def test_rendering_does_not_depend_on_the_order_of_networks() -> None:
             ports=st.tuples(st.integers(1, 999), st.integers(1000, 65535)),
         ),
         isolate_guests=st.booleans(),
+        connection_rate=st.integers(0, nft_rules.MOST_CONNECTIONS),
     )
 )
 def test_a_network_is_read_back_from_its_elements(rules: Rules) -> None:
@@ -139,6 +146,17 @@ def test_amending_names_only_what_differs() -> None:
     ]
 
 
+def test_a_changed_rate_replaces_the_element_since_adding_it_again_changes_nothing() -> None:
+    before, after = (
+        nft_rules.merged([nft_rules.elements_of(Rules("a", "br-a", "nat", "", ("10.0.0.0/24",), connection_rate=rate))])
+        for rate in (10, 20)
+    )
+    assert nft_rules.amend(before, after).splitlines() == [
+        'delete element inet virtnet vn_limited { "br-a" }',
+        'add element inet virtnet vn_limited { "br-a" limit rate over 20/second burst 40 packets }',
+    ]
+
+
 def test_a_listing_of_the_kernel_is_read() -> None:
     listing = {
         "nftables": [
@@ -146,6 +164,10 @@ def test_a_listing_of_the_kernel_is_read() -> None:
             {"table": {"family": "inet", "name": "virtnet", "handle": 1}},
             {"map": {"name": "vn_to_guest", "elem": [["vn-a", {"jump": {"target": "vn_to_closed"}}]]}},
             {"set": {"name": "vn_bridges", "elem": [{"elem": {"val": "vn-a", "comment": "a"}}]}},
+            {"set": {"name": "vn_limited", "elem": [
+                {"elem": {"val": "vn-a", "limit": {"rate": 9, "burst": 18, "per": "second", "inv": True}}},
+                {"elem": {"val": "vn-b", "limit": {"rate": 9, "burst": 18, "per": "hour"}}},
+            ]}},
             {"set": {"name": "vn_subnets4", "elem": [
                 {"concat": ["vn-a", {"prefix": {"addr": "10.0.0.0", "len": 8}}]},
                 {"concat": ["vn-a", "11.0.0.1"]},
@@ -159,6 +181,10 @@ def test_a_listing_of_the_kernel_is_read() -> None:
     assert table.elements == {
         "vn_to_guest": {("vn-a",): "jump vn_to_closed"},
         "vn_bridges": {("vn-a",): "a"},
+        "vn_limited": {
+            ("vn-a",): "limit rate over 9/second burst 18 packets",
+            ("vn-b",): "limit rate 9/hour burst 18 packets",
+        },
         "vn_subnets4": {("vn-a", "10.0.0.0/8"): "", ("vn-a", "11.0.0.1"): ""},
     }
 
@@ -196,6 +222,14 @@ def test_a_listing_of_the_kernel_is_read() -> None:
             "networks[0].nat.source.end: 10.0.0.8 is below the start 10.0.0.9; swap them",
         ),
         ([{"name": "a", "mode": "open", "bridge": 'x" accept'}], "is not an interface name"),
+        (
+            [{"name": "a", "mode": "open", "bridge": "x", "connection_rate": 5}],
+            "networks[0].connection_rate: has no meaning in mode open",
+        ),
+        (
+            [{"name": "a", "bridge": "x", "subnets": ["10.0.0.0/8"], "connection_rate": -1}],
+            "networks[0].connection_rate: -1 is out of range; use 0 to 1000000",
+        ),
         ([{"name": n, "mode": "open", "bridge": "x"} for n in "ab"], "networks[1].bridge: 'x' is already used"),
         (
             [{"name": n, "bridge": n, "subnets": ["10.0.0.0/24"]} for n in "ab"],

@@ -1,0 +1,344 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A guest as attacker by packets that are of no connection: no inside address gets out, no other network answers.
+
+docs/docsite/rst/security.rst has a row for each test.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kernel.bed import OUTSIDE, UPLINK, Bed, Space
+from kernel.frames import Card, Tap, entered, ip, on_one_processor, tapped, udp
+from kernel.guard_bed import eventually
+from kernel.nft_bed import settle
+from kernel.odd_packets import ICMP as ICMP4
+from kernel.odd_packets import ICMPV6 as ICMP6
+from kernel.odd_packets import SCAN, TCP, about, icmp, odd, tcp, unreachable
+
+OUTSIDES = {4: OUTSIDE, 6: "2001:db8::1"}
+MODES = {"a": "nat", "b": "nat", "r": "routed", "i": "isolated"}
+NETS = {name: {4: f"192.168.{30 + at}.", 6: f"fd00:{name if name in 'ab' else at}::"} for at, name in enumerate(MODES)}
+FAMILIES = (4, 6)
+PING = {4: (ICMP4, 8), 6: (ICMP6, 128)}
+
+
+def subnets(name: str) -> list[str]:
+    return [f"{NETS[name][4]}0/24", f"{NETS[name][6]}/64"]
+
+
+class PacketBed(Bed):
+    """A guest .2 in each network, and one on a bridge where the host has no address."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.rules()
+        self.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+        self.task("bridge", [
+            *({"name": f"br-{n}", "addresses": [f"{net[4]}1/24", f"{net[6]}1/64"]} for n, net in NETS.items()),
+            {"name": "br-bare"},
+        ])  # fmt: skip
+        for space, address in ((self.host, "2001:db8::2"), (self.outside, OUTSIDES[6])):
+            space.run("ip", "address", "add", f"{address}/64", "dev", "eth0", "nodad")
+        self.host.run("ip", "-6", "route", "add", "default", "via", OUTSIDES[6])
+        for net in NETS.values():
+            self.outside.run("ip", "route", "add", f"{net[4]}0/24", "via", UPLINK)
+            self.outside.run("ip", "route", "add", f"{net[6]}/64", "via", "2001:db8::2")
+        self.guests = {name: self._member(name) for name in NETS}
+        self.bare = Card.of(self.guest("br-bare", "192.168.50.2/24"))
+        self.outside.serve()
+        self.host.serve()
+        settle(*self.spaces)
+
+    def rules(self, **more: Any) -> None:
+        self.task("nft", [
+            *({"name": n, "bridge": f"br-{n}", "mode": mode, "subnets": subnets(n), **more.get(n, {})}
+              for n, mode in MODES.items()),
+            {"name": "bare", "bridge": "br-bare", "mode": "isolated"},
+        ])  # fmt: skip
+
+    def _member(self, name: str) -> Card:
+        net = NETS[name]
+        guest = self.guest(f"br-{name}", f"{net[4]}2/24", gateway=f"{net[4]}1")
+        guest.run("ip", "address", "add", f"{net[6]}2/64", "dev", "eth0", "nodad")
+        guest.run("ip", "-6", "route", "add", "default", "via", f"{net[6]}1")
+        guest.serve()
+        return Card.of(guest)
+
+    def gateway(self, name: str) -> str:
+        return str(self.link(f"br-{name}")["address"])
+
+    def passed(self, card: Card, name: str) -> None:
+        """All that this one sent before has come to where it goes."""
+        assert card.space.pings(f"{NETS[name][4]}1")
+
+
+@pytest.fixture(scope="module")
+def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PacketBed]:
+    with on_one_processor():
+        made = PacketBed(tmp_path_factory.mktemp("packets"))
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+def packed(address: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+
+
+def sources(tap: Tap) -> set[str]:
+    """Where the IP packets of a tap come from."""
+    found = set()
+    for frame in tap.drained():
+        kind = frame[12:14]
+        if kind == b"\x08\x00":
+            found.add(socket.inet_ntop(socket.AF_INET, frame[26:30]))
+        elif kind == b"\x86\xdd":
+            found.add(socket.inet_ntop(socket.AF_INET6, frame[22:38]))
+    return found
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_packets_of_no_connection_to_the_outside(bed: PacketBed, family: int) -> None:
+    """Stopped in mode nat: NAT is not asked about them, so that they would leave with the guest's own address."""
+    attacker, own, gateway = bed.guests["a"], f"{NETS['a'][family]}2", bed.gateway("a")
+    target = OUTSIDES[family]
+    assert attacker.space.ask(target) in (UPLINK, "2001:db8::2")
+    left = {}
+    for name, (protocol, payload) in odd(own, target).items():
+        with tapped(bed.outside) as tap:
+            attacker.send(ip(attacker, gateway, own, target, protocol, payload))
+            bed.passed(attacker, "a")
+            left[name] = own in sources(tap)
+    assert not [name for name, seen in left.items() if seen]
+    for protocol in ("tcp", "udp"):
+        assert attacker.space.ask(target, protocol=protocol) in (UPLINK, "2001:db8::2")
+    assert attacker.space.pings(target)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", ["a", "r", "i"])
+def test_a_scan_of_the_hosts_other_addresses_by_odd_flags(bed: PacketBed, name: str, family: int) -> None:
+    """Stopped: neither an open nor a closed port of another network's address answers to NULL, FIN or XMAS."""
+    attacker, own, gateway = bed.guests[name], f"{NETS[name][family]}2", bed.gateway(name)
+    other = f"{NETS['b'][family]}1"
+    with tapped(attacker.space) as tap:
+        for flags in SCAN.values():
+            for port in (8000, 9):
+                attacker.send(ip(attacker, gateway, own, other, TCP, tcp(own, other, port, flags)))
+        bed.passed(attacker, name)
+        # A refusal is no answer: each address and port gets the same.
+        answers = [frame for frame in tap.drained() if packed(other) in frame[22:42] and _is_tcp(frame)]
+    assert not answers
+
+
+def _is_tcp(frame: bytes) -> bool:
+    return frame[20 if frame[12:14] == b"\x86\xdd" else 23] == TCP
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", ["a", "r", "i"])
+def test_packets_of_no_connection_to_guests_of_other_networks(bed: PacketBed, name: str, family: int) -> None:
+    """Stopped, whatever they are."""
+    attacker, own, gateway = bed.guests[name], f"{NETS[name][family]}2", bed.gateway(name)
+    other, victim = f"{NETS['b'][family]}2", bed.guests["b"]
+    with tapped(victim.space) as tap:
+        for protocol, payload in odd(own, other).values():
+            attacker.send(ip(attacker, gateway, own, other, protocol, payload))
+        bed.passed(attacker, name)
+        bed.passed(victim, "b")
+        assert own not in sources(tap)
+
+
+@pytest.mark.parametrize("name", ["a", "r", "i"])
+def test_an_error_about_a_connection_of_another_networks_guest(bed: PacketBed, name: str) -> None:
+    """Stopped: it belongs to a connection that netfilter knows, but this guest has no part in it.
+
+    With NAT nobody within can guess how the connection looks outside; so here it has none.
+    """
+    attacker, own, gateway = bed.guests[name], f"{NETS[name][6]}2", bed.gateway(name)
+    other, victim, target = f"{NETS['b'][6]}2", bed.guests["b"], OUTSIDES[6]
+    bed.rules(b={"nat": {"ipv6": False}})
+    try:
+        assert victim.space.run("python3", "-c", ASK_FROM, target).strip() == other
+        error = unreachable(own, other, about(other, target, 8000, 40404))
+        with tapped(victim.space) as tap:
+            attacker.send(ip(attacker, gateway, own, other, ICMP6, error))
+            bed.passed(attacker, name)
+            bed.passed(victim, "b")
+            assert own not in sources(tap)
+    finally:
+        bed.rules()
+
+
+# One UDP connection from a port that the attacker has guessed.
+ASK_FROM = """
+import socket, sys
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+with socket.socket(family, socket.SOCK_DGRAM) as s:
+    s.settimeout(20)
+    s.bind(("", 40404))
+    s.connect((sys.argv[1], 8000))
+    s.send(b"?")
+    print(s.recv(100).decode())
+"""
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", ["a", "r"])
+def test_an_error_with_the_address_of_another(bed: PacketBed, name: str, family: int) -> None:
+    """Stopped: of an error too the source is one of the network's, though the connection is the guest's own."""
+    attacker, own, gateway = bed.guests[name], f"{NETS[name][family]}2", bed.gateway(name)
+    target, foreign = OUTSIDES[family], {4: "198.51.100.77", 6: "2001:db8:bad::77"}[family]
+    with entered(bed.outside):
+        outside = socket.socket(socket.AF_INET6 if family == 6 else socket.AF_INET, socket.SOCK_DGRAM)
+    with outside, tapped(bed.outside) as tap:
+        outside.bind(("", 40405))
+        # Of a network in mode nat the guest has to be the one who begins.
+        attacker.send(udp(attacker, gateway, own, target, 40405, b"first"))
+        outside.settimeout(20)
+        _data, peer = outside.recvfrom(100)
+        outside.sendto(b"answer", peer)
+        eventually(lambda: attacker.space.pings(f"{NETS[name][family]}1"))
+        error = unreachable(foreign, target, about(target, own, 40405, 40405))
+        attacker.send(ip(attacker, gateway, foreign, target, ICMP6 if family == 6 else ICMP4, error))
+        bed.passed(attacker, name)
+        assert foreign not in sources(tap)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_error_of_a_guests_own_gets_out(bed: PacketBed, family: int) -> None:
+    """What the kernel of a guest says of a closed port: with NAT, and to who asked."""
+    guest, own = bed.guests["a"], f"{NETS['a'][family]}2"
+    forward = {"protocol": "udp", "port": 7777, "to": own, "to_port": 7777}
+    bed.rules(a={"port_forwards": [forward]})
+    host = {4: UPLINK, 6: "2001:db8::2"}[family]
+    try:
+        with tapped(bed.outside) as tap:
+            refused = bed.outside.run("python3", "-c", REFUSED, host).strip()
+            seen = sources(tap)
+    finally:
+        bed.rules()
+    assert refused == "refused"
+    assert own not in seen
+    assert guest.space.pings(OUTSIDES[family])
+
+
+REFUSED = """
+import socket, sys
+with socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM) as s:
+    s.settimeout(20)
+    s.connect((sys.argv[1], 7777))
+    s.send(b"?")
+    try:
+        s.recv(100)
+    except ConnectionRefusedError:
+        print("refused")
+"""
+
+
+def test_packets_of_a_network_without_addresses_to_the_host(bed: PacketBed) -> None:
+    """Stopped: the host's addresses on other networks, though netfilter tracks no frame of such a bridge."""
+    attacker = bed.bare
+    with entered(bed.host):
+        listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with listener:
+        listener.bind(("0.0.0.0", 4444))
+        listener.setblocking(False)
+        for name in ("b", "r"):
+            address = f"{NETS[name][4]}1"
+            attacker.send(udp(attacker, bed.gateway("bare"), f"{NETS['a'][4]}9", address, 4444, b"from bare"))
+        bed.passed(bed.guests["a"], "a")
+        with pytest.raises(BlockingIOError):
+            listener.recvfrom(100)
+
+
+@pytest.mark.parametrize("mode", ["routed", "open"])
+def test_a_connection_whose_other_half_goes_another_way(tmp_path: Path, mode: str) -> None:
+    """It works in the modes routed and open, where netfilter sees half of it and takes that for invalid."""
+    made = Bed(tmp_path)
+    try:
+        subnet = "192.168.60"
+        made.task("nft", [{"name": "x", "bridge": "br-x", "mode": mode, "subnets": [f"{subnet}.0/24"]}])
+        made.task("bridge", [{"name": "br-x", "addresses": [f"{subnet}.1/24"]}])
+        made.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+        guest = made.guest("br-x", f"{subnet}.2/24", gateway=f"{subnet}.1")
+        _second_way(made, guest, f"{subnet}.2")
+        guest.serve()
+        made.outside.serve()
+        # From the outside straight to the guest, and back by the host; then the other way round.
+        assert made.outside.ask(f"{subnet}.2") == OUTSIDE
+        assert guest.ask(OUTSIDE, source=f"{subnet}.2") == f"{subnet}.2"
+        assert float(made.outside.run("python3", "-S", str(PROBE), "send", f"{subnet}.2", "8001", "300")) > 0
+        assert float(guest.run("python3", "-S", str(PROBE), "send", OUTSIDE, "8001", "300")) > 0
+        count = made.host.run("conntrack", "-S")
+        assert "invalid=" in count
+    finally:
+        made.close()
+
+
+PROBE = Path(__file__).with_name("probe.py")
+
+
+def _second_way(made: Bed, guest: Space, address: str) -> None:
+    """A wire from the outside to the guest that the host does not know of, for packets to the guest."""
+    made.outside.run("ip", "link", "add", "direct", "type", "veth", "peer", "name", "direct", "netns", guest.name)
+    for space, own in ((made.outside, "198.51.100.1/30"), (guest, "198.51.100.2/30")):
+        space.run("ip", "address", "add", own, "dev", "direct")
+        space.run("ip", "link", "set", "direct", "up")
+        space.run("sysctl", "-q", "-w", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.direct.rp_filter=0")
+    made.outside.run("ip", "route", "add", f"{address}/32", "via", "198.51.100.2", "src", OUTSIDE)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_frames_whose_checksum_the_device_shall_compute(bed: PacketBed, family: int) -> None:
+    """No harm to honest guests: what a veth or a virtio device leaves to the host is not taken for wrong."""
+    guest = bed.guests["a"].space
+    bed.host.run("sysctl", "-q", "-w", "net.netfilter.nf_conntrack_checksum=1")
+    assert float(guest.run("python3", "-S", str(PROBE), "send", OUTSIDES[family], "8001", "300")) > 0
+    for protocol in ("tcp", "udp"):
+        assert guest.ask(OUTSIDES[family], protocol=protocol)
+        assert guest.ask(f"{NETS['a'][family]}1", protocol=protocol)
+
+
+def test_a_connection_that_netfilter_has_forgotten(bed: PacketBed) -> None:
+    """It goes on: what comes in its midst is a connection that begins (nf_conntrack_tcp_loose)."""
+    guest = bed.guests["a"].space
+    sender = guest.start("python3", "-c", SLOW, OUTSIDE)
+    assert sender.stdout is not None and sender.stdin is not None
+    assert sender.stdout.readline() == "ready\n"
+    bed.host.run("conntrack", "-F")
+    sender.stdin.write("\n")
+    sender.stdin.flush()
+    assert sender.stdout.readline() == "done\n"
+
+
+SLOW = """
+import socket, sys
+with socket.create_connection((sys.argv[1], 8001), timeout=60) as s:
+    s.sendall(b"x" * 1000)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    s.sendall(b"x" * 1000)
+    s.shutdown(socket.SHUT_WR)
+    print(s.recv(100).decode(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_odd_ping_of_the_host_itself(bed: PacketBed, family: int) -> None:
+    """The host goes on to answer honest packets at the address of the guest's own network."""
+    attacker, own, gateway = bed.guests["i"], f"{NETS['i'][family]}2", bed.gateway("i")
+    protocol, kind = PING[family]
+    with tapped(attacker.space) as tap:
+        target = f"{NETS['i'][family]}1"
+        attacker.send(ip(attacker, gateway, own, target, protocol, icmp(own, target, kind, 0, b"\0\7\0\7")))
+        bed.passed(attacker, "i")
+        assert target in sources(tap)

@@ -1,0 +1,210 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What one network's guests can use up of what all share: connections, and MAC addresses that a bridge learns."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils import bridge
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge_spec import BridgeSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.fdb import FdbLimits
+from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.part import converge
+from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from kernel.bed import OUTSIDE, REPOSITORY, Bed, Space
+from kernel.frames import Card, entered, udp
+from kernel.guard_bed import GuardedBed, eventually, plain
+from kernel.nft_bed import network, plug
+
+A, B = "192.168.30", "192.168.31"
+FLOWS = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", 40000))
+for port in range(int(sys.argv[2])):
+    s.sendto(b"?", (sys.argv[1], 1024 + port))
+"""
+
+
+@pytest.fixture
+def bed(tmp_path: Path) -> Iterator[Bed]:
+    made = Bed(tmp_path)
+    yield made
+    made.close()
+
+
+def entries(bed: Bed, source: str) -> int:
+    listed = bed.host.run("conntrack", "-L", "-s", source, check=False)
+    return len(listed.splitlines())
+
+
+def flood(guest: Space, address: str, flows: int) -> None:
+    guest.run("python3", "-S", "-c", FLOWS, address, str(flows))
+
+
+def table(bed: Bed) -> str:
+    return bed.host.run("nft", "-s", "list", "ruleset")
+
+
+@pytest.mark.parametrize("mode", ["nat", "routed", "isolated"])
+def test_new_connections_of_one_network_are_limited_and_those_of_others_not(bed: Bed, mode: str) -> None:
+    """To the outside and to the host; an established connection goes on meanwhile, whatever its speed."""
+    bed.task("nft", [network("a", A, mode, connection_rate=10), network("b", B, mode, connection_rate=0)])
+    guest, other = plug(bed, "a", A), plug(bed, "b", B)
+    bed.outside.serve()
+    bed.outside.run("ip", "route", "add", f"{A}.0/24", "via", "203.0.113.2")
+    bed.outside.run("ip", "route", "add", f"{B}.0/24", "via", "203.0.113.2")
+    bed.host.serve()
+    address, its = (f"{A}.1", f"{B}.1") if mode == "isolated" else (OUTSIDE, OUTSIDE)
+    flow = guest.start("python3", "-S", str(PROBE), "flow", address, "8000", "0")
+    eventually(lambda: entries(bed, f"{A}.2"))
+    flood(guest, address, 2000)
+    flood(other, its, 2000)
+    # The burst of 20, and 10 a second.
+    assert 20 <= entries(bed, f"{A}.2") < 1000
+    assert entries(bed, f"{B}.2") == 2000
+    assert flow.stdin is not None and flow.stdout is not None
+    flow.stdin.close()
+    sent, answered = map(int, flow.stdout.read().split())
+    assert sent == answered
+
+
+PROBE = Path(__file__).with_name("probe.py")
+
+
+def test_the_default_lets_a_busy_network_pass_and_holds_a_flood(bed: Bed) -> None:
+    bed.task("nft", [network("a", A)])
+    guest = plug(bed, "a", A)
+    flood(guest, OUTSIDE, 3000)
+    assert entries(bed, f"{A}.2") == 3000
+    for _ in range(4):
+        flood(guest, OUTSIDE, 20000)
+    assert entries(bed, f"{A}.2") < 20000
+
+
+def test_a_rate_that_is_set_changed_and_removed_leaves_nothing(bed: Bed) -> None:
+    """Each is one change, of which established connections notice nothing, and a second run has none."""
+    bed.task("nft", [network("a", A, connection_rate=0), network("b", B, connection_rate=0)])
+    never = table(bed)
+    bed.task("nft", [network("a", A, connection_rate=0), network("b", B)])
+    for rate, seen in ((100, "100/second burst 200 "), (300, "300/second burst 600 "), (2000, "2000/second")):
+        wanted = [network("a", A, connection_rate=rate)]
+        predicted = bed.task("nft", wanted, check=True)
+        done = bed.task("nft", wanted)
+        assert done == predicted and len(done["changes"]) == 1 and "connection_rate" in done["changes"][0]
+        assert f'"br-a" limit rate over {seen}' in " ".join(table(bed).split())
+        assert not bed.task("nft", wanted)["changed"]
+    for name, subnet in (("a", A), ("b", B)):
+        bed.task("nft", [network(name, subnet, connection_rate=0)])
+    assert table(bed) == never
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "delete element inet virtnet vn_limited { br-a }",
+        "delete element inet virtnet vn_limited { br-a }\n"
+        "add element inet virtnet vn_limited { br-a limit rate over 9/second burst 18 packets }",
+        "delete element inet virtnet vn_limited { br-a }\n"
+        "add element inet virtnet vn_limited { br-a limit rate 2000/second burst 4000 packets }",
+        "add element inet virtnet vn_limited { br-x limit rate over 1/hour }",
+    ],
+)
+def test_a_rate_that_was_altered_by_hand_is_found_and_put_right(bed: Bed, damage: str) -> None:
+    wanted = [network("a", A)]
+    bed.task("nft", wanted)
+    right = table(bed)
+    # Packets that were counted are no alteration.
+    guest = plug(bed, "a", A)
+    flood(guest, OUTSIDE, 9000)
+    assert not bed.task("nft", wanted)["changed"]
+    bed.host.run("nft", "-f", "-", stdin=damage)
+    assert bed.task("nft", wanted)["changed"]
+    assert table(bed) == right
+
+
+def fdb(bed: Bed, bridge: str) -> tuple[int, int]:
+    """The limit of a bridge, and how many addresses it has learned."""
+    program = f"""
+import sys
+sys.path.insert(0, {str(REPOSITORY / ".build" / "collections")!r})
+from ansible_collections.virtnet.linux.plugins.module_utils import fdb
+import socket
+print(fdb.read_fdb_limits().of(socket.if_nametoindex({bridge!r})))
+"""
+    learned = [one for one in bed.host.json("bridge", "-j", "fdb", "show", "br", bridge) if one.get("state", "") == ""]
+    return int(bed.host.run("python3", "-c", program)), len(learned)
+
+
+def test_a_bridge_learns_so_many_addresses(bed: Bed) -> None:
+    """A flood of sources stops there; a guest that was there before, and its connections, do not notice."""
+    bed.task("bridge", [{"name": "br-a", "addresses": [f"{A}.1/24"], "fdb_max_learned": 50}])
+    guest, attacker = bed.guest("br-a", f"{A}.2/24"), Card.of(bed.guest("br-a", f"{A}.3/24"))
+    assert guest.pings(f"{A}.1")
+    frame = udp(attacker, attacker.mac, f"{A}.3", f"{A}.9", 9, b"flood")
+    attacker.send(*(frame[:6] + b"\x02\0" + struct.pack("!I", number) + frame[12:] for number in range(1000)))
+    limit, learned = fdb(bed, "br-a")
+    assert limit == 50
+    assert 45 <= learned <= 50
+    assert guest.pings(f"{A}.1")
+    assert guest.pings(f"{A}.3")
+
+
+def test_a_limit_of_addresses_that_is_set_changed_and_removed(bed: Bed) -> None:
+    """The default for guests alone; none where a LAN may be behind a port."""
+    base: dict[str, Any] = {"name": "br-a", "addresses": [f"{A}.1/24"]}
+    bed.task("bridge", [base])
+    assert fdb(bed, "br-a")[0] == 8192
+    for more, limit in (({"fdb_max_learned": 77}, 77), ({"fdb_max_learned": 0}, 0), ({}, 8192)):
+        wanted = [{**base, **more}]
+        predicted = bed.task("bridge", wanted, check=True)
+        done = bed.task("bridge", wanted)
+        assert done == predicted and done["changed"]
+        assert fdb(bed, "br-a")[0] == limit
+        assert not bed.task("bridge", wanted)["changed"]
+    bed.host.run("ip", "link", "add", "lan0", "type", "veth", "peer", "name", "lan1")
+    assert bed.task("bridge", [{**base, "ports": ["lan0"]}])["changed"]
+    assert fdb(bed, "br-a")[0] == 0
+
+
+def test_a_kernel_without_the_limit(bed: Bed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What the user wrote is refused, before anything is touched; the default is left out, and twice is once."""
+    # The one thing that this kernel cannot show: the attribute is not reported.
+    monkeypatch.setattr(bridge, "read_fdb_limits", FdbLimits)
+
+    def run(**more: Any) -> Any:
+        spec = BridgeSpec.from_options(Options({"name": "br-a", "addresses": [f"{A}.1/24"], **more}))
+        with entered(bed.host):
+            return converge(bridge.Bridges([spec], False, Paths(str(tmp_path))), Paths(str(tmp_path)), check=False)
+
+    with pytest.raises(InvalidOption, match=r"fdb_max_learned: is not possible with this kernel"):
+        run(fdb_max_learned=50)
+    assert bed.link("br-a") is None
+    assert run().changes
+    assert not run().changes
+    assert not run(fdb_max_learned=0).changes
+
+
+def test_the_guard_keeps_both_limits(tmp_path: Path) -> None:
+    """What somebody takes away by hand comes back, and an idle guard finds nothing to do."""
+    made = GuardedBed(tmp_path)
+    try:
+        made.play(plain("lab", ipv4={"address": f"{A}.1/24"}))
+        made.start_guard()
+        assert fdb(made, "vn-lab")[0] == 8192
+        before = made.journal
+        guest = made.guest("vn-lab", f"{A}.2/24", gateway=f"{A}.1")
+        flood(guest, OUTSIDE, 9000)
+        assert "rules" not in made.command("check", check=False)
+        made.host.run("nft", "delete element inet virtnet vn_limited { vn-lab }")
+        eventually(lambda: '"vn-lab" limit rate over 2000/second' in " ".join(table(made).split()))
+        assert "altered" not in before
+    finally:
+        made.close()
