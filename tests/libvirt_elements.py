@@ -54,7 +54,7 @@ APPLIED: Mapping[str, tuple[str, ...]] = {
     "network/domain": ("dnsmasq", "resolver"),
     "network/domain@localOnly": ("dnsmasq",),
     "network/domain@register": ("resolver",),
-    "network/dns": ("dnsmasq", "resolver"),
+    "network/dns": ("rules", "dnsmasq", "resolver"),
     "network/dns@forwardPlainNames": ("dnsmasq",),
     **dict.fromkeys((f"network/dns/{name}" for name in ("forwarder", "host", "srv", "txt")), ("dnsmasq",)),
     "network/bandwidth": ("bridge", "rules"),

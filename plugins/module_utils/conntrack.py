@@ -111,7 +111,7 @@ def connections() -> list[Connection]:
                 _send(link, _GET, _DUMP, family)
                 for kind, payload in _messages(link):
                     if kind == _NLMSG_ERROR:
-                        break
+                        raise OSError(-struct.unpack_from("=i", payload)[0], "dump")
                     found.append(_connection(payload))
     except OSError as error:
         raise CommandFailed(f"the kernel's connections cannot be listed: {error}") from error

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from .dnsmasq_choice import Choice, choose
 from .dnsmasq_config import WILDCARD, fragment_file
 from .dnsmasq_hosts import network_of
-<<<<<<< HEAD
 from .dnsmasq_private import (
+    LOG_LIMIT,
     SHARED,
     Layout,
     Member,
@@ -23,9 +23,6 @@ from .dnsmasq_private import (
     unit_text,
     upstream_lines,
 )
-=======
-from .dnsmasq_private import LOG_LIMIT, Layout, Member, instance_text, members_of, unit_text, upstream_lines
->>>>>>> wt-c
 from .dnsmasq_probe import DNS_PORT
 from .dnsmasq_render import HEADER, Circumstances, hosts_files, render
 from .dnsmasq_spec import PRESENT, FragmentSpec

@@ -231,7 +231,8 @@ def _difference(bridge: str, old: Elements, new: Elements) -> list[RulesChange]:
     detail = difference(_values(was), _values(becomes)) or "elements put right"
     gone = [forward for forward in was.forwards if forward not in becomes.forwards]
     # What was allowed before passes as long as the kernel remembers it.
-    cut = was.subnets if becomes.mode == "isolated" != was.mode else ()
+    closed = becomes.mode == "isolated" and (was.mode != "isolated" or was.dns > becomes.dns)
+    cut = was.subnets if closed else ()
     return [RulesChange(CHANGE, name, _text(was), _text(becomes), detail, ended=Ended(gone, cut))]
 
 
@@ -245,6 +246,7 @@ def _values(rules: Rules) -> Mapping[str, Any]:
         **({"port_forwards": [str(forward) for forward in rules.forwards]} if rules.forwards else {}),
         "isolate_guests": rules.isolate_guests,
         **({"connection_rate": rules.connection_rate or "no limit"} if rules.mode != "open" else {}),
+        **({"dns": rules.dns} if rules.mode == "isolated" else {}),
     }
 
 

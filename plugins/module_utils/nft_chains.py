@@ -44,6 +44,7 @@ SETS = {
     "vn_nat4": "type ifname : verdict",
     "vn_nat6": "type ifname : verdict",
     "vn_isolated": "type ifname",
+    "vn_nameless": "type ifname",
     "vn_limited": "type ifname; flags dynamic",
     "vn_untracked": "type ifname",
     "vn_port4": "type inet_proto . inet_service : ipv4_addr . inet_service",
@@ -80,6 +81,12 @@ _FROM_CLOSED = (f"iifname @vn_closed {_REFUSE}", "nat and isolated networks reac
 _UNNATTED = ("ct state invalid,untracked drop", "what NAT would let out with the guest's own address")
 _NO_CONNECTION = ("ct state invalid drop", "no connection")
 _OUT = ("goto vn_pass", "out")
+# Other name servers of the host know names of others, and that would be a way out of an isolated network.
+_DNS = "meta l4proto { tcp, udp } th dport 53"
+_OWN_NAME_SERVER = (
+    (f"{_DNS} iifname @vn_nameless {_REFUSE}", "isolated network without a name server"),
+    (f"{_DNS} iifname @vn_isolated fib daddr . iif type != local {_REFUSE}", "isolated: no other name server"),
+)
 _LIMIT = ("ct state new iifname @vn_limited drop", "new connections beyond the network's rate")
 _SERVED = (
     (f"meta l4proto {{ tcp, udp }} th dport 53 {_MARK}", "mark for other firewalls: DNS"),
@@ -137,7 +144,10 @@ _CHAINS: Mapping[str, Chain] = {
             ("iifname vmap @vn_from_guest", "from a guest"),
         ),
     ),
-    "vn_host_closed": ("", (_NO_CONNECTION, *_not_at("closed"), *_not_at("routed"), _LIMIT, *_SERVED)),
+    "vn_host_closed": (
+        "",
+        (_NO_CONNECTION, *_not_at("closed"), *_not_at("routed"), *_OWN_NAME_SERVER, _LIMIT, *_SERVED),
+    ),
     "vn_host_routed": ("", (*_not_at("closed"), _LIMIT, *_SERVED)),
     "vn_input": (
         "type filter hook input priority filter - 10; policy accept;",
@@ -249,7 +259,7 @@ def _nat_chain(nat: Nat) -> Chain:
 
 
 # Sets that few hosts have elements of; a rule that asks for one costs each new flow a lookup.
-_RARE = ("vn_uplinked", "vn_apart", "vn_limited")
+_RARE = ("vn_uplinked", "vn_apart", "vn_limited", "vn_nameless")
 
 
 def _asked(chain: Chain, elements: Elements) -> Chain:

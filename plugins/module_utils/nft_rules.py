@@ -37,7 +37,8 @@ _VERDICTS = {
 class Rules:
     """One network as the table knows it; ``subnets`` are networks of both families in CIDR notation.
 
-    ``connection_rate``: new connections of its guests a second, 0 for no limit.
+    ``connection_rate``: new connections of its guests a second, 0 for no limit. ``dns``: guests of an isolated network
+    have a name server, at the host's address on the bridge; those of other modes may ask any of the host's.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Rules:
     forwards: Sequence[Forward] = ()
     isolate_guests: bool = False
     connection_rate: int = 0
+    dns: bool = True
 
     @property
     def forwarded(self) -> bool:
@@ -91,6 +93,8 @@ def _put_mode(found: dict[str, dict[tuple[str, ...], str]], rules: Rules) -> Non
         found["vn_closed"] = {(bridge,): ""}
     if rules.mode == "isolated":
         found["vn_isolated"] = {(bridge,): ""}
+        if not rules.dns:
+            found["vn_nameless"] = {(bridge,): ""}
     if rules.mode == "nat":
         found["vn_nat4"] = {(bridge,): f"goto {rules.nat.chain}"}
         if rules.nat.ipv6 and rules.ipv6:
@@ -195,6 +199,7 @@ def rules_of(elements: Elements, bridge: str) -> Rules:
         ),
         isolate_guests=bool(mine("vn_apart")),
         connection_rate=int(limit[1]) if limit else 0,
+        dns=(bridge,) not in elements.get("vn_nameless", {}),
     )
 
 

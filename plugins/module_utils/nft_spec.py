@@ -55,6 +55,7 @@ class RulesSpec:
             forwards=tuple(sorted(read_forwards(options, "port_forwards", {}), key=nft_rules.forward_order)),
             isolate_guests=options.boolean("isolate_guests", False),
             connection_rate=read_connection_rate(options, "connection_rate", mode),
+            dns=_read_dns(options, mode),
         )
         options.close()
         check_targets(rules.forwards, [ipaddress.ip_network(subnet) for subnet in subnets], (), options.owner)
@@ -74,6 +75,7 @@ class RulesSpec:
             "port_forwards": [forward.as_options() for forward in self.rules.forwards],
             "isolate_guests": self.rules.isolate_guests,
             "connection_rate": self.rules.connection_rate,
+            "dns": self.rules.dns,
             "state": self.state,
         }
 
@@ -85,6 +87,13 @@ def read_connection_rate(options: Options, name: str, mode: str) -> int:
     if rate and mode not in LIMITED:
         options.error(name, f"has no meaning in mode {mode}, which has no rules; leave it out, or use another mode")
     return rate
+
+
+def _read_dns(options: Options, mode: str) -> bool:
+    dns = bool(options.boolean("dns", True))
+    if not dns and mode != "isolated":
+        options.error("dns", f"false has no meaning in mode {mode}, whose guests may ask any name server; leave it out")
+    return dns
 
 
 def _collapsed(subnets: Iterable[Network]) -> tuple[str, ...]:

@@ -122,6 +122,8 @@ def _rules(network: Network) -> dict[str, Any]:
         # Rules do not see which ports a frame comes from and goes to, and those of the host must be reached.
         "isolate_guests": network.isolate_guests and not network.bridge.ports,
         "connection_rate": network.connection_rate,
+        # The name server of an isolated network is a private one at the host's address there, or none.
+        "dns": network.dns.enabled or network.mode != "isolated",
         "state": "present",
     }
 

@@ -69,6 +69,13 @@ options:
       - Each connection is an entry of the host's table (C(nf_conntrack_max)), which all networks share; a connection
         that nobody answers is there for up to 120 seconds. Not for mode V(open).
     type: int
+  dns:
+    description:
+      - Whether guests of an isolated network have a name server, at the host's address on the bridge. V(true) if not
+        given.
+      - Other name servers of the host refuse them in any case, since these know names of others. V(false) only with
+        mode V(isolated).
+    type: bool
   port_forwards:
     description:
       - Ports of the host that lead to a guest, from outside, from the host itself and from guests, also of the same
@@ -158,6 +165,7 @@ ARGUMENTS = {
     "nat": {"type": "dict"},
     "isolate_guests": {"type": "bool"},
     "connection_rate": {"type": "int"},
+    "dns": {"type": "bool"},
     "port_forwards": {"type": "list", "elements": "dict"},
     "state": {"type": "str", "choices": ["present", "absent"]},
     "networks": {"type": "list", "elements": "dict"},

@@ -96,6 +96,12 @@ def test_rendered_table_of_a_rate_of_connections(mode: str) -> None:
     assert same_as_golden(f"{mode}-rate", rendered(rules))
 
 
+def test_rendered_table_of_an_isolated_network_without_a_name_server() -> None:
+    rules = Rules("lab", "vn-lab", "isolated", "", ("192.168.30.0/24",), dns=False)
+    assert same_as_golden("isolated-nameless", rendered(rules))
+    assert nft_rules.rules_of(nft_rules.elements_of(rules), "vn-lab") == rules
+
+
 @given(st.lists(st.sampled_from(FORWARDS), unique=True), st.sampled_from(MODES))
 def test_port_forwards_are_read_back(forwards: list[Forward], mode: str) -> None:
     rules = Rules("lab", "vn-lab", mode, "", (), Nat(), tuple(sorted(forwards, key=nft_rules.forward_order)))
@@ -225,6 +231,10 @@ def test_a_listing_of_the_kernel_is_read() -> None:
         (
             [{"name": "a", "mode": "open", "bridge": "x", "connection_rate": 5}],
             "networks[0].connection_rate: has no meaning in mode open",
+        ),
+        (
+            [{"name": "a", "mode": "nat", "bridge": "x", "subnets": ["10.0.0.0/8"], "dns": False}],
+            "networks[0].dns: false has no meaning in mode nat",
         ),
         (
             [{"name": "a", "bridge": "x", "subnets": ["10.0.0.0/8"], "connection_rate": -1}],

@@ -1,0 +1,120 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A guest of an isolated network that looks for a name server of the host which knows the names of others.
+
+docs/docsite/rst/security.rst names these tests. The service on port 53 listens on all addresses, as a stock dnsmasq
+does.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kernel.bed import UPLINK, Bed, Space
+from kernel.nft_bed import network, plug
+
+A, B = "192.168.30", "192.168.31"
+A6 = "fd00:a"
+NAME_SERVER = 53
+
+
+@pytest.fixture
+def bed(tmp_path: Path) -> Iterator[Bed]:
+    made = Bed(tmp_path)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def host_with_a_name_server(bed: Bed, **more: object) -> Space:
+    """Returns a guest of the network a, beside a nat network b."""
+    bed.task("nft", [network("a", A, **more), network("b", B)])
+    guest = plug(bed, "a", A)
+    plug(bed, "b", B)
+    bed.host.serve(NAME_SERVER)
+    return guest
+
+
+def reached(guest: Space, port: int = NAME_SERVER) -> set[str]:
+    """Where the guest gets an answer, of the addresses of the host, by TCP or UDP."""
+    return {
+        f"{protocol} {address}"
+        for address in (f"{A}.1", f"{B}.1", UPLINK)
+        for protocol in ("tcp", "udp")
+        if guest.ask(address, port, protocol)
+    }
+
+
+@pytest.mark.parametrize(
+    ("mode", "dns", "there"),
+    [
+        ("nat", True, {f"{A}.1", UPLINK}),
+        ("isolated", True, {f"{A}.1"}),
+        ("isolated", False, set()),
+    ],
+)
+def test_an_isolated_guest_asks_no_name_server_but_that_of_its_network(
+    bed: Bed, mode: str, dns: bool, there: set[str]
+) -> None:
+    guest = host_with_a_name_server(bed, mode=mode, dns=dns)
+    assert reached(guest) == {f"{protocol} {address}" for address in there for protocol in ("tcp", "udp")}
+    # Another service of the host is not a name server.
+    bed.host.serve(8000)
+    assert f"tcp {UPLINK}" in reached(guest, 8000)
+
+
+@pytest.mark.parametrize("dns", [True, False])
+def test_a_network_that_becomes_isolated_loses_the_other_name_servers_at_once(bed: Bed, dns: bool) -> None:
+    """Also for a guest that goes on asking from the same port, so that the kernel remembers its questions."""
+    guest = host_with_a_name_server(bed)
+    asking = guest.start("python3", "-u", "-c", ASKER, UPLINK)
+    assert asking.stdout is not None
+    assert asking.stdout.readline() == "answer\n"
+    bed.task("nft", [network("a", A, "isolated", dns=dns), network("b", B)])
+    asking.terminate()
+    assert _last(asking) == "silence"
+    assert bed.task("nft", [network("a", A, "isolated", dns=dns), network("b", B)])["changed"] is False
+
+
+def _last(asking: subprocess.Popen[str]) -> str:
+    """What the guest said when it was told to end: whether there was an answer to the questions that came after."""
+    assert asking.stdout is not None
+    return asking.stdout.read().split()[-1]
+
+
+# Asks without end from one port; on SIGTERM says whether one of the next questions is answered.
+ASKER = """
+import signal, socket, sys, time
+asked = socket.socket(2, 2)
+asked.bind(("0.0.0.0", 5555))
+asked.connect((sys.argv[1], 53))
+asked.settimeout(0.2)
+def answered():
+    try:
+        asked.send(b"?")
+        return bool(asked.recv(100))
+    except OSError:
+        return False
+def end(*_):
+    asked.setblocking(False)
+    try:
+        while asked.recv(100):
+            pass
+    except OSError:
+        pass
+    asked.settimeout(0.3)
+    print("answer" if any(answered() for _ in range(5)) else "silence")
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+while not answered():
+    pass
+print("answer")
+while True:
+    answered()
+    time.sleep(0.01)
+"""
