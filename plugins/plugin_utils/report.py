@@ -206,10 +206,11 @@ def as_html(found: Fleet) -> str:
     else: no script, no other style, nothing from elsewhere. Links to a host (``#host-3``) and checkboxes choose what is
     shown; so the style has a rule for each host.
     """
-    shown = "".join(
-        f"body:has(#host-{i}:target) :is(.host, tbody tr):not(.h{i}),\n" for i in range(1, len(found.hosts) + 1)
-    )
-    style = STYLE.read_text(encoding="utf-8") + f"{shown}.none {{ display: none; }}\n"
+    numbers = range(1, len(found.hosts) + 1)
+    hidden = ",\n".join(f"body:has(#host-{i}:target) :is(.host, tbody tr):not(.h{i})" for i in numbers)
+    chosen = ",\n".join(f"body:has(#host-{i}:target) .hosts [href='#host-{i}']" for i in numbers)
+    rules = f"{hidden} {{ display: none; }}\n{chosen} {{ outline: 2px solid; }}\n" if found.hosts else ""
+    style = STYLE.read_text(encoding="utf-8") + rules
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
     return _page().render(fleet=found, policy=policy, style=style, modes=MODES)
