@@ -78,11 +78,20 @@ def play(folder: Path, inventory: Path, *playbooks: str | Path) -> str:
 def test_what_a_host_answers_is_its_own_matter_alone(tmp_path: Path) -> None:
     """One run, since each takes seconds: the report, the status, and the fleet with a batch for each host."""
     facts = {**_FACTS, "virtnet_report": f"{tmp_path}/elsewhere.html"}
+    template = "{{ lookup('ansible.builtin.pipe', 'touch ' ~ folder ~ '/pwned') }}"
     hosts = {
-        "first": {"networks": [lab("192.168.1.1/16")], "changed": False, "ansible_facts": facts},
+        "first": {
+            "networks": [{**lab("192.168.1.1/16"), "conflicts": [template]}],
+            "changed": False,
+            "ansible_facts": facts,
+        },
         "hv2": {"networks": [lab("192.168.1.1/24")], "changed": False},
-        "hv3": {"networks": [{**lab("192.168.2.1/24"), "ports": 3}], "changed": False, "ansible_facts": facts},
-        "hv4": {"failed": True, "msg": "{{ lookup('ansible.builtin.pipe', 'touch ' ~ folder ~ '/pwned') }}"},
+        "hv3": {
+            "networks": [{**lab("192.168.2.1/24"), "ports": 3, "xml": template}],
+            "changed": False,
+            "ansible_facts": facts,
+        },
+        "hv4": {"failed": True, "msg": template},
     }
     (tmp_path / "fleet.yml").write_text(_FLEET)
     output = play(
