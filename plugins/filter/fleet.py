@@ -22,8 +22,8 @@ description:
     that another host holds. Networks of two hosts that hold the same subnet stay, and a warning names both.
   - An answer that is malformed, an address that no network can have, and what one host claims beyond 1024 subnets do
     not count. A warning names the host.
-  - The pools should have subnets for all networks of each host's share. Hosts that go beyond their shares in the same run
-    may choose the same subnet; the next run warns of it.
+  - The pools should be large enough for each host to find its networks in its own share. Hosts that go beyond their
+    shares in the same run may choose the same subnet; the next run warns of it.
 positional: _input, me, hosts, limited, held, renumber
 options:
   _input:

@@ -10,6 +10,7 @@ does not fit is an error of that host alone (BadAnswer).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,6 +46,15 @@ MOST_ADDRESSES = 1024
 # Of all these together, in one answer.
 MOST_ITEMS = 500_000
 LONGEST_SENTENCE = 4096
+
+# What reach.py proposes: one command without anything that a shell would act on outside of quotes, or a sentence. An
+# administrator may paste it.
+_CURE = re.compile(
+    r"nft insert rule [A-Za-z0-9 _./:-]* '[^'`$\\;|<>]* accept'"
+    r"|ip6?tables(?:-nft|-legacy)?(?: -t [a-z]+)? -I [A-Za-z0-9 _./:-]* -j ACCEPT"
+    r"|ufw (?:route )?allow [A-Za-z0-9 _./:-]*"
+    r"|let the playbook ask firewalld \(virtnet_firewall_integration: true\)"
+)
 
 
 @dataclass(frozen=True)
@@ -109,7 +119,7 @@ class Definition:
 
 @dataclass(frozen=True)
 class Drop:
-    """A rule, or with ``rule`` None a policy, that drops a packet; ``cure``: a command, '' for none."""
+    """A rule, or with ``rule`` None a policy, that drops a packet; ``cure``: a command of a firewall, '' for none."""
 
     family: str
     table: str
@@ -283,10 +293,11 @@ def _packet(one: Values) -> Packet:
 
 
 def _drop(one: Values) -> Drop:
+    cure = one.text("cure", "", longest=LONGEST_SENTENCE)
     return Drop(
         family=one.text("family"),
         table=one.text("table"),
         chain=one.text("chain"),
         rule=one.text("rule", longest=LONGEST_SENTENCE) if one.given("rule") else None,
-        cure=one.text("cure", "", longest=LONGEST_SENTENCE),
+        cure=cure if _CURE.fullmatch(cure) else "",
     )

