@@ -22,7 +22,7 @@ DROPPED = {
             "hook": "forward",
             "rule": None,
             "tool": "nft",
-            "cure": "nft add rule ip filter FORWARD meta mark & 0x1 accept",
+            "cure": "nft insert rule ip filter FORWARD 'meta mark & 0x1 accept'",
         }
     ],
 }

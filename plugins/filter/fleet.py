@@ -16,10 +16,15 @@ description:
   - Makes the option O(virtnet.linux.virt_network#module:fleet) from what is known of the hosts of a play.
   - Every host computes it from the same data, so that there is nothing to agree upon and the order of hosts, C(serial)
     and forks do not matter.
-  - The pools should have at least as many subnets as there are hosts. Otherwise two hosts may choose the same in one
-    run, and the next run moves one of them.
-  - Where two hosts hold the same subnet, the one whose name comes first keeps it.
-positional: _input, me, hosts, limited, held
+  - Fixed addresses in the inventory's C(virtnet_networks) are the administrator's. Networks with C(address=auto) of
+    other hosts move away from them.
+  - What a host answers is avoided when a subnet is chosen for a new network of another host, and never moves a network
+    that another host holds. Networks of two hosts that hold the same subnet stay, and a warning names both.
+  - An answer that is malformed, an address that no network can have, and what one host claims beyond 1024 subnets do
+    not count. A warning names the host.
+  - The pools should be large enough for each host to find its networks in its own share. Hosts that go beyond their
+    shares in the same run may choose the same subnet; the next run warns of it.
+positional: _input, me, hosts, limited, held, renumber
 options:
   _input:
     description: The variables of all hosts, C(hostvars).
@@ -44,6 +49,12 @@ options:
     description: The name of the variable in which each host has what M(virtnet.linux.virt_network_info) returned.
     type: str
     default: virtnet_held
+  renumber:
+    description:
+      - Whether networks of this host with C(address=auto) move away from a subnet that a host whose name comes before
+        answers that it holds. This trusts the other hosts.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -59,38 +70,51 @@ _value:
   type: dict
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.utils.display import Display
+from ansible_collections.virtnet.linux.plugins.plugin_utils.answer_values import plain
+from ansible_collections.virtnet.linux.plugins.plugin_utils.fleet_claims import (
+    Held,
+    as_option,
+    conflicts,
+    held_by,
+    list_from_facts,
+)
+from jinja2.exceptions import TemplateError
 
 
 def fleet(
-    hostvars: Mapping[str, Any], me: str, hosts: Sequence[str], limited: bool = False, held: str = "virtnet_held"
+    hostvars: Mapping[str, Any],
+    me: str,
+    hosts: Sequence[str],
+    limited: bool = False,
+    held: str = "virtnet_held",
+    renumber: bool = False,
 ) -> dict[str, Any]:
-    """Position of a host among the hosts, and the subnets of the others."""
+    """Position of a host among the hosts, and the subnets of the others; warns of hosts that contradict."""
     ordered = sorted({*hosts, me})
     share = {} if limited else {"position": ordered.index(me), "of": len(ordered)}
-    return {
-        **share,
-        "held": [one for host in ordered if host != me for one in _of(host, hostvars[host], host < me, held)],
-    }
+    everyone = [_held_by(hostvars, host, held) for host in ordered]
+    claims = [claim for one in everyone for claim in one.claims]
+    for one in everyone:
+        for problem in one.problems:
+            Display().warning(f"host {plain(one.host, 255)}: {problem}")
+    for sentence in conflicts(claims, me, renumber):
+        Display().warning(sentence)
+    return {**share, "held": as_option(claims, me, renumber)}
 
 
-def _of(host: str, variables: Mapping[str, Any], earlier: bool, held: str) -> Iterator[dict[str, Any]]:
-    """What a host holds, and the fixed subnets that it is about to get."""
-    fixed = {}
-    for network in variables.get("virtnet_networks") or ():
-        address = (network.get("ipv4") or {}).get("address")
-        if address not in (None, "auto", "none") and network.get("state") != "absent":
-            fixed[network["name"]] = address
-    stored = {}
-    for network in (variables.get(held) or {}).get("networks") or ():
-        ipv4 = network["definition"]["ipv4"]
-        if ipv4["address"] != "none" and network["name"] not in fixed:
-            stored[network["name"]] = ipv4["address"], not ipv4["auto"]
-    for name, address in sorted(fixed.items()):
-        yield {"host": host, "network": name, "subnet": str(address), "first": True}
-    for name, (address, is_fixed) in sorted(stored.items()):
-        yield {"host": host, "network": name, "subnet": address, "first": earlier or is_fixed}
+def _held_by(hostvars: Mapping[str, Any], host: str, held: str) -> Held:
+    """What one host holds. Its variables are templates, and one that fails is no reason for another host to fail."""
+    try:
+        variables = hostvars[host]
+        listed, answer = variables.get("virtnet_networks"), variables.get(held)
+        return held_by(host, listed, answer, list_from_facts(variables.get("ansible_facts")))
+    except (AnsibleError, TemplateError, KeyError) as error:
+        return Held(host, problems=(f"its variables cannot be read: {plain(str(error), 500)}",))
 
 
 class FilterModule:

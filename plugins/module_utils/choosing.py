@@ -23,15 +23,21 @@ _LISTED = 12
 
 
 @dataclass(frozen=True)
-class Fleet:
-    """What other hosts of the play hold; ``first``: those of it to which this host's networks give way.
+class Claim:
+    """A subnet that another host holds; ``first``: the administrator fixed it, so this host's networks move away."""
 
-    ``share`` None: that of the last run.
-    """
+    host: str
+    network: ipaddress.IPv4Network
+    what: str
+    first: bool = False
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """What other hosts of the play hold; ``share`` None: that of the last run."""
 
     share: Share | None = None
-    others: Sequence[Occupied] = ()
-    first: Sequence[Occupied] = ()
+    claims: Sequence[Claim] = ()
 
 
 def read_fleet(options: Options, name: str) -> Fleet:
@@ -42,17 +48,15 @@ def read_fleet(options: Options, name: str) -> Fleet:
     share = None
     if group.given("of") or group.given("position"):
         share = _read_share(group)
-    others, first = [], []
+    claims = []
     for item in group.each("held"):
-        what = f"network {item.text('network')!r} of host {item.text('host')}"
-        cidr = item.cidr("subnet", version=4)
-        one = Occupied(cidr.network, f"{what} ({cidr.network})")
-        others.append(one)
-        if item.boolean("first", False):
-            first.append(one)
+        host = str(item.text("host"))
+        subnet = item.cidr("subnet", version=4).network
+        what = f"network {item.text('network')!r} of host {host}"
+        claims.append(Claim(host, subnet, f"{what} ({subnet})", bool(item.boolean("first", False))))
         item.close()
     group.close()
-    return Fleet(share, tuple(others), tuple(first))
+    return Fleet(share, tuple(claims))
 
 
 def _read_share(group: Options) -> Share:
@@ -102,27 +106,59 @@ class Chooser:
     order: str = UP
     fleet: Fleet = Fleet()
 
-    def choose(self, network: Network, before: str, met: Iterable[str] = ()) -> ipaddress.IPv4Interface:
+    def choose(
+        self, network: Network, before: str, met: Iterable[str] = (), *, holds: bool = False
+    ) -> ipaddress.IPv4Interface:
         """The address of the host on a free subnet; ``before`` is the one it had, ``met`` what drove it away before.
 
-        The one that it had is tried first. Routes to elsewhere are overlapped only where there is no choice.
+        The one that it had is tried first; where it ``holds`` that still, other hosts' claims do not count against it.
+        Routes to elsewhere are overlapped only where there is no choice.
         Raises InvalidOption with a list of what occupies the pools.
         """
         hard = [one.network for one in self.occupied if not one.soft and one.network.version == 4]
-        others = [one.network for one in self.fleet.others]
         soft = [one.network for one in (*self.occupied, *self.avoided) if one.soft and one.network.version == 4]
         soft += [ipaddress.IPv4Network(one) for one in met]
         for taken in ([*hard, *soft], hard):
             if before:
                 address = ipaddress.IPv4Interface(before)
-                if not self.gives_way(address.network) and not any(address.network.overlaps(one) for one in taken):
+                blocked = taken if holds else [*taken, *(one.network for one in self.fleet.claims)]
+                if not self.gives_way(address.network) and not any(address.network.overlaps(one) for one in blocked):
                     return address
-            # Where the hosts' shares of the pool are used up, any subnet that nobody is known to hold will do.
-            for share in dict.fromkeys((self.fleet.share or Share(), Share())):
-                subnet = Free([*taken, *others], self.order, share).first(self.pools)
-                if subnet is not None:
-                    return ipaddress.IPv4Interface((subnet.network_address + 1, subnet.prefixlen))
+            subnet = self._first_free(taken)
+            if subnet is not None:
+                return ipaddress.IPv4Interface((subnet.network_address + 1, subnet.prefixlen))
         raise InvalidOption(network.at("ipv4.address"), self._exhausted(), network.owner)
+
+    def _first_free(self, taken: Sequence[Subnet]) -> ipaddress.IPv4Network | None:
+        """The first subnet that nobody holds.
+
+        A host answers for itself, so its claims must not exhaust the pools: where nothing is free, those of the hosts
+        that claim more than their share are ignored, the one that claims most first.
+        """
+        ignored: list[str] = []
+        for host in ("", *self._beyond_share()):
+            ignored.append(host)
+            claims = [one.network for one in self.fleet.claims if one.first or one.host not in ignored]
+            # Where the host's own share of the pools is used up, any subnet that nobody is known to hold will do.
+            for share in dict.fromkeys((self.fleet.share or Share(), Share())):
+                subnet = Free([*taken, *claims], self.order, share).first(self.pools)
+                if subnet is not None:
+                    return subnet
+        return None
+
+    def _beyond_share(self) -> list[str]:
+        """Hosts that claim more subnets of the pools than there are for each host, the one with most first."""
+        amounts: dict[str, int] = {}
+        for host, subnet in {(one.host, one.network) for one in self.fleet.claims if not one.first}:
+            amounts[host] = amounts.get(host, 0) + sum(_covered(subnet, pool) for pool in self.pools)
+        hosts = max((self.fleet.share or Share()).of, len(amounts) + 1)
+        fair = -(-sum(_covered(pool.network, pool) for pool in self.pools) // hosts)
+        beyond = [host for host, amount in amounts.items() if amount > fair]
+        return sorted(beyond, key=lambda host: (-amounts[host], host))
+
+    def ignored_claims(self, subnet: ipaddress.IPv4Network) -> list[str]:
+        """What other hosts hold of a subnet that was chosen all the same, a phrase each."""
+        return [one.what for one in self.fleet.claims if not one.first and one.network.overlaps(subnet)]
 
     def choose_prefix(
         self, prefix: ipaddress.IPv6Network, taken: Iterable[Subnet], before: str
@@ -138,14 +174,16 @@ class Chooser:
         return None if subnet is None else ipaddress.IPv6Interface((subnet.network_address + 1, subnet.prefixlen))
 
     def gives_way(self, subnet: ipaddress.IPv4Network) -> bool:
-        """Whether another host of the fleet has the better claim."""
-        return any(one.network.overlaps(subnet) for one in self.fleet.first)
+        """Whether the administrator fixed a subnet of another host that overlaps this one."""
+        return any(one.first and one.network.overlaps(subnet) for one in self.fleet.claims)
 
     def _exhausted(self) -> str:
+        known = [(one.network, one.what) for one in self.occupied if not one.soft]
+        known += [(one.network, one.what) for one in self.fleet.claims]
         inside = [
-            one.what
-            for one in sorted((*self.occupied, *self.fleet.others), key=lambda one: int(one.network.network_address))
-            if not one.soft and any(one.network.overlaps(pool.network) for pool in self.pools)
+            what
+            for subnet, what in sorted(known, key=lambda pair: int(pair[0].network_address))
+            if any(subnet.overlaps(pool.network) for pool in self.pools)
         ]
         listed = list(dict.fromkeys(inside))
         more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
@@ -154,3 +192,11 @@ class Chooser:
             f"no free subnet is left in {pools}; it is occupied by {'; '.join(listed[:_LISTED])}{more}; "
             "give an address, or another pool"
         )
+
+
+def _covered(subnet: ipaddress.IPv4Network, pool: Pool) -> int:
+    """How many subnets of a pool overlap this one."""
+    if not subnet.overlaps(pool.network):
+        return 0
+    inside = max(subnet.prefixlen, pool.network.prefixlen)
+    return 1 << max(0, pool.length - inside)

@@ -169,6 +169,7 @@ class Networks:
             for network in new
             if network.ipv6.auto and network.ipv6.address is None
         ]
+        notes += self._ignored_claims(new, current)
         notes += [current.unreadable[name].problem for name in sorted(aside)]
         return Plan(changes, [network.as_options() for network in networks], notes, more=wanted)
 
@@ -234,16 +235,35 @@ class Networks:
         return found
 
     def _choose(self, network: Network, taken: Sequence[Occupied], current: State) -> ipaddress.IPv4Interface:
-        settings = self._settings(current)
-        fleet = replace(self.fleet or Fleet(), share=settings.share)
-        chooser = Chooser(taken, current.avoided, settings.pools, current.order, fleet)
+        chooser = self._chooser(current, taken)
         before = current.remembered.get(network.name, Remembered())
         stored = current.definitions.get(network.name)
         address = stored.ipv4.address if stored is not None and stored.ipv4.auto else None
         if stored is not None and address and _is_live(stored, current) and not chooser.gives_way(address.network):
             # Guests are on it: what has come to overlap meanwhile is for the guard to settle, not for a run.
             return address
-        return chooser.choose(network, before.ipv4, before.met)
+        return chooser.choose(network, before.ipv4, before.met, holds=stored is not None)
+
+    def _chooser(self, current: State, taken: Sequence[Occupied] = ()) -> Chooser:
+        settings = self._settings(current)
+        fleet = replace(self.fleet or Fleet(), share=settings.share)
+        return Chooser(taken, current.avoided, settings.pools, current.order, fleet)
+
+    def _ignored_claims(self, new: Sequence[Network], current: State) -> list[str]:
+        """A sentence for each subnet that was chosen although another host says that it holds it."""
+        chooser = self._chooser(current)
+        notes = []
+        for network in new:
+            stored = current.definitions.get(network.name)
+            kept = stored is not None and stored.subnet == network.subnet
+            claims = chooser.ignored_claims(network.subnet) if network.ipv4.auto and network.subnet and not kept else []
+            if claims:
+                more = f" and {len(claims) - 1} more" if len(claims) > 1 else ""
+                notes.append(
+                    f"{network.owner}: {network.subnet} overlaps {claims[0]}{more}: every subnet is taken, and that "
+                    "host claims more than its share of the pools; give one of the two an address, or use more pools"
+                )
+        return notes
 
     def apply(self, changes: Sequence[DefinitionChange]) -> None:
         """Store the definitions, unless one of the parts refuses what they ask for.

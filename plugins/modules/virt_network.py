@@ -185,8 +185,10 @@ options:
         fills it in where C(virtnet_fleet_unique) is set, by the filter P(virtnet.linux.fleet#filter).
       - C(position) of this host among C(of) hosts - every host has its own share of the pools, so that hosts that
         choose at the same moment choose differently.
-      - C(held) - a list of C(host), C(network), C(subnet) and C(first), which says that this host's network gives way.
-        A network with C(address=auto) takes none of these.
+      - C(held) - a list of C(host), C(network), C(subnet) and C(first). A new network with C(address=auto) takes none
+        of these. One that has its subnet keeps it, unless C(first) says that the administrator fixed it on that host.
+      - A host's claims beyond its share of the pools are ignored where no other subnet is free, with a warning. Those
+        with C(first) count always.
     type: dict
   firewall_integration:
     description:

@@ -44,6 +44,18 @@ class EngineAction(ActionBase):
             arguments = {"task": name, "digest": _digest(), "arguments": checked.validated_parameters}
             found = self._execute_module("virtnet.linux.engine", arguments, task_vars=task_vars)
             if not found.pop("engine_differs", False):
-                return {**answer, **found, "invocation": {"module_args": checked.validated_parameters}}
+                invocation = {"module_args": checked.validated_parameters}
+                return {**answer, **self._without_facts(found), "invocation": invocation}
         full = self._execute_module(f"virtnet.linux.{name}", task_vars=task_vars, wrap_async=self._task.async_val)
-        return {**answer, **full}
+        return {**answer, **self._without_facts(full)}
+
+    def _without_facts(self, result: dict[str, Any]) -> dict[str, Any]:
+        """A module's result without facts and statistics, of which no module of this collection has any.
+
+        Ansible gives facts of a task that is run once or delegated to other hosts, above their inventory. So a host
+        would set variables of another host, or the file that the report is written to. Ansible itself adds the
+        interpreter that it found.
+        """
+        kept = {name: value for name, value in result.items() if name not in ("ansible_facts", "ansible_stats")}
+        found = self._discovered_interpreter_key
+        return {**kept, "ansible_facts": {found: self._discovered_interpreter}} if found else kept

@@ -2,21 +2,37 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The networks of a fleet as one page to look at, or as text for a terminal. Pure."""
+"""The networks of a fleet as one page to look at, or as text for a terminal. Pure.
+
+What hosts answer is parsed in answers.py; here it is plain, bounded text. The page escapes all of it.
+"""
 
 from __future__ import annotations
 
-import ipaddress
+import base64
+import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.virtnet.linux.plugins.plugin_utils import answers
+from ansible_collections.virtnet.linux.plugins.plugin_utils.answer_values import BadAnswer, plain
 from ansible_collections.virtnet.linux.plugins.plugin_utils.guests import Guest, guests_of
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 
 PAGE = Path(__file__).with_name("report.html.j2")
+STYLE = Path(__file__).with_name("report.css")
+MODES = (
+    ("nat", "out behind the host's address"),
+    ("routed", "by addresses of their own"),
+    ("open", "no rules of ours"),
+    ("bridged", "on a bridge of the host"),
+    ("isolated", "the host and each other"),
+    ("libvirt", "libvirt's own"),
+)
 # With more networks than this, guests are drawn as dots and no longer by name; the tables have them all.
 DENSE = 60
 
@@ -41,7 +57,7 @@ class Network:
     @property
     def key(self) -> str:
         """What links of the page point to."""
-        return re.sub(r"[^A-Za-z0-9_.-]", "-", f"{self.host}--{self.name}")
+        return _key(self.host, self.name)
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,11 @@ class Host:
     name: str
     networks: Sequence[Network] = ()
     error: str = ""
+
+    @property
+    def wrong(self) -> bool:
+        """Whether there is a finding of it."""
+        return bool(self.error) or any(network.findings for network in self.networks)
 
 
 @dataclass(frozen=True)
@@ -72,105 +93,133 @@ class Fleet:
         """Of all networks."""
         return [guest for network in self.networks for guest in network.guests]
 
+    def key(self, host: str, network: str) -> str:
+        """What links to a network point to."""
+        return _key(host, network)
+
     @property
     def dense(self) -> bool:
         """Whether there are too many networks to name each guest in the drawing."""
         return len(self.networks) > DENSE
 
 
-def fleet(answers: Mapping[str, Mapping[str, Any]], when: str) -> Fleet:
-    """The fleet, from what the module virt_network_info returned on each host: a result, or an error's ``msg``."""
-    hosts = [_host(name, answer) for name, answer in sorted(answers.items())]
+def _key(host: str, network: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", f"{host}--{network}")
+
+
+def fleet(told: Mapping[str, Any], when: str) -> Fleet:
+    """The fleet, from what the module virt_network_info returned on each host: a result, or an error's ``msg``.
+
+    An answer that cannot be used is an error of its host alone.
+    """
+    hosts = [_host(str(name), answer) for name, answer in sorted(told.items(), key=lambda pair: str(pair[0]))]
+    shared = _shared([network for host in hosts for network in host.networks])
+    hosts = [replace(host, networks=[_with_findings(one, shared) for one in host.networks]) for host in hosts]
     findings = [(host.name, "", host.error) for host in hosts if host.error]
     networks = [network for host in hosts for network in host.networks]
     findings += [(network.host, network.name, text) for network in networks for text in network.findings]
-    findings += _shared(networks)
-    return Fleet(hosts, when, findings)
+    return Fleet(hosts, plain(when, 100), findings)
 
 
-def _host(name: str, answer: Mapping[str, Any]) -> Host:
-    if "networks" not in answer:
-        return Host(name, error=str(answer.get("msg") or "did not answer"))
-    guests = guests_of(name, answer["networks"])
-    return Host(name, [_network(name, one, guests) for one in answer["networks"]])
+def _host(name: str, told: Any) -> Host:
+    shown = plain(name, 255)
+    try:
+        answer = answers.parse_answer(shown, told)
+    except BadAnswer as error:
+        return Host(shown, error=error.sentence)
+    guests: dict[str, list[Guest]] = {}
+    for guest in guests_of(answer):
+        guests.setdefault(guest.network, []).append(guest)
+    return Host(shown, [_network(shown, one, guests.get(one.name, ())) for one in answer.networks])
 
 
-def _network(host: str, one: Mapping[str, Any], guests: Iterable[Guest]) -> Network:
-    definition = one["definition"]
-    subnets = [str(ipaddress.ip_interface(text).network) for text in _addresses(definition)]
+def _network(host: str, one: answers.Network, guests: Sequence[Guest]) -> Network:
+    definition = one.definition
+    addresses = [address for address in (definition.ipv4.address, definition.ipv6.address) if address is not None]
     return Network(
         host=host,
-        name=one["name"],
-        state=one["state"],
-        mode=one["mode"],
-        bridge=one["bridge"],
-        subnets=subnets,
-        domain=(definition.get("dns") or {}).get("domain") or "",
-        uplink=definition.get("uplink") or "",
-        forwards=[_forward(entry) for entry in definition.get("port_forwards") or ()],
-        guests=[guest for guest in guests if guest.network == one["name"]],
-        ports=len(one["ports"]),
+        name=one.name,
+        state=one.state,
+        mode=one.mode,
+        bridge=one.bridge,
+        subnets=[str(address.network) for address in (*addresses, *definition.extra_addresses)],
+        domain=definition.domain,
+        uplink=definition.uplink,
+        forwards=[_forward(entry) for entry in definition.forwards],
+        guests=guests,
+        ports=len(one.ports),
         findings=list(_findings(one)),
     )
 
 
-def _addresses(definition: Mapping[str, Any]) -> Iterator[str]:
-    for family in ("ipv4", "ipv6"):
-        address = (definition.get(family) or {}).get("address") or "none"
-        if address not in ("auto", "none"):
-            yield address
-    yield from definition.get("extra_addresses") or ()
-
-
-def _forward(entry: Mapping[str, Any]) -> str:
+def _forward(entry: answers.Forward) -> str:
     """One port forward, from left to right as packets go."""
-    port = entry.get("port") or entry.get("port_range")
-    if isinstance(port, Mapping):
-        port = f"{port['start']}-{port['end']}"
-    where = f"{entry['address']} " if entry.get("address") else ""
-    to_port = f" {entry['to_port']}" if entry.get("to_port") else ""
-    return f"{where}{entry.get('protocol') or 'tcp'} {port} \u2192 {entry['to']}{to_port}"
+    port = str(entry.first) if entry.first == entry.last else f"{entry.first}-{entry.last}"
+    where = f"{entry.address} " if entry.address else ""
+    to_port = f" {entry.to_port}" if entry.to_port else ""
+    return f"{where}{entry.protocol} {port} \u2192 {entry.to}{to_port}"
 
 
-def _findings(one: Mapping[str, Any]) -> Iterator[str]:
-    for met in one.get("conflicts") or ():
+def _findings(one: answers.Network) -> Iterator[str]:
+    for met in one.conflicts:
         yield f"its subnet meets {met}"
-    for packet in one.get("packets") or ():
+    for packet in one.packets:
         yield from _packet(packet)
-    if one["autostart"] and one["state"] != "active":
+    if one.autostart and one.state != "active":
         yield "it is started at boot, but does not run now"
 
 
-def _packet(found: Mapping[str, Any]) -> Iterator[str]:
+def _packet(found: answers.Packet) -> Iterator[str]:
     """What virt_network_info found out about one kind of packets, where it is not as it shall be."""
-    what = f"packets {found['way']} ({found['family']})"
-    if found["wanted"] and found["verdict"] != "passes":
-        for one in found["by"]:
-            rule = "the policy" if one["rule"] is None else f"the rule '{one['rule']}'"
-            cure = f"; to let them pass: {one['cure']}" if one["cure"] else ""
-            by = f"{rule} of chain {one['chain']} in table {one['family']} {one['table']}"
-            yield f"{what} {'are' if found['verdict'] == 'dropped' else 'may be'} dropped by {by}{cure}"
-    elif not found["wanted"] and found["verdict"] == "passes":
+    what = f"packets {found.way} ({found.family})"
+    if found.wanted and found.verdict != "passes":
+        for one in found.by:
+            rule = "the policy" if one.rule is None else f"the rule '{one.rule}'"
+            cure = f"; to let them pass: {one.cure}" if one.cure else ""
+            by = f"{rule} of chain {one.chain} in table {one.family} {one.table}"
+            yield f"{what} {'are' if found.verdict == 'dropped' else 'may be'} dropped by {by}{cure}"
+    elif not found.wanted and found.verdict == "passes":
         yield f"{what} pass, which its mode forbids"
 
 
-def _shared(networks: Sequence[Network]) -> list[tuple[str, str, str]]:
-    """Routed and open networks of one subnet on several hosts: nobody can route to both."""
+def _with_findings(network: Network, more: Mapping[tuple[str, str], Sequence[str]]) -> Network:
+    return replace(network, findings=[*network.findings, *more.get((network.host, network.name), ())])
+
+
+def _shared(networks: Sequence[Network]) -> Mapping[tuple[str, str], Sequence[str]]:
+    """Routed and open networks of one subnet on several hosts: nobody can route to both. By host and network."""
     seen: dict[str, Network] = {}
-    found = []
+    found: dict[tuple[str, str], list[str]] = {}
     for network in networks:
         for subnet in network.subnets if network.mode in ("routed", "open") else ():
             other = seen.setdefault(subnet, network)
             if other.host != network.host:
                 text = f"{subnet} is also that of the {other.mode} network {other.name} on {other.host}"
-                found.append((network.host, network.name, text))
+                found.setdefault((network.host, network.name), []).append(text)
     return found
 
 
 def as_html(found: Fleet) -> str:
-    """One page that needs nothing else; all text in it is escaped."""
+    """One page that needs nothing else; all text in it is escaped.
+
+    Its policy (Content Security Policy Level 3, section 6.1) allows the one style that it has, by its hash, and nothing
+    else: no script, no other style, nothing from elsewhere. Links to a host (``#host-3``) and checkboxes choose what is
+    shown; so the style has a rule for each host.
+    """
+    numbers = range(1, len(found.hosts) + 1)
+    hidden = ",\n".join(f"body:has(#host-{i}:target) :is(.host, tbody tr):not(.h{i})" for i in numbers)
+    chosen = ",\n".join(f"body:has(#host-{i}:target) .hosts [href='#host-{i}']" for i in numbers)
+    rules = f"{hidden} {{ display: none; }}\n{chosen} {{ outline: 2px solid; }}\n" if found.hosts else ""
+    style = STYLE.read_text(encoding="utf-8") + rules
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+    return _page().render(fleet=found, policy=policy, style=style, modes=MODES)
+
+
+@lru_cache(maxsize=1)
+def _page() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(PAGE.read_text(encoding="utf-8")).render(fleet=found)
+    return environment.from_string(PAGE.read_text(encoding="utf-8"))
 
 
 def as_text(found: Fleet) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.virtnet.linux.plugins.plugin_utils.report import as_html, fleet
 from fleet_answers import DROPPED, answers, network
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 SHOTS = Path(__file__).resolve().parents[2] / ".build" / "screenshots"
 # In containers and for root there is no sandbox; and nothing is to be fetched.
@@ -28,7 +28,7 @@ DESK, TELEPHONE = (1280, 800), (390, 800)
 # Pairs of boxes that share a pixel, and boxes whose content is larger than they are.
 FAULTS = """() => {
   const faults = [];
-  const boxes = [...document.querySelectorAll(".host > h3, .network, .legend span, .totals li")]
+  const boxes = [...document.querySelectorAll(".host > h3, .network, .legend label, .hosts li, .totals li")]
     .map(one => [one, one.getBoundingClientRect()]);
   for (let i = 0; i < boxes.length; i++) {
     const [one, a] = boxes[i];
@@ -78,14 +78,80 @@ def test_nothing_overlaps_overflows_or_complains(
     page.close()
 
 
-def test_a_search_shows_what_contains_the_text(browser: Browser, tmp_path: Path) -> None:
-    file = tmp_path / "report.html"
-    file.write_text(as_html(fleet(LARGE, "2026-11-21 13:00 UTC")))
-    page = browser.new_page()
+def opened(browser: Browser, folder: Path, told: dict[str, Any], **context: Any) -> Page:
+    file = folder / "report.html"
+    file.write_text(as_html(fleet(told, "2026-11-21 13:00 UTC")))
+    page = browser.new_page(**context)
     page.goto(file.as_uri())
-    page.fill("#search", "10.0.217.")
-    assert page.locator(".network:visible h4").all_inner_texts() == ["net217"]
-    assert page.locator(".host:visible").count() == 1
-    page.fill("#search", "")
-    assert page.locator(".network:visible").count() == 300
+    return page
+
+
+def names(page: Page) -> list[str]:
+    return page.locator(".network:visible h4").all_inner_texts()
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts on", "scripts off"])
+def test_a_link_shows_one_host_in_topology_and_tables(browser: Browser, tmp_path: Path, scripts: bool) -> None:
+    page = opened(browser, tmp_path, LARGE, java_script_enabled=scripts)
+    page.click("text=hv07")
+    assert page.locator(".host:visible h3").all_inner_texts() == ["hv07 30 networks"]
+    assert names(page) == [f"net{i}" for i in range(210, 240)]
+    page.click("summary >> text=Networks")
+    page.click("summary >> text=Guests")
+    cells = page.locator("tbody tr:visible td:first-child").all_inner_texts()
+    assert cells[:30] == ["hv07"] * 30
+    assert set(page.locator("details:last-of-type tbody tr:visible td:nth-child(5)").all_inner_texts()) == {"hv07"}
+    page.click("text=All hosts")
+    assert len(names(page)) == 300
+    page.close()
+
+
+def test_a_mode_that_is_not_ticked_is_not_shown(browser: Browser, tmp_path: Path) -> None:
+    page = opened(browser, tmp_path, SMALL, java_script_enabled=False)
+    assert names(page) == ["net0", "net1", "net2"]
+    page.click("label:has-text('nat: out')")
+    assert names(page) == ["net1", "net2"]
+    assert page.locator("details:first-of-type tbody tr:visible td:nth-child(2)").all_inner_texts() == ["net1", "net2"]
+    page.click("label:has-text('nat: out')")
+    assert names(page) == ["net0", "net1", "net2"]
+    page.close()
+
+
+def test_what_is_wrong_can_be_shown_alone_and_a_finding_leads_to_its_network(browser: Browser, tmp_path: Path) -> None:
+    page = opened(browser, tmp_path, SMALL, viewport={"width": 390, "height": 500}, java_script_enabled=False)
+    page.click("text=only what is not as it should be")
+    assert names(page) == ["net2"]
+    assert page.locator(".host:visible h3").all_inner_texts() == ["hv01 1 network", "hv02 0 networks"]
+    page.click(".findings a")
+    assert page.url.endswith("#hv01--net2")
+    (top,) = [page.locator("#hv01--net2").bounding_box()]
+    assert top is not None and 0 <= top["y"] < 500
+    page.close()
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "<script>document.title = 'ran'</script>",
+        "<img src=x onerror=\"document.title = 'ran'\">",
+        "<style>h1 { display: none }</style>",
+        "<h1 style='display: none'>x</h1>",
+        "<img src='http://192.0.2.1/x.png'>",
+        "<form action='http://192.0.2.1/'><input></form><base href='http://192.0.2.1/'>",
+    ],
+)
+def test_the_policy_stops_what_would_get_past_the_escaping(browser: Browser, tmp_path: Path, markup: str) -> None:
+    """As if the page did not escape: the markup stands in it as it is."""
+    file = tmp_path / "report.html"
+    file.write_text(as_html(fleet(SMALL, "2026-11-21 13:00 UTC")).replace("<main>", f"<main>{markup}"))
+    page = browser.new_page()
+    complaints: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("response", lambda response: asked.append(response.url))
+    page.goto(file.as_uri())
+    assert page.title() == "Virtual networks of 3 hosts"
+    assert page.locator("h1").first.is_visible()
+    assert any("Content Security Policy" in one for one in complaints)
+    assert [url for url in asked if "192.0.2.1" in url] == []
     page.close()

@@ -28,25 +28,33 @@ PLAIN = sorted(file.stem for file in (PLUGINS / "modules").glob("*.py") if file.
 class Recorder(EngineAction):
     """An action that answers for the host, and remembers what it was asked."""
 
-    def __init__(self, task: Task, engine_differs: bool) -> None:
+    def __init__(self, task: Task, engine_differs: bool, more: dict[str, Any]) -> None:
         connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir=None))
         super().__init__(task, connection, None, None, None, None)
         self.engine_differs = engine_differs
+        self.more = more
         self.asked: list[tuple[str, dict[str, Any]]] = []
 
     def _execute_module(self, module_name=None, module_args=None, **more: Any) -> dict[str, Any]:
         self.asked.append((module_name.rpartition(".")[2], module_args))
         if module_name.endswith(".engine"):
-            return {"changed": False, "engine_differs": True} if self.engine_differs else {"changed": True}
-        return {"changed": True, "full": True}
+            return {"changed": False, "engine_differs": True} if self.engine_differs else {"changed": True, **self.more}
+        return {"changed": True, "full": True, **self.more}
 
 
-def ran(module: str, *, engine_differs: bool = False, background: int = 0, **options: Any) -> Recorder:
+def ran(
+    module: str,
+    *,
+    engine_differs: bool = False,
+    background: int = 0,
+    answers: dict[str, Any] | None = None,
+    **options: Any,
+) -> Recorder:
     task = Task()
     task.action = f"virtnet.linux.{module}"
     task.args = options
     task.async_val = background
-    action = Recorder(task, engine_differs)
+    action = Recorder(task, engine_differs, answers or {})
     action.answer = action.run(task_vars={})
     return action
 
@@ -92,6 +100,28 @@ def test_a_module_comes_with_its_engine_where_the_host_has_another() -> None:
 )
 def test_a_module_comes_with_its_engine_at_once(module: str, options: dict[str, Any]) -> None:
     assert [name for name, _ in ran(module, **options).asked] == [module]
+
+
+@pytest.mark.parametrize("engine_differs", [False, True])
+def test_a_host_sets_no_variable_by_its_answer(engine_differs: bool) -> None:
+    """A task that is delegated or run once would set it for other hosts, and above the inventory's."""
+    answers = {"ansible_facts": {"virtnet_networks": []}, "ansible_stats": {"data": {"a": 1}}, "bridges": []}
+    action = ran("bridge", name="vn-lab", engine_differs=engine_differs, answers=answers)
+    assert "ansible_facts" not in action.answer
+    assert "ansible_stats" not in action.answer
+    assert action.answer["bridges"] == []
+
+
+def test_the_interpreter_that_ansible_found_itself_is_kept() -> None:
+    answers = {"ansible_facts": {"discovered_interpreter_python": "/usr/bin/python3", "virtnet_pools": []}}
+    task = Task()
+    task.action, task.args = "virtnet.linux.bridge", {"name": "vn-lab"}
+    action = Recorder(task, False, answers)
+    action._discovered_interpreter_key, action._discovered_interpreter = (
+        "discovered_interpreter_python",
+        "/usr/bin/python3",
+    )
+    assert action.run(task_vars={})["ansible_facts"] == {"discovered_interpreter_python": "/usr/bin/python3"}
 
 
 def test_an_engine_as_the_host_has_it_hashes_as_the_collections(tmp_path: Path) -> None:

@@ -312,9 +312,9 @@ def test_a_network_does_not_go_back_to_where_it_was_driven_from() -> None:
     assert address(plan(LAB, state=state)) == "192.168.2.1/24"
 
 
-def fleet(position: int, *held: tuple[str, bool]) -> Fleet:
-    options = [{"host": "other", "network": "lab", "subnet": subnet, "first": first} for subnet, first in held]
-    return read_fleet(Options({"fleet": {"position": position, "of": 3, "held": options}}), "fleet")
+def fleet(position: int, *held: tuple[str, bool], of: int = 3, host: str = "other") -> Fleet:
+    options = [{"host": host, "network": "lab", "subnet": subnet, "first": first} for subnet, first in held]
+    return read_fleet(Options({"fleet": {"position": position, "of": of, "held": options}}), "fleet")
 
 
 def test_hosts_of_a_fleet_that_choose_at_once_choose_differently() -> None:
@@ -323,11 +323,54 @@ def test_hosts_of_a_fleet_that_choose_at_once_choose_differently() -> None:
     assert address(plan(LAB, fleet=fleet(1, ("192.168.1.0/24", False)))) == "192.168.4.1/24"
 
 
-def test_of_two_hosts_with_the_same_subnet_the_later_gives_way_also_while_it_runs() -> None:
+def test_only_what_the_administrator_fixed_elsewhere_moves_a_network_also_while_it_runs() -> None:
     links = {"vn-lab": Link("vn-lab", 3, "bridge", addresses=("192.168.0.1/24",))}
     state = stored(LAB, links=links, settings=Settings(share=Share(0, 3)))
-    assert plan(LAB, state=state, fleet=fleet(0, ("192.168.0.0/24", False))).changes == []
+    for claim in ("192.168.0.0/24", "192.168.0.0/16", "192.0.0.0/8"):
+        assert plan(LAB, state=state, fleet=fleet(0, (claim, False))).changes == []
+        assert plan(LAB, state=replace(state, links={}), fleet=fleet(0, (claim, False))).changes == []
     assert address(plan(LAB, state=state, fleet=fleet(2, ("192.168.0.0/24", True)))) == "192.168.2.1/24"
+
+
+def test_a_network_that_is_added_again_avoids_what_other_hosts_hold() -> None:
+    memory = {"lab": Remembered({}, "192.168.0.1/24")}
+    state = State(remembered=memory)
+    assert address(plan(LAB, state=state, fleet=fleet(0))) == "192.168.0.1/24"
+    assert address(plan(LAB, state=state, fleet=fleet(0, ("192.168.0.0/24", False)))) == "192.168.3.1/24"
+
+
+def claims(*lengths: int) -> list[tuple[str, bool]]:
+    """The whole of 192.168.0.0/16 in pieces of these lengths."""
+    whole = ipaddress.IPv4Network("192.168.0.0/16")
+    return [(str(one), False) for length in lengths for one in whole.subnets(new_prefix=length)]
+
+
+@pytest.mark.parametrize("held", [claims(16), claims(20), claims(24), [("128.0.0.0/1", False)]], ids=len)
+def test_a_host_that_claims_every_subnet_exhausts_nothing_and_is_named(held: list[tuple[str, bool]]) -> None:
+    done = plan(LAB, fleet=fleet(1, *held))
+    assert address(done) == "192.168.1.1/24"
+    (note,) = done.notes
+    assert "network 'lab': 192.168.1.0/24 overlaps network 'lab' of host other" in note
+    assert "more than its share of the pools" in note
+
+
+def test_hosts_within_their_share_are_heeded_where_another_claims_every_subnet() -> None:
+    honest = [{"host": "b", "network": f"n{i}", "subnet": f"192.168.{i}.1/24"} for i in range(0, 40, 2)]
+    liar = [{"host": "c", "network": f"n{i}", "subnet": one} for i, (one, _first) in enumerate(claims(24))]
+    told = read_fleet(Options({"fleet": {"position": 0, "of": 4, "held": [*honest, *liar]}}), "fleet")
+    assert address(plan(LAB, fleet=told)) == "192.168.40.1/24"
+
+
+def test_a_pool_that_hosts_fill_within_their_shares_is_exhausted() -> None:
+    pools = [Pool(ipaddress.IPv4Network("192.168.4.0/22"))]
+    held = [{"host": f"h{i}", "network": "lab", "subnet": f"192.168.{4 + i}.1/24"} for i in range(4)]
+    told = read_fleet(Options({"fleet": {"position": 0, "of": 4, "held": held}}), "fleet")
+    text = refused(LAB, fleet=told, pools=pools)
+    assert "no free subnet is left" in text and "of host h3" in text
+
+
+def test_what_the_administrator_fixed_elsewhere_is_heeded_whatever_its_size() -> None:
+    assert "no free subnet is left" in refused(LAB, fleet=fleet(0, ("192.168.0.0/16", True)))
 
 
 def test_ipv6_is_a_64_of_the_hosts_own_prefix_and_stays() -> None:

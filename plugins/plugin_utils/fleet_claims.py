@@ -1,0 +1,159 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which subnets the hosts of a fleet hold: by the administrator's lists, and by what the hosts answer. Pure.
+
+The two are kept apart. What the administrator fixed in the inventory counts always. What a host answers counts as far
+as it can be true, is bounded in number, and never moves a network of another host.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .answer_values import BadAnswer, Values, plain
+from .answers import Answer, parse_answer
+
+# Claims of one host that count; the bench has hosts of 300 networks.
+MOST_CLAIMS = 1024
+# Of a network, in one warning.
+_LISTED = 3
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A subnet that a host holds. ``fixed``: by the administrator; ``auto``: chosen for it, so it may be moved."""
+
+    host: str
+    network: str
+    address: ipaddress.IPv4Interface
+    fixed: bool = False
+    auto: bool = False
+
+    def moves_for(self, other: Claim, renumber: bool) -> bool:
+        """Whether a run moves this network away from the other one."""
+        return self.auto and (other.fixed or (renumber and (other.host < self.host or not other.auto)))
+
+    def __str__(self) -> str:
+        return f"network {self.network!r} of host {plain(self.host, 255)} ({self.address.network})"
+
+
+@dataclass(frozen=True)
+class Held:
+    """What one host holds, and what is wrong with what it says, a sentence each."""
+
+    host: str
+    claims: tuple[Claim, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def held_by(host: str, listed: Any, answer: Any, from_facts: bool = False) -> Held:
+    """What a host holds, and the fixed subnets that it is about to get.
+
+    ``listed`` is its ``virtnet_networks``, ``answer`` the result of virt_network_info there, None for none.
+    ``from_facts``: the host gave itself the list as a fact, so nothing of it is the administrator's word.
+    """
+    problems = []
+    fixed, gone = _read_list(host, listed)
+    if from_facts:
+        problems.append("gives itself virtnet_networks as a fact; what that fixes does not count as the inventory's")
+        fixed = [replace(one, fixed=False) for one in fixed]
+    stored: list[Claim] = []
+    if answer is not None:
+        try:
+            stored = list(_stored_claims(parse_answer(host, answer), problems))
+        except BadAnswer as error:
+            problems.append(f"what it holds is not known: {error.sentence}")
+    names = gone | {one.network for one in fixed}
+    claims = [*fixed, *(one for one in stored if one.network not in names)]
+    believed = [one for one in claims if not one.fixed]
+    if len(believed) > MOST_CLAIMS:
+        problems.append(f"claims {len(believed)} subnets; the first {MOST_CLAIMS} count")
+        believed = believed[:MOST_CLAIMS]
+    return Held(host, (*(one for one in claims if one.fixed), *believed), tuple(problems))
+
+
+def _read_list(host: str, listed: Any) -> tuple[list[Claim], set[str]]:
+    """The fixed addresses of a list, and the networks that it removes.
+
+    What is wrong with an item is for the run of its own host to refuse.
+    """
+    fixed, gone = {}, set()
+    for item in listed if isinstance(listed, (list, tuple)) else ():
+        try:
+            network = Values(host, item)
+            name, ipv4 = network.network_name("name"), network.group("ipv4")
+            if network.text("state", "active") == "absent":
+                gone.add(name)
+            elif ipv4.text("address", "auto") not in ("auto", "none"):
+                address = ipv4.cidr("address")
+                if isinstance(address, ipaddress.IPv4Interface):
+                    fixed[name] = Claim(host, name, address, fixed=True)
+        except BadAnswer:
+            continue
+    return [fixed[name] for name in sorted(fixed)], gone
+
+
+def _stored_claims(answer: Answer, problems: list[str]) -> Iterator[Claim]:
+    for network in sorted(answer.networks, key=lambda one: one.name):
+        ipv4 = network.definition.ipv4
+        if not isinstance(ipv4.address, ipaddress.IPv4Interface):
+            continue
+        if is_plausible(ipv4.address):
+            yield Claim(answer.host, network.name, ipv4.address, auto=ipv4.auto)
+        else:
+            problems.append(f"claims {ipv4.address} for network {network.name!r}, which no network of guests can have")
+
+
+def is_plausible(address: ipaddress.IPv4Interface) -> bool:
+    """Whether the module virt_network accepts an address for a network (_check_host_address() of the engine)."""
+    network, ip = address.network, address.ip
+    edge = network.prefixlen < 31 and ip in (network.network_address, network.broadcast_address)
+    return not (edge or network.prefixlen < 8 or ip.is_multicast or ip.is_loopback or ip.is_unspecified)
+
+
+def as_option(claims: Iterable[Claim], me: str, renumber: bool) -> list[dict[str, str | bool]]:
+    """The claims of the other hosts as the option ``fleet.held`` has them: plain, validated values."""
+    return [
+        {
+            "host": plain(one.host, 255),
+            "network": one.network,
+            "subnet": str(one.address),
+            "first": one.fixed or (renumber and (one.host < me or not one.auto)),
+        }
+        for one in claims
+        if one.host != me
+    ]
+
+
+def conflicts(claims: Iterable[Claim], me: str, renumber: bool) -> Iterator[str]:
+    """A sentence for each stored network of a host that overlaps others', where no run moves either."""
+    known = list(claims)
+    others = [(*_bounds(one), one) for one in known if one.host != me]
+    for mine in known:
+        if mine.host != me or mine.fixed:
+            continue
+        low, high = _bounds(mine)
+        met = [other for first, last, other in others if first <= high and low <= last]
+        met = [one for one in met if not mine.moves_for(one, renumber) and not one.moves_for(mine, renumber)]
+        if met:
+            more = f" and {len(met) - _LISTED} more" if len(met) > _LISTED else ""
+            yield (
+                f"{mine} overlaps {', '.join(map(str, met[:_LISTED]))}{more}; no host's networks move for what another "
+                "host answers. Give one of them a fixed ipv4.address in virtnet_networks, or remove it and add it "
+                "again, or let the network of the later host name move once with virtnet_fleet_renumber=true"
+            )
+
+
+def _bounds(claim: Claim) -> tuple[int, int]:
+    network = claim.address.network
+    return int(network.network_address), int(network.broadcast_address)
+
+
+def list_from_facts(facts: Any) -> bool:
+    """Whether a host's facts give it ``virtnet_networks``, which would take the place of the inventory's."""
+    return isinstance(facts, Mapping) and "virtnet_networks" in facts
