@@ -15,7 +15,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,8 @@ class Controller:
     folder: Path
     python: Path
     variables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    enter: Callable[[list[str]], list[str]] = list
+    """Where it runs."""
 
     def host(self, name: str, networks: Sequence[dict[str, Any]] = (), leases: str = "", **variables: Any) -> None:
         """A hypervisor with networks, and the leases of its private dnsmasq."""
@@ -106,7 +108,7 @@ class Controller:
             "HOME": str(self.folder),
         }
         done = subprocess.run(
-            [str(self.python), "-m", "ansible", program, *words],
+            self.enter([str(self.python), "-m", "ansible", program, *words]),
             capture_output=True,
             text=True,
             check=False,

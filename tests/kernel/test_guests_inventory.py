@@ -164,7 +164,7 @@ def test_groups_of_expressions_are_never_those_of_others(controller: Controller)
     assert found["linux"]["children"] == ["plain"]
     assert not any("privileged" in one for one in variables.values())
     assert found["network_lab"]["hosts"] == ["web"]
-    assert found["plain"] == {"hosts": ["plain.dmz"], "children": ["by_dmz"]} or found["plain"]["hosts"] == ["plain.dmz"]
+    assert found["plain"]["hosts"] == ["plain.dmz"]
     for name in ("hypervisors", "all", "written", "network_lab", "web", "empty"):
         assert f"keyed_groups make no group {name}:" in found["warnings"]
     assert "the guest linux.dmz is left out" in found["warnings"]
@@ -182,7 +182,8 @@ def test_a_group_of_the_plugin_that_a_source_has_with_hosts_is_left_out(controll
 
 def test_a_guest_for_which_no_group_can_be_made_is_left_out_alone(controller: Controller) -> None:
     controller.host("hv1", [LAB], lease("192.168.90.50", "odd") + lease("192.168.90.51", "fine"))
-    keyed = [{"key": "7 if virtnet_name == 'odd' else 'group'", "prefix": "x"}]
+    # Of the guest `odd` this makes a group that is its own parent, which Ansible refuses.
+    keyed = [{"key": "virtnet_name", "prefix": "", "separator": "", "parent_group": "{{ 'odd' }}"}]
     found = controller.listed(controller.write({"keyed_groups": keyed}))
     assert sorted(found["virtnet_guests"]["hosts"]) == ["fine.lab", "web"]
     assert "the guest odd.lab is left out" in found["warnings"]
