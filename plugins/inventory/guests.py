@@ -15,14 +15,40 @@ author:
 description:
   - Asks hosts of another inventory for their networks, with M(virtnet.linux.virt_network_info). Each guest that has a
     lease, or is a static host of a network, becomes a host of this inventory.
-  - A guest is called by its name. Where two have the same, the network is put behind it, then the host. A guest without
-    a name is called by its network and MAC address.
   - Each guest is in the groups C(virtnet_guests), C(network_NAME) and C(host_NAME).
   - Its variables are C(virtnet_host), C(virtnet_network), C(virtnet_name), C(virtnet_fqdn), C(virtnet_mac),
-    C(virtnet_addresses), C(virtnet_static) (named by the definition), C(virtnet_leased) (has a lease now) and
+    C(virtnet_addresses), C(virtnet_static) (the definition lists it), C(virtnet_leased) (has a lease now) and
     C(virtnet_expires) (seconds since 1970; null for never or not known).
-  - A host that does not answer is warned of, and left out.
   - The file's name ends with C(guests.yml) or C(guests.yaml).
+notes:
+  - B(Names.) A guest chooses the name under which it asks for a lease, and a host may be compromised. So only a static
+    host, which the definition of its network names, is called by its bare name. Every other guest is called
+    C(NAME.NETWORK), and one without a name C(MAC-ADDRESS.NETWORK), with hyphens.
+  - Where such a name is not free, C(NAME.NETWORK.HOST) follows, then C(NAME.KEY.NETWORK.HOST), where C(KEY) is the MAC
+    address or DUID. A guest without a free name is left out with a warning.
+  - A name is not free where it is that of a host or group of O(sources) or of any source of the same run of Ansible,
+    before or after this file; a name that Ansible uses itself, such as V(all) and V(localhost); an IP address; a group
+    that this plugin makes; or a group that this file names. Upper and lower case are not distinguished.
+  - Names are given in three ranks, and no guest changes the name of one of an earlier rank. First come the static hosts
+    that C(virtnet_networks) of an asked host defines in the inventory, whether or not the host answers. Then come those
+    that only the definition on a host names. Then come all others. Guests of one rank that have the same name all
+    get a longer one.
+  - A program that uses Ansible's Python interface without the command line does not tell the sources of the run. Then
+    only O(sources) and what Ansible has read before this file are known.
+  - B(Leases of static hosts.) A lease belongs to a static host if its MAC address, client id or DUID is the defined one,
+    or if a static host that is defined without a MAC address has this address or name. A DHCPv6 lease has no MAC
+    address, so a static host that is defined by its MAC address needs an C(ip) in C(ipv6.dhcp.hosts); otherwise its
+    DHCPv6 lease is listed as another guest.
+  - B(Groups.) If a source has a host with the name of a group of this plugin, or such a group with hosts of its own, the
+    plugin does not use that group, and warns. A group without hosts, which only has variables, is used.
+  - The groups of O(groups) and a O(keyed_groups[].parent_group) without a template are used as they are written. The
+    other groups of O(keyed_groups) are made by expressions, which may contain names that guests chose. If such a group
+    has the name of a host, a guest, a group of a source, or another group of this file, no guest is put into it, and
+    the plugin warns.
+  - B(Values.) All that comes from a host is checked, and is marked as unsafe. Ansible never evaluates it as a template.
+  - A host that does not answer, or whose answer is not valid, is left out with a warning. So is a guest for which
+    O(compose), O(groups) or O(keyed_groups) end with an error. O(strict=true) makes such an error one of the whole
+    inventory; then a guest can cause it.
 extends_documentation_fragment:
   - ansible.builtin.constructed
   - ansible.builtin.inventory_cache
@@ -59,8 +85,15 @@ options:
     default: ipv4
   proxy_jump:
     description:
-      - Whether guests are reached through their host, by C(ProxyJump) in C(ansible_ssh_common_args).
-      - The host's C(ansible_host), C(ansible_user) and C(ansible_port) say how.
+      - Whether guests are reached through their host, by a C(ProxyCommand) of ssh in C(ansible_ssh_common_args).
+      - The command connects to the host as Ansible does. It uses the host's C(ansible_host), C(ansible_user),
+        C(ansible_port), C(ansible_ssh_private_key_file), C(ansible_host_key_checking), C(ansible_ssh_args),
+        C(ansible_ssh_common_args), C(ansible_ssh_extra_args), C(ansible_ssh_executable) and C(ansible_ssh_timeout), or
+        what Ansible's configuration or command line gives instead, as C(--private-key) and C(--user).
+      - A password of the host is not used. The host needs a key.
+      - The guest's own user, port, key and arguments are used for the guest. Because C(ansible_ssh_common_args) is
+        taken, put arguments for guests into C(ansible_ssh_extra_args) or C(ansible_ssh_args). Common arguments of the
+        configuration and the command line stay in force.
     type: bool
     default: true
   patience:
@@ -80,6 +113,7 @@ keyed_groups:
     separator: _
 groups:
   static: virtnet_static
+# A guest chooses its name; its network does not depend on it.
 compose:
   ansible_user: "'root' if virtnet_network == 'lab' else 'admin'"
 """

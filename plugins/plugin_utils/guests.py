@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,114 +53,138 @@ class Guest:
 
 
 def guests_of(answer: Answer) -> list[Guest]:
-    """The guests of one host, in the order of its networks, static hosts first."""
+    """The guests of one host, in the order of its networks, static hosts first.
+
+    The time is linear in what the host answers.
+    """
     found: list[Guest] = []
     for network in answer.networks:
-        static = list(_static_guests(answer.host, network))
-        leased: list[_Known] = []
+        machines = _Machines(answer.host, network)
+        for entry in (*network.definition.ipv4.hosts, *network.definition.ipv6.hosts):
+            machines.add_static(entry)
         for lease in network.leases:
-            owner = next((one for one in static if one.owns(lease)), None)
-            if owner is None:
-                owner = next((one for one in leased if one.is_same_machine(lease)), None)
-            if owner is None:
-                owner = _Known(Guest(answer.host, network.name, "", domain=network.definition.domain))
-                leased.append(owner)
-            owner.add_lease(lease)
-        found += [one.guest for one in [*static, *leased]]
+            machines.add_lease(lease)
+        found += [one.guest for one in (*machines.static, *machines.leased)]
     return found
 
 
 @dataclass
-class _Known:
-    """A guest, and by what its leases are found."""
+class _Machine:
+    """A guest with all of its addresses, and whether a lease told its MAC address or DUID."""
 
     guest: Guest
-    macs: set[str] = field(default_factory=set)
-    ids: set[str] = field(default_factory=set)
-    reserved: set[Address] = field(default_factory=set)
+    seen: set[Address] = field(default_factory=set)
+    has_mac: bool = False
+    has_duid: bool = False
 
-    def owns(self, lease: Lease) -> bool:
-        """Whether a lease is this static host's, by what dnsmasq knows it by.
+    def add_address(self, address: Address | None) -> None:
+        """A host of a network has a unicast address that is neither the loopback's nor unspecified."""
+        if address is None or address in self.seen:
+            return
+        self.seen.add(address)
+        if not (address.is_loopback or address.is_multicast or address.is_unspecified):
+            self.guest.addresses.append(str(address))
 
-        A guest chooses the name that it asks for. The name counts only where the definition knows the static host by
-        nothing else. DHCPv6 leases have no MAC address (RFC 8415 section 11); one of a static host known by its MAC
-        address is found by the address that is reserved for it.
-        """
-        if lease.mac and self.macs:
-            return lease.mac in self.macs
-        by_id = {lease.duid, lease.client_id} - {""}
-        if by_id & self.ids or lease.ip in self.reserved:
-            return True
-        return not (self.macs or self.ids) and bool(lease.hostname) and _label(lease) == self.guest.name
 
-    def is_same_machine(self, lease: Lease) -> bool:
-        """Whether a lease is of the guest that has this one, where no definition lists either."""
-        if lease.mac and self.macs:
-            return lease.mac in self.macs
-        if lease.duid and self.ids:
-            return lease.duid in self.ids
-        return bool(lease.hostname) and _label(lease) == self.guest.name
+class _Machines:
+    """The guests of one network.
+
+    A lease is a static host's by what dnsmasq knows that one by. A guest chooses the name that it asks for, so the name
+    counts only where the definition knows the static host by nothing else. DHCPv6 leases have no MAC address (RFC 8415
+    section 11): one of a static host known by its MAC address is found by the address that is reserved for it.
+    """
+
+    def __init__(self, host: str, network: Network) -> None:
+        self.static: list[_Machine] = []
+        self.leased: list[_Machine] = []
+        self._host = host
+        self._network = network
+        # Of static hosts, by what they are known by.
+        self._by_mac: dict[str, _Machine] = {}
+        self._by_id: dict[str, _Machine] = {}
+        self._by_address: dict[Address, _Machine] = {}
+        self._by_name: dict[str, _Machine] = {}
+        # Of all other guests.
+        self._leased_by_id: dict[str, _Machine] = {}
+        self._without_mac: dict[str, _Machine] = {}
+        self._without_duid: dict[str, _Machine] = {}
+
+    def _new(self, machines: list[_Machine]) -> _Machine:
+        machine = _Machine(Guest(self._host, self._network.name, "", domain=self._network.definition.domain))
+        machines.append(machine)
+        return machine
 
     def add_static(self, entry: StaticHost) -> None:
-        guest = self.guest
+        """A static host of one IP version; one guest with that of the other where MAC address or name agree."""
+        name = entry.name.lower()
+        namesake = self._by_name.get(name)
+        if namesake is not None and entry.mac and namesake.has_mac:
+            namesake = None
+        machine = self._by_mac.get(entry.mac) or namesake or self._new(self.static)
+        guest = machine.guest
         guest.static = True
-        if entry.name and not guest.named:
-            guest.name, guest.named = entry.name.lower(), True
+        if name and not guest.named:
+            guest.name, guest.named = name, True
+        guest.mac = guest.mac or entry.mac
+        guest.key = guest.key or entry.mac or entry.id or name
+        machine.add_address(entry.ip)
+        machine.has_mac = machine.has_mac or bool(entry.mac)
+        machine.has_duid = machine.has_duid or bool(entry.id)
+        if name:
+            self._by_name.setdefault(name, machine)
         if entry.mac:
-            self.macs.add(entry.mac)
-            guest.mac = guest.mac or entry.mac
+            self._by_mac.setdefault(entry.mac, machine)
         if entry.id:
             # A word is the bytes of its letters, as which leases show it (src/option.c and src/lease.c of dnsmasq).
-            self.ids |= {entry.id, ":".join(f"{byte:02x}" for byte in entry.id.encode())}
+            for client in (entry.id, ":".join(f"{byte:02x}" for byte in entry.id.encode())):
+                self._by_id.setdefault(client, machine)
         if entry.ip:
-            self.reserved.add(entry.ip)
-        guest.key = guest.key or entry.mac or entry.id or guest.name
-        self._add_address(entry.ip)
+            self._by_address.setdefault(entry.ip, machine)
 
     def add_lease(self, lease: Lease) -> None:
-        guest = self.guest
+        """A lease of a static host, else of another guest."""
+        machine = self._owner(lease)
+        if machine is None:
+            machine = self._same_machine(lease) or self._new(self.leased)
+            self._remember(machine, lease)
+        guest = machine.guest
         guest.leased = True
         guest.name = guest.name or _label(lease)
         guest.mac = guest.mac or lease.mac
         guest.expires = guest.expires or lease.expires
         guest.key = guest.key or lease.mac or lease.duid or lease.client_id or str(lease.ip)
-        if not guest.static:
-            self.macs |= {lease.mac} - {""}
-            self.ids |= {lease.duid} - {""}
-        self._add_address(lease.ip)
+        machine.add_address(lease.ip)
 
-    def _add_address(self, address: Address | None) -> None:
-        """A host of a network has a unicast address that is neither the loopback's nor any one's."""
-        odd = address is None or address.is_loopback or address.is_multicast or address.is_unspecified
-        if not odd and str(address) not in self.guest.addresses:
-            self.guest.addresses.append(str(address))
+    def _owner(self, lease: Lease) -> _Machine | None:
+        if lease.mac in self._by_mac:
+            return self._by_mac[lease.mac]
+        others = [self._by_id.get(lease.duid), self._by_id.get(lease.client_id), self._by_address.get(lease.ip)]
+        namesake = self._by_name.get(_label(lease))
+        if namesake is not None and not (namesake.has_mac or namesake.has_duid):
+            others.append(namesake)
+        # Who has a MAC address in the definition does not have a lease of another one.
+        return next((one for one in others if one is not None and not (lease.mac and one.has_mac)), None)
+
+    def _same_machine(self, lease: Lease) -> _Machine | None:
+        """Another guest that has a lease under the same MAC address or DUID, or of the other IP version and name."""
+        known = lease.mac or lease.duid
+        if known in self._leased_by_id:
+            return self._leased_by_id[known]
+        return (self._without_mac if lease.mac else self._without_duid).get(_label(lease))
+
+    def _remember(self, machine: _Machine, lease: Lease) -> None:
+        machine.has_mac = machine.has_mac or bool(lease.mac)
+        machine.has_duid = machine.has_duid or bool(lease.duid)
+        for known in filter(None, (lease.mac, lease.duid)):
+            self._leased_by_id.setdefault(known, machine)
+        name = machine.guest.name or _label(lease)
+        for has, lacking in ((machine.has_mac, self._without_mac), (machine.has_duid, self._without_duid)):
+            if has and lacking.get(name) is machine:
+                del lacking[name]
+            elif not has and name:
+                lacking.setdefault(name, machine)
 
 
 def _label(lease: Lease) -> str:
     """The name that a guest asked for, without a domain, as dnsmasq takes it (strip_hostname() in src/util.c)."""
     return lease.hostname.partition(".")[0].lower()
-
-
-def _static_guests(host: str, network: Network) -> Iterator[_Known]:
-    """Static hosts of both IP versions; one guest where MAC address or name agree."""
-    found: list[_Known] = []
-    for entry in _entries(network):
-        name = entry.name.lower()
-        known = next(
-            (
-                one
-                for one in found
-                if (entry.mac in one.macs)
-                or (name and one.guest.name == name and not (entry.mac and one.macs))
-            ),
-            None,
-        )  # fmt: skip
-        if known is None:
-            known = _Known(Guest(host, network.name, "", domain=network.definition.domain))
-            found.append(known)
-        known.add_static(entry)
-    yield from found
-
-
-def _entries(network: Network) -> Iterable[StaticHost]:
-    return [*network.definition.ipv4.hosts, *network.definition.ipv6.hosts]

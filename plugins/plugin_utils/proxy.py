@@ -108,9 +108,19 @@ class Access:
         It is split into words twice: by Ansible, with shlex, and by the user's shell, to which ssh gives a ProxyCommand
         (ssh_config(5)).
         """
-        return f"-o {shlex.quote('ProxyCommand=' + shlex.join(self.command()))}"
+        command = " ".join(map(_quoted, self.command()))
+        return f"-o {shlex.quote(f'ProxyCommand={command}')}"
 
 
 def _no_tokens(word: str) -> str:
     """A word in which ssh finds no tokens (ssh_config(5), TOKENS) when it reads the ProxyCommand."""
     return word.replace("%", "%%")
+
+
+def _quoted(word: str) -> str:
+    """A word for the shell whose quotation marks are in pairs for ssh too.
+
+    ssh refuses an option with an odd quotation mark, and in single quotes takes a backslash before one as its escape
+    (argv_split() in OpenSSH's misc.c); the shell does not.
+    """
+    return '"\\\\"'.join(shlex.quote(part) if part else "" for part in word.split("\\")) or "''"

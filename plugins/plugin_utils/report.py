@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.virtnet.linux.plugins.plugin_utils.answers import BadAnswer, parse_answer
 from ansible_collections.virtnet.linux.plugins.plugin_utils.guests import Guest, guests_of
-from ansible_collections.virtnet.linux.plugins.plugin_utils.answers import parse_answer
 from jinja2 import Environment, StrictUndefined
 
 PAGE = Path(__file__).with_name("report.html.j2")
@@ -92,7 +92,10 @@ def fleet(answers: Mapping[str, Mapping[str, Any]], when: str) -> Fleet:
 def _host(name: str, answer: Mapping[str, Any]) -> Host:
     if "networks" not in answer:
         return Host(name, error=str(answer.get("msg") or "did not answer"))
-    guests = guests_of(parse_answer(name, answer))
+    try:
+        guests = guests_of(parse_answer(name, answer))
+    except BadAnswer as bad:
+        return Host(name, error=bad.sentence)
     return Host(name, [_network(name, one, guests) for one in answer["networks"]])
 
 

@@ -80,7 +80,9 @@ class Machine:
         found = unpacked("openssh", "openssh-server", "openssh-sftp-server")
         sshd = ["env", f"LD_LIBRARY_PATH={found.libraries}", "/usr/sbin/sshd", "-D", "-e", "-f", str(config)]
         log = (self.folder / "sshd.log").open("w")
-        process = subprocess.Popen(self.inside(sshd, usr=found.root / "usr"), stdin=subprocess.DEVNULL, stderr=log, text=True)
+        process = subprocess.Popen(
+            self.inside(sshd, usr=found.root / "usr"), stdin=subprocess.DEVNULL, stderr=log, text=True
+        )
         self.space.processes.append(process)
         answers = ["ssh-keyscan", "-T", "2", "-p", str(PORT), "127.0.0.1"]
         listening = eventually(lambda: "127.0.0.1" in self.space.run(*answers, check=False), 30)

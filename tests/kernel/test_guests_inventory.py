@@ -84,6 +84,42 @@ def test_plays_have_the_hosts_that_they_name(controller: Controller, attacked: P
     assert not (controller.folder / "template_ran").exists()
 
 
+def test_the_name_of_a_lease_is_no_template(controller: Controller) -> None:
+    name = "{{lookup('pipe','>" + str(controller.folder / "template_ran") + "')}}"
+    controller.host("hv1", [LAB], lease("192.168.90.99", name))
+    done = controller.played(
+        controller.write(), {"hosts": "virtnet_guests", "tasks": [{"ansible.builtin.debug": {"var": "virtnet_name"}}]}
+    )
+    assert done.returncode == 0
+    assert not (controller.folder / "template_ran").exists()
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["after", "before"])
+def test_hosts_and_groups_of_other_sources_of_the_run_are_known(controller: Controller, order: tuple[int, int]) -> None:
+    controller.host("hv1", [LAB, DMZ], lease("192.168.91.50", "web"))
+    inventory = controller.write()
+    other = controller.folder / "other.ini"
+    other.write_text("[web]\nmail.example.org secret=1\n[more]\ndb secret=2\nweb.dmz secret=3\n")
+    sources = [(inventory / "guests.yml"), other]
+    found = controller.listed(*(sources[i] for i in order))
+    assert sorted(found["virtnet_guests"]["hosts"]) == ["db.dmz", "web.dmz.hv1", "web.lab"]
+    assert found["web"]["hosts"] == ["mail.example.org"]
+    variables = found["_meta"]["hostvars"]
+    assert set(variables["db"]) == set(variables["web.dmz"]) == {"secret"}
+
+
+def test_two_files_of_this_plugin_share_its_groups_and_no_name(controller: Controller) -> None:
+    controller.host("hv1", [LAB])
+    controller.host("hv2", [LAB])
+    inventory = controller.write({"hosts": "hv1"})
+    (inventory / "more.guests.yml").write_text(
+        (inventory / "guests.yml").read_text().replace("hosts: hv1", "hosts: hv2")
+    )
+    found = controller.listed(inventory)
+    assert found["virtnet_guests"]["hosts"] == found["network_lab"]["hosts"] == ["web", "web.lab"]
+    assert found["host_hv2"]["hosts"] == ["web.lab"]
+
+
 def test_what_a_compromised_host_answers_is_no_template(controller: Controller) -> None:
     mark = "{{ lookup('ansible.builtin.pipe', 'touch " + str(controller.folder / "template_ran") + "') }}"
     network = answered(1, 1, conflicts=[mark])
