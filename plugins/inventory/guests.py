@@ -35,12 +35,12 @@ notes:
     get a longer one.
   - A program that uses Ansible's Python interface without the command line does not tell the sources of the run. Then
     only O(sources) and what Ansible has read before this file are known.
-  - B(Leases of static hosts.) A lease belongs to a static host if its MAC address, client id or DUID is the defined one,
-    or if a static host that is defined without a MAC address has this address or name. A DHCPv6 lease has no MAC
+  - B(Leases of static hosts.) A lease belongs to a static host if its MAC address, client id or DUID is the defined
+    one, or if a static host that is defined without a MAC address has this address or name. A DHCPv6 lease has no MAC
     address, so a static host that is defined by its MAC address needs an C(ip) in C(ipv6.dhcp.hosts); otherwise its
     DHCPv6 lease is listed as another guest.
-  - B(Groups.) If a source has a host with the name of a group of this plugin, or such a group with hosts of its own, the
-    plugin does not use that group, and warns. A group without hosts, which only has variables, is used.
+  - B(Groups.) If a source has a host with the name of a group of this plugin, or such a group with hosts of its own,
+    the plugin does not use that group, and warns. A group without hosts, which only has variables, is used.
   - The groups of O(groups) and a O(keyed_groups[].parent_group) without a template are used as they are written. The
     other groups of O(keyed_groups) are made by expressions, which may contain names that guests chose. If such a group
     has the name of a host, a guest, a group of a source, or another group of this file, no guest is put into it, and

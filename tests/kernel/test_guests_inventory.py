@@ -91,6 +91,7 @@ def test_the_name_of_a_lease_is_no_template(controller: Controller) -> None:
         controller.write(), {"hosts": "virtnet_guests", "tasks": [{"ansible.builtin.debug": {"var": "virtnet_name"}}]}
     )
     assert done.returncode == 0
+    assert "52-54-00-00-5a-63.lab" in done.stdout
     assert not (controller.folder / "template_ran").exists()
 
 
@@ -124,19 +125,22 @@ def test_what_a_compromised_host_answers_is_no_template(controller: Controller) 
     mark = "{{ lookup('ansible.builtin.pipe', 'touch " + str(controller.folder / "template_ran") + "') }}"
     network = answered(1, 1, conflicts=[mark])
     network["leases"] += [{"ip": "10.0.1.77", "mac": WEB, "hostname": mark}]
-    controller.compromised_host("hv1", {"networks": [network, {**answered(2, 0), "ports": [mark]}]})
+    controller.compromised_host("hv1", {"networks": [network]})
+    controller.compromised_host("hv4", {"networks": [{**answered(2, 1), "ports": [mark]}]})
     controller.compromised_host("hv2", {"networks": [{**answered(3, 1), "description": mark}]})
     controller.compromised_host("hv3", {"failed": True, "msg": mark})
     compose = {"greeting": "'hello ' ~ virtnet_name ~ virtnet_addresses[0]"}
     inventory = controller.write({"compose": compose})
-    controller.listed(inventory)
+    found = controller.listed(inventory)
+    assert found["virtnet_guests"]["hosts"] == ["guest0.net1", "52-54-00-00-00-01.net1", "guest0.net3"]
+    assert found["_meta"]["hostvars"]["guest0.net1"]["greeting"] == "hello guest010.0.1.10"
     done = controller.played(
         inventory, {"hosts": "virtnet_guests", "tasks": [{"ansible.builtin.debug": {"var": "hostvars"}}]}
     )
     assert done.returncode == 0
     for playbook in ("status", "report"):
         words = ["-e", "virtnet_hosts=hypervisors", "-e", f"virtnet_report={controller.folder / 'page.html'}"]
-        assert controller.run("playbook", f"--inventory={inventory}", f"virtnet.linux.{playbook}", *words)
+        assert controller.run("playbook", f"--inventory={inventory}", f"virtnet.linux.{playbook}", *words).stdout
     assert not (controller.folder / "template_ran").exists()
 
 
