@@ -22,7 +22,7 @@ description:
   - C(declared) has network and name of each static host that C(virtnet_networks) of the host defines.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible import constants as C
@@ -85,7 +85,11 @@ class CallbackModule(CallbackBase):
         host = result._host.get_name()
         known = self._known[host]
         reply = Reply(host, status, result._result, known.access, known.error, known.declared)
-        print(reply.line(), flush=True)
+        try:
+            line = reply.line()
+        except (RecursionError, ValueError, TypeError) as error:
+            line = replace(reply, status="failed", result={"msg": f"its answer is no JSON: {error}"}).line()
+        print(line, flush=True)
 
 
 def _access(variables: dict[str, Any], templar: Any, remote_user: str | None) -> Access:

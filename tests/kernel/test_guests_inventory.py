@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -156,6 +158,7 @@ def test_a_bad_answer_costs_its_host_alone(controller: Controller) -> None:
         "word": {"networks": "none"},
         "claims": bad(definition={"ipv4": {"address": "evil", "dhcp": {"hosts": [7]}}}),
         "said": {"failed": True, "msg": "no \x1b[2J networks"},
+        "deep": json.loads('{"networks": ' + "[" * 900 + "]" * 900 + "}"),
     }
     for name, answer in answers.items():
         controller.compromised_host(name, answer)
@@ -242,3 +245,14 @@ def test_cached_answers_are_no_templates_either(controller: Controller) -> None:
     )
     assert done.returncode == 0
     assert not (controller.folder / "template_ran").exists()
+
+
+def test_common_arguments_of_the_configuration_stay_in_force_for_guests(controller: Controller) -> None:
+    controller.compromised_host("hv1", {"networks": [answered(1, 1)]}, ansible_ssh_common_args="-o Tag=host")
+    folder = controller.write()
+    done = controller.run(
+        "inventory", f"--inventory={folder}", "--host=guest0.net1", ANSIBLE_SSH_COMMON_ARGS="-o Tag=all"
+    )
+    arguments = shlex.split(json.loads(done.stdout)["ansible_ssh_common_args"]["__ansible_unsafe"])
+    assert arguments[2:] == ["-o", "Tag=all"]
+    assert arguments[1].startswith("ProxyCommand=") and " Tag=host " in arguments[1]
