@@ -13,6 +13,8 @@ MEASURED = COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml COVERAGE_FILE=$(BUILD
 # The tables that kernel tests can show.
 SHOW := PYTHONPATH=$(COLLECTIONS):tests python -m kernel
 LAB := PYTHONPATH=tests $(VENV)/bin/python -m lab
+# Supported versions of ansible-core beside that of requirements/test.txt, each in .build/ansible-VERSION.
+ANSIBLES := 2.17.14 2.18.19
 
 export PATH := $(VENV)/bin:$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
@@ -23,7 +25,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export PYTHONUNBUFFERED := 1
 
 .PHONY: help setup packages pin test test-all lint docs gates coverage changelog unit browser fuzz kernel molecule demo demo-clean bench bench-guard torture build clean
-.PHONY: matrix ovs-matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements adopt-cuts
+.PHONY: matrix inventory-matrix ovs-matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements adopt-cuts
 
 help:
 	@echo 'make demo        a network from one command, on a disposable host, shown in a table'
@@ -43,6 +45,7 @@ help:
 	@echo 'make adopt-cuts  libvirt'"'"'s networks change hands, cut short at every single step'
 	@echo 'make dnsmasq-memory  the memory of one dnsmasq for all networks beside one for each'
 	@echo 'make guard-record    a flush, a lost bridge and a conflict under the ping of a guest'
+	@echo 'make inventory-matrix  the inventory of guests, under attack, with each supported version of ansible-core'
 	@echo 'make matrix      who reaches whom in each mode, by real packets, as a table'
 	@echo 'make ovs-matrix  the same on bridges of Open vSwitch'
 	@echo 'make torture     runs killed, starved and cheated at every step: a table; SECONDS=600 SEED=1 as you like'
@@ -82,7 +85,7 @@ pin: packages
 test: setup lint docs gates unit browser kernel coverage molecule
 
 # With the scenarios that take long.
-test-all: test
+test-all: test inventory-matrix
 	python tests/scenarios.py nightly
 
 lint: setup
@@ -131,6 +134,16 @@ dnsmasq-matrix: setup
 
 matrix: setup
 	@$(SHOW).matrix
+
+inventory-matrix: setup $(ANSIBLES:%=$(BUILD)/ansible-%.stamp)
+	VIRTNET_ANSIBLES='$(ANSIBLES) installed' pytest tests/kernel/test_guests_inventory.py tests/kernel/test_guests_proxy.py \
+	    -n $(WORKERS) --dist worksteal $(AGAIN)
+
+$(BUILD)/ansible-%.stamp: | packages
+	@echo '==> ansible-core $* in .build/ansible-$*'
+	@rm -rf $(BUILD)/ansible-$* && python3 -m venv $(BUILD)/ansible-$*
+	@$(BUILD)/ansible-$*/bin/pip install -qq ansible-core==$*
+	@touch $@
 
 ovs-matrix: setup
 	@$(SHOW).matrix --openvswitch

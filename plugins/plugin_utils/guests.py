@@ -2,20 +2,21 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The guests of a fleet, from what its hosts say of their networks. Pure."""
+"""The guests of a fleet, from what its hosts answer. Pure."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from ansible_collections.virtnet.linux.plugins.plugin_utils.answer_values import Address
+from ansible_collections.virtnet.linux.plugins.plugin_utils.answers import Answer, Lease, Network, StaticHost
 
 
 @dataclass
 class Guest:
-    """One machine on one network of one host, known by its MAC address, DUID or name."""
+    """One machine on one network of one host, known by its MAC address, DUID, client id, name or address."""
 
     host: str
     network: str
@@ -26,21 +27,15 @@ class Guest:
     addresses: list[str] = field(default_factory=list)
     expires: int | None = None
     static: bool = False
-    """Whether the definition of the network names it."""
+    """Whether the definition of the network lists it."""
     leased: bool = False
+    named: bool = False
+    """Whether the definition gives it its name; else the guest chose the name."""
 
     def address(self, family: int) -> str:
         """The first address of a family, 4 or 6, else of the other; empty where there is none."""
         own = [one for one in self.addresses if ipaddress.ip_address(one).version == family]
         return next(iter([*own, *self.addresses]), "")
-
-    def names(self) -> Iterator[str]:
-        """What it may be called, the shortest first; the last is its own in the whole fleet."""
-        short = self.name or f"{self.network}-{self.key.replace(':', '-')}"
-        yield short
-        yield f"{short}.{self.network}"
-        yield f"{short}.{self.network}.{self.host}"
-        yield f"{short}.{self.key.replace(':', '-')}.{self.network}.{self.host}"
 
     def variables(self) -> dict[str, Any]:
         """What the inventory says of it."""
@@ -57,61 +52,139 @@ class Guest:
         }
 
 
-def guests_of(host: str, networks: Iterable[Mapping[str, Any]]) -> list[Guest]:
-    """The guests of one host, in the order of its networks and addresses.
+def guests_of(answer: Answer) -> list[Guest]:
+    """The guests of one host, in the order of its networks, static hosts first.
 
-    ``networks`` is what the module virt_network_info returns. A static host and its leases of both families are one
-    guest where MAC address or name tell so: DHCPv6 leases have no MAC address (RFC 8415 section 11).
+    The time is linear in what the host answers.
     """
     found: list[Guest] = []
-    for network in networks:
-        mine: list[Guest] = []
-        for entry in _static(network["definition"]):
-            _merge(mine, host, network, entry)
-        for lease in network.get("leases", ()):
-            _merge(mine, host, network, {**lease, "name": lease["hostname"], "leased": True})
-        found += mine
+    for network in answer.networks:
+        machines = _Machines(answer.host, network)
+        for entry in (*network.definition.ipv4.hosts, *network.definition.ipv6.hosts):
+            machines.add_static(entry)
+        for lease in network.leases:
+            machines.add_lease(lease)
+        found += [one.guest for one in (*machines.static, *machines.leased)]
     return found
 
 
-def _static(definition: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for family in ("ipv4", "ipv6"):
-        dhcp = (definition.get(family) or {}).get("dhcp") or {}
-        for entry in dhcp.get("hosts", ()):
-            yield {**entry, "static": True}
+@dataclass
+class _Machine:
+    """A guest with all of its addresses, and whether a lease told its MAC address or DUID."""
+
+    guest: Guest
+    seen: set[Address] = field(default_factory=set)
+    has_mac: bool = False
+    has_duid: bool = False
+
+    def add_address(self, address: Address | None) -> None:
+        """A host of a network has a unicast address that is neither the loopback's nor unspecified."""
+        if address is None or address in self.seen:
+            return
+        self.seen.add(address)
+        if not (address.is_loopback or address.is_multicast or address.is_unspecified):
+            self.guest.addresses.append(str(address))
 
 
-def _merge(mine: list[Guest], host: str, network: Mapping[str, Any], entry: Mapping[str, Any]) -> None:
-    mac = (entry.get("mac") or "").lower()
-    name = (entry.get("name") or "").lower()
-    same = (one for one in mine if (mac and one.mac == mac) or (name and one.name == name and not (mac and one.mac)))
-    guest = next(same, None)
-    if guest is None:
-        key = mac or entry.get("duid") or entry.get("id") or name or entry["ip"]
-        domain = (network["definition"].get("dns") or {}).get("domain") or ""
-        guest = Guest(host, network["name"], key, domain=domain)
-        mine.append(guest)
-    guest.mac = guest.mac or mac
-    guest.name = guest.name or name
-    if entry.get("ip") and entry["ip"] not in guest.addresses:
-        guest.addresses.append(entry["ip"])
-    guest.static = guest.static or bool(entry.get("static"))
-    guest.leased = guest.leased or bool(entry.get("leased"))
-    guest.expires = guest.expires or entry.get("expires")
+class _Machines:
+    """The guests of one network.
+
+    A lease is a static host's by what dnsmasq knows that one by. A guest chooses the name that it asks for, so the name
+    counts only where the definition knows the static host by nothing else. DHCPv6 leases have no MAC address (RFC 8415
+    section 11): one of a static host known by its MAC address is found by the address that is reserved for it.
+    """
+
+    def __init__(self, host: str, network: Network) -> None:
+        self.static: list[_Machine] = []
+        self.leased: list[_Machine] = []
+        self._host = host
+        self._network = network
+        # Of static hosts, by what they are known by.
+        self._by_mac: dict[str, _Machine] = {}
+        self._by_id: dict[str, _Machine] = {}
+        self._by_address: dict[Address, _Machine] = {}
+        self._by_name: dict[str, _Machine] = {}
+        # Of all other guests.
+        self._leased_by_id: dict[str, _Machine] = {}
+        self._without_mac: dict[str, _Machine] = {}
+        self._without_duid: dict[str, _Machine] = {}
+
+    def _new(self, machines: list[_Machine]) -> _Machine:
+        machine = _Machine(Guest(self._host, self._network.name, "", domain=self._network.definition.domain))
+        machines.append(machine)
+        return machine
+
+    def add_static(self, entry: StaticHost) -> None:
+        """A static host of one IP version; one guest with that of the other where MAC address or name agree."""
+        name = entry.name.lower()
+        namesake = self._by_name.get(name)
+        if namesake is not None and entry.mac and namesake.has_mac:
+            namesake = None
+        machine = self._by_mac.get(entry.mac) or namesake or self._new(self.static)
+        guest = machine.guest
+        guest.static = True
+        if name and not guest.named:
+            guest.name, guest.named = name, True
+        guest.mac = guest.mac or entry.mac
+        guest.key = guest.key or entry.mac or entry.id or name
+        machine.add_address(entry.ip)
+        machine.has_mac = machine.has_mac or bool(entry.mac)
+        machine.has_duid = machine.has_duid or bool(entry.id)
+        if name:
+            self._by_name.setdefault(name, machine)
+        if entry.mac:
+            self._by_mac.setdefault(entry.mac, machine)
+        if entry.id:
+            # A word is the bytes of its letters, as which leases show it (src/option.c and src/lease.c of dnsmasq).
+            for client in (entry.id, ":".join(f"{byte:02x}" for byte in entry.id.encode())):
+                self._by_id.setdefault(client, machine)
+        if entry.ip:
+            self._by_address.setdefault(entry.ip, machine)
+
+    def add_lease(self, lease: Lease) -> None:
+        """A lease of a static host, else of another guest."""
+        machine = self._owner(lease)
+        if machine is None:
+            machine = self._same_machine(lease) or self._new(self.leased)
+            self._remember(machine, lease)
+        guest = machine.guest
+        guest.leased = True
+        guest.name = guest.name or _label(lease)
+        guest.mac = guest.mac or lease.mac
+        guest.expires = guest.expires or lease.expires
+        guest.key = guest.key or lease.mac or lease.duid or lease.client_id or str(lease.ip)
+        machine.add_address(lease.ip)
+
+    def _owner(self, lease: Lease) -> _Machine | None:
+        if lease.mac in self._by_mac:
+            return self._by_mac[lease.mac]
+        others = [self._by_id.get(lease.duid), self._by_id.get(lease.client_id), self._by_address.get(lease.ip)]
+        namesake = self._by_name.get(_label(lease))
+        if namesake is not None and not (namesake.has_mac or namesake.has_duid):
+            others.append(namesake)
+        # Who has a MAC address in the definition does not have a lease of another one.
+        return next((one for one in others if one is not None and not (lease.mac and one.has_mac)), None)
+
+    def _same_machine(self, lease: Lease) -> _Machine | None:
+        """Another guest that has a lease under the same MAC address or DUID, or of the other IP version and name."""
+        known = lease.mac or lease.duid
+        if known in self._leased_by_id:
+            return self._leased_by_id[known]
+        return (self._without_mac if lease.mac else self._without_duid).get(_label(lease))
+
+    def _remember(self, machine: _Machine, lease: Lease) -> None:
+        machine.has_mac = machine.has_mac or bool(lease.mac)
+        machine.has_duid = machine.has_duid or bool(lease.duid)
+        for known in filter(None, (lease.mac, lease.duid)):
+            self._leased_by_id.setdefault(known, machine)
+        name = machine.guest.name or _label(lease)
+        for has, lacking in ((machine.has_mac, self._without_mac), (machine.has_duid, self._without_duid)):
+            if has and lacking.get(name) is machine:
+                del lacking[name]
+            elif not has and name:
+                lacking.setdefault(name, machine)
 
 
-def named(guests: Iterable[Guest], taken: Iterable[str] = ()) -> dict[str, Guest]:
-    """Each guest by the shortest name that is its own among all, and none of those taken (the hosts')."""
-    everyone = list(guests)
-    depth = [0] * len(everyone)
-    occupied = set(taken)
-    choices = [list(guest.names()) for guest in everyone]
-    while True:
-        names = [choices[i][depth[i]] for i in range(len(everyone))]
-        often = Counter(names)
-        clash = [i for i, name in enumerate(names) if often[name] > 1 or name in occupied]
-        deeper = [i for i in clash if depth[i] < len(choices[i]) - 1]
-        if not deeper:
-            return {name: guest for name, guest in zip(names, everyone) if name not in occupied}
-        for i in deeper:
-            depth[i] += 1
+def _label(lease: Lease) -> str:
+    """The name that a guest asked for, without a domain, as dnsmasq takes it (strip_hostname() in src/util.c)."""
+    return lease.hostname.partition(".")[0].lower()

@@ -3,21 +3,20 @@
 
 """A host with Open vSwitch: ovsdb-server and ovs-vswitchd of Debian's packages, started by hand in its namespace.
 
-They are unpacked rather than installed (tests/openvswitch-programs), and switch in userspace (datapath_type netdev).
+They are unpacked rather than installed (tests/unpack-packages), and switch in userspace (datapath_type netdev).
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .bed import PYTHON, REPOSITORY, Bed, Space, call
+from .bed import PYTHON, Bed, Space
+from .unpacked import Unpacked, unpacked
 
-PROGRAMS = REPOSITORY / ".build" / "openvswitch"
 _PATIENCE = 60.0
 
 # ethtool -K eth0 tx off, by linux/ethtool.h: SIOCETHTOOL with ETHTOOL_STXCSUM.
@@ -29,14 +28,9 @@ fcntl.ioctl(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), 0x8946, request)
 """
 
 
-def programs() -> Path:
-    """Where they are; the first that asks unpacks them."""
-    PROGRAMS.parent.mkdir(exist_ok=True)
-    with (PROGRAMS.parent / "openvswitch.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not PROGRAMS.exists():
-            call("sh", str(REPOSITORY / "tests" / "openvswitch-programs"), str(PROGRAMS), timeout=300)
-    return PROGRAMS
+def programs() -> Unpacked:
+    """Where they are."""
+    return unpacked("openvswitch", "openvswitch-common", "openvswitch-switch")
 
 
 def eventually(what: Callable[[], bool], patience: float = _PATIENCE) -> bool:
@@ -55,12 +49,11 @@ class SwitchSpace(Space):
     def __init__(self, name: str, folder: Path) -> None:
         self.folder = folder / "openvswitch"
         self.folder.mkdir()
-        root = programs()
-        libraries = [root / "usr/lib/x86_64-linux-gnu", root / "lib/x86_64-linux-gnu"]
-        libraries += [one for one in (root / "usr/lib").glob("*-linux-gnu") if one not in libraries]
+        found = programs()
+        root = found.root
         self.environment = {
             "PATH": os.pathsep.join([f"{root}/usr/bin", f"{root}/usr/sbin", os.environ["PATH"]]),
-            "LD_LIBRARY_PATH": os.pathsep.join(map(str, libraries)),
+            "LD_LIBRARY_PATH": found.libraries,
             **dict.fromkeys(("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"), str(self.folder)),
             "OVS_PKGDATADIR": f"{root}/usr/share/openvswitch",
         }
@@ -81,7 +74,7 @@ class SwitchSpace(Space):
         self.start_vswitchd()
 
     def start_vswitchd(self) -> None:
-        self.run(f"{PROGRAMS}/usr/lib/openvswitch-switch/ovs-vswitchd", "--pidfile", "--detach", "--log-file")
+        self.run(f"{programs().root}/usr/lib/openvswitch-switch/ovs-vswitchd", "--pidfile", "--detach", "--log-file")
 
     def vsctl(self, *words: str) -> str:
         return self.run("ovs-vsctl", "--timeout=30", *words).strip()

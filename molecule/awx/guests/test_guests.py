@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -90,12 +91,14 @@ def test_the_inventory_lists_the_guest(controller: Controller, guest: Guest) -> 
     # What comes from elsewhere is marked as no template.
     listed = json.loads(told, object_hook=lambda one: one.get("__ansible_unsafe", one))
     print(json.dumps(listed, indent=2))
-    variables = listed["_meta"]["hostvars"]["guest-a"]
+    variables = listed["_meta"]["hostvars"]["guest-a.listed"]
     assert variables["ansible_host"] == guest.address()
     assert variables["virtnet_mac"] == guest.mac
-    assert variables["ansible_ssh_common_args"] == "-o ProxyJump=root@203.0.113.12"
+    command = shlex.split(variables["ansible_ssh_common_args"])[1]
+    assert command.startswith("ProxyCommand=ssh ") and command.endswith(" -W '[%h]:%p' -- 203.0.113.12")
+    assert 'User="root"' in command
     for group in ("virtnet_guests", "network_listed", "host_debian13", "leased"):
-        assert listed[group]["hosts"] == ["guest-a"], group
+        assert listed[group]["hosts"] == ["guest-a.listed"], group
 
 
 def test_the_guest_is_entered_through_its_host(controller: Controller, guest: Guest) -> None:

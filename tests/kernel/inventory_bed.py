@@ -1,0 +1,134 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A controller with an inventory, hosts with networks and leases, and Ansible of several versions.
+
+A host is entered by Ansible's connection `local` with a Python that first enters namespaces of its own: /etc and
+/var/lib show the host's files there, and the network is empty. The module that asks it is the real one. A compromised
+host has a Python that says what it likes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible_collections.virtnet.linux.plugins.module_utils.definitions import text_of
+from ansible_collections.virtnet.linux.plugins.module_utils.network import read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PATIENCE = 120
+# 2286: the leases of the tests do not run out.
+LATE = 9999999999
+ENTER = """\
+#!/bin/sh
+exec unshare --mount --net --propagation private sh -ec '
+mount -t overlay overlay -o lowerdir={root}/etc:/etc /etc
+mount -t overlay overlay -o lowerdir={root}/lib:/var/lib /var/lib
+exec {python} "$@"' enter "$@"
+"""
+
+
+def versions() -> list[str]:
+    """The versions of ansible-core that are tested: VIRTNET_ANSIBLES, folders .build/ansible-VERSION, else ours."""
+    return os.environ.get("VIRTNET_ANSIBLES", "").split() or ["installed"]
+
+
+def python_of(version: str) -> Path:
+    """The Python that has a version of ansible-core."""
+    return Path(sys.executable) if version == "installed" else REPOSITORY / f".build/ansible-{version}/bin/python"
+
+
+def lease(ip: str, name: str = "*", mac: str = "") -> str:
+    """A line of dnsmasq's file."""
+    mac = mac or "52:54:00:00:" + ":".join(f"{int(byte):02x}" for byte in ip.split(".")[2:])
+    return f"{LATE} {mac} {ip} {name} *\n"
+
+
+@dataclass
+class Controller:
+    """Runs Ansible on an inventory in a folder."""
+
+    folder: Path
+    python: Path
+    variables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    enter: Callable[[list[str]], list[str]] = list
+    """Where it runs."""
+
+    def host(self, name: str, networks: Sequence[dict[str, Any]] = (), leases: str = "", **variables: Any) -> None:
+        """A hypervisor with networks, and the leases of its private dnsmasq."""
+        root = self.folder / "hosts" / name
+        definitions, private = root / "etc/virtnet/networks", root / "lib/virtnet/dnsmasq"
+        definitions.mkdir(parents=True)
+        private.mkdir(parents=True)
+        for item in networks:
+            network = read_network(Options(item), name)
+            (definitions / f"{network.name}.json").write_text(text_of(network))
+        (private / "lab.leases").write_text(leases)
+        self._python(name, ENTER.format(root=shlex.quote(str(root)), python=shlex.quote(sys.executable)), variables)
+
+    def compromised_host(self, name: str, answer: Any, **variables: Any) -> None:
+        """A hypervisor that answers what it likes."""
+        self._python(name, f"#!/bin/sh\ncat <<'END'\n{json.dumps(answer)}\nEND\n", variables)
+
+    def _python(self, name: str, script: str, variables: dict[str, Any]) -> None:
+        program = self.folder / "hosts" / f"{name}.python"
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text(script)
+        program.chmod(0o755)
+        local = {"ansible_connection": "local", "ansible_python_interpreter": str(program)}
+        self.variables[name] = {**local, **variables}
+
+    def write(self, guests: dict[str, Any] | None = None, **groups: Any) -> Path:
+        """The inventory's folder: guests.yml, which Ansible parses first, and hosts.yml."""
+        inventory = self.folder / "inventory"
+        inventory.mkdir(exist_ok=True)
+        children = {"hypervisors": {"hosts": self.variables}, **groups}
+        (inventory / "hosts.yml").write_text(yaml.safe_dump({"all": {"children": children}}))
+        settings = {"plugin": "virtnet.linux.guests", "sources": ["hosts.yml"], "hosts": "hypervisors"}
+        (inventory / "guests.yml").write_text(yaml.safe_dump({**settings, **(guests or {})}))
+        return inventory
+
+    def run(self, program: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """One of Ansible's programs."""
+        collections = os.environ.get("VIRTNET_COLLECTIONS", str(REPOSITORY / ".build/collections"))
+        settings = {
+            "ANSIBLE_COLLECTIONS_PATH": collections,
+            "ANSIBLE_HOME": str(self.folder / "home"),
+            "ANSIBLE_NOCOLOR": "1",
+            "HOME": str(self.folder),
+        }
+        done = subprocess.run(
+            self.enter([str(self.python), "-m", "ansible", program, *words]),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+            cwd=self.folder,
+            env={**os.environ, **settings, **environment},
+        )
+        print(f"$ ansible-{program} {shlex.join(words)}\n{done.stdout}{done.stderr}")
+        return done
+
+    def listed(self, *sources: Path) -> dict[str, Any]:
+        """What ansible-inventory shows; what is marked as no template, without the mark."""
+        done = self.run("inventory", *(f"--inventory={one}" for one in sources), "--list")
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout, object_hook=lambda one: one.get("__ansible_unsafe", one))
+        found["warnings"] = " ".join(done.stderr.split())
+        return found
+
+    def played(self, inventory: Path, *plays: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+        """Plays, run without facts."""
+        book = self.folder / "book.yml"
+        book.write_text(json.dumps([{"gather_facts": False, **play} for play in plays]))
+        return self.run("playbook", f"--inventory={inventory}", str(book))
