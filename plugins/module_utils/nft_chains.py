@@ -92,6 +92,12 @@ _SERVED = (
     (f"meta l4proto {{ tcp, udp }} th dport 53 {_MARK}", "mark for other firewalls: DNS"),
     (f"udp dport {{ 67, 547 }} {_MARK}", "mark for other firewalls: DHCP"),
 )
+# A dnsmasq with bind-interfaces answers at the address of a bridge whatever interface a query comes by.
+_FROM_OUTSIDE = (
+    "ct state new,untracked meta l4proto { tcp, udp } th dport { 53, 67, 69, 547 } "
+    'iifname != @vn_bridges iifname != "lo" jump vn_host_outside',
+    "DNS, DHCP and TFTP of networks are for their guests",
+)
 
 
 def _not_at(subnets: str) -> Sequence[tuple[str, str]]:
@@ -148,10 +154,18 @@ _CHAINS: Mapping[str, Chain] = {
         "",
         (_NO_CONNECTION, *_not_at("closed"), *_not_at("routed"), *_OWN_NAME_SERVER, _LIMIT, *_SERVED),
     ),
+    "vn_host_outside": (
+        "",
+        tuple(
+            (f"{ip} daddr @vn_{subnets}{n} {_REFUSE}", f"no service of {subnets} networks")
+            for subnets in ("closed", "routed")
+            for ip, n in (("ip", 4), ("ip6", 6))
+        ),
+    ),
     "vn_host_routed": ("", (*_not_at("closed"), _LIMIT, *_SERVED)),
     "vn_input": (
         "type filter hook input priority filter - 10; policy accept;",
-        (("ct state new,invalid,untracked iifname vmap @vn_to_host", "from a guest to the host"),),
+        (("ct state new,invalid,untracked iifname vmap @vn_to_host", "from a guest to the host"), _FROM_OUTSIDE),
     ),
     "vn_output": (
         "type filter hook output priority filter; policy accept;",

@@ -1,0 +1,128 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Who reaches which service of the host, at which of its addresses: a guest, the LAN, the host itself.
+
+docs/docsite/rst/security.rst says the same in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils import nft_rules
+from kernel.bed import UPLINK, Bed, Space
+from kernel.dnsmasq_bed import LAN_ADDRESS, LOCAL, NAME, NAMED_ADDRESS, SERVED, ask, made_bed, open_folder, serving
+from kernel.dnsmasq_bed import Bed as DnsBed
+from kernel.nft_bed import network, plug
+
+MODES = ("nat", "routed", "isolated", "open")
+NETS = {mode: f"192.168.{30 + at}" for at, mode in enumerate(MODES)}
+
+
+class ServiceBed(Bed):
+    """A guest in a network of each mode, and two services of the host on all its addresses: 53, and 8000 of others."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.task("nft", [network(mode, NETS[mode], mode) for mode in MODES])
+        self.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+        self.guests = {mode: plug(self, mode, NETS[mode]) for mode in MODES}
+        for mode in MODES:
+            self.outside.run("ip", "route", "add", f"{NETS[mode]}.0/24", "via", UPLINK)
+        self.host.serve(53)
+        self.host.serve(8000)
+        # Another bridge of the host, as of containers.
+        self.host.run("ip", "link", "add", "theirs", "type", "bridge")
+        self.host.run("ip", "address", "add", "172.17.0.1/24", "dev", "theirs")
+        self.host.run("ip", "link", "set", "theirs", "up")
+        self.container = self.guest("theirs", "172.17.0.2/24", gateway="172.17.0.1")
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceBed]:
+    made = ServiceBed(tmp_path_factory.mktemp("services"))
+    yield made
+    made.close()
+
+
+def reached(space: Space, port: int) -> set[str]:
+    """Whose address of the host answers, by TCP; UDP is the same."""
+    at = {"uplink": UPLINK, **{mode: f"{NETS[mode]}.1" for mode in MODES}}
+    found = {
+        protocol: {name for name, address in at.items() if space.ask(address, port, protocol)}
+        for protocol in ("tcp", "udp")
+    }
+    assert found["tcp"] == found["udp"]
+    return found["tcp"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_a_guest_reaches_of_the_hosts_services(services: ServiceBed, mode: str) -> None:
+    """A service on all addresses: at the uplink's address and at its own network's; of others, as the modes say."""
+    wanted = {
+        "nat": {"uplink", "nat", "open"},
+        "isolated": {"uplink", "isolated", "open"},
+        "routed": {"uplink", "routed", "open"},
+        "open": {"uplink", *MODES},
+    }[mode]
+    for port in (53, 8000):
+        assert reached(services.guests[mode], port) == wanted
+
+
+def test_what_the_lan_reaches_of_the_hosts_services(services: ServiceBed) -> None:
+    """Those of others at every address; DNS, DHCP and TFTP not at those of our networks, but for mode open."""
+    for space in (services.outside, services.container):
+        assert reached(space, 8000) == {"uplink", *MODES}
+        assert reached(space, 53) == {"uplink", "open"}
+
+
+def test_the_host_reaches_all_of_its_services(services: ServiceBed) -> None:
+    for port in (53, 8000):
+        assert reached(services.host, port) == {"uplink", *MODES}
+
+
+@pytest.fixture
+def dns() -> Iterator[DnsBed]:
+    with made_bed() as bed:
+        bed.bridge()
+        bed.plug()
+        bed.guest.run("ip", "address", "replace", "192.168.100.250/24", "dev", "eth0")
+        bed.guest.run("ip", "route", "replace", "default", "via", "192.168.100.1")
+        bed.lan.run("ip", "route", "add", "192.168.100.0/24", "via", LAN_ADDRESS)
+        yield bed
+
+
+CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "stock": ("", {}),
+    "loopback": ("interface=lo\n", {}),
+    "bind-dynamic": ("interface=lo\nbind-dynamic\n", {}),
+    "bind-interfaces": ("interface=lo\nbind-interfaces\n", {}),
+    "private": ("interface=lo\nbind-interfaces\n", {"instance": "private"}),
+}
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("mode", ["nat", "routed", "isolated"])
+def test_dnsmasq_answers_nobody_on_the_uplink_because_of_us(dns: DnsBed, config: str, mode: str) -> None:
+    """The LAN gets what it got before: at the host's address there, if the administrator's dnsmasq answers; no more."""
+    text, more = CONFIGS[config]
+    rules = nft_rules.Rules("lab", "virt0", mode, "", ("192.168.100.0/24",))
+    with open_folder() as folder, serving(dns, folder, text, LOCAL) as daemon:
+        before = ask(dns.lan, LAN_ADDRESS)
+        assert (before == NAMED_ADDRESS) == (config == "stock")
+        script = folder / "rules"
+        script.write_text(nft_rules.render(nft_rules.merged([nft_rules.elements_of(rules)])))
+        dns.host.run("nft", "-f", str(script))
+        daemon.converge({**SERVED, **more, "names": {"hosts": [{"ip": "192.168.100.9", "names": ["nas"]}]}})
+        assert ask(dns.guest, "192.168.100.1", "nas.virt.test") == "192.168.100.9"
+        assert ask(dns.lan, LAN_ADDRESS) == before
+        for name in (NAME, "nas.virt.test"):
+            assert ask(dns.lan, "192.168.100.1", name) in ("refused", "none")
+        # At the uplink's address a guest has its own name server, where the socket is one for all addresses.
+        assert ask(dns.guest, LAN_ADDRESS) == (NAMED_ADDRESS if config in ("stock", "loopback") else before)
+        # There the LAN learns the names of guests too.
+        assert (ask(dns.lan, LAN_ADDRESS, "nas.virt.test") == "192.168.100.9") == (config == "stock")
