@@ -24,6 +24,7 @@ from .dnsmasq_config import (
 )
 from .dnsmasq_hosts import configuration, network_of
 from .dnsmasq_instances import Instance, Instances, SystemdInstances
+from .dnsmasq_leases import lease_file_fault, system_leases
 from .dnsmasq_ports import Socket, foreign, is_shared, of_dnsmasq_unit, read_sockets
 from .dnsmasq_private import Layout, members_of, unit
 from .dnsmasq_service import UNIT, DnsmasqService, ServiceStatus, SystemDnsmasq
@@ -122,10 +123,14 @@ class Fragments:
             barred=[
                 port for port in (probe.DHCP_PORT, probe.DHCP6_PORT) if not is_shared(port, foreign(sockets, pids))
             ],
+            faults=[fault for file in self._lease_files(config, {*confs, *links}) if (fault := lease_file_fault(file))],
             resolv_conf=os.path.realpath(os.path.join(self.paths.root, "etc/resolv.conf")),
             program=find("dnsmasq") or "",
             engine=os.path.exists(os.path.join(self.paths.engine, "virtnet")),
         )
+
+    def _lease_files(self, config: Config, instances: Iterable[str]) -> list[str]:
+        return [system_leases(config, self.paths.root), *map(self.layout.leases, sorted(instances))]
 
     def _links(self) -> list[str]:
         """Instances that are started at boot."""
@@ -182,7 +187,7 @@ class Fragments:
         touched = {change.instance for change in changes if change.instance}
         changes += self._service_changes(wanted, current, restarted)
         changes += self._instance_changes(wanted, current, touched)
-        return Plan(changes, _holds(wanted), self._notes(wanted, current.config))
+        return Plan(changes, _holds(wanted), self._notes(wanted, current))
 
     def _others(self, current: State) -> dict[str, str]:
         """Fragments of networks that this run does not name, and what these have dnsmasq read, as lines of the same."""
@@ -265,14 +270,16 @@ class Fragments:
         for name in sorted(set(current.links) - {*wanted.members, *touched}):
             yield service_change(unit(name), "started at boot", "not started at boot", "disabled", name)
 
-    def _notes(self, wanted: Target, config: Config) -> list[str]:
-        served = wanted.served_by_system
+    def _notes(self, wanted: Target, current: State) -> list[str]:
+        config, served = current.config, wanted.served_by_system
+        notes = [f"leases are not read: {fault}" for fault in current.faults]
         if config.port == probe.DNS_PORT or not served:
-            return []
+            return notes
         named = ", ".join(spec.name for spec in served)
         return [
+            *notes,
             f"dnsmasq serves no DNS on port 53 here ({config.named('port')[0]}): "
-            f"guests of {named} get addresses, but no DNS server from it"
+            f"guests of {named} get addresses, but no DNS server from it",
         ]
 
     def apply(self, changes: Sequence[FragmentChange]) -> None:
