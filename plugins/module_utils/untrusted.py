@@ -141,6 +141,31 @@ def set_aside(path: str) -> None:
         raise VirtnetError(f"cannot move {path} away: {error.strerror}; remove it") from error
 
 
+def remove_untrusted(path: str) -> None:
+    """Remove a file, a link or an empty folder below a folder that may be a lower user's; what is gone is well.
+
+    A folder with something in it stays. Raises UnusableFile where a link of such a user's would lead elsewhere, and
+    OSError.
+    """
+    folder_path, name = os.path.split(path)
+    makers: set[int] = set()
+    try:
+        folder = _open_folder(folder_path, makers)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    try:
+        _refuse_foreign(folder_path, os.fstat(folder), makers)
+        status = _status(name, folder)
+        if status is not None and stat.S_ISDIR(status.st_mode):
+            with contextlib.suppress(OSError):
+                os.rmdir(name, dir_fd=folder)
+        elif status is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
 def _refuse_irregular(path: str, status: os.stat_result, limit: int) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise UnusableFile(path, f"is {_KINDS.get(stat.S_IFMT(status.st_mode), 'no file')}, not a file{_CURE}")

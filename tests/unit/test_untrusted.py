@@ -16,6 +16,8 @@ import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_config import HostReader, read_config
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_leases import read_leases
 from ansible_collections.virtnet.linux.plugins.module_utils.errors import VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.host_apply import remove
+from ansible_collections.virtnet.linux.plugins.module_utils.host_read import read_tree
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_leases import read_status, status_path
 from ansible_collections.virtnet.linux.plugins.module_utils.managers import Managers, read_uplinks
 from ansible_collections.virtnet.linux.plugins.module_utils.occupied import _servers
@@ -272,3 +274,40 @@ def test_a_lease_file_of_too_many_lines_is_no_lease_file(tmp_path: Path) -> None
     path.write_text("\n" * 2_000_000)
     with pytest.raises(UnusableFile, match="lines"):
         read_leases(str(path))
+
+
+def deep(path: Path, levels: int) -> None:
+    """Folders in each other, more of them than Python's stack holds."""
+    here = os.open(path, os.O_RDONLY)
+    for _level in range(levels):
+        os.mkdir("d", dir_fd=here)
+        inside = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inside
+    os.close(here)
+
+
+def test_a_deeply_nested_folder_is_listed_from_inside_out(tmp_path: Path) -> None:
+    deep(tmp_path, 1500)
+    tree = read_tree(str(tmp_path))
+    assert len(tree.folders) == 1501 and tree.folders[-1] == str(tmp_path)
+    remove(tree.folders)
+    assert not tmp_path.exists()
+
+
+@needs_root
+def test_a_folder_that_became_a_link_of_another_users_does_not_lead_a_removal_elsewhere(tmp_path: Path) -> None:
+    """Between the plan of a teardown and the removal the user dnsmasq has all the time it wants."""
+    leases, etc = tmp_path / "leases", tmp_path / "etc"
+    (leases / "sub").mkdir(parents=True)
+    etc.mkdir()
+    for path in (leases / "sub/passwd", etc / "passwd"):
+        path.write_text(SECRET)
+    os.chown(leases, NOBODY, NOBODY)
+    listed = read_tree(str(leases))
+    (leases / "sub").rename(leases / "aside")
+    (leases / "sub").symlink_to(etc)
+    os.lchown(leases / "sub", NOBODY, NOBODY)
+    with pytest.raises(UnusableFile, match="link of user"):
+        remove([*listed.files, *listed.folders])
+    assert (etc / "passwd").read_text() == SECRET
