@@ -22,6 +22,7 @@ from .dnsmasq_config import (
     is_fragment_file,
     read_config,
 )
+from .dnsmasq_dangers import line_dangers, tftp_danger
 from .dnsmasq_hosts import configuration, network_of
 from .dnsmasq_instances import Instance, Instances, SystemdInstances
 from .dnsmasq_leases import lease_file_fault, system_leases
@@ -115,6 +116,7 @@ class Fragments:
             restart_due=os.path.exists(os.path.join(self.paths.runtime, DUE_FILE)),
             unheard=tuple(self._unheard(service, config)),
             missing=[spec.tftp_root for spec in self.present if spec.tftp_root and not is_open_folder(spec.tftp_root)],
+            tftp_roots={spec.tftp_root: os.path.realpath(spec.tftp_root) for spec in self.present if spec.tftp_root},
             private=private,
             links=links,
             instances=instances,
@@ -273,6 +275,7 @@ class Fragments:
     def _notes(self, wanted: Target, current: State) -> list[str]:
         config, served = current.config, wanted.served_by_system
         notes = [f"leases are not read: {fault}" for fault in current.faults]
+        notes += [f"network {spec.name!r}: {danger}" for spec in self.present for danger in _dangers(spec, current)]
         if config.port == probe.DNS_PORT or not served:
             return notes
         named = ", ".join(spec.name for spec in served)
@@ -306,6 +309,13 @@ class Fragments:
             service_too=any(change.name == UNIT and not (change.file or change.path) for change in changes),
         )
         doing.run()
+
+
+def _dangers(spec: FragmentSpec, current: State) -> Iterable[str]:
+    yield from line_dangers(spec.raw)
+    danger = tftp_danger(spec.tftp_root, current.tftp_roots.get(spec.tftp_root, ""))
+    if danger:
+        yield danger
 
 
 def _is_ours(name: str) -> bool:
