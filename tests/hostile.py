@@ -124,7 +124,7 @@ PIECES = (
     "id:*", "#1\ndhcp-script=/x", "infinite", "ignore", '" } ; flush ruleset ; #', "; delete table inet virtnet",
     "} chain x { accept", " accept", "\nExecStart=/x", "\n[Service]", "\nnameserver 192.0.2.1", "' onload='x",
     '" onload="x', "javascript:x", "٣", "0x1f", "1e3", "²", "-1", "١٩٢", "x" * 64, "x" * 256, "x" * 1100,
-    "a." * 130,
+    "a." * 130, "fd00:30::77%x y", "fd00:30::77%x;}", "fd00:30::77%a,b/64", "fe80::1%eth0", "all", "default", "lo",
 )  # fmt: skip
 
 _pieces = st.sampled_from(PIECES)

@@ -10,19 +10,25 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
+from ansible.utils.display import Display
 
-from ..module_utils.errors import VirtnetError
+from ..module_utils.dnsmasq_dangers import option_dangers
+from ..module_utils.errors import VirtnetError, printable
 from ..module_utils.libvirt_xml import OLDEST, from_xml, to_xml
 
+_DISPLAY = Display()
 _VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})(?:\.\d{1,4})?")
 
 
 def from_libvirt_xml(text: Any) -> dict[str, Any]:
-    """libvirt's XML as one item of virtnet_networks."""
+    """libvirt's XML as one item of virtnet_networks; lines for dnsmasq that reach beyond it are warned of."""
     try:
-        return from_xml(text, "from_libvirt_xml")
+        options = from_xml(text, "from_libvirt_xml")
     except VirtnetError as error:
         raise AnsibleFilterError(str(error)) from error
+    for danger in option_dangers(options):
+        _DISPLAY.warning(printable(f"from_libvirt_xml: network {options.get('name')!r}: {danger}"))
+    return options
 
 
 def to_libvirt_xml(options: Any, libvirt: str = ".".join(map(str, OLDEST))) -> str:

@@ -28,7 +28,7 @@ if sys.version_info < (3, 9):
 from collections.abc import Callable, Mapping, Sequence  # noqa: E402
 from typing import Any  # noqa: E402
 
-from .errors import InvalidOption, VirtnetError  # noqa: E402
+from .errors import InvalidOption, VirtnetError, printable_lines  # noqa: E402
 from .files import lock  # noqa: E402
 from .options import Options  # noqa: E402
 from .part import Change, Part, Plan, converge  # noqa: E402
@@ -131,15 +131,15 @@ def _come_back(module: Any, paths: Paths) -> None:
 def leave(module: Any, answer: Mapping[str, Any]) -> None:
     """Hand over the return values; warnings go their own way since ansible-core 2.19."""
     for warning in answer.get("warnings", ()):
-        module.warn(warning)
+        module.warn(printable_lines(str(warning)))
     module.exit_json(**{key: value for key, value in answer.items() if key != "warnings"})
 
 
 def answer(module: Any, ask: Callable[[Paths], Mapping[str, Any]]) -> None:
-    """Run what only reads, for an Ansible module."""
+    """Run what only reads, for an Ansible module; ``warnings`` among its answers are warnings of the module."""
     try:
         found = ask(Paths())
     except VirtnetError as error:
         module.fail_json(msg=str(error))
         return
-    module.exit_json(changed=False, **found)
+    leave(module, {"changed": False, **found})

@@ -157,7 +157,7 @@ def virt_network_info(module: Any) -> None:
     """Networks as they are."""
     from .info import described
 
-    answer(module, lambda paths: {"networks": described(paths, module.params["names"] or ())})
+    answer(module, lambda paths: described(paths, module.params["names"] or ()))
 
 
 TASKS = {

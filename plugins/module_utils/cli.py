@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from . import cli_commands
 from .dnsmasq_refresh import refresh
-from .errors import VirtnetError
+from .errors import VirtnetError, printable_lines
 from .guard import Guard
 from .paths import Paths
 from .restore import STAGES, restore, say
@@ -56,7 +56,7 @@ def run_command(arguments: Sequence[str] | None, paths: Paths) -> int:
     if given.command == "restore":
         return restore(paths, [given.stage] if given.stage else STAGES)
     answer = cli_commands.COMMANDS[given.command](paths, getattr(given, "name", ""))
-    sys.stdout.write(answer.as_json() if given.json else answer.text)
+    sys.stdout.write(answer.as_json() if given.json else printable_lines(answer.text))
     return answer.status
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from . import info
 from .conflict import live_conflicts, look, store
-from .errors import VirtnetError
+from .errors import VirtnetError, printable
 from .files import lock, put
 from .leases import read_leases
 from .lost import still_held
@@ -27,7 +27,7 @@ from .runtime import STARTED, STOPPED, read_pending, read_records, records_file
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command has to say."""
+    """What a command has to say. Lines of the text are ended by line breaks, and values in it have none."""
 
     data: Any
     text: str
@@ -40,9 +40,15 @@ class Answer:
 
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Columns side by side, the first row is the head."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [" " + "   ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    shown = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in shown) for i in range(len(shown[0]))]
+    lines = [" " + "   ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in shown]
     return "\n".join([lines[0], "-" * (sum(widths) + 3 * len(widths) - 1), *lines[1:]]) + "\n"
+
+
+def _lines(values: Iterable[str], label: str = "") -> str:
+    """A line for each value, which may quote what others wrote."""
+    return "".join(f"{label}{printable(value)}\n" for value in values)
 
 
 def _yes(value: bool) -> str:
@@ -69,13 +75,18 @@ def list_networks(paths: Paths, _name: str) -> Answer:
             )
         )
     text = table(rows) if data or aside else "No networks are defined.\n"
-    return Answer(data, text + "".join(f"error: {one.problem}\n" for one in aside.values()), 1 if aside else 0)
+    return Answer(data, text + _lines((one.problem for one in aside.values()), "error: "), 1 if aside else 0)
 
 
 def xml(paths: Paths, name: str) -> Answer:
     """``virsh net-dumpxml``."""
     (text,) = info.xml(paths, [name])
-    return Answer({"xml": text}, text)
+    return Answer({"xml": text}, _as_references(text))
+
+
+def _as_references(xml: str) -> str:
+    """XML that says the same and does nothing to a terminal (XML 1.0 section 4.1, character references)."""
+    return "".join(one if one.isprintable() or one in "\n\t" else f"&#x{ord(one):x};" for one in xml)
 
 
 def show(paths: Paths, name: str) -> Answer:
@@ -99,7 +110,7 @@ def show(paths: Paths, name: str) -> Answer:
         "Guests": ", ".join(one["ports"]),
         "Conflicts": "; ".join(one["conflicts"]),
     }
-    text = "".join(f"{f'{key}:':<15}{value or '-'}\n" for key, value in lines.items())
+    text = "".join(f"{f'{key}:':<15}{printable(value or '-')}\n" for key, value in lines.items())
     return Answer(one, text)
 
 
@@ -107,12 +118,14 @@ def leases(paths: Paths, name: str) -> Answer:
     """``virsh net-dhcp-leases``, of one network or all."""
     situation = gather(paths)
     networks = situation.named([name]) if name else list(situation.defined.values())
-    found = read_leases(networks, paths)
+    report = read_leases(networks, paths)
     rows = [("Network", "Expiry Time", "MAC address", "IP address", "Hostname", "Client ID")]
-    for one in found:
+    for one in report.leases:
         expiry = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.expires)) if one.expires else "never"
         rows.append((one.network, expiry, one.mac, one.ip, one.name or "-", one.client_id or "-"))
-    return Answer([vars(one) for one in found], table(rows) if found else "There are no leases.\n")
+    text = table(rows) if report.leases else "There are no leases.\n"
+    text += _lines(report.problems, "error: ")
+    return Answer([vars(one) for one in report.leases], text, 1 if report.problems else 0)
 
 
 def start(paths: Paths, name: str) -> Answer:
@@ -141,8 +154,8 @@ def _switch(paths: Paths, name: str, word: str) -> Answer:
     changes = [change for outcome in outcomes for change in outcome.changes]
     errors = [outcome.error for outcome in outcomes if outcome.error]
     notes = [note for outcome in outcomes for note in outcome.notes]
-    text = "".join(f"{line}\n" for line in changes) + "".join(f"note: {line}\n" for line in notes)
-    text += "".join(f"error: {line}\n" for line in errors) or f"Network {name} {'was ' if not changes else ''}{word}\n"
+    text = _lines(changes) + _lines(notes, "note: ")
+    text += _lines(errors, "error: ") or f"Network {name} {'was ' if not changes else ''}{word}\n"
     return Answer({"name": name, "changes": changes, "notes": notes, "errors": errors}, text, 1 if errors else 0)
 
 
@@ -174,7 +187,7 @@ def check(paths: Paths, _name: str) -> Answer:
         notes.append(f"a run is at work on {', '.join(pending)}")
     packets = [finding.as_options() for finding in diagnosis.findings]
     data: Mapping[str, Any] = {"well": not problems, "problems": problems, "notes": notes, "packets": packets}
-    text = "".join(f"{line}\n" for line in problems) + "".join(f"note: {line}\n" for line in notes)
+    text = _lines(problems) + _lines(notes, "note: ")
     if not problems:
         running = len(situation.running)
         text += f"All is well: {running} of {len(situation.defined)} networks run.\n"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import bisect
 import ipaddress
 import re
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ def read_ranges(
 ) -> list[Range]:
     """Ranges inside the subnet of ``address`` that do not overlap; raises InvalidOption."""
     found: list[Range] = []
+    # Disjoint, by their starts: what overlaps one of them overlaps a neighbour.
+    ordered: list[tuple[int, int]] = []
     for item in options.each(name):
         start, end = item.address("start", version=version), item.address("end", version=version)
         one = Range(start, end, lease_time(item, "lease_time", lease))
@@ -75,9 +78,13 @@ def read_ranges(
             refuse_outside(item, key, value, address)
         if start <= address.ip <= end:
             item.error("start", f"{start} - {end} contains {address.ip}, the host's own address; leave it out")
-        for other in found:
-            if one.start <= other.end and other.start <= one.end:  # type: ignore[operator]
-                item.error("start", f"{start} - {end} overlaps the range {other.start} - {other.end}")
+        ends = (int(start), int(end))
+        at = bisect.bisect_left(ordered, ends)
+        for first, last in ordered[max(at - 1, 0) : at + 1]:
+            if first <= ends[1] and ends[0] <= last:
+                kind = type(start)
+                item.error("start", f"{start} - {end} overlaps the range {kind(first)} - {kind(last)}")
+        ordered.insert(at, ends)
         found.append(one)
     return found
 

@@ -49,6 +49,7 @@ class Host:
 def read_hosts(options: Options, name: str, address: Interface | None, version: int = 4) -> list[Host]:
     """Static hosts, each MAC, id, address and name once, none with the host's own address; raises InvalidOption."""
     found: list[Host] = []
+    taken: dict[tuple[str, Any], str] = {}
     for item in options.each(name):
         host = Host(
             mac=item.mac("mac", ""),
@@ -66,8 +67,7 @@ def read_hosts(options: Options, name: str, address: Interface | None, version: 
             refuse_outside(item, "ip", host.ip, address)
             if host.ip == address.ip:
                 item.error("ip", f"{host.ip} is the address of the host itself; use another one")
-        for other in found:
-            _refuse_twice(item, host, other)
+        _refuse_twice(item, host, taken)
         found.append(host)
     return found
 
@@ -100,11 +100,12 @@ def _refuse_pointless(item: Options, host: Host) -> None:
         )
 
 
-def _refuse_twice(item: Options, host: Host, other: Host) -> None:
+def _refuse_twice(item: Options, host: Host, taken: dict[tuple[str, Any], str]) -> None:
+    """``taken``: the paths of hosts by what they are known by or have; this host is added."""
     for key in ("mac", "id", "ip", "name"):
-        mine, theirs = getattr(host, key), getattr(other, key)
-        if mine and mine == theirs:
-            item.error(key, f"{mine} is already given to {other.path}; each is for one host")
+        value = getattr(host, key)
+        if value and taken.setdefault((key, value), host.path) != host.path:
+            item.error(key, f"{value} is already given to {taken[key, value]}; each is for one host")
 
 
 def host_name(item: Options, name: str) -> str:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from .dnsmasq_syntax import quoted
-from .options import Options, shown
+from .options import Options, shown, without_zone
 
 _NAME = re.compile(r"[a-z][a-z0-9+-]{0,62}")
 
@@ -71,7 +71,7 @@ def option_lines(tag: str, version: int, options: Mapping[str, str]) -> Iterator
 def _word(value: str, version: int) -> str:
     if version == 6 and not value.startswith("["):
         try:
-            return f"[{ipaddress.IPv6Address(value)}]"
+            return f"[{ipaddress.IPv6Address(without_zone(value))}]"
         except ValueError:
             pass
     return value if _PLAIN.fullmatch(value) else quoted(value)

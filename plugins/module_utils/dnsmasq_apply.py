@@ -16,8 +16,8 @@ from . import dnsmasq_probe as probe
 from .dnsmasq_config import BIND_INTERFACES, WILDCARD, Line, Reader, fragment_network, read_config
 from .dnsmasq_hosts import configuration, network_of, of_networks, rows_by_network
 from .dnsmasq_instances import Instance, Instances
-from .dnsmasq_leases import Leases, system_leases, waiting, write_leases
-from .dnsmasq_moves import Move, carry, find_moves
+from .dnsmasq_leases import Leases, lease_file_fault, system_leases, waiting, write_leases
+from .dnsmasq_moves import Move, carry, clear_unusable, find_moves
 from .dnsmasq_private import Layout, unit
 from .dnsmasq_proof import Reading, unserved
 from .dnsmasq_reread import has_read_again
@@ -103,6 +103,14 @@ class Doing:
             self.current.service.need_installed()
             self._refuse_fatal_absence()
             self._refuse_held_port()
+        if self._restarts_system() and not self.current.service.ordered_after_us:
+            self._refuse_unusable_leases()
+
+    def _refuse_unusable_leases(self) -> None:
+        """The system's dnsmasq would not come back from a restart, and everyone's DNS with it."""
+        fault = lease_file_fault(self.leases[""])
+        if fault:
+            raise VirtnetError(f"the system's dnsmasq would not start again: its lease file {fault}")
 
     def _refuse_fatal_absence(self) -> None:
         """With bind-interfaces a listed interface that does not exist keeps dnsmasq from starting, for everyone."""
@@ -234,10 +242,15 @@ class Doing:
 
     def _restart_private(self, names: Sequence[str]) -> None:
         self.restarted.update(names)
+        self._clear_unusable(names)
         if self.current.service.ordered_after_us:
             self.instances.restart_later(names)
         else:
             self.instances.restart(names)
+
+    def _clear_unusable(self, names: Iterable[str]) -> None:
+        for name in names:
+            clear_unusable(self.leases[name])
 
     def _rereading(self) -> set[str]:
         """Private instances, '' for the system's dnsmasq, that run on and have something to read again."""
@@ -304,7 +317,9 @@ class Doing:
             self._restore(originals)
             if (self._concerns_system or "" in self.restarted) and current.service.running:
                 self.service.restart()
-            self.instances.restart([name for name, one in current.instances.items() if one.running])
+            before = [name for name, one in current.instances.items() if one.running]
+            self._clear_unusable(before)
+            self.instances.restart(before)
         except DnsmasqFailed as again:
             return DnsmasqFailed(f"{said}; and with the previous ones it does not start either: {again}")
         put([File(self.due_file, None)])
@@ -315,8 +330,9 @@ class Doing:
         for path, leases in originals.items():
             if leases is not None:
                 write_leases(path, leases, path)
-            elif os.path.isfile(path):
-                os.unlink(path)
+            else:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
         put([File(file.path, self._before(file.path)) for file in self._files()])
         for name in self.current.links:
             _link(self.layout.link(name), self.layout.template)

@@ -15,10 +15,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from .dnsmasq_syntax import Setting, read_arguments, read_lines
-from .files import read_text
 from .run import run
+from .untrusted import read_untrusted_text
 
 DEFAULT_FILE = "/etc/dnsmasq.conf"
+
+# Lists of blocked domains have some ten megabytes.
+_LARGEST_FILE = 512 * 1024 * 1024
 
 WILDCARD = "wildcard"
 BIND_INTERFACES = "bind-interfaces"
@@ -63,8 +66,8 @@ class HostReader:
     """The files of the host that we run on."""
 
     def text(self, path: str) -> str | None:
-        """The content of a file, or None where there is none."""
-        return read_text(path)
+        """The content of a file, or None where there is none; raises UnusableFile for one that would never end."""
+        return "" if os.path.realpath(path) == os.devnull else read_untrusted_text(path, _LARGEST_FILE)
 
     def names(self, folder: str) -> Sequence[str]:
         """The regular files of a directory."""

@@ -22,8 +22,10 @@ from .dnsmasq_config import (
     is_fragment_file,
     read_config,
 )
+from .dnsmasq_dangers import line_dangers, tftp_danger
 from .dnsmasq_hosts import configuration, network_of
 from .dnsmasq_instances import Instance, Instances, SystemdInstances
+from .dnsmasq_leases import lease_file_fault, system_leases
 from .dnsmasq_ports import Socket, foreign, is_shared, of_dnsmasq_unit, read_sockets
 from .dnsmasq_private import Layout, members_of, unit
 from .dnsmasq_reserved import of_records
@@ -115,6 +117,7 @@ class Fragments:
             restart_due=os.path.exists(os.path.join(self.paths.runtime, DUE_FILE)),
             unheard=tuple(self._unheard(service, config)),
             missing=[spec.tftp_root for spec in self.present if spec.tftp_root and not is_open_folder(spec.tftp_root)],
+            tftp_roots={spec.tftp_root: os.path.realpath(spec.tftp_root) for spec in self.present if spec.tftp_root},
             private=private,
             links=links,
             instances=instances,
@@ -123,10 +126,14 @@ class Fragments:
             barred=[
                 port for port in (probe.DHCP_PORT, probe.DHCP6_PORT) if not is_shared(port, foreign(sockets, pids))
             ],
+            faults=[fault for file in self._lease_files(config, {*confs, *links}) if (fault := lease_file_fault(file))],
             resolv_conf=os.path.realpath(os.path.join(self.paths.root, "etc/resolv.conf")),
             program=find("dnsmasq") or "",
             engine=os.path.exists(os.path.join(self.paths.engine, "virtnet")),
         )
+
+    def _lease_files(self, config: Config, instances: Iterable[str]) -> list[str]:
+        return [system_leases(config, self.paths.root), *map(self.layout.leases, sorted(instances))]
 
     def _links(self) -> list[str]:
         """Instances that are started at boot."""
@@ -183,7 +190,7 @@ class Fragments:
         touched = {change.instance for change in changes if change.instance}
         changes += self._service_changes(wanted, current, restarted)
         changes += self._instance_changes(wanted, current, touched)
-        return Plan(changes, _holds(wanted), self._notes(wanted, current.config))
+        return Plan(changes, _holds(wanted), self._notes(wanted, current))
 
     def _others(self, current: State) -> dict[str, str]:
         """Fragments of networks that this run does not name, and what these have dnsmasq read, as lines of the same."""
@@ -266,14 +273,17 @@ class Fragments:
         for name in sorted(set(current.links) - {*wanted.members, *touched}):
             yield service_change(unit(name), "started at boot", "not started at boot", "disabled", name)
 
-    def _notes(self, wanted: Target, config: Config) -> list[str]:
-        served = wanted.served_by_system
+    def _notes(self, wanted: Target, current: State) -> list[str]:
+        config, served = current.config, wanted.served_by_system
+        notes = [f"leases are not read: {fault}" for fault in current.faults]
+        notes += [f"network {spec.name!r}: {danger}" for spec in self.present for danger in _dangers(spec, current)]
         if config.port == probe.DNS_PORT or not served:
-            return []
+            return notes
         named = ", ".join(spec.name for spec in served)
         return [
+            *notes,
             f"dnsmasq serves no DNS on port 53 here ({config.named('port')[0]}): "
-            f"guests of {named} get addresses, but no DNS server from it"
+            f"guests of {named} get addresses, but no DNS server from it",
         ]
 
     def apply(self, changes: Sequence[FragmentChange]) -> None:
@@ -300,6 +310,13 @@ class Fragments:
             service_too=any(change.name == UNIT and not (change.file or change.path) for change in changes),
         )
         doing.run()
+
+
+def _dangers(spec: FragmentSpec, current: State) -> Iterable[str]:
+    yield from line_dangers(spec.raw)
+    danger = tftp_danger(spec.tftp_root, current.tftp_roots.get(spec.tftp_root, ""))
+    if danger:
+        yield danger
 
 
 def _is_ours(name: str) -> bool:

@@ -5,19 +5,25 @@
 
 The format is that of dnsmasq's src/lease.c, lease_update_file(): lines of ``EXPIRY MAC ADDRESS NAME CLIENT-ID``, and
 after a line ``duid SERVER-ID`` those of DHCPv6, ``EXPIRY [T]IAID ADDRESS NAME CLIENT-DUID``. An expiry of 0 is never.
+
+The file is dnsmasq's, and names in it are the guests': whoever broke into either can write anything there. So a lease
+counts only where each of its words is what dnsmasq would have written.
 """
 
 from __future__ import annotations
 
+import io
 import ipaddress
 import os
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Union
 
 from .dnsmasq_config import Config
 from .errors import VirtnetError
-from .files import make_folder, read_text, written_anew
+from .files import make_folder
+from .untrusted import UnusableFile, read_untrusted_text, replace_untrusted, unusable_reason
 
 Subnet = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
@@ -26,13 +32,51 @@ Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 _DEFAULTS = ("var/lib/misc/dnsmasq.leases", "var/lib/dnsmasq/dnsmasq.leases")
 
 
+# A private instance gives so many leases at most (dnsmasq_private.py, dhcp-lease-max); the system's dnsmasq 1000 unless
+# its administrator says more (dnsmasq.8).
+_MOST_LEASES = 65536
+# The longest line: 20 digits, a hardware address of 16 octets with its type, an IPv6 address, a name of 255 characters
+# and a client identifier of 255 octets, each octet "xx:".
+_LONGEST_LINE = 1200
+LEASE_FILE_LIMIT = _MOST_LEASES * _LONGEST_LINE
+# Beside leases there is one line, with the server's identity; twice as many lines leave room for another dnsmasq's.
+_MOST_LINES = 2 * _MOST_LEASES
+
+# The last second of the year 9999: what comes later no calendar of Python's can show.
+_LATEST = 253402300799
+_LONGEST_NAME = 255
+
+_OCTETS = "[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2})"
+_EXPIRY = re.compile("[0-9]{1,12}")
+_ADDRESS = re.compile("[0-9A-Fa-f.:]{2,45}")
+# A hardware type other than Ethernet stands before the address: 06-52:54:...
+HARDWARE = re.compile(f"(?:[0-9A-Fa-f]{{2}}-)?{_OCTETS}{{0,15}}")
+IAID = re.compile("T?[0-9]{1,10}")
+CLIENT = re.compile(f"{_OCTETS}{{0,254}}")
+_SERVER_LINE = re.compile(f"duid {_OCTETS}{{0,254}}")
+# legal_hostname() and check_name() in dnsmasq's src/util.c: it looks at the first label of a guest's name, and adds the
+# domain, whose labels may start with '_' or '-'.
+_HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}(?:\.[A-Za-z0-9_-]{1,63})*")
+
+
 @dataclass(frozen=True)
 class Lease:
-    """One line of a lease file."""
+    """One line of a lease file. ``known_by``: a hardware address, or the IAID of DHCPv6; name and client '' if none.
+
+    ``expiry`` in seconds since the epoch, 0 for never.
+    """
 
     expiry: int
+    known_by: str
     address: Address
-    line: str
+    name: str
+    client: str
+
+    @property
+    def line(self) -> str:
+        """The line of the file."""
+        words = (self.expiry, self.known_by, self.address, self.name or "*", self.client or "*")
+        return " ".join(map(str, words))
 
     def within(self, subnets: Iterable[Subnet]) -> bool:
         """Whether it is one of these subnets."""
@@ -76,25 +120,60 @@ class Leases:
         return Leases(list(kept.values()), self.duid or (other.duid if came else ""))
 
 
+def is_host_name(text: str) -> bool:
+    """Whether a guest's name is one that dnsmasq takes for a host's."""
+    return len(text) <= _LONGEST_NAME and _HOST_NAME.fullmatch(text) is not None
+
+
+def read_lease(words: Sequence[str]) -> Lease | None:
+    """A lease of the five words of a line, or None where one of them is not what dnsmasq writes.
+
+    A name that is no host's is left out of the lease; one for DHCPv6 has a hardware address in no place of its own.
+    """
+    expiry, known_by, address, name, client = words
+    if not (_EXPIRY.fullmatch(expiry) and _ADDRESS.fullmatch(address) and int(expiry) <= _LATEST):
+        return None
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    known = HARDWARE if ip.version == 4 else IAID
+    if not known.fullmatch(known_by) or not (client == "*" or CLIENT.fullmatch(client)):
+        return None
+    return Lease(int(expiry), known_by, ip, name if is_host_name(name) else "", "" if client == "*" else client)
+
+
 def parse(text: str) -> Leases:
-    """The leases of a file; a line that is none, as after a power cut, is left out, as dnsmasq does."""
-    found = []
-    duid = ""
-    for line in text.splitlines():
-        words = line.split(" ")
-        if words[0] == "duid":
-            duid = line
-        elif len(words) >= 5 and words[0].isdecimal():
-            try:
-                found.append(Lease(int(words[0]), ipaddress.ip_address(words[2]), line))
-            except ValueError:
-                continue
-    return Leases(found, duid)
+    """The leases of a file; a line that is none, as after a power cut, is left out, as dnsmasq does. Raises nothing."""
+    found = list(_leases(text))
+    duids = [line for line in _lines(text) if line.startswith("duid ") and _SERVER_LINE.fullmatch(line)]
+    return Leases(found, duids[-1] if duids else "")
+
+
+def _lines(text: str) -> Iterator[str]:
+    # No list of them all: a file of line breaks alone would take gigabytes.
+    return (line.rstrip("\n") for line in io.StringIO(text, newline="\n"))
+
+
+def _leases(text: str) -> Iterator[Lease]:
+    for line in _lines(text):
+        words = line.split(" ", 5)
+        lease = read_lease(words[:5]) if len(words) >= 5 else None
+        if lease is not None:
+            yield lease
 
 
 def read_leases(path: str) -> Leases:
-    """The leases of a file that may not be there."""
-    return parse(read_text(path) or "")
+    """The leases of a file that may not be there; raises UnusableFile."""
+    text = read_untrusted_text(path, LEASE_FILE_LIMIT) or ""
+    if text.count("\n") > _MOST_LINES:
+        raise UnusableFile(path, f"has more than {_MOST_LINES} lines, so it is not dnsmasq's; move it away")
+    return parse(text)
+
+
+def lease_file_fault(path: str) -> str:
+    """Why a lease file cannot be used, or ''; the file is not opened."""
+    return unusable_reason(path, LEASE_FILE_LIMIT)
 
 
 def waiting(folder: str) -> list[str]:
@@ -106,19 +185,15 @@ def waiting(folder: str) -> list[str]:
 
 
 def write_leases(path: str, leases: Leases, like: str) -> None:
-    """Replace a lease file whose dnsmasq is stopped; a new one belongs to whom the file ``like`` belongs to."""
-    temporary = f"{path}.virtnet-tmp"
+    """Replace a lease file whose dnsmasq is stopped; a new one belongs to whom the file ``like`` belongs to.
+
+    Raises VirtnetError naming the file.
+    """
     try:
         make_folder(os.path.dirname(path))
-        status = os.stat(path if os.path.exists(path) else like)
-        with written_anew(temporary, status.st_mode & 0o644) as stream:
-            os.fchown(stream.fileno(), status.st_uid, status.st_gid)
-            stream.write(leases.text())
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
     except OSError as error:
         raise VirtnetError(f"cannot write {error.filename or path}: {error.strerror}") from error
+    replace_untrusted(path, leases.text(), like)
 
 
 def system_leases(config: Config, root: str) -> str:
@@ -127,4 +202,4 @@ def system_leases(config: Config, root: str) -> str:
         if setting.value:
             return setting.value
     known = [os.path.join(root, path) for path in _DEFAULTS]
-    return next((path for path in known if os.path.exists(path)), known[0])
+    return next((path for path in known if os.path.lexists(path)), known[0])

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .dnsmasq_config import fragment_file
-from .dnsmasq_leases import Leases, read_leases, write_leases
+from .dnsmasq_leases import Leases, lease_file_fault, read_leases, write_leases
 from .dnsmasq_private import Layout
 from .dnsmasq_spec import FragmentSpec
 from .dnsmasq_state import State
 from .dnsmasq_target import Target, is_forward, membership
+from .untrusted import UnusableFile, set_aside
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def find_moves(
             continue
         goal = files[choice.instance]
         sources = [path for path in (*files.values(), *waiting) if path != goal]
-        if any(lease.within(choice.spec.subnets) for path in sources for lease in read_leases(path).leases):
+        if any(lease.within(choice.spec.subnets) for path in sources for lease in _usable(path).leases):
             found.append(Move(choice.spec, sources, goal))
     return found
 
@@ -55,16 +56,34 @@ def carry(moves: Sequence[Move], files: Iterable[str]) -> dict[str, Leases | Non
     """Copy leases to where their networks go; returns what the files held.
 
     Nothing is taken out of a file: who is interrupted here, or goes back, has all of them. What stays behind is for
-    addresses that its dnsmasq does not serve any more, and ends by itself. ``files`` are those of all dnsmasqs.
+    addresses that its dnsmasq does not serve any more, and ends by itself. ``files`` are those of all dnsmasqs. What
+    cannot be read has no leases: the plan has named it (Fragments.plan).
     """
-    written = [path for path in files if os.path.exists(path)]
+    written = [path for path in files if os.path.isfile(path) and not os.path.islink(path)]
     originals: dict[str, Leases | None] = {}
     for move in moves:
-        after = before = read_leases(move.goal)
-        originals.setdefault(move.goal, before if os.path.exists(move.goal) else None)
+        clear_unusable(move.goal)
+        after = before = _usable(move.goal)
+        originals.setdefault(move.goal, before if os.path.lexists(move.goal) else None)
         for source in move.sources:
-            after = after.joined_by(read_leases(source), move.spec.subnets)
+            after = after.joined_by(_usable(source), move.spec.subnets)
         # What waits to be taken was not written by a dnsmasq: where none has a file yet, they are like their folder.
         like = move.goal if move.goal in written else next(iter(written), os.path.dirname(move.goal))
         write_leases(move.goal, after, like)
     return originals
+
+
+def clear_unusable(path: str) -> None:
+    """Rename what stands in place of a lease file, so that its dnsmasq can start; raises VirtnetError.
+
+    dnsmasq opens a named pipe there and waits for ever, and systemd with it for the time of a start.
+    """
+    if lease_file_fault(path):
+        set_aside(path)
+
+
+def _usable(path: str) -> Leases:
+    try:
+        return read_leases(path)
+    except UnusableFile:
+        return Leases()

@@ -188,7 +188,7 @@ def _read_cname(item: Options, domain: str) -> Cname:
 
 
 def _read_forwarder(item: Options) -> Forwarder:
-    forwarder = Forwarder(item.domain("domain", ""), item.address("address", None))
+    forwarder = Forwarder(item.domain("domain", ""), item.address("address", None, zone=True))
     item.close()
     if not forwarder.domain and forwarder.address is None:
         item.error("address", "is required where there is no domain")

@@ -13,6 +13,7 @@ import struct
 import time
 from collections.abc import Collection, Iterable
 
+from .errors import printable
 from .files import read_text
 from .options import Address
 
@@ -58,8 +59,8 @@ def owners(inodes: Collection[str], known: Iterable[int]) -> dict[str, int]:
 
 
 def name_of(pid: int) -> str:
-    """What a process is called."""
-    return (read_text(f"/proc/{pid}/comm") or "?").strip() if pid else ""
+    """What a process is called, by itself (PR_SET_NAME in prctl(2))."""
+    return printable((read_text(f"/proc/{pid}/comm") or "?").strip()) if pid else ""
 
 
 def _sockets_of(pid: int) -> set[str]:

@@ -29,6 +29,7 @@ class State:
     instances and of what goes with them, path to content; ``links`` those instances that are started at boot,
     ``unbound`` those whose DHCP socket is not bound to their one bridge.
     ``barred``: ports of DHCP beside whose holders there is no room. ``resolv_conf``: where the host's file really lies.
+    ``tftp_roots``: where folders for TFTP really are. ``faults``: lease files that cannot be used, a sentence each.
     ``program``: there is a dnsmasq to run, as a service or not; ``engine``: ours is installed for the boot.
     """
 
@@ -45,6 +46,8 @@ class State:
     sockets: Sequence[Socket] = ()
     barred: Collection[int] = ()
     resolv_conf: str = "/etc/resolv.conf"
+    tftp_roots: Mapping[str, str] = field(default_factory=dict)
+    faults: Sequence[str] = ()
     program: str = "/usr/sbin/dnsmasq"
     engine: bool = False
 

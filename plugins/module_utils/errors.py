@@ -7,7 +7,13 @@ from __future__ import annotations
 
 
 class VirtnetError(Exception):
-    """Base of every error that the engine raises on purpose; its text is meant for the user."""
+    """Base of every error that the engine raises on purpose; its text is meant for the user.
+
+    What it quotes, of files and programs and names, does nothing to the terminal on which it is shown.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(printable_lines(text))
 
 
 class InvalidOption(VirtnetError):
@@ -27,8 +33,17 @@ class InvalidOption(VirtnetError):
 
 
 def printable(text: str) -> str:
-    """A text in one line that does nothing to a terminal: the names of options in it are the user's too."""
+    """A text in one line that does nothing to a terminal: the names of options in it are the user's too.
+
+    Escaped is what Unicode calls Other or Separator (str.isprintable()): control characters of both sets (C0 and C1,
+    ECMA-48), DEL, line breaks, and the characters that change the direction of writing (Unicode UAX #9).
+    """
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+def printable_lines(text: str) -> str:
+    """The same for a text of several lines, which stay lines, with their tabs."""
+    return "".join(one if one.isprintable() or one in "\n\t" else repr(one)[1:-1] for one in text)
 
 
 class MissingTool(VirtnetError):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .errors import InvalidOption
-from .options import Options, shown
+from .options import Options, shown, without_zone
 
 PROTOCOLS = ("tcp", "udp", "sctp")
 
@@ -114,7 +114,7 @@ def _read_target(one: Options, hosts: Mapping[str, str]) -> str:
     if text in hosts:
         return text
     try:
-        return str(ipaddress.ip_address(text))
+        return str(ipaddress.ip_address(without_zone(text)))
     except ValueError:
         known = f" ({', '.join(sorted(hosts))})" if hosts else ""
         one.error("to", f"{shown(text)} is neither an address nor the name of a DHCP host with an ip{known}")

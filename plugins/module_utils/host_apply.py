@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import compileall
-import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from .errors import VirtnetError
 from .files import File, put
 from .part import Change
 from .run import run
+from .untrusted import remove_untrusted
 
 FOLDER_MODE = 0o755
 
@@ -68,14 +68,13 @@ def _make_link(path: str, target: str) -> None:
 
 
 def remove(paths: Sequence[str]) -> None:
-    """Remove files and empty folders; what somebody put into a folder in the meantime keeps it."""
+    """Remove files and empty folders; what somebody put into a folder in the meantime keeps it.
+
+    Among them is the folder of leases, which is the user dnsmasq's: a folder there may be a link by now. Raises
+    UnusableFile and OSError.
+    """
     for path in paths:
-        if os.path.isdir(path) and not os.path.islink(path):
-            with contextlib.suppress(OSError):
-                os.rmdir(path)
-        else:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path)
+        remove_untrusted(path)
 
 
 def compile_engine(folder: str) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Mapping, Sequence
@@ -157,8 +158,13 @@ def read_tree(folder: str) -> Tree:
     """What is below a folder."""
     files: list[str] = []
     folders: list[str] = []
-    for base, names, leaves in os.walk(folder, topdown=False):
-        links = [name for name in names if os.path.islink(os.path.join(base, name))]
-        files += [os.path.join(base, name) for name in (*leaves, *links)]
-        folders.append(base)
-    return Tree(files, folders)
+    # One after the other: os.walk() calls itself, and whoever owns a folder can nest more than Python's stack holds.
+    waiting = [folder]
+    while waiting:
+        base = waiting.pop()
+        with contextlib.suppress(OSError), os.scandir(base) as entries:
+            folders.append(base)
+            for entry in entries:
+                (waiting if entry.is_dir(follow_symlinks=False) else files).append(entry.path)
+    # What is inside of a folder comes before it.
+    return Tree(files, folders[::-1])

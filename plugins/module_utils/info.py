@@ -63,26 +63,27 @@ def listed(situation: Situation, names: Collection[str] = ()) -> list[dict[str, 
     return [status(network, situation.links, met.get(network.name, ()), network.name in started) for network in named]
 
 
-def described(paths: Paths, names: Collection[str] = ()) -> list[dict[str, Any]]:
+def described(paths: Paths, names: Collection[str] = ()) -> dict[str, Any]:
     """The same, each with its leases, what becomes of its packets, and its XML where the host has the library for it.
 
-    Raises VirtnetError.
+    With ``warnings``: why leases are missing. Raises VirtnetError.
     """
     situation = gather(paths)
     found, chosen = listed(situation, names), situation.named(names)
     texts = [dump(network) for network in chosen] if has_library() else [None for _network in chosen]
     now = time.time()
-    leases = read_leases(chosen, paths, now)
+    report = read_leases(chosen, paths, now)
     diagnosis = diagnose(network for network, one in zip(chosen, found) if one["state"] == "active")
-    return [
+    described_networks = [
         {
             **one,
-            "leases": [lease.as_options(now) for lease in leases if lease.network == one["name"]],
+            "leases": [lease.as_options(now) for lease in report.leases if lease.network == one["name"]],
             "packets": diagnosis.of(one["name"]),
             "xml": text,
         }
         for one, text in zip(found, texts)
     ]
+    return {"networks": described_networks, "warnings": list(report.problems)}
 
 
 def plugged(situation: Situation) -> list[Network]:

@@ -6,18 +6,19 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .dnsmasq_config import HostReader, read_config
-from .dnsmasq_leases import system_leases
+from .dnsmasq_leases import Leases, parse, system_leases
+from .dnsmasq_leases import read_leases as read_lease_file
+from .dnsmasq_private import SHARED, Layout
 from .dnsmasq_service import SystemDnsmasq
-from .files import read_text
 from .network import Network
 from .paths import Paths
+from .untrusted import UnusableFile
 
 
 @dataclass(frozen=True)
@@ -46,53 +47,63 @@ class Lease:
         }
 
 
-def read_leases(networks: Sequence[Network], paths: Paths, now: float | None = None) -> list[Lease]:
+@dataclass(frozen=True)
+class LeaseReport:
+    """The leases that were found, and why others may be missing: a sentence for each file that is not read."""
+
+    leases: Sequence[Lease] = ()
+    problems: Sequence[str] = ()
+
+
+def read_leases(networks: Sequence[Network], paths: Paths, now: float | None = None) -> LeaseReport:
     """The leases of the networks that have not run out, by network and address.
 
-    A network that went to another dnsmasq left its leases behind as well as taking them along: the latest counts.
+    A network that went to another dnsmasq left its leases behind as well as taking them along: the latest counts. A
+    file that cannot be used is one of the problems and keeps no other from being read.
     """
     moment = time.time() if now is None else now
     latest: dict[str, Lease] = {}
-    for file in lease_files(paths):
-        for one in parse_leases(read_text(file) or "", networks):
-            if one.ip not in latest or _end(one) > _end(latest[one.ip]):
-                latest[one.ip] = one
-    return sorted(
-        (one for one in latest.values() if _end(one) > moment),
-        key=lambda one: (one.network, ":" in one.ip, ipaddress.ip_address(one.ip).packed),
-    )
+    problems = []
+    for file in lease_files(networks, paths):
+        try:
+            found = read_lease_file(file)
+        except UnusableFile as error:
+            problems.append(f"leases are not complete: {error}")
+            continue
+        for lease in _of_networks(found, networks):
+            if lease.ip not in latest or _end(lease) > _end(latest[lease.ip]):
+                latest[lease.ip] = lease
+    current = [lease for lease in latest.values() if _end(lease) > moment]
+    ordered = sorted(current, key=lambda one: (one.network, ":" in one.ip, ipaddress.ip_address(one.ip).packed))
+    return LeaseReport(ordered, problems)
 
 
 def _end(lease: Lease) -> float:
     return lease.expires or float("inf")
 
 
-def lease_files(paths: Paths) -> list[str]:
-    """Where dnsmasq keeps its leases: the system's, by its command line and configuration, and private ones."""
+def lease_files(networks: Iterable[Network], paths: Paths) -> list[str]:
+    """Where dnsmasq keeps leases of networks: the system's, by its command line and configuration, and private ones.
+
+    A private instance is named after its one network, or serves all that share it. No other file of their folder, which
+    is the user dnsmasq's, is read.
+    """
     service = SystemDnsmasq(paths.root).status()
     config = read_config(service.command, HostReader(), paths.dnsmasq_fragments)
-    private = [name for name in HostReader().names(paths.private_leases) if name.endswith(".leases")]
-    return [system_leases(config, paths.root), *(os.path.join(paths.private_leases, name) for name in sorted(private))]
+    private = map(Layout(paths).leases, (SHARED, *sorted(network.name for network in networks)))
+    return [system_leases(config, paths.root), *private]
 
 
 def parse_leases(text: str, networks: Iterable[Network]) -> Iterator[Lease]:
-    """The leases of the networks' subnets (lease_update_file() in dnsmasq's src/lease.c).
+    """The leases of the networks' subnets in the text of a lease file."""
+    return _of_networks(parse(text), networks)
 
-    Lines of ``expiry mac address name client-id``; after a line ``duid server-id``, with DHCPv6, of
-    ``expiry [T]iaid address name client-duid``. "*" stands for what is not known.
-    """
+
+def _of_networks(found: Leases, networks: Iterable[Network]) -> Iterator[Lease]:
     subnets = [(subnet, network.name) for network in networks for subnet in network.subnets]
-    for line in text.splitlines():
-        words = line.split()
-        if len(words) < 5 or not words[0].isdecimal():
-            continue
-        try:
-            address = ipaddress.ip_address(words[2])
-        except ValueError:
-            continue
-        # A hardware type other than Ethernet stands before the address: 06-52:54:...
-        mac = words[1].rpartition("-")[2] if address.version == 4 else ""
-        host, client = ("" if word == "*" else word for word in words[3:5])
+    for lease in found.leases:
+        # Without its type, where that is another than Ethernet.
+        mac = lease.known_by.rpartition("-")[2] if lease.address.version == 4 else ""
         for subnet, name in subnets:
-            if address in subnet:
-                yield Lease(name, str(address), mac, host, client, int(words[0]))
+            if lease.address in subnet:
+                yield Lease(name, str(lease.address), mac, lease.name, lease.client, lease.expiry)

@@ -9,18 +9,22 @@ A list of ``ip-address``, ``mac-address``, ``hostname``, ``client-id``, ``expiry
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .dnsmasq_leases import Lease, Leases
-from .files import File, read_text
+from .dnsmasq_leases import CLIENT, Lease, Leases, read_lease
+from .files import File
 from .paths import Paths
+from .untrusted import read_untrusted_text
 
 # DUID types with a hardware address at their end, after so many octets (RFC 8415 sections 11.2 and 11.4).
 _HARDWARE_AFTER = {"00:01:00:01": 8, "00:03:00:01": 4}
+
+
+# libvirt writes some 300 bytes for a lease: those of 50000 guests, of which a network has far fewer.
+_LIMIT = 16 * 1024 * 1024
 
 
 def status_path(bridge: str, paths: Paths) -> str:
@@ -29,32 +33,40 @@ def status_path(bridge: str, paths: Paths) -> str:
 
 
 def read_status(bridge: str, paths: Paths) -> Leases:
-    """The leases that libvirt's dnsmasq has given on a bridge; none where there is no such file."""
-    return parse_status(read_text(status_path(bridge, paths)) or "")
+    """The leases that libvirt's dnsmasq has given on a bridge; none where there is no file. Raises UnusableFile."""
+    return parse_status(read_untrusted_text(status_path(bridge, paths), _LIMIT) or "")
 
 
 def parse_status(text: str) -> Leases:
     """The leases of a file of libvirt's; what is no lease is left out."""
     try:
         found = json.loads(text or "[]")
-    except ValueError:
+    except (ValueError, RecursionError):
         return Leases()
-    items = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-    duid = next((str(one["server-duid"]) for one in items if one.get("server-duid")), "")
-    return Leases([lease for one in items for lease in _lease(one)], f"duid {duid}" if duid else "")
+    items = [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+    duids = (str(item.get("server-duid") or "") for item in items)
+    duid = next((duid for duid in duids if CLIENT.fullmatch(duid)), "")
+    return Leases([lease for item in items for lease in _lease(item)], f"duid {duid}" if duid else "")
 
 
 def _lease(item: Mapping[str, Any]) -> Iterator[Lease]:
+    address = str(item.get("ip-address", ""))
+    known_by = item.get("iaid" if ":" in address else "mac-address")
+    words = (item.get("expiry-time", 0), known_by, address, item.get("hostname") or "*", item.get("client-id") or "*")
+    lease = read_lease([_word(word) for word in words])
+    if lease is not None:
+        yield lease
+
+
+def _word(value: Any) -> str:
+    """A string or a number as the file of dnsmasq would have it; '' for what is neither."""
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        return ""
     try:
-        address = ipaddress.ip_address(item["ip-address"])
-        expiry = int(item.get("expiry-time", 0))
-    except (KeyError, ValueError, TypeError):
-        return
-    known_by = item.get("iaid") if address.version == 6 else item.get("mac-address")
-    words = (known_by, address, item.get("hostname") or "*", item.get("client-id") or "*")
-    # A word with a space in it would be two.
-    if known_by and not any(len(str(word).split()) != 1 for word in words):
-        yield Lease(expiry, address, " ".join(map(str, (expiry, *words))))
+        return str(value)
+    except ValueError:
+        # A number of more digits than Python turns into a text.
+        return ""
 
 
 def status_file(bridge: str, leases: Leases, paths: Paths) -> File:
@@ -65,19 +77,18 @@ def status_file(bridge: str, leases: Leases, paths: Paths) -> File:
 
 
 def _item(lease: Lease, server_duid: str) -> Iterator[dict[str, Any]]:
-    expiry, known_by, address, name, client = lease.line.split(" ")[:5]
-    item: dict[str, Any] = {"ip-address": address}
+    item: dict[str, Any] = {"ip-address": str(lease.address)}
     if lease.address.version == 6:
-        mac = _hardware(client)
+        mac = _hardware(lease.client)
         # libvirt leaves out what has none, and would then list nothing at all.
         if not mac:
             return
-        item.update({"iaid": known_by, "mac-address": mac, "server-duid": server_duid})
+        item.update({"iaid": lease.known_by, "mac-address": mac, "server-duid": server_duid})
     else:
         # A hardware type other than Ethernet stands before the address: 06-52:54:...
-        item["mac-address"] = known_by.rpartition("-")[2]
-    item.update({key: value for key, value in (("hostname", name), ("client-id", client)) if value != "*"})
-    yield {**item, "expiry-time": int(expiry)}
+        item["mac-address"] = lease.known_by.rpartition("-")[2]
+    item.update({key: value for key, value in (("hostname", lease.name), ("client-id", lease.client)) if value})
+    yield {**item, "expiry-time": lease.expiry}
 
 
 def _hardware(duid: str) -> str:

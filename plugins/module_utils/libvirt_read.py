@@ -17,7 +17,7 @@ from . import libvirt_read_ip as ip
 from .libvirt_options import Flat
 from .libvirt_parse import Checker, Element
 from .libvirt_table import DNSMASQ_NAMESPACE
-from .options import shown
+from .options import shortened, shown
 
 _MODES = {"nat": "nat", "route": "routed", "open": "open", "bridge": "bridged"}
 _DNSMASQ = f"{{{DNSMASQ_NAMESPACE}}}"
@@ -111,7 +111,9 @@ def _forward(root: Element, mode: str, checker: Checker) -> Flat:
         return {}
     devices = {forward.get("dev"), *(one.get("dev") for one in forward.iterfind("interface"))} - {None}
     if len(devices) > 1:
-        checker.refuse(forward, f"names several ways out ({', '.join(sorted(devices))}); a network has one")
+        checker.refuse(
+            forward, f"names several ways out ({shortened(', '.join(sorted(devices)), 80)}); a network has one"
+        )
     if devices and mode in ("open", "bridged"):
         checker.refuse(
             forward, f"a device has no meaning with mode={shown(forward.get('mode'))}; libvirt refuses it too"

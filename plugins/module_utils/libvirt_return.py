@@ -10,13 +10,14 @@ until libvirt's are there. A run that was cut short is completed by the next one
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from . import forwarding
 from .adopted import RETURNING, TAKEN, TAKING, Record, no_record, read_records, record_file, refuse_unknown
 from .definitions import Remembered, file_of, load, memory_file, recall, text_of
-from .dnsmasq_leases import Leases, read_leases
+from .dnsmasq_leases import Leases, lease_file_fault, read_leases
 from .errors import VirtnetError
 from .files import File, put
 from .identity import host_identity
@@ -33,16 +34,18 @@ from .paths import Paths
 from .runtime import read_records as read_runtime
 from .runtime import records_file
 from .specs import Specs, parts, specs
+from .untrusted import UnusableFile
 
 
 @dataclass(frozen=True)
 class State:
-    """Our records and definitions, libvirt's networks, and the host's links."""
+    """Our records and definitions, libvirt's networks, the host's links; ``faults``: lease files that are not read."""
 
     records: Mapping[str, Record] = field(default_factory=dict)
     definitions: Mapping[str, Network] = field(default_factory=dict)
     networks: Mapping[str, Found] = field(default_factory=dict)
     links: Mapping[str, Link] = field(default_factory=dict)
+    faults: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,10 @@ class Returns:
             raise VirtnetError("libvirt's network driver is not installed; there is nobody to give networks back to")
         with Driver() as driver:
             networks = driver.networks()
-        return State(records, load(self.paths, self.identity), networks, read_links())
+        definitions = load(self.paths, self.identity)
+        files = lease_files([one for name, one in definitions.items() if name in records], self.paths)
+        faults = [fault for file in files if (fault := lease_file_fault(file))]
+        return State(records, definitions, networks, read_links(), faults)
 
     def plan(self, current: State) -> Plan[Change]:
         """Who goes back, and what ends with that; raises VirtnetError for what cannot."""
@@ -90,7 +96,8 @@ class Returns:
                 # Its bridge is not removed but replaced by libvirt's.
                 changes += part.plan(part.read()).changes
         gone = {change.record.name for change in changes if isinstance(change, ReturnChange) and change.record}
-        return Plan(changes, [one.as_options() for name, one in sorted(current.records.items()) if name not in gone])
+        holds = [one.as_options() for name, one in sorted(current.records.items()) if name not in gone]
+        return Plan(changes, holds, [f"leases there are not carried: {fault}" for fault in current.faults if gone])
 
     def _gone(self, record: Record) -> Specs:
         """What the parts shall not have any more."""
@@ -186,8 +193,10 @@ class Returns:
     def _leases(self, record: Record, network: Network) -> Leases:
         """What our dnsmasq has given there; libvirt's file has what was before."""
         leases = Leases(duid=read_status(record.bridge, self.paths).duid)
-        for path in lease_files(self.paths):
-            leases = leases.joined_by(read_leases(path), network.subnets)
+        for path in lease_files([network], self.paths):
+            # The plan has named it.
+            with contextlib.suppress(UnusableFile):
+                leases = leases.joined_by(read_leases(path), network.subnets)
         return leases
 
 

@@ -149,15 +149,16 @@ def _amend(found: Flat, element: Element, checker: Checker) -> None:
 
 
 def _foreign(metadata: Element) -> Flat:
-    verbatim = [verbatim_of(child) for child in children(metadata) if not _ours(child)]
+    around = metadata.nsmap
+    verbatim = [verbatim_of(child, around) for child in children(metadata) if not _ours(child)]
     return {"libvirt.metadata": verbatim} if verbatim else {}
 
 
-def verbatim_of(element: Element) -> str:
-    """An element as XML of its own, with its comments, and with those namespaces around it that it uses."""
+def verbatim_of(element: Element, around: Mapping[str | None, str]) -> str:
+    """An element as XML of its own, with its comments, and with those namespaces ``around`` it that it uses."""
     library = etree()
-    around = element.getparent().nsmap
-    own = {prefix for one in element.iter() for prefix, uri in one.nsmap.items() if around.get(prefix) != uri}
+    declared = (namespace for _event, namespace in library.iterwalk(element, events=("start-ns",)))
+    own = {prefix for prefix, uri in declared if around.get(prefix or None) != uri}
     copy = deepcopy(element)
     library.cleanup_namespaces(copy, keep_ns_prefixes=[prefix for prefix in own if prefix])
     return str(library.tostring(copy, encoding="unicode", with_tail=False))

@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 
+from .errors import printable
 from .files import File, jot, read_note, read_text
 from .paths import Paths
 
@@ -81,7 +82,7 @@ def _holds(pid: str, lost: Lost) -> bool:
 
 
 def _name(pid: str) -> str:
-    return (read_text(f"/proc/{pid}/comm") or "?").strip()
+    return printable((read_text(f"/proc/{pid}/comm") or "?").strip())
 
 
 def _note(paths: Paths) -> str:

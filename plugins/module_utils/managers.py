@@ -10,6 +10,7 @@ nothing that they do not name.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import re
@@ -26,7 +27,10 @@ from .files import File, put, read_text
 from .part import CHANGE, CREATE, DELETE, Change, Plan
 from .paths import Paths
 from .run import run
+from .untrusted import UnusableFile, read_untrusted_text
 
+# systemd-networkd writes some lines for each link.
+_LARGEST_STATE = 64 * 1024
 _NETWORK_MANAGER = "etc/NetworkManager/conf.d/virtnet.conf"
 # The first file that matches a link is its configuration (systemd.network(5)): before those of others.
 _NETWORKD = "etc/systemd/network/00-virtnet.network"
@@ -224,7 +228,7 @@ def read_uplinks(ports: Iterable[str], root: str, managers: Managers) -> dict[st
         claims = (by for name, by in managers.claims.items() if fnmatch(port, name) and not by.startswith("ifupdown"))
         running = (by for by in claims if _runs(by.partition(" ")[0], root, "run"))
         index = (read_text(os.path.join(root, "sys/class/net", port, "ifindex")) or "").strip()
-        state = read_text(os.path.join(root, "run/systemd/netif/links", index)) or "" if index else ""
+        state = _networkd_state(os.path.join(root, "run/systemd/netif/links", index)) if index else ""
         device = read_text(os.path.join(root, "run/NetworkManager/devices", index)) or "" if index else ""
         if "ADMIN_STATE=config" in state and _runs("systemd-networkd", root, "run/systemd/netif"):
             found.setdefault(port, "systemd-networkd")
@@ -233,6 +237,13 @@ def read_uplinks(ports: Iterable[str], root: str, managers: Managers) -> dict[st
         for by in running:
             found.setdefault(port, by)
     return found
+
+
+def _networkd_state(path: str) -> str:
+    """What systemd-networkd notes of a link, in a folder that is that user's; '' where that is no file."""
+    with contextlib.suppress(UnusableFile):
+        return read_untrusted_text(path, _LARGEST_STATE) or ""
+    return ""
 
 
 def _refuse_managed_uplink(spec: BridgeSpec, current: State) -> None:

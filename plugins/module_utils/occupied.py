@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 from .files import read_text
 from .run import find, run
 from .subnets import DOWN, MIDDLE, UP, Occupied
+from .untrusted import LARGEST_RESOLV_CONF, UnusableFile, read_untrusted_text
 
 # A shorter route than this is a way to everywhere (default routes, the halves that VPNs set), not a network one is in.
 SHORTEST_ROUTE = 8
@@ -126,7 +127,11 @@ def _cidr(text: str, what: str, interface: str = "", soft: bool = False) -> Iter
 def _servers(root: str, own: set[str]) -> Iterator[Occupied]:
     seen = set(own)
     for name in _RESOLVERS:
-        for line in (read_text(os.path.join(root, name)) or "").splitlines():
+        text = None
+        # That of systemd-resolved is in a folder of that user's.
+        with contextlib.suppress(UnusableFile):
+            text = read_untrusted_text(os.path.join(root, name), LARGEST_RESOLV_CONF)
+        for line in (text or "").splitlines():
             words = line.split()
             if words[:1] == ["nameserver"] and len(words) > 1 and words[1] not in seen:
                 seen.add(words[1])

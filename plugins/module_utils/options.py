@@ -19,6 +19,13 @@ Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 # IFNAMSIZ is 16 with the closing NUL (include/uapi/linux/if.h).
 INTERFACE_LENGTH = 15
 _INTERFACE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
+# Names of folders in /proc/sys/net/ipv4/conf (devinet_sysctl_register() in the kernel's net/ipv4/devinet.c); and what
+# is never a bridge, a port or a way out.
+_NOT_INTERFACES = {
+    "all": "stands for all interfaces in the kernel's settings and cannot be one",
+    "default": "stands for the settings of new interfaces in the kernel and cannot be one",
+    "lo": "is the host's loopback interface, which carries no network",
+}
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -162,6 +169,8 @@ class Options:
             )
         if not _INTERFACE.fullmatch(text) or text in (".", "..") or text.startswith("-"):
             self._refuse(path, f"{shown(text)} is not an interface name; use letters, digits, '_', '.' and '-'")
+        if text in _NOT_INTERFACES:
+            self._refuse(path, f"{shown(text)} {_NOT_INTERFACES[text]}; use another name")
         return text
 
     def mac(self, name: str, default: Any = MISSING) -> Any:
@@ -187,7 +196,7 @@ class Options:
         text = self._text(path, value)
         example = "fd00:1::1/64" if version == 6 else "192.168.30.1/24"
         try:
-            result = ipaddress.ip_interface(text)
+            result = ipaddress.ip_interface(without_zone(text))
         except ValueError:
             self._refuse(path, f"{shown(text)} is not an address with a prefix length; write it as {example}")
         if "/" not in text:
@@ -196,14 +205,15 @@ class Options:
             self._refuse(path, f"{shown(text)} is not an IPv{version} address; write it as {example}")
         return result
 
-    def address(self, name: str, default: Any = MISSING, *, version: int | None = None) -> Any:
-        """An address of a host."""
-        return self._read_as(name, default, lambda path, value: self._address(path, value, version))
+    def address(self, name: str, default: Any = MISSING, *, version: int | None = None, zone: bool = False) -> Any:
+        """An address of a host; with ``zone`` an IPv6 address may be followed by ``%`` and an interface."""
+        return self._read_as(name, default, lambda path, value: self._address(path, value, version, zone=zone))
 
-    def _address(self, path: str, value: Any, version: int | None = None) -> Address:
+    def _address(self, path: str, value: Any, version: int | None = None, *, zone: bool = False) -> Address:
         text = self._text(path, value)
         try:
-            result = ipaddress.ip_address(text)
+            interface = text.partition("%")[2]
+            result = ipaddress.ip_address(text if zone and _INTERFACE.fullmatch(interface) else without_zone(text))
         except ValueError:
             self._refuse(path, f"{shown(text)} is not an IP address")
         if version is not None and result.version != version:
@@ -274,6 +284,13 @@ class Options:
         for name in self._data:
             if name not in self._read:
                 self._refuse(self.at(str(name)), f"there is no such option{guess(str(name), sorted(self._read))}")
+
+
+def without_zone(text: str) -> str:
+    """The text of an address; raises ValueError for one with a zone, which may be any text (RFC 4007 section 11)."""
+    if "%" in text:
+        raise ValueError("an address with a zone")
+    return text
 
 
 def shown(value: Any) -> str:

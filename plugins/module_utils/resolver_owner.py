@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from . import resolver_networkmanager, resolver_resolvconf
 from .files import read_text
 from .resolver import DEBIAN, NETWORK_MANAGER, OPENRESOLV, PLAIN, RESOLVED, Surroundings, is_stub
+from .untrusted import LARGEST_RESOLV_CONF, read_untrusted_text
 
 RESOLV_CONF = "etc/resolv.conf"
 _STUB_RUNS = "run/systemd/resolve/stub-resolv.conf"
@@ -83,9 +84,9 @@ def owner_of(link: str, text: str) -> tuple[str, str]:
 
 
 def read_surroundings(root: str) -> Surroundings:
-    """Everything about the host's resolver that a plan needs; raises CommandFailed."""
+    """Everything about the host's resolver that a plan needs; raises CommandFailed and UnusableFile."""
     path = os.path.join(root, RESOLV_CONF)
-    text = read_text(path) or ""
+    text = read_untrusted_text(path, LARGEST_RESOLV_CONF) or ""
     link = os.path.realpath(path)
     found = parse(text)
     owner, words = owner_of(link, text)

@@ -16,8 +16,9 @@ import stat
 from collections.abc import Mapping, Sequence
 
 from . import resolver_owner
-from .files import File, put, read_text
+from .files import File, put
 from .resolver import PLAIN, Entry, Held, Surroundings, domains, first_servers
+from .untrusted import LARGEST_RESOLV_CONF, read_untrusted_text
 
 _BEGIN = "# virtnet.linux: begin; written by it, and removed with its networks"
 _END = "# virtnet.linux: end"
@@ -36,7 +37,7 @@ class Plain:
 
     def read(self, root: str, interfaces: Sequence[str]) -> Held:
         """What is between the marks."""
-        inside = held_in(read_text(os.path.join(root, resolver_owner.RESOLV_CONF)) or "")
+        inside = held_in(read_untrusted_text(os.path.join(root, resolver_owner.RESOLV_CONF), LARGEST_RESOLV_CONF) or "")
         return {_NAME: inside} if inside else {}
 
     def target(self, entries: Sequence[Entry], around: Surroundings) -> Held:
@@ -52,7 +53,7 @@ class Plain:
     def apply(self, root: str, changes: Mapping[str, str | None]) -> None:
         """Write the file, its mode as it is."""
         path = os.path.join(root, resolver_owner.RESOLV_CONF)
-        before = without(read_text(path) or "")
+        before = without(read_untrusted_text(path, LARGEST_RESOLV_CONF) or "")
         for text in changes.values():
             mode = stat.S_IMODE(os.stat(path).st_mode) if os.path.exists(path) else 0o644
             put([File(path, with_blocks(before, text or ""), mode)])

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from .bridged import MODE as BRIDGED
 from .definitions import Remembered, Stored, Unreadable, read_stored, recall
-from .errors import VirtnetError
+from .errors import VirtnetError, printable_lines
 from .files import File, lock, put
 from .identity import host_identity
 from .links import Link, read_links
@@ -198,4 +198,4 @@ def missing_ports(situation: Situation) -> Iterable[str]:
 
 def say(line: str) -> None:
     """One line for the journal."""
-    print(line, file=sys.stderr, flush=True)
+    print(printable_lines(line), file=sys.stderr, flush=True)

@@ -57,10 +57,12 @@ def read_route_options(options: Options, name: str, addresses: Iterable[Interfac
     """A list of routes of a bridge with these addresses; raises InvalidOption."""
     own = list(addresses)
     found: list[Route] = []
+    keys = set()
     for one in options.each(name):
         route = _read(one, own)
-        if any(other.key == route.key for other in found):
+        if route.key in keys:
             one.error("to", f"{route.to} is there already with metric {route.metric}; give another metric")
+        keys.add(route.key)
         found.append(route)
     return tuple(sorted(found, key=lambda route: (route.to, route.metric)))
 

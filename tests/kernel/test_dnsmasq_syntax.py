@@ -18,6 +18,7 @@ from uuid import uuid4
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils import dnsmasq_spec
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_config import HostReader, read_config
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_dangers import line_dangers
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_hosts import dhcp_file
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_render import (
     HEADER,
@@ -181,6 +182,22 @@ def test_words_that_we_take_for_options_are_taken_so_by_dnsmasq(words: list[str]
     again = [word for one in read_arguments(words) for word in one.words]
     for command in (words, again):
         assert run([PROGRAM, "--test", "-C", "/dev/null", *command]).stderr.strip() == "dnsmasq: syntax check OK."
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_no_way_of_writing_hides_a_line_from_the_warning(data: st.DataObject) -> None:
+    """dnsmasq says which file it cannot read whenever it takes a line for this option."""
+    line = "conf-file=/nowhere"
+    for _change in range(data.draw(st.integers(0, 5))):
+        at, gone = data.draw(st.integers(0, len(line))), data.draw(st.integers(0, 1))
+        sign = data.draw(st.sampled_from(['"', " ", "\t", "\\", "#", '""', '"c"', "\\t", "=", "-"]))
+        line = line[:at] + sign + line[at + gone :]
+    done = subprocess.run(
+        [PROGRAM, "--test", "--conf-file=-"], input=f"{line}\n", text=True, capture_output=True, timeout=60
+    )
+    if "cannot read" in done.stderr:
+        assert list(line_dangers([line])), line
 
 
 def test_command_of_debians_helper_is_accepted_by_dnsmasq(tmp_path: Path) -> None:

@@ -65,14 +65,19 @@ def test_a_lease_without_a_hardware_address_would_hide_all_others_from_libvirt(t
     assert status_file("virbr0", parse(duid), Paths(str(tmp_path))).content == ""
 
 
-@pytest.mark.parametrize("text", ["", "[", "{}", "7", '[7, {"ip-address": "x"}, {"ip-address": "10.0.0.1"}]'])
+@pytest.mark.parametrize(
+    "text", ["", "[", "{}", "7", "[" * 100_000, '[7, {"ip-address": "x"}, {"ip-address": "10.0.0.1"}]']
+)
 def test_what_is_no_lease_is_left_out(text: str) -> None:
     assert parse_status(text).text() == ""
 
 
 def test_a_word_with_a_space_cannot_become_another_lease() -> None:
-    hostile = [{**STATUS[0], "hostname": "g *\n0 52:54:00:00:00:01 10.0.0.1 x *"}]
-    assert parse_status(json.dumps(hostile)).text() == ""
+    word = "g *\n0 52:54:00:00:00:01 10.0.0.1 x *"
+    name = [{**STATUS[0], "hostname": word}]
+    assert parse_status(json.dumps(name)).text() == DNSMASQ.splitlines(keepends=True)[0].replace(" g ", " * ")
+    for key in ("mac-address", "client-id", "ip-address", "expiry-time"):
+        assert parse_status(json.dumps([{**STATUS[0], key: word}])).text() == ""
 
 
 def network(name: str, inside: str) -> Found:

@@ -5,13 +5,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge_spec import BridgeSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_spec import FragmentSpec
 from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
 from ansible_collections.virtnet.linux.plugins.module_utils.identity import bridge_name
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_definition import RegistrationSpec
 from ansible_collections.virtnet.linux.plugins.module_utils.network import Network, read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.nft_spec import RulesSpec
 from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.resolvconf import EntrySpec
 from ansible_collections.virtnet.linux.plugins.module_utils.specs import specs
 from hypothesis import given
 from hypothesis import strategies as st
@@ -468,3 +474,74 @@ def test_raw_lines_ask_for_a_private_dnsmasq() -> None:
     assert "networks[2].dnsmasq.options: " in refused(dnsmasq=wanted)
     network = read(name="lab", ipv4=SUBNET, dnsmasq={"options": ["log-queries"]})
     assert read_network(Options(network.as_options()), HOST) == network
+
+
+# What the parts' own modules take, each with an interface.
+SPECS: dict[Any, dict[str, Any]] = {
+    BridgeSpec: {"name": "HERE"},
+    FragmentSpec: {"name": "lab", "interface": "HERE", "address": "10.9.0.1/24"},
+    RulesSpec: {"name": "lab", "bridge": "HERE", "subnets": ["10.9.0.0/24"]},
+    EntrySpec: {"interface": "HERE", "addresses": ["10.9.0.1"], "domain": "lab.test"},
+    RegistrationSpec: {"name": "lab", "uuid": UUID, "bridge": "HERE"},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("all", "stands for all interfaces"),
+        ("default", "stands for the settings of new interfaces"),
+        ("lo", "loopback"),
+        (".", "is not an interface name"),
+        ("..", "is not an interface name"),
+        ("a/b", "is not an interface name"),
+        ("vn%d", "is not an interface name"),
+        ("a:1", "is not an interface name"),
+        ("a b", "is not an interface name"),
+        ("-x", "is not an interface name"),
+        ("x" * 16, "at most 15"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["nat", "bridged"])
+def test_a_name_that_the_kernel_has_no_interface_for_is_refused_wherever_one_is_named(
+    name: str, why: str, mode: str
+) -> None:
+    """Settings of ``all`` are those of every interface of the host (/proc/sys/net/ipv4/conf/all)."""
+    told = refused(mode=mode, bridge={"name": name})
+    assert told.startswith("network 'lab': networks[2].bridge.name: ") and why in told
+    assert "networks[2].uplink: " in (told := refused(uplink=name)) and why in told
+    assert "networks[2].bridge.ports[0]: " in (told := refused(bridge={"ports": [name]})) and why in told
+    for spec, options in SPECS.items():
+        key = next(key for key, value in options.items() if value == "HERE")
+        with pytest.raises(InvalidOption, match=f"{key}: ") as caught:
+            spec.from_options(Options({**options, key: name}))
+        assert why in str(caught.value)
+
+
+def test_a_network_called_all_has_a_bridge_of_another_name() -> None:
+    assert [read(name=name).bridge.name for name in ("all", "default", "lo")] == ["vn-all", "vn-default", "vn-lo"]
+
+
+@pytest.mark.parametrize("zone", ["%x y", "%x;}", "%a,b", "%$(x)", "%]"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ipv6": {"address": "fd00::1{}/64"}},
+        {"extra_addresses": ["fd00::1{}/64"]},
+        {"dns": {"hosts": [{"ip": "fd00::7{}", "names": ["web"]}]}},
+        {"dns": {"forwarders": [{"address": "fd00::7{}"}]}},
+        {"ipv6": {"address": "fd00::1/64"}, "routes": [{"to": "fd01::/64", "via": "fd00::7{}"}]},
+        {"ipv6": {"address": "fd00::1/64"}, "port_forwards": [{"port": 80, "to": "fd00::7{}"}]},
+        {"ipv6": {"address": "fd00::1/64"}, "port_forwards": [{"port": 80, "address": "fd01::7{}", "to": "fd00::7"}]},
+        {"ipv6": {"address": "fd00::1/64", "dhcp": {"ranges": [{"start": "fd00::7{}", "end": "fd00::9"}]}}},
+        {"ipv6": {"address": "fd00::1/64", "dhcp": {"hosts": [{"mac": "52:54:00:00:00:01", "ip": "fd00::7{}"}]}}},
+    ],
+)
+def test_what_follows_an_ipv6_address_is_no_text_of_any_signs(options: dict[str, Any], zone: str) -> None:
+    """Python's ipaddress takes any text after '%' for a zone; it would go on into lines for nft and dnsmasq."""
+    assert "is n" in refused(**json.loads(json.dumps(options).replace("{}", zone)))
+
+
+def test_a_forwarder_may_be_on_a_link() -> None:
+    (forwarder,) = read(name="lab", dns={"forwarders": [{"address": "fe80::1%eth0"}]}).dns.names.forwarders
+    assert str(forwarder.address) == "fe80::1%eth0"

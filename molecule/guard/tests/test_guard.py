@@ -19,7 +19,7 @@ import sys
 sys.path.insert(0, "/usr/local/lib/virtnet")
 from engine.info import described
 from engine.paths import Paths
-print(described(Paths(), ["fixed"])[0]["conflicts"])
+print(described(Paths(), ["fixed"])["networks"][0]["conflicts"])
 """
 
 

@@ -1,0 +1,273 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files in folders of users other than root: dnsmasq's leases, the state of systemd-networkd, resolv.conf.
+
+Whoever can write to a folder can put anything in place of a file there: a named pipe that keeps a reader waiting
+(fifo(7)), a symbolic link to a file of root's, a file without end. So a path is opened component by component, a link
+that another user made is followed only to what belongs to that user, only regular files are read, and only up to a
+limit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from collections.abc import Collection
+
+from .errors import VirtnetError
+
+# ELOOP is reported after as many (path_resolution(7)).
+_MOST_LINKS = 40
+_CURE = "; move it away"
+
+# glibc uses three servers and reads any number of lines (resolv.conf(5)); a file of search domains is some kilobytes.
+LARGEST_RESOLV_CONF = 64 * 1024
+
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+_PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER = _PATH | os.O_DIRECTORY
+# A named pipe is opened at once, and a terminal does not become that of the process (open(2)).
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+_TEMPORARY = ".virtnet-tmp-"
+_SET_ASIDE = ".virtnet-unusable"
+
+
+class UnusableFile(VirtnetError):
+    """A file that is not read or replaced since it is not what it has to be; ``path`` names it, the text says why."""
+
+    def __init__(self, path: str, fault: str) -> None:
+        self.path = path
+        super().__init__(f"{path} {fault}")
+
+
+def read_untrusted_text(path: str, limit: int) -> str | None:
+    """The text of a file that a lower user can replace, None where there is none; ``limit`` in bytes.
+
+    Never waits for a writer, follows no link of such a user's to what is not that user's, and ends at the limit, also
+    where the file grows meanwhile. Raises UnusableFile naming the file, what is wrong with it, and the cure.
+    """
+    makers: set[int] = set()
+    try:
+        folder, name, status = _locate(path, makers)
+        try:
+            _refuse_irregular(path, status, limit)
+            # What is there now may be another file than the one that was looked at.
+            descriptor = os.open(name, _READ, dir_fd=folder)
+        finally:
+            os.close(folder)
+        with open(descriptor, "rb") as stream:
+            opened = os.fstat(descriptor)
+            _refuse_irregular(path, opened, limit)
+            _refuse_foreign(path, opened, makers)
+            content = stream.read(limit + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise UnusableFile(path, f"cannot be read ({error.strerror}){_CURE}") from error
+    if len(content) > limit:
+        raise UnusableFile(path, f"has more than {limit} bytes{_CURE}")
+    return content.decode("utf-8", errors="surrogateescape")
+
+
+def unusable_reason(path: str, limit: int) -> str:
+    """Why read_untrusted_text() would refuse a file, or '' where it would not; the file is not opened."""
+    try:
+        folder, _name, status = _locate(path, set())
+        os.close(folder)
+        _refuse_irregular(path, status, limit)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        return f"{path} cannot be read ({error.strerror}){_CURE}"
+    except UnusableFile as error:
+        return str(error)
+    return ""
+
+
+def replace_untrusted(path: str, content: str, like: str) -> None:
+    """Replace a file in a folder that may be a lower user's, whole or not at all, and never through a link.
+
+    In a user's folder the file belongs to that user. In a folder of root's it belongs to whom the replaced file
+    belongs to, or, of a new one, to whom the file or folder ``like`` belongs to. Others can read it as far as they
+    could read the replaced one. Raises UnusableFile, and VirtnetError naming what cannot be written.
+    """
+    folder_path, name = os.path.split(path)
+    try:
+        folder = _open_folder(folder_path, makers := set[int]())
+        try:
+            _refuse_foreign(folder_path, os.fstat(folder), makers)
+            there = _status(name, folder)
+            mode = stat.S_IMODE(there.st_mode) & 0o644 if there and stat.S_ISREG(there.st_mode) else 0o644
+            _clear_temporary(name, folder)
+            # Whoever knew the name could put a folder there, which no file replaces.
+            temporary = f".{name}{_TEMPORARY}{secrets.token_hex(8)}"
+            descriptor = os.open(temporary, _NEW, 0o600, dir_fd=folder)
+            with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as stream:
+                os.fchown(descriptor, *_owner(os.fstat(folder), there, like))
+                os.fchmod(descriptor, mode | 0o600)
+                stream.write(content)
+                stream.flush()
+                os.fsync(descriptor)
+            os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise VirtnetError(f"cannot write {path}: {error.strerror}") from error
+
+
+def set_aside(path: str) -> None:
+    """Rename what stands in place of a file; a link itself, not what it leads to. Raises VirtnetError."""
+    folder_path, name = os.path.split(path)
+    try:
+        folder = _open_folder(folder_path, makers := set[int]())
+        try:
+            _refuse_foreign(folder_path, os.fstat(folder), makers)
+            os.rename(name, f"{name}{_SET_ASIDE}-{secrets.token_hex(4)}", src_dir_fd=folder, dst_dir_fd=folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise VirtnetError(f"cannot move {path} away: {error.strerror}; remove it") from error
+
+
+def remove_untrusted(path: str) -> None:
+    """Remove a file, a link or an empty folder below a folder that may be a lower user's; what is gone is well.
+
+    A folder with something in it stays. Raises UnusableFile where a link of such a user's would lead elsewhere, and
+    OSError.
+    """
+    folder_path, name = os.path.split(path)
+    makers: set[int] = set()
+    try:
+        folder = _open_folder(folder_path, makers)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    try:
+        _refuse_foreign(folder_path, os.fstat(folder), makers)
+        status = _status(name, folder)
+        if status is not None and stat.S_ISDIR(status.st_mode):
+            with contextlib.suppress(OSError):
+                os.rmdir(name, dir_fd=folder)
+        elif status is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
+def _refuse_irregular(path: str, status: os.stat_result, limit: int) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise UnusableFile(path, f"is {_KINDS.get(stat.S_IFMT(status.st_mode), 'no file')}, not a file{_CURE}")
+    if status.st_size > limit:
+        raise UnusableFile(path, f"has {status.st_size} bytes, more than the possible {limit}{_CURE}")
+
+
+def _refuse_foreign(path: str, status: os.stat_result, makers: Collection[int]) -> None:
+    """``makers``: the users other than root and the running one who made links on the way."""
+    for maker in makers:
+        if status.st_uid != maker:
+            raise UnusableFile(path, f"is reached by a link of user {maker}'s, to whom it does not belong{_CURE}")
+
+
+def _locate(path: str, makers: set[int]) -> tuple[int, str, os.stat_result]:
+    """The open folder of a file, the file's name there, and its status, links followed where they may be.
+
+    ``makers`` is given the users who made links. The caller closes the folder. Raises UnusableFile, FileNotFoundError
+    and other OSErrors.
+    """
+    given = path
+    for _link in range(_MOST_LINKS):
+        folder_path, name = os.path.split(path)
+        folder = _open_folder(folder_path, makers)
+        try:
+            status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if not stat.S_ISLNK(status.st_mode):
+                _refuse_foreign(given, status, makers)
+                return folder, name, status
+            path = os.path.join(folder_path, _target(name, folder, makers))
+        except BaseException:
+            os.close(folder)
+            raise
+        os.close(folder)
+    raise UnusableFile(given, f"leads through more than {_MOST_LINKS} links{_CURE}")
+
+
+def _status(name: str, folder: int) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _target(name: str, folder: int, makers: set[int]) -> str:
+    """Where a link leads; who made it is added, if neither root nor the running user did.
+
+    Maker and target are those of the same link: the folder's owner may exchange it between two looks.
+    """
+    descriptor = os.open(name, _PATH, dir_fd=folder)
+    try:
+        makers |= {os.fstat(descriptor).st_uid} - {0, os.geteuid()}
+        return os.readlink("", dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _open_folder(path: str, makers: set[int]) -> int:
+    """A folder, opened component by component from the root; raises UnusableFile and OSError."""
+    waiting = [part for part in reversed(os.path.join(os.getcwd(), path).split("/")) if part]
+    descriptor = os.open("/", _FOLDER)
+    links = 0
+    try:
+        while waiting:
+            name = waiting.pop()
+            status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+            if stat.S_ISLNK(status.st_mode):
+                links += 1
+                if links > _MOST_LINKS:
+                    raise UnusableFile(path, f"leads through more than {_MOST_LINKS} links{_CURE}")
+                target = _target(name, descriptor, makers)
+                waiting += [part for part in reversed(target.split("/")) if part]
+                name = "/" if target.startswith("/") else "."
+            following = os.open(name, _FOLDER, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = following
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _owner(folder: os.stat_result, there: os.stat_result | None, like: str) -> tuple[int, int]:
+    """User and group of a file that replaces another; in a user's folder that user chooses what is there."""
+    if folder.st_uid == 0:
+        if there is not None and stat.S_ISREG(there.st_mode):
+            return there.st_uid, there.st_gid
+        for other in (os.path.dirname(like), like):
+            with contextlib.suppress(OSError):
+                status = os.stat(other, follow_symlinks=False)
+                if status.st_uid != 0 and stat.S_IFMT(status.st_mode) in (stat.S_IFREG, stat.S_IFDIR):
+                    return status.st_uid, status.st_gid
+    return folder.st_uid, folder.st_gid
+
+
+def _clear_temporary(name: str, folder: int) -> None:
+    """Remove what a run left that was interrupted while writing."""
+    listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        for other in os.listdir(listed):
+            if other.startswith(f".{name}{_TEMPORARY}"):
+                with contextlib.suppress(OSError):
+                    os.unlink(other, dir_fd=folder)
+    finally:
+        os.close(listed)

@@ -1,0 +1,199 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The user dnsmasq as attacker of root: what it puts in place of files that root reads, writes and removes.
+
+Each hostile file is made by a process of that user's, so that it is shown that this user can.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_private import SHARED, Layout
+from ansible_collections.virtnet.linux.plugins.module_utils.errors import VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from kernel.dnsmasq_bed import BRIDGE_ADDRESS, SERVED, Bed, Daemon, ask, get_lease, serving
+from kernel.guard_bed import COLLECTIONS, GuardedBed, eventually, plain
+
+USER = "dnsmasq"
+SECRET = "root:$y$j9T$secret"
+# Seconds in which a run ends that waits for nobody; a reader of a named pipe waits for ever.
+PATIENCE = 60.0
+
+SOCKET = 'python3 -c "import socket,sys;socket.socket(1).bind(sys.argv[1])" "$1"'
+# A shell script that makes the file, and what is said of it; '' where that is as good as no file.
+HOSTILE = {
+    "a named pipe": ('mkfifo "$1"', "is a named pipe"),
+    "a link to root's": ('ln -s "$2" "$1"', "link of user"),
+    "a dangling link": ('ln -s "$2.made" "$1"', ""),
+    "a folder": ('mkdir -p "$1/inside"', "is a folder"),
+    "a socket": (SOCKET, "is a socket"),
+    "a file without end": ('truncate -s 10G "$1"', "10737418240 bytes"),
+    "a device": ('ln -s /dev/zero "$1"', "link of user"),
+    "no permission": ('echo nonsense >"$1"; chmod 0 "$1"', ""),
+    "no leases": ("printf 'x\\033[2J\\n9999999 y 192.168.30.9 z *\\n' >\"$1\"", ""),
+}
+
+# With an instance of its own, and in that of OTHER.
+LAB: dict[str, Any] = {**SERVED, "upstream": False}
+OPEN: dict[str, Any] = {**SERVED, "upstream": True}
+OTHER: dict[str, Any] = {
+    "name": "other",
+    "interface": "virt1",
+    "address": "192.168.101.1/24",
+    "ranges": [{"start": "192.168.101.2", "end": "192.168.101.200"}],
+}
+
+
+def as_dnsmasq(script: str, *arguments: str) -> None:
+    """Run a shell script as the user dnsmasq, without any capability."""
+    command = ["setpriv", f"--reuid={USER}", "--regid=nogroup", "--clear-groups", "--no-new-privs", "--inh-caps=-all"]
+    subprocess.run([*command, "sh", "-euc", script, "sh", *arguments], check=True, timeout=PATIENCE, cwd="/")
+
+
+def make_hostile(what: str, path: str, secret: Path) -> None:
+    as_dnsmasq(f'rm -rf "$1"; {HOSTILE[what][0]}', path, str(secret))
+
+
+def theirs(folder: str) -> Path:
+    """A folder of the user dnsmasq's, as its unit makes it."""
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    shutil.chown(path, USER, "nogroup")
+    return path
+
+
+@contextlib.contextmanager
+def alone(bed: Bed, folder: Path) -> Iterator[Daemon]:
+    """A host without dnsmasq as a service of the system's."""
+    daemon = Daemon(bed.host, folder, installed=False)
+    try:
+        yield daemon
+    finally:
+        daemon.private.close()
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    path = tmp_path / "secret"
+    path.write_text(f"{SECRET}\n0 52:54:00:00:00:66 192.168.30.66 stolen *\n")
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[GuardedBed]:
+    with contextlib.closing(GuardedBed(tmp_path)) as bed:
+        yield bed
+
+
+DESCRIBE = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from importlib import import_module
+PACKAGE = "ansible_collections.virtnet.linux.plugins.module_utils."
+print(json.dumps(import_module(PACKAGE + "info").described(import_module(PACKAGE + "paths").Paths(sys.argv[2]))))
+"""
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_leases_are_told_without_those_of_a_hostile_file(
+    guarded: GuardedBed, tmp_path: Path, secret: Path, what: str
+) -> None:
+    """``virtnet leases`` and the module virt_network_info: the other instance's leases, and what is wrong."""
+    guarded.define({"name": "lab", "ipv4": {"address": "192.168.30.1/24"}})
+    folder = theirs(Paths(str(tmp_path)).private_leases)
+    good = f"0 52:54:00:00:00:07 192.168.30.7 web{'.lab' * 2} *\n0 52:54:00:00:00:08 192.168.30.8 \x1b[2J\u202e *\n"
+    as_dnsmasq('printf %s "$2" >"$1"', str(folder / f"{SHARED}.leases"), good)
+    make_hostile(what, str(folder / "lab.leases"), secret)
+    fault = HOSTILE[what][1]
+    argv = guarded.host.command("python3", "-c", DESCRIBE, COLLECTIONS, str(tmp_path))
+    described = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
+    shown = guarded.command("leases", check=False)
+    for text in (shown, described):
+        assert "192.168.30.7" in text and "192.168.30.8" in text and "web.lab.lab" in text
+        assert fault in text and ("lab.leases" in text) is bool(fault)
+        assert SECRET not in text and "192.168.30.66" not in text and "192.168.30.9" not in text
+        assert text.replace("\n", "").isprintable(), repr(text)
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600 and SECRET in secret.read_text()
+
+
+def test_the_guard_repairs_beside_hostile_files(guarded: GuardedBed, tmp_path: Path, secret: Path) -> None:
+    """In folders of users other than root: leases, and what systemd-resolved and systemd-networkd write."""
+    paths = Paths(str(tmp_path))
+    guarded.play(plain("lab", ipv4={"address": "192.168.30.1/24"}))
+    leases, resolve = theirs(paths.private_leases), theirs(str(tmp_path / "run/systemd/resolve"))
+    links = theirs(str(tmp_path / "run/systemd/netif/links"))
+    hostile = [leases / "lab.leases", leases / f"{SHARED}.leases", *(links / str(number) for number in range(1, 30))]
+    for path in (*hostile, resolve / "stub-resolv.conf", resolve / "resolv.conf"):
+        make_hostile("a named pipe", str(path), secret)
+    (tmp_path / "etc/resolv.conf").symlink_to(resolve / "stub-resolv.conf")
+    begun = time.monotonic()
+    guarded.start_guard()
+    guarded.host.run("ip", "link", "delete", "vn-lab")
+    eventually(lambda: guarded.link("vn-lab"), PATIENCE)
+    eventually(guarded.is_idle, PATIENCE)
+    assert "resolv.conf is a named pipe, not a file; move it away" in guarded.journal
+    assert "lab" in guarded.command("list")
+    assert "resolv.conf is a named pipe" in guarded.command("check", check=False)
+    assert guarded.stop_guard() == 0
+    assert time.monotonic() - begun < 2 * PATIENCE
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_network_comes_to_an_instance_with_a_hostile_lease_file(
+    bed: Bed, tmp_path: Path, secret: Path, what: str
+) -> None:
+    """The leases of the network go along, those of the others are served on, and root writes nothing elsewhere."""
+    bed.bridge("virt1", "192.168.101.1/24")
+    with alone(bed, tmp_path) as daemon:
+        shared = Layout(daemon.paths).leases(SHARED)
+        daemon.converge(OTHER, LAB)
+        first = get_lease(bed.guest, tmp_path, "vmone")["ip"]
+        make_hostile(what, shared, secret)
+        begun = time.monotonic()
+        plan = daemon.converge(OTHER, OPEN)
+        assert time.monotonic() - begun < PATIENCE
+        fault = HOSTILE[what][1]
+        assert [note for note in plan.notes if fault and fault in note and shared in note] or not fault, plan.notes
+        assert ask(bed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
+        assert not daemon.converge(OTHER, OPEN).changes
+        status = os.lstat(shared)
+        assert stat.S_ISREG(status.st_mode) and Path(shared).owner() == USER
+        assert SECRET not in Path(shared).read_text()
+        assert SECRET in secret.read_text() and secret.owner() == "root"
+        assert not Path(f"{secret}.made").exists()
+
+
+def test_a_network_leaves_an_instance_with_a_hostile_lease_file(bed: Bed, tmp_path: Path, secret: Path) -> None:
+    with alone(bed, tmp_path) as daemon:
+        daemon.converge(LAB)
+        get_lease(bed.guest, tmp_path, "vmone")
+        source = Layout(daemon.paths).leases("lab")
+        make_hostile("a named pipe", source, secret)
+        (note,) = daemon.converge(OPEN).notes
+        assert note == f"leases are not read: {source} is a named pipe, not a file; move it away"
+        assert get_lease(bed.guest, tmp_path, "vmone")["ip"]
+
+
+def test_the_systems_dnsmasq_is_not_restarted_where_it_would_not_come_back(
+    bed: Bed, tmp_path: Path, secret: Path
+) -> None:
+    """Where the folder of its leases is the user dnsmasq's, as Fedora's: refused before anything is touched."""
+    with serving(bed, tmp_path, "bind-dynamic\n") as daemon:
+        shutil.chown(tmp_path, USER)
+        make_hostile("a named pipe", f"{tmp_path}/leases", secret)
+        pid = daemon.pid
+        with pytest.raises(VirtnetError, match=r"would not start again: its lease file .* is a named pipe"):
+            daemon.converge(LAB)
+        assert daemon.pid == pid and daemon.fragments == {}
