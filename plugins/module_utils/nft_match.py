@@ -23,6 +23,9 @@ Index = tuple[dict[Any, list[Any]], list[int], dict[int, list[Any]], list[Any]]
 # Elements of sets and maps by name; None where they were not listed.
 Sets = Mapping[str, Union[Sequence[Any], None]]
 
+# An element that carries one of these is there for some packets only, by how many have been before (nft(8)).
+_LIMITS = {"limit", "quota", "ct count"}
+
 _OPERATIONS = {"&": operator.and_, "|": operator.or_, "^": operator.xor, "<<": operator.lshift, ">>": operator.rshift}
 
 
@@ -247,7 +250,7 @@ def equal(left: Any, right: Any, sets: Sets) -> Match:
 
 def _equal_to_mapping(left: Any, right: Mapping[str, Any], sets: Sets) -> Match:
     if "elem" in right:
-        return equal(left, right["elem"].get("val"), sets)
+        return _equal_to_element(left, right["elem"], sets)
     if "concat" in right:
         if not isinstance(left, tuple) or len(left) != len(right["concat"]):
             return None
@@ -261,6 +264,15 @@ def _equal_to_mapping(left: Any, right: Mapping[str, Any], sets: Sets) -> Match:
         own = _number(left)
         return None if low is None or high is None or own is None else low <= own <= high
     return None
+
+
+def _equal_to_element(left: Any, element: Mapping[str, Any], sets: Sets) -> Match:
+    """What is over a limit is what comes beside many others: the packet that is asked about is not."""
+    found = equal(left, element.get("val"), sets)
+    limits = [element[name] for name in sorted(_LIMITS & element.keys())]
+    if not found or not limits:
+        return found
+    return False if all(isinstance(one, Mapping) and one.get("inv") for one in limits) else None
 
 
 def _equal_address(left: Address, right: Any) -> Match:

@@ -111,6 +111,8 @@ def test_ports_are_enslaved_and_others_stay(bed: Bed) -> None:
     done = bed.task("bridge", [{**LAB, "ports": ["eth9"]}])
     assert "ports" in done["changes"][0]
     assert {bed.link(name)["master"] for name in ("eth9", "tap3")} == {"br-lab"}
+    # Only what was for the LAN behind it goes.
+    assert bed.task("bridge", [LAB])["changes"] == ["bridge br-lab: fdb_max_learned 0 -> 8192"]
     assert not bed.task("bridge", [LAB])["changed"]
 
 

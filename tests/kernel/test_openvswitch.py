@@ -70,6 +70,29 @@ def test_options_become_rows_and_a_link(bed: SwitchBed) -> None:
     assert bed.port("tap3")["protected"] == "false"
 
 
+def test_the_size_of_the_table_of_mac_addresses_is_set_changed_and_left_to_open_vswitch(bed: SwitchBed) -> None:
+    bed.task("bridge", [LAB])
+
+    def columns() -> tuple[str, str]:
+        first, second = (bed.host.vsctl("get", "bridge", "br-lab", name) for name in ("other_config", "external_ids"))
+        return first, second
+
+    never = columns()
+    for size in (50, 60):
+        wanted = [{**LAB, "fdb_max_learned": size}]
+        predicted = bed.task("bridge", wanted, check=True)
+        assert bed.task("bridge", wanted) == predicted
+        assert f'mac-table-size="{size}"' in columns()[0]
+        assert not bed.task("bridge", wanted)["changed"]
+    assert bed.task("bridge", [LAB])["changes"] == ["bridge br-lab: fdb_max_learned 60 -> 0"]
+    assert columns() == never
+    # One that somebody else has set stays, until we are told another.
+    bed.host.vsctl("set", "bridge", "br-lab", "other_config:mac-table-size=4000")
+    assert not bed.task("bridge", [LAB])["changed"]
+    assert bed.task("bridge", [{**LAB, "fdb_max_learned": 4000}])["changed"]
+    assert not bed.task("bridge", [{**LAB, "fdb_max_learned": 4000}])["changed"]
+
+
 def test_guests_in_a_vlan_meet_those_of_the_same_alone(bed: SwitchBed) -> None:
     bed.task("bridge", [{**LAB, "vlans": [{"port": "br-lab", "tag": 7}, {"port": "tap3", "tag": 7}]}])
     inside = bed.guest("br-lab", "192.168.30.2/24")

@@ -27,6 +27,9 @@ MARK = {"meta": {"key": "mark"}}
 SETS: dict[str, Any] = {
     "hosts": Elements(["192.168.77.9", {"prefix": {"addr": "192.168.77.10", "len": 31}}]),
     "pairs": Elements([{"concat": ["vn-lab", {"prefix": {"addr": "192.168.77.0", "len": 24}}]}]),
+    "over": Elements([{"elem": {"val": "vn-lab", "limit": {"rate": 9, "per": "second", "inv": True}}}]),
+    "limited": Elements([{"elem": {"val": "vn-lab", "limit": {"rate": 9, "per": "second"}}}]),
+    "counted": Elements([{"elem": {"val": "vn-lab", "counter": {"packets": 9, "bytes": 9}}}]),
     "unlisted": None,
 }
 
@@ -43,6 +46,10 @@ def ct(key: str) -> dict[str, Any]:
         (DADDR, "==", {"range": ["203.0.113.1", "203.0.113.8"]}, False),
         (SADDR, "==", "@hosts", True),
         (SADDR, "==", "@unlisted", None),
+        (IIF, "==", "@over", False),
+        (IIF, "==", "@limited", None),
+        ({"meta": {"key": "oifname"}}, "==", "@limited", False),
+        (IIF, "==", "@counted", True),
         (SADDR, "==", "not an address", None),
         ({"concat": [IIF, SADDR]}, "==", "@pairs", True),
         ({"concat": [IIF, DADDR]}, "==", "@pairs", False),
