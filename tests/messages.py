@@ -58,7 +58,7 @@ class Reader(ast.NodeVisitor):
         arguments = [literal(one, self.constants) or GAP for one in node.args]
         if called == "MissingTool" and len(arguments) == 2:
             self.found.append(f"{arguments[0]} is not installed on this host; install the package {arguments[1]}")
-        elif called == "InvalidOption" and len(arguments) > 1:
+        elif called in ("InvalidOption", "UnusableFile") and len(arguments) > 1:
             self.found.append(arguments[1])
         elif called in ERRORS and len(arguments) == 1:
             self.found.append(arguments[0])

@@ -12,6 +12,7 @@ import codecs
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ from .errors import CommandFailed, NotRunning
 _DATABASE = "Open_vSwitch"
 _PATIENCE = 10.0
 _CHUNK = 1 << 16
+# Characters of one message: a port and its interface have less than a thousand in the columns that are read.
+_LARGEST = 16 * 1024 * 1024
 
 Row = Mapping[str, Any]
 Tables = Mapping[str, Sequence[Row]]
@@ -62,13 +65,18 @@ class Connection:
         self._socket.close()
 
     def request(self, method: str, parameters: Sequence[Any]) -> Any:
-        """One request and its result; raises NotRunning, CommandFailed."""
+        """One request and its result; raises NotRunning, CommandFailed.
+
+        The server runs as a user of its own on some distributions: whatever it sends, this ends in time.
+        """
+        deadline = time.monotonic() + _PATIENCE
         try:
             self._send({"method": method, "params": parameters, "id": method})
-            while True:
+            while time.monotonic() < deadline:
                 for message in self._messages():
                     if message.get("id") == method and "result" in message:
                         return _result(message)
+            raise TimeoutError("timed out")
         except (OSError, ValueError) as error:
             raise NotRunning(f"Open vSwitch's ovsdb-server does not answer ({error}); {START}") from None
 
@@ -99,13 +107,19 @@ class Connection:
         if not data:
             raise OSError("the connection was closed")
         self._text += self._decoder.decode(data)
+        if len(self._text) > _LARGEST:
+            raise OSError(f"it sent more than {_LARGEST} characters that are no message")
         decoder = json.JSONDecoder()
         while self._text:
             try:
                 message, end = decoder.raw_decode(self._text)
+            except RecursionError as error:
+                raise OSError("it sent a message that is nested too deeply") from error
             except ValueError:
                 return
             self._text = self._text[end:].lstrip()
+            if not isinstance(message, dict):
+                raise OSError("it sent what is no message")
             if message.get("method") == "echo":
                 # Section 4.1.11: whoever does not answer is taken for dead.
                 self._send({"result": message.get("params", []), "error": None, "id": message.get("id")})

@@ -119,6 +119,7 @@ options:
     description:
       - A folder of the host, readable for everybody, that guests of this bridge can load files from by TFTP.
       - Where dnsmasq serves TFTP already, its other clients keep their own folder.
+      - A folder that is not for the public, such as V(/etc), or that holds such a folder, as V(/) does, brings a warning.
     type: str
   ipv6:
     description: What guests get over IPv6. Nothing if not given.
@@ -296,7 +297,10 @@ options:
         so this makes no difference there.
     type: bool
   raw:
-    description: Further lines of dnsmasq's configuration, which dnsmasq tests. Only for a private one.
+    description:
+      - Further lines of dnsmasq's configuration, which dnsmasq tests. Only for a private one.
+      - Lines that reach beyond DHCP and DNS of the network bring a warning that names them. They run programs (such as
+        C(dhcp-script)), change the user, read or write other files, or have dnsmasq answer elsewhere.
     type: list
     elements: str
   fragments:

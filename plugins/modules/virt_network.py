@@ -131,7 +131,8 @@ options:
     description:
       - C(instance) - V(system) is the system's dnsmasq, V(private) one that runs for networks of ours, and V(auto), the
         default, takes the system's where that is enabled and can serve the network, and else a private one.
-      - C(options) - further lines of dnsmasq's configuration, for a private one.
+      - C(options) - further lines of dnsmasq's configuration, for a private one. Those that run programs, change the
+        user, read or write other files, or have dnsmasq answer elsewhere bring a warning with DHCP and DNS.
     type: dict
   libvirt:
     description:

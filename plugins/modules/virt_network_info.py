@@ -16,6 +16,8 @@ author:
 description:
   - Tells which networks are defined on the host and how they are, as C(virsh net-list --all) and C(net-info) do,
     and who has which address, as C(net-dhcp-leases) does.
+  - A lease file that cannot be read, such as one that was replaced by a named pipe, brings a warning, and the leases in
+    other files are told. A guest's name that is no host name is V(null).
 extends_documentation_fragment:
   - virtnet.linux.attributes
   - virtnet.linux.attributes.info_module

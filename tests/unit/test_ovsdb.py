@@ -1,0 +1,62 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A database server of Open vSwitch's that answers as none should: on Red Hat's systems it is a user of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils import ovsdb
+from ansible_collections.virtnet.linux.plugins.module_utils.errors import NotRunning
+
+ANSWERS = {
+    "nothing": iter(()),
+    "a message that has no end": itertools.chain([b'{"a": "'], itertools.repeat(b"x" * (1 << 16))),
+    "a little at a time": itertools.chain([b'{"a": "'], itertools.repeat(b"x")),
+    "messages that answer nothing": itertools.repeat(b'{"id": null, "method": "x"}'),
+    "a number": iter([b"7 "]),
+    "lists in lists": iter([b"[" * 100_000]),
+    "no JSON": iter([b"\xff" * 1000]),
+}
+
+
+@pytest.mark.parametrize("what", ANSWERS)
+def test_a_server_that_does_not_answer_is_given_up(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OVS_RUNDIR", str(tmp_path))
+    monkeypatch.setattr(ovsdb, "_PATIENCE", 1.0)
+    begun = time.monotonic()
+    with serving(tmp_path / "db.sock", ANSWERS[what]), pytest.raises(NotRunning, match="does not answer"):
+        ovsdb.select({"Bridge": ["name"]})
+    assert time.monotonic() - begun < 60
+
+
+@contextlib.contextmanager
+def serving(path: Path, answers: Iterator[bytes]) -> Iterator[None]:
+    done = threading.Event()
+
+    def answer() -> None:
+        with contextlib.suppress(OSError), server.accept()[0] as client:
+            for data in answers:
+                client.sendall(data)
+                if len(data) < 100 and done.wait(0.01):
+                    return
+            done.wait(60)
+
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join(60)
