@@ -174,7 +174,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         replies = self._replies(path, sources, cache)
         with _hosts_only():
             used = names_in([*dict.fromkeys([*sources, *sources_of_run(path)])], loader, inventory)
-        self._fill(replies, used)
+        # Not in the order in which hosts answer, which is by chance or theirs.
+        self._fill(sorted(replies, key=lambda reply: reply.host), used)
 
     def _replies(self, path: str, sources: list[str], cache: bool) -> list[Reply]:
         arguments = arguments_for_hosts()

@@ -119,9 +119,9 @@ class Controller:
         print(f"$ ansible-{program} {shlex.join(words)}\n{done.stdout}{done.stderr}")
         return done
 
-    def listed(self, *sources: Path) -> dict[str, Any]:
+    def listed(self, *sources: Path, **environment: str) -> dict[str, Any]:
         """What ansible-inventory shows; what is marked as no template, without the mark."""
-        done = self.run("inventory", *(f"--inventory={one}" for one in sources), "--list")
+        done = self.run("inventory", *(f"--inventory={one}" for one in sources), "--list", **environment)
         assert done.returncode == 0, done.stderr
         found: dict[str, Any] = json.loads(done.stdout, object_hook=lambda one: one.get("__ansible_unsafe", one))
         found["warnings"] = " ".join(done.stderr.split())

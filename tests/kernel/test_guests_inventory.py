@@ -250,9 +250,7 @@ def test_cached_answers_are_no_templates_either(controller: Controller) -> None:
 def test_common_arguments_of_the_configuration_stay_in_force_for_guests(controller: Controller) -> None:
     controller.compromised_host("hv1", {"networks": [answered(1, 1)]}, ansible_ssh_common_args="-o Tag=host")
     folder = controller.write()
-    done = controller.run(
-        "inventory", f"--inventory={folder}", "--host=guest0.net1", ANSIBLE_SSH_COMMON_ARGS="-o Tag=all"
-    )
-    arguments = shlex.split(json.loads(done.stdout)["ansible_ssh_common_args"]["__ansible_unsafe"])
+    found = controller.listed(folder, ANSIBLE_SSH_COMMON_ARGS="-o Tag=all")
+    arguments = shlex.split(found["_meta"]["hostvars"]["guest0.net1"]["ansible_ssh_common_args"])
     assert arguments[2:] == ["-o", "Tag=all"]
     assert arguments[1].startswith("ProxyCommand=") and " Tag=host " in arguments[1]
