@@ -13,6 +13,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar, Union
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
@@ -70,12 +71,20 @@ def shown(value: Any) -> str:
     return f"a value of type {plain(type(value).__name__, _SHOWN)}"
 
 
-class Values:
-    """One mapping of an answer."""
+@dataclass
+class Budget:
+    """How many more items all lists of an answer together may have."""
 
-    def __init__(self, host: str, value: Any, path: str = "") -> None:
+    left: int
+
+
+class Values:
+    """One mapping of an answer; ``budget`` is shared by all mappings inside it, None for no limit."""
+
+    def __init__(self, host: str, value: Any, path: str = "", budget: Budget | None = None) -> None:
         self.host = host
         self.path = path
+        self._budget = budget
         if not isinstance(value, Mapping):
             self._refuse(path, f"{shown(value)} is not a mapping")
         self._data: Mapping[str, Any] = value
@@ -231,6 +240,10 @@ class Values:
             self.refuse(name, f"{shown(value)} is not a list")
         if len(value) > most:
             self.refuse(name, f"the list has {len(value)} items; at most {most} are accepted")
+        if self._budget is not None:
+            self._budget.left -= len(value)
+            if self._budget.left < 0:
+                self.refuse(name, "the lists of the answer have too many items together")
         for i, item in enumerate(value):
             yield f"{self.at(name)}[{i}]", item
 
@@ -249,12 +262,12 @@ class Values:
     def each(self, name: str, *, most: int) -> Iterator[Values]:
         """A list of mappings."""
         for path, item in self._items(name, most):
-            yield Values(self.host, item, path)
+            yield Values(self.host, item, path, self._budget)
 
     def group(self, name: str) -> Values:
         """A mapping inside this one; empty when there is none."""
         value = self._data.get(name)
-        return Values(self.host, {} if value is None else value, self.at(name))
+        return Values(self.host, {} if value is None else value, self.at(name), self._budget)
 
 
 def host_name_or_nothing(text: str) -> str:

@@ -18,12 +18,14 @@ from typing import Any
 from .answer_values import (
     Address,
     BadAnswer,
+    Budget,
     Interface,
     Values,
     host_name_or_nothing,
     identifier_or_nothing,
     mac_or_nothing,
     plain,
+    shown,
 )
 
 __all__ = ["Answer", "BadAnswer", "parse_answer"]
@@ -41,7 +43,10 @@ MOST_LEASES = 65_536
 MOST_HOSTS = 65_536
 MOST_PORTS = 65_536
 MOST_FORWARDS = 65_536
-MOST_FINDINGS = 4096
+# Of each port forward two, one of each IP version.
+MOST_PACKETS = 2 * MOST_FORWARDS
+MOST_DROPS = 4096
+MOST_CONFLICTS = 4096
 MOST_ADDRESSES = 1024
 # Of all these together, in one answer.
 MOST_ITEMS = 500_000
@@ -157,12 +162,6 @@ class Network:
     packets: tuple[Packet, ...] = ()
     leases: tuple[Lease, ...] = ()
 
-    @property
-    def items(self) -> int:
-        """How many things it consists of, for the bound of all."""
-        hosts = len(self.definition.ipv4.hosts) + len(self.definition.ipv6.hosts)
-        return 1 + hosts + len(self.leases) + len(self.ports) + len(self.definition.forwards) + len(self.packets)
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -178,20 +177,18 @@ def parse_answer(host: str, result: Any) -> Answer:
     Keys that are not known are ignored. Raises BadAnswer, and nothing else whatever the result is; where the module
     failed or the host was not reached, with the message of that.
     """
-    values = Values(host, result)
+    if not isinstance(result, Mapping):
+        raise BadAnswer(host, "", f"the answer, {shown(result)}, is not a mapping")
+    values = Values(host, result, budget=Budget(MOST_ITEMS))
     if not values.given("networks"):
         raise BadAnswer(host, "", failure(result))
     networks: list[Network] = []
     names: set[str] = set()
-    items = 0
     for one in values.each("networks", most=MOST_NETWORKS):
         network = _network(one)
         if network.name in names:
             one.refuse("name", f"{network.name!r} is given twice")
         names.add(network.name)
-        items += network.items
-        if items > MOST_ITEMS:
-            one.refuse("name", f"the answer has more than {MOST_ITEMS} leases, hosts, ports and forwards")
         networks.append(network)
     return Answer(host, tuple(networks))
 
@@ -217,8 +214,8 @@ def _network(one: Values) -> Network:
         bridge=one.interface("bridge", ""),
         addresses=one.cidrs("addresses", most=MOST_ADDRESSES),
         ports=one.interfaces("ports", most=MOST_PORTS),
-        conflicts=one.texts("conflicts", most=MOST_FINDINGS, longest=LONGEST_SENTENCE),
-        packets=tuple(_packet(item) for item in one.each("packets", most=MOST_FINDINGS)),
+        conflicts=one.texts("conflicts", most=MOST_CONFLICTS, longest=LONGEST_SENTENCE),
+        packets=tuple(_packet(item) for item in one.each("packets", most=MOST_PACKETS)),
         leases=tuple(_lease(item) for item in one.each("leases", most=MOST_LEASES)),
         definition=_definition(one.group("definition")),
     )
@@ -288,7 +285,7 @@ def _packet(one: Values) -> Packet:
         family=one.text("family", longest=20),
         wanted=one.boolean("wanted"),
         verdict=one.choice("verdict", VERDICTS),
-        by=tuple(_drop(item) for item in one.each("by", most=MOST_FINDINGS)),
+        by=tuple(_drop(item) for item in one.each("by", most=MOST_DROPS)),
     )
 
 

@@ -12,6 +12,7 @@ from ipaddress import ip_address, ip_interface
 from typing import Any
 
 import pytest
+from ansible_collections.virtnet.linux.plugins.plugin_utils import answers
 from ansible_collections.virtnet.linux.plugins.plugin_utils.answer_values import plain, shown
 from ansible_collections.virtnet.linux.plugins.plugin_utils.answers import (
     MOST_NETWORKS,
@@ -197,11 +198,15 @@ def test_more_networks_than_any_host_has_are_an_error() -> None:
         parse_answer("hv1", {"networks": [{}] * (MOST_NETWORKS + 1)})
 
 
-def test_many_networks_of_many_leases_are_an_error_together() -> None:
+def test_the_lists_of_an_answer_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "MOST_ITEMS", 1000)
     lease: dict[str, Any] = {"ip": "10.0.0.10"}
-    many = [{**network(i), "leases": [lease] * 60_000} for i in range(10)]
-    with pytest.raises(BadAnswer, match=r"networks\[8\]\.name: the answer has more than 500000"):
+    many = [{**network(i, 0), "leases": [lease] * 150} for i in range(10)]
+    with pytest.raises(BadAnswer, match=r"networks\[6\]\.leases: the lists of the answer have too many items"):
         parse_answer("hv1", {"networks": many})
+    packets = [{**DROPPED, "by": [{"family": "ip", "table": "t", "chain": "c"}] * 150}] * 10
+    with pytest.raises(BadAnswer, match=r"packets\[6\]\.by: the lists of the answer have too many items"):
+        parse_answer("hv1", {"networks": [network(0, packets=packets)]})
 
 
 def test_texts_of_other_programs_are_cut_and_made_printable() -> None:
