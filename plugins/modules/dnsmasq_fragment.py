@@ -119,8 +119,7 @@ options:
     description:
       - A folder of the host, readable for everybody, that guests of this bridge can load files from by TFTP.
       - Where dnsmasq serves TFTP already, its other clients keep their own folder.
-      - A folder that is not for the public, such as V(/etc), or that holds such a folder, as V(/) does, brings a
-        warning.
+      - A folder that is not for the public, such as V(/etc), or that holds one, such as V(/), brings a warning.
     type: str
   ipv6:
     description: What guests get over IPv6. Nothing if not given.
