@@ -75,7 +75,7 @@ def declared_hosts(networks: Any) -> Iterator[tuple[str, str]]:
     What is no definition has none: the role refuses it, the inventory does not.
     """
     if isinstance(networks, Mapping):
-        named = [(name, one) for name, one in networks.items()]
+        named = list(networks.items())
     elif isinstance(networks, (list, tuple)):
         named = [(one.get("name"), one) for one in networks if isinstance(one, Mapping)]
     else:
