@@ -19,7 +19,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.options import Optio
 from ansible_collections.virtnet.linux.plugins.module_utils.part import converge
 from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
 from kernel.bed import OUTSIDE, REPOSITORY, Bed, Space
-from kernel.frames import Card, entered, udp
+from kernel.frames import Card, entered, tapped, udp
 from kernel.guard_bed import GuardedBed, eventually, plain
 from kernel.nft_bed import network, plug
 
@@ -143,13 +143,37 @@ print(fdb.read_fdb_limits().of(socket.if_nametoindex({bridge!r})))
     return int(bed.host.run("python3", "-c", program)), len(learned)
 
 
+def invent_addresses(attacker: Card) -> None:
+    frame = udp(attacker, attacker.mac, f"{A}.3", f"{A}.9", 9, b"flood")
+    attacker.send(*(frame[:6] + b"\x02\0" + struct.pack("!I", number) + frame[12:] for number in range(1000)))
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_what_goes_to_a_guest_that_a_full_bridge_has_not_learned(bed: Bed, isolated: bool) -> None:
+    """All see it that comes from the host or by way of it, whatever ``isolate_guests`` says; of guests only without."""
+    lab = [{"name": "br-a", "addresses": [f"{A}.1/24"], "fdb_max_learned": 50, "isolate_guests": isolated}]
+    bed.task("bridge", lab)
+    attacker = Card.of(bed.guest("br-a", f"{A}.3/24"))
+    invent_addresses(attacker)
+    victim, sender = bed.guest("br-a", f"{A}.4/24"), Card.of(bed.guest("br-a", f"{A}.5/24"))
+    bed.task("bridge", lab)
+    mac = Card.of(victim).mac
+    with tapped(attacker.space) as tap:
+        assert bed.host.pings(f"{A}.4")
+        assert tap.received(
+            bytes.fromhex(mac.replace(":", "")) + bytes.fromhex(bed.link("br-a")["address"].replace(":", ""))
+        )
+        sender.send(udp(sender, mac, f"{A}.5", f"{A}.4", 9, b"between guests"))
+        assert bed.host.pings(f"{A}.5")
+        assert tap.received(b"between guests") == (not isolated)
+
+
 def test_a_bridge_learns_so_many_addresses(bed: Bed) -> None:
     """A flood of sources stops there; a guest that was there before, and its connections, do not notice."""
     bed.task("bridge", [{"name": "br-a", "addresses": [f"{A}.1/24"], "fdb_max_learned": 50}])
     guest, attacker = bed.guest("br-a", f"{A}.2/24"), Card.of(bed.guest("br-a", f"{A}.3/24"))
     assert guest.pings(f"{A}.1")
-    frame = udp(attacker, attacker.mac, f"{A}.3", f"{A}.9", 9, b"flood")
-    attacker.send(*(frame[:6] + b"\x02\0" + struct.pack("!I", number) + frame[12:] for number in range(1000)))
+    invent_addresses(attacker)
     limit, learned = fdb(bed, "br-a")
     assert limit == 50
     assert 45 <= learned <= 50
