@@ -20,8 +20,8 @@ description:
     on it. Where the engine is installed (M(virtnet.linux.host)), that is decided anew before each start of
     C(dnsmasq.service).
   - A private one is C(virtnet-dnsmasq@NAME.service). Networks share the one named C(_shared), except those without
-    O(dns) or without O(upstream), and all of them where another DHCP server is not bound to its interfaces; these have
-    one each, of their own name. The files are C(/etc/virtnet/dnsmasq.d/NAME.conf) for a network and
+    O(dns) or without O(upstream), those without O(domain) where others have one, and all of them where another DHCP
+    server is not bound to its interfaces; these have one each, of their own name. The files are C(/etc/virtnet/dnsmasq.d/NAME.conf) for a network and
     C(/etc/virtnet/dnsmasq/NAME.conf) for an instance.
   - Where a network goes from one dnsmasq to another, its leases go along.
   - dnsmasq itself tests the whole configuration before a file is replaced. Then it is restarted, once and only when
@@ -293,8 +293,8 @@ options:
   upstream:
     description:
       - Guests may also ask for names of the outside. V(true) if not given.
-      - With V(false), a private dnsmasq knows only its network's names. The system's asks its own servers for everyone,
-        so this makes no difference there.
+      - With V(false), a private dnsmasq knows only its network's names. The system's answers names of others to
+        everybody, so it serves such a network with O(dns=false) alone.
     type: bool
   raw:
     description:

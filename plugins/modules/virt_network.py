@@ -126,6 +126,8 @@ options:
         C(local_ptr); see O(virtnet.linux.dnsmasq_fragment#module:names). A name without a dot is one of the domain.
       - With C(forward_plain_names), a forwarder without domain, or names outside of the domain, the network has a
         private dnsmasq of its own.
+      - The name server of an isolated network is always a private dnsmasq, which knows the names of its guests alone.
+        Where none can run the run is refused; with C(enabled) V(false) the network has no name server.
     type: dict
   dnsmasq:
     description:
