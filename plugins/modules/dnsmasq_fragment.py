@@ -21,8 +21,8 @@ description:
     C(dnsmasq.service).
   - A private one is C(virtnet-dnsmasq@NAME.service). Networks share the one named C(_shared), except those without
     O(dns) or without O(upstream), those without O(domain) where others have one, and all of them where another DHCP
-    server is not bound to its interfaces; these have one each, of their own name. The files are C(/etc/virtnet/dnsmasq.d/NAME.conf) for a network and
-    C(/etc/virtnet/dnsmasq/NAME.conf) for an instance.
+    server is not bound to its interfaces; these have one each, of their own name. The files are
+    C(/etc/virtnet/dnsmasq.d/NAME.conf) for a network and C(/etc/virtnet/dnsmasq/NAME.conf) for an instance.
   - Where a network goes from one dnsmasq to another, its leases go along.
   - dnsmasq itself tests the whole configuration before a file is replaced. Then it is restarted, once and only when
     something changed, and has to answer on each changed bridge that is there. Where it does not, the old files come
