@@ -91,10 +91,16 @@ class Guest:
         return self.host.attempt(["test", "-e", f"/run/netns/{self.name}"]).ok
 
     def lease(self, patience: float = LEASE_SECONDS) -> str:
-        """The address that the DHCP client was given, once it was."""
-        if not eventually(lambda: bool(self.address()), patience, pause=0.1):
+        """The address that the DHCP client was given, once it and what comes with it is set.
+
+        The client's script sets the address first, then the route and resolv.conf.
+        """
+        if not eventually(lambda: bool(self.address()) and not self._is_being_set(), patience, pause=0.1):
             raise Failed(f"guest {self.name} on {self.host.name} has got no lease within {patience:g} s")
         return self.address()
+
+    def _is_being_set(self) -> bool:
+        return self.host.attempt(["pgrep", "-f", "[v]irtnet-lab/udhcpc (bound|renew)"]).ok
 
     def address(self) -> str:
         listed = json.loads(self.run(["ip", "-j", "-4", "address", "show", "dev", "eth0"]))
