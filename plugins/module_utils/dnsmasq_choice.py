@@ -61,9 +61,12 @@ def _choice(spec: FragmentSpec, reason: str, current: State, system_ports: Colle
     if spec.closed:
         problem = f"{problem}; or give the network no name server (dns.enabled: false)"
     if spec.instance == PRIVATE:
-        raise NoUsableDnsmasq(f"network {spec.name!r}: a private dnsmasq cannot serve {spec.interface}: {problem}")
+        raise NoUsableDnsmasq(
+            f"network {spec.name!r}: a private dnsmasq cannot serve {spec.interface}: {problem}", spec.name
+        )
     raise NoUsableDnsmasq(
-        f"network {spec.name!r}: {reason}; and a private dnsmasq cannot serve {spec.interface} either: {problem}"
+        f"network {spec.name!r}: {reason}; and a private dnsmasq cannot serve {spec.interface} either: {problem}",
+        spec.name,
     )
 
 

@@ -35,7 +35,14 @@ class DnsmasqFailed(VirtnetError):
 
 
 class NoUsableDnsmasq(VirtnetError):
-    """The host has no system dnsmasq that could serve a network; the text says why and what to do."""
+    """The host has no dnsmasq that could serve a network; the text says why and what to do.
+
+    ``network``: the one network that is concerned, or '' where others are too.
+    """
+
+    def __init__(self, message: str, network: str = "") -> None:
+        super().__init__(message)
+        self.network = network
 
 
 @dataclass(frozen=True)

@@ -322,6 +322,9 @@ class Guard:
             if outcome.get("busy"):
                 self._want(kind, now)
                 continue
+            changes = outcome.get("changes", ())
+            for change in changes:
+                say(f"Put right: {change}.")
             if outcome.get("error"):
                 delay = self.backoff.failed(kind, now)
                 self._once(
@@ -329,9 +332,6 @@ class Guard:
                 )
                 self.due[kind] = now + delay
                 continue
-            changes = outcome.get("changes", ())
-            for change in changes:
-                say(f"Put right: {change}.")
             for note in outcome.get("notes", ()):
                 self._once(f"note {kind}", f"{note}.")
             if changes:

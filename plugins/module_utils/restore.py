@@ -9,19 +9,23 @@ import os
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from .bridged import MODE as BRIDGED
 from .definitions import Remembered, Stored, Unreadable, read_stored, recall
+from .dnsmasq_service import NoUsableDnsmasq
 from .errors import VirtnetError, printable_lines
 from .files import File, lock, put
 from .identity import host_identity
 from .links import Link, read_links
 from .network import Network
 from .openvswitch import read_all_links
-from .part import settle
+from .part import Part, settle
 from .paths import Paths
 from .runtime import as_intended, read_records
 from .specs import KINDS, SWITCHES, parts, registrations, specs
+
+FRAGMENTS = "fragments"
 
 # At boot these come before and after the start of dnsmasq, which decides whether the resolver needs entries.
 NETWORKS = "networks"
@@ -60,7 +64,7 @@ class Situation:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one part."""
+    """What became of one part; with an error, the changes are those for networks that it does not concern."""
 
     kind: str
     changes: Sequence[str] = ()
@@ -132,11 +136,43 @@ def bring(
         try:
             if kind == "entries" and not check and (bridges_fail or "bridges" not in kinds):
                 part = parts(specs(_standing(wanted), remembered), paths)[KINDS.index(kind)]
+            if kind == FRAGMENTS:
+                yield _served(part, wanted, remembered, paths, check=check)
+                continue
             plan = settle(part, check=check)
             yield Outcome(kind, tuple(map(str, plan.changes)), tuple(plan.notes))
         except VirtnetError as error:
             bridges_fail = bridges_fail or kind in ("bridges", SWITCHES)
             yield Outcome(kind, error=str(error))
+
+
+def _served(
+    part: Part[Any, Any],
+    networks: Sequence[Network],
+    remembered: Mapping[str, Remembered],
+    paths: Paths,
+    *,
+    check: bool,
+) -> Outcome:
+    """DHCP and DNS. A network that no dnsmasq can serve stays as it is, and the others are served.
+
+    Raises VirtnetError where something else is wrong.
+    """
+    errors: list[str] = []
+    unserved: set[str] = set()
+    while True:
+        try:
+            plan = settle(part, check=check)
+        except NoUsableDnsmasq as error:
+            if not error.network or error.network in unserved:
+                raise
+            errors.append(str(error))
+            unserved.add(error.network)
+            served = [network for network in networks if network.name not in unserved]
+            known = {name: one for name, one in remembered.items() if name not in unserved}
+            part = parts(specs(served, known), paths)[KINDS.index(FRAGMENTS)]
+        else:
+            return Outcome(FRAGMENTS, tuple(map(str, plan.changes)), tuple(plan.notes), "; ".join(errors))
 
 
 def _standing(networks: Sequence[Network]) -> list[Network]:
