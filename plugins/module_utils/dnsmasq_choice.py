@@ -62,11 +62,11 @@ def _choice(spec: FragmentSpec, reason: str, current: State, system_ports: Colle
         problem = f"{problem}; or give the network no name server (dns.enabled: false)"
     if spec.instance == PRIVATE:
         raise NoUsableDnsmasq(
-            f"network {spec.name!r}: a private dnsmasq cannot serve {spec.interface}: {problem}", spec.name
+            f"network {spec.name!r}: a private dnsmasq cannot serve {spec.interface}: {problem}", network=spec.name
         )
     raise NoUsableDnsmasq(
         f"network {spec.name!r}: {reason}; and a private dnsmasq cannot serve {spec.interface} either: {problem}",
-        spec.name,
+        network=spec.name,
     )
 
 
