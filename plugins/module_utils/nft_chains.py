@@ -87,7 +87,11 @@ _OWN_NAME_SERVER = (
     (f"{_DNS} iifname @vn_nameless {_REFUSE}", "isolated network without a name server"),
     (f"{_DNS} iifname @vn_isolated fib daddr . iif type != local {_REFUSE}", "isolated: no other name server"),
 )
-_LIMIT = ("ct state new iifname @vn_limited drop", "new connections beyond the network's rate")
+# All packets of one that nobody answers are "new"; only its first has no confirmed entry (nf_conntrack_confirm()).
+_LIMIT = (
+    "ct state new ct status ! confirmed iifname @vn_limited drop",
+    "new connections beyond the network's rate",
+)
 _SERVED = (
     (f"meta l4proto {{ tcp, udp }} th dport 53 {_MARK}", "mark for other firewalls: DNS"),
     (f"udp dport {{ 67, 547 }} {_MARK}", "mark for other firewalls: DHCP"),

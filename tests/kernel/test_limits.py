@@ -89,6 +89,31 @@ def test_the_default_lets_a_busy_network_pass_and_holds_a_flood(bed: Bed) -> Non
     assert entries(bed, f"{A}.2") < 20000
 
 
+# One flow that nobody answers: its packets stay "new" for the kernel, however many there were before.
+STREAM = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", 40000))
+for _ in range(int(sys.argv[2])):
+    s.sendto(b"?", (sys.argv[1], 9))
+"""
+
+
+@pytest.mark.parametrize("mode", ["nat", "routed", "isolated"])
+def test_a_stream_that_nobody_answers_is_one_connection(bed: Bed, mode: str) -> None:
+    """Such as video, logs and flow records by UDP."""
+    bed.task("nft", [network("a", A, mode, connection_rate=10)])
+    guest = plug(bed, "a", A)
+    there, address = (bed.host, f"{A}.1") if mode == "isolated" else (bed.outside, OUTSIDE)
+    bed.outside.run("ip", "route", "add", f"{A}.0/24", "via", "203.0.113.2")
+    hook = "type filter hook input priority 300"
+    there.run("nft", "-f", "-", stdin=f"table inet count {{\nchain count {{\n{hook};\nudp dport 9 counter\n}}\n}}\n")
+    guest.run("python3", "-S", "-c", STREAM, address, "5000")
+    counted = there.run("nft", "list", "table", "inet", "count")
+    assert "counter packets 5000 " in counted
+    assert entries(bed, f"{A}.2") == 1
+
+
 def test_a_rate_that_is_set_changed_and_removed_leaves_nothing(bed: Bed) -> None:
     """Each is one change, of which established connections notice nothing, and a second run has none."""
     bed.task("nft", [network("a", A, connection_rate=0), network("b", B, connection_rate=0)])
