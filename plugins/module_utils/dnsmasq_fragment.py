@@ -26,9 +26,10 @@ from .dnsmasq_dangers import line_dangers, tftp_danger
 from .dnsmasq_hosts import configuration, network_of
 from .dnsmasq_instances import Instance, Instances, SystemdInstances
 from .dnsmasq_leases import lease_file_fault, system_leases
+from .dnsmasq_other_names import other_names
 from .dnsmasq_ports import Socket, foreign, is_shared, of_dnsmasq_unit, read_sockets
 from .dnsmasq_private import Layout, members_of, unit
-from .dnsmasq_reserved import of_records
+from .dnsmasq_reserved import of_records, static_names
 from .dnsmasq_service import UNIT, DnsmasqService, ServiceStatus, SystemDnsmasq
 from .dnsmasq_spec import PRESENT, PRIVATE, SYSTEM, FragmentSpec
 from .dnsmasq_state import AWAITS, DUE_FILE, State
@@ -127,6 +128,12 @@ class Fragments:
                 port for port in (probe.DHCP_PORT, probe.DHCP6_PORT) if not is_shared(port, foreign(sockets, pids))
             ],
             faults=[fault for file in self._lease_files(config, {*confs, *links}) if (fault := lease_file_fault(file))],
+            other_names=other_names(
+                {name for spec in self.present if spec.instance != PRIVATE for name in static_names(spec)},
+                config,
+                self.reader,
+                os.path.join(self.paths.root, "etc/hosts"),
+            ),
             resolv_conf=os.path.realpath(os.path.join(self.paths.root, "etc/resolv.conf")),
             program=find("dnsmasq") or "",
             engine=os.path.exists(os.path.join(self.paths.engine, "virtnet")),

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from . import dhcp
@@ -29,7 +29,8 @@ class Circumstances:
     """What the configuration around a fragment asks it to say.
 
     ``full_names_only``: plain names of guests are no names for this dnsmasq. ``ipv6_names``: names of guests can have
-    AAAA records in the namespace that the network is in.
+    AAAA records in the namespace that the network is in. ``others``: names that the administrator's own configuration
+    has, in lower case.
     """
 
     list_interface: bool = False
@@ -42,6 +43,7 @@ class Circumstances:
     serves_dns: bool = True
     full_names_only: bool = False
     ipv6_names: bool = False
+    others: Collection[str] = ()
     hosts_folder: str = "/etc/virtnet/dnsmasq.hosts"
     version: tuple[int, ...] = ()
 
@@ -61,8 +63,14 @@ def hosts_files(spec: FragmentSpec, around: Circumstances) -> dict[str, str]:
     if spec.dhcp or spec.dhcp6:
         found[dhcp_file(around.hosts_folder, spec.name)] = _text(spec, _host_rows(spec, around))
     if spec.dns and around.serves_dns:
-        found[names_file(around.hosts_folder, spec.name)] = _text(spec, _name_rows(spec))
+        found[names_file(around.hosts_folder, spec.name)] = _text(spec, _name_rows(spec, around))
     return found
+
+
+def gives_ipv6_names(fragment: str) -> bool:
+    """Whether names of guests can have AAAA records because of a fragment, as FragmentSpec.ipv6_names says it."""
+    ranges = [line for line in fragment.splitlines() if line.startswith("dhcp-range=") and ",constructor:" in line]
+    return any(",ra-only," not in line or ",ra-names," in line for line in ranges)
 
 
 def _text(spec: FragmentSpec, lines: Iterable[tuple[str, str]]) -> str:
@@ -89,8 +97,14 @@ def _lines(spec: FragmentSpec, around: Circumstances) -> Iterator[tuple[str, str
         yield "interface", f"tag-if=set:known,{tag}"
     if spec.dhcp or spec.dhcp6:
         ipv6_names = around.ipv6_names or spec.ipv6_names
-        for line in reserved_lines(spec, ipv6_names=ipv6_names, full_names_only=around.full_names_only):
-            yield "hosts", line
+        lines = reserved_lines(
+            spec,
+            ipv6_names=ipv6_names,
+            full_names_only=around.full_names_only,
+            rows=spec.dns and around.serves_dns,
+            others=around.others,
+        )
+        yield from (("hosts", line) for line in lines)
     if spec.dhcp:
         yield from _dhcp_lines(spec, around, tag)
     if spec.ipv6 is not None:
@@ -129,9 +143,9 @@ def _host_rows(spec: FragmentSpec, around: Circumstances) -> Iterator[tuple[str,
             yield f"{option}[{i}]", host_words(tags, host)
 
 
-def _name_rows(spec: FragmentSpec) -> Iterator[tuple[str, str]]:
+def _name_rows(spec: FragmentSpec, around: Circumstances) -> Iterator[tuple[str, str]]:
     yield from ((f"names.{option}", row) for option, row in host_rows(spec.names))
-    static = list(static_rows(spec)) if spec.dhcp or spec.dhcp6 else []
+    static = list(static_rows(spec, around.others)) if spec.dhcp or spec.dhcp6 else []
     if static:
         yield static[0][0], STATIC_HOSTS
         yield from static

@@ -30,6 +30,7 @@ class State:
     ``unbound`` those whose DHCP socket is not bound to their one bridge.
     ``barred``: ports of DHCP beside whose holders there is no room. ``resolv_conf``: where the host's file really lies.
     ``tftp_roots``: where folders for TFTP really are. ``faults``: lease files that cannot be used, a sentence each.
+    ``other_names``: those of static hosts of ours that the administrator's own configuration has too, in lower case.
     ``program``: there is a dnsmasq to run, as a service or not; ``engine``: ours is installed for the boot.
     """
 
@@ -48,6 +49,7 @@ class State:
     resolv_conf: str = "/etc/resolv.conf"
     tftp_roots: Mapping[str, str] = field(default_factory=dict)
     faults: Sequence[str] = ()
+    other_names: Collection[str] = ()
     program: str = "/usr/sbin/dnsmasq"
     engine: bool = False
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .dnsmasq_choice import Choice, choose
-from .dnsmasq_config import WILDCARD, fragment_file
+from .dnsmasq_config import WILDCARD, fragment_file, fragment_network
 from .dnsmasq_hosts import network_of
 from .dnsmasq_private import (
     LOG_LIMIT,
@@ -24,7 +24,7 @@ from .dnsmasq_private import (
     upstream_lines,
 )
 from .dnsmasq_probe import DNS_PORT
-from .dnsmasq_render import HEADER, Circumstances, hosts_files, render
+from .dnsmasq_render import HEADER, Circumstances, gives_ipv6_names, hosts_files, render
 from .dnsmasq_spec import PRESENT, FragmentSpec
 from .dnsmasq_state import DUE_FILE, State
 
@@ -192,8 +192,7 @@ def around(choice: Choice, choices: Sequence[Choice], current: State, layout: La
     full_names_only = _full_names_only(choice)
     always = Circumstances(
         full_names_only=full_names_only,
-        ipv6_names=not full_names_only
-        and any(one.spec.ipv6_names for one in choices if one.instance == choice.instance),
+        ipv6_names=_ipv6_names_beside(choice, choices, current, layout),
         hosts_folder=layout.paths.dnsmasq_hosts,
         # Of a folder that is not there dnsmasq dies at its start; at boot the others are not to suffer from that.
         serves_tftp=choice.spec.tftp_root not in current.missing,
@@ -212,6 +211,27 @@ def around(choice: Choice, choices: Sequence[Choice], current: State, layout: La
         rescue_from_ignore=config.ignores_unknown(choice.spec.interface),
         tftp_open_to_all=any(not setting.value for setting in config.named("enable-tftp")),
         serves_dns=config.port == DNS_PORT,
+        others=current.other_names,
+    )
+
+
+def _ipv6_names_beside(choice: Choice, choices: Sequence[Choice], current: State, layout: Layout) -> bool:
+    """Whether a network that shares names with this one has guests with AAAA records, named by this run or not."""
+    domain = choice.spec.domain if _full_names_only(choice) else None
+    named = {one.spec.name for one in choices}
+    if any(
+        one.spec.ipv6_names and domain in (None, one.spec.domain) for one in choices if one.instance == choice.instance
+    ):
+        return True
+    if choice.instance:
+        members = membership(current, layout).get(choice.instance, [])
+        texts = {one.network: current.private.get(layout.fragment(one.network), "") for one in members}
+    else:
+        texts = {fragment_network(name): text for name, text in current.files.items()}
+    return any(
+        gives_ipv6_names(text) and (domain is None or f"domain={domain}," in text)
+        for network, text in texts.items()
+        if network not in named
     )
 
 

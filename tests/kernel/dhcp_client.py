@@ -73,11 +73,11 @@ def offers(space: Space, mac: bytes, patience: float) -> list[str]:
 
 
 def take_leases(
-    space: Space, count: int, first: bytes = bytes([0x52, 0x54, 0, 1, 0, 0]), name: str = ""
+    space: Space, count: int, first: bytes = bytes([0x52, 0x54, 0, 1, 0, 0]), name: str = "", options: bytes = b""
 ) -> dict[bytes, str]:
-    """An address for each of so many MAC addresses; all say that they have this name (option 12)."""
+    """An address for each of so many MAC addresses; all say that they have this name (option 12), and these options."""
     leases = {}
-    named = bytes([12, len(name)]) + name.encode() if name else b""
+    named = (bytes([12, len(name)]) + name.encode() if name else b"") + options
     with space.entered(), _client("") as client:
         for i in range(count):
             mac = (int.from_bytes(first, "big") + i).to_bytes(6, "big")

@@ -19,7 +19,19 @@ from typing import Any
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_service import NoUsableDnsmasq
 from kernel.dhcp_client import dhcp6, forge_decline, forge_release, take_leases
-from kernel.dnsmasq_bed import BRIDGE_ADDRESS, SERVED, SILENT, Bed, Daemon, ask, eventually, get_lease, running
+from kernel.dnsmasq_bed import (
+    BRIDGE_ADDRESS,
+    LAN_ADDRESS,
+    SERVED,
+    SILENT,
+    Bed,
+    Daemon,
+    ask,
+    eventually,
+    get_lease,
+    open_folder,
+    running,
+)
 from kernel.test_dnsmasq_private import NoSystem
 
 WEB_MAC, DB_MAC = bytes([0x52, 0x54, 0, 0, 0, 0xAA]), bytes([0x52, 0x54, 0, 0, 0, 0xBB])
@@ -29,7 +41,7 @@ HOSTS = [
     {"mac": DB_MAC.hex(":"), "name": "db"},
 ]
 LAB: dict[str, Any] = {**SERVED, "hosts": HOSTS}
-OTHER_ADDRESS = "192.168.101.1"
+OTHER_ADDRESS, OTHER_IP = "192.168.101.1", "192.168.101.50"
 OTHER: dict[str, Any] = {
     "name": "other",
     "interface": "virt1",
@@ -170,6 +182,102 @@ def test_ipv6_addresses_of_another_guest_are_not_given_to_the_name_of_a_static_h
         for name in ("web.virt.test", "web"):
             assert named(bed, name, kind="AAAA") == NOTHING
         assert named(bed, "web.virt.test") == WEB
+
+
+@pytest.mark.parametrize("form", ["nul", "dot", "dots", "dns-encoded", "ascii", "partial", "both"])
+@pytest.mark.parametrize("host", ["web", "db"])
+def test_no_form_of_a_name_gets_it(bed: Bed, tmp_path: Path, instance: str, host: str, form: str) -> None:
+    """Host name (RFC 2132 section 3.14) and client FQDN (RFC 4702), also by a guest that had another name before."""
+    label = host.encode()
+    encoded = bytes([len(label)]) + label
+    options = {
+        "nul": _option(12, label + b"\0"),
+        "dot": _option(12, label.upper() + b"."),
+        "dots": _option(12, label + b"..x"),
+        "dns-encoded": _option(81, b"\x05\0\0" + encoded + b"\x04virt\x04test\0"),
+        "ascii": _option(81, b"\0\0\0" + label),
+        "partial": _option(81, b"\x04\0\0" + encoded),
+        "both": _option(81, b"\0\0\0-") + _option(12, label),
+    }[form]
+    with served(bed, tmp_path, instance) as daemon:
+        daemon.converge(LAB, OTHER)
+        for before in (b"", _option(12, b"vm")):
+            if before:
+                take_leases(bed.guest, 1, ATTACKER, options=before)
+            assert take_leases(bed.guest, 1, ATTACKER, options=options)
+            for name in (host, f"{host}.virt.test"):
+                assert named(bed, name) in (WEB, NOTHING)
+
+
+def _option(number: int, content: bytes) -> bytes:
+    return bytes([number, len(content)]) + content
+
+
+RECORDS: dict[str, tuple[dict[str, Any], str, str]] = {
+    "other-family": ({"hosts": [{"ip": "fd00:100::5", "names": ["web"]}]}, "web", WEB),
+    "alias": ({"cname": [{"name": "www", "target": "web"}]}, "www", f"web.virt.test.\n{WEB}"),
+}
+
+
+@pytest.mark.parametrize("case", RECORDS)
+def test_a_record_of_the_same_name_leaves_no_gap(bed: Bed, tmp_path: Path, instance: str, case: str) -> None:
+    names, claimed, right = RECORDS[case]
+    with served(bed, tmp_path, instance) as daemon:
+        daemon.converge({**LAB, "names": names}, OTHER)
+        (address,) = take_leases(bed.guest, 1, ATTACKER, claimed).values()
+        assert named(bed, f"{claimed}.virt.test") == right
+        assert named(bed, claimed) != address
+
+
+def test_a_network_without_a_name_server_keeps_the_names_of_its_static_hosts(bed: Bed, tmp_path: Path) -> None:
+    """The system's dnsmasq answers others with the names of its guests."""
+    with served(bed, tmp_path, "system") as daemon:
+        daemon.converge({**LAB, "dns": False}, OTHER)
+        assert take_leases(bed.guest, 1, ATTACKER, "web")
+        assert named(bed, "web.virt.test", OTHER_ADDRESS) == named(bed, "web", OTHER_ADDRESS) == NOTHING
+        take_leases(bed.guest, 1, WEB_MAC, "web")
+        assert named(bed, "web.virt.test", OTHER_ADDRESS) == WEB
+
+
+@pytest.mark.parametrize("host", ["web", "db"])
+def test_a_network_with_the_same_domain_gives_the_name_to_none_of_its_guests(
+    bed: Bed, tmp_path: Path, instance: str, host: str
+) -> None:
+    with served(bed, tmp_path, instance) as daemon:
+        daemon.converge(LAB, {**OTHER, "domain": LAB["domain"]})
+        replug(bed, "virt1")
+        (address,) = take_leases(bed.guest, 1, ATTACKER, host).values()
+        for server in (BRIDGE_ADDRESS, OTHER_ADDRESS):
+            assert named(bed, f"{host}.virt.test", server) != address
+            assert named(bed, host, server) != address
+
+
+def test_a_run_that_does_not_name_a_network_knows_that_its_guests_have_ipv6(
+    bed: Bed, tmp_path: Path, instance: str
+) -> None:
+    bed.host.run("ip", "address", "add", "fd00:101::1/64", "dev", "virt0", "nodad")
+    ipv6 = {"address": "fd00:101::1/64", "ranges": [{"start": "fd00:101::100", "end": "fd00:101::1ff"}]}
+    lab = {**LAB, "domain": None, "ipv6": ipv6}
+    host = {"mac": "52:54:00:00:00:cc", "name": "mail", "ip": OTHER_IP}
+    other = {**OTHER, "domain": None, "hosts": [host]}
+    with served(bed, tmp_path, instance) as daemon:
+        daemon.converge(lab, other)
+        for networks in ((lab, other), (other,), (lab,)):
+            assert not daemon.converge(*networks).changes
+
+
+@pytest.mark.parametrize("own", ["host-record=web,10.1.0.80", "addn-hosts={0}/names", "address=/web/10.1.0.80"])
+def test_a_name_that_the_administrator_gave_to_another_host_stays_its_own(bed: Bed, own: str) -> None:
+    with open_folder() as folder:
+        (folder / "names").write_text("10.1.0.80 Web # the old one\n")
+        bed.bridge("virt1", f"{OTHER_ADDRESS}/24")
+        with running(Daemon(bed.host, folder, own.format(folder) + "\n")) as daemon:
+            assert ask(bed.lan, LAN_ADDRESS, "web") == "10.1.0.80"
+            daemon.converge(LAB, OTHER)
+            take_leases(bed.guest, 1, ATTACKER, "web")
+            assert ask(bed.lan, LAN_ADDRESS, "web") == "10.1.0.80"
+            assert named(bed, "web.virt.test") == WEB
+            assert not daemon.converge(LAB, OTHER).changes
 
 
 def test_a_forged_release_frees_neither_the_address_nor_the_name_of_a_static_host(

@@ -15,6 +15,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_reserved imp
     of_records,
     reserved_lines,
     reserved_names,
+    static_names,
     static_rows,
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_spec import FragmentSpec
@@ -83,10 +84,29 @@ def test_a_guest_cannot_evade_by_a_domain_of_its_own_behind_the_name() -> None:
     assert lines[-1] == "dhcp-ignore-names=tag:vn-lab,tag:virtnet-reserved"
 
 
-def test_names_that_are_kept_apart_by_domains_are_reserved_by_each_network_alone() -> None:
-    lines = list(reserved_lines(spec(hosts=[DB]), ipv6_names=False, full_names_only=True))
-    assert {line.partition(",")[0] for line in lines[:-1]} == {"dhcp-name-match=set:reserved-vn-lab"}
-    assert lines[-1] == "dhcp-ignore-names=tag:vn-lab,tag:reserved-vn-lab"
+def test_names_that_are_kept_apart_by_domains_are_reserved_by_the_networks_of_a_domain() -> None:
+    lines = list(reserved_lines(spec(domain="lab.test", hosts=[DB]), ipv6_names=False, full_names_only=True))
+    assert {line.partition(",")[0] for line in lines[:-1]} == {"dhcp-name-match=set:reserved-lab.test"}
+    assert lines[-1] == "dhcp-ignore-names=tag:vn-lab,tag:reserved-lab.test"
+
+
+def test_a_record_of_the_other_family_leaves_a_static_host_its_row() -> None:
+    names = {"hosts": [{"ip": "fd00::9", "names": ["web"]}]}
+    wanted = spec(domain="lab.test", hosts=[WEB], names=names)
+    assert [row for _option, row in static_rows(wanted)] == ["10.0.1.5 Web.lab.test Web"]
+    assert beyond_well_known(wanted) == set()
+    assert beyond_well_known(wanted, ipv6_names=True) == {"web"}
+
+
+def test_without_a_file_of_names_all_names_are_matched() -> None:
+    assert "web" in reserved_names(spec(domain="lab.test", hosts=[WEB]), False, rows=False)
+
+
+def test_a_name_that_the_administrator_gives_to_another_host_is_no_row_but_goes_to_no_guest() -> None:
+    wanted = spec(domain="lab.test", hosts=[WEB])
+    assert static_names(wanted) == {"web", "web.lab.test"}
+    assert [row for _option, row in static_rows(wanted, {"web"})] == ["10.0.1.5 Web.lab.test"]
+    assert "web" in reserved_names(wanted, False, others={"web"})
 
 
 def test_rows_of_static_hosts_claim_no_names_of_other_networks() -> None:
