@@ -280,6 +280,23 @@ def test_a_name_that_the_administrator_gave_to_another_host_stays_its_own(bed: B
             assert not daemon.converge(LAB, OTHER).changes
 
 
+def test_a_name_that_a_guest_had_before_is_the_static_hosts_with_its_lease_or_address(
+    bed: Bed, tmp_path: Path, instance: str
+) -> None:
+    """Not stopped before: dnsmasq takes no name out of a lease, not when it is renewed or read at a start either."""
+    with served(bed, tmp_path, instance) as daemon:
+        daemon.converge({**LAB, "hosts": []}, OTHER)
+        (first,) = take_leases(bed.guest, 1, ATTACKER, "db").values()
+        take_leases(bed.guest, 1, bytes([0x52, 0x54, 0, 7, 7, 7]), "web")
+        daemon.converge(LAB, OTHER)
+        assert named(bed, "web.virt.test") == WEB
+        take_leases(bed.guest, 1, ATTACKER, "db")
+        assert named(bed, "db.virt.test") == first
+        leases = take_leases(bed.guest, 1, DB_MAC, "db")
+        take_leases(bed.guest, 1, ATTACKER, "db")
+        assert named(bed, "db.virt.test") == leases[DB_MAC]
+
+
 def test_a_forged_release_frees_neither_the_address_nor_the_name_of_a_static_host(
     bed: Bed, tmp_path: Path, instance: str
 ) -> None:
