@@ -115,7 +115,9 @@ def flow(address: str, port: int, seconds: float) -> str:
                 sock.send(b"?")
             sent += 1
             time.sleep(0.001)
-        time.sleep(1)
+        last = time.monotonic() + PATIENCE
+        while answered < sent and time.monotonic() < last:
+            time.sleep(0.02)
     return f"{sent} {answered}"
 
 

@@ -195,5 +195,5 @@ def test_the_systems_dnsmasq_is_not_restarted_where_it_would_not_come_back(
         make_hostile("a named pipe", f"{tmp_path}/leases", secret)
         pid = daemon.pid
         with pytest.raises(VirtnetError, match=r"would not start again: its lease file .* is a named pipe"):
-            daemon.converge(LAB)
+            daemon.converge(OPEN)
         assert daemon.pid == pid and daemon.fragments == {}
