@@ -66,8 +66,24 @@ def still_held(paths: Paths) -> list[str]:
 
 
 def holders(lost: Lost) -> Sequence[str]:
-    """The processes that have its file open: number and name, as proc(5) has them."""
-    return [f"process {pid} ({_name(pid)})" for pid in filter(str.isdigit, os.listdir("/proc")) if _holds(pid, lost)]
+    """The processes that have its file open: number and name, as proc(5) has them.
+
+    Only those of this network namespace: each namespace numbers its links from 1, and so names such files alike.
+    """
+    here = _namespace("self")
+    return [
+        f"process {pid} ({_name(pid)})"
+        for pid in filter(str.isdigit, os.listdir("/proc"))
+        if _namespace(pid) == here and _holds(pid, lost)
+    ]
+
+
+def _namespace(pid: str) -> str:
+    """The network namespace of a process, '' for one that is gone (namespaces(7))."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/net")
+    except OSError:
+        return ""
 
 
 def _holds(pid: str, lost: Lost) -> bool:
