@@ -10,7 +10,7 @@ from lab.host import Host
 
 ANSWERS = {
     "virtnet_asked_name": "asked",
-    "virtnet_asked_mode": "isolated",
+    "virtnet_asked_mode": "routed",
     "virtnet_asked_address": "10.91.0.1/24",
     "virtnet_asked_domain": "asked.test",
     "virtnet_asked_mtu": 1400,
@@ -35,7 +35,7 @@ def test_the_network_is_what_was_answered(lab_host: Host) -> None:
     assert link["mtu"] == 1400
     assert "10.91.0.1" in [one["local"] for one in link["addr_info"]]
     stored = definition(lab_host, "asked")
-    assert (stored["mode"], stored["autostart"], stored["isolate_guests"]) == ("isolated", False, True)
+    assert (stored["mode"], stored["autostart"], stored["isolate_guests"]) == ("routed", False, True)
     assert stored["dns"]["domain"] == "asked.test"
     assert lab_host.attempt(["ip", "link", "show", "vn-listed"]).ok
 
