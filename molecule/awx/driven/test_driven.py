@@ -13,6 +13,7 @@ ANSWERS = {
     "virtnet_asked_mode": "routed",
     "virtnet_asked_address": "10.91.0.1/24",
     "virtnet_asked_domain": "asked.test",
+    "virtnet_asked_dns": "true",
     "virtnet_asked_mtu": 1400,
     "virtnet_asked_autostart": "false",
     "virtnet_asked_isolate_guests": "true",
