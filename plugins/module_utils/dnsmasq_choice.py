@@ -39,8 +39,14 @@ def choose(specs: Iterable[FragmentSpec], current: State) -> list[Choice]:
             if spec.instance == AUTO and not reasons[spec.name]:
                 reasons[spec.name] = f"beside the private DHCP server of {elsewhere[0]!r} the system's cannot run"
     system_ports = {port for spec in wanted if not reasons[spec.name] for port in _dhcp_ports(spec)}
-    beside = current.beside_dhcp(DHCP_PORT in system_ports)
-    return [_choice(spec, reasons[spec.name], current, system_ports, beside) for spec in wanted]
+    while True:
+        beside = current.beside_dhcp(DHCP_PORT in system_ports)
+        choices = [_choice(spec, reasons[spec.name], current, system_ports, beside) for spec in wanted]
+        # A network that stays with the system's since no private one can serve it takes the port from the others too.
+        ports = {port for choice in choices if not choice.instance for port in _dhcp_ports(choice.spec)}
+        if ports <= system_ports:
+            return choices
+        system_ports |= ports
 
 
 def _dhcp_ports(spec: FragmentSpec) -> list[int]:
