@@ -276,3 +276,10 @@ def test_dnsmasq_is_not_waited_for_while_systemd_has_it_wait_for_us(
     monkeypatch.setattr(dnsmasq_service, "find", lambda tool: f"/usr/sbin/{tool}")
     monkeypatch.setattr(dnsmasq_service, "run", lambda *_args, **_more: Completed(0, shown, ""))
     assert SystemDnsmasq().status().ordered_after_us
+
+
+def test_a_network_that_stays_with_the_systems_keeps_the_port_of_dhcp_from_private_ones() -> None:
+    """A stock dnsmasq holds each port for itself alone; a network that needs no DNS could have a private one else."""
+    plain_names = network("xml", 1, names={"forward_plain_names": True})
+    planned = plan(state(ACTIVE), plain_names, network("quiet", 2, dns=False))
+    assert {one["name"]: one["instance"] for one in planned.holds} == {"xml": "system", "quiet": "system"}
