@@ -18,7 +18,6 @@ from kernel.bed import UPLINK, Bed, Space
 from kernel.nft_bed import network, plug
 
 A, B = "192.168.30", "192.168.31"
-A6 = "fd00:a"
 NAME_SERVER = 53
 
 
