@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_parse import children, location
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_table import DROPPED, OPTIONS, REFUSED
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml import from_xml, to_xml
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.convert import from_xml, to_xml
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.parse import children, location
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.schema import DROPPED, OPTIONS, REFUSED
 from lxml import etree
 
 SAMPLES = sorted((Path(__file__).parent / "unit" / "libvirt").glob("*.xml"))

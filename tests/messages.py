@@ -25,16 +25,16 @@ ERRORS = {
     "NotRunning", "VirtnetError",
 }  # fmt: skip
 GAP = "…"
-# Of the subject of a message, the first words of its file's name say enough.
+# The packages whose messages a section has.
 SUBJECTS = (
-    ("The bridge", ("bridge", "bridged", "links", "managers", "shaping", "bandwidth", "routes", "policing", "queues")),
-    ("Open vSwitch", ("openvswitch", "ovsdb", "port", "bridge_ovs")),
-    ("Rules and port forwards", ("nft", "nat", "forwards", "forwarding", "listeners", "conntrack", "ruleset")),
-    ("DHCP and DNS", ("dhcp", "dhcp6", "dnsmasq")),
-    ("The host's resolver", ("resolvconf", "resolver")),
-    ("Libvirt", ("libvirt", "adopted", "managed")),
-    ("The network and its addresses", ("network", "ipv6", "subnets", "choosing", "virt", "definitions", "options")),
-    ("The host and the command", ()),
+    ("The bridge", ("bridge", "kernel")),
+    ("Open vSwitch", ("openvswitch",)),
+    ("Rules and port forwards", ("nft", "firewall", "ruleset")),
+    ("DHCP and DNS", ("dhcp", "dnsmasq")),
+    ("The host's resolver", ("resolver",)),
+    ("Libvirt", ("libvirt", "libvirt_xml", "adoption")),
+    ("The network and its addresses", ("network", "ipam", "orchestration")),
+    ("The host and the command", ("core", "host", "guard", "cli", "tasks")),
 )
 
 
@@ -95,21 +95,18 @@ def literal(node: ast.expr, constants: dict[str, str]) -> str:
 def messages() -> Iterator[tuple[str, str]]:
     """Subject and text of each message, once."""
     seen = set()
-    for file in sorted(ENGINE.glob("*.py")):
+    for file in sorted(ENGINE.rglob("*.py")):
         for text in Reader(ast.parse(file.read_text())).found:
             # What only hands on the text of another says nothing itself.
             own = text.partition(";")[0].replace(GAP, "")
             if any(map(str.isalpha, own)) and len(text.replace(GAP, "").split()) > 2 and text not in seen:
                 seen.add(text)
-                yield subject(file.stem), text
+                yield subject(file.parent.name), text
 
 
-def subject(stem: str) -> str:
-    """The section of a file's messages."""
-    for title, words in SUBJECTS:
-        if stem in words:
-            return title
-    return next((title for title, words in SUBJECTS if stem.split("_")[0] in words), SUBJECTS[-1][0])
+def subject(package: str) -> str:
+    """The section of a package's messages."""
+    return next(title for title, packages in SUBJECTS if package in packages)
 
 
 def known_cures() -> dict[str, str]:

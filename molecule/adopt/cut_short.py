@@ -14,24 +14,24 @@ from types import FrameType
 sys.path.insert(0, "/usr/local/lib/virtnet")
 sys.dont_write_bytecode = True
 
-from engine.libvirt_adopt import Adoptions  # noqa: E402
-from engine.libvirt_return import Returns  # noqa: E402
-from engine.part import converge  # noqa: E402
-from engine.paths import Paths  # noqa: E402
+from engine.adoption.adopt import Adoptions  # noqa: E402
+from engine.adoption.give_back import Returns  # noqa: E402
+from engine.core.paths import Paths  # noqa: E402
+from engine.core.reconcile import converge  # noqa: E402
 
 # All that changes a host goes through one of these.
 STEPS = {
-    "files.py": {"put"},
-    "links_apply.py": {"take", "write"},
-    "libvirt_driver.py": {"define", "undefine", "create", "start", "stop", "autostart", "reclaim_ports"},
-    "dnsmasq_leases.py": {"write_leases"},
-    "run.py": {"run"},
+    "core/files.py": {"put"},
+    "kernel/link_changes.py": {"take", "write"},
+    "libvirt/connection.py": {"define", "undefine", "create", "start", "stop", "autostart", "reclaim_ports"},
+    "dnsmasq/lease_file.py": {"write_leases"},
+    "core/command.py": {"run"},
 }
 READING = ("show", "list", "is-active", "is-enabled", "cat", "--test", "--version", "-Hlntue")
 
 
 def changes_something(frame: FrameType) -> bool:
-    file, name = Path(frame.f_code.co_filename).name, frame.f_code.co_name
+    file, name = "/".join(Path(frame.f_code.co_filename).parts[-2:]), frame.f_code.co_name
     if name not in STEPS.get(file, ()):
         return False
     words = frame.f_locals.get("argv", ())

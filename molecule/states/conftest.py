@@ -11,8 +11,8 @@ from lab.guest import Guest
 from lab.host import Host
 
 _LIST = (
-    "import json, sys; sys.path.insert(0, '/usr/local/lib/virtnet'); from engine.info import networks; "
-    "from engine.paths import Paths; print(json.dumps({n['name']: n['state'] for n in networks(Paths())}))"
+    "import json, sys; sys.path.insert(0, '/usr/local/lib/virtnet'); from engine.orchestration.status import networks; "
+    "from engine.core.paths import Paths; print(json.dumps({n['name']: n['state'] for n in networks(Paths())}))"
 )
 
 

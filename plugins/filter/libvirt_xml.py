@@ -12,9 +12,9 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 from ansible.utils.display import Display
 
-from ..module_utils.dnsmasq_dangers import option_dangers
-from ..module_utils.errors import VirtnetError, printable
-from ..module_utils.libvirt_xml import OLDEST, from_xml, to_xml
+from ..module_utils.core.errors import VirtnetError, printable
+from ..module_utils.dnsmasq.dangerous_options import option_dangers
+from ..module_utils.libvirt_xml.convert import OLDEST, from_xml, to_xml
 
 _DISPLAY = Display()
 _VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})(?:\.\d{1,4})?")

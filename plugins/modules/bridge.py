@@ -212,7 +212,7 @@ changes:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._tasks import bridge
+from ..module_utils.tasks.registry import bridge
 
 ARGUMENTS = {
     "name": {"type": "str"},

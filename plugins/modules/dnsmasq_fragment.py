@@ -409,7 +409,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._tasks import dnsmasq_fragment
+from ..module_utils.tasks.registry import dnsmasq_fragment
 
 _RANGE = {
     "start": {"type": "str", "required": True},

@@ -63,9 +63,11 @@ HOME = Path("/usr/local/lib/virtnet")
 def digest(folder: Path) -> str:
     """What the files of an engine hash to; the action plugins compute the same on the controller."""
     found = hashlib.sha256()
-    for file in sorted(folder.glob("*.py")):
-        if file.name != "__init__.py":
-            found.update(f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    for file in sorted(folder.rglob("*.py")):
+        name = file.relative_to(folder).as_posix()
+        # A host has a text of its own there.
+        if name != "__init__.py":
+            found.update(f"{name} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
     return found.hexdigest()
 
 
@@ -86,7 +88,7 @@ def main() -> None:
     if not same:
         module.exit_json(changed=False, engine_differs=True)
     sys.path.insert(0, str(HOME))
-    task = import_module("engine._tasks").TASKS[module.params["task"]]
+    task = import_module("engine.tasks.registry").TASKS[module.params["task"]]
     module.params = module.params["arguments"]
     task(module)
 

@@ -72,7 +72,7 @@ changes:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._tasks import libvirt_adopt
+from ..module_utils.tasks.registry import libvirt_adopt
 
 ARGUMENTS = {
     "names": {"type": "list", "elements": "str"},

@@ -116,7 +116,7 @@ changes:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._tasks import libvirt_network
+from ..module_utils.tasks.registry import libvirt_network
 
 ARGUMENTS = {
     "name": {"type": "str"},

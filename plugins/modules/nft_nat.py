@@ -154,7 +154,7 @@ changes:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._tasks import nft_nat
+from ..module_utils.tasks.registry import nft_nat
 
 ARGUMENTS = {
     "name": {"type": "str"},

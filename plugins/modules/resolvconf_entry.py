@@ -132,7 +132,7 @@ changes:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._tasks import resolvconf_entry
+from ..module_utils.tasks.registry import resolvconf_entry
 
 ARGUMENTS = {
     "interface": {"type": "str"},

@@ -293,7 +293,7 @@ changes:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._tasks import virt_network
+from ..module_utils.tasks.registry import virt_network
 
 ARGUMENTS = {
     "name": {"type": "str"},

@@ -244,7 +244,7 @@ networks:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._tasks import virt_network_info
+from ..module_utils.tasks.registry import virt_network_info
 
 ARGUMENTS = {"names": {"type": "list", "elements": "str"}}
 

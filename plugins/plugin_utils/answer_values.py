@@ -20,7 +20,7 @@ Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 Interface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
 T = TypeVar("T")
 
-# The name of a network, as plugins/module_utils/nft_spec.py has it.
+# The name of a network, as plugins/module_utils/nft/spec.py has it.
 NETWORK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}")
 # legal_hostname() in dnsmasq's src/util.c, for every label; lengths by RFC 1035 section 2.3.4.
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9][A-Za-z0-9_-]{0,62}(?:\.[A-Za-z0-9][A-Za-z0-9_-]{0,62})*")

@@ -75,7 +75,8 @@ import json, subprocess, sys, time
 sys.path.insert(0, sys.argv[1])
 from importlib import import_module
 M = lambda name: import_module("ansible_collections.virtnet.linux.plugins.module_utils." + name)
-nft, part, options, paths = M("nft"), M("part"), M("options"), M("paths").Paths(sys.argv[2])
+nft, part, options = M("firewall.reconciler"), M("core.reconcile"), M("core.options")
+paths = M("core.paths").Paths(sys.argv[2])
 def spec(i):
     return {"name": f"n{i}", "bridge": f"vn-n{i}", "subnets": [f"10.{i // 250}.{i % 250}.0/24"]}
 def run(specs):
@@ -90,7 +91,7 @@ noop, changed = run(many)
 assert not changed
 one, _ = run([spec(count)])
 table = nft.read_table()
-script = M("nft_rules").render(table.elements)
+script = M("nft.elements").render(table.elements)
 began = time.perf_counter()
 subprocess.run(["nft", "-f", "-"], input=script, text=True, check=True)
 replaced = (time.perf_counter() - began) * 1000

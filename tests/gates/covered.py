@@ -29,9 +29,9 @@ def main() -> int:
         warnings.simplefilter("ignore", CoverageWarning)
         whole.combine([str(folder) for folder in folders], keep=True)
     rows = []
-    for file in sorted(ENGINE.glob("*.py")):
+    for file in sorted(ENGINE.rglob("*.py")):
         _name, statements, _excluded, missing, words = whole.analysis2(str(file))
-        rows.append((file.name, len(statements), len(missing), words))
+        rows.append((file.relative_to(ENGINE).as_posix(), len(statements), len(missing), words))
     lines, without = sum(row[1] for row in rows), sum(row[2] for row in rows)
     total = share(lines, without)
     rows.sort(key=lambda row: share(row[1], row[2]))

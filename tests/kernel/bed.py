@@ -33,16 +33,16 @@ sys.path.insert(0, sys.argv[1])
 from importlib import import_module
 PACKAGE = "ansible_collections.virtnet.linux.plugins.module_utils."
 task = json.load(sys.stdin)
-paths = import_module(PACKAGE + "paths").Paths(task["root"])
-Options = import_module(PACKAGE + "options").Options
-module = import_module(PACKAGE + "_module")
+paths = import_module(PACKAGE + "core.paths").Paths(task["root"])
+Options = import_module(PACKAGE + "core.options").Options
+module = import_module(PACKAGE + "tasks.module")
 try:
     spec = getattr(import_module(PACKAGE + task["module"]), task["spec"])
     wanted = [spec.from_options(o) for o in Options({task["many"]: task["wanted"]}).each(task["many"])]
     part = getattr(import_module(PACKAGE + task["module"]), task["part"])(wanted, task["purge"], paths)
-    plan = import_module(PACKAGE + "part").converge(part, paths, check=task["check"])
+    plan = import_module(PACKAGE + "core.reconcile").converge(part, paths, check=task["check"])
     print(json.dumps(module.result(plan, task["many"])))
-except import_module(PACKAGE + "errors").VirtnetError as error:
+except import_module(PACKAGE + "core.errors").VirtnetError as error:
     print(json.dumps({"failed": True, "msg": str(error)}))
 """
 
@@ -144,8 +144,8 @@ class Bed:
     def task(self, part: str, wanted: list[dict[str, Any]], *, check: bool = False, purge: bool = False) -> Any:
         """Run a part in the host as its module would."""
         module, name, spec, many = {
-            "bridge": ("bridge", "Bridges", "BridgeSpec", "bridges"),
-            "nft": ("nft", "NatRules", "RulesSpec", "networks"),
+            "bridge": ("bridge.reconciler", "Bridges", "BridgeSpec", "bridges"),
+            "nft": ("firewall.reconciler", "NatRules", "RulesSpec", "networks"),
         }[part]
         task = {
             "module": module,

@@ -22,18 +22,18 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_fragment import Fragments, FragmentSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_instances import Instance
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_private import Layout
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_service import (
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import Plan, converge
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import Layout
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_service import Instance
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.reconciler import Fragments, FragmentSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import (
     DnsmasqFailed,
     ServiceStatus,
     parse_version,
     telling_lines,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.part import Plan, converge
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from pathlib import Path
 
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_service import NoUsableDnsmasq
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import NoUsableDnsmasq
 from kernel.dnsmasq_bed import LOCAL, OK, REFUSED, Bed, Seen, look, made_bed, open_folder, serving
 from kernel.test_dnsmasq import LAB, SERVED
 

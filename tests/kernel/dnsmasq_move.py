@@ -9,8 +9,8 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_leases import read_leases
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_private import SHARED, Layout
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_file import read_leases
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import SHARED, Layout
 from kernel.dhcp_client import dhcp6, renewals, take_leases
 from kernel.dnsmasq_bed import BRIDGE_ADDRESS, SERVED, Bed, Daemon, ask, get_lease, made_bed, open_folder, serving
 

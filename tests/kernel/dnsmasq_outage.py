@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ansible_collections.virtnet.linux.plugins.module_utils import dnsmasq_probe
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq import probe as dnsmasq_probe
 from kernel.dnsmasq_bed import BRIDGE_ADDRESS, Bed, made_bed, open_folder, serving
 
 RUNS = 5

@@ -26,8 +26,8 @@ import os, sys
 sys.path.insert(0, sys.argv[1])
 from importlib import import_module
 PACKAGE = "ansible_collections.virtnet.linux.plugins.module_utils."
-paths = import_module(PACKAGE + "paths").Paths(sys.argv[2])
-sys.exit(import_module(PACKAGE + "cli").run_command(sys.argv[3:], paths))
+paths = import_module(PACKAGE + "core.paths").Paths(sys.argv[2])
+sys.exit(import_module(PACKAGE + "cli.main").run_command(sys.argv[3:], paths))
 """
 
 # As where other programs have taken all instances of inotify: seccomp(2) answers inotify_init1() with EMFILE.
@@ -47,12 +47,12 @@ import json, sys
 sys.path.insert(0, sys.argv[1])
 from importlib import import_module
 PACKAGE = "ansible_collections.virtnet.linux.plugins.module_utils."
-paths = import_module(PACKAGE + "paths").Paths(sys.argv[2])
-Options = import_module(PACKAGE + "options").Options
-wanted = [import_module(PACKAGE + "network").read_network(o, sys.argv[2])
+paths = import_module(PACKAGE + "core.paths").Paths(sys.argv[2])
+Options = import_module(PACKAGE + "core.options").Options
+wanted = [import_module(PACKAGE + "network.model").read_network(o, sys.argv[2])
           for o in Options({"networks": json.load(sys.stdin)}).each("networks")]
-part = import_module(PACKAGE + "virt_network").Networks(wanted, False, paths)
-plan = import_module(PACKAGE + "part").converge(part, paths, check="check" in sys.argv)
+part = import_module(PACKAGE + "orchestration.reconciler").Networks(wanted, False, paths)
+plan = import_module(PACKAGE + "core.reconcile").converge(part, paths, check="check" in sys.argv)
 print(json.dumps({"changes": list(map(str, plan.changes)), "networks": plan.holds, **plan.more}))
 """
 

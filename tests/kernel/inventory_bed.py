@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.virtnet.linux.plugins.module_utils.definitions import text_of
-from ansible_collections.virtnet.linux.plugins.module_utils.network import read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.network.store import text_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE = 120

@@ -24,12 +24,12 @@ CACHE = REPOSITORY / ".build" / "debs"
 _CONVERGE = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-from ansible_collections.virtnet.linux.plugins.module_utils import _module
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import VirtnetError
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.part import converge
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.resolvconf import Entries, EntrySpec
+from ansible_collections.virtnet.linux.plugins.module_utils.tasks import module as _module
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import converge
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver.reconciler import Entries, EntrySpec
 task = json.load(sys.stdin)
 try:
     wanted = [EntrySpec.from_options(o) for o in Options({"entries": task["entries"]}).each("entries")]

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_private import SHARED, Layout
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import VirtnetError
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import SHARED, Layout
 from kernel.dnsmasq_bed import BRIDGE_ADDRESS, SERVED, Bed, Daemon, ask, get_lease, serving
 from kernel.guard_bed import COLLECTIONS, GuardedBed, eventually, plain
 
@@ -102,7 +102,8 @@ import json, sys
 sys.path.insert(0, sys.argv[1])
 from importlib import import_module
 PACKAGE = "ansible_collections.virtnet.linux.plugins.module_utils."
-print(json.dumps(import_module(PACKAGE + "info").described(import_module(PACKAGE + "paths").Paths(sys.argv[2]))))
+paths = import_module(PACKAGE + "core.paths").Paths(sys.argv[2])
+print(json.dumps(import_module(PACKAGE + "orchestration.status").described(paths)))
 """
 
 

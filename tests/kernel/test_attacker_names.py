@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_service import NoUsableDnsmasq
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import NoUsableDnsmasq
 from kernel.dhcp_client import dhcp6, forge_decline, forge_release, take_leases
 from kernel.dnsmasq_bed import (
     BRIDGE_ADDRESS,

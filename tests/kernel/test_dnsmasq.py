@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_render import Circumstances, hosts_files, render
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_service import DnsmasqFailed, NoUsableDnsmasq
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_spec import FragmentSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption, VirtnetError
-from ansible_collections.virtnet.linux.plugins.module_utils.files import File, put
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption, VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.core.files import File, put
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.render import Circumstances, hosts_files, render
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.spec import FragmentSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import DnsmasqFailed, NoUsableDnsmasq
 from kernel.dnsmasq_bed import (
     BRIDGE_ADDRESS,
     LAN_ADDRESS,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
 from kernel.dnsmasq_bed import (
     BRIDGE_ADDRESS,
     LAN_ADDRESS,

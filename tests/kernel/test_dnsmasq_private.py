@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_fragment import Fragments, FragmentSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_private import Layout, unit_text
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_refresh import rewrite
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_service import (
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import Layout, unit_text
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.reconciler import Fragments, FragmentSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import (
     DnsmasqFailed,
     NoUsableDnsmasq,
     ServiceStatus,
     not_installed,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import VirtnetError
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.fragment_refresh import rewrite
 from kernel.dhcp_client import renewals, take_leases
 from kernel.dnsmasq_bed import (
     BRIDGE_ADDRESS,

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils import dnsmasq_proof
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_service import DnsmasqFailed
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq import verify as dnsmasq_proof
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import DnsmasqFailed
 from kernel.dnsmasq_bed import (
     BRIDGE_ADDRESS,
     LAN_ADDRESS,

@@ -16,20 +16,24 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils import dnsmasq_spec
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_config import HostReader, read_config
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_dangers import line_dangers
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_hosts import dhcp_file
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_render import (
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.dhcp.dnsmasq_syntax import (
+    quoted,
+    read_arguments,
+    read_lines,
+)
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq import spec as dnsmasq_spec
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.dangerous_options import line_dangers
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.hosts_files import dhcp_file
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.render import (
     HEADER,
     Circumstances,
     hosts_files,
     render,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_service import debian_command
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_syntax import quoted, read_arguments, read_lines
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_config import HostReader, read_config
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import debian_command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kernel.dnsmasq_bed import PROGRAM, Bed, Daemon, Space, made_bed, open_folder, run, running, serving

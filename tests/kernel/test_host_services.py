@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils import nft_rules
+from ansible_collections.virtnet.linux.plugins.module_utils.nft import elements as nft_rules
 from kernel.bed import UPLINK, Bed, Space
 from kernel.dnsmasq_bed import (
     LAN_ADDRESS,

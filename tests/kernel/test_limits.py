@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils import bridge
-from ansible_collections.virtnet.linux.plugins.module_utils.bridge_spec import BridgeSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
-from ansible_collections.virtnet.linux.plugins.module_utils.fdb import FdbLimits
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.part import converge
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge import reconciler as bridge
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge.spec import BridgeSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import converge
+from ansible_collections.virtnet.linux.plugins.module_utils.kernel.fdb import FdbLimits
 from kernel.bed import OUTSIDE, REPOSITORY, Bed, Space
 from kernel.frames import Card, entered, tapped, udp
 from kernel.guard_bed import GuardedBed, eventually, plain
@@ -160,7 +160,7 @@ def fdb(bed: Bed, bridge: str) -> tuple[int, int]:
     program = f"""
 import sys
 sys.path.insert(0, {str(REPOSITORY / ".build" / "collections")!r})
-from ansible_collections.virtnet.linux.plugins.module_utils import fdb
+from ansible_collections.virtnet.linux.plugins.module_utils.kernel import fdb
 import socket
 print(fdb.read_fdb_limits().of(socket.if_nametoindex({bridge!r})))
 """

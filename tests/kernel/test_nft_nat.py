@@ -43,15 +43,16 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from importlib import import_module
 M = lambda name: import_module("ansible_collections.virtnet.linux.plugins.module_utils." + name)
-paths, run, Options = M("paths").Paths(sys.argv[2]), M("run").run, M("options").Options
+paths, run, Options = M("core.paths").Paths(sys.argv[2]), M("core.command").run, M("core.options").Options
 for i in range(100):
     mode = ("nat", "routed", "isolated")[i % 3]
     wanted = [{"name": "a", "bridge": "br-a", "subnets": ["192.168.30.0/24"]},
               {"name": "b", "bridge": "br-b", "subnets": ["192.168.31.0/24"], "mode": mode}]
     # Altered by hand, so that all of the table is replaced.
     run(["nft", "insert rule inet virtnet vn_forward accept"])
-    read = [M("nft").RulesSpec.from_options(one) for one in Options({"networks": wanted}).each("networks")]
-    done = M("part").converge(M("nft").NatRules(read, False, paths), paths, check=False)
+    spec = M("nft.spec").RulesSpec
+    read = [spec.from_options(one) for one in Options({"networks": wanted}).each("networks")]
+    done = M("core.reconcile").converge(M("firewall.reconciler").NatRules(read, False, paths), paths, check=False)
     assert any("put right" in str(change) for change in done.changes)
 """
 

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils import iptables_save, ruleset
-from ansible_collections.virtnet.linux.plugins.module_utils.packet import Packet
+from ansible_collections.virtnet.linux.plugins.module_utils.ruleset import evaluate as ruleset
+from ansible_collections.virtnet.linux.plugins.module_utils.ruleset import iptables as iptables_save
+from ansible_collections.virtnet.linux.plugins.module_utils.ruleset.packet import Packet
 
 from .bed import OUTSIDE, UPLINK, Bed
 from .packets import LAST, PATIENCE, PORTS

@@ -9,9 +9,9 @@ import re
 from pathlib import Path
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils import host_files
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_private import Layout, unit, unit_text
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import Layout, unit, unit_text
+from ansible_collections.virtnet.linux.plugins.module_utils.host import files as host_files
 from kernel.dnsmasq_bed import PROGRAM, run
 
 UNITS = {

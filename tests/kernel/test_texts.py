@@ -16,18 +16,23 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils import nft_rules
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_hosts import configuration
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_private import TEMPLATE, Layout, unit, unit_text
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_render import Circumstances, hosts_files, render
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_spec import FragmentSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_syntax import read_lines
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
-from ansible_collections.virtnet.linux.plugins.module_utils.nft_chains import FAMILY, TABLE
-from ansible_collections.virtnet.linux.plugins.module_utils.nft_listing import parse
-from ansible_collections.virtnet.linux.plugins.module_utils.nft_spec import RulesSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.dhcp.dnsmasq_syntax import read_lines
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.hosts_files import configuration
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import (
+    TEMPLATE,
+    Layout,
+    unit,
+    unit_text,
+)
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.render import Circumstances, hosts_files, render
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.spec import FragmentSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.nft import elements as nft_rules
+from ansible_collections.virtnet.linux.plugins.module_utils.nft.chains import FAMILY, TABLE
+from ansible_collections.virtnet.linux.plugins.module_utils.nft.listing import parse
+from ansible_collections.virtnet.linux.plugins.module_utils.nft.spec import RulesSpec
 from hostile import SAMPLES, accepted, is_clear, networks, parts_of, read, spoilt, values
 from hypothesis import given
 from hypothesis import strategies as st

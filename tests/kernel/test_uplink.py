@@ -43,16 +43,16 @@ from importlib import import_module
 def of(name):
     return import_module("ansible_collections.virtnet.linux.plugins.module_utils." + name)
 task = json.load(sys.stdin)
-paths = of("paths").Paths(task["root"])
+paths = of("core.paths").Paths(task["root"])
 if task["confirm"]:
-    with of("files").lock(paths.runtime):
-        of("uplink").confirm(paths)
+    with of("core.files").lock(paths.runtime):
+        of("bridge.uplink").confirm(paths)
 try:
-    wanted = [of("bridge_spec").BridgeSpec.from_options(o) for o in of("options").Options(task).each("wanted")]
-    part = of("bridge").Bridges(wanted, False, paths, task["may_move"])
-    plan = of("part").converge(part, paths, check=task["check"])
-    print(json.dumps(of("_module").result(plan, "bridges")))
-except of("errors").VirtnetError as error:
+    wanted = [of("bridge.spec").BridgeSpec.from_options(o) for o in of("core.options").Options(task).each("wanted")]
+    part = of("bridge.reconciler").Bridges(wanted, False, paths, task["may_move"])
+    plan = of("core.reconcile").converge(part, paths, check=task["check"])
+    print(json.dumps(of("tasks.module").result(plan, "bridges")))
+except of("core.errors").VirtnetError as error:
     print(json.dumps({"failed": True, "msg": str(error)}))
 """
 

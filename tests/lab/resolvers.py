@@ -28,9 +28,9 @@ ip netns exec corp dnsmasq --conf-file=/dev/null --no-hosts --no-resolv --user=r
 CLEAR = """
 import sys
 sys.path.insert(0, "/usr/local/lib/virtnet")
-from engine.part import converge
-from engine.paths import Paths
-from engine.resolvconf import Entries
+from engine.core.reconcile import converge
+from engine.core.paths import Paths
+from engine.resolver.reconciler import Entries
 converge(Entries([], True, Paths()), Paths(), check=False)
 """
 NM_CONF = "/etc/NetworkManager/conf.d/lab.conf"

@@ -54,7 +54,7 @@ ip -n outside route add 192.168.0.0/16 via {UPLINK}
 _PROGRAM = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from ansible_collections.virtnet.linux.plugins.module_utils.cli import main
+from ansible_collections.virtnet.linux.plugins.module_utils.cli.main import main
 sys.exit(main(sys.argv[2:]))
 """
 # Seconds that a run may take; the engine gives up programs that hang well before.

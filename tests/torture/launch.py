@@ -21,6 +21,7 @@ import time
 import traceback
 from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import Any
 
 PACKAGE = "ansible_collections.virtnet.linux.plugins.module_utils."
@@ -97,7 +98,7 @@ class Module:
 def run_task(name: str, params: dict[str, Any], check: bool) -> dict[str, Any]:
     module = Module(params, check)
     try:
-        import_module(PACKAGE + "_tasks").TASKS[name](module)
+        import_module(PACKAGE + "tasks.registry").TASKS[name](module)
     except Left:
         pass
     except Exception:
@@ -136,7 +137,7 @@ def hurry(factor: float) -> None:
 
 def count_netlink(counter: Counter) -> None:
     """What pyroute2 asks of the kernel is told by no audit event."""
-    links = import_module(PACKAGE + "links_apply")
+    links = import_module(PACKAGE + "kernel.link_changes")
     take = links._take
 
     def counted(route: Any, step: Any) -> None:
@@ -152,7 +153,7 @@ def obey(order: dict[str, Any]) -> None:
     count_netlink(counter)
     if order.get("first"):
         # Programs of the test's own that stand before the real ones.
-        run = import_module(PACKAGE + "run")
+        run = import_module(PACKAGE + "core.command")
         run.SEARCH_PATH = os.pathsep.join([order["first"], run.SEARCH_PATH])  # type: ignore[attr-defined]
     if order.get("hurry"):
         hurry(order["hurry"])
@@ -172,8 +173,8 @@ def obey(order: dict[str, Any]) -> None:
 def main() -> None:
     """Orders, a line each. All is imported before the first, as a module is whole in memory that Ansible sent."""
     sys.path.insert(0, sys.argv[1])
-    for file in sorted(Path(sys.argv[1], *PACKAGE.split(".")).glob("*.py")):
-        import_module(PACKAGE + file.stem)
+    for module in walk_packages([str(Path(sys.argv[1], *PACKAGE.split(".")))], PACKAGE):
+        import_module(module.name)
     import_module("pyroute2")
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     for line in sys.stdin:

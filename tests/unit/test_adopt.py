@@ -11,17 +11,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils import adopted
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_leases import parse
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import VirtnetError
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_adopt import Adoptions, State
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_driver import Found
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_leases import parse_status, status_file, status_path
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_return import Returns
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_return import State as ReturnState
-from ansible_collections.virtnet.linux.plugins.module_utils.links import Link
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.virt_network import State as NetworksState
+from ansible_collections.virtnet.linux.plugins.module_utils.adoption import records as adopted
+from ansible_collections.virtnet.linux.plugins.module_utils.adoption.adopt import Adoptions, State
+from ansible_collections.virtnet.linux.plugins.module_utils.adoption.give_back import Returns
+from ansible_collections.virtnet.linux.plugins.module_utils.adoption.give_back import State as ReturnState
+from ansible_collections.virtnet.linux.plugins.module_utils.adoption.libvirt_leases import (
+    parse_status,
+    status_file,
+    status_path,
+)
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_file import parse
+from ansible_collections.virtnet.linux.plugins.module_utils.kernel.links import Link
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.connection import Found
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.reconciler import State as NetworksState
 
 DNSMASQ = """\
 1795268138 52:54:00:f0:ee:48 192.168.122.230 g 01:52:54:00:f0:ee:48

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.bandwidth import Limit
-from ansible_collections.virtnet.linux.plugins.module_utils.policing import Policer
-from ansible_collections.virtnet.linux.plugins.module_utils.queues import Shape, explained
+from ansible_collections.virtnet.linux.plugins.module_utils.kernel.bandwidth import Limit
+from ansible_collections.virtnet.linux.plugins.module_utils.kernel.policer import Policer
+from ansible_collections.virtnet.linux.plugins.module_utils.kernel.qdisc import Shape, explained
 
 
 @pytest.mark.parametrize(

@@ -8,16 +8,22 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.definitions import Remembered
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml import dump, from_xml
-from ansible_collections.virtnet.linux.plugins.module_utils.links import Link
-from ansible_collections.virtnet.linux.plugins.module_utils.network import read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.restore import Situation, missing_ports, to_run
-from ansible_collections.virtnet.linux.plugins.module_utils.specs import specs
-from ansible_collections.virtnet.linux.plugins.module_utils.virt_network import Networks, State
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.core.memory import Remembered
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.kernel.links import Link
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.convert import from_xml
+from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.network.store import remembering
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import specs
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.reconciler import Networks, State
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.restore import (
+    Situation,
+    missing_ports,
+    to_run,
+)
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.status import dump
 
 SITE = {"name": "site", "mode": "bridged", "bridge": {"name": "br0"}}
 LINKS = {"br0": Link("br0", 7, kind="bridge", up=True), "eth0": Link("eth0", 2)}
@@ -47,7 +53,7 @@ def test_libvirt_alone_is_told() -> None:
 
 
 def test_a_network_that_becomes_bridged_leaves_nothing_of_ours() -> None:
-    remembered = {"site": Remembered({"vn-site": "52:54:00:00:00:01"}).and_now(read())}
+    remembered = {"site": remembering(Remembered({"vn-site": "52:54:00:00:00:01"}), read())}
     assert remembered["site"].bridges == {"vn-site": "52:54:00:00:00:01"}
     told = specs([read()], remembered)
     assert [one["name"] for one in told["bridges"] if one["state"] == "absent"] == ["vn-site"]

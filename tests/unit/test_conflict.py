@@ -9,14 +9,14 @@ import ipaddress
 from typing import Any
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.choosing import Settings
-from ansible_collections.virtnet.linux.plugins.module_utils.conflict import conflicts, plan_moves
-from ansible_collections.virtnet.linux.plugins.module_utils.definitions import Remembered
-from ansible_collections.virtnet.linux.plugins.module_utils.leases import parse_leases
-from ansible_collections.virtnet.linux.plugins.module_utils.network import Network, read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.restore import Situation
-from ansible_collections.virtnet.linux.plugins.module_utils.subnets import UP, Occupied, Pool
+from ansible_collections.virtnet.linux.plugins.module_utils.core.memory import Remembered
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.ipam.allocator import Settings
+from ansible_collections.virtnet.linux.plugins.module_utils.ipam.subnets import UP, Occupied, Pool
+from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.leases import parse_leases
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.restore import Situation
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.subnet_conflicts import conflicts, plan_moves
 
 
 def network(name: str, address: str, *, auto: bool = True) -> Network:

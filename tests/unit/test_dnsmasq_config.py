@@ -10,14 +10,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_config import (
+from ansible_collections.virtnet.linux.plugins.module_utils.dhcp.dnsmasq_syntax import (
+    quoted,
+    read_arguments,
+    read_lines,
+)
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.config_check import syntax_test
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_config import (
     Config,
     fragment_file,
     fragment_network,
     is_fragment_file,
     read_config,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_service import (
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import (
     SystemDnsmasq,
     debian_command,
     exec_start_words,
@@ -26,8 +32,6 @@ from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_service impo
     shell_assignments,
     telling_lines,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_syntax import quoted, read_arguments, read_lines
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_trial import syntax_test
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.filter import libvirt_xml
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_dangers import (
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.dangerous_options import (
     is_private_folder,
     line_dangers,
     option_dangers,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_fragment import Fragments, FragmentSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml import from_xml
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.reconciler import Fragments, FragmentSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.convert import from_xml
 
 STRANGE = """<network xmlns:dnsmasq='http://libvirt.org/schemas/network/dnsmasq/1.0'>
   <name>lab</name><forward mode='nat'/>

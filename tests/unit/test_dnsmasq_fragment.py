@@ -12,27 +12,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_config import read_config
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_fragment import Fragments, State
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_hosts import configuration
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_render import (
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption, MissingTool
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import Plan
+from ansible_collections.virtnet.linux.plugins.module_utils.dhcp.dnsmasq_syntax import Setting, read_lines
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.hosts_files import configuration
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.reconciler import Fragments, State
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.render import (
     HEADER,
     LONGEST_LINE,
     Circumstances,
     hosts_files,
     render,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_service import (
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.spec import FragmentSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_config import read_config
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import (
     NoUsableDnsmasq,
     ServiceStatus,
     not_installed,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_spec import FragmentSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_syntax import Setting, read_lines
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption, MissingTool
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.part import Plan
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -12,26 +12,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils import dnsmasq_refresh, dnsmasq_service
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_config import read_config
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_fragment import Fragments, FragmentSpec, State
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_instances import Instance
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_leases import parse
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_ports import Socket, parse_sockets
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_private import Layout, upstream_lines
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_refresh import refresh
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_service import (
+from ansible_collections.virtnet.linux.plugins.module_utils.core.command import Completed
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import Locked
+from ansible_collections.virtnet.linux.plugins.module_utils.core.lock import lock
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import Plan
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq import system_service as dnsmasq_service
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_file import parse
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import Layout, upstream_lines
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_service import Instance
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.reconciler import Fragments, FragmentSpec, State
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.sockets import Socket, parse_sockets
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_config import read_config
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import (
     NoUsableDnsmasq,
     ServiceStatus,
     SystemDnsmasq,
     not_installed,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import Locked
-from ansible_collections.virtnet.linux.plugins.module_utils.files import lock
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.part import Plan
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.run import Completed
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration import fragment_refresh as dnsmasq_refresh
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.fragment_refresh import refresh
 
 LAYOUT = Layout(Paths())
 ACTIVE = ServiceStatus(not_installed().command, version=(2, 90), active="active", enabled="enabled", pid=1)

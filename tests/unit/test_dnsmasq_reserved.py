@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_choice import Choice
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_private import SHARED
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_reserved import (
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.placement import Choice
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import SHARED
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.reserved_names import (
     WELL_KNOWN,
     of_records,
     reserved_lines,
@@ -18,11 +20,9 @@ from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_reserved imp
     static_names,
     static_rows,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_spec import FragmentSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_target import apart_by_names
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
-from ansible_collections.virtnet.linux.plugins.module_utils.network import read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.spec import FragmentSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.target import apart_by_names
+from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
 
 WEB = {"mac": "52:54:00:00:00:01", "name": "Web", "ip": "10.0.1.5"}
 DB = {"id": "red", "name": "db"}

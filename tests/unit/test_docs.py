@@ -22,20 +22,20 @@ import messages
 import pytest
 import yaml
 from ansible_collections.virtnet.linux.plugins.inventory import guests
-from ansible_collections.virtnet.linux.plugins.module_utils import cli
-from ansible_collections.virtnet.linux.plugins.module_utils._module import requested
-from ansible_collections.virtnet.linux.plugins.module_utils.bridge_spec import BridgeSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_fragment import FragmentSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml import from_xml
-from ansible_collections.virtnet.linux.plugins.module_utils.links import Link
-from ansible_collections.virtnet.linux.plugins.module_utils.network import Network, read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.nft_spec import RulesSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.resolvconf import EntrySpec
-from ansible_collections.virtnet.linux.plugins.module_utils.subnets import host_prefix
-from ansible_collections.virtnet.linux.plugins.module_utils.virt_network import Networks, State
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge.spec import BridgeSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.cli import main as cli
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.reconciler import FragmentSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.ipam.subnets import host_prefix
+from ansible_collections.virtnet.linux.plugins.module_utils.kernel.links import Link
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.convert import from_xml
+from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.nft.spec import RulesSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.reconciler import Networks, State
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver.reconciler import EntrySpec
+from ansible_collections.virtnet.linux.plugins.module_utils.tasks.module import requested
 from ansible_collections.virtnet.linux.plugins.modules import virt_network
 from examples import ROOT, Example, filled, lists_within, tasks_within
 from lxml import etree

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 from ansible.playbook.task import Task
-from ansible_collections.virtnet.linux.plugins.module_utils import host_files
-from ansible_collections.virtnet.linux.plugins.module_utils._tasks import TASKS
+from ansible_collections.virtnet.linux.plugins.module_utils.host import files as host_files
+from ansible_collections.virtnet.linux.plugins.module_utils.tasks.registry import TASKS
 from ansible_collections.virtnet.linux.plugins.modules.engine import digest
 from ansible_collections.virtnet.linux.plugins.plugin_utils.engine_action import ENGINE, EngineAction
 
@@ -126,6 +126,7 @@ def test_the_interpreter_that_ansible_found_itself_is_kept() -> None:
 
 def test_an_engine_as_the_host_has_it_hashes_as_the_collections(tmp_path: Path) -> None:
     for name, text in host_files.engine_files().items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     assert digest(tmp_path) == digest(ENGINE)
     (tmp_path / "part.py").write_text("")
@@ -136,7 +137,7 @@ def test_an_installed_engine_runs_a_task(tmp_path: Path) -> None:
     shutil.copytree(ENGINE, tmp_path / "engine", ignore=shutil.ignore_patterns("__pycache__"))
     code = (
         "import json, sys; sys.path.insert(0, sys.argv[1]); from types import SimpleNamespace as N\n"
-        "from engine._tasks import TASKS\n"
+        "from engine.tasks.registry import TASKS\n"
         "told = {}\n"
         "module = N(params={'names': ['none-of-that-name']}, check_mode=False, exit_json=told.update,"
         " fail_json=told.update)\n"

@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.definitions import read_stored
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_leases import parse, write_leases
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import CommandFailed, VirtnetError
-from ansible_collections.virtnet.linux.plugins.module_utils.files import File, jot, lock, put
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.run import run
+from ansible_collections.virtnet.linux.plugins.module_utils.core.command import run
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import CommandFailed, VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.core.files import File, jot, put
+from ansible_collections.virtnet.linux.plugins.module_utils.core.lock import lock
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_file import parse, write_leases
+from ansible_collections.virtnet.linux.plugins.module_utils.network.store import read_stored
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077], ids=oct)

@@ -8,11 +8,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.firewalls import plan, warnings
-from ansible_collections.virtnet.linux.plugins.module_utils.firewalls_read import Firewalls, parse_ufw, zone_files
-from ansible_collections.virtnet.linux.plugins.module_utils.nft_rules import Rules
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.ruleset import Chain, Rule, Table
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.firewall.integrations import plan, warnings
+from ansible_collections.virtnet.linux.plugins.module_utils.firewall.integrations_read import (
+    Firewalls,
+    parse_ufw,
+    zone_files,
+)
+from ansible_collections.virtnet.linux.plugins.module_utils.nft.elements import Rules
+from ansible_collections.virtnet.linux.plugins.module_utils.ruleset.evaluate import Chain, Rule, Table
 
 # ufw 0.36.2.
 RULES = """\

@@ -13,8 +13,8 @@ import pytest
 from ansible.errors import AnsibleUndefinedVariable
 from ansible.utils.display import Display
 from ansible_collections.virtnet.linux.plugins.filter.fleet import fleet
-from ansible_collections.virtnet.linux.plugins.module_utils.choosing import read_fleet
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.ipam.allocator import read_fleet
 from ansible_collections.virtnet.linux.plugins.plugin_utils.fleet_claims import MOST_CLAIMS
 from hypothesis import given, settings
 from hypothesis import strategies as st

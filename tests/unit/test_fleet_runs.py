@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from ansible.utils.display import Display
 from ansible_collections.virtnet.linux.plugins.filter.fleet import fleet
-from ansible_collections.virtnet.linux.plugins.module_utils.choosing import Settings, read_fleet
-from ansible_collections.virtnet.linux.plugins.module_utils.definitions import Remembered
-from ansible_collections.virtnet.linux.plugins.module_utils.network import read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.subnets import Pool, Share
-from ansible_collections.virtnet.linux.plugins.module_utils.virt_network import Networks, State
+from ansible_collections.virtnet.linux.plugins.module_utils.core.memory import Remembered
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.ipam.allocator import Settings, read_fleet
+from ansible_collections.virtnet.linux.plugins.module_utils.ipam.subnets import Pool, Share
+from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.network.store import remembering
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.reconciler import Networks, State
 
 IDENTITY = "0123456789abcdef0123456789abcdef"
 POOL = [Pool(ipaddress.IPv4Network("192.168.0.0/16"))]
@@ -59,7 +60,7 @@ class Fleet:
         done = Networks(wanted, False, Paths("/nowhere"), self.pools, told).plan(state)
         definitions = {one["name"]: read_network(Options(one), IDENTITY) for one in done.holds}
         memory = {
-            name: state.remembered.get(name, Remembered()).and_now(one)
+            name: remembering(state.remembered.get(name, Remembered()), one)
             for name, one in {**state.definitions, **definitions}.items()
         }
         share = told.share or state.settings.share

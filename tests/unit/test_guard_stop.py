@@ -17,11 +17,11 @@ COLLECTIONS = Path(__file__).resolve().parents[2] / ".build/collections"
 PROGRAM = """
 import contextlib, os, signal, sys, time
 sys.path.insert(0, sys.argv[1])
-from ansible_collections.virtnet.linux.plugins.module_utils import guard, guard_work
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.guard import daemon, workers
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 
-guard._LAST = 0.2
-watch = guard.Guard(Paths())
+daemon._LAST = 0.2
+watch = daemon.Guard(Paths())
 with contextlib.ExitStack() as stack:
     watch._signals(stack)
 
@@ -31,7 +31,7 @@ with contextlib.ExitStack() as stack:
         time.sleep(seconds)
         return "done"
 
-    answer = guard_work.in_child(work, float(sys.argv[2]))
+    answer = workers.in_child(work, float(sys.argv[2]))
 # Who asks again finds a guard that is at its end, and no alarm is left for an interpreter that shuts down.
 os.kill(os.getpid(), signal.SIGTERM)
 armed = signal.getitimer(signal.ITIMER_REAL)[0]

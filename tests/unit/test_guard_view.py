@@ -11,11 +11,11 @@ import struct
 from typing import Any
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils import netlink
-from ansible_collections.virtnet.linux.plugins.module_utils.backoff import Backoff, Unrest
-from ansible_collections.virtnet.linux.plugins.module_utils.guard_view import CONFLICT, View
-from ansible_collections.virtnet.linux.plugins.module_utils.links import Link, parse_links
-from ansible_collections.virtnet.linux.plugins.module_utils.netlink import (
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.guard.backoff import Backoff, Unrest
+from ansible_collections.virtnet.linux.plugins.module_utils.guard.view import CONFLICT, View
+from ansible_collections.virtnet.linux.plugins.module_utils.kernel import events as netlink
+from ansible_collections.virtnet.linux.plugins.module_utils.kernel.events import (
     AddressEvent,
     ForwardingEvent,
     LinkEvent,
@@ -25,10 +25,10 @@ from ansible_collections.virtnet.linux.plugins.module_utils.netlink import (
     RouteEvent,
     RulesEvent,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.network import read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.restore import Situation
-from ansible_collections.virtnet.linux.plugins.module_utils.specs import KINDS
+from ansible_collections.virtnet.linux.plugins.module_utils.kernel.links import Link, parse_links
+from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import KINDS
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.restore import Situation
 
 BRIDGE, TAP, UPLINK = 10, 11, 2
 MAC = "52:54:00:00:00:01"

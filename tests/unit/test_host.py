@@ -15,12 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils import host_files, host_needs
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import VirtnetError
-from ansible_collections.virtnet.linux.plugins.module_utils.host import HostSetup, set_up
-from ansible_collections.virtnet.linux.plugins.module_utils.host_read import State, Text, Unit, parse_units
-from ansible_collections.virtnet.linux.plugins.module_utils.part import describe
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import describe
+from ansible_collections.virtnet.linux.plugins.module_utils.host import files as host_files
+from ansible_collections.virtnet.linux.plugins.module_utils.host import requirements as host_needs
+from ansible_collections.virtnet.linux.plugins.module_utils.host.read import State, Text, Unit, parse_units
+from ansible_collections.virtnet.linux.plugins.module_utils.host.reconciler import HostSetup, set_up
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODULE_UTILS = REPOSITORY / "plugins" / "module_utils"
@@ -57,18 +58,32 @@ def commands(changes) -> list[str]:
 
 
 def test_every_engine_module_goes_to_the_host() -> None:
-    assert list(host_files.ENGINE) == sorted(file.stem for file in MODULE_UTILS.glob("*.py"))
+    files = {file.relative_to(MODULE_UTILS).as_posix() for file in MODULE_UTILS.rglob("*.py")}
+    assert set(host_files.engine_files()) == files | {"__init__.py"}
 
 
 def test_every_engine_module_is_seen_by_ansible() -> None:
-    tree = ast.parse((MODULE_UTILS / "host_files.py").read_text())
-    imported = [
-        alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module is None
-        for alias in node.names
-    ]
-    assert imported == list(host_files.ENGINE)
+    """What a module imports, and what that imports, is all that Ansible sends to a host."""
+    sent: set[Path] = set()
+    left = [REPOSITORY / "plugins/modules/host.py"]
+    while left:
+        file = left.pop()
+        if file not in sent:
+            sent.add(file)
+            left += imported(file)
+    assert sent - {REPOSITORY / "plugins/modules/host.py"} == {
+        file for file in MODULE_UTILS.rglob("*.py") if file.name != "__init__.py"
+    }
+
+
+def imported(file: Path) -> list[Path]:
+    found: list[Path] = []
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            found += [path for one in node.names if (path := base / f"{one.name}.py").is_file()]
+            found += [path for path in (base.with_suffix(".py"),) if path.is_file()]
+    return found
 
 
 def test_engine_comes_out_of_a_zip_file_as_out_of_a_folder(tmp_path: Path) -> None:
@@ -77,9 +92,9 @@ def test_engine_comes_out_of_a_zip_file_as_out_of_a_folder(tmp_path: Path) -> No
         for folder in Path(package).parts:
             parent = package.split(folder)[0] + folder
             payload.writestr(f"{parent}/__init__.py", "")
-        for file in MODULE_UTILS.glob("*.py"):
-            payload.write(file, f"{package}/{file.name}")
-    code = f"from {package.replace('/', '.')}.host_files import engine_files; print(hash(str(engine_files())))"
+        for file in MODULE_UTILS.rglob("*.py"):
+            payload.write(file, f"{package}/{file.relative_to(MODULE_UTILS)}")
+    code = f"from {package.replace('/', '.')}.host.files import engine_files; print(hash(str(engine_files())))"
     seen = [
         subprocess.run(
             [sys.executable, "-c", code],
@@ -149,10 +164,12 @@ def test_bare_host_gets_everything() -> None:
 
 def test_changed_engine_module_is_shown_by_its_digest_and_python_forgets_the_old() -> None:
     state = settled()
-    path = "/usr/local/lib/virtnet/engine/part.py"
-    cache = "/usr/local/lib/virtnet/engine/__pycache__"
+    path = "/usr/local/lib/virtnet/engine/core/reconcile.py"
+    cache = "/usr/local/lib/virtnet/engine/core/__pycache__"
     tree = HostSetup("present", Paths()).read().tree("/nowhere")
-    tree = replace(tree, files=[path, f"{cache}/part.pyc", "/usr/local/lib/virtnet/engine/old.py"], folders=[cache])
+    tree = replace(
+        tree, files=[path, f"{cache}/reconcile.pyc", "/usr/local/lib/virtnet/engine/old.py"], folders=[cache]
+    )
     state = replace(
         state,
         files={**state.files, path: Text("old", 0o644)},
@@ -161,8 +178,10 @@ def test_changed_engine_module_is_shown_by_its_digest_and_python_forgets_the_old
     change, restart = plan(state).changes
     assert [file.path for file in change.files] == ["/run/virtnet/service-restart-due", path]
     assert (str(restart), restart.start) == ("service virtnet.service: restarted", "virtnet.service")
-    assert change.remove == ["/usr/local/lib/virtnet/engine/old.py", f"{cache}/part.pyc", cache]
-    assert [line.split(":")[0] for line in change.before.splitlines()] == ["/usr/local/lib/virtnet/engine/old.py", path]
+    assert change.remove == ["/usr/local/lib/virtnet/engine/old.py", f"{cache}/reconcile.pyc", cache]
+    assert sorted(line.split(":")[0] for line in change.before.splitlines()) == sorted(
+        ["/usr/local/lib/virtnet/engine/old.py", path]
+    )
     assert [line.split(":")[0] for line in change.after.splitlines()] == [path]
 
 
@@ -295,9 +314,10 @@ def test_there_and_back_without_systemd(tmp_path: Path) -> None:
     ]
     assert (tmp_path / "etc/virtnet/networks").stat().st_mode & 0o777 == 0o755
     assert (tmp_path / "etc/virtnet").stat().st_mode & 0o777 == 0o755
-    compiled = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*.pyc")}
+    compiled = {path: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*.pyc")}
     assert compiled == {
-        f"{name}.{sys.implementation.cache_tag}.pyc": 0o644 for name in ("__init__", *host_files.ENGINE)
+        file.parent / "__pycache__" / f"{file.stem}.{sys.implementation.cache_tag}.pyc": 0o644
+        for file in (tmp_path / "usr/local/lib/virtnet/engine").rglob("*.py")
     }
     assert not set_up("present", paths, check=False).changes
 

@@ -12,13 +12,13 @@ import time
 from typing import Any
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.cli_commands import _as_references, table
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_leases import is_host_name, parse
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import VirtnetError
-from ansible_collections.virtnet.linux.plugins.module_utils.leases import Lease, parse_leases
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_leases import parse_status
-from ansible_collections.virtnet.linux.plugins.module_utils.network import read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.adoption.libvirt_leases import parse_status
+from ansible_collections.virtnet.linux.plugins.module_utils.cli.commands import _as_references, table
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_file import is_host_name, parse
+from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.leases import Lease, parse_leases
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree

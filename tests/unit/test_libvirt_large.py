@@ -12,15 +12,15 @@ from __future__ import annotations
 import time
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_parse import (
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.convert import from_xml
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.parse import (
     LONGEST_NAMESPACE,
     MOST_IN_SCOPE,
     MOST_NAMESPACES,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml import from_xml
-from ansible_collections.virtnet.linux.plugins.module_utils.network import Network, read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
 
 BOUND = 15.0
 

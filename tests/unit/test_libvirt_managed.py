@@ -8,15 +8,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption, VirtnetError
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_definition import RegistrationSpec, registered_by_us
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_driver import Found
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_managed import Made, digest, same
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_registration import Registrations, State
-from ansible_collections.virtnet.linux.plugins.module_utils.network import read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.specs import specs
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption, VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.connection import Found
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.definition import RegistrationSpec, registered_by_us
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.managed_update import Made, digest, same
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.reconciler import Registrations, State
+from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import specs
 
 UUID = "9a5f7829-e7e7-4049-a988-fd99658c37c2"
 GIVEN = """<network><name>own</name><forward mode='nat'/>

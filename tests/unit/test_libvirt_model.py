@@ -9,17 +9,18 @@ from typing import Any
 
 import libvirt_schema
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_options import (
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.convert import from_xml, to_xml
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.flat import (
     BESIDE,
     DEFAULTS,
     flat,
     leaves,
     nested,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml import dump, from_xml, to_xml
-from ansible_collections.virtnet.linux.plugins.module_utils.network import MODES, Network, read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.network.model import MODES, Network, read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.status import dump
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from lxml import etree

@@ -11,14 +11,14 @@ from typing import Any
 
 import libvirt_schema
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption, VirtnetError
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_definition import RegistrationSpec, differs, xml_of
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_driver import Found
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_group import read_libvirt
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_registration import Registrations, State
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_update import updates
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption, VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.connection import Found
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.definition import RegistrationSpec, differs, xml_of
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.live_update import updates
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.options import read_libvirt
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.reconciler import Registrations, State
 from lxml import etree
 
 UUID = "3e3fce45-4f53-4fa7-bb32-11f34168b82b"

@@ -12,13 +12,18 @@ from typing import Any
 import libvirt_elements
 import libvirt_schema
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_options import brief, flat, nested
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_table import DROPPED, HARMLESS, OPTIONS, REFUSED
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml import from_xml, to_xml
-from ansible_collections.virtnet.linux.plugins.module_utils.network import Network, read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.specs import specs
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.convert import from_xml, to_xml
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.flat import brief, flat, nested
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.schema import (
+    DROPPED,
+    HARMLESS,
+    OPTIONS,
+    REFUSED,
+)
+from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import specs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree

@@ -8,9 +8,13 @@ from __future__ import annotations
 import socket
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
-from ansible_collections.virtnet.linux.plugins.module_utils.forwards import Forward
-from ansible_collections.virtnet.linux.plugins.module_utils.listeners import check_listeners, parse, read_listeners
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.firewall.listeners import (
+    check_listeners,
+    parse,
+    read_listeners,
+)
+from ansible_collections.virtnet.linux.plugins.module_utils.nft.port_forwards import Forward
 
 # iproute2 6.1.
 LISTING = """\

@@ -9,11 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.bridge import Bridges, BridgeSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.bridge import State as Links
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
-from ansible_collections.virtnet.linux.plugins.module_utils.links import Link
-from ansible_collections.virtnet.linux.plugins.module_utils.managers import (
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge.network_managers import (
     ManagedBridges,
     Managers,
     State,
@@ -23,9 +19,13 @@ from ansible_collections.virtnet.linux.plugins.module_utils.managers import (
     read_managers,
     read_uplinks,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.uplink import Uplink, Uplinks
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge.reconciler import Bridges, BridgeSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge.reconciler import State as Links
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge.uplink import Uplink, Uplinks
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.kernel.links import Link
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -9,16 +9,16 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.bridge_spec import BridgeSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_spec import FragmentSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
-from ansible_collections.virtnet.linux.plugins.module_utils.identity import bridge_name
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_definition import RegistrationSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.network import Network, read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.nft_spec import RulesSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.resolvconf import EntrySpec
-from ansible_collections.virtnet.linux.plugins.module_utils.specs import specs
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge.spec import BridgeSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.core.identity import bridge_name
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.spec import FragmentSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.definition import RegistrationSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.nft.spec import RulesSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import specs
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver.reconciler import EntrySpec
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.nft_match import Elements, match, value
-from ansible_collections.virtnet.linux.plugins.module_utils.packet import NOTHING, UNKNOWN, Packet
+from ansible_collections.virtnet.linux.plugins.module_utils.ruleset.match import Elements, match, value
+from ansible_collections.virtnet.linux.plugins.module_utils.ruleset.packet import NOTHING, UNKNOWN, Packet
 
 TCP = Packet(
     ipaddress.ip_address("192.168.77.10"), ipaddress.ip_address("203.0.113.9"), "tcp", "vn-lab", "eth0", 40000, 80

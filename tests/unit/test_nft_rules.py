@@ -10,16 +10,16 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils import nft_rules
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
-from ansible_collections.virtnet.linux.plugins.module_utils.forwards import Forward
-from ansible_collections.virtnet.linux.plugins.module_utils.nat import Nat
-from ansible_collections.virtnet.linux.plugins.module_utils.nft import NatRules
-from ansible_collections.virtnet.linux.plugins.module_utils.nft_listing import parse
-from ansible_collections.virtnet.linux.plugins.module_utils.nft_rules import MODES, Rules
-from ansible_collections.virtnet.linux.plugins.module_utils.nft_spec import RulesSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.firewall.reconciler import NatRules
+from ansible_collections.virtnet.linux.plugins.module_utils.nft import elements as nft_rules
+from ansible_collections.virtnet.linux.plugins.module_utils.nft.elements import MODES, Rules
+from ansible_collections.virtnet.linux.plugins.module_utils.nft.listing import parse
+from ansible_collections.virtnet.linux.plugins.module_utils.nft.nat import Nat
+from ansible_collections.virtnet.linux.plugins.module_utils.nft.port_forwards import Forward
+from ansible_collections.virtnet.linux.plugins.module_utils.nft.spec import RulesSpec
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils import occupied
-from ansible_collections.virtnet.linux.plugins.module_utils.subnets import Occupied
+from ansible_collections.virtnet.linux.plugins.module_utils.ipam import in_use as occupied
+from ansible_collections.virtnet.linux.plugins.module_utils.ipam.subnets import Occupied
 
 LIBVIRT = """<!--
 WARNING: THIS IS AN AUTO-GENERATED FILE.

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils import ovsdb
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import NotRunning
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import NotRunning
+from ansible_collections.virtnet.linux.plugins.module_utils.openvswitch import ovsdb
 
 ANSWERS = {
     "nothing": iter(()),

@@ -13,10 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils import iptables_save, ruleset
-from ansible_collections.virtnet.linux.plugins.module_utils.forwards import Forward
-from ansible_collections.virtnet.linux.plugins.module_utils.nft_rules import Rules
-from ansible_collections.virtnet.linux.plugins.module_utils.reach import (
+from ansible_collections.virtnet.linux.plugins.module_utils.firewall.flows import Guests, ways
+from ansible_collections.virtnet.linux.plugins.module_utils.firewall.reachability import (
     DROPPED,
     MAY_BE_DROPPED,
     PASSES,
@@ -25,7 +23,10 @@ from ansible_collections.virtnet.linux.plugins.module_utils.reach import (
     judge,
     lines,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.reach_ways import Guests, ways
+from ansible_collections.virtnet.linux.plugins.module_utils.nft.elements import Rules
+from ansible_collections.virtnet.linux.plugins.module_utils.nft.port_forwards import Forward
+from ansible_collections.virtnet.linux.plugins.module_utils.ruleset import evaluate as ruleset
+from ansible_collections.virtnet.linux.plugins.module_utils.ruleset import iptables as iptables_save
 
 LISTINGS = Path(__file__).with_name("firewalls")
 FORWARD = Forward("tcp", 8080, 8080, "192.168.77.10", 80)

@@ -10,29 +10,28 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils import (
-    resolver_networkmanager,
-    resolver_plain,
-    resolver_resolved,
-)
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption, MissingTool
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.resolvconf import (
-    ChoiceChange,
-    Entries,
-    EntrySpec,
-    State,
-)
-from ansible_collections.virtnet.linux.plugins.module_utils.resolver import (
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption, MissingTool
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver import networkmanager as resolver_networkmanager
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver import plain_file as resolver_plain
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver import resolved as resolver_resolved
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver.override import read_choice
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver.owner import owner_of, read_surroundings
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver.provider import (
     Entry,
     Surroundings,
     first_servers,
     reverse_zones,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.resolver_choice import read_choice
-from ansible_collections.virtnet.linux.plugins.module_utils.resolver_owner import owner_of, parse, read_surroundings
-from ansible_collections.virtnet.linux.plugins.module_utils.resolver_resolvconf import (
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver.reconciler import (
+    ChoiceChange,
+    Entries,
+    EntrySpec,
+    State,
+)
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver.resolv_conf import parse
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver.resolvconf import (
     Resolvconf,
     parse_settings,
     parse_version,

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible_collections.virtnet.linux.plugins.module_utils import runtime
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.specs import KINDS
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.network import runtime
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import KINDS
 
 
 def test_a_run_is_through_with_its_last_part(tmp_path: Path) -> None:

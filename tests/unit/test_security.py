@@ -33,9 +33,9 @@ def test_the_guide_names_each_test_of_an_attacker_and_none_that_is_not_there() -
 # Whatever gives a text to a shell, or a program's name to be found in a text.
 SHELLS = {"system", "popen", "getoutput", "getstatusoutput", "create_subprocess_shell", "eval", "exec", "spawnlp"}
 # The one place of the engine that runs programs; and on the controller what asks ansible-inventory.
-RUNNERS = {"plugins/module_utils/run.py", "plugins/inventory/guests.py"}
+RUNNERS = {"plugins/module_utils/core/command.py", "plugins/inventory/guests.py"}
 # A conf-script that the administrator gave to the host's dnsmasq, which gives it to a shell too.
-SHELL_OF_DNSMASQ = "plugins/module_utils/dnsmasq_config.py"
+SHELL_OF_DNSMASQ = "plugins/module_utils/dnsmasq/system_config.py"
 
 
 @pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(REPOSITORY)))

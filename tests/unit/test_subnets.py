@@ -8,11 +8,10 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.choosing import Chooser
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
-from ansible_collections.virtnet.linux.plugins.module_utils.network import read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.subnets import (
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.ipam.allocator import Chooser
+from ansible_collections.virtnet.linux.plugins.module_utils.ipam.subnets import (
     DEFAULT_POOLS,
     DOWN,
     MIDDLE,
@@ -68,18 +67,17 @@ def test_networks_never_overlap_are_stable_and_exhaust_cleanly(
 ) -> None:
     taken = [Occupied(one, f"the route {one}") for one in occupied]
     chosen: list[ipaddress.IPv4Network] = []
-    network = read_network(Options({"name": "lab"}), "host")
     free = [one for one in candidates(order, Share()) if not any(one.overlaps(other) for other in occupied)]
     for _ in range(count):
         held = [Occupied(one, "ours") for one in chosen]
         chooser = Chooser([*taken, *held], pools=[SMALL], order=order)
         if len(chosen) == len(free):
             with pytest.raises(InvalidOption, match="no free subnet is left in 192.168.0.0/20"):
-                chooser.choose(network, "")
+                chooser.choose("")
             return
-        address = chooser.choose(network, "")
+        address = chooser.choose("")
         assert not any(address.network.overlaps(one) for one in [*occupied, *chosen])
-        assert chooser.choose(network, str(address)) == address
+        assert chooser.choose(str(address)) == address
         chosen.append(address.network)
     assert chosen == free[:count]
 

@@ -14,18 +14,20 @@ from typing import Any
 
 import lxml.html
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_private import Layout, instance_of, unit
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_spec import FragmentSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_definition import RegistrationSpec, xml_of
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_options import BESIDE, flat
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_table import DNSMASQ_NAMESPACE, OPTIONS
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml import NAMESPACE, dump, from_xml
-from ansible_collections.virtnet.linux.plugins.module_utils.network import Network
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.resolvconf import PROVIDERS, EntrySpec
-from ansible_collections.virtnet.linux.plugins.module_utils.resolver import Surroundings
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import Layout, instance_of, unit
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.spec import FragmentSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.definition import RegistrationSpec, xml_of
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.convert import from_xml
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.flat import BESIDE, flat
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.metadata import NAMESPACE
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.schema import DNSMASQ_NAMESPACE, OPTIONS
+from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.status import dump
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver.provider import Surroundings
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver.reconciler import PROVIDERS, EntrySpec
 from ansible_collections.virtnet.linux.plugins.plugin_utils.report import as_html, fleet
 from hostile import (
     REFUSED,

@@ -13,23 +13,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_config import HostReader, read_config
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq_leases import read_leases
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import VirtnetError
-from ansible_collections.virtnet.linux.plugins.module_utils.host_apply import remove
-from ansible_collections.virtnet.linux.plugins.module_utils.host_read import read_tree
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_leases import read_status, status_path
-from ansible_collections.virtnet.linux.plugins.module_utils.managers import Managers, read_uplinks
-from ansible_collections.virtnet.linux.plugins.module_utils.occupied import _servers
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.resolver_owner import read_surroundings
-from ansible_collections.virtnet.linux.plugins.module_utils.untrusted import (
+from ansible_collections.virtnet.linux.plugins.module_utils.adoption.libvirt_leases import read_status, status_path
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge.network_managers import Managers, read_uplinks
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.core.untrusted import (
     UnusableFile,
     read_untrusted_text,
     replace_untrusted,
     set_aside,
     unusable_reason,
 )
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_file import read_leases
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_config import HostReader, read_config
+from ansible_collections.virtnet.linux.plugins.module_utils.host.apply import remove
+from ansible_collections.virtnet.linux.plugins.module_utils.host.read import read_tree
+from ansible_collections.virtnet.linux.plugins.module_utils.ipam.in_use import _servers
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver.owner import read_surroundings
 
 LIMIT = 4096
 SECRET = "root:$y$secret"

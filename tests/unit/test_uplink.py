@@ -9,13 +9,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils import uplink_return
-from ansible_collections.virtnet.linux.plugins.module_utils.bridge import Bridges, BridgeSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.bridge_plan import State
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
-from ansible_collections.virtnet.linux.plugins.module_utils.files import put
-from ansible_collections.virtnet.linux.plugins.module_utils.links import Link
-from ansible_collections.virtnet.linux.plugins.module_utils.links_apply import (
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge import uplink_rollback as uplink_return
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge.linux_plan import State
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge.reconciler import Bridges, BridgeSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge.uplink import (
+    Uplink,
+    Uplinks,
+    confirm,
+    read_record,
+    record,
+    unconfirmed,
+)
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.core.files import put
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.kernel.link_changes import (
     AddAddress,
     DeleteAddress,
     Enslave,
@@ -24,18 +33,9 @@ from ansible_collections.virtnet.linux.plugins.module_utils.links_apply import (
     Release,
     Step,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.network import read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.specs import specs
-from ansible_collections.virtnet.linux.plugins.module_utils.uplink import (
-    Uplink,
-    Uplinks,
-    confirm,
-    read_record,
-    record,
-    unconfirmed,
-)
+from ansible_collections.virtnet.linux.plugins.module_utils.kernel.links import Link
+from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import specs
 
 ETH0 = Link("eth0", 2, mac="52:54:00:00:00:02", up=True, addresses=["192.0.2.2/24"])
 WAY = HostRoute(4, "default", "192.0.2.1")

@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.choosing import Fleet, Settings, read_fleet
-from ansible_collections.virtnet.linux.plugins.module_utils.definitions import Remembered, Unreadable
-from ansible_collections.virtnet.linux.plugins.module_utils.errors import InvalidOption
-from ansible_collections.virtnet.linux.plugins.module_utils.links import Link
-from ansible_collections.virtnet.linux.plugins.module_utils.network import Network, read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.part import Plan
-from ansible_collections.virtnet.linux.plugins.module_utils.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.subnets import Occupied, Pool, Share, host_prefix
-from ansible_collections.virtnet.linux.plugins.module_utils.virt_network import Networks, State
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.core.memory import Remembered
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import Plan
+from ansible_collections.virtnet.linux.plugins.module_utils.ipam.allocator import Fleet, Settings, read_fleet
+from ansible_collections.virtnet.linux.plugins.module_utils.ipam.subnets import Occupied, Pool, Share, host_prefix
+from ansible_collections.virtnet.linux.plugins.module_utils.kernel.links import Link
+from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.network.store import Unreadable, remembering
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.reconciler import Networks, State
 
 HOST = "0123456789abcdef0123456789abcdef"
 
@@ -38,7 +39,7 @@ def stored(*items: dict[str, Any], remembered: Mapping[str, Remembered] | None =
     """The host after a run with these networks."""
     done = plan(*items)
     definitions = {one["name"]: read_network(Options(one), HOST) for one in done.holds}
-    memory = {name: Remembered().and_now(network) for name, network in definitions.items()}
+    memory = {name: remembering(Remembered(), network) for name, network in definitions.items()}
     return State(definitions, {**(remembered or {}), **memory}, **more)
 
 
@@ -381,7 +382,7 @@ def test_ipv6_is_a_64_of_the_hosts_own_prefix_and_stays() -> None:
     assert all(one.network.prefixlen == 64 and one.network.subnet_of(prefix) for one in chosen)
     assert chosen[0].network != chosen[1].network
     definitions = {one["name"]: read_network(Options(one), HOST) for one in done.holds}
-    memory = {name: Remembered().and_now(network) for name, network in definitions.items()}
+    memory = {name: remembering(Remembered(), network) for name, network in definitions.items()}
     again = plan(*reversed(both), state=State(definitions, memory, prefix=prefix))
     assert again.changes == [] and again.notes == []
 

@@ -17,8 +17,8 @@ PATIENCE_SECONDS = 60.0
 TOLD = """
 import sys
 sys.path.insert(0, "/usr/local/lib/virtnet")
-from engine.info import described
-from engine.paths import Paths
+from engine.orchestration.status import described
+from engine.core.paths import Paths
 print(described(Paths(), ["fixed"])["networks"][0]["conflicts"])
 """
 

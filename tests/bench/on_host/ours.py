@@ -17,14 +17,14 @@ sys.path.insert(0, "/usr/local/lib/virtnet")
 from typing import Any  # noqa: E402
 
 from common import CHANGED_LAST, COMMON, LAST, Stopped, bridges, call, kernel_gone, main, seconds, service, subnet  # noqa: E402
-from engine.identity import host_identity  # noqa: E402
-from engine.network import read_network  # noqa: E402
-from engine.options import Options  # noqa: E402
-from engine.part import converge  # noqa: E402
-from engine.paths import Paths  # noqa: E402
-from engine.runtime import followed_all  # noqa: E402
-from engine.specs import parts  # noqa: E402
-from engine.virt_network import Networks  # noqa: E402
+from engine.core.identity import host_identity  # noqa: E402
+from engine.core.options import Options  # noqa: E402
+from engine.core.paths import Paths  # noqa: E402
+from engine.core.reconcile import converge  # noqa: E402
+from engine.network.model import read_network  # noqa: E402
+from engine.network.runtime import followed_all  # noqa: E402
+from engine.orchestration.desired_state import parts  # noqa: E402
+from engine.orchestration.reconciler import Networks  # noqa: E402
 
 
 def network(i: int, last: int = LAST) -> dict[str, Any]:

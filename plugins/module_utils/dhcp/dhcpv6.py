@@ -1,0 +1,194 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""IPv6 that dnsmasq gives the guests of one bridge: router advertisements and DHCPv6. Pure.
+
+Advertisements are asked for range by range (radv.c, CONTEXT_RA), never by enable-ra, which would start them on every
+link that dnsmasq has an address range for. The price: with them, guests also make an address of their own where
+DHCPv6 gives them one, since only enable-ra could leave the A bit out.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..core.options import Options
+from .options import DNS_SERVER, DOMAIN_SEARCH6, option_line, option_lines, read_dhcp_options
+from .ranges import DEFAULT_LEASE_TIME, Range, default_ranges, read_ranges
+from .static_hosts import Host, read_hosts
+
+# option.c: "prefix length must be at least 64".
+_SHORTEST_PREFIX = 64
+
+
+@dataclass(frozen=True)
+class Dhcp6:
+    """DHCPv6: nothing, options alone (``stateless``), or addresses too."""
+
+    enabled: bool = False
+    stateless: bool = False
+    ranges: Sequence[Range] = ()
+    hosts: Sequence[Host] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def gives_addresses(self) -> bool:
+        """Whether addresses are handed out."""
+        return self.enabled and not self.stateless
+
+    def on(self, address: ipaddress.IPv6Interface) -> Dhcp6:
+        """With the default ranges of the subnet, where addresses are handed out and none were given."""
+        if not self.gives_addresses or self.ranges:
+            return self
+        return replace(self, ranges=tuple(default_ranges(address)))
+
+    def as_options(self) -> dict[str, Any]:
+        """The way back to the user's options."""
+        return {
+            "enabled": self.enabled,
+            "stateless": self.stateless,
+            "ranges": [one.as_options() for one in self.ranges],
+            "hosts": [host.as_options() for host in self.hosts],
+            "options": dict(self.options),
+        }
+
+
+def read_dhcp6(options: Options, address: ipaddress.IPv6Interface | None, advertised: bool) -> Dhcp6:
+    """The option ``dhcp`` of a network's IPv6; raises InvalidOption."""
+    dhcp6 = Dhcp6(
+        enabled=options.boolean("enabled", False),
+        stateless=options.boolean("stateless", False),
+        ranges=tuple(read_ranges(options, "ranges", address, version=6)),
+        hosts=tuple(read_hosts(options, "hosts", address, 6)),
+        options=read_dhcp_options(options, "options", 6),
+    )
+    options.close()
+    if not dhcp6.enabled:
+        return dhcp6
+    if dhcp6.stateless and (dhcp6.ranges or dhcp6.hosts):
+        options.error("stateless", "is for guests that make their own addresses; leave ranges and hosts out")
+    if dhcp6.stateless and not advertised:
+        options.error("stateless", "needs router advertisements, of which guests make their addresses; use ra: true")
+    if address is not None:
+        if address.network.prefixlen < _SHORTEST_PREFIX:
+            options.error("enabled", f"{address.network} is wider than a /{_SHORTEST_PREFIX}, which dnsmasq needs")
+        dhcp6 = dhcp6.on(address)
+        if dhcp6.gives_addresses and not dhcp6.ranges:
+            options.error("enabled", f"{address.network} has no address left for guests; use a larger subnet or false")
+    return dhcp6
+
+
+@dataclass(frozen=True)
+class Service6:
+    """What the guests of one bridge get: ``names`` makes AAAA records of the addresses that they make themselves."""
+
+    address: ipaddress.IPv6Interface
+    ra: bool = True
+    names: bool = True
+    stateless: bool = False
+    ranges: Sequence[Range] = ()
+    hosts: Sequence[Host] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def dhcp(self) -> bool:
+        """Whether dnsmasq listens for DHCPv6."""
+        return bool(self.stateless or self.ranges or self.hosts)
+
+    @property
+    def speaks(self) -> bool:
+        """Whether guests hear anything of dnsmasq over IPv6 but DNS."""
+        return self.ra or self.dhcp
+
+    def as_options(self) -> dict[str, Any]:
+        """The way back to the user's options."""
+        return {
+            "address": str(self.address),
+            "ra": self.ra,
+            "ra_names": self.names,
+            "stateless": self.stateless,
+            "ranges": [one.as_options() for one in self.ranges],
+            "hosts": [host.as_options() for host in self.hosts],
+            "options": dict(self.options),
+        }
+
+
+def read_service6(options: Options) -> Service6:
+    """The option ``ipv6`` of a fragment; raises InvalidOption."""
+    address = options.cidr("address", version=6)
+    service = Service6(
+        address=address,
+        ra=options.boolean("ra", True),
+        names=options.boolean("ra_names", True),
+        stateless=options.boolean("stateless", False),
+        ranges=tuple(read_ranges(options, "ranges", address, version=6)),
+        hosts=tuple(read_hosts(options, "hosts", address, 6)),
+        options=read_dhcp_options(options, "options", 6),
+    )
+    options.close()
+    if service.stateless and (service.ranges or service.hosts or not service.ra):
+        options.error("stateless", "is for guests that make their own addresses: with ra, without ranges and hosts")
+    if service.speaks and address.network.prefixlen < _SHORTEST_PREFIX:
+        options.error("address", f"{address} has a prefix shorter than 64 bits, which dnsmasq does not serve")
+    return service
+
+
+@dataclass(frozen=True)
+class Offer6:
+    """What else the lines depend on; ``dns``: the host is the guests' DNS server."""
+
+    interface: str
+    router: bool
+    dns: bool
+    domain: str
+
+
+def service_lines(service: Service6, offer: Offer6) -> Iterator[tuple[str, str]]:
+    """Each line with the option that it comes from, below ``ipv6``."""
+    if not service.speaks:
+        return
+    yield from _range_lines(service, offer.interface)
+    if service.ra and not offer.router:
+        # A lifetime of 0 says: no default router (RFC 4861 section 6.2.3); 0 for the interval is the default.
+        yield "ra", f"ra-param={offer.interface},0,0"
+    yield from _option_lines(service, offer)
+
+
+def _range_lines(service: Service6, interface: str) -> Iterator[tuple[str, str]]:
+    # constructor: binds it to the bridge by name, so that no other link with such an address is ever advertised on.
+    def line(addresses: str, modes: Sequence[str], lease_time: str) -> str:
+        start = f"dhcp-range=tag:{interface},interface:{interface}"
+        return ",".join([start, addresses, *modes, str(service.address.network.prefixlen), lease_time])
+
+    template = f"constructor:{interface}"
+    names = ["ra-names"] if service.ra and service.names else []
+    slaac = ["slaac", *names] if service.ra else []
+    for i, one in enumerate(service.ranges):
+        start, end = _host_part(service, one.start), _host_part(service, one.end)
+        yield f"ranges[{i}]", line(f"{start},{end},{template}", slaac, one.lease_time)
+    if service.ranges:
+        return
+    if service.hosts:
+        yield "hosts", line(f"::,{template}", ["static", *slaac], DEFAULT_LEASE_TIME)
+    elif service.stateless:
+        yield "stateless", line(f"::,{template}", ["ra-stateless", *names], DEFAULT_LEASE_TIME)
+    else:
+        yield "ra", line(f"::,{template}", ["ra-only", *names], DEFAULT_LEASE_TIME)
+
+
+def _host_part(service: Service6, address: Any) -> ipaddress.IPv6Address:
+    return ipaddress.IPv6Address(int(address) & int(service.address.network.hostmask))
+
+
+def _option_lines(service: Service6, offer: Offer6) -> Iterator[tuple[str, str]]:
+    """DNS server and search list always, since without them dnsmasq would send its own or the system's."""
+    tag = f"tag:{offer.interface}"
+    server = [f"[{service.address.ip}]"] if offer.dns else []
+    search = [offer.domain] if offer.dns and offer.domain else []
+    for names, values in ((DNS_SERVER[6], server), (DOMAIN_SEARCH6, search)):
+        if not any(name in service.options for name in names):
+            yield "ra", option_line(tag, 6, names[0], values)
+    yield from option_lines(tag, 6, service.options)

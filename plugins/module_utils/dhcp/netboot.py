@@ -1,0 +1,68 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What guests that start from the network load, and from where. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.options import Options, shown
+from .dnsmasq_syntax import quoted
+
+# RFC 2131 section 2: the field "file" has 128 bytes and ends with a NUL.
+_LONGEST_FILE = 127
+
+
+@dataclass(frozen=True)
+class Boot:
+    """``server`` is an address or a name; '' for the host itself."""
+
+    file: str
+    server: str = ""
+
+    def as_options(self) -> dict[str, Any]:
+        """The way back to the user's options."""
+        return {"file": self.file, "server": self.server or None}
+
+
+def read_boot(options: Options, name: str) -> Boot | None:
+    """The option ``boot``; raises InvalidOption."""
+    if not options.raw(name, None):
+        return None
+    item = options.group(name)
+    boot = Boot(str(item.text("file", longest=_LONGEST_FILE)), str(item.text("server", "")))
+    item.close()
+    if not boot.file:
+        item.error("file", "is required: the file that guests load")
+    if len(boot.file.encode("utf-8")) > _LONGEST_FILE:
+        item.error("file", f"{shown(boot.file)} has more than {_LONGEST_FILE} bytes")
+    if boot.server:
+        try:
+            ipaddress.IPv4Address(boot.server)
+        except ValueError:
+            item.domain("server")
+    return boot
+
+
+def read_tftp_root(options: Options, name: str) -> str:
+    """The option ``tftp_root``; raises InvalidOption."""
+    text = str(options.text(name, ""))
+    if text and (not text.startswith("/") or "/../" in f"{text}/"):
+        options.error(name, f"{shown(text)} is not an absolute path of a folder")
+    return text
+
+
+def boot_line(tag: str, boot: Boot) -> str:
+    """What guests of one interface load."""
+    return f"dhcp-boot={tag},{quoted(boot.file)}" + (f",,{boot.server}" if boot.server else "")
+
+
+def tftp_lines(interface: str, root: str, *, open_to_all: bool) -> Iterator[str]:
+    """TFTP on one interface. Where it is open to all interfaces, to name one would shut out the others (tftp.c)."""
+    if not open_to_all:
+        yield f"enable-tftp={interface}"
+    yield f"tftp-root={quoted(root)},{interface}"

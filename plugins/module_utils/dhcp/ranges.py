@@ -1,0 +1,119 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The addresses that DHCP hands out on one subnet, of either family: ranges and lease times. Pure."""
+
+from __future__ import annotations
+
+import bisect
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Any, Union
+
+from ..core.options import Address, Interface, Options, shown
+
+Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+
+# dnsmasq.8, --dhcp-range: seconds, or with m, h, d, w; at least two minutes; or infinite.
+_LEASE_TIME = re.compile(r"(\d{1,9})([smhdw]?)")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_SHORTEST_LEASE = 120
+
+DEFAULT_LEASE_TIME = "1h"
+# Of networks whose subnet is ours to choose, and therefore to change.
+MOVING_LEASE_TIME = "10m"
+
+
+@dataclass(frozen=True)
+class Range:
+    """Addresses handed out, first and last included."""
+
+    start: Address
+    end: Address
+    lease_time: str = DEFAULT_LEASE_TIME
+
+    def as_options(self) -> dict[str, Any]:
+        """The way back to the user's options."""
+        return {"start": str(self.start), "end": str(self.end), "lease_time": self.lease_time}
+
+
+def lease_time(options: Options, name: str, default: str) -> str:
+    """A lease time in dnsmasq's spelling; raises InvalidOption."""
+    text = options.text(name, None)
+    if text is None:
+        return default
+    text = str(text).strip().lower()
+    if text == "infinite":
+        return text
+    match = _LEASE_TIME.fullmatch(text)
+    if not match:
+        options.error(name, f"{shown(text)} is not a lease time; write 45m, 12h, 7d, seconds, or infinite")
+    if int(match[1]) * _SECONDS[match[2]] < _SHORTEST_LEASE:
+        options.error(name, f"{shown(text)} is shorter than two minutes, the least that dnsmasq gives")
+    return text
+
+
+def read_ranges(
+    options: Options,
+    name: str,
+    address: Interface | None,
+    lease: str = DEFAULT_LEASE_TIME,
+    *,
+    version: int = 4,
+) -> list[Range]:
+    """Ranges inside the subnet of ``address`` that do not overlap; raises InvalidOption."""
+    found: list[Range] = []
+    # Disjoint, by their starts: what overlaps one of them overlaps a neighbour.
+    ordered: list[tuple[int, int]] = []
+    for item in options.each(name):
+        start, end = item.address("start", version=version), item.address("end", version=version)
+        one = Range(start, end, lease_time(item, "lease_time", lease))
+        item.close()
+        if end < start:
+            item.error("end", f"{end} comes before the start {start}; swap them")
+        if address is None:
+            item.error("start", f"a range needs a fixed ipv{version}.address; with auto, leave ranges out")
+        for key, value in (("start", start), ("end", end)):
+            refuse_outside(item, key, value, address)
+        if start <= address.ip <= end:
+            item.error("start", f"{start} - {end} contains {address.ip}, the host's own address; leave it out")
+        ends = (int(start), int(end))
+        at = bisect.bisect_left(ordered, ends)
+        for first, last in ordered[max(at - 1, 0) : at + 1]:
+            if first <= ends[1] and ends[0] <= last:
+                kind = type(start)
+                item.error("start", f"{start} - {end} overlaps the range {kind(first)} - {kind(last)}")
+        ordered.insert(at, ends)
+        found.append(one)
+    return found
+
+
+def refuse_outside(item: Options, key: str, value: Address, address: Interface) -> None:
+    """Refuse an address that no guest of the subnet can have; raises InvalidOption."""
+    network = address.network
+    if value not in network:
+        item.error(key, f"{value} is outside the subnet {network}; use an address of it")
+    first, last = _usable(network)
+    if not first <= int(value) <= last:
+        what = "the network or broadcast address" if value.version == 4 else "the anycast address of all routers"
+        item.error(key, f"{value} is {what} of {network}; use one between them")
+
+
+def _usable(network: Network) -> tuple[int, int]:
+    """First and last that a guest can have: with IPv6 the first belongs to all routers (RFC 4291 section 2.6.1)."""
+    first, last = int(network.network_address), int(network.broadcast_address)
+    if network.num_addresses <= 2:
+        return first, last
+    return first + 1, last - 1 if network.version == 4 else last
+
+
+def default_ranges(address: Interface, lease: str = DEFAULT_LEASE_TIME) -> list[Range]:
+    """All addresses of the subnet but the host's own, as one range or the two around it."""
+    network = address.network
+    if network.num_addresses <= 2:
+        return []
+    (first, last), own = _usable(network), int(address.ip)
+    ends = [(first, own - 1), (own + 1, last)]
+    kind = type(address.ip)
+    return [Range(kind(start), kind(end), lease) for start, end in ends if start <= end]

@@ -1,0 +1,123 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Static hosts of one subnet: guests whose name, address or lease time is fixed. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..core.options import Address, Interface, Options, shown
+from .ranges import lease_time, refuse_outside
+
+# Words that dnsmasq takes for something else in dhcp-host= (src/option.c, case LOPT_BANK ... 'G').
+_KEYWORDS = re.compile(r"\d+[smhdw]?|infinite|ignore|deprecated|static", re.IGNORECASE)
+
+# dnsmasq takes what has a colon for bytes in hexadecimal, and else the text itself; "*" would mean any.
+_BYTES = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2})+")
+_TEXT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+# RFC 8415 section 11.1: a DUID has at most 128 bytes and two of its type; RFC 2132 section 9.14: 255.
+_LONGEST_ID = {4: 255, 6: 130}
+
+
+@dataclass(frozen=True)
+class Host:
+    """A guest, known by its MAC address, its client id (with IPv6, DUID), or the name that it says it has."""
+
+    mac: str = ""
+    name: str = ""
+    ip: Address | None = None
+    lease_time: str = ""
+    id: str = ""
+    path: str = field(default="", compare=False)
+
+    def as_options(self) -> dict[str, Any]:
+        """The way back to the user's options."""
+        values = {
+            "mac": self.mac,
+            "id": self.id,
+            "name": self.name,
+            "ip": str(self.ip) if self.ip else "",
+            "lease_time": self.lease_time,
+        }
+        return {key: value for key, value in values.items() if value}
+
+
+def read_hosts(options: Options, name: str, address: Interface | None, version: int = 4) -> list[Host]:
+    """Static hosts, each MAC, id, address and name once, none with the host's own address; raises InvalidOption."""
+    found: list[Host] = []
+    taken: dict[tuple[str, Any], str] = {}
+    for item in options.each(name):
+        host = Host(
+            mac=item.mac("mac", ""),
+            id=_client_id(item, version),
+            name=host_name(item, "name"),
+            ip=item.address("ip", None, version=version),
+            lease_time=lease_time(item, "lease_time", ""),
+            path=item.path,
+        )
+        item.close()
+        _refuse_pointless(item, host)
+        if host.ip is not None:
+            if address is None:
+                item.error("ip", f"a fixed address needs a fixed ipv{version}.address; with auto, leave ip out")
+            refuse_outside(item, "ip", host.ip, address)
+            if host.ip == address.ip:
+                item.error("ip", f"{host.ip} is the address of the host itself; use another one")
+        _refuse_twice(item, host, taken)
+        found.append(host)
+    return found
+
+
+def _client_id(item: Options, version: int) -> str:
+    text = str(item.text("id", "", longest=1024))
+    if not text:
+        return ""
+    low = text.lower()
+    if _BYTES.fullmatch(low):
+        if len(low.split(":")) > _LONGEST_ID[version]:
+            item.error("id", f"{shown(text)} has more than {_LONGEST_ID[version]} bytes")
+        return low
+    if version == 6:
+        item.error("id", f"{shown(text)} is not a DUID; write its bytes as 00:03:00:01:52:54:00:12:34:56")
+    if not _TEXT.fullmatch(text):
+        item.error("id", f"{shown(text)} is not a client id; write its bytes as 01:52:54:00:12:34:56, or a word")
+    return text
+
+
+def _refuse_pointless(item: Options, host: Host) -> None:
+    if not (host.mac or host.id or host.name):
+        item.error("mac", "is required, or else an id or a name by which the guest is known")
+    if host.mac and host.id:
+        item.error("id", "a static host is known by its mac or by its id; give one of them")
+    known_by = "mac" if host.mac else "id" if host.id else ""
+    if host.ip is None and not host.lease_time and not (known_by and host.name):
+        item.error(
+            known_by or "name", f"a static host needs an ip, a name or a lease_time beside its {known_by or 'name'}"
+        )
+
+
+def _refuse_twice(item: Options, host: Host, taken: dict[tuple[str, Any], str]) -> None:
+    """``taken``: the paths of hosts by what they are known by or have; this host is added."""
+    for key in ("mac", "id", "ip", "name"):
+        value = getattr(host, key)
+        if value and taken.setdefault((key, value), host.path) != host.path:
+            item.error(key, f"{value} is already given to {taken[key, value]}; each is for one host")
+
+
+def host_name(item: Options, name: str) -> str:
+    """A guest's name that dnsmasq takes for a name; raises InvalidOption."""
+    text = str(item.host_label(name, ""))
+    if _KEYWORDS.fullmatch(text):
+        item.error(name, f"{shown(text)} means something else to dnsmasq; choose a name that is no number or keyword")
+    return text
+
+
+def host_words(tags: Sequence[str], host: Host) -> str:
+    """A static host as dnsmasq reads it after ``dhcp-host=``; ``tags`` restrict it to an interface."""
+    ip = "" if host.ip is None else str(host.ip) if host.ip.version == 4 else f"[{host.ip}]"
+    words = [*tags, host.mac, f"id:{host.id}" if host.id else "", ip, host.name, host.lease_time]
+    return ",".join(word for word in words if word)

@@ -1,0 +1,103 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Lines for dnsmasq, and folders for TFTP, that reach beyond their network: allowed and named.
+
+They come from the administrator, or in XML from whoever wrote that. Pure.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ..core.options import shown
+from ..dhcp.dnsmasq_syntax import Setting, read_lines
+
+_PROGRAM = "runs a program"
+_USER = "changes the user that dnsmasq or its programs run as"
+_CONFIGURATION = "has further configuration read from a file, which nobody tests"
+_FILE = "has dnsmasq write to a file of the host"
+_CONTROL = "lets others control dnsmasq"
+_FIREWALL = "lets names that guests ask for change sets of the host's firewall"
+_ELSEWHERE = "has dnsmasq answer elsewhere than on the network's bridge"
+_TFTP = "gives guests files of the host, all that dnsmasq's user may read"
+
+# dnsmasq(8) of 2.90, each long option of which that reaches beyond DHCP and DNS of one network.
+_DANGERS: Mapping[str, str] = {
+    **dict.fromkeys(("dhcp-script", "dhcp-luascript", "conf-script"), _PROGRAM),
+    **dict.fromkeys(("user", "group", "dhcp-scriptuser"), _USER),
+    **dict.fromkeys(
+        ("conf-file", "conf-dir", "servers-file", "dhcp-hostsfile", "dhcp-hostsdir", "dhcp-optsfile", "dhcp-optsdir"),
+        _CONFIGURATION,
+    ),
+    **dict.fromkeys(("dhcp-leasefile", "pid-file", "dumpfile", "dnssec-timestamp"), _FILE),
+    **dict.fromkeys(("enable-dbus", "enable-ubus"), _CONTROL),
+    **dict.fromkeys(("ipset", "nftset", "connmark-allowlist"), _FIREWALL),
+    **dict.fromkeys(("interface", "listen-address", "auth-server", "bridge-interface", "shared-network"), _ELSEWHERE),
+}
+
+# What is below these is for root or for a service, or names what the host is (hier(7)); /srv, /opt, /usr, /mnt and
+# folders of the administrator's making are for whom he likes.
+_PRIVATE = (
+    *("/etc", "/root", "/home", "/proc", "/sys", "/dev", "/run", "/boot"),
+    *("/var/lib", "/var/log", "/var/spool", "/var/mail", "/var/backups", "/var/cache", "/var/run"),
+)
+# Debian's tftpd-hpa and dnsmasq's own examples; Fedora's tftp-server.
+_PUBLIC = ("/var/lib/tftpboot", "/var/lib/tftp")
+
+
+def line_dangers(lines: Sequence[str], option: str = "dnsmasq.options") -> Iterator[str]:
+    """A sentence for each line that reaches beyond its network, naming line and option.
+
+    Read as dnsmasq reads it: blanks, quotes and comments hide nothing. In a file it takes full names only.
+    """
+    for number, line in enumerate(lines):
+        for setting in read_lines(line, option):
+            why = _danger(setting)
+            if why:
+                yield f"the line {shown(line)} ({option}[{number}]) {why}; remove it unless that is meant"
+                break
+
+
+def _danger(setting: Setting) -> str:
+    if setting.name == "log-facility":
+        # A name is a facility of syslog, "-" the standard error.
+        return _FILE if "/" in (setting.value or "") else ""
+    if setting.name == "tftp-root":
+        return _TFTP if setting.fields and is_private_folder(setting.fields[0]) else ""
+    return _DANGERS.get(setting.name, "")
+
+
+def is_private_folder(path: str) -> bool:
+    """Whether a folder is, holds, or is inside of one that is not for the public."""
+    folder = posixpath.normpath(f"/{path.lstrip('/')}")
+    if any(_is_inside(folder, public) for public in _PUBLIC):
+        return False
+    return any(_is_inside(folder, private) or _is_inside(private, folder) for private in _PRIVATE)
+
+
+def _is_inside(folder: str, other: str) -> bool:
+    return posixpath.commonpath((folder, other)) == other
+
+
+def tftp_danger(root: str, real: str = "", option: str = "tftp_root") -> str:
+    """A sentence for a folder for TFTP that is not for the public, or ''; ``real``: where links lead from there."""
+    if not root or not (is_private_folder(root) or is_private_folder(real or root)):
+        return ""
+    leads = f", which is {shown(real)}," if real and posixpath.normpath(real) != posixpath.normpath(root) else ""
+    return f"{option} {shown(root)}{leads} {_TFTP}; give them a folder of their own, such as '/srv/tftp'"
+
+
+def option_dangers(options: Mapping[str, Any]) -> Iterator[str]:
+    """The same for the options of a network as the user writes them, which nobody has validated yet."""
+    dnsmasq, ipv4 = options.get("dnsmasq"), options.get("ipv4")
+    lines = dnsmasq.get("options") if isinstance(dnsmasq, Mapping) else None
+    if isinstance(lines, list):
+        yield from line_dangers([line for line in lines if isinstance(line, str)])
+    dhcp = ipv4.get("dhcp") if isinstance(ipv4, Mapping) else None
+    root = dhcp.get("tftp_root") if isinstance(dhcp, Mapping) else None
+    danger = tftp_danger(root, option="ipv4.dhcp.tftp_root") if isinstance(root, str) else ""
+    if danger:
+        yield danger

@@ -1,0 +1,106 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""DNS records as dnsmasq reads them, and which names two networks may not both claim. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..core.options import Interface
+from ..dhcp.dnsmasq_syntax import quoted, read_lines
+from .hosts_files import as_host_record
+from .records import Names
+
+# Zones in one line; each has at most 73 characters.
+_ZONES_PER_LINE = 12
+
+
+def host_rows(names: Names) -> Iterator[tuple[str, str]]:
+    """The names of addresses as rows of hosts(5), each with the option that it comes from."""
+    for i, host in enumerate(names.hosts):
+        yield f"hosts[{i}]", f"{host.ip} {' '.join(host.names)}"
+
+
+def record_lines(names: Names) -> Iterator[tuple[str, str]]:
+    """All other records, which dnsmasq reads at its start alone; each line with the option that it comes from."""
+    for i, one in enumerate(names.srv):
+        where = f",{one.target},{one.port},{one.priority},{one.weight}" if one.target else ""
+        yield f"srv[{i}]", f"srv-host={one.name}{where}"
+    for i, txt in enumerate(names.txt):
+        yield f"txt[{i}]", f"txt-record={txt.name},{','.join(map(quoted, txt.value))}"
+    for i, alias in enumerate(names.cname):
+        yield f"cname[{i}]", f"cname={alias.name},{alias.target}"
+    for i, forwarder in enumerate(names.forwarders):
+        if forwarder.domain:
+            # "#": the servers that all other queries go to.
+            yield f"forwarders[{i}]", f"server=/{forwarder.domain}/{forwarder.address or '#'}"
+
+
+def instance_lines(names: Names, raw: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """What holds for a whole dnsmasq, only for a private one; each line with its option."""
+    servers = [(i, one.address) for i, one in enumerate(names.forwarders) if not one.domain]
+    if servers:
+        yield "names.forwarders", "no-resolv"
+    for i, address in servers:
+        yield f"names.forwarders[{i}]", f"server={address}"
+    for i, line in enumerate(raw):
+        yield f"raw[{i}]", line
+
+
+def reverse_zone_lines(bridge: Interface) -> Iterator[str]:
+    """The names of a subnet's addresses are not asked for elsewhere.
+
+    A subnet between two levels of the reverse tree (RFC 1035 section 3.5, RFC 3596 section 2.5) is several zones.
+    """
+    step = 8 if bridge.version == 4 else 4
+    network = bridge.network
+    level = -(-network.prefixlen // step) * step
+    zones = []
+    for subnet in network.subnets(new_prefix=level):
+        reverse = subnet.network_address.reverse_pointer.split(".")
+        zones.append(".".join(reverse[(network.max_prefixlen - level) // step :]))
+    for at in range(0, len(zones), _ZONES_PER_LINE):
+        yield f"local=/{'/'.join(zones[at : at + _ZONES_PER_LINE])}/"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A name that a network has for itself, or, with ``shared``, with those that say the same of it."""
+
+    kind: str
+    name: str
+    shared: str = ""
+
+    def clashes(self, other: Claim) -> bool:
+        """Whether two networks cannot both have it."""
+        return (self.kind, self.name) == (other.kind, other.name) and (not self.shared or self.shared != other.shared)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What it is about."""
+        return self.kind, self.name
+
+
+def claims(content: str, file: str) -> Iterator[Claim]:
+    """The names that the lines of a fragment claim."""
+    for setting in read_lines(content, file):
+        fields = setting.fields
+        if setting.name == "host-record":
+            kind = "AAAA" if ":" in fields[-1] else "A"
+            yield from (Claim(kind, name) for name in fields[:-1])
+        elif setting.name == "cname":
+            yield from (Claim(kind, fields[0]) for kind in ("CNAME", "A", "AAAA"))
+        elif setting.name in ("txt-record", "srv-host"):
+            yield Claim(setting.name, fields[0])
+        elif setting.name == "server" and (setting.value or "").startswith("/"):
+            _before, domain, address = (setting.value or "").split("/", 2)
+            yield Claim("forwarder", domain, address)
+
+
+def claims_of(names: Names) -> Iterator[tuple[str, Claim]]:
+    """The names that a network claims, each with its option."""
+    hosts = ((option, as_host_record(row)) for option, row in host_rows(names))
+    for option, line in (*hosts, *record_lines(names)):
+        yield from ((option, claim) for claim in claims(line, option))

@@ -1,0 +1,238 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""DNS records of one network and where its queries go, read from the user and checked. Pure.
+
+In the system's dnsmasq a record is seen by everybody whom that serves, and so it has to be a name of the network's own
+domain. What cannot be said of one network alone asks for a dnsmasq of its own; ``private_only`` tells.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.options import Address, Options, shown
+
+# RFC 6335 section 5.1 for services; protocols likewise (RFC 2782).
+_SERVICE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,13}[A-Za-z0-9])?")
+_SERVICE_WORDS = "a name of at most 15 letters, digits and '-', such as ldap or tcp"
+# RFC 1035 section 3.3.14: each string has a length of one byte.
+_LONGEST_STRING = 255
+
+
+@dataclass(frozen=True)
+class HostRecord:
+    """Names of one address; the first is also what its PTR record says."""
+
+    ip: Address
+    names: Sequence[str]
+
+
+@dataclass(frozen=True)
+class SrvRecord:
+    """Where a service is; without ``target`` that there is none."""
+
+    service: str
+    protocol: str
+    domain: str
+    target: str = ""
+    port: int = 0
+    priority: int = 0
+    weight: int = 0
+
+    @property
+    def name(self) -> str:
+        """The name of the record."""
+        return ".".join(part for part in (f"_{self.service}", f"_{self.protocol}", self.domain) if part)
+
+
+@dataclass(frozen=True)
+class TxtRecord:
+    """Strings that a name has."""
+
+    name: str
+    value: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Cname:
+    """Another name of what is known by ``target``."""
+
+    name: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Forwarder:
+    """Whom queries for a domain ('' for all) are sent to; without address, those whom the others are sent to."""
+
+    domain: str
+    address: Address | None = None
+
+
+@dataclass(frozen=True)
+class Names:
+    """``forward_plain_names``: whether names without a dot are asked elsewhere; None leaves it to dnsmasq's
+    configuration. ``local_ptr``: whether the addresses' names are never asked elsewhere; None: as the domain's.
+    """
+
+    hosts: Sequence[HostRecord] = ()
+    srv: Sequence[SrvRecord] = ()
+    txt: Sequence[TxtRecord] = ()
+    cname: Sequence[Cname] = ()
+    forwarders: Sequence[Forwarder] = ()
+    forward_plain_names: bool | None = None
+    local_ptr: bool | None = None
+
+    def as_options(self) -> dict[str, Any]:
+        """The way back to the user's options."""
+        return {
+            "hosts": [{"ip": str(one.ip), "names": list(one.names)} for one in self.hosts],
+            "srv": [_given(vars(one)) for one in self.srv],
+            "txt": [{"name": one.name, "value": list(one.value)} for one in self.txt],
+            "cname": [dict(vars(one)) for one in self.cname],
+            "forwarders": [
+                _given({"domain": one.domain, "address": str(one.address or "")}) for one in self.forwarders
+            ],
+            "forward_plain_names": self.forward_plain_names,
+            "local_ptr": self.local_ptr,
+        }
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value != ""}
+
+
+def read_names(options: Options, domain: str, *, local_only: bool) -> Names:
+    """The options of ``Names``, each name completed by the network's domain; closes nothing; raises InvalidOption."""
+    names = Names(
+        hosts=tuple(_read_host(item, domain) for item in options.each("hosts")),
+        srv=tuple(_read_srv(item, domain) for item in options.each("srv")),
+        txt=tuple(_read_txt(item, domain) for item in options.each("txt")),
+        cname=tuple(_read_cname(item, domain) for item in options.each("cname")),
+        forwarders=tuple(_read_forwarder(item) for item in options.each("forwarders")),
+        forward_plain_names=options.boolean("forward_plain_names", None),
+        local_ptr=options.boolean("local_ptr", None),
+    )
+    _refuse_clashing(options, names)
+    for i, forwarder in enumerate(names.forwarders):
+        if local_only and domain and forwarder.domain == domain:
+            options.error(f"forwarders[{i}].domain", f"{domain} is kept here by local_only; set that to false")
+    return names
+
+
+def _name(item: Options, key: str, domain: str, default: Any = None) -> str:
+    """A name without a dot is one of the network's domain."""
+    text = str(item.domain(key) if default is None else item.domain(key, default))
+    if text and domain and "." not in text and text != domain:
+        text = f"{text}.{domain}"
+    if text.rpartition(".")[2].isdecimal():
+        # dnsmasq would take it for an address or a time (src/option.c, LOPT_HOST_REC and LOPT_CNAME).
+        item.error(key, f"{shown(text)} ends with a number, which no name does; give dns.domain, or another name")
+    return text
+
+
+def _read_host(item: Options, domain: str) -> HostRecord:
+    given = item.items("names")
+    if not given:
+        item.error("names", "is required: the names of the address")
+    names = []
+    for i, value in enumerate(given):
+        part = f"names[{i}]"
+        names.append(_name(Options({part: value}, item.path, item.owner), part, domain))
+    record = HostRecord(item.address("ip"), tuple(names))
+    item.close()
+    return record
+
+
+def _read_srv(item: Options, domain: str) -> SrvRecord:
+    target = _name(item, "target", domain, "")
+    record = SrvRecord(
+        service=item.matching("service", _SERVICE, _SERVICE_WORDS).lower(),
+        protocol=item.matching("protocol", _SERVICE, _SERVICE_WORDS).lower(),
+        domain=item.domain("domain", domain),
+        target=target,
+        port=item.integer("port", *([] if target else [0]), least=1 if target else 0, most=65535),
+        priority=item.integer("priority", 0, least=0, most=65535),
+        weight=item.integer("weight", 0, least=0, most=65535),
+    )
+    item.close()
+    return record
+
+
+def _read_txt(item: Options, domain: str) -> TxtRecord:
+    values = item.items("value")
+    if not values:
+        item.error("value", "is required: one text or several")
+    strings = []
+    for i, value in enumerate(values):
+        part = f"value[{i}]" if len(values) > 1 else "value"
+        text = str(Options({part: value}, item.path, item.owner).text(part))
+        if not text or len(text.encode("utf-8")) > _LONGEST_STRING:
+            item.error(part, f"{shown(text)} must have 1 to {_LONGEST_STRING} bytes; give longer ones as a list")
+        strings.append(text)
+    record = TxtRecord(_name(item, "name", domain), tuple(strings))
+    item.close()
+    return record
+
+
+def _read_cname(item: Options, domain: str) -> Cname:
+    record = Cname(_name(item, "name", domain), _name(item, "target", domain))
+    item.close()
+    if record.name == record.target:
+        item.error("target", f"{record.target} is the name itself; give another one")
+    return record
+
+
+def _read_forwarder(item: Options) -> Forwarder:
+    forwarder = Forwarder(item.domain("domain", ""), item.address("address", None, zone=True))
+    item.close()
+    if not forwarder.domain and forwarder.address is None:
+        item.error("address", "is required where there is no domain")
+    return forwarder
+
+
+def _refuse_clashing(options: Options, names: Names) -> None:
+    """Of two aliases of one name dnsmasq dies, and beside an alias there is nothing else (RFC 1034 section 3.6.2)."""
+    known = {name: f"hosts[{i}]" for i, one in enumerate(names.hosts) for name in one.names}
+    for i, one in enumerate(names.cname):
+        if one.name in known:
+            options.error(f"cname[{i}].name", f"{one.name} is already given in {known[one.name]}; keep one of them")
+        known[one.name] = f"cname[{i}]"
+
+
+def private_only(names: Names, domain: str) -> Iterator[tuple[str, str]]:
+    """What only a dnsmasq of the network's own can do: the option, and why."""
+    for i, forwarder in enumerate(names.forwarders):
+        if not forwarder.domain:
+            yield f"forwarders[{i}].domain", "is missing, and without one the forwarder would be everybody's"
+    if names.forward_plain_names is not None:
+        yield "forward_plain_names", "would hold for everybody whom the system's dnsmasq serves"
+    for option, name in _record_names(names):
+        if not domain:
+            yield option, f"{name} would be everybody's name; give dns.domain"
+        elif name != domain and not name.endswith(f".{domain}"):
+            yield option, f"{name} is outside the network's domain {domain}, and would be everybody's name"
+
+
+def _record_names(names: Names) -> Iterator[tuple[str, str]]:
+    for i, host in enumerate(names.hosts):
+        yield from ((f"hosts[{i}].names[{j}]", name) for j, name in enumerate(host.names))
+    yield from ((f"srv[{i}].domain", one.name) for i, one in enumerate(names.srv))
+    yield from ((f"txt[{i}].name", one.name) for i, one in enumerate(names.txt))
+    yield from ((f"cname[{i}].name", one.name) for i, one in enumerate(names.cname))
+
+
+def read_raw(options: Options, name: str) -> list[str]:
+    """Lines of dnsmasq's configuration as the user wrote them; dnsmasq itself tests them. Raises InvalidOption."""
+    lines = []
+    for i, value in enumerate(options.items(name)):
+        part = f"{name}[{i}]"
+        line = str(Options({part: value}, options.path, options.owner).text(part, longest=1000)).strip()
+        if not line or line.startswith("#"):
+            options.error(part, f"{shown(value)} says nothing to dnsmasq; leave it out")
+        lines.append(line)
+    return lines

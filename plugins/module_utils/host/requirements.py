@@ -1,0 +1,113 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What networks need of a host: programs, a library, their versions and the packages that bring them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from ..core.command import find, run
+from ..core.errors import VirtnetError
+from ..core.files import read_text
+from ..libvirt.connection import driver_installed
+
+DEBIAN = "Debian"
+RED_HAT = "RedHat"
+
+_VERSION = re.compile(r"(\d+(?:\.\d+)+)")
+_METADATA = re.compile(r"pyroute2-(\d+(?:\.\d+)+).*\.(?:dist|egg)-info")
+
+
+@dataclass(frozen=True)
+class Need:
+    """A program or library, the package that brings it, and the oldest version that does."""
+
+    name: str
+    debian: str
+    red_hat: str
+    least: tuple[int, ...] = ()
+
+    def package(self, family: str) -> str:
+        """The package in a family of distributions."""
+        return self.red_hat if family == RED_HAT else self.debian
+
+
+NEEDS = (
+    Need("ip", "iproute2", "iproute"),
+    Need("nft", "nftables", "nftables", (1, 0)),
+    Need("dnsmasq", "dnsmasq", "dnsmasq", (2, 80)),
+    Need("pyroute2", "python3-pyroute2", "python3-pyroute2", (0, 7)),
+)
+
+
+# Where libvirt's network driver is, networks are registered with it.
+LIBVIRT_NEEDS = (
+    Need("libvirt", "python3-libvirt", "python3-libvirt"),
+    Need("lxml", "python3-lxml", "python3-lxml"),
+)
+
+
+def read_needs(root: str) -> tuple[Need, ...]:
+    """What networks need of this host."""
+    return (*NEEDS, *LIBVIRT_NEEDS) if driver_installed(root) else NEEDS
+
+
+def missing(versions: Mapping[str, str], family: str, needs: Sequence[Need] = NEEDS) -> list[str]:
+    """The packages that the host lacks."""
+    return [need.package(family) for need in needs if need.name not in versions]
+
+
+def refuse_old(versions: Mapping[str, str], family: str) -> None:
+    """Raises VirtnetError where something is too old, naming found and needed version."""
+    for need in NEEDS:
+        found = versions.get(need.name)
+        if found and tuple(int(part) for part in found.split(".")) < need.least:
+            least = ".".join(map(str, need.least))
+            raise VirtnetError(
+                f"{need.name} {found} is too old: virtnet.linux needs {least} or newer; "
+                f"install a newer {need.package(family)}"
+            )
+
+
+def read_versions() -> dict[str, str]:
+    """What is there, with its version, empty where that cannot be told."""
+    found = {}
+    for program in ("nft", "dnsmasq"):
+        if find(program) is not None:
+            match = _VERSION.search(run([program, "--version"]).stdout)
+            found[program] = match.group(1) if match else ""
+    if find("ip") is not None:
+        found["ip"] = ""
+    library = find_spec("pyroute2")
+    if library is not None:
+        found["pyroute2"] = _library_version(library.origin or "")
+    found.update({need.name: "" for need in LIBVIRT_NEEDS if find_spec(need.name) is not None})
+    return found
+
+
+def _library_version(origin: str) -> str:
+    """From the name of the metadata's folder: to import the library only to ask it would cost 0.2 s."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(os.path.dirname(os.path.dirname(origin))):
+            match = _METADATA.fullmatch(name)
+            if match:
+                return match.group(1)
+    return ""
+
+
+def read_family(root: str) -> str:
+    """The family that names packages, from os-release(5)."""
+    return parse_family(read_text(os.path.join(root, "etc/os-release")) or "")
+
+
+def parse_family(os_release: str) -> str:
+    """RedHat or Debian; the latter's names are those of most others too."""
+    lines = re.findall(r"^ID(?:_LIKE)?=[\"']?([^\"'\n]*)", os_release, re.MULTILINE)
+    words = {word for line in lines for word in line.split()}
+    return RED_HAT if words & {"rhel", "fedora", "centos"} else DEBIAN

@@ -1,0 +1,136 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What limits how fast guests send: what arrives at a bridge beyond its rate is dropped (nft(8), LIMIT STATEMENT).
+
+In the table ``netdev virtnet``, by a chain on the bridge where its packets arrive: the place where the policers of tc
+are, which not every kernel has. To turn packets over to another device, where they could wait, is no way out: it takes
+from them what br_netfilter has noted, and they would leave the host past all NAT.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.command import find, run
+from ..core.errors import CommandFailed
+from .bandwidth import KIBIBYTES, KILOBYTES, Limit
+
+FAMILY = "netdev"
+TABLE = "virtnet"
+
+# Before all others that may be there (NF_IP_PRI_RAW_BEFORE_DEFRAG), so that nothing is worked on that is dropped then.
+_PRIORITY = -450
+_UNITS = {"bytes": 1, "kbytes": 1024, "mbytes": 1024**2}
+
+
+@dataclass(frozen=True)
+class Policer:
+    """Rates and what may exceed them, in bytes (a second); the first is the peak, where there is one."""
+
+    rates: Sequence[tuple[int, int]] = ()
+
+    @staticmethod
+    def of(limit: Limit) -> Policer:
+        """The policer of a limit. The kernel's bucket is what passes in a second and the burst (nft_limit_init())."""
+        rate = limit.average * KILOBYTES
+        average = (rate, max(limit.bucket - rate, 0))
+        return Policer((average,) if limit.peak is None else ((limit.peak * KILOBYTES, 0), average))
+
+    def __str__(self) -> str:
+        (rate, burst), *peak = reversed(self.rates)
+        most = f", {peak[0][0] // KILOBYTES} kB/s" if peak else ""
+        return f"{rate // KILOBYTES} kB/s{most} in bursts of {round((rate + burst) / KIBIBYTES)} KiB"
+
+
+def chain(bridge: str) -> str:
+    """The chain of a bridge; the prefix keeps it from being one of nft's words."""
+    return f"in_{bridge}"
+
+
+def read_policers() -> dict[str, Policer | None]:
+    """Policers by chain, None for a chain that is not as we make it; raises CommandFailed."""
+    if find("nft") is None:
+        return {}
+    done = run(["nft", "-j", "list", "table", FAMILY, TABLE], check=False)
+    if done.code != 0:
+        if "No such file or directory" in done.stderr:
+            return {}
+        raise CommandFailed(f"nft cannot list the table {FAMILY} {TABLE}: {done.stderr.strip()}")
+    return parse(done.stdout)
+
+
+def parse(text: str) -> dict[str, Policer | None]:
+    """``nft -j list table netdev virtnet`` as policers by chain."""
+    listed = json.loads(text)["nftables"]
+    chains = [item["chain"] for item in listed if "chain" in item]
+    rules = [item["rule"] for item in listed if "rule" in item]
+    found: dict[str, Policer | None] = {}
+    for one in chains:
+        rates = [_rate(rule["expr"]) for rule in rules if rule["chain"] == one["name"]]
+        right = (one.get("hook"), one.get("prio")) == ("ingress", _PRIORITY) and _is_on(one)
+        known = tuple(rate for rate in rates if rate is not None)
+        found[one["name"]] = Policer(known) if right and known and len(known) == len(rates) else None
+    return found
+
+
+def _is_on(one: Mapping[str, Any]) -> bool:
+    """Whether a chain is on its bridge, as far as nft says: 1.0 names no devices in JSON."""
+    device = one.get("dev", one["name"].partition("_")[2])
+    name = str(device[0] if isinstance(device, list) and len(device) == 1 else device)
+    return chain(name) == str(one["name"])
+
+
+def _rate(expressions: Sequence[Any]) -> tuple[int, int] | None:
+    if len(expressions) != 2 or "drop" not in expressions[1] or "limit" not in expressions[0]:
+        return None
+    limit = expressions[0]["limit"]
+    if not limit.get("inv") or limit.get("per") != "second" or limit.get("rate_unit") not in _UNITS:
+        return None
+    return (
+        limit["rate"] * _UNITS[limit["rate_unit"]],
+        limit.get("burst", 0) * _UNITS.get(limit.get("burst_unit", "bytes"), 0),
+    )
+
+
+@dataclass(frozen=True)
+class SetPolicer:
+    """The policer of a bridge that is there; None for none. In one transaction, so that no packet is lost."""
+
+    bridge: str
+    policer: Policer | None
+
+    def make(self) -> None:
+        """Load it, and take the table away with the last one; raises MissingTool, CommandFailed."""
+        if self.policer is None and set(read_policers()) <= {chain(self.bridge)}:
+            run(["nft", "delete", "table", FAMILY, TABLE])
+        else:
+            run(["nft", "-f", "-"], stdin=self.script)
+
+    @property
+    def script(self) -> str:
+        """In nft's words."""
+        place = f"{FAMILY} {TABLE}"
+        name = chain(self.bridge)
+        if self.policer is None:
+            return f"delete chain {place} {name}\n"
+        rules = "\n".join(
+            f"\t\tlimit rate over {rate} bytes/second{f' burst {burst} bytes' if burst else ''} drop"
+            for rate, burst in self.policer.rates
+        )
+        hook = f'type filter hook ingress device "{self.bridge}" priority {_PRIORITY}; policy accept;'
+        declared = f"table {place} {{\n\tchain {name} {{ {hook} }}\n}}\n"
+        # To delete what may not be there, it has to be made first ("destroy" is newer than nft 1.0.6).
+        return (
+            f"{declared}delete chain {place} {name}\n"
+            f"table {place} {{\n\tchain {name} {{\n\t\t{hook}\n{rules}\n\t}}\n}}\n"
+        )
+
+
+def strays(policers: Iterable[str], bridges: Iterable[str]) -> list[str]:
+    """The chains that belong to none of these bridges."""
+    kept = {chain(bridge) for bridge in bridges}
+    return sorted(name for name in policers if name not in kept)

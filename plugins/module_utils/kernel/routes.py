@@ -1,0 +1,134 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Routes on a bridge: subnets that are reached through a guest of its network."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Union
+
+from ..core.command import run
+from ..core.errors import CommandFailed, InvalidOption
+from ..core.options import Options
+
+Subnet = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+Interface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
+
+# The mark that a route is ours (rtm_protocol in rtnetlink(7)); 118 is "v", and nobody's in iproute2's rt_protos.
+PROTOCOL = 118
+
+# virNetworkRouteDefGetMetric() in libvirt's src/conf/networkcommon_conf.c.
+_METRIC = 1
+_MOST = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class Route:
+    """A subnet, and the guest that leads there."""
+
+    to: str
+    via: str
+    metric: int = _METRIC
+    path: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.to} via {self.via} metric {self.metric}"
+
+    @property
+    def subnet(self) -> Subnet:
+        """The subnet."""
+        return ipaddress.ip_network(self.to)
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What the kernel has once."""
+        return self.to, self.metric
+
+    def as_options(self) -> dict[str, Any]:
+        """The way back to the user's options."""
+        return {"to": self.to, "via": self.via, "metric": self.metric}
+
+
+def read_route_options(options: Options, name: str, addresses: Iterable[Interface]) -> tuple[Route, ...]:
+    """A list of routes of a bridge with these addresses; raises InvalidOption."""
+    own = list(addresses)
+    found: list[Route] = []
+    keys = set()
+    for one in options.each(name):
+        route = _read(one, own)
+        if route.key in keys:
+            one.error("to", f"{route.to} is there already with metric {route.metric}; give another metric")
+        keys.add(route.key)
+        found.append(route)
+    return tuple(sorted(found, key=lambda route: (route.to, route.metric)))
+
+
+def _read(one: Options, own: Sequence[Interface]) -> Route:
+    to = one.cidr("to")
+    via = one.address("via")
+    metric = one.integer("metric", _METRIC, least=1, most=_MOST)
+    one.close()
+    if to != ipaddress.ip_interface(to.network):
+        one.error("to", f"{to} is an address within {to.network}; write {to.network}, or {to.ip}/{to.max_prefixlen}")
+    if to.network.prefixlen == 0 or to.ip.is_multicast or to.ip.is_loopback or to.ip.is_link_local:
+        one.error("to", f"{to.network} cannot be reached through a guest; give a subnet behind it")
+    if via.version != to.version:
+        one.error("via", f"{via} is not of the same family as {to.network}")
+    inside = [interface for interface in own if interface.version == via.version and via in interface.network]
+    if not inside:
+        networks = ", ".join(str(interface.network) for interface in own) or "without an address"
+        one.error("via", f"{via} is outside the network ({networks}); give the address of a guest")
+    if any(via == interface.ip for interface in own):
+        one.error("via", f"{via} is the address of the host itself; give that of a guest")
+    for interface in own:
+        if interface.version == to.version and interface.network.overlaps(to.network):
+            one.error("to", f"{to.network} overlaps {interface.network}, which guests are on; give a subnet behind one")
+    return Route(str(to.network), str(via), metric, one.path)
+
+
+def read_routes() -> dict[str, tuple[Route, ...]]:
+    """The routes of ours by interface; raises MissingTool, CommandFailed."""
+    found: dict[str, list[Route]] = {}
+    for family in ("-4", "-6"):
+        for one in _listed([family, "-j", "route", "show", "proto", str(PROTOCOL)]):
+            if "gateway" in one and "dev" in one:
+                subnet = str(ipaddress.ip_network(one["dst"] if one["dst"] != "default" else "0.0.0.0/0"))
+                found.setdefault(one["dev"], []).append(Route(subnet, one["gateway"], one.get("metric", 0)))
+    return {device: tuple(sorted(routes, key=lambda route: route.key)) for device, routes in found.items()}
+
+
+def read_others(wanted: Iterable[Route]) -> dict[tuple[str, int], str]:
+    """Routes of others to the same subnets with the same metric, and on which interface they are."""
+    found = {}
+    for to in sorted({route.to for route in wanted}):
+        for one in _listed(["-6" if ":" in to else "-4", "-j", "route", "show", "exact", to]):
+            if str(one.get("protocol")) != str(PROTOCOL):
+                found[to, int(one.get("metric", 0))] = str(one.get("dev", "several interfaces"))
+    return found
+
+
+def _listed(arguments: Sequence[str]) -> list[dict[str, Any]]:
+    text = run(["ip", *arguments]).stdout
+    try:
+        return list(json.loads(text or "[]"))
+    except ValueError as error:
+        raise CommandFailed(f"ip {' '.join(arguments)} printed no JSON ({error})") from None
+
+
+def check_routes(routes: Iterable[Route], others: Mapping[tuple[str, int], str], bridge: str, owner: str) -> None:
+    """Refuse what somebody else routes already, but by this bridge: libvirt did, before its network became ours.
+
+    Raises InvalidOption.
+    """
+    for route in routes:
+        device = others.get(route.key, bridge)
+        if device != bridge:
+            raise InvalidOption(
+                f"{route.path}.to" if route.path else "routes",
+                f"{route.to} is routed already, by {device} with metric {route.metric}; give another metric",
+                owner,
+            )

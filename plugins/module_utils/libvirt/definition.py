@@ -1,0 +1,165 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A network as libvirt is told of it: a bridge that is there, with what libvirt does for the guests that it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.errors import InvalidOption
+from ..core.options import Options
+from ..libvirt_xml.metadata import REGISTRATION, parsed_metadata
+from ..libvirt_xml.parse import Element, children, etree, parse
+from ..libvirt_xml.values import TITLES_SINCE, Version, put
+from ..libvirt_xml.write_guests import for_port, portgroup
+from .managed import LIBVIRT, OURS
+from .options import ALWAYS, Libvirt, read_libvirt
+
+_MARK = f"{{{REGISTRATION}}}registration"
+# Written by libvirt in decimal, whatever it was told (virNetDevVPortProfileFormat()).
+_COUNTS = ("connections", "classID")
+_NUMBERS = ("managerid", "typeid", "typeidversion")
+
+
+@dataclass(frozen=True)
+class RegistrationSpec:
+    """What libvirt shall know of one network."""
+
+    name: str
+    uuid: str = ""
+    bridge: str = ""
+    title: str = ""
+    description: str = ""
+    isolate_guests: bool = False
+    libvirt: Libvirt = Libvirt()  # noqa: RUF009
+    active: bool = True
+    autostart: bool = True
+    persistent: bool = True
+    state: str = "present"
+    xml: str = ""
+    restart: bool = False
+    managed_by: str = OURS
+
+    @property
+    def managed(self) -> bool:
+        """Whether the network is libvirt's own, and we keep its definition."""
+        return bool(self.xml) or self.managed_by == LIBVIRT
+
+    @property
+    def register(self) -> str:
+        """Whether it must be, or may be."""
+        return ALWAYS if self.managed else self.libvirt.register
+
+    @classmethod
+    def from_options(cls, options: Options) -> RegistrationSpec:
+        """Validate the options; raises InvalidOption."""
+        state = options.choice("state", ("present", "absent"), "present")
+        name = options.text("name", longest=50)
+        xml = options.raw("xml", "") or ""
+        needed: Mapping[str, Any] = {"default": ""} if state == "absent" or xml else {}
+        spec = cls(
+            name=name,
+            uuid=options.text("uuid", **needed),
+            bridge=options.interface("bridge", **needed),
+            title=options.text("title", ""),
+            description=options.text("description", "", longest=4096),
+            isolate_guests=options.boolean("isolate_guests", False),
+            libvirt=read_libvirt(options.group("libvirt")),
+            active=options.boolean("active", True),
+            autostart=options.boolean("autostart", True),
+            persistent=options.boolean("persistent", True),
+            state=state,
+            xml=xml,
+            restart=options.boolean("restart", False),
+            managed_by=options.choice("managed_by", (OURS, LIBVIRT), LIBVIRT if xml else OURS),
+        )
+        options.close()
+        return spec
+
+    def as_options(self) -> dict[str, Any]:
+        """The way back to the user's options."""
+        return {**vars(self), "libvirt": self.libvirt.as_options()}
+
+
+def xml_of(spec: RegistrationSpec, version: Version) -> str:
+    """The definition for libvirt of a version."""
+    library = etree()
+    root = library.Element("network")
+    if spec.libvirt.trust_guest_rx_filters:
+        root.set("trustGuestRxFilters", "yes")
+    put(root, "name").text = spec.name
+    put(root, "uuid").text = spec.uuid
+    if version >= TITLES_SINCE:
+        for tag, text in (("title", spec.title), ("description", spec.description)):
+            if text:
+                put(root, tag).text = text
+    put(root, "metadata").extend(parsed_metadata(spec.libvirt.metadata))
+    mark(root)
+    put(root, "forward", mode="bridge")
+    put(root, "bridge", name=spec.bridge)
+    for_port(root, {"virtualport": spec.libvirt.virtualport, "vlan": spec.libvirt.vlan})
+    if spec.isolate_guests:
+        put(root, "port", isolated="yes")
+    for group in spec.libvirt.portgroups:
+        portgroup(root, group)
+    return str(library.tostring(root, encoding="unicode"))
+
+
+def mark(root: Element) -> None:
+    """Put our mark into a definition that has none."""
+    metadata = root.find("metadata")
+    if metadata is None:
+        metadata = put(root, "metadata")
+    if metadata.find(_MARK) is None:
+        etree().SubElement(metadata, _MARK, nsmap={"virtnet": REGISTRATION})
+
+
+def registered_by_us(xml: str) -> bool:
+    """Whether a definition has our mark."""
+    try:
+        return parse(xml).find(f"metadata/{_MARK}") is not None
+    except InvalidOption:
+        # libvirt does not escape all that it writes; what we tell it has nothing of that kind.
+        return False
+
+
+def differs(one: str, other: str) -> bool:
+    """Whether two definitions mean something else."""
+    return not one or not other or meaning(parse(one)) != meaning(parse(other))
+
+
+def meaning(element: Element) -> tuple[Any, ...]:
+    """What an element says, to be compared: without order, spaces, comments, and the counts of libvirt's output."""
+    attributes = {name: value for name, value in element.attrib.items() if name not in _COUNTS}
+    attributes.update(_decimal(element))
+    inside = [meaning(child) for child in children(element)]
+    texts = [(text or "").strip() for text in (element.text, element.tail)]
+    return element.tag, sorted(attributes.items()), texts, sorted(inside, key=repr)
+
+
+def _decimal(element: Element) -> dict[str, str]:
+    return {name: str(int(element.get(name), 0)) for name in _NUMBERS if element.get(name)}
+
+
+def shape(xml: str) -> str:
+    """A definition for a diff: indented, without libvirt's counts, in one order."""
+    library = etree()
+    root = parse(xml)
+    for element in root.iter():
+        for name in _COUNTS:
+            element.attrib.pop(name, None)
+        element.attrib.update(_decimal(element))
+        if element.text is not None and not element.text.strip():
+            element.text = None
+        element.tail = None
+    # libvirt's own order; what is the same here stays as it came.
+    order = ("name", "uuid", "title", "description", "metadata", "forward", "bridge")
+    rank = {name: i for i, name in enumerate(order)}
+    root[:] = sorted(root, key=lambda child: (rank.get(child.tag, len(order)), str(child.tag), child.get("name", "")))
+    for metadata in root.iterfind("metadata"):
+        metadata[:] = sorted(metadata, key=lambda child: str(child.tag))
+    library.indent(root, "  ")
+    return str(library.tostring(root, encoding="unicode")) + "\n"

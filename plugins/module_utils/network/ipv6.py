@@ -1,0 +1,87 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""IPv6 of a network: the host's address, and whether routers are advertised."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..core.options import Options
+from ..dhcp.dhcpv6 import Dhcp6, read_dhcp6
+
+AUTO = "auto"
+NONE = "none"
+
+# RFC 4862 section 5.5.3 d: guests make their addresses of a prefix of 64 bits only.
+_SLAAC_LENGTH = 64
+
+
+@dataclass(frozen=True)
+class Ipv6:
+    """The host's address on the bridge, None for none; ``auto``: it is for us to choose; ``ra``: guests are told.
+
+    ``ra_names``: the addresses that guests make themselves get the names that they have over IPv4.
+    """
+
+    address: ipaddress.IPv6Interface | None = None
+    auto: bool = False
+    ra: bool = True
+    ra_names: bool = True
+    dhcp: Dhcp6 = field(default_factory=Dhcp6)
+
+    def at(self, address: ipaddress.IPv6Interface) -> Ipv6:
+        """With the address that was chosen for it, and the default ranges of its subnet."""
+        return replace(self, address=address, dhcp=self.dhcp.on(address))
+
+    def as_options(self) -> dict[str, Any]:
+        """The way back to the user's options."""
+        return {
+            "address": str(self.address) if self.address else NONE,
+            "auto": self.auto,
+            "ra": self.ra,
+            "ra_names": self.ra_names,
+            "dhcp": self.dhcp.as_options(),
+        }
+
+
+def read_ipv6(options: Options) -> Ipv6:
+    """The option ``ipv6`` of a network; raises InvalidOption."""
+    address = None
+    word = options.text("address", NONE)
+    # Where the kernel has no IPv6, a network that asked for any address is stored with none.
+    auto = options.boolean("auto", False) or word == AUTO
+    if word not in (AUTO, NONE):
+        address = options.cidr("address", version=6)
+        _check_host_address(options, address)
+    ra = options.boolean("ra", True)
+    ipv6 = Ipv6(
+        address=address,
+        auto=auto,
+        ra=ra,
+        ra_names=options.boolean("ra_names", True),
+        dhcp=read_dhcp6(options.group("dhcp"), address, ra),
+    )
+    options.close()
+    if ipv6.ra and address is not None and address.network.prefixlen != _SLAAC_LENGTH:
+        options.error(
+            "address",
+            f"{address} has no prefix of 64 bits, of which guests could make addresses; use a /64, or ra: false",
+        )
+    return ipv6
+
+
+def _check_host_address(options: Options, address: ipaddress.IPv6Interface) -> None:
+    ip = address.ip
+    if ip.is_multicast or ip.is_loopback or ip.is_unspecified or ip.is_link_local or ip.ipv4_mapped:
+        options.error(
+            "address", f"{address} cannot be the address of a network of guests; use one such as fd00:1::1/64"
+        )
+    if address.network.prefixlen < 127 and ip == address.network.network_address:
+        # RFC 4291 section 2.6.1: every router answers to it, so it is no router's own.
+        options.error(
+            "address",
+            f"{address} is the anycast address of all routers of its subnet; use {ip + 1}/{address.network.prefixlen}",
+        )

@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The option ``nat`` of a network: the addresses and ports that guests come out with."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Any
+
+from ..core.options import Options, shown
+
+# Services such as NFS take a low source port as a sign of a privileged user.
+PORTS = (1024, 65535)
+
+_BROADCAST = IPv4Address("255.255.255.255")
+
+
+_CHAIN = re.compile(r"vn_nat(?:_([0-9.]+)_([0-9.]+))?_(\d{1,5})_(\d{1,5})")
+
+
+@dataclass(frozen=True)
+class Nat:
+    """``source``: first and last address, empty for that of the interface; ``ports``: first and last."""
+
+    ipv6: bool = True
+    source: tuple[str, str] | tuple[()] = ()
+    ports: tuple[int, int] = PORTS
+
+    @property
+    def chain(self) -> str:
+        """The chain that does it: its name tells the whole, so that what is loaded can be read back."""
+        if not self.source and self.ports == PORTS:
+            return "vn_nat"
+        return "_".join(["vn_nat", *self.source, *map(str, self.ports)])
+
+    @staticmethod
+    def of_chain(chain: str, ipv6: bool = True) -> Nat:
+        """The way back of ``chain``; the default for a chain that is none of ours."""
+        match = _CHAIN.fullmatch(chain)
+        if match is None:
+            return Nat(ipv6)
+        start, end, first, last = match.groups()
+        return Nat(ipv6, (start, end) if start else (), (int(first), int(last)))
+
+    def as_options(self) -> dict[str, Any]:
+        """The way back to the user's options."""
+        source = {"start": self.source[0], "end": self.source[1]} if self.source else None
+        return {"ipv6": self.ipv6, "source": source, "ports": {"start": self.ports[0], "end": self.ports[1]}}
+
+
+def read_nat(options: Options, mode: str) -> Nat:
+    """Validate the options; raises InvalidOption."""
+    nat = Nat(
+        ipv6=options.boolean("ipv6", True),
+        source=_read_source(options.group("source")),
+        ports=_read_ports(options.group("ports")),
+    )
+    options.close()
+    if mode != "nat":
+        for name, value, default in (("source", nat.source, ()), ("ports", nat.ports, PORTS)):
+            if value != default:
+                options.error(name, f"has no meaning in mode {mode}; leave it out, or use nat")
+    return nat
+
+
+def _read_source(options: Options) -> tuple[str, str] | tuple[()]:
+    if not options.given("start") and not options.given("end"):
+        options.raw("start", None)
+        options.raw("end", None)
+        options.close()
+        return ()
+    start = options.address("start", version=4)
+    end = options.address("end", start, version=4)
+    options.close()
+    for name, address in (("start", start), ("end", end)):
+        if address.is_multicast or address.is_loopback or address.is_unspecified or address == _BROADCAST:
+            options.error(name, f"{shown(str(address))} cannot be the source of packets; give an address of the host")
+    if end < start:
+        options.error("end", f"{end} is below the start {start}; swap them")
+    return str(start), str(end)
+
+
+def _read_ports(options: Options) -> tuple[int, int]:
+    start = options.integer("start", PORTS[0], least=1, most=65535)
+    end = options.integer("end", PORTS[1], least=1, most=65535)
+    options.close()
+    if end < start:
+        options.error("end", f"{end} is below the start {start}; swap them")
+    return start, end

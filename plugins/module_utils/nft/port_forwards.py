@@ -1,0 +1,152 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Port forwards: ports of the host that lead to a guest."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..core.errors import InvalidOption
+from ..core.options import Options, shown, without_zone
+
+PROTOCOLS = ("tcp", "udp", "sctp")
+
+# What dnsmasq serves guests on; a forward of them on every address of the host would take that from the guests.
+_SERVED = {"tcp": (53,), "udp": (53, 67, 69, 547)}
+
+
+@dataclass(frozen=True)
+class Forward:
+    """Ports ``first`` to ``last`` of the host lead to ``to``, an address or the name of a DHCP host.
+
+    ``address``: of the host, empty for all but loopback. ``to_port`` is None for a range, whose ports stay as they are.
+    """
+
+    protocol: str
+    first: int
+    last: int
+    to: str
+    to_port: int | None
+    address: str = ""
+    path: str = field(default="", compare=False)
+
+    @property
+    def ipv6(self) -> bool:
+        """Whether it is one of IPv6, once ``to`` is an address."""
+        return ":" in self.to
+
+    @property
+    def ports(self) -> str:
+        """The ports in words."""
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+    def __str__(self) -> str:
+        at = f"[{self.address}]" if ":" in self.address else self.address or "*"
+        to = f"[{self.to}]" if self.ipv6 else self.to
+        return f"{self.protocol} {at}:{self.ports} -> {to}{'' if self.to_port is None else f':{self.to_port}'}"
+
+    def as_options(self) -> dict[str, Any]:
+        """The way back to the user's options."""
+        ports: dict[str, Any] = (
+            {"port_range": {"start": self.first, "end": self.last}}
+            if self.to_port is None
+            else {"port": self.first, "to_port": self.to_port}
+        )
+        return {"protocol": self.protocol, **ports, "address": self.address or None, "to": self.to}
+
+    def at(self, hosts: Mapping[str, str]) -> Forward:
+        """With the address of the guest that is named."""
+        return replace(self, to=hosts.get(self.to, self.to))
+
+
+def read_forwards(options: Options, name: str, hosts: Mapping[str, str]) -> list[Forward]:
+    """A list of forwards; ``hosts``: addresses of DHCP hosts by name. Raises InvalidOption."""
+    return [_read(one, hosts) for one in options.each(name)]
+
+
+def _read(one: Options, hosts: Mapping[str, str]) -> Forward:
+    protocol = one.choice("protocol", PROTOCOLS, "tcp")
+    first, last, to_port = _read_ports(one)
+    address = one.address("address", None)
+    to = _read_target(one, hosts)
+    one.close()
+    if address is not None and (address.is_loopback or address.is_multicast or address.is_unspecified):
+        one.error("address", f"{shown(str(address))} cannot be forwarded; give an address of a link, or leave it out")
+    target = ipaddress.ip_address(hosts.get(to, to))
+    if address is not None and address.version != target.version:
+        one.error("address", f"{address} is not of the same family as {target}, the address of the guest")
+    served = [port for port in _SERVED.get(protocol, ()) if first <= port <= last]
+    if address is None and served:
+        one.error(
+            "port",
+            f"{protocol} port {served[0]} is where guests are served on every bridge; give the address of the host "
+            "that is meant",
+        )
+    return Forward(protocol, first, last, to, to_port, str(address) if address else "", one.path)
+
+
+def _read_ports(one: Options) -> tuple[int, int, int | None]:
+    if one.given("port") == one.given("port_range"):
+        one.error("port", "give either port or port_range")
+    if one.given("port"):
+        one.raw("port_range", None)
+        port = one.integer("port", least=1, most=65535)
+        return port, port, one.integer("to_port", port, least=1, most=65535)
+    one.raw("port", None)
+    if one.given("to_port"):
+        one.error("to_port", "has no meaning with port_range, whose ports stay as they are; leave it out")
+    one.raw("to_port", None)
+    ports = one.group("port_range")
+    first = ports.integer("start", least=1, most=65535)
+    last = ports.integer("end", least=1, most=65535)
+    ports.close()
+    if last < first:
+        ports.error("end", f"{last} is below the start {first}; swap them")
+    return (first, last, first) if first == last else (first, last, None)
+
+
+def _read_target(one: Options, hosts: Mapping[str, str]) -> str:
+    text = str(one.text("to"))
+    if text in hosts:
+        return text
+    try:
+        return str(ipaddress.ip_address(without_zone(text)))
+    except ValueError:
+        known = f" ({', '.join(sorted(hosts))})" if hosts else ""
+        one.error("to", f"{shown(text)} is neither an address nor the name of a DHCP host with an ip{known}")
+
+
+def check_targets(forwards: Iterable[Forward], subnets: Sequence[Any], own: Iterable[Any], owner: str) -> None:
+    """Refuse what leads out of the network, or to the host itself; raises InvalidOption."""
+    for forward in forwards:
+        target = ipaddress.ip_address(forward.to)
+        problem = ""
+        if not any(target in subnet for subnet in subnets):
+            problem = f"is outside the network ({', '.join(map(str, subnets)) or 'without a subnet'})"
+        elif target in own:
+            problem = "is the address of the host itself"
+        if problem:
+            raise InvalidOption(f"{forward.path}.to", f"{forward.to} {problem}; name a guest", owner)
+
+
+def check_claims(claims: Iterable[tuple[Forward, str]]) -> None:
+    """Refuse one port claimed twice; ``claims`` are forwards with their owner. Raises InvalidOption naming both."""
+    last: dict[tuple[str, bool], list[tuple[Forward, str]]] = {}
+    for forward, owner in sorted(claims, key=lambda claim: claim[0].first):
+        kind = (forward.protocol, forward.ipv6)
+        open_ones = [one for one in last.get(kind, []) if one[0].last >= forward.first]
+        for other, its in open_ones:
+            if not other.address or not forward.address or other.address == forward.address:
+                mine, my, theirs, their = (
+                    (forward, owner, other, its) if forward.path or not other.path else (other, its, forward, owner)
+                )
+                raise InvalidOption(
+                    f"{mine.path}.port" if mine.path else "port_forwards",
+                    f"{mine} takes what {their} already has: {theirs}; use another port, or different addresses",
+                    my,
+                )
+        last[kind] = [*open_ones, (forward, owner)]

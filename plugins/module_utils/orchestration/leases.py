@@ -1,0 +1,109 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Who has which address: the leases that dnsmasq has written down."""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.paths import Paths
+from ..core.untrusted import UnusableFile
+from ..dnsmasq.lease_file import Leases, parse, system_leases
+from ..dnsmasq.lease_file import read_leases as read_lease_file
+from ..dnsmasq.private_files import SHARED, Layout
+from ..dnsmasq.system_config import HostReader, read_config
+from ..dnsmasq.system_service import SystemDnsmasq
+from ..network.model import Network
+
+
+@dataclass(frozen=True)
+class Lease:
+    """One line of the file; ``expires`` in seconds since the epoch, 0 for never. DHCPv6 has a DUID and no MAC."""
+
+    network: str
+    ip: str
+    mac: str
+    name: str
+    client_id: str
+    expires: int
+
+    def as_options(self, now: float) -> dict[str, Any]:
+        """As modules return it; ``remaining`` in seconds, null for never."""
+        remaining = max(0, self.expires - int(now)) if self.expires else None
+        duid = ":" in self.ip
+        return {
+            "ip": self.ip,
+            "mac": self.mac or None,
+            "duid": self.client_id if duid else None,
+            "client_id": None if duid else self.client_id or None,
+            "hostname": self.name or None,
+            "expires": self.expires or None,
+            "remaining": remaining,
+        }
+
+
+@dataclass(frozen=True)
+class LeaseReport:
+    """The leases that were found, and why others may be missing: a sentence for each file that is not read."""
+
+    leases: Sequence[Lease] = ()
+    problems: Sequence[str] = ()
+
+
+def read_leases(networks: Sequence[Network], paths: Paths, now: float | None = None) -> LeaseReport:
+    """The leases of the networks that have not run out, by network and address.
+
+    A network that went to another dnsmasq left its leases behind as well as taking them along: the latest counts. A
+    file that cannot be used is one of the problems and keeps no other from being read.
+    """
+    moment = time.time() if now is None else now
+    latest: dict[str, Lease] = {}
+    problems = []
+    for file in lease_files(networks, paths):
+        try:
+            found = read_lease_file(file)
+        except UnusableFile as error:
+            problems.append(f"leases are not complete: {error}")
+            continue
+        for lease in _of_networks(found, networks):
+            if lease.ip not in latest or _end(lease) > _end(latest[lease.ip]):
+                latest[lease.ip] = lease
+    current = [lease for lease in latest.values() if _end(lease) > moment]
+    ordered = sorted(current, key=lambda one: (one.network, ":" in one.ip, ipaddress.ip_address(one.ip).packed))
+    return LeaseReport(ordered, problems)
+
+
+def _end(lease: Lease) -> float:
+    return lease.expires or float("inf")
+
+
+def lease_files(networks: Iterable[Network], paths: Paths) -> list[str]:
+    """Where dnsmasq keeps leases of networks: the system's, by its command line and configuration, and private ones.
+
+    A private instance is named after its one network, or serves all that share it. No other file of their folder, which
+    is the user dnsmasq's, is read.
+    """
+    service = SystemDnsmasq(paths.root).status()
+    config = read_config(service.command, HostReader(), paths.dnsmasq_fragments)
+    private = map(Layout(paths).leases, (SHARED, *sorted(network.name for network in networks)))
+    return [system_leases(config, paths.root), *private]
+
+
+def parse_leases(text: str, networks: Iterable[Network]) -> Iterator[Lease]:
+    """The leases of the networks' subnets in the text of a lease file."""
+    return _of_networks(parse(text), networks)
+
+
+def _of_networks(found: Leases, networks: Iterable[Network]) -> Iterator[Lease]:
+    subnets = [(subnet, network.name) for network in networks for subnet in network.subnets]
+    for lease in found.leases:
+        # Without its type, where that is another than Ethernet.
+        mac = lease.known_by.rpartition("-")[2] if lease.address.version == 4 else ""
+        for subnet, name in subnets:
+            if lease.address in subnet:
+                yield Lease(name, str(lease.address), mac, lease.name, lease.client, lease.expiry)
