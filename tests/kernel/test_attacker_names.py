@@ -358,7 +358,7 @@ def test_an_isolated_network_beside_a_dnsmasq_that_leaves_room_has_a_private_one
     bed.bridge("virt1", f"{OTHER_ADDRESS}/24")
     with running(Daemon(bed.host, tmp_path, config)) as daemon:
         plan = daemon.converge(ISOLATED, OTHER)
-        assert {one["name"]: one["instance"] for one in plan.holds} == {"lab": "private", "other": "system"}
+        assert {one["name"]: one["instance"] for one in plan.result} == {"lab": "private", "other": "system"}
         lease = get_lease(bed.guest, tmp_path, "vmone")
         assert eventually(lambda: ask(bed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == lease["ip"])
         assert ask(bed.guest, BRIDGE_ADDRESS) in (NOTHING, SILENT, "refused", "")

@@ -98,7 +98,7 @@ def test_host_without_the_service_gets_a_private_one(bed: Bed, tmp_path: Path) -
         assert "lab: dnsmasq.d/lab.conf created (no usable system dnsmasq: there is no dnsmasq.service)" in map(
             str, plan.changes
         )
-        assert plan.holds[0]["instance"] == "private"
+        assert plan.result[0]["instance"] == "private"
         is_served(bed, tmp_path)
         assert ask(bed.lan, LAN_ADDRESS) == REFUSED
         assert ask(bed.host, "127.0.0.1") == REFUSED
@@ -171,7 +171,7 @@ def test_auto_goes_private_only_where_the_systems_cannot(bed: Bed, tmp_path: Pat
     with serving(bed, tmp_path, "bind-dynamic\nexcept-interface=virt*\n") as daemon:
         plan = daemon.converge(LAB)
         assert "except-interface=virt*" in str(plan.changes)
-        assert plan.holds[0]["instance"] == "private"
+        assert plan.result[0]["instance"] == "private"
         is_served(bed, tmp_path)
 
 
@@ -184,13 +184,13 @@ def test_auto_says_why_neither_can(bed: Bed, tmp_path: Path) -> None:
 
 def test_names_where_the_systems_has_none_and_addresses_at_least(bed: Bed, tmp_path: Path) -> None:
     with serving(bed, tmp_path, "port=0\n") as daemon:
-        assert daemon.converge(LAB).holds[0]["instance"] == "private"
+        assert daemon.converge(LAB).result[0]["instance"] == "private"
         is_served(bed, tmp_path)
     second = tmp_path / "second"
     second.mkdir()
     with serving(bed, second, "port=0\ndhcp-range=10.1.0.100,10.1.0.150,1h\n") as daemon:
         plan = daemon.converge(LAB)
-        assert plan.holds[0]["instance"] == "system"
+        assert plan.result[0]["instance"] == "system"
         assert "no DNS server" in plan.notes[0]
         assert get_lease(bed.guest, tmp_path)
 
@@ -472,7 +472,7 @@ def test_what_would_hold_for_everybody_gets_an_instance_of_its_own(bed: Bed, tmp
     wanted = {**OPEN, "names": names, "raw": ["address=/raw.test/203.0.113.8"]}
     with running(upstream), serving(bed, tmp_path, "bind-dynamic\nexcept-interface=virt0\n") as daemon:
         plan = daemon.converge(wanted)
-        assert plan.holds[0]["instance"] == "private"
+        assert plan.result[0]["instance"] == "private"
         assert not daemon.converge(wanted).changes
         told = [ask(bed.host, BRIDGE_ADDRESS, name) for name in ("x.test", "plain", "www.elsewhere.test", "raw.test")]
         assert told == ["203.0.113.7", "203.0.113.7", "192.0.2.7", "203.0.113.8"]

@@ -409,7 +409,7 @@ def test_plan_writes_once_and_says_so() -> None:
     assert [str(change) for change in first.changes] == ["lab: virtnet-lab.conf created"]
     assert first.changes[0].before == ""
     assert first.changes[0].after.startswith(HEADER)
-    assert first.holds == [spec(**LAB).as_options()]
+    assert first.result == [spec(**LAB).as_options()]
     assert not plan(after(state(), first.changes), LAB).changes
 
 
@@ -459,7 +459,7 @@ def test_host_without_dnsmasq_gets_a_plan_but_no_change(tmp_path: Path) -> None:
     planned = part.plan(part.read())
     assert [str(change) for change in planned.changes] == ["lab: virtnet-lab.conf created"]
     with pytest.raises(MissingTool, match="dnsmasq.service.* is not installed.*install the package dnsmasq"):
-        part.apply(planned.changes)
+        part.apply(planned)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -139,11 +139,11 @@ def test_each_has_its_own_beside_a_dhcp_server_that_is_not_bound_to_a_device() -
     ],
 )
 def test_auto_is_the_systems_where_that_is_enabled_and_can(service: ServiceStatus, main: str, instance: str) -> None:
-    assert plan(state(service, main), LAB).holds[0]["instance"] == instance
+    assert plan(state(service, main), LAB).result[0]["instance"] == instance
 
 
 def test_auto_waits_for_the_systems_where_there_is_no_program_at_all() -> None:
-    assert plan(state(ABSENT, program=""), LAB).holds[0]["instance"] == "system"
+    assert plan(state(ABSENT, program=""), LAB).result[0]["instance"] == "system"
 
 
 def test_disabled_service_that_still_runs_is_named() -> None:
@@ -152,7 +152,7 @@ def test_disabled_service_that_still_runs_is_named() -> None:
 
 
 def test_one_that_must_be_private_takes_others_along_where_the_system_tolerates_no_other_dhcp_server() -> None:
-    held = plan(state(ACTIVE, "port=0\n"), LAB, {**WEB, "instance": "private"}).holds
+    held = plan(state(ACTIVE, "port=0\n"), LAB, {**WEB, "instance": "private"}).result
     assert [one["instance"] for one in held] == ["private", "private"]
 
 
@@ -283,4 +283,4 @@ def test_a_network_that_stays_with_the_systems_keeps_the_port_of_dhcp_from_priva
     """A stock dnsmasq holds each port for itself alone; a network that needs no DNS could have a private one else."""
     plain_names = network("xml", 1, names={"forward_plain_names": True})
     planned = plan(state(ACTIVE), plain_names, network("quiet", 2, dns=False))
-    assert {one["name"]: one["instance"] for one in planned.holds} == {"xml": "system", "quiet": "system"}
+    assert {one["name"]: one["instance"] for one in planned.result} == {"xml": "system", "quiet": "system"}

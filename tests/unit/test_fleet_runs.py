@@ -58,7 +58,7 @@ class Fleet:
         listed = list(Options({"networks": self.lists[host]}).each("networks"))
         wanted = [read_network(one, IDENTITY) for one in listed]
         done = Networks(wanted, False, Paths("/nowhere"), self.pools, told).plan(state)
-        definitions = {one["name"]: read_network(Options(one), IDENTITY) for one in done.holds}
+        definitions = {one["name"]: read_network(Options(one), IDENTITY) for one in done.result}
         memory = {
             name: remembering(state.remembered.get(name, Remembered()), one)
             for name, one in {**state.definitions, **definitions}.items()

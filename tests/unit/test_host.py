@@ -138,7 +138,7 @@ def test_settled_host_needs_nothing() -> None:
     result = plan(settled())
     assert result.changes == [] and result.notes == []
     dnsmasq = {"installed": True, "enabled": True, "active": True, "program": True}
-    assert result.holds == [{"family": "Debian", "missing": [], "dnsmasq": dnsmasq}]
+    assert result.result == [{"family": "Debian", "missing": [], "dnsmasq": dnsmasq}]
 
 
 def test_bare_host_gets_everything() -> None:
@@ -218,7 +218,7 @@ def test_failed_service_is_said_and_left_to_the_run_that_repairs() -> None:
     ],
 )
 def test_missing_packages_have_the_names_of_the_distribution(family: str, packages: list[str]) -> None:
-    assert plan(replace(settled(), versions={}, family=family)).holds[0]["missing"] == packages
+    assert plan(replace(settled(), versions={}, family=family)).result[0]["missing"] == packages
 
 
 def test_a_host_with_libvirts_network_driver_needs_the_binding(tmp_path: Path) -> None:
@@ -227,11 +227,11 @@ def test_a_host_with_libvirts_network_driver_needs_the_binding(tmp_path: Path) -
     driver.parent.mkdir(parents=True)
     driver.touch()
     needs = host_needs.read_needs(str(tmp_path))
-    assert plan(replace(settled(), needs=needs)).holds[0]["missing"] == ["python3-libvirt", "python3-lxml"]
+    assert plan(replace(settled(), needs=needs)).result[0]["missing"] == ["python3-libvirt", "python3-lxml"]
 
 
 def test_dnsmasq_without_its_service_is_missing() -> None:
-    (held,) = plan(replace(settled(), units={})).holds
+    (held,) = plan(replace(settled(), units={})).result
     assert held["missing"] == ["dnsmasq"]
     assert held["dnsmasq"] == {"installed": False, "enabled": False, "active": False, "program": True}
 

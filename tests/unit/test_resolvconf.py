@@ -105,7 +105,7 @@ def test_a_host_whose_resolver_is_left_alone_has_no_entries() -> None:
     state = State(HOSTS["plain"])
     there = after(state, plan(state, LAB, DMZ).changes)
     left = plan(there, LAB, choice="none")
-    assert not left.holds and not left.notes
+    assert not left.result and not left.notes
     gone = after(there, left.changes)
     assert not any(gone.held.values()) and not gone.noted
     assert plan(replace(gone, choice="none"), LAB).changes == []
@@ -116,7 +116,7 @@ def test_choice_is_kept_in_a_file_and_goes_with_auto(tmp_path: Path) -> None:
     paths = Paths(str(tmp_path))
     for choice in ("none", "plain", "auto"):
         entries = Entries([], False, paths, choice)
-        entries.apply(entries.plan(State(choice=read_choice(paths))).changes)
+        entries.apply(entries.plan(State(choice=read_choice(paths))))
         assert read_choice(paths) == choice
     assert not list(Path(paths.state).iterdir())
     with pytest.raises(InvalidOption, match="resolver: 'bind' is not one of auto, none, openresolv"):
@@ -200,7 +200,7 @@ def test_reverse_zones_are_those_of_the_subnets_addresses_and_no_others(address,
 def test_nothing_is_done_where_the_systems_dnsmasq_is_asked_already(owner: str, server: str) -> None:
     around = replace(HOSTS[owner], servers=(server,))
     result = plan(State(around), {**LAB, "loopback_serves": True})
-    assert (result.changes, result.holds, result.notes) == ([], [], [])
+    assert (result.changes, result.result, result.notes) == ([], [], [])
     state = State(HOSTS[owner])
     there = replace(after(state, plan(state, LAB).changes), around=around)
     assert not any(after(there, plan(there, {**LAB, "loopback_serves": True}).changes).held[owner])
@@ -209,7 +209,7 @@ def test_nothing_is_done_where_the_systems_dnsmasq_is_asked_already(owner: str, 
 @pytest.mark.parametrize("owner", ["openresolv", "resolvconf", "plain", "networkmanager"])
 def test_resolver_of_the_host_that_nobody_tells_is_not_put_into_a_circle(owner: str) -> None:
     result = plan(State(replace(HOSTS[owner], servers=("127.0.0.1",))), LAB)
-    assert result.changes == [] and result.holds == []
+    assert result.changes == [] and result.result == []
     assert "a resolver of its own at 127.0.0.1, which nobody tells" in result.notes[0] and "vn-lab" in result.notes[0]
 
 
@@ -222,7 +222,7 @@ def test_resolver_of_the_host_that_nobody_tells_is_not_put_into_a_circle(owner: 
 )
 def test_what_cannot_be_told_is_said(around: Surroundings, words: str) -> None:
     result = plan(State(around), LAB, DMZ)
-    assert result.changes == [] and result.holds == []
+    assert result.changes == [] and result.result == []
     (note,) = result.notes
     assert words in note and "does not resolve the names of guests on vn-lab, vn-dmz" in note
 

@@ -38,7 +38,7 @@ def plan(*items: dict[str, Any], state: State | None = None, purge: bool = False
 def stored(*items: dict[str, Any], remembered: Mapping[str, Remembered] | None = None, **more: Any) -> State:
     """The host after a run with these networks."""
     done = plan(*items)
-    definitions = {one["name"]: read_network(Options(one), HOST) for one in done.holds}
+    definitions = {one["name"]: read_network(Options(one), HOST) for one in done.result}
     memory = {name: remembering(Remembered(), network) for name, network in definitions.items()}
     return State(definitions, {**(remembered or {}), **memory}, **more)
 
@@ -54,7 +54,7 @@ def refused(*items: dict[str, Any], **more: Any) -> str:
 
 
 def address(done: Plan[Any], name: str = "lab") -> str:
-    return str(next(one["ipv4"]["address"] for one in done.holds if one["name"] == name))
+    return str(next(one["ipv4"]["address"] for one in done.result if one["name"] == name))
 
 
 LAB = {"name": "lab"}
@@ -177,7 +177,7 @@ def test_a_subnet_behind_a_guest_is_kept_free_and_may_be_part_of_what_is_routed_
     assert "networks[0].routes[0].to: 192.168.0.0/25 overlaps the route 192.168.0.0/28 of this host" in message
     aggregate = replace(occupied("192.168.0.0/25"), soft=True)
     done = plan(routed, state=State(occupied=[aggregate]))
-    (rules,) = done.more["rules"]
+    (rules,) = done.return_values["rules"]
     assert rules["subnets"] == ["192.168.30.0/24", "192.168.0.0/25"]
 
 
@@ -191,16 +191,16 @@ def test_absent_undefines_and_the_parts_remove_also_what_a_killed_run_left() -> 
     done = plan({"name": "lab", "state": "absent"}, state=state)
     assert [str(change) for change in done.changes] == ["network lab: undefined"]
     for later in (done, plan({"name": "dmz"}, state=State({"dmz": state.definitions["dmz"]}, state.remembered))):
-        assert [one["name"] for one in later.more["bridges"] if one["state"] == "absent"] == ["vn-lab"]
-        assert [one["name"] for one in later.more["rules"] if one["state"] == "absent"] == ["lab"]
-        assert [one["name"] for one in later.more["fragments"] if one["state"] == "absent"] == ["lab"]
-        assert [one["interface"] for one in later.more["entries"] if one["state"] == "absent"] == ["vn-lab"]
+        assert [one["name"] for one in later.return_values["bridges"] if one["state"] == "absent"] == ["vn-lab"]
+        assert [one["name"] for one in later.return_values["rules"] if one["state"] == "absent"] == ["lab"]
+        assert [one["name"] for one in later.return_values["fragments"] if one["state"] == "absent"] == ["lab"]
+        assert [one["interface"] for one in later.return_values["entries"] if one["state"] == "absent"] == ["vn-lab"]
 
 
 def test_inactive_stops_and_keeps_rules_and_definition() -> None:
     done = plan({**LAB, "state": "inactive"}, state=stored(LAB))
     assert [str(change) for change in done.changes] == ["network lab: state active -> inactive"]
-    states = {part: [one["state"] for one in specs] for part, specs in done.more.items()}
+    states = {part: [one["state"] for one in specs] for part, specs in done.return_values.items()}
     assert states == {
         "bridges": ["absent"],
         "rules": ["present"],
@@ -208,7 +208,7 @@ def test_inactive_stops_and_keeps_rules_and_definition() -> None:
         "entries": ["absent"],
         "registrations": ["present"],
     }
-    assert done.more["registrations"][0]["active"] is False
+    assert done.return_values["registrations"][0]["active"] is False
 
 
 def test_purge_undefines_what_the_list_does_not_name() -> None:
@@ -220,7 +220,7 @@ def test_purge_undefines_what_the_list_does_not_name() -> None:
 def test_another_bridge_name_removes_the_old_bridge_unless_guests_are_on_it() -> None:
     renamed = {**FIXED, "bridge": {"name": "br-lab"}}
     done = plan(renamed, state=stored(FIXED))
-    assert [(one["name"], one["state"]) for one in done.more["bridges"]] == [
+    assert [(one["name"], one["state"]) for one in done.return_values["bridges"]] == [
         ("vn-lab", "absent"),
         ("br-lab", "present"),
     ]
@@ -244,30 +244,30 @@ def test_diff_shows_the_definition_before_and_after() -> None:
 def test_static_hosts_are_not_served_where_dhcp_is_off() -> None:
     hosts = [{"mac": "52:54:00:00:00:10", "ip": "192.168.30.9"}]
     dhcp = {"enabled": False, "hosts": hosts, "options": {"mtu": 1400}}
-    (fragment,) = plan({"name": "lab", "ipv4": {"address": "192.168.30.1/24", "dhcp": dhcp}}).more["fragments"]
+    (fragment,) = plan({"name": "lab", "ipv4": {"address": "192.168.30.1/24", "dhcp": dhcp}}).return_values["fragments"]
     assert (fragment["ranges"], fragment["hosts"], fragment["options"]) == ([], [], {})
 
 
 def test_ipv6_alone_is_served_and_what_is_off_is_not() -> None:
     six: dict[str, Any] = {"address": "fd00:30::1/64"}
-    (fragment,) = plan({"name": "six", "ipv4": {"address": "none"}, "ipv6": six}).more["fragments"]
+    (fragment,) = plan({"name": "six", "ipv4": {"address": "none"}, "ipv6": six}).return_values["fragments"]
     assert (fragment["state"], fragment["address"], fragment["ranges"]) == ("present", None, [])
     assert (fragment["ipv6"]["address"], fragment["ipv6"]["ra"], fragment["ipv6"]["ranges"]) == (
         six["address"],
         True,
         [],
     )
-    (entry,) = plan({"name": "six", "ipv4": {"address": "none"}, "ipv6": six}).more["entries"]
+    (entry,) = plan({"name": "six", "ipv4": {"address": "none"}, "ipv6": six}).return_values["entries"]
     assert entry["addresses"] == ["fd00:30::1"]
     quiet = {"name": "six", "ipv4": {"address": "none"}, "ipv6": {**six, "ra": False}, "dns": {"enabled": False}}
-    (fragment,) = plan(quiet).more["fragments"]
+    (fragment,) = plan(quiet).return_values["fragments"]
     assert fragment["state"] == "absent"
 
 
 def test_guests_are_told_the_mtu_of_the_bridge_unless_they_are_told_another() -> None:
     def options(**own: Any) -> dict[str, str]:
         ipv4 = {"address": "192.168.30.1/24", "dhcp": {"options": own}}
-        (fragment,) = plan({"name": "lab", "bridge": {"mtu": 1400}, "ipv4": ipv4}).more["fragments"]
+        (fragment,) = plan({"name": "lab", "bridge": {"mtu": 1400}, "ipv4": ipv4}).return_values["fragments"]
         return dict(fragment["options"])
 
     assert options() == {"mtu": "1400"}
@@ -287,7 +287,10 @@ def test_started_or_stopped_by_hand_yields_to_a_run_that_names_the_network() -> 
     still = stored(LAB, {"name": "dmz"}, records={"lab": "stopped", "dmz": "stopped"})
     done = plan(LAB, state=still)
     assert [str(change) for change in done.changes] == ["network lab: started"]
-    assert {one["name"]: one["state"] for one in done.more["bridges"]} == {"vn-lab": "present", "vn-dmz": "absent"}
+    assert {one["name"]: one["state"] for one in done.return_values["bridges"]} == {
+        "vn-lab": "present",
+        "vn-dmz": "absent",
+    }
     by_hand = stored({**LAB, "state": "inactive"}, records={"lab": "started"})
     assert [str(one) for one in plan({**LAB, "state": "inactive"}, state=by_hand).changes] == ["network lab: stopped"]
     assert plan(LAB, state=stored(LAB, records={"lab": "started"})).changes == []
@@ -378,10 +381,10 @@ def test_ipv6_is_a_64_of_the_hosts_own_prefix_and_stays() -> None:
     prefix = host_prefix(HOST)
     both = [{**LAB, "ipv6": {"address": "auto"}}, {"name": "dmz", "ipv6": {"address": "auto"}}]
     done = plan(*both, state=State(prefix=prefix))
-    chosen = [ipaddress.IPv6Interface(one["ipv6"]["address"]) for one in done.holds]
+    chosen = [ipaddress.IPv6Interface(one["ipv6"]["address"]) for one in done.result]
     assert all(one.network.prefixlen == 64 and one.network.subnet_of(prefix) for one in chosen)
     assert chosen[0].network != chosen[1].network
-    definitions = {one["name"]: read_network(Options(one), HOST) for one in done.holds}
+    definitions = {one["name"]: read_network(Options(one), HOST) for one in done.result}
     memory = {name: remembering(Remembered(), network) for name, network in definitions.items()}
     again = plan(*reversed(both), state=State(definitions, memory, prefix=prefix))
     assert again.changes == [] and again.notes == []
@@ -390,9 +393,9 @@ def test_ipv6_is_a_64_of_the_hosts_own_prefix_and_stays() -> None:
 def test_a_kernel_without_ipv6_is_a_note() -> None:
     done = plan({**LAB, "ipv6": {"address": "auto"}})
     assert done.notes == ["network 'lab': the kernel of this host has no IPv6, so the network goes without"]
-    ipv6 = done.holds[0]["ipv6"]
+    ipv6 = done.result[0]["ipv6"]
     assert (ipv6["address"], ipv6["auto"], ipv6["ra"]) == ("none", True, True)
-    stored_one = {"lab": read_network(Options(done.holds[0]), HOST)}
+    stored_one = {"lab": read_network(Options(done.result[0]), HOST)}
     assert plan({**LAB, "ipv6": {"address": "auto"}}, state=State(stored_one, {})).changes == []
 
 
@@ -407,7 +410,7 @@ def aside(name: str = "lab") -> State:
 def test_what_a_network_has_stays_where_its_definition_cannot_be_read() -> None:
     done = plan({"name": "other"}, state=aside())
     assert done.notes == ["it is cut off"]
-    named = {one.get("name") or one.get("interface") for specs in done.more.values() for one in specs}
+    named = {one.get("name") or one.get("interface") for specs in done.return_values.values() for one in specs}
     assert named == {"other", "vn-other"}
 
 
@@ -415,7 +418,9 @@ def test_what_a_network_has_stays_where_its_definition_cannot_be_read() -> None:
 def test_a_network_that_cannot_be_read_goes_when_it_is_named_or_purged(wish: dict[str, Any]) -> None:
     done = plan(*wish["items"], state=aside(), purge=wish.get("purge", False))
     assert [str(change) for change in done.changes] == ["network lab: its definition, which could not be read, removed"]
-    assert {"name": "vn-lab", "mac": "52:54:00:00:00:01", "state": "absent", "type": "linux"} in done.more["bridges"]
+    assert {"name": "vn-lab", "mac": "52:54:00:00:00:01", "state": "absent", "type": "linux"} in done.return_values[
+        "bridges"
+    ]
 
 
 def test_a_network_that_cannot_be_read_is_defined_again_by_a_list_that_names_it() -> None:

@@ -20,7 +20,7 @@ from ..core.errors import InvalidOption, VirtnetError
 from ..core.files import put
 from ..core.identity import host_identity
 from ..core.paths import Paths
-from ..core.reconcile import CHANGE, Change, Plan, settle
+from ..core.reconcile import CHANGE, Change, Plan, converge_locked
 from ..dnsmasq.lease_file import Leases, read_leases
 from ..libvirt.connection import Driver, Found, driver_installed
 from ..libvirt.definition import RegistrationSpec, registered_by_us, shape, xml_of
@@ -107,11 +107,11 @@ class Adoptions:
         notes: list[str] = []
         taken = dict(self._taken(current, notes))
         if not taken:
-            return Plan(holds=_holds(current.records), notes=notes)
+            return Plan(result=_holds(current.records), notes=notes)
         networks = {record.name: record.network(self.identity) for record in taken.values()}
         wanted = Networks(list(networks.values()), False, self.paths)
         defined = wanted.plan(without_libvirt(current.ours, list(taken.values())))
-        specs = only(defined.more, networks.values())
+        specs = only(defined.return_values, networks.values())
         told = {one.name: one for one in registrations(specs, self.paths).wanted}
         changes: list[Change] = [
             _adoption(record, told[name], defined.changes, specs, current) for name, record in sorted(taken.items())
@@ -161,9 +161,9 @@ class Adoptions:
             _refuse_floor(network, port)
         return record_of(found, network.bridge.name, current.ports.get(found.name, ()))
 
-    def apply(self, changes: Sequence[Change]) -> None:
+    def apply(self, plan: Plan[Change]) -> None:
         """Take them over. Each step is done only where it is left to do; where one fails, libvirt has them again."""
-        taken = [change for change in changes if isinstance(change, AdoptChange)]
+        taken = [change for change in plan.changes if isinstance(change, AdoptChange)]
         try:
             self._take(taken)
         except VirtnetError as error:
@@ -173,7 +173,7 @@ class Adoptions:
     def _given_back(self, names: Sequence[str]) -> str:
         """What became of networks whose change of hands has failed, as part of an error."""
         try:
-            settle(Returns(names, self.paths))
+            converge_locked(Returns(names, self.paths))
             self._followed(names)
         except VirtnetError as error:
             return (
@@ -187,19 +187,19 @@ class Adoptions:
         put(record_file(record, self.paths) for record in records)
         self._define(taken[0].definitions, [record.name for record in records])
         rules, _bridges, *served = parts(taken[0].specs, self.paths)
-        settle(rules)
+        converge_locked(rules)
         rules_aside(records, taken[0].specs, self.paths)
         self._settle_bridges(taken[0].specs)
         with Driver() as driver:
             for change in taken:
                 self._hand_over(change, driver)
-        settle(registrations(taken[0].specs, self.paths))
+        converge_locked(registrations(taken[0].specs, self.paths))
         with Driver() as driver:
             for record in records:
                 if record.active:
                     driver.reclaim_ports(record.name, record.ports)
         for part in served:
-            settle(part)
+            converge_locked(part)
         drop_rules_aside(records, self.paths)
         done = [replace(record, phase=TAKEN) for record in records]
         put(file for one in done for file in (record_file(one, self.paths), lease_file(one, None, self.paths)))
@@ -220,7 +220,7 @@ class Adoptions:
 
     def _settle_bridges(self, specs: Specs) -> None:
         """Our mark and settings on the bridges; one that was set aside gets its name back."""
-        settle(parts({**specs, "rules": (), "fragments": (), "entries": ()}, self.paths)[1])
+        converge_locked(parts({**specs, "rules": (), "fragments": (), "entries": ()}, self.paths)[1])
 
     def _hand_over(self, change: AdoptChange, driver: Driver) -> None:
         record, told = change.record, change.registration

@@ -19,7 +19,7 @@ from ..core.files import File, put
 from ..core.identity import host_identity
 from ..core.memory import Remembered, memory_file, recall
 from ..core.paths import Paths
-from ..core.reconcile import CHANGE, Change, Plan, settle
+from ..core.reconcile import CHANGE, Change, Plan, converge_locked
 from ..core.untrusted import UnusableFile
 from ..dnsmasq.lease_file import Leases, lease_file_fault, read_leases
 from ..firewall import ip_forward as forwarding
@@ -128,9 +128,9 @@ class Returns:
             [] if network is None else [File(file_of(network, self.paths), None)],
         )
 
-    def apply(self, changes: Sequence[Change]) -> None:
+    def apply(self, plan: Plan[Change]) -> None:
         """Give them back, one after the other. Each step is done only where it is left to do."""
-        for change in changes:
+        for change in plan.changes:
             if isinstance(change, ReturnChange) and change.record is not None:
                 self._give_back(change.record, change.guests, change.gone)
 
@@ -144,8 +144,8 @@ class Returns:
         self._forget(record.name, gone)
         rules_aside([record], specs([replace(network, state="active")], {}), self.paths)
         *_index, fragments, entries = parts(self._gone(record), self.paths)
-        settle(fragments)
-        settle(entries)
+        converge_locked(fragments)
+        converge_locked(entries)
         with Driver() as driver:
             self._hand_over(record, network, driver)
         # What libvirt's networks need from now on is not ours to switch off.

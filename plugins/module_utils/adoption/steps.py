@@ -15,6 +15,7 @@ from ..core.errors import VirtnetError
 from ..core.identity import MARK
 from ..core.options import Options
 from ..core.paths import Paths
+from ..core.reconcile import Plan
 from ..firewall.reconciler import Ended, NatRules, RulesChange
 from ..kernel.fdb import SetFdbLimit
 from ..kernel.link_changes import DeleteLink, DeleteLocalRoute, Rename, SetLink, SetSysctl, Step, take
@@ -59,7 +60,7 @@ def drop_rules(names: Iterable[str], paths: Paths) -> None:
 def _rules(wanted: Sequence[RulesSpec], paths: Paths) -> None:
     part = NatRules(wanted, False, paths)
     changes = part.plan(part.read()).changes
-    part.apply([replace(one, ended=Ended()) if isinstance(one, RulesChange) else one for one in changes])
+    part.apply(Plan([replace(one, ended=Ended()) if isinstance(one, RulesChange) else one for one in changes]))
 
 
 def hide_routes(record: Record) -> None:

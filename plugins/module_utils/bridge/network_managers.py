@@ -125,18 +125,18 @@ class ManagedBridges:
                 *inner.changes,
                 *(change for change in changes if change.action == DELETE),
             ],
-            inner.holds,
+            inner.result,
             inner.notes,
-            inner.more,
+            inner.return_values,
         )
 
-    def apply(self, changes: Sequence[Change]) -> None:
+    def apply(self, plan: Plan[Change]) -> None:
         """In the order of the plan."""
-        bridges = [change for change in changes if isinstance(change, BridgeChange)]
-        files = [change for change in changes if isinstance(change, ManagersChange)]
+        bridges = [change for change in plan.changes if isinstance(change, BridgeChange)]
+        files = [change for change in plan.changes if isinstance(change, ManagersChange)]
         self._write([change for change in files if change.action != DELETE])
         if bridges:
-            self.bridges.apply(bridges)
+            self.bridges.apply(Plan(bridges))
         self._write([change for change in files if change.action == DELETE])
 
     def _write(self, changes: Sequence[ManagersChange]) -> None:

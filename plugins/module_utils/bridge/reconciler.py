@@ -146,24 +146,24 @@ class Bridges:
             changes += _bring(spec, current, notes)
         return Plan(changes, [spec.as_options() for spec in present], notes)
 
-    def apply(self, changes: Sequence[BridgeChange]) -> None:
+    def apply(self, plan: Plan[BridgeChange]) -> None:
         """Take the steps; note the links that a deletion sets free before it does."""
         put(
             freed_note(change.bridge, change.freed, self.paths)
-            for change in changes
+            for change in plan.changes
             if change.action == DELETE and change.freed is not None
         )
         # What a bridge sets free may be a port of another.
-        _take(step for change in changes if change.action == DELETE for step in change.steps)
-        put(record(change.bridge, None, self.paths) for change in changes if change.given_back)
-        transact([command for change in changes for command in change.first])
-        transact([command for change in changes for command in change.commands])
-        for change in changes:
+        _take(step for change in plan.changes if change.action == DELETE for step in change.steps)
+        put(record(change.bridge, None, self.paths) for change in plan.changes if change.given_back)
+        transact([command for change in plan.changes for command in change.first])
+        transact([command for change in plan.changes for command in change.commands])
+        for change in plan.changes:
             if change.moved and not change.given_back:
                 put([record(change.bridge, change.moved, self.paths)])
                 if not change.moved.confirmed:
                     uplink_return.arm(change.bridge, change.confirm_within, self.paths)
-        _take(step for change in changes if change.action != DELETE for step in change.steps)
+        _take(step for change in plan.changes if change.action != DELETE for step in change.steps)
 
 
 def _ports_folder(paths: Paths) -> str:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How every part works: read, plan, apply, read again and verify."""
+"""The loop of every reconciler: read, plan, apply, read again and verify."""
 
 from __future__ import annotations
 
@@ -40,50 +40,55 @@ class Change:
         return f"{self.name}: {self.detail or _DONE[self.action]}"
 
 
-C = TypeVar("C", bound=Change)
 C_co = TypeVar("C_co", bound=Change, covariant=True)
 S = TypeVar("S")
 
 
 @dataclass(frozen=True)
 class Plan(Generic[C_co]):
-    """What will be done, in order, and what the part holds afterwards; ``more`` are further return values."""
+    """The ordered changes, the resulting objects, warnings, and further return values of the module.
+
+    A reconciler whose apply() needs more than that has a plan of its own kind.
+    """
 
     changes: Sequence[C_co] = ()
-    holds: Sequence[Mapping[str, Any]] = ()
+    result: Sequence[Mapping[str, Any]] = ()
     notes: Sequence[str] = ()
-    more: Mapping[str, Any] = field(default_factory=dict)
+    return_values: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Part(Protocol[S, C]):
-    """Reads the host, plans without touching it, applies."""
+P = TypeVar("P", bound=Plan[Any])
+
+
+class Reconciler(Protocol[S, P]):
+    """Reads the current state, plans from desired and current state without touching the host, applies the plan."""
 
     def read(self) -> S:
-        """The present state."""
+        """The current state."""
 
-    def plan(self, current: S) -> Plan[C]:
-        """The ordered changes from the present state to the wanted one; pure."""
+    def plan(self, current: S) -> P:
+        """The ordered changes from the current state to the desired one; pure."""
 
-    def apply(self, changes: Sequence[C]) -> None:
-        """Make the changes."""
+    def apply(self, plan: P) -> None:
+        """Carry out the plan."""
 
 
-def converge(part: Part[S, C], paths: Paths, *, check: bool) -> Plan[C]:
-    """Bring a part to its wanted state, or with ``check`` only say what that would take.
+def converge(reconciler: Reconciler[S, P], paths: Paths, *, check: bool) -> P:
+    """Bring the host to the desired state, or with ``check`` only plan that.
 
     Raises NotConverged when a fresh read after the changes still asks for changes.
     """
     with contextlib.nullcontext() if check else lock(paths.runtime):
-        return settle(part, check=check)
+        return converge_locked(reconciler, check=check)
 
 
-def settle(part: Part[S, C], *, check: bool = False) -> Plan[C]:
-    """As converge(), for who holds the lock already."""
-    plan = part.plan(part.read())
+def converge_locked(reconciler: Reconciler[S, P], *, check: bool = False) -> P:
+    """As converge(), for a caller that holds the lock."""
+    plan = reconciler.plan(reconciler.read())
     if check or not plan.changes:
         return plan
-    part.apply(plan.changes)
-    left = part.plan(part.read()).changes
+    reconciler.apply(plan)
+    left = reconciler.plan(reconciler.read()).changes
     if left:
         raise NotConverged("the host still differs after the change: " + "; ".join(str(change) for change in left))
     return plan

@@ -294,7 +294,7 @@ class Fragments:
             f"guests of {named} get addresses, but no DNS server from it",
         ]
 
-    def apply(self, changes: Sequence[FragmentChange]) -> None:
+    def apply(self, plan: Plan[FragmentChange]) -> None:
         """Test the new set, write it, restart, prove; where that fails, put the old set back and say why."""
         current = self.read()
         # What does it is large, and mostly there is nothing to do.
@@ -307,15 +307,15 @@ class Fragments:
             reader=self.reader,
             current=current,
             target=target(self.wanted, self.purge, current, self.layout),
-            system={change.file: change.content for change in changes if change.file},
+            system={change.file: change.content for change in plan.changes if change.file},
             private={
-                **{change.path: change.content for change in changes if change.path},
-                **{path: content for change in changes for path, content in change.beside.items()},
+                **{change.path: change.content for change in plan.changes if change.path},
+                **{path: content for change in plan.changes for path, content in change.beside.items()},
             },
-            quiet=[change.path for change in changes if change.quiet],
-            named={change.name for change in changes},
-            touched={change.instance for change in changes if change.instance},
-            service_too=any(change.name == UNIT and not (change.file or change.path) for change in changes),
+            quiet=[change.path for change in plan.changes if change.quiet],
+            named={change.name for change in plan.changes},
+            touched={change.instance for change in plan.changes if change.instance},
+            service_too=any(change.name == UNIT and not (change.file or change.path) for change in plan.changes),
         )
         doing.run()
 

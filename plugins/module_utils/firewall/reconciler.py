@@ -152,9 +152,9 @@ class NatRules:
                     parts.append(mine)
         return nft_rules.merged(parts)
 
-    def apply(self, changes: Sequence[NatChange]) -> None:
+    def apply(self, plan: Plan[NatChange]) -> None:
         """Load the script; a script that nft refuses has changed nothing."""
-        for change in changes:
+        for change in plan.changes:
             if isinstance(change, (ForwardingChange, FirewallChange)):
                 change.make()
             elif change.script:
@@ -162,7 +162,7 @@ class NatRules:
                 table = read_table()
                 digests = {nft_rules.version(table.elements): table.digest} if table else {}
                 put([File(self._seen_file, json.dumps(digests) if table else None)])
-        ended = [change.ended for change in changes if isinstance(change, RulesChange) and change.ended]
+        ended = [change.ended for change in plan.changes if isinstance(change, RulesChange) and change.ended]
         if ended:
             conntrack.end(lambda connection: any(one.meets(connection) for one in ended))
 

@@ -317,9 +317,9 @@ class HostSetup:
             )
         ]
 
-    def apply(self, changes: Sequence[HostChange]) -> None:
+    def apply(self, plan: Plan[HostChange]) -> None:
         """Make the changes; raises VirtnetError naming the path that stands in the way."""
-        for change in changes:
+        for change in plan.changes:
             make(change)
 
 
@@ -334,7 +334,7 @@ def set_up(state: str, paths: Paths, *, check: bool, guard: bool = True) -> Plan
     with contextlib.nullcontext() if check or state == STOPPED else lock(paths.runtime):
         plan = part.plan(part.read())
         if not check:
-            part.apply(plan.changes)
+            part.apply(plan)
     if check:
         return plan
     if state == PRESENT:

@@ -116,7 +116,7 @@ class Chooser:
     ) -> ipaddress.IPv4Interface:
         """The address of the host on a free subnet; ``before`` is the one it had, ``met`` what drove it away before.
 
-        The one that it had is tried first; where it ``holds`` that still, other hosts' claims do not count against it.
+        The one that it had is tried first; where it ``result`` that still, other hosts' claims do not count against it.
         Routes to elsewhere are overlapped only where there is no choice.
         Raises InvalidOption for ``option`` of ``owner`` with a list of what occupies the pools.
         """

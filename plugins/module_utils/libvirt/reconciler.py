@@ -128,10 +128,10 @@ class Registrations:
         holds = [spec.as_options() for spec in self.wanted if spec.state == "present"]
         return Plan(changes, holds, notes)
 
-    def apply(self, changes: Sequence[RegistrationChange]) -> None:
+    def apply(self, plan: Plan[RegistrationChange]) -> None:
         """Tell libvirt."""
         with Driver() as driver:
-            for change in changes:
+            for change in plan.changes:
                 ports = ports_of(driver, change.network) if {STOP, START} <= {*map(str, change.steps)} else None
                 for step in change.steps:
                     _take(driver, step, change)

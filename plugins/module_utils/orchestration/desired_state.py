@@ -15,7 +15,7 @@ from ..bridge.uplink import uplink_options
 from ..core.memory import Remembered
 from ..core.options import Options
 from ..core.paths import Paths
-from ..core.reconcile import Part
+from ..core.reconcile import Reconciler
 from ..dhcp.options import MTU
 from ..dnsmasq.reconciler import Fragments, FragmentSpec
 from ..firewall.reconciler import NatRules
@@ -256,7 +256,7 @@ def parts(
     integrate: bool | None = None,
     resolver: str | None = None,
     may_move: bool = False,
-) -> list[Part[Any, Any]]:
+) -> list[Reconciler[Any, Any]]:
     """The parts in the order of KINDS; raises InvalidOption.
 
     ``networks`` are those that the user wrote, for the paths in errors; ``integrate`` is for the rules (nft.NatRules),

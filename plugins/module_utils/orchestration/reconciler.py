@@ -173,7 +173,7 @@ class Networks:
         ]
         notes += self._ignored_claims(new, current)
         notes += [current.unreadable[name].problem for name in sorted(aside)]
-        return Plan(changes, [network.as_options() for network in networks], notes, more=wanted)
+        return Plan(changes, [network.as_options() for network in networks], notes, return_values=wanted)
 
     def _resettle(self, current: State, whole: Whole) -> list[DefinitionChange]:
         """What to choose from is kept, for the guard to choose from too."""
@@ -273,12 +273,12 @@ class Networks:
                 )
         return notes
 
-    def apply(self, changes: Sequence[DefinitionChange]) -> None:
+    def apply(self, plan: Plan[DefinitionChange]) -> None:
         """Store the definitions, unless one of the parts refuses what they ask for.
 
         What is remembered goes first: a run that is cut short can then be completed or undone by another.
         """
-        whole = changes[0].whole
+        whole = plan.changes[0].whole
         if whole is None:
             raise AssertionError("the first change has them all")
         for part in (
@@ -288,8 +288,8 @@ class Networks:
             part.plan(part.read())
         put(whole.memory)
         # The other parts follow in tasks of their own: the guard leaves these networks to them meanwhile.
-        runtime.note_run({change.network for change in changes if change.network}, TASKS, self.paths)
-        put(file for change in changes for file in change.files)
+        runtime.note_run({change.network for change in plan.changes if change.network}, TASKS, self.paths)
+        put(file for change in plan.changes for file in change.files)
 
 
 def _without(wanted: Specs, names: Sequence[str]) -> Specs:

@@ -17,7 +17,7 @@ from ..core.identity import host_identity
 from ..core.lock import lock
 from ..core.memory import Remembered, recall
 from ..core.paths import Paths
-from ..core.reconcile import Part, settle
+from ..core.reconcile import Reconciler, converge_locked
 from ..dnsmasq.system_service import NoUsableDnsmasq
 from ..kernel.links import Link, read_links
 from ..libvirt.bridged import MODE as BRIDGED
@@ -141,7 +141,7 @@ def bring(
             if kind == FRAGMENTS:
                 yield _served(part, wanted, remembered, paths, check=check)
                 continue
-            plan = settle(part, check=check)
+            plan = converge_locked(part, check=check)
             yield Outcome(kind, tuple(map(str, plan.changes)), tuple(plan.notes))
         except VirtnetError as error:
             bridges_fail = bridges_fail or kind in ("bridges", SWITCHES)
@@ -149,7 +149,7 @@ def bring(
 
 
 def _served(
-    part: Part[Any, Any],
+    part: Reconciler[Any, Any],
     networks: Sequence[Network],
     remembered: Mapping[str, Remembered],
     paths: Paths,
@@ -164,7 +164,7 @@ def _served(
     unserved: set[str] = set()
     while True:
         try:
-            plan = settle(part, check=check)
+            plan = converge_locked(part, check=check)
         except NoUsableDnsmasq as error:
             if not error.network or error.network in unserved:
                 raise
@@ -187,7 +187,7 @@ def register(situation: Situation, paths: Paths, names: Collection[str]) -> Outc
     """Tell libvirt, where it is, in which state networks are now. The caller holds the lock."""
     wanted = [network for network in situation.wanted if network.name in names]
     try:
-        plan = settle(registrations(specs(wanted, dict[str, Remembered]()), paths))
+        plan = converge_locked(registrations(specs(wanted, dict[str, Remembered]()), paths))
     except VirtnetError as error:
         return Outcome("registrations", error=str(error))
     return Outcome("registrations", tuple(map(str, plan.changes)), tuple(plan.notes))

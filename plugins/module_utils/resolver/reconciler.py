@@ -217,10 +217,10 @@ class Entries:
             words = (f"{before}\n", f"{after}\n", after)
             yield ChoiceChange(CHANGE, "owner of the host's resolver", *words, file=choice_file(after, self.paths))
 
-    def apply(self, changes: Sequence[EntryChange]) -> None:
+    def apply(self, plan: Plan[EntryChange]) -> None:
         """Hand each owner what it holds for us; notes first, so that a run that is cut off is caught up with."""
-        put(change.file for change in changes if isinstance(change, ChoiceChange) and change.file)
-        changes = [change for change in changes if not isinstance(change, ChoiceChange)]
+        put(change.file for change in plan.changes if isinstance(change, ChoiceChange) and change.file)
+        changes = [change for change in plan.changes if not isinstance(change, ChoiceChange)]
         noted = self._read_notes()
         for change in changes:
             if not change.provider and change.noted is not None:

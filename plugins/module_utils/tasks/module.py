@@ -17,10 +17,10 @@ from ..core.errors import InvalidOption, VirtnetError, printable_lines
 from ..core.lock import lock
 from ..core.options import Options
 from ..core.paths import Paths
-from ..core.reconcile import Change, Part, Plan, converge
+from ..core.reconcile import Change, Plan, Reconciler, converge
 from ..network.runtime import followed
 
-Build = Callable[[Sequence[Options], bool, Paths], Part[Any, Any]]
+Build = Callable[[Sequence[Options], bool, Paths], Reconciler[Any, Any]]
 Finish = Callable[[Plan[Any], Paths], Mapping[str, Any]]
 
 
@@ -45,8 +45,8 @@ def result(plan: Plan[Change], many: str) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "changed": bool(plan.changes),
         "changes": [str(change) for change in plan.changes],
-        many: list(plan.holds),
-        **plan.more,
+        many: list(plan.result),
+        **plan.return_values,
         "diff": [
             {
                 "before_header": change.header,
@@ -89,7 +89,7 @@ def execute(
     leave(module, {**result(plan, many), **more})
 
 
-def run_part(module: Any, many: str, build: Callable[[Paths], Part[Any, Any]]) -> None:
+def run_part(module: Any, many: str, build: Callable[[Paths], Reconciler[Any, Any]]) -> None:
     """As execute(), for a part that is not made from a list of objects."""
     paths = Paths()
     try:

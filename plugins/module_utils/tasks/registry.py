@@ -145,7 +145,7 @@ def virt_network(module: Any) -> None:
 
     def finish(plan: Any, paths: Paths) -> dict[str, Any]:
         chosen = module.params["firewall_integration"], module.params["resolver"]
-        left, notes = pending(plan.more, paths, *chosen)
+        left, notes = pending(plan.return_values, paths, *chosen)
         # Where nothing is left to the parts, the guard has nothing to leave to this run.
         if not left and not module.check_mode:
             followed_all(paths)
