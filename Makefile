@@ -12,6 +12,8 @@ AGAIN := --reruns 2 -rfER
 MEASURED = COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml COVERAGE_FILE=$(BUILD)/coverage/$@/data
 # The tables that kernel tests can show.
 SHOW := PYTHONPATH=$(COLLECTIONS):tests python -m kernel
+# Programs for tests and documentation: tests/tools/__init__.py lists them.
+TOOL := PYTHONPATH=$(COLLECTIONS):tests python -m tools
 LAB := PYTHONPATH=tests $(VENV)/bin/python -m lab
 # Supported versions of ansible-core beside that of requirements/test.txt, each in .build/ansible-VERSION.
 ANSIBLES := 2.17.14 2.18.19
@@ -60,7 +62,7 @@ setup: packages $(BUILD)/venv.stamp $(SELF)
 # Asked of dpkg each time, because that is quick and a stamp would not notice a package that went.
 packages:
 	@mkdir -p $(BUILD)
-	@missing=$$(sh tests/missing-packages requirements/debian.txt); \
+	@missing=$$(sh tests/tools/missing-packages requirements/debian.txt); \
 	if [ -n "$$missing" ]; then \
 	    echo "==> installing" $$missing; \
 	    { apt-get update && DEBIAN_FRONTEND=noninteractive \
@@ -86,13 +88,13 @@ test: setup lint docs gates unit browser kernel coverage molecule
 
 # With the scenarios that take long.
 test-all: test inventory-matrix
-	python tests/scenarios.py nightly
+	$(TOOL).scenarios nightly
 
 lint: setup
 	@python tests/gates $(BUILD)/gates lint
 
 docs: setup
-	@python tests/docs_site.py
+	@$(TOOL).docs_site
 
 # What those who publish collections run over them; WHAT="REUSE galaxy-importer" runs only these.
 gates: setup
@@ -149,13 +151,13 @@ ovs-matrix: setup
 	@$(SHOW).matrix --openvswitch
 
 libvirt-elements: setup
-	@PYTHONPATH=$(COLLECTIONS) python tests/libvirt_elements.py
+	@$(TOOL).libvirt_elements
 
 adopt-cuts: setup
 	VIRTNET_CUTS=all molecule test -s adopt
 
 molecule: setup
-	python tests/scenarios.py
+	$(TOOL).scenarios
 
 demo: setup
 	@$(VENV)/bin/python demo/demo.py

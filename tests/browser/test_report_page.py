@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.plugin_utils.report import as_html, fleet
-from fleet_answers import DROPPED, answers, network
 from playwright.sync_api import Browser, Page, sync_playwright
+from tools.fleet_answers import DROPPED, answers, network
 
 SHOTS = Path(__file__).resolve().parents[2] / ".build" / "screenshots"
 # In containers and for root there is no sandbox; and nothing is to be fetched.

@@ -65,7 +65,7 @@ def keep_the_engines_tests(target: Path) -> None:
     tests = collection.ROOT / "tests"
     helpers = "|".join(path.stem for path in (*tests.glob("*.py"), *{file.parent for file in tests.glob("*/*.py")}))
     imports = re.compile(rf"^(from|import) ({helpers})\b", re.MULTILINE)
-    files = sorted((target / "tests/unit").glob("test_*.py"))
+    files = sorted((target / "tests/unit").rglob("test_*.py"))
     others = [file for file in files if WHOLE.search(file.read_text()) or imports.search(file.read_text())]
     for file in others:
         file.unlink()

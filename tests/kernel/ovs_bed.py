@@ -3,7 +3,7 @@
 
 """A host with Open vSwitch: ovsdb-server and ovs-vswitchd of Debian's packages, started by hand in its namespace.
 
-They are unpacked rather than installed (tests/unpack-packages), and switch in userspace (datapath_type netdev).
+They are unpacked rather than installed (tests/tools/unpack-packages), and switch in userspace (datapath_type netdev).
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 
 """Every list of networks and every task that the documentation shows is applied on a host, and leaves it as it was.
 
-That they are valid, and what the guides' commands do, is tested elsewhere (tests/unit/test_docs.py, documented.py).
+That they are valid, and what the guides' commands do, is tested elsewhere
+(tests/unit/docs/test_docs.py, tests/tools/documented.py).
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import examples
 import pytest
 import yaml
+from tools import examples
 from torture.host import Host, new_host, unlike
 from torture.plans import Tasks, site, teardown
 from torture.trials import changes, failure

@@ -3,7 +3,7 @@
 
 """No text of the user's becomes syntax, with nft, dnsmasq and systemd themselves as judges.
 
-What others make of texts, tests/unit/test_texts.py shows; what dnsmasq makes of texts that it accepts,
+What others make of texts, tests/unit/engine/test_texts.py shows; what dnsmasq makes of texts that it accepts,
 test_dnsmasq_syntax.py asks it.
 """
 
@@ -33,10 +33,10 @@ from ansible_collections.virtnet.linux.plugins.module_utils.nft import elements 
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.chains import FAMILY, TABLE
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.listing import parse
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.spec import RulesSpec
-from hostile import SAMPLES, accepted, is_clear, networks, parts_of, read, spoilt, values
 from hypothesis import given
 from hypothesis import strategies as st
 from kernel.dnsmasq_bed import PROGRAM, Space, open_folder, run
+from tools.hostile import SAMPLES, accepted, is_clear, networks, parts_of, read, spoilt, values
 
 AROUND = Circumstances(private=True, version=(2, 90), hosts_folder="/tmp/hosts")
 # Their values are dnsmasq's to understand: it tests them before anything is written.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .bed import REPOSITORY, call
 
-SCRIPT = REPOSITORY / "tests" / "unpack-packages"
+SCRIPT = REPOSITORY / "tests" / "tools" / "unpack-packages"
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import documented
-import examples
 import pytest
+from tools import documented, examples
 
 from lab import netns
 from lab.guest import Guest

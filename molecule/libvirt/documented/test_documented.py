@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import documented
 import pytest
+from tools import documented
 
 from lab.host import Host
 from lab.lab import Lab

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import documented
 import pytest
+from tools import documented
 
 from lab.host import Host
 

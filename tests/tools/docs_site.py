@@ -1,0 +1,98 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The documentation as a site of HTML in .build/docs/site: built, its links followed, its pages listed.
+
+``make docs``. Nothing is fetched: what leads outside is not followed.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from lxml import etree, html
+
+ROOT = Path(__file__).resolve().parents[2]
+GUIDES = ROOT / "docs" / "docsite" / "rst"
+BUILD = ROOT / ".build" / "docs"
+SITE = BUILD / "site"
+COLLECTION = "virtnet.linux"
+TITLE = "virtnet.linux"
+# Strict and offline: intersphinx, which the template has, would fetch.
+SETTINGS = ("extensions=sphinx_antsibull_ext", "html_theme=alabaster", "highlight_language=yaml")
+SPHINX = ["-q", "-n", *(word for setting in SETTINGS for word in ("-D", setting))]
+# What the reference says of Ansible leads to labels of Ansible's own documentation.
+ANSIBLES = re.compile(
+    r"undefined label: '(action_plugins|callback_plugins|common_return_values|ansible_configuration_settings"
+    r"|ansible_collections\.ansible\.builtin\.\w+)'|reference target not found: ANSIBLE_CACHE_PLUGIN"
+)
+
+
+def run(*command: str) -> str:
+    """Run a program; what it says is shown if it fails, and its warnings are returned."""
+    done = subprocess.run(command, cwd=BUILD, capture_output=True, text=True, check=False, timeout=300)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+    return done.stderr
+
+
+def build() -> list[str]:
+    """The reference by antsibull-docs, the guides beside it, and of both HTML; returns what is wrong in them."""
+    shutil.rmtree(BUILD, ignore_errors=True)
+    BUILD.mkdir(parents=True)
+    common = ["--use-current", "--squash-hierarchy", "--fail-on-error"]
+    words = ["--title", TITLE, "--project", TITLE, "--copyright", "virtnet.linux contributors"]
+    run("antsibull-docs", "sphinx-init", *common, *words, "--dest-dir", ".", COLLECTION)
+    pages = BUILD / "rst"
+    # antsibull-docs does not write where others may.
+    pages.chmod(0o755)
+    run("antsibull-docs", "--config-file", "antsibull-docs.cfg", "collection", *common, "--dest-dir", "rst", COLLECTION)
+    for drawing in GUIDES.glob("*.svg"):
+        shutil.copy(drawing, pages / "docsite")
+    said = run("sphinx-build", *SPHINX, "-c", ".", "-b", "html", "rst", str(SITE))
+    return [line for line in said.splitlines() if line.strip() and not ANSIBLES.search(line)]
+
+
+def broken(site: Path) -> list[str]:
+    """Links and images of the site that lead to no file or no place in it."""
+    pages = {path: html.parse(path).getroot() for path in sorted(site.rglob("*.html"))}
+    anchors = {path: set(root.xpath("//@id | //a/@name")) for path, root in pages.items()}
+    wrong = []
+    for page, root in pages.items():
+        for link in sorted(set(root.xpath("//@href | //@src"))):
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+            place = unquote(parts.fragment)
+            if not target.is_file() or (place and place not in anchors.get(target, {place})):
+                wrong.append(f"{page.relative_to(site)}: {link}")
+    return wrong
+
+
+def title(page: Path) -> str:
+    """What a page is called."""
+    heading = html.parse(page).find(".//h1")
+    words = "" if heading is None else str(etree.tostring(heading, method="text", encoding="unicode"))
+    return words.replace("¶", "").strip()
+
+
+def main() -> None:
+    """Build it, follow its links, list its pages."""
+    wrong = build()
+    wrong += [f"leads nowhere: {link}" for link in broken(SITE)]
+    if wrong:
+        sys.exit("\n".join(wrong))
+    pages = [page for page in sorted(SITE.rglob("*.html")) if page.name != "search.html"]
+    for page in pages:
+        print(f"{page.relative_to(SITE)!s:60} {title(page)}")
+    print(f"{len(pages)} pages in {SITE.relative_to(ROOT)}; all links within lead to a place")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The commands that the documentation shows, and where they are run as they stand.
+
+A guide's commands are run by the folder ``documented`` of a scenario of Molecule, on real hosts, in the order in which
+they are shown. A unit test tells of commands that have no place here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tools import examples
+
+# The scenario of each guide.
+SCENARIOS = {
+    "README.md": "awx",
+    "first_network.rst": "awx",
+    "fleets.rst": "awx",
+    "travel.rst": "awx",
+    "firewalls.rst": "awx",
+    "errors.rst": "awx",
+    "addresses.rst": "awx",
+    "libvirt.rst": "libvirt",
+    "openvswitch.rst": "ovs",
+}
+# Commands that no scenario can run, with the reason.
+ELSEWHERE = {
+    "make demo": "builds hosts itself: run beside the scenarios by tests/tools/scenarios.py",
+    "make test": "is what runs all this",
+    "ansible-playbook virtnet.linux.awx.configure -e virtnet_awx_scm_url=https://git.example.org/networks.git": (
+        "needs an AWX, which needs a Kubernetes: tests/unit/packaging/test_awx.py checks what AWX would be told; "
+        "scenario awx runs its jobs"
+    ),
+}
+
+
+def without_remark(command: str) -> str:
+    """A command without what is said about it behind it."""
+    return command.partition(" #")[0].strip()
+
+
+def shown() -> Iterator[tuple[str, str]]:
+    """Every command of guides and READMEs, with the name of its file."""
+    for example in examples.shown():
+        if example.language in ("shell", "console", "shell-session"):
+            file = example.place.partition(":")[0].rpartition("/")[2]
+            yield from ((file, without_remark(command)) for command in example.commands())
+
+
+def commands(guide: str) -> list[str]:
+    """What is to be run of a guide, in order."""
+    return [command for file, command in shown() if file == guide and command not in ELSEWHERE]
+
+
+def yaml_of(guide: str, word: str) -> str:
+    """The one example in YAML of a guide that has this word in it."""
+    (found,) = (
+        one.text
+        for one in examples.shown()
+        if one.language == "yaml" and one.place.partition(":")[0].endswith(guide) and word in one.text
+    )
+    return found

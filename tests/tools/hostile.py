@@ -1,0 +1,277 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every value of a network's options, one at a time replaced by a text that is meant to become syntax somewhere.
+
+Which options there are, the engine tells while it reads: one that no sample has is found by
+tests/unit/engine/test_texts.py, so that none is forgotten.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import re
+import string
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import specs
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+Path = tuple[Any, ...]
+
+MAC = "52:54:00:00:00:01"
+UUID = "7b0cbfb2-6a3e-4d4c-9d57-3c1f5c9a6e01"
+NAMES = {
+    "hosts": [{"ip": "192.168.30.60", "names": ["printer", "other.lab.test"]}],
+    "srv": [{"service": "ldap", "protocol": "tcp", "domain": "lab.test", "target": "printer", "port": 389,
+             "priority": 1, "weight": 2}],
+    "txt": [{"name": "note", "value": ["one text", "another"]}],
+    "cname": [{"name": "alias", "target": "printer"}],
+    "forwarders": [{"domain": "corp.test", "address": "203.0.113.53"}, {"address": "203.0.113.54"}],
+    "forward_plain_names": True, "local_ptr": True,
+}  # fmt: skip
+FULL: dict[str, Any] = {
+    "name": "lab", "uuid": UUID, "title": "The lab", "description": "Where things are tried.", "state": "active",
+    "autostart": True, "persistent": True, "mode": "nat", "uplink": "eth0", "restart": False,
+    "bridge": {"name": "vn-lab", "type": "linux", "mac": MAC, "mtu": 1400, "stp": False, "forward_delay": 0,
+               "ports": ["eth1"], "fdb_max_learned": 1000},
+    "ipv4": {"address": "192.168.30.1/24", "auto": False, "dhcp": {
+        "enabled": True, "lease_time": "12h",
+        "ranges": [{"start": "192.168.30.100", "end": "192.168.30.200", "lease_time": "1h"}],
+        "hosts": [{"mac": "52:54:00:00:00:02", "name": "web", "ip": "192.168.30.10", "lease_time": "2h"},
+                  {"id": "01:52:54:00:00:00:03", "ip": "192.168.30.11"}],
+        "options": {"ntp-server": "192.168.30.1", "224": "some text", "domain-search": "lab.test,b.test"},
+        "boot": {"file": "pxe.0", "server": "192.168.30.5"}, "tftp_root": "/srv/tftp"}},
+    "ipv6": {"address": "fd00:30::1/64", "auto": False, "ra": True, "ra_names": True, "dhcp": {
+        "enabled": True, "stateless": False,
+        "ranges": [{"start": "fd00:30::100", "end": "fd00:30::200", "lease_time": "1h"}],
+        "hosts": [{"mac": "52:54:00:00:00:02", "name": "web", "ip": "fd00:30::10", "lease_time": "2h"},
+                  {"id": "00:03:00:01:52:54:00:00:00:04", "ip": "fd00:30::11"}],
+        "options": {"dns-server": "fd00:30::1"}}},
+    "nat": {"ipv6": True, "source": {"start": "203.0.113.10", "end": "203.0.113.12"},
+            "ports": {"start": 2000, "end": 3000}},
+    "port_forwards": [{"protocol": "tcp", "port": 8080, "address": "203.0.113.2", "to": "web", "to_port": 80},
+                      {"protocol": "udp", "port_range": {"start": 6000, "end": 6010}, "to": "192.168.30.11"}],
+    "isolate_guests": False, "connection_rate": 500, "extra_addresses": ["192.168.31.1/24"],
+    "routes": [{"to": "10.9.0.0/16", "via": "192.168.30.7", "metric": 3}],
+    "bandwidth": {"inbound": {"average": 1000, "peak": 2000, "burst": 3000},
+                  "outbound": {"average": 1000, "peak": 2000, "burst": 3000}},
+    "dns": {"enabled": True, "domain": "lab.test", "local_only": True, "host_resolver": True, **NAMES},
+    "dnsmasq": {"instance": "private", "options": ["dhcp-ignore=tag:!known", "log-dhcp"]},
+    "libvirt": {"register": True, "trust_guest_rx_filters": True,
+                "portgroups": [{"name": "a", "default": True, "trust_guest_rx_filters": True,
+                                "bandwidth": {"inbound": {"average": 5, "peak": 6, "burst": 7},
+                                              "outbound": {"average": 5, "peak": 6, "burst": 7}},
+                                "virtualport": {"type": "openvswitch", "parameters": {"profileid": "p"}},
+                                "vlan": {"trunk": True, "tags": [{"id": 5, "native_mode": "tagged"}]}}],
+                "metadata": ['<x:y xmlns:x="urn:x" a="1">text</x:y>'],
+                "virtualport": {"type": "openvswitch", "parameters": {"interfaceid": UUID, "profileid": "p"}},
+                "vlan": {"trunk": True, "tags": [{"id": 5, "native_mode": "tagged"}, {"id": 6}]}},
+}  # fmt: skip
+_SMALL = {"ipv4": {"address": "192.168.30.1/24"}}
+VIRTUALPORTS = (
+    {"type": "802.1Qbg", "parameters": {"managerid": "1", "typeid": "2", "typeidversion": "3", "instanceid": UUID}},
+    {"type": "802.1Qbh", "parameters": {"profileid": "p"}},
+    {"parameters": {"managerid": "1", "typeid": "2", "typeidversion": "3", "instanceid": UUID, "interfaceid": UUID,
+                    "profileid": "p"}},
+)  # fmt: skip
+XML = """<network>
+  <name>lab</name><title>The lab</title><description>Where things are tried.</description>
+  <metadata><x:y xmlns:x="urn:x">text</x:y></metadata>
+  <forward mode='nat'/><bridge name='vn-lab'/><domain name='lab.test'/>
+  <dns><txt name='note' value='one text'/><host ip='192.168.30.60'><hostname>printer</hostname></host></dns>
+  <ip address='192.168.30.1' prefix='24'><dhcp><range start='192.168.30.100' end='192.168.30.200'/></dhcp></ip>
+</network>"""
+SAMPLES: tuple[dict[str, Any], ...] = (
+    FULL,
+    {**_SMALL, "name": "lab", "bridge": {
+        "type": "openvswitch", "rstp": True, "fail_mode": "standalone",
+        "vlans": [{"port": "tap0", "tag": 5, "trunks": [6], "mode": "native-tagged"},
+                  {"port": "tap1", "portgroup": "a"}]},
+     "libvirt": {"portgroups": [{"name": "a", "vlan": {"tags": [{"id": 5}]}}]}},
+    *({**_SMALL, "name": "lab", "libvirt": {"virtualport": one}} for one in VIRTUALPORTS),
+    {**_SMALL, "name": "lab", "libvirt": {"portgroups": [{"name": "a", "virtualport": VIRTUALPORTS[2]}]}},
+    {"name": "lab", "mode": "open", "ipv4": {"address": "none"},
+     "bridge": {"ports": ["eth0"], "enslave_uplink": True, "confirm_within": 60}},
+    {"name": "lab", "mode": "bridged", "bridge": {"name": "br0"}, "title": "Theirs", "description": "A bridge."},
+    {"name": "lab", "xml": XML},
+    {"name": "lab", "managed_by": "libvirt", "restart": True, "xml": XML},
+)  # fmt: skip
+# What makes no sense in any sample: it is there to be refused with the way out.
+REFUSED = {
+    "bridge.zone",
+    *(
+        f"{where}.{way}.floor"
+        for where in ("bandwidth", "libvirt.portgroups[].bandwidth")
+        for way in ("inbound", "outbound")
+    ),
+}
+
+# To be a line, a quote, a comment, an element, a reference, a path or an option of each of the languages.
+PIECES = (
+    "\n", "\r", "\0", "\t", "\x1b[2J", "\x85", "\u2028", "\u202e", "\ud800", "\ufeff", "é", "😀", " ", "  ", "", ".",
+    "..", "-", "--help", "/", "../..", "/../x", "*", "?", "~", "#", " # ", ";", ",", ":", "=", "!", "|", "&", "&&",
+    "%n", "%", "%%i", "$x", "${x}", "$(x)", "`x`", "'", '"', "\\", "\\n", "\\\"", "@", "{", "}", "[", "]", "(", ")",
+    "<", ">", "<!--", "-->", "]]>", "<![CDATA[", "</name>", "<script>x</script>", "&amp;", "&x;",
+    "<!ENTITY x SYSTEM 'file:///etc/passwd'>", "\nconf-file=/x", "\ndhcp-script=/x", ",set:x", ",tag:x", "tag:!x",
+    "id:*", "#1\ndhcp-script=/x", "infinite", "ignore", '" } ; flush ruleset ; #', "; delete table inet virtnet",
+    "} chain x { accept", " accept", "\nExecStart=/x", "\n[Service]", "\nnameserver 192.0.2.1", "' onload='x",
+    '" onload="x', "javascript:x", "٣", "0x1f", "1e3", "²", "-1", "١٩٢", "x" * 64, "x" * 256, "x" * 1100,
+    "a." * 130, "fd00:30::77%x y", "fd00:30::77%x;}", "fd00:30::77%a,b/64", "fe80::1%eth0", "all", "default", "lo",
+)  # fmt: skip
+
+_pieces = st.sampled_from(PIECES)
+_signs = st.sampled_from(string.punctuation + " ")
+_texts = st.text(_signs | st.characters(exclude_categories=["C"])) | st.text(_signs | st.characters(), max_size=30)
+
+# What a place takes that is for any text, and one that is for names.
+PROBES = (" <", "-x")
+
+FUZZED = os.environ.get("HYPOTHESIS_PROFILE") == "fuzz"
+
+
+def values(most: int, fuzzed: int = 10_000) -> settings:
+    """Many values in `make fuzz`, few and always the same ones in `make test`."""
+    return settings(
+        max_examples=fuzzed if FUZZED else most,
+        deadline=None,
+        derandomize=not FUZZED,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def _spoilt(text: str) -> st.SearchStrategy[str]:
+    """A text, or what was there with something in it, which passes more of the checks."""
+    whole = _pieces | _texts
+    places = st.integers(0, len(text))
+    return whole | st.builds(lambda at, piece: text[:at] + piece + text[at:], places, whole)
+
+
+def _places(value: Any, path: Path = ()) -> Iterator[Path]:
+    """Where there is a value, or a name that the user chose."""
+    if path:
+        yield path
+    inside: Sequence[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        inside = list(value.items())
+        if path and path[-1] in ("options", "parameters"):
+            yield from ((*path, ("key", key)) for key in value)
+    elif isinstance(value, list):
+        inside = list(enumerate(value))
+    for key, one in inside:
+        yield from _places(one, (*path, key))
+
+
+def _replaced(value: Any, path: Path, text: str) -> Any:
+    made = copy.deepcopy(value)
+    target = made
+    for key in path[:-1]:
+        target = target[key]
+    if isinstance(path[-1], tuple):
+        old = path[-1][1]
+        target[text] = target.pop(old)
+    else:
+        target[path[-1]] = text
+    return made
+
+
+def replaced_everywhere(sample: Any, text: str) -> Iterator[Any]:
+    """The sample with the text in one place after the other."""
+    return (_replaced(sample, path, text) for path in _places(sample))
+
+
+def _at(value: Any, path: Path) -> Any:
+    for key in path:
+        if isinstance(key, tuple):
+            return key[1]
+        value = value[key]
+    return value
+
+
+def _text_at(sample: Any, path: Path) -> str:
+    old = _at(sample, path)
+    return old if isinstance(old, str) else "" if isinstance(old, (list, dict)) else str(old)
+
+
+def spoilt(sample: Any, takes: Callable[[Any], object]) -> st.SearchStrategy[tuple[Path, Any]]:
+    """Where a value of a sample was replaced, and the sample with it; more often where it ``takes`` much."""
+    places = list(_places(sample))
+
+    def taking(probe: str) -> list[Path]:
+        return [path for path in places if takes(_replaced(sample, path, _text_at(sample, path) + probe))]
+
+    def made(path: Path) -> st.SearchStrategy[tuple[Path, Any]]:
+        return _spoilt(_text_at(sample, path)).map(lambda new: (path, _replaced(sample, path, new)))
+
+    # Most places take nothing that is not an address, a number or a word: there is little to be found there.
+    return st.one_of([st.sampled_from(one) for one in (*map(taking, PROBES), places) if one]).flatmap(made)
+
+
+def read(options: Mapping[str, Any]) -> Network:
+    """As the engine does."""
+    return read_network(Options(options, "networks[0]"), "host")
+
+
+def is_clear(error: InvalidOption) -> bool:
+    """One line that can be shown, with the path of a value."""
+    text = str(error)
+    return bool(error.problem) and text.isprintable() and len(text) < 500
+
+
+def accepted(options: Mapping[str, Any]) -> Network | None:
+    """The network, or None where it was refused as it shall be."""
+    try:
+        return read(options)
+    except InvalidOption as error:
+        assert is_clear(error), error
+        return None
+
+
+_SPOILT = [spoilt(sample, lambda changed: accepted(changed)) for sample in SAMPLES]
+# The number of a sample, and what became of it; half of them of the one that has nearly everything.
+networks = st.sampled_from([0] * len(SAMPLES) + list(range(1, len(SAMPLES)))).flatmap(
+    lambda number: st.tuples(st.just(number), _SPOILT[number])
+)
+
+
+def parts_of(network: Network) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    """What the parts are told."""
+    return specs([network], {})
+
+
+@contextlib.contextmanager
+def noted_options() -> Iterator[set[str]]:
+    """The paths of all options that are asked for meanwhile, without numbers of items."""
+    noted: set[str] = set()
+    raw = Options.raw
+
+    def noting(self: Options, name: str, *default: Any) -> Any:
+        # Some are read as a mapping of their own, which has no path.
+        where = self.at(name).partition("networks[0].")[2]
+        noted.update({re.sub(r"\[\d+\]", "[]", where)} if where else ())
+        return raw(self, name, *default)
+
+    Options.raw = noting  # type: ignore[method-assign]
+    try:
+        yield noted
+    finally:
+        Options.raw = raw  # type: ignore[method-assign]
+
+
+def given_options(value: Any, path: str = "") -> set[str]:
+    """The paths of a sample in the same way."""
+    if isinstance(value, Mapping):
+        inside = [(f"{path}.{key}".lstrip("."), one) for key, one in value.items()]
+    elif isinstance(value, list):
+        inside = [(f"{path}[]", one) for one in value]
+    else:
+        inside = []
+    return {place for place, _one in inside}.union(*(given_options(one, place) for place, one in inside))

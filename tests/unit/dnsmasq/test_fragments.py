@@ -1,0 +1,526 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Fragments without a host: options, lines (golden files), plans."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption, MissingTool
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import Plan
+from ansible_collections.virtnet.linux.plugins.module_utils.dhcp.dnsmasq_syntax import Setting, read_lines
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.hosts_files import configuration
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.reconciler import Fragments, State
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.render import (
+    HEADER,
+    LONGEST_LINE,
+    Circumstances,
+    hosts_files,
+    render,
+)
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.spec import FragmentSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_config import read_config
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import (
+    NoUsableDnsmasq,
+    ServiceStatus,
+    not_installed,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+GOLDEN = Path(__file__).with_name("golden")
+PLAIN = Circumstances(version=(2, 90))
+
+LAB: dict[str, Any] = {
+    "name": "lab",
+    "instance": "system",
+    "interface": "vn-lab",
+    "address": "192.168.30.1/24",
+    "ranges": [{"start": "192.168.30.2", "end": "192.168.30.200", "lease_time": "12h"}],
+}
+FULL: dict[str, Any] = {
+    **LAB,
+    "ranges": [
+        {"start": "192.168.30.2", "end": "192.168.30.99", "lease_time": "45m"},
+        {"start": "192.168.30.150", "end": "192.168.30.200", "lease_time": "infinite"},
+    ],
+    "hosts": [
+        {"mac": "52-54-00-AA-00-01", "name": "web", "ip": "192.168.30.210", "lease_time": "7d"},
+        {"mac": "52:54:00:aa:00:02", "ip": "192.168.30.211"},
+        {"mac": "52:54:00:aa:00:03", "name": "db"},
+    ],
+    "options": {"ntp-server": ["192.168.30.5", "192.168.30.6"], 26: 1400, "252": 'http://wpad/"a b"\\'},
+    "domain": "Lab.Example.",
+}
+NAMES: dict[str, Any] = {
+    "hosts": [{"ip": "192.168.30.1", "names": ["gw", "router.lab.example"]}, {"ip": "fd00:30::1", "names": "gw"}],
+    "srv": [
+        {"service": "ldap", "protocol": "tcp", "target": "web", "port": 389, "priority": 1, "weight": 2},
+        {"service": "imap", "protocol": "tcp"},
+    ],
+    "txt": [{"name": "_dmarc", "value": 'v=x; "p"'}, {"name": "lab.example", "value": ["one, two", "three"]}],
+    "cname": [{"name": "www", "target": "web"}, {"name": "out", "target": "www.example.org"}],
+    "forwarders": [{"domain": "corp.example", "address": "10.0.0.53"}, {"domain": "dmz.lab.example"}],
+}
+BOOT: dict[str, Any] = {"boot": {"file": "pxelinux.0"}, "tftp_root": "/srv/tftp, x"}
+FORWARD: dict[str, Any] = {"forwarders": [{"domain": "x.test", "address": "10.0.0.1"}]}
+IN_LAB: dict[str, Any] = {"domain": "lab"}
+HOSTS = [
+    {"id": "01:52:54:00:AA:00:01", "ip": "192.168.30.9", "name": "a"},
+    {"id": "red", "ip": "192.168.30.10", "lease_time": "infinite"},
+    {"name": "byname", "ip": "192.168.30.11"},
+    {"mac": "52:54:00:aa:00:09", "lease_time": "5m"},
+]
+# A network with IPv6 alone.
+LAB6: dict[str, Any] = {"name": "lab", "interface": "vn-lab", "domain": "lab"}
+ONLY6: dict[str, Any] = {"address": "fd00:30::1/64"}
+STATEFUL: dict[str, Any] = {
+    **ONLY6,
+    "ranges": [
+        {"start": "fd00:30::100", "end": "fd00:30::1ff", "lease_time": "12h"},
+        {"start": "fd00:30::a:0", "end": "fd00:30::a:ffff"},
+    ],
+    "hosts": [
+        {"mac": "52:54:00:aa:00:01", "name": "web", "ip": "fd00:30::210"},
+        {"id": "00:03:00:01:52:54:00:AA:00:02", "ip": "fd00:30::211", "lease_time": "infinite"},
+    ],
+    "options": {"dns-server": ["fd00:30::5", "fd00:30::6"], 56: "00:01:00:10"},
+}
+
+
+def spec(**options: Any) -> FragmentSpec:
+    return FragmentSpec.from_options(Options(options, "fragments[0]"))
+
+
+# File: options, circumstances. Cases that must not make a difference share a file.
+RENDERED = [
+    ("least", LAB, PLAIN),
+    ("least", {**LAB, "local_only": False, "domain": None, "instance": "system"}, PLAIN),
+    ("least", LAB, Circumstances()),
+    ("least", LAB, Circumstances(version=(2, 80))),
+    ("full", FULL, PLAIN),
+    ("full-2.80", FULL, Circumstances(version=(2, 80))),
+    ("listed", LAB, replace(PLAIN, list_interface=True)),
+    ("listed-beside-addresses", LAB, replace(PLAIN, list_interface=True, leave_loopback=True)),
+    ("only-localhost", LAB, replace(PLAIN, list_interface=True, bind_dynamic=True)),
+    ("unknown-ignored", LAB, replace(PLAIN, rescue_from_ignore=True)),
+    ("closed", {**LAB, "router": False, "dns": False}, PLAIN),
+    ("no-dns-on-port-53", {**LAB, "dns": True}, replace(PLAIN, serves_dns=False)),
+    ("no-dns-on-port-53", {**LAB, "dns": False}, PLAIN),
+    ("own-router", {**LAB, "options": {"3": "192.168.30.254"}, "router": False}, PLAIN),
+    ("own-router", {**LAB, "options": {"3": "192.168.30.254"}}, PLAIN),
+    ("names-only", {**LAB, "ranges": [], "domain": "lab", "local_only": False, "options": {"mtu": 1}}, PLAIN),
+    ("static-only", {**LAB, "ranges": None, "hosts": [{"mac": "52:54:00:aa:00:01", "ip": "192.168.30.9"}]}, PLAIN),
+    ("odd-prefix", {**LAB, "address": "192.168.30.1/22", "domain": "lab"}, PLAIN),
+    ("ipv6", {**LAB, "domain": "lab", "ipv6": {"address": "fd00:30::1/64"}}, PLAIN),
+    ("ipv6-closed", {**LAB, "router": False, "dns": False, "ipv6": {**ONLY6, "ra_names": False}}, PLAIN),
+    ("ipv6-quiet", {**LAB, "ipv6": {**ONLY6, "ra": False}}, PLAIN),
+    ("ipv6-stateless", {**LAB, "ipv6": {**ONLY6, "stateless": True, "options": {"ntp-server": "fd00:30::9"}}}, PLAIN),
+    ("ipv6-stateful", {**LAB6, "ipv6": STATEFUL}, PLAIN),
+    ("ipv6-stateful-no-ra", {**LAB6, "ipv6": {**STATEFUL, "ra": False}}, PLAIN),
+    ("ipv6-static", {**LAB6, "ipv6": {**STATEFUL, "ranges": []}}, PLAIN),
+    ("ipv6-unknown-ignored", {**LAB6, "ipv6": STATEFUL}, replace(PLAIN, rescue_from_ignore=True)),
+    ("names", {**LAB, "domain": "lab.example", "names": NAMES}, PLAIN),
+    ("ptr-not-local", {**LAB, "domain": "lab", "names": {"local_ptr": False}}, PLAIN),
+    ("ptr-local-alone", {**LAB, "names": {"local_ptr": True}}, PLAIN),
+    ("ptr-local-alone", {**LAB, "names": {"local_ptr": True}}, Circumstances(version=(2, 80))),
+    (
+        "ptr-odd",
+        {**LAB, "address": "192.168.30.1/23", "ipv6": {**ONLY6, "ra": False}, "names": {"local_ptr": True}},
+        PLAIN,
+    ),
+    ("boot", {**LAB, **BOOT, "boot": {"file": "pxe/a b,c.0", "server": "192.168.30.7"}}, PLAIN),
+    ("boot-tftp-open", {**LAB, **BOOT}, replace(PLAIN, tftp_open_to_all=True)),
+    ("boot-without-folder", {**LAB, **BOOT}, replace(PLAIN, serves_tftp=False)),
+    ("hosts", {**LAB, "hosts": HOSTS}, PLAIN),
+    ("odd-prefix-2.89", {**LAB, "address": "192.168.30.1/22", "domain": "lab"}, Circumstances(version=(2, 89))),
+]
+
+
+@pytest.mark.parametrize(("file", "options", "around"), RENDERED)
+def test_lines_are_those_of_the_golden_file(file: str, options: dict[str, Any], around: Circumstances) -> None:
+    path = GOLDEN / f"{file}.conf"
+    content = whole(spec(**options), around)
+    if "UPDATE_GOLDEN" in os.environ:
+        path.write_text(content)
+    assert content == path.read_text()
+
+
+def whole(wanted: FragmentSpec, around: Circumstances) -> str:
+    """The fragment, and then each file that it names and that says something."""
+    files = hosts_files(wanted, around).items()
+    return render(wanted, around) + "".join(f"# {path}\n{text}" for path, text in files if configuration(path, text))
+
+
+STATIC = {"web", "db", "a", "byname"}
+
+
+def _tagged(setting: Setting) -> bool:
+    return setting.fields[0] == "tag:vn-lab"
+
+
+def _own_name(setting: Setting) -> bool:
+    return setting.fields[0].endswith("lab.example")
+
+
+def _own_or_static_name(setting: Setting) -> bool:
+    # A static host has its plain name as well, with or without a lease.
+    split = [name.partition(".")[::2] for name in setting.fields[:-1]]
+    return _own_name(setting) or all(label in STATIC and rest in ("", "lab") for label, rest in split)
+
+
+def _own_zone(setting: Setting) -> bool:
+    return str(setting.value).startswith(("/lab/", "/30.168.192.in-addr.arpa/", "/0.0.0.0.0.0.0.0.0.3.0.0.0.0.d.f.ip6"))
+
+
+def _of_one_domain(setting: Setting) -> bool:
+    return str(setting.value).startswith(("/corp.example/", "/dmz.lab.example/"))
+
+
+# What a fragment may say, and what then holds for nothing but its network.
+SCOPED: dict[str, Callable[[Setting], bool]] = {
+    **dict.fromkeys(("dhcp-range", "dhcp-option", "dhcp-host", "dhcp-boot"), _tagged),
+    **dict.fromkeys(("srv-host", "txt-record", "cname"), _own_name),
+    "host-record": _own_or_static_name,
+    **dict.fromkeys(("enable-tftp", "tftp-root"), lambda setting: setting.fields[-1] == "vn-lab"),
+    "domain": lambda setting: len(setting.fields) > 1,
+    "local": _own_zone,
+    "server": _of_one_domain,
+    "ra-param": lambda setting: setting.fields[0] == "vn-lab",
+    "dhcp-hostsfile": lambda setting: setting.value == "/etc/virtnet/dnsmasq.hosts/lab.dhcp",
+    "addn-hosts": lambda setting: setting.value == "/etc/virtnet/dnsmasq.hosts/lab.names",
+    # A tag of ours does nothing until a line that is tagged with the bridge asks for it.
+    "dhcp-name-match": lambda setting: setting.fields[0] in ("set:virtnet-reserved", "set:reserved-vn-lab"),
+    "dhcp-ignore-names": _tagged,
+    "tag-if": lambda setting: setting.fields == ("set:known", "tag:vn-lab"),
+}
+
+
+@pytest.mark.parametrize(("file", "options", "around"), RENDERED)
+def test_nothing_global_is_said(file: str, options: dict[str, Any], around: Circumstances) -> None:
+    files = hosts_files(spec(**options), around).items()
+    rows = "".join(f"{line.text}\n" for path, text in files for line in configuration(path, text))
+    for setting in read_lines(render(spec(**options), around) + rows, file):
+        if setting.name in ("interface", "bind-dynamic", "except-interface"):
+            assert around.list_interface
+        elif setting.name != "dhcp-host" or around.since(2, 81):
+            assert SCOPED[setting.name](setting), setting
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": "a/b"}, "name: 'a/b' is not a network's name"),
+        ({"name": "x" * 51}, "name"),
+        ({"name": "-a"}, "name"),
+        ({"name": "a\nport=1"}, "name: .*control character"),
+        ({"interface": "a,b"}, "interface: 'a,b' is not an interface name"),
+        ({"interface": None}, "interface: is required"),
+        ({"address": None}, "address: is required"),
+        ({"address": "fd00::1/64"}, "address: .* is not an IPv4 address"),
+        ({"instance": "own"}, "instance: 'own' is not possible; use one of auto, system, private"),
+        ({"ranges": [{"start": "192.168.30.9", "end": "192.168.30.2"}]}, r"ranges\[0\].end: .* before the start"),
+        ({"ranges": [{"start": "10.0.0.1", "end": "10.0.0.9"}]}, r"ranges\[0\].start: .* outside the subnet"),
+        ({"ranges": [{"start": "192.168.30.2", "end": "192.168.30.9", "lease_time": "60"}]}, "lease_time: .*two min"),
+        ({"ranges": [{"start": "192.168.30.2", "end": "192.168.30.9", "lease_time": "1y"}]}, "not a lease time"),
+        ({"hosts": [{"mac": "52:54:00:aa:00:01", "name": "12h"}]}, r"hosts\[0\].name: '12h' means something else"),
+        ({"hosts": [{"mac": "52:54:00:aa:00:01", "name": "Infinite"}]}, "means something else"),
+        ({"hosts": [{"mac": "52:54:00:aa:00:01", "name": "ignore"}]}, "means something else"),
+        ({"hosts": [{"mac": "52:54:00:aa:00:01", "name": "a,b"}]}, "is not a host name"),
+        ({"hosts": [{"mac": "52:54:00:aa:00:01", "ip": "192.168.31.9"}]}, r"hosts\[0\].ip: .* outside the subnet"),
+        ({"hosts": [{"mac": "52:54:00:aa:00:01", "ip": "192.168.30.1"}]}, "address of the host itself"),
+        ({"ranges": [], "hosts": [{"mac": "52:54:00:aa:00:01", "name": "a"}]}, r"hosts\[0\].ip: is required"),
+        ({"options": {"3": "192.168.30.1", "router": "192.168.30.1"}}, r"options.3: is the same option as router"),
+        ({"options": {"255": "1"}}, "options.255: .*1 to 254"),
+        ({"options": {"a,b": "1"}}, "options.a,b"),
+        ({"options": {"252": "a\nport=1"}}, "options.252: .*control character"),
+        ({"options": {"42": "a,,b"}}, "empty part"),
+        ({"names": {"hosts": [{"ip": "1.2.3.4", "names": ["a"]}]}}, r"names.hosts\[0\].names\[0\]: .* give dns.domain"),
+        ({**IN_LAB, "names": {"txt": [{"name": "a.test", "value": "x"}]}}, r"names.txt\[0\].name: .* outside"),
+        ({**IN_LAB, "names": {"cname": [{"name": "a.xlab", "target": "b"}]}}, r"cname\[0\].name: .* outside"),
+        ({**IN_LAB, "names": {"cname": [{"name": "a", "target": "A.lab"}]}}, r"cname\[0\].target: .* itself"),
+        (
+            {**IN_LAB, "names": {"cname": [{"name": "a", "target": "b"}] * 2}},
+            r"cname\[1\].name: a.lab is already given",
+        ),
+        ({**IN_LAB, "names": {"txt": [{"name": "a", "value": "é" * 128}]}}, r"txt\[0\].value: .* 255 bytes"),
+        ({**IN_LAB, "names": {"txt": [{"name": "a", "value": "a\nport=1"}]}}, r"txt\[0\].value: .*control character"),
+        (
+            {**IN_LAB, "names": {"srv": [{"service": "a", "protocol": "tcp", "target": "b"}]}},
+            r"srv\[0\].port: is required",
+        ),
+        ({**IN_LAB, "names": {"srv": [{"service": "a,b", "protocol": "tcp"}]}}, r"srv\[0\].service: 'a,b' is not"),
+        (
+            {"names": {"forwarders": [{"address": "1.1.1.1"}]}},
+            r"names.forwarders\[0\].domain: .* only a private dnsmasq",
+        ),
+        ({**IN_LAB, "names": {"forwarders": [{"domain": "lab"}]}}, r"forwarders\[0\].domain: .* local_only"),
+        ({"names": {"forward_plain_names": False}}, "names.forward_plain_names: .* only a private dnsmasq"),
+        ({"names": {"hosts": [{"ip": "1.2.3.4", "names": ["9.9.9.9"]}]}}, r"names\[0\]: '9.9.9.9' ends with a number"),
+        ({"boot": {"file": "x" * 128}}, "boot.file"),
+        ({"boot": {"file": "x", "server": "a,b"}}, "boot.server: .* is not a domain"),
+        ({"tftp_root": "srv"}, "tftp_root: .* absolute"),
+        ({"hosts": [{"id": "a,b", "ip": "192.168.30.9"}]}, r"hosts\[0\].id: .* not a client id"),
+        ({"hosts": [{"id": "*", "ip": "192.168.30.9"}]}, r"hosts\[0\].id: .* not a client id"),
+        ({"hosts": [{"ip": "192.168.30.9"}]}, r"hosts\[0\].mac: is required, or else an id or a name"),
+        ({"domain": "a b"}, "domain: 'a b' is not a domain"),
+        ({"local-only": True}, "local-only: there is no such option; did you mean 'local_only'"),
+    ],
+)
+def test_bad_option_is_refused_with_its_path(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidOption, match=message) as caught:
+        spec(**{**LAB, **change})
+    assert caught.value.path.startswith("fragments[0].")
+
+
+def test_names_come_back_as_they_were_given() -> None:
+    one = spec(**{**LAB, **BOOT, "domain": "lab.example", "names": NAMES, "hosts": HOSTS})
+    assert spec(**one.as_options()) == one
+    assert one.as_options()["names"]["cname"][0] == {"name": "www.lab.example", "target": "web.lab.example"}
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "said"),
+    [
+        ({"cname": [{"name": "a", "target": "b"}]}, {"cname": [{"name": "a", "target": "c"}]}, r"cname\[0\]: a.lab"),
+        (
+            {"hosts": [{"ip": "1.2.3.4", "names": "a"}]},
+            {"hosts": [{"ip": "4.3.2.1", "names": "a"}]},
+            r"hosts\[0\]: a.lab",
+        ),
+        ({"hosts": [{"ip": "1.2.3.4", "names": "a"}]}, {"cname": [{"name": "a", "target": "c"}]}, r"cname\[0\]: a.lab"),
+        ({"hosts": [{"ip": "1.2.3.4", "names": "a"}]}, {"hosts": [{"ip": "::1", "names": "a"}]}, ""),
+        ({"txt": [{"name": "a", "value": "x"}]}, {"txt": [{"name": "a", "value": "y"}]}, r"txt\[0\]: a.lab"),
+        (FORWARD, {"forwarders": [{"domain": "x.test", "address": "10.0.0.2"}]}, r"forwarders\[0\]: x.test"),
+        (FORWARD, FORWARD, ""),
+    ],
+)
+def test_a_name_is_claimed_by_one_network(mine: dict[str, Any], theirs: dict[str, Any], said: str) -> None:
+    lab = {**LAB, **IN_LAB, "names": mine}
+    two = {"name": "two", "interface": "b", "address": "10.0.0.1/24", **IN_LAB, "names": theirs}
+    stays = after(state(), plan(state(), lab).changes)
+    for current, wanted in ((state(), [lab, two]), (stays, [two])):
+        if said:
+            with pytest.raises(InvalidOption, match=rf"names\.{said} is already given in .*lab"):
+                plan(current, *wanted)
+        else:
+            plan(current, *wanted)
+
+
+def test_missing_folder_for_tftp_is_refused_but_not_at_boot() -> None:
+    missing = state(missing=["/srv/tftp, x"])
+    with pytest.raises(
+        InvalidOption, match=r"fragments\[0\].tftp_root: there is no folder '/srv/tftp, x' that everybody"
+    ):
+        plan(missing, {**LAB, **BOOT})
+    booting = replace(missing, service=replace(ACTIVE, active="inactive", pid=0, ordered_after_us=True))
+    (change,) = plan(booting, {**LAB, **BOOT}).changes
+    assert "tftp" not in change.after
+
+
+def test_absent_needs_the_name_alone_and_takes_the_rest() -> None:
+    assert spec(name="lab", state="absent") == spec(**{**LAB, "state": "absent", "address": "nonsense"})
+    with pytest.raises(InvalidOption, match="no such option"):
+        spec(name="lab", state="absent", adress="x")
+
+
+def test_line_that_dnsmasq_would_cut_is_refused() -> None:
+    values = [f"192.168.30.{i}" for i in range(1, 40)]
+    fits = spec(**LAB, options={"ntp-server": values})
+    assert max(map(len, render(fits, PLAIN).splitlines())) <= LONGEST_LINE
+    with pytest.raises(InvalidOption, match=r"fragments\[0\].options.252: makes a line of more than 1000 bytes"):
+        render(spec(**LAB, options={"252": "\\" * 500}), PLAIN)
+
+
+def test_options_come_back_as_they_were_given() -> None:
+    given_back = spec(**FULL).as_options()
+    assert spec(**given_back) == spec(**FULL)
+    assert given_back["hosts"][0]["mac"] == "52:54:00:aa:00:01"
+    assert given_back["options"] == {
+        "ntp-server": "192.168.30.5,192.168.30.6",
+        "26": "1400",
+        "252": 'http://wpad/"a b"\\',
+    }
+
+
+@given(st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"], exclude_characters=","), min_size=1))
+def test_any_text_of_an_option_is_one_value(text: str) -> None:
+    wanted = spec(**LAB, options={"252": f"x{text}x"})
+    if len(text) < 200:
+        last = list(read_lines(render(wanted, PLAIN), "x"))[-1]
+        assert last.fields == ("tag:vn-lab", "252", f"x{text}x".strip())
+
+
+DEBIAN = not_installed().command
+ACTIVE = ServiceStatus(command=DEBIAN, version=(2, 90), active="active", enabled="enabled", pid=1)
+
+
+class Texts:
+    """Configuration files in memory."""
+
+    def __init__(self, main: str) -> None:
+        self.main = main
+
+    def text(self, path: str) -> str | None:
+        return self.main
+
+    def names(self, folder: str) -> list[str]:
+        return []
+
+    def identity(self, path: str) -> str | None:
+        return path if path == "/etc/dnsmasq.conf" else None
+
+    def output(self, command: str) -> str:
+        raise AssertionError(command)
+
+
+def state(main: str = "", service: ServiceStatus = ACTIVE, **more: Any) -> State:
+    config = read_config(service.command, Texts(main), "/etc/dnsmasq.d")
+    return State(service, config, **{"files": {}, **more})
+
+
+def plan(current: State, *wanted: dict[str, Any], purge: bool = False) -> Plan[Any]:
+    specs = [FragmentSpec.from_options(Options(one, f"fragments[{i}]")) for i, one in enumerate(wanted)]
+    return Fragments(specs, purge, Paths()).plan(current)
+
+
+def after(current: State, changes: Any) -> State:
+    files, private = dict(current.files), dict(current.private)
+    for change in changes:
+        files[change.file] = change.content
+        private.update({change.path: change.content, **change.beside})
+    return replace(
+        current,
+        files={name: content for name, content in files.items() if content is not None and name},
+        private={path: content for path, content in private.items() if content is not None and path},
+    )
+
+
+def test_plan_writes_once_and_says_so() -> None:
+    first = plan(state(), LAB)
+    assert [str(change) for change in first.changes] == ["lab: virtnet-lab.conf created"]
+    assert first.changes[0].before == ""
+    assert first.changes[0].after.startswith(HEADER)
+    assert first.result == [spec(**LAB).as_options()]
+    assert not plan(after(state(), first.changes), LAB).changes
+
+
+def test_change_names_what_differs() -> None:
+    current = after(state(), plan(state(), LAB).changes)
+    changed = plan(current, {**LAB, "domain": "lab", "dns": False})
+    assert [str(change) for change in changed.changes] == [
+        "lab: virtnet-lab.conf changed (addn-hosts, dhcp-option, domain)"
+    ]
+
+
+def test_purge_removes_what_is_not_named_and_else_it_stays() -> None:
+    current = after(
+        state(),
+        plan(state(), LAB, {**LAB, "name": "x", "interface": "b", "address": "10.0.0.1/24", "ranges": []}).changes,
+    )
+    assert [str(change) for change in plan(current, LAB, purge=True).changes] == ["x: virtnet-x.conf removed"]
+    assert not plan(current, LAB).changes
+
+
+@pytest.mark.parametrize("service", [ACTIVE, not_installed(), replace(ACTIVE, enabled="disabled", active="inactive")])
+def test_removal_is_always_possible(service: ServiceStatus) -> None:
+    current = state("except-interface=vn-lab\n", service, files={"virtnet-lab.conf": "x\n"})
+    changes = plan(current, {"name": "lab", "state": "absent"}).changes
+    assert [str(change) for change in changes] == ["lab: virtnet-lab.conf removed"]
+
+
+@pytest.mark.parametrize(
+    ("service", "message"),
+    [
+        (replace(ACTIVE, enabled="disabled"), "dnsmasq.service is not enabled .*systemctl enable --now"),
+        (replace(ACTIVE, enabled="masked", active="inactive"), "dnsmasq.service is masked.*systemctl unmask"),
+        (replace(ACTIVE, version=(2, 79)), "version 2.79 is too old; install dnsmasq 2.80"),
+    ],
+)
+def test_unusable_service_is_refused_with_the_cure(service: ServiceStatus, message: str) -> None:
+    with pytest.raises(NoUsableDnsmasq, match=f"no usable system dnsmasq: {message}"):
+        plan(state("", service), LAB)
+
+
+def test_host_without_dnsmasq_gets_a_plan_but_no_change(tmp_path: Path) -> None:
+    class Nothing:
+        def status(self) -> ServiceStatus:
+            return not_installed()
+
+    part = Fragments([spec(**LAB)], False, Paths(str(tmp_path)), service=Nothing())  # type: ignore[arg-type]
+    planned = part.plan(part.read())
+    assert [str(change) for change in planned.changes] == ["lab: virtnet-lab.conf created"]
+    with pytest.raises(MissingTool, match="dnsmasq.service.* is not installed.*install the package dnsmasq"):
+        part.apply(planned)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_service_that_does_not_run_is_started_but_not_for_nothing() -> None:
+    stopped = replace(ACTIVE, active="failed", pid=0)
+    changes = plan(state("", stopped), LAB).changes
+    assert [str(change) for change in changes][1:] == ["dnsmasq.service: started (was failed)"]
+    assert not plan(state("", stopped)).changes
+
+
+def test_service_that_waits_for_ours_is_left_alone() -> None:
+    waiting = replace(ACTIVE, active="inactive", pid=0, ordered_after_us=True)
+    assert len(plan(state("", waiting), LAB).changes) == 1
+
+
+def test_restart_that_is_due_is_made_up_for_once() -> None:
+    current = after(state(restart_due=True), plan(state(), LAB).changes)
+    assert [str(c) for c in plan(current, LAB).changes] == [
+        "dnsmasq.service: restarted (an earlier run was interrupted)"
+    ]
+    # Any change restarts it anyway.
+    assert [c.name for c in plan(current, {**LAB, "dns": False}).changes] == ["lab"]
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"name": "lab"}, r"fragments\[1\].name: 'lab' is named twice"),
+        ({"interface": "vn-lab"}, r"fragments\[1\].interface: 'vn-lab' already belongs to network 'lab'"),
+        ({"address": "192.168.30.129/25", "ranges": []}, r"\.address: .* overlaps .* of network 'lab'"),
+        (
+            {"hosts": [{"mac": "52:54:00:aa:00:01", "ip": "10.0.0.9"}]},
+            r"fragments\[1\].hosts\[0\].mac: .*network 'lab'",
+        ),
+    ],
+)
+def test_two_networks_may_not_claim_the_same(other: dict[str, Any], message: str) -> None:
+    lab = {**LAB, "hosts": [{"mac": "52:54:00:aa:00:01", "ip": "192.168.30.9"}]}
+    second = {"name": "two", "instance": "system", "interface": "vn-two", "address": "10.0.0.1/24", **other}
+    with pytest.raises(InvalidOption, match=message):
+        plan(state(), lab, second)
+
+
+def test_host_of_a_fragment_that_stays_is_not_given_away() -> None:
+    files = {"virtnet-old.conf": "dhcp-host=tag:vn-old,52:54:00:aa:00:01,10.0.0.9,web\n"}
+    mine = {**LAB, "hosts": [{"mac": "52:54:00:aa:00:01", "ip": "192.168.30.9"}]}
+    with pytest.raises(InvalidOption, match=r"hosts\[0\].mac: .*/etc/dnsmasq.d/virtnet-old.conf"):
+        plan(state(files=files), mine)
+    assert plan(state(files=files), mine, purge=True).changes
+
+
+def test_subnets_inside_one_another_are_found_whatever_lies_between() -> None:
+    wide = {"name": "wide", "instance": "system", "interface": "b0", "address": "10.0.0.1/8"}
+    inner = [{"name": f"n{i}", "instance": "system", "interface": f"b{i}", "address": f"10.{i}.0.1/24"} for i in (1, 2)]
+    with pytest.raises(InvalidOption, match="overlaps 10.0.0.0/8 of network 'wide'"):
+        plan(state(), inner[1], wide)
+
+
+def test_dns_elsewhere_is_said() -> None:
+    notes = plan(state("port=5353\n"), LAB).notes
+    assert notes == [
+        "dnsmasq serves no DNS on port 53 here ('port=5353' in line 1 of /etc/dnsmasq.conf): "
+        "guests of lab get addresses, but no DNS server from it"
+    ]

@@ -1,0 +1,396 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The host part: planning without a host, and files in a root of their own."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import describe
+from ansible_collections.virtnet.linux.plugins.module_utils.host import files as host_files
+from ansible_collections.virtnet.linux.plugins.module_utils.host import requirements as host_needs
+from ansible_collections.virtnet.linux.plugins.module_utils.host.read import State, Text, Unit, parse_units
+from ansible_collections.virtnet.linux.plugins.module_utils.host.reconciler import HostSetup, set_up
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+MODULE_UTILS = REPOSITORY / "plugins" / "module_utils"
+GOLDEN = Path(__file__).with_name("golden")
+
+VERSIONS = {"ip": "", "nft": "1.0.6", "dnsmasq": "2.90", "pyroute2": "0.7.2"}
+UNITS = ("virtnet.service", "virtnet-resolver.service")
+RUNNING = Unit("loaded", "enabled", "active")
+
+
+def settled() -> State:
+    """A host on which everything is as it shall be."""
+    part = HostSetup("present", Paths())
+    files = [*part.program, *part.units.values(), part.rules]
+    return State(
+        versions=VERSIONS,
+        units=dict.fromkeys((*UNITS, "dnsmasq.service"), RUNNING),
+        links={
+            "/usr/local/bin/virtnet": part.launcher,
+            **{part.link(name): f"/etc/systemd/system/{name}" for name in UNITS},
+            **dict.fromkeys(part.hooks, "/etc/systemd/system/virtnet-rules.service"),
+        },
+        folders=dict.fromkeys(part.folders, 0o755),
+        files={file.path: Text(file.content or "", file.mode) for file in files},
+    )
+
+
+def plan(state: State):
+    return HostSetup("present", Paths()).plan(state)
+
+
+def commands(changes) -> list[str]:
+    return [" ".join(call) for change in changes for call in (*change.first, *change.then)]
+
+
+def test_every_engine_module_goes_to_the_host() -> None:
+    files = {file.relative_to(MODULE_UTILS).as_posix() for file in MODULE_UTILS.rglob("*.py")}
+    assert set(host_files.engine_files()) == files | {"__init__.py"}
+
+
+def test_every_engine_module_is_seen_by_ansible() -> None:
+    """What a module imports, and what that imports, is all that Ansible sends to a host."""
+    sent: set[Path] = set()
+    left = [REPOSITORY / "plugins/modules/host.py"]
+    while left:
+        file = left.pop()
+        if file not in sent:
+            sent.add(file)
+            left += imported(file)
+    assert sent - {REPOSITORY / "plugins/modules/host.py"} == {
+        file for file in MODULE_UTILS.rglob("*.py") if file.name != "__init__.py"
+    }
+
+
+def imported(file: Path) -> list[Path]:
+    found: list[Path] = []
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            found += [path for one in node.names if (path := base / f"{one.name}.py").is_file()]
+            found += [path for path in (base.with_suffix(".py"),) if path.is_file()]
+    return found
+
+
+def test_engine_comes_out_of_a_zip_file_as_out_of_a_folder(tmp_path: Path) -> None:
+    package = "ansible_collections/virtnet/linux/plugins/module_utils"
+    with zipfile.ZipFile(tmp_path / "payload.zip", "w") as payload:
+        for folder in Path(package).parts:
+            parent = package.split(folder)[0] + folder
+            payload.writestr(f"{parent}/__init__.py", "")
+        for file in MODULE_UTILS.rglob("*.py"):
+            payload.write(file, f"{package}/{file.relative_to(MODULE_UTILS)}")
+    code = f"from {package.replace('/', '.')}.host.files import engine_files; print(hash(str(engine_files())))"
+    seen = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONPATH": str(where), "PYTHONHASHSEED": "0"},
+            check=True,
+            capture_output=True,
+        ).stdout
+        for where in (tmp_path / "payload.zip", REPOSITORY / ".build" / "collections")
+    ]
+    assert seen[0] == seen[1] != b""
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *host_files.units("/usr/local/lib/virtnet").items(),
+        ("virtnet-boot-only.service", host_files.units("/usr/local/lib/virtnet", guard=False)["virtnet.service"]),
+        ("launcher", host_files.launcher("/usr/bin/python3")),
+    ],
+)
+def test_rendered_files(name: str, text: str) -> None:
+    assert text == (GOLDEN / name).read_text()
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is part of systemd")
+@pytest.mark.parametrize("name", UNITS)
+def test_systemd_understands_the_unit(name: str, tmp_path: Path) -> None:
+    (tmp_path / "virtnet").write_text("#!/bin/sh\n")
+    (tmp_path / "virtnet").chmod(0o755)
+    for unit, text in host_files.units(str(tmp_path)).items():
+        (tmp_path / unit).write_text(text)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", tmp_path / name],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_settled_host_needs_nothing() -> None:
+    result = plan(settled())
+    assert result.changes == [] and result.notes == []
+    dnsmasq = {"installed": True, "enabled": True, "active": True, "program": True}
+    assert result.result == [{"family": "Debian", "missing": [], "dnsmasq": dnsmasq}]
+
+
+def test_bare_host_gets_everything() -> None:
+    changes = plan(State(versions=VERSIONS)).changes
+    assert [str(change) for change in changes] == [
+        "folder /etc/virtnet: created",
+        "folder /etc/virtnet/networks: created",
+        "folder /var/lib/virtnet: created",
+        "folder /usr/local/lib/virtnet: created",
+        "folder /usr/local/lib/virtnet/engine: created",
+        "engine /usr/local/lib/virtnet: created",
+        "command /usr/local/bin/virtnet: created",
+        "unit virtnet.service: created",
+        "unit virtnet-resolver.service: created",
+        "unit virtnet-rules.service: created",
+        *(f"link {hook}: created" for hook in HostSetup("present", Paths()).hooks),
+        "service virtnet.service: enabled, started",
+        "service virtnet-resolver.service: enabled, started",
+    ]
+    assert commands(changes) == ["daemon-reload"] * 4
+    assert [change.start for change in changes if change.start] == list(UNITS)
+
+
+def test_changed_engine_module_is_shown_by_its_digest_and_python_forgets_the_old() -> None:
+    state = settled()
+    path = "/usr/local/lib/virtnet/engine/core/reconcile.py"
+    cache = "/usr/local/lib/virtnet/engine/core/__pycache__"
+    tree = HostSetup("present", Paths()).read().tree("/nowhere")
+    tree = replace(
+        tree, files=[path, f"{cache}/reconcile.pyc", "/usr/local/lib/virtnet/engine/old.py"], folders=[cache]
+    )
+    state = replace(
+        state,
+        files={**state.files, path: Text("old", 0o644)},
+        trees={"/usr/local/lib/virtnet": tree},
+    )
+    change, restart = plan(state).changes
+    assert [file.path for file in change.files] == ["/run/virtnet/service-restart-due", path]
+    assert (str(restart), restart.start) == ("service virtnet.service: restarted", "virtnet.service")
+    assert change.remove == ["/usr/local/lib/virtnet/engine/old.py", f"{cache}/reconcile.pyc", cache]
+    assert sorted(line.split(":")[0] for line in change.before.splitlines()) == sorted(
+        ["/usr/local/lib/virtnet/engine/old.py", path]
+    )
+    assert [line.split(":")[0] for line in change.after.splitlines()] == [path]
+
+
+@pytest.mark.parametrize(
+    ("unit", "link", "calls", "text"),
+    [
+        (replace(RUNNING, active="inactive"), "../virtnet.service", [], "started"),
+        (replace(RUNNING, stale=True), "../virtnet.service", ["daemon-reload"], "reloaded"),
+        (RUNNING, "", [], "enabled"),
+        (RUNNING, "/dev/null", [], "enabled"),
+    ],
+)
+def test_service_is_brought_back(unit: Unit, link: str, calls: list[str], text: str) -> None:
+    state = settled()
+    links = {**state.links, "/etc/systemd/system/multi-user.target.wants/virtnet.service": link}
+    (change,) = plan(replace(state, units={**state.units, "virtnet.service": unit}, links=links)).changes
+    assert str(change) == f"service virtnet.service: {text}"
+    assert commands([change]) == calls
+    assert change.start == ("virtnet.service" if unit.active == "inactive" else "")
+
+
+def test_failed_service_is_said_and_left_to_the_run_that_repairs() -> None:
+    state = settled()
+    result = plan(replace(state, units={**state.units, "virtnet.service": replace(RUNNING, active="failed")}))
+    assert result.changes == []
+    assert result.notes == ["virtnet.service failed when it ran last; see journalctl -u virtnet.service"]
+
+
+@pytest.mark.parametrize(
+    ("family", "packages"),
+    [
+        ("Debian", ["iproute2", "nftables", "dnsmasq", "python3-pyroute2"]),
+        ("RedHat", ["iproute", "nftables", "dnsmasq", "python3-pyroute2"]),
+    ],
+)
+def test_missing_packages_have_the_names_of_the_distribution(family: str, packages: list[str]) -> None:
+    assert plan(replace(settled(), versions={}, family=family)).result[0]["missing"] == packages
+
+
+def test_a_host_with_libvirts_network_driver_needs_the_binding(tmp_path: Path) -> None:
+    assert host_needs.read_needs(str(tmp_path)) == host_needs.NEEDS
+    driver = tmp_path / "usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_network.so"
+    driver.parent.mkdir(parents=True)
+    driver.touch()
+    needs = host_needs.read_needs(str(tmp_path))
+    assert plan(replace(settled(), needs=needs)).result[0]["missing"] == ["python3-libvirt", "python3-lxml"]
+
+
+def test_dnsmasq_without_its_service_is_missing() -> None:
+    (held,) = plan(replace(settled(), units={})).result
+    assert held["missing"] == ["dnsmasq"]
+    assert held["dnsmasq"] == {"installed": False, "enabled": False, "active": False, "program": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "message"),
+    [
+        ("nft", "0.9.8", "nft 0.9.8 is too old: virtnet.linux needs 1.0 or newer; install a newer nftables"),
+        ("dnsmasq", "2.79", "dnsmasq 2.79 is too old: virtnet.linux needs 2.80 or newer"),
+        ("pyroute2", "0.6.12", "pyroute2 0.6.12 is too old: virtnet.linux needs 0.7 or newer; .* python3-pyroute2"),
+    ],
+)
+def test_old_version_is_refused(name: str, version: str, message: str) -> None:
+    with pytest.raises(VirtnetError, match=message):
+        plan(replace(settled(), versions={**VERSIONS, name: version}))
+
+
+@pytest.mark.parametrize(
+    ("text", "family"),
+    [
+        ("ID=debian\n", "Debian"),
+        ('NAME="Rocky Linux"\nID="rocky"\nID_LIKE="rhel centos fedora"\n', "RedHat"),
+        ("ID=fedora\n", "RedHat"),
+        ("ID=ubuntu\nID_LIKE=debian\n", "Debian"),
+        ("", "Debian"),
+    ],
+)
+def test_family(text: str, family: str) -> None:
+    assert host_needs.parse_family(text) == family
+
+
+def test_units_as_systemctl_shows_them() -> None:
+    text = (
+        "Id=virtnet.service\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\nNeedDaemonReload=yes\n\n"
+        "Id=dnsmasq.service\nLoadState=not-found\nActiveState=inactive\nUnitFileState=\nNeedDaemonReload=no\n"
+    )
+    assert parse_units(text) == {
+        "virtnet.service": Unit("loaded", "enabled", "active", True),
+        "dnsmasq.service": Unit("not-found", "", "inactive", False),
+    }
+
+
+def test_absent_on_a_host_that_never_had_anything() -> None:
+    assert HostSetup("absent", Paths()).plan(State()).changes == []
+
+
+def test_absent_stops_disables_and_forgets() -> None:
+    part = HostSetup("absent", Paths())
+    *changes, command, rules = part.plan(replace(settled(), trees={})).changes
+    assert command.remove == ["/usr/local/bin/virtnet"]
+    assert [change.first for change in changes] == [[["stop", name]] for name in UNITS]
+    assert [change.remove for change in changes] == [[part.link(name), part.units[name].path] for name in UNITS]
+    assert [change.then for change in changes] == [[["daemon-reload"]]] * 2
+    assert list(rules.remove[:5]) == [*part.hooks, part.rules.path]
+    assert rules.then == [["daemon-reload"]]
+
+
+def files_below(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+
+
+def test_there_and_back_without_systemd(tmp_path: Path) -> None:
+    (tmp_path / "etc/systemd/system").mkdir(parents=True)
+    (tmp_path / "usr/local/lib").mkdir(parents=True)
+    (tmp_path / "usr/local/bin").mkdir()
+    (tmp_path / "var/lib").mkdir(parents=True)
+    (tmp_path / "run").mkdir()
+    before = files_below(tmp_path)
+    paths = Paths(str(tmp_path))
+    old = os.umask(0o077)
+    try:
+        checked = set_up("present", paths, check=True)
+        assert files_below(tmp_path) == before
+        made = set_up("present", paths, check=False)
+    finally:
+        os.umask(old)
+    assert [str(change) for change in checked.changes] == [str(change) for change in made.changes]
+    assert made.notes == [
+        "systemd does not run here: virtnet.service and virtnet-resolver.service are enabled, but were not started"
+    ]
+    assert (tmp_path / "etc/virtnet/networks").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "etc/virtnet").stat().st_mode & 0o777 == 0o755
+    compiled = {path: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*.pyc")}
+    assert compiled == {
+        file.parent / "__pycache__" / f"{file.stem}.{sys.implementation.cache_tag}.pyc": 0o644
+        for file in (tmp_path / "usr/local/lib/virtnet/engine").rglob("*.py")
+    }
+    assert not set_up("present", paths, check=False).changes
+
+    launcher = tmp_path / "usr/local/lib/virtnet/virtnet"
+    says = subprocess.run([launcher, "--help"], capture_output=True, text=True)
+    assert says.returncode == 0 and "restore" in says.stdout
+
+    old_code = tmp_path / f"usr/local/lib/virtnet/engine/__pycache__/old.{sys.implementation.cache_tag}.pyc"
+    (tmp_path / "usr/local/lib/virtnet/engine/old.py").touch()
+    old_code.touch()
+    (tmp_path / "etc/virtnet/networks/lab.json").write_text("{}")
+    (change,) = set_up("present", paths, check=False).changes
+    assert str(change) == f"engine {tmp_path}/usr/local/lib/virtnet: changed"
+    assert not old_code.exists() and len(list(tmp_path.rglob("*.pyc"))) == len(compiled)
+
+    gone = set_up("absent", paths, check=False)
+    assert gone.notes == [] and files_below(tmp_path) == sorted([*before, "etc/systemd/system/multi-user.target.wants"])
+    assert not set_up("absent", paths, check=False).changes
+
+
+def test_folders_that_a_killed_run_made_for_its_files_go_and_those_in_use_stay(tmp_path: Path) -> None:
+    paths = Paths(str(tmp_path))
+    drop_ins = Path(paths.dnsmasq_drop_in).parent
+    wanted = Path(paths.units, "firewalld.service.wants")
+    for folder in (tmp_path / "run", drop_ins, wanted):
+        folder.mkdir(parents=True)
+    (drop_ins / ".virtnet.conf.virtnet-tmp").touch()
+    (wanted / "mine.service").symlink_to("../mine.service")
+    (change,) = set_up("absent", paths, check=False).changes
+    assert str(change).startswith("files and folders that a run left unfinished")
+    assert not drop_ins.exists() and (wanted / "mine.service").is_symlink()
+    assert not set_up("absent", paths, check=False).changes
+
+
+def test_foreign_file_stays_and_is_said(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    paths = Paths(str(tmp_path))
+    set_up("present", paths, check=False)
+    (tmp_path / "etc/virtnet/networks/notes.txt").write_text("mine")
+    (tmp_path / "etc/virtnet/networks/lab.json").write_text("{}")
+    gone = set_up("absent", paths, check=False)
+    assert gone.notes == [
+        f"not written by virtnet.linux, and therefore left: {tmp_path}/etc/virtnet/networks/notes.txt"
+    ]
+    assert files_below(tmp_path / "etc/virtnet") == ["networks", "networks/notes.txt"]
+    assert not set_up("absent", paths, check=False).changes
+
+
+def test_guard_is_switched_by_another_unit_and_a_restart() -> None:
+    changes = HostSetup("present", Paths(), guard=False).plan(settled()).changes
+    assert [str(change) for change in changes] == [
+        "unit virtnet.service: changed",
+        "service virtnet.service: restarted",
+    ]
+    due = replace(settled(), restart_due=True)
+    assert [str(change) for change in plan(due).changes] == ["service virtnet.service: restarted"]
+
+
+def test_stopped_stops_the_service_alone_and_once() -> None:
+    part = HostSetup("stopped", Paths())
+    (change,) = part.plan(settled()).changes
+    assert (str(change), change.stop) == ("service virtnet.service: stopped", "virtnet.service")
+    idle = replace(settled(), units={"virtnet.service": replace(RUNNING, active="inactive")})
+    assert part.plan(idle).changes == [] == part.plan(State(systemd=False)).changes
+
+
+def test_a_command_of_somebody_else_stays() -> None:
+    state = replace(settled(), links={**settled().links, "/usr/local/bin/virtnet": ""}, command_taken=True)
+    result = plan(state)
+    assert result.changes == [] and "/usr/local/bin/virtnet is not ours and stays" in result.notes[0]
+    assert not [one for one in HostSetup("absent", Paths()).plan(state).changes if one.name.startswith("command")]
+
+
+def test_diff_is_short() -> None:
+    for change in plan(State(versions=VERSIONS)).changes:
+        assert len(change.after) < 16000, describe({"change": change.name})

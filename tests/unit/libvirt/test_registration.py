@@ -1,0 +1,251 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What libvirt is told, decided without libvirt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption, VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.connection import Found
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.definition import RegistrationSpec, differs, xml_of
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.live_update import updates
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.options import read_libvirt
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.reconciler import Registrations, State
+from lxml import etree
+from tools import libvirt_schema
+
+UUID = "3e3fce45-4f53-4fa7-bb32-11f34168b82b"
+LAB = {"name": "lab", "uuid": UUID, "bridge": "vn-lab"}
+
+
+def spec(**options: Any) -> RegistrationSpec:
+    return RegistrationSpec.from_options(Options({**LAB, **options}))
+
+
+def held(one: RegistrationSpec, **values: Any) -> Found:
+    """libvirt's network after it was told of one."""
+    xml = xml_of(one, (9, 0))
+    found = Found(one.name, one.uuid, xml, xml, one.active, one.persistent, one.persistent and one.autostart)
+    return replace(found, **values)
+
+
+def plan(*wanted: RegistrationSpec, found: tuple[Found, ...] = (), purge: bool = False) -> Any:
+    state = State({one.name: one for one in found}, version=(9, 0))
+    return Registrations(wanted, purge, Paths()).plan(state)
+
+
+def steps(wanted: RegistrationSpec, *found: Found) -> list[str]:
+    changes = plan(wanted, found=found).changes
+    return list(map(str, changes[0].steps)) if changes else []
+
+
+# What libvirt takes over while the network runs, and what it takes over when it starts.
+LIGHT = {"portgroups": [{"name": "fast"}]}
+OTHER = {"trust_guest_rx_filters": True}
+
+
+@pytest.mark.parametrize(
+    ("before", "change", "after", "expected"),
+    [
+        ({}, {}, {}, []),
+        ({"active": False}, {}, {}, ["start"]),
+        ({}, {}, {"active": False}, ["stop"]),
+        ({"autostart": False}, {}, {}, ["autostart"]),
+        ({}, {}, {"autostart": False}, ["no autostart"]),
+        ({}, {}, {"libvirt": OTHER}, ["stop", "define", "start"]),
+        ({"active": False}, {}, {"active": False, "libvirt": OTHER}, ["define"]),
+        ({}, {"guests": 2}, {"libvirt": OTHER}, ["define"]),
+        ({}, {}, {"libvirt": LIGHT}, ["define", "add portgroup fast"]),
+        ({}, {"guests": 2}, {"libvirt": LIGHT}, ["define", "add portgroup fast"]),
+        ({"libvirt": LIGHT}, {"guests": 2}, {}, ["define", "remove portgroup fast"]),
+        ({"persistent": False}, {}, {"persistent": False, "libvirt": LIGHT}, ["add portgroup fast"]),
+        ({}, {"active": False}, {"active": False, "libvirt": LIGHT}, ["define"]),
+        ({}, {}, {"active": False, "libvirt": LIGHT}, ["stop", "define"]),
+        ({}, {}, {"libvirt": {**LIGHT, **OTHER}}, ["stop", "define", "start"]),
+        ({}, {"live": xml_of(spec(libvirt=OTHER), (9, 0))}, {}, ["stop", "start"]),
+        ({}, {"live": xml_of(spec(libvirt=OTHER), (9, 0)), "guests": 1}, {}, []),
+        ({"persistent": False}, {}, {"persistent": False}, []),
+        ({"persistent": False}, {}, {}, ["define", "autostart"]),
+        ({}, {}, {"persistent": False}, ["undefine"]),
+        ({"persistent": False}, {}, {"persistent": False, "libvirt": OTHER}, ["stop", "create transient"]),
+        ({}, {}, {"uuid": UUID[::-1]}, ["stop", "undefine", "define", "start", "autostart"]),
+    ],
+)
+def test_steps_are_the_least_that_lead_there(
+    before: dict[str, Any], change: dict[str, Any], after: dict[str, Any], expected: list[str]
+) -> None:
+    assert steps(spec(**after), held(spec(**before), **change)) == expected
+
+
+def test_a_new_network_is_defined_started_and_autostarted_and_a_transient_one_created() -> None:
+    assert steps(spec()) == ["define", "start", "autostart"]
+    assert steps(spec(active=False, autostart=False)) == ["define"]
+    assert steps(spec(persistent=False)) == ["create transient"]
+    assert steps(spec(persistent=False, active=False)) == []
+
+
+def test_the_default_portgroup_moves_without_two_of_them_at_any_time() -> None:
+    first = {"portgroups": [{"name": "a", "default": True}, {"name": "b"}, {"name": "c"}, {"name": "d"}]}
+    then = {"portgroups": [{"name": "b", "default": True}, {"name": "a"}, {"name": "c"}, {"name": "e"}]}
+    expected = ["define", "remove portgroup d", "change portgroup a", "change portgroup b", "add portgroup e"]
+    assert steps(spec(libvirt=then), held(spec(libvirt=first))) == expected
+
+
+def test_title_and_description_change_in_place_where_libvirt_knows_them() -> None:
+    new = xml_of(spec(title="new"), (11, 3))
+    old = xml_of(spec(title="old", description="gone"), (11, 3))
+    assert list(map(str, updates(old, new, (11, 3)) or ())) == ["change title", "change description"]
+    assert updates(new.replace("vn-lab", "vn-other"), new, (11, 3)) is None
+
+
+def test_metadata_changes_in_place_where_libvirt_can() -> None:
+    def told(*metadata: str) -> str:
+        return xml_of(spec(libvirt={"metadata": list(metadata)}), (11, 3))
+
+    old, new = told("<x xmlns='urn:x'/>", "<y xmlns='urn:y'/>"), told("<n:y xmlns:n='urn:y' a='1'>b<n:z/></n:y>")
+    found = updates(old, new, (11, 3)) or ()
+    assert list(map(str, found)) == ["remove metadata urn:x", "change metadata urn:y"]
+    assert found[1].text == '<y xmlns:n="urn:y" a="1">b<n:z/></y>'
+    assert updates(old, new, (9, 0)) is None
+
+
+def test_guests_on_a_network_are_a_warning_and_not_a_change() -> None:
+    done = plan(spec(), found=(held(spec(), live=xml_of(spec(libvirt=OTHER), (9, 0)), guests=2),))
+    assert not done.changes
+    assert "has guests (2)" in done.notes[0]
+
+
+def test_order_spaces_and_spelling_are_no_difference() -> None:
+    one = spec(
+        libvirt={
+            "portgroups": [{"name": "a"}, {"name": "b", "virtualport": {"parameters": {"managerid": "0x0B"}}}],
+            "metadata": ["<x xmlns='urn:x'/>"],
+        }
+    )
+    root = etree.fromstring(xml_of(one, (9, 0)))
+    root.set("connections", "3")
+    root[:] = list(reversed(root))
+    root.find("portgroup/virtualport/parameters").set("managerid", "11")
+    etree.indent(root)
+    assert not differs(etree.tostring(root, encoding="unicode"), xml_of(one, (9, 0)))
+    root.find("portgroup").set("default", "yes")
+    assert differs(etree.tostring(root, encoding="unicode"), xml_of(one, (9, 0)))
+
+
+THEIRS = Found("lab", UUID, "<network><name>lab</name></network>", "", True, True, True)
+
+
+def test_numbers_and_uuids_of_ports_are_spelled_as_libvirt_spells_them() -> None:
+    port = {"type": "802.1Qbg", "parameters": {"instanceid": UUID.upper(), "managerid": "0x0B", "typeid": "010"}}
+    expected = {"instanceid": UUID, "managerid": "11", "typeid": "10"}
+    assert read_libvirt(Options({"virtualport": port})).virtualport["parameters"] == expected
+
+
+def test_a_network_without_our_mark_is_refused_by_name_and_uuid_and_never_removed() -> None:
+    with pytest.raises(VirtnetError, match="network 'lab': name: libvirt has a network of this name that is not ours"):
+        plan(spec(), found=(THEIRS,))
+    with pytest.raises(VirtnetError, match="network 'lab': uuid: .* not ours .'other'.; give ours another uuid"):
+        plan(spec(), found=(replace(THEIRS, name="other"),))
+    gone = RegistrationSpec.from_options(Options({"name": "lab", "state": "absent"}))
+    assert not plan(gone, found=(THEIRS,)).changes
+    assert not plan(found=(THEIRS,), purge=True).changes
+
+
+def test_what_libvirt_writes_without_escaping_is_not_ours() -> None:
+    broken = replace(THEIRS, xml="<network><name>lab</name><parameters profileid='a & b'/></network>")
+    assert not plan(found=(broken,), purge=True).changes
+
+
+def test_absent_and_purge_stop_and_undefine_what_is_ours() -> None:
+    gone = RegistrationSpec.from_options(Options({"name": "lab", "state": "absent"}))
+    for done in (plan(gone, found=(held(spec()),)), plan(found=(held(spec()),), purge=True)):
+        assert [list(change.steps) for change in done.changes] == [["stop", "undefine"]]
+    assert list(plan(gone, found=(held(spec(persistent=False)),)).changes[0].steps) == ["stop"]
+
+
+def test_without_libvirt_auto_does_nothing_and_true_is_an_error(tmp_path: Path) -> None:
+    paths = Paths(root=str(tmp_path))
+    for register, said in (("auto", ""), (True, "network driver is not installed")):
+        part = Registrations([spec(libvirt={"register": register})], False, paths)
+        if said:
+            with pytest.raises(VirtnetError, match=said):
+                part.plan(part.read())
+        else:
+            assert part.plan(part.read()).changes == ()
+    unreachable = Registrations([spec()], False, paths).plan(State(problem="it does not answer"))
+    assert unreachable.notes == ["networks are not registered with libvirt: it does not answer"]
+
+
+def test_vlan_on_a_linux_bridge_needs_a_newer_libvirt() -> None:
+    one = spec(libvirt={"portgroups": [{"name": "a", "vlan": {"tags": [{"id": 5}]}}]})
+    with pytest.raises(VirtnetError, match=r"libvirt.portgroups\[0\].vlan: libvirt 9.0 knows VLANs on Open vSwitch"):
+        plan(one)
+
+
+@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
+def test_what_libvirt_is_told_is_valid(suite: str) -> None:
+    one = spec(
+        title="A < B",
+        isolate_guests=True,
+        libvirt={
+            "trust_guest_rx_filters": True,
+            "virtualport": {"type": "openvswitch", "parameters": {"profileid": "p"}},
+            "vlan": {"tags": [{"id": 4}, {"id": 5, "native_mode": "tagged"}]},
+            "portgroups": [{"name": "a", "bandwidth": {"outbound": {"average": 5}}}],
+            "metadata": ["<x xmlns='urn:x'><y/></x>"],
+        },
+    )
+    schema = libvirt_schema.schema(suite)
+    version = {"bookworm": (9, 0), "trixie": (11, 3)}[suite]
+    assert schema.validate(etree.fromstring(xml_of(one, version))), schema.error_log
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"register": "maybe"}, "libvirt.register: 'maybe' is not possible; use one of auto, true, false"),
+        ({"portgroup": []}, "libvirt.portgroup: there is no such option; did you mean 'portgroups'?"),
+        ({"portgroups": [{}]}, "libvirt.portgroups[0].name: is required"),
+        ({"portgroups": [{"name": "a b"}]}, "libvirt.portgroups[0].name: 'a b' is not a name"),
+        ({"portgroups": [{"name": "a"}, {"name": "a"}]}, "libvirt.portgroups[1].name: 'a' is already"),
+        (
+            {"portgroups": [{"name": "a", "default": True}, {"name": "b", "default": True}]},
+            "libvirt.portgroups[1].default: 'a' is the default already",
+        ),
+        (
+            {"portgroups": [{"name": "a", "bandwidth": {"inbound": {"floor": 1}}}]},
+            "libvirt.portgroups[0].bandwidth.inbound.floor: is for bridges that libvirt itself makes",
+        ),
+        ({"vlan": {"tags": [{"id": 4096}]}}, "libvirt.vlan.tags[0].id: 4096 is out of range"),
+        ({"vlan": {"trunk": True}}, "libvirt.vlan.tags: is required"),
+        ({"virtualport": {"type": "ovs"}}, "libvirt.virtualport.type: 'ovs' is not possible"),
+        (
+            {"virtualport": {"type": "openvswitch", "parameters": {"interfaceid": "7"}}},
+            "libvirt.virtualport.parameters.interfaceid: '7' is not a value for interfaceid",
+        ),
+        (
+            {"virtualport": {"type": "openvswitch", "parameters": {"managerid": "7"}}},
+            "libvirt.virtualport.parameters.managerid: there is no such option",
+        ),
+        (
+            {"virtualport": {"type": "802.1Qbh", "parameters": {"profileid": "'/><bridge name='x"}}},
+            "libvirt.virtualport.parameters.profileid: ",
+        ),
+        ({"virtualport": {"type": "midonet"}}, "libvirt.virtualport.parameters: is required with type midonet"),
+        ({"virtualport": {"parameters": {"a": "b"}}}, "libvirt.virtualport.parameters.a: there is no such option"),
+        ({"metadata": "<x/>"}, "libvirt.metadata[0]: <x> has no namespace"),
+        ({"metadata": ["<x xmlns='urn:x'/>", "<y xmlns='urn:x'/>"]}, "libvirt.metadata[1]: namespace 'urn:x' is there"),
+        ({"metadata": ["<x xmlns='urn:virtnet.linux:registration:1.0'/>"]}, "is the namespace of virtnet.linux itself"),
+    ],
+)
+def test_bad_options_are_refused_by_path(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidOption) as caught:
+        read_libvirt(Options({"libvirt": options}).group("libvirt"))
+    assert said in str(caught.value)

@@ -1,0 +1,253 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The table as text and as data. UPDATE_GOLDEN=1 writes the golden files anew."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.firewall.reconciler import NatRules
+from ansible_collections.virtnet.linux.plugins.module_utils.nft import elements as nft_rules
+from ansible_collections.virtnet.linux.plugins.module_utils.nft.elements import MODES, Rules
+from ansible_collections.virtnet.linux.plugins.module_utils.nft.listing import parse
+from ansible_collections.virtnet.linux.plugins.module_utils.nft.nat import Nat
+from ansible_collections.virtnet.linux.plugins.module_utils.nft.port_forwards import Forward
+from ansible_collections.virtnet.linux.plugins.module_utils.nft.spec import RulesSpec
+from hypothesis import given
+from hypothesis import strategies as st
+
+GOLDEN = Path(__file__).with_name("golden")
+
+
+def rendered(*rules: Rules) -> str:
+    return nft_rules.render(nft_rules.merged(nft_rules.elements_of(one) for one in rules))
+
+
+def same_as_golden(name: str, text: str) -> bool:
+    path = GOLDEN / f"{name}.nft"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return path.read_text() == text
+
+
+@pytest.mark.parametrize("uplink", ["", "eth0"])
+@pytest.mark.parametrize("mode", MODES)
+def test_rendered_table_of_one_network(mode: str, uplink: str) -> None:
+    rules = Rules("lab", "vn-lab", mode, uplink, ("192.168.30.0/24", "10.9.0.4/32"))
+    # Where the uplink has no meaning, both share one file on purpose.
+    suffix = "-uplink" if uplink and mode in ("nat", "routed") else ""
+    assert same_as_golden(mode + suffix, rendered(rules))
+
+
+@pytest.mark.parametrize("nat6", [True, False])
+@pytest.mark.parametrize("mode", MODES)
+def test_rendered_table_of_one_network_of_both_families(mode: str, nat6: bool) -> None:
+    rules = Rules("lab", "vn-lab", mode, "", ("192.168.30.0/24", "fd00:1::/64"), Nat(nat6))
+    # Where there is no NAT, both share one file on purpose.
+    assert same_as_golden(f"{mode}-ipv6{'-routed' if mode == 'nat' and not nat6 else ''}", rendered(rules))
+
+
+@pytest.mark.parametrize("ports", [(1024, 65535), (20000, 29999)])
+@pytest.mark.parametrize("source", [(), ("192.0.2.1", "192.0.2.1"), ("192.0.2.1", "192.0.2.9")])
+def test_rendered_nat_of_sources_and_ports(source: tuple[str, str], ports: tuple[int, int]) -> None:
+    plain = Rules("a", "vn-a", "nat", "", ("192.168.30.0/24",))
+    special = Rules("b", "vn-b", "nat", "", ("192.168.31.0/24", "fd00:1::/64"), Nat(True, source, ports))
+    name = "-".join(["nat", *dict.fromkeys(source), *([str(ports[0])] if ports[0] != 1024 else [])])
+    assert same_as_golden(f"{name}-special" if name == "nat" else name, rendered(plain, special))
+
+
+FORWARDS = (
+    Forward("tcp", 8080, 8080, "192.168.30.10", 80),
+    Forward("udp", 5000, 5100, "192.168.30.10", None, "203.0.113.2"),
+    Forward("sctp", 7, 7, "fd00:1::10", 7),
+    Forward("tcp", 9000, 9010, "fd00:1::10", None),
+    Forward("tcp", 53, 53, "fd00:1::10", 53, "2001:db8::2"),
+)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_rendered_table_of_port_forwards(mode: str) -> None:
+    subnets = ("192.168.30.0/24", "fd00:1::/64")
+    assert same_as_golden(f"{mode}-forwards", rendered(Rules("lab", "vn-lab", mode, "", subnets, Nat(), FORWARDS)))
+
+
+@pytest.mark.parametrize("mode", ["isolated", "open"])
+def test_rendered_table_of_a_bridge_without_an_address(mode: str) -> None:
+    assert same_as_golden(f"{mode}-bare", rendered(Rules("lab", "vn-lab", mode)))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_rendered_table_of_isolated_guests(mode: str) -> None:
+    rules = Rules("lab", "vn-lab", mode, "", ("192.168.30.0/24",), isolate_guests=True)
+    assert same_as_golden(f"{mode}-apart", rendered(rules))
+
+
+@pytest.mark.parametrize("mode", MODES[:3])
+def test_rendered_table_of_a_rate_of_connections(mode: str) -> None:
+    rules = Rules("lab", "vn-lab", mode, "", ("192.168.30.0/24",), connection_rate=2000)
+    assert same_as_golden(f"{mode}-rate", rendered(rules))
+
+
+def test_rendered_table_of_an_isolated_network_without_a_name_server() -> None:
+    rules = Rules("lab", "vn-lab", "isolated", "", ("192.168.30.0/24",), dns=False)
+    assert same_as_golden("isolated-nameless", rendered(rules))
+    assert nft_rules.rules_of(nft_rules.elements_of(rules), "vn-lab") == rules
+
+
+@given(st.lists(st.sampled_from(FORWARDS), unique=True), st.sampled_from(MODES))
+def test_port_forwards_are_read_back(forwards: list[Forward], mode: str) -> None:
+    rules = Rules("lab", "vn-lab", mode, "", (), Nat(), tuple(sorted(forwards, key=nft_rules.forward_order)))
+    assert nft_rules.rules_of(nft_rules.elements_of(rules), "vn-lab") == rules
+
+
+def test_rendered_table_of_all_modes() -> None:
+    all_modes = [Rules(mode, f"vn-{mode}", mode, "", (f"10.0.{i}.0/24",)) for i, mode in enumerate(MODES)]
+    assert same_as_golden("all-modes", rendered(*all_modes))
+
+
+def test_rendering_does_not_depend_on_the_order_of_networks() -> None:
+    one, other = Rules("a", "br-a", "nat", "", ("10.0.0.0/24",)), Rules("b", "br-b", "routed", "", ("10.0.1.0/24",))
+    assert rendered(one, other) == rendered(other, one)
+
+
+@given(
+    st.builds(
+        Rules,
+        name=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}", fullmatch=True),
+        bridge=st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}", fullmatch=True),
+        mode=st.just("nat"),
+        uplink=st.just("") | st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}", fullmatch=True),
+        subnets=st.just(("10.0.0.0/24",)) | st.just(("10.0.0.0/24", "fd00:1::/64")),
+        nat=st.builds(
+            Nat,
+            source=st.just(()) | st.just(("192.0.2.1", "192.0.2.9")),
+            ports=st.tuples(st.integers(1, 999), st.integers(1000, 65535)),
+        ),
+        isolate_guests=st.booleans(),
+        connection_rate=st.integers(0, nft_rules.MOST_CONNECTIONS),
+    )
+)
+def test_a_network_is_read_back_from_its_elements(rules: Rules) -> None:
+    elements = nft_rules.merged([nft_rules.elements_of(rules)])
+    assert nft_rules.rules_of(elements, rules.bridge) == rules
+
+
+def test_amending_names_only_what_differs() -> None:
+    before = nft_rules.merged([nft_rules.elements_of(Rules("a", "br-a", "nat", "", ("10.0.0.0/24",)))])
+    after = nft_rules.merged([nft_rules.elements_of(Rules("a", "br-a", "nat", "", ("10.0.1.0/24",)))])
+    assert nft_rules.amend(before, before) == ""
+    assert nft_rules.amend(before, after).splitlines() == [
+        'delete element inet virtnet vn_subnets4 { "br-a" . 10.0.0.0/24 }',
+        "delete element inet virtnet vn_closed4 { 10.0.0.0/24 }",
+        'add element inet virtnet vn_subnets4 { "br-a" . 10.0.1.0/24 }',
+        'add element inet virtnet vn_closed4 { 10.0.1.0/24 comment "br-a" }',
+    ]
+
+
+def test_a_changed_rate_replaces_the_element_since_adding_it_again_changes_nothing() -> None:
+    before, after = (
+        nft_rules.merged([nft_rules.elements_of(Rules("a", "br-a", "nat", "", ("10.0.0.0/24",), connection_rate=rate))])
+        for rate in (10, 20)
+    )
+    assert nft_rules.amend(before, after).splitlines() == [
+        'delete element inet virtnet vn_limited { "br-a" }',
+        'add element inet virtnet vn_limited { "br-a" limit rate over 20/second burst 40 packets }',
+    ]
+
+
+def test_a_listing_of_the_kernel_is_read() -> None:
+    listing = {
+        "nftables": [
+            {"metainfo": {"json_schema_version": 1}},
+            {"table": {"family": "inet", "name": "virtnet", "handle": 1}},
+            {"map": {"name": "vn_to_guest", "elem": [["vn-a", {"jump": {"target": "vn_to_closed"}}]]}},
+            {"set": {"name": "vn_bridges", "elem": [{"elem": {"val": "vn-a", "comment": "a"}}]}},
+            {"set": {"name": "vn_limited", "elem": [
+                {"elem": {"val": "vn-a", "limit": {"rate": 9, "burst": 18, "per": "second", "inv": True}}},
+                {"elem": {"val": "vn-b", "limit": {"rate": 9, "burst": 18, "per": "hour"}}},
+            ]}},
+            {"set": {"name": "vn_subnets4", "elem": [
+                {"concat": ["vn-a", {"prefix": {"addr": "10.0.0.0", "len": 8}}]},
+                {"concat": ["vn-a", "11.0.0.1"]},
+            ]}},
+            {"chain": {"name": "vn_forward", "hook": "forward", "handle": 7}},
+            {"rule": {"chain": "vn_forward", "handle": 8, "comment": "x", "expr": [{"accept": None}]}},
+        ]
+    }  # fmt: skip
+    table = parse(json.dumps(listing))
+    assert table.comments == {"vn_forward": ["x"]}
+    assert table.elements == {
+        "vn_to_guest": {("vn-a",): "jump vn_to_closed"},
+        "vn_bridges": {("vn-a",): "a"},
+        "vn_limited": {
+            ("vn-a",): "limit rate over 9/second burst 18 packets",
+            ("vn-b",): "limit rate 9/hour burst 18 packets",
+        },
+        "vn_subnets4": {("vn-a", "10.0.0.0/8"): "", ("vn-a", "11.0.0.1"): ""},
+    }
+
+
+@pytest.mark.parametrize(
+    ("items", "said"),
+    [
+        ([{"name": "a"}], "networks[0].subnets: is required in mode nat"),
+        ([{"name": "a", "subnets": ["10.0.0.0/24"]}], "networks[0].bridge: is required"),
+        ([{"name": "a", "bridge": "x", "subnets": ["fd00::"]}], "networks[0].subnets[0]: 'fd00::' lacks the prefix"),
+        (
+            [
+                {"name": n, "bridge": n, "subnets": ["10.0.0.0/8", s]}
+                for n, s in (("a", "fd00::/16"), ("b", "fd00:1::/64"))
+            ],
+            "networks[1].subnets: 10.0.0.0/8 overlaps 10.0.0.0/8 of network 'a'",
+        ),
+        (
+            [{"name": n, "bridge": n, "subnets": [s]} for n, s in (("a", "fd00::/16"), ("b", "fd00:1::/64"))],
+            "networks[1].subnets: fd00:1::/64 overlaps fd00::/16 of network 'a'",
+        ),
+        (
+            [{"name": "a", "bridge": "x", "mode": "routed", "subnets": ["10.0.0.0/8"], "nat": {"ports": {"start": 9}}}],
+            "networks[0].nat.ports: has no meaning in mode routed",
+        ),
+        (
+            [
+                {
+                    "name": "a",
+                    "bridge": "x",
+                    "subnets": ["10.0.0.0/8"],
+                    "nat": {"source": {"start": "10.0.0.9", "end": "10.0.0.8"}},
+                }
+            ],
+            "networks[0].nat.source.end: 10.0.0.8 is below the start 10.0.0.9; swap them",
+        ),
+        ([{"name": "a", "mode": "open", "bridge": 'x" accept'}], "is not an interface name"),
+        (
+            [{"name": "a", "mode": "open", "bridge": "x", "connection_rate": 5}],
+            "networks[0].connection_rate: has no meaning in mode open",
+        ),
+        (
+            [{"name": "a", "mode": "nat", "bridge": "x", "subnets": ["10.0.0.0/8"], "dns": False}],
+            "networks[0].dns: false has no meaning in mode nat",
+        ),
+        (
+            [{"name": "a", "bridge": "x", "subnets": ["10.0.0.0/8"], "connection_rate": -1}],
+            "networks[0].connection_rate: -1 is out of range; use 0 to 1000000",
+        ),
+        ([{"name": n, "mode": "open", "bridge": "x"} for n in "ab"], "networks[1].bridge: 'x' is already used"),
+        (
+            [{"name": n, "bridge": n, "subnets": ["10.0.0.0/24"]} for n in "ab"],
+            "networks[1].subnets: 10.0.0.0/24 overlaps 10.0.0.0/24 of network 'a'",
+        ),
+    ],
+)
+def test_error_names_the_value(items: list[dict[str, object]], said: str) -> None:
+    with pytest.raises(InvalidOption) as caught:
+        NatRules([RulesSpec.from_options(o) for o in Options({"networks": items}).each("networks")], False, Paths())
+    assert said in str(caught.value)
