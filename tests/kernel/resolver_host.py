@@ -29,7 +29,8 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import V
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import converge
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.resolver.reconciler import Entries, EntrySpec
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver.reconciler import Entries
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver.spec import EntrySpec
 task = json.load(sys.stdin)
 try:
     wanted = [EntrySpec.from_options(o) for o in Options({"entries": task["entries"]}).each("entries")]

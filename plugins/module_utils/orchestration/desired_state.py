@@ -26,7 +26,8 @@ from ..libvirt.options import NEVER
 from ..libvirt.reconciler import Registrations
 from ..network.model import Network
 from ..nft.spec import RulesSpec
-from ..resolver.reconciler import Entries, EntrySpec
+from ..resolver.reconciler import Entries
+from ..resolver.spec import EntrySpec
 
 SWITCHES = "switches"
 LINUX = "linux"

@@ -19,6 +19,7 @@ DEBIAN = "resolvconf"
 RESOLVED = "systemd-resolved"
 NETWORK_MANAGER = "networkmanager"
 PLAIN = "plain"
+PROVIDER_NAMES = (OPENRESOLV, DEBIAN, RESOLVED, NETWORK_MANAGER, PLAIN)
 # Whoever is found to own resolv.conf.
 AUTO = "auto"
 

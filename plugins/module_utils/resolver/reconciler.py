@@ -9,12 +9,10 @@ of all networks, also of those that a run does not name. Everything else that th
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..core.errors import InvalidOption, MissingTool, VirtnetError
 from ..core.files import File, put, read_note, read_text
@@ -39,80 +37,15 @@ from .provider import (
     Surroundings,
     first_servers,
     in_turn,
-    reverse_zones,
 )
 from .resolvconf import Resolvconf
 from .resolved import Resolved
+from .spec import EntrySpec
 
 PROVIDERS: Mapping[str, Provider] = {
     provider.name: provider
     for provider in (Resolvconf(OPENRESOLV), Resolvconf(DEBIAN), Resolved(), NetworkManager(), Plain())
 }
-
-
-@dataclass(frozen=True)
-class EntrySpec:
-    """An entry as it shall be."""
-
-    interface: str
-    addresses: Sequence[str] = ()
-    domain: str = ""
-    subnets: Sequence[str] = ()
-    provider: str = AUTO
-    state: str = "present"
-    loopback_serves: bool = False
-    forwards: bool = True
-    asked: bool = True
-    path: str = field(default="", compare=False)
-
-    @staticmethod
-    def from_options(options: Options) -> EntrySpec:
-        """Validate the options of one entry; raises InvalidOption."""
-        interface = options.interface("interface")
-        options.owner = f"resolver entry of {interface!r}"
-        state = options.choice("state", ("present", "absent"), "present")
-        addresses = options.addresses("addresses")
-        for i, address in enumerate(addresses):
-            if address.is_unspecified or address.is_multicast or address.is_loopback:
-                options.error(f"addresses[{i}]", f"{str(address)!r} is not the address of a network's name server")
-        if state == "present" and not addresses:
-            options.error("addresses", "is required; name the address at which the network's name server answers")
-        spec = EntrySpec(
-            interface=interface,
-            addresses=tuple(str(address) for address in addresses),
-            domain=options.domain("domain", ""),
-            subnets=tuple(str(subnet.network) for subnet in options.cidrs("subnets")),
-            provider=options.choice("provider", (AUTO, *PROVIDERS), AUTO),
-            state=state,
-            loopback_serves=options.boolean("loopback_serves", False),
-            forwards=options.boolean("forwards", True),
-            asked=options.boolean("asked", True),
-            path=options.path,
-        )
-        options.close()
-        return spec
-
-    def as_options(self) -> dict[str, Any]:
-        """The way back to the module's options."""
-        if self.state == "absent":
-            return {"interface": self.interface, "state": "absent"}
-        return {
-            "interface": self.interface,
-            "addresses": list(self.addresses),
-            "domain": self.domain or None,
-            "subnets": list(self.subnets),
-            "provider": self.provider,
-            "state": self.state,
-            "loopback_serves": self.loopback_serves,
-            "forwards": self.forwards,
-            **({} if self.asked else {"asked": False}),
-        }
-
-    def as_entry(self) -> Entry:
-        """What a provider gets."""
-        zones = [zone for subnet in self.subnets for zone in reverse_zones(ipaddress.ip_network(subnet))]
-        more = {"forwards": self.forwards, "everyone": self.loopback_serves, "asked": self.asked}
-        return Entry(self.interface, self.addresses, self.domain, zones, **more)
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,8 @@ def nft_nat(module: Any) -> None:
 
 def resolvconf_entry(module: Any) -> None:
     """The host's resolver."""
-    from ..resolver.reconciler import Entries, EntrySpec
+    from ..resolver.reconciler import Entries
+    from ..resolver.spec import EntrySpec
 
     execute(
         module,

@@ -27,7 +27,8 @@ from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.schema i
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.status import dump
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver.provider import Surroundings
-from ansible_collections.virtnet.linux.plugins.module_utils.resolver.reconciler import PROVIDERS, EntrySpec
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver.reconciler import PROVIDERS
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver.spec import EntrySpec
 from ansible_collections.virtnet.linux.plugins.plugin_utils.report import as_html, fleet
 from hypothesis import given
 from lxml import etree

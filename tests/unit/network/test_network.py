@@ -18,7 +18,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.definition i
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.spec import RulesSpec
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import specs
-from ansible_collections.virtnet.linux.plugins.module_utils.resolver.reconciler import EntrySpec
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver.spec import EntrySpec
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -24,18 +24,14 @@ from ansible_collections.virtnet.linux.plugins.module_utils.resolver.provider im
     first_servers,
     reverse_zones,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.resolver.reconciler import (
-    ChoiceChange,
-    Entries,
-    EntrySpec,
-    State,
-)
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver.reconciler import ChoiceChange, Entries, State
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver.resolv_conf import parse
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver.resolvconf import (
     Resolvconf,
     parse_settings,
     parse_version,
 )
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver.spec import EntrySpec
 from hypothesis import given
 from hypothesis import strategies as st
 
