@@ -29,7 +29,7 @@ from ..kernel.link_changes import (
     Step,
 )
 from ..kernel.links import CENTISECONDS, OPENVSWITCH, Link, sysctl_path
-from ..kernel.policer import SetPolicer, strays
+from ..kernel.policer import SetPolicer, orphan_chains
 from ..kernel.routes import Route, check_routes
 from ..openvswitch.bridges import Command, Settings, Switch
 from . import isolation, shaping, uplink
@@ -169,7 +169,7 @@ def delete_strays(kept: set[str], current: State) -> list[BridgeChange]:
     """What was left of bridges that somebody else deleted."""
     return [
         BridgeChange(DELETE, f"policer {name}", f"{name}\n", "", steps=(SetPolicer(name.partition("_")[2], None),))
-        for name in strays(current.limits.policers, kept)
+        for name in orphan_chains(current.limits.policers, kept)
     ]
 
 

@@ -26,7 +26,7 @@ from ..kernel.fdb import read_fdb_limits
 from ..kernel.link_changes import Step, take
 from ..kernel.links import OPENVSWITCH, Link, has_ipv6, read_links, read_sysctls
 from ..kernel.policer import read_policers
-from ..kernel.qdisc import read_queues
+from ..kernel.qdisc import read_root_qdiscs
 from ..kernel.routes import read_others, read_routes
 from ..openvswitch.bridges import Switch, has_datapath, has_kernel_datapath, read_switch, transact, with_switch
 from ..openvswitch.userspace_ports import read_stack
@@ -75,7 +75,8 @@ class Bridges:
             },
             ipv6=has_ipv6(self.paths.proc_sys),
             limits=Limits(
-                read_queues([links[spec.name].index for spec in self.wanted if spec.name in links]), read_policers()
+                read_root_qdiscs([links[spec.name].index for spec in self.wanted if spec.name in links]),
+                read_policers(),
             ),
             routes=read_routes(),
             others=read_others(route for spec in self.wanted for route in spec.routes),

@@ -14,26 +14,26 @@ from ..kernel.bandwidth import Bandwidth
 from ..kernel.link_changes import Step
 from ..kernel.links import Link
 from ..kernel.policer import Policer, SetPolicer, chain
-from ..kernel.qdisc import Queue, SetQueues, Shape, shaped, unshaped
+from ..kernel.qdisc import HtbClass, RootQdisc, SetQdiscs, clear_htb_commands, htb_commands
 
 _UNLIMITED = "unlimited"
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the host has: queues by the index of a link, policers by chain (None: not as ours are)."""
+    """The host's current limits: root qdiscs by the index of a link, policers by chain (None: not as we make them)."""
 
-    queues: Mapping[int, Queue] = field(default_factory=dict)
+    qdiscs: Mapping[int, RootQdisc] = field(default_factory=dict)
     policers: Mapping[str, Policer | None] = field(default_factory=dict)
 
-    def queue(self, link: Link | None) -> Queue:
-        """The queue of a link that may not be there yet."""
-        return Queue() if link is None else self.queues.get(link.index, Queue())
+    def qdisc(self, link: Link | None) -> RootQdisc:
+        """The root qdisc of a link, which may not exist yet."""
+        return RootQdisc() if link is None else self.qdiscs.get(link.index, RootQdisc())
 
 
 def check(bridge: str, wanted: Bandwidth, link: Link | None, limits: Limits, path: str, owner: str) -> None:
     """Refuse what would take something from somebody else; raises InvalidOption."""
-    root = limits.queue(link).root
+    root = limits.qdisc(link).foreign_kind
     if wanted.inbound is not None and root:
         raise InvalidOption(
             f"{path}bandwidth.inbound",
@@ -45,9 +45,13 @@ def check(bridge: str, wanted: Bandwidth, link: Link | None, limits: Limits, pat
 
 def steps(bridge: str, wanted: Bandwidth, link: Link | None, limits: Limits) -> list[Step]:
     """What it takes; none where all is as wanted. ``link`` None: the bridge is yet to be made."""
-    here = limits.queue(link)
-    commands = unshaped(bridge, here) if wanted.inbound is None else shaped(bridge, Shape.of(wanted.inbound), here)
-    found: list[Step] = [SetQueues(tuple(commands))] if commands else []
+    here = limits.qdisc(link)
+    commands = (
+        clear_htb_commands(bridge, here)
+        if wanted.inbound is None
+        else htb_commands(bridge, HtbClass.of(wanted.inbound), here)
+    )
+    found: list[Step] = [SetQdiscs(tuple(commands))] if commands else []
     if wanted.outbound is None:
         return [*found, *remove(bridge, limits)]
     policer = Policer.of(wanted.outbound)
@@ -64,8 +68,8 @@ def remove(bridge: str, limits: Limits) -> list[Step]:
 
 def now(wanted: Bandwidth, link: Link, limits: Limits) -> dict[str, Any]:
     """Both limits as they are, for a diff; in the words of what is wanted where the kernel makes no difference."""
-    shape = limits.queue(link).shape
-    same = shape is not None and wanted.inbound is not None and shape.equals(Shape.of(wanted.inbound))
+    shape = limits.qdisc(link).htb_class
+    same = shape is not None and wanted.inbound is not None and shape.equals(HtbClass.of(wanted.inbound))
     policer = limits.policers.get(chain(link.name), Policer())
     return {
         "inbound": after(wanted)["inbound"] if same else str(shape or _UNLIMITED),
@@ -76,6 +80,6 @@ def now(wanted: Bandwidth, link: Link, limits: Limits) -> dict[str, Any]:
 def after(wanted: Bandwidth) -> dict[str, Any]:
     """Both limits as they shall be, for a diff."""
     return {
-        "inbound": _UNLIMITED if wanted.inbound is None else str(Shape.of(wanted.inbound)),
+        "inbound": _UNLIMITED if wanted.inbound is None else str(HtbClass.of(wanted.inbound)),
         "outbound": _UNLIMITED if wanted.outbound is None else str(Policer.of(wanted.outbound)),
     }

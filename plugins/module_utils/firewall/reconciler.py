@@ -47,11 +47,11 @@ class Ended:
         if any(
             connection.protocol == forward.protocol
             and forward.first <= connection.port <= forward.last
-            and str(connection.answers) == forward.to
+            and str(connection.reply_source) == forward.to
             for forward in self.forwards
         ):
             return True
-        both = (connection.source, connection.answers)
+        both = (connection.source, connection.reply_source)
         return any(address in subnet for subnet in map(ipaddress.ip_network, self.subnets) for address in both)
 
 
@@ -164,7 +164,7 @@ class NatRules:
                 put([File(self._seen_file, json.dumps(digests) if table else None)])
         ended = [change.ended for change in plan.changes if isinstance(change, RulesChange) and change.ended]
         if ended:
-            conntrack.end(lambda connection: any(one.meets(connection) for one in ended))
+            conntrack.delete_entries(lambda connection: any(one.meets(connection) for one in ended))
 
 
 def _with_scripts(changes: Sequence[RulesChange], current: State, after: Elements) -> Sequence[RulesChange]:

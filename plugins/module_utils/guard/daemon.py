@@ -30,7 +30,7 @@ from ..core.files import jot, read_text
 from ..core.inotify import Folders, Looks, watch_folders
 from ..core.lock import lock
 from ..core.paths import Paths
-from ..kernel import events as netlink
+from ..kernel import events
 from ..network.runtime import now as boottime
 from ..network.runtime import pending_path, read_pending
 from ..orchestration.desired_state import KINDS, SWITCHES
@@ -82,7 +82,7 @@ class Guard:
         """Restore, tell systemd, watch."""
         with contextlib.ExitStack() as stack:
             # Before anything is read, so that nothing happens unseen.
-            sockets = [stack.enter_context(one) for one in netlink.listen()]
+            sockets = [stack.enter_context(one) for one in events.listen()]
             folders = watch_folders()
             stack.callback(folders.close)
             self.pause = folders.pause
@@ -203,8 +203,8 @@ class Guard:
     def _hear(self, sockets: Collection[socket.socket], now: float) -> None:
         missed = False
         for source in sockets:
-            for event in netlink.receive(source):
-                missed = missed or isinstance(event, netlink.Overrun)
+            for event in events.receive(source):
+                missed = missed or isinstance(event, events.Overrun)
                 for kind in self.view.heard(event):
                     self._want(kind, now)
         if missed:
@@ -219,11 +219,11 @@ class Guard:
             return
         with contextlib.suppress(Locked), lock(self.paths.runtime, 0):
             for port, bridge in sorted(self.view.left.items()):
-                now = netlink.ask(port)
+                now = events.read_link(port)
                 own = self.view.indexes(bridge)
                 if now is not None and now.master in own:
                     self.view.heard(now)
-                elif now is not None and any(map(netlink.ask, own)):
+                elif now is not None and any(map(events.read_link, own)):
                     self.view.taken_off(port)
 
     def _keep_apart(self) -> None:
@@ -233,7 +233,7 @@ class Guard:
         with contextlib.suppress(Locked), lock(self.paths.runtime, 0):
             unmarked, self.view.unmarked = self.view.unmarked, {}
             for port, bridge in sorted(unmarked.items()):
-                now = netlink.ask(port)
+                now = events.read_link(port)
                 if now is None or now.master not in self.view.indexes(bridge):
                     continue
                 try:
@@ -245,7 +245,7 @@ class Guard:
     def _say_what_is_lost(self) -> None:
         """A macvtap dies with the bridge that it was made on, and with it the file that a guest has open."""
         ridden, self.view.ridden = self.view.ridden, []
-        gone = [lost for lost, bridge in ridden if netlink.ask(bridge) is None]
+        gone = [lost for lost, bridge in ridden if events.read_link(bridge) is None]
         for lost in gone:
             say(lost.news)
         if gone:

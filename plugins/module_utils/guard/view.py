@@ -18,9 +18,9 @@ from ..kernel.events import (
     LinkEvent,
     LostRouteEvent,
     Overrun,
-    QueueEvent,
     RouteEvent,
     RulesEvent,
+    TrafficControlEvent,
 )
 from ..kernel.links import OPENVSWITCH
 from ..kernel.routes import PROTOCOL
@@ -152,7 +152,7 @@ class View:
         if isinstance(event, LostRouteEvent):
             ours = event.protocol == PROTOCOL and event.index in self.index
             return self.part(self.index[event.index]) if ours else _NOTHING
-        if isinstance(event, QueueEvent):
+        if isinstance(event, TrafficControlEvent):
             name = self.index.get(event.index, "")
             return self.part(name) if name in self.limited else _NOTHING
         if isinstance(event, RulesEvent):

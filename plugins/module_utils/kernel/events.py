@@ -1,55 +1,58 @@
-# SPDX-FileCopyrightText: virtnet.linux contributors
-# SPDX-License-Identifier: GPL-3.0-or-later
+"""Events of the kernel about links, addresses, routes, qdiscs, forwarding and nftables: sockets and messages.
 
-"""What the kernel tells about links, addresses, routes, forwarding and nftables: sockets, and their messages.
-
-Only as much of each message is read as the guard needs, with nothing but the standard library: importing pyroute2
-would cost it more memory than all the rest. Numbers are those of include/uapi/linux/{netlink,rtnetlink,if_link,
-if_addr,netconf,netfilter/nfnetlink,netfilter/nf_tables}.h.
+Only what the guard needs of each message is read. Numbers are those of include/uapi/linux/{rtnetlink,if_link,if_addr,
+netconf,netfilter/nfnetlink,netfilter/nf_tables}.h.
 """
 
 from __future__ import annotations
 
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Union
 
-_ROUTE, _NETFILTER = 0, 12
+from . import netlink
+from .netlink import attributes, text
+
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 _SO_RCVBUFFORCE = 33
 _GROUPS = (1, 4, 5, 7, 9, 11, 24, 25)  # LINK, TC, IPV4_IFADDR, IPV4_ROUTE, IPV6_IFADDR, IPV6_ROUTE, IPV4/6_NETCONF
 _NFTABLES_GROUP = 7
 # A burst of events, such as a full routing table, must not be lost while the guard is at work.
 _BUFFER = 4 << 20
+_LARGEST = 1 << 16
 
 _NEWLINK, _DELLINK, _GETLINK, _NEWADDR, _DELADDR, _NEWROUTE, _DELROUTE, _NEWNETCONF = 16, 17, 18, 20, 21, 24, 25, 80
-# RTM_NEWQDISC to RTM_DELTFILTER: queues, their classes, and filters.
-_QUEUES = range(36, 46)
+# RTM_NEWQDISC to RTM_DELTFILTER: qdiscs, classes and filters.
+_TRAFFIC_CONTROL = range(36, 46)
 _NFTABLES_SUBSYSTEM, _NEWGEN = 10, 15
+# IFLA_*, in IFLA_LINKINFO IFLA_INFO_KIND
+_ADDRESS_OF_LINK, _NAME, _MTU, _LOWER, _MASTER, _LINK_INFO, _INFO_KIND = 1, 3, 4, 5, 10, 18, 1
+# IFA_*, RTA_*, NETCONFA_*
+_IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_RTA_DESTINATION, _RTA_OUTPUT = 1, 4
+_NETCONF_INTERFACE, _NETCONF_FORWARDING = 1, 2
 _AF_BRIDGE = 7
 _IFF_UP = 1
-# They are made on another link, and die with it.
-_RIDERS = ("macvtap", "macvlan", "ipvtap", "ipvlan")
+# Links on top of another link; they are deleted with it.
+_STACKED_KINDS = ("macvtap", "macvlan", "ipvtap", "ipvlan")
 _UNICAST = 1
 _ALL_INTERFACES = -1
-_REQUEST = 1
-# The kernel answers when it is through with what it does to links, such as the deletion of hundreds.
-_ANSWER = 10.0
 
-_HEADER = struct.Struct("=IHHII")
-_ATTRIBUTE = struct.Struct("=HH")
 _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBI")
 _ROUTE_HEAD = struct.Struct("=BBBBBBBBI")
+# struct netconfmsg and struct nfgenmsg, padded
+_SHORT_HEAD = 4
 
 
 @dataclass(frozen=True)
 class LinkEvent:
-    """A link as it is now, or that it is gone; ``master`` is an index, 0 for none.
+    """The state of a link, or its deletion (``gone``); ``master`` is an index, 0 for none.
 
-    ``lower``: the index of the link that a macvtap or the like was made on, 0 for others.
+    ``lower``: the index of the link below a macvtap or the like, 0 for others.
     """
 
     index: int
@@ -64,7 +67,7 @@ class LinkEvent:
 
 @dataclass(frozen=True)
 class AddressEvent:
-    """An address (packed) that came or went."""
+    """An address (packed) that was added, or removed (``gone``)."""
 
     index: int
     address: bytes
@@ -74,7 +77,7 @@ class AddressEvent:
 
 @dataclass(frozen=True)
 class RouteEvent:
-    """A unicast route (packed destination) that came; ``index`` 0 where it leads to none or several interfaces."""
+    """A new unicast route (packed destination); ``index`` is 0 if it has no interface or several."""
 
     index: int
     destination: bytes
@@ -83,22 +86,22 @@ class RouteEvent:
 
 @dataclass(frozen=True)
 class LostRouteEvent:
-    """A route that went; ``protocol`` says whose it was."""
+    """A removed unicast route; ``protocol`` says who had added it (rtm_protocol in rtnetlink(7))."""
 
     index: int
     protocol: int
 
 
 @dataclass(frozen=True)
-class QueueEvent:
-    """A queue of a link, or a filter there, came, changed or went."""
+class TrafficControlEvent:
+    """A qdisc, class or filter of a link was added, changed or removed."""
 
     index: int
 
 
 @dataclass(frozen=True)
 class ForwardingEvent:
-    """Forwarding of the host as a whole was switched."""
+    """Forwarding of the whole host was switched on or off."""
 
     family: int
     on: bool
@@ -106,27 +109,29 @@ class ForwardingEvent:
 
 @dataclass(frozen=True)
 class RulesEvent:
-    """Something in a table of nftables was changed."""
+    """The content of a table of nftables changed."""
 
     table: str
 
 
 @dataclass(frozen=True)
 class Overrun:
-    """Events were lost: anything may have happened."""
+    """Events were lost, so anything may have changed."""
 
 
-Event = Union[LinkEvent, AddressEvent, RouteEvent, LostRouteEvent, QueueEvent, ForwardingEvent, RulesEvent, Overrun]
+Event = Union[
+    LinkEvent, AddressEvent, RouteEvent, LostRouteEvent, TrafficControlEvent, ForwardingEvent, RulesEvent, Overrun
+]
 
 
 def listen() -> list[socket.socket]:
-    """The sockets, not blocking: of rtnetlink, and where the kernel has it, of nftables."""
-    route = _socket(_ROUTE)
+    """Non-blocking sockets that receive the events: of rtnetlink, and of nftables where the kernel has it."""
+    route = _event_socket(netlink.ROUTE)
     for group in _GROUPS:
         route.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
     sockets = [route]
     try:
-        rules = _socket(_NETFILTER)
+        rules = _event_socket(netlink.NETFILTER)
         rules.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _NFTABLES_GROUP)
         sockets.append(rules)
     except OSError:
@@ -134,153 +139,128 @@ def listen() -> list[socket.socket]:
     return sockets
 
 
-def _socket(protocol: int) -> socket.socket:
-    made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+def _event_socket(protocol: int) -> socket.socket:
+    source = netlink.open_socket(protocol)
     try:
-        made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
+        source.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
     except PermissionError:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-    made.bind((0, 0))
-    made.setblocking(False)
-    return made
+        source.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+    source.bind((0, 0))
+    source.setblocking(False)
+    return source
 
 
-def ask(index: int) -> LinkEvent | None:
-    """A link as it is now; None where it is gone, or where the kernel does not answer in time.
+def read_link(index: int) -> LinkEvent | None:
+    """The current state of a link; None if it is deleted, or if the kernel does not answer in time.
 
-    A request takes its turn with those that change links (rtnl_lock()), so none of these is half done in the answer.
+    The kernel serves this request and changes of links one after the other (rtnl_lock()), so the answer shows no
+    change half done.
     """
-    with _socket(_ROUTE) as source:
-        source.settimeout(_ANSWER)
-        source.send(_HEADER.pack(_HEADER.size + _LINK.size, _GETLINK, _REQUEST, 1, 0) + _LINK.pack(0, 0, index, 0, 0))
-        try:
-            events = list(parse(source.recv(1 << 16)))
-        except OSError:
-            return None
-    return next((event for event in events if isinstance(event, LinkEvent)), None)
+    try:
+        with netlink.Connection(netlink.ROUTE) as kernel:
+            answers = kernel.request(_GETLINK, _LINK.pack(0, 0, index, 0, 0))
+    except OSError:
+        return None
+    return next((link for link in (_link(body, gone=False) for body in answers) if link is not None), None)
 
 
 def receive(source: socket.socket) -> Iterator[Event]:
     """All events that wait on a socket."""
     while True:
         try:
-            data = source.recv(1 << 16)
+            datagram = source.recv(_LARGEST)
         except BlockingIOError:
             return
         except OSError:
             # ENOBUFS: the buffer was full and the kernel has dropped messages (netlink(7)).
             yield Overrun()
             continue
-        yield from parse(data, source.proto)
+        yield from parse(datagram, source.proto)
 
 
-def parse(data: bytes, protocol: int = _ROUTE) -> Iterator[Event]:
+def parse(datagram: bytes, protocol: int = netlink.ROUTE) -> Iterator[Event]:
     """The events of one datagram."""
-    at = 0
-    while at + _HEADER.size <= len(data):
-        length, kind, _flags, _sequence, _port = _HEADER.unpack_from(data, at)
-        if length < _HEADER.size:
-            return
-        body = data[at + _HEADER.size : at + length]
+    for message in netlink.messages(datagram):
         try:
-            event = _rules(kind, body) if protocol == _NETFILTER else _route_message(kind, body)
+            event = (_rules if protocol == netlink.NETFILTER else _route_message)(message.kind, message.body)
         except struct.error:
-            # Cut short, as a message is that is longer than any that is known.
+            # A truncated message: it is longer than every known one.
             event = Overrun()
         if event is not None:
             yield event
-        at += (length + 3) & ~3
 
 
 def _route_message(kind: int, body: bytes) -> Event | None:
     if kind in (_NEWLINK, _DELLINK):
-        return _link(body, kind == _DELLINK)
+        return _link(body, gone=kind == _DELLINK)
     if kind in (_NEWADDR, _DELADDR):
-        return _address(body, kind == _DELADDR)
+        return _address(body, gone=kind == _DELADDR)
     if kind == _NEWROUTE:
-        return _route(body)
-    if kind == _NEWNETCONF:
-        return _forwarding(body)
+        return _new_route(body)
     if kind == _DELROUTE:
         return _lost_route(body)
+    if kind == _NEWNETCONF:
+        return _forwarding(body)
     # struct tcmsg: the family, padding, and the link.
-    return QueueEvent(struct.unpack_from("=i", body, 4)[0]) if kind in _QUEUES else None
-
-
-def _attributes(body: bytes, at: int) -> Iterator[tuple[int, bytes]]:
-    while at + _ATTRIBUTE.size <= len(body):
-        length, kind = _ATTRIBUTE.unpack_from(body, at)
-        if length < _ATTRIBUTE.size:
-            return
-        yield kind & 0x3FFF, body[at + _ATTRIBUTE.size : at + length]
-        at += (length + 3) & ~3
+    return TrafficControlEvent(struct.unpack_from("=i", body, 4)[0]) if kind in _TRAFFIC_CONTROL else None
 
 
 def _number(value: bytes) -> int:
-    return int.from_bytes(value[:4], "little" if struct.pack("=H", 1) == b"\x01\x00" else "big", signed=True)
+    return int.from_bytes(value[:4], sys.byteorder, signed=True)
 
 
-def _text(value: bytes) -> str:
-    return value.split(b"\0")[0].decode("utf-8", "surrogateescape")
-
-
-def _link(body: bytes, gone: bool) -> LinkEvent | None:
+def _link(body: bytes, *, gone: bool) -> LinkEvent | None:
     family, _type, index, flags, _change = _LINK.unpack_from(body)
     if family == _AF_BRIDGE:
-        # What a bridge says of its port; RTM_DELLINK of this family means that the port left, not that it is gone.
+        # From a bridge about its port. RTM_DELLINK of this family means that the port left the bridge.
         return None
-    name, master, mac, mtu, lower, rides = "", 0, "", 0, 0, False
-    for kind, value in _attributes(body, _LINK.size):
-        if kind == 3:
-            name = _text(value)
-        elif kind == 10:
-            master = _number(value)
-        elif kind == 1:
-            mac = value.hex(":")
-        elif kind == 4:
-            mtu = _number(value)
-        elif kind == 5:
-            lower = _number(value)
-        elif kind == 18:
-            rides = any(one == 1 and _text(text) in _RIDERS for one, text in _attributes(value, 0))
-    return LinkEvent(index, name, master, bool(flags & _IFF_UP), mac, mtu, gone, lower if rides else 0)
+    found = dict(attributes(body, _LINK.size))
+    kind = text(dict(attributes(found.get(_LINK_INFO, b""))).get(_INFO_KIND, b""))
+    return LinkEvent(
+        index=index,
+        name=text(found.get(_NAME, b"")),
+        master=_number(found.get(_MASTER, b"")),
+        up=bool(flags & _IFF_UP),
+        mac=found.get(_ADDRESS_OF_LINK, b"").hex(":"),
+        mtu=_number(found.get(_MTU, b"")),
+        gone=gone,
+        lower=_number(found.get(_LOWER, b"")) if kind in _STACKED_KINDS else 0,
+    )
 
 
-def _address(body: bytes, gone: bool) -> AddressEvent | None:
+def _address(body: bytes, *, gone: bool) -> AddressEvent | None:
     _family, length, _flags, _scope, index = _ADDRESS.unpack_from(body)
-    found = dict(_attributes(body, _ADDRESS.size))
-    address = found.get(2) or found.get(1)
+    found = dict(attributes(body, _ADDRESS.size))
+    address = found.get(_IFA_LOCAL) or found.get(_IFA_ADDRESS)
     return None if address is None else AddressEvent(index, address, length, gone)
 
 
-def _route(body: bytes) -> RouteEvent | None:
+def _new_route(body: bytes) -> RouteEvent | None:
     _family, length, _source, _tos, _table, _protocol, _scope, kind, _flags = _ROUTE_HEAD.unpack_from(body)
-    if kind != _UNICAST:
+    found = dict(attributes(body, _ROUTE_HEAD.size))
+    if kind != _UNICAST or _RTA_DESTINATION not in found:
         return None
-    found = dict(_attributes(body, _ROUTE_HEAD.size))
-    return RouteEvent(_number(found.get(4, b"\0\0\0\0")), found[1], length) if 1 in found else None
+    return RouteEvent(_number(found.get(_RTA_OUTPUT, b"")), found[_RTA_DESTINATION], length)
 
 
 def _lost_route(body: bytes) -> LostRouteEvent | None:
     _family, _length, _source, _tos, _table, protocol, _scope, kind, _flags = _ROUTE_HEAD.unpack_from(body)
     if kind != _UNICAST:
         return None
-    found = dict(_attributes(body, _ROUTE_HEAD.size))
-    return LostRouteEvent(_number(found.get(4, b"\0\0\0\0")), protocol)
+    found = dict(attributes(body, _ROUTE_HEAD.size))
+    return LostRouteEvent(_number(found.get(_RTA_OUTPUT, b"")), protocol)
 
 
 def _forwarding(body: bytes) -> ForwardingEvent | None:
-    found = dict(_attributes(body, 4))
-    if 2 not in found or _number(found.get(1, b"\0\0\0\0")) != _ALL_INTERFACES:
+    found = dict(attributes(body, _SHORT_HEAD))
+    if _NETCONF_FORWARDING not in found or _number(found.get(_NETCONF_INTERFACE, b"")) != _ALL_INTERFACES:
         return None
-    return ForwardingEvent(body[0], _number(found[2]) != 0)
+    return ForwardingEvent(body[0], _number(found[_NETCONF_FORWARDING]) != 0)
 
 
 def _rules(kind: int, body: bytes) -> RulesEvent | None:
     if kind >> 8 != _NFTABLES_SUBSYSTEM or kind & 0xFF == _NEWGEN:
         return None
-    for attribute, value in _attributes(body, 4):
-        # NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, NFTA_RULE_TABLE, NFTA_SET_TABLE, ...: they are all the first.
-        if attribute == 1:
-            return RulesEvent(_text(value))
-    return None
+    # NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, NFTA_RULE_TABLE, NFTA_SET_TABLE, ...: the table is the first of each.
+    table = dict(attributes(body, _SHORT_HEAD)).get(1)
+    return None if table is None else RulesEvent(text(table))

@@ -19,7 +19,7 @@ from ..core.command import PACKAGES, run
 from ..core.errors import CommandFailed, MissingTool
 from .fdb import SetFdbLimit
 from .policer import SetPolicer
-from .qdisc import SetQueues
+from .qdisc import SetQdiscs
 from .routes import PROTOCOL
 
 # include/uapi/linux/if_addr.h. A bridge without a port would keep its address tentative until one joins.
@@ -189,7 +189,7 @@ Step = Union[
     DeleteAddress,
     Enslave,
     DeleteLink,
-    SetQueues,
+    SetQdiscs,
     SetPolicer,
     SetFdbLimit,
     PutRoute,
@@ -217,7 +217,7 @@ def _take(route: Any, step: Step) -> None:
         route.link("add", ifname=step.name, kind="bridge", address=step.mac, **step.attributes)
     elif isinstance(step, SetLink):
         route.link("set", index=_index(step.name), **step.attributes)
-    elif isinstance(step, (SetQueues, SetPolicer, SetFdbLimit)):
+    elif isinstance(step, (SetQdiscs, SetPolicer, SetFdbLimit)):
         step.make()
     elif isinstance(step, Rename):
         _rename(route, _index(step.name), step.new)

@@ -130,7 +130,7 @@ class SetPolicer:
         )
 
 
-def strays(policers: Iterable[str], bridges: Iterable[str]) -> list[str]:
+def orphan_chains(policers: Iterable[str], bridges: Iterable[str]) -> list[str]:
     """The chains that belong to none of these bridges."""
     kept = {chain(bridge) for bridge in bridges}
     return sorted(name for name in policers if name not in kept)

@@ -1,46 +1,48 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What limits how fast guests receive: what leaves a bridge beyond its rate waits in a token bucket (tc-htb(8)).
+"""The limit of what guests receive: a bridge sends through a token bucket (tc-htb(8)), and the excess waits.
 
-It is set by ``tc`` and read through netlink itself (include/uapi/linux/{rtnetlink,pkt_sched}.h), since what ``tc``
-prints is rounded and differs between its versions.
+It is set by ``tc`` and read by netlink (include/uapi/linux/{rtnetlink,pkt_sched}.h), since the output of ``tc`` is
+rounded and differs between its versions.
 """
 
 from __future__ import annotations
 
-import socket
 import struct
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ..core.command import run
 from ..core.errors import CommandFailed
+from . import netlink
 from .bandwidth import KILOBYTES, Limit
+from .netlink import attributes
 
-# Numbers that nobody else is likely to use ("vn"), as the mark that a queue is ours.
+# "vn": numbers that nobody else is likely to use mark our qdiscs.
 _MAJOR = 0x766E
 _ROOT, _CLASS, _LEAF = _MAJOR << 16, _MAJOR << 16 | 1, (_MAJOR + 1) << 16
 
+# RTM_GETQDISC, RTM_GETTCLASS; TC_H_ROOT
 _GET_QDISC, _GET_CLASS = 38, 42
-_REQUEST_DUMP = 0x1 | 0x300
-_ERROR, _DONE = 2, 3
 _AT_ROOT = 0xFFFFFFFF
-_HEADER = struct.Struct("=IHHII")
-_MESSAGE = struct.Struct("=BxHiIII")
+# struct tcmsg
+_TC_MESSAGE = struct.Struct("=BxHiIII")
+_KIND, _OPTIONS = 1, 2
+# TCA_HTB_PARMS; TCA_HTB_RATE64 and TCA_HTB_CEIL64 are given for what does not fit into 32 bits.
+_HTB_PARAMETERS, _HTB_RATE64, _HTB_CEIL64 = 1, 6, 7
 # struct tc_htb_opt: two rates with their tables' geometry, two buckets in ticks.
 _HTB = struct.Struct("=8xI8xIII")
 _TICK = 64e-9
 _GRAIN = 1e-6 + 2 * _TICK
-_PATIENCE = 10.0
 
-# Seconds of traffic that may wait; what comes then is dropped, which is how TCP learns how fast it may be.
-_WAIT = 0.2
-_LEAST_WAIT = 128 * 1024
+# Seconds of traffic that may wait. More is dropped, by which TCP learns the rate.
+_LONGEST_BACKLOG = 0.2
+_LEAST_BACKLOG = 128 * 1024
 
 
 @dataclass(frozen=True)
-class Shape:
+class HtbClass:
     """A token bucket: bytes a second on average and at most, and both buckets in bytes."""
 
     rate: int
@@ -49,22 +51,25 @@ class Shape:
     cburst: int
 
     @staticmethod
-    def of(limit: Limit) -> Shape:
+    def of(limit: Limit) -> HtbClass:
         """The bucket of a limit. Without a peak a burst is as fast as the link."""
         rate, ceil = limit.average * KILOBYTES, (limit.peak or limit.average) * KILOBYTES
         least = Limit(1).bucket
-        return Shape(rate, ceil, limit.bucket, limit.bucket if limit.peak is None else min(limit.bucket, least))
+        return HtbClass(rate, ceil, limit.bucket, limit.bucket if limit.peak is None else min(limit.bucket, least))
 
     @property
-    def waiting(self) -> int:
+    def backlog_limit(self) -> int:
         """How many bytes may wait."""
-        return min(max(int(self.rate * _WAIT), _LEAST_WAIT), 2**31)
+        return min(max(int(self.rate * _LONGEST_BACKLOG), _LEAST_BACKLOG), 2**31)
 
-    def equals(self, other: Shape) -> bool:
-        """Whether tc and the kernel would make the same of both: they count buckets in microseconds and ticks."""
+    def equals(self, other: HtbClass) -> bool:
+        """Whether both are the same within the precision of tc (microseconds) and of the kernel (ticks)."""
         return (self.rate, self.ceil) == (other.rate, other.ceil) and all(
-            abs(mine - its) <= _GRAIN * rate + 1
-            for mine, its, rate in ((self.burst, other.burst, self.rate), (self.cburst, other.cburst, self.ceil))
+            abs(own_bucket - other_bucket) <= _GRAIN * rate + 1
+            for own_bucket, other_bucket, rate in (
+                (self.burst, other.burst, self.rate),
+                (self.cburst, other.cburst, self.ceil),
+            )
         )
 
     def __str__(self) -> str:
@@ -73,31 +78,23 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Queue:
-    """What a device has: ``root`` is the kind of a queue that somebody else made, '' for none or ours.
+class RootQdisc:
+    """The root qdisc of a link.
 
-    ``waiting``: how many bytes may wait.
+    ``foreign_kind``: the kind of a qdisc that somebody else made, '' for none or ours. ``backlog_limit``: how many
+    bytes may wait in ours.
     """
 
-    root: str = ""
+    foreign_kind: str = ""
     ours: bool = False
-    shape: Shape | None = None
-    waiting: int = 0
-
-
-def _attributes(data: bytes) -> dict[int, bytes]:
-    found, at = {}, 0
-    while at + 4 <= len(data):
-        length, kind = struct.unpack_from("=HH", data, at)
-        if length < 4:
-            break
-        found[kind & 0x3FFF] = data[at + 4 : at + length]
-        at += (length + 3) & ~3
-    return found
+    htb_class: HtbClass | None = None
+    backlog_limit: int = 0
 
 
 @dataclass(frozen=True)
-class _Heard:
+class _TcObject:
+    """A qdisc or class of a link."""
+
     index: int
     handle: int
     parent: int
@@ -105,100 +102,92 @@ class _Heard:
     options: bytes
 
 
-def _dump(link: socket.socket, kind: int, index: int = 0) -> Iterator[_Heard]:
-    body = _MESSAGE.pack(0, 0, index, 0, 0, 0)
-    link.send(_HEADER.pack(_HEADER.size + len(body), kind, _REQUEST_DUMP, 1, 0) + body)
-    while True:
-        data, at = link.recv(1 << 18), 0
-        while at + _HEADER.size <= len(data):
-            length, answer, _flags, _sequence, _port = _HEADER.unpack_from(data, at)
-            payload = data[at + _HEADER.size : at + length]
-            if answer in (_DONE, _ERROR):
-                return
-            _family, _pad, its, handle, above, _info = _MESSAGE.unpack_from(payload)
-            parts = _attributes(payload[_MESSAGE.size :])
-            name = parts.get(1, b"").rstrip(b"\0").decode("ascii", "replace")
-            yield _Heard(its, handle, above, name, parts.get(2, b""))
-            at += (length + 3) & ~3
+def _dump(kernel: netlink.Connection, kind: int, index: int = 0) -> list[_TcObject]:
+    return [_parse(body) for body in kernel.dump(kind, _TC_MESSAGE.pack(0, 0, index, 0, 0, 0))]
 
 
-def read_queues(indexes: Collection[int]) -> dict[int, Queue]:
-    """The queues of these devices, where they have any; raises CommandFailed."""
-    found: dict[int, Queue] = {}
+def _parse(body: bytes) -> _TcObject:
+    _family, _pad, index, handle, parent, _info = _TC_MESSAGE.unpack_from(body)
+    parts = dict(attributes(body, _TC_MESSAGE.size))
+    return _TcObject(index, handle, parent, netlink.text(parts.get(_KIND, b"")), parts.get(_OPTIONS, b""))
+
+
+def read_root_qdiscs(indexes: Collection[int]) -> dict[int, RootQdisc]:
+    """The root qdiscs of these links, without links that have none; raises CommandFailed."""
     try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as link:
-            link.settimeout(_PATIENCE)
-            listed = [one for one in _dump(link, _GET_QDISC) if one.index in indexes]
-            for index in {one.index for one in listed if one.handle}:
-                found[index] = _queue(link, index, [one for one in listed if one.index == index])
+        with netlink.Connection(netlink.ROUTE) as kernel:
+            qdiscs = [qdisc for qdisc in _dump(kernel, _GET_QDISC) if qdisc.index in indexes]
+            return {
+                index: _root_qdisc(kernel, index, [qdisc for qdisc in qdiscs if qdisc.index == index])
+                for index in {qdisc.index for qdisc in qdiscs if qdisc.handle}
+            }
     except OSError as error:
-        raise CommandFailed(f"the queues of the host's links cannot be listed: {error}") from error
-    return found
+        raise CommandFailed(f"the queues of the host's links cannot be listed: {error.strerror}") from error
 
 
-def _queue(link: socket.socket, index: int, listed: Sequence[_Heard]) -> Queue:
-    root = next((one for one in listed if one.parent == _AT_ROOT and one.handle), None)
+def _root_qdisc(kernel: netlink.Connection, index: int, qdiscs: Sequence[_TcObject]) -> RootQdisc:
+    root = next((qdisc for qdisc in qdiscs if qdisc.parent == _AT_ROOT and qdisc.handle), None)
     ours = root is not None and (root.kind, root.handle) == ("htb", _ROOT)
-    shapes = [one for one in _dump(link, _GET_CLASS, index) if one.handle == _CLASS] if ours else []
-    waiting = [one for one in listed if one.handle == _LEAF and one.parent == _CLASS and one.kind == "bfifo"]
-    return Queue(
-        root="" if root is None or ours else root.kind,
+    classes = [each for each in _dump(kernel, _GET_CLASS, index) if each.handle == _CLASS] if ours else []
+    leaves = [each for each in qdiscs if each.handle == _LEAF and each.parent == _CLASS and each.kind == "bfifo"]
+    return RootQdisc(
+        foreign_kind="" if root is None or ours else root.kind,
         ours=ours,
-        shape=_shape(shapes[0].options) if shapes else None,
-        waiting=struct.unpack_from("=I", waiting[0].options)[0] if waiting else 0,
+        htb_class=_parse_htb_class(classes[0].options) if classes else None,
+        backlog_limit=struct.unpack_from("=I", leaves[0].options)[0] if leaves else 0,
     )
 
 
-def _shape(options: bytes) -> Shape:
-    parts = _attributes(options)
-    rate, ceil, burst, cburst = _HTB.unpack_from(parts[1])
-    # TCA_HTB_RATE64, TCA_HTB_CEIL64: what does not fit into 32 bits.
-    rate = struct.unpack("=Q", parts[6])[0] if 6 in parts else rate
-    ceil = struct.unpack("=Q", parts[7])[0] if 7 in parts else ceil
-    return Shape(rate, ceil, round(burst * _TICK * rate), round(cburst * _TICK * ceil))
+def _parse_htb_class(options: bytes) -> HtbClass:
+    parts = dict(attributes(options))
+    rate, ceil, burst, cburst = _HTB.unpack_from(parts[_HTB_PARAMETERS])
+    rate = struct.unpack("=Q", parts[_HTB_RATE64])[0] if _HTB_RATE64 in parts else rate
+    ceil = struct.unpack("=Q", parts[_HTB_CEIL64])[0] if _HTB_CEIL64 in parts else ceil
+    return HtbClass(rate, ceil, round(burst * _TICK * rate), round(cburst * _TICK * ceil))
 
 
 @dataclass(frozen=True)
-class SetQueues:
+class SetQdiscs:
     """Commands for ``tc -batch`` (tc(8))."""
 
     commands: Sequence[str]
 
     def make(self) -> None:
-        """Carry them out; raises MissingTool, CommandFailed."""
+        """Run them; raises MissingTool, CommandFailed."""
         try:
             run(["tc", "-batch", "-"], stdin="".join(f"{command}\n" for command in self.commands))
         except CommandFailed as error:
-            raise CommandFailed(f"{explained(str(error))} ({'; '.join(self.commands)})") from error
+            raise CommandFailed(f"{explain_tc_error(str(error))} ({'; '.join(self.commands)})") from error
 
 
-def explained(said: str) -> str:
-    """What ``tc`` said, in words for who lacks a module of the kernel."""
-    if "kind is unknown" in said or "Failed to load" in said or "Operation not supported" in said:
+def explain_tc_error(error: str) -> str:
+    """An error of ``tc``, with a remedy where the kernel lacks a module."""
+    if "kind is unknown" in error or "Failed to load" in error or "Operation not supported" in error:
         return (
             "the kernel of this host cannot limit inbound bandwidth: it needs its module sch_htb, which some "
-            f"distributions have in a package of its own; install that, or leave bandwidth.inbound out: {said}"
+            f"distributions have in a package of its own; install that, or leave bandwidth.inbound out: {error}"
         )
-    return said
+    return error
 
 
-def shaped(device: str, shape: Shape, queue: Queue) -> list[str]:
-    """What it takes that what leaves a device has this shape, in place; none where it has."""
+def htb_commands(device: str, htb_class: HtbClass, current: RootQdisc) -> list[str]:
+    """tc commands that give a link this egress limit in place; none where it has it already."""
     commands = []
-    if not queue.ours:
+    if not current.ours:
         commands.append(f"qdisc replace dev {device} root handle {_MAJOR:x}: htb default 1")
-    if queue.shape is None or not shape.equals(queue.shape):
+    if current.htb_class is None or not htb_class.equals(current.htb_class):
         commands.append(
-            f"class replace dev {device} parent {_MAJOR:x}: classid {_MAJOR:x}:1 htb rate {shape.rate * 8}bit "
-            f"ceil {shape.ceil * 8}bit burst {shape.burst}b cburst {shape.cburst}b quantum 65536"
+            f"class replace dev {device} parent {_MAJOR:x}: classid {_MAJOR:x}:1 htb rate {htb_class.rate * 8}bit "
+            f"ceil {htb_class.ceil * 8}bit burst {htb_class.burst}b cburst {htb_class.cburst}b quantum 65536"
         )
-    if queue.waiting != shape.waiting:
+    if current.backlog_limit != htb_class.backlog_limit:
         commands.append(
-            f"qdisc replace dev {device} parent {_MAJOR:x}:1 handle {_MAJOR + 1:x}: bfifo limit {shape.waiting}"
+            f"qdisc replace dev {device} parent {_MAJOR:x}:1 handle {_MAJOR + 1:x}: bfifo limit "
+            f"{htb_class.backlog_limit}"
         )
     return commands
 
 
-def unshaped(device: str, queue: Queue) -> list[str]:
-    """What it takes that what leaves a device has no shape of ours."""
-    return [f"qdisc delete dev {device} root"] if queue.ours else []
+def clear_htb_commands(device: str, current: RootQdisc) -> list[str]:
+    """tc commands that remove our egress limit from a link; none where it has none."""
+    return [f"qdisc delete dev {device} root"] if current.ours else []

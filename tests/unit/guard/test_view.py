@@ -14,16 +14,16 @@ import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.guard.backoff import Backoff, Unrest
 from ansible_collections.virtnet.linux.plugins.module_utils.guard.view import CONFLICT, View
-from ansible_collections.virtnet.linux.plugins.module_utils.kernel import events as netlink
+from ansible_collections.virtnet.linux.plugins.module_utils.kernel import events
 from ansible_collections.virtnet.linux.plugins.module_utils.kernel.events import (
     AddressEvent,
     ForwardingEvent,
     LinkEvent,
     LostRouteEvent,
     Overrun,
-    QueueEvent,
     RouteEvent,
     RulesEvent,
+    TrafficControlEvent,
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.kernel.links import Link, parse_links
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
@@ -79,7 +79,7 @@ def packed(text: str) -> bytes:
         (LostRouteEvent(BRIDGE, 118), {"bridges"}),
         (LostRouteEvent(BRIDGE, 2), set()),
         (LostRouteEvent(UPLINK, 118), set()),
-        (QueueEvent(BRIDGE), set()),
+        (TrafficControlEvent(BRIDGE), set()),
         (AddressEvent(UPLINK, packed("10.0.0.1"), 24, False), set()),
         (AddressEvent(UPLINK, packed("192.168.30.200"), 25, False), {CONFLICT}),
         (AddressEvent(UPLINK, packed("192.168.30.200"), 25, True), set()),
@@ -101,17 +101,17 @@ def test_an_event_concerns_the_parts_that_it_breaks_and_no_others(event: Any, ki
 
 def test_queues_and_policers_concern_networks_with_a_bandwidth_alone() -> None:
     limited = view(limits={"inbound": {"average": 1000}})
-    assert limited.heard(QueueEvent(BRIDGE)) == {"bridges"}
-    assert limited.heard(QueueEvent(UPLINK)) == frozenset()
+    assert limited.heard(TrafficControlEvent(BRIDGE)) == {"bridges"}
+    assert limited.heard(TrafficControlEvent(UPLINK)) == frozenset()
     assert limited.heard(RulesEvent("virtnet")) == {"rules", "bridges"}
     assert view().heard(RulesEvent("virtnet")) == {"rules"}
 
 
 def test_messages_of_queues_and_lost_routes_are_read() -> None:
     queue = struct.pack("=IHHII", 36, 37, 0, 0, 0) + struct.pack("=BxHiIII", 0, 0, BRIDGE, 0, 0, 0)
-    assert list(netlink.parse(queue)) == [QueueEvent(BRIDGE)]
+    assert list(events.parse(queue)) == [TrafficControlEvent(BRIDGE)]
     gone = struct.pack("=BBBBBBBBI", 2, 16, 0, 0, 254, 118, 0, 1, 0) + struct.pack("=HHi", 8, 4, BRIDGE)
-    assert list(netlink.parse(struct.pack("=IHHII", 16 + len(gone), 25, 0, 0, 0) + gone)) == [
+    assert list(events.parse(struct.pack("=IHHII", 16 + len(gone), 25, 0, 0, 0) + gone)) == [
         LostRouteEvent(BRIDGE, 118)
     ]
 
@@ -193,24 +193,24 @@ def attribute(kind: int, value: bytes) -> bytes:
 def test_messages_of_the_kernel_are_read() -> None:
     head = struct.pack("=BxHiII", 0, 1, 5, 1, 0)
     body = head + attribute(3, b"vn-lab\0") + attribute(10, struct.pack("=i", 7)) + attribute(1, bytes(6))
-    (event,) = netlink.parse(message(16, body))
+    (event,) = events.parse(message(16, body))
     assert event == LinkEvent(5, "vn-lab", 7, True, "00:00:00:00:00:00", 0, False)
     bridges_word = struct.pack("=BxHiII", 7, 1, 5, 1, 0) + attribute(3, b"tap1\0")
-    assert list(netlink.parse(message(17, bridges_word))) == []
+    assert list(events.parse(message(17, bridges_word))) == []
     address = struct.pack("=BBBBI", 2, 24, 0, 0, 5) + attribute(1, packed("10.0.0.1"))
-    assert list(netlink.parse(message(21, address) * 2)) == [AddressEvent(5, packed("10.0.0.1"), 24, True)] * 2
+    assert list(events.parse(message(21, address) * 2)) == [AddressEvent(5, packed("10.0.0.1"), 24, True)] * 2
     rule = bytes(4) + attribute(1, b"virtnet\0")
-    assert list(netlink.parse(message(10 << 8 | 6, rule), 12)) == [RulesEvent("virtnet")]
-    assert list(netlink.parse(message(10 << 8 | 15, bytes(4) + attribute(1, bytes(4))), 12)) == []
+    assert list(events.parse(message(10 << 8 | 6, rule), 12)) == [RulesEvent("virtnet")]
+    assert list(events.parse(message(10 << 8 | 15, bytes(4) + attribute(1, bytes(4))), 12)) == []
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 16, message(20, bytes(8))])
 def test_a_message_without_content_says_nothing(data: bytes) -> None:
-    assert list(netlink.parse(data)) == []
+    assert list(events.parse(data)) == []
 
 
 def test_a_message_that_is_cut_short_may_have_said_anything() -> None:
-    assert list(netlink.parse(message(16, bytes(16))[:20])) == [Overrun()]
+    assert list(events.parse(message(16, bytes(16))[:20])) == [Overrun()]
 
 
 def test_what_breaks_again_and_again_waits_ever_longer_until_it_is_calm() -> None:

@@ -8,20 +8,20 @@ from __future__ import annotations
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.kernel.bandwidth import Limit
 from ansible_collections.virtnet.linux.plugins.module_utils.kernel.policer import Policer
-from ansible_collections.virtnet.linux.plugins.module_utils.kernel.qdisc import Shape, explained
+from ansible_collections.virtnet.linux.plugins.module_utils.kernel.qdisc import HtbClass, explain_tc_error
 
 
 @pytest.mark.parametrize(
     ("limit", "shape"),
     [
-        (Limit(1000), Shape(1000000, 1000000, 65536, 65536)),
-        (Limit(1000, burst=256), Shape(1000000, 1000000, 262144, 262144)),
-        (Limit(1000, 5000, 256), Shape(1000000, 5000000, 262144, 65536)),
-        (Limit(1000, 5000, 10), Shape(1000000, 5000000, 10240, 10240)),
+        (Limit(1000), HtbClass(1000000, 1000000, 65536, 65536)),
+        (Limit(1000, burst=256), HtbClass(1000000, 1000000, 262144, 262144)),
+        (Limit(1000, 5000, 256), HtbClass(1000000, 5000000, 262144, 65536)),
+        (Limit(1000, 5000, 10), HtbClass(1000000, 5000000, 10240, 10240)),
     ],
 )
-def test_a_burst_is_as_fast_as_the_peak_or_the_link(limit: Limit, shape: Shape) -> None:
-    assert Shape.of(limit) == shape
+def test_a_burst_is_as_fast_as_the_peak_or_the_link(limit: Limit, shape: HtbClass) -> None:
+    assert HtbClass.of(limit) == shape
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,6 @@ def test_a_policer_lets_pass_what_a_second_or_the_burst_holds(limit: Limit, said
     ["Error: Specified qdisc kind is unknown.", "Error: Failed to load TC action module.", "Operation not supported"],
 )
 def test_a_kernel_without_the_modules_is_named_with_what_to_do(said: str) -> None:
-    message = explained(said)
+    message = explain_tc_error(said)
     assert "module sch_htb" in message and "or leave bandwidth.inbound out" in message and message.endswith(said)
-    assert explained("File exists") == "File exists"
+    assert explain_tc_error("File exists") == "File exists"
