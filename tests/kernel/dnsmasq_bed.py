@@ -25,8 +25,8 @@ from uuid import uuid4
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import Plan, converge
+from ansible_collections.virtnet.linux.plugins.module_utils.core.systemctl import Unit
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import Layout
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_service import Instance
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.reconciler import Fragments, FragmentSpec
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import (
     DnsmasqFailed,
@@ -417,8 +417,10 @@ class PrivateDaemons:
         path = self.folder / f"run/virtnet-dnsmasq/{name}/log"
         return path.read_text() if path.exists() else ""
 
-    def status(self, names: Sequence[str]) -> dict[str, Instance]:
-        return {name: Instance("active" if self.pid(name) else "inactive", self.pid(name)) for name in names}
+    def status(self, names: Sequence[str]) -> dict[str, Unit]:
+        return {
+            name: Unit(active="active" if self.pid(name) else "inactive", main_pid=self.pid(name)) for name in names
+        }
 
     def reload(self) -> None:
         pass

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from typing import Any
 
+from ..core import systemctl
 from ..core.command import run
 from ..core.errors import InvalidOption
 from ..core.files import File, put, read_text
@@ -155,7 +156,7 @@ class ManagedBridges:
 def _runs(service: str, root: str, trace: str) -> bool:
     """Whether a manager runs. What it writes as it starts (``trace``) may outlive it."""
     there = os.path.exists(os.path.join(root, trace))
-    return there and run(["systemctl", "is-active", "--quiet", service], check=False).code == 0
+    return there and systemctl.is_active(service)
 
 
 def read_managers(root: str) -> Managers:

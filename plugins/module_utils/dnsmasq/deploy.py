@@ -15,13 +15,14 @@ from functools import partial
 from ..core.errors import VirtnetError
 from ..core.files import File, put
 from ..core.paths import Paths
+from ..core.systemctl import Unit
 from . import probe
 from .config_check import check_private_syntax, check_syntax
 from .hosts_files import configuration, network_of, of_networks, rows_by_network
 from .lease_file import Leases, lease_file_fault, system_leases, waiting, write_leases
 from .lease_transfer import Move, carry, clear_unusable, find_moves
 from .private_files import Layout, unit
-from .private_service import Instance, Instances
+from .private_service import Instances
 from .reload import has_read_again
 from .spec import FragmentSpec
 from .state import DUE_FILE, State
@@ -254,7 +255,7 @@ class Doing:
 
     def _rereading(self) -> set[str]:
         """Private instances, '' for the system's dnsmasq, that run on and have something to read again."""
-        running = {name for name, one in self.current.instances.items() if one.pid}
+        running = {name for name, one in self.current.instances.items() if one.main_pid}
         running |= {""} if self.current.service.pid else set()
         restarted = {*self.touched, *([""] if self._restarts_system() else [])}
         return self.target.instances_of(map(network_of, self.quiet)) & running - restarted
@@ -283,11 +284,11 @@ class Doing:
         whole = not any(self.system.values()) and not self.touched
         rows = self._rows()
         for choice in self.target.choices:
-            spec, instance = choice.spec, running.get(choice.instance, Instance())
+            spec, instance = choice.spec, running.get(choice.instance, Unit())
             if not probe.is_held(spec.interface, spec.bridge.ip):
                 continue
             if choice.instance and choice.instance in self.restarted:
-                self._prove_one(spec, instance.pid, spec.dns, choice.instance, reading, rows[spec.name])
+                self._prove_one(spec, instance.main_pid, spec.dns, choice.instance, reading, rows[spec.name])
             elif not choice.instance and (whole or spec.name in self.named) and "" in self.restarted:
                 self._prove_one(spec, status.pid, config.port == probe.DNS_PORT, "", reading, rows[spec.name])
 

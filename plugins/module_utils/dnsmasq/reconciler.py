@@ -14,6 +14,7 @@ from ..core.files import is_open_folder, read_text
 from ..core.lock import say_at_lock
 from ..core.paths import Paths
 from ..core.reconcile import Plan
+from ..core.systemctl import Unit
 from . import probe
 from .changes import FragmentChange, file_change, service_change, with_hosts_files
 from .conflicts import refuse_clashes, refuse_missing_folders
@@ -22,7 +23,7 @@ from .foreign_names import other_names
 from .hosts_files import configuration, network_of
 from .lease_file import lease_file_fault, system_leases
 from .private_files import Layout, members_of, unit
-from .private_service import Instance, Instances, SystemdInstances
+from .private_service import Instances, SystemdInstances
 from .reserved_names import of_records, static_names
 from .sockets import Socket, foreign, is_shared, of_dnsmasq_unit, read_sockets
 from .spec import PRESENT, PRIVATE, SYSTEM, FragmentSpec
@@ -109,7 +110,7 @@ class Fragments:
         # One whose file was removed may still run, and hold the ports that it is to have again.
         links = self._links()
         instances = self.instances.status(sorted({*confs, *links}))
-        pids = {service.pid, *(one.pid for one in instances.values())} - {0}
+        pids = {service.pid, *(one.main_pid for one in instances.values())} - {0}
         asked = bool(confs) or any(spec.instance != SYSTEM for spec in self.present)
         sockets = read_sockets(pids) if asked else []
         return State(
@@ -123,7 +124,7 @@ class Fragments:
             private=private,
             links=links,
             instances=instances,
-            unbound=[name for name in confs if _is_unbound(confs[name], instances.get(name, Instance()), sockets)],
+            unbound=[name for name in confs if _is_unbound(confs[name], instances.get(name, Unit()), sockets)],
             sockets=sockets,
             barred=[
                 port for port in (probe.DHCP_PORT, probe.DHCP6_PORT) if not is_shared(port, foreign(sockets, pids))
@@ -269,7 +270,7 @@ class Fragments:
     def _instance_changes(self, wanted: Target, current: State, touched: Iterable[str]) -> Iterable[FragmentChange]:
         """Instances whose files are right but which do not run, run as they should not, or are not started at boot."""
         for name in sorted(set(wanted.members) - set(touched)):
-            one = current.instances.get(name, Instance())
+            one = current.instances.get(name, Unit())
             if not one.running and not (current.service.ordered_after_us and name in current.links):
                 yield service_change(unit(name), one.active, "started", f"started (was {one.active})", name)
             elif name not in current.links:
@@ -335,15 +336,15 @@ def _is_hosts_file(name: str) -> bool:
     return bool(network_of(name)) and not name.startswith(".")
 
 
-def _is_unbound(conf: str, instance: Instance, sockets: Iterable[Socket]) -> bool:
+def _is_unbound(conf: str, instance: Unit, sockets: Iterable[Socket]) -> bool:
     """Whether an instance of one network, whose bridge is there, gets DHCP packets of other interfaces too.
 
     Its bridge came after its start, or was made anew, which dnsmasq before 2.87 does not notice.
     """
     members = members_of(conf)
-    if len(members) != 1 or not instance.pid or not probe.exists(members[0].interface):
+    if len(members) != 1 or not instance.main_pid or not probe.exists(members[0].interface):
         return False
-    held = [one for one in sockets if one.pid == instance.pid and one.port == probe.DHCP_PORT]
+    held = [one for one in sockets if one.pid == instance.main_pid and one.port == probe.DHCP_PORT]
     return any(one.device != members[0].interface for one in held)
 
 

@@ -38,7 +38,7 @@ def has_read_again(
         return False
     networks = {spec.name for spec in here}
     files = {path: text for path, text in quiet.items() if network_of(path) in networks}
-    pid = current.instances[instance].pid if instance else current.service.pid
+    pid = current.instances[instance].main_pid if instance else current.service.pid
     with Reading(files) as reading:
         signal()
         if not reading.possible or reading.unread(files, pid):

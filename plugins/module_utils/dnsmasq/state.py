@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .private_service import Instance
+from ..core.systemctl import Unit
 from .probe import DHCP6_PORT, DHCP_PORT, DNS_PORT
 from .sockets import Socket, foreign
 from .system_config import WILDCARD, Config, serves_ipv6
@@ -42,7 +42,7 @@ class State:
     missing: Sequence[str] = ()
     private: Mapping[str, str] = field(default_factory=dict)
     links: Collection[str] = ()
-    instances: Mapping[str, Instance] = field(default_factory=dict)
+    instances: Mapping[str, Unit] = field(default_factory=dict)
     unbound: Collection[str] = ()
     sockets: Sequence[Socket] = ()
     barred: Collection[int] = ()
@@ -61,7 +61,7 @@ class State:
     @property
     def own_pids(self) -> set[int]:
         """The processes of private instances."""
-        return {one.pid for one in self.instances.values() if one.pid}
+        return {instance.main_pid for instance in self.instances.values() if instance.main_pid}
 
     @property
     def others(self) -> list[Socket]:

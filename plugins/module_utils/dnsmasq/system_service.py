@@ -13,9 +13,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from ..core import systemctl
 from ..core.command import find, run
 from ..core.errors import CommandFailed, MissingTool, VirtnetError
 from ..core.files import read_text
+from ..core.systemctl import Unit
 
 UNIT = "dnsmasq.service"
 OUR_UNIT = "virtnet.service"
@@ -23,7 +25,6 @@ OLDEST = (2, 80)
 
 _HELPER = "systemd-helper"
 _DEBIAN_DEFAULTS = "CONFIG_DIR=/etc/dnsmasq.d,.dpkg-dist,.dpkg-old,.dpkg-new"
-_RUNNING = ("active", "reloading", "activating")
 _LASTING = ("enabled", "static", "alias", "indirect", "generated", "linked")
 # What tells why a start failed, in the words of dnsmasq; the rest of the journal is noise to a reader.
 _TELLING = re.compile(r"fail|error|cannot|unknown|illegal|bad |in use|missing|junk|invalid|no such|too many", re.I)
@@ -64,7 +65,7 @@ class ServiceStatus:
     @property
     def running(self) -> bool:
         """Whether it runs or is about to."""
-        return self.active in _RUNNING
+        return Unit(active=self.active).running
 
     @property
     def usable(self) -> bool:
@@ -134,25 +135,20 @@ class SystemDnsmasq:
 
     def status(self) -> ServiceStatus:
         """The service as it is."""
-        if find("dnsmasq") is None or find("systemctl") is None:
+        if find("dnsmasq") is None or not systemctl.available():
             return not_installed()
-        wanted = ("LoadState", "ActiveState", "UnitFileState", "MainPID", "ExecStart")
-        properties = [f"--property={name}" for name in wanted]
-        shown = run(["systemctl", "show", UNIT, OUR_UNIT, *properties], check=False).stdout
-        theirs, _blank, ours = shown.strip().partition("\n\n")
-        values = properties_of(theirs)
+        units = systemctl.show([UNIT, OUR_UNIT], check=False)
+        dnsmasq, our_unit = units.get(UNIT, Unit()), units.get(OUR_UNIT, Unit())
         version = parse_version(run(["dnsmasq", "--version"], check=False).stdout)
-        waiting = properties_of(ours).get("ActiveState") in ("activating", "deactivating")
-        if values.get("LoadState") in (None, "not-found"):
-            return replace(not_installed(version), ordered_after_us=waiting)
-        pid = int(values.get("MainPID", "0"))
+        if not dnsmasq.installed:
+            return replace(not_installed(version), ordered_after_us=our_unit.changing)
         return ServiceStatus(
-            command=self._command(values.get("ExecStart", ""), pid),
+            command=self._command(dnsmasq.exec_start, dnsmasq.main_pid),
             version=version,
-            active=values.get("ActiveState", "inactive"),
-            enabled="masked" if values["LoadState"] == "masked" else values.get("UnitFileState", ""),
-            pid=pid,
-            ordered_after_us=waiting,
+            active=dnsmasq.active,
+            enabled="masked" if dnsmasq.load == "masked" else dnsmasq.unit_file,
+            pid=dnsmasq.main_pid,
+            ordered_after_us=our_unit.changing,
         )
 
     def _command(self, exec_start: str, pid: int) -> tuple[str, ...]:
@@ -174,28 +170,23 @@ class SystemDnsmasq:
         """``systemctl restart``, which also starts; raises DnsmasqFailed with what the journal says."""
         since = time.time()
         # Our own attempts, one after another, must not use up the unit's start limit.
-        run(["systemctl", "reset-failed", UNIT], check=False)
+        systemctl.reset_failed([UNIT])
         try:
-            run(["systemctl", "restart", UNIT], timeout=120)
+            systemctl.restart([UNIT])
         except CommandFailed as error:
             raise DnsmasqFailed(journal([UNIT], since) or str(error)) from error
 
     def restart_later(self) -> None:
         """A restart that systemd orders among its other jobs."""
-        run(["systemctl", "--no-block", "restart", UNIT])
+        systemctl.queue_restart([UNIT])
 
     def reread(self) -> None:
-        """SIGHUP; not ``systemctl reload``, which not every distribution's unit knows."""
-        hang_up(UNIT)
+        """SIGHUP."""
+        systemctl.hang_up(UNIT)
 
     def stop(self) -> None:
         """``systemctl stop``."""
-        run(["systemctl", "stop", UNIT], timeout=120)
-
-
-def hang_up(unit: str) -> None:
-    """Send SIGHUP to the main process of a unit, not to its helpers; the caller sees what comes of it."""
-    run(["systemctl", "kill", "--kill-who=main", "--signal=HUP", unit], check=False)
+        systemctl.stop([UNIT])
 
 
 def journal(units: Iterable[str], since: float) -> str:
@@ -205,11 +196,6 @@ def journal(units: Iterable[str], since: float) -> str:
     named = [f"--unit={name}" for name in units]
     command = ["journalctl", *named, f"--since=@{int(since)}", "--output=cat", "--no-pager", "--lines=30"]
     return telling_lines(run(command, check=False).stdout)
-
-
-def properties_of(shown: str) -> dict[str, str]:
-    """One unit of what ``systemctl show`` writes."""
-    return dict(line.partition("=")[::2] for line in shown.splitlines())
 
 
 def telling_lines(log: str) -> str:

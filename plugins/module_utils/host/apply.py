@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..core.command import run
+from ..core import systemctl
 from ..core.errors import VirtnetError
 from ..core.files import File, put
 from ..core.reconcile import Change
@@ -21,26 +21,27 @@ FOLDER_MODE = 0o755
 
 @dataclass(frozen=True)
 class HostChange(Change):
-    """A change with what makes it, in this order: systemctl, removals, a folder, files, a link, systemctl.
+    """A change and its steps: stop a unit, remove paths, make a folder, write files, make a link, tell systemd.
 
-    ``start`` and ``stop`` are units for the caller, who starts and stops them when the lock is free.
+    ``start`` and ``stop`` are units that the caller starts or stops after it has released the lock.
     """
 
-    first: Sequence[Sequence[str]] = ()
+    stop_before: str = ""
     remove: Sequence[str] = ()
     folder: str = ""
     files: Sequence[File] = ()
     link: str = ""
-    then: Sequence[Sequence[str]] = ()
     target: str = ""
+    reset_failed: str = ""
+    daemon_reload: bool = False
     start: str = ""
     stop: str = ""
 
 
 def make(change: HostChange) -> None:
     """Make one change; raises VirtnetError naming the path that stands in the way, and CommandFailed."""
-    for arguments in change.first:
-        run(["systemctl", *arguments])
+    if change.stop_before:
+        systemctl.stop([change.stop_before])
     try:
         remove(change.remove)
         if change.folder:
@@ -50,8 +51,10 @@ def make(change: HostChange) -> None:
             _make_link(change.link, change.target)
     except OSError as error:
         raise VirtnetError(f"cannot change {error.filename}: {error.strerror}") from error
-    for arguments in change.then:
-        run(["systemctl", *arguments])
+    if change.reset_failed:
+        systemctl.reset_failed([change.reset_failed])
+    if change.daemon_reload:
+        systemctl.daemon_reload()
 
 
 def _make_folder(path: str) -> None:

@@ -11,35 +11,16 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..core.command import run
+from ..core import systemctl
 from ..core.files import read_text
 from ..core.paths import Paths
+from ..core.systemctl import Unit
 from .requirements import NEEDS, Need
 
 # What a folder's mode is where something else stands in its place, or another user owns it.
 NOT_OURS = -1
 
 _UNIT_FOLDERS = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A unit as systemd sees it; ``stale`` says that its file changed since systemd read it."""
-
-    load: str = "not-found"
-    file: str = ""
-    active: str = "inactive"
-    stale: bool = False
-
-    @property
-    def installed(self) -> bool:
-        """Whether there is such a unit, masked or not."""
-        return self.load != "not-found"
-
-    @property
-    def enabled(self) -> bool:
-        """Whether it is started at boot."""
-        return self.file.startswith("enabled")
 
 
 @dataclass(frozen=True)
@@ -87,26 +68,10 @@ class State:
         return self.trees.get(folder, Tree())
 
 
-def parse_units(text: str) -> dict[str, Unit]:
-    """``systemctl show`` of several units: one block each."""
-    units = {}
-    for block in text.strip().split("\n\n"):
-        values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        if "Id" in values:
-            units[values["Id"]] = Unit(
-                values.get("LoadState", ""),
-                values.get("UnitFileState", ""),
-                values.get("ActiveState", ""),
-                values.get("NeedDaemonReload") == "yes",
-            )
-    return units
-
-
 def read_units(paths: Paths, names: Sequence[str]) -> dict[str, Unit]:
     """The units from systemd, or where it does not run, from their files."""
     if has_systemd(paths):
-        properties = "--property=Id,LoadState,UnitFileState,ActiveState,NeedDaemonReload"
-        return parse_units(run(["systemctl", "show", properties, *names]).stdout)
+        return systemctl.show(names)
     found = {}
     for name in names:
         if any(os.path.lexists(os.path.join(paths.root, folder, name)) for folder in _UNIT_FOLDERS):

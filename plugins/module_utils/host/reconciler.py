@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ..core.command import run
+from ..core import systemctl
 from ..core.errors import NotConverged
 from ..core.files import File, unfinished
 from ..core.lock import lock, lock_file
@@ -218,7 +218,7 @@ class HostSetup:
                 old.content if old else "",
                 file.content or "",
                 files=[*(self._restart_is_due(current) if name == SERVICE else []), file],
-                then=[["daemon-reload"]] if current.systemd else [],
+                daemon_reload=current.systemd,
             )
         ]
 
@@ -230,7 +230,7 @@ class HostSetup:
                 CREATE,
                 f"link {hook}",
                 link=hook,
-                then=[["daemon-reload"]] if current.systemd and hook == missing[-1] else [],
+                daemon_reload=current.systemd and hook == missing[-1],
             )
             for hook in missing
         ]
@@ -238,8 +238,10 @@ class HostSetup:
     def _unhook(self, current: State) -> list[HostChange]:
         there = [path for path in (*self.hooks, self.rules.path) if path in current.links or path in current.files]
         folders = [os.path.dirname(path) for path in there if path in self.hooks]
-        reload = [["daemon-reload"]] if current.systemd else []
-        return [HostChange(DELETE, f"unit {host_files.RULES}", remove=[*there, *folders], then=reload)] if there else []
+        if not there:
+            return []
+        remove_paths = [*there, *folders]
+        return [HostChange(DELETE, f"unit {host_files.RULES}", remove=remove_paths, daemon_reload=current.systemd)]
 
     def _start(self, name: str, current: State, renewed: bool) -> list[HostChange]:
         """Enabled and started, and known to systemd as its file says also after a run that was killed in between."""
@@ -264,7 +266,7 @@ class HostSetup:
                 describe(dict.fromkeys(words, True)),
                 ", ".join(word for word, done in words.items() if not done),
                 link="" if enabled else link,
-                then=[] if reloaded else [["daemon-reload"]],
+                daemon_reload=not reloaded,
                 start="" if active and fresh else name,
             )
         ]
@@ -304,16 +306,16 @@ class HostSetup:
         known = current.systemd and (unit.installed or unit.active != "inactive")
         if path not in current.files and self.link(name) not in current.links and not known:
             return []
-        forget = [["reset-failed", name]] if unit.active == "failed" else []
         old = current.files.get(path)
         return [
             HostChange(
                 DELETE,
                 f"unit {name}",
                 old.content if old else "",
-                first=[["stop", name]] if current.systemd and unit.active not in ("inactive", "failed") else [],
+                stop_before=name if current.systemd and unit.active not in ("inactive", "failed") else "",
                 remove=[self.link(name), path],
-                then=[*forget, ["daemon-reload"]] if current.systemd else [],
+                reset_failed=name if current.systemd and unit.active == "failed" else "",
+                daemon_reload=current.systemd,
             )
         ]
 
@@ -341,11 +343,10 @@ def set_up(state: str, paths: Paths, *, check: bool, guard: bool = True) -> Plan
         compile_engine(part.engine)
     for change in plan.changes:
         if change.stop:
-            run(["systemctl", "stop", change.stop], timeout=_START_PATIENCE)
+            systemctl.stop([change.stop], timeout=_START_PATIENCE)
     start = [change.start for change in plan.changes if change.start]
     if start:
-        # Starts what does not run.
-        run(["systemctl", "restart", *start], timeout=_START_PATIENCE)
+        systemctl.restart(start, timeout=_START_PATIENCE)
         remove([part.due])
     left = part.plan(part.read()).changes if plan.changes else ()
     if left:

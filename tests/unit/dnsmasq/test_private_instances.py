@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils.core import systemctl
 from ansible_collections.virtnet.linux.plugins.module_utils.core.command import Completed
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import Locked
 from ansible_collections.virtnet.linux.plugins.module_utils.core.lock import lock
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import Plan
+from ansible_collections.virtnet.linux.plugins.module_utils.core.systemctl import Unit
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq import system_service as dnsmasq_service
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_file import parse
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import Layout, upstream_lines
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_service import Instance
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.reconciler import Fragments, FragmentSpec, State
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.sockets import Socket, parse_sockets
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_config import read_config
@@ -94,7 +95,7 @@ def after(current: State, planned: Plan[Any]) -> State:
         files={name: content for name, content in files.items() if content is not None},
         private=private,
         links=names,
-        instances={name: Instance("active", 100 + i) for i, name in enumerate(names)},
+        instances={name: Unit(active="active", main_pid=100 + i) for i, name in enumerate(names)},
     )
 
 
@@ -122,7 +123,7 @@ def test_each_has_its_own_beside_a_dhcp_server_that_is_not_bound_to_a_device() -
     unbound = replace(bound, device="")
     assert groups(after(state(), plan(state(sockets=[unbound]), LAB, WEB))) == {"lab": ["lab"], "web": ["web"]}
     # Our own ones and the system's, which is judged by its configuration, do not count.
-    own = state(sockets=[unbound], instances={"_shared": Instance("active", 7)})
+    own = state(sockets=[unbound], instances={"_shared": Unit(active="active", main_pid=7)})
     assert groups(after(state(), plan(own, LAB, WEB))) == {"_shared": ["lab", "web"]}
 
 
@@ -275,7 +276,9 @@ def test_dnsmasq_is_not_waited_for_while_systemd_has_it_wait_for_us(
 ) -> None:
     shown = f"LoadState=loaded\nActiveState=inactive\nMainPID=0\n\nLoadState=loaded\nActiveState={state}\n"
     monkeypatch.setattr(dnsmasq_service, "find", lambda tool: f"/usr/sbin/{tool}")
+    monkeypatch.setattr(systemctl, "find", lambda tool: f"/usr/sbin/{tool}")
     monkeypatch.setattr(dnsmasq_service, "run", lambda *_args, **_more: Completed(0, shown, ""))
+    monkeypatch.setattr(systemctl, "run", lambda *_args, **_more: Completed(0, shown, ""))
     assert SystemDnsmasq().status().ordered_after_us
 
 

@@ -18,9 +18,10 @@ import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import describe
+from ansible_collections.virtnet.linux.plugins.module_utils.core.systemctl import Unit
 from ansible_collections.virtnet.linux.plugins.module_utils.host import files as host_files
 from ansible_collections.virtnet.linux.plugins.module_utils.host import requirements as host_needs
-from ansible_collections.virtnet.linux.plugins.module_utils.host.read import State, Text, Unit, parse_units
+from ansible_collections.virtnet.linux.plugins.module_utils.host.read import State, Text
 from ansible_collections.virtnet.linux.plugins.module_utils.host.reconciler import HostSetup, set_up
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -54,7 +55,16 @@ def plan(state: State):
 
 
 def commands(changes) -> list[str]:
-    return [" ".join(call) for change in changes for call in (*change.first, *change.then)]
+    return [
+        words
+        for change in changes
+        for words, due in (
+            (f"stop {change.stop_before}", change.stop_before),
+            (f"reset-failed {change.reset_failed}", change.reset_failed),
+            ("daemon-reload", change.daemon_reload),
+        )
+        if due
+    ]
 
 
 def test_every_engine_module_goes_to_the_host() -> None:
@@ -263,17 +273,6 @@ def test_family(text: str, family: str) -> None:
     assert host_needs.parse_family(text) == family
 
 
-def test_units_as_systemctl_shows_them() -> None:
-    text = (
-        "Id=virtnet.service\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\nNeedDaemonReload=yes\n\n"
-        "Id=dnsmasq.service\nLoadState=not-found\nActiveState=inactive\nUnitFileState=\nNeedDaemonReload=no\n"
-    )
-    assert parse_units(text) == {
-        "virtnet.service": Unit("loaded", "enabled", "active", True),
-        "dnsmasq.service": Unit("not-found", "", "inactive", False),
-    }
-
-
 def test_absent_on_a_host_that_never_had_anything() -> None:
     assert HostSetup("absent", Paths()).plan(State()).changes == []
 
@@ -282,11 +281,11 @@ def test_absent_stops_disables_and_forgets() -> None:
     part = HostSetup("absent", Paths())
     *changes, command, rules = part.plan(replace(settled(), trees={})).changes
     assert command.remove == ["/usr/local/bin/virtnet"]
-    assert [change.first for change in changes] == [[["stop", name]] for name in UNITS]
+    assert [change.stop_before for change in changes] == list(UNITS)
     assert [change.remove for change in changes] == [[part.link(name), part.units[name].path] for name in UNITS]
-    assert [change.then for change in changes] == [[["daemon-reload"]]] * 2
+    assert [change.daemon_reload for change in changes] == [True] * 2
     assert list(rules.remove[:5]) == [*part.hooks, part.rules.path]
-    assert rules.then == [["daemon-reload"]]
+    assert rules.daemon_reload
 
 
 def files_below(root: Path) -> list[str]:
