@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""libvirt's own schema of networks, out of Debian's packages; they are unpacked, not installed."""
+"""libvirt's own schema of networks, from Debian packages that are unpacked and not installed."""
 
 from __future__ import annotations
 
@@ -14,96 +14,100 @@ from pathlib import Path
 from lxml import etree
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-CACHE = REPOSITORY / ".build" / "debs"
+CACHE = REPOSITORY / ".build" / "debs" / "libvirt-schemas"
 SUITES = {"bookworm": "libvirt0", "trixie": "libvirt-common"}
 _KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _RNG = "{http://relaxng.org/ns/structure/1.0}"
 _DNSMASQ = "http://libvirt.org/schemas/network/dnsmasq/1.0"
 
 
-def _mirror() -> str:
-    """Where this machine gets Debian from."""
-    asked = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages"]
-    for line in subprocess.run(asked, check=True, capture_output=True, text=True).stdout.splitlines():
+def _debian_mirror() -> str:
+    """The Debian mirror that this machine uses; raises LookupError."""
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages"]
+    for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines():
         uri, _, codename = line.partition(" ")
         if codename and "-" not in codename:
             return uri
     raise LookupError("no Debian mirror is configured on this machine")
 
 
-def _fetch(suite: str, package: str, folder: Path) -> Path:
-    """The file of a package of any suite, with lists of its own beside the machine's."""
-    (folder / "lists" / "partial").mkdir(parents=True, exist_ok=True)
-    (folder / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
-    (folder / "sources.list").write_text(f"deb [signed-by={_KEYS}] {_mirror()} {suite} main\n")
+def _download(base: Path) -> None:
+    """Unpack the packages of all suites in ``base``; apt's package lists are separate from those of the machine."""
+    (base / "lists" / "partial").mkdir(parents=True, exist_ok=True)
+    (base / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
+    mirror = _debian_mirror()
+    # One update for all suites: apt needs some seconds to parse the lists.
+    sources = "".join(f"deb [signed-by={_KEYS}] {mirror} {suite} main\n" for suite in SUITES)
+    (base / "sources.list").write_text(sources)
     settings = {
-        "Dir::Etc::SourceList": folder / "sources.list",
+        "Dir::Etc::SourceList": base / "sources.list",
         "Dir::Etc::SourceParts": "/dev/null",
-        "Dir::State::Lists": folder / "lists",
-        "Dir::Cache": folder / "cache",
-        # The sandbox user of apt cannot write into a folder of ours.
+        "Dir::State::Lists": base / "lists",
+        "Dir::Cache": base / "cache",
+        "Acquire::Languages": "none",
+        # apt's own user cannot write into this folder.
         "APT::Sandbox::User": "root",
     }
     apt = ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in settings.items())]
-    subprocess.run([*apt, "update"], check=True, cwd=folder, timeout=110)
-    subprocess.run([*apt, "download", package], check=True, cwd=folder, timeout=110)
-    return next(folder.glob(f"{package}_*.deb"))
+    subprocess.run([*apt, "update"], check=True, cwd=base, timeout=110)
+    packages = [f"{package}/{suite}" for suite, package in SUITES.items()]
+    subprocess.run([*apt, "download", *packages], check=True, cwd=base, timeout=110)
+    for suite, package in SUITES.items():
+        subprocess.run(["dpkg-deb", "-x", next(base.glob(f"{package}_*.deb")), base / suite], check=True)
 
 
 @cache
-def folder(suite: str) -> Path:
-    """Where the schemas of a suite's libvirt are; fetched once."""
-    base = CACHE / f"libvirt-{suite}"
-    schemas = base / "tree" / "usr" / "share" / "libvirt" / "schemas"
-    base.mkdir(parents=True, exist_ok=True)
-    with (base / "lock").open("w") as lock:
+def schema_folder(suite: str) -> Path:
+    """The folder with the schemas of a suite's libvirt; the first call downloads those of all suites."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    folders = {name: CACHE / name / "usr" / "share" / "libvirt" / "schemas" for name in SUITES}
+    with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (schemas / "network.rng").exists():
-            file = _fetch(suite, SUITES[suite], base)
-            subprocess.run(["dpkg-deb", "-x", file, base / "tree"], check=True)
-    return schemas
+        if not all((folder / "network.rng").exists() for folder in folders.values()):
+            _download(CACHE)
+    return folders[suite]
 
 
 @cache
 def schema(suite: str) -> etree.RelaxNG:
-    """The schema itself."""
-    return etree.RelaxNG(file=str(folder(suite) / "network.rng"))
+    """libvirt's schema of networks, ready to validate with."""
+    return etree.RelaxNG(file=str(schema_folder(suite) / "network.rng"))
 
 
 @cache
 def _definitions(suite: str) -> dict[str, list[etree._Element]]:
-    found: dict[str, list[etree._Element]] = {}
+    definitions: dict[str, list[etree._Element]] = {}
     for name in ("basictypes.rng", "networkcommon.rng", "network.rng"):
-        for define in etree.parse(str(folder(suite) / name)).getroot().iter(f"{_RNG}define"):
-            found[define.get("name", "")] = [child for child in define if isinstance(child.tag, str)]
-    return found
+        for define in etree.parse(str(schema_folder(suite) / name)).getroot().iter(f"{_RNG}define"):
+            definitions[define.get("name", "")] = [child for child in define if isinstance(child.tag, str)]
+    return definitions
 
 
 def paths(suite: str) -> set[str]:
-    """Every element and attribute that the schema allows, as libvirt_table.py writes them."""
+    """Every element and attribute that the schema allows, as paths like those of libvirt_xml/schema.py."""
     return set(_walk(_definitions(suite)["network"], "", suite))
 
 
-def _walk(nodes: list[etree._Element], inside: str, suite: str) -> Iterator[str]:
+def _walk(nodes: list[etree._Element], parent: str, suite: str) -> Iterator[str]:
     for node in nodes:
         if not isinstance(node.tag, str):
             continue
         name = node.get("name")
         if node.tag == f"{_RNG}ref":
-            # Below metadata anything goes.
+            # <metadata> may contain any element.
             if name != "customElement":
-                yield from _walk(_definitions(suite)[name or ""], inside, suite)
+                yield from _walk(_definitions(suite)[name or ""], parent, suite)
         elif node.tag == f"{_RNG}attribute":
-            yield f"{inside}@{name}"
+            yield f"{parent}@{name}"
         elif node.tag == f"{_RNG}element":
-            where = f"{inside}/{_prefixed(node)}".lstrip("/")
-            yield where
-            yield from _walk(list(node), where, suite)
+            path = f"{parent}/{_prefixed_name(node)}".lstrip("/")
+            yield path
+            yield from _walk(list(node), path, suite)
         else:
-            yield from _walk(list(node), inside, suite)
+            yield from _walk(list(node), parent, suite)
 
 
-def _prefixed(element: etree._Element) -> str:
-    """ns= counts for what is inside too (RELAX NG section 4.8)."""
-    spaces = [one.get("ns") for one in [element, *element.iterancestors()] if one.get("ns")]
-    return f"dnsmasq:{element.get('name')}" if spaces[:1] == [_DNSMASQ] else str(element.get("name"))
+def _prefixed_name(element: etree._Element) -> str:
+    """The name of an element; ``ns=`` also applies to descendants (RELAX NG section 4.8)."""
+    namespaces = [node.get("ns") for node in [element, *element.iterancestors()] if node.get("ns")]
+    return f"dnsmasq:{element.get('name')}" if namespaces[:1] == [_DNSMASQ] else str(element.get("name"))

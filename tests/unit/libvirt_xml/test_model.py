@@ -173,7 +173,7 @@ chosen = (
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(chosen, st.sampled_from(sorted(SUITES)))
 def test_any_network_is_the_same_after_its_xml(found: dict[str, Any], suite: str) -> None:
     if found.get("mode") == "bridged":

@@ -22,7 +22,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.schema i
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import specs
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 from tools import libvirt_elements, libvirt_schema
@@ -195,7 +195,6 @@ options = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
 @given(options, st.sampled_from(sorted(SUITES)))
 def test_any_options_are_valid_xml_and_come_back(wanted: dict[str, Any], suite: str) -> None:
     if wanted.get("mode") == "bridged":
