@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.convert import from_xml, to_xml
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.parse import children, location
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.schema import DROPPED, OPTIONS, REFUSED
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.parse import children, element_path
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.schema import IGNORED, OPTION_BY_PATH, REFUSED
 from lxml import etree
 
 SAMPLES = sorted((Path(__file__).resolve().parents[1] / "unit/libvirt_xml/samples").glob("*.xml"))
@@ -81,7 +81,7 @@ def places(root: Any) -> Iterator[tuple[str, Any, str]]:
     waiting = [("", root)]
     while waiting:
         inside, element = waiting.pop()
-        where = location(inside, element)
+        where = element_path(inside, element)
         yield where, element, ""
         yield from ((f"{where}@{name}", element, str(name)) for name in element.attrib)
         waiting += [(where, child) for child in children(element) if where != "network/metadata"]
@@ -97,8 +97,11 @@ def table() -> str:
     """The table in reStructuredText."""
     out = written()
     rows = {
-        **{path: (option, "yes", "yes" if path in out else "no", applied(path)) for path, option in OPTIONS.items()},
-        **{path: (f"no effect: {why}", "yes", "no", ()) for path, why in DROPPED.items()},
+        **{
+            path: (option, "yes", "yes" if path in out else "no", applied(path))
+            for path, option in OPTION_BY_PATH.items()
+        },
+        **{path: (f"no effect: {why}", "yes", "no", ()) for path, why in IGNORED.items()},
         **{path: (why, "refused", "no", ()) for path, why in REFUSED.items()},
     }
     lines = (

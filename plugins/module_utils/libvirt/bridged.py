@@ -11,7 +11,7 @@ from typing import Any
 from ..core.errors import InvalidOption
 from ..core.options import Options, guess
 from ..kernel.links import Link
-from ..libvirt_xml.flat import Flat, brief, flat
+from ..libvirt_xml.flat import FlatOptions, flatten, without_defaults
 
 MODE = "bridged"
 
@@ -47,9 +47,9 @@ def only_registered(options: Options) -> Options:
     )
 
 
-def _said(options: Options, given: Mapping[str, Any]) -> Flat:
+def _said(options: Options, given: Mapping[str, Any]) -> FlatOptions:
     try:
-        return brief(flat(given))
+        return without_defaults(flatten(given))
     except InvalidOption as error:
         options.error(error.path, error.problem)
 

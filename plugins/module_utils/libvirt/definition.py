@@ -11,10 +11,10 @@ from typing import Any
 
 from ..core.errors import InvalidOption
 from ..core.options import Options
-from ..libvirt_xml.metadata import REGISTRATION, parsed_metadata
-from ..libvirt_xml.parse import Element, children, etree, parse
-from ..libvirt_xml.values import TITLES_SINCE, Version, put
-from ..libvirt_xml.write_guests import for_port, portgroup
+from ..libvirt_xml.metadata import REGISTRATION, parse_metadata
+from ..libvirt_xml.parse import Element, add_element, children, etree, parse
+from ..libvirt_xml.values import TITLES_SINCE, Version
+from ..libvirt_xml.write_guests import write_port_settings, write_portgroup
 from .managed import LIBVIRT, OURS
 from .options import ALWAYS, Libvirt, read_libvirt
 
@@ -90,21 +90,21 @@ def xml_of(spec: RegistrationSpec, version: Version) -> str:
     root = library.Element("network")
     if spec.libvirt.trust_guest_rx_filters:
         root.set("trustGuestRxFilters", "yes")
-    put(root, "name").text = spec.name
-    put(root, "uuid").text = spec.uuid
+    add_element(root, "name").text = spec.name
+    add_element(root, "uuid").text = spec.uuid
     if version >= TITLES_SINCE:
         for tag, text in (("title", spec.title), ("description", spec.description)):
             if text:
-                put(root, tag).text = text
-    put(root, "metadata").extend(parsed_metadata(spec.libvirt.metadata))
+                add_element(root, tag).text = text
+    add_element(root, "metadata").extend(parse_metadata(spec.libvirt.metadata))
     mark(root)
-    put(root, "forward", mode="bridge")
-    put(root, "bridge", name=spec.bridge)
-    for_port(root, {"virtualport": spec.libvirt.virtualport, "vlan": spec.libvirt.vlan})
+    add_element(root, "forward", mode="bridge")
+    add_element(root, "bridge", name=spec.bridge)
+    write_port_settings(root, {"virtualport": spec.libvirt.virtualport, "vlan": spec.libvirt.vlan})
     if spec.isolate_guests:
-        put(root, "port", isolated="yes")
+        add_element(root, "port", isolated="yes")
     for group in spec.libvirt.portgroups:
-        portgroup(root, group)
+        write_portgroup(root, group)
     return str(library.tostring(root, encoding="unicode"))
 
 
@@ -112,7 +112,7 @@ def mark(root: Element) -> None:
     """Put our mark into a definition that has none."""
     metadata = root.find("metadata")
     if metadata is None:
-        metadata = put(root, "metadata")
+        metadata = add_element(root, "metadata")
     if metadata.find(_MARK) is None:
         etree().SubElement(metadata, _MARK, nsmap={"virtnet": REGISTRATION})
 

@@ -14,7 +14,7 @@ from typing import Any
 from ..core.errors import InvalidOption
 from ..core.options import Options
 from ..libvirt_xml.convert import to_xml
-from ..libvirt_xml.flat import Flat, flat
+from ..libvirt_xml.flat import FlatOptions, flatten
 from ..libvirt_xml.metadata import NAMESPACE
 from ..libvirt_xml.parse import children, etree, parse
 
@@ -55,10 +55,10 @@ def _written(options: Options, said: Mapping[str, Any]) -> str:
         xml = to_xml(said)
     except InvalidOption as error:
         options.error(error.path, error.problem)
-    return _without_ours(options, xml, flat(said))
+    return _without_ours(options, xml, flatten(said))
 
 
-def _without_ours(options: Options, xml: str, said: Flat) -> str:
+def _without_ours(options: Options, xml: str, said: FlatOptions) -> str:
     """libvirt's words alone; raises InvalidOption for what the user said and libvirt has no word for."""
     root = parse(xml)
     metadata = root.find("metadata")

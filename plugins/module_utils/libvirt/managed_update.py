@@ -21,9 +21,9 @@ from typing import Any
 from ..core.errors import InvalidOption
 from ..core.files import File, read_note
 from ..core.paths import Paths
-from ..libvirt_xml.flat import brief
+from ..libvirt_xml.flat import without_defaults
 from ..libvirt_xml.parse import Checker, Element, etree, parse
-from ..libvirt_xml.read import read
+from ..libvirt_xml.read import read_network_options
 from ..libvirt_xml.values import Version
 from .connection import ADD, REMOVE, Driver, Found
 from .definition import differs, mark, meaning, registered_by_us, shape
@@ -129,7 +129,7 @@ def same(found: str, wanted: str) -> bool:
     if not differs(found, wanted):
         return True
     try:
-        one, other = (brief(read(parse(xml), Checker("xml"))) for xml in (found, wanted))
+        one, other = (without_defaults(read_network_options(parse(xml), Checker("xml"))) for xml in (found, wanted))
     except InvalidOption:
         return False
     return one == other and _metadata(found) == _metadata(wanted)

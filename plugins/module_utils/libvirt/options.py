@@ -13,7 +13,7 @@ from uuid import UUID
 
 from ..core.errors import InvalidOption
 from ..core.options import Options, shown
-from ..libvirt_xml.values import PARAMETER, PARAMETERS_OF
+from ..libvirt_xml.values import PARAMETERS_BY_PORT_TYPE, PORT_PARAMETERS
 
 AUTO, ALWAYS, NEVER = "auto", "true", "false"
 
@@ -133,11 +133,11 @@ def _vlan(options: Options) -> dict[str, Any]:
 
 def _virtualport(options: Options) -> dict[str, Any]:
     group = options.group("virtualport")
-    kind = group.choice("type", [known for known in PARAMETERS_OF if known], None)
+    kind = group.choice("type", [known for known in PARAMETERS_BY_PORT_TYPE if known], None)
     parameters = group.group("parameters")
     given: dict[str, str] = {}
-    for name in PARAMETERS_OF[kind]:
-        text = parameters.matching(name, PARAMETER[name], f"a value for {name}", "")
+    for name in PARAMETERS_BY_PORT_TYPE[kind]:
+        text = parameters.matching(name, PORT_PARAMETERS[name], f"a value for {name}", "")
         if text:
             given[name] = _as_libvirt_writes(name, text)
     parameters.close()
@@ -158,10 +158,10 @@ def _metadata(options: Options) -> Iterator[str]:
     if not texts:
         return
     # Only here: who gives no metadata needs no library for XML.
-    from ..libvirt_xml.metadata import parsed_metadata
+    from ..libvirt_xml.metadata import parse_metadata
 
     spaces: set[str] = set()
-    for i, element in enumerate(parsed_metadata(texts, options.at("metadata"))):
+    for i, element in enumerate(parse_metadata(texts, options.at("metadata"))):
         space = str(element.tag).partition("}")[0][1:]
         if space in spaces:
             options.error(f"metadata[{i}]", f"namespace {shown(space)} is there already; libvirt keeps one of each")

@@ -1,105 +1,115 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A network as libvirt's XML, both ways.
+"""Conversion between the options of a network and libvirt's XML.
 
-What libvirt's XML cannot say goes into its <metadata>, in a namespace of ours, option by option, each together with
-what the XML says in its place. It counts as long as the XML still says that: who edits the XML is believed.
+Options for which libvirt's XML has no element are stored in <metadata>, in our namespace. Each is stored with the value
+that the XML expresses instead (``instead``). It applies only as long as the XML still expresses that value: an edit of
+the XML takes precedence.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import InvalidOption
 from ..core.options import shown
-from .flat import BESIDE, DEFAULTS, Flat, brief, flat, nested, usual_lease
-from .metadata import NAMESPACE, is_ours, parsed_metadata, verbatim_of
-from .parse import Checker, Element, children, etree, parse
-from .read import read
-from .values import Version, put, text_of
-from .write import write
+from .flat import DEFAULTS, NOT_IN_XML, FlatOptions, flatten, lease_time_for, unflatten, without_defaults
+from .metadata import NAMESPACE, is_ours, parse_metadata, to_text
+from .parse import Checker, Element, add_element, children, etree, parse
+from .read import read_network_options
+from .values import Version, schema_text
+from .write import write_network
 
 _NETWORK, _OPTION = f"{{{NAMESPACE}}}network", f"{{{NAMESPACE}}}option"
 
-# The oldest libvirt that is supported, of Debian 12: what it understands, every newer one does.
+# The oldest supported libvirt, that of Debian 12; newer versions understand the same XML.
 OLDEST: Version = (9, 0)
 
 
 def from_xml(text: str, path: str = "xml", owner: str = "") -> dict[str, Any]:
-    """The options of the network that the XML describes, without what is so by default.
+    """The options of the network that the XML describes, without defaults.
 
-    Raises InvalidOption naming element, line and reason for what has no meaning here, and for XML that is none.
+    Raises InvalidOption, with element, line and reason, for XML that is not well-formed or that has no equivalent here.
     """
     root = parse(text, path, owner)
     checker = Checker(path, owner)
-    found = brief(read(root, checker))
+    options = without_defaults(read_network_options(root, checker))
     metadata = root.find("metadata")
     if metadata is not None:
-        found.update(_foreign(metadata))
+        options.update(_foreign_metadata(metadata))
         ours = [child for child in children(metadata) if is_ours(child)]
         for element in (option for network in ours for option in children(network)):
-            _amend(found, element, checker)
-    return nested(brief(found))
+            _apply_stored_option(options, element, checker)
+    return unflatten(without_defaults(options))
 
 
 def to_xml(options: Mapping[str, Any], version: Version = OLDEST, live: Live | None = None) -> str:
-    """The network as XML that libvirt of a version understands, and that its schema finds valid.
+    """The network as XML that is valid in the schema of a libvirt version.
 
-    ``live`` are the addresses that ``auto`` stands for at present, by family (``ipv4``, ``ipv6``). Raises
-    InvalidOption for an option that is not what it must be to be written.
+    ``live``: the current addresses of families with ``auto``, by family (``ipv4``, ``ipv6``). Raises InvalidOption for
+    an option that XML cannot hold.
     """
-    wanted = brief(flat(options))
-    metadata = wanted.pop("libvirt.metadata", [])
-    if wanted.get("mode") == "bridged" and not text_of(wanted.get("bridge.name")):
+    desired = without_defaults(flatten(options))
+    metadata = desired.pop("libvirt.metadata", [])
+    if desired.get("mode") == "bridged" and not schema_text(desired.get("bridge.name")):
         raise InvalidOption("bridge.name", "is required with mode bridged: the bridge that is there")
-    written = dict(wanted)
+    current = dict(desired)
     for family, address in (live or {}).items():
-        # Of a network that moves leases are shorter, whatever its address is now.
-        written.update({f"{family}.address": address, f"{family}.dhcp.lease_time": usual_lease(wanted, family)})
-    root = write(written, version)
-    foreign = list(parsed_metadata(metadata))
-    beside = _beside(wanted, brief(read(root, Checker("options"))))
+        # The lease time of a network with address auto stays short although the address is known here.
+        current.update({f"{family}.address": address, f"{family}.dhcp.lease_time": lease_time_for(desired, family)})
+    root = write_network(current, version)
+    foreign = list(parse_metadata(metadata))
+    stored = _options_to_store(desired, without_defaults(read_network_options(root, Checker("options"))))
     library = etree()
-    places = _insert(root, len(foreign), beside) if foreign or beside else []
+    placeholders = _insert_metadata(root, len(foreign), stored) if foreign or stored else []
     library.indent(root, "  ")
-    # Only now, since their spaces are theirs.
-    for place, element in zip(places, foreign):
-        element.tail = place.tail
-        place.getparent().replace(place, element)
+    # After the indentation, which would change the white space inside of these elements.
+    for placeholder, element in zip(placeholders, foreign):
+        element.tail = placeholder.tail
+        placeholder.getparent().replace(placeholder, element)
     return str(library.tostring(root, encoding="unicode")) + "\n"
 
 
-def _beside(wanted: Flat, said: Flat) -> list[dict[str, Any]]:
-    """The options that the XML does not say as they are meant: each with what it says instead."""
-    differ = sorted(path for path in {*wanted, *said} if wanted.get(path) != said.get(path))
+@dataclass(frozen=True)
+class _StoredOption:
+    """An option in our metadata: its value, and the value that the XML expresses instead."""
+
+    path: str
+    value: Any
+    instead: Any
+
+
+def _options_to_store(desired: FlatOptions, expressed: FlatOptions) -> list[_StoredOption]:
+    """The options that the XML does not express with their desired values."""
     return [
-        {"name": path, "value": wanted.get(path, DEFAULTS.get(path)), "instead": said.get(path, DEFAULTS.get(path))}
-        for path in differ
-        if path != "name"
+        _StoredOption(path, desired.get(path, DEFAULTS.get(path)), expressed.get(path, DEFAULTS.get(path)))
+        for path in sorted({*desired, *expressed} - {"name"})
+        if desired.get(path) != expressed.get(path)
     ]
 
 
-def _insert(root: Element, foreign: int, beside: list[dict[str, Any]]) -> list[Element]:
-    """Metadata where libvirt puts it, with what is beside; returns the places for that of others."""
+def _insert_metadata(root: Element, foreign: int, stored: Sequence[_StoredOption]) -> list[Element]:
+    """Insert <metadata> in libvirt's order, with the stored options; returns placeholders for foreign elements."""
     library = etree()
     metadata = library.Element("metadata")
-    places = [library.SubElement(metadata, "place") for _number in range(foreign)]
-    if beside:
+    placeholders = [library.SubElement(metadata, "placeholder") for _number in range(foreign)]
+    if stored:
         ours = library.SubElement(metadata, _NETWORK, nsmap={"virtnet": NAMESPACE})
-        for one in beside:
-            option = put(ours, _OPTION, name=one["name"])
-            if one["instead"] is not None:
-                option.set("instead", json.dumps(one["instead"], sort_keys=True))
-            option.text = json.dumps(one["value"], sort_keys=True)
+        for option in stored:
+            element = add_element(ours, _OPTION, name=option.path)
+            if option.instead is not None:
+                element.set("instead", json.dumps(option.instead, sort_keys=True))
+            element.text = json.dumps(option.value, sort_keys=True)
     root.insert(1 if root.find("uuid") is None else 2, metadata)
-    return places
+    return placeholders
 
 
-def _amend(found: Flat, element: Element, checker: Checker) -> None:
-    """Take an option that libvirt's XML cannot say."""
+def _apply_stored_option(options: FlatOptions, element: Element, checker: Checker) -> None:
+    """Set an option from our metadata, unless the XML was edited since."""
     name = element.get("name")
     if element.tag != _OPTION or not name:
         checker.refuse(element, "is not an <option name=...> of virtnet.linux")
@@ -108,17 +118,17 @@ def _amend(found: Flat, element: Element, checker: Checker) -> None:
         instead = json.loads(element.get("instead", "null"))
     except (ValueError, RecursionError):
         checker.refuse(element, f"the value of {shown(name)} is not JSON")
-    if name in BESIDE or name == "xml":
-        checker.refuse(element, f"{shown(name)} cannot be said here")
-    if found.get(name, DEFAULTS.get(name)) == instead:
-        found.pop(name, None)
-        found.update(flat(nested({name: value})))
+    if name in NOT_IN_XML or name == "xml":
+        checker.refuse(element, f"{shown(name)} cannot be set in the metadata")
+    if options.get(name, DEFAULTS.get(name)) == instead:
+        options.pop(name, None)
+        options.update(flatten(unflatten({name: value})))
 
 
-def _foreign(metadata: Element) -> Flat:
-    around = metadata.nsmap
-    verbatim = [verbatim_of(child, around) for child in children(metadata) if not is_ours(child)]
-    return {"libvirt.metadata": verbatim} if verbatim else {}
+def _foreign_metadata(metadata: Element) -> FlatOptions:
+    namespaces = metadata.nsmap
+    texts = [to_text(child, namespaces) for child in children(metadata) if not is_ours(child)]
+    return {"libvirt.metadata": texts} if texts else {}
 
 
 Live = Mapping[str, str]

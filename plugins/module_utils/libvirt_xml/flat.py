@@ -1,10 +1,9 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options of a network as plain data, each in one spelling, so that they can be compared.
+"""The options of a network as flat data in one spelling, so that they can be compared.
 
-Flat: ``{"bridge.stp": False}``. What the options are is said by the design's table; one that is unknown here passes
-through as it is, and it is for the model of a network to refuse it.
+Flat: ``{"bridge.stp": False}``. An option that is unknown here passes through unchanged; network/model.py refuses it.
 """
 
 from __future__ import annotations
@@ -18,10 +17,10 @@ from uuid import UUID
 from ..core.options import Options
 from ..dhcp import ranges as dhcp
 
-Flat = dict[str, Any]
+FlatOptions = dict[str, Any]
 
-# Said beside the XML, as libvirt does: virsh net-autostart and net-start are no part of it either.
-BESIDE = ("name", "state", "autostart", "persistent")
+# Options that are given with the XML and not in it, as in libvirt, where net-autostart and net-start are commands.
+NOT_IN_XML = ("name", "state", "autostart", "persistent")
 
 _GROUPS = {
     "": ("bridge", "ipv4", "ipv6", "nat", "dns", "dnsmasq", "bandwidth", "libvirt"),
@@ -29,7 +28,7 @@ _GROUPS = {
     "ipv6": ("dhcp",),
 }
 
-# What an option is when it is not given; None for what has no value then, or one that depends on the host.
+# Options with a fixed default. All others have no value by default, or one that depends on the host.
 DEFAULTS: Mapping[str, Any] = {
     "mode": "nat",
     "bridge.type": "linux",
@@ -60,46 +59,46 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LEASE_TIME = re.compile(r"(\d{1,12})([smhdw]?)")
 
 
-def lease_seconds(text: str) -> int | None:
-    """A lease time of ours in seconds, 0 for infinite; None for what is none."""
+def parse_lease_time(text: str) -> int | None:
+    """A lease time in seconds, 0 for infinite; None if the text is not a lease time."""
     if text == "infinite":
         return 0
     match = _LEASE_TIME.fullmatch(text)
     return int(match[1]) * _UNITS[match[2]] if match else None
 
 
-def lease_text(seconds: int) -> str:
-    """The shortest spelling of a lease time."""
+def format_lease_time(seconds: int) -> str:
+    """The shortest spelling of a lease time in seconds."""
     if seconds == 0:
         return "infinite"
     unit = next(unit for unit in ("d", "h", "m", "s") if seconds % _UNITS[unit] == 0)
     return f"{seconds // _UNITS[unit]}{unit}"
 
 
-def _lease(value: Any) -> Any:
-    seconds = lease_seconds(str(value))
-    return value if seconds is None else lease_text(seconds)
+def _lease_time(value: Any) -> Any:
+    seconds = parse_lease_time(str(value))
+    return value if seconds is None else format_lease_time(seconds)
 
 
-def _plain(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Another spelling of the same, or what was there: to refuse it is for the model, which knows the path."""
+def _or_unchanged(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A conversion that returns a bad value unchanged: the model refuses it, since it knows the path."""
 
-    def spell(value: Any) -> Any:
+    def normalize(value: Any) -> Any:
         try:
             return convert(value)
         except (ValueError, TypeError):
             return value
 
-    return spell
+    return normalize
 
 
-# A number is a port: that there are addresses of its value means nothing.
-_address = _plain(lambda value: str(ipaddress.ip_address(value)) if isinstance(value, str) else value)
-_cidr = _plain(lambda value: str(ipaddress.ip_interface(value)))
-_subnet = _plain(lambda value: str(ipaddress.ip_network(value)) if "/" in value else value)
-_number = _plain(lambda value: value if isinstance(value, bool) else int(value))
-_address_or_port = _plain(lambda value: int(value) if str(value).isdecimal() else _address(value))
-_uuid = _plain(lambda value: str(UUID(value)))
+# A number is a port, although ipaddress would take it for an address.
+_address = _or_unchanged(lambda value: str(ipaddress.ip_address(value)) if isinstance(value, str) else value)
+_cidr = _or_unchanged(lambda value: str(ipaddress.ip_interface(value)))
+_subnet = _or_unchanged(lambda value: str(ipaddress.ip_network(value)) if "/" in value else value)
+_number = _or_unchanged(lambda value: value if isinstance(value, bool) else int(value))
+_address_or_port = _or_unchanged(lambda value: int(value) if str(value).isdecimal() else _address(value))
+_uuid = _or_unchanged(lambda value: str(UUID(value)))
 
 
 def _domain(value: Any) -> Any:
@@ -110,8 +109,8 @@ def _mac(value: Any) -> Any:
     return value.lower().replace("-", ":") if isinstance(value, str) else value
 
 
-_WITHIN: Mapping[str, Callable[[Any], Any]] = {
-    "lease_time": _lease,
+_BY_KEY: Mapping[str, Callable[[Any], Any]] = {
+    "lease_time": _lease_time,
     "mac": _mac,
     "ip": _address,
     "start": _address_or_port,
@@ -120,19 +119,19 @@ _WITHIN: Mapping[str, Callable[[Any], Any]] = {
     "via": _address,
     "metric": _number,
     "address": _address,
-    # A text, or several of one name.
+    # Of a TXT record: a text, or a list of texts.
     "value": lambda value: value[0] if isinstance(value, list) and len(value) == 1 else value,
     **dict.fromkeys(("port", "priority", "weight", "average", "peak", "burst", "floor"), _number),
 }
-_LEAVES: Mapping[str, Callable[[Any], Any]] = {
+_BY_PATH: Mapping[str, Callable[[Any], Any]] = {
     "uuid": _uuid,
     "bridge.mac": _mac,
     "bridge.mtu": _number,
     "bridge.forward_delay": _number,
     "ipv4.address": _cidr,
     "ipv6.address": _cidr,
-    "ipv4.dhcp.lease_time": _lease,
-    "ipv6.dhcp.lease_time": _lease,
+    "ipv4.dhcp.lease_time": _lease_time,
+    "ipv6.dhcp.lease_time": _lease_time,
     "dns.domain": _domain,
     "connection_rate": _number,
     "bridge.fdb_max_learned": _number,
@@ -140,103 +139,106 @@ _LEAVES: Mapping[str, Callable[[Any], Any]] = {
 _PORTS = {"start": _number, "end": _number}
 
 
-def flat(options: Mapping[str, Any]) -> Flat:
-    """Options in one spelling, without those that are null, empty, or said beside."""
-    found = leaves(options)
-    spelled = {path: _spell(path, value) for path, value in found.items() if path not in BESIDE[1:]}
-    return {path: value for path, value in spelled.items() if value not in (None, "", [], {})}
+def flatten(options: Mapping[str, Any]) -> FlatOptions:
+    """Options in one spelling, without those that are null or empty, and without state, autostart and persistent."""
+    values = values_by_path(options)
+    normalized = {path: _normalize(path, value) for path, value in values.items() if path not in NOT_IN_XML[1:]}
+    return {path: value for path, value in normalized.items() if value not in (None, "", [], {})}
 
 
-def leaves(options: Mapping[str, Any], group: str = "") -> Flat:
-    """Options by their paths, as they are."""
-    found: Flat = {}
+def values_by_path(options: Mapping[str, Any], group: str = "") -> FlatOptions:
+    """Options by their paths, with unchanged values."""
+    values: FlatOptions = {}
     for key, value in options.items():
         path = f"{group}.{key}" if group else str(key)
         if key in _GROUPS.get(group, ()) and isinstance(value, Mapping):
-            found.update(leaves(value, path))
+            values.update(values_by_path(value, path))
         else:
-            found[path] = value
-    return found
+            values[path] = value
+    return values
 
 
-def _spell(path: str, value: Any) -> Any:
+def _normalize(path: str, value: Any) -> Any:
     default = DEFAULTS.get(path)
     if isinstance(default, bool) and value is not None:
         return Options({path: value}).boolean(path)
     if path == "extra_addresses" and isinstance(value, Sequence) and not isinstance(value, str):
         return [_cidr(item) for item in value]
     if path.endswith(".dhcp.options") and isinstance(value, Mapping):
-        return {str(key): _joined(item) for key, item in value.items()}
-    if path in _LEAVES:
-        return _LEAVES[path](value)
+        return {str(key): _comma_separated(item) for key, item in value.items()}
+    if path in _BY_PATH:
+        return _BY_PATH[path](value)
     if path == "libvirt.metadata":
         return [value] if isinstance(value, str) else value
-    return _inside(value, _PORTS if path == "nat.ports" else {})
+    return _normalize_nested(value, _PORTS if path == "nat.ports" else {})
 
 
-def _joined(value: Any) -> Any:
+def _comma_separated(value: Any) -> Any:
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
-def _inside(value: Any, first: Mapping[str, Callable[[Any], Any]]) -> Any:
-    """Mappings and lists, with the spelling of what they contain, and without what is null."""
+def _normalize_nested(value: Any, conversions: Mapping[str, Callable[[Any], Any]]) -> Any:
+    """Mappings and lists with normalized values, without nulls; ``conversions`` take precedence over _BY_KEY."""
     if isinstance(value, Mapping):
-        spelled = {
-            str(key): {**_WITHIN, **first}.get(str(key), lambda item: _inside(item, first))(item)
+        by_key = {**_BY_KEY, **conversions}
+        normalized = {
+            str(key): by_key[str(key)](item) if str(key) in by_key else _normalize_nested(item, conversions)
             for key, item in value.items()
         }
-        return {key: item for key, item in spelled.items() if item not in (None, "", [], {})}
+        return {key: item for key, item in normalized.items() if item not in (None, "", [], {})}
     if isinstance(value, (list, tuple)):
-        return [_inside(item, first) for item in value]
+        return [_normalize_nested(item, conversions) for item in value]
     return value
 
 
-def usual_lease(found: Flat, family: str) -> str:
-    """The lease time of ranges that name none."""
-    return str(found.get(f"{family}.dhcp.lease_time", _default_lease(found, family)))
+def lease_time_for(options: FlatOptions, family: str) -> str:
+    """The lease time of DHCP ranges that have none of their own."""
+    return str(options.get(f"{family}.dhcp.lease_time", _default_lease_time(options, family)))
 
 
-def _default_lease(found: Flat, family: str) -> str:
-    address = found.get(f"{family}.address", DEFAULTS[f"{family}.address"])
+def _default_lease_time(options: FlatOptions, family: str) -> str:
+    address = options.get(f"{family}.address", DEFAULTS[f"{family}.address"])
     return dhcp.MOVING_LEASE_TIME if address == "auto" else dhcp.DEFAULT_LEASE_TIME
 
 
-def brief(found: Flat) -> Flat:
-    """Without what is so by default."""
-    left = {path: value for path, value in found.items() if path not in DEFAULTS or DEFAULTS[path] != value}
+def without_defaults(options: FlatOptions) -> FlatOptions:
+    """The options without those that have their default."""
+    rest = {path: value for path, value in options.items() if path not in DEFAULTS or DEFAULTS[path] != value}
     for family in ("ipv4", "ipv6"):
-        usual, ranges = usual_lease(found, family), left.get(f"{family}.dhcp.ranges")
-        if usual == _default_lease(found, family):
-            left.pop(f"{family}.dhcp.lease_time", None)
+        lease_time, ranges = lease_time_for(options, family), rest.get(f"{family}.dhcp.ranges")
+        if lease_time == _default_lease_time(options, family):
+            rest.pop(f"{family}.dhcp.lease_time", None)
         if isinstance(ranges, list):
-            left[f"{family}.dhcp.ranges"] = [_without_lease(one, usual) for one in ranges]
-    if left.get("ipv4.dhcp.ranges") == (default_ranges(found.get("ipv4.address")) or None):
-        left.pop("ipv4.dhcp.ranges", None)
-    return left
+            rest[f"{family}.dhcp.ranges"] = [_without_lease_time(item, lease_time) for item in ranges]
+    if rest.get("ipv4.dhcp.ranges") == (default_ranges(options.get("ipv4.address")) or None):
+        rest.pop("ipv4.dhcp.ranges", None)
+    return rest
 
 
-def _without_lease(one: Any, usual: str) -> Any:
-    same = isinstance(one, Mapping) and one.get("lease_time") == usual
-    return {key: value for key, value in one.items() if key != "lease_time"} if same else one
+def _without_lease_time(dhcp_range: Any, lease_time: str) -> Any:
+    """A DHCP range without its lease time, if it is this one."""
+    if not isinstance(dhcp_range, Mapping) or dhcp_range.get("lease_time") != lease_time:
+        return dhcp_range
+    return {key: value for key, value in dhcp_range.items() if key != "lease_time"}
 
 
 def default_ranges(address: Any) -> list[dict[str, Any]]:
-    """What DHCP hands out on a subnet when no ranges are given, as options."""
+    """The DHCP ranges of a subnet for which none are given, as options."""
     try:
-        found = dhcp.default_ranges(ipaddress.IPv4Interface(str(address)))
+        ranges = dhcp.default_ranges(ipaddress.IPv4Interface(str(address)))
     except ValueError:
         return []
-    return [{"start": str(one.start), "end": str(one.end)} for one in found]
+    return [{"start": str(dhcp_range.start), "end": str(dhcp_range.end)} for dhcp_range in ranges]
 
 
-def nested(found: Flat) -> dict[str, Any]:
-    """The way back from flat options."""
+def unflatten(flat: FlatOptions) -> dict[str, Any]:
+    """The nested options of flat ones."""
     options: dict[str, Any] = {}
-    for path, value in found.items():
-        into, group, rest = options, "", path
+    for path, value in flat.items():
+        mapping, group, rest = options, "", path
         while "." in rest and rest.split(".", 1)[0] in _GROUPS.get(group, ()):
-            word, rest = rest.split(".", 1)
-            into = into.setdefault(word, {})
-            group = f"{group}.{word}" if group else word
-        into[rest] = value
+            key, rest = rest.split(".", 1)
+            mapping = mapping.setdefault(key, {})
+            group = f"{group}.{key}" if group else key
+        mapping[rest] = value
     return options

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""XML from anywhere, read so that it can do no harm: no document type, no entities, no files, no network, small."""
+"""A safe parser for XML of unknown origin: no document type, no entities, no files, no network, limited size."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..core.errors import InvalidOption, MissingTool
 from ..core.options import guess, shortened, shown
-from .schema import DNSMASQ_NAMESPACE, DROPPED, HARMLESS, OPTIONS, REFUSED, REPEATED
+from .schema import ACCEPTED_VALUES, DNSMASQ_NAMESPACE, IGNORED, OPTION_BY_PATH, REFUSED, REPEATED
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-LARGEST = 1024 * 1024
-DEEPEST = 32
-# What XML costs grows with the product of elements and namespaces: lxml copies those in scope with each element of the
-# metadata. libvirt's own XML has one, and each element of metadata one or two.
-MOST_NAMESPACES = 1000
-MOST_IN_SCOPE = 64
-LONGEST_NAMESPACE = 1000
+MAX_BYTES = 1024 * 1024
+MAX_DEPTH = 32
+# The cost grows with elements times namespaces: lxml copies the namespaces in scope with each element of the metadata.
+# libvirt's own XML has one namespace, and each element of the metadata one or two.
+MAX_NAMESPACES = 1000
+MAX_NAMESPACES_IN_SCOPE = 64
+MAX_NAMESPACE_LENGTH = 1000
 _LONG_NAMESPACE = re.compile(
-    rf"""xmlns(?::[^\s=<>]{{0,100}})?\s{{0,100}}=\s{{0,100}}(?:"[^"]{{{LONGEST_NAMESPACE},}}|'[^']{{{LONGEST_NAMESPACE},}})"""
+    rf"""xmlns(?::[^\s=<>]{{0,100}})?\s{{0,100}}=\s{{0,100}}(?:"[^"]{{{MAX_NAMESPACE_LENGTH},}}|'[^']{{{MAX_NAMESPACE_LENGTH},}})"""
 )
-# Characters of the text of a user, or of a parser, in an error message.
-_LONGEST = 80
+# How many characters of a user's or a parser's text an error message shows.
+_LONGEST_SHOWN = 80
 
-# An lxml.etree._Element: its stubs name it by a private name, and the engine has to import without lxml.
+# An lxml.etree._Element. Its stubs have only this private name, and the engine must be importable without lxml.
 Element = Any
 
 
@@ -40,7 +40,7 @@ def has_library() -> bool:
 
 
 def etree() -> ModuleType:
-    """The library, imported where it is needed: only those who use XML need to have it. Raises MissingTool."""
+    """The library lxml, imported on first use, so that only hosts that use XML need it. Raises MissingTool."""
     try:
         from lxml import etree as library
     except ImportError:
@@ -49,22 +49,22 @@ def etree() -> ModuleType:
 
 
 def parse(text: str, path: str = "xml", owner: str = "") -> Element:
-    """The root element; raises InvalidOption for what is no XML or what XML can be abused for."""
+    """The root element; raises InvalidOption for text that is not XML, and for XML that could do harm."""
 
     def refuse(problem: str) -> NoReturn:
         raise InvalidOption(path, problem, owner)
 
     if not isinstance(text, str):
         refuse(f"{shown(text)} is not a string of XML")
-    # A string has no encoding; what the XML declares about the file that it came from is past.
+    # The encoding that the XML declares is that of the file it was read from; this is a string already.
     data = text.encode("utf-8", errors="surrogatepass")
-    if len(data) > LARGEST:
-        refuse(f"the XML has {len(data)} bytes; a network needs at most {LARGEST}")
+    if len(data) > MAX_BYTES:
+        refuse(f"the XML has {len(data)} bytes; a network needs at most {MAX_BYTES}")
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         refuse("the XML has a document type or entities, which a network needs not; remove <!DOCTYPE ...>")
-    if text.count("xmlns") > MOST_NAMESPACES or _LONG_NAMESPACE.search(text):
+    if text.count("xmlns") > MAX_NAMESPACES or _LONG_NAMESPACE.search(text):
         refuse(
-            f"the XML declares more than {MOST_NAMESPACES} namespaces, or one of more than {LONGEST_NAMESPACE} "
+            f"the XML declares more than {MAX_NAMESPACES} namespaces, or one of more than {MAX_NAMESPACE_LENGTH} "
             "characters; a network needs few"
         )
     library = etree()
@@ -80,44 +80,53 @@ def parse(text: str, path: str = "xml", owner: str = "") -> Element:
     try:
         root = library.fromstring(data.lstrip(), parser)
     except (library.XMLSyntaxError, ValueError) as error:
-        problem = shortened(str(error), _LONGEST)
+        problem = shortened(str(error), _LONGEST_SHOWN)
         refuse(f"this is not well-formed XML: {problem}")
-    if len(_outer(root).nsmap) > MOST_IN_SCOPE:
-        refuse(f"the XML declares more than {MOST_IN_SCOPE} namespaces around its metadata; declare them inside of it")
-    if _depth(root) > DEEPEST:
-        refuse(f"the XML is nested deeper than {DEEPEST} elements; a network never is")
+    if len(_metadata_or_root(root).nsmap) > MAX_NAMESPACES_IN_SCOPE:
+        refuse(
+            f"the XML declares more than {MAX_NAMESPACES_IN_SCOPE} namespaces around its metadata; "
+            "declare them inside of it"
+        )
+    if _depth(root) > MAX_DEPTH:
+        refuse(f"the XML is nested deeper than {MAX_DEPTH} elements; a network never is")
     return root
 
 
-def _outer(root: Element) -> Element:
-    """The element inside of which foreign XML stands, or the root."""
+def _metadata_or_root(root: Element) -> Element:
     metadata = root.find("metadata")
     return root if metadata is None else metadata
 
 
 def _depth(root: Element) -> int:
-    deepest, level = 0, [root]
-    while level and deepest <= DEEPEST:
-        deepest += 1
+    """The depth of the tree, counted up to one more than MAX_DEPTH."""
+    depth, level = 0, [root]
+    while level and depth <= MAX_DEPTH:
+        depth += 1
         level = [child for element in level for child in element]
-    return deepest
+    return depth
 
 
 def children(element: Element) -> Iterator[Element]:
-    """The elements inside, without comments."""
+    """The child elements, without comments."""
     return (child for child in element if isinstance(child.tag, str))
 
 
-def location(inside: str, element: Element) -> str:
-    """The path of an element in the table; the root has none inside which it is."""
+def add_element(parent: Element, tag: str, **attributes: str | None) -> Element:
+    """Append a new element to the parent; attributes that are None are left out."""
+    given = {name: value for name, value in attributes.items() if value is not None}
+    return etree().SubElement(parent, tag, given)
+
+
+def element_path(parent: str, element: Element) -> str:
+    """The path of an element as in the schema table; ``parent`` is the path of its parent, '' for the root."""
     tag = str(element.tag)
     if tag.startswith(f"{{{DNSMASQ_NAMESPACE}}}"):
         tag = "dnsmasq:" + tag.partition("}")[2]
-    return f"{inside}/{tag}" if inside else tag
+    return f"{parent}/{tag}" if parent else tag
 
 
 class Checker:
-    """Refuses what the table refuses or does not know."""
+    """Refuses elements and attributes that the schema table refuses or does not have."""
 
     def __init__(self, path: str = "xml", owner: str = "") -> None:
         self.path = path
@@ -125,38 +134,39 @@ class Checker:
 
     def refuse(self, element: Element, problem: str) -> NoReturn:
         """Raise InvalidOption naming element and line."""
-        name = shortened(str(element.tag).partition("}")[2] or str(element.tag), _LONGEST)
+        name = shortened(str(element.tag).partition("}")[2] or str(element.tag), _LONGEST_SHOWN)
         raise InvalidOption(self.path, f"<{name}> in line {element.sourceline}: {problem}", self.owner)
 
     def check(self, root: Element) -> None:
-        """All elements and attributes, but for what is inside of metadata; raises InvalidOption."""
+        """Check all elements and attributes, except inside of <metadata>; raises InvalidOption."""
         if root.tag != "network":
             self.refuse(root, "is not a network of libvirt's; the XML has to begin with <network>")
-        waiting = [("", root)]
-        while waiting:
-            inside, element = waiting.pop()
-            where = location(inside, element)
-            self._known(element, where)
-            # Names alone: libxml2 looks for each value from the first attribute on. The table has few for an element.
+        unchecked = [("", root)]
+        while unchecked:
+            parent, element = unchecked.pop()
+            path = element_path(parent, element)
+            self._check_path(element, path)
+            # Iterates over names only: libxml2 searches for each value from the first attribute on, which would be
+            # quadratic. Values are read of the few attributes in the table.
             for name in element.attrib:
-                place = f"{where}@{name}"
-                if place not in HARMLESS or HARMLESS[place] != element.get(name):
-                    self._known(element, place, f"attribute {shown(str(name))} ")
-            if where != "network/metadata":
-                self._once(element, where)
-                waiting += [(where, child) for child in children(element)]
+                attribute = f"{path}@{name}"
+                if attribute not in ACCEPTED_VALUES or ACCEPTED_VALUES[attribute] != element.get(name):
+                    self._check_path(element, attribute, f"attribute {shown(str(name))} ")
+            if path != "network/metadata":
+                self._check_repetition(element, path)
+                unchecked += [(path, child) for child in children(element)]
 
-    def _once(self, element: Element, where: str) -> None:
+    def _check_repetition(self, element: Element, path: str) -> None:
         seen: set[str] = set()
         for child in children(element):
-            place = location(where, child)
-            if place in seen and place not in REPEATED:
-                self.refuse(child, "is there twice, and can be there once")
-            seen.add(place)
+            child_path = element_path(path, child)
+            if child_path in seen and child_path not in REPEATED:
+                self.refuse(child, "is there twice, but only one is possible; remove the other")
+            seen.add(child_path)
 
-    def _known(self, element: Element, where: str, what: str = "") -> None:
-        if where in REFUSED:
-            self.refuse(element, f"{what}{REFUSED[where]}")
-        if where not in OPTIONS and where not in DROPPED:
-            close = guess(where, sorted({*OPTIONS, *DROPPED}))
-            self.refuse(element, f"{what}is not in libvirt's schema of networks{close}")
+    def _check_path(self, element: Element, path: str, subject: str = "") -> None:
+        if path in REFUSED:
+            self.refuse(element, f"{subject}{REFUSED[path]}")
+        if path not in OPTION_BY_PATH and path not in IGNORED:
+            suggestion = guess(path, sorted({*OPTION_BY_PATH, *IGNORED}))
+            self.refuse(element, f"{subject}is not in libvirt's schema of networks{suggestion}")

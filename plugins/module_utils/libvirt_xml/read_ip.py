@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Addresses, DHCP and routes of libvirt's network XML as flat options."""
+"""Reading: addresses, DHCP and routes of libvirt's network XML as flat options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any, Union
 
 from ..core.options import shown
 from ..dhcp.ranges import DEFAULT_LEASE_TIME
-from .flat import Flat, lease_text
+from .fields import BOOTP, read_fields, read_number
+from .flat import FlatOptions, format_lease_time
 from .parse import Checker, Element
 
 Interface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
@@ -19,35 +20,35 @@ Interface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
 _UNITS = {"seconds": 1, "minutes": 60, "hours": 3600}
 
 
-def addresses(root: Element, checker: Checker) -> Flat:
-    """ipv4, ipv6, extra_addresses and routes; the address with DHCP is the network's own, else the first is."""
-    every = [(element, _interface(element, "address", checker)) for element in root.iterfind("ip")]
-    found: Flat = {}
-    extra = []
-    own = []
+def read_addresses(root: Element, checker: Checker) -> FlatOptions:
+    """The options of <ip> and <route>. The main address of a family is the one with DHCP, else the first."""
+    addresses = [(element, _interface(element, "address", checker)) for element in root.iterfind("ip")]
+    options: FlatOptions = {}
+    extra_addresses = []
+    main_elements = []
     for family, version in (("ipv4", 4), ("ipv6", 6)):
-        mine = [(element, interface) for element, interface in every if interface.version == version]
-        served = [pair for pair in mine if pair[0].find("dhcp") is not None or pair[0].find("tftp") is not None]
+        of_family = [pair for pair in addresses if pair[1].version == version]
+        served = [pair for pair in of_family if pair[0].find("dhcp") is not None or pair[0].find("tftp") is not None]
         if len(served) > 1:
-            checker.refuse(
-                served[1][0], f"is the second IPv{version} address with DHCP; libvirt has one, and so have we"
-            )
-        main = next(iter([*served, *mine]), None)
-        extra += [str(interface) for element, interface in mine if main is None or element is not main[0]]
+            checker.refuse(served[1][0], f"is the second IPv{version} address with DHCP; only one is possible")
+        main = next(iter([*served, *of_family]), None)
+        extra_addresses += [
+            str(interface) for element, interface in of_family if main is None or element is not main[0]
+        ]
         if main is None:
-            found[f"{family}.address"] = "none"
+            options[f"{family}.address"] = "none"
             continue
-        own.append(main[0])
-        found[f"{family}.address"] = str(main[1])
-        found.update({f"{family}.{path}": value for path, value in _served(*main, checker).items()})
-    found["extra_addresses"] = extra
-    found.update(_local_ptr([element for element, _path in every], own, checker))
-    found["routes"] = [_route(element, checker) for element in root.iterfind("route")]
-    return found
+        main_elements.append(main[0])
+        options[f"{family}.address"] = str(main[1])
+        options.update({f"{family}.{path}": value for path, value in _dhcp(*main, checker).items()})
+    options["extra_addresses"] = extra_addresses
+    options.update(_local_ptr([element for element, _cidr in addresses], main_elements, checker))
+    options["routes"] = [_route(element, checker) for element in root.iterfind("route")]
+    return options
 
 
 def _interface(element: Element, name: str, checker: Checker) -> Interface:
-    """An address with netmask or prefix, as virSocketAddrGetIPPrefix() (src/util/virsocketaddr.c) completes it."""
+    """An address with its prefix, by default that of virSocketAddrGetIPPrefix() (src/util/virsocketaddr.c)."""
     text = element.get(name)
     if text is None:
         checker.refuse(element, f"lacks {name}=")
@@ -57,18 +58,18 @@ def _interface(element: Element, name: str, checker: Checker) -> Interface:
         checker.refuse(element, f"{name}={shown(text)} is not an IP address")
     family = element.get("family", "ipv4" if address.version == 4 else "")
     if family != f"ipv{address.version}":
-        said = f"family={shown(family)}" if family else "no family='ipv6'"
-        checker.refuse(element, f"{name}={shown(text)} does not go with {said}")
+        given = f"family={shown(family)}" if family else "no family='ipv6'"
+        checker.refuse(element, f"{name}={shown(text)} does not go with {given}")
     prefix, netmask = element.get("prefix"), element.get("netmask")
     if prefix is not None and netmask is not None:
         checker.refuse(element, "has both netmask and prefix; leave one out")
     try:
-        return ipaddress.ip_interface(f"{address}/{prefix or netmask or _usual_prefix(address)}")
+        return ipaddress.ip_interface(f"{address}/{prefix or netmask or _default_prefix(address)}")
     except ValueError:
-        checker.refuse(element, f"{shown(prefix or netmask)} is no netmask or prefix of {address}")
+        checker.refuse(element, f"{shown(prefix or netmask)} is not a netmask or prefix of {address}")
 
 
-def _usual_prefix(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
+def _default_prefix(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
     if int(address) == 0:
         return 0
     if address.version == 6:
@@ -78,53 +79,44 @@ def _usual_prefix(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int
 
 
 def _route(element: Element, checker: Checker) -> dict[str, Any]:
-    target = _interface(element, "address", checker)
+    destination = _interface(element, "address", checker)
     try:
         gateway = ipaddress.ip_address(element.get("gateway", ""))
     except ValueError:
         checker.refuse(element, f"gateway={shown(element.get('gateway'))} is not an IP address")
-    found = {"to": str(target.network), "via": str(gateway)}
-    metric = element.get("metric")
-    return {**found, "metric": _whole(element, "metric", checker)} if metric is not None else found
+    route = {"to": str(destination.network), "via": str(gateway)}
+    metric = read_number(element, "metric", checker)
+    return route if metric is None else {**route, "metric": metric}
 
 
-def _whole(element: Element, name: str, checker: Checker) -> int:
-    value = element.get(name, "")
-    if not (value.isascii() and value.isdecimal() and len(value) < 16):
-        checker.refuse(element, f"{name}={shown(value)} is not a whole number")
-    return int(value)
-
-
-def _served(element: Element, interface: Interface, checker: Checker) -> Flat:
-    """DHCP: libvirt serves a subnet if it has ranges or hosts."""
+def _dhcp(element: Element, interface: Interface, checker: Checker) -> FlatOptions:
+    """The options of DHCP and TFTP. libvirt serves a subnet if it has ranges or hosts."""
     tftp, dhcp = element.find("tftp"), element.find("dhcp")
-    found: Flat = {"dhcp.enabled": False}
+    options: FlatOptions = {"dhcp.enabled": False}
     if tftp is not None:
-        found["dhcp.tftp_root"] = tftp.get("root")
+        options["dhcp.tftp_root"] = tftp.get("root")
     if dhcp is None:
-        return found
+        return options
     ranges = [
         {
-            "start": _inside(one, "start", interface, checker),
-            "end": _inside(one, "end", interface, checker),
-            "lease_time": _lease(one, checker, DEFAULT_LEASE_TIME),
+            "start": _address_of_family(dhcp_range, "start", interface, checker),
+            "end": _address_of_family(dhcp_range, "end", interface, checker),
+            "lease_time": _lease_time(dhcp_range, checker, DEFAULT_LEASE_TIME),
         }
-        for one in dhcp.iterfind("range")
+        for dhcp_range in dhcp.iterfind("range")
     ]
-    hosts = [_host(one, interface, checker) for one in dhcp.iterfind("host")]
-    bootp = dhcp.find("bootp")
-    if bootp is not None:
-        boot = {"file": bootp.get("file"), "server": bootp.get("server")}
-        found["dhcp.boot"] = {name: value for name, value in boot.items() if value}
-    found["dhcp.hosts"] = hosts
+    hosts = [_host(host, interface, checker) for host in dhcp.iterfind("host")]
+    options["dhcp.boot"] = read_fields(dhcp.find("bootp"), BOOTP, checker)
+    options["dhcp.hosts"] = hosts
     if ranges or hosts:
-        found["dhcp.enabled"] = True
-        # Without a range libvirt serves the hosts alone. An address that is a host's is given to nobody else.
-        found["dhcp.ranges"] = ranges or _spans([host["ip"] for host in hosts])
-    return found
+        options["dhcp.enabled"] = True
+        # Without ranges libvirt serves only the hosts. Ranges of exactly their addresses have the same effect, since
+        # the address of a host is given to no other guest.
+        options["dhcp.ranges"] = ranges or _ranges_of([host["ip"] for host in hosts])
+    return options
 
 
-def _inside(element: Element, name: str, interface: Interface, checker: Checker) -> str:
+def _address_of_family(element: Element, name: str, interface: Interface, checker: Checker) -> str:
     text = element.get(name)
     try:
         address = ipaddress.ip_address(text or "")
@@ -139,55 +131,63 @@ def _host(element: Element, interface: Interface, checker: Checker) -> dict[str,
     mac = element.get("mac")
     host = {
         "mac": mac.lower() if mac else None,
-        # libvirt takes a byte of one digit too.
+        # libvirt also accepts bytes of one digit.
         "id": ":".join(byte.zfill(2).lower() for byte in element.get("id", "").split(":") if byte),
         "name": element.get("name"),
-        "ip": _inside(element, "ip", interface, checker),
-        "lease_time": _lease(element, checker, ""),
+        "ip": _address_of_family(element, "ip", interface, checker),
+        "lease_time": _lease_time(element, checker, ""),
     }
     return {name: value for name, value in host.items() if value}
 
 
-def _lease(element: Element, checker: Checker, default: str) -> str:
+def _lease_time(element: Element, checker: Checker, default: str) -> str:
     lease = element.find("lease")
     if lease is None:
         return default
     unit = lease.get("unit", "minutes")
     if unit not in _UNITS:
         checker.refuse(lease, f"unit={shown(unit)} is none of {', '.join(_UNITS)}")
-    return lease_text(_whole(lease, "expiry", checker) * _UNITS[unit])
+    expiry = read_number(lease, "expiry", checker)
+    if expiry is None:
+        checker.refuse(lease, "lacks expiry=")
+    return format_lease_time(expiry * _UNITS[unit])
 
 
-def _spans(ips: Sequence[str]) -> list[dict[str, Any]]:
-    """Ranges that contain these addresses and no others."""
-    spans: list[list[Any]] = []
-    for address in sorted({ipaddress.ip_address(one) for one in ips}, key=int):
-        if spans and int(address) == int(spans[-1][1]) + 1:
-            spans[-1][1] = address
+def _ranges_of(addresses: Sequence[str]) -> list[dict[str, Any]]:
+    """The DHCP ranges that contain exactly these addresses."""
+    ranges: list[list[Any]] = []
+    for address in sorted({ipaddress.ip_address(text) for text in addresses}, key=int):
+        if ranges and int(address) == int(ranges[-1][1]) + 1:
+            ranges[-1][1] = address
         else:
-            spans.append([address, address])
-    return [{"start": str(start), "end": str(end), "lease_time": DEFAULT_LEASE_TIME} for start, end in spans]
+            ranges.append([address, address])
+    return [{"start": str(start), "end": str(end), "lease_time": DEFAULT_LEASE_TIME} for start, end in ranges]
 
 
-def _local_ptr(every: Sequence[Element], own: Sequence[Element], checker: Checker) -> Flat:
-    """localPtr, which libvirt has for each address, and we for those of the network itself."""
-    zones = {element: _local_zone(element, checker) for element in every if element.get("localPtr", "no") != "no"}
-    said = {element.get("localPtr") for element in own}
-    whole = {"yes": True, "no": False}.get(str(said.pop())) if len(said) == 1 else None
+def _local_ptr(elements: Sequence[Element], main_elements: Sequence[Element], checker: Checker) -> FlatOptions:
+    """The options of localPtr, which libvirt has for each address, and we for the main addresses together.
+
+    Where our option cannot express it, dnsmasq.options gets the lines that libvirt would write.
+    """
+    lines = {
+        element: _local_ptr_line(element, checker) for element in elements if element.get("localPtr", "no") != "no"
+    }
+    values = {element.get("localPtr") for element in main_elements}
+    option = {"yes": True, "no": False}.get(str(values.pop())) if len(values) == 1 else None
     return {
-        "dns.local_ptr": whole,
-        "dnsmasq.options": [line for element, line in zones.items() if not (whole and element in own)],
+        "dns.local_ptr": option,
+        "dnsmasq.options": [line for element, line in lines.items() if not (option and element in main_elements)],
     }
 
 
-def _local_zone(element: Element, checker: Checker) -> str:
-    """The line that libvirt makes of it (networkDnsmasqConfLocalPTRs() in bridge_driver.c)."""
+def _local_ptr_line(element: Element, checker: Checker) -> str:
+    """The dnsmasq line that libvirt writes for localPtr (networkDnsmasqConfLocalPTRs() in bridge_driver.c)."""
     interface = _interface(element, "address", checker)
     step = 8 if interface.version == 4 else 4
     prefix = interface.network.prefixlen
     if element.get("localPtr") != "yes" or prefix % step or prefix == 0:
         checker.refuse(element, f"localPtr is not possible with prefix {prefix}; it has to be a multiple of {step}")
     packed = interface.network.network_address.packed
-    words = [str(byte) for byte in packed] if interface.version == 4 else list(packed.hex())
-    zone = ".".join(reversed(words[: prefix // step]))
+    labels = [str(byte) for byte in packed] if interface.version == 4 else list(packed.hex())
+    zone = ".".join(reversed(labels[: prefix // step]))
     return f"local=/{zone}.{'in-addr' if interface.version == 4 else 'ip6'}.arpa/"

@@ -1,48 +1,64 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every element and attribute of libvirt's network XML, and what becomes of it.
+"""Every element and attribute of libvirt's network XML: its option, or the reason why it is ignored or refused.
 
 Paths are those of libvirt's own schema, network.rng of 9.0 and 11.3: ``network/ip/dhcp/range@start``. A test fails when
-the schema has one that is missing here. Whatever is not here is unknown and refused.
+the schema has a path that is missing here. Anything that is not here is refused as unknown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
+
+from .fields import (
+    BOOTP,
+    DNS_RECORDS,
+    NAT_ADDRESSES,
+    NAT_PORTS,
+    NETWORK_LIMITS,
+    PORTGROUP,
+    PORTGROUP_LIMITS,
+    VLAN_TAG,
+    Field,
+    paths_of,
+)
+from .values import PORT_PARAMETERS
 
 DNSMASQ_NAMESPACE = "http://libvirt.org/schemas/network/dnsmasq/1.0"
 
 
-def _virtualport(inside: str, option: str) -> Iterator[tuple[str, str]]:
-    yield f"{inside}/virtualport", option
-    yield f"{inside}/virtualport@type", f"{option}.type"
-    yield f"{inside}/virtualport/parameters", f"{option}.parameters"
-    for name in ("managerid", "typeid", "typeidversion", "instanceid", "profileid", "interfaceid"):
-        yield f"{inside}/virtualport/parameters@{name}", f"{option}.parameters.{name}"
+def _virtualport(parent: str, option: str) -> dict[str, str]:
+    return {
+        f"{parent}/virtualport": option,
+        f"{parent}/virtualport@type": f"{option}.type",
+        f"{parent}/virtualport/parameters": f"{option}.parameters",
+        **{f"{parent}/virtualport/parameters@{name}": f"{option}.parameters.{name}" for name in PORT_PARAMETERS},
+    }
 
 
-def _vlan(inside: str, option: str) -> Iterator[tuple[str, str]]:
-    yield f"{inside}/vlan", option
-    yield f"{inside}/vlan@trunk", f"{option}.trunk"
-    yield f"{inside}/vlan/tag", f"{option}.tags"
-    yield f"{inside}/vlan/tag@id", f"{option}.tags[].id"
-    yield f"{inside}/vlan/tag@nativeMode", f"{option}.tags[].native_mode"
+def _vlan(parent: str, option: str) -> dict[str, str]:
+    return {
+        f"{parent}/vlan": option,
+        f"{parent}/vlan@trunk": f"{option}.trunk",
+        f"{parent}/vlan/tag": f"{option}.tags",
+        **paths_of(f"{parent}/vlan/tag", f"{option}.tags[]", VLAN_TAG),
+    }
 
 
-def _bandwidth(inside: str, option: str) -> Iterator[tuple[str, str]]:
-    yield f"{inside}/bandwidth", option
-    for way in ("inbound", "outbound"):
-        yield f"{inside}/bandwidth/{way}", f"{option}.{way}"
-        for name in ("average", "peak", "burst"):
-            yield f"{inside}/bandwidth/{way}@{name}", f"{option}.{way}.{name}"
+def _bandwidth(parent: str, option: str, limits: Mapping[str, Sequence[Field]]) -> dict[str, str]:
+    paths = {f"{parent}/bandwidth": option}
+    for direction, fields in limits.items():
+        paths[f"{parent}/bandwidth/{direction}"] = f"{option}.{direction}"
+        paths.update(paths_of(f"{parent}/bandwidth/{direction}", f"{option}.{direction}", fields))
+    return paths
 
 
 _PORTGROUPS = "libvirt.portgroups"
 _LEASE = "lease_time"
 
-# Both ways: the option of a network (DESIGN's table) that says the same.
-OPTIONS: Mapping[str, str] = {
+# Read and written: the option of a network with the same meaning.
+OPTION_BY_PATH: Mapping[str, str] = {
     "network": "the network",
     "network@trustGuestRxFilters": "libvirt.trust_guest_rx_filters",
     "network/name": "name",
@@ -67,20 +83,15 @@ OPTIONS: Mapping[str, str] = {
     "network/forward/nat": "nat",
     "network/forward/nat@ipv6": "nat.ipv6",
     "network/forward/nat/address": "nat.source",
-    "network/forward/nat/address@start": "nat.source.start",
-    "network/forward/nat/address@end": "nat.source.end",
+    **paths_of("network/forward/nat/address", "nat.source", NAT_ADDRESSES),
     "network/forward/nat/port": "nat.ports",
-    "network/forward/nat/port@start": "nat.ports.start",
-    "network/forward/nat/port@end": "nat.ports.end",
-    **dict(_virtualport("network", "libvirt.virtualport")),
+    **paths_of("network/forward/nat/port", "nat.ports", NAT_PORTS),
+    **_virtualport("network", "libvirt.virtualport"),
     "network/portgroup": _PORTGROUPS,
-    "network/portgroup@name": f"{_PORTGROUPS}[].name",
-    "network/portgroup@default": f"{_PORTGROUPS}[].default",
-    "network/portgroup@trustGuestRxFilters": f"{_PORTGROUPS}[].trust_guest_rx_filters",
-    **dict(_virtualport("network/portgroup", f"{_PORTGROUPS}[].virtualport")),
-    **dict(_vlan("network/portgroup", f"{_PORTGROUPS}[].vlan")),
-    **dict(_bandwidth("network/portgroup", f"{_PORTGROUPS}[].bandwidth")),
-    "network/portgroup/bandwidth/inbound@floor": f"{_PORTGROUPS}[].bandwidth.inbound.floor",
+    **paths_of("network/portgroup", f"{_PORTGROUPS}[]", PORTGROUP),
+    **_virtualport("network/portgroup", f"{_PORTGROUPS}[].virtualport"),
+    **_vlan("network/portgroup", f"{_PORTGROUPS}[].vlan"),
+    **_bandwidth("network/portgroup", f"{_PORTGROUPS}[].bandwidth", PORTGROUP_LIMITS),
     "network/domain": "dns.domain",
     "network/domain@name": "dns.domain",
     "network/domain@localOnly": "dns.local_only",
@@ -88,22 +99,17 @@ OPTIONS: Mapping[str, str] = {
     "network/dns": "dns",
     "network/dns@enable": "dns.enabled",
     "network/dns@forwardPlainNames": "dns.forward_plain_names",
-    "network/dns/forwarder": "dns.forwarders",
-    "network/dns/forwarder@addr": "dns.forwarders[].address",
-    "network/dns/forwarder@domain": "dns.forwarders[].domain",
-    "network/dns/txt": "dns.txt",
-    "network/dns/txt@name": "dns.txt[].name",
-    "network/dns/txt@value": "dns.txt[].value",
-    "network/dns/srv": "dns.srv",
+    **{f"network/dns/{tag}": option for option, tag, _fields in DNS_RECORDS},
     **{
-        f"network/dns/srv@{name}": f"dns.srv[].{name}"
-        for name in ("service", "protocol", "domain", "target", "port", "priority", "weight")
+        path: key
+        for option, tag, fields in DNS_RECORDS
+        for path, key in paths_of(f"network/dns/{tag}", f"{option}[]", fields).items()
     },
     "network/dns/host": "dns.hosts",
     "network/dns/host@ip": "dns.hosts[].ip",
     "network/dns/host/hostname": "dns.hosts[].names",
-    **dict(_bandwidth("network", "bandwidth")),
-    **dict(_vlan("network", "libvirt.vlan")),
+    **_bandwidth("network", "bandwidth", NETWORK_LIMITS),
+    **_vlan("network", "libvirt.vlan"),
     "network/port": "isolate_guests",
     "network/port@isolated": "isolate_guests",
     "network/ip": "ipv4, ipv6; a second one of a family is in extra_addresses",
@@ -130,8 +136,7 @@ OPTIONS: Mapping[str, str] = {
     "network/ip/dhcp/host/lease@expiry": f"dhcp.hosts[].{_LEASE}",
     "network/ip/dhcp/host/lease@unit": f"dhcp.hosts[].{_LEASE}",
     "network/ip/dhcp/bootp": "dhcp.boot",
-    "network/ip/dhcp/bootp@file": "dhcp.boot.file",
-    "network/ip/dhcp/bootp@server": "dhcp.boot.server",
+    **paths_of("network/ip/dhcp/bootp", "dhcp.boot", BOOTP),
     "network/route": "routes",
     "network/route@family": "routes[].to",
     "network/route@address": "routes[].to",
@@ -146,8 +151,8 @@ OPTIONS: Mapping[str, str] = {
 
 _COUNT = "a count that libvirt puts into its output"
 
-# Read, and without any effect, because nothing would be different.
-DROPPED: Mapping[str, str] = {
+# Accepted and ignored, with the reason: they would change nothing.
+IGNORED: Mapping[str, str] = {
     "network@connections": _COUNT,
     "network@ipv6": "guests of one bridge reach each other by IPv6 in any case: our rules are about what is forwarded",
     "network/forward/interface@connections": _COUNT,
@@ -172,16 +177,17 @@ REFUSED: Mapping[str, str] = {
     "network/forward/driver@name": _DEVICES,
     "network/forward/driver@model": _DEVICES,
     **{
-        f"network/{way}@floor": "a guaranteed share is for single guests, and libvirt refuses it of a network too"
-        for way in ("bandwidth/inbound", "bandwidth/outbound")
+        f"network/bandwidth/{direction}@floor": "a guaranteed share is for single guests, and libvirt refuses it of a "
+        "network too"
+        for direction in ("inbound", "outbound")
     },
     "network/portgroup/bandwidth/outbound@floor": "libvirt knows a guaranteed share of inbound traffic alone",
 }
 
-# Values of an attribute that are the same as leaving out what would be refused.
-HARMLESS: Mapping[str, str] = {"network/bridge@macTableManager": "kernel", "network/forward@managed": "no"}
+# Values of refused attributes that are accepted, since they are the defaults.
+ACCEPTED_VALUES: Mapping[str, str] = {"network/bridge@macTableManager": "kernel", "network/forward@managed": "no"}
 
-# What may be there more than once; libvirt would take the first of any other, and say nothing of the rest.
+# Elements that may be repeated. Of any other, libvirt would use the first and silently ignore the rest.
 REPEATED = {
     "network/forward/interface",
     "network/portgroup",

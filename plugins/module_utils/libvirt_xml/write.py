@@ -1,9 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From flat options to the elements of libvirt's network XML.
+"""Writing: from flat options to the elements of libvirt's network XML.
 
-What the schema has no words for is left out here: libvirt_xml/convert.py finds it by reading back, and keeps it beside.
+Values that the schema does not allow are left out. convert.py finds them when it reads the result, and stores them in
+<metadata>.
 """
 
 from __future__ import annotations
@@ -11,64 +12,65 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .flat import DEFAULTS, Flat
-from .parse import Element, etree
+from .fields import DNS_RECORDS, NAT_RANGES, NETWORK_LIMITS, attributes_for
+from .flat import DEFAULTS, FlatOptions
+from .parse import Element, add_element, etree
 from .schema import DNSMASQ_NAMESPACE
 from .values import (
     DEVICE,
     DNS_NAME,
     MAC,
     TITLES_SINCE,
-    UINT,
+    UINT_MAX,
     ZONE,
     Version,
-    address_of,
-    complete,
-    items,
-    number_of,
-    put,
-    text_of,
+    all_given,
+    mappings_in,
+    schema_address,
+    schema_number,
+    schema_text,
 )
-from .write_guests import bandwidth, for_port, portgroup
-from .write_ip import addresses, routes
+from .write_guests import write_bandwidth, write_port_settings, write_portgroup
+from .write_ip import write_addresses, write_routes
 
 _FORWARD = {"nat": "nat", "routed": "route", "open": "open", "bridged": "bridge"}
+# The version of libvirt from which on <domain register=...> exists.
 REGISTER_SINCE: Version = (10, 1)
 
 
-def write(found: Flat, version: Version) -> Element:
-    """The network without metadata; ``version`` of libvirt has to understand it."""
-    known: Flat = {**DEFAULTS, **found}
-    root = etree().Element("network", nsmap={"dnsmasq": DNSMASQ_NAMESPACE} if found.get("dnsmasq.options") else {})
+def write_network(options: FlatOptions, version: Version) -> Element:
+    """The network without <metadata>, for a version of libvirt."""
+    known: FlatOptions = {**DEFAULTS, **options}
+    root = etree().Element("network", nsmap={"dnsmasq": DNSMASQ_NAMESPACE} if options.get("dnsmasq.options") else {})
     mode = known["mode"]
     if known["libvirt.trust_guest_rx_filters"]:
         root.set("trustGuestRxFilters", "yes")
-    put(root, "name").text = text_of(found.get("name")) or ""
+    add_element(root, "name").text = schema_text(options.get("name")) or ""
     for name in ("uuid", "title", "description"):
-        value = text_of(found.get(name))
+        value = schema_text(options.get(name))
         if value and (name == "uuid" or version >= TITLES_SINCE):
-            put(root, name).text = value
+            add_element(root, name).text = value
     if mode in _FORWARD:
         _forward(root, known, mode)
     _bridge(root, known, mode)
     if mode != "bridged":
         _domain(root, known, version)
         _dns(root, known)
-    _for_guests(root, known)
+    _guest_settings(root, known)
     if mode != "bridged":
-        addresses(root, known)
-        routes(root, known)
-        _raw(root, known)
-    for group in items(known.get("libvirt.portgroups")):
-        portgroup(root, group)
+        write_addresses(root, known)
+        write_routes(root, known)
+        _dnsmasq_options(root, known)
+    for group in mappings_in(known.get("libvirt.portgroups")):
+        write_portgroup(root, group)
     return root
 
 
-def _forward(root: Element, known: Flat, mode: str) -> None:
-    uplink = text_of(known.get("uplink"), DEVICE) if mode in ("nat", "routed") else None
-    forward = put(root, "forward", mode=_FORWARD[mode], dev=uplink)
+def _forward(root: Element, known: FlatOptions, mode: str) -> None:
+    uplink = schema_text(known.get("uplink"), DEVICE) if mode in ("nat", "routed") else None
+    forward = add_element(root, "forward", mode=_FORWARD[mode], dev=uplink)
     if uplink:
-        put(forward, "interface", dev=uplink)
+        add_element(forward, "interface", dev=uplink)
     if mode != "nat":
         return
     nat = etree().Element("nat")
@@ -76,100 +78,80 @@ def _forward(root: Element, known: Flat, mode: str) -> None:
         nat.set("ipv6", "no")
     elif known["ipv6.address"] != "none":
         nat.set("ipv6", "yes")
-    for path, tag in (("nat.source", "address"), ("nat.ports", "port")):
-        value = known.get(path, {})
-        if isinstance(value, Mapping):
-            ends = [address_of(value.get(end), 4) or number_of(value.get(end), 1, 65535) for end in ("start", "end")]
-            if complete(*ends) and set(value) == {"start", "end"}:
-                put(nat, tag, start=ends[0], end=ends[1])
+    for option, tag, fields in NAT_RANGES:
+        attributes = attributes_for(known.get(option), fields)
+        if attributes:
+            add_element(nat, tag, **attributes)
     if nat.attrib or len(nat):
         forward.append(nat)
 
 
-def _bridge(root: Element, known: Flat, mode: str) -> None:
-    name = text_of(known.get("bridge.name"), DEVICE)
+def _bridge(root: Element, known: FlatOptions, mode: str) -> None:
+    name = schema_text(known.get("bridge.name"), DEVICE)
     if mode == "bridged":
-        put(root, "bridge", name=name)
+        add_element(root, "bridge", name=name)
         return
-    put(
+    add_element(
         root,
         "bridge",
         name=name,
-        zone=text_of(known.get("bridge.zone"), ZONE),
+        zone=schema_text(known.get("bridge.zone"), ZONE),
         stp="on" if known["bridge.stp"] else "off",
-        delay=number_of(known["bridge.forward_delay"], 0, UINT),
+        delay=schema_number(known["bridge.forward_delay"], 0, UINT_MAX),
     )
-    mtu, mac = number_of(known.get("bridge.mtu"), 0, 65535), text_of(known.get("bridge.mac"), MAC)
+    mtu, mac = schema_number(known.get("bridge.mtu"), 0, 65535), schema_text(known.get("bridge.mac"), MAC)
     if mtu:
-        put(root, "mtu", size=mtu)
+        add_element(root, "mtu", size=mtu)
     if mac:
-        put(root, "mac", address=mac)
+        add_element(root, "mac", address=mac)
 
 
-def _domain(root: Element, known: Flat, version: Version) -> None:
-    name = text_of(known.get("dns.domain"), DNS_NAME)
+def _domain(root: Element, known: FlatOptions, version: Version) -> None:
+    name = schema_text(known.get("dns.domain"), DNS_NAME)
     if name:
-        domain = put(root, "domain", name=name, localOnly="yes" if known["dns.local_only"] else "no")
+        domain = add_element(root, "domain", name=name, localOnly="yes" if known["dns.local_only"] else "no")
         if version >= REGISTER_SINCE:
             domain.set("register", "yes" if known["dns.host_resolver"] else "no")
 
 
-def _dns(root: Element, known: Flat) -> None:
-    dns = put(root, "dns")
+def _dns(root: Element, known: FlatOptions) -> None:
+    dns = add_element(root, "dns")
     if not known["dns.enabled"]:
         dns.set("enable", "no")
     plain = known.get("dns.forward_plain_names")
     if known["dns.enabled"] or plain is not None:
-        # What is not said is what a dnsmasq of the network's own does.
+        # Our default is not to forward them, libvirt's is to forward them.
         dns.set("forwardPlainNames", "yes" if plain else "no")
-    for one in items(known.get("dns.forwarders")):
-        domain, address = text_of(one.get("domain"), DNS_NAME), address_of(one.get("address"))
-        if domain or address:
-            put(dns, "forwarder", domain=domain, addr=address)
-    for one in items(known.get("dns.txt")):
-        name, value = text_of(one.get("name"), DNS_NAME), text_of(one.get("value"))
-        if complete(name, value):
-            put(dns, "txt", name=name, value=value)
-    for one in items(known.get("dns.srv")):
-        _srv(dns, one)
-    for one in items(known.get("dns.hosts")):
-        _dns_host(dns, one)
+    for option, tag, fields in DNS_RECORDS:
+        for record in mappings_in(known.get(option)):
+            attributes = attributes_for(record, fields)
+            if attributes:
+                add_element(dns, tag, **attributes)
+    for host in mappings_in(known.get("dns.hosts")):
+        _dns_host(dns, host)
 
 
-def _dns_host(dns: Element, one: Mapping[str, Any]) -> None:
-    names, ip = one.get("names"), address_of(one.get("ip"))
-    good = [text_of(name, DNS_NAME) for name in names] if isinstance(names, list) else []
-    if good and complete(*good, ip):
-        host = put(dns, "host", ip=ip)
-        for name in good:
-            put(host, "hostname").text = name
+def _dns_host(dns: Element, host: Mapping[str, Any]) -> None:
+    names, ip = host.get("names"), schema_address(host.get("ip"))
+    hostnames = [schema_text(name, DNS_NAME) for name in names] if isinstance(names, list) else []
+    if hostnames and all_given(*hostnames, ip):
+        element = add_element(dns, "host", ip=ip)
+        for name in hostnames:
+            add_element(element, "hostname").text = name
 
 
-def _srv(dns: Element, one: Mapping[str, Any]) -> None:
-    service = text_of(one.get("service"))
-    if service and one.get("protocol") in ("tcp", "udp"):
-        put(
-            dns,
-            "srv",
-            service=service,
-            protocol=one["protocol"],
-            domain=text_of(one.get("domain"), DNS_NAME),
-            target=text_of(one.get("target")),
-            **{name: number_of(one.get(name), 0, 65535) for name in ("port", "priority", "weight")},
-        )
-
-
-def _for_guests(root: Element, known: Flat) -> None:
-    for_port(root, {"virtualport": known.get("libvirt.virtualport"), "vlan": known.get("libvirt.vlan")})
-    bandwidth(root, {way: known.get(f"bandwidth.{way}") for way in ("inbound", "outbound")}, ())
+def _guest_settings(root: Element, known: FlatOptions) -> None:
+    write_port_settings(root, {"virtualport": known.get("libvirt.virtualport"), "vlan": known.get("libvirt.vlan")})
+    limits = {direction: known.get(f"bandwidth.{direction}") for direction in ("inbound", "outbound")}
+    write_bandwidth(root, limits, NETWORK_LIMITS)
     if known["isolate_guests"]:
-        put(root, "port", isolated="yes")
+        add_element(root, "port", isolated="yes")
 
 
-def _raw(root: Element, known: Flat) -> None:
+def _dnsmasq_options(root: Element, known: FlatOptions) -> None:
     lines = known.get("dnsmasq.options")
     if isinstance(lines, list) and lines:
-        options = put(root, f"{{{DNSMASQ_NAMESPACE}}}options")
+        options = add_element(root, f"{{{DNSMASQ_NAMESPACE}}}options")
         for line in lines:
-            if text_of(line):
-                put(options, f"{{{DNSMASQ_NAMESPACE}}}option", value=text_of(line))
+            if schema_text(line):
+                add_element(options, f"{{{DNSMASQ_NAMESPACE}}}option", value=schema_text(line))

@@ -1,68 +1,64 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What libvirt does with the guests that it starts, as elements: portgroups, virtualport, vlan, bandwidth."""
+"""Writing what libvirt configures on the ports of guests: portgroups, virtualport, vlan, bandwidth."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .parse import Element, etree
-from .values import DEVICE, PARAMETER, PARAMETERS_OF, UINT, complete, items, number_of, put, text_of
+from .fields import PORTGROUP, PORTGROUP_LIMITS, VLAN_TAG, Field, attributes_for, is_allowed
+from .parse import Element, add_element, etree
+from .values import PARAMETERS_BY_PORT_TYPE, PORT_PARAMETERS, all_given, mappings_in, schema_text
 
 
-def portgroup(root: Element, group: Mapping[str, Any]) -> None:
-    """One portgroup."""
-    name = text_of(group.get("name"), DEVICE)
-    if name:
-        into = put(
-            root,
-            "portgroup",
-            name=name,
-            default="yes" if group.get("default") is True else None,
-            trustGuestRxFilters="yes" if group.get("trust_guest_rx_filters") is True else None,
-        )
-        for_port(into, group)
-        bandwidth(into, group.get("bandwidth"), ("floor",))
+def write_portgroup(root: Element, group: Mapping[str, Any]) -> None:
+    """Append <portgroup>."""
+    attributes = attributes_for(group, PORTGROUP)
+    if attributes:
+        element = add_element(root, "portgroup", **attributes)
+        write_port_settings(element, group)
+        write_bandwidth(element, group.get("bandwidth"), PORTGROUP_LIMITS)
 
 
-def for_port(into: Element, group: Mapping[str, Any]) -> None:
-    """virtualport and vlan."""
+def write_port_settings(parent: Element, group: Mapping[str, Any]) -> None:
+    """Append <virtualport> and <vlan>, of a network or of a portgroup."""
     port, vlan = group.get("virtualport"), group.get("vlan")
     if isinstance(port, Mapping):
-        _virtualport(into, port)
+        _virtualport(parent, port)
     if isinstance(vlan, Mapping):
-        tags = [(number_of(tag.get("id"), 0, 4095), tag.get("native_mode")) for tag in items(vlan.get("tags"))]
-        if tags and all(number and mode in (None, "tagged", "untagged") for number, mode in tags):
-            element = put(into, "vlan", trunk="yes" if vlan.get("trunk") is True else None)
-            for number, mode in tags:
-                put(element, "tag", id=number, nativeMode=mode)
+        _vlan(parent, vlan)
 
 
-def _virtualport(into: Element, port: Mapping[str, Any]) -> None:
+def _virtualport(parent: Element, port: Mapping[str, Any]) -> None:
     kind, parameters = port.get("type"), port.get("parameters") or {}
-    if (
-        kind not in PARAMETERS_OF
-        or not isinstance(parameters, Mapping)
-        or not set(parameters) <= set(PARAMETERS_OF[kind])
-    ):
+    if kind not in PARAMETERS_BY_PORT_TYPE or not isinstance(parameters, Mapping):
         return
-    good = {name: text_of(str(value), PARAMETER[name]) for name, value in parameters.items()}
-    if complete(*good.values()) and (good or kind not in (None, "midonet")):
-        element = put(into, "virtualport", type=kind)
-        if good:
-            put(element, "parameters", **good)
+    if not set(parameters) <= set(PARAMETERS_BY_PORT_TYPE[kind]):
+        return
+    attributes = {name: schema_text(str(value), PORT_PARAMETERS[name]) for name, value in parameters.items()}
+    if all_given(*attributes.values()) and (attributes or kind not in (None, "midonet")):
+        element = add_element(parent, "virtualport", type=kind)
+        if attributes:
+            add_element(element, "parameters", **attributes)
 
 
-def bandwidth(into: Element, value: Any, inbound_more: Sequence[str]) -> None:
-    """Limits for the network or a portgroup."""
+def _vlan(parent: Element, vlan: Mapping[str, Any]) -> None:
+    """Append <vlan>, unless the schema does not allow one of the tags."""
+    tags = mappings_in(vlan.get("tags"))
+    if tags and all(is_allowed(tag, VLAN_TAG) for tag in tags):
+        element = add_element(parent, "vlan", trunk="yes" if vlan.get("trunk") is True else None)
+        for tag in tags:
+            add_element(element, "tag", **attributes_for(tag, VLAN_TAG))
+
+
+def write_bandwidth(parent: Element, bandwidth: Any, limits: Mapping[str, Sequence[Field]]) -> None:
+    """Append <bandwidth> of a network or of a portgroup; ``limits``: the fields by direction."""
     element = etree().Element("bandwidth")
-    for way in ("inbound", "outbound"):
-        limits = value.get(way) if isinstance(value, Mapping) else None
-        names = ("average", "peak", "burst", *(inbound_more if way == "inbound" else ()))
-        found = {name: number_of(limits.get(name), 1, UINT) for name in names} if isinstance(limits, Mapping) else {}
-        if any(found.values()):
-            put(element, way, **found)
+    for direction, fields in limits.items():
+        attributes = attributes_for(bandwidth.get(direction), fields) if isinstance(bandwidth, Mapping) else {}
+        if attributes:
+            add_element(element, direction, **attributes)
     if len(element):
-        into.append(element)
+        parent.append(element)

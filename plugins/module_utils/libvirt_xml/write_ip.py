@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Addresses, DHCP and routes as elements of libvirt's network XML."""
+"""Writing: addresses, DHCP and routes as elements of libvirt's network XML."""
 
 from __future__ import annotations
 
@@ -9,86 +9,104 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..dhcp.ranges import DEFAULT_LEASE_TIME
-from .flat import Flat, default_ranges, lease_seconds, usual_lease
-from .parse import Element, etree
-from .values import DNS_NAME, DUID, MAC, UINT, address_of, complete, items, number_of, put, text_of
+from .fields import BOOTP, attributes_for
+from .flat import FlatOptions, default_ranges, lease_time_for, parse_lease_time
+from .parse import Element, add_element, etree
+from .values import DUID, MAC, UINT_MAX, all_given, mappings_in, schema_address, schema_number, schema_text
 
 _LEASE_UNITS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
 
 
-def addresses(root: Element, known: Flat) -> None:
-    """All addresses, with DHCP on the first of each family."""
-    served = [_put_ip(root, known.get(f"{family}.address")) for family in ("ipv4", "ipv6")]
-    for family, element in zip(("ipv4", "ipv6"), served):
+def write_addresses(root: Element, known: FlatOptions) -> None:
+    """Append <ip> for all addresses, with DHCP in the main one of each family."""
+    main = {}
+    for family in ("ipv4", "ipv6"):
+        element = _ip(root, known.get(f"{family}.address"))
         if element is not None:
-            _dhcp(element, known, family)
-    local = known.get("dns.local_ptr")
-    there = [element for element in served if element is not None]
-    if local is not None and all(local is False or whole_zone(element) for element in there):
-        for element in there:
-            element.set("localPtr", "yes" if local else "no")
+            main[family] = element
+    for family, element in main.items():
+        _dhcp(element, known, family)
+    local_ptr = known.get("dns.local_ptr")
+    if local_ptr is not None and all(local_ptr is False or _is_reverse_zone(element) for element in main.values()):
+        for element in main.values():
+            element.set("localPtr", "yes" if local_ptr else "no")
     for cidr in known.get("extra_addresses", ()):
-        _put_ip(root, cidr)
+        _ip(root, cidr)
 
 
-def whole_zone(element: Element) -> bool:
-    """Whether the subnet is one zone of the reverse tree, which is what libvirt takes with localPtr."""
+def _is_reverse_zone(element: Element) -> bool:
+    """Whether the subnet is exactly one zone of the reverse tree, as libvirt requires with localPtr."""
     prefix = int(element.get("prefix", "0"))
     return prefix > 0 and prefix % (8 if element.get("family") == "ipv4" else 4) == 0
 
 
-def _put_ip(root: Element, cidr: Any) -> Element | None:
-    address, _slash, prefix = str(cidr).partition("/")
-    shown = address_of(address)
-    if shown is None or not prefix.isdecimal():
+def _ip(root: Element, cidr: Any) -> Element | None:
+    """Append <ip>; None if the text is not an address with a prefix."""
+    text, _slash, prefix = str(cidr).partition("/")
+    address = schema_address(text)
+    if address is None or not prefix.isdecimal():
         return None
-    return put(root, "ip", family="ipv6" if ":" in shown else "ipv4", address=shown, prefix=prefix)
+    return add_element(root, "ip", family="ipv6" if ":" in address else "ipv4", address=address, prefix=prefix)
 
 
-def _dhcp(element: Element, known: Flat, family: str) -> None:
+def _dhcp(element: Element, known: FlatOptions, family: str) -> None:
+    """Append <tftp> and <dhcp>."""
     path, version = f"{family}.dhcp", 6 if family == "ipv6" else 4
-    root = text_of(known.get(f"{path}.tftp_root"))
-    if root:
-        put(element, "tftp", root=root)
+    tftp_root = schema_text(known.get(f"{path}.tftp_root"))
+    if tftp_root:
+        add_element(element, "tftp", root=tftp_root)
     dhcp = etree().Element("dhcp")
     if known[f"{path}.enabled"]:
         ranges = known.get(f"{path}.ranges") or (default_ranges(known.get("ipv4.address")) if version == 4 else [])
-        for one in items(ranges):
-            start, end = address_of(one.get("start"), version), address_of(one.get("end"), version)
-            if complete(start, end):
-                lease = one.get("lease_time", usual_lease(known, family))
-                _lease(put(dhcp, "range", start=start, end=end), None if lease == DEFAULT_LEASE_TIME else lease)
-        for one in items(known.get(f"{path}.hosts")):
-            _host(dhcp, one, version)
-    boot = known.get(f"{path}.boot")
-    if isinstance(boot, Mapping) and text_of(boot.get("file")):
-        put(dhcp, "bootp", file=text_of(boot.get("file")), server=text_of(boot.get("server"), DNS_NAME))
+        for dhcp_range in mappings_in(ranges):
+            _range(dhcp, dhcp_range, version, lease_time_for(known, family))
+        for host in mappings_in(known.get(f"{path}.hosts")):
+            _host(dhcp, host, version)
+    boot = attributes_for(known.get(f"{path}.boot"), BOOTP)
+    if boot:
+        add_element(dhcp, "bootp", **boot)
     if len(dhcp):
         element.append(dhcp)
 
 
-def _host(dhcp: Element, one: Mapping[str, Any], version: int) -> None:
-    ip, mac, name = address_of(one.get("ip"), version), text_of(one.get("mac"), MAC), text_of(one.get("name"))
-    duid = text_of(one.get("id"), DUID) if mac is None else None
+def _range(dhcp: Element, dhcp_range: Mapping[str, Any], version: int, default_lease_time: str) -> None:
+    start, end = schema_address(dhcp_range.get("start"), version), schema_address(dhcp_range.get("end"), version)
+    if all_given(start, end):
+        lease_time = dhcp_range.get("lease_time", default_lease_time)
+        element = add_element(dhcp, "range", start=start, end=end)
+        _lease(element, None if lease_time == DEFAULT_LEASE_TIME else lease_time)
+
+
+def _host(dhcp: Element, host: Mapping[str, Any], version: int) -> None:
+    ip, mac = schema_address(host.get("ip"), version), schema_text(host.get("mac"), MAC)
+    name = schema_text(host.get("name"))
+    duid = schema_text(host.get("id"), DUID) if mac is None else None
     if ip and (mac or duid or name):
-        _lease(put(dhcp, "host", mac=mac, id=duid, name=name, ip=ip), one.get("lease_time"))
+        _lease(add_element(dhcp, "host", mac=mac, id=duid, name=name, ip=ip), host.get("lease_time"))
 
 
-def _lease(element: Element, value: Any) -> None:
-    seconds = lease_seconds(str(value)) if value else None
+def _lease(element: Element, lease_time: Any) -> None:
+    """Append <lease> in the largest unit that is exact; nothing without a lease time."""
+    seconds = parse_lease_time(str(lease_time)) if lease_time else None
     if seconds is not None:
-        unit, size = next(pair for pair in _LEASE_UNITS if seconds % pair[1] == 0)
+        unit, size = next((unit, size) for unit, size in _LEASE_UNITS if seconds % size == 0)
         if seconds == 0:
             unit, size = "minutes", 60
-        put(element, "lease", expiry=str(seconds // size), unit=unit)
+        add_element(element, "lease", expiry=str(seconds // size), unit=unit)
 
 
-def routes(root: Element, known: Flat) -> None:
-    """What is reached through guests."""
-    for one in items(known.get("routes")):
-        target, _slash, prefix = str(one.get("to")).partition("/")
-        address, gateway = address_of(target), address_of(one.get("via"))
-        if complete(address, gateway) and prefix.isdecimal():
-            family = "ipv6" if ":" in str(address) else "ipv4"
-            metric = number_of(one.get("metric"), 0, UINT)
-            put(root, "route", family=family, address=address, prefix=prefix, gateway=gateway, metric=metric)
+def write_routes(root: Element, known: FlatOptions) -> None:
+    """Append <route> for all routes."""
+    for route in mappings_in(known.get("routes")):
+        text, _slash, prefix = str(route.get("to")).partition("/")
+        address, gateway = schema_address(text), schema_address(route.get("via"))
+        if all_given(address, gateway) and prefix.isdecimal():
+            add_element(
+                root,
+                "route",
+                family="ipv6" if ":" in str(address) else "ipv4",
+                address=address,
+                prefix=prefix,
+                gateway=gateway,
+                metric=schema_number(route.get("metric"), 0, UINT_MAX),
+            )

@@ -21,9 +21,9 @@ from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_file
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.spec import FragmentSpec
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.definition import RegistrationSpec, xml_of
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.convert import from_xml
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.flat import BESIDE, flat
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.flat import NOT_IN_XML, flatten
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.metadata import NAMESPACE
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.schema import DNSMASQ_NAMESPACE, OPTIONS
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.schema import DNSMASQ_NAMESPACE, OPTION_BY_PATH
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.status import dump
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver.provider import Surroundings
@@ -103,7 +103,7 @@ def registration(network: Network) -> str:
     return xml_of(RegistrationSpec.from_options(Options(one)), (11, 3)) if one["state"] == "present" else "<network/>"
 
 
-ELEMENTS = {tag for path in OPTIONS for tag in path.partition("@")[0].split("/")} | {
+ELEMENTS = {tag for path in OPTION_BY_PATH for tag in path.partition("@")[0].split("/")} | {
     f"{{{DNSMASQ_NAMESPACE}}}option",
     f"{{{DNSMASQ_NAMESPACE}}}options",
     *(f"{{{NAMESPACE}}}{tag}" for tag in ("network", "option")),
@@ -144,9 +144,9 @@ def test_no_text_becomes_an_element_of_libvirts_xml(case: Any) -> None:
         for tag in ("name", "title", "description"):
             for one in found.findall(tag):
                 assert one.text == getattr(network, tag)
-    beside = {name: options[name] for name in BESIDE if name in options}
+    beside = {name: options[name] for name in NOT_IN_XML if name in options}
     if network.managed_by != "libvirt" and not is_verbatim(path):
-        assert flat(read({**from_xml(dump(network)), **beside}).as_options()) == flat(network.as_options())
+        assert flatten(read({**from_xml(dump(network)), **beside}).as_options()) == flatten(network.as_options())
 
 
 @values(300)

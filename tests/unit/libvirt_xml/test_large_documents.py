@@ -16,9 +16,9 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import I
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.convert import from_xml
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.parse import (
-    LONGEST_NAMESPACE,
-    MOST_IN_SCOPE,
-    MOST_NAMESPACES,
+    MAX_NAMESPACE_LENGTH,
+    MAX_NAMESPACES,
+    MAX_NAMESPACES_IN_SCOPE,
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
 
@@ -52,32 +52,32 @@ REFUSED = {
     "attributes of the root": (network(ATTRIBUTES), "attribute 'a2' is not in libvirt's schema"),
     "attributes that nearly are right": (network("", many("addres{n}='' ", 50_000)), "did you mean"),
     "parameters": (network(extra=f"<virtualport><parameters {ATTRIBUTES}/></virtualport>"), "attribute 'a2'"),
-    "namespaces": (network(many("xmlns:a{n}='' ", 40_000)), f"more than {MOST_NAMESPACES} namespaces"),
+    "namespaces": (network(many("xmlns:a{n}='' ", 40_000)), f"more than {MAX_NAMESPACES} namespaces"),
     "namespaces inside of metadata": (
         network(metadata=METADATA.format(many("xmlns:a{n}='u' ", 40_000), "")),
-        f"more than {MOST_NAMESPACES} namespaces",
+        f"more than {MAX_NAMESPACES} namespaces",
     ),
     "namespaces around metadata": (
-        network(many("xmlns:a{n}='u' ", MOST_NAMESPACES // 2), metadata=SIBLINGS),
-        f"more than {MOST_IN_SCOPE} namespaces around its metadata",
+        network(many("xmlns:a{n}='u' ", MAX_NAMESPACES // 2), metadata=SIBLINGS),
+        f"more than {MAX_NAMESPACES_IN_SCOPE} namespaces around its metadata",
     ),
     "metadata": (
-        network(many("xmlns:a{n}='u{n}' ", MOST_IN_SCOPE - 4), metadata=SIBLINGS),
+        network(many("xmlns:a{n}='u{n}' ", MAX_NAMESPACES_IN_SCOPE - 4), metadata=SIBLINGS),
         "namespace 'u2' is there already",
     ),
     "a long namespace": (
         network(f"xmlns:y='{'u' * 400_000}'", extra="<y:b/>" * 50_000),
-        f"more than {LONGEST_NAMESPACE} characters",
+        f"more than {MAX_NAMESPACE_LENGTH} characters",
     ),
     "a long namespace, written otherwise": (
         network(f'xmlns  =\n"{"u" * 400_000}"', extra="<b/>" * 50_000),
-        f"more than {LONGEST_NAMESPACE} characters",
+        f"more than {MAX_NAMESPACE_LENGTH} characters",
     ),
     "levels": (network(extra="<a>" * 10_000 + "</a>" * 10_000), "depth"),
     "children": (network(extra="<x/>" * 50_000), "there twice"),
     "a text": (network(extra=f"<title>{'x ' * 500_000}</title>"), "characters"),
     "a name": (network(extra=f"<{'x' * 900_000}/>"), "Name too long"),
-    "ways out": (network().replace("mode='nat'/>", f">{INTERFACES}</forward>"), "names several ways out"),
+    "uplinks": (network().replace("mode='nat'/>", f">{INTERFACES}</forward>"), "names several uplinks"),
 }
 READ = {
     "attributes of metadata": network(metadata=METADATA.format(ATTRIBUTES, "")),

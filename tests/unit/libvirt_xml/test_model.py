@@ -12,11 +12,11 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import I
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.convert import from_xml, to_xml
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.flat import (
-    BESIDE,
     DEFAULTS,
-    flat,
-    leaves,
-    nested,
+    NOT_IN_XML,
+    flatten,
+    unflatten,
+    values_by_path,
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import MODES, Network, read_network
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.status import dump
@@ -34,10 +34,10 @@ def read(options: dict[str, Any]) -> Network:
 
 def meaning(network: Network) -> dict[str, Any]:
     """One spelling of everything: 3600 is 1h."""
-    return flat(network.as_options())
+    return flatten(network.as_options())
 
 
-MODEL = leaves(read({"name": "lab"}).as_options())
+MODEL = values_by_path(read({"name": "lab"}).as_options())
 # Told from host and name.
 DERIVED = {"name", "uuid", "bridge.name", "bridge.mac"}
 # What `auto` turns into.
@@ -151,14 +151,14 @@ def test_no_option_of_the_model_is_left_out() -> None:
 
 def test_what_is_taken_for_the_default_is_the_models() -> None:
     said = {path: value for path, value in MODEL.items() if value not in (None, "", [], {})}
-    assert {path: value for path, value in said.items() if path not in {*DERIVED, *CHOSEN, *BESIDE}} == {
+    assert {path: value for path, value in said.items() if path not in {*DERIVED, *CHOSEN, *NOT_IN_XML}} == {
         path: value for path, value in DEFAULTS.items() if path not in CHOSEN and value != "none"
     } | {"ipv6.address": "none"}
 
 
 @pytest.mark.parametrize("path", sorted(DEFAULTS))
 def test_to_say_a_default_changes_nothing(path: str) -> None:
-    assert read({**nested({path: DEFAULTS[path]}), "name": "lab"}) == read({"name": "lab"})
+    assert read({**unflatten({path: DEFAULTS[path]}), "name": "lab"}) == read({"name": "lab"})
 
 
 def few(paths: list[str]) -> st.SearchStrategy[dict[str, Any]]:
@@ -179,7 +179,7 @@ def test_any_network_is_the_same_after_its_xml(found: dict[str, Any], suite: str
     if found.get("mode") == "bridged":
         found.pop("ipv4.address")
         found.setdefault("bridge.name", "br0")
-    options = {**nested(found), "name": "lab"}
+    options = {**unflatten(found), "name": "lab"}
     try:
         network = read(options)
     except InvalidOption:
@@ -208,13 +208,13 @@ def test_each_option_alone_is_the_same_after_its_xml(path: str) -> None:
         base = {"ipv4.address": "192.168.30.1/24", "ipv6.address": "fd00:30::1/64", "dns.domain": "lab.test"}
         if path == "mode" and value == "bridged":
             base = {"bridge.name": "br0"}
-        options = {**nested({**base, **context, path: value}), "name": "lab"}
+        options = {**unflatten({**base, **context, path: value}), "name": "lab"}
         try:
             network = read(options)
         except InvalidOption:
             return
         met.append(value)
-        again = read({**from_xml(to_xml(options)), **{key: options[key] for key in BESIDE if key in options}})
+        again = read({**from_xml(to_xml(options)), **{key: options[key] for key in NOT_IN_XML if key in options}})
         assert meaning(again) == meaning(network)
 
     check()

@@ -13,11 +13,11 @@ import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.convert import from_xml, to_xml
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.flat import brief, flat, nested
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.flat import flatten, unflatten, without_defaults
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.schema import (
-    DROPPED,
-    HARMLESS,
-    OPTIONS,
+    ACCEPTED_VALUES,
+    IGNORED,
+    OPTION_BY_PATH,
     REFUSED,
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
@@ -37,9 +37,9 @@ def assert_valid(text: str | bytes, suite: str) -> None:
 
 
 def test_table_has_what_the_schemas_have_and_nothing_else() -> None:
-    known = [*OPTIONS, *DROPPED, *REFUSED]
+    known = [*OPTION_BY_PATH, *IGNORED, *REFUSED]
     assert sorted(known) == sorted(libvirt_schema.paths("bookworm") | libvirt_schema.paths("trixie"))
-    assert set(HARMLESS) <= set(REFUSED)
+    assert set(ACCEPTED_VALUES) <= set(REFUSED)
 
 
 def paths_of(sample: Path) -> set[str]:
@@ -48,7 +48,7 @@ def paths_of(sample: Path) -> set[str]:
 
 def test_samples_have_everything_that_is_not_refused() -> None:
     covered = set().union(*map(paths_of, SAMPLES))
-    assert {*OPTIONS, *DROPPED} - covered == set()
+    assert {*OPTION_BY_PATH, *IGNORED} - covered == set()
 
 
 @pytest.mark.parametrize("path", sorted(REFUSED))
@@ -201,13 +201,13 @@ def test_any_options_are_valid_xml_and_come_back(wanted: dict[str, Any], suite: 
         wanted.setdefault("bridge", {"name": "br0"})
     text = to_xml(wanted, SUITES[suite])
     assert_valid(text, suite)
-    assert from_xml(text) == nested(brief(flat(wanted)))
+    assert from_xml(text) == unflatten(without_defaults(flatten(wanted)))
 
 
 def carried_out(text: str) -> dict[str, Any] | None:
     """What each part has to do for a network; None where the model does not take it."""
     try:
-        options = flat(from_xml(text))
+        options = flatten(from_xml(text))
         # A share guaranteed to one guest is nothing that a bridge of somebody else can have.
         for group in options.get("libvirt.portgroups", []):
             group.get("bandwidth", {}).get("inbound", {}).pop("floor", None)
@@ -218,7 +218,7 @@ def carried_out(text: str) -> dict[str, Any] | None:
 
 def _read(options: dict[str, Any]) -> Network:
     try:
-        return read_network(Options(nested(options)), "host")
+        return read_network(Options(unflatten(options)), "host")
     except InvalidOption as error:
         if "is not available in this version" not in error.problem:
             raise
@@ -243,7 +243,7 @@ def test_the_parts_that_carry_it_out_are_those_that_would_do_something_else_with
     assert whole is not None
     met = set()
     for path in sorted({path for path, _element, _name in libvirt_elements.places(root)} - {"network"}):
-        rest = carried_out(without(root, path)) if path in OPTIONS else None
+        rest = carried_out(without(root, path)) if path in OPTION_BY_PATH else None
         if rest is not None:
             differ = {libvirt_elements.PARTS[kind] for kind in whole if whole[kind] != rest[kind]}
             assert differ <= set(libvirt_elements.applied(path)), path
