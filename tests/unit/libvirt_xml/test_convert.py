@@ -119,7 +119,10 @@ IP = "<ip address='10.0.0.1' prefix='24'>{}</ip>"
         ("<forward mode='hostdev'/>", "<forward> in line 1: mode='hostdev' gives guests devices of the host"),
         ("<forward mode='passthrough'/>", "has no bridge"),
         ("<forward mode='bridge'/>", "is macvtap"),
-        ("<forward mode='bridge'/><bridge name='br0'/><ip address='10.0.0.1'/>", "<ip> in line 1: is not possible with"),
+        (
+            "<forward mode='bridge'/><bridge name='br0'/><ip address='10.0.0.1'/>",
+            "<ip> in line 1: is not possible with",
+        ),
         ("<forward mode='natt'/>", "mode='natt' is none of nat"),
         ("<forward managed='yes'/>", "attribute 'managed' a pool of devices"),
         ("<forward><pf dev='eth0'/></forward>", "<pf> in line 1: a pool of devices"),
