@@ -95,7 +95,7 @@ class BridgeSpec:
         refuse_for_linux(options, kind)
         if stp and rstp:
             options.error("rstp", "and stp exclude each other; choose one")
-        options.close()
+        options.reject_unknown()
         return spec
 
     @property

@@ -65,7 +65,7 @@ def read_dhcp6(options: Options, address: ipaddress.IPv6Interface | None, advert
         hosts=tuple(read_hosts(options, "hosts", address, 6)),
         options=read_dhcp_options(options, "options", 6),
     )
-    options.close()
+    options.reject_unknown()
     if not dhcp6.enabled:
         return dhcp6
     if dhcp6.stateless and (dhcp6.ranges or dhcp6.hosts):
@@ -118,7 +118,7 @@ class Service6:
 
 def read_service6(options: Options) -> Service6:
     """The option ``ipv6`` of a fragment; raises InvalidOption."""
-    address = options.cidr("address", version=6)
+    address = options.ipv6_cidr("address")
     service = Service6(
         address=address,
         ra=options.boolean("ra", True),
@@ -128,7 +128,7 @@ def read_service6(options: Options) -> Service6:
         hosts=tuple(read_hosts(options, "hosts", address, 6)),
         options=read_dhcp_options(options, "options", 6),
     )
-    options.close()
+    options.reject_unknown()
     if service.stateless and (service.ranges or service.hosts or not service.ra):
         options.error("stateless", "is for guests that make their own addresses: with ra, without ranges and hosts")
     if service.speaks and address.network.prefixlen < _SHORTEST_PREFIX:

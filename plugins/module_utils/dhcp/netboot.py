@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.options import Options, shown
+from ..core.options import Options, repr_short
 from .dnsmasq_syntax import quoted
 
 # RFC 2131 section 2: the field "file" has 128 bytes and ends with a NUL.
@@ -35,11 +35,11 @@ def read_boot(options: Options, name: str) -> Boot | None:
         return None
     item = options.group(name)
     boot = Boot(str(item.text("file", longest=_LONGEST_FILE)), str(item.text("server", "")))
-    item.close()
+    item.reject_unknown()
     if not boot.file:
         item.error("file", "is required: the file that guests load")
     if len(boot.file.encode("utf-8")) > _LONGEST_FILE:
-        item.error("file", f"{shown(boot.file)} has more than {_LONGEST_FILE} bytes")
+        item.error("file", f"{repr_short(boot.file)} has more than {_LONGEST_FILE} bytes")
     if boot.server:
         try:
             ipaddress.IPv4Address(boot.server)
@@ -52,7 +52,7 @@ def read_tftp_root(options: Options, name: str) -> str:
     """The option ``tftp_root``; raises InvalidOption."""
     text = str(options.text(name, ""))
     if text and (not text.startswith("/") or "/../" in f"{text}/"):
-        options.error(name, f"{shown(text)} is not an absolute path of a folder")
+        options.error(name, f"{repr_short(text)} is not an absolute path of a folder")
     return text
 
 

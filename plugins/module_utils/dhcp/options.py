@@ -9,7 +9,7 @@ import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..core.options import Options, shown, without_zone
+from ..core.options import Options, repr_short, without_zone
 from .dnsmasq_syntax import quoted
 
 _NAME = re.compile(r"[a-z][a-z0-9+-]{0,62}")
@@ -38,7 +38,7 @@ def read_dhcp_options(options: Options, name: str, version: int = 4) -> dict[str
         if word.isdecimal():
             # Python itself refuses to read numbers of thousands of digits.
             if len(word) > _MOST_DIGITS or not 1 <= int(word) <= _LARGEST[version]:
-                item.error(word, f"{shown(word)} is no number of a DHCP option; use 1 to {_LARGEST[version]}")
+                item.error(word, f"{repr_short(word)} is no number of a DHCP option; use 1 to {_LARGEST[version]}")
             word = str(int(word))
         elif not _NAME.fullmatch(word):
             listed = "dhcp" if version == 4 else "dhcp6"

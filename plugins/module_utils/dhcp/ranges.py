@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Union
 
-from ..core.options import Address, Interface, Options, shown
+from ..core.options import Address, Interface, Options, repr_short
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
@@ -48,9 +48,9 @@ def lease_time(options: Options, name: str, default: str) -> str:
         return text
     match = _LEASE_TIME.fullmatch(text)
     if not match:
-        options.error(name, f"{shown(text)} is not a lease time; write 45m, 12h, 7d, seconds, or infinite")
+        options.error(name, f"{repr_short(text)} is not a lease time; write 45m, 12h, 7d, seconds, or infinite")
     if int(match[1]) * _SECONDS[match[2]] < _SHORTEST_LEASE:
-        options.error(name, f"{shown(text)} is shorter than two minutes, the least that dnsmasq gives")
+        options.error(name, f"{repr_short(text)} is shorter than two minutes, the least that dnsmasq gives")
     return text
 
 
@@ -69,14 +69,14 @@ def read_ranges(
     for item in options.each(name):
         start, end = item.address("start", version=version), item.address("end", version=version)
         one = Range(start, end, lease_time(item, "lease_time", lease))
-        item.close()
-        if end < start:
+        item.reject_unknown()
+        if int(end) < int(start):
             item.error("end", f"{end} comes before the start {start}; swap them")
         if address is None:
             item.error("start", f"a range needs a fixed ipv{version}.address; with auto, leave ranges out")
         for key, value in (("start", start), ("end", end)):
             refuse_outside(item, key, value, address)
-        if start <= address.ip <= end:
+        if int(start) <= int(address.ip) <= int(end):
             item.error("start", f"{start} - {end} contains {address.ip}, the host's own address; leave it out")
         ends = (int(start), int(end))
         at = bisect.bisect_left(ordered, ends)

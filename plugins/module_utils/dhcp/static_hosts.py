@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.options import Address, Interface, Options, shown
+from ..core.options import Address, Interface, Options, repr_short
 from .ranges import lease_time, refuse_outside
 
 # Words that dnsmasq takes for something else in dhcp-host= (src/option.c, case LOPT_BANK ... 'G').
@@ -59,7 +59,7 @@ def read_hosts(options: Options, name: str, address: Interface | None, version: 
             lease_time=lease_time(item, "lease_time", ""),
             path=item.path,
         )
-        item.close()
+        item.reject_unknown()
         _refuse_pointless(item, host)
         if host.ip is not None:
             if address is None:
@@ -79,12 +79,12 @@ def _client_id(item: Options, version: int) -> str:
     low = text.lower()
     if _BYTES.fullmatch(low):
         if len(low.split(":")) > _LONGEST_ID[version]:
-            item.error("id", f"{shown(text)} has more than {_LONGEST_ID[version]} bytes")
+            item.error("id", f"{repr_short(text)} has more than {_LONGEST_ID[version]} bytes")
         return low
     if version == 6:
-        item.error("id", f"{shown(text)} is not a DUID; write its bytes as 00:03:00:01:52:54:00:12:34:56")
+        item.error("id", f"{repr_short(text)} is not a DUID; write its bytes as 00:03:00:01:52:54:00:12:34:56")
     if not _TEXT.fullmatch(text):
-        item.error("id", f"{shown(text)} is not a client id; write its bytes as 01:52:54:00:12:34:56, or a word")
+        item.error("id", f"{repr_short(text)} is not a client id; write its bytes as 01:52:54:00:12:34:56, or a word")
     return text
 
 
@@ -112,7 +112,9 @@ def host_name(item: Options, name: str) -> str:
     """A guest's name that dnsmasq takes for a name; raises InvalidOption."""
     text = str(item.host_label(name, ""))
     if _KEYWORDS.fullmatch(text):
-        item.error(name, f"{shown(text)} means something else to dnsmasq; choose a name that is no number or keyword")
+        item.error(
+            name, f"{repr_short(text)} means something else to dnsmasq; choose a name that is no number or keyword"
+        )
     return text
 
 

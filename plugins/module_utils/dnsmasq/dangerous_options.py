@@ -12,7 +12,7 @@ import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..core.options import shown
+from ..core.options import repr_short
 from ..dhcp.dnsmasq_syntax import Setting, read_lines
 
 _PROGRAM = "runs a program"
@@ -57,7 +57,7 @@ def line_dangers(lines: Sequence[str], option: str = "dnsmasq.options") -> Itera
         for setting in read_lines(line, option):
             why = _danger(setting)
             if why:
-                yield f"the line {shown(line)} ({option}[{number}]) {why}; remove it unless that is meant"
+                yield f"the line {repr_short(line)} ({option}[{number}]) {why}; remove it unless that is meant"
                 break
 
 
@@ -86,8 +86,8 @@ def tftp_danger(root: str, real: str = "", option: str = "tftp_root") -> str:
     """A sentence for a folder for TFTP that is not for the public, or ''; ``real``: where links lead from there."""
     if not root or not (is_private_folder(root) or is_private_folder(real or root)):
         return ""
-    leads = f", which is {shown(real)}," if real and posixpath.normpath(real) != posixpath.normpath(root) else ""
-    return f"{option} {shown(root)}{leads} {_TFTP}; give them a folder of their own, such as '/srv/tftp'"
+    leads = f", which is {repr_short(real)}," if real and posixpath.normpath(real) != posixpath.normpath(root) else ""
+    return f"{option} {repr_short(root)}{leads} {_TFTP}; give them a folder of their own, such as '/srv/tftp'"
 
 
 def option_dangers(options: Mapping[str, Any]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.options import Address, Options, shown
+from ..core.options import Address, Options, repr_short
 
 # RFC 6335 section 5.1 for services; protocols likewise (RFC 2782).
 _SERVICE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,13}[A-Za-z0-9])?")
@@ -131,7 +131,7 @@ def _name(item: Options, key: str, domain: str, default: Any = None) -> str:
         text = f"{text}.{domain}"
     if text.rpartition(".")[2].isdecimal():
         # dnsmasq would take it for an address or a time (src/option.c, LOPT_HOST_REC and LOPT_CNAME).
-        item.error(key, f"{shown(text)} ends with a number, which no name does; give dns.domain, or another name")
+        item.error(key, f"{repr_short(text)} ends with a number, which no name does; give dns.domain, or another name")
     return text
 
 
@@ -144,7 +144,7 @@ def _read_host(item: Options, domain: str) -> HostRecord:
         part = f"names[{i}]"
         names.append(_name(Options({part: value}, item.path, item.owner), part, domain))
     record = HostRecord(item.address("ip"), tuple(names))
-    item.close()
+    item.reject_unknown()
     return record
 
 
@@ -159,7 +159,7 @@ def _read_srv(item: Options, domain: str) -> SrvRecord:
         priority=item.integer("priority", 0, least=0, most=65535),
         weight=item.integer("weight", 0, least=0, most=65535),
     )
-    item.close()
+    item.reject_unknown()
     return record
 
 
@@ -172,16 +172,16 @@ def _read_txt(item: Options, domain: str) -> TxtRecord:
         part = f"value[{i}]" if len(values) > 1 else "value"
         text = str(Options({part: value}, item.path, item.owner).text(part))
         if not text or len(text.encode("utf-8")) > _LONGEST_STRING:
-            item.error(part, f"{shown(text)} must have 1 to {_LONGEST_STRING} bytes; give longer ones as a list")
+            item.error(part, f"{repr_short(text)} must have 1 to {_LONGEST_STRING} bytes; give longer ones as a list")
         strings.append(text)
     record = TxtRecord(_name(item, "name", domain), tuple(strings))
-    item.close()
+    item.reject_unknown()
     return record
 
 
 def _read_cname(item: Options, domain: str) -> Cname:
     record = Cname(_name(item, "name", domain), _name(item, "target", domain))
-    item.close()
+    item.reject_unknown()
     if record.name == record.target:
         item.error("target", f"{record.target} is the name itself; give another one")
     return record
@@ -189,7 +189,7 @@ def _read_cname(item: Options, domain: str) -> Cname:
 
 def _read_forwarder(item: Options) -> Forwarder:
     forwarder = Forwarder(item.domain("domain", ""), item.address("address", None, zone=True))
-    item.close()
+    item.reject_unknown()
     if not forwarder.domain and forwarder.address is None:
         item.error("address", "is required where there is no domain")
     return forwarder
@@ -233,6 +233,6 @@ def read_raw(options: Options, name: str) -> list[str]:
         part = f"{name}[{i}]"
         line = str(Options({part: value}, options.path, options.owner).text(part, longest=1000)).strip()
         if not line or line.startswith("#"):
-            options.error(part, f"{shown(value)} says nothing to dnsmasq; leave it out")
+            options.error(part, f"{repr_short(value)} says nothing to dnsmasq; leave it out")
         lines.append(line)
     return lines

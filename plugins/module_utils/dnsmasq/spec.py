@@ -72,10 +72,10 @@ class FragmentSpec:
         if state == ABSENT:
             for other in _OPTIONS:
                 options.raw(other, None)
-            options.close()
+            options.reject_unknown()
             return cls(name=name, state=state, path=options.path)
         ipv6 = read_service6(options.group("ipv6")) if options.raw("ipv6", None) else None
-        address = options.cidr("address", None, version=4) if ipv6 else options.cidr("address", version=4)
+        address = options.ipv4_cidr("address", None) if ipv6 else options.ipv4_cidr("address")
         domain, local_only = str(options.domain("domain", "")), bool(options.boolean("local_only", True))
         names = options.group("names")
         spec = cls(
@@ -98,8 +98,8 @@ class FragmentSpec:
             raw=tuple(read_raw(options, "raw")),
             path=options.path,
         )
-        names.close()
-        options.close()
+        names.reject_unknown()
+        options.reject_unknown()
         _refuse_nonsense(options, spec)
         return spec
 

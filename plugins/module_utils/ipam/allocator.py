@@ -50,11 +50,11 @@ def read_fleet(options: Options, name: str) -> Fleet:
     claims = []
     for item in group.each("held"):
         host = str(item.text("host"))
-        subnet = item.cidr("subnet", version=4).network
+        subnet = item.ipv4_cidr("subnet").network
         what = f"network {item.text('network')!r} of host {host}"
         claims.append(Claim(host, subnet, f"{what} ({subnet})", bool(item.boolean("first", False))))
-        item.close()
-    group.close()
+        item.reject_unknown()
+    group.reject_unknown()
     return Fleet(share, tuple(claims))
 
 

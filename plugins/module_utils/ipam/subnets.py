@@ -67,9 +67,9 @@ def read_pools(options: Options, name: str) -> Sequence[Pool]:
     for i, item in enumerate(options.items(name)):
         path = f"{options.at(name)}[{i}]"
         one = Options(item if isinstance(item, dict) else {"subnet": item}, path)
-        cidr = one.cidr("subnet", version=4)
+        cidr = one.ipv4_cidr("subnet")
         length = one.integer("prefix", max(DEFAULT_LENGTH, cidr.network.prefixlen), least=8, most=30)
-        one.close()
+        one.reject_unknown()
         if length < cidr.network.prefixlen:
             one.error("prefix", f"{length} is larger than the pool {cidr.network} itself")
         pools.append(Pool(cidr.network, length))

@@ -60,7 +60,7 @@ class Bandwidth:
 def read_bandwidth(options: Options) -> Bandwidth:
     """Validate the option; raises InvalidOption."""
     found = Bandwidth(*(_read(options, way) for way in ("inbound", "outbound")))
-    options.close()
+    options.reject_unknown()
     return found
 
 
@@ -70,7 +70,7 @@ def _read(options: Options, way: str) -> Limit | None:
         # networkValidate() in libvirt's src/network/bridge_driver.c.
         one.error("floor", "is a share guaranteed to a single guest; libvirt refuses it of a network too")
     limits = {name: one.integer(name, None, least=1, most=_MOST) for name in ("average", "peak", "burst")}
-    one.close()
+    one.reject_unknown()
     average, peak = limits["average"], limits["peak"]
     if average is None:
         if peak is not None or limits["burst"] is not None:

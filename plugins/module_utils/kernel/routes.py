@@ -71,7 +71,7 @@ def _read(one: Options, own: Sequence[Interface]) -> Route:
     to = one.cidr("to")
     via = one.address("via")
     metric = one.integer("metric", _METRIC, least=1, most=_MOST)
-    one.close()
+    one.reject_unknown()
     if to != ipaddress.ip_interface(to.network):
         one.error("to", f"{to} is an address within {to.network}; write {to.network}, or {to.ip}/{to.max_prefixlen}")
     if to.network.prefixlen == 0 or to.ip.is_multicast or to.ip.is_loopback or to.ip.is_link_local:

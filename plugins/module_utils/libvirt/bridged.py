@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core.errors import InvalidOption
-from ..core.options import Options, guess
+from ..core.options import Options, did_you_mean
 from ..kernel.links import Link
 from ..libvirt_xml.flat import FlatOptions, flatten, without_defaults
 
@@ -28,7 +28,7 @@ _NOTHING: Mapping[str, Any] = {
 
 def only_registered(options: Options) -> Options:
     """The options without those that have no meaning; raises InvalidOption where one of them asks for something."""
-    given = options.everything()
+    given = options.as_mapping()
     if not Options(given.get("bridge") or {}, options.at("bridge"), options.owner).given("name"):
         options.error("bridge.name", "is required with mode bridged: the bridge that is there")
     for path, value in _said(options, given).items():
@@ -65,7 +65,7 @@ def missing(bridge: str, openvswitch: bool, links: Mapping[str, Link]) -> str:
     link = links.get(bridge)
     if link is None:
         known = [name for name, one in links.items() if one.kind == "bridge"]
-        return f"{bridge!r} is not there; make it first, or name a bridge that is{guess(bridge, known)}"
+        return f"{bridge!r} is not there; make it first, or name a bridge that is{did_you_mean(bridge, known)}"
     if link.kind != "bridge" and not openvswitch:
         return f"{bridge!r} is not a bridge; name one, or say bridge.type: openvswitch if it is one of Open vSwitch"
     return ""

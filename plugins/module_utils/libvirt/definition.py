@@ -76,7 +76,7 @@ class RegistrationSpec:
             restart=options.boolean("restart", False),
             managed_by=options.choice("managed_by", (OURS, LIBVIRT), LIBVIRT if xml else OURS),
         )
-        options.close()
+        options.reject_unknown()
         return spec
 
     def as_options(self) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def xml_of_network(options: Options) -> str:
 
     Raises InvalidOption: XML that is none, or an option for which libvirt has no word.
     """
-    others = {name: value for name, value in options.everything().items() if name not in _BESIDE and value is not None}
+    others = {name: value for name, value in options.as_mapping().items() if name not in _BESIDE and value is not None}
     if options.given("xml"):
         if others:
             options.error("xml", f"cannot stand beside {', '.join(others)}; say it in the XML, or leave the XML out")

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from ..core.errors import InvalidOption
-from ..core.options import Options, shown
+from ..core.options import Options, repr_short
 from ..libvirt_xml.values import PARAMETERS_BY_PORT_TYPE, PORT_PARAMETERS
 
 AUTO, ALWAYS, NEVER = "auto", "true", "false"
@@ -55,7 +55,7 @@ def read_libvirt(options: Options) -> Libvirt:
         vlan=_vlan(options),
         trust_guest_rx_filters=options.boolean("trust_guest_rx_filters", False),
     )
-    options.close()
+    options.reject_unknown()
     return found
 
 
@@ -65,7 +65,9 @@ def _register(options: Options) -> str:
     try:
         return ALWAYS if options.boolean("register") else NEVER
     except InvalidOption:
-        options.error("register", f"{shown(options.raw('register'))} is not possible; use one of auto, true, false")
+        options.error(
+            "register", f"{repr_short(options.raw('register'))} is not possible; use one of auto, true, false"
+        )
 
 
 def _portgroups(options: Options) -> Iterator[Mapping[str, Any]]:
@@ -74,11 +76,11 @@ def _portgroups(options: Options) -> Iterator[Mapping[str, Any]]:
     for item in options.each("portgroups"):
         name = item.matching("name", _PORTGROUP, "a name of letters, digits and '_.:/\\-'")
         if name in names:
-            item.error("name", f"{shown(name)} is already a portgroup of this network; each has its own name")
+            item.error("name", f"{repr_short(name)} is already a portgroup of this network; each has its own name")
         names.add(name)
         if item.boolean("default", False):
             if default:
-                item.error("default", f"{shown(default)} is the default already; there can be one")
+                item.error("default", f"{repr_short(default)} is the default already; there can be one")
             default = name
         yield {
             "name": name,
@@ -88,7 +90,7 @@ def _portgroups(options: Options) -> Iterator[Mapping[str, Any]]:
             **_given(item, "bandwidth", _bandwidth),
             **_given(item, "vlan", _vlan),
         }
-        item.close()
+        item.reject_unknown()
 
 
 def _true(options: Options, name: str) -> dict[str, bool]:
@@ -108,10 +110,10 @@ def _bandwidth(options: Options) -> dict[str, Any]:
         if limits.raw("floor", None) is not None:
             # networkValidate() in src/network/bridge_driver.c.
             limits.error("floor", "is for bridges that libvirt itself makes; libvirt refuses it with one that is there")
-        limits.close()
+        limits.reject_unknown()
         if any(values.values()):
             found[way] = {name: value for name, value in values.items() if value is not None}
-    group.close()
+    group.reject_unknown()
     return found
 
 
@@ -121,9 +123,9 @@ def _vlan(options: Options) -> dict[str, Any]:
     for item in group.each("tags"):
         mode = item.choice("native_mode", ("tagged", "untagged"), "")
         tags.append({"id": item.integer("id", least=0, most=4095), **({"native_mode": mode} if mode else {})})
-        item.close()
+        item.reject_unknown()
     trunk = group.boolean("trunk", False)
-    group.close()
+    group.reject_unknown()
     if trunk and not tags:
         group.error("tags", "is required: the numbers of the VLANs")
     # As libvirt completes it (virNetDevVlanParse() in src/conf/netdev_vlan_conf.c).
@@ -140,8 +142,8 @@ def _virtualport(options: Options) -> dict[str, Any]:
         text = parameters.matching(name, PORT_PARAMETERS[name], f"a value for {name}", "")
         if text:
             given[name] = _as_libvirt_writes(name, text)
-    parameters.close()
-    group.close()
+    parameters.reject_unknown()
+    group.reject_unknown()
     if kind == "midonet" and not given:
         group.error("parameters", "is required with type midonet: interfaceid")
     return {**({"type": kind} if kind else {}), **({"parameters": given} if given else {})}
@@ -164,6 +166,8 @@ def _metadata(options: Options) -> Iterator[str]:
     for i, element in enumerate(parse_metadata(texts, options.at("metadata"))):
         space = str(element.tag).partition("}")[0][1:]
         if space in spaces:
-            options.error(f"metadata[{i}]", f"namespace {shown(space)} is there already; libvirt keeps one of each")
+            options.error(
+                f"metadata[{i}]", f"namespace {repr_short(space)} is there already; libvirt keeps one of each"
+            )
         spaces.add(space)
     yield from texts

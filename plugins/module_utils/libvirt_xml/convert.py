@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import InvalidOption
-from ..core.options import shown
+from ..core.options import repr_short
 from .flat import DEFAULTS, NOT_IN_XML, FlatOptions, flatten, lease_time_for, unflatten, without_defaults
 from .metadata import NAMESPACE, is_ours, parse_metadata, to_text
 from .parse import Checker, Element, add_element, children, etree, parse
@@ -117,9 +117,9 @@ def _apply_stored_option(options: FlatOptions, element: Element, checker: Checke
         value = json.loads(element.text or "null")
         instead = json.loads(element.get("instead", "null"))
     except (ValueError, RecursionError):
-        checker.refuse(element, f"the value of {shown(name)} is not JSON")
+        checker.refuse(element, f"the value of {repr_short(name)} is not JSON")
     if name in NOT_IN_XML or name == "xml":
-        checker.refuse(element, f"{shown(name)} cannot be set in the metadata")
+        checker.refuse(element, f"{repr_short(name)} cannot be set in the metadata")
     if options.get(name, DEFAULTS.get(name)) == instead:
         options.pop(name, None)
         options.update(flatten(unflatten({name: value})))

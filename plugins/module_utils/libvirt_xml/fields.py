@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..core.options import shown
+from ..core.options import repr_short
 from .values import DEVICE, DNS_NAME, UINT_MAX, XML_TEXT, schema_address, schema_number, schema_text
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def read_boolean(
     if value is None:
         return default
     if value not in words:
-        checker.refuse(element, f"{name}={shown(value)} is neither {words[0]} nor {words[1]}")
+        checker.refuse(element, f"{name}={repr_short(value)} is neither {words[0]} nor {words[1]}")
     return bool(value == words[0])
 
 
@@ -61,7 +61,7 @@ def read_number(element: Element, name: str, checker: Checker) -> int | None:
     if value is None:
         return None
     if not (value.isascii() and value.isdecimal() and len(value) < 20):
-        checker.refuse(element, f"{name}={shown(value)} is not a whole number")
+        checker.refuse(element, f"{name}={repr_short(value)} is not a whole number")
     return int(value)
 
 
@@ -71,7 +71,7 @@ def read_address(element: Element, name: str, checker: Checker) -> str | None:
     try:
         return None if value is None else str(ipaddress.ip_address(value))
     except ValueError:
-        checker.refuse(element, f"{name}={shown(value)} is not an IP address")
+        checker.refuse(element, f"{name}={repr_short(value)} is not an IP address")
 
 
 def _read_text(element: Element, name: str, _checker: Checker) -> str | None:

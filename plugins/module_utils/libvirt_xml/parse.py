@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..core.errors import InvalidOption, MissingTool
-from ..core.options import guess, shortened, shown
+from ..core.options import did_you_mean, repr_short, shorten
 from .schema import ACCEPTED_VALUES, DNSMASQ_NAMESPACE, IGNORED, OPTION_BY_PATH, REFUSED, REPEATED
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def parse(text: str, path: str = "xml", owner: str = "") -> Element:
         raise InvalidOption(path, problem, owner)
 
     if not isinstance(text, str):
-        refuse(f"{shown(text)} is not a string of XML")
+        refuse(f"{repr_short(text)} is not a string of XML")
     # The encoding that the XML declares is that of the file it was read from; this is a string already.
     data = text.encode("utf-8", errors="surrogatepass")
     if len(data) > MAX_BYTES:
@@ -80,7 +80,7 @@ def parse(text: str, path: str = "xml", owner: str = "") -> Element:
     try:
         root = library.fromstring(data.lstrip(), parser)
     except (library.XMLSyntaxError, ValueError) as error:
-        problem = shortened(str(error), _LONGEST_SHOWN)
+        problem = shorten(str(error), _LONGEST_SHOWN)
         refuse(f"this is not well-formed XML: {problem}")
     if len(_metadata_or_root(root).nsmap) > MAX_NAMESPACES_IN_SCOPE:
         refuse(
@@ -134,7 +134,7 @@ class Checker:
 
     def refuse(self, element: Element, problem: str) -> NoReturn:
         """Raise InvalidOption naming element and line."""
-        name = shortened(str(element.tag).partition("}")[2] or str(element.tag), _LONGEST_SHOWN)
+        name = shorten(str(element.tag).partition("}")[2] or str(element.tag), _LONGEST_SHOWN)
         raise InvalidOption(self.path, f"<{name}> in line {element.sourceline}: {problem}", self.owner)
 
     def check(self, root: Element) -> None:
@@ -151,7 +151,7 @@ class Checker:
             for name in element.attrib:
                 attribute = f"{path}@{name}"
                 if attribute not in ACCEPTED_VALUES or ACCEPTED_VALUES[attribute] != element.get(name):
-                    self._check_path(element, attribute, f"attribute {shown(str(name))} ")
+                    self._check_path(element, attribute, f"attribute {repr_short(str(name))} ")
             if path != "network/metadata":
                 self._check_repetition(element, path)
                 unchecked += [(path, child) for child in children(element)]
@@ -168,5 +168,5 @@ class Checker:
         if path in REFUSED:
             self.refuse(element, f"{subject}{REFUSED[path]}")
         if path not in OPTION_BY_PATH and path not in IGNORED:
-            suggestion = guess(path, sorted({*OPTION_BY_PATH, *IGNORED}))
+            suggestion = did_you_mean(path, sorted({*OPTION_BY_PATH, *IGNORED}))
             self.refuse(element, f"{subject}is not in libvirt's schema of networks{suggestion}")

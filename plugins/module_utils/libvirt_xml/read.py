@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..core.options import shortened, shown
+from ..core.options import repr_short, shorten
 from .fields import (
     DNS_RECORDS,
     NAT_RANGES,
@@ -66,10 +66,11 @@ def _mode(root: Element, checker: Checker) -> str:
     word = forward.get("mode", "nat")
     if word in ("private", "vepa", "passthrough", "hostdev"):
         checker.refuse(
-            forward, f"mode={shown(word)} gives guests devices of the host and has no bridge; define it with libvirt"
+            forward,
+            f"mode={repr_short(word)} gives guests devices of the host and has no bridge; define it with libvirt",
         )
     if word not in _MODES:
-        checker.refuse(forward, f"mode={shown(word)} is none of {', '.join(_MODES)}")
+        checker.refuse(forward, f"mode={repr_short(word)} is none of {', '.join(_MODES)}")
     bridge = root.find("bridge")
     if word == "bridge" and (bridge is None or not bridge.get("name")):
         checker.refuse(forward, "mode='bridge' without <bridge name=...> is macvtap, which has no bridge; use libvirt")
@@ -106,12 +107,10 @@ def _forward(root: Element, mode: str, checker: Checker) -> FlatOptions:
         return {}
     devices = {forward.get("dev"), *(interface.get("dev") for interface in forward.iterfind("interface"))} - {None}
     if len(devices) > 1:
-        checker.refuse(
-            forward, f"names several uplinks ({shortened(', '.join(sorted(devices)), 80)}); a network has one"
-        )
+        checker.refuse(forward, f"names several uplinks ({shorten(', '.join(sorted(devices)), 80)}); a network has one")
     if devices and mode in ("open", "bridged"):
         checker.refuse(
-            forward, f"a device has no meaning with mode={shown(forward.get('mode'))}; libvirt refuses it too"
+            forward, f"a device has no meaning with mode={repr_short(forward.get('mode'))}; libvirt refuses it too"
         )
     return {"uplink": next(iter(devices), None)}
 

@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Sequence
 from typing import Any, Union
 
-from ..core.options import shown
+from ..core.options import repr_short
 from ..dhcp.ranges import DEFAULT_LEASE_TIME
 from .fields import BOOTP, read_fields, read_number
 from .flat import FlatOptions, format_lease_time
@@ -55,18 +55,18 @@ def _interface(element: Element, name: str, checker: Checker) -> Interface:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        checker.refuse(element, f"{name}={shown(text)} is not an IP address")
+        checker.refuse(element, f"{name}={repr_short(text)} is not an IP address")
     family = element.get("family", "ipv4" if address.version == 4 else "")
     if family != f"ipv{address.version}":
-        given = f"family={shown(family)}" if family else "no family='ipv6'"
-        checker.refuse(element, f"{name}={shown(text)} does not go with {given}")
+        given = f"family={repr_short(family)}" if family else "no family='ipv6'"
+        checker.refuse(element, f"{name}={repr_short(text)} does not go with {given}")
     prefix, netmask = element.get("prefix"), element.get("netmask")
     if prefix is not None and netmask is not None:
         checker.refuse(element, "has both netmask and prefix; leave one out")
     try:
         return ipaddress.ip_interface(f"{address}/{prefix or netmask or _default_prefix(address)}")
     except ValueError:
-        checker.refuse(element, f"{shown(prefix or netmask)} is not a netmask or prefix of {address}")
+        checker.refuse(element, f"{repr_short(prefix or netmask)} is not a netmask or prefix of {address}")
 
 
 def _default_prefix(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
@@ -83,7 +83,7 @@ def _route(element: Element, checker: Checker) -> dict[str, Any]:
     try:
         gateway = ipaddress.ip_address(element.get("gateway", ""))
     except ValueError:
-        checker.refuse(element, f"gateway={shown(element.get('gateway'))} is not an IP address")
+        checker.refuse(element, f"gateway={repr_short(element.get('gateway'))} is not an IP address")
     route = {"to": str(destination.network), "via": str(gateway)}
     metric = read_number(element, "metric", checker)
     return route if metric is None else {**route, "metric": metric}
@@ -121,9 +121,9 @@ def _address_of_family(element: Element, name: str, interface: Interface, checke
     try:
         address = ipaddress.ip_address(text or "")
     except ValueError:
-        checker.refuse(element, f"{name}={shown(text)} is not an IP address")
+        checker.refuse(element, f"{name}={repr_short(text)} is not an IP address")
     if address.version != interface.version:
-        checker.refuse(element, f"{name}={shown(text)} is not an IPv{interface.version} address")
+        checker.refuse(element, f"{name}={repr_short(text)} is not an IPv{interface.version} address")
     return str(address)
 
 
@@ -146,7 +146,7 @@ def _lease_time(element: Element, checker: Checker, default: str) -> str:
         return default
     unit = lease.get("unit", "minutes")
     if unit not in _UNITS:
-        checker.refuse(lease, f"unit={shown(unit)} is none of {', '.join(_UNITS)}")
+        checker.refuse(lease, f"unit={repr_short(unit)} is none of {', '.join(_UNITS)}")
     expiry = read_number(lease, "expiry", checker)
     if expiry is None:
         checker.refuse(lease, "lacks expiry=")

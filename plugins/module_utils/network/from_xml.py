@@ -19,7 +19,7 @@ def said_by_xml(options: Options) -> Options:
     """
     if not options.given("xml"):
         return options
-    others = options.beside("xml", *_BESIDE)
+    others = options.other_options("xml", *_BESIDE)
     if others:
         options.error("xml", f"cannot stand beside {', '.join(others)}; say it in the XML, or leave the XML out")
     owner = f"network {options.text('name')!r}" if options.given("name") else ""

@@ -54,7 +54,7 @@ def read_ipv6(options: Options) -> Ipv6:
     # Where the kernel has no IPv6, a network that asked for any address is stored with none.
     auto = options.boolean("auto", False) or word == AUTO
     if word not in (AUTO, NONE):
-        address = options.cidr("address", version=6)
+        address = options.ipv6_cidr("address")
         _check_host_address(options, address)
     ra = options.boolean("ra", True)
     ipv6 = Ipv6(
@@ -64,7 +64,7 @@ def read_ipv6(options: Options) -> Ipv6:
         ra_names=options.boolean("ra_names", True),
         dhcp=read_dhcp6(options.group("dhcp"), address, ra),
     )
-    options.close()
+    options.reject_unknown()
     if ipv6.ra and address is not None and address.network.prefixlen != _SLAAC_LENGTH:
         options.error(
             "address",

@@ -14,7 +14,7 @@ from uuid import UUID
 from ..bridge.spec import FAIL_MODES, TYPES, refuse_for_linux
 from ..bridge.uplink import CONFIRM_WITHIN, refuse_for_openvswitch, uplink_options
 from ..core.identity import bridge_mac, bridge_name, network_uuid
-from ..core.options import Options, shown
+from ..core.options import Options, repr_short
 from ..dhcp import ranges as dhcp
 from ..dhcp.netboot import Boot, read_boot, read_tftp_root
 from ..dhcp.options import read_dhcp_options
@@ -291,7 +291,7 @@ def read_network(options: Options, identity: str) -> Network:
     )
     if options.boolean("restart", False):
         options.error("restart", "is for networks with managed_by: libvirt; the others change while they run")
-    options.close()
+    options.reject_unknown()
     _check_sense(options, network)
     return network
 
@@ -332,7 +332,7 @@ def _uuid(options: Options, identity: str, name: str) -> str:
     try:
         return str(UUID(text)) if text else network_uuid(identity, name)
     except ValueError:
-        options.error("uuid", f"{shown(text)} is not a uuid; write it as 7b0cbfb2-6a3e-4d4c-9d57-3c1f5c9a6e01")
+        options.error("uuid", f"{repr_short(text)} is not a uuid; write it as 7b0cbfb2-6a3e-4d4c-9d57-3c1f5c9a6e01")
 
 
 def _read_bridge(options: Options, identity: str, network: str, mode: str, libvirt: Libvirt) -> Bridge:
@@ -361,7 +361,7 @@ def _read_bridge(options: Options, identity: str, network: str, mode: str, libvi
     if bridge.enslave_uplink:
         refuse_for_openvswitch(options, kind)
     options.raw("mac", None)
-    options.close()
+    options.reject_unknown()
     return bridge
 
 
@@ -371,7 +371,7 @@ def _read_ipv4(options: Options, mode: str, ipv6: Ipv6) -> Ipv4:
     if options.text("address", AUTO) in (AUTO, NONE):
         auto = options.text("address", AUTO) == AUTO
     else:
-        address = options.cidr("address", version=4)
+        address = options.ipv4_cidr("address")
         _check_host_address(options, address)
     group = options.group("dhcp")
     enabled = group.boolean("enabled", True)
@@ -388,8 +388,8 @@ def _read_ipv4(options: Options, mode: str, ipv6: Ipv6) -> Ipv4:
         boot=read_boot(group, "boot"),
         tftp_root=read_tftp_root(group, "tftp_root"),
     )
-    group.close()
-    options.close()
+    group.reject_unknown()
+    options.reject_unknown()
     if not ipv4.ranges and ipv4.dhcp and address is not None:
         ipv4 = replace(ipv4, ranges=tuple(dhcp.default_ranges(address, lease)))
         if not ipv4.ranges:
@@ -430,7 +430,7 @@ def _read_dns(options: Options) -> Dns:
         host_resolver=options.boolean("host_resolver", True),
         names=read_names(options, domain, local_only=local_only),
     )
-    options.close()
+    options.reject_unknown()
     return dns
 
 
@@ -440,7 +440,7 @@ def _read_instance(options: Options) -> tuple[str, tuple[str, ...]]:
     raw = tuple(read_raw(options, "options"))
     if raw and instance == "system":
         options.error("options", "are lines for a whole dnsmasq; use instance: private, or auto")
-    options.close()
+    options.reject_unknown()
     return instance, raw
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
-from ..core.options import Options, shown
+from ..core.options import Options, repr_short
 
 # Services such as NFS take a low source port as a sign of a privileged user.
 PORTS = (1024, 65535)
@@ -58,7 +58,7 @@ def read_nat(options: Options, mode: str) -> Nat:
         source=_read_source(options.group("source")),
         ports=_read_ports(options.group("ports")),
     )
-    options.close()
+    options.reject_unknown()
     if mode != "nat":
         for name, value, default in (("source", nat.source, ()), ("ports", nat.ports, PORTS)):
             if value != default:
@@ -70,14 +70,16 @@ def _read_source(options: Options) -> tuple[str, str] | tuple[()]:
     if not options.given("start") and not options.given("end"):
         options.raw("start", None)
         options.raw("end", None)
-        options.close()
+        options.reject_unknown()
         return ()
-    start = options.address("start", version=4)
-    end = options.address("end", start, version=4)
-    options.close()
+    start = options.ipv4_address("start")
+    end = options.ipv4_address("end", start)
+    options.reject_unknown()
     for name, address in (("start", start), ("end", end)):
         if address.is_multicast or address.is_loopback or address.is_unspecified or address == _BROADCAST:
-            options.error(name, f"{shown(str(address))} cannot be the source of packets; give an address of the host")
+            options.error(
+                name, f"{repr_short(str(address))} cannot be the source of packets; give an address of the host"
+            )
     if end < start:
         options.error("end", f"{end} is below the start {start}; swap them")
     return str(start), str(end)
@@ -86,7 +88,7 @@ def _read_source(options: Options) -> tuple[str, str] | tuple[()]:
 def _read_ports(options: Options) -> tuple[int, int]:
     start = options.integer("start", PORTS[0], least=1, most=65535)
     end = options.integer("end", PORTS[1], least=1, most=65535)
-    options.close()
+    options.reject_unknown()
     if end < start:
         options.error("end", f"{end} is below the start {start}; swap them")
     return start, end

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..core.errors import InvalidOption
-from ..core.options import Options, shown, without_zone
+from ..core.options import Options, repr_short, without_zone
 
 PROTOCOLS = ("tcp", "udp", "sctp")
 
@@ -73,9 +73,11 @@ def _read(one: Options, hosts: Mapping[str, str]) -> Forward:
     first, last, to_port = _read_ports(one)
     address = one.address("address", None)
     to = _read_target(one, hosts)
-    one.close()
+    one.reject_unknown()
     if address is not None and (address.is_loopback or address.is_multicast or address.is_unspecified):
-        one.error("address", f"{shown(str(address))} cannot be forwarded; give an address of a link, or leave it out")
+        one.error(
+            "address", f"{repr_short(str(address))} cannot be forwarded; give an address of a link, or leave it out"
+        )
     target = ipaddress.ip_address(hosts.get(to, to))
     if address is not None and address.version != target.version:
         one.error("address", f"{address} is not of the same family as {target}, the address of the guest")
@@ -103,7 +105,7 @@ def _read_ports(one: Options) -> tuple[int, int, int | None]:
     ports = one.group("port_range")
     first = ports.integer("start", least=1, most=65535)
     last = ports.integer("end", least=1, most=65535)
-    ports.close()
+    ports.reject_unknown()
     if last < first:
         ports.error("end", f"{last} is below the start {first}; swap them")
     return (first, last, first) if first == last else (first, last, None)
@@ -117,7 +119,7 @@ def _read_target(one: Options, hosts: Mapping[str, str]) -> str:
         return str(ipaddress.ip_address(without_zone(text)))
     except ValueError:
         known = f" ({', '.join(sorted(hosts))})" if hosts else ""
-        one.error("to", f"{shown(text)} is neither an address nor the name of a DHCP host with an ip{known}")
+        one.error("to", f"{repr_short(text)} is neither an address nor the name of a DHCP host with an ip{known}")
 
 
 def check_targets(forwards: Iterable[Forward], subnets: Sequence[Any], own: Iterable[Any], owner: str) -> None:

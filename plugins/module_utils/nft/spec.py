@@ -57,7 +57,7 @@ class RulesSpec:
             connection_rate=read_connection_rate(options, "connection_rate", mode),
             dns=_read_dns(options, mode),
         )
-        options.close()
+        options.reject_unknown()
         check_targets(rules.forwards, [ipaddress.ip_network(subnet) for subnet in subnets], (), options.owner)
         return RulesSpec(rules, state, options.path)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.options import Options, shown
+from ..core.options import Options, repr_short
 from .bridges import Vlan
 
 # ovs-vswitchd.conf.db(5), table Port, column vlan_mode.
@@ -43,27 +43,26 @@ def read_port_vlans(options: Options, name: str, portgroups: Sequence[str] | Non
     for item in options.each(name):
         port = item.interface("port")
         if port in found:
-            item.error("port", f"{shown(port)} is there already; each port once")
+            item.error("port", f"{repr_short(port)} is there already; each port once")
         group = "" if portgroups is None else item.text("portgroup", "")
         vlan = _vlan(item)
         if group and vlan != Vlan():
             item.error("portgroup", "has tags of its own; leave out tag, trunks and mode")
         if group and group not in (portgroups or ()):
             known = ", ".join(portgroups or ()) or "none"
-            item.error("portgroup", f"libvirt.portgroups has no {shown(group)} with a vlan; those with one: {known}")
+            item.error(
+                "portgroup", f"libvirt.portgroups has no {repr_short(group)} with a vlan; those with one: {known}"
+            )
         if not group and vlan == Vlan():
             item.error("tag", "is required, or trunks" + ("" if portgroups is None else ", or portgroup"))
-        item.close()
+        item.reject_unknown()
         found[port] = PortVlan(port, vlan, group)
     return tuple(found[port] for port in sorted(found))
 
 
 def _vlan(item: Options) -> Vlan:
     tag = item.integer("tag", None, least=0, most=_MOST_TAG)
-    trunks = {
-        Options({f"trunks[{i}]": one}, item.path, item.owner).integer(f"trunks[{i}]", least=0, most=_MOST_TAG)
-        for i, one in enumerate(item.items("trunks"))
-    }
+    trunks = set(item.integers("trunks", least=0, most=_MOST_TAG))
     mode = item.choice("mode", _MODES, "")
     if mode in (*_NATIVE, _ACCESS) and tag is None:
         item.error("tag", f"is required with mode {mode}")

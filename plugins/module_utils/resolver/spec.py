@@ -53,7 +53,7 @@ class EntrySpec:
             asked=options.boolean("asked", True),
             path=options.path,
         )
-        options.close()
+        options.reject_unknown()
         return spec
 
     def as_options(self) -> dict[str, Any]:
