@@ -15,8 +15,7 @@ from ..core.errors import VirtnetError
 from ..core.identity import MARK
 from ..core.options import Options
 from ..core.paths import Paths
-from ..core.reconcile import Plan
-from ..firewall.reconciler import Ended, NatRules, RulesChange
+from ..firewall.reconciler import FlowsToFlush, NatRules
 from ..kernel.fdb import SetFdbLimit
 from ..kernel.link_changes import DeleteLink, DeleteLocalRoute, Rename, SetLink, SetSysctl, Step, take
 from ..kernel.links import Link, read_links
@@ -58,9 +57,9 @@ def drop_rules(names: Iterable[str], paths: Paths) -> None:
 
 
 def _rules(wanted: Sequence[RulesSpec], paths: Paths) -> None:
-    part = NatRules(wanted, False, paths)
-    changes = part.plan(part.read()).changes
-    part.apply(Plan([replace(one, ended=Ended()) if isinstance(one, RulesChange) else one for one in changes]))
+    reconciler = NatRules(wanted, False, paths)
+    plan = reconciler.plan(reconciler.read())
+    reconciler.apply(replace(plan, flows_to_flush=FlowsToFlush()))
 
 
 def hide_routes(record: Record) -> None:

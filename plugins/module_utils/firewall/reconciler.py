@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Rules: forwarding and NAT in the table ``inet virtnet``, and the forwarding of the host that they need."""
+"""The reconciler of the table ``inet virtnet``, of IP forwarding, and of the integrations with other firewalls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import ipaddress
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Union
 
 from ..core.command import find, run
@@ -33,8 +33,8 @@ from .ip_forward import Forwarding, ForwardingChange, Needs
 
 
 @dataclass(frozen=True)
-class Ended:
-    """Connections by forwards that are gone, and all of subnets that are gone."""
+class FlowsToFlush:
+    """Connections that are no longer allowed: those by removed port forwards, and all of closed or removed subnets."""
 
     forwards: Sequence[Forward] = ()
     subnets: Sequence[str] = ()
@@ -42,7 +42,7 @@ class Ended:
     def __bool__(self) -> bool:
         return bool(self.forwards or self.subnets)
 
-    def meets(self, connection: conntrack.Connection) -> bool:
+    def includes(self, connection: conntrack.Connection) -> bool:
         """Whether a connection is one of these."""
         if any(
             connection.protocol == forward.protocol
@@ -51,150 +51,178 @@ class Ended:
             for forward in self.forwards
         ):
             return True
-        both = (connection.source, connection.reply_source)
-        return any(address in subnet for subnet in map(ipaddress.ip_network, self.subnets) for address in both)
+        ends = (connection.source, connection.reply_source)
+        return any(address in subnet for subnet in map(ipaddress.ip_network, self.subnets) for address in ends)
 
 
 @dataclass(frozen=True)
 class RulesChange(Change):
-    """A change of the table; the scripts of one plan run as one transaction.
-
-    ``ended``: connections that nothing allows any more.
-    """
-
-    script: str = ""
-    ended: Ended = field(default_factory=Ended)
-
-
-@dataclass(frozen=True)
-class State:
-    """``table`` None: there is none. ``seen``: by version, the digest of the rules as once loaded."""
-
-    table: Table | None = None
-    seen: Mapping[str, str] = field(default_factory=dict)
-    forwarding: Forwarding = field(default_factory=Forwarding)
-    firewalls: Firewalls = field(default_factory=Firewalls)
-    integrated: bool = True
+    """A change of the table; the script of the plan makes all of them in one transaction."""
 
 
 NatChange = Union[RulesChange, ForwardingChange, FirewallChange]
 
 
+@dataclass(frozen=True)
+class RulesPlan(Plan[NatChange]):
+    """A plan with the nft script of all its RulesChanges, and with the connections to end once it is loaded."""
+
+    script: str = ""
+    flows_to_flush: FlowsToFlush = field(default_factory=FlowsToFlush)
+
+
+@dataclass(frozen=True)
+class RulesState:
+    """The host's rules, forwarding and firewalls.
+
+    ``table``: None where there is none. ``loaded_digests``: the digest of the rules right after they were loaded, by
+    version of the chains. ``integration``: whether other firewalls are to let networks pass.
+    """
+
+    table: Table | None = None
+    loaded_digests: Mapping[str, str] = field(default_factory=dict)
+    forwarding: Forwarding = field(default_factory=Forwarding)
+    firewalls: Firewalls = field(default_factory=Firewalls)
+    integration: bool = True
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """A network whose rules differ; None: it has no rules."""
+
+    current: Rules | None
+    desired: Rules | None
+
+    def change(self) -> RulesChange:
+        """The change that the user sees."""
+        both = [rules for rules in (self.desired, self.current) if rules is not None]
+        name = f"rules of {next((rules.name for rules in both if rules.name), both[0].bridge)}"
+        if self.current is None:
+            return RulesChange(CREATE, name, after=_text(self.desired))
+        if self.desired is None:
+            return RulesChange(DELETE, name, before=_text(self.current))
+        detail = difference(_values(self.current), _values(self.desired)) or "elements put right"
+        return RulesChange(CHANGE, name, _text(self.current), _text(self.desired), detail)
+
+    @property
+    def removed_forwards(self) -> Sequence[Forward]:
+        """Port forwards that it no longer has."""
+        kept = () if self.desired is None else self.desired.forwards
+        return [] if self.current is None else [forward for forward in self.current.forwards if forward not in kept]
+
+    @property
+    def closed_subnets(self) -> Sequence[str]:
+        """Its subnets, where connections that were allowed are no longer: conntrack lets them pass until they end."""
+        if self.current is None:
+            return ()
+        if self.desired is None:
+            return self.current.subnets
+        loses_dns = self.current.dns and not self.desired.dns
+        closed = self.desired.mode == "isolated" and (self.current.mode != "isolated" or loses_dns)
+        return self.current.subnets if closed else ()
+
+
 class NatRules:
-    """The part that manages the table."""
+    """The reconciler of rules."""
 
     def __init__(
-        self, wanted: Sequence[RulesSpec], purge: bool, paths: Paths, *, integrate: bool | None = None
+        self, desired: Sequence[RulesSpec], purge: bool, paths: Paths, *, integrate: bool | None = None
     ) -> None:
-        """``integrate``: whether other firewalls are asked to let networks pass; None: as this host was told last."""
-        self.wanted = wanted
+        """``integrate``: whether other firewalls are to let networks pass; None: keep the setting of this host."""
+        self.desired = desired
         self.integrate = integrate
         self.purge = purge
         self.paths = paths
-        refuse_conflicts([spec for spec in wanted if spec.state == "present"])
+        refuse_conflicts(self._present)
 
     @property
-    def _seen_file(self) -> str:
+    def _present(self) -> list[RulesSpec]:
+        return [spec for spec in self.desired if spec.state == "present"]
+
+    @property
+    def _digests_file(self) -> str:
         return os.path.join(self.paths.runtime, "rules.json")
 
-    def read(self) -> State:
-        """The table as the kernel lists it, and the host's forwarding."""
+    def read(self) -> RulesState:
+        """The table as the kernel lists it, the host's forwarding, and the other firewalls."""
         table = None if find("nft") is None else read_table()
         try:
-            seen = dict(read_note(self._seen_file) or {})
+            digests = dict(read_note(self._digests_file) or {})
         except (ValueError, TypeError):
-            seen = {}
-        ipv6 = any(spec.rules.ipv6 for spec in self.wanted) or (table and table.elements.get("vn_subnets6"))
+            digests = {}
+        ipv6 = any(spec.rules.ipv6 for spec in self.desired) or (table and table.elements.get("vn_subnets6"))
         read_forwarding = forwarding.read_with_advised if ipv6 else forwarding.read
-        return State(
-            table,
-            seen,
-            read_forwarding(self.paths),
-            firewalls_read.read(self.paths),
-            firewalls.read_switch(self.paths),
+        return RulesState(
+            table=table,
+            loaded_digests=digests,
+            forwarding=read_forwarding(self.paths),
+            firewalls=firewalls_read.read(self.paths),
+            integration=firewalls.read_switch(self.paths),
         )
 
-    def plan(self, current: State) -> Plan[NatChange]:
-        """One script for all networks, split over their changes; the chains are put right where they differ."""
+    def plan(self, current: RulesState) -> RulesPlan:
+        """The changes of the table, of forwarding and of other firewalls."""
         elements = {} if current.table is None else current.table.elements
-        after = self._after(elements)
-        old, new = nft_rules.by_bridge(elements), nft_rules.by_bridge(after)
-        changes = [
-            change
-            for bridge in sorted({*old, *new})
-            for change in _difference(bridge, old.get(bridge, {}), new.get(bridge, {}))
-        ]
-        rules = _with_scripts(changes, current, after)
-        networks = [nft_rules.rules_of(mine, bridge) for bridge, mine in new.items()]
+        desired = self._desired_elements(elements)
+        differences = _differences(elements, desired)
+        rules, script = _plan_table([network.change() for network in differences], current, desired)
+        networks = [nft_rules.rules_of(own, bridge) for bridge, own in nft_rules.by_bridge(desired).items()]
         needs = Needs(
             ipv4=any(network.forwarded for network in networks),
             ipv6=any(network.forwarded and network.ipv6 for network in networks),
         )
         switch = forwarding.plan(needs, current.forwarding, self.paths)
-        # Forwarding goes on before the rules serve anybody, and off after they are gone.
-        ordered: list[NatChange] = [*switch, *rules] if needs.ipv4 else [*rules, *switch]
-        asked = current.integrated if self.integrate is None else self.integrate
-        bridges = [key[0] for key in after["vn_bridges"]]
-        ordered += firewalls.plan_switch(asked, self.paths, current.integrated)
-        ordered += firewalls.plan(bridges if asked else (), current.firewalls, self.paths)
-        notes = firewalls.warnings(current.firewalls, networks, asked=asked)
-        return Plan(ordered, [spec.as_options() for spec in self.wanted if spec.state == "present"], notes)
+        # Forwarding is enabled before the rules apply to any network, and disabled after they are gone.
+        changes: list[NatChange] = [*switch, *rules] if needs.ipv4 else [*rules, *switch]
+        integrate = current.integration if self.integrate is None else self.integrate
+        bridges = [key[0] for key in desired["vn_bridges"]]
+        changes += firewalls.plan_switch(integrate, self.paths, current.integration)
+        changes += firewalls.plan(bridges if integrate else (), current.firewalls, self.paths)
+        return RulesPlan(
+            changes,
+            result=[spec.as_options() for spec in self._present],
+            notes=firewalls.warnings(current.firewalls, networks, asked=integrate),
+            script=script,
+            flows_to_flush=FlowsToFlush(
+                forwards=[forward for network in differences for forward in network.removed_forwards],
+                subnets=[subnet for network in differences for subnet in network.closed_subnets],
+            ),
+        )
 
-    def _after(self, elements: Elements) -> dict[str, dict[tuple[str, ...], str]]:
-        present = [spec.rules for spec in self.wanted if spec.state == "present"]
-        names = {spec.rules.name for spec in self.wanted}
-        claimed = {rules.bridge for rules in present}
-        parts: list[Elements] = [nft_rules.elements_of(rules) for rules in present]
+    def _desired_elements(self, current: Elements) -> dict[str, dict[tuple[str, ...], str]]:
+        """The elements of the desired networks; without purge also those of networks that no spec names."""
+        names = {spec.rules.name for spec in self.desired}
+        bridges = {spec.rules.bridge for spec in self._present}
+        parts: list[Elements] = [nft_rules.elements_of(spec.rules) for spec in self._present]
         if not self.purge:
-            for bridge, mine in nft_rules.by_bridge(elements).items():
-                name = mine.get("vn_bridges", {}).get((bridge,))
-                if name is not None and name not in names and bridge not in claimed:
-                    parts.append(mine)
+            for bridge, own in nft_rules.by_bridge(current).items():
+                name = own.get("vn_bridges", {}).get((bridge,))
+                if name is not None and name not in names and bridge not in bridges:
+                    parts.append(own)
         return nft_rules.merged(parts)
 
-    def apply(self, plan: Plan[NatChange]) -> None:
-        """Load the script; a script that nft refuses has changed nothing."""
+    def apply(self, plan: RulesPlan) -> None:
+        """Make the changes in their order, with the script at the first change of the table; then end connections."""
+        script = plan.script
         for change in plan.changes:
             if isinstance(change, (ForwardingChange, FirewallChange)):
                 change.make()
-            elif change.script:
-                run(["nft", "-f", "-"], stdin=change.script)
-                table = read_table()
-                digests = {nft_rules.version(table.elements): table.digest} if table else {}
-                put([File(self._seen_file, json.dumps(digests) if table else None)])
-        ended = [change.ended for change in plan.changes if isinstance(change, RulesChange) and change.ended]
-        if ended:
-            conntrack.delete_entries(lambda connection: any(one.meets(connection) for one in ended))
+            elif script:
+                self._load(script)
+                script = ""
+        if plan.flows_to_flush:
+            conntrack.delete_entries(plan.flows_to_flush.includes)
 
-
-def _with_scripts(changes: Sequence[RulesChange], current: State, after: Elements) -> Sequence[RulesChange]:
-    """The changes with the script that makes them all; what differs in the chains is put right along with them."""
-    if not after["vn_bridges"]:
-        if current.table is None:
-            return []
-        return _one_transaction(changes or [RulesChange(DELETE, f"table {FAMILY} {TABLE}")], nft_rules.delete())
-    if current.table is None:
-        return _one_transaction(changes, nft_rules.render(after))
-    broken = _broken_chains(current.table, current.seen)
-    if broken:
-        repair = RulesChange(
-            CHANGE,
-            f"table {FAMILY} {TABLE}",
-            "".join(f"{line}\n" for line in broken),
-            "as this version of virtnet.linux has it\n",
-            f"put right ({'; '.join(broken)})",
-        )
-        return _one_transaction([*changes, repair], nft_rules.render(after))
-    return _one_transaction(changes, nft_rules.amend(current.table.elements, after)) if changes else []
-
-
-def _one_transaction(changes: Sequence[RulesChange], script: str) -> Sequence[RulesChange]:
-    first, *others = changes
-    return [replace(first, script=script), *others]
+    def _load(self, script: str) -> None:
+        """Load a script and note the digest of the result; a script that nft refuses changes nothing."""
+        run(["nft", "-f", "-"], stdin=script)
+        table = read_table()
+        digests = {nft_rules.version(table.elements): table.digest} if table else {}
+        put([File(self._digests_file, json.dumps(digests) if table else None)])
 
 
 def read_table() -> Table | None:
-    """Our table, or None; raises CommandFailed where nft is older than 1.0 or refuses."""
+    """The table inet virtnet, or None; raises CommandFailed where nft is older than 1.0 or refuses."""
     done = run(["nft", "-j", "list", "table", FAMILY, TABLE], check=False)
     if done.code != 0:
         if "No such file or directory" in done.stderr:
@@ -206,38 +234,58 @@ def read_table() -> Table | None:
         raise CommandFailed(f"nft listed the table {FAMILY} {TABLE} in a way that is not known: {error!r}") from error
 
 
-def _broken_chains(table: Table, seen: Mapping[str, str]) -> list[str]:
-    wanted = nft_rules.static_comments(table.elements)
-    found = [
+def _plan_table(
+    changes: Sequence[RulesChange], current: RulesState, desired: Elements
+) -> tuple[Sequence[RulesChange], str]:
+    """The changes of the table, and the script that makes them; chains that differ are replaced in the same script."""
+    if not desired["vn_bridges"]:
+        if current.table is None:
+            return [], ""
+        return changes or [RulesChange(DELETE, f"table {FAMILY} {TABLE}")], nft_rules.delete()
+    if current.table is None:
+        return changes, nft_rules.render(desired)
+    faults = _chain_faults(current.table, current.loaded_digests)
+    if faults:
+        repair = RulesChange(
+            CHANGE,
+            f"table {FAMILY} {TABLE}",
+            "".join(f"{fault}\n" for fault in faults),
+            "as this version of virtnet.linux has it\n",
+            f"put right ({'; '.join(faults)})",
+        )
+        return [*changes, repair], nft_rules.render(desired)
+    return changes, nft_rules.render_delta(current.table.elements, desired) if changes else ""
+
+
+def _chain_faults(table: Table, loaded_digests: Mapping[str, str]) -> list[str]:
+    """How chains and sets of the loaded table differ from those of this version."""
+    desired = nft_rules.static_comments(table.elements)
+    faults = [
         f"chain {chain}: {'other rules than ours' if chain in table.comments else 'missing'}"
-        for chain, comments in wanted.items()
+        for chain, comments in desired.items()
         if list(table.comments.get(chain, ["?"])) != list(comments)
     ]
-    found += [f"chain {chain}: not ours" for chain in table.comments if chain not in wanted]
-    found += [f"set {name}: missing" for name in SETS if name not in table.elements]
-    noted = seen.get(nft_rules.version(table.elements))
-    if not found and noted != table.digest:
-        found.append(
-            "of another version, or of a run that was cut short" if noted is None else "a rule was altered by hand"
+    faults += [f"chain {chain}: not ours" for chain in table.comments if chain not in desired]
+    faults += [f"set {name}: missing" for name in SETS if name not in table.elements]
+    digest = loaded_digests.get(nft_rules.version(table.elements))
+    if not faults and digest != table.digest:
+        faults.append(
+            "of another version, or of a run that was cut short" if digest is None else "a rule was altered by hand"
         )
-    return found
+    return faults
 
 
-def _difference(bridge: str, old: Elements, new: Elements) -> list[RulesChange]:
-    if old == new:
-        return []
-    was, becomes = nft_rules.rules_of(old, bridge), nft_rules.rules_of(new, bridge)
-    name = f"rules of {becomes.name or was.name or bridge}"
-    if not old:
-        return [RulesChange(CREATE, name, "", _text(becomes))]
-    if not new:
-        return [RulesChange(DELETE, name, _text(was), "", ended=Ended(was.forwards, was.subnets))]
-    detail = difference(_values(was), _values(becomes)) or "elements put right"
-    gone = [forward for forward in was.forwards if forward not in becomes.forwards]
-    # What was allowed before passes as long as the kernel remembers it.
-    closed = becomes.mode == "isolated" and (was.mode != "isolated" or was.dns > becomes.dns)
-    cut = was.subnets if closed else ()
-    return [RulesChange(CHANGE, name, _text(was), _text(becomes), detail, ended=Ended(gone, cut))]
+def _differences(current: Elements, desired: Elements) -> list[_Difference]:
+    """The networks whose elements differ, by name of the bridge."""
+    old, new = nft_rules.by_bridge(current), nft_rules.by_bridge(desired)
+    return [
+        _Difference(
+            nft_rules.rules_of(old[bridge], bridge) if bridge in old else None,
+            nft_rules.rules_of(new[bridge], bridge) if bridge in new else None,
+        )
+        for bridge in sorted({*old, *new})
+        if old.get(bridge) != new.get(bridge)
+    ]
 
 
 def _values(rules: Rules) -> Mapping[str, Any]:
@@ -254,5 +302,5 @@ def _values(rules: Rules) -> Mapping[str, Any]:
     }
 
 
-def _text(rules: Rules) -> str:
-    return describe(_values(rules))
+def _text(rules: Rules | None) -> str:
+    return "" if rules is None else describe(_values(rules))

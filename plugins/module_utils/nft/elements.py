@@ -277,7 +277,7 @@ def render(elements: Elements) -> str:
     return "\n".join([*lines, "}", ""])
 
 
-def amend(before: Elements, after: Elements) -> str:
+def render_delta(before: Elements, after: Elements) -> str:
     """An nft script that turns one set of elements into the other and touches no others.
 
     Where the other chains are needed, the whole table, in one transaction too.

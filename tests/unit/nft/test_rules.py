@@ -13,10 +13,10 @@ import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.firewall.reconciler import NatRules
+from ansible_collections.virtnet.linux.plugins.module_utils.firewall.reconciler import NatRules, RulesPlan, RulesState
 from ansible_collections.virtnet.linux.plugins.module_utils.nft import elements as nft_rules
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.elements import MODES, Rules
-from ansible_collections.virtnet.linux.plugins.module_utils.nft.listing import parse
+from ansible_collections.virtnet.linux.plugins.module_utils.nft.listing import Table, parse
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.nat import Nat
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.port_forwards import Forward
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.spec import RulesSpec
@@ -140,11 +140,11 @@ def test_a_network_is_read_back_from_its_elements(rules: Rules) -> None:
     assert nft_rules.rules_of(elements, rules.bridge) == rules
 
 
-def test_amending_names_only_what_differs() -> None:
+def test_a_delta_names_only_what_differs() -> None:
     before = nft_rules.merged([nft_rules.elements_of(Rules("a", "br-a", "nat", "", ("10.0.0.0/24",)))])
     after = nft_rules.merged([nft_rules.elements_of(Rules("a", "br-a", "nat", "", ("10.0.1.0/24",)))])
-    assert nft_rules.amend(before, before) == ""
-    assert nft_rules.amend(before, after).splitlines() == [
+    assert nft_rules.render_delta(before, before) == ""
+    assert nft_rules.render_delta(before, after).splitlines() == [
         'delete element inet virtnet vn_subnets4 { "br-a" . 10.0.0.0/24 }',
         "delete element inet virtnet vn_closed4 { 10.0.0.0/24 }",
         'add element inet virtnet vn_subnets4 { "br-a" . 10.0.1.0/24 }',
@@ -157,10 +157,40 @@ def test_a_changed_rate_replaces_the_element_since_adding_it_again_changes_nothi
         nft_rules.merged([nft_rules.elements_of(Rules("a", "br-a", "nat", "", ("10.0.0.0/24",), connection_rate=rate))])
         for rate in (10, 20)
     )
-    assert nft_rules.amend(before, after).splitlines() == [
+    assert nft_rules.render_delta(before, after).splitlines() == [
         'delete element inet virtnet vn_limited { "br-a" }',
         'add element inet virtnet vn_limited { "br-a" limit rate over 20/second burst 40 packets }',
     ]
+
+
+def specs(*networks: dict[str, object]) -> list[RulesSpec]:
+    return [RulesSpec.from_options(options) for options in Options({"networks": list(networks)}).each("networks")]
+
+
+NETWORK = {"name": "a", "bridge": "br-a", "subnets": ["10.0.0.0/24"]}
+FORWARDED = [{"port": 80, "to": "10.0.0.9"}, {"port": 81, "to": "10.0.0.9"}]
+
+
+def planned(current: dict[str, object], *desired: dict[str, object]) -> RulesPlan:
+    elements = nft_rules.merged([nft_rules.elements_of(spec.rules) for spec in specs(current)])
+    digests = {nft_rules.version(elements): "digest"}
+    loaded = RulesState(Table(nft_rules.static_comments(elements), "digest", elements), digests)
+    return NatRules(specs(*desired), True, Paths()).plan(loaded)
+
+
+def test_a_plan_has_one_script_and_flushes_what_is_no_longer_allowed() -> None:
+    assert planned(NETWORK, NETWORK).script == ""
+    fewer = planned({**NETWORK, "port_forwards": FORWARDED}, {**NETWORK, "port_forwards": FORWARDED[:1]})
+    assert "delete element inet virtnet vn_port4 { tcp . 81" in fewer.script
+    assert [forward.first for forward in fewer.flows_to_flush.forwards] == [81]
+    assert fewer.flows_to_flush.subnets == []
+    isolated = planned(NETWORK, {**NETWORK, "mode": "isolated"})
+    assert isolated.flows_to_flush.subnets == ["10.0.0.0/24"]
+    assert not planned({**NETWORK, "mode": "isolated"}, NETWORK).flows_to_flush
+    nothing = planned({**NETWORK, "port_forwards": FORWARDED})
+    assert nothing.script == "delete table inet virtnet\n"
+    assert len(nothing.flows_to_flush.forwards) == 2
+    assert nothing.flows_to_flush.subnets == ["10.0.0.0/24"]
 
 
 def test_a_listing_of_the_kernel_is_read() -> None:
@@ -249,5 +279,5 @@ def test_a_listing_of_the_kernel_is_read() -> None:
 )
 def test_error_names_the_value(items: list[dict[str, object]], said: str) -> None:
     with pytest.raises(InvalidOption) as caught:
-        NatRules([RulesSpec.from_options(o) for o in Options({"networks": items}).each("networks")], False, Paths())
+        NatRules(specs(*items), False, Paths())
     assert said in str(caught.value)
