@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is told of a packet is what the kernel does with it: rulesets made at random, the judge is the kernel."""
+"""The evaluator predicts what the kernel does to packets: random rulesets, compared with the kernel itself."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.ruleset import evaluate as ruleset
-from ansible_collections.virtnet.linux.plugins.module_utils.ruleset import iptables as iptables_save
+from ansible_collections.virtnet.linux.plugins.module_utils.ruleset import iptables, nft_json
+from ansible_collections.virtnet.linux.plugins.module_utils.ruleset.evaluate import traverse_hook
+from ansible_collections.virtnet.linux.plugins.module_utils.ruleset.model import Ruleset
 from ansible_collections.virtnet.linux.plugins.module_utils.ruleset.packet import Packet
 
 from .bed import OUTSIDE, UPLINK, Bed
@@ -34,8 +35,8 @@ RULESETS = 9
 HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
 
 
-class Scene:
-    """A guest and the outside, each with something that listens, and the host between them."""
+class Topology:
+    """A guest and the outside with the host between them; host and outside record the packets that arrive."""
 
     def __init__(self, bed: Bed) -> None:
         self.bed = bed
@@ -49,23 +50,19 @@ class Scene:
         outside.run("ip", "route", "add", f"{NET[4]}0/24", "via", HERE[4])
         outside.run("ip", "route", "add", f"{NET[6]}/64", "via", HERE[6])
         self.guest.run("ip", "-6", "route", "add", "default", "via", f"{NET[6]}1")
-        self._neighbours(host, "br-a", self.guest, "eth0", 1, 2, NET)
+        # Permanent entries: random rules may drop neighbour discovery.
         for family in (4, 6):
-            self._know(host, "eth0", AWAY[family], outside, "eth0")
-            self._know(outside, "eth0", HERE[family], host, "eth0")
+            self._add_neighbour(host, "br-a", f"{NET[family]}2", self.guest, "eth0")
+            self._add_neighbour(self.guest, "eth0", f"{NET[family]}1", host, "br-a")
+            self._add_neighbour(host, "eth0", AWAY[family], outside, "eth0")
+            self._add_neighbour(outside, "eth0", HERE[family], host, "eth0")
         self.sinks = [
             self._sink(host, f"{NET[4]}1", f"{NET[6]}1"),
             self._sink(outside, AWAY[4], AWAY[6]),
         ]
         self.source = self.guest.start(sys.executable, HELPER, "source")
 
-    def _neighbours(self, host: Any, bridge: str, guest: Any, link: str, one: int, two: int, net: Any) -> None:
-        # Neighbour discovery is no part of this: rules may drop it.
-        for family in (4, 6):
-            self._know(host, bridge, f"{net[family]}{two}", guest, link)
-            self._know(guest, link, f"{net[family]}{one}", host, bridge)
-
-    def _know(self, space: Any, link: str, address: str, other: Any, at: str) -> None:
+    def _add_neighbour(self, space: Any, link: str, address: str, other: Any, at: str) -> None:
         (mac,) = [item["address"] for item in other.json("ip", "-j", "link", "show", at)]
         space.run("ip", "neighbour", "replace", address, "lladdr", mac, "dev", link, "nud", "permanent")
 
@@ -76,24 +73,24 @@ class Scene:
         return process
 
     def send(self, packets: Sequence[Sequence[Any]], sink: int) -> tuple[set[int], set[int]]:
-        """Which of these arrive, and which of the answers."""
+        """The numbers of the packets that arrive, and of those whose replies arrive."""
         self.bed.host.run("conntrack", "-F", check=False)
-        source, arrives = self.source, self.sinks[sink]
+        source, receiver = self.source, self.sinks[sink]
         assert source.stdin is not None
         assert source.stdout is not None
-        assert arrives.stdout is not None
+        assert receiver.stdout is not None
         source.stdin.write(json.dumps(packets) + "\n")
         source.stdin.flush()
-        for process in (arrives, source):
+        for process in (receiver, source):
             assert select.select([process.stdout], [], [], PATIENCE)[0], "the last packet did not come"
-        return set(json.loads(arrives.stdout.readline())), set(json.loads(source.stdout.readline()))
+        return set(json.loads(receiver.stdout.readline())), set(json.loads(source.stdout.readline()))
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def topology(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
     bed = Bed(tmp_path_factory.mktemp("bed"))
     try:
-        yield Scene(bed)
+        yield Topology(bed)
     finally:
         bed.close()
 
@@ -115,7 +112,7 @@ MATCHES = (
     "ip saddr . udp dport { 192.168.30.0/24 . 53, 203.0.113.1 . 1000-3000 }", "ct status dnat", "ct status ! dnat",
     "limit rate 1/day burst 1 packets", "meta length > 60", "ether type ip",
 )  # fmt: skip
-DEEDS = ("meta mark set 0x1", "meta mark set meta mark | 0x2", "meta mark set ct mark", "ct mark set 0x4",
+STATEMENTS = ("meta mark set 0x1", "meta mark set meta mark | 0x2", "meta mark set ct mark", "ct mark set 0x4",
          "ct mark set ct mark | 0x8", "meta mark set ip saddr map { 192.168.30.2 : 0x1 }", "counter",
          "counter")  # fmt: skip
 MAPS = ('iifname vmap { "br-a" : %s, "eth*" : %s }', "udp dport vmap { 53 : %s, 1000-2000 : %s }",
@@ -129,34 +126,32 @@ map known { type inet_service : verdict; elements = { 67 : drop, 1000 : accept, 
 """
 
 
-def some_rule(chance: random.Random, deeper: Sequence[str]) -> str:
+def random_rule(rng: random.Random, later_chains: Sequence[str]) -> str:
     def verdict() -> str:
         plain = ["accept", "accept", "drop", "return", "continue"]
-        return chance.choice([*plain, *(f"{way} {to}" for way in ("jump", "goto") for to in deeper)])
+        return rng.choice([*plain, *(f"{way} {to}" for way in ("jump", "goto") for to in later_chains)])
 
-    if chance.random() < 0.15:
-        text = chance.choice(MAPS)
-        return text % (verdict(), verdict()) if "%" in text else text if "c3" in deeper else "counter"
-    words = chance.sample(MATCHES, chance.choice((0, 1, 1, 1, 2, 2)))
-    if chance.random() < 0.25:
-        return " ".join([*words, chance.choice(DEEDS)])
+    if rng.random() < 0.15:
+        text = rng.choice(MAPS)
+        return text % (verdict(), verdict()) if "%" in text else text if "c3" in later_chains else "counter"
+    words = rng.sample(MATCHES, rng.choice((0, 1, 1, 1, 2, 2)))
+    if rng.random() < 0.25:
+        return " ".join([*words, rng.choice(STATEMENTS)])
     return " ".join([*words, verdict()])
 
 
-def some_ruleset(chance: random.Random, family: str) -> str:
+def random_ruleset(rng: random.Random, family: str) -> str:
     lines = [f"table {family} t {{", SETS]
     names = ["c1", "c2", "c3"]
     for i, name in reversed(list(enumerate(names))):
-        rules = [some_rule(chance, names[i + 1 :]) for _ in range(chance.randint(1, 4))]
+        rules = [random_rule(rng, names[i + 1 :]) for _ in range(rng.randint(1, 4))]
         lines += [f"chain {name} {{", *rules, "}"]
-    for i in range(chance.randint(1, 4)):
-        hook = chance.choice([*HOOKS, "forward", "input"])
+    for i in range(rng.randint(1, 4)):
+        hook = rng.choice([*HOOKS, "forward", "input"])
         # The first is before conntrack.
-        priority = (
-            chance.choice((-300, -10, 0, 10)) if hook in ("prerouting", "output") else chance.choice((-10, 0, 10))
-        )
-        policy = chance.choice(("accept", "drop"))
-        rules = [some_rule(chance, names) for _ in range(chance.randint(1, 5))]
+        priority = rng.choice((-300, -10, 0, 10)) if hook in ("prerouting", "output") else rng.choice((-10, 0, 10))
+        policy = rng.choice(("accept", "drop"))
+        rules = [random_rule(rng, names) for _ in range(rng.randint(1, 5))]
         first = [f"udp dport {LAST} accept", f"udp sport {LAST} accept"]
         lines += [
             f"chain b{i} {{",
@@ -168,7 +163,7 @@ def some_ruleset(chance: random.Random, family: str) -> str:
     return "\n".join([*lines, "}", ""])
 
 
-IPTABLES = (
+IPTABLES_MATCHES = (
     "-i br-a", "-i br+", "! -i eth0", "-o eth0", "-s 192.168.30.0/24", "! -d 203.0.113.1", "-d 203.0.113.0/24",
     "-p udp --dport 53", "-p udp --dport 1000:2000", "-p udp ! --sport 1000", "-p tcp --dport 53", "-p udp",
     "-p udp -m multiport --dports 53,67,2000:3000", "-m conntrack --ctstate NEW", "-m conntrack --ctstate ESTABLISHED",
@@ -178,7 +173,7 @@ IPTABLES = (
     "-m comment --comment \"a -j DROP\"", "-m limit --limit 1/day --limit-burst 1", "-m length --length 0:60",
     "-p icmp --icmp-type echo-request", "-m conntrack --ctstate RELATED,ESTABLISHED",
 )  # fmt: skip
-IPTABLES_DEEDS = ("MARK --set-mark 1", "MARK --or-mark 2", "CONNMARK --set-mark 4", "CONNMARK --or-mark 8",
+IPTABLES_TARGETS = ("MARK --set-mark 1", "MARK --or-mark 2", "CONNMARK --set-mark 4", "CONNMARK --or-mark 8",
                   "CONNMARK --save-mark", "CONNMARK --restore-mark", "LOG")  # fmt: skip
 
 TABLES = {
@@ -191,126 +186,133 @@ NO_TABLES = "".join(
 )
 
 
-def some_tables(chance: random.Random) -> str:
+def random_tables(rng: random.Random) -> str:
     lines = []
     for table, chains in TABLES.items():
         lines += [
             f"*{table}",
-            *(f":{c} {'DROP' if chance.random() < 0.15 else 'ACCEPT'}" for c in chains),
+            *(f":{c} {'DROP' if rng.random() < 0.15 else 'ACCEPT'}" for c in chains),
             *(f":c{i} -" for i in (1, 2)),
         ]
         lines += [f"-A {chain} -p udp --{way}port {LAST} -j ACCEPT" for chain in chains for way in "sd"]
         for chain in (*chains, "c1", "c2"):
-            deeper = {"c1": ["c2"], "c2": []}.get(chain, ["c1", "c2"])
-            for _ in range(chance.randint(1, 4)):
-                # iptables refuses an interface that there cannot be.
-                never = {"PREROUTING": "-o", "INPUT": "-o", "OUTPUT": "-i"}.get(chain, "-x")
-                usable = [one for one in IPTABLES if never not in one.split()]
-                found = chance.sample(usable, chance.choice((0, 1, 1, 1, 2)))
-                # Nor does it take an option twice.
-                words = " ".join(found if len({one.lstrip("! ")[:2] for one in found}) == len(found) else found[:1])
-                ends = [
+            later_chains = {"c1": ["c2"], "c2": []}.get(chain, ["c1", "c2"])
+            for _ in range(rng.randint(1, 4)):
+                # iptables refuses an interface that the chain cannot have.
+                refused = {"PREROUTING": "-o", "INPUT": "-o", "OUTPUT": "-i"}.get(chain, "-x")
+                usable = [match for match in IPTABLES_MATCHES if refused not in match.split()]
+                matches = rng.sample(usable, rng.choice((0, 1, 1, 1, 2)))
+                # iptables refuses an option that is given twice.
+                is_unique = len({match.lstrip("! ")[:2] for match in matches}) == len(matches)
+                words = " ".join(matches if is_unique else matches[:1])
+                verdicts = [
                     "-j ACCEPT",
                     "-j ACCEPT",
                     "-j DROP",
                     "-j RETURN",
-                    *(f"-{way} {to}" for way in "jg" for to in deeper),
+                    *(f"-{way} {to}" for way in "jg" for to in later_chains),
                 ]
-                deeds = [f"-j {deed}" for deed in IPTABLES_DEEDS if table == "mangle" or deed == "LOG"]
-                lines.append(f"-A {chain} {words} {chance.choice(deeds if chance.random() < 0.25 else ends)}")
+                targets = [f"-j {name}" for name in IPTABLES_TARGETS if table == "mangle" or name == "LOG"]
+                lines.append(f"-A {chain} {words} {rng.choice(targets if rng.random() < 0.25 else verdicts)}")
         lines.append("COMMIT")
     return "\n".join([*lines, ""])
 
 
-def told(
-    rules: ruleset.Ruleset, stages: Sequence[tuple[str, Packet]], ct_mark: int | None
-) -> tuple[bool | None, int | None]:
-    """Whether a packet passes all these hooks; None where it cannot be told; and its connection's mark."""
+def predict(rules: Ruleset, path: Sequence[tuple[str, Packet]], ct_mark: int | None) -> tuple[bool | None, int | None]:
+    """Whether a packet passes all these hooks (None: unknown), and the mark of its connection afterwards."""
     mark: int | None = 0
     passes: bool | None = True
-    for hook, packet in stages:
-        left, walks = ruleset.through(rules, hook, replace(packet, mark=mark, ct_mark=ct_mark))
-        mark, ct_mark = left.mark, left.ct_mark
-        if any(not walk.may_pass for walk in walks):
+    for hook, packet in path:
+        after, traversals = traverse_hook(rules, hook, replace(packet, mark=mark, ct_mark=ct_mark))
+        mark, ct_mark = after.mark, after.ct_mark
+        if any(not traversal.may_pass for traversal in traversals):
             return False, ct_mark
-        if any(walk.drops for walk in walks):
+        if any(traversal.drops for traversal in traversals):
             passes = None
     return passes, ct_mark
 
 
-def ways(sent: Sequence[Any], out: bool) -> tuple[list[tuple[str, Packet]], list[tuple[str, Packet]]]:
-    """The hooks that a packet meets, and those of its answer."""
-    source, sport, target, dport = sent
-    one, other = ipaddress.ip_address(source), ipaddress.ip_address(target)
-    there = Packet(one, other, "udp", "br-a", sport=sport, dport=dport, ipv6=one.version == 6)
-    back = replace(there, source=other, target=one, sport=dport, dport=sport, state="established", reply=True)
-    if out:
-        onward, home = replace(there, oif="eth0"), replace(back, iif="eth0", oif="br-a")
+def paths(packet: Sequence[Any], *, to_outside: bool) -> tuple[list[tuple[str, Packet]], list[tuple[str, Packet]]]:
+    """The hooks that a packet passes, and those that its reply passes."""
+    source_text, sport, destination_text, dport = packet
+    source, destination = ipaddress.ip_address(source_text), ipaddress.ip_address(destination_text)
+    sent = Packet(source, destination, "udp", "br-a", sport=sport, dport=dport, ipv6=source.version == 6)
+    reply = replace(
+        sent,
+        source=destination,
+        destination=source,
+        sport=dport,
+        dport=sport,
+        ct_state="established",
+        is_reply=True,
+    )
+    if to_outside:
+        routed, routed_reply = replace(sent, oif="eth0"), replace(reply, iif="eth0", oif="br-a")
         return (
-            [("prerouting", there), ("forward", onward), ("postrouting", replace(onward, iif="br-a"))],
-            [("prerouting", replace(home, oif="")), ("forward", home), ("postrouting", home)],
+            [("prerouting", sent), ("forward", routed), ("postrouting", replace(routed, iif="br-a"))],
+            [("prerouting", replace(routed_reply, oif="")), ("forward", routed_reply), ("postrouting", routed_reply)],
         )
-    local, answer = replace(there, to="local"), replace(back, iif="", oif="br-a")
-    return [("prerouting", local), ("input", local)], [("output", answer), ("postrouting", answer)]
+    local, local_reply = replace(sent, daddr_type="local"), replace(reply, iif="", oif="br-a")
+    return [("prerouting", local), ("input", local)], [("output", local_reply), ("postrouting", local_reply)]
 
 
-def judge(scene: Scene, rules: ruleset.Ruleset, family: int, text: str) -> Counter[str]:
-    """Compare for many packets; returns how often what was told."""
-    counted: Counter[str] = Counter()
-    for sink, target in ((0, f"{NET[family]}1"), (1, AWAY[family])):
-        packets = [(f"{NET[family]}2", sport, target, dport) for sport in SOURCES for dport in PORTS]
-        arrived, answered = scene.send(packets, sink)
-        for number, sent in enumerate(packets):
-            there, back = ways(sent, out=bool(sink))
-            expected, mark = told(rules, there, 0)
-            counted[str(expected)] += 1
-            assert expected in (None, number in arrived), (sent, "there", text)
+def compare(topology: Topology, rules: Ruleset, family: int, text: str) -> Counter[str]:
+    """Compare prediction and kernel for many packets; returns how often each was predicted."""
+    counts: Counter[str] = Counter()
+    for sink, destination in ((0, f"{NET[family]}1"), (1, AWAY[family])):
+        packets = [(f"{NET[family]}2", sport, destination, dport) for sport in SOURCES for dport in PORTS]
+        arrived, replied = topology.send(packets, sink)
+        for number, packet in enumerate(packets):
+            forward_path, reply_path = paths(packet, to_outside=bool(sink))
+            expected, mark = predict(rules, forward_path, 0)
+            counts[str(expected)] += 1
+            assert expected in (None, number in arrived), (packet, "packet", text)
             if number not in arrived or expected is None:
                 continue
-            expected, _mark = told(rules, back, mark)
-            counted[f"back {expected}"] += 1
-            assert expected in (None, number in answered), (sent, "back", text)
-    return counted
+            expected, _mark = predict(rules, reply_path, mark)
+            counts[f"reply {expected}"] += 1
+            assert expected in (None, number in replied), (packet, "reply", text)
+    return counts
 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("family", ["inet", "ip", "ip6"])
-def test_the_kernel_does_with_packets_what_is_told(scene: Scene, family: str, seed: int) -> None:
-    chance = random.Random(f"{family} {seed}")
-    counted: Counter[str] = Counter()
-    made = 0
-    while made < RULESETS:
-        text = some_ruleset(chance, family)
+def test_the_kernel_does_what_is_predicted_for_nftables(topology: Topology, family: str, seed: int) -> None:
+    rng = random.Random(f"{family} {seed}")
+    counts: Counter[str] = Counter()
+    loaded = 0
+    while loaded < RULESETS:
+        text = random_ruleset(rng, family)
         try:
-            scene.bed.host.run("nft", "-f", "-", stdin="flush ruleset\n" + text)
+            topology.bed.host.run("nft", "-f", "-", stdin="flush ruleset\n" + text)
         except AssertionError as error:
-            # A match of the other family, which nft refuses.
+            # nft refuses a match of the other family.
             assert "conflicting" in str(error) or "Error" in str(error)
             continue
-        made += 1
-        rules = ruleset.parse(scene.bed.host.run("nft", "-j", "list", "ruleset"))
-        counted += judge(scene, rules, {"ip": 4, "ip6": 6}.get(family) or chance.choice((4, 6)), text)
-    scene.bed.host.run("nft", "flush", "ruleset")
-    print(dict(counted))
-    # A teller who never knew would never be wrong.
-    known = sum(counted[word] for word in ("True", "False"))
-    assert known > 5 * counted["None"]
-    assert counted["back True"] and counted["True"] and counted["False"]
+        loaded += 1
+        rules = nft_json.parse(topology.bed.host.run("nft", "-j", "list", "ruleset"))
+        counts += compare(topology, rules, {"ip": 4, "ip6": 6}.get(family) or rng.choice((4, 6)), text)
+    topology.bed.host.run("nft", "flush", "ruleset")
+    print(dict(counts))
+    # Predictions that are always unknown would never be wrong.
+    predicted = sum(counts[word] for word in ("True", "False"))
+    assert predicted > 5 * counts["None"]
+    assert counts["reply True"] and counts["True"] and counts["False"]
 
 
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("tool", ["iptables-nft", "iptables-legacy"])
-def test_so_it_is_with_rules_of_iptables(scene: Scene, tool: str, seed: int) -> None:
-    chance = random.Random(f"{tool} {seed}")
-    counted: Counter[str] = Counter()
-    host = scene.bed.host
+def test_the_kernel_does_what_is_predicted_for_iptables(topology: Topology, tool: str, seed: int) -> None:
+    rng = random.Random(f"{tool} {seed}")
+    counts: Counter[str] = Counter()
+    host = topology.bed.host
     for _ in range(RULESETS):
-        text = some_tables(chance)
+        text = random_tables(rng)
         host.run(f"{tool}-restore", stdin=text)
-        rules = iptables_save.parse(host.run(f"{tool}-save"), "ip", tool)
-        counted += judge(scene, rules, 4, text)
+        rules = iptables.parse(host.run(f"{tool}-save"), "ip", tool)
+        counts += compare(topology, rules, 4, text)
     host.run(f"{tool}-restore", stdin=NO_TABLES)
     host.run("nft", "flush", "ruleset")
-    print(dict(counted))
-    assert counted["True"] + counted["False"] > 3 * counted["None"]
-    assert counted["True"] and counted["False"]
+    print(dict(counts))
+    assert counts["True"] + counts["False"] > 3 * counts["None"]
+    assert counts["True"] and counts["False"]

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The packets that matter to a network: guest to outside, outside to guest, and what guests ask of the host. Pure.
+"""The flows of a network that firewalls are checked with: one packet and its reply each. Pure.
 
-Each is one example, with its answer: TCP from the first guest to a public address, a DNS question, DHCP's messages,
-neighbour discovery.
+They are: a TCP connection from the first guest to a public address, connections from outside, frames between guests,
+a DNS query, the messages of DHCP, and neighbour discovery.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..nft.elements import Rules
 from ..nft.port_forwards import Forward
@@ -21,22 +21,32 @@ from ..ruleset.packet import Address, Packet
 if TYPE_CHECKING:
     from ..network.model import Network
 
-# Somebody out there; what rules say of single public addresses is not asked.
+# Public addresses; rules for single public addresses are not checked.
 OUTSIDE: Mapping[int, Address] = {4: ipaddress.ip_address("9.9.9.9"), 6: ipaddress.ip_address("2620:fe::9")}
-_HIGH = 49152
+_EPHEMERAL_PORT = 49152
+_LINK_LOCAL_GUEST = ipaddress.ip_address("fe80::5054:ff:fe00:10")
 
-# Hook, packet, families of chains ("" for those of IP).
-Stage = tuple[str, Packet, str]
+
+class HookPacket(NamedTuple):
+    """A packet at a hook; ``family``: of the chains, "" for those of IP."""
+
+    hook: str
+    packet: Packet
+    family: str = ""
+
+
+Path = Sequence[HookPacket]
 
 
 @dataclass(frozen=True)
-class Guests:
-    """What of a network matters to its packets; ``hosts`` are the host's addresses on it, with their networks.
+class GuestNetwork:
+    """What decides how the packets of a network pass the host.
 
-    ``filtered``: frames between guests meet the rules of IP too (br_netfilter); ``apart``: they are not to pass.
+    ``hosts``: the host's address with its subnet, by IP version. ``filtered``: br_netfilter passes frames between
+    guests to the chains of IP too. ``isolated_guests``: frames between guests are not to pass.
     """
 
-    network: str
+    name: str
     bridge: str
     mode: str
     hosts: Mapping[int, ipaddress.IPv4Interface | ipaddress.IPv6Interface] = field(default_factory=dict)
@@ -46,161 +56,247 @@ class Guests:
     dhcp: bool = True
     dhcp6: bool = False
     filtered: bool = False
-    apart: bool = False
+    isolated_guests: bool = False
 
     @staticmethod
-    def of(network: Network, uplinks: Mapping[int, str], *, filtered: bool) -> Guests:
-        """Of a definition; ``uplinks``: by IP version, where the host's default route leads."""
-        own = (network.ipv4.address, network.ipv6.address)
-        return Guests(
-            network.name,
-            network.bridge.name,
-            network.mode,
-            {address.version: address for address in own if address is not None},
-            {4: network.uplink, 6: network.uplink} if network.uplink else uplinks,
-            network.resolved_forwards,
-            network.dns.enabled,
-            network.ipv4.dhcp,
-            network.ipv6.dhcp.enabled,
-            filtered,
-            network.isolate_guests,
+    def from_network(network: Network, uplinks: Mapping[int, str], *, filtered: bool) -> GuestNetwork:
+        """From a definition; ``uplinks``: the interface of the host's default route, by IP version."""
+        addresses = (network.ipv4.address, network.ipv6.address)
+        return GuestNetwork(
+            name=network.name,
+            bridge=network.bridge.name,
+            mode=network.mode,
+            hosts={address.version: address for address in addresses if address is not None},
+            uplinks={4: network.uplink, 6: network.uplink} if network.uplink else uplinks,
+            forwards=network.resolved_forwards,
+            dns=network.dns.enabled,
+            dhcp=network.ipv4.dhcp,
+            dhcp6=network.ipv6.dhcp.enabled,
+            filtered=filtered,
+            isolated_guests=network.isolate_guests,
         )
 
     @staticmethod
-    def of_rules(rules: Rules) -> Guests:
-        """Of what our table knows of a network: the host's addresses are taken to be the first ones."""
+    def from_rules(rules: Rules) -> GuestNetwork:
+        """From the elements of our table, which do not have the host's addresses: the first ones are assumed."""
         hosts: dict[int, ipaddress.IPv4Interface | ipaddress.IPv6Interface] = {}
         for subnet in map(ipaddress.ip_network, rules.subnets):
             first = subnet[min(1, subnet.num_addresses - 1)]
             hosts.setdefault(subnet.version, ipaddress.ip_interface(f"{first}/{subnet.prefixlen}"))
         uplinks = {4: rules.uplink, 6: rules.uplink} if rules.uplink else {}
-        return Guests(rules.name, rules.bridge, rules.mode, hosts, uplinks, rules.forwards)
+        return GuestNetwork(rules.name, rules.bridge, rules.mode, hosts, uplinks, rules.forwards)
+
+    def guest(self, version: int) -> Address:
+        """The address of a guest: the first that is not the host's."""
+        host = self.hosts[version]
+        for number in (2, 1, 3):
+            if number < host.network.num_addresses and host.network[number] != host.ip:
+                return host.network[number]
+        return host.ip
 
 
 @dataclass(frozen=True)
-class Way:
-    """One packet and its answer, hook by hook; ``wanted``: whether the network's mode lets it pass."""
+class Flow:
+    """One packet and its reply, hook by hook; ``allowed``: the mode of the network lets it pass."""
 
     network: str
     name: str
     family: str
-    there: Sequence[Stage]
-    back: Sequence[Stage] = ()
-    wanted: bool = True
+    forward_path: Path
+    reply_path: Path = ()
+    allowed: bool = True
     mode: str = "nat"
 
 
-def ways(guests: Guests) -> Iterator[Way]:
-    """All of a network, in both families."""
-    for version in sorted(guests.hosts):
-        for way in (*_forwarded(guests, version), *_served(guests, version)):
-            yield replace(way, mode=guests.mode)
+def flows_of(network: GuestNetwork) -> Iterator[Flow]:
+    """All flows of a network, in both families."""
+    for version in sorted(network.hosts):
+        for flow in (*_forwarded_flows(network, version), *_host_flows(network, version)):
+            yield replace(flow, mode=network.mode)
 
 
-def _guest(guests: Guests, version: int) -> Address:
-    """The address of a guest: the first but the host's."""
-    own = guests.hosts[version]
-    for number in (2, 1, 3):
-        if number < own.network.num_addresses and own.network[number] != own.ip:
-            return own.network[number]
-    return own.ip
-
-
-def _forwarded(guests: Guests, version: int) -> Iterator[Way]:
-    family, guest, uplink = f"IPv{version}", _guest(guests, version), guests.uplinks.get(version)
-    out = Packet(guest, OUTSIDE[version], "tcp", guests.bridge, sport=_HIGH, dport=443, ipv6=version == 6,
-                 bridge=guests.bridge)  # fmt: skip
-    yield Way(guests.network, "guest to outside", family, *_both(out, uplink), wanted=guests.mode != "isolated")
-    if not guests.apart:
-        yield Way(guests.network, "guest to guest", family, _bridged(out, filtered=guests.filtered))
-    into = replace(_turned(out), iif=uplink, sport=_HIGH, dport=80, state="new", reply=False)
-    if guests.mode in ("routed", "open") or not guests.forwards:
-        yield Way(guests.network, "outside to guest", family, *_inward(into, guests.bridge),
-                  wanted=guests.mode in ("routed", "open"))  # fmt: skip
-    for forward in guests.forwards:
+def _forwarded_flows(network: GuestNetwork, version: int) -> Iterator[Flow]:
+    family, uplink = f"IPv{version}", network.uplinks.get(version)
+    outgoing = Packet(
+        network.guest(version),
+        OUTSIDE[version],
+        "tcp",
+        network.bridge,
+        sport=_EPHEMERAL_PORT,
+        dport=443,
+        ipv6=version == 6,
+        bridge=network.bridge,
+    )
+    yield Flow(
+        network.name, "guest to outside", family, *_outgoing_paths(outgoing, uplink), allowed=network.mode != "isolated"
+    )
+    if not network.isolated_guests:
+        yield Flow(network.name, "guest to guest", family, _bridged_path(outgoing, filtered=network.filtered))
+    reply = _reply(outgoing)
+    incoming = replace(reply, iif=uplink, sport=_EPHEMERAL_PORT, dport=80, ct_state="new", is_reply=False)
+    is_reachable = network.mode in ("routed", "open")
+    if is_reachable or not network.forwards:
+        paths = _incoming_paths(incoming, network.bridge)
+        yield Flow(network.name, "outside to guest", family, *paths, allowed=is_reachable)
+    for forward in network.forwards:
         if forward.ipv6 == (version == 6):
-            aimed = replace(into, protocol=forward.protocol, dport=forward.to_port or forward.first, dnat=True,
-                            target=ipaddress.ip_address(forward.to))  # fmt: skip
-            # Before it is redirected, its target is the host.
-            asked = replace(aimed, dport=forward.first, dnat=False, target=None, to="local")
-            yield Way(guests.network, f"outside to guest ({forward})", family, *_inward(aimed, guests.bridge, asked))
+            paths = _port_forward_paths(incoming, network.bridge, forward)
+            yield Flow(network.name, f"outside to guest ({forward})", family, *paths)
 
 
-def _bridged(packet: Packet, *, filtered: bool) -> Sequence[Stage]:
+def _port_forward_paths(incoming: Packet, bridge: str, forward: Forward) -> tuple[Path, Path]:
+    guest = ipaddress.ip_address(forward.to)
+    port = forward.to_port or forward.first
+    translated = replace(incoming, protocol=forward.protocol, destination=guest, dport=port, dnat=True)
+    original = replace(translated, destination=None, dport=forward.first, dnat=False, daddr_type="local")
+    return _incoming_paths(translated, bridge, original)
+
+
+def _bridged_path(packet: Packet, *, filtered: bool) -> Path:
     """From one port of the bridge to another."""
-    other = packet.source + 1 if packet.source is not None else None
-    frame = replace(packet, target=other, iif=None, oif=None)
-    inside = replace(frame, iif=packet.bridge, oif=packet.bridge)
-    met = [("prerouting", replace(inside, oif=""), ""), ("forward", inside, ""), ("postrouting", inside, "")]
-    return [*((hook, frame, "bridge") for hook, _packet, _layer in met), *(met if filtered else ())]
+    destination = packet.source + 1 if packet.source is not None else None
+    frame = replace(packet, destination=destination, iif=None, oif=None)
+    in_ip_chains = replace(frame, iif=packet.bridge, oif=packet.bridge)
+    path = [HookPacket(hook, frame, "bridge") for hook in ("prerouting", "forward", "postrouting")]
+    if filtered:
+        path.append(HookPacket("prerouting", replace(in_ip_chains, oif="")))
+        path += [HookPacket(hook, in_ip_chains) for hook in ("forward", "postrouting")]
+    return path
 
 
-def _turned(packet: Packet) -> Packet:
-    """The answer, before the host knows where it goes."""
-    state = "established" if packet.state == "new" else packet.state
-    back = replace(packet, source=packet.target, target=packet.source, sport=packet.dport, dport=packet.sport)
-    return replace(back, iif=packet.oif, oif="", reply=True, state=state, to="unicast")
+def _reply(packet: Packet) -> Packet:
+    """The reply to a packet, before it is routed."""
+    return replace(
+        packet,
+        source=packet.destination,
+        destination=packet.source,
+        sport=packet.dport,
+        dport=packet.sport,
+        iif=packet.oif,
+        oif="",
+        is_reply=True,
+        ct_state="established" if packet.ct_state == "new" else packet.ct_state,
+        daddr_type="unicast",
+    )
 
 
-def _both(out: Packet, uplink: str | None) -> tuple[Sequence[Stage], Sequence[Stage]]:
-    onward = replace(out, oif=uplink)
-    back = replace(_turned(onward), iif=uplink)
-    return _entering(out, [("forward", onward, ""), ("postrouting", onward, "")]), _leaving(back, out.bridge)
+def _outgoing_paths(packet: Packet, uplink: str | None) -> tuple[Path, Path]:
+    """From a guest to the outside, and back."""
+    routed = replace(packet, oif=uplink)
+    reply = replace(_reply(routed), iif=uplink)
+    return [*_from_port(packet), *_routed_path(routed)], _to_guest_path(reply, packet.bridge)
 
 
-def _inward(into: Packet, bridge: str, asked: Packet | None = None) -> tuple[Sequence[Stage], Sequence[Stage]]:
-    back = replace(_turned(replace(into, oif=bridge)), iif=bridge)
-    onward = replace(back, oif=into.iif)
-    return _leaving(into, bridge, asked), _entering(back, [("forward", onward, ""), ("postrouting", onward, "")])
+def _incoming_paths(packet: Packet, bridge: str, original: Packet | None = None) -> tuple[Path, Path]:
+    """From the outside to a guest, and back; ``original``: the packet before its destination is translated."""
+    reply = replace(_reply(replace(packet, oif=bridge)), iif=bridge)
+    reply_path = [*_from_port(reply), *_routed_path(replace(reply, oif=packet.iif))]
+    return _to_guest_path(packet, bridge, original), reply_path
 
 
-def _entering(packet: Packet, then: Sequence[Stage]) -> Sequence[Stage]:
-    """From a guest's port through the bridge to the host; which port is not known."""
+def _from_port(packet: Packet) -> Path:
+    """From a port of the bridge to the host; which port is unknown."""
     frame = replace(packet, iif=None)
-    return [("prerouting", frame, "bridge"), ("input", frame, "bridge"), ("prerouting", packet, ""), *then]
+    return [
+        HookPacket("prerouting", frame, "bridge"),
+        HookPacket("input", frame, "bridge"),
+        HookPacket("prerouting", packet),
+    ]
 
 
-def _leaving(packet: Packet, bridge: str, asked: Packet | None = None) -> Sequence[Stage]:
-    onward = replace(packet, oif=bridge)
-    return [("prerouting", asked or packet, ""), ("forward", onward, ""), ("postrouting", onward, ""), *_out_of(onward)]
+def _routed_path(packet: Packet) -> Path:
+    return [HookPacket("forward", packet), HookPacket("postrouting", packet)]
 
 
-def _out_of(packet: Packet) -> Sequence[Stage]:
+def _to_guest_path(packet: Packet, bridge: str, original: Packet | None = None) -> Path:
+    routed = replace(packet, oif=bridge)
+    return [HookPacket("prerouting", original or packet), *_routed_path(routed), *_to_port(routed)]
+
+
+def _to_port(packet: Packet) -> Path:
+    """From the host to a port of the bridge; which port is unknown."""
     frame = replace(packet, oif=None)
-    return [("output", frame, "bridge"), ("postrouting", frame, "bridge")]
+    return [HookPacket("output", frame, "bridge"), HookPacket("postrouting", frame, "bridge")]
 
 
-def _served(guests: Guests, version: int) -> Iterator[Way]:
-    own, guest, family = guests.hosts[version].ip, _guest(guests, version), f"IPv{version}"
-    asks = Packet(guest, own, "udp", guests.bridge, sport=_HIGH, dport=53, to="local", ipv6=version == 6,
-                  bridge=guests.bridge)  # fmt: skip
-    if guests.dns:
-        yield Way(guests.network, "guest to host: DNS", family, *_exchange(asks))
-    link_local = ipaddress.ip_address("fe80::5054:ff:fe00:10")
-    if version == 4 and guests.dhcp:
-        asks = replace(asks, source=ipaddress.ip_address("0.0.0.0"), target=ipaddress.ip_address("255.255.255.255"),
-                       sport=68, dport=67, to="broadcast", frame="broadcast")  # fmt: skip
-        # To conntrack the answer belongs to no connection that it knows.
-        yield Way(guests.network, "guest to host: DHCP", family, *_exchange(asks, own, guest, state="new"))
-    if version == 6 and guests.dhcp6:
-        asks = replace(asks, source=link_local, target=ipaddress.ip_address("ff02::1:2"), sport=546, dport=547,
-                       to="multicast", frame="multicast")  # fmt: skip
-        yield Way(guests.network, "guest to host: DHCPv6", family, *_exchange(asks, None, link_local, state="new"))
+def _host_flows(network: GuestNetwork, version: int) -> Iterator[Flow]:
+    """Queries of a guest to the services of the host."""
+    host, guest, family = network.hosts[version].ip, network.guest(version), f"IPv{version}"
+    query = Packet(
+        guest,
+        host,
+        "udp",
+        network.bridge,
+        sport=_EPHEMERAL_PORT,
+        dport=53,
+        daddr_type="local",
+        ipv6=version == 6,
+        bridge=network.bridge,
+    )
+    if network.dns:
+        yield Flow(network.name, "guest to host: DNS", family, *_query_paths(query))
+    if version == 4 and network.dhcp:
+        yield Flow(network.name, "guest to host: DHCP", family, *_dhcp_paths(query, host, guest))
+    if version == 6 and network.dhcp6:
+        yield Flow(network.name, "guest to host: DHCPv6", family, *_dhcpv6_paths(query))
     if version == 6:
-        asks = replace(asks, source=guest, target=ipaddress.ip_address("ff02::1:ff00:1"), protocol="icmpv6", sport=0,
-                       dport=0, kind="nd-neighbor-solicit", to="multicast", frame="multicast",
-                       state="untracked")  # fmt: skip
-        there, back = _exchange(asks, own, guest)
-        back = [(hook, replace(one, kind="nd-neighbor-advert"), layer) for hook, one, layer in back]
-        yield Way(guests.network, "guest to host: neighbour discovery", family, there, back)
+        yield Flow(network.name, "guest to host: neighbour discovery", family, *_neighbour_paths(query, host, guest))
 
 
-def _exchange(
-    asks: Packet, source: Address | None = None, target: Address | None = None, state: str = ""
-) -> tuple[Sequence[Stage], Sequence[Stage]]:
-    answer = replace(_turned(asks), iif="", oif=asks.bridge, frame="host")
-    answer = replace(answer, source=source or answer.source, target=target or answer.target)
-    if state:
-        answer = replace(answer, state=state, reply=False)
-    there = _entering(asks, [("input", asks, "")])
-    return there, [("output", answer, ""), ("postrouting", answer, ""), *_out_of(answer)]
+# The client sends to all, the server replies from its own address: to conntrack the reply is a connection of its own.
+_SEPARATE_CONNECTION = "new"
+
+
+def _dhcp_paths(query: Packet, host: Address, guest: Address) -> tuple[Path, Path]:
+    request = replace(
+        query,
+        source=ipaddress.ip_address("0.0.0.0"),
+        destination=ipaddress.ip_address("255.255.255.255"),
+        sport=68,
+        dport=67,
+        daddr_type="broadcast",
+        pkttype="broadcast",
+    )
+    return _query_paths(request, host, guest, reply_state=_SEPARATE_CONNECTION)
+
+
+def _dhcpv6_paths(query: Packet) -> tuple[Path, Path]:
+    request = replace(
+        query,
+        destination=ipaddress.ip_address("ff02::1:2"),
+        source=_LINK_LOCAL_GUEST,
+        sport=546,
+        dport=547,
+        daddr_type="multicast",
+        pkttype="multicast",
+    )
+    return _query_paths(request, None, _LINK_LOCAL_GUEST, reply_state=_SEPARATE_CONNECTION)
+
+
+def _neighbour_paths(query: Packet, host: Address, guest: Address) -> tuple[Path, Path]:
+    solicitation = replace(
+        query,
+        destination=ipaddress.ip_address("ff02::1:ff00:1"),
+        protocol="icmpv6",
+        sport=0,
+        dport=0,
+        icmp_type="nd-neighbor-solicit",
+        daddr_type="multicast",
+        pkttype="multicast",
+        ct_state="untracked",
+    )
+    forward_path, reply_path = _query_paths(solicitation, host, guest)
+    advertisement = "nd-neighbor-advert"
+    return forward_path, [hop._replace(packet=replace(hop.packet, icmp_type=advertisement)) for hop in reply_path]
+
+
+def _query_paths(
+    query: Packet, source: Address | None = None, destination: Address | None = None, *, reply_state: str = ""
+) -> tuple[Path, Path]:
+    """A query to the host and its reply; ``source``, ``destination``: of the reply, by default those of the query."""
+    reply = replace(_reply(query), iif="", oif=query.bridge, pkttype="host")
+    reply = replace(reply, source=source or reply.source, destination=destination or reply.destination)
+    if reply_state:
+        reply = replace(reply, ct_state=reply_state, is_reply=False)
+    forward_path = [*_from_port(query), HookPacket("input", query)]
+    return forward_path, [HookPacket("output", reply), HookPacket("postrouting", reply), *_to_port(reply)]

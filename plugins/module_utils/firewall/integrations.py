@@ -1,11 +1,12 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Peace with the firewalls of others: each is asked, by its own hook, to let our networks' packets pass.
+"""Integration with other firewalls: each is configured, by the interface it offers, to let packets of networks pass.
 
-An accept in our table does not outweigh a drop in theirs. What may pass is for our table to say; theirs are only asked
-not to say otherwise: Docker by one rule in DOCKER-USER that lets our mark pass, firewalld by a zone for our bridges and
-policies to and from it, ufw by rules for our bridges. What no hook reaches is named, with the line that would help.
+A drop in the table of another firewall overrides an accept in ours. Our table decides what passes; the others must not
+drop it: Docker gets one rule in DOCKER-USER that accepts our mark, firewalld a zone of our bridges and policies to and
+from it, ufw rules for our bridges. A chain that none of these reaches is named in a warning, with the command that
+helps.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from ..core.paths import Paths
 from ..core.reconcile import CHANGE, CREATE, DELETE, Change
 from ..nft.chains import MARK
 from ..nft.elements import Rules
-from ..ruleset.evaluate import Table
-from .flows import Guests
-from .integrations_read import COMMENT, ZONE, Firewalls, owner_of, zone_files
-from .reachability import foreign
+from ..ruleset.model import Table
+from .flows import GuestNetwork
+from .integrations_read import COMMENT, DOCKER_USER, ZONE, Firewalls, owner_of, zone_files
+from .reachability import foreign_drops
 
 _HEADER = '<?xml version="1.0" encoding="utf-8"?>\n<!-- Made by virtnet.linux; changes are lost. -->\n'
 _POLICY = (
@@ -40,14 +41,14 @@ _POLICY = (
 """
 )
 
-# As much as ufw can take a while with many rules.
-_PATIENCE = 60.0
+# Seconds: ufw is slow with many rules.
+_TIMEOUT = 60.0
 
-# So many networks a run looks at for what others drop.
-_ENOUGH = 20
+# A run checks so many networks for drops by other firewalls.
+_MAX_CHECKED_NETWORKS = 20
 
-# ACTION PORT DIRECTION of the rules that ufw gets for each bridge.
-_UFW = (
+# Action, port and direction of the rules of ufw for each bridge.
+_UFW_RULES = (
     ("allow", "53", "in"),
     ("allow", "67", "in"),
     ("allow", "547", "in"),
@@ -58,46 +59,50 @@ _UFW = (
 
 @dataclass(frozen=True)
 class FirewallChange(Change):
-    """The files to write, then the commands to run."""
+    """Files to write, and commands to run afterwards."""
 
     files: Sequence[File] = ()
     commands: Sequence[Sequence[str]] = ()
 
     def make(self) -> None:
-        """Do it; raises CommandFailed."""
+        """Make the change; raises CommandFailed."""
         put(self.files)
         for command in self.commands:
-            run(command, timeout=_PATIENCE)
+            run(command, timeout=_TIMEOUT)
 
 
-def _switch(paths: Paths) -> str:
+def _setting_file(paths: Paths) -> str:
     return os.path.join(paths.state, "firewalls.json")
 
 
-def read_switch(paths: Paths) -> bool:
-    """Whether other firewalls are asked; they are, unless this host was told otherwise."""
+def read_setting(paths: Paths) -> bool:
+    """Whether the integration is enabled on this host; it is by default."""
     try:
-        return bool((read_note(_switch(paths)) or {}).get("integrate", True))
+        return bool((read_note(_setting_file(paths)) or {}).get("integrate", True))
     except (ValueError, AttributeError):
         return True
 
 
-def plan_switch(wanted: bool, paths: Paths, current: bool) -> list[FirewallChange]:
-    """What the host was told, kept for the runs that nobody tells."""
-    if wanted == current:
+def plan_setting(desired: bool, paths: Paths, current: bool) -> list[FirewallChange]:
+    """Store the setting for later runs, which may not be given one."""
+    if desired == current:
         return []
-    content = None if wanted else json.dumps({"integrate": False}) + "\n"
-    words = {True: "asked to let networks pass", False: "left alone"}
+    content = None if desired else json.dumps({"integrate": False}) + "\n"
+    texts = {True: "asked to let networks pass", False: "left alone"}
     return [
         FirewallChange(
-            CHANGE, "other firewalls", words[current] + "\n", words[wanted] + "\n", words[wanted],
-            files=[File(_switch(paths), content)],
+            CHANGE,
+            "other firewalls",
+            before=texts[current] + "\n",
+            after=texts[desired] + "\n",
+            detail=texts[desired],
+            files=[File(_setting_file(paths), content)],
         )
-    ]  # fmt: skip
+    ]
 
 
 def plan(bridges: Collection[str], current: Firewalls, paths: Paths) -> list[FirewallChange]:
-    """What makes the others let these bridges pass, and no others of ours; pure. No bridges: all of it is undone."""
+    """Make other firewalls let packets of exactly these bridges pass; without bridges, undo everything. Pure."""
     return [
         *_plan_docker(bool(bridges), current),
         *_plan_firewalld(bridges, current, paths),
@@ -106,27 +111,19 @@ def plan(bridges: Collection[str], current: Firewalls, paths: Paths) -> list[Fir
 
 
 def _plan_docker(needed: bool, current: Firewalls) -> list[FirewallChange]:
-    changes = []
-    match = [
-        "-m",
-        "connmark",
-        "--mark",
-        f"0x{MARK:x}/0x{MARK:x}",
-        "-m",
-        "comment",
-        "--comment",
-        COMMENT,
-        "-j",
-        "ACCEPT",
+    match = f"-m connmark --mark 0x{MARK:x}/0x{MARK:x} -m comment --comment {COMMENT} -j ACCEPT".split()
+    rule = " ".join([DOCKER_USER, *match]) + "\n"
+    return [
+        FirewallChange(
+            CREATE if needed else DELETE,
+            f"rule in {DOCKER_USER} ({tool})",
+            before="" if needed else rule,
+            after=rule if needed else "",
+            commands=[[tool, "-w", "-I" if needed else "-D", DOCKER_USER, *match]],
+        )
+        for tool, has_rule in sorted(current.docker.items())
+        if needed != has_rule
     ]
-    for tool, there in sorted(current.docker.items()):
-        if needed != there:
-            command = [tool, "-w", "-I" if needed else "-D", "DOCKER-USER", *match]
-            rule = " ".join(["DOCKER-USER", *match]) + "\n"
-            name = f"rule in DOCKER-USER ({tool})"
-            sides = ("", rule) if needed else (rule, "")
-            changes.append(FirewallChange(CREATE if needed else DELETE, name, *sides, commands=[command]))
-    return changes
 
 
 def _zone(bridges: Iterable[str]) -> str:
@@ -143,67 +140,78 @@ def _zone(bridges: Iterable[str]) -> str:
 
 def _plan_firewalld(bridges: Collection[str], current: Firewalls, paths: Paths) -> list[FirewallChange]:
     zone, to_guests, from_guests = zone_files(paths)
-    wanted: dict[str, str] = {}
+    desired: dict[str, str] = {}
     if bridges and (current.firewalld or current.zone):
-        wanted = {
+        desired = {
             zone: _zone(bridges),
             to_guests: _POLICY.format(short=f"{ZONE}-in", ingress="ANY", egress=ZONE),
             from_guests: _POLICY.format(short=f"{ZONE}-out", ingress=ZONE, egress="ANY"),
         }
-    paths_of_both = sorted({*wanted, *current.zone})
-    files = [File(path, wanted.get(path)) for path in paths_of_both if wanted.get(path) != current.zone.get(path)]
-    commands: list[list[str]] = []
-    if current.firewalld and bool(wanted) != (current.bound is not None):
-        # Zones and policies come and go with a reload only; it keeps connections.
-        commands = [["firewall-cmd", "--reload"]]
-    elif current.firewalld and wanted and current.bound is not None:
-        commands = [["firewall-cmd", f"--zone={ZONE}", f"--change-interface={b}"] for b in sorted(bridges)
-                    if b not in current.bound]  # fmt: skip
-        commands += [["firewall-cmd", f"--zone={ZONE}", f"--remove-interface={b}"]
-                     for b in sorted(current.bound - set(bridges))]  # fmt: skip
+    names = sorted({*desired, *current.zone})
+    files = [File(path, desired.get(path)) for path in names if desired.get(path) != current.zone.get(path)]
+    commands = _firewalld_commands(bridges if desired else (), current)
     if not files and not commands:
         return []
-    before = "".join(current.zone.get(path, "") for path in paths_of_both)
-    after = "".join(wanted.get(path, "") for path in paths_of_both)
+    before = "".join(current.zone.get(path, "") for path in names)
+    after = "".join(desired.get(path, "") for path in names)
     action = CHANGE if before and after else CREATE if after else DELETE
     detail = "its bridges are bound" if before == after else ""
     return [FirewallChange(action, f"zone {ZONE} of firewalld", before, after, detail, files=files, commands=commands)]
 
 
+def _firewalld_commands(bridges: Collection[str], current: Firewalls) -> list[list[str]]:
+    """What makes the running firewalld have our zone with these bridges, or without bridges not have it."""
+    if not current.firewalld:
+        return []
+    if bool(bridges) != (current.bound is not None):
+        # Only a reload adds and removes zones and policies; it keeps connections.
+        return [["firewall-cmd", "--reload"]]
+    bound = current.bound or frozenset()
+    commands = [
+        ["firewall-cmd", f"--zone={ZONE}", f"--change-interface={bridge}"]
+        for bridge in sorted(bridges)
+        if bridge not in bound
+    ]
+    return commands + [
+        ["firewall-cmd", f"--zone={ZONE}", f"--remove-interface={bridge}"] for bridge in sorted(bound - set(bridges))
+    ]
+
+
 def _plan_ufw(bridges: Collection[str], current: Firewalls) -> list[FirewallChange]:
-    wanted = {(action, port, f"{way}_{bridge}") for bridge in bridges for action, port, way in _UFW}
+    desired = {(action, port, f"{direction}_{bridge}") for bridge in bridges for action, port, direction in _UFW_RULES}
     if not current.ufw_enabled:
-        # It gets no more while it is switched off, but what it holds for bridges that are gone goes.
-        wanted &= current.ufw
-    commands = [_ufw("delete", *rule) for rule in sorted(current.ufw - wanted)]
-    commands += [_ufw("", *rule) for rule in sorted(wanted - current.ufw)]
+        # A disabled ufw gets no new rules, but rules of removed bridges are deleted.
+        desired &= current.ufw
+    commands = [_ufw("delete", *rule) for rule in sorted(current.ufw - desired)]
+    commands += [_ufw("", *rule) for rule in sorted(desired - current.ufw)]
     if not commands:
         return []
-    before, after = ("".join(f"{' '.join(rule)}\n" for rule in sorted(rules)) for rules in (current.ufw, wanted))
+    before, after = ("".join(f"{' '.join(rule)}\n" for rule in sorted(rules)) for rules in (current.ufw, desired))
     action = CHANGE if before and after else CREATE if after else DELETE
     return [FirewallChange(action, "rules of ufw", before, after, commands=commands)]
 
 
-def _ufw(delete: str, action: str, port: str, where: str) -> list[str]:
-    way, _underscore, bridge = where.partition("_")
+def _ufw(delete: str, action: str, port: str, direction_interface: str) -> list[str]:
+    direction, _underscore, bridge = direction_interface.partition("_")
     route = ["route"] if action.startswith("route:") else []
     protocol = {"67": ["proto", "udp"], "547": ["proto", "udp"]}.get(port, [])
     to = [] if port == "any" else ["to", "any", "port", port, *protocol]
-    words = ["ufw", *route, *([delete] if delete else []), "allow", way, "on", bridge, *to]
+    words = ["ufw", *route, *([delete] if delete else []), "allow", direction, "on", bridge, *to]
     return words if delete else [*words, "comment", COMMENT]
 
 
-def warnings(current: Firewalls, networks: Sequence[Rules], *, asked: bool) -> list[str]:
-    """What drops our packets and is reached by no hook; a sentence ends with the way out. Pure.
+def warnings(current: Firewalls, networks: Sequence[Rules], *, integrate: bool) -> list[str]:
+    """Chains of other firewalls that drop packets of networks, each with the command that helps. Pure.
 
-    Of many networks some are looked at: what others drop seldom depends on which of our bridges it is.
+    ``integrate``: firewalls that plan() configures are left out. Of many networks only some are checked: the drops of
+    other firewalls rarely depend on the bridge.
     """
-    tables = [table for table in current.tables if not (asked and _is_asked(table, current))]
+    tables = [table for table in current.tables if not (integrate and _is_integrated(table, current))]
     if not tables:
         return []
-    return foreign(tables, map(Guests.of_rules, networks[:_ENOUGH]))
+    return foreign_drops(tables, map(GuestNetwork.from_rules, networks[:_MAX_CHECKED_NETWORKS]))
 
 
-def _is_asked(table: Table, current: Firewalls) -> bool:
+def _is_integrated(table: Table, current: Firewalls) -> bool:
     owner = owner_of(table)
     return owner in ("firewalld", "docker") or (owner == "ufw" and current.ufw_enabled)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The firewalls of others on this host: which there are, and what of ours they hold."""
+"""Reads the other firewalls of this host: which exist, and which rules and zones of ours they have."""
 
 from __future__ import annotations
 
@@ -16,25 +16,28 @@ from ..core.files import read_text
 from ..core.paths import Paths
 from ..nft.chains import FAMILY, TABLE
 from ..ruleset import read as ruleset_read
-from ..ruleset.evaluate import Ruleset, Table
+from ..ruleset.model import Ruleset, Table
 
-# What every rule and zone of ours in the firewalls of others is called.
+# The names of our rules and of our zone in other firewalls.
 COMMENT = "virtnet.linux"
 ZONE = "virtnet"
 DOCKER_USER = "DOCKER-USER"
 
 _FAMILIES = ("ip", "ip6", "inet", "bridge")
 
-# Of ufw's user.rules: "### tuple ### ACTION PROTOCOL PORT ... DIRECTION_INTERFACE comment=HEX" (ufw's src/parser.py).
-_TUPLE = re.compile(r"^### tuple ### (\S+) (\S+) (\S+) \S+ \S+ \S+ .*?((?:in|out)_\S+)(?: comment=([0-9a-f]+))?$", re.M)
+# In ufw's user.rules: "### tuple ### ACTION PROTOCOL PORT ... DIRECTION_INTERFACE comment=HEX" (ufw's src/parser.py).
+_UFW_TUPLE = re.compile(
+    r"^### tuple ### (\S+) (\S+) (\S+) \S+ \S+ \S+ .*?((?:in|out)_\S+)(?: comment=([0-9a-f]+))?$", re.M
+)
 
 
 @dataclass(frozen=True)
 class Firewalls:
-    """``docker``: by tool, whether DOCKER-USER has our rule. ``ufw``: rules of ours, and whether it is enabled.
+    """The other firewalls of this host.
 
-    ``firewalld``: whether it runs; ``zone``: its files of ours by path; ``bound``: bridges in our zone now, None where
-    the running firewalld has no such zone. ``tables``: those of others that filter, without what their sets hold.
+    ``docker``: whether DOCKER-USER has our rule, by tool. ``ufw``: our rules. ``firewalld``: whether it runs; ``zone``:
+    our files of firewalld by path; ``bound``: bridges in our zone, None where the running firewalld has no such zone.
+    ``tables``: all others that filter, without the elements of their sets.
     """
 
     docker: Mapping[str, bool] = field(default_factory=dict)
@@ -62,9 +65,9 @@ def is_ours(table: Table) -> bool:
 
 
 def owner_of(table: Table) -> str:
-    """Who made a table, of those who have a hook for others, or ""."""
+    """The program that made a table, of those that can be configured to let packets pass, or ""."""
     names = table.chains
-    # firewalld names its table, or with its other backend the chains to which it sends all (core/ipXtables.py).
+    # The table is firewalld's own, or with FirewallBackend=iptables the chains are (firewalld's core/ipXtables.py).
     if table.name == "firewalld" or (table.tool and "FORWARD_direct" in names):
         return "firewalld"
     if table.tool and any(name.startswith(("ufw-", "ufw6-")) for name in names):
@@ -73,14 +76,14 @@ def owner_of(table: Table) -> str:
 
 
 def read(paths: Paths) -> Firewalls:
-    """The present state; nothing is asked of a firewall that is not there."""
+    """The current state; runs no command of a firewall that is not installed."""
     if find("nft") is None:
         return Firewalls()
     tables = _read_tables()
     firewalld = any(owner_of(table) == "firewalld" for table in tables)
     texts = {path: read_text(path) for path in zone_files(paths)}
     return Firewalls(
-        docker={table.tool: _has_ours(table) for table in tables if DOCKER_USER in table.chains and table.tool},
+        docker={table.tool: _has_our_rule(table) for table in tables if DOCKER_USER in table.chains and table.tool},
         ufw=frozenset(parse_ufw(read_text(os.path.join(paths.root, "etc/ufw/user.rules")) or "")),
         ufw_enabled=_is_ufw_enabled(paths),
         firewalld=firewalld,
@@ -91,7 +94,7 @@ def read(paths: Paths) -> Firewalls:
 
 
 def _read_tables() -> list[Table]:
-    """Tables of others with a chain that filters; most hosts have none, and then no rule is read."""
+    """Tables of others with a chain of type filter. Rules are read of these tables only: most hosts have none."""
     chains = [item["chain"] for item in json.loads(run(["nft", "-j", "list", "chains"]).stdout)["nftables"][1:]]
     names = {
         (chain["family"], chain["table"])
@@ -101,7 +104,7 @@ def _read_tables() -> list[Table]:
     return ruleset_read.read_tables(names - {(FAMILY, TABLE)})
 
 
-def _has_ours(table: Table) -> bool:
+def _has_our_rule(table: Table) -> bool:
     return any(COMMENT in rule.text for rule in table.chains[DOCKER_USER].rules)
 
 
@@ -111,12 +114,12 @@ def _is_ufw_enabled(paths: Paths) -> bool:
 
 
 def parse_ufw(rules: str) -> list[tuple[str, str, str]]:
-    """Rules of ours in ufw's user.rules as (action, port, direction_interface)."""
-    ours = COMMENT.encode().hex()
+    """Our rules in ufw's user.rules as (action, port, direction_interface)."""
+    our_comment = COMMENT.encode().hex()
     return [
         (action, port, interface)
-        for action, _protocol, port, interface, comment in _TUPLE.findall(rules)
-        if comment == ours
+        for action, _protocol, port, interface, comment in _UFW_TUPLE.findall(rules)
+        if comment == our_comment
     ]
 
 

@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""IP forwarding of the host: switched on while a network needs it, put back when none does.
+"""IP forwarding of the host: enabled while a network needs it, restored when no network does.
 
-A host that forwards IPv6 ignores router advertisements, and forgets the default routes that it has from them, unless
-accept_ra is 2 (Documentation/networking/ip-sysctl.rst; addrconf_forward_change() in net/ipv6/addrconf.c). So that is
-set first, on the links that live by the kernel's handling of advertisements. Where systemd-networkd or NetworkManager
-handle them, accept_ra is 0, and is left alone.
+A host that forwards IPv6 ignores router advertisements, and drops the default routes that it has from them, unless
+accept_ra is 2 (Documentation/networking/ip-sysctl.rst; addrconf_forward_change() in net/ipv6/addrconf.c). So accept_ra
+is set first, on the links that the kernel configures by advertisements. Where systemd-networkd or NetworkManager
+process advertisements, accept_ra is 0 and is not changed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _COMMENT = "# Made by virtnet.linux: networks of guests need the host to forward
 
 @dataclass(frozen=True)
 class Needs:
-    """What networks need the host to forward."""
+    """The IP versions that the host has to forward for networks."""
 
     ipv4: bool = False
     ipv6: bool = False
@@ -40,36 +40,36 @@ class Needs:
 
 @dataclass(frozen=True)
 class Forwarding:
-    """``values`` now by key, of what could matter; ``content`` of our sysctl file.
+    """The current state; ``values``: of the sysctls that may change, by key. ``content``: of our sysctl file.
 
-    ``was``: values before we changed them, by key; ``advised``: links that live by router advertisements.
+    ``original``: the values before we changed them, by key. ``ra_links``: links configured by router advertisements.
     """
 
     values: Mapping[str, str] = field(default_factory=dict)
     content: str | None = None
-    was: Mapping[str, str] = field(default_factory=dict)
-    advised: Sequence[str] = ()
+    original: Mapping[str, str] = field(default_factory=dict)
+    ra_links: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class ForwardingChange(Change):
-    """The files to write and the values to set, in this order."""
+    """Files to write, then sysctls to set; in reverse order where the files are removed."""
 
     files: Sequence[File] = ()
     sysctls: Sequence[SetSysctl] = field(default_factory=tuple)
 
     def make(self) -> None:
-        """Write the record and the file, then switch; on the way back the other way round."""
-        back = all(file.content is None for file in self.files)
-        if not back:
+        """Make the change: the original values are on disk as long as a sysctl may differ from them."""
+        removes_files = all(file.content is None for file in self.files)
+        if not removes_files:
             put(self.files)
         for sysctl in self.sysctls:
             sysctl.write()
-        if back:
+        if removes_files:
             put(self.files)
 
 
-def _record(paths: Paths) -> str:
+def _record_file(paths: Paths) -> str:
     return os.path.join(paths.state, "forwarding.json")
 
 
@@ -77,8 +77,12 @@ def _accept_ra(link: str) -> str:
     return f"net/ipv6/conf/{link}/accept_ra"
 
 
+def _is_accept_ra(key: str) -> bool:
+    return key.endswith("/accept_ra")
+
+
 def _dotted(key: str) -> str:
-    """A key as sysctl(8) prints it, unless a link's name has a dot in it."""
+    """A key as sysctl(8) prints it; a key with a dot in the name of a link keeps its slashes."""
     return key if "." in key else key.replace("/", ".")
 
 
@@ -87,41 +91,42 @@ def _content(values: Mapping[str, str]) -> str:
 
 
 def read(paths: Paths) -> Forwarding:
-    """The present state."""
-    was = _read_record(paths)
-    keys = [IPV4, IPV6, *was]
+    """The current state, without ra_links."""
+    original = _read_record(paths)
+    keys = [IPV4, IPV6, *original]
     values = {key: read_text(os.path.join(paths.proc_sys, key)) for key in keys}
     return Forwarding(
         values={key: value.strip() for key, value in values.items() if value is not None},
         content=read_text(paths.sysctl_file),
-        was=was,
+        original=original,
     )
 
 
-def read_with_advised(paths: Paths) -> Forwarding:
-    """The present state with the links that live by router advertisements, which takes longer to find out."""
+def read_with_ra_links(paths: Paths) -> Forwarding:
+    """The current state with ra_links, which take longer to find."""
     current = read(paths)
-    advised = _advised(paths)
-    return replace(current, advised=advised, values={**current.values, **{_accept_ra(link): "1" for link in advised}})
+    links = _ra_links(paths)
+    return replace(current, ra_links=links, values={**current.values, **{_accept_ra(link): "1" for link in links}})
 
 
 def _read_record(paths: Paths) -> dict[str, str]:
     try:
-        return {str(key): str(value) for key, value in (read_note(_record(paths)) or {}).items()}
+        return {str(key): str(value) for key, value in (read_note(_record_file(paths)) or {}).items()}
     except (ValueError, AttributeError):
-        # Not knowing what was before, the cautious way is to leave the values alone on removal.
+        # The original values are lost; with these, forwarding stays as it is when the networks are removed.
         return {IPV4: "1", IPV6: "1"}
 
 
 def keep(paths: Paths) -> None:
-    """Somebody else needs the host to forward from now on: nothing is put back when our networks do not."""
-    was = _read_record(paths)
-    if any(value != "1" for key, value in was.items() if key in (IPV4, IPV6)):
-        put([File(_record(paths), json.dumps({**was, **{key: "1" for key in was if key in (IPV4, IPV6)}}) + "\n")])
+    """Let forwarding stay enabled when no network of ours needs it any more: something else does from now on."""
+    original = _read_record(paths)
+    switches = {key: value for key, value in original.items() if key in (IPV4, IPV6)}
+    if any(value != "1" for value in switches.values()):
+        put([File(_record_file(paths), json.dumps({**original, **dict.fromkeys(switches, "1")}) + "\n")])
 
 
-def _advised(paths: Paths) -> list[str]:
-    """Links with addresses or default routes from router advertisements, where the kernel handles those."""
+def _ra_links(paths: Paths) -> list[str]:
+    """Links whose addresses or default routes the kernel made from router advertisements."""
     folder = os.path.join(paths.proc_sys, "net/ipv6/conf")
     try:
         links = [name for name in sorted(os.listdir(folder)) if name not in ("all", "default", "lo")]
@@ -130,94 +135,99 @@ def _advised(paths: Paths) -> list[str]:
     accepting = [name for name in links if (read_text(os.path.join(folder, name, "accept_ra")) or "").strip() == "1"]
     if not accepting or find("ip") is None:
         return []
-    routes = _listed("ip", "-6", "-j", "route", "show", "default")
-    addresses = _listed("ip", "-6", "-j", "address", "show")
-    living = {route.get("dev") for route in routes if route.get("protocol") == "ra"}
-    # The kernel gives an address of its own making a lifetime; one that was set by hand has none.
-    living |= {
+    routes = _run_json("ip", "-6", "-j", "route", "show", "default")
+    addresses = _run_json("ip", "-6", "-j", "address", "show")
+    configured = {route.get("dev") for route in routes if route.get("protocol") == "ra"}
+    # Addresses from advertisements have a lifetime (dynamic); those that were added by hand have none.
+    configured |= {
         link.get("ifname")
         for link in addresses
-        if any(one.get("dynamic") and one.get("scope") == "global" for one in link.get("addr_info", ()))
+        if any(address.get("dynamic") and address.get("scope") == "global" for address in link.get("addr_info", ()))
     }
-    return [name for name in accepting if name in living]
+    return [name for name in accepting if name in configured]
 
 
-def _listed(*command: str) -> list[dict[str, Any]]:
+def _run_json(*command: str) -> list[dict[str, Any]]:
     text = run(command).stdout.strip()
     try:
-        found: list[dict[str, Any]] = json.loads(text or "[]")
-        return found
+        items: list[dict[str, Any]] = json.loads(text or "[]")
+        return items
     except ValueError as error:
         raise CommandFailed(f"{' '.join(command)} printed no JSON ({error}); iproute2 5.0 or newer is needed") from None
 
 
-def _wanted(needs: Needs, current: Forwarding) -> dict[str, str]:
-    """Keys with the values that are needed, in the order in which they must be set."""
-    wanted = {}
+def _desired_values(needs: Needs, current: Forwarding) -> dict[str, str]:
+    """The needed values by key, in the order in which they must be set."""
+    desired = {}
     if needs.ipv6 and IPV6 in current.values:
-        kept = [key for key in current.was if key.endswith("/accept_ra") and current.values.get(key) in ("1", "2")]
-        wanted = {key: "2" for key in sorted({*map(_accept_ra, current.advised), *kept})}
-        wanted[IPV6] = "1"
+        kept = [key for key in current.original if _is_accept_ra(key) and current.values.get(key) in ("1", "2")]
+        desired = {key: "2" for key in sorted({*map(_accept_ra, current.ra_links), *kept})}
+        desired[IPV6] = "1"
     if needs.ipv4:
-        wanted[IPV4] = "1"
-    return wanted
+        desired[IPV4] = "1"
+    return desired
+
+
+def _values_to_restore(desired: Mapping[str, str], current: Forwarding) -> dict[str, str]:
+    """The original values of what is no longer needed, forwarding before accept_ra.
+
+    A value that differs from ours was set by somebody else, and stays.
+    """
+    ours = {key: "2" if _is_accept_ra(key) else "1" for key in current.original}
+    return {
+        key: original
+        for key, original in sorted(current.original.items(), key=lambda item: _is_accept_ra(item[0]))
+        if key not in desired and current.values.get(key) == ours[key] and original != ours[key]
+    }
 
 
 def plan(needs: Needs, current: Forwarding, paths: Paths) -> list[ForwardingChange]:
-    """Pure. What was before is recorded before anything is switched, so that a run cut short loses nothing."""
-    wanted = _wanted(needs, current)
-    content = _content(wanted) if wanted else None
-    # What we set and nobody needs any more goes back, forwarding before accept_ra, unless another hand set it since.
-    ours = {key: "2" if key.endswith("/accept_ra") else "1" for key in current.was}
-    back = {
-        key: was
-        for key, was in sorted(current.was.items(), key=lambda item: item[0].endswith("/accept_ra"))
-        if key not in wanted and current.values.get(key) == ours[key] and was != ours[key]
-    }
-    switch = {key: value for key, value in wanted.items() if current.values.get(key) != value}
-    was = {key: current.was.get(key, current.values.get(key, "0")) for key in wanted}
-    if not switch and not back and content == current.content and was == current.was:
+    """Pure. The original values are recorded before any value changes, so that an interrupted run loses none."""
+    desired = _desired_values(needs, current)
+    content = _content(desired) if desired else None
+    changed = {key: value for key, value in desired.items() if current.values.get(key) != value}
+    changed.update(_values_to_restore(desired, current))
+    original = {key: current.original.get(key, current.values.get(key, "0")) for key in desired}
+    if not changed and content == current.content and original == current.original:
         return []
-    if not wanted and current.content is None and not current.was:
+    if not desired and current.content is None and not current.original:
         return []
-    record = json.dumps(was) + "\n" if was else None
-    # A record that loses keys is written after they are back; until then it holds them.
-    early = {**current.was, **was}
-    files = [File(_record(paths), json.dumps(early) + "\n" if wanted else None), File(paths.sysctl_file, content)]
-    sysctls = [SetSysctl(os.path.join(paths.proc_sys, key), value) for key, value in {**switch, **back}.items()]
-    change = _change(current, {**switch, **back}, wanted, files, sysctls)
-    if wanted and early != was:
-        return [change, _forget(current, [File(_record(paths), record)])]
+    # The record keeps the values to restore until they are set; a change of its own removes them.
+    record = {**current.original, **original}
+    record_file = _record_file(paths)
+    files = [File(record_file, json.dumps(record) + "\n" if desired else None), File(paths.sysctl_file, content)]
+    sysctls = [SetSysctl(os.path.join(paths.proc_sys, key), value) for key, value in changed.items()]
+    change = _change(current, changed, desired, files=files, sysctls=sysctls)
+    if desired and record != original:
+        shorter = File(record_file, json.dumps(original) + "\n")
+        return [change, ForwardingChange(CHANGE, "forwarding", detail="what is back is forgotten", files=[shorter])]
     return [change]
-
-
-def _forget(current: Forwarding, files: Sequence[File]) -> ForwardingChange:
-    return ForwardingChange(CHANGE, "forwarding", "", "", "what is back is forgotten", files)
 
 
 def _change(
     current: Forwarding,
     changed: Mapping[str, str],
-    wanted: Mapping[str, str],
+    desired: Mapping[str, str],
+    *,
     files: Sequence[File],
     sysctls: Sequence[SetSysctl],
 ) -> ForwardingChange:
-    keys = [*changed, *(key for key in (*wanted, *current.was) if key not in changed)]
-    keys = sorted(set(keys), key=keys.index)
+    keys = list(dict.fromkeys([*changed, *desired, *current.original]))
     parts = [
         f"{_dotted(key)}: {current.values.get(key, '')} -> {changed[key]}" if key in changed else f"{_dotted(key)}"
         for key in (list(changed) or keys)
     ]
-    kept = "kept over reboots" if wanted else "no longer kept by us"
+    persistence = "kept over reboots" if desired else "no longer kept by us"
     name, _colon, detail = parts[0].partition(": ")
+    before = {key: current.values.get(key, "") for key in keys}
     return ForwardingChange(
         CHANGE,
         name,
-        _text({key: current.values.get(key, "") for key in keys}, current.content is not None),
-        _text({key: changed.get(key, current.values.get(key, "")) for key in keys}, bool(wanted)),
-        ", ".join([*([detail] if detail else []), *parts[1:], kept]),
-        files,
-        sysctls,
+        before=_text(before, current.content is not None),
+        after=_text({**before, **changed}, bool(desired)),
+        detail=", ".join([*([detail] if detail else []), *parts[1:], persistence]),
+        files=files,
+        sysctls=sysctls,
     )
 
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Programs of the host that listen on a port, as ``ss`` tells them."""
+"""Programs of the host that listen on a port, as ``ss`` lists them."""
 
 from __future__ import annotations
 
@@ -19,47 +19,48 @@ _PROGRAM = re.compile(r'users:\(\("([^"]*)",pid=(\d+)')
 
 @dataclass(frozen=True)
 class Listener:
-    """``address`` empty: all of the family; ``both``: IPv4 too, though the socket is one of IPv6."""
+    """A listening socket; ``address`` "": all addresses; ``dual_stack``: an IPv6 socket that accepts IPv4 too."""
 
     protocol: str
     port: int
     address: str = ""
     ipv6: bool = False
-    both: bool = False
+    dual_stack: bool = False
     program: str = "a program"
 
-    def meets(self, forward: Forward) -> bool:
-        """Whether a forward would take packets from it."""
-        family = self.ipv6 == forward.ipv6 or self.both
-        address = not self.address or not forward.address or self.address == forward.address
-        return self.protocol == forward.protocol and family and address and forward.first <= self.port <= forward.last
+    def conflicts_with(self, forward: Forward) -> bool:
+        """Whether a port forward would redirect packets for this socket."""
+        same_family = self.ipv6 == forward.ipv6 or self.dual_stack
+        same_address = not self.address or not forward.address or self.address == forward.address
+        same_port = self.protocol == forward.protocol and forward.first <= self.port <= forward.last
+        return same_port and same_family and same_address
 
 
 def parse(text: str) -> list[Listener]:
-    """``ss -H -l -n -t -u -p -e`` as data, without what listens on loopback, which forwards leave alone."""
-    found = []
+    """The sockets in the output of ``ss -H -l -n -t -u -p -e``; not those on loopback, which is not forwarded."""
+    listeners = []
     for line in text.splitlines():
-        words = line.split()
-        if len(words) < 5:
+        columns = line.split()
+        if len(columns) < 5:
             continue
-        host, _colon, port = words[4].rpartition(":")
+        host, _colon, port = columns[4].rpartition(":")
         host = host.strip("[]").partition("%")[0]
         if not port.isdecimal() or _is_loopback(host):
             continue
         program = _PROGRAM.search(line)
-        # Only a socket of both families is shown as "*".
-        wild = host in ("*", "0.0.0.0", "::")
-        found.append(
+        # ss prints "*" for a socket of both families.
+        any_address = host in ("*", "0.0.0.0", "::")
+        listeners.append(
             Listener(
-                protocol=words[0],
+                protocol=columns[0],
                 port=int(port),
-                address="" if wild else host,
+                address="" if any_address else host,
                 ipv6=host == "*" or ":" in host,
-                both=host == "*",
+                dual_stack=host == "*",
                 program=f"{program[1]} (process {program[2]})" if program else "a program",
             )
         )
-    return found
+    return listeners
 
 
 def _is_loopback(host: str) -> bool:
@@ -70,15 +71,15 @@ def _is_loopback(host: str) -> bool:
 
 
 def read_listeners() -> list[Listener]:
-    """All listeners of TCP and UDP; none where there is no ss."""
+    """The listening TCP and UDP sockets; none where ss is not installed."""
     return parse(run(["ss", "-H", "-l", "-n", "-t", "-u", "-p", "-e"]).stdout) if find("ss") else []
 
 
 def check_listeners(forwards: Iterable[tuple[Forward, str]], listeners: Sequence[Listener]) -> None:
-    """Refuse a forward of a port on which the host itself serves; raises InvalidOption naming both."""
+    """Refuse to forward a port on which a program of the host listens; raises InvalidOption that names both."""
     for forward, owner in forwards:
         for listener in listeners:
-            if listener.meets(forward):
+            if listener.conflicts_with(forward):
                 raise InvalidOption(
                     f"{forward.path}.port" if forward.path else "port_forwards",
                     f"{forward} would take port {listener.port} from {listener.program}, which listens on "

@@ -151,13 +151,13 @@ class NatRules:
         except (ValueError, TypeError):
             digests = {}
         ipv6 = any(spec.rules.ipv6 for spec in self.desired) or (table and table.elements.get("vn_subnets6"))
-        read_forwarding = forwarding.read_with_advised if ipv6 else forwarding.read
+        read_forwarding = forwarding.read_with_ra_links if ipv6 else forwarding.read
         return RulesState(
             table=table,
             loaded_digests=digests,
             forwarding=read_forwarding(self.paths),
             firewalls=firewalls_read.read(self.paths),
-            integration=firewalls.read_switch(self.paths),
+            integration=firewalls.read_setting(self.paths),
         )
 
     def plan(self, current: RulesState) -> RulesPlan:
@@ -176,12 +176,12 @@ class NatRules:
         changes: list[NatChange] = [*switch, *rules] if needs.ipv4 else [*rules, *switch]
         integrate = current.integration if self.integrate is None else self.integrate
         bridges = [key[0] for key in desired["vn_bridges"]]
-        changes += firewalls.plan_switch(integrate, self.paths, current.integration)
+        changes += firewalls.plan_setting(integrate, self.paths, current.integration)
         changes += firewalls.plan(bridges if integrate else (), current.firewalls, self.paths)
         return RulesPlan(
             changes,
             result=[spec.as_options() for spec in self._present],
-            notes=firewalls.warnings(current.firewalls, networks, asked=integrate),
+            notes=firewalls.warnings(current.firewalls, networks, integrate=integrate),
             script=script,
             flows_to_flush=FlowsToFlush(
                 forwards=[forward for network in differences for forward in network.removed_forwards],

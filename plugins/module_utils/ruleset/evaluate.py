@@ -1,209 +1,131 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""All rules of a host as data, and what they do to a packet: a walk through chains in three-valued logic. Pure.
+"""What a ruleset does to a packet: chains are traversed as the kernel does it, in three-valued logic. Pure.
 
-A packet is dropped if a rule drops it at any base chain of its hook, whatever others accept (nft(8), VERDICT
-STATEMENTS). Where a rule cannot be told to match, both ways are walked.
+A packet is dropped if a rule drops it in any base chain of its hook, whatever other base chains accept (nft(8), VERDICT
+STATEMENTS). Where it is unknown whether a rule matches, both cases are followed.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
-from .match import Elements, any_of, elements, equal, match, value
-from .packet import NOTHING, Match, Packet
+from .match import any_of, equal, match, value
+from .model import ACCEPT, DROP, Chain, Rule, Ruleset, Table, Verdict
+from .packet import ABSENT, Packet, Tristate
+from .sets import candidates
 
-ACCEPT = "accept"
-DROP = "drop"
-
-# Statements of nft that neither end a rule nor matter to what it does.
-_QUIET = frozenset({"counter", "log", "notrack", "ct helper", "ct timeout", "ct expectation", "flow", "dup", "secmark",
-                    "last", "set", "continue"})  # fmt: skip
+# Statements that have no verdict and do not affect whether the rule matches.
+_NO_VERDICT = frozenset({"counter", "log", "notrack", "ct helper", "ct timeout", "ct expectation", "flow", "dup",
+                         "secmark", "last", "set", "continue"})  # fmt: skip
 _ACCEPTS = frozenset({"accept", "snat", "dnat", "masquerade", "redirect", "tproxy"})
 _DROPS = frozenset({"drop", "reject"})
-# A program decides, or the kernel by what it remembers.
-_ASKS = frozenset({"queue", "synproxy"})
-_EITHER = "either"
-# What xt expressions do, where the program that made them is not there to tell their arguments.
+# The verdict comes from a program, or depends on earlier packets.
+_UNDECIDABLE = frozenset({"queue", "synproxy"})
+_ACCEPT_OR_DROP = "accept or drop"
+# Extensions of iptables as nft lists them: by name, without their arguments.
 _XT_DROPS = frozenset({"REJECT", "DROP"})
 _XT_ACCEPTS = frozenset({"MASQUERADE", "SNAT", "DNAT", "REDIRECT", "NETMAP"})
-_XT_QUIET = frozenset({"LOG", "NFLOG", "CHECKSUM", "TCPMSS", "comment", "CT", "TRACE", "AUDIT", "CLASSIFY",
-                       "MARK", "CONNMARK"})  # fmt: skip
+_XT_NO_VERDICT = frozenset({"LOG", "NFLOG", "CHECKSUM", "TCPMSS", "comment", "CT", "TRACE", "AUDIT", "CLASSIFY",
+                            "MARK", "CONNMARK"})  # fmt: skip
 
-_DEEPEST = 32
+_MAX_JUMPS = 32
 
 # NF_IP_PRI_CONNTRACK in linux/netfilter_ipv4.h.
-_CONNTRACK = -200
+_CONNTRACK_PRIORITY = -200
 
 
-@dataclass(frozen=True)
-class Rule:
-    """``text`` as its owner's program writes it, where that was read."""
+class _Statement(NamedTuple):
+    """A verdict statement: accept, drop, return, or jump and goto with a chain; ``certain``: of a map, its key matches.
 
-    statements: Sequence[Any]
-    handle: int = 0
-    text: str = ""
-
-
-@dataclass
-class Chain:
-    """``tool``: the program of iptables that made it, else ""; ``hook`` is "" unless it is a base chain."""
-
-    family: str
-    table: str
-    name: str
-    tool: str = ""
-    kind: str = ""
-    hook: str = ""
-    priority: int = 0
-    policy: str = ACCEPT
-    rules: list[Rule] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        return f"chain {self.name} of table {self.family} {self.table}{f' ({self.tool})' if self.tool else ''}"
-
-
-@dataclass
-class Table:
-    """One table: its chains and sets by name."""
-
-    family: str
-    name: str
-    tool: str = ""
-    chains: dict[str, Chain] = field(default_factory=dict)
-    sets: dict[str, Sequence[Any] | None] = field(default_factory=dict)
-
-
-Ruleset = Sequence[Table]
-
-
-@dataclass(frozen=True)
-class Ending:
-    """What may become of a packet in a base chain, and by what: a rule, or the policy of the base chain.
-
-    ``sure``: the rule matches, and so do those that lead to it; an earlier rule may have let the packet pass.
+    It is one of the statements that may be executed if the rule matches.
     """
 
     verdict: str
-    table: Table
-    base: Chain
-    chain: Chain
-    rule: Rule | None
-    sure: bool
-    packet: Packet
+    chain: str = ""
+    certain: bool = True
 
 
-def parse(text: str, *, terse: bool = False) -> list[Table]:
-    """``nft -j list ruleset``, or several listings in a row; ``terse``: what sets hold was not listed.
-
-    Raises ValueError and KeyError where it is not that.
-    """
-    decoder, position, text = json.JSONDecoder(), 0, text.strip()
-    tables: dict[tuple[str, str], Table] = {}
-    while position < len(text):
-        listed, position = decoder.raw_decode(text, position)
-        position += len(text[position:]) - len(text[position:].lstrip())
-        for item in listed["nftables"]:
-            ((kind, data),) = item.items()
-            if kind == "table":
-                tables[data["family"], data["name"]] = Table(data["family"], data["name"])
-            elif kind in ("chain", "rule", "set", "map"):
-                _put(tables[data["family"], data["table"]], kind, data, terse=terse)
-    return list(tables.values())
-
-
-def _put(table: Table, kind: str, data: Mapping[str, Any], *, terse: bool) -> None:
-    if kind == "chain":
-        table.chains[data["name"]] = Chain(
-            table.family,
-            table.name,
-            data["name"],
-            kind=data.get("type", ""),
-            hook=data.get("hook", ""),
-            priority=int(data.get("prio", 0)),
-            policy=data.get("policy", ACCEPT),
-        )
-    elif kind == "rule":
-        table.chains[data["chain"]].rules.append(Rule(data["expr"], data["handle"]))
-    else:
-        table.sets[data["name"]] = None if terse else Elements(data.get("elem", ()))
+_UNDECIDED = [_Statement(DROP, certain=False), _Statement(ACCEPT, certain=False)]
 
 
 def base_chains(ruleset: Ruleset, hook: str, families: Sequence[str]) -> list[tuple[Table, Chain]]:
-    """The base chains of a hook in the order in which packets meet them."""
-    found = [
+    """The base chains of a hook, in the order in which packets traverse them."""
+    chains = [
         (table, chain)
         for table in ruleset
         if table.family in families
         for chain in table.chains.values()
         if chain.hook == hook
     ]
-    return sorted(found, key=lambda pair: pair[1].priority)
+    return sorted(chains, key=lambda pair: pair[1].priority)
 
 
-class Walk:
-    """One packet through one base chain; ``endings`` is what may become of it, ``packet`` how it leaves."""
+class Traversal:
+    """One packet in one base chain; ``verdicts``: all that are possible; ``packet``: with the marks that rules set."""
 
     def __init__(self, table: Table, base: Chain, packet: Packet) -> None:
         self.table = table
         self.base = base
         self.packet = packet
-        self.endings: list[Ending] = []
-        if self._chain(base, sure=True, depth=0):
-            self._end(base.policy, base, None, sure=True)
+        self.verdicts: list[Verdict] = []
+        if self._traverse(base, certain=True, depth=0):
+            self._add_verdict(base.policy, base, None, certain=True)
 
     @property
-    def drops(self) -> list[Ending]:
-        """How it may be dropped."""
-        return [ending for ending in self.endings if ending.verdict == DROP]
+    def drops(self) -> list[Verdict]:
+        """The verdicts that drop the packet."""
+        return [verdict for verdict in self.verdicts if verdict.action == DROP]
 
     @property
     def may_pass(self) -> bool:
-        """Whether there is a way through."""
-        return any(ending.verdict == ACCEPT for ending in self.endings)
+        """Whether a verdict accepts the packet."""
+        return any(verdict.action == ACCEPT for verdict in self.verdicts)
 
-    def _end(self, verdict: str, chain: Chain, rule: Rule | None, *, sure: bool) -> None:
-        self.endings.append(Ending(verdict, self.table, self.base, chain, rule, sure, self.packet))
+    def _add_verdict(self, action: str, chain: Chain, rule: Rule | None, *, certain: bool) -> None:
+        self.verdicts.append(Verdict(action, self.table, self.base, chain, rule, certain, self.packet))
 
-    def _chain(self, chain: Chain, *, sure: bool, depth: int) -> bool:
-        """Whether a packet may come out at the end, or return; what it meets before is put into ``endings``."""
-        returned = False
+    def _traverse(self, chain: Chain, *, certain: bool, depth: int) -> bool:
+        """Collect the verdicts of a chain; whether the packet may return from it, or reach its end.
+
+        ``certain``: the packet is known to enter the chain.
+        """
+        may_return = False
         for rule in chain.rules:
-            # After a way out that may have been taken, what is set holds for some packets only.
-            matched, verdicts = self._rule(rule, sure=sure and not returned)
+            # Once the packet may have left the chain, later rules are certain for some packets only.
+            matched, statements = self._evaluate_rule(rule, certain=certain and not may_return)
             if matched is False:
                 continue
-            for certain, verdict, target in verdicts:
-                taken = matched is True and certain
-                if verdict == "return":
+            for statement in statements:
+                executed = matched is True and statement.certain
+                if statement.verdict == "return":
                     leaves = True
-                elif verdict in ("jump", "goto"):
-                    through = self._target(target, sure=sure and taken, depth=depth)
-                    if verdict == "jump" and through:
-                        # It comes back, and goes on after this rule.
-                        if taken:
+                elif statement.verdict in ("jump", "goto"):
+                    returns = self._jump(statement.chain, certain=certain and executed, depth=depth)
+                    if statement.verdict == "jump" and returns:
+                        # The traversal continues after this rule.
+                        if executed:
                             break
                         continue
-                    leaves = verdict == "goto" and through
+                    leaves = statement.verdict == "goto" and returns
                 else:
-                    self._end(verdict, chain, rule, sure=sure and taken)
+                    self._add_verdict(statement.verdict, chain, rule, certain=certain and executed)
                     leaves = False
-                returned = returned or leaves
-                if taken:
-                    return returned
+                may_return = may_return or leaves
+                if executed:
+                    return may_return
         return True
 
-    def _target(self, name: str, *, sure: bool, depth: int) -> bool:
-        target = self.table.chains.get(name)
-        return True if target is None or depth > _DEEPEST else self._chain(target, sure=sure, depth=depth + 1)
+    def _jump(self, name: str, *, certain: bool, depth: int) -> bool:
+        chain = self.table.chains.get(name)
+        return True if chain is None or depth > _MAX_JUMPS else self._traverse(chain, certain=certain, depth=depth + 1)
 
-    def _rule(self, rule: Rule, *, sure: bool) -> tuple[Match, list[tuple[bool, str, str]]]:
-        """Whether a rule matches, and its verdicts: whether this one is sure, the word, the chain."""
-        matched: Match = True
+    def _evaluate_rule(self, rule: Rule, *, certain: bool) -> tuple[Tristate, list[_Statement]]:
+        """Whether a rule matches, and the verdict statements of which one is executed then."""
+        matched: Tristate = True
         for statement in rule.statements:
             kind: str
             data: Any
@@ -211,65 +133,67 @@ class Walk:
             if kind == "match":
                 answer = match(data, self.packet, self.table.sets)
             elif kind == "any":
-                answer = any_of(match(one, self.packet, self.table.sets) for one in data)
+                answer = any_of(match(test, self.packet, self.table.sets) for test in data)
             elif kind == "mangle":
-                answer = self._mangle(data, sure=sure and matched is True)
+                answer = self._mangle(data, certain=certain and matched is True)
             elif kind == "vmap":
-                return self._vmap(data, matched)
+                return self._verdict_map(data, matched)
             else:
                 if kind == "xt" and data.get("name") in ("MARK", "CONNMARK"):
                     self.packet = replace(self.packet, mark=None, ct_mark=None)
                 verdict, answer = _verdict(kind, data)
-                if verdict == _EITHER:
-                    return matched, [(False, DROP, ""), (False, ACCEPT, "")]
+                if verdict == _ACCEPT_OR_DROP:
+                    return matched, _UNDECIDED
                 if verdict:
-                    return matched, [(True, verdict, data.get("target", "") if isinstance(data, dict) else "")]
+                    return matched, [_Statement(verdict, data.get("target", "") if isinstance(data, dict) else "")]
             if answer is False:
                 return False, []
             matched = matched if answer else None
         return matched, []
 
-    def _vmap(self, data: Mapping[str, Any], matched: Match) -> tuple[Match, list[tuple[bool, str, str]]]:
+    def _verdict_map(self, data: Mapping[str, Any], matched: Tristate) -> tuple[Tristate, list[_Statement]]:
         key = value(data.get("key"), self.packet, self.table.sets)
-        if key is NOTHING:
+        if key is ABSENT:
             return False, []
-        found = elements(data.get("data"), self.table.sets, key, keyed=True)
-        if found is None:
-            # It may hold anything; what chains it leads to is not known.
-            return None, [(False, DROP, ""), (False, ACCEPT, "")]
-        verdicts = []
-        for element, result in found:
-            answer = equal(key, element, self.table.sets)
+        elements = candidates(data.get("data"), self.table.sets, key, is_map=True)
+        if elements is None:
+            # The elements are unknown, and so are the chains that they jump to.
+            return None, _UNDECIDED
+        statements = []
+        for element_key, result in elements:
+            answer = equal(key, element_key, self.table.sets)
             if answer is not False:
                 ((word, target),) = result.items()
-                word = {"reject": DROP}.get(word, word)
-                verdicts.append((answer is True, word, target["target"] if isinstance(target, dict) else ""))
+                verdict = DROP if word == "reject" else word
+                chain = target["target"] if isinstance(target, dict) else ""
+                statements.append(_Statement(verdict, chain, certain=answer is True))
             if answer:
                 break
-        kept = [one for one in verdicts if one[1] != "continue"]
-        return (matched if kept else False), kept
+        statements = [statement for statement in statements if statement.verdict != "continue"]
+        return (matched if statements else False), statements
 
-    def _mangle(self, data: Mapping[str, Any], *, sure: bool) -> Match:
+    def _mangle(self, data: Mapping[str, Any], *, certain: bool) -> Tristate:
+        """Set a mark of the packet; whether the rule continues. A mark that may have been set becomes unknown."""
         key = data.get("key", {})
         name = {"meta": "mark", "ct": "ct_mark"}.get(next(iter(key), ""), "")
         if not name or next(iter(key.values())).get("key") != "mark":
             return True
         new = value(data.get("value"), self.packet, self.table.sets)
-        if new is NOTHING:
+        if new is ABSENT:
             return False
-        if name == "ct_mark" and self.packet.state in ("untracked", "invalid"):
+        if name == "ct_mark" and self.packet.ct_state in ("untracked", "invalid"):
             return False
-        known = new if isinstance(new, int) else None
-        if not sure and getattr(self.packet, name) != known:
-            known = None
-        self.packet = replace(self.packet, ct_mark=known) if name == "ct_mark" else replace(self.packet, mark=known)
+        mark = new if isinstance(new, int) else None
+        if not certain and getattr(self.packet, name) != mark:
+            mark = None
+        self.packet = replace(self.packet, ct_mark=mark) if name == "ct_mark" else replace(self.packet, mark=mark)
         return True
 
 
-def _verdict(kind: str, data: Any) -> tuple[str, Match]:
-    """The verdict of a statement, or "" where the rule goes on; then whether it does."""
-    if kind in _QUIET:
-        # An update of a set with a limit or a count lets some packets through only.
+def _verdict(kind: str, data: Any) -> tuple[str, Tristate]:
+    """The verdict of a statement, or "" for none; then whether the rule continues after it."""
+    if kind in _NO_VERDICT:
+        # A set update with a limit or a counter matches some packets only.
         return "", None if isinstance(data, dict) and data.get("stmt") else True
     if kind in _ACCEPTS:
         return ACCEPT, True
@@ -279,45 +203,47 @@ def _verdict(kind: str, data: Any) -> tuple[str, Match]:
         return kind, True
     if kind == "xt" and isinstance(data, dict):
         name = data.get("name", "")
-        if name in _XT_QUIET:
+        if name in _XT_NO_VERDICT:
             return "", True
         if name in _XT_DROPS:
             return DROP, True
         if name in _XT_ACCEPTS:
             return ACCEPT, True
-        return (_EITHER if data.get("type") == "target" else ""), None
-    return (_EITHER if kind in _ASKS else ""), None
+        return (_ACCEPT_OR_DROP if data.get("type") == "target" else ""), None
+    return (_ACCEPT_OR_DROP if kind in _UNDECIDABLE else ""), None
 
 
 def families(packet: Packet) -> Sequence[str]:
-    """The families whose chains a packet meets."""
+    """The families whose chains a packet traverses."""
     return ("ip6", "inet") if packet.ipv6 else ("ip", "inet")
 
 
-def through(ruleset: Ruleset, hook: str, packet: Packet, layer: Sequence[str] = ()) -> tuple[Packet, list[Walk]]:
-    """A packet through all base chains of a hook; how it leaves, and what may become of it in each.
+def traverse_hook(
+    ruleset: Ruleset, hook: str, packet: Packet, layer: Sequence[str] = ()
+) -> tuple[Packet, list[Traversal]]:
+    """A packet in all base chains of a hook: the packet with its marks afterwards, and the traversal of each chain.
 
-    It goes on after a chain that drops it, so that each is found that does. Chains for NAT see the first of a
-    connection only.
+    It continues after a chain that drops it, so that every chain that drops it is found. ``layer``: families of the
+    chains, by default those of IP. Chains of type nat see the first packet of a connection only.
     """
-    walks = []
+    traversals = []
     for table, chain in base_chains(ruleset, hook, layer or families(packet)):
-        if chain.kind == "nat" and packet.state != "new":
+        if chain.kind == "nat" and packet.ct_state != "new":
             continue
-        tracked = _as_tracked_there(packet, hook, chain)
-        walk = Walk(table, chain, tracked)
-        walks.append(walk)
-        left = walk.packet
-        ct_mark = left.ct_mark if tracked.state == packet.state else packet.ct_mark
-        if (left.mark, ct_mark) != (packet.mark, packet.ct_mark):
-            packet = replace(packet, mark=left.mark, ct_mark=ct_mark)
-    return packet, walks
+        seen = _as_conntrack_sees(packet, hook, chain)
+        traversal = Traversal(table, chain, seen)
+        traversals.append(traversal)
+        after = traversal.packet
+        ct_mark = after.ct_mark if seen.ct_state == packet.ct_state else packet.ct_mark
+        if (after.mark, ct_mark) != (packet.mark, packet.ct_mark):
+            packet = replace(packet, mark=after.mark, ct_mark=ct_mark)
+    return packet, traversals
 
 
-def _as_tracked_there(packet: Packet, hook: str, chain: Chain) -> Packet:
-    """What is known of the packet's connection at a chain: before conntrack nothing, and a bridge may track or not."""
+def _as_conntrack_sees(packet: Packet, hook: str, chain: Chain) -> Packet:
+    """The packet with the state of its connection at a chain: none before conntrack, unknown on a bridge."""
     if chain.family == "bridge":
-        return replace(packet, state="")
-    if hook in ("prerouting", "output") and chain.priority < _CONNTRACK:
-        return replace(packet, state="invalid")
+        return replace(packet, ct_state="")
+    if hook in ("prerouting", "output") and chain.priority < _CONNTRACK_PRIORITY:
+        return replace(packet, ct_state="invalid")
     return packet

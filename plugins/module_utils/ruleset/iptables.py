@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What ``iptables-save`` lists, as expressions of nft: so one evaluator serves both. Pure.
+"""The output of ``iptables-save`` as a ruleset, with nft's expressions: one evaluator serves both. Pure.
 
-Arguments that are not known become an expression that nobody can tell, and the rule one that may match
+An option that is not known becomes an expression of unknown value, so that it is unknown whether the rule matches
 (iptables-extensions(8)).
 """
 
@@ -13,9 +13,9 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .evaluate import Chain, Rule, Table
+from .model import Chain, Rule, Table
 
-# Hook and priority of the chains that iptables knows (NF_IP_PRI_* in linux/netfilter_ipv4.h).
+# Hooks by chain, and priorities by table, of the built-in chains (NF_IP_PRI_* in linux/netfilter_ipv4.h).
 _HOOKS = {
     "PREROUTING": "prerouting",
     "INPUT": "input",
@@ -24,21 +24,22 @@ _HOOKS = {
     "POSTROUTING": "postrouting",
 }
 _PRIORITIES = {"raw": -300, "mangle": -150, "nat": -100, "filter": 0, "security": 50}
-_SOURCE_NAT = 100
+_SOURCE_NAT_PRIORITY = 100
 
-# Modules that say nothing themselves, or whose options are known below.
-_PLAIN = frozenset({"tcp", "udp", "icmp", "icmp6", "ipv6-icmp", "comment", "conntrack", "state", "multiport", "mark",
-                    "connmark", "addrtype", "pkttype"})  # fmt: skip
-_QUIET = frozenset({"LOG", "NFLOG", "CHECKSUM", "TCPMSS", "CT", "TRACE", "AUDIT", "CLASSIFY", "DSCP", "TOS"})
-_TARGETS = {"ACCEPT": "accept", "DROP": "drop", "REJECT": "reject", "RETURN": "return", "MASQUERADE": "masquerade",
-            "SNAT": "snat", "DNAT": "dnat", "REDIRECT": "redirect", "NETMAP": "dnat"}  # fmt: skip
-# Targets that ask a program, or do what is not known here.
-_PROGRAMS = frozenset({"NFQUEUE", "QUEUE", "SYNPROXY", "TPROXY"})
+# Match modules that match nothing without options, and whose options are known below.
+_KNOWN_MODULES = frozenset({"tcp", "udp", "icmp", "icmp6", "ipv6-icmp", "comment", "conntrack", "state", "multiport",
+                            "mark", "connmark", "addrtype", "pkttype"})  # fmt: skip
+_NO_VERDICT_TARGETS = frozenset({"LOG", "NFLOG", "CHECKSUM", "TCPMSS", "CT", "TRACE", "AUDIT", "CLASSIFY", "DSCP",
+                                 "TOS"})  # fmt: skip
+_VERDICTS = {"ACCEPT": "accept", "DROP": "drop", "REJECT": "reject", "RETURN": "return", "MASQUERADE": "masquerade",
+             "SNAT": "snat", "DNAT": "dnat", "REDIRECT": "redirect", "NETMAP": "dnat"}  # fmt: skip
+# Targets whose verdict comes from a program, or is not known.
+_UNDECIDABLE_TARGETS = frozenset({"NFQUEUE", "QUEUE", "SYNPROXY", "TPROXY"})
 _UNKNOWN: dict[str, None] = {"unknown": None}
 
 
 def parse(text: str, family: str, tool: str) -> list[Table]:
-    """The tables of ``iptables-save``; ``family`` is ip or ip6."""
+    """The tables that ``iptables-save`` lists; ``family`` is ip or ip6."""
     tables: list[Table] = []
     for line in text.splitlines():
         if line.startswith("*"):
@@ -55,16 +56,16 @@ def parse(text: str, family: str, tool: str) -> list[Table]:
 
 
 def _chain(table: Table, name: str, policy: str) -> Chain:
-    made = Chain(table.family, table.name, name, table.tool)
+    chain = Chain(table.family, table.name, name, table.tool)
     if policy == "-":
-        return made
-    made.kind = "nat" if table.name == "nat" else "filter"
-    made.hook = _HOOKS.get(name, "")
-    made.priority = _PRIORITIES.get(table.name, 0)
+        return chain
+    chain.kind = "nat" if table.name == "nat" else "filter"
+    chain.hook = _HOOKS.get(name, "")
+    chain.priority = _PRIORITIES.get(table.name, 0)
     if table.name == "nat" and name in ("INPUT", "POSTROUTING"):
-        made.priority = _SOURCE_NAT
-    made.policy = policy.lower()
-    return made
+        chain.priority = _SOURCE_NAT_PRIORITY
+    chain.policy = policy.lower()
+    return chain
 
 
 def _match(left: Any, right: Any, *, negated: bool) -> dict[str, Any]:
@@ -72,38 +73,38 @@ def _match(left: Any, right: Any, *, negated: bool) -> dict[str, Any]:
 
 
 def _states(states: Sequence[str], *, negated: bool) -> list[Any]:
-    """States of a connection; two of them are none to nft, but tell how it was translated."""
-    named = [state for state in states if state not in ("snat", "dnat")]
-    status = [state for state in states if state not in named]
+    """Tests for states of a connection; snat and dnat are states to iptables, and ``ct status`` flags to nft."""
+    ct_states = [state for state in states if state not in ("snat", "dnat")]
+    status = [state for state in states if state not in ct_states]
     tests = [
         {"op": "!" if negated else "in", "left": {"ct": {"key": key}}, "right": right}
-        for key, right in (("state", named), ("status", status))
+        for key, right in (("state", ct_states), ("status", status))
         if right
     ]
-    # Not one of several is none of them: then each test stands for itself.
+    # Negated, all tests have to match: each is a statement of its own.
     return [{"match": test} for test in tests] if negated or len(tests) == 1 else [{"any": tests}]
 
 
 def _statements(words: Sequence[str], family: str) -> list[Any]:
-    return list(_Reader(words, family).statements())
+    return list(_RuleParser(words, family).statements())
 
 
-class _Reader:
-    """One rule, word by word."""
+class _RuleParser:
+    """Parses one rule, word by word."""
 
     def __init__(self, words: Sequence[str], family: str) -> None:
-        self.rest = iter(words)
+        self.words = iter(words)
         self.family = family
         self.protocol = "th"
         self.module = ""
 
     def _next(self) -> str:
-        return next(self.rest, "")
+        return next(self.words, "")
 
     def statements(self) -> Iterator[Any]:
-        """The rule in nft's expressions."""
+        """The rule as statements of nft."""
         negated = False
-        for word in self.rest:
+        for word in self.words:
             if word == "!":
                 negated = True
                 continue
@@ -116,11 +117,11 @@ class _Reader:
     def _option(self, word: str, *, negated: bool) -> list[Any]:
         if word == "-m":
             self.module = self._next()
-            return [] if self.module in _PLAIN else [_UNKNOWN]
+            return [] if self.module in _KNOWN_MODULES else [_UNKNOWN]
         if word == "--comment":
             self._next()
             return []
-        read = {
+        parse_option = {
             "-p": self._protocol,
             "-i": self._interface,
             "-o": self._interface,
@@ -133,17 +134,17 @@ class _Reader:
             "--ctstate": self._state,
             "--state": self._state,
             "--mark": self._mark,
-            "--src-type": self._type,
-            "--dst-type": self._type,
-            "--pkt-type": self._frame,
+            "--src-type": self._address_type,
+            "--dst-type": self._address_type,
+            "--pkt-type": self._pkttype,
             "--icmp-type": self._icmp,
             "--icmpv6-type": self._icmp,
             "--tcp-flags": self._flags,
         }.get(word)
-        if read is None:
-            # An argument of an option that is not known, or such an option.
+        if parse_option is None:
+            # An unknown option makes the match unknown; its arguments are skipped.
             return [_UNKNOWN] if word.startswith("-") else []
-        left, right = read(word)
+        left, right = parse_option(word)
         if word in ("--ctstate", "--state"):
             return _states(right, negated=negated)
         return [_UNKNOWN if right is None else _match(left, right, negated=negated)]
@@ -177,14 +178,14 @@ class _Reader:
 
     def _mark(self, _word: str) -> tuple[Any, Any]:
         left: Any = {"ct": {"key": "mark"}} if self.module == "connmark" else {"meta": {"key": "mark"}}
-        wanted, _slash, mask = self._next().partition("/")
-        return ({"&": [left, int(mask, 0)]} if mask else left), int(wanted, 0)
+        mark, _slash, mask = self._next().partition("/")
+        return ({"&": [left, int(mask, 0)]} if mask else left), int(mark, 0)
 
-    def _type(self, word: str) -> tuple[Any, Any]:
+    def _address_type(self, word: str) -> tuple[Any, Any]:
         left = {"fib": {"result": "type", "flags": ["saddr" if word == "--src-type" else "daddr"]}}
         return left, {"set": [kind.lower() for kind in self._next().split(",")]}
 
-    def _frame(self, _word: str) -> tuple[Any, Any]:
+    def _pkttype(self, _word: str) -> tuple[Any, Any]:
         kind = self._next()
         return {"meta": {"key": "pkttype"}}, "host" if kind == "unicast" else kind
 
@@ -194,34 +195,35 @@ class _Reader:
         return {"payload": {"protocol": protocol, "field": "type"}}, None if code else kind
 
     def _flags(self, _word: str) -> tuple[Any, Any]:
-        looked_at, wanted = (
-            [] if words == "NONE" else [word.lower() for word in words.split(",")]
-            for words in (self._next(), self._next())
+        mask, flags = (
+            [] if names == "NONE" else [name.lower() for name in names.split(",")]
+            for names in (self._next(), self._next())
         )
-        return {"&": [{"payload": {"protocol": "tcp", "field": "flags"}}, looked_at]}, wanted
+        return {"&": [{"payload": {"protocol": "tcp", "field": "flags"}}, mask]}, flags
 
     def _target(self, word: str) -> list[Any]:
         name = self._next()
-        if name in _TARGETS:
-            return [{_TARGETS[name]: None}]
+        if name in _VERDICTS:
+            return [{_VERDICTS[name]: None}]
         if name in ("MARK", "CONNMARK"):
-            return [{"mangle": self._set(name)}]
-        if name in _QUIET:
+            return [{"mangle": self._mark_target(name)}]
+        if name in _NO_VERDICT_TARGETS:
             return []
-        if name.isupper() and name in _PROGRAMS:
+        if name.isupper() and name in _UNDECIDABLE_TARGETS:
             return [{"queue": None}]
         return [{"goto" if word == "-g" else "jump": {"target": name}}]
 
-    def _set(self, name: str) -> dict[str, Any]:
-        """The mark that is set, and to what (MARK and CONNMARK in iptables-extensions(8))."""
-        packets, connections = {"meta": {"key": "mark"}}, {"ct": {"key": "mark"}}
-        own = packets if name == "MARK" else connections
-        option, words = self._next(), self._next()
-        if option in ("--restore-mark", "--save-mark"):
-            key, other = (packets, connections) if option == "--restore-mark" else (connections, packets)
-            return {"key": key, "value": _UNKNOWN if words else other}
+    def _mark_target(self, name: str) -> dict[str, Any]:
+        """Which mark is set, and its value (MARK and CONNMARK in iptables-extensions(8))."""
+        packet_mark, connection_mark = {"meta": {"key": "mark"}}, {"ct": {"key": "mark"}}
+        key = packet_mark if name == "MARK" else connection_mark
+        option, argument = self._next(), self._next()
+        if option == "--restore-mark":
+            return {"key": packet_mark, "value": _UNKNOWN if argument else connection_mark}
+        if option == "--save-mark":
+            return {"key": connection_mark, "value": _UNKNOWN if argument else packet_mark}
         if option != "--set-xmark":
-            return {"key": own, "value": _UNKNOWN}
-        wanted, _slash, mask = words.partition("/")
-        kept = ~int(mask or "0xffffffff", 0) & 0xFFFFFFFF
-        return {"key": own, "value": {"^": [{"&": [own, kept]}, int(wanted, 0)]}}
+            return {"key": key, "value": _UNKNOWN}
+        mark, _slash, mask = argument.partition("/")
+        kept_bits = ~int(mask or "0xffffffff", 0) & 0xFFFFFFFF
+        return {"key": key, "value": {"^": [{"&": [key, kept_bits]}, int(mark, 0)]}}

@@ -1,93 +1,29 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether an expression of nft matches a packet: yes, no, or it cannot be told. Pure.
+"""Whether an nft expression matches a packet: yes, no or unknown. Pure.
 
 The expressions are those of libnftables-json(5), as ``nft -j list ruleset`` prints them.
 """
 
 from __future__ import annotations
 
-import bisect
 import ipaddress
 import operator
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
-from typing import Any, Union
+from typing import Any
 
-from .packet import ETHER, FIELDS, ICMP, NOTHING, PROTOCOLS, UNKNOWN, Address, Match, Packet, Status
+from .packet import ABSENT, ETHER, FIELDS, ICMP, PROTOCOLS, UNKNOWN, Address, Packet, Status, Tristate
+from .sets import ADDRESSES, Sets, address_of, candidates, integer_of
 
-_ADDRESSES = (ipaddress.IPv4Address, ipaddress.IPv6Address)
-Index = tuple[dict[Any, list[Any]], list[int], dict[int, list[Any]], list[Any]]
-
-# Elements of sets and maps by name; None where they were not listed.
-Sets = Mapping[str, Union[Sequence[Any], None]]
-
-# An element that carries one of these is there for some packets only, by how many have been before (nft(8)).
+# An element with one of these matches some packets only: how many depends on earlier packets (nft(8)).
 _LIMITS = {"limit", "quota", "ct count"}
 
 _OPERATIONS = {"&": operator.and_, "|": operator.or_, "^": operator.xor, "<<": operator.lshift, ">>": operator.rshift}
 
 
-class Elements(list[Any]):
-    """Elements of a set or map as nft lists them, found by what they begin with: sets of ours have some per network."""
-
-    def near(self, wanted: Any, *, keyed: bool = False) -> Sequence[Any]:
-        """Those that a value may be equal to, in any order; ``keyed``: of a map, with the key before the value."""
-        first = wanted[0] if isinstance(wanted, tuple) else wanted
-        if isinstance(first, bool) or not isinstance(first, (str, int, *_ADDRESSES)):
-            return self
-        exact, lows, intervals, others = self._keys if keyed else self._members
-        found = [*others, *exact.get(_canonical(first), ())]
-        number = _number(first)
-        if number is not None and lows:
-            # Intervals of one set do not overlap; those that are a part of a key may, and are among the others.
-            low = lows[max(0, bisect.bisect_right(lows, number) - 1)]
-            found += intervals[low]
-        return found
-
-    @cached_property
-    def _keys(self) -> Index:
-        return _index((one[0], one) for one in self)
-
-    @cached_property
-    def _members(self) -> Index:
-        return _index((one, one) for one in self)
-
-
-def _index(pairs: Iterable[tuple[Any, Any]]) -> Index:
-    """By the first part of each key: elements with that very value; with an interval, by its low end; all others."""
-    exact: dict[Any, list[Any]] = {}
-    intervals: dict[int, list[Any]] = {}
-    others: list[Any] = []
-    for key, element in pairs:
-        key = key["elem"].get("val") if isinstance(key, dict) and "elem" in key else key
-        whole = not (isinstance(key, dict) and "concat" in key)
-        first = key if whole else key["concat"][0]
-        low = _low_end(first) if whole else None
-        if isinstance(first, int) or (isinstance(first, str) and not first.endswith("*") and not first.isdecimal()):
-            exact.setdefault(_canonical(_address(first) or first), []).append(element)
-        elif low is not None:
-            intervals.setdefault(low, []).append(element)
-        else:
-            others.append(element)
-    return exact, sorted(intervals), intervals, others
-
-
-def _low_end(part: Any) -> int | None:
-    if isinstance(part, dict) and "prefix" in part:
-        return _number(part["prefix"]["addr"])
-    return _number(part["range"][0]) if isinstance(part, dict) and "range" in part else None
-
-
-def _canonical(part: Any) -> Any:
-    for names in (PROTOCOLS, ICMP, ETHER):
-        part = names.get(part, part) if isinstance(part, str) else part
-    return part
-
-
 def value(expression: Any, packet: Packet, sets: Sets) -> Any:
-    """What an expression is of this packet, or UNKNOWN, or NOTHING."""
+    """The value of an expression for this packet, or UNKNOWN, or ABSENT."""
     if not isinstance(expression, dict):
         return expression
     if len(expression) != 1:
@@ -95,90 +31,62 @@ def value(expression: Any, packet: Packet, sets: Sets) -> Any:
     ((kind, data),) = expression.items()
     if kind == "concat":
         parts = tuple(value(part, packet, sets) for part in data)
-        return NOTHING if NOTHING in parts else parts
+        return ABSENT if ABSENT in parts else parts
     if kind in _OPERATIONS:
-        return _computed(kind, [value(part, packet, sets) for part in data])
+        return _bitwise(kind, [value(part, packet, sets) for part in data])
     if kind == "map":
-        return _looked_up(data, packet, sets)
-    read = FIELDS.get(kind)
-    return UNKNOWN if read is None else read(data, packet)
+        return _map_lookup(data, packet, sets)
+    read_field = FIELDS.get(kind)
+    return UNKNOWN if read_field is None else read_field(data, packet)
 
 
-def _computed(kind: str, parts: Sequence[Any]) -> Any:
-    if NOTHING in parts:
-        return NOTHING
-    sets = [_flags(part) for part in parts]
-    if all(one is not None for one in sets) and kind in ("&", "|"):
-        whole = sets[0] or frozenset()
-        for one in sets[1:]:
-            whole = whole & (one or frozenset()) if kind == "&" else whole | (one or frozenset())
-        return whole
-    numbers = [_number(part) for part in parts]
+def _bitwise(kind: str, operands: Sequence[Any]) -> Any:
+    if ABSENT in operands:
+        return ABSENT
+    flags = [_flags(operand) for operand in operands]
+    if all(flag_set is not None for flag_set in flags) and kind in ("&", "|"):
+        combined = flags[0] or frozenset()
+        for flag_set in flags[1:]:
+            combined = combined & (flag_set or frozenset()) if kind == "&" else combined | (flag_set or frozenset())
+        return combined
+    numbers = [integer_of(operand) for operand in operands]
     if any(number is None for number in numbers):
         return UNKNOWN
-    whole_number = numbers[0] or 0
+    result = numbers[0] or 0
     for number in numbers[1:]:
-        whole_number = _OPERATIONS[kind](whole_number, number or 0)
-    if isinstance(parts[0], _ADDRESSES):
-        return type(parts[0])(whole_number)
-    return whole_number
+        result = _OPERATIONS[kind](result, number or 0)
+    if isinstance(operands[0], ADDRESSES):
+        return type(operands[0])(result)
+    return result
 
 
-def _flags(part: Any) -> frozenset[str] | None:
-    if isinstance(part, frozenset):
-        return part
-    if isinstance(part, list) and all(isinstance(word, str) for word in part):
-        return frozenset(part)
-    return frozenset({part}) if isinstance(part, str) and part.isalpha() else None
+def _flags(operand: Any) -> frozenset[str] | None:
+    """An operand as names of flags, or None if it is something else."""
+    if isinstance(operand, frozenset):
+        return operand
+    if isinstance(operand, list) and all(isinstance(name, str) for name in operand):
+        return frozenset(operand)
+    return frozenset({operand}) if isinstance(operand, str) and operand.isalpha() else None
 
 
-def _number(part: Any) -> int | None:
-    if isinstance(part, bool):
-        return None
-    if isinstance(part, int):
-        return part
-    if isinstance(part, _ADDRESSES):
-        return int(part)
-    if isinstance(part, str):
-        address = _address(part)
-        return None if address is None else int(address)
-    return None
-
-
-def _address(text: Any) -> Address | None:
-    try:
-        return ipaddress.ip_address(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-
-
-def elements(data: Any, sets: Sets, wanted: Any, *, keyed: bool = False) -> Sequence[Any] | None:
-    """What of a set or map, named or written in place, a value may be equal to; None where that is not known."""
-    if isinstance(data, str) and data.startswith("@"):
-        named = sets.get(data[1:])
-        return named.near(wanted, keyed=keyed) if isinstance(named, Elements) else named
-    if isinstance(data, dict) and "set" in data:
-        found = data["set"]
-        return found if isinstance(found, list) else [found]
-    return None
-
-
-def _looked_up(data: Mapping[str, Any], packet: Packet, sets: Sets) -> Any:
+def _map_lookup(data: Mapping[str, Any], packet: Packet, sets: Sets) -> Any:
     key = value(data.get("key"), packet, sets)
-    if key is NOTHING:
-        return NOTHING
-    found = elements(data.get("data"), sets, key, keyed=True)
-    hits = [] if found is None else [(equal(key, one[0], sets), one[1]) for one in found]
-    for matched, result in hits:
+    if key is ABSENT:
+        return ABSENT
+    elements = candidates(data.get("data"), sets, key, is_map=True)
+    if elements is None:
+        return UNKNOWN
+    answers = [(equal(key, element_key, sets), result) for element_key, result in elements]
+    for matched, result in answers:
         if matched:
             return result
-    return UNKNOWN if found is None or any(matched is None for matched, _result in hits) else NOTHING
+    return UNKNOWN if any(matched is None for matched, _result in answers) else ABSENT
 
 
-def match(data: Mapping[str, Any], packet: Packet, sets: Sets) -> Match:
-    """Whether a statement ``match`` lets a packet on in its rule."""
+def match(data: Mapping[str, Any], packet: Packet, sets: Sets) -> Tristate:
+    """Whether a packet satisfies a ``match`` statement."""
     left, op, right = value(data.get("left"), packet, sets), data.get("op", "=="), data.get("right")
-    if left is NOTHING:
+    if left is ABSENT:
         return False
     if isinstance(right, dict) and set(right) & {"&", "|", "^", "meta", "ct"}:
         right = value(right, packet, sets)
@@ -186,50 +94,55 @@ def match(data: Mapping[str, Any], packet: Packet, sets: Sets) -> Match:
     if left is UNKNOWN or right is UNKNOWN:
         return None
     if op in ("in", "!"):
-        return _has_bits(left, op, right)
+        return _match_flags(left, op, right)
     if op in ("<", ">", "<=", ">="):
-        return _compared(left, op, right)
-    found = equal(left, right, sets)
-    return found if op == "==" or found is None else not found
+        return _compare(left, op, right)
+    answer = equal(left, right, sets)
+    return answer if op == "==" else _negate(answer)
 
 
-def _has_bits(left: Any, op: str, right: Any) -> Match:
-    names = [right] if isinstance(right, str) else right if isinstance(right, list) else None
-    if names is None:
+def _negate(answer: Tristate) -> Tristate:
+    return None if answer is None else not answer
+
+
+def _match_flags(left: Any, op: str, right: Any) -> Tristate:
+    """``in``: whether one of the flags is set; ``!``: whether none is."""
+    flags = [right] if isinstance(right, str) else right if isinstance(right, list) else None
+    if flags is None:
         return None
     if isinstance(left, Status):
-        found = left.has(names)
+        answer = left.has_any(flags)
     elif isinstance(left, frozenset):
-        found = bool(left & set(names))
+        answer = bool(left & set(flags))
     else:
         return None
-    return found if op == "in" or found is None else not found
+    return answer if op == "in" else _negate(answer)
 
 
-def _compared(left: Any, op: str, right: Any) -> Match:
-    one, other = _number(left), _number(right)
-    if one is None or other is None:
+def _compare(left: Any, op: str, right: Any) -> Tristate:
+    low, high = integer_of(left), integer_of(right)
+    if low is None or high is None:
         return None
-    return {"<": one < other, ">": one > other, "<=": one <= other, ">=": one >= other}[op]
+    return {"<": low < high, ">": low > high, "<=": low <= high, ">=": low >= high}[op]
 
 
-def any_of(answers: Iterable[Match]) -> Match:
-    """Whether one of these matches."""
-    doubtful = False
+def any_of(answers: Iterable[Tristate]) -> Tristate:
+    """Whether one of these is true; unknown if none is true and one is unknown."""
+    unknown = False
     for answer in answers:
         if answer:
             return True
-        doubtful = doubtful or answer is None
-    return None if doubtful else False
+        unknown = unknown or answer is None
+    return None if unknown else False
 
 
-def equal(left: Any, right: Any, sets: Sets) -> Match:
-    """Whether a value is this element, or one of this set."""
+def equal(left: Any, right: Any, sets: Sets) -> Tristate:
+    """Whether a value equals this element, or an element of this set."""
     if left is UNKNOWN or isinstance(left, Status):
         return None
     if isinstance(right, str) and right.startswith("@") or isinstance(right, dict) and "set" in right:
-        found = elements(right, sets, left)
-        return None if found is None else any_of(equal(left, one, sets) for one in found)
+        elements = candidates(right, sets, left)
+        return None if elements is None else any_of(equal(left, element, sets) for element in elements)
     if isinstance(right, dict):
         return _equal_to_mapping(left, right, sets)
     if isinstance(left, tuple):
@@ -241,48 +154,48 @@ def equal(left: Any, right: Any, sets: Sets) -> Match:
             return not left
         flags = _flags(right)
         return None if flags is None else left == flags
-    if isinstance(left, _ADDRESSES):
+    if isinstance(left, ADDRESSES):
         return _equal_address(left, right)
     if isinstance(left, int):
         return left == int(right) if str(right).isdecimal() else None
     return _equal_word(str(left), str(right))
 
 
-def _equal_to_mapping(left: Any, right: Mapping[str, Any], sets: Sets) -> Match:
+def _equal_to_mapping(left: Any, right: Mapping[str, Any], sets: Sets) -> Tristate:
     if "elem" in right:
         return _equal_to_element(left, right["elem"], sets)
     if "concat" in right:
         if not isinstance(left, tuple) or len(left) != len(right["concat"]):
             return None
-        answers = [equal(one, other, sets) for one, other in zip(left, right["concat"])]
+        answers = [equal(left_part, right_part, sets) for left_part, right_part in zip(left, right["concat"])]
         return False if False in answers else None if None in answers else True
     if "prefix" in right:
         network = ipaddress.ip_network(f"{right['prefix']['addr']}/{right['prefix']['len']}", strict=False)
-        return left in network if isinstance(left, _ADDRESSES) else None
+        return left in network if isinstance(left, ADDRESSES) else None
     if "range" in right:
-        low, high = (_number(bound) for bound in right["range"])
-        own = _number(left)
-        return None if low is None or high is None or own is None else low <= own <= high
+        low, high = (integer_of(bound) for bound in right["range"])
+        number = integer_of(left)
+        return None if low is None or high is None or number is None else low <= number <= high
     return None
 
 
-def _equal_to_element(left: Any, element: Mapping[str, Any], sets: Sets) -> Match:
-    """What is over a limit is what comes beside many others: the packet that is asked about is not."""
-    found = equal(left, element.get("val"), sets)
+def _equal_to_element(left: Any, element: Mapping[str, Any], sets: Sets) -> Tristate:
+    """An element with a limit. The packet is taken to be a single one: it is never over a limit (``inv``)."""
+    answer = equal(left, element.get("val"), sets)
     limits = [element[name] for name in sorted(_LIMITS & element.keys())]
-    if not found or not limits:
-        return found
-    return False if all(isinstance(one, Mapping) and one.get("inv") for one in limits) else None
+    if not answer or not limits:
+        return answer
+    return False if all(isinstance(limit, Mapping) and limit.get("inv") for limit in limits) else None
 
 
-def _equal_address(left: Address, right: Any) -> Match:
+def _equal_address(left: Address, right: Any) -> Tristate:
     if right == "*":
         return True
-    other = _address(right)
-    return None if other is None else left == other
+    address = address_of(right)
+    return None if address is None else left == address
 
 
-def _equal_word(left: str, right: str) -> Match:
+def _equal_word(left: str, right: str) -> Tristate:
     if right == left or right == "*":
         return True
     if right.endswith("*"):

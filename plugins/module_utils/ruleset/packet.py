@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A packet as rules see it: what each expression of nft reads from it (libnftables-json(5)). Pure."""
+"""A packet, and the value that each kind of nft expression has for it (libnftables-json(5)). Pure."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from typing import Any, Union
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
-# Whether something matches; None where it cannot be told.
-Match = Union[bool, None]
+# Whether something matches; None: unknown.
+Tristate = Union[bool, None]
 
 
-class _Word:
-    def __init__(self, word: str) -> None:
-        self.word = word
+class _Sentinel:
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def __repr__(self) -> str:
-        return self.word
+        return self.name
 
 
-# A value that cannot be told, and one that the packet has not: a rule that asks for it ends there (NFT_BREAK).
-UNKNOWN = _Word("unknown")
-NOTHING = _Word("nothing")
+# The value of an expression that cannot be determined.
+UNKNOWN = _Sentinel("unknown")
+# The value of an expression that the packet does not have: the kernel stops evaluating the rule there (NFT_BREAK).
+ABSENT = _Sentinel("absent")
 
 PROTOCOLS = {"icmpv6": "ipv6-icmp", "1": "icmp", "6": "tcp", "17": "udp", "58": "ipv6-icmp"}
 ICMP = {
@@ -40,35 +41,37 @@ ETHER = {"0x0800": "ip", "0x86dd": "ip6", "0x0806": "arp", "ipv4": "ip", "ipv6":
 class Packet:
     """One packet at one hook.
 
-    Interfaces: "" where there is none at this hook, None where it is not known, which holds for addresses too.
-    ``state`` is conntrack's word, "" where it is not known; ``mark`` and ``ct_mark`` None: not known.
+    ``iif``, ``oif``: "" where the hook has no such interface. ``ct_state``: the state of conntrack, "" for unknown.
+    ``daddr_type``: as ``fib daddr type``. ``pkttype``: as ``meta pkttype``. ``is_reply``, ``dnat``: of the connection.
+    ``bridge``: the bridge that the frame passes, or "". None in any field: unknown.
     """
 
     source: Address | None
-    target: Address | None
+    destination: Address | None
     protocol: str
     iif: str | None = ""
     oif: str | None = ""
     sport: int = 0
     dport: int = 0
-    kind: str = ""
-    state: str = "new"
-    reply: bool = False
+    icmp_type: str = ""
+    ct_state: str = "new"
+    is_reply: bool = False
     dnat: bool = False
-    to: str = "unicast"
-    frame: str = "host"
+    daddr_type: str = "unicast"
+    pkttype: str = "host"
     ipv6: bool = False
     bridge: str = ""
     mark: int | None = 0
     ct_mark: int | None = 0
 
     def __str__(self) -> str:
-        ports = f" {self.sport}->{self.dport}" if self.dport else f" {self.kind}"
-        return f"{self.protocol} {self.source}->{self.target}{ports} {self.iif or '-'}->{self.oif or '-'} {self.state}"
+        ports = f" {self.sport}->{self.dport}" if self.dport else f" {self.icmp_type}"
+        addresses = f"{self.source}->{self.destination}"
+        return f"{self.protocol} {addresses}{ports} {self.iif or '-'}->{self.oif or '-'} {self.ct_state}"
 
 
 def _meta(data: Mapping[str, Any], packet: Packet) -> Any:
-    known: dict[str, Any] = {
+    values: dict[str, Any] = {
         "iif": packet.iif,
         "iifname": packet.iif,
         "oif": packet.oif,
@@ -77,62 +80,67 @@ def _meta(data: Mapping[str, Any], packet: Packet) -> Any:
         "protocol": "ip6" if packet.ipv6 else "ip",
         "l4proto": PROTOCOLS.get(packet.protocol, packet.protocol),
         "mark": packet.mark,
-        "pkttype": packet.frame,
+        "pkttype": packet.pkttype,
         "ibrname": packet.bridge or None,
         "obrname": packet.bridge or None,
     }
-    found = known.get(data.get("key", ""))
-    return UNKNOWN if found is None else found
+    value = values.get(data.get("key", ""))
+    return UNKNOWN if value is None else value
 
 
 def _payload(data: Mapping[str, Any], packet: Packet) -> Any:
-    protocol, name = data.get("protocol"), data.get("field")
+    protocol, field = data.get("protocol"), str(data.get("field"))
     if protocol in ("ip", "ip6"):
-        if (protocol == "ip6") != packet.ipv6:
-            return NOTHING
-        own = PROTOCOLS.get(packet.protocol, packet.protocol)
-        found: Any = {"saddr": packet.source, "daddr": packet.target, "protocol": own, "nexthdr": own}.get(str(name))
-        return UNKNOWN if found is None else found
-    if protocol == "ether" and name == "type":
+        return ABSENT if (protocol == "ip6") != packet.ipv6 else _ip_header(field, packet)
+    if protocol == "ether" and field == "type":
         return "ip6" if packet.ipv6 else "ip"
     if protocol in ("arp", "vlan"):
-        return NOTHING
+        return ABSENT
     if protocol in ("tcp", "udp", "icmp", "icmpv6", "sctp", "dccp", "udplite", "esp", "ah", "comp", "igmp"):
         if protocol != packet.protocol:
-            return NOTHING
+            return ABSENT
     elif protocol != "th" or packet.protocol not in ("tcp", "udp"):
         return UNKNOWN
-    if name == "flags" and packet.protocol == "tcp":
-        return frozenset({"syn", "ack"} if packet.reply else {"syn"})
-    found = {"sport": packet.sport, "dport": packet.dport, "type": packet.kind}.get(str(name))
-    return UNKNOWN if found is None or found in ("", 0) else found
+    if field == "flags" and packet.protocol == "tcp":
+        return frozenset({"syn", "ack"} if packet.is_reply else {"syn"})
+    value = {"sport": packet.sport, "dport": packet.dport, "type": packet.icmp_type}.get(field)
+    return UNKNOWN if value is None or value in ("", 0) else value
+
+
+def _ip_header(field: str, packet: Packet) -> Any:
+    protocol = PROTOCOLS.get(packet.protocol, packet.protocol)
+    values = {"saddr": packet.source, "daddr": packet.destination, "protocol": protocol, "nexthdr": protocol}
+    value = values.get(field)
+    return UNKNOWN if value is None else value
 
 
 def _ct(data: Mapping[str, Any], packet: Packet) -> Any:
     key = data.get("key")
-    if not packet.state:
+    if not packet.ct_state:
         return UNKNOWN
     if key == "state":
-        return frozenset({packet.state})
-    if packet.state in ("untracked", "invalid"):
-        return NOTHING
+        return frozenset({packet.ct_state})
+    if packet.ct_state in ("untracked", "invalid"):
+        return ABSENT
     if key == "mark":
         return UNKNOWN if packet.ct_mark is None else packet.ct_mark
     if key == "direction":
-        return "reply" if packet.reply else "original"
+        return "reply" if packet.is_reply else "original"
     if key == "status":
-        # Of the others it is not known which are set.
         return Status(packet.dnat)
     return UNKNOWN
 
 
 class Status:
+    """The value of ``ct status``: whether dnat is set is known, of all other flags it is not."""
+
     def __init__(self, dnat: bool) -> None:
         self.dnat = dnat
 
-    def has(self, names: Iterable[str]) -> Match:
-        others = set(names) - {"dnat"}
-        if self.dnat and len(others) < len(set(names)):
+    def has_any(self, flags: Iterable[str]) -> Tristate:
+        """Whether one of these flags is set."""
+        others = set(flags) - {"dnat"}
+        if self.dnat and len(others) < len(set(flags)):
             return True
         return None if others else False
 
@@ -141,16 +149,18 @@ def _fib(data: Mapping[str, Any], packet: Packet) -> Any:
     flags = data.get("flags", ())
     if data.get("result") == "type":
         if "daddr" in flags:
-            return packet.to
+            return packet.daddr_type
         return "local" if not packet.iif and packet.iif is not None else "unicast"
     if data.get("result") in ("oif", "oifname", "check") and "saddr" in flags:
-        # The way back to the source exists, and leads where the packet came from.
+        # A reverse path check: the route to the source exists, and leads to the interface of arrival.
         return True
     return UNKNOWN
 
 
-def _extension(data: Mapping[str, Any], packet: Packet) -> Any:
-    return False if "field" not in data else NOTHING
+def _exthdr(data: Mapping[str, Any], packet: Packet) -> Any:
+    # Packets have no extension headers: the test for the existence of one is false.
+    return False if "field" not in data else ABSENT
 
 
-FIELDS = {"meta": _meta, "payload": _payload, "ct": _ct, "fib": _fib, "exthdr": _extension}
+# The function that reads the value from a packet, by kind of expression.
+FIELDS = {"meta": _meta, "payload": _payload, "ct": _ct, "fib": _fib, "exthdr": _exthdr}

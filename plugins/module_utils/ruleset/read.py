@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""All rules that filter on this host, whoever made them with whatever program."""
+"""Reads the rulesets of this host: nftables, iptables-nft and iptables-legacy, whatever program made them."""
 
 from __future__ import annotations
 
@@ -11,77 +11,77 @@ from dataclasses import replace
 from ..core.command import find, run
 from ..core.errors import CommandFailed
 from ..core.files import read_text
-from . import iptables as iptables_save
-from .evaluate import Chain, Rule, Table, parse
+from . import iptables, nft_json
+from .model import Chain, Rule, Table
 
-_FAMILIES = {"ip": "iptables", "ip6": "ip6tables"}
-_LEGACY = {"ip": "/proc/net/ip_tables_names", "ip6": "/proc/net/ip6_tables_names"}
+_IPTABLES = {"ip": "iptables", "ip6": "ip6tables"}
+_LEGACY_TABLES = {"ip": "/proc/net/ip_tables_names", "ip6": "/proc/net/ip6_tables_names"}
 
 
 def read() -> list[Table]:
-    """Every table with all that its sets hold; raises CommandFailed."""
-    found = [] if find("nft") is None else _parsed(run(["nft", "-j", "list", "ruleset"]).stdout, terse=False)
-    return [*map(_as_its_owner_lists_it, found), *read_legacy()]
+    """All tables with the elements of their sets; raises CommandFailed."""
+    tables = [] if find("nft") is None else _parse(run(["nft", "-j", "list", "ruleset"]).stdout, terse=False)
+    return [*map(_with_iptables_rules, tables), *read_legacy()]
 
 
 def read_tables(names: Collection[tuple[str, str]]) -> list[Table]:
-    """Only these tables of nft, by family and name, without what their sets hold; and all of iptables-legacy.
+    """These tables of nft, by family and name, without the elements of their sets; and all of iptables-legacy.
 
-    One that went meanwhile is none. Raises CommandFailed.
+    A table that no longer exists is left out. Raises CommandFailed.
     """
-    found: list[Table] = []
+    tables: list[Table] = []
     for family, name in sorted(names):
         done = run(["nft", "-j", "-t", "list", "table", family, name], check=False)
         if done.code == 0:
-            found += _parsed(done.stdout, terse=True)
-    return [*map(_as_its_owner_lists_it, found), *read_legacy()]
+            tables += _parse(done.stdout, terse=True)
+    return [*map(_with_iptables_rules, tables), *read_legacy()]
 
 
-def _parsed(text: str, *, terse: bool) -> list[Table]:
+def _parse(text: str, *, terse: bool) -> list[Table]:
     try:
-        return parse(text, terse=terse)
+        return nft_json.parse(text, terse=terse)
     except (ValueError, KeyError, TypeError) as error:
         raise CommandFailed(f"nft listed rules in a way that is not known: {error!r}") from error
 
 
-def _as_its_owner_lists_it(table: Table) -> Table:
-    """nft does not tell what the rules of iptables-nft ask for."""
-    base = _FAMILIES.get(table.family, "")
+def _with_iptables_rules(table: Table) -> Table:
+    """A table of iptables-nft as iptables-nft-save lists it: nft does not list the arguments of extensions."""
+    base = _IPTABLES.get(table.family, "")
     tool = f"{base}-nft"
     if not base or not any(chain.name.isupper() for chain in table.chains.values() if chain.hook):
         return table
     done = run([f"{tool}-save", "-t", table.name], check=False) if find(f"{tool}-save") else None
-    listed = iptables_save.parse(done.stdout, table.family, tool) if done is not None and done.code == 0 else []
-    if len(listed) != 1:
+    saved = iptables.parse(done.stdout, table.family, tool) if done is not None and done.code == 0 else []
+    if len(saved) != 1:
         return table
-    (made,) = listed
-    # What iptables lists as a chain of its own may not be in the kernel.
-    made.chains = {
+    (saved_table,) = saved
+    # iptables also lists base chains that are not loaded.
+    saved_table.chains = {
         name: replace(chain, hook=table.chains[name].hook, priority=table.chains[name].priority)
-        for name, chain in made.chains.items()
+        for name, chain in saved_table.chains.items()
         if name in table.chains
     }
-    return made
+    return saved_table
 
 
 def read_legacy() -> list[Table]:
-    """The tables of iptables-legacy; loads no module where there are none."""
-    found = []
-    for family, names in _LEGACY.items():
-        tool = f"{_FAMILIES[family]}-legacy"
-        for name in (read_text(names) or "").split():
+    """The tables of iptables-legacy; loads no kernel module where there are none."""
+    tables = []
+    for family, names_file in _LEGACY_TABLES.items():
+        tool = f"{_IPTABLES[family]}-legacy"
+        for name in (read_text(names_file) or "").split():
             if find(f"{tool}-save"):
                 done = run([f"{tool}-save", "-t", name], check=False)
-                found += iptables_save.parse(done.stdout, family, tool)
-    return found
+                tables += iptables.parse(done.stdout, family, tool)
+    return tables
 
 
-def texts(rules: Iterable[tuple[Chain, Rule]]) -> dict[tuple[str, str, str, int], str]:
-    """Rules in nft's own words, by family, table, chain and handle; those of iptables bring theirs."""
-    found: dict[tuple[str, str, str, int], str] = {}
-    for chain in {(one.family, one.table, one.name) for one, rule in rules if not rule.text}:
+def rule_texts(rules: Iterable[tuple[Chain, Rule]]) -> dict[tuple[str, str, str, int], str]:
+    """Rules in the syntax of nft, by family, table, chain and handle; rules of iptables already have their text."""
+    texts: dict[tuple[str, str, str, int], str] = {}
+    for chain in {(chain.family, chain.table, chain.name) for chain, rule in rules if not rule.text}:
         for line in run(["nft", "-a", "list", "chain", *chain], check=False).stdout.splitlines():
-            text, _mark, handle = line.strip().rpartition(" # handle ")
+            text, _separator, handle = line.strip().rpartition(" # handle ")
             if text and handle.isdecimal():
-                found[(*chain, int(handle))] = text
-    return found
+                texts[(*chain, int(handle))] = text
+    return texts

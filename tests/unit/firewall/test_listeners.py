@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Forwards against programs that listen."""
+"""Port forwards of ports on which a program listens."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ tcp   LISTEN 0      5                   [::]:8443         [::]:*    ino:4 sk:4 v
 """
 
 
-def said(forward: Forward) -> str:
+def message(forward: Forward) -> str:
     try:
         check_listeners([(forward, "network 'lab'")], parse(LISTING))
     except InvalidOption as error:
@@ -36,7 +36,7 @@ def said(forward: Forward) -> str:
 
 
 @pytest.mark.parametrize(
-    ("forward", "names"),
+    ("forward", "expected"),
     [
         (Forward("tcp", 22, 22, "10.0.0.2", 22), "sshd (process 8), which listens on all addresses"),
         (Forward("tcp", 1, 80, "10.0.0.2", None, "203.0.113.2"), "port 22 from sshd"),
@@ -46,9 +46,9 @@ def said(forward: Forward) -> str:
         (Forward("udp", 53, 53, "10.0.0.2", 53, "192.168.30.1"), "dnsmasq (process 7), which listens on 192.168.30.1"),
     ],
 )
-def test_a_forward_of_a_port_that_is_served_names_both(forward: Forward, names: str) -> None:
-    assert names in said(forward)
-    assert str(forward) in said(forward)
+def test_a_forward_of_a_port_in_use_is_refused_with_both_names(forward: Forward, expected: str) -> None:
+    assert expected in message(forward)
+    assert str(forward) in message(forward)
 
 
 @pytest.mark.parametrize(
@@ -62,11 +62,11 @@ def test_a_forward_of_a_port_that_is_served_names_both(forward: Forward, names: 
         Forward("udp", 5353, 5353, "10.0.0.2", 5353),
     ],
 )
-def test_what_nobody_serves_may_be_forwarded(forward: Forward) -> None:
-    assert said(forward) == ""
+def test_other_ports_can_be_forwarded(forward: Forward) -> None:
+    assert message(forward) == ""
 
 
 def test_a_socket_of_this_process_is_found() -> None:
     with socket.create_server(("", 0)) as server:
         port = server.getsockname()[1]
-        assert [one.address for one in read_listeners() if one.port == port and one.protocol == "tcp"] == [""]
+        assert [s.address for s in read_listeners() if s.port == port and s.protocol == "tcp"] == [""]

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What becomes of packets under real rulesets, as their programs listed them on a host with one network, `lab`.
+"""What real rulesets, listed on a host with the network `lab`, do to its packets, and the commands that help.
 
-That the evaluator tells what the kernel does is for the kernel tests; here it is what is said of it.
+The kernel tests prove that the evaluator does as the kernel.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.firewall.flows import Guests, ways
+from ansible_collections.virtnet.linux.plugins.module_utils.firewall.flows import GuestNetwork, flows_of
 from ansible_collections.virtnet.linux.plugins.module_utils.firewall.reachability import (
     DROPPED,
     MAY_BE_DROPPED,
     PASSES,
     REFUSED,
     Finding,
-    judge,
-    lines,
+    drop_messages,
+    evaluate_flow,
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.elements import Rules
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.port_forwards import Forward
-from ansible_collections.virtnet.linux.plugins.module_utils.ruleset import evaluate as ruleset
-from ansible_collections.virtnet.linux.plugins.module_utils.ruleset import iptables as iptables_save
+from ansible_collections.virtnet.linux.plugins.module_utils.ruleset import iptables, nft_json
+from ansible_collections.virtnet.linux.plugins.module_utils.ruleset.model import Table
 
 LISTINGS = Path(__file__).with_name("rulesets")
 FORWARD = Forward("tcp", 8080, 8080, "192.168.77.10", 80)
-LAB = Guests.of_rules(Rules("lab", "vn-lab", "nat", "eth0", ("192.168.77.0/24",), forwards=(FORWARD,)))
+LAB = GuestNetwork.from_rules(Rules("lab", "vn-lab", "nat", "eth0", ("192.168.77.0/24",), forwards=(FORWARD,)))
 OUT, INTO, DNS, DHCP = (
     "guest to outside",
     f"outside to guest ({FORWARD})",
@@ -40,31 +40,31 @@ OUT, INTO, DNS, DHCP = (
 MARK = "-m connmark --mark 0x100000/0x100000 -j ACCEPT"
 
 
-def listed(name: str) -> list[ruleset.Table]:
-    found = ruleset.parse((LISTINGS / "ours.json").read_text())
+def listed(name: str) -> list[Table]:
+    tables = nft_json.parse((LISTINGS / "ours.json").read_text())
     for path in sorted(LISTINGS.glob(f"{name}.*")):
         if path.suffix == ".json":
-            found += ruleset.parse(path.read_text())
+            tables += nft_json.parse(path.read_text())
         else:
             tool = path.suffix[1:]
-            found += iptables_save.parse(path.read_text(), "ip6" if tool.startswith("ip6") else "ip", tool)
-    return found
+            tables += iptables.parse(path.read_text(), "ip6" if tool.startswith("ip6") else "ip", tool)
+    return tables
 
 
-def findings(name: str, guests: Guests = LAB) -> dict[str, Finding]:
-    rules = listed(name)
-    return {way.name: judge(rules, way) for way in ways(guests)}
+def findings(name: str, network: GuestNetwork = LAB) -> dict[str, Finding]:
+    ruleset = listed(name)
+    return {flow.name: evaluate_flow(ruleset, flow) for flow in flows_of(network)}
 
 
-# Firewall -> way -> what becomes of it, by whom, what would help. Ways that are not named pass.
+# Firewall -> flow -> verdict, cause and remedy; all other flows pass.
 EXPECTED = {
     "none": {},
     "podman": {},
     "libvirt-iptables": {},
     "libvirt-nftables": {},
     "docker": {
-        way: (DROPPED, "the policy of chain FORWARD of table ip filter", f"iptables-nft -I DOCKER-USER {MARK}")
-        for way in (OUT, INTO)
+        flow: (DROPPED, "the policy of chain FORWARD of table ip filter", f"iptables-nft -I DOCKER-USER {MARK}")
+        for flow in (OUT, INTO)
     },
     "firewalld": {
         OUT: (DROPPED, "chain filter_FORWARD_POLICIES of table inet firewalld", "virtnet_firewall_integration"),
@@ -88,17 +88,17 @@ EXPECTED = {
         DNS: (DROPPED, "the policy of chain INPUT", f"iptables-legacy -I INPUT {MARK}"),
         DHCP: (DROPPED, "the policy of chain INPUT", f"iptables-legacy -I INPUT {MARK}"),
     },
-    # Its rules let five packets a second pass.
+    # Its rules accept five packets a second.
     "iptables-nft": {
         OUT: (MAY_BE_DROPPED, "the policy of chain FORWARD", f"iptables-nft -I FORWARD {MARK}"),
         INTO: (MAY_BE_DROPPED, "the policy of chain FORWARD", f"iptables-nft -I FORWARD {MARK}"),
         DNS: (DROPPED, "the policy of chain INPUT", f"iptables-nft -I INPUT {MARK}"),
         DHCP: (DROPPED, "the policy of chain INPUT", f"iptables-nft -I INPUT {MARK}"),
     },
-    # nft does not list all that the rules of iptables ask for; here what it does list is enough.
+    # nft does not list the arguments of iptables extensions; this ruleset can be evaluated without them.
     "docker-as-nft-lists-it": {
-        way: (DROPPED, "the policy of chain FORWARD", "nft insert rule ip filter FORWARD 'ct mark")
-        for way in (OUT, INTO)
+        flow: (DROPPED, "the policy of chain FORWARD", "nft insert rule ip filter FORWARD 'ct mark")
+        for flow in (OUT, INTO)
     },
     "hand": {
         OUT: (
@@ -118,53 +118,58 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_what_a_firewall_does_to_each_packet_is_told_with_what_would_help(name: str) -> None:
-    found = findings(name)
-    assert set(found) == {OUT, INTO, DNS, DHCP, "guest to guest"}
-    for way, finding in found.items():
-        verdict, culprit, cure = EXPECTED[name].get(way, (PASSES, "", ""))
-        assert finding.verdict == verdict, way
-        said = list(lines([finding], verdict))
-        assert any(culprit in line and cure in line for line in said) or verdict == PASSES, (way, said)
+def test_each_flow_has_a_verdict_a_cause_and_a_remedy(name: str) -> None:
+    by_flow = findings(name)
+    assert set(by_flow) == {OUT, INTO, DNS, DHCP, "guest to guest"}
+    for flow, finding in by_flow.items():
+        verdict, cause, remedy = EXPECTED[name].get(flow, (PASSES, "", ""))
+        assert finding.verdict == verdict, flow
+        messages = list(drop_messages([finding], verdict))
+        assert any(cause in line and remedy in line for line in messages) or verdict == PASSES, (flow, messages)
         json.dumps(finding.as_options())
 
 
 def test_every_chain_that_drops_is_named() -> None:
-    chains = {(one.hook, one.chain.table, one.chain.name) for one in findings("hand")[DHCP].by}
+    chains = {(cause.hook, cause.chain.table, cause.chain.name) for cause in findings("hand")[DHCP].causes}
     assert chains == {("prerouting", "frames", "c"), ("input", "mine", "in"), ("output", "mine", "out")}
 
 
-def test_frames_between_guests_meet_rules_of_ip_where_the_kernel_hands_them_over() -> None:
-    docker, closed = listed("docker"), replace(LAB, filtered=True)
-    (way,) = [way for way in ways(closed) if way.name == "guest to guest"]
-    (by,) = judge(docker, way).by
-    assert by.cure == f"iptables-nft -I DOCKER-USER {MARK}"
-    (unfiltered,) = [way for way in ways(LAB) if way.name == "guest to guest"]
-    assert judge(docker, unfiltered).verdict == PASSES
-    assert not [way for way in ways(replace(LAB, apart=True)) if way.name == "guest to guest"]
+def test_frames_between_guests_pass_the_chains_of_ip_with_br_netfilter() -> None:
+    docker, filtered = listed("docker"), replace(LAB, filtered=True)
+    (flow,) = [flow for flow in flows_of(filtered) if flow.name == "guest to guest"]
+    (cause,) = evaluate_flow(docker, flow).causes
+    assert cause.remedy == f"iptables-nft -I DOCKER-USER {MARK}"
+    (unfiltered,) = [flow for flow in flows_of(LAB) if flow.name == "guest to guest"]
+    assert evaluate_flow(docker, unfiltered).verdict == PASSES
+    assert not [flow for flow in flows_of(replace(LAB, isolated_guests=True)) if flow.name == "guest to guest"]
 
 
-def test_an_answer_of_dhcp_belongs_to_no_connection() -> None:
-    (cure,) = [one.cure for one in findings("hand")[DHCP].by if one.hook == "output"]
-    assert cure == "nft insert rule inet mine out 'oifname \"vn-lab\" accept'"
+def test_a_dhcp_reply_is_a_new_connection_to_conntrack() -> None:
+    (remedy,) = [cause.remedy for cause in findings("hand")[DHCP].causes if cause.hook == "output"]
+    assert remedy == "nft insert rule inet mine out 'oifname \"vn-lab\" accept'"
 
 
-def test_who_comes_unasked_is_refused_by_our_own_rules() -> None:
-    closed = Guests.of_rules(Rules("lab", "vn-lab", "nat", "eth0", ("192.168.77.0/24",)))
+def test_packets_from_outside_are_refused_by_our_own_rules() -> None:
+    closed = GuestNetwork.from_rules(Rules("lab", "vn-lab", "nat", "eth0", ("192.168.77.0/24",)))
     finding = findings("none", closed)["outside to guest"]
     assert finding.verdict == REFUSED
-    assert [one.cure for one in finding.by] == [""]
-    # Without our table nobody refuses.
-    (way,) = [way for way in ways(closed) if way.name == "outside to guest"]
-    assert judge([], way).verdict == PASSES
+    assert [cause.remedy for cause in finding.causes] == [""]
+    # Without our table they pass.
+    (flow,) = [flow for flow in flows_of(closed) if flow.name == "outside to guest"]
+    assert evaluate_flow([], flow).verdict == PASSES
 
 
-def test_networks_that_meet_the_same_rule_share_a_sentence() -> None:
-    rules = listed("legacy")
-    many = [Guests.of_rules(Rules(n, f"vn-{n}", "open", "eth0", ("192.168.77.0/24",))) for n in ("a", "b")]
-    said = list(lines([judge(rules, way) for guests in many for way in ways(guests)], DROPPED))
-    # Nothing of ours marks what an open network sends, so the line names its bridge.
-    assert any("-I FORWARD -i vn-a -j ACCEPT" in line for line in said)
-    marked = [Guests.of_rules(Rules(n, "vn-lab", "nat", "eth0", ("192.168.77.0/24",))) for n in ("a", "b")]
-    said = list(lines([judge(rules, way) for guests in marked for way in ways(guests)], DROPPED))
-    assert any(line.startswith(f"networks 'a', 'b': packets {OUT} (IPv4) are dropped by") for line in said)
+def messages_of(ruleset: list[Table], networks: list[GuestNetwork]) -> list[str]:
+    findings = [evaluate_flow(ruleset, flow) for network in networks for flow in flows_of(network)]
+    return list(drop_messages(findings, DROPPED))
+
+
+def test_networks_dropped_by_the_same_rule_share_a_message() -> None:
+    ruleset = listed("legacy")
+    unmarked = [GuestNetwork.from_rules(Rules(n, f"vn-{n}", "open", "eth0", ("192.168.77.0/24",))) for n in ("a", "b")]
+    messages = messages_of(ruleset, unmarked)
+    # Our table does not mark connections of an open network: the command names its bridge.
+    assert any("-I FORWARD -i vn-a -j ACCEPT" in line for line in messages)
+    marked = [GuestNetwork.from_rules(Rules(n, "vn-lab", "nat", "eth0", ("192.168.77.0/24",))) for n in ("a", "b")]
+    messages = messages_of(ruleset, marked)
+    assert any(line.startswith(f"networks 'a', 'b': packets {OUT} (IPv4) are dropped by") for line in messages)

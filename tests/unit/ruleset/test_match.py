@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a rule asks of a packet: yes, no, or not to be told. Asked in doubt, a rule neither drops nor saves anybody."""
+"""Whether an expression matches a packet: yes, no or unknown."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.ruleset.match import Elements, match, value
-from ansible_collections.virtnet.linux.plugins.module_utils.ruleset.packet import NOTHING, UNKNOWN, Packet
+from ansible_collections.virtnet.linux.plugins.module_utils.ruleset.match import match, value
+from ansible_collections.virtnet.linux.plugins.module_utils.ruleset.packet import ABSENT, UNKNOWN, Packet
+from ansible_collections.virtnet.linux.plugins.module_utils.ruleset.sets import Elements
 
 TCP = Packet(
     ipaddress.ip_address("192.168.77.10"), ipaddress.ip_address("203.0.113.9"), "tcp", "vn-lab", "eth0", 40000, 80
 )
-ASKED = Packet(
-    ipaddress.ip_address("fd00::1"), ipaddress.ip_address("fd00::2"), "icmpv6", kind="echo-request", ipv6=True
+ECHO = Packet(
+    ipaddress.ip_address("fd00::1"), ipaddress.ip_address("fd00::2"), "icmpv6", icmp_type="echo-request", ipv6=True
 )
 SADDR, DADDR = ({"payload": {"protocol": "ip", "field": name}} for name in ("saddr", "daddr"))
 DPORT = {"payload": {"protocol": "tcp", "field": "dport"}}
@@ -39,7 +40,7 @@ def ct(key: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("left", "op", "right", "told"),
+    ("left", "op", "right", "expected"),
     [
         (SADDR, "==", "192.168.77.10", True),
         (SADDR, "!=", {"prefix": {"addr": "192.168.77.0", "len": 24}}, False),
@@ -74,7 +75,7 @@ def ct(key: str) -> dict[str, Any]:
         (ct("status"), "in", "dnat", False),
         (ct("status"), "in", ["dnat", "snat"], None),
         (ct("zone"), "==", 1, None),
-        # The headers of a frame of IP on a bridge; such of others it has not.
+        # A frame with an IP packet has no header of another protocol.
         ({"payload": {"protocol": "ether", "field": "type"}}, "==", "0x0800", True),
         ({"payload": {"protocol": "vlan", "field": "id"}}, "==", 7, False),
         ({"payload": {"protocol": "udp", "field": "dport"}}, "==", 80, False),
@@ -85,43 +86,45 @@ def ct(key: str) -> dict[str, Any]:
         ({"numgen": {"mode": "random", "mod": 2}}, "==", 0, None),
     ],
 )
-def test_a_rule_asks(left: Any, op: str, right: Any, told: bool | None) -> None:
-    assert match({"left": left, "op": op, "right": right}, TCP, SETS) is told
+def test_match_statement(left: Any, op: str, right: Any, expected: bool | None) -> None:
+    assert match({"left": left, "op": op, "right": right}, TCP, SETS) is expected
 
 
 @pytest.mark.parametrize("right", ["echo-request", "128", {"set": ["nd-neighbor-solicit", "128"]}])
-def test_types_of_icmp_have_names_and_numbers(right: Any) -> None:
-    kind = {"payload": {"protocol": "icmpv6", "field": "type"}}
-    asked = {"left": {"meta": {"key": "l4proto"}}, "op": "==", "right": "icmpv6"}
-    assert match(asked, ASKED, {}) is True
-    assert match({"left": kind, "op": "==", "right": right}, ASKED, {}) is True
-    assert match({"left": kind, "op": "==", "right": right}, replace(ASKED, kind="nd-router-advert"), {}) is False
+def test_icmp_types_by_name_and_by_number(right: Any) -> None:
+    icmp_type = {"payload": {"protocol": "icmpv6", "field": "type"}}
+    is_icmpv6 = {"left": {"meta": {"key": "l4proto"}}, "op": "==", "right": "icmpv6"}
+    assert match(is_icmpv6, ECHO, {}) is True
+    assert match({"left": icmp_type, "op": "==", "right": right}, ECHO, {}) is True
+    assert (
+        match({"left": icmp_type, "op": "==", "right": right}, replace(ECHO, icmp_type="nd-router-advert"), {}) is False
+    )
 
 
-def test_what_is_not_tracked_has_no_mark_and_what_is_not_known_may_have_any() -> None:
-    asked = {"left": ct("mark"), "op": "==", "right": 0}
-    assert match(asked, replace(TCP, state="untracked"), {}) is False
-    assert match(asked, replace(TCP, state=""), {}) is None
-    assert match(asked, replace(TCP, ct_mark=None), {}) is None
+def test_an_untracked_packet_has_no_ct_mark_and_an_unknown_connection_has_an_unknown_one() -> None:
+    mark_is_zero = {"left": ct("mark"), "op": "==", "right": 0}
+    assert match(mark_is_zero, replace(TCP, ct_state="untracked"), {}) is False
+    assert match(mark_is_zero, replace(TCP, ct_state=""), {}) is None
+    assert match(mark_is_zero, replace(TCP, ct_mark=None), {}) is None
 
 
-def test_a_packet_of_the_other_family_never_meets_a_rule_of_one() -> None:
-    assert match({"left": SADDR, "op": "!=", "right": "10.0.0.1"}, ASKED, {}) is False
+def test_a_rule_of_one_family_never_matches_a_packet_of_the_other() -> None:
+    assert match({"left": SADDR, "op": "!=", "right": "10.0.0.1"}, ECHO, {}) is False
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "expected"),
     [
         ({"set": [["vn-lab", 7], ["vn-other", 8]]}, 7),
-        ({"set": [["vn-other", 8]]}, NOTHING),
+        ({"set": [["vn-other", 8]]}, ABSENT),
         ("@unlisted", UNKNOWN),
     ],
 )
-def test_a_map_gives_what_it_has_for_the_packet(data: Any, told: Any) -> None:
-    found = value({"map": {"key": IIF, "data": data}}, TCP, SETS)
-    assert found is told or found == told
+def test_a_map_is_looked_up(data: Any, expected: Any) -> None:
+    result = value({"map": {"key": IIF, "data": data}}, TCP, SETS)
+    assert result is expected or result == expected
 
 
-def test_a_packet_is_told_by_what_tells_it_from_others() -> None:
+def test_a_packet_as_text() -> None:
     assert str(TCP) == "tcp 192.168.77.10->203.0.113.9 40000->80 vn-lab->eth0 new"
-    assert str(ASKED) == "icmpv6 fd00::1->fd00::2 echo-request -->- new"
+    assert str(ECHO) == "icmpv6 fd00::1->fd00::2 echo-request -->- new"
