@@ -32,7 +32,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_servi
     DnsmasqFailed,
     ServiceStatus,
     parse_version,
-    telling_lines,
+    relevant_lines,
 )
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -237,12 +237,12 @@ class Daemon:
         done = self.space.run(*self.command, *self.hidden_arguments, check=False)
         if done.returncode:
             log = self.folder / "log"
-            raise DnsmasqFailed(telling_lines(done.stderr + (log.read_text() if log.exists() else "")))
+            raise DnsmasqFailed(relevant_lines(done.stderr + (log.read_text() if log.exists() else "")))
 
     def restart_later(self) -> None:
         self.queued += 1
 
-    def reread(self) -> None:
+    def reload(self) -> None:
         self.signals += 1
         os.kill(self.pid, signal.SIGHUP)
 
@@ -422,7 +422,7 @@ class PrivateDaemons:
             name: Unit(active="active" if self.pid(name) else "inactive", main_pid=self.pid(name)) for name in names
         }
 
-    def reload(self) -> None:
+    def daemon_reload(self) -> None:
         pass
 
     def stop(self, names: Sequence[str]) -> None:
@@ -447,12 +447,12 @@ class PrivateDaemons:
                 f"--log-facility={self._pid_file(name).parent}/log", check=False,
             )  # fmt: skip
             if done.returncode:
-                raise DnsmasqFailed(telling_lines(done.stderr + self.log(name)))
+                raise DnsmasqFailed(relevant_lines(done.stderr + self.log(name)))
 
     def restart_later(self, names: Sequence[str]) -> None:
         self.later += names
 
-    def reread(self, name: str) -> None:
+    def reload(self, name: str) -> None:
         self.signals.append(name)
         os.kill(self.pid(name), signal.SIGHUP)
 

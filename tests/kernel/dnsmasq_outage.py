@@ -74,7 +74,7 @@ class Asking:
 
 def ask() -> None:
     """A query every millisecond until told to stop; says the longest time between two answers in ms, and the lost."""
-    query = dnsmasq_probe.query("version.bind", 16, 3)[2:]
+    query = dnsmasq_probe.dns_query("version.bind", 16, 3)[2:]
     asked, answered, last, gap = 0, set[bytes](), 0.0, 0.0
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.bind(("192.168.100.250", 0))

@@ -18,7 +18,7 @@ import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption, VirtnetError
 from ansible_collections.virtnet.linux.plugins.module_utils.core.files import File, put
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.render import Circumstances, hosts_files, render
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.render import RenderContext, hosts_files, render
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.spec import FragmentSpec
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import DnsmasqFailed, NoUsableDnsmasq
 from kernel.dnsmasq_bed import (
@@ -151,11 +151,11 @@ def test_veto_is_real(bed: Bed, tmp_path: Path, case: str) -> None:
         "ignore": "dhcp-ignore=tag:!trusted\n",
     }[case]
     with serving(bed, tmp_path, config) as daemon:
-        by_hand(daemon, FragmentSpec.from_options(Options(LAB)), Circumstances())
+        by_hand(daemon, FragmentSpec.from_options(Options(LAB)), RenderContext())
         assert not (get_lease(bed.guest, tmp_path) and ask(bed.guest, BRIDGE_ADDRESS) == NAMED_ADDRESS)
 
 
-def by_hand(daemon: Daemon, spec: FragmentSpec, around: Circumstances) -> None:
+def by_hand(daemon: Daemon, spec: FragmentSpec, around: RenderContext) -> None:
     around = replace(around, hosts_folder=daemon.paths.dnsmasq_hosts)
     (daemon.folder / f"etc/dnsmasq.d/virtnet-{spec.name}.conf").write_text(render(spec, around))
     put(File(path, text) for path, text in hosts_files(spec, around).items())
@@ -404,7 +404,7 @@ def test_dnsmasq_that_runs_without_serving_the_bridge_is_found_and_rolled_back(
 
 def test_interrupted_run_is_completed_by_the_next(bed: Bed, tmp_path: Path) -> None:
     with serving(bed, tmp_path) as daemon:
-        by_hand(daemon, FragmentSpec.from_options(Options(LAB)), Circumstances(version=(2, 90)))
+        by_hand(daemon, FragmentSpec.from_options(Options(LAB)), RenderContext(version=(2, 90)))
         (tmp_path / "run/virtnet").mkdir(parents=True, exist_ok=True)
         (tmp_path / "run/virtnet/dnsmasq-restart-due").touch()
         daemon.restarts = 0

@@ -158,7 +158,7 @@ def test_signal_that_does_not_do_it_is_made_up_for_by_a_restart(
     with serving(bed, tmp_path) as daemon:
         daemon.converge(lab())
         daemon.restarts = 0
-        monkeypatch.setattr(daemon, "reread", kill if fate == "deadly" else lambda: None)
+        monkeypatch.setattr(daemon, "reload", kill if fate == "deadly" else lambda: None)
         daemon.converge(lab(_9=["nas"]))
         assert daemon.restarts == 1
         assert ask(bed.guest, BRIDGE_ADDRESS, "nas.virt.test") == "192.168.100.9"
@@ -233,7 +233,7 @@ def test_signal_that_was_cut_short_is_made_up_for(bed: Bed, tmp_path: Path, monk
     with serving(bed, tmp_path) as daemon:
         daemon.converge(lab())
         with monkeypatch.context() as patched:
-            patched.setattr(daemon, "reread", die)
+            patched.setattr(daemon, "reload", die)
             with pytest.raises(Killed):
                 daemon.converge(lab(_9=["nas"]))
         assert ask(bed.guest, BRIDGE_ADDRESS, "nas.virt.test") == "empty"

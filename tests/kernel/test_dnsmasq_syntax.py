@@ -24,16 +24,16 @@ from ansible_collections.virtnet.linux.plugins.module_utils.dhcp.dnsmasq_syntax 
     read_lines,
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq import spec as dnsmasq_spec
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.config_reader import HostReader, read_config
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.dangerous_options import line_dangers
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.hosts_files import dhcp_file
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.render import (
     HEADER,
-    Circumstances,
+    RenderContext,
     hosts_files,
     render,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_config import HostReader, read_config
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import debian_command
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.start_command import debian_command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kernel.dnsmasq_bed import PROGRAM, Bed, Daemon, Space, made_bed, open_folder, run, running, serving
@@ -233,7 +233,7 @@ def accepted_spec(**more: object) -> dnsmasq_spec.FragmentSpec | None:
         return None
 
 
-AROUND = Circumstances(version=(2, 90))
+AROUND = RenderContext(version=(2, 90))
 
 
 def rendered(spec: dnsmasq_spec.FragmentSpec) -> str:

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import Layout, unit, unit_text
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import Layout, unit_name, unit_text
 from ansible_collections.virtnet.linux.plugins.module_utils.host import files as host_files
 from kernel.dnsmasq_bed import PROGRAM, run
 
 UNITS = {
     **host_files.units(Paths("/").engine),
     host_files.RULES: host_files.rules_unit(Paths("/").engine),
-    unit("lab"): unit_text(Layout(Paths("/")), PROGRAM),
+    unit_name("lab"): unit_text(Layout(Paths("/")), PROGRAM),
 }
 # The exposure, 0 to 10, that systemd may see at most; newer versions look at more.
-MOST = {unit("lab"): 2.5}
+MOST = {unit_name("lab"): 2.5}
 USUAL = 5.5
 
 

@@ -20,14 +20,14 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import I
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.dhcp.dnsmasq_syntax import read_lines
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.hosts_files import configuration
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.hosts_files import as_config_lines
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import (
     TEMPLATE,
     Layout,
-    unit,
+    unit_name,
     unit_text,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.render import Circumstances, hosts_files, render
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.render import RenderContext, hosts_files, render
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.spec import FragmentSpec
 from ansible_collections.virtnet.linux.plugins.module_utils.nft import elements as nft_rules
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.chains import FAMILY, TABLE
@@ -38,7 +38,7 @@ from hypothesis import strategies as st
 from kernel.dnsmasq_bed import PROGRAM, Space, open_folder, run
 from tools.hostile import SAMPLES, accepted, is_clear, networks, parts_of, read, spoilt, values
 
-AROUND = Circumstances(private=True, version=(2, 90), hosts_folder="/tmp/hosts")
+AROUND = RenderContext(private=True, version=(2, 90), hosts_folder="/tmp/hosts")
 # Their values are dnsmasq's to understand: it tests them before anything is written.
 LEFT_TO_DNSMASQ = ("options", "raw")
 
@@ -142,7 +142,7 @@ def test_fragments_that_are_accepted_are_what_dnsmasq_takes(case: Any) -> None:
             assert is_clear(error), error
             continue
         assert set(lines_of(spec)) <= ALL_LINES
-        rows = [line.text for one, content in hosts.items() for line in configuration(one, content)]
+        rows = [line.text for one, content in hosts.items() for line in as_config_lines(one, content)]
         done = subprocess.run(
             [PROGRAM, "--conf-file=-", "--test"],
             input=text + "".join(f"{row}\n" for row in rows),
@@ -164,6 +164,6 @@ def test_systemd_takes_an_instance_of_the_unit_for_every_name(names: list[str]) 
     taken = sorted({name for name in names if accepted({"name": name}) is not None})
     with open_folder() as folder:
         (folder / TEMPLATE).write_text(unit_text(Layout(Paths("/")), PROGRAM))
-        units = [str(folder / unit(name)) for name in taken]
+        units = [str(folder / unit_name(name)) for name in taken]
         done = run(["systemd-analyze", "verify", "--man=no", *units], check=False) if units else None
     assert done is None or "virtnet-dnsmasq" not in done.stderr, done.stderr

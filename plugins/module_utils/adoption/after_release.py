@@ -11,7 +11,7 @@ from typing import Any
 
 from ..dnsmasq.probe import DHCP_PORT
 from ..dnsmasq.reconciler import State as DnsmasqState
-from ..dnsmasq.sockets import foreign
+from ..dnsmasq.sockets import foreign_sockets
 from ..network.model import Network
 from ..orchestration.desired_state import Specs
 from ..orchestration.reconciler import State as NetworksState
@@ -44,8 +44,8 @@ def without_its_dnsmasq(state: Any, networks: Sequence[Network]) -> Any:
         return state
     held = {str(address.ip) for one in networks for address in (one.ipv4.address, one.ipv6.address) if address}
     bridges = {network.bridge.name for network in networks}
-    ending = {one.pid for one in state.others if one.pid and (one.address in held or one.device in bridges)}
+    ending = {one.pid for one in state.foreign_sockets if one.pid and (one.address in held or one.device in bridges)}
     sockets = [one for one in state.sockets if one.pid not in ending]
-    left = [one for one in foreign(sockets, {*state.own_pids, state.service.pid}) if one.port == DHCP_PORT]
-    barred = [port for port in state.barred if left or port != DHCP_PORT]
-    return replace(state, sockets=sockets, barred=barred)
+    left = [one for one in foreign_sockets(sockets, {*state.own_pids, state.service.pid}) if one.port == DHCP_PORT]
+    blocked = [port for port in state.blocked_ports if left or port != DHCP_PORT]
+    return replace(state, sockets=sockets, blocked_ports=blocked)

@@ -1,100 +1,171 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Changes of files and services of dnsmasq as the user is told of them. Pure."""
+"""The plan of this package and its changes: files and services of dnsmasq. Pure."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from ..core.reconcile import CHANGE, CREATE, DELETE, Change
-from .hosts_files import configuration, network_of
+from ..core.reconcile import CHANGE, CREATE, DELETE, Change, Plan
+from .hosts_files import as_config_lines, hosts_file_network
 from .state import State
+from .system_service import UNIT
 from .target import Target, is_forward
 
 
 @dataclass(frozen=True)
 class FragmentChange(Change):
-    """A file to write, or with ``content`` None to remove; with neither name, only a service is concerned.
+    """A file to write, or with ``content`` None to remove. With neither ``file`` nor ``path``: a service alone.
 
-    ``file`` is a fragment of the system's dnsmasq, ``path`` any other file; ``instance`` the private instance that has
-    to be started, restarted or stopped for it. ``quiet``: it is enough to have the file read again. ``beside`` are
-    files that come and go with a fragment, path to content. ``place`` is shown over the diff.
+    - ``file``: the name of a fragment of the system's dnsmasq. ``path``: the path of any other file.
+    - ``instance``: the private instance that has to be started, restarted or stopped for it, '' for none.
+    - ``reloadable``: dnsmasq reads the file again on SIGHUP, so that no restart is needed.
+    - ``hosts_files``: hosts files that are created or removed with this fragment, path to content.
+    - ``shown_path``: the path in the header of the diff.
     """
 
     file: str = ""
     content: str | None = None
     path: str = ""
     instance: str = ""
-    quiet: bool = False
-    beside: Mapping[str, str | None] = field(default_factory=dict)
-    place: str = ""
+    reloadable: bool = False
+    hosts_files: Mapping[str, str | None] = field(default_factory=dict)
+    shown_path: str = ""
 
     @property
     def header(self) -> str:
         """The network and its file, or the service."""
-        return f"{self.name}: {self.place}" if self.place else self.name
+        return f"{self.name}: {self.shown_path}" if self.shown_path else self.name
+
+    @property
+    def concerns_file(self) -> bool:
+        """Whether a file changes, not a service alone."""
+        return bool(self.file or self.path)
+
+
+def _required() -> Any:
+    raise TypeError("a FragmentsPlan needs the current state and the target")
+
+
+@dataclass(frozen=True)
+class FragmentsPlan(Plan[FragmentChange]):
+    """The plan, with the current state from which it was made and the target to which it leads."""
+
+    current: State = field(default_factory=_required)
+    target: Target = field(default_factory=_required)
+
+    @property
+    def fragments(self) -> dict[str, str | None]:
+        """Fragments of the system's dnsmasq that change, file name to content; None: removed."""
+        return {change.file: change.content for change in self.changes if change.file}
+
+    @property
+    def other_files(self) -> dict[str, str | None]:
+        """All other files that change, path to content; None: removed."""
+        files = {change.path: change.content for change in self.changes if change.path}
+        return {**files, **{path: text for change in self.changes for path, text in change.hosts_files.items()}}
+
+    @property
+    def reloadable_files(self) -> list[str]:
+        """Those of the other files that dnsmasq reads again on SIGHUP."""
+        return [change.path for change in self.changes if change.reloadable]
+
+    @property
+    def changed_names(self) -> set[str]:
+        """The networks and units that change."""
+        return {change.name for change in self.changes}
+
+    @property
+    def changed_instances(self) -> set[str]:
+        """Private instances that have to be started, restarted or stopped."""
+        return {change.instance for change in self.changes if change.instance}
+
+    @property
+    def restarts_system_alone(self) -> bool:
+        """Whether the system's dnsmasq has to be started or restarted although none of its files changes."""
+        return any(change.name == UNIT and not change.concerns_file for change in self.changes)
 
 
 def file_change(
     name: str,
-    shown: str,
+    shown_name: str,
     before: str | None,
     after: str | None,
-    path: str = "",
-    instance: str = "",
     *,
     file: str = "",
+    path: str = "",
+    instance: str = "",
     reason: str = "",
-    place: str = "",
+    shown_path: str = "",
 ) -> FragmentChange:
-    kind = CREATE if before is None else DELETE if after is None else CHANGE
+    """The change of a file of network or unit ``name``; ``reason``: why a private instance serves the network."""
     if before is None:
-        whose = " for another dnsmasq" if file and is_forward(after or "") else ""
-        detail = f"{shown} created{whose}" + (f" ({reason})" if reason else "")
+        purpose = " for another dnsmasq" if file and is_forward(after or "") else ""
+        detail = f"{shown_name} created{purpose}" + (f" ({reason})" if reason else "")
     elif after is None:
-        detail = f"{shown} removed"
+        detail = f"{shown_name} removed"
     else:
-        different = set(before.splitlines()) ^ set(after.splitlines())
-        options = sorted({line.partition("=")[0] for line in different if not line.startswith("#")})
-        detail = f"{shown} changed ({', '.join(options) or 'form'})"
+        lines = set(before.splitlines()) ^ set(after.splitlines())
+        options = sorted({line.partition("=")[0] for line in lines if not line.startswith("#")})
+        detail = f"{shown_name} changed ({', '.join(options) or 'form'})"
     return FragmentChange(
-        kind, name, before or "", after or "", detail, file, after, path, instance, place=place or path
+        action=CREATE if before is None else DELETE if after is None else CHANGE,
+        name=name,
+        before=before or "",
+        after=after or "",
+        detail=detail,
+        file=file,
+        content=after,
+        path=path,
+        instance=instance,
+        shown_path=shown_path or path,
     )
 
 
-def service_change(name: str, before: str, after: str, detail: str, instance: str = "") -> FragmentChange:
+def service_change(name: str, before: str, after: str, detail: str, *, instance: str = "") -> FragmentChange:
+    """A service that has to be started, stopped or restarted, or that systemd shall start at boot or not."""
     return FragmentChange(CHANGE, name, f"{before}\n", f"{after}\n", detail, instance=instance)
 
 
-def with_hosts_files(changes: Sequence[FragmentChange], wanted: Target, current: State) -> list[FragmentChange]:
-    """The files that fragments name: those that come or go with their fragment belong to its change."""
-    beside: dict[str, dict[str, str | None]] = {}
-    others = []
-    restarted = {change.name for change in changes if change.file or change.path}
-    for path in sorted({*current.private, *wanted.private}):
-        network, have, want = network_of(path), current.private.get(path), wanted.private.get(path)
-        if not network or have == want:
+def with_hosts_files(changes: Sequence[FragmentChange], target: Target, current: State) -> list[FragmentChange]:
+    """These changes and those of hosts files.
+
+    Hosts files that are created or removed together with their fragment belong to the fragment's change.
+    """
+    joined: dict[str, dict[str, str | None]] = {}
+    separate = []
+    restarted = {change.name for change in changes if change.concerns_file}
+    for path in sorted({*current.private_files, *target.private_files}):
+        network = hosts_file_network(path)
+        before, after = current.private_files.get(path), target.private_files.get(path)
+        if not network or before == after:
             continue
-        if network in restarted and (have is None or want is None):
-            beside.setdefault(network, {})[path] = want
+        if network in restarted and (before is None or after is None):
+            joined.setdefault(network, {})[path] = after
         else:
-            shown = os.path.join(*path.split(os.sep)[-2:])
-            change = file_change(network, shown, have, want, path)
-            detail = change.detail if have is None or want is None else f"{shown} changed"
-            detail += "" if network in restarted else ", read without a restart"
-            others.append(replace(change, detail=detail, quiet=True))
-    done = [_joined(change, beside.pop(change.name, {}), current) for change in changes]
-    return [*done, *others]
+            separate.append(_hosts_file_change(network, path, before, after, restarted))
+    return [*(_joined(change, joined.pop(change.name, {}), current) for change in changes), *separate]
 
 
-def _joined(change: FragmentChange, beside: Mapping[str, str | None], current: State) -> FragmentChange:
-    """A fragment's change with that of its files; in the diff each of these that says something."""
+def _hosts_file_change(
+    network: str, path: str, before: str | None, after: str | None, restarted: Collection[str]
+) -> FragmentChange:
+    shown_name = os.path.join(*path.split(os.sep)[-2:])
+    change = file_change(network, shown_name, before, after, path=path)
+    detail = change.detail if before is None or after is None else f"{shown_name} changed"
+    detail += "" if network in restarted else ", read without a restart"
+    return replace(change, detail=detail, reloadable=True)
+
+
+def _joined(change: FragmentChange, hosts_files: Mapping[str, str | None], current: State) -> FragmentChange:
+    """A fragment's change with its hosts files; those with rows are shown in the diff."""
     before, after = change.before, change.after
-    for path, content in beside.items():
-        gone = current.private.get(path) or ""
-        before += f"# {path}:\n{gone}" if configuration(path, gone) else ""
-        after += f"# {path}:\n{content}" if configuration(path, content or "") else ""
-    return replace(change, before=before, after=after, beside=beside) if beside else change
+    for path, content in hosts_files.items():
+        old = current.private_files.get(path) or ""
+        before += f"# {path}:\n{old}" if as_config_lines(path, old) else ""
+        after += f"# {path}:\n{content}" if as_config_lines(path, content or "") else ""
+    return replace(change, before=before, after=after, hosts_files=hosts_files) if hosts_files else change

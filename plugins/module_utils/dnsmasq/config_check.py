@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..core.command import run
 from ..core.errors import VirtnetError
-from .hosts_files import configuration
+from .hosts_files import as_config_lines
 from .system_config import Config, Line
 
 
@@ -37,7 +37,7 @@ def syntax_test(config: Config, fragments: Mapping[str, str], hosts: Mapping[str
         path = os.path.join(config.own_folder, name)
         lines += [Line(row, path, number) for number, row in enumerate(rows, 1)]
     for path in sorted(hosts):
-        lines += configuration(path, hosts[path])
+        lines += as_config_lines(path, hosts[path])
     command = (config.program, *config.arguments, "--conf-file=-", "--test")
     return SyntaxTest(command, "".join(f"{line.text}\n" for line in lines), tuple(lines))
 

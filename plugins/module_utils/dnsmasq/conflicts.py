@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..dhcp.dnsmasq_syntax import read_lines
-from .record_lines import Claim, claims, claims_of
+from .record_lines import NameOwnership, ownerships_in, ownerships_of
 from .spec import FragmentSpec
 from .system_config import Config
 from .system_service import NoUsableDnsmasq
@@ -52,7 +52,7 @@ def refuse_missing_folders(specs: Sequence[FragmentSpec], missing: Sequence[str]
             )
 
 
-def refuse_clashes(specs: Sequence[FragmentSpec], others: Mapping[str, str], folder: str) -> None:
+def refuse_conflicts(specs: Sequence[FragmentSpec], others: Mapping[str, str], folder: str) -> None:
     """Raise InvalidOption where two networks claim the same; ``others`` are fragments that stay, name to content."""
     names: dict[str, str] = {}
     interfaces: dict[str, str] = {}
@@ -61,7 +61,7 @@ def refuse_clashes(specs: Sequence[FragmentSpec], others: Mapping[str, str], fol
     claimed = {
         claim.key: (claim, os.path.join(folder, name))
         for name, content in others.items()
-        for claim in claims(content, name)
+        for claim in ownerships_in(content, name)
     }
     for spec in specs:
         if spec.name in names:
@@ -89,11 +89,11 @@ def _refuse_taken_hosts(spec: FragmentSpec, hosts: dict[str, str]) -> None:
     hosts.update(mine)
 
 
-def _refuse_taken_names(spec: FragmentSpec, claimed: dict[tuple[str, str], tuple[Claim, str]]) -> None:
-    mine: dict[tuple[str, str], tuple[Claim, str]] = {}
-    for option, claim in claims_of(spec.names):
+def _refuse_taken_names(spec: FragmentSpec, claimed: dict[tuple[str, str], tuple[NameOwnership, str]]) -> None:
+    mine: dict[tuple[str, str], tuple[NameOwnership, str]] = {}
+    for option, claim in ownerships_of(spec.names):
         other, where = claimed.get(claim.key, (claim, ""))
-        if where and claim.clashes(other):
+        if where and claim.conflicts_with(other):
             raise spec.error(f"names.{option}", f"{claim.name} is already given in {where}; keep one of them")
         mine[claim.key] = claim, f"network {spec.name!r}"
     claimed.update(mine)

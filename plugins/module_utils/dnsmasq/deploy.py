@@ -1,14 +1,14 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Putting fragments and private instances in place: test, stop, carry leases, write, start, prove, or go back."""
+"""Carries out a plan: check, stop, transfer leases, write files, start, verify; or roll back."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,196 +17,135 @@ from ..core.files import File, put
 from ..core.paths import Paths
 from ..core.systemctl import Unit
 from . import probe
-from .config_check import check_private_syntax, check_syntax
-from .hosts_files import configuration, network_of, of_networks, rows_by_network
-from .lease_file import Leases, lease_file_fault, system_leases, waiting, write_leases
-from .lease_transfer import Move, carry, clear_unusable, find_moves
-from .private_files import Layout, unit
+from .changes import FragmentsPlan
+from .config_reader import Reader, read_config
+from .hosts_files import files_with_rows, hosts_file_network
+from .lease_file import Leases, pending_lease_files, system_leases, write_leases
+from .lease_transfer import LeaseTransfer, copy_leases, find_transfers, rename_unusable
+from .placement import Placement
+from .preflight import check_configurations, refuse_undeployable, refuse_unusable_lease_file
+from .private_files import SYSTEM_DNSMASQ, Layout, unit_name
 from .private_service import Instances
-from .reload import has_read_again
-from .spec import FragmentSpec
-from .state import DUE_FILE, State
-from .system_config import BIND_INTERFACES, WILDCARD, Line, Reader, fragment_network, read_config
-from .system_service import DnsmasqFailed, DnsmasqService, NoUsableDnsmasq, journal
-from .target import Target, is_forward, membership
-from .verify import Reading, unserved
+from .reload import reload_and_verify
+from .render_context import membership
+from .state import RESTART_DUE_FILE
+from .system_service import DnsmasqFailed, DnsmasqService, journal_errors
+from .verify import ReadWatch, service_problem
 
-# Seconds: what an instance said while we started it and waited for its answer.
-_LATELY = 10
+# The journal of the last seconds is quoted for an instance that was started and does not serve.
+_JOURNAL_SECONDS = 10
 
 
 @dataclass
-class Doing:
-    """One application of a plan. ``system`` and ``private`` are the files that change, ``touched`` the instances.
+class Deployment:
+    """One deployment of a plan. ``restarted``: the instances that it has restarted so far."""
 
-    ``named`` are the networks of which files change; ``service_too``: the system's dnsmasq is to be started or
-    restarted though no file asks for that. ``quiet`` are those of the files that it is enough to read again.
-    """
-
+    plan: FragmentsPlan
     paths: Paths
     service: DnsmasqService
     instances: Instances
     reader: Reader
-    current: State
-    target: Target
-    system: Mapping[str, str | None]
-    private: Mapping[str, str | None]
-    named: Collection[str]
-    touched: Collection[str]
-    service_too: bool
-    quiet: Collection[str] = ()
 
     def __post_init__(self) -> None:
+        self.current, self.target = self.plan.current, self.plan.target
         self.layout = Layout(self.paths)
-        self.due_file = os.path.join(self.paths.runtime, DUE_FILE)
-        self.leases = {"": system_leases(self.current.config, self.paths.root)}
-        self.leases.update({name: self.layout.leases(name) for name in self._all_instances})
+        self.due_file = os.path.join(self.paths.runtime, RESTART_DUE_FILE)
+        self.lease_files = {
+            SYSTEM_DNSMASQ: system_leases(self.current.config, self.paths.root),
+            **{name: self.layout.leases(name) for name in self._all_instances},
+        }
         self.restarted: set[str] = set()
 
     @property
     def _all_instances(self) -> list[str]:
-        return sorted({*membership(self.current, self.layout), *self.current.links, *self.target.members})
+        before = membership(self.current, self.layout)
+        return sorted({*before, *self.current.enabled_instances, *self.target.members})
 
     @property
-    def _gone(self) -> list[str]:
-        """Instances that serve nothing any more."""
+    def _removed_instances(self) -> list[str]:
         return [name for name in self._all_instances if name not in self.target.members]
 
     @property
-    def _concerns_system(self) -> bool:
-        return bool(self.system) or self.service_too
+    def _changes_system(self) -> bool:
+        """Whether anything of the system's dnsmasq changes: its fragments, or whether it runs."""
+        return bool(self.plan.fragments) or self.plan.restarts_system_alone
 
     def run(self) -> None:
-        """All of it; raises VirtnetError with the reason, and then everything is as it was."""
-        self._refuse()
-        self._test()
-        moves = find_moves(self.current, self.target, self.layout, self.leases, waiting(self.paths.adopted))
-        due = [] if not self._restarts_anything() else [File(self.due_file, "")]
+        """Deploy the plan; raises VirtnetError with the reason, and then everything is as it was before."""
+        refuse_undeployable(self.plan)
+        if self._restarts_system() and not self.current.service.ordered_after_us:
+            refuse_unusable_lease_file(self.lease_files[SYSTEM_DNSMASQ])
+        check_configurations(self.plan, self.layout, self._reloading_instances())
+        transfers = find_transfers(
+            self.current, self.target, self.layout, self.lease_files, pending_lease_files(self.paths.adopted)
+        )
+        due = [File(self.due_file, "")] if self._restarts_anything() else []
         put(due)
         originals: dict[str, Leases | None] = {}
         try:
-            self._let_go(moves)
-            originals = carry(moves, self.leases.values())
-            self._write(self._files())
-            with Reading([path for rows in self._rows().values() for path in rows]) as reading:
+            self._stop_losing_instances(transfers)
+            originals = copy_leases(transfers, self.lease_files.values())
+            self._write_files()
+            with ReadWatch([path for paths in self._hosts_files().values() for path in paths]) as watch:
                 self._start()
-                self._reread()
+                self._reload()
                 if not self.current.service.ordered_after_us:
-                    self._prove(reading)
+                    self._verify(watch)
         except VirtnetError as error:
-            raise self._way_back(originals, error) from error
+            raise self._rollback(originals, error) from error
         put([File(self.due_file, None)] if due else [])
 
-    # Before anything is touched
+    # Stop
 
-    def _refuse(self) -> None:
-        if any(content and not is_forward(content) for content in self.system.values()):
-            self.current.service.need_installed()
-            self._refuse_fatal_absence()
-            self._refuse_held_port()
-        if self._restarts_system() and not self.current.service.ordered_after_us:
-            self._refuse_unusable_leases()
+    def _stop_losing_instances(self, transfers: Sequence[LeaseTransfer]) -> None:
+        """Stop each instance that loses a network: its ports become free, and all its leases are in its file.
 
-    def _refuse_unusable_leases(self) -> None:
-        """The system's dnsmasq would not come back from a restart, and everyone's DNS with it."""
-        fault = lease_file_fault(self.leases[""])
-        if fault:
-            raise VirtnetError(f"the system's dnsmasq would not start again: its lease file {fault}")
-
-    def _refuse_fatal_absence(self) -> None:
-        """With bind-interfaces a listed interface that does not exist keeps dnsmasq from starting, for everyone."""
-        config = self.current.config
-        if config.binding != BIND_INTERFACES or not config.limits_interfaces:
-            return
-        for spec in self.target.served_by_system:
-            if not probe.is_held(spec.interface, spec.bridge.ip):
-                raise spec.error(
-                    "interface",
-                    f"{spec.interface!r} with {spec.bridge.ip} is not there, and with "
-                    f"{config.named(BIND_INTERFACES)[0]} dnsmasq would not start without it; "
-                    "make the bridge first, or write bind-dynamic instead",
-                )
-
-    def _refuse_held_port(self) -> None:
-        """One wildcard socket for DHCP tolerates no other, and to find that out by a restart costs everyone's DNS."""
-        if self.current.config.binding != WILDCARD:
-            return
-        served = self.target.served_by_system
-        needed = {
-            "DHCP": (probe.DHCP_PORT, any(spec.dhcp for spec in served)),
-            "DHCPv6": (probe.DHCP6_PORT, any(spec.dhcp6 for spec in served)),
-            "TFTP": (probe.TFTP_PORT, any(spec.tftp_root for spec in served)),
-        }
-        for what, (port, wanted) in needed.items():
-            holder = probe.holder(port, self.current.service.pid, *self.current.own_pids) if wanted else ""
-            if holder:
-                raise NoUsableDnsmasq(
-                    f"no usable system dnsmasq: it needs UDP port {port} for {what}, and {holder} holds it; "
-                    f"stop that, or write bind-dynamic into {self.current.config.main_file} if it is another dnsmasq"
-                )
-
-    def _test(self) -> None:
-        """dnsmasq's own test of every configuration that changes."""
-        rereading = self._rereading()
-        if self.current.service.installed and (self.system or "" in rereading):
-            after = {**self.current.files, **self.system}
-            served = {name: text for name, text in after.items() if text is not None}
-            hosts = of_networks(self.target.private, map(fragment_network, served))
-            check_syntax(self.current.config, served, hosts)
-        for name in sorted(set(self.target.members) & {*self.touched, *rereading}):
-            path = self.layout.instance(name)
-            lines = _lines(path, self.target.private[path])
-            for member in self.target.members[name]:
-                fragment = self.layout.fragment(member.network)
-                lines += _lines(fragment, self.target.private.get(fragment, ""))
-                for hosts_path, text in of_networks(self.target.private, [member.network]).items():
-                    lines += configuration(hosts_path, text)
-            check_private_syntax(self.current.program or "dnsmasq", lines)
-
-    # Moving
-
-    def _let_go(self, moves: Sequence[Move]) -> None:
-        """Stop what loses a network, so that its ports are free and its leases are all in its file."""
+        One that gets leases is stopped too, since it would write its own over them.
+        """
         losing = {
             name
             for name, members in membership(self.current, self.layout).items()
             if set(members) - set(self.target.members.get(name, ()))
         }
-        goals = {name for name, path in self.leases.items() if name and path in {move.goal for move in moves}}
-        running = {name for name, one in self.current.instances.items() if one.running}
-        # One that failed, or waits for its next start, is stopped too; one that systemd does not know, it refuses.
-        known = {name for name, one in self.current.instances.items() if one.active != "inactive"}
-        self.instances.stop(sorted((losing | goals) & running | set(self._gone) & known))
-        if moves and self._concerns_system and self.current.service.running and not self._system_waits:
+        destinations = {transfer.destination for transfer in transfers}
+        gaining = {name for name in self._all_instances if self.lease_files[name] in destinations}
+        running = {name for name, instance in self.current.instances.items() if instance.running}
+        # Instances that failed, or wait for their next start, are stopped too. systemctl refuses a unit without state.
+        known = {name for name, instance in self.current.instances.items() if instance.active != "inactive"}
+        self.instances.stop(sorted((losing | gaining) & running | set(self._removed_instances) & known))
+        if transfers and self._changes_system and self.current.service.running and not self._system_starts_after_us:
             self.service.stop()
 
     @property
-    def _system_waits(self) -> bool:
-        """Whether it has not had its turn yet: our own service is starting, and it comes after that."""
+    def _system_starts_after_us(self) -> bool:
+        """Whether the system's dnsmasq has not started yet, since it is ordered after our own service."""
         return self.current.service.ordered_after_us and not self.current.service.pid
 
-    # Doing
+    # Write
 
     def _files(self) -> list[File]:
-        system = [File(os.path.join(self.paths.dnsmasq_fragments, name), text) for name, text in self.system.items()]
-        return [*system, *(File(path, text) for path, text in self.private.items())]
+        folder = self.paths.dnsmasq_fragments
+        fragments = [File(os.path.join(folder, name), text) for name, text in self.plan.fragments.items()]
+        return [*fragments, *(File(path, text) for path, text in self.plan.other_files.items())]
 
-    def _write(self, files: Sequence[File]) -> None:
-        put(files)
+    def _write_files(self) -> None:
+        put(self._files())
         for name in self.target.members:
             _link(self.layout.link(name), self.layout.template)
-        self._unlink(self._gone)
-        self._tidy()
-        if {self.layout.template, self.paths.dnsmasq_drop_in} & {file.path for file in files}:
-            self.instances.reload()
+        self._remove_links(self._removed_instances)
+        self._remove_empty_folders()
+        self._reload_units()
 
-    def _unlink(self, names: Iterable[str]) -> None:
-        for name in names:
+    def _reload_units(self) -> None:
+        if {self.layout.template, self.paths.dnsmasq_drop_in} & set(self.plan.other_files):
+            self.instances.daemon_reload()
+
+    def _remove_links(self, instances: Iterable[str]) -> None:
+        for name in instances:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.layout.link(name))
 
-    def _tidy(self) -> None:
-        """Folders that are ours and empty."""
+    def _remove_empty_folders(self) -> None:
         folders = (
             os.path.dirname(self.paths.dnsmasq_drop_in),
             self.paths.private_fragments,
@@ -217,25 +156,28 @@ class Doing:
             with contextlib.suppress(OSError):
                 os.rmdir(folder)
 
+    # Start
+
     def _restarts_anything(self) -> bool:
-        return self._restarts_system() or bool({*self.touched, *self._gone, *self._rereading()})
+        instances = {*self.plan.changed_instances, *self._removed_instances, *self._reloading_instances()}
+        return self._restarts_system() or bool(instances)
 
     def _restarts_system(self) -> bool:
         service = self.current.service
-        if not self._concerns_system or not service.installed:
+        if not self._changes_system or not service.installed:
             return False
-        # Else it reads them when it starts: in its turn after our own service, or when somebody starts it.
-        wanted = bool(self.target.served_by_system) or self.current.restart_due
-        return service.running or (wanted and not service.ordered_after_us)
+        # Else it reads the files when it starts: after our own service, or when the administrator starts it.
+        needed = bool(self.target.served_by_system) or self.current.restart_due
+        return service.running or (needed and not service.ordered_after_us)
 
     def _start(self) -> None:
-        """The system's dnsmasq first: it may have to let go of an address before a private one can take it."""
+        """The system's dnsmasq first: it may have to release an address before a private instance can bind to it."""
         if self._restarts_system():
             self._restart_system()
-        self._restart_private(sorted(set(self.touched) & set(self.target.members)))
+        self._restart_private(sorted(self.plan.changed_instances & set(self.target.members)))
 
     def _restart_system(self) -> None:
-        self.restarted.add("")
+        self.restarted.add(SYSTEM_DNSMASQ)
         if self.current.service.ordered_after_us:
             self.service.restart_later()
         else:
@@ -243,118 +185,125 @@ class Doing:
 
     def _restart_private(self, names: Sequence[str]) -> None:
         self.restarted.update(names)
-        self._clear_unusable(names)
+        self._rename_unusable_lease_files(names)
         if self.current.service.ordered_after_us:
             self.instances.restart_later(names)
         else:
             self.instances.restart(names)
 
-    def _clear_unusable(self, names: Iterable[str]) -> None:
+    def _rename_unusable_lease_files(self, names: Iterable[str]) -> None:
         for name in names:
-            clear_unusable(self.leases[name])
+            rename_unusable(self.lease_files[name])
 
-    def _rereading(self) -> set[str]:
-        """Private instances, '' for the system's dnsmasq, that run on and have something to read again."""
-        running = {name for name, one in self.current.instances.items() if one.main_pid}
-        running |= {""} if self.current.service.pid else set()
-        restarted = {*self.touched, *([""] if self._restarts_system() else [])}
-        return self.target.instances_of(map(network_of, self.quiet)) & running - restarted
+    # Reload
 
-    def _reread(self) -> None:
-        """What changed in hosts files alone is read without a restart; where that is not seen to work, with one."""
-        for name in sorted(self._rereading()):
-            signal = partial(self.instances.reread, name) if name else self.service.reread
-            quiet = {path: self.private[path] or "" for path in self.quiet}
-            if not has_read_again(name, signal, quiet, self.current, self.target, self.layout):
-                if name:
-                    self._restart_private([name])
-                else:
-                    self._restart_system()
+    def _reloading_instances(self) -> set[str]:
+        """Instances that keep running and have hosts files to read again."""
+        running = {name for name, instance in self.current.instances.items() if instance.main_pid}
+        running |= {SYSTEM_DNSMASQ} if self.current.service.pid else set()
+        restarting = {*self.plan.changed_instances, *([SYSTEM_DNSMASQ] if self._restarts_system() else [])}
+        networks = map(hosts_file_network, self.plan.reloadable_files)
+        return self.target.instances_of(networks) & running - restarting
 
-    def _rows(self) -> dict[str, list[str]]:
-        """Hosts files that say something, of each network."""
-        rows = rows_by_network(self.target.private)
-        return {choice.spec.name: rows.get(choice.spec.name, []) for choice in self.target.choices}
+    def _reload(self) -> None:
+        """Have instances read changed hosts files again; an instance for which that cannot be verified is restarted."""
+        files = self.plan.other_files
+        changed = {path: files[path] or "" for path in self.plan.reloadable_files}
+        for name in sorted(self._reloading_instances()):
+            is_system = name == SYSTEM_DNSMASQ
+            send_signal = self.service.reload if is_system else partial(self.instances.reload, name)
+            if reload_and_verify(name, send_signal, changed, plan=self.plan, layout=self.layout):
+                continue
+            if is_system:
+                self._restart_system()
+            else:
+                self._restart_private([name])
 
-    def _prove(self, reading: Reading) -> None:
-        """Raise DnsmasqFailed unless every network that this run touches is served, if its bridge is there."""
+    # Verify
+
+    def _hosts_files(self) -> dict[str, list[str]]:
+        """The hosts files with rows, of each network."""
+        paths = files_with_rows(self.target.private_files)
+        return {p.spec.name: paths.get(p.spec.name, []) for p in self.target.placements}
+
+    def _verify(self, watch: ReadWatch) -> None:
+        """Raise DnsmasqFailed unless each network whose instance was restarted is served, if its bridge exists."""
         status = self.service.status()
         config = read_config(status.command, self.reader, self.paths.dnsmasq_fragments)
         running = self.instances.status(sorted(self.target.members))
-        whole = not any(self.system.values()) and not self.touched
-        rows = self._rows()
-        for choice in self.target.choices:
-            spec, instance = choice.spec, running.get(choice.instance, Unit())
-            if not probe.is_held(spec.interface, spec.bridge.ip):
+        system_serves_dns = config.port == probe.DNS_PORT
+        hosts_files = self._hosts_files()
+        for placement in self.target.placements:
+            spec = placement.spec
+            if not self._is_to_verify(placement):
                 continue
-            if choice.instance and choice.instance in self.restarted:
-                self._prove_one(spec, instance.main_pid, spec.dns, choice.instance, reading, rows[spec.name])
-            elif not choice.instance and (whole or spec.name in self.named) and "" in self.restarted:
-                self._prove_one(spec, status.pid, config.port == probe.DNS_PORT, "", reading, rows[spec.name])
+            private = placement.is_private
+            pid = running.get(placement.instance, Unit()).main_pid if private else status.pid
+            problem = service_problem(spec, pid, dns=spec.dns if private else system_serves_dns)
+            unread = "" if problem else watch.first_unread(hosts_files[spec.name], pid)
+            if unread:
+                problem = f"it runs, but has not read {unread}, which the user that it runs as has to be able to"
+            if problem:
+                unit = unit_name(placement.instance) if private else ""
+                log = journal_errors([unit], time.time() - _JOURNAL_SECONDS) if unit else ""
+                raise DnsmasqFailed(f"{problem}: {log}" if log else problem)
 
-    def _prove_one(
-        self, spec: FragmentSpec, pid: int, dns: bool, instance: str, reading: Reading, rows: Sequence[str]
-    ) -> None:
-        problem = unserved(spec, pid, dns)
-        file = "" if problem else reading.unread(rows, pid)
-        if file:
-            problem = f"it runs, but has not read {file}, which the user that it runs as has to be able to"
-        if problem:
-            said = journal([unit(instance)], time.time() - _LATELY) if instance else ""
-            raise DnsmasqFailed(f"{problem}: {said}" if said else problem)
+    def _is_to_verify(self, placement: Placement) -> bool:
+        spec = placement.spec
+        if placement.instance not in self.restarted:
+            return False
+        # Without changed fragments the restart itself is the change, and concerns all networks.
+        restart_alone = not any(self.plan.fragments.values()) and not self.plan.changed_instances
+        if not placement.is_private and not restart_alone and spec.name not in self.plan.changed_names:
+            return False
+        return probe.interface_has_address(spec.interface, spec.bridge.ip)
 
-    # Going back
+    # Roll back
 
-    def _way_back(self, originals: Mapping[str, Leases | None], error: VirtnetError) -> VirtnetError:
-        """Put everything back as it was; the error to raise."""
+    def _rollback(self, originals: Mapping[str, Leases | None], error: VirtnetError) -> VirtnetError:
+        """Restore everything; returns the error to raise."""
         current = self.current
-        if not self.system and not self.private:
+        if not self.plan.fragments and not self.plan.other_files:
             return DnsmasqFailed(f"dnsmasq was restarted, but: {error}")
-        said = f"dnsmasq did not serve with the new fragments, so the previous ones are back: {error}"
-        self.instances.stop([name for name in self.target.members if name in self.touched])
-        if originals and self._concerns_system and current.service.running:
+        message = f"dnsmasq did not serve with the new fragments, so the previous ones are back: {error}"
+        self.instances.stop([name for name in self.target.members if name in self.plan.changed_instances])
+        if originals and self._changes_system and current.service.running:
             self.service.stop()
         try:
-            self._restore(originals)
-            if (self._concerns_system or "" in self.restarted) and current.service.running:
+            self._restore_files(originals)
+            if (self._changes_system or SYSTEM_DNSMASQ in self.restarted) and current.service.running:
                 self.service.restart()
-            before = [name for name, one in current.instances.items() if one.running]
-            self._clear_unusable(before)
-            self.instances.restart(before)
-        except DnsmasqFailed as again:
-            return DnsmasqFailed(f"{said}; and with the previous ones it does not start either: {again}")
+            running_before = [name for name, instance in current.instances.items() if instance.running]
+            self._rename_unusable_lease_files(running_before)
+            self.instances.restart(running_before)
+        except DnsmasqFailed as second_error:
+            return DnsmasqFailed(f"{message}; and with the previous ones it does not start either: {second_error}")
         put([File(self.due_file, None)])
-        return DnsmasqFailed(said)
+        return DnsmasqFailed(message)
 
-    def _restore(self, originals: Mapping[str, Leases | None]) -> None:
-        """The files, links and leases that were there."""
+    def _restore_files(self, originals: Mapping[str, Leases | None]) -> None:
+        """Restore lease files, our files, and the links that have instances started at boot."""
         for path, leases in originals.items():
             if leases is not None:
                 write_leases(path, leases, path)
             else:
                 with contextlib.suppress(OSError):
                     os.unlink(path)
-        put([File(file.path, self._before(file.path)) for file in self._files()])
-        for name in self.current.links:
+        put([File(file.path, self._content_before(file.path)) for file in self._files()])
+        for name in self.current.enabled_instances:
             _link(self.layout.link(name), self.layout.template)
-        self._unlink(set(self.target.members) - set(self.current.links))
-        self._tidy()
-        if {self.layout.template, self.paths.dnsmasq_drop_in} & set(self.private):
-            self.instances.reload()
+        self._remove_links(set(self.target.members) - set(self.current.enabled_instances))
+        self._remove_empty_folders()
+        self._reload_units()
 
-    def _before(self, path: str) -> str | None:
+    def _content_before(self, path: str) -> str | None:
         folder, name = os.path.split(path)
-        files = self.current.files if folder == self.paths.dnsmasq_fragments else {}
-        return files.get(name, self.current.private.get(path))
+        fragments = self.current.fragments if folder == self.paths.dnsmasq_fragments else {}
+        return fragments.get(name, self.current.private_files.get(path))
 
 
-def _lines(path: str, content: str) -> list[Line]:
-    rows = enumerate(content.splitlines(), 1)
-    return [Line(row, path, number) for number, row in rows if not row.startswith("conf-file=")]
-
-
-def _link(path: str, goal: str) -> None:
+def _link(path: str, destination: str) -> None:
     if os.path.islink(path) or os.path.exists(path):
         return
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    os.symlink(goal, path)
+    os.symlink(destination, path)

@@ -10,13 +10,16 @@ import os
 from collections.abc import Collection, Iterator
 
 from ..core.untrusted import UnusableFile
-from .system_config import Config, Reader
+from .config_reader import Reader
+from .system_config import Config
 
 # Each says of names to whom they belong (dnsmasq.8); a name is a whole field.
 _SETTINGS = ("host-record", "dynamic-host", "cname", "interface-name", "dhcp-host")
 
 
-def other_names(wanted: Collection[str], config: Config, reader: Reader, hosts_file: str) -> frozenset[str]:
+def names_used_by_administrator(
+    wanted: Collection[str], config: Config, reader: Reader, hosts_file: str
+) -> frozenset[str]:
     """Those of some names, all in lower case, that this configuration gives to somebody; ``hosts_file``: /etc/hosts."""
     if not wanted:
         return frozenset()

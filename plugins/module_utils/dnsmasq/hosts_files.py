@@ -34,13 +34,13 @@ def names_file(folder: str, network: str) -> str:
     return os.path.join(folder, f"{network}{_NAMES}")
 
 
-def network_of(path: str) -> str:
+def hosts_file_network(path: str) -> str:
     """The network that a file is for; '' where it is no such file."""
     stem, end = os.path.splitext(os.path.basename(path))
     return stem if end in _READ_BY else ""
 
 
-def reading_lines(paths: Iterable[str]) -> Iterator[str]:
+def file_option_lines(paths: Iterable[str]) -> Iterator[str]:
     """The lines of a fragment that name these files."""
     for path in paths:
         yield f"{_READ_BY[os.path.splitext(path)[1]]}={path}"
@@ -52,7 +52,7 @@ def as_host_record(row: str) -> str:
     return f"host-record={','.join(names)},{address}"
 
 
-def configuration(path: str, text: str) -> list[Line]:
+def as_config_lines(path: str, text: str) -> list[Line]:
     """The rows of a file as lines of configuration; each with the place where it stands."""
     dhcp = path.endswith(_DHCP)
     return [
@@ -73,22 +73,22 @@ def named_addresses(text: str) -> dict[str, set[str]]:
     return found
 
 
-def survives_reread(settings: Iterable[str], version: tuple[int, ...]) -> bool:
+def survives_sighup(settings: Iterable[str], version: tuple[int, ...]) -> bool:
     """Whether a dnsmasq with settings of these names can be sent SIGHUP."""
     return bool(version and version >= _CURED) or not any(name in _FATAL_FOLDERS for name in settings)
 
 
-def rows_by_network(files: Mapping[str, str]) -> dict[str, list[str]]:
+def files_with_rows(files: Mapping[str, str]) -> dict[str, list[str]]:
     """The files that say something, of each network."""
     found: dict[str, list[str]] = {}
     for path, text in files.items():
-        network = network_of(path)
-        if network and configuration(path, text):
+        network = hosts_file_network(path)
+        if network and as_config_lines(path, text):
             found.setdefault(network, []).append(path)
     return found
 
 
-def of_networks(files: Mapping[str, str], networks: Iterable[str]) -> dict[str, str]:
+def files_of_networks(files: Mapping[str, str], networks: Iterable[str]) -> dict[str, str]:
     """Those of some networks, path to content."""
     wanted = set(networks)
-    return {path: text for path, text in files.items() if network_of(path) in wanted}
+    return {path: text for path, text in files.items() if hosts_file_network(path) in wanted}

@@ -176,7 +176,7 @@ def lease_file_fault(path: str) -> str:
     return unusable_reason(path, LEASE_FILE_LIMIT)
 
 
-def waiting(folder: str) -> list[str]:
+def pending_lease_files(folder: str) -> list[str]:
     """Files of leases that wait for the dnsmasq that is to have them."""
     try:
         return sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".leases"))

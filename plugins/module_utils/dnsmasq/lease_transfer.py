@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Networks that go from one dnsmasq to another, and their leases with them."""
+"""Leases of networks that another dnsmasq serves from now on."""
 
 from __future__ import annotations
 
@@ -11,78 +11,85 @@ from dataclasses import dataclass
 
 from ..core.untrusted import UnusableFile, set_aside
 from .lease_file import Leases, lease_file_fault, read_leases, write_leases
-from .private_files import Layout
+from .placement import Placement
+from .private_files import Layout, Member
+from .render_context import membership
 from .spec import FragmentSpec
 from .state import State
 from .system_config import fragment_file
-from .target import Target, is_forward, membership
+from .target import Target, is_forward
 
 
 @dataclass(frozen=True)
-class Move:
-    """Leases of a network that another dnsmasq gave; ``sources`` and ``goal`` are lease files."""
+class LeaseTransfer:
+    """The leases of a network in the lease files ``sources`` have to be in the lease file ``destination`` too."""
 
     spec: FragmentSpec
     sources: Sequence[str]
-    goal: str
+    destination: str
 
 
-def find_moves(
-    current: State, target: Target, layout: Layout, files: Mapping[str, str], waiting: Sequence[str] = ()
-) -> list[Move]:
-    """Networks that come to another dnsmasq, or to one that may not know of what an earlier one gave.
+def find_transfers(
+    current: State, target: Target, layout: Layout, files: Mapping[str, str], adopted: Sequence[str] = ()
+) -> list[LeaseTransfer]:
+    """The transfers for networks that come to another instance, and of which some instance has leases.
 
-    ``files`` are the lease files of the private instances, and under '' that of the system's dnsmasq; those ``waiting``
-    were taken over from libvirt.
+    ``files`` are the lease files by instance; ``adopted`` are files of leases that were taken over from libvirt.
     """
-    here = membership(current, layout)
-    found = []
-    for choice in target.choices:
-        name = choice.spec.name
-        if choice.instance:
-            there = any(member.network == name for member in here.get(choice.instance, ()))
-        else:
-            there = not is_forward(text := current.files.get(fragment_file(name), "")) and bool(text)
-        if there:
+    members = membership(current, layout)
+    transfers = []
+    for placement in target.placements:
+        if _is_served_already(placement, current, members):
             continue
-        goal = files[choice.instance]
-        sources = [path for path in (*files.values(), *waiting) if path != goal]
-        if any(lease.within(choice.spec.subnets) for path in sources for lease in _usable(path).leases):
-            found.append(Move(choice.spec, sources, goal))
-    return found
+        destination = files[placement.instance]
+        sources = [path for path in (*files.values(), *adopted) if path != destination]
+        subnets = placement.spec.subnets
+        if any(lease.within(subnets) for path in sources for lease in _usable_leases(path).leases):
+            transfers.append(LeaseTransfer(placement.spec, sources, destination))
+    return transfers
 
 
-def carry(moves: Sequence[Move], files: Iterable[str]) -> dict[str, Leases | None]:
-    """Copy leases to where their networks go; returns what the files held.
+def _is_served_already(placement: Placement, current: State, members: Mapping[str, Sequence[Member]]) -> bool:
+    """Whether the instance serves the network now."""
+    name = placement.spec.name
+    if placement.is_private:
+        return any(member.network == name for member in members.get(placement.instance, ()))
+    fragment = current.fragments.get(fragment_file(name), "")
+    return bool(fragment) and not is_forward(fragment)
 
-    Nothing is taken out of a file: who is interrupted here, or goes back, has all of them. What stays behind is for
-    addresses that its dnsmasq does not serve any more, and ends by itself. ``files`` are those of all dnsmasqs. What
-    cannot be read has no leases: the plan has named it (Fragments.plan).
+
+def copy_leases(transfers: Sequence[LeaseTransfer], files: Iterable[str]) -> dict[str, Leases | None]:
+    """Carry out the transfers; returns the previous content of the destinations, None for a file that did not exist.
+
+    Leases are copied, never removed, so an interruption or a rollback loses none. A dnsmasq ignores leases of subnets
+    that it does not serve, and they expire. ``files`` are the lease files of all instances. A file that cannot be read
+    counts as empty: the plan has warned of it (Fragments.plan).
     """
-    written = [path for path in files if os.path.isfile(path) and not os.path.islink(path)]
+    existing = [path for path in files if os.path.isfile(path) and not os.path.islink(path)]
     originals: dict[str, Leases | None] = {}
-    for move in moves:
-        clear_unusable(move.goal)
-        after = before = _usable(move.goal)
-        originals.setdefault(move.goal, before if os.path.lexists(move.goal) else None)
-        for source in move.sources:
-            after = after.joined_by(_usable(source), move.spec.subnets)
-        # What waits to be taken was not written by a dnsmasq: where none has a file yet, they are like their folder.
-        like = move.goal if move.goal in written else next(iter(written), os.path.dirname(move.goal))
-        write_leases(move.goal, after, like)
+    for transfer in transfers:
+        destination = transfer.destination
+        rename_unusable(destination)
+        leases = before = _usable_leases(destination)
+        originals.setdefault(destination, before if os.path.lexists(destination) else None)
+        for source in transfer.sources:
+            leases = leases.joined_by(_usable_leases(source), transfer.spec.subnets)
+        # A new file gets the owner of a file that dnsmasq wrote; if there is none, that of its folder.
+        owner_like = destination if destination in existing else next(iter(existing), os.path.dirname(destination))
+        write_leases(destination, leases, owner_like)
     return originals
 
 
-def clear_unusable(path: str) -> None:
-    """Rename what stands in place of a lease file, so that its dnsmasq can start; raises VirtnetError.
+def rename_unusable(path: str) -> None:
+    """Rename what is in place of a lease file and is none, so that dnsmasq can start; raises VirtnetError.
 
-    dnsmasq opens a named pipe there and waits for ever, and systemd with it for the time of a start.
+    dnsmasq would open a named pipe and wait for ever, and systemd with it until the start times out.
     """
     if lease_file_fault(path):
         set_aside(path)
 
 
-def _usable(path: str) -> Leases:
+def _usable_leases(path: str) -> Leases:
     try:
         return read_leases(path)
     except UnusableFile:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which dnsmasq serves which network: the system's where it can, else a private one. Pure."""
+"""Which dnsmasq serves which network: the system's if it can, else a private one. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from .conflicts import refuse_unservable
-from .private_files import instance_of
+from .private_files import SYSTEM_DNSMASQ, instance_for
 from .probe import DHCP6_PORT, DHCP_PORT, DNS_PORT
 from .spec import AUTO, PRIVATE, SYSTEM, FragmentSpec
 from .state import State
@@ -18,52 +18,64 @@ from .system_service import OLDEST, UNIT, NoUsableDnsmasq
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A network, the private instance that serves it or '' for the system's, and why it was not the system's."""
+class Placement:
+    """A network and the instance that serves it; ``reason``: why not the system's dnsmasq, or ''."""
 
     spec: FragmentSpec
-    instance: str = ""
+    instance: str = SYSTEM_DNSMASQ
     reason: str = ""
 
+    @property
+    def is_private(self) -> bool:
+        """Whether a private instance serves the network."""
+        return self.instance != SYSTEM_DNSMASQ
 
-def choose(specs: Iterable[FragmentSpec], current: State) -> list[Choice]:
-    """One dnsmasq for each network; raises NoUsableDnsmasq with cause and cure where there is none."""
-    wanted = list(specs)
-    reasons = {spec.name: _why_private(spec, current) for spec in wanted}
-    # A wildcard socket for DHCP tolerates no other: then it is the system's dnsmasq or private ones.
-    shares = current.config.binding != WILDCARD or current.config.only_localhost
-    for port in () if shares else (DHCP_PORT, DHCP6_PORT, DHCP_PORT):
-        here = [spec for spec in wanted if port in _dhcp_ports(spec)]
-        elsewhere = [spec.name for spec in here if reasons[spec.name] and spec.instance != SYSTEM]
-        for spec in here if elsewhere else ():
+
+def place_networks(networks: Iterable[FragmentSpec], current: State) -> list[Placement]:
+    """An instance for each network; raises NoUsableDnsmasq with cause and remedy if there is none for one of them."""
+    specs = list(networks)
+    reasons = {spec.name: _reason_for_private(spec, current) for spec in specs}
+    # A wildcard socket for DHCP allows no second one: either the system's dnsmasq serves DHCP, or private ones do.
+    shares_ports = current.config.binding != WILDCARD or current.config.only_localhost
+    for port in () if shares_ports else (DHCP_PORT, DHCP6_PORT, DHCP_PORT):
+        on_port = [spec for spec in specs if port in _dhcp_ports(spec)]
+        private = [spec.name for spec in on_port if reasons[spec.name] and spec.instance != SYSTEM]
+        for spec in on_port if private else ():
             if spec.instance == AUTO and not reasons[spec.name]:
-                reasons[spec.name] = f"beside the private DHCP server of {elsewhere[0]!r} the system's cannot run"
-    system_ports = {port for spec in wanted if not reasons[spec.name] for port in _dhcp_ports(spec)}
+                reasons[spec.name] = f"beside the private DHCP server of {private[0]!r} the system's cannot run"
+    system_ports = {port for spec in specs if not reasons[spec.name] for port in _dhcp_ports(spec)}
     while True:
-        beside = current.beside_dhcp(DHCP_PORT in system_ports)
-        choices = [_choice(spec, reasons[spec.name], current, system_ports, beside) for spec in wanted]
-        # A network that stays with the system's since no private one can serve it takes the port from the others too.
-        ports = {port for choice in choices if not choice.instance for port in _dhcp_ports(choice.spec)}
+        alone = current.has_unbound_dhcp_server(DHCP_PORT in system_ports)
+        placements = [
+            _place(spec, reasons[spec.name], current=current, system_ports=system_ports, alone=alone) for spec in specs
+        ]
+        # A network that stays with the system's dnsmasq, since no private one can serve it, needs its ports too.
+        ports = {port for placement in placements if not placement.is_private for port in _dhcp_ports(placement.spec)}
         if ports <= system_ports:
-            return choices
+            return placements
         system_ports |= ports
 
 
 def _dhcp_ports(spec: FragmentSpec) -> list[int]:
-    return [port for port, wanted in ((DHCP_PORT, spec.dhcp), (DHCP6_PORT, spec.dhcp6)) if wanted]
+    return [port for port, needed in ((DHCP_PORT, spec.dhcp), (DHCP6_PORT, spec.dhcp6)) if needed]
 
 
-def _choice(spec: FragmentSpec, reason: str, current: State, system_ports: Collection[int], beside: bool) -> Choice:
+def _place(spec: FragmentSpec, reason: str, *, current: State, system_ports: Collection[int], alone: bool) -> Placement:
+    """The placement of one network.
+
+    ``system_ports``: the DHCP ports that the system's dnsmasq needs. ``alone``: no private instance may serve several
+    networks.
+    """
     if not reason:
-        return Choice(spec)
+        return Placement(spec)
     problem = _private_problem(spec, current, system_ports)
     if not problem:
-        return Choice(spec, instance_of(spec, beside), "" if spec.instance == PRIVATE else reason)
-    # One that serves no DNS at all is no way out of an isolated network.
-    fits = not (spec.closed and current.config.port)
-    if spec.instance == AUTO and fits and current.service.installed and not system_problem(spec, current):
-        # Nothing is wrong with the system's, it only cannot do all: addresses without names are better than nothing.
-        return Choice(spec)
+        return Placement(spec, instance_for(spec, alone), "" if spec.instance == PRIVATE else reason)
+    # An isolated network must not use a server that answers names of others; one without DNS does no harm.
+    suits = not (spec.closed and current.config.port)
+    if spec.instance == AUTO and suits and current.service.installed and not system_problem(spec, current):
+        # The system's dnsmasq works, but not for all of it: addresses without names are better than nothing.
+        return Placement(spec)
     if spec.closed:
         problem = f"{problem}; or give the network no name server (dns.enabled: false)"
     if spec.instance == PRIVATE:
@@ -76,8 +88,11 @@ def _choice(spec: FragmentSpec, reason: str, current: State, system_ports: Colle
     )
 
 
-def _why_private(spec: FragmentSpec, current: State) -> str:
-    """Why a network is not for the system's dnsmasq; '' where it is. Raises NoUsableDnsmasq for one that must be."""
+def _reason_for_private(spec: FragmentSpec, current: State) -> str:
+    """Why the system's dnsmasq does not serve a network; '' if it does.
+
+    Raises NoUsableDnsmasq if it has to serve the network and cannot.
+    """
     if spec.instance == PRIVATE:
         return "it is asked for"
     problem = system_problem(spec, current)
@@ -97,7 +112,10 @@ def _why_private(spec: FragmentSpec, current: State) -> str:
 
 
 def system_problem(spec: FragmentSpec, current: State) -> str:
-    """What keeps the system's dnsmasq from serving a network. One that is not installed may be, before it is needed."""
+    """What keeps the system's dnsmasq from serving a network; '' for nothing.
+
+    A dnsmasq that is not installed is no problem: it may be installed before it is needed.
+    """
     if not current.service.installed:
         return ""
     try:
@@ -106,9 +124,9 @@ def system_problem(spec: FragmentSpec, current: State) -> str:
     except NoUsableDnsmasq as error:
         return str(error)
     for port in _dhcp_ports(spec):
-        held = [one for one in current.others if one.port == port]
-        if held and spec.instance == AUTO and current.config.binding == WILDCARD:
-            return f"no usable system dnsmasq: it needs UDP port {port} for itself alone, and {held[0]}"
+        holders = [socket for socket in current.foreign_sockets if socket.port == port]
+        if holders and spec.instance == AUTO and current.config.binding == WILDCARD:
+            return f"no usable system dnsmasq: it needs UDP port {port} for itself alone, and {holders[0]}"
     return ""
 
 
@@ -121,6 +139,6 @@ def _private_problem(spec: FragmentSpec, current: State, system_ports: Collectio
         return (
             f"version {'.'.join(map(str, version))} is too old; install dnsmasq {'.'.join(map(str, OLDEST))} or newer"
         )
-    problems = [current.holder(spec.interface, str(bridge.ip)) for bridge in spec.addresses if spec.dns]
-    problems += [current.dhcp_holder(port, port in system_ports) for port in _dhcp_ports(spec)]
+    problems = [current.dns_port_holder(spec.interface, str(bridge.ip)) for bridge in spec.addresses if spec.dns]
+    problems += [current.dhcp_port_holder(port, port in system_ports) for port in _dhcp_ports(spec)]
     return next(filter(None, problems), "")

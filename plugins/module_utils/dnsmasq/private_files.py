@@ -14,7 +14,9 @@ from ..core.paths import Paths
 from .render import HEADER
 from .spec import FragmentSpec
 
-# No network's name starts with an underscore.
+# Names of instances: the system's dnsmasq, and the private instance of several networks. Any other private instance
+# has the name of its network, which is not empty and does not start with an underscore.
+SYSTEM_DNSMASQ = ""
 SHARED = "_shared"
 # dnsmasq wants a default domain with dhcp-fqdn; each network there has one of its own (private use, ICANN 2024).
 _DEFAULT_DOMAIN = "virtnet.internal"
@@ -126,7 +128,7 @@ class Layout:
 
     def link(self, name: str) -> str:
         """What has an instance started at boot."""
-        return os.path.join(self.links, unit(name))
+        return os.path.join(self.links, unit_name(name))
 
     def instances_in(self, units: Iterable[str]) -> list[str]:
         """The instances among names of units."""
@@ -139,7 +141,7 @@ class Layout:
         return os.path.basename(path)[: -len(".conf")]
 
 
-def unit(name: str) -> str:
+def unit_name(name: str) -> str:
     """The unit of an instance."""
     return TEMPLATE.replace("@", f"@{name}")
 
@@ -149,7 +151,7 @@ def unit_text(layout: Layout, program: str) -> str:
     return _UNIT.format(instances=layout.paths.private_instances, program=program, log_limit=LOG_LIMIT)
 
 
-def instance_of(spec: FragmentSpec, beside_dhcp: bool) -> str:
+def instance_for(spec: FragmentSpec, beside_dhcp: bool) -> str:
     """Which instance serves a network.
 
     One that serves a single network has its DHCP socket bound to the bridge. One of several has not, and where another
@@ -159,12 +161,12 @@ def instance_of(spec: FragmentSpec, beside_dhcp: bool) -> str:
     return spec.name if beside_dhcp or spec.private_only or not (spec.dns and spec.upstream) else SHARED
 
 
-def keeps_full_names(text: str) -> bool:
+def uses_full_names_only(text: str) -> bool:
     """Whether an instance with this file keeps names of guests apart by their domains."""
     return _FULL_NAMES_ONLY in text.splitlines()
 
 
-def members_of(text: str) -> list[Member]:
+def parse_members(text: str) -> list[Member]:
     """The networks that an instance's file names."""
     return [Member(name, interface) for interface, name in _MEMBER.findall(text)]
 

@@ -33,20 +33,20 @@ def listening(pid: int) -> frozenset[tuple[str, int]]:
     return frozenset(endpoint for table in tables for inode, endpoint in table.items() if inode in inodes)
 
 
-def holder(port: int, *pids: int) -> str:
+def port_holder(port: int, *pids: int) -> str:
     """Which process other than ``pids`` holds a UDP port of this network namespace; '' for none."""
     table = _table(f"/proc/thread-self/net/{'udp6' if port == DHCP6_PORT else 'udp'}")
     held = {inode for inode, endpoint in table.items() if endpoint[1] == port}.difference(*map(_sockets_of, pids))
     if not held:
         return ""
-    holders = owners(held, ())
+    holders = socket_owners(held, ())
     if not holders:
         return "a process that is not to be seen from here"
     pid = next(iter(holders.values()))
-    return f"{name_of(pid)} (process {pid})"
+    return f"{process_name(pid)} (process {pid})"
 
 
-def owners(inodes: Collection[str], known: Iterable[int]) -> dict[str, int]:
+def socket_owners(inodes: Collection[str], known: Iterable[int]) -> dict[str, int]:
     """The processes that hold sockets; those that are ``known`` are asked first, and often they are all."""
     found: dict[str, int] = {}
     rest = (int(name) for name in os.listdir("/proc") if name.isdecimal())
@@ -58,7 +58,7 @@ def owners(inodes: Collection[str], known: Iterable[int]) -> dict[str, int]:
     return found
 
 
-def name_of(pid: int) -> str:
+def process_name(pid: int) -> str:
     """What a process is called, by itself (PR_SET_NAME in prctl(2))."""
     return printable((read_text(f"/proc/{pid}/comm") or "?").strip()) if pid else ""
 
@@ -88,7 +88,7 @@ def _endpoint(text: str) -> tuple[str, int]:
     return str(ipaddress.ip_address(b"".join(words))), int(port, 16)
 
 
-def wildcard(address: Address) -> str:
+def wildcard_address(address: Address) -> str:
     """The address of a socket that hears every address of a family."""
     return "0.0.0.0" if address.version == 4 else "::"
 
@@ -97,7 +97,7 @@ def _family(address: Address) -> socket.AddressFamily:
     return socket.AF_INET if address.version == 4 else socket.AF_INET6
 
 
-def exists(interface: str) -> bool:
+def interface_exists(interface: str) -> bool:
     """Whether there is such an interface."""
     try:
         socket.if_nametoindex(interface)
@@ -106,7 +106,7 @@ def exists(interface: str) -> bool:
     return True
 
 
-def is_held(interface: str, address: Address) -> bool:
+def interface_has_address(interface: str, address: Address) -> bool:
     """Whether the interface is there and the address is one of this host's."""
     try:
         socket.if_nametoindex(interface)
@@ -117,7 +117,7 @@ def is_held(interface: str, address: Address) -> bool:
     return True
 
 
-def answers(address: Address, patience: float = 10.0) -> bool:
+def answers_dns(address: Address, patience: float = 10.0) -> bool:
     """Whether the DNS server at an address of this host answers. Any answer will do, a refusal too.
 
     Linux shows a server such a query as coming in on the interface that has the address, though it takes the way over
@@ -125,17 +125,17 @@ def answers(address: Address, patience: float = 10.0) -> bool:
     """
     # What dnsmasq answers by itself; no-ident takes the first away, and a dead upstream the others.
     questions = (
-        query("version.bind", _TXT, _CHAOS),
-        query(address.reverse_pointer, _PTR, _INTERNET),
-        query("localhost", _A, _INTERNET),
+        dns_query("version.bind", _TXT, _CHAOS),
+        dns_query(address.reverse_pointer, _PTR, _INTERNET),
+        dns_query("localhost", _A, _INTERNET),
     )
     return bool(_answer(address, questions, patience))
 
 
-def addresses(server: Address, name: str, version: int, patience: float = 3.0) -> set[str]:
+def resolve_addresses(server: Address, name: str, version: int, patience: float = 3.0) -> set[str]:
     """The addresses of one family that a DNS server tells for a name; none where it tells none, or nothing."""
     kind = _A if version == 4 else _AAAA
-    answer = _answer(server, [query(name, kind, _INTERNET)], patience)
+    answer = _answer(server, [dns_query(name, kind, _INTERNET)], patience)
     found = set()
     questions, count = struct.unpack_from("!2H", answer, 4) if answer else (0, 0)
     at = 12
@@ -175,7 +175,7 @@ def _after_name(message: bytes, at: int) -> int:
     return at + (2 if message[at] else 1)
 
 
-def query(name: str, kind: int, world: int) -> bytes:
+def dns_query(name: str, kind: int, world: int) -> bytes:
     """A DNS query (RFC 1035 section 4.1) that wishes for recursion."""
     question = b"".join(bytes([len(label)]) + label.encode("ascii") for label in name.split("."))
     return struct.pack("!6H", os.getpid() & 0xFFFF, 0x0100, 1, 0, 0, 0) + question + struct.pack("!xHH", kind, world)

@@ -66,14 +66,14 @@ def reverse_zone_lines(bridge: Interface) -> Iterator[str]:
 
 
 @dataclass(frozen=True)
-class Claim:
+class NameOwnership:
     """A name that a network has for itself, or, with ``shared``, with those that say the same of it."""
 
     kind: str
     name: str
     shared: str = ""
 
-    def clashes(self, other: Claim) -> bool:
+    def conflicts_with(self, other: NameOwnership) -> bool:
         """Whether two networks cannot both have it."""
         return (self.kind, self.name) == (other.kind, other.name) and (not self.shared or self.shared != other.shared)
 
@@ -83,24 +83,24 @@ class Claim:
         return self.kind, self.name
 
 
-def claims(content: str, file: str) -> Iterator[Claim]:
+def ownerships_in(content: str, file: str) -> Iterator[NameOwnership]:
     """The names that the lines of a fragment claim."""
     for setting in read_lines(content, file):
         fields = setting.fields
         if setting.name == "host-record":
             kind = "AAAA" if ":" in fields[-1] else "A"
-            yield from (Claim(kind, name) for name in fields[:-1])
+            yield from (NameOwnership(kind, name) for name in fields[:-1])
         elif setting.name == "cname":
-            yield from (Claim(kind, fields[0]) for kind in ("CNAME", "A", "AAAA"))
+            yield from (NameOwnership(kind, fields[0]) for kind in ("CNAME", "A", "AAAA"))
         elif setting.name in ("txt-record", "srv-host"):
-            yield Claim(setting.name, fields[0])
+            yield NameOwnership(setting.name, fields[0])
         elif setting.name == "server" and (setting.value or "").startswith("/"):
             _before, domain, address = (setting.value or "").split("/", 2)
-            yield Claim("forwarder", domain, address)
+            yield NameOwnership("forwarder", domain, address)
 
 
-def claims_of(names: Names) -> Iterator[tuple[str, Claim]]:
+def ownerships_of(names: Names) -> Iterator[tuple[str, NameOwnership]]:
     """The names that a network claims, each with its option."""
     hosts = ((option, as_host_record(row)) for option, row in host_rows(names))
     for option, line in (*hosts, *record_lines(names)):
-        yield from ((option, claim) for claim in claims(line, option))
+        yield from ((option, claim) for claim in ownerships_in(line, option))

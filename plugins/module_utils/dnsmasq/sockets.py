@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who holds the ports of DNS and DHCP on this host, and whether that leaves room for a dnsmasq of ours."""
+"""Sockets at the ports of DNS and DHCP: their processes, and whether they leave room for another dnsmasq."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from dataclasses import dataclass, replace
 
 from ..core.command import find, run
 from ..core.files import read_text
-from .probe import DHCP6_PORT, DHCP_PORT, DNS_PORT, name_of, owners
+from .probe import DHCP6_PORT, DHCP_PORT, DNS_PORT, process_name, socket_owners
 
-_ANY = ("0.0.0.0", "*", "::")
+_ANY_ADDRESS = ("0.0.0.0", "*", "::")
 _INODE = re.compile(r" ino:(\d+)")
-# cgroups(7): the last word of a row is the path, which systemd names after the unit.
-_DNSMASQ_UNIT = re.compile(r"/(dnsmasq|virtnet-dnsmasq@[^/]*)\.service$")
+# cgroups(7): the last field of a row is the path; systemd names its last component after the unit.
+_DNSMASQ_UNIT = re.compile(r"/((?:dnsmasq|virtnet-dnsmasq@[^/]*)\.service)$")
 
 
 @dataclass(frozen=True)
 class Socket:
-    """A socket that waits for queries; ``device`` is the interface that it is bound to, if any."""
+    """A listening socket; ``device`` is the interface that it is bound to, '' for none. ``pid`` 0: not visible."""
 
     protocol: str
     address: str
@@ -33,55 +33,63 @@ class Socket:
 
     def __str__(self) -> str:
         who = f"{self.process} (process {self.pid})" if self.pid else "a process that is not to be seen from here"
-        where = "every address" if self.address in _ANY else self.address
+        where = "every address" if self.address in _ANY_ADDRESS else self.address
         return f"{who} holds {self.protocol.upper()} port {self.port} on {self.device or where}"
 
-    def bars(self, interface: str, address: str) -> bool:
-        """Whether it keeps a DNS server from an address of an interface."""
-        return self.device in ("", interface) and self.address in (*_ANY, address)
+    def blocks(self, interface: str, address: str) -> bool:
+        """Whether a second DNS server cannot bind to this address of the interface."""
+        return self.device in ("", interface) and self.address in (*_ANY_ADDRESS, address)
 
 
 def parse_sockets(text: str) -> dict[str, Socket]:
-    """``ss -Hlntue`` by inode: protocol, state, two queues, ``ADDRESS%DEVICE:PORT``, peer, and more words."""
-    found = {}
+    """The output of ``ss -Hlntue``, by inode.
+
+    Its columns are protocol, state, two queue lengths, ``ADDRESS%DEVICE:PORT``, peer, and details.
+    """
+    sockets = {}
     for row in text.splitlines():
-        words = row.split(None, 6)
+        columns = row.split(None, 6)
         inode = _INODE.search(row)
-        if len(words) < 6 or inode is None:
+        if len(columns) < 6 or inode is None:
             continue
-        place, _colon, port = words[4].rpartition(":")
-        address, _percent, device = place.replace("[", "").replace("]", "").partition("%")
-        found[inode[1]] = Socket(words[0], address, int(port), device)
-    return found
+        endpoint, _colon, port = columns[4].rpartition(":")
+        address, _percent, device = endpoint.replace("[", "").replace("]", "").partition("%")
+        sockets[inode[1]] = Socket(columns[0], address, int(port), device)
+    return sockets
 
 
-def read_sockets(known: Collection[int]) -> list[Socket]:
-    """Those of DNS and DHCP in this network namespace; ``known`` are processes that are likely to hold them."""
+def read_sockets(likely_pids: Collection[int]) -> list[Socket]:
+    """The sockets of DNS and DHCP servers in this network namespace; the ``likely_pids`` are searched first."""
     if find("ss") is None:
         return []
     ports = " or ".join(f"sport = :{port}" for port in (DNS_PORT, DHCP_PORT, DHCP6_PORT))
     command = ["ss", "-Hlntue", f"( {ports} )"]
-    found = parse_sockets(run(command, check=False).stdout)
-    pids = owners(set(found), known)
-    return [replace(one, process=name_of(pids.get(inode, 0)), pid=pids.get(inode, 0)) for inode, one in found.items()]
+    sockets = parse_sockets(run(command, check=False).stdout)
+    pids = socket_owners(set(sockets), likely_pids)
+    return [
+        replace(entry, process=process_name(pids.get(inode, 0)), pid=pids.get(inode, 0))
+        for inode, entry in sockets.items()
+    ]
 
 
-def foreign(sockets: Iterable[Socket], own: Collection[int]) -> list[Socket]:
-    """Those of processes that are not ours."""
-    return [one for one in sockets if not one.pid or one.pid not in own]
+def foreign_sockets(sockets: Iterable[Socket], own_pids: Collection[int]) -> list[Socket]:
+    """The sockets of other processes."""
+    return [entry for entry in sockets if not entry.pid or entry.pid not in own_pids]
 
 
-def of_dnsmasq_unit(pid: int) -> bool:
-    """Whether a process belongs to the system's dnsmasq or a private one, whatever the service manager knows of it."""
-    return any(_DNSMASQ_UNIT.search(row) for row in (read_text(f"/proc/{pid}/cgroup") or "").splitlines())
+def dnsmasq_unit_of(pid: int) -> str:
+    """The unit of the system's dnsmasq, or of a private instance, in whose cgroup a process runs; '' for none."""
+    rows = (read_text(f"/proc/{pid}/cgroup") or "").splitlines()
+    return next((match[1] for row in rows if (match := _DNSMASQ_UNIT.search(row))), "")
 
 
-def is_shared(port: int, sockets: Sequence[Socket]) -> bool:
-    """Whether another DHCP server leaves room beside it: asked of the kernel, which alone knows the sockets' options.
+def port_can_be_shared(port: int, sockets: Sequence[Socket]) -> bool:
+    """Whether the DHCP servers that hold these sockets leave room for one more.
 
-    The trial does as dnsmasq does with bind-dynamic (src/dhcp.c, make_fd(); src/dhcp6.c, dhcp6_init()).
+    Only the kernel knows the options of their sockets, so a bind is tried as dnsmasq does it with bind-dynamic
+    (src/dhcp.c, make_fd(); src/dhcp6.c, dhcp6_init()).
     """
-    if not any(one.port == port for one in sockets):
+    if not any(entry.port == port for entry in sockets):
         return True
     family = socket.AF_INET6 if port == DHCP6_PORT else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as trial:

@@ -1,76 +1,101 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the part that serves networks finds on a host. Data, and questions to it; nothing is read here."""
+"""The current state of DHCP and DNS on a host: files, services, sockets. Only data; nothing is read here."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ..core.systemctl import Unit
 from .probe import DHCP6_PORT, DHCP_PORT, DNS_PORT
-from .sockets import Socket, foreign
+from .sockets import Socket, foreign_sockets
 from .system_config import WILDCARD, Config, serves_ipv6
 from .system_service import ServiceStatus
 
-# There while a restart of ours is under way or was cut short.
-DUE_FILE = "dnsmasq-restart-due"
-# What the holder of the lock says while it waits for dnsmasq to be up.
-AWAITS = "waits for dnsmasq"
+# This file exists while we restart dnsmasq, and after a run that was interrupted then.
+RESTART_DUE_FILE = "dnsmasq-restart-due"
+# The note at the lock while its holder waits for dnsmasq: a dnsmasq that starts does not wait for this holder.
+WAITS_FOR_DNSMASQ = "waits for dnsmasq"
+
+# ActiveState of a unit that systemd is about to bring into another state.
+TRANSITIONS = ("activating", "deactivating", "reloading")
 
 
 @dataclass(frozen=True)
 class State:
-    """What there is.
+    """The current state.
 
-    ``files`` are our fragments for the system's dnsmasq, name to content; ``unheard`` the networks that it does not
-    hear; ``missing`` folders for TFTP that are not there for dnsmasq's own user. ``private`` are the files of private
-    instances and of what goes with them, path to content; ``links`` those instances that are started at boot,
-    ``unbound`` those whose DHCP socket is not bound to their one bridge.
-    ``barred``: ports of DHCP beside whose holders there is no room. ``resolv_conf``: where the host's file really lies.
-    ``tftp_roots``: where folders for TFTP really are. ``faults``: lease files that cannot be used, a sentence each.
-    ``other_names``: those of static hosts of ours that the administrator's own configuration has too, in lower case.
-    ``program``: there is a dnsmasq to run, as a service or not; ``engine``: ours is installed for the boot.
+    - ``fragments``: our files for the system's dnsmasq, file name to content.
+    - ``private_files``: files of private instances, hosts files and our systemd units, path to content.
+    - ``missed_networks``: networks on whose bridges the system's dnsmasq does not listen.
+    - ``missing_tftp_roots``: TFTP folders that do not exist, or that dnsmasq's user cannot read.
+    - ``real_tftp_roots``: each TFTP folder, and its path without symbolic links.
+    - ``enabled_instances``: private instances that systemd starts at boot.
+    - ``unbound_instances``: instances of one network whose DHCP socket is not bound to its bridge.
+    - ``transient_pids``: processes of dnsmasq units that systemd does not name as their main process: not yet, or no
+      longer.
+    - ``blocked_ports``: DHCP ports whose current holders leave no room for a second server.
+    - ``lease_file_faults``: lease files that cannot be used, one sentence each.
+    - ``administrator_names``: names of our static hosts that the administrator's configuration has too, in lower case.
+    - ``resolv_conf``: the path of /etc/resolv.conf without symbolic links.
+    - ``program``: the path of dnsmasq, '' if it is not installed.
+    - ``engine_installed``: the engine is installed on the host, so that units can call it.
     """
 
     service: ServiceStatus
     config: Config
-    files: Mapping[str, str]
+    fragments: Mapping[str, str]
     restart_due: bool = False
-    unheard: Sequence[str] = ()
-    missing: Sequence[str] = ()
-    private: Mapping[str, str] = field(default_factory=dict)
-    links: Collection[str] = ()
+    missed_networks: Sequence[str] = ()
+    missing_tftp_roots: Sequence[str] = ()
+    private_files: Mapping[str, str] = field(default_factory=dict)
+    enabled_instances: Collection[str] = ()
     instances: Mapping[str, Unit] = field(default_factory=dict)
-    unbound: Collection[str] = ()
+    unbound_instances: Collection[str] = ()
     sockets: Sequence[Socket] = ()
-    barred: Collection[int] = ()
+    transient_pids: Collection[int] = ()
+    blocked_ports: Collection[int] = ()
     resolv_conf: str = "/etc/resolv.conf"
-    tftp_roots: Mapping[str, str] = field(default_factory=dict)
-    faults: Sequence[str] = ()
-    other_names: Collection[str] = ()
+    real_tftp_roots: Mapping[str, str] = field(default_factory=dict)
+    lease_file_faults: Sequence[str] = ()
+    administrator_names: Collection[str] = ()
     program: str = "/usr/sbin/dnsmasq"
-    engine: bool = False
+    engine_installed: bool = False
 
     @property
-    def system_counts(self) -> bool:
-        """Whether the system's dnsmasq runs now or will at the next boot."""
+    def in_transition(self) -> bool:
+        """Whether a dnsmasq is starting or stopping, so that the state is another one soon.
+
+        False while systemd keeps dnsmasq waiting for our own service: then it starts only after us.
+        """
+        if self.service.ordered_after_us:
+            return False
+        return self.service.active in TRANSITIONS or bool(self.transient_pids)
+
+    @property
+    def system_runs_or_is_enabled(self) -> bool:
+        """Whether the system's dnsmasq runs now or will run after the next boot."""
         return self.service.installed and (self.service.running or self.service.usable)
 
     @property
     def own_pids(self) -> set[int]:
-        """The processes of private instances."""
-        return {instance.main_pid for instance in self.instances.values() if instance.main_pid}
+        """The processes of private instances, and those of dnsmasq units that are starting or stopping."""
+        return {instance.main_pid for instance in self.instances.values() if instance.main_pid} | set(
+            self.transient_pids
+        )
 
-    @property
-    def others(self) -> list[Socket]:
-        """Sockets of programs that are neither ours nor the system's dnsmasq."""
-        return foreign(self.sockets, {*self.own_pids, self.service.pid} - {0})
+    @cached_property
+    def foreign_sockets(self) -> list[Socket]:
+        """Sockets of programs other than our private instances and the system's dnsmasq."""
+        return foreign_sockets(self.sockets, {*self.own_pids, self.service.pid} - {0})
 
-    def holder(self, interface: str, address: str) -> str:
-        """Who keeps a private instance from serving DNS at an address; '' for nobody."""
-        if self.system_counts and self.config.port == DNS_PORT and self.config.listens_at(interface, address):
+    def dns_port_holder(self, interface: str, address: str) -> str:
+        """Who keeps a private instance from serving DNS at an address, with the remedy; '' for nobody."""
+        holds_port = self.system_runs_or_is_enabled and self.config.port == DNS_PORT
+        if holds_port and self.config.listens_at(interface, address):
             settings = f"'bind-dynamic' and 'except-interface={interface}'"
             if self.config.binding != WILDCARD:
                 settings = f"'except-interface={interface}'"
@@ -78,32 +103,39 @@ class State:
                 f"the system's dnsmasq holds port 53 there; write {settings} into {self.config.main_file}, "
                 "or disable that service"
             )
-        held = [one for one in self.others if one.port == DNS_PORT and one.bars(interface, address)]
-        return f"{held[0]}; stop that, or have it listen on other addresses only" if held else ""
+        holders = [
+            socket for socket in self.foreign_sockets if socket.port == DNS_PORT and socket.blocks(interface, address)
+        ]
+        return f"{holders[0]}; stop that, or have it listen on other addresses only" if holders else ""
 
-    def dhcp_holder(self, port: int, system_serves: bool) -> str:
-        """Who keeps a private instance from serving DHCP or, by its port, DHCPv6.
+    def dhcp_port_holder(self, port: int, system_serves: bool) -> str:
+        """Who keeps a private instance from serving DHCP (67) or DHCPv6 (547), with the remedy; '' for nobody.
 
-        ``system_serves``: the system's dnsmasq has networks that need the port too.
+        ``system_serves``: the system's dnsmasq serves networks of ours that need the port too.
         """
-        wants = system_serves or any(
-            serves_ipv6(one) == (port == DHCP6_PORT) for one in self.config.named("dhcp-range")
+        system_needs_port = system_serves or any(
+            serves_ipv6(setting) == (port == DHCP6_PORT) for setting in self.config.named("dhcp-range")
         )
         wildcard = self.config.binding == WILDCARD and not self.config.only_localhost
-        if self.system_counts and wants and wildcard:
+        if self.system_runs_or_is_enabled and system_needs_port and wildcard:
             return (
                 f"the system's dnsmasq holds UDP port {port} for itself alone; "
                 f"write 'bind-dynamic' into {self.config.main_file}, or disable that service"
             )
-        held = [one for one in self.others if one.port == port]
-        return f"{held[0]} for itself alone; stop that" if held and port in self.barred else ""
+        holders = [socket for socket in self.foreign_sockets if socket.port == port]
+        return f"{holders[0]} for itself alone; stop that" if holders and port in self.blocked_ports else ""
 
-    def beside_dhcp(self, system_serves: bool) -> bool:
-        """Whether a DHCP server of somebody else's gets packets of every interface."""
-        if any(one.port == DHCP_PORT and not one.device for one in self.others):
+    def has_unbound_dhcp_server(self, system_serves: bool) -> bool:
+        """Whether a DHCP server other than our instances receives packets of every interface.
+
+        ``system_serves``: the system's dnsmasq serves DHCP to networks of ours.
+        """
+        if any(socket.port == DHCP_PORT and not socket.device for socket in self.foreign_sockets):
             return True
-        if not self.system_counts:
+        if not self.system_runs_or_is_enabled:
             return False
-        listed = self.config.named("interface")
-        bound = len(listed) == 1 and "*" not in (listed[0].value or "") and not self.config.named("listen-address")
+        interfaces = self.config.named("interface")
+        bound = (
+            len(interfaces) == 1 and "*" not in (interfaces[0].value or "") and not self.config.named("listen-address")
+        )
         return system_serves or (bool(self.config.named("dhcp-range")) and not bound)

@@ -9,14 +9,10 @@ are left out, so that nothing is decided by what we wrote ourselves.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from ..core.command import run
-from ..core.untrusted import read_untrusted_text
-from ..dhcp.dnsmasq_syntax import Setting, read_arguments, read_lines
+from ..dhcp.dnsmasq_syntax import Setting
 
 DEFAULT_FILE = "/etc/dnsmasq.conf"
 
@@ -44,50 +40,6 @@ def fragment_network(file: str) -> str:
 def is_fragment_file(name: str) -> bool:
     """Whether a file in the fragment directory is one of ours."""
     return name.startswith(_OWN_START) and name.endswith(_OWN_END) and len(name) > len(_OWN_START + _OWN_END)
-
-
-class Reader(Protocol):
-    """The files of the host, for reading only."""
-
-    def text(self, path: str) -> str | None:
-        """The content of a file, or None where there is none."""
-
-    def names(self, folder: str) -> Sequence[str]:
-        """The regular files of a directory; none where there is no directory."""
-
-    def identity(self, path: str) -> Hashable:
-        """Equal for two paths that lead to the same file; None where there is none."""
-
-    def output(self, command: str) -> str:
-        """What a command that the configuration names writes."""
-
-
-class HostReader:
-    """The files of the host that we run on."""
-
-    def text(self, path: str) -> str | None:
-        """The content of a file, or None where there is none; raises UnusableFile for one that would never end."""
-        return "" if os.path.realpath(path) == os.devnull else read_untrusted_text(path, _LARGEST_FILE)
-
-    def names(self, folder: str) -> Sequence[str]:
-        """The regular files of a directory."""
-        try:
-            with os.scandir(folder) as entries:
-                return [entry.name for entry in entries if entry.is_file()]
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-
-    def identity(self, path: str) -> Hashable:
-        """Device and inode."""
-        try:
-            status = os.stat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        return status.st_dev, status.st_ino
-
-    def output(self, command: str) -> str:
-        """What a command writes; dnsmasq gives it to the shell, and so do we."""
-        return run(["sh", "-c", command], check=False).stdout
 
 
 @dataclass(frozen=True)
@@ -228,96 +180,3 @@ def serves_ipv6(setting: Setting) -> bool:
 def _matches(names: Sequence[str], interface: str) -> bool:
     """dnsmasq's comparison of interface names: a trailing ``*`` stands for anything (util.c, wildcard_match())."""
     return any(interface.startswith(name[:-1]) if name.endswith("*") else interface == name for name in names if name)
-
-
-def read_config(command: Sequence[str], reader: Reader, own_folder: str, default_file: str = DEFAULT_FILE) -> Config:
-    """What dnsmasq reads when it is started by ``command``; ``own_folder`` is where our fragments are."""
-    return _Walk(reader, own_folder).result(command, default_file)
-
-
-class _Walk:
-    """Follows a configuration from file to file and gathers what it says."""
-
-    def __init__(self, reader: Reader, own_folder: str) -> None:
-        self.reader = reader
-        self.own_folder = os.path.normpath(own_folder)
-        self.own_identity = reader.identity(own_folder)
-        self.seen: set[Hashable] = set()
-        self.settings: list[Setting] = []
-        self.folders: list[Folder] = []
-        self.lines: list[Line] = []
-
-    def result(self, command: Sequence[str], default_file: str) -> Config:
-        """Read everything in dnsmasq's order: the first -C of the command line comes last."""
-        main_file: str | None = None
-        kept: list[str] = []
-        for argument in read_arguments(command[1:]):
-            setting = argument.setting
-            if setting.name == "conf-file" and main_file is None:
-                main_file = setting.value or ""
-                continue
-            if not self.follow(setting) and setting.name != "test":
-                kept += argument.words
-        main_file = default_file if main_file is None else main_file
-        self.file(main_file)
-        by_name: dict[str, list[Setting]] = {}
-        for setting in self.settings:
-            by_name.setdefault(setting.name, []).append(setting)
-        return Config(
-            program=command[0] if command else "dnsmasq",
-            arguments=tuple(kept),
-            main_file=main_file,
-            own_folder=self.own_folder,
-            settings=tuple(self.settings),
-            folders=tuple(self.folders),
-            lines=tuple(self.lines),
-            by_name=by_name,
-        )
-
-    def follow(self, setting: Setting) -> bool:
-        """Take one setting in; whether it led to files, whose lines are gathered in its place."""
-        self.settings.append(setting)
-        if setting.name == "conf-file":
-            self.file(setting.value or "")
-        elif setting.name == "conf-dir" and setting.fields and setting.fields[0]:
-            self.folder(setting)
-        elif setting.name == "conf-script" and setting.value:
-            self.content(self.reader.output(setting.value), f"the output of {setting.value}")
-        return setting.name in ("conf-file", "conf-dir", "conf-script")
-
-    def file(self, path: str) -> None:
-        """One file, unless it was read before or is a fragment of ours."""
-        if path in ("", "-"):
-            return
-        path = os.path.join("/", path)
-        identity = self.reader.identity(path)
-        if identity is None or identity in self.seen or self._is_own(path):
-            return
-        self.seen.add(identity)
-        self.content(self.reader.text(path) or "", path)
-
-    def content(self, content: str, origin: str) -> None:
-        """The settings of a text."""
-        rows = content.split("\n")
-        for setting in read_lines(content, origin):
-            row = Line(rows[setting.line - 1], origin, setting.line)
-            if not self.follow(setting) and self.lines[-1:] != [row]:
-                self.lines.append(row)
-
-    def folder(self, setting: Setting) -> None:
-        """The files of a conf-dir, in the order of their names."""
-        path = os.path.join("/", setting.fields[0])
-        folder = Folder(setting, self._is_own_folder(path))
-        self.folders.append(folder)
-        for name in sorted(self.reader.names(path)):
-            if folder.reads(name):
-                self.file(os.path.join(path, name))
-
-    def _is_own_folder(self, path: str) -> bool:
-        if os.path.normpath(path) == self.own_folder:
-            return True
-        return self.own_identity is not None and self.reader.identity(path) == self.own_identity
-
-    def _is_own(self, path: str) -> bool:
-        folder, name = os.path.split(path)
-        return is_fragment_file(name) and self._is_own_folder(folder)

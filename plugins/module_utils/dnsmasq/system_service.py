@@ -1,15 +1,14 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The system's dnsmasq as a service: is it there, how is it started, start it, why did it not start."""
+"""The system's dnsmasq as a service: its status, start, stop, and the reason of a failed start."""
 
 from __future__ import annotations
 
 import os
 import re
-import shlex
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -18,27 +17,29 @@ from ..core.command import find, run
 from ..core.errors import CommandFailed, MissingTool, VirtnetError
 from ..core.files import read_text
 from ..core.systemctl import Unit
+from .start_command import DEBIAN_DEFAULTS, debian_command, exec_start_words
 
 UNIT = "dnsmasq.service"
 OUR_UNIT = "virtnet.service"
 OLDEST = (2, 80)
 
-_HELPER = "systemd-helper"
-_DEBIAN_DEFAULTS = "CONFIG_DIR=/etc/dnsmasq.d,.dpkg-dist,.dpkg-old,.dpkg-new"
-_LASTING = ("enabled", "static", "alias", "indirect", "generated", "linked")
-# What tells why a start failed, in the words of dnsmasq; the rest of the journal is noise to a reader.
-_TELLING = re.compile(r"fail|error|cannot|unknown|illegal|bad |in use|missing|junk|invalid|no such|too many", re.I)
-_THAT_IT_FAILED = re.compile(r"FAILED to start up|Failed to start|dnsmasq\.service: ")
+_DEBIAN_HELPER = "systemd-helper"
+# UnitFileState of a unit that runs after the next boot too.
+_ENABLED = ("enabled", "static", "alias", "indirect", "generated", "linked")
+# Lines of a log that give the reason of a failure, in dnsmasq's words.
+_REASON = re.compile(r"fail|error|cannot|unknown|illegal|bad |in use|missing|junk|invalid|no such|too many", re.I)
+# Lines that only say that there was a failure.
+_NO_REASON = re.compile(r"FAILED to start up|Failed to start|dnsmasq\.service: ")
 
 
 class DnsmasqFailed(VirtnetError):
-    """The service did not start; the text says why."""
+    """The service did not start, or does not serve; the text gives the reason."""
 
 
 class NoUsableDnsmasq(VirtnetError):
-    """The host has no dnsmasq that could serve a network; the text says why and what to do.
+    """No dnsmasq of the host can serve a network; the text gives the reason and the remedy.
 
-    ``network``: the one network that is concerned, or '' where others are too.
+    ``network``: the only network that is concerned, or ''.
     """
 
     def __init__(self, message: str, network: str = "") -> None:
@@ -48,10 +49,13 @@ class NoUsableDnsmasq(VirtnetError):
 
 @dataclass(frozen=True)
 class ServiceStatus:
-    """The service as it is; ``command`` is what starts it next time, ``version`` () where it is not known.
+    """The status of the service.
 
-    ``ordered_after_us``: our own service is starting or stopping just now, and systemd lets dnsmasq wait for it; so
-    whoever waits for a start of dnsmasq, and is waited for by our service, waits for ever.
+    ``command`` is what the next start runs; ``version`` is () if it is unknown. ``active`` is ActiveState, but
+    "activating" also while the service stops because of a restart.
+
+    ``ordered_after_us``: our own service is starting or stopping, and systemd keeps dnsmasq waiting for it. If our
+    service waited for a start of dnsmasq then, both would wait for ever.
     """
 
     command: tuple[str, ...]
@@ -64,12 +68,12 @@ class ServiceStatus:
 
     @property
     def running(self) -> bool:
-        """Whether it runs or is about to."""
+        """Whether it runs or is about to run."""
         return Unit(active=self.active).running
 
     @property
     def usable(self) -> bool:
-        """Whether it is there, new enough and enabled."""
+        """Whether it is installed, new enough and enabled."""
         try:
             self.refuse_unusable()
         except NoUsableDnsmasq:
@@ -77,64 +81,64 @@ class ServiceStatus:
         return self.installed
 
     def refuse_unusable(self) -> None:
-        """Raise NoUsableDnsmasq when the service is there but cannot be used; not when it is not installed (yet)."""
+        """Raise NoUsableDnsmasq if the service is installed but not usable."""
         if not self.installed:
             return
         problem = ""
         if self.version and self.version < OLDEST:
-            found = ".".join(map(str, self.version))
-            problem = f"version {found} is too old; install dnsmasq {'.'.join(map(str, OLDEST))} or newer"
+            version = ".".join(map(str, self.version))
+            problem = f"version {version} is too old; install dnsmasq {'.'.join(map(str, OLDEST))} or newer"
         elif self.enabled.startswith("masked"):
             problem = f"{UNIT} is masked; run 'systemctl unmask {UNIT}' and 'systemctl enable --now {UNIT}'"
-        elif not self.enabled.startswith(_LASTING):
+        elif not self.enabled.startswith(_ENABLED):
             problem = f"{UNIT} is not enabled ({self.enabled or 'unknown'}); run 'systemctl enable --now {UNIT}'"
         if problem:
             raise NoUsableDnsmasq(f"no usable system dnsmasq: {problem}")
 
-    def need_installed(self) -> None:
-        """Raise MissingTool when the service is not installed."""
+    def require_installed(self) -> None:
+        """Raise MissingTool if the service is not installed."""
         if not self.installed:
             raise MissingTool("the system's dnsmasq (dnsmasq.service)", "dnsmasq")
 
 
 def not_installed(version: tuple[int, ...] = ()) -> ServiceStatus:
-    """A host without the service; Debian's package would start it like this."""
-    return ServiceStatus(command=debian_command(_DEBIAN_DEFAULTS) or (), installed=False, version=version)
+    """The status on a host without the service; the command is that of Debian's package."""
+    return ServiceStatus(command=debian_command(DEBIAN_DEFAULTS) or (), installed=False, version=version)
 
 
 class DnsmasqService(Protocol):
-    """What is asked of the system's dnsmasq."""
+    """The operations on the system's dnsmasq."""
 
     def status(self) -> ServiceStatus:
-        """The service as it is; cheap, no change."""
+        """The current status; cheap, changes nothing."""
 
     def restart(self) -> None:
-        """Start it, after a stop where it runs, and wait; raises DnsmasqFailed with the reason."""
+        """Restart it, or start it if it does not run, and wait for that; raises DnsmasqFailed with the reason."""
 
     def restart_later(self) -> None:
-        """Ask for a restart without waiting for it."""
+        """Request a restart and do not wait for it."""
 
-    def reread(self) -> None:
-        """Have it read again what it reads on SIGHUP; does not wait for that."""
+    def reload(self) -> None:
+        """Send SIGHUP, on which dnsmasq reads hosts files again; does not wait for that."""
 
     def stop(self) -> None:
-        """Stop it and wait."""
+        """Stop it and wait for that."""
 
 
 def parse_version(text: str) -> tuple[int, ...]:
-    """The version that ``dnsmasq --version`` writes; () where it cannot be read."""
+    """The version in the output of ``dnsmasq --version``; () if there is none."""
     match = re.search(r"version (\d+)\.(\d+)", text)
     return (int(match[1]), int(match[2])) if match else ()
 
 
 class SystemDnsmasq:
-    """dnsmasq.service under systemd."""
+    """dnsmasq.service under systemd; ``root`` is the root of the file system."""
 
     def __init__(self, root: str = "/") -> None:
         self.root = root
 
     def status(self) -> ServiceStatus:
-        """The service as it is."""
+        """The current status."""
         if find("dnsmasq") is None or not systemctl.available():
             return not_installed()
         units = systemctl.show([UNIT, OUR_UNIT], check=False)
@@ -142,46 +146,46 @@ class SystemDnsmasq:
         version = parse_version(run(["dnsmasq", "--version"], check=False).stdout)
         if not dnsmasq.installed:
             return replace(not_installed(version), ordered_after_us=our_unit.changing)
+        restarting = dnsmasq.active == "deactivating" and _is_restarting()
         return ServiceStatus(
             command=self._command(dnsmasq.exec_start, dnsmasq.main_pid),
             version=version,
-            active=dnsmasq.active,
+            active="activating" if restarting else dnsmasq.active,
             enabled="masked" if dnsmasq.load == "masked" else dnsmasq.unit_file,
             pid=dnsmasq.main_pid,
             ordered_after_us=our_unit.changing,
         )
 
     def _command(self, exec_start: str, pid: int) -> tuple[str, ...]:
-        """What the next start runs: by Debian's helper, or as it runs now, or as the unit has it."""
-        declared = exec_start_words(exec_start)
-        defaults = os.path.join(self.root, "etc/default/dnsmasq")
-        if declared and os.path.basename(declared[0]) == _HELPER:
-            command = debian_command(read_text(defaults) or "")
+        """The command of the next start: Debian's helper's, else that of the running process, else that of the unit."""
+        words = exec_start_words(exec_start)
+        if words and os.path.basename(words[0]) == _DEBIAN_HELPER:
+            command = debian_command(read_text(os.path.join(self.root, "etc/default/dnsmasq")) or "")
             if command is not None:
                 return command
         running = read_text(f"/proc/{pid}/cmdline") if pid else None
         if running:
             return tuple(running.rstrip("\0").split("\0"))
-        if declared and os.path.basename(declared[0]) == "dnsmasq":
-            return tuple(word for word in declared if not word.startswith("$"))
+        if words and os.path.basename(words[0]) == "dnsmasq":
+            return tuple(word for word in words if not word.startswith("$"))
         return not_installed().command
 
     def restart(self) -> None:
-        """``systemctl restart``, which also starts; raises DnsmasqFailed with what the journal says."""
+        """``systemctl restart``; raises DnsmasqFailed with the reason from the journal."""
         since = time.time()
-        # Our own attempts, one after another, must not use up the unit's start limit.
+        # Restarts of ours, one after another, must not exhaust the start limit of the unit.
         systemctl.reset_failed([UNIT])
         try:
             systemctl.restart([UNIT])
         except CommandFailed as error:
-            raise DnsmasqFailed(journal([UNIT], since) or str(error)) from error
+            raise DnsmasqFailed(journal_errors([UNIT], since) or str(error)) from error
 
     def restart_later(self) -> None:
-        """A restart that systemd orders among its other jobs."""
+        """``systemctl restart`` without waiting; systemd orders it among its other jobs."""
         systemctl.queue_restart([UNIT])
 
-    def reread(self) -> None:
-        """SIGHUP."""
+    def reload(self) -> None:
+        """Send SIGHUP."""
         systemctl.hang_up(UNIT)
 
     def stop(self) -> None:
@@ -189,77 +193,24 @@ class SystemDnsmasq:
         systemctl.stop([UNIT])
 
 
-def journal(units: Iterable[str], since: float) -> str:
-    """What services said about a failure since a moment; '' where nobody can tell."""
+def _is_restarting() -> bool:
+    """Whether systemd stops the service only to start it again: then ``systemctl list-jobs`` shows a restart job."""
+    jobs = run(["systemctl", "list-jobs", "--no-legend", "--plain", UNIT], check=False).stdout
+    return any(job.split()[1:3] == [UNIT, "restart"] for job in jobs.splitlines())
+
+
+def journal_errors(units: Iterable[str], since: float) -> str:
+    """What units logged about a failure since a point in time, in seconds since the epoch; '' without journalctl."""
     if find("journalctl") is None:
         return ""
-    named = [f"--unit={name}" for name in units]
-    command = ["journalctl", *named, f"--since=@{int(since)}", "--output=cat", "--no-pager", "--lines=30"]
-    return telling_lines(run(command, check=False).stdout)
+    options = [f"--unit={name}" for name in units]
+    command = ["journalctl", *options, f"--since=@{int(since)}", "--output=cat", "--no-pager", "--lines=30"]
+    return relevant_lines(run(command, check=False).stdout)
 
 
-def telling_lines(log: str) -> str:
-    """The lines of a log that say what went wrong, or its last ones; in one line, none twice."""
+def relevant_lines(log: str) -> str:
+    """The lines of a log that give the reason of a failure, else its last lines; joined to one, without duplicates."""
     lines = [line.strip() for line in log.splitlines() if line.strip() and not line.startswith("-- ")]
-    why = [line for line in lines if not _THAT_IT_FAILED.match(line)]
-    telling = [line for line in why if _TELLING.search(line)] or lines
-    return "; ".join(dict.fromkeys(telling[-5:]))
-
-
-def exec_start_words(text: str) -> tuple[str, ...]:
-    """The command in what ``systemctl show`` writes for ExecStart: ``{ path=... ; argv[]=... ; ... }``."""
-    match = re.search(r"argv\[\]=(.*?) ; ", text)
-    return tuple(match[1].split()) if match else ()
-
-
-def debian_command(defaults: str) -> tuple[str, ...] | None:
-    """What Debian's helper runs, from /etc/default/dnsmasq; None where only a shell could tell.
-
-    Follows /usr/share/dnsmasq/init-system-common. Left out is what bears on nothing here: the trust anchors of
-    dns-root-data, the resolv.conf of resolvconf.
-    """
-    values = shell_assignments(defaults)
-    if values is None:
-        return None
-    words = ["/usr/sbin/dnsmasq", "-x", "/run/dnsmasq/dnsmasq.pid"]
-    for flag, name in (("-m", "MAILHOSTNAME"), ("-t", "MAILTARGET")):
-        words += [flag, values[name]] if values.get(name) else []
-    words += ["-u", values.get("DNSMASQ_USER") or "dnsmasq"]
-    for flag, name in (("-i", "DNSMASQ_INTERFACE"), ("-I", "DNSMASQ_EXCEPT")):
-        for interface in values.get(name, "").split():
-            words += [flag, interface]
-    optional = (
-        ("-l", "DHCP_LEASE"),
-        ("-s", "DOMAIN_SUFFIX"),
-        ("-r", "RESOLV_CONF"),
-        ("-c", "CACHESIZE"),
-        ("-7", "CONFIG_DIR"),
-    )
-    for flag, name in optional:
-        words += [flag, *values[name].split()] if values.get(name) else []
-    return (*words, *values.get("DNSMASQ_OPTS", "").split(), "--local-service")
-
-
-_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
-_VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
-
-
-def shell_assignments(text: str) -> Mapping[str, str] | None:
-    """The variables that a shell fragment of plain assignments sets; None where it does more than that."""
-    values: dict[str, str] = {}
-    try:
-        for line in text.replace("\\\n", "").splitlines():
-            words = shlex.split(line, comments=True)
-            if words[:1] == ["export"]:
-                words = words[1:]
-            for word in words:
-                match = _ASSIGNMENT.fullmatch(word)
-                if match is None:
-                    return None
-                value = _VARIABLE.sub(lambda found: values.get(found[1] or found[2], ""), match[2])
-                if "$" in value or "`" in value:
-                    return None
-                values[match[1]] = value
-    except ValueError:
-        return None
-    return values
+    candidates = [line for line in lines if not _NO_REASON.match(line)]
+    reasons = [line for line in candidates if _REASON.search(line)] or lines
+    return "; ".join(dict.fromkeys(reasons[-5:]))

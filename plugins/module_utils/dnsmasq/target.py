@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The files by which networks are served, as they shall be: those of the system's dnsmasq and of private ones. Pure."""
+"""The desired files: those of the system's dnsmasq and those of private instances. Pure."""
 
 from __future__ import annotations
 
@@ -9,236 +9,206 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from .hosts_files import network_of
-from .placement import Choice, choose
+from .hosts_files import hosts_file_network
+from .placement import Placement, place_networks
 from .private_files import (
     LOG_LIMIT,
     SHARED,
     Layout,
     Member,
     instance_text,
-    keeps_full_names,
-    members_of,
+    parse_members,
     unit_text,
     upstream_lines,
+    uses_full_names_only,
 )
 from .probe import DNS_PORT
-from .render import HEADER, Circumstances, gives_ipv6_names, hosts_files, render
+from .render import HEADER, RenderContext, hosts_files, render
+from .render_context import full_names_only, membership, render_contexts
 from .spec import PRESENT, FragmentSpec
-from .state import DUE_FILE, State
-from .system_config import WILDCARD, fragment_file, fragment_network
+from .state import RESTART_DUE_FILE, State
+from .system_config import fragment_file
 
 _FORWARD = "server=/"
 
-# Decided anew whenever dnsmasq starts, since the administrator may have changed what it reads. It must never keep
-# dnsmasq from starting: "-" has systemd go on, and "timeout" ends what hangs. A run of ours that restarts dnsmasq has
-# just decided: then not even Python is started.
+# Before each start of dnsmasq the fragments are checked again, since the administrator may have changed what else it
+# reads. That must never keep dnsmasq from starting: with "-" systemd ignores a failure, "timeout" ends a run that
+# hangs. While a run of ours restarts dnsmasq, the fragments are new: then not even Python is started.
 _DROP_IN = """\
 # Written by virtnet.linux; changes are lost.
 [Service]
 ExecStartPre=-/bin/sh -c 'test -e {due} || exec timeout 10 {engine}/virtnet fragments'
 {log_limit}"""
-# With one of these the administrator wants a line for each query, of guests and of others.
-_WANT_ALL_LINES = ("log-queries", "log-dhcp", "log-debug")
+# With one of these the administrator wants a log line for each query, so that the log is not limited.
+_LOG_EVERYTHING = ("log-queries", "log-dhcp", "log-debug")
 
 
 @dataclass(frozen=True)
 class Target:
-    """``system``: fragments by file name, None for one to be removed; ``private``: all other files, by path.
+    """The desired state.
 
-    ``members``: the networks of each private instance.
+    - ``placements``: the networks that this run names and that shall be served.
+    - ``fragments``: fragments of the system's dnsmasq, file name to content; None for a file to remove.
+    - ``private_files``: all other files, path to content.
+    - ``members``: the networks of each private instance, of those that this run does not name too.
     """
 
-    choices: Sequence[Choice]
-    system: Mapping[str, str | None]
-    private: Mapping[str, str]
+    placements: Sequence[Placement]
+    fragments: Mapping[str, str | None]
+    private_files: Mapping[str, str]
     members: Mapping[str, Sequence[Member]]
 
     @property
     def served_by_system(self) -> list[FragmentSpec]:
         """The networks of the system's dnsmasq."""
-        return [choice.spec for choice in self.choices if not choice.instance]
+        return [placement.spec for placement in self.placements if not placement.is_private]
 
     def instances_of(self, networks: Iterable[str]) -> set[str]:
-        """The private instances that serve some networks, '' for the system's dnsmasq."""
-        wanted = set(networks)
-        return {choice.instance for choice in self.choices if choice.spec.name in wanted}
+        """The instances, SYSTEM_DNSMASQ among them, that serve these networks."""
+        names = set(networks)
+        return {placement.instance for placement in self.placements if placement.spec.name in names}
 
 
 def is_forward(content: str) -> bool:
-    """Whether a fragment only tells the system's dnsmasq who knows the names of a network."""
+    """Whether a fragment only forwards queries for a network's names to a private instance."""
     lines = [line for line in content.splitlines() if line and not line.startswith("#")]
     return bool(lines) and all(line.startswith(_FORWARD) for line in lines)
 
 
-def membership(current: State, layout: Layout) -> dict[str, list[Member]]:
-    """The networks of each private instance that is there."""
-    found = {}
-    for path, content in current.private.items():
-        if path == layout.instance(layout.name_of(path)):
-            found[layout.name_of(path)] = members_of(content)
-    return found
+def target(specs: Sequence[FragmentSpec], purge: bool, current: State, layout: Layout) -> Target:
+    """The desired state; raises what place_networks() raises, and InvalidOption for a line that is too long."""
+    named = {spec.name for spec in specs}
+    members = _unnamed_members(named, purge, current, layout)
+    with_domains = uses_full_names_only(current.private_files[layout.instance(SHARED)]) if SHARED in members else None
+    present = [spec for spec in specs if spec.state == PRESENT]
+    placements = separate_by_domain(place_networks(present, current), with_domains)
+    for placement in placements:
+        if placement.is_private:
+            members.setdefault(placement.instance, []).append(Member(placement.spec.name, placement.spec.interface))
+    contexts = render_contexts(placements, current, layout)
+    fragments: dict[str, str | None] = {fragment_file(spec.name): None for spec in specs}
+    fragments.update(dict.fromkeys(current.fragments) if purge else {})
+    fragments.update(_fragments(placements, contexts, current))
+    private_files = {
+        **dict(_instance_files(placements, contexts, members, current=current, layout=layout)),
+        **({} if purge else _unnamed_hosts_files(named, current)),
+        **{path: text for p in placements for path, text in hosts_files(p.spec, contexts[p.spec.name]).items()},
+    }
+    if current.engine_installed and _has_system_fragments(fragments, current):
+        private_files[layout.paths.dnsmasq_drop_in] = _drop_in(current, layout)
+    return Target(placements, fragments, private_files, members)
 
 
-def target(wanted: Sequence[FragmentSpec], purge: bool, current: State, layout: Layout) -> Target:
-    """Everything as it shall be; raises what choose() does, and InvalidOption for a line that is too long."""
-    named = {spec.name for spec in wanted}
-    members: dict[str, list[Member]] = {}
-    for instance, present in membership(current, layout).items():
-        stay = [] if purge else [member for member in present if member.network not in named]
-        if stay:
-            members[instance] = stay
-    apart = keeps_full_names(current.private[layout.instance(SHARED)]) if SHARED in members else None
-    choices = apart_by_names(choose([spec for spec in wanted if spec.state == PRESENT], current), apart)
-    system: dict[str, str | None] = {fragment_file(spec.name): None for spec in wanted}
+def _unnamed_members(named: set[str], purge: bool, current: State, layout: Layout) -> dict[str, list[Member]]:
+    """The networks that stay in each private instance since this run does not name them."""
     if purge:
-        system.update(dict.fromkeys(current.files))
-    for choice in choices:
-        content = (
-            _forward(choice.spec, current)
-            if choice.instance
-            else render(choice.spec, around(choice, choices, current, layout))
-        )
-        system[fragment_file(choice.spec.name)] = content or None
-    for choice in choices:
-        if choice.instance:
-            members.setdefault(choice.instance, []).append(Member(choice.spec.name, choice.spec.interface))
-    private = dict(_private_files(choices, members, current, layout))
-    stays = {path for path in current.private if network_of(path) and network_of(path) not in named and not purge}
-    private.update({path: current.private[path] for path in stays})
-    for choice in choices:
-        private.update(hosts_files(choice.spec, around(choice, choices, current, layout)))
-    if current.engine and _has_system_fragments(system, current):
-        private[layout.paths.dnsmasq_drop_in] = _DROP_IN.format(
-            engine=layout.paths.engine,
-            due=os.path.join(layout.paths.runtime, DUE_FILE),
-            log_limit="" if any(current.config.named(name) for name in _WANT_ALL_LINES) else LOG_LIMIT,
-        )
-    return Target(choices, system, private, members)
+        return {}
+    stay = {
+        instance: [member for member in members if member.network not in named]
+        for instance, members in membership(current, layout).items()
+    }
+    return {instance: members for instance, members in stay.items() if members}
 
 
-def _private_files(
-    choices: Sequence[Choice], members: Mapping[str, Sequence[Member]], current: State, layout: Layout
+def _unnamed_hosts_files(named: set[str], current: State) -> dict[str, str]:
+    files = current.private_files
+    return {path: files[path] for path in files if (network := hosts_file_network(path)) and network not in named}
+
+
+def _fragments(
+    placements: Sequence[Placement], contexts: Mapping[str, RenderContext], current: State
+) -> Iterator[tuple[str, str | None]]:
+    for placement in placements:
+        spec = placement.spec
+        content = _forward(spec, current) if placement.is_private else render(spec, contexts[spec.name])
+        yield fragment_file(spec.name), content or None
+
+
+def _instance_files(
+    placements: Sequence[Placement],
+    contexts: Mapping[str, RenderContext],
+    members: Mapping[str, Sequence[Member]],
+    *,
+    current: State,
+    layout: Layout,
 ) -> Iterator[tuple[str, str]]:
-    specs = {choice.spec.name: choice for choice in choices if choice.instance}
+    """The files of private instances but for hosts files, each with its path."""
+    private = {placement.spec.name: placement for placement in placements if placement.is_private}
     for instance, networks in members.items():
-        here = [specs[member.network] for member in networks if member.network in specs]
         path = layout.instance(instance)
         for member in networks:
             fragment = layout.fragment(member.network)
-            if member.network in specs:
-                choice = specs[member.network]
-                yield fragment, render(choice.spec, around(choice, choices, current, layout))
-            elif fragment in current.private:
-                yield fragment, current.private[fragment]
-        if here:
-            dns, wished = here[0].spec.dns, here[0].spec.upstream
-            lines = upstream_lines(current.resolv_conf, wished)
-            yield (
-                path,
-                instance_text(
-                    instance,
-                    networks,
-                    layout,
-                    lines,
-                    version=current.service.version,
-                    dns=dns,
-                    plain_names=here[0].spec.names.forward_plain_names is True,
-                    full_names_only=_full_names_only(here[0]),
-                ),
-            )
+            if member.network in private:
+                yield fragment, render(private[member.network].spec, contexts[member.network])
+            elif fragment in current.private_files:
+                yield fragment, current.private_files[fragment]
+        named = [private[member.network] for member in networks if member.network in private]
+        if named:
+            yield path, _instance_text(named[0], networks, current, layout)
         else:
-            yield path, _without_gone(instance, networks, current.private[path], layout)
+            yield path, _without_removed(current.private_files[path], networks, layout)
     if members:
         yield layout.template, unit_text(layout, current.program or "/usr/sbin/dnsmasq")
 
 
-def _without_gone(instance: str, networks: Sequence[Member], text: str, layout: Layout) -> str:
-    """The file of an instance of which this run names no network: only those that leave it are taken out."""
-    for member in members_of(text):
+def _instance_text(placement: Placement, networks: Sequence[Member], current: State, layout: Layout) -> str:
+    """The file of an instance; ``placement`` is that of one of its networks, which agree on its settings."""
+    spec = placement.spec
+    return instance_text(
+        placement.instance,
+        networks,
+        layout,
+        upstream_lines(current.resolv_conf, spec.upstream),
+        version=current.service.version,
+        dns=spec.dns,
+        plain_names=spec.names.forward_plain_names is True,
+        full_names_only=full_names_only(placement),
+    )
+
+
+def _without_removed(text: str, networks: Sequence[Member], layout: Layout) -> str:
+    """The file of an instance of which this run names no network that stays: only removed networks are taken out."""
+    for member in parse_members(text):
         if member not in networks:
             text = text.replace(f"interface={member.interface}\nconf-file={layout.fragment(member.network)}\n", "")
     return text
 
 
-def _has_system_fragments(system: Mapping[str, str | None], current: State) -> bool:
-    after = {**current.files, **system}
+def _has_system_fragments(fragments: Mapping[str, str | None], current: State) -> bool:
+    after = {**current.fragments, **fragments}
     return any(content and not is_forward(content) for content in after.values())
 
 
-def apart_by_names(choices: Sequence[Choice], apart: bool | None) -> list[Choice]:
-    """Networks with a domain and those without share no private instance.
+def _drop_in(current: State, layout: Layout) -> str:
+    return _DROP_IN.format(
+        engine=layout.paths.engine,
+        due=os.path.join(layout.paths.runtime, RESTART_DUE_FILE),
+        log_limit="" if any(current.config.named(name) for name in _LOG_EVERYTHING) else LOG_LIMIT,
+    )
 
-    With one, names of guests are kept apart by their domains; without one there are only plain names, for which
-    networks that share a dnsmasq have one namespace. Only one instance may have several networks (instance_of()):
-    those with a domain, where there are such. ``apart``: what it is for networks that this run does not name, or None.
+
+def separate_by_domain(placements: Sequence[Placement], with_domains: bool | None) -> list[Placement]:
+    """Networks with a domain and networks without one do not share a private instance.
+
+    Domains keep the names of guests apart. Without a domain there are only plain names, and networks that share a
+    dnsmasq have one namespace for these. Only one instance may have several networks (instance_for()): it is for those
+    with a domain, if there are any. ``with_domains``: whether it is now, because of networks that this run does not
+    name; None: it has no such networks.
     """
-    shared = [choice for choice in choices if choice.instance == SHARED]
-    with_domain = any(choice.spec.domain for choice in shared) if apart is None else apart
+    shared = [placement for placement in placements if placement.instance == SHARED]
+    for_domains = any(placement.spec.domain for placement in shared) if with_domains is None else with_domains
     return [
-        replace(choice, instance=choice.spec.name)
-        if choice.instance == SHARED and bool(choice.spec.domain) != with_domain
-        else choice
-        for choice in choices
+        replace(placement, instance=placement.spec.name)
+        if placement.instance == SHARED and bool(placement.spec.domain) != for_domains
+        else placement
+        for placement in placements
     ]
 
 
-def _full_names_only(choice: Choice) -> bool:
-    return choice.instance == SHARED and bool(choice.spec.domain)
-
-
-def around(choice: Choice, choices: Sequence[Choice], current: State, layout: Layout) -> Circumstances:
-    """What a fragment has to say beside what its network wishes: decided afresh each time."""
-    full_names_only = _full_names_only(choice)
-    always = Circumstances(
-        full_names_only=full_names_only,
-        ipv6_names=_ipv6_names_beside(choice, choices, current, layout),
-        hosts_folder=layout.paths.dnsmasq_hosts,
-        # Of a folder that is not there dnsmasq dies at its start; at boot the others are not to suffer from that.
-        serves_tftp=choice.spec.tftp_root not in current.missing,
-        version=current.service.version,
-    )
-    if choice.instance:
-        return replace(always, private=True)
-    config = current.config
-    return replace(
-        always,
-        list_interface=config.limits_interfaces,
-        leave_loopback=config.lists_addresses_only,
-        # Our interface= makes dnsmasq forget local-service=host, which had it bind to localhost alone; without this
-        # it would bind to every address and die where something else holds one of them.
-        bind_dynamic=config.only_localhost and config.binding == WILDCARD,
-        rescue_from_ignore=config.ignores_unknown(choice.spec.interface),
-        tftp_open_to_all=any(not setting.value for setting in config.named("enable-tftp")),
-        serves_dns=config.port == DNS_PORT,
-        others=current.other_names,
-    )
-
-
-def _ipv6_names_beside(choice: Choice, choices: Sequence[Choice], current: State, layout: Layout) -> bool:
-    """Whether a network that shares names with this one has guests with AAAA records, named by this run or not."""
-    domain = choice.spec.domain if _full_names_only(choice) else None
-    named = {one.spec.name for one in choices}
-    if any(
-        one.spec.ipv6_names and domain in (None, one.spec.domain) for one in choices if one.instance == choice.instance
-    ):
-        return True
-    if choice.instance:
-        members = membership(current, layout).get(choice.instance, [])
-        texts = {one.network: current.private.get(layout.fragment(one.network), "") for one in members}
-    else:
-        texts = {fragment_network(name): text for name, text in current.files.items()}
-    return any(
-        gives_ipv6_names(text) and (domain is None or f"domain={domain}," in text)
-        for network, text in texts.items()
-        if network not in named
-    )
-
-
 def _forward(spec: FragmentSpec, current: State) -> str:
-    """Lines by which the system's dnsmasq, and so the host, knows the names of a private network; '' for none.
+    """Lines by which the system's dnsmasq, and so the host, resolves the names of a private network; '' for none.
 
-    Where a private dnsmasq asks others about names of that domain, they would go round in circles.
+    None if the private instance forwards queries for the domain: they would come back to it.
     """
     usable = current.service.usable and current.config.reads_fragments() and current.config.port == DNS_PORT
     if not (usable and spec.dns and spec.domain and (spec.local_only or not spec.upstream)):
@@ -246,7 +216,7 @@ def _forward(spec: FragmentSpec, current: State) -> str:
     network = spec.bridge.network
     zones = [spec.domain]
     if network.prefixlen in (8, 16, 24):
-        # Queries for other prefixes would need a zone per address, or a version that knows rev-server for them.
+        # Other prefix lengths need a zone for each address, or a dnsmasq that knows rev-server for them.
         octets = str(network.network_address).split(".")[: network.prefixlen // 8]
         zones.append(".".join(reversed(octets)) + ".in-addr.arpa")
     return HEADER + "".join(f"{_FORWARD}{zone}/{spec.bridge.ip}\n" for zone in zones)

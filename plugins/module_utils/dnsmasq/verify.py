@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a dnsmasq serves a network as it shall, and has read again what it was told to."""
+"""Verifies that a dnsmasq serves a network, and that it has read its hosts files."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from . import probe
 from .hosts_files import named_addresses
 from .spec import FragmentSpec
 
-# Seconds. What is waited for takes milliseconds; who waits in vain restarts dnsmasq.
-_READING = 15.0
+# Seconds. dnsmasq reads a file within milliseconds; after this time it is restarted.
+_READ_TIMEOUT = 15.0
 
 
-def unserved(spec: FragmentSpec, pid: int, dns: bool) -> str:
-    """What a network lacks; '' for nothing."""
+def service_problem(spec: FragmentSpec, pid: int, dns: bool) -> str:
+    """What the dnsmasq of a network does not do; '' for nothing. ``dns``: it has to answer DNS queries."""
     for bridge in spec.addresses if dns else ():
-        if probe.is_held(spec.interface, bridge.ip) and not probe.answers(bridge.ip):
+        if probe.interface_has_address(spec.interface, bridge.ip) and not probe.answers_dns(bridge.ip):
             return f"it runs, but does not answer DNS queries to {bridge.ip} on {spec.interface}"
     ports = {port for _address, port in probe.listening(pid)}
     if spec.dhcp and probe.DHCP_PORT not in ports:
@@ -33,47 +33,49 @@ def unserved(spec: FragmentSpec, pid: int, dns: bool) -> str:
     return ""
 
 
-def unknown(spec: FragmentSpec, before: str, after: str) -> str:
-    """A name that is new in a file of names, and that dnsmasq does not know so; '' for none."""
-    known, wanted = named_addresses(before), named_addresses(after)
-    for name, listed in wanted.items():
-        for version in (4, 6) if listed != known.get(name) else ():
-            mine = {one for one in listed if ipaddress.ip_address(one).version == version}
-            # Where a name has several, the administrator may have dnsmasq tell one of them.
-            if mine and not mine & probe.addresses(spec.bridge.ip, name, version):
+def unknown_name(spec: FragmentSpec, before: str, after: str) -> str:
+    """A name that a change of a file of names has added or moved, and that dnsmasq does not resolve so; '' for none."""
+    known, desired = named_addresses(before), named_addresses(after)
+    for name, addresses in desired.items():
+        for version in (4, 6) if addresses != known.get(name) else ():
+            of_family = {address for address in addresses if ipaddress.ip_address(address).version == version}
+            # For a name with several addresses, the administrator may have dnsmasq answer with one of them.
+            if of_family and not of_family & probe.resolve_addresses(spec.bridge.ip, name, version):
                 return name
     return ""
 
 
-class Reading:
-    """Sees which of some files are read to the end, from its making on: what dnsmasq cannot read it only logs."""
+class ReadWatch:
+    """Watches from its creation on which of some files are read; dnsmasq only logs that it cannot read a file.
+
+    Not ``available`` where the user has no inotify instance left: then nothing is known, and nothing counts as unread.
+    """
 
     def __init__(self, files: Collection[str]) -> None:
-        self._left = set(files)
-        self._watched: Readers | None = None
-        # Of these the kernel has few for each user; then ``possible`` is false, and nothing is known.
+        self._unread = set(files)
+        self._watch: Readers | None = None
         with contextlib.suppress(OSError):
-            self._watched = Readers()
-            self._watched.add(files)
+            self._watch = Readers()
+            self._watch.add(files)
 
-    def __enter__(self) -> Reading:
+    def __enter__(self) -> ReadWatch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._watched is not None:
-            self._watched.close()
+        if self._watch is not None:
+            self._watch.close()
 
     @property
-    def possible(self) -> bool:
-        """Whether anything can be seen."""
-        return self._watched is not None
+    def available(self) -> bool:
+        """Whether files are watched."""
+        return self._watch is not None
 
-    def unread(self, files: Collection[str], pid: int) -> str:
-        """A file that a process, while it lives, has not read after some patience; '' for none."""
-        mine, deadline = set(files), time.monotonic() + _READING
-        while self._watched is not None and mine & self._left:
+    def first_unread(self, files: Collection[str], pid: int) -> str:
+        """One of these files that has not been read, after a timeout or when the process has ended; '' for none."""
+        expected, deadline = set(files), time.monotonic() + _READ_TIMEOUT
+        while self._watch is not None and expected & self._unread:
             if time.monotonic() > deadline or not probe.listening(pid):
-                return min(mine & self._left)
-            select.select(self._watched.filenos(), [], [], 0.2)
-            self._left -= {path for path, _mask in self._watched.receive()}
+                return min(expected & self._unread)
+            select.select(self._watch.filenos(), [], [], 0.2)
+            self._unread -= {path for path, _mask in self._watch.receive()}
         return ""

@@ -19,14 +19,15 @@ from ..core.lock import lock
 from ..core.options import Options
 from ..core.paths import Paths
 from ..dnsmasq.config_check import check_syntax
-from ..dnsmasq.placement import Choice, system_problem
+from ..dnsmasq.placement import Placement, system_problem
 from ..dnsmasq.private_files import Layout
 from ..dnsmasq.reconciler import Fragments
 from ..dnsmasq.render import hosts_files, render
+from ..dnsmasq.render_context import render_contexts
 from ..dnsmasq.spec import PRESENT, SYSTEM, FragmentSpec
-from ..dnsmasq.state import AWAITS, DUE_FILE
+from ..dnsmasq.state import RESTART_DUE_FILE, WAITS_FOR_DNSMASQ
 from ..dnsmasq.system_config import fragment_file
-from ..dnsmasq.target import around, is_forward
+from ..dnsmasq.target import is_forward
 from .desired_state import specs
 from .restore import gather, say
 
@@ -40,16 +41,16 @@ def refresh(paths: Paths) -> int:
     While a run of ours restarts dnsmasq it holds the lock, and has decided; while one waits for it to be up, it holds
     the lock, and decides then. Waiting for either would be for ever.
     """
-    if os.path.exists(os.path.join(paths.runtime, DUE_FILE)):
+    if os.path.exists(os.path.join(paths.runtime, RESTART_DUE_FILE)):
         return 0
     try:
-        with lock(paths.runtime, _PATIENCE, unless=AWAITS):
+        with lock(paths.runtime, _PATIENCE, unless=WAITS_FOR_DNSMASQ):
             situation = gather(paths)
             listed = specs(situation.wanted, {})["fragments"]
             for line in rewrite([FragmentSpec.from_options(Options(dict(one))) for one in listed], paths):
                 say(line)
     except Locked as error:
-        if error.note != AWAITS:
+        if error.note != WAITS_FOR_DNSMASQ:
             raise
     return 0
 
@@ -57,27 +58,25 @@ def refresh(paths: Paths) -> int:
 def rewrite(wanted: Sequence[FragmentSpec], paths: Paths, part: Fragments | None = None) -> list[str]:
     """Rewrite those fragments of these networks that are there and wrong; returns what was done."""
     present = [replace(spec, instance=SYSTEM) for spec in wanted if spec.state == PRESENT]
-    # Not read(), which waits for dnsmasq to be up: its start waits for us.
-    current = (part or Fragments(present, False, paths)).look()
-    layout = Layout(paths)
+    current = (part or Fragments(present, False, paths)).read()
+    contexts = render_contexts(list(map(Placement, present)), current, Layout(paths))
     new: dict[str, str] = {}
     hosts: dict[str, str] = {}
     said = []
     for spec in present:
         file = fragment_file(spec.name)
-        old = current.files.get(file, "")
+        old = current.fragments.get(file, "")
         problem = system_problem(spec, current) if old and not is_forward(old) else ""
         if problem:
             said.append(f"{problem}; the next run of virtnet moves the network, if it can")
         elif old and not is_forward(old):
-            circumstances = around(Choice(spec), list(map(Choice, present)), current, layout)
-            content = render(spec, circumstances)
-            hosts.update(hosts_files(spec, circumstances))
+            content = render(spec, contexts[spec.name])
+            hosts.update(hosts_files(spec, contexts[spec.name]))
             if content != old:
                 new[file] = content
                 said.append(f"{spec.name}: {file} changed, since the configuration of dnsmasq has")
     if new:
-        check_syntax(current.config, {**current.files, **new}, hosts)
+        check_syntax(current.config, {**current.fragments, **new}, hosts)
         files = {os.path.join(paths.dnsmasq_fragments, name): content for name, content in new.items()}
         put(File(path, content) for path, content in {**hosts, **files}.items())
     return said

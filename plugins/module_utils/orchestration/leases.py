@@ -13,10 +13,10 @@ from typing import Any
 
 from ..core.paths import Paths
 from ..core.untrusted import UnusableFile
+from ..dnsmasq.config_reader import HostReader, read_config
 from ..dnsmasq.lease_file import Leases, parse, system_leases
 from ..dnsmasq.lease_file import read_leases as read_lease_file
 from ..dnsmasq.private_files import SHARED, Layout
-from ..dnsmasq.system_config import HostReader, read_config
 from ..dnsmasq.system_service import SystemDnsmasq
 from ..network.model import Network
 

@@ -22,7 +22,7 @@ from ..core.identity import host_identity
 from ..core.memory import Remembered, memory_file, recall
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, CREATE, DELETE, Change, Plan, describe, difference
-from ..dnsmasq.record_lines import Claim, claims_of
+from ..dnsmasq.record_lines import NameOwnership, ownerships_of
 from ..firewall.listeners import Listener, check_listeners, read_listeners
 from ..ipam.allocator import Chooser, Fleet, Settings, read_settings, settings_path
 from ..ipam.in_use import read_avoided, read_occupied, read_order
@@ -427,11 +427,11 @@ def _check_hosts(network: Network, hosts: dict[str, tuple[Network, str]]) -> Non
 
 def _check_names(networks: Sequence[Network]) -> None:
     """All of them share one dnsmasq, or may come to."""
-    claimed: dict[tuple[str, str], tuple[Claim, Network]] = {}
+    claimed: dict[tuple[str, str], tuple[NameOwnership, Network]] = {}
     for network in networks:
-        for option, claim in claims_of(network.dns.names):
+        for option, claim in ownerships_of(network.dns.names):
             other, owner = claimed.setdefault(claim.key, (claim, network))
-            if owner is not network and claim.clashes(other):
+            if owner is not network and claim.conflicts_with(other):
                 _refuse(network, f"dns.{option}", f"{claim.name} is already given to {owner.owner}; keep one of them")
 
 

@@ -24,8 +24,8 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.untrusted impor
     set_aside,
     unusable_reason,
 )
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.config_reader import HostReader, read_config
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_file import read_leases
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_config import HostReader, read_config
 from ansible_collections.virtnet.linux.plugins.module_utils.host.apply import remove
 from ansible_collections.virtnet.linux.plugins.module_utils.host.read import read_tree
 from ansible_collections.virtnet.linux.plugins.module_utils.ipam.in_use import _servers

@@ -17,17 +17,17 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.options import 
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import Plan
 from ansible_collections.virtnet.linux.plugins.module_utils.dhcp.dnsmasq_syntax import Setting, read_lines
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.hosts_files import configuration
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.config_reader import read_config
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.hosts_files import as_config_lines
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.reconciler import Fragments, State
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.render import (
     HEADER,
     LONGEST_LINE,
-    Circumstances,
+    RenderContext,
     hosts_files,
     render,
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.spec import FragmentSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_config import read_config
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import (
     NoUsableDnsmasq,
     ServiceStatus,
@@ -37,7 +37,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 GOLDEN = Path(__file__).with_name("golden")
-PLAIN = Circumstances(version=(2, 90))
+PLAIN = RenderContext(version=(2, 90))
 
 LAB: dict[str, Any] = {
     "name": "lab",
@@ -104,14 +104,14 @@ def spec(**options: Any) -> FragmentSpec:
 RENDERED = [
     ("least", LAB, PLAIN),
     ("least", {**LAB, "local_only": False, "domain": None, "instance": "system"}, PLAIN),
-    ("least", LAB, Circumstances()),
-    ("least", LAB, Circumstances(version=(2, 80))),
+    ("least", LAB, RenderContext()),
+    ("least", LAB, RenderContext(version=(2, 80))),
     ("full", FULL, PLAIN),
-    ("full-2.80", FULL, Circumstances(version=(2, 80))),
+    ("full-2.80", FULL, RenderContext(version=(2, 80))),
     ("listed", LAB, replace(PLAIN, list_interface=True)),
-    ("listed-beside-addresses", LAB, replace(PLAIN, list_interface=True, leave_loopback=True)),
+    ("listed-beside-addresses", LAB, replace(PLAIN, list_interface=True, exclude_loopback=True)),
     ("only-localhost", LAB, replace(PLAIN, list_interface=True, bind_dynamic=True)),
-    ("unknown-ignored", LAB, replace(PLAIN, rescue_from_ignore=True)),
+    ("unknown-ignored", LAB, replace(PLAIN, exempt_from_ignore=True)),
     ("closed", {**LAB, "router": False, "dns": False}, PLAIN),
     ("no-dns-on-port-53", {**LAB, "dns": True}, replace(PLAIN, serves_dns=False)),
     ("no-dns-on-port-53", {**LAB, "dns": False}, PLAIN),
@@ -127,11 +127,11 @@ RENDERED = [
     ("ipv6-stateful", {**LAB6, "ipv6": STATEFUL}, PLAIN),
     ("ipv6-stateful-no-ra", {**LAB6, "ipv6": {**STATEFUL, "ra": False}}, PLAIN),
     ("ipv6-static", {**LAB6, "ipv6": {**STATEFUL, "ranges": []}}, PLAIN),
-    ("ipv6-unknown-ignored", {**LAB6, "ipv6": STATEFUL}, replace(PLAIN, rescue_from_ignore=True)),
+    ("ipv6-unknown-ignored", {**LAB6, "ipv6": STATEFUL}, replace(PLAIN, exempt_from_ignore=True)),
     ("names", {**LAB, "domain": "lab.example", "names": NAMES}, PLAIN),
     ("ptr-not-local", {**LAB, "domain": "lab", "names": {"local_ptr": False}}, PLAIN),
     ("ptr-local-alone", {**LAB, "names": {"local_ptr": True}}, PLAIN),
-    ("ptr-local-alone", {**LAB, "names": {"local_ptr": True}}, Circumstances(version=(2, 80))),
+    ("ptr-local-alone", {**LAB, "names": {"local_ptr": True}}, RenderContext(version=(2, 80))),
     (
         "ptr-odd",
         {**LAB, "address": "192.168.30.1/23", "ipv6": {**ONLY6, "ra": False}, "names": {"local_ptr": True}},
@@ -141,12 +141,12 @@ RENDERED = [
     ("boot-tftp-open", {**LAB, **BOOT}, replace(PLAIN, tftp_open_to_all=True)),
     ("boot-without-folder", {**LAB, **BOOT}, replace(PLAIN, serves_tftp=False)),
     ("hosts", {**LAB, "hosts": HOSTS}, PLAIN),
-    ("odd-prefix-2.89", {**LAB, "address": "192.168.30.1/22", "domain": "lab"}, Circumstances(version=(2, 89))),
+    ("odd-prefix-2.89", {**LAB, "address": "192.168.30.1/22", "domain": "lab"}, RenderContext(version=(2, 89))),
 ]
 
 
 @pytest.mark.parametrize(("file", "options", "around"), RENDERED)
-def test_lines_are_those_of_the_golden_file(file: str, options: dict[str, Any], around: Circumstances) -> None:
+def test_lines_are_those_of_the_golden_file(file: str, options: dict[str, Any], around: RenderContext) -> None:
     path = GOLDEN / f"{file}.conf"
     content = whole(spec(**options), around)
     if "UPDATE_GOLDEN" in os.environ:
@@ -154,10 +154,10 @@ def test_lines_are_those_of_the_golden_file(file: str, options: dict[str, Any], 
     assert content == path.read_text()
 
 
-def whole(wanted: FragmentSpec, around: Circumstances) -> str:
+def whole(wanted: FragmentSpec, around: RenderContext) -> str:
     """The fragment, and then each file that it names and that says something."""
     files = hosts_files(wanted, around).items()
-    return render(wanted, around) + "".join(f"# {path}\n{text}" for path, text in files if configuration(path, text))
+    return render(wanted, around) + "".join(f"# {path}\n{text}" for path, text in files if as_config_lines(path, text))
 
 
 STATIC = {"web", "db", "a", "byname"}
@@ -205,9 +205,9 @@ SCOPED: dict[str, Callable[[Setting], bool]] = {
 
 
 @pytest.mark.parametrize(("file", "options", "around"), RENDERED)
-def test_nothing_global_is_said(file: str, options: dict[str, Any], around: Circumstances) -> None:
+def test_nothing_global_is_said(file: str, options: dict[str, Any], around: RenderContext) -> None:
     files = hosts_files(spec(**options), around).items()
-    rows = "".join(f"{line.text}\n" for path, text in files for line in configuration(path, text))
+    rows = "".join(f"{line.text}\n" for path, text in files for line in as_config_lines(path, text))
     for setting in read_lines(render(spec(**options), around) + rows, file):
         if setting.name in ("interface", "bind-dynamic", "except-interface"):
             assert around.list_interface
@@ -316,7 +316,7 @@ def test_a_name_is_claimed_by_one_network(mine: dict[str, Any], theirs: dict[str
 
 
 def test_missing_folder_for_tftp_is_refused_but_not_at_boot() -> None:
-    missing = state(missing=["/srv/tftp, x"])
+    missing = state(missing_tftp_roots=["/srv/tftp, x"])
     with pytest.raises(
         InvalidOption, match=r"fragments\[0\].tftp_root: there is no folder '/srv/tftp, x' that everybody"
     ):
@@ -384,7 +384,7 @@ class Texts:
 
 def state(main: str = "", service: ServiceStatus = ACTIVE, **more: Any) -> State:
     config = read_config(service.command, Texts(main), "/etc/dnsmasq.d")
-    return State(service, config, **{"files": {}, **more})
+    return State(service, config, **{"fragments": {}, **more})
 
 
 def plan(current: State, *wanted: dict[str, Any], purge: bool = False) -> Plan[Any]:
@@ -393,14 +393,14 @@ def plan(current: State, *wanted: dict[str, Any], purge: bool = False) -> Plan[A
 
 
 def after(current: State, changes: Any) -> State:
-    files, private = dict(current.files), dict(current.private)
+    files, private = dict(current.fragments), dict(current.private_files)
     for change in changes:
         files[change.file] = change.content
-        private.update({change.path: change.content, **change.beside})
+        private.update({change.path: change.content, **change.hosts_files})
     return replace(
         current,
-        files={name: content for name, content in files.items() if content is not None and name},
-        private={path: content for path, content in private.items() if content is not None and path},
+        fragments={name: content for name, content in files.items() if content is not None and name},
+        private_files={path: content for path, content in private.items() if content is not None and path},
     )
 
 
@@ -432,7 +432,7 @@ def test_purge_removes_what_is_not_named_and_else_it_stays() -> None:
 
 @pytest.mark.parametrize("service", [ACTIVE, not_installed(), replace(ACTIVE, enabled="disabled", active="inactive")])
 def test_removal_is_always_possible(service: ServiceStatus) -> None:
-    current = state("except-interface=vn-lab\n", service, files={"virtnet-lab.conf": "x\n"})
+    current = state("except-interface=vn-lab\n", service, fragments={"virtnet-lab.conf": "x\n"})
     changes = plan(current, {"name": "lab", "state": "absent"}).changes
     assert [str(change) for change in changes] == ["lab: virtnet-lab.conf removed"]
 
@@ -507,8 +507,8 @@ def test_host_of_a_fragment_that_stays_is_not_given_away() -> None:
     files = {"virtnet-old.conf": "dhcp-host=tag:vn-old,52:54:00:aa:00:01,10.0.0.9,web\n"}
     mine = {**LAB, "hosts": [{"mac": "52:54:00:aa:00:01", "ip": "192.168.30.9"}]}
     with pytest.raises(InvalidOption, match=r"hosts\[0\].mac: .*/etc/dnsmasq.d/virtnet-old.conf"):
-        plan(state(files=files), mine)
-    assert plan(state(files=files), mine, purge=True).changes
+        plan(state(fragments=files), mine)
+    assert plan(state(fragments=files), mine, purge=True).changes
 
 
 def test_subnets_inside_one_another_are_found_whatever_lies_between() -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,17 +17,19 @@ import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core import systemctl
 from ansible_collections.virtnet.linux.plugins.module_utils.core.command import Completed
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import Locked
+from ansible_collections.virtnet.linux.plugins.module_utils.core.files import File, put
 from ansible_collections.virtnet.linux.plugins.module_utils.core.lock import lock
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import Plan
 from ansible_collections.virtnet.linux.plugins.module_utils.core.systemctl import Unit
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq import state_reader
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq import system_service as dnsmasq_service
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.config_reader import read_config
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_file import parse
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import Layout, upstream_lines
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.reconciler import Fragments, FragmentSpec, State
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.sockets import Socket, parse_sockets
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_config import read_config
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import (
     NoUsableDnsmasq,
     ServiceStatus,
@@ -71,7 +75,7 @@ class Texts:
 
 
 def state(service: ServiceStatus = ABSENT, main: str = "", **more: Any) -> State:
-    return State(service, read_config(service.command, Texts(main), "/etc/dnsmasq.d"), **{"files": {}, **more})
+    return State(service, read_config(service.command, Texts(main), "/etc/dnsmasq.d"), **{"fragments": {}, **more})
 
 
 def plan(current: State, *wanted: dict[str, Any], purge: bool = False) -> Plan[Any]:
@@ -81,20 +85,20 @@ def plan(current: State, *wanted: dict[str, Any], purge: bool = False) -> Plan[A
 
 def after(current: State, planned: Plan[Any]) -> State:
     """The state that the changes lead to, with every instance running."""
-    files, private = dict(current.files), dict(current.private)
+    files, private = dict(current.fragments), dict(current.private_files)
     for change in planned.changes:
         if change.file:
             files[change.file] = change.content
         if change.path:
             private[change.path] = change.content
-        private.update(change.beside)
+        private.update(change.hosts_files)
     private = {path: content for path, content in private.items() if content is not None}
     names = [LAYOUT.name_of(path) for path in private if path == LAYOUT.instance(LAYOUT.name_of(path))]
     return replace(
         current,
-        files={name: content for name, content in files.items() if content is not None},
-        private=private,
-        links=names,
+        fragments={name: content for name, content in files.items() if content is not None},
+        private_files=private,
+        enabled_instances=names,
         instances={name: Unit(active="active", main_pid=100 + i) for i, name in enumerate(names)},
     )
 
@@ -102,7 +106,7 @@ def after(current: State, planned: Plan[Any]) -> State:
 def groups(current: State) -> dict[str, list[str]]:
     """Networks by instance, as the files say."""
     found = {}
-    for path, content in current.private.items():
+    for path, content in current.private_files.items():
         if path == LAYOUT.instance(LAYOUT.name_of(path)):
             lines = [line for line in content.splitlines() if line.startswith("conf-file=")]
             found[LAYOUT.name_of(path)] = [line.rpartition("/")[2].removesuffix(".conf") for line in lines]
@@ -112,8 +116,8 @@ def groups(current: State) -> dict[str, list[str]]:
 def test_networks_share_an_instance_unless_they_wish_for_something_of_it() -> None:
     done = after(state(), plan(state(), LAB, CLOSED, WEB, SILENT))
     assert groups(done) == {"_shared": ["lab", "web"], "closed": ["closed"], "silent": ["silent"]}
-    assert "no-resolv" in done.private[LAYOUT.instance("closed")].splitlines()
-    assert "port=0" in done.private[LAYOUT.instance("silent")].splitlines()
+    assert "no-resolv" in done.private_files[LAYOUT.instance("closed")].splitlines()
+    assert "port=0" in done.private_files[LAYOUT.instance("silent")].splitlines()
     assert not plan(done, LAB, CLOSED, WEB, SILENT).changes
 
 
@@ -162,15 +166,15 @@ def test_what_is_not_named_stays_and_purge_takes_it() -> None:
     assert groups(after(done, plan(done, {"name": "web", "state": "absent"}))) == {"_shared": ["lab"]}
     assert not plan(done, LAB).changes
     assert groups(after(done, plan(done, LAB, purge=True))) == {"_shared": ["lab"]}
-    assert after(done, plan(done, purge=True)).private == {}
+    assert after(done, plan(done, purge=True)).private_files == {}
 
 
 def test_instances_that_do_not_run_or_are_not_enabled_are_named() -> None:
     done = after(state(), plan(state(), LAB))
     unit = "virtnet-dnsmasq@_shared.service"
     assert [str(one) for one in plan(replace(done, instances={}), LAB).changes] == [f"{unit}: started (was inactive)"]
-    assert [str(one) for one in plan(replace(done, links=[]), LAB).changes] == [f"{unit}: enabled"]
-    assert [str(one) for one in plan(replace(done, unbound=["_shared"]), LAB).changes] == [
+    assert [str(one) for one in plan(replace(done, enabled_instances=[]), LAB).changes] == [f"{unit}: enabled"]
+    assert [str(one) for one in plan(replace(done, unbound_instances=["_shared"]), LAB).changes] == [
         f"{unit}: restarted (its bridge was made anew)"
     ]
     # At boot they come by themselves when ours has started.
@@ -215,50 +219,110 @@ def test_sockets_as_ss_tells_them() -> None:
         "12": Socket("tcp", "fe80::1", 53, "virt0"),
         "13": Socket("udp", "*", 53),
     }
-    assert Socket("udp", "*", 53).bars("virt0", "10.0.1.1")
-    assert not Socket("udp", "127.0.0.53", 53, "lo").bars("virt0", "10.0.1.1")
-    assert not Socket("udp", "0.0.0.0", 53, "eth0").bars("virt0", "10.0.1.1")
+    assert Socket("udp", "*", 53).blocks("virt0", "10.0.1.1")
+    assert not Socket("udp", "127.0.0.53", 53, "lo").blocks("virt0", "10.0.1.1")
+    assert not Socket("udp", "0.0.0.0", 53, "eth0").blocks("virt0", "10.0.1.1")
 
 
 class Restarting:
-    """A service that is on its way down the first time one looks, and runs afterwards."""
+    """The system's dnsmasq while systemd restarts it: the first look sees it stopping, all later ones see it running.
 
-    def __init__(self) -> None:
+    ``meanwhile`` is called at the second look.
+    """
+
+    def __init__(self, paths: Paths, meanwhile: Callable[[], object] = lambda: None) -> None:
+        folder = paths.dnsmasq_fragments
+        self.running = replace(ACTIVE, command=("dnsmasq", f"--conf-file={paths.root}/none", f"--conf-dir={folder}"))
+        self.meanwhile = meanwhile
         self.looks = 0
 
     def status(self) -> ServiceStatus:
         self.looks += 1
-        return replace(ACTIVE, active="deactivating", pid=0) if self.looks == 1 else ACTIVE
-
-
-def test_a_dnsmasq_on_its_way_down_is_waited_for_before_anything_is_concluded(tmp_path: Path) -> None:
-    service = Restarting()
-    wanted = [FragmentSpec.from_options(Options({**LAB, "instance": "system"}))]
-    state = Fragments(wanted, False, Paths(str(tmp_path)), service=service).read()  # type: ignore[arg-type]
-    assert (state.service.active, service.looks) == ("active", 2)
-
-
-class Starting(Restarting):
-    """A service that is on its way up, and comes to the end of it once its ExecStartPre= of ours has had its turn."""
-
-    def __init__(self, paths: Paths) -> None:
-        super().__init__()
-        self.paths = paths
-        self.refreshed: list[int] = []
-
-    def status(self) -> ServiceStatus:
-        self.looks += 1
         if self.looks == 2:
-            self.refreshed.append(refresh(self.paths))
-        return replace(ACTIVE, active="activating", pid=0) if self.looks == 1 else ACTIVE
+            self.meanwhile()
+        return replace(self.running, active="deactivating", pid=0) if self.looks == 1 else self.running
+
+
+def served_by_restarting(paths: Paths, service: Restarting) -> Fragments:
+    """The reconciler of a network whose fragment is as it shall be."""
+    part = Fragments(
+        [FragmentSpec.from_options(Options({**LAB, "instance": "system"}))],
+        False,
+        paths,
+        service=service,  # type: ignore[arg-type]
+    )
+    planned = part.plan(replace(part.read(), service=service.running))
+    put(File(f"{paths.dnsmasq_fragments}/{name}", text) for name, text in planned.fragments.items())
+    put(File(path, text) for path, text in planned.other_files.items())
+    service.looks = 0
+    return part
+
+
+def test_reading_beside_a_restart_returns_at_once_and_writes_nothing(tmp_path: Path) -> None:
+    paths = Paths(str(tmp_path))
+    service = Restarting(paths)
+    part = served_by_restarting(paths, service)
+    with lock(paths.runtime):
+        before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        start = time.monotonic()
+        state = part.read()
+        assert time.monotonic() - start < 0.5
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert (state.service.active, state.in_transition, service.looks) == ("deactivating", True, 1)
+
+
+def test_a_dnsmasq_on_its_way_down_is_waited_for_before_anything_is_changed(tmp_path: Path) -> None:
+    paths = Paths(str(tmp_path))
+    service = Restarting(paths)
+    part = served_by_restarting(paths, service)
+    planned = part.plan(part.read())
+    assert [str(change) for change in planned.changes] == ["dnsmasq.service: started (was deactivating)"]
+    # It has no restart(): the second look sees that it runs, so that nothing is left to do.
+    part.apply(planned)
+    assert service.looks == 2
 
 
 def test_a_dnsmasq_that_a_run_waits_for_does_not_wait_for_that_run(tmp_path: Path) -> None:
     paths = Paths(str(tmp_path))
-    service = Starting(paths)
+    refreshed: list[int] = []
+    # ExecStartPre= of dnsmasq.service.
+    service = Restarting(paths, meanwhile=lambda: refreshed.append(refresh(paths)))
+    part = served_by_restarting(paths, service)
     with lock(paths.runtime):
-        state = Fragments([], False, paths, service=service).read()  # type: ignore[arg-type]
-        assert (state.service.active, service.refreshed) == ("active", [0])
+        part.apply(part.plan(part.read()))
+        assert refreshed == [0]
+
+
+def test_sockets_of_a_starting_dnsmasq_are_not_those_of_another_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = Paths(str(tmp_path))
+    service = Restarting(paths)
+    service.running = replace(service.running, active="activating", pid=0)
+    monkeypatch.setattr(state_reader, "read_sockets", lambda _pids: [Socket("udp", "0.0.0.0", 67, "", "dnsmasq", 77)])
+    monkeypatch.setattr(state_reader, "dnsmasq_unit_of", lambda pid: "dnsmasq.service" if pid == 77 else "")
+    part = Fragments([FragmentSpec.from_options(Options(LAB))], False, paths, service=service)  # type: ignore[arg-type]
+    state = part.read()
+    # The service and the sockets did not fit together, so both were read once more.
+    assert service.looks == 2
+    assert (state.in_transition, state.foreign_sockets) == (True, [])
+    service.running = replace(service.running, active="failed")
+    state = part.read()
+    assert (state.in_transition, [socket.pid for socket in state.foreign_sockets]) == (False, [77])
+
+
+@pytest.mark.parametrize(
+    ("jobs", "active"), [("7 dnsmasq.service restart running\n", "activating"), ("", "deactivating")]
+)
+def test_a_stop_that_belongs_to_a_restart_is_part_of_a_start(
+    jobs: str, active: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = "LoadState=loaded\nActiveState=deactivating\nMainPID=0\n\nLoadState=loaded\nActiveState=active\n"
+    outputs = {"show": shown, "list-jobs": jobs}
+    for module in (systemctl, dnsmasq_service):
+        monkeypatch.setattr(module, "find", lambda tool: f"/usr/sbin/{tool}")
+        monkeypatch.setattr(module, "run", lambda words, **_more: Completed(0, outputs.get(words[1], ""), ""))
+    assert SystemDnsmasq().status().active == active
 
 
 def test_a_dnsmasq_that_starts_waits_for_a_run_that_does_something_else(

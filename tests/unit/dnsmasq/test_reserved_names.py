@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.placement import Choice
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.placement import Placement
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import SHARED
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.reserved_names import (
     WELL_KNOWN,
@@ -21,7 +21,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.reserved_nam
     static_rows,
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.spec import FragmentSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.target import apart_by_names
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.target import separate_by_domain
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
 
 WEB = {"mac": "52:54:00:00:00:01", "name": "Web", "ip": "10.0.1.5"}
@@ -127,16 +127,16 @@ def test_one_instance_is_for_networks_with_a_domain_or_for_those_without(
 ) -> None:
     """``stay``: whether networks that are not named, and share it already, have domains."""
     choices = [
-        Choice(spec("a", domain="a.test"), SHARED),
-        Choice(spec("plain"), SHARED),
-        Choice(spec("b", domain="b.test"), SHARED),
+        Placement(spec("a", domain="a.test"), SHARED),
+        Placement(spec("plain"), SHARED),
+        Placement(spec("b", domain="b.test"), SHARED),
     ]
-    assert {one.spec.name: one.instance for one in apart_by_names(choices, stay)} == expected
-    own = [Choice(spec("c"), "c"), Choice(spec("d"), "")]
-    assert [one.instance for one in apart_by_names(own, stay)] == ["c", ""]
+    assert {one.spec.name: one.instance for one in separate_by_domain(choices, stay)} == expected
+    own = [Placement(spec("c"), "c"), Placement(spec("d"), "")]
+    assert [one.instance for one in separate_by_domain(own, stay)] == ["c", ""]
     if stay is None:
-        plain = [Choice(spec("c"), SHARED), Choice(spec("d"), SHARED)]
-        assert [one.instance for one in apart_by_names(plain, stay)] == [SHARED, SHARED]
+        plain = [Placement(spec("c"), SHARED), Placement(spec("d"), SHARED)]
+        assert [one.instance for one in separate_by_domain(plain, stay)] == [SHARED, SHARED]
 
 
 def test_the_systems_dnsmasq_is_refused_for_an_isolated_network_with_a_name_server() -> None:

@@ -16,21 +16,23 @@ from ansible_collections.virtnet.linux.plugins.module_utils.dhcp.dnsmasq_syntax 
     read_lines,
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.config_check import syntax_test
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.config_reader import read_config
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.start_command import (
+    debian_command,
+    exec_start_words,
+    shell_assignments,
+)
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_config import (
     Config,
     fragment_file,
     fragment_network,
     is_fragment_file,
-    read_config,
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import (
     SystemDnsmasq,
-    debian_command,
-    exec_start_words,
     not_installed,
     parse_version,
-    shell_assignments,
-    telling_lines,
+    relevant_lines,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -372,9 +374,9 @@ dnsmasq: failed to create listening socket for port 53: Address already in use
 dnsmasq: failed to create listening socket for port 53: Address already in use
 Stopped dnsmasq
 """
-    assert telling_lines(log) == "dnsmasq: failed to create listening socket for port 53: Address already in use"
-    assert telling_lines("one\ntwo\n") == "one; two"
-    assert telling_lines("") == ""
+    assert relevant_lines(log) == "dnsmasq: failed to create listening socket for port 53: Address already in use"
+    assert relevant_lines("one\ntwo\n") == "one; two"
+    assert relevant_lines("") == ""
 
 
 @given(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}", fullmatch=True))

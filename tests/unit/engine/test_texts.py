@@ -17,7 +17,7 @@ import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import Layout, instance_of, unit
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import Layout, instance_for, unit_name
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.spec import FragmentSpec
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.definition import RegistrationSpec, xml_of
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.convert import from_xml
@@ -199,8 +199,8 @@ def test_a_units_name_and_the_files_names_are_of_letters_that_mean_nothing(case:
         spec = read_spec(FragmentSpec, one)
         if spec is None or spec.state != "present":
             continue
-        name = instance_of(spec, beside_dhcp=True)
-        assert re.fullmatch(r"virtnet-dnsmasq@[A-Za-z0-9_.-]+\.service", unit(name))
+        name = instance_for(spec, beside_dhcp=True)
+        assert re.fullmatch(r"virtnet-dnsmasq@[A-Za-z0-9_.-]+\.service", unit_name(name))
         layout = Layout(Paths("/x"))
         for path in (layout.fragment(spec.name), layout.instance(name), layout.leases(name)):
             assert re.fullmatch(r"/x(/[A-Za-z0-9_.-]+)+", path) and "/../" not in path

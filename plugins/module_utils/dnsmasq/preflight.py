@@ -1,0 +1,96 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Checks of a plan before anything is changed: would dnsmasq start, and does it accept its configuration?"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from ..core.errors import VirtnetError
+from . import probe
+from .changes import FragmentsPlan
+from .config_check import check_private_syntax, check_syntax
+from .hosts_files import as_config_lines, files_of_networks
+from .lease_file import lease_file_fault
+from .private_files import SYSTEM_DNSMASQ, Layout
+from .spec import FragmentSpec
+from .state import State
+from .system_config import BIND_INTERFACES, WILDCARD, Line, fragment_network
+from .system_service import NoUsableDnsmasq
+from .target import is_forward
+
+
+def refuse_undeployable(plan: FragmentsPlan) -> None:
+    """Raise VirtnetError if the system's dnsmasq is missing or would not start with the new fragments."""
+    if any(content and not is_forward(content) for content in plan.fragments.values()):
+        plan.current.service.require_installed()
+        _refuse_missing_interface(plan.current, plan.target.served_by_system)
+        _refuse_occupied_port(plan.current, plan.target.served_by_system)
+
+
+def refuse_unusable_lease_file(path: str) -> None:
+    """Raise VirtnetError if the system's dnsmasq would not start again after a restart: that is everyone's DNS."""
+    fault = lease_file_fault(path)
+    if fault:
+        raise VirtnetError(f"the system's dnsmasq would not start again: its lease file {fault}")
+
+
+def _refuse_missing_interface(current: State, served: Collection[FragmentSpec]) -> None:
+    """With bind-interfaces, dnsmasq does not start if a listed interface does not exist."""
+    config = current.config
+    if config.binding != BIND_INTERFACES or not config.limits_interfaces:
+        return
+    for spec in served:
+        if not probe.interface_has_address(spec.interface, spec.bridge.ip):
+            raise spec.error(
+                "interface",
+                f"{spec.interface!r} with {spec.bridge.ip} is not there, and with "
+                f"{config.named(BIND_INTERFACES)[0]} dnsmasq would not start without it; "
+                "make the bridge first, or write bind-dynamic instead",
+            )
+
+
+def _refuse_occupied_port(current: State, served: Collection[FragmentSpec]) -> None:
+    """A wildcard socket allows no second one. A restart would show that too, but interrupts the DNS of everyone."""
+    if current.config.binding != WILDCARD:
+        return
+    services = (
+        ("DHCP", probe.DHCP_PORT, any(spec.dhcp for spec in served)),
+        ("DHCPv6", probe.DHCP6_PORT, any(spec.dhcp6 for spec in served)),
+        ("TFTP", probe.TFTP_PORT, any(spec.tftp_root for spec in served)),
+    )
+    for protocol, port, needed in services:
+        holder = probe.port_holder(port, current.service.pid, *current.own_pids) if needed else ""
+        if holder:
+            raise NoUsableDnsmasq(
+                f"no usable system dnsmasq: it needs UDP port {port} for {protocol}, and {holder} holds it; "
+                f"stop that, or write bind-dynamic into {current.config.main_file} if it is another dnsmasq"
+            )
+
+
+def check_configurations(plan: FragmentsPlan, layout: Layout, reloading: Collection[str]) -> None:
+    """Have dnsmasq test each configuration that changes; raises VirtnetError.
+
+    ``reloading``: the instances that will read hosts files again without a restart.
+    """
+    current, target = plan.current, plan.target
+    if current.service.installed and (plan.fragments or SYSTEM_DNSMASQ in reloading):
+        after = {**current.fragments, **plan.fragments}
+        fragments = {name: text for name, text in after.items() if text is not None}
+        hosts_files = files_of_networks(target.private_files, map(fragment_network, fragments))
+        check_syntax(current.config, fragments, hosts_files)
+    for name in sorted(set(target.members) & {*plan.changed_instances, *reloading}):
+        path = layout.instance(name)
+        lines = _config_lines(path, target.private_files[path])
+        for member in target.members[name]:
+            fragment = layout.fragment(member.network)
+            lines += _config_lines(fragment, target.private_files.get(fragment, ""))
+            for hosts_path, text in files_of_networks(target.private_files, [member.network]).items():
+                lines += as_config_lines(hosts_path, text)
+        check_private_syntax(current.program or "dnsmasq", lines)
+
+
+def _config_lines(path: str, content: str) -> list[Line]:
+    rows = enumerate(content.splitlines(), 1)
+    return [Line(row, path, number) for number, row in rows if not row.startswith("conf-file=")]
