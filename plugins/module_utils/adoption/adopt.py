@@ -22,8 +22,8 @@ from ..core.identity import host_identity
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, Change, Plan, converge_locked
 from ..dnsmasq.lease_file import Leases, read_leases
-from ..libvirt.connection import Driver, Found, driver_installed
-from ..libvirt.definition import RegistrationSpec, registered_by_us, shape, xml_of
+from ..libvirt.connection import Driver, LibvirtNetwork, driver_installed
+from ..libvirt.definition import RegistrationSpec, registered_by_us, registration_xml, text_for_diff
 from ..libvirt_xml.parse import parse
 from ..libvirt_xml.values import Version
 from ..network.model import Network
@@ -53,7 +53,7 @@ from .steps import drop_rules_aside, rules_aside, set_aside
 class State:
     """libvirt's networks by name, its guests' ports and leases by network, our records, definitions and the host."""
 
-    networks: Mapping[str, Found] = field(default_factory=dict)
+    networks: Mapping[str, LibvirtNetwork] = field(default_factory=dict)
     version: Version = (0, 0)
     ports: Mapping[str, Sequence[str]] = field(default_factory=dict)
     leases: Mapping[str, Leases] = field(default_factory=dict)
@@ -112,7 +112,7 @@ class Adoptions:
         wanted = Networks(list(networks.values()), False, self.paths)
         defined = wanted.plan(without_libvirt(current.ours, list(taken.values())))
         specs = only(defined.return_values, networks.values())
-        told = {one.name: one for one in registrations(specs, self.paths).wanted}
+        told = {one.name: one for one in registrations(specs, self.paths).desired}
         changes: list[Change] = [
             _adoption(record, told[name], defined.changes, specs, current) for name, record in sorted(taken.items())
         ]
@@ -143,7 +143,7 @@ class Adoptions:
                     raise
                 notes.append(f"left with libvirt: {error}")
 
-    def _record(self, found: Found, current: State) -> Record:
+    def _record(self, found: LibvirtNetwork, current: State) -> Record:
         """What will be kept of a network; raises VirtnetError with the reason why it cannot be ours."""
         network = as_ours(found, self.identity)
         if not network.has_own_bridge:
@@ -239,7 +239,7 @@ class Adoptions:
                 self._settle_bridges(change.specs)
         put([lease_file(record, _latest(record, self.paths), self.paths)])
         if found is not None and record.persistent:
-            driver.define(xml_of(told, driver.version))
+            driver.define(registration_xml(told, driver.version))
 
 
 def _latest(record: Record, paths: Paths) -> Leases:
@@ -279,16 +279,18 @@ def _adoption(
     record: Record, told: RegistrationSpec, definitions: Sequence[DefinitionChange], specs: Specs, current: State
 ) -> AdoptChange:
     """The change of hands: libvirt's XML before and after."""
-    xml = xml_of(told, current.version)
-    after = Found(record.name, record.uuid, xml, xml, told.active, told.persistent, told.persistent and told.autostart)
+    xml = registration_xml(told, current.version)
+    after = LibvirtNetwork(
+        record.name, record.uuid, xml, xml, told.active, told.persistent, told.persistent and told.autostart
+    )
     leases = current.leases.get(record.name, Leases()).leases
     ports = [link.name for link in current.ours.links.values() if link.master in (record.bridge, record.aside)]
     guests = f", with {', '.join(ports)}" if ports else ""
     return AdoptChange(
         CHANGE,
         f"libvirt network {record.name}",
-        shape(record.live if record.active else record.xml) + record.found.status(),
-        shape(xml) + after.status(),
+        text_for_diff(record.live if record.active else record.xml) + record.found.status(),
+        text_for_diff(xml) + after.status(),
         f"taken over{guests}; leases carried: {len(leases)}",
         record,
         told,

@@ -24,8 +24,8 @@ from ..core.untrusted import UnusableFile
 from ..dnsmasq.lease_file import Leases, lease_file_fault, read_leases
 from ..firewall import ip_forward as forwarding
 from ..kernel.links import Link, read_links
-from ..libvirt.connection import Driver, Found, driver_installed
-from ..libvirt.definition import differs, registered_by_us, shape
+from ..libvirt.connection import Driver, LibvirtNetwork, driver_installed
+from ..libvirt.definition import differs, registered_by_us, text_for_diff
 from ..libvirt_xml.parse import parse
 from ..network.model import Network
 from ..network.runtime import read_records as read_runtime
@@ -44,7 +44,7 @@ class State:
 
     records: Mapping[str, Record] = field(default_factory=dict)
     definitions: Mapping[str, Network] = field(default_factory=dict)
-    networks: Mapping[str, Found] = field(default_factory=dict)
+    networks: Mapping[str, LibvirtNetwork] = field(default_factory=dict)
     links: Mapping[str, Link] = field(default_factory=dict)
     faults: Sequence[str] = ()
 
@@ -113,7 +113,7 @@ class Returns:
             record = replace(record, phase=RETURNING, run=record.bridge in current.links)
         elif record.phase == TAKING:
             record = replace(record, phase=RETURNING)
-        before = "" if found is None else shape(found.xml) + found.status()
+        before = "" if found is None else text_for_diff(found.xml) + found.status()
         wanted = replace(record.found, active=record.run)
         ports = [link.name for link in current.links.values() if link.master in (record.bridge, record.aside)]
         guests = f", with {', '.join(ports)}" if ports else ""
@@ -121,7 +121,7 @@ class Returns:
             CHANGE,
             f"libvirt network {record.name}",
             before + (text_of(network) if network else ""),
-            shape(record.xml) + wanted.status(),
+            text_for_diff(record.xml) + wanted.status(),
             f"given back{guests}",
             record,
             () if told else record.ports,

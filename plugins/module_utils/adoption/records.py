@@ -21,7 +21,7 @@ from ..core.files import File, read_note
 from ..core.options import Options
 from ..core.paths import Paths
 from ..dnsmasq.lease_file import Leases
-from ..libvirt.connection import Found
+from ..libvirt.connection import LibvirtNetwork
 from ..libvirt_xml.convert import from_xml
 from ..network.model import Network, read_network
 
@@ -53,9 +53,9 @@ class Record:
         return f"vnaside{hashlib.sha256(self.bridge.encode()).hexdigest()[:8]}"
 
     @property
-    def found(self) -> Found:
+    def found(self) -> LibvirtNetwork:
         """The network as libvirt had it."""
-        return Found(self.name, self.uuid, self.xml, self.live, self.active, self.persistent, self.autostart)
+        return LibvirtNetwork(self.name, self.uuid, self.xml, self.live, self.active, self.persistent, self.autostart)
 
     def as_options(self) -> dict[str, str]:
         """As the module returns it."""
@@ -66,7 +66,7 @@ class Record:
         return as_ours(self.found, identity)
 
 
-def as_ours(found: Found, identity: str) -> Network:
+def as_ours(found: LibvirtNetwork, identity: str) -> Network:
     """A network of libvirt's as it runs, or as it is stored, with our model; raises InvalidOption."""
     path, owner = f"libvirt network {found.name}", f"network {found.name!r}"
     said = from_xml(found.live if found.active else found.xml, path, owner)
@@ -78,7 +78,7 @@ def as_ours(found: Found, identity: str) -> Network:
     return read_network(Options({**said, **beside}, path, owner), identity)
 
 
-def record_of(found: Found, bridge: str, ports: Sequence[str]) -> Record:
+def record_of(found: LibvirtNetwork, bridge: str, ports: Sequence[str]) -> Record:
     """What is kept of a network of libvirt's."""
     return Record(
         found.name,

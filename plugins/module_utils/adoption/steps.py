@@ -19,7 +19,7 @@ from ..firewall.reconciler import FlowsToFlush, NatRules
 from ..kernel.fdb import SetFdbLimit
 from ..kernel.link_changes import DeleteLink, DeleteLocalRoute, Rename, SetLink, SetSysctl, Step, take
 from ..kernel.links import Link, read_links
-from ..libvirt.ports import onto
+from ..libvirt.ports import attach_steps
 from ..nft.spec import RulesSpec
 from ..orchestration.desired_state import Specs
 from .records import Record
@@ -121,7 +121,7 @@ def _introduce(old: Link, new: Link) -> None:
 
 
 def _moves(new: Link, old: Link, ports: Sequence[Link], *, isolated: bool) -> list[Step]:
-    steps = [*onto(new, [port.name for port in ports])]
+    steps = [*attach_steps(new, [port.name for port in ports])]
     # The kernel takes its time over a link that goes; its routes must not lead there meanwhile.
     steps += [DeleteLocalRoute(old.name, subnet) for subnet in _hidden(old)]
     steps.append(DeleteLink(old.name))

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Mode ``bridged``: a bridge that is there and somebody else's, on which we only tell libvirt to put guests."""
+"""Mode ``bridged``: a network on an existing bridge that is not ours. We only register it with libvirt for guests."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ..libvirt_xml.flat import FlatOptions, flatten, without_defaults
 
 MODE = "bridged"
 
-_OUR_OWN = ("name", "state", "mode", "uuid", "title", "description", "autostart", "persistent", "isolate_guests")
-# What a definition says of DHCP, DNS and addresses that are not there.
-_NOTHING: Mapping[str, Any] = {
+_OPTIONS = ("name", "state", "mode", "uuid", "title", "description", "autostart", "persistent", "isolate_guests")
+# The values of stored definitions for DHCP, DNS and addresses, which such a network does not have.
+_FIXED_VALUES: Mapping[str, Any] = {
     "bridge.mac": None,
     "ipv4.address": "none",
     "ipv4.dhcp.enabled": False,
@@ -26,20 +26,24 @@ _NOTHING: Mapping[str, Any] = {
 }
 
 
-def only_registered(options: Options) -> Options:
-    """The options without those that have no meaning; raises InvalidOption where one of them asks for something."""
+def registration_options(options: Options) -> Options:
+    """The options that apply to mode bridged; raises InvalidOption if another one asks for something."""
     given = options.as_mapping()
     if not Options(given.get("bridge") or {}, options.at("bridge"), options.owner).given("name"):
         options.error("bridge.name", "is required with mode bridged: the bridge that is there")
-    for path, value in _said(options, given).items():
-        if path in _OUR_OWN or path.startswith("libvirt.") or path in ("bridge.name", "bridge.type"):
+    for path, value in _flat_options(options, given).items():
+        if path in _OPTIONS or path.startswith("libvirt.") or path in ("bridge.name", "bridge.type"):
             continue
-        if path not in _NOTHING or value != _NOTHING[path]:
-            options.error(path, "cannot be had with mode bridged: the bridge is somebody else's; leave it out")
+        if path not in _FIXED_VALUES or value != _FIXED_VALUES[path]:
+            options.error(path, "is not possible with mode bridged, because the bridge is not ours; leave it out")
     if str(Options(given.get("libvirt") or {}).raw("register", "auto")).lower() in ("false", "no"):
-        options.error("libvirt.register", "is all that mode bridged does; leave it out, or the network")
-    # Name, state and mode have been read.
-    kept = {name: given[name] for name in (*_OUR_OWN[3:], "bridge", "libvirt") if name in given}
+        options.error(
+            "libvirt.register",
+            "mode bridged only registers the network with libvirt, so register cannot be false; remove it, or the "
+            "network",
+        )
+    # The caller has read name, state and mode.
+    kept = {name: given[name] for name in (*_OPTIONS[3:], "bridge", "libvirt") if name in given}
     return Options(
         {**kept, "ipv4": {"address": "none"}, "dns": {"enabled": False, "host_resolver": False}},
         options.path,
@@ -47,25 +51,25 @@ def only_registered(options: Options) -> Options:
     )
 
 
-def _said(options: Options, given: Mapping[str, Any]) -> FlatOptions:
+def _flat_options(options: Options, given: Mapping[str, Any]) -> FlatOptions:
     try:
         return without_defaults(flatten(given))
     except InvalidOption as error:
         options.error(error.path, error.problem)
 
 
-def as_said(options: Mapping[str, Any]) -> dict[str, Any]:
-    """A definition without what it says of DHCP, DNS and addresses, which are not there. Pure."""
+def as_given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a definition without those of DHCP, DNS and addresses, which the network does not have. Pure."""
     bridge = {name: options["bridge"][name] for name in ("name", "type")}
-    return {**{name: options[name] for name in (*_OUR_OWN, "libvirt")}, "bridge": bridge}
+    return {**{name: options[name] for name in (*_OPTIONS, "libvirt")}, "bridge": bridge}
 
 
-def missing(bridge: str, openvswitch: bool, links: Mapping[str, Link]) -> str:
-    """What is wrong with the bridge, nothing where libvirt can put guests on it. Pure."""
+def bridge_problem(bridge: str, openvswitch: bool, links: Mapping[str, Link]) -> str:
+    """Why libvirt cannot attach guests to the bridge; '' where it can. Pure."""
     link = links.get(bridge)
     if link is None:
-        known = [name for name, one in links.items() if one.kind == "bridge"]
-        return f"{bridge!r} is not there; make it first, or name a bridge that is{did_you_mean(bridge, known)}"
+        bridges = [name for name, link in links.items() if link.kind == "bridge"]
+        return f"{bridge!r} does not exist; create it first, or name an existing bridge{did_you_mean(bridge, bridges)}"
     if link.kind != "bridge" and not openvswitch:
-        return f"{bridge!r} is not a bridge; name one, or say bridge.type: openvswitch if it is one of Open vSwitch"
+        return f"{bridge!r} is not a bridge; name one, or set bridge.type: openvswitch if it belongs to Open vSwitch"
     return ""

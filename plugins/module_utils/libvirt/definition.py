@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A network as libvirt is told of it: a bridge that is there, with what libvirt does for the guests that it starts."""
+"""The definition with which a network of ours is registered: its bridge, and settings for the ports of guests."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from .managed import LIBVIRT, OURS
 from .options import ALWAYS, Libvirt, read_libvirt
 
 _MARK = f"{{{REGISTRATION}}}registration"
-# Written by libvirt in decimal, whatever it was told (virNetDevVPortProfileFormat()).
-_COUNTS = ("connections", "classID")
+# Attributes that libvirt adds to the XML of a running network.
+_RUNTIME_ATTRIBUTES = ("connections", "classID")
+# Attributes that libvirt writes in decimal, however they were given (virNetDevVPortProfileFormat()).
 _NUMBERS = ("managerid", "typeid", "typeidversion")
 
 
 @dataclass(frozen=True)
 class RegistrationSpec:
-    """What libvirt shall know of one network."""
+    """The desired state of one network in libvirt."""
 
     name: str
     uuid: str = ""
@@ -45,17 +46,17 @@ class RegistrationSpec:
 
     @property
     def managed(self) -> bool:
-        """Whether the network is libvirt's own, and we keep its definition."""
+        """Whether libvirt itself runs the network (managed_by: libvirt), and we keep only its definition."""
         return bool(self.xml) or self.managed_by == LIBVIRT
 
     @property
     def register(self) -> str:
-        """Whether it must be, or may be."""
+        """Whether the network must be registered (ALWAYS), or only if the host has libvirt (AUTO)."""
         return ALWAYS if self.managed else self.libvirt.register
 
     @classmethod
     def from_options(cls, options: Options) -> RegistrationSpec:
-        """Validate the options; raises InvalidOption."""
+        """The spec of options; raises InvalidOption."""
         state = options.choice("state", ("present", "absent"), "present")
         name = options.text("name", longest=50)
         xml = options.raw("xml", "") or ""
@@ -80,12 +81,12 @@ class RegistrationSpec:
         return spec
 
     def as_options(self) -> dict[str, Any]:
-        """The way back to the user's options."""
+        """The options of the spec."""
         return {**vars(self), "libvirt": self.libvirt.as_options()}
 
 
-def xml_of(spec: RegistrationSpec, version: Version) -> str:
-    """The definition for libvirt of a version."""
+def registration_xml(spec: RegistrationSpec, version: Version) -> str:
+    """The definition with which a network is registered, for a version of libvirt."""
     library = etree()
     root = library.Element("network")
     if spec.libvirt.trust_guest_rx_filters:
@@ -97,7 +98,7 @@ def xml_of(spec: RegistrationSpec, version: Version) -> str:
             if text:
                 add_element(root, tag).text = text
     add_element(root, "metadata").extend(parse_metadata(spec.libvirt.metadata))
-    mark(root)
+    add_mark(root)
     add_element(root, "forward", mode="bridge")
     add_element(root, "bridge", name=spec.bridge)
     write_port_settings(root, {"virtualport": spec.libvirt.virtualport, "vlan": spec.libvirt.vlan})
@@ -108,8 +109,8 @@ def xml_of(spec: RegistrationSpec, version: Version) -> str:
     return str(library.tostring(root, encoding="unicode"))
 
 
-def mark(root: Element) -> None:
-    """Put our mark into a definition that has none."""
+def add_mark(root: Element) -> None:
+    """Add our mark to a definition that does not have it."""
     metadata = root.find("metadata")
     if metadata is None:
         metadata = add_element(root, "metadata")
@@ -122,40 +123,40 @@ def registered_by_us(xml: str) -> bool:
     try:
         return parse(xml).find(f"metadata/{_MARK}") is not None
     except InvalidOption:
-        # libvirt does not escape all that it writes; what we tell it has nothing of that kind.
+        # libvirt does not escape all that it writes. Our own definitions contain nothing that needs escaping.
         return False
 
 
-def differs(one: str, other: str) -> bool:
-    """Whether two definitions mean something else."""
-    return not one or not other or meaning(parse(one)) != meaning(parse(other))
+def differs(current: str, desired: str) -> bool:
+    """Whether two definitions differ in meaning; an empty one differs from all."""
+    return not current or not desired or comparable(parse(current)) != comparable(parse(desired))
 
 
-def meaning(element: Element) -> tuple[Any, ...]:
-    """What an element says, to be compared: without order, spaces, comments, and the counts of libvirt's output."""
-    attributes = {name: value for name, value in element.attrib.items() if name not in _COUNTS}
+def comparable(element: Element) -> tuple[Any, ...]:
+    """An element as data for comparisons: without order, white space, comments and attributes of running networks."""
+    attributes = {name: value for name, value in element.attrib.items() if name not in _RUNTIME_ATTRIBUTES}
     attributes.update(_decimal(element))
-    inside = [meaning(child) for child in children(element)]
+    inner = [comparable(child) for child in children(element)]
     texts = [(text or "").strip() for text in (element.text, element.tail)]
-    return element.tag, sorted(attributes.items()), texts, sorted(inside, key=repr)
+    return element.tag, sorted(attributes.items()), texts, sorted(inner, key=repr)
 
 
 def _decimal(element: Element) -> dict[str, str]:
     return {name: str(int(element.get(name), 0)) for name in _NUMBERS if element.get(name)}
 
 
-def shape(xml: str) -> str:
-    """A definition for a diff: indented, without libvirt's counts, in one order."""
+def text_for_diff(xml: str) -> str:
+    """A definition for a diff: indented, in libvirt's order, without attributes of running networks."""
     library = etree()
     root = parse(xml)
     for element in root.iter():
-        for name in _COUNTS:
+        for name in _RUNTIME_ATTRIBUTES:
             element.attrib.pop(name, None)
         element.attrib.update(_decimal(element))
         if element.text is not None and not element.text.strip():
             element.text = None
         element.tail = None
-    # libvirt's own order; what is the same here stays as it came.
+    # The sort is stable: elements of one rank keep their order.
     order = ("name", "uuid", "title", "description", "metadata", "forward", "bridge")
     rank = {name: i for i, name in enumerate(order)}
     root[:] = sorted(root, key=lambda child: (rank.get(child.tag, len(order)), str(child.tag), child.get("name", "")))

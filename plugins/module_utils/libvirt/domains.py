@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The links of libvirt's virtual machines, as the machines themselves see them.
+"""The link state of libvirt's virtual machines, as the guest system sees it.
 
-What the host does to a tap does not reach the card of a machine; libvirt asks QEMU to tell it (``set_link``).
+The state of a tap on the host does not reach the guest's network card; libvirt has QEMU set it (``set_link``).
 """
 
 from __future__ import annotations
@@ -19,43 +19,45 @@ UP, DOWN = "up", "down"
 
 
 class Domains(Driver):
-    """A connection to libvirt's driver for QEMU, open while inside ``with``."""
+    """A connection to libvirt's driver for QEMU, open inside ``with``."""
 
     uri = "qemu:///system"
-    whom = "libvirt's driver for QEMU does not answer (libvirtd or virtqemud)"
+    unreachable = "libvirt's driver for QEMU does not answer (libvirtd or virtqemud)"
 
     def set_links(self, taps: Collection[str], state: str) -> tuple[list[str], list[str]]:
-        """Set the links of machines that run, where the host's end is one of ``taps``.
+        """Set the link state of running machines whose tap is one of ``taps``.
 
-        Returns the taps of those that were set, and sentences on those that could not be. What has the state already is
-        left out: what its owner has switched off is then not switched on afterwards.
+        Returns the taps that changed, and an error for each machine that failed. Links that already have the state are
+        not in the result, so that a caller who restores them does not switch on what the owner switched off.
         """
 
         def change() -> tuple[list[str], list[str]]:
-            known = self._libvirt
-            done, failed = [], []
-            for domain in self._connection.listAllDomains(known.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+            lib = self._libvirt
+            changed, errors = [], []
+            for domain in self._connection.listAllDomains(lib.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
                 try:
-                    for tap, xml in _with_link(parse(domain.XMLDesc(0)), taps, state):
-                        domain.updateDeviceFlags(xml, known.VIR_DOMAIN_AFFECT_LIVE)
-                        done.append(tap)
-                except known.libvirtError as error:
-                    failed.append(f"{domain.name()}: {error}")
-            return done, failed
+                    for tap, xml in _interfaces_with_link(parse(domain.XMLDesc(0)), taps, state):
+                        domain.updateDeviceFlags(xml, lib.VIR_DOMAIN_AFFECT_LIVE)
+                        changed.append(tap)
+                except lib.libvirtError as error:
+                    errors.append(f"{domain.name()}: {error}")
+            return changed, errors
 
-        answer: tuple[list[str], list[str]] = self._ask(f"libvirt does not set the links of its guests {state}", change)
+        answer: tuple[list[str], list[str]] = self._call(
+            f"libvirt does not set the links of its guests {state}", change
+        )
         return answer
 
 
-def _with_link(domain: Element, taps: Collection[str], state: str) -> Iterator[tuple[str, str]]:
-    """The interfaces of a machine whose links have another state than the wanted one, with it."""
-    for one in domain.iterfind("devices/interface"):
-        target, link = one.find("target"), one.find("link")
+def _interfaces_with_link(domain: Element, taps: Collection[str], state: str) -> Iterator[tuple[str, str]]:
+    """The taps and new definitions of interfaces whose links have another state than this one."""
+    for interface in domain.iterfind("devices/interface"):
+        target, link = interface.find("target"), interface.find("link")
         tap = "" if target is None else target.get("dev", "")
-        now = UP if link is None else link.get("state", UP)
-        if tap not in taps or now == state:
+        current_state = UP if link is None else link.get("state", UP)
+        if tap not in taps or current_state == state:
             continue
-        changed: Any = deepcopy(one)
+        changed: Any = deepcopy(interface)
         if link is None:
             etree().SubElement(changed, "link", state=state)
         else:

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What libvirt changes in a network while it runs, so that neither it nor its guests have to be stopped for it.
+"""Changes that libvirt makes in a running network, so that neither the network nor its guests have to be stopped.
 
-Of a network whose bridge is not libvirt's, portgroups are all that networkUpdate() (src/network/bridge_driver.c) takes;
-title, description and metadata have a call of their own (networkSetMetadata()).
+Of a network whose bridge libvirt did not make, networkUpdate() (src/network/bridge_driver.c) changes only portgroups.
+Title, description and metadata have a call of their own (networkSetMetadata()).
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ from dataclasses import dataclass
 from ..libvirt_xml.parse import Element, children, etree, parse
 from ..libvirt_xml.values import TITLES_SINCE, Version
 from .connection import ADD, MODIFY, REMOVE, Driver
-from .definition import meaning
+from .definition import comparable
 
 _TEXTS = ("title", "description")
 
 
 @dataclass(frozen=True)
-class Update:
-    """One call: ``what`` is ``portgroup``, ``title``, ``description`` or ``metadata``; ``name``: which."""
+class LiveUpdate:
+    """A call to libvirt. ``what``: ``portgroup``, ``title``, ``description`` or ``metadata``.
+
+    ``name``: of the portgroup, or the namespace of the metadata; ``text``: the new value, '' to remove it.
+    """
 
     command: str
     what: str
@@ -34,47 +37,47 @@ class Update:
         return f"{self.command} {self.what} {self.name}".strip()
 
     def make(self, driver: Driver, network: str) -> None:
-        """Tell libvirt; raises VirtnetError."""
+        """Make the call to libvirt; raises VirtnetError."""
         if self.what == "portgroup":
             driver.update_portgroup(network, self.command, self.text)
         else:
-            driver.describe(network, self.what, self.text, self.name)
+            driver.set_metadata(network, self.what, self.text, self.name)
 
 
-def updates(live: str, wanted: str, version: Version) -> Sequence[Update] | None:
-    """The calls that turn a definition that runs into another, in order; None where they do not suffice. Pure."""
-    before, after = parse(live), parse(wanted)
-    found = [*_portgroups(before, after)]
-    told = ["portgroup"]
+def live_updates(live: str, desired: str, version: Version) -> Sequence[LiveUpdate] | None:
+    """The calls that give a running network the desired definition, in order; None where they do not suffice. Pure."""
+    before, after = parse(live), parse(desired)
+    updates = [*_portgroups(before, after)]
+    updatable = ["portgroup"]
     if version >= TITLES_SINCE:
-        found = [*_texts(before, after), *_metadata(before, after), *found]
-        told += [*_TEXTS, "metadata"]
+        updates = [*_texts(before, after), *_metadata(before, after), *updates]
+        updatable += [*_TEXTS, "metadata"]
     for root in (before, after):
-        for child in [one for one in root if one.tag in told]:
+        for child in [child for child in root if child.tag in updatable]:
             root.remove(child)
-    return found if meaning(before) == meaning(after) else None
+    return updates if comparable(before) == comparable(after) else None
 
 
-def _texts(before: Element, after: Element) -> Sequence[Update]:
-    said = [(what, before.findtext(what) or "", after.findtext(what) or "") for what in _TEXTS]
-    return [Update(MODIFY, what, text=new) for what, old, new in said if old != new]
+def _texts(before: Element, after: Element) -> Sequence[LiveUpdate]:
+    texts = [(what, before.findtext(what) or "", after.findtext(what) or "") for what in _TEXTS]
+    return [LiveUpdate(MODIFY, what, text=new) for what, old, new in texts if old != new]
 
 
-def _metadata(before: Element, after: Element) -> Sequence[Update]:
-    old, new = _by_space(before), _by_space(after)
-    gone = [Update(REMOVE, "metadata", space) for space in old if space not in new]
-    changed = [space for space in new if space not in old or meaning(new[space]) != meaning(old[space])]
-    return [*gone, *(Update(MODIFY, "metadata", space, _bare(new[space])) for space in changed)]
+def _metadata(before: Element, after: Element) -> Sequence[LiveUpdate]:
+    old, new = _by_namespace(before), _by_namespace(after)
+    removed = [LiveUpdate(REMOVE, "metadata", uri) for uri in old if uri not in new]
+    changed = [uri for uri in new if uri not in old or comparable(new[uri]) != comparable(old[uri])]
+    return [*removed, *(LiveUpdate(MODIFY, "metadata", uri, _without_namespace(new[uri])) for uri in changed)]
 
 
-def _by_space(root: Element) -> dict[str, Element]:
-    """libvirt keeps one element of each namespace."""
-    found = [child for metadata in root.iterfind("metadata") for child in children(metadata)]
-    return {str(child.tag).partition("}")[0][1:]: child for child in found}
+def _by_namespace(root: Element) -> dict[str, Element]:
+    """The elements of the metadata; libvirt keeps one element of each namespace."""
+    elements = [child for metadata in root.iterfind("metadata") for child in children(metadata)]
+    return {str(child.tag).partition("}")[0][1:]: child for child in elements}
 
 
-def _bare(element: Element) -> str:
-    """An element whose own tag is in no namespace, as libvirt wants it, while what is inside it stays where it is."""
+def _without_namespace(element: Element) -> str:
+    """An element whose own tag has no namespace, as libvirt requires; its descendants keep theirs."""
     prefixed = {prefix: uri for prefix, uri in element.nsmap.items() if prefix}
     bare = etree().Element(str(element.tag).partition("}")[2], dict(element.attrib), nsmap=prefixed)
     bare.text = element.text
@@ -82,21 +85,21 @@ def _bare(element: Element) -> str:
     return _text(bare)
 
 
-def _portgroups(before: Element, after: Element) -> Sequence[Update]:
-    """There is one default at any time: who was it gives way before the next takes over."""
-    old, new = _named(before), _named(after)
-    gone = [Update(REMOVE, "portgroup", name, _text(old[name])) for name in old if name not in new]
-    changed = [name for name in new if name in old and meaning(new[name]) != meaning(old[name])]
+def _portgroups(before: Element, after: Element) -> Sequence[LiveUpdate]:
+    """Updates of portgroups, in an order in which there is at most one default portgroup at any time."""
+    old, new = _by_name(before), _by_name(after)
+    removed = [LiveUpdate(REMOVE, "portgroup", name, _text(old[name])) for name in old if name not in new]
+    changed = [name for name in new if name in old and comparable(new[name]) != comparable(old[name])]
     changed.sort(key=_is_default(new))
     added = sorted((name for name in new if name not in old), key=_is_default(new))
     return [
-        *gone,
-        *(Update(MODIFY, "portgroup", name, _text(new[name])) for name in changed),
-        *(Update(ADD, "portgroup", name, _text(new[name])) for name in added),
+        *removed,
+        *(LiveUpdate(MODIFY, "portgroup", name, _text(new[name])) for name in changed),
+        *(LiveUpdate(ADD, "portgroup", name, _text(new[name])) for name in added),
     ]
 
 
-def _named(root: Element) -> dict[str, Element]:
+def _by_name(root: Element) -> dict[str, Element]:
     return {str(group.get("name")): group for group in root.iterfind("portgroup")}
 
 

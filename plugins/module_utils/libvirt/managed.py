@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The option ``managed_by: libvirt``: a network that is libvirt's own, with its rules and its dnsmasq.
+"""The option ``managed_by: libvirt``: libvirt itself makes the bridge, the rules and the dnsmasq of the network.
 
-We keep its definition in libvirt, and whether it runs and starts by itself; nothing else of it is ours.
+We manage only its definition in libvirt, and whether it runs and starts automatically.
 """
 
 from __future__ import annotations
@@ -15,58 +15,62 @@ from ..core.errors import InvalidOption
 from ..core.options import Options
 from ..libvirt_xml.convert import to_xml
 from ..libvirt_xml.flat import FlatOptions, flatten
-from ..libvirt_xml.metadata import NAMESPACE
+from ..libvirt_xml.metadata import is_ours
 from ..libvirt_xml.parse import children, etree, parse
 
 OURS, LIBVIRT = "virtnet", "libvirt"
 
-_BESIDE = ("name", "state", "autostart", "persistent", "managed_by", "restart", "xml", "uuid")
+# Options that are given in addition to those of the definition.
+_NOT_IN_DEFINITION = ("name", "state", "autostart", "persistent", "managed_by", "restart", "xml", "uuid")
 
 
 def is_managed(options: Options) -> bool:
-    """Whether a network is libvirt's own; raises InvalidOption."""
+    """Whether libvirt itself runs the network; raises InvalidOption."""
     return bool(options.choice("managed_by", (OURS, LIBVIRT), OURS) == LIBVIRT)
 
 
-def xml_of_network(options: Options) -> str:
-    """The XML that libvirt gets: what the user gave as such, or the other options in libvirt's words.
+def managed_xml(options: Options) -> str:
+    """The definition for libvirt: the user's XML, or the other options as XML.
 
-    Raises InvalidOption: XML that is none, or an option for which libvirt has no word.
+    Raises InvalidOption for XML that is not a network, and for an option for which libvirt's XML has no element.
     """
-    others = {name: value for name, value in options.as_mapping().items() if name not in _BESIDE and value is not None}
+    given = options.as_mapping()
+    others = {name: value for name, value in given.items() if name not in _NOT_IN_DEFINITION and value is not None}
     if options.given("xml"):
         if others:
-            options.error("xml", f"cannot stand beside {', '.join(others)}; say it in the XML, or leave the XML out")
+            options.error(
+                "xml", f"cannot be combined with {', '.join(others)}; write that into the XML, or leave the XML out"
+            )
         root = parse(options.raw("xml"), options.at("xml"))
         if root.tag != "network":
             options.error("xml", f"is a <{root.tag}>; libvirt's networks are <network>")
-        given, inside = options.text("name", ""), (root.findtext("name") or "").strip()
-        if given and inside and given != inside:
-            options.error("name", f"is not the name in the XML, {inside!r}; leave one of them out")
+        name, name_in_xml = options.text("name", ""), (root.findtext("name") or "").strip()
+        if name and name_in_xml and name != name_in_xml:
+            options.error("name", f"is not the name in the XML, {name_in_xml!r}; leave one of them out")
         return str(options.raw("xml"))
-    return _written(options, {**others, "name": options.text("name")})
+    return _xml_of_options(options, {**others, "name": options.text("name")})
 
 
-def _written(options: Options, said: Mapping[str, Any]) -> str:
-    address = Options(said.get("ipv4") or {}, options.at("ipv4")).raw("address", "auto")
-    if said.get("mode") != "bridged" and address == "auto":
+def _xml_of_options(options: Options, values: Mapping[str, Any]) -> str:
+    address = Options(values.get("ipv4") or {}, options.at("ipv4")).raw("address", "auto")
+    if values.get("mode") != "bridged" and address == "auto":
         options.error("ipv4.address", "'auto' is not possible with managed_by: libvirt; give an address, or none")
     try:
-        xml = to_xml(said)
+        xml = to_xml(values)
     except InvalidOption as error:
         options.error(error.path, error.problem)
-    return _without_ours(options, xml, flatten(said))
+    return _without_our_metadata(options, xml, flatten(values))
 
 
-def _without_ours(options: Options, xml: str, said: FlatOptions) -> str:
-    """libvirt's words alone; raises InvalidOption for what the user said and libvirt has no word for."""
+def _without_our_metadata(options: Options, xml: str, values: FlatOptions) -> str:
+    """The XML without our metadata; raises InvalidOption for a given option that only our metadata can hold."""
     root = parse(xml)
     metadata = root.find("metadata")
-    every = [] if metadata is None else list(children(metadata))
-    for ours in [one for one in every if str(one.tag).startswith(f"{{{NAMESPACE}}}")]:
+    elements = [] if metadata is None else list(children(metadata))
+    for ours in [element for element in elements if is_ours(element)]:
         for name in (str(option.get("name")) for option in children(ours)):
-            if name in said:
-                options.error(name, "is nothing that libvirt can do; leave it out, or use managed_by: virtnet")
+            if name in values:
+                options.error(name, "is not possible with libvirt; leave it out, or use managed_by: virtnet")
         metadata.remove(ours)
         if not len(metadata):
             root.remove(metadata)
@@ -74,17 +78,17 @@ def _without_ours(options: Options, xml: str, said: FlatOptions) -> str:
 
 
 def bridge_in(xml: str) -> str:
-    """The bridge that the XML names; '' where libvirt chooses it, or there is none."""
+    """The name of the bridge in the XML; '' where libvirt chooses it, and for a network without a bridge."""
     bridge = parse(xml).find("bridge")
     name = "" if bridge is None else str(bridge.get("name", ""))
     return "" if "%" in name else name
 
 
 def uuid_in(xml: str) -> str:
-    """The UUID that the XML names; '' for none."""
+    """The UUID in the XML; '' for none."""
     return (parse(xml).findtext("uuid") or "").strip().lower()
 
 
 def name_in(xml: str) -> str:
-    """The name that the XML names; '' for none."""
+    """The name in the XML; '' for none."""
     return (parse(xml).findtext("name") or "").strip()

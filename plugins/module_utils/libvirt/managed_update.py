@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Networks that are libvirt's own: what has to be told to libvirt so that it has them as they shall be.
+"""Networks with managed_by: libvirt: comparison of their definitions, and updates while they run.
 
-libvirt fills in what a definition leaves open (UUID, MAC address, bridge, ports of NAT). So two definitions are the
-same where they mean the same in our model, whatever stands in them; of those that our model does not know, such as
-pools of devices, it is remembered what libvirt has made of which.
+libvirt completes a definition (UUID, MAC address, bridge, ports of NAT). So two definitions are equivalent if our model
+reads the same options from them. For definitions that our model cannot read, such as pools of devices, digests are
+stored: of what libvirt was given, and of what it made of that.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from ..libvirt_xml.flat import without_defaults
 from ..libvirt_xml.parse import Checker, Element, etree, parse
 from ..libvirt_xml.read import read_network_options
 from ..libvirt_xml.values import Version
-from .connection import ADD, REMOVE, Driver, Found
-from .definition import differs, mark, meaning, registered_by_us, shape
-from .live_update import Update, updates
+from .connection import ADD, REMOVE, Driver, LibvirtNetwork
+from .definition import add_mark, comparable, differs, registered_by_us, text_for_diff
+from .live_update import LiveUpdate, live_updates
 
-# What libvirt chooses for itself, and keeps.
-_CHOSEN = ("uuid", "mac", "bridge")
+# Elements that libvirt adds to a definition and keeps.
+_CHOSEN_BY_LIBVIRT = ("uuid", "mac", "bridge")
 
-# Sections of virNetworkUpdate() (include/libvirt/libvirt-network.h) that are lists, and where they are. The DHCP ones
-# are those of one <ip>.
+# Sections of virNetworkUpdate() (include/libvirt/libvirt-network.h) that are lists, and the paths of their elements.
+# Those of DHCP belong to one <ip>.
 SECTIONS = {
     "dns-host": "dns/host",
     "dns-txt": "dns/txt",
@@ -45,7 +45,7 @@ IP_SECTIONS = {"ip-dhcp-host": "dhcp/host", "ip-dhcp-range": "dhcp/range"}
 
 @dataclass(frozen=True)
 class SectionUpdate:
-    """One element of a list that is added to a network that runs, or removed from it; ``parent``: of which <ip>."""
+    """An element to add to a list of a running network or to remove; ``parent``: index of the <ip>, -1 for none."""
 
     command: str
     section: str
@@ -56,13 +56,13 @@ class SectionUpdate:
         return f"{self.command} {self.section} {self.xml}"
 
     def make(self, driver: Driver, network: str) -> None:
-        """Tell libvirt; raises VirtnetError."""
+        """Make the call to libvirt; raises VirtnetError."""
         driver.update_section(network, self.command, self.section, self.parent, self.xml)
 
 
 @dataclass(frozen=True)
-class Made:
-    """What libvirt has made of a definition: digests of what it was given, of what it stored, and of what ran."""
+class DefinitionDigests:
+    """Digests of a definition as given by the user, as stored by libvirt, and of the running network."""
 
     given: str = ""
     stored: str = ""
@@ -70,53 +70,57 @@ class Made:
 
 
 def digest(xml: str) -> str:
-    """A definition, however it is written."""
-    return hashlib.sha256(shape(xml).encode()).hexdigest()
+    """The digest of a definition; it does not depend on order and white space."""
+    return hashlib.sha256(text_for_diff(xml).encode()).hexdigest()
 
 
 def _path(paths: Paths) -> str:
     return os.path.join(paths.state, "libvirt.json")
 
 
-def read_made(paths: Paths) -> dict[str, Made]:
-    """What is remembered, by name of the network."""
+def read_digests(paths: Paths) -> dict[str, DefinitionDigests]:
+    """The stored digests, by name of the network."""
     try:
-        found = read_note(_path(paths)) or {}
-        return {name: Made(**one) for name, one in found.items()}
+        stored = read_note(_path(paths)) or {}
+        return {name: DefinitionDigests(**digests) for name, digests in stored.items()}
     except (ValueError, TypeError, AttributeError):
-        # It only spares libvirt from being told again what it has.
+        # Without digests libvirt is given the same definition once more.
         return {}
 
 
-def made_file(made: Mapping[str, Made], paths: Paths) -> File:
-    """The file that keeps it."""
-    text = json.dumps({name: vars(one) for name, one in sorted(made.items())}, indent=2)
-    return File(_path(paths), f"{text}\n" if made else None)
+def digests_file(digests: Mapping[str, DefinitionDigests], paths: Paths) -> File:
+    """The file that stores the digests."""
+    text = json.dumps({name: vars(of_network) for name, of_network in sorted(digests.items())}, indent=2)
+    return File(_path(paths), f"{text}\n" if digests else None)
 
 
-def completed(name: str, xml: str, found: Found | None) -> str:
-    """What libvirt is given: with what it chose itself, and with our mark on what was not there before us."""
+def complete_definition(name: str, xml: str, network: LibvirtNetwork | None) -> str:
+    """The definition that libvirt is given: with the values that libvirt chose before.
+
+    A network that libvirt did not have before gets our mark.
+    """
     root = parse(xml)
     if not (root.findtext("name") or "").strip():
-        _put(root, "name", None).text = name
-    if found is None or registered_by_us(found.xml):
-        mark(root)
-    for tag in _CHOSEN if found is not None else ():
-        old, new = parse(found.xml if found is not None else xml).find(tag), root.find(tag)
+        element = etree().Element("name")
+        element.text = name
+        root.insert(0, element)
+    if network is None or registered_by_us(network.xml):
+        add_mark(root)
+    if network is not None:
+        _add_chosen(root, parse(network.xml))
+    return str(etree().tostring(root, encoding="unicode"))
+
+
+def _add_chosen(root: Element, stored: Element) -> None:
+    """Add the values that libvirt chose to a definition that leaves them open."""
+    for tag in _CHOSEN_BY_LIBVIRT:
+        old, new = stored.find(tag), root.find(tag)
         if old is None:
             continue
         if new is None and (tag != "bridge" or _makes_bridge(root)):
             root.append(deepcopy(old))
         elif tag == "bridge" and new is not None and "%" in new.get("name", "%"):
             new.set("name", old.get("name", ""))
-    return str(etree().tostring(root, encoding="unicode"))
-
-
-def _put(root: Element, tag: str, text: str | None) -> Element:
-    element = etree().Element(tag)
-    element.text = text
-    root.insert(0, element)
-    return element
 
 
 def _makes_bridge(root: Element) -> bool:
@@ -124,69 +128,73 @@ def _makes_bridge(root: Element) -> bool:
     return forward is None or forward.get("mode", "nat") in ("nat", "route", "open")
 
 
-def same(found: str, wanted: str) -> bool:
-    """Whether two definitions mean the same."""
-    if not differs(found, wanted):
+def is_equivalent(current: str, desired: str) -> bool:
+    """Whether two definitions have the same meaning."""
+    if not differs(current, desired):
         return True
     try:
-        one, other = (without_defaults(read_network_options(parse(xml), Checker("xml"))) for xml in (found, wanted))
+        old, new = (without_defaults(read_network_options(parse(xml), Checker("xml"))) for xml in (current, desired))
     except InvalidOption:
         return False
-    return one == other and _metadata(found) == _metadata(wanted)
+    return old == new and _metadata(current) == _metadata(desired)
 
 
 def _metadata(xml: str) -> Any:
     metadata = parse(xml).find("metadata")
-    return None if metadata is None else meaning(metadata)
+    return None if metadata is None else comparable(metadata)
 
 
-def is_stored(found: Found, wanted: str, given: str, made: Made) -> bool:
-    """Whether libvirt has the definition."""
-    return same(found.xml, wanted) or (made.given == given and made.stored == digest(found.xml))
+def is_stored(network: LibvirtNetwork, desired: str, given_digest: str, digests: DefinitionDigests) -> bool:
+    """Whether libvirt has stored the desired definition."""
+    unchanged = digests.given == given_digest and digests.stored == digest(network.xml)
+    return is_equivalent(network.xml, desired) or unchanged
 
 
-def is_live(found: Found, wanted: str, given: str, made: Made) -> bool:
-    """Whether the network that runs is the one that is wanted."""
-    return same(found.live, wanted) or (made.given == given and made.live == digest(found.live))
+def is_live(network: LibvirtNetwork, desired: str, given_digest: str, digests: DefinitionDigests) -> bool:
+    """Whether the running network has the desired definition."""
+    unchanged = digests.given == given_digest and digests.live == digest(network.live)
+    return is_equivalent(network.live, desired) or unchanged
 
 
-def live_updates(live: str, wanted: str, version: Version) -> Sequence[Update | SectionUpdate] | None:
-    """The calls that turn what runs into what is wanted; None where they do not suffice. Pure."""
-    before, after = parse(live), parse(wanted)
-    found = [*_sections(before, after)]
-    left, goal = (str(etree().tostring(root, encoding="unicode")) for root in (before, after))
-    if same(left, goal):
-        return found
-    more = updates(left, goal, version)
-    return None if more is None else [*found, *more]
+def managed_live_updates(live: str, desired: str, version: Version) -> Sequence[LiveUpdate | SectionUpdate] | None:
+    """The calls that give a running network the desired definition; None where they do not suffice. Pure."""
+    before, after = parse(live), parse(desired)
+    updates = [*_take_section_updates(before, after)]
+    live_rest, desired_rest = (str(etree().tostring(root, encoding="unicode")) for root in (before, after))
+    if is_equivalent(live_rest, desired_rest):
+        return updates
+    others = live_updates(live_rest, desired_rest, version)
+    return None if others is None else [*updates, *others]
 
 
-def _sections(before: Element, after: Element) -> Iterator[SectionUpdate]:
-    """Differences of lists, which are taken out of both."""
+def _take_section_updates(before: Element, after: Element) -> Iterator[SectionUpdate]:
+    """The updates of lists; the elements of these lists are removed from both definitions."""
     for section, path in SECTIONS.items():
-        yield from _difference(before, after, section, path, -1)
+        yield from _take_list_updates(before, after, section=section, path=path, parent=-1)
     pairs = list(zip(before.findall("ip"), after.findall("ip")))
     for parent, (old, new) in enumerate(pairs):
-        # libvirt takes out what stands in the way before it takes in the rest.
         for section, path in IP_SECTIONS.items():
-            yield from _difference(old, new, section, path, parent)
+            yield from _take_list_updates(old, new, section=section, path=path, parent=parent)
 
 
-def _difference(before: Element, after: Element, section: str, path: str, parent: int) -> Iterator[SectionUpdate]:
-    old, new = ([(repr(meaning(one)), one) for one in root.findall(path)] for root in (before, after))
-    for command, here, there in ((REMOVE, old, new), (ADD, new, old)):
-        known = {key for key, _element in there}
-        for key, element in here:
-            if key not in known:
+def _take_list_updates(
+    before: Element, after: Element, *, section: str, path: str, parent: int
+) -> Iterator[SectionUpdate]:
+    """The updates of one list, removals first, since an old element may conflict with a new one."""
+    old, new = ([(repr(comparable(element)), element) for element in root.findall(path)] for root in (before, after))
+    for command, elements, others in ((REMOVE, old, new), (ADD, new, old)):
+        other_keys = {key for key, _element in others}
+        for key, element in elements:
+            if key not in other_keys:
                 yield SectionUpdate(command, section, _text(element), parent)
     for _key, element in (*old, *new):
         element.getparent().remove(element)
     for root in (before, after):
-        _prune(root, path.partition("/")[0])
+        _remove_empty(root, path.partition("/")[0])
 
 
-def _prune(root: Element, tag: str) -> None:
-    """A container that says nothing without what was in it."""
+def _remove_empty(root: Element, tag: str) -> None:
+    """Remove a container that means nothing without children."""
     for container in root.findall(tag):
         if tag in ("dns", "dhcp") and not container.attrib and not len(container):
             root.remove(container)

@@ -1,185 +1,192 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The part that keeps networks known to libvirt, so that guests can have them by ``<source network='lab'/>``.
+"""The reconciler of libvirt's networks, which guests use with ``<source network='lab'/>``.
 
-libvirt is told of a bridge that is there (forward mode='bridge') and does nothing to it; rules, DHCP and DNS stay ours.
-What we registered has our mark in its metadata; a network of libvirt's without it is never touched.
+Our networks are registered with the bridge that we made (forward mode='bridge'): libvirt does nothing to the bridge,
+and rules, DHCP and DNS stay ours. A network that we register has our mark in its metadata; networks of libvirt without
+it are never changed, unless the user manages them here (managed_by: libvirt).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Union
 
 from ..core.errors import VirtnetError
 from ..core.files import put
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, CREATE, DELETE, Change, Plan
 from ..libvirt_xml.values import Version
-from .connection import Driver, Found, driver_installed
-from .definition import RegistrationSpec, differs, registered_by_us, shape, xml_of
-from .live_update import Update, updates
+from .connection import Driver, LibvirtNetwork, driver_installed
+from .definition import RegistrationSpec, differs, registered_by_us, registration_xml, text_for_diff
+from .live_update import LiveUpdate, live_updates
 from .managed import uuid_in
 from .managed_update import (
-    Made,
+    DefinitionDigests,
     SectionUpdate,
-    completed,
+    complete_definition,
     digest,
+    digests_file,
     is_live,
     is_stored,
-    live_updates,
-    made_file,
-    read_made,
+    managed_live_updates,
+    read_digests,
 )
 from .options import ALWAYS
-from .ports import plug_in, ports_of
+from .ports import attached_ports, reattach_ports
 
-# Steps of a change, in the order in which they are taken.
-STOP, UNDEFINE, DEFINE, CREATE_TRANSIENT, START, AUTOSTART, NO_AUTOSTART = (
-    "stop",
-    "undefine",
-    "define",
-    "create transient",
-    "start",
-    "autostart",
-    "no autostart",
-)
-
-
-# Before, virNetworkDefParseXML() (src/conf/network_conf.c) takes vlan for virtualport type='openvswitch' alone.
+# Older versions accept <vlan> with virtualport type='openvswitch' only (virNetworkDefParseXML() in
+# src/conf/network_conf.c).
 _VLAN_SINCE: Version = (11, 0)
+
+
+class Action(str, Enum):
+    """What is done to a network of libvirt."""
+
+    STOP = "stop"
+    UNDEFINE = "undefine"
+    DEFINE = "define"
+    CREATE_TRANSIENT = "create transient"
+    START = "start"
+    AUTOSTART = "autostart"
+    NO_AUTOSTART = "no autostart"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+Step = Union[Action, LiveUpdate, SectionUpdate]
 
 
 @dataclass(frozen=True)
 class RegistrationChange(Change):
-    """What is done to one network of libvirt's.
+    """The steps for one network of libvirt, in order; ``xml`` is the definition that they use.
 
-    ``given``: the digest of a definition that is libvirt's own; ``fresh``: afterwards that is what runs.
+    Of a network with managed_by: libvirt, ``definition_digest`` is that of the user's definition, and ``is_live`` tells
+    whether the running network has this definition after the steps.
     """
 
     network: str = ""
-    steps: Sequence[str | Update | SectionUpdate] = ()
+    steps: Sequence[Step] = ()
     xml: str = ""
-    given: str = ""
-    fresh: bool = True
+    definition_digest: str = ""
+    is_live: bool = True
+
+    @property
+    def restarts(self) -> bool:
+        """Whether the network is stopped and started again."""
+        return {Action.STOP, Action.START} <= {step for step in self.steps if isinstance(step, Action)}
 
 
 @dataclass(frozen=True)
-class State:
-    """libvirt's networks by name; ``problem`` where it cannot be asked; ``made``: what became of definitions."""
+class RegistrationState:
+    """libvirt's networks by name, or the ``problem`` why libvirt cannot be queried.
 
-    networks: Mapping[str, Found] = field(default_factory=dict)
+    ``digests``: for networks with managed_by: libvirt, what libvirt made of their definitions.
+    """
+
+    networks: Mapping[str, LibvirtNetwork] = field(default_factory=dict)
     version: Version = (0, 0)
     problem: str = ""
-    made: Mapping[str, Made] = field(default_factory=dict)
+    digests: Mapping[str, DefinitionDigests] = field(default_factory=dict)
 
 
 class Registrations:
-    """Networks as libvirt shall know them."""
+    """The reconciler of libvirt's networks."""
 
-    def __init__(self, wanted: Sequence[RegistrationSpec], purge: bool, paths: Paths) -> None:
-        self.wanted = wanted
+    def __init__(self, desired: Sequence[RegistrationSpec], purge: bool, paths: Paths) -> None:
+        self.desired = desired
         self.purge = purge
         self.paths = paths
 
-    def read(self) -> State:
-        """libvirt's networks, where it has a driver for them."""
+    def read(self) -> RegistrationState:
+        """libvirt's networks, if its network driver is installed."""
         if not driver_installed(self.paths.root):
-            return State(problem="libvirt's network driver is not installed" if self._must() else "")
-        if not self.wanted and not self.purge:
-            return State()
+            required = self._is_required()
+            return RegistrationState(problem="libvirt's network driver is not installed" if required else "")
+        if not self.desired and not self.purge:
+            return RegistrationState()
         try:
             with Driver() as driver:
-                return State(driver.networks(), driver.version, made=read_made(self.paths))
+                return RegistrationState(driver.networks(), driver.version, digests=read_digests(self.paths))
         except VirtnetError as error:
-            return State(problem=str(error))
+            return RegistrationState(problem=str(error))
 
-    def _must(self) -> bool:
-        return any(spec.register == ALWAYS and spec.state == "present" for spec in self.wanted)
+    def _is_required(self) -> bool:
+        return any(spec.register == ALWAYS and spec.state == "present" for spec in self.desired)
 
-    def plan(self, current: State) -> Plan[RegistrationChange]:
-        """What libvirt has to be told; raises VirtnetError where it cannot be and must be."""
+    def plan(self, current: RegistrationState) -> Plan[RegistrationChange]:
+        """The changes of libvirt's networks; raises VirtnetError if libvirt is required and cannot be used."""
         if current.problem:
-            if self._must():
+            if self._is_required():
                 raise VirtnetError(f"{current.problem}; put it right, or set libvirt.register to auto or false")
             return Plan(notes=[f"networks are not registered with libvirt: {current.problem}"])
         if current.version == (0, 0):
             return Plan()
-        changes, notes = [], []
-        for spec in self.wanted:
-            found = current.networks.get(spec.name)
-            if spec.managed and spec.state == "present":
-                change, note = _managed(spec, found, current)
-            elif spec.managed:
-                change, note = (_removed(found) if found else None), ""
-            elif spec.state == "present":
-                _refuse_foreign(spec, current)
-                _refuse_vlan(spec, current.version)
-                change, note = _present(spec, found, current.version)
-            else:
-                change, note = (_absent(found) if found else None), ""
-            changes += [change] if change else []
-            notes += [note] if note else []
-        named = {spec.name for spec in self.wanted}
+        planned = [_plan_network(spec, current.networks.get(spec.name), current) for spec in self.desired]
+        changes = [change for change, _note in planned if change]
         if self.purge:
-            gone = [_absent(found) for name, found in sorted(current.networks.items()) if name not in named]
-            changes += [change for change in gone if change]
-        holds = [spec.as_options() for spec in self.wanted if spec.state == "present"]
-        return Plan(changes, holds, notes)
+            names = {spec.name for spec in self.desired}
+            unlisted = [network for name, network in sorted(current.networks.items()) if name not in names]
+            changes += [_removal(network) for network in unlisted if registered_by_us(network.xml)]
+        result = [spec.as_options() for spec in self.desired if spec.state == "present"]
+        return Plan(changes, result, [note for _change, note in planned if note])
 
     def apply(self, plan: Plan[RegistrationChange]) -> None:
-        """Tell libvirt."""
+        """Carry out the steps; a restarted network gets its guests back."""
         with Driver() as driver:
             for change in plan.changes:
-                ports = ports_of(driver, change.network) if {STOP, START} <= {*map(str, change.steps)} else None
+                ports = attached_ports(driver, change.network) if change.restarts else None
                 for step in change.steps:
-                    _take(driver, step, change)
+                    _carry_out(driver, step, change)
                 if ports is not None:
-                    plug_in(driver, change.network, ports)
-                if change.given or not change.xml:
-                    self._remember(change, driver.networks().get(change.network))
+                    reattach_ports(driver, change.network, ports)
+                if change.definition_digest or not change.xml:
+                    self._store_digests(change, driver.networks().get(change.network))
 
-    def _remember(self, change: RegistrationChange, found: Found | None) -> None:
-        made = read_made(self.paths)
-        before = made.pop(change.network, Made())
-        if change.given and found is not None:
-            live = digest(found.live) if change.fresh else ""
-            made[change.network] = Made(change.given, digest(found.xml), live)
-        if made or before != Made():
-            put([made_file(made, self.paths)])
+    def _store_digests(self, change: RegistrationChange, network: LibvirtNetwork | None) -> None:
+        digests = read_digests(self.paths)
+        before = digests.pop(change.network, DefinitionDigests())
+        if change.definition_digest and network is not None:
+            live = digest(network.live) if change.is_live else ""
+            digests[change.network] = DefinitionDigests(change.definition_digest, digest(network.xml), live)
+        if digests or before != DefinitionDigests():
+            put([digests_file(digests, self.paths)])
 
 
-def _take(driver: Driver, step: str | Update | SectionUpdate, change: RegistrationChange) -> None:
-    if isinstance(step, (Update, SectionUpdate)):
+def _carry_out(driver: Driver, step: Step, change: RegistrationChange) -> None:
+    if isinstance(step, (LiveUpdate, SectionUpdate)):
         step.make(driver, change.network)
-    elif step == DEFINE:
+    elif step == Action.DEFINE:
         driver.define(change.xml)
-    elif step == CREATE_TRANSIENT:
+    elif step == Action.CREATE_TRANSIENT:
         driver.create(change.xml)
-    elif step == STOP:
+    elif step == Action.STOP:
         driver.stop(change.network)
-    elif step == UNDEFINE:
+    elif step == Action.UNDEFINE:
         driver.undefine(change.network)
-    elif step == START:
+    elif step == Action.START:
         driver.start(change.network)
     else:
-        driver.autostart(change.network, step == AUTOSTART)
+        driver.autostart(change.network, step == Action.AUTOSTART)
 
 
-def _refuse_foreign(spec: RegistrationSpec, current: State) -> None:
-    for found in current.networks.values():
-        same = "name" if found.name == spec.name else "uuid" if found.uuid == spec.uuid else ""
-        if same and not registered_by_us(found.xml):
+def _refuse_foreign(spec: RegistrationSpec, current: RegistrationState) -> None:
+    for network in current.networks.values():
+        same = "name" if network.name == spec.name else "uuid" if network.uuid == spec.uuid else ""
+        if same and not registered_by_us(network.xml):
             raise VirtnetError(
                 f"network {spec.name!r}: {same}: libvirt has a network of this {same} that is not ours "
-                f"({found.name!r}); give ours another {same}, set libvirt.register to false, or remove libvirt's "
-                f"(virsh net-undefine {found.name})"
+                f"({network.name!r}); give ours another {same}, set libvirt.register to false, or remove libvirt's "
+                f"(virsh net-undefine {network.name})"
             )
 
 
 def _refuse_vlan(spec: RegistrationSpec, version: Version) -> None:
-    """libvirt would refuse the definition, but only when the other parts are done."""
+    """Refuse what libvirt would refuse too, but only after the other reconcilers have applied their plans."""
     if version >= _VLAN_SINCE or spec.libvirt.virtualport.get("type") == "openvswitch":
         return
     tagged = [f"portgroups[{i}].vlan" for i, group in enumerate(spec.libvirt.portgroups) if "vlan" in group]
@@ -190,110 +197,133 @@ def _refuse_vlan(spec: RegistrationSpec, version: Version) -> None:
         )
 
 
-def _absent(found: Found) -> RegistrationChange | None:
-    return _removed(found) if registered_by_us(found.xml) else None
+# A change, None for no change, and a note for the user, '' for none.
+_Planned = tuple[Union[RegistrationChange, None], str]
 
 
-def _removed(found: Found) -> RegistrationChange:
-    steps = _removal(found)
-    before = shape(found.xml) + found.status()
-    return RegistrationChange(DELETE, f"libvirt network {found.name}", before, "", "unregistered", found.name, steps)
+def _plan_network(spec: RegistrationSpec, network: LibvirtNetwork | None, current: RegistrationState) -> _Planned:
+    if spec.state == "absent":
+        removable = network is not None and (spec.managed or registered_by_us(network.xml))
+        return _removal(network) if network is not None and removable else None, ""
+    if spec.managed:
+        return _plan_managed(spec, network, current)
+    _refuse_foreign(spec, current)
+    _refuse_vlan(spec, current.version)
+    return _plan_registration(spec, network, current.version)
 
 
-def _present(spec: RegistrationSpec, found: Found | None, version: Version) -> tuple[RegistrationChange | None, str]:
-    """The steps from what libvirt has to what it shall have, and a note on what has to wait for guests."""
-    xml = xml_of(spec, version)
-    wanted = Found(spec.name, spec.uuid, xml, xml, spec.active, spec.persistent, spec.persistent and spec.autostart)
-    steps, note = _steps(wanted, found, version)
-    after = shape(xml) + wanted.status()
-    what = f"libvirt network {spec.name}"
-    if not steps:
-        return None, note
-    if found is None:
-        return RegistrationChange(CREATE, what, "", after, "registered", spec.name, steps, xml), note
-    before = shape(found.xml) + found.status()
-    if before == after:
-        before = shape(found.live) + found.status()
-    return RegistrationChange(CHANGE, what, before, after, ", ".join(map(str, steps)), spec.name, steps, xml), note
+def _removal(network: LibvirtNetwork) -> RegistrationChange:
+    before = text_for_diff(network.xml) + network.status()
+    return RegistrationChange(
+        DELETE,
+        f"libvirt network {network.name}",
+        before=before,
+        detail="unregistered",
+        network=network.name,
+        steps=_removal_steps(network),
+    )
 
 
-def _managed(spec: RegistrationSpec, found: Found | None, current: State) -> tuple[RegistrationChange | None, str]:
-    """The steps for a network that is libvirt's own, and a note on what has to wait for its next start."""
-    xml, given = completed(spec.name, spec.xml, found), digest(spec.xml)
-    wanted = Found(spec.name, uuid_in(xml), xml, xml, spec.active, spec.persistent, spec.persistent and spec.autostart)
-    made = current.made.get(spec.name, Made())
-    what = f"libvirt network {spec.name}"
-    if found is not None and found.uuid != wanted.uuid:
+def _removal_steps(network: LibvirtNetwork) -> list[Step]:
+    stop: list[Step] = [Action.STOP] if network.active else []
+    return [*stop, *([Action.UNDEFINE] if network.persistent else [])]
+
+
+def _desired_network(spec: RegistrationSpec, uuid: str, xml: str) -> LibvirtNetwork:
+    return LibvirtNetwork(
+        name=spec.name,
+        uuid=uuid,
+        xml=xml,
+        live=xml,
+        active=spec.active,
+        persistent=spec.persistent,
+        autostart=spec.persistent and spec.autostart,
+    )
+
+
+def _absent(desired: LibvirtNetwork) -> LibvirtNetwork:
+    """The state of a network that libvirt does not have."""
+    return replace(desired, active=False, persistent=False, autostart=False, xml="")
+
+
+def _lifecycle_steps(desired: LibvirtNetwork, current: LibvirtNetwork, *, restart: bool, redefine: bool) -> list[Step]:
+    """From the current to the desired state of a network, without updates of the running network."""
+    starts = desired.active and (restart or not current.active)
+    steps: list[Step] = [Action.STOP] if current.active and (restart or not desired.active) else []
+    if desired.persistent:
+        steps += [Action.DEFINE] if redefine or not current.persistent else []
+        steps += [Action.START] if starts else []
+        if desired.autostart != current.autostart:
+            steps.append(Action.AUTOSTART if desired.autostart else Action.NO_AUTOSTART)
+    else:
+        steps += [Action.UNDEFINE] if current.persistent else []
+        steps += [Action.CREATE_TRANSIENT] if starts else []
+    return steps
+
+
+def _plan_registration(spec: RegistrationSpec, network: LibvirtNetwork | None, version: Version) -> _Planned:
+    """The change for a network of ours, and a note if it has to wait because guests use the network."""
+    desired = _desired_network(spec, spec.uuid, registration_xml(spec, version))
+    steps: list[Step] = []
+    current = network or _absent(desired)
+    if network is not None and network.uuid != desired.uuid:
+        # libvirt cannot change the UUID of a network.
+        steps, current = _removal_steps(network), _absent(desired)
+    outdated = current.active and desired.active and differs(current.live, desired.live)
+    updates = live_updates(current.live, desired.live, version) if outdated else ()
+    restart = updates is None and not current.guests
+    redefine = differs(current.xml, desired.xml)
+    steps += _lifecycle_steps(desired, current, restart=restart, redefine=redefine)
+    steps += updates or ()
+    note = (
+        f"libvirt network {desired.name} has guests ({current.guests}) and changes for them only once it was stopped "
+        "and started (virsh net-destroy, net-start)"
+    )
+    change = _change(desired, network, network.xml if network else "", steps)
+    if network is not None and change.before == change.after:
+        change = replace(change, before=text_for_diff(network.live) + network.status())
+    if network is None:
+        change = replace(change, detail="registered")
+    return change if steps else None, note if updates is None and not restart else ""
+
+
+def _plan_managed(spec: RegistrationSpec, network: LibvirtNetwork | None, state: RegistrationState) -> _Planned:
+    """The change for a network with managed_by: libvirt, and a note if it takes effect at the network's next start."""
+    xml, definition_digest = complete_definition(spec.name, spec.xml, network), digest(spec.xml)
+    desired = _desired_network(spec, uuid_in(xml), xml)
+    if network is not None and network.uuid != desired.uuid:
         raise VirtnetError(
-            f"network {spec.name!r}: uuid: libvirt's network has {found.uuid}, and libvirt does not change that; "
+            f"network {spec.name!r}: uuid: libvirt's network has {network.uuid}, and libvirt does not change that; "
             "leave the uuid out, or remove the network first (state: absent)"
         )
-    old = found or replace(wanted, active=False, persistent=False, autostart=False)
-    stale = old.active and wanted.active and not is_live(old, xml, given, made)
-    calls = live_updates(old.live, xml, current.version) if stale else None
-    restart = stale and calls is None and spec.restart
-    late = stale and calls is None and not spec.restart
-    steps: list[str | Update | SectionUpdate] = [STOP] if old.active and (restart or not wanted.active) else []
-    runs = old.active and not steps
-    if wanted.persistent:
-        steps += [] if old.persistent and is_stored(old, xml, given, made) else [DEFINE]
-        steps += [START] if wanted.active and not runs else []
-        if wanted.autostart != old.autostart:
-            steps.append(AUTOSTART if wanted.autostart else NO_AUTOSTART)
-    else:
-        steps += [UNDEFINE] if old.persistent else []
-        steps += [CREATE_TRANSIENT] if wanted.active and not runs else []
-    steps += calls or ()
-    note = f"{what}: what has changed takes effect at its next start (virsh net-destroy, net-start, or restart: true)"
-    if not steps:
-        return None, note if late else ""
-    shown = old.xml if DEFINE in steps or not old.active else old.live
-    before = "" if found is None else shape(shown) + old.status()
-    after = shape(xml) + wanted.status()
+    digests = state.digests.get(spec.name, DefinitionDigests())
+    current = network or _absent(desired)
+    outdated = current.active and desired.active and not is_live(current, xml, definition_digest, digests)
+    updates = managed_live_updates(current.live, xml, state.version) if outdated else ()
+    restart = updates is None and spec.restart
+    is_delayed = updates is None and not spec.restart
+    redefine = not (current.persistent and is_stored(current, xml, definition_digest, digests))
+    steps = [*_lifecycle_steps(desired, current, restart=restart, redefine=redefine), *(updates or ())]
+    note = (
+        f"libvirt network {spec.name}: what has changed takes effect at its next start (virsh net-destroy, net-start, "
+        "or restart: true)"
+    )
+    old_xml = current.xml if Action.DEFINE in steps or not current.active else current.live
+    change = _change(desired, network, old_xml, steps)
+    change = replace(change, definition_digest=definition_digest, is_live=not is_delayed)
+    return change if steps else None, note if is_delayed else ""
+
+
+def _change(
+    desired: LibvirtNetwork, network: LibvirtNetwork | None, old_xml: str, steps: Sequence[Step]
+) -> RegistrationChange:
     return RegistrationChange(
-        CREATE if found is None else CHANGE,
-        what,
-        before,
-        after,
-        ", ".join(map(str, steps)),
-        spec.name,
-        steps,
-        xml,
-        given,
-        not late,
-    ), note if late else ""
-
-
-def _removal(found: Found) -> list[str | Update]:
-    return [*([STOP] if found.active else []), *([UNDEFINE] if found.persistent else [])]
-
-
-def _steps(wanted: Found, found: Found | None, version: Version) -> tuple[list[str | Update], str]:
-    steps: list[str | Update] = []
-    note = ""
-    old = found or replace(wanted, active=False, persistent=False, autostart=False, xml="")
-    if found is not None and found.uuid != wanted.uuid:
-        # libvirt does not change the uuid of a network that is there.
-        steps = _removal(found)
-        old = replace(old, active=False, persistent=False, autostart=False, xml="")
-    active = old.active
-    stale = active and wanted.active and differs(old.live, wanted.live)
-    in_place = updates(old.live, wanted.live, version) if stale else None
-    if stale and in_place is None and old.guests:
-        note = (
-            f"libvirt network {wanted.name} has guests ({old.guests}) and changes for them only once it was stopped "
-            "and started (virsh net-destroy, net-start)"
-        )
-    if active and (not wanted.active or (stale and in_place is None and not old.guests)):
-        steps.append(STOP)
-        active = False
-    if wanted.persistent:
-        if not old.persistent or differs(old.xml, wanted.xml):
-            steps.append(DEFINE)
-        steps += [START] if wanted.active and not active else []
-        if wanted.autostart != old.autostart:
-            steps.append(AUTOSTART if wanted.autostart else NO_AUTOSTART)
-    else:
-        steps += [UNDEFINE] if old.persistent else []
-        steps += [CREATE_TRANSIENT] if wanted.active and not active else []
-    return [*steps, *(in_place or ())], note
+        CREATE if network is None else CHANGE,
+        f"libvirt network {desired.name}",
+        before="" if network is None else text_for_diff(old_xml) + network.status(),
+        after=text_for_diff(desired.xml) + desired.status(),
+        detail=", ".join(map(str, steps)),
+        network=desired.name,
+        steps=steps,
+        xml=desired.xml,
+    )

@@ -26,8 +26,8 @@ from ..kernel.fdb import read_fdb_max_learned
 from ..kernel.links import OPENVSWITCH
 from ..kernel.routes import Route, read_route_options
 from ..libvirt.bridged import MODE as BRIDGED
-from ..libvirt.bridged import only_registered
-from ..libvirt.managed import LIBVIRT, OURS, bridge_in, is_managed, name_in, uuid_in, xml_of_network
+from ..libvirt.bridged import registration_options
+from ..libvirt.managed import LIBVIRT, OURS, bridge_in, is_managed, managed_xml, name_in, uuid_in
 from ..libvirt.options import Libvirt, read_libvirt
 from ..nft.nat import Nat, read_nat
 from ..nft.port_forwards import Forward, read_forwards
@@ -256,7 +256,7 @@ def read_network(options: Options, identity: str) -> Network:
     state = options.choice("state", STATES, "active")
     mode = options.choice("mode", MODES, "nat")
     if mode == BRIDGED:
-        options = only_registered(options)
+        options = registration_options(options)
     ipv6 = read_ipv6(options.group("ipv6"))
     instance, raw = _read_instance(options.group("dnsmasq"))
     ipv4 = _read_ipv4(options.group("ipv4"), mode, ipv6)
@@ -300,7 +300,7 @@ def _read_managed(options: Options) -> Network:
     """A network that is libvirt's own."""
     state = options.choice("state", STATES, "active")
     gone = state == "absent" and not options.given("xml")
-    xml = "" if gone else xml_of_network(options)
+    xml = "" if gone else managed_xml(options)
     said = options if options.given("name") or gone else Options({"name": name_in(xml)}, options.at("xml"))
     name = said.matching("name", NAME, NAME_WORDS)
     return Network(

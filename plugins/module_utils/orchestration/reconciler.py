@@ -525,7 +525,7 @@ def _check_bridged(network: Network, current: State) -> None:
         )
     # A bridge that was ours once is removed whenever no network of ours needs it.
     _refuse_own({bridge: name for name, one in current.remembered.items() for bridge in one.bridges}, network)
-    problem = bridged.missing(network.bridge.name, network.bridge.type == "openvswitch", current.links)
+    problem = bridged.bridge_problem(network.bridge.name, network.bridge.type == "openvswitch", current.links)
     if network.state == "active" and problem:
         _refuse(network, "bridge.name", problem)
 

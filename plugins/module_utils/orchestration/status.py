@@ -13,7 +13,7 @@ from ..core.identity import host_identity
 from ..core.paths import Paths
 from ..firewall.reachability import diagnose
 from ..kernel.links import Link
-from ..libvirt.bridged import as_said
+from ..libvirt.bridged import as_given
 from ..libvirt.managed import LIBVIRT
 from ..libvirt_xml.convert import to_xml
 from ..libvirt_xml.parse import has_library
@@ -103,7 +103,7 @@ def dump(network: Network) -> str:
         return network.xml
     options = network.as_options()
     if not network.has_own_bridge:
-        return to_xml(as_said(options))
+        return to_xml(as_given(options))
     live = {}
     for family in ("ipv4", "ipv6"):
         group = options.get(family)

@@ -24,7 +24,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import V
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_file import parse
 from ansible_collections.virtnet.linux.plugins.module_utils.kernel.links import Link
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.connection import Found
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.connection import LibvirtNetwork
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.reconciler import State as NetworksState
 
 DNSMASQ = """\
@@ -84,10 +84,10 @@ def test_a_word_with_a_space_cannot_become_another_lease() -> None:
         assert parse_status(json.dumps([{**STATUS[0], key: word}])).text() == ""
 
 
-def network(name: str, inside: str) -> Found:
+def network(name: str, inside: str) -> LibvirtNetwork:
     identity = uuid.uuid5(uuid.NAMESPACE_DNS, name)
     xml = f"<network><name>{name}</name><uuid>{identity}</uuid>{inside}</network>"
-    return Found(name, str(identity), xml, xml, active=True, persistent=True, autostart=True)
+    return LibvirtNetwork(name, str(identity), xml, xml, active=True, persistent=True, autostart=True)
 
 
 OWN = network(
@@ -98,7 +98,7 @@ PORT = """<networkport><owner><name>machine</name></owner><mac address='52:54:00
 <bandwidth><inbound floor='200'/></bandwidth></networkport>"""
 
 
-def state(*networks: Found, **more: object) -> State:
+def state(*networks: LibvirtNetwork, **more: object) -> State:
     links = {"virbr7": Link("virbr7", 7, kind="bridge", mac="52:54:00:00:00:07", addresses=("10.7.0.1/24",))}
     given = {"version": (11, 3), "ours": NetworksState(links=links), **more}
     return State(networks={one.name: one for one in networks}, **given)  # type: ignore[arg-type]

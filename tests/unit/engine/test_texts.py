@@ -19,7 +19,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.options import 
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import Layout, instance_for, unit_name
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.spec import FragmentSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.definition import RegistrationSpec, xml_of
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.definition import RegistrationSpec, registration_xml
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.convert import from_xml
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.flat import NOT_IN_XML, flatten
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.metadata import NAMESPACE
@@ -100,7 +100,11 @@ def shape_of_page(network: Network) -> Any:
 
 def registration(network: Network) -> str:
     (one,) = parts_of(network)["registrations"]
-    return xml_of(RegistrationSpec.from_options(Options(one)), (11, 3)) if one["state"] == "present" else "<network/>"
+    return (
+        registration_xml(RegistrationSpec.from_options(Options(one)), (11, 3))
+        if one["state"] == "present"
+        else "<network/>"
+    )
 
 
 ELEMENTS = {tag for path in OPTION_BY_PATH for tag in path.partition("@")[0].split("/")} | {

@@ -100,7 +100,7 @@ def test_what_has_no_meaning_is_refused_by_path(more: dict[str, Any], path: str)
 @pytest.mark.parametrize(
     ("items", "state", "said"),
     [
-        ([SITE], {"links": {}}, "bridge.name: 'br0' is not there; make it first"),
+        ([SITE], {"links": {}}, "bridge.name: 'br0' does not exist; create it first"),
         ([{**SITE, "bridge": {"name": "br1"}}], {}, "did you mean 'br0'?"),
         ([{**SITE, "bridge": {"name": "eth0"}}], {}, "bridge.name: 'eth0' is not a bridge"),
         ([SITE], {"libvirt": False}, "mode: 'bridged' does nothing but tell libvirt"),

@@ -11,10 +11,14 @@ import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption, VirtnetError
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.connection import Found
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.connection import LibvirtNetwork
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.definition import RegistrationSpec, registered_by_us
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.managed_update import Made, digest, same
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.reconciler import Registrations, State
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.managed_update import (
+    DefinitionDigests,
+    digest,
+    is_equivalent,
+)
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.reconciler import Registrations, RegistrationState
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import specs
 
@@ -27,16 +31,18 @@ LISTED = f"""<network connections='1'><name>own</name><uuid>{UUID}</uuid>
 <mac address='52:54:00:7c:60:5b'/><ip address='10.9.0.1' netmask='255.255.255.0'>
 <dhcp><range start='10.9.0.2' end='10.9.0.9'/></dhcp></ip></network>"""
 POOL = "<network><name>own</name><forward mode='hostdev'><pf dev='eth7'/></forward></network>"
-FOUND = Found("own", UUID, LISTED, LISTED, active=True, persistent=True, autostart=True)
+FOUND = LibvirtNetwork("own", UUID, LISTED, LISTED, active=True, persistent=True, autostart=True)
 
 
-def planned(spec: RegistrationSpec, found: Found | None, made: Made | None = None):
+def planned(spec: RegistrationSpec, found: LibvirtNetwork | None, made: DefinitionDigests | None = None):
     networks = {} if found is None else {"own": found}
     remembered = {} if made is None else {"own": made}
-    return Registrations([spec], False, Paths("/nowhere")).plan(State(networks, (11, 3), made=remembered))
+    return Registrations([spec], False, Paths("/nowhere")).plan(
+        RegistrationState(networks, (11, 3), digests=remembered)
+    )
 
 
-def steps(spec: RegistrationSpec, found: Found | None, made: Made | None = None) -> list[str]:
+def steps(spec: RegistrationSpec, found: LibvirtNetwork | None, made: DefinitionDigests | None = None) -> list[str]:
     return [str(step) for change in planned(spec, found, made).changes for step in change.steps]
 
 
@@ -76,7 +82,7 @@ def test_what_cannot_change_waits_for_the_next_start_and_says_so() -> None:
     plan = planned(own(other), FOUND)
     assert [list(change.steps) for change in plan.changes] == [["define"]]
     assert "takes effect at its next start" in plan.notes[0]
-    assert not plan.changes[0].fresh
+    assert not plan.changes[0].is_live
 
 
 def test_it_is_restarted_where_that_is_asked_for() -> None:
@@ -102,8 +108,8 @@ def test_state_autostart_and_persistence_combine(wanted, found, expected: list[s
 def test_what_our_model_does_not_know_is_remembered() -> None:
     became = POOL.replace("<pf", "<driver name='vfio'/><pf").replace("<name>", f"<uuid>{UUID}</uuid><name>")
     found = replace(FOUND, xml=became, live=became)
-    assert not same(became, POOL)
-    made = Made(digest(POOL), digest(became), digest(became))
+    assert not is_equivalent(became, POOL)
+    made = DefinitionDigests(digest(POOL), digest(became), digest(became))
     assert steps(own(POOL), found, made) == []
     assert steps(own(POOL), found, replace(made, stored="")) == ["define"]
 
@@ -144,10 +150,10 @@ def test_options_are_said_in_libvirts_words() -> None:
         ({"name": "own"}, "ipv4.address: 'auto' is not possible"),
         ({"xml": "<domain/>"}, "is a <domain>"),
         ({"xml": GIVEN, "name": "other"}, "is not the name in the XML, 'own'"),
-        ({"xml": GIVEN, "mode": "nat"}, "cannot stand beside mode"),
+        ({"xml": GIVEN, "mode": "nat"}, "cannot be combined with mode"),
         (
             {"name": "own", "ipv4": {"address": "10.9.0.1/24"}, "port_forwards": [{"port": 80, "to": "10.9.0.9"}]},
-            "port_forwards: is nothing that libvirt can do",
+            "port_forwards: is not possible with libvirt",
         ),
     ],
 )

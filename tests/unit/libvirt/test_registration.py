@@ -13,11 +13,15 @@ import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption, VirtnetError
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.connection import Found
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.definition import RegistrationSpec, differs, xml_of
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.live_update import updates
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.connection import LibvirtNetwork
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.definition import (
+    RegistrationSpec,
+    differs,
+    registration_xml,
+)
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.live_update import live_updates
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.options import read_libvirt
-from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.reconciler import Registrations, State
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.reconciler import Registrations, RegistrationState
 from lxml import etree
 from tools import libvirt_schema
 
@@ -29,19 +33,19 @@ def spec(**options: Any) -> RegistrationSpec:
     return RegistrationSpec.from_options(Options({**LAB, **options}))
 
 
-def held(one: RegistrationSpec, **values: Any) -> Found:
+def held(one: RegistrationSpec, **values: Any) -> LibvirtNetwork:
     """libvirt's network after it was told of one."""
-    xml = xml_of(one, (9, 0))
-    found = Found(one.name, one.uuid, xml, xml, one.active, one.persistent, one.persistent and one.autostart)
+    xml = registration_xml(one, (9, 0))
+    found = LibvirtNetwork(one.name, one.uuid, xml, xml, one.active, one.persistent, one.persistent and one.autostart)
     return replace(found, **values)
 
 
-def plan(*wanted: RegistrationSpec, found: tuple[Found, ...] = (), purge: bool = False) -> Any:
-    state = State({one.name: one for one in found}, version=(9, 0))
+def plan(*wanted: RegistrationSpec, found: tuple[LibvirtNetwork, ...] = (), purge: bool = False) -> Any:
+    state = RegistrationState({one.name: one for one in found}, version=(9, 0))
     return Registrations(wanted, purge, Paths()).plan(state)
 
 
-def steps(wanted: RegistrationSpec, *found: Found) -> list[str]:
+def steps(wanted: RegistrationSpec, *found: LibvirtNetwork) -> list[str]:
     changes = plan(wanted, found=found).changes
     return list(map(str, changes[0].steps)) if changes else []
 
@@ -69,8 +73,8 @@ OTHER = {"trust_guest_rx_filters": True}
         ({}, {"active": False}, {"active": False, "libvirt": LIGHT}, ["define"]),
         ({}, {}, {"active": False, "libvirt": LIGHT}, ["stop", "define"]),
         ({}, {}, {"libvirt": {**LIGHT, **OTHER}}, ["stop", "define", "start"]),
-        ({}, {"live": xml_of(spec(libvirt=OTHER), (9, 0))}, {}, ["stop", "start"]),
-        ({}, {"live": xml_of(spec(libvirt=OTHER), (9, 0)), "guests": 1}, {}, []),
+        ({}, {"live": registration_xml(spec(libvirt=OTHER), (9, 0))}, {}, ["stop", "start"]),
+        ({}, {"live": registration_xml(spec(libvirt=OTHER), (9, 0)), "guests": 1}, {}, []),
         ({"persistent": False}, {}, {"persistent": False}, []),
         ({"persistent": False}, {}, {}, ["define", "autostart"]),
         ({}, {}, {"persistent": False}, ["undefine"]),
@@ -99,25 +103,25 @@ def test_the_default_portgroup_moves_without_two_of_them_at_any_time() -> None:
 
 
 def test_title_and_description_change_in_place_where_libvirt_knows_them() -> None:
-    new = xml_of(spec(title="new"), (11, 3))
-    old = xml_of(spec(title="old", description="gone"), (11, 3))
-    assert list(map(str, updates(old, new, (11, 3)) or ())) == ["change title", "change description"]
-    assert updates(new.replace("vn-lab", "vn-other"), new, (11, 3)) is None
+    new = registration_xml(spec(title="new"), (11, 3))
+    old = registration_xml(spec(title="old", description="gone"), (11, 3))
+    assert list(map(str, live_updates(old, new, (11, 3)) or ())) == ["change title", "change description"]
+    assert live_updates(new.replace("vn-lab", "vn-other"), new, (11, 3)) is None
 
 
 def test_metadata_changes_in_place_where_libvirt_can() -> None:
     def told(*metadata: str) -> str:
-        return xml_of(spec(libvirt={"metadata": list(metadata)}), (11, 3))
+        return registration_xml(spec(libvirt={"metadata": list(metadata)}), (11, 3))
 
     old, new = told("<x xmlns='urn:x'/>", "<y xmlns='urn:y'/>"), told("<n:y xmlns:n='urn:y' a='1'>b<n:z/></n:y>")
-    found = updates(old, new, (11, 3)) or ()
+    found = live_updates(old, new, (11, 3)) or ()
     assert list(map(str, found)) == ["remove metadata urn:x", "change metadata urn:y"]
     assert found[1].text == '<y xmlns:n="urn:y" a="1">b<n:z/></y>'
-    assert updates(old, new, (9, 0)) is None
+    assert live_updates(old, new, (9, 0)) is None
 
 
 def test_guests_on_a_network_are_a_warning_and_not_a_change() -> None:
-    done = plan(spec(), found=(held(spec(), live=xml_of(spec(libvirt=OTHER), (9, 0)), guests=2),))
+    done = plan(spec(), found=(held(spec(), live=registration_xml(spec(libvirt=OTHER), (9, 0)), guests=2),))
     assert not done.changes
     assert "has guests (2)" in done.notes[0]
 
@@ -129,17 +133,17 @@ def test_order_spaces_and_spelling_are_no_difference() -> None:
             "metadata": ["<x xmlns='urn:x'/>"],
         }
     )
-    root = etree.fromstring(xml_of(one, (9, 0)))
+    root = etree.fromstring(registration_xml(one, (9, 0)))
     root.set("connections", "3")
     root[:] = list(reversed(root))
     root.find("portgroup/virtualport/parameters").set("managerid", "11")
     etree.indent(root)
-    assert not differs(etree.tostring(root, encoding="unicode"), xml_of(one, (9, 0)))
+    assert not differs(etree.tostring(root, encoding="unicode"), registration_xml(one, (9, 0)))
     root.find("portgroup").set("default", "yes")
-    assert differs(etree.tostring(root, encoding="unicode"), xml_of(one, (9, 0)))
+    assert differs(etree.tostring(root, encoding="unicode"), registration_xml(one, (9, 0)))
 
 
-THEIRS = Found("lab", UUID, "<network><name>lab</name></network>", "", True, True, True)
+THEIRS = LibvirtNetwork("lab", UUID, "<network><name>lab</name></network>", "", True, True, True)
 
 
 def test_numbers_and_uuids_of_ports_are_spelled_as_libvirt_spells_them() -> None:
@@ -179,7 +183,7 @@ def test_without_libvirt_auto_does_nothing_and_true_is_an_error(tmp_path: Path) 
                 part.plan(part.read())
         else:
             assert part.plan(part.read()).changes == ()
-    unreachable = Registrations([spec()], False, paths).plan(State(problem="it does not answer"))
+    unreachable = Registrations([spec()], False, paths).plan(RegistrationState(problem="it does not answer"))
     assert unreachable.notes == ["networks are not registered with libvirt: it does not answer"]
 
 
@@ -204,7 +208,7 @@ def test_what_libvirt_is_told_is_valid(suite: str) -> None:
     )
     schema = libvirt_schema.schema(suite)
     version = {"bookworm": (9, 0), "trixie": (11, 3)}[suite]
-    assert schema.validate(etree.fromstring(xml_of(one, version))), schema.error_log
+    assert schema.validate(etree.fromstring(registration_xml(one, version))), schema.error_log
 
 
 @pytest.mark.parametrize(
