@@ -91,7 +91,7 @@ noop, changed = run(many)
 assert not changed
 one, _ = run([spec(count)])
 table = nft.read_table()
-script = M("nft.elements").render(table.elements)
+script = M("nft.script").render(table.elements)
 began = time.perf_counter()
 subprocess.run(["nft", "-f", "-"], input=script, text=True, check=True)
 replaced = (time.perf_counter() - began) * 1000

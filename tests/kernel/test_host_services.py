@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.nft import elements as nft_rules
+from ansible_collections.virtnet.linux.plugins.module_utils.nft import elements as nft_elements
+from ansible_collections.virtnet.linux.plugins.module_utils.nft import script as nft_script
 from kernel.bed import UPLINK, Bed, Space
 from kernel.dnsmasq_bed import (
     LAN_ADDRESS,
@@ -122,12 +123,12 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
 def test_dnsmasq_answers_nobody_on_the_uplink_because_of_us(dns: DnsBed, config: str, mode: str) -> None:
     """The LAN gets what it got before: at the host's address there, if the administrator's dnsmasq answers; no more."""
     text, more = CONFIGS[config]
-    rules = nft_rules.Rules("lab", "virt0", mode, "", ("192.168.100.0/24",))
+    rules = nft_elements.Rules("lab", "virt0", mode, "", ("192.168.100.0/24",))
     with open_folder() as folder, serving(dns, folder, text, LOCAL) as daemon:
         before = ask(dns.lan, LAN_ADDRESS)
         assert (before == NAMED_ADDRESS) == (config == "stock")
         script = folder / "rules"
-        script.write_text(nft_rules.render(nft_rules.merged([nft_rules.elements_of(rules)])))
+        script.write_text(nft_script.render(nft_elements.merged([nft_elements.elements_of(rules)])))
         dns.host.run("nft", "-f", str(script))
         daemon.converge({**SERVED, **more, "names": {"hosts": [{"ip": "192.168.100.9", "names": ["nas"]}]}})
         assert ask(dns.guest, "192.168.100.1", "nas.virt.test") == "192.168.100.9"

@@ -29,9 +29,10 @@ from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_file
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.render import RenderContext, hosts_files, render
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.spec import FragmentSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.nft import elements as nft_rules
-from ansible_collections.virtnet.linux.plugins.module_utils.nft.chains import FAMILY, TABLE
+from ansible_collections.virtnet.linux.plugins.module_utils.nft import elements as nft_elements
+from ansible_collections.virtnet.linux.plugins.module_utils.nft import script as nft_script
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.listing import parse
+from ansible_collections.virtnet.linux.plugins.module_utils.nft.sets import FAMILY, TABLE
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.spec import RulesSpec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -99,17 +100,17 @@ def test_rules_that_are_accepted_are_those_that_nft_lists(space: Space, case: An
         spec = rules_of(options)
         if spec is None:
             continue
-        wanted = nft_rules.merged([nft_rules.elements_of(spec.rules)])
+        wanted = nft_elements.merged([nft_elements.elements_of(spec.rules)])
         loaded = subprocess.run(
-            space.argv(["nft", "-f", "-"]), input=nft_rules.render(wanted), text=True, capture_output=True, check=False
+            space.argv(["nft", "-f", "-"]), input=nft_script.render(wanted), text=True, capture_output=True, check=False
         )
         assert loaded.returncode == 0, (options, loaded.stderr)
         tables = space.run("nft", "list", "tables").stdout.split("\n")
         assert tables == [f"table {FAMILY} {TABLE}", ""]
         table = parse(space.run("nft", "-j", "list", "table", FAMILY, TABLE).stdout)
-        assert nft_rules.rules_of(table.elements, spec.rules.bridge) == spec.rules
+        assert nft_elements.rules_of(table.elements, spec.rules.bridge) == spec.rules
         assert {name: list(mine) for name, mine in table.comments.items()} == {
-            name: list(mine) for name, mine in nft_rules.static_comments(wanted).items()
+            name: list(mine) for name, mine in nft_script.static_comments(wanted).items()
         }
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ..core.command import find, run
 from ..core.files import read_text
 from ..core.paths import Paths
-from ..nft.chains import FAMILY, TABLE
+from ..nft.sets import FAMILY, TABLE
 from ..ruleset import read as ruleset_read
 from ..ruleset.model import Ruleset, Table
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.command import find, run
 from ..core.files import read_text
-from ..nft.chains import FAMILY, MARK, TABLE
+from ..nft.chains import MARK
+from ..nft.sets import FAMILY, TABLE
 from ..ruleset.evaluate import traverse_hook
 from ..ruleset.model import Chain, Rule, Ruleset, Table, Verdict
 from ..ruleset.read import read, rule_texts

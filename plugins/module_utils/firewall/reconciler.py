@@ -18,11 +18,12 @@ from ..core.files import File, put, read_note
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, CREATE, DELETE, Change, Plan, describe, difference
 from ..kernel import conntrack
-from ..nft import elements as nft_rules
-from ..nft.chains import FAMILY, SETS, TABLE, Elements
+from ..nft import elements as nft_elements
+from ..nft import script as nft_script
 from ..nft.elements import Rules
 from ..nft.listing import Table, parse
 from ..nft.port_forwards import Forward
+from ..nft.sets import FAMILY, SETS, TABLE, Elements
 from ..nft.spec import RulesSpec, refuse_conflicts
 from . import integrations as firewalls
 from . import integrations_read as firewalls_read
@@ -166,7 +167,7 @@ class NatRules:
         desired = self._desired_elements(elements)
         differences = _differences(elements, desired)
         rules, script = _plan_table([network.change() for network in differences], current, desired)
-        networks = [nft_rules.rules_of(own, bridge) for bridge, own in nft_rules.by_bridge(desired).items()]
+        networks = [nft_elements.rules_of(own, bridge) for bridge, own in nft_elements.by_bridge(desired).items()]
         needs = Needs(
             ipv4=any(network.forwarded for network in networks),
             ipv6=any(network.forwarded and network.ipv6 for network in networks),
@@ -193,13 +194,13 @@ class NatRules:
         """The elements of the desired networks; without purge also those of networks that no spec names."""
         names = {spec.rules.name for spec in self.desired}
         bridges = {spec.rules.bridge for spec in self._present}
-        parts: list[Elements] = [nft_rules.elements_of(spec.rules) for spec in self._present]
+        parts: list[Elements] = [nft_elements.elements_of(spec.rules) for spec in self._present]
         if not self.purge:
-            for bridge, own in nft_rules.by_bridge(current).items():
+            for bridge, own in nft_elements.by_bridge(current).items():
                 name = own.get("vn_bridges", {}).get((bridge,))
                 if name is not None and name not in names and bridge not in bridges:
                     parts.append(own)
-        return nft_rules.merged(parts)
+        return nft_elements.merged(parts)
 
     def apply(self, plan: RulesPlan) -> None:
         """Make the changes in their order, with the script at the first change of the table; then end connections."""
@@ -217,7 +218,7 @@ class NatRules:
         """Load a script and note the digest of the result; a script that nft refuses changes nothing."""
         run(["nft", "-f", "-"], stdin=script)
         table = read_table()
-        digests = {nft_rules.version(table.elements): table.digest} if table else {}
+        digests = {nft_script.version(table.elements): table.digest} if table else {}
         put([File(self._digests_file, json.dumps(digests) if table else None)])
 
 
@@ -241,9 +242,9 @@ def _plan_table(
     if not desired["vn_bridges"]:
         if current.table is None:
             return [], ""
-        return changes or [RulesChange(DELETE, f"table {FAMILY} {TABLE}")], nft_rules.delete()
+        return changes or [RulesChange(DELETE, f"table {FAMILY} {TABLE}")], nft_script.delete()
     if current.table is None:
-        return changes, nft_rules.render(desired)
+        return changes, nft_script.render(desired)
     faults = _chain_faults(current.table, current.loaded_digests)
     if faults:
         repair = RulesChange(
@@ -253,13 +254,13 @@ def _plan_table(
             "as this version of virtnet.linux has it\n",
             f"put right ({'; '.join(faults)})",
         )
-        return [*changes, repair], nft_rules.render(desired)
-    return changes, nft_rules.render_delta(current.table.elements, desired) if changes else ""
+        return [*changes, repair], nft_script.render(desired)
+    return changes, nft_script.render_delta(current.table.elements, desired) if changes else ""
 
 
 def _chain_faults(table: Table, loaded_digests: Mapping[str, str]) -> list[str]:
     """How chains and sets of the loaded table differ from those of this version."""
-    desired = nft_rules.static_comments(table.elements)
+    desired = nft_script.static_comments(table.elements)
     faults = [
         f"chain {chain}: {'other rules than ours' if chain in table.comments else 'missing'}"
         for chain, comments in desired.items()
@@ -267,7 +268,7 @@ def _chain_faults(table: Table, loaded_digests: Mapping[str, str]) -> list[str]:
     ]
     faults += [f"chain {chain}: not ours" for chain in table.comments if chain not in desired]
     faults += [f"set {name}: missing" for name in SETS if name not in table.elements]
-    digest = loaded_digests.get(nft_rules.version(table.elements))
+    digest = loaded_digests.get(nft_script.version(table.elements))
     if not faults and digest != table.digest:
         faults.append(
             "of another version, or of a run that was cut short" if digest is None else "a rule was altered by hand"
@@ -277,11 +278,11 @@ def _chain_faults(table: Table, loaded_digests: Mapping[str, str]) -> list[str]:
 
 def _differences(current: Elements, desired: Elements) -> list[_Difference]:
     """The networks whose elements differ, by name of the bridge."""
-    old, new = nft_rules.by_bridge(current), nft_rules.by_bridge(desired)
+    old, new = nft_elements.by_bridge(current), nft_elements.by_bridge(desired)
     return [
         _Difference(
-            nft_rules.rules_of(old[bridge], bridge) if bridge in old else None,
-            nft_rules.rules_of(new[bridge], bridge) if bridge in new else None,
+            nft_elements.rules_of(old[bridge], bridge) if bridge in old else None,
+            nft_elements.rules_of(new[bridge], bridge) if bridge in new else None,
         )
         for bridge in sorted({*old, *new})
         if old.get(bridge) != new.get(bridge)

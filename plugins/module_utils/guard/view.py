@@ -24,7 +24,7 @@ from ..kernel.events import (
 )
 from ..kernel.links import OPENVSWITCH
 from ..kernel.routes import PROTOCOL
-from ..nft.chains import TABLE
+from ..nft.sets import TABLE
 from ..orchestration.desired_state import KINDS, SWITCHES, specs
 from ..orchestration.restore import Situation
 from .lost_macvtaps import Lost

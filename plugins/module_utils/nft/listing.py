@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What nft lists of our table, as data (libnftables-json(5))."""
+"""Parses nft's listing of the table ``inet virtnet`` (libnftables-json(5))."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .chains import OWNED, Elements
+from .sets import OWNED, Elements
 
 
 @dataclass(frozen=True)
 class Table:
-    """What the kernel holds: the chains' comments, a digest of their rules, and the elements."""
+    """The loaded table: the comments of the rules by chain, a digest of all chains, and the elements."""
 
     comments: Mapping[str, Sequence[str]] = field(default_factory=dict)
     digest: str = ""
@@ -24,7 +24,7 @@ class Table:
 
 
 def parse(text: str) -> Table:
-    """``nft -j list table inet virtnet`` as data; raises ValueError where it is not that."""
+    """The output of ``nft -j list table inet virtnet``; raises ValueError for any other text."""
     comments: dict[str, list[str]] = {}
     elements: dict[str, dict[tuple[str, ...], str]] = {}
     expressions: list[Any] = []
@@ -38,14 +38,15 @@ def parse(text: str) -> Table:
             comments.setdefault(rule["chain"], []).append(rule.get("comment", ""))
             expressions.append([rule["chain"], rule["expr"]])
         elif "set" in item or "map" in item:
-            one = item.get("set") or item["map"]
-            owned = one["name"] in OWNED
-            elements[one["name"]] = dict(_parse_element(element, owned=owned) for element in one.get("elem", ()))
+            listed = item.get("set") or item["map"]
+            name = listed["name"]
+            elements[name] = dict(_parse_element(element, owned=name in OWNED) for element in listed.get("elem", ()))
     digest = hashlib.sha256(json.dumps(expressions, sort_keys=True).encode()).hexdigest()
     return Table(comments, digest, elements)
 
 
 def _parse_element(element: Any, *, owned: bool) -> tuple[tuple[str, ...], str]:
+    """The key and the value; ``owned``: the comment is the first part of the key."""
     value, comment = "", ""
     if isinstance(element, list):
         element, data = element
@@ -60,7 +61,7 @@ def _parse_element(element: Any, *, owned: bool) -> tuple[tuple[str, ...], str]:
 
 
 def _parse_limit(limit: Mapping[str, Any]) -> str:
-    """As nft writes it, since its JSON of a set's element cannot be fed back."""
+    """A limit in the syntax of nft: scripts are written in it, since nft does not accept its own JSON of a limit."""
     over = "over " if limit.get("inv") else ""
     return f"limit rate {over}{limit['rate']}/{limit.get('per')} burst {limit.get('burst')} packets"
 
@@ -71,8 +72,8 @@ def _parts(value: Any) -> Sequence[Any]:
 
 def _parse_value(data: Any) -> str:
     if isinstance(data, dict) and "concat" not in data and "range" not in data:
-        ((word, target),) = data.items()
-        return f"{word} {target['target']}" if isinstance(target, dict) else str(word)
+        ((verdict, target),) = data.items()
+        return f"{verdict} {target['target']}" if isinstance(target, dict) else str(verdict)
     return " . ".join(map(_parse_part, _parts(data)))
 
 

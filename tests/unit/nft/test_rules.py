@@ -14,7 +14,8 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import I
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.firewall.reconciler import NatRules, RulesPlan, RulesState
-from ansible_collections.virtnet.linux.plugins.module_utils.nft import elements as nft_rules
+from ansible_collections.virtnet.linux.plugins.module_utils.nft import elements as nft_elements
+from ansible_collections.virtnet.linux.plugins.module_utils.nft import script as nft_script
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.elements import MODES, Rules
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.listing import Table, parse
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.nat import Nat
@@ -27,7 +28,7 @@ GOLDEN = Path(__file__).with_name("golden")
 
 
 def rendered(*rules: Rules) -> str:
-    return nft_rules.render(nft_rules.merged(nft_rules.elements_of(one) for one in rules))
+    return nft_script.render(nft_elements.merged(nft_elements.elements_of(one) for one in rules))
 
 
 def same_as_golden(name: str, text: str) -> bool:
@@ -99,13 +100,13 @@ def test_rendered_table_of_a_rate_of_connections(mode: str) -> None:
 def test_rendered_table_of_an_isolated_network_without_a_name_server() -> None:
     rules = Rules("lab", "vn-lab", "isolated", "", ("192.168.30.0/24",), dns=False)
     assert same_as_golden("isolated-nameless", rendered(rules))
-    assert nft_rules.rules_of(nft_rules.elements_of(rules), "vn-lab") == rules
+    assert nft_elements.rules_of(nft_elements.elements_of(rules), "vn-lab") == rules
 
 
 @given(st.lists(st.sampled_from(FORWARDS), unique=True), st.sampled_from(MODES))
 def test_port_forwards_are_read_back(forwards: list[Forward], mode: str) -> None:
-    rules = Rules("lab", "vn-lab", mode, "", (), Nat(), tuple(sorted(forwards, key=nft_rules.forward_order)))
-    assert nft_rules.rules_of(nft_rules.elements_of(rules), "vn-lab") == rules
+    rules = Rules("lab", "vn-lab", mode, "", (), Nat(), tuple(sorted(forwards, key=nft_elements.forward_order)))
+    assert nft_elements.rules_of(nft_elements.elements_of(rules), "vn-lab") == rules
 
 
 def test_rendered_table_of_all_modes() -> None:
@@ -132,19 +133,19 @@ def test_rendering_does_not_depend_on_the_order_of_networks() -> None:
             ports=st.tuples(st.integers(1, 999), st.integers(1000, 65535)),
         ),
         isolate_guests=st.booleans(),
-        connection_rate=st.integers(0, nft_rules.MOST_CONNECTIONS),
+        connection_rate=st.integers(0, nft_elements.MOST_CONNECTIONS),
     )
 )
 def test_a_network_is_read_back_from_its_elements(rules: Rules) -> None:
-    elements = nft_rules.merged([nft_rules.elements_of(rules)])
-    assert nft_rules.rules_of(elements, rules.bridge) == rules
+    elements = nft_elements.merged([nft_elements.elements_of(rules)])
+    assert nft_elements.rules_of(elements, rules.bridge) == rules
 
 
 def test_a_delta_names_only_what_differs() -> None:
-    before = nft_rules.merged([nft_rules.elements_of(Rules("a", "br-a", "nat", "", ("10.0.0.0/24",)))])
-    after = nft_rules.merged([nft_rules.elements_of(Rules("a", "br-a", "nat", "", ("10.0.1.0/24",)))])
-    assert nft_rules.render_delta(before, before) == ""
-    assert nft_rules.render_delta(before, after).splitlines() == [
+    before = nft_elements.merged([nft_elements.elements_of(Rules("a", "br-a", "nat", "", ("10.0.0.0/24",)))])
+    after = nft_elements.merged([nft_elements.elements_of(Rules("a", "br-a", "nat", "", ("10.0.1.0/24",)))])
+    assert nft_script.render_delta(before, before) == ""
+    assert nft_script.render_delta(before, after).splitlines() == [
         'delete element inet virtnet vn_subnets4 { "br-a" . 10.0.0.0/24 }',
         "delete element inet virtnet vn_closed4 { 10.0.0.0/24 }",
         'add element inet virtnet vn_subnets4 { "br-a" . 10.0.1.0/24 }',
@@ -154,10 +155,12 @@ def test_a_delta_names_only_what_differs() -> None:
 
 def test_a_changed_rate_replaces_the_element_since_adding_it_again_changes_nothing() -> None:
     before, after = (
-        nft_rules.merged([nft_rules.elements_of(Rules("a", "br-a", "nat", "", ("10.0.0.0/24",), connection_rate=rate))])
+        nft_elements.merged(
+            [nft_elements.elements_of(Rules("a", "br-a", "nat", "", ("10.0.0.0/24",), connection_rate=rate))]
+        )
         for rate in (10, 20)
     )
-    assert nft_rules.render_delta(before, after).splitlines() == [
+    assert nft_script.render_delta(before, after).splitlines() == [
         'delete element inet virtnet vn_limited { "br-a" }',
         'add element inet virtnet vn_limited { "br-a" limit rate over 20/second burst 40 packets }',
     ]
@@ -172,9 +175,9 @@ FORWARDED = [{"port": 80, "to": "10.0.0.9"}, {"port": 81, "to": "10.0.0.9"}]
 
 
 def planned(current: dict[str, object], *desired: dict[str, object]) -> RulesPlan:
-    elements = nft_rules.merged([nft_rules.elements_of(spec.rules) for spec in specs(current)])
-    digests = {nft_rules.version(elements): "digest"}
-    loaded = RulesState(Table(nft_rules.static_comments(elements), "digest", elements), digests)
+    elements = nft_elements.merged([nft_elements.elements_of(spec.rules) for spec in specs(current)])
+    digests = {nft_script.version(elements): "digest"}
+    loaded = RulesState(Table(nft_script.static_comments(elements), "digest", elements), digests)
     return NatRules(specs(*desired), True, Paths()).plan(loaded)
 
 

@@ -1,0 +1,99 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The nft scripts that load, change and delete the table ``inet virtnet``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from .chains import chains
+from .sets import FAMILY, LIMITS, MAPS, OWNED, SETS, TABLE, Elements
+
+
+def _rule(text: str, comment: str) -> str:
+    return f'{text} comment "{comment}"'
+
+
+def _quoted(part: str) -> str:
+    # Some interface names are keywords of nft. All other parts are digits, dots, colons and slashes.
+    return f'"{part}"'
+
+
+def _key(name: str, key: tuple[str, ...]) -> str:
+    types = SETS[name].split(";")[0].split(" : ")[0][len("type ") :].split(" . ")
+    parts = key[1:] if name in OWNED else key
+    return " . ".join(_quoted(part) if part_type == "ifname" else part for part_type, part in zip(types, parts))
+
+
+def _element(name: str, key: tuple[str, ...], value: str) -> str:
+    text = _key(name, key)
+    comment = key[0] if name in OWNED else "" if name in MAPS else value
+    if name in LIMITS:
+        return f"{text} {value}"
+    if comment:
+        text += f' comment "{comment}"'
+    return f"{text} : {value}" if name in MAPS else text
+
+
+def _element_list(name: str, elements: Mapping[tuple[str, ...], str]) -> str:
+    return ", ".join(_element(name, key, value) for key, value in sorted(elements.items()))
+
+
+def static_comments(elements: Elements) -> dict[str, list[str]]:
+    """The comments of each chain's rules; the first one of vn_forward contains the version of the chains."""
+    comments = {name: [comment for _text, comment in chain.rules] for name, chain in chains(elements).items()}
+    comments["vn_forward"][0] += f" [{version(elements)}]"
+    return comments
+
+
+def version(elements: Elements) -> str:
+    """A digest of the declarations of sets and of the chains that a table with these elements has."""
+    return hashlib.sha256(json.dumps([SETS, chains(elements)], sort_keys=True).encode()).hexdigest()[:8]
+
+
+def render(elements: Elements) -> str:
+    """A script that creates the whole table in one transaction; an existing table is replaced."""
+    # nft 1.0.6 does not know "destroy table".
+    lines = [f"table {FAMILY} {TABLE}", f"delete table {FAMILY} {TABLE}", f"table {FAMILY} {TABLE} {{"]
+    for name, declaration in SETS.items():
+        members = elements.get(name, {})
+        body = f" elements = {{ {_element_list(name, members)} }};" if members else ""
+        lines.append(f"\t{'map' if name in MAPS else 'set'} {name} {{ {declaration};{body} }}")
+    comments = static_comments(elements)
+    for name, chain in chains(elements).items():
+        lines.append(f"\tchain {name} {{")
+        lines += [f"\t\t{chain.hook}"] if chain.hook else []
+        lines += [f"\t\t{_rule(text, comment)}" for (text, _), comment in zip(chain.rules, comments[name])]
+        lines.append("\t}")
+    return "\n".join([*lines, "}", ""])
+
+
+def render_delta(before: Elements, after: Elements) -> str:
+    """A script that changes the elements that differ; the whole table where the chains differ."""
+    if chains(before) != chains(after):
+        return render(after)
+    deletions, additions = [], []
+    for name in SETS:
+        old, new = before.get(name, {}), after.get(name, {})
+        removed = {key: value for key, value in old.items() if new.get(key) != value}
+        added = {key: value for key, value in new.items() if old.get(key) != value}
+        if removed:
+            deletions.append(f"delete element {FAMILY} {TABLE} {name} {{ {_deletion_list(name, removed)} }}")
+        if added:
+            additions.append(f"add element {FAMILY} {TABLE} {name} {{ {_element_list(name, added)} }}")
+    return "".join(line + "\n" for line in [*deletions, *additions])
+
+
+def _deletion_list(name: str, elements: Mapping[tuple[str, ...], str]) -> str:
+    # nft identifies an element of a map by key and value, an element of a set by the key alone.
+    return ", ".join(
+        f"{_key(name, key)} : {value}" if name in MAPS else _key(name, key) for key, value in sorted(elements.items())
+    )
+
+
+def delete() -> str:
+    """A script that deletes the table."""
+    return f"delete table {FAMILY} {TABLE}\n"
