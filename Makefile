@@ -6,8 +6,8 @@ COLLECTIONS := $(BUILD)/collections
 SELF := $(COLLECTIONS)/ansible_collections/virtnet/linux
 # Of the kernel tests, which mostly wait: for a lease, for an answer that must not come.
 WORKERS := 4
-# Real clients and timers on a busy machine: what fails is tried twice more, and named. AGAIN= switches it off.
-AGAIN := --reruns 2 -rfER
+# The summary names failures, errors, and the tests of tests/tools/retries.py that passed only when run again.
+SUMMARY := -rfER
 # Which lines of the engine a target's tests run, in whichever process.
 MEASURED = COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml COVERAGE_FILE=$(BUILD)/coverage/$@/data
 # The tables that kernel tests can show.
@@ -102,10 +102,10 @@ gates: setup
 
 unit: setup
 	@rm -rf $(BUILD)/coverage/$@ && mkdir -p $(BUILD)/coverage/$@
-	$(MEASURED) pytest tests/unit -n $$(nproc) $(AGAIN)
+	$(MEASURED) pytest tests/unit -n $$(nproc) $(SUMMARY)
 
 browser: setup
-	pytest tests/browser -rfE --reruns 2
+	pytest tests/browser $(SUMMARY)
 	@ls .build/screenshots/*.png
 
 # A figure and the lines that are missing, for who reads it: nothing fails by it.
@@ -117,7 +117,7 @@ fuzz: setup
 
 kernel: setup
 	@rm -rf $(BUILD)/coverage/$@ && mkdir -p $(BUILD)/coverage/$@
-	$(MEASURED) pytest tests/kernel -n $(WORKERS) --dist worksteal $(AGAIN)
+	$(MEASURED) pytest tests/kernel -n $(WORKERS) --dist worksteal $(SUMMARY)
 
 dnsmasq-outage: setup
 	@$(SHOW).dnsmasq_outage
@@ -139,7 +139,7 @@ matrix: setup
 
 inventory-matrix: setup $(ANSIBLES:%=$(BUILD)/ansible-%.stamp)
 	VIRTNET_ANSIBLES='$(ANSIBLES) installed' pytest tests/kernel/test_guests_inventory.py tests/kernel/test_guests_proxy.py \
-	    -n $(WORKERS) --dist worksteal $(AGAIN)
+	    -n $(WORKERS) --dist worksteal $(SUMMARY)
 
 $(BUILD)/ansible-%.stamp: | packages
 	@echo '==> ansible-core $* in .build/ansible-$*'

@@ -1,16 +1,15 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs Molecule's scenarios, two at a time, each on hosts of its own; and `make demo`, as if it were one.
+"""Runs Molecule's scenarios, two at a time, each on hosts of its own, and `make demo` as if it were a scenario.
 
 PYTHONPATH=tests python -m tools.scenarios [SCENARIO... | demo | nightly]
-    By default all but the nightly ones, the longest first.
+    By default all scenarios except the nightly ones, the longest first.
 
-Tells when one has started and ended, and what each is at: on a terminal every 5 s, else every minute with a point
-every 5 s, since who keeps the output may keep a part of it. The whole output of each is in
-.build/molecule/SCENARIO.log. One that fails is run again, alone, up to twice, and all outcomes are told: on a busy
-machine containers, clients and timers meet in ways that are no defect of what is tested. What fails three times has
-failed. What went wrong is printed at once and, of each try, at the very end again.
+Prints when a scenario starts and ends. In between it prints the current step of each: on a terminal every 5 s, else
+every minute, with a point every 5 s so that nobody takes the run for dead. The output of each scenario is in
+.build/molecule/SCENARIO.log. A failed scenario is run again, alone, up to twice, only if tests/tools/retries.py lists
+it with a reason. The errors of a failed run are printed at once and, for each try, again at the end.
 """
 
 from __future__ import annotations
@@ -20,63 +19,67 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count, pairwise
+from itertools import count
 from pathlib import Path
 
+from tools import retries
 from tools.molecule_log import digest, place
 
 ROOT = Path(__file__).resolve().parents[2]
 LOGS = ROOT / ".build" / "molecule"
 AT_ONCE = int(os.environ.get("SCENARIOS_AT_ONCE", "2"))
-# Else a long one that comes last runs alone.
+# The order in which the long scenarios start: one that started last would run alone at the end.
 LONGEST = ("resolvers", "firewalls", "ovs", "adopt", "private", "states", "libvirt")
-# Those that take longer than all else together are for `make test-all`.
+# Scenarios that take longer than all others together; `make test-all` runs them.
 NIGHTLY = ("resolvers",)
-# What is no scenario of Molecule's.
+# Commands that run like a scenario but are not one of Molecule's.
 OTHERS = {"demo": ["sh", "-ec", "make demo-clean; make demo; make demo-clean"]}
-# Seconds after which there is a sign of life, the signs for which it is told what a scenario is at, and how much of it.
-BREATH = 5
-TOLD = 1 if sys.stdout.isatty() else 12
+TRIES = ("first", "second", "third")
+# Seconds between signs of life, how many of them make one line with the current step, and the width of that step.
+INTERVAL = 5
+SIGNS_PER_LINE = 1 if sys.stdout.isatty() else 12
 WIDTH = 100
 
-speaking = threading.Lock()
-# Those of the line that is not ended.
+printing = threading.Lock()
+# Points of the output line that is not finished.
 points: list[str] = []
 
 
 def scenarios() -> list[str]:
-    """All of them but the nightly ones, in the order in which they are started."""
-    found = sorted({file.parent.name for file in ROOT.glob("molecule/*/molecule.yml")} - set(NIGHTLY) | OTHERS.keys())
-    return sorted(found, key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST))
+    """All scenarios except the nightly ones, in the order in which they start."""
+    names = {file.parent.name for file in ROOT.glob("molecule/*/molecule.yml")} - set(NIGHTLY) | OTHERS.keys()
+    return sorted(sorted(names), key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST))
 
 
 def run(name: str) -> bool:
-    """Whether a scenario passes."""
+    """Run a scenario; return whether it passes."""
     log = LOGS / f"{name}.log"
-    say(f"==> scenario {name} ...")
+    show(f"==> scenario {name} ...")
     began = time.monotonic()
-    with log.open("w") as out:
-        # Without colours and as wide as what is printed, so that the log can be read.
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    with log.open("w") as output:
+        environment = {variable: value for variable, value in os.environ.items() if variable != "PYTHONPATH"}
+        # No colours and a fixed width, so that a person can read the log.
         environment |= {"NO_COLOR": "1", "COLUMNS": "200", "PY_COLORS": "0", "ANSIBLE_NOCOLOR": "1"}
         command = OTHERS.get(name) or ["molecule", "test", "--scenario-name", name]
-        with subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, env=environment) as molecule:
+        with subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=environment) as molecule:
             for sign in count(1):
                 try:
-                    passed = molecule.wait(BREATH) == 0
+                    passed = molecule.wait(INTERVAL) == 0
                     break
                 except subprocess.TimeoutExpired:
-                    at = place(log.read_text(errors="replace"))[:WIDTH]
-                    say(f"    {name:<10} {time.monotonic() - began:4.0f} s  {at}" if sign % TOLD == 0 else "")
-    told = f"==> scenario {name}: {'passed' if passed else 'FAILED'} in {time.monotonic() - began:.0f} s"
-    say(*([told] if passed else [told, *wrong(name)]))
+                    step = place(log.read_text(errors="replace"))[:WIDTH]
+                    line = f"    {name:<10} {time.monotonic() - began:4.0f} s  {step}"
+                    show(line if sign % SIGNS_PER_LINE == 0 else "")
+    result = f"==> scenario {name}: {'passed' if passed else 'FAILED'} in {time.monotonic() - began:.0f} s"
+    show(result, *([] if passed else errors(name)))
     return passed
 
 
-def say(*lines: str) -> None:
-    """Prints lines, in one go, so that nothing of another scenario comes between; an empty one is a point."""
-    with speaking:
+def show(*lines: str) -> None:
+    """Print lines together, with no line of another scenario between them; a single empty line prints a point."""
+    with printing:
         if lines == ("",):
             points.append(".")
             print(".", end="", flush=True)
@@ -85,30 +88,36 @@ def say(*lines: str) -> None:
             points.clear()
 
 
-def wrong(name: str) -> list[str]:
-    """What the log of a scenario says of its failure."""
+def errors(name: str) -> list[str]:
+    """The lines of a scenario's log that say why it failed."""
     return [f"    {line}" for line in digest((LOGS / f"{name}.log").read_text(errors="replace"))]
 
 
-def main() -> int:
+def retry(name: str) -> tuple[str, list[str]]:
+    """Run a failed scenario again if it is listed; return its final result and the errors of all failed tries."""
+    failures: list[str] = []
+    tries = TRIES[: 1 + retries.RETRIES] if name in retries.SCENARIOS else TRIES[:1]
+    for number, current in enumerate(tries):
+        if number and run(name):
+            return f"passed at the {current} try ({retries.SCENARIOS[name]})", failures
+        failures += [f"==> scenario {name}, {current} try:", *errors(name)]
+        (LOGS / f"{name}.log").rename(LOGS / f"{name}.{current}.log")
+    return "FAILED", failures
+
+
+def main(arguments: Sequence[str]) -> int:
     LOGS.mkdir(parents=True, exist_ok=True)
-    wanted = {"nightly": list(NIGHTLY)}.get(" ".join(sys.argv[1:]), sys.argv[1:]) or scenarios()
+    selected = list(NIGHTLY) if list(arguments) == ["nightly"] else list(arguments) or scenarios()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        outcome = dict(zip(wanted, pool.map(run, wanted), strict=True))
-    told = dict.fromkeys(wanted, "passed")
-    complaints = []
-    for name in [name for name, passed in outcome.items() if not passed]:
-        for tried, next_try in pairwise(("first", "second", "third", "")):
-            complaints += [f"==> scenario {name}, {tried} try:", *wrong(name)]
-            (LOGS / f"{name}.log").rename(LOGS / f"{name}.{tried}.log")
-            if not next_try:
-                told[name] = "FAILED"
-            elif run(name):
-                told[name] = f"passed at the {next_try} try"
-                break
-    say(*(f"{name:<12} {told[name]}" for name in wanted), *complaints)
-    return 1 if "FAILED" in told.values() else 0
+        passed = dict(zip(selected, pool.map(run, selected), strict=True))
+    results = dict.fromkeys(selected, "passed")
+    failures: list[str] = []
+    for name in (name for name in selected if not passed[name]):
+        results[name], errors_of_tries = retry(name)
+        failures += errors_of_tries
+    show(*(f"{name:<12} {result}" for name, result in results.items()), *failures)
+    return 1 if "FAILED" in results.values() else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
