@@ -49,7 +49,7 @@ def gates(folder: Path) -> list[Gate]:
     engine = "ansible_collections.virtnet.linux.plugins.module_utils"
     return [
         Gate("lint", "ansible-lint", ("ansible-lint", "--offline")),
-        Gate("lint", "mypy strict", ("mypy", "-p", engine, "-p", "lab")),
+        Gate("lint", "mypy strict", ("mypy", "-p", engine, "-p", "lab", "-p", "kernel.programs")),
         Gate("lint", "yamllint", ("yamllint", "--strict", ".")),
         Gate("lint", "ruff", ("ruff", "check", ".")),
         Gate("lint", "ruff format", ("ruff", "format", "--check", ".")),

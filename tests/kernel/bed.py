@@ -17,6 +17,7 @@ from uuid import uuid4
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROBE = Path(__file__).with_name("probe.py")
+PROGRAMS = Path(__file__).with_name("programs")
 # For what needs the standard library alone: starts sooner, and is not measured, since it runs nothing of the engine.
 PYTHON = (sys.executable, "-S")
 
@@ -26,25 +27,15 @@ PATIENCE = 60
 OUTSIDE = "203.0.113.1"
 UPLINK = "203.0.113.2"
 
-# What a task does, without Ansible: options in, plan out.
-_TASK = """
-import json, sys
-sys.path.insert(0, sys.argv[1])
-from importlib import import_module
-PACKAGE = "ansible_collections.virtnet.linux.plugins.module_utils."
-task = json.load(sys.stdin)
-paths = import_module(PACKAGE + "core.paths").Paths(task["root"])
-Options = import_module(PACKAGE + "core.options").Options
-module = import_module(PACKAGE + "tasks.module")
-try:
-    spec = getattr(import_module(PACKAGE + task["module"]), task["spec"])
-    wanted = [spec.from_options(o) for o in Options({task["many"]: task["wanted"]}).each(task["many"])]
-    part = getattr(import_module(PACKAGE + task["module"]), task["part"])(wanted, task["purge"], paths)
-    plan = import_module(PACKAGE + "core.reconcile").converge(part, paths, check=task["check"])
-    print(json.dumps(module.result(plan, task["many"])))
-except import_module(PACKAGE + "core.errors").VirtnetError as error:
-    print(json.dumps({"failed": True, "msg": str(error)}))
-"""
+
+def script(name: str) -> tuple[str, ...]:
+    """The command that runs one of tests/kernel/programs that needs the standard library alone."""
+    return (*PYTHON, str(PROGRAMS / f"{name}.py"))
+
+
+def engine_script(name: str) -> tuple[str, ...]:
+    """The command that runs one of tests/kernel/programs that imports the engine; its coverage is measured."""
+    return (sys.executable, str(PROGRAMS / f"{name}.py"))
 
 
 def call(*command: str, check: bool = True, stdin: str | None = None, timeout: float = PATIENCE) -> str:
@@ -143,22 +134,8 @@ class Bed:
 
     def task(self, part: str, wanted: list[dict[str, Any]], *, check: bool = False, purge: bool = False) -> Any:
         """Run a part in the host as its module would."""
-        module, name, spec, many = {
-            "bridge": ("bridge.reconciler", "Bridges", "BridgeSpec", "bridges"),
-            "nft": ("firewall.reconciler", "NatRules", "RulesSpec", "networks"),
-        }[part]
-        task = {
-            "module": module,
-            "part": name,
-            "spec": spec,
-            "many": many,
-            "wanted": wanted,
-            "check": check,
-            "purge": purge,
-            "root": str(self.root),
-        }
-        collections = str(REPOSITORY / ".build" / "collections")
-        return json.loads(self.host.run(sys.executable, "-c", _TASK, collections, stdin=json.dumps(task)))
+        task = {"part": part, "wanted": wanted, "check": check, "purge": purge, "root": str(self.root)}
+        return json.loads(self.host.run(*engine_script("engine_task"), stdin=json.dumps(task)))
 
     def link(self, name: str) -> Any:
         """A link of the host as ip tells it, or None."""

@@ -19,44 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kernel.bed import REPOSITORY, Bed
-
-_PROGRAM = """
-import os, sys
-sys.path.insert(0, sys.argv[1])
-from importlib import import_module
-PACKAGE = "ansible_collections.virtnet.linux.plugins.module_utils."
-paths = import_module(PACKAGE + "core.paths").Paths(sys.argv[2])
-sys.exit(import_module(PACKAGE + "cli.main").run_command(sys.argv[3:], paths))
-"""
-
-# As where other programs have taken all instances of inotify: seccomp(2) answers inotify_init1() with EMFILE.
-_NO_INOTIFY = """
-import ctypes, errno, os, struct
-arch, number = {"x86_64": (0xC000003E, 294), "aarch64": (0xC00000B7, 26)}[os.uname().machine]
-steps = [(0x20, 0, 0, 4), (0x15, 0, 3, arch), (0x20, 0, 0, 0), (0x15, 0, 1, number),
-         (0x06, 0, 0, 0x50000 | errno.EMFILE), (0x06, 0, 0, 0x7FFF0000)]
-code = b"".join(struct.pack("HBBI", *step) for step in steps)
-held = ctypes.create_string_buffer(code, len(code))
-program = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(held))
-assert ctypes.CDLL(None).prctl(22, 2, program, 0, 0) == 0
-"""
-
-_DEFINE = """
-import json, sys
-sys.path.insert(0, sys.argv[1])
-from importlib import import_module
-PACKAGE = "ansible_collections.virtnet.linux.plugins.module_utils."
-paths = import_module(PACKAGE + "core.paths").Paths(sys.argv[2])
-Options = import_module(PACKAGE + "core.options").Options
-wanted = [import_module(PACKAGE + "network.model").read_network(o, sys.argv[2])
-          for o in Options({"networks": json.load(sys.stdin)}).each("networks")]
-part = import_module(PACKAGE + "orchestration.reconciler").Networks(wanted, False, paths)
-plan = import_module(PACKAGE + "core.reconcile").converge(part, paths, check="check" in sys.argv)
-print(json.dumps({"changes": list(map(str, plan.changes)), "networks": plan.holds, **plan.more}))
-"""
-
-COLLECTIONS = str(REPOSITORY / ".build" / "collections")
+from kernel.bed import PROGRAMS, Bed, engine_script, script
 
 
 def eventually(condition: Callable[[], Any], patience: float = 60.0) -> float:
@@ -89,7 +52,7 @@ class GuardedBed(Bed):
     def define(self, *networks: dict[str, Any], check: bool = False) -> Any:
         """What the module virt_network does."""
         more = ["check"] if check else []
-        argv = (sys.executable, "-c", _DEFINE, COLLECTIONS, str(self.root), *more)
+        argv = (*engine_script("define_networks"), str(self.root), *more)
         return json.loads(self.host.run(*argv, stdin=json.dumps(networks)))
 
     def play(self, *networks: dict[str, Any]) -> dict[str, Any]:
@@ -104,12 +67,12 @@ class GuardedBed(Bed):
 
     def command(self, *arguments: str, check: bool = True) -> str:
         """The host's command ``virtnet``."""
-        return self.host.run(sys.executable, "-c", _PROGRAM, COLLECTIONS, str(self.root), *arguments, check=check)
+        return self.host.run(*engine_script("virtnet_command"), str(self.root), *arguments, check=check)
 
     def start_guard(self, *, inotify: bool = True) -> None:
         with self.log.open("a") as log:
-            program = _PROGRAM if inotify else _NO_INOTIFY + _PROGRAM
-            argv = self.host.command(sys.executable, "-I", "-c", program, COLLECTIONS, str(self.root), "guard")
+            command = (sys.executable, "-I", str(PROGRAMS / "virtnet_command.py"), str(self.root), "guard")
+            argv = self.host.command(*(() if inotify else script("without_inotify")), *command)
             address = f"@vnt{os.getpid()}{id(self)}"
             self.guard = subprocess.Popen(
                 argv, stderr=log, text=True, env={**os.environ, "NOTIFY_SOCKET": address}, start_new_session=True

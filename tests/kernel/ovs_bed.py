@@ -14,18 +14,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .bed import PYTHON, Bed, Space
+from .bed import Bed, Space, script
 from .unpacked import Unpacked, unpacked
 
 _PATIENCE = 60.0
-
-# ethtool -K eth0 tx off, by linux/ethtool.h: SIOCETHTOOL with ETHTOOL_STXCSUM.
-_TX_OFF = """
-import array, fcntl, socket, struct
-value = array.array("B", struct.pack("II", 0x17, 0))
-request = struct.pack("16sP", b"eth0", value.buffer_info()[0])
-fcntl.ioctl(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), 0x8946, request)
-"""
 
 
 def programs() -> Unpacked:
@@ -116,7 +108,7 @@ class SwitchBed(Bed):
     def guest(self, bridge: str, address: str, gateway: str = "") -> Space:
         """As everywhere; its device computes checksums, which the userspace datapath does not."""
         space = super().guest(bridge, address, gateway)
-        space.run(*PYTHON, "-c", _TX_OFF)
+        space.run(*script("checksums_in_software"), "eth0")
         return space
 
     def port(self, name: str) -> dict[str, str]:

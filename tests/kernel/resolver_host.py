@@ -12,45 +12,13 @@ from __future__ import annotations
 import fcntl
 import json
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from .bed import PROGRAMS, REPOSITORY, engine_script
+
 CACHE = REPOSITORY / ".build" / "debs"
-
-# What a task does, without Ansible: options in, plan out.
-_CONVERGE = """
-import json, sys
-sys.path.insert(0, sys.argv[1])
-from ansible_collections.virtnet.linux.plugins.module_utils.tasks import module as _module
-from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
-from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import converge
-from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.resolver.reconciler import Entries
-from ansible_collections.virtnet.linux.plugins.module_utils.resolver.spec import EntrySpec
-task = json.load(sys.stdin)
-try:
-    wanted = [EntrySpec.from_options(o) for o in Options({"entries": task["entries"]}).each("entries")]
-    plan = converge(Entries(wanted, task["purge"], Paths()), Paths(), check=task["check"])
-    print(json.dumps(_module.result(plan, "entries")))
-except VirtnetError as error:
-    print(json.dumps({"failed": True, "msg": str(error)}))
-"""
-
-_LAY_OVER = """
-set -eu
-mkdir -p "$2/empty" "$2/usr" "$2/etc" "$2/usr-work" "$2/etc-work"
-mount -t tmpfs none /run
-for part in usr etc; do
-    mount -t overlay none -o "lowerdir=$1/$part:/$part,upperdir=$2/$part,workdir=$2/$part-work" "/$part"
-done
-rm -f /etc/resolv.conf
-echo ready
-exec cat
-"""
 
 
 def package(name: str) -> Path:
@@ -88,7 +56,7 @@ class ResolverHost:
         self.provider = provider
         # It ends when its standard input is closed, and the namespace with it.
         self._holder = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", "sh", "-c", _LAY_OVER, "sh", tree, scratch],
+            ["unshare", "--mount", "--propagation", "private", "sh", PROGRAMS / "lay_over.sh", tree, scratch],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -132,12 +100,6 @@ class ResolverHost:
 
     def task(self, *entries: dict[str, Any], purge: bool = False, check: bool = False) -> dict[str, Any]:
         """Run the part."""
-        text = self.run(
-            sys.executable,
-            "-c",
-            _CONVERGE,
-            REPOSITORY / ".build" / "collections",
-            stdin=json.dumps({"entries": entries, "purge": purge, "check": check}),
-        )
-        result: dict[str, Any] = json.loads(text)
+        task = {"part": "resolver", "wanted": entries, "purge": purge, "check": check, "root": "/"}
+        result: dict[str, Any] = json.loads(self.run(*engine_script("engine_task"), stdin=json.dumps(task)))
         return result

@@ -25,7 +25,7 @@ from kernel.attack_bed import (
     SUBNETS6,
     AttackBed,
 )
-from kernel.bed import OUTSIDE, UPLINK, Space
+from kernel.bed import OUTSIDE, UPLINK, Space, script
 from kernel.dhcp_client import offers, take_leases
 from kernel.dnsmasq_bed import NAME, NAMED_ADDRESS, ask, open_folder
 from kernel.dnsmasq_bed import Space as DnsSpace
@@ -247,7 +247,7 @@ def test_ports_of_the_host(bed: AttackBed) -> None:
     attacker = bed.guests["lab"][0].space
     bound = {"0.0.0.0": 800, "127.0.0.1": 810, UPLINK: 820, "192.168.32.1": 830}
     for address, port in bound.items():
-        bed.host.start("python3", "-c", LISTENER, address, str(port))
+        bed.host.start(*script("tcp_listener"), address, str(port))
     eventually(lambda: all(f"{at}:{port} " in bed.host.run("ss", "-Hltn") for at, port in bound.items()))
     for net in SUBNETS.values():
         bed.outside.run("ip", "route", "replace", f"{net}.0/24", "via", UPLINK)
@@ -269,21 +269,7 @@ def test_ports_of_the_host(bed: AttackBed) -> None:
 def scan(space: Space, address: str, ports: Iterable[int]) -> set[int]:
     """Those of the TCP ports that answer."""
     wanted = json.dumps(list(ports))
-    return set(map(int, space.run("python3", "-c", SCANNER, address, stdin=wanted, timeout=120).split()))
-
-
-LISTENER = "import socket,sys,time\ns=socket.create_server((sys.argv[1],int(sys.argv[2])))\ntime.sleep(9999)"
-# Closed ports refuse at once; only packets that are dropped take the time.
-SCANNER = """
-import concurrent.futures, json, socket, sys
-def is_open(port):
-    with socket.socket() as s:
-        s.settimeout(3)
-        return s.connect_ex((sys.argv[1], port)) == 0
-ports = json.load(sys.stdin)
-with concurrent.futures.ThreadPoolExecutor(20) as pool:
-    print(*(port for port, found in zip(ports, pool.map(is_open, ports)) if found))
-"""
+    return set(map(int, space.run(*script("tcp_scanner"), address, stdin=wanted, timeout=120).split()))
 
 
 def test_guests_of_other_networks(bed: AttackBed) -> None:
@@ -342,7 +328,7 @@ def test_a_guest_that_asks_without_end(bed: AttackBed) -> None:
     attacker = bed.guests["lab"][0].space
     (other,) = (DnsSpace(card.space.name) for card in bed.guests["other"])
     apart = DnsSpace(bed.guests["apart"][0].space.name)
-    flood = attacker.start("python3", "-c", FLOOD, f"{SUBNETS['lab']}.1", SILENT_DOMAIN)
+    flood = attacker.start(*script("dns_flood"), f"{SUBNETS['lab']}.1", SILENT_DOMAIN)
     try:
         eventually(lambda: "Maximum number of concurrent DNS queries reached" in (bed.root / "log").read_text())
         eventually(lambda: ask(other, f"{SUBNETS['other']}.1", f"new.{GOOD}") != GOOD_ADDRESS)
@@ -353,21 +339,3 @@ def test_a_guest_that_asks_without_end(bed: AttackBed) -> None:
         flood.kill()
         flood.wait()
     eventually(lambda: ask(other, f"{SUBNETS['other']}.1", f"new.{GOOD}") == GOOD_ADDRESS)
-
-
-FLOOD = """
-import socket, struct, sys, time
-u = socket.socket(2, 2)
-u.connect((sys.argv[1], 53))
-tail = b"".join(bytes([len(one)]) + one.encode() for one in sys.argv[2].split(".")) + b"\\0"
-number = 0
-while True:
-    number += 1
-    label = b"q%d" % number
-    query = struct.pack("!6H", number & 0xFFFF, 0x100, 1, 0, 0, 0) + bytes([len(label)]) + label + tail
-    try:
-        u.send(query + struct.pack("!HH", 1, 1))
-    except OSError:
-        pass
-    time.sleep(0.002)
-"""

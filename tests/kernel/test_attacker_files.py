@@ -22,8 +22,9 @@ import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import SHARED, Layout
+from kernel.bed import engine_script
 from kernel.dnsmasq_bed import BRIDGE_ADDRESS, SERVED, Bed, Daemon, ask, get_lease, serving
-from kernel.guard_bed import COLLECTIONS, GuardedBed, eventually, plain
+from kernel.guard_bed import GuardedBed, eventually, plain
 
 USER = "dnsmasq"
 SECRET = "root:$y$j9T$secret"
@@ -97,16 +98,6 @@ def guarded(tmp_path: Path) -> Iterator[GuardedBed]:
         yield bed
 
 
-DESCRIBE = """
-import json, sys
-sys.path.insert(0, sys.argv[1])
-from importlib import import_module
-PACKAGE = "ansible_collections.virtnet.linux.plugins.module_utils."
-paths = import_module(PACKAGE + "core.paths").Paths(sys.argv[2])
-print(json.dumps(import_module(PACKAGE + "orchestration.status").described(paths)))
-"""
-
-
 @pytest.mark.parametrize("what", HOSTILE)
 def test_leases_are_told_without_those_of_a_hostile_file(
     guarded: GuardedBed, tmp_path: Path, secret: Path, what: str
@@ -118,7 +109,7 @@ def test_leases_are_told_without_those_of_a_hostile_file(
     as_dnsmasq('printf %s "$2" >"$1"', str(folder / f"{SHARED}.leases"), good)
     make_hostile(what, str(folder / "lab.leases"), secret)
     fault = HOSTILE[what][1]
-    argv = guarded.host.command("python3", "-c", DESCRIBE, COLLECTIONS, str(tmp_path))
+    argv = guarded.host.command(*engine_script("describe_networks"), str(tmp_path))
     described = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
     shown = guarded.command("leases", check=False)
     for text in (shown, described):

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kernel.bed import UPLINK, Bed, Space
+from kernel.bed import UPLINK, Bed, Space, script
 from kernel.nft_bed import network, plug
 
 A, B = "192.168.30", "192.168.31"
@@ -71,7 +71,7 @@ def test_an_isolated_guest_asks_no_name_server_but_that_of_its_network(
 def test_a_network_that_becomes_isolated_loses_the_other_name_servers_at_once(bed: Bed, dns: bool) -> None:
     """Also for a guest that goes on asking from the same port, so that the kernel remembers its questions."""
     guest = host_with_a_name_server(bed)
-    asking = guest.start("python3", "-u", "-c", ASKER, UPLINK)
+    asking = guest.start(*script("dns_asker"), UPLINK)
     assert asking.stdout is not None
     assert asking.stdout.readline() == "answer\n"
     bed.task("nft", [network("a", A, "isolated", dns=dns), network("b", B)])
@@ -84,36 +84,3 @@ def _last(asking: subprocess.Popen[str]) -> str:
     """What the guest said when it was told to end: whether there was an answer to the questions that came after."""
     assert asking.stdout is not None
     return asking.stdout.read().split()[-1]
-
-
-# Asks without end from one port; on SIGTERM says whether one of the next questions is answered.
-ASKER = """
-import signal, socket, sys, time
-asked = socket.socket(2, 2)
-asked.bind(("0.0.0.0", 5555))
-asked.connect((sys.argv[1], 53))
-asked.settimeout(0.2)
-def answered():
-    try:
-        asked.send(b"?")
-        return bool(asked.recv(100))
-    except OSError:
-        return False
-def end(*_):
-    asked.setblocking(False)
-    try:
-        while asked.recv(100):
-            pass
-    except OSError:
-        pass
-    asked.settimeout(0.3)
-    print("answer" if any(answered() for _ in range(5)) else "silence")
-    sys.exit()
-signal.signal(signal.SIGTERM, end)
-while not answered():
-    pass
-print("answer")
-while True:
-    answered()
-    time.sleep(0.01)
-"""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel.bed import OUTSIDE, UPLINK, Bed, Space
+from kernel.bed import OUTSIDE, UPLINK, Bed, Space, script
 from kernel.frames import Card, Tap, entered, ip, on_one_processor, tapped, udp
 from kernel.guard_bed import eventually
 from kernel.nft_bed import settle
@@ -167,7 +167,8 @@ def test_an_error_about_a_connection_of_another_networks_guest(bed: PacketBed, n
     other, victim, target = f"{NETS['b'][6]}2", bed.guests["b"], OUTSIDES[6]
     bed.rules(b={"nat": {"ipv6": False}})
     try:
-        assert victim.space.run("python3", "-c", ASK_FROM, target).strip() == other
+        # From a port that the attacker has guessed.
+        assert victim.space.run(*script("udp_ask"), target, "8000", "40404").strip() == other
         error = unreachable(own, other, about(other, target, 8000, 40404))
         with tapped(victim.space) as tap:
             attacker.send(ip(attacker, gateway, own, other, ICMP6, error))
@@ -176,19 +177,6 @@ def test_an_error_about_a_connection_of_another_networks_guest(bed: PacketBed, n
             assert own not in sources(tap)
     finally:
         bed.rules()
-
-
-# One UDP connection from a port that the attacker has guessed.
-ASK_FROM = """
-import socket, sys
-family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
-with socket.socket(family, socket.SOCK_DGRAM) as s:
-    s.settimeout(20)
-    s.bind(("", 40404))
-    s.connect((sys.argv[1], 8000))
-    s.send(b"?")
-    print(s.recv(100).decode())
-"""
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -222,26 +210,13 @@ def test_an_error_of_a_guests_own_gets_out(bed: PacketBed, family: int) -> None:
     host = {4: UPLINK, 6: "2001:db8::2"}[family]
     try:
         with tapped(bed.outside) as tap:
-            refused = bed.outside.run("python3", "-c", REFUSED, host).strip()
+            refused = bed.outside.run(*script("udp_ask"), host, "7777").strip()
             seen = sources(tap)
     finally:
         bed.rules()
     assert refused == "refused"
     assert own not in seen
     assert guest.space.pings(OUTSIDES[family])
-
-
-REFUSED = """
-import socket, sys
-with socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM) as s:
-    s.settimeout(20)
-    s.connect((sys.argv[1], 7777))
-    s.send(b"?")
-    try:
-        s.recv(100)
-    except ConnectionRefusedError:
-        print("refused")
-"""
 
 
 def test_packets_of_a_network_without_addresses_to_the_host(bed: PacketBed) -> None:
@@ -311,25 +286,13 @@ def test_frames_whose_checksum_the_device_shall_compute(bed: PacketBed, family: 
 def test_a_connection_that_netfilter_has_forgotten(bed: PacketBed) -> None:
     """It goes on: what comes in its midst is a connection that begins (nf_conntrack_tcp_loose)."""
     guest = bed.guests["a"].space
-    sender = guest.start("python3", "-c", SLOW, OUTSIDE)
+    sender = guest.start(*script("tcp_pause"), OUTSIDE)
     assert sender.stdout is not None and sender.stdin is not None
     assert sender.stdout.readline() == "ready\n"
     bed.host.run("conntrack", "-F")
     sender.stdin.write("\n")
     sender.stdin.flush()
     assert sender.stdout.readline() == "done\n"
-
-
-SLOW = """
-import socket, sys
-with socket.create_connection((sys.argv[1], 8001), timeout=60) as s:
-    s.sendall(b"x" * 1000)
-    print("ready", flush=True)
-    sys.stdin.readline()
-    s.sendall(b"x" * 1000)
-    s.shutdown(socket.SHUT_WR)
-    print(s.recv(100).decode(), flush=True)
-"""
 
 
 @pytest.mark.parametrize("family", FAMILIES)

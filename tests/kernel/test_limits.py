@@ -18,19 +18,12 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.options import 
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import converge
 from ansible_collections.virtnet.linux.plugins.module_utils.kernel.fdb import FdbLimits
-from kernel.bed import OUTSIDE, REPOSITORY, Bed, Space
+from kernel.bed import OUTSIDE, Bed, Space, engine_script, script
 from kernel.frames import Card, entered, tapped, udp
 from kernel.guard_bed import GuardedBed, eventually, plain
 from kernel.nft_bed import network, plug
 
 A, B = "192.168.30", "192.168.31"
-FLOWS = """
-import socket, sys
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.bind(("", 40000))
-for port in range(int(sys.argv[2])):
-    s.sendto(b"?", (sys.argv[1], 1024 + port))
-"""
 
 
 @pytest.fixture
@@ -46,7 +39,7 @@ def entries(bed: Bed, source: str) -> int:
 
 
 def flood(guest: Space, address: str, flows: int) -> None:
-    guest.run("python3", "-S", "-c", FLOWS, address, str(flows))
+    guest.run(*script("udp_flows"), address, str(flows))
 
 
 def table(bed: Bed) -> str:
@@ -89,16 +82,6 @@ def test_the_default_lets_a_busy_network_pass_and_holds_a_flood(bed: Bed) -> Non
     assert entries(bed, f"{A}.2") < 20000
 
 
-# One flow that nobody answers: its packets stay "new" for the kernel, however many there were before.
-STREAM = """
-import socket, sys
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.bind(("", 40000))
-for _ in range(int(sys.argv[2])):
-    s.sendto(b"?", (sys.argv[1], 9))
-"""
-
-
 @pytest.mark.parametrize("mode", ["nat", "routed", "isolated"])
 def test_a_stream_that_nobody_answers_is_one_connection(bed: Bed, mode: str) -> None:
     """Such as video, logs and flow records by UDP."""
@@ -108,7 +91,8 @@ def test_a_stream_that_nobody_answers_is_one_connection(bed: Bed, mode: str) -> 
     bed.outside.run("ip", "route", "add", f"{A}.0/24", "via", "203.0.113.2")
     hook = "type filter hook input priority 300"
     there.run("nft", "-f", "-", stdin=f"table inet count {{\nchain count {{\n{hook};\nudp dport 9 counter\n}}\n}}\n")
-    guest.run("python3", "-S", "-c", STREAM, address, "5000")
+    # One flow: its packets stay "new" for the kernel, however many there were before.
+    guest.run(*script("udp_flows"), address, "5000", "9")
     counted = there.run("nft", "list", "table", "inet", "count")
     assert "counter packets 5000 " in counted
     assert entries(bed, f"{A}.2") == 1
@@ -157,15 +141,8 @@ def test_a_rate_that_was_altered_by_hand_is_found_and_put_right(bed: Bed, damage
 
 def fdb(bed: Bed, bridge: str) -> tuple[int, int]:
     """The limit of a bridge, and how many addresses it has learned."""
-    program = f"""
-import sys
-sys.path.insert(0, {str(REPOSITORY / ".build" / "collections")!r})
-from ansible_collections.virtnet.linux.plugins.module_utils.kernel import fdb
-import socket
-print(fdb.read_fdb_limits().of(socket.if_nametoindex({bridge!r})))
-"""
     learned = [one for one in bed.host.json("bridge", "-j", "fdb", "show", "br", bridge) if one.get("state", "") == ""]
-    return int(bed.host.run("python3", "-c", program)), len(learned)
+    return int(bed.host.run(*engine_script("fdb_limit"), bridge)), len(learned)
 
 
 def invent_addresses(attacker: Card) -> None:

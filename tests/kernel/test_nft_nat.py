@@ -12,49 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel.bed import OUTSIDE, PROBE, REPOSITORY, UPLINK, Bed, Space
+from kernel.bed import OUTSIDE, PROBE, UPLINK, Bed, Space, engine_script, script
 
 A = "192.168.30"
 SCTP = Path(__file__).with_name("sctp.py")
-
-_SEEN = """
-import socket, sys
-udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-udp.bind(("", 9000))
-tcp = socket.create_server(("", 9000))
-print("ready", flush=True)
-for _ in range(int(sys.argv[1])):
-    print(*udp.recvfrom(100)[1], flush=True)
-    print(*tcp.accept()[1], flush=True)
-"""
-
-_SAY = """
-import socket, sys
-for port in range(int(sys.argv[1])):
-    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-        sock = socket.socket(socket.AF_INET, kind)
-        sock.bind(("", int(sys.argv[2]) + port))
-        sock.connect(("203.0.113.1", 9000))
-        sock.send(b"?")
-"""
-
-_REPLACE = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from importlib import import_module
-M = lambda name: import_module("ansible_collections.virtnet.linux.plugins.module_utils." + name)
-paths, run, Options = M("core.paths").Paths(sys.argv[2]), M("core.command").run, M("core.options").Options
-for i in range(100):
-    mode = ("nat", "routed", "isolated")[i % 3]
-    wanted = [{"name": "a", "bridge": "br-a", "subnets": ["192.168.30.0/24"]},
-              {"name": "b", "bridge": "br-b", "subnets": ["192.168.31.0/24"], "mode": mode}]
-    # Altered by hand, so that all of the table is replaced.
-    run(["nft", "insert rule inet virtnet vn_forward accept"])
-    spec = M("nft.spec").RulesSpec
-    read = [spec.from_options(one) for one in Options({"networks": wanted}).each("networks")]
-    done = M("core.reconcile").converge(M("firewall.reconciler").NatRules(read, False, paths), paths, check=False)
-    assert any("put right" in str(change) for change in done.changes)
-"""
 
 
 @pytest.fixture
@@ -81,9 +42,9 @@ def line(process: subprocess.Popen[str]) -> str:
 
 def seen(bed: Bed, guest: Space, own: int, count: int = 4) -> list[tuple[str, int]]:
     """Where so many connections of each protocol come from to the eyes of the outside; ``own``: their first port."""
-    service = bed.outside.start(sys.executable, "-c", _SEEN, str(count))
+    service = bed.outside.start(*script("peer_printer"), str(count))
     assert line(service) == "ready"
-    guest.run(sys.executable, "-c", _SAY, str(count), str(own))
+    guest.run(*script("peer_sender"), OUTSIDE, str(count), str(own))
     found = [line(service).split() for _ in range(2 * count)]
     service.wait(20)
     return [(address, int(port)) for address, port in found]
@@ -121,8 +82,7 @@ def test_a_flow_loses_nothing_through_a_hundred_replacements(bed: Bed) -> None:
     bed.task("nft", [network()])
     guest = plug(bed)
     flow = guest.start(sys.executable, str(PROBE), "flow", OUTSIDE, "8000", "0")
-    collections = str(REPOSITORY / ".build" / "collections")
-    bed.host.run(sys.executable, "-c", _REPLACE, collections, str(bed.root), timeout=500)
+    bed.host.run(*engine_script("replace_table"), str(bed.root), timeout=500)
     sent, answered = flow.communicate("", timeout=60)[0].split()
     assert int(sent) > 500
     assert sent == answered

@@ -6,55 +6,17 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel.bed import OUTSIDE, REPOSITORY, UPLINK, Bed
+from kernel.bed import OUTSIDE, UPLINK, Bed, engine_script, script
 
 LAN: dict[str, Any] = {"name": "br-lan", "ports": ["eth0"], "enslave_uplink": True}
 PATIENCE = 60
 
-_SERVER = """
-import socket
-one, peer = socket.create_server(("", 22), reuse_port=True).accept()
-while data := one.recv(100):
-    one.sendall(data)
-"""
-_CLIENT = """
-import socket, sys, time
-for left in range(100, -1, -1):
-    try:
-        one = socket.create_connection((sys.argv[1], 22), timeout=60)
-        break
-    except ConnectionRefusedError:
-        time.sleep(0.1)
-for line in sys.stdin:
-    one.sendall(line.encode())
-    print(one.recv(100).decode().strip(), flush=True)
-"""
-_RUN = """
-import json, sys
-sys.path.insert(0, sys.argv[1])
-from importlib import import_module
-def of(name):
-    return import_module("ansible_collections.virtnet.linux.plugins.module_utils." + name)
-task = json.load(sys.stdin)
-paths = of("core.paths").Paths(task["root"])
-if task["confirm"]:
-    with of("core.files").lock(paths.runtime):
-        of("bridge.uplink").confirm(paths)
-try:
-    wanted = [of("bridge.spec").BridgeSpec.from_options(o) for o in of("core.options").Options(task).each("wanted")]
-    part = of("bridge.reconciler").Bridges(wanted, False, paths, task["may_move"])
-    plan = of("core.reconcile").converge(part, paths, check=task["check"])
-    print(json.dumps(of("tasks.module").result(plan, "bridges")))
-except of("core.errors").VirtnetError as error:
-    print(json.dumps({"failed": True, "msg": str(error)}))
-"""
 
 Say = Callable[[str], str]
 
@@ -75,8 +37,8 @@ def bed(tmp_path: Path) -> Iterator[Bed]:
 @pytest.fixture
 def say(bed: Bed) -> Say:
     """A connection from outside, as that of ssh is."""
-    bed.host.start(sys.executable, "-c", _SERVER)
-    client = bed.outside.start(sys.executable, "-u", "-c", _CLIENT, UPLINK)
+    bed.host.start(*script("echo_server"))
+    client = bed.outside.start(*script("echo_client"), UPLINK)
     assert client.stdin is not None and client.stdout is not None
 
     def said(word: str) -> str:
@@ -88,9 +50,9 @@ def say(bed: Bed) -> Say:
 
 
 def run(bed: Bed, wanted: dict[str, Any], *, check: bool = False, may_move: bool = True, confirm: bool = False) -> Any:
-    task = {"wanted": [wanted], "root": str(bed.root), "check": check, "may_move": may_move, "confirm": confirm}
-    collections = str(REPOSITORY / ".build" / "collections")
-    return json.loads(bed.host.run(sys.executable, "-c", _RUN, collections, stdin=json.dumps(task)))
+    task = {"part": "bridge", "wanted": [wanted], "purge": False, "root": str(bed.root), "check": check}
+    task |= {"may_move": may_move, "confirm": confirm}
+    return json.loads(bed.host.run(*engine_script("engine_task"), stdin=json.dumps(task)))
 
 
 def ways(bed: Bed, interface: str) -> tuple[list[str], list[tuple[str, str, int]]]:

@@ -53,7 +53,7 @@ def run(items: list[dict[str, Any]]) -> dict[str, Any]:
     plan = converge(Networks(wanted, True, paths), paths, check=False)
     timed("definitions", at)
     changes = len(plan.changes)
-    for part in parts(plan.more, paths):  # type: ignore[arg-type]
+    for part in parts(plan.return_values, paths):  # type: ignore[arg-type]
         at = time.perf_counter()
         changes += len(converge(part, paths, check=False).changes)
         timed(type(part).__name__, at)

@@ -1,0 +1,48 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Sends datagrams to a name server without end, from one port: dns_asker.py ADDRESS
+
+Prints "answer" after the first answer. On SIGTERM prints whether one of the next questions is answered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import sys
+import time
+
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind(("0.0.0.0", 5555))
+sock.connect((sys.argv[1], 53))
+sock.settimeout(0.2)
+
+
+def answered() -> bool:
+    try:
+        sock.send(b"?")
+        return bool(sock.recv(100))
+    except OSError:
+        return False
+
+
+def end(*_: object) -> None:
+    """Discard the answers to earlier questions, then ask some more."""
+    sock.setblocking(False)
+    with contextlib.suppress(OSError):
+        while sock.recv(100):
+            pass
+    sock.settimeout(0.3)
+    print("answer" if any(answered() for _ in range(5)) else "silence", flush=True)
+    sys.exit()
+
+
+signal.signal(signal.SIGTERM, end)
+while not answered():
+    pass
+print("answer", flush=True)
+while True:
+    answered()
+    time.sleep(0.01)

@@ -1,0 +1,80 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs one reconciler as its Ansible module would, without Ansible.
+
+Reads a task as JSON: {"part": "bridge", "nft" or "resolver", "wanted": OPTIONS, "purge": BOOL, "check": BOOL,
+"root": FOLDER, "may_move": BOOL, "confirm": BOOL}. Writes the module's result as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3] / ".build/collections"))
+
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import converge
+from ansible_collections.virtnet.linux.plugins.module_utils.tasks import module
+
+Task = Mapping[str, Any]
+
+
+def options_of(task: Task, name: str) -> Iterator[Options]:
+    """The options of each item, as those of the module's option `name`."""
+    return Options({name: task["wanted"]}).each(name)
+
+
+def bridge(task: Task, paths: Paths) -> dict[str, Any]:
+    from ansible_collections.virtnet.linux.plugins.module_utils.bridge import uplink
+    from ansible_collections.virtnet.linux.plugins.module_utils.bridge.reconciler import Bridges
+    from ansible_collections.virtnet.linux.plugins.module_utils.bridge.spec import BridgeSpec
+    from ansible_collections.virtnet.linux.plugins.module_utils.core.lock import lock
+
+    if task.get("confirm"):
+        with lock(paths.runtime):
+            uplink.confirm(paths)
+    wanted = [BridgeSpec.from_options(options) for options in options_of(task, "bridges")]
+    reconciler = Bridges(wanted, task["purge"], paths, task.get("may_move", False))
+    plan = converge(reconciler, paths, check=task["check"])
+    return module.result(plan, "bridges")
+
+
+def nft(task: Task, paths: Paths) -> dict[str, Any]:
+    from ansible_collections.virtnet.linux.plugins.module_utils.firewall.reconciler import NatRules
+    from ansible_collections.virtnet.linux.plugins.module_utils.nft.spec import RulesSpec
+
+    wanted = [RulesSpec.from_options(options) for options in options_of(task, "networks")]
+    plan = converge(NatRules(wanted, task["purge"], paths), paths, check=task["check"])
+    return module.result(plan, "networks")
+
+
+def resolver(task: Task, paths: Paths) -> dict[str, Any]:
+    from ansible_collections.virtnet.linux.plugins.module_utils.resolver.reconciler import Entries
+    from ansible_collections.virtnet.linux.plugins.module_utils.resolver.spec import EntrySpec
+
+    wanted = [EntrySpec.from_options(options) for options in options_of(task, "entries")]
+    plan = converge(Entries(wanted, task["purge"], paths), paths, check=task["check"])
+    return module.result(plan, "entries")
+
+
+PARTS: Mapping[str, Callable[[Task, Paths], dict[str, Any]]] = {"bridge": bridge, "nft": nft, "resolver": resolver}
+
+
+def main() -> None:
+    task = json.load(sys.stdin)
+    try:
+        result = PARTS[task["part"]](task, Paths(task["root"]))
+    except VirtnetError as error:
+        result = {"failed": True, "msg": str(error)}
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
