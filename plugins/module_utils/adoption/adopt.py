@@ -1,23 +1,24 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The part that takes running networks over from libvirt, while guests stay on their bridges.
+"""The reconciler that adopts running networks of libvirt, while guests stay on their bridges.
 
-libvirt deletes a network's bridge when it stops the network. So the bridge has another name while it does, and libvirt
-does not find it; guests, addresses and established connections are not touched. Everything that can be refused is
-refused before. The order is such that there is never a moment without rules, and that a run that was cut short finds
-what is left to do: the record of what there was, the definition, rules for both names of the bridge, the mark on the
-bridge, the other name, libvirt, the first name, libvirt's new definition, leases, DHCP and DNS.
+libvirt deletes a network's bridge when it stops the network. So the bridge has a temporary name meanwhile, and libvirt
+does not find it; guests, addresses and established connections are not affected. All refusals happen in plan().
+apply() keeps rules in place at every moment, and each of its steps is done only if it is left to do, so that the next
+run completes an interrupted one. The steps: the record of libvirt's network, our definition, rules for both names of
+the bridge, our mark on the bridge, the temporary name, libvirt's stop, the first name, libvirt's new definition,
+leases, DHCP and DNS.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from ..core.errors import InvalidOption, VirtnetError
-from ..core.files import put
+from ..core.files import File, put
 from ..core.identity import host_identity
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, Change, Plan, converge_locked
@@ -31,27 +32,30 @@ from ..network.runtime import note_run, pending_file, read_pending
 from ..orchestration.desired_state import TASKS, Specs, parts, registrations
 from ..orchestration.reconciler import DefinitionChange, Networks
 from ..orchestration.reconciler import State as NetworksState
-from .after_release import only, without_its_dnsmasq, without_libvirt
+from .after_release import specs_of, state_without_libvirt, state_without_libvirt_dnsmasq
 from .give_back import Returns
 from .libvirt_leases import read_status
 from .records import (
+    ADOPTED,
+    ADOPTING,
     RETURNING,
-    TAKEN,
-    TAKING,
     Record,
-    as_ours,
     lease_file,
+    network_from_libvirt,
     read_records,
     record_file,
-    record_of,
+    record_for,
     refuse_unknown,
 )
-from .steps import drop_rules_aside, rules_aside, set_aside
+from .steps import add_temporary_rules, remove_temporary_rules, rename_bridge_aside
 
 
 @dataclass(frozen=True)
-class State:
-    """libvirt's networks by name, its guests' ports and leases by network, our records, definitions and the host."""
+class AdoptState:
+    """libvirt's networks by name, the ports and leases of their guests, our records, our networks.
+
+    ``problem``: why libvirt cannot be queried.
+    """
 
     networks: Mapping[str, LibvirtNetwork] = field(default_factory=dict)
     version: Version = (0, 0)
@@ -63,89 +67,120 @@ class State:
 
 
 @dataclass(frozen=True)
-class AdoptChange(Change):
-    """A network that changes hands; what is done to the parts for it stands in changes beside."""
+class Adoption:
+    """A network to adopt: what libvirt had, and how libvirt has it afterwards."""
 
-    record: Record | None = None
-    registration: RegistrationSpec | None = None
-    definitions: Sequence[DefinitionChange] = ()
+    record: Record
+    registration: RegistrationSpec
+
+
+@dataclass(frozen=True)
+class AdoptPlan(Plan[Change]):
+    """The networks to adopt, and what they need on this host: specs of all parts, and files.
+
+    ``memory_files``: what this host remembers of its networks; written after ``definition_files``.
+    """
+
+    adoptions: Sequence[Adoption] = ()
     specs: Specs = field(default_factory=dict)
+    definition_files: Sequence[File] = ()
+    memory_files: Sequence[File] = ()
+
+    @property
+    def records(self) -> list[Record]:
+        """The records of the networks."""
+        return [adoption.record for adoption in self.adoptions]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the networks."""
+        return [record.name for record in self.records]
 
 
 class Adoptions:
-    """Networks of libvirt's that become ours: those called ``names``, or all that run."""
+    """The reconciler that adopts the networks called ``names``, or all that run."""
 
     def __init__(self, names: Sequence[str] | None, paths: Paths) -> None:
         self.names = names
         self.paths = paths
         self.identity = host_identity(paths.root)
 
-    def read(self) -> State:
-        """What libvirt has, what was kept of earlier runs, and the host; raises VirtnetError."""
+    def read(self) -> AdoptState:
+        """libvirt's networks, the records of earlier runs, and our networks; raises VirtnetError."""
         if not driver_installed(self.paths.root):
-            return State(problem="libvirt's network driver is not installed; there is nothing to take over")
+            return AdoptState(problem="libvirt's network driver is not installed; there is nothing to take over")
         records = read_records(self.paths)
         with Driver() as driver:
             networks = driver.networks()
-            ports = {name: driver.ports(name) for name, one in networks.items() if one.active}
+            ports = {name: driver.ports(name) for name, network in networks.items() if network.active}
             version = driver.version
-        bridges = {name: bridge_of(one.live) for name, one in networks.items()}
-        return State(
-            networks,
-            version,
-            ports,
-            {name: read_status(bridge, self.paths) for name, bridge in bridges.items() if bridge},
-            records,
-            Networks([], False, self.paths).read(),
+        bridges = {name: bridge_of(network.live) for name, network in networks.items()}
+        return AdoptState(
+            networks=networks,
+            version=version,
+            ports=ports,
+            leases={name: read_status(bridge, self.paths) for name, bridge in bridges.items() if bridge},
+            records=records,
+            ours=Networks([], False, self.paths).read(),
         )
 
-    def plan(self, current: State) -> Plan[Change]:
-        """Who comes over, and what that does to every part; raises VirtnetError for one that is named and cannot."""
+    def plan(self, current: AdoptState) -> AdoptPlan:
+        """The networks to adopt, and the changes of all parts; raises VirtnetError for a named one that cannot be."""
         if current.problem:
             raise VirtnetError(current.problem)
         refuse_unknown(self.names or (), {*current.networks, *current.records}, "no network of libvirt's")
-        notes: list[str] = []
-        taken = dict(self._taken(current, notes))
-        if not taken:
-            return Plan(result=_holds(current.records), notes=notes)
-        networks = {record.name: record.network(self.identity) for record in taken.values()}
-        wanted = Networks(list(networks.values()), False, self.paths)
-        defined = wanted.plan(without_libvirt(current.ours, list(taken.values())))
-        specs = only(defined.return_values, networks.values())
-        told = {one.name: one for one in registrations(specs, self.paths).desired}
-        changes: list[Change] = [
-            _adoption(record, told[name], defined.changes, specs, current) for name, record in sorted(taken.items())
-        ]
-        changes += [change for change in defined.changes if change.network in taken]
+        records, notes = self._select(current)
+        if not records:
+            return AdoptPlan(result=_as_result(current.records.values()), notes=notes)
+        networks = [record.network(self.identity) for record in records]
+        definitions = Networks(networks, False, self.paths).plan(state_without_libvirt(current.ours, records))
+        specs = specs_of(definitions.return_values, networks)
+        registration_of = {spec.name: spec for spec in registrations(specs, self.paths).desired}
+        adoptions = [Adoption(record, registration_of[record.name]) for record in records]
+        names = {record.name for record in records}
+        changes: list[Change] = [_change(adoption, current) for adoption in adoptions]
+        changes += [change for change in definitions.changes if change.network in names]
         for part in parts(specs, self.paths):
-            plan = part.plan(without_its_dnsmasq(part.read(), list(networks.values())))
+            plan = part.plan(state_without_libvirt_dnsmasq(part.read(), networks))
             changes += plan.changes
             notes += plan.notes
-        return Plan(changes, _holds({**current.records, **taken}), notes)
+        return AdoptPlan(
+            changes,
+            result=_as_result({**current.records, **{record.name: record for record in records}}.values()),
+            notes=notes,
+            adoptions=adoptions,
+            specs=specs,
+            definition_files=[file for change in definitions.changes for file in change.files],
+            memory_files=_memory_files(definitions.changes),
+        )
 
-    def _taken(self, current: State, notes: list[str]) -> Iterator[tuple[str, Record]]:
-        for name, record in sorted(current.records.items()):
+    def _select(self, current: AdoptState) -> tuple[list[Record], list[str]]:
+        """The records of the networks to adopt, by name, and notes on networks that cannot be adopted."""
+        selected: dict[str, Record] = {}
+        notes = []
+        for name, record in current.records.items():
             if record.phase == RETURNING:
                 raise VirtnetError(
                     f"network {name!r}: its return to libvirt was cut short; complete that first "
                     "(virtnet_adopt_revert=true), then take it again"
                 )
-            if record.phase == TAKING:
-                yield name, record
-        for name, found in sorted(current.networks.items()):
-            asked = found.active if self.names is None else name in self.names
-            if not asked or name in current.records or registered_by_us(found.xml):
+            if record.phase == ADOPTING:
+                selected[name] = record
+        for name, network in sorted(current.networks.items()):
+            is_selected = network.active if self.names is None else name in self.names
+            if not is_selected or name in current.records or registered_by_us(network.xml):
                 continue
             try:
-                yield name, self._record(found, current)
+                selected[name] = self._new_record(network, current)
             except VirtnetError as error:
                 if self.names is not None:
                     raise
                 notes.append(f"left with libvirt: {error}")
+        return [record for _name, record in sorted(selected.items())], notes
 
-    def _record(self, found: LibvirtNetwork, current: State) -> Record:
-        """What will be kept of a network; raises VirtnetError with the reason why it cannot be ours."""
-        network = as_ours(found, self.identity)
+    def _new_record(self, found: LibvirtNetwork, current: AdoptState) -> Record:
+        """The record of a network; raises VirtnetError with the reason why it cannot be adopted."""
+        network = network_from_libvirt(found, self.identity)
         if not network.has_own_bridge:
             _refuse(network, "its bridge is the host's and not libvirt's, so nothing changes hands; define it here")
         if found.name in current.ours.definitions:
@@ -157,24 +192,23 @@ class Adoptions:
                 f"it runs, but its bridge {network.bridge.name!r} is gone; restart it first "
                 f"(virsh net-destroy {found.name}, net-start)",
             )
-        for port in current.ports.get(found.name, ()):
+        ports = current.ports.get(found.name, ())
+        for port in ports:
             _refuse_floor(network, port)
-        return record_of(found, network.bridge.name, current.ports.get(found.name, ()))
+        return record_for(found, network.bridge.name, ports)
 
-    def apply(self, plan: Plan[Change]) -> None:
-        """Take them over. Each step is done only where it is left to do; where one fails, libvirt has them again."""
-        taken = [change for change in plan.changes if isinstance(change, AdoptChange)]
+    def apply(self, plan: AdoptPlan) -> None:
+        """Adopt the networks; if a step fails, give them back to libvirt and raise VirtnetError."""
         try:
-            self._take(taken)
+            self._adopt(plan)
         except VirtnetError as error:
-            names = [change.record.name for change in taken if change.record is not None]
-            raise VirtnetError(f"{error}; {self._given_back(names)}") from error
+            raise VirtnetError(f"{error}; {self._give_back(plan.names)}") from error
 
-    def _given_back(self, names: Sequence[str]) -> str:
-        """What became of networks whose change of hands has failed, as part of an error."""
+    def _give_back(self, names: Sequence[str]) -> str:
+        """Give networks back whose adoption failed; returns the outcome as part of an error message."""
         try:
             converge_locked(Returns(names, self.paths))
-            self._followed(names)
+            self._end_pending_run(names)
         except VirtnetError as error:
             return (
                 f"the networks {', '.join(names)} are taken over in part, since giving them back has failed too "
@@ -182,80 +216,88 @@ class Adoptions:
             )
         return f"libvirt has {', '.join(names)} again: put that right, and run this again"
 
-    def _take(self, taken: Sequence[AdoptChange]) -> None:
-        records = [change.record for change in taken if change.record is not None]
+    def _adopt(self, plan: AdoptPlan) -> None:
+        records = plan.records
         put(record_file(record, self.paths) for record in records)
-        self._define(taken[0].definitions, [record.name for record in records])
-        rules, _bridges, *served = parts(taken[0].specs, self.paths)
+        self._store_definitions(plan)
+        rules, _bridges, *services = parts(plan.specs, self.paths)
         converge_locked(rules)
-        rules_aside(records, taken[0].specs, self.paths)
-        self._settle_bridges(taken[0].specs)
+        add_temporary_rules(records, plan.specs, self.paths)
+        self._converge_bridges(plan.specs)
         with Driver() as driver:
-            for change in taken:
-                self._hand_over(change, driver)
-        converge_locked(registrations(taken[0].specs, self.paths))
+            for adoption in plan.adoptions:
+                self._release_from_libvirt(adoption, plan.specs, driver)
+        converge_locked(registrations(plan.specs, self.paths))
         with Driver() as driver:
             for record in records:
                 if record.active:
                     driver.reclaim_ports(record.name, record.ports)
-        for part in served:
+        for part in services:
             converge_locked(part)
-        drop_rules_aside(records, self.paths)
-        done = [replace(record, phase=TAKEN) for record in records]
-        put(file for one in done for file in (record_file(one, self.paths), lease_file(one, None, self.paths)))
-        self._followed([record.name for record in records])
+        remove_temporary_rules(records, self.paths)
+        adopted = [replace(record, phase=ADOPTED) for record in records]
+        put(
+            file
+            for record in adopted
+            for file in (record_file(record, self.paths), lease_file(record, None, self.paths))
+        )
+        self._end_pending_run(plan.names)
 
-    def _followed(self, names: Sequence[str]) -> None:
-        """The guard has nothing left to leave to this run."""
+    def _end_pending_run(self, names: Sequence[str]) -> None:
+        """Let the guard repair these networks again."""
         pending = read_pending(self.paths)
         put([pending_file(replace(pending, names=pending.names.difference(names)), self.paths)])
 
-    def _define(self, definitions: Sequence[DefinitionChange], names: Sequence[str]) -> None:
-        # The guard leaves them alone meanwhile, also where this run is cut short.
-        note_run(names, TASKS, self.paths)
-        put(file for change in definitions for file in change.files)
-        # Last: what is remembered and not defined is taken for a bridge of ours that is to be removed.
-        for whole in [change.whole for change in definitions if change.whole is not None][:1]:
-            put(whole.memory)
+    def _store_definitions(self, plan: AdoptPlan) -> None:
+        # The guard does not repair these networks until the run ends, even if it is interrupted.
+        note_run(plan.names, TASKS, self.paths)
+        put(plan.definition_files)
+        # After the definitions: the bridge of a network that is remembered and not defined would be removed.
+        put(plan.memory_files)
 
-    def _settle_bridges(self, specs: Specs) -> None:
-        """Our mark and settings on the bridges; one that was set aside gets its name back."""
+    def _converge_bridges(self, specs: Specs) -> None:
+        """Reconcile the bridges: our mark, their settings, and the first name of one with a temporary name."""
         converge_locked(parts({**specs, "rules": (), "fragments": (), "entries": ()}, self.paths)[1])
 
-    def _hand_over(self, change: AdoptChange, driver: Driver) -> None:
-        record, told = change.record, change.registration
-        if record is None or told is None:
-            raise AssertionError("a change without its network")
-        found = driver.networks().get(record.name)
-        if found is not None and registered_by_us(found.xml):
+    def _release_from_libvirt(self, adoption: Adoption, specs: Specs, driver: Driver) -> None:
+        """Stop the network in libvirt without its bridge, and replace its definition by the registration."""
+        record = adoption.record
+        network = driver.networks().get(record.name)
+        if network is not None and registered_by_us(network.xml):
             return
-        # Once libvirt has let go of a transient network, its leases are gone.
-        put([lease_file(record, _latest(record, self.paths), self.paths)])
-        if found is not None and found.active:
-            set_aside(record)
+        # libvirt removes the leases of a transient network when it stops the network.
+        put([lease_file(record, _current_leases(record, self.paths), self.paths)])
+        if network is not None and network.active:
+            rename_bridge_aside(record)
             try:
                 driver.stop(record.name)
             finally:
-                self._settle_bridges(change.specs)
-        put([lease_file(record, _latest(record, self.paths), self.paths)])
-        if found is not None and record.persistent:
-            driver.define(registration_xml(told, driver.version))
+                self._converge_bridges(specs)
+        put([lease_file(record, _current_leases(record, self.paths), self.paths)])
+        if network is not None and record.persistent:
+            driver.define(registration_xml(adoption.registration, driver.version))
 
 
-def _latest(record: Record, paths: Paths) -> Leases:
-    """Its leases as libvirt has them now, or had when they were put aside."""
-    kept = read_leases(lease_file(record, None, paths).path)
-    now = read_status(record.bridge, paths)
-    fresh = {lease.address for lease in now.leases}
-    return Leases([*now.leases, *(one for one in kept.leases if one.address not in fresh)], now.duid or kept.duid)
+def _memory_files(changes: Sequence[DefinitionChange]) -> Sequence[File]:
+    """What the host remembers of its networks once these changes are made."""
+    return next((change.whole.memory for change in changes if change.whole is not None), ())
 
 
-def _holds(records: Mapping[str, Record]) -> list[Mapping[str, Any]]:
-    return [record.as_options() for _name, record in sorted(records.items())]
+def _current_leases(record: Record, paths: Paths) -> Leases:
+    """The leases that libvirt has now, and those saved by an earlier run."""
+    saved = read_leases(lease_file(record, None, paths).path)
+    current = read_status(record.bridge, paths)
+    addresses = {lease.address for lease in current.leases}
+    others = [lease for lease in saved.leases if lease.address not in addresses]
+    return Leases([*current.leases, *others], current.duid or saved.duid)
+
+
+def _as_result(records: Iterable[Record]) -> list[Mapping[str, Any]]:
+    return [record.as_options() for record in sorted(records, key=lambda record: record.name)]
 
 
 def bridge_of(xml: str) -> str:
-    """The bridge that a network of libvirt's has; '' for none."""
+    """The name of the bridge in libvirt's XML; '' for none."""
     bridge = parse(xml).find("bridge")
     return "" if bridge is None else str(bridge.get("name", ""))
 
@@ -265,7 +307,7 @@ def _refuse(network: Network, problem: str) -> NoReturn:
 
 
 def _refuse_floor(network: Network, port: str) -> None:
-    """A guaranteed share hangs on a queue that libvirt makes on bridges of its own alone."""
+    """Refuse a guaranteed share of bandwidth: it needs a queue that libvirt adds only to bridges that it made."""
     root = parse(port)
     if root.find("bandwidth/inbound[@floor]") is not None:
         _refuse(
@@ -275,25 +317,27 @@ def _refuse_floor(network: Network, port: str) -> None:
         )
 
 
-def _adoption(
-    record: Record, told: RegistrationSpec, definitions: Sequence[DefinitionChange], specs: Specs, current: State
-) -> AdoptChange:
-    """The change of hands: libvirt's XML before and after."""
-    xml = registration_xml(told, current.version)
+def _change(adoption: Adoption, current: AdoptState) -> Change:
+    """The change that the user sees: libvirt's XML before and after."""
+    record, registration = adoption.record, adoption.registration
+    xml = registration_xml(registration, current.version)
     after = LibvirtNetwork(
-        record.name, record.uuid, xml, xml, told.active, told.persistent, told.persistent and told.autostart
+        name=record.name,
+        uuid=record.uuid,
+        xml=xml,
+        live=xml,
+        active=registration.active,
+        persistent=registration.persistent,
+        autostart=registration.persistent and registration.autostart,
     )
     leases = current.leases.get(record.name, Leases()).leases
-    ports = [link.name for link in current.ours.links.values() if link.master in (record.bridge, record.aside)]
+    bridges = (record.bridge, record.temporary_bridge)
+    ports = [link.name for link in current.ours.links.values() if link.master in bridges]
     guests = f", with {', '.join(ports)}" if ports else ""
-    return AdoptChange(
+    return Change(
         CHANGE,
         f"libvirt network {record.name}",
-        text_for_diff(record.live if record.active else record.xml) + record.found.status(),
-        text_for_diff(xml) + after.status(),
-        f"taken over{guests}; leases carried: {len(leases)}",
-        record,
-        told,
-        definitions,
-        specs,
+        before=text_for_diff(record.live if record.active else record.xml) + record.libvirt_network.status(),
+        after=text_for_diff(xml) + after.status(),
+        detail=f"taken over{guests}; leases carried: {len(leases)}",
     )

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The host as it is once libvirt has let go of networks: what that leaves for us to do. All of it is pure."""
+"""The host's state as it is after libvirt has released networks, to plan from. All of it is pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,34 +18,45 @@ from ..orchestration.reconciler import State as NetworksState
 from .records import Record
 
 
-def without_libvirt(ours: NetworksState, taken: Sequence[Record]) -> NetworksState:
-    """The host as it is once libvirt has let go: what it holds for these networks is theirs."""
-    names = {record.aside: record.bridge for record in taken}
-    links = {names.get(name, name): replace(link, name=names.get(name, name)) for name, link in ours.links.items()}
-    held = {*names, *names.values()}
-    words = tuple(f"libvirt's network {record.name!r} " for record in taken)
-    occupied = [one for one in ours.occupied if one.interface not in held and not one.what.startswith(words)]
+def state_without_libvirt(ours: NetworksState, records: Sequence[Record]) -> NetworksState:
+    """The state without what libvirt occupies for these networks, and with the first names of their bridges."""
+    first_names = {record.temporary_bridge: record.bridge for record in records}
+    links = {
+        first_names.get(name, name): replace(link, name=first_names.get(name, name))
+        for name, link in ours.links.items()
+    }
+    bridges = {*first_names, *first_names.values()}
+    owners = tuple(f"libvirt's network {record.name!r} " for record in records)
+    occupied = [
+        subnet for subnet in ours.occupied if subnet.interface not in bridges and not subnet.what.startswith(owners)
+    ]
     return replace(ours, links=links, occupied=occupied)
 
 
-def only(specs: Mapping[str, Any], networks: Iterable[Network]) -> Specs:
-    """Of what all parts shall do, what concerns these networks."""
-    chosen = list(networks)
-    named = {*(network.name for network in chosen), *(network.bridge.name for network in chosen)}
+def specs_of(specs: Mapping[str, Any], networks: Sequence[Network]) -> Specs:
+    """The specs of these networks, out of those of all networks."""
+    names = {*(network.name for network in networks), *(network.bridge.name for network in networks)}
     return {
-        kind: [one for one in items if (one.get("name") or one.get("interface")) in named]
-        for kind, items in specs.items()
+        part: [spec for spec in of_part if (spec.get("name") or spec.get("interface")) in names]
+        for part, of_part in specs.items()
     }
 
 
-def without_its_dnsmasq(state: Any, networks: Sequence[Network]) -> Any:
-    """What a part finds, but for the dnsmasq of libvirt's that will have ended."""
+def state_without_libvirt_dnsmasq(state: Any, networks: Sequence[Network]) -> Any:
+    """The state of a part without libvirt's dnsmasq processes for these networks, which will have ended."""
     if not isinstance(state, DnsmasqState):
         return state
-    held = {str(address.ip) for one in networks for address in (one.ipv4.address, one.ipv6.address) if address}
+    addresses = {
+        str(address.ip) for network in networks for address in (network.ipv4.address, network.ipv6.address) if address
+    }
     bridges = {network.bridge.name for network in networks}
-    ending = {one.pid for one in state.foreign_sockets if one.pid and (one.address in held or one.device in bridges)}
-    sockets = [one for one in state.sockets if one.pid not in ending]
-    left = [one for one in foreign_sockets(sockets, {*state.own_pids, state.service.pid}) if one.port == DHCP_PORT]
-    blocked = [port for port in state.blocked_ports if left or port != DHCP_PORT]
+    ending = {
+        socket.pid
+        for socket in state.foreign_sockets
+        if socket.pid and (socket.address in addresses or socket.device in bridges)
+    }
+    sockets = [socket for socket in state.sockets if socket.pid not in ending]
+    others = foreign_sockets(sockets, {*state.own_pids, state.service.pid})
+    dhcp_is_blocked = any(socket.port == DHCP_PORT for socket in others)
+    blocked = [port for port in state.blocked_ports if dhcp_is_blocked or port != DHCP_PORT]
     return replace(state, sockets=sockets, blocked_ports=blocked)

@@ -1,11 +1,12 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The part that gives networks back to libvirt that were taken over from it, with the guests and leases of today.
+"""The reconciler that gives adopted networks back to libvirt, with their current guests and leases.
 
-libvirt makes the bridge of a network itself, and not where there is one of that name or a route to its subnet. So ours
-goes aside with its route, libvirt starts the network, and the guests' links change over in one go. Our rules stay
-until libvirt's are there. A run that was cut short is completed by the next one, since the record says "returning".
+libvirt creates the bridge of a network itself, and refuses if there is one of that name or a route to its subnet. So
+our bridge gets a temporary name and its routes are moved to another table, libvirt starts the network, and the guests'
+links change bridges in one batch. Our rules stay until libvirt's rules are loaded. The next run completes an
+interrupted one: the record has the phase RETURNING.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ from ..network.store import file_of, load, text_of
 from ..orchestration.desired_state import Specs, parts, specs
 from ..orchestration.leases import lease_files
 from .libvirt_leases import read_status, status_file, status_path
-from .records import RETURNING, TAKEN, TAKING, Record, no_record, read_records, record_file, refuse_unknown
-from .steps import drop_rules, hide_routes, let_go, move_guests, rules_aside, set_aside
+from .records import ADOPTED, ADOPTING, RETURNING, Record, files_to_remove, read_records, record_file, refuse_unknown
+from .steps import add_temporary_rules, hide_routes, move_guests, release_bridge, remove_rules, rename_bridge_aside
 
 
 @dataclass(frozen=True)
-class State:
-    """Our records and definitions, libvirt's networks, the host's links; ``faults``: lease files that are not read."""
+class ReturnState:
+    """Our records and definitions, libvirt's networks, the host's links; ``faults``: of unusable lease files."""
 
     records: Mapping[str, Record] = field(default_factory=dict)
     definitions: Mapping[str, Network] = field(default_factory=dict)
@@ -50,158 +51,181 @@ class State:
 
 
 @dataclass(frozen=True)
-class ReturnChange(Change):
-    """A network that goes back; ``gone``: the files of its definition.
+class Return:
+    """A network to give back; ``definition_files``: those to remove.
 
-    ``guests``: ports of which libvirt may not have been told since they were read.
+    ``recorded_ports``: ports of an earlier run that libvirt may not have registered since.
     """
 
-    record: Record | None = None
-    guests: Sequence[str] = ()
-    gone: Sequence[File] = ()
+    record: Record
+    recorded_ports: Sequence[str] = ()
+    definition_files: Sequence[File] = ()
+
+
+@dataclass(frozen=True)
+class ReturnPlan(Plan[Change]):
+    """The networks to give back."""
+
+    returns: Sequence[Return] = ()
 
 
 class Returns:
-    """Networks that become libvirt's again: those called ``names``, or all that were taken over."""
+    """The reconciler that gives the networks called ``names`` back to libvirt, or all that were adopted."""
 
     def __init__(self, names: Sequence[str] | None, paths: Paths) -> None:
         self.names = names
         self.paths = paths
         self.identity = host_identity(paths.root)
 
-    def read(self) -> State:
-        """What was kept, and where it stands; raises VirtnetError."""
+    def read(self) -> ReturnState:
+        """The records of adopted networks, and the state of these networks; raises VirtnetError."""
         records = read_records(self.paths)
         if not records:
-            return State()
+            return ReturnState()
         if not driver_installed(self.paths.root):
             raise VirtnetError("libvirt's network driver is not installed; there is nobody to give networks back to")
         with Driver() as driver:
             networks = driver.networks()
         definitions = load(self.paths, self.identity)
-        files = lease_files([one for name, one in definitions.items() if name in records], self.paths)
-        faults = [fault for file in files if (fault := lease_file_fault(file))]
-        return State(records, definitions, networks, read_links(), faults)
+        adopted = [network for name, network in definitions.items() if name in records]
+        faults = [fault for file in lease_files(adopted, self.paths) if (fault := lease_file_fault(file))]
+        return ReturnState(records, definitions, networks, read_links(), faults)
 
-    def plan(self, current: State) -> Plan[Change]:
-        """Who goes back, and what ends with that; raises VirtnetError for what cannot."""
+    def plan(self, current: ReturnState) -> ReturnPlan:
+        """The networks to give back, and the changes of all parts; raises VirtnetError for an unknown name."""
         if self.names is not None:
             known = {*current.records, *current.networks} if current.records else self.names
             refuse_unknown(self.names, known, "no network that was taken over from libvirt")
+        selected = {
+            name: record for name, record in sorted(current.records.items()) if self.names is None or name in self.names
+        }
         changes: list[Change] = []
-        for name, record in sorted(current.records.items()):
-            if self.names is not None and name not in self.names:
-                continue
-            changes.append(self._return(record, current))
-            for part in parts(self._gone(record), self.paths):
-                # Its bridge is not removed but replaced by libvirt's.
+        returns = []
+        for record in selected.values():
+            returned = self._return(record, current)
+            returns.append(returned)
+            changes.append(_change(returned.record, current))
+            for part in parts(self._absent_specs(record), self.paths):
+                # The bridge is not among these specs: libvirt's replaces it.
                 changes += part.plan(part.read()).changes
-        gone = {change.record.name for change in changes if isinstance(change, ReturnChange) and change.record}
-        holds = [one.as_options() for name, one in sorted(current.records.items()) if name not in gone]
-        return Plan(changes, holds, [f"leases there are not carried: {fault}" for fault in current.faults if gone])
+        return ReturnPlan(
+            changes,
+            result=[record.as_options() for name, record in sorted(current.records.items()) if name not in selected],
+            notes=[f"leases there are not carried: {fault}" for fault in current.faults if selected],
+            returns=returns,
+        )
 
-    def _gone(self, record: Record) -> Specs:
-        """What the parts shall not have any more."""
+    def _absent_specs(self, record: Record) -> Specs:
+        """The specs that remove a network from all parts but its bridge."""
         absent = {"name": record.name, "state": "absent"}
         entry = {"interface": record.bridge, "state": "absent"}
         return {"rules": [absent], "bridges": (), "fragments": [absent], "entries": [entry], "registrations": ()}
 
-    def _return(self, record: Record, current: State) -> ReturnChange:
-        found, network = current.networks.get(record.name), current.definitions.get(record.name)
-        told = record.phase == TAKEN
-        if told:
+    def _return(self, record: Record, current: ReturnState) -> Return:
+        network = current.definitions.get(record.name)
+        registers_ports = record.phase == ADOPTED
+        if registers_ports:
             record = replace(record, phase=RETURNING, run=record.bridge in current.links)
-        elif record.phase == TAKING:
+        elif record.phase == ADOPTING:
             record = replace(record, phase=RETURNING)
-        before = "" if found is None else text_for_diff(found.xml) + found.status()
-        wanted = replace(record.found, active=record.run)
-        ports = [link.name for link in current.links.values() if link.master in (record.bridge, record.aside)]
-        guests = f", with {', '.join(ports)}" if ports else ""
-        return ReturnChange(
-            CHANGE,
-            f"libvirt network {record.name}",
-            before + (text_of(network) if network else ""),
-            text_for_diff(record.xml) + wanted.status(),
-            f"given back{guests}",
+        return Return(
             record,
-            () if told else record.ports,
-            [] if network is None else [File(file_of(network, self.paths), None)],
+            recorded_ports=() if registers_ports else record.ports,
+            definition_files=[] if network is None else [File(file_of(network, self.paths), None)],
         )
 
-    def apply(self, plan: Plan[Change]) -> None:
-        """Give them back, one after the other. Each step is done only where it is left to do."""
-        for change in plan.changes:
-            if isinstance(change, ReturnChange) and change.record is not None:
-                self._give_back(change.record, change.guests, change.gone)
+    def apply(self, plan: ReturnPlan) -> None:
+        """Give the networks back, one after the other. Each step is done only if it is left to do."""
+        for returned in plan.returns:
+            self._give_back(returned)
 
-    def _give_back(self, record: Record, guests: Sequence[str], gone: Sequence[File]) -> None:
+    def _give_back(self, returned: Return) -> None:
+        record = returned.record
         network = record.network(self.identity)
         with Driver() as driver:
-            found = driver.networks().get(record.name)
-            if found is not None and found.active and registered_by_us(found.xml):
-                record = replace(record, ports=_joined(driver.ports(record.name), guests))
+            current = driver.networks().get(record.name)
+            if current is not None and current.active and registered_by_us(current.xml):
+                record = replace(record, ports=_merged_ports(driver.ports(record.name), returned.recorded_ports))
         put([record_file(record, self.paths)])
-        self._forget(record.name, gone)
-        rules_aside([record], specs([replace(network, state="active")], {}), self.paths)
-        *_index, fragments, entries = parts(self._gone(record), self.paths)
+        self._remove_definition(record.name, returned.definition_files)
+        add_temporary_rules([record], specs([replace(network, state="active")], {}), self.paths)
+        *_others, fragments, entries = parts(self._absent_specs(record), self.paths)
         converge_locked(fragments)
         converge_locked(entries)
         with Driver() as driver:
             self._hand_over(record, network, driver)
-        # What libvirt's networks need from now on is not ours to switch off.
+        # From now on libvirt's networks need IP forwarding, so we must not switch it off.
         forwarding.keep(self.paths)
-        drop_rules([record.name, record.aside], self.paths)
-        # Until guests have moved, libvirt's dnsmasq takes their bridge of the other name for its own.
-        put([File(status_path(record.aside, self.paths), None), *no_record(record, self.paths)])
+        remove_rules([record.name, record.temporary_bridge], self.paths)
+        # Until the guests have moved, libvirt's dnsmasq takes the bridge with the temporary name for its own.
+        put([File(status_path(record.temporary_bridge, self.paths), None), *files_to_remove(record, self.paths)])
 
-    def _forget(self, name: str, gone: Sequence[File]) -> None:
-        """Its definition, and all by which a later run would remove a bridge of its name."""
+    def _remove_definition(self, name: str, definition_files: Sequence[File]) -> None:
+        """Remove the definition, and the memory by which a later run would remove a bridge of its name."""
         remembered: dict[str, Remembered] = recall(self.paths)
         remembered.pop(name, None)
-        by_hand = {other: word for other, word in read_runtime(self.paths).items() if other != name}
-        put([memory_file(remembered, self.paths), records_file(by_hand, self.paths), *gone])
+        by_hand = {other: state for other, state in read_runtime(self.paths).items() if other != name}
+        put([memory_file(remembered, self.paths), records_file(by_hand, self.paths), *definition_files])
 
     def _hand_over(self, record: Record, network: Network, driver: Driver) -> None:
-        found = driver.networks().get(record.name)
-        if found is not None and registered_by_us(found.xml):
-            if found.active:
+        """Have libvirt run the network with its own bridge, and move the guests to that."""
+        current = driver.networks().get(record.name)
+        if current is not None and registered_by_us(current.xml):
+            if current.active:
                 driver.stop(record.name)
-            if found.persistent and not record.persistent:
+            if current.persistent and not record.persistent:
                 driver.undefine(record.name)
-            found = None
-        if record.run and not (found is not None and found.active):
-            set_aside(record)
+            current = None
+        if record.run and not (current is not None and current.active):
+            rename_bridge_aside(record)
             hide_routes(record)
-            put([status_file(record.bridge, self._leases(record, network), self.paths)])
+            put([status_file(record.bridge, self._current_leases(record, network), self.paths)])
             if record.persistent:
                 driver.define(record.live)
                 driver.start(record.name)
             else:
                 driver.create(record.live)
         if record.run:
-            let_go(record)
+            release_bridge(record)
             move_guests(record, isolated=network.isolate_guests)
             driver.reclaim_ports(record.name, record.ports)
         if record.persistent:
             self._restore_definition(record, driver)
 
     def _restore_definition(self, record: Record, driver: Driver) -> None:
-        found = driver.networks().get(record.name)
-        if found is None or differs(found.xml, record.xml):
+        current = driver.networks().get(record.name)
+        if current is None or differs(current.xml, record.xml):
             driver.define(record.xml)
         driver.autostart(record.name, record.autostart)
 
-    def _leases(self, record: Record, network: Network) -> Leases:
-        """What our dnsmasq has given there; libvirt's file has what was before."""
+    def _current_leases(self, record: Record, network: Network) -> Leases:
+        """The leases of our dnsmasq; libvirt's file has those from before the adoption."""
         leases = Leases(duid=read_status(record.bridge, self.paths).duid)
         for path in lease_files([network], self.paths):
-            # The plan has named it.
+            # The plan has a note on an unusable file.
             with contextlib.suppress(UnusableFile):
                 leases = leases.joined_by(read_leases(path), network.subnets)
         return leases
 
 
-def _joined(ports: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
-    """Ports that are in either, as XML."""
-    known = {parse(xml).findtext("uuid") for xml in ports}
-    return (*ports, *(xml for xml in more if parse(xml).findtext("uuid") not in known))
+def _change(record: Record, current: ReturnState) -> Change:
+    """The change that the user sees: libvirt's XML and our definition before, libvirt's XML after."""
+    registered, network = current.networks.get(record.name), current.definitions.get(record.name)
+    before = "" if registered is None else text_for_diff(registered.xml) + registered.status()
+    after = replace(record.libvirt_network, active=record.run)
+    bridges = (record.bridge, record.temporary_bridge)
+    ports = [link.name for link in current.links.values() if link.master in bridges]
+    guests = f", with {', '.join(ports)}" if ports else ""
+    return Change(
+        CHANGE,
+        f"libvirt network {record.name}",
+        before=before + (text_of(network) if network else ""),
+        after=text_for_diff(record.xml) + after.status(),
+        detail=f"given back{guests}",
+    )
+
+
+def _merged_ports(ports: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
+    """The ports of both lists, as XML, each once."""
+    uuids = {parse(xml).findtext("uuid") for xml in ports}
+    return (*ports, *(xml for xml in others if parse(xml).findtext("uuid") not in uuids))

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What networks were with libvirt before they became ours: kept so that they can be given back.
+"""Records of libvirt's networks before their adoption, so that they can be given back.
 
-A record is written before anything is touched, and says how far a change of hands has come: a run that was cut short is
-completed by the next one.
+A record is written before anything is changed. Its phase tells how far an adoption or a return has come, so that the
+next run completes an interrupted one.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ from ..libvirt.connection import LibvirtNetwork
 from ..libvirt_xml.convert import from_xml
 from ..network.model import Network, read_network
 
-TAKING, TAKEN, RETURNING = "taking", "taken", "returning"
+# Phases, as the files of the records have them.
+ADOPTING, ADOPTED, RETURNING = "taking", "taken", "returning"
 
 
 @dataclass(frozen=True)
 class Record:
-    """A network of libvirt's as it was. ``xml`` is its stored definition, ``live`` that of the network that ran.
+    """A network of libvirt before its adoption. ``xml``: the stored definition; ``live``: that of the running network.
 
-    ``ports``: libvirt's guests on it, as XML; ``run``: whether it has to run when it is libvirt's again.
+    ``ports``: the ports of libvirt's guests, as XML; ``run``: whether it runs after it is given back. The fields are
+    those of the file.
     """
 
     name: str
@@ -43,54 +45,54 @@ class Record:
     active: bool
     persistent: bool
     autostart: bool
-    phase: str = TAKING
+    phase: str = ADOPTING
     ports: Sequence[str] = ()
     run: bool = True
 
     @property
-    def aside(self) -> str:
+    def temporary_bridge(self) -> str:
         """The name that its bridge has while libvirt must not find it."""
         return f"vnaside{hashlib.sha256(self.bridge.encode()).hexdigest()[:8]}"
 
     @property
-    def found(self) -> LibvirtNetwork:
-        """The network as libvirt had it."""
+    def libvirt_network(self) -> LibvirtNetwork:
+        """The network before its adoption."""
         return LibvirtNetwork(self.name, self.uuid, self.xml, self.live, self.active, self.persistent, self.autostart)
 
     def as_options(self) -> dict[str, str]:
-        """As the module returns it."""
+        """The return value of the module."""
         return {"name": self.name, "bridge": self.bridge, "uuid": self.uuid}
 
     def network(self, identity: str) -> Network:
-        """The network as ours; raises InvalidOption for what we cannot be to it."""
-        return as_ours(self.found, identity)
+        """The network in our model; raises InvalidOption if it has no equivalent there."""
+        return network_from_libvirt(self.libvirt_network, identity)
 
 
-def as_ours(found: LibvirtNetwork, identity: str) -> Network:
-    """A network of libvirt's as it runs, or as it is stored, with our model; raises InvalidOption."""
-    path, owner = f"libvirt network {found.name}", f"network {found.name!r}"
-    said = from_xml(found.live if found.active else found.xml, path, owner)
-    beside = {
-        "state": "active" if found.active else "inactive",
-        "autostart": found.autostart,
-        "persistent": found.persistent,
+def network_from_libvirt(network: LibvirtNetwork, identity: str) -> Network:
+    """A network of libvirt in our model: as it runs, else as it is stored; raises InvalidOption."""
+    path, owner = f"libvirt network {network.name}", f"network {network.name!r}"
+    options = {
+        **from_xml(network.live if network.active else network.xml, path, owner),
+        "state": "active" if network.active else "inactive",
+        "autostart": network.autostart,
+        "persistent": network.persistent,
     }
-    return read_network(Options({**said, **beside}, path, owner), identity)
+    return read_network(Options(options, path, owner), identity)
 
 
-def record_of(found: LibvirtNetwork, bridge: str, ports: Sequence[str]) -> Record:
-    """What is kept of a network of libvirt's."""
+def record_for(network: LibvirtNetwork, bridge: str, ports: Sequence[str]) -> Record:
+    """The record of a network of libvirt that is to be adopted."""
     return Record(
-        found.name,
-        found.uuid,
-        bridge,
-        found.xml,
-        found.live,
-        found.active,
-        found.persistent,
-        found.autostart,
+        name=network.name,
+        uuid=network.uuid,
+        bridge=bridge,
+        xml=network.xml,
+        live=network.live,
+        active=network.active,
+        persistent=network.persistent,
+        autostart=network.autostart,
         ports=tuple(ports),
-        run=found.active,
+        run=network.active,
     )
 
 
@@ -99,23 +101,23 @@ def _path(name: str, paths: Paths) -> str:
 
 
 def record_file(record: Record, paths: Paths) -> File:
-    """The file of a record. libvirt keeps its XML from other users, and so do we."""
+    """The file of a record. Only root can read it, as with libvirt's own files."""
     return File(_path(record.name, paths), json.dumps(vars(record), indent=2) + "\n", 0o600)
 
 
-def no_record(record: Record, paths: Paths) -> list[File]:
-    """What a network leaves behind when it is libvirt's again."""
+def files_to_remove(record: Record, paths: Paths) -> list[File]:
+    """The files to remove once a network is given back."""
     return [File(_path(record.name, paths), None), lease_file(record, None, paths)]
 
 
 def lease_file(record: Record, leases: Leases | None, paths: Paths) -> File:
-    """Leases on their way to a dnsmasq of ours, in its own format; None for none."""
+    """The file of leases that our dnsmasq is to get, in dnsmasq's format; None removes it."""
     return File(os.path.join(paths.adopted, f"{record.name}.leases"), None if leases is None else leases.text())
 
 
 def read_records(paths: Paths) -> dict[str, Record]:
-    """All that is kept, by name; raises VirtnetError naming a file that cannot be read."""
-    found = {}
+    """All records, by name of the network; raises VirtnetError, with the path, for a file that cannot be read."""
+    records = {}
     for file in _listing(paths):
         if file.endswith(".json"):
             path = os.path.join(paths.adopted, file)
@@ -124,8 +126,8 @@ def read_records(paths: Paths) -> dict[str, Record]:
                 record = Record(**{**values, "ports": tuple(values.get("ports", ()))})
             except (ValueError, TypeError, AttributeError):
                 raise VirtnetError(f"{path} cannot be read; put it right or move it away, and run again") from None
-            found[record.name] = record
-    return found
+            records[record.name] = record
+    return records
 
 
 def _listing(paths: Paths) -> list[str]:
@@ -135,9 +137,9 @@ def _listing(paths: Paths) -> list[str]:
         return []
 
 
-def refuse_unknown(names: Iterable[str], known: Iterable[str], where: str) -> None:
-    """Raise InvalidOption for a name that is none of those that are known."""
-    there = sorted(known)
+def refuse_unknown(names: Iterable[str], known: Iterable[str], problem: str) -> None:
+    """Raise InvalidOption for a name that is not known; ``problem`` tells what it is then."""
+    known_names = sorted(known)
     for i, name in enumerate(names):
-        if name not in there:
-            raise InvalidOption(f"names[{i}]", f"{name!r} is {where} ({', '.join(there) or 'there is none'})")
+        if name not in known_names:
+            raise InvalidOption(f"names[{i}]", f"{name!r} is {problem} ({', '.join(known_names) or 'there is none'})")

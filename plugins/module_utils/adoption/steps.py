@@ -1,14 +1,15 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Steps that a bridge goes through when its network changes hands, either way; nothing here decides anything."""
+"""Steps for the bridge of a network that is adopted or given back. The callers decide which steps are taken."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ..core.command import run
 from ..core.errors import VirtnetError
@@ -25,105 +26,109 @@ from ..orchestration.desired_state import Specs
 from .records import Record
 
 
-def set_aside(record: Record) -> None:
-    """Give a bridge of our mark its other name, unless it has it; ports and addresses stay."""
+def rename_bridge_aside(record: Record) -> None:
+    """Rename a bridge of ours to its temporary name, unless it has that; ports and addresses stay."""
     links = read_links()
     link = links.get(record.bridge)
-    if link is not None and link.alias == MARK and record.aside not in links:
-        take([Rename(record.bridge, record.aside)])
+    if link is not None and link.alias == MARK and record.temporary_bridge not in links:
+        take([Rename(record.bridge, record.temporary_bridge)])
 
 
-def rules_aside(records: Iterable[Record], specs: Specs, paths: Paths) -> None:
-    """Rules of networks also for the other names of their bridges."""
-    asides = {record.bridge: record.aside for record in records}
-    # Ports of the host can lead to one network alone.
-    wanted = [
-        {**one, "name": asides[one["bridge"]], "bridge": asides[one["bridge"]], "port_forwards": []}
-        for one in specs["rules"]
-        if one.get("bridge") in asides
+def add_temporary_rules(records: Iterable[Record], specs: Specs, paths: Paths) -> None:
+    """Load the rules of networks also for the temporary names of their bridges."""
+    temporary_names = {record.bridge: record.temporary_bridge for record in records}
+    # A port of the host can be forwarded to only one network.
+    options = [
+        {**rules, "name": temporary, "bridge": temporary, "port_forwards": []}
+        for rules in specs["rules"]
+        if (temporary := temporary_names.get(rules.get("bridge", "")))
     ]
-    _rules([RulesSpec.from_options(Options(one, f"rules[{i}]")) for i, one in enumerate(wanted)], paths)
+    _apply_rules(options, paths)
 
 
-def drop_rules_aside(records: Iterable[Record], paths: Paths) -> None:
-    """Take them away again."""
-    drop_rules([record.aside for record in records], paths)
+def remove_temporary_rules(records: Iterable[Record], paths: Paths) -> None:
+    """Remove the rules for the temporary names."""
+    remove_rules([record.temporary_bridge for record in records], paths)
 
 
-def drop_rules(names: Iterable[str], paths: Paths) -> None:
-    """Take rules away whose guests stay and are let through by others: their connections go on."""
-    gone = [{"name": name, "state": "absent"} for name in names]
-    _rules([RulesSpec.from_options(Options(one, f"rules[{i}]")) for i, one in enumerate(gone)], paths)
+def remove_rules(names: Iterable[str], paths: Paths) -> None:
+    """Remove rules of networks whose guests stay and are let through by other rules."""
+    _apply_rules([{"name": name, "state": "absent"} for name in names], paths)
 
 
-def _rules(wanted: Sequence[RulesSpec], paths: Paths) -> None:
-    reconciler = NatRules(wanted, False, paths)
+def _apply_rules(options: Sequence[Mapping[str, Any]], paths: Paths) -> None:
+    """Apply rules without ending the connections that these rules no longer allow: other rules allow them."""
+    desired = [RulesSpec.from_options(Options(rules, f"rules[{i}]")) for i, rules in enumerate(options)]
+    reconciler = NatRules(desired, False, paths)
     plan = reconciler.plan(reconciler.read())
     reconciler.apply(replace(plan, flows_to_flush=FlowsToFlush()))
 
 
 def hide_routes(record: Record) -> None:
-    """Put the routes of a bridge that is aside where libvirt does not look.
+    """Move the routes of the bridge with the temporary name to the table local, where libvirt does not find them.
 
-    It refuses to start a network whose subnet it finds in /proc/net/route, which is the main table
-    (networkCheckRouteCollision() in src/network/bridge_driver_linux.c). The table local comes before main, so guests
-    are reached all the time.
+    libvirt refuses to start a network whose subnet is in /proc/net/route, which shows the table main
+    (networkCheckRouteCollision() in src/network/bridge_driver_linux.c). The kernel looks up local before main, so the
+    guests stay reachable.
     """
-    listed = run(["ip", "-4", "-j", "route", "show", "table", "main", "dev", record.aside]).stdout
+    routes = run(["ip", "-4", "-j", "route", "show", "table", "main", "dev", record.temporary_bridge]).stdout
     lines = []
-    for route in json.loads(listed or "[]"):
+    for route in json.loads(routes or "[]"):
         source = f" src {route['prefsrc']}" if "prefsrc" in route else ""
         via = f" via {route['gateway']}" if "gateway" in route else f" scope {route.get('scope', 'link')}"
-        lines.append(f"route replace {route['dst']}{via} dev {record.aside}{source} table local")
-        lines.append(f"route del {route['dst']} dev {record.aside} table main")
+        lines.append(f"route replace {route['dst']}{via} dev {record.temporary_bridge}{source} table local")
+        lines.append(f"route del {route['dst']} dev {record.temporary_bridge} table main")
     if lines:
         run(["ip", "-batch", "-"], stdin="".join(f"{line}\n" for line in lines))
 
 
-def let_go(record: Record) -> None:
-    """Take our mark, our limit, and the other name off a bridge that libvirt has never let go of."""
+def release_bridge(record: Record) -> None:
+    """Remove our mark, our limit and the temporary name from a bridge that libvirt never stopped using."""
     links = read_links()
-    aside, link = links.get(record.aside), links.get(record.bridge)
-    if aside is not None and link is None:
-        take([SetFdbLimit(aside.name, 0), SetLink(aside.name, {"ifalias": ""}), Rename(aside.name, record.bridge)])
-    elif aside is None and link is not None and link.alias == MARK:
+    renamed, link = links.get(record.temporary_bridge), links.get(record.bridge)
+    if renamed is not None and link is None:
+        take(
+            [SetFdbLimit(renamed.name, 0), SetLink(renamed.name, {"ifalias": ""}), Rename(renamed.name, record.bridge)]
+        )
+    elif renamed is None and link is not None and link.alias == MARK:
         take([SetFdbLimit(link.name, 0), SetLink(link.name, {"ifalias": ""})])
 
 
 def move_guests(record: Record, *, isolated: bool) -> None:
-    """Put the guests of a bridge that is aside on the one that libvirt has made, and delete the first."""
+    """Move the guests from the bridge with the temporary name to libvirt's, and delete the first."""
     links = read_links()
-    old, new = links.get(record.aside), links.get(record.bridge)
+    old, new = links.get(record.temporary_bridge), links.get(record.bridge)
     if old is None:
         return
     if new is None or new.kind != "bridge" or new.alias == MARK:
-        raise VirtnetError(f"network {record.name!r}: libvirt runs it, but its bridge {record.bridge!r} is not there")
-    ports = [link for link in links.values() if link.master == record.aside]
-    _introduce(old, new)
-    take(_moves(new, old, ports, isolated=isolated))
+        raise VirtnetError(f"network {record.name!r}: libvirt runs it, but its bridge {record.bridge!r} does not exist")
+    ports = [link for link in links.values() if link.master == record.temporary_bridge]
+    _copy_neighbors(old, new)
+    take(_move_steps(new, old, ports, isolated=isolated))
 
 
-def _hidden(old: Link) -> list[str]:
-    """The routes that were put out of libvirt's sight."""
-    listed = json.loads(
-        run(["ip", "-4", "-j", "route", "show", "table", "local", "type", "unicast", "dev", old.name]).stdout or "[]"
-    )
-    return [str(route["dst"]) for route in listed]
+def _hidden_routes(bridge: Link) -> list[str]:
+    """The destinations of the routes that hide_routes() moved."""
+    command = ["ip", "-4", "-j", "route", "show", "table", "local", "type", "unicast", "dev", bridge.name]
+    return [str(route["dst"]) for route in json.loads(run(command).stdout or "[]")]
 
 
-def _introduce(old: Link, new: Link) -> None:
-    """Let a bridge know who its guests are: the first question for an address, lost, costs them a second."""
-    listed = json.loads(run(["ip", "-j", "neigh", "show", "dev", old.name]).stdout or "[]")
-    known = [(one["dst"], one["lladdr"]) for one in listed if "lladdr" in one]
-    lines = [f"neigh replace {address} lladdr {mac} dev {new.name} nud stale\n" for address, mac in known]
-    # Who is not introduced is asked for.
+def _copy_neighbors(old: Link, new: Link) -> None:
+    """Copy the neighbor table: otherwise the first packet to each guest waits a second for an ARP reply."""
+    neighbors = json.loads(run(["ip", "-j", "neigh", "show", "dev", old.name]).stdout or "[]")
+    lines = [
+        f"neigh replace {neighbor['dst']} lladdr {neighbor['lladdr']} dev {new.name} nud stale\n"
+        for neighbor in neighbors
+        if "lladdr" in neighbor
+    ]
+    # A neighbor that cannot be copied is resolved again.
     run(["ip", "-force", "-batch", "-"], stdin="".join(lines), check=False)
 
 
-def _moves(new: Link, old: Link, ports: Sequence[Link], *, isolated: bool) -> list[Step]:
+def _move_steps(new: Link, old: Link, ports: Sequence[Link], *, isolated: bool) -> list[Step]:
     steps = [*attach_steps(new, [port.name for port in ports])]
-    # The kernel takes its time over a link that goes; its routes must not lead there meanwhile.
-    steps += [DeleteLocalRoute(old.name, subnet) for subnet in _hidden(old)]
+    # The kernel needs some time to delete a link; its routes must not lead there meanwhile.
+    steps += [DeleteLocalRoute(old.name, subnet) for subnet in _hidden_routes(old)]
     steps.append(DeleteLink(old.name))
     if isolated:
         folder = "/sys/class/net"

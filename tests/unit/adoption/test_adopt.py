@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.adoption import records as adopted
-from ansible_collections.virtnet.linux.plugins.module_utils.adoption.adopt import Adoptions, State
-from ansible_collections.virtnet.linux.plugins.module_utils.adoption.give_back import Returns
-from ansible_collections.virtnet.linux.plugins.module_utils.adoption.give_back import State as ReturnState
+from ansible_collections.virtnet.linux.plugins.module_utils.adoption.adopt import Adoptions, AdoptState
+from ansible_collections.virtnet.linux.plugins.module_utils.adoption.give_back import Returns, ReturnState
 from ansible_collections.virtnet.linux.plugins.module_utils.adoption.libvirt_leases import (
     parse_status,
     status_file,
@@ -98,13 +97,13 @@ PORT = """<networkport><owner><name>machine</name></owner><mac address='52:54:00
 <bandwidth><inbound floor='200'/></bandwidth></networkport>"""
 
 
-def state(*networks: LibvirtNetwork, **more: object) -> State:
+def state(*networks: LibvirtNetwork, **more: object) -> AdoptState:
     links = {"virbr7": Link("virbr7", 7, kind="bridge", mac="52:54:00:00:00:07", addresses=("10.7.0.1/24",))}
     given = {"version": (11, 3), "ours": NetworksState(links=links), **more}
-    return State(networks={one.name: one for one in networks}, **given)  # type: ignore[arg-type]
+    return AdoptState(networks={one.name: one for one in networks}, **given)  # type: ignore[arg-type]
 
 
-def planned(current: State, paths: Paths, names: list[str] | None = None):
+def planned(current: AdoptState, paths: Paths, names: list[str] | None = None):
     return Adoptions(names, paths).plan(current)
 
 
@@ -129,7 +128,7 @@ def test_what_has_no_bridge_is_left_to_libvirt_with_a_word(paths: Paths) -> None
         (state(OWN), ["nowhere"], "no network of libvirt's"),
         (state(OWN, ports={"own": [PORT]}), ["own"], "'machine' has a guaranteed share of bandwidth"),
         (state(OWN, ours=NetworksState()), ["own"], "its bridge 'virbr7' is gone"),
-        (State(problem="libvirt's network driver is not installed"), None, "is not installed"),
+        (AdoptState(problem="libvirt's network driver is not installed"), None, "is not installed"),
     ],
 )
 def test_what_cannot_be_taken_is_refused_with_the_reason(paths: Paths, current, names, words: str) -> None:
@@ -142,26 +141,26 @@ def test_stopped_networks_stay_unless_they_are_named(paths: Paths) -> None:
 
 
 def test_a_return_that_was_cut_short_comes_first(paths: Paths) -> None:
-    record = replace(adopted.record_of(OWN, "virbr7", ()), phase=adopted.RETURNING)
+    record = replace(adopted.record_for(OWN, "virbr7", ()), phase=adopted.RETURNING)
     with pytest.raises(VirtnetError, match="its return to libvirt was cut short"):
         planned(state(OWN, records={"own": record}), paths)
 
 
 def test_records_come_back_as_they_were(paths: Paths) -> None:
-    record = adopted.record_of(OWN, "virbr7", [PORT])
+    record = adopted.record_for(OWN, "virbr7", [PORT])
     file = adopted.record_file(record, paths)
     Path(file.path).parent.mkdir(parents=True)
     Path(file.path).write_text(file.content or "")
     assert adopted.read_records(paths) == {"own": record}
-    assert record.aside != record.bridge
-    assert len(record.aside) <= 15
+    assert record.temporary_bridge != record.bridge
+    assert len(record.temporary_bridge) <= 15
     Path(file.path).write_text("{")
     with pytest.raises(VirtnetError, match="cannot be read"):
         adopted.read_records(paths)
 
 
 def test_who_was_never_taken_cannot_be_given_back(paths: Paths) -> None:
-    record = adopted.record_of(OWN, "virbr7", ())
+    record = adopted.record_for(OWN, "virbr7", ())
     with pytest.raises(VirtnetError, match="no network that was taken over"):
         Returns(["nowhere"], paths).plan(ReturnState({"own": record}))
     assert not Returns(None, paths).plan(ReturnState()).changes
