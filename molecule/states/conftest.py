@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+import lab
 from lab.guest import Guest
 from lab.host import Host
 
-_LIST = (
-    "import json, sys; sys.path.insert(0, '/usr/local/lib/virtnet'); from engine.orchestration.status import networks; "
-    "from engine.core.paths import Paths; print(json.dumps({n['name']: n['state'] for n in networks(Paths())}))"
-)
+NETWORK_STATES = Path(lab.__file__).with_name("programs") / "network_states.py"
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Carrier:
         return Guest(self.host, "guest-a")
 
     def states(self) -> dict[str, str]:
-        found: dict[str, str] = json.loads(self.host.run(["python3", "-c", _LIST]))
+        found: dict[str, str] = json.loads(self.host.run(["python3", "-I", "-"], stdin=NETWORK_STATES.read_text()))
         return found
 
     def bridges(self) -> set[str]:

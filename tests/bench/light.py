@@ -32,34 +32,7 @@ PREFIX_OF_NAMES = "virtnet-benchlight."
 STATE = Path("/run/virtnet-bench-light")
 IMAGE = "trixie-bench"
 PATIENCE = 60
-# The first process adopts those whose parents went, and so has to ask for them when they end.
-FIRST = """
-import os, signal
-signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-while True:
-    signal.sigwait({signal.SIGCHLD})
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        pass
-"""
-START = f"""
-set -e
-mount -t tmpfs -o size=64m none "$2"
-mkdir "$2/upper" "$2/work" "$2/root"
-mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
-cd "$2/root"
-mount -t proc proc proc
-mount -t sysfs sysfs sys
-mount --rbind /dev dev
-mount -t tmpfs -o size=16m none run
-mkdir -p run/systemd/system run/lock
-hostname "$3"
-echo "$3" > etc/hostname
-printf 'nameserver {ADDRESS}\\n' > etc/resolv.conf
-exec chroot . /usr/bin/python3 -I -c "$4"
-"""
+PROGRAMS = Path(__file__).with_name("programs")
 
 
 def root() -> Path:
@@ -131,7 +104,9 @@ class LightHost:
             "--propagation",
             "private",
         ]
-        command = [*unshared, "sh", "-c", START, "sh", str(lower), str(self.state), self.name, FIRST]
+        first_process = (PROGRAMS / "reaper.py").read_text()
+        boot = ["sh", str(PROGRAMS / "boot_light_host.sh"), str(lower), str(self.state), self.name, ADDRESS]
+        command = [*unshared, *boot, first_process]
         log = STATE / f"{self.name}.log"
         with log.open("w") as sink:
             parent = subprocess.Popen(

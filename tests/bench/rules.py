@@ -24,111 +24,14 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / ".build" / "collections")]
 
 from kernel.bed import OUTSIDE, UPLINK, Bed, Space  # noqa: E402
 
+PROGRAMS = Path(__file__).with_name("programs")
+UDP_COST = (sys.executable, str(PROGRAMS / "udp_cost.py"))
 COUNTS = (1, 100, 1000)
 ROUNDS = 5
 PACKETS = 20000
 SECONDS = 0.4
 PATIENCE = 300.0
 Row = dict[str, Any]
-
-_SEND = """
-import socket, sys, time
-kind, address, count, port = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-data = bytes(22)
-def bound(own):
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind(("", own))
-    return sock
-if kind == "established":
-    sock = bound(40000)
-    sock.settimeout(20)
-    sock.sendto(data, (address, port))
-    sock.recv(100)
-    sock.connect((address, port))
-    print("ready", flush=True)
-    sys.stdin.readline()
-    began = time.process_time()
-    for _ in range(count):
-        sock.send(data)
-elif kind == "new":
-    sock = bound(40000)
-    targets = [(address, 10000 + i) for i in range(count)]
-    print("ready", flush=True)
-    sys.stdin.readline()
-    began = time.process_time()
-    for target in targets:
-        sock.sendto(data, target)
-else:
-    # New flows to one port: each from a port of its own.
-    count = 400
-    socks = [bound(41000 + i) for i in range(count)]
-    print("ready", flush=True)
-    sys.stdin.readline()
-    began = time.process_time()
-    for sock in socks:
-        sock.sendto(data, (address, port))
-print((time.process_time() - began) / count * 1e9)
-"""
-
-_TIMES = """
-import json, subprocess, sys, time
-sys.path.insert(0, sys.argv[1])
-from importlib import import_module
-M = lambda name: import_module("ansible_collections.virtnet.linux.plugins.module_utils." + name)
-nft, part, options = M("firewall.reconciler"), M("core.reconcile"), M("core.options")
-paths = M("core.paths").Paths(sys.argv[2])
-def spec(i):
-    return {"name": f"n{i}", "bridge": f"vn-n{i}", "subnets": [f"10.{i // 250}.{i % 250}.0/24"]}
-def run(specs):
-    read = [nft.RulesSpec.from_options(o) for o in options.Options({"networks": specs}).each("networks")]
-    began = time.perf_counter()
-    changes = part.converge(nft.NatRules(read, False, paths), paths, check=False).changes
-    return (time.perf_counter() - began) * 1000, len(changes)
-count = int(sys.argv[3])
-many = [spec(i) for i in range(count)]
-first, _ = run(many)
-noop, changed = run(many)
-assert not changed
-one, _ = run([spec(count)])
-table = nft.read_table()
-script = M("nft.script").render(table.elements)
-began = time.perf_counter()
-subprocess.run(["nft", "-f", "-"], input=script, text=True, check=True)
-replaced = (time.perf_counter() - began) * 1000
-began = time.perf_counter()
-subprocess.run(["nft", "-j", "list", "table", "inet", "virtnet"], stdout=subprocess.DEVNULL, check=True)
-listed = (time.perf_counter() - began) * 1000
-print(json.dumps([first, one, noop, replaced, listed, noop - listed]))
-"""
-
-
-# By the clock: packets of one flow that are sent in a second, bytes of one connection, connections one after another.
-_RATE = """
-import socket, sys, threading, time
-kind, address, port, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
-end, count = time.perf_counter() + seconds, 0
-began = time.perf_counter()
-if kind == "udp":
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.connect((address, port))
-    data = bytes(22)
-    while time.perf_counter() < end:
-        for _ in range(100):
-            sock.send(data)
-        count += 100
-elif kind == "tcp":
-    sock = socket.create_connection((address, port))
-    data = bytes(1 << 17)
-    while time.perf_counter() < end:
-        count += sock.send(data)
-else:
-    while time.perf_counter() < end:
-        with socket.create_connection((address, port)) as sock:
-            while sock.recv(100):
-                pass
-        count += 1
-print(count / (time.perf_counter() - began))
-"""
 
 
 def libvirt(count: int) -> str:
@@ -205,20 +108,24 @@ class Bench:
         if kind == "udp":
             self.bed.outside.run("nft", "-f", "-", stdin=DROP)
         port = {"udp": "8000", "tcp": "8001", "connections": "8000"}[kind]
-        return float(self.guest.run(sys.executable, "-c", _RATE, kind, OUTSIDE, port, str(SECONDS), timeout=120))
+        return float(
+            self.guest.run(
+                sys.executable, str(PROGRAMS / "throughput.py"), kind, OUTSIDE, port, str(SECONDS), timeout=120
+            )
+        )
 
     def cost_in(self, kind: str, port: int) -> float:
         """Nanoseconds of CPU for a packet from the outside to a port of the host that leads to the guest."""
         self.bed.host.run("conntrack", "-F")
         self.guest.run("nft", "flush", "ruleset")
-        argv = (sys.executable, "-c", _SEND, kind, UPLINK, str(PACKETS if kind == "established" else 1), str(port))
+        argv = (*UDP_COST, kind, UPLINK, str(PACKETS if kind == "established" else 1), str(port))
         return self._measured(self.bed.outside, self.guest, argv)
 
     def cost(self, kind: str) -> float:
         """Nanoseconds of CPU for a packet."""
         self.bed.host.run("conntrack", "-F")
         self.bed.outside.run("nft", "flush", "ruleset")
-        argv = (sys.executable, "-c", _SEND, kind, OUTSIDE, str(PACKETS), "8000")
+        argv = (*UDP_COST, kind, OUTSIDE, str(PACKETS), "8000")
         return self._measured(self.guest, self.bed.outside, argv)
 
     def _measured(self, sending: Space, receiving: Space, argv: tuple[str, ...]) -> float:
@@ -292,7 +199,7 @@ def times(bed: Bed) -> list[Row]:
         for _round in range(3):
             bed.host.run("nft", "flush", "ruleset")
             with tempfile.TemporaryDirectory() as root:
-                command = (sys.executable, "-c", _TIMES, str(ROOT / ".build" / "collections"), root, str(count))
+                command = (sys.executable, str(PROGRAMS / "rules_times.py"), root, str(count))
                 rows.append(json.loads(bed.host.run(*command, timeout=PATIENCE)))
         found.append({"count": count, **{name: [row[i] for row in rows] for i, name in enumerate(STEPS)}})
     return found

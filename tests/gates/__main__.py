@@ -21,6 +21,14 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PATIENCE = 1800
+# What mypy checks: the engine, the labs, and the programs that tests and benchmarks run.
+TYPED = (
+    "ansible_collections.virtnet.linux.plugins.module_utils",
+    "lab",
+    "kernel.programs",
+    "bench.programs",
+    "torture.programs",
+)
 # Seconds after which it is told what the gates are at.
 BREATH = 5
 # Lines that tell why a gate failed, and how many of them are shown.
@@ -46,10 +54,9 @@ def gates(folder: Path) -> list[Gate]:
     python = f"{sys.version_info[0]}.{sys.version_info[1]}"
     environment = ("--venv", "--python", python, "--requirements")
     ansible_test = (sys.executable, str(HERE / "run_ansible_test.py"))
-    engine = "ansible_collections.virtnet.linux.plugins.module_utils"
     return [
         Gate("lint", "ansible-lint", ("ansible-lint", "--offline")),
-        Gate("lint", "mypy strict", ("mypy", "-p", engine, "-p", "lab", "-p", "kernel.programs")),
+        Gate("lint", "mypy strict", ("mypy", *(word for package in TYPED for word in ("-p", package)))),
         Gate("lint", "yamllint", ("yamllint", "--strict", ".")),
         Gate("lint", "ruff", ("ruff", "check", ".")),
         Gate("lint", "ruff format", ("ruff", "format", "--check", ".")),

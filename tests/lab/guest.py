@@ -24,7 +24,6 @@ printf '%s\\n' '[Match]' Name=eth0 '[Network]' DHCP=ipv4 LinkLocalAddressing=no 
 chown -R systemd-network: /run/systemd/netif &&
 exec /lib/systemd/systemd-networkd
 """
-LISTENER = "from http.server import *; HTTPServer(('0.0.0.0', {port}), SimpleHTTPRequestHandler).serve_forever()"
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ class Guest:
     @contextmanager
     def listening(self, port: int) -> Iterator[None]:
         """A TCP listener in the guest, that answers HTTP."""
-        pid = self.start(["python3", "-I", "-c", LISTENER.format(port=port)])
+        pid = self.start(["python3", "-I", "-m", "http.server", "--bind", "0.0.0.0", str(port)])
         try:
             ready = ["curl", "-s", "-o", "/dev/null", f"http://127.0.0.1:{port}/"]
             if not eventually(lambda: self.attempt(ready).ok, LISTENER_SECONDS):

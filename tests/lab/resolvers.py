@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from .guest import Guest
 from .host import Host
@@ -25,14 +26,7 @@ ip netns exec corp dnsmasq --conf-file=/dev/null --no-hosts --no-resolv --user=r
   --host-record=wiki.corp.internet.test,10.99.0.80 \\
   --host-record={WEB_NAME},10.99.0.99
 """
-CLEAR = """
-import sys
-sys.path.insert(0, "/usr/local/lib/virtnet")
-from engine.core.reconcile import converge
-from engine.core.paths import Paths
-from engine.resolver.reconciler import Entries
-converge(Entries([], True, Paths()), Paths(), check=False)
-"""
+CLEAR_ENTRIES = Path(__file__).with_name("programs") / "clear_resolver_entries.py"
 NM_CONF = "/etc/NetworkManager/conf.d/lab.conf"
 
 
@@ -144,7 +138,7 @@ def shell(host: Host, script: str) -> str:
 def clear_entries(host: Host) -> None:
     """No entries of ours, and no guard that makes them again."""
     shell(host, "systemctl stop virtnet.service")
-    host.run(["python3", "-I", "-c", CLEAR])
+    host.run(["python3", "-I", "-"], stdin=CLEAR_ENTRIES.read_text())
 
 
 def answers(host: Host, guest: Guest) -> dict[str, str]:

@@ -49,14 +49,6 @@ ip -n outside link set eth0 up
 # It knows the way to guests that are routed.
 ip -n outside route add 192.168.0.0/16 via {UPLINK}
 """
-
-
-_PROGRAM = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from ansible_collections.virtnet.linux.plugins.module_utils.cli.main import main
-sys.exit(main(sys.argv[2:]))
-"""
 # Seconds that a run may take; the engine gives up programs that hang well before.
 _PATIENCE = 400.0
 _GUEST = "52:54:00:aa:00:01"
@@ -205,7 +197,7 @@ class Host:
         return answer
 
     def _command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-c", _PROGRAM, str(COLLECTIONS), *arguments]
+        return [sys.executable, f"{HERE}/programs/virtnet_command.py", *arguments]
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """The program ``virtnet``."""

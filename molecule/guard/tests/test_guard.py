@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import lab
 from lab.guest import Guest, NetworkdGuest
 from lab.host import Host
 from lab.internet import ADDRESS, WEB_NAME
 from lab.run import eventually
 
 PATIENCE_SECONDS = 60.0
-# What virt_network_info returns of the conflicts of a network.
-TOLD = """
-import sys
-sys.path.insert(0, "/usr/local/lib/virtnet")
-from engine.orchestration.status import described
-from engine.core.paths import Paths
-print(described(Paths(), ["fixed"])["networks"][0]["conflicts"])
-"""
+NETWORK_CONFLICTS = Path(lab.__file__).with_name("programs") / "network_conflicts.py"
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +107,8 @@ def test_a_fixed_network_stays_where_it_is_and_is_named(lab_host: Host) -> None:
     try:
         done = lab_host.attempt(["virtnet", "check"])
         assert not done.ok and "network 'fixed' (10.72.0.0/24) overlaps the route 10.72.0.0/25 on eth0" in done.out
-        assert "10.72.0.0/25" in lab_host.run(["/usr/bin/python3", "-B", "-c", TOLD])
+        program = NETWORK_CONFLICTS.read_text()
+        assert "10.72.0.0/25" in lab_host.run(["/usr/bin/python3", "-I", "-B", "-", "fixed"], stdin=program)
         said = ["journalctl", "-u", "virtnet.service", "-o", "cat"]
         assert eventually(lambda: "has a fixed address and stays" in lab_host.run(said), PATIENCE_SECONDS)
     finally:
