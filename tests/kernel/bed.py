@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -23,6 +25,11 @@ PYTHON = (sys.executable, "-S")
 
 # Seconds that a command may take on a busy machine.
 PATIENCE = 60
+
+# Compiling the engine takes longer than most tasks: its byte code is kept, but not in the source tree.
+_WITH_BYTE_CODE = ("env", "-u", "PYTHONDONTWRITEBYTECODE", f"PYTHONPYCACHEPREFIX={REPOSITORY / '.build' / 'pycache'}")
+
+T = TypeVar("T")
 
 OUTSIDE = "203.0.113.1"
 UPLINK = "203.0.113.2"
@@ -35,7 +42,16 @@ def script(name: str) -> tuple[str, ...]:
 
 def engine_script(name: str) -> tuple[str, ...]:
     """The command that runs one of tests/kernel/programs that imports the engine; its coverage is measured."""
-    return (sys.executable, str(PROGRAMS / f"{name}.py"))
+    return (*_WITH_BYTE_CODE, sys.executable, str(PROGRAMS / f"{name}.py"))
+
+
+class Task(NamedTuple):
+    """A run of the module ``bridge`` or ``nft``."""
+
+    part: str
+    desired: Sequence[Mapping[str, Any]]
+    check: bool = False
+    purge: bool = False
 
 
 def call(*command: str, check: bool = True, stdin: str | None = None, timeout: float = PATIENCE) -> str:
@@ -44,6 +60,12 @@ def call(*command: str, check: bool = True, stdin: str | None = None, timeout: f
     if check and done.returncode:
         raise AssertionError(f"{command} failed: {done.stderr}{done.stdout}")
     return done.stdout
+
+
+def at_once(*questions: Callable[[], T]) -> list[T]:
+    """The answers to questions that are asked in parallel: those that nobody answers take one timeout together."""
+    with ThreadPoolExecutor(len(questions)) as pool:
+        return [pending.result() for pending in [pool.submit(question) for question in questions]]
 
 
 class Space:
@@ -132,10 +154,18 @@ class Bed:
             space.run("ip", "route", "add", "default", "via", gateway)
         return space
 
-    def task(self, part: str, wanted: list[dict[str, Any]], *, check: bool = False, purge: bool = False) -> Any:
-        """Run a part in the host as its module would."""
-        task = {"part": part, "wanted": wanted, "check": check, "purge": purge, "root": str(self.root)}
-        return json.loads(self.host.run(*engine_script("engine_task"), stdin=json.dumps(task)))
+    def task(self, part: str, desired: Sequence[Mapping[str, Any]], *, check: bool = False, purge: bool = False) -> Any:
+        """Run a reconciler in the host as its module would."""
+        return self.tasks(Task(part, desired, check, purge))[0]
+
+    def tasks(self, *tasks: Task) -> list[Any]:
+        """Run several one after the other, in one process: to start it takes longer than most tasks."""
+        runs = [
+            {"part": t.part, "wanted": t.desired, "check": t.check, "purge": t.purge, "root": str(self.root)}
+            for t in tasks
+        ]
+        results: list[Any] = json.loads(self.host.run(*engine_script("engine_task"), stdin=json.dumps(runs)))
+        return results
 
     def link(self, name: str) -> Any:
         """A link of the host as ip tells it, or None."""

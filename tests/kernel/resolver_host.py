@@ -101,5 +101,5 @@ class ResolverHost:
     def task(self, *entries: dict[str, Any], purge: bool = False, check: bool = False) -> dict[str, Any]:
         """Run the part."""
         task = {"part": "resolver", "wanted": entries, "purge": purge, "check": check, "root": "/"}
-        result: dict[str, Any] = json.loads(self.run(*engine_script("engine_task"), stdin=json.dumps(task)))
+        result: dict[str, Any] = json.loads(self.run(*engine_script("engine_task"), stdin=json.dumps([task])))[0]
         return result

@@ -1,20 +1,28 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Guests of one network that are kept from each other; what hosts send to old DHCP clients."""
+"""isolate_guests: guests of one network do not reach each other; checksums of DHCP replies for old clients."""
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel.bed import OUTSIDE, Bed, Space
+from kernel.bed import OUTSIDE, PYTHON, Bed, Space, Task, at_once
 
 A = "192.168.30"
+# A broadcast from port 67 of the bridge, as a DHCP server sends it.
+DHCP_REPLY = """
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+server.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"br-a")
+server.bind(("", 67))
+server.sendto(bytes(300), ("255.255.255.255", 68))
+"""
 
 
 @pytest.fixture
@@ -26,7 +34,7 @@ def bed(tmp_path: Path) -> Iterator[Bed]:
 
 
 def run(bed: Bed, mode: str, *, isolate: bool, **more: Any) -> list[str]:
-    # As specs.py does.
+    """Both modules with the options that orchestration.desired_state gives them; returns their changes."""
     rules = {
         "name": "a",
         "bridge": "br-a",
@@ -34,11 +42,17 @@ def run(bed: Bed, mode: str, *, isolate: bool, **more: Any) -> list[str]:
         "subnets": [f"{A}.0/24"],
         "isolate_guests": isolate and not more,
     }
-    changes = bed.task("nft", [rules])["changes"]
     bridge = {"name": "br-a", "addresses": [f"{A}.1/24"], "isolate_guests": isolate, **more}
-    done = bed.task("bridge", [bridge])
-    assert "changes" in done, done
-    return [*changes, *done["changes"]]
+    results = bed.tasks(Task("nft", [rules]), Task("bridge", [bridge]))
+    assert all("changes" in result for result in results), results
+    return [change for result in results for change in result["changes"]]
+
+
+def unanswered(*pairs: tuple[Space, int]) -> bool:
+    """Whether none of these guests gets an answer from the other, by TCP or ping."""
+    asked = [partial(guest.ask, f"{A}.{other}") for guest, other in pairs]
+    pinged = [partial(guest.pings, f"{A}.{other}") for guest, other in pairs]
+    return not any(at_once(*asked, *pinged))
 
 
 def guest(bed: Bed, host: int) -> Space:
@@ -53,57 +67,52 @@ def test_guests_reach_host_and_outside_but_not_each_other(bed: Bed, mode: str) -
     run(bed, mode, isolate=False)
     if mode == "open":
         bed.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
-    one, two = guest(bed, 2), guest(bed, 3)
-    assert two.ask(f"{A}.2") == f"{A}.3"
+    first, second = guest(bed, 2), guest(bed, 3)
+    assert second.ask(f"{A}.2") == f"{A}.3"
     assert run(bed, mode, isolate=True)
     assert not run(bed, mode, isolate=True)
-    later = guest(bed, 4)
-    for asking, asked in ((two, 2), (one, 3), (later, 2), (one, 4)):
-        assert asking.ask(f"{A}.{asked}") == ""
-        assert not asking.pings(f"{A}.{asked}")
-    # Nor by way of the host.
-    one.run("ip", "route", "replace", f"{A}.3/32", "via", f"{A}.1")
-    two.run("ip", "route", "replace", f"{A}.2/32", "via", f"{A}.1")
-    assert one.ask(f"{A}.3") == ""
-    for space in (one, later):
+    third = guest(bed, 4)
+    assert unanswered((second, 2), (first, 3), (third, 2), (first, 4))
+    # The host does not route between them either.
+    first.run("ip", "route", "replace", f"{A}.3/32", "via", f"{A}.1")
+    second.run("ip", "route", "replace", f"{A}.2/32", "via", f"{A}.1")
+    assert first.ask(f"{A}.3") == ""
+    for space in (first, third):
         assert space.pings(f"{A}.1")
         assert bool(space.ask(OUTSIDE)) == (mode != "isolated")
     assert "isolated" in run(bed, mode, isolate=True)[0]
     assert run(bed, mode, isolate=False)
     assert not run(bed, mode, isolate=False)
-    assert later.ask(f"{A}.2") == f"{A}.4"
+    assert third.ask(f"{A}.2") == f"{A}.4"
 
 
-def test_a_port_of_the_host_is_reached(bed: Bed) -> None:
-    far = Space("far")
-    bed.spaces.append(far)
-    bed._wire(far, "eth0", f"{A}.9/24", "eth1")
-    far.serve()
+def test_a_port_that_is_no_guest_is_reached(bed: Bed) -> None:
+    machine = Space("machine")
+    bed.spaces.append(machine)
+    bed._wire(machine, "eth0", f"{A}.9/24", "eth1")
+    machine.serve()
     run(bed, "nat", isolate=True, ports=["eth1"])
-    one, two = guest(bed, 2), guest(bed, 3)
+    first, second = guest(bed, 2), guest(bed, 3)
     run(bed, "nat", isolate=True, ports=["eth1"])
-    assert one.ask(f"{A}.9") == f"{A}.2"
-    assert far.ask(f"{A}.2") == f"{A}.9"
-    assert one.ask(f"{A}.3") == two.ask(f"{A}.2") == ""
+    assert first.ask(f"{A}.9") == f"{A}.2"
+    assert machine.ask(f"{A}.2") == f"{A}.9"
+    assert unanswered((first, 3), (second, 2))
 
 
-def test_marks_that_others_made_stay(bed: Bed) -> None:
+def test_isolated_ports_of_others_stay_isolated(bed: Bed) -> None:
     run(bed, "nat", isolate=False)
-    one, two = guest(bed, 2), guest(bed, 3)
+    first, second = guest(bed, 2), guest(bed, 3)
     for link in bed.host.json("ip", "-j", "link", "show", "master", "br-a"):
         bed.host.run("bridge", "link", "set", "dev", link["ifname"], "isolated", "on")
     assert not run(bed, "nat", isolate=False)
-    assert one.ask(f"{A}.3") == two.ask(f"{A}.2") == ""
+    assert unanswered((first, 3), (second, 2))
 
 
-def test_dhcp_answers_carry_no_checksum_that_an_old_client_could_find_wrong(bed: Bed) -> None:
+def test_dhcp_replies_have_no_checksum_that_an_old_client_finds_wrong(bed: Bed) -> None:
     run(bed, "nat", isolate=False)
     client = guest(bed, 2)
-    seen = client.start("tcpdump", "-vvnni", "eth0", "-c1", "udp src port 67")
-    time.sleep(1)
-    answer = (
-        "import socket as s\nu=s.socket(2,2)\nu.setsockopt(1,6,1)\nu.setsockopt(1,25,b'br-a')\nu.bind(('',67))\n"
-        "u.sendto(bytes(300),('255.255.255.255',68))"
-    )
-    bed.host.run(sys.executable, "-c", answer)
-    assert "[no cksum]" in seen.communicate(timeout=10)[0]
+    capture = client.start("sh", "-c", "exec tcpdump -vvnni eth0 -c1 udp src port 67 2>&1")
+    assert capture.stdout is not None
+    assert any("listening on eth0" in line for line in capture.stdout)
+    bed.host.run(*PYTHON, "-c", DHCP_REPLY)
+    assert "[no cksum]" in capture.communicate(timeout=10)[0]

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Subnets behind guests, asserted by real packets."""
+"""Routes to subnets behind guests, asserted by real packets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel.bed import OUTSIDE, UPLINK, Bed, Space
+from kernel.bed import OUTSIDE, UPLINK, Bed, Space, Task
 
 A, BEHIND = "192.168.30", "10.50.0"
 A6, BEHIND6 = "fd00:a", "fd00:50"
@@ -21,24 +21,27 @@ ROUTES = [{"to": f"{BEHIND}.0/24", "via": f"{A}.2"}, {"to": f"{BEHIND6}::/64", "
 @pytest.fixture
 def bed(tmp_path: Path) -> Iterator[Bed]:
     made = Bed(tmp_path)
-    made.outside.serve()
     yield made
     made.close()
 
 
 def run(bed: Bed, *routes: dict[str, Any], mode: str = "nat") -> Any:
-    """As specs.py does; a run that does what it said, and a second one that has nothing to do."""
+    """Both modules with the options that orchestration.desired_state gives them; returns the result of the bridge.
+
+    Check mode predicts it, and a second run changes nothing.
+    """
     subnets = [f"{A}.0/24", f"{A6}::/64", *(route["to"] for route in routes)]
-    bed.task("nft", [{"name": "a", "bridge": "br-a", "mode": mode, "subnets": subnets}])
-    wanted = [{"name": "br-a", "addresses": ADDRESSES, "routes": list(routes)}]
-    foreseen = bed.task("bridge", wanted, check=True)
-    done = bed.task("bridge", wanted)
-    assert done == foreseen and not done.get("failed"), done
-    assert not bed.task("bridge", wanted)["changed"]
+    rules = [{"name": "a", "bridge": "br-a", "mode": mode, "subnets": subnets}]
+    bridges = [{"name": "br-a", "addresses": ADDRESSES, "routes": list(routes)}]
+    _rules, predicted, done, second = bed.tasks(
+        Task("nft", rules), Task("bridge", bridges, check=True), Task("bridge", bridges), Task("bridge", bridges)
+    )
+    assert done == predicted and not done.get("failed"), done
+    assert not second["changed"]
     return done
 
 
-def ours(bed: Bed) -> list[str]:
+def our_routes(bed: Bed) -> list[str]:
     return [bed.host.run("ip", family, "route", "show", "proto", "118") for family in ("-4", "-6")]
 
 
@@ -53,7 +56,8 @@ def router(bed: Bed, host: int = 2) -> Space:
     return guest
 
 
-def test_what_is_behind_a_guest_is_reached_and_gets_out(bed: Bed) -> None:
+def test_hosts_behind_a_guest_are_reached_and_reach_the_outside(bed: Bed) -> None:
+    bed.outside.serve()
     run(bed, *ROUTES)
     guest = router(bed)
     assert bed.host.ask(f"{BEHIND}.9") == f"{A}.1"
@@ -65,11 +69,11 @@ def test_what_is_behind_a_guest_is_reached_and_gets_out(bed: Bed) -> None:
     assert bed.outside.ask(f"{BEHIND}.9") == OUTSIDE
     assert guest.ask(OUTSIDE, source=f"{BEHIND}.9") == f"{BEHIND}.9"
     run(bed)
-    assert ours(bed) == ["", ""]
+    assert our_routes(bed) == ["", ""]
     assert guest.ask(OUTSIDE, source=f"{BEHIND}.9") == ""
 
 
-def test_another_guest_takes_over_in_place(bed: Bed) -> None:
+def test_a_route_moves_to_another_guest(bed: Bed) -> None:
     run(bed, *ROUTES)
     router(bed)
     router(bed, 3)
@@ -92,34 +96,34 @@ DAMAGE = (
 )
 
 
-def test_what_was_altered_by_hand_is_put_right(bed: Bed) -> None:
+def test_damage_is_repaired(bed: Bed) -> None:
     run(bed, *ROUTES)
-    right = ours(bed)
+    expected = our_routes(bed)
     for damage in DAMAGE:
         bed.host.run(*damage.split())
         assert run(bed, *ROUTES)["changed"], damage
-        assert ours(bed) == right, damage
+        assert our_routes(bed) == expected, damage
 
 
-def test_routes_of_others_stay_and_are_named(bed: Bed) -> None:
+def test_a_route_of_others_stays_and_is_named(bed: Bed) -> None:
     bed.host.run("ip", "route", "add", f"{BEHIND}.0/24", "via", OUTSIDE, "metric", "1")
-    wanted = {"name": "br-a", "addresses": ADDRESSES, "routes": ROUTES}
-    said = bed.task("bridge", [wanted])["msg"]
-    assert f"bridges[0].routes[0].to: {BEHIND}.0/24 is routed already, by eth0 with metric 1" in said
+    desired = {"name": "br-a", "addresses": ADDRESSES, "routes": ROUTES}
+    message = bed.task("bridge", [desired])["msg"]
+    assert f"bridges[0].routes[0].to: {BEHIND}.0/24 is routed already, by eth0 with metric 1" in message
     assert bed.link("br-a") is None
     run(bed, {**ROUTES[0], "metric": 2})
     run(bed)
     assert "via 203.0.113.1 dev eth0 metric 1" in bed.host.run("ip", "route", "show", f"{BEHIND}.0/24")
 
 
-def test_a_route_by_the_bridge_itself_becomes_ours(bed: Bed) -> None:
+def test_an_equal_route_on_the_bridge_becomes_ours(bed: Bed) -> None:
     run(bed, *ROUTES)
-    right = ours(bed)
+    expected = our_routes(bed)
     for route in ROUTES:
         family = "-6" if ":" in route["to"] else "-4"
-        there = ["dev", "br-a", "metric", str(route.get("metric", 1))]
-        bed.host.run("ip", family, "route", "del", route["to"], *there)
-        bed.host.run("ip", family, "route", "add", route["to"], "via", route["via"], *there)
-    assert ours(bed) == ["", ""]
+        device = ["dev", "br-a", "metric", str(route.get("metric", 1))]
+        bed.host.run("ip", family, "route", "del", route["to"], *device)
+        bed.host.run("ip", family, "route", "add", route["to"], "via", route["via"], *device)
+    assert our_routes(bed) == ["", ""]
     run(bed, *ROUTES)
-    assert ours(bed) == right
+    assert our_routes(bed) == expected

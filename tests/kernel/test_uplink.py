@@ -52,7 +52,7 @@ def say(bed: Bed) -> Say:
 def run(bed: Bed, wanted: dict[str, Any], *, check: bool = False, may_move: bool = True, confirm: bool = False) -> Any:
     task = {"part": "bridge", "wanted": [wanted], "purge": False, "root": str(bed.root), "check": check}
     task |= {"may_move": may_move, "confirm": confirm}
-    return json.loads(bed.host.run(*engine_script("engine_task"), stdin=json.dumps(task)))
+    return json.loads(bed.host.run(*engine_script("engine_task"), stdin=json.dumps([task])))[0]
 
 
 def ways(bed: Bed, interface: str) -> tuple[list[str], list[tuple[str, str, int]]]:

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs one reconciler as its Ansible module would, without Ansible.
+"""Runs reconcilers as their Ansible modules would, without Ansible.
 
-Reads a task as JSON: {"part": "bridge", "nft" or "resolver", "wanted": OPTIONS, "purge": BOOL, "check": BOOL,
-"root": FOLDER, "may_move": BOOL, "confirm": BOOL}. Writes the module's result as JSON.
+Reads a list of tasks as JSON: {"part": "bridge", "nft" or "resolver", "wanted": OPTIONS, "purge": BOOL, "check": BOOL,
+"root": FOLDER, "may_move": BOOL, "confirm": BOOL}. Writes the list of the modules' results as JSON.
 """
 
 from __future__ import annotations
@@ -67,13 +67,15 @@ def resolver(task: Task, paths: Paths) -> dict[str, Any]:
 PARTS: Mapping[str, Callable[[Task, Paths], dict[str, Any]]] = {"bridge": bridge, "nft": nft, "resolver": resolver}
 
 
-def main() -> None:
-    task = json.load(sys.stdin)
+def run(task: Task) -> dict[str, Any]:
     try:
-        result = PARTS[task["part"]](task, Paths(task["root"]))
+        return PARTS[task["part"]](task, Paths(task["root"]))
     except VirtnetError as error:
-        result = {"failed": True, "msg": str(error)}
-    print(json.dumps(result))
+        return {"failed": True, "msg": str(error)}
+
+
+def main() -> None:
+    print(json.dumps([run(task) for task in json.load(sys.stdin)]))
 
 
 if __name__ == "__main__":
