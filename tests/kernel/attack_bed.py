@@ -22,7 +22,7 @@ from kernel.dnsmasq_bed import PROGRAM, Daemon
 from kernel.dnsmasq_bed import Space as DnsSpace
 from kernel.frames import Card
 from kernel.guard_bed import GuardedBed
-from kernel.nft_bed import settle
+from kernel.nft_bed import wait_for_addresses
 
 OUTSIDE6 = "2001:db8::1"
 SUBNETS = {"lab": "192.168.30", "apart": "192.168.31", "other": "192.168.32", "wide": "192.168.33"}
@@ -103,7 +103,7 @@ class AttackBed(GuardedBed):
         done = self.play(*NETWORKS)
         self.daemon.converge(*done["fragments"])
         self.guests = {name: self._guests(name) for name in SUBNETS}
-        settle(self.host, self.outside, *(card.space for cards in self.guests.values() for card in cards))
+        wait_for_addresses(self.host, self.outside, *(card.space for cards in self.guests.values() for card in cards))
         # Those that are plugged in are marked as kept apart by the next run.
         self.play(*NETWORKS)
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The packet matrix: who reaches whom in each mode, by real packets. `python -m kernel.matrix` prints it."""
+"""The packet matrix: who reaches whom in each mode, tested with real packets. `python -m kernel.matrix` prints it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from .bed import Bed, Space
-from .nft_bed import settle
+from .nft_bed import wait_for_addresses
 from .ovs_bed import SwitchBed
 
 MODES = ("nat", "nat, ipv6 routed", "routed", "isolated", "open", "nat, guests apart")
 PROTOCOLS = ("tcp", "udp", "icmp")
 FAMILIES = ("IPv4", "IPv6")
 
-# Where each is, by family. The far end is behind the outside.
+# Addresses and prefixes by family. FAR is an address behind the outside.
 NET = {"IPv4": "192.168.30.", "IPv6": "fd00:a::"}
 OTHER = {"IPv4": "192.168.31.", "IPv6": "fd00:b::"}
 OUTSIDE = {"IPv4": "203.0.113.1", "IPv6": "2001:db8::1"}
@@ -27,7 +27,7 @@ UPLINK = {"IPv4": "203.0.113.2", "IPv6": "2001:db8::2"}
 FAR = {"IPv4": "198.51.100.1", "IPv6": "2001:db8:f::1"}
 LENGTH = {"IPv4": 24, "IPv6": 64}
 
-WAYS = (
+FLOWS = (
     "guest -> sibling",
     "guest -> host",
     "guest -> host's uplink address",
@@ -45,32 +45,30 @@ Matrix = dict[tuple[str, str, str], bool]
 
 
 def networks(mode: str) -> list[dict[str, Any]]:
-    """The network in question, and another in mode nat."""
-    word = mode.partition(",")[0]
-    mine: dict[str, Any] = {
+    """The network a with this mode, and the network b in mode nat."""
+    network: dict[str, Any] = {
         "name": "a",
         "bridge": "br-a",
-        "mode": word,
-        "subnets": [f"{NET[f]}/{LENGTH[f]}" for f in NET],
+        "mode": mode.partition(",")[0],
+        "subnets": ["192.168.30.0/24", "fd00:a::/64"],
+        "isolate_guests": mode.endswith("apart"),
     }
-    mine["subnets"] = ["192.168.30.0/24", "fd00:a::/64"]
     if mode.endswith("ipv6 routed"):
-        mine["nat"] = {"ipv6": False}
-    mine["isolate_guests"] = mode.endswith("apart")
-    return [mine, {"name": "b", "bridge": "br-b", "subnets": ["192.168.31.0/24", "fd00:b::/64"]}]
+        network["nat"] = {"ipv6": False}
+    return [network, {"name": "b", "bridge": "br-b", "subnets": ["192.168.31.0/24", "fd00:b::/64"]}]
 
 
-class Scene:
-    """All that ask and are asked."""
+class Topology:
+    """The host, its guests and the outside, each with a service."""
 
     def __init__(self, bed: Bed, mode: str) -> None:
         self.bed = bed
-        wanted = networks(mode)
-        bed.task("nft", wanted)
+        desired = networks(mode)
+        bed.task("nft", desired)
         bed.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
         bridges = [
             {"name": f"br-{n}", "addresses": [f"{net['IPv4']}1/24", f"{net['IPv6']}1/64"], "type": bed.bridge_type,
-             "isolate_guests": n == "a" and wanted[0]["isolate_guests"]}
+             "isolate_guests": n == "a" and desired[0]["isolate_guests"]}
             for n, net in (("a", NET), ("b", OTHER))
         ]  # fmt: skip
         bed.task("bridge", bridges)
@@ -83,7 +81,7 @@ class Scene:
         self._outside()
         for space in (self.guest, self.sibling, self.other, bed.host, bed.outside):
             space.serve()
-        settle(*bed.spaces)
+        wait_for_addresses(*bed.spaces)
 
     def _guest(self, name: str, net: dict[str, str], number: int) -> Space:
         made = self.bed.guest(f"br-{name}", f"{net['IPv4']}{number}/24", gateway=f"{net['IPv4']}1")
@@ -102,10 +100,10 @@ class Scene:
                 subnet = f"{net[family]}0/{bits}" if family == "IPv4" else f"{net[family]}/{bits}"
                 outside.run("ip", "route", "add", subnet, "via", UPLINK[family])
 
-    def asks(self, way: str, family: str, protocol: str) -> bool:
-        """Whether an answer comes back."""
+    def is_answered(self, flow: str, family: str, protocol: str) -> bool:
+        """Whether the client of a flow gets a reply."""
         net, other = NET[family], OTHER[family]
-        asker, target, source = {
+        client, target, source = {
             "guest -> sibling": (self.guest, f"{net}3", ""),
             "guest -> host": (self.guest, f"{net}1", ""),
             "guest -> host's uplink address": (self.guest, UPLINK[family], ""),
@@ -117,22 +115,22 @@ class Scene:
             "guest of other network -> guest": (self.other, f"{net}2", ""),
             "outside, on-link -> guest": (self.bed.outside, f"{net}2", OUTSIDE[family]),
             "outside, off-link -> guest": (self.bed.outside, f"{net}2", FAR[family]),
-        }[way]
+        }[flow]
         if protocol == "icmp":
-            origin = ["-I", source] if source else []
-            return " 0% packet loss" in asker.run("ping", "-c1", "-W1", *origin, target, check=False)
-        return bool(asker.ask(target, protocol=protocol, source=source))
+            from_source = ["-I", source] if source else []
+            return " 0% packet loss" in client.run("ping", "-c1", "-W1", *from_source, target, check=False)
+        return bool(client.ask(target, protocol=protocol, source=source))
 
 
 def measure(mode: str, kind: type[Bed] = Bed) -> Matrix:
-    """The matrix of one mode, on bridges of Linux or of Open vSwitch."""
-    cells = [(way, family, protocol) for way in WAYS for family in FAMILIES for protocol in PROTOCOLS]
+    """The matrix of one mode, on Linux bridges or on those of Open vSwitch."""
+    cells = [(flow, family, protocol) for flow in FLOWS for family in FAMILIES for protocol in PROTOCOLS]
     with tempfile.TemporaryDirectory() as folder:
         bed = kind(Path(folder))
         try:
-            scene = Scene(bed, mode)
+            topology = Topology(bed, mode)
             with ThreadPoolExecutor(8) as pool:
-                return dict(zip(cells, pool.map(lambda cell: scene.asks(*cell), cells), strict=True))
+                return dict(zip(cells, pool.map(lambda cell: topology.is_answered(*cell), cells), strict=True))
         finally:
             bed.close()
 
@@ -141,14 +139,14 @@ def show(mode: str, matrix: Matrix) -> str:
     """The matrix as a table."""
     columns = [(family, protocol) for family in FAMILIES for protocol in PROTOCOLS]
     lines = [f"{mode:42} " + "  ".join(f"{family} {protocol:4}" for family, protocol in columns)]
-    for way in WAYS:
-        cells = ("yes" if matrix[way, family, protocol] else "-" for family, protocol in columns)
-        lines.append(f"  {way:40} " + "  ".join(f"{cell:9}" for cell in cells))
+    for flow in FLOWS:
+        cells = ("yes" if matrix[flow, family, protocol] else "-" for family, protocol in columns)
+        lines.append(f"  {flow:40} " + "  ".join(f"{cell:9}" for cell in cells))
     return "\n".join(line.rstrip() for line in lines)
 
 
 def main() -> None:
-    """Print all of it, or the modes that are named; `--openvswitch`: on bridges of Open vSwitch."""
+    """Print the matrix of all modes, or of the given ones; `--openvswitch`: on bridges of Open vSwitch."""
     words = sys.argv[1:]
     kind: type[Bed] = SwitchBed if words[:1] == ["--openvswitch"] else Bed
     for mode in words[kind is SwitchBed :] or MODES:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Networks and guests for the tests of rules, of either family; a subnet is written as 192.168.30 or fd00:a."""
+"""Networks and guests for the tests of rules, IPv4 or IPv6; a subnet is written as 192.168.30 or fd00:a."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from kernel.bed import Bed, Space
 
 
 def subnet_of(subnet: str) -> str:
-    """All of it, in CIDR notation."""
+    """The subnet in CIDR notation."""
     return f"{subnet}::/64" if ":" in subnet else f"{subnet}.0/24"
 
 
 def address_of(subnet: str, host: int) -> str:
-    """The address of a host in it."""
+    """The address of a host in the subnet."""
     return f"{subnet}::{host}" if ":" in subnet else f"{subnet}.{host}"
 
 
@@ -27,7 +27,7 @@ def network(name: str, subnet: str, mode: str = "nat", **more: Any) -> dict[str,
 
 
 def plug(bed: Bed, name: str, subnet: str, host: int = 2) -> Space:
-    """A guest with a service, whose address can be used; the bridge is made with the first."""
+    """A guest that runs the service of probe.py; the bridge is created with the first guest."""
     length = subnet_of(subnet).partition("/")[2]
     gateway = address_of(subnet, 1)
     if bed.link(f"br-{name}") is None:
@@ -35,13 +35,13 @@ def plug(bed: Bed, name: str, subnet: str, host: int = 2) -> Space:
     guest = bed.guest(f"br-{name}", f"{address_of(subnet, host)}/{length}", gateway=gateway)
     guest.serve()
     if ":" in subnet:
-        settle(bed.host, guest)
+        wait_for_addresses(bed.host, guest)
     return guest
 
 
-def settle(*spaces: Space) -> None:
-    """Wait until addresses have been found to be unique: until then none is a source (RFC 4862 section 5.4)."""
-    end = time.monotonic() + 60
+def wait_for_addresses(*spaces: Space) -> None:
+    """Wait for duplicate address detection: a tentative address is no source of packets (RFC 4862 section 5.4)."""
+    deadline = time.monotonic() + 60
     while any(space.run("ip", "-6", "address", "show", "tentative") for space in spaces):
-        assert time.monotonic() < end, "an address stays tentative"
+        assert time.monotonic() < deadline, "an address stays tentative"
         time.sleep(0.1)

@@ -17,7 +17,7 @@ import pytest
 from kernel.bed import OUTSIDE, UPLINK, Bed, Space, script
 from kernel.frames import Card, Tap, entered, ip, on_one_processor, tapped, udp
 from kernel.guard_bed import eventually
-from kernel.nft_bed import settle
+from kernel.nft_bed import wait_for_addresses
 from kernel.odd_packets import ICMP as ICMP4
 from kernel.odd_packets import ICMPV6 as ICMP6
 from kernel.odd_packets import SCAN, TCP, about, icmp, odd, tcp, unreachable
@@ -54,7 +54,7 @@ class PacketBed(Bed):
         self.bare = Card.of(self.guest("br-bare", "192.168.50.2/24"))
         self.outside.serve()
         self.host.serve()
-        settle(*self.spaces)
+        wait_for_addresses(*self.spaces)
 
     def rules(self, **more: Any) -> None:
         self.task("nft", [

@@ -1,18 +1,18 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The packet matrix of each mode is what it shall be, in both families and for every protocol."""
+"""The packet matrix of each mode, in both families and for every protocol."""
 
 from __future__ import annotations
 
 import pytest
-from kernel.matrix import FAMILIES, MODES, PROTOCOLS, WAYS, measure
+from kernel.matrix import FAMILIES, FLOWS, MODES, PROTOCOLS, measure
 
 HOST = {"guest -> host", "guest -> host's uplink address", "host -> guest"}
 OUT = {"guest -> outside, on-link", "guest -> outside, off-link"}
 IN = {"outside, on-link -> guest", "outside, off-link -> guest"}
 SIBLING = {"guest -> sibling"}
-# A network in mode nat reaches one in mode open as it would the outside, if rules of ours did not say otherwise.
+# Our rules keep a network in mode nat from reaching one in mode open, which it would reach as it does the outside.
 EXPECTED = {
     "nat": HOST | SIBLING | OUT,
     "nat, ipv6 routed": HOST | SIBLING | OUT,
@@ -25,8 +25,8 @@ EXPECTED = {
 
 @pytest.mark.parametrize("mode", MODES)
 def test_matrix(mode: str) -> None:
-    found = measure(mode)
+    matrix = measure(mode)
     for family in FAMILIES:
         for protocol in PROTOCOLS:
-            reached = {way for way in WAYS if found[way, family, protocol]}
+            reached = {flow for flow in FLOWS if matrix[flow, family, protocol]}
             assert reached == EXPECTED[mode], (family, protocol)

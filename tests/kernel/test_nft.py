@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Rules in the real kernel, asserted by real packets."""
+"""Rules in the kernel, tested with real packets."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def table(bed: Bed) -> str:
     return bed.host.run("nft", "-s", "list", "ruleset")
 
 
-# What the outside sees of a guest's connection; whether the outside gets in; whether the host is reached.
+# The source address that the outside sees of a guest; whether the outside reaches the guest.
 @pytest.mark.parametrize(
     ("mode", "seen_outside", "from_outside"),
     [("nat", UPLINK, False), ("routed", f"{A}.2", True), ("isolated", "", False), ("open", f"{A}.2", True)],
 )
-def test_mode_decides_who_gets_out_and_in(bed: Bed, mode: str, seen_outside: str, from_outside: bool) -> None:
+def test_mode_decides_which_traffic_passes(bed: Bed, mode: str, seen_outside: str, from_outside: bool) -> None:
     bed.task("nft", [network("other", B, "nat"), network("a", A, mode)])
     guest, sibling = plug(bed, "a", A), plug(bed, "a", A, 3)
     bed.outside.serve()
@@ -65,7 +65,7 @@ def test_networks_reach_each_other_only_if_both_are_routed_or_open(bed: Bed, fir
     assert other.ask(f"{A}.2") == (f"{B}.2" if both else "")
 
 
-def test_bridged_frames_pass_within_one_network_whatever_br_netfilter_says(bed: Bed) -> None:
+def test_bridged_frames_pass_within_a_network_with_and_without_br_netfilter(bed: Bed) -> None:
     for mode in MODES:
         bed.task("nft", [network("a", A, mode)])
         if bed.link("br-a") is None:
@@ -77,20 +77,20 @@ def test_bridged_frames_pass_within_one_network_whatever_br_netfilter_says(bed: 
 
 
 def test_uplink_restricts_forwarding_to_it(bed: Bed) -> None:
-    far = Space("far")
-    bed.spaces.append(far)
-    bed._wire(far, "eth0", "198.51.100.1/24", "eth1")
+    remote = Space("remote")
+    bed.spaces.append(remote)
+    bed._wire(remote, "eth0", "198.51.100.1/24", "eth1")
     bed.host.run("ip", "address", "add", "198.51.100.2/24", "dev", "eth1")
-    far.serve()
+    remote.serve()
     bed.outside.serve()
     bed.task("nft", [network("a", A, "nat", uplink="eth1")])
     guest = plug(bed, "a", A)
     assert guest.ask("198.51.100.1") == "198.51.100.2"
     assert guest.ask(OUTSIDE) == ""
     bed.task("nft", [network("a", A, "routed", uplink="eth1")])
-    for space, gateway in ((far, "198.51.100.2"), (bed.outside, UPLINK)):
+    for space, gateway in ((remote, "198.51.100.2"), (bed.outside, UPLINK)):
         space.run("ip", "route", "add", f"{A}.0/24", "via", gateway)
-    assert far.ask(f"{A}.2") == "198.51.100.1"
+    assert remote.ask(f"{A}.2") == "198.51.100.1"
     assert bed.outside.ask(f"{A}.2") == ""
 
 
@@ -115,18 +115,18 @@ def test_second_run_changes_nothing_and_check_predicts(bed: Bed) -> None:
         [network("a", A, "open"), {"name": "b", "state": "absent"}],
         [{"name": "a", "state": "absent"}],
     )
-    for wanted in steps:
+    for desired in steps:
         before = table(bed), forwarding(bed)
-        predicted = bed.task("nft", wanted, check=True)
+        predicted = bed.task("nft", desired, check=True)
         assert (table(bed), forwarding(bed)) == before
-        done = bed.task("nft", wanted)
-        assert done["changed"]
-        assert done == predicted
-        assert not bed.task("nft", wanted)["changed"]
+        result = bed.task("nft", desired)
+        assert result["changed"]
+        assert result == predicted
+        assert not bed.task("nft", desired)["changed"]
     assert table(bed) == ""
 
 
-def test_networks_that_are_not_named_stay_unless_purged(bed: Bed) -> None:
+def test_networks_that_are_not_desired_stay_unless_purged(bed: Bed) -> None:
     bed.task("nft", [network("a", A, "nat")])
     bed.task("nft", [network("b", B, "nat")])
     assert '"br-a"' in table(bed)
@@ -147,57 +147,57 @@ def test_networks_that_are_not_named_stay_unless_purged(bed: Bed) -> None:
         "flush ruleset",
     ],
 )
-def test_what_was_altered_by_hand_is_found_and_put_right(bed: Bed, damage: str) -> None:
-    wanted = [network("a", A, "nat"), network("b", B, "nat")]
-    bed.task("nft", wanted)
-    right = table(bed)
+def test_damage_is_found_and_repaired(bed: Bed, damage: str) -> None:
+    desired = [network("a", A, "nat"), network("b", B, "nat")]
+    bed.task("nft", desired)
+    expected = table(bed)
     bed.host.run("nft", damage)
-    assert bed.task("nft", wanted, check=True)["changed"]
-    assert bed.task("nft", wanted)["changed"]
-    assert table(bed) == right
-    assert not bed.task("nft", wanted)["changed"]
+    assert bed.task("nft", desired, check=True)["changed"]
+    assert bed.task("nft", desired)["changed"]
+    assert table(bed) == expected
+    assert not bed.task("nft", desired)["changed"]
 
 
-def test_a_rule_that_was_replaced_under_its_own_comment_is_found(bed: Bed) -> None:
-    wanted = [network("a", A, "nat")]
-    bed.task("nft", wanted)
-    right = table(bed)
+def test_a_replaced_rule_with_the_same_comment_is_found(bed: Bed) -> None:
+    desired = [network("a", A, "nat")]
+    bed.task("nft", desired)
+    expected = table(bed)
     listing = bed.host.run("nft", "-a", "list", "chain", "inet", "virtnet", "vn_from_isolated")
     handle = listing.split('comment "isolated" # handle ')[1].split()[0]
     bed.host.run("nft", "replace", "rule", "inet", "virtnet", "vn_from_isolated", "handle", handle,
                  "accept", "comment", '"isolated"')  # fmt: skip
-    assert "altered by hand" in bed.task("nft", wanted)["changes"][0]
-    assert table(bed) == right
+    assert "altered by hand" in bed.task("nft", desired)["changes"][0]
+    assert table(bed) == expected
 
 
 def test_other_tables_are_not_touched(bed: Bed) -> None:
-    theirs = "table inet theirs {\n\tchain c {\n\t\taccept\n\t}\n}\n"
-    bed.host.run("nft", "-f", "-", stdin=theirs)
+    foreign = "table inet foreign {\n\tchain c {\n\t\taccept\n\t}\n}\n"
+    bed.host.run("nft", "-f", "-", stdin=foreign)
     bed.task("nft", [network("a", A, "nat")])
-    assert theirs in table(bed)
+    assert foreign in table(bed)
     bed.task("nft", [], purge=True)
-    assert table(bed) == theirs
+    assert table(bed) == foreign
 
 
-def test_forwarding_is_switched_on_kept_and_put_back(bed: Bed) -> None:
-    kept = bed.root / "etc/sysctl.d/60-virtnet.conf"
+def test_forwarding_is_enabled_stored_and_restored(bed: Bed) -> None:
+    sysctl_file = bed.root / "etc/sysctl.d/60-virtnet.conf"
     bed.task("nft", [network("a", A, "isolated")])
-    assert (forwarding(bed), kept.exists()) == ("0", False)
+    assert (forwarding(bed), sysctl_file.exists()) == ("0", False)
     bed.task("nft", [network("a", A, "nat")])
-    assert (forwarding(bed), "net.ipv4.ip_forward = 1\n" in kept.read_text()) == ("1", True)
+    assert (forwarding(bed), "net.ipv4.ip_forward = 1\n" in sysctl_file.read_text()) == ("1", True)
     bed.task("nft", [network("a", A, "nat")])
     bed.task("nft", [], purge=True)
-    assert (forwarding(bed), kept.exists()) == ("0", False)
+    assert (forwarding(bed), sysctl_file.exists()) == ("0", False)
 
 
-def test_forwarding_that_others_had_switched_on_stays_on(bed: Bed) -> None:
+def test_forwarding_that_was_enabled_before_stays_enabled(bed: Bed) -> None:
     bed.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
     bed.task("nft", [network("a", A, "nat")])
     bed.task("nft", [], purge=True)
     assert forwarding(bed) == "1"
 
 
-def test_forwarding_that_was_switched_off_behind_our_back_is_switched_on_again(bed: Bed) -> None:
+def test_forwarding_that_somebody_disables_is_enabled_again(bed: Bed) -> None:
     bed.task("nft", [network("a", A, "nat")])
     bed.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=0")
     assert bed.task("nft", [network("a", A, "nat")])["changes"] == ["net.ipv4.ip_forward: 0 -> 1, kept over reboots"]
@@ -206,7 +206,7 @@ def test_forwarding_that_was_switched_off_behind_our_back_is_switched_on_again(b
 
 
 @pytest.mark.parametrize("value", ["0", "1"])
-def test_a_gateway_on_a_veth_in_the_bridge_whatever_br_netfilter_says(bed: Bed, value: str) -> None:
+def test_a_gateway_on_a_veth_in_the_bridge_with_and_without_br_netfilter(bed: Bed, value: str) -> None:
     bed.outside.serve()
     bed.host.run("sysctl", "-q", "-w", f"net.bridge.bridge-nf-call-iptables={value}")
     bed.host.run("ip", "link", "add", "gw0", "type", "veth", "peer", "name", "gw1")
@@ -214,10 +214,10 @@ def test_a_gateway_on_a_veth_in_the_bridge_whatever_br_netfilter_says(bed: Bed, 
     for name in ("gw0", "gw1"):
         bed.host.run("ip", "link", "set", name, "up")
     bed.host.run("ip", "address", "add", f"{A}.1/24", "dev", "gw0")
-    # Or the bridge would answer for the address of the veth, which is the host's too.
+    # Without this the bridge would reply to ARP requests for the address of the veth, an address of the host.
     bed.host.run("sysctl", "-q", "-w", "net.ipv4.conf.br-a.arp_ignore=1")
     masquerade = {"name": "gateway", "bridge": "gw0", "mode": "nat", "subnets": [f"{A}.0/24"]}
-    # The trap: without our rule for the bridge, its frames are tracked before they are routed.
+    # Without our rule for the bridge, conntrack tracks its frames before they are routed: no NAT.
     bed.task("nft", [masquerade])
     guest = bed.guest("br-a", f"{A}.2/24", gateway=f"{A}.1")
     assert guest.ask(OUTSIDE) == ("" if value == "1" else UPLINK)

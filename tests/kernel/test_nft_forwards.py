@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Port forwards, asserted by real packets."""
+"""Port forwards, tested with real packets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from kernel.bed import OUTSIDE, PROBE, UPLINK, Bed
 from kernel.nft_bed import network as plain
-from kernel.nft_bed import plug, settle
+from kernel.nft_bed import plug, wait_for_addresses
 
 A, B = "192.168.30", "192.168.31"
 OUTSIDE6, UPLINK6, A6 = "2001:db8::1", "2001:db8::2", "fd00:a"
@@ -38,46 +38,46 @@ WEB = [
 ]
 
 
-# From outside, from the host itself, from a guest of another network, from the same network; what the guest sees.
+# From outside, from the host, from a guest of another network, from one of the same; and the source that is seen.
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 @pytest.mark.parametrize("mode", ["nat", "routed", "isolated", "open"])
 def test_a_forward_is_reached_from_everywhere(bed: Bed, mode: str, protocol: str) -> None:
     bed.task("nft", [network("a", A, mode, *WEB), network("b", B)])
     plug(bed, "a", A)
     sibling, other = plug(bed, "a", A, 3), plug(bed, "b", B)
-    seen = f"{A}.1" if mode == "isolated" else OUTSIDE
-    assert bed.outside.ask(UPLINK, 8080, protocol) == seen
+    source = f"{A}.1" if mode == "isolated" else OUTSIDE
+    assert bed.outside.ask(UPLINK, 8080, protocol) == source
     assert bed.host.ask(UPLINK, 8080, protocol) == (f"{A}.1" if mode == "isolated" else UPLINK)
     assert other.ask(UPLINK, 8080, protocol) == (f"{A}.1" if mode == "isolated" else f"{B}.2")
     assert sibling.ask(UPLINK, 8080, protocol) == f"{A}.1"
-    # And nothing else is open.
+    # Nothing else is reached.
     bed.outside.run("ip", "route", "add", f"{A}.0/24", "via", UPLINK)
     assert bed.outside.ask(f"{A}.2", 8000, protocol) == (OUTSIDE if mode in ("routed", "open") else "")
     assert bed.outside.ask(UPLINK, 8081, protocol) == ""
 
 
 @pytest.mark.parametrize("value", ["0", "1"])
-def test_hairpin_whatever_br_netfilter_says(bed: Bed, value: str) -> None:
+def test_hairpin_with_and_without_br_netfilter(bed: Bed, value: str) -> None:
     bed.host.run("sysctl", "-q", "-w", f"net.bridge.bridge-nf-call-iptables={value}")
     bed.task("nft", [network("a", A, "nat", *WEB)])
     guest, sibling = plug(bed, "a", A), plug(bed, "a", A, 3)
     assert sibling.ask(UPLINK, 8080) == f"{A}.1"
-    # With 1 the frame is rewritten while it is bridged, and a bridge sends none back to the port it came from.
+    # With 1 the frame is translated while it is bridged, and a bridge sends no frame back to the port it came from.
     assert guest.ask(UPLINK, 8080) == ("" if value == "1" else f"{A}.1")
-    # But in hairpin mode, which is not ours to set: the guest would hear its own broadcasts, and its IPv6 addresses be
-    # duplicates to it (RFC 7527 section 1).
+    # It does so in hairpin mode, which we do not set: a guest would receive its own broadcasts, and its IPv6 addresses
+    # would be duplicates (RFC 7527 section 1).
     for port in bed.host.json("ip", "-j", "link", "show", "master", "br-a"):
         bed.host.run("bridge", "link", "set", "dev", port["ifname"], "hairpin", "on")
     assert guest.ask(UPLINK, 8080) == f"{A}.1"
 
 
-def test_a_guest_of_an_isolated_network_does_not_get_out_by_a_forward(bed: Bed) -> None:
+def test_a_guest_of_an_isolated_network_does_not_use_forwards(bed: Bed) -> None:
     bed.task("nft", [network("a", A, "nat", *WEB), network("b", B, "isolated")])
     plug(bed, "a", A)
     assert plug(bed, "b", B).ask(UPLINK, 8080) == ""
 
 
-def test_uplink_restricts_forwards_too(bed: Bed) -> None:
+def test_uplink_restricts_forwards(bed: Bed) -> None:
     bed.task("nft", [network("a", A, "nat", *WEB, uplink="eth1"), network("b", B)])
     plug(bed, "a", A)
     sibling, other = plug(bed, "a", A, 3), plug(bed, "b", B)
@@ -91,9 +91,9 @@ def test_ranges_and_addresses_of_the_host(bed: Bed) -> None:
         {"port_range": {"start": 7990, "end": 8010}, "to": f"{A}.2"},
         {"port": 81, "to": f"{A}.2", "to_port": 8000, "address": "203.0.113.3"},
     ]
-    wanted = [network("a", A, "nat", *forwards)]
-    bed.task("nft", wanted)
-    assert not bed.task("nft", wanted)["changed"]
+    desired = [network("a", A, "nat", *forwards)]
+    bed.task("nft", desired)
+    assert not bed.task("nft", desired)["changed"]
     plug(bed, "a", A)
     assert bed.outside.ask(UPLINK, 8000) == OUTSIDE
     assert (bed.outside.ask("203.0.113.3", 81), bed.outside.ask(UPLINK, 81)) == (OUTSIDE, "")
@@ -108,7 +108,7 @@ def test_ipv6(bed: Bed) -> None:
     bed.task("bridge", [{"name": "br-a", "addresses": [f"{A6}::1/64"]}])
     guests = [bed.guest("br-a", f"{A6}::{n}/64", gateway=f"{A6}::1") for n in (2, 3)]
     guests[0].serve()
-    settle(bed.host, *guests)
+    wait_for_addresses(bed.host, *guests)
     for protocol in ("tcp", "udp"):
         assert bed.outside.ask(UPLINK6, 8080, protocol) == OUTSIDE6
         assert bed.host.ask(UPLINK6, 8080, protocol) == UPLINK6
@@ -120,8 +120,8 @@ def answers(flow: Any) -> tuple[int, int]:
     return int(sent), int(answered)
 
 
-@pytest.mark.parametrize("how", ["forward", "network"])
-def test_removing_ends_its_own_connections_and_no_others(bed: Bed, how: str) -> None:
+@pytest.mark.parametrize("removed", ["forward", "network"])
+def test_removing_ends_only_connections_of_what_is_removed(bed: Bed, removed: str) -> None:
     both = [
         network("a", A, "nat", *WEB),
         network("b", B, "nat", {"protocol": "udp", "port": 99, "to": f"{B}.2", "to_port": 8000}),
@@ -130,21 +130,21 @@ def test_removing_ends_its_own_connections_and_no_others(bed: Bed, how: str) -> 
     plug(bed, "a", A)
     plug(bed, "b", B)
     command = (sys.executable, str(PROBE), "flow", UPLINK)
-    doomed, kept = bed.outside.start(*command, "8080", "3"), bed.outside.start(*command, "99", "3")
+    ended, kept = bed.outside.start(*command, "8080", "3"), bed.outside.start(*command, "99", "3")
     time.sleep(1)
-    left = {"forward": network("a", A, "nat", WEB[0]), "network": {"name": "a", "state": "absent"}}[how]
-    bed.task("nft", [left])
-    sent, answered = answers(doomed)
+    desired = {"forward": network("a", A, "nat", WEB[0]), "network": {"name": "a", "state": "absent"}}[removed]
+    bed.task("nft", [desired])
+    sent, answered = answers(ended)
     assert 0 < answered < sent * 3 / 4
     sent, answered = answers(kept)
     assert sent == answered > 500
 
 
-def test_a_thousand_forwards_are_one_change_and_a_second_run_is_none(bed: Bed) -> None:
+def test_a_thousand_forwards_are_one_change_and_a_second_run_changes_nothing(bed: Bed) -> None:
     forwards = [{"port": 10000 + i, "to": f"{A}.2", "to_port": 8000} for i in range(1000)]
-    wanted = [network("a", A, "nat", *forwards)]
-    assert bed.task("nft", wanted)["changed"]
-    assert not bed.task("nft", wanted)["changed"]
+    desired = [network("a", A, "nat", *forwards)]
+    assert bed.task("nft", desired)["changed"]
+    assert not bed.task("nft", desired)["changed"]
     plug(bed, "a", A)
     assert bed.outside.ask(UPLINK, 10999) == OUTSIDE
     assert len(bed.task("nft", [network("a", A, "nat", *forwards[1:])])["changes"]) == 1
@@ -153,6 +153,6 @@ def test_a_thousand_forwards_are_one_change_and_a_second_run_is_none(bed: Bed) -
 
 def test_one_port_claimed_twice_names_both(bed: Bed) -> None:
     claim = {"port": 8080, "to": f"{B}.2"}
-    said = bed.task("nft", [network("a", A, "nat", *WEB), network("b", B, "nat", claim)])["msg"]
-    assert "networks[1].port_forwards[0].port" in said
-    assert f"tcp *:8080 -> {B}.2:8080" in said and f"network 'a' already has: tcp *:8080 -> {A}.2:8000" in said
+    message = bed.task("nft", [network("a", A, "nat", *WEB), network("b", B, "nat", claim)])["msg"]
+    assert "networks[1].port_forwards[0].port" in message
+    assert f"tcp *:8080 -> {B}.2:8080" in message and f"network 'a' already has: tcp *:8080 -> {A}.2:8000" in message

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Rules for IPv6, asserted by real packets."""
+"""Rules for IPv6, tested with real packets."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("mode", "more", "seen_outside", "from_outside"), CASES)
-def test_mode_decides_who_gets_out_and_in(
+def test_mode_decides_which_traffic_passes(
     bed: Bed, mode: str, more: dict[str, Any], seen_outside: str, from_outside: bool
 ) -> None:
     bed.task("nft", [network("other", B, "nat"), network("a", A, mode, **more)])
@@ -70,7 +70,7 @@ def test_networks_reach_each_other_only_if_both_are_routed(bed: Bed, first: str,
     bed.host.run("sysctl", "-q", "-w", "net.ipv6.conf.all.forwarding=1")
     both = first == second == "routed"
     assert guest.ask(f"{B}::2") == (f"{A}::2" if both else "")
-    # Nor is the host reached by its address there.
+    # The host is not reached at its address on the other network either.
     assert guest.ask(f"{B}::1", 53) == (f"{A}::2" if both else "")
     assert guest.ask(f"{A}::1", 53) == f"{A}::2"
 
@@ -97,22 +97,22 @@ def test_a_network_without_ipv6_forwards_none(bed: Bed) -> None:
     assert not bed.outside.pings(f"{A}::2")
 
 
-def test_forwarding_is_switched_on_kept_and_put_back(bed: Bed) -> None:
-    kept = bed.root / "etc/sysctl.d/60-virtnet.conf"
+def test_forwarding_is_enabled_stored_and_restored(bed: Bed) -> None:
+    sysctl_file = bed.root / "etc/sysctl.d/60-virtnet.conf"
     both = {**network("a", A, "nat"), "subnets": [f"{A}::/64", "10.9.0.0/24"]}
     bed.task("nft", [both])
     assert sysctl(bed, "all/forwarding") == "1"
-    assert "net.ipv6.conf.all.forwarding = 1\nnet.ipv4.ip_forward = 1\n" in kept.read_text()
+    assert "net.ipv6.conf.all.forwarding = 1\nnet.ipv4.ip_forward = 1\n" in sysctl_file.read_text()
     assert not bed.task("nft", [both])["changed"]
     bed.task("nft", [{**both, "subnets": ["10.9.0.0/24"]}])
     assert sysctl(bed, "all/forwarding") == "0"
     assert bed.host.run("cat", "/proc/sys/net/ipv4/ip_forward") == "1\n"
     bed.task("nft", [], purge=True)
-    assert (bed.host.run("cat", "/proc/sys/net/ipv4/ip_forward"), kept.exists()) == ("0\n", False)
+    assert (bed.host.run("cat", "/proc/sys/net/ipv4/ip_forward"), sysctl_file.exists()) == ("0\n", False)
 
 
 def advertise(bed: Bed) -> None:
-    """A router advertisement, as the outside's router would send it (RFC 4861 section 4.2)."""
+    """Send a router advertisement from the outside (RFC 4861 section 4.2)."""
     send = (
         "import socket as s,struct\n"
         "u=s.socket(s.AF_INET6,s.SOCK_RAW,s.IPPROTO_ICMPV6)\n"
@@ -129,7 +129,7 @@ def default_routes(bed: Bed) -> list[str]:
     return [route["protocol"] for route in bed.host.json("ip", "-6", "-j", "route", "show", "default")]
 
 
-def test_the_host_keeps_the_default_route_that_it_has_from_advertisements(bed: Bed) -> None:
+def test_the_host_keeps_its_default_route_from_router_advertisements(bed: Bed) -> None:
     bed.host.run("ip", "-6", "route", "delete", "default")
     bed.outside.run("sysctl", "-q", "-w", "net.ipv6.conf.all.forwarding=1")
     bed.host.run("sysctl", "-q", "-w", "net.ipv6.conf.eth0.accept_ra=1")
@@ -139,8 +139,8 @@ def test_the_host_keeps_the_default_route_that_it_has_from_advertisements(bed: B
             break
         time.sleep(0.2)
     assert default_routes(bed) == ["ra"]
-    done = bed.task("nft", [network("a", A, "nat")])
-    assert "net.ipv6.conf.eth0.accept_ra: 1 -> 2" in done["changes"][0]
+    result = bed.task("nft", [network("a", A, "nat")])
+    assert "net.ipv6.conf.eth0.accept_ra: 1 -> 2" in result["changes"][0]
     assert (sysctl(bed, "all/forwarding"), sysctl(bed, "eth0/accept_ra")) == ("1", "2")
     assert default_routes(bed) == ["ra"]
     assert not bed.task("nft", [network("a", A, "nat")])["changed"]
@@ -151,7 +151,7 @@ def test_the_host_keeps_the_default_route_that_it_has_from_advertisements(bed: B
     assert default_routes(bed) == ["ra"]
 
 
-def test_an_uplink_that_another_program_configures_is_left_alone(bed: Bed) -> None:
+def test_an_uplink_that_another_program_configures_is_not_changed(bed: Bed) -> None:
     bed.host.run("sysctl", "-q", "-w", "net.ipv6.conf.eth0.accept_ra=0")
     bed.task("nft", [network("a", A, "nat")])
     assert sysctl(bed, "eth0/accept_ra") == "0"

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the outside sees of guests, SCTP, and flows that outlive changes, asserted by real packets."""
+"""Source NAT, forwarded SCTP, and flows during a reload of the rules, tested with real packets."""
 
 from __future__ import annotations
 
@@ -40,34 +40,34 @@ def line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-def seen(bed: Bed, guest: Space, own: int, count: int = 4) -> list[tuple[str, int]]:
-    """Where so many connections of each protocol come from to the eyes of the outside; ``own``: their first port."""
+def sources_seen(bed: Bed, guest: Space, first_port: int, count: int = 4) -> list[tuple[str, int]]:
+    """The source of so many connections of each protocol as the outside sees it; ``first_port``: of the guest."""
     service = bed.outside.start(*script("peer_printer"), str(count))
     assert line(service) == "ready"
-    guest.run(*script("peer_sender"), OUTSIDE, str(count), str(own))
-    found = [line(service).split() for _ in range(2 * count)]
+    guest.run(*script("peer_sender"), OUTSIDE, str(count), str(first_port))
+    sources = [line(service).split() for _ in range(2 * count)]
     service.wait(20)
-    return [(address, int(port)) for address, port in found]
+    return [(address, int(port)) for address, port in sources]
 
 
-def test_the_outside_sees_the_source_and_the_ports_that_were_chosen(bed: Bed) -> None:
+def test_the_outside_sees_the_configured_sources_and_ports(bed: Bed) -> None:
     for last in (10, 11):
         bed.host.run("ip", "address", "add", f"203.0.113.{last}/24", "dev", "eth0")
     bed.task("nft", [network()])
     guest = plug(bed)
-    assert all(address == UPLINK and port >= 1024 for address, port in seen(bed, guest, 500))
+    assert all(address == UPLINK and port >= 1024 for address, port in sources_seen(bed, guest, 500))
     one = {"source": {"start": "203.0.113.10", "end": "203.0.113.10"}, "ports": {"start": 40000, "end": 40009}}
     bed.task("nft", [network(nat=one)])
-    assert all(address == "203.0.113.10" and 40000 <= port <= 40009 for address, port in seen(bed, guest, 510))
+    assert all(address == "203.0.113.10" and 40000 <= port <= 40009 for address, port in sources_seen(bed, guest, 510))
     several = {"source": {"start": "203.0.113.10", "end": "203.0.113.11"}}
     bed.task("nft", [network(nat=several)])
-    assert {address for address, _port in seen(bed, guest, 520)} <= {"203.0.113.10", "203.0.113.11"}
+    assert {address for address, _port in sources_seen(bed, guest, 520)} <= {"203.0.113.10", "203.0.113.11"}
     assert guest.pings(OUTSIDE)
     bed.task("nft", [network(nat={"ports": {"start": 50000, "end": 50009}})])
-    assert all(address == UPLINK and 50000 <= port <= 50009 for address, port in seen(bed, guest, 530))
+    assert all(address == UPLINK and 50000 <= port <= 50009 for address, port in sources_seen(bed, guest, 530))
 
 
-def test_sctp_is_forwarded_with_checksums_that_are_right(bed: Bed) -> None:
+def test_sctp_is_forwarded_with_correct_checksums(bed: Bed) -> None:
     bed.task("nft", [network(port_forwards=[{"protocol": "sctp", "port": 3868, "to": f"{A}.2", "to_port": 3869}])])
     guest = plug(bed)
     service = guest.start(sys.executable, str(SCTP), "answer", "3869")
@@ -77,7 +77,7 @@ def test_sctp_is_forwarded_with_checksums_that_are_right(bed: Bed) -> None:
     assert line(service) == OUTSIDE
 
 
-def test_a_flow_loses_nothing_through_a_hundred_replacements(bed: Bed) -> None:
+def test_a_flow_loses_no_packet_while_the_table_is_replaced_a_hundred_times(bed: Bed) -> None:
     bed.outside.serve()
     bed.task("nft", [network()])
     guest = plug(bed)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The table as text and as data. UPDATE_GOLDEN=1 writes the golden files anew."""
+"""The table as text and as data. UPDATE_GOLDEN=1 rewrites the golden files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ GOLDEN = Path(__file__).with_name("golden")
 
 
 def rendered(*rules: Rules) -> str:
-    return nft_script.render(nft_elements.merged(nft_elements.elements_of(one) for one in rules))
+    return nft_script.render(nft_elements.merged(nft_elements.elements_of(network) for network in rules))
 
 
 def same_as_golden(name: str, text: str) -> bool:
@@ -43,7 +43,7 @@ def same_as_golden(name: str, text: str) -> bool:
 @pytest.mark.parametrize("mode", MODES)
 def test_rendered_table_of_one_network(mode: str, uplink: str) -> None:
     rules = Rules("lab", "vn-lab", mode, uplink, ("192.168.30.0/24", "10.9.0.4/32"))
-    # Where the uplink has no meaning, both share one file on purpose.
+    # Where the uplink has no effect, both cases share one file.
     suffix = "-uplink" if uplink and mode in ("nat", "routed") else ""
     assert same_as_golden(mode + suffix, rendered(rules))
 
@@ -52,7 +52,7 @@ def test_rendered_table_of_one_network(mode: str, uplink: str) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_rendered_table_of_one_network_of_both_families(mode: str, nat6: bool) -> None:
     rules = Rules("lab", "vn-lab", mode, "", ("192.168.30.0/24", "fd00:1::/64"), Nat(nat6))
-    # Where there is no NAT, both share one file on purpose.
+    # Where there is no NAT, both cases share one file.
     assert same_as_golden(f"{mode}-ipv6{'-routed' if mode == 'nat' and not nat6 else ''}", rendered(rules))
 
 
@@ -115,8 +115,8 @@ def test_rendered_table_of_all_modes() -> None:
 
 
 def test_rendering_does_not_depend_on_the_order_of_networks() -> None:
-    one, other = Rules("a", "br-a", "nat", "", ("10.0.0.0/24",)), Rules("b", "br-b", "routed", "", ("10.0.1.0/24",))
-    assert rendered(one, other) == rendered(other, one)
+    first, second = Rules("a", "br-a", "nat", "", ("10.0.0.0/24",)), Rules("b", "br-b", "routed", "", ("10.0.1.0/24",))
+    assert rendered(first, second) == rendered(second, first)
 
 
 @given(
@@ -229,7 +229,7 @@ def test_a_listing_of_the_kernel_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("items", "said"),
+    ("items", "message"),
     [
         ([{"name": "a"}], "networks[0].subnets: is required in mode nat"),
         ([{"name": "a", "subnets": ["10.0.0.0/24"]}], "networks[0].bridge: is required"),
@@ -280,7 +280,7 @@ def test_a_listing_of_the_kernel_is_read() -> None:
         ),
     ],
 )
-def test_error_names_the_value(items: list[dict[str, object]], said: str) -> None:
+def test_error_names_the_value(items: list[dict[str, object]], message: str) -> None:
     with pytest.raises(InvalidOption) as caught:
         NatRules(specs(*items), False, Paths())
-    assert said in str(caught.value)
+    assert message in str(caught.value)
