@@ -88,7 +88,7 @@ def plan_setting(desired: bool, paths: Paths, current: bool) -> list[FirewallCha
     if desired == current:
         return []
     content = None if desired else json.dumps({"integrate": False}) + "\n"
-    texts = {True: "asked to let networks pass", False: "left alone"}
+    texts = {True: "configured to let networks pass", False: "not configured"}
     return [
         FirewallChange(
             CHANGE,

@@ -200,7 +200,10 @@ def plan(needs: Needs, current: Forwarding, paths: Paths) -> list[ForwardingChan
     change = _change(current, changed, desired, files=files, sysctls=sysctls)
     if desired and record != original:
         shorter = File(record_file, json.dumps(original) + "\n")
-        return [change, ForwardingChange(CHANGE, "forwarding", detail="what is back is forgotten", files=[shorter])]
+        return [
+            change,
+            ForwardingChange(CHANGE, "forwarding", detail="record of restored values removed", files=[shorter]),
+        ]
     return [change]
 
 
@@ -217,7 +220,7 @@ def _change(
         f"{_dotted(key)}: {current.values.get(key, '')} -> {changed[key]}" if key in changed else f"{_dotted(key)}"
         for key in (list(changed) or keys)
     ]
-    persistence = "kept over reboots" if desired else "no longer kept by us"
+    persistence = "kept over reboots" if desired else "no longer kept over reboots"
     name, _colon, detail = parts[0].partition(": ")
     before = {key: current.values.get(key, "") for key in keys}
     return ForwardingChange(

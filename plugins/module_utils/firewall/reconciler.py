@@ -25,9 +25,7 @@ from ..nft.listing import Table, parse
 from ..nft.port_forwards import Forward
 from ..nft.sets import FAMILY, SETS, TABLE, Elements
 from ..nft.spec import RulesSpec, refuse_conflicts
-from . import integrations as firewalls
-from . import integrations_read as firewalls_read
-from . import ip_forward as forwarding
+from . import integrations, integrations_read, ip_forward
 from .integrations import FirewallChange
 from .integrations_read import Firewalls
 from .ip_forward import Forwarding, ForwardingChange, Needs
@@ -102,7 +100,7 @@ class _Difference:
             return RulesChange(CREATE, name, after=_text(self.desired))
         if self.desired is None:
             return RulesChange(DELETE, name, before=_text(self.current))
-        detail = difference(_values(self.current), _values(self.desired)) or "elements put right"
+        detail = difference(_values(self.current), _values(self.desired)) or "elements repaired"
         return RulesChange(CHANGE, name, _text(self.current), _text(self.desired), detail)
 
     @property
@@ -152,13 +150,13 @@ class NatRules:
         except (ValueError, TypeError):
             digests = {}
         ipv6 = any(spec.rules.ipv6 for spec in self.desired) or (table and table.elements.get("vn_subnets6"))
-        read_forwarding = forwarding.read_with_ra_links if ipv6 else forwarding.read
+        read_forwarding = ip_forward.read_with_ra_links if ipv6 else ip_forward.read
         return RulesState(
             table=table,
             loaded_digests=digests,
             forwarding=read_forwarding(self.paths),
-            firewalls=firewalls_read.read(self.paths),
-            integration=firewalls.read_setting(self.paths),
+            firewalls=integrations_read.read(self.paths),
+            integration=integrations.read_setting(self.paths),
         )
 
     def plan(self, current: RulesState) -> RulesPlan:
@@ -172,17 +170,17 @@ class NatRules:
             ipv4=any(network.forwarded for network in networks),
             ipv6=any(network.forwarded and network.ipv6 for network in networks),
         )
-        switch = forwarding.plan(needs, current.forwarding, self.paths)
+        switch = ip_forward.plan(needs, current.forwarding, self.paths)
         # Forwarding is enabled before the rules apply to any network, and disabled after they are gone.
         changes: list[NatChange] = [*switch, *rules] if needs.ipv4 else [*rules, *switch]
         integrate = current.integration if self.integrate is None else self.integrate
         bridges = [key[0] for key in desired["vn_bridges"]]
-        changes += firewalls.plan_setting(integrate, self.paths, current.integration)
-        changes += firewalls.plan(bridges if integrate else (), current.firewalls, self.paths)
+        changes += integrations.plan_setting(integrate, self.paths, current.integration)
+        changes += integrations.plan(bridges if integrate else (), current.firewalls, self.paths)
         return RulesPlan(
             changes,
             result=[spec.as_options() for spec in self._present],
-            notes=firewalls.warnings(current.firewalls, networks, integrate=integrate),
+            notes=integrations.warnings(current.firewalls, networks, integrate=integrate),
             script=script,
             flows_to_flush=FlowsToFlush(
                 forwards=[forward for network in differences for forward in network.removed_forwards],
@@ -251,8 +249,8 @@ def _plan_table(
             CHANGE,
             f"table {FAMILY} {TABLE}",
             "".join(f"{fault}\n" for fault in faults),
-            "as this version of virtnet.linux has it\n",
-            f"put right ({'; '.join(faults)})",
+            "as this version of virtnet.linux defines it\n",
+            f"repaired ({'; '.join(faults)})",
         )
         return [*changes, repair], nft_script.render(desired)
     return changes, nft_script.render_delta(current.table.elements, desired) if changes else ""
@@ -262,7 +260,7 @@ def _chain_faults(table: Table, loaded_digests: Mapping[str, str]) -> list[str]:
     """How chains and sets of the loaded table differ from those of this version."""
     desired = nft_script.static_comments(table.elements)
     faults = [
-        f"chain {chain}: {'other rules than ours' if chain in table.comments else 'missing'}"
+        f"chain {chain}: {'rules differ' if chain in table.comments else 'missing'}"
         for chain, comments in desired.items()
         if list(table.comments.get(chain, ["?"])) != list(comments)
     ]
@@ -271,7 +269,7 @@ def _chain_faults(table: Table, loaded_digests: Mapping[str, str]) -> list[str]:
     digest = loaded_digests.get(nft_script.version(table.elements))
     if not faults and digest != table.digest:
         faults.append(
-            "of another version, or of a run that was cut short" if digest is None else "a rule was altered by hand"
+            "loaded by another version, or by an interrupted run" if digest is None else "a rule was altered by hand"
         )
     return faults
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NoReturn
 
 from ..core.errors import InvalidOption
 from ..core.options import Options, repr_short, without_zone
@@ -122,33 +122,49 @@ def _read_target(one: Options, hosts: Mapping[str, str]) -> str:
         one.error("to", f"{repr_short(text)} is neither an address nor the name of a DHCP host with an ip{known}")
 
 
-def check_targets(forwards: Iterable[Forward], subnets: Sequence[Any], own: Iterable[Any], owner: str) -> None:
-    """Refuse what leads out of the network, or to the host itself; raises InvalidOption."""
+def check_targets(forwards: Iterable[Forward], subnets: Sequence[Any], host: Iterable[Any], owner: str) -> None:
+    """Refuse a forward to an address outside the subnets, or to an address of the host; raises InvalidOption."""
     for forward in forwards:
         target = ipaddress.ip_address(forward.to)
         problem = ""
         if not any(target in subnet for subnet in subnets):
             problem = f"is outside the network ({', '.join(map(str, subnets)) or 'without a subnet'})"
-        elif target in own:
+        elif target in host:
             problem = "is the address of the host itself"
         if problem:
             raise InvalidOption(f"{forward.path}.to", f"{forward.to} {problem}; name a guest", owner)
 
 
+@dataclass(frozen=True)
+class _Claim:
+    """A forward and the network that it belongs to."""
+
+    forward: Forward
+    owner: str
+
+    def conflicts_with(self, other: _Claim) -> bool:
+        """Whether both forward the same address; their ports are known to overlap."""
+        address, other_address = self.forward.address, other.forward.address
+        return not address or not other_address or address == other_address
+
+
 def check_claims(claims: Iterable[tuple[Forward, str]]) -> None:
-    """Refuse one port claimed twice; ``claims`` are forwards with their owner. Raises InvalidOption naming both."""
-    last: dict[tuple[str, bool], list[tuple[Forward, str]]] = {}
+    """Refuse two forwards of one port; ``claims``: forwards with their owner. Raises InvalidOption that names both."""
+    overlapping: dict[tuple[str, bool], list[_Claim]] = {}
     for forward, owner in sorted(claims, key=lambda claim: claim[0].first):
+        claim = _Claim(forward, owner)
         kind = (forward.protocol, forward.ipv6)
-        open_ones = [one for one in last.get(kind, []) if one[0].last >= forward.first]
-        for other, its in open_ones:
-            if not other.address or not forward.address or other.address == forward.address:
-                mine, my, theirs, their = (
-                    (forward, owner, other, its) if forward.path or not other.path else (other, its, forward, owner)
-                )
-                raise InvalidOption(
-                    f"{mine.path}.port" if mine.path else "port_forwards",
-                    f"{mine} takes what {their} already has: {theirs}; use another port, or different addresses",
-                    my,
-                )
-        last[kind] = [*open_ones, (forward, owner)]
+        earlier = [other for other in overlapping.get(kind, []) if other.forward.last >= forward.first]
+        for other in earlier:
+            if claim.conflicts_with(other):
+                _refuse(claim, other) if forward.path or not other.forward.path else _refuse(other, claim)
+        overlapping[kind] = [*earlier, claim]
+
+
+def _refuse(claim: _Claim, other: _Claim) -> NoReturn:
+    raise InvalidOption(
+        f"{claim.forward.path}.port" if claim.forward.path else "port_forwards",
+        f"{claim.forward} takes what {other.owner} already has: {other.forward}; "
+        "use another port, or different addresses",
+        claim.owner,
+    )

@@ -30,4 +30,4 @@ for number in range(100):
     run(["nft", "insert rule inet virtnet vn_forward accept"])
     wanted = [RulesSpec.from_options(options) for options in Options({"networks": networks}).each("networks")]
     plan = converge(NatRules(wanted, False, paths), paths, check=False)
-    assert any("put right" in str(change) for change in plan.changes)
+    assert any("repaired" in str(change) for change in plan.changes)
