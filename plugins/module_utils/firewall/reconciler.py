@@ -230,7 +230,7 @@ def read_table() -> Table | None:
     try:
         return parse(done.stdout)
     except (ValueError, KeyError, TypeError) as error:
-        raise CommandFailed(f"nft listed the table {FAMILY} {TABLE} in a way that is not known: {error!r}") from error
+        raise CommandFailed(f"the table {FAMILY} {TABLE} that nft listed cannot be parsed: {error!r}") from error
 
 
 def _plan_table(

@@ -158,14 +158,6 @@ def merged(networks: Iterable[Elements]) -> dict[str, dict[tuple[str, ...], str]
     return merged_elements
 
 
-def of_bridge(elements: Elements, bridge: str) -> dict[str, dict[tuple[str, ...], str]]:
-    """The elements of one bridge."""
-    own = {
-        name: {key: value for key, value in members.items() if key[0] == bridge} for name, members in elements.items()
-    }
-    return {name: members for name, members in own.items() if members}
-
-
 def rules_of(elements: Elements, bridge: str) -> Rules:
     """The rules whose elements a bridge has: the inverse of elements_of()."""
 

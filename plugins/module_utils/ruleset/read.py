@@ -41,7 +41,7 @@ def _parse(text: str, *, terse: bool) -> list[Table]:
     try:
         return nft_json.parse(text, terse=terse)
     except (ValueError, KeyError, TypeError) as error:
-        raise CommandFailed(f"nft listed rules in a way that is not known: {error!r}") from error
+        raise CommandFailed(f"the rules that nft listed cannot be parsed: {error!r}") from error
 
 
 def _with_iptables_rules(table: Table) -> Table:
