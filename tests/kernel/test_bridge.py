@@ -119,19 +119,21 @@ def test_ports_are_enslaved_and_others_stay(bed: Bed) -> None:
 def test_removal_says_whose_links_it_frees_and_creation_takes_them_back(bed: Bed) -> None:
     bed.task("bridge", [LAB])
     guest = bed.guest("br-lab", "192.168.30.2/24")
-    assert bed.task("bridge", [{**LAB, "state": "absent"}])["changes"] == ["bridge br-lab: deleted, which frees tap3"]
+    assert bed.task("bridge", [{**LAB, "state": "absent"}])["changes"] == [
+        "bridge br-lab: deleted, which detaches tap3"
+    ]
     assert bed.link("br-lab") is None
-    assert bed.task("bridge", [LAB])["changes"] == ["bridge br-lab: created, taking back tap3"]
+    assert bed.task("bridge", [LAB])["changes"] == ["bridge br-lab: created, with its former ports tap3"]
     assert guest.pings("192.168.30.1")
 
 
 def test_a_bridge_of_others_is_neither_changed_nor_removed(bed: Bed) -> None:
     bed.host.run("ip", "link", "add", "br-lab", "type", "bridge")
     before = bed.link("br-lab")
-    assert "'br-lab' is already a bridge that virtnet.linux did not make" in bed.task("bridge", [LAB])["msg"]
+    assert "'br-lab' is already a bridge that virtnet.linux did not create" in bed.task("bridge", [LAB])["msg"]
     gone = bed.task("bridge", [{**LAB, "state": "absent"}])
     assert not gone["changed"]
-    assert gone["warnings"] == ["br-lab was not made by virtnet.linux and stays"]
+    assert gone["warnings"] == ["br-lab was not created by virtnet.linux and is not deleted"]
     assert not bed.task("bridge", [], purge=True)["changed"]
     assert bed.link("br-lab") == before
 

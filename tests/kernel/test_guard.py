@@ -83,7 +83,7 @@ RULES = (
     ("sysctl -qw net.ipv4.ip_forward=0", "net.ipv4.ip_forward: 0 -> 1"),
 )
 BRIDGE = (
-    ("ip link delete vn-lab", "bridge vn-lab: created, taking back tap3"),
+    ("ip link delete vn-lab", "bridge vn-lab: created, with its former ports tap3"),
     ("ip link set vn-lab down", "bridge vn-lab: up false -> true"),
     ("ip link set vn-lab name other", "bridge vn-lab: name other -> vn-lab"),
 )

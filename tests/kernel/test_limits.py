@@ -210,7 +210,7 @@ def test_a_kernel_without_the_limit(bed: Bed, monkeypatch: pytest.MonkeyPatch, t
         with entered(bed.host):
             return converge(bridge.Bridges([spec], False, Paths(str(tmp_path))), Paths(str(tmp_path)), check=False)
 
-    with pytest.raises(InvalidOption, match=r"fdb_max_learned: is not possible with this kernel"):
+    with pytest.raises(InvalidOption, match=r"fdb_max_learned: is not supported by this kernel"):
         run(fdb_max_learned=50)
     assert bed.link("br-a") is None
     assert run().changes

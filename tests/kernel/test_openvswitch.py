@@ -135,7 +135,7 @@ def test_what_a_bridge_had_comes_back_with_it(bed: SwitchBed, loss: list[str]) -
     bed.task("bridge", [wanted])
     if loss == ["stopped"]:
         gone = bed.task("bridge", [{**LAB, "state": "absent"}])
-        assert gone["changes"] == ["bridge br-lab: deleted, which frees tap3, tap4"]
+        assert gone["changes"] == ["bridge br-lab: deleted, which detaches tap3, tap4"]
     else:
         bed.host.run(*loss)
     assert "tap3, tap4" in bed.task("bridge", [wanted])["changes"][0]
@@ -168,10 +168,10 @@ def test_vswitchd_that_does_not_run_is_named(bed: SwitchBed) -> None:
 
 def test_bridges_of_others_and_other_types_are_refused(bed: SwitchBed) -> None:
     bed.host.vsctl("add-br", "br-lab", "--", "set", "bridge", "br-lab", "datapath_type=netdev")
-    expected = "'br-lab' is already a bridge of Open vSwitch that virtnet.linux did not make"
+    expected = "'br-lab' is already a bridge of Open vSwitch that virtnet.linux did not create"
     assert expected in bed.task("bridge", [LAB])["msg"]
     gone = bed.task("bridge", [{**LAB, "state": "absent"}])
-    assert gone["warnings"] == ["br-lab was not made by virtnet.linux and stays"]
+    assert gone["warnings"] == ["br-lab was not created by virtnet.linux and is not deleted"]
     assert not bed.task("bridge", [], purge=True)["changed"]
     bed.host.vsctl("del-br", "br-lab")
     linux = {"name": "br-lab", "addresses": ["192.168.30.1/24"]}
@@ -191,7 +191,7 @@ def test_an_interface_of_the_host_becomes_a_port_and_belongs_to_one_bridge(bed: 
     assert bed.host.vsctl("port-to-br", "eth9") == "br-lab"
     assert bed.port("eth9")["trunks"] == "[5]"
     other = bed.task("bridge", [{"name": "br-b", "ports": ["eth9"]}])
-    assert "is a port of br-lab; take it out of there first" in other["msg"]
+    assert "is a port of br-lab; remove it from there first" in other["msg"]
     assert "default route" in bed.task("bridge", [{**LAB, "ports": ["eth0"]}])["msg"]
 
 

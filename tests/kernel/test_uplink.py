@@ -125,7 +125,7 @@ def test_without_a_confirmation_the_uplink_has_again_what_it_had(bed: Bed, say: 
     # Nor does the guard, or a boot, try it: only a run, which can confirm it.
     assert "mac" in run(bed, wanted, may_move=False)["changes"][0]
     left = run(bed, wanted, may_move=False)
-    assert not left["changed"] and "eth0 is not made a port of br-lan" in left["warnings"][0]
+    assert not left["changed"] and "eth0 does not become a port of br-lan" in left["warnings"][0]
     assert ways(bed, "eth0") == before
     # With more time for the confirmation, which on a busy machine needs more than those 5 s.
     wanted = {**LAN, "confirm_within": 60}

@@ -1,12 +1,11 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Guests of one bridge kept from each other.
+"""Isolation of the guests of one bridge from each other.
 
-A bridge passes no frame between two ports that are marked as isolated (bridge(8)). A link that is plugged in later is
-marked by the guard, or else when this runs again; until then its IP packets are refused by our rules, which frames of
-this bridge are made to meet (nf_call_iptables). Where the bridge has ports of the host, whose frames must pass, the
-mark alone has to do.
+A bridge forwards no frame between two ports that are marked as isolated (bridge(8)). The guard marks a link that is
+plugged in later, or else the next run. Until then our rules drop its IP packets; nf_call_iptables passes the frames of
+this bridge to these rules. Where the bridge has ports of the host, whose frames must pass, only the mark isolates.
 """
 
 from __future__ import annotations
@@ -18,63 +17,67 @@ from ..core.files import read_text
 from ..kernel.link_changes import SetSysctl
 from ..kernel.links import Link
 
-# The first two make rules meet the frames. The third means little, and tells us later that the marks are ours.
+# These two pass frames to the rules.
 _FILTERS = ("nf_call_iptables", "nf_call_ip6tables")
-_OURS = "nf_call_arptables"
+# This one has hardly any effect, and is our sign on the bridge that its marks are ours.
+_SIGN = "nf_call_arptables"
 
-# What a new bridge has.
-NEW = {key: 0 for key in (*_FILTERS, _OURS)}
+# The settings of a new bridge.
+NEW = {key: 0 for key in (*_FILTERS, _SIGN)}
 
 
 def is_on(filters: Mapping[str, int]) -> bool:
-    """Whether we isolate the guests of the bridge that has these filters."""
-    return bool(filters.get(_OURS))
+    """Whether we isolate the guests of a bridge with these settings."""
+    return bool(filters.get(_SIGN))
 
 
-def _attribute(link: str, name: str, value: int) -> SetSysctl:
+def _set_attribute(link: str, name: str, value: int) -> SetSysctl:
     return SetSysctl(f"/sys/class/net/{link}/{name}", str(value))
 
 
-def mark_guest(port: str, bridge: str) -> bool:
-    """Mark a link that was just plugged in; whether it had to be done. Only under the lock that runs take.
+def _read_attribute(link: str, folder: str, name: str) -> str:
+    return (read_text(os.path.join("/sys/class/net", link, folder, name)) or "").strip()
 
-    Nothing is marked before a run has said by its sign that the marks are ours, nor after it has taken that away.
+
+def mark_guest(port: str, bridge: str) -> bool:
+    """Mark a link that was just plugged in; returns whether that was necessary. The caller holds the lock.
+
+    It marks nothing while the bridge has no sign that its marks are ours.
     """
-    mark, sign = (
-        os.path.join("/sys/class/net", *one) for one in ((port, "brport", "isolated"), (bridge, "bridge", _OURS))
-    )
-    if (read_text(sign) or "").strip() != "1" or (read_text(mark) or "").strip() != "0":
+    if _read_attribute(bridge, "bridge", _SIGN) != "1" or _read_attribute(port, "brport", "isolated") != "0":
         return False
-    _attribute(port, "brport/isolated", 1).write()
+    _set_attribute(port, "brport/isolated", 1).write()
     return True
 
 
-def wanted_filters(isolate: bool, host_ports: Sequence[str], filters: Mapping[str, int]) -> dict[str, int]:
-    """The filters as they shall be; another hand's are left alone where we isolate nothing."""
+def desired_filters(isolate: bool, host_ports: Sequence[str], filters: Mapping[str, int]) -> dict[str, int]:
+    """The desired settings of a bridge. Where we isolate nothing, settings that are not ours stay."""
     if isolate:
-        return {_OURS: 1, **{key: int(not host_ports) for key in _FILTERS}} if filters else {}
-    return dict.fromkeys((*_FILTERS, _OURS), 0) if filters.get(_OURS) else {}
+        return {_SIGN: 1, **{key: int(not host_ports) for key in _FILTERS}} if filters else {}
+    return dict.fromkeys((*_FILTERS, _SIGN), 0) if filters.get(_SIGN) else {}
 
 
-def _wanted_isolation(isolate: bool, filters: Mapping[str, int]) -> bool | None:
-    """Whether guests' ports shall be isolated; None where that is not for us to say."""
-    return True if isolate else False if filters.get(_OURS) else None
+def _desired_marks(isolate: bool, filters: Mapping[str, int]) -> bool | None:
+    """Whether guests' ports are to be marked; None where the marks are not ours."""
+    return True if isolate else False if filters.get(_SIGN) else None
 
 
 def steps(
     bridge: str, isolate: bool, host_ports: Sequence[str], ports: Iterable[Link], filters: Mapping[str, int]
 ) -> list[SetSysctl]:
-    """What it takes; ``ports`` are those of the bridge, ``filters`` those of the bridge as it is.
+    """Steps to the desired isolation; ``ports`` and ``filters`` are the current ones of the bridge.
 
     ``host_ports`` are interfaces of the host itself, which guests may reach.
     """
-    state = _wanted_isolation(isolate, filters)
-    wanted = wanted_filters(isolate, host_ports, filters)
+    mark = _desired_marks(isolate, filters)
+    desired = desired_filters(isolate, host_ports, filters)
     marks = [
-        _attribute(port.name, "brport/isolated", int(state))
+        _set_attribute(port.name, "brport/isolated", int(mark))
         for port in ports
-        if state is not None and port.name not in host_ports and port.isolated != state
+        if mark is not None and port.name not in host_ports and port.isolated != mark
     ]
-    # The sign that the marks are ours comes before them, and goes after them.
-    signs = [_attribute(bridge, f"bridge/{key}", value) for key, value in wanted.items() if filters.get(key) != value]
-    return [*signs, *marks] if isolate else [*marks, *signs]
+    # The sign that the marks are ours is set before them, and removed after them.
+    settings = [
+        _set_attribute(bridge, f"bridge/{key}", value) for key, value in desired.items() if filters.get(key) != value
+    ]
+    return [*settings, *marks] if isolate else [*marks, *settings]

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Network managers of the host: told to leave our bridges alone, and asked whether one of them has a bridge already.
+"""Network managers of the host: configured to ignore our bridges, and checked for bridges that they manage.
 
-NetworkManager and systemd-networkd take what their configuration does not name, or match it with a catch-all. So each
-has a file of ours that names our bridges, their ports of the host, and libvirt's taps. ifupdown and netplan touch
-nothing that they do not name.
+NetworkManager and systemd-networkd manage links that their configuration does not name, or that match a catch-all. So
+each gets a file of ours that names our bridges, their host ports, and the taps of libvirt. ifupdown and netplan manage
+only what they name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
-from typing import Any
 
 from ..core import systemctl
 from ..core.command import run
@@ -26,53 +25,55 @@ from ..core.files import File, put, read_text
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, CREATE, DELETE, Change, Plan
 from ..core.untrusted import UnusableFile, read_untrusted_text
-from .linux_plan import BridgeChange
 from .reconciler import Bridges
 from .spec import BridgeSpec
+from .state import BridgeChange, BridgeState
 
-# systemd-networkd writes some lines for each link.
+# systemd-networkd writes a few lines for each link.
 _LARGEST_STATE = 64 * 1024
 _NETWORK_MANAGER = "etc/NetworkManager/conf.d/virtnet.conf"
-# The first file that matches a link is its configuration (systemd.network(5)): before those of others.
+# The first file that matches a link configures it (systemd.network(5)): this name sorts before those of others.
 _NETWORKD = "etc/systemd/network/00-virtnet.network"
-# What libvirt calls the taps of its guests, and most others theirs: systemd-networkd takes a link that a catch-all
-# matches off its bridge. Not where somebody's own configuration names such a link.
+# The names that libvirt, and most others, give the taps of guests. systemd-networkd removes a link from its bridge when
+# a catch-all matches it. A pattern is left out where a configuration of somebody else names such a link.
 _TAPS = ("tap*", "vnet*")
-# Taps of any other name (systemd.network(5): Driver=). A tun, which carries no Ethernet, is of no guest.
+# Taps of any other name (systemd.network(5): Driver=). A tun carries no Ethernet, so no guest has one.
 _NETWORKD_TAPS = "etc/systemd/network/01-virtnet-taps.network"
-# NetworkManager tells a tun from a tap only where udev does (NetworkManager.conf(5): NM_UNMANAGED), and like this a tap
-# is never taken from it while it runs, which can take a link down.
+# NetworkManager distinguishes a tun from a tap only by udev (NetworkManager.conf(5): NM_UNMANAGED). This also avoids
+# that it gives up a tap while it runs, which can take the link down.
 _UDEV_TAPS = "etc/udev/rules.d/86-virtnet-taps.rules"
-# By the file that names bridges: it is there with that one, and names none.
-_OF_TAPS = {_NETWORKD_TAPS: _NETWORKD, _UDEV_TAPS: _NETWORK_MANAGER}
+# Files that name no bridges exist together with the file of the same manager that does.
+_COMPANION = {_NETWORKD_TAPS: _NETWORKD, _UDEV_TAPS: _NETWORK_MANAGER}
 
-# Where these are.
+# The folders of these files.
 FOLDERS = tuple(dict.fromkeys(map(os.path.dirname, (_NETWORK_MANAGER, _NETWORKD, _UDEV_TAPS))))
 
 _HEADER = "# Written by virtnet.linux; changes are lost. Bridges of ours, their ports, and guests' taps.\n"
-_NAMES = re.compile(r"^(?:unmanaged-devices\+=|Name=)(.*)$", re.MULTILINE)
+_UNMANAGED_NAMES = re.compile(r"^(?:unmanaged-devices\+=|Name=)(.*)$", re.MULTILINE)
 
 _FOLDERS = ("etc", "run", "usr/lib", "lib")
-_IFUPDOWN = re.compile(r"^[ \t]*iface[ \t]+(\S+)", re.MULTILINE)
-_NETDEV = re.compile(r"^[ \t]*Name[ \t]*=[ \t]*(\S+)[ \t]*$", re.MULTILINE)
-_MATCH = re.compile(r"^\[Match\][^\[]*?^[ \t]*Name[ \t]*=[ \t]*(.+?)[ \t]*$", re.MULTILINE)
-_SECTION = re.compile(r"^\[Match\][^\[]*", re.MULTILINE)
-_NAMED = re.compile(r"^[ \t]*(?:Original)?Name[ \t]*=[ \t]*[^!\s]", re.MULTILINE)
+_INTERFACES_STANZA = re.compile(r"^[ \t]*iface[ \t]+(\S+)", re.MULTILINE)
+_NETDEV_NAME = re.compile(r"^[ \t]*Name[ \t]*=[ \t]*(\S+)[ \t]*$", re.MULTILINE)
+_MATCH_NAME = re.compile(r"^\[Match\][^\[]*?^[ \t]*Name[ \t]*=[ \t]*(.+?)[ \t]*$", re.MULTILINE)
+_MATCH_SECTION = re.compile(r"^\[Match\][^\[]*", re.MULTILINE)
+_HAS_NAME = re.compile(r"^[ \t]*(?:Original)?Name[ \t]*=[ \t]*[^!\s]", re.MULTILINE)
 _DRIVER = re.compile(r"^[ \t]*(?:Driver|Kind)[ \t]*=(.*)$", re.MULTILINE)
-# What udev reads as a pattern, and nothing that ends one.
-_PATTERN = re.compile(r"[A-Za-z0-9_.:*?-]+")
-_CONFIGURED = re.compile(r"^[ \t]*iface[ \t]+(\S+)[ \t]+inet6?[ \t]+(?!manual)\S+", re.MULTILINE)
-_PROFILE = re.compile(r"^interface-name[ \t]*=[ \t]*(\S+)[ \t]*$", re.MULTILINE)
-# What NetworkManager writes for links that others made.
+# A pattern of udev without any character that would end it.
+_UDEV_PATTERN = re.compile(r"[A-Za-z0-9_.:*?-]+")
+_ADDRESSED_STANZA = re.compile(r"^[ \t]*iface[ \t]+(\S+)[ \t]+inet6?[ \t]+(?!manual)\S+", re.MULTILINE)
+_PROFILE_INTERFACE = re.compile(r"^interface-name[ \t]*=[ \t]*(\S+)[ \t]*$", re.MULTILINE)
+# NetworkManager writes this into profiles for links that others created.
 _GENERATED = "nm-generated=true"
 
 
 @dataclass(frozen=True)
 class Managers:
-    """``files`` are ours as they are, None where one is missing but its manager there; ``claims``: who names a link.
+    """The network managers of the host.
 
-    ``taps``: somebody has systemd-networkd manage links by their driver. ``uplinks``: who manages links that may become
-    ports for the way out now.
+    ``files``: our files with their content; None where one is missing although its manager is installed.
+    ``claims``: by link or pattern, the manager whose configuration names it. ``taps``: a configuration of somebody else
+    has systemd-networkd manage taps by their driver. ``uplinks``: by link, the manager of an uplink that may become a
+    port.
     """
 
     files: Mapping[str, str | None] = field(default_factory=dict)
@@ -82,65 +83,75 @@ class Managers:
 
 
 @dataclass(frozen=True)
-class State:
-    """The bridges and the managers."""
+class ManagedState:
+    """The current state: bridges and network managers."""
 
-    bridges: Any
+    bridges: BridgeState
     managers: Managers
 
 
 @dataclass(frozen=True)
-class ManagersChange(Change):
-    """A change of a file of ours."""
+class FileChange(Change):
+    """A change of one of our files; ``content`` None deletes it."""
 
     path: str = ""
     content: str | None = None
 
 
+@dataclass(frozen=True)
+class ManagedPlan(Plan[Change]):
+    """The plan of bridges, with the files that are written before it and those that are deleted after it."""
+
+    bridges: Plan[BridgeChange] = field(default_factory=Plan)
+    written: Sequence[FileChange] = ()
+    deleted: Sequence[FileChange] = ()
+
+
 class ManagedBridges:
-    """The part ``bridges`` with what network managers need to know of it."""
+    """The reconciler of bridges and of the files that keep network managers away from them."""
 
     def __init__(self, bridges: Bridges, paths: Paths) -> None:
         self.bridges = bridges
         self.paths = paths
 
-    def read(self) -> State:
-        """Files and links."""
-        # Bridges of Open vSwitch are a part of their own, and mostly there are none.
-        meant = self.bridges.wanted or self.bridges.purge
-        managers = read_managers(self.paths.root) if meant else Managers({})
-        ports = {port for spec in self.bridges.wanted if spec.enslave_uplink for port in spec.ports}
-        return State(self.bridges.read(), replace(managers, uplinks=read_uplinks(ports, self.paths.root, managers)))
+    def read(self) -> ManagedState:
+        """Read the files and the links."""
+        # Most runs have no Open vSwitch bridges, which are a reconciler of their own.
+        concerned = self.bridges.specs or self.bridges.purge
+        managers = read_managers(self.paths.root) if concerned else Managers({})
+        ports = {port for spec in self.bridges.specs if spec.enslave_uplink for port in spec.ports}
+        uplinks = read_uplinks(ports, self.paths.root, managers)
+        return ManagedState(self.bridges.read(), replace(managers, uplinks=uplinks))
 
-    def plan(self, current: State) -> Plan[Change]:
-        """What managers shall leave alone, before it is there; what they may take again, after it is gone."""
-        wanted = list(self.bridges.wanted)
-        for spec in wanted:
+    def plan(self, current: ManagedState) -> ManagedPlan:
+        """Managers ignore a link before it exists, and may manage it after it is deleted."""
+        specs = list(self.bridges.specs)
+        for spec in specs:
             _refuse_claimed(spec, current.managers)
             _refuse_managed_uplink(spec, current)
-        inner = self.bridges.plan(current.bridges)
-        changes = plan_files(wanted, self.bridges.purge, current.managers)
-        return Plan(
-            [
-                *(change for change in changes if change.action != DELETE),
-                *inner.changes,
-                *(change for change in changes if change.action == DELETE),
-            ],
-            inner.result,
-            inner.notes,
-            inner.return_values,
+        bridges = self.bridges.plan(current.bridges)
+        files = plan_files(specs, self.bridges.purge, current.managers)
+        written = [change for change in files if change.action != DELETE]
+        deleted = [change for change in files if change.action == DELETE]
+        return ManagedPlan(
+            changes=[*written, *bridges.changes, *deleted],
+            result=bridges.result,
+            notes=bridges.notes,
+            return_values=bridges.return_values,
+            bridges=bridges,
+            written=written,
+            deleted=deleted,
         )
 
-    def apply(self, plan: Plan[Change]) -> None:
-        """In the order of the plan."""
-        bridges = [change for change in plan.changes if isinstance(change, BridgeChange)]
-        files = [change for change in plan.changes if isinstance(change, ManagersChange)]
-        self._write([change for change in files if change.action != DELETE])
-        if bridges:
-            self.bridges.apply(Plan(bridges))
-        self._write([change for change in files if change.action == DELETE])
+    def apply(self, plan: ManagedPlan) -> None:
+        """Apply the changes in the order of the plan."""
+        self._write(plan.written)
+        if plan.bridges.changes:
+            self.bridges.apply(plan.bridges)
+        self._write(plan.deleted)
 
-    def _write(self, changes: Sequence[ManagersChange]) -> None:
+    def _write(self, changes: Sequence[FileChange]) -> None:
+        """Write files, and make the managers that run read them."""
         root = self.paths.root
         put(File(os.path.join(root, change.path), change.content) for change in changes)
         paths = [change.path for change in changes]
@@ -153,57 +164,57 @@ class ManagedBridges:
             run(["udevadm", "trigger", "--action=change", "--subsystem-match=net", "--attr-match=tun_flags"])
 
 
-def _runs(service: str, root: str, trace: str) -> bool:
-    """Whether a manager runs. What it writes as it starts (``trace``) may outlive it."""
-    there = os.path.exists(os.path.join(root, trace))
-    return there and systemctl.is_active(service)
+def _runs(service: str, root: str, runtime_folder: str) -> bool:
+    """Whether a manager runs. Its runtime folder may outlive it, so systemd is asked too."""
+    exists = os.path.exists(os.path.join(root, runtime_folder))
+    return exists and systemctl.is_active(service)
 
 
 def read_managers(root: str) -> Managers:
-    """Which managers there are, what of ours they have, and which links their configuration names."""
-    # Also where it does not run: it takes a guest's link off the bridge the moment it is started.
+    """Which managers are installed, our files, and which links their configuration names."""
+    # Also a manager that does not run: it would remove a guest's link from the bridge as soon as it is started.
     networkd = any(os.path.exists(os.path.join(root, top, "systemd/systemd-networkd")) for top in ("usr/lib", "lib"))
     network_manager = os.path.exists(os.path.join(root, "usr/sbin/NetworkManager"))
-    there = {_NETWORK_MANAGER: network_manager, _NETWORKD: networkd}
-    there.update({path: there[with_path] for path, with_path in _OF_TAPS.items()})
-    texts = {path: read_text(os.path.join(root, path)) for path in there}
-    files = {path: text for path, text in texts.items() if there[path] or text is not None}
-    return Managers(files, read_claims(root), _takes_taps(root))
+    installed = {_NETWORK_MANAGER: network_manager, _NETWORKD: networkd}
+    installed.update({path: installed[companion] for path, companion in _COMPANION.items()})
+    texts = {path: read_text(os.path.join(root, path)) for path in installed}
+    files = {path: text for path, text in texts.items() if installed[path] or text is not None}
+    return Managers(files, read_claims(root), _manages_taps(root))
 
 
-def _networks(root: str) -> list[str]:
-    """The files that say which links systemd-networkd manages, but for ours."""
-    found = [path for top in _FOLDERS for path in glob.glob(os.path.join(root, f"{top}/systemd/network/*.network"))]
-    return [path for path in found if os.path.relpath(path, root) not in (_NETWORKD, _NETWORKD_TAPS)]
+def _network_files(root: str) -> list[str]:
+    """The files that configure links for systemd-networkd, without ours."""
+    paths = [path for top in _FOLDERS for path in glob.glob(os.path.join(root, f"{top}/systemd/network/*.network"))]
+    return [path for path in paths if os.path.relpath(path, root) not in (_NETWORKD, _NETWORKD_TAPS)]
 
 
-def _takes_taps(root: str) -> bool:
-    """Whether systemd-networkd has taps by their driver alone; those that have a name as well are claims."""
-    sections = (section for path in _networks(root) for section in _SECTION.findall(read_text(path) or ""))
-    lines = (line for section in sections if not _NAMED.search(section) for line in _DRIVER.findall(section))
+def _manages_taps(root: str) -> bool:
+    """Whether systemd-networkd manages taps by their driver alone; a section with a name as well is a claim."""
+    sections = (section for path in _network_files(root) for section in _MATCH_SECTION.findall(read_text(path) or ""))
+    lines = (line for section in sections if not _HAS_NAME.search(section) for line in _DRIVER.findall(section))
     return any(fnmatch(kind, word) for line in lines for word in line.split() for kind in ("tun", "tap"))
 
 
 def read_claims(root: str) -> dict[str, str]:
-    """Links that are named in the configuration of a manager: by whom and where."""
-    found: dict[str, str] = {}
+    """Links and patterns that the configuration of a manager names: the manager, and the file."""
+    claims: dict[str, str] = {}
 
-    def look(manager: str, patterns: Sequence[str], name: re.Pattern[str]) -> None:
-        for path in sorted(one for pattern in patterns for one in glob.glob(os.path.join(root, pattern))):
+    def read(manager: str, patterns: Sequence[str], expression: re.Pattern[str]) -> None:
+        for path in sorted(path for pattern in patterns for path in glob.glob(os.path.join(root, pattern))):
             text = read_text(path) or ""
             if os.path.relpath(path, root) in (_NETWORKD, _NETWORKD_TAPS, _NETWORK_MANAGER) or _GENERATED in text:
                 continue
-            for names in name.findall(text):
-                # A list that begins so says what is not meant.
-                for one in names.split() if not names.startswith("!") else ():
-                    found.setdefault(one, f"{manager} (/{os.path.relpath(path, root)})")
+            for names in expression.findall(text):
+                # A list that begins with ! names the links that do not match.
+                for name in names.split() if not names.startswith("!") else ():
+                    claims.setdefault(name, f"{manager} (/{os.path.relpath(path, root)})")
 
-    look("ifupdown", ["etc/network/interfaces", "etc/network/interfaces.d/*"], _IFUPDOWN)
-    look("systemd-networkd", [f"{top}/systemd/network/*.netdev" for top in _FOLDERS], _NETDEV)
-    look("systemd-networkd", [f"{top}/systemd/network/*.network" for top in _FOLDERS], _MATCH)
+    read("ifupdown", ["etc/network/interfaces", "etc/network/interfaces.d/*"], _INTERFACES_STANZA)
+    read("systemd-networkd", [f"{top}/systemd/network/*.netdev" for top in _FOLDERS], _NETDEV_NAME)
+    read("systemd-networkd", [f"{top}/systemd/network/*.network" for top in _FOLDERS], _MATCH_NAME)
     folders = ("etc", "run", "usr/lib")
-    look("NetworkManager", [f"{top}/NetworkManager/system-connections/*" for top in folders], _PROFILE)
-    return found
+    read("NetworkManager", [f"{top}/NetworkManager/system-connections/*" for top in folders], _PROFILE_INTERFACE)
+    return claims
 
 
 def _refuse_claimed(spec: BridgeSpec, managers: Managers) -> None:
@@ -217,43 +228,51 @@ def _refuse_claimed(spec: BridgeSpec, managers: Managers) -> None:
 
 
 def read_uplinks(ports: Iterable[str], root: str, managers: Managers) -> dict[str, str]:
-    """Which of these links have their addresses from a manager, and from which."""
-    found: dict[str, str] = {}
-    wanted = list(ports)
+    """Which of these links get their addresses from a manager, and from which."""
+    names = list(ports)
+    uplinks: dict[str, str] = {}
     for path in glob.glob(os.path.join(root, "etc/network/interfaces")) + glob.glob(
         os.path.join(root, "etc/network/interfaces.d/*")
     ):
-        named = _CONFIGURED.findall(read_text(path) or "")
-        found.update({port: f"ifupdown (/{os.path.relpath(path, root)})" for port in wanted if port in named})
-    for port in wanted:
-        claims = (by for name, by in managers.claims.items() if fnmatch(port, name) and not by.startswith("ifupdown"))
-        running = (by for by in claims if _runs(by.partition(" ")[0], root, "run"))
-        index = (read_text(os.path.join(root, "sys/class/net", port, "ifindex")) or "").strip()
-        state = _networkd_state(os.path.join(root, "run/systemd/netif/links", index)) if index else ""
-        device = read_text(os.path.join(root, "run/NetworkManager/devices", index)) or "" if index else ""
+        addressed = _ADDRESSED_STANZA.findall(read_text(path) or "")
+        uplinks.update({port: f"ifupdown (/{os.path.relpath(path, root)})" for port in names if port in addressed})
+    for port in names:
+        manager = uplinks.get(port) or _manager_of(port, root, managers)
+        if manager:
+            uplinks[port] = manager
+    return uplinks
+
+
+def _manager_of(port: str, root: str, managers: Managers) -> str:
+    """The running manager that a link gets its addresses from, other than ifupdown; empty for none."""
+    index = (read_text(os.path.join(root, "sys/class/net", port, "ifindex")) or "").strip()
+    if index:
+        state = _networkd_state(os.path.join(root, "run/systemd/netif/links", index))
         if "ADMIN_STATE=config" in state and _runs("systemd-networkd", root, "run/systemd/netif"):
-            found.setdefault(port, "systemd-networkd")
+            return "systemd-networkd"
+        device = read_text(os.path.join(root, "run/NetworkManager/devices", index)) or ""
         if "connection-uuid=" in device and _runs("NetworkManager", root, "run/NetworkManager"):
-            found.setdefault(port, "NetworkManager")
-        for by in running:
-            found.setdefault(port, by)
-    return found
+            return "NetworkManager"
+    for name, manager in managers.claims.items():
+        if fnmatch(port, name) and not manager.startswith("ifupdown") and _runs(manager.partition(" ")[0], root, "run"):
+            return manager
+    return ""
 
 
 def _networkd_state(path: str) -> str:
-    """What systemd-networkd notes of a link, in a folder that is that user's; '' where that is no file."""
+    """The state of a link in a file of systemd-networkd's user; empty where that is no usable file."""
     with contextlib.suppress(UnusableFile):
         return read_untrusted_text(path, _LARGEST_STATE) or ""
     return ""
 
 
-def _refuse_managed_uplink(spec: BridgeSpec, current: State) -> None:
+def _refuse_managed_uplink(spec: BridgeSpec, current: ManagedState) -> None:
     links = current.bridges.links
     for i, port in enumerate(spec.ports):
         manager = current.managers.uplinks.get(port) if spec.enslave_uplink and spec.state == "present" else None
         if manager is None or port not in links or links[port].master == spec.name:
             continue
-        # Its bridge is gone, and the host with it, until that is made again.
+        # The bridge is gone, and the host has no network until it is created again.
         if spec.name in current.bridges.uplinks.records and not links[port].addresses:
             continue
         option, owner = f"{spec.path}.ports[{i}]" if spec.path else f"ports[{i}]", f"bridge {spec.name!r}"
@@ -274,26 +293,26 @@ def _refuse_managed_uplink(spec: BridgeSpec, current: State) -> None:
 
 def names_in(text: str | None) -> list[str]:
     """The links that a file of ours names."""
-    lists = (names.replace("interface-name:", "") for names in _NAMES.findall(text or ""))
-    return [one for names in lists for one in re.split(r"[;\s]", names) if one and one not in _TAPS]
+    lists = (names.replace("interface-name:", "") for names in _UNMANAGED_NAMES.findall(text or ""))
+    return [name for names in lists for name in re.split(r"[;\s]", names) if name and name not in _TAPS]
 
 
-def plan_files(wanted: Sequence[BridgeSpec], purge: bool, managers: Managers) -> list[ManagersChange]:
-    """The files as they shall be; those of bridges that a run does not name stay in them. Pure."""
+def plan_files(specs: Sequence[BridgeSpec], purge: bool, managers: Managers) -> list[FileChange]:
+    """The changes of our files. Bridges that a run does not name stay in them. Pure."""
     changes = []
-    taps = [taps for taps in _TAPS if not any(fnmatch(name, taps) for name in managers.claims)]
+    taps = [pattern for pattern in _TAPS if not any(fnmatch(name, pattern) for name in managers.claims)]
     for path, before in managers.files.items():
-        listed = managers.files.get(_OF_TAPS.get(path, path))
-        names: set[str] = set() if purge else set(names_in(listed))
-        for spec in wanted:
+        names_file = managers.files.get(_COMPANION.get(path, path))
+        names: set[str] = set() if purge else set(names_in(names_file))
+        for spec in specs:
             names -= {spec.name}
             names |= {spec.name, *spec.ports} if spec.state == "present" else set()
         after = _text(path, [*sorted(names), *taps]) if names else None
-        if after and path in _OF_TAPS:
-            after = _other_taps(path, managers)
+        if after and path in _COMPANION:
+            after = _other_taps_text(path, managers)
         if before != after:
             action = DELETE if after is None else CREATE if before is None else CHANGE
-            changes.append(ManagersChange(action, f"file /{path}", before or "", after or "", "", path, after))
+            changes.append(FileChange(action, f"file /{path}", before or "", after or "", "", path, after))
     return changes
 
 
@@ -303,16 +322,20 @@ def _text(path: str, names: Sequence[str]) -> str:
     return f"{_HEADER}[Match]\nName={' '.join(names)}\n\n[Link]\nUnmanaged=yes\n"
 
 
-def _other_taps(path: str, managers: Managers) -> str | None:
-    """All taps but those that somebody's configuration names; None where it takes them by their driver."""
+def _other_taps_text(path: str, managers: Managers) -> str | None:
+    """The file for all taps but those that a configuration of somebody else names.
+
+    None where that configuration has systemd-networkd manage taps by their driver.
+    """
     named = sorted(name for name in managers.claims if name.strip("*"))
     if path == _UDEV_TAPS:
-        named = [name for name in named if _PATTERN.fullmatch(name)]
-        but = [f'ENV{{INTERFACE}}!="{"|".join(named)}"'] if named else []
-        # ARPHRD_ETHER (include/uapi/linux/if_arp.h), which a tap is and a tun is not.
-        match = ['ACTION!="remove"', 'SUBSYSTEM=="net"', 'ATTR{tun_flags}=="?*"', 'ATTR{type}=="1"', *but]
+        named = [name for name in named if _UDEV_PATTERN.fullmatch(name)]
+        exceptions = [f'ENV{{INTERFACE}}!="{"|".join(named)}"'] if named else []
+        # ARPHRD_ETHER (include/uapi/linux/if_arp.h): a tap has this type, a tun has another.
+        match = ['ACTION!="remove"', 'SUBSYSTEM=="net"', 'ATTR{tun_flags}=="?*"', 'ATTR{type}=="1"', *exceptions]
         return f'{_HEADER}{", ".join(match)}, ENV{{NM_UNMANAGED}}="1"\n'
     if managers.taps:
         return None
-    but = [f"Name=!{' '.join(named)}"] if named else []
-    return _HEADER + "\n".join(["[Match]", "Driver=tun", "Type=ether", *but, "", "[Link]", "Unmanaged=yes", ""])
+    exceptions = [f"Name=!{' '.join(named)}"] if named else []
+    lines = ["[Match]", "Driver=tun", "Type=ether", *exceptions, "", "[Link]", "Unmanaged=yes", ""]
+    return _HEADER + "\n".join(lines)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From the bandwidth that a bridge shall have to the steps that give it: a qdisc inbound, a policer outbound."""
+"""The bandwidth limits of a bridge: a qdisc for what guests receive, a policer for what they send. Pure."""
 
 from __future__ import annotations
 
@@ -21,65 +21,68 @@ _UNLIMITED = "unlimited"
 
 @dataclass(frozen=True)
 class Limits:
-    """The host's current limits: root qdiscs by the index of a link, policers by chain (None: not as we make them)."""
+    """The current limits of the host: root qdiscs by index of the link, policers by chain.
+
+    A policer is None where its chain is not as we create it.
+    """
 
     qdiscs: Mapping[int, RootQdisc] = field(default_factory=dict)
     policers: Mapping[str, Policer | None] = field(default_factory=dict)
 
     def qdisc(self, link: Link | None) -> RootQdisc:
-        """The root qdisc of a link, which may not exist yet."""
+        """The root qdisc of a link; an empty one for a link that does not exist yet."""
         return RootQdisc() if link is None else self.qdiscs.get(link.index, RootQdisc())
 
 
-def check(bridge: str, wanted: Bandwidth, link: Link | None, limits: Limits, path: str, owner: str) -> None:
-    """Refuse what would take something from somebody else; raises InvalidOption."""
-    root = limits.qdisc(link).foreign_kind
-    if wanted.inbound is not None and root:
+def check(bridge: str, desired: Bandwidth, link: Link | None, limits: Limits, path: str, owner: str) -> None:
+    """Refuse to replace a qdisc that is not ours; raises InvalidOption."""
+    kind = limits.qdisc(link).foreign_kind
+    if desired.inbound is not None and kind:
         raise InvalidOption(
             f"{path}bandwidth.inbound",
-            f"{bridge} has a queue of kind {root} already, which virtnet.linux did not make; remove it "
+            f"{bridge} already has a queue of kind {kind} that virtnet.linux did not create; remove it "
             f"(tc qdisc delete dev {bridge} root), or leave this out",
             owner,
         )
 
 
-def steps(bridge: str, wanted: Bandwidth, link: Link | None, limits: Limits) -> list[Step]:
-    """What it takes; none where all is as wanted. ``link`` None: the bridge is yet to be made."""
-    here = limits.qdisc(link)
+def steps(bridge: str, desired: Bandwidth, link: Link | None, limits: Limits) -> list[Step]:
+    """Steps to the desired limits; none where they are set. ``link`` None: the bridge does not exist yet."""
+    qdisc = limits.qdisc(link)
+    inbound = desired.inbound
     commands = (
-        clear_htb_commands(bridge, here)
-        if wanted.inbound is None
-        else htb_commands(bridge, HtbClass.of(wanted.inbound), here)
+        clear_htb_commands(bridge, qdisc) if inbound is None else htb_commands(bridge, HtbClass.of(inbound), qdisc)
     )
-    found: list[Step] = [SetQdiscs(tuple(commands))] if commands else []
-    if wanted.outbound is None:
-        return [*found, *remove(bridge, limits)]
-    policer = Policer.of(wanted.outbound)
-    # A chain goes with its device, or has to be made anew to be bound to the new one.
+    qdisc_steps: list[Step] = [SetQdiscs(tuple(commands))] if commands else []
+    if desired.outbound is None:
+        return [*qdisc_steps, *delete_policer(bridge, limits)]
+    policer = Policer.of(desired.outbound)
+    # The chain belongs to the device: for a new device it is created again, even if it looks right.
     if link is None or limits.policers.get(chain(bridge)) != policer:
-        found.append(SetPolicer(bridge, policer))
-    return found
+        return [*qdisc_steps, SetPolicer(bridge, policer)]
+    return qdisc_steps
 
 
-def remove(bridge: str, limits: Limits) -> list[Step]:
-    """What it takes that a bridge, which may be gone, has no policer."""
+def delete_policer(bridge: str, limits: Limits) -> list[Step]:
+    """Delete the policer of a bridge, which may not exist any more."""
     return [SetPolicer(bridge, None)] if chain(bridge) in limits.policers else []
 
 
-def now(wanted: Bandwidth, link: Link, limits: Limits) -> dict[str, Any]:
-    """Both limits as they are, for a diff; in the words of what is wanted where the kernel makes no difference."""
-    shape = limits.qdisc(link).htb_class
-    same = shape is not None and wanted.inbound is not None and shape.equals(HtbClass.of(wanted.inbound))
+def current_limits(desired: Bandwidth, link: Link, limits: Limits) -> dict[str, Any]:
+    """For the diff: both limits as they are; written as the desired ones where the kernel makes no difference."""
+    htb_class = limits.qdisc(link).htb_class
+    inbound = desired.inbound
+    same = htb_class is not None and inbound is not None and htb_class.equals(HtbClass.of(inbound))
     policer = limits.policers.get(chain(link.name), Policer())
     return {
-        "inbound": after(wanted)["inbound"] if same else str(shape or _UNLIMITED),
-        "outbound": "not as ours is" if policer is None else str(policer) if policer.rates else _UNLIMITED,
+        "inbound": desired_limits(desired)["inbound"] if same else str(htb_class or _UNLIMITED),
+        "outbound": "unknown" if policer is None else str(policer) if policer.rates else _UNLIMITED,
     }
 
 
-def after(wanted: Bandwidth) -> dict[str, Any]:
-    """Both limits as they shall be, for a diff."""
+def desired_limits(desired: Bandwidth) -> dict[str, Any]:
+    """For the diff: both limits as they are to be."""
     return {
-        "inbound": _UNLIMITED if wanted.inbound is None else str(HtbClass.of(wanted.inbound)),
-        "outbound": _UNLIMITED if wanted.outbound is None else str(Policer.of(wanted.outbound)),
+        "inbound": _UNLIMITED if desired.inbound is None else str(HtbClass.of(desired.inbound)),
+        "outbound": _UNLIMITED if desired.outbound is None else str(Policer.of(desired.outbound)),
     }

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The interface that carries the host's way out, as a port of a bridge: its addresses and routes move to the bridge.
+"""The uplink of the host (the interface that connects it to its network) as a port of a bridge.
 
-The bridge takes the interface's MAC address, so nobody outside notices. What moved is remembered under
-/var/lib/virtnet/uplinks: a boot makes it again, and a bridge that goes gives it back. Until somebody has come back over
-the connection the record is unconfirmed, and a timer (uplink_return.py) may restore what was.
+Its addresses and routes move to the bridge, which also takes its MAC address, so that no other host notices. A record
+under /var/lib/virtnet/uplinks keeps what moved: a boot moves it again, and the deletion of the bridge returns it. The
+record is unconfirmed until a run connects to the host again; until then a timer (uplink_rollback.py) may roll back.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.command import run
 from ..core.errors import InvalidOption
@@ -23,19 +23,22 @@ from ..core.paths import Paths
 from ..kernel.link_changes import AddAddress, DeleteAddress, HostRoute, PutHostRoute, Release, Step
 from ..kernel.links import OPENVSWITCH, Link
 
-# Seconds within which somebody has to come back over the connection.
+if TYPE_CHECKING:
+    from .spec import BridgeSpec
+
+# Seconds within which a run has to connect again.
 CONFIRM_WITHIN = 60
 
-# Made by the kernel with an address, and by itself with the same address elsewhere.
+# The protocol of routes that the kernel creates with an address.
 _KERNEL = "kernel"
-# What others renew on the interface alone: a DHCP client has its socket there, the kernel its router advertisements.
-_RENEWED = "gets addresses by DHCP or router advertisements, whose renewal would not find them on the bridge"
+# A DHCP client renews addresses on its own interface only, and so does the kernel with router advertisements.
+_RENEWED = "gets addresses by DHCP or router advertisements, which cannot be renewed on the bridge"
 _LOCAL = "local"
 
 
 @dataclass(frozen=True)
 class Uplink:
-    """What moved from an interface to a bridge. ``confirmed``: somebody came back over the connection since."""
+    """What moved from an interface to a bridge. ``confirmed``: a run has connected to the host since."""
 
     port: str
     mac: str
@@ -46,10 +49,10 @@ class Uplink:
 
 @dataclass(frozen=True)
 class Uplinks:
-    """What was read: records by the bridge, routes by the interface; interfaces with addresses that are renewed, and
-    those that share a route with others (nexthops).
+    """The current state: records by bridge, routes by interface.
 
-    ``may_move``: whether an interface may move that never did, which takes somebody who confirms.
+    ``renewed``: interfaces with addresses that are renewed. ``shared``: interfaces that share a route with others
+    (nexthops). ``may_move``: whether an uplink may move for the first time, which somebody has to confirm.
     """
 
     records: Mapping[str, Uplink] = field(default_factory=dict)
@@ -60,33 +63,33 @@ class Uplinks:
 
 
 def uplinks_folder(paths: Paths) -> str:
-    """Where it is remembered what moved."""
+    """The folder of the records."""
     return os.path.join(paths.state, "uplinks")
 
 
-def record_file(bridge: str, paths: Paths) -> str:
-    """The record of one bridge."""
+def record_path(bridge: str, paths: Paths) -> str:
+    """The path of the record of one bridge."""
     return os.path.join(uplinks_folder(paths), f"{bridge}.json")
 
 
-def record(bridge: str, uplink: Uplink | None, paths: Paths) -> File:
-    """The record as a file; None takes it away."""
-    return File(record_file(bridge, paths), None if uplink is None else json.dumps(asdict(uplink)))
+def record_file(bridge: str, uplink: Uplink | None, paths: Paths) -> File:
+    """The record as a file; None deletes it."""
+    return File(record_path(bridge, paths), None if uplink is None else json.dumps(asdict(uplink)))
 
 
 def read_record(bridge: str, paths: Paths) -> Uplink | None:
     """The record of one bridge; None where there is none that can be read."""
     try:
-        found = read_note(record_file(bridge, paths))
-        if found is None:
+        note = read_note(record_path(bridge, paths))
+        if note is None:
             return None
-        routes = [HostRoute(**route) for route in found.pop("routes")]
-        return Uplink(routes=tuple(routes), addresses=tuple(found.pop("addresses")), **found)
+        routes = [HostRoute(**route) for route in note.pop("routes")]
+        return Uplink(routes=tuple(routes), addresses=tuple(note.pop("addresses")), **note)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
-def recorded(paths: Paths) -> list[str]:
+def bridges_with_record(paths: Paths) -> list[str]:
     """The bridges that have a record."""
     try:
         return sorted(name[: -len(".json")] for name in os.listdir(uplinks_folder(paths)) if name.endswith(".json"))
@@ -95,22 +98,26 @@ def recorded(paths: Paths) -> list[str]:
 
 
 def confirm(paths: Paths) -> None:
-    """Note that somebody has come back over the connection. The caller holds the lock."""
-    records = {bridge: read_record(bridge, paths) for bridge in recorded(paths)}
-    put(record(name, replace(one, confirmed=True), paths) for name, one in records.items() if one and not one.confirmed)
+    """Record that a run has connected to the host again. The caller holds the lock."""
+    records = {bridge: read_record(bridge, paths) for bridge in bridges_with_record(paths)}
+    put(
+        record_file(bridge, replace(uplink, confirmed=True), paths)
+        for bridge, uplink in records.items()
+        if uplink and not uplink.confirmed
+    )
 
 
 def unconfirmed(paths: Paths) -> bool:
-    """Whether an interface moved and nobody has come back since."""
-    records = (read_record(bridge, paths) for bridge in recorded(paths))
-    return any(one is not None and not one.confirmed for one in records)
+    """Whether an uplink moved and no run has connected since."""
+    records = (read_record(bridge, paths) for bridge in bridges_with_record(paths))
+    return any(uplink is not None and not uplink.confirmed for uplink in records)
 
 
 def read_uplinks(bridges: Collection[str], ports: Collection[str], paths: Paths, may_move: bool) -> Uplinks:
-    """Records of bridges; routes by interfaces that are or may become such ports."""
-    found = {bridge: read_record(bridge, paths) for bridge in bridges}
-    records = {bridge: one for bridge, one in found.items() if one is not None}
-    names = {*ports, *(one.port for one in records.values())}
+    """The records of these bridges, and the routes of interfaces that are or may become an uplink port."""
+    candidates = {bridge: read_record(bridge, paths) for bridge in bridges}
+    records = {bridge: uplink for bridge, uplink in candidates.items() if uplink is not None}
+    names = {*ports, *(uplink.port for uplink in records.values())}
     if not names:
         return Uplinks(may_move=may_move)
     routes, shared = _read_routes(names)
@@ -118,15 +125,16 @@ def read_uplinks(bridges: Collection[str], ports: Collection[str], paths: Paths,
 
 
 def _read_routes(names: Collection[str]) -> tuple[dict[str, list[HostRoute]], frozenset[str]]:
-    found: dict[str, list[HostRoute]] = {}
+    """The routes of these interfaces, and all interfaces that share a route with another."""
+    routes: dict[str, list[HostRoute]] = {}
     shared: set[str] = set()
     for family in (4, 6):
         text = run(["ip", f"-{family}", "-j", "route", "show", "table", "all"]).stdout
         for item in json.loads(text or "[]"):
             shared |= {str(hop.get("dev")) for hop in item.get("nexthops", ())}
             if item.get("dev") in names and item.get("protocol") != _KERNEL and item.get("table") != _LOCAL:
-                found.setdefault(item["dev"], []).append(_route(item, family))
-    return found, frozenset(shared)
+                routes.setdefault(item["dev"], []).append(_route(item, family))
+    return routes, frozenset(shared)
 
 
 def _route(item: Mapping[str, Any], family: int) -> HostRoute:
@@ -144,89 +152,105 @@ def _route(item: Mapping[str, Any], family: int) -> HostRoute:
 
 
 def _read_renewed(names: Collection[str]) -> frozenset[str]:
+    """Those of the interfaces that have addresses which are renewed."""
     links = json.loads(run(["ip", "-j", "address", "show"]).stdout or "[]")
     return frozenset(
         link["ifname"]
         for link in links
-        if link.get("ifname") in names and any(one.get("dynamic") for one in link.get("addr_info", ()))
+        if link.get("ifname") in names and any(address.get("dynamic") for address in link.get("addr_info", ()))
     )
 
 
-def port_of(spec: Any, links: Mapping[str, Link], uplinks: Uplinks, carries: Collection[str]) -> str:
-    """Which of a bridge's ports has or had addresses to move; nothing where it is none. Pure."""
-    known = uplinks.records.get(spec.name)
+def port_of(spec: BridgeSpec, links: Mapping[str, Link], uplinks: Uplinks, default_routes: Collection[str]) -> str:
+    """The port of a bridge that is or was the uplink; empty where no port is. Pure."""
+    record = uplinks.records.get(spec.name)
     if not spec.enslave_uplink:
         return ""
-    if known is not None and known.port in spec.ports:
-        return known.port
-    having = [p for p in spec.ports if p in carries or (p in links and links[p].addresses)]
-    return having[0] if having else ""
+    if record is not None and record.port in spec.ports:
+        return record.port
+    with_addresses = [p for p in spec.ports if p in default_routes or (p in links and links[p].addresses)]
+    return with_addresses[0] if with_addresses else ""
 
 
-def moved(spec: Any, links: Mapping[str, Link], uplinks: Uplinks, carries: Collection[str]) -> Uplink | None:
+def moved(
+    spec: BridgeSpec, links: Mapping[str, Link], uplinks: Uplinks, default_routes: Collection[str]
+) -> Uplink | None:
     """What belongs on the bridge instead of its port; None where nothing does, or may not move now. Pure."""
-    name = port_of(spec, links, uplinks, carries)
+    name = port_of(spec, links, uplinks, default_routes)
     port = links.get(name)
     if port is None:
         return None
-    known = uplinks.records.get(spec.name)
-    there = port.master == spec.name
-    if known is not None and (there or known.confirmed):
-        addresses = [*known.addresses, *(one for one in port.addresses if one not in known.addresses)]
-        new = [one for one in uplinks.routes.get(name, ()) if one.key not in {route.key for route in known.routes}]
-        return replace(known, port=name, addresses=tuple(addresses), routes=(*known.routes, *new))
+    record = uplinks.records.get(spec.name)
+    if record is not None and (port.master == spec.name or record.confirmed):
+        new_addresses = [address for address in port.addresses if address not in record.addresses]
+        keys = {route.key for route in record.routes}
+        new_routes = [route for route in uplinks.routes.get(name, ()) if route.key not in keys]
+        return replace(
+            record,
+            port=name,
+            addresses=(*record.addresses, *new_addresses),
+            routes=(*record.routes, *new_routes),
+        )
     if not uplinks.may_move:
         return None
     return Uplink(name, port.mac, tuple(port.addresses), tuple(uplinks.routes.get(name, ())))
 
 
-def check(spec: Any, links: Mapping[str, Link], uplinks: Uplinks, carries: Collection[str], at: str) -> None:
-    """Refuse what cannot move, before anything is touched; raises InvalidOption. Pure."""
+def check(
+    spec: BridgeSpec, links: Mapping[str, Link], uplinks: Uplinks, default_routes: Collection[str], prefix: str
+) -> None:
+    """Refuse an uplink that cannot move, before anything is changed; raises InvalidOption. Pure."""
     owner = f"bridge {spec.name!r}"
-    having = [p for p in spec.ports if p in links and links[p].addresses and links[p].master != spec.name]
-    if len(having) > 1:
+    with_addresses = [p for p in spec.ports if p in links and links[p].addresses and links[p].master != spec.name]
+    if len(with_addresses) > 1:
         raise InvalidOption(
-            f"{at}ports", f"{', '.join(having)} all have addresses; only one of them can be the uplink", owner
+            f"{prefix}ports",
+            f"{', '.join(with_addresses)} all have addresses; only one of them can be the uplink",
+            owner,
         )
-    name = port_of(spec, links, uplinks, carries)
+    name = port_of(spec, links, uplinks, default_routes)
     if name in uplinks.shared and links[name].master != spec.name:
         raise InvalidOption(
-            f"{at}enslave_uplink", f"{name!r} shares a route with other interfaces; give it one of its own", owner
+            f"{prefix}enslave_uplink", f"{name!r} shares a route with other interfaces; give it one of its own", owner
         )
     if name in uplinks.renewed and links[name].master != spec.name:
         raise InvalidOption(
-            f"{at}enslave_uplink",
+            f"{prefix}enslave_uplink",
             f"{name!r} {_RENEWED}; give it fixed ones, or let its manager make the bridge and use mode bridged",
             owner,
         )
 
 
-def after_enslaving(uplink: Uplink, bridge: str, links: Mapping[str, Link], uplinks: Uplinks) -> list[Step]:
-    """Routes, then the addresses of the port go; those of the bridge are there already. Pure."""
+def move_steps(uplink: Uplink, bridge: str, links: Mapping[str, Link], uplinks: Uplinks) -> list[Step]:
+    """Steps after the uplink became a port: move its routes to the bridge, then delete its addresses. Pure.
+
+    The bridge has the addresses already.
+    """
     port = links[uplink.port]
-    on_port = uplinks.routes.get(uplink.port, ())
-    routes = on_port if port.master == bridge and bridge in links else uplink.routes
+    port_routes = uplinks.routes.get(uplink.port, ())
+    routes = port_routes if port.master == bridge and bridge in links else uplink.routes
     return [
-        *(PutHostRoute(bridge, route) for route in _in_order(routes)),
+        *(PutHostRoute(bridge, route) for route in _gateways_last(routes)),
         *(DeleteAddress(uplink.port, address) for address in reversed(port.addresses)),
     ]
 
 
-def give_back(uplink: Uplink, bridge: str, links: Mapping[str, Link]) -> list[Step]:
-    """The interface gets what it had, whatever of it is still on the bridge. Pure."""
-    port, own = links.get(uplink.port), links.get(bridge)
+def return_steps(uplink: Uplink, bridge: str, links: Mapping[str, Link]) -> list[Step]:
+    """Steps that return addresses and routes to the interface and delete them from the bridge. Pure."""
+    port, link = links.get(uplink.port), links.get(bridge)
     if port is None:
         return []
+    on_bridge = link.addresses if link else ()
     return [
-        *(AddAddress(port.name, one) for one in uplink.addresses if one not in port.addresses),
+        *(AddAddress(port.name, address) for address in uplink.addresses if address not in port.addresses),
         *([Release(port.name)] if port.master == bridge else []),
-        *(PutHostRoute(port.name, route) for route in _in_order(uplink.routes)),
-        *(DeleteAddress(bridge, one) for one in reversed(own.addresses if own else ()) if one in uplink.addresses),
+        *(PutHostRoute(port.name, route) for route in _gateways_last(uplink.routes)),
+        *(DeleteAddress(bridge, address) for address in reversed(on_bridge) if address in uplink.addresses),
     ]
 
 
-def _in_order(routes: Sequence[HostRoute]) -> list[HostRoute]:
-    """Gateways are reached by routes that have none, which come first."""
+def _gateways_last(routes: Sequence[HostRoute]) -> list[HostRoute]:
+    """A gateway is reached by a route without a gateway, which has to exist first."""
     return sorted(routes, key=lambda route: bool(route.via))
 
 

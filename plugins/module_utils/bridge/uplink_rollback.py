@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The way back, when nobody comes over the connection after the interface that carries it became a port.
+"""The rollback of an uplink move, if no run connects to the host afterwards.
 
-A process of its own waits beside the run that made the move, so that nothing has to reach the host for it.
+A separate process waits on the host, so the rollback needs no connection to it.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ from ..core.lock import lock
 from ..core.paths import Paths
 from ..kernel.link_changes import take
 from ..kernel.links import read_links
-from .uplink import give_back, read_record, record
+from .uplink import read_record, record_file, return_steps
 
-_PAUSE = 0.2
-_PATIENCE = 600.0
+# Seconds.
+_POLL_INTERVAL = 0.2
+_LOCK_TIMEOUT = 600.0
+_RETRY_INTERVAL = 1
 _TRIES = 30
 
 
-def arm(bridge: str, seconds: float, paths: Paths) -> None:
-    """Start the process that restores what was, unless somebody confirms within ``seconds``."""
+def start_rollback_timer(bridge: str, seconds: float, paths: Paths) -> None:
+    """Start the process that rolls back, unless the move is confirmed within ``seconds``."""
     try:
-        # What this process has not imported it may not find any more when it needs it.
+        # Import it now: the process may not find it any more when it needs it.
         import pyroute2.netlink.exceptions  # noqa: F401
     except ImportError:
         raise MissingTool("the Python library pyroute2", PACKAGES["pyroute2"]) from None
@@ -47,11 +49,11 @@ def arm(bridge: str, seconds: float, paths: Paths) -> None:
 
 
 def _detach() -> None:
-    """Nobody waits for this process by an open file, and it keeps no lock."""
+    """Close all inherited files, so that nobody waits for this process, and it keeps no lock."""
     os.chdir("/")
-    nothing = os.open(os.devnull, os.O_RDWR)
+    null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
-        os.dup2(nothing, descriptor)
+        os.dup2(null, descriptor)
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2:
             try:
@@ -61,35 +63,37 @@ def _detach() -> None:
 
 
 def watch(bridge: str, seconds: float, paths: Paths) -> None:
-    """Wait for the confirmation; without it, restore what was and say so in the journal."""
+    """Wait for the confirmation; without it, roll back and write that to the journal."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if _settled(bridge, paths):
+        if _is_confirmed(bridge, paths):
             return
-        time.sleep(_PAUSE)
+        time.sleep(_POLL_INTERVAL)
     for _try in range(_TRIES):
         try:
-            with lock(paths.runtime, _PATIENCE):
-                go_back(bridge, paths)
+            with lock(paths.runtime, _LOCK_TIMEOUT):
+                roll_back(bridge, paths)
             return
         except VirtnetError as error:
-            syslog.syslog(syslog.LOG_ERR, f"virtnet: the way back from {bridge} is tried again: {error}")
-            time.sleep(1)
+            syslog.syslog(syslog.LOG_ERR, f"virtnet: the rollback of {bridge} failed and is tried again: {error}")
+            time.sleep(_RETRY_INTERVAL)
 
 
-def _settled(bridge: str, paths: Paths) -> bool:
-    found = read_record(bridge, paths)
-    return found is None or found.confirmed
+def _is_confirmed(bridge: str, paths: Paths) -> bool:
+    """Whether the move is confirmed, or undone."""
+    uplink = read_record(bridge, paths)
+    return uplink is None or uplink.confirmed
 
 
-def go_back(bridge: str, paths: Paths) -> None:
-    """Restore what was, unless that has been confirmed. The caller holds the lock."""
-    found = read_record(bridge, paths)
-    if found is None or found.confirmed:
+def roll_back(bridge: str, paths: Paths) -> None:
+    """Return addresses and routes to the uplink, unless the move is confirmed. The caller holds the lock."""
+    uplink = read_record(bridge, paths)
+    if uplink is None or uplink.confirmed:
         return
-    take(give_back(found, bridge, read_links()))
-    put([record(bridge, None, paths)])
+    take(return_steps(uplink, bridge, read_links()))
+    put([record_file(bridge, None, paths)])
     syslog.syslog(
         syslog.LOG_WARNING,
-        f"virtnet: nobody came back after {found.port} became a port of {bridge}; it has what it had again",
+        f"virtnet: no run connected after {uplink.port} became a port of {bridge}; {uplink.port} has its addresses and "
+        "routes again",
     )

@@ -24,7 +24,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..bridge import isolation
-from ..bridge.reconciler import noted_bridges, ports_note, read_ports
+from ..bridge.port_records import ports_record, read_ports, recorded_bridges
 from ..core.errors import Locked, VirtnetError
 from ..core.files import jot, read_text
 from ..core.inotify import Folders, Looks, watch_folders
@@ -257,7 +257,7 @@ class Guard:
     def _note_ports(self) -> None:
         """Keep on disk what is plugged in, for the time after a loss."""
         for bridge, ports in self.view.notes():
-            note = ports_note(bridge, ports, self.paths)
+            note = ports_record(bridge, ports, self.paths)
             try:
                 if read_text(note.path) != note.content:
                     jot(note)
@@ -379,7 +379,7 @@ class Guard:
         # What another guard, or a run that stopped a bridge, has noted counts until the host shows otherwise.
         noted = {
             name: {index: port for port, index in read_ports(name, self.paths)}
-            for name in noted_bridges(self.paths)
+            for name in recorded_bridges(self.paths)
             if name not in self.view.ports
         }
         seen = guard_work.in_child(guard_work.look, self.paths, {**noted, **self.view.ports})

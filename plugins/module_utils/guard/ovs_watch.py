@@ -51,7 +51,7 @@ class SwitchWatch:
         if self._connection is None:
             return ""
         try:
-            return NEWS if self._connection.heard() else ""
+            return NEWS if self._connection.has_changed() else ""
         except VirtnetError:
             self.close()
             return LOST

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..bridge.reconciler import note_switch_ports
+from ..bridge.port_records import record_ovs_ports
 from ..core.errors import Locked, VirtnetError
 from ..core.files import put
 from ..core.lock import lock
@@ -112,7 +112,7 @@ def heal(paths: Paths, kinds: Collection[str], left: Collection[str]) -> list[di
                 done += bring(gather(paths), paths, kinds=more, leave=left)
             if SWITCHES in kinds:
                 running = [one for one in situation.running if one.bridge.type == OPENVSWITCH and one.name not in left]
-                note_switch_ports([network.bridge.name for network in running], paths)
+                record_ovs_ports([network.bridge.name for network in running], paths)
     except Locked:
         return [{"kind": kind, "busy": True} for kind in kinds]
     except VirtnetError as error:

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The database of Open vSwitch, as its server tells it over its socket (RFC 7047): read, and watched.
+"""Reads and monitors the database of Open vSwitch over the socket of its server (RFC 7047).
 
-Changes go through ``ovs-vsctl`` (openvswitch.py), which waits until ovs-vswitchd has made them.
+Changes are made by ``ovs-vsctl`` (bridges.py), which waits until ovs-vswitchd has applied them.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from typing import Any
 from ..core.errors import CommandFailed, NotRunning
 
 _DATABASE = "Open_vSwitch"
-_PATIENCE = 10.0
+# Seconds.
+_TIMEOUT = 10.0
 _CHUNK = 1 << 16
-# Characters of one message: a port and its interface have less than a thousand in the columns that are read.
+# Characters of one message: the columns that are read have less than a thousand for a port and its interface.
 _LARGEST = 16 * 1024 * 1024
 
 Row = Mapping[str, Any]
@@ -32,7 +33,7 @@ START = "start it: systemctl start openvswitch-switch"
 
 
 def socket_path() -> str:
-    """Where the server listens; the variable is that of Open vSwitch's own programs (ovs-vsctl(8))."""
+    """Where the server listens; the programs of Open vSwitch use the same variable (ovs-vsctl(8))."""
     return os.path.join(os.environ.get("OVS_RUNDIR") or "/run/openvswitch", "db.sock")
 
 
@@ -41,7 +42,7 @@ class Connection:
 
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        self._socket.settimeout(_PATIENCE)
+        self._socket.settimeout(_TIMEOUT)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._text = ""
         try:
@@ -57,19 +58,19 @@ class Connection:
         self.close()
 
     def fileno(self) -> int:
-        """The descriptor, for who waits for news."""
+        """The descriptor to wait for."""
         return self._socket.fileno()
 
     def close(self) -> None:
-        """End it."""
+        """Close the connection."""
         self._socket.close()
 
     def request(self, method: str, parameters: Sequence[Any]) -> Any:
-        """One request and its result; raises NotRunning, CommandFailed.
+        """Send one request, return its result; raises NotRunning, CommandFailed.
 
-        The server runs as a user of its own on some distributions: whatever it sends, this ends in time.
+        On some distributions the server runs as a user of its own. Whatever it sends, the request ends in time.
         """
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         try:
             self._send({"method": method, "params": parameters, "id": method})
             while time.monotonic() < deadline:
@@ -81,34 +82,36 @@ class Connection:
             raise NotRunning(f"Open vSwitch's ovsdb-server does not answer ({error}); {START}") from None
 
     def watch(self, tables: Columns) -> None:
-        """Ask for news of these columns, for heard()."""
-        wanted = {table: {"columns": list(columns), "select": {"initial": False}} for table, columns in tables.items()}
-        self.request("monitor", [_DATABASE, None, wanted])
+        """Monitor these columns; has_changed() tells of changes."""
+        columns_of = {
+            table: {"columns": list(columns), "select": {"initial": False}} for table, columns in tables.items()
+        }
+        self.request("monitor", [_DATABASE, None, columns_of])
         self._socket.setblocking(False)
 
-    def heard(self) -> bool:
-        """Whether there is news, once there is something to read; raises NotRunning when the server has gone."""
-        news = False
+    def has_changed(self) -> bool:
+        """Read the messages: whether a monitored column changed; raises NotRunning when the server has stopped."""
+        changed = False
         try:
             for message in self._messages():
-                news = news or message.get("method") == "update"
+                changed = changed or message.get("method") == "update"
         except BlockingIOError:
             pass
         except (OSError, ValueError) as error:
-            raise NotRunning(f"Open vSwitch's ovsdb-server has gone ({error})") from None
-        return news
+            raise NotRunning(f"Open vSwitch's ovsdb-server closed the connection ({error})") from None
+        return changed
 
     def _send(self, message: Mapping[str, Any]) -> None:
         self._socket.sendall(json.dumps(message).encode())
 
     def _messages(self) -> Iterator[Mapping[str, Any]]:
-        """What has come, whole messages only."""
+        """The messages that have arrived completely."""
         data = self._socket.recv(_CHUNK)
         if not data:
             raise OSError("the connection was closed")
         self._text += self._decoder.decode(data)
         if len(self._text) > _LARGEST:
-            raise OSError(f"it sent more than {_LARGEST} characters that are no message")
+            raise OSError(f"it sent more than {_LARGEST} characters without a complete message")
         decoder = json.JSONDecoder()
         while self._text:
             try:
@@ -119,9 +122,9 @@ class Connection:
                 return
             self._text = self._text[end:].lstrip()
             if not isinstance(message, dict):
-                raise OSError("it sent what is no message")
+                raise OSError("it sent something that is not a message")
             if message.get("method") == "echo":
-                # Section 4.1.11: whoever does not answer is taken for dead.
+                # RFC 7047 section 4.1.11: the server closes a connection that does not answer.
                 self._send({"result": message.get("params", []), "error": None, "id": message.get("id")})
             else:
                 yield message
@@ -129,25 +132,25 @@ class Connection:
 
 def _result(message: Mapping[str, Any]) -> Any:
     if message.get("error"):
-        raise CommandFailed(f"Open vSwitch's database refused to be read: {message['error']}")
+        raise CommandFailed(f"Open vSwitch's database cannot be read: {message['error']}")
     return message["result"]
 
 
 def select(tables: Columns) -> Tables:
-    """Tables as they are at one moment; raises NotRunning, CommandFailed."""
+    """Read tables in one transaction; raises NotRunning, CommandFailed."""
     operations = [
         {"op": "select", "table": table, "where": [], "columns": list(columns)} for table, columns in tables.items()
     ]
     with Connection() as connection:
-        found = connection.request("transact", [_DATABASE, *operations])
-    return parse(list(tables), found)
+        results = connection.request("transact", [_DATABASE, *operations])
+    return parse(list(tables), results)
 
 
 def parse(tables: Sequence[str], results: Sequence[Mapping[str, Any]]) -> Tables:
-    """The results of selects, with plain values: sets as lists, maps as mappings, uuids as text. Pure."""
+    """The results of selects with plain values: sets as lists, maps as dicts, uuids as text. Pure."""
     for result in results:
         if result.get("error"):
-            raise CommandFailed(f"Open vSwitch's database refused to be read: {result.get('details', result['error'])}")
+            raise CommandFailed(f"Open vSwitch's database cannot be read: {result.get('details', result['error'])}")
     return {
         table: [{name: _plain(value) for name, value in row.items()} for row in result.get("rows", ())]
         for table, result in zip(tables, results)
@@ -155,7 +158,7 @@ def parse(tables: Sequence[str], results: Sequence[Mapping[str, Any]]) -> Tables
 
 
 def _plain(value: Any) -> Any:
-    """Section 5.1: a set is written ["set", [...]], unless it has one element."""
+    """A plain value; a set is written ["set", [...]] unless it has one element (RFC 7047 section 5.1)."""
     if isinstance(value, list) and len(value) == 2:
         kind, content = value
         if kind == "set":
@@ -168,11 +171,11 @@ def _plain(value: Any) -> Any:
 
 
 def many(value: Any) -> list[Any]:
-    """The elements of a column that is a set."""
+    """The elements of a column that holds a set."""
     return value if isinstance(value, list) else [value]
 
 
-def one(value: Any, default: Any = None) -> Any:
-    """The value of a column that may have none."""
-    found = many(value)
-    return found[0] if found else default
+def optional(value: Any, default: Any = None) -> Any:
+    """The value of a column that may be empty."""
+    values = many(value)
+    return values[0] if values else default

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""VLANs of the ports of a bridge of Open vSwitch: as the user writes them, or as a portgroup of libvirt's has them."""
+"""VLANs of the ports of an Open vSwitch bridge: as the user writes them, or from a portgroup of libvirt."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _MOST_TAG = 4094
 
 @dataclass(frozen=True)
 class PortVlan:
-    """VLANs of one port: given themselves, or the name of the portgroup that has them."""
+    """VLANs of one port, or the name of the portgroup that has them."""
 
     port: str
     vlan: Vlan = Vlan()  # noqa: RUF009
     portgroup: str = ""
 
     def as_options(self) -> dict[str, Any]:
-        """The way back to the user's options."""
+        """As options of the user."""
         if self.portgroup:
             return {"port": self.port, "portgroup": self.portgroup}
         given = {"tag": self.vlan.tag, "trunks": list(self.vlan.trunks), "mode": self.vlan.mode}
@@ -35,19 +35,19 @@ class PortVlan:
 
 
 def read_port_vlans(options: Options, name: str, portgroups: Sequence[str] | None = None) -> tuple[PortVlan, ...]:
-    """A list of them, each port once; with ``portgroups`` an item may name one of these.
+    """Read a list of VLANs of ports; with ``portgroups`` an item may name one of these.
 
-    Raises InvalidOption.
+    Raises InvalidOption; a port may stand in the list only once.
     """
-    found: dict[str, PortVlan] = {}
+    vlans: dict[str, PortVlan] = {}
     for item in options.each(name):
         port = item.interface("port")
-        if port in found:
-            item.error("port", f"{repr_short(port)} is there already; each port once")
+        if port in vlans:
+            item.error("port", f"{repr_short(port)} is listed twice; list each port once")
         group = "" if portgroups is None else item.text("portgroup", "")
         vlan = _vlan(item)
         if group and vlan != Vlan():
-            item.error("portgroup", "has tags of its own; leave out tag, trunks and mode")
+            item.error("portgroup", "already has tags; leave out tag, trunks and mode")
         if group and group not in (portgroups or ()):
             known = ", ".join(portgroups or ()) or "none"
             item.error(
@@ -56,8 +56,8 @@ def read_port_vlans(options: Options, name: str, portgroups: Sequence[str] | Non
         if not group and vlan == Vlan():
             item.error("tag", "is required, or trunks" + ("" if portgroups is None else ", or portgroup"))
         item.reject_unknown()
-        found[port] = PortVlan(port, vlan, group)
-    return tuple(found[port] for port in sorted(found))
+        vlans[port] = PortVlan(port, vlan, group)
+    return tuple(vlans[port] for port in sorted(vlans))
 
 
 def _vlan(item: Options) -> Vlan:
@@ -67,22 +67,22 @@ def _vlan(item: Options) -> Vlan:
     if mode in (*_NATIVE, _ACCESS) and tag is None:
         item.error("tag", f"is required with mode {mode}")
     if trunks and (mode == _ACCESS or (tag is not None and not mode)):
-        item.error("trunks", f"cannot stand beside tag on an access port; use mode {_NATIVE[0]} or {_NATIVE[1]}")
+        item.error("trunks", f"cannot be combined with tag on an access port; use mode {_NATIVE[0]} or {_NATIVE[1]}")
     if mode == _TRUNK and tag is not None:
         item.error("tag", f"has no meaning on a trunk; use mode {_NATIVE[0]} or {_NATIVE[1]}")
     return Vlan(tag, tuple(sorted(trunks)), mode)
 
 
 def of_portgroup(group: Mapping[str, Any]) -> Vlan:
-    """The VLANs of one item of ``libvirt.portgroups``, in libvirt's own reading.
+    """The VLANs of one item of ``libvirt.portgroups``, as libvirt interprets them.
 
     virNetDevOpenvswitchConstructVlans() in src/util/virnetdevopenvswitch.c.
     """
     vlan = group.get("vlan", {})
     tags = vlan.get("tags", ())
-    native = next((one for one in tags if one.get("native_mode")), None)
+    native = next((tag for tag in tags if tag.get("native_mode")), None)
     mode = f"native-{native['native_mode']}" if native else ""
-    trunks = tuple(sorted(one["id"] for one in tags)) if vlan.get("trunk") else ()
+    trunks = tuple(sorted(tag["id"] for tag in tags)) if vlan.get("trunk") else ()
     if native:
         return Vlan(native["id"], trunks, mode)
     return Vlan(None if trunks or not tags else tags[0]["id"], trunks, mode)

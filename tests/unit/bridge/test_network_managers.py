@@ -11,16 +11,17 @@ from pathlib import Path
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.bridge.network_managers import (
     ManagedBridges,
+    ManagedState,
     Managers,
-    State,
     names_in,
     plan_files,
     read_claims,
     read_managers,
     read_uplinks,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.bridge.reconciler import Bridges, BridgeSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.bridge.reconciler import State as Links
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge.reconciler import Bridges
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge.spec import BridgeSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge.state import BridgeState
 from ansible_collections.virtnet.linux.plugins.module_utils.bridge.uplink import Uplink, Uplinks
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
@@ -122,9 +123,9 @@ def test_configuration_that_claims_a_bridge_is_found(tmp_path: Path) -> None:
     claims = read_claims(str(tmp_path))
     assert set(claims) == {"lo", "br-up", "br-nd", "br-np", "br-nq", "br-nm"}
     assert claims["br-np"] == "systemd-networkd (/run/systemd/network/10-netplan-br0.network)"
-    part = ManagedBridges(Bridges([spec("br-nm")], False, Paths(str(tmp_path))), Paths(str(tmp_path)))
+    reconciler = ManagedBridges(Bridges([spec("br-nm")], False, Paths(str(tmp_path))), Paths(str(tmp_path)))
     with pytest.raises(InvalidOption, match=r"bridge 'br-nm': name: 'br-nm' is managed by NetworkManager \(/etc/Net"):
-        part.plan(State(Links({}), Managers({}, claims)))
+        reconciler.plan(ManagedState(BridgeState({}), Managers({}, claims)))
 
 
 def lan(**more: object) -> BridgeSpec:
@@ -145,29 +146,31 @@ def test_an_uplink_of_ifupdown_is_refused_with_the_cure(tmp_path: Path, path: st
     file.parent.mkdir(parents=True)
     file.write_text(text)
     managers = Managers(uplinks=read_uplinks(["eth0"], str(tmp_path), Managers()))
-    part = ManagedBridges(Bridges([lan()], False, Paths(str(tmp_path))), Paths(str(tmp_path)))
+    reconciler = ManagedBridges(Bridges([lan()], False, Paths(str(tmp_path))), Paths(str(tmp_path)))
     eth0 = Link("eth0", 2, addresses=["192.0.2.2/24"])
-    apart = State(Links({"eth0": eth0}), managers)
+    apart = ManagedState(BridgeState({"eth0": eth0}), managers)
     if told:
         with pytest.raises(InvalidOption, match=told):
-            part.plan(apart)
+            reconciler.plan(apart)
     else:
-        part.plan(apart)
+        reconciler.plan(apart)
     # Without the bridge that had its addresses the host is not reached at all.
     moved = Uplinks({"vn-lan": Uplink("eth0", "", ("192.0.2.2/24",), (), True)})
-    lost = Links({"eth0": replace(eth0, addresses=())}, uplinks=moved)
-    assert part.plan(replace(apart, bridges=lost)).changes
+    lost = BridgeState({"eth0": replace(eth0, addresses=())}, uplinks=moved)
+    assert reconciler.plan(replace(apart, bridges=lost)).changes
     # One that is its port already has its addresses there.
     bridge = Link("vn-lan", 3, "bridge", alias="virtnet.linux")
-    part.plan(replace(apart, bridges=Links({"eth0": replace(eth0, master="vn-lan", addresses=()), "vn-lan": bridge})))
+    reconciler.plan(
+        replace(apart, bridges=BridgeState({"eth0": replace(eth0, master="vn-lan", addresses=()), "vn-lan": bridge}))
+    )
 
 
 def test_an_uplink_of_another_manager_is_refused_by_name() -> None:
-    part = ManagedBridges(Bridges([lan()], False, Paths("/nowhere")), Paths("/nowhere"))
+    reconciler = ManagedBridges(Bridges([lan()], False, Paths("/nowhere")), Paths("/nowhere"))
     managers = Managers(uplinks={"eth0": "NetworkManager"})
     with pytest.raises(InvalidOption, match="'eth0' is managed by NetworkManager, .*; let that make the bridge, "):
-        part.plan(State(Links({"eth0": Link("eth0", 2)}), managers))
-    assert part.plan(State(Links({"eth0": Link("eth0", 2)}), Managers())).changes
+        reconciler.plan(ManagedState(BridgeState({"eth0": Link("eth0", 2)}), managers))
+    assert reconciler.plan(ManagedState(BridgeState({"eth0": Link("eth0", 2)}), Managers())).changes
 
 
 def test_managers_are_known_by_their_traces(tmp_path: Path) -> None:

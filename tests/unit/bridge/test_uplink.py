@@ -9,15 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.bridge import uplink_rollback as uplink_return
-from ansible_collections.virtnet.linux.plugins.module_utils.bridge.linux_plan import State
-from ansible_collections.virtnet.linux.plugins.module_utils.bridge.reconciler import Bridges, BridgeSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge import uplink_rollback
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge.reconciler import Bridges
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge.spec import BridgeSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge.state import BridgeState
 from ansible_collections.virtnet.linux.plugins.module_utils.bridge.uplink import (
     Uplink,
     Uplinks,
     confirm,
     read_record,
-    record,
+    record_file,
     unconfirmed,
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
@@ -40,15 +41,15 @@ from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desire
 ETH0 = Link("eth0", 2, mac="52:54:00:00:00:02", up=True, addresses=["192.0.2.2/24"])
 WAY = HostRoute(4, "default", "192.0.2.1")
 MOVED = Uplink("eth0", ETH0.mac, ("192.0.2.2/24",), (WAY,), True)
-APART = State({"eth0": ETH0}, frozenset({"eth0"}), uplinks=Uplinks(routes={"eth0": [WAY]}, may_move=True))
+APART = BridgeState({"eth0": ETH0}, frozenset({"eth0"}), uplinks=Uplinks(routes={"eth0": [WAY]}, may_move=True))
 LAN = {"name": "vn-lan", "mac": "52:54:00:aa:bb:cc", "ports": ["eth0"], "enslave_uplink": True}
 
 
-def plan(current: State, **more: object):  # noqa: ANN201
+def plan(current: BridgeState, **more: object):  # noqa: ANN201
     return Bridges([BridgeSpec.from_options(Options({**LAN, **more}))], False, Paths("/nowhere")).plan(current)
 
 
-def steps(current: State, **more: object) -> list[Step]:
+def steps(current: BridgeState, **more: object) -> list[Step]:
     return [step for change in plan(current, **more).changes for step in change.steps]
 
 
@@ -72,7 +73,7 @@ def test_without_somebody_who_confirms_only_what_was_confirmed_moves() -> None:
         replace(alone, uplinks=replace(alone.uplinks, records={"vn-lan": replace(MOVED, confirmed=False)})),
     ):
         assert not any(isinstance(one, (Enslave, DeleteAddress)) for one in steps(current))
-        assert "eth0 is not made a port of vn-lan" in plan(current).notes[0]
+        assert "eth0 does not become a port of vn-lan" in plan(current).notes[0]
     # As after a boot: nobody gave the interface its addresses.
     booted = replace(alone, links={"eth0": replace(ETH0, addresses=())}, default_routes=frozenset())
     booted = replace(booted, uplinks=Uplinks({"vn-lan": MOVED}))
@@ -84,7 +85,7 @@ def test_without_somebody_who_confirms_only_what_was_confirmed_moves() -> None:
 def test_what_moved_goes_back_when_the_bridge_goes_or_the_port_is_not_asked_for() -> None:
     bridge = Link("vn-lan", 3, "bridge", ETH0.mac, up=True, alias="virtnet.linux", addresses=["192.0.2.2/24"])
     port = replace(ETH0, master="vn-lan", addresses=())
-    there = State({"eth0": port, "vn-lan": bridge}, uplinks=Uplinks({"vn-lan": MOVED}))
+    there = BridgeState({"eth0": port, "vn-lan": bridge}, uplinks=Uplinks({"vn-lan": MOVED}))
     back = [AddAddress("eth0", "192.0.2.2/24"), Release("eth0"), PutHostRoute("eth0", WAY)]
     assert steps(there, state="absent")[:3] == back
     assert steps(there, ports=[], enslave_uplink=False)[:3] == back
@@ -115,12 +116,12 @@ def test_a_network_has_no_addresses_of_its_own_in_the_network_outside(more: dict
 def test_what_moved_is_remembered_until_it_is_confirmed_and_then_nobody_goes_back(tmp_path: Path) -> None:
     paths = Paths(str(tmp_path))
     assert read_record("vn-lan", paths) is None and not unconfirmed(paths)
-    put([record("vn-lan", replace(MOVED, confirmed=False), paths)])
+    put([record_file("vn-lan", replace(MOVED, confirmed=False), paths)])
     assert unconfirmed(paths)
     confirm(paths)
     assert not unconfirmed(paths) and read_record("vn-lan", paths) == MOVED
-    uplink_return.watch("vn-lan", 0, paths)
-    uplink_return.go_back("vn-lan", paths)
+    uplink_rollback.watch("vn-lan", 0, paths)
+    uplink_rollback.roll_back("vn-lan", paths)
     assert read_record("vn-lan", paths) == MOVED
     (tmp_path / "var/lib/virtnet/uplinks/vn-lan.json").write_text("{")
     assert read_record("vn-lan", paths) is None

@@ -31,7 +31,7 @@ ANSWERS = {
 @pytest.mark.parametrize("what", ANSWERS)
 def test_a_server_that_does_not_answer_is_given_up(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OVS_RUNDIR", str(tmp_path))
-    monkeypatch.setattr(ovsdb, "_PATIENCE", 1.0)
+    monkeypatch.setattr(ovsdb, "_TIMEOUT", 1.0)
     begun = time.monotonic()
     with serving(tmp_path / "db.sock", ANSWERS[what]), pytest.raises(NotRunning, match="does not answer"):
         ovsdb.select({"Bridge": ["name"]})

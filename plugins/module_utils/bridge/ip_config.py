@@ -1,0 +1,119 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The IP side of a bridge of either type: addresses, routes, IPv6 settings of its link. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from typing import Any
+
+from ..kernel.link_changes import AddAddress, DeleteAddress, DeleteRoute, PutRoute, SetSysctl, Step
+from ..kernel.links import Link, sysctl_path
+from ..kernel.routes import Route
+from .spec import BridgeSpec
+from .state import BridgeState
+
+# The MTU of a new link.
+_DEFAULT_MTU = 1500
+
+
+def desired_sysctls(spec: BridgeSpec, current: BridgeState) -> dict[str, str]:
+    """The IPv6 settings of a bridge; none where the kernel has no IPv6."""
+    # libvirt sets the same three (networkSetIPv6Sysctls() in src/network/bridge_driver.c).
+    if not current.ipv6:
+        return {}
+    return {"disable_ipv6": "0" if _has_ipv6(spec) else "1", "accept_ra": "0", "autoconf": "0"}
+
+
+def _has_ipv6(spec: BridgeSpec) -> bool:
+    return any(":" in address for address in spec.addresses)
+
+
+def new_link_steps(spec: BridgeSpec, current: BridgeState) -> list[Step]:
+    """Steps that give a new link its IPv6 settings and addresses; routes have to wait until it is up."""
+    return [
+        *(SetSysctl(_path(spec, key), value) for key, value in desired_sysctls(spec, current).items()),
+        *(AddAddress(spec.name, address) for address in spec.addresses),
+    ]
+
+
+def address_steps(spec: BridgeSpec, link: Link, current: BridgeState) -> list[Step]:
+    """Steps that bring the addresses and IPv6 settings of an existing link to the desired ones."""
+    settings = [
+        SetSysctl(_path(spec, key), value)
+        for key, value in desired_sysctls(spec, current).items()
+        if link.sysctls.get(key) != value
+    ]
+    # IPv6 loses its addresses when it is switched off, and accepts none before it is switched on.
+    addresses = _changed_addresses(spec, link)
+    return [*settings, *addresses] if _has_ipv6(spec) else [*addresses, *settings]
+
+
+def _path(spec: BridgeSpec, key: str) -> str:
+    return sysctl_path("/proc/sys", spec.name, key)
+
+
+def _changed_addresses(spec: BridgeSpec, link: Link) -> list[Step]:
+    """New addresses first, so that the link always has one.
+
+    The kernel keeps the addresses of one subnet as secondaries of the first: it deletes them together with that one
+    (net/ipv4/devinet.c, promote_secondaries). So when an IPv4 address goes, the other desired addresses of its subnet
+    are added again after it.
+    """
+    current, desired = list(link.addresses), list(spec.addresses)
+    gone = [address for address in current if address not in desired]
+    new = [address for address in desired if address not in current]
+    subnets = {ipaddress.ip_interface(address).network for address in gone if ":" not in address}
+    shared = [a for a in desired if ":" not in a and ipaddress.ip_interface(a).network in subnets]
+    early = [address for address in new if address not in shared]
+    deleted = gone + [address for address in current if address in shared]
+    return [
+        *(AddAddress(spec.name, address) for address in early),
+        *(DeleteAddress(spec.name, address) for address in _secondaries_first(deleted, current)),
+        *(AddAddress(spec.name, address) for address in shared),
+    ]
+
+
+def _secondaries_first(deleted: Sequence[str], current: Sequence[str]) -> list[str]:
+    return sorted(deleted, key=current.index, reverse=True)
+
+
+def route_steps(spec: BridgeSpec, current: Sequence[Route]) -> list[Step]:
+    """Steps from the current routes of a bridge to the desired ones.
+
+    A route with another gateway is replaced in place: the kernel has one route for a subnet and metric.
+    """
+    desired = {route.key for route in spec.routes}
+    return [
+        *(DeleteRoute(spec.name, r.to, r.via, r.metric) for r in current if r.key not in desired),
+        *(PutRoute(spec.name, r.to, r.via, r.metric) for r in spec.routes if r not in current),
+    ]
+
+
+def current_values(link: Link, current: BridgeState) -> dict[str, Any]:
+    """For the diff: the current IP configuration of a link."""
+    return {
+        "up": link.up,
+        **link.sysctls,
+        "addresses": sorted(link.addresses),
+        "routes": [str(route) for route in current.routes.get(link.name, ())],
+    }
+
+
+def desired_values(spec: BridgeSpec, current: BridgeState) -> dict[str, Any]:
+    """For the diff: the desired IP configuration of a bridge."""
+    return {
+        "up": True,
+        **desired_sysctls(spec, current),
+        "addresses": sorted(spec.addresses),
+        "routes": [str(route) for route in spec.routes],
+    }
+
+
+def desired_mtu(spec: BridgeSpec, link: Link | None) -> int:
+    """For the diff: the MTU after the change; an MTU that no option sets stays."""
+    if spec.mtu is not None:
+        return spec.mtu
+    return _DEFAULT_MTU if link is None else link.mtu

@@ -1,0 +1,78 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Records of the ports of bridges under /run/virtnet/ports.
+
+A deletion writes one, so that the next start adds the ports again. While all is well the guard writes the same record,
+for a bridge that somebody else deletes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+
+from ..core.files import File, put, read_note, read_text
+from ..core.paths import Paths
+from ..kernel.links import read_links
+from ..openvswitch.bridges import has_datapath, read_ovs
+from .ovs_plan import detachable_ports
+from .state import DetachedPort
+
+
+def _folder(paths: Paths) -> str:
+    return os.path.join(paths.runtime, "ports")
+
+
+def _record_path(bridge: str, paths: Paths) -> str:
+    return os.path.join(_folder(paths), f"{bridge}.json")
+
+
+def recorded_bridges(paths: Paths) -> list[str]:
+    """The bridges whose ports are recorded."""
+    try:
+        return [name[: -len(".json")] for name in os.listdir(_folder(paths)) if name.endswith(".json")]
+    except FileNotFoundError:
+        return []
+
+
+def read_detached_ports(bridge: str, paths: Paths) -> list[DetachedPort]:
+    """The recorded ports of a bridge."""
+    try:
+        items = read_note(_record_path(bridge, paths)) or []
+        return [DetachedPort(str(name), int(index), *settings) for name, index, *settings in items]
+    except (ValueError, TypeError):
+        # The run goes on without a record that cannot be read: only guests' links depend on it.
+        return []
+
+
+def read_ports(bridge: str, paths: Paths) -> list[tuple[str, int]]:
+    """The recorded ports of a bridge by name and index."""
+    return [(port.name, port.index) for port in read_detached_ports(bridge, paths)]
+
+
+def ports_record(bridge: str, ports: Iterable[tuple[str, int]], paths: Paths) -> File:
+    """The record of a bridge's ports, given by name and index."""
+    return detached_ports_record(bridge, [DetachedPort(name, index) for name, index in ports], paths)
+
+
+def detached_ports_record(bridge: str, ports: Iterable[DetachedPort], paths: Paths) -> File:
+    """The record of a bridge's ports, with the settings of ports of Open vSwitch."""
+    items = [
+        [port.name, port.index, *([port.settings] if port.settings else [])]
+        for port in sorted(ports, key=lambda port: port.name)
+    ]
+    return File(_record_path(bridge, paths), json.dumps(items))
+
+
+def record_ovs_ports(bridges: Iterable[str], paths: Paths) -> None:
+    """Record the current ports of these bridges of Open vSwitch. The caller holds the lock."""
+    links = read_links()
+    if not has_datapath(links):
+        return
+    rows = read_ovs().bridges
+    records = [
+        detached_ports_record(name, detachable_ports(rows[name], links), paths) for name in bridges if name in rows
+    ]
+    put(record for record in records if read_text(record.path) != record.content)
