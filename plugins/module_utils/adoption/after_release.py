@@ -28,7 +28,7 @@ def state_without_libvirt(ours: NetworksState, records: Sequence[Record]) -> Net
     bridges = {*first_names, *first_names.values()}
     owners = tuple(f"libvirt's network {record.name!r} " for record in records)
     occupied = [
-        subnet for subnet in ours.occupied if subnet.interface not in bridges and not subnet.what.startswith(owners)
+        subnet for subnet in ours.occupied if subnet.interface not in bridges and not subnet.used_by.startswith(owners)
     ]
     return replace(ours, links=links, occupied=occupied)
 

@@ -17,7 +17,7 @@ from ..core.lock import lock
 from ..core.paths import Paths
 from ..firewall.reachability import diagnose
 from ..guard.lost_macvtaps import still_held
-from ..ipam.in_use import read_host
+from ..ipam.in_use import read_kernel_subnets
 from ..network.model import Network
 from ..network.runtime import STARTED, STOPPED, read_pending, read_records, records_file
 from ..orchestration import status as info
@@ -164,9 +164,9 @@ def _refuse_overlap(network: Network, situation: Situation) -> None:
     """As net-start does, with more than equal subnets (networkCheckRouteCollision() in libvirt)."""
     if network.bridge.name in situation.links or network.subnet is None or network.ipv4.auto:
         return
-    for one in read_host():
+    for one in read_kernel_subnets():
         if one.network.overlaps(network.subnet) and one.interface != network.bridge.name:
-            raise VirtnetError(f"{network.owner} is not started: {network.subnet} overlaps {one.what}")
+            raise VirtnetError(f"{network.owner} is not started: {network.subnet} overlaps {one.used_by}")
 
 
 def check(paths: Paths, _name: str) -> Answer:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which subnet a network with ``address: auto`` gets. Pure."""
+"""Allocates subnets to networks with ``address: auto``. Pure, except for the settings of the host."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from ..core.errors import InvalidOption, VirtnetError
 from ..core.files import read_note
 from ..core.options import Options
 from ..core.paths import Paths
-from .subnets import DEFAULT_POOLS, UP, Free, Occupied, Pool, Share, Subnet, read_pools
+from .subnets import DEFAULT_POOLS, UP, FreeSubnets, Pool, Share, Subnet, SubnetInUse, read_pools
 
-# So many occupants an error lists.
+# How many subnets an error message lists.
 _LISTED = 12
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A subnet that another host holds; ``first``: the administrator fixed it, so this host's networks move away."""
+    """A subnet of another host; ``fixed``: the administrator set it, so the networks of this host must yield."""
 
     host: str
     network: ipaddress.IPv4Network
-    what: str
-    first: bool = False
+    description: str
+    fixed: bool = False
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """What other hosts of the play hold; ``share`` None: that of the last run."""
+    """The subnets of the other hosts in the play; ``share`` None: the share of the last run."""
 
     share: Share | None = None
     claims: Sequence[Claim] = ()
 
 
 def read_fleet(options: Options, name: str) -> Fleet:
-    """``position`` of this host ``of`` so many, and ``held`` by the others; raises InvalidOption."""
+    """Read ``position`` and ``of`` (the share of this host), and ``held`` (by the others); raises InvalidOption."""
     if not options.given(name):
         return Fleet()
     group = options.group(name)
@@ -51,8 +51,8 @@ def read_fleet(options: Options, name: str) -> Fleet:
     for item in group.each("held"):
         host = str(item.text("host"))
         subnet = item.ipv4_cidr("subnet").network
-        what = f"network {item.text('network')!r} of host {host}"
-        claims.append(Claim(host, subnet, f"{what} ({subnet})", bool(item.boolean("first", False))))
+        description = f"network {item.text('network')!r} of host {host} ({subnet})"
+        claims.append(Claim(host, subnet, description, fixed=item.boolean("first", False)))
         item.reject_unknown()
     group.reject_unknown()
     return Fleet(share, tuple(claims))
@@ -64,97 +64,108 @@ def _read_share(group: Options) -> Share:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """From what to choose; kept on the host, for the guard chooses too."""
+class AllocationSettings:
+    """The pools and the share of this host; stored on the host, because the guard allocates subnets too."""
 
     pools: Sequence[Pool] = DEFAULT_POOLS
     share: Share = Share()
 
     def as_options(self) -> dict[str, Any]:
-        """Fit for JSON, and to be read again."""
+        """As options, for JSON; read_allocation_settings() reads them."""
         return {
             "pools": [{"subnet": str(pool.network), "prefix": pool.length} for pool in self.pools],
             "share": {"position": self.share.position, "of": self.share.of},
         }
 
 
-def settings_path(paths: Paths) -> str:
-    """Where the settings are."""
+def allocation_settings_path(paths: Paths) -> str:
+    """The path of the settings."""
     return os.path.join(paths.state, "choosing.json")
 
 
-def read_settings(paths: Paths) -> Settings:
-    """The settings of the last run; raises VirtnetError where they cannot be read."""
+def read_allocation_settings(paths: Paths) -> AllocationSettings:
+    """Read the settings of the last run; raises VirtnetError if they cannot be read."""
     try:
-        note = read_note(settings_path(paths))
+        note = read_note(allocation_settings_path(paths))
         if note is None:
-            return Settings()
+            return AllocationSettings()
         options = Options(note)
-        return Settings(read_pools(options, "pools"), read_fleet(options, "share").share or Share())
+        return AllocationSettings(read_pools(options, "pools"), read_fleet(options, "share").share or Share())
     except (ValueError, InvalidOption) as error:
-        raise VirtnetError(f"{settings_path(paths)} cannot be read: {error}; move it away, and run again") from None
+        raise VirtnetError(
+            f"{allocation_settings_path(paths)} cannot be read: {error}; move it away, and run again"
+        ) from None
 
 
 @dataclass(frozen=True)
-class Chooser:
-    """Chooses; ``occupied`` is all that is taken, ``avoided`` what had better be left alone."""
+class SubnetAllocator:
+    """Allocates subnets; ``in_use`` must not be overlapped, ``avoided`` only if no other subnet is free."""
 
-    occupied: Sequence[Occupied]
-    avoided: Sequence[Occupied] = ()
+    in_use: Sequence[SubnetInUse]
+    avoided: Sequence[SubnetInUse] = ()
     pools: Sequence[Pool] = DEFAULT_POOLS
     order: str = UP
     fleet: Fleet = Fleet()
 
-    def choose(
+    def allocate(
         self,
-        before: str,
-        met: Iterable[str] = (),
+        previous: str,
+        rejected: Iterable[str] = (),
         *,
-        holds: bool = False,
+        established: bool = False,
         option: str = "ipv4.address",
         owner: str = "",
     ) -> ipaddress.IPv4Interface:
-        """The address of the host on a free subnet; ``before`` is the one it had, ``met`` what drove it away before.
+        """The address of the host on a free subnet.
 
-        The one that it had is tried first; where it ``result`` that still, other hosts' claims do not count against it.
-        Routes to elsewhere are overlapped only where there is no choice.
-        Raises InvalidOption for ``option`` of ``owner`` with a list of what occupies the pools.
+        The ``previous`` address is tried first. ``established``: the network has it still, so the claims of other hosts
+        do not count against it. ``rejected``: subnets that the network had to leave before. These, and routes to
+        other networks, are overlapped only if no other subnet is free.
+        Raises InvalidOption for ``option`` of ``owner``, with a list of what uses the pools.
         """
-        hard = [one.network for one in self.occupied if not one.soft and one.network.version == 4]
-        soft = [one.network for one in (*self.occupied, *self.avoided) if one.soft and one.network.version == 4]
-        soft += [ipaddress.IPv4Network(one) for one in met]
-        for taken in ([*hard, *soft], hard):
-            if before:
-                address = ipaddress.IPv4Interface(before)
-                blocked = taken if holds else [*taken, *(one.network for one in self.fleet.claims)]
-                if not self.gives_way(address.network) and not any(address.network.overlaps(one) for one in blocked):
+        blocked = [subnet.network for subnet in self.in_use if not subnet.avoid_only and subnet.network.version == 4]
+        for unavailable in ([*blocked, *self._avoided(rejected)], blocked):
+            if previous:
+                address = ipaddress.IPv4Interface(previous)
+                claims = () if established else (claim.network for claim in self.fleet.claims)
+                if not self.must_yield(address.network) and not any(
+                    address.network.overlaps(network) for network in (*unavailable, *claims)
+                ):
                     return address
-            subnet = self._first_free(taken)
+            subnet = self._first_free(unavailable)
             if subnet is not None:
                 return ipaddress.IPv4Interface((subnet.network_address + 1, subnet.prefixlen))
-        raise InvalidOption(option, self._exhausted(), owner)
+        raise InvalidOption(option, self._exhausted_message(), owner)
 
-    def _first_free(self, taken: Sequence[Subnet]) -> ipaddress.IPv4Network | None:
-        """The first subnet that nobody holds.
+    def _avoided(self, rejected: Iterable[str]) -> list[Subnet]:
+        """The subnets that are overlapped only if no other subnet is free."""
+        avoided = [subnet for subnet in (*self.in_use, *self.avoided) if subnet.avoid_only]
+        return [
+            *(subnet.network for subnet in avoided if subnet.network.version == 4),
+            *(ipaddress.IPv4Network(network) for network in rejected),
+        ]
 
-        A host answers for itself, so its claims must not exhaust the pools: where nothing is free, those of the hosts
-        that claim more than their share are ignored, the one that claims most first.
+    def _first_free(self, unavailable: Sequence[Subnet]) -> ipaddress.IPv4Network | None:
+        """The first subnet that no host claims.
+
+        A host reports its claims itself, so they must not exhaust the pools. Where no subnet is free, the claims of the
+        hosts that claim more than their share are ignored, beginning with the host that claims most.
         """
         ignored: list[str] = []
         for host in ("", *self._beyond_share()):
             ignored.append(host)
-            claims = [one.network for one in self.fleet.claims if one.first or one.host not in ignored]
-            # Where the host's own share of the pools is used up, any subnet that nobody is known to hold will do.
+            claims = [claim.network for claim in self.fleet.claims if claim.fixed or claim.host not in ignored]
+            # If the host's own share of the pools is used up, it takes any subnet that no other host claims.
             for share in dict.fromkeys((self.fleet.share or Share(), Share())):
-                subnet = Free([*taken, *claims], self.order, share).first(self.pools)
+                subnet = FreeSubnets([*unavailable, *claims], self.order, share).first(self.pools)
                 if subnet is not None:
                     return subnet
         return None
 
     def _beyond_share(self) -> list[str]:
-        """Hosts that claim more subnets of the pools than there are for each host, the one with most first."""
+        """Hosts that claim more subnets of the pools than each host could have, the host with most claims first."""
         amounts: dict[str, int] = {}
-        for host, subnet in {(one.host, one.network) for one in self.fleet.claims if not one.first}:
+        for host, subnet in {(claim.host, claim.network) for claim in self.fleet.claims if not claim.fixed}:
             amounts[host] = amounts.get(host, 0) + sum(_covered(subnet, pool) for pool in self.pools)
         hosts = max((self.fleet.share or Share()).of, len(amounts) + 1)
         fair = -(-sum(_covered(pool.network, pool) for pool in self.pools) // hosts)
@@ -162,32 +173,33 @@ class Chooser:
         return sorted(beyond, key=lambda host: (-amounts[host], host))
 
     def ignored_claims(self, subnet: ipaddress.IPv4Network) -> list[str]:
-        """What other hosts hold of a subnet that was chosen all the same, a phrase each."""
-        return [one.what for one in self.fleet.claims if not one.first and one.network.overlaps(subnet)]
+        """The claims of other hosts that an allocated subnet overlaps, as phrases."""
+        claims = self.fleet.claims
+        return [claim.description for claim in claims if not claim.fixed and claim.network.overlaps(subnet)]
 
-    def choose_prefix(
-        self, prefix: ipaddress.IPv6Network, taken: Iterable[Subnet], before: str
+    def allocate_prefix(
+        self, prefix: ipaddress.IPv6Network, unavailable: Iterable[Subnet], previous: str
     ) -> ipaddress.IPv6Interface | None:
-        """The host's address on a free /64 of its prefix, the one ``before`` if it may be; None where none is left."""
-        used = [one for one in taken if one.version == 6]
-        used += [one.network for one in self.occupied if one.network.version == 6]
-        if before:
-            address = ipaddress.IPv6Interface(before)
-            if address.network.subnet_of(prefix) and not any(address.network.overlaps(one) for one in used):
+        """The address of the host on a free /64 of its prefix, the ``previous`` one if it is free; None if none is."""
+        used = [network for network in unavailable if network.version == 6]
+        used += [subnet.network for subnet in self.in_use if subnet.network.version == 6]
+        if previous:
+            address = ipaddress.IPv6Interface(previous)
+            if address.network.subnet_of(prefix) and not any(address.network.overlaps(network) for network in used):
                 return address
-        subnet = Free(used).first_of(prefix)
+        subnet = FreeSubnets(used).first_of(prefix)
         return None if subnet is None else ipaddress.IPv6Interface((subnet.network_address + 1, subnet.prefixlen))
 
-    def gives_way(self, subnet: ipaddress.IPv4Network) -> bool:
-        """Whether the administrator fixed a subnet of another host that overlaps this one."""
-        return any(one.first and one.network.overlaps(subnet) for one in self.fleet.claims)
+    def must_yield(self, subnet: ipaddress.IPv4Network) -> bool:
+        """Whether the administrator set a subnet of another host that overlaps this one."""
+        return any(claim.fixed and claim.network.overlaps(subnet) for claim in self.fleet.claims)
 
-    def _exhausted(self) -> str:
-        known = [(one.network, one.what) for one in self.occupied if not one.soft]
-        known += [(one.network, one.what) for one in self.fleet.claims]
+    def _exhausted_message(self) -> str:
+        known = [(subnet.network, subnet.used_by) for subnet in self.in_use if not subnet.avoid_only]
+        known += [(claim.network, claim.description) for claim in self.fleet.claims]
         inside = [
-            what
-            for subnet, what in sorted(known, key=lambda pair: int(pair[0].network_address))
+            used_by
+            for subnet, used_by in sorted(known, key=lambda pair: int(pair[0].network_address))
             if any(subnet.overlaps(pool.network) for pool in self.pools)
         ]
         listed = list(dict.fromkeys(inside))

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the host's subnets already are: addresses, routes, servers, and what others have defined but not started."""
+"""Reads the subnets that are in use: addresses, routes, servers, and networks of others that are not started."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from ..core.command import find, run
 from ..core.connection import connection_peer
 from ..core.files import read_text
 from ..core.untrusted import LARGEST_RESOLV_CONF, UnusableFile, read_untrusted_text
-from .subnets import DOWN, MIDDLE, UP, Occupied
+from .subnets import DOWN, MIDDLE, UP, SubnetInUse
 
-# A shorter route than this is a way to everywhere (default routes, the halves that VPNs set), not a network one is in.
+# A route with a shorter prefix leads to everywhere (a default route, or the two halves that a VPN sets).
 SHORTEST_ROUTE = 8
 
-_NOT_NETWORKS = ("local", "broadcast", "multicast", "anycast")
+_OTHER_ROUTE_TYPES = ("local", "broadcast", "multicast", "anycast")
 
 _RESOLVERS = ("etc/resolv.conf", "run/systemd/resolve/resolv.conf", "run/NetworkManager/resolv.conf")
 _LIBVIRT = ("etc/libvirt/qemu/networks", "run/libvirt/network")
 _PODMAN = ("etc/containers/networks", "etc/cni/net.d")
-# containers.conf(5): default_subnet. The network exists from podman's first use on, in no file.
+# containers.conf(5): default_subnet. This network exists from the first use of podman, and is in no file.
 _PODMAN_DEFAULT = "10.88.0.0/16"
 
 
-def read_host(*, ipv6: bool = False) -> list[Occupied]:
-    """Addresses and routes of the host, in all tables, and its gateways: what the kernel knows."""
+def read_kernel_subnets(*, ipv6: bool = False) -> list[SubnetInUse]:
+    """The subnets that the kernel knows: the addresses of the host, its routes in all tables, its gateways."""
     if find("ip") is None:
         return []
-    found: list[Occupied] = []
+    subnets: list[SubnetInUse] = []
     for family in ("-4", "-6") if ipv6 else ("-4",):
-        found += of_addresses(json.loads(run(["ip", family, "-j", "address", "show"]).stdout or "[]"))
-        found += of_routes(json.loads(run(["ip", family, "-j", "route", "show", "table", "all"]).stdout or "[]"))
-    return found
+        subnets += parse_addresses(json.loads(run(["ip", family, "-j", "address", "show"]).stdout or "[]"))
+        subnets += parse_routes(json.loads(run(["ip", family, "-j", "route", "show", "table", "all"]).stdout or "[]"))
+    return subnets
 
 
-def read_occupied(
+def read_subnets_in_use(
     root: str, environment: Mapping[str, str], own: Iterable[str] = (), *, ipv6: bool = False
-) -> list[Occupied]:
-    """All that a new network must not overlap; ``own`` are the host's addresses on networks of ours."""
+) -> list[SubnetInUse]:
+    """All subnets that a new network must not overlap; ``own``: the host's addresses on our networks."""
     return [
-        *read_host(ipv6=ipv6),
+        *read_kernel_subnets(ipv6=ipv6),
         *_servers(root, set(own)),
         *_connection(environment),
         *_libvirt(root),
@@ -56,18 +56,18 @@ def read_occupied(
     ]
 
 
-def read_avoided(root: str) -> list[Occupied]:
-    """What others may take some day: better left to them, but nobody's yet."""
+def read_avoided_subnets(root: str) -> list[SubnetInUse]:
+    """Subnets that other programs may use later: better avoided, but not in use yet."""
     return [
-        one
+        subnet
         for pool in _docker(root).get("default-address-pools") or ()
         if isinstance(pool, dict)
-        for one in _cidr(str(pool.get("base", "")), "a pool of docker's", soft=True)
+        for subnet in _cidr(str(pool.get("base", "")), "a pool of docker's", avoid_only=True)
     ]
 
 
 def read_order() -> str:
-    """Where in a pool this host starts, after what systemd-detect-virt(1) says it runs on."""
+    """Where in a pool this host starts, depending on what it runs on (systemd-detect-virt(1))."""
     if find("systemd-detect-virt") is None:
         return DOWN
     for flag, order in (("--container", MIDDLE), ("--vm", UP)):
@@ -76,8 +76,8 @@ def read_order() -> str:
     return DOWN
 
 
-def of_addresses(links: Iterable[Mapping[str, Any]]) -> Iterator[Occupied]:
-    """``ip -j address show`` of one family."""
+def parse_addresses(links: Iterable[Mapping[str, Any]]) -> Iterator[SubnetInUse]:
+    """The subnets in the output of ``ip -j address show`` for one family."""
     for link in links:
         name = str(link.get("ifname", ""))
         for address in link.get("addr_info", ()):
@@ -85,19 +85,19 @@ def of_addresses(links: Iterable[Mapping[str, Any]]) -> Iterator[Occupied]:
                 cidr = ipaddress.ip_interface(f"{address['local']}/{address['prefixlen']}")
                 if cidr.version == 6 and cidr.is_link_local:
                     continue
-                yield Occupied(cidr.network, f"the address {cidr} of {name}", name)
+                yield SubnetInUse(cidr.network, f"the address {cidr} of {name}", name)
                 # The other end of a point-to-point link (ip-address(8): peer).
                 if address.get("address"):
                     peer = ipaddress.ip_interface(f"{address['address']}/{address['prefixlen']}").network
-                    yield Occupied(peer, f"the other end {peer} of {name}", name)
+                    yield SubnetInUse(peer, f"the other end {peer} of {name}", name)
 
 
-def of_routes(routes: Iterable[Mapping[str, Any]]) -> Iterator[Occupied]:
-    """``ip -j route show table all`` of one family; what goes by a gateway is soft."""
+def parse_routes(routes: Iterable[Mapping[str, Any]]) -> Iterator[SubnetInUse]:
+    """The subnets in the output of ``ip -j route show table all`` for one family; by a gateway: avoid_only."""
     for route in routes:
         gateways = [str(hop["gateway"]) for hop in (route, *route.get("nexthops", ())) if "gateway" in hop]
         interface = str(route.get("dev", ""))
-        if route.get("type") in _NOT_NETWORKS:
+        if route.get("type") in _OTHER_ROUTE_TYPES:
             continue
         if route.get("dst") == "default":
             for gateway in gateways:
@@ -108,28 +108,28 @@ def of_routes(routes: Iterable[Mapping[str, Any]]) -> Iterator[Occupied]:
             continue
         if network.prefixlen >= SHORTEST_ROUTE:
             where = f" on {interface}" if interface else ""
-            soft = bool(gateways) or "via" in route or not interface
-            yield Occupied(network, f"the route {network}{where}", interface, soft)
+            avoid_only = bool(gateways) or "via" in route or not interface
+            yield SubnetInUse(network, f"the route {network}{where}", interface, avoid_only)
 
 
-def _single(text: str, what: str, interface: str = "") -> Iterator[Occupied]:
+def _single(text: str, used_by: str, interface: str = "") -> Iterator[SubnetInUse]:
     with contextlib.suppress(ValueError):
         address = ipaddress.ip_address(text)
         if not (address.is_loopback or address.is_unspecified or address.is_link_local):
-            yield Occupied(ipaddress.ip_network(address), f"{what} {address}", interface)
+            yield SubnetInUse(ipaddress.ip_network(address), f"{used_by} {address}", interface)
 
 
-def _cidr(text: str, what: str, interface: str = "", soft: bool = False) -> Iterator[Occupied]:
+def _cidr(text: str, used_by: str, interface: str = "", avoid_only: bool = False) -> Iterator[SubnetInUse]:
     with contextlib.suppress(ValueError):
         network = ipaddress.IPv4Network(text, strict=False)
-        yield Occupied(network, f"{what} ({network})", interface, soft)
+        yield SubnetInUse(network, f"{used_by} ({network})", interface, avoid_only)
 
 
-def _servers(root: str, own: set[str]) -> Iterator[Occupied]:
+def _servers(root: str, own: set[str]) -> Iterator[SubnetInUse]:
     seen = set(own)
     for name in _RESOLVERS:
         text = None
-        # That of systemd-resolved is in a folder of that user's.
+        # The file of systemd-resolved is in a folder that its user can write.
         with contextlib.suppress(UnusableFile):
             text = read_untrusted_text(os.path.join(root, name), LARGEST_RESOLV_CONF)
         for line in (text or "").splitlines():
@@ -139,14 +139,14 @@ def _servers(root: str, own: set[str]) -> Iterator[Occupied]:
                 yield from _single(words[1], "the name server")
 
 
-def _connection(environment: Mapping[str, str]) -> Iterator[Occupied]:
+def _connection(environment: Mapping[str, str]) -> Iterator[SubnetInUse]:
     peer = connection_peer(environment)
     if peer:
         yield from _single(peer, "the other end of this SSH connection")
 
 
 def _files(root: str, folder: str, *endings: str) -> Iterator[tuple[str, str]]:
-    """Files of a folder: name without ending, and content; what cannot be read is no business of ours."""
+    """The files of a folder: name without ending, and content; files that cannot be read are left out."""
     path = os.path.join(root, folder)
     with contextlib.suppress(OSError):
         for name in sorted(os.listdir(path)):
@@ -155,16 +155,16 @@ def _files(root: str, folder: str, *endings: str) -> Iterator[tuple[str, str]]:
                     yield name.rpartition(".")[0], read_text(os.path.join(path, name)) or ""
 
 
-def _libvirt(root: str) -> Iterator[Occupied]:
+def _libvirt(root: str) -> Iterator[SubnetInUse]:
     for folder in _LIBVIRT:
         for name, text in _files(root, folder, ".xml"):
-            yield from of_libvirt(text, name)
+            yield from parse_libvirt(text, name)
 
 
-def of_libvirt(text: str, name: str) -> Iterator[Occupied]:
-    """A network of libvirt's (https://libvirt.org/formatnetwork.html): the subnets of its addresses and routes.
+def parse_libvirt(text: str, name: str) -> Iterator[SubnetInUse]:
+    """The subnets of the addresses and routes of a libvirt network (https://libvirt.org/formatnetwork.html).
 
-    Their files have no document type; one that has is not read, since entities could make it grow without end.
+    libvirt writes no document type. A file with one is not read, because entities could expand without end.
     """
     if "<!" in text.replace("<!--", ""):
         return
@@ -180,20 +180,20 @@ def of_libvirt(text: str, name: str) -> Iterator[Occupied]:
     for item in (*network.iterfind("ip"), *network.iterfind("route")):
         if item.get("family", "ipv4") == "ipv4" and item.get("address"):
             length = item.get("prefix") or item.get("netmask") or "32"
-            soft = item.tag == "route"
-            yield from _cidr(f"{item.get('address')}/{length}", f"libvirt's network {name!r}", interface, soft)
+            avoid_only = item.tag == "route"
+            yield from _cidr(f"{item.get('address')}/{length}", f"libvirt's network {name!r}", interface, avoid_only)
 
 
-def _podman(root: str) -> Iterator[Occupied]:
+def _podman(root: str) -> Iterator[SubnetInUse]:
     for folder in _PODMAN:
         for name, text in _files(root, folder, ".json", ".conflist"):
-            yield from of_podman(text, name)
+            yield from parse_podman(text, name)
     if find("podman") is not None:
         yield from _cidr(_PODMAN_DEFAULT, "podman's default network")
 
 
-def of_podman(text: str, name: str) -> Iterator[Occupied]:
-    """A network of podman's (netavark's file, or CNI's): the values of ``subnet`` at any depth."""
+def parse_podman(text: str, name: str) -> Iterator[SubnetInUse]:
+    """The subnets of a podman network (a file of netavark or CNI): the values of ``subnet`` at any depth."""
     try:
         data = json.loads(text)
     except ValueError:
@@ -216,7 +216,10 @@ def _values(data: Any, key: str) -> Iterator[Any]:
 
 
 def _docker(root: str) -> Mapping[str, Any]:
-    """daemon.json (dockerd(8)). Docker's networks are in a database, but their bridges have addresses."""
+    """The settings in daemon.json (dockerd(8)).
+
+    The networks of docker are in a database, but the kernel knows the addresses of their bridges.
+    """
     try:
         settings = json.loads(read_text(os.path.join(root, "etc/docker/daemon.json")) or "{}")
     except ValueError:
@@ -224,5 +227,5 @@ def _docker(root: str) -> Mapping[str, Any]:
     return settings if isinstance(settings, dict) else {}
 
 
-def _docker_bridge(root: str) -> Iterator[Occupied]:
+def _docker_bridge(root: str) -> Iterator[SubnetInUse]:
     yield from _cidr(str(_docker(root).get("bip", "")), "docker's default network", "docker0")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Subnets: pools, and which subnet of them is free. What is taken is read in occupied.py."""
+"""Pools of subnets, and the search for a free subnet in them. Pure."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Subnet = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 DEFAULT_LENGTH = 24
 
-# Where a host starts in a pool. Hosts that are nested in one another start at different places, so that they do not
-# meet even before the inner one has an uplink that would tell it what the outer one took.
+# Where a host starts in a pool. A host and the virtual machines and containers on it start at different places. So they
+# do not choose the same subnet, even before the inner host has an uplink by which it sees the subnets of the outer one.
 DOWN = "down"  # bare metal: from the last but one (192.168.254.0/24)
 UP = "up"  # a virtual machine: from the first (192.168.0.0/24)
 MIDDLE = "middle"  # a container, whatever its host is: up from the middle (192.168.128.0/24)
@@ -27,21 +27,22 @@ ORDERS = (DOWN, UP, MIDDLE)
 
 
 @dataclass(frozen=True)
-class Occupied:
-    """A subnet that is taken, by what, and on which interface.
+class SubnetInUse:
+    """A subnet that is in use: by what, and on which interface.
 
-    ``soft``: a route to somewhere else (the aggregate of a VPN, say), better avoided, but it may be overlapped.
+    ``avoid_only``: a route to another network (for example all subnets of a VPN). It may be overlapped if no other
+    subnet is free.
     """
 
     network: Subnet
-    what: str
+    used_by: str
     interface: str = ""
-    soft: bool = False
+    avoid_only: bool = False
 
 
 @dataclass(frozen=True)
 class Pool:
-    """A range of addresses that is cut into subnets of one prefix length."""
+    """A range of addresses that is divided into subnets of one prefix length."""
 
     network: ipaddress.IPv4Network
     length: int = DEFAULT_LENGTH
@@ -52,9 +53,9 @@ DEFAULT_POOLS = (Pool(ipaddress.IPv4Network("192.168.0.0/16")),)
 
 @dataclass(frozen=True)
 class Share:
-    """Which of a pool's subnets are for this host to choose from: every ``of``-th, from the ``position``-th on.
+    """The subnets of a pool that this host chooses from: every ``of``-th, from the ``position``-th on.
 
-    So hosts that choose at the same moment, without knowing of each other, choose differently.
+    So hosts that choose at the same time choose different subnets, although they do not know of each other.
     """
 
     position: int = 0
@@ -62,37 +63,37 @@ class Share:
 
 
 def read_pools(options: Options, name: str) -> Sequence[Pool]:
-    """Pools as CIDR strings, or mappings of ``subnet`` and ``prefix``; raises InvalidOption."""
+    """Read pools: CIDR strings, or mappings of ``subnet`` and ``prefix``; raises InvalidOption."""
     pools = []
     for i, item in enumerate(options.items(name)):
         path = f"{options.at(name)}[{i}]"
-        one = Options(item if isinstance(item, dict) else {"subnet": item}, path)
-        cidr = one.ipv4_cidr("subnet")
-        length = one.integer("prefix", max(DEFAULT_LENGTH, cidr.network.prefixlen), least=8, most=30)
-        one.reject_unknown()
+        pool = Options(item if isinstance(item, dict) else {"subnet": item}, path)
+        cidr = pool.ipv4_cidr("subnet")
+        length = pool.integer("prefix", max(DEFAULT_LENGTH, cidr.network.prefixlen), least=8, most=30)
+        pool.reject_unknown()
         if length < cidr.network.prefixlen:
-            one.error("prefix", f"{length} is larger than the pool {cidr.network} itself")
+            pool.error("prefix", f"a /{length} is larger than the pool {cidr.network}")
         pools.append(Pool(cidr.network, length))
     return tuple(pools) or DEFAULT_POOLS
 
 
-def overlapping(network: Subnet, occupied: Iterable[Occupied], own: str = "") -> Occupied | None:
-    """The first that overlaps in either direction, except what is on the interface ``own``."""
-    for one in occupied:
-        if one.network.overlaps(network) and (not own or one.interface != own):
-            return one
+def first_overlapping(network: Subnet, in_use: Iterable[SubnetInUse], own: str = "") -> SubnetInUse | None:
+    """The first subnet that overlaps this one; those on the interface ``own`` do not count."""
+    for subnet in in_use:
+        if subnet.network.overlaps(network) and (not own or subnet.interface != own):
+            return subnet
     return None
 
 
-class Free:
-    """Finds free subnets; knows what is occupied as merged intervals, so that many can be chosen quickly."""
+class FreeSubnets:
+    """Finds free subnets. It keeps the subnets in use as merged intervals, so that it can find many quickly."""
 
-    def __init__(self, occupied: Iterable[Subnet], order: str = UP, share: Share = Share()) -> None:  # noqa: B008
+    def __init__(self, in_use: Iterable[Subnet], order: str = UP, share: Share = Share()) -> None:  # noqa: B008
         self._order = order
         self._share = share
         self._starts: list[int] = []
         self._ends: list[int] = []
-        for first, last in sorted(_bounds(network) for network in occupied):
+        for first, last in sorted(_bounds(network) for network in in_use):
             if self._ends and first <= self._ends[-1] + 1:
                 self._ends[-1] = max(self._ends[-1], last)
             else:
@@ -104,42 +105,44 @@ class Free:
         for pool in pools:
             low, high = _bounds(pool.network)
             size = 1 << (32 - pool.length)
-            found = self._first(low, (high - low + 1) // size, size)
-            if found is not None:
-                return ipaddress.IPv4Network((found, pool.length))
+            address = self._first(low, (high - low + 1) // size, size)
+            if address is not None:
+                return ipaddress.IPv4Network((address, pool.length))
         return None
 
     def first_of(self, prefix: ipaddress.IPv6Network) -> ipaddress.IPv6Network | None:
-        """The first free /64 of a prefix, from its first on, or None."""
+        """The first free /64 of a prefix, or None."""
         low, high = _bounds(prefix)
-        found = self._first(low, (high - low + 1) >> 64, 1 << 64)
-        return None if found is None else ipaddress.IPv6Network((found, 64))
+        address = self._first(low, (high - low + 1) >> 64, 1 << 64)
+        return None if address is None else ipaddress.IPv6Network((address, 64))
 
     def _first(self, base: int, count: int, size: int) -> int | None:
+        """The address of the first free subnet among ``count`` subnets of this size from ``base`` on."""
         for start, end, step in _passes(self._order, count):
             index = start
             while index != end:
-                index = self._mine(index, step)
+                index = self._next_of_share(index, step)
                 if (end - index) * step <= 0:
                     break
                 first = base + index * size
                 blocker = self._blocker(first, first + size - 1)
                 if blocker is None:
                     return first
-                # On to the next one behind what is in the way.
+                # Continue after the interval that blocks this subnet.
                 low, high = blocker
                 index = (high - base) // size + 1 if step > 0 else (low - base) // size - 1
                 if (end - index) * step <= 0:
                     break
         return None
 
-    def _mine(self, index: int, step: int) -> int:
-        """The next index that is of our share, this one included."""
+    def _next_of_share(self, index: int, step: int) -> int:
+        """The next index of our share; this one, if it belongs to the share."""
         while index % self._share.of != self._share.position:
             index += step
         return index
 
     def _blocker(self, first: int, last: int) -> tuple[int, int] | None:
+        """The interval in use that overlaps these addresses."""
         at = bisect_right(self._starts, last) - 1
         if at < 0 or self._ends[at] < first:
             return None
@@ -147,7 +150,7 @@ class Free:
 
 
 def _passes(order: str, count: int) -> Iterator[tuple[int, int, int]]:
-    """In which ranges of subnets to look (start, end, step)."""
+    """The ranges of subnets to search (start, end, step), in order."""
     if order == DOWN and count > 1:
         yield count - 2, -1, -1
         yield count - 1, count, 1
@@ -163,10 +166,10 @@ def _bounds(network: Subnet) -> tuple[int, int]:
 
 
 def host_prefix(identity: str) -> ipaddress.IPv6Network:
-    """The host's ULA prefix (RFC 4193 section 3.2): fd00::/8, and 40 bits that no other host is likely to have.
+    """The host's ULA prefix (RFC 4193 section 3.2): fd00::/8, and 40 bits that hardly any other host has.
 
-    The bits are a hash of the machine's identity instead of the time of day (section 3.2.2 leaves the method open as
-    long as it is pseudo-random), so that a host that is set up again gets the prefix that it had.
+    The bits are a hash of the machine's identity, not of the time of day (section 3.2.2 allows any pseudo-random
+    method). So a host that is installed again gets the same prefix.
     """
     digest = hashlib.sha256(f"virtnet.linux ula {identity}".encode()).digest()
     return ipaddress.IPv6Network((int.from_bytes(b"\xfd" + digest[:5] + bytes(10), "big"), 48))

@@ -24,9 +24,15 @@ from ..core.paths import Paths
 from ..core.reconcile import CHANGE, CREATE, DELETE, Change, Plan, describe, difference
 from ..dnsmasq.record_lines import NameOwnership, ownerships_of
 from ..firewall.listeners import Listener, check_listeners, read_listeners
-from ..ipam.allocator import Chooser, Fleet, Settings, read_settings, settings_path
-from ..ipam.in_use import read_avoided, read_occupied, read_order
-from ..ipam.subnets import UP, Occupied, Pool, Subnet, host_prefix, overlapping
+from ..ipam.allocator import (
+    AllocationSettings,
+    Fleet,
+    SubnetAllocator,
+    allocation_settings_path,
+    read_allocation_settings,
+)
+from ..ipam.in_use import read_avoided_subnets, read_order, read_subnets_in_use
+from ..ipam.subnets import UP, Pool, Subnet, SubnetInUse, first_overlapping, host_prefix
 from ..kernel.links import Link, has_ipv6
 from ..libvirt import bridged
 from ..libvirt.connection import driver_installed
@@ -67,10 +73,10 @@ class State:
     definitions: Mapping[str, Network] = field(default_factory=dict)
     remembered: Mapping[str, Remembered] = field(default_factory=dict)
     records: Mapping[str, str] = field(default_factory=dict)
-    occupied: Sequence[Occupied] = ()
-    avoided: Sequence[Occupied] = ()
+    occupied: Sequence[SubnetInUse] = ()
+    avoided: Sequence[SubnetInUse] = ()
     order: str = UP
-    settings: Settings = Settings()
+    settings: AllocationSettings = AllocationSettings()
     prefix: ipaddress.IPv6Network | None = None
     links: Mapping[str, Link] = field(default_factory=dict)
     listeners: Sequence[Listener] = ()
@@ -115,12 +121,12 @@ class Networks:
             definitions=definitions,
             remembered=recall(self.paths),
             records=runtime.read_records(self.paths),
-            occupied=read_occupied(
+            occupied=read_subnets_in_use(
                 self.paths.root, os.environ, own, ipv6=any(one.has_ipv6 or one.ipv6.auto for one in self.wanted)
             ),
-            avoided=read_avoided(self.paths.root),
+            avoided=read_avoided_subnets(self.paths.root),
             order=read_order(),
-            settings=read_settings(self.paths),
+            settings=read_allocation_settings(self.paths),
             prefix=host_prefix(identity) if has_ipv6(self.paths.proc_sys) else None,
             links=read_all_links() if find("ip") else {},
             listeners=read_listeners() if any(network.forwards for network in self.wanted) else (),
@@ -181,16 +187,16 @@ class Networks:
         if before == after:
             return []
         text = json.dumps(after, indent=2) + "\n"
-        file = File(settings_path(self.paths), text)
+        file = File(allocation_settings_path(self.paths), text)
         detail = difference(before, after)
         return [
             DefinitionChange(CHANGE, "choice of subnets", describe(before), describe(after), detail, "", [file], whole)
         ]
 
-    def _settings(self, current: State) -> Settings:
+    def _settings(self, current: State) -> AllocationSettings:
         pools = current.settings.pools if self.pools is None else tuple(self.pools)
         share = None if self.fleet is None else self.fleet.share
-        return Settings(pools, current.settings.share if share is None else share)
+        return AllocationSettings(pools, current.settings.share if share is None else share)
 
     def _records(self, current: State, after: Mapping[str, Network], named: set[str]) -> dict[str, str]:
         """Who was started or stopped by hand, once the list has been heard."""
@@ -207,7 +213,7 @@ class Networks:
         taken = [one for one in current.occupied if one.network.version == 4 and one.interface not in own]
         taken += [_held(network) for network in (*stay, *new) if network.subnet]
         taken += [
-            Occupied(one.subnet, f"{network.owner} ({one.to})", network.bridge.name)
+            SubnetInUse(one.subnet, f"{network.owner} ({one.to})", network.bridge.name)
             for network in (*stay, *new)
             for one in network.routes
         ]
@@ -222,13 +228,13 @@ class Networks:
     def _prefixed(self, new: Sequence[Network], stay: Sequence[Network], current: State) -> list[Network]:
         """Networks with ``auto`` get the /64 that they had, or else the first free one of the host's prefix."""
         own = {network.bridge.name for network in new if network.ipv6.auto}
-        chooser = Chooser([one for one in current.occupied if one.interface not in own])
+        allocator = SubnetAllocator([one for one in current.occupied if one.interface not in own])
         taken: list[Subnet] = [subnet for network in (*stay, *new) for subnet in network.reached]
         found = []
         for network in new:
             if network.ipv6.auto and network.ipv6.address is None and current.prefix is not None:
                 before = current.remembered.get(network.name, Remembered()).ipv6
-                address = chooser.choose_prefix(current.prefix, taken, before)
+                address = allocator.allocate_prefix(current.prefix, taken, before)
                 if address is None:
                     _refuse(network, "ipv6.address", f"no free /64 is left in {current.prefix}; give an address")
                 network = replace(network, ipv6=network.ipv6.at(address))
@@ -236,35 +242,37 @@ class Networks:
             found.append(network)
         return found
 
-    def _choose(self, network: Network, taken: Sequence[Occupied], current: State) -> ipaddress.IPv4Interface:
-        chooser = self._chooser(current, taken)
+    def _choose(self, network: Network, taken: Sequence[SubnetInUse], current: State) -> ipaddress.IPv4Interface:
+        allocator = self._allocator(current, taken)
         before = current.remembered.get(network.name, Remembered())
         stored = current.definitions.get(network.name)
         address = stored.ipv4.address if stored is not None and stored.ipv4.auto else None
-        if stored is not None and address and _is_live(stored, current) and not chooser.gives_way(address.network):
+        if stored is not None and address and _is_live(stored, current) and not allocator.must_yield(address.network):
             # Guests are on it: what has come to overlap meanwhile is for the guard to settle, not for a run.
             return address
-        return chooser.choose(
+        return allocator.allocate(
             before.ipv4,
             before.met,
-            holds=stored is not None,
+            established=stored is not None,
             option=network.at("ipv4.address"),
             owner=network.owner,
         )
 
-    def _chooser(self, current: State, taken: Sequence[Occupied] = ()) -> Chooser:
+    def _allocator(self, current: State, taken: Sequence[SubnetInUse] = ()) -> SubnetAllocator:
         settings = self._settings(current)
         fleet = replace(self.fleet or Fleet(), share=settings.share)
-        return Chooser(taken, current.avoided, settings.pools, current.order, fleet)
+        return SubnetAllocator(taken, current.avoided, settings.pools, current.order, fleet)
 
     def _ignored_claims(self, new: Sequence[Network], current: State) -> list[str]:
         """A sentence for each subnet that was chosen although another host says that it holds it."""
-        chooser = self._chooser(current)
+        allocator = self._allocator(current)
         notes = []
         for network in new:
             stored = current.definitions.get(network.name)
             kept = stored is not None and stored.subnet == network.subnet
-            claims = chooser.ignored_claims(network.subnet) if network.ipv4.auto and network.subnet and not kept else []
+            claims = (
+                allocator.ignored_claims(network.subnet) if network.ipv4.auto and network.subnet and not kept else []
+            )
             if claims:
                 more = f" and {len(claims) - 1} more" if len(claims) > 1 else ""
                 notes.append(
@@ -299,10 +307,10 @@ def _without(wanted: Specs, names: Sequence[str]) -> Specs:
     return {**wanted, "registrations": [*gone, *left]}
 
 
-def _held(network: Network) -> Occupied:
+def _held(network: Network) -> SubnetInUse:
     if network.subnet is None:
         raise AssertionError("a network without a subnet holds nothing")
-    return Occupied(network.subnet, f"{network.owner} ({network.subnet})", network.bridge.name)
+    return SubnetInUse(network.subnet, f"{network.owner} ({network.subnet})", network.bridge.name)
 
 
 def _is_live(network: Network, current: State) -> bool:
@@ -498,21 +506,21 @@ def _check_host(network: Network, current: State) -> None:
     kept = () if stored is None else stored.routes
     routes = [(f"routes[{i}].to", one.to) for i, one in enumerate(network.routes) if one not in kept]
     # A subnet behind a guest is often a part of what is routed elsewhere as a whole.
-    _check_free(network, routes, [one for one in current.occupied if not one.soft])
+    _check_free(network, routes, [one for one in current.occupied if not one.avoid_only])
     if not _is_live(network, current):
         own = (("ipv4.address", network.ipv4.address), ("ipv6.address", network.ipv6.address))
         named = [(option, str(address)) for option, address in own if address is not None]
         # One that was chosen overlaps a route to elsewhere only where there was no choice.
-        others = [one for one in current.occupied if not (network.ipv4.auto and one.soft)]
+        others = [one for one in current.occupied if not (network.ipv4.auto and one.avoid_only)]
         _check_free(network, [*named, *_extra(network)], others)
 
 
-def _check_free(network: Network, cidrs: Sequence[tuple[str, str]], others: Sequence[Occupied]) -> None:
+def _check_free(network: Network, cidrs: Sequence[tuple[str, str]], others: Sequence[SubnetInUse]) -> None:
     for option, cidr in cidrs:
         subnet = ipaddress.ip_interface(cidr).network
-        taken = overlapping(subnet, others, own=network.bridge.name)
+        taken = first_overlapping(subnet, others, own=network.bridge.name)
         if taken:
-            _refuse(network, option, f"{subnet} overlaps {taken.what} of this host; use another subnet, or auto")
+            _refuse(network, option, f"{subnet} overlaps {taken.used_by} of this host; use another subnet, or auto")
 
 
 def _check_bridged(network: Network, current: State) -> None:

@@ -59,7 +59,7 @@ def listed(situation: Situation, names: Collection[str] = ()) -> list[dict[str, 
     named = situation.named(names)
     met: dict[str, list[str]] = {}
     for one in live_conflicts(situation):
-        met.setdefault(one.network.name, []).extend(taken.what for taken in one.meets)
+        met.setdefault(one.network.name, []).extend(taken.used_by for taken in one.meets)
     started = {network.name for network in situation.running}
     return [status(network, situation.links, met.get(network.name, ()), network.name in started) for network in named]
 

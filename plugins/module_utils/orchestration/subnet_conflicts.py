@@ -15,10 +15,9 @@ from ..core.files import File, put
 from ..core.identity import host_identity
 from ..core.memory import Remembered, memory_file, recall
 from ..core.paths import Paths
-from ..ipam import allocator as choosing
-from ..ipam.allocator import Chooser, Fleet
-from ..ipam.in_use import read_avoided, read_host, read_occupied, read_order
-from ..ipam.subnets import Occupied, Subnet, host_prefix
+from ..ipam.allocator import AllocationSettings, Fleet, SubnetAllocator, read_allocation_settings
+from ..ipam.in_use import read_avoided_subnets, read_kernel_subnets, read_order, read_subnets_in_use
+from ..ipam.subnets import Subnet, SubnetInUse, host_prefix
 from ..kernel.links import Link
 from ..network.model import Network
 from ..network.store import file_of, remembering, text_of
@@ -33,11 +32,11 @@ class Conflict:
     """A network, and what overlaps one of its subnets."""
 
     network: Network
-    meets: Sequence[Occupied]
+    meets: Sequence[SubnetInUse]
     subnet: Subnet
 
     def __str__(self) -> str:
-        return f"{self.network.owner} ({self.subnet}) overlaps {', '.join(one.what for one in self.meets)}"
+        return f"{self.network.owner} ({self.subnet}) overlaps {', '.join(one.used_by for one in self.meets)}"
 
     @property
     def is_ours_to_choose(self) -> bool:
@@ -46,13 +45,13 @@ class Conflict:
         return any(one.auto and one.address is not None and one.address.network == self.subnet for one in own)
 
 
-def conflicts(networks: Iterable[Network], occupied: Iterable[Occupied], bridges: Collection[str]) -> list[Conflict]:
+def conflicts(networks: Iterable[Network], occupied: Iterable[SubnetInUse], bridges: Collection[str]) -> list[Conflict]:
     """Networks that overlap what is on interfaces other than bridges of ours. Pure."""
     others = [one for one in occupied if one.interface not in bridges]
     found = []
     for network in networks:
         for subnet in network.subnets:
-            meets = {one.what: one for one in others if one.network.overlaps(subnet)}
+            meets = {one.used_by: one for one in others if one.network.overlaps(subnet)}
             if meets:
                 found.append(Conflict(network, tuple(meets.values()), subnet))
     return found
@@ -61,7 +60,7 @@ def conflicts(networks: Iterable[Network], occupied: Iterable[Occupied], bridges
 def live_conflicts(situation: Situation) -> list[Conflict]:
     """The conflicts of networks that run, as the host is now."""
     running = [network for network in situation.running if network.bridge.name in situation.links]
-    host = read_host(ipv6=any(network.has_ipv6 for network in running))
+    host = read_kernel_subnets(ipv6=any(network.has_ipv6 for network in running))
     return conflicts(running, host, _own_bridges(situation))
 
 
@@ -87,9 +86,9 @@ class Move:
 def plan_moves(
     found: Sequence[Conflict],
     situation: Situation,
-    occupied: Sequence[Occupied],
-    avoided: Sequence[Occupied],
-    settings: choosing.Settings,
+    occupied: Sequence[SubnetInUse],
+    avoided: Sequence[SubnetInUse],
+    settings: AllocationSettings,
     order: str,
     prefix: ipaddress.IPv6Network | None = None,
 ) -> tuple[list[Move], list[str]]:
@@ -101,7 +100,7 @@ def plan_moves(
     bridges = _own_bridges(situation)
     taken = [one for one in occupied if one.interface not in bridges]
     taken += [
-        Occupied(subnet, f"{network.owner} ({subnet})", network.bridge.name)
+        SubnetInUse(subnet, f"{network.owner} ({subnet})", network.bridge.name)
         for network in situation.defined.values()
         for subnet in network.subnets
     ]
@@ -117,27 +116,27 @@ def plan_moves(
         if conflict.subnet.version == 6:
             free = None
             if prefix is not None:
-                free = Chooser([*taken, *avoided]).choose_prefix(prefix, [one.network for one in taken], "")
+                free = SubnetAllocator([*taken, *avoided]).allocate_prefix(prefix, [one.network for one in taken], "")
             if free is None:
                 stay.append(f"{conflict}, and so would every other /64 of the host's {prefix}")
                 continue
             moved[network.name] = replace(before, ipv6=before.ipv6.at(free))
             moves.append(Move(network, moved[network.name], conflict))
-            taken.append(Occupied(free.network, f"{network.owner} ({free.network})", network.bridge.name))
+            taken.append(SubnetInUse(free.network, f"{network.owner} ({free.network})", network.bridge.name))
             continue
         met = situation.remembered.get(network.name, Remembered()).met
         try:
-            address = Chooser(taken, avoided, settings.pools, order, Fleet(settings.share)).choose("", met)
+            address = SubnetAllocator(taken, avoided, settings.pools, order, Fleet(settings.share)).allocate("", met)
         except InvalidOption as error:
             stay.append(f"{conflict}, and there is nowhere to move: {error.problem}")
             continue
         no_better = any(one.network.overlaps(address.network) for one in taken)
-        if no_better and all(one.soft for one in conflict.meets):
+        if no_better and all(one.avoid_only for one in conflict.meets):
             stay.append(f"{conflict}, and so would every other subnet of its pools")
             continue
         new = moved[network.name] = before.with_address(address)
         moves.append(Move(network, new, conflict))
-        taken.append(Occupied(address.network, f"{new.owner} ({address.network})", new.bridge.name))
+        taken.append(SubnetInUse(address.network, f"{new.owner} ({address.network})", new.bridge.name))
     return moves, stay
 
 
@@ -151,9 +150,9 @@ def look(situation: Situation, paths: Paths, leave: Collection[str]) -> tuple[li
     return plan_moves(
         found,
         situation,
-        read_occupied(paths.root, os.environ, own, ipv6=any(one.has_ipv6 for one in defined)),
-        read_avoided(paths.root),
-        choosing.read_settings(paths),
+        read_subnets_in_use(paths.root, os.environ, own, ipv6=any(one.has_ipv6 for one in defined)),
+        read_avoided_subnets(paths.root),
+        read_allocation_settings(paths),
         read_order(),
         host_prefix(host_identity(paths.root)),
     )

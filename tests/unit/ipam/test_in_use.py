@@ -9,8 +9,8 @@ import json
 from pathlib import Path
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.ipam import in_use as occupied
-from ansible_collections.virtnet.linux.plugins.module_utils.ipam.subnets import Occupied
+from ansible_collections.virtnet.linux.plugins.module_utils.ipam import in_use
+from ansible_collections.virtnet.linux.plugins.module_utils.ipam.subnets import SubnetInUse
 
 LIBVIRT = """<!--
 WARNING: THIS IS AN AUTO-GENERATED FILE.
@@ -28,16 +28,16 @@ WARNING: THIS IS AN AUTO-GENERATED FILE.
 
 
 def found(items: object) -> list[tuple[str, str, bool]]:
-    return [(str(one.network), one.what, one.soft) for one in items]  # type: ignore[attr-defined]
+    return [(str(one.network), one.used_by, one.avoid_only) for one in items]  # type: ignore[attr-defined]
 
 
 def test_networks_of_libvirt_by_their_addresses_and_routes() -> None:
-    assert found(occupied.of_libvirt(LIBVIRT, "default")) == [
+    assert found(in_use.parse_libvirt(LIBVIRT, "default")) == [
         ("192.168.122.0/24", "libvirt's network 'default' (192.168.122.0/24)", False),
         ("10.7.0.0/16", "libvirt's network 'default' (10.7.0.0/16)", True),
     ]
     live = f"<networkstatus><class_id bitmap='0-2'/>{LIBVIRT.partition('-->')[2]}</networkstatus>"
-    assert next(occupied.of_libvirt(live, "default")).interface == "virbr0"
+    assert next(in_use.parse_libvirt(live, "default")).interface == "virbr0"
 
 
 @pytest.mark.parametrize(
@@ -52,15 +52,15 @@ def test_networks_of_libvirt_by_their_addresses_and_routes() -> None:
     ],
 )
 def test_a_file_that_says_nothing_useful_is_no_error(text: str) -> None:
-    assert list(occupied.of_libvirt(text, "x")) == []
-    assert list(occupied.of_podman(text, "x")) == []
+    assert list(in_use.parse_libvirt(text, "x")) == []
+    assert list(in_use.parse_podman(text, "x")) == []
 
 
 def test_networks_of_podman_in_both_formats() -> None:
     netavark = {"name": "a", "network_interface": "podman1", "subnets": [{"subnet": "10.89.0.0/24", "gateway": "x"}]}
     cni = {"plugins": [{"type": "bridge", "ipam": {"ranges": [[{"subnet": "10.88.4.0/24"}]]}}]}
-    assert [str(one.network) for one in occupied.of_podman(json.dumps(netavark), "a")] == ["10.89.0.0/24"]
-    assert [str(one.network) for one in occupied.of_podman(json.dumps(cni), "b")] == ["10.88.4.0/24"]
+    assert [str(one.network) for one in in_use.parse_podman(json.dumps(netavark), "a")] == ["10.89.0.0/24"]
+    assert [str(one.network) for one in in_use.parse_podman(json.dumps(cni), "b")] == ["10.88.4.0/24"]
 
 
 def test_routes_hard_where_they_are_on_the_link_soft_where_they_lead_on() -> None:
@@ -75,7 +75,7 @@ def test_routes_hard_where_they_are_on_the_link_soft_where_they_lead_on() -> Non
         {"type": "unreachable", "dst": "10.66.0.0/16"},
         {"dst": "192.168.7.9", "dev": "tap0"},
     ]
-    assert [(str(one.network), one.soft, one.interface) for one in occupied.of_routes(routes)] == [
+    assert [(str(one.network), one.avoid_only, one.interface) for one in in_use.parse_routes(routes)] == [
         ("10.1.0.254/32", False, "eth0"),
         ("10.1.0.0/24", False, "eth0"),
         ("10.0.0.0/8", True, "eth0"),
@@ -98,11 +98,11 @@ def test_servers_the_connection_and_settings_of_docker(tmp_path: Path) -> None:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
     environment = {"SSH_CONNECTION": "192.168.9.4 51234 10.0.0.2 22"}
-    found: dict[str, Occupied] = {
-        str(one.network): one for one in occupied.read_occupied(str(tmp_path), environment, ["192.168.0.1"])
+    found: dict[str, SubnetInUse] = {
+        str(one.network): one for one in in_use.read_subnets_in_use(str(tmp_path), environment, ["192.168.0.1"])
     }
-    assert found["192.168.5.53/32"].what == "the name server 192.168.5.53"
-    assert found["192.168.9.4/32"].what == "the other end of this SSH connection 192.168.9.4"
+    assert found["192.168.5.53/32"].used_by == "the name server 192.168.5.53"
+    assert found["192.168.9.4/32"].used_by == "the other end of this SSH connection 192.168.9.4"
     assert {"192.168.122.0/24", "10.89.0.0/24", "172.26.0.0/16"} < set(found)
     assert "192.168.0.1/32" not in found
-    assert [str(one.network) for one in occupied.read_avoided(str(tmp_path))] == ["10.5.0.0/16"]
+    assert [str(one.network) for one in in_use.read_avoided_subnets(str(tmp_path))] == ["10.5.0.0/16"]

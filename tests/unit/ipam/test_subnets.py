@@ -10,17 +10,17 @@ import ipaddress
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.ipam.allocator import Chooser
+from ansible_collections.virtnet.linux.plugins.module_utils.ipam.allocator import SubnetAllocator
 from ansible_collections.virtnet.linux.plugins.module_utils.ipam.subnets import (
     DEFAULT_POOLS,
     DOWN,
     MIDDLE,
     ORDERS,
     UP,
-    Free,
-    Occupied,
+    FreeSubnets,
     Pool,
     Share,
+    SubnetInUse,
     host_prefix,
     read_pools,
 )
@@ -58,26 +58,26 @@ def test_choice_is_the_first_that_overlaps_nothing(
     expected = next(
         (one for one in candidates(order, share) if not any(one.overlaps(other) for other in occupied)), None
     )
-    assert Free(occupied, order, share).first([SMALL]) == expected
+    assert FreeSubnets(occupied, order, share).first([SMALL]) == expected
 
 
 @given(st.lists(subnets), st.sampled_from(ORDERS), st.integers(0, 40))
 def test_networks_never_overlap_are_stable_and_exhaust_cleanly(
     occupied: list[ipaddress.IPv4Network], order: str, count: int
 ) -> None:
-    taken = [Occupied(one, f"the route {one}") for one in occupied]
+    taken = [SubnetInUse(one, f"the route {one}") for one in occupied]
     chosen: list[ipaddress.IPv4Network] = []
     free = [one for one in candidates(order, Share()) if not any(one.overlaps(other) for other in occupied)]
     for _ in range(count):
-        held = [Occupied(one, "ours") for one in chosen]
-        chooser = Chooser([*taken, *held], pools=[SMALL], order=order)
+        held = [SubnetInUse(one, "ours") for one in chosen]
+        allocator = SubnetAllocator([*taken, *held], pools=[SMALL], order=order)
         if len(chosen) == len(free):
             with pytest.raises(InvalidOption, match="no free subnet is left in 192.168.0.0/20"):
-                chooser.choose("")
+                allocator.allocate("")
             return
-        address = chooser.choose("")
+        address = allocator.allocate("")
         assert not any(address.network.overlaps(one) for one in [*occupied, *chosen])
-        assert chooser.choose(str(address)) == address
+        assert allocator.allocate(str(address)) == address
         chosen.append(address.network)
     assert chosen == free[:count]
 
@@ -87,12 +87,12 @@ def test_hosts_with_different_shares_never_choose_the_same(
     share: Share, order: str, mine: list[ipaddress.IPv4Network], theirs: list[ipaddress.IPv4Network]
 ) -> None:
     other = Share((share.position + 1) % share.of, share.of)
-    a, b = Free(mine, order, share).first([SMALL]), Free(theirs, order, other).first([SMALL])
+    a, b = FreeSubnets(mine, order, share).first([SMALL]), FreeSubnets(theirs, order, other).first([SMALL])
     assert share.of == 1 or a is None or a != b
 
 
 def test_nested_hosts_start_at_different_places() -> None:
-    chosen = [str(Free([], order).first(DEFAULT_POOLS)) for order in (DOWN, UP, MIDDLE)]
+    chosen = [str(FreeSubnets([], order).first(DEFAULT_POOLS)) for order in (DOWN, UP, MIDDLE)]
     assert chosen == ["192.168.254.0/24", "192.168.0.0/24", "192.168.128.0/24"]
 
 
@@ -100,14 +100,14 @@ def test_prefix_of_a_host_is_a_unique_local_one_and_stable() -> None:
     prefix = host_prefix("0123456789abcdef")
     assert prefix == host_prefix("0123456789abcdef") != host_prefix("1123456789abcdef")
     assert prefix.prefixlen == 48 and prefix.subnet_of(ipaddress.IPv6Network("fd00::/8"))
-    first = Free([]).first_of(prefix)
+    first = FreeSubnets([]).first_of(prefix)
     assert first is not None and first.prefixlen == 64 and first.subnet_of(prefix)
-    assert Free([first]).first_of(prefix) == ipaddress.IPv6Network((int(first.network_address) + (1 << 64), 64))
+    assert FreeSubnets([first]).first_of(prefix) == ipaddress.IPv6Network((int(first.network_address) + (1 << 64), 64))
 
 
 def test_second_pool_serves_when_the_first_is_used_up() -> None:
     other = Pool(ipaddress.IPv4Network("10.1.0.0/16"), 20)
-    assert Free([SMALL.network]).first([SMALL, other]) == ipaddress.IPv4Network("10.1.0.0/20")
+    assert FreeSubnets([SMALL.network]).first([SMALL, other]) == ipaddress.IPv4Network("10.1.0.0/20")
 
 
 def test_pools_are_cidrs_or_mappings() -> None:

@@ -15,7 +15,7 @@ from ansible_collections.virtnet.linux.plugins.filter.fleet import fleet
 from ansible_collections.virtnet.linux.plugins.module_utils.core.memory import Remembered
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.ipam.allocator import Settings, read_fleet
+from ansible_collections.virtnet.linux.plugins.module_utils.ipam.allocator import AllocationSettings, read_fleet
 from ansible_collections.virtnet.linux.plugins.module_utils.ipam.subnets import Pool, Share
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
 from ansible_collections.virtnet.linux.plugins.module_utils.network.store import remembering
@@ -65,7 +65,7 @@ class Fleet:
         }
         share = told.share or state.settings.share
         self.states[host] = State(
-            definitions, {**state.remembered, **memory}, settings=Settings(tuple(self.pools), share)
+            definitions, {**state.remembered, **memory}, settings=AllocationSettings(tuple(self.pools), share)
         )
         return sum(1 for change in done.changes if change.network)
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.memory import Remembered
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.ipam.allocator import Settings
-from ansible_collections.virtnet.linux.plugins.module_utils.ipam.subnets import UP, Occupied, Pool
+from ansible_collections.virtnet.linux.plugins.module_utils.ipam.allocator import AllocationSettings
+from ansible_collections.virtnet.linux.plugins.module_utils.ipam.subnets import UP, Pool, SubnetInUse
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.leases import parse_leases
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.restore import Situation
@@ -23,16 +23,16 @@ def network(name: str, address: str, *, auto: bool = True) -> Network:
     return read_network(Options({"name": name, "ipv4": {"address": address, "auto": auto}}), "host")
 
 
-def taken(subnet: str, *, soft: bool = False, interface: str = "eth0") -> Occupied:
-    return Occupied(ipaddress.IPv4Network(subnet), f"the route {subnet}", interface, soft)
+def taken(subnet: str, *, avoid_only: bool = False, interface: str = "eth0") -> SubnetInUse:
+    return SubnetInUse(ipaddress.IPv4Network(subnet), f"the route {subnet}", interface, avoid_only)
 
 
-def moves(networks: list[Network], occupied: list[Occupied], met: list[str] = [], **more: Any) -> Any:  # noqa: B006
+def moves(networks: list[Network], occupied: list[SubnetInUse], met: list[str] = [], **more: Any) -> Any:  # noqa: B006
     situation = Situation(
         {one.name: one for one in networks}, networks, {one.name: Remembered(met=met) for one in networks}, {}
     )
     found = conflicts(networks, occupied, {one.bridge.name for one in networks})
-    done, stay = plan_moves(found, situation, occupied, [], more.get("settings", Settings()), UP)
+    done, stay = plan_moves(found, situation, occupied, [], more.get("settings", AllocationSettings()), UP)
     return {move.new.name: str(move.new.ipv4.address) for move in done}, stay
 
 
@@ -83,10 +83,10 @@ def six(address: str, *, auto: bool = True) -> Network:
     ],
 )
 def test_ipv6_moves_within_the_prefix_of_the_host(one: Network, occupied: list[str], goes_to: str, said: str) -> None:
-    host = [Occupied(ipaddress.IPv6Network(cidr), f"the route {cidr}", "eth0") for cidr in occupied]
+    host = [SubnetInUse(ipaddress.IPv6Network(cidr), f"the route {cidr}", "eth0") for cidr in occupied]
     situation = Situation({"six": one}, [one], {}, {})
     found = conflicts([one], host, set())
-    done, stay = plan_moves(found, situation, host, [], Settings(), UP, ipaddress.IPv6Network("fd12:1::/48"))
+    done, stay = plan_moves(found, situation, host, [], AllocationSettings(), UP, ipaddress.IPv6Network("fd12:1::/48"))
     assert [str(move.new.ipv6.address) for move in done] == ([goes_to] if goes_to else [])
     assert [str(move.new.ipv4.address) for move in done] == (["192.168.7.1/24"] if goes_to else [])
     assert said in "".join(stay)
@@ -95,10 +95,10 @@ def test_ipv6_moves_within_the_prefix_of_the_host(one: Network, occupied: list[s
 def test_a_network_that_meets_others_in_both_families_moves_with_both() -> None:
     options = {"name": "both", "ipv4": {"address": "192.168.0.1/24", "auto": True}}
     one = read_network(Options({**options, "ipv6": {"address": "fd12:1::1/64", "auto": True}}), "host")
-    host = [taken("192.168.0.0/24"), Occupied(ipaddress.IPv6Network("fd12:1::/64"), "the route fd12:1::/64", "eth0")]
+    host = [taken("192.168.0.0/24"), SubnetInUse(ipaddress.IPv6Network("fd12:1::/64"), "the route fd12:1::/64", "eth0")]
     situation = Situation({"both": one}, [one], {}, {})
     found = conflicts([one], host, set())
-    done, _stay = plan_moves(found, situation, host, [], Settings(), UP, ipaddress.IPv6Network("fd12:1::/48"))
+    done, _stay = plan_moves(found, situation, host, [], AllocationSettings(), UP, ipaddress.IPv6Network("fd12:1::/48"))
     assert list(map(str, done)) == [
         "network 'both' (192.168.0.0/24) overlaps the route 192.168.0.0/24, so it moves to 192.168.1.0/24",
         "network 'both' (fd12:1::/64) overlaps the route fd12:1::/64, so it moves to fd12:1:0:1::/64",
@@ -107,15 +107,15 @@ def test_a_network_that_meets_others_in_both_families_moves_with_both() -> None:
 
 
 def test_a_route_to_elsewhere_moves_a_network_only_where_that_helps() -> None:
-    half = taken("192.168.0.0/17", soft=True, interface="tun0")
+    half = taken("192.168.0.0/17", avoid_only=True, interface="tun0")
     assert moves([LAB], [half])[0] == {"lab": "192.168.128.1/24"}
-    whole = taken("192.168.0.0/16", soft=True, interface="tun0")
+    whole = taken("192.168.0.0/16", avoid_only=True, interface="tun0")
     moved, stay = moves([LAB], [whole])
     assert moved == {} and "and so would every other subnet of its pools" in stay[0]
 
 
 def test_nowhere_to_move_is_said() -> None:
-    small = Settings((Pool(ipaddress.IPv4Network("192.168.0.0/24")),))
+    small = AllocationSettings((Pool(ipaddress.IPv4Network("192.168.0.0/24")),))
     moved, stay = moves([LAB], [taken("192.168.0.0/24")], settings=small)
     assert moved == {} and "there is nowhere to move: no free subnet is left in 192.168.0.0/24" in stay[0]
 

@@ -17,8 +17,8 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.memory import R
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import Plan
-from ansible_collections.virtnet.linux.plugins.module_utils.ipam.allocator import Fleet, Settings, read_fleet
-from ansible_collections.virtnet.linux.plugins.module_utils.ipam.subnets import Occupied, Pool, Share, host_prefix
+from ansible_collections.virtnet.linux.plugins.module_utils.ipam.allocator import AllocationSettings, Fleet, read_fleet
+from ansible_collections.virtnet.linux.plugins.module_utils.ipam.subnets import Pool, Share, SubnetInUse, host_prefix
 from ansible_collections.virtnet.linux.plugins.module_utils.kernel.links import Link
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
 from ansible_collections.virtnet.linux.plugins.module_utils.network.store import Unreadable, remembering
@@ -43,8 +43,8 @@ def stored(*items: dict[str, Any], remembered: Mapping[str, Remembered] | None =
     return State(definitions, {**(remembered or {}), **memory}, **more)
 
 
-def occupied(subnet: str, what: str = "the route", interface: str = "eth0") -> Occupied:
-    return Occupied(ipaddress.IPv4Network(subnet), f"{what} {subnet}", interface)
+def occupied(subnet: str, what: str = "the route", interface: str = "eth0") -> SubnetInUse:
+    return SubnetInUse(ipaddress.IPv4Network(subnet), f"{what} {subnet}", interface)
 
 
 def refused(*items: dict[str, Any], **more: Any) -> str:
@@ -175,7 +175,7 @@ def test_a_subnet_behind_a_guest_is_kept_free_and_may_be_part_of_what_is_routed_
     assert address(plan({"name": "b"}, state=stored(routed)), "b") == "192.168.1.1/24"
     message = refused(routed, state=State(occupied=[occupied("192.168.0.0/28")]))
     assert "networks[0].routes[0].to: 192.168.0.0/25 overlaps the route 192.168.0.0/28 of this host" in message
-    aggregate = replace(occupied("192.168.0.0/25"), soft=True)
+    aggregate = replace(occupied("192.168.0.0/25"), avoid_only=True)
     done = plan(routed, state=State(occupied=[aggregate]))
     (rules,) = done.return_values["rules"]
     assert rules["subnets"] == ["192.168.30.0/24", "192.168.0.0/25"]
@@ -303,7 +303,7 @@ def test_a_network_without_autostart_is_started_by_a_run_once_per_boot() -> None
 
 
 def test_a_route_to_elsewhere_is_overlapped_only_without_a_choice() -> None:
-    vpn = Occupied(ipaddress.IPv4Network("192.168.0.0/17"), "the route 192.168.0.0/17", "tun0", soft=True)
+    vpn = SubnetInUse(ipaddress.IPv4Network("192.168.0.0/17"), "the route 192.168.0.0/17", "tun0", avoid_only=True)
     assert address(plan(LAB, state=State(occupied=[vpn]))) == "192.168.128.1/24"
     pool = [Pool(ipaddress.IPv4Network("192.168.4.0/22"))]
     assert address(plan(LAB, state=State(occupied=[vpn]), pools=pool)) == "192.168.4.1/24"
@@ -329,7 +329,7 @@ def test_hosts_of_a_fleet_that_choose_at_once_choose_differently() -> None:
 
 def test_only_what_the_administrator_fixed_elsewhere_moves_a_network_also_while_it_runs() -> None:
     links = {"vn-lab": Link("vn-lab", 3, "bridge", addresses=("192.168.0.1/24",))}
-    state = stored(LAB, links=links, settings=Settings(share=Share(0, 3)))
+    state = stored(LAB, links=links, settings=AllocationSettings(share=Share(0, 3)))
     for claim in ("192.168.0.0/24", "192.168.0.0/16", "192.0.0.0/8"):
         assert plan(LAB, state=state, fleet=fleet(0, (claim, False))).changes == []
         assert plan(LAB, state=replace(state, links={}), fleet=fleet(0, (claim, False))).changes == []
