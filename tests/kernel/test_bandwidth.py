@@ -159,7 +159,7 @@ def test_tables_and_queues_of_others_stay(bed: Bed) -> None:
     bed.host.run("tc", "qdisc", "add", "dev", "br-lab", "root", "handle", "1:", "tbf", *theirs)
     bed.host.run("nft", "-f", "-", stdin="table netdev theirs {\n\tchain c {\n\t\taccept\n\t}\n}\n")
     before = bed.host.run("tc", "qdisc", "show", "dev", "br-lab"), bed.host.run("nft", "list", "ruleset")
-    assert "a queue of kind tbf already" in bed.task("bridge", [lab(**BOTH)])["msg"]
+    assert "already has a queue of kind tbf" in bed.task("bridge", [lab(**BOTH)])["msg"]
     run(bed, lab(outbound=LIMIT))
     run(bed, lab())
     assert before == (bed.host.run("tc", "qdisc", "show", "dev", "br-lab"), bed.host.run("nft", "list", "ruleset"))

@@ -178,7 +178,7 @@ def test_the_interface_of_the_connection_to_this_host_is_no_port(bed: Bed, monke
         monkeypatch.setenv("SSH_CONNECTION", f"{peer} 40000 198.51.100.1 22")
         for check in (True, False):
             said = bed.task("bridge", wanted, check=check)["msg"]
-            assert "ports[0]: interface 'eth8' carries" in said and "the connection by which this run came" in said
+            assert "ports[0]: interface 'eth8' carries" in said and "the connection of this run" in said
         assert bed.link("br-lab") is None and "master" not in bed.link("eth8")
     # By way of another interface, it is a port like any.
     monkeypatch.setenv("SSH_CONNECTION", f"{OUTSIDE} 40000 {UPLINK} 22")
