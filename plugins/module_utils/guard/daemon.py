@@ -35,7 +35,7 @@ from ..network.runtime import now as boottime
 from ..network.runtime import pending_path, read_pending
 from ..orchestration.desired_state import KINDS, SWITCHES
 from ..orchestration.restore import resolver_ready, say
-from ..resolver.watch import is_concerned, watched
+from ..resolver.watch import is_relevant, watched_folders
 from . import workers as guard_work
 from .backoff import Backoff, Unrest
 from .lost_macvtaps import note_lost
@@ -151,7 +151,7 @@ class Guard:
             paths.private_instances: "fragments",
             paths.dnsmasq_hosts: "fragments",
             paths.private_running: "fragments",
-            **dict.fromkeys(watched(paths.root), "entries"),
+            **dict.fromkeys(watched_folders(paths.root), "entries"),
             paths.definitions: "",
             paths.transient_definitions: "",
             paths.runtime: "",
@@ -198,7 +198,7 @@ class Guard:
 
     def _is_about_resolver(self, kind: str, folder: str, name: str) -> bool:
         """Whether the resolver changed; while the host boots, it changes with each service that comes up."""
-        return kind == "entries" and is_concerned(folder, name) and os.path.exists(resolver_ready(self.paths))
+        return kind == "entries" and is_relevant(folder, name) and os.path.exists(resolver_ready(self.paths))
 
     def _hear(self, sockets: Collection[socket.socket], now: float) -> None:
         missed = False

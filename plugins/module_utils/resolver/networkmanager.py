@@ -1,11 +1,12 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""NetworkManager, where it writes resolv.conf itself.
+"""NetworkManager as the provider, where it writes resolv.conf itself.
 
-With its dnsmasq (dns=dnsmasq) that gets a file for each network: which names to ask where. Without, servers and search
-lists come from profiles, so ours are in a profile of the loopback device, which leaves its addresses as they are: the
-server before all others (ipv4.dns-priority; a VPN has 50), the domains behind all others. The profile is under /run.
+If it runs its own dnsmasq (dns=dnsmasq), that gets a file for each network: which names to query at which server.
+Otherwise servers and search lists come from connection profiles. So ours are in a profile of the loopback device, whose
+addresses do not change: the server before all others (ipv4.dns-priority; a VPN has 50), the domains behind all others.
+The profile is under /run.
 """
 
 from __future__ import annotations
@@ -18,48 +19,48 @@ from collections.abc import Mapping, Sequence
 from ..core.command import find, run
 from ..core.errors import CommandFailed
 from ..core.files import File, put, read_text
-from .provider import NETWORK_MANAGER, Entry, Held, Surroundings, domains, first_servers
+from .provider import NETWORK_MANAGER, Entry, ProviderTexts, ResolverState, domains, first_servers
 
-# Since 1.42 (its NEWS): profiles for the loopback device.
+# The first version with profiles for the loopback device (its NEWS).
 _LEAST_VERSION = (1, 42)
 _FOLDER = "etc/NetworkManager/dnsmasq.d"
 _PROFILE = "run/NetworkManager/system-connections/virtnet.linux.nmconnection"
 _ID = "virtnet.linux"
-# A name in the way of RFC 4122 version 5 would say no more: there is one for a host.
+# Fixed, because a host has only one such profile.
 _UUID = "c1f8a3b2-6e0d-5b4a-9f3e-76697274ae01"
 _FILE = re.compile(r"virtnet-.+\.conf")
 _HEADER = "# Written by virtnet.linux; changes are lost.\n"
-_BEFORE_ALL = 10
-_BEHIND_ALL = 1000
+_FIRST_PRIORITY = 10
+_LAST_PRIORITY = 1000
 _LOOPBACK = "127.0.0.0/8"
-# How often, and how many seconds apart.
-_LOOKS = 5
-_PAUSE = 0.2
+# How often the route is checked, and the seconds between.
+_CHECKS = 5
+_CHECK_INTERVAL = 0.2
 
 
 class NetworkManager:
-    """By files, and nmcli, which has them read."""
+    """Writes files, and makes NetworkManager read them with nmcli."""
 
     name = NETWORK_MANAGER
 
-    def read(self, root: str, interfaces: Sequence[str]) -> Held:
-        """Files for its dnsmasq, and the profile."""
+    def read(self, root: str, interfaces: Sequence[str]) -> ProviderTexts:
+        """Read the files for its dnsmasq, and the profile."""
         folder = os.path.join(root, _FOLDER)
         names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
         paths = [os.path.join(_FOLDER, name) for name in names if _FILE.fullmatch(name)]
         texts = {path: read_text(os.path.join(root, path)) for path in (*paths, _PROFILE)}
         return {f"/{path}": text for path, text in texts.items() if text is not None}
 
-    def target(self, entries: Sequence[Entry], around: Surroundings) -> Held:
-        """With its dnsmasq (``around.told``) a file for each network; for the rest the profile."""
-        found = {}
-        if around.told:
-            found = {f"/{_FOLDER}/virtnet-{one.interface}.conf": _servers(one) for one in entries}
-        profile = _profile([] if around.told else first_servers(entries), domains(entries))
-        return {**found, **({f"/{_PROFILE}": profile} if profile else {})}
+    def target(self, entries: Sequence[Entry], resolver: ResolverState) -> ProviderTexts:
+        """With its own dnsmasq (``supports_split_dns``) a file for each network; for the rest the profile."""
+        files = {}
+        if resolver.supports_split_dns:
+            files = {f"/{_FOLDER}/virtnet-{entry.interface}.conf": _servers(entry) for entry in entries}
+        profile = _profile([] if resolver.supports_split_dns else first_servers(entries), domains(entries))
+        return {**files, **({f"/{_PROFILE}": profile} if profile else {})}
 
     def apply(self, root: str, changes: Mapping[str, str | None]) -> None:
-        """Write the files, and have NetworkManager read them, if it runs."""
+        """Write the files; if NetworkManager runs, make it read them."""
         files = [File(os.path.join(root, name.lstrip("/")), text, _mode(name)) for name, text in changes.items()]
         profile = f"/{_PROFILE}"
         runs = is_running()
@@ -78,27 +79,27 @@ class NetworkManager:
 
 
 def _keep_loopback() -> None:
-    """The route of 127.0.0.0/8, which NetworkManager (seen with 1.52) takes away with a profile of lo.
+    """Restore the route of 127.0.0.0/8, which NetworkManager (seen with 1.52) deletes together with a profile of lo.
 
-    Without it all addresses there but 127.0.0.1 are dead: 127.0.0.53 of systemd-resolved, 127.0.1.1 of Debian's hosts.
-    It goes a moment after nmcli has come back.
+    Without it only 127.0.0.1 answers, not 127.0.0.53 of systemd-resolved or 127.0.1.1 of Debian's /etc/hosts.
+    NetworkManager deletes it a moment after nmcli has returned.
     """
-    for _look in range(_LOOKS):
+    for _check in range(_CHECKS):
         listed = run(["ip", "-4", "route", "show", "table", "local", "dev", "lo"]).stdout
         if f"local {_LOOPBACK} " not in listed:
             run(["ip", "route", "replace", "local", _LOOPBACK, "dev", "lo", "table", "local", "proto", "kernel",
                  "scope", "host", "src", "127.0.0.1"])  # fmt: skip
-        time.sleep(_PAUSE)
+        time.sleep(_CHECK_INTERVAL)
 
 
 def _mode(name: str) -> int:
-    # NetworkManager takes no profile that others may read.
+    # NetworkManager ignores a profile that other users may read.
     return 0o600 if name == f"/{_PROFILE}" else 0o644
 
 
-def _servers(one: Entry) -> str:
-    names = [*([one.domain] if one.domain else []), *one.zones]
-    return _HEADER + "".join(f"server=/{name}/{address}\n" for name in names for address in one.addresses)
+def _servers(entry: Entry) -> str:
+    names = [*([entry.domain] if entry.domain else []), *entry.zones]
+    return _HEADER + "".join(f"server=/{name}/{address}\n" for name in names for address in entry.addresses)
 
 
 def _profile(servers: Sequence[str], search: Sequence[str]) -> str:
@@ -109,14 +110,14 @@ def _profile(servers: Sequence[str], search: Sequence[str]) -> str:
     def section(family: int, address: str) -> list[str]:
         lines = [f"[ipv{family}]", "method=manual", f"address1={address}"]
         if by_family[family]:
-            return [*lines, f"dns={';'.join(by_family[family])};", f"dns-priority={_BEFORE_ALL}"]
+            return [*lines, f"dns={';'.join(by_family[family])};", f"dns-priority={_FIRST_PRIORITY}"]
         return lines
 
-    # The search list stands in the family that has no server, for the priority is one for both.
+    # The search list is in the family without a server, because a family has one priority for both.
     other = 4 if by_family[6] and not by_family[4] else 6
     sections = {4: section(4, "127.0.0.1/8"), 6: section(6, "::1/128")}
     if search:
-        priority = [] if by_family[other] else [f"dns-priority={_BEHIND_ALL}"]
+        priority = [] if by_family[other] else [f"dns-priority={_LAST_PRIORITY}"]
         sections[other] += [*priority, f"dns-search={';'.join(search)};"]
     head = ["[connection]", f"id={_ID}", f"uuid={_UUID}", "type=loopback", "interface-name=lo", "autoconnect=true"]
     return _HEADER + "\n".join([*head, "", *sections[4], "", *sections[6], ""])
@@ -129,25 +130,25 @@ def is_running() -> bool:
     )
 
 
-def look() -> tuple[str, bool]:
-    """What keeps it from being asked, or nothing; and whether it runs a dnsmasq of its own as a resolver."""
+def read_status() -> tuple[str, bool]:
+    """Why it cannot be used (empty if it can), and whether it runs its own dnsmasq as a resolver."""
     try:
         if not is_running():
             return "NetworkManager does not run", False
-        told = parse_dns(run(["NetworkManager", "--print-config"]).stdout) == "dnsmasq"
+        own_dnsmasq = parse_dns(run(["NetworkManager", "--print-config"]).stdout) == "dnsmasq"
         version = parse_version(run(["nmcli", "--version"]).stdout)
         if version < _LEAST_VERSION:
-            return f"NetworkManager {'.'.join(map(str, version))} has no profiles for loopback; 1.42 has", told
+            return f"NetworkManager {'.'.join(map(str, version))} has no profiles for loopback; 1.42 has", own_dnsmasq
         profile = run(["nmcli", "-t", "-g", "GENERAL.CONNECTION", "device", "show", "lo"], check=False).stdout.strip()
     except CommandFailed as error:
         return str(error), False
     if profile not in ("", "lo", _ID):
-        return f"its device lo has the profile {profile!r}, which is not ours to change", told
-    return "", told
+        return f"its device lo has the profile {profile!r}, which is not ours to change", own_dnsmasq
+    return "", own_dnsmasq
 
 
 def parse_dns(text: str) -> str:
-    """The setting dns= of the section main in what ``NetworkManager --print-config`` says."""
+    """The setting dns= of the section main in the output of ``NetworkManager --print-config``."""
     section = ""
     for line in text.splitlines():
         line = line.strip()

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whom the administrator names as the owner of a host's resolv.conf, kept for runs that nobody tells."""
+"""The owner of resolv.conf that the administrator named for this host, stored for runs without that option."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ..core.files import File, read_note
 from ..core.paths import Paths
 from .provider import AUTO
 
-# The host's resolver is left alone.
-NOBODY = "none"
+# The choice that there are no entries: the host's resolver stays as it is.
+DISABLED = "none"
 
 
 def _file(paths: Paths) -> str:
@@ -23,7 +23,7 @@ def _file(paths: Paths) -> str:
 
 
 def read_choice(paths: Paths) -> str:
-    """A provider, ``none``, or ``auto``, which holds unless this host was told otherwise."""
+    """A provider, ``none``, or ``auto``, which is the default."""
     try:
         return str((read_note(_file(paths)) or {}).get("resolver", AUTO))
     except (ValueError, AttributeError):
@@ -31,13 +31,13 @@ def read_choice(paths: Paths) -> str:
 
 
 def choice_file(choice: str, paths: Paths) -> File:
-    """The file that keeps it."""
+    """The file that stores the choice."""
     return File(_file(paths), None if choice == AUTO else json.dumps({"resolver": choice}) + "\n")
 
 
 def check_choice(choice: str | None, providers: Collection[str]) -> str | None:
-    """The option ``resolver``; None where it is not given. Raises InvalidOption."""
-    known = (AUTO, NOBODY, *providers)
+    """Check the option ``resolver``; None if it is not given. Raises InvalidOption."""
+    known = (AUTO, DISABLED, *providers)
     if choice is not None and choice not in known:
         raise InvalidOption("resolver", f"{choice!r} is not one of {', '.join(known)}")
     return choice

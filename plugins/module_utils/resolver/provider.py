@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What every provider of the host's resolver has to do, and what they share. Pure.
+"""The interface of the providers of the host's resolver, and what they share. Pure.
 
-A provider holds things of ours by name, each as text: an entry of resolvconf, a file, the settings of a link. What it
-shall hold is a function of all entries and of the host, so that a change is a difference of texts.
+A provider stores texts of ours by name: an entry of resolvconf, a file, the settings of a link. The desired texts
+follow from all entries and from the host, so that a change is a difference of texts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ RESOLVED = "systemd-resolved"
 NETWORK_MANAGER = "networkmanager"
 PLAIN = "plain"
 PROVIDER_NAMES = (OPENRESOLV, DEBIAN, RESOLVED, NETWORK_MANAGER, PLAIN)
-# Whoever is found to own resolv.conf.
+# The provider that owns resolv.conf.
 AUTO = "auto"
 
 # Bits of a label of a reverse zone: an octet (RFC 1035 section 3.5), a nibble (RFC 3596 section 2.5).
@@ -28,15 +28,16 @@ _LABEL_BITS = {4: 8, 6: 4}
 _ROOT = {4: "in-addr.arpa", 6: "ip6.arpa"}
 
 Subnet = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
-Held = Mapping[str, str]
+# By name: what a provider stores for us.
+ProviderTexts = Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Entry:
     """One network for the resolver.
 
-    ``forwards``: its server resolves other names too; ``everyone``: it knows the names of the other networks as well;
-    ``asked``: the host shall ask it. One that is not may still forward to the host's servers.
+    ``forwards``: its server also resolves other names, by the host's servers. ``serves_all_networks``: it knows the
+    names of the other networks too. ``queried_by_host``: the host queries it.
     """
 
     interface: str
@@ -44,53 +45,54 @@ class Entry:
     domain: str = ""
     zones: Sequence[str] = ()
     forwards: bool = True
-    everyone: bool = False
-    asked: bool = True
+    serves_all_networks: bool = False
+    queried_by_host: bool = True
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """The host's resolver as it was found.
+class ResolverState:
+    """The state of the host's resolver.
 
-    ``owner`` of /etc/resolv.conf is a provider, or empty where it is none that we know; ``words`` say it to the user.
-    ``servers`` and ``search`` are the file's, ``text`` is all of it, ``link`` where it really lies. ``told``: a local
-    resolver is told by the owner which server knows which domain. ``hindrance``: why the owner cannot be asked now.
+    ``owner``: the provider that owns /etc/resolv.conf, empty for an unknown one; ``owner_description`` is for messages.
+    ``servers``, ``search``, ``options`` and ``text`` are those of the file, ``link`` is its real path.
+    ``supports_split_dns``: the owner tells a local resolver which server knows which domain.
+    ``unusable_reason``: why the owner cannot be used now.
     """
 
     owner: str = PLAIN
-    words: str = "a file that no program manages"
+    owner_description: str = "a file that no program manages"
     servers: Sequence[str] = ()
     search: Sequence[str] = ()
     options: Sequence[str] = ()
     text: str = ""
     link: str = "/etc/resolv.conf"
-    told: bool = False
-    hindrance: str = ""
+    supports_split_dns: bool = False
+    unusable_reason: str = ""
     installed: frozenset[str] = field(default_factory=frozenset)
 
     @property
     def asks_loopback(self) -> bool:
-        """Whether the host asks a resolver of its own first, other than systemd-resolved's stub."""
+        """Whether the first server is a local resolver other than the stub of systemd-resolved."""
         return bool(self.servers) and is_loopback(self.servers[0])
 
 
 class Provider(Protocol):
-    """One way to tell the host's resolver of networks."""
+    """One way to add entries to the host's resolver."""
 
     name: str
 
-    def read(self, root: str, interfaces: Sequence[str]) -> Held:
-        """What of ours it holds, by name; ``interfaces`` are those that may be ours. Cheap, changes nothing."""
+    def read(self, root: str, interfaces: Sequence[str]) -> ProviderTexts:
+        """The current texts of ours; ``interfaces`` are those that may be ours. Changes nothing."""
 
-    def target(self, entries: Sequence[Entry], around: Surroundings) -> Held:
-        """What it shall hold; pure."""
+    def target(self, entries: Sequence[Entry], resolver: ResolverState) -> ProviderTexts:
+        """The desired texts; pure."""
 
     def apply(self, root: str, changes: Mapping[str, str | None]) -> None:
-        """Make it hold these texts; None: no longer. Raises VirtnetError."""
+        """Set these texts; None deletes one. Raises VirtnetError."""
 
 
 def is_loopback(server: str) -> bool:
-    """A loopback address that is not one of systemd-resolved's (systemd-resolved.service(8))."""
+    """Whether a server has a loopback address, but is not systemd-resolved (systemd-resolved.service(8))."""
     try:
         address = ipaddress.ip_address(server)
     except ValueError:
@@ -99,47 +101,47 @@ def is_loopback(server: str) -> bool:
 
 
 def is_stub(server: str) -> bool:
-    """An address at which systemd-resolved answers (systemd-resolved.service(8))."""
+    """Whether a server is the stub of systemd-resolved (systemd-resolved.service(8))."""
     return server in ("127.0.0.53", "127.0.0.54")
 
 
 def reverse_zones(subnet: Subnet) -> list[str]:
-    """The zones of the names of a subnet's addresses, none of which holds an address outside of it.
+    """The reverse zones of a subnet; no zone contains an address outside of the subnet.
 
-    A subnet that does not end at a label's boundary has several: at most 128 (IPv4) or 8 (IPv6).
+    A subnet that does not end at the boundary of a label has several zones: at most 128 (IPv4) or 8 (IPv6).
     """
     bits = _LABEL_BITS[subnet.version]
     length = -(-subnet.prefixlen // bits) * bits
-    found = []
+    zones = []
     for part in subnet.subnets(new_prefix=length):
-        plain = f"{int(part.network_address):0{part.max_prefixlen}b}"[:length]
-        labels = [int(plain[i : i + bits], 2) for i in range(0, length, bits)]
+        binary = f"{int(part.network_address):0{part.max_prefixlen}b}"[:length]
+        labels = [int(binary[i : i + bits], 2) for i in range(0, length, bits)]
         words = [str(label) if bits == 8 else f"{label:x}" for label in reversed(labels)]
-        found.append(".".join([*words, _ROOT[subnet.version]]))
-    return found
+        zones.append(".".join([*words, _ROOT[subnet.version]]))
+    return zones
 
 
-def in_turn(entries: Sequence[Entry]) -> list[Entry]:
-    """Those of them whose servers can be asked one after another.
+def sequential_servers(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries whose servers can be queried one after another.
 
-    A server that knows only its own names refuses all others. A libc goes on to the next one then, but a dnsmasq that
-    forwards reads the same file, and hands a refusal on to whoever asked with EDNS (seen with 2.90). So it can be there
-    only without one that forwards, whether the host asks that or not.
+    The server of an isolated network refuses all names but its own. A libc then queries the next server. But a dnsmasq
+    that forwards reads the same file, and returns the refusal to a client that uses EDNS (seen with 2.90). So such a
+    server can be used only without one that forwards, whether the host queries that one or not.
     """
-    forwarding = any(one.forwards for one in entries)
-    return [one for one in entries if one.asked and (one.forwards or not forwarding)]
+    any_forwards = any(entry.forwards for entry in entries)
+    return [entry for entry in entries if entry.queried_by_host and (entry.forwards or not any_forwards)]
 
 
 def first_servers(entries: Sequence[Entry]) -> list[str]:
-    """The servers of ours that a libc shall ask before all others; at most two.
+    """The servers of ours that a libc is to query before all others; at most two.
 
-    A libc asks three servers (resolv.conf(5), MAXNS) and takes the first word that is no refusal, so at least one of
-    the host's own has to stay in reach. One that forwards decides about all names.
+    A libc queries three servers (resolv.conf(5), MAXNS) and takes the first answer that is no refusal. So at least one
+    of the host's own servers has to be among the three. A server that forwards answers for all names, so one is enough.
     """
-    order = sorted(in_turn(entries), key=lambda one: (not one.everyone, one.interface))
-    return [one.addresses[0] for one in order][: 1 if any(one.forwards for one in order) else 2]
+    ordered = sorted(sequential_servers(entries), key=lambda entry: (not entry.serves_all_networks, entry.interface))
+    return [entry.addresses[0] for entry in ordered][: 1 if any(entry.forwards for entry in ordered) else 2]
 
 
 def domains(entries: Sequence[Entry]) -> list[str]:
-    """The networks' domains, for the end of the search list."""
-    return sorted({one.domain for one in entries if one.domain})
+    """The domains of the networks, for the end of the search list."""
+    return sorted({entry.domain for entry in entries if entry.domain})

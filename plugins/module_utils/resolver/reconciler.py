@@ -1,17 +1,18 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The host's resolver: it asks the networks' name servers for the networks' names, by way of whoever owns resolv.conf.
+"""The reconciler of the host's resolver: the host queries the networks' name servers for the networks' names.
 
-What each network wants is noted under /run, as it is kept by the owners themselves: what a provider holds is a function
-of all networks, also of those that a run does not name. Everything else that the resolver knows stays, in its order.
+It adds entries at the provider that owns resolv.conf. The texts of a provider follow from the entries of all networks,
+also of those that a run does not name. So all entries are stored under /run, where the providers store theirs.
+Everything else that the resolver knows stays, in its order.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..core.errors import InvalidOption, MissingTool, VirtnetError
@@ -21,8 +22,8 @@ from ..core.options import Options
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, CREATE, DELETE, Change, Plan, describe
 from .networkmanager import NetworkManager
-from .override import NOBODY, check_choice, choice_file, read_choice
-from .owner import read_surroundings
+from .override import DISABLED, check_choice, choice_file, read_choice
+from .owner import read_resolver_state
 from .plain_file import Plain
 from .provider import (
     AUTO,
@@ -32,11 +33,11 @@ from .provider import (
     PLAIN,
     RESOLVED,
     Entry,
-    Held,
     Provider,
-    Surroundings,
+    ProviderTexts,
+    ResolverState,
     first_servers,
-    in_turn,
+    sequential_servers,
 )
 from .resolvconf import Resolvconf
 from .resolved import Resolved
@@ -49,135 +50,144 @@ PROVIDERS: Mapping[str, Provider] = {
 
 
 @dataclass(frozen=True)
-class State:
-    """The resolver as it is: ``held`` is what of ours each provider holds, ``noted`` what each interface wants.
+class EntriesState:
+    """The current state.
 
-    ``choice``: what this host was told last of who owns resolv.conf.
+    ``texts``: by provider, what it stores for us. ``entries``: the stored entries by interface.
+    ``choice``: the owner of resolv.conf that the administrator named last.
     """
 
-    around: Surroundings = field(default_factory=Surroundings)
-    held: Mapping[str, Held] = field(default_factory=dict)
-    noted: Mapping[str, EntrySpec] = field(default_factory=dict)
+    resolver: ResolverState = field(default_factory=ResolverState)
+    texts: Mapping[str, ProviderTexts] = field(default_factory=dict)
+    entries: Mapping[str, EntrySpec] = field(default_factory=dict)
     choice: str = AUTO
 
 
 @dataclass(frozen=True)
-class EntryChange(Change):
-    """A change at a provider (``thing``: its new text, or None), or, without a provider, of the notes."""
+class ResolverPlan(Plan[Change]):
+    """The plan of the resolver.
 
-    provider: str = ""
-    thing: str = ""
-    text: str | None = None
-    noted: EntrySpec | None = None
+    ``choice``: the new choice of the administrator. ``entries``: all entries to store. None: both stay as they are.
+    ``texts``: by provider, in the order in which they are changed, the texts to set (None: to delete).
+    """
+
+    choice: str | None = None
+    entries: Mapping[str, EntrySpec] | None = None
+    texts: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class ChoiceChange(EntryChange):
-    """What the host is told of who owns resolv.conf."""
+class TextChange(Change):
+    """A change of one text at a provider."""
 
-    file: File | None = None
+    provider: str = ""
+    key: str = ""
+    text: str | None = None
 
 
 class Entries:
-    """The part that manages entries of the host's resolver.
+    """The reconciler of the entries.
 
-    ``choice``: a provider for all entries that name none, or ``none`` for no entries; None: as this host was told last.
+    ``choice``: a provider for all entries that name none, or ``none`` for no entries; None: the choice of the last run.
     """
 
-    def __init__(self, wanted: Sequence[EntrySpec], purge: bool, paths: Paths, choice: str | None = None) -> None:
-        self.wanted = list(wanted)
+    def __init__(self, specs: Sequence[EntrySpec], purge: bool, paths: Paths, choice: str | None = None) -> None:
+        self.specs = list(specs)
         self.choice = check_choice(choice, PROVIDERS)
         self.purge = purge
         self.paths = paths
-        self.notes = os.path.join(paths.runtime, "resolver-entries")
-        _refuse_duplicates(self.wanted)
+        self.entries_path = os.path.join(paths.runtime, "resolver-entries")
+        _refuse_duplicates(self.specs)
 
-    def read(self) -> State:
-        """Who manages the resolver, which servers it asks, and what of ours all providers hold."""
-        noted = self._read_notes()
-        ours = sorted({*noted, *(spec.interface for spec in self.wanted), *_bridges_of_ours()})
-        return State(
-            read_surroundings(self.paths.root),
-            {name: provider.read(self.paths.root, ours) for name, provider in PROVIDERS.items()},
-            noted,
-            read_choice(self.paths),
+    def read(self) -> EntriesState:
+        """Read the state of the resolver, and what all providers store for us."""
+        entries = self._read_entries()
+        interfaces = sorted({*entries, *(spec.interface for spec in self.specs), *_bridges_of_ours()})
+        return EntriesState(
+            resolver=read_resolver_state(self.paths.root),
+            texts={name: provider.read(self.paths.root, interfaces) for name, provider in PROVIDERS.items()},
+            entries=entries,
+            choice=read_choice(self.paths),
         )
 
-    def _read_notes(self) -> dict[str, EntrySpec]:
+    def _read_entries(self) -> dict[str, EntrySpec]:
         try:
-            stored = read_note(self.notes) or []
-            specs = [EntrySpec.from_options(Options(one)) for one in stored]
+            stored = read_note(self.entries_path) or []
+            specs = [EntrySpec.from_options(Options(options)) for options in stored]
         except (ValueError, TypeError, VirtnetError):
-            # Of another version, or cut off: what networks want comes with the next run of all of them.
+            # From another version, or incomplete: the next run of all networks writes them again.
             return {}
         return {spec.interface: spec for spec in specs}
 
-    def plan(self, current: State) -> Plan[EntryChange]:
-        """What leaves another owner of the file first; then the notes; then what the owner holds."""
-        around = current.around
+    def plan(self, current: EntriesState) -> ResolverPlan:
+        """Texts at providers that do not own the file go first; then those of the owner are set."""
+        resolver = current.resolver
         choice = current.choice if self.choice is None else self.choice
-        kept = {} if self.purge else current.noted
-        noted = {name: spec for name, spec in kept.items() if choice != NOBODY or spec.provider != AUTO}
-        notes: dict[str, list[str]] = {}
-        for spec in self.wanted:
-            noted.pop(spec.interface, None)
-            if spec.state == "present" and not (choice == NOBODY and spec.provider == AUTO):
-                if spec.asked:
-                    _check_provider(spec, choice, around)
-                reason = _needless(spec, around) if spec.asked else None
-                if reason is None:
-                    noted[spec.interface] = spec
-                elif reason:
-                    notes.setdefault(reason, []).append(spec.interface)
-        entries = [noted[name].as_entry() for name in sorted(noted)]
-        split = around.told or around.owner == RESOLVED
-        asked = [one for one in entries if one.asked] if split else in_turn(entries)
-        changes: list[EntryChange] = []
+        stored, notes = self._desired_entries(current, choice)
+        entries = [stored[name].as_entry() for name in sorted(stored)]
+        split = resolver.supports_split_dns or resolver.owner == RESOLVED
+        queried = [entry for entry in entries if entry.queried_by_host] if split else sequential_servers(entries)
+        text_changes: list[TextChange] = []
         for name, provider in PROVIDERS.items():
-            target = provider.target(asked, around) if name == around.owner else {}
-            changes += _compare(name, current.held.get(name, {}), target)
-        changes.sort(key=lambda change: (change.provider == around.owner, change.action != DELETE))
-        changes += _compare_notes(current.noted, noted)
-        changes += self._compare_choice(current.choice, choice)
-        asking = [spec for spec in self.wanted if spec.asked and spec.interface in noted]
-        holds = [{**spec.as_options(), "provider": around.owner} for spec in asking]
-        said = [f"{reason}, so the host does not resolve the names of guests on {', '.join(names)}"
-                for reason, names in notes.items()]  # fmt: skip
-        return Plan(changes, holds, [*said, *_order_notes(entries, current)])
+            desired = provider.target(queried, resolver) if name == resolver.owner else {}
+            text_changes += _text_changes(name, current.texts.get(name, {}), desired)
+        text_changes.sort(key=lambda change: (change.provider == resolver.owner, change.action != DELETE))
+        texts: dict[str, dict[str, str | None]] = {}
+        for change in text_changes:
+            texts.setdefault(change.provider, {})[change.key] = change.text
+        entry_changes = _entry_changes(current.entries, stored)
+        used = [spec for spec in self.specs if spec.asked and spec.interface in stored]
+        return ResolverPlan(
+            changes=[*text_changes, *entry_changes, *_choice_changes(current.choice, choice)],
+            result=[{**spec.as_options(), "provider": resolver.owner} for spec in used],
+            notes=[*notes, *_order_notes(entries, current)],
+            choice=choice if choice != current.choice else None,
+            entries=stored if entry_changes else None,
+            texts=texts,
+        )
 
-    def _compare_choice(self, before: str, after: str) -> Iterable[EntryChange]:
-        if before != after:
-            words = (f"{before}\n", f"{after}\n", after)
-            yield ChoiceChange(CHANGE, "owner of the host's resolver", *words, file=choice_file(after, self.paths))
+    def _desired_entries(self, current: EntriesState, choice: str) -> tuple[dict[str, EntrySpec], list[str]]:
+        """The entries to store, and notes on networks that get none."""
+        kept = {} if self.purge else current.entries
+        stored = {name: spec for name, spec in kept.items() if choice != DISABLED or spec.provider != AUTO}
+        without: dict[str, list[str]] = {}
+        for spec in self.specs:
+            stored.pop(spec.interface, None)
+            if spec.state == "present" and not (choice == DISABLED and spec.provider == AUTO):
+                if spec.asked:
+                    _check_provider(spec, choice, current.resolver)
+                reason = _reason_for_no_entry(spec, current.resolver) if spec.asked else None
+                if reason is None:
+                    stored[spec.interface] = spec
+                elif reason:
+                    without.setdefault(reason, []).append(spec.interface)
+        notes = [
+            f"{reason}, so the host does not resolve the names of guests on {', '.join(names)}"
+            for reason, names in without.items()
+        ]
+        return stored, notes
 
-    def apply(self, plan: Plan[EntryChange]) -> None:
-        """Hand each owner what it holds for us; notes first, so that a run that is cut off is caught up with."""
-        put(change.file for change in plan.changes if isinstance(change, ChoiceChange) and change.file)
-        changes = [change for change in plan.changes if not isinstance(change, ChoiceChange)]
-        noted = self._read_notes()
-        for change in changes:
-            if not change.provider and change.noted is not None:
-                noted[change.noted.interface] = change.noted
-            elif not change.provider:
-                noted.pop(change.thing, None)
-        if any(not change.provider for change in changes):
-            content = json.dumps([noted[name].as_options() for name in sorted(noted)], indent=1)
-            put([File(self.notes, content + "\n" if noted else None)])
-        for name in dict.fromkeys(change.provider for change in changes if change.provider):
-            texts = {change.thing: change.text for change in changes if change.provider == name}
+    def apply(self, plan: ResolverPlan) -> None:
+        """Store the entries first, so that the next run completes a run that was interrupted; then set the texts."""
+        if plan.choice is not None:
+            put([choice_file(plan.choice, self.paths)])
+        if plan.entries is not None:
+            options = [plan.entries[name].as_options() for name in sorted(plan.entries)]
+            put([File(self.entries_path, json.dumps(options, indent=1) + "\n" if options else None)])
+        for name, texts in plan.texts.items():
             PROVIDERS[name].apply(self.paths.root, texts)
 
 
 def _bridges_of_ours() -> list[str]:
-    """Links with our mark: their settings at systemd-resolved are ours also where the notes were lost."""
+    """Links with our mark: their settings at systemd-resolved are ours even if the stored entries are lost."""
     folder = "/sys/class/net"
     names = os.listdir(folder) if os.path.isdir(folder) else []
     return [name for name in names if (read_text(f"{folder}/{name}/ifalias") or "").strip() == MARK]
 
 
-def _refuse_duplicates(wanted: Sequence[EntrySpec]) -> None:
+def _refuse_duplicates(specs: Sequence[EntrySpec]) -> None:
     seen: dict[str, EntrySpec] = {}
-    for spec in wanted:
+    for spec in specs:
         if spec.interface in seen:
             raise InvalidOption(
                 f"{spec.path}.interface" if spec.path else "interface",
@@ -186,88 +196,105 @@ def _refuse_duplicates(wanted: Sequence[EntrySpec]) -> None:
         seen[spec.interface] = spec
 
 
-def _check_provider(spec: EntrySpec, choice: str, around: Surroundings) -> None:
-    """Refuse a provider that does not own resolv.conf: what it would be told, no program would ask for."""
-    asked = choice if spec.provider == AUTO else spec.provider
-    if asked in (AUTO, around.owner):
+def _check_provider(spec: EntrySpec, choice: str, resolver: ResolverState) -> None:
+    """Refuse a provider that does not own resolv.conf: no program would use its entries."""
+    provider = choice if spec.provider == AUTO else spec.provider
+    if provider in (AUTO, resolver.owner):
         return
-    if asked in (OPENRESOLV, DEBIAN) and asked not in around.installed:
-        raise MissingTool(asked, asked)
-    inside = f"{spec.path}.provider" if spec.path else "provider"
+    if provider in (OPENRESOLV, DEBIAN) and provider not in resolver.installed:
+        raise MissingTool(provider, provider)
+    option = f"{spec.path}.provider" if spec.path else "provider"
     raise InvalidOption(
-        "resolver" if spec.provider == AUTO else inside,
-        f"{asked!r} does not own /etc/resolv.conf, which is {around.words}; hand that file over to {asked} first, "
-        "or leave it to 'auto' (in the roles: virtnet_resolver)",
+        "resolver" if spec.provider == AUTO else option,
+        f"{provider!r} does not own /etc/resolv.conf, which is {resolver.owner_description}; hand that file over to "
+        f"{provider} first, or leave it to 'auto' (in the roles: virtnet_resolver)",
         f"resolver entry of {spec.interface!r}",
     )
 
 
-def _needless(spec: EntrySpec, around: Surroundings) -> str | None:
-    """None where an entry is needed; else why there is none, empty where all is well without."""
-    if around.hindrance:
-        return f"/etc/resolv.conf is {around.words}, and {around.hindrance}"
-    if not around.owner:
-        return f"/etc/resolv.conf is {around.words}"
-    beside = not around.asks_loopback or around.owner == RESOLVED or (around.owner == NETWORK_MANAGER and around.told)
-    if beside:
+def _reason_for_no_entry(spec: EntrySpec, resolver: ResolverState) -> str | None:
+    """None if an entry is needed; else why there is none, empty if the host resolves the names without it."""
+    if resolver.unusable_reason:
+        return f"/etc/resolv.conf is {resolver.owner_description}, and {resolver.unusable_reason}"
+    if not resolver.owner:
+        return f"/etc/resolv.conf is {resolver.owner_description}"
+    own_dnsmasq = resolver.owner == NETWORK_MANAGER and resolver.supports_split_dns
+    if not resolver.asks_loopback or resolver.owner == RESOLVED or own_dnsmasq:
         return None
     if spec.loopback_serves:
         return ""
-    if around.told:
+    if resolver.supports_split_dns:
         return None
-    # A server of ours before it would be asked by it, and ask it, in a circle; behind it, it would never be asked.
-    return f"the host asks a resolver of its own at {around.servers[0]}, which nobody tells where these names are"
+    # Before that resolver, a server of ours would query it and be queried by it, in a circle. Behind it, no program
+    # would query our server.
+    return f"the host asks a resolver of its own at {resolver.servers[0]}, which nobody tells where these names are"
 
 
-def _compare(provider: str, held: Held, target: Held) -> list[EntryChange]:
+def _text_changes(provider: str, current: ProviderTexts, desired: ProviderTexts) -> list[TextChange]:
     changes = []
-    for thing in sorted({*held, *target}):
-        before, after = held.get(thing), target.get(thing)
+    for key in sorted({*current, *desired}):
+        before, after = current.get(key), desired.get(key)
         if before == after:
             continue
         action = DELETE if after is None else CREATE if before is None else CHANGE
-        name = f"{provider} {thing}"
-        changes.append(EntryChange(action, name, before or "", after or "", "", provider, thing, after))
+        changes.append(TextChange(action, f"{provider} {key}", before or "", after or "", "", provider, key, after))
     return changes
 
 
-def _compare_notes(before: Mapping[str, EntrySpec], after: Mapping[str, EntrySpec]) -> Iterable[EntryChange]:
-    for name in sorted({*before, *after}):
-        old, new = before.get(name), after.get(name)
-        if old != new:
-            before_text, after_text = (describe(one.as_options()) if one else "" for one in (old, new))
-            action = DELETE if new is None else CREATE if old is None else CHANGE
-            yield EntryChange(action, f"resolver entry {name}", before_text, after_text, "", "", name, None, new)
+def _entry_changes(current: Mapping[str, EntrySpec], desired: Mapping[str, EntrySpec]) -> list[Change]:
+    changes = []
+    for name in sorted({*current, *desired}):
+        before, after = current.get(name), desired.get(name)
+        if before != after:
+            texts = [describe(spec.as_options()) if spec else "" for spec in (before, after)]
+            action = DELETE if after is None else CREATE if before is None else CHANGE
+            changes.append(Change(action, f"resolver entry {name}", *texts))
+    return changes
 
 
-def _order_notes(entries: Sequence[Entry], current: State) -> list[str]:
-    """A libc takes the first server's word: say where that is another one than ours."""
-    around = current.around
-    if around.told or around.owner in (RESOLVED, "") or not any(one.asked for one in entries):
+def _choice_changes(current: str, desired: str) -> list[Change]:
+    if current == desired:
+        return []
+    return [Change(CHANGE, "owner of the host's resolver", f"{current}\n", f"{desired}\n", desired)]
+
+
+def _order_notes(entries: Sequence[Entry], current: EntriesState) -> list[str]:
+    """Notes on names that the host does not resolve because a libc takes the answer of the first server."""
+    resolver = current.resolver
+    if resolver.supports_split_dns or resolver.owner in (RESOLVED, ""):
+        return []
+    if not any(entry.queried_by_host for entry in entries):
         return []
     notes = []
     first = first_servers(entries)
-    if first and not current.held.get(around.owner):
+    if first and not current.texts.get(resolver.owner):
         return []
-    if first and around.servers and around.servers[0] not in first and around.owner != PLAIN:
+    if first and resolver.servers and resolver.servers[0] not in first and resolver.owner != PLAIN:
         notes.append(
-            f"the host's resolver asks {around.servers[0]} before {first[0]}, so it resolves the names of guests only "
-            "where that server knows them or does not answer"
+            f"the host's resolver asks {resolver.servers[0]} before {first[0]}, so it resolves the names of guests "
+            "only where that server knows them or does not answer"
         )
-    if first and "rotate" in around.options:
+    if first and "rotate" in resolver.options:
         notes.append(
             "/etc/resolv.conf has the option rotate, so programs ask the networks' server only every other time"
         )
-    refusing = (one for one in entries if one.asked and not one.forwards)
-    closed = [one.interface for one in refusing if one.addresses[0] not in first]
-    if closed:
+    return [*notes, *_isolated_notes(entries, first)]
+
+
+def _isolated_notes(entries: Sequence[Entry], first: Sequence[str]) -> list[str]:
+    """A note on isolated networks whose server the host does not query."""
+    refusing = (entry for entry in entries if entry.queried_by_host and not entry.forwards)
+    unresolved = [entry.interface for entry in refusing if entry.addresses[0] not in first]
+    if not unresolved:
+        return []
+    if any(entry.forwards for entry in entries):
         reason = (
             "asks one server after another, as does the dnsmasq of its networks, and that of an isolated network "
             "refuses all names but its own"
         )
-        why = reason if any(one.forwards for one in entries) else "asks no more than three servers"
-        notes.append(
-            f"the host's resolver {why}, so it does not resolve the names of guests on {', '.join(closed)}; a local "
-            "resolver that is told about domains would help"
-        )
-    return notes
+    else:
+        reason = "asks no more than three servers"
+    return [
+        f"the host's resolver {reason}, so it does not resolve the names of guests on {', '.join(unresolved)}; a local "
+        "resolver that is told about domains would help"
+    ]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ResolvConf:
-    """What a file in the syntax of resolv.conf(5) says; ``rest`` are its other lines."""
+    """The content of a file in the syntax of resolv.conf(5); ``rest``: its other lines."""
 
     servers: tuple[str, ...] = ()
     search: tuple[str, ...] = ()
@@ -21,7 +21,7 @@ class ResolvConf:
 
 
 def parse(text: str) -> ResolvConf:
-    """Lines in the syntax of resolv.conf(5); of ``domain`` and ``search`` the last counts."""
+    """Parse a text in the syntax of resolv.conf(5); the last line of ``domain`` and ``search`` counts."""
     servers: list[str] = []
     search: list[str] = []
     options: list[str] = []
@@ -42,7 +42,7 @@ def parse(text: str) -> ResolvConf:
 
 
 def plain_address(text: str) -> str:
-    """An address in one spelling; Debian's resolvconf rewrites them in its own."""
+    """An address in its normal form; Debian's resolvconf rewrites addresses."""
     with contextlib.suppress(ValueError):
         return str(ipaddress.ip_address(text))
     return text

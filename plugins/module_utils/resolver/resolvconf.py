@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Entries that openresolv or Debian's resolvconf keeps under /run.
+"""openresolv and Debian's resolvconf as providers: entries under /run.
 
-Where a local resolver is told which server knows which domain, each network has a private entry. Otherwise programs
-ask the servers of resolv.conf one after another, and take the first one's word: so a server of ours comes first, under
-a key that both tools put before all others, and the domains come last. That server forwards what it does not know to
-the others, in their order. An address of 127.0.0.0/8 would not do: both tools leave out the others beside it.
+If a local resolver is told which server knows which domain, each network has a private entry. Otherwise programs query
+the servers of resolv.conf one after another, and use the first answer. So our server comes first, under a key that both
+tools put before all others, and the domains come last. That server forwards other names to the other servers, in their
+order. Its address must not be in 127.0.0.0/8: both tools leave out all other servers then.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from collections.abc import Mapping, Sequence
 from ..core.command import find, run
 from ..core.files import read_text
 from . import resolv_conf
-from .provider import DEBIAN, OPENRESOLV, Entry, Held, Surroundings, domains, first_servers, is_loopback
+from .provider import DEBIAN, OPENRESOLV, Entry, ProviderTexts, ResolverState, domains, first_servers, is_loopback
 
 KEY_ENDING = ".virtnet"
-# Both sort lo.* before all else (interface_order in resolvconf.conf(5), /etc/resolvconf/interface-order).
+# Both sort lo.* before all other keys (interface_order in resolvconf.conf(5), /etc/resolvconf/interface-order).
 FIRST = "lo.virtnet"
 LAST = "search.virtnet"
 
@@ -35,43 +35,45 @@ _DOMAIN_SUBSCRIBERS = ("dnsmasq_conf", "unbound_conf", "named_zones", "pdnsd_con
 
 
 class Resolvconf:
-    """Either of the two."""
+    """One of the two tools."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def read(self, root: str, interfaces: Sequence[str]) -> Held:
-        """From the files: ``resolvconf -l`` says nothing about flags, and Debian's omits some entries."""
+    def read(self, root: str, interfaces: Sequence[str]) -> ProviderTexts:
+        """Read the files: ``resolvconf -l`` does not list flags, and Debian's omits some entries."""
         folder = entries_folder(root, self.name)
         base = os.path.dirname(folder)
         metrics = _metrics(os.path.join(base, "metrics")) if self.name == OPENRESOLV else {}
-        found = {}
+        entries = {}
         for key in _names(folder):
             text = read_text(os.path.join(folder, key)) if key.endswith(KEY_ENDING) else None
             if text is None:
                 continue
             private = self.name == OPENRESOLV and os.path.exists(os.path.join(base, "private", key))
-            found[key] = _flags_text(private, metrics.get(key, "").lstrip("0")) + _canonical(text)
-        return found
+            entries[key] = _flags_text(private, metrics.get(key, "").lstrip("0")) + _canonical(text)
+        return entries
 
-    def target(self, entries: Sequence[Entry], around: Surroundings) -> Held:
-        """Private entries, or one at the beginning and one at the end."""
+    def target(self, entries: Sequence[Entry], resolver: ResolverState) -> ProviderTexts:
+        """Private entries, or one entry at the beginning and one at the end."""
         if not entries:
             return {}
-        if around.told:
-            return {f"{one.interface}{KEY_ENDING}": _PRIVATE + _text(one.addresses, one.domain) for one in entries}
+        if resolver.supports_split_dns:
+            return {
+                f"{entry.interface}{KEY_ENDING}": _PRIVATE + _text(entry.addresses, entry.domain) for entry in entries
+            }
         last = _text((), " ".join(domains(entries)))
         metric = _flags_text(False, _LAST_METRIC) if self.name == OPENRESOLV else ""
         return {FIRST: _text(first_servers(entries), ""), **({LAST: metric + last} if last else {})}
 
     def apply(self, root: str, changes: Mapping[str, str | None]) -> None:
-        """Hand each entry to resolvconf, which writes resolv.conf and tells local resolvers; removals first."""
-        gone = [key for key, text in changes.items() if text is None]
-        if gone and self.name == OPENRESOLV:
-            # It removes many at once, and writes resolv.conf once for them all. -f: one that is gone is no error.
-            run(["resolvconf", "-f", "-d", *gone])
+        """Pass each entry to resolvconf, which writes resolv.conf and updates local resolvers; deletions first."""
+        deleted = [key for key, text in changes.items() if text is None]
+        if deleted and self.name == OPENRESOLV:
+            # It deletes several at once, and writes resolv.conf only once. -f: a missing entry is no error.
+            run(["resolvconf", "-f", "-d", *deleted])
         elif find("resolvconf"):
-            for key in gone:
+            for key in deleted:
                 run(["resolvconf", "-d", key])
         for key, text in changes.items():
             if text is not None:
@@ -80,15 +82,15 @@ class Resolvconf:
 
 
 def _text(servers: Sequence[str], search: str) -> str:
-    # "search" and not "domain": the latter would also become the host's own domain where no other entry names one.
+    # Not "domain": that would also become the domain of the host, if no other entry has one.
     lines = [f"search {search}"] if search else []
     return "".join(f"{line}\n" for line in [*lines, *(f"nameserver {server}" for server in servers)])
 
 
 def _canonical(text: str) -> str:
-    found = resolv_conf.parse(text)
-    rest = [*(f"options {one}" for one in found.options), *found.rest]
-    return _text(found.servers, " ".join(found.search)) + "".join(f"{line}\n" for line in rest)
+    entry = resolv_conf.parse(text)
+    rest = [*(f"options {option}" for option in entry.options), *entry.rest]
+    return _text(entry.servers, " ".join(entry.search)) + "".join(f"{line}\n" for line in rest)
 
 
 def _flags_text(private: bool, metric: str) -> str:
@@ -107,7 +109,7 @@ def _without_flags(text: str) -> str:
 
 
 def parse_version(text: str) -> str:
-    """The provider that says this to ``resolvconf --version``; empty for systemd's and unknown ones."""
+    """The provider with this output of ``resolvconf --version``; empty for systemd's and unknown ones."""
     words = text.split()
     if words[:1] == ["openresolv"]:
         return OPENRESOLV
@@ -115,16 +117,16 @@ def parse_version(text: str) -> str:
 
 
 def installed() -> str:
-    """Which of the two is installed, or nothing."""
+    """Which of the two is installed; empty for none."""
     path = find("resolvconf")
-    # systemd's stand-in is a link to resolvectl; it knows neither keys nor a list.
+    # The replacement by systemd is a link to resolvectl; it has no keys and no list.
     if path is None or os.path.basename(os.path.realpath(path)) == "resolvectl":
         return ""
     return parse_version(run(["resolvconf", "--version"]).stdout)
 
 
 def parse_settings(text: str) -> dict[str, str]:
-    """The plain assignments in openresolv's resolvconf.conf, which is a shell script."""
+    """The simple assignments in resolvconf.conf of openresolv, which is a shell script."""
     try:
         words = shlex.split(text, comments=True)
     except ValueError:
@@ -138,9 +140,9 @@ def _settings(root: str) -> dict[str, str]:
 
 
 def has_local_resolver(root: str) -> bool:
-    """Whether a resolver of the host is asked and openresolv tells it about domains.
+    """Whether the host queries a local resolver, and openresolv tells it about domains.
 
-    Debian's default file names the files of resolvers that are not installed, so the file or its folder must be there.
+    Debian's default settings name files of resolvers that are not installed, so the file or its folder must exist.
     """
     settings = _settings(root)
     return any(is_loopback(server) for server in settings.get("name_servers", "").split()) and any(
@@ -154,7 +156,7 @@ def _usable(path: str) -> bool:
 
 
 def entries_folder(root: str, name: str) -> str:
-    """Where it keeps entries; a path that is not there where it is not in use."""
+    """The folder of its entries, which may not exist."""
     base = os.path.join(root, "run/resolvconf")
     if name == DEBIAN:
         return os.path.join(base, "interface")

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""systemd-resolved: the network's server and domains as settings of its bridge.
+"""systemd-resolved as the provider: the network's server and domains are settings of its bridge.
 
-Only names of the domain and of the network's addresses are asked there: the link is no default route. The domain is
-also searched, so that short names resolve; it comes after the host's own. The settings end with the link, and outlast a
-restart of systemd-resolved.
+It queries that server only for names of the domain and of the network's addresses: the link is no default route. The
+domain is also searched, after the host's own, so that short names resolve. The settings end with the link, and survive
+a restart of systemd-resolved.
 """
 
 from __future__ import annotations
@@ -17,49 +17,49 @@ from collections.abc import Mapping, Sequence
 from ..core.command import find, run
 from ..core.errors import CommandFailed
 from . import resolv_conf
-from .provider import RESOLVED, Entry, Held, Surroundings
+from .provider import RESOLVED, Entry, ProviderTexts, ResolverState
 
-# The answers are not signed, and not encrypted either: the server is on this very host.
-_PLAIN = ("default-route", "dnssec", "dnsovertls")
+# Switched off: the answers are neither signed nor encrypted, because the server is on this host.
+_SWITCHED_OFF = ("default-route", "dnssec", "dnsovertls")
 _LINK = re.compile(r"^Link \d+ \(([^)]+)\): ?(.*)$")
-_RUNS = "run/systemd/resolve/stub-resolv.conf"
+_STUB_FILE = "run/systemd/resolve/stub-resolv.conf"
 
 
 class Resolved:
-    """By resolvectl, which talks to it over D-Bus."""
+    """Uses resolvectl, which calls systemd-resolved over D-Bus."""
 
     name = RESOLVED
 
-    def read(self, root: str, interfaces: Sequence[str]) -> Held:
-        """The settings of those of the links that have a server."""
-        if not interfaces or find("resolvectl") is None or not os.path.exists(os.path.join(root, _RUNS)):
+    def read(self, root: str, interfaces: Sequence[str]) -> ProviderTexts:
+        """Read the settings of the links that have a server or a domain."""
+        if not interfaces or find("resolvectl") is None or not os.path.exists(os.path.join(root, _STUB_FILE)):
             return {}
         try:
-            lists = {word: parse_list(run(["resolvectl", word]).stdout) for word in ("dns", "domain", *_PLAIN)}
+            lists = {word: parse_list(run(["resolvectl", word]).stdout) for word in ("dns", "domain", *_SWITCHED_OFF)}
         except CommandFailed:
-            # It is being stopped; what it holds is not known then.
+            # It is being stopped, so its settings cannot be read.
             return {}
-        held = [name for name in interfaces if lists["dns"].get(name) or lists["domain"].get(name)]
-        return {name: _text({word: found.get(name, []) for word, found in lists.items()}) for name in held}
+        names = [name for name in interfaces if lists["dns"].get(name) or lists["domain"].get(name)]
+        return {name: _text({word: values.get(name, []) for word, values in lists.items()}) for name in names}
 
-    def target(self, entries: Sequence[Entry], around: Surroundings) -> Held:
+    def target(self, entries: Sequence[Entry], resolver: ResolverState) -> ProviderTexts:
         """The settings of each network's bridge."""
         return {
-            one.interface: _text(
+            entry.interface: _text(
                 {
-                    "dns": one.addresses,
-                    "domain": [*([one.domain] if one.domain else []), *(f"~{zone}" for zone in one.zones)],
-                    **dict.fromkeys(_PLAIN, ["no"]),
+                    "dns": entry.addresses,
+                    "domain": [*([entry.domain] if entry.domain else []), *(f"~{zone}" for zone in entry.zones)],
+                    **dict.fromkeys(_SWITCHED_OFF, ["no"]),
                 }
             )
-            for one in entries
+            for entry in entries
         }
 
     def apply(self, root: str, changes: Mapping[str, str | None]) -> None:
-        """Set all of a link, or nothing of ours any more."""
+        """Set all settings of a link, or delete ours."""
         for name, text in changes.items():
             if text is None:
-                # A link that went took its settings along.
+                # The settings of a deleted link are gone with it.
                 if os.path.exists(f"/sys/class/net/{name}"):
                     run(["resolvectl", "revert", name])
                 continue
@@ -69,13 +69,13 @@ class Resolved:
 
 
 def _text(settings: Mapping[str, Sequence[str]]) -> str:
-    """One line for each setting; the order of domains means nothing, that of servers does."""
+    """One line for each setting. The order of servers has a meaning, that of domains has none."""
     sorted_ = {**settings, "domain": sorted(settings.get("domain", ()))}
-    return "".join(f"{' '.join([word, *sorted_.get(word, ())])}\n" for word in ("dns", "domain", *_PLAIN))
+    return "".join(f"{' '.join([word, *sorted_.get(word, ())])}\n" for word in ("dns", "domain", *_SWITCHED_OFF))
 
 
 def parse_list(text: str) -> dict[str, list[str]]:
-    """What ``resolvectl dns`` and its like print, by link."""
+    """The output of ``resolvectl dns`` and similar commands, by link."""
     matches = (_LINK.match(line) for line in text.splitlines())
     return {
         match.group(1): [resolv_conf.plain_address(word) for word in match.group(2).split()]

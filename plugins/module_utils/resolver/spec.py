@@ -73,7 +73,14 @@ class EntrySpec:
         }
 
     def as_entry(self) -> Entry:
-        """What a provider gets."""
+        """The entry for the providers."""
         zones = [zone for subnet in self.subnets for zone in reverse_zones(ipaddress.ip_network(subnet))]
-        more = {"forwards": self.forwards, "everyone": self.loopback_serves, "asked": self.asked}
-        return Entry(self.interface, self.addresses, self.domain, zones, **more)
+        return Entry(
+            interface=self.interface,
+            addresses=self.addresses,
+            domain=self.domain,
+            zones=zones,
+            forwards=self.forwards,
+            serves_all_networks=self.loopback_serves,
+            queried_by_host=self.asked,
+        )

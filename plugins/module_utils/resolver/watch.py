@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where the guard sees that entries of ours were altered, or that the resolver got another owner."""
+"""The folders in which the guard sees changes of our entries, or of the owner of resolv.conf."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _STUB_FILES = "run/systemd/resolve"
 _NETWORK_MANAGER = ("etc/NetworkManager/dnsmasq.d", "run/NetworkManager/system-connections")
 
 
-def watched(root: str) -> list[str]:
-    """The folders, those that are not there included."""
+def watched_folders(root: str) -> list[str]:
+    """The folders to watch; some may not exist."""
     folders = (_ETC, _STUB_FILES, _LINKS_OF_RESOLVED, *_NETWORK_MANAGER)
     return [
         *(os.path.join(root, folder) for folder in folders),
@@ -25,9 +25,9 @@ def watched(root: str) -> list[str]:
     ]
 
 
-def is_concerned(folder: str, name: str) -> bool:
-    """Whether a change of something that does not carry our name concerns us."""
+def is_relevant(folder: str, name: str) -> bool:
+    """Whether a change of a file that is not ours may concern our entries."""
     if folder.endswith(f"/{_LINKS_OF_RESOLVED}"):
-        # By the index of the link; few links have settings there that no network manager keeps itself.
+        # A file for each link, named by its index; few links have settings here.
         return not name.startswith(".")
     return name == "resolv.conf" or (folder.endswith(f"/{_STUB_FILES}") and name == "stub-resolv.conf")

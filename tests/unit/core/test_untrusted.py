@@ -29,7 +29,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_file i
 from ansible_collections.virtnet.linux.plugins.module_utils.host.apply import remove
 from ansible_collections.virtnet.linux.plugins.module_utils.host.read import read_tree
 from ansible_collections.virtnet.linux.plugins.module_utils.ipam.in_use import _servers
-from ansible_collections.virtnet.linux.plugins.module_utils.resolver.owner import read_surroundings
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver.owner import read_resolver_state
 
 LIMIT = 4096
 SECRET = "root:$y$secret"
@@ -249,7 +249,7 @@ def test_a_resolv_conf_that_is_no_file_is_said_by_its_part_and_names_no_server(t
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/resolv.conf").symlink_to(stub)
     with pytest.raises(UnusableFile, match="resolv.conf is a named pipe"):
-        in_time(lambda: read_surroundings(str(tmp_path)))
+        in_time(lambda: read_resolver_state(str(tmp_path)))
     assert in_time(lambda: list(_servers(str(tmp_path), set()))) == []
 
 

@@ -26,7 +26,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.metadata
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.schema import DNSMASQ_NAMESPACE, OPTION_BY_PATH
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.status import dump
-from ansible_collections.virtnet.linux.plugins.module_utils.resolver.provider import Surroundings
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver.provider import ResolverState
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver.reconciler import PROVIDERS
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver.spec import EntrySpec
 from ansible_collections.virtnet.linux.plugins.plugin_utils.report import as_html, fleet
@@ -162,7 +162,7 @@ def test_no_text_becomes_an_element_of_the_report(case: Any) -> None:
 
 
 AROUND = {
-    owner: Surroundings(owner, owner, ("203.0.113.53",), ("example.org",), installed=frozenset([owner]))
+    owner: ResolverState(owner, owner, ("203.0.113.53",), ("example.org",), installed=frozenset([owner]))
     for owner in PROVIDERS
 }
 KEYS = re.compile(r"nameserver|search|domain|options|\[[\w-]+\]|[\w.-]+(?==)|#.*|")

@@ -17,14 +17,18 @@ from ansible_collections.virtnet.linux.plugins.module_utils.resolver import netw
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver import plain_file as resolver_plain
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver import resolved as resolver_resolved
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver.override import read_choice
-from ansible_collections.virtnet.linux.plugins.module_utils.resolver.owner import owner_of, read_surroundings
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver.owner import owner_of, read_resolver_state
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver.provider import (
     Entry,
-    Surroundings,
+    ResolverState,
     first_servers,
     reverse_zones,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.resolver.reconciler import ChoiceChange, Entries, State
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver.reconciler import (
+    Entries,
+    EntriesState,
+    ResolverPlan,
+)
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver.resolv_conf import parse
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver.resolvconf import (
     Resolvconf,
@@ -39,71 +43,66 @@ LAB = {"interface": "vn-lab", "addresses": ["192.168.30.1"], "domain": "lab", "s
 DMZ = {"interface": "vn-dmz", "addresses": ["192.168.31.1"], "domain": "dmz", "subnets": ["192.168.31.0/24"]}
 SERVERS = ("10.0.0.53", "10.0.0.54")
 HOSTS = {
-    owner: Surroundings(owner, f"that of {owner}", SERVERS, ("example.org",), installed=frozenset([owner]))
+    owner: ResolverState(owner, f"that of {owner}", SERVERS, ("example.org",), installed=frozenset([owner]))
     for owner in ("openresolv", "resolvconf", "systemd-resolved", "networkmanager", "plain")
 }
 
 
-def plan(state: State, *wanted: dict[str, object], purge: bool = False, choice: str | None = None):
+def plan(state: EntriesState, *wanted: dict[str, object], purge: bool = False, choice: str | None = None):
     return Entries([EntrySpec.from_options(Options(item)) for item in wanted], purge, Paths(), choice).plan(state)
 
 
-def after(state: State, changes) -> State:
-    held = {name: dict(texts) for name, texts in state.held.items()}
-    noted = dict(state.noted)
-    for change in changes:
-        if isinstance(change, ChoiceChange):
-            continue
-        if not change.provider:
-            noted.pop(change.thing, None)
-            noted.update({change.thing: change.noted} if change.noted else {})
-        else:
-            texts = held.setdefault(change.provider, {})
-            texts.pop(change.thing, None)
-            texts.update({change.thing: change.text} if change.text is not None else {})
-    return State(state.around, held, noted)
+def after(state: EntriesState, done: ResolverPlan) -> EntriesState:
+    """The state after a plan was applied."""
+    texts = {name: dict(stored) for name, stored in state.texts.items()}
+    for name, changed in done.texts.items():
+        stored = texts.setdefault(name, {})
+        for key, text in changed.items():
+            stored.pop(key, None)
+            stored.update({key: text} if text is not None else {})
+    return EntriesState(state.resolver, texts, state.entries if done.entries is None else done.entries)
 
 
-def made(around: Surroundings, *wanted: dict[str, object]) -> dict[str, str]:
+def made(resolver: ResolverState, *wanted: dict[str, object]) -> dict[str, str]:
     """What the owner of the file holds afterwards."""
-    state = State(around)
-    done = after(state, plan(state, *wanted).changes)
-    assert set(done.held) <= {around.owner}
-    return dict(done.held.get(around.owner, {}))
+    state = EntriesState(resolver)
+    done = after(state, plan(state, *wanted))
+    assert set(done.texts) <= {resolver.owner}
+    return dict(done.texts.get(resolver.owner, {}))
 
 
 @pytest.mark.parametrize("owner", HOSTS)
 @pytest.mark.parametrize("told", [False, True])
 def test_twice_is_once_and_absent_leaves_nothing(owner: str, told: bool) -> None:
-    state = State(replace(HOSTS[owner], told=told))
-    there = after(state, plan(state, LAB, DMZ).changes)
-    assert there.held[owner]
+    state = EntriesState(replace(HOSTS[owner], supports_split_dns=told))
+    there = after(state, plan(state, LAB, DMZ))
+    assert there.texts[owner]
     assert plan(there, LAB, DMZ).changes == []
     # A run that names one network leaves the other as it is.
     assert plan(there, LAB).changes == [] and plan(there, DMZ).changes == []
-    gone = after(there, plan(there, purge=True).changes)
-    assert not any(gone.held.values()) and not gone.noted
+    gone = after(there, plan(there, purge=True))
+    assert not any(gone.texts.values()) and not gone.entries
 
 
 def test_named_owner_is_insisted_on_also_by_runs_that_nobody_tells() -> None:
-    state = State(HOSTS["plain"])
+    state = EntriesState(HOSTS["plain"])
     assert [str(one) for one in plan(state, LAB, choice="plain").changes][-1] == "owner of the host's resolver: plain"
     told = replace(state, choice="plain")
-    assert plan(after(told, plan(told, LAB).changes), LAB).changes == []
-    for now in (replace(told, around=HOSTS["systemd-resolved"]), replace(state, around=HOSTS["systemd-resolved"])):
+    assert plan(after(told, plan(told, LAB)), LAB).changes == []
+    for now in (replace(told, resolver=HOSTS["systemd-resolved"]), replace(state, resolver=HOSTS["systemd-resolved"])):
         with pytest.raises(InvalidOption, match="resolver: 'plain' does not own.*virtnet_resolver"):
             plan(now, LAB, choice=None if now.choice == "plain" else "plain")
     # A network that names an owner itself is not meant.
-    assert plan(replace(told, around=HOSTS["systemd-resolved"]), {**LAB, "provider": "systemd-resolved"}).changes
+    assert plan(replace(told, resolver=HOSTS["systemd-resolved"]), {**LAB, "provider": "systemd-resolved"}).changes
 
 
 def test_a_host_whose_resolver_is_left_alone_has_no_entries() -> None:
-    state = State(HOSTS["plain"])
-    there = after(state, plan(state, LAB, DMZ).changes)
+    state = EntriesState(HOSTS["plain"])
+    there = after(state, plan(state, LAB, DMZ))
     left = plan(there, LAB, choice="none")
     assert not left.result and not left.notes
-    gone = after(there, left.changes)
-    assert not any(gone.held.values()) and not gone.noted
+    gone = after(there, left)
+    assert not any(gone.texts.values()) and not gone.entries
     assert plan(replace(gone, choice="none"), LAB).changes == []
     assert plan(replace(gone, choice="none"), LAB, choice="auto").changes
 
@@ -112,7 +111,7 @@ def test_choice_is_kept_in_a_file_and_goes_with_auto(tmp_path: Path) -> None:
     paths = Paths(str(tmp_path))
     for choice in ("none", "plain", "auto"):
         entries = Entries([], False, paths, choice)
-        entries.apply(entries.plan(State(choice=read_choice(paths))))
+        entries.apply(entries.plan(EntriesState(choice=read_choice(paths))))
         assert read_choice(paths) == choice
     assert not list(Path(paths.state).iterdir())
     with pytest.raises(InvalidOption, match="resolver: 'bind' is not one of auto, none, openresolv"):
@@ -120,9 +119,9 @@ def test_choice_is_kept_in_a_file_and_goes_with_auto(tmp_path: Path) -> None:
 
 
 def test_another_owner_of_the_file_takes_over() -> None:
-    before = State(HOSTS["plain"])
-    there = after(before, plan(before, LAB).changes)
-    now = replace(there, around=HOSTS["systemd-resolved"])
+    before = EntriesState(HOSTS["plain"])
+    there = after(before, plan(before, LAB))
+    now = replace(there, resolver=HOSTS["systemd-resolved"])
     assert [str(change) for change in plan(now, LAB).changes] == [
         "plain /etc/resolv.conf: deleted",
         "systemd-resolved vn-lab: created",
@@ -140,7 +139,7 @@ def test_one_server_before_all_others_and_the_domains_last() -> None:
 
 
 def test_private_entries_only_where_a_local_resolver_is_told_of_domains() -> None:
-    assert made(replace(HOSTS["openresolv"], told=True), LAB) == {
+    assert made(replace(HOSTS["openresolv"], supports_split_dns=True), LAB) == {
         "vn-lab.virtnet": "# private\nsearch lab\nnameserver 192.168.30.1\n"
     }
     assert "private" not in "".join(made(HOSTS["openresolv"], LAB).values())
@@ -153,7 +152,7 @@ def test_resolved_asks_the_link_for_nothing_but_its_own_names() -> None:
 
 
 def test_networkmanagers_dnsmasq_is_told_names_and_gets_no_server() -> None:
-    held = made(replace(HOSTS["networkmanager"], told=True, servers=("127.0.0.1",)), LAB)
+    held = made(replace(HOSTS["networkmanager"], supports_split_dns=True, servers=("127.0.0.1",)), LAB)
     assert (
         "server=/lab/192.168.30.1\nserver=/30.168.192.in-addr.arpa/192.168.30.1\n"
         in held["/etc/NetworkManager/dnsmasq.d/virtnet-vn-lab.conf"]
@@ -167,7 +166,7 @@ def test_networkmanagers_dnsmasq_is_told_names_and_gets_no_server() -> None:
 
 
 @given(st.lists(st.builds(Entry, st.from_regex(r"vn-[a-z]{1,3}", fullmatch=True), st.lists(st.ip_addresses().map(str),
-       min_size=1, max_size=2), forwards=st.booleans(), everyone=st.booleans()), max_size=5))  # fmt: skip
+       min_size=1, max_size=2), forwards=st.booleans(), serves_all_networks=st.booleans()), max_size=5))  # fmt: skip
 def test_at_most_two_servers_and_one_that_forwards_is_alone(entries: list[Entry]) -> None:
     servers = first_servers(entries)
     assert len(servers) <= 2 and bool(servers) == bool(entries)
@@ -194,43 +193,43 @@ def test_reverse_zones_are_those_of_the_subnets_addresses_and_no_others(address,
 @pytest.mark.parametrize("server", ["127.0.0.1", "127.1.2.3", "::1"])
 @pytest.mark.parametrize("owner", ["openresolv", "resolvconf", "plain"])
 def test_nothing_is_done_where_the_systems_dnsmasq_is_asked_already(owner: str, server: str) -> None:
-    around = replace(HOSTS[owner], servers=(server,))
-    result = plan(State(around), {**LAB, "loopback_serves": True})
+    resolver = replace(HOSTS[owner], servers=(server,))
+    result = plan(EntriesState(resolver), {**LAB, "loopback_serves": True})
     assert (result.changes, result.result, result.notes) == ([], [], [])
-    state = State(HOSTS[owner])
-    there = replace(after(state, plan(state, LAB).changes), around=around)
-    assert not any(after(there, plan(there, {**LAB, "loopback_serves": True}).changes).held[owner])
+    state = EntriesState(HOSTS[owner])
+    there = replace(after(state, plan(state, LAB)), resolver=resolver)
+    assert not any(after(there, plan(there, {**LAB, "loopback_serves": True})).texts[owner])
 
 
 @pytest.mark.parametrize("owner", ["openresolv", "resolvconf", "plain", "networkmanager"])
 def test_resolver_of_the_host_that_nobody_tells_is_not_put_into_a_circle(owner: str) -> None:
-    result = plan(State(replace(HOSTS[owner], servers=("127.0.0.1",))), LAB)
+    result = plan(EntriesState(replace(HOSTS[owner], servers=("127.0.0.1",))), LAB)
     assert result.changes == [] and result.result == []
     assert "a resolver of its own at 127.0.0.1, which nobody tells" in result.notes[0] and "vn-lab" in result.notes[0]
 
 
 @pytest.mark.parametrize(
-    ("around", "words"),
+    ("resolver", "words"),
     [
-        (Surroundings("", "written by a program: 'Generated by x'"), "'Generated by x'"),
-        (replace(HOSTS["systemd-resolved"], hindrance="systemd-resolved does not run"), "does not run"),
+        (ResolverState("", "written by a program: 'Generated by x'"), "'Generated by x'"),
+        (replace(HOSTS["systemd-resolved"], unusable_reason="systemd-resolved does not run"), "does not run"),
     ],
 )
-def test_what_cannot_be_told_is_said(around: Surroundings, words: str) -> None:
-    result = plan(State(around), LAB, DMZ)
+def test_what_cannot_be_told_is_said(resolver: ResolverState, words: str) -> None:
+    result = plan(EntriesState(resolver), LAB, DMZ)
     assert result.changes == [] and result.result == []
     (note,) = result.notes
     assert words in note and "does not resolve the names of guests on vn-lab, vn-dmz" in note
 
 
 def test_what_stands_before_our_server_is_said_once_it_is_there() -> None:
-    state = State(HOSTS["openresolv"])
+    state = EntriesState(HOSTS["openresolv"])
     assert plan(state, LAB).notes == []
-    there = after(state, plan(state, LAB).changes)
+    there = after(state, plan(state, LAB))
     assert "asks 10.0.0.53 before 192.168.30.1" in plan(there, LAB).notes[0]
-    good = replace(there, around=replace(there.around, servers=("192.168.30.1", *SERVERS)))
+    good = replace(there, resolver=replace(there.resolver, servers=("192.168.30.1", *SERVERS)))
     assert plan(good, LAB).notes == []
-    assert "rotate" in plan(replace(good, around=replace(good.around, options=("rotate",))), LAB).notes[0]
+    assert "rotate" in plan(replace(good, resolver=replace(good.resolver, options=("rotate",))), LAB).notes[0]
 
 
 CLOSED = [
@@ -239,20 +238,20 @@ CLOSED = [
 
 
 def test_isolated_networks_beside_others_are_not_asked_and_that_is_said() -> None:
-    state = State(HOSTS["resolvconf"])
-    there = after(state, plan(state, LAB, *CLOSED).changes)
-    assert there.held["resolvconf"] == {"lo.virtnet": "nameserver 192.168.30.1\n", "search.virtnet": "search lab\n"}
-    there = replace(there, around=replace(there.around, servers=("192.168.30.1", *SERVERS)))
+    state = EntriesState(HOSTS["resolvconf"])
+    there = after(state, plan(state, LAB, *CLOSED))
+    assert there.texts["resolvconf"] == {"lo.virtnet": "nameserver 192.168.30.1\n", "search.virtnet": "search lab\n"}
+    there = replace(there, resolver=replace(there.resolver, servers=("192.168.30.1", *SERVERS)))
     assert "the names of guests on vn-a, vn-b, vn-c" in plan(there, LAB, *CLOSED).notes[0]
     # Whoever splits names by domain has them all.
     assert set(made(HOSTS["systemd-resolved"], LAB, *CLOSED)) == {"vn-lab", "vn-a", "vn-b", "vn-c"}
 
 
 def test_isolated_networks_alone_are_asked_as_far_as_servers_go() -> None:
-    state = State(HOSTS["resolvconf"])
-    there = after(state, plan(state, *CLOSED).changes)
-    assert there.held["resolvconf"]["lo.virtnet"] == "nameserver 10.0.0.1\nnameserver 10.0.1.1\n"
-    there = replace(there, around=replace(there.around, servers=("10.0.0.1", "10.0.1.1", *SERVERS)))
+    state = EntriesState(HOSTS["resolvconf"])
+    there = after(state, plan(state, *CLOSED))
+    assert there.texts["resolvconf"]["lo.virtnet"] == "nameserver 10.0.0.1\nnameserver 10.0.1.1\n"
+    there = replace(there, resolver=replace(there.resolver, servers=("10.0.0.1", "10.0.1.1", *SERVERS)))
     assert (
         "no more than three servers, so it does not resolve the names of guests on vn-c"
         in plan(there, *CLOSED).notes[0]
@@ -263,10 +262,10 @@ def test_isolated_networks_alone_are_asked_as_far_as_servers_go() -> None:
 def test_an_isolated_network_is_not_asked_beside_one_that_forwards_without_an_entry(owner: str) -> None:
     unasked = {**LAB, "asked": False}
     wanted = [unasked, CLOSED[0]]
-    first = plan(State(HOSTS[owner]), *wanted)
+    first = plan(EntriesState(HOSTS[owner]), *wanted)
     assert not any("nameserver" in change.after or "dns=" in change.after for change in first.changes)
     assert "the names of guests on vn-a" in first.notes[0]
-    there = after(State(HOSTS[owner]), first.changes)
+    there = after(EntriesState(HOSTS[owner]), first)
     assert not plan(there, *wanted).changes
     # It is remembered of a network that a later run does not name.
     assert not plan(there, CLOSED[0]).changes
@@ -276,10 +275,10 @@ def test_an_isolated_network_is_not_asked_beside_one_that_forwards_without_an_en
 
 def test_provider_that_does_not_own_the_file_is_refused() -> None:
     with pytest.raises(MissingTool, match="openresolv is not installed on this host; install the package openresolv"):
-        plan(State(HOSTS["plain"]), {**LAB, "provider": "openresolv"})
+        plan(EntriesState(HOSTS["plain"]), {**LAB, "provider": "openresolv"})
     with pytest.raises(InvalidOption, match="provider: 'plain' does not own /etc/resolv.conf, which is that of op"):
-        plan(State(HOSTS["openresolv"]), {**LAB, "provider": "plain"})
-    assert plan(State(HOSTS["openresolv"]), {**LAB, "provider": "openresolv"}).changes
+        plan(EntriesState(HOSTS["openresolv"]), {**LAB, "provider": "plain"})
+    assert plan(EntriesState(HOSTS["openresolv"]), {**LAB, "provider": "openresolv"}).changes
 
 
 @pytest.mark.parametrize(
@@ -324,8 +323,8 @@ LINES = st.text(st.characters(codec="ascii", exclude_characters="\r\x00"), max_s
 def test_plain_file_is_what_it_was_to_the_byte(text: str, servers: list[str], searched: bool) -> None:
     inside = "".join([*servers, "search a b\n"] if searched else servers)
     marked = resolver_plain.with_blocks(text, inside)
-    assert resolver_plain.without(marked) == text
-    assert resolver_plain.held_in(marked) == inside
+    assert resolver_plain.without_blocks(marked) == text
+    assert resolver_plain.text_in_blocks(marked) == inside
     if searched:
         assert parse(marked).search == ("a", "b")
     assert [f"nameserver {one}\n" for one in parse(marked).servers][: len(servers)] == [
@@ -406,7 +405,7 @@ def test_settings_of_networkmanager() -> None:
 def test_host_without_a_program_is_read_as_plain(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/resolv.conf").write_text("search a\nnameserver 10.0.0.53\noptions rotate\n")
-    around = read_surroundings(str(tmp_path))
-    assert (around.owner, around.servers, around.search) == ("plain", ("10.0.0.53",), ("a",))
+    resolver = read_resolver_state(str(tmp_path))
+    assert (resolver.owner, resolver.servers, resolver.search) == ("plain", ("10.0.0.53",), ("a",))
     (tmp_path / "etc/resolv.conf").write_text("nameserver 127.0.0.53\n")
-    assert read_surroundings(str(tmp_path)).hindrance == "systemd-resolved does not run"
+    assert read_resolver_state(str(tmp_path)).unusable_reason == "systemd-resolved does not run"
