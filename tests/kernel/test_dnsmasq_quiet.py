@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq import verify as dnsmasq_proof
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq import verify as dnsmasq_verify
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import DnsmasqFailed
 from kernel.dnsmasq_bed import (
     BRIDGE_ADDRESS,
@@ -148,7 +148,7 @@ def test_networks_of_one_private_instance_change_without_a_restart(bed: Bed, tmp
 def test_signal_that_does_not_do_it_is_made_up_for_by_a_restart(
     bed: Bed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fate: str
 ) -> None:
-    monkeypatch.setattr(dnsmasq_proof, "_READING", 1.0)
+    monkeypatch.setattr(dnsmasq_verify, "_READ_TIMEOUT", 1.0)
 
     def kill() -> None:
         pid = daemon.pid
@@ -179,7 +179,7 @@ def test_no_signal_is_sent_where_a_folder_of_the_administrators_makes_it_deadly(
 def test_file_that_dnsmasq_cannot_read_is_named_and_everything_put_back(
     bed: Bed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(dnsmasq_proof, "_READING", 1.0)
+    monkeypatch.setattr(dnsmasq_verify, "_READ_TIMEOUT", 1.0)
     hosts = tmp_path / "etc/virtnet/dnsmasq.hosts"
     hosts.mkdir(parents=True)
     hosts.chmod(0o700)

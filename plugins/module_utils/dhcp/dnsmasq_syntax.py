@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""dnsmasq's own syntax: one line of a configuration file, and a command line. Pure.
+"""Parser of dnsmasq's syntax: lines of a configuration file, and a command line. Pure.
 
-Follows read_file() and read_opts() of dnsmasq's src/option.c, version 2.90. Not followed: long options
-that are abbreviated on the command line.
+Follows read_file() and read_opts() in src/option.c of dnsmasq 2.90. Abbreviated long options on a command line are not
+supported.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Long options without a value; all others take one (the optional ones only after "=" on a command line).
+# Long options without a value. All others have one; on a command line an optional one only after "=".
 _NO_VALUE = _words(
     """
     all-servers bind-dynamic bind-interfaces bogus-priv clear-on-reload conntrack dhcp-authoritative
@@ -41,7 +41,7 @@ _OPTIONAL_VALUE = _words(
     """
 )
 _SHORT_WITHOUT_VALUE = frozenset("951yZDNLERKzowefnbvhdkq")
-# Only those whose meaning somebody asks for; any other short option keeps its letter as its name.
+# Only the short options that the engine uses; any other has its letter as its name.
 _LONG_OF_SHORT = {
     "C": "conf-file",
     "7": "conf-dir",
@@ -57,18 +57,18 @@ _LONG_OF_SHORT = {
     "s": "domain",
     "l": "dhcp-leasefile",
 }
-# What quotes take the meaning from is moved out of the way until the value has been split at its commas.
-_META = " ,.:"
-_HIDE = {ord(sign): 0xE000 + ord(sign) for sign in _META}
-_SHOW = {hidden: sign for sign, hidden in _HIDE.items()}
+# Special characters within quotes are replaced until the value has been split at its commas.
+_SPECIAL = " ,.:"
+_REPLACE = {ord(sign): 0xE000 + ord(sign) for sign in _SPECIAL}
+_RESTORE = {hidden: sign for sign, hidden in _REPLACE.items()}
 _ESCAPES = {'"': '"', "\\": "\\", "t": "\t", "n": "\n", "b": "\b", "r": "\r", "e": "\033"}
-# fgets() into a buffer of MAXDNAME (1025): up to 2.91, what is longer is read as a further line.
+# fgets() with a buffer of MAXDNAME (1025): up to 2.91, dnsmasq reads the rest of a longer line as a new line.
 _LONGEST_LINE = 1024
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One option as dnsmasq reads it; ``value`` None where none was given. Line 0 is the command line."""
+    """One option as dnsmasq reads it; ``value`` is None if it has none. Line 0 is the command line."""
 
     name: str
     value: str | None
@@ -82,52 +82,52 @@ class Setting:
 
 
 def quoted(text: str) -> str:
-    """A text as one value that means nothing but itself; control characters are for the caller to refuse."""
+    """A text in quotes, so that no character has a special meaning. The caller must refuse control characters."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def read_lines(content: str, file: str) -> Iterator[Setting]:
-    """The settings of one file, in order."""
+    """The settings in the content of a file, in order."""
     for number, whole in enumerate(content.split("\n"), 1):
         for start in range(0, len(whole), _LONGEST_LINE):
-            text = _plain(whole[start : start + _LONGEST_LINE].partition("\0")[0])
+            text = _without_quotes(whole[start : start + _LONGEST_LINE].partition("\0")[0])
             if text:
-                yield _setting(text, file, number)
+                yield _parse_setting(text, file, number)
 
 
-def _setting(text: str, file: str, line: int) -> Setting:
+def _parse_setting(text: str, file: str, line: int) -> Setting:
     name, equals, value = text.partition("=")
-    return _made(name.rstrip(" ").translate(_SHOW), value.lstrip(" ") if equals else None, file, line)
+    return _new_setting(name.rstrip(" ").translate(_RESTORE), value.lstrip(" ") if equals else None, file, line)
 
 
-def _made(name: str, value: str | None, file: str = COMMAND_LINE, line: int = 0) -> Setting:
+def _new_setting(name: str, value: str | None, file: str = COMMAND_LINE, line: int = 0) -> Setting:
     if value is None:
         return Setting(name, None, (), file, line)
-    fields = tuple(field.strip(" ").translate(_SHOW) for field in value.split(","))
-    return Setting(name, value.translate(_SHOW), fields, file, line)
+    fields = tuple(field.strip(" ").translate(_RESTORE) for field in value.split(","))
+    return Setting(name, value.translate(_RESTORE), fields, file, line)
 
 
-def _plain(line: str) -> str:
-    """A line without its comment and quotes, what was quoted hidden; '' for a line that says nothing."""
-    # Most lines of most files; the careful way below costs some 30 times as much.
+def _without_quotes(line: str) -> str:
+    """A line without comment and quotes, with quoted special characters replaced; '' for an empty line."""
+    # Most lines have neither quotes nor comments; the full parser below takes some 30 times as long.
     if '"' not in line and "#" not in line:
         return line.translate(_SPACES).strip(" ")
     result: list[str] = []
-    at, white = 0, True
+    at, after_space = 0, True
     while at < len(line):
         if line[at] == '"':
             inside, at = _inside_quotes(line, at + 1)
             result.append(inside)
-            # dnsmasq goes on with the character after the closing quote without looking for a quote again.
+            # dnsmasq continues with the character after the closing quote, and does not check whether it is a quote.
             if at >= len(line):
                 break
         sign = line[at]
         if sign in " \t\n\v\f\r":
-            sign, white = " ", True
-        elif white and sign == "#":
+            sign, after_space = " ", True
+        elif after_space and sign == "#":
             break
         else:
-            white = False
+            after_space = False
         result.append(sign)
         at += 1
     return "".join(result).strip(" ")
@@ -137,7 +137,10 @@ _SPACES = {ord(sign): " " for sign in "\t\n\v\f\r"}
 
 
 def _inside_quotes(line: str, at: int) -> tuple[str, int]:
-    """The text up to the closing quote, hidden, and the place after that quote; an open quote ends with the line."""
+    """The text up to the closing quote, with special characters replaced, and the position after that quote.
+
+    A quote that is not closed ends with the line.
+    """
     result: list[str] = []
     while at < len(line) and line[at] != '"':
         if line[at] == "\\" and line[at + 1 : at + 2] in _ESCAPES:
@@ -146,20 +149,20 @@ def _inside_quotes(line: str, at: int) -> tuple[str, int]:
         else:
             result.append(line[at])
         at += 1
-    return "".join(result).translate(_HIDE), at + 1
+    return "".join(result).translate(_REPLACE), at + 1
 
 
 @dataclass(frozen=True)
 class Argument:
-    """One option of a command line: what it says, and the words that said it."""
+    """One option of a command line, and the words that it consists of."""
 
     setting: Setting
     words: tuple[str, ...]
 
 
 def read_arguments(words: Sequence[str]) -> list[Argument]:
-    """The options of a command line without the program's name, as getopt_long(3) cuts it."""
-    found: list[Argument] = []
+    """The options of a command line without the program's name, split as getopt_long(3) does it."""
+    arguments: list[Argument] = []
     at = 0
     while at < len(words):
         word = words[at]
@@ -167,37 +170,38 @@ def read_arguments(words: Sequence[str]) -> list[Argument]:
         if word == "--":
             break
         if word.startswith("--"):
-            taken = _long(word, following, found)
+            used = _long(word, following, arguments)
         elif word.startswith("-") and len(word) > 1:
-            taken = _short(word, following, found)
+            used = _short(word, following, arguments)
         else:
-            taken = 1
-        at += taken
-    return found
+            used = 1
+        at += used
+    return arguments
 
 
-def _long(word: str, following: str | None, found: list[Argument]) -> int:
+def _long(word: str, following: str | None, arguments: list[Argument]) -> int:
+    """Add the option of a word such as --name=value; returns the number of words used."""
     name, equals, value = word[2:].partition("=")
     if equals:
-        found.append(Argument(_made(name, value), (word,)))
+        arguments.append(Argument(_new_setting(name, value), (word,)))
     elif name in _NO_VALUE or name in _OPTIONAL_VALUE or following is None:
-        found.append(Argument(_made(name, None), (word,)))
+        arguments.append(Argument(_new_setting(name, None), (word,)))
     else:
-        found.append(Argument(_made(name, following), (word, following)))
+        arguments.append(Argument(_new_setting(name, following), (word, following)))
         return 2
     return 1
 
 
-def _short(word: str, following: str | None, found: list[Argument]) -> int:
-    """One word may hold several options without value, the last of them one with a value."""
+def _short(word: str, following: str | None, arguments: list[Argument]) -> int:
+    """Add the options of a word such as -hkC; only the last one can have a value. Returns the number of words used."""
     for at, letter in enumerate(word[1:], 1):
         name = _LONG_OF_SHORT.get(letter, letter)
         if letter in _SHORT_WITHOUT_VALUE:
-            found.append(Argument(_made(name, None), (f"-{letter}",)))
+            arguments.append(Argument(_new_setting(name, None), (f"-{letter}",)))
         elif word[at + 1 :]:
-            found.append(Argument(_made(name, word[at + 1 :]), (f"-{letter}", word[at + 1 :])))
+            arguments.append(Argument(_new_setting(name, word[at + 1 :]), (f"-{letter}", word[at + 1 :])))
             return 1
         elif following is not None:
-            found.append(Argument(_made(name, following), (f"-{letter}", following)))
+            arguments.append(Argument(_new_setting(name, following), (f"-{letter}", following)))
             return 2
     return 1

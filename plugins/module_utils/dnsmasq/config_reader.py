@@ -23,30 +23,30 @@ _LARGEST_FILE = 512 * 1024 * 1024
 
 
 class Reader(Protocol):
-    """The files of the host, for reading only."""
+    """Read access to the files of the host."""
 
     def text(self, path: str) -> str | None:
-        """The content of a file, or None where there is none."""
+        """The content of a file; None if it does not exist."""
 
     def names(self, folder: str) -> Sequence[str]:
-        """The regular files of a directory; none where there is no directory."""
+        """The names of the regular files in a folder; none if the folder does not exist."""
 
     def identity(self, path: str) -> Hashable:
-        """Equal for two paths that lead to the same file; None where there is none."""
+        """A value that is equal for two paths of the same file; None if there is no such file."""
 
     def output(self, command: str) -> str:
-        """What a command that the configuration names writes."""
+        """The standard output of a command of the configuration."""
 
 
 class HostReader:
-    """The files of the host that we run on."""
+    """Reads the files of this host."""
 
     def text(self, path: str) -> str | None:
-        """The content of a file, or None where there is none; raises UnusableFile for one that would never end."""
+        """The content of a file; None if it does not exist. Raises UnusableFile, as for a named pipe."""
         return "" if os.path.realpath(path) == os.devnull else read_untrusted_text(path, _LARGEST_FILE)
 
     def names(self, folder: str) -> Sequence[str]:
-        """The regular files of a directory."""
+        """The names of the regular files in a folder."""
         try:
             with os.scandir(folder) as entries:
                 return [entry.name for entry in entries if entry.is_file()]
@@ -62,17 +62,17 @@ class HostReader:
         return status.st_dev, status.st_ino
 
     def output(self, command: str) -> str:
-        """What a command writes; dnsmasq gives it to the shell, and so do we."""
+        """The standard output of a command, run by the shell as dnsmasq does it."""
         return run(["sh", "-c", command], check=False).stdout
 
 
 def read_config(command: Sequence[str], reader: Reader, own_folder: str, default_file: str = DEFAULT_FILE) -> Config:
-    """What dnsmasq reads when it is started by ``command``; ``own_folder`` is where our fragments are."""
-    return _Walk(reader, own_folder).result(command, default_file)
+    """What dnsmasq reads if it is started with ``command``; ``own_folder`` is the folder of our fragments."""
+    return _ConfigWalk(reader, own_folder).result(command, default_file)
 
 
-class _Walk:
-    """Follows a configuration from file to file and gathers what it says."""
+class _ConfigWalk:
+    """Follows a configuration from file to file and collects its settings and lines."""
 
     def __init__(self, reader: Reader, own_folder: str) -> None:
         self.reader = reader
@@ -84,16 +84,16 @@ class _Walk:
         self.lines: list[Line] = []
 
     def result(self, command: Sequence[str], default_file: str) -> Config:
-        """Read everything in dnsmasq's order: the first -C of the command line comes last."""
+        """Read everything in dnsmasq's order: the file of the first -C on the command line comes last."""
         main_file: str | None = None
-        kept: list[str] = []
+        arguments: list[str] = []
         for argument in read_arguments(command[1:]):
             setting = argument.setting
             if setting.name == "conf-file" and main_file is None:
                 main_file = setting.value or ""
                 continue
             if not self.follow(setting) and setting.name != "test":
-                kept += argument.words
+                arguments += argument.words
         main_file = default_file if main_file is None else main_file
         self.file(main_file)
         by_name: dict[str, list[Setting]] = {}
@@ -101,7 +101,7 @@ class _Walk:
             by_name.setdefault(setting.name, []).append(setting)
         return Config(
             program=command[0] if command else "dnsmasq",
-            arguments=tuple(kept),
+            arguments=tuple(arguments),
             main_file=main_file,
             own_folder=self.own_folder,
             settings=tuple(self.settings),
@@ -111,7 +111,7 @@ class _Walk:
         )
 
     def follow(self, setting: Setting) -> bool:
-        """Take one setting in; whether it led to files, whose lines are gathered in its place."""
+        """Add a setting, and the content of the files that it names; whether it is one that names files."""
         self.settings.append(setting)
         if setting.name == "conf-file":
             self.file(setting.value or "")
@@ -122,7 +122,7 @@ class _Walk:
         return setting.name in ("conf-file", "conf-dir", "conf-script")
 
     def file(self, path: str) -> None:
-        """One file, unless it was read before or is a fragment of ours."""
+        """Read a file, unless it was read before or is one of our fragments."""
         if path in ("", "-"):
             return
         path = os.path.join("/", path)
@@ -133,7 +133,7 @@ class _Walk:
         self.content(self.reader.text(path) or "", path)
 
     def content(self, content: str, origin: str) -> None:
-        """The settings of a text."""
+        """Add the settings of a text; ``origin`` is the file or the command that it comes from."""
         rows = content.split("\n")
         for setting in read_lines(content, origin):
             row = Line(rows[setting.line - 1], origin, setting.line)
@@ -141,7 +141,7 @@ class _Walk:
                 self.lines.append(row)
 
     def folder(self, setting: Setting) -> None:
-        """The files of a conf-dir, in the order of their names."""
+        """Read the files of a conf-dir setting in the order of their names."""
         path = os.path.join("/", setting.fields[0])
         folder = Folder(setting, self._is_own_folder(path))
         self.folders.append(folder)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What keeps fragments from being served, found before anything is touched. Pure."""
+"""Checks before anything is changed: can dnsmasq serve the networks, and do they conflict? Pure."""
 
 from __future__ import annotations
 
@@ -16,35 +16,36 @@ from .system_service import NoUsableDnsmasq
 
 
 def refuse_unservable(specs: Sequence[FragmentSpec], config: Config) -> None:
-    """Raise NoUsableDnsmasq where the configuration keeps dnsmasq from serving one of the networks."""
+    """Raise NoUsableDnsmasq if the system's dnsmasq may not serve one of the networks, by its configuration."""
     if not specs:
         return
     if not config.reads_fragments():
-        place = config.main_file or "a file that dnsmasq reads"
+        file = config.main_file or "a file that dnsmasq reads"
         raise NoUsableDnsmasq(
-            f"no usable system dnsmasq: it does not read {config.own_folder}/virtnet-*.conf{_filtered(config)}; "
-            f"add the line 'conf-dir={config.own_folder}/,*.conf' to {place}"
+            f"no usable system dnsmasq: it does not read {config.own_folder}/virtnet-*.conf{_filter_note(config)}; "
+            f"add the line 'conf-dir={config.own_folder}/,*.conf' to {file}"
         )
     for spec in specs:
-        vetoes = [
-            veto
+        settings = [
+            setting
             for bridge in spec.addresses
-            for veto in config.vetoes(spec.interface, str(bridge.ip), dhcp=spec.dhcp or spec.dhcp6)
+            for setting in config.excluding_settings(spec.interface, str(bridge.ip), dhcp=spec.dhcp or spec.dhcp6)
         ]
-        if vetoes:
+        if settings:
             raise NoUsableDnsmasq(
                 f"network {spec.name!r}: the system's dnsmasq may not serve {spec.interface}: "
-                f"{vetoes[0]} keeps it off; take {spec.interface} out of that setting, or give the bridge another name"
+                f"{settings[0]} keeps it off; take {spec.interface} out of that setting, "
+                "or give the bridge another name"
             )
 
 
-def _filtered(config: Config) -> str:
+def _filter_note(config: Config) -> str:
     own = [folder for folder in config.folders if folder.own]
     return f" ({own[0].setting} leaves them out)" if own else ""
 
 
 def refuse_missing_folders(specs: Sequence[FragmentSpec], missing: Sequence[str]) -> None:
-    """Raise InvalidOption for a folder for TFTP that is not there: dnsmasq would not start, for nobody."""
+    """Raise InvalidOption for a TFTP folder that does not exist: dnsmasq would not start, and serve no network."""
     for spec in specs:
         if spec.tftp_root in missing:
             raise spec.error(
@@ -53,15 +54,20 @@ def refuse_missing_folders(specs: Sequence[FragmentSpec], missing: Sequence[str]
 
 
 def refuse_conflicts(specs: Sequence[FragmentSpec], others: Mapping[str, str], folder: str) -> None:
-    """Raise InvalidOption where two networks claim the same; ``others`` are fragments that stay, name to content."""
+    """Raise InvalidOption if two networks use the same name, interface, host, DNS name or subnet.
+
+    ``others`` are the fragments of networks that this run does not name, file name to content.
+    """
     names: dict[str, str] = {}
     interfaces: dict[str, str] = {}
-    # Of a duplicate address dnsmasq dies, of a duplicate MAC it takes one and says nothing.
-    hosts = {value: os.path.join(folder, name) for name, content in others.items() for value in _claimed(name, content)}
-    claimed = {
-        claim.key: (claim, os.path.join(folder, name))
+    # dnsmasq does not start with a duplicate address; of hosts with the same MAC it uses one, without a message.
+    hosts = {
+        value: os.path.join(folder, name) for name, content in others.items() for value in _host_keys(name, content)
+    }
+    dns_names = {
+        ownership.key: (ownership, os.path.join(folder, name))
         for name, content in others.items()
-        for claim in ownerships_in(content, name)
+        for ownership in ownerships_in(content, name)
     }
     for spec in specs:
         if spec.name in names:
@@ -70,36 +76,36 @@ def refuse_conflicts(specs: Sequence[FragmentSpec], others: Mapping[str, str], f
         if spec.interface in interfaces:
             raise spec.error("interface", f"{spec.interface!r} already belongs to {interfaces[spec.interface]}")
         interfaces[spec.interface] = f"network {spec.name!r}"
-        _refuse_taken_hosts(spec, hosts)
-        _refuse_taken_names(spec, claimed)
+        _refuse_used_hosts(spec, hosts)
+        _refuse_used_names(spec, dns_names)
     _refuse_overlap(specs)
 
 
-def _refuse_taken_hosts(spec: FragmentSpec, hosts: dict[str, str]) -> None:
-    """A guest may have an address of each family on its network, but not on two networks."""
-    mine: dict[str, str] = {}
+def _refuse_used_hosts(spec: FragmentSpec, hosts: dict[str, str]) -> None:
+    """A guest may have addresses on one network only, one of each family. Adds those of ``spec`` to ``hosts``."""
+    own: dict[str, str] = {}
     families = (("hosts", spec.hosts), ("ipv6.hosts", spec.ipv6.hosts if spec.ipv6 else ()))
-    for option, those in families:
-        for i, host in enumerate(those):
+    for option, hosts_of_family in families:
+        for i, host in enumerate(hosts_of_family):
             for key, value in (("mac", host.mac), ("id", host.id and f"id:{host.id}"), ("ip", str(host.ip or ""))):
                 if value and value in hosts:
                     raise spec.error(f"{option}[{i}].{key}", f"{value} is already given to a host in {hosts[value]}")
                 if value:
-                    mine[value] = f"network {spec.name!r}"
-    hosts.update(mine)
+                    own[value] = f"network {spec.name!r}"
+    hosts.update(own)
 
 
-def _refuse_taken_names(spec: FragmentSpec, claimed: dict[tuple[str, str], tuple[NameOwnership, str]]) -> None:
-    mine: dict[tuple[str, str], tuple[NameOwnership, str]] = {}
-    for option, claim in ownerships_of(spec.names):
-        other, where = claimed.get(claim.key, (claim, ""))
-        if where and claim.conflicts_with(other):
-            raise spec.error(f"names.{option}", f"{claim.name} is already given in {where}; keep one of them")
-        mine[claim.key] = claim, f"network {spec.name!r}"
-    claimed.update(mine)
+def _refuse_used_names(spec: FragmentSpec, dns_names: dict[tuple[str, str], tuple[NameOwnership, str]]) -> None:
+    own: dict[tuple[str, str], tuple[NameOwnership, str]] = {}
+    for option, ownership in ownerships_of(spec.names):
+        other, owner = dns_names.get(ownership.key, (ownership, ""))
+        if owner and ownership.conflicts_with(other):
+            raise spec.error(f"names.{option}", f"{ownership.name} is already given in {owner}; keep one of them")
+        own[ownership.key] = ownership, f"network {spec.name!r}"
+    dns_names.update(own)
 
 
-def _claimed(name: str, content: str) -> Iterator[str]:
+def _host_keys(name: str, content: str) -> Iterator[str]:
     """MACs and addresses of the static hosts of a fragment."""
     for setting in read_lines(content, name):
         if setting.name == "dhcp-host":
@@ -112,8 +118,10 @@ def _claimed(name: str, content: str) -> Iterator[str]:
 
 def _refuse_overlap(specs: Sequence[FragmentSpec]) -> None:
     for version, option in ((4, "address"), (6, "ipv6.address")):
-        subnets = [(one, spec) for spec in specs for one in spec.addresses if one.version == version]
-        ordered = sorted(subnets, key=lambda pair: (int(pair[0].network.network_address), pair[0].network.prefixlen))
-        for (its, first), (mine, second) in zip(ordered, ordered[1:]):
-            if its.network.overlaps(mine.network):
-                raise second.error(option, f"{mine} overlaps {its.network} of network {first.name!r}; choose another")
+        bridges = [(bridge, spec) for spec in specs for bridge in spec.addresses if bridge.version == version]
+        ordered = sorted(bridges, key=lambda pair: (int(pair[0].network.network_address), pair[0].network.prefixlen))
+        for (bridge, spec), (next_bridge, next_spec) in zip(ordered, ordered[1:]):
+            if bridge.network.overlaps(next_bridge.network):
+                raise next_spec.error(
+                    option, f"{next_bridge} overlaps {bridge.network} of network {spec.name!r}; choose another"
+                )

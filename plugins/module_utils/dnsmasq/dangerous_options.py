@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Lines for dnsmasq, and folders for TFTP, that reach beyond their network: allowed and named.
+"""Lines for dnsmasq, and TFTP folders, that affect more than their network: they are allowed, with a warning.
 
-They come from the administrator, or in XML from whoever wrote that. Pure.
+They come from the administrator, or from the author of the XML. Pure.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FIREWALL = "lets names that guests ask for change sets of the host's firewall"
 _ELSEWHERE = "has dnsmasq answer elsewhere than on the network's bridge"
 _TFTP = "gives guests files of the host, all that dnsmasq's user may read"
 
-# dnsmasq(8) of 2.90, each long option of which that reaches beyond DHCP and DNS of one network.
+# dnsmasq(8), version 2.90: all long options that affect more than DHCP and DNS of one network.
 _DANGERS: Mapping[str, str] = {
     **dict.fromkeys(("dhcp-script", "dhcp-luascript", "conf-script"), _PROGRAM),
     **dict.fromkeys(("user", "group", "dhcp-scriptuser"), _USER),
@@ -38,8 +38,8 @@ _DANGERS: Mapping[str, str] = {
     **dict.fromkeys(("interface", "listen-address", "auth-server", "bridge-interface", "shared-network"), _ELSEWHERE),
 }
 
-# What is below these is for root or for a service, or names what the host is (hier(7)); /srv, /opt, /usr, /mnt and
-# folders of the administrator's making are for whom he likes.
+# Files below these folders are for root or a service, or identify the host (hier(7)). /srv, /opt, /usr, /mnt and
+# folders of the administrator's own may be for the public.
 _PRIVATE = (
     *("/etc", "/root", "/home", "/proc", "/sys", "/dev", "/run", "/boot"),
     *("/var/lib", "/var/log", "/var/spool", "/var/mail", "/var/backups", "/var/cache", "/var/run"),
@@ -49,21 +49,22 @@ _PUBLIC = ("/var/lib/tftpboot", "/var/lib/tftp")
 
 
 def line_dangers(lines: Sequence[str], option: str = "dnsmasq.options") -> Iterator[str]:
-    """A sentence for each line that reaches beyond its network, naming line and option.
+    """A sentence for each line that affects more than its network, with the line and its option.
 
-    Read as dnsmasq reads it: blanks, quotes and comments hide nothing. In a file it takes full names only.
+    Lines are read as dnsmasq reads them, so that blanks, quotes and comments hide nothing. In a file, dnsmasq knows
+    options by their long names only.
     """
     for number, line in enumerate(lines):
         for setting in read_lines(line, option):
-            why = _danger(setting)
-            if why:
-                yield f"the line {repr_short(line)} ({option}[{number}]) {why}; remove it unless that is meant"
+            danger = _danger(setting)
+            if danger:
+                yield f"the line {repr_short(line)} ({option}[{number}]) {danger}; remove it unless that is meant"
                 break
 
 
 def _danger(setting: Setting) -> str:
     if setting.name == "log-facility":
-        # A name is a facility of syslog, "-" the standard error.
+        # A value without slash is a facility of syslog, or "-" for the standard error.
         return _FILE if "/" in (setting.value or "") else ""
     if setting.name == "tftp-root":
         return _TFTP if setting.fields and is_private_folder(setting.fields[0]) else ""
@@ -71,7 +72,7 @@ def _danger(setting: Setting) -> str:
 
 
 def is_private_folder(path: str) -> bool:
-    """Whether a folder is, holds, or is inside of one that is not for the public."""
+    """Whether a folder is, contains, or is inside of one that is not for the public."""
     folder = posixpath.normpath(f"/{path.lstrip('/')}")
     if any(_is_inside(folder, public) for public in _PUBLIC):
         return False
@@ -83,15 +84,15 @@ def _is_inside(folder: str, other: str) -> bool:
 
 
 def tftp_danger(root: str, real: str = "", option: str = "tftp_root") -> str:
-    """A sentence for a folder for TFTP that is not for the public, or ''; ``real``: where links lead from there."""
+    """A sentence for a TFTP folder that is not for the public, or ''; ``real``: its path without symbolic links."""
     if not root or not (is_private_folder(root) or is_private_folder(real or root)):
         return ""
-    leads = f", which is {repr_short(real)}," if real and posixpath.normpath(real) != posixpath.normpath(root) else ""
-    return f"{option} {repr_short(root)}{leads} {_TFTP}; give them a folder of their own, such as '/srv/tftp'"
+    link = f", which is {repr_short(real)}," if real and posixpath.normpath(real) != posixpath.normpath(root) else ""
+    return f"{option} {repr_short(root)}{link} {_TFTP}; give them a folder of their own, such as '/srv/tftp'"
 
 
 def option_dangers(options: Mapping[str, Any]) -> Iterator[str]:
-    """The same for the options of a network as the user writes them, which nobody has validated yet."""
+    """The sentences of line_dangers() and tftp_danger() for the options of a network, which may not be valid."""
     dnsmasq, ipv4 = options.get("dnsmasq"), options.get("ipv4")
     lines = dnsmasq.get("options") if isinstance(dnsmasq, Mapping) else None
     if isinstance(lines, list):

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Names that the administrator's own configuration of dnsmasq has, and files of names that it reads."""
+"""Names in the administrator's own configuration of dnsmasq, and in the hosts files that it reads."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from ..core.untrusted import UnusableFile
 from .config_reader import Reader
 from .system_config import Config
 
-# Each says of names to whom they belong (dnsmasq.8); a name is a whole field.
+# Settings that assign names (dnsmasq.8); each name is a whole field.
 _SETTINGS = ("host-record", "dynamic-host", "cname", "interface-name", "dhcp-host")
 
 
 def names_used_by_administrator(
-    wanted: Collection[str], config: Config, reader: Reader, hosts_file: str
+    names: Collection[str], config: Config, reader: Reader, hosts_file: str
 ) -> frozenset[str]:
-    """Those of some names, all in lower case, that this configuration gives to somebody; ``hosts_file``: /etc/hosts."""
-    if not wanted:
+    """The names, of ``names`` in lower case, that this configuration assigns; ``hosts_file``: /etc/hosts."""
+    if not names:
         return frozenset()
-    names = set(wanted)
-    found = {field.lower() for setting in config.named(*_SETTINGS) for field in setting.fields} & names
+    candidates = set(names)
+    used = {field.lower() for setting in config.named(*_SETTINGS) for field in setting.fields} & candidates
     for setting in config.named("address"):
-        found |= {part.lower() for part in (setting.value or "").split("/")[1:-1]} & names
-    for path in _files(config, reader, hosts_file):
+        used |= {part.lower() for part in (setting.value or "").split("/")[1:-1]} & candidates
+    for path in _hosts_files(config, reader, hosts_file):
         for row in _text(reader, path).splitlines():
-            found |= {word.lower() for word in row.partition("#")[0].split()[1:]} & names
-    return frozenset(found)
+            used |= {word.lower() for word in row.partition("#")[0].split()[1:]} & candidates
+    return frozenset(used)
 
 
 def _text(reader: Reader, path: str) -> str:
-    # Whether dnsmasq can use such a file is between it and the administrator.
+    # A file that cannot be read is the administrator's, who has dnsmasq read it; it does not stop our run.
     with contextlib.suppress(UnusableFile):
         return reader.text(path) or ""
     return ""
 
 
-def _files(config: Config, reader: Reader, hosts_file: str) -> Iterator[str]:
+def _hosts_files(config: Config, reader: Reader, hosts_file: str) -> Iterator[str]:
     if not config.named("no-hosts"):
         yield hosts_file
     for setting in config.named("addn-hosts", "hostsdir"):

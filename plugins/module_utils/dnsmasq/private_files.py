@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Private instances of dnsmasq: which networks share one, the files of each, the unit that runs them. Pure."""
+"""The files of private instances of dnsmasq, their systemd unit, and which networks share an instance. Pure."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from .spec import FragmentSpec
 # has the name of its network, which is not empty and does not start with an underscore.
 SYSTEM_DNSMASQ = ""
 SHARED = "_shared"
-# dnsmasq wants a default domain with dhcp-fqdn; each network there has one of its own (private use, ICANN 2024).
+# dhcp-fqdn requires a default domain, which no network uses. ".internal" is for private use (ICANN 2024).
 _DEFAULT_DOMAIN = "virtnet.internal"
 _FULL_NAMES_ONLY = "dhcp-fqdn"
-# Since this version dnsmasq can be silent about itself (queries of class CHAOS).
-_SILENT_SINCE = (2, 89)
+# From this version on, no-ident has dnsmasq refuse queries about itself (class CHAOS).
+_NO_IDENT_SINCE = (2, 89)
 
 TEMPLATE = "virtnet-dnsmasq@.service"
-_STUB = "127.0.0.53"
+_RESOLVED_STUB = "127.0.0.53"
 
-# A guest has lines written by asking (DHCPINFORM, DHCPDISCOVER). journald takes some times as many where its disk has
-# room, by default from 10000 on (systemd.exec(5), journald.conf(5)); 1000 guests that start at once cause 4000 lines.
+# Guests cause log lines by requests (DHCPINFORM, DHCPDISCOVER): 4000 if 1000 guests start at once. journald multiplies
+# the limit if its disk has room; its default is 10000 (systemd.exec(5), journald.conf(5)).
 LOG_LIMIT = """\
 LogRateLimitIntervalSec=30s
 LogRateLimitBurst=1000
 """
 
-# User text never gets here: names of networks and interfaces were checked to the letter.
+# Names of networks and interfaces are validated, so that no text of the user matches by accident.
 _MEMBER = re.compile(r"^interface=(\S+)\nconf-file=\S*/([^/\s]+)\.conf$", re.MULTILINE)
 
-# dnsmasq needs to bind to low ports, also to those of addresses that come later, to send to guests that have no
-# address yet (it writes their ARP entries), and for ICMP: pings before offers, router advertisements.
+# dnsmasq needs these capabilities to bind to low ports, also when addresses are added later; to send to guests without
+# an address, for which it writes ARP entries; and for ICMP: pings before offers, router advertisements.
 _UNIT = """\
 # Written by virtnet.linux; changes are lost. Put yours into virtnet-dnsmasq@.service.d/*.conf.
 [Unit]
@@ -109,65 +109,66 @@ class Layout:
         return os.path.join(self.paths.private_fragments, f"{network}.conf")
 
     def instance(self, name: str) -> str:
-        """What an instance reads first."""
+        """The main configuration file of an instance."""
         return os.path.join(self.paths.private_instances, f"{name}.conf")
 
     def leases(self, name: str) -> str:
-        """The leases of an instance."""
+        """The lease file of an instance."""
         return os.path.join(self.paths.private_leases, f"{name}.leases")
 
     @property
     def template(self) -> str:
-        """The unit of them all."""
+        """The template unit of all instances."""
         return os.path.join(self.paths.units, TEMPLATE)
 
     @property
     def links(self) -> str:
-        """The folder of what systemd starts at boot."""
+        """The folder of links to units that systemd starts at boot."""
         return os.path.join(self.paths.units, "multi-user.target.wants")
 
     def link(self, name: str) -> str:
-        """What has an instance started at boot."""
+        """The link by which systemd starts an instance at boot."""
         return os.path.join(self.links, unit_name(name))
 
     def instances_in(self, units: Iterable[str]) -> list[str]:
-        """The instances among names of units."""
-        start, end = TEMPLATE.split("@")
-        ours = [one for one in units if one.startswith(f"{start}@") and one.endswith(end) and one != TEMPLATE]
-        return sorted(one[len(start) + 1 : -len(end)] for one in ours)
+        """The instances in a list of unit names, sorted."""
+        prefix, _at, suffix = TEMPLATE.partition("@")
+        prefix += "@"
+        ours = [name for name in units if name.startswith(prefix) and name.endswith(suffix) and name != TEMPLATE]
+        return sorted(name[len(prefix) : -len(suffix)] for name in ours)
 
     def name_of(self, path: str) -> str:
-        """The network or instance that a file is for."""
+        """The network of a fragment, or the instance of its main file, from the path."""
         return os.path.basename(path)[: -len(".conf")]
 
 
 def unit_name(name: str) -> str:
-    """The unit of an instance."""
+    """The name of the unit of an instance."""
     return TEMPLATE.replace("@", f"@{name}")
 
 
 def unit_text(layout: Layout, program: str) -> str:
-    """The template of the units."""
+    """The content of the template unit; ``program`` is the path of dnsmasq."""
     return _UNIT.format(instances=layout.paths.private_instances, program=program, log_limit=LOG_LIMIT)
 
 
-def instance_for(spec: FragmentSpec, beside_dhcp: bool) -> str:
-    """Which instance serves a network.
+def instance_for(spec: FragmentSpec, alone: bool) -> str:
+    """The private instance for a network; ``alone``: none may serve several networks.
 
-    One that serves a single network has its DHCP socket bound to the bridge. One of several has not, and where another
-    DHCP server has not either, the kernel gives a renewal, which is unicast, to any of them. So only one instance
-    serves several networks, those without settings for the instance as a whole, and beside such a server none does.
+    An instance of one network binds its DHCP socket to the bridge; an instance of several does not. If two DHCP servers
+    are unbound, the kernel gives a renewal, which is unicast, to any of them. So only one instance serves several
+    networks, those without settings for a whole instance, and none does if another DHCP server of the host is unbound.
     """
-    return spec.name if beside_dhcp or spec.private_only or not (spec.dns and spec.upstream) else SHARED
+    return spec.name if alone or spec.private_only or not (spec.dns and spec.upstream) else SHARED
 
 
 def uses_full_names_only(text: str) -> bool:
-    """Whether an instance with this file keeps names of guests apart by their domains."""
+    """Whether an instance with this main file knows guests by their full names alone."""
     return _FULL_NAMES_ONLY in text.splitlines()
 
 
 def parse_members(text: str) -> list[Member]:
-    """The networks that an instance's file names."""
+    """The networks in the main file of an instance."""
     return [Member(name, interface) for interface, name in _MEMBER.findall(text)]
 
 
@@ -182,43 +183,43 @@ def instance_text(
     plain_names: bool = False,
     full_names_only: bool = False,
 ) -> str:
-    """What an instance reads first: what holds for it as a whole, then its networks."""
+    """The main file of an instance: settings of the whole instance, then its networks."""
     lines = [
         "bind-dynamic",
         "except-interface=lo",
-        # The host's own file names its loopback addresses, which mean the guest to a guest.
+        # /etc/hosts has the host's name with a loopback address, which for a guest is the guest itself.
         "no-hosts",
         *([] if plain_names else ["domain-needed"]),
         # Two networks may have a static host of the same name.
         "localise-queries",
-        # Else a name of one network's guest would take that of another's (lease_set_hostname() in src/lease.c).
+        # Else a guest would take the name of a guest of another network (src/lease.c, lease_set_hostname()).
         *([_FULL_NAMES_ONLY, f"domain={_DEFAULT_DOMAIN}"] if full_names_only else []),
-        *(["no-ident"] if tuple(version) >= _SILENT_SINCE else []),
-        # There is no other DHCP server on these bridges.
+        *(["no-ident"] if tuple(version) >= _NO_IDENT_SINCE else []),
+        # These bridges have no other DHCP server.
         "dhcp-authoritative",
         f"dhcp-leasefile={layout.leases(name)}",
-        # Its ranges limit it already; the default of 1000 would be for all networks together.
+        # Leases are limited by the ranges; the default of 1000 is for all networks together.
         "dhcp-lease-max=65536",
         *([] if dns else ["port=0"]),
         *upstream,
     ]
-    for member in sorted(members, key=lambda one: one.network):
+    for member in sorted(members, key=lambda member: member.network):
         lines += [f"interface={member.interface}", f"conf-file={layout.fragment(member.network)}"]
     return HEADER + "".join(f"{line}\n" for line in lines)
 
 
-def upstream_lines(resolv_conf: str, wished: bool) -> tuple[str, ...]:
-    """Whom an instance asks what it does not know itself; ``resolv_conf`` is where the host's file really lies.
+def upstream_lines(resolv_conf: str, upstream: bool) -> tuple[str, ...]:
+    """The servers to which an instance forwards queries; ``resolv_conf``: the path without symbolic links.
 
-    A file that is watched costs one of the few inotify instances that the kernel has for root, but it follows the host
-    from uplink to uplink. The stub of systemd-resolved does that by itself.
+    dnsmasq watches a resolv-file, so that it follows the host from uplink to uplink; that takes one of root's few
+    inotify instances. The stub of systemd-resolved follows the host by itself and needs no watch.
     """
-    if not wished:
+    if not upstream:
         return ("no-resolv",)
     if "/systemd/resolve/" in resolv_conf:
-        return ("no-resolv", f"server={_STUB}")
-    # dnsmasq leaves out its own addresses, which are in that file where the host resolves guests' names; a loop over
-    # another resolver of the host it finds by a query of its own.
-    # The host itself may ask this instance first: so it asks the servers in the file's order, as the host would, and
-    # what it heard from the old ones is no answer any more when a VPN brings others.
+        return ("no-resolv", f"server={_RESOLVED_STUB}")
+    # Where the host resolves guests' names, the file lists addresses of this instance: dnsmasq ignores its own
+    # addresses, and detects a loop through another resolver with dns-loop-detect. The host may query this instance
+    # first, so it queries the servers in the order of the file, as the host would (strict-order), and drops answers of
+    # previous servers when for example a VPN changes the file (clear-on-reload).
     return ("resolv-file=/etc/resolv.conf", "strict-order", "clear-on-reload", "dns-loop-detect")

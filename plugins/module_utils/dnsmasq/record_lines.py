@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""DNS records as dnsmasq reads them, and which names two networks may not both claim. Pure."""
+"""DNS records as lines for dnsmasq, and the names that only one network may have. Pure."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ _ZONES_PER_LINE = 12
 
 
 def host_rows(names: Names) -> Iterator[tuple[str, str]]:
-    """The names of addresses as rows of hosts(5), each with the option that it comes from."""
+    """The names of addresses as rows of hosts(5), each with its option."""
     for i, host in enumerate(names.hosts):
         yield f"hosts[{i}]", f"{host.ip} {' '.join(host.names)}"
 
 
 def record_lines(names: Names) -> Iterator[tuple[str, str]]:
-    """All other records, which dnsmasq reads at its start alone; each line with the option that it comes from."""
-    for i, one in enumerate(names.srv):
-        where = f",{one.target},{one.port},{one.priority},{one.weight}" if one.target else ""
-        yield f"srv[{i}]", f"srv-host={one.name}{where}"
+    """All other records, which dnsmasq reads only when it starts; each line with its option."""
+    for i, srv in enumerate(names.srv):
+        target = f",{srv.target},{srv.port},{srv.priority},{srv.weight}" if srv.target else ""
+        yield f"srv[{i}]", f"srv-host={srv.name}{target}"
     for i, txt in enumerate(names.txt):
         yield f"txt[{i}]", f"txt-record={txt.name},{','.join(map(quoted, txt.value))}"
     for i, alias in enumerate(names.cname):
         yield f"cname[{i}]", f"cname={alias.name},{alias.target}"
     for i, forwarder in enumerate(names.forwarders):
         if forwarder.domain:
-            # "#": the servers that all other queries go to.
+            # "#": the servers for all other queries.
             yield f"forwarders[{i}]", f"server=/{forwarder.domain}/{forwarder.address or '#'}"
 
 
 def instance_lines(names: Names, raw: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """What holds for a whole dnsmasq, only for a private one; each line with its option."""
-    servers = [(i, one.address) for i, one in enumerate(names.forwarders) if not one.domain]
+    """Settings of a whole instance, so for private instances only; each line with its option."""
+    servers = [(i, forwarder.address) for i, forwarder in enumerate(names.forwarders) if not forwarder.domain]
     if servers:
         yield "names.forwarders", "no-resolv"
     for i, address in servers:
@@ -50,9 +50,9 @@ def instance_lines(names: Names, raw: Sequence[str]) -> Iterator[tuple[str, str]
 
 
 def reverse_zone_lines(bridge: Interface) -> Iterator[str]:
-    """The names of a subnet's addresses are not asked for elsewhere.
+    """Lines by which dnsmasq does not forward queries for the names of the addresses of a subnet.
 
-    A subnet between two levels of the reverse tree (RFC 1035 section 3.5, RFC 3596 section 2.5) is several zones.
+    Between two levels of the reverse tree (RFC 1035 section 3.5, RFC 3596 section 2.5) a subnet needs several zones.
     """
     step = 8 if bridge.version == 4 else 4
     network = bridge.network
@@ -61,30 +61,30 @@ def reverse_zone_lines(bridge: Interface) -> Iterator[str]:
     for subnet in network.subnets(new_prefix=level):
         reverse = subnet.network_address.reverse_pointer.split(".")
         zones.append(".".join(reverse[(network.max_prefixlen - level) // step :]))
-    for at in range(0, len(zones), _ZONES_PER_LINE):
-        yield f"local=/{'/'.join(zones[at : at + _ZONES_PER_LINE])}/"
+    for start in range(0, len(zones), _ZONES_PER_LINE):
+        yield f"local=/{'/'.join(zones[start : start + _ZONES_PER_LINE])}/"
 
 
 @dataclass(frozen=True)
 class NameOwnership:
-    """A name that a network has for itself, or, with ``shared``, with those that say the same of it."""
+    """A DNS name of a network. Two networks may have it only with the same value ``shared``, which is not ''."""
 
     kind: str
     name: str
     shared: str = ""
 
     def conflicts_with(self, other: NameOwnership) -> bool:
-        """Whether two networks cannot both have it."""
+        """Whether two networks cannot have these names."""
         return (self.kind, self.name) == (other.kind, other.name) and (not self.shared or self.shared != other.shared)
 
     @property
     def key(self) -> tuple[str, str]:
-        """What it is about."""
+        """Equal for ownerships of the same record type and name."""
         return self.kind, self.name
 
 
 def ownerships_in(content: str, file: str) -> Iterator[NameOwnership]:
-    """The names that the lines of a fragment claim."""
+    """The names in the lines of a fragment; ``file`` is its name."""
     for setting in read_lines(content, file):
         fields = setting.fields
         if setting.name == "host-record":
@@ -100,7 +100,7 @@ def ownerships_in(content: str, file: str) -> Iterator[NameOwnership]:
 
 
 def ownerships_of(names: Names) -> Iterator[tuple[str, NameOwnership]]:
-    """The names that a network claims, each with its option."""
+    """The names of a network, each with its option."""
     hosts = ((option, as_host_record(row)) for option, row in host_rows(names))
     for option, line in (*hosts, *record_lines(names)):
-        yield from ((option, claim) for claim in ownerships_in(line, option))
+        yield from ((option, ownership) for ownership in ownerships_in(line, option))

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""DNS records of one network and where its queries go, read from the user and checked. Pure.
+"""DNS records and forwarders of one network: reading and validating the user's options. Pure.
 
-In the system's dnsmasq a record is seen by everybody whom that serves, and so it has to be a name of the network's own
-domain. What cannot be said of one network alone asks for a dnsmasq of its own; ``private_only`` tells.
+All clients of the system's dnsmasq see its records, so there a record must be a name of the network's own domain.
+Options that cannot be limited to one network need a private instance; private_only() lists them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LONGEST_STRING = 255
 
 @dataclass(frozen=True)
 class HostRecord:
-    """Names of one address; the first is also what its PTR record says."""
+    """The names of one address; the PTR record has the first one."""
 
     ip: Address
     names: Sequence[str]
@@ -33,7 +33,7 @@ class HostRecord:
 
 @dataclass(frozen=True)
 class SrvRecord:
-    """Where a service is; without ``target`` that there is none."""
+    """The host of a service; without ``target``: the service does not exist."""
 
     service: str
     protocol: str
@@ -45,13 +45,13 @@ class SrvRecord:
 
     @property
     def name(self) -> str:
-        """The name of the record."""
+        """The name of the record, such as _ldap._tcp.example.org."""
         return ".".join(part for part in (f"_{self.service}", f"_{self.protocol}", self.domain) if part)
 
 
 @dataclass(frozen=True)
 class TxtRecord:
-    """Strings that a name has."""
+    """The strings of a name."""
 
     name: str
     value: Sequence[str]
@@ -59,7 +59,7 @@ class TxtRecord:
 
 @dataclass(frozen=True)
 class Cname:
-    """Another name of what is known by ``target``."""
+    """An alias ``name`` of the name ``target``."""
 
     name: str
     target: str
@@ -67,7 +67,7 @@ class Cname:
 
 @dataclass(frozen=True)
 class Forwarder:
-    """Whom queries for a domain ('' for all) are sent to; without address, those whom the others are sent to."""
+    """The server for queries of a domain, '' for all; without address: the servers for all other queries."""
 
     domain: str
     address: Address | None = None
@@ -75,8 +75,10 @@ class Forwarder:
 
 @dataclass(frozen=True)
 class Names:
-    """``forward_plain_names``: whether names without a dot are asked elsewhere; None leaves it to dnsmasq's
-    configuration. ``local_ptr``: whether the addresses' names are never asked elsewhere; None: as the domain's.
+    """The records and forwarders of a network.
+
+    ``forward_plain_names``: whether queries for names without a dot are forwarded; None: as dnsmasq is configured.
+    ``local_ptr``: whether queries for names of the network's addresses are never forwarded; None: as for its domain.
     """
 
     hosts: Sequence[HostRecord] = ()
@@ -88,26 +90,30 @@ class Names:
     local_ptr: bool | None = None
 
     def as_options(self) -> dict[str, Any]:
-        """The way back to the user's options."""
+        """The user's options."""
         return {
-            "hosts": [{"ip": str(one.ip), "names": list(one.names)} for one in self.hosts],
-            "srv": [_given(vars(one)) for one in self.srv],
-            "txt": [{"name": one.name, "value": list(one.value)} for one in self.txt],
-            "cname": [dict(vars(one)) for one in self.cname],
+            "hosts": [{"ip": str(host.ip), "names": list(host.names)} for host in self.hosts],
+            "srv": [_without_empty(vars(srv)) for srv in self.srv],
+            "txt": [{"name": txt.name, "value": list(txt.value)} for txt in self.txt],
+            "cname": [dict(vars(alias)) for alias in self.cname],
             "forwarders": [
-                _given({"domain": one.domain, "address": str(one.address or "")}) for one in self.forwarders
+                _without_empty({"domain": forwarder.domain, "address": str(forwarder.address or "")})
+                for forwarder in self.forwarders
             ],
             "forward_plain_names": self.forward_plain_names,
             "local_ptr": self.local_ptr,
         }
 
 
-def _given(values: dict[str, Any]) -> dict[str, Any]:
+def _without_empty(values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value != ""}
 
 
 def read_names(options: Options, domain: str, *, local_only: bool) -> Names:
-    """The options of ``Names``, each name completed by the network's domain; closes nothing; raises InvalidOption."""
+    """Read the options of Names; plain names get the network's domain. Raises InvalidOption.
+
+    The caller has to reject unknown options.
+    """
     names = Names(
         hosts=tuple(_read_host(item, domain) for item in options.each("hosts")),
         srv=tuple(_read_srv(item, domain) for item in options.each("srv")),
@@ -117,7 +123,7 @@ def read_names(options: Options, domain: str, *, local_only: bool) -> Names:
         forward_plain_names=options.boolean("forward_plain_names", None),
         local_ptr=options.boolean("local_ptr", None),
     )
-    _refuse_clashing(options, names)
+    _refuse_conflicts(options, names)
     for i, forwarder in enumerate(names.forwarders):
         if local_only and domain and forwarder.domain == domain:
             options.error(f"forwarders[{i}].domain", f"{domain} is kept here by local_only; set that to false")
@@ -125,22 +131,22 @@ def read_names(options: Options, domain: str, *, local_only: bool) -> Names:
 
 
 def _name(item: Options, key: str, domain: str, default: Any = None) -> str:
-    """A name without a dot is one of the network's domain."""
+    """Read a name; a name without a dot gets the network's domain."""
     text = str(item.domain(key) if default is None else item.domain(key, default))
     if text and domain and "." not in text and text != domain:
         text = f"{text}.{domain}"
     if text.rpartition(".")[2].isdecimal():
-        # dnsmasq would take it for an address or a time (src/option.c, LOPT_HOST_REC and LOPT_CNAME).
+        # dnsmasq would read it as an address or a time (src/option.c, LOPT_HOST_REC and LOPT_CNAME).
         item.error(key, f"{repr_short(text)} ends with a number, which no name does; give dns.domain, or another name")
     return text
 
 
 def _read_host(item: Options, domain: str) -> HostRecord:
-    given = item.items("names")
-    if not given:
+    values = item.items("names")
+    if not values:
         item.error("names", "is required: the names of the address")
     names = []
-    for i, value in enumerate(given):
+    for i, value in enumerate(values):
         part = f"names[{i}]"
         names.append(_name(Options({part: value}, item.path, item.owner), part, domain))
     record = HostRecord(item.address("ip"), tuple(names))
@@ -195,17 +201,17 @@ def _read_forwarder(item: Options) -> Forwarder:
     return forwarder
 
 
-def _refuse_clashing(options: Options, names: Names) -> None:
-    """Of two aliases of one name dnsmasq dies, and beside an alias there is nothing else (RFC 1034 section 3.6.2)."""
-    known = {name: f"hosts[{i}]" for i, one in enumerate(names.hosts) for name in one.names}
-    for i, one in enumerate(names.cname):
-        if one.name in known:
-            options.error(f"cname[{i}].name", f"{one.name} is already given in {known[one.name]}; keep one of them")
-        known[one.name] = f"cname[{i}]"
+def _refuse_conflicts(options: Options, names: Names) -> None:
+    """dnsmasq does not start with two equal aliases, and an alias has no other records (RFC 1034 section 3.6.2)."""
+    known = {name: f"hosts[{i}]" for i, host in enumerate(names.hosts) for name in host.names}
+    for i, alias in enumerate(names.cname):
+        if alias.name in known:
+            options.error(f"cname[{i}].name", f"{alias.name} is already given in {known[alias.name]}; keep one of them")
+        known[alias.name] = f"cname[{i}]"
 
 
 def private_only(names: Names, domain: str) -> Iterator[tuple[str, str]]:
-    """What only a dnsmasq of the network's own can do: the option, and why."""
+    """The options that need a private instance, each with the reason."""
     for i, forwarder in enumerate(names.forwarders):
         if not forwarder.domain:
             yield f"forwarders[{i}].domain", "is missing, and without one the forwarder would be everybody's"
@@ -221,13 +227,13 @@ def private_only(names: Names, domain: str) -> Iterator[tuple[str, str]]:
 def _record_names(names: Names) -> Iterator[tuple[str, str]]:
     for i, host in enumerate(names.hosts):
         yield from ((f"hosts[{i}].names[{j}]", name) for j, name in enumerate(host.names))
-    yield from ((f"srv[{i}].domain", one.name) for i, one in enumerate(names.srv))
-    yield from ((f"txt[{i}].name", one.name) for i, one in enumerate(names.txt))
-    yield from ((f"cname[{i}].name", one.name) for i, one in enumerate(names.cname))
+    yield from ((f"srv[{i}].domain", srv.name) for i, srv in enumerate(names.srv))
+    yield from ((f"txt[{i}].name", txt.name) for i, txt in enumerate(names.txt))
+    yield from ((f"cname[{i}].name", alias.name) for i, alias in enumerate(names.cname))
 
 
 def read_raw(options: Options, name: str) -> list[str]:
-    """Lines of dnsmasq's configuration as the user wrote them; dnsmasq itself tests them. Raises InvalidOption."""
+    """Read the user's lines of dnsmasq's configuration, which dnsmasq itself tests later; raises InvalidOption."""
     lines = []
     for i, value in enumerate(options.items(name)):
         part = f"{name}[{i}]"

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What one network wants of dnsmasq as dnsmasq reads it: its fragment, and what is read again on a signal. Pure."""
+"""The fragment and the hosts files of a network, in dnsmasq's syntax. Pure."""
 
 from __future__ import annotations
 
@@ -19,18 +19,25 @@ from .record_lines import host_rows, instance_lines, record_lines, reverse_zone_
 from .reserved_names import STATIC_HOSTS, reserved_lines, static_rows
 from .spec import FragmentSpec
 
-# dnsmasq up to 2.91 reads what comes after 1024 bytes as a line of its own (facts of src/option.c, read_file()).
+# dnsmasq up to 2.91 reads the rest of a line after 1024 bytes as a line of its own (src/option.c, read_file()).
 LONGEST_LINE = 1000
 HEADER = "# Made by the Ansible collection virtnet.linux; what is changed here by hand is overwritten.\n"
 
 
 @dataclass(frozen=True)
 class RenderContext:
-    """What the configuration around a fragment asks it to say.
+    """What a fragment depends on besides its network.
 
-    ``full_names_only``: plain names of guests are no names for this dnsmasq. ``ipv6_names``: names of guests can have
-    AAAA records in the namespace that the network is in. ``others``: names that the administrator's own configuration
-    has, in lower case.
+    - ``list_interface``: dnsmasq serves listed interfaces only. ``exclude_loopback``: and loopback is not one of them.
+    - ``bind_dynamic``: dnsmasq has to bind to the addresses of interfaces.
+    - ``exempt_from_ignore``: dnsmasq ignores unknown guests; those of this network are exempt.
+    - ``private``: a private instance serves the network.
+    - ``tftp_open_to_all``: dnsmasq serves TFTP on all interfaces already.
+    - ``serves_tftp``: the TFTP folder exists. ``serves_dns``: the instance serves DNS on port 53.
+    - ``full_names_only``: the instance knows guests by their full names alone.
+    - ``ipv6_names``: names of guests can have AAAA records in the namespace of the network.
+    - ``administrator_names``: names in the administrator's own configuration, in lower case.
+    - ``version``: () if it is unknown.
     """
 
     list_interface: bool = False
@@ -48,42 +55,42 @@ class RenderContext:
     version: tuple[int, ...] = ()
 
     def since(self, *version: int) -> bool:
-        """Whether dnsmasq is at least this new; one that is not known is taken for a new one."""
+        """Whether dnsmasq has at least this version; an unknown version counts as new."""
         return not self.version or self.version >= version
 
 
 def render(spec: FragmentSpec, context: RenderContext) -> str:
-    """The fragment's content; raises InvalidOption for a line that dnsmasq would cut."""
+    """The content of the fragment; raises InvalidOption for a line that dnsmasq would split."""
     return _text(spec, _lines(spec, context))
 
 
 def hosts_files(spec: FragmentSpec, context: RenderContext) -> dict[str, str]:
-    """What the fragment has dnsmasq read again on a signal, path to content; raises InvalidOption as render()."""
-    found = {}
+    """The hosts files of the network, path to content; raises InvalidOption as render() does."""
+    files = {}
     if spec.dhcp or spec.dhcp6:
-        found[dhcp_file(context.hosts_folder, spec.name)] = _text(spec, _host_rows(spec, context))
+        files[dhcp_file(context.hosts_folder, spec.name)] = _text(spec, _host_rows(spec, context))
     if spec.dns and context.serves_dns:
-        found[names_file(context.hosts_folder, spec.name)] = _text(spec, _name_rows(spec, context))
-    return found
+        files[names_file(context.hosts_folder, spec.name)] = _text(spec, _name_rows(spec, context))
+    return files
 
 
 def gives_ipv6_names(fragment: str) -> bool:
-    """Whether names of guests can have AAAA records because of a fragment, as FragmentSpec.ipv6_names says it."""
+    """Whether a fragment gives names of guests AAAA records: FragmentSpec.ipv6_names, but from the fragment."""
     ranges = [line for line in fragment.splitlines() if line.startswith("dhcp-range=") and ",constructor:" in line]
     return any(",ra-only," not in line or ",ra-names," in line for line in ranges)
 
 
 def _text(spec: FragmentSpec, lines: Iterable[tuple[str, str]]) -> str:
-    found = []
+    rows = []
     for option, line in lines:
         if len(line.encode("utf-8", "surrogateescape")) > LONGEST_LINE:
             raise spec.error(option, f"makes a line of more than {LONGEST_LINE} bytes for dnsmasq; shorten it")
-        found.append(f"{line}\n")
-    return HEADER + "".join(found)
+        rows.append(f"{line}\n")
+    return HEADER + "".join(rows)
 
 
 def _lines(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, str]]:
-    """Each line with the option that it comes from."""
+    """The lines of the fragment, each with its option."""
     tag = f"tag:{spec.interface}"
     yield from _interface_lines(spec, context)
     for bridge in spec.addresses:
@@ -102,7 +109,7 @@ def _lines(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, st
             ipv6_names=ipv6_names,
             full_names_only=context.full_names_only,
             rows=spec.dns and context.serves_dns,
-            others=context.administrator_names,
+            administrator_names=context.administrator_names,
         )
         yield from (("hosts", line) for line in lines)
     if spec.dhcp:
@@ -117,7 +124,7 @@ def _interface_lines(spec: FragmentSpec, context: RenderContext) -> Iterator[tup
     if context.list_interface:
         yield "interface", f"interface={spec.interface}"
     if context.exclude_loopback:
-        # interface= brings loopback along; an address of it that is listed is served all the same.
+        # interface= adds loopback; its listed addresses are served without that.
         yield "interface", "except-interface=lo"
     if context.bind_dynamic:
         yield "interface", "bind-dynamic"
@@ -134,7 +141,7 @@ def _dhcp_lines(spec: FragmentSpec, context: RenderContext, tag: str) -> Iterato
 
 
 def _host_rows(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, str]]:
-    # Filtering by tag came with 2.81; before, the row holds wherever the guest shows up.
+    # Since 2.81 a row can be limited to a tag; before, it is in effect on every network.
     tags = [f"tag:{spec.interface}"] if context.since(2, 81) else []
     families: list[tuple[str, Sequence[Host]]] = [("hosts", spec.hosts)]
     families += [("ipv6.hosts", spec.ipv6.hosts)] if spec.ipv6 is not None else []
@@ -153,32 +160,33 @@ def _name_rows(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str
 
 def _domain_lines(spec: FragmentSpec, context: RenderContext, bridge: Interface) -> Iterator[tuple[str, str]]:
     network = bridge.network
-    names_stay, ptr = bool(spec.domain) and spec.local_only, spec.names.local_ptr
-    # Older ones refuse, or in 2.88 and 2.89 get wrong, a reverse zone whose length is no multiple of 8.
-    both_in_one = names_stay and ptr is not False and (network.prefixlen % 8 == 0 or context.since(2, 90))
+    local_domain, local_ptr = bool(spec.domain) and spec.local_only, spec.names.local_ptr
+    # Before 2.90, dnsmasq refuses reverse zones whose length is no multiple of 8, or (2.88, 2.89) gets them wrong.
+    one_line = local_domain and local_ptr is not False and (network.prefixlen % 8 == 0 or context.since(2, 90))
     if spec.domain:
-        yield "domain", f"domain={spec.domain},{network}{',local' if both_in_one else ''}"
-    if names_stay and not both_in_one:
+        yield "domain", f"domain={spec.domain},{network}{',local' if one_line else ''}"
+    if local_domain and not one_line:
         yield "domain", f"local=/{spec.domain}/"
-    if ptr and not both_in_one:
+    if local_ptr and not one_line:
         yield from (("names.local_ptr", line) for line in reverse_zone_lines(bridge))
 
 
 def _range_lines(spec: FragmentSpec, tag: str) -> Iterator[tuple[str, str]]:
-    # tag: makes it hold for this interface alone; interface: is the older spelling of the same wish, and since
-    # 2.63 the tag that the range sets.
+    # tag: limits the range to this interface. interface: is the old syntax for that, and since 2.63 the tag that the
+    # range sets.
     start = f"dhcp-range={tag},interface:{spec.interface}"
     network = spec.bridge.network
-    for i, one in enumerate(spec.ranges):
-        yield f"ranges[{i}]", f"{start},{one.start},{one.end},{network.netmask},{one.lease_time}"
+    for i, addresses in enumerate(spec.ranges):
+        limits = f"{addresses.start},{addresses.end},{network.netmask},{addresses.lease_time}"
+        yield f"ranges[{i}]", f"{start},{limits}"
     if not spec.ranges:
         yield "hosts", f"{start},{network.network_address},static,{network.netmask},{dhcp.DEFAULT_LEASE_TIME}"
 
 
 def _option_lines(spec: FragmentSpec, context: RenderContext, tag: str) -> Iterator[tuple[str, str]]:
-    """The DHCP options; router and DNS server always, for without them dnsmasq would send its own or the system's."""
-    offered = ((ROUTER, "router", spec.router), (DNS_SERVER[4], "dns", spec.dns and context.serves_dns))
-    for names, option, wanted in offered:
+    """The DHCP options. Router and DNS server are always given: without them dnsmasq sends its own or the system's."""
+    defaults = ((ROUTER, "router", spec.router), (DNS_SERVER[4], "dns", spec.dns and context.serves_dns))
+    for names, option, is_sent in defaults:
         if not any(name in spec.options for name in names):
-            yield option, option_line(tag, 4, names[0], [str(spec.bridge.ip)] if wanted else [])
+            yield option, option_line(tag, 4, names[0], [str(spec.bridge.ip)] if is_sent else [])
     yield from option_lines(tag, 4, spec.options)

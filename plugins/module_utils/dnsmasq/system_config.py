@@ -1,11 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the system's dnsmasq reads when it starts, and what of that bears on a network of ours.
-
-The files are followed as dnsmasq does (src/option.c, read_opts(), one_file() and case '7'); our own fragments
-are left out, so that nothing is decided by what we wrote ourselves.
-"""
+"""The configuration of the system's dnsmasq, without our own fragments, and what it means for our networks. Pure."""
 
 from __future__ import annotations
 
@@ -23,28 +19,28 @@ WILDCARD = "wildcard"
 BIND_INTERFACES = "bind-interfaces"
 BIND_DYNAMIC = "bind-dynamic"
 
-_OWN_START = "virtnet-"
-_OWN_END = ".conf"
+_PREFIX = "virtnet-"
+_SUFFIX = ".conf"
 
 
 def fragment_file(network: str) -> str:
-    """The name of the file of a network's fragment."""
-    return f"{_OWN_START}{network}{_OWN_END}"
+    """The file name of the fragment of a network."""
+    return f"{_PREFIX}{network}{_SUFFIX}"
 
 
 def fragment_network(file: str) -> str:
-    """The network that a fragment's file is for."""
-    return file[len(_OWN_START) : -len(_OWN_END)]
+    """The network of a fragment, from its file name."""
+    return file[len(_PREFIX) : -len(_SUFFIX)]
 
 
 def is_fragment_file(name: str) -> bool:
-    """Whether a file in the fragment directory is one of ours."""
-    return name.startswith(_OWN_START) and name.endswith(_OWN_END) and len(name) > len(_OWN_START + _OWN_END)
+    """Whether a file in the folder of fragments is one of ours."""
+    return name.startswith(_PREFIX) and name.endswith(_SUFFIX) and len(name) > len(_PREFIX + _SUFFIX)
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A conf-dir setting: which names of its directory are read."""
+    """A conf-dir setting: which files of its folder are read. ``own``: it is the folder of our fragments."""
 
     setting: Setting
     own: bool
@@ -54,19 +50,19 @@ class Folder:
         if not name or name.startswith(".") or name.endswith("~") or (name.startswith("#") and name.endswith("#")):
             return False
         suffixes = [suffix for suffix in self.setting.fields[1:] if suffix]
-        # "*" alone asks for nothing; a suffix never stands for a whole name.
-        demanded = [suffix[1:] for suffix in suffixes if suffix.startswith("*") and suffix != "*"]
-        refused = [suffix for suffix in suffixes if not suffix.startswith("*")]
-        return (not demanded or _ends(name, demanded)) and not _ends(name, refused)
+        # "*" alone has no effect; a suffix never matches a whole name.
+        required = [suffix[1:] for suffix in suffixes if suffix.startswith("*") and suffix != "*"]
+        ignored = [suffix for suffix in suffixes if not suffix.startswith("*")]
+        return (not required or _ends_with(name, required)) and not _ends_with(name, ignored)
 
 
-def _ends(name: str, suffixes: Sequence[str]) -> bool:
+def _ends_with(name: str, suffixes: Sequence[str]) -> bool:
     return any(len(name) > len(suffix) and name.endswith(suffix) for suffix in suffixes)
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a file as it stands there."""
+    """A line of a file, with its place."""
 
     text: str
     file: str
@@ -75,7 +71,11 @@ class Line:
 
 @dataclass(frozen=True)
 class Config:
-    """What dnsmasq reads beside our own fragments."""
+    """All that dnsmasq reads but our own fragments.
+
+    ``arguments`` are the options of its command line but those that name files. ``lines`` are the lines of all files,
+    in the order in which they are read.
+    """
 
     program: str = "dnsmasq"
     arguments: tuple[str, ...] = ()
@@ -87,23 +87,23 @@ class Config:
     by_name: Mapping[str, Sequence[Setting]] = field(default_factory=dict, compare=False)
 
     def named(self, *names: str) -> list[Setting]:
-        """The settings of these names, name after name, in the order in which they are read."""
+        """The settings with these names: sorted by name as given, and then in the order in which they are read."""
         return [setting for name in names for setting in self.by_name.get(name, ())]
 
     @property
     def limits_interfaces(self) -> bool:
-        """Whether dnsmasq serves only interfaces or addresses that are listed: then ours must be listed too."""
+        """Whether dnsmasq serves only listed interfaces or addresses, so that ours must be listed too."""
         return bool(self.named("interface", "listen-address")) or self.only_localhost
 
     @property
     def lists_addresses_only(self) -> bool:
-        """Whether the list is one of addresses: then loopback is not on it by itself, as it is beside interfaces."""
+        """Whether only addresses are listed. With a list of interfaces, dnsmasq serves loopback too."""
         return bool(self.named("listen-address")) and not self.named("interface")
 
     @property
     def only_localhost(self) -> bool:
-        """Whether local-service=host is in effect; any word on interfaces makes dnsmasq forget it."""
-        # A second one is ignored after one on the command line, and elsewhere dnsmasq refuses it.
+        """Whether local-service=host is in effect; any setting of interfaces overrides it."""
+        # A second local-service is ignored after one on the command line, and refused anywhere else.
         first = self.named("local-service")[:1]
         return bool(first and first[0].value == "host") and not self.named(
             "interface", "listen-address", "except-interface", "auth-server"
@@ -111,7 +111,7 @@ class Config:
 
     @property
     def binding(self) -> str:
-        """How dnsmasq binds its sockets."""
+        """How dnsmasq binds its sockets: WILDCARD, BIND_INTERFACES or BIND_DYNAMIC."""
         for mode in (BIND_DYNAMIC, BIND_INTERFACES):
             if self.named(mode):
                 return mode
@@ -119,13 +119,13 @@ class Config:
 
     @property
     def port(self) -> int:
-        """The port of its DNS server; 0 for none."""
+        """The port of the DNS server; 0 if there is none."""
         first = self.named("port")[:1]
         text = (first[0].value or "") if first else ""
         return int(text) if text.isdecimal() else 53
 
     def listens_at(self, interface: str, address: str) -> bool:
-        """Whether its DNS server takes an address of an interface for itself, or every one."""
+        """Whether the DNS server binds to this address of an interface, or to every address."""
         if self.only_localhost:
             return False
         if self.binding == WILDCARD or any(address in setting.fields for setting in self.named("listen-address")):
@@ -135,48 +135,48 @@ class Config:
         listed = self.named("interface")
         return any(_matches(one.fields, interface) for one in listed) if self.limits_interfaces else True
 
-    def vetoes(self, interface: str, address: str, *, dhcp: bool) -> list[Setting]:
-        """The settings that keep dnsmasq off an interface, or DHCP off it, whatever a fragment says."""
-        listed = any(address in setting.fields for setting in self.named("listen-address"))
-        names = () if listed else ("except-interface",)
-        found = [setting for setting in self.named(*names) if _matches(setting.fields, interface)]
-        # auth-server=NAME,INTERFACE: that interface gets answers for the zone alone.
+    def excluding_settings(self, interface: str, address: str, *, dhcp: bool) -> list[Setting]:
+        """The settings that exclude an interface, or with ``dhcp`` its DHCP; a fragment cannot override them."""
+        address_listed = any(address in setting.fields for setting in self.named("listen-address"))
+        names = () if address_listed else ("except-interface",)
+        settings = [setting for setting in self.named(*names) if _matches(setting.fields, interface)]
+        # auth-server=NAME,INTERFACE: dnsmasq answers on that interface for the zone alone.
         for setting in self.named("auth-server"):
             places = [place.partition("/")[0] for place in setting.fields[1:]]
             if address in places or _matches(places, interface):
-                found.append(setting)
+                settings.append(setting)
         if dhcp:
             for setting in self.named("no-dhcp-interface", "no-dhcpv4-interface"):
                 if _matches(setting.fields, interface):
-                    found.append(setting)
-            found += [setting for setting, known in self._ignores(interface) if not known]
-        return found
+                    settings.append(setting)
+            settings += [setting for setting, unknown_only in self._ignores(interface) if not unknown_only]
+        return settings
 
     def ignores_unknown(self, interface: str) -> bool:
-        """Whether dhcp-ignore=tag:!known is in effect for guests of an interface."""
-        return any(known for _name, known in self._ignores(interface))
+        """Whether dnsmasq ignores guests of an interface that it does not know (dhcp-ignore=tag:!known)."""
+        return any(unknown_only for _setting, unknown_only in self._ignores(interface))
 
     def _ignores(self, interface: str) -> list[tuple[Setting, bool]]:
-        """The dhcp-ignore settings that hold for every guest of an interface, and whether only for unknown ones."""
-        ours = {interface, f"interface:{interface}"}
-        found = []
+        """The dhcp-ignore settings for all guests of an interface, each with whether it is for unknown guests only."""
+        interface_tags = {interface, f"interface:{interface}"}
+        settings = []
         for setting in self.named("dhcp-ignore"):
             tags = [tag[4:] if tag.startswith(("tag:", "net:")) else tag for tag in setting.fields]
-            if all(tag[1:] not in ours if tag.startswith("!") else tag in ours for tag in tags):
-                found.append((setting, "!known" in tags))
-        return found
+            if all(tag[1:] not in interface_tags if tag.startswith("!") else tag in interface_tags for tag in tags):
+                settings.append((setting, "!known" in tags))
+        return settings
 
     def reads_fragments(self) -> bool:
-        """Whether fragments of ours would be read."""
+        """Whether dnsmasq reads our fragments."""
         return any(folder.own and folder.reads(fragment_file("name")) for folder in self.folders)
 
 
 def serves_ipv6(setting: Setting) -> bool:
-    """Whether a dhcp-range is one of IPv6; tags have a colon too (src/option.c, case 'F')."""
-    kinds = ("tag:", "set:", "net:", "interface:")
-    return any(":" in text and not text.startswith(kinds) for text in setting.fields)
+    """Whether a dhcp-range is one of IPv6. Tags have a colon too (src/option.c, case 'F')."""
+    tag_prefixes = ("tag:", "set:", "net:", "interface:")
+    return any(":" in text and not text.startswith(tag_prefixes) for text in setting.fields)
 
 
 def _matches(names: Sequence[str], interface: str) -> bool:
-    """dnsmasq's comparison of interface names: a trailing ``*`` stands for anything (util.c, wildcard_match())."""
+    """Whether an interface is one of ``names``, with a trailing ``*`` as wildcard (src/util.c, wildcard_match())."""
     return any(interface.startswith(name[:-1]) if name.endswith("*") else interface == name for name in names if name)

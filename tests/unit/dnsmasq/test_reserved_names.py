@@ -106,7 +106,7 @@ def test_a_name_that_the_administrator_gives_to_another_host_is_no_row_but_goes_
     wanted = spec(domain="lab.test", hosts=[WEB])
     assert static_names(wanted) == {"web", "web.lab.test"}
     assert [row for _option, row in static_rows(wanted, {"web"})] == ["10.0.1.5 Web.lab.test"]
-    assert "web" in reserved_names(wanted, False, others={"web"})
+    assert "web" in reserved_names(wanted, False, administrator_names={"web"})
 
 
 def test_rows_of_static_hosts_claim_no_names_of_other_networks() -> None:

@@ -282,11 +282,11 @@ def test_our_own_fragments_decide_nothing() -> None:
     ],
 )
 def test_vetoes(text: str, vetoed: bool) -> None:
-    assert bool(main(f"{text}\n").vetoes("vn-lab", "192.168.30.1", dhcp=True)) is vetoed
+    assert bool(main(f"{text}\n").excluding_settings("vn-lab", "192.168.30.1", dhcp=True)) is vetoed
 
 
 def test_veto_on_dhcp_does_not_matter_without_it() -> None:
-    assert not main("no-dhcp-interface=vn-lab\n").vetoes("vn-lab", "192.168.30.1", dhcp=False)
+    assert not main("no-dhcp-interface=vn-lab\n").excluding_settings("vn-lab", "192.168.30.1", dhcp=False)
 
 
 def test_port_and_binding() -> None:

@@ -203,7 +203,7 @@ def test_a_units_name_and_the_files_names_are_of_letters_that_mean_nothing(case:
         spec = read_spec(FragmentSpec, one)
         if spec is None or spec.state != "present":
             continue
-        name = instance_for(spec, beside_dhcp=True)
+        name = instance_for(spec, alone=True)
         assert re.fullmatch(r"virtnet-dnsmasq@[A-Za-z0-9_.-]+\.service", unit_name(name))
         layout = Layout(Paths("/x"))
         for path in (layout.fragment(spec.name), layout.instance(name), layout.leases(name)):
