@@ -17,7 +17,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from kernel.bed import OUTSIDE, Space
+from kernel.bed import OUTSIDE, Space, script
 from kernel.dnsmasq_bed import PROGRAM, Daemon
 from kernel.dnsmasq_bed import Space as DnsSpace
 from kernel.frames import Card
@@ -91,9 +91,8 @@ class AttackBed(GuardedBed):
 
     def _server_that_never_answers(self) -> Any:
         self.outside.run("ip", "address", "add", f"{SILENT_SERVER}/32", "dev", "lo")
-        listen = "import socket,sys,time\ns=socket.socket(2,2)\ns.bind((sys.argv[1],5353))\nprint()\ntime.sleep(9999)"
-        process = self.outside.start("python3", "-u", "-c", listen, SILENT_SERVER)
-        assert process.stdout is not None and process.stdout.readline() == "\n"
+        process = self.outside.start(*script("silent_udp_service"), SILENT_SERVER, "5353")
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
         return process
 
     def start(self) -> None:

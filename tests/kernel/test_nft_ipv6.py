@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel.bed import Bed
+from kernel.bed import Bed, script
 from kernel.nft_bed import network, plug
 
 A, B = "fd00:a", "fd00:b"
@@ -113,16 +113,7 @@ def test_forwarding_is_enabled_stored_and_restored(bed: Bed) -> None:
 
 def advertise(bed: Bed) -> None:
     """Send a router advertisement from the outside (RFC 4861 section 4.2)."""
-    send = (
-        "import socket as s,struct\n"
-        "u=s.socket(s.AF_INET6,s.SOCK_RAW,s.IPPROTO_ICMPV6)\n"
-        "u.setsockopt(41,18,255)\n"
-        "i=s.if_nametoindex('eth0')\n"
-        "u.setsockopt(41,17,i)\n"
-        "prefix=struct.pack('!BBBBIII16s',3,4,64,0xc0,3600,3600,0,s.inet_pton(s.AF_INET6,'2001:db8:7::'))\n"
-        "u.sendto(struct.pack('!BBHBBHII',134,0,0,64,0,1800,0,0)+prefix,('ff02::1',0,0,i))\n"
-    )
-    bed.outside.run("python3", "-c", send)
+    bed.outside.run(*script("router_advertisement"), "eth0", "2001:db8:7::")
 
 
 def default_routes(bed: Bed) -> list[str]:

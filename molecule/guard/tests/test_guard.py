@@ -92,7 +92,9 @@ def test_network_moves_out_of_a_conflict_and_its_guests_after_it(lab_host: Host,
         )
         assert eventually(lambda: heedful.pings(ADDRESS), PATIENCE_SECONDS)
         # udhcpc does not heed the carrier; SIGUSR2 and SIGUSR1 are what a lease that runs out does to it.
-        shell(lab_host, f"pids=$(ip netns pids {guest.name}); kill -USR2 $pids; sleep 0.5; kill -USR1 $pids")
+        shell(lab_host, f"kill -USR2 $(ip netns pids {guest.name})")
+        assert eventually(lambda: not guest.address(), PATIENCE_SECONDS)
+        shell(lab_host, f"kill -USR1 $(ip netns pids {guest.name})")
         assert eventually(
             lambda: bool(guest.address()) and not guest.address().startswith(f"{subnet}."), PATIENCE_SECONDS
         )
