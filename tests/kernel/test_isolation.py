@@ -11,18 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel.bed import OUTSIDE, PYTHON, Bed, Space, Task, at_once
+from kernel.bed import OUTSIDE, Bed, Space, Task, at_once, script
 
 A = "192.168.30"
-# A broadcast from port 67 of the bridge, as a DHCP server sends it.
-DHCP_REPLY = """
-import socket
-server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-server.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-server.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"br-a")
-server.bind(("", 67))
-server.sendto(bytes(300), ("255.255.255.255", 68))
-"""
 
 
 @pytest.fixture
@@ -114,5 +105,5 @@ def test_dhcp_replies_have_no_checksum_that_an_old_client_finds_wrong(bed: Bed) 
     capture = client.start("sh", "-c", "exec tcpdump -vvnni eth0 -c1 udp src port 67 2>&1")
     assert capture.stdout is not None
     assert any("listening on eth0" in line for line in capture.stdout)
-    bed.host.run(*PYTHON, "-c", DHCP_REPLY)
+    bed.host.run(*script("dhcp_broadcast"), "br-a")
     assert "[no cksum]" in capture.communicate(timeout=10)[0]

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The reconciler of rules, other firewalls of the host, and what they do to guests' packets.
+"""The reconciler of rules, the integrations with other firewalls, and the check of what firewalls do to packets.
 
 Imported by: orchestration, guard, adoption, cli, tasks.
 """
