@@ -27,7 +27,7 @@ from engine.core.options import Options  # noqa: E402
 from engine.core.paths import Paths  # noqa: E402
 from engine.core.reconcile import converge  # noqa: E402
 from engine.network.model import read_network  # noqa: E402
-from engine.orchestration.desired_state import parts  # noqa: E402
+from engine.orchestration.parts import reconcilers_for  # noqa: E402
 from engine.orchestration.reconciler import Networks  # noqa: E402
 
 PATIENCE = 60.0
@@ -200,7 +200,7 @@ def restore(count: int) -> dict[str, float]:
     items = [{"name": f"net{i}", "ipv4": {"address": f"10.{i // 250}.{i % 250}.1/24"}} for i in range(count)]
     wanted = [read_network(one, host_identity()) for one in Options({"networks": items}).each("networks")]
     plan = converge(Networks(wanted, True, paths), paths, check=False)
-    for part in parts(plan.return_values, paths):  # type: ignore[arg-type]
+    for part in reconcilers_for(plan.return_values, paths).values():  # type: ignore[arg-type]
         converge(part, paths, check=False)
     call("systemctl stop virtnet; rm -f /run/virtnet/pending.json")
     lines = [f"link delete vn-net{i}" for i in range(count)]

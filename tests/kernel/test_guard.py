@@ -101,7 +101,7 @@ def test_what_breaks_is_healed(lab: GuardedBed, harms: tuple[tuple[str, str], ..
         rules = lab.host.run("nft", "-a", "list", "chain", "inet", "virtnet", "vn_forward")
         before = len(lab.journal)
         lab.host.run(*harm.format(rule=re.findall(r"handle (\d+)", rules)[-1]).split())
-        eventually(lambda: f"Put right: {said}" in lab.journal[before:])  # noqa: B023
+        eventually(lambda: f"Repaired: {said}" in lab.journal[before:])  # noqa: B023
         eventually(lambda: guest.pings(OUTSIDE))
         # And it rests: what it did itself breaks nothing.
         eventually(lambda: rests(lab))
@@ -245,7 +245,7 @@ def test_a_run_that_ended_half_way_is_finished_by_the_guard(lab: GuardedBed) -> 
     note = lab.root / "run/virtnet/pending.json"
     note.write_text(json.dumps({**json.loads(note.read_text()), "until": 1}))
     eventually(lambda: "vn-more" in masters(lab))
-    assert "did not come to its end; the guard finishes it" in lab.journal
+    assert "did not finish; the guard completes it" in lab.journal
 
 
 def test_other_networks_are_guarded_while_a_run_is_under_way(lab: GuardedBed) -> None:
@@ -439,7 +439,7 @@ def test_guests_that_are_plugged_in_later_are_kept_apart_at_once(bed: GuardedBed
 
     eventually(lambda: marked() == {"tap3", "tap4", "tap5"})
     for number, card in enumerate(cards, 3):
-        assert f"tap{number} is kept from the other guests of vn-lab." in bed.journal
+        assert f"tap{number} is isolated from the other guests of vn-lab." in bed.journal
         assert card.space.pings("192.168.30.1")
     with tapped(cards[1].space) as tap:
         cards[0].send(arp_claim(cards[0].mac, "192.168.30.1"))

@@ -20,7 +20,7 @@ from typing import Any
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import specs
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import specs_for
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
@@ -244,7 +244,7 @@ networks = st.sampled_from([0] * len(SAMPLES) + list(range(1, len(SAMPLES)))).fl
 
 def parts_of(network: Network) -> Mapping[str, Sequence[Mapping[str, Any]]]:
     """What the parts are told."""
-    return specs([network], {})
+    return specs_for([network], {})
 
 
 @contextlib.contextmanager

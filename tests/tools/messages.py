@@ -62,7 +62,7 @@ class Reader(ast.NodeVisitor):
             self.found.append(arguments[1])
         elif called in ERRORS and len(arguments) == 1:
             self.found.append(arguments[0])
-        elif called in ("error", "_refuse") and len(arguments) in (2, 3):
+        elif called in ("error", "refuse_option", "_refuse") and len(arguments) in (2, 3):
             self.found.append(arguments[-1])
         self.generic_visit(node)
 

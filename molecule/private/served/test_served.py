@@ -108,8 +108,8 @@ def test_entries_of_the_hosts_resolver_that_are_gone_are_put_right(lab_host: Hos
     address = guests[0].address()
     assert eventually(lambda: lab_host.resolves("guest-a.lab.test") == [address], 60)
     said = ["journalctl", "--unit=virtnet", "--output=cat"]
-    before = lab_host.run(said).count("Put right")
+    before = lab_host.run(said).count("Repaired")
     lab_host.run(["sh", "-c", ENTRIES_GONE])
-    assert eventually(lambda: lab_host.run(said).count("Put right") > before, 60), lab_host.run(said)
+    assert eventually(lambda: lab_host.run(said).count("Repaired") > before, 60), lab_host.run(said)
     assert eventually(lambda: lab_host.attempt(["virtnet", "check"]).ok, 60), lab_host.attempt(["virtnet", "check"]).out
     assert eventually(lambda: lab_host.resolves("guest-a.lab.test") == [address], 60)

@@ -28,10 +28,11 @@ from ..libvirt.definition import RegistrationSpec, registered_by_us, registratio
 from ..libvirt_xml.parse import parse
 from ..libvirt_xml.values import Version
 from ..network.model import Network
-from ..network.runtime import note_run, pending_file, read_pending
-from ..orchestration.desired_state import TASKS, Specs, parts, registrations
-from ..orchestration.reconciler import DefinitionChange, Networks
-from ..orchestration.reconciler import State as NetworksState
+from ..network.runtime import pending_file, read_pending, record_pending_run
+from ..orchestration.desired_state import BRIDGES, ENTRIES, FRAGMENTS, OVS_BRIDGES, RULES, TASK_PARTS, Specs
+from ..orchestration.parts import reconcilers_for, registrations_reconciler
+from ..orchestration.reconciler import Networks
+from ..orchestration.state import State as NetworksState
 from .after_release import specs_of, state_without_libvirt, state_without_libvirt_dnsmasq
 from .give_back import Returns
 from .libvirt_leases import read_status
@@ -135,12 +136,12 @@ class Adoptions:
         networks = [record.network(self.identity) for record in records]
         definitions = Networks(networks, False, self.paths).plan(state_without_libvirt(current.ours, records))
         specs = specs_of(definitions.return_values, networks)
-        registration_of = {spec.name: spec for spec in registrations(specs, self.paths).desired}
+        registration_of = {spec.name: spec for spec in registrations_reconciler(specs, self.paths).desired}
         adoptions = [Adoption(record, registration_of[record.name]) for record in records]
         names = {record.name for record in records}
         changes: list[Change] = [_change(adoption, current) for adoption in adoptions]
         changes += [change for change in definitions.changes if change.network in names]
-        for part in parts(specs, self.paths):
+        for part in reconcilers_for(specs, self.paths).values():
             plan = part.plan(state_without_libvirt_dnsmasq(part.read(), networks))
             changes += plan.changes
             notes += plan.notes
@@ -151,7 +152,7 @@ class Adoptions:
             adoptions=adoptions,
             specs=specs,
             definition_files=[file for change in definitions.changes for file in change.files],
-            memory_files=_memory_files(definitions.changes),
+            memory_files=definitions.history_files if definitions.changes else (),
         )
 
     def _select(self, current: AdoptState) -> tuple[list[Record], list[str]]:
@@ -220,20 +221,20 @@ class Adoptions:
         records = plan.records
         put(record_file(record, self.paths) for record in records)
         self._store_definitions(plan)
-        rules, _bridges, *services = parts(plan.specs, self.paths)
-        converge_locked(rules)
+        reconcilers = reconcilers_for(plan.specs, self.paths)
+        converge_locked(reconcilers[RULES])
         add_temporary_rules(records, plan.specs, self.paths)
         self._converge_bridges(plan.specs)
         with Driver() as driver:
             for adoption in plan.adoptions:
                 self._release_from_libvirt(adoption, plan.specs, driver)
-        converge_locked(registrations(plan.specs, self.paths))
+        converge_locked(registrations_reconciler(plan.specs, self.paths))
         with Driver() as driver:
             for record in records:
                 if record.active:
                     driver.reclaim_ports(record.name, record.ports)
-        for part in services:
-            converge_locked(part)
+        for part in (OVS_BRIDGES, FRAGMENTS, ENTRIES):
+            converge_locked(reconcilers[part])
         remove_temporary_rules(records, self.paths)
         adopted = [replace(record, phase=ADOPTED) for record in records]
         put(
@@ -250,14 +251,15 @@ class Adoptions:
 
     def _store_definitions(self, plan: AdoptPlan) -> None:
         # The guard does not repair these networks until the run ends, even if it is interrupted.
-        note_run(plan.names, TASKS, self.paths)
+        record_pending_run(plan.names, TASK_PARTS, self.paths)
         put(plan.definition_files)
         # After the definitions: the bridge of a network that is remembered and not defined would be removed.
         put(plan.memory_files)
 
     def _converge_bridges(self, specs: Specs) -> None:
         """Reconcile the bridges: our mark, their settings, and the first name of one with a temporary name."""
-        converge_locked(parts({**specs, "rules": (), "fragments": (), "entries": ()}, self.paths)[1])
+        bridges_only: Specs = {**specs, RULES: (), FRAGMENTS: (), ENTRIES: ()}
+        converge_locked(reconcilers_for(bridges_only, self.paths)[BRIDGES])
 
     def _release_from_libvirt(self, adoption: Adoption, specs: Specs, driver: Driver) -> None:
         """Stop the network in libvirt without its bridge, and replace its definition by the registration."""
@@ -276,11 +278,6 @@ class Adoptions:
         put([lease_file(record, _current_leases(record, self.paths), self.paths)])
         if network is not None and record.persistent:
             driver.define(registration_xml(adoption.registration, driver.version))
-
-
-def _memory_files(changes: Sequence[DefinitionChange]) -> Sequence[File]:
-    """What the host remembers of its networks once these changes are made."""
-    return next((change.whole.memory for change in changes if change.whole is not None), ())
 
 
 def _current_leases(record: Record, paths: Paths) -> Leases:

@@ -14,7 +14,7 @@ from ..dnsmasq.reconciler import State as DnsmasqState
 from ..dnsmasq.sockets import foreign_sockets
 from ..network.model import Network
 from ..orchestration.desired_state import Specs
-from ..orchestration.reconciler import State as NetworksState
+from ..orchestration.state import State as NetworksState
 from .records import Record
 
 

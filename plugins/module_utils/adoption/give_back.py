@@ -32,8 +32,9 @@ from ..network.model import Network
 from ..network.runtime import read_records as read_runtime
 from ..network.runtime import records_file
 from ..network.store import file_of, load, text_of
-from ..orchestration.desired_state import Specs, parts, specs
+from ..orchestration.desired_state import ENTRIES, FRAGMENTS, Specs, specs_for
 from ..orchestration.leases import lease_files
+from ..orchestration.parts import reconcilers_for
 from .libvirt_leases import read_status, status_file, status_path
 from .records import ADOPTED, ADOPTING, RETURNING, Record, files_to_remove, read_records, record_file, refuse_unknown
 from .steps import add_temporary_rules, hide_routes, move_guests, release_bridge, remove_rules, rename_bridge_aside
@@ -105,7 +106,7 @@ class Returns:
             returned = self._return(record, current)
             returns.append(returned)
             changes.append(_change(returned.record, current))
-            for part in parts(self._absent_specs(record), self.paths):
+            for part in reconcilers_for(self._absent_specs(record), self.paths).values():
                 # The bridge is not among these specs: libvirt's replaces it.
                 changes += part.plan(part.read()).changes
         return ReturnPlan(
@@ -148,10 +149,10 @@ class Returns:
                 record = replace(record, ports=_merged_ports(driver.ports(record.name), returned.recorded_ports))
         put([record_file(record, self.paths)])
         self._remove_definition(record.name, returned.definition_files)
-        add_temporary_rules([record], specs([replace(network, state="active")], {}), self.paths)
-        *_others, fragments, entries = parts(self._absent_specs(record), self.paths)
-        converge_locked(fragments)
-        converge_locked(entries)
+        add_temporary_rules([record], specs_for([replace(network, state="active")], {}), self.paths)
+        reconcilers = reconcilers_for(self._absent_specs(record), self.paths)
+        converge_locked(reconcilers[FRAGMENTS])
+        converge_locked(reconcilers[ENTRIES])
         with Driver() as driver:
             self._hand_over(record, network, driver)
         # From now on libvirt's networks need IP forwarding, so we must not switch it off.

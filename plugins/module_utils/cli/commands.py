@@ -16,14 +16,14 @@ from ..core.files import put
 from ..core.lock import lock
 from ..core.paths import Paths
 from ..firewall.reachability import diagnose
-from ..guard.lost_macvtaps import still_held
+from ..guard.lost_macvtaps import still_open
 from ..ipam.in_use import read_kernel_subnets
 from ..network.model import Network
 from ..network.runtime import STARTED, STOPPED, read_pending, read_records, records_file
 from ..orchestration import status as info
 from ..orchestration.leases import read_leases
-from ..orchestration.restore import Outcome, Situation, bring, gather, missing_ports, register
-from ..orchestration.subnet_conflicts import live_conflicts, look, store
+from ..orchestration.restore import HostState, Outcome, load_host_state, missing_ports, reconcile, register
+from ..orchestration.subnet_conflicts import find_moves, live_conflicts, store_moves
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def _yes(value: bool) -> str:
 
 def list_networks(paths: Paths, _name: str) -> Answer:
     """``virsh net-list --all``, with subnet and number of guests."""
-    situation = gather(paths)
+    situation = load_host_state(paths)
     data, aside = info.listed(situation), situation.unreadable
     rows = [("Name", "State", "Autostart", "Persistent", "Mode", "Bridge", "Address", "Guests")]
     for one in data:
@@ -117,7 +117,7 @@ def show(paths: Paths, name: str) -> Answer:
 
 def leases(paths: Paths, name: str) -> Answer:
     """``virsh net-dhcp-leases``, of one network or all."""
-    situation = gather(paths)
+    situation = load_host_state(paths)
     networks = situation.named([name]) if name else list(situation.defined.values())
     report = read_leases(networks, paths)
     rows = [("Network", "Expiry Time", "MAC address", "IP address", "Hostname", "Client ID")]
@@ -141,17 +141,17 @@ def stop(paths: Paths, name: str) -> Answer:
 
 def _switch(paths: Paths, name: str, word: str) -> Answer:
     with lock(paths.runtime):
-        situation = gather(paths)
+        situation = load_host_state(paths)
         (network,) = situation.named([name])
         if word == STARTED:
             _refuse_overlap(network, situation)
         put([records_file({**read_records(paths), name: word}, paths)])
-        outcomes = list(bring(gather(paths), paths, names=[name]))
-        moves, _stay = look(gather(paths), paths, {*situation.defined} - {name})
+        outcomes = list(reconcile(load_host_state(paths), paths, names=[name]))
+        moves, _stay = find_moves(load_host_state(paths), paths, {*situation.defined} - {name})
         if moves:
-            store(moves, paths)
-            outcomes += bring(gather(paths), paths, names=[name])
-        outcomes.append(register(gather(paths), paths, [name]))
+            store_moves(moves, paths)
+            outcomes += reconcile(load_host_state(paths), paths, names=[name])
+        outcomes.append(register(load_host_state(paths), paths, [name]))
     changes = [change for outcome in outcomes for change in outcome.changes]
     errors = [outcome.error for outcome in outcomes if outcome.error]
     notes = [note for outcome in outcomes for note in outcome.notes]
@@ -160,7 +160,7 @@ def _switch(paths: Paths, name: str, word: str) -> Answer:
     return Answer({"name": name, "changes": changes, "notes": notes, "errors": errors}, text, 1 if errors else 0)
 
 
-def _refuse_overlap(network: Network, situation: Situation) -> None:
+def _refuse_overlap(network: Network, situation: HostState) -> None:
     """As net-start does, with more than equal subnets (networkCheckRouteCollision() in libvirt)."""
     if network.bridge.name in situation.links or network.subnet is None or network.ipv4.auto:
         return
@@ -171,15 +171,15 @@ def _refuse_overlap(network: Network, situation: Situation) -> None:
 
 def check(paths: Paths, _name: str) -> Answer:
     """Whether every part is as defined, nothing overlaps, nothing is missing, and no firewall drops guests' packets."""
-    situation = gather(paths)
-    outcomes = list(bring(situation, paths, check=True))
+    situation = load_host_state(paths)
+    outcomes = list(reconcile(situation, paths, check=True))
     problems = [line for outcome in outcomes for line in _wrong(outcome)]
     problems += [str(conflict) for conflict in live_conflicts(situation)]
     problems += list(missing_ports(situation))
     problems += situation.problems
-    problems += still_held(paths)
+    problems += still_open(paths)
     # What the rules' part says of other firewalls is said better by what becomes of packets.
-    notes = [note for outcome in outcomes if outcome.kind != "rules" for note in outcome.notes]
+    notes = [note for outcome in outcomes if outcome.part != "rules" for note in outcome.notes]
     diagnosis = diagnose(info.plugged(situation))
     problems += diagnosis.problems
     notes += diagnosis.notes

@@ -13,7 +13,7 @@ from ..core.errors import VirtnetError, printable_lines
 from ..core.paths import Paths
 from ..guard.daemon import Guard
 from ..orchestration.fragment_refresh import refresh
-from ..orchestration.restore import STAGES, restore, say
+from ..orchestration.restore import STAGES, log_line, restore
 from . import commands as cli_commands
 
 
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run_command(arguments, Paths())
     except VirtnetError as error:
-        say(f"error: {error}")
+        log_line(f"error: {error}")
         return 1
     except BrokenPipeError:
         # Somebody looked at the first lines only.

@@ -1,84 +1,85 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Patience with what breaks again and again. Pure."""
+"""Delays for events that repeat: conflicts that come in bursts, and parts that break again and again. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-# So often within the window a thing may break before its repair is put off, each time twice as long.
-_FREE = 4
+# This many repairs of the same object within the window cause no delay. Each further one doubles the delay.
+_FREE_REPAIRS = 4
 _WINDOW = 60.0
-_LONGEST = 300.0
+_MAX_DELAY = 300.0
 
-# So long a conflict has to last; an uplink that flaps makes no network move.
-_PERSISTS = 0.5
-# Where news of conflicts do not end, it is looked all the same.
-_ENOUGH = 5.0
+# Seconds that a conflict must last, so that an uplink that flaps moves no network.
+_SETTLE_TIME = 0.5
+# Seconds after which conflicts are examined even if events keep coming.
+_MAX_SETTLE_TIME = 5.0
 
 
 @dataclass
-class Unrest:
-    """News of conflicts that keep coming: when to look at what came of them."""
+class Debouncer:
+    """Delays the reaction to a burst of events until the burst is over, but not forever."""
 
     _first: float | None = None
 
-    def heard(self, now: float) -> float:
-        """Note that there was news; returns the time to look."""
+    def event(self, now: float) -> float:
+        """Record an event; returns the time to react."""
         self._first = now if self._first is None else self._first
-        return min(now + _PERSISTS, self._first + _ENOUGH)
+        return min(now + _SETTLE_TIME, self._first + _MAX_SETTLE_TIME)
 
-    def looked(self) -> None:
-        """What comes from now on is another story."""
+    def reset(self) -> None:
+        """End the burst: the next event starts another."""
         self._first = None
 
 
 @dataclass
 class Backoff:
-    """When what was repaired: decides when the next repair of the same part may be."""
+    """Decides from earlier repairs and failures when a part may be repaired next."""
 
-    _times: dict[str, list[float]] = field(default_factory=dict)
+    _repairs: dict[str, list[float]] = field(default_factory=dict)
     _failures: dict[str, int] = field(default_factory=dict)
-    _until: dict[str, float] = field(default_factory=dict)
+    _blocked_until: dict[str, float] = field(default_factory=dict)
 
-    def repaired(self, kind: str, things: Iterable[str], now: float) -> list[str]:
-        """Note what was repaired; returns sentences on what is put off."""
-        self._failures.pop(kind, None)
-        said = []
-        for thing in things:
-            # What it was put off for does not count as calm.
-            window = _WINDOW + 2 * self._delay(len(self._times.get(thing, ())))
-            times = [*(one for one in self._times.get(thing, ()) if now - one < window), now]
-            self._times[thing] = times
-            delay = self._delay(len(times))
+    def repaired(self, part: str, objects: Iterable[str], now: float) -> list[str]:
+        """Record the objects of a part that were repaired; returns a sentence for each that delays the next repair."""
+        self._failures.pop(part, None)
+        sentences = []
+        for name in objects:
+            earlier = self._repairs.get(name, ())
+            # The delay itself is no proof that the object stays intact, so the window grows with it.
+            window = _WINDOW + 2 * self._delay(len(earlier))
+            repairs = [*(time for time in earlier if now - time < window), now]
+            self._repairs[name] = repairs
+            delay = self._delay(len(repairs))
             if delay:
-                self._until[kind] = max(self._until.get(kind, 0.0), now + delay)
-                said.append(f"{thing} broke {len(times)} times; its next repair is put off by {delay:g} s")
-        return said
+                self._blocked_until[part] = max(self.blocked_until(part), now + delay)
+                sentences.append(f"{name} broke {len(repairs)} times; its next repair is put off by {delay:g} s")
+        return sentences
 
-    def failed(self, kind: str, now: float) -> float:
-        """Note a repair that failed; returns after how many seconds to try again."""
-        count = self._failures.get(kind, 0) + 1
-        self._failures[kind] = count
-        delay = min(2.0 ** min(count - 1, 16), _LONGEST)
-        self._until[kind] = now + delay
+    def failed(self, part: str, now: float) -> float:
+        """Record a repair that failed; returns the seconds until the next attempt."""
+        failures = self._failures.get(part, 0) + 1
+        self._failures[part] = failures
+        delay = min(2.0 ** min(failures - 1, 16), _MAX_DELAY)
+        self._blocked_until[part] = now + delay
         return delay
 
-    def went_well(self, kind: str) -> bool:
-        """Note that there was nothing to do; whether that ends a row of failures."""
-        return self._failures.pop(kind, None) is not None
+    def succeeded(self, part: str) -> bool:
+        """Record that a part needed no repair; returns whether this ends a series of failures."""
+        return self._failures.pop(part, None) is not None
 
-    def forget(self, kind: str) -> None:
-        """What kept repairs of a part from working is over."""
-        self._failures.pop(kind, None)
-        self._until.pop(kind, None)
+    def reset(self, part: str) -> None:
+        """Allow an attempt at once: the reason why repairs of a part failed is gone."""
+        self._failures.pop(part, None)
+        self._blocked_until.pop(part, None)
 
-    def until(self, kind: str) -> float:
-        """Before this time a part is not repaired."""
-        return self._until.get(kind, 0.0)
+    def blocked_until(self, part: str) -> float:
+        """The time before which a part is not repaired."""
+        return self._blocked_until.get(part, 0.0)
 
     @staticmethod
-    def _delay(count: int) -> float:
-        return 0.0 if count <= _FREE else min(2.0 ** min(count - _FREE, 16), _LONGEST)
+    def _delay(repairs: int) -> float:
+        return 0.0 if repairs <= _FREE_REPAIRS else min(2.0 ** min(repairs - _FREE_REPAIRS, 16), _MAX_DELAY)

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Guests whose links are taken down for a moment, so that those that heed it ask for an address at once.
+"""Takes the links of guests down for a moment, so that guests that watch their link request an address at once.
 
-A veth's other end sees the host's end go down. The card of a virtual machine does not: its link is for libvirt to set,
-where the machine is libvirt's. Which links are down is noted, for one who comes after a kill.
+The peer of a veth sees the host's end go down. The card of a virtual machine does not: libvirt sets the link of its
+machines. The links that are down are saved, so that a guard that starts after a kill brings them up.
 """
 
 from __future__ import annotations
@@ -21,52 +21,56 @@ from ..core.files import File, jot, read_note
 from ..core.paths import Paths
 from ..libvirt.connection import driver_installed
 from ..libvirt.domains import DOWN, UP, Domains
-from ..orchestration.restore import say
+from ..orchestration.restore import log_line
 
-# So long a guest's link stays down for the guest to notice: systemd-networkd and NetworkManager ignore shorter ones.
+# Seconds that a guest's link stays down: systemd-networkd and NetworkManager ignore shorter losses.
 _LOSS = 0.5
 
 
 @contextlib.contextmanager
-def taken_down(ports: Collection[str], paths: Paths) -> Iterator[None]:
-    """Have the links of guests down meanwhile, and for a while at least; says what cannot be done.
+def links_down(ports: Collection[str], paths: Paths) -> Iterator[None]:
+    """Keep the links of guests down for the block, and long enough that guests notice; logs what fails.
 
     ``ports``: the host's ends.
     """
     if not ports:
         yield
         return
-    # Until it is known which machines' links go down: all of them.
+    # Until it is known which machines' links go down, all of them are saved.
     machines = sorted(ports) if driver_installed(paths.root, "qemu") else []
-    jot(File(_note(paths), json.dumps({"ports": sorted(ports), "machines": machines})))
+    _save(ports, machines, paths)
     try:
         _set_ports(ports, DOWN)
+        # Links of machines that were down before stay down.
         machines = _set_machines(ports, DOWN) if machines else []
         noticed = time.monotonic() + _LOSS
-        # What was down before is not ours to bring up.
-        jot(File(_note(paths), json.dumps({"ports": sorted(ports), "machines": machines})))
+        _save(ports, machines, paths)
         yield
         time.sleep(max(0.0, noticed - time.monotonic()))
     finally:
-        bring_back(paths)
+        bring_up_saved(paths)
 
 
-def bring_back(paths: Paths) -> None:
-    """Bring the links up that are noted as taken down."""
+def bring_up_saved(paths: Paths) -> None:
+    """Bring up the links that are saved as taken down."""
     try:
-        noted = read_note(_note(paths))
-        if noted is None:
+        saved = read_note(_file(paths))
+        if saved is None:
             return
-        ports, machines = list(noted["ports"]), list(noted["machines"])
+        ports, machines = list(saved["ports"]), list(saved["machines"])
     except (ValueError, KeyError, TypeError):
         ports = machines = []
     _set_ports(ports, UP)
     if machines:
         _set_machines(machines, UP)
-    os.unlink(_note(paths))
+    os.unlink(_file(paths))
 
 
-def _note(paths: Paths) -> str:
+def _save(ports: Collection[str], machines: Collection[str], paths: Paths) -> None:
+    jot(File(_file(paths), json.dumps({"ports": sorted(ports), "machines": list(machines)})))
+
+
+def _file(paths: Paths) -> str:
     return os.path.join(paths.runtime, "links-down")
 
 
@@ -75,7 +79,7 @@ def _set_ports(ports: Collection[str], state: str) -> None:
     try:
         run(["ip", "-force", "-batch", "-"], stdin=script, check=False)
     except VirtnetError as error:
-        say(f"Could not set the guests' links {state}: {error}")
+        log_line(f"Could not set the guests' links {state}: {error}")
 
 
 def _set_machines(taps: Collection[str], state: str) -> list[str]:
@@ -83,8 +87,8 @@ def _set_machines(taps: Collection[str], state: str) -> list[str]:
         with Domains() as domains:
             done, failed = domains.set_links(taps, state)
     except VirtnetError as error:
-        say(f"Could not set the links of libvirt's guests {state}: {error}")
+        log_line(f"Could not set the links of libvirt's guests {state}: {error}")
         return []
     for line in failed:
-        say(f"Could not set the link of a guest of libvirt's {state}: {line}")
+        log_line(f"Could not set the link of a guest of libvirt's {state}: {line}")
     return done

@@ -1,15 +1,15 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The guard: restores at boot, then listens to the kernel and puts right what breaks.
+"""The guard's event loop: restores the networks at boot, then waits for events and repairs what they break.
 
-It sleeps until an event concerns a network of ours. Then a child process brings the parts concerned after the
-definitions, under the lock that runs of the playbook take too; so the guard itself stays small, and one that is killed
-at any moment is followed by one that finds everything on disk.
+It sleeps until an event concerns a network of ours. Then a child process reconciles the parts concerned with the
+definitions. It holds the lock that runs of the playbook take too. The guard keeps nothing that is not also on disk, so
+that another one can replace it at any moment.
 
-Runs of a playbook store definitions first and bring the parts after them task by task. Until all parts of those
-networks are right, or the run has taken too long, the guard leaves these networks to it (runtime.py: Pending), so that
-the run does what it said in check mode.
+A run of a playbook stores definitions first and reconciles the parts task by task. Until all parts of these networks
+are as defined, or the run has taken too long, the guard leaves these networks to the run (network.runtime.Pending), so
+that the run does what it announced in check mode.
 """
 
 from __future__ import annotations
@@ -20,396 +20,228 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
-from ..bridge import isolation
-from ..bridge.port_records import ports_record, read_ports, recorded_bridges
-from ..core.errors import Locked, VirtnetError
-from ..core.files import jot, read_text
-from ..core.inotify import Folders, Looks, watch_folders
-from ..core.lock import lock
 from ..core.paths import Paths
 from ..kernel import events
-from ..network.runtime import now as boottime
-from ..network.runtime import pending_path, read_pending
-from ..orchestration.desired_state import KINDS, SWITCHES
-from ..orchestration.restore import resolver_ready, say
-from ..resolver.watch import is_relevant, watched_folders
-from . import workers as guard_work
-from .backoff import Backoff, Unrest
-from .lost_macvtaps import note_lost
-from .ovs_watch import LOST, NEWS, SwitchWatch
-from .view import CONFLICT, View
+from ..network.runtime import pending_path, read_pending, seconds_since_boot
+from ..orchestration.desired_state import OVS_BRIDGES, PARTS
+from ..orchestration.restore import Outcome
+from . import workers
+from .journal import Journal
+from .ovs_watch import OvsEvent, OvsWatch
+from .ports import isolate_new_ports, known_ports, process_detached, report_lost_macvtaps, save_ports
+from .scheduler import Scheduler
+from .service import handle_signals, notify
+from .view import CONFLICT, EVERYTHING, View
+from .watched_folders import DEFINITIONS, FolderWatch
 
-# Events come in bursts: what one burst breaks is repaired at once.
-_BURST = 0.03
-# While events come that concern nobody, the guard looks at them so often.
-_PAUSE = 0.02
-# So long a network that was moved stays where it is.
-_RESTS = 30.0
-# So often it is looked whether a run of a playbook is through.
-_RUN_CHECK = 1.0
-
-_RETRY = 2.0
-# So long a repair may take that is under way when the guard is to stop: one that waits for a service that waits for the
-# guard has no end.
-_LAST = 5.0
-# So soon it is looked again why a port has left its bridge, where a run keeps that from showing.
-_LEFT_CHECK = 0.2
-
-_EVERYTHING = frozenset({*KINDS, CONFLICT})
+# Seconds between two wake-ups while events come that concern no network of ours.
+_IDLE_PAUSE = 0.02
+# Seconds until the next look at ports that could not be processed, since a run held the lock.
+_PORTS_RETRY = 0.2
+# Seconds until conflicts are resolved again after that failed.
+_CONFLICT_RETRY = 2.0
+# Seconds that a repair has to finish when the guard is stopped: it may wait for a unit that waits for the guard.
+_STOP_TIMEOUT = 5.0
 
 
 class Guard:
-    """Watches until it is told to stop."""
+    """Runs until it is stopped by a signal."""
 
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
         self.view = View()
-        self.due: dict[str, float] = {}
-        self.backoff = Backoff()
-        self.rested: dict[str, float] = {}
-        self.unrest = Unrest()
-        self.said: dict[str, str] = {}
+        self.scheduler = Scheduler()
+        self.journal = Journal()
         self.stopped = False
-        self.stale = True
-        self.run_check = 0.0
-        self.switch: SwitchWatch | None = None
-        self.pause: float | None = None
+        self._view_outdated = True
+        self._ovs: OvsWatch | None = None
+        self._poll_interval: float | None = None
 
     def run(self) -> int:
-        """Restore, tell systemd, watch."""
+        """Restore the networks, report to systemd, and handle events."""
         with contextlib.ExitStack() as stack:
-            # Before anything is read, so that nothing happens unseen.
-            sockets = [stack.enter_context(one) for one in events.listen()]
-            folders = watch_folders()
+            # Before anything is read, so that no event is missed.
+            sockets = [stack.enter_context(source) for source in events.listen()]
+            folders = FolderWatch(self.paths)
             stack.callback(folders.close)
-            self.pause = folders.pause
-            if folders.pause is not None:
-                say(
-                    "No inotify instance is left (fs.inotify.max_user_instances, which other programs have used up): "
-                    f"files are looked at every {folders.pause:g} s instead."
-                )
+            self._poll_interval = folders.poll_interval
+            if folders.problem:
+                self.journal.log(folders.problem)
             selector = stack.enter_context(selectors.DefaultSelector())
-            for number in (*(one.fileno() for one in sockets), *folders.filenos(), self._signals(stack).fileno()):
+            wakeup = handle_signals(self._stop, stack)
+            for number in (*(source.fileno() for source in sockets), *folders.filenos(), wakeup.fileno()):
                 selector.register(number, selectors.EVENT_READ)
-            # systemd makes it with the first private instance, which comes after us at boot: too late to be watched.
-            with contextlib.suppress(OSError):
-                os.makedirs(self.paths.private_running, mode=0o755, exist_ok=True)
-            self._watch_folders(folders)
-            self.switch = SwitchWatch(selector)
-            stack.callback(self.switch.close)
-            guard_work.in_child(guard_work.boot, self.paths)
+            self._ovs = OvsWatch(selector)
+            stack.callback(self._ovs.close)
+            workers.in_child(workers.restore_at_boot, self.paths)
             self._refresh()
-            self._want(CONFLICT, time.monotonic())
+            self.scheduler.request([CONFLICT], time.monotonic())
             notify("READY=1")
             while not self.stopped:
-                selector.select(self._patience())
-                self._listen(sockets, folders)
-                self._listen_to_switch()
-                if self.stopped or not self._act():
-                    time.sleep(_PAUSE)
-                self._watch_folders(folders)
+                selector.select(self._timeout())
+                self._receive(sockets, folders)
+                if self.stopped or not self._work():
+                    time.sleep(_IDLE_PAUSE)
+                if self._view_outdated:
+                    folders.add_new_folders()
         return 0
-
-    def _signals(self, stack: contextlib.ExitStack) -> socket.socket:
-        ours, theirs = socket.socketpair()
-        stack.enter_context(ours)
-        stack.enter_context(theirs)
-        theirs.setblocking(False)
-        ours.setblocking(False)
-        signal.set_wakeup_fd(theirs.fileno())
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
-        # systemd ends what is left then (systemd.kill(5), KillMode=mixed), and the next start completes it.
-        signal.signal(signal.SIGALRM, lambda _number, _frame: os._exit(0))
-        stack.callback(_release_signals)
-        return ours
 
     def _stop(self, _number: int, _frame: Any) -> None:
         self.stopped = True
-        signal.setitimer(signal.ITIMER_REAL, _LAST)
+        signal.setitimer(signal.ITIMER_REAL, _STOP_TIMEOUT)
 
-    def _patience(self) -> float | None:
-        times = [max(when, self.backoff.until(kind)) for kind, when in self.due.items()]
-        if self.run_check:
-            times.append(self.run_check)
-        if self.pause is not None:
-            times.append(time.monotonic() + self.pause)
-        again = self.switch.due() if self.switch is not None else None
-        times += [] if again is None else [again]
-        if self.view.left or self.view.unnoted or self.view.unmarked:
-            times.append(time.monotonic() + _LEFT_CHECK)
-        return max(0.0, min(times) - time.monotonic()) if times else None
-
-    def _folders(self) -> Mapping[str, str]:
-        paths = self.paths
-        return {
-            paths.dnsmasq_fragments: "fragments",
-            paths.private_fragments: "fragments",
-            paths.private_instances: "fragments",
-            paths.dnsmasq_hosts: "fragments",
-            paths.private_running: "fragments",
-            **dict.fromkeys(watched_folders(paths.root), "entries"),
-            paths.definitions: "",
-            paths.transient_definitions: "",
-            paths.runtime: "",
-        }
-
-    def _watch_folders(self, folders: Folders | Looks) -> None:
-        if self.stale:
-            folders.add(self._folders())
-
-    def _listen(self, sockets: Collection[socket.socket], folders: Folders | Looks) -> None:
+    def _timeout(self) -> float | None:
+        """Seconds to wait for an event; None for any time."""
         now = time.monotonic()
-        self._hear(sockets, now)
-        kinds = self._folders()
-        paths = self.paths
-        private = (paths.private_fragments, paths.private_instances, paths.private_running, paths.dnsmasq_hosts)
-        for folder, name in folders.receive():
-            kind = kinds.get(folder, "-")
-            if kind == "-":
-                continue
-            if kind:
-                # Fragments and entries of ours carry our name; others are no business of ours.
-                ours = ("virtnet" in name or folder in private) and not name.startswith(".")
-                if ours or not name or self._is_about_resolver(kind, folder, name):
-                    self._want(kind, now)
-            elif not name.startswith(".") and name.endswith(".json"):
-                self._redefined(now)
-        self._see_what_left()
-        self._keep_apart()
-        self._say_what_is_lost()
-        self._note_ports()
+        times = [self.scheduler.next_time(), None if self._ovs is None else self._ovs.retry_time()]
+        if self._poll_interval is not None:
+            times.append(now + self._poll_interval)
+        if self.view.detached_candidates or self.view.unsaved or self.view.not_isolated:
+            times.append(now + _PORTS_RETRY)
+        known = [when for when in times if when is not None]
+        return max(0.0, min(known) - now) if known else None
 
-    def _listen_to_switch(self) -> None:
-        """What its database says; which ports a bridge has the kernel does not tell."""
-        if self.switch is None:
-            return
-        news = self.switch.heard()
-        if news == LOST:
-            say("Open vSwitch has gone; its bridges wait for it.")
-        back = self.switch.keep(wanted=bool(self.view.switched))
-        if back:
-            self.backoff.forget(SWITCHES)
-        if back or news == NEWS:
-            self._want(SWITCHES, time.monotonic())
+    def _receive(self, sockets: Collection[socket.socket], folders: FolderWatch) -> None:
+        """Handle all events that have come."""
+        now = time.monotonic()
+        self._receive_kernel_events(sockets, now)
+        self._receive_file_events(folders, now)
+        process_detached(self.view, self.paths)
+        isolate_new_ports(self.view, self.paths, self.journal)
+        report_lost_macvtaps(self.view, self.paths, self.journal)
+        save_ports(self.view, self.paths, self.journal)
+        self._receive_ovs_event()
 
-    def _is_about_resolver(self, kind: str, folder: str, name: str) -> bool:
-        """Whether the resolver changed; while the host boots, it changes with each service that comes up."""
-        return kind == "entries" and is_relevant(folder, name) and os.path.exists(resolver_ready(self.paths))
-
-    def _hear(self, sockets: Collection[socket.socket], now: float) -> None:
-        missed = False
+    def _receive_kernel_events(self, sockets: Collection[socket.socket], now: float) -> None:
+        overrun = False
         for source in sockets:
             for event in events.receive(source):
-                missed = missed or isinstance(event, events.Overrun)
-                for kind in self.view.heard(event):
-                    self._want(kind, now)
-        if missed:
+                overrun = overrun or isinstance(event, events.Overrun)
+                self.scheduler.request(self.view.handle(event), now)
+        if overrun:
             self._refresh()
 
-    def _see_what_left(self) -> None:
-        """Forget ports that were taken off their bridges, but none that was lost with its bridge.
+    def _receive_file_events(self, folders: FolderWatch, now: float) -> None:
+        for concerned in folders.receive():
+            if concerned == DEFINITIONS:
+                self._request_everything(now)
+            else:
+                self.scheduler.request([concerned], now)
 
-        A run that makes a bridge again holds the lock until all its ports are back.
-        """
-        if not self.view.left:
+    def _receive_ovs_event(self) -> None:
+        """The kernel does not report the ports of Open vSwitch's bridges; its database does."""
+        if self._ovs is None:
             return
-        with contextlib.suppress(Locked), lock(self.paths.runtime, 0):
-            for port, bridge in sorted(self.view.left.items()):
-                now = events.read_link(port)
-                own = self.view.indexes(bridge)
-                if now is not None and now.master in own:
-                    self.view.heard(now)
-                elif now is not None and any(map(events.read_link, own)):
-                    self.view.taken_off(port)
+        event = self._ovs.receive()
+        if event is OvsEvent.DISCONNECTED:
+            self.journal.log("Open vSwitch has stopped; its bridges wait for it.")
+        connected = self._ovs.maintain(needed=bool(self.view.ovs_bridges))
+        if connected:
+            self.scheduler.unblock(OVS_BRIDGES)
+        if connected or event is OvsEvent.CHANGED:
+            self.scheduler.request([OVS_BRIDGES], time.monotonic())
 
-    def _keep_apart(self) -> None:
-        """Mark guests that were plugged in, where they are kept from each other; a run that has the lock goes first."""
-        if not self.view.unmarked:
-            return
-        with contextlib.suppress(Locked), lock(self.paths.runtime, 0):
-            unmarked, self.view.unmarked = self.view.unmarked, {}
-            for port, bridge in sorted(unmarked.items()):
-                now = events.read_link(port)
-                if now is None or now.master not in self.view.indexes(bridge):
-                    continue
-                try:
-                    if isolation.mark_guest(now.name, bridge):
-                        say(f"{now.name} is kept from the other guests of {bridge}.")
-                except VirtnetError as error:
-                    self._once(f"apart {port}", f"Cannot keep {now.name} from the other guests of {bridge}: {error}.")
+    def _request_everything(self, now: float) -> None:
+        """Definitions or records of a run have changed: read them again, and check all parts."""
+        self._view_outdated = True
+        self.scheduler.request(EVERYTHING, now)
 
-    def _say_what_is_lost(self) -> None:
-        """A macvtap dies with the bridge that it was made on, and with it the file that a guest has open."""
-        ridden, self.view.ridden = self.view.ridden, []
-        gone = [lost for lost, bridge in ridden if events.read_link(bridge) is None]
-        for lost in gone:
-            say(lost.news)
-        if gone:
-            try:
-                note_lost(gone, self.paths)
-            except VirtnetError as error:
-                self._once("lost", f"Cannot note what is gone: {error}.")
-
-    def _note_ports(self) -> None:
-        """Keep on disk what is plugged in, for the time after a loss."""
-        for bridge, ports in self.view.notes():
-            note = ports_record(bridge, ports, self.paths)
-            try:
-                if read_text(note.path) != note.content:
-                    jot(note)
-            except VirtnetError as error:
-                self.view.unnoted.add(bridge)
-                self._once("ports", f"Cannot note the ports of {bridge}: {error}.")
-
-    def _redefined(self, now: float) -> None:
-        """Definitions or notes of a run changed: look at everything anew."""
-        self.stale = True
-        for kind in _EVERYTHING:
-            self._want(kind, now)
-
-    def _want(self, kind: str, now: float) -> None:
-        if kind == CONFLICT:
-            self.due[kind] = self.unrest.heard(now)
-        else:
-            self.due[kind] = min(now + _BURST, self.due.get(kind, now + _BURST))
-
-    def _act(self) -> bool:
-        """Do what is due; whether there was anything."""
+    def _work(self) -> bool:
+        """Do what is due; returns whether anything was."""
         now = time.monotonic()
-        kinds = {kind for kind, when in self.due.items() if max(when, self.backoff.until(kind)) <= now}
-        checking = bool(self.run_check) and self.run_check <= now
-        if not kinds and not checking:
+        due = self.scheduler.take_due(now)
+        run_check = self.scheduler.is_run_check_due(now)
+        if not due and not run_check:
             return False
-        for kind in kinds:
-            del self.due[kind]
-        if CONFLICT in kinds:
-            self.unrest.looked()
-        left = self._left_to_a_run(now)
-        if kinds - {CONFLICT}:
-            self._heal(kinds - {CONFLICT}, left)
-        if CONFLICT in kinds:
-            self._settle(left)
-        if checking and left:
-            guard_work.in_child(guard_work.finish_run, self.paths, left)
-        if self.stale:
+        pending = self._pending_networks(now)
+        parts = due - {CONFLICT}
+        if parts:
+            self._repair(parts, pending)
+        if CONFLICT in due:
+            self._resolve_conflicts(pending)
+        if run_check and pending:
+            workers.in_child(workers.finish_run, self.paths, pending)
+        if self._view_outdated:
             self._refresh()
         return True
 
-    def _left_to_a_run(self, now: float) -> list[str]:
+    def _pending_networks(self, now: float) -> list[str]:
+        """The networks that are left to a run of a playbook."""
         pending = read_pending(self.paths)
-        self.run_check = 0.0
+        self.scheduler.forget_run()
         if not pending.names:
             return []
-        if pending.until <= boottime():
-            say(
-                f"A run that changed {', '.join(sorted(pending.names))} did not come to its end; the guard finishes it."
-            )
+        networks = sorted(pending.names)
+        if pending.until <= seconds_since_boot():
+            self.journal.log(f"A run that changed {', '.join(networks)} did not finish; the guard completes it.")
             with contextlib.suppress(OSError):
                 os.unlink(pending_path(self.paths))
-            self._redefined(now)
+            self._request_everything(now)
             return []
-        self.run_check = now + _RUN_CHECK
-        return sorted(pending.names)
+        self.scheduler.watch_run(now)
+        return networks
 
-    def _heal(self, kinds: Collection[str], left: Collection[str]) -> None:
-        found = guard_work.in_child(guard_work.heal, self.paths, sorted(kinds), left)
+    def _repair(self, parts: Collection[str], pending: Collection[str]) -> None:
+        repair = workers.in_child(workers.repair, self.paths, sorted(parts), pending)
         now = time.monotonic()
-        if found is None:
-            found = [{"kind": kind, "error": "the repair itself was cut short"} for kind in kinds]
-        for outcome in found:
-            kind = str(outcome["kind"])
-            if outcome.get("busy"):
-                self._want(kind, now)
-                continue
-            changes = outcome.get("changes", ())
-            for change in changes:
-                say(f"Put right: {change}.")
-            if outcome.get("error"):
-                delay = self.backoff.failed(kind, now)
-                self._once(
-                    kind, f"Could not put right {kind}: {outcome['error']} It is tried again, now in {delay:g} s."
-                )
-                self.due[kind] = now + delay
-                continue
-            for note in outcome.get("notes", ()):
-                self._once(f"note {kind}", f"{note}.")
-            if changes:
-                for line in self.backoff.repaired(kind, [change.partition(": ")[0] for change in changes], now):
-                    say(f"{line[0].upper()}{line[1:]}.")
-                self.stale = True
-            elif self.backoff.went_well(kind):
-                self.said.pop(kind, None)
-                say(f"All is well again with {kind}.")
+        if repair is None:
+            repair = workers.Repair([Outcome(part, error="the repair itself was cut short") for part in sorted(parts)])
+        if repair.locked:
+            self.scheduler.request(parts, now)
+        for outcome in repair.outcomes:
+            self._process_outcome(outcome, now)
 
-    def _settle(self, left: Collection[str]) -> None:
-        now = time.monotonic()
-        resting = {name: until for name, until in self.rested.items() if until > now}
-        found = guard_work.in_child(guard_work.settle_conflicts, self.paths, [*left, *resting])
-        if found is None:
-            # The lock is held, or definitions cannot be read: the next look tells.
-            self.due[CONFLICT] = now + _RETRY
+    def _process_outcome(self, outcome: Outcome, now: float) -> None:
+        part = outcome.part
+        for change in outcome.changes:
+            self.journal.log(f"Repaired: {change}.")
+        if outcome.error:
+            self.journal.repair_failed(part, outcome.error, self.scheduler.failed(part, now))
             return
-        for line in found["moved"]:
-            say(f"{line[0].upper()}{line[1:]}.")
-        for name in found["names"]:
-            self.rested[name] = time.monotonic() + _RESTS
-            self.stale = True
-        self._once("conflicts", " ".join(f"{line[0].upper()}{line[1:]}." for line in found["stay"]))
-        for line in found["errors"]:
-            say(f"Could not follow the new subnet: {line}")
-            for kind in KINDS:
-                self._want(kind, time.monotonic())
-        if resting:
-            # Whether they have met somebody meanwhile shows when they have rested.
-            self.due[CONFLICT] = min(resting.values())
+        for note in outcome.notes:
+            self.journal.log_if_changed(f"note {part}", f"{note}.")
+        if outcome.changes:
+            objects = [change.partition(": ")[0] for change in outcome.changes]
+            self.journal.log_each(self.scheduler.repaired(part, objects, now))
+            self._view_outdated = True
+        elif self.scheduler.succeeded(part):
+            self.journal.recovered(part)
 
-    def _once(self, key: str, line: str) -> None:
-        if self.said.get(key, "") != line:
-            self.said[key] = line
-            if line:
-                say(line)
+    def _resolve_conflicts(self, pending: Collection[str]) -> None:
+        now = time.monotonic()
+        paused = self.scheduler.paused_moves(now)
+        resolution = workers.in_child(workers.resolve_conflicts, self.paths, [*pending, *paused])
+        if resolution is None:
+            # A run holds the lock, or definitions cannot be read.
+            self.scheduler.request_at(CONFLICT, now + _CONFLICT_RETRY)
+            return
+        self.journal.log_each(resolution.moves)
+        for network in resolution.moved:
+            self.scheduler.pause_moves(network, time.monotonic())
+            self._view_outdated = True
+        self.journal.log_state("conflicts", resolution.unresolved)
+        for error in resolution.errors:
+            self.journal.log(f"Could not reconcile a part with the new subnet: {error}")
+            self.scheduler.request(PARTS, time.monotonic())
+        if paused:
+            # These networks may have a conflict that was ignored now.
+            self.scheduler.request_at(CONFLICT, min(paused.values()))
 
     def _refresh(self) -> None:
         """Read definitions and links again."""
-        self.stale = False
-        # What another guard, or a run that stopped a bridge, has noted counts until the host shows otherwise.
-        noted = {
-            name: {index: port for port, index in read_ports(name, self.paths)}
-            for name in recorded_bridges(self.paths)
-            if name not in self.view.ports
-        }
-        seen = guard_work.in_child(guard_work.look, self.paths, {**noted, **self.view.ports})
-        if seen is None or seen.error:
-            self._once("definitions", f"Cannot guard: {seen.error if seen else 'the look at the host was cut short'}.")
+        self._view_outdated = False
+        snapshot = workers.in_child(workers.take_snapshot, self.paths, known_ports(self.view, self.paths))
+        if snapshot is None or snapshot.error:
+            error = snapshot.error if snapshot else "reading the host's state was cut short"
+            self.journal.log_if_changed("definitions", f"Cannot guard: {error}.")
             return
-        self._once("definitions", " ".join(f"{line[0].upper()}{line[1:]}." for line in seen.unreadable))
-        self.view = seen.view
-        self._note_ports()
-        for kind in frozenset[str]().union(*map(self.view.part, self.view.missing)):
-            self._want(kind, time.monotonic())
-        notify(f"STATUS=Guarding {seen.running} of {seen.defined} networks")
-        self._left_to_a_run(time.monotonic())
-
-
-def _release_signals() -> None:
-    """Disarm the timer of a stop, and ignore further requests to stop: the guard is at its end.
-
-    An interpreter that shuts down has no handlers any more, so that an alarm would kill it (signal(7), SIGALRM).
-    """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.set_wakeup_fd(-1)
-
-
-def notify(message: str) -> None:
-    """Tell systemd (sd_notify(3)), where it listens."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if address:
-        channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        with channel, contextlib.suppress(OSError):
-            channel.sendto(message.encode(), "\0" + address[1:] if address.startswith("@") else address)
+        self.journal.log_state("definitions", snapshot.problems)
+        self.view = snapshot.view
+        save_ports(self.view, self.paths, self.journal)
+        for bridge in self.view.missing:
+            self.scheduler.request(self.view.part_of(bridge), time.monotonic())
+        notify(f"STATUS=Guarding {snapshot.running} of {snapshot.defined} networks")
+        self._pending_networks(time.monotonic())

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Macvtaps that went with the bridge that they were made on, and the guests that still have them open.
+"""Macvtaps that were deleted with their bridge, and the guests that still have them open.
 
-The kernel makes a file /dev/tapINDEX for each (drivers/net/tap.c). Whoever has it open when the link goes keeps it, and
-gets errors from it.
+The kernel creates a file /dev/tapINDEX for each (drivers/net/tap.c). A process that has the file open when the link is
+deleted keeps it, and every read and write fails.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from ..core.errors import printable
 from ..core.files import File, jot, read_note, read_text
 from ..core.paths import Paths
 
-_WAY_OUT = "start that guest again, or give it another interface, best as a port of {}"
+_REMEDY = "start that guest again, or give it another interface, best as a port of {}"
 
 
 @dataclass(frozen=True)
-class Lost:
-    """A link by name and index, and the bridge that it was made on."""
+class LostMacvtap:
+    """A link by name and index, and its bridge."""
 
     name: str
     index: int
@@ -35,64 +35,63 @@ class Lost:
 
     @property
     def news(self) -> str:
-        """What the journal says of it when it has happened."""
-        return f"{self}. Nothing gives it back to the guest that had it open: {_WAY_OUT.format(self.bridge)}."
+        """The line that the guard logs when it has happened."""
+        return f"{self}. Nothing gives it back to the guest that had it open: {_REMEDY.format(self.bridge)}."
 
 
-def note_lost(new: Iterable[Lost], paths: Paths) -> None:
-    """Note what was lost just now, beside what somebody still has open; raises VirtnetError."""
-    every = [*(one for one in read_lost(paths) if holders(one)), *new]
-    jot(File(_note(paths), json.dumps([astuple(one) for one in every])))
+def save_lost(new: Iterable[LostMacvtap], paths: Paths) -> None:
+    """Add macvtaps that were lost just now to those that are still open; raises VirtnetError."""
+    still_open = [macvtap for macvtap in load_lost(paths) if holders(macvtap)]
+    jot(File(_file(paths), json.dumps([astuple(macvtap) for macvtap in (*still_open, *new)])))
 
 
-def read_lost(paths: Paths) -> list[Lost]:
-    """What is noted."""
+def load_lost(paths: Paths) -> list[LostMacvtap]:
+    """The macvtaps that were saved; none if the file is not valid: it lasts until the next boot only."""
     try:
-        listed = read_note(_note(paths)) or []
-        return [Lost(str(name), int(index), str(bridge)) for name, index, bridge in listed]
+        listed = read_note(_file(paths)) or []
+        return [LostMacvtap(str(name), int(index), str(bridge)) for name, index, bridge in listed]
     except (ValueError, TypeError):
-        # As other notes that a reboot takes away: worth less than the run that reads them.
         return []
 
 
-def still_held(paths: Paths) -> list[str]:
-    """A sentence on each that a guest still has open."""
+def still_open(paths: Paths) -> list[str]:
+    """A sentence for each lost macvtap that a guest still has open."""
     return [
-        f"{one}, and {', '.join(found)} still has it open: {_WAY_OUT.format(one.bridge)}"
-        for one in read_lost(paths)
-        for found in [holders(one)]
-        if found
+        f"{macvtap}, and {', '.join(processes)} still has it open: {_REMEDY.format(macvtap.bridge)}"
+        for macvtap in load_lost(paths)
+        for processes in [holders(macvtap)]
+        if processes
     ]
 
 
-def holders(lost: Lost) -> Sequence[str]:
-    """The processes that have its file open: number and name, as proc(5) has them.
+def holders(macvtap: LostMacvtap) -> Sequence[str]:
+    """The processes that have its file open: number and name, as in proc(5).
 
-    Only those of this network namespace: each namespace numbers its links from 1, and so names such files alike.
+    Only those of this network namespace: each namespace numbers its links from 1, so the file names repeat.
     """
     here = _namespace("self")
     return [
         f"process {pid} ({_name(pid)})"
         for pid in filter(str.isdigit, os.listdir("/proc"))
-        if _namespace(pid) == here and _holds(pid, lost)
+        if _namespace(pid) == here and _has_open(pid, macvtap)
     ]
 
 
 def _namespace(pid: str) -> str:
-    """The network namespace of a process, '' for one that is gone (namespaces(7))."""
+    """The network namespace of a process, '' for one that has ended (namespaces(7))."""
     try:
         return os.readlink(f"/proc/{pid}/ns/net")
     except OSError:
         return ""
 
 
-def _holds(pid: str, lost: Lost) -> bool:
+def _has_open(pid: str, macvtap: LostMacvtap) -> bool:
     with contextlib.suppress(OSError):
         for number in os.listdir(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):
-                # "/dev/tap7", and when the file is gone "/dev/tap7 (deleted)".
+                # "/dev/tap7", or if the file is deleted "/dev/tap7 (deleted)".
                 file = os.readlink(f"/proc/{pid}/fd/{number}").partition(" ")[0]
-                if os.path.basename(file) == f"tap{lost.index}":
+                if os.path.basename(file) == f"tap{macvtap.index}":
                     return True
     return False
 
@@ -101,5 +100,5 @@ def _name(pid: str) -> str:
     return printable((read_text(f"/proc/{pid}/comm") or "?").strip())
 
 
-def _note(paths: Paths) -> str:
+def _file(paths: Paths) -> str:
     return os.path.join(paths.runtime, "links-lost")

@@ -1,11 +1,12 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the guard hears of Open vSwitch, which may come and go while the guard runs."""
+"""Watches the database of Open vSwitch, which may start and stop while the guard runs."""
 
 from __future__ import annotations
 
 import contextlib
+import enum
 import selectors
 import time
 
@@ -13,27 +14,32 @@ from ..core.errors import VirtnetError
 from ..openvswitch.bridges import WATCHED
 from ..openvswitch.ovsdb import Connection
 
-# So often it is looked whether Open vSwitch is there again, while bridges need it.
+# Seconds between two attempts to connect while bridges need Open vSwitch.
 _RETRY = 2.0
 
-LOST, NEWS, BACK = "lost", "news", "back"
+
+class OvsEvent(enum.Enum):
+    """What the connection reports."""
+
+    CHANGED = enum.auto()
+    DISCONNECTED = enum.auto()
 
 
-class SwitchWatch:
-    """A connection to Open vSwitch's database, as long as bridges of it are to be guarded."""
+class OvsWatch:
+    """A connection to the database of Open vSwitch, kept while bridges of it are guarded."""
 
     def __init__(self, selector: selectors.BaseSelector) -> None:
         self._selector = selector
         self._connection: Connection | None = None
-        self._again = 0.0
+        self._retry_at = 0.0
 
-    def keep(self, *, wanted: bool) -> str:
-        """Connect where that is due, or let go; BACK when there is a new connection."""
-        if not wanted:
+    def maintain(self, *, needed: bool) -> bool:
+        """Connect if that is due, or disconnect if no longer needed; returns whether there is a new connection."""
+        if not needed:
             self.close()
-            self._again = 0.0
-        elif self._connection is None and self._again <= time.monotonic():
-            self._again = time.monotonic() + _RETRY
+            self._retry_at = 0.0
+        elif self._connection is None and self._retry_at <= time.monotonic():
+            self._retry_at = time.monotonic() + _RETRY
             with contextlib.suppress(VirtnetError):
                 connection = Connection()
                 try:
@@ -43,25 +49,25 @@ class SwitchWatch:
                     raise
                 self._selector.register(connection.fileno(), selectors.EVENT_READ)
                 self._connection = connection
-                return BACK
-        return ""
+                return True
+        return False
 
-    def heard(self) -> str:
-        """LOST, NEWS, or nothing."""
+    def receive(self) -> OvsEvent | None:
+        """What has happened since the last call."""
         if self._connection is None:
-            return ""
+            return None
         try:
-            return NEWS if self._connection.has_changed() else ""
+            return OvsEvent.CHANGED if self._connection.has_changed() else None
         except VirtnetError:
             self.close()
-            return LOST
+            return OvsEvent.DISCONNECTED
 
-    def due(self) -> float | None:
-        """When to look again, on the clock of time.monotonic(); None for whenever something comes."""
-        return self._again if self._again and self._connection is None else None
+    def retry_time(self) -> float | None:
+        """When to connect again, by time.monotonic(); None if connected or not needed."""
+        return self._retry_at if self._retry_at and self._connection is None else None
 
     def close(self) -> None:
-        """Let go."""
+        """Disconnect."""
         if self._connection is not None:
             self._selector.unregister(self._connection.fileno())
             self._connection.close()

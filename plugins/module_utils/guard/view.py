@@ -1,15 +1,14 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the guard knows of the host, and what an event means to it. Nothing here touches the host."""
+"""What the guard knows of the host, and which parts an event of the kernel concerns. Pure."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ..core.memory import Remembered
 from ..ipam.in_use import SHORTEST_ROUTE
 from ..kernel.events import (
     AddressEvent,
@@ -22,154 +21,155 @@ from ..kernel.events import (
     RulesEvent,
     TrafficControlEvent,
 )
-from ..kernel.links import OPENVSWITCH
+from ..kernel.links import OPENVSWITCH, Link
 from ..kernel.routes import PROTOCOL
+from ..network.model import Network
 from ..nft.sets import TABLE
-from ..orchestration.desired_state import KINDS, SWITCHES, specs
-from ..orchestration.restore import Situation
-from .lost_macvtaps import Lost
+from ..orchestration.desired_state import BRIDGES, ENTRIES, FRAGMENTS, OVS_BRIDGES, PARTS, RULES
+from ..orchestration.restore import HostState
+from .lost_macvtaps import LostMacvtap
 
+# Not a part: a subnet of ours overlaps one of somebody else.
 CONFLICT = "conflict"
 
+# The parts that depend on bridges: a new bridge has a new index and no addresses.
+AFTER_BRIDGES = frozenset({FRAGMENTS, ENTRIES})
+EVERYTHING = frozenset({*PARTS, CONFLICT})
+
 _NOTHING: frozenset[str] = frozenset()
-_AFTER_BRIDGES = frozenset({"fragments", "entries"})
-_RULES = frozenset({"rules"})
+_RULES = frozenset({RULES})
 _CONFLICT = frozenset({CONFLICT})
-_ALL = frozenset({*KINDS, CONFLICT})
 
 
 @dataclass(frozen=True)
-class Held:
-    """A bridge that shall be there: its addresses (packed, with length), and which ports it shall have.
+class DesiredBridge:
+    """A bridge that must exist: its addresses (packed, with prefix length), and the ports that the user lists.
 
-    ``switched``: it is one of Open vSwitch, which knows its ports; the kernel does not tell of them. ``apart``: its
-    guests are kept from each other.
+    ``openvswitch``: its ports are in the database of Open vSwitch; the kernel does not report them.
+    ``isolates_guests``: the guard isolates the ports of its guests from each other.
+    ``limits_bandwidth``: it has queues and policers.
     """
 
     addresses: frozenset[tuple[bytes, int]] = frozenset()
     ports: frozenset[str] = frozenset()
-    switched: bool = False
-    apart: bool = False
+    openvswitch: bool = False
+    isolates_guests: bool = False
+    limits_bandwidth: bool = False
 
-    def keeps_apart(self, port: str) -> bool:
-        """Whether a port is one of a guest that other guests shall not reach."""
-        return self.apart and port not in self.ports
+    @staticmethod
+    def of(network: Network) -> DesiredBridge:
+        """The bridge of a network."""
+        own = [str(address) for address in (network.ipv4.address, network.ipv6.address) if address]
+        openvswitch = network.bridge.type == OPENVSWITCH
+        return DesiredBridge(
+            frozenset(map(_packed, (*own, *network.extra_addresses))),
+            frozenset(network.bridge.ports),
+            openvswitch,
+            network.isolate_guests and not openvswitch,
+            any(network.bandwidth.as_options().values()),
+        )
+
+    def isolates(self, port: str) -> bool:
+        """Whether a port is one of a guest that other guests must not reach."""
+        return self.isolates_guests and port not in self.ports
 
 
 @dataclass
 class View:
-    """Bridges, their ports, and the subnets that nobody else may have.
+    """The bridges that must exist, their ports, and the subnets that nobody else may use.
 
-    ``ports`` are those that a bridge gets back when it is lost; of these ``left`` seem to be off it. A bridge that is
-    deleted sets its ports free first, so whether one was taken off or lost shows by whether its bridge outlives it.
-    ``limited`` are bridges with a bandwidth. ``ridden`` are links that are gone, each with the index of the bridge that
-    it was made on. ``unmarked`` are links of guests, plugged into a bridge whose guests are kept from each other, that
-    may not have the mark yet.
+    ``bridge_names``: the bridges that exist, by index; ``last_seen``: name, state, MAC address and MTU of each.
+    ``ports``: the ports that each bridge gets back if it is lost. ``detached_candidates``: the bridge of each port that
+    has left it. The kernel detaches the ports of a bridge that is deleted before it reports the deletion, so a port was
+    detached by somebody only if its bridge still exists afterwards. ``unsaved``: the bridges whose ports have changed
+    since they were saved. ``not_isolated``: the bridge of each guest's port that may lack the isolation flag.
+    ``lost_macvtaps``: macvtaps that are gone, each with the index of its bridge. Ports are given by index.
     """
 
-    held: Mapping[str, Held] = field(default_factory=dict)
+    bridges: Mapping[str, DesiredBridge] = field(default_factory=dict)
     subnets: tuple[tuple[int, int, int], ...] = ()
-    forwards: bool = False
-    index: dict[int, str] = field(default_factory=dict)
-    looks: dict[int, tuple[object, ...]] = field(default_factory=dict)
+    needs_forwarding: bool = False
+    bridge_names: dict[int, str] = field(default_factory=dict)
+    last_seen: dict[int, tuple[object, ...]] = field(default_factory=dict)
     ports: dict[str, dict[int, str]] = field(default_factory=dict)
-    left: dict[int, str] = field(default_factory=dict)
-    unnoted: set[str] = field(default_factory=set)
-    limited: Collection[str] = ()
-    ridden: list[tuple[Lost, int]] = field(default_factory=list)
-    unmarked: dict[int, str] = field(default_factory=dict)
+    detached_candidates: dict[int, str] = field(default_factory=dict)
+    unsaved: set[str] = field(default_factory=set)
+    not_isolated: dict[int, str] = field(default_factory=dict)
+    lost_macvtaps: list[tuple[LostMacvtap, int]] = field(default_factory=list)
 
     @staticmethod
-    def of(situation: Situation, before: Mapping[str, Mapping[int, str]]) -> View:
-        """The view of a situation; ports that bridges had ``before`` are not forgotten."""
-        running = situation.running
-        wanted = specs(running, dict[str, Remembered]())["bridges"]
-        held = {
-            str(one["name"]): Held(
-                frozenset(map(_packed, one["addresses"])),
-                frozenset(one["ports"]),
-                one["type"] == OPENVSWITCH,
-                one["isolate_guests"] and one["type"] != OPENVSWITCH,
-            )
-            for one in wanted
-        }
-        index = {link.index: link.name for link in situation.links.values() if link.name in held}
-        names = {link.index: link.name for link in situation.links.values()}
-        masters = {link.index: link.master for link in situation.links.values()}
-        ports = {
-            name: {index: names[index] for index in before.get(name, ()) if masters.get(index) in ("", name)}
-            for name, one in held.items()
-            if not one.switched
-        }
-        for link in situation.links.values():
-            if link.master in ports:
-                ports[link.master][link.index] = link.name
-        limited = {str(one["name"]) for one in wanted if any(one["bandwidth"].values())}
+    def of(host: HostState, ports_before: Mapping[str, Mapping[int, str]]) -> View:
+        """The view of a host; a port that a bridge had before stays one of it unless it exists and is elsewhere."""
+        networks = [network for network in host.running if network.has_own_bridge]
+        bridges = {network.bridge.name: DesiredBridge.of(network) for network in networks}
+        links = {link.index: link for link in host.links.values()}
+        existing = {index: link for index, link in links.items() if link.name in bridges}
+        ports = _ports_of(bridges, links, ports_before)
         return View(
-            held=held,
-            limited=limited,
-            subnets=tuple(_range(cidr) for one in wanted for cidr in one["addresses"]),
-            forwards=any(network.mode != "isolated" for network in situation.defined.values()),
-            index=index,
-            looks={
-                link.index: (link.name, link.up, link.mac, link.mtu)
-                for link in situation.links.values()
-                if link.index in index
-            },
+            bridges=bridges,
+            subnets=tuple(_range(subnet) for network in networks for subnet in network.subnets),
+            needs_forwarding=any(network.mode != "isolated" for network in host.defined.values()),
+            bridge_names={index: link.name for index, link in existing.items()},
+            last_seen={index: (link.name, link.up, link.mac, link.mtu) for index, link in existing.items()},
             ports=ports,
-            left={one: name for name in index.values() for one in ports.get(name, ()) if not masters[one]},
-            unnoted=set(ports),
-            unmarked={
-                link.index: link.master
-                for link in situation.links.values()
-                if link.master in held and held[link.master].keeps_apart(link.name) and not link.isolated
+            detached_candidates={
+                port: link.name
+                for link in existing.values()
+                for port in ports.get(link.name, ())
+                if not links[port].master
+            },
+            unsaved=set(ports),
+            not_isolated={
+                index: link.master
+                for index, link in links.items()
+                if link.master in bridges and bridges[link.master].isolates(link.name) and not link.isolated
             },
         )
 
     @property
-    def switched(self) -> list[str]:
+    def ovs_bridges(self) -> list[str]:
         """The bridges of Open vSwitch."""
-        return [name for name, one in self.held.items() if one.switched]
-
-    def part(self, bridge: str) -> frozenset[str]:
-        """The part that a bridge belongs to."""
-        return frozenset({SWITCHES if bridge in self.switched else "bridges"})
+        return [name for name, bridge in self.bridges.items() if bridge.openvswitch]
 
     @property
     def missing(self) -> frozenset[str]:
-        """Bridges that shall be there and are not."""
-        return frozenset(self.held) - frozenset(self.index.values())
+        """Bridges that must exist and do not."""
+        return frozenset(self.bridges) - frozenset(self.bridge_names.values())
 
-    def heard(self, event: Event) -> frozenset[str]:
-        """Which parts an event concerns; most concern none."""
+    def part_of(self, bridge: str) -> frozenset[str]:
+        """The part that reconciles a bridge."""
+        return frozenset({OVS_BRIDGES if self.bridges[bridge].openvswitch else BRIDGES})
+
+    def handle(self, event: Event) -> frozenset[str]:
+        """Update the view; returns the parts that the event concerns, which are none for most events."""
         if isinstance(event, AddressEvent):
-            return self._address(event)
+            return self._handle_address(event)
         if isinstance(event, RouteEvent):
-            foreign = event.length >= SHORTEST_ROUTE and event.index not in self.index
+            foreign = event.length >= SHORTEST_ROUTE and event.index not in self.bridge_names
             return _CONFLICT if foreign and self._overlaps(event.destination, event.length) else _NOTHING
         if isinstance(event, LinkEvent):
-            return self._link(event)
+            return self._handle_link(event)
         if isinstance(event, LostRouteEvent):
-            ours = event.protocol == PROTOCOL and event.index in self.index
-            return self.part(self.index[event.index]) if ours else _NOTHING
+            ours = event.protocol == PROTOCOL and event.index in self.bridge_names
+            return self.part_of(self.bridge_names[event.index]) if ours else _NOTHING
         if isinstance(event, TrafficControlEvent):
-            name = self.index.get(event.index, "")
-            return self.part(name) if name in self.limited else _NOTHING
+            name = self.bridge_names.get(event.index, "")
+            return self.part_of(name) if name and self.bridges[name].limits_bandwidth else _NOTHING
         if isinstance(event, RulesEvent):
-            # There are two of this name: networks' rules, and what limits bridges.
-            concerned = _RULES.union(*map(self.part, self.limited))
-            return concerned if event.table == TABLE else _NOTHING
+            # Two tables have this name: one with the networks' rules, one with the policers of bridges.
+            limited = [name for name, bridge in self.bridges.items() if bridge.limits_bandwidth]
+            return _RULES.union(*map(self.part_of, limited)) if event.table == TABLE else _NOTHING
         if isinstance(event, ForwardingEvent):
-            return _RULES if self.forwards and not event.on else _NOTHING
-        return _ALL if isinstance(event, Overrun) else _NOTHING
+            return _RULES if self.needs_forwarding and not event.on else _NOTHING
+        return EVERYTHING if isinstance(event, Overrun) else _NOTHING
 
-    def _address(self, event: AddressEvent) -> frozenset[str]:
-        name = self.index.get(event.index)
+    def _handle_address(self, event: AddressEvent) -> frozenset[str]:
+        name = self.bridge_names.get(event.index)
         if name is None:
             return _CONFLICT if not event.gone and self._overlaps(event.address, event.length) else _NOTHING
-        wanted = (event.address, event.length) in self.held[name].addresses
+        desired = (event.address, event.length) in self.bridges[name].addresses
         link_local = event.address[:2] == b"\xfe\x80"
-        return _NOTHING if link_local or wanted != event.gone else self.part(name)
+        return _NOTHING if link_local or desired != event.gone else self.part_of(name)
 
     def _overlaps(self, address: bytes, length: int) -> bool:
         bits = len(address) * 8
@@ -177,71 +177,94 @@ class View:
         first = int.from_bytes(address, "big") & ~(size - 1)
         return any(bits == width and first <= high and low < first + size for low, high, width in self.subnets)
 
-    def _link(self, event: LinkEvent) -> frozenset[str]:
+    def _handle_link(self, event: LinkEvent) -> frozenset[str]:
         if event.gone:
-            return self._gone(event)
-        if event.index in self.index or event.name in self.held:
-            return self._bridge(event)
-        return self._port(event)
+            return self._handle_deletion(event)
+        if event.index in self.bridge_names or event.name in self.bridges:
+            return self._handle_bridge(event)
+        return self._handle_port(event)
 
-    def _gone(self, event: LinkEvent) -> frozenset[str]:
-        if event.lower in self.index:
-            self.ridden.append((Lost(event.name, event.index, self.index[event.lower]), event.lower))
-        self.left.pop(event.index, None)
+    def _handle_deletion(self, event: LinkEvent) -> frozenset[str]:
+        if event.lower in self.bridge_names:
+            bridge = self.bridge_names[event.lower]
+            self.lost_macvtaps.append((LostMacvtap(event.name, event.index, bridge), event.lower))
+        self.detached_candidates.pop(event.index, None)
         for bridge, ports in self.ports.items():
             if ports.pop(event.index, None) is not None:
-                self.unnoted.add(bridge)
-        name = self.index.pop(event.index, None)
-        self.looks.pop(event.index, None)
-        if name is None or name in self.index.values():
+                self.unsaved.add(bridge)
+        name = self.bridge_names.pop(event.index, None)
+        self.last_seen.pop(event.index, None)
+        if name is None or name in self.bridge_names.values():
             return _NOTHING
-        self.left = {port: bridge for port, bridge in self.left.items() if bridge != name}
-        return self.part(name) | _AFTER_BRIDGES
+        self.detached_candidates = {port: bridge for port, bridge in self.detached_candidates.items() if bridge != name}
+        return self.part_of(name) | AFTER_BRIDGES
 
-    def _bridge(self, event: LinkEvent) -> frozenset[str]:
-        look = (event.name, event.up, event.mac, event.mtu)
-        if event.index not in self.index:
-            self.index[event.index] = event.name
-        if self.looks.get(event.index) == look:
+    def _handle_bridge(self, event: LinkEvent) -> frozenset[str]:
+        seen = (event.name, event.up, event.mac, event.mtu)
+        if event.index not in self.bridge_names:
+            self.bridge_names[event.index] = event.name
+        if self.last_seen.get(event.index) == seen:
             return _NOTHING
-        self.looks[event.index] = look
-        return self.part(self.index[event.index])
+        self.last_seen[event.index] = seen
+        return self.part_of(self.bridge_names[event.index])
 
-    def _port(self, event: LinkEvent) -> frozenset[str]:
-        bridge = self.index.get(event.master, "")
+    def _handle_port(self, event: LinkEvent) -> frozenset[str]:
+        bridge = self.bridge_names.get(event.master, "")
         for other, ports in self.ports.items():
-            # Even where it has another bridge: the view may be newer than the event, and that bridge a former one.
-            if event.index in ports and other != bridge and other in self.index.values():
-                self.left[event.index] = other
-        if bridge:
-            returned = self.left.get(event.index) == bridge
-            if returned:
-                del self.left[event.index]
-            new = self.ports.setdefault(bridge, {}).get(event.index) != event.name
-            if new:
-                self.ports[bridge][event.index] = event.name
-                self.unnoted.add(bridge)
-            # Whoever comes back comes without the mark.
-            if (new or returned) and self.held[bridge].keeps_apart(event.name):
-                self.unmarked[event.index] = bridge
-            return _NOTHING
-        return frozenset[str]().union(*(self.part(name) for name, one in self.held.items() if event.name in one.ports))
+            # Even if the port is now on another bridge: the view can be newer than the event, which then shows the
+            # bridge that the port had before.
+            if event.index in ports and other != bridge and other in self.bridge_names.values():
+                self.detached_candidates[event.index] = other
+        if not bridge:
+            return _NOTHING.union(
+                *(self.part_of(name) for name, desired in self.bridges.items() if event.name in desired.ports)
+            )
+        returned = self.detached_candidates.get(event.index) == bridge
+        if returned:
+            del self.detached_candidates[event.index]
+        new = self.ports.setdefault(bridge, {}).get(event.index) != event.name
+        if new:
+            self.ports[bridge][event.index] = event.name
+            self.unsaved.add(bridge)
+        # The kernel clears the isolation flag of a port that leaves its bridge.
+        if (new or returned) and self.bridges[bridge].isolates(event.name):
+            self.not_isolated[event.index] = bridge
+        return _NOTHING
 
-    def indexes(self, bridge: str) -> list[int]:
-        """The links that have, or had a moment ago, the name of a bridge."""
-        return [index for index, name in self.index.items() if name == bridge]
+    def indexes_of(self, bridge: str) -> list[int]:
+        """The links that have the name of a bridge, or had it a moment ago."""
+        return [index for index, name in self.bridge_names.items() if name == bridge]
 
-    def taken_off(self, port: int) -> None:
-        """A port that left did so while its bridge stayed."""
-        bridge = self.left.pop(port)
+    def forget_port(self, port: int) -> None:
+        """A candidate was detached while its bridge stayed: the bridge does not get it back."""
+        bridge = self.detached_candidates.pop(port)
         self.ports[bridge].pop(port, None)
-        self.unnoted.add(bridge)
+        self.unsaved.add(bridge)
 
-    def notes(self) -> Iterable[tuple[str, list[tuple[str, int]]]]:
-        """Bridges whose ports changed since they were asked for last, with the ports that they get back."""
-        changed, self.unnoted = self.unnoted, set()
+    def take_unsaved(self) -> Iterable[tuple[str, list[tuple[str, int]]]]:
+        """Each bridge whose ports have changed since they were saved, with its ports by name and index."""
+        changed, self.unsaved = self.unsaved, set()
         for bridge in sorted(changed):
             yield bridge, [(name, index) for index, name in self.ports.get(bridge, {}).items()]
+
+
+def _ports_of(
+    bridges: Mapping[str, DesiredBridge], links: Mapping[int, Link], before: Mapping[str, Mapping[int, str]]
+) -> dict[str, dict[int, str]]:
+    """The ports that each Linux bridge has now, and those that it had before and that have no other bridge now."""
+    ports = {
+        name: {
+            index: links[index].name
+            for index in before.get(name, ())
+            if index in links and links[index].master in ("", name)
+        }
+        for name, bridge in bridges.items()
+        if not bridge.openvswitch
+    }
+    for link in links.values():
+        if link.master in ports:
+            ports[link.master][link.index] = link.name
+    return ports
 
 
 def _packed(cidr: str) -> tuple[bytes, int]:
@@ -249,6 +272,5 @@ def _packed(cidr: str) -> tuple[bytes, int]:
     return interface.ip.packed, interface.network.prefixlen
 
 
-def _range(cidr: str) -> tuple[int, int, int]:
-    network = ipaddress.ip_interface(cidr).network
-    return int(network.network_address), int(network.broadcast_address), network.max_prefixlen
+def _range(subnet: ipaddress.IPv4Network | ipaddress.IPv6Network) -> tuple[int, int, int]:
+    return int(subnet.network_address), int(subnet.broadcast_address), subnet.max_prefixlen

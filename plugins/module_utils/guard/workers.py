@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the guard has done by child processes: they import what they need, and take it with them when they end."""
+"""The work that the guard has done by child processes: what they import and allocate is gone when they end."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import os
 import pickle
 import signal
 import traceback
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from ..bridge.port_records import record_ovs_ports
 from ..core.errors import Locked, VirtnetError
@@ -21,131 +21,165 @@ from ..core.lock import lock
 from ..core.paths import Paths
 from ..kernel.links import OPENVSWITCH
 from ..network.runtime import Pending, pending_file, read_pending
-from ..orchestration import subnet_conflicts as conflict
-from ..orchestration.desired_state import KINDS, SWITCHES
-from ..orchestration.restore import NETWORKS, Outcome, bring, gather, restore, say
-from .carrier import bring_back, taken_down
-from .view import View
+from ..orchestration.desired_state import BRIDGES, OVS_BRIDGES, PARTS
+from ..orchestration.restore import NETWORKS, Outcome, load_host_state, log_line, reconcile, restore
+from ..orchestration.subnet_conflicts import find_moves, guest_ports, store_moves
+from .carrier import bring_up_saved, links_down
+from .view import AFTER_BRIDGES, View
 
-# A run that holds the lock is waited for so long; then the guard listens again, and comes back to it.
-_PATIENCE = 2.0
+# Seconds to wait for a run that holds the lock; after that the guard handles events, and tries again.
+_LOCK_TIMEOUT = 2.0
 
-_AFTER_BRIDGES = frozenset({"fragments", "entries"})
-
-
-def in_child(work: Callable[..., Any], *arguments: Any) -> Any:
-    """The result of a function that was called in a child process; None where that did not end well."""
-    reader, writer = os.pipe()
-    process = os.fork()
-    if process == 0:
-        status = 1
-        try:
-            os.close(reader)
-            # The guard waits for its children; they finish what they began.
-            signal.set_wakeup_fd(-1)
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, signal.SIG_IGN)
-            with open(writer, "wb") as stream:
-                pickle.dump(work(*arguments), stream)
-            status = 0
-        except BrokenPipeError:
-            # The guard was killed; what it wanted is done all the same.
-            status = 0
-        except VirtnetError as error:
-            say(f"error: {error}")
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    os.close(writer)
-    with open(reader, "rb") as stream:
-        result = stream.read()
-    _process, status = os.waitpid(process, 0)
-    return pickle.loads(result) if status == 0 and result else None
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What the guard sees of the host, and how much of what is defined runs; or why it cannot be seen."""
+class Snapshot:
+    """What the guard knows of the host; ``error``: why it could not be read.
+
+    ``defined`` and ``running``: numbers of networks; ``problems``: a sentence for each stored file that is unreadable.
+    """
 
     view: View = field(default_factory=View)
     defined: int = 0
     running: int = 0
     error: str = ""
-    unreadable: Collection[str] = ()
+    problems: Sequence[str] = ()
 
 
-def look(paths: Paths, before: Mapping[str, Mapping[int, str]]) -> Sight:
-    """Read definitions and links; what that takes of memory is gone with the child."""
+@dataclass(frozen=True)
+class Repair:
+    """What became of each part; ``locked``: nothing was done, since a run holds the lock."""
+
+    outcomes: Sequence[Outcome] = ()
+    locked: bool = False
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """What became of conflicts: sentences on networks that were moved and that were not, and errors of parts.
+
+    ``moved``: the names of the networks that were moved.
+    """
+
+    moved: Sequence[str] = ()
+    moves: Sequence[str] = ()
+    unresolved: Sequence[str] = ()
+    errors: Sequence[str] = ()
+
+
+def in_child(work: Callable[..., T], *arguments: Any) -> T | None:
+    """The result of a function that a child process calls; None if the child failed."""
+    reader, writer = os.pipe()
+    process = os.fork()
+    if process == 0:
+        _run_child(reader, writer, work, arguments)
+    os.close(writer)
+    with open(reader, "rb") as stream:
+        pickled = stream.read()
+    _process, status = os.waitpid(process, 0)
+    if status != 0 or not pickled:
+        return None
+    result: T = pickle.loads(pickled)
+    return result
+
+
+def _run_child(reader: int, writer: int, work: Callable[..., Any], arguments: Sequence[Any]) -> None:
+    status = 1
     try:
-        situation = gather(paths)
+        os.close(reader)
+        # The guard waits for its children, so that each completes what it began.
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        with open(writer, "wb") as stream:
+            pickle.dump(work(*arguments), stream)
+        status = 0
+    except BrokenPipeError:
+        # The guard was killed; its child has done the work all the same.
+        status = 0
     except VirtnetError as error:
-        return Sight(error=str(error))
-    return Sight(
-        View.of(situation, before), len(situation.defined), len(situation.running), unreadable=situation.problems
-    )
+        log_line(f"error: {error}")
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
 
 
-def boot(paths: Paths) -> int:
-    """Restore all but the resolver's entries, which have a service of their own that comes after dnsmasq's."""
+def restore_at_boot(paths: Paths) -> int:
+    """Restore all but the resolver's entries: another service restores these after dnsmasq has started."""
     try:
         status = restore(paths, [NETWORKS])
-        bring_back(paths)
+        bring_up_saved(paths)
     except VirtnetError as error:
-        say(f"error: {error}")
+        log_line(f"error: {error}")
         return 1
     return status
 
 
-def heal(paths: Paths, kinds: Collection[str], left: Collection[str]) -> list[dict[str, Any]]:
-    """Bring parts after the definitions, but for networks ``left`` to a run; ``busy``: that run holds the lock."""
+def take_snapshot(paths: Paths, ports_before: Mapping[str, Mapping[int, str]]) -> Snapshot:
+    """Read definitions and links."""
     try:
-        with lock(paths.runtime, _PATIENCE):
-            # What a run stored while this waited for the lock is left to it too.
-            left = {*left, *read_pending(paths).names}
-            situation = gather(paths)
-            if left and not any(network.name not in left for network in situation.wanted):
-                return []
-            done = list(bring(situation, paths, kinds=kinds, leave=left))
-            more = _AFTER_BRIDGES - set(kinds)
-            if more and any(outcome.kind in ("bridges", SWITCHES) and outcome.changes for outcome in done):
-                done += bring(gather(paths), paths, kinds=more, leave=left)
-            if SWITCHES in kinds:
-                running = [one for one in situation.running if one.bridge.type == OPENVSWITCH and one.name not in left]
-                record_ovs_ports([network.bridge.name for network in running], paths)
-    except Locked:
-        return [{"kind": kind, "busy": True} for kind in kinds]
+        host = load_host_state(paths)
     except VirtnetError as error:
-        return [vars(Outcome(kind, error=str(error))) for kind in kinds]
-    return [vars(outcome) for outcome in done]
+        return Snapshot(error=str(error))
+    view = View.of(host, ports_before)
+    return Snapshot(view, len(host.defined), len(host.running), problems=host.problems)
 
 
-def finish_run(paths: Paths, names: Collection[str]) -> bool:
-    """Forget a run of which nothing is left to do; whether it was so."""
-    with contextlib.suppress(Locked), lock(paths.runtime, _PATIENCE):
+def repair(paths: Paths, parts: Collection[str], exclude: Collection[str]) -> Repair:
+    """Reconcile parts with the definitions, except those of networks that a run of a playbook is about to reconcile."""
+    try:
+        with lock(paths.runtime, _LOCK_TIMEOUT):
+            return Repair(_repair_locked(paths, parts, exclude))
+    except Locked:
+        return Repair(locked=True)
+    except VirtnetError as error:
+        return Repair([Outcome(part, error=str(error)) for part in parts])
+
+
+def _repair_locked(paths: Paths, parts: Collection[str], exclude: Collection[str]) -> list[Outcome]:
+    # A run may have stored networks while this waited for the lock.
+    exclude = {*exclude, *read_pending(paths).names}
+    host = load_host_state(paths)
+    if exclude and all(network.name in exclude for network in host.desired):
+        return []
+    outcomes = list(reconcile(host, paths, parts=parts, exclude=exclude))
+    more = AFTER_BRIDGES - set(parts)
+    if more and any(outcome.part in (BRIDGES, OVS_BRIDGES) and outcome.changes for outcome in outcomes):
+        outcomes += reconcile(load_host_state(paths), paths, parts=more, exclude=exclude)
+    if OVS_BRIDGES in parts:
+        networks = [network for network in host.running if network.name not in exclude]
+        ovs = [network.bridge.name for network in networks if network.bridge.type == OPENVSWITCH]
+        record_ovs_ports(ovs, paths)
+    return outcomes
+
+
+def finish_run(paths: Paths, networks: Collection[str]) -> bool:
+    """Clear the record of a run if its networks are as defined; returns whether they were."""
+    with contextlib.suppress(Locked), lock(paths.runtime, _LOCK_TIMEOUT):
         pending = read_pending(paths)
-        if not pending.names <= set(names):
+        if not pending.names <= set(networks):
             return False
-        if any(outcome.changes or outcome.error for outcome in bring(gather(paths), paths, names=names, check=True)):
+        outcomes = reconcile(load_host_state(paths), paths, names=networks, check=True)
+        if any(outcome.changes or outcome.error for outcome in outcomes):
             return False
         put([pending_file(Pending(), paths)])
         return True
     return False
 
 
-def settle_conflicts(paths: Paths, left: Collection[str]) -> dict[str, list[str]]:
-    """Move networks whose subnet somebody else has now, with rules, bridges, DHCP, DNS and resolver, in one pass."""
-    answer: dict[str, list[str]] = {"moved": [], "names": [], "stay": [], "errors": []}
-    with contextlib.ExitStack() as after, lock(paths.runtime, _PATIENCE):
-        situation = gather(paths)
-        moves, answer["stay"] = conflict.look(situation, paths, {*left, *read_pending(paths).names})
+def resolve_conflicts(paths: Paths, exclude: Collection[str]) -> Resolution:
+    """Move the networks whose subnet somebody else uses now, with all their parts, in one pass; raises VirtnetError."""
+    with contextlib.ExitStack() as after, lock(paths.runtime, _LOCK_TIMEOUT):
+        host = load_host_state(paths)
+        moves, unresolved = find_moves(host, paths, {*exclude, *read_pending(paths).names})
         if not moves:
-            return answer
-        conflict.store(moves, paths)
-        # What they hold is worth nothing from now on; they ask again when there is somebody to answer.
-        after.enter_context(taken_down(conflict.guests_of(moves, situation.links), paths))
-        answer["moved"] = list(map(str, moves))
-        answer["names"] = [move.new.name for move in moves]
-        outcomes = bring(gather(paths), paths, kinds=KINDS, names=answer["names"])
-        answer["errors"] = [outcome.error for outcome in outcomes if outcome.error]
-    return answer
+            return Resolution(unresolved=unresolved)
+        store_moves(moves, paths)
+        # The guests' leases are invalid from now on. The links come up again when a server can answer new requests.
+        after.enter_context(links_down(guest_ports(moves, host.links), paths))
+        moved = [move.new.name for move in moves]
+        outcomes = reconcile(load_host_state(paths), paths, parts=PARTS, names=moved)
+        errors = [outcome.error for outcome in outcomes if outcome.error]
+        return Resolution(moved, list(map(str, moves)), unresolved, errors)

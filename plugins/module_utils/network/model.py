@@ -33,7 +33,7 @@ from ..nft.nat import Nat, read_nat
 from ..nft.port_forwards import Forward, read_forwards
 from ..nft.spec import LIMITED, NAME, NAME_WORDS, read_connection_rate
 from ..openvswitch.port_vlans import PortVlan, of_portgroup, read_port_vlans
-from .from_xml import said_by_xml
+from .from_xml import options_from_xml
 from .ipv6 import Ipv6, read_ipv6
 
 STATES = ("active", "inactive", "absent")
@@ -250,7 +250,7 @@ def read_network(options: Options, identity: str) -> Network:
     """
     if is_managed(options):
         return _read_managed(options)
-    options = said_by_xml(options)
+    options = options_from_xml(options)
     name = options.matching("name", NAME, NAME_WORDS)
     options.owner = f"network {name!r}"
     state = options.choice("state", STATES, "active")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Definitions on disk."""
+"""The definitions of networks on disk."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from ..kernel.links import OPENVSWITCH
 from .model import Network, read_network
 
 
-def remembering(before: Remembered, network: Network) -> Remembered:
-    """With what is to be remembered of a network's present definition. Pure."""
+def updated_history(history: Remembered, network: Network) -> Remembered:
+    """The history of a network with its present definition added. Pure."""
     address = network.ipv4.address
     own = {network.bridge.name: network.bridge} if network.has_own_bridge else {}
-    types = {bridge: kind for bridge, kind in before.types.items() if bridge not in own}
-    types.update({name: one.type for name, one in own.items() if one.type == OPENVSWITCH})
+    types = {bridge: kind for bridge, kind in history.types.items() if bridge not in own}
+    types.update({name: bridge.type for name, bridge in own.items() if bridge.type == OPENVSWITCH})
     return replace(
-        before,
-        bridges={**before.bridges, **{name: one.mac for name, one in own.items()}},
+        history,
+        bridges={**history.bridges, **{name: bridge.mac for name, bridge in own.items()}},
         types=types,
-        ipv4=str(address) if address else before.ipv4,
-        ipv6=str(network.ipv6.address) if network.ipv6.address else before.ipv6,
+        ipv4=str(address) if address else history.ipv4,
+        ipv6=str(network.ipv6.address) if network.ipv6.address else history.ipv6,
     )
 
 
 def file_of(network: Network, paths: Paths) -> str:
-    """Where a network's definition is."""
+    """The path of a network's definition."""
     folder = paths.definitions if network.persistent else paths.transient_definitions
     return os.path.join(folder, f"{network.name}.json")
 
@@ -47,17 +47,17 @@ def text_of(network: Network) -> str:
 
 @dataclass(frozen=True)
 class Stored:
-    """All definitions of this host by name; of a name in both folders the persistent one.
+    """All definitions of this host by name. If a name is in both folders, the persistent definition counts.
 
-    ``unreadable``: files that are no definitions, or of a newer version, by the network's name; each with the reason.
-    What such a network is, nobody guesses: it is left as it is until it is defined again.
+    ``unreadable``: files that are no definitions, or of a newer version, by the network's name. Such a network is left
+    as it is until it is defined again.
     """
 
     networks: Mapping[str, Network] = field(default_factory=dict)
     unreadable: Mapping[str, Unreadable] = field(default_factory=dict)
 
     def named(self, names: Collection[str] = ()) -> list[Network]:
-        """Those of these names, or all, in order; raises VirtnetError for one that is not defined, or not readably."""
+        """The networks of these names, or all, in order; raises VirtnetError for one not defined, or not readably."""
         for name in names:
             if name in self.unreadable:
                 raise VirtnetError(self.unreadable[name].problem)
@@ -76,40 +76,41 @@ class Unreadable:
 
 
 def read_stored(paths: Paths, identity: str) -> Stored:
-    """Read them all."""
-    found: dict[str, Network] = {}
+    """Read all definitions; ``identity`` is the host's."""
+    networks: dict[str, Network] = {}
     unreadable: dict[str, Unreadable] = {}
     for folder in (paths.transient_definitions, paths.definitions):
-        for file in _listing(folder):
+        for file in _definition_files(folder):
             path, name = os.path.join(folder, file), file[: -len(".json")]
             try:
-                network = _read(path, identity)
+                network = _read_definition(path, identity)
             except VirtnetError as error:
                 unreadable[name] = Unreadable(path, str(error))
-                found.pop(name, None)
+                networks.pop(name, None)
             else:
                 if network is not None:
-                    found[name] = network
+                    networks[name] = network
                     unreadable.pop(name, None)
-    return Stored(found, unreadable)
+    return Stored(networks, unreadable)
 
 
 def load(paths: Paths, identity: str) -> dict[str, Network]:
-    """The networks alone; raises VirtnetError naming the file that cannot be read as a definition."""
+    """All networks; raises VirtnetError for the first definition that cannot be read."""
     stored = read_stored(paths, identity)
-    for one in stored.unreadable.values():
-        raise VirtnetError(one.problem)
+    for definition in stored.unreadable.values():
+        raise VirtnetError(definition.problem)
     return dict(stored.networks)
 
 
-def _listing(folder: str) -> Sequence[str]:
+def _definition_files(folder: str) -> Sequence[str]:
     try:
         return sorted(name for name in os.listdir(folder) if name.endswith(".json") and not name.startswith("."))
     except FileNotFoundError:
         return ()
 
 
-def _read(path: str, identity: str) -> Network | None:
+def _read_definition(path: str, identity: str) -> Network | None:
+    """The network of a file, None if the file is gone; raises VirtnetError."""
     try:
         note = read_note(path)
         if note is None and not os.path.exists(path):

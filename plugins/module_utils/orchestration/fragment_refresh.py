@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What our fragments say decided anew, just before the system's dnsmasq reads them: its unit calls this.
+"""Renders our fragments again just before the system's dnsmasq reads them: its unit calls this.
 
-The administrator may have changed what else it reads since our last run. Only fragments that are there are rewritten;
-a network that can no longer be served by it is for the next run to move. Nothing is started or stopped.
+The administrator may have changed the rest of its configuration since our last run. Only fragments that exist are
+rewritten; the next run moves a network that the system's dnsmasq can no longer serve. Nothing is started or stopped.
 """
 
 from __future__ import annotations
@@ -28,55 +28,56 @@ from ..dnsmasq.spec import PRESENT, SYSTEM, FragmentSpec
 from ..dnsmasq.state import RESTART_DUE_FILE, WAITS_FOR_DNSMASQ
 from ..dnsmasq.system_config import fragment_file
 from ..dnsmasq.target import is_forward
-from .desired_state import specs
-from .restore import gather, say
+from .desired_state import FRAGMENTS, specs_for
+from .restore import load_host_state, log_line
 
 # Seconds that a start of dnsmasq may wait for a run of ours.
-_PATIENCE = 5.0
+_LOCK_TIMEOUT = 5.0
 
 
 def refresh(paths: Paths) -> int:
-    """Rewrite fragments that would be wrong now; raises VirtnetError.
+    """Rewrite fragments that are outdated; returns the exit status 0; raises VirtnetError.
 
-    While a run of ours restarts dnsmasq it holds the lock, and has decided; while one waits for it to be up, it holds
-    the lock, and decides then. Waiting for either would be for ever.
+    A run that restarts dnsmasq holds the lock and has rendered the fragments already. A run that waits for dnsmasq to
+    be up holds the lock and renders them then. Waiting for either would be a deadlock.
     """
     if os.path.exists(os.path.join(paths.runtime, RESTART_DUE_FILE)):
         return 0
     try:
-        with lock(paths.runtime, _PATIENCE, unless=WAITS_FOR_DNSMASQ):
-            situation = gather(paths)
-            listed = specs(situation.wanted, {})["fragments"]
-            for line in rewrite([FragmentSpec.from_options(Options(dict(one))) for one in listed], paths):
-                say(line)
+        with lock(paths.runtime, _LOCK_TIMEOUT, unless=WAITS_FOR_DNSMASQ):
+            specs = specs_for(load_host_state(paths).desired, {})[FRAGMENTS]
+            for line in rewrite([FragmentSpec.from_options(Options(dict(spec))) for spec in specs], paths):
+                log_line(line)
     except Locked as error:
         if error.note != WAITS_FOR_DNSMASQ:
             raise
     return 0
 
 
-def rewrite(wanted: Sequence[FragmentSpec], paths: Paths, part: Fragments | None = None) -> list[str]:
-    """Rewrite those fragments of these networks that are there and wrong; returns what was done."""
-    present = [replace(spec, instance=SYSTEM) for spec in wanted if spec.state == PRESENT]
-    current = (part or Fragments(present, False, paths)).read()
+def rewrite(specs: Sequence[FragmentSpec], paths: Paths, reconciler: Fragments | None = None) -> list[str]:
+    """Rewrite the fragments of these networks that exist and are outdated; returns a sentence for each."""
+    present = [replace(spec, instance=SYSTEM) for spec in specs if spec.state == PRESENT]
+    current = (reconciler or Fragments(present, False, paths)).read()
     contexts = render_contexts(list(map(Placement, present)), current, Layout(paths))
-    new: dict[str, str] = {}
+    fragments: dict[str, str] = {}
     hosts: dict[str, str] = {}
-    said = []
+    lines = []
     for spec in present:
         file = fragment_file(spec.name)
         old = current.fragments.get(file, "")
-        problem = system_problem(spec, current) if old and not is_forward(old) else ""
+        if not old or is_forward(old):
+            continue
+        problem = system_problem(spec, current)
         if problem:
-            said.append(f"{problem}; the next run of virtnet moves the network, if it can")
-        elif old and not is_forward(old):
-            content = render(spec, contexts[spec.name])
-            hosts.update(hosts_files(spec, contexts[spec.name]))
-            if content != old:
-                new[file] = content
-                said.append(f"{spec.name}: {file} changed, since the configuration of dnsmasq has")
-    if new:
-        check_syntax(current.config, {**current.fragments, **new}, hosts)
-        files = {os.path.join(paths.dnsmasq_fragments, name): content for name, content in new.items()}
+            lines.append(f"{problem}; the next run of virtnet moves the network, if it can")
+            continue
+        content = render(spec, contexts[spec.name])
+        hosts.update(hosts_files(spec, contexts[spec.name]))
+        if content != old:
+            fragments[file] = content
+            lines.append(f"{spec.name}: {file} changed, since the configuration of dnsmasq has")
+    if fragments:
+        check_syntax(current.config, {**current.fragments, **fragments}, hosts)
+        files = {os.path.join(paths.dnsmasq_fragments, name): content for name, content in fragments.items()}
         put(File(path, content) for path, content in {**hosts, **files}.items())
-    return said
+    return lines

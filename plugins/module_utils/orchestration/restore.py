@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The parts brought after the definitions, without Ansible: what the service does at boot and when something breaks."""
+"""Reconciles the parts with the stored definitions, without Ansible: at boot, and when something breaks."""
 
 from __future__ import annotations
 
@@ -17,37 +17,38 @@ from ..core.identity import host_identity
 from ..core.lock import lock
 from ..core.memory import Remembered, recall
 from ..core.paths import Paths
-from ..core.reconcile import Reconciler, converge_locked
+from ..core.reconcile import Plan, Reconciler, converge_locked
 from ..dnsmasq.system_service import NoUsableDnsmasq
 from ..kernel.links import Link, read_links
 from ..libvirt.bridged import MODE as BRIDGED
 from ..network.model import Network
-from ..network.runtime import as_intended, read_records
-from ..network.store import Stored, Unreadable, read_stored, remembering
+from ..network.runtime import read_records, with_desired_state
+from ..network.store import Stored, Unreadable, read_stored, updated_history
 from ..openvswitch.bridges import read_all_links
-from .desired_state import KINDS, SWITCHES, parts, registrations, specs
+from .desired_state import BRIDGES, ENTRIES, FRAGMENTS, OVS_BRIDGES, PARTS, REGISTRATIONS, RULES, specs_for
+from .parts import reconcilers_for, registrations_reconciler
 
-FRAGMENTS = "fragments"
-
-# At boot these come before and after the start of dnsmasq, which decides whether the resolver needs entries.
+# The stages before and after the start of dnsmasq at boot. Only a running dnsmasq shows whether the resolver needs
+# entries.
 NETWORKS = "networks"
 RESOLVER = "resolver"
-STAGES = {NETWORKS: ("rules", "bridges", SWITCHES, "fragments"), RESOLVER: ("entries",)}
+STAGES = {NETWORKS: (RULES, BRIDGES, OVS_BRIDGES, FRAGMENTS), RESOLVER: (ENTRIES,)}
 
 
 @dataclass(frozen=True)
-class Situation:
-    """What is defined, what of it shall run now, and the host's links; definitions that cannot be read stand aside.
+class HostState:
+    """What this host has stored about its networks, and its links.
 
-    ``forgotten``: why nothing is known of what networks had before.
+    ``desired``: the defined networks with the state that they shall have now; ``history``: what networks had before;
+    ``history_error``: why ``history`` cannot be read; ``unreadable``: definitions that cannot be read.
     """
 
     defined: Mapping[str, Network] = field(default_factory=dict)
-    wanted: Sequence[Network] = ()
-    remembered: Mapping[str, Remembered] = field(default_factory=dict)
+    desired: Sequence[Network] = ()
+    history: Mapping[str, Remembered] = field(default_factory=dict)
     links: Mapping[str, Link] = field(default_factory=dict)
     unreadable: Mapping[str, Unreadable] = field(default_factory=dict)
-    forgotten: str = ""
+    history_error: str = ""
 
     def named(self, names: Collection[str] = ()) -> list[Network]:
         """The networks of these names, or all; raises VirtnetError for one that is not defined, or not readably."""
@@ -55,146 +56,153 @@ class Situation:
 
     @property
     def problems(self) -> list[str]:
-        """What of ours cannot be read, a sentence each."""
-        return [*(one.problem for one in self.unreadable.values()), *([self.forgotten] if self.forgotten else [])]
+        """A sentence for each stored file that cannot be read."""
+        problems = [definition.problem for definition in self.unreadable.values()]
+        return [*problems, self.history_error] if self.history_error else problems
 
     @property
     def running(self) -> list[Network]:
-        """Networks that shall run."""
-        return [network for network in self.wanted if network.state == "active"]
+        """The networks that shall run now."""
+        return [network for network in self.desired if network.state == "active"]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one part; with an error, the changes are those for networks that it does not concern."""
+    """The result of reconciling one part. With an error, the changes concern networks without that error."""
 
-    kind: str
+    part: str
     changes: Sequence[str] = ()
     notes: Sequence[str] = ()
     error: str = ""
 
+    @staticmethod
+    def of(part: str, plan: Plan[Any], error: str = "") -> Outcome:
+        """The result of a plan that was applied, or in check mode made."""
+        return Outcome(part, tuple(map(str, plan.changes)), tuple(plan.notes), error)
 
-def gather(paths: Paths) -> Situation:
+
+def load_host_state(paths: Paths) -> HostState:
     """Read definitions, records and links; raises VirtnetError."""
     stored = read_stored(paths, host_identity(paths.root))
     defined = stored.networks
-    # What is not known to be gone is not to be removed either.
-    memory, forgotten = _recall(paths)
-    remembered = {name: one for name, one in memory.items() if name not in stored.unreadable}
+    recorded, history_error = _load_history(paths)
+    # What an unreadable definition stands for is unknown, so nothing of that network is removed.
+    history = {name: record for name, record in recorded.items() if name not in stored.unreadable}
     for network in defined.values():
-        remembered[network.name] = remembering(remembered.get(network.name, Remembered()), network)
+        history[network.name] = updated_history(history.get(network.name, Remembered()), network)
     links = read_all_links()
-    wanted = to_run([defined[name] for name in sorted(defined)], links, read_records(paths))
-    return Situation(defined, wanted, remembered, links, stored.unreadable, forgotten)
+    desired = desired_networks([defined[name] for name in sorted(defined)], links, read_records(paths))
+    return HostState(defined, desired, history, links, stored.unreadable, history_error)
 
 
-def _recall(paths: Paths) -> tuple[Mapping[str, Remembered], str]:
-    """What is remembered, or why nothing is: networks can be brought back without."""
+def _load_history(paths: Paths) -> tuple[Mapping[str, Remembered], str]:
+    """What networks had before, or why that cannot be read: networks can be restored without it."""
     try:
         return recall(paths), ""
     except VirtnetError as error:
         return {}, str(error)
 
 
-def to_run(networks: Sequence[Network], links: Mapping[str, Link], records: Mapping[str, str]) -> list[Network]:
-    """What shall run now. Pure.
+def desired_networks(
+    networks: Sequence[Network], links: Mapping[str, Link], records: Mapping[str, str]
+) -> list[Network]:
+    """The networks with the state that they shall have now. Pure.
 
-    An interface that is not there (yet) is left out of the ports, since the other guests of the bridge need it now.
+    Their ports are those that exist: other guests of a bridge need it before all of its ports have appeared.
     """
     return [
-        replace(network, bridge=replace(network.bridge, ports=tuple(p for p in network.bridge.ports if p in links)))
-        for network in as_intended(networks, records, links)
+        replace(
+            network,
+            bridge=replace(network.bridge, ports=tuple(port for port in network.bridge.ports if port in links)),
+        )
+        for network in with_desired_state(networks, records, links)
     ]
 
 
-def bring(
-    situation: Situation,
+def reconcile(
+    host: HostState,
     paths: Paths,
     *,
-    kinds: Collection[str] = KINDS,
+    parts: Collection[str] = PARTS,
     names: Collection[str] | None = None,
-    leave: Collection[str] = (),
+    exclude: Collection[str] = (),
     check: bool = False,
 ) -> Iterator[Outcome]:
-    """Bring parts after the definitions; one that fails does not keep the others from their work.
+    """Reconcile parts with the definitions; a failure of one part does not stop the others.
 
-    Only networks called ``names`` (None: all) and none called ``leave`` are touched. The caller holds the lock.
+    Only networks called ``names`` (None: all) and none called ``exclude`` are touched. The caller holds the lock.
     """
 
-    def meant(name: str) -> bool:
-        return name not in leave and (names is None or name in names)
+    def is_selected(name: str) -> bool:
+        return name not in exclude and (names is None or name in names)
 
-    wanted = [network for network in situation.wanted if meant(network.name)]
-    remembered = {name: one for name, one in situation.remembered.items() if meant(name)}
+    networks = [network for network in host.desired if is_selected(network.name)]
+    history = {name: record for name, record in host.history.items() if is_selected(name)}
     try:
-        made = parts(specs(wanted, remembered), paths)
+        reconcilers = reconcilers_for(specs_for(networks, history), paths)
     except VirtnetError as error:
         yield Outcome("definitions", error=str(error))
         return
-    bridges_fail = False
-    for kind, part in zip(KINDS, made):
-        if kind not in kinds:
-            continue
+    bridges_failed = False
+    for part in (part for part in PARTS if part in parts):
         try:
-            if kind == "entries" and not check and (bridges_fail or "bridges" not in kinds):
-                part = parts(specs(_standing(wanted), remembered), paths)[KINDS.index(kind)]
-            if kind == FRAGMENTS:
-                yield _served(part, wanted, remembered, paths, check=check)
-                continue
-            plan = converge_locked(part, check=check)
-            yield Outcome(kind, tuple(map(str, plan.changes)), tuple(plan.notes))
+            if part == ENTRIES and not check and (bridges_failed or BRIDGES not in parts):
+                existing = reconcilers_for(specs_for(_with_existing_bridge(networks), history), paths)
+                yield Outcome.of(part, converge_locked(existing[part]))
+            elif part == FRAGMENTS:
+                yield _reconcile_fragments(reconcilers[part], networks, history, paths, check=check)
+            else:
+                yield Outcome.of(part, converge_locked(reconcilers[part], check=check))
         except VirtnetError as error:
-            bridges_fail = bridges_fail or kind in ("bridges", SWITCHES)
-            yield Outcome(kind, error=str(error))
+            bridges_failed = bridges_failed or part in (BRIDGES, OVS_BRIDGES)
+            yield Outcome(part, error=str(error))
 
 
-def _served(
-    part: Reconciler[Any, Any],
+def _reconcile_fragments(
+    reconciler: Reconciler[Any, Any],
     networks: Sequence[Network],
-    remembered: Mapping[str, Remembered],
+    history: Mapping[str, Remembered],
     paths: Paths,
     *,
     check: bool,
 ) -> Outcome:
-    """DHCP and DNS. A network that no dnsmasq can serve stays as it is, and the others are served.
+    """Reconcile DHCP and DNS. A network that no dnsmasq can serve stays as it is, and the others are served.
 
-    Raises VirtnetError where something else is wrong.
+    Raises VirtnetError for every other failure.
     """
     errors: list[str] = []
     unserved: set[str] = set()
     while True:
         try:
-            plan = converge_locked(part, check=check)
+            return Outcome.of(FRAGMENTS, converge_locked(reconciler, check=check), "; ".join(errors))
         except NoUsableDnsmasq as error:
             if not error.network or error.network in unserved:
                 raise
             errors.append(str(error))
             unserved.add(error.network)
             served = [network for network in networks if network.name not in unserved]
-            known = {name: one for name, one in remembered.items() if name not in unserved}
-            part = parts(specs(served, known), paths)[KINDS.index(FRAGMENTS)]
-        else:
-            return Outcome(FRAGMENTS, tuple(map(str, plan.changes)), tuple(plan.notes), "; ".join(errors))
+            served_history = {name: record for name, record in history.items() if name not in unserved}
+            reconciler = reconcilers_for(specs_for(served, served_history), paths)[FRAGMENTS]
 
 
-def _standing(networks: Sequence[Network]) -> list[Network]:
-    """The networks as they are: one whose bridge could not be made is one that is stopped."""
+def _with_existing_bridge(networks: Sequence[Network]) -> list[Network]:
+    """The networks; one whose bridge could not be created counts as stopped."""
     links = read_links()
     return [replace(network, state="inactive") if network.bridge.name not in links else network for network in networks]
 
 
-def register(situation: Situation, paths: Paths, names: Collection[str]) -> Outcome:
-    """Tell libvirt, where it is, in which state networks are now. The caller holds the lock."""
-    wanted = [network for network in situation.wanted if network.name in names]
+def register(host: HostState, paths: Paths, names: Collection[str]) -> Outcome:
+    """Set the current state of networks in libvirt, if it is installed. The caller holds the lock."""
+    networks = [network for network in host.desired if network.name in names]
     try:
-        plan = converge_locked(registrations(specs(wanted, dict[str, Remembered]()), paths))
+        plan = converge_locked(registrations_reconciler(specs_for(networks, dict[str, Remembered]()), paths))
     except VirtnetError as error:
-        return Outcome("registrations", error=str(error))
-    return Outcome("registrations", tuple(map(str, plan.changes)), tuple(plan.notes))
+        return Outcome(REGISTRATIONS, error=str(error))
+    return Outcome.of(REGISTRATIONS, plan)
 
 
 def restore(paths: Paths, stages: Collection[str] = (NETWORKS, RESOLVER)) -> int:
-    """Bring the host to its definitions and tell the journal.
+    """Reconcile the host with its definitions and log the result.
 
     Returns an exit status: 0, or 1 when a part failed.
     """
@@ -202,38 +210,38 @@ def restore(paths: Paths, stages: Collection[str] = (NETWORKS, RESOLVER)) -> int
     with lock(paths.runtime):
         if RESOLVER in stages:
             put([File(resolver_ready(paths), "")])
-        situation = gather(paths)
-        for line in missing_ports(situation):
-            say(line)
-        for line in situation.problems:
-            say(f"error: {line}")
+        host = load_host_state(paths)
+        for line in missing_ports(host):
+            log_line(line)
+        for line in host.problems:
+            log_line(f"error: {line}")
             status = 1
-        for outcome in bring(situation, paths, kinds=[kind for stage in stages for kind in STAGES[stage]]):
+        for outcome in reconcile(host, paths, parts=[part for stage in stages for part in STAGES[stage]]):
             for line in (*outcome.changes, *outcome.notes):
-                say(line)
+                log_line(line)
             if outcome.error:
-                say(f"error: {outcome.error}")
+                log_line(f"error: {outcome.error}")
                 status = 1
-    running = sorted(network.name for network in situation.running)
-    say(f"{len(running)} of {len(situation.defined)} networks run{': ' if running else ''}{', '.join(running)}")
+    running = sorted(network.name for network in host.running)
+    log_line(f"{len(running)} of {len(host.defined)} networks run{': ' if running else ''}{', '.join(running)}")
     return status
 
 
 def resolver_ready(paths: Paths) -> str:
-    """The file that says that dnsmasq and whoever else answers on this host has had its turn since the boot."""
+    """The file that exists when dnsmasq and the other name servers of this host have been started since the boot."""
     return os.path.join(paths.runtime, "resolver-ready")
 
 
-def missing_ports(situation: Situation) -> Iterable[str]:
-    """Interfaces that shall be ports, and bridges of others, that are not there."""
-    for network in situation.running:
-        if network.mode == BRIDGED and network.bridge.name not in situation.links:
-            yield f"{network.owner}: {network.bridge.name} is not there, and is not ours to make"
-        for port in situation.defined[network.name].bridge.ports:
+def missing_ports(host: HostState) -> Iterable[str]:
+    """A sentence for each missing port, and for each missing bridge that is not ours."""
+    for network in host.running:
+        if network.mode == BRIDGED and network.bridge.name not in host.links:
+            yield f"{network.owner}: bridge {network.bridge.name} does not exist, and mode bridged does not create it"
+        for port in host.defined[network.name].bridge.ports:
             if port not in network.bridge.ports:
-                yield f"{network.owner}: interface {port} is not there and is left out of {network.bridge.name}"
+                yield f"{network.owner}: interface {port} does not exist, so {network.bridge.name} runs without it"
 
 
-def say(line: str) -> None:
-    """One line for the journal."""
+def log_line(line: str) -> None:
+    """Write one line to the journal (standard error)."""
     print(printable_lines(line), file=sys.stderr, flush=True)

@@ -20,7 +20,7 @@ from ..libvirt_xml.parse import has_library
 from ..network.model import Network
 from ..network.store import read_stored
 from .leases import read_leases
-from .restore import Situation, gather
+from .restore import HostState, load_host_state
 from .subnet_conflicts import live_conflicts
 
 
@@ -51,15 +51,15 @@ def status(
 
 def networks(paths: Paths, names: Collection[str] = ()) -> list[dict[str, Any]]:
     """All networks of the host, or those named; raises VirtnetError for one that is not defined, or not readably."""
-    return listed(gather(paths), names)
+    return listed(load_host_state(paths), names)
 
 
-def listed(situation: Situation, names: Collection[str] = ()) -> list[dict[str, Any]]:
+def listed(situation: HostState, names: Collection[str] = ()) -> list[dict[str, Any]]:
     """The same, of what was read."""
     named = situation.named(names)
     met: dict[str, list[str]] = {}
     for one in live_conflicts(situation):
-        met.setdefault(one.network.name, []).extend(taken.used_by for taken in one.meets)
+        met.setdefault(one.network.name, []).extend(other.used_by for other in one.others)
     started = {network.name for network in situation.running}
     return [status(network, situation.links, met.get(network.name, ()), network.name in started) for network in named]
 
@@ -69,7 +69,7 @@ def described(paths: Paths, names: Collection[str] = ()) -> dict[str, Any]:
 
     With ``warnings``: why leases are missing. Raises VirtnetError.
     """
-    situation = gather(paths)
+    situation = load_host_state(paths)
     found, chosen = listed(situation, names), situation.named(names)
     texts = [dump(network) for network in chosen] if has_library() else [None for _network in chosen]
     now = time.time()
@@ -87,7 +87,7 @@ def described(paths: Paths, names: Collection[str] = ()) -> dict[str, Any]:
     return {"networks": described_networks, "warnings": list(report.problems)}
 
 
-def plugged(situation: Situation) -> list[Network]:
+def plugged(situation: HostState) -> list[Network]:
     """The networks that run and whose bridge is there."""
     return [network for network in situation.running if network.bridge.name in situation.links]
 

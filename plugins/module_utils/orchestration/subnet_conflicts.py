@@ -1,14 +1,14 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Networks whose subnet came to be somebody else's while they ran: found, and those with ``auto`` moved."""
+"""Conflicts of running networks with subnets that somebody else has begun to use, and moves of those with ``auto``."""
 
 from __future__ import annotations
 
 import ipaddress
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ..core.errors import InvalidOption
 from ..core.files import File, put
@@ -17,14 +17,14 @@ from ..core.memory import Remembered, memory_file, recall
 from ..core.paths import Paths
 from ..ipam.allocator import AllocationSettings, Fleet, SubnetAllocator, read_allocation_settings
 from ..ipam.in_use import read_avoided_subnets, read_kernel_subnets, read_order, read_subnets_in_use
-from ..ipam.subnets import Subnet, SubnetInUse, host_prefix
+from ..ipam.subnets import UP, Subnet, SubnetInUse, host_prefix
 from ..kernel.links import Link
 from ..network.model import Network
-from ..network.store import file_of, remembering, text_of
-from .restore import Situation
+from ..network.store import file_of, text_of, updated_history
+from .restore import HostState
 
-# So many subnets a network keeps away from because it was driven from them.
-_MET = 16
+# The number of subnets that a network avoids because it had to leave them.
+_REJECTED_SUBNETS = 16
 
 
 @dataclass(frozen=True)
@@ -32,42 +32,45 @@ class Conflict:
     """A network, and what overlaps one of its subnets."""
 
     network: Network
-    meets: Sequence[SubnetInUse]
+    others: Sequence[SubnetInUse]
     subnet: Subnet
 
     def __str__(self) -> str:
-        return f"{self.network.owner} ({self.subnet}) overlaps {', '.join(one.used_by for one in self.meets)}"
+        return f"{self.network.owner} ({self.subnet}) overlaps {', '.join(other.used_by for other in self.others)}"
 
     @property
     def is_ours_to_choose(self) -> bool:
-        """Whether the subnet is one that the network got by ``auto``."""
-        own = (self.network.ipv4, self.network.ipv6)
-        return any(one.auto and one.address is not None and one.address.network == self.subnet for one in own)
+        """Whether the subnet was assigned because of ``auto``."""
+        families = (self.network.ipv4, self.network.ipv6)
+        return any(one.auto and one.address is not None and one.address.network == self.subnet for one in families)
 
 
 def conflicts(networks: Iterable[Network], occupied: Iterable[SubnetInUse], bridges: Collection[str]) -> list[Conflict]:
-    """Networks that overlap what is on interfaces other than bridges of ours. Pure."""
-    others = [one for one in occupied if one.interface not in bridges]
-    found = []
+    """The networks that overlap subnets on interfaces other than our bridges. Pure."""
+    foreign = [subnet for subnet in occupied if subnet.interface not in bridges]
+    conflicting = []
     for network in networks:
         for subnet in network.subnets:
-            meets = {one.used_by: one for one in others if one.network.overlaps(subnet)}
-            if meets:
-                found.append(Conflict(network, tuple(meets.values()), subnet))
-    return found
+            others = {other.used_by: other for other in foreign if other.network.overlaps(subnet)}
+            if others:
+                conflicting.append(Conflict(network, tuple(others.values()), subnet))
+    return conflicting
 
 
-def live_conflicts(situation: Situation) -> list[Conflict]:
-    """The conflicts of networks that run, as the host is now."""
-    running = [network for network in situation.running if network.bridge.name in situation.links]
-    host = read_kernel_subnets(ipv6=any(network.has_ipv6 for network in running))
-    return conflicts(running, host, _own_bridges(situation))
+def live_conflicts(host: HostState) -> list[Conflict]:
+    """The conflicts of running networks with what the host uses now."""
+    running = [network for network in host.running if network.bridge.name in host.links]
+    in_use = read_kernel_subnets(ipv6=any(network.has_ipv6 for network in running))
+    return conflicts(running, in_use, _own_bridges(host))
 
 
-def _own_bridges(situation: Situation) -> set[str]:
-    # On the one that took the host's uplink in, there is the network outside.
-    own = (one for one in situation.defined.values() if one.has_own_bridge and not one.bridge.enslave_uplink)
-    return {network.bridge.name for network in own}
+def _own_bridges(host: HostState) -> set[str]:
+    # A bridge with the host's uplink as a port has the network outside.
+    return {
+        network.bridge.name
+        for network in host.defined.values()
+        if network.has_own_bridge and not network.bridge.enslave_uplink
+    }
 
 
 @dataclass(frozen=True)
@@ -79,101 +82,129 @@ class Move:
     conflict: Conflict
 
     def __str__(self) -> str:
-        own = self.new.ipv4 if self.conflict.subnet.version == 4 else self.new.ipv6
-        return f"{self.conflict}, so it moves to {own.address.network if own.address else None}"
+        family = self.new.ipv4 if self.conflict.subnet.version == 4 else self.new.ipv6
+        return f"{self.conflict}, so it moves to {family.address.network if family.address else None}"
 
 
-def plan_moves(
-    found: Sequence[Conflict],
-    situation: Situation,
-    occupied: Sequence[SubnetInUse],
-    avoided: Sequence[SubnetInUse],
-    settings: AllocationSettings,
-    order: str,
-    prefix: ipaddress.IPv6Network | None = None,
-) -> tuple[list[Move], list[str]]:
-    """New subnets for the networks whose subnet is ours to choose; and sentences on those that stay. Pure.
+@dataclass(frozen=True)
+class AddressSpace:
+    """What new subnets are chosen from; ``prefix``: the host's for IPv6. The other fields are those of State."""
 
-    ``prefix`` is the host's for IPv6. A route to elsewhere drives a network away only where there is a subnet that
-    nothing overlaps at all.
+    occupied: Sequence[SubnetInUse] = ()
+    avoided: Sequence[SubnetInUse] = ()
+    settings: AllocationSettings = AllocationSettings()
+    order: str = UP
+    prefix: ipaddress.IPv6Network | None = None
+
+
+def plan_moves(conflicting: Sequence[Conflict], host: HostState, space: AddressSpace) -> tuple[list[Move], list[str]]:
+    """New subnets for networks with ``auto``, and a sentence for each network that stays. Pure.
+
+    A network that overlaps only a route to elsewhere moves only if there is a subnet that nothing overlaps.
     """
-    bridges = _own_bridges(situation)
-    taken = [one for one in occupied if one.interface not in bridges]
-    taken += [
-        SubnetInUse(subnet, f"{network.owner} ({subnet})", network.bridge.name)
-        for network in situation.defined.values()
-        for subnet in network.subnets
-    ]
-    moves: list[Move] = []
-    stay: list[str] = []
-    moved: dict[str, Network] = {}
-    for conflict in found:
-        network = conflict.network
+    bridges = _own_bridges(host)
+    taken = [subnet for subnet in space.occupied if subnet.interface not in bridges]
+    taken += [_own_subnet(network, subnet) for network in host.defined.values() for subnet in network.subnets]
+    planner = _Planner(host, space, taken)
+    for conflict in conflicting:
         if not conflict.is_ours_to_choose:
-            stay.append(f"{conflict}; it has a fixed address and stays: give it another, or auto")
-            continue
-        before = moved.get(network.name, situation.defined[network.name])
-        if conflict.subnet.version == 6:
-            free = None
-            if prefix is not None:
-                free = SubnetAllocator([*taken, *avoided]).allocate_prefix(prefix, [one.network for one in taken], "")
-            if free is None:
-                stay.append(f"{conflict}, and so would every other /64 of the host's {prefix}")
-                continue
-            moved[network.name] = replace(before, ipv6=before.ipv6.at(free))
-            moves.append(Move(network, moved[network.name], conflict))
-            taken.append(SubnetInUse(free.network, f"{network.owner} ({free.network})", network.bridge.name))
-            continue
-        met = situation.remembered.get(network.name, Remembered()).met
+            planner.unresolved.append(f"{conflict}; it has a fixed address and stays: give it another, or auto")
+        elif conflict.subnet.version == 6:
+            planner.move_ipv6(conflict)
+        else:
+            planner.move_ipv4(conflict)
+    return planner.moves, planner.unresolved
+
+
+def _own_subnet(network: Network, subnet: Subnet) -> SubnetInUse:
+    return SubnetInUse(subnet, f"{network.owner} ({subnet})", network.bridge.name)
+
+
+@dataclass
+class _Planner:
+    """Plans one move after the other; the subnet of each move is taken for the next ones."""
+
+    host: HostState
+    space: AddressSpace
+    taken: list[SubnetInUse]
+    moves: list[Move] = field(default_factory=list)
+    unresolved: list[str] = field(default_factory=list)
+    _moved: dict[str, Network] = field(default_factory=dict)
+
+    def move_ipv4(self, conflict: Conflict) -> None:
+        """Move a network to the first free subnet of the pools."""
+        space = self.space
+        rejected = self.host.history.get(conflict.network.name, Remembered()).met
+        allocator = SubnetAllocator(
+            self.taken, space.avoided, space.settings.pools, space.order, Fleet(space.settings.share)
+        )
         try:
-            address = SubnetAllocator(taken, avoided, settings.pools, order, Fleet(settings.share)).allocate("", met)
+            address = allocator.allocate("", rejected)
         except InvalidOption as error:
-            stay.append(f"{conflict}, and there is nowhere to move: {error.problem}")
-            continue
-        no_better = any(one.network.overlaps(address.network) for one in taken)
-        if no_better and all(one.avoid_only for one in conflict.meets):
-            stay.append(f"{conflict}, and so would every other subnet of its pools")
-            continue
-        new = moved[network.name] = before.with_address(address)
-        moves.append(Move(network, new, conflict))
-        taken.append(SubnetInUse(address.network, f"{new.owner} ({address.network})", new.bridge.name))
-    return moves, stay
+            self.unresolved.append(f"{conflict}, and there is nowhere to move: {error.problem}")
+            return
+        overlaps_too = any(other.network.overlaps(address.network) for other in self.taken)
+        if overlaps_too and all(other.avoid_only for other in conflict.others):
+            self.unresolved.append(f"{conflict}, and so would every other subnet of its pools")
+            return
+        self._move(conflict, self._current(conflict.network).with_address(address), address.network)
+
+    def move_ipv6(self, conflict: Conflict) -> None:
+        """Move a network to the first free /64 of the host's prefix."""
+        address = None
+        if self.space.prefix is not None:
+            allocator = SubnetAllocator([*self.taken, *self.space.avoided])
+            address = allocator.allocate_prefix(self.space.prefix, [other.network for other in self.taken], "")
+        if address is None:
+            self.unresolved.append(f"{conflict}, and so would every other /64 of the host's {self.space.prefix}")
+            return
+        before = self._current(conflict.network)
+        self._move(conflict, replace(before, ipv6=before.ipv6.at(address)), address.network)
+
+    def _current(self, network: Network) -> Network:
+        """The definition with the moves that are planned already: a network can move with both families."""
+        return self._moved.get(network.name, self.host.defined[network.name])
+
+    def _move(self, conflict: Conflict, new: Network, subnet: Subnet) -> None:
+        self._moved[new.name] = new
+        self.moves.append(Move(conflict.network, new, conflict))
+        self.taken.append(_own_subnet(new, subnet))
 
 
-def look(situation: Situation, paths: Paths, leave: Collection[str]) -> tuple[list[Move], list[str]]:
-    """Moves that the host as it is now asks for, and sentences on networks that stay; cheap where there are none."""
-    found = [conflict for conflict in live_conflicts(situation) if conflict.network.name not in leave]
-    if not found:
+def find_moves(host: HostState, paths: Paths, exclude: Collection[str]) -> tuple[list[Move], list[str]]:
+    """The moves that the host needs now, and a sentence for each network that stays; cheap if there is no conflict."""
+    conflicting = [conflict for conflict in live_conflicts(host) if conflict.network.name not in exclude]
+    if not conflicting:
         return [], []
-    defined = situation.defined.values()
+    defined = host.defined.values()
     own = [str(address.ip) for one in defined for address in (one.ipv4.address, one.ipv6.address) if address]
-    return plan_moves(
-        found,
-        situation,
-        read_subnets_in_use(paths.root, os.environ, own, ipv6=any(one.has_ipv6 for one in defined)),
-        read_avoided_subnets(paths.root),
-        read_allocation_settings(paths),
-        read_order(),
-        host_prefix(host_identity(paths.root)),
+    space = AddressSpace(
+        occupied=read_subnets_in_use(paths.root, os.environ, own, ipv6=any(network.has_ipv6 for network in defined)),
+        avoided=read_avoided_subnets(paths.root),
+        settings=read_allocation_settings(paths),
+        order=read_order(),
+        prefix=host_prefix(host_identity(paths.root)),
     )
+    return plan_moves(conflicting, host, space)
 
 
-def store(moves: Sequence[Move], paths: Paths) -> None:
-    """Write the definitions of networks that move; what is remembered goes first. The caller holds the lock."""
-    remembered = recall(paths)
+def store_moves(moves: Sequence[Move], paths: Paths) -> None:
+    """Write the definitions of networks that move; their history goes first. The caller holds the lock."""
+    history = recall(paths)
     for move in moves:
-        before = remembered.get(move.new.name, Remembered())
+        before = history.get(move.new.name, Remembered())
         if move.conflict.subnet.version == 4:
-            left = str(move.conflict.subnet)
-            before = replace(before, met=[*(one for one in before.met if one != left), left][-_MET:])
-        remembered[move.new.name] = remembering(before, move.new)
-    put([memory_file(remembered, paths)])
-    # Of a network that moves with both families, the last one has both.
+            rejected = str(move.conflict.subnet)
+            others = [subnet for subnet in before.met if subnet != rejected]
+            before = replace(before, met=[*others, rejected][-_REJECTED_SUBNETS:])
+        history[move.new.name] = updated_history(before, move.new)
+    put([memory_file(history, paths)])
+    # Of a network that moves with both families, the last move has both.
     last = {move.new.name: move.new for move in moves}
     put([File(file_of(new, paths), text_of(new)) for new in last.values()])
 
 
-def guests_of(moves: Iterable[Move], links: Mapping[str, Link]) -> list[str]:
-    """Ports whose carrier tells the guest behind them that something happened: veths and taps."""
+def guest_ports(moves: Iterable[Move], links: Mapping[str, Link]) -> list[str]:
+    """The ports whose link state the guest behind them sees: veths and taps."""
     bridges = {move.new.bridge.name for move in moves}
     return sorted(link.name for link in links.values() if link.master in bridges and link.kind in ("veth", "tun"))

@@ -18,7 +18,7 @@ from ..core.lock import lock
 from ..core.options import Options
 from ..core.paths import Paths
 from ..core.reconcile import Change, Plan, Reconciler, converge
-from ..network.runtime import followed
+from ..network.runtime import mark_part_done
 
 Build = Callable[[Sequence[Options], bool, Paths], Reconciler[Any, Any]]
 Finish = Callable[[Plan[Any], Paths], Mapping[str, Any]]
@@ -82,7 +82,7 @@ def execute(
         plan = converge(part, paths, check=module.check_mode)
         more = finish(plan, paths)
         if kind and not module.check_mode:
-            followed(kind, paths)
+            mark_part_done(kind, paths)
     except VirtnetError as error:
         module.fail_json(msg=str(error))
         return

@@ -129,8 +129,8 @@ def virt_network(module: Any) -> None:
     from ..ipam.allocator import read_fleet
     from ..ipam.subnets import read_pools
     from ..network.model import read_network
-    from ..network.runtime import followed_all
-    from ..orchestration.desired_state import pending
+    from ..network.runtime import clear_pending_run
+    from ..orchestration.parts import pending_changes
     from ..orchestration.reconciler import Networks
 
     def build(wanted: Any, purge: bool, paths: Paths) -> Networks:
@@ -146,10 +146,10 @@ def virt_network(module: Any) -> None:
 
     def finish(plan: Any, paths: Paths) -> dict[str, Any]:
         chosen = module.params["firewall_integration"], module.params["resolver"]
-        left, notes = pending(plan.return_values, paths, *chosen)
+        left, notes = pending_changes(plan.return_values, paths, *chosen)
         # Where nothing is left to the parts, the guard has nothing to leave to this run.
         if not left and not module.check_mode:
-            followed_all(paths)
+            clear_pending_run(paths)
         # Where something is left, the parts say themselves what there is to say.
         warnings = list(dict.fromkeys([*plan.notes, *(notes if not left else ())]))
         return {"pending": left, **({"warnings": warnings} if warnings else {})}

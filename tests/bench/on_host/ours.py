@@ -22,8 +22,8 @@ from engine.core.options import Options  # noqa: E402
 from engine.core.paths import Paths  # noqa: E402
 from engine.core.reconcile import converge  # noqa: E402
 from engine.network.model import read_network  # noqa: E402
-from engine.network.runtime import followed_all  # noqa: E402
-from engine.orchestration.desired_state import parts  # noqa: E402
+from engine.network.runtime import clear_pending_run  # noqa: E402
+from engine.orchestration.parts import reconcilers_for  # noqa: E402
 from engine.orchestration.reconciler import Networks  # noqa: E402
 
 
@@ -53,11 +53,11 @@ def run(items: list[dict[str, Any]]) -> dict[str, Any]:
     plan = converge(Networks(wanted, True, paths), paths, check=False)
     timed("definitions", at)
     changes = len(plan.changes)
-    for part in parts(plan.return_values, paths):  # type: ignore[arg-type]
+    for part in reconcilers_for(plan.return_values, paths).values():  # type: ignore[arg-type]
         at = time.perf_counter()
         changes += len(converge(part, paths, check=False).changes)
         timed(type(part).__name__, at)
-    followed_all(paths)
+    clear_pending_run(paths)
     times["total"] = time.perf_counter() - STARTED
     return {"times": times, "changes": changes}
 

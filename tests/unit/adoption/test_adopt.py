@@ -24,7 +24,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Pa
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_file import parse
 from ansible_collections.virtnet.linux.plugins.module_utils.kernel.links import Link
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.connection import LibvirtNetwork
-from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.reconciler import State as NetworksState
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.state import State as NetworksState
 
 DNSMASQ = """\
 1795268138 52:54:00:f0:ee:48 192.168.122.230 g 01:52:54:00:f0:ee:48

@@ -36,7 +36,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.kernel.link_changes 
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.kernel.links import Link
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import specs
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import specs_for
 
 ETH0 = Link("eth0", 2, mac="52:54:00:00:00:02", up=True, addresses=["192.0.2.2/24"])
 WAY = HostRoute(4, "default", "192.0.2.1")
@@ -110,7 +110,7 @@ def test_a_network_has_no_addresses_of_its_own_in_the_network_outside(more: dict
     with pytest.raises(InvalidOption, match="port_forwards: have no meaning with bridge.enslave_uplink"):
         read_network(Options({**lan, "port_forwards": [{"port": 80, "to": "192.0.2.9"}]}), "host")
     # The bridge is the way outside of the other networks.
-    assert specs([network], {})["rules"] == [{"name": "lan", "state": "absent"}]
+    assert specs_for([network], {})["rules"] == [{"name": "lan", "state": "absent"}]
 
 
 def test_what_moved_is_remembered_until_it_is_confirmed_and_then_nobody_goes_back(tmp_path: Path) -> None:

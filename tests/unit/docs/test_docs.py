@@ -28,7 +28,8 @@ from ansible_collections.virtnet.linux.plugins.module_utils.kernel.links import 
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.convert import from_xml
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.spec import RulesSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.reconciler import Networks, State
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.reconciler import Networks
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.state import State
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver.spec import EntrySpec
 from ansible_collections.virtnet.linux.plugins.module_utils.tasks.module import requested
 from ansible_collections.virtnet.linux.plugins.modules import virt_network

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The guard stops when it is told to, whatever a repair of its waits for."""
+"""The guard stops when systemd stops it, whatever a repair waits for."""
 
 from __future__ import annotations
 
@@ -14,35 +14,13 @@ from pathlib import Path
 import pytest
 
 COLLECTIONS = Path(__file__).resolve().parents[3] / ".build/collections"
-PROGRAM = """
-import contextlib, os, signal, sys, time
-sys.path.insert(0, sys.argv[1])
-from ansible_collections.virtnet.linux.plugins.module_utils.guard import daemon, workers
-from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
-
-daemon._LAST = 0.2
-watch = daemon.Guard(Paths())
-with contextlib.ExitStack() as stack:
-    watch._signals(stack)
-
-    def work(seconds):
-        # Below the guard's handlers, as a repair is.
-        print(os.getpid(), flush=True)
-        time.sleep(seconds)
-        return "done"
-
-    answer = workers.in_child(work, float(sys.argv[2]))
-# Who asks again finds a guard that is at its end, and no alarm is left for an interpreter that shuts down.
-os.kill(os.getpid(), signal.SIGTERM)
-armed = signal.getitimer(signal.ITIMER_REAL)[0]
-sys.exit(0 if (watch.stopped, answer, armed) == (True, "done", 0.0) else 3)
-"""
+PROGRAM = Path(__file__).with_name("stopped_guard.py")
 
 
 @pytest.mark.parametrize("seconds", [0.1, 987.0])
-def test_a_repair_is_finished_unless_it_has_no_end(seconds: float) -> None:
+def test_a_repair_is_completed_unless_it_does_not_end(seconds: float) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(COLLECTIONS), str(seconds)], stdout=subprocess.PIPE, text=True
+        [sys.executable, str(PROGRAM), str(COLLECTIONS), str(seconds)], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         child = int(process.stdout.readline())
@@ -50,6 +28,6 @@ def test_a_repair_is_finished_unless_it_has_no_end(seconds: float) -> None:
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0
         finally:
-            # What systemd does with what is left of a service.
+            # systemd kills the processes that are left of a service.
             if seconds > 1:
                 os.kill(child, signal.SIGKILL)

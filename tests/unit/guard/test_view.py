@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the guard makes of the kernel's messages, without a kernel."""
+"""What events of the kernel mean to the guard, without a kernel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.guard.backoff import Backoff, Unrest
 from ansible_collections.virtnet.linux.plugins.module_utils.guard.view import CONFLICT, View
 from ansible_collections.virtnet.linux.plugins.module_utils.kernel import events
 from ansible_collections.virtnet.linux.plugins.module_utils.kernel.events import (
@@ -27,8 +26,8 @@ from ansible_collections.virtnet.linux.plugins.module_utils.kernel.events import
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.kernel.links import Link, parse_links
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import KINDS
-from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.restore import Situation
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import PARTS
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.restore import HostState
 
 BRIDGE, TAP, UPLINK = 10, 11, 2
 MAC = "52:54:00:00:00:01"
@@ -42,14 +41,14 @@ def view(links: dict[str, Link] | None = None, limits: dict[str, Any] | None = N
         "ipv4": {"address": "192.168.30.1/24"},
     }
     network = read_network(Options(options), "host")
-    usual = {
+    usual_links = {
         "vn-lab": Link("vn-lab", BRIDGE, "bridge", MAC, 1500, True),
         "tap1": Link("tap1", TAP, "tun", master="vn-lab"),
         "eth0": Link("eth0", UPLINK),
     }
-    situation = Situation({"lab": network}, [network], {}, usual if links is None else links)
-    made = View.of(situation, {"vn-lab": {TAP: "tap1"}})
-    list(made.notes())
+    host = HostState({"lab": network}, [network], {}, usual_links if links is None else links)
+    made = View.of(host, {"vn-lab": {TAP: "tap1"}})
+    list(made.take_unsaved())
     return made
 
 
@@ -62,7 +61,7 @@ def packed(text: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("event", "kinds"),
+    ("event", "parts"),
     [
         (link(BRIDGE, "vn-lab"), set()),
         (link(BRIDGE, "vn-lab", up=False), {"bridges"}),
@@ -92,22 +91,22 @@ def packed(text: str) -> bytes:
         (RulesEvent("filter"), set()),
         (ForwardingEvent(2, False), {"rules"}),
         (ForwardingEvent(2, True), set()),
-        (Overrun(), {*KINDS, CONFLICT}),
+        (Overrun(), {*PARTS, CONFLICT}),
     ],
 )
-def test_an_event_concerns_the_parts_that_it_breaks_and_no_others(event: Any, kinds: set[str]) -> None:
-    assert view().heard(event) == kinds
+def test_an_event_concerns_the_parts_that_it_breaks_and_no_others(event: Any, parts: set[str]) -> None:
+    assert view().handle(event) == parts
 
 
-def test_queues_and_policers_concern_networks_with_a_bandwidth_alone() -> None:
+def test_queues_and_policers_concern_only_networks_with_a_bandwidth() -> None:
     limited = view(limits={"inbound": {"average": 1000}})
-    assert limited.heard(TrafficControlEvent(BRIDGE)) == {"bridges"}
-    assert limited.heard(TrafficControlEvent(UPLINK)) == frozenset()
-    assert limited.heard(RulesEvent("virtnet")) == {"rules", "bridges"}
-    assert view().heard(RulesEvent("virtnet")) == {"rules"}
+    assert limited.handle(TrafficControlEvent(BRIDGE)) == {"bridges"}
+    assert limited.handle(TrafficControlEvent(UPLINK)) == frozenset()
+    assert limited.handle(RulesEvent("virtnet")) == {"rules", "bridges"}
+    assert view().handle(RulesEvent("virtnet")) == {"rules"}
 
 
-def test_messages_of_queues_and_lost_routes_are_read() -> None:
+def test_messages_on_queues_and_lost_routes_are_parsed() -> None:
     queue = struct.pack("=IHHII", 36, 37, 0, 0, 0) + struct.pack("=BxHiIII", 0, 0, BRIDGE, 0, 0, 0)
     assert list(events.parse(queue)) == [TrafficControlEvent(BRIDGE)]
     gone = struct.pack("=BBBBBBBBI", 2, 16, 0, 0, 254, 118, 0, 1, 0) + struct.pack("=HHi", 8, 4, BRIDGE)
@@ -116,68 +115,68 @@ def test_messages_of_queues_and_lost_routes_are_read() -> None:
     ]
 
 
-def test_a_port_that_a_network_waits_for_is_taken_when_it_comes() -> None:
-    assert view(ports=["eth7"]).heard(link(50, "eth7")) == {"bridges"}
+def test_a_listed_port_that_appears_concerns_its_bridge() -> None:
+    assert view(ports=["eth7"]).handle(link(50, "eth7")) == {"bridges"}
 
 
-def test_ports_are_noted_as_they_come_and_go_and_not_forgotten_with_the_bridge() -> None:
+def test_ports_are_saved_when_they_come_and_go_and_not_forgotten_with_the_bridge() -> None:
     seen = view()
-    seen.heard(link(12, "tap2", BRIDGE))
-    assert list(seen.notes()) == [("vn-lab", [("tap1", TAP), ("tap2", 12)])]
-    # As a deletion looks: the ports are set free one after another, then the bridge goes.
-    seen.heard(link(TAP, "tap1"))
-    seen.heard(link(12, "tap2"))
-    assert seen.left == {TAP: "vn-lab", 12: "vn-lab"} and list(seen.notes()) == []
-    seen.heard(link(BRIDGE, "vn-lab", up=False))
-    seen.heard(link(BRIDGE, "vn-lab", gone=True))
-    assert seen.left == {} and seen.missing == {"vn-lab"}
-    assert seen.ports == {"vn-lab": {TAP: "tap1", 12: "tap2"}} and list(seen.notes()) == []
-    seen.heard(link(12, "tap2", gone=True))
-    assert list(seen.notes()) == [("vn-lab", [("tap1", TAP)])]
+    seen.handle(link(12, "tap2", BRIDGE))
+    assert list(seen.take_unsaved()) == [("vn-lab", [("tap1", TAP), ("tap2", 12)])]
+    # The deletion of a bridge: the kernel detaches its ports one by one, then deletes the bridge.
+    seen.handle(link(TAP, "tap1"))
+    seen.handle(link(12, "tap2"))
+    assert seen.detached_candidates == {TAP: "vn-lab", 12: "vn-lab"} and list(seen.take_unsaved()) == []
+    seen.handle(link(BRIDGE, "vn-lab", up=False))
+    seen.handle(link(BRIDGE, "vn-lab", gone=True))
+    assert seen.detached_candidates == {} and seen.missing == {"vn-lab"}
+    assert seen.ports == {"vn-lab": {TAP: "tap1", 12: "tap2"}} and list(seen.take_unsaved()) == []
+    seen.handle(link(12, "tap2", gone=True))
+    assert list(seen.take_unsaved()) == [("vn-lab", [("tap1", TAP)])]
 
 
-def test_a_port_that_was_taken_off_or_put_elsewhere_is_not_taken_for_one_that_was_lost() -> None:
+def test_a_port_that_was_detached_or_moved_is_not_one_that_was_lost() -> None:
     seen = view()
-    seen.heard(link(12, "tap2", BRIDGE))
-    seen.heard(link(12, "tap2", 99))
-    seen.heard(link(TAP, "tap1"))
-    assert list(seen.notes()) == [("vn-lab", [("tap1", TAP), ("tap2", 12)])] and seen.left == {
+    seen.handle(link(12, "tap2", BRIDGE))
+    seen.handle(link(12, "tap2", 99))
+    seen.handle(link(TAP, "tap1"))
+    assert list(seen.take_unsaved()) == [("vn-lab", [("tap1", TAP), ("tap2", 12)])] and seen.detached_candidates == {
         12: "vn-lab",
         TAP: "vn-lab",
     }
-    seen.taken_off(TAP)
-    seen.taken_off(12)
-    assert list(seen.notes()) == [("vn-lab", [])] and seen.left == {}
-    seen.heard(link(BRIDGE, "vn-lab", gone=True))
+    seen.forget_port(TAP)
+    seen.forget_port(12)
+    assert list(seen.take_unsaved()) == [("vn-lab", [])] and seen.detached_candidates == {}
+    seen.handle(link(BRIDGE, "vn-lab", gone=True))
     assert seen.ports == {"vn-lab": {}}
 
 
-FREE = {"tap1": Link("tap1", TAP, "tun")}
+DETACHED = {"tap1": Link("tap1", TAP, "tun")}
 
 
 @pytest.mark.parametrize(
-    ("links", "ports", "left"),
+    ("links", "ports", "detached"),
     [
-        # Read in the midst of a deletion: the port is free already.
-        ({"vn-lab": Link("vn-lab", BRIDGE, "bridge"), **FREE}, {TAP: "tap1"}, {TAP}),
-        (FREE, {TAP: "tap1"}, set[int]()),
+        # Links read during a deletion: the port is detached already.
+        ({"vn-lab": Link("vn-lab", BRIDGE, "bridge"), **DETACHED}, {TAP: "tap1"}, {TAP}),
+        (DETACHED, {TAP: "tap1"}, set[int]()),
         ({"vn-lab": Link("vn-lab", BRIDGE, "bridge"), "tap1": Link("tap1", TAP, master="other")}, {}, set[int]()),
         ({"vn-lab": Link("vn-lab", BRIDGE, "bridge")}, {}, set[int]()),
     ],
 )
-def test_what_is_read_anew_makes_no_port_forgotten(links: dict[str, Link], ports: Any, left: set[int]) -> None:
+def test_a_new_snapshot_forgets_no_port(links: dict[str, Link], ports: Any, detached: set[int]) -> None:
     seen = view(links=links)
-    assert seen.ports == {"vn-lab": ports} and set(seen.left) == left
-    # What was read is newer than what is heard of it afterwards.
-    seen.heard(link(TAP, "tap1", 9))
-    seen.heard(link(TAP, "tap1"))
-    seen.heard(link(BRIDGE, "vn-lab", up=False))
-    seen.heard(link(BRIDGE, "vn-lab", gone=True))
-    assert seen.ports == {"vn-lab": ports} and seen.left == {}
+    assert seen.ports == {"vn-lab": ports} and set(seen.detached_candidates) == detached
+    # Events that come after a snapshot may be older than it.
+    seen.handle(link(TAP, "tap1", 9))
+    seen.handle(link(TAP, "tap1"))
+    seen.handle(link(BRIDGE, "vn-lab", up=False))
+    seen.handle(link(BRIDGE, "vn-lab", gone=True))
+    assert seen.ports == {"vn-lab": ports} and seen.detached_candidates == {}
     assert seen.missing == {"vn-lab"}
 
 
-def test_a_port_whose_bridge_was_deleted_while_links_were_read_is_free() -> None:
+def test_a_port_whose_bridge_was_deleted_while_links_were_read_has_no_bridge() -> None:
     text = json.dumps([{"ifname": "tap1", "ifindex": TAP, "master": "if10"}, {"ifname": "eth0", "ifindex": UPLINK}])
     assert [link.master for link in parse_links(text).values()] == ["", ""]
 
@@ -190,13 +189,13 @@ def attribute(kind: int, value: bytes) -> bytes:
     return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
 
 
-def test_messages_of_the_kernel_are_read() -> None:
+def test_messages_of_the_kernel_are_parsed() -> None:
     head = struct.pack("=BxHiII", 0, 1, 5, 1, 0)
     body = head + attribute(3, b"vn-lab\0") + attribute(10, struct.pack("=i", 7)) + attribute(1, bytes(6))
     (event,) = events.parse(message(16, body))
     assert event == LinkEvent(5, "vn-lab", 7, True, "00:00:00:00:00:00", 0, False)
-    bridges_word = struct.pack("=BxHiII", 7, 1, 5, 1, 0) + attribute(3, b"tap1\0")
-    assert list(events.parse(message(17, bridges_word))) == []
+    bridge_message = struct.pack("=BxHiII", 7, 1, 5, 1, 0) + attribute(3, b"tap1\0")
+    assert list(events.parse(message(17, bridge_message))) == []
     address = struct.pack("=BBBBI", 2, 24, 0, 0, 5) + attribute(1, packed("10.0.0.1"))
     assert list(events.parse(message(21, address) * 2)) == [AddressEvent(5, packed("10.0.0.1"), 24, True)] * 2
     rule = bytes(4) + attribute(1, b"virtnet\0")
@@ -205,37 +204,9 @@ def test_messages_of_the_kernel_are_read() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 16, message(20, bytes(8))])
-def test_a_message_without_content_says_nothing(data: bytes) -> None:
+def test_a_message_without_content_is_no_event(data: bytes) -> None:
     assert list(events.parse(data)) == []
 
 
-def test_a_message_that_is_cut_short_may_have_said_anything() -> None:
+def test_a_truncated_message_is_an_overrun() -> None:
     assert list(events.parse(message(16, bytes(16))[:20])) == [Overrun()]
-
-
-def test_what_breaks_again_and_again_waits_ever_longer_until_it_is_calm() -> None:
-    backoff = Backoff()
-    for second in range(4):
-        assert backoff.repaired("rules", ["rules of lab"], float(second)) == []
-    assert backoff.until("rules") == 0
-    assert backoff.repaired("rules", ["rules of lab"], 5.0) == [
-        "rules of lab broke 5 times; its next repair is put off by 2 s"
-    ]
-    backoff.repaired("rules", ["rules of lab"], 7.0)
-    assert (backoff.until("rules"), backoff.until("bridges")) == (11.0, 0)
-    assert backoff.repaired("rules", ["rules of lab"], 500.0) == []
-
-
-def test_what_cannot_be_repaired_is_tried_ever_more_rarely_and_once_more_after_success() -> None:
-    backoff = Backoff()
-    assert [backoff.failed("fragments", 0.0) for _ in range(10)] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300]
-    assert backoff.went_well("fragments") and not backoff.went_well("fragments")
-    assert backoff.failed("fragments", 0.0) == 1
-
-
-def test_conflicts_are_looked_at_when_news_of_them_have_ceased_or_do_not_end() -> None:
-    unrest = Unrest()
-    assert [unrest.heard(now) for now in (10.0, 10.3, 10.7)] == [10.5, 10.8, 11.2]
-    assert unrest.heard(14.9) == unrest.heard(15.0) == 15.0
-    unrest.looked()
-    assert unrest.heard(15.1) == 15.6

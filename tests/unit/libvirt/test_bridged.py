@@ -15,14 +15,15 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Pa
 from ansible_collections.virtnet.linux.plugins.module_utils.kernel.links import Link
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.convert import from_xml
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.network.store import remembering
-from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import specs
-from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.reconciler import Networks, State
+from ansible_collections.virtnet.linux.plugins.module_utils.network.store import updated_history
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import specs_for
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.reconciler import Networks
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.restore import (
-    Situation,
+    HostState,
+    desired_networks,
     missing_ports,
-    to_run,
 )
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.state import State
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.status import dump
 
 SITE = {"name": "site", "mode": "bridged", "bridge": {"name": "br0"}}
@@ -40,7 +41,7 @@ def plan(*items: dict[str, Any], **state: Any) -> Any:
 
 def test_libvirt_alone_is_told() -> None:
     network = read(libvirt={"virtualport": {"parameters": {"profileid": "p"}}}, isolate_guests=True)
-    told = specs([network], {})
+    told = specs_for([network], {})
     assert {kind: list(each) for kind, each in told.items() if kind != "registrations"} == {
         "bridges": [],
         "rules": [],
@@ -53,9 +54,9 @@ def test_libvirt_alone_is_told() -> None:
 
 
 def test_a_network_that_becomes_bridged_leaves_nothing_of_ours() -> None:
-    remembered = {"site": remembering(Remembered({"vn-site": "52:54:00:00:00:01"}), read())}
+    remembered = {"site": updated_history(Remembered({"vn-site": "52:54:00:00:00:01"}), read())}
     assert remembered["site"].bridges == {"vn-site": "52:54:00:00:00:01"}
-    told = specs([read()], remembered)
+    told = specs_for([read()], remembered)
     assert [one["name"] for one in told["bridges"] if one["state"] == "absent"] == ["vn-site"]
     assert told["rules"] == [{"name": "site", "state": "absent"}]
     assert told["fragments"] == [{"name": "site", "state": "absent"}]
@@ -64,7 +65,7 @@ def test_a_network_that_becomes_bridged_leaves_nothing_of_ours() -> None:
 
 def test_open_vswitch_is_told_to_libvirt() -> None:
     network = read(bridge={"name": "ovs0", "type": "openvswitch"})
-    assert specs([network], {})["registrations"][0]["libvirt"]["virtualport"] == {"type": "openvswitch"}
+    assert specs_for([network], {})["registrations"][0]["libvirt"]["virtualport"] == {"type": "openvswitch"}
     assert plan({**SITE, "bridge": {"name": "eth0", "type": "openvswitch"}}).changes
 
 
@@ -103,8 +104,8 @@ def test_what_has_no_meaning_is_refused_by_path(more: dict[str, Any], path: str)
         ([SITE], {"links": {}}, "bridge.name: 'br0' does not exist; create it first"),
         ([{**SITE, "bridge": {"name": "br1"}}], {}, "did you mean 'br0'?"),
         ([{**SITE, "bridge": {"name": "eth0"}}], {}, "bridge.name: 'eth0' is not a bridge"),
-        ([SITE], {"libvirt": False}, "mode: 'bridged' does nothing but tell libvirt"),
-        ([SITE], {"remembered": {"lab": Remembered({"br0": ""})}}, "bridge.name: 'br0' is the bridge of network 'lab'"),
+        ([SITE], {"has_libvirt": False}, "mode: 'bridged' does nothing but tell libvirt"),
+        ([SITE], {"history": {"lab": Remembered({"br0": ""})}}, "bridge.name: 'br0' is the bridge of network 'lab'"),
         ([SITE, {"name": "lab", "bridge": {"name": "br0"}}], {}, "bridge.name: 'br0' is the bridge of network 'lab'"),
     ],
 )
@@ -121,10 +122,12 @@ def test_two_networks_may_share_a_bridge_and_a_stopped_one_needs_none() -> None:
 
 def test_that_the_bridge_is_up_does_not_mean_that_the_network_was_started() -> None:
     network = read(autostart=False)
-    assert [one.state for one in to_run([network], LINKS, {})] == ["inactive"]
-    assert [one.state for one in to_run([network], LINKS, {"site": "started"})] == ["active"]
+    assert [one.state for one in desired_networks([network], LINKS, {})] == ["inactive"]
+    assert [one.state for one in desired_networks([network], LINKS, {"site": "started"})] == ["active"]
 
 
 def test_a_bridge_that_went_is_missed() -> None:
-    situation = Situation({"site": read()}, [read()], {}, {})
-    assert list(missing_ports(situation)) == ["network 'site': br0 is not there, and is not ours to make"]
+    situation = HostState({"site": read()}, [read()], {}, {})
+    assert list(missing_ports(situation)) == [
+        "network 'site': bridge br0 does not exist, and mode bridged does not create it"
+    ]

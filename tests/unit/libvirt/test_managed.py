@@ -20,7 +20,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.managed_upda
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.reconciler import Registrations, RegistrationState
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import specs
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import specs_for
 
 UUID = "9a5f7829-e7e7-4049-a988-fd99658c37c2"
 GIVEN = """<network><name>own</name><forward mode='nat'/>
@@ -131,7 +131,7 @@ def read(**options: object):
 def test_nothing_of_ours_is_made_for_it() -> None:
     network = read(xml=LISTED)
     assert read_network(Options(network.as_options()), "host") == network
-    told = specs([network], {})
+    told = specs_for([network], {})
     assert [kind for kind, items in told.items() if items] == ["registrations"]
     (one,) = told["registrations"]
     assert RegistrationSpec.from_options(Options(dict(one))).managed

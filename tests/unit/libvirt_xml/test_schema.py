@@ -21,7 +21,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.schema i
     REFUSED,
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import specs
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import specs_for
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
@@ -211,7 +211,7 @@ def carried_out(text: str) -> dict[str, Any] | None:
         # A share guaranteed to one guest is nothing that a bridge of somebody else can have.
         for group in options.get("libvirt.portgroups", []):
             group.get("bandwidth", {}).get("inbound", {}).pop("floor", None)
-        return dict(specs([_read(options)], {}))
+        return dict(specs_for([_read(options)], {}))
     except InvalidOption:
         return None
 

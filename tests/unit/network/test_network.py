@@ -17,7 +17,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.spec import 
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt.definition import RegistrationSpec
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.spec import RulesSpec
-from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import specs
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import specs_for
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver.spec import EntrySpec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,7 +58,7 @@ def test_a_name_alone_makes_a_nat_network_with_dhcp_and_dns() -> None:
 
 def test_limits_are_on_unless_they_make_no_sense() -> None:
     def rate(**options: Any) -> Any:
-        told = specs([read(name="lab", ipv4={"address": "192.168.30.1/24"}, **options)], {})
+        told = specs_for([read(name="lab", ipv4={"address": "192.168.30.1/24"}, **options)], {})
         return told["rules"][0]["connection_rate"], told["bridges"][0]["fdb_max_learned"]
 
     assert rate() == (2000, None)

@@ -9,19 +9,19 @@ from pathlib import Path
 
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.network import runtime
-from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import KINDS
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import PARTS
 
 
 def test_a_run_is_through_with_its_last_part(tmp_path: Path) -> None:
     paths = Paths(str(tmp_path))
-    runtime.note_run(["lab"], KINDS, paths)
-    runtime.note_run(["dmz"], KINDS, paths)
-    for kind in KINDS:
+    runtime.record_pending_run(["lab"], PARTS, paths)
+    runtime.record_pending_run(["dmz"], PARTS, paths)
+    for kind in PARTS:
         assert runtime.read_pending(paths).names == {"lab", "dmz"}
-        runtime.followed(kind, paths)
+        runtime.mark_part_done(kind, paths)
     assert runtime.read_pending(paths) == runtime.Pending()
     assert not Path(runtime.pending_path(paths)).exists()
-    runtime.followed("rules", paths)
+    runtime.mark_part_done("rules", paths)
 
 
 def test_a_note_that_cannot_be_read_is_none(tmp_path: Path) -> None:

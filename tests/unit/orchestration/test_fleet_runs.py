@@ -18,8 +18,9 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Pa
 from ansible_collections.virtnet.linux.plugins.module_utils.ipam.allocator import AllocationSettings, read_fleet
 from ansible_collections.virtnet.linux.plugins.module_utils.ipam.subnets import Pool, Share
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.network.store import remembering
-from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.reconciler import Networks, State
+from ansible_collections.virtnet.linux.plugins.module_utils.network.store import updated_history
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.reconciler import Networks
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.state import State
 
 IDENTITY = "0123456789abcdef0123456789abcdef"
 POOL = [Pool(ipaddress.IPv4Network("192.168.0.0/16"))]
@@ -60,12 +61,12 @@ class Fleet:
         done = Networks(wanted, False, Paths("/nowhere"), self.pools, told).plan(state)
         definitions = {one["name"]: read_network(Options(one), IDENTITY) for one in done.result}
         memory = {
-            name: remembering(state.remembered.get(name, Remembered()), one)
+            name: updated_history(state.history.get(name, Remembered()), one)
             for name, one in {**state.definitions, **definitions}.items()
         }
         share = told.share or state.settings.share
         self.states[host] = State(
-            definitions, {**state.remembered, **memory}, settings=AllocationSettings(tuple(self.pools), share)
+            definitions, {**state.history, **memory}, settings=AllocationSettings(tuple(self.pools), share)
         )
         return sum(1 for change in done.changes if change.network)
 

@@ -12,28 +12,34 @@ import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.memory import Remembered
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.ipam.allocator import AllocationSettings
-from ansible_collections.virtnet.linux.plugins.module_utils.ipam.subnets import UP, Pool, SubnetInUse
+from ansible_collections.virtnet.linux.plugins.module_utils.ipam.subnets import Pool, SubnetInUse
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.leases import parse_leases
-from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.restore import Situation
-from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.subnet_conflicts import conflicts, plan_moves
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.restore import HostState
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.subnet_conflicts import (
+    AddressSpace,
+    conflicts,
+    plan_moves,
+)
 
 
 def network(name: str, address: str, *, auto: bool = True) -> Network:
     return read_network(Options({"name": name, "ipv4": {"address": address, "auto": auto}}), "host")
 
 
-def taken(subnet: str, *, avoid_only: bool = False, interface: str = "eth0") -> SubnetInUse:
-    return SubnetInUse(ipaddress.IPv4Network(subnet), f"the route {subnet}", interface, avoid_only)
+def taken(subnet: str, *, soft: bool = False, interface: str = "eth0") -> SubnetInUse:
+    return SubnetInUse(ipaddress.IPv4Network(subnet), f"the route {subnet}", interface, soft)
 
 
 def moves(networks: list[Network], occupied: list[SubnetInUse], met: list[str] = [], **more: Any) -> Any:  # noqa: B006
-    situation = Situation(
+    host = HostState(
         {one.name: one for one in networks}, networks, {one.name: Remembered(met=met) for one in networks}, {}
     )
-    found = conflicts(networks, occupied, {one.bridge.name for one in networks})
-    done, stay = plan_moves(found, situation, occupied, [], more.get("settings", AllocationSettings()), UP)
-    return {move.new.name: str(move.new.ipv4.address) for move in done}, stay
+    conflicting = conflicts(networks, occupied, {one.bridge.name for one in networks})
+    planned, unresolved = plan_moves(
+        conflicting, host, AddressSpace(occupied, settings=more.get("settings", AllocationSettings()))
+    )
+    return {move.new.name: str(move.new.ipv4.address) for move in planned}, unresolved
 
 
 LAB = network("lab", "192.168.0.1/24")
@@ -41,23 +47,23 @@ DMZ = network("dmz", "192.168.1.1/24")
 FIXED = network("fixed", "192.168.9.1/24", auto=False)
 
 
-def test_overlap_counts_in_both_directions_and_not_on_bridges_of_ours() -> None:
+def test_an_overlap_is_a_conflict_in_both_directions_except_on_our_bridges() -> None:
     every = [LAB, DMZ, FIXED]
     occupied = [taken("192.168.0.128/25"), taken("192.168.1.0/24", interface="vn-dmz"), taken("192.168.8.0/21")]
     assert [one.network.name for one in conflicts(every, occupied, {"vn-dmz"})] == ["lab", "fixed"]
 
 
-def test_networks_that_meet_the_same_move_to_different_subnets_with_their_ranges() -> None:
-    moved, stay = moves([LAB, DMZ], [taken("192.168.0.0/23")])
-    assert moved == {"lab": "192.168.2.1/24", "dmz": "192.168.3.1/24"} and stay == []
+def test_networks_with_the_same_conflict_move_to_different_subnets_with_their_ranges() -> None:
+    moved, unresolved = moves([LAB, DMZ], [taken("192.168.0.0/23")])
+    assert moved == {"lab": "192.168.2.1/24", "dmz": "192.168.3.1/24"} and unresolved == []
     new = LAB.with_address(ipaddress.IPv4Interface("192.168.2.1/24"))
     assert [(str(one.start), one.lease_time) for one in new.ipv4.ranges] == [("192.168.2.2", "10m")]
 
 
-def test_a_fixed_network_stays_and_is_named_with_what_it_meets() -> None:
-    moved, stay = moves([FIXED], [taken("192.168.9.0/24")])
+def test_a_network_with_a_fixed_address_stays_and_its_conflict_is_reported() -> None:
+    moved, unresolved = moves([FIXED], [taken("192.168.9.0/24")])
     assert moved == {}
-    assert stay == [
+    assert unresolved == [
         "network 'fixed' (192.168.9.0/24) overlaps the route 192.168.9.0/24; "
         "it has a fixed address and stays: give it another, or auto"
     ]
@@ -69,7 +75,7 @@ def six(address: str, *, auto: bool = True) -> Network:
 
 
 @pytest.mark.parametrize(
-    ("one", "occupied", "goes_to", "said"),
+    ("one", "occupied", "new_address", "reason"),
     [
         (six("fd12:1::1/64"), ["fd12:1::/64"], "fd12:1:0:1::1/64", ""),
         (six("fd12:1::1/64"), ["fd12:1::/64", "fd12:1:0:1::80/121"], "fd12:1:0:2::1/64", ""),
@@ -82,45 +88,54 @@ def six(address: str, *, auto: bool = True) -> Network:
         ),
     ],
 )
-def test_ipv6_moves_within_the_prefix_of_the_host(one: Network, occupied: list[str], goes_to: str, said: str) -> None:
-    host = [SubnetInUse(ipaddress.IPv6Network(cidr), f"the route {cidr}", "eth0") for cidr in occupied]
-    situation = Situation({"six": one}, [one], {}, {})
-    found = conflicts([one], host, set())
-    done, stay = plan_moves(found, situation, host, [], AllocationSettings(), UP, ipaddress.IPv6Network("fd12:1::/48"))
-    assert [str(move.new.ipv6.address) for move in done] == ([goes_to] if goes_to else [])
-    assert [str(move.new.ipv4.address) for move in done] == (["192.168.7.1/24"] if goes_to else [])
-    assert said in "".join(stay)
+def test_ipv6_moves_within_the_prefix_of_the_host(
+    one: Network, occupied: list[str], new_address: str, reason: str
+) -> None:
+    in_use = [SubnetInUse(ipaddress.IPv6Network(cidr), f"the route {cidr}", "eth0") for cidr in occupied]
+    host = HostState({"six": one}, [one], {}, {})
+    conflicting = conflicts([one], in_use, set())
+    planned, unresolved = plan_moves(
+        conflicting, host, AddressSpace(in_use, prefix=ipaddress.IPv6Network("fd12:1::/48"))
+    )
+    assert [str(move.new.ipv6.address) for move in planned] == ([new_address] if new_address else [])
+    assert [str(move.new.ipv4.address) for move in planned] == (["192.168.7.1/24"] if new_address else [])
+    assert reason in "".join(unresolved)
 
 
-def test_a_network_that_meets_others_in_both_families_moves_with_both() -> None:
+def test_a_network_with_conflicts_in_both_families_moves_with_both() -> None:
     options = {"name": "both", "ipv4": {"address": "192.168.0.1/24", "auto": True}}
     one = read_network(Options({**options, "ipv6": {"address": "fd12:1::1/64", "auto": True}}), "host")
-    host = [taken("192.168.0.0/24"), SubnetInUse(ipaddress.IPv6Network("fd12:1::/64"), "the route fd12:1::/64", "eth0")]
-    situation = Situation({"both": one}, [one], {}, {})
-    found = conflicts([one], host, set())
-    done, _stay = plan_moves(found, situation, host, [], AllocationSettings(), UP, ipaddress.IPv6Network("fd12:1::/48"))
-    assert list(map(str, done)) == [
+    in_use = [
+        taken("192.168.0.0/24"),
+        SubnetInUse(ipaddress.IPv6Network("fd12:1::/64"), "the route fd12:1::/64", "eth0"),
+    ]
+    host = HostState({"both": one}, [one], {}, {})
+    conflicting = conflicts([one], in_use, set())
+    planned, _unresolved = plan_moves(
+        conflicting, host, AddressSpace(in_use, prefix=ipaddress.IPv6Network("fd12:1::/48"))
+    )
+    assert list(map(str, planned)) == [
         "network 'both' (192.168.0.0/24) overlaps the route 192.168.0.0/24, so it moves to 192.168.1.0/24",
         "network 'both' (fd12:1::/64) overlaps the route fd12:1::/64, so it moves to fd12:1:0:1::/64",
     ]
-    assert list(map(str, done[-1].new.subnets)) == ["192.168.1.0/24", "fd12:1:0:1::/64"]
+    assert list(map(str, planned[-1].new.subnets)) == ["192.168.1.0/24", "fd12:1:0:1::/64"]
 
 
-def test_a_route_to_elsewhere_moves_a_network_only_where_that_helps() -> None:
+def test_a_route_to_elsewhere_moves_a_network_only_if_that_helps() -> None:
     half = taken("192.168.0.0/17", avoid_only=True, interface="tun0")
     assert moves([LAB], [half])[0] == {"lab": "192.168.128.1/24"}
     whole = taken("192.168.0.0/16", avoid_only=True, interface="tun0")
-    moved, stay = moves([LAB], [whole])
-    assert moved == {} and "and so would every other subnet of its pools" in stay[0]
+    moved, unresolved = moves([LAB], [whole])
+    assert moved == {} and "and so would every other subnet of its pools" in unresolved[0]
 
 
-def test_nowhere_to_move_is_said() -> None:
+def test_a_network_without_a_free_subnet_stays_and_the_reason_is_reported() -> None:
     small = AllocationSettings((Pool(ipaddress.IPv4Network("192.168.0.0/24")),))
-    moved, stay = moves([LAB], [taken("192.168.0.0/24")], settings=small)
-    assert moved == {} and "there is nowhere to move: no free subnet is left in 192.168.0.0/24" in stay[0]
+    moved, unresolved = moves([LAB], [taken("192.168.0.0/24")], settings=small)
+    assert moved == {} and "there is nowhere to move: no free subnet is left in 192.168.0.0/24" in unresolved[0]
 
 
-def test_a_network_does_not_move_back_to_where_it_came_from() -> None:
+def test_a_network_does_not_move_back_to_a_subnet_that_it_left() -> None:
     assert moves([DMZ], [taken("192.168.1.0/24")], met=["192.168.0.0/24"])[0] == {"dmz": "192.168.2.1/24"}
 
 

@@ -21,8 +21,9 @@ from ansible_collections.virtnet.linux.plugins.module_utils.ipam.allocator impor
 from ansible_collections.virtnet.linux.plugins.module_utils.ipam.subnets import Pool, Share, SubnetInUse, host_prefix
 from ansible_collections.virtnet.linux.plugins.module_utils.kernel.links import Link
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.network.store import Unreadable, remembering
-from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.reconciler import Networks, State
+from ansible_collections.virtnet.linux.plugins.module_utils.network.store import Unreadable, updated_history
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.reconciler import Networks
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.state import State
 
 HOST = "0123456789abcdef0123456789abcdef"
 
@@ -39,7 +40,7 @@ def stored(*items: dict[str, Any], remembered: Mapping[str, Remembered] | None =
     """The host after a run with these networks."""
     done = plan(*items)
     definitions = {one["name"]: read_network(Options(one), HOST) for one in done.result}
-    memory = {name: remembering(Remembered(), network) for name, network in definitions.items()}
+    memory = {name: updated_history(Remembered(), network) for name, network in definitions.items()}
     return State(definitions, {**(remembered or {}), **memory}, **more)
 
 
@@ -89,8 +90,8 @@ def test_auto_keeps_its_subnet_while_it_runs_whatever_appears() -> None:
 
 def test_auto_returns_to_the_subnet_that_it_had() -> None:
     memory = {"lab": Remembered({"vn-lab": "52:54:00:00:00:01"}, "192.168.77.1/24")}
-    assert address(plan(LAB, state=State(remembered=memory))) == "192.168.77.1/24"
-    taken = State(remembered=memory, occupied=[occupied("192.168.77.0/24")])
+    assert address(plan(LAB, state=State(history=memory))) == "192.168.77.1/24"
+    taken = State(history=memory, occupied=[occupied("192.168.77.0/24")])
     assert address(plan(LAB, state=taken)) == "192.168.0.1/24"
 
 
@@ -190,7 +191,7 @@ def test_absent_undefines_and_the_parts_remove_also_what_a_killed_run_left() -> 
     state = stored(LAB, {"name": "dmz"})
     done = plan({"name": "lab", "state": "absent"}, state=state)
     assert [str(change) for change in done.changes] == ["network lab: undefined"]
-    for later in (done, plan({"name": "dmz"}, state=State({"dmz": state.definitions["dmz"]}, state.remembered))):
+    for later in (done, plan({"name": "dmz"}, state=State({"dmz": state.definitions["dmz"]}, state.history))):
         assert [one["name"] for one in later.return_values["bridges"] if one["state"] == "absent"] == ["vn-lab"]
         assert [one["name"] for one in later.return_values["rules"] if one["state"] == "absent"] == ["lab"]
         assert [one["name"] for one in later.return_values["fragments"] if one["state"] == "absent"] == ["lab"]
@@ -312,7 +313,7 @@ def test_a_route_to_elsewhere_is_overlapped_only_without_a_choice() -> None:
 
 def test_a_network_does_not_go_back_to_where_it_was_driven_from() -> None:
     memory = {"lab": Remembered({}, "192.168.0.1/24", ["192.168.1.0/24"])}
-    state = State(remembered=memory, occupied=[occupied("192.168.0.0/24")])
+    state = State(history=memory, occupied=[occupied("192.168.0.0/24")])
     assert address(plan(LAB, state=state)) == "192.168.2.1/24"
 
 
@@ -338,7 +339,7 @@ def test_only_what_the_administrator_fixed_elsewhere_moves_a_network_also_while_
 
 def test_a_network_that_is_added_again_avoids_what_other_hosts_hold() -> None:
     memory = {"lab": Remembered({}, "192.168.0.1/24")}
-    state = State(remembered=memory)
+    state = State(history=memory)
     assert address(plan(LAB, state=state, fleet=fleet(0))) == "192.168.0.1/24"
     assert address(plan(LAB, state=state, fleet=fleet(0, ("192.168.0.0/24", False)))) == "192.168.3.1/24"
 
@@ -385,7 +386,7 @@ def test_ipv6_is_a_64_of_the_hosts_own_prefix_and_stays() -> None:
     assert all(one.network.prefixlen == 64 and one.network.subnet_of(prefix) for one in chosen)
     assert chosen[0].network != chosen[1].network
     definitions = {one["name"]: read_network(Options(one), HOST) for one in done.result}
-    memory = {name: remembering(Remembered(), network) for name, network in definitions.items()}
+    memory = {name: updated_history(Remembered(), network) for name, network in definitions.items()}
     again = plan(*reversed(both), state=State(definitions, memory, prefix=prefix))
     assert again.changes == [] and again.notes == []
 
@@ -402,9 +403,7 @@ def test_a_kernel_without_ipv6_is_a_note() -> None:
 def aside(name: str = "lab") -> State:
     """A host where a network has a bridge, and a definition that nobody can read."""
     memory = {name: Remembered(bridges={f"vn-{name}": "52:54:00:00:00:01"})}
-    return State(
-        remembered=memory, unreadable={name: Unreadable(f"/etc/virtnet/networks/{name}.json", "it is cut off")}
-    )
+    return State(history=memory, unreadable={name: Unreadable(f"/etc/virtnet/networks/{name}.json", "it is cut off")})
 
 
 def test_what_a_network_has_stays_where_its_definition_cannot_be_read() -> None:

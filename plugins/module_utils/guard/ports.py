@@ -1,0 +1,93 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the guard does about ports itself, without a child process, since it must be quick.
+
+It saves the ports of bridges, so that a bridge that is lost gets them back; it isolates guests that are plugged in; and
+it logs macvtaps that are lost. A run that holds the lock goes first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from ..bridge import isolation
+from ..bridge.port_records import ports_record, read_ports, recorded_bridges
+from ..core.errors import Locked, VirtnetError
+from ..core.files import jot, read_text
+from ..core.lock import lock
+from ..core.paths import Paths
+from ..kernel import events
+from .journal import Journal
+from .lost_macvtaps import save_lost
+from .view import View
+
+
+def known_ports(view: View, paths: Paths) -> dict[str, dict[int, str]]:
+    """The ports of each bridge by index: those of the view, else those that another guard or a run has saved."""
+    saved = {
+        bridge: {index: name for name, index in read_ports(bridge, paths)}
+        for bridge in recorded_bridges(paths)
+        if bridge not in view.ports
+    }
+    return {**saved, **view.ports}
+
+
+def process_detached(view: View, paths: Paths) -> None:
+    """Forget ports that were detached from their bridge, but none that was lost with its bridge.
+
+    A run that creates a bridge again holds the lock until all its ports are back.
+    """
+    if not view.detached_candidates:
+        return
+    with contextlib.suppress(Locked), lock(paths.runtime, 0):
+        for port, bridge in sorted(view.detached_candidates.items()):
+            link = events.read_link(port)
+            bridge_indexes = view.indexes_of(bridge)
+            if link is not None and link.master in bridge_indexes:
+                view.handle(link)
+            elif link is not None and any(map(events.read_link, bridge_indexes)):
+                view.forget_port(port)
+
+
+def isolate_new_ports(view: View, paths: Paths, journal: Journal) -> None:
+    """Isolate the ports of guests that were plugged into a bridge whose guests must not reach each other."""
+    if not view.not_isolated:
+        return
+    with contextlib.suppress(Locked), lock(paths.runtime, 0):
+        ports, view.not_isolated = view.not_isolated, {}
+        for port, bridge in sorted(ports.items()):
+            link = events.read_link(port)
+            if link is None or link.master not in view.indexes_of(bridge):
+                continue
+            try:
+                if isolation.mark_guest(link.name, bridge):
+                    journal.log(f"{link.name} is isolated from the other guests of {bridge}.")
+            except VirtnetError as error:
+                line = f"Cannot isolate {link.name} from the other guests of {bridge}: {error}."
+                journal.log_if_changed(f"isolation of {port}", line)
+
+
+def report_lost_macvtaps(view: View, paths: Paths, journal: Journal) -> None:
+    """Log macvtaps that were deleted with their bridge: the file that a guest has open is of no use any more."""
+    candidates, view.lost_macvtaps = view.lost_macvtaps, []
+    lost = [macvtap for macvtap, bridge in candidates if events.read_link(bridge) is None]
+    for macvtap in lost:
+        journal.log(macvtap.news)
+    if lost:
+        try:
+            save_lost(lost, paths)
+        except VirtnetError as error:
+            journal.log_if_changed("lost macvtaps", f"Cannot save the lost macvtaps: {error}.")
+
+
+def save_ports(view: View, paths: Paths, journal: Journal) -> None:
+    """Save the ports of bridges where they have changed."""
+    for bridge, ports in view.take_unsaved():
+        file = ports_record(bridge, ports, paths)
+        try:
+            if read_text(file.path) != file.content:
+                jot(file)
+        except VirtnetError as error:
+            view.unsaved.add(bridge)
+            journal.log_if_changed("ports", f"Cannot save the ports of {bridge}: {error}.")

@@ -1,0 +1,98 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Decides what the guard does when. Pure: times are arguments, in seconds of any steady clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .backoff import Backoff, Debouncer
+from .view import CONFLICT
+
+# Seconds that the guard waits for further events: one repair handles a burst of them.
+_BURST = 0.03
+# Seconds between two checks whether a run of a playbook is complete.
+_RUN_CHECK_INTERVAL = 1.0
+# Seconds that a network keeps its new subnet after a conflict, whatever overlaps it.
+_MOVE_PAUSE = 30.0
+
+
+class Scheduler:
+    """When each part is to be repaired, conflicts are to be resolved, and the run of a playbook is to be checked."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, float] = {}
+        self._backoff = Backoff()
+        self._conflicts = Debouncer()
+        self._run_check: float | None = None
+        self._moves_paused: dict[str, float] = {}
+
+    def request(self, parts: Iterable[str], now: float) -> None:
+        """Have parts repaired, or with CONFLICT conflicts resolved, as soon as the burst of events is over."""
+        for part in parts:
+            if part == CONFLICT:
+                self._due[part] = self._conflicts.event(now)
+            else:
+                self._due[part] = min(now + _BURST, self._due.get(part, now + _BURST))
+
+    def request_at(self, part: str, time: float) -> None:
+        """Have a part repaired, or conflicts resolved, at a time and not before."""
+        self._due[part] = time
+
+    def take_due(self, now: float) -> frozenset[str]:
+        """What is due; it is not due again until it is requested again."""
+        due = frozenset(part for part in self._due if self._time_of(part) <= now)
+        for part in due:
+            del self._due[part]
+        if CONFLICT in due:
+            self._conflicts.reset()
+        return due
+
+    def next_time(self) -> float | None:
+        """When something is due next; None if nothing is."""
+        times = [self._time_of(part) for part in self._due]
+        if self._run_check is not None:
+            times.append(self._run_check)
+        return min(times, default=None)
+
+    def _time_of(self, part: str) -> float:
+        return max(self._due[part], self._backoff.blocked_until(part))
+
+    def repaired(self, part: str, objects: Iterable[str], now: float) -> list[str]:
+        """Record the objects of a part that were repaired; returns a sentence for each that delays the next repair."""
+        return self._backoff.repaired(part, objects, now)
+
+    def failed(self, part: str, now: float) -> float:
+        """Record a repair that failed, and schedule the next attempt; returns the seconds until then."""
+        delay = self._backoff.failed(part, now)
+        self._due[part] = now + delay
+        return delay
+
+    def succeeded(self, part: str) -> bool:
+        """Record that a part needed no repair; returns whether this ends a series of failures."""
+        return self._backoff.succeeded(part)
+
+    def unblock(self, part: str) -> None:
+        """Allow a repair at once: the reason why repairs of a part failed is gone."""
+        self._backoff.reset(part)
+
+    def watch_run(self, now: float) -> None:
+        """Check later whether the run of a playbook is complete."""
+        self._run_check = now + _RUN_CHECK_INTERVAL
+
+    def forget_run(self) -> None:
+        """No run of a playbook is under way."""
+        self._run_check = None
+
+    def is_run_check_due(self, now: float) -> bool:
+        """Whether it is time to check if the run of a playbook is complete."""
+        return self._run_check is not None and self._run_check <= now
+
+    def pause_moves(self, network: str, now: float) -> None:
+        """Have a network keep its subnet for a while, since it was moved just now."""
+        self._moves_paused[network] = now + _MOVE_PAUSE
+
+    def paused_moves(self, now: float) -> dict[str, float]:
+        """The networks that keep their subnet, and until when."""
+        return {network: until for network, until in self._moves_paused.items() if until > now}

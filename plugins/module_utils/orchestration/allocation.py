@@ -1,0 +1,137 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Assigns subnets to networks with ``address: auto``. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from ..ipam.allocator import AllocationSettings, Fleet, SubnetAllocator
+from ..ipam.subnets import Pool, Subnet, SubnetInUse
+from ..network.model import Network
+from .state import State
+from .validation import refuse_option
+
+
+@dataclass(frozen=True)
+class AllocationOptions:
+    """What the user gives; None: what an earlier run was given holds."""
+
+    pools: Sequence[Pool] | None = None
+    fleet: Fleet | None = None
+
+    def settings(self, stored: AllocationSettings) -> AllocationSettings:
+        """The settings of this run."""
+        pools = stored.pools if self.pools is None else tuple(self.pools)
+        share = None if self.fleet is None else self.fleet.share
+        return AllocationSettings(pools, stored.share if share is None else share)
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Assigns subnets to ``new`` networks; ``unchanged`` are the other ones of this host."""
+
+    new: Sequence[Network]
+    unchanged: Sequence[Network]
+    current: State
+    options: AllocationOptions = field(default_factory=AllocationOptions)
+
+    def assign(self) -> list[Network]:
+        """The new networks, each with its subnets; raises InvalidOption if none is left."""
+        return self._assign_ipv6_prefixes(self._assign_ipv4_subnets())
+
+    def _assign_ipv4_subnets(self) -> list[Network]:
+        """A network gets the subnet that it had before, or else the first free one."""
+        taken = self._taken_subnets()
+        networks = []
+        for network in self.new:
+            if network.ipv4.auto and network.ipv4.address is None:
+                network = network.with_address(self._choose(network, taken))
+                taken.append(_subnet_of(network))
+            networks.append(network)
+        return networks
+
+    def _taken_subnets(self) -> list[SubnetInUse]:
+        own_bridges = {network.bridge.name for network in self.new if network.ipv4.auto}
+        networks = (*self.unchanged, *self.new)
+        return [
+            *(one for one in self.current.occupied if one.network.version == 4 and one.interface not in own_bridges),
+            *(_subnet_of(network) for network in networks if network.subnet),
+            *(
+                SubnetInUse(route.subnet, f"{network.owner} ({route.to})", network.bridge.name)
+                for network in networks
+                for route in network.routes
+            ),
+        ]
+
+    def _choose(self, network: Network, taken: Sequence[SubnetInUse]) -> ipaddress.IPv4Interface:
+        allocator = self._allocator(taken)
+        history = self.current.history_of(network.name)
+        stored = self.current.definitions.get(network.name)
+        address = stored.ipv4.address if stored is not None and stored.ipv4.auto else None
+        if stored and address and self.current.is_live(stored) and not allocator.must_yield(address.network):
+            # Guests use it. If something overlaps it by now, the guard moves the network; a run does not.
+            return address
+        return allocator.allocate(
+            history.ipv4,
+            history.met,
+            established=stored is not None,
+            option=network.at("ipv4.address"),
+            owner=network.owner,
+        )
+
+    def _allocator(self, taken: Sequence[SubnetInUse] = ()) -> SubnetAllocator:
+        settings = self.options.settings(self.current.settings)
+        fleet = replace(self.options.fleet or Fleet(), share=settings.share)
+        return SubnetAllocator(taken, self.current.avoided, settings.pools, self.current.order, fleet)
+
+    def _assign_ipv6_prefixes(self, networks: Sequence[Network]) -> list[Network]:
+        """A network gets the /64 that it had before, or else the first free one of the host's prefix."""
+        own_bridges = {network.bridge.name for network in networks if network.ipv6.auto}
+        allocator = SubnetAllocator([one for one in self.current.occupied if one.interface not in own_bridges])
+        prefix = self.current.prefix
+        taken: list[Subnet] = [subnet for network in (*self.unchanged, *networks) for subnet in network.reached]
+        assigned = []
+        for network in networks:
+            if network.ipv6.auto and network.ipv6.address is None and prefix is not None:
+                address = allocator.allocate_prefix(prefix, taken, self.current.history_of(network.name).ipv6)
+                if address is None:
+                    refuse_option(network, "ipv6.address", f"no free /64 is left in {prefix}; give an address")
+                network = replace(network, ipv6=network.ipv6.at(address))
+                taken.append(address.network)
+            assigned.append(network)
+        return assigned
+
+    def notes(self, assigned: Sequence[Network]) -> list[str]:
+        """A sentence for each network without IPv6, and for each subnet that another host claims too."""
+        without_ipv6 = [
+            f"{network.owner}: the kernel of this host has no IPv6, so the network goes without"
+            for network in assigned
+            if network.ipv6.auto and network.ipv6.address is None
+        ]
+        return [*without_ipv6, *self._ignored_claims(assigned)]
+
+    def _ignored_claims(self, assigned: Sequence[Network]) -> list[str]:
+        allocator = self._allocator()
+        notes = []
+        for network in assigned:
+            stored = self.current.definitions.get(network.name)
+            kept = stored is not None and stored.subnet == network.subnet
+            chosen = network.subnet if network.ipv4.auto and not kept else None
+            claims = allocator.ignored_claims(chosen) if chosen else []
+            if claims:
+                more = f" and {len(claims) - 1} more" if len(claims) > 1 else ""
+                notes.append(
+                    f"{network.owner}: {network.subnet} overlaps {claims[0]}{more}: every subnet is taken, and that "
+                    "host claims more than its share of the pools; give one of the two an address, or use more pools"
+                )
+        return notes
+
+
+def _subnet_of(network: Network) -> SubnetInUse:
+    if network.subnet is None:
+        raise AssertionError("the caller passes networks with an IPv4 subnet")
+    return SubnetInUse(network.subnet, f"{network.owner} ({network.subnet})", network.bridge.name)

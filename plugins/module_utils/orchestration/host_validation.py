@@ -1,0 +1,124 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Validates a network against the host: what is stored of it, links, subnets in use, libvirt. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+
+from ..ipam.subnets import SubnetInUse, first_overlapping
+from ..kernel.links import OPENVSWITCH
+from ..libvirt import bridged
+from ..libvirt.managed import LIBVIRT
+from ..network.model import Network
+from ..nft.port_forwards import Forward
+from .state import State
+from .validation import refuse_bridge_of, refuse_option
+
+# libvirt's network driver is a package of its own.
+_INSTALL = "install it (Debian: libvirt-daemon-system)"
+
+
+def validate_on_host(network: Network, current: State) -> None:
+    """Validate a network that the user defines; raises InvalidOption."""
+    stored = current.definitions.get(network.name)
+    if stored is not None and stored.managed_by != network.managed_by:
+        refuse_option(
+            network,
+            "managed_by",
+            f"cannot become {network.managed_by!r} while the network is defined; the playbook adopt.yml takes networks "
+            "over from libvirt and gives them back, or remove it first (state: absent)",
+        )
+    if network.managed_by == LIBVIRT:
+        if not current.has_libvirt:
+            refuse_option(network, "managed_by", f"this host lacks libvirt's network driver; {_INSTALL}")
+    elif not network.has_own_bridge:
+        _validate_bridged(network, current)
+    else:
+        _validate_bridge_name(network, stored, current)
+        _validate_bridge_type(network, stored, current)
+        if network.state == "active":
+            _validate_subnets(network, stored, current)
+
+
+def _validate_bridged(network: Network, current: State) -> None:
+    if not current.has_libvirt:
+        refuse_option(
+            network,
+            "mode",
+            "'bridged' does nothing but tell libvirt of a bridge, and this host lacks libvirt's network driver; "
+            f"{_INSTALL}, or use another mode",
+        )
+    # A bridge that was ours before is removed as soon as no network of ours needs it.
+    refuse_bridge_of({bridge: name for name, one in current.history.items() for bridge in one.bridges}, network)
+    problem = bridged.bridge_problem(network.bridge.name, network.bridge.type == OPENVSWITCH, current.links)
+    if network.state == "active" and problem:
+        refuse_option(network, "bridge.name", problem)
+
+
+def _validate_bridge_name(network: Network, stored: Network | None, current: State) -> None:
+    """A bridge with guests keeps its name."""
+    if stored is None or not stored.has_own_bridge or stored.bridge.name == network.bridge.name:
+        return
+    guests = [link.name for link in current.links.values() if link.master == stored.bridge.name]
+    if guests:
+        refuse_option(
+            network,
+            "bridge.name",
+            f"{stored.bridge.name!r} has guests ({', '.join(guests)}), which {network.bridge.name!r} would not "
+            "have; stop the network first (state: inactive)",
+        )
+
+
+def _validate_bridge_type(network: Network, stored: Network | None, current: State) -> None:
+    """A bridge that exists keeps its type."""
+    if stored is None or stored.bridge.name not in current.links or network.state != "active":
+        return
+    if stored.bridge.type != network.bridge.type:
+        refuse_option(
+            network,
+            "bridge.type",
+            f"{stored.bridge.name!r} is a bridge of type {stored.bridge.type}, which cannot become one of type "
+            f"{network.bridge.type}; stop the network first (state: inactive)",
+        )
+
+
+def _validate_subnets(network: Network, stored: Network | None, current: State) -> None:
+    """A network that runs is not refused for what has come to overlap its subnets since."""
+    stored_routes = () if stored is None else stored.routes
+    routes = [(f"routes[{i}].to", one.to) for i, one in enumerate(network.routes) if one not in stored_routes]
+    # A subnet behind a guest is often a part of one that is routed elsewhere as a whole.
+    _require_free(network, routes, [one for one in current.occupied if not one.avoid_only])
+    if current.is_live(network):
+        return
+    own = (("ipv4.address", network.ipv4.address), ("ipv6.address", network.ipv6.address))
+    addresses = [(option, str(address)) for option, address in own if address is not None]
+    addresses += [(f"extra_addresses[{i}]", cidr) for i, cidr in enumerate(network.extra_addresses)]
+    # A subnet of our choice overlaps a route to elsewhere only if no other subnet was left.
+    _require_free(network, addresses, [one for one in current.occupied if not (network.ipv4.auto and one.avoid_only)])
+
+
+def _require_free(network: Network, cidrs: Iterable[tuple[str, str]], occupied: Sequence[SubnetInUse]) -> None:
+    for option, cidr in cidrs:
+        subnet = ipaddress.ip_interface(cidr).network
+        taken = first_overlapping(subnet, occupied, own=network.bridge.name)
+        if taken:
+            refuse_option(
+                network, option, f"{subnet} overlaps {taken.used_by} of this host; use another subnet, or auto"
+            )
+
+
+def new_forwards(networks: Iterable[Network], current: State) -> list[tuple[Forward, str]]:
+    """The port forwards that are not stored yet, each with its owner.
+
+    A stored one is not refused: whatever has begun to listen on its port since is not served by a run that fails.
+    """
+    stored = {(name, forward) for name, network in current.definitions.items() for forward in network.resolved_forwards}
+    return [
+        (forward, network.owner)
+        for network in networks
+        for forward in network.resolved_forwards
+        if (network.name, forward) not in stored
+    ]

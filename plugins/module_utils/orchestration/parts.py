@@ -1,0 +1,88 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The reconcilers of a host's networks by part: the only place that knows all reconcilers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..bridge.network_managers import ManagedBridges
+from ..bridge.reconciler import Bridges
+from ..bridge.spec import BridgeSpec
+from ..core.options import Options
+from ..core.paths import Paths
+from ..core.reconcile import Reconciler
+from ..dnsmasq.reconciler import Fragments
+from ..dnsmasq.spec import FragmentSpec
+from ..firewall.reconciler import NatRules
+from ..kernel.links import OPENVSWITCH
+from ..libvirt.definition import RegistrationSpec
+from ..libvirt.reconciler import Registrations
+from ..network.model import Network
+from ..nft.spec import RulesSpec
+from ..resolver.reconciler import Entries
+from ..resolver.spec import EntrySpec
+from .desired_state import BRIDGES, ENTRIES, FRAGMENTS, OVS_BRIDGES, REGISTRATIONS, RULES, Specs
+
+# The options of a network that contain a part's options, so that an error names what the user wrote.
+_OPTION_OF = {BRIDGES: "bridge", OVS_BRIDGES: "bridge", RULES: "", FRAGMENTS: "ipv4.dhcp", ENTRIES: "dns"}
+
+
+def reconcilers_for(
+    specs: Specs,
+    paths: Paths,
+    networks: Iterable[Network] = (),
+    *,
+    integrate: bool | None = None,
+    resolver: str | None = None,
+    may_move: bool = False,
+) -> dict[str, Reconciler[Any, Any]]:
+    """The reconciler of each part, in the order of PARTS; raises InvalidOption.
+
+    ``networks`` are those that the user wrote, for the paths in errors; ``integrate`` is for the rules
+    (firewall.reconciler.NatRules), ``resolver`` for the entries (resolver.reconciler.Entries), ``may_move`` for the
+    bridges (bridge.reconciler.Bridges).
+    """
+    path_of = {key: network.path for network in networks for key in (network.name, network.bridge.name) if network.path}
+    ovs = [spec for spec in specs[BRIDGES] if spec.get("type") == OPENVSWITCH]
+    linux = [spec for spec in specs[BRIDGES] if spec not in ovs]
+    by_part = {**specs, BRIDGES: linux, OVS_BRIDGES: ovs}
+
+    def options_of(part: str) -> list[Options]:
+        listed = []
+        for i, spec in enumerate(by_part[part]):
+            path = path_of.get(spec.get("name") or spec["interface"])
+            listed.append(Options(dict(spec), f"{path}.{_OPTION_OF[part]}".rstrip(".") if path else f"{part}[{i}]"))
+        return listed
+
+    def bridges(part: str) -> ManagedBridges:
+        return ManagedBridges(
+            Bridges(list(map(BridgeSpec.from_options, options_of(part))), False, paths, may_move), paths
+        )
+
+    return {
+        RULES: NatRules(list(map(RulesSpec.from_options, options_of(RULES))), False, paths, integrate=integrate),
+        BRIDGES: bridges(BRIDGES),
+        OVS_BRIDGES: bridges(OVS_BRIDGES),
+        FRAGMENTS: Fragments(list(map(FragmentSpec.from_options, options_of(FRAGMENTS))), False, paths),
+        ENTRIES: Entries(list(map(EntrySpec.from_options, options_of(ENTRIES))), False, paths, resolver),
+    }
+
+
+def registrations_reconciler(specs: Specs, paths: Paths) -> Registrations:
+    """The reconciler of libvirt's registrations. It is not a part: at boot libvirt starts after the networks."""
+    options = [Options(dict(spec), f"{REGISTRATIONS}[{i}]") for i, spec in enumerate(specs[REGISTRATIONS])]
+    return Registrations(list(map(RegistrationSpec.from_options, options)), False, paths)
+
+
+def pending_changes(
+    specs: Specs, paths: Paths, integrate: bool | None = None, resolver: str | None = None
+) -> tuple[list[str], list[str]]:
+    """The changes that all reconcilers plan now, and their notes. Without changes, none of their tasks has to run."""
+    by_part = reconcilers_for(specs, paths, integrate=integrate, resolver=resolver, may_move=True)
+    plans: list[Any] = [
+        reconciler.plan(reconciler.read()) for reconciler in (*by_part.values(), registrations_reconciler(specs, paths))
+    ]
+    return [str(change) for plan in plans for change in plan.changes], [note for plan in plans for note in plan.notes]

@@ -1,0 +1,52 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The current state of this host that definitions of networks are planned from."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..core.memory import Remembered
+from ..firewall.listeners import Listener
+from ..ipam.allocator import AllocationSettings
+from ..ipam.subnets import UP, SubnetInUse
+from ..kernel.links import Link
+from ..network.model import Network
+from ..network.store import Unreadable
+
+
+@dataclass(frozen=True)
+class State:
+    """What is stored of networks, and what of the host they may collide with.
+
+    ``history``: what networks had before; ``records``: networks that were started or stopped by hand; ``occupied``:
+    subnets that must not be used; ``avoided``: subnets that are used only if no other is left; ``order``: which end of
+    a pool is tried first; ``settings``: the pools; ``prefix``: the host's IPv6 prefix, None without IPv6;
+    ``has_libvirt``: whether libvirt's network driver is installed; ``unreadable``: definitions that cannot be read.
+    """
+
+    definitions: Mapping[str, Network] = field(default_factory=dict)
+    history: Mapping[str, Remembered] = field(default_factory=dict)
+    records: Mapping[str, str] = field(default_factory=dict)
+    occupied: Sequence[SubnetInUse] = ()
+    avoided: Sequence[SubnetInUse] = ()
+    order: str = UP
+    settings: AllocationSettings = AllocationSettings()
+    prefix: ipaddress.IPv6Network | None = None
+    links: Mapping[str, Link] = field(default_factory=dict)
+    listeners: Sequence[Listener] = ()
+    has_libvirt: bool = True
+    unreadable: Mapping[str, Unreadable] = field(default_factory=dict)
+
+    def history_of(self, name: str) -> Remembered:
+        """What a network had before."""
+        return self.history.get(name, Remembered())
+
+    def is_live(self, network: Network) -> bool:
+        """Whether the bridge of a network exists and has its addresses, so that guests may use them."""
+        link = self.links.get(network.bridge.name)
+        own = [str(address) for address in (network.ipv4.address, network.ipv6.address) if address]
+        return link is not None and bool(own) and all(address in link.addresses for address in own)
