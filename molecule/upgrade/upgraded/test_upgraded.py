@@ -33,5 +33,9 @@ def test_everything_is_as_defined(upgraded) -> None:
 
 
 def test_a_guest_keeps_its_address(upgraded) -> None:
-    upgraded.guest.plug("vn-lab")
-    assert upgraded.guest.lease().startswith("10.76.0.")
+    try:
+        upgraded.guest.plug("vn-lab")
+        assert upgraded.guest.lease().startswith("10.76.0.")
+        assert upgraded.guest.pings("10.76.0.1")
+    finally:
+        upgraded.guest.unplug()
