@@ -212,27 +212,15 @@ changes:
 
 from ansible.module_utils.basic import AnsibleModule
 
+# First: it refuses a Python that is too old for the others.
 from ..module_utils.tasks.registry import bridge
 
+# isort: split
+from ..module_utils.bridge.spec import BridgeSpec
+from ..module_utils.core.fields import argument_spec
+
 ARGUMENTS = {
-    "name": {"type": "str"},
-    "state": {"type": "str", "choices": ["present", "absent"]},
-    "type": {"type": "str", "choices": ["linux", "openvswitch"]},
-    "mac": {"type": "str"},
-    "mtu": {"type": "int"},
-    "stp": {"type": "bool"},
-    "forward_delay": {"type": "int"},
-    "ports": {"type": "list", "elements": "str"},
-    "addresses": {"type": "list", "elements": "str"},
-    "fdb_max_learned": {"type": "int"},
-    "isolate_guests": {"type": "bool"},
-    "rstp": {"type": "bool"},
-    "fail_mode": {"type": "str", "choices": ["standalone", "secure"]},
-    "vlans": {"type": "list", "elements": "dict"},
-    "enslave_uplink": {"type": "bool"},
-    "confirm_within": {"type": "int"},
-    "routes": {"type": "list", "elements": "dict"},
-    "bandwidth": {"type": "dict"},
+    **argument_spec(BridgeSpec),
     "bridges": {"type": "list", "elements": "dict"},
     "purge": {"type": "bool", "default": False},
 }

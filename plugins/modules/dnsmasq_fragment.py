@@ -409,30 +409,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+# First: it refuses a Python that is too old for the others.
 from ..module_utils.tasks.registry import dnsmasq_fragment
 
-_RANGE = {
-    "start": {"type": "str", "required": True},
-    "end": {"type": "str", "required": True},
-    "lease_time": {"type": "str"},
-}
-_HOST = {
-    "mac": {"type": "str"},
-    "id": {"type": "str"},
-    "name": {"type": "str"},
-    "ip": {"type": "str"},
-    "lease_time": {"type": "str"},
-}
-_IPV6 = {
-    "address": {"type": "str", "required": True},
-    "ra": {"type": "bool"},
-    "ra_names": {"type": "bool"},
-    "stateless": {"type": "bool"},
-    "ranges": {"type": "list", "elements": "dict", "options": _RANGE},
-    "hosts": {"type": "list", "elements": "dict", "options": _HOST},
-    "options": {"type": "dict"},
-}
-_BOOT = {"file": {"type": "str", "required": True}, "server": {"type": "str"}}
+# isort: split
+from ..module_utils.core.fields import argument_spec
+from ..module_utils.dnsmasq.spec import FragmentSpec
 
 
 def _records(required: Sequence[str], more: Mapping[str, str]) -> dict[str, Any]:
@@ -455,24 +437,8 @@ _NAMES = {
 }
 
 ARGUMENTS = {
-    "name": {"type": "str"},
-    "interface": {"type": "str"},
-    "state": {"type": "str", "choices": ["present", "absent"]},
-    "instance": {"type": "str", "choices": ["auto", "system", "private"]},
-    "address": {"type": "str"},
-    "ranges": {"type": "list", "elements": "dict", "options": _RANGE},
-    "hosts": {"type": "list", "elements": "dict", "options": _HOST},
-    "options": {"type": "dict"},
-    "boot": {"type": "dict", "options": _BOOT},
-    "tftp_root": {"type": "str"},
-    "ipv6": {"type": "dict", "options": _IPV6},
-    "domain": {"type": "str"},
-    "local_only": {"type": "bool"},
-    "router": {"type": "bool"},
-    "dns": {"type": "bool"},
+    **argument_spec(FragmentSpec, suboptions=True),
     "names": {"type": "dict", "options": _NAMES},
-    "upstream": {"type": "bool"},
-    "raw": {"type": "list", "elements": "str"},
     "fragments": {"type": "list", "elements": "dict"},
     "purge": {"type": "bool", "default": False},
 }

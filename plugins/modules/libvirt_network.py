@@ -116,23 +116,15 @@ changes:
 
 from ansible.module_utils.basic import AnsibleModule
 
+# First: it refuses a Python that is too old for the others.
 from ..module_utils.tasks.registry import libvirt_network
 
+# isort: split
+from ..module_utils.core.fields import argument_spec
+from ..module_utils.libvirt.definition import RegistrationSpec
+
 ARGUMENTS = {
-    "name": {"type": "str"},
-    "uuid": {"type": "str"},
-    "bridge": {"type": "str"},
-    "title": {"type": "str"},
-    "description": {"type": "str"},
-    "isolate_guests": {"type": "bool"},
-    "libvirt": {"type": "dict"},
-    "active": {"type": "bool"},
-    "autostart": {"type": "bool"},
-    "persistent": {"type": "bool"},
-    "xml": {"type": "str"},
-    "restart": {"type": "bool"},
-    "managed_by": {"type": "str", "choices": ["virtnet", "libvirt"]},
-    "state": {"type": "str", "choices": ["present", "absent"]},
+    **argument_spec(RegistrationSpec),
     "networks": {"type": "list", "elements": "dict"},
     "purge": {"type": "bool", "default": False},
 }

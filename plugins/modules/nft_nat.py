@@ -154,20 +154,17 @@ changes:
 
 from ansible.module_utils.basic import AnsibleModule
 
+# First: it refuses a Python that is too old for the others.
 from ..module_utils.tasks.registry import nft_nat
 
+# isort: split
+from ..module_utils.core.fields import argument_spec
+from ..module_utils.nft.elements import Rules
+from ..module_utils.nft.spec import RulesSpec
+
 ARGUMENTS = {
-    "name": {"type": "str"},
-    "bridge": {"type": "str"},
-    "mode": {"type": "str", "choices": ["nat", "routed", "isolated", "open"]},
-    "uplink": {"type": "str"},
-    "subnets": {"type": "list", "elements": "str"},
-    "nat": {"type": "dict"},
-    "isolate_guests": {"type": "bool"},
-    "connection_rate": {"type": "int"},
-    "dns": {"type": "bool"},
-    "port_forwards": {"type": "list", "elements": "dict"},
-    "state": {"type": "str", "choices": ["present", "absent"]},
+    **argument_spec(Rules),
+    **argument_spec(RulesSpec),
     "networks": {"type": "list", "elements": "dict"},
     "firewall_integration": {"type": "bool"},
     "purge": {"type": "bool", "default": False},

@@ -132,21 +132,15 @@ changes:
 
 from ansible.module_utils.basic import AnsibleModule
 
+# First: it refuses a Python that is too old for the others.
 from ..module_utils.tasks.registry import resolvconf_entry
 
+# isort: split
+from ..module_utils.core.fields import argument_spec
+from ..module_utils.resolver.spec import EntrySpec
+
 ARGUMENTS = {
-    "interface": {"type": "str"},
-    "state": {"type": "str", "choices": ["present", "absent"]},
-    "addresses": {"type": "list", "elements": "str"},
-    "domain": {"type": "str"},
-    "subnets": {"type": "list", "elements": "str"},
-    "forwards": {"type": "bool"},
-    "asked": {"type": "bool"},
-    "provider": {
-        "type": "str",
-        "choices": ["auto", "openresolv", "resolvconf", "systemd-resolved", "networkmanager", "plain"],
-    },
-    "loopback_serves": {"type": "bool"},
+    **argument_spec(EntrySpec),
     "resolver": {
         "type": "str",
         "choices": ["auto", "none", "openresolv", "resolvconf", "systemd-resolved", "networkmanager", "plain"],

@@ -293,34 +293,15 @@ changes:
 
 from ansible.module_utils.basic import AnsibleModule
 
+# First: it refuses a Python that is too old for the others.
 from ..module_utils.tasks.registry import virt_network
 
+# isort: split
+from ..module_utils.core.fields import argument_spec
+from ..module_utils.network.model import Network
+
 ARGUMENTS = {
-    "name": {"type": "str"},
-    "state": {"type": "str", "choices": ["active", "inactive", "absent"]},
-    "autostart": {"type": "bool"},
-    "persistent": {"type": "bool"},
-    "uuid": {"type": "str"},
-    "title": {"type": "str"},
-    "description": {"type": "str"},
-    "mode": {"type": "str", "choices": ["nat", "routed", "isolated", "open", "bridged"]},
-    "uplink": {"type": "str"},
-    "bridge": {"type": "dict"},
-    "ipv4": {"type": "dict"},
-    "ipv6": {"type": "dict"},
-    "nat": {"type": "dict"},
-    "isolate_guests": {"type": "bool"},
-    "connection_rate": {"type": "int"},
-    "port_forwards": {"type": "list", "elements": "dict"},
-    "extra_addresses": {"type": "list", "elements": "str"},
-    "routes": {"type": "list", "elements": "dict"},
-    "bandwidth": {"type": "dict"},
-    "dns": {"type": "dict"},
-    "dnsmasq": {"type": "dict"},
-    "libvirt": {"type": "dict"},
-    "managed_by": {"type": "str", "choices": ["virtnet", "libvirt"]},
-    "restart": {"type": "bool"},
-    "xml": {"type": "str"},
+    **argument_spec(Network),
     "networks": {"type": "list", "elements": "dict"},
     "pools": {"type": "list", "elements": "raw"},
     "fleet": {"type": "dict"},

@@ -149,9 +149,9 @@ class Bridges:
             ours = [name for name, link in current.links.items() if is_ours(link, macs[name])]
             ours += [row.name for row in current.ovs.bridges.values() if row.ours]
             named = {spec.name for spec in self.specs}
-            absent.update(
-                {name: BridgeSpec(name, "absent", mac=macs.get(name, "")) for name in ours if name not in named}
-            )
+            for name in ours:
+                if name not in named:
+                    absent[name] = BridgeSpec(name=name, state="absent", mac=macs.get(name, ""))
         return list(absent.values())
 
     def apply(self, plan: Plan[BridgeChange]) -> None:

@@ -1,23 +1,26 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A bridge as it shall be: the options of one, validated."""
+"""The desired state of a bridge: its options, validated."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..core import kinds
 from ..core.errors import InvalidOption
+from ..core.fields import Kind, option, read, required, table, write
 from ..core.options import Options
 from ..kernel.bandwidth import Bandwidth, read_bandwidth
 from ..kernel.fdb import DEFAULT as FDB_DEFAULT
-from ..kernel.fdb import read_fdb_max_learned
+from ..kernel.fdb import LEAST_OPENVSWITCH
+from ..kernel.fdb import MOST as FDB_MOST
 from ..kernel.links import OPENVSWITCH
 from ..kernel.routes import Route, read_route_options
 from ..openvswitch.port_vlans import PortVlan, read_port_vlans
-from .uplink import CONFIRM_WITHIN, refuse_for_openvswitch, uplink_options
+from .uplink import CONFIRM_WITHIN
 
 TYPES = ("linux", OPENVSWITCH)
 FAIL_MODES = ("standalone", "secure")
@@ -28,75 +31,44 @@ _LEAST_DELAY = {"linux": 2, OPENVSWITCH: 4}
 _MOST_DELAY = 30
 
 
-@dataclass(frozen=True)
-class BridgeSpec:
-    """A bridge as it shall be. ``forward_delay`` in seconds; ``mtu`` and ``mac`` None: left to the kernel, derived.
+def _on_openvswitch(bridge: Any) -> bool:
+    return bool(bridge.type == OPENVSWITCH)
 
-    ``fdb_max_learned``: None where the user leaves it to us, see ``fdb_limit``.
+
+def _enslaves_uplink(bridge: Any) -> bool:
+    return bool(bridge.enslave_uplink)
+
+
+_VLANS: Kind[Sequence[PortVlan]] = Kind(
+    read_port_vlans, "list", elements="dict", write=lambda vlans: [vlan.as_options() for vlan in vlans]
+)
+
+
+@dataclass(frozen=True)
+class BridgeOptions:
+    """The options that a bridge has in the module ``bridge`` and in a network. ``forward_delay`` in seconds.
+
+    None: the kernel decides on ``mtu``, and the type and ports on ``fdb_max_learned``, see ``fdb_limit``. An empty
+    ``mac`` is derived from the name.
     """
 
-    name: str
-    state: str = "present"
-    type: str = "linux"
-    mac: str = ""
-    mtu: int | None = None
-    stp: bool = False
-    forward_delay: int = 0
-    ports: Sequence[str] = ()
-    addresses: Sequence[str] = ()
-    routes: Sequence[Route] = ()
-    isolate_guests: bool = False
-    bandwidth: Bandwidth = field(default_factory=Bandwidth)
-    rstp: bool = False
-    fail_mode: str = "standalone"
-    vlans: Sequence[PortVlan] = ()
-    enslave_uplink: bool = False
-    confirm_within: int = CONFIRM_WITHIN
-    fdb_max_learned: int | None = None
-    path: str = field(default="", compare=False)
+    name: str = required(kinds.interface)
+    type: str = option(kinds.choice(*TYPES), TYPES[0])
+    mac: str = option(kinds.mac, "")
+    mtu: int | None = option(kinds.integer(68, 65535), None)
+    stp: bool = option(kinds.boolean, False)
+    forward_delay: int = option(kinds.integer(0, _MOST_DELAY), 0)
+    ports: Sequence[str] = option(kinds.interfaces, ())
+    fdb_max_learned: int | None = option(kinds.integer(0, FDB_MOST), None)
+    rstp: bool = option(kinds.boolean, False, is_written=_on_openvswitch)
+    fail_mode: str = option(kinds.choice(*FAIL_MODES), FAIL_MODES[0], is_written=_on_openvswitch)
+    vlans: Sequence[PortVlan] = option(_VLANS, (), is_written=_on_openvswitch)
+    enslave_uplink: bool = option(kinds.boolean, False, is_written=_enslaves_uplink)
+    confirm_within: int = option(kinds.integer(5, 3600), CONFIRM_WITHIN, is_written=_enslaves_uplink)
 
-    @staticmethod
-    def from_options(options: Options) -> BridgeSpec:
-        """Validate the options of one bridge; raises InvalidOption."""
-        name = options.interface("name")
-        options.owner = f"bridge {name!r}"
-        kind = options.choice("type", TYPES, TYPES[0])
-        stp, rstp = options.boolean("stp", False), options.boolean("rstp", False)
-        least = _LEAST_DELAY[kind] if stp or rstp else 0
-        delay = options.integer("forward_delay", 0, least=0, most=_MOST_DELAY)
-        mtu = options.integer("mtu", None, least=68, most=65535)
-        interfaces = options.cidrs("addresses")
-        addresses = tuple(map(str, interfaces))
-        if mtu is not None and mtu < 1280 and any(":" in address for address in addresses):
-            options.error("mtu", f"{mtu} is too small for IPv6, which needs 1280 (RFC 8200 section 5)")
-        spec = BridgeSpec(
-            name=name,
-            state=options.choice("state", ("present", "absent"), "present"),
-            type=kind,
-            mac=options.mac("mac", ""),
-            mtu=mtu,
-            stp=stp,
-            forward_delay=max(delay, least),
-            ports=tuple(options.interfaces("ports")),
-            addresses=addresses,
-            routes=read_route_options(options, "routes", interfaces),
-            isolate_guests=options.boolean("isolate_guests", False),
-            bandwidth=read_bandwidth(options.group("bandwidth")),
-            rstp=rstp,
-            fail_mode=options.choice("fail_mode", FAIL_MODES, FAIL_MODES[0]),
-            vlans=read_port_vlans(options, "vlans"),
-            enslave_uplink=options.boolean("enslave_uplink", False),
-            confirm_within=options.integer("confirm_within", CONFIRM_WITHIN, least=5, most=3600),
-            fdb_max_learned=read_fdb_max_learned(options, kind),
-            path=options.path,
-        )
-        if spec.enslave_uplink:
-            refuse_for_openvswitch(options, kind)
-        refuse_for_linux(options, kind)
-        if stp and rstp:
-            options.error("rstp", "and stp exclude each other; choose one")
-        options.reject_unknown()
-        return spec
+    def as_options(self) -> dict[str, Any]:
+        """The options that this bridge has a use for, with every default."""
+        return write(self)
 
     @property
     def fdb_limit(self) -> int:
@@ -108,43 +80,54 @@ class BridgeSpec:
             return self.fdb_max_learned
         return 0 if self.ports or self.type == OPENVSWITCH else FDB_DEFAULT
 
+
+def check_bridge(options: Options, bridge: BridgeOptions) -> None:
+    """Refuse options that exclude each other, or that the type of the bridge does not have; raises InvalidOption."""
+    if bridge.stp and bridge.rstp:
+        options.error("rstp", "and stp exclude each other; choose one")
+    if bridge.type != OPENVSWITCH:
+        for one in table(BridgeOptions):
+            if one.is_written is _on_openvswitch and getattr(bridge, one.field) != one.default:
+                options.error(one.name, "is for bridges of type openvswitch; leave it out, or use that type")
+    if bridge.type == OPENVSWITCH and 0 < (bridge.fdb_max_learned or 0) < LEAST_OPENVSWITCH:
+        options.error(
+            "fdb_max_learned",
+            f"{bridge.fdb_max_learned} is too small for Open vSwitch; use 0, or {LEAST_OPENVSWITCH} or more",
+        )
+    if bridge.type == OPENVSWITCH and bridge.enslave_uplink:
+        options.error("enslave_uplink", "is for Linux bridges; leave it out, or use bridge.type: linux")
+
+
+@dataclass(frozen=True)
+class BridgeSpec(BridgeOptions):
+    """The desired state of a bridge."""
+
+    addresses: Sequence[str] = option(kinds.cidrs, ())
+    routes: Sequence[Route] = option(kinds.groups_by_caller(Route), ())
+    isolate_guests: bool = option(kinds.boolean, False)
+    bandwidth: Bandwidth = option(kinds.group(Bandwidth, read_bandwidth), Bandwidth())
+    state: str = option(kinds.choice("present", "absent"), "present")
+    path: str = field(default="", compare=False)
+
+    @staticmethod
+    def from_options(options: Options) -> BridgeSpec:
+        """Validate the options of one bridge; raises InvalidOption."""
+        name = options.interface("name")
+        options.owner = f"bridge {name!r}"
+        routes = read_route_options(options, "routes", options.cidrs("addresses"))
+        spec = read(BridgeSpec, options, routes=routes, path=options.path)
+        if spec.mtu is not None and spec.mtu < 1280 and any(":" in address for address in spec.addresses):
+            options.error("mtu", f"{spec.mtu} is too small for IPv6, which needs 1280 (RFC 8200 section 5)")
+        check_bridge(options, spec)
+        options.reject_unknown()
+        least = _LEAST_DELAY[spec.type] if spec.stp or spec.rstp else 0
+        return replace(spec, forward_delay=max(spec.forward_delay, least))
+
     def as_options(self) -> dict[str, Any]:
-        """The way back to the module's options."""
+        """The options of the module ``bridge``."""
         if self.state == "absent":
             return {"name": self.name, "state": "absent", "type": self.type, "mac": self.mac}
-        only_openvswitch = {
-            "rstp": self.rstp,
-            "fail_mode": self.fail_mode,
-            "vlans": [one.as_options() for one in self.vlans],
-        }
-        return {
-            "name": self.name,
-            "state": self.state,
-            "type": self.type,
-            "mac": self.mac,
-            "mtu": self.mtu,
-            "stp": self.stp,
-            "forward_delay": self.forward_delay,
-            "ports": list(self.ports),
-            "addresses": list(self.addresses),
-            "routes": [route.as_options() for route in self.routes],
-            "isolate_guests": self.isolate_guests,
-            "bandwidth": self.bandwidth.as_options(),
-            "fdb_max_learned": self.fdb_max_learned,
-            **(only_openvswitch if self.type == OPENVSWITCH else {}),
-            **uplink_options(self.enslave_uplink, self.confirm_within),
-        }
-
-
-# Options that only Open vSwitch carries out, and what they are where nothing is asked for.
-_ONLY_OPENVSWITCH = {"rstp": False, "fail_mode": FAIL_MODES[0], "vlans": []}
-
-
-def refuse_for_linux(options: Options, kind: str) -> None:
-    """Options that only a bridge of Open vSwitch has; raises InvalidOption."""
-    for name, nothing in _ONLY_OPENVSWITCH.items():
-        if kind != OPENVSWITCH and options.raw(name, None) not in (None, nothing):
-            options.error(name, "is for bridges of type openvswitch; leave it out, or use that type")
+        return super().as_options()
 
 
 def refuse_duplicates(wanted: Sequence[BridgeSpec]) -> None:

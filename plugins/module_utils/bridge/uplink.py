@@ -21,7 +21,7 @@ from ..core.errors import InvalidOption
 from ..core.files import File, put, read_note
 from ..core.paths import Paths
 from ..kernel.link_changes import AddAddress, DeleteAddress, HostRoute, PutHostRoute, Release, Step
-from ..kernel.links import OPENVSWITCH, Link
+from ..kernel.links import Link
 
 if TYPE_CHECKING:
     from .spec import BridgeSpec
@@ -252,14 +252,3 @@ def return_steps(uplink: Uplink, bridge: str, links: Mapping[str, Link]) -> list
 def _gateways_last(routes: Sequence[HostRoute]) -> list[HostRoute]:
     """A gateway is reached by a route without a gateway, which has to exist first."""
     return sorted(routes, key=lambda route: bool(route.via))
-
-
-def uplink_options(enslave_uplink: bool, confirm_within: int) -> dict[str, Any]:
-    """The options as they are stored and handed over: only where they are asked for."""
-    return {"enslave_uplink": True, "confirm_within": confirm_within} if enslave_uplink else {}
-
-
-def refuse_for_openvswitch(options: Any, kind: str) -> None:
-    """Refuse ``enslave_uplink`` where it cannot be had; raises InvalidOption."""
-    if kind == OPENVSWITCH:
-        options.error("enslave_uplink", "is for Linux bridges; leave it out, or use bridge.type: linux")

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ..core import kinds
+from ..core.fields import Kind, option, read, required, write
 from ..core.options import Options
 from .options import DNS_SERVER, DOMAIN_SEARCH6, option_line, option_lines, read_dhcp_options
 from .ranges import DEFAULT_LEASE_TIME, Range, default_ranges, read_ranges
@@ -24,15 +26,19 @@ from .static_hosts import Host, read_hosts
 _SHORTEST_PREFIX = 64
 
 
+_ADDRESS: Kind[ipaddress.IPv6Interface] = Kind(lambda options, name: options.ipv6_cidr(name), write=str)
+_OPTIONS: Kind[Mapping[str, str]] = Kind(lambda options, name: read_dhcp_options(options, name, 6), "dict", write=dict)
+
+
 @dataclass(frozen=True)
 class Dhcp6:
     """DHCPv6: nothing, options alone (``stateless``), or addresses too."""
 
-    enabled: bool = False
-    stateless: bool = False
-    ranges: Sequence[Range] = ()
-    hosts: Sequence[Host] = ()
-    options: Mapping[str, str] = field(default_factory=dict)
+    enabled: bool = option(kinds.boolean, False)
+    stateless: bool = option(kinds.boolean, False)
+    ranges: Sequence[Range] = option(kinds.groups_by_caller(Range), ())
+    hosts: Sequence[Host] = option(kinds.groups_by_caller(Host), ())
+    options: Mapping[str, str] = option(_OPTIONS, {})
 
     @property
     def gives_addresses(self) -> bool:
@@ -46,24 +52,17 @@ class Dhcp6:
         return replace(self, ranges=tuple(default_ranges(address)))
 
     def as_options(self) -> dict[str, Any]:
-        """The way back to the user's options."""
-        return {
-            "enabled": self.enabled,
-            "stateless": self.stateless,
-            "ranges": [one.as_options() for one in self.ranges],
-            "hosts": [host.as_options() for host in self.hosts],
-            "options": dict(self.options),
-        }
+        """The option ``ipv6.dhcp`` of a network."""
+        return write(self)
 
 
 def read_dhcp6(options: Options, address: ipaddress.IPv6Interface | None, advertised: bool) -> Dhcp6:
     """The option ``dhcp`` of a network's IPv6; raises InvalidOption."""
-    dhcp6 = Dhcp6(
-        enabled=options.boolean("enabled", False),
-        stateless=options.boolean("stateless", False),
+    dhcp6 = read(
+        Dhcp6,
+        options,
         ranges=tuple(read_ranges(options, "ranges", address, version=6)),
         hosts=tuple(read_hosts(options, "hosts", address, 6)),
-        options=read_dhcp_options(options, "options", 6),
     )
     options.reject_unknown()
     if not dhcp6.enabled:
@@ -85,13 +84,13 @@ def read_dhcp6(options: Options, address: ipaddress.IPv6Interface | None, advert
 class Service6:
     """What the guests of one bridge get: ``names`` makes AAAA records of the addresses that they make themselves."""
 
-    address: ipaddress.IPv6Interface
-    ra: bool = True
-    names: bool = True
-    stateless: bool = False
-    ranges: Sequence[Range] = ()
-    hosts: Sequence[Host] = ()
-    options: Mapping[str, str] = field(default_factory=dict)
+    address: ipaddress.IPv6Interface = required(_ADDRESS)
+    ra: bool = option(kinds.boolean, True)
+    names: bool = option(kinds.boolean, True, name="ra_names")
+    stateless: bool = option(kinds.boolean, False)
+    ranges: Sequence[Range] = option(kinds.groups_by_caller(Range), ())
+    hosts: Sequence[Host] = option(kinds.groups_by_caller(Host), ())
+    options: Mapping[str, str] = option(_OPTIONS, {})
 
     @property
     def dhcp(self) -> bool:
@@ -104,29 +103,18 @@ class Service6:
         return self.ra or self.dhcp
 
     def as_options(self) -> dict[str, Any]:
-        """The way back to the user's options."""
-        return {
-            "address": str(self.address),
-            "ra": self.ra,
-            "ra_names": self.names,
-            "stateless": self.stateless,
-            "ranges": [one.as_options() for one in self.ranges],
-            "hosts": [host.as_options() for host in self.hosts],
-            "options": dict(self.options),
-        }
+        """The option ``ipv6`` of a fragment."""
+        return write(self)
 
 
 def read_service6(options: Options) -> Service6:
     """The option ``ipv6`` of a fragment; raises InvalidOption."""
     address = options.ipv6_cidr("address")
-    service = Service6(
-        address=address,
-        ra=options.boolean("ra", True),
-        names=options.boolean("ra_names", True),
-        stateless=options.boolean("stateless", False),
+    service = read(
+        Service6,
+        options,
         ranges=tuple(read_ranges(options, "ranges", address, version=6)),
         hosts=tuple(read_hosts(options, "hosts", address, 6)),
-        options=read_dhcp_options(options, "options", 6),
     )
     options.reject_unknown()
     if service.stateless and (service.ranges or service.hosts or not service.ra):

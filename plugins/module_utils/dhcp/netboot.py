@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ..core import kinds
+from ..core.fields import Kind, option, read, required, write
 from ..core.options import Options, repr_short
 from .dnsmasq_syntax import quoted
 
@@ -17,16 +19,19 @@ from .dnsmasq_syntax import quoted
 _LONGEST_FILE = 127
 
 
+_SERVER: Kind[str] = Kind(lambda options, name: options.text(name), write=lambda server: server or None)
+
+
 @dataclass(frozen=True)
 class Boot:
-    """``server`` is an address or a name; '' for the host itself."""
+    """What guests load. ``server`` is an address or a name; empty for the host itself."""
 
-    file: str
-    server: str = ""
+    file: str = required(kinds.text(_LONGEST_FILE))
+    server: str = option(_SERVER, "")
 
     def as_options(self) -> dict[str, Any]:
-        """The way back to the user's options."""
-        return {"file": self.file, "server": self.server or None}
+        """The option ``boot``."""
+        return write(self)
 
 
 def read_boot(options: Options, name: str) -> Boot | None:
@@ -34,7 +39,7 @@ def read_boot(options: Options, name: str) -> Boot | None:
     if not options.raw(name, None):
         return None
     item = options.group(name)
-    boot = Boot(str(item.text("file", longest=_LONGEST_FILE)), str(item.text("server", "")))
+    boot = read(Boot, item)
     item.reject_unknown()
     if not boot.file:
         item.error("file", "is required: the file that guests load")
@@ -50,10 +55,13 @@ def read_boot(options: Options, name: str) -> Boot | None:
 
 def read_tftp_root(options: Options, name: str) -> str:
     """The option ``tftp_root``; raises InvalidOption."""
-    text = str(options.text(name, ""))
+    text = options.text(name, "")
     if text and (not text.startswith("/") or "/../" in f"{text}/"):
         options.error(name, f"{repr_short(text)} is not an absolute path of a folder")
     return text
+
+
+TFTP_ROOT: Kind[str] = Kind(read_tftp_root, write=lambda folder: folder or None)
 
 
 def boot_line(tag: str, boot: Boot) -> str:

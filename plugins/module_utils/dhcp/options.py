@@ -30,7 +30,7 @@ DOMAIN_SEARCH6 = ("domain-search", "24")
 
 def read_dhcp_options(options: Options, name: str, version: int = 4) -> dict[str, str]:
     """DHCP options by name or number (RFC 2132, RFC 8415) with their values; raises InvalidOption."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for key, value in options.mapping(name).items():
         joined = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
         item = Options({str(key): joined}, options.at(name), options.owner)
@@ -43,14 +43,14 @@ def read_dhcp_options(options: Options, name: str, version: int = 4) -> dict[str
         elif not _NAME.fullmatch(word):
             listed = "dhcp" if version == 4 else "dhcp6"
             item.error(word, f"is neither a number nor a name that 'dnsmasq --help {listed}' lists")
-        text = str(item.text(str(key), longest=600))
+        text = item.text(str(key), longest=600)
         if text and any(not part.strip() for part in text.split(",")):
             item.error(word, f"{text!r} has an empty part between its commas")
-        found[word] = text
+        values[word] = text
     for same in (ROUTER, MTU, DNS_SERVER[4]) if version == 4 else (DNS_SERVER[6], DOMAIN_SEARCH6):
-        if same[0] in found and same[1] in found:
+        if same[0] in values and same[1] in values:
             options.error(f"{name}.{same[1]}", f"is the same option as {same[0]}; keep one of them")
-    return found
+    return values
 
 
 def option_line(tag: str, version: int, key: str, values: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The addresses that DHCP hands out on one subnet, of either family: ranges and lease times. Pure."""
+"""The addresses that DHCP hands out on one subnet, of either family: ranges and lease times. No input or output."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Union
 
+from ..core import kinds
+from ..core.fields import Kind, option, required, write
 from ..core.options import Address, Interface, Options, repr_short
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
@@ -21,29 +23,32 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SHORTEST_LEASE = 120
 
 DEFAULT_LEASE_TIME = "1h"
-# Of networks whose subnet is ours to choose, and therefore to change.
+# For networks with an automatic subnet, which may change.
 MOVING_LEASE_TIME = "10m"
+
+
+_ADDRESS: Kind[Address] = Kind(lambda options, name: options.address(name), write=str)
 
 
 @dataclass(frozen=True)
 class Range:
-    """Addresses handed out, first and last included."""
+    """Addresses that DHCP hands out, first and last included."""
 
-    start: Address
-    end: Address
-    lease_time: str = DEFAULT_LEASE_TIME
+    start: Address = required(_ADDRESS)
+    end: Address = required(_ADDRESS)
+    lease_time: str = option(kinds.text(), DEFAULT_LEASE_TIME)
 
     def as_options(self) -> dict[str, Any]:
-        """The way back to the user's options."""
-        return {"start": str(self.start), "end": str(self.end), "lease_time": self.lease_time}
+        """The options of the range."""
+        return write(self)
 
 
 def lease_time(options: Options, name: str, default: str) -> str:
-    """A lease time in dnsmasq's spelling; raises InvalidOption."""
-    text = options.text(name, None)
-    if text is None:
+    """A lease time as dnsmasq writes it; raises InvalidOption."""
+    if not options.given(name):
+        options.raw(name, None)
         return default
-    text = str(text).strip().lower()
+    text = options.text(name).strip().lower()
     if text == "infinite":
         return text
     match = _LEASE_TIME.fullmatch(text)
@@ -63,12 +68,12 @@ def read_ranges(
     version: int = 4,
 ) -> list[Range]:
     """Ranges inside the subnet of ``address`` that do not overlap; raises InvalidOption."""
-    found: list[Range] = []
-    # Disjoint, by their starts: what overlaps one of them overlaps a neighbour.
+    ranges: list[Range] = []
+    # Disjoint ranges, sorted: a new range that overlaps any of them overlaps a neighbour.
     ordered: list[tuple[int, int]] = []
     for item in options.each(name):
         start, end = item.address("start", version=version), item.address("end", version=version)
-        one = Range(start, end, lease_time(item, "lease_time", lease))
+        ranges.append(Range(start, end, lease_time(item, "lease_time", lease)))
         item.reject_unknown()
         if int(end) < int(start):
             item.error("end", f"{end} comes before the start {start}; swap them")
@@ -85,8 +90,7 @@ def read_ranges(
                 kind = type(start)
                 item.error("start", f"{start} - {end} overlaps the range {kind(first)} - {kind(last)}")
         ordered.insert(at, ends)
-        found.append(one)
-    return found
+    return ranges
 
 
 def refuse_outside(item: Options, key: str, value: Address, address: Interface) -> None:
@@ -101,7 +105,7 @@ def refuse_outside(item: Options, key: str, value: Address, address: Interface) 
 
 
 def _usable(network: Network) -> tuple[int, int]:
-    """First and last that a guest can have: with IPv6 the first belongs to all routers (RFC 4291 section 2.6.1)."""
+    """First and last address for guests: with IPv6 the first belongs to all routers (RFC 4291 section 2.6.1)."""
     first, last = int(network.network_address), int(network.broadcast_address)
     if network.num_addresses <= 2:
         return first, last
@@ -109,7 +113,7 @@ def _usable(network: Network) -> tuple[int, int]:
 
 
 def default_ranges(address: Interface, lease: str = DEFAULT_LEASE_TIME) -> list[Range]:
-    """All addresses of the subnet but the host's own, as one range or the two around it."""
+    """All addresses of the subnet except the host's: one range, or one before and one after that address."""
     network = address.network
     if network.num_addresses <= 2:
         return []

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core import kinds
+from ..core.fields import Kind, option, write
 from ..core.options import Address, Interface, Options, repr_short
 from .ranges import lease_time, refuse_outside
 
@@ -23,32 +25,28 @@ _TEXT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _LONGEST_ID = {4: 255, 6: 130}
 
 
+_ADDRESS: Kind[Address] = Kind(lambda options, name: options.address(name), write=str)
+
+
 @dataclass(frozen=True)
 class Host:
     """A guest, known by its MAC address, its client id (with IPv6, DUID), or the name that it says it has."""
 
-    mac: str = ""
-    name: str = ""
-    ip: Address | None = None
-    lease_time: str = ""
-    id: str = ""
+    mac: str = option(kinds.mac, "")
+    id: str = option(kinds.text(1024), "")
+    name: str = option(kinds.text(), "")
+    ip: Address | None = option(_ADDRESS, None)
+    lease_time: str = option(kinds.text(), "")
     path: str = field(default="", compare=False)
 
     def as_options(self) -> dict[str, Any]:
-        """The way back to the user's options."""
-        values = {
-            "mac": self.mac,
-            "id": self.id,
-            "name": self.name,
-            "ip": str(self.ip) if self.ip else "",
-            "lease_time": self.lease_time,
-        }
-        return {key: value for key, value in values.items() if value}
+        """The given options of the host."""
+        return {key: value for key, value in write(self).items() if value}
 
 
 def read_hosts(options: Options, name: str, address: Interface | None, version: int = 4) -> list[Host]:
     """Static hosts, each MAC, id, address and name once, none with the host's own address; raises InvalidOption."""
-    found: list[Host] = []
+    hosts: list[Host] = []
     taken: dict[tuple[str, Any], str] = {}
     for item in options.each(name):
         host = Host(
@@ -68,12 +66,12 @@ def read_hosts(options: Options, name: str, address: Interface | None, version: 
             if host.ip == address.ip:
                 item.error("ip", f"{host.ip} is the address of the host itself; use another one")
         _refuse_twice(item, host, taken)
-        found.append(host)
-    return found
+        hosts.append(host)
+    return hosts
 
 
 def _client_id(item: Options, version: int) -> str:
-    text = str(item.text("id", "", longest=1024))
+    text = item.text("id", "", longest=1024)
     if not text:
         return ""
     low = text.lower()
@@ -110,7 +108,7 @@ def _refuse_twice(item: Options, host: Host, taken: dict[tuple[str, Any], str]) 
 
 def host_name(item: Options, name: str) -> str:
     """A guest's name that dnsmasq takes for a name; raises InvalidOption."""
-    text = str(item.host_label(name, ""))
+    text = item.host_label(name, "")
     if _KEYWORDS.fullmatch(text):
         item.error(
             name, f"{repr_short(text)} means something else to dnsmasq; choose a name that is no number or keyword"

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What one network wants of dnsmasq. Pure."""
+"""What one network needs from dnsmasq: the options, validated. No input or output."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core import kinds
 from ..core.errors import InvalidOption
+from ..core.fields import Kind, option, read, required, table, write
 from ..core.options import Interface, Options
 from ..dhcp import ranges as dhcp
 from ..dhcp.dhcpv6 import Service6, read_service6
-from ..dhcp.netboot import Boot, read_boot, read_tftp_root
+from ..dhcp.netboot import TFTP_ROOT, Boot, read_boot
 from ..dhcp.options import read_dhcp_options
 from ..dhcp.ranges import Range
 from ..dhcp.static_hosts import Host, read_hosts
@@ -33,9 +35,10 @@ SYSTEM = "system"
 PRIVATE = "private"
 INSTANCES = (AUTO, SYSTEM, PRIVATE)
 
-_OPTIONS = (
-    *("interface", "instance", "address", "ranges", "hosts", "options", "boot", "tftp_root", "ipv6"),
-    *("domain", "local_only", "router", "dns", "names", "upstream", "raw"),
+_ADDRESS: Kind[ipaddress.IPv4Interface] = Kind(lambda options, name: options.ipv4_cidr(name), write=str)
+DHCP_OPTIONS: Kind[Mapping[str, str]] = Kind(read_dhcp_options, "dict", write=dict)
+RAW: Kind[Sequence[str]] = Kind(
+    lambda options, name: tuple(read_raw(options, name)), "list", elements="str", write=list
 )
 
 
@@ -43,59 +46,51 @@ _OPTIONS = (
 class FragmentSpec:
     """The fragment of one network. ``path`` is where the user wrote it."""
 
-    name: str
-    state: str = PRESENT
-    interface: str = ""
-    address: ipaddress.IPv4Interface | None = None
-    ranges: Sequence[Range] = ()
-    hosts: Sequence[Host] = ()
-    options: Mapping[str, str] = field(default_factory=dict)
-    boot: Boot | None = None
-    tftp_root: str = ""
-    ipv6: Service6 | None = None
-    domain: str = ""
-    local_only: bool = True
-    router: bool = True
-    dns: bool = True
-    names: Names = field(default_factory=Names)
-    instance: str = AUTO
-    upstream: bool = True
-    raw: Sequence[str] = ()
+    name: str = required(kinds.matching(_NAME, _NAME_WORDS))
+    state: str = option(kinds.choice(PRESENT, ABSENT), PRESENT)
+    instance: str = option(kinds.choice(*INSTANCES), AUTO)
+    interface: str = option(kinds.interface, "")
+    address: ipaddress.IPv4Interface | None = option(_ADDRESS, None)
+    ranges: Sequence[Range] = option(kinds.groups_by_caller(Range), ())
+    hosts: Sequence[Host] = option(kinds.groups_by_caller(Host), ())
+    options: Mapping[str, str] = option(DHCP_OPTIONS, {})
+    boot: Boot | None = option(kinds.group_by_caller(Boot), None)
+    tftp_root: str = option(TFTP_ROOT, "")
+    ipv6: Service6 | None = option(kinds.group_by_caller(Service6), None)
+    domain: str = option(kinds.domain, "")
+    local_only: bool = option(kinds.boolean, True)
+    router: bool = option(kinds.boolean, True)
+    dns: bool = option(kinds.boolean, True)
+    names: Names = option(kinds.group_by_caller(Names), Names())
+    upstream: bool = option(kinds.boolean, True)
+    raw: Sequence[str] = option(RAW, ())
     path: str = field(default="", compare=False)
 
     @classmethod
     def from_options(cls, options: Options) -> FragmentSpec:
-        """Read the user's options; raises InvalidOption. An absent fragment needs its name alone."""
-        name = str(options.matching("name", _NAME, _NAME_WORDS))
+        """Read the options; raises InvalidOption. An absent fragment needs its name alone."""
+        name = options.matching("name", _NAME, _NAME_WORDS)
         options.owner = f"network {name!r}"
-        state = str(options.choice("state", (PRESENT, ABSENT), PRESENT))
-        if state == ABSENT:
-            for other in _OPTIONS:
-                options.raw(other, None)
+        if options.choice("state", (PRESENT, ABSENT), PRESENT) == ABSENT:
+            for other in table(cls):
+                options.raw(other.name, None)
             options.reject_unknown()
-            return cls(name=name, state=state, path=options.path)
+            return cls(name=name, state=ABSENT, path=options.path)
         ipv6 = read_service6(options.group("ipv6")) if options.raw("ipv6", None) else None
         address = options.ipv4_cidr("address", None) if ipv6 else options.ipv4_cidr("address")
-        domain, local_only = str(options.domain("domain", "")), bool(options.boolean("local_only", True))
         names = options.group("names")
-        spec = cls(
+        domain, local_only = options.domain("domain", ""), options.boolean("local_only", True)
+        spec = read(
+            cls,
+            options,
             name=name,
-            interface=str(options.interface("interface")),
+            interface=options.interface("interface"),
             address=address,
             ranges=tuple(dhcp.read_ranges(options, "ranges", address)),
             hosts=tuple(read_hosts(options, "hosts", address)),
-            options=read_dhcp_options(options, "options"),
             boot=read_boot(options, "boot"),
-            tftp_root=read_tftp_root(options, "tftp_root"),
             ipv6=ipv6,
-            domain=domain,
-            local_only=local_only,
-            router=bool(options.boolean("router", True)),
-            dns=bool(options.boolean("dns", True)),
             names=read_names(names, domain, local_only=local_only),
-            instance=str(options.choice("instance", INSTANCES, AUTO)),
-            upstream=bool(options.boolean("upstream", True)),
-            raw=tuple(read_raw(options, "raw")),
             path=options.path,
         )
         names.reject_unknown()
@@ -104,27 +99,8 @@ class FragmentSpec:
         return spec
 
     def as_options(self) -> dict[str, Any]:
-        """The way back to the user's options."""
-        return {
-            "name": self.name,
-            "state": self.state,
-            "instance": self.instance,
-            "interface": self.interface,
-            "address": str(self.address) if self.address else None,
-            "ranges": [one.as_options() for one in self.ranges],
-            "hosts": [host.as_options() for host in self.hosts],
-            "options": dict(self.options),
-            "boot": self.boot.as_options() if self.boot else None,
-            "tftp_root": self.tftp_root or None,
-            "ipv6": self.ipv6.as_options() if self.ipv6 else None,
-            "domain": self.domain or None,
-            "local_only": self.local_only,
-            "router": self.router,
-            "dns": self.dns,
-            "names": self.names.as_options(),
-            "upstream": self.upstream,
-            "raw": list(self.raw),
-        }
+        """The options of the module ``dnsmasq_fragment``, with every default."""
+        return {**write(self), "interface": self.interface}
 
     def at(self, option: str) -> str:
         """The path of an option as the user wrote it."""
@@ -152,13 +128,13 @@ class FragmentSpec:
     @property
     def addresses(self) -> list[Interface]:
         """The host's addresses on the bridge at which guests find it."""
-        found: list[Interface] = [self.address] if self.address is not None else []
-        return [*found, self.ipv6.address] if self.ipv6 is not None else found
+        ipv4: list[Interface] = [self.address] if self.address is not None else []
+        return [*ipv4, self.ipv6.address] if self.ipv6 is not None else ipv4
 
     @property
     def subnets(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
         """The addresses of its guests."""
-        return [one.network for one in self.addresses]
+        return [address.network for address in self.addresses]
 
     @property
     def closed(self) -> bool:
@@ -173,8 +149,8 @@ class FragmentSpec:
     @property
     def private_only(self) -> list[tuple[str, str]]:
         """What only a dnsmasq of the network's own can do: the option, and why."""
-        found = [(f"names.{option}", problem) for option, problem in private_only(self.names, self.domain)]
-        return [*found, *([("raw", "are lines for a whole dnsmasq")] if self.raw else [])]
+        names = [(f"names.{name}", problem) for name, problem in private_only(self.names, self.domain)]
+        return [*names, *([("raw", "are lines for a whole dnsmasq")] if self.raw else [])]
 
 
 def _refuse_nonsense(options: Options, spec: FragmentSpec) -> None:
@@ -186,7 +162,7 @@ def _refuse_nonsense(options: Options, spec: FragmentSpec) -> None:
             options.error(f"{where}.ip", "is required where there are no ranges to take an address from")
     if (spec.boot or spec.tftp_root) and not spec.dhcp:
         options.error("boot" if spec.boot else "tftp_root", "is for guests that get an IPv4 address; give ranges too")
-    for option, problem in spec.private_only if spec.instance == SYSTEM else ():
-        options.error(option, f"{problem}; only a private dnsmasq can do that")
+    for name, problem in spec.private_only if spec.instance == SYSTEM else ():
+        options.error(name, f"{problem}; only a private dnsmasq can do that")
     if spec.closed and spec.instance == SYSTEM:
         options.error("upstream", "is false, and the system's dnsmasq answers names of others; use instance: private")

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..core import kinds
+from ..core.fields import Kind, option, read, required, write
 from ..core.options import Options
 
 # As tc(8) takes libvirt's numbers (virNetDevBandwidthSet()): "kbps" is 1000 bytes a second, "kb" 1024 bytes.
@@ -28,58 +30,63 @@ _USUAL_BURST = 64
 class Limit:
     """``average`` and ``peak`` in kilobytes a second, ``burst`` in kibibytes, as in libvirt; None: not given."""
 
-    average: int
-    peak: int | None = None
-    burst: int | None = None
+    average: int = required(kinds.integer(1, _MOST))
+    peak: int | None = option(kinds.integer(1, _MOST), None)
+    burst: int | None = option(kinds.integer(1, _MOST), None)
 
     @property
     def bucket(self) -> int:
-        """How much may pass faster than on average, in bytes."""
+        """Bytes that may pass faster than the average."""
         return (self.burst or _USUAL_BURST) * KIBIBYTES
 
     def as_options(self) -> dict[str, Any]:
-        """The way back to the user's options."""
-        return {"average": self.average, "peak": self.peak, "burst": self.burst}
+        """The options of the limit."""
+        return write(self)
+
+
+def _read_limit(options: Options) -> Limit | None:
+    if options.raw("floor", None) is not None:
+        # networkValidate() in libvirt's src/network/bridge_driver.c.
+        options.error("floor", "is a share guaranteed to a single guest; libvirt refuses it of a network too")
+    if not options.given("average"):
+        peak = options.integer("peak", None, least=1, most=_MOST)
+        burst = options.integer("burst", None, least=1, most=_MOST)
+        options.raw("average", None)
+        options.reject_unknown()
+        if peak is not None or burst is not None:
+            options.error("average", "is required beside peak and burst: kilobytes a second")
+        return None
+    limit = read(Limit, options)
+    options.reject_unknown()
+    if limit.peak is not None and limit.peak < limit.average:
+        options.error("peak", f"{limit.peak} is below the average {limit.average}; raise it, or leave it out")
+    longest = min(limit.average * KILOBYTES * _LONGEST_BURST // KIBIBYTES, _LARGEST_BURST)
+    if limit.bucket > longest * KIBIBYTES:
+        options.error(
+            "burst", f"{limit.burst} KiB is more than can be counted at {limit.average} kB/s; use at most {longest}"
+        )
+    return limit
+
+
+_LIMIT: Kind[Limit | None] = Kind(
+    lambda options, name: _read_limit(options.group(name)), "dict", write=lambda limit: limit and limit.as_options()
+)
 
 
 @dataclass(frozen=True)
 class Bandwidth:
-    """``inbound`` is to the guests, ``outbound`` from them; None is without limit."""
+    """Limits of all guests of a network together: ``inbound`` to them, ``outbound`` from them. None: no limit."""
 
-    inbound: Limit | None = None
-    outbound: Limit | None = None
+    inbound: Limit | None = option(_LIMIT, None)
+    outbound: Limit | None = option(_LIMIT, None)
 
     def as_options(self) -> dict[str, Any]:
-        """The way back to the user's options."""
-        return {
-            way: None if limit is None else limit.as_options()
-            for way, limit in (("inbound", self.inbound), ("outbound", self.outbound))
-        }
+        """The options of the bandwidth."""
+        return write(self)
 
 
 def read_bandwidth(options: Options) -> Bandwidth:
-    """Validate the option; raises InvalidOption."""
-    found = Bandwidth(*(_read(options, way) for way in ("inbound", "outbound")))
+    """The option ``bandwidth``; raises InvalidOption."""
+    bandwidth = read(Bandwidth, options)
     options.reject_unknown()
-    return found
-
-
-def _read(options: Options, way: str) -> Limit | None:
-    one = options.group(way)
-    if one.raw("floor", None) is not None:
-        # networkValidate() in libvirt's src/network/bridge_driver.c.
-        one.error("floor", "is a share guaranteed to a single guest; libvirt refuses it of a network too")
-    limits = {name: one.integer(name, None, least=1, most=_MOST) for name in ("average", "peak", "burst")}
-    one.reject_unknown()
-    average, peak = limits["average"], limits["peak"]
-    if average is None:
-        if peak is not None or limits["burst"] is not None:
-            one.error("average", "is required beside peak and burst: kilobytes a second")
-        return None
-    if peak is not None and peak < average:
-        one.error("peak", f"{peak} is below the average {average}; raise it, or leave it out")
-    limit = Limit(average, peak, limits["burst"])
-    longest = min(average * KILOBYTES * _LONGEST_BURST // KIBIBYTES, _LARGEST_BURST)
-    if limit.bucket > longest * KIBIBYTES:
-        one.error("burst", f"{limit.burst} KiB is more than can be counted at {average} kB/s; use at most {longest}")
-    return limit
+    return bandwidth

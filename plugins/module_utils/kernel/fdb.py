@@ -17,9 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..core.errors import CommandFailed
-from ..core.options import Options
 from . import netlink
-from .links import OPENVSWITCH
 from .netlink import attribute, attributes
 
 # Learned from guests only; the size of Open vSwitch's own table (MAC_DEFAULT_MAX in lib/mac-learning.h).
@@ -74,16 +72,6 @@ class SetFdbLimit:
                 kernel.request(_NEW_LINK, _LINK.pack(0, 0, index, 0, 0) + info)
         except OSError as error:
             raise CommandFailed(f"the kernel does not limit MAC addresses of {self.name}: {error.strerror}") from error
-
-
-def read_fdb_max_learned(options: Options, kind: str) -> int | None:
-    """The option of a bridge of a type, None where it is not given; raises InvalidOption."""
-    given: int | None = options.integer("fdb_max_learned", None, least=0, most=MOST)
-    if given and kind == OPENVSWITCH and given < LEAST_OPENVSWITCH:
-        options.error(
-            "fdb_max_learned", f"{given} is too small for Open vSwitch; use 0, or {LEAST_OPENVSWITCH} or more"
-        )
-    return given
 
 
 def read_fdb_limits() -> FdbLimits:

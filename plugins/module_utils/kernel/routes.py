@@ -8,11 +8,13 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Union
 
+from ..core import kinds
 from ..core.command import run
 from ..core.errors import CommandFailed, InvalidOption
+from ..core.fields import option, read, required, write
 from ..core.options import Options
 
 Subnet = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
@@ -30,9 +32,9 @@ _MOST = 2**32 - 1
 class Route:
     """A subnet, and the guest that leads there."""
 
-    to: str
-    via: str
-    metric: int = _METRIC
+    to: str = required(kinds.cidr)
+    via: str = required(kinds.address)
+    metric: int = option(kinds.integer(1, _MOST), _METRIC)
     path: str = field(default="", compare=False)
 
     def __str__(self) -> str:
@@ -49,45 +51,45 @@ class Route:
         return self.to, self.metric
 
     def as_options(self) -> dict[str, Any]:
-        """The way back to the user's options."""
-        return {"to": self.to, "via": self.via, "metric": self.metric}
+        """The options of the route."""
+        return write(self)
 
 
 def read_route_options(options: Options, name: str, addresses: Iterable[Interface]) -> tuple[Route, ...]:
     """A list of routes of a bridge with these addresses; raises InvalidOption."""
-    own = list(addresses)
-    found: list[Route] = []
+    host_addresses = list(addresses)
+    routes: list[Route] = []
     keys = set()
-    for one in options.each(name):
-        route = _read(one, own)
+    for item in options.each(name):
+        route = _read(item, host_addresses)
         if route.key in keys:
-            one.error("to", f"{route.to} is there already with metric {route.metric}; give another metric")
+            item.error("to", f"{route.to} is there already with metric {route.metric}; give another metric")
         keys.add(route.key)
-        found.append(route)
-    return tuple(sorted(found, key=lambda route: (route.to, route.metric)))
+        routes.append(route)
+    return tuple(sorted(routes, key=lambda route: (route.to, route.metric)))
 
 
-def _read(one: Options, own: Sequence[Interface]) -> Route:
-    to = one.cidr("to")
-    via = one.address("via")
-    metric = one.integer("metric", _METRIC, least=1, most=_MOST)
-    one.reject_unknown()
+def _read(options: Options, host_addresses: Sequence[Interface]) -> Route:
+    route = read(Route, options, path=options.path)
+    options.reject_unknown()
+    to, via = ipaddress.ip_interface(route.to), ipaddress.ip_address(route.via)
     if to != ipaddress.ip_interface(to.network):
-        one.error("to", f"{to} is an address within {to.network}; write {to.network}, or {to.ip}/{to.max_prefixlen}")
+        options.error(
+            "to", f"{to} is an address within {to.network}; write {to.network}, or {to.ip}/{to.max_prefixlen}"
+        )
     if to.network.prefixlen == 0 or to.ip.is_multicast or to.ip.is_loopback or to.ip.is_link_local:
-        one.error("to", f"{to.network} cannot be reached through a guest; give a subnet behind it")
+        options.error("to", f"{to.network} cannot be reached through a guest; give a subnet behind it")
     if via.version != to.version:
-        one.error("via", f"{via} is not of the same family as {to.network}")
-    inside = [interface for interface in own if interface.version == via.version and via in interface.network]
-    if not inside:
-        networks = ", ".join(str(interface.network) for interface in own) or "without an address"
-        one.error("via", f"{via} is outside the network ({networks}); give the address of a guest")
-    if any(via == interface.ip for interface in own):
-        one.error("via", f"{via} is the address of the host itself; give that of a guest")
-    for interface in own:
-        if interface.version == to.version and interface.network.overlaps(to.network):
-            one.error("to", f"{to.network} overlaps {interface.network}, which guests are on; give a subnet behind one")
-    return Route(str(to.network), str(via), metric, one.path)
+        options.error("via", f"{via} is not of the same family as {to.network}")
+    if not any(own.version == via.version and via in own.network for own in host_addresses):
+        networks = ", ".join(str(own.network) for own in host_addresses) or "without an address"
+        options.error("via", f"{via} is outside the network ({networks}); give the address of a guest")
+    if any(via == own.ip for own in host_addresses):
+        options.error("via", f"{via} is the address of the host itself; give that of a guest")
+    for own in host_addresses:
+        if own.version == to.version and own.network.overlaps(to.network):
+            options.error("to", f"{to.network} overlaps {own.network}, which guests are on; give a subnet behind one")
+    return replace(route, to=str(to.network))
 
 
 def read_routes() -> dict[str, tuple[Route, ...]]:

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..core import kinds
 from ..core.errors import InvalidOption
+from ..core.fields import option, read, required, write
 from ..core.options import Options
 from ..libvirt_xml.metadata import REGISTRATION, parse_metadata
 from ..libvirt_xml.parse import Element, add_element, children, etree, parse
@@ -29,20 +30,20 @@ _NUMBERS = ("managerid", "typeid", "typeidversion")
 class RegistrationSpec:
     """The desired state of one network in libvirt."""
 
-    name: str
-    uuid: str = ""
-    bridge: str = ""
-    title: str = ""
-    description: str = ""
-    isolate_guests: bool = False
-    libvirt: Libvirt = Libvirt()  # noqa: RUF009
-    active: bool = True
-    autostart: bool = True
-    persistent: bool = True
-    state: str = "present"
-    xml: str = ""
-    restart: bool = False
-    managed_by: str = OURS
+    name: str = required(kinds.text(50))
+    uuid: str = option(kinds.text(), "")
+    bridge: str = option(kinds.interface, "")
+    title: str = option(kinds.text(), "")
+    description: str = option(kinds.text(4096), "")
+    isolate_guests: bool = option(kinds.boolean, False)
+    libvirt: Libvirt = option(kinds.group(Libvirt, read_libvirt), Libvirt())
+    active: bool = option(kinds.boolean, True)
+    autostart: bool = option(kinds.boolean, True)
+    persistent: bool = option(kinds.boolean, True)
+    state: str = option(kinds.choice("present", "absent"), "present")
+    xml: str = option(kinds.text(), "")
+    restart: bool = option(kinds.boolean, False)
+    managed_by: str = option(kinds.choice(OURS, LIBVIRT), OURS)
 
     @property
     def managed(self) -> bool:
@@ -57,32 +58,23 @@ class RegistrationSpec:
     @classmethod
     def from_options(cls, options: Options) -> RegistrationSpec:
         """The spec of options; raises InvalidOption."""
-        state = options.choice("state", ("present", "absent"), "present")
-        name = options.text("name", longest=50)
-        xml = options.raw("xml", "") or ""
-        needed: Mapping[str, Any] = {"default": ""} if state == "absent" or xml else {}
-        spec = cls(
-            name=name,
-            uuid=options.text("uuid", **needed),
-            bridge=options.interface("bridge", **needed),
-            title=options.text("title", ""),
-            description=options.text("description", "", longest=4096),
-            isolate_guests=options.boolean("isolate_guests", False),
-            libvirt=read_libvirt(options.group("libvirt")),
-            active=options.boolean("active", True),
-            autostart=options.boolean("autostart", True),
-            persistent=options.boolean("persistent", True),
-            state=state,
+        xml = str(options.raw("xml", "") or "")
+        managed_by = options.choice("managed_by", (OURS, LIBVIRT), LIBVIRT if xml else OURS)
+        complete = bool(xml) or options.choice("state", ("present", "absent"), "present") == "absent"
+        spec = read(
+            cls,
+            options,
+            uuid=options.text("uuid", "") if complete else options.text("uuid"),
+            bridge=options.interface("bridge", "") if complete else options.interface("bridge"),
             xml=xml,
-            restart=options.boolean("restart", False),
-            managed_by=options.choice("managed_by", (OURS, LIBVIRT), LIBVIRT if xml else OURS),
+            managed_by=managed_by,
         )
         options.reject_unknown()
         return spec
 
     def as_options(self) -> dict[str, Any]:
-        """The options of the spec."""
-        return {**vars(self), "libvirt": self.libvirt.as_options()}
+        """The options of the module ``libvirt_network``."""
+        return {**write(self), "bridge": self.bridge}
 
 
 def registration_xml(spec: RegistrationSpec, version: Version) -> str:

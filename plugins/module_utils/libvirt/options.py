@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from ..core import kinds
 from ..core.errors import InvalidOption
+from ..core.fields import Kind, option, read, write
 from ..core.options import Options, repr_short
 from ..libvirt_xml.values import PARAMETERS_BY_PORT_TYPE, PORT_PARAMETERS
 
@@ -20,43 +22,6 @@ AUTO, ALWAYS, NEVER = "auto", "true", "false"
 # deviceName in libvirt's basictypes.rng.
 _PORTGROUP = re.compile(r"[a-zA-Z0-9_.\\:/-]+")
 _LARGEST = 2**32 - 1
-
-
-@dataclass(frozen=True)
-class Libvirt:
-    """The values as plain data, in the shape of the options."""
-
-    register: str = AUTO
-    portgroups: Sequence[Mapping[str, Any]] = ()
-    metadata: Sequence[str] = ()
-    virtualport: Mapping[str, Any] = field(default_factory=dict)
-    vlan: Mapping[str, Any] = field(default_factory=dict)
-    trust_guest_rx_filters: bool = False
-
-    def as_options(self) -> dict[str, Any]:
-        """The way back to the user's options."""
-        return {
-            "register": {ALWAYS: True, NEVER: False}.get(self.register, self.register),
-            "portgroups": [dict(one) for one in self.portgroups],
-            "metadata": list(self.metadata),
-            "virtualport": dict(self.virtualport),
-            "vlan": dict(self.vlan),
-            "trust_guest_rx_filters": self.trust_guest_rx_filters,
-        }
-
-
-def read_libvirt(options: Options) -> Libvirt:
-    """Validate; raises InvalidOption."""
-    found = Libvirt(
-        register=_register(options),
-        portgroups=tuple(_portgroups(options)),
-        metadata=tuple(_metadata(options)),
-        virtualport=_virtualport(options),
-        vlan=_vlan(options),
-        trust_guest_rx_filters=options.boolean("trust_guest_rx_filters", False),
-    )
-    options.reject_unknown()
-    return found
 
 
 def _register(options: Options) -> str:
@@ -103,7 +68,7 @@ def _given(options: Options, name: str, read: Callable[[Options], Mapping[str, A
 
 
 def _bandwidth(options: Options) -> dict[str, Any]:
-    group, found = options.group("bandwidth"), {}
+    group, bandwidth = options.group("bandwidth"), {}
     for way in ("inbound", "outbound"):
         limits = group.group(way)
         values = {name: limits.integer(name, None, least=1, most=_LARGEST) for name in ("average", "peak", "burst")}
@@ -112,9 +77,9 @@ def _bandwidth(options: Options) -> dict[str, Any]:
             limits.error("floor", "is for bridges that libvirt itself makes; libvirt refuses it with one that is there")
         limits.reject_unknown()
         if any(values.values()):
-            found[way] = {name: value for name, value in values.items() if value is not None}
+            bandwidth[way] = {name: value for name, value in values.items() if value is not None}
     group.reject_unknown()
-    return found
+    return bandwidth
 
 
 def _vlan(options: Options) -> dict[str, Any]:
@@ -171,3 +136,42 @@ def _metadata(options: Options) -> Iterator[str]:
             )
         spaces.add(space)
     yield from texts
+
+
+_REGISTER: Kind[str] = Kind(
+    lambda options, _name: _register(options), write=lambda word: {ALWAYS: True, NEVER: False}.get(word, word)
+)
+_PORTGROUPS: Kind[Sequence[Mapping[str, Any]]] = Kind(
+    lambda options, _name: tuple(_portgroups(options)),
+    "list",
+    elements="dict",
+    write=lambda portgroups: [dict(portgroup) for portgroup in portgroups],
+)
+_METADATA: Kind[Sequence[str]] = Kind(
+    lambda options, _name: tuple(_metadata(options)), "list", elements="str", write=list
+)
+_VIRTUALPORT: Kind[Mapping[str, Any]] = Kind(lambda options, _name: _virtualport(options), "dict", write=dict)
+_VLAN: Kind[Mapping[str, Any]] = Kind(lambda options, _name: _vlan(options), "dict", write=dict)
+
+
+@dataclass(frozen=True)
+class Libvirt:
+    """The option ``libvirt``. Portgroups, virtualport and vlan are plain data in the shape of the options."""
+
+    register: str = option(_REGISTER, AUTO)
+    portgroups: Sequence[Mapping[str, Any]] = option(_PORTGROUPS, ())
+    metadata: Sequence[str] = option(_METADATA, ())
+    virtualport: Mapping[str, Any] = option(_VIRTUALPORT, {})
+    vlan: Mapping[str, Any] = option(_VLAN, {})
+    trust_guest_rx_filters: bool = option(kinds.boolean, False)
+
+    def as_options(self) -> dict[str, Any]:
+        """The option ``libvirt``, with every default."""
+        return write(self)
+
+
+def read_libvirt(options: Options) -> Libvirt:
+    """The option ``libvirt``; raises InvalidOption."""
+    libvirt = read(Libvirt, options)
+    options.reject_unknown()
+    return libvirt

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ..core import kinds
+from ..core.fields import Kind, option, read, write
 from ..core.options import Options
 from ..dhcp.dhcpv6 import Dhcp6, read_dhcp6
 
@@ -19,32 +21,30 @@ NONE = "none"
 _SLAAC_LENGTH = 64
 
 
+_ADDRESS: Kind[ipaddress.IPv6Interface] = Kind(lambda options, name: options.ipv6_cidr(name), write=str)
+
+
 @dataclass(frozen=True)
 class Ipv6:
-    """The host's address on the bridge, None for none; ``auto``: it is for us to choose; ``ra``: guests are told.
+    """The host's address on the bridge, or None. ``auto``: it is chosen automatically; ``ra``: router advertisements.
 
     ``ra_names``: the addresses that guests make themselves get the names that they have over IPv4.
     """
 
-    address: ipaddress.IPv6Interface | None = None
-    auto: bool = False
-    ra: bool = True
-    ra_names: bool = True
-    dhcp: Dhcp6 = field(default_factory=Dhcp6)
+    address: ipaddress.IPv6Interface | None = option(_ADDRESS, None)
+    auto: bool = option(kinds.boolean, False)
+    ra: bool = option(kinds.boolean, True)
+    ra_names: bool = option(kinds.boolean, True)
+    dhcp: Dhcp6 = option(kinds.group_by_caller(Dhcp6), Dhcp6())
 
     def at(self, address: ipaddress.IPv6Interface) -> Ipv6:
-        """With the address that was chosen for it, and the default ranges of its subnet."""
+        """With the chosen address and the default ranges of its subnet."""
         return replace(self, address=address, dhcp=self.dhcp.on(address))
 
     def as_options(self) -> dict[str, Any]:
-        """The way back to the user's options."""
-        return {
-            "address": str(self.address) if self.address else NONE,
-            "auto": self.auto,
-            "ra": self.ra,
-            "ra_names": self.ra_names,
-            "dhcp": self.dhcp.as_options(),
-        }
+        """The option ``ipv6``, with every default."""
+        options = write(self)
+        return {**options, "address": options["address"] or NONE}
 
 
 def read_ipv6(options: Options) -> Ipv6:
@@ -56,14 +56,8 @@ def read_ipv6(options: Options) -> Ipv6:
     if word not in (AUTO, NONE):
         address = options.ipv6_cidr("address")
         _check_host_address(options, address)
-    ra = options.boolean("ra", True)
-    ipv6 = Ipv6(
-        address=address,
-        auto=auto,
-        ra=ra,
-        ra_names=options.boolean("ra_names", True),
-        dhcp=read_dhcp6(options.group("dhcp"), address, ra),
-    )
+    dhcp = read_dhcp6(options.group("dhcp"), address, options.boolean("ra", True))
+    ipv6 = read(Ipv6, options, address=address, auto=auto, dhcp=dhcp)
     options.reject_unknown()
     if ipv6.ra and address is not None and address.network.prefixlen != _SLAAC_LENGTH:
         options.error(

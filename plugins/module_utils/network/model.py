@@ -11,121 +11,117 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
-from ..bridge.spec import FAIL_MODES, TYPES, refuse_for_linux
-from ..bridge.uplink import CONFIRM_WITHIN, refuse_for_openvswitch, uplink_options
+from ..bridge.spec import BridgeOptions, check_bridge
+from ..core import kinds
+from ..core.fields import Kind, option, read, required, write
 from ..core.identity import bridge_mac, bridge_name, network_uuid
 from ..core.options import Options, repr_short
 from ..dhcp import ranges as dhcp
-from ..dhcp.netboot import Boot, read_boot, read_tftp_root
-from ..dhcp.options import read_dhcp_options
+from ..dhcp.netboot import TFTP_ROOT, Boot, read_boot
 from ..dhcp.ranges import DEFAULT_LEASE_TIME, Range
 from ..dhcp.static_hosts import Host, read_hosts
-from ..dnsmasq.records import Names, private_only, read_names, read_raw
+from ..dnsmasq.records import Names, read_names
+from ..dnsmasq.spec import AUTO, DHCP_OPTIONS, INSTANCES, RAW
 from ..kernel.bandwidth import Bandwidth, read_bandwidth
-from ..kernel.fdb import read_fdb_max_learned
-from ..kernel.links import OPENVSWITCH
 from ..kernel.routes import Route, read_route_options
 from ..libvirt.bridged import MODE as BRIDGED
 from ..libvirt.bridged import registration_options
 from ..libvirt.managed import LIBVIRT, OURS, bridge_in, is_managed, managed_xml, name_in, uuid_in
 from ..libvirt.options import Libvirt, read_libvirt
+from ..nft.elements import MODES as MODES_OF_RULES
+from ..nft.elements import MOST_CONNECTIONS
 from ..nft.nat import Nat, read_nat
 from ..nft.port_forwards import Forward, read_forwards
 from ..nft.spec import LIMITED, NAME, NAME_WORDS, read_connection_rate
 from ..openvswitch.port_vlans import PortVlan, of_portgroup, read_port_vlans
+from .combinations import validate_combinations
 from .from_xml import options_from_xml
-from .ipv6 import Ipv6, read_ipv6
+from .ipv6 import NONE, Ipv6, read_ipv6
 
 STATES = ("active", "inactive", "absent")
-MODES = ("nat", "routed", "isolated", "open", BRIDGED)
-
-AUTO = "auto"
-NONE = "none"
+MODES = (*MODES_OF_RULES, BRIDGED)
 
 
 @dataclass(frozen=True)
-class Bridge:
-    """The bridge of a network; see the module ``bridge``. Of one that is not ours, name and type are all we know."""
+class Bridge(BridgeOptions):
+    """The bridge of a network. Of one that is not ours, name and type are all we know."""
 
-    name: str
-    mac: str
-    mtu: int | None = None
-    stp: bool = False
-    forward_delay: int = 0
-    ports: Sequence[str] = ()
-    type: str = TYPES[0]
-    rstp: bool = False
-    fail_mode: str = FAIL_MODES[0]
-    vlans: Sequence[PortVlan] = ()
-    enslave_uplink: bool = False
-    confirm_within: int = CONFIRM_WITHIN
-    fdb_max_learned: int | None = None
 
-    def of_openvswitch(self) -> dict[str, Any]:
-        """Options that only a bridge of Open vSwitch has."""
-        vlans = [one.as_options() for one in self.vlans]
-        return {"rstp": self.rstp, "fail_mode": self.fail_mode, "vlans": vlans}
+_ADDRESS: Kind[ipaddress.IPv4Interface] = Kind(lambda options, name: options.ipv4_cidr(name), write=str)
 
 
 @dataclass(frozen=True)
 class Ipv4:
-    """The host's address on the bridge, None for none; ``auto``: it is for us to choose."""
+    """The host's address on the bridge, or None. ``auto``: it is chosen automatically."""
 
-    address: ipaddress.IPv4Interface | None
-    auto: bool = False
-    dhcp: bool = True
-    lease_time: str = DEFAULT_LEASE_TIME
-    ranges: Sequence[Range] = ()
-    hosts: Sequence[Host] = ()
-    options: Mapping[str, str] = field(default_factory=dict)
-    boot: Boot | None = None
-    tftp_root: str = ""
+    address: ipaddress.IPv4Interface | None = option(_ADDRESS, None)
+    auto: bool = option(kinds.boolean, False)
+    dhcp: bool = option(kinds.boolean, True, name="dhcp.enabled")
+    lease_time: str = option(kinds.text(), DEFAULT_LEASE_TIME, name="dhcp.lease_time")
+    ranges: Sequence[Range] = option(kinds.groups_by_caller(Range), (), name="dhcp.ranges")
+    hosts: Sequence[Host] = option(kinds.groups_by_caller(Host), (), name="dhcp.hosts")
+    options: Mapping[str, str] = option(DHCP_OPTIONS, {}, name="dhcp.options")
+    boot: Boot | None = option(kinds.group_by_caller(Boot), None, name="dhcp.boot")
+    tftp_root: str = option(TFTP_ROOT, "", name="dhcp.tftp_root")
+
+    def as_options(self) -> dict[str, Any]:
+        """The option ``ipv4``, with every default."""
+        options = write(self)
+        return {**options, "address": options["address"] or NONE}
 
 
 @dataclass(frozen=True)
 class Dns:
-    """Names of the guests."""
+    """Names of the guests. ``names`` are options of their own beside the others."""
 
-    enabled: bool = True
-    domain: str = ""
-    local_only: bool = True
-    host_resolver: bool = True
+    enabled: bool = option(kinds.boolean, True)
+    domain: str = option(kinds.domain, "")
+    local_only: bool = option(kinds.boolean, True)
+    host_resolver: bool = option(kinds.boolean, True)
     names: Names = field(default_factory=Names)
+
+    def as_options(self) -> dict[str, Any]:
+        """The option ``dns``, with every default."""
+        return {**write(self), **self.names.as_options()}
+
+
+def _managed_by_libvirt(network: Any) -> bool:
+    return bool(network.managed_by == LIBVIRT)
 
 
 @dataclass(frozen=True)
 class Network:
-    """One virtual network. ``path`` is where the user wrote it.
+    """One virtual network. ``path``: where it stands in the user's input.
 
     One that is ``managed_by`` libvirt has its definition in ``xml``; of the rest we know name, UUID and bridge at most.
     """
 
-    name: str
-    uuid: str
-    bridge: Bridge
-    ipv4: Ipv4
-    dns: Dns
-    ipv6: Ipv6 = field(default_factory=Ipv6)
-    state: str = "active"
-    autostart: bool = True
-    persistent: bool = True
-    title: str = ""
-    description: str = ""
-    mode: str = "nat"
-    uplink: str = ""
-    nat: Nat = field(default_factory=Nat)
-    forwards: Sequence[Forward] = ()
-    isolate_guests: bool = False
-    connection_rate: int = 0
-    extra_addresses: Sequence[str] = ()
-    routes: Sequence[Route] = ()
-    bandwidth: Bandwidth = field(default_factory=Bandwidth)
-    dnsmasq_instance: str = AUTO
-    dnsmasq_options: Sequence[str] = ()
-    libvirt: Libvirt = field(default_factory=Libvirt)
-    managed_by: str = OURS
-    xml: str = ""
-    restart: bool = False
+    name: str = required(kinds.matching(NAME, NAME_WORDS))
+    uuid: str = option(kinds.text(), "")
+    title: str = option(kinds.text(), "")
+    description: str = option(kinds.text(4096), "")
+    state: str = option(kinds.choice(*STATES), "active")
+    autostart: bool = option(kinds.boolean, True)
+    persistent: bool = option(kinds.boolean, True)
+    mode: str = option(kinds.choice(*MODES), "nat")
+    uplink: str = option(kinds.interface, "")
+    bridge: Bridge = option(kinds.group_by_caller(Bridge), Bridge(name=""))
+    ipv4: Ipv4 = option(kinds.group_by_caller(Ipv4), Ipv4())
+    ipv6: Ipv6 = option(kinds.group_by_caller(Ipv6), Ipv6())
+    nat: Nat = option(kinds.group_by_caller(Nat), Nat())
+    forwards: Sequence[Forward] = option(kinds.groups_by_caller(Forward), (), name="port_forwards")
+    isolate_guests: bool = option(kinds.boolean, False)
+    connection_rate: int = option(kinds.integer(0, MOST_CONNECTIONS), 0)
+    extra_addresses: Sequence[str] = option(kinds.cidrs, ())
+    routes: Sequence[Route] = option(kinds.groups_by_caller(Route), ())
+    bandwidth: Bandwidth = option(kinds.group(Bandwidth, read_bandwidth), Bandwidth())
+    dns: Dns = option(kinds.group_by_caller(Dns), Dns())
+    dnsmasq_instance: str = option(kinds.choice(*INSTANCES), AUTO, name="dnsmasq.instance")
+    dnsmasq_options: Sequence[str] = option(RAW, (), name="dnsmasq.options")
+    libvirt: Libvirt = option(kinds.group(Libvirt, read_libvirt), Libvirt())
+    managed_by: str = option(kinds.choice(OURS, LIBVIRT), OURS, is_written=_managed_by_libvirt)
+    restart: bool = option(kinds.boolean, False, is_written=_managed_by_libvirt)
+    xml: str = option(kinds.text(), "", is_written=_managed_by_libvirt)
     path: str = field(default="", compare=False)
 
     @property
@@ -184,63 +180,15 @@ class Network:
         return replace(self, ipv4=replace(self.ipv4, address=address, ranges=tuple(ranges)))
 
     def as_options(self) -> dict[str, Any]:
-        """The definition: the options with every default filled in, fit for JSON and to be read again."""
+        """The definition: the options with every default, fit for JSON and to be read again."""
+        options = write(self)
         if self.managed_by == LIBVIRT:
-            named = ("name", "uuid", "state", "autostart", "persistent", "managed_by", "restart", "xml")
-            return {name: getattr(self, name) for name in named}
-        return {
-            "name": self.name,
-            "uuid": self.uuid,
-            "title": self.title,
-            "description": self.description,
-            "state": self.state,
-            "autostart": self.autostart,
-            "persistent": self.persistent,
-            "mode": self.mode,
-            "uplink": self.uplink or None,
-            "bridge": {
-                "name": self.bridge.name,
-                "type": self.bridge.type,
-                "mac": self.bridge.mac or None,
-                "mtu": self.bridge.mtu,
-                "stp": self.bridge.stp,
-                "forward_delay": self.bridge.forward_delay,
-                "ports": list(self.bridge.ports),
-                "fdb_max_learned": self.bridge.fdb_max_learned,
-                **(self.bridge.of_openvswitch() if self.bridge.type == OPENVSWITCH else {}),
-                **uplink_options(self.bridge.enslave_uplink, self.bridge.confirm_within),
-            },
-            "ipv4": {
-                "address": str(self.ipv4.address) if self.ipv4.address else NONE,
-                "auto": self.ipv4.auto,
-                "dhcp": {
-                    "enabled": self.ipv4.dhcp,
-                    "lease_time": self.ipv4.lease_time,
-                    "ranges": [one.as_options() for one in self.ipv4.ranges],
-                    "hosts": [host.as_options() for host in self.ipv4.hosts],
-                    "options": dict(self.ipv4.options),
-                    "boot": self.ipv4.boot.as_options() if self.ipv4.boot else None,
-                    "tftp_root": self.ipv4.tftp_root or None,
-                },
-            },
-            "ipv6": self.ipv6.as_options(),
-            "nat": self.nat.as_options(),
-            "port_forwards": [forward.as_options() for forward in self.forwards],
-            "isolate_guests": self.isolate_guests,
-            "connection_rate": self.connection_rate if self.mode in LIMITED else None,
-            "extra_addresses": list(self.extra_addresses),
-            "routes": [route.as_options() for route in self.routes],
-            "bandwidth": self.bandwidth.as_options(),
-            "dns": {
-                "enabled": self.dns.enabled,
-                "domain": self.dns.domain or None,
-                "local_only": self.dns.local_only,
-                "host_resolver": self.dns.host_resolver,
-                **self.dns.names.as_options(),
-            },
-            "dnsmasq": {"instance": self.dnsmasq_instance, "options": list(self.dnsmasq_options)},
-            "libvirt": self.libvirt.as_options(),
-        }
+            return {name: options[name] for name in _MANAGED}
+        return {**options, "connection_rate": self.connection_rate if self.mode in LIMITED else None}
+
+
+# What the definition of a network of libvirt's own holds.
+_MANAGED = ("name", "uuid", "state", "autostart", "persistent", "managed_by", "restart", "xml")
 
 
 def read_network(options: Options, identity: str) -> Network:
@@ -258,41 +206,31 @@ def read_network(options: Options, identity: str) -> Network:
     if mode == BRIDGED:
         options = registration_options(options)
     ipv6 = read_ipv6(options.group("ipv6"))
-    instance, raw = _read_instance(options.group("dnsmasq"))
     ipv4 = _read_ipv4(options.group("ipv4"), mode, ipv6)
     hosts = {host.name: str(host.ip) for host in ipv4.hosts if host.name and host.ip}
     libvirt = read_libvirt(options.group("libvirt"))
-    extra = options.cidrs("extra_addresses")
-    network = Network(
+    network = read(
+        Network,
+        options,
         name=name,
         uuid=_uuid(options, identity, name),
-        title=options.text("title", ""),
-        description=options.text("description", "", longest=4096),
         state=state,
-        autostart=options.boolean("autostart", True),
-        persistent=options.boolean("persistent", True),
         mode=mode,
-        uplink=options.interface("uplink", ""),
         bridge=_read_bridge(options.group("bridge"), identity, name, mode, libvirt),
         nat=read_nat(options.group("nat"), mode),
         ipv4=ipv4,
         forwards=tuple(read_forwards(options, "port_forwards", hosts)),
-        isolate_guests=options.boolean("isolate_guests", False),
         connection_rate=read_connection_rate(options, "connection_rate", mode),
         ipv6=ipv6,
         dns=_read_dns(options.group("dns")),
-        extra_addresses=tuple(map(str, extra)),
-        routes=_read_routes(options, ipv4, ipv6, extra),
-        bandwidth=read_bandwidth(options.group("bandwidth")),
-        dnsmasq_instance=instance,
-        dnsmasq_options=raw,
+        routes=_read_routes(options, ipv4, ipv6),
         libvirt=libvirt,
         path=options.path,
     )
-    if options.boolean("restart", False):
+    if network.restart:
         options.error("restart", "is for networks with managed_by: libvirt; the others change while they run")
     options.reject_unknown()
-    _check_sense(options, network)
+    validate_combinations(options, network)
     return network
 
 
@@ -301,30 +239,22 @@ def _read_managed(options: Options) -> Network:
     state = options.choice("state", STATES, "active")
     gone = state == "absent" and not options.given("xml")
     xml = "" if gone else managed_xml(options)
-    said = options if options.given("name") or gone else Options({"name": name_in(xml)}, options.at("xml"))
-    name = said.matching("name", NAME, NAME_WORDS)
+    named = options if options.given("name") or gone else Options({"name": name_in(xml)}, options.at("xml"))
     return Network(
-        name=name,
+        name=named.matching("name", NAME, NAME_WORDS),
         uuid="" if gone else uuid_in(xml),
         state=state,
         autostart=options.boolean("autostart", True),
         persistent=options.boolean("persistent", True),
-        bridge=Bridge("" if gone else bridge_in(xml), ""),
+        bridge=Bridge(name="" if gone else bridge_in(xml)),
         mode=LIBVIRT,
-        ipv4=Ipv4(None, dhcp=False),
+        ipv4=Ipv4(dhcp=False),
         dns=Dns(enabled=False, host_resolver=False),
         managed_by=LIBVIRT,
         xml=xml,
         restart=options.boolean("restart", False),
         path=options.path,
     )
-
-
-def _refuse_later(options: Options, names: Sequence[str]) -> None:
-    for name in names:
-        # false and empty ask for nothing, and nothing is what they get.
-        if options.raw(name, None) not in (None, False, [], {}):
-            options.error(name, "is not available in this version; leave it out")
 
 
 def _uuid(options: Options, identity: str, name: str) -> str:
@@ -337,30 +267,18 @@ def _uuid(options: Options, identity: str, name: str) -> str:
 
 def _read_bridge(options: Options, identity: str, network: str, mode: str, libvirt: Libvirt) -> Bridge:
     options.owner = f"network {network!r}"
-    kind = options.choice("type", TYPES, TYPES[0])
-    _refuse_later(options, ("zone",))
-    stp, rstp = options.boolean("stp", False), options.boolean("rstp", False)
-    if stp and rstp:
-        options.error("rstp", "and stp exclude each other; choose one")
-    refuse_for_linux(options, kind)
-    bridge = Bridge(
+    # false and empty ask for nothing, and nothing is what they get.
+    if options.raw("zone", None) not in (None, False, [], {}):
+        options.error("zone", "is not available in this version; leave it out")
+    with_vlan = [str(group["name"]) for group in libvirt.portgroups if "vlan" in group]
+    bridge = read(
+        Bridge,
+        options,
         name=options.interface("name", bridge_name(network)),
         mac="" if mode == BRIDGED else options.mac("mac", bridge_mac(identity, network)),
-        mtu=options.integer("mtu", None, least=68, most=65535),
-        stp=stp,
-        forward_delay=options.integer("forward_delay", 0, least=0, most=30),
-        ports=tuple(options.interfaces("ports")),
-        type=kind,
-        rstp=rstp,
-        fail_mode=options.choice("fail_mode", FAIL_MODES, FAIL_MODES[0]),
-        vlans=read_port_vlans(options, "vlans", [str(one["name"]) for one in libvirt.portgroups if "vlan" in one]),
-        enslave_uplink=options.boolean("enslave_uplink", False),
-        confirm_within=options.integer("confirm_within", CONFIRM_WITHIN, least=5, most=3600),
-        fdb_max_learned=read_fdb_max_learned(options, kind),
+        vlans=read_port_vlans(options, "vlans", with_vlan),
     )
-    if bridge.enslave_uplink:
-        refuse_for_openvswitch(options, kind)
-    options.raw("mac", None)
+    check_bridge(options, bridge)
     options.reject_unknown()
     return bridge
 
@@ -374,21 +292,19 @@ def _read_ipv4(options: Options, mode: str, ipv6: Ipv6) -> Ipv4:
         address = options.ipv4_cidr("address")
         _check_host_address(options, address)
     group = options.group("dhcp")
-    enabled = group.boolean("enabled", True)
     # A network that may be renumbered reaches guests that hear of it in no other way when their leases run out.
     lease = dhcp.lease_time(group, "lease_time", dhcp.MOVING_LEASE_TIME if auto else DEFAULT_LEASE_TIME)
-    ipv4 = Ipv4(
+    ipv4 = read(
+        Ipv4,
+        options,
         address=address,
         auto=auto,
-        dhcp=enabled and (auto or address is not None),
+        dhcp=group.boolean("enabled", True) and (auto or address is not None),
         lease_time=lease,
         ranges=tuple(dhcp.read_ranges(group, "ranges", address, lease)),
         hosts=tuple(read_hosts(group, "hosts", address)),
-        options=read_dhcp_options(group, "options"),
         boot=read_boot(group, "boot"),
-        tftp_root=read_tftp_root(group, "tftp_root"),
     )
-    group.reject_unknown()
     options.reject_unknown()
     if not ipv4.ranges and ipv4.dhcp and address is not None:
         ipv4 = replace(ipv4, ranges=tuple(dhcp.default_ranges(address, lease)))
@@ -413,67 +329,18 @@ def _check_host_address(options: Options, address: ipaddress.IPv4Interface) -> N
         options.error("address", f"{address} cannot be the address of a network of guests; use a private subnet")
 
 
-def _read_routes(options: Options, ipv4: Ipv4, ipv6: Ipv6, extra: Sequence[Any]) -> tuple[Route, ...]:
+def _read_routes(options: Options, ipv4: Ipv4, ipv6: Ipv6) -> tuple[Route, ...]:
     for family, automatic in (("ipv4", ipv4.auto), ("ipv6", ipv6.auto)):
-        if automatic and any((":" in str(one.raw("via", ""))) == (family == "ipv6") for one in options.each("routes")):
+        if automatic and any(
+            (":" in str(item.raw("via", ""))) == (family == "ipv6") for item in options.each("routes")
+        ):
             options.error("routes", f"need {family}.address: the guest that leads there has a place in a known subnet")
     own = [address for address in (ipv4.address, ipv6.address) if address is not None]
-    return read_route_options(options, "routes", [*own, *extra])
+    return read_route_options(options, "routes", [*own, *options.cidrs("extra_addresses")])
 
 
 def _read_dns(options: Options) -> Dns:
-    domain, local_only = str(options.domain("domain", "")), bool(options.boolean("local_only", True))
-    dns = Dns(
-        enabled=options.boolean("enabled", True),
-        domain=domain,
-        local_only=local_only,
-        host_resolver=options.boolean("host_resolver", True),
-        names=read_names(options, domain, local_only=local_only),
-    )
+    domain, local_only = options.domain("domain", ""), options.boolean("local_only", True)
+    dns = read(Dns, options, names=read_names(options, domain, local_only=local_only))
     options.reject_unknown()
     return dns
-
-
-def _read_instance(options: Options) -> tuple[str, tuple[str, ...]]:
-    """Which dnsmasq, and raw lines for it."""
-    instance = str(options.choice("instance", (AUTO, "system", "private"), AUTO))
-    raw = tuple(read_raw(options, "options"))
-    if raw and instance == "system":
-        options.error("options", "are lines for a whole dnsmasq; use instance: private, or auto")
-    options.reject_unknown()
-    return instance, raw
-
-
-def _check_sense(options: Options, network: Network) -> None:
-    if network.dnsmasq_instance == "system":
-        _refuse_private_only(options, network)
-    virtualport = network.libvirt.virtualport.get("type", OPENVSWITCH)
-    if network.bridge.type == OPENVSWITCH and virtualport != OPENVSWITCH:
-        options.error("libvirt.virtualport.type", f"{virtualport!r} is not for a bridge of Open vSwitch; leave it out")
-    if network.uplink and network.mode in ("isolated", "open"):
-        options.error("uplink", f"has no meaning in mode {network.mode}; leave it out, or use nat or routed")
-    if network.uplink == network.bridge.name:
-        options.error("uplink", f"{network.uplink!r} is the network's own bridge; name the host's way out")
-    addressed = network.ipv4.address or network.ipv4.auto or network.ipv6.address or network.ipv6.auto
-    if network.bridge.enslave_uplink and (network.mode != "open" or addressed or not network.bridge.ports):
-        options.error(
-            "bridge.enslave_uplink",
-            "is for mode open, without addresses of its own; write mode: open, ipv4.address: none, and bridge.ports",
-        )
-    if network.bridge.enslave_uplink and network.forwards:
-        options.error("port_forwards", "have no meaning with bridge.enslave_uplink, guests are outside; leave them out")
-    for i, port in enumerate(network.bridge.ports):
-        if port == network.bridge.name:
-            options.error(f"bridge.ports[{i}]", f"{port!r} is the bridge itself; name interfaces to enslave")
-
-
-def _refuse_private_only(options: Options, network: Network) -> None:
-    """Raise InvalidOption for what the system's dnsmasq cannot do for one network alone."""
-    for option, problem in private_only(network.dns.names, network.dns.domain):
-        options.error(f"dns.{option}", f"{problem}; use dnsmasq.instance: private, or auto")
-    if network.mode == "isolated" and network.dns.enabled:
-        options.error(
-            "dnsmasq.instance",
-            "'system' would answer guests of an isolated network names of others; use private, or auto, "
-            "or dns.enabled: false",
-        )

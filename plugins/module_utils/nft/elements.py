@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from ..core import kinds
+from ..core.fields import option, required
 from .nat import Nat
 from .port_forwards import Forward
 from .sets import FORWARDS, SETS, Elements
@@ -39,16 +41,16 @@ class Rules:
     to guests of an isolated network, at the bridge's address; guests of other modes may query any address of the host.
     """
 
-    name: str
-    bridge: str
-    mode: str
-    uplink: str = ""
-    subnets: Sequence[str] = ()
-    nat: Nat = field(default_factory=Nat)
-    forwards: Sequence[Forward] = ()
-    isolate_guests: bool = False
-    connection_rate: int = 0
-    dns: bool = True
+    name: str = required(kinds.text())
+    bridge: str = required(kinds.interface)
+    mode: str = required(kinds.choice(*MODES))
+    uplink: str = option(kinds.interface, "")
+    subnets: Sequence[str] = option(kinds.cidrs, ())
+    nat: Nat = option(kinds.group_by_caller(Nat), Nat())
+    forwards: Sequence[Forward] = option(kinds.groups_by_caller(Forward), (), name="port_forwards")
+    isolate_guests: bool = option(kinds.boolean, False)
+    connection_rate: int = option(kinds.integer(0, MOST_CONNECTIONS), 0)
+    dns: bool = option(kinds.boolean, True)
 
     @property
     def forwarded(self) -> bool:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import Any
+from typing import Any, Union
 
+from ..core import kinds
+from ..core.fields import Kind, option, read, write
 from ..core.options import Options, repr_short
 
 # Services such as NFS take a low source port as a sign of a privileged user.
@@ -17,56 +19,10 @@ PORTS = (1024, 65535)
 
 _BROADCAST = IPv4Address("255.255.255.255")
 
-
 _CHAIN = re.compile(r"vn_nat(?:_([0-9.]+)_([0-9.]+))?_(\d{1,5})_(\d{1,5})")
 
 
-@dataclass(frozen=True)
-class Nat:
-    """``source``: first and last address, empty for that of the interface; ``ports``: first and last."""
-
-    ipv6: bool = True
-    source: tuple[str, str] | tuple[()] = ()
-    ports: tuple[int, int] = PORTS
-
-    @property
-    def chain(self) -> str:
-        """The chain that does it: its name tells the whole, so that what is loaded can be read back."""
-        if not self.source and self.ports == PORTS:
-            return "vn_nat"
-        return "_".join(["vn_nat", *self.source, *map(str, self.ports)])
-
-    @staticmethod
-    def of_chain(chain: str, ipv6: bool = True) -> Nat:
-        """The way back of ``chain``; the default for a chain that is none of ours."""
-        match = _CHAIN.fullmatch(chain)
-        if match is None:
-            return Nat(ipv6)
-        start, end, first, last = match.groups()
-        return Nat(ipv6, (start, end) if start else (), (int(first), int(last)))
-
-    def as_options(self) -> dict[str, Any]:
-        """The way back to the user's options."""
-        source = {"start": self.source[0], "end": self.source[1]} if self.source else None
-        return {"ipv6": self.ipv6, "source": source, "ports": {"start": self.ports[0], "end": self.ports[1]}}
-
-
-def read_nat(options: Options, mode: str) -> Nat:
-    """Validate the options; raises InvalidOption."""
-    nat = Nat(
-        ipv6=options.boolean("ipv6", True),
-        source=_read_source(options.group("source")),
-        ports=_read_ports(options.group("ports")),
-    )
-    options.reject_unknown()
-    if mode != "nat":
-        for name, value, default in (("source", nat.source, ()), ("ports", nat.ports, PORTS)):
-            if value != default:
-                options.error(name, f"has no meaning in mode {mode}; leave it out, or use nat")
-    return nat
-
-
-def _read_source(options: Options) -> tuple[str, str] | tuple[()]:
+def _read_source(options: Options) -> Source:
     if not options.given("start") and not options.given("end"):
         options.raw("start", None)
         options.raw("end", None)
@@ -92,3 +48,56 @@ def _read_ports(options: Options) -> tuple[int, int]:
     if end < start:
         options.error("end", f"{end} is below the start {start}; swap them")
     return start, end
+
+
+Source = Union[tuple[str, str], tuple[()]]
+_SOURCE: Kind[Source] = Kind(
+    lambda options, name: _read_source(options.group(name)),
+    "dict",
+    write=lambda source: {"start": source[0], "end": source[1]} if source else None,
+)
+_PORTS: Kind[tuple[int, int]] = Kind(
+    lambda options, name: _read_ports(options.group(name)),
+    "dict",
+    write=lambda ports: {"start": ports[0], "end": ports[1]},
+)
+
+
+@dataclass(frozen=True)
+class Nat:
+    """``source``: first and last address, empty for that of the interface; ``ports``: first and last."""
+
+    ipv6: bool = option(kinds.boolean, True)
+    source: Source = option(_SOURCE, ())
+    ports: tuple[int, int] = option(_PORTS, PORTS)
+
+    @property
+    def chain(self) -> str:
+        """The name of the chain. It holds all values, so that they can be read back from the loaded rules."""
+        if not self.source and self.ports == PORTS:
+            return "vn_nat"
+        return "_".join(["vn_nat", *self.source, *map(str, self.ports)])
+
+    @staticmethod
+    def of_chain(chain: str, ipv6: bool = True) -> Nat:
+        """The values in the name of a chain; the defaults for a chain that is not ours."""
+        match = _CHAIN.fullmatch(chain)
+        if match is None:
+            return Nat(ipv6)
+        start, end, first, last = match.groups()
+        return Nat(ipv6, (start, end) if start else (), (int(first), int(last)))
+
+    def as_options(self) -> dict[str, Any]:
+        """The option ``nat``."""
+        return write(self)
+
+
+def read_nat(options: Options, mode: str) -> Nat:
+    """The option ``nat`` of a network; raises InvalidOption."""
+    nat = read(Nat, options)
+    options.reject_unknown()
+    if mode != "nat":
+        for name, value, default in (("source", nat.source, ()), ("ports", nat.ports, PORTS)):
+            if value != default:
+                options.error(name, f"has no meaning in mode {mode}; leave it out, or use nat")
+    return nat

@@ -50,7 +50,7 @@ class Forward:
         return f"{self.protocol} {at}:{self.ports} -> {to}{'' if self.to_port is None else f':{self.to_port}'}"
 
     def as_options(self) -> dict[str, Any]:
-        """The way back to the user's options."""
+        """The options of the forward."""
         ports: dict[str, Any] = (
             {"port_range": {"start": self.first, "end": self.last}}
             if self.to_port is None
@@ -65,44 +65,44 @@ class Forward:
 
 def read_forwards(options: Options, name: str, hosts: Mapping[str, str]) -> list[Forward]:
     """A list of forwards; ``hosts``: addresses of DHCP hosts by name. Raises InvalidOption."""
-    return [_read(one, hosts) for one in options.each(name)]
+    return [_read(item, hosts) for item in options.each(name)]
 
 
-def _read(one: Options, hosts: Mapping[str, str]) -> Forward:
-    protocol = one.choice("protocol", PROTOCOLS, "tcp")
-    first, last, to_port = _read_ports(one)
-    address = one.address("address", None)
-    to = _read_target(one, hosts)
-    one.reject_unknown()
+def _read(options: Options, hosts: Mapping[str, str]) -> Forward:
+    protocol = options.choice("protocol", PROTOCOLS, "tcp")
+    first, last, to_port = _read_ports(options)
+    address = options.address("address", None)
+    to = _read_target(options, hosts)
+    options.reject_unknown()
     if address is not None and (address.is_loopback or address.is_multicast or address.is_unspecified):
-        one.error(
+        options.error(
             "address", f"{repr_short(str(address))} cannot be forwarded; give an address of a link, or leave it out"
         )
     target = ipaddress.ip_address(hosts.get(to, to))
     if address is not None and address.version != target.version:
-        one.error("address", f"{address} is not of the same family as {target}, the address of the guest")
+        options.error("address", f"{address} is not of the same family as {target}, the address of the guest")
     served = [port for port in _SERVED.get(protocol, ()) if first <= port <= last]
     if address is None and served:
-        one.error(
+        options.error(
             "port",
             f"{protocol} port {served[0]} is where guests are served on every bridge; give the address of the host "
             "that is meant",
         )
-    return Forward(protocol, first, last, to, to_port, str(address) if address else "", one.path)
+    return Forward(protocol, first, last, to, to_port, str(address) if address else "", options.path)
 
 
-def _read_ports(one: Options) -> tuple[int, int, int | None]:
-    if one.given("port") == one.given("port_range"):
-        one.error("port", "give either port or port_range")
-    if one.given("port"):
-        one.raw("port_range", None)
-        port = one.integer("port", least=1, most=65535)
-        return port, port, one.integer("to_port", port, least=1, most=65535)
-    one.raw("port", None)
-    if one.given("to_port"):
-        one.error("to_port", "has no meaning with port_range, whose ports stay as they are; leave it out")
-    one.raw("to_port", None)
-    ports = one.group("port_range")
+def _read_ports(options: Options) -> tuple[int, int, int | None]:
+    if options.given("port") == options.given("port_range"):
+        options.error("port", "give either port or port_range")
+    if options.given("port"):
+        options.raw("port_range", None)
+        port = options.integer("port", least=1, most=65535)
+        return port, port, options.integer("to_port", port, least=1, most=65535)
+    options.raw("port", None)
+    if options.given("to_port"):
+        options.error("to_port", "has no meaning with port_range, whose ports stay as they are; leave it out")
+    options.raw("to_port", None)
+    ports = options.group("port_range")
     first = ports.integer("start", least=1, most=65535)
     last = ports.integer("end", least=1, most=65535)
     ports.reject_unknown()
@@ -111,15 +111,15 @@ def _read_ports(one: Options) -> tuple[int, int, int | None]:
     return (first, last, first) if first == last else (first, last, None)
 
 
-def _read_target(one: Options, hosts: Mapping[str, str]) -> str:
-    text = str(one.text("to"))
+def _read_target(options: Options, hosts: Mapping[str, str]) -> str:
+    text = options.text("to")
     if text in hosts:
         return text
     try:
         return str(ipaddress.ip_address(without_zone(text)))
     except ValueError:
         known = f" ({', '.join(sorted(hosts))})" if hosts else ""
-        one.error("to", f"{repr_short(text)} is neither an address nor the name of a DHCP host with an ip{known}")
+        options.error("to", f"{repr_short(text)} is neither an address nor the name of a DHCP host with an ip{known}")
 
 
 def check_targets(forwards: Iterable[Forward], subnets: Sequence[Any], host: Iterable[Any], owner: str) -> None:

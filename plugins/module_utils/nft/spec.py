@@ -1,17 +1,19 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The rules that a network shall have: the options, and what no two networks can have."""
+"""The desired rules of a network: its options, and conflicts between networks."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Union
 
+from ..core import kinds
 from ..core.errors import InvalidOption
+from ..core.fields import option, read, write
 from ..core.options import Options
 from . import elements as nft_rules
 from .elements import CONNECTION_RATE, MODES, MOST_CONNECTIONS, Rules
@@ -23,16 +25,16 @@ Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}")
 NAME_WORDS = "a name of 1 to 50 letters, digits, '_', '.' and '-' that starts with a letter or digit"
 
-# Modes in which guests' packets pass rules of ours.
+# Modes in which our rules filter the packets of guests.
 LIMITED = ("nat", "routed", "isolated")
 
 
 @dataclass(frozen=True)
 class RulesSpec:
-    """The rules of one network; ``path`` is where the user wrote it."""
+    """The desired rules of one network. ``path``: where they stand in the user's input."""
 
     rules: Rules
-    state: str = "present"
+    state: str = option(kinds.choice("present", "absent"), "present")
     path: str = field(default="", compare=False)
 
     @staticmethod
@@ -42,18 +44,18 @@ class RulesSpec:
         options.owner = f"network {name!r}"
         state = options.choice("state", ("present", "absent"), "present")
         mode = options.choice("mode", MODES, "nat")
-        subnets = _collapsed(cidr.network for cidr in options.cidrs("subnets"))
+        subnets = _collapsed([cidr.network for cidr in options.cidrs("subnets")])
         if state == "present" and mode in ("nat", "routed") and not subnets:
             options.error("subnets", f"is required in mode {mode}: the guests' addresses in CIDR notation")
-        rules = Rules(
+        rules = read(
+            Rules,
+            options,
             name=name,
             bridge=options.interface("bridge") if state == "present" else options.interface("bridge", ""),
             mode=mode,
-            uplink=options.interface("uplink", ""),
             subnets=subnets,
             nat=read_nat(options.group("nat"), mode),
             forwards=tuple(sorted(read_forwards(options, "port_forwards", {}), key=nft_rules.forward_order)),
-            isolate_guests=options.boolean("isolate_guests", False),
             connection_rate=read_connection_rate(options, "connection_rate", mode),
             dns=_read_dns(options, mode),
         )
@@ -62,55 +64,38 @@ class RulesSpec:
         return RulesSpec(rules, state, options.path)
 
     def as_options(self) -> dict[str, Any]:
-        """The way back to the module's options."""
+        """The options of the module ``nft_nat``."""
         if self.state == "absent":
             return {"name": self.rules.name, "bridge": self.rules.bridge, "state": "absent"}
-        return {
-            "name": self.rules.name,
-            "bridge": self.rules.bridge,
-            "mode": self.rules.mode,
-            "uplink": self.rules.uplink or None,
-            "subnets": list(self.rules.subnets),
-            "nat": self.rules.nat.as_options(),
-            "port_forwards": [forward.as_options() for forward in self.rules.forwards],
-            "isolate_guests": self.rules.isolate_guests,
-            "connection_rate": self.rules.connection_rate,
-            "dns": self.rules.dns,
-            "state": self.state,
-        }
+        return {**write(self.rules), **write(self)}
 
 
 def read_connection_rate(options: Options, name: str, mode: str) -> int:
     """How many new connections a network's guests may have in a second; raises InvalidOption."""
     default = CONNECTION_RATE if mode in LIMITED else 0
-    rate = int(options.integer(name, default, least=0, most=MOST_CONNECTIONS))
+    rate = options.integer(name, default, least=0, most=MOST_CONNECTIONS)
     if rate and mode not in LIMITED:
         options.error(name, f"has no meaning in mode {mode}, which has no rules; leave it out, or use another mode")
     return rate
 
 
 def _read_dns(options: Options, mode: str) -> bool:
-    dns = bool(options.boolean("dns", True))
+    dns = options.boolean("dns", True)
     if not dns and mode != "isolated":
         options.error("dns", f"false has no meaning in mode {mode}, whose guests may ask any name server; leave it out")
     return dns
 
 
-def _collapsed(subnets: Iterable[Network]) -> tuple[str, ...]:
-    """Without those that lie in another: a set of intervals takes none twice."""
-    found = list(subnets)
-    return tuple(
-        sorted(
-            [
-                *map(str, ipaddress.collapse_addresses(one for one in found if isinstance(one, ipaddress.IPv4Network))),
-                *map(str, ipaddress.collapse_addresses(one for one in found if isinstance(one, ipaddress.IPv6Network))),
-            ]
-        )
-    )
+def _collapsed(subnets: Sequence[Network]) -> tuple[str, ...]:
+    """Subnets that lie in no other: a set of nftables with intervals refuses overlaps."""
+    ipv4 = [subnet for subnet in subnets if isinstance(subnet, ipaddress.IPv4Network)]
+    ipv6 = [subnet for subnet in subnets if isinstance(subnet, ipaddress.IPv6Network)]
+    collapsed = [*ipaddress.collapse_addresses(ipv4), *ipaddress.collapse_addresses(ipv6)]
+    return tuple(sorted(map(str, collapsed)))
 
 
 def refuse_conflicts(present: Sequence[RulesSpec]) -> None:
-    """No name, bridge, subnet or forwarded port twice; raises InvalidOption."""
+    """Refuse a name, bridge, subnet or forwarded port that two networks have; raises InvalidOption."""
     names: dict[str, RulesSpec] = {}
     bridges: dict[str, RulesSpec] = {}
     for spec in present:
@@ -128,7 +113,7 @@ def refuse_conflicts(present: Sequence[RulesSpec]) -> None:
 
 
 def _refuse_overlaps(present: Sequence[RulesSpec]) -> None:
-    """Sorted by their first address, only neighbours can be the first to overlap."""
+    """Refuse subnets that overlap. They are sorted by the first address, so only neighbours have to be compared."""
     pairs = [(ipaddress.ip_network(subnet), spec) for spec in present for subnet in spec.rules.subnets]
     last: tuple[Any, RulesSpec] | None = None
     for subnet, spec in sorted(pairs, key=lambda pair: (pair[0].version, pair[0].network_address, pair[0].prefixlen)):

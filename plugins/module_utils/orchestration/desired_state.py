@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from ..bridge.uplink import uplink_options
 from ..core.memory import Remembered
 from ..dhcp.options import MTU
 from ..kernel.links import OPENVSWITCH
@@ -86,29 +86,12 @@ def _no_entry(bridge: str) -> Spec:
 def _bridge(network: Network) -> Spec:
     own = [str(address) for address in (network.ipv4.address, network.ipv6.address) if address]
     return {
-        "name": network.bridge.name,
-        "type": network.bridge.type,
-        "mac": network.bridge.mac,
-        "mtu": network.bridge.mtu,
-        "stp": network.bridge.stp,
-        "forward_delay": network.bridge.forward_delay,
-        "ports": list(network.bridge.ports),
+        **replace(network.bridge, vlans=network.resolved_vlans).as_options(),
         "addresses": [*own, *network.extra_addresses],
         "routes": [route.as_options() for route in network.routes],
         "isolate_guests": network.isolate_guests,
-        "fdb_max_learned": network.bridge.fdb_max_learned,
-        **(_ovs_options(network) if network.bridge.type == OPENVSWITCH else {}),
         "bandwidth": network.bandwidth.as_options(),
-        **uplink_options(network.bridge.enslave_uplink, network.bridge.confirm_within),
         "state": "present",
-    }
-
-
-def _ovs_options(network: Network) -> dict[str, Any]:
-    return {
-        "rstp": network.bridge.rstp,
-        "fail_mode": network.bridge.fail_mode,
-        "vlans": [vlan.as_options() for vlan in network.resolved_vlans],
     }
 
 

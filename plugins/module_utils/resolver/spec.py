@@ -10,23 +10,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core import kinds
+from ..core.fields import Kind, option, read, required, write
 from ..core.options import Options
 from .provider import AUTO, PROVIDER_NAMES, Entry, reverse_zones
+
+_SUBNETS: Kind[Sequence[str]] = Kind(
+    lambda options, name: tuple(str(cidr.network) for cidr in options.cidrs(name)), "list", elements="str", write=list
+)
 
 
 @dataclass(frozen=True)
 class EntrySpec:
     """The desired state of one entry."""
 
-    interface: str
-    addresses: Sequence[str] = ()
-    domain: str = ""
-    subnets: Sequence[str] = ()
-    provider: str = AUTO
-    state: str = "present"
-    loopback_serves: bool = False
-    forwards: bool = True
-    asked: bool = True
+    interface: str = required(kinds.interface)
+    addresses: Sequence[str] = option(kinds.addresses, ())
+    domain: str = option(kinds.domain, "")
+    subnets: Sequence[str] = option(_SUBNETS, ())
+    provider: str = option(kinds.choice(AUTO, *PROVIDER_NAMES), AUTO)
+    state: str = option(kinds.choice("present", "absent"), "present")
+    loopback_serves: bool = option(kinds.boolean, False)
+    forwards: bool = option(kinds.boolean, True)
+    asked: bool = option(kinds.boolean, True, is_written=lambda spec: not spec.asked)
     path: str = field(default="", compare=False)
 
     @staticmethod
@@ -34,43 +40,20 @@ class EntrySpec:
         """Validate the options of one entry; raises InvalidOption."""
         interface = options.interface("interface")
         options.owner = f"resolver entry of {interface!r}"
-        state = options.choice("state", ("present", "absent"), "present")
-        addresses = options.addresses("addresses")
-        for i, address in enumerate(addresses):
+        for i, address in enumerate(options.addresses("addresses")):
             if address.is_unspecified or address.is_multicast or address.is_loopback:
                 options.error(f"addresses[{i}]", f"{str(address)!r} is not the address of a network's name server")
-        if state == "present" and not addresses:
+        spec = read(EntrySpec, options, path=options.path)
+        if spec.state == "present" and not spec.addresses:
             options.error("addresses", "is required; name the address at which the network's name server answers")
-        spec = EntrySpec(
-            interface=interface,
-            addresses=tuple(str(address) for address in addresses),
-            domain=options.domain("domain", ""),
-            subnets=tuple(str(subnet.network) for subnet in options.cidrs("subnets")),
-            provider=options.choice("provider", (AUTO, *PROVIDER_NAMES), AUTO),
-            state=state,
-            loopback_serves=options.boolean("loopback_serves", False),
-            forwards=options.boolean("forwards", True),
-            asked=options.boolean("asked", True),
-            path=options.path,
-        )
         options.reject_unknown()
         return spec
 
     def as_options(self) -> dict[str, Any]:
-        """The way back to the module's options."""
+        """The options of the module ``resolvconf_entry``."""
         if self.state == "absent":
             return {"interface": self.interface, "state": "absent"}
-        return {
-            "interface": self.interface,
-            "addresses": list(self.addresses),
-            "domain": self.domain or None,
-            "subnets": list(self.subnets),
-            "provider": self.provider,
-            "state": self.state,
-            "loopback_serves": self.loopback_serves,
-            "forwards": self.forwards,
-            **({} if self.asked else {"asked": False}),
-        }
+        return write(self)
 
     def as_entry(self) -> Entry:
         """The entry for the providers."""

@@ -1,0 +1,179 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A table of options: the fields of a data class name their options, with kind and default.
+
+``stp: bool = option(boolean, False)`` is the whole definition of an option. From the fields of a class follow
+
+- ``read(cls, options)``: an instance from options,
+- ``write(spec)``: the options of an instance, fit for JSON, in the order of the fields,
+- ``argument_spec(cls)``: the types and choices for Ansible.
+
+The kinds are in kinds.py. A field without an option, such as the path of an object, is in none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any, Generic, TypeVar
+
+from .options import REQUIRED, Default, Options, Value
+
+_METADATA = "option"
+
+
+def _unchanged(value: Any) -> Any:
+    return value
+
+
+def _always(_spec: Any) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Kind(Generic[Value]):
+    """What an option can be. ``type``, ``elements`` and ``choices`` in the words of Ansible's argument spec.
+
+    ``table`` is the class with the options of a group, or of each item of a list of groups.
+    """
+
+    read: Callable[[Options, str], Value]
+    type: str = "str"
+    elements: str = ""
+    choices: Sequence[str] = ()
+    write: Callable[[Value], Any] = _unchanged
+    table: Any = None
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a table. ``name`` may be a path such as ``dhcp.enabled``; ``is_written``: see ``option``.
+
+    ``default`` is REQUIRED for an option that must be given.
+    """
+
+    field: str
+    name: str
+    kind: Kind[Any]
+    default: Any
+    is_written: Callable[[Any], bool]
+
+
+def option(
+    kind: Kind[Value], default: Default, *, name: str = "", is_written: Callable[[Any], bool] = _always
+) -> Value | Default:
+    """A field with an option that may be absent or null, which both mean the default.
+
+    ``name``: of the option, where it is not the name of the field, with the names of the groups that it is in.
+    ``is_written``: whether an instance has a use for the option; without one it is not among its options.
+    """
+    metadata = {_METADATA: (name, kind, is_written)}
+    made: Any
+    if isinstance(default, dict):
+        made = field(default_factory=default.copy, metadata=metadata)
+    else:
+        made = field(default=default, metadata=metadata)
+    return made  # type: ignore[no-any-return]
+
+
+def required(kind: Kind[Value], *, name: str = "") -> Value:
+    """A field with an option that must be given."""
+    made: Any = field(metadata={_METADATA: (name, kind, _always)})
+    return made  # type: ignore[no-any-return]
+
+
+def table(cls: Any) -> Iterator[Option]:
+    """The options of a class, in the order of its fields."""
+    for one in fields(cls):
+        if _METADATA in one.metadata:
+            name, kind, is_written = one.metadata[_METADATA]
+            yield Option(one.name, name or one.name, kind, _default(one), is_written)
+
+
+def _default(one: Field[Any]) -> Any:
+    if one.default_factory is not MISSING:
+        return one.default_factory()
+    return REQUIRED if one.default is MISSING else one.default
+
+
+Spec = TypeVar("Spec")
+
+
+def read(cls: Callable[..., Spec], options: Options, **values: Any) -> Spec:
+    """An instance from options; ``values`` are fields that the caller has read, or that have no option.
+
+    The caller refuses unknown options, but for those of groups inside; raises InvalidOption.
+    """
+    groups = {"": options}
+    for one in table(cls):
+        path, _, name = one.name.rpartition(".")
+        if path not in groups:
+            groups[path] = _group(options, path)
+        if one.field in values:
+            groups[path].raw(name, None)
+        elif one.default is REQUIRED or groups[path].given(name):
+            values[one.field] = one.kind.read(groups[path], name)
+        else:
+            groups[path].raw(name, None)
+    for path, group in groups.items():
+        if path:
+            group.reject_unknown()
+    return cls(**values)
+
+
+def _group(options: Options, path: str) -> Options:
+    for name in path.split("."):
+        options = options.group(name)
+    return options
+
+
+def write(spec: Any) -> dict[str, Any]:
+    """The options of an instance."""
+    options: dict[str, Any] = {}
+    for one in table(spec):
+        if not one.is_written(spec):
+            continue
+        path, _, name = one.name.rpartition(".")
+        group = options
+        for inner in path.split(".") if path else ():
+            group = group.setdefault(inner, {})
+        value = getattr(spec, one.field)
+        group[name] = None if value is None else one.kind.write(value)
+    return options
+
+
+def defaults(cls: Any) -> dict[str, Any]:
+    """The defaults of the options by their paths, as ``write`` writes them."""
+    return {
+        one.name: None if one.default is None else one.kind.write(one.default)
+        for one in table(cls)
+        if one.default is not REQUIRED
+    }
+
+
+def argument_spec(cls: Any, *, suboptions: bool = False) -> dict[str, Any]:
+    """The options as Ansible's argument spec has them, without defaults.
+
+    An option that Ansible fills in would look as if the user had given it. ``suboptions``: Ansible also checks the
+    options of groups, and which of them are required.
+    """
+    arguments: dict[str, Any] = {}
+    for one in table(cls):
+        top, _, inner = one.name.partition(".")
+        arguments.setdefault(top, {"type": "dict"} if inner else _argument(one.kind, suboptions))
+    return arguments
+
+
+def _argument(kind: Kind[Any], suboptions: bool) -> dict[str, Any]:
+    argument: dict[str, Any] = {"type": kind.type}
+    if kind.elements:
+        argument["elements"] = kind.elements
+    if kind.choices:
+        argument["choices"] = list(kind.choices)
+    if suboptions and kind.table is not None:
+        argument["options"] = argument_spec(kind.table, suboptions=True)
+        for one in table(kind.table):
+            if one.default is REQUIRED:
+                argument["options"][one.name]["required"] = True
+    return argument

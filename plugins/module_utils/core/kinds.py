@@ -1,0 +1,92 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The kinds of options for the tables of fields.py: how a value is read, how it is written, its type for Ansible.
+
+An empty name, MAC address or domain is written as null.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from .fields import Kind
+from .options import Options, Value
+
+
+def _or_null(value: str) -> str | None:
+    return value or None
+
+
+def _as_options(value: Any) -> dict[str, Any]:
+    options: dict[str, Any] = value.as_options()
+    return options
+
+
+def _each_as_options(values: Sequence[Any]) -> list[dict[str, Any]]:
+    return [_as_options(value) for value in values]
+
+
+def _by_caller(_options: Options, name: str) -> NoReturn:
+    raise AssertionError(f"the caller of read() has to give {name}")
+
+
+boolean = Kind(lambda options, name: options.boolean(name), "bool")
+interface = Kind(lambda options, name: options.interface(name), write=_or_null)
+mac = Kind(lambda options, name: options.mac(name), write=_or_null)
+domain = Kind(lambda options, name: options.domain(name), write=_or_null)
+cidr = Kind(lambda options, name: str(options.cidr(name)))
+address = Kind(lambda options, name: str(options.address(name)))
+
+# Lists.
+interfaces: Kind[Sequence[str]] = Kind(
+    lambda options, name: tuple(options.interfaces(name)), "list", elements="str", write=list
+)
+cidrs: Kind[Sequence[str]] = Kind(
+    lambda options, name: tuple(map(str, options.cidrs(name))), "list", elements="str", write=list
+)
+addresses: Kind[Sequence[str]] = Kind(
+    lambda options, name: tuple(map(str, options.addresses(name))), "list", elements="str", write=list
+)
+
+
+def text(longest: int = 255) -> Kind[str]:
+    """A text without control characters. An empty one is written as it is."""
+    return Kind(lambda options, name: options.text(name, longest=longest))
+
+
+def matching(pattern: re.Pattern[str], what: str) -> Kind[str]:
+    """A text that matches a pattern as a whole."""
+    return Kind(lambda options, name: options.matching(name, pattern, what))
+
+
+def integer(least: int, most: int) -> Kind[int]:
+    """A whole number within bounds."""
+    return Kind(lambda options, name: options.integer(name, least=least, most=most), "int")
+
+
+def choice(*choices: str) -> Kind[str]:
+    """One of a few words."""
+    return Kind(lambda options, name: options.choice(name, choices), choices=choices)
+
+
+def group(cls: type[Value], reader: Callable[[Options], Value]) -> Kind[Value]:
+    """The options of a class inside an option; ``reader`` refuses unknown ones."""
+    return Kind(lambda options, name: reader(options.group(name)), "dict", write=_as_options, table=cls)
+
+
+def group_by_caller(cls: type[Value]) -> Kind[Value]:
+    """The same where it depends on other options: the caller of ``read`` gives the value."""
+    return Kind(_by_caller, "dict", write=_as_options, table=cls)
+
+
+def groups_by_caller(cls: type[Value]) -> Kind[Sequence[Value]]:
+    """A list of such groups."""
+    return Kind(_by_caller, "list", elements="dict", write=_each_as_options, table=cls)
+
+
+def mapping_by_caller() -> Kind[Mapping[str, str]]:
+    """A mapping whose keys the user chooses; the caller of ``read`` gives the value."""
+    return Kind(_by_caller, "dict", write=dict)

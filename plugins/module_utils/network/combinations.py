@@ -1,0 +1,54 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Options of a network that do not go together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..core.options import Options
+from ..dnsmasq.records import private_only
+from ..dnsmasq.spec import SYSTEM
+from ..kernel.links import OPENVSWITCH
+
+if TYPE_CHECKING:
+    from .model import Network
+
+
+def validate_combinations(options: Options, network: Network) -> None:
+    """Refuse options that do not go together; raises InvalidOption."""
+    if network.dnsmasq_options and network.dnsmasq_instance == SYSTEM:
+        options.error("dnsmasq.options", "are lines for a whole dnsmasq; use instance: private, or auto")
+    if network.dnsmasq_instance == SYSTEM:
+        _refuse_private_only(options, network)
+    virtualport = network.libvirt.virtualport.get("type", OPENVSWITCH)
+    if network.bridge.type == OPENVSWITCH and virtualport != OPENVSWITCH:
+        options.error("libvirt.virtualport.type", f"{virtualport!r} is not for a bridge of Open vSwitch; leave it out")
+    if network.uplink and network.mode in ("isolated", "open"):
+        options.error("uplink", f"has no meaning in mode {network.mode}; leave it out, or use nat or routed")
+    if network.uplink == network.bridge.name:
+        options.error("uplink", f"{network.uplink!r} is the network's own bridge; name the host's way out")
+    addressed = network.ipv4.address or network.ipv4.auto or network.ipv6.address or network.ipv6.auto
+    if network.bridge.enslave_uplink and (network.mode != "open" or addressed or not network.bridge.ports):
+        options.error(
+            "bridge.enslave_uplink",
+            "is for mode open, without addresses of its own; write mode: open, ipv4.address: none, and bridge.ports",
+        )
+    if network.bridge.enslave_uplink and network.forwards:
+        options.error("port_forwards", "have no meaning with bridge.enslave_uplink, guests are outside; leave them out")
+    for i, port in enumerate(network.bridge.ports):
+        if port == network.bridge.name:
+            options.error(f"bridge.ports[{i}]", f"{port!r} is the bridge itself; name interfaces to enslave")
+
+
+def _refuse_private_only(options: Options, network: Network) -> None:
+    """Raise InvalidOption for what the system's dnsmasq cannot do for one network alone."""
+    for option, problem in private_only(network.dns.names, network.dns.domain):
+        options.error(f"dns.{option}", f"{problem}; use dnsmasq.instance: private, or auto")
+    if network.mode == "isolated" and network.dns.enabled:
+        options.error(
+            "dnsmasq.instance",
+            "'system' would answer guests of an isolated network names of others; use private, or auto, "
+            "or dns.enabled: false",
+        )

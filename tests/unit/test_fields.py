@@ -1,0 +1,158 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tables of options: the same table reads, writes and describes them, and the documentation agrees with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge.spec import BridgeOptions
+from ansible_collections.virtnet.linux.plugins.module_utils.core import kinds
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.core.fields import (
+    argument_spec,
+    defaults,
+    option,
+    read,
+    required,
+    table,
+    write,
+)
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml import flat
+from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Bridge, Dns, Network
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MODULES = ["bridge", "dnsmasq_fragment", "libvirt_network", "nft_nat", "resolvconf_entry", "virt_network"]
+
+
+@dataclass(frozen=True)
+class Limit:
+    average: int = required(kinds.integer(1, 9))
+    peak: int | None = option(kinds.integer(1, 9), None)
+
+    def as_options(self) -> dict[str, Any]:
+        return write(self)
+
+
+def read_limit(options: Options) -> Limit:
+    limit = read(Limit, options)
+    options.reject_unknown()
+    return limit
+
+
+@dataclass(frozen=True)
+class Port:
+    name: str = required(kinds.interface)
+    mode: str = option(kinds.choice("fast", "slow"), "fast")
+    peers: Sequence[str] = option(kinds.interfaces, ())
+    domain: str = option(kinds.domain, "")
+    limit: Limit | None = option(kinds.group(Limit, read_limit), None)
+    dhcp: bool = option(kinds.boolean, True, name="dhcp.enabled")
+    lease_time: str = option(kinds.text(), "1h", name="dhcp.lease_time")
+    speed: int = option(kinds.integer(0, 9), 0, is_written=lambda port: port.mode == "slow")
+    path: str = field(default="", compare=False)
+
+
+def refused(**options: Any) -> str:
+    with pytest.raises(InvalidOption) as caught:
+        given = Options(options, "ports[1]")
+        read(Port, given)
+        given.reject_unknown()
+    return str(caught.value)
+
+
+def test_absent_and_null_options_have_their_defaults() -> None:
+    port = read(Port, Options({"name": "eth0", "mode": None, "dhcp": {"enabled": None}}))
+    assert port == Port(name="eth0") and (port.mode, port.peers, port.limit, port.dhcp) == ("fast", (), None, True)
+
+
+def test_what_is_written_is_read_again() -> None:
+    port = Port("eth0", "slow", ("a", "b"), "lab.example", Limit(1, 2), False, "5m", 7)
+    assert read(Port, Options(write(port))) == port
+
+
+def test_options_are_written_in_the_order_of_the_fields_and_only_where_they_have_a_use() -> None:
+    assert list(write(Port("eth0")).items()) == [
+        ("name", "eth0"),
+        ("mode", "fast"),
+        ("peers", []),
+        ("domain", None),
+        ("limit", None),
+        ("dhcp", {"enabled": True, "lease_time": "1h"}),
+    ]
+    assert write(Port("eth0", "slow"))["speed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "ports[1].name: is required"),
+        ({"name": "eth0", "limit": {}}, "ports[1].limit.average: is required"),
+        ({"name": "eth0", "limit": {"average": 10}}, "ports[1].limit.average: 10 is out of range; use 1 to 9"),
+        ({"name": "eth0", "dhcp": {"lease": 1}}, "ports[1].dhcp.lease: there is no such option; did you mean"),
+        ({"name": "eth0", "path": "x"}, "ports[1].path: there is no such option"),
+    ],
+)
+def test_an_error_has_the_path_of_the_option(options: dict[str, Any], message: str) -> None:
+    assert message in refused(**options)
+
+
+def test_the_caller_can_give_a_value_instead_of_the_option() -> None:
+    options = Options({"name": "eth0", "mode": "bad"})
+    assert read(Port, options, mode="slow", path="ports[1]").mode == "slow"
+    options.reject_unknown()
+
+
+def test_ansible_gets_types_and_choices_and_no_defaults() -> None:
+    assert argument_spec(Port) == {
+        "name": {"type": "str"},
+        "mode": {"type": "str", "choices": ["fast", "slow"]},
+        "peers": {"type": "list", "elements": "str"},
+        "domain": {"type": "str"},
+        "limit": {"type": "dict"},
+        "dhcp": {"type": "dict"},
+        "speed": {"type": "int"},
+    }
+    assert argument_spec(Port, suboptions=True)["limit"] == {
+        "type": "dict",
+        "options": {"average": {"type": "int", "required": True}, "peak": {"type": "int"}},
+    }
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_documentation_of_a_module_agrees_with_the_tables(name: str) -> None:
+    module = import_module(f"ansible_collections.virtnet.linux.plugins.modules.{name}")
+    assert _documented(yaml.safe_load(module.DOCUMENTATION)["options"]) == module.ARGUMENTS
+
+
+def _documented(options: dict[str, Any]) -> dict[str, Any]:
+    """Documented options in the form of an argument spec."""
+    kept = ("type", "elements", "choices", "default", "required")
+    arguments = {name: {key: value for key, value in one.items() if key in kept} for name, one in options.items()}
+    for name, one in options.items():
+        if "suboptions" in one:
+            arguments[name]["options"] = _documented(one["suboptions"])
+    return arguments
+
+
+def test_the_documentation_of_a_network_names_every_option_of_its_bridge() -> None:
+    module = import_module("ansible_collections.virtnet.linux.plugins.modules.virt_network")
+    text = str(yaml.safe_load(module.DOCUMENTATION)["options"]["bridge"]["description"])
+    only_openvswitch = {one.name for one in table(BridgeOptions) if one.name in ("rstp", "fail_mode", "vlans")}
+    assert {one.name for one in table(Bridge) if f"C({one.name})" not in text} == only_openvswitch
+
+
+def test_the_defaults_of_options_from_xml_are_those_of_the_tables() -> None:
+    network = Network("lab").as_options()
+    of_tables = {**flat.leaves(network), **{f"dns.{name}": value for name, value in defaults(Dns).items()}}
+    # These depend on others: an address on what else is given, a limit on the mode, DHCP on the address.
+    differ = {"ipv4.address": "auto", "connection_rate": 2000}
+    assert {path: differ.get(path, of_tables[path]) for path in flat.DEFAULTS} == flat.DEFAULTS
