@@ -79,6 +79,11 @@ options:
       - Of a bridge of Open vSwitch the size of its table (C(other_config:mac-table-size)), 10 at least; V(0), and if
         not given, leaves it to Open vSwitch, which has a limit of its own.
     type: int
+  multicast_snooping:
+    description:
+      - Whether the bridge learns by IGMP and MLD which ports want a multicast group, and sends its packets there alone.
+        V(false) sends them to all ports. If not given, it is left to the kernel. Only for Linux bridges.
+    type: bool
   isolate_guests:
     description:
       - Ports that are not O(ports) reach the host and O(ports), but not each other. V(false) if not given.

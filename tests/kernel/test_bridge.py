@@ -45,6 +45,24 @@ def test_second_run_changes_nothing(bed: Bed) -> None:
         assert not bed.task("bridge", [wanted])["changed"]
 
 
+def test_multicast_snooping_is_left_to_the_kernel_unless_it_is_given(bed: Bed) -> None:
+    def snooping() -> int:
+        return int(bed.link("br-lab")["linkinfo"]["info_data"]["mcast_snooping"])
+
+    bed.task("bridge", [LAB])
+    assert snooping() == 1
+    for wanted in (False, True, False):
+        desired = [{**LAB, "multicast_snooping": wanted}]
+        change = f"multicast_snooping {not wanted} -> {wanted}".lower()
+        assert bed.task("bridge", desired)["changes"] == [f"bridge br-lab: {change}"]
+        assert snooping() == wanted
+        assert not bed.task("bridge", desired)["changed"]
+    assert not bed.task("bridge", [LAB])["changed"]
+    bed.task("bridge", [{**LAB, "state": "absent"}])
+    bed.task("bridge", [{**LAB, "multicast_snooping": False}])
+    assert snooping() == 0
+
+
 def test_check_mode_predicts_the_real_run_and_touches_nothing(bed: Bed) -> None:
     for wanted in ([LAB], [{**LAB, "mtu": 1400, "addresses": ["192.168.31.1/24"]}], [{**LAB, "state": "absent"}]):
         before = bed.link("br-lab")

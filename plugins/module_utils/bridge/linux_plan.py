@@ -178,7 +178,12 @@ def _link_attributes(spec: BridgeSpec) -> dict[str, Any]:
         "br_stp_state": int(spec.stp),
         "br_forward_delay": spec.forward_delay * CENTISECONDS,
         **({} if spec.mtu is None else {"mtu": spec.mtu}),
+        **_snooping(spec),
     }
+
+
+def _snooping(spec: BridgeSpec) -> dict[str, int]:
+    return {} if spec.multicast_snooping is None else {"br_mcast_snooping": int(spec.multicast_snooping)}
 
 
 def _former_ports(spec: BridgeSpec, current: BridgeState) -> list[str]:
@@ -254,6 +259,8 @@ def _link_steps(spec: BridgeSpec, link: Link, moved: Uplink | None) -> list[Step
         steps.append(SetLink(spec.name, {"mtu": spec.mtu}))
     if link.stp != spec.stp or link.forward_delay != spec.forward_delay:
         steps += _stp_steps(spec)
+    if spec.multicast_snooping not in (None, link.multicast_snooping):
+        steps.append(SetLink(spec.name, {"kind": "bridge", **_snooping(spec)}))
     return steps
 
 
@@ -271,6 +278,7 @@ def _current_values(link: Link, current: BridgeState, desired: Bandwidth) -> dic
         "mac": link.mac,
         "mtu": link.mtu,
         "stp": link.stp,
+        "multicast_snooping": link.multicast_snooping,
         "forward_delay": int(link.forward_delay)
         if link.forward_delay == int(link.forward_delay)
         else link.forward_delay,
@@ -286,10 +294,12 @@ def _current_values(link: Link, current: BridgeState, desired: Bandwidth) -> dic
 
 def _desired_values(spec: BridgeSpec, link: Link | None, ports: Sequence[str], current: BridgeState) -> dict[str, Any]:
     """For the diff: a bridge after the change, with these ports."""
+    snooping = link is None or link.multicast_snooping
     return {
         "mac": (_moved(spec, current) or spec).mac,
         "mtu": ip_config.desired_mtu(spec, link),
         "stp": spec.stp,
+        "multicast_snooping": snooping if spec.multicast_snooping is None else spec.multicast_snooping,
         "forward_delay": spec.forward_delay,
         **ip_config.desired_values(spec, current),
         "ports": sorted(ports),

@@ -39,6 +39,10 @@ def _enslaves_uplink(bridge: Any) -> bool:
     return bool(bridge.enslave_uplink)
 
 
+def _sets_snooping(bridge: Any) -> bool:
+    return bridge.multicast_snooping is not None
+
+
 _VLANS: Kind[Sequence[PortVlan]] = Kind(
     read_port_vlans, "list", elements="dict", write=lambda vlans: [vlan.as_options() for vlan in vlans]
 )
@@ -48,8 +52,8 @@ _VLANS: Kind[Sequence[PortVlan]] = Kind(
 class BridgeOptions:
     """The options that a bridge has in the module ``bridge`` and in a network. ``forward_delay`` in seconds.
 
-    None: the kernel decides on ``mtu``, and the type and ports on ``fdb_max_learned``, see ``fdb_limit``. An empty
-    ``mac`` is derived from the name.
+    None: the kernel decides on ``mtu`` and ``multicast_snooping``, and the type and ports on ``fdb_max_learned``, see
+    ``fdb_limit``. An empty ``mac`` is derived from the name.
     """
 
     name: str = required(kinds.interface)
@@ -60,6 +64,7 @@ class BridgeOptions:
     forward_delay: int = option(kinds.integer(0, _MOST_DELAY), 0)
     ports: Sequence[str] = option(kinds.interfaces, ())
     fdb_max_learned: int | None = option(kinds.integer(0, FDB_MOST), None)
+    multicast_snooping: bool | None = option(kinds.boolean, None, is_written=_sets_snooping)
     rstp: bool = option(kinds.boolean, False, is_written=_on_openvswitch)
     fail_mode: str = option(kinds.choice(*FAIL_MODES), FAIL_MODES[0], is_written=_on_openvswitch)
     vlans: Sequence[PortVlan] = option(_VLANS, (), is_written=_on_openvswitch)
@@ -94,8 +99,10 @@ def check_bridge(options: Options, bridge: BridgeOptions) -> None:
             "fdb_max_learned",
             f"{bridge.fdb_max_learned} is too small for Open vSwitch; use 0, or {LEAST_OPENVSWITCH} or more",
         )
-    if bridge.type == OPENVSWITCH and bridge.enslave_uplink:
-        options.error("enslave_uplink", "is for Linux bridges; leave it out, or use bridge.type: linux")
+    if bridge.type == OPENVSWITCH:
+        for name, given in (("enslave_uplink", bridge.enslave_uplink), ("multicast_snooping", _sets_snooping(bridge))):
+            if given:
+                options.error(name, "is for Linux bridges; leave it out, or use bridge.type: linux")
 
 
 @dataclass(frozen=True)

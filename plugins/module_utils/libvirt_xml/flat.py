@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+from ..core.errors import InvalidOption
 from ..core.options import Options
 from ..dhcp import ranges as dhcp
 
@@ -86,7 +87,7 @@ def _or_unchanged(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def normalize(value: Any) -> Any:
         try:
             return convert(value)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, InvalidOption):
             return value
 
     return normalize
@@ -98,6 +99,7 @@ _cidr = _or_unchanged(lambda value: str(ipaddress.ip_interface(value)))
 _subnet = _or_unchanged(lambda value: str(ipaddress.ip_network(value)) if "/" in value else value)
 _number = _or_unchanged(lambda value: value if isinstance(value, bool) else int(value))
 _address_or_port = _or_unchanged(lambda value: int(value) if str(value).isdecimal() else _address(value))
+_boolean = _or_unchanged(lambda value: Options({"value": value}).boolean("value"))
 _uuid = _or_unchanged(lambda value: str(UUID(value)))
 
 
@@ -135,6 +137,7 @@ _BY_PATH: Mapping[str, Callable[[Any], Any]] = {
     "dns.domain": _domain,
     "connection_rate": _number,
     "bridge.fdb_max_learned": _number,
+    "bridge.multicast_snooping": _boolean,
 }
 _PORTS = {"start": _number, "end": _number}
 

@@ -386,6 +386,11 @@ def host(**options: Any) -> dict[str, Any]:
         ({"connection_rate": 5, "mode": "open"}, "networks[2].connection_rate", "has no meaning in mode open"),
         ({"bridge": {"fdb_max_learned": -1}}, "networks[2].bridge.fdb_max_learned", "use 0 to 1000000"),
         ({"bridge": {"fdb_max_learned": "all"}}, "networks[2].bridge.fdb_max_learned", "is not a whole number"),
+        (
+            {"bridge": {**OVS, "multicast_snooping": True}},
+            "networks[2].bridge.multicast_snooping",
+            "is for Linux bridges",
+        ),
         ({"bridge": {**OVS, "fdb_max_learned": 9}}, "networks[2].bridge.fdb_max_learned", "use 0, or 10 or more"),
         ({"isolate_guests": "perhaps"}, "networks[2].isolate_guests", "neither true nor false"),
         ({"bandwidth": {"inbound": {"peak": 9}}}, "networks[2].bandwidth.inbound.average", "required beside peak"),
