@@ -17,7 +17,7 @@ import yaml
 from tools import examples
 from torture.host import Host, new_host, unlike
 from torture.plans import Tasks, site, teardown
-from torture.trials import changes, failure
+from torture.scenario import changes, error_of
 
 PARTS = ("bridge", "dnsmasq_fragment", "nft_nat", "resolvconf_entry")
 # Scenarios of Molecule where it has what it needs, and where the same options are applied.
@@ -90,8 +90,8 @@ def test_an_example_does_what_it_says_once_and_goes_without_a_trace(serving: Hos
     host = bare if has_own_dnsmasq(tasks) else serving
     before = host.snapshot()
     first = host.play(tasks)
-    assert failure(first) == ""
+    assert error_of(first) == ""
     again = host.play(tasks, check=True)
-    assert failure(again) == "" and changes(again) == []
-    assert failure(host.play(teardown())) == ""
+    assert error_of(again) == "" and changes(again) == []
+    assert error_of(host.play(teardown())) == ""
     assert unlike(before, host.snapshot()) == []

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs that are killed or harmed on their way: the short form of ``make torture``, at steps that once mattered."""
+"""Runs that are killed or disturbed on their way: the short form of ``make torture``, at steps that once mattered."""
 
 from __future__ import annotations
 
@@ -10,44 +10,44 @@ from collections.abc import Iterator
 import pytest
 from torture import damage, faults, odd
 from torture.host import new_host
-from torture.trials import Course, Trial, again, gone, step
+from torture.scenario import Outcome, Scenario, again, gone, step
 
 # Many runs one after another, on a machine that may be slow.
 pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.fixture
-def alone() -> Iterator[Course]:
+def alone() -> Iterator[Scenario]:
     """A host with private instances of dnsmasq alone, on which nothing of ours is."""
     with new_host(serving=False) as host:
-        course = Course(host)
-        course.learn()
-        yield course
+        scenario = Scenario(host)
+        scenario.record_baseline()
+        yield scenario
 
 
 @pytest.fixture
-def beside() -> Iterator[Course]:
+def beside() -> Iterator[Scenario]:
     """A host with a dnsmasq of its own, and a guest of a network that nobody alters."""
     with new_host() as host:
-        course = Course(host, beside=True)
-        course.learn()
-        yield course
+        scenario = Scenario(host, beside=True)
+        scenario.record_baseline()
+        yield scenario
 
 
-def number(course: Course, plan: str, word: str) -> int:
+def number(scenario: Scenario, plan: str, word: str) -> int:
     """The first step of a plan in which there is a word."""
-    return next(i for i, one in enumerate(course.steps[plan], 1) if word in one)
+    return next(i for i, one in enumerate(scenario.steps[plan], 1) if word in one)
 
 
-def killed(course: Course, plan: str, word: str, after: int = 0) -> tuple[str, str, dict[str, int]]:
-    return ("killed at a step", *step(course, plan, number(course, plan, word) + after))
+def killed(scenario: Scenario, plan: str, word: str, after: int = 0) -> tuple[str, str, dict[str, int]]:
+    return ("killed at a step", *step(scenario, plan, number(scenario, plan, word) + after))
 
 
-def assert_well(*trials: Trial) -> None:
-    assert not [flaw for trial in trials for flaw in trial.flaws]
+def assert_well(*outcomes: Outcome) -> None:
+    assert not [failure for outcome in outcomes for failure in outcome.failures]
 
 
-def test_a_run_that_was_killed_is_completed_by_the_next_and_guests_of_others_lose_nothing(beside: Course) -> None:
+def test_a_run_that_was_killed_is_completed_by_the_next_and_guests_of_others_lose_nothing(beside: Scenario) -> None:
     assert_well(
         # Between the rules and the note of what they are.
         again(beside, "first run", killed(beside, "first run", ".rules.json")),
@@ -58,7 +58,7 @@ def test_a_run_that_was_killed_is_completed_by_the_next_and_guests_of_others_los
     )
 
 
-def test_what_a_killed_run_left_goes_with_a_teardown(alone: Course) -> None:
+def test_what_a_killed_run_left_goes_with_a_teardown(alone: Scenario) -> None:
     assert_well(
         # A bridge without our mark.
         gone(alone, "first run", killed(alone, "first run", "AddBridge(name='vn-nat'", after=2)),
@@ -68,11 +68,11 @@ def test_what_a_killed_run_left_goes_with_a_teardown(alone: Course) -> None:
         gone(alone, "first run", killed(alone, "first run", "open /etc/virtnet/dnsmasq.hosts/")),
     )
     # Power that is lost loses no definition.
-    alone.reach("change")
+    alone.advance_to("change")
     assert_well(faults.reboot(alone, "change", number(alone, "change", "os.rename /etc/virtnet/networks/.nat.json")))
 
 
-def test_programs_and_disks_that_fail_are_told_in_one_sentence_and_the_next_run_converges(beside: Course) -> None:
+def test_programs_and_disks_that_fail_are_told_in_one_sentence_and_the_next_run_converges(beside: Scenario) -> None:
     assert_well(
         faults.tool_fails(beside, "first run", "nft", 4, faults.HANG),
         faults.disk_fails(beside, "change", number(beside, "change", "open /etc/virtnet/networks"), "disk full"),
@@ -80,7 +80,7 @@ def test_programs_and_disks_that_fail_are_told_in_one_sentence_and_the_next_run_
         faults.disk_fails(beside, "teardown", number(beside, "teardown", "os.rename"), "/etc read-only"),
     )
     # Files of ours that cannot be read are named and left alone.
-    beside.reach("change")
+    beside.advance_to("change")
     assert_well(
         damage.definition_damaged(beside, "truncated"),
         damage.definition_damaged(beside, "of a newer version"),
@@ -90,4 +90,4 @@ def test_programs_and_disks_that_fail_are_told_in_one_sentence_and_the_next_run_
 
 def test_sysctls_that_nobody_may_set_are_named_and_nothing_is_left() -> None:
     with new_host() as host:
-        assert_well(odd.odd_host(Course(host), "sysctls that nobody may set"))
+        assert_well(odd.odd_host(Scenario(host), "sysctls that nobody may set"))

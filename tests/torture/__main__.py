@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``make torture``: trials of all kinds, in a random order, for so many seconds; a table of what became of them.
+"""``make torture``: scenarios of all kinds in a random order, for a number of seconds, and a table of the outcomes.
 
 python -m torture [--seconds 600] [--seed N] [--hosts 2] [--only WORD]
 """
@@ -19,16 +19,16 @@ from dataclasses import dataclass, field
 from torture import damage as damage_done
 from torture import faults, odd
 from torture.host import Stuck, new_host
-from torture.trials import AGAIN, GONE, Course, Cuts, Trial, Wrong, again, gone
+from torture.scenario import AGAIN, GONE, Cuts, Outcome, Scenario, ScenarioFailed, again, gone
 
 
 @dataclass
 class Summary:
-    """All trials, by kind."""
+    """All outcomes, grouped by kind."""
 
     seconds: float
     only: str = ""
-    trials: list[Trial] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
     start: float = field(default_factory=time.monotonic)
 
@@ -36,90 +36,90 @@ class Summary:
     def over(self) -> bool:
         return time.monotonic() - self.start > self.seconds
 
-    def add(self, trial: Trial) -> None:
-        if not trial.kind:
+    def add(self, outcome: Outcome) -> None:
+        if not outcome.kind:
             return
         with self.lock:
-            self.trials.append(trial)
-            for flaw in trial.flaws:
-                print(f"FLAW {flaw}\n", flush=True)
+            self.outcomes.append(outcome)
+            for failure in outcome.failures:
+                print(f"FAILURE {failure}\n", flush=True)
 
     def table(self) -> str:
-        rows: list[tuple[str, ...]] = [("kind", "tried", "converged", "left over", "bystander lost", "flaws")]
-        for kind in sorted({trial.kind for trial in self.trials}):
-            mine = [trial for trial in self.trials if trial.kind == kind]
+        rows: list[tuple[str, ...]] = [("kind", "tried", "converged", "left over", "bystander lost", "failures")]
+        for kind in sorted({outcome.kind for outcome in self.outcomes}):
+            mine = [outcome for outcome in self.outcomes if outcome.kind == kind]
             numbers = (
                 len(mine),
                 sum(one.converged for one in mine),
                 sum(one.left for one in mine),
                 sum(one.lost for one in mine),
-                sum(len(one.flaws) for one in mine),
+                sum(len(one.failures) for one in mine),
             )
             rows.append((kind, *map(str, numbers)))
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 
 
-Round = Callable[[Course, Cuts], Iterator[Trial]]
+Round = Callable[[Scenario, Cuts], Iterator[Outcome]]
 
 
-def cut_and_again(course: Course, cuts: Cuts) -> Iterator[Trial]:
-    """Each plan in turn, killed once; after the last the host is where it was."""
-    for name in course.plans:
-        yield again(course, name, cuts.next(course, name, AGAIN))
+def cut_and_again(scenario: Scenario, cuts: Cuts) -> Iterator[Outcome]:
+    """Each plan in turn is killed once and run again; after the last the host is as before the first."""
+    for name in scenario.plans:
+        yield again(scenario, name, cuts.next(scenario, name, AGAIN))
 
 
-def cut_and_gone(course: Course, cuts: Cuts) -> Iterator[Trial]:
-    name = cuts.chance.choice(list(course.plans))
-    yield gone(course, name, cuts.next(course, name, GONE))
+def cut_and_gone(scenario: Scenario, cuts: Cuts) -> Iterator[Outcome]:
+    name = cuts.chance.choice(list(scenario.plans))
+    yield gone(scenario, name, cuts.next(scenario, name, GONE))
 
 
-def tools(course: Course, cuts: Cuts) -> Iterator[Trial]:
+def tools(scenario: Scenario, cuts: Cuts) -> Iterator[Outcome]:
     chance = cuts.chance
-    for name in course.plans:
-        harm = chance.choice((faults.HANG, faults.FAIL, faults.FAIL))
-        yield faults.tool_fails(course, name, chance.choice(faults.TOOLS), chance.randint(1, 8), harm)
+    for name in scenario.plans:
+        fault = chance.choice((faults.HANG, faults.FAIL, faults.FAIL))
+        yield faults.tool_fails(scenario, name, chance.choice(faults.TOOLS), chance.randint(1, 8), fault)
 
 
-def disks(course: Course, cuts: Cuts) -> Iterator[Trial]:
+def disks(scenario: Scenario, cuts: Cuts) -> Iterator[Outcome]:
     chance = cuts.chance
-    for name in course.plans:
-        number = chance.randint(1, len(course.steps[name]))
-        yield faults.disk_fails(course, name, number, chance.choice(list(faults.DISKS)))
+    for name in scenario.plans:
+        number = chance.randint(1, len(scenario.steps[name]))
+        yield faults.disk_fails(scenario, name, number, chance.choice(list(faults.DISKS)))
 
 
-def two_runs(course: Course, cuts: Cuts) -> Iterator[Trial]:
+def two_runs(scenario: Scenario, cuts: Cuts) -> Iterator[Outcome]:
     chance = cuts.chance
-    for name in course.plans:
-        yield faults.at_once(course, name, chance)
+    for name in scenario.plans:
+        yield faults.two_runs_at_once(scenario, name, chance)
 
 
-def reboots(course: Course, cuts: Cuts) -> Iterator[Trial]:
+def reboots(scenario: Scenario, cuts: Cuts) -> Iterator[Outcome]:
     chance = cuts.chance
-    for name in course.plans:
-        yield faults.reboot(course, name, chance.randint(1, len(course.steps[name])))
+    for name in scenario.plans:
+        yield faults.reboot(scenario, name, chance.randint(1, len(scenario.steps[name])))
 
 
-def guards(course: Course, cuts: Cuts) -> Iterator[Trial]:
+def guards(scenario: Scenario, cuts: Cuts) -> Iterator[Outcome]:
     chance = cuts.chance
-    course.reach("change")
-    yield faults.guard_killed(course, chance)
-    course.well(course.away)
+    scenario.advance_to("change")
+    yield faults.guard_killed(scenario, chance)
+    scenario.play_without_error(scenario.teardown)
 
 
-def damages(course: Course, cuts: Cuts) -> Iterator[Trial]:
+def damages(scenario: Scenario, cuts: Cuts) -> Iterator[Outcome]:
     chance = cuts.chance
-    course.reach("change")
+    scenario.advance_to("change")
     for damage in chance.sample(list(damage_done.DAMAGE), 3):
-        yield damage_done.definition_damaged(course, damage)
+        yield damage_done.definition_damaged(scenario, damage)
     for path in chance.sample(damage_done.MEMORY, 3):
-        yield damage_done.note_damaged(course, path, chance.choice(list(damage_done.DAMAGE)))
-    course.well(course.away)
+        yield damage_done.note_damaged(scenario, path, chance.choice(list(damage_done.DAMAGE)))
+    scenario.play_without_error(scenario.teardown)
 
 
-def odd_hosts(course: Course, cuts: Cuts) -> Iterator[Trial]:
+def odd_hosts(scenario: Scenario, cuts: Cuts) -> Iterator[Outcome]:
     chance = cuts.chance
-    yield odd.odd_host(course, chance.choice(list(odd.ODD)))
+    yield odd.odd_host(scenario, chance.choice(list(odd.ODD)))
 
 
 # With a bystander beside them, and without: then all that is ours can go, and the power too.
@@ -128,27 +128,27 @@ ALONE: tuple[Round, ...] = (cut_and_gone, cut_and_again, reboots, odd_hosts, cut
 
 
 def work(summary: Summary, cuts: Cuts, *, serving: bool, beside: bool) -> None:
-    """Trials on one host; another where one was left in a state that trials cannot begin with."""
+    """Scenarios on one host; a failed scenario is followed by a new host."""
     rounds = [one for one in (BESIDE if beside else ALONE) if summary.only in one.__name__]
     while rounds and not summary.over:
         with new_host(serving=serving) as host:
-            course = Course(host, beside)
+            scenario = Scenario(host, beside)
             try:
-                course.learn()
+                scenario.record_baseline()
                 while not summary.over:
-                    _one_round(summary, rounds[0], course, cuts)
+                    _one_round(summary, rounds[0], scenario, cuts)
                     rounds = [*rounds[1:], rounds[0]]
-            except (Wrong, Stuck) as wrong:
+            except (ScenarioFailed, Stuck) as error:
                 rounds = [*rounds[1:], rounds[0]]
-                if str(wrong):
-                    summary.add(Trial("undisturbed", "a run", converged=False, flaws=[str(wrong)]))
+                if str(error):
+                    summary.add(Outcome("undisturbed", "a run", converged=False, failures=[str(error)]))
 
 
-def _one_round(summary: Summary, one: Round, course: Course, cuts: Cuts) -> None:
-    for trial in one(course, cuts):
-        summary.add(trial)
-        if trial.flaws:
-            raise Wrong
+def _one_round(summary: Summary, one: Round, scenario: Scenario, cuts: Cuts) -> None:
+    for outcome in one(scenario, cuts):
+        summary.add(outcome)
+        if outcome.failures:
+            raise ScenarioFailed
 
 
 def main() -> int:
@@ -169,11 +169,11 @@ def main() -> int:
     for worker in workers:
         worker.join()
     print(summary.table())
-    flaws = sum(len(trial.flaws) for trial in summary.trials)
+    failures = sum(len(outcome.failures) for outcome in summary.outcomes)
     done, steps = sum(len(one.done) for one in cuts), sum(one.steps for one in cuts)
     print(f"\nsteps at which plans were killed, on four hosts, then run again or torn down: {done} of {steps}")
-    print(f"{len(summary.trials)} trials, {flaws} flaws; seed {given.seed}")
-    return 1 if flaws or not summary.trials else 0
+    print(f"{len(summary.outcomes)} scenarios, {failures} failures; seed {given.seed}")
+    return 1 if failures or not summary.outcomes else 0
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Trials with files of ours that somebody, or a disk, has damaged: named, never guessed, and others go on."""
+"""Scenarios with damaged files of the engine: each is named in an error, and other networks go on."""
 
 from __future__ import annotations
 
 from torture.faults import judge
 from torture.plans import NAT, site
-from torture.trials import Course, Trial, failure
+from torture.scenario import Outcome, Scenario, error_of
 
-# What becomes of a file: a shell command with {0}.
+# Shell commands that damage the file {0}.
 DAMAGE = {
     "empty": ": >{0}",
     "truncated": "head -c 40 {0} >/run/part; cat /run/part >{0}; rm /run/part",
@@ -25,36 +25,36 @@ DAMAGE = {
 DEFINITION = "/etc/virtnet/networks/nat.json"
 
 
-def definition_damaged(course: Course, damage: str) -> Trial:
+def definition_damaged(scenario: Scenario, damage: str) -> Outcome:
     """Where the networks run: one definition is damaged. From the end of the first run to there again."""
-    trial = Trial("definition damaged", damage)
-    host = course.host
+    outcome = Outcome("definition damaged", damage)
+    host = scenario.host
     before = host.snapshot()
     host.sh(DAMAGE[damage].format(DEFINITION))
-    others = [one for one in course.networks if one["name"] != NAT["name"]]
+    others = [one for one in scenario.networks if one["name"] != NAT["name"]]
     done = host.play(site(others))
-    judge(trial, failure(done))
-    if failure(done):
-        trial.flaw(f"the others cannot be run: {failure(done)}")
+    judge(outcome, error_of(done))
+    if error_of(done):
+        outcome.fail(f"the others cannot be run: {error_of(done)}")
     if DEFINITION not in str(done["answers"][0].get("warnings")):
-        trial.flaw(f"it is not named: {done['answers'][0]}")
+        outcome.fail(f"it is not named: {done['answers'][0]}")
     host.sh("ip link delete vn-routed; ip link set vn-iso down")
     told = host.command("restore")
-    judge(trial, told.stderr)
+    judge(outcome, told.stderr)
     if DEFINITION not in told.stderr or told.returncode != 1:
-        trial.flaw(f"the boot does not name it: {told.stderr}")
+        outcome.fail(f"the boot does not name it: {told.stderr}")
     told = host.command("check")
-    judge(trial, told.stderr)
+    judge(outcome, told.stderr)
     if DEFINITION not in told.stdout + told.stderr:
-        trial.flaw(f"'virtnet check' does not name it: {told.stdout}{told.stderr}")
+        outcome.fail(f"'virtnet check' does not name it: {told.stdout}{told.stderr}")
     gone = [line for line in before if line.startswith("link vn-") and line not in host.snapshot()]
     if gone:
-        trial.flaw(f"what is not known to be gone was removed: {gone}")
+        outcome.fail(f"what is not known to be gone was removed: {gone}")
     if damage == "a folder":
         host.sh(f"rmdir {DEFINITION}")
     host.sh("rm -f /run/virtnet/resolver-ready")
-    course.end(trial, "first run")
-    return trial
+    scenario.finish(outcome, "first run")
+    return outcome
 
 
 MEMORY = (
@@ -67,22 +67,22 @@ MEMORY = (
 )
 
 
-def note_damaged(course: Course, path: str, damage: str) -> Trial:
+def note_damaged(scenario: Scenario, path: str, damage: str) -> Outcome:
     """Where the networks run: a note of ours is damaged. From the end of the first run to there again."""
-    trial = Trial("note damaged", f"{path}, {damage}")
-    host = course.host
+    outcome = Outcome("note damaged", f"{path}, {damage}")
+    host = scenario.host
     host.sh(f"[ -e {path} ] || echo '{{}}' >{path}; cp {path} /run/kept; {DAMAGE[damage].format(path)}")
     host.sh("ip link delete vn-routed")
     told = host.command("restore")
-    judge(trial, told.stderr)
+    judge(outcome, told.stderr)
     if "link vn-routed" not in host.snapshot():
-        trial.flaw(f"the boot fails of it: {told.stderr}")
-    said = failure(host.play(course.plans["first run"]))
-    judge(trial, said)
+        outcome.fail(f"the boot fails of it: {told.stderr}")
+    said = error_of(host.play(scenario.plans["first run"]))
+    judge(outcome, said)
     if said and path not in said:
-        trial.flaw(f"the error does not name it: {said}")
+        outcome.fail(f"the error does not name it: {said}")
     # As it says.
     host.sh(f"rm -f /run/virtnet/resolver-ready; rm -rf {path}; case {path} in /var/*) mv /run/kept {path};; esac")
     host.sh("rm -f /run/kept")
-    course.end(trial, "first run")
-    return trial
+    scenario.finish(outcome, "first run")
+    return outcome

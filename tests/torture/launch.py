@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs tasks of a play as their modules do; harms itself before the N-th step that a system can see, or after a time.
+"""Runs tasks of a play as their modules do, with a fault before the N-th visible step or a kill after some time.
 
-Reads {"tasks": [[NAME, PARAMETERS], ...], "step": N, "harm": COMMAND, "after": SECONDS, "check": BOOL,
+Reads {"tasks": [[NAME, PARAMETERS], ...], "step": N, "fault": COMMAND, "after": SECONDS, "check": BOOL,
 "hurry": FACTOR}, writes what the tasks answered and the steps. Before step N it runs the command, or without one is
 killed. Nothing of this is in the engine: an audit hook (PEP 578) tells of files and programs, a wrapper of what is
 asked of the kernel by netlink.
@@ -33,11 +33,11 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
 class Counter:
-    """Counts steps, and does harm before the N-th."""
+    """Counts steps, and causes the fault before the N-th."""
 
-    def __init__(self, last: int, harm: str) -> None:
+    def __init__(self, last: int, fault: str) -> None:
         self.last = last
-        self.harm = harm
+        self.fault = fault
         self.on = False
         self.steps: list[str] = []
 
@@ -45,11 +45,11 @@ class Counter:
         if not self.on:
             return
         self.steps.append(what)
-        if len(self.steps) == self.last and not self.harm:
+        if len(self.steps) == self.last and not self.fault:
             os.kill(os.getpid(), signal.SIGKILL)
         if len(self.steps) == self.last:
             self.on = False
-            subprocess.run(["sh", "-ec", self.harm], check=True)
+            subprocess.run(["sh", "-ec", self.fault], check=True)
             self.on = True
 
     def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -149,7 +149,7 @@ def count_netlink(counter: Counter) -> None:
 
 def obey(order: dict[str, Any]) -> None:
     """In a process of its own: run the tasks of an order, and answer."""
-    counter = Counter(order.get("step", 0), order.get("harm", ""))
+    counter = Counter(order.get("step", 0), order.get("fault", ""))
     count_netlink(counter)
     if order.get("first"):
         # Programs of the test's own that stand before the real ones.

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Trials on hosts that are unlike others, from the start to the start: each is run, changed and torn down."""
+"""Scenarios on unusual hosts: two runs and a teardown on each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from torture.faults import judge
 from torture.host import unlike
 from torture.plans import site, teardown
-from torture.trials import Course, Trial, changes, failure
+from torture.scenario import Outcome, Scenario, changes, error_of
 
 _CROWD = """
 for i in $(seq 1 500); do echo link add o$i type veth peer name p$i; done >/run/batch
@@ -23,7 +23,8 @@ for i in $(seq 1 500); do echo link delete o$i; done >/run/batch
 for i in $(seq 1 500); do echo route delete 10.$((i / 200)).$((i % 200)).0/24; done >>/run/batch
 ip -batch /run/batch; rm /run/batch
 """
-# What makes it so, and what undoes it. A module of IPv6 that is not there leaves no folder; its sockets alone remain.
+# Commands that make a host unusual, and commands that undo this. Where the kernel module of IPv6 is missing, its folder
+# below /proc/sys is missing too, but IPv6 sockets still exist here.
 ODD = {
     "1,000 links and 500 routes of others": (_CROWD, _ALONE),
     "no IPv6": ("mount -t tmpfs none /proc/sys/net/ipv6", "umount /proc/sys/net/ipv6"),
@@ -40,38 +41,38 @@ ODD = {
 }  # fmt: skip
 
 
-def odd_host(course: Course, kind: str) -> Trial:
+def odd_host(scenario: Scenario, kind: str) -> Outcome:
     """Two runs, of which the second changes nothing, a teardown, and nothing is left."""
-    trial = Trial(kind, "a first run, a second, teardown")
+    outcome = Outcome(kind, "a first run, a second, teardown")
     make, undo = ODD[kind]
-    host = course.host
+    host = scenario.host
     host.sh(make)
     # What is ours goes, whoever made it.
     before = {name: one for name, one in host.snapshot().items() if not name.startswith("file /var/lib/virtnet")}
-    wanted = [one for one in course.networks if kind != "no IPv6" or "ipv6" not in one]
+    wanted = [one for one in scenario.networks if kind != "no IPv6" or "ipv6" not in one]
     start = time.monotonic()
     done = host.play(site(wanted))
-    trial.what += f", {time.monotonic() - start:.1f} s"
-    judge(trial, failure(done))
+    outcome.what += f", {time.monotonic() - start:.1f} s"
+    judge(outcome, error_of(done))
     refused = kind == "sysctls that nobody may set"
-    if bool(failure(done)) != refused:
-        trial.converged = False
-        trial.flaw(failure(done) or "it ended well without what it needs")
+    if bool(error_of(done)) != refused:
+        outcome.converged = False
+        outcome.fail(error_of(done) or "it ended well without what it needs")
     if not refused:
         start = time.monotonic()
         again = host.play(site(wanted))
-        trial.what += f", {time.monotonic() - start:.1f} s"
-        if failure(again) or changes(again):
-            trial.converged = False
-            trial.flaw(f"the second run: {failure(again)}{changes(again)}")
-    elif "/proc/sys/net" not in failure(done):
-        trial.flaw(f"the error does not name what could not be set: {failure(done)}")
+        outcome.what += f", {time.monotonic() - start:.1f} s"
+        if error_of(again) or changes(again):
+            outcome.converged = False
+            outcome.fail(f"the second run: {error_of(again)}{changes(again)}")
+    elif "/proc/sys/net" not in error_of(done):
+        outcome.fail(f"the error does not name what could not be set: {error_of(done)}")
     gone = host.play(teardown())
-    if failure(gone):
-        trial.flaw(f"teardown: {failure(gone)}")
+    if error_of(gone):
+        outcome.fail(f"teardown: {error_of(gone)}")
     left = unlike(before, host.snapshot())
     if left:
-        trial.left = len(left)
-        trial.flaw(f"{len(left)} left over: {'; '.join(left)[:1000]}")
+        outcome.left = len(left)
+        outcome.fail(f"{len(left)} left over: {'; '.join(left)[:1000]}")
     host.sh(f"{undo}\nrm -rf /var/lib/virtnet; : >/var/lib/misc/dnsmasq.leases" if undo else ":")
-    return trial
+    return outcome
