@@ -1,6 +1,6 @@
-"""Takes networks over, or gives them back, and is killed at the N-th step that changes something; 0: it is not.
+"""Adopts all networks or gives them back, and kills itself at the N-th step that changes the host; 0: at none.
 
-Runs on the host itself with the engine that is there: `python3 -I - adopted 7`. Prints the steps that it took.
+Runs on the host with the installed engine: `python3 -I - adopted 7`. Prints the steps that it took.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from engine.adoption.give_back import Returns  # noqa: E402
 from engine.core.paths import Paths  # noqa: E402
 from engine.core.reconcile import converge  # noqa: E402
 
-# All that changes a host goes through one of these.
+# Every change of a host is a call of one of these functions. A test checks that the engine has them.
 STEPS = {
     "core/files.py": {"put"},
     "kernel/link_changes.py": {"take", "write"},
@@ -39,24 +39,24 @@ def changes_something(frame: FrameType) -> bool:
 
 
 def main(state: str, last: int) -> None:
-    taken: list[str] = []
+    steps: list[str] = []
 
     def watch(frame: FrameType, event: str, _argument: object) -> None:
         if event == "call" and changes_something(frame):
             words = " ".join(map(str, frame.f_locals.get("argv", ())[:3]))
-            taken.append(f"{frame.f_code.co_name} {words}".strip())
-            if len(taken) == last:
-                print(len(taken), taken[-1], flush=True)
+            steps.append(f"{frame.f_code.co_name} {words}".strip())
+            if len(steps) == last:
+                print(len(steps), steps[-1], flush=True)
                 os.kill(os.getpid(), signal.SIGKILL)
 
     paths = Paths()
-    part = {"adopted": Adoptions, "returned": Returns}[state](None, paths)
+    reconciler = {"adopted": Adoptions, "returned": Returns}[state](None, paths)
     sys.setprofile(watch)
-    plan = converge(part, paths, check=False)
+    plan = converge(reconciler, paths, check=False)
     sys.setprofile(None)
-    print(len(taken), "done:", "; ".join(map(str, plan.changes)))
+    print(len(steps), "done:", "; ".join(map(str, plan.changes)))
     if last == 0:
-        print("\n".join(f"{number} {step}" for number, step in enumerate(taken, 1)))
+        print("\n".join(f"{number} {step}" for number, step in enumerate(steps, 1)))
 
 
 if __name__ == "__main__":

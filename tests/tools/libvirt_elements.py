@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every element of libvirt's network XML: what it becomes, whether it is written, and who carries it out, as a table.
+"""Every element of libvirt's network XML: its option, whether it is written, and which parts apply it, as a table.
 
 Printed by ``make libvirt-elements``; the guide has it, and a test compares them.
 """
@@ -34,7 +34,7 @@ PARTS = {
 }
 _ALL = tuple(PARTS.values())
 
-# Which parts carry out an element and what is inside it; of several paths the longest counts.
+# The parts that apply an element and its descendants; the longest matching path counts.
 APPLIED: Mapping[str, tuple[str, ...]] = {
     "network": _ALL,
     "network@trustGuestRxFilters": ("libvirt",),
@@ -72,12 +72,12 @@ APPLIED: Mapping[str, tuple[str, ...]] = {
 
 
 def applied(path: str) -> tuple[str, ...]:
-    """The parts that carry out an element or attribute."""
+    """The parts that apply an element or attribute."""
     return APPLIED[max((one for one in APPLIED if path == one or path.startswith((f"{one}/", f"{one}@"))), key=len)]
 
 
 def places(root: Any) -> Iterator[tuple[str, Any, str]]:
-    """Every element and attribute: its path, the element, the attribute's name. Metadata is not looked into."""
+    """Every element and attribute: its path, the element, the attribute's name; without what is inside of metadata."""
     waiting = [("", root)]
     while waiting:
         inside, element = waiting.pop()
@@ -88,7 +88,7 @@ def places(root: Any) -> Iterator[tuple[str, Any, str]]:
 
 
 def written() -> set[str]:
-    """What is in the XML that the samples become."""
+    """The paths in the XML that the samples become."""
     texts = [to_xml(from_xml(sample.read_text()), (11, 3)) for sample in SAMPLES]
     return {path for text in texts for path, _element, _name in places(etree.fromstring(text))}
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Networks that change hands: what is planned, what is refused, and how leases are translated."""
+"""Adoption and return of networks: plans, refusals, and the conversion of leases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.adoption import records as adopted
+from ansible_collections.virtnet.linux.plugins.module_utils.adoption import records
 from ansible_collections.virtnet.linux.plugins.module_utils.adoption.adopt import Adoptions, AdoptState
 from ansible_collections.virtnet.linux.plugins.module_utils.adoption.give_back import Returns, ReturnState
 from ansible_collections.virtnet.linux.plugins.module_utils.adoption.libvirt_leases import (
@@ -53,17 +53,17 @@ STATUS = [
 ]
 
 
-def test_leases_of_libvirts_are_leases_of_dnsmasqs() -> None:
+def test_leases_of_libvirt_are_converted_to_dnsmasqs_format() -> None:
     assert parse_status(json.dumps(STATUS)).text() == DNSMASQ
 
 
-def test_leases_of_dnsmasqs_are_leases_of_libvirts(tmp_path: Path) -> None:
+def test_leases_of_dnsmasq_are_converted_to_libvirts_format(tmp_path: Path) -> None:
     file = status_file("virbr0", parse(DNSMASQ), Paths(str(tmp_path)))
     assert file.path == status_path("virbr0", Paths(str(tmp_path)))
     assert json.loads(file.content or "") == STATUS
 
 
-def test_a_lease_without_a_hardware_address_would_hide_all_others_from_libvirt(tmp_path: Path) -> None:
+def test_a_lease_without_a_hardware_address_is_not_written_for_libvirt(tmp_path: Path) -> None:
     duid = "duid 00:01\n1 2 fd5e:80::7 clerk 00:04:aa:bb:cc:dd:ee:ff:00:11:22:33:44:55:66:77:88:99\n"
     assert status_file("virbr0", parse(duid), Paths(str(tmp_path))).content == ""
 
@@ -71,11 +71,11 @@ def test_a_lease_without_a_hardware_address_would_hide_all_others_from_libvirt(t
 @pytest.mark.parametrize(
     "text", ["", "[", "{}", "7", "[" * 100_000, '[7, {"ip-address": "x"}, {"ip-address": "10.0.0.1"}]']
 )
-def test_what_is_no_lease_is_left_out(text: str) -> None:
+def test_bad_leases_are_ignored(text: str) -> None:
     assert parse_status(text).text() == ""
 
 
-def test_a_word_with_a_space_cannot_become_another_lease() -> None:
+def test_a_value_with_a_line_break_cannot_inject_a_lease() -> None:
     word = "g *\n0 52:54:00:00:00:01 10.0.0.1 x *"
     name = [{**STATUS[0], "hostname": word}]
     assert parse_status(json.dumps(name)).text() == DNSMASQ.splitlines(keepends=True)[0].replace(" g ", " * ")
@@ -103,7 +103,7 @@ def state(*networks: LibvirtNetwork, **more: object) -> AdoptState:
     return AdoptState(networks={one.name: one for one in networks}, **given)  # type: ignore[arg-type]
 
 
-def planned(current: AdoptState, paths: Paths, names: list[str] | None = None):
+def plan_for(current: AdoptState, paths: Paths, names: list[str] | None = None):
     return Adoptions(names, paths).plan(current)
 
 
@@ -114,8 +114,8 @@ def paths(tmp_path: Path) -> Paths:
     return Paths(str(tmp_path))
 
 
-def test_what_has_no_bridge_is_left_to_libvirt_with_a_word(paths: Paths) -> None:
-    plan = planned(state(TAPPED), paths)
+def test_a_network_without_a_bridge_is_left_with_libvirt_and_noted(paths: Paths) -> None:
+    plan = plan_for(state(TAPPED), paths)
     assert not plan.changes
     assert "left with libvirt: network 'tapped'" in plan.notes[0]
     assert "passthrough" in plan.notes[0]
@@ -131,36 +131,38 @@ def test_what_has_no_bridge_is_left_to_libvirt_with_a_word(paths: Paths) -> None
         (AdoptState(problem="libvirt's network driver is not installed"), None, "is not installed"),
     ],
 )
-def test_what_cannot_be_taken_is_refused_with_the_reason(paths: Paths, current, names, words: str) -> None:
+def test_a_named_network_that_cannot_be_adopted_is_refused_with_the_reason(
+    paths: Paths, current, names, words: str
+) -> None:
     with pytest.raises(VirtnetError, match=words):
-        planned(current, paths, names)
+        plan_for(current, paths, names)
 
 
-def test_stopped_networks_stay_unless_they_are_named(paths: Paths) -> None:
-    assert not planned(state(replace(OWN, active=False)), paths).changes
+def test_stopped_networks_are_adopted_only_by_name(paths: Paths) -> None:
+    assert not plan_for(state(replace(OWN, active=False)), paths).changes
 
 
-def test_a_return_that_was_cut_short_comes_first(paths: Paths) -> None:
-    record = replace(adopted.record_for(OWN, "virbr7", ()), phase=adopted.RETURNING)
+def test_an_interrupted_return_has_to_be_completed_first(paths: Paths) -> None:
+    record = replace(records.record_for(OWN, "virbr7", ()), phase=records.RETURNING)
     with pytest.raises(VirtnetError, match="its return to libvirt was cut short"):
-        planned(state(OWN, records={"own": record}), paths)
+        plan_for(state(OWN, records={"own": record}), paths)
 
 
-def test_records_come_back_as_they_were(paths: Paths) -> None:
-    record = adopted.record_for(OWN, "virbr7", [PORT])
-    file = adopted.record_file(record, paths)
+def test_records_survive_a_round_trip(paths: Paths) -> None:
+    record = records.record_for(OWN, "virbr7", [PORT])
+    file = records.record_file(record, paths)
     Path(file.path).parent.mkdir(parents=True)
     Path(file.path).write_text(file.content or "")
-    assert adopted.read_records(paths) == {"own": record}
+    assert records.read_records(paths) == {"own": record}
     assert record.temporary_bridge != record.bridge
     assert len(record.temporary_bridge) <= 15
     Path(file.path).write_text("{")
     with pytest.raises(VirtnetError, match="cannot be read"):
-        adopted.read_records(paths)
+        records.read_records(paths)
 
 
-def test_who_was_never_taken_cannot_be_given_back(paths: Paths) -> None:
-    record = adopted.record_for(OWN, "virbr7", ())
+def test_a_network_that_was_not_adopted_cannot_be_given_back(paths: Paths) -> None:
+    record = records.record_for(OWN, "virbr7", ())
     with pytest.raises(VirtnetError, match="no network that was taken over"):
         Returns(["nowhere"], paths).plan(ReturnState({"own": record}))
     assert not Returns(None, paths).plan(ReturnState()).changes

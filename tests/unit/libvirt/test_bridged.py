@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Mode bridged: libvirt is told of a bridge that is there, and nothing of ours is made."""
+"""Mode bridged: an existing bridge is registered with libvirt, and nothing else is made."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def plan(*items: dict[str, Any], **state: Any) -> Any:
     return Networks(wanted, False, Paths("/nowhere")).plan(State(**{"links": LINKS, **state}))
 
 
-def test_libvirt_alone_is_told() -> None:
+def test_only_a_registration_is_made() -> None:
     network = read(libvirt={"virtualport": {"parameters": {"profileid": "p"}}}, isolate_guests=True)
     told = specs_for([network], {})
     assert {kind: list(each) for kind, each in told.items() if kind != "registrations"} == {
@@ -53,7 +53,7 @@ def test_libvirt_alone_is_told() -> None:
     assert registration["libvirt"]["virtualport"] == {"parameters": {"profileid": "p"}}
 
 
-def test_a_network_that_becomes_bridged_leaves_nothing_of_ours() -> None:
+def test_a_network_that_becomes_bridged_loses_its_own_bridge_and_rules() -> None:
     remembered = {"site": updated_history(Remembered({"vn-site": "52:54:00:00:00:01"}), read())}
     assert remembered["site"].bridges == {"vn-site": "52:54:00:00:00:01"}
     told = specs_for([read()], remembered)
@@ -63,13 +63,13 @@ def test_a_network_that_becomes_bridged_leaves_nothing_of_ours() -> None:
     assert told["entries"] == [{"interface": "vn-site", "state": "absent"}]
 
 
-def test_open_vswitch_is_told_to_libvirt() -> None:
+def test_the_registration_names_open_vswitch() -> None:
     network = read(bridge={"name": "ovs0", "type": "openvswitch"})
     assert specs_for([network], {})["registrations"][0]["libvirt"]["virtualport"] == {"type": "openvswitch"}
     assert plan({**SITE, "bridge": {"name": "eth0", "type": "openvswitch"}}).changes
 
 
-def test_a_definition_and_its_xml_are_the_same_network() -> None:
+def test_a_definition_is_the_same_after_its_xml() -> None:
     network = read(libvirt={"portgroups": [{"name": "a", "vlan": {"tags": [{"id": 5}]}}]})
     assert read_network(Options(network.as_options()), "host") == network
     assert read_network(Options(from_xml(dump(network))), "host") == network
@@ -92,7 +92,7 @@ def test_a_definition_and_its_xml_are_the_same_network() -> None:
         ({"colour": "red"}, "colour"),
     ],
 )
-def test_what_has_no_meaning_is_refused_by_path(more: dict[str, Any], path: str) -> None:
+def test_options_without_a_meaning_are_refused_by_path(more: dict[str, Any], path: str) -> None:
     with pytest.raises(InvalidOption) as caught:
         read(**more)
     assert str(caught.value).startswith(f"network 'site': {path}"), str(caught.value)
@@ -109,7 +109,7 @@ def test_what_has_no_meaning_is_refused_by_path(more: dict[str, Any], path: str)
         ([SITE, {"name": "lab", "bridge": {"name": "br0"}}], {}, "bridge.name: 'br0' is the bridge of network 'lab'"),
     ],
 )
-def test_the_host_has_to_have_the_bridge(items: list[dict[str, Any]], state: dict[str, Any], said: str) -> None:
+def test_the_bridge_has_to_exist(items: list[dict[str, Any]], state: dict[str, Any], said: str) -> None:
     with pytest.raises(InvalidOption) as caught:
         plan(*items, **state)
     assert said in str(caught.value)
@@ -120,13 +120,13 @@ def test_two_networks_may_share_a_bridge_and_a_stopped_one_needs_none() -> None:
     assert plan({**SITE, "state": "inactive"}, links={}).changes
 
 
-def test_that_the_bridge_is_up_does_not_mean_that_the_network_was_started() -> None:
+def test_an_existing_bridge_does_not_mark_the_network_as_started_by_hand() -> None:
     network = read(autostart=False)
     assert [one.state for one in desired_networks([network], LINKS, {})] == ["inactive"]
     assert [one.state for one in desired_networks([network], LINKS, {"site": "started"})] == ["active"]
 
 
-def test_a_bridge_that_went_is_missed() -> None:
+def test_a_bridge_that_was_removed_is_reported() -> None:
     situation = HostState({"site": read()}, [read()], {}, {})
     assert list(missing_ports(situation)) == [
         "network 'site': bridge br0 does not exist, and mode bridged does not create it"

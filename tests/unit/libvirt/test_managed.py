@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Networks that are libvirt's own: what is told to libvirt, and when."""
+"""Networks with managed_by: libvirt: which calls to libvirt are planned."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desire
 UUID = "9a5f7829-e7e7-4049-a988-fd99658c37c2"
 GIVEN = """<network><name>own</name><forward mode='nat'/>
 <ip address='10.9.0.1' netmask='255.255.255.0'><dhcp><range start='10.9.0.2' end='10.9.0.9'/></dhcp></ip></network>"""
-# As libvirt 11.3 lists it.
+# The XML that libvirt 11.3 returns.
 LISTED = f"""<network connections='1'><name>own</name><uuid>{UUID}</uuid>
 <forward mode='nat'><nat><port start='1024' end='65535'/></nat></forward><bridge name='virbr3' stp='on' delay='0'/>
 <mac address='52:54:00:7c:60:5b'/><ip address='10.9.0.1' netmask='255.255.255.0'>
@@ -34,63 +34,65 @@ POOL = "<network><name>own</name><forward mode='hostdev'><pf dev='eth7'/></forwa
 FOUND = LibvirtNetwork("own", UUID, LISTED, LISTED, active=True, persistent=True, autostart=True)
 
 
-def planned(spec: RegistrationSpec, found: LibvirtNetwork | None, made: DefinitionDigests | None = None):
-    networks = {} if found is None else {"own": found}
-    remembered = {} if made is None else {"own": made}
+def plan_for(spec: RegistrationSpec, network: LibvirtNetwork | None, digests: DefinitionDigests | None = None):
+    networks = {} if network is None else {"own": network}
+    remembered = {} if digests is None else {"own": digests}
     return Registrations([spec], False, Paths("/nowhere")).plan(
         RegistrationState(networks, (11, 3), digests=remembered)
     )
 
 
-def steps(spec: RegistrationSpec, found: LibvirtNetwork | None, made: DefinitionDigests | None = None) -> list[str]:
-    return [str(step) for change in planned(spec, found, made).changes for step in change.steps]
+def steps(
+    spec: RegistrationSpec, network: LibvirtNetwork | None, digests: DefinitionDigests | None = None
+) -> list[str]:
+    return [str(step) for change in plan_for(spec, network, digests).changes for step in change.steps]
 
 
 def own(xml: str = GIVEN, **more: bool) -> RegistrationSpec:
     return RegistrationSpec(name="own", xml=xml, **more)  # type: ignore[arg-type]
 
 
-def test_what_libvirt_fills_in_is_no_difference() -> None:
+def test_values_that_libvirt_adds_are_not_a_difference() -> None:
     assert steps(own(), FOUND) == []
 
 
-def test_a_new_one_has_our_mark_and_one_that_was_there_has_not() -> None:
-    (made,) = planned(own(), None).changes
-    assert list(made.steps) == ["define", "start", "autostart"]
-    assert registered_by_us(made.xml)
-    (changed,) = planned(own(GIVEN.replace("10.9.0.9", "10.9.0.8")), FOUND).changes
+def test_a_new_network_gets_our_mark_and_an_existing_one_does_not() -> None:
+    (change,) = plan_for(own(), None).changes
+    assert list(change.steps) == ["define", "start", "autostart"]
+    assert registered_by_us(change.xml)
+    (changed,) = plan_for(own(GIVEN.replace("10.9.0.9", "10.9.0.8")), FOUND).changes
     assert not registered_by_us(changed.xml)
     assert UUID in changed.xml
     assert "52:54:00:7c:60:5b" in changed.xml
     assert "virbr3" in changed.xml
 
 
-def test_lists_change_while_the_network_runs() -> None:
+def test_lists_are_updated_while_the_network_runs() -> None:
     done = steps(own(GIVEN.replace("10.9.0.9'/>", "10.9.0.9'/><host mac='52:54:00:00:00:01' ip='10.9.0.7'/>")), FOUND)
     assert done[0] == "define"
     assert done[1].startswith("add ip-dhcp-host <host")
     assert len(done) == 2
 
 
-def test_an_element_that_changed_goes_before_it_comes() -> None:
+def test_a_changed_element_is_removed_before_it_is_added() -> None:
     done = steps(own(GIVEN.replace("10.9.0.9", "10.9.0.8")), FOUND)
     assert [one.partition(" <")[0] for one in done] == ["define", "remove ip-dhcp-range", "add ip-dhcp-range"]
 
 
-def test_what_cannot_change_waits_for_the_next_start_and_says_so() -> None:
+def test_other_changes_wait_for_the_next_start_with_a_note() -> None:
     other = GIVEN.replace("10.9.0.1'", "10.9.0.3'")
-    plan = planned(own(other), FOUND)
+    plan = plan_for(own(other), FOUND)
     assert [list(change.steps) for change in plan.changes] == [["define"]]
     assert "takes effect at its next start" in plan.notes[0]
     assert not plan.changes[0].is_live
 
 
-def test_it_is_restarted_where_that_is_asked_for() -> None:
+def test_the_network_is_restarted_with_restart_true() -> None:
     assert steps(own(GIVEN.replace("10.9.0.1'", "10.9.0.3'"), restart=True), FOUND) == ["stop", "define", "start"]
 
 
 @pytest.mark.parametrize(
-    ("wanted", "found", "expected"),
+    ("desired", "network", "expected"),
     [
         ({"autostart": False}, FOUND, ["no autostart"]),
         ({"active": False}, FOUND, ["stop"]),
@@ -101,25 +103,25 @@ def test_it_is_restarted_where_that_is_asked_for() -> None:
         ({}, replace(FOUND, persistent=False, autostart=False), ["define", "autostart"]),
     ],
 )
-def test_state_autostart_and_persistence_combine(wanted, found, expected: list[str]) -> None:
-    assert steps(own(**wanted), found) == expected
+def test_state_autostart_and_persistence_combine(desired, network, expected: list[str]) -> None:
+    assert steps(own(**desired), network) == expected
 
 
-def test_what_our_model_does_not_know_is_remembered() -> None:
+def test_a_definition_unknown_to_our_model_is_compared_by_digests() -> None:
     became = POOL.replace("<pf", "<driver name='vfio'/><pf").replace("<name>", f"<uuid>{UUID}</uuid><name>")
-    found = replace(FOUND, xml=became, live=became)
+    network = replace(FOUND, xml=became, live=became)
     assert not is_equivalent(became, POOL)
-    made = DefinitionDigests(digest(POOL), digest(became), digest(became))
-    assert steps(own(POOL), found, made) == []
-    assert steps(own(POOL), found, replace(made, stored="")) == ["define"]
+    digests = DefinitionDigests(digest(POOL), digest(became), digest(became))
+    assert steps(own(POOL), network, digests) == []
+    assert steps(own(POOL), network, replace(digests, stored="")) == ["define"]
 
 
-def test_another_uuid_is_refused() -> None:
+def test_a_different_uuid_is_refused() -> None:
     with pytest.raises(VirtnetError, match="does not change that"):
-        planned(own(GIVEN.replace("</name>", "</name><uuid>0f59da73-dadb-41ed-977e-239c4861e6d7</uuid>")), FOUND)
+        plan_for(own(GIVEN.replace("</name>", "</name><uuid>0f59da73-dadb-41ed-977e-239c4861e6d7</uuid>")), FOUND)
 
 
-def test_absent_removes_it_though_we_did_not_make_it() -> None:
+def test_absent_removes_a_network_without_our_mark() -> None:
     assert steps(RegistrationSpec("own", state="absent", managed_by="libvirt"), FOUND) == ["stop", "undefine"]
     assert steps(RegistrationSpec("own", state="absent"), FOUND) == []
 
@@ -128,7 +130,7 @@ def read(**options: object):
     return read_network(Options({"managed_by": "libvirt", **options}), "host")
 
 
-def test_nothing_of_ours_is_made_for_it() -> None:
+def test_only_the_registration_is_made_for_it() -> None:
     network = read(xml=LISTED)
     assert read_network(Options(network.as_options()), "host") == network
     told = specs_for([network], {})
@@ -137,7 +139,7 @@ def test_nothing_of_ours_is_made_for_it() -> None:
     assert RegistrationSpec.from_options(Options(dict(one))).managed
 
 
-def test_options_are_said_in_libvirts_words() -> None:
+def test_options_are_converted_to_libvirts_xml() -> None:
     xml = read(name="own", mode="routed", ipv4={"address": "10.9.0.1/24"}, dns={"domain": "own.test"}).xml
     assert '<forward mode="route"/>' in xml
     assert "own.test" in xml
@@ -157,11 +159,11 @@ def test_options_are_said_in_libvirts_words() -> None:
         ),
     ],
 )
-def test_what_cannot_be_is_refused(options, words: str) -> None:
+def test_impossible_options_are_refused(options, words: str) -> None:
     with pytest.raises(InvalidOption, match=words):
         read(**options)
 
 
-def test_restart_is_for_these_alone() -> None:
+def test_restart_is_only_for_managed_by_libvirt() -> None:
     with pytest.raises(InvalidOption, match="restart: is for networks with managed_by: libvirt"):
         read_network(Options({"name": "own", "restart": True}), "host")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What libvirt is told, decided without libvirt."""
+"""The plan of registrations, without libvirt."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ def spec(**options: Any) -> RegistrationSpec:
     return RegistrationSpec.from_options(Options({**LAB, **options}))
 
 
-def held(one: RegistrationSpec, **values: Any) -> LibvirtNetwork:
-    """libvirt's network after it was told of one."""
+def registered_network(one: RegistrationSpec, **values: Any) -> LibvirtNetwork:
+    """The network that libvirt has after a registration."""
     xml = registration_xml(one, (9, 0))
     found = LibvirtNetwork(one.name, one.uuid, xml, xml, one.active, one.persistent, one.persistent and one.autostart)
     return replace(found, **values)
 
 
-def plan(*wanted: RegistrationSpec, found: tuple[LibvirtNetwork, ...] = (), purge: bool = False) -> Any:
+def plan(*desired: RegistrationSpec, found: tuple[LibvirtNetwork, ...] = (), purge: bool = False) -> Any:
     state = RegistrationState({one.name: one for one in found}, version=(9, 0))
-    return Registrations(wanted, purge, Paths()).plan(state)
+    return Registrations(desired, purge, Paths()).plan(state)
 
 
-def steps(wanted: RegistrationSpec, *found: LibvirtNetwork) -> list[str]:
-    changes = plan(wanted, found=found).changes
+def steps(desired: RegistrationSpec, *found: LibvirtNetwork) -> list[str]:
+    changes = plan(desired, found=found).changes
     return list(map(str, changes[0].steps)) if changes else []
 
 
-# What libvirt takes over while the network runs, and what it takes over when it starts.
+# Changes that libvirt makes while the network runs, and changes that need a restart.
 LIGHT = {"portgroups": [{"name": "fast"}]}
 OTHER = {"trust_guest_rx_filters": True}
 
@@ -82,34 +82,34 @@ OTHER = {"trust_guest_rx_filters": True}
         ({}, {}, {"uuid": UUID[::-1]}, ["stop", "undefine", "define", "start", "autostart"]),
     ],
 )
-def test_steps_are_the_least_that_lead_there(
+def test_steps_are_the_minimum(
     before: dict[str, Any], change: dict[str, Any], after: dict[str, Any], expected: list[str]
 ) -> None:
-    assert steps(spec(**after), held(spec(**before), **change)) == expected
+    assert steps(spec(**after), registered_network(spec(**before), **change)) == expected
 
 
-def test_a_new_network_is_defined_started_and_autostarted_and_a_transient_one_created() -> None:
+def test_a_new_network_is_defined_and_started_and_a_transient_one_created() -> None:
     assert steps(spec()) == ["define", "start", "autostart"]
     assert steps(spec(active=False, autostart=False)) == ["define"]
     assert steps(spec(persistent=False)) == ["create transient"]
     assert steps(spec(persistent=False, active=False)) == []
 
 
-def test_the_default_portgroup_moves_without_two_of_them_at_any_time() -> None:
+def test_there_are_never_two_default_portgroups() -> None:
     first = {"portgroups": [{"name": "a", "default": True}, {"name": "b"}, {"name": "c"}, {"name": "d"}]}
     then = {"portgroups": [{"name": "b", "default": True}, {"name": "a"}, {"name": "c"}, {"name": "e"}]}
     expected = ["define", "remove portgroup d", "change portgroup a", "change portgroup b", "add portgroup e"]
-    assert steps(spec(libvirt=then), held(spec(libvirt=first))) == expected
+    assert steps(spec(libvirt=then), registered_network(spec(libvirt=first))) == expected
 
 
-def test_title_and_description_change_in_place_where_libvirt_knows_them() -> None:
+def test_title_and_description_are_updated_live_since_libvirt_9_7() -> None:
     new = registration_xml(spec(title="new"), (11, 3))
     old = registration_xml(spec(title="old", description="gone"), (11, 3))
     assert list(map(str, live_updates(old, new, (11, 3)) or ())) == ["change title", "change description"]
     assert live_updates(new.replace("vn-lab", "vn-other"), new, (11, 3)) is None
 
 
-def test_metadata_changes_in_place_where_libvirt_can() -> None:
+def test_metadata_is_updated_live_since_libvirt_9_7() -> None:
     def told(*metadata: str) -> str:
         return registration_xml(spec(libvirt={"metadata": list(metadata)}), (11, 3))
 
@@ -120,13 +120,15 @@ def test_metadata_changes_in_place_where_libvirt_can() -> None:
     assert live_updates(old, new, (9, 0)) is None
 
 
-def test_guests_on_a_network_are_a_warning_and_not_a_change() -> None:
-    done = plan(spec(), found=(held(spec(), live=registration_xml(spec(libvirt=OTHER), (9, 0)), guests=2),))
+def test_a_network_with_guests_is_not_restarted_but_noted() -> None:
+    done = plan(
+        spec(), found=(registered_network(spec(), live=registration_xml(spec(libvirt=OTHER), (9, 0)), guests=2),)
+    )
     assert not done.changes
     assert "has guests (2)" in done.notes[0]
 
 
-def test_order_spaces_and_spelling_are_no_difference() -> None:
+def test_order_white_space_and_spelling_are_not_a_difference() -> None:
     one = spec(
         libvirt={
             "portgroups": [{"name": "a"}, {"name": "b", "virtualport": {"parameters": {"managerid": "0x0B"}}}],
@@ -146,7 +148,7 @@ def test_order_spaces_and_spelling_are_no_difference() -> None:
 THEIRS = LibvirtNetwork("lab", UUID, "<network><name>lab</name></network>", "", True, True, True)
 
 
-def test_numbers_and_uuids_of_ports_are_spelled_as_libvirt_spells_them() -> None:
+def test_port_parameters_are_spelled_as_libvirt_writes_them() -> None:
     port = {"type": "802.1Qbg", "parameters": {"instanceid": UUID.upper(), "managerid": "0x0B", "typeid": "010"}}
     expected = {"instanceid": UUID, "managerid": "11", "typeid": "10"}
     assert read_libvirt(Options({"virtualport": port})).virtualport["parameters"] == expected
@@ -162,24 +164,27 @@ def test_a_network_without_our_mark_is_refused_by_name_and_uuid_and_never_remove
     assert not plan(found=(THEIRS,), purge=True).changes
 
 
-def test_what_libvirt_writes_without_escaping_is_not_ours() -> None:
+def test_xml_that_libvirt_did_not_escape_is_not_ours() -> None:
     broken = replace(THEIRS, xml="<network><name>lab</name><parameters profileid='a & b'/></network>")
     assert not plan(found=(broken,), purge=True).changes
 
 
-def test_absent_and_purge_stop_and_undefine_what_is_ours() -> None:
+def test_absent_and_purge_remove_networks_with_our_mark() -> None:
     gone = RegistrationSpec.from_options(Options({"name": "lab", "state": "absent"}))
-    for done in (plan(gone, found=(held(spec()),)), plan(found=(held(spec()),), purge=True)):
+    for done in (
+        plan(gone, found=(registered_network(spec()),)),
+        plan(found=(registered_network(spec()),), purge=True),
+    ):
         assert [list(change.steps) for change in done.changes] == [["stop", "undefine"]]
-    assert list(plan(gone, found=(held(spec(persistent=False)),)).changes[0].steps) == ["stop"]
+    assert list(plan(gone, found=(registered_network(spec(persistent=False)),)).changes[0].steps) == ["stop"]
 
 
 def test_without_libvirt_auto_does_nothing_and_true_is_an_error(tmp_path: Path) -> None:
     paths = Paths(root=str(tmp_path))
-    for register, said in (("auto", ""), (True, "network driver is not installed")):
+    for register, expected in (("auto", ""), (True, "network driver is not installed")):
         part = Registrations([spec(libvirt={"register": register})], False, paths)
-        if said:
-            with pytest.raises(VirtnetError, match=said):
+        if expected:
+            with pytest.raises(VirtnetError, match=expected):
                 part.plan(part.read())
         else:
             assert part.plan(part.read()).changes == ()
@@ -194,7 +199,7 @@ def test_vlan_on_a_linux_bridge_needs_a_newer_libvirt() -> None:
 
 
 @pytest.mark.parametrize("suite", ["bookworm", "trixie"])
-def test_what_libvirt_is_told_is_valid(suite: str) -> None:
+def test_registrations_are_valid_in_libvirts_schema(suite: str) -> None:
     one = spec(
         title="A < B",
         isolate_guests=True,
@@ -212,7 +217,7 @@ def test_what_libvirt_is_told_is_valid(suite: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "expected"),
     [
         ({"register": "maybe"}, "libvirt.register: 'maybe' is not possible; use one of auto, true, false"),
         ({"portgroup": []}, "libvirt.portgroup: there is no such option; did you mean 'portgroups'?"),
@@ -249,7 +254,7 @@ def test_what_libvirt_is_told_is_valid(suite: str) -> None:
         ({"metadata": ["<x xmlns='urn:virtnet.linux:registration:1.0'/>"]}, "is the namespace of virtnet.linux itself"),
     ],
 )
-def test_bad_options_are_refused_by_path(options: dict[str, Any], said: str) -> None:
+def test_bad_options_are_refused_by_path(options: dict[str, Any], expected: str) -> None:
     with pytest.raises(InvalidOption) as caught:
         read_libvirt(Options({"libvirt": options}).group("libvirt"))
-    assert said in str(caught.value)
+    assert expected in str(caught.value)

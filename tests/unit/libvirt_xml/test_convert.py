@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""libvirt's XML and the options of a network, both ways; hostile XML."""
+"""Conversion between libvirt's XML and the options of a network; hostile XML."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ SAMPLES = sorted((Path(__file__).parent / "samples").glob("*.xml"), key=lambda p
 HOST = "0123456789abcdef0123456789abcdef"
 
 
-def network(inside: str, attributes: str = "") -> str:
-    return f"<network {attributes}><name>lab</name>{inside}</network>"
+def network(content: str, attributes: str = "") -> str:
+    return f"<network {attributes}><name>lab</name>{content}</network>"
 
 
-def refused(text: Any) -> str:
+def error_of(text: Any) -> str:
     with pytest.raises(InvalidOption) as caught:
         from_xml(text, "networks[3].xml", "network 'lab'")
     assert str(caught.value).startswith("network 'lab': networks[3].xml: ")
@@ -32,7 +32,7 @@ def refused(text: Any) -> str:
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
-def test_xml_becomes_options_and_the_same_ones_after_a_round_trip(sample: Path) -> None:
+def test_samples_become_options_that_survive_a_round_trip(sample: Path) -> None:
     expected = json.loads(sample.with_suffix(".json").read_text())
     assert from_xml(sample.read_text()) == expected
     for version in ((9, 0), (11, 3)):
@@ -41,7 +41,7 @@ def test_xml_becomes_options_and_the_same_ones_after_a_round_trip(sample: Path) 
         assert to_xml(from_xml(again), version) == again
 
 
-UNSAYABLE: dict[str, Any] = {
+WITHOUT_ELEMENT: dict[str, Any] = {
     "name": "lab",
     "ipv6": {"address": "auto", "ra": False, "dhcp": {"enabled": True}},
     "ipv4": {"dhcp": {"options": {"ntp-server": "10.0.0.1"}, "hosts": [{"mac": "52:54:00:00:00:01", "name": "web"}]}},
@@ -54,22 +54,22 @@ UNSAYABLE: dict[str, Any] = {
 }
 
 
-def test_what_libvirt_cannot_say_comes_back_from_metadata() -> None:
-    assert from_xml(to_xml(UNSAYABLE)) == UNSAYABLE
+def test_options_without_an_element_are_stored_in_metadata() -> None:
+    assert from_xml(to_xml(WITHOUT_ELEMENT)) == WITHOUT_ELEMENT
 
 
-def test_three_lines_come_back_as_three_lines() -> None:
+def test_defaults_are_not_in_the_result() -> None:
     assert from_xml(to_xml({"name": "lab", "state": "active", "autostart": True, "mode": "nat"})) == {"name": "lab"}
 
 
-def test_who_edits_the_xml_is_believed_over_what_is_beside() -> None:
+def test_an_edit_of_the_xml_takes_precedence_over_stored_options() -> None:
     text = to_xml({"name": "lab", "port_forwards": [{"port": 80, "to": "web"}]}, live={"ipv4": "10.1.0.1/24"})
     assert from_xml(text)["port_forwards"] == [{"port": 80, "to": "web"}]
     assert "ipv4" not in from_xml(text)
     assert from_xml(text.replace('address="10.1.0.1"', 'address="10.1.0.2"'))["ipv4"]["address"] == "10.1.0.2/24"
 
 
-def test_dump_shows_the_addresses_that_were_chosen() -> None:
+def test_dump_contains_the_addresses_that_were_allocated() -> None:
     definition = {"name": "lab", "ipv4": {"address": "192.168.7.1/24", "auto": True}}
     text = dump(read_network(Options(definition), HOST))
     assert 'address="192.168.7.1"' in text and 'end="192.168.7.254"' in text
@@ -101,12 +101,12 @@ def test_a_stored_definition_is_the_same_network_after_a_round_trip() -> None:
     assert '<route family="ipv4" address="10.50.0.0" prefix="16" gateway="10.20.30.10" metric="3"/>' in text
 
 
-def test_metadata_of_others_is_kept_verbatim_and_has_to_have_a_namespace() -> None:
+def test_foreign_metadata_is_kept_verbatim_and_needs_a_namespace() -> None:
     text = '<a:b xmlns:a="urn:a" x="&quot;&amp;\'"><!-- c --><a:d/>e</a:b>'
     assert from_xml(to_xml({"name": "lab", "libvirt": {"metadata": [text]}}))["libvirt"]["metadata"] == [text]
     ours = '<x xmlns="urn:virtnet.linux:network:1.0"/>'
-    for bad, said in (("<b/>", "no namespace"), ("<a", "not well-formed"), (ours, "of virtnet.linux itself")):
-        with pytest.raises(InvalidOption, match=f"libvirt.metadata.*{said}"):
+    for bad, message in (("<b/>", "no namespace"), ("<a", "not well-formed"), (ours, "of virtnet.linux itself")):
+        with pytest.raises(InvalidOption, match=f"libvirt.metadata.*{message}"):
             to_xml({"name": "lab", "libvirt": {"metadata": [bad]}})
 
 
@@ -114,7 +114,7 @@ IP = "<ip address='10.0.0.1' prefix='24'>{}</ip>"
 
 
 @pytest.mark.parametrize(
-    ("inside", "said"),
+    ("content", "message"),
     [
         ("<forward mode='hostdev'/>", "<forward> in line 1: mode='hostdev' gives guests devices of the host"),
         ("<forward mode='passthrough'/>", "has no bridge"),
@@ -165,15 +165,15 @@ IP = "<ip address='10.0.0.1' prefix='24'>{}</ip>"
         ("<port isolated='true'/>", "isolated='true' is neither yes nor no"),
     ],
 )
-def test_what_has_no_meaning_here_is_refused_by_element_line_and_reason(inside: str, said: str) -> None:
-    assert said in refused(network(inside))
+def test_xml_without_an_equivalent_is_refused_with_element_line_and_reason(content: str, message: str) -> None:
+    assert message in error_of(network(content))
 
 
 OURS = "<metadata><v:network xmlns:v='urn:virtnet.linux:network:1.0'>{}</v:network></metadata>"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (None, "is not a string of XML"),
         ({"a": 1}, "is not a string of XML"),
@@ -198,39 +198,39 @@ OURS = "<metadata><v:network xmlns:v='urn:virtnet.linux:network:1.0'>{}</v:netwo
     ],
     ids=lambda value: str(value)[:40] if value is not None else "None",
 )
-def test_hostile_or_broken_xml_is_refused(text: Any, said: str) -> None:
-    assert said in refused(text)
+def test_hostile_or_broken_xml_is_refused(text: Any, message: str) -> None:
+    assert message in error_of(text)
 
 
 @pytest.mark.parametrize(
     "text", [network(f"<{'x' * 1100}/>"), f"<{'x' * 1100}/>", f"<network><{'x' * 1100}></network>"]
 )
 def test_an_error_is_short_however_long_the_name_of_an_element(text: str) -> None:
-    assert len(refused(text)) < 300
+    assert len(error_of(text)) < 300
 
 
 def test_included_files_are_not_read(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("<network/>")
-    inside = f"<xi:include xmlns:xi='http://www.w3.org/2001/XInclude' href='{secret}'/>"
-    assert "<include> in line 1: is not in libvirt's schema" in refused(network(inside))
+    content = f"<xi:include xmlns:xi='http://www.w3.org/2001/XInclude' href='{secret}'/>"
+    assert "<include> in line 1: is not in libvirt's schema" in error_of(network(content))
 
 
 @pytest.mark.parametrize("declared", ["utf-8", "utf-16", "iso-8859-1", "us-ascii", "koi8-r"])
-def test_the_encoding_of_the_file_is_past_once_it_is_a_string(declared: str) -> None:
+def test_the_declared_encoding_of_a_string_is_ignored(declared: str) -> None:
     found = from_xml(f"<?xml version='1.0' encoding='{declared}'?>" + network("<title>Größe 網</title>"))
     assert found["title"] == "Größe 網"
 
 
 @pytest.mark.parametrize("name", ["la/b", "la\"b'", "../lab", "la\nb", "<lab>", "lab\t", "", "a" * 51, "lab\u2028"])
-def test_names_that_are_none_are_left_to_the_model_to_refuse(name: str) -> None:
+def test_bad_names_are_refused_by_the_model(name: str) -> None:
     escaped = name.replace("&", "&amp;").replace("<", "&lt;").replace("\n", "&#10;").replace("\t", "&#9;")
     options = from_xml(f"<network><name>{escaped}</name></network>")
     with pytest.raises(InvalidOption, match="name"):
         read_network(Options(options), HOST)
 
 
-def test_text_of_the_user_does_not_become_elements() -> None:
+def test_text_of_the_user_is_escaped() -> None:
     evil = "\"/><forward mode='open'/>]]>&lt;"
     options = {"name": "lab", "title": evil, "dns": {"txt": [{"name": "a", "value": evil}]}, "mode": "isolated"}
     assert from_xml(to_xml(options)) == options
@@ -240,14 +240,14 @@ def test_text_of_the_user_does_not_become_elements() -> None:
 DEFAULT = (Path(__file__).parent / "samples" / "isolated.xml").read_text()
 
 
-def test_xml_stands_in_the_place_of_all_other_options() -> None:
+def test_xml_replaces_all_other_options() -> None:
     found = read_network(Options({"xml": DEFAULT, "state": "inactive", "autostart": False}, "networks[0]"), HOST)
     assert (found.name, found.mode, found.state, found.autostart) == ("lonely", "isolated", "inactive", False)
     assert [str(one.start) for one in found.ipv4.ranges] == ["172.16.0.5", "172.16.9.9"]
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"xml": DEFAULT, "mode": "nat", "uplink": "eth0"}, "networks[0].xml: cannot stand beside mode, uplink"),
         ({"xml": DEFAULT, "name": "other"}, "networks[0].name: is not the name in the XML, 'lonely'"),
@@ -260,7 +260,7 @@ def test_xml_stands_in_the_place_of_all_other_options() -> None:
         ),
     ],
 )
-def test_xml_that_is_wrong_is_named_by_its_path(options: dict[str, Any], said: str) -> None:
+def test_an_error_in_xml_names_its_path(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidOption) as caught:
         read_network(Options(options, "networks[0]"), HOST)
-    assert said in str(caught.value)
+    assert message in str(caught.value)

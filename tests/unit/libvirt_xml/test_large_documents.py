@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""XML of strangers that has as much of one thing as a megabyte holds: the time that it takes grows with its size.
+"""Foreign XML with a megabyte of one kind of content: the time to read it grows linearly with its size.
 
 The bound is in seconds of this process's own processor time: many times what is needed, and less than what it took
 when the time grew with the square of the size (25 to 84 s).
@@ -33,7 +33,7 @@ def network(root: str = "", inside: str = "", metadata: str = "", dhcp: str = ""
 
 
 def many(text: str, count: int) -> str:
-    """``text`` with ``{n}`` counted, ``{mac}`` and ``{ip}`` of it."""
+    """The text so many times, with ``{n}`` replaced by a counter, and ``{mac}`` and ``{ip}`` by addresses of it."""
     return "".join(
         text.format(n=i, mac=f"52:54:00:00:{i >> 8:02x}:{i & 255:02x}", ip=f"10.9.{i >> 8}.{i & 255}")
         for i in range(2, count + 2)
@@ -110,7 +110,7 @@ def test_a_megabyte_of_one_thing_is_read_in_time(what: str) -> None:
 
 
 def test_namespaces_of_metadata_stay_as_they_are() -> None:
-    """Those that it declares and those around it that it uses, and no others."""
+    """An element keeps the namespaces that it declares, and the outer ones that it uses."""
     xml = network(
         "xmlns:out='urn:out' xmlns:unused='urn:unused' xmlns:same='urn:same'",
         metadata="<metadata xmlns:near='urn:near'><in:a xmlns:in='urn:in' xmlns:own='urn:own' xmlns:same='urn:same'"

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every option that a network has goes to libvirt's XML and comes back as the same network."""
+"""Every option of a network survives the conversion to libvirt's XML and back."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def read(options: dict[str, Any]) -> Network:
 
 
 def meaning(network: Network) -> dict[str, Any]:
-    """One spelling of everything: 3600 is 1h."""
+    """The options in one spelling: 3600 is 1h."""
     return flatten(network.as_options())
 
 
 MODEL = values_by_path(read({"name": "lab"}).as_options())
-# Told from host and name.
+# Derived from host and name.
 DERIVED = {"name", "uuid", "bridge.name", "bridge.mac"}
-# What `auto` turns into.
+# Depends on `auto`.
 CHOSEN = {"ipv4.address", "ipv4.auto", "ipv4.dhcp.lease_time"}
 
 booleans = st.booleans()
@@ -63,7 +63,7 @@ def pair(one: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     return st.lists(one, min_size=2, max_size=2).map(in_order)
 
 
-def some(*each: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
+def one_or_two(*each: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
     return st.lists(st.one_of(*each), min_size=1, max_size=2)
 
 
@@ -71,7 +71,7 @@ def item(needed: dict[str, Any], **optional: st.SearchStrategy[Any]) -> st.Searc
     return st.fixed_dictionaries(needed, optional=optional)
 
 
-# One strategy for each option. What two of them do to each other is for the model to refuse.
+# One strategy for each option. Combinations that are not possible are refused by the model.
 OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "uuid": st.uuids().map(str),
     "title": prose,
@@ -95,8 +95,8 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "ipv4.auto": st.just(False),
     "ipv4.dhcp.enabled": booleans,
     "ipv4.dhcp.lease_time": lease,
-    "ipv4.dhcp.ranges": some(pair(ips), item({"start": st.just("192.168.30.9"), "end": ips}, lease_time=lease)),
-    "ipv4.dhcp.hosts": some(
+    "ipv4.dhcp.ranges": one_or_two(pair(ips), item({"start": st.just("192.168.30.9"), "end": ips}, lease_time=lease)),
+    "ipv4.dhcp.hosts": one_or_two(
         item({"mac": macs}, ip=ips, name=labels, lease_time=lease), item({"id": labels, "ip": ips})
     ),
     "ipv4.dhcp.options": st.dictionaries(st.sampled_from(["ntp-server", "121", "domain-search"]), ips, max_size=2),
@@ -108,13 +108,13 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "ipv6.ra_names": booleans,
     "ipv6.dhcp.enabled": booleans,
     "ipv6.dhcp.stateless": booleans,
-    "ipv6.dhcp.ranges": some(pair(ips6)),
-    "ipv6.dhcp.hosts": some(item({"mac": macs, "ip": ips6}, name=labels)),
+    "ipv6.dhcp.ranges": one_or_two(pair(ips6)),
+    "ipv6.dhcp.hosts": one_or_two(item({"mac": macs, "ip": ips6}, name=labels)),
     "ipv6.dhcp.options": st.dictionaries(st.just("dns-server"), ips6, max_size=1),
     "nat.ipv6": booleans,
     "nat.source": st.just({"start": "203.0.113.10", "end": "203.0.113.12"}),
     "nat.ports": pair(st.integers(1024, 65535)),
-    "port_forwards": some(
+    "port_forwards": one_or_two(
         item({"port": st.integers(1, 65535), "to": ips}, protocol=st.just("udp"), to_port=st.just(9)),
         item({"port_range": pair(st.integers(1, 9999) | st.integers(1, 9999).map(str)), "to": ips}),
     ),
@@ -130,11 +130,11 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "dns.host_resolver": booleans,
     "dns.forward_plain_names": booleans,
     "dns.local_ptr": booleans,
-    "dns.hosts": some(item({"ip": ips | ips6, "names": some(labels, zones)})),
-    "dns.srv": some(item({"service": labels, "protocol": st.sampled_from(["tcp", "udp", "sctp"])}, domain=zones)),
-    "dns.txt": some(item({"name": zones, "value": some(prose) | prose})),
-    "dns.cname": some(item({"name": zones, "target": labels})),
-    "dns.forwarders": some(item({"domain": zones}, address=ips | ips6), item({"address": ips})),
+    "dns.hosts": one_or_two(item({"ip": ips | ips6, "names": one_or_two(labels, zones)})),
+    "dns.srv": one_or_two(item({"service": labels, "protocol": st.sampled_from(["tcp", "udp", "sctp"])}, domain=zones)),
+    "dns.txt": one_or_two(item({"name": zones, "value": one_or_two(prose) | prose})),
+    "dns.cname": one_or_two(item({"name": zones, "target": labels})),
+    "dns.forwarders": one_or_two(item({"domain": zones}, address=ips | ips6), item({"address": ips})),
     "dnsmasq.instance": st.sampled_from(["auto", "private"]),
     "dnsmasq.options": st.just(["dhcp-ignore-names", "log-dhcp"]),
     "libvirt.register": st.sampled_from(["auto", True, False]),
@@ -146,37 +146,37 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
-def test_no_option_of_the_model_is_left_out() -> None:
+def test_every_option_of_the_model_has_a_strategy() -> None:
     assert set(MODEL) - set(OPTIONS) == {"name"}
 
 
-def test_what_is_taken_for_the_default_is_the_models() -> None:
-    said = {path: value for path, value in MODEL.items() if value not in (None, "", [], {})}
-    assert {path: value for path, value in said.items() if path not in {*DERIVED, *CHOSEN, *NOT_IN_XML}} == {
+def test_defaults_are_those_of_the_model() -> None:
+    given_defaults = {path: value for path, value in MODEL.items() if value not in (None, "", [], {})}
+    assert {path: value for path, value in given_defaults.items() if path not in {*DERIVED, *CHOSEN, *NOT_IN_XML}} == {
         path: value for path, value in DEFAULTS.items() if path not in CHOSEN and value != "none"
     } | {"ipv6.address": "none"}
 
 
 @pytest.mark.parametrize("path", sorted(DEFAULTS))
-def test_to_say_a_default_changes_nothing(path: str) -> None:
+def test_an_explicit_default_changes_nothing(path: str) -> None:
     assert read({**unflatten({path: DEFAULTS[path]}), "name": "lab"}) == read({"name": "lab"})
 
 
-def few(paths: list[str]) -> st.SearchStrategy[dict[str, Any]]:
+def strategies_for(paths: list[str]) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({path: OPTIONS[path] for path in paths})
 
 
-# Some options at a time, with an address to go with them: of all at once there is always one that the model refuses.
+# Some options at a time, with an address that fits them: of all at once, the model always refuses one.
 chosen = (
     st.lists(st.sampled_from(sorted(set(OPTIONS) & set(MODEL))), max_size=9, unique=True)
-    .flatmap(few)
+    .flatmap(strategies_for)
     .map(lambda found: {"ipv4.address": "192.168.30.1/24", **found})
 )
 
 
 @settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(chosen, st.sampled_from(sorted(SUITES)))
-def test_any_network_is_the_same_after_its_xml(found: dict[str, Any], suite: str) -> None:
+def test_any_network_survives_a_round_trip(found: dict[str, Any], suite: str) -> None:
     if found.get("mode") == "bridged":
         found.pop("ipv4.address")
         found.setdefault("bridge.name", "br0")
@@ -185,17 +185,17 @@ def test_any_network_is_the_same_after_its_xml(found: dict[str, Any], suite: str
         network = read(options)
     except InvalidOption:
         assume(False)
-    beside = {name: options[name] for name in ("state", "autostart", "persistent") if name in options}
+    not_in_xml = {name: options[name] for name in ("state", "autostart", "persistent") if name in options}
     for xml in (to_xml(options, SUITES[suite]), dump(network)):
         schema = libvirt_schema.schema(suite)
         assert schema.validate(etree.fromstring(xml)), f"{schema.error_log}\n{xml}"
-        assert meaning(read({**from_xml(xml), **beside})) == meaning(network)
+        assert meaning(read({**from_xml(xml), **not_in_xml})) == meaning(network)
 
 
 @pytest.mark.parametrize("path", sorted(set(OPTIONS) & set(MODEL)))
-def test_each_option_alone_is_the_same_after_its_xml(path: str) -> None:
-    """So that none is left to chance."""
-    met = []
+def test_each_option_alone_survives_a_round_trip(path: str) -> None:
+    """The test above draws options at random; here each is certain to be tested."""
+    accepted = []
 
     @settings(max_examples=8, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(OPTIONS[path])
@@ -214,9 +214,9 @@ def test_each_option_alone_is_the_same_after_its_xml(path: str) -> None:
             network = read(options)
         except InvalidOption:
             return
-        met.append(value)
+        accepted.append(value)
         again = read({**from_xml(to_xml(options)), **{key: options[key] for key in NOT_IN_XML if key in options}})
         assert meaning(again) == meaning(network)
 
     check()
-    assert met, "the model takes none of these values"
+    assert accepted, "the model takes none of these values"

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judged by libvirt's own schema, of Debian 12 and 13: all of it is known, and what is written is valid."""
+"""libvirt's own schema, of Debian 12 and 13: the table has all of it, and the XML that we write is valid."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def assert_valid(text: str | bytes, suite: str) -> None:
     assert schema.validate(etree.fromstring(text)), f"{schema.error_log}\n{text!r}"
 
 
-def test_table_has_what_the_schemas_have_and_nothing_else() -> None:
+def test_the_table_has_exactly_the_paths_of_the_schemas() -> None:
     known = [*OPTION_BY_PATH, *IGNORED, *REFUSED]
     assert sorted(known) == sorted(libvirt_schema.paths("bookworm") | libvirt_schema.paths("trixie"))
     assert set(ACCEPTED_VALUES) <= set(REFUSED)
@@ -46,13 +46,13 @@ def paths_of(sample: Path) -> set[str]:
     return {path for path, _element, _name in libvirt_elements.places(etree.fromstring(sample.read_bytes()))}
 
 
-def test_samples_have_everything_that_is_not_refused() -> None:
+def test_samples_contain_every_path_that_is_not_refused() -> None:
     covered = set().union(*map(paths_of, SAMPLES))
     assert {*OPTION_BY_PATH, *IGNORED} - covered == set()
 
 
 @pytest.mark.parametrize("path", sorted(REFUSED))
-def test_everything_that_has_no_meaning_is_refused_with_its_reason(path: str) -> None:
+def test_every_refused_path_is_refused_with_its_reason(path: str) -> None:
     place, _, attribute = path.partition("@")
     words = place.split("/")[1:]
     first = "".join(f"<{word}>" for word in words[:-1]) + f"<{words[-1]}" + (f" {attribute}='7'" if attribute else "")
@@ -66,7 +66,7 @@ def test_everything_that_has_no_meaning_is_refused_with_its_reason(path: str) ->
 
 @pytest.mark.parametrize("suite", SUITES)
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
-def test_samples_are_valid_and_stay_so(sample: Path, suite: str) -> None:
+def test_samples_are_valid_also_after_a_round_trip(sample: Path, suite: str) -> None:
     if suite == "trixie":
         # virbr%d is what libvirt takes, although its schema does not.
         assert_valid(sample.read_bytes().replace(b"virbr%d", b"virbr9"), suite)
@@ -196,7 +196,7 @@ options = st.fixed_dictionaries(
 
 
 @given(options, st.sampled_from(sorted(SUITES)))
-def test_any_options_are_valid_xml_and_come_back(wanted: dict[str, Any], suite: str) -> None:
+def test_any_options_become_valid_xml_and_survive_a_round_trip(wanted: dict[str, Any], suite: str) -> None:
     if wanted.get("mode") == "bridged":
         wanted.setdefault("bridge", {"name": "br0"})
     text = to_xml(wanted, SUITES[suite])
@@ -204,11 +204,11 @@ def test_any_options_are_valid_xml_and_come_back(wanted: dict[str, Any], suite: 
     assert from_xml(text) == unflatten(without_defaults(flatten(wanted)))
 
 
-def carried_out(text: str) -> dict[str, Any] | None:
-    """What each part has to do for a network; None where the model does not take it."""
+def specs_for_xml(text: str) -> dict[str, Any] | None:
+    """The specs of all parts for a network; None where the model refuses it."""
     try:
         options = flatten(from_xml(text))
-        # A share guaranteed to one guest is nothing that a bridge of somebody else can have.
+        # libvirt guarantees a share only on bridges that it made, so the model refuses this one.
         for group in options.get("libvirt.portgroups", []):
             group.get("bandwidth", {}).get("inbound", {}).pop("floor", None)
         return dict(specs_for([_read(options)], {}))
@@ -237,18 +237,18 @@ def without(root: Any, path: str) -> str:
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
-def test_the_parts_that_carry_it_out_are_those_that_would_do_something_else_without_it(sample: Path) -> None:
+def test_a_path_affects_only_the_parts_that_the_guide_names(sample: Path) -> None:
     root = etree.fromstring(sample.read_bytes())
-    whole = carried_out(sample.read_text())
+    whole = specs_for_xml(sample.read_text())
     assert whole is not None
-    met = set()
+    affected = set()
     for path in sorted({path for path, _element, _name in libvirt_elements.places(root)} - {"network"}):
-        rest = carried_out(without(root, path)) if path in OPTION_BY_PATH else None
-        if rest is not None:
-            differ = {libvirt_elements.PARTS[kind] for kind in whole if whole[kind] != rest[kind]}
-            assert differ <= set(libvirt_elements.applied(path)), path
-            met |= differ
-    assert met
+        specs_without = specs_for_xml(without(root, path)) if path in OPTION_BY_PATH else None
+        if specs_without is not None:
+            parts = {libvirt_elements.PARTS[kind] for kind in whole if whole[kind] != specs_without[kind]}
+            assert parts <= set(libvirt_elements.applied(path)), path
+            affected |= parts
+    assert affected
 
 
 def test_the_guide_has_the_table() -> None:
