@@ -49,7 +49,7 @@ def test_check_mode_predicts_the_real_run_and_the_second_run_changes_nothing(bed
         assert not bed.task("bridge", wanted)["changed"]
         if not guest:
             guest = bed.guest("br-lab", "192.168.30.2/24").name
-            assert bed.task("bridge", wanted)["changes"] == ["bridge br-lab: host_keeps_off [] -> ['tap3']"]
+            assert bed.task("bridge", wanted)["changes"] == ["bridge br-lab: ip_stack_disabled [] -> ['tap3']"]
 
 
 def test_options_become_rows_and_a_link(bed: SwitchBed) -> None:

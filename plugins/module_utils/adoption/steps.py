@@ -18,7 +18,7 @@ from ..core.options import Options
 from ..core.paths import Paths
 from ..firewall.reconciler import FlowsToFlush, NatRules
 from ..kernel.fdb import SetFdbLimit
-from ..kernel.link_changes import DeleteLink, DeleteLocalRoute, Rename, SetLink, SetSysctl, Step, take
+from ..kernel.link_changes import DeleteLink, DeleteLocalRoute, Rename, SetLink, SetSysctl, Step, apply_steps
 from ..kernel.links import Link, read_links
 from ..libvirt.ports import attach_steps
 from ..nft.spec import RulesSpec
@@ -31,7 +31,7 @@ def rename_bridge_aside(record: Record) -> None:
     links = read_links()
     link = links.get(record.bridge)
     if link is not None and link.alias == MARK and record.temporary_bridge not in links:
-        take([Rename(record.bridge, record.temporary_bridge)])
+        apply_steps([Rename(record.bridge, record.temporary_bridge)])
 
 
 def add_temporary_rules(records: Iterable[Record], specs: Specs, paths: Paths) -> None:
@@ -87,11 +87,11 @@ def release_bridge(record: Record) -> None:
     links = read_links()
     renamed, link = links.get(record.temporary_bridge), links.get(record.bridge)
     if renamed is not None and link is None:
-        take(
+        apply_steps(
             [SetFdbLimit(renamed.name, 0), SetLink(renamed.name, {"ifalias": ""}), Rename(renamed.name, record.bridge)]
         )
     elif renamed is None and link is not None and link.alias == MARK:
-        take([SetFdbLimit(link.name, 0), SetLink(link.name, {"ifalias": ""})])
+        apply_steps([SetFdbLimit(link.name, 0), SetLink(link.name, {"ifalias": ""})])
 
 
 def move_guests(record: Record, *, isolated: bool) -> None:
@@ -104,7 +104,7 @@ def move_guests(record: Record, *, isolated: bool) -> None:
         raise VirtnetError(f"network {record.name!r}: libvirt runs it, but its bridge {record.bridge!r} does not exist")
     ports = [link for link in links.values() if link.master == record.temporary_bridge]
     _copy_neighbors(old, new)
-    take(_move_steps(new, old, ports, isolated=isolated))
+    apply_steps(_move_steps(new, old, ports, isolated=isolated))
 
 
 def _hidden_routes(bridge: Link) -> list[str]:

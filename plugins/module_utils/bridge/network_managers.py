@@ -222,7 +222,7 @@ def _refuse_claimed(spec: BridgeSpec, managers: Managers) -> None:
     if manager and spec.state == "present":
         raise InvalidOption(
             f"{spec.path}.name" if spec.path else "name",
-            f"{spec.name!r} is managed by {manager}; choose another name for the bridge, or take it out of there first",
+            f"{spec.name!r} is managed by {manager}; choose another name for the bridge, or remove it from there first",
             f"bridge {spec.name!r}",
         )
 

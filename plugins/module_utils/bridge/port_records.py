@@ -3,8 +3,8 @@
 
 """Records of the ports of bridges under /run/virtnet/ports.
 
-A deletion writes one, so that the next start adds the ports again. While all is well the guard writes the same record,
-for a bridge that somebody else deletes.
+A deletion of a bridge writes its record, so that the next start adds the ports again. The guard writes the same record
+while the bridge exists, for the case that another program deletes the bridge.
 """
 
 from __future__ import annotations

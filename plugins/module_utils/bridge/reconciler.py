@@ -22,7 +22,7 @@ from ..core.identity import bridge_mac, host_identity
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, DELETE, Plan
 from ..kernel.fdb import read_fdb_limits
-from ..kernel.link_changes import Step, take
+from ..kernel.link_changes import Step, apply_steps
 from ..kernel.links import OPENVSWITCH, Link, has_ipv6, read_links, read_sysctls
 from ..kernel.policer import read_policers
 from ..kernel.qdisc import read_root_qdiscs
@@ -179,7 +179,7 @@ class Bridges:
 def _apply_steps(changes: Iterable[BridgeChange]) -> None:
     steps: list[Step] = [step for change in changes for step in change.steps]
     if steps:
-        take(steps)
+        apply_steps(steps)
 
 
 def _delete(spec: BridgeSpec, current: BridgeState, notes: list[str]) -> list[BridgeChange]:
@@ -234,6 +234,6 @@ def _read_uplink_names() -> frozenset[str]:
             names.update(hop["dev"] for hop in route.get("nexthops", ()) if "dev" in hop)
     peer = connection_peer(os.environ)
     if peer:
-        found = run(["ip", "-j", "route", "get", peer], check=False)
-        names.update(route["dev"] for route in json.loads(found.stdout or "[]") if "dev" in route)
+        route_to_peer = run(["ip", "-j", "route", "get", peer], check=False)
+        names.update(route["dev"] for route in json.loads(route_to_peer.stdout or "[]") if "dev" in route)
     return frozenset(names)

@@ -17,7 +17,7 @@ from ..core.errors import MissingTool, VirtnetError
 from ..core.files import put
 from ..core.lock import lock
 from ..core.paths import Paths
-from ..kernel.link_changes import take
+from ..kernel.link_changes import apply_steps
 from ..kernel.links import read_links
 from .uplink import read_record, record_file, return_steps
 
@@ -90,7 +90,7 @@ def roll_back(bridge: str, paths: Paths) -> None:
     uplink = read_record(bridge, paths)
     if uplink is None or uplink.confirmed:
         return
-    take(return_steps(uplink, bridge, read_links()))
+    apply_steps(return_steps(uplink, bridge, read_links()))
     put([record_file(bridge, None, paths)])
     syslog.syslog(
         syslog.LOG_WARNING,

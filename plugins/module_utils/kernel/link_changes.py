@@ -263,7 +263,7 @@ def _broadcast(address: str, length: int) -> str:
     return str(ipaddress.ip_interface(f"{address}/{length}").network.broadcast_address)
 
 
-def take(steps: Iterable[Step]) -> None:
+def apply_steps(steps: Iterable[Step]) -> None:
     """Take steps in order; the first that the kernel refuses ends it.
 
     Raises MissingTool without pyroute2, CommandFailed naming the step and the kernel's reason.

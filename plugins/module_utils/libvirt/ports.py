@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..kernel.link_changes import Enslave, SetLink, Step, take
+from ..kernel.link_changes import Enslave, SetLink, Step, apply_steps
 from ..kernel.links import Link, read_links
 from ..libvirt_xml.parse import parse
 from .connection import Driver
@@ -43,7 +43,7 @@ def reattach_ports(driver: Driver, network: str, ports: AttachedPorts) -> None:
     link = None if name is None else links.get(name)
     if link is not None:
         free = [name for name in ports.links if name in links and not links[name].master]
-        take(attach_steps(link, free))
+        apply_steps(attach_steps(link, free))
         driver.reclaim_ports(network, ports.guests)
 
 

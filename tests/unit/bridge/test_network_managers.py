@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What network managers are told, and what their configuration claims; without a manager."""
+"""Files for network managers, and what their configuration claims; without a manager."""
 
 from __future__ import annotations
 
@@ -53,20 +53,20 @@ def test_each_manager_has_a_file_that_names_bridges_and_ports() -> None:
     assert texts[NETWORKD].endswith("[Match]\nName=eth1 vn-lab tap* vnet*\n\n[Link]\nUnmanaged=yes\n")
 
 
-def test_taps_that_somebody_configures_are_left_to_him() -> None:
+def test_a_tap_pattern_is_left_out_where_a_configuration_names_such_a_link() -> None:
     (change,) = plan_files([spec("vn-lab")], False, Managers({NETWORKD: None}, {"tap0": "somebody"}))
     assert "Name=vn-lab vnet*\n" in (change.content or "")
 
 
-def test_taps_of_any_name_are_left_alone_but_for_those_that_somebody_configures() -> None:
-    changes = {one.path: one for one in plan_files([spec("vn-lab")], False, BOTH)}
+def test_taps_of_any_name_are_unmanaged_except_those_that_a_configuration_names() -> None:
+    changes = {change.path: change for change in plan_files([spec("vn-lab")], False, BOTH)}
     assert changes[TAPS].content.endswith("[Match]\nDriver=tun\nType=ether\n\n[Link]\nUnmanaged=yes\n")
     assert changes[UDEV].content.endswith('ATTR{tun_flags}=="?*", ATTR{type}=="1", ENV{NM_UNMANAGED}="1"\n')
     named = replace(BOTH, claims={"*": "everything", "vpn*": "somebody", "eth0": "somebody", '"|': "a mistake"})
-    changes = {one.path: one for one in plan_files([spec("vn-lab")], False, named)}
+    changes = {change.path: change for change in plan_files([spec("vn-lab")], False, named)}
     assert 'Name=!"| eth0 vpn*\n' in changes[TAPS].content
     assert ', ENV{INTERFACE}!="eth0|vpn*", ENV{NM' in changes[UDEV].content
-    assert TAPS not in {one.path for one in plan_files([spec("vn-lab")], False, replace(named, taps=True))}
+    assert TAPS not in {change.path for change in plan_files([spec("vn-lab")], False, replace(named, taps=True))}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ NAMES = st.lists(st.from_regex(r"vn-[a-z]{1,4}", fullmatch=True), unique=True, m
 
 
 @given(NAMES, NAMES)
-def test_twice_is_once_and_absent_leaves_no_file(first: list[str], second: list[str]) -> None:
+def test_the_second_run_changes_nothing_and_absent_bridges_leave_no_file(first: list[str], second: list[str]) -> None:
     there = after(BOTH, plan_files([spec(name) for name in first], False, BOTH))
     both = after(there, plan_files([spec(name) for name in second], False, there))
     assert plan_files([spec(name) for name in second], False, both) == []
@@ -133,7 +133,7 @@ def lan(**more: object) -> BridgeSpec:
 
 
 @pytest.mark.parametrize(
-    ("path", "text", "told"),
+    ("path", "text", "message"),
     [
         ("etc/network/interfaces", "iface eth0 inet dhcp\n", "write 'inet manual' there"),
         ("etc/network/interfaces.d/x", "iface eth0 inet manual\niface eth0 inet6 static\n", "interfaces.d/x\\), which"),
@@ -141,27 +141,27 @@ def lan(**more: object) -> BridgeSpec:
         ("etc/network/interfaces", "iface eth1 inet dhcp\n", ""),
     ],
 )
-def test_an_uplink_of_ifupdown_is_refused_with_the_cure(tmp_path: Path, path: str, text: str, told: str) -> None:
+def test_an_uplink_of_ifupdown_is_refused_with_the_remedy(tmp_path: Path, path: str, text: str, message: str) -> None:
     file = tmp_path / path
     file.parent.mkdir(parents=True)
     file.write_text(text)
     managers = Managers(uplinks=read_uplinks(["eth0"], str(tmp_path), Managers()))
     reconciler = ManagedBridges(Bridges([lan()], False, Paths(str(tmp_path))), Paths(str(tmp_path)))
     eth0 = Link("eth0", 2, addresses=["192.0.2.2/24"])
-    apart = ManagedState(BridgeState({"eth0": eth0}), managers)
-    if told:
-        with pytest.raises(InvalidOption, match=told):
-            reconciler.plan(apart)
+    current = ManagedState(BridgeState({"eth0": eth0}), managers)
+    if message:
+        with pytest.raises(InvalidOption, match=message):
+            reconciler.plan(current)
     else:
-        reconciler.plan(apart)
+        reconciler.plan(current)
     # Without the bridge that had its addresses the host is not reached at all.
     moved = Uplinks({"vn-lan": Uplink("eth0", "", ("192.0.2.2/24",), (), True)})
     lost = BridgeState({"eth0": replace(eth0, addresses=())}, uplinks=moved)
-    assert reconciler.plan(replace(apart, bridges=lost)).changes
+    assert reconciler.plan(replace(current, bridges=lost)).changes
     # One that is its port already has its addresses there.
     bridge = Link("vn-lan", 3, "bridge", alias="virtnet.linux")
     reconciler.plan(
-        replace(apart, bridges=BridgeState({"eth0": replace(eth0, master="vn-lan", addresses=()), "vn-lan": bridge}))
+        replace(current, bridges=BridgeState({"eth0": replace(eth0, master="vn-lan", addresses=()), "vn-lan": bridge}))
     )
 
 
@@ -173,7 +173,7 @@ def test_an_uplink_of_another_manager_is_refused_by_name() -> None:
     assert reconciler.plan(ManagedState(BridgeState({"eth0": Link("eth0", 2)}), Managers())).changes
 
 
-def test_managers_are_known_by_their_traces(tmp_path: Path) -> None:
+def test_an_installed_manager_is_found_by_its_files(tmp_path: Path) -> None:
     assert read_managers(str(tmp_path)) == Managers()
     (tmp_path / "usr/lib/systemd").mkdir(parents=True)
     (tmp_path / "usr/lib/systemd/systemd-networkd").touch()

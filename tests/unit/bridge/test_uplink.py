@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The interface that carries the way to the host, as a port: what is planned, and what is remembered; no kernel."""
+"""The uplink of the host as a port of a bridge: the plan and the record; without a kernel."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ from ansible_collections.virtnet.linux.plugins.module_utils.network.model import
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import specs_for
 
 ETH0 = Link("eth0", 2, mac="52:54:00:00:00:02", up=True, addresses=["192.0.2.2/24"])
-WAY = HostRoute(4, "default", "192.0.2.1")
-MOVED = Uplink("eth0", ETH0.mac, ("192.0.2.2/24",), (WAY,), True)
-APART = BridgeState({"eth0": ETH0}, frozenset({"eth0"}), uplinks=Uplinks(routes={"eth0": [WAY]}, may_move=True))
+ROUTE = HostRoute(4, "default", "192.0.2.1")
+MOVED = Uplink("eth0", ETH0.mac, ("192.0.2.2/24",), (ROUTE,), True)
+BEFORE_MOVE = BridgeState({"eth0": ETH0}, frozenset({"eth0"}), uplinks=Uplinks(routes={"eth0": [ROUTE]}, may_move=True))
 LAN = {"name": "vn-lan", "mac": "52:54:00:aa:bb:cc", "ports": ["eth0"], "enslave_uplink": True}
 
 
@@ -53,40 +53,44 @@ def steps(current: BridgeState, **more: object) -> list[Step]:
     return [step for change in plan(current, **more).changes for step in change.steps]
 
 
-def test_the_bridge_can_answer_before_the_port_is_taken_and_routes_move_before_addresses_go() -> None:
-    moving = [one for one in steps(APART) if isinstance(one, (AddAddress, DeleteAddress, Enslave, PutHostRoute))]
+def test_the_bridge_has_the_addresses_before_the_uplink_is_a_port_and_routes_move_before_addresses_are_deleted() -> (
+    None
+):
+    moving = [
+        step for step in steps(BEFORE_MOVE) if isinstance(step, (AddAddress, DeleteAddress, Enslave, PutHostRoute))
+    ]
     assert moving == [
         AddAddress("vn-lan", "192.0.2.2/24"),
         Enslave("eth0", "vn-lan"),
-        PutHostRoute("vn-lan", WAY),
+        PutHostRoute("vn-lan", ROUTE),
         DeleteAddress("eth0", "192.0.2.2/24"),
     ]
-    (change,) = plan(APART).changes
+    (change,) = plan(BEFORE_MOVE).changes
     assert change.moved == replace(MOVED, confirmed=False) and change.confirm_within == 60
     assert f"mac: {ETH0.mac}" in change.after
 
 
-def test_without_somebody_who_confirms_only_what_was_confirmed_moves() -> None:
-    alone = replace(APART, uplinks=replace(APART.uplinks, may_move=False))
+def test_a_run_that_cannot_confirm_moves_only_an_uplink_that_was_confirmed() -> None:
+    alone = replace(BEFORE_MOVE, uplinks=replace(BEFORE_MOVE.uplinks, may_move=False))
     for current in (
         alone,
         replace(alone, uplinks=replace(alone.uplinks, records={"vn-lan": replace(MOVED, confirmed=False)})),
     ):
-        assert not any(isinstance(one, (Enslave, DeleteAddress)) for one in steps(current))
+        assert not any(isinstance(step, (Enslave, DeleteAddress)) for step in steps(current))
         assert "eth0 does not become a port of vn-lan" in plan(current).notes[0]
-    # As after a boot: nobody gave the interface its addresses.
+    # After a boot the interface has no addresses.
     booted = replace(alone, links={"eth0": replace(ETH0, addresses=())}, default_routes=frozenset())
     booted = replace(booted, uplinks=Uplinks({"vn-lan": MOVED}))
-    assert {AddAddress("vn-lan", "192.0.2.2/24"), Enslave("eth0", "vn-lan"), PutHostRoute("vn-lan", WAY)} <= set(
-        one for one in steps(booted) if isinstance(one, (AddAddress, Enslave, PutHostRoute))
+    assert {AddAddress("vn-lan", "192.0.2.2/24"), Enslave("eth0", "vn-lan"), PutHostRoute("vn-lan", ROUTE)} <= set(
+        step for step in steps(booted) if isinstance(step, (AddAddress, Enslave, PutHostRoute))
     )
 
 
-def test_what_moved_goes_back_when_the_bridge_goes_or_the_port_is_not_asked_for() -> None:
+def test_the_uplink_gets_back_what_moved_when_the_bridge_or_the_port_is_removed() -> None:
     bridge = Link("vn-lan", 3, "bridge", ETH0.mac, up=True, alias="virtnet.linux", addresses=["192.0.2.2/24"])
     port = replace(ETH0, master="vn-lan", addresses=())
     there = BridgeState({"eth0": port, "vn-lan": bridge}, uplinks=Uplinks({"vn-lan": MOVED}))
-    back = [AddAddress("eth0", "192.0.2.2/24"), Release("eth0"), PutHostRoute("eth0", WAY)]
+    back = [AddAddress("eth0", "192.0.2.2/24"), Release("eth0"), PutHostRoute("eth0", ROUTE)]
     assert steps(there, state="absent")[:3] == back
     assert steps(there, ports=[], enslave_uplink=False)[:3] == back
     with pytest.raises(InvalidOption, match="'eth0' carries a default route"):
@@ -96,7 +100,7 @@ def test_what_moved_goes_back_when_the_bridge_goes_or_the_port_is_not_asked_for(
 @pytest.mark.parametrize(
     "more", [{"mode": "isolated"}, {"ipv4": {"address": "auto"}}, {"bridge": {"enslave_uplink": True}}]
 )
-def test_a_network_has_no_addresses_of_its_own_in_the_network_outside(more: dict[str, object]) -> None:
+def test_a_network_with_the_uplink_as_a_port_has_no_addresses_of_its_own(more: dict[str, object]) -> None:
     lan = {
         "name": "lan",
         "mode": "open",
@@ -109,11 +113,11 @@ def test_a_network_has_no_addresses_of_its_own_in_the_network_outside(more: dict
         read_network(Options({**lan, **more}), "host")
     with pytest.raises(InvalidOption, match="port_forwards: have no meaning with bridge.enslave_uplink"):
         read_network(Options({**lan, "port_forwards": [{"port": 80, "to": "192.0.2.9"}]}), "host")
-    # The bridge is the way outside of the other networks.
+    # The bridge is the uplink of the other networks.
     assert specs_for([network], {})["rules"] == [{"name": "lan", "state": "absent"}]
 
 
-def test_what_moved_is_remembered_until_it_is_confirmed_and_then_nobody_goes_back(tmp_path: Path) -> None:
+def test_a_move_is_recorded_as_unconfirmed_and_a_confirmed_one_is_not_rolled_back(tmp_path: Path) -> None:
     paths = Paths(str(tmp_path))
     assert read_record("vn-lan", paths) is None and not unconfirmed(paths)
     put([record_file("vn-lan", replace(MOVED, confirmed=False), paths)])
