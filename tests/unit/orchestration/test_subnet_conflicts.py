@@ -27,8 +27,8 @@ def network(name: str, address: str, *, auto: bool = True) -> Network:
     return read_network(Options({"name": name, "ipv4": {"address": address, "auto": auto}}), "host")
 
 
-def taken(subnet: str, *, soft: bool = False, interface: str = "eth0") -> SubnetInUse:
-    return SubnetInUse(ipaddress.IPv4Network(subnet), f"the route {subnet}", interface, soft)
+def taken(subnet: str, *, avoid_only: bool = False, interface: str = "eth0") -> SubnetInUse:
+    return SubnetInUse(ipaddress.IPv4Network(subnet), f"the route {subnet}", interface, avoid_only)
 
 
 def moves(networks: list[Network], occupied: list[SubnetInUse], met: list[str] = [], **more: Any) -> Any:  # noqa: B006
