@@ -264,7 +264,7 @@ def test_bridge_made_anew_is_served_and_renewed(bed: Bed, tmp_path: Path) -> Non
         bed.plug()
         plan = daemon.converge(LAB)
         assert [str(change) for change in plan.changes] == [
-            "virtnet-dnsmasq@lab.service: restarted (its bridge was made anew)"
+            "virtnet-dnsmasq@lab.service: restarted (its bridge was created again)"
         ]
         leases = take_leases(bed.guest, RENEWALS)
         assert renewals(bed.guest, leases, BRIDGE_ADDRESS) == RENEWALS == len(leases)

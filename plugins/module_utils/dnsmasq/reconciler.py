@@ -117,7 +117,7 @@ class Fragments:
         """Files of private instances and units that are created, changed or removed; hosts files are not among them."""
         before = membership(current, self.layout)
         instances = {**before, **desired.members}
-        # The instance that a network leaves has to stop serving it, so it goes before the one that the network joins.
+        # A change of a fragment names the instance that serves the network now, since that has to release the network.
         instance_of = {
             member.network: name
             for members in (desired.members, before)
@@ -179,7 +179,7 @@ class Fragments:
                 yield service_change(unit, "not started at boot", "enabled", "enabled", instance=name)
             elif name in current.unbound_instances or current.restart_due:
                 unbound = name in current.unbound_instances
-                reason = "its bridge was made anew" if unbound else "an earlier run was interrupted"
+                reason = "its bridge was created again" if unbound else "an earlier run was interrupted"
                 yield service_change(unit, f"runs, but {reason}", "restarted", f"restarted ({reason})", instance=name)
         # A run that was interrupted has removed the file of an instance, but has not disabled it.
         for name in sorted(set(current.enabled_instances) - {*desired.members, *restarted_for_files}):

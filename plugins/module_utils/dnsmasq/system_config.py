@@ -132,8 +132,8 @@ class Config:
             return True
         if any(_matches(setting.fields, interface) for setting in self.named("except-interface")):
             return False
-        listed = self.named("interface")
-        return any(_matches(one.fields, interface) for one in listed) if self.limits_interfaces else True
+        interfaces = self.named("interface")
+        return not self.limits_interfaces or any(_matches(setting.fields, interface) for setting in interfaces)
 
     def excluding_settings(self, interface: str, address: str, *, dhcp: bool) -> list[Setting]:
         """The settings that exclude an interface, or with ``dhcp`` its DHCP; a fragment cannot override them."""

@@ -175,7 +175,7 @@ def test_instances_that_do_not_run_or_are_not_enabled_are_named() -> None:
     assert [str(one) for one in plan(replace(done, instances={}), LAB).changes] == [f"{unit}: started (was inactive)"]
     assert [str(one) for one in plan(replace(done, enabled_instances=[]), LAB).changes] == [f"{unit}: enabled"]
     assert [str(one) for one in plan(replace(done, unbound_instances=["_shared"]), LAB).changes] == [
-        f"{unit}: restarted (its bridge was made anew)"
+        f"{unit}: restarted (its bridge was created again)"
     ]
     # At boot they come by themselves when ours has started.
     waiting = replace(done, instances={}, service=replace(ABSENT, ordered_after_us=True))
