@@ -61,14 +61,14 @@ HOME = Path("/usr/local/lib/virtnet")
 
 
 def digest(folder: Path) -> str:
-    """What the files of an engine hash to; the action plugins compute the same on the controller."""
-    found = hashlib.sha256()
+    """The hash of the files of an engine; the action plugins compute the same on the controller."""
+    total = hashlib.sha256()
     for file in sorted(folder.rglob("*.py")):
         name = file.relative_to(folder).as_posix()
-        # A host has a text of its own there.
+        # On a host this file has another text.
         if name != "__init__.py":
-            found.update(f"{name} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
-    return found.hexdigest()
+            total.update(f"{name} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()
 
 
 def main() -> None:

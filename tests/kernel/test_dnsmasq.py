@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption, VirtnetError
-from ansible_collections.virtnet.linux.plugins.module_utils.core.files import File, put
+from ansible_collections.virtnet.linux.plugins.module_utils.core.files import File, write_files
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.render import RenderContext, hosts_files, render
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.spec import FragmentSpec
@@ -158,7 +158,7 @@ def test_veto_is_real(bed: Bed, tmp_path: Path, case: str) -> None:
 def by_hand(daemon: Daemon, spec: FragmentSpec, around: RenderContext) -> None:
     around = replace(around, hosts_folder=daemon.paths.dnsmasq_hosts)
     (daemon.folder / f"etc/dnsmasq.d/virtnet-{spec.name}.conf").write_text(render(spec, around))
-    put(File(path, text) for path, text in hosts_files(spec, around).items())
+    write_files(File(path, text) for path, text in hosts_files(spec, around).items())
     daemon.restart()
 
 

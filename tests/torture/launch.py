@@ -138,13 +138,13 @@ def hurry(factor: float) -> None:
 def count_netlink(counter: Counter) -> None:
     """What pyroute2 asks of the kernel is told by no audit event."""
     links = import_module(PACKAGE + "kernel.link_changes")
-    take = links._take
+    apply = links._apply
 
     def counted(route: Any, step: Any) -> None:
         counter.step(str(step))
-        take(route, step)
+        apply(route, step)
 
-    links._take = counted  # type: ignore[attr-defined]
+    links._apply = counted  # type: ignore[attr-defined]
 
 
 def obey(order: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from ..core.errors import InvalidOption, VirtnetError
-from ..core.files import File, put
+from ..core.files import File, write_files
 from ..core.identity import host_identity
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, Change, Plan, converge_locked
@@ -219,7 +219,7 @@ class Adoptions:
 
     def _adopt(self, plan: AdoptPlan) -> None:
         records = plan.records
-        put(record_file(record, self.paths) for record in records)
+        write_files(record_file(record, self.paths) for record in records)
         self._store_definitions(plan)
         reconcilers = reconcilers_for(plan.specs, self.paths)
         converge_locked(reconcilers[RULES])
@@ -237,7 +237,7 @@ class Adoptions:
             converge_locked(reconcilers[part])
         remove_temporary_rules(records, self.paths)
         adopted = [replace(record, phase=ADOPTED) for record in records]
-        put(
+        write_files(
             file
             for record in adopted
             for file in (record_file(record, self.paths), lease_file(record, None, self.paths))
@@ -247,14 +247,14 @@ class Adoptions:
     def _end_pending_run(self, names: Sequence[str]) -> None:
         """Let the guard repair these networks again."""
         pending = read_pending(self.paths)
-        put([pending_file(replace(pending, names=pending.names.difference(names)), self.paths)])
+        write_files([pending_file(replace(pending, names=pending.names.difference(names)), self.paths)])
 
     def _store_definitions(self, plan: AdoptPlan) -> None:
         # The guard does not repair these networks until the run ends, even if it is interrupted.
         record_pending_run(plan.names, TASK_PARTS, self.paths)
-        put(plan.definition_files)
+        write_files(plan.definition_files)
         # After the definitions: the bridge of a network that is remembered and not defined would be removed.
-        put(plan.memory_files)
+        write_files(plan.memory_files)
 
     def _converge_bridges(self, specs: Specs) -> None:
         """Reconcile the bridges: our mark, their settings, and the first name of one with a temporary name."""
@@ -268,14 +268,14 @@ class Adoptions:
         if network is not None and registered_by_us(network.xml):
             return
         # libvirt removes the leases of a transient network when it stops the network.
-        put([lease_file(record, _current_leases(record, self.paths), self.paths)])
+        write_files([lease_file(record, _current_leases(record, self.paths), self.paths)])
         if network is not None and network.active:
             rename_bridge_aside(record)
             try:
                 driver.stop(record.name)
             finally:
                 self._converge_bridges(specs)
-        put([lease_file(record, _current_leases(record, self.paths), self.paths)])
+        write_files([lease_file(record, _current_leases(record, self.paths), self.paths)])
         if network is not None and record.persistent:
             driver.define(registration_xml(adoption.registration, driver.version))
 

@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..core.errors import VirtnetError
-from ..core.files import File, put
+from ..core.files import File, write_files
 from ..core.identity import host_identity
-from ..core.memory import Remembered, memory_file, recall
+from ..core.network_history import NetworkHistory, history_file, load_history
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, Change, Plan, converge_locked
 from ..core.untrusted import UnusableFile
@@ -147,7 +147,7 @@ class Returns:
             current = driver.networks().get(record.name)
             if current is not None and current.active and registered_by_us(current.xml):
                 record = replace(record, ports=_merged_ports(driver.ports(record.name), returned.recorded_ports))
-        put([record_file(record, self.paths)])
+        write_files([record_file(record, self.paths)])
         self._remove_definition(record.name, returned.definition_files)
         add_temporary_rules([record], specs_for([replace(network, state="active")], {}), self.paths)
         reconcilers = reconcilers_for(self._absent_specs(record), self.paths)
@@ -159,14 +159,16 @@ class Returns:
         forwarding.keep(self.paths)
         remove_rules([record.name, record.temporary_bridge], self.paths)
         # Until the guests have moved, libvirt's dnsmasq takes the bridge with the temporary name for its own.
-        put([File(status_path(record.temporary_bridge, self.paths), None), *files_to_remove(record, self.paths)])
+        write_files(
+            [File(status_path(record.temporary_bridge, self.paths), None), *files_to_remove(record, self.paths)]
+        )
 
     def _remove_definition(self, name: str, definition_files: Sequence[File]) -> None:
         """Remove the definition, and the memory by which a later run would remove a bridge of its name."""
-        remembered: dict[str, Remembered] = recall(self.paths)
+        remembered: dict[str, NetworkHistory] = load_history(self.paths)
         remembered.pop(name, None)
         by_hand = {other: state for other, state in read_runtime(self.paths).items() if other != name}
-        put([memory_file(remembered, self.paths), records_file(by_hand, self.paths), *definition_files])
+        write_files([history_file(remembered, self.paths), records_file(by_hand, self.paths), *definition_files])
 
     def _hand_over(self, record: Record, network: Network, driver: Driver) -> None:
         """Have libvirt run the network with its own bridge, and move the guests to that."""
@@ -180,7 +182,7 @@ class Returns:
         if record.run and not (current is not None and current.active):
             rename_bridge_aside(record)
             hide_routes(record)
-            put([status_file(record.bridge, self._current_leases(record, network), self.paths)])
+            write_files([status_file(record.bridge, self._current_leases(record, network), self.paths)])
             if record.persistent:
                 driver.define(record.live)
                 driver.start(record.name)

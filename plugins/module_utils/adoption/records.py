@@ -12,12 +12,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from ..core.errors import InvalidOption, VirtnetError
-from ..core.files import File, read_note
+from ..core.files import File, list_folder
+from ..core.notes import as_record, read_note
 from ..core.options import Options
 from ..core.paths import Paths
 from ..dnsmasq.lease_file import Leases
@@ -118,23 +118,15 @@ def lease_file(record: Record, leases: Leases | None, paths: Paths) -> File:
 def read_records(paths: Paths) -> dict[str, Record]:
     """All records, by name of the network; raises VirtnetError, with the path, for a file that cannot be read."""
     records = {}
-    for file in _listing(paths):
-        if file.endswith(".json"):
+    for file in list_folder(paths.adopted, ".json"):
+        if not file.startswith("."):
             path = os.path.join(paths.adopted, file)
             try:
-                values: Mapping[str, Any] = read_note(path)
-                record = Record(**{**values, "ports": tuple(values.get("ports", ()))})
-            except (ValueError, TypeError, AttributeError):
+                record = as_record(Record, read_note(path))
+            except ValueError:
                 raise VirtnetError(f"{path} cannot be read; put it right or move it away, and run again") from None
-            records[record.name] = record
+            records[record.name] = replace(record, ports=tuple(record.ports))
     return records
-
-
-def _listing(paths: Paths) -> list[str]:
-    try:
-        return sorted(name for name in os.listdir(paths.adopted) if not name.startswith("."))
-    except FileNotFoundError:
-        return []
 
 
 def refuse_unknown(names: Iterable[str], known: Iterable[str], problem: str) -> None:

@@ -13,7 +13,7 @@ from ..core.identity import MARK
 from ..core.reconcile import CHANGE, CREATE, DELETE, describe, difference
 from ..kernel.bandwidth import Bandwidth
 from ..kernel.fdb import SetFdbLimit
-from ..kernel.link_changes import AddBridge, DeleteLink, Enslave, Rename, SetLink, Step
+from ..kernel.link_changes import AddBridge, AttachPort, DeleteLink, Rename, SetLink, Step
 from ..kernel.links import CENTISECONDS, Link
 from ..kernel.policer import SetPolicer, orphan_chains
 from . import ip_config, isolation, shaping, uplink
@@ -35,7 +35,13 @@ from .uplink import Uplink
 def delete_orphans(kept: set[str], current: BridgeState) -> list[BridgeChange]:
     """Delete the policers of bridges that somebody else deleted."""
     return [
-        BridgeChange(DELETE, f"policer {name}", f"{name}\n", "", steps=(SetPolicer(name.partition("_")[2], None),))
+        BridgeChange(
+            action=DELETE,
+            name=f"policer {name}",
+            before=f"{name}\n",
+            after="",
+            steps=(SetPolicer(name.partition("_")[2], None),),
+        )
         for name in orphan_chains(current.limits.policers, kept)
     ]
 
@@ -45,7 +51,9 @@ def delete(name: str, mac: str, current: BridgeState, notes: list[str]) -> list[
     link = current.links.get(name)
     clear_policer = shaping.delete_policer(name, current.limits)
     if link is None:
-        action = BridgeChange(DELETE, f"policer of bridge {name}", f"{name}\n", "", steps=clear_policer)
+        action = BridgeChange(
+            action=DELETE, name=f"policer of bridge {name}", before=f"{name}\n", after="", steps=clear_policer
+        )
         return [action] if clear_policer else []
     if not is_ours(link, mac):
         notes.append(kept_note(name))
@@ -147,7 +155,7 @@ def create(spec: BridgeSpec, current: BridgeState) -> list[BridgeChange]:
         # Not before the mark tells that the bridge is ours.
         steps += [SetLink(spec.name, {"ifalias": UNFINISHED}), SetLink(spec.name, {"address": moved.mac})]
     steps.append(SetLink(spec.name, {"ifalias": UNFINISHED, "state": "up"}))
-    steps += [Enslave(port, spec.name) for port in [*spec.ports, *former]]
+    steps += [AttachPort(port, spec.name) for port in [*spec.ports, *former]]
     if moved:
         steps += uplink.move_steps(moved, spec.name, current.links, current.uplinks)
     guests = [replace(current.links[port], isolated=False) for port in former]
@@ -236,7 +244,7 @@ def _change_steps(
     steps += ip_config.address_steps(spec, link, current)
     if not link.up:
         steps.append(SetLink(spec.name, {"state": "up"}))
-    steps += [Enslave(port, spec.name) for port in new_ports]
+    steps += [AttachPort(port, spec.name) for port in new_ports]
     if moved:
         steps += uplink.move_steps(moved, spec.name, current.links, current.uplinks)
     guests = [current.links[port] for port in ports]

@@ -21,7 +21,7 @@ from fnmatch import fnmatch
 from ..core import systemctl
 from ..core.command import run
 from ..core.errors import InvalidOption
-from ..core.files import File, put, read_text
+from ..core.files import File, read_text, write_files
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, CREATE, DELETE, Change, Plan
 from ..core.untrusted import UnusableFile, read_untrusted_text
@@ -153,7 +153,7 @@ class ManagedBridges:
     def _write(self, changes: Sequence[FileChange]) -> None:
         """Write files, and make the managers that run read them."""
         root = self.paths.root
-        put(File(os.path.join(root, change.path), change.content) for change in changes)
+        write_files(File(os.path.join(root, change.path), change.content) for change in changes)
         paths = [change.path for change in changes]
         if _NETWORK_MANAGER in paths and _runs("NetworkManager", root, "run/NetworkManager"):
             run(["nmcli", "general", "reload", "conf"])
@@ -312,7 +312,17 @@ def plan_files(specs: Sequence[BridgeSpec], purge: bool, managers: Managers) -> 
             after = _other_taps_text(path, managers)
         if before != after:
             action = DELETE if after is None else CREATE if before is None else CHANGE
-            changes.append(FileChange(action, f"file /{path}", before or "", after or "", "", path, after))
+            changes.append(
+                FileChange(
+                    action=action,
+                    name=f"file /{path}",
+                    before=before or "",
+                    after=after or "",
+                    detail="",
+                    path=path,
+                    content=after,
+                )
+            )
     return changes
 
 

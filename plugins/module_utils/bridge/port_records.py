@@ -13,7 +13,8 @@ import json
 import os
 from collections.abc import Iterable
 
-from ..core.files import File, put, read_note, read_text
+from ..core.files import File, list_folder, read_text, write_files
+from ..core.notes import read_note
 from ..core.paths import Paths
 from ..kernel.links import read_links
 from ..openvswitch.bridges import has_datapath, read_ovs
@@ -31,10 +32,7 @@ def _record_path(bridge: str, paths: Paths) -> str:
 
 def recorded_bridges(paths: Paths) -> list[str]:
     """The bridges whose ports are recorded."""
-    try:
-        return [name[: -len(".json")] for name in os.listdir(_folder(paths)) if name.endswith(".json")]
-    except FileNotFoundError:
-        return []
+    return [name[: -len(".json")] for name in list_folder(_folder(paths), ".json")]
 
 
 def read_detached_ports(bridge: str, paths: Paths) -> list[DetachedPort]:
@@ -75,4 +73,4 @@ def record_ovs_ports(bridges: Iterable[str], paths: Paths) -> None:
     records = [
         detached_ports_record(name, detachable_ports(rows[name], links), paths) for name in bridges if name in rows
     ]
-    put(record for record in records if read_text(record.path) != record.content)
+    write_files(record for record in records if read_text(record.path) != record.content)

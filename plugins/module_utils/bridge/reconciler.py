@@ -17,7 +17,7 @@ from dataclasses import replace
 from ..core.command import find, run
 from ..core.connection import connection_peer
 from ..core.errors import NotRunning, VirtnetError
-from ..core.files import put
+from ..core.files import write_files
 from ..core.identity import bridge_mac, host_identity
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, DELETE, Plan
@@ -83,11 +83,11 @@ class Bridges:
     def _read_known_macs(self) -> dict[str, str]:
         """All bridges that networks ever had, with their MAC addresses, by which an unfinished one is recognized."""
         # Imported here because only a purge needs it.
-        from ..core.memory import recall
+        from ..core.network_history import load_history
 
         try:
-            return {name: mac for network in recall(self.paths).values() for name, mac in network.bridges.items()}
-        except (VirtnetError, AttributeError):
+            return {name: mac for network in load_history(self.paths).values() for name, mac in network.bridges.items()}
+        except VirtnetError:
             return {}
 
     def _read_renamed_sysctls(self, links: Mapping[str, Link]) -> dict[str, dict[str, str]]:
@@ -158,19 +158,19 @@ class Bridges:
         """Make the changes; record the ports that a deletion detaches before it detaches them."""
         deletions = [change for change in plan.changes if change.action == DELETE]
         others = [change for change in plan.changes if change.action != DELETE]
-        put(
+        write_files(
             detached_ports_record(change.bridge, change.detached, self.paths)
             for change in deletions
             if change.detached is not None
         )
         # A port that one bridge loses may become a port of another.
         _apply_steps(deletions)
-        put(record_file(change.bridge, None, self.paths) for change in plan.changes if change.forget_uplink)
+        write_files(record_file(change.bridge, None, self.paths) for change in plan.changes if change.forget_uplink)
         transact([command for change in plan.changes for command in change.ovs_deletions])
         transact([command for change in plan.changes for command in change.ovs_commands])
         for change in plan.changes:
             if change.moved:
-                put([record_file(change.bridge, change.moved, self.paths)])
+                write_files([record_file(change.bridge, change.moved, self.paths)])
                 if not change.moved.confirmed:
                     start_rollback_timer(change.bridge, change.confirm_within, self.paths)
         _apply_steps(others)

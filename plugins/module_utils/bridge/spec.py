@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..core import kinds
+from ..core import duplicates, kinds
 from ..core.errors import InvalidOption
 from ..core.fields import Kind, option, read, required, table, write
 from ..core.options import Options
@@ -139,14 +139,7 @@ class BridgeSpec(BridgeOptions):
 
 def refuse_duplicates(wanted: Sequence[BridgeSpec]) -> None:
     """Each bridge once, each interface a port of one; raises InvalidOption."""
-    seen: dict[str, BridgeSpec] = {}
-    for spec in wanted:
-        if spec.name in seen:
-            raise InvalidOption(
-                f"{spec.path}.name" if spec.path else "name",
-                f"{spec.name!r} is named twice, also by {seen[spec.name].path}; name each bridge once",
-            )
-        seen[spec.name] = spec
+    duplicates.refuse_duplicates(wanted, lambda spec: spec.name, option="name", noun="bridge")
     port_of: dict[str, BridgeSpec] = {}
     for spec in wanted:
         for i, port in enumerate(spec.ports):

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.command import run
 from ..core.errors import InvalidOption
-from ..core.files import File, put, read_note
+from ..core.files import File, list_folder, write_files
+from ..core.notes import as_list, as_record, read_note
 from ..core.paths import Paths
-from ..kernel.link_changes import AddAddress, DeleteAddress, HostRoute, PutHostRoute, Release, Step
+from ..kernel.link_changes import AddAddress, DeleteAddress, DetachPort, HostRoute, PutHostRoute, Step
 from ..kernel.links import Link
 
 if TYPE_CHECKING:
@@ -83,24 +84,22 @@ def read_record(bridge: str, paths: Paths) -> Uplink | None:
         note = read_note(record_path(bridge, paths))
         if note is None:
             return None
-        routes = [HostRoute(**route) for route in note.pop("routes")]
-        return Uplink(routes=tuple(routes), addresses=tuple(note.pop("addresses")), **note)
-    except (ValueError, TypeError, KeyError, AttributeError):
+        uplink = as_record(Uplink, note)
+        routes = tuple(as_record(HostRoute, route) for route in as_list(uplink.routes))
+        return replace(uplink, addresses=tuple(uplink.addresses), routes=routes)
+    except ValueError:
         return None
 
 
 def bridges_with_record(paths: Paths) -> list[str]:
     """The bridges that have a record."""
-    try:
-        return sorted(name[: -len(".json")] for name in os.listdir(uplinks_folder(paths)) if name.endswith(".json"))
-    except FileNotFoundError:
-        return []
+    return [name[: -len(".json")] for name in list_folder(uplinks_folder(paths), ".json")]
 
 
 def confirm(paths: Paths) -> None:
     """Record that a run has connected to the host again. The caller holds the lock."""
     records = {bridge: read_record(bridge, paths) for bridge in bridges_with_record(paths)}
-    put(
+    write_files(
         record_file(bridge, replace(uplink, confirmed=True), paths)
         for bridge, uplink in records.items()
         if uplink and not uplink.confirmed
@@ -243,7 +242,7 @@ def return_steps(uplink: Uplink, bridge: str, links: Mapping[str, Link]) -> list
     on_bridge = link.addresses if link else ()
     return [
         *(AddAddress(port.name, address) for address in uplink.addresses if address not in port.addresses),
-        *([Release(port.name)] if port.master == bridge else []),
+        *([DetachPort(port.name)] if port.master == bridge else []),
         *(PutHostRoute(port.name, route) for route in _gateways_last(uplink.routes)),
         *(DeleteAddress(bridge, address) for address in reversed(on_bridge) if address in uplink.addresses),
     ]

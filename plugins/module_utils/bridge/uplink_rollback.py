@@ -14,7 +14,7 @@ import time
 
 from ..core.command import PACKAGES
 from ..core.errors import MissingTool, VirtnetError
-from ..core.files import put
+from ..core.files import write_files
 from ..core.lock import lock
 from ..core.paths import Paths
 from ..kernel.link_changes import apply_steps
@@ -91,7 +91,7 @@ def roll_back(bridge: str, paths: Paths) -> None:
     if uplink is None or uplink.confirmed:
         return
     apply_steps(return_steps(uplink, bridge, read_links()))
-    put([record_file(bridge, None, paths)])
+    write_files([record_file(bridge, None, paths)])
     syslog.syslog(
         syslog.LOG_WARNING,
         f"virtnet: no run connected after {uplink.port} became a port of {bridge}; {uplink.port} has its addresses and "

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The commands of ``virtnet``: each gives data for programs, text for people, and an exit status."""
+"""The commands of ``virtnet``: each returns data for programs, text for people, and an exit status."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import VirtnetError, printable
-from ..core.files import put
+from ..core.files import write_files
 from ..core.lock import lock
 from ..core.paths import Paths
 from ..firewall.reachability import diagnose
@@ -28,105 +28,106 @@ from ..orchestration.subnet_conflicts import find_moves, live_conflicts, store_m
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command has to say. Lines of the text are ended by line breaks, and values in it have none."""
+    """The result of a command. Each line of the text ends with a line break; values in it contain none."""
 
     data: Any
     text: str
     status: int = 0
 
     def as_json(self) -> str:
-        """For programs."""
+        """The data as JSON."""
         return json.dumps(self.data, indent=2) + "\n"
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns side by side, the first row is the head."""
-    shown = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(len(row[i]) for row in shown) for i in range(len(shown[0]))]
-    lines = [" " + "   ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in shown]
+    """A table of aligned columns; the first row is the header."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    lines = [" " + "   ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]
     return "\n".join([lines[0], "-" * (sum(widths) + 3 * len(widths) - 1), *lines[1:]]) + "\n"
 
 
 def _lines(values: Iterable[str], label: str = "") -> str:
-    """A line for each value, which may quote what others wrote."""
+    """A line for each value, with its control characters escaped."""
     return "".join(f"{label}{printable(value)}\n" for value in values)
 
 
-def _yes(value: bool) -> str:
+def _yes_or_no(value: bool) -> str:
     return "yes" if value else "no"
 
 
 def list_networks(paths: Paths, _name: str) -> Answer:
     """``virsh net-list --all``, with subnet and number of guests."""
-    situation = load_host_state(paths)
-    data, aside = info.listed(situation), situation.unreadable
+    state = load_host_state(paths)
+    data, unreadable = info.listed(state), state.unreadable
     rows = [("Name", "State", "Autostart", "Persistent", "Mode", "Bridge", "Address", "Guests")]
-    for one in data:
-        address = one["definition"]["ipv4"]["address"]
+    for network in data:
+        address = network["definition"]["ipv4"]["address"]
         rows.append(
             (
-                one["name"],
-                one["state"],
-                _yes(one["autostart"]),
-                _yes(one["persistent"]),
-                one["mode"],
-                one["bridge"],
+                network["name"],
+                network["state"],
+                _yes_or_no(network["autostart"]),
+                _yes_or_no(network["persistent"]),
+                network["mode"],
+                network["bridge"],
                 "-" if address == "none" else address,
-                str(len(one["ports"])),
+                str(len(network["ports"])),
             )
         )
-    text = table(rows) if data or aside else "No networks are defined.\n"
-    return Answer(data, text + _lines((one.problem for one in aside.values()), "error: "), 1 if aside else 0)
+    text = table(rows) if data or unreadable else "No networks are defined.\n"
+    text += _lines((definition.problem for definition in unreadable.values()), "error: ")
+    return Answer(data, text, 1 if unreadable else 0)
 
 
 def xml(paths: Paths, name: str) -> Answer:
     """``virsh net-dumpxml``."""
     (text,) = info.xml(paths, [name])
-    return Answer({"xml": text}, _as_references(text))
+    return Answer({"xml": text}, _with_references(text))
 
 
-def _as_references(xml: str) -> str:
-    """XML that says the same and does nothing to a terminal (XML 1.0 section 4.1, character references)."""
-    return "".join(one if one.isprintable() or one in "\n\t" else f"&#x{ord(one):x};" for one in xml)
+def _with_references(xml: str) -> str:
+    """Equivalent XML with control characters as character references (XML 1.0 section 4.1)."""
+    return "".join(char if char.isprintable() or char in "\n\t" else f"&#x{ord(char):x};" for char in xml)
 
 
 def show(paths: Paths, name: str) -> Answer:
-    """``virsh net-info``, with what net-dumpxml would tell."""
-    (one,) = info.networks(paths, [name])
-    definition = one["definition"]
+    """``virsh net-info``, with more details."""
+    (network,) = info.networks(paths, [name])
+    definition = network["definition"]
     ipv4 = definition["ipv4"]
     lines = {
-        "Name": one["name"],
-        "UUID": one["uuid"],
+        "Name": network["name"],
+        "UUID": network["uuid"],
         "Title": definition["title"],
-        "Active": _yes(one["state"] == "active"),
-        "Persistent": _yes(one["persistent"]),
-        "Autostart": _yes(one["autostart"]),
-        "Mode": one["mode"] + (f" by {definition['uplink']}" if definition["uplink"] else ""),
-        "Bridge": one["bridge"],
+        "Active": _yes_or_no(network["state"] == "active"),
+        "Persistent": _yes_or_no(network["persistent"]),
+        "Autostart": _yes_or_no(network["autostart"]),
+        "Mode": network["mode"] + (f" by {definition['uplink']}" if definition["uplink"] else ""),
+        "Bridge": network["bridge"],
         "IPv4": f"{ipv4['address']}{' (chosen)' if ipv4['auto'] else ''}",
         "DHCP": ", ".join(f"{r['start']} - {r['end']} for {r['lease_time']}" for r in ipv4["dhcp"]["ranges"]),
         "Domain": definition["dns"]["domain"] or "",
-        "Addresses": ", ".join(one["addresses"]),
-        "Guests": ", ".join(one["ports"]),
-        "Conflicts": "; ".join(one["conflicts"]),
+        "Addresses": ", ".join(network["addresses"]),
+        "Guests": ", ".join(network["ports"]),
+        "Conflicts": "; ".join(network["conflicts"]),
     }
     text = "".join(f"{f'{key}:':<15}{printable(value or '-')}\n" for key, value in lines.items())
-    return Answer(one, text)
+    return Answer(network, text)
 
 
 def leases(paths: Paths, name: str) -> Answer:
     """``virsh net-dhcp-leases``, of one network or all."""
-    situation = load_host_state(paths)
-    networks = situation.named([name]) if name else list(situation.defined.values())
+    state = load_host_state(paths)
+    networks = state.named([name]) if name else list(state.defined.values())
     report = read_leases(networks, paths)
     rows = [("Network", "Expiry Time", "MAC address", "IP address", "Hostname", "Client ID")]
-    for one in report.leases:
-        expiry = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.expires)) if one.expires else "never"
-        rows.append((one.network, expiry, one.mac, one.ip, one.name or "-", one.client_id or "-"))
+    for lease in report.leases:
+        expiry = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(lease.expires)) if lease.expires else "never"
+        rows.append((lease.network, expiry, lease.mac, lease.ip, lease.name or "-", lease.client_id or "-"))
     text = table(rows) if report.leases else "There are no leases.\n"
     text += _lines(report.problems, "error: ")
-    return Answer([vars(one) for one in report.leases], text, 1 if report.problems else 0)
+    return Answer([vars(lease) for lease in report.leases], text, 1 if report.problems else 0)
 
 
 def start(paths: Paths, name: str) -> Answer:
@@ -141,13 +142,13 @@ def stop(paths: Paths, name: str) -> Answer:
 
 def _switch(paths: Paths, name: str, word: str) -> Answer:
     with lock(paths.runtime):
-        situation = load_host_state(paths)
-        (network,) = situation.named([name])
+        state = load_host_state(paths)
+        (network,) = state.named([name])
         if word == STARTED:
-            _refuse_overlap(network, situation)
-        put([records_file({**read_records(paths), name: word}, paths)])
+            _refuse_overlap(network, state)
+        write_files([records_file({**read_records(paths), name: word}, paths)])
         outcomes = list(reconcile(load_host_state(paths), paths, names=[name]))
-        moves, _stay = find_moves(load_host_state(paths), paths, {*situation.defined} - {name})
+        moves, _stay = find_moves(load_host_state(paths), paths, {*state.defined} - {name})
         if moves:
             store_moves(moves, paths)
             outcomes += reconcile(load_host_state(paths), paths, names=[name])
@@ -160,27 +161,30 @@ def _switch(paths: Paths, name: str, word: str) -> Answer:
     return Answer({"name": name, "changes": changes, "notes": notes, "errors": errors}, text, 1 if errors else 0)
 
 
-def _refuse_overlap(network: Network, situation: HostState) -> None:
-    """As net-start does, with more than equal subnets (networkCheckRouteCollision() in libvirt)."""
-    if network.bridge.name in situation.links or network.subnet is None or network.ipv4.auto:
+def _refuse_overlap(network: Network, state: HostState) -> None:
+    """Refuse to start a network whose subnet overlaps another one in use.
+
+    libvirt refuses equal subnets only (networkCheckRouteCollision()).
+    """
+    if network.bridge.name in state.links or network.subnet is None or network.ipv4.auto:
         return
-    for one in read_kernel_subnets():
-        if one.network.overlaps(network.subnet) and one.interface != network.bridge.name:
-            raise VirtnetError(f"{network.owner} is not started: {network.subnet} overlaps {one.used_by}")
+    for in_use in read_kernel_subnets():
+        if in_use.network.overlaps(network.subnet) and in_use.interface != network.bridge.name:
+            raise VirtnetError(f"{network.owner} is not started: {network.subnet} overlaps {in_use.used_by}")
 
 
 def check(paths: Paths, _name: str) -> Answer:
-    """Whether every part is as defined, nothing overlaps, nothing is missing, and no firewall drops guests' packets."""
-    situation = load_host_state(paths)
-    outcomes = list(reconcile(situation, paths, check=True))
-    problems = [line for outcome in outcomes for line in _wrong(outcome)]
-    problems += [str(conflict) for conflict in live_conflicts(situation)]
-    problems += list(missing_ports(situation))
-    problems += situation.problems
+    """Find differences from the desired state, overlaps, missing ports, and firewalls that drop guests' packets."""
+    state = load_host_state(paths)
+    outcomes = list(reconcile(state, paths, check=True))
+    problems = [line for outcome in outcomes for line in _problems(outcome)]
+    problems += [str(conflict) for conflict in live_conflicts(state)]
+    problems += list(missing_ports(state))
+    problems += state.problems
     problems += still_open(paths)
-    # What the rules' part says of other firewalls is said better by what becomes of packets.
+    # The diagnosis of packets tells more about other firewalls than the notes of the rules do.
     notes = [note for outcome in outcomes if outcome.part != "rules" for note in outcome.notes]
-    diagnosis = diagnose(info.plugged(situation))
+    diagnosis = diagnose(info.plugged(state))
     problems += diagnosis.problems
     notes += diagnosis.notes
     pending = sorted(read_pending(paths).names)
@@ -190,12 +194,12 @@ def check(paths: Paths, _name: str) -> Answer:
     data: Mapping[str, Any] = {"well": not problems, "problems": problems, "notes": notes, "packets": packets}
     text = _lines(problems) + _lines(notes, "note: ")
     if not problems:
-        running = len(situation.running)
-        text += f"All is well: {running} of {len(situation.defined)} networks run.\n"
+        running = len(state.running)
+        text += f"All is well: {running} of {len(state.defined)} networks run.\n"
     return Answer(data, text, 1 if problems else 0)
 
 
-def _wrong(outcome: Outcome) -> list[str]:
+def _problems(outcome: Outcome) -> list[str]:
     if outcome.error:
         return [outcome.error]
     return [f"not as defined: {change} is due" for change in outcome.changes]

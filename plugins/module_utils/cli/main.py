@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The program ``virtnet`` on the host."""
+"""The command line of ``virtnet``."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from . import commands as cli_commands
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line, in virsh's words without its ``net-``."""
+    """The parser; commands are named like those of virsh, without ``net-``."""
     top = argparse.ArgumentParser(prog="virtnet", description="Virtual networks of this host.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text, with_name, with_json in (
-        ("list", "all networks and whether they run", False, True),
-        ("show", "one network: definition, addresses, guests, conflicts", True, True),
-        ("xml", "one network as libvirt's XML, with the addresses that were chosen", True, True),
-        ("leases", "who has which address", False, True),
-        ("start", "start a network that is stopped, until it is stopped or the host boots", True, True),
-        ("stop", "stop a network until it is started or the host boots; its definition stays", True, True),
-        ("check", "whether everything is as defined; exit status 1 where it is not", False, True),
-        ("restore", "bring the host to the definitions, as at boot", False, False),
-        ("fragments", "decide anew what dnsmasq reads of ours (its service does this before each start)", False, False),
-        ("guard", "restore, and put right what breaks (the service does this)", False, False),
+        ("list", "list all networks and their state", False, True),
+        ("show", "show a network: definition, addresses, guests, conflicts", True, True),
+        ("xml", "print a network as libvirt XML, with its automatic addresses", True, True),
+        ("leases", "list the DHCP leases", False, True),
+        ("start", "start a stopped network, until it is stopped or the host boots", True, True),
+        ("stop", "stop a network until it is started or the host boots; its definition is kept", True, True),
+        ("check", "check that the host is in the desired state; exit status 1 if it is not", False, True),
+        ("restore", "bring the host to the desired state, as at boot", False, False),
+        ("fragments", "update the files that dnsmasq reads (its service runs this before each start)", False, False),
+        ("guard", "restore, and repair what breaks (the service runs this)", False, False),
     ):
-        one = commands.add_parser(name, help=text, description=text)
+        command = commands.add_parser(name, help=text, description=text)
         if with_name:
-            one.add_argument("name", metavar="NAME")
+            command.add_argument("name", metavar="NAME")
         if name == "leases":
-            one.add_argument("name", metavar="NAME", nargs="?", default="", help="of this network only")
+            command.add_argument("name", metavar="NAME", nargs="?", default="", help="only of this network")
         if with_json:
-            one.add_argument("--json", action="store_true", help="for programs")
+            command.add_argument("--json", action="store_true", help="print JSON")
         if name == "restore":
-            stages = "only the networks, or only the host's resolver; both if not given"
-            one.add_argument("--stage", choices=STAGES, help=stages)
+            stages = "only the networks, or only the host's resolver; default: both"
+            command.add_argument("--stage", choices=STAGES, help=stages)
     return top
 
 
 def run_command(arguments: Sequence[str] | None, paths: Paths) -> int:
-    """Run a command: 0 well, 1 not well, 2 wrong usage; raises VirtnetError."""
+    """Run a command; the status is 0, 1 for problems, 2 for wrong usage. Raises VirtnetError."""
     given = parser().parse_args(arguments)
     if given.command == "guard":
         return Guard(paths).run()
@@ -68,6 +68,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log_line(f"error: {error}")
         return 1
     except BrokenPipeError:
-        # Somebody looked at the first lines only.
+        # The reader closed the pipe, such as head(1).
         sys.stderr.close()
         return 0

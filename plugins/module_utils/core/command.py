@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The one place from which other programs are run: a list, a time limit, a checked result."""
+"""The only place that runs other programs: without a shell, with a time limit, and with a checked result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from .errors import CommandFailed, MissingTool
 
-# Debian's package names; those of other distributions differ little enough to be found.
+# The packages of Debian; their names are similar in other distributions.
 PACKAGES = {
     "ip": "iproute2",
     "tc": "iproute2 (iproute-tc on Red Hat's)",
@@ -31,7 +31,7 @@ PACKAGES = {
     "pyroute2": "python3-pyroute2",
 }
 
-# A connection as an ordinary user with sudo often has a PATH without the sbin directories.
+# The PATH of an ordinary user with sudo often lacks the sbin directories.
 SEARCH_PATH = os.pathsep.join(
     [os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"]
 )
@@ -39,7 +39,7 @@ SEARCH_PATH = os.pathsep.join(
 
 @dataclass(frozen=True)
 class Completed:
-    """What a program left behind."""
+    """The exit status and output of a program."""
 
     code: int
     stdout: str
@@ -52,10 +52,7 @@ def find(tool: str) -> str | None:
 
 
 def need(tool: str) -> str:
-    """The path of a program.
-
-    Raises MissingTool, naming the package that brings it.
-    """
+    """The path of a program; raises MissingTool, naming its package."""
     path = find(tool)
     if path is None:
         raise MissingTool(tool, PACKAGES.get(tool, tool))
@@ -65,8 +62,7 @@ def need(tool: str) -> str:
 def run(argv: Sequence[str], *, stdin: str | None = None, timeout: float = 30.0, check: bool = True) -> Completed:
     """Run a program without a shell; ``timeout`` in seconds.
 
-    Raises MissingTool, and CommandFailed when it does not end in time or, with ``check``,
-    when its exit status is not 0.
+    Raises MissingTool, and CommandFailed if it does not end in time or, with ``check``, if its exit status is not 0.
     """
     command = [need(argv[0]), *argv[1:]]
     process = subprocess.Popen(
@@ -86,9 +82,9 @@ def run(argv: Sequence[str], *, stdin: str | None = None, timeout: float = 30.0,
             raise CommandFailed(f"{' '.join(argv)} did not end within {timeout:g} s") from None
         finally:
             if process.poll() is None:
-                # With all that it started: a script's child would hold what the script was to let go of.
+                # The whole process group: a child of a script could keep its resources.
                 os.killpg(process.pid, signal.SIGKILL)
     if check and process.returncode != 0:
-        said = (stderr or stdout).strip() or "nothing"
-        raise CommandFailed(f"{' '.join(argv)} failed with status {process.returncode} and said: {said}")
+        output = (stderr or stdout).strip() or "nothing"
+        raise CommandFailed(f"{' '.join(argv)} failed with status {process.returncode} and said: {output}")
     return Completed(process.returncode, stdout, stderr)

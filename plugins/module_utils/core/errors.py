@@ -1,15 +1,15 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What can go wrong, said so that a person knows what to do next."""
+"""Errors of the engine. Each text says what is wrong and what to do about it."""
 
 from __future__ import annotations
 
 
 class VirtnetError(Exception):
-    """Base of every error that the engine raises on purpose; its text is meant for the user.
+    """The base of all errors that the engine raises on purpose; the text is for the user.
 
-    What it quotes, of files and programs and names, does nothing to the terminal on which it is shown.
+    Control characters in quoted files, programs and names are escaped.
     """
 
     def __init__(self, text: str = "") -> None:
@@ -17,10 +17,10 @@ class VirtnetError(Exception):
 
 
 class InvalidOption(VirtnetError):
-    """A value that the user gave cannot be used; nothing has been touched yet.
+    """A value given by the user is invalid; nothing has been changed yet.
 
-    ``path`` names the value as the user wrote it (``networks[2].ipv4.dhcp.ranges[0].end``),
-    ``owner`` the object it belongs to (``network 'lab'``), where that is known.
+    ``path`` is the option (``networks[2].ipv4.dhcp.ranges[0].end``), ``owner`` the object it belongs to (``network
+    'lab'``), if known.
     """
 
     def __init__(self, path: str, problem: str, owner: str = "") -> None:
@@ -33,21 +33,21 @@ class InvalidOption(VirtnetError):
 
 
 def printable(text: str) -> str:
-    """A text in one line that does nothing to a terminal: the names of options in it are the user's too.
+    """A text in one line, in which everything that could control a terminal is escaped.
 
-    Escaped is what Unicode calls Other or Separator (str.isprintable()): control characters of both sets (C0 and C1,
+    That is what Unicode calls Other or Separator (str.isprintable()): control characters of both sets (C0 and C1,
     ECMA-48), DEL, line breaks, and the characters that change the direction of writing (Unicode UAX #9).
     """
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def printable_lines(text: str) -> str:
-    """The same for a text of several lines, which stay lines, with their tabs."""
-    return "".join(one if one.isprintable() or one in "\n\t" else repr(one)[1:-1] for one in text)
+    """The same for a text that keeps its lines and tabs."""
+    return "".join(char if char.isprintable() or char in "\n\t" else repr(char)[1:-1] for char in text)
 
 
 class MissingTool(VirtnetError):
-    """A program or library that the host lacks, with the package that brings it."""
+    """A program or library is not installed; ``package`` is its package."""
 
     def __init__(self, tool: str, package: str) -> None:
         self.tool = tool
@@ -56,20 +56,20 @@ class MissingTool(VirtnetError):
 
 
 class CommandFailed(VirtnetError):
-    """A program ended with an error or did not end in time."""
+    """A program failed or did not end in time, or the kernel refused a request."""
 
 
 class NotRunning(VirtnetError):
-    """A service of the host that is needed does not run."""
+    """A required service of the host does not run."""
 
 
 class NotConverged(VirtnetError):
-    """After the changes were made, the host still differs from what was asked for."""
+    """The host still differs from the desired state after the changes."""
 
 
 class Locked(VirtnetError):
-    """Another run holds the lock; ``note``: what it says there of what it does."""
+    """Another run holds the lock; ``status``: what it does (core.lock.set_lock_status())."""
 
-    def __init__(self, text: str, note: str = "") -> None:
-        self.note = note
+    def __init__(self, text: str, status: str = "") -> None:
+        self.status = status
         super().__init__(text)

@@ -1,32 +1,31 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files: whole or not at all, and one run at a time."""
+"""Read files, and write them atomically: each is afterwards the old or the new one."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import stat
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import TextIO
 
 from .errors import VirtnetError
 
-# Leading dot and own ending: no reader of a conf-dir takes it for a finished file.
+# With the leading dot and this suffix no reader of a conf-dir takes a temporary file for a finished one.
 _TEMPORARY = ".virtnet-tmp"
-# Runs clear what others left unfinished, but not this.
-_JOTTED = "~"
-# Threads that wait for the disk.
-_SYNCING = 8
+# write_files() removes unfinished files of other runs, but not those of write_volatile().
+_VOLATILE = "~"
+# The number of threads that wait for the disk.
+_SYNC_THREADS = 8
 
 
 @dataclass(frozen=True)
 class File:
-    """A file as it shall be; ``content`` None means that it shall not be there."""
+    """The desired content and mode of a file; ``content`` None: the file shall not exist."""
 
     path: str
     content: str | None
@@ -34,7 +33,7 @@ class File:
 
 
 def read_text(path: str) -> str | None:
-    """The content of a file, or None where there is none."""
+    """The content of a file, None if it does not exist."""
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as stream:
             return stream.read()
@@ -42,27 +41,24 @@ def read_text(path: str) -> str | None:
         return None
 
 
-def read_note(path: str) -> Any:
-    """What we noted as JSON, None where there is no such file; raises ValueError for all that cannot be read."""
+def list_folder(path: str, suffix: str = "") -> list[str]:
+    """The sorted names in a folder that end with a suffix; none if there is no such folder. Raises OSError."""
     try:
-        text = read_text(path)
-        return None if text is None else json.loads(text)
-    except OSError as error:
-        raise ValueError(error.strerror) from error
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+        return sorted(name for name in os.listdir(path) if name.endswith(suffix))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def is_open_folder(path: str) -> bool:
-    """Whether there is a folder that every user of the host can enter and read."""
+    """Whether a folder exists and every user of the host can enter and read it."""
     try:
-        whole = os.path.realpath(path)
-        if not os.stat(whole).st_mode & stat.S_IROTH or not os.path.isdir(whole):
+        folder = os.path.realpath(path)
+        if not os.stat(folder).st_mode & stat.S_IROTH or not os.path.isdir(folder):
             return False
-        while os.stat(whole).st_mode & stat.S_IXOTH:
-            if whole == os.path.dirname(whole):
+        while os.stat(folder).st_mode & stat.S_IXOTH:
+            if folder == os.path.dirname(folder):
                 return True
-            whole = os.path.dirname(whole)
+            folder = os.path.dirname(folder)
     except OSError:
         pass
     return False
@@ -74,10 +70,10 @@ def _temporary(path: str) -> str:
 
 
 @contextlib.contextmanager
-def written_anew(path: str, mode: int) -> Iterator[TextIO]:
-    """A file of our own making, open to be written; raises OSError.
+def open_new(path: str, mode: int) -> Iterator[TextIO]:
+    """Open a new file for writing; raises OSError.
 
-    What is there under its name goes, and is never followed: the folder may be one in which a service writes too.
+    An existing file or link of that name is removed and never followed: a service may write to the folder too.
     """
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
@@ -89,7 +85,7 @@ def written_anew(path: str, mode: int) -> Iterator[TextIO]:
 
 
 def _write_temporary(file: File, content: str) -> None:
-    with written_anew(_temporary(file.path), file.mode) as stream:
+    with open_new(_temporary(file.path), file.mode) as stream:
         stream.write(content)
 
 
@@ -102,7 +98,7 @@ def _sync(path: str) -> None:
 
 
 def _sync_all(paths: Sequence[str]) -> None:
-    """Have files on the disk; several at once, since the disk has to be waited for but once for all that wait then.
+    """Flush files to the disk, several at once, since one wait for the disk serves all of them.
 
     Raises the first OSError.
     """
@@ -115,7 +111,7 @@ def _sync_all(paths: Sequence[str]) -> None:
         except OSError as error:
             errors.append(error)
 
-    workers = min(_SYNCING, len(paths))
+    workers = min(_SYNC_THREADS, len(paths))
     threads = [threading.Thread(target=work, args=(paths[start::workers],)) for start in range(1, workers)]
     for thread in threads:
         thread.start()
@@ -126,26 +122,26 @@ def _sync_all(paths: Sequence[str]) -> None:
         raise errors[0]
 
 
-def put(files: Iterable[File]) -> None:
-    """Write and remove many files; each is afterwards the old or the new one, also after a power cut.
+def write_files(files: Iterable[File]) -> None:
+    """Write and remove files; each is the old or the new one at any time, even after a power cut.
 
-    All contents reach the disk before the first file is replaced, so that one flush serves them all.
-    Raises VirtnetError naming the file that could not be written.
+    All contents reach the disk before the first file is replaced, so one flush serves all of them. Raises VirtnetError
+    naming the file that cannot be written.
     """
-    wanted = list(files)
-    # For what shall not be there no folder is made.
-    needed = {os.path.dirname(file.path) for file in wanted if file.content is not None}
-    there = {folder for folder in {os.path.dirname(file.path) for file in wanted} if os.path.isdir(folder)}
-    folders = sorted(needed | there)
+    desired = list(files)
+    # No folder is made only to remove a file from it.
+    needed = {os.path.dirname(file.path) for file in desired if file.content is not None}
+    existing = {folder for folder in {os.path.dirname(file.path) for file in desired} if os.path.isdir(folder)}
+    folders = sorted(needed | existing)
     try:
         for folder in folders:
             make_folder(folder)
             clear_unfinished(folder)
-        for file in wanted:
+        for file in desired:
             if file.content is not None:
                 _write_temporary(file, file.content)
-        _sync_all([_temporary(file.path) for file in wanted if file.content is not None])
-        for file in wanted:
+        _sync_all([_temporary(file.path) for file in desired if file.content is not None])
+        for file in desired:
             if file.content is None:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(file.path)
@@ -153,19 +149,19 @@ def put(files: Iterable[File]) -> None:
                 os.replace(_temporary(file.path), file.path)
         _sync_all(folders)
     except OSError as error:
-        # Of a file that replaces another, that other.
+        # filename2 is the file that was to be replaced.
         raise VirtnetError(f"cannot write {error.filename2 or error.filename or folders}: {error.strerror}") from error
 
 
-def jot(file: File) -> None:
-    """Write a file that a reboot takes away anyhow, beside runs that put() others into its folder.
+def write_volatile(file: File) -> None:
+    """Write a file that does not outlive a reboot; without the lock, while another run writes to its folder.
 
-    Raises VirtnetError naming the file that could not be written.
+    Raises VirtnetError naming the file that cannot be written.
     """
-    temporary = _temporary(file.path) + _JOTTED
+    temporary = _temporary(file.path) + _VOLATILE
     try:
         make_folder(os.path.dirname(file.path))
-        with written_anew(temporary, file.mode) as stream:
+        with open_new(temporary, file.mode) as stream:
             stream.write(file.content or "")
         os.replace(temporary, file.path)
     except OSError as error:
@@ -173,7 +169,7 @@ def jot(file: File) -> None:
 
 
 def make_folder(path: str) -> None:
-    """A folder, with its parents, that everybody may read whatever the umask; one that is there stays as it is."""
+    """Make a folder and its parents, readable for all whatever the umask is; an existing folder is not changed."""
     if not os.path.isdir(path):
         make_folder(os.path.dirname(path))
         os.mkdir(path, 0o755)
@@ -181,16 +177,12 @@ def make_folder(path: str) -> None:
 
 
 def clear_unfinished(folder: str) -> None:
-    """Remove what a run that was interrupted while writing left in a folder."""
-    for path in unfinished(folder):
+    """Remove the files that a run left in a folder when it was interrupted while writing."""
+    for path in unfinished_files(folder):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
 
 
-def unfinished(folder: str) -> list[str]:
-    """What a run that was interrupted while writing left in a folder."""
-    try:
-        names = os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return sorted(os.path.join(folder, name) for name in names if name.startswith(".") and name.endswith(_TEMPORARY))
+def unfinished_files(folder: str) -> list[str]:
+    """The files that a run left in a folder when it was interrupted while writing."""
+    return [os.path.join(folder, name) for name in list_folder(folder, _TEMPORARY) if name.startswith(".")]

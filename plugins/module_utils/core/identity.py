@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is derived from the host and a name, and therefore never changes."""
+"""Values that are derived from the host and a name, so they never change."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def host_identity(root: str = "/") -> str:
 
 
 def network_uuid(identity: str, name: str) -> str:
-    """The uuid of a network that was given none."""
+    """The default UUID of a network."""
     return str(uuid.uuid5(_NAMESPACE, f"{identity}/{name}"))
 
 
 def bridge_mac(identity: str, name: str) -> str:
-    """A locally administered unicast address (IEEE 802 section 8.4): the same host and name give the same."""
+    """The default MAC address of a bridge: a locally administered unicast address (IEEE 802 section 8.4)."""
     digest = hashlib.sha256(f"{identity}/{name}".encode()).digest()
     return ":".join(f"{byte:02x}" for byte in (0x52, *digest[:5]))
 

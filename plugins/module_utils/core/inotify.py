@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Names of files that change in a few folders, by inotify(7), or by looking where the kernel has no more of that."""
+"""Watch files of a few folders: by inotify(7), or by polling where no inotify instance is left."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _IGNORED = 0x8000
 _EVENT = struct.Struct("=iIII")
 
 
-class Folders:
-    """Watches folders; one that is not there is watched from the next ``add`` on that finds it.
+class InotifyWatcher:
+    """Watches folders. A folder that does not exist is watched from the first ``add`` that finds it.
 
-    Raises OSError where all of the user's instances are taken (fs.inotify.max_user_instances).
+    Raises OSError if the user has no inotify instance left (fs.inotify.max_user_instances).
     """
 
-    # Seconds after which ``receive`` has to be called though nothing is there to be read; None: never.
+    # The interval in seconds at which ``receive`` has to be called although nothing can be read; None: none.
     pause: float | None = None
     _mask = _CHANGES | _ONLY_FOLDERS
 
@@ -39,18 +39,18 @@ class Folders:
         self._folders: dict[int, str] = {}
 
     def filenos(self) -> list[int]:
-        """For select."""
+        """The file descriptors for select."""
         return [self._descriptor]
 
     def add(self, folders: Iterable[str]) -> None:
-        """Watch these too; those that are watched already stay so."""
+        """Watch these folders too."""
         for folder in folders:
             watch = self._libc.inotify_add_watch(self._descriptor, os.fsencode(folder), ctypes.c_uint32(self._mask))
             if watch >= 0:
                 self._folders[watch] = folder
 
     def receive(self) -> Iterator[tuple[str, str]]:
-        """Folder and name of what changed; the name is empty where the folder itself went."""
+        """Folder and name of each changed file; the name is empty if the folder itself was removed."""
         while True:
             try:
                 data = os.read(self._descriptor, 1 << 16)
@@ -68,18 +68,18 @@ class Folders:
                 yield folder, os.fsdecode(name)
 
     def close(self) -> None:
-        """Let go."""
+        """Close the descriptor."""
         os.close(self._descriptor)
 
 
-class Readers(Folders):
-    """Watches files; received are those that somebody has opened for reading and closed."""
+class ReadWatcher(InotifyWatcher):
+    """Watches files; ``receive`` gives those that somebody has opened for reading and closed."""
 
     _mask = _READ
 
 
-class Looks:
-    """The same without inotify: each ``receive`` lists the folders and tells what is other than the last time."""
+class PollingWatcher:
+    """The same without inotify: each ``receive`` compares the folders with the last time."""
 
     pause: float | None = 1.0
 
@@ -87,17 +87,17 @@ class Looks:
         self._seen: dict[str, dict[str, tuple[int, int, int]]] = {}
 
     def filenos(self) -> list[int]:
-        """For select: nothing."""
+        """None: there is nothing for select."""
         return []
 
     def add(self, folders: Iterable[str]) -> None:
-        """Look at these too."""
+        """Watch these folders too."""
         for folder in folders:
             if folder not in self._seen:
                 self._seen[folder] = _files(folder)
 
     def receive(self) -> Iterator[tuple[str, str]]:
-        """Folder and name of what changed."""
+        """Folder and name of each changed file."""
         for folder, before in self._seen.items():
             after = _files(folder)
             self._seen[folder] = after
@@ -106,23 +106,23 @@ class Looks:
                     yield folder, name
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing is open."""
 
 
 def _files(folder: str) -> dict[str, tuple[int, int, int]]:
-    """What distinguishes the files of a folder from what they were, by name."""
-    found = {}
+    """By name: inode, time of modification and size of the files of a folder."""
+    files = {}
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             with contextlib.suppress(OSError):
-                one = entry.stat(follow_symlinks=False)
-                found[entry.name] = (one.st_ino, one.st_mtime_ns, one.st_size)
-    return found
+                status = entry.stat(follow_symlinks=False)
+                files[entry.name] = (status.st_ino, status.st_mtime_ns, status.st_size)
+    return files
 
 
-def watch_folders() -> Folders | Looks:
-    """What there is: inotify, or looks."""
+def watch_folders() -> InotifyWatcher | PollingWatcher:
+    """A watcher by inotify, or a polling one if inotify is not available."""
     try:
-        return Folders()
+        return InotifyWatcher()
     except OSError:
-        return Looks()
+        return PollingWatcher()

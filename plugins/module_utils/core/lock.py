@@ -18,42 +18,41 @@ from .files import make_folder
 _held: set[str] = set()
 
 
-def say_at_lock(folder: str, note: str) -> None:
-    """Have others know what this process does, if it holds the host's lock; '' for nothing in particular."""
+def set_lock_status(folder: str, status: str) -> None:
+    """Tell others what this process does, if it holds the host's lock; '' for nothing in particular."""
     if folder in _held:
-        _sign(lock_file(folder), note)
+        _write_lock_owner(lock_file(folder), status)
 
 
 def lock_file(folder: str) -> str:
-    """The file that a run locks, and in which it says who it is."""
+    """The file that a run locks, with its process number and status."""
     return os.path.join(folder, "lock")
 
 
 @contextlib.contextmanager
-def lock(folder: str, patience: float = 60.0, unless: str = "") -> Iterator[None]:
-    """Hold the host's lock; wait for another run at most ``patience`` seconds, and for none that says ``unless``.
+def lock(folder: str, timeout: float = 60.0, unless: str = "") -> Iterator[None]:
+    """Hold the host's lock; wait at most ``timeout`` seconds for another run, and not if its status is ``unless``.
 
     Raises Locked, naming the process that holds it.
     """
     path = lock_file(folder)
-    with open(_opened(path), "r+", encoding="ascii") as stream:
-        deadline = time.monotonic() + patience
+    with open(_open_lock_file(path), "r+", encoding="ascii") as stream:
+        deadline = time.monotonic() + timeout
         while True:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 stream.seek(0)
-                said, _space, note = stream.read().strip().partition(" ")
-                holder = said or "unknown"
-                if time.monotonic() >= deadline or (unless and note == unless):
+                owner, _space, status = stream.read().strip().partition(" ")
+                if time.monotonic() >= deadline or (unless and status == unless):
                     raise Locked(
-                        f"another run of virtnet (process {holder}) has held {path} for {patience:g} s; "
+                        f"another run of virtnet (process {owner or 'unknown'}) has held {path} for {timeout:g} s; "
                         "wait for it to end, or see what keeps it",
-                        note=note,
+                        status=status,
                     ) from None
                 time.sleep(0.05)
-        _sign(path)
+        _write_lock_owner(path)
         _held.add(folder)
         try:
             yield
@@ -61,10 +60,10 @@ def lock(folder: str, patience: float = 60.0, unless: str = "") -> Iterator[None
             _held.discard(folder)
 
 
-def _opened(path: str) -> int:
+def _open_lock_file(path: str) -> int:
     try:
         make_folder(os.path.dirname(path))
-        # For root alone: whoever has a file open, be it for reading, can lock it (flock(2)).
+        # For root only: everybody who has a file open, even for reading, can lock it (flock(2)).
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         os.fchmod(descriptor, 0o600)
         return descriptor
@@ -72,8 +71,8 @@ def _opened(path: str) -> int:
         raise VirtnetError(f"cannot write {path}: {error.strerror}") from error
 
 
-def _sign(path: str, note: str = "") -> None:
-    """Say who holds a lock; it is held as well where the disk has no room for that."""
+def _write_lock_owner(path: str, status: str = "") -> None:
+    """Write who holds the lock. The lock is held even if the disk is full."""
     with contextlib.suppress(OSError), open(path, "r+", encoding="ascii") as stream:
-        stream.write(f"{os.getpid()} {note}".strip() + "\n")
+        stream.write(f"{os.getpid()} {status}".strip() + "\n")
         stream.truncate()

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where things are on the host. Tests give another root."""
+"""The files and folders of the host. Tests use another root."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Paths:
-    """The files of DESIGN, below ``root``."""
+    """Paths below ``root``."""
 
     root: str = "/"
 
@@ -25,17 +25,17 @@ class Paths:
 
     @property
     def transient_definitions(self) -> str:
-        """Definitions that a reboot takes away."""
+        """Definitions of transient networks, which do not outlive a reboot."""
         return self._at("run/virtnet/networks")
 
     @property
     def state(self) -> str:
-        """What is remembered over reboots."""
+        """State that outlives a reboot."""
         return self._at("var/lib/virtnet")
 
     @property
     def runtime(self) -> str:
-        """What a reboot takes away: the lock, links freed by a stopped bridge."""
+        """State that does not outlive a reboot: the lock, ports of stopped bridges."""
         return self._at("run/virtnet")
 
     @property
@@ -50,7 +50,7 @@ class Paths:
 
     @property
     def private_instances(self) -> str:
-        """What each private instance of dnsmasq reads first."""
+        """The main configuration file of each private instance of dnsmasq."""
         return self._at("etc/virtnet/dnsmasq")
 
     @property

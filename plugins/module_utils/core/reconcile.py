@@ -23,7 +23,7 @@ _DONE = {CREATE: "created", CHANGE: "changed", DELETE: "deleted"}
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that becomes different; ``before`` and ``after`` are the two sides of the diff."""
+    """A change of one object; ``before`` and ``after`` are the two sides of the diff."""
 
     action: str
     name: str
@@ -33,7 +33,7 @@ class Change:
 
     @property
     def header(self) -> str:
-        """What stands over the diff."""
+        """The header of the diff."""
         return self.name
 
     def __str__(self) -> str:
@@ -88,14 +88,14 @@ def converge_locked(reconciler: Reconciler[S, P], *, check: bool = False) -> P:
     if check or not plan.changes:
         return plan
     reconciler.apply(plan)
-    left = reconciler.plan(reconciler.read()).changes
-    if left:
-        raise NotConverged("the host still differs after the change: " + "; ".join(str(change) for change in left))
+    remaining = reconciler.plan(reconciler.read()).changes
+    if remaining:
+        raise NotConverged("the host still differs after the change: " + "; ".join(map(str, remaining)))
     return plan
 
 
 def describe(values: Mapping[str, Any]) -> str:
-    """A mapping as lines for a diff: one ``key: value`` each, lists as items, in the order given."""
+    """A mapping as the text of a diff: lines of ``key: value``, and a line for each item of a list."""
     lines: list[str] = []
     for key, value in values.items():
         if isinstance(value, (list, tuple)):
@@ -115,7 +115,7 @@ def _scalar(value: Any) -> str:
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """What differs between two mappings as a sentence: ``mtu 1500 -> 9000, stp off -> on``."""
+    """The differences between two mappings in a line: ``mtu 1500 -> 9000, stp false -> true``."""
     return ", ".join(
         f"{key} {_scalar(before.get(key))} -> {_scalar(value)}"
         for key, value in after.items()

@@ -3,10 +3,9 @@
 
 """Files in folders of users other than root: dnsmasq's leases, the state of systemd-networkd, resolv.conf.
 
-Whoever can write to a folder can put anything in place of a file there: a named pipe that keeps a reader waiting
-(fifo(7)), a symbolic link to a file of root's, a file without end. So a path is opened component by component, a link
-that another user made is followed only to what belongs to that user, only regular files are read, and only up to a
-limit.
+A user who can write to a folder can replace a file there by anything: a named pipe on which a reader blocks (fifo(7)),
+a symbolic link to a file of root, an endless file. So a path is opened component by component, the link of another
+user is followed only to what belongs to that user, and only regular files are read, up to a limit.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from collections.abc import Collection
 
 from .errors import VirtnetError
 
-# ELOOP is reported after as many (path_resolution(7)).
+# The kernel reports ELOOP after the same number (path_resolution(7)).
 _MOST_LINKS = 40
-_CURE = "; move it away"
+_REMEDY = "; move it away"
 
 # glibc uses three servers and reads any number of lines (resolv.conf(5)); a file of search domains is some kilobytes.
 LARGEST_RESOLV_CONF = 64 * 1024
@@ -36,7 +35,7 @@ _KINDS = {
 
 _PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = _PATH | os.O_DIRECTORY
-# A named pipe is opened at once, and a terminal does not become that of the process (open(2)).
+# The open does not block on a named pipe, and no terminal becomes that of the process (open(2)).
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -45,7 +44,7 @@ _SET_ASIDE = ".virtnet-unusable"
 
 
 class UnusableFile(VirtnetError):
-    """A file that is not read or replaced since it is not what it has to be; ``path`` names it, the text says why."""
+    """A file that is not safe to read or to replace; the text says why."""
 
     def __init__(self, path: str, fault: str) -> None:
         self.path = path
@@ -53,17 +52,17 @@ class UnusableFile(VirtnetError):
 
 
 def read_untrusted_text(path: str, limit: int) -> str | None:
-    """The text of a file that a lower user can replace, None where there is none; ``limit`` in bytes.
+    """The text of a file that an ordinary user can replace, None if it does not exist; ``limit`` in bytes.
 
-    Never waits for a writer, follows no link of such a user's to what is not that user's, and ends at the limit, also
-    where the file grows meanwhile. Raises UnusableFile naming the file, what is wrong with it, and the cure.
+    It never waits for a writer, follows no link of such a user to what belongs to another, and stops at the limit even
+    if the file grows meanwhile. Raises UnusableFile naming the file, the reason and the remedy.
     """
     makers: set[int] = set()
     try:
         folder, name, status = _locate(path, makers)
         try:
             _refuse_irregular(path, status, limit)
-            # What is there now may be another file than the one that was looked at.
+            # The file may have been replaced after its status was read.
             descriptor = os.open(name, _READ, dir_fd=folder)
         finally:
             os.close(folder)
@@ -75,14 +74,14 @@ def read_untrusted_text(path: str, limit: int) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise UnusableFile(path, f"cannot be read ({error.strerror}){_CURE}") from error
+        raise UnusableFile(path, f"cannot be read ({error.strerror}){_REMEDY}") from error
     if len(content) > limit:
-        raise UnusableFile(path, f"has more than {limit} bytes{_CURE}")
+        raise UnusableFile(path, f"has more than {limit} bytes{_REMEDY}")
     return content.decode("utf-8", errors="surrogateescape")
 
 
 def unusable_reason(path: str, limit: int) -> str:
-    """Why read_untrusted_text() would refuse a file, or '' where it would not; the file is not opened."""
+    """Why read_untrusted_text() would refuse a file, '' if it would not; the file is not opened."""
     try:
         folder, _name, status = _locate(path, set())
         os.close(folder)
@@ -90,18 +89,18 @@ def unusable_reason(path: str, limit: int) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError as error:
-        return f"{path} cannot be read ({error.strerror}){_CURE}"
+        return f"{path} cannot be read ({error.strerror}){_REMEDY}"
     except UnusableFile as error:
         return str(error)
     return ""
 
 
 def replace_untrusted(path: str, content: str, like: str) -> None:
-    """Replace a file in a folder that may be a lower user's, whole or not at all, and never through a link.
+    """Replace a file atomically, and never through a link; the folder may belong to an ordinary user.
 
-    In a user's folder the file belongs to that user. In a folder of root's it belongs to whom the replaced file
-    belongs to, or, of a new one, to whom the file or folder ``like`` belongs to. Others can read it as far as they
-    could read the replaced one. Raises UnusableFile, and VirtnetError naming what cannot be written.
+    In a user's folder the file gets that owner. In a folder of root it keeps the owner of the replaced file; a new file
+    gets the owner of the file or folder ``like``. The mode of the replaced file is kept for reading. Raises
+    UnusableFile, and VirtnetError naming what cannot be written.
     """
     folder_path, name = os.path.split(path)
     try:
@@ -111,7 +110,7 @@ def replace_untrusted(path: str, content: str, like: str) -> None:
             there = _status(name, folder)
             mode = stat.S_IMODE(there.st_mode) & 0o644 if there and stat.S_ISREG(there.st_mode) else 0o644
             _clear_temporary(name, folder)
-            # Whoever knew the name could put a folder there, which no file replaces.
+            # The name is random: a folder of a known name could not be replaced by a file.
             temporary = f".{name}{_TEMPORARY}{secrets.token_hex(8)}"
             descriptor = os.open(temporary, _NEW, 0o600, dir_fd=folder)
             with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as stream:
@@ -128,7 +127,7 @@ def replace_untrusted(path: str, content: str, like: str) -> None:
 
 
 def set_aside(path: str) -> None:
-    """Rename what stands in place of a file; a link itself, not what it leads to. Raises VirtnetError."""
+    """Rename what is in place of a file; a link itself, not its target. Raises VirtnetError."""
     folder_path, name = os.path.split(path)
     try:
         folder = _open_folder(folder_path, makers := set[int]())
@@ -142,10 +141,9 @@ def set_aside(path: str) -> None:
 
 
 def remove_untrusted(path: str) -> None:
-    """Remove a file, a link or an empty folder below a folder that may be a lower user's; what is gone is well.
+    """Remove a file, a link or an empty folder, if it exists; its folder may belong to an ordinary user.
 
-    A folder with something in it stays. Raises UnusableFile where a link of such a user's would lead elsewhere, and
-    OSError.
+    A folder that is not empty stays. Raises UnusableFile if a link of such a user leads elsewhere, and OSError.
     """
     folder_path, name = os.path.split(path)
     makers: set[int] = set()
@@ -168,22 +166,22 @@ def remove_untrusted(path: str) -> None:
 
 def _refuse_irregular(path: str, status: os.stat_result, limit: int) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise UnusableFile(path, f"is {_KINDS.get(stat.S_IFMT(status.st_mode), 'no file')}, not a file{_CURE}")
+        raise UnusableFile(path, f"is {_KINDS.get(stat.S_IFMT(status.st_mode), 'no file')}, not a file{_REMEDY}")
     if status.st_size > limit:
-        raise UnusableFile(path, f"has {status.st_size} bytes, more than the possible {limit}{_CURE}")
+        raise UnusableFile(path, f"has {status.st_size} bytes, more than the possible {limit}{_REMEDY}")
 
 
 def _refuse_foreign(path: str, status: os.stat_result, makers: Collection[int]) -> None:
-    """``makers``: the users other than root and the running one who made links on the way."""
+    """``makers``: the owners of links in the path, without root and the current user."""
     for maker in makers:
         if status.st_uid != maker:
-            raise UnusableFile(path, f"is reached by a link of user {maker}'s, to whom it does not belong{_CURE}")
+            raise UnusableFile(path, f"is reached by a link of user {maker}'s, to whom it does not belong{_REMEDY}")
 
 
 def _locate(path: str, makers: set[int]) -> tuple[int, str, os.stat_result]:
-    """The open folder of a file, the file's name there, and its status, links followed where they may be.
+    """The open folder of a file, the name of the file in it, and its status. Safe links are followed.
 
-    ``makers`` is given the users who made links. The caller closes the folder. Raises UnusableFile, FileNotFoundError
+    The owners of links are added to ``makers``. The caller closes the folder. Raises UnusableFile, FileNotFoundError
     and other OSErrors.
     """
     given = path
@@ -200,7 +198,7 @@ def _locate(path: str, makers: set[int]) -> tuple[int, str, os.stat_result]:
             os.close(folder)
             raise
         os.close(folder)
-    raise UnusableFile(given, f"leads through more than {_MOST_LINKS} links{_CURE}")
+    raise UnusableFile(given, f"leads through more than {_MOST_LINKS} links{_REMEDY}")
 
 
 def _status(name: str, folder: int) -> os.stat_result | None:
@@ -211,9 +209,9 @@ def _status(name: str, folder: int) -> os.stat_result | None:
 
 
 def _target(name: str, folder: int, makers: set[int]) -> str:
-    """Where a link leads; who made it is added, if neither root nor the running user did.
+    """The target of a link; its owner is added to ``makers``, unless it is root or the current user.
 
-    Maker and target are those of the same link: the folder's owner may exchange it between two looks.
+    Both are read from one open link, since the owner of the folder may replace it at any time.
     """
     descriptor = os.open(name, _PATH, dir_fd=folder)
     try:
@@ -224,7 +222,7 @@ def _target(name: str, folder: int, makers: set[int]) -> str:
 
 
 def _open_folder(path: str, makers: set[int]) -> int:
-    """A folder, opened component by component from the root; raises UnusableFile and OSError."""
+    """Open a folder component by component, from the root on; raises UnusableFile and OSError."""
     waiting = [part for part in reversed(os.path.join(os.getcwd(), path).split("/")) if part]
     descriptor = os.open("/", _FOLDER)
     links = 0
@@ -235,7 +233,7 @@ def _open_folder(path: str, makers: set[int]) -> int:
             if stat.S_ISLNK(status.st_mode):
                 links += 1
                 if links > _MOST_LINKS:
-                    raise UnusableFile(path, f"leads through more than {_MOST_LINKS} links{_CURE}")
+                    raise UnusableFile(path, f"leads through more than {_MOST_LINKS} links{_REMEDY}")
                 target = _target(name, descriptor, makers)
                 waiting += [part for part in reversed(target.split("/")) if part]
                 name = "/" if target.startswith("/") else "."
@@ -249,7 +247,7 @@ def _open_folder(path: str, makers: set[int]) -> int:
 
 
 def _owner(folder: os.stat_result, there: os.stat_result | None, like: str) -> tuple[int, int]:
-    """User and group of a file that replaces another; in a user's folder that user chooses what is there."""
+    """The user and group of a file that replaces another; in a user's folder they are those of the folder."""
     if folder.st_uid == 0:
         if there is not None and stat.S_ISREG(there.st_mode):
             return there.st_uid, there.st_gid
@@ -262,7 +260,7 @@ def _owner(folder: os.stat_result, there: os.stat_result | None, like: str) -> t
 
 
 def _clear_temporary(name: str, folder: int) -> None:
-    """Remove what a run left that was interrupted while writing."""
+    """Remove temporary files of a run that was interrupted while writing."""
     listed = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
     try:
         for other in os.listdir(listed):

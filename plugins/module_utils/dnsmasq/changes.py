@@ -128,7 +128,9 @@ def file_change(
 
 def service_change(name: str, before: str, after: str, detail: str, *, instance: str = "") -> FragmentChange:
     """A service that has to be started, stopped or restarted, or that systemd shall start at boot or not."""
-    return FragmentChange(CHANGE, name, f"{before}\n", f"{after}\n", detail, instance=instance)
+    return FragmentChange(
+        action=CHANGE, name=name, before=f"{before}\n", after=f"{after}\n", detail=detail, instance=instance
+    )
 
 
 def with_hosts_files(changes: Sequence[FragmentChange], target: Target, current: State) -> list[FragmentChange]:

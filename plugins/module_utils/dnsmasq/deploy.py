@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ..core.errors import VirtnetError
-from ..core.files import File, put
+from ..core.files import File, write_files
 from ..core.paths import Paths
 from ..core.systemctl import Unit
 from . import probe
@@ -80,7 +80,7 @@ class Deployment:
             self.current, self.target, self.layout, self.lease_files, pending_lease_files(self.paths.adopted)
         )
         due = [File(self.due_file, "")] if self._restarts_anything() else []
-        put(due)
+        write_files(due)
         originals: dict[str, Leases | None] = {}
         try:
             self._stop_losing_instances(transfers)
@@ -93,7 +93,7 @@ class Deployment:
                     self._verify(watch)
         except VirtnetError as error:
             raise self._rollback(originals, error) from error
-        put([File(self.due_file, None)] if due else [])
+        write_files([File(self.due_file, None)] if due else [])
 
     # Stop
 
@@ -129,7 +129,7 @@ class Deployment:
         return [*fragments, *(File(path, text) for path, text in self.plan.other_files.items())]
 
     def _write_files(self) -> None:
-        put(self._files())
+        write_files(self._files())
         for name in self.target.members:
             _link(self.layout.link(name), self.layout.template)
         self._remove_links(self._removed_instances)
@@ -278,7 +278,7 @@ class Deployment:
             self.instances.restart(running_before)
         except DnsmasqFailed as second_error:
             return DnsmasqFailed(f"{message}; and with the previous ones it does not start either: {second_error}")
-        put([File(self.due_file, None)])
+        write_files([File(self.due_file, None)])
         return DnsmasqFailed(message)
 
     def _restore_files(self, originals: Mapping[str, Leases | None]) -> None:
@@ -289,7 +289,7 @@ class Deployment:
             else:
                 with contextlib.suppress(OSError):
                     os.unlink(path)
-        put([File(file.path, self._content_before(file.path)) for file in self._files()])
+        write_files([File(file.path, self._content_before(file.path)) for file in self._files()])
         for name in self.current.enabled_instances:
             _link(self.layout.link(name), self.layout.template)
         self._remove_links(set(self.target.members) - set(self.current.enabled_instances))

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Union
 
 from ..core.errors import VirtnetError
-from ..core.files import make_folder
+from ..core.files import list_folder, make_folder
 from ..core.untrusted import UnusableFile, read_untrusted_text, replace_untrusted, unusable_reason
 from .system_config import Config
 
@@ -179,10 +179,7 @@ def lease_file_fault(path: str) -> str:
 
 def pending_lease_files(folder: str) -> list[str]:
     """Lease files that were taken over from libvirt, and that no dnsmasq of ours has got yet."""
-    try:
-        return sorted(os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".leases"))
-    except FileNotFoundError:
-        return []
+    return [os.path.join(folder, name) for name in list_folder(folder, ".leases")]
 
 
 def write_leases(path: str, leases: Leases, owner_like: str) -> None:

@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from ..core.lock import say_at_lock
+from ..core.lock import set_lock_status
 from ..core.paths import Paths
 from ..core.systemctl import Unit
 from . import probe
@@ -220,13 +220,13 @@ class Fragments:
         lock tells it not to wait.
         """
         deadline = time.monotonic() + _TRANSITION_TIMEOUT
-        say_at_lock(self.paths.runtime, WAITS_FOR_DNSMASQ)
+        set_lock_status(self.paths.runtime, WAITS_FOR_DNSMASQ)
         try:
             while (state := self.read()).in_transition and time.monotonic() < deadline:
                 time.sleep(_POLL_INTERVAL)
             return state
         finally:
-            say_at_lock(self.paths.runtime, "")
+            set_lock_status(self.paths.runtime, "")
 
 
 def _dangers(spec: FragmentSpec, current: State) -> Iterable[str]:

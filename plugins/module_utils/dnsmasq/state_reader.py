@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..core.command import find
-from ..core.files import is_open_folder, read_text
+from ..core.files import is_open_folder, list_folder, read_text
 from ..core.paths import Paths
 from ..core.systemctl import Unit
 from . import probe
@@ -139,10 +139,7 @@ class StateReader:
         return {path: content for path, content in contents.items() if content is not None}
 
     def _enabled_instances(self) -> list[str]:
-        try:
-            units = os.listdir(self.layout.links)
-        except FileNotFoundError:
-            return []
+        units = list_folder(self.layout.links)
         return [name for name in self.layout.instances_in(units) if os.path.islink(self.layout.link(name))]
 
     def _lease_file_faults(self, config: Config, instances: Collection[str]) -> list[str]:

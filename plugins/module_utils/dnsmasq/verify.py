@@ -11,7 +11,7 @@ import select
 import time
 from collections.abc import Collection
 
-from ..core.inotify import Readers
+from ..core.inotify import ReadWatcher
 from . import probe
 from .hosts_files import named_addresses
 from .spec import FragmentSpec
@@ -53,9 +53,9 @@ class ReadWatch:
 
     def __init__(self, files: Collection[str]) -> None:
         self._unread = set(files)
-        self._watch: Readers | None = None
+        self._watch: ReadWatcher | None = None
         with contextlib.suppress(OSError):
-            self._watch = Readers()
+            self._watch = ReadWatcher()
             self._watch.add(files)
 
     def __enter__(self) -> ReadWatch:

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from html import escape
 
 from ..core.command import run
-from ..core.files import File, put, read_note
+from ..core.files import File, write_files
+from ..core.notes import read_object
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, CREATE, DELETE, Change
 from ..nft.chains import MARK
@@ -66,7 +67,7 @@ class FirewallChange(Change):
 
     def make(self) -> None:
         """Make the change; raises CommandFailed."""
-        put(self.files)
+        write_files(self.files)
         for command in self.commands:
             run(command, timeout=_TIMEOUT)
 
@@ -78,8 +79,8 @@ def _setting_file(paths: Paths) -> str:
 def read_setting(paths: Paths) -> bool:
     """Whether the integration is enabled on this host; it is by default."""
     try:
-        return bool((read_note(_setting_file(paths)) or {}).get("integrate", True))
-    except (ValueError, AttributeError):
+        return bool(read_object(_setting_file(paths)).get("integrate", True))
+    except ValueError:
         return True
 
 
@@ -91,8 +92,8 @@ def plan_setting(desired: bool, paths: Paths, current: bool) -> list[FirewallCha
     texts = {True: "configured to let networks pass", False: "not configured"}
     return [
         FirewallChange(
-            CHANGE,
-            "other firewalls",
+            action=CHANGE,
+            name="other firewalls",
             before=texts[current] + "\n",
             after=texts[desired] + "\n",
             detail=texts[desired],
@@ -115,8 +116,8 @@ def _plan_docker(needed: bool, current: Firewalls) -> list[FirewallChange]:
     rule = " ".join([DOCKER_USER, *match]) + "\n"
     return [
         FirewallChange(
-            CREATE if needed else DELETE,
-            f"rule in {DOCKER_USER} ({tool})",
+            action=CREATE if needed else DELETE,
+            name=f"rule in {DOCKER_USER} ({tool})",
             before="" if needed else rule,
             after=rule if needed else "",
             commands=[[tool, "-w", "-I" if needed else "-D", DOCKER_USER, *match]],
@@ -156,7 +157,17 @@ def _plan_firewalld(bridges: Collection[str], current: Firewalls, paths: Paths) 
     after = "".join(desired.get(path, "") for path in names)
     action = CHANGE if before and after else CREATE if after else DELETE
     detail = "its bridges are bound" if before == after else ""
-    return [FirewallChange(action, f"zone {ZONE} of firewalld", before, after, detail, files=files, commands=commands)]
+    return [
+        FirewallChange(
+            action=action,
+            name=f"zone {ZONE} of firewalld",
+            before=before,
+            after=after,
+            detail=detail,
+            files=files,
+            commands=commands,
+        )
+    ]
 
 
 def _firewalld_commands(bridges: Collection[str], current: Firewalls) -> list[list[str]]:
@@ -188,7 +199,7 @@ def _plan_ufw(bridges: Collection[str], current: Firewalls) -> list[FirewallChan
         return []
     before, after = ("".join(f"{' '.join(rule)}\n" for rule in sorted(rules)) for rules in (current.ufw, desired))
     action = CHANGE if before and after else CREATE if after else DELETE
-    return [FirewallChange(action, "rules of ufw", before, after, commands=commands)]
+    return [FirewallChange(action=action, name="rules of ufw", before=before, after=after, commands=commands)]
 
 
 def _ufw(delete: str, action: str, port: str, direction_interface: str) -> list[str]:

@@ -19,7 +19,8 @@ from typing import Any
 
 from ..core.command import find, run
 from ..core.errors import CommandFailed
-from ..core.files import File, put, read_note, read_text
+from ..core.files import File, list_folder, read_text, write_files
+from ..core.notes import read_object
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, Change
 from ..kernel.link_changes import SetSysctl
@@ -62,11 +63,11 @@ class ForwardingChange(Change):
         """Make the change: the original values are on disk as long as a sysctl may differ from them."""
         removes_files = all(file.content is None for file in self.files)
         if not removes_files:
-            put(self.files)
+            write_files(self.files)
         for sysctl in self.sysctls:
             sysctl.write()
         if removes_files:
-            put(self.files)
+            write_files(self.files)
 
 
 def _record_file(paths: Paths) -> str:
@@ -111,8 +112,8 @@ def read_with_ra_links(paths: Paths) -> Forwarding:
 
 def _read_record(paths: Paths) -> dict[str, str]:
     try:
-        return {str(key): str(value) for key, value in (read_note(_record_file(paths)) or {}).items()}
-    except (ValueError, AttributeError):
+        return {str(key): str(value) for key, value in read_object(_record_file(paths)).items()}
+    except ValueError:
         # The original values are lost; with these, forwarding stays as it is when the networks are removed.
         return {IPV4: "1", IPV6: "1"}
 
@@ -122,16 +123,13 @@ def keep(paths: Paths) -> None:
     original = _read_record(paths)
     switches = {key: value for key, value in original.items() if key in (IPV4, IPV6)}
     if any(value != "1" for value in switches.values()):
-        put([File(_record_file(paths), json.dumps({**original, **dict.fromkeys(switches, "1")}) + "\n")])
+        write_files([File(_record_file(paths), json.dumps({**original, **dict.fromkeys(switches, "1")}) + "\n")])
 
 
 def _ra_links(paths: Paths) -> list[str]:
     """Links whose addresses or default routes the kernel made from router advertisements."""
     folder = os.path.join(paths.proc_sys, "net/ipv6/conf")
-    try:
-        links = [name for name in sorted(os.listdir(folder)) if name not in ("all", "default", "lo")]
-    except FileNotFoundError:
-        return []
+    links = [name for name in list_folder(folder) if name not in ("all", "default", "lo")]
     accepting = [name for name in links if (read_text(os.path.join(folder, name, "accept_ra")) or "").strip() == "1"]
     if not accepting or find("ip") is None:
         return []
@@ -202,7 +200,9 @@ def plan(needs: Needs, current: Forwarding, paths: Paths) -> list[ForwardingChan
         shorter = File(record_file, json.dumps(original) + "\n")
         return [
             change,
-            ForwardingChange(CHANGE, "forwarding", detail="record of restored values removed", files=[shorter]),
+            ForwardingChange(
+                action=CHANGE, name="forwarding", detail="record of restored values removed", files=[shorter]
+            ),
         ]
     return [change]
 
@@ -224,8 +224,8 @@ def _change(
     name, _colon, detail = parts[0].partition(": ")
     before = {key: current.values.get(key, "") for key in keys}
     return ForwardingChange(
-        CHANGE,
-        name,
+        action=CHANGE,
+        name=name,
         before=_text(before, current.content is not None),
         after=_text({**before, **changed}, bool(desired)),
         detail=", ".join([*([detail] if detail else []), *parts[1:], persistence]),

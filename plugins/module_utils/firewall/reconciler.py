@@ -14,7 +14,8 @@ from typing import Any, Union
 
 from ..core.command import find, run
 from ..core.errors import CommandFailed
-from ..core.files import File, put, read_note
+from ..core.files import File, write_files
+from ..core.notes import read_object
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, CREATE, DELETE, Change, Plan, describe, difference
 from ..kernel import conntrack
@@ -97,9 +98,9 @@ class _Difference:
         both = [rules for rules in (self.desired, self.current) if rules is not None]
         name = f"rules of {next((rules.name for rules in both if rules.name), both[0].bridge)}"
         if self.current is None:
-            return RulesChange(CREATE, name, after=_text(self.desired))
+            return RulesChange(action=CREATE, name=name, after=_text(self.desired))
         if self.desired is None:
-            return RulesChange(DELETE, name, before=_text(self.current))
+            return RulesChange(action=DELETE, name=name, before=_text(self.current))
         detail = difference(_values(self.current), _values(self.desired)) or "elements repaired"
         return RulesChange(CHANGE, name, _text(self.current), _text(self.desired), detail)
 
@@ -146,8 +147,8 @@ class NatRules:
         """The table as the kernel lists it, the host's forwarding, and the other firewalls."""
         table = None if find("nft") is None else read_table()
         try:
-            digests = dict(read_note(self._digests_file) or {})
-        except (ValueError, TypeError):
+            digests = read_object(self._digests_file)
+        except ValueError:
             digests = {}
         ipv6 = any(spec.rules.ipv6 for spec in self.desired) or (table and table.elements.get("vn_subnets6"))
         read_forwarding = ip_forward.read_with_ra_links if ipv6 else ip_forward.read
@@ -217,7 +218,7 @@ class NatRules:
         run(["nft", "-f", "-"], stdin=script)
         table = read_table()
         digests = {nft_script.version(table.elements): table.digest} if table else {}
-        put([File(self._digests_file, json.dumps(digests) if table else None)])
+        write_files([File(self._digests_file, json.dumps(digests) if table else None)])
 
 
 def read_table() -> Table | None:

@@ -17,7 +17,8 @@ from collections.abc import Collection, Iterator
 
 from ..core.command import run
 from ..core.errors import VirtnetError
-from ..core.files import File, jot, read_note
+from ..core.files import File, write_volatile
+from ..core.notes import read_note
 from ..core.paths import Paths
 from ..libvirt.connection import driver_installed
 from ..libvirt.domains import DOWN, UP, Domains
@@ -67,7 +68,7 @@ def bring_up_saved(paths: Paths) -> None:
 
 
 def _save(ports: Collection[str], machines: Collection[str], paths: Paths) -> None:
-    jot(File(_file(paths), json.dumps({"ports": sorted(ports), "machines": list(machines)})))
+    write_volatile(File(_file(paths), json.dumps({"ports": sorted(ports), "machines": list(machines)})))
 
 
 def _file(paths: Paths) -> str:

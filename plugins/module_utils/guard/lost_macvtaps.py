@@ -16,7 +16,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 
 from ..core.errors import printable
-from ..core.files import File, jot, read_note, read_text
+from ..core.files import File, read_text, write_volatile
+from ..core.notes import read_note
 from ..core.paths import Paths
 
 _REMEDY = "start that guest again, or give it another interface, best as a port of {}"
@@ -42,7 +43,7 @@ class LostMacvtap:
 def save_lost(new: Iterable[LostMacvtap], paths: Paths) -> None:
     """Add macvtaps that were lost just now to those that are still open; raises VirtnetError."""
     still_open = [macvtap for macvtap in load_lost(paths) if holders(macvtap)]
-    jot(File(_file(paths), json.dumps([astuple(macvtap) for macvtap in (*still_open, *new)])))
+    write_volatile(File(_file(paths), json.dumps([astuple(macvtap) for macvtap in (*still_open, *new)])))
 
 
 def load_lost(paths: Paths) -> list[LostMacvtap]:

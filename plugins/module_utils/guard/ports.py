@@ -14,7 +14,7 @@ import contextlib
 from ..bridge import isolation
 from ..bridge.port_records import ports_record, read_ports, recorded_bridges
 from ..core.errors import Locked, VirtnetError
-from ..core.files import jot, read_text
+from ..core.files import read_text, write_volatile
 from ..core.lock import lock
 from ..core.paths import Paths
 from ..kernel import events
@@ -87,7 +87,7 @@ def save_ports(view: View, paths: Paths, journal: Journal) -> None:
         file = ports_record(bridge, ports, paths)
         try:
             if read_text(file.path) != file.content:
-                jot(file)
+                write_volatile(file)
         except VirtnetError as error:
             view.unsaved.add(bridge)
             journal.log_if_changed("ports", f"Cannot save the ports of {bridge}: {error}.")

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from ..bridge.port_records import record_ovs_ports
 from ..core.errors import Locked, VirtnetError
-from ..core.files import put
+from ..core.files import write_files
 from ..core.lock import lock
 from ..core.paths import Paths
 from ..kernel.links import OPENVSWITCH
@@ -164,7 +164,7 @@ def finish_run(paths: Paths, networks: Collection[str]) -> bool:
         outcomes = reconcile(load_host_state(paths), paths, names=networks, check=True)
         if any(outcome.changes or outcome.error for outcome in outcomes):
             return False
-        put([pending_file(Pending(), paths)])
+        write_files([pending_file(Pending(), paths)])
         return True
     return False
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Making the changes of the host part."""
+"""Apply the changes of the preparation of a host."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..core import systemctl
 from ..core.errors import VirtnetError
-from ..core.files import File, put
+from ..core.files import File, write_files
 from ..core.reconcile import Change
 from ..core.untrusted import remove_untrusted
 
@@ -39,14 +39,14 @@ class HostChange(Change):
 
 
 def make(change: HostChange) -> None:
-    """Make one change; raises VirtnetError naming the path that stands in the way, and CommandFailed."""
+    """Apply a change; raises VirtnetError naming the path that cannot be changed, and CommandFailed."""
     if change.stop_before:
         systemctl.stop([change.stop_before])
     try:
         remove(change.remove)
         if change.folder:
             _make_folder(change.folder)
-        put(change.files)
+        write_files(change.files)
         if change.link:
             _make_link(change.link, change.target)
     except OSError as error:
@@ -66,14 +66,14 @@ def _make_folder(path: str) -> None:
 def _make_link(path: str, target: str) -> None:
     remove([path])
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    # As systemctl enable makes it.
+    # The same link as systemctl enable makes.
     os.symlink(target or f"/etc/systemd/system/{os.path.basename(path)}", path)
 
 
 def remove(paths: Sequence[str]) -> None:
-    """Remove files and empty folders; what somebody put into a folder in the meantime keeps it.
+    """Remove files and empty folders; a folder that is not empty any more stays.
 
-    Among them is the folder of leases, which is the user dnsmasq's: a folder there may be a link by now. Raises
+    The folder of leases belongs to the user dnsmasq, who may have replaced a folder in it by a link. Raises
     UnusableFile and OSError.
     """
     for path in paths:
@@ -81,9 +81,9 @@ def remove(paths: Sequence[str]) -> None:
 
 
 def compile_engine(folder: str) -> None:
-    """Have Python's own form of the engine beside it, for the services cannot write it: to them /usr is read-only.
+    """Compile the engine to bytecode, since services cannot write it: /usr is read-only for them.
 
-    What is there and of this Python stays as it is. Without it everything works, but starts later.
+    Current bytecode is not compiled again. Without bytecode everything works, but starts more slowly.
     """
     old = os.umask(0o022)
     try:

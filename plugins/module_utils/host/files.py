@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The text of every file that the host gets: the engine itself, its launcher, the services."""
+"""The text of every file that is installed on a host: the engine, its launcher, the services."""
 
 from __future__ import annotations
 
@@ -146,20 +146,20 @@ FIREWALLS = ("docker.service", "firewalld.service", "nftables.service", "ufw.ser
 
 
 def engine_files() -> dict[str, str]:
-    """The engine by file name in its folder, from wherever this very module was loaded (a folder, Ansible's zip file).
+    """The files of the engine by name, from where this module was loaded (a folder, or Ansible's zip file).
 
-    Raises VirtnetError where the text of one is not there.
+    Raises VirtnetError if the text of a file is missing.
     """
     engine = __name__.rsplit(".", 2)[0]
-    found = {"__init__.py": _PACKAGE}
+    files = {"__init__.py": _PACKAGE}
     for module in walk_packages(import_module(engine).__path__, f"{engine}."):
         spec = find_spec(module.name)
         get_source = getattr(spec.loader, "get_source", None) if spec is not None else None
         if get_source is None:
             raise VirtnetError(f"the collection is incomplete: the text of {module.name} is not there")
         name = module.name[len(engine) + 1 :].replace(".", "/")
-        found[f"{name}/__init__.py" if module.ispkg else f"{name}.py"] = get_source(module.name)
-    return found
+        files[f"{name}/__init__.py" if module.ispkg else f"{name}.py"] = get_source(module.name)
+    return files
 
 
 def launcher(interpreter: str) -> str:
@@ -168,7 +168,7 @@ def launcher(interpreter: str) -> str:
 
 
 def units(engine: str, *, guard: bool = True) -> dict[str, str]:
-    """The services by name; ``engine`` is the folder of the launcher; without ``guard`` they work at boot alone."""
+    """The services by name; ``engine`` is the folder of the launcher. Without ``guard`` they work only at boot."""
     kind = (_GUARD if guard else _BOOT_ONLY).format(engine=engine)
     return {
         SERVICE: _SERVICE.format(kind=kind, hardening=_HARDENING),
@@ -177,15 +177,15 @@ def units(engine: str, *, guard: bool = True) -> dict[str, str]:
 
 
 def rules_unit(engine: str) -> str:
-    """The service that firewalls start when they have started."""
+    """The service that is started after each start of a firewall."""
     return _RULES.format(engine=engine, hardening=_HARDENING)
 
 
 def boot_interpreter() -> str:
-    """The Python for the boot service: the system's, unless Ansible was pointed at another one.
+    """The Python for the boot service: that of the system, unless Ansible is configured to use another one.
 
-    The system's by the name that survives an upgrade: interpreter discovery gives python3.11, which the next release
-    of the distribution takes away.
+    That of the system has a name that survives an upgrade: interpreter discovery finds python3.11 or so, which the
+    next release of the distribution does not have.
     """
     same = os.path.realpath(sys.executable) == os.path.realpath(_SYSTEM_PYTHON)
     return _SYSTEM_PYTHON if same and sys.prefix == sys.base_prefix else sys.executable

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a host has of the things that we put there: units, folders, files."""
+"""Read what of the collection is installed on the host: units, folders, files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..core.paths import Paths
 from ..core.systemctl import Unit
 from .requirements import NEEDS, Need
 
-# What a folder's mode is where something else stands in its place, or another user owns it.
+# The mode of a folder that another user owns, or of anything else in its place.
 NOT_OURS = -1
 
 _UNIT_FOLDERS = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
@@ -25,7 +25,7 @@ _UNIT_FOLDERS = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/sy
 
 @dataclass(frozen=True)
 class Text:
-    """A file that is there."""
+    """The content and mode of an existing file."""
 
     content: str
     mode: int
@@ -33,7 +33,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Tree:
-    """What is below a folder, the deepest first, and the folder itself last; empty where there is none."""
+    """Files and folders below a folder, the deepest first, the folder itself last; empty if it does not exist."""
 
     files: Sequence[str] = ()
     folders: Sequence[str] = ()
@@ -41,9 +41,9 @@ class Tree:
 
 @dataclass(frozen=True)
 class State:
-    """What was read; ``links`` are those that enable our services, ``folders`` have their mode.
+    """The current state. ``links``: targets of symbolic links; ``folders``: modes.
 
-    ``unfinished``: files that a run began to write among those of others, and folders that it made for them.
+    ``unfinished``: temporary files that an interrupted run left in shared folders, and folders that it made for them.
     """
 
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -60,16 +60,16 @@ class State:
     unfinished: Sequence[str] = ()
 
     def unit(self, name: str) -> Unit:
-        """A unit; one that systemd does not know has the values of a missing one."""
+        """The state of a unit; the default if systemd does not know it."""
         return self.units.get(name, Unit())
 
     def tree(self, folder: str) -> Tree:
-        """What is below a folder."""
+        """The content of a folder."""
         return self.trees.get(folder, Tree())
 
 
 def read_units(paths: Paths, names: Sequence[str]) -> dict[str, Unit]:
-    """The units from systemd, or where it does not run, from their files."""
+    """The units from systemd, or from their files if it does not run."""
     if has_systemd(paths):
         return systemctl.show(names)
     found = {}
@@ -86,7 +86,7 @@ def has_systemd(paths: Paths) -> bool:
 
 
 def is_empty(folder: str, but_for: Sequence[str]) -> bool:
-    """Whether a folder is there and has nothing in it but these paths."""
+    """Whether a folder exists and contains nothing but these paths."""
     try:
         return all(os.path.join(folder, name) in but_for for name in os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
@@ -94,7 +94,7 @@ def is_empty(folder: str, but_for: Sequence[str]) -> bool:
 
 
 def read_files(files: Sequence[str]) -> dict[str, Text]:
-    """Those of the files that are there, links not followed."""
+    """The existing files; symbolic links are not followed."""
     found = {}
     for path in files:
         content = read_text(path) if os.path.isfile(path) and not os.path.islink(path) else None
@@ -104,7 +104,7 @@ def read_files(files: Sequence[str]) -> dict[str, Text]:
 
 
 def read_folders(folders: Sequence[str]) -> dict[str, int]:
-    """The modes of those of the folders that are there."""
+    """Modes of the existing folders."""
     found = {}
     for path in folders:
         if os.path.lexists(path):
@@ -115,15 +115,15 @@ def read_folders(folders: Sequence[str]) -> dict[str, int]:
 
 
 def read_links(paths: Sequence[str]) -> dict[str, str]:
-    """Where those of the paths point that are symbolic links."""
+    """The targets of those paths that are symbolic links."""
     return {path: os.readlink(path) for path in paths if os.path.islink(path)}
 
 
 def read_tree(folder: str) -> Tree:
-    """What is below a folder."""
+    """The files and folders below a folder."""
     files: list[str] = []
     folders: list[str] = []
-    # One after the other: os.walk() calls itself, and whoever owns a folder can nest more than Python's stack holds.
+    # Without recursion, which os.walk() uses: the owner of a folder can nest more levels than Python's stack allows.
     waiting = [folder]
     while waiting:
         base = waiting.pop()
@@ -131,5 +131,5 @@ def read_tree(folder: str) -> Tree:
             folders.append(base)
             for entry in entries:
                 (waiting if entry.is_dir(follow_symlinks=False) else files).append(entry.path)
-    # What is inside of a folder comes before it.
+    # The content of a folder comes before the folder.
     return Tree(files, folders[::-1])

@@ -1,29 +1,28 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The host itself: folders, the engine, and the services that bring networks back at boot."""
+"""Prepare a host: folders, the engine, and the services that restore networks at boot."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
-import re
-from collections.abc import Sequence
 from typing import Any
 
 from ..core import systemctl
 from ..core.errors import NotConverged
-from ..core.files import File, unfinished
+from ..core.files import File, unfinished_files
 from ..core.lock import lock, lock_file
 from ..core.paths import Paths
-from ..core.reconcile import CHANGE, CREATE, DELETE, Plan, describe
+from ..core.reconcile import CHANGE, CREATE, Plan, describe
 from . import files as host_files
 from . import read as host_read
 from . import requirements as host_needs
 from .apply import FOLDER_MODE, HostChange, compile_engine, make, remove
 from .files import SERVICE
 from .read import State
+from .removal import plan_removal
 
 PRESENT = "present"
 ABSENT = "absent"
@@ -32,17 +31,12 @@ STOPPED = "stopped"
 _DNSMASQ = "dnsmasq.service"
 _LAUNCHER_MODE = 0o755
 _CACHE = "__pycache__"
-# Somewhat longer than the unit's own limit.
+# In seconds; longer than the unit's own limit.
 _START_PATIENCE = 330.0
-
-# What of /etc/virtnet we write; anything else there is somebody else's.
-_OUR_SETTINGS = re.compile(
-    r"networks/[^/]+\.json|dnsmasq(\.d)?/[^/]+\.conf|dnsmasq\.hosts/[^/]+\.(dhcp|names)|[a-z.]+/\.[^/]+\.virtnet-tmp"
-)
 
 
 class HostSetup:
-    """The part that prepares a host, or clears it."""
+    """Reconciler of what the collection installs on a host."""
 
     def __init__(self, state: str, paths: Paths, *, guard: bool = True) -> None:
         self.state = state
@@ -52,25 +46,25 @@ class HostSetup:
             for name, text in host_files.units(paths.engine, guard=guard).items()
         }
         self.launcher = os.path.join(paths.engine, "virtnet")
-        # Written before what makes a restart necessary, so that one that is killed in between is caught up with.
+        # It is written before what requires a restart, so that a later run restarts if this one is killed meanwhile.
         self.due = os.path.join(paths.runtime, "service-restart-due")
         self.rules = File(os.path.join(paths.units, host_files.RULES), host_files.rules_unit(paths.engine))
         self.hooks = [os.path.join(paths.units, f"{one}.wants", host_files.RULES) for one in host_files.FIREWALLS]
         self.engine = os.path.join(paths.engine, "engine")
         self.settings = os.path.dirname(paths.definitions)
-        # Each with its parent, whose mode would otherwise be left to a umask.
+        # Parents are listed too, or their modes would depend on the umask.
         self.folders = (self.settings, paths.definitions, paths.state, paths.engine, self.engine)
         self.program = self._program() if state == PRESENT else []
         self.packages = sorted({os.path.dirname(file.path) for file in self.program} - set(self.folders))
 
     def link(self, name: str) -> str:
-        """What enables a unit."""
+        """The link that enables a unit."""
         return os.path.join(self.paths.units, "multi-user.target.wants", name)
 
     @property
     def _shared(self) -> list[str]:
-        """Folders of others into which we write."""
-        # It brings the bridges along, which no run needs that prepares a host.
+        """Shared folders into which we write."""
+        # Imported here, since it imports the bridges, which the preparation of a host does not need.
         from ..bridge.network_managers import FOLDERS
 
         paths = self.paths
@@ -79,8 +73,8 @@ class HostSetup:
         return [paths.dnsmasq_fragments, paths.units, *map(os.path.dirname, files), *folders]
 
     def _unfinished(self) -> list[str]:
-        """What runs that were cut short began among the files of others: files, and folders for files to come."""
-        files = [path for folder in self._shared for path in unfinished(folder)]
+        """Temporary files that interrupted runs left in shared folders, and empty folders that they made there."""
+        files = [path for folder in self._shared for path in unfinished_files(folder)]
         own = [os.path.dirname(path) for path in (self.paths.dnsmasq_drop_in, *self.hooks)]
         return [*files, *(folder for folder in own if host_read.is_empty(folder, files))]
 
@@ -111,16 +105,16 @@ class HostSetup:
         )
 
     def plan(self, current: State) -> Plan[HostChange]:
-        """What the host lacks; or, for absent, what of ours it still has."""
+        """What to install, or, for absent, what to remove."""
         if self.state == ABSENT:
-            return self._plan_absent(current)
+            return plan_removal(self, current)
         if self.state == STOPPED:
             return Plan(self._halt(current), [{}])
         host_needs.refuse_old(current.versions, current.family)
         program = self._renew_program(current)
         changes = [
             *(change for folder in self.folders for change in _make_folder(folder, current)),
-            # Those that are not there come with the program.
+            # Missing ones are made with the files of the program.
             *(
                 change
                 for folder in self.packages
@@ -138,16 +132,16 @@ class HostSetup:
             notes.append(f"{self.paths.command} is not ours and stays; the command is {self.launcher}")
         if not current.systemd:
             notes.append(f"systemd does not run here: {' and '.join(self.units)} are enabled, but were not started")
-        # Not started again: what made one fail may be what this very run is about to repair.
+        # A failed service is not started again here: this run may be about to repair the cause.
         failed = [name for name in self.units if current.unit(name).active == "failed"]
         notes += [f"{name} failed when it ran last; see journalctl -u {name}" for name in failed]
-        return Plan(changes, [self._holds(current)], notes)
+        return Plan(changes, [self._result(current)], notes)
 
-    def _holds(self, current: State) -> dict[str, Any]:
+    def _result(self, current: State) -> dict[str, Any]:
         dnsmasq = current.unit(_DNSMASQ)
         programs = dict(current.versions)
         if not dnsmasq.installed:
-            # Debian's dnsmasq-base brings the program without the service.
+            # Debian's dnsmasq-base has the program without the service.
             programs.pop("dnsmasq", None)
         return {
             "family": current.family,
@@ -161,7 +155,7 @@ class HostSetup:
         }
 
     def _renew_program(self, current: State) -> list[HostChange]:
-        """The engine as a whole: files that it no longer has go, and with any change what Python made of them."""
+        """Replace the engine; obsolete files are removed, and all bytecode with any change."""
         new = [file for file in self.program if not _is_right(file, current)]
         tree = current.tree(self.paths.engine)
         named = {file.path for file in self.program}
@@ -176,10 +170,10 @@ class HostSetup:
         after = {file.path: _digest(file.content or "") for file in new}
         return [
             HostChange(
-                CHANGE if named & set(current.files) else CREATE,
-                f"engine {self.paths.engine}",
-                describe(dict(sorted(before.items()))),
-                describe(dict(sorted(after.items()))),
+                action=CHANGE if named & set(current.files) else CREATE,
+                name=f"engine {self.paths.engine}",
+                before=describe(dict(sorted(before.items()))),
+                after=describe(dict(sorted(after.items()))),
                 remove=[*strange, *cached, *folders],
                 files=[*self._restart_is_due(current), *new],
             )
@@ -190,7 +184,7 @@ class HostSetup:
         return [File(self.due, "")] if running and not current.restart_due else []
 
     def _offer_command(self, current: State) -> list[HostChange]:
-        """The program in everybody's path, unless something else has that name."""
+        """Link the program into the PATH, unless something else has its name."""
         link = self.paths.command
         if current.command_taken or current.links.get(link) == self.launcher:
             return []
@@ -198,13 +192,26 @@ class HostSetup:
         if old and os.path.exists(link):
             return []
         before, after = (f"-> {path}\n" if path else "" for path in (old, self.launcher))
-        return [HostChange(CREATE, f"command {link}", before, after, link=link, target=self.launcher)]
+        return [
+            HostChange(
+                action=CREATE, name=f"command {link}", before=before, after=after, link=link, target=self.launcher
+            )
+        ]
 
     def _halt(self, current: State) -> list[HostChange]:
-        """Nothing guards any more; everything else stays."""
+        """Stop the guard; everything else stays."""
         if not current.systemd or current.unit(SERVICE).active in ("inactive", "failed"):
             return []
-        return [HostChange(CHANGE, f"service {SERVICE}", "running\n", "stopped\n", "stopped", stop=SERVICE)]
+        return [
+            HostChange(
+                action=CHANGE,
+                name=f"service {SERVICE}",
+                before="running\n",
+                after="stopped\n",
+                detail="stopped",
+                stop=SERVICE,
+            )
+        ]
 
     def _renew_unit(self, name: str, current: State) -> list[HostChange]:
         file = {**self.units, host_files.RULES: self.rules}[name]
@@ -213,46 +220,38 @@ class HostSetup:
         old = current.files.get(file.path)
         return [
             HostChange(
-                CHANGE if old else CREATE,
-                f"unit {name}",
-                old.content if old else "",
-                file.content or "",
+                action=CHANGE if old else CREATE,
+                name=f"unit {name}",
+                before=old.content if old else "",
+                after=file.content or "",
                 files=[*(self._restart_is_due(current) if name == SERVICE else []), file],
                 daemon_reload=current.systemd,
             )
         ]
 
     def _hook(self, current: State) -> list[HostChange]:
-        """Firewalls want our rules: a link for each, whether it is installed or will be."""
+        """Let firewalls want our rules: a link for each, whether it is installed or not."""
         missing = [hook for hook in self.hooks if os.path.basename(current.links.get(hook, "")) != host_files.RULES]
         return [
             HostChange(
-                CREATE,
-                f"link {hook}",
+                action=CREATE,
+                name=f"link {hook}",
                 link=hook,
                 daemon_reload=current.systemd and hook == missing[-1],
             )
             for hook in missing
         ]
 
-    def _unhook(self, current: State) -> list[HostChange]:
-        there = [path for path in (*self.hooks, self.rules.path) if path in current.links or path in current.files]
-        folders = [os.path.dirname(path) for path in there if path in self.hooks]
-        if not there:
-            return []
-        remove_paths = [*there, *folders]
-        return [HostChange(DELETE, f"unit {host_files.RULES}", remove=remove_paths, daemon_reload=current.systemd)]
-
     def _start(self, name: str, current: State, renewed: bool) -> list[HostChange]:
-        """Enabled and started, and known to systemd as its file says also after a run that was killed in between."""
+        """Enable and start a service; systemd has to know its current file, even after a run that was killed."""
         unit = current.unit(name)
         link = self.link(name)
         enabled = os.path.basename(current.links.get(link, "")) == name
         active = unit.active in ("active", "failed") or not current.systemd
         known = unit.installed and not unit.stale
-        # A file that is not right yet brings its own reload.
+        # The change of the file itself reloads systemd.
         reloaded = known or not current.systemd or not _is_right(self.units[name], current)
-        # What runs is the engine and the unit as they were when it was started.
+        # A running service has the engine and the unit of the time of its start.
         old = current.restart_due or renewed or not _is_right(self.units[name], current)
         fresh = name != SERVICE or unit.active != "active" or not old or not current.systemd
         if enabled and active and reloaded and fresh:
@@ -260,67 +259,19 @@ class HostSetup:
         words = {"reloaded": reloaded, "enabled": enabled, "started": active, "restarted": fresh}
         return [
             HostChange(
-                CHANGE,
-                f"service {name}",
-                describe(words),
-                describe(dict.fromkeys(words, True)),
-                ", ".join(word for word, done in words.items() if not done),
+                action=CHANGE,
+                name=f"service {name}",
+                before=describe(words),
+                after=describe(dict.fromkeys(words, True)),
+                detail=", ".join(word for word, done in words.items() if not done),
                 link="" if enabled else link,
                 daemon_reload=not reloaded,
                 start="" if active and fresh else name,
             )
         ]
 
-    def _plan_absent(self, current: State) -> Plan[HostChange]:
-        changes = [change for name in self.units for change in self._stop(name, current)]
-        if current.links.get(self.paths.command) == self.launcher:
-            changes.append(
-                HostChange(
-                    DELETE, f"command {self.paths.command}", f"-> {self.launcher}\n", remove=[self.paths.command]
-                )
-            )
-        changes += self._unhook(current)
-        if current.unfinished:
-            left = "".join(f"{path}\n" for path in current.unfinished)
-            changes.append(
-                HostChange(DELETE, "files and folders that a run left unfinished", left, remove=current.unfinished)
-            )
-        notes: list[str] = []
-        settings = current.tree(self.settings)
-        foreign = [p for p in settings.files if not _OUR_SETTINGS.fullmatch(os.path.relpath(p, self.settings))]
-        if foreign:
-            notes.append(f"not written by virtnet.linux, and therefore left: {', '.join(sorted(foreign))}")
-        lock = lock_file(self.paths.runtime)
-        for folder, kept in (
-            (self.paths.engine, []),
-            (self.settings, foreign),
-            (self.paths.state, []),
-            (self.paths.runtime, [lock]),
-        ):
-            changes += _clear(folder, kept, current)
-        return Plan(changes, [{}], notes)
-
-    def _stop(self, name: str, current: State) -> list[HostChange]:
-        unit = current.unit(name)
-        path = self.units[name].path
-        known = current.systemd and (unit.installed or unit.active != "inactive")
-        if path not in current.files and self.link(name) not in current.links and not known:
-            return []
-        old = current.files.get(path)
-        return [
-            HostChange(
-                DELETE,
-                f"unit {name}",
-                old.content if old else "",
-                stop_before=name if current.systemd and unit.active not in ("inactive", "failed") else "",
-                remove=[self.link(name), path],
-                reset_failed=name if current.systemd and unit.active == "failed" else "",
-                daemon_reload=current.systemd,
-            )
-        ]
-
     def apply(self, plan: Plan[HostChange]) -> None:
-        """Make the changes; raises VirtnetError naming the path that stands in the way."""
+        """Apply the changes; raises VirtnetError naming the path that cannot be changed."""
         for change in plan.changes:
             make(change)
 
@@ -328,29 +279,29 @@ class HostSetup:
 def set_up(state: str, paths: Paths, *, check: bool, guard: bool = True) -> Plan[HostChange]:
     """Prepare or clear the host, or stop the guard.
 
-    As converge(), but for two things: the services are started and stopped without the lock, which they take
-    themselves, and waited for, since what follows must not meet them at work; and after clearing not even the lock is
-    left.
+    There are two differences from converge(). Services take the lock themselves, so they are started and stopped
+    without it; and they are waited for, since the next task must not meet them at work. When the host is cleared, the
+    lock file is removed too.
     """
-    part = HostSetup(state, paths, guard=guard)
+    setup = HostSetup(state, paths, guard=guard)
     with contextlib.nullcontext() if check or state == STOPPED else lock(paths.runtime):
-        plan = part.plan(part.read())
+        plan = setup.plan(setup.read())
         if not check:
-            part.apply(plan)
+            setup.apply(plan)
     if check:
         return plan
     if state == PRESENT:
-        compile_engine(part.engine)
+        compile_engine(setup.engine)
     for change in plan.changes:
         if change.stop:
             systemctl.stop([change.stop], timeout=_START_PATIENCE)
     start = [change.start for change in plan.changes if change.start]
     if start:
         systemctl.restart(start, timeout=_START_PATIENCE)
-        remove([part.due])
-    left = part.plan(part.read()).changes if plan.changes else ()
-    if left:
-        raise NotConverged("the host still differs after the change: " + "; ".join(map(str, left)))
+        remove([setup.due])
+    remaining = setup.plan(setup.read()).changes if plan.changes else ()
+    if remaining:
+        raise NotConverged("the host still differs after the change: " + "; ".join(map(str, remaining)))
     if state == ABSENT:
         remove([lock_file(paths.runtime), paths.runtime])
     return plan
@@ -372,28 +323,10 @@ def _make_folder(folder: str, current: State) -> list[HostChange]:
     before = {} if mode is None else {"mode": "of another owner" if mode == host_read.NOT_OURS else f"{mode:04o}"}
     return [
         HostChange(
-            CREATE if mode is None else CHANGE,
-            f"folder {folder}",
-            describe(before),
-            describe({"mode": f"{FOLDER_MODE:04o}"}),
+            action=CREATE if mode is None else CHANGE,
+            name=f"folder {folder}",
+            before=describe(before),
+            after=describe({"mode": f"{FOLDER_MODE:04o}"}),
             folder=folder,
-        )
-    ]
-
-
-def _clear(folder: str, kept: Sequence[str], current: State) -> list[HostChange]:
-    """Remove a folder with everything but what is kept, and the folders that this leaves empty."""
-    tree = current.tree(folder)
-    files = [path for path in tree.files if path not in kept]
-    folders = [path for path in tree.folders if not any(keep.startswith(f"{path}{os.sep}") for keep in kept)]
-    if not files and not folders:
-        return []
-    return [
-        HostChange(
-            DELETE,
-            f"folder {folder}",
-            "".join(f"{path}\n" for path in sorted([*files, *folders])),
-            "".join(f"{path}\n" for path in sorted(kept)),
-            remove=[*files, *folders],
         )
     ]

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What networks need of a host: programs, a library, their versions and the packages that bring them."""
+"""The requirements of a host: programs and libraries, their versions and packages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _METADATA = re.compile(r"pyroute2-(\d+(?:\.\d+)+).*\.(?:dist|egg)-info")
 
 @dataclass(frozen=True)
 class Need:
-    """A program or library, the package that brings it, and the oldest version that does."""
+    """A required program or library, its package, and its oldest supported version."""
 
     name: str
     debian: str
@@ -34,7 +34,7 @@ class Need:
     least: tuple[int, ...] = ()
 
     def package(self, family: str) -> str:
-        """The package in a family of distributions."""
+        """The name of the package in a family of distributions."""
         return self.red_hat if family == RED_HAT else self.debian
 
 
@@ -46,7 +46,7 @@ NEEDS = (
 )
 
 
-# Where libvirt's network driver is, networks are registered with it.
+# On hosts with libvirt's network driver, networks are registered with libvirt.
 LIBVIRT_NEEDS = (
     Need("libvirt", "python3-libvirt", "python3-libvirt"),
     Need("lxml", "python3-lxml", "python3-lxml"),
@@ -54,17 +54,17 @@ LIBVIRT_NEEDS = (
 
 
 def read_needs(root: str) -> tuple[Need, ...]:
-    """What networks need of this host."""
+    """The requirements of this host."""
     return (*NEEDS, *LIBVIRT_NEEDS) if driver_installed(root) else NEEDS
 
 
 def missing(versions: Mapping[str, str], family: str, needs: Sequence[Need] = NEEDS) -> list[str]:
-    """The packages that the host lacks."""
+    """The missing packages."""
     return [need.package(family) for need in needs if need.name not in versions]
 
 
 def refuse_old(versions: Mapping[str, str], family: str) -> None:
-    """Raises VirtnetError where something is too old, naming found and needed version."""
+    """Raise VirtnetError if a version is too old, naming it and the required one."""
     for need in NEEDS:
         found = versions.get(need.name)
         if found and tuple(int(part) for part in found.split(".")) < need.least:
@@ -76,7 +76,7 @@ def refuse_old(versions: Mapping[str, str], family: str) -> None:
 
 
 def read_versions() -> dict[str, str]:
-    """What is there, with its version, empty where that cannot be told."""
+    """The versions of what is installed, '' if a version is unknown."""
     found = {}
     for program in ("nft", "dnsmasq"):
         if find(program) is not None:
@@ -92,7 +92,7 @@ def read_versions() -> dict[str, str]:
 
 
 def _library_version(origin: str) -> str:
-    """From the name of the metadata's folder: to import the library only to ask it would cost 0.2 s."""
+    """The version from the name of the metadata folder, since the import of the library takes 0.2 s."""
     with contextlib.suppress(OSError):
         for name in os.listdir(os.path.dirname(os.path.dirname(origin))):
             match = _METADATA.fullmatch(name)
@@ -102,12 +102,12 @@ def _library_version(origin: str) -> str:
 
 
 def read_family(root: str) -> str:
-    """The family that names packages, from os-release(5)."""
+    """The family of the distribution, from os-release(5)."""
     return parse_family(read_text(os.path.join(root, "etc/os-release")) or "")
 
 
 def parse_family(os_release: str) -> str:
-    """RedHat or Debian; the latter's names are those of most others too."""
+    """RedHat, or else Debian, whose package names most other distributions have."""
     lines = re.findall(r"^ID(?:_LIKE)?=[\"']?([^\"'\n]*)", os_release, re.MULTILINE)
     words = {word for line in lines for word in line.split()}
     return RED_HAT if words & {"rhel", "fedora", "centos"} else DEBIAN

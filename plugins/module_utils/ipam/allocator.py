@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import InvalidOption, VirtnetError
-from ..core.files import read_note
+from ..core.notes import read_note
 from ..core.options import Options
 from ..core.paths import Paths
 from .subnets import DEFAULT_POOLS, UP, FreeSubnets, Pool, Share, Subnet, SubnetInUse, read_pools

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Steps that change links, and the one place that takes them.
+"""Steps that change links, and the only place that applies them.
 
-A plan is made of these small data classes; nothing here decides anything.
+Plans consist of these small data classes; nothing here decides what to change.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from .policer import SetPolicer
 from .qdisc import SetQdiscs
 from .routes import PROTOCOL
 
-# include/uapi/linux/if_addr.h. A bridge without a port would keep its address tentative until one joins.
+# include/uapi/linux/if_addr.h. Without it, an address of a bridge stays tentative until the bridge gets a port.
 _IFA_F_NODAD = 0x02
 
-# include/uapi/linux/rtnetlink.h: RT_SCOPE_NOWHERE, by which a route is removed whatever its scope.
+# include/uapi/linux/rtnetlink.h: RT_SCOPE_NOWHERE removes a route of any scope.
 _ANY_SCOPE = 255
 
 # /etc/iproute2/rt_tables
@@ -34,9 +34,9 @@ _LOCAL = 255
 
 @dataclass(frozen=True)
 class AddBridge:
-    """A new bridge, down, with its MAC address from the first moment (so no port's can become its own).
+    """Add a bridge that is down. It has its MAC address from the start, so it never takes that of a port.
 
-    ``attributes`` in pyroute2's names.
+    ``attributes`` have pyroute2's names.
     """
 
     name: str
@@ -46,7 +46,7 @@ class AddBridge:
 
 @dataclass(frozen=True)
 class SetLink:
-    """Attributes of a link, in pyroute2's names."""
+    """Set attributes of a link, which have pyroute2's names."""
 
     name: str
     attributes: Mapping[str, Any] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class SetLink:
 
 @dataclass(frozen=True)
 class SetSysctl:
-    """One value in /proc/sys, or of the attributes of a link below /sys."""
+    """Set a file in /proc/sys, or an attribute of a link below /sys."""
 
     path: str
     value: str
@@ -70,7 +70,7 @@ class SetSysctl:
 
 @dataclass(frozen=True)
 class AddAddress:
-    """An address with its prefix length."""
+    """Add an address with its prefix length."""
 
     name: str
     cidr: str
@@ -78,7 +78,7 @@ class AddAddress:
 
 @dataclass(frozen=True)
 class DeleteAddress:
-    """An address with its prefix length."""
+    """Delete an address with its prefix length."""
 
     name: str
     cidr: str
@@ -86,7 +86,7 @@ class DeleteAddress:
 
 @dataclass(frozen=True)
 class PutRoute:
-    """A route on a link, in the place of any to the same subnet with the same metric."""
+    """Add a route by a link, or replace the one to the same subnet with the same metric."""
 
     name: str
     to: str
@@ -96,7 +96,7 @@ class PutRoute:
 
 @dataclass(frozen=True)
 class DeleteRoute:
-    """A route on a link."""
+    """Delete a route by a link."""
 
     name: str
     to: str
@@ -106,7 +106,7 @@ class DeleteRoute:
 
 @dataclass(frozen=True)
 class HostRoute:
-    """A route of the host as it is told by ``ip``: ``to`` may be default, ``family`` is 4 or 6."""
+    """A route of the host, in the terms of ip-route(8): ``to`` may be default, ``family`` is 4 or 6."""
 
     family: int
     to: str
@@ -120,38 +120,38 @@ class HostRoute:
 
     @property
     def key(self) -> tuple[int, str, int, str]:
-        """By what the kernel tells routes from each other."""
+        """What identifies a route in the kernel."""
         return (self.family, self.to, self.metric, self.table)
 
 
 @dataclass(frozen=True)
 class PutHostRoute:
-    """A route of the host goes by this link, in the place of any to the same destination."""
+    """Add a route of the host by this link, or replace the one to the same destination."""
 
     name: str
     route: HostRoute
 
     def command(self) -> list[str]:
-        """As ``ip`` is told it."""
-        one = self.route
-        words = ["ip", f"-{one.family}", "route", "replace", one.to, *(["via", one.via] if one.via else [])]
-        words += ["dev", self.name, "table", one.table, "proto", one.protocol]
-        words += ["metric", str(one.metric)] if one.metric else []
-        words += ["src", one.source] if one.source else []
-        words += ["scope", one.scope] if one.family == 4 else []
-        return [*words, *(["onlink"] if one.onlink else [])]
+        """The ``ip`` command."""
+        route = self.route
+        words = ["ip", f"-{route.family}", "route", "replace", route.to, *(["via", route.via] if route.via else [])]
+        words += ["dev", self.name, "table", route.table, "proto", route.protocol]
+        words += ["metric", str(route.metric)] if route.metric else []
+        words += ["src", route.source] if route.source else []
+        words += ["scope", route.scope] if route.family == 4 else []
+        return [*words, *(["onlink"] if route.onlink else [])]
 
 
 @dataclass(frozen=True)
-class Release:
-    """A port is none any more."""
+class DetachPort:
+    """Detach a port from its bridge."""
 
     port: str
 
 
 @dataclass(frozen=True)
-class Enslave:
-    """A link becomes a port of a bridge."""
+class AttachPort:
+    """Attach a link to a bridge."""
 
     port: str
     bridge: str
@@ -159,14 +159,14 @@ class Enslave:
 
 @dataclass(frozen=True)
 class DeleteLink:
-    """A link goes; a bridge sets its ports free."""
+    """Delete a link; the ports of a bridge are detached."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class DeleteLocalRoute:
-    """A route by a link in the table local, which comes before all others."""
+    """Delete a route by a link from the table local, which has precedence over all others."""
 
     name: str
     to: str
@@ -174,7 +174,7 @@ class DeleteLocalRoute:
 
 @dataclass(frozen=True)
 class Rename:
-    """A link gets another name."""
+    """Rename a link."""
 
     name: str
     new: str
@@ -187,7 +187,7 @@ Step = Union[
     Rename,
     AddAddress,
     DeleteAddress,
-    Enslave,
+    AttachPort,
     DeleteLink,
     SetQdiscs,
     SetPolicer,
@@ -196,7 +196,7 @@ Step = Union[
     DeleteRoute,
     DeleteLocalRoute,
     PutHostRoute,
-    Release,
+    DetachPort,
 ]
 
 
@@ -207,11 +207,11 @@ def _index(name: str) -> int:
         raise CommandFailed(f"there is no interface {name}") from None
 
 
-def _take(route: Any, step: Step) -> None:
+def _apply(route: Any, step: Step) -> None:
     if isinstance(step, SetSysctl):
         step.write()
     elif isinstance(step, PutHostRoute):
-        # Names of tables, protocols and scopes are the host's own, in files that ip reads.
+        # ip resolves names of tables, protocols and scopes by files of the host.
         run(step.command())
     elif isinstance(step, AddBridge):
         route.link("add", ifname=step.name, kind="bridge", address=step.mac, **step.attributes)
@@ -225,13 +225,13 @@ def _take(route: Any, step: Step) -> None:
         route.link("del", index=_index(step.name))
     elif isinstance(step, DeleteLocalRoute):
         route.route("del", dst=step.to, oif=_index(step.name), table=_LOCAL, scope=_ANY_SCOPE)
-    elif isinstance(step, (Enslave, Release)):
-        route.link("set", index=_index(step.port), master=_index(step.bridge) if isinstance(step, Enslave) else 0)
+    elif isinstance(step, (AttachPort, DetachPort)):
+        route.link("set", index=_index(step.port), master=_index(step.bridge) if isinstance(step, AttachPort) else 0)
     else:
-        _take_address(route, step)
+        _apply_address(route, step)
 
 
-def _take_address(route: Any, step: AddAddress | DeleteAddress | PutRoute | DeleteRoute) -> None:
+def _apply_address(route: Any, step: AddAddress | DeleteAddress | PutRoute | DeleteRoute) -> None:
     if isinstance(step, (PutRoute, DeleteRoute)):
         verb = "replace" if isinstance(step, PutRoute) else "del"
         where = {"gateway": step.via, "oif": _index(step.name), "priority": step.metric, "proto": PROTOCOL}
@@ -246,7 +246,7 @@ def _take_address(route: Any, step: AddAddress | DeleteAddress | PutRoute | Dele
 
 
 def _rename(route: Any, index: int, name: str) -> None:
-    """Linux takes a new name for a link that is up since 6.2; before, it has to go down for a moment."""
+    """Rename a link; before Linux 6.2 it has to be down for a moment."""
     from pyroute2.netlink.exceptions import NetlinkError
 
     try:
@@ -264,7 +264,7 @@ def _broadcast(address: str, length: int) -> str:
 
 
 def apply_steps(steps: Iterable[Step]) -> None:
-    """Take steps in order; the first that the kernel refuses ends it.
+    """Apply steps in order, until the kernel refuses one.
 
     Raises MissingTool without pyroute2, CommandFailed naming the step and the kernel's reason.
     """
@@ -276,9 +276,9 @@ def apply_steps(steps: Iterable[Step]) -> None:
     with IPRoute() as route:
         for step in steps:
             try:
-                _take(route, step)
+                _apply(route, step)
             except NetlinkError as error:
                 if isinstance(step, DeleteAddress) and error.code == errno.EADDRNOTAVAIL:
-                    # IPv6 addresses go by themselves when a link goes down.
+                    # The kernel removes IPv6 addresses itself when a link goes down.
                     continue
                 raise CommandFailed(f"the kernel refused {step}: {error}") from error

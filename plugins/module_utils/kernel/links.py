@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The host's links as ``ip`` tells them.
+"""The links of the host, read by ``ip``.
 
-Reading goes through iproute2's JSON, since importing pyroute2 costs more than a whole run that changes nothing;
-changing goes through pyroute2 (kernel/link_changes.py).
+They are read as JSON from iproute2, since the import of pyroute2 takes longer than a whole run that changes nothing.
+pyroute2 changes them (kernel/link_changes.py).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..core.command import run
 from ..core.errors import CommandFailed
 from ..core.files import read_text
 
-# Kernel: USER_HZ, in which bridge timers are exchanged.
+# USER_HZ of the kernel, the unit of bridge timers.
 CENTISECONDS = 100
 
 # Of a bridge, as libvirt's <virtualport type=> has it.
@@ -30,10 +30,11 @@ IPV6_SYSCTLS = ("disable_ipv6", "accept_ra", "autoconf")
 
 @dataclass(frozen=True)
 class Link:
-    """One network interface. ``forward_delay`` in seconds; ``addresses`` without IPv6 link-local ones.
+    """A network interface. ``forward_delay`` is in seconds; ``addresses`` has no IPv6 link-local ones.
 
-    ``isolated``: as a port of a bridge it reaches no other such port; ``filters``: of a bridge, whose rules its frames
-    meet whatever the sysctls of br_netfilter say (``nf_call_iptables`` and its like), where the kernel has that.
+    ``isolated``: as a port of a bridge it cannot reach other such ports. ``filters``: the attributes of a bridge that
+    send its frames through iptables whatever the sysctls of br_netfilter are (``nf_call_iptables`` and others), if the
+    kernel has them.
     """
 
     name: str
@@ -54,9 +55,9 @@ class Link:
 
 
 def parse_links(text: str) -> dict[str, Link]:
-    """``ip -d -j address show`` as links by name.
+    """The links by name, from the output of ``ip -d -j address show``.
 
-    ``ip`` asks for the name of a port's bridge when it prints: one that was deleted meanwhile is told as if7 or so.
+    ``ip`` looks up the bridge of a port while it prints, and prints if7 or the like for a bridge deleted meanwhile.
     """
     found = {item["ifname"]: _link(item) for item in json.loads(text or "[]") if "ifname" in item}
     return {name: link if link.master in found else replace(link, master="") for name, link in found.items()}

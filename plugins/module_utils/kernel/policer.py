@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What limits how fast guests send: what arrives at a bridge beyond its rate is dropped (nft(8), LIMIT STATEMENT).
+"""The limit of what guests send: packets that arrive at a bridge beyond its rate are dropped (nft(8), LIMIT STATEMENT).
 
-In the table ``netdev virtnet``, by a chain on the bridge where its packets arrive: the place where the policers of tc
-are, which not every kernel has. To turn packets over to another device, where they could wait, is no way out: it takes
-from them what br_netfilter has noted, and they would leave the host past all NAT.
+The table ``netdev virtnet`` has a chain at the ingress of each bridge, where the policers of tc are too, which not
+every kernel has. Packets cannot wait on another device instead (mirred): they would lose the state of br_netfilter,
+and leave the host without NAT.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from .bandwidth import KIBIBYTES, KILOBYTES, Limit
 FAMILY = "netdev"
 TABLE = "virtnet"
 
-# Before all others that may be there (NF_IP_PRI_RAW_BEFORE_DEFRAG), so that nothing is worked on that is dropped then.
+# Before all other chains (NF_IP_PRI_RAW_BEFORE_DEFRAG), so that they do no work for dropped packets.
 _PRIORITY = -450
 _UNITS = {"bytes": 1, "kbytes": 1024, "mbytes": 1024**2}
 
 
 @dataclass(frozen=True)
 class Policer:
-    """Rates and what may exceed them, in bytes (a second); the first is the peak, where there is one."""
+    """Rates in bytes a second, each with its burst in bytes; the peak comes first, if there is one."""
 
     rates: Sequence[tuple[int, int]] = ()
 
     @staticmethod
     def of(limit: Limit) -> Policer:
-        """The policer of a limit. The kernel's bucket is what passes in a second and the burst (nft_limit_init())."""
+        """The policer of a limit. The kernel's bucket holds one second of the rate and the burst (nft_limit_init())."""
         rate = limit.average * KILOBYTES
         average = (rate, max(limit.bucket - rate, 0))
         return Policer((average,) if limit.peak is None else ((limit.peak * KILOBYTES, 0), average))
@@ -47,12 +47,12 @@ class Policer:
 
 
 def chain(bridge: str) -> str:
-    """The chain of a bridge; the prefix keeps it from being one of nft's words."""
+    """The chain of a bridge; the prefix avoids names that are keywords of nft."""
     return f"in_{bridge}"
 
 
 def read_policers() -> dict[str, Policer | None]:
-    """Policers by chain, None for a chain that is not as we make it; raises CommandFailed."""
+    """Policers by chain, None for a chain that we did not make like this; raises CommandFailed."""
     if find("nft") is None:
         return {}
     done = run(["nft", "-j", "list", "table", FAMILY, TABLE], check=False)
@@ -64,24 +64,26 @@ def read_policers() -> dict[str, Policer | None]:
 
 
 def parse(text: str) -> dict[str, Policer | None]:
-    """``nft -j list table netdev virtnet`` as policers by chain."""
+    """Policers by chain, from the output of ``nft -j list table netdev virtnet``."""
     listed = json.loads(text)["nftables"]
     chains = [item["chain"] for item in listed if "chain" in item]
     rules = [item["rule"] for item in listed if "rule" in item]
-    found: dict[str, Policer | None] = {}
-    for one in chains:
-        rates = [_rate(rule["expr"]) for rule in rules if rule["chain"] == one["name"]]
-        right = (one.get("hook"), one.get("prio")) == ("ingress", _PRIORITY) and _is_on(one)
+    policers: dict[str, Policer | None] = {}
+    for listed_chain in chains:
+        name = listed_chain["name"]
+        rates = [_rate(rule["expr"]) for rule in rules if rule["chain"] == name]
+        hook = (listed_chain.get("hook"), listed_chain.get("prio"))
+        right = hook == ("ingress", _PRIORITY) and _is_on_bridge(listed_chain)
         known = tuple(rate for rate in rates if rate is not None)
-        found[one["name"]] = Policer(known) if right and known and len(known) == len(rates) else None
-    return found
+        policers[name] = Policer(known) if right and known and len(known) == len(rates) else None
+    return policers
 
 
-def _is_on(one: Mapping[str, Any]) -> bool:
-    """Whether a chain is on its bridge, as far as nft says: 1.0 names no devices in JSON."""
-    device = one.get("dev", one["name"].partition("_")[2])
+def _is_on_bridge(listed_chain: Mapping[str, Any]) -> bool:
+    """Whether a chain is on its bridge, or nft does not print the device (nft 1.0 in JSON)."""
+    device = listed_chain.get("dev", listed_chain["name"].partition("_")[2])
     name = str(device[0] if isinstance(device, list) and len(device) == 1 else device)
-    return chain(name) == str(one["name"])
+    return chain(name) == str(listed_chain["name"])
 
 
 def _rate(expressions: Sequence[Any]) -> tuple[int, int] | None:
@@ -98,7 +100,7 @@ def _rate(expressions: Sequence[Any]) -> tuple[int, int] | None:
 
 @dataclass(frozen=True)
 class SetPolicer:
-    """The policer of a bridge that is there; None for none. In one transaction, so that no packet is lost."""
+    """Set the policer of an existing bridge, None for none. One transaction does it, so no packet is lost."""
 
     bridge: str
     policer: Policer | None
@@ -112,7 +114,7 @@ class SetPolicer:
 
     @property
     def script(self) -> str:
-        """In nft's words."""
+        """The script for nft."""
         place = f"{FAMILY} {TABLE}"
         name = chain(self.bridge)
         if self.policer is None:
@@ -123,7 +125,7 @@ class SetPolicer:
         )
         hook = f'type filter hook ingress device "{self.bridge}" priority {_PRIORITY}; policy accept;'
         declared = f"table {place} {{\n\tchain {name} {{ {hook} }}\n}}\n"
-        # To delete what may not be there, it has to be made first ("destroy" is newer than nft 1.0.6).
+        # A chain that may not exist has to be added before it can be deleted ("destroy" is newer than nft 1.0.6).
         return (
             f"{declared}delete chain {place} {name}\n"
             f"table {place} {{\n\tchain {name} {{\n\t\t{hook}\n{rules}\n\t}}\n}}\n"
@@ -131,6 +133,6 @@ class SetPolicer:
 
 
 def orphan_chains(policers: Iterable[str], bridges: Iterable[str]) -> list[str]:
-    """The chains that belong to none of these bridges."""
+    """The chains of bridges other than these."""
     kept = {chain(bridge) for bridge in bridges}
     return sorted(name for name in policers if name not in kept)

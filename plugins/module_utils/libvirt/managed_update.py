@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import InvalidOption
-from ..core.files import File, read_note
+from ..core.files import File
+from ..core.notes import as_record, read_object
 from ..core.paths import Paths
 from ..libvirt_xml.flat import without_defaults
 from ..libvirt_xml.parse import Checker, Element, etree, parse
@@ -81,9 +82,9 @@ def _path(paths: Paths) -> str:
 def read_digests(paths: Paths) -> dict[str, DefinitionDigests]:
     """The stored digests, by name of the network."""
     try:
-        stored = read_note(_path(paths)) or {}
-        return {name: DefinitionDigests(**digests) for name, digests in stored.items()}
-    except (ValueError, TypeError, AttributeError):
+        stored = read_object(_path(paths))
+        return {name: as_record(DefinitionDigests, digests) for name, digests in stored.items()}
+    except ValueError:
         # Without digests libvirt is given the same definition once more.
         return {}
 

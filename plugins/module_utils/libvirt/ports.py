@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..kernel.link_changes import Enslave, SetLink, Step, apply_steps
+from ..kernel.link_changes import AttachPort, SetLink, Step, apply_steps
 from ..kernel.links import Link, read_links
 from ..libvirt_xml.parse import parse
 from .connection import Driver
@@ -52,7 +52,7 @@ def attach_steps(bridge: Link, ports: Sequence[str]) -> list[Step]:
 
     Spanning tree is off meanwhile: it would block a new port for some seconds, but does not block a forwarding port.
     """
-    steps: list[Step] = [Enslave(port, bridge.name) for port in ports]
+    steps: list[Step] = [AttachPort(port, bridge.name) for port in ports]
     if bridge.stp and steps:
         off, on = (SetLink(bridge.name, {"kind": "bridge", "br_stp_state": state}) for state in (0, 1))
         return [off, *steps, on]

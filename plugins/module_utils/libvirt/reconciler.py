@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Union
 
 from ..core.errors import VirtnetError
-from ..core.files import put
+from ..core.files import write_files
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, CREATE, DELETE, Change, Plan
 from ..libvirt_xml.values import Version
@@ -154,7 +154,7 @@ class Registrations:
             live = digest(network.live) if change.is_live else ""
             digests[change.network] = DefinitionDigests(change.definition_digest, digest(network.xml), live)
         if digests or before != DefinitionDigests():
-            put([digests_file(digests, self.paths)])
+            write_files([digests_file(digests, self.paths)])
 
 
 def _carry_out(driver: Driver, step: Step, change: RegistrationChange) -> None:
@@ -215,8 +215,8 @@ def _plan_network(spec: RegistrationSpec, network: LibvirtNetwork | None, curren
 def _removal(network: LibvirtNetwork) -> RegistrationChange:
     before = text_for_diff(network.xml) + network.status()
     return RegistrationChange(
-        DELETE,
-        f"libvirt network {network.name}",
+        action=DELETE,
+        name=f"libvirt network {network.name}",
         before=before,
         detail="unregistered",
         network=network.name,
@@ -318,8 +318,8 @@ def _change(
     desired: LibvirtNetwork, network: LibvirtNetwork | None, old_xml: str, steps: Sequence[Step]
 ) -> RegistrationChange:
     return RegistrationChange(
-        CREATE if network is None else CHANGE,
-        f"libvirt network {desired.name}",
+        action=CREATE if network is None else CHANGE,
+        name=f"libvirt network {desired.name}",
         before="" if network is None else text_for_diff(old_xml) + network.status(),
         after=text_for_diff(desired.xml) + desired.status(),
         detail=", ".join(map(str, steps)),

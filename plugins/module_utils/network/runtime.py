@@ -11,8 +11,9 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from ..core.files import File, put, read_note
+from ..core.files import File, write_files
 from ..core.lock import lock
+from ..core.notes import read_note
 from ..core.paths import Paths
 from .model import Network
 
@@ -117,7 +118,7 @@ def record_pending_run(names: Iterable[str], parts: Iterable[str], paths: Paths)
     before = read_pending(paths)
     unfinished = before.names if before.until > seconds_since_boot() else frozenset[str]()
     pending = Pending(unfinished | {*names}, seconds_since_boot() + RUN_TIMEOUT, frozenset(parts))
-    put([pending_file(pending, paths)])
+    write_files([pending_file(pending, paths)])
 
 
 def mark_part_done(part: str, paths: Paths) -> None:
@@ -125,14 +126,14 @@ def mark_part_done(part: str, paths: Paths) -> None:
     if os.path.exists(pending_path(paths)):
         with lock(paths.runtime):
             pending = read_pending(paths)
-            put([pending_file(replace(pending, parts=pending.parts - {part}), paths)])
+            write_files([pending_file(replace(pending, parts=pending.parts - {part}), paths)])
 
 
 def clear_pending_run(paths: Paths) -> None:
     """Record that the run is complete."""
     if os.path.exists(pending_path(paths)):
         with lock(paths.runtime):
-            put([pending_file(Pending(), paths)])
+            write_files([pending_file(Pending(), paths)])
 
 
 def _read_mapping(path: str) -> Mapping[str, object]:

@@ -11,15 +11,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..core.errors import VirtnetError
-from ..core.files import read_note
-from ..core.memory import Remembered
+from ..core.network_history import NetworkHistory
+from ..core.notes import read_note
 from ..core.options import Options
 from ..core.paths import Paths
 from ..kernel.links import OPENVSWITCH
 from .model import Network, read_network
 
 
-def updated_history(history: Remembered, network: Network) -> Remembered:
+def updated_history(history: NetworkHistory, network: Network) -> NetworkHistory:
     """The history of a network with its present definition added. Pure."""
     address = network.ipv4.address
     own = {network.bridge.name: network.bridge} if network.has_own_bridge else {}

@@ -77,7 +77,7 @@ class Allocation:
             return address
         return allocator.allocate(
             history.ipv4,
-            history.met,
+            history.rejected_subnets,
             established=stored is not None,
             option=network.at("ipv4.address"),
             owner=network.owner,

@@ -74,8 +74,8 @@ def _changed_definition(name: str, old: Network | None, new: Network | None, pat
     else:
         action, detail = CHANGE, difference(_flat(old.as_options()), _flat(new.as_options()))
     return DefinitionChange(
-        action,
-        f"network {name}",
+        action=action,
+        name=f"network {name}",
         before="" if old is None else text_of(old),
         after="" if new is None else text_of(new),
         detail=detail,
@@ -89,8 +89,8 @@ def _changed_record(network: Network, before: str | None, after: str | None) -> 
     descriptions = {STARTED: "started by hand", STOPPED: "stopped by hand", None: "as defined"}
     done = {"active": STARTED, "inactive": STOPPED}[network.state]
     return DefinitionChange(
-        CHANGE,
-        f"network {network.name}",
+        action=CHANGE,
+        name=f"network {network.name}",
         before=f"{descriptions[before]}\n",
         after=f"{done if after else descriptions[None]}\n",
         detail=done,
@@ -105,8 +105,8 @@ def removed_unreadable(unreadable: Iterable[Unreadable]) -> list[DefinitionChang
         name = os.path.basename(definition.path)[: -len(".json")]
         changes.append(
             DefinitionChange(
-                DELETE,
-                f"network {name}",
+                action=DELETE,
+                name=f"network {name}",
                 before=f"{definition.problem}\n",
                 detail="its definition, which could not be read, removed",
                 network=name,
@@ -123,8 +123,8 @@ def changed_settings(before: AllocationSettings, after: AllocationSettings, path
         return []
     return [
         DefinitionChange(
-            CHANGE,
-            "choice of subnets",
+            action=CHANGE,
+            name="choice of subnets",
             before=describe(old),
             after=describe(new),
             detail=difference(old, new),

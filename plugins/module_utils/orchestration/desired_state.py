@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..core.memory import Remembered
+from ..core.network_history import NetworkHistory
 from ..dhcp.options import MTU
 from ..kernel.links import OPENVSWITCH
 from ..libvirt.managed import LIBVIRT
@@ -36,7 +36,7 @@ Spec = Mapping[str, Any]
 Specs = Mapping[str, Sequence[Spec]]
 
 
-def specs_for(networks: Iterable[Network], history: Mapping[str, Remembered]) -> Specs:
+def specs_for(networks: Iterable[Network], history: Mapping[str, NetworkHistory]) -> Specs:
     """The options of the parts' modules: present for networks that run, absent for those stopped or removed.
 
     ``history`` names the networks and bridges that this host had before.
@@ -64,7 +64,7 @@ def specs_for(networks: Iterable[Network], history: Mapping[str, Remembered]) ->
     }
 
 
-def _unused_bridges(history: Mapping[str, Remembered], in_use: Collection[str]) -> list[Spec]:
+def _unused_bridges(history: Mapping[str, NetworkHistory], in_use: Collection[str]) -> list[Spec]:
     """The bridges that this host had before and that no running network uses; they are to be removed."""
     macs = {bridge: mac for record in history.values() for bridge, mac in record.bridges.items()}
     types = {bridge: kind for record in history.values() for bridge, kind in record.types.items()}

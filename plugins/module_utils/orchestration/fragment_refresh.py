@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..core.errors import Locked
-from ..core.files import File, put
+from ..core.files import File, write_files
 from ..core.lock import lock
 from ..core.options import Options
 from ..core.paths import Paths
@@ -49,7 +49,7 @@ def refresh(paths: Paths) -> int:
             for line in rewrite([FragmentSpec.from_options(Options(dict(spec))) for spec in specs], paths):
                 log_line(line)
     except Locked as error:
-        if error.note != WAITS_FOR_DNSMASQ:
+        if error.status != WAITS_FOR_DNSMASQ:
             raise
     return 0
 
@@ -79,5 +79,5 @@ def rewrite(specs: Sequence[FragmentSpec], paths: Paths, reconciler: Fragments |
     if fragments:
         check_syntax(current.config, {**current.fragments, **fragments}, hosts)
         files = {os.path.join(paths.dnsmasq_fragments, name): content for name, content in fragments.items()}
-        put(File(path, content) for path, content in {**hosts, **files}.items())
+        write_files(File(path, content) for path, content in {**hosts, **files}.items())
     return lines

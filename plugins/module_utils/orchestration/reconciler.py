@@ -12,9 +12,9 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 
 from ..core.command import find
-from ..core.files import put
+from ..core.files import write_files
 from ..core.identity import host_identity
-from ..core.memory import Remembered, memory_file, recall
+from ..core.network_history import NetworkHistory, history_file, load_history
 from ..core.paths import Paths
 from ..firewall.listeners import check_listeners, read_listeners
 from ..ipam.allocator import Fleet, read_allocation_settings
@@ -72,7 +72,7 @@ class Networks:
         needs_ipv6 = any(network.has_ipv6 or network.ipv6.auto for network in self.networks)
         return State(
             definitions=stored.networks,
-            history=recall(self.paths),
+            history=load_history(self.paths),
             records=runtime.read_records(self.paths),
             occupied=read_subnets_in_use(self.paths.root, os.environ, own, ipv6=needs_ipv6),
             avoided=read_avoided_subnets(self.paths.root),
@@ -113,7 +113,7 @@ class Networks:
             return_values=specs,
             networks=networks,
             specs=specs,
-            history_files=[memory_file(history, self.paths), runtime.records_file(records, self.paths)],
+            history_files=[history_file(history, self.paths), runtime.records_file(records, self.paths)],
         )
 
     def _removed(self, current: State) -> set[str]:
@@ -136,7 +136,7 @@ class Networks:
         new: Sequence[Network],
         unchanged: Sequence[Network],
         current: State,
-        history: Mapping[str, Remembered],
+        history: Mapping[str, NetworkHistory],
         unreadable_kept: Collection[str],
     ) -> Specs:
         """What the parts have to do. A network that the list does not name keeps its state, even if stopped by hand."""
@@ -156,20 +156,20 @@ class Networks:
             reconciler.plan(reconciler.read())
         registrations = registrations_reconciler(plan.specs, self.paths)
         registrations.plan(registrations.read())
-        put(plan.history_files)
+        write_files(plan.history_files)
         # Tasks of their own reconcile the parts: meanwhile the guard leaves these networks to them.
         runtime.record_pending_run(plan.changed_networks, TASK_PARTS, self.paths)
-        put(file for change in plan.changes for file in change.files)
+        write_files(file for change in plan.changes for file in change.files)
 
 
-def _updated_history(current: State, after: Collection[Network]) -> dict[str, Remembered]:
+def _updated_history(current: State, after: Collection[Network]) -> dict[str, NetworkHistory]:
     """The history with all networks of before and after.
 
     A stored network may come from another host, and its removal must be as complete as any.
     """
     history = dict(current.history)
     for network in (*current.definitions.values(), *after):
-        history[network.name] = updated_history(history.get(network.name, Remembered()), network)
+        history[network.name] = updated_history(history.get(network.name, NetworkHistory()), network)
     return history
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..core.errors import VirtnetError, printable_lines
-from ..core.files import File, put
+from ..core.files import File, write_files
 from ..core.identity import host_identity
 from ..core.lock import lock
-from ..core.memory import Remembered, recall
+from ..core.network_history import NetworkHistory, load_history
 from ..core.paths import Paths
 from ..core.reconcile import Plan, Reconciler, converge_locked
 from ..dnsmasq.system_service import NoUsableDnsmasq
@@ -45,7 +45,7 @@ class HostState:
 
     defined: Mapping[str, Network] = field(default_factory=dict)
     desired: Sequence[Network] = ()
-    history: Mapping[str, Remembered] = field(default_factory=dict)
+    history: Mapping[str, NetworkHistory] = field(default_factory=dict)
     links: Mapping[str, Link] = field(default_factory=dict)
     unreadable: Mapping[str, Unreadable] = field(default_factory=dict)
     history_error: str = ""
@@ -89,16 +89,16 @@ def load_host_state(paths: Paths) -> HostState:
     # What an unreadable definition stands for is unknown, so nothing of that network is removed.
     history = {name: record for name, record in recorded.items() if name not in stored.unreadable}
     for network in defined.values():
-        history[network.name] = updated_history(history.get(network.name, Remembered()), network)
+        history[network.name] = updated_history(history.get(network.name, NetworkHistory()), network)
     links = read_all_links()
     desired = desired_networks([defined[name] for name in sorted(defined)], links, read_records(paths))
     return HostState(defined, desired, history, links, stored.unreadable, history_error)
 
 
-def _load_history(paths: Paths) -> tuple[Mapping[str, Remembered], str]:
+def _load_history(paths: Paths) -> tuple[Mapping[str, NetworkHistory], str]:
     """What networks had before, or why that cannot be read: networks can be restored without it."""
     try:
-        return recall(paths), ""
+        return load_history(paths), ""
     except VirtnetError as error:
         return {}, str(error)
 
@@ -161,7 +161,7 @@ def reconcile(
 def _reconcile_fragments(
     reconciler: Reconciler[Any, Any],
     networks: Sequence[Network],
-    history: Mapping[str, Remembered],
+    history: Mapping[str, NetworkHistory],
     paths: Paths,
     *,
     check: bool,
@@ -195,7 +195,7 @@ def register(host: HostState, paths: Paths, names: Collection[str]) -> Outcome:
     """Set the current state of networks in libvirt, if it is installed. The caller holds the lock."""
     networks = [network for network in host.desired if network.name in names]
     try:
-        plan = converge_locked(registrations_reconciler(specs_for(networks, dict[str, Remembered]()), paths))
+        plan = converge_locked(registrations_reconciler(specs_for(networks, dict[str, NetworkHistory]()), paths))
     except VirtnetError as error:
         return Outcome(REGISTRATIONS, error=str(error))
     return Outcome.of(REGISTRATIONS, plan)
@@ -209,7 +209,7 @@ def restore(paths: Paths, stages: Collection[str] = (NETWORKS, RESOLVER)) -> int
     status = 0
     with lock(paths.runtime):
         if RESOLVER in stages:
-            put([File(resolver_ready(paths), "")])
+            write_files([File(resolver_ready(paths), "")])
         host = load_host_state(paths)
         for line in missing_ports(host):
             log_line(line)

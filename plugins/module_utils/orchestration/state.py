@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..core.memory import Remembered
+from ..core.network_history import NetworkHistory
 from ..firewall.listeners import Listener
 from ..ipam.allocator import AllocationSettings
 from ..ipam.subnets import UP, SubnetInUse
@@ -29,7 +29,7 @@ class State:
     """
 
     definitions: Mapping[str, Network] = field(default_factory=dict)
-    history: Mapping[str, Remembered] = field(default_factory=dict)
+    history: Mapping[str, NetworkHistory] = field(default_factory=dict)
     records: Mapping[str, str] = field(default_factory=dict)
     occupied: Sequence[SubnetInUse] = ()
     avoided: Sequence[SubnetInUse] = ()
@@ -41,9 +41,9 @@ class State:
     has_libvirt: bool = True
     unreadable: Mapping[str, Unreadable] = field(default_factory=dict)
 
-    def history_of(self, name: str) -> Remembered:
+    def history_of(self, name: str) -> NetworkHistory:
         """What a network had before."""
-        return self.history.get(name, Remembered())
+        return self.history.get(name, NetworkHistory())
 
     def is_live(self, network: Network) -> bool:
         """Whether the bridge of a network exists and has its addresses, so that guests may use them."""

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..core.errors import InvalidOption
-from ..core.files import File, put
+from ..core.files import File, write_files
 from ..core.identity import host_identity
-from ..core.memory import Remembered, memory_file, recall
+from ..core.network_history import NetworkHistory, history_file, load_history
 from ..core.paths import Paths
 from ..ipam.allocator import AllocationSettings, Fleet, SubnetAllocator, read_allocation_settings
 from ..ipam.in_use import read_avoided_subnets, read_kernel_subnets, read_order, read_subnets_in_use
@@ -134,7 +134,7 @@ class _Planner:
     def move_ipv4(self, conflict: Conflict) -> None:
         """Move a network to the first free subnet of the pools."""
         space = self.space
-        rejected = self.host.history.get(conflict.network.name, Remembered()).met
+        rejected = self.host.history.get(conflict.network.name, NetworkHistory()).rejected_subnets
         allocator = SubnetAllocator(
             self.taken, space.avoided, space.settings.pools, space.order, Fleet(space.settings.share)
         )
@@ -190,18 +190,18 @@ def find_moves(host: HostState, paths: Paths, exclude: Collection[str]) -> tuple
 
 def store_moves(moves: Sequence[Move], paths: Paths) -> None:
     """Write the definitions of networks that move; their history goes first. The caller holds the lock."""
-    history = recall(paths)
+    history = load_history(paths)
     for move in moves:
-        before = history.get(move.new.name, Remembered())
+        before = history.get(move.new.name, NetworkHistory())
         if move.conflict.subnet.version == 4:
             rejected = str(move.conflict.subnet)
-            others = [subnet for subnet in before.met if subnet != rejected]
-            before = replace(before, met=[*others, rejected][-_REJECTED_SUBNETS:])
+            others = [subnet for subnet in before.rejected_subnets if subnet != rejected]
+            before = replace(before, rejected_subnets=[*others, rejected][-_REJECTED_SUBNETS:])
         history[move.new.name] = updated_history(before, move.new)
-    put([memory_file(history, paths)])
+    write_files([history_file(history, paths)])
     # Of a network that moves with both families, the last move has both.
     last = {move.new.name: move.new for move in moves}
-    put([File(file_of(new, paths), text_of(new)) for new in last.values()])
+    write_files([File(file_of(new, paths), text_of(new)) for new in last.values()])
 
 
 def guest_ports(moves: Iterable[Move], links: Mapping[str, Link]) -> list[str]:

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 
 from ..core.command import find, run
 from ..core.errors import CommandFailed
-from ..core.files import File, put, read_text
+from ..core.files import File, list_folder, read_text, write_files
 from .provider import NETWORK_MANAGER, Entry, ProviderTexts, ResolverState, domains, first_servers
 
 # The first version with profiles for the loopback device (its NEWS).
@@ -46,7 +46,7 @@ class NetworkManager:
     def read(self, root: str, interfaces: Sequence[str]) -> ProviderTexts:
         """Read the files for its dnsmasq, and the profile."""
         folder = os.path.join(root, _FOLDER)
-        names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+        names = list_folder(folder)
         paths = [os.path.join(_FOLDER, name) for name in names if _FILE.fullmatch(name)]
         texts = {path: read_text(os.path.join(root, path)) for path in (*paths, _PROFILE)}
         return {f"/{path}": text for path, text in texts.items() if text is not None}
@@ -67,7 +67,7 @@ class NetworkManager:
         if runs and profile in changes and changes[profile] is None:
             run(["nmcli", "connection", "delete", "uuid", _UUID], check=False)
             _keep_loopback()
-        put(files)
+        write_files(files)
         if not runs:
             return
         if changes.get(profile) is not None:

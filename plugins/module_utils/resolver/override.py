@@ -10,7 +10,8 @@ import os
 from collections.abc import Collection
 
 from ..core.errors import InvalidOption
-from ..core.files import File, read_note
+from ..core.files import File
+from ..core.notes import read_object
 from ..core.paths import Paths
 from .provider import AUTO
 
@@ -25,8 +26,8 @@ def _file(paths: Paths) -> str:
 def read_choice(paths: Paths) -> str:
     """A provider, ``none``, or ``auto``, which is the default."""
     try:
-        return str((read_note(_file(paths)) or {}).get("resolver", AUTO))
-    except (ValueError, AttributeError):
+        return str(read_object(_file(paths)).get("resolver", AUTO))
+    except ValueError:
         return AUTO
 
 

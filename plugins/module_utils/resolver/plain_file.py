@@ -15,7 +15,7 @@ import re
 import stat
 from collections.abc import Mapping, Sequence
 
-from ..core.files import File, put
+from ..core.files import File, write_files
 from ..core.untrusted import LARGEST_RESOLV_CONF, read_untrusted_text
 from . import owner as resolver_owner
 from . import resolv_conf
@@ -59,7 +59,7 @@ class Plain:
         before = without_blocks(read_untrusted_text(path, LARGEST_RESOLV_CONF) or "")
         for text in changes.values():
             mode = stat.S_IMODE(os.stat(path).st_mode) if os.path.exists(path) else 0o644
-            put([File(path, with_blocks(before, text or ""), mode)])
+            write_files([File(path, with_blocks(before, text or ""), mode)])
 
 
 def text_in_blocks(text: str) -> str:

@@ -15,9 +15,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ..core.duplicates import refuse_duplicates
 from ..core.errors import InvalidOption, MissingTool, VirtnetError
-from ..core.files import File, put, read_note, read_text
+from ..core.files import File, list_folder, read_text, write_files
 from ..core.identity import MARK
+from ..core.notes import read_note
 from ..core.options import Options
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, CREATE, DELETE, Change, Plan, describe
@@ -97,7 +99,7 @@ class Entries:
         self.purge = purge
         self.paths = paths
         self.entries_path = os.path.join(paths.runtime, "resolver-entries")
-        _refuse_duplicates(self.specs)
+        refuse_duplicates(self.specs, lambda spec: spec.interface, option="interface", noun="interface")
 
     def read(self) -> EntriesState:
         """Read the state of the resolver, and what all providers store for us."""
@@ -170,10 +172,10 @@ class Entries:
     def apply(self, plan: ResolverPlan) -> None:
         """Store the entries first, so that the next run completes a run that was interrupted; then set the texts."""
         if plan.choice is not None:
-            put([choice_file(plan.choice, self.paths)])
+            write_files([choice_file(plan.choice, self.paths)])
         if plan.entries is not None:
             options = [plan.entries[name].as_options() for name in sorted(plan.entries)]
-            put([File(self.entries_path, json.dumps(options, indent=1) + "\n" if options else None)])
+            write_files([File(self.entries_path, json.dumps(options, indent=1) + "\n" if options else None)])
         for name, texts in plan.texts.items():
             PROVIDERS[name].apply(self.paths.root, texts)
 
@@ -181,19 +183,7 @@ class Entries:
 def _bridges_of_ours() -> list[str]:
     """Links with our mark: their settings at systemd-resolved are ours even if the stored entries are lost."""
     folder = "/sys/class/net"
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    return [name for name in names if (read_text(f"{folder}/{name}/ifalias") or "").strip() == MARK]
-
-
-def _refuse_duplicates(specs: Sequence[EntrySpec]) -> None:
-    seen: dict[str, EntrySpec] = {}
-    for spec in specs:
-        if spec.interface in seen:
-            raise InvalidOption(
-                f"{spec.path}.interface" if spec.path else "interface",
-                f"{spec.interface!r} is named twice, also by {seen[spec.interface].path}; name each interface once",
-            )
-        seen[spec.interface] = spec
+    return [name for name in list_folder(folder) if (read_text(f"{folder}/{name}/ifalias") or "").strip() == MARK]
 
 
 def _check_provider(spec: EntrySpec, choice: str, resolver: ResolverState) -> None:
@@ -237,7 +227,18 @@ def _text_changes(provider: str, current: ProviderTexts, desired: ProviderTexts)
         if before == after:
             continue
         action = DELETE if after is None else CREATE if before is None else CHANGE
-        changes.append(TextChange(action, f"{provider} {key}", before or "", after or "", "", provider, key, after))
+        changes.append(
+            TextChange(
+                action=action,
+                name=f"{provider} {key}",
+                before=before or "",
+                after=after or "",
+                detail="",
+                provider=provider,
+                key=key,
+                text=after,
+            )
+        )
     return changes
 
 

@@ -16,7 +16,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from ..core.command import find, run
-from ..core.files import read_text
+from ..core.files import list_folder, read_text
 from . import resolv_conf
 from .provider import DEBIAN, OPENRESOLV, Entry, ProviderTexts, ResolverState, domains, first_servers, is_loopback
 
@@ -46,7 +46,7 @@ class Resolvconf:
         base = os.path.dirname(folder)
         metrics = _metrics(os.path.join(base, "metrics")) if self.name == OPENRESOLV else {}
         entries = {}
-        for key in _names(folder):
+        for key in list_folder(folder):
             text = read_text(os.path.join(folder, key)) if key.endswith(KEY_ENDING) else None
             if text is None:
                 continue
@@ -168,12 +168,5 @@ def entries_folder(root: str, name: str) -> str:
 
 def _metrics(folder: str) -> dict[str, str]:
     """Files named ``METRIC KEY``."""
-    pairs = (name.partition(" ") for name in _names(folder))
+    pairs = (name.partition(" ") for name in list_folder(folder))
     return {key: metric for metric, _space, key in pairs if key}
-
-
-def _names(folder: str) -> list[str]:
-    try:
-        return sorted(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return []

@@ -1,10 +1,9 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Between an Ansible module and the engine. PRIVATE to this collection; it imports nothing of Ansible.
+"""Run a reconciler for an Ansible module. PRIVATE to this collection; it imports nothing of Ansible.
 
-Of the object called ``module`` only these members are used: params, check_mode, warn, fail_json,
-exit_json.
+``module`` is an AnsibleModule, of which these members are used: params, check_mode, warn, fail_json, exit_json.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ Build = Callable[[Sequence[Options], bool, Paths], Reconciler[Any, Any]]
 Finish = Callable[[Plan[Any], Paths], Mapping[str, Any]]
 
 
-def requested(params: Mapping[str, Any], many: str, beside: Sequence[str] = ()) -> list[Options]:
-    """The objects that the task names: those of the list option ``many``, or one by the flat options.
+def requested_objects(params: Mapping[str, Any], many: str, task_options: Sequence[str] = ()) -> list[Options]:
+    """The objects that the task names: those of the list option ``many``, or a single one by the flat options.
 
-    ``beside`` are options of the task as a whole. Raises InvalidOption when both or neither are given.
+    ``task_options`` concern the whole task. Raises InvalidOption if both or neither are given.
     """
-    whole = (many, "purge", *beside)
-    flat = {key: value for key, value in params.items() if key not in whole and value is not None}
+    not_flat = (many, "purge", *task_options)
+    flat = {key: value for key, value in params.items() if key not in not_flat and value is not None}
     if params.get(many) is None:
         if all(params.get(key) is None for key in ("name", "interface", "xml")):
             raise InvalidOption("", f"give one object by its options, or several by {many!r}")
@@ -40,9 +39,9 @@ def requested(params: Mapping[str, Any], many: str, beside: Sequence[str] = ()) 
     return list(Options({many: params[many]}).each(many))
 
 
-def result(plan: Plan[Change], many: str) -> dict[str, Any]:
-    """A plan as the return values of a module."""
-    answer: dict[str, Any] = {
+def as_return_values(plan: Plan[Change], many: str) -> dict[str, Any]:
+    """The return values of a module for a plan; ``many`` is the key of the resulting objects."""
+    values: dict[str, Any] = {
         "changed": bool(plan.changes),
         "changes": [str(change) for change in plan.changes],
         many: list(plan.result),
@@ -58,54 +57,54 @@ def result(plan: Plan[Change], many: str) -> dict[str, Any]:
         ],
     }
     if plan.notes:
-        answer["warnings"] = list(plan.notes)
-    return answer
+        values["warnings"] = list(plan.notes)
+    return values
 
 
-def execute(
+def run_reconciler(
     module: Any,
     many: str,
     build: Build,
-    beside: Sequence[str] = (),
+    task_options: Sequence[str] = (),
     finish: Finish = lambda _plan, _paths: {},
     kind: str = "",
 ) -> None:
-    """Run one part for an Ansible module: the same plan for check mode, diff and the real run.
+    """Run a reconciler of a list of objects; check mode, diff mode and a real run share one plan.
 
-    ``finish`` adds return values that only the finished plan can tell; ``kind`` is the part that is then as defined,
-    which is one less for the guard to leave alone.
+    ``finish`` adds return values that depend on the applied plan. ``kind``: the part of the networks that is done then;
+    it is removed from the note of the pending run, for which the guard leaves networks alone.
     """
     paths = Paths()
     try:
-        _come_back(module, paths)
-        part = build(requested(module.params, many, beside), bool(module.params.get("purge")), paths)
-        plan = converge(part, paths, check=module.check_mode)
+        _confirm_uplink_move(module, paths)
+        wanted = requested_objects(module.params, many, task_options)
+        plan = converge(build(wanted, bool(module.params.get("purge")), paths), paths, check=module.check_mode)
         more = finish(plan, paths)
         if kind and not module.check_mode:
             mark_part_done(kind, paths)
     except VirtnetError as error:
         module.fail_json(msg=str(error))
         return
-    leave(module, {**result(plan, many), **more})
+    exit_module(module, {**as_return_values(plan, many), **more})
 
 
-def run_part(module: Any, many: str, build: Callable[[Paths], Reconciler[Any, Any]]) -> None:
-    """As execute(), for a part that is not made from a list of objects."""
+def run_single(module: Any, many: str, build: Callable[[Paths], Reconciler[Any, Any]]) -> None:
+    """As run_reconciler(), for a reconciler without a list of objects."""
     paths = Paths()
     try:
-        _come_back(module, paths)
+        _confirm_uplink_move(module, paths)
         plan = converge(build(paths), paths, check=module.check_mode)
     except VirtnetError as error:
         module.fail_json(msg=str(error))
         return
-    leave(module, result(plan, many))
+    exit_module(module, as_return_values(plan, many))
 
 
-def _come_back(module: Any, paths: Paths) -> None:
-    """A task that gets here shows that the connection outlived the move of the interface that carries it."""
+def _confirm_uplink_move(module: Any, paths: Paths) -> None:
+    """Confirm the move of the uplink to a bridge: that this task runs proves that the connection still works."""
     if module.check_mode or not os.path.isdir(os.path.join(paths.state, "uplinks")):
         return
-    # Rarely needed, and every module would wait for it.
+    # Imported here because every module would wait for it, and it is rarely needed.
     from ..bridge.uplink import confirm, unconfirmed
 
     if unconfirmed(paths):
@@ -113,18 +112,18 @@ def _come_back(module: Any, paths: Paths) -> None:
             confirm(paths)
 
 
-def leave(module: Any, answer: Mapping[str, Any]) -> None:
-    """Hand over the return values; warnings go their own way since ansible-core 2.19."""
-    for warning in answer.get("warnings", ()):
+def exit_module(module: Any, values: Mapping[str, Any]) -> None:
+    """Exit with return values; warnings are no return value since ansible-core 2.19."""
+    for warning in values.get("warnings", ()):
         module.warn(printable_lines(str(warning)))
-    module.exit_json(**{key: value for key, value in answer.items() if key != "warnings"})
+    module.exit_json(**{key: value for key, value in values.items() if key != "warnings"})
 
 
-def answer(module: Any, ask: Callable[[Paths], Mapping[str, Any]]) -> None:
-    """Run what only reads, for an Ansible module; ``warnings`` among its answers are warnings of the module."""
+def run_query(module: Any, query: Callable[[Paths], Mapping[str, Any]]) -> None:
+    """Run a query that changes nothing; ``warnings`` among its values are warnings of the module."""
     try:
-        found = ask(Paths())
+        values = query(Paths())
     except VirtnetError as error:
         module.fail_json(msg=str(error))
         return
-    leave(module, {"changed": False, **found})
+    exit_module(module, {"changed": False, **values})

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What each Ansible module does, by its name. PRIVATE to this collection; it imports nothing of Ansible.
+"""The work of each Ansible module, by its name. PRIVATE to this collection; it imports nothing of Ansible.
 
-Each imports its part when it is called: what one does not need, it does not wait for. Of the object called ``module``
-the same members are used as in module.py.
+Each function imports its reconciler when it is called, so that no module waits for the imports of another. ``module``
+is as in module.py.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from . import python_version  # noqa: F401
 from ..core.errors import VirtnetError
 from ..core.options import Options
 from ..core.paths import Paths
-from .module import answer, execute, leave, result, run_part
+from .module import as_return_values, exit_module, run_query, run_reconciler, run_single
 
 
 def bridge(module: Any) -> None:
-    """Links and addresses."""
+    """Bridges with their ports and addresses."""
     from ..bridge.network_managers import ManagedBridges
     from ..bridge.reconciler import Bridges
     from ..bridge.spec import BridgeSpec
 
-    execute(
+    run_reconciler(
         module,
         "bridges",
         lambda wanted, purge, paths: ManagedBridges(
-            Bridges([BridgeSpec.from_options(one) for one in wanted], purge, paths, may_move=True), paths
+            Bridges([BridgeSpec.from_options(options) for options in wanted], purge, paths, may_move=True), paths
         ),
         kind="bridges",
     )
@@ -40,16 +40,18 @@ def dnsmasq_fragment(module: Any) -> None:
     """DHCP and DNS."""
     from ..dnsmasq.reconciler import Fragments, FragmentSpec
 
-    execute(
+    run_reconciler(
         module,
         "fragments",
-        lambda wanted, purge, paths: Fragments([FragmentSpec.from_options(one) for one in wanted], purge, paths),
+        lambda wanted, purge, paths: Fragments(
+            [FragmentSpec.from_options(options) for options in wanted], purge, paths
+        ),
         kind="fragments",
     )
 
 
 def host(module: Any) -> None:
-    """The host itself."""
+    """The preparation of the host."""
     from ..host.reconciler import set_up
 
     try:
@@ -57,13 +59,13 @@ def host(module: Any) -> None:
     except VirtnetError as error:
         module.fail_json(msg=str(error))
         return
-    told = result(plan, "host")
-    (held,) = told.pop("host")
-    leave(module, {**told, **held})
+    values = as_return_values(plan, "host")
+    (host_values,) = values.pop("host")
+    exit_module(module, {**values, **host_values})
 
 
 def libvirt_adopt(module: Any) -> None:
-    """Networks that change hands."""
+    """Take networks over from libvirt, or give them back."""
     from ..adoption.adopt import Adoptions
     from ..adoption.give_back import Returns
 
@@ -71,19 +73,19 @@ def libvirt_adopt(module: Any) -> None:
         names = module.params["names"]
         return Adoptions(names, paths) if module.params["state"] == "adopted" else Returns(names, paths)
 
-    run_part(module, "adopted", build)
+    run_single(module, "adopted", build)
 
 
 def libvirt_network(module: Any) -> None:
-    """What libvirt is told."""
+    """Register networks with libvirt."""
     from ..libvirt.definition import RegistrationSpec
     from ..libvirt.reconciler import Registrations
 
-    execute(
+    run_reconciler(
         module,
         "networks",
         lambda wanted, purge, paths: Registrations(
-            [RegistrationSpec.from_options(one) for one in wanted], purge, paths
+            [RegistrationSpec.from_options(options) for options in wanted], purge, paths
         ),
     )
 
@@ -93,38 +95,38 @@ def nft_nat(module: Any) -> None:
     from ..firewall.reconciler import NatRules
     from ..nft.spec import RulesSpec
 
-    execute(
+    run_reconciler(
         module,
         "networks",
         lambda wanted, purge, paths: NatRules(
-            [RulesSpec.from_options(one) for one in wanted],
+            [RulesSpec.from_options(options) for options in wanted],
             purge,
             paths,
             integrate=module.params["firewall_integration"],
         ),
-        beside=("firewall_integration",),
+        task_options=("firewall_integration",),
         kind="rules",
     )
 
 
 def resolvconf_entry(module: Any) -> None:
-    """The host's resolver."""
+    """Entries of the host's resolver."""
     from ..resolver.reconciler import Entries
     from ..resolver.spec import EntrySpec
 
-    execute(
+    run_reconciler(
         module,
         "entries",
         lambda wanted, purge, paths: Entries(
-            [EntrySpec.from_options(one) for one in wanted], purge, paths, module.params["resolver"]
+            [EntrySpec.from_options(options) for options in wanted], purge, paths, module.params["resolver"]
         ),
-        beside=("resolver",),
+        task_options=("resolver",),
         kind="entries",
     )
 
 
 def virt_network(module: Any) -> None:
-    """Definitions."""
+    """Definitions of networks."""
     from ..core.identity import host_identity
     from ..ipam.allocator import read_fleet
     from ..ipam.subnets import read_pools
@@ -136,7 +138,7 @@ def virt_network(module: Any) -> None:
     def build(wanted: Any, purge: bool, paths: Paths) -> Networks:
         pools, fleet = module.params["pools"], module.params["fleet"]
         return Networks(
-            [read_network(one, host_identity(paths.root)) for one in wanted],
+            [read_network(options, host_identity(paths.root)) for options in wanted],
             purge,
             paths,
             None if pools is None else read_pools(Options({"pools": pools}), "pools"),
@@ -146,22 +148,24 @@ def virt_network(module: Any) -> None:
 
     def finish(plan: Any, paths: Paths) -> dict[str, Any]:
         chosen = module.params["firewall_integration"], module.params["resolver"]
-        left, notes = pending_changes(plan.return_values, paths, *chosen)
-        # Where nothing is left to the parts, the guard has nothing to leave to this run.
-        if not left and not module.check_mode:
+        pending_parts, notes = pending_changes(plan.return_values, paths, *chosen)
+        # Without pending parts the run is complete, and the guard may repair these networks again.
+        if not pending_parts and not module.check_mode:
             clear_pending_run(paths)
-        # Where something is left, the parts say themselves what there is to say.
-        warnings = list(dict.fromkeys([*plan.notes, *(notes if not left else ())]))
-        return {"pending": left, **({"warnings": warnings} if warnings else {})}
+        # A module that does a pending part warns itself.
+        warnings = list(dict.fromkeys([*plan.notes, *(notes if not pending_parts else ())]))
+        return {"pending": pending_parts, **({"warnings": warnings} if warnings else {})}
 
-    execute(module, "networks", build, beside=("pools", "fleet", "firewall_integration", "resolver"), finish=finish)
+    run_reconciler(
+        module, "networks", build, task_options=("pools", "fleet", "firewall_integration", "resolver"), finish=finish
+    )
 
 
 def virt_network_info(module: Any) -> None:
-    """Networks as they are."""
+    """The current state of networks."""
     from ..orchestration.status import described
 
-    answer(module, lambda paths: described(paths, module.params["names"] or ()))
+    run_query(module, lambda paths: described(paths, module.params["names"] or ()))
 
 
 TASKS = {

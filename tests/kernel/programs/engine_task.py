@@ -43,7 +43,7 @@ def bridge(task: Task, paths: Paths) -> dict[str, Any]:
     wanted = [BridgeSpec.from_options(options) for options in options_of(task, "bridges")]
     reconciler = Bridges(wanted, task["purge"], paths, task.get("may_move", False))
     plan = converge(reconciler, paths, check=task["check"])
-    return module.result(plan, "bridges")
+    return module.as_return_values(plan, "bridges")
 
 
 def nft(task: Task, paths: Paths) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def nft(task: Task, paths: Paths) -> dict[str, Any]:
 
     wanted = [RulesSpec.from_options(options) for options in options_of(task, "networks")]
     plan = converge(NatRules(wanted, task["purge"], paths), paths, check=task["check"])
-    return module.result(plan, "networks")
+    return module.as_return_values(plan, "networks")
 
 
 def resolver(task: Task, paths: Paths) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def resolver(task: Task, paths: Paths) -> dict[str, Any]:
 
     wanted = [EntrySpec.from_options(options) for options in options_of(task, "entries")]
     plan = converge(Entries(wanted, task["purge"], paths), paths, check=task["check"])
-    return module.result(plan, "entries")
+    return module.as_return_values(plan, "entries")
 
 
 PARTS: Mapping[str, Callable[[Task, Paths], dict[str, Any]]] = {"bridge": bridge, "nft": nft, "resolver": resolver}

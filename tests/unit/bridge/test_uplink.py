@@ -22,16 +22,16 @@ from ansible_collections.virtnet.linux.plugins.module_utils.bridge.uplink import
     unconfirmed,
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
-from ansible_collections.virtnet.linux.plugins.module_utils.core.files import put
+from ansible_collections.virtnet.linux.plugins.module_utils.core.files import write_files
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.kernel.link_changes import (
     AddAddress,
+    AttachPort,
     DeleteAddress,
-    Enslave,
+    DetachPort,
     HostRoute,
     PutHostRoute,
-    Release,
     Step,
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.kernel.links import Link
@@ -57,11 +57,11 @@ def test_the_bridge_has_the_addresses_before_the_uplink_is_a_port_and_routes_mov
     None
 ):
     moving = [
-        step for step in steps(BEFORE_MOVE) if isinstance(step, (AddAddress, DeleteAddress, Enslave, PutHostRoute))
+        step for step in steps(BEFORE_MOVE) if isinstance(step, (AddAddress, DeleteAddress, AttachPort, PutHostRoute))
     ]
     assert moving == [
         AddAddress("vn-lan", "192.0.2.2/24"),
-        Enslave("eth0", "vn-lan"),
+        AttachPort("eth0", "vn-lan"),
         PutHostRoute("vn-lan", ROUTE),
         DeleteAddress("eth0", "192.0.2.2/24"),
     ]
@@ -76,13 +76,13 @@ def test_a_run_that_cannot_confirm_moves_only_an_uplink_that_was_confirmed() -> 
         alone,
         replace(alone, uplinks=replace(alone.uplinks, records={"vn-lan": replace(MOVED, confirmed=False)})),
     ):
-        assert not any(isinstance(step, (Enslave, DeleteAddress)) for step in steps(current))
+        assert not any(isinstance(step, (AttachPort, DeleteAddress)) for step in steps(current))
         assert "eth0 does not become a port of vn-lan" in plan(current).notes[0]
     # After a boot the interface has no addresses.
     booted = replace(alone, links={"eth0": replace(ETH0, addresses=())}, default_routes=frozenset())
     booted = replace(booted, uplinks=Uplinks({"vn-lan": MOVED}))
-    assert {AddAddress("vn-lan", "192.0.2.2/24"), Enslave("eth0", "vn-lan"), PutHostRoute("vn-lan", ROUTE)} <= set(
-        step for step in steps(booted) if isinstance(step, (AddAddress, Enslave, PutHostRoute))
+    assert {AddAddress("vn-lan", "192.0.2.2/24"), AttachPort("eth0", "vn-lan"), PutHostRoute("vn-lan", ROUTE)} <= set(
+        step for step in steps(booted) if isinstance(step, (AddAddress, AttachPort, PutHostRoute))
     )
 
 
@@ -90,7 +90,7 @@ def test_the_uplink_gets_back_what_moved_when_the_bridge_or_the_port_is_removed(
     bridge = Link("vn-lan", 3, "bridge", ETH0.mac, up=True, alias="virtnet.linux", addresses=["192.0.2.2/24"])
     port = replace(ETH0, master="vn-lan", addresses=())
     there = BridgeState({"eth0": port, "vn-lan": bridge}, uplinks=Uplinks({"vn-lan": MOVED}))
-    back = [AddAddress("eth0", "192.0.2.2/24"), Release("eth0"), PutHostRoute("eth0", ROUTE)]
+    back = [AddAddress("eth0", "192.0.2.2/24"), DetachPort("eth0"), PutHostRoute("eth0", ROUTE)]
     assert steps(there, state="absent")[:3] == back
     assert steps(there, ports=[], enslave_uplink=False)[:3] == back
     with pytest.raises(InvalidOption, match="'eth0' carries a default route"):
@@ -120,7 +120,7 @@ def test_a_network_with_the_uplink_as_a_port_has_no_addresses_of_its_own(more: d
 def test_a_move_is_recorded_as_unconfirmed_and_a_confirmed_one_is_not_rolled_back(tmp_path: Path) -> None:
     paths = Paths(str(tmp_path))
     assert read_record("vn-lan", paths) is None and not unconfirmed(paths)
-    put([record_file("vn-lan", replace(MOVED, confirmed=False), paths)])
+    write_files([record_file("vn-lan", replace(MOVED, confirmed=False), paths)])
     assert unconfirmed(paths)
     confirm(paths)
     assert not unconfirmed(paths) and read_record("vn-lan", paths) == MOVED

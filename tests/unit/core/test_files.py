@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.command import run
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import CommandFailed, VirtnetError
-from ansible_collections.virtnet.linux.plugins.module_utils.core.files import File, jot, put
+from ansible_collections.virtnet.linux.plugins.module_utils.core.files import File, write_files, write_volatile
 from ansible_collections.virtnet.linux.plugins.module_utils.core.lock import lock
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_file import parse, write_leases
@@ -34,8 +34,8 @@ def mode(path: Path) -> int:
 
 @pytest.mark.usefixtures("umask")
 def test_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
-    put([File(str(tmp_path / "a/b/usual"), "x"), File(str(tmp_path / "a/b/secret"), "x", 0o600)])
-    jot(File(str(tmp_path / "c/jotted"), "x"))
+    write_files([File(str(tmp_path / "a/b/usual"), "x"), File(str(tmp_path / "a/b/secret"), "x", 0o600)])
+    write_volatile(File(str(tmp_path / "c/jotted"), "x"))
     assert [mode(tmp_path / one) for one in ("a", "a/b", "c")] == [0o755] * 3
     assert [mode(tmp_path / one) for one in ("a/b/usual", "a/b/secret", "c/jotted")] == [0o644, 0o600, 0o644]
 
@@ -58,7 +58,7 @@ def test_no_link_leads_a_write_elsewhere(tmp_path: Path) -> None:
         (tmp_path / name).symlink_to(elsewhere)
     with pytest.raises(VirtnetError, match="symbolic"), lock(str(tmp_path)):
         pass
-    jot(File(str(tmp_path / "jotted"), "ours"))
+    write_volatile(File(str(tmp_path / "jotted"), "ours"))
     assert elsewhere.read_text() == "theirs"
 
 
@@ -77,14 +77,14 @@ def test_leases_are_not_written_through_a_link_of_dnsmasqs(tmp_path: Path) -> No
 
 
 def test_no_folder_is_made_for_what_shall_not_be_there(tmp_path: Path) -> None:
-    put([File(str(tmp_path / "a/gone"), None), File(str(tmp_path / "b/there"), "x")])
+    write_files([File(str(tmp_path / "a/gone"), None), File(str(tmp_path / "b/there"), "x")])
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
 def test_what_cannot_be_written_is_named_and_not_what_stands_for_it_meanwhile(tmp_path: Path) -> None:
     (tmp_path / "rules.json").mkdir()
     with pytest.raises(VirtnetError, match=rf"^cannot write {tmp_path}/rules.json: Is a directory$"):
-        put([File(str(tmp_path / "rules.json"), "{}")])
+        write_files([File(str(tmp_path / "rules.json"), "{}")])
 
 
 def test_a_program_that_hangs_ends_with_all_that_it_started(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_program_that_hangs_ends_with_all_that_it_started(tmp_path: Path) -> N
 )
 def test_a_definition_that_cannot_be_read_stands_aside_with_its_reason(tmp_path: Path, text: str | None) -> None:
     folder = tmp_path / "etc/virtnet/networks"
-    put([File(str(folder / "good.json"), '{"name": "good"}')])
+    write_files([File(str(folder / "good.json"), '{"name": "good"}')])
     if text is None:
         (folder / "lab.json").mkdir()
     else:

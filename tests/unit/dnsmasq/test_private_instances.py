@@ -17,7 +17,7 @@ import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core import systemctl
 from ansible_collections.virtnet.linux.plugins.module_utils.core.command import Completed
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import Locked
-from ansible_collections.virtnet.linux.plugins.module_utils.core.files import File, put
+from ansible_collections.virtnet.linux.plugins.module_utils.core.files import File, write_files
 from ansible_collections.virtnet.linux.plugins.module_utils.core.lock import lock
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
@@ -252,8 +252,8 @@ def served_by_restarting(paths: Paths, service: Restarting) -> Fragments:
         service=service,  # type: ignore[arg-type]
     )
     planned = part.plan(replace(part.read(), service=service.running))
-    put(File(f"{paths.dnsmasq_fragments}/{name}", text) for name, text in planned.fragments.items())
-    put(File(path, text) for path, text in planned.other_files.items())
+    write_files(File(f"{paths.dnsmasq_fragments}/{name}", text) for name, text in planned.fragments.items())
+    write_files(File(path, text) for path, text in planned.other_files.items())
     service.looks = 0
     return part
 

@@ -31,7 +31,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.nft.spec import Rule
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.reconciler import Networks
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.state import State
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver.spec import EntrySpec
-from ansible_collections.virtnet.linux.plugins.module_utils.tasks.module import requested
+from ansible_collections.virtnet.linux.plugins.module_utils.tasks.module import requested_objects
 from ansible_collections.virtnet.linux.plugins.modules import virt_network
 from lxml import etree
 from tools import docs_site, documented, drawings, examples, messages
@@ -82,7 +82,7 @@ def assert_arguments(name: str, arguments: Mapping[str, Any]) -> None:
     if name in READERS and told - {"purge"}:
         many, reader = READERS[name]
         beside = ("pools", "fleet", "firewall_integration")
-        assert [reader(one) for one in requested(known, many, beside)]
+        assert [reader(one) for one in requested_objects(known, many, beside)]
 
 
 @pytest.mark.parametrize("example", YAML, ids=str)

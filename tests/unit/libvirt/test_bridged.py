@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
-from ansible_collections.virtnet.linux.plugins.module_utils.core.memory import Remembered
+from ansible_collections.virtnet.linux.plugins.module_utils.core.network_history import NetworkHistory
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.kernel.links import Link
@@ -54,7 +54,7 @@ def test_only_a_registration_is_made() -> None:
 
 
 def test_a_network_that_becomes_bridged_loses_its_own_bridge_and_rules() -> None:
-    remembered = {"site": updated_history(Remembered({"vn-site": "52:54:00:00:00:01"}), read())}
+    remembered = {"site": updated_history(NetworkHistory({"vn-site": "52:54:00:00:00:01"}), read())}
     assert remembered["site"].bridges == {"vn-site": "52:54:00:00:00:01"}
     told = specs_for([read()], remembered)
     assert [one["name"] for one in told["bridges"] if one["state"] == "absent"] == ["vn-site"]
@@ -105,7 +105,11 @@ def test_options_without_a_meaning_are_refused_by_path(more: dict[str, Any], pat
         ([{**SITE, "bridge": {"name": "br1"}}], {}, "did you mean 'br0'?"),
         ([{**SITE, "bridge": {"name": "eth0"}}], {}, "bridge.name: 'eth0' is not a bridge"),
         ([SITE], {"has_libvirt": False}, "mode: 'bridged' does nothing but tell libvirt"),
-        ([SITE], {"history": {"lab": Remembered({"br0": ""})}}, "bridge.name: 'br0' is the bridge of network 'lab'"),
+        (
+            [SITE],
+            {"history": {"lab": NetworkHistory({"br0": ""})}},
+            "bridge.name: 'br0' is the bridge of network 'lab'",
+        ),
         ([SITE, {"name": "lab", "bridge": {"name": "br0"}}], {}, "bridge.name: 'br0' is the bridge of network 'lab'"),
     ],
 )

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible.utils.display import Display
 from ansible_collections.virtnet.linux.plugins.filter.fleet import fleet
-from ansible_collections.virtnet.linux.plugins.module_utils.core.memory import Remembered
+from ansible_collections.virtnet.linux.plugins.module_utils.core.network_history import NetworkHistory
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.ipam.allocator import AllocationSettings, read_fleet
@@ -61,7 +61,7 @@ class Fleet:
         done = Networks(wanted, False, Paths("/nowhere"), self.pools, told).plan(state)
         definitions = {one["name"]: read_network(Options(one), IDENTITY) for one in done.result}
         memory = {
-            name: updated_history(state.history.get(name, Remembered()), one)
+            name: updated_history(state.history.get(name, NetworkHistory()), one)
             for name, one in {**state.definitions, **definitions}.items()
         }
         share = told.share or state.settings.share

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.adoption.libvirt_leases import parse_status
-from ansible_collections.virtnet.linux.plugins.module_utils.cli.commands import _as_references, table
+from ansible_collections.virtnet.linux.plugins.module_utils.cli.commands import _with_references, table
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_file import is_host_name, parse
@@ -144,6 +144,6 @@ def test_a_table_and_an_error_do_nothing_to_a_terminal() -> None:
 
 def test_xml_says_the_same_and_does_nothing_to_a_terminal() -> None:
     xml = "<network><title a='\x9b\u202e'>x\x7f\u2066\n\u00e4</title></network>"
-    shown = _as_references(xml)
+    shown = _with_references(xml)
     assert shown.replace("\n", "").isprintable() and "\u00e4" in shown
     assert etree.tostring(etree.fromstring(shown)) == etree.tostring(etree.fromstring(xml))

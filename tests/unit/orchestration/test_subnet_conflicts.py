@@ -9,7 +9,7 @@ import ipaddress
 from typing import Any
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.core.memory import Remembered
+from ansible_collections.virtnet.linux.plugins.module_utils.core.network_history import NetworkHistory
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.ipam.allocator import AllocationSettings
 from ansible_collections.virtnet.linux.plugins.module_utils.ipam.subnets import Pool, SubnetInUse
@@ -33,7 +33,10 @@ def taken(subnet: str, *, avoid_only: bool = False, interface: str = "eth0") -> 
 
 def moves(networks: list[Network], occupied: list[SubnetInUse], met: list[str] = [], **more: Any) -> Any:  # noqa: B006
     host = HostState(
-        {one.name: one for one in networks}, networks, {one.name: Remembered(met=met) for one in networks}, {}
+        {one.name: one for one in networks},
+        networks,
+        {one.name: NetworkHistory(rejected_subnets=met) for one in networks},
+        {},
     )
     conflicting = conflicts(networks, occupied, {one.bridge.name for one in networks})
     planned, unresolved = plan_moves(

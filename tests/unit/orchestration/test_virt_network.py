@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
-from ansible_collections.virtnet.linux.plugins.module_utils.core.memory import Remembered
+from ansible_collections.virtnet.linux.plugins.module_utils.core.network_history import NetworkHistory
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import Plan
@@ -36,11 +36,11 @@ def plan(*items: dict[str, Any], state: State | None = None, purge: bool = False
     return Networks(networks(*items), purge, Paths("/nowhere"), **more).plan(state or State())
 
 
-def stored(*items: dict[str, Any], remembered: Mapping[str, Remembered] | None = None, **more: Any) -> State:
+def stored(*items: dict[str, Any], remembered: Mapping[str, NetworkHistory] | None = None, **more: Any) -> State:
     """The host after a run with these networks."""
     done = plan(*items)
     definitions = {one["name"]: read_network(Options(one), HOST) for one in done.result}
-    memory = {name: updated_history(Remembered(), network) for name, network in definitions.items()}
+    memory = {name: updated_history(NetworkHistory(), network) for name, network in definitions.items()}
     return State(definitions, {**(remembered or {}), **memory}, **more)
 
 
@@ -89,7 +89,7 @@ def test_auto_keeps_its_subnet_while_it_runs_whatever_appears() -> None:
 
 
 def test_auto_returns_to_the_subnet_that_it_had() -> None:
-    memory = {"lab": Remembered({"vn-lab": "52:54:00:00:00:01"}, "192.168.77.1/24")}
+    memory = {"lab": NetworkHistory({"vn-lab": "52:54:00:00:00:01"}, "192.168.77.1/24")}
     assert address(plan(LAB, state=State(history=memory))) == "192.168.77.1/24"
     taken = State(history=memory, occupied=[occupied("192.168.77.0/24")])
     assert address(plan(LAB, state=taken)) == "192.168.0.1/24"
@@ -312,7 +312,7 @@ def test_a_route_to_elsewhere_is_overlapped_only_without_a_choice() -> None:
 
 
 def test_a_network_does_not_go_back_to_where_it_was_driven_from() -> None:
-    memory = {"lab": Remembered({}, "192.168.0.1/24", ["192.168.1.0/24"])}
+    memory = {"lab": NetworkHistory({}, "192.168.0.1/24", ["192.168.1.0/24"])}
     state = State(history=memory, occupied=[occupied("192.168.0.0/24")])
     assert address(plan(LAB, state=state)) == "192.168.2.1/24"
 
@@ -338,7 +338,7 @@ def test_only_what_the_administrator_fixed_elsewhere_moves_a_network_also_while_
 
 
 def test_a_network_that_is_added_again_avoids_what_other_hosts_hold() -> None:
-    memory = {"lab": Remembered({}, "192.168.0.1/24")}
+    memory = {"lab": NetworkHistory({}, "192.168.0.1/24")}
     state = State(history=memory)
     assert address(plan(LAB, state=state, fleet=fleet(0))) == "192.168.0.1/24"
     assert address(plan(LAB, state=state, fleet=fleet(0, ("192.168.0.0/24", False)))) == "192.168.3.1/24"
@@ -386,7 +386,7 @@ def test_ipv6_is_a_64_of_the_hosts_own_prefix_and_stays() -> None:
     assert all(one.network.prefixlen == 64 and one.network.subnet_of(prefix) for one in chosen)
     assert chosen[0].network != chosen[1].network
     definitions = {one["name"]: read_network(Options(one), HOST) for one in done.result}
-    memory = {name: updated_history(Remembered(), network) for name, network in definitions.items()}
+    memory = {name: updated_history(NetworkHistory(), network) for name, network in definitions.items()}
     again = plan(*reversed(both), state=State(definitions, memory, prefix=prefix))
     assert again.changes == [] and again.notes == []
 
@@ -402,7 +402,7 @@ def test_a_kernel_without_ipv6_is_a_note() -> None:
 
 def aside(name: str = "lab") -> State:
     """A host where a network has a bridge, and a definition that nobody can read."""
-    memory = {name: Remembered(bridges={f"vn-{name}": "52:54:00:00:00:01"})}
+    memory = {name: NetworkHistory(bridges={f"vn-{name}": "52:54:00:00:00:01"})}
     return State(history=memory, unreadable={name: Unreadable(f"/etc/virtnet/networks/{name}.json", "it is cut off")})
 
 
