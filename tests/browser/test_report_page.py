@@ -57,7 +57,7 @@ def browser() -> Iterator[Browser]:
 @pytest.mark.parametrize("size", [DESK, TELEPHONE], ids=["desk", "telephone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("name", "told"), [("3-networks", SMALL), ("300-networks", LARGE)])
-def test_nothing_overlaps_overflows_or_complains(
+def test_the_page_has_no_overlap_no_overflow_and_no_browser_error(
     browser: Browser, tmp_path: Path, name: str, told: dict[str, Any], scheme: str, size: tuple[int, int]
 ) -> None:
     file = tmp_path / "report.html"

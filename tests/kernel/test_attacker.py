@@ -79,7 +79,7 @@ def again_until(attack: Callable[[], None], succeeded: Callable[[], bool]) -> No
 
 
 @pytest.mark.parametrize("name", ["lab", "apart"])
-def test_a_guest_as_dhcp_server(bed: AttackBed, name: str) -> None:
+def test_isolation_stops_a_guest_that_acts_as_dhcp_server(bed: AttackBed, name: str) -> None:
     """Default: not stopped. `isolate_guests`: stopped."""
     attacker, victim = bed.guests[name]
     rogue, log = bed.rogue_dhcp(name)
@@ -106,7 +106,7 @@ def test_a_guest_as_dhcp_server(bed: AttackBed, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["lab", "apart"])
-def test_a_guest_that_claims_the_gateways_address(bed: AttackBed, name: str) -> None:
+def test_isolation_stops_a_guest_that_claims_the_gateways_address(bed: AttackBed, name: str) -> None:
     """ARP and neighbour discovery. Default: not stopped. `isolate_guests`: stopped."""
     attacker, victim = bed.guests[name]
     right = bed.bridge_mac(name)
@@ -133,7 +133,7 @@ def test_a_guest_that_claims_the_gateways_address(bed: AttackBed, name: str) -> 
 
 
 @pytest.mark.parametrize("name", ["lab", "apart"])
-def test_a_guest_that_takes_what_the_host_sends_to_another(bed: AttackBed, name: str) -> None:
+def test_a_guest_can_take_what_the_host_sends_to_another_guest(bed: AttackBed, name: str) -> None:
     """By the address, or by the MAC, of the other guest. Not stopped, whatever the option."""
     attacker, victim = bed.guests[name]
     address = f"{SUBNETS[name]}.3"
@@ -161,7 +161,7 @@ def test_a_guest_that_takes_what_the_host_sends_to_another(bed: AttackBed, name:
 
 
 @pytest.mark.parametrize("name", ["lab", "apart"])
-def test_a_guest_as_router_by_advertisement(bed: AttackBed, name: str) -> None:
+def test_isolation_stops_router_advertisements_of_a_guest(bed: AttackBed, name: str) -> None:
     """Of guests by default: not stopped; with `isolate_guests`: stopped. Of the host: always stopped."""
     attacker, victim = bed.guests[name]
     message = router_advertisement(attacker, "2001:db8:bad::")
@@ -184,7 +184,7 @@ def test_a_guest_as_router_by_advertisement(bed: AttackBed, name: str) -> None:
     assert routes(bed.host) == before
 
 
-def test_a_network_without_ipv6_hears_no_advertisement(bed: AttackBed) -> None:
+def test_the_host_ignores_advertisements_on_a_network_without_ipv6(bed: AttackBed) -> None:
     """The host has no IPv6 at all on such a bridge."""
     (attacker,) = bed.guests["other"]
     attacker.send(router_advertisement(attacker, "2001:db8:bad::"))
@@ -193,7 +193,7 @@ def test_a_network_without_ipv6_hears_no_advertisement(bed: AttackBed) -> None:
     assert "2001:db8:bad" not in bed.host.run("ip", "-6", "route", "show")
 
 
-def test_spoofed_sources_to_the_outside(bed: AttackBed) -> None:
+def test_spoofed_sources_do_not_reach_the_outside(bed: AttackBed) -> None:
     """Stopped by default, of both families, whomever the guest pretends to be."""
     attacker = bed.guests["lab"][0]
     gateway = bed.bridge_mac("lab")
@@ -216,7 +216,7 @@ def test_spoofed_sources_to_the_outside(bed: AttackBed) -> None:
     assert not any(b"spoofed" in one for one in everything)
 
 
-def test_spoofed_sources_to_the_host(bed: AttackBed) -> None:
+def test_rp_filter_decides_whether_spoofed_sources_reach_the_host(bed: AttackBed) -> None:
     """Not stopped by us: `rp_filter` of the kernel does, for IPv4; loopback's addresses it never takes."""
     attacker = bed.guests["lab"][0]
     gateway = bed.bridge_mac("lab")
@@ -242,7 +242,7 @@ def test_spoofed_sources_to_the_host(bed: AttackBed) -> None:
         bed.host.run("sysctl", "-q", "-w", f"{setting}=0")
 
 
-def test_ports_of_the_host(bed: AttackBed) -> None:
+def test_a_guest_reaches_the_public_ports_of_the_host_and_dhcp_and_dns_only(bed: AttackBed) -> None:
     """A guest reaches what a neighbour at the uplink reaches, and DHCP and DNS of its network; no more."""
     attacker = bed.guests["lab"][0].space
     bound = {"0.0.0.0": 800, "127.0.0.1": 810, UPLINK: 820, "192.168.32.1": 830}
@@ -272,7 +272,7 @@ def scan(space: Space, address: str, ports: Iterable[int]) -> set[int]:
     return set(map(int, space.run(*script("tcp_scanner"), address, stdin=wanted, timeout=120).split()))
 
 
-def test_guests_of_other_networks(bed: AttackBed) -> None:
+def test_a_guest_cannot_reach_guests_of_other_networks(bed: AttackBed) -> None:
     """Stopped by default, also by way of the host's address, and with a source of the other network."""
     attacker = bed.guests["lab"][0]
     (other,) = bed.guests["other"]
@@ -289,7 +289,7 @@ def test_guests_of_other_networks(bed: AttackBed) -> None:
         assert not tap.received(b"from lab")
 
 
-def test_a_name_of_the_outside_with_an_address_of_the_inside(bed: AttackBed) -> None:
+def test_an_option_stops_dns_rebinding(bed: AttackBed) -> None:
     """DNS rebinding. Default: not stopped. `dnsmasq.options: [stop-dns-rebind]`: stopped."""
     inside, guarded = (DnsSpace(bed.guests[name][0].space.name) for name in ("lab", "apart"))
     for space, name in ((inside, "lab"), (guarded, "apart")):
@@ -299,7 +299,7 @@ def test_a_name_of_the_outside_with_an_address_of_the_inside(bed: AttackBed) -> 
     assert ask(guarded, f"{SUBNETS['apart']}.1", REBINDING) == "empty"
 
 
-def test_a_guest_that_takes_all_addresses(bed: AttackBed) -> None:
+def test_a_guest_can_take_all_dynamic_addresses_of_its_network_only(bed: AttackBed) -> None:
     """Default: it takes those of its own range, and no static host's. Option: only known hosts get any."""
     attackers = {name: DnsSpace(bed.guests[name][0].space.name) for name in SUBNETS}
     assert len(take_leases(attackers["lab"], 9)) == 8
@@ -311,7 +311,7 @@ def test_a_guest_that_takes_all_addresses(bed: AttackBed) -> None:
     assert "no address available" not in bed.daemon.private.log("apart")
 
 
-def test_leases_of_all_networks_of_the_hosts_dnsmasq(bed: AttackBed) -> None:
+def test_a_guest_can_exhaust_the_leases_of_the_hosts_dnsmasq(bed: AttackBed) -> None:
     """Not stopped: in a range with more addresses than its dnsmasq gives leases, one takes those of all networks.
 
     A network with a dnsmasq of its own is not concerned.
@@ -323,7 +323,7 @@ def test_leases_of_all_networks_of_the_hosts_dnsmasq(bed: AttackBed) -> None:
     assert "no leases left" in (bed.root / "log").read_text()
 
 
-def test_a_guest_that_asks_without_end(bed: AttackBed) -> None:
+def test_a_dns_flood_blocks_only_networks_of_the_same_dnsmasq(bed: AttackBed) -> None:
     """A flood of queries that nobody answers. Not stopped for the networks of the same dnsmasq; others have theirs."""
     attacker = bed.guests["lab"][0].space
     (other,) = (DnsSpace(card.space.name) for card in bed.guests["other"])

@@ -99,7 +99,7 @@ def guarded(tmp_path: Path) -> Iterator[GuardedBed]:
 
 
 @pytest.mark.parametrize("what", HOSTILE)
-def test_leases_are_told_without_those_of_a_hostile_file(
+def test_leases_are_shown_without_those_of_a_hostile_file(
     guarded: GuardedBed, tmp_path: Path, secret: Path, what: str
 ) -> None:
     """``virtnet leases`` and the module virt_network_info: the other instance's leases, and what is wrong."""
@@ -120,7 +120,7 @@ def test_leases_are_told_without_those_of_a_hostile_file(
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600 and SECRET in secret.read_text()
 
 
-def test_the_guard_repairs_beside_hostile_files(guarded: GuardedBed, tmp_path: Path, secret: Path) -> None:
+def test_the_guard_repairs_networks_despite_hostile_files(guarded: GuardedBed, tmp_path: Path, secret: Path) -> None:
     """In folders of users other than root: leases, and what systemd-resolved and systemd-networkd write."""
     paths = Paths(str(tmp_path))
     guarded.play(plain("lab", ipv4={"address": "192.168.30.1/24"}))

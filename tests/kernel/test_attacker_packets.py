@@ -106,7 +106,7 @@ def sources(tap: Tap) -> set[str]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_packets_of_no_connection_to_the_outside(bed: PacketBed, family: int) -> None:
+def test_packets_without_a_connection_do_not_reach_the_outside(bed: PacketBed, family: int) -> None:
     """Stopped in mode nat: NAT is not asked about them, so that they would leave with the guest's own address."""
     attacker, own, gateway = bed.guests["a"], f"{NETS['a'][family]}2", bed.gateway("a")
     target = OUTSIDES[family]
@@ -125,7 +125,7 @@ def test_packets_of_no_connection_to_the_outside(bed: PacketBed, family: int) ->
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", ["a", "r", "i"])
-def test_a_scan_of_the_hosts_other_addresses_by_odd_flags(bed: PacketBed, name: str, family: int) -> None:
+def test_other_addresses_of_the_host_do_not_answer_to_odd_tcp_flags(bed: PacketBed, name: str, family: int) -> None:
     """Stopped: neither an open nor a closed port of another network's address answers to NULL, FIN or XMAS."""
     attacker, own, gateway = bed.guests[name], f"{NETS[name][family]}2", bed.gateway(name)
     other = f"{NETS['b'][family]}1"
@@ -145,7 +145,9 @@ def _is_tcp(frame: bytes) -> bool:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", ["a", "r", "i"])
-def test_packets_of_no_connection_to_guests_of_other_networks(bed: PacketBed, name: str, family: int) -> None:
+def test_packets_without_a_connection_do_not_reach_guests_of_other_networks(
+    bed: PacketBed, name: str, family: int
+) -> None:
     """Stopped, whatever they are."""
     attacker, own, gateway = bed.guests[name], f"{NETS[name][family]}2", bed.gateway(name)
     other, victim = f"{NETS['b'][family]}2", bed.guests["b"]
@@ -158,7 +160,7 @@ def test_packets_of_no_connection_to_guests_of_other_networks(bed: PacketBed, na
 
 
 @pytest.mark.parametrize("name", ["a", "r", "i"])
-def test_an_error_about_a_connection_of_another_networks_guest(bed: PacketBed, name: str) -> None:
+def test_an_icmp_error_about_a_connection_of_another_guest_is_dropped(bed: PacketBed, name: str) -> None:
     """Stopped: it belongs to a connection that netfilter knows, but this guest has no part in it.
 
     With NAT nobody within can guess how the connection looks outside; so here it has none.
@@ -181,7 +183,7 @@ def test_an_error_about_a_connection_of_another_networks_guest(bed: PacketBed, n
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", ["a", "r"])
-def test_an_error_with_the_address_of_another(bed: PacketBed, name: str, family: int) -> None:
+def test_an_icmp_error_with_a_spoofed_source_is_dropped(bed: PacketBed, name: str, family: int) -> None:
     """Stopped: of an error too the source is one of the network's, though the connection is the guest's own."""
     attacker, own, gateway = bed.guests[name], f"{NETS[name][family]}2", bed.gateway(name)
     target, foreign = OUTSIDES[family], {4: "198.51.100.77", 6: "2001:db8:bad::77"}[family]
@@ -202,7 +204,7 @@ def test_an_error_with_the_address_of_another(bed: PacketBed, name: str, family:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_an_error_of_a_guests_own_gets_out(bed: PacketBed, family: int) -> None:
+def test_an_icmp_error_of_a_guest_reaches_the_outside(bed: PacketBed, family: int) -> None:
     """What the kernel of a guest says of a closed port: with NAT, and to who asked."""
     guest, own = bed.guests["a"], f"{NETS['a'][family]}2"
     forward = {"protocol": "udp", "port": 7777, "to": own, "to_port": 7777}
@@ -219,7 +221,7 @@ def test_an_error_of_a_guests_own_gets_out(bed: PacketBed, family: int) -> None:
     assert guest.space.pings(OUTSIDES[family])
 
 
-def test_packets_of_a_network_without_addresses_to_the_host(bed: PacketBed) -> None:
+def test_a_guest_without_addresses_cannot_reach_the_host(bed: PacketBed) -> None:
     """Stopped: the host's addresses on other networks, though netfilter tracks no frame of such a bridge."""
     attacker = bed.bare
     with entered(bed.host):
@@ -236,7 +238,7 @@ def test_packets_of_a_network_without_addresses_to_the_host(bed: PacketBed) -> N
 
 
 @pytest.mark.parametrize("mode", ["routed", "open"])
-def test_a_connection_whose_other_half_goes_another_way(tmp_path: Path, mode: str) -> None:
+def test_asymmetric_routes_work_in_modes_routed_and_open(tmp_path: Path, mode: str) -> None:
     """It works in the modes routed and open, where netfilter sees half of it and takes that for invalid."""
     made = Bed(tmp_path)
     try:
@@ -273,7 +275,7 @@ def _second_way(made: Bed, guest: Space, address: str) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_frames_whose_checksum_the_device_shall_compute(bed: PacketBed, family: int) -> None:
+def test_frames_with_partial_checksums_are_accepted(bed: PacketBed, family: int) -> None:
     """No harm to honest guests: what a veth or a virtio device leaves to the host is not taken for wrong."""
     guest = bed.guests["a"].space
     bed.host.run("sysctl", "-q", "-w", "net.netfilter.nf_conntrack_checksum=1")
@@ -283,7 +285,7 @@ def test_frames_whose_checksum_the_device_shall_compute(bed: PacketBed, family: 
         assert guest.ask(f"{NETS['a'][family]}1", protocol=protocol)
 
 
-def test_a_connection_that_netfilter_has_forgotten(bed: PacketBed) -> None:
+def test_a_connection_goes_on_after_conntrack_lost_it(bed: PacketBed) -> None:
     """It goes on: what comes in its midst is a connection that begins (nf_conntrack_tcp_loose)."""
     guest = bed.guests["a"].space
     sender = guest.start(*script("tcp_pause"), OUTSIDE)
@@ -296,7 +298,7 @@ def test_a_connection_that_netfilter_has_forgotten(bed: PacketBed) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_an_odd_ping_of_the_host_itself(bed: PacketBed, family: int) -> None:
+def test_the_host_answers_an_odd_ping_at_the_gateways_address(bed: PacketBed, family: int) -> None:
     """The host goes on to answer honest packets at the address of the guest's own network."""
     attacker, own, gateway = bed.guests["i"], f"{NETS['i'][family]}2", bed.gateway("i")
     protocol, kind = PING[family]

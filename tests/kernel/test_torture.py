@@ -72,7 +72,7 @@ def test_what_a_killed_run_left_goes_with_a_teardown(alone: Scenario) -> None:
     assert_well(faults.reboot(alone, "change", number(alone, "change", "os.rename /etc/virtnet/networks/.nat.json")))
 
 
-def test_programs_and_disks_that_fail_are_told_in_one_sentence_and_the_next_run_converges(beside: Scenario) -> None:
+def test_a_failing_program_or_disk_gives_one_clear_error_and_the_next_run_converges(beside: Scenario) -> None:
     assert_well(
         faults.tool_fails(beside, "first run", "nft", 4, faults.HANG),
         faults.disk_fails(beside, "change", number(beside, "change", "open /etc/virtnet/networks"), "disk full"),

@@ -21,7 +21,7 @@ def test_libvirt_has_what_we_registered_in_the_states_of_before(libvirt) -> None
     assert libvirt.mode("resting") == ""
 
 
-def test_they_are_defined_here_as_they_were(definitions) -> None:
+def test_adopted_networks_are_defined_as_in_libvirt(definitions) -> None:
     assert set(definitions) == OURS
     office = definitions["office"]
     assert (office["mode"], office["uuid"]) == ("nat", "0f1e2d3c-4b5a-4697-8899-aabbccddeeff")
@@ -31,7 +31,7 @@ def test_they_are_defined_here_as_they_were(definitions) -> None:
     assert not definitions["passing"]["persistent"]
 
 
-def test_their_routes_are_there(lab_host) -> None:
+def test_routes_of_adopted_networks_are_set(lab_host) -> None:
     assert lab_host.run(["ip", "route", "show", "10.89.0.0/24"]).startswith("10.89.0.0/24 via 10.81.0.9 dev br-passing")
 
 

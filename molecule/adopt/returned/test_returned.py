@@ -29,13 +29,13 @@ def test_guests_kept_their_leases(libvirt, roamer, clerk, is_told) -> None:
     assert roamer.fetch("http://www.internet.test/")
 
 
-def test_their_routes_are_there_once(lab_host) -> None:
+def test_routes_of_returned_networks_are_set_once(lab_host) -> None:
     routes = lab_host.run(["ip", "route", "show", "table", "all", "10.89.0.0/24"]).splitlines()
     assert len(routes) == 1
     assert routes[0].startswith("10.89.0.0/24 via 10.81.0.9 dev br-passing")
 
 
-def test_nothing_is_defined_here(lab_host, definitions) -> None:
+def test_returned_networks_have_no_definition_here(lab_host, definitions) -> None:
     assert not definitions
     assert lab_host.run(["ls", "/var/lib/virtnet/adopted"]) == ""
     assert not lab_host.attempt(["nft", "list", "table", "inet", "virtnet"]).ok

@@ -141,7 +141,7 @@ def test_readme_from_the_tarball_to_the_teardown(reader: Reader) -> None:
     assert not reader.host.attempt(["ip", "link", "show", "vn-lab"]).ok
 
 
-def test_fleets(reader: Reader, request: pytest.FixtureRequest) -> None:
+def test_commands_of_the_fleet_guide_work(reader: Reader, request: pytest.FixtureRequest) -> None:
     reader.has("inventory.yml", "fleets.rst", "hv2.example.org")
     reader.has("guests.yml", "fleets.rst", "plugin:")
     site, limited, status, report, graph, ping = documented.commands("fleets.rst")
@@ -164,11 +164,11 @@ def test_fleets(reader: Reader, request: pytest.FixtureRequest) -> None:
 
 
 @pytest.mark.parametrize(("guide", "word"), [("travel.rst", "vn_forward"), ("errors.rst", "lab")])
-def test_what_looks_at_the_host(reader: Reader, guide: str, word: str) -> None:
+def test_commands_that_inspect_the_host_work(reader: Reader, guide: str, word: str) -> None:
     assert word in "".join(reader.follows(guide).values())
 
 
-def test_who_drops_packets_is_told_as_shown(reader: Reader) -> None:
+def test_the_cause_of_dropped_packets_is_shown_as_in_the_guide(reader: Reader) -> None:
     (shown,) = (one for one in examples.shown() if "firewalls.rst" in one.place and one.language == "shell-session")
     (check,) = documented.commands("firewalls.rst")
     reader.host.run(["nft", "-f", "-"], stdin=THEIRS)
@@ -186,13 +186,13 @@ def test_who_drops_packets_is_told_as_shown(reader: Reader) -> None:
         reader.host.run(["nft", "delete", "table", "inet", "mine"])
 
 
-def test_the_command_of_the_host(reader: Reader) -> None:
+def test_the_virtnet_command_works_as_in_the_guide(reader: Reader) -> None:
     told = reader.follows("addresses.rst")
     assert "lab" in told["virtnet list"]
     assert reader.does("virtnet list") != told["virtnet list"]
 
 
-def test_first_network_and_everything_gone(reader: Reader) -> None:
+def test_the_first_network_works_and_teardown_removes_everything(reader: Reader) -> None:
     reader.has("inventory.yml", "first_network.rst", "ansible_user")
     *others, teardown = documented.commands("first_network.rst")
     reader.host.run(["ip", "tuntap", "add", "tap0", "mode", "tap"])

@@ -25,7 +25,7 @@ def definition(host: Host, name: str) -> dict:
 
 
 @pytest.mark.parametrize(("number", "name"), [(1, "debian12"), (2, "debian13")])
-def test_a_slice_is_of_its_host_alone(launch, number: int, name: str) -> None:
+def test_each_slice_of_a_job_runs_on_its_host_only(launch, number: int, name: str) -> None:
     job = launch("Virtual networks", ANSWERS, part=(number, 2))
     assert job.hosts == {name}
     assert any(task.endswith("Bridges and addresses are in place") for task in job.changed[name])

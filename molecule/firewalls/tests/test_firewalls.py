@@ -92,7 +92,7 @@ FIREWALLS = {
 
 
 @pytest.mark.parametrize("name", FIREWALLS)
-def test_asked_by_its_own_hook(bed: Host4, name: str) -> None:
+def test_a_firewall_lets_guests_pass_through_its_own_hook(bed: Host4, name: str) -> None:
     start, before, again, stop = FIREWALLS[name]
     bed.integrate(False)
     bed.run(*start)
@@ -137,7 +137,7 @@ def test_what_has_no_hook_is_named_with_the_lines_that_help(bed: Host4, name: st
     assert "dropped by" not in bed.restore()
 
 
-def test_beside_rules_of_libvirt(bed: Host4) -> None:
+def test_guests_pass_with_rules_of_libvirt(bed: Host4) -> None:
     bed.host.run(["sh", "-c", "cat > /root/theirs.xml"], stdin=THEIRS)
     bed.run(["virsh", "net-define", "/root/theirs.xml"], ["virsh", "net-start", "theirs"])
     bed.compare("libvirt's network", "beside us", ALL)
@@ -147,7 +147,7 @@ def test_beside_rules_of_libvirt(bed: Host4) -> None:
     bed.run(["virsh", "net-destroy", "theirs"], ["virsh", "net-undefine", "theirs"])
 
 
-def test_beside_rules_of_podman(bed: Host4) -> None:
+def test_guests_pass_with_rules_of_podman(bed: Host4) -> None:
     bed.run(["sh", "-c", FILES], CONTAINER)
     assert "netavark" in bed.host.run(["nft", "list", "tables"])
     bed.compare("podman's network", "beside us", ALL)

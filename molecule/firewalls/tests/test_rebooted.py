@@ -50,7 +50,7 @@ def test_services_came_up_in_order(lab_host: Host, first: str, then: str) -> Non
     assert moment(lab_host, first, "ActiveEnter") <= moment(lab_host, then, "InactiveExit")
 
 
-def test_nothing_waits_for_itself(lab_host: Host) -> None:
+def test_units_have_no_ordering_cycle(lab_host: Host) -> None:
     said = lab_host.run(["journalctl", "--output=cat", "_PID=1"])
     assert "Started virtnet.service" in said
     assert "ordering cycle" not in said
@@ -63,5 +63,5 @@ def test_rules_bridge_and_leases_are_there(lab_host: Host) -> None:
     assert eventually(lambda: f"{LEASED} " in lab_host.run(["virtnet", "leases"]), PATIENCE)
 
 
-def test_all_of_them_and_us(bed: Host4) -> None:
+def test_guests_pass_with_all_firewalls_enabled(bed: Host4) -> None:
     bed.show("all of them enabled", "after boot", {"out": True, "dns": True, "dhcp": True, "forward": True})

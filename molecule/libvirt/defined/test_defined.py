@@ -17,7 +17,7 @@ def test_networks_are_listed_in_their_states(virsh) -> None:
     }
 
 
-def test_libvirt_is_told_of_the_bridge_alone(virsh) -> None:
+def test_libvirt_gets_the_bridge_only(virsh) -> None:
     lab = virsh.xml("lab")
     assert lab.find("forward").get("mode") == "bridge"
     assert lab.find("bridge").attrib == {"name": "vn-lab"}

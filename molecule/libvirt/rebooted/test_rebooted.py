@@ -13,6 +13,6 @@ def test_networks_are_as_before(virsh) -> None:
     }
 
 
-def test_nothing_failed_and_nothing_waited_for_the_other(virsh) -> None:
+def test_no_unit_failed_after_the_reboot(virsh) -> None:
     assert virsh.host.run(["systemctl", "--failed", "--plain", "--no-legend"]) == ""
     assert "10.70.0.1/24" in virsh.host.run(["ip", "-br", "address", "show", "vn-lab"])

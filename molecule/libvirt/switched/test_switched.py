@@ -14,7 +14,7 @@ VIRTNET = "/usr/local/lib/virtnet/virtnet"
 
 
 @pytest.mark.parametrize("name", ["lab", "site"])
-def test_stop_and_start_are_told_to_libvirt(virsh, name: str) -> None:
+def test_stop_and_start_reach_libvirt(virsh, name: str) -> None:
     virsh.host.run([VIRTNET, "stop", name])
     assert virsh.networks()[name] == "inactive yes yes"
     shown = virsh.host.run([VIRTNET, "list"])

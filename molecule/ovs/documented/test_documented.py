@@ -24,7 +24,7 @@ def office(lab_host: Host) -> Iterator[Host]:
         lab_host.attempt(["ip", "link", "delete", "gw0"])
 
 
-def test_the_address_is_behind_a_pair(office: Host) -> None:
+def test_the_guide_puts_the_address_behind_a_veth_pair(office: Host) -> None:
     for command in documented.commands("openvswitch.rst"):
         office.run(["sh", "-c", command])
     assert office.run(["ovs-vsctl", "port-to-br", "gw1"]).strip() == "vn-office"

@@ -29,7 +29,7 @@ def test_instances_run_as_a_user_and_with_few_capabilities(host: Machine, unit: 
     assert "CapBnd:\t0000000000003400" in status
 
 
-def test_the_isolated_one_watches_nothing(host: Machine, lab_host: Host) -> None:
+def test_an_isolated_instance_watches_no_file(host: Machine, lab_host: Host) -> None:
     def watched(unit: str) -> int:
         pid = host.check_output(f"systemctl show --property=MainPID --value '{unit}'")
         return host.check_output(f"ls -l /proc/{pid}/fd").count("inotify")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lab.host import Host
 
 
-def test_nothing_names_us(lab_host: Host) -> None:
+def test_no_file_of_the_host_names_the_engine(lab_host: Host) -> None:
     for folder in ("/etc", "/run/NetworkManager", "/run/resolvconf", "/run/systemd/resolve"):
         found = lab_host.attempt(["grep", "-rlI", "virtnet", folder]).out.split()
         assert [one for one in found if not one.startswith("/etc/network")] == []

@@ -35,7 +35,7 @@ SHELLS = {"system", "popen", "getoutput", "getstatusoutput", "create_subprocess_
 # The one place of the engine that runs programs; and on the controller what asks ansible-inventory.
 RUNNERS = {"plugins/module_utils/core/command.py", "plugins/inventory/guests.py"}
 # A conf-script that the administrator gave to the host's dnsmasq, which gives it to a shell too.
-SHELL_OF_DNSMASQ = "plugins/module_utils/dnsmasq/system_config.py"
+SHELL_OF_DNSMASQ = "plugins/module_utils/dnsmasq/config_reader.py"
 
 
 @pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(REPOSITORY)))
