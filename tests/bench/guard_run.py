@@ -115,12 +115,12 @@ def settled() -> None:
         time.sleep(0.05)
 
 
-def took(harm: str, right: Callable[[], bool]) -> float:
-    call(harm)
+def took(fault: str, right: Callable[[], bool]) -> float:
+    call(fault)
     start = time.monotonic()
     while not right():
         if time.monotonic() - start > PATIENCE:
-            raise SystemExit(f"not healed within {PATIENCE} s: {harm}")
+            raise SystemExit(f"not healed within {PATIENCE} s: {fault}")
         time.sleep(0.005)
     return time.monotonic() - start
 
@@ -128,14 +128,14 @@ def took(harm: str, right: Callable[[], bool]) -> float:
 def broken(kinds: dict[str, tuple[str, Callable[[], bool]]], rounds: int) -> dict[str, list[float]]:
     """Each kind so many times."""
     found: dict[str, list[float]] = {}
-    for kind, (harm, right) in kinds.items():
+    for kind, (fault, right) in kinds.items():
         found[kind] = []
         for i in range(rounds):
             if i % FRESH_AFTER == 0:
                 # So is systemd patient anew (StartLimitBurst= in systemd.unit(5)).
                 call(f"systemctl restart virtnet; systemctl reset-failed {INSTANCE}")
             settled()
-            found[kind].append(took(harm, right))
+            found[kind].append(took(fault, right))
     return found
 
 

@@ -41,14 +41,14 @@ class Ping:
         return [when for when, _number in answers], missing
 
 
-def record(bed: GuardedBed, guest: Space, title: str, harm: str, healed: Callable[[], object]) -> None:
+def record(bed: GuardedBed, guest: Space, title: str, fault: str, healed: Callable[[], object]) -> None:
     """Break something under the guest's ping and tell what happened."""
     print(f"\n=== {title}\n")
     said = len(bed.journal)
     ping = Ping(guest)
     time.sleep(AROUND)
     event = time.time()
-    bed.host.run(*harm.split())
+    bed.host.run(*fault.split())
     eventually(healed)
     through = time.time()
     time.sleep(AROUND)
@@ -58,7 +58,7 @@ def record(bed: GuardedBed, guest: Space, title: str, harm: str, healed: Callabl
     gaps = [(later - sooner, sooner) for sooner, later in zip(answers, answers[1:], strict=False)]
     longest, start = max(gaps)
     print(f"  before  {len(before)} answers of {OUTSIDE}, one each {INTERVAL * 1000:.0f} ms")
-    print(f"  {0:5.2f} s  # {harm}")
+    print(f"  {0:5.2f} s  # {fault}")
     for line in bed.journal[said:].splitlines():
         print(f"          virtnet: {line}")
     print(f"  {through - event:5.2f} s  right again")

@@ -276,7 +276,7 @@ def _second_way(made: Bed, guest: Space, address: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_frames_with_partial_checksums_are_accepted(bed: PacketBed, family: int) -> None:
-    """No harm to honest guests: what a veth or a virtio device leaves to the host is not taken for wrong."""
+    """A veth or virtio device leaves checksums to the host; such packets are not taken for wrong."""
     guest = bed.guests["a"].space
     bed.host.run("sysctl", "-q", "-w", "net.netfilter.nf_conntrack_checksum=1")
     assert float(guest.run("python3", "-S", str(PROBE), "send", OUTSIDES[family], "8001", "300")) > 0

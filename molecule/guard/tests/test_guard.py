@@ -45,13 +45,13 @@ def shell(host: Host, command: str) -> str:
     return host.run(["sh", "-c", command])
 
 
-def healed(host: Host, harm: str) -> None:
-    shell(host, harm)
+def healed(host: Host, fault: str) -> None:
+    shell(host, fault)
     assert eventually(lambda: well(host), PATIENCE_SECONDS), host.attempt(["virtnet", "check"]).out
 
 
 @pytest.mark.parametrize(
-    "harm",
+    "fault",
     [
         "nft flush ruleset",
         "systemctl stop nftables.service; nft delete table inet virtnet",
@@ -62,9 +62,9 @@ def healed(host: Host, harm: str) -> None:
         "sysctl -qw net.ipv4.ip_forward=0",
     ],
 )
-def test_guest_is_back_on_the_internet_by_itself(lab_host: Host, guest: Guest, harm: str) -> None:
+def test_guest_is_back_on_the_internet_by_itself(lab_host: Host, guest: Guest, fault: str) -> None:
     assert guest.pings(ADDRESS)
-    healed(lab_host, harm)
+    healed(lab_host, fault)
     assert eventually(lambda: guest.pings(ADDRESS), PATIENCE_SECONDS)
     assert guest.fetch(f"http://{WEB_NAME}/") == lab_host.address
 

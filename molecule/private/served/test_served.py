@@ -89,7 +89,7 @@ def test_leases_are_listed(lab_host: Host, guests: Pair) -> None:
 
 
 @pytest.mark.parametrize(
-    "harm",
+    "fault",
     [
         "systemctl stop virtnet-dnsmasq@_shared.service",
         # Not by its number, which is 0 when there is none: kill(2) would then take the whole test run.
@@ -98,8 +98,8 @@ def test_leases_are_listed(lab_host: Host, guests: Pair) -> None:
         "rm /etc/virtnet/dnsmasq/_shared.conf",
     ],
 )
-def test_an_instance_that_is_gone_is_put_right(lab_host: Host, guests: Pair, harm: str) -> None:
-    lab_host.run(["sh", "-c", harm])
+def test_an_instance_that_is_gone_is_put_right(lab_host: Host, guests: Pair, fault: str) -> None:
+    lab_host.run(["sh", "-c", fault])
     assert eventually(lambda: lab_host.attempt(["virtnet", "check"]).ok, 60), lab_host.attempt(["virtnet", "check"]).out
     assert eventually(lambda: guests[0].resolves("guest-b.lab.test") == [guests[1].address()], 60)
 
