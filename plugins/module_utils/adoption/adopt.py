@@ -146,7 +146,7 @@ class Adoptions:
             changes += plan.changes
             notes += plan.notes
         return AdoptPlan(
-            changes,
+            changes=changes,
             result=_as_result({**current.records, **{record.name: record for record in records}}.values()),
             notes=notes,
             adoptions=adoptions,

@@ -110,7 +110,7 @@ class Returns:
                 # The bridge is not among these specs: libvirt's replaces it.
                 changes += part.plan(part.read()).changes
         return ReturnPlan(
-            changes,
+            changes=changes,
             result=[record.as_options() for name, record in sorted(current.records.items()) if name not in selected],
             notes=[f"leases there are not carried: {fault}" for fault in current.faults if selected],
             returns=returns,

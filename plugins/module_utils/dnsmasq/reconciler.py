@@ -85,7 +85,13 @@ class Fragments:
         restarted_instances = {change.instance for change in changes if change.instance}
         changes += self._service_changes(desired, current, restarts_system)
         changes += self._instance_changes(desired, current, restarted_instances)
-        return FragmentsPlan(changes, _result(desired), self._notes(desired, current), current=current, target=desired)
+        return FragmentsPlan(
+            changes=changes,
+            result=_result(desired),
+            notes=self._notes(desired, current),
+            current=current,
+            target=desired,
+        )
 
     def _unnamed_networks(self, current: State) -> dict[str, str]:
         """Fragments of networks that this run does not name, and their hosts files as lines of a fragment."""

@@ -179,7 +179,7 @@ class NatRules:
         changes += integrations.plan_setting(integrate, self.paths, current.integration)
         changes += integrations.plan(bridges if integrate else (), current.firewalls, self.paths)
         return RulesPlan(
-            changes,
+            changes=changes,
             result=[spec.as_options() for spec in self._present],
             notes=integrations.warnings(current.firewalls, networks, integrate=integrate),
             script=script,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import python_version  # noqa: F401
+from . import python_version  # noqa: F401  # pylint: disable=unused-import
 
 # isort: split
 from ..core.errors import VirtnetError
