@@ -103,13 +103,13 @@ class Networks:
         networks = list(after.values())
         unreadable_removed = [current.unreadable[name] for name in sorted(set(current.unreadable) - unreadable_kept)]
         return NetworksPlan(
-            [
+            changes=[
                 *self._changed_allocation_settings(current),
                 *removed_unreadable(unreadable_removed),
                 *changed_definitions(current.definitions, after, current.records, records, self.paths),
             ],
-            [network.as_options() for network in networks],
-            [*allocation.notes(new), *(current.unreadable[name].problem for name in sorted(unreadable_kept))],
+            result=[network.as_options() for network in networks],
+            notes=[*allocation.notes(new), *(current.unreadable[name].problem for name in sorted(unreadable_kept))],
             return_values=specs,
             networks=networks,
             specs=specs,
