@@ -107,7 +107,7 @@ def read(cls: Callable[..., Spec], options: Options, **values: Any) -> Spec:
     """
     groups = {"": options}
     for one in table(cls):
-        path, _, name = one.name.rpartition(".")
+        path, _dot, name = one.name.rpartition(".")
         if path not in groups:
             groups[path] = _group(options, path)
         if one.field in values:
@@ -134,7 +134,7 @@ def write(spec: Any) -> dict[str, Any]:
     for one in table(spec):
         if not one.is_written(spec):
             continue
-        path, _, name = one.name.rpartition(".")
+        path, _dot, name = one.name.rpartition(".")
         group = options
         for inner in path.split(".") if path else ():
             group = group.setdefault(inner, {})
@@ -160,7 +160,7 @@ def argument_spec(cls: Any, *, suboptions: bool = False) -> dict[str, Any]:
     """
     arguments: dict[str, Any] = {}
     for one in table(cls):
-        top, _, inner = one.name.partition(".")
+        top, _dot, inner = one.name.partition(".")
         arguments.setdefault(top, {"type": "dict"} if inner else _argument(one.kind, suboptions))
     return arguments
 

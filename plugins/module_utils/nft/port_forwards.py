@@ -157,14 +157,15 @@ def check_claims(claims: Iterable[tuple[Forward, str]]) -> None:
         earlier = [other for other in overlapping.get(kind, []) if other.forward.last >= forward.first]
         for other in earlier:
             if claim.conflicts_with(other):
-                _refuse(claim, other) if forward.path or not other.forward.path else _refuse(other, claim)
+                refused, holder = (claim, other) if forward.path or not other.forward.path else (other, claim)
+                _refuse(refused, holder)
         overlapping[kind] = [*earlier, claim]
 
 
-def _refuse(claim: _Claim, other: _Claim) -> NoReturn:
+def _refuse(claim: _Claim, holder: _Claim) -> NoReturn:
     raise InvalidOption(
         f"{claim.forward.path}.port" if claim.forward.path else "port_forwards",
-        f"{claim.forward} takes what {other.owner} already has: {other.forward}; "
+        f"{claim.forward} takes what {holder.owner} already has: {holder.forward}; "
         "use another port, or different addresses",
         claim.owner,
     )

@@ -66,7 +66,7 @@ def render(elements: Elements) -> str:
     for name, chain in chains(elements).items():
         lines.append(f"\tchain {name} {{")
         lines += [f"\t\t{chain.hook}"] if chain.hook else []
-        lines += [f"\t\t{_rule(text, comment)}" for (text, _), comment in zip(chain.rules, comments[name])]
+        lines += [f"\t\t{_rule(text, comment)}" for (text, _comment), comment in zip(chain.rules, comments[name])]
         lines.append("\t}")
     return "\n".join([*lines, "}", ""])
 

@@ -328,7 +328,7 @@ def test_a_stop_that_belongs_to_a_restart_is_part_of_a_start(
 def test_a_dnsmasq_that_starts_waits_for_a_run_that_does_something_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dnsmasq_refresh, "_PATIENCE", 0.2)
+    monkeypatch.setattr(dnsmasq_refresh, "_LOCK_TIMEOUT", 0.2)
     paths = Paths(str(tmp_path))
     with lock(paths.runtime), pytest.raises(Locked, match=rf"process {os.getpid()}\)"):
         refresh(paths)
