@@ -68,17 +68,8 @@ def parse(text: str, path: str = "xml", owner: str = "") -> Element:
             "characters; a network needs few"
         )
     library = etree()
-    parser = library.XMLParser(
-        encoding="utf-8",
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        huge_tree=False,
-        remove_pis=True,
-    )
     try:
-        root = library.fromstring(data.lstrip(), parser)
+        root = library.fromstring(data.lstrip(), _parser())
     except (library.XMLSyntaxError, ValueError) as error:
         problem = shorten(str(error), _LONGEST_SHOWN)
         refuse(f"this is not well-formed XML: {problem}")
@@ -90,6 +81,19 @@ def parse(text: str, path: str = "xml", owner: str = "") -> Element:
     if _depth(root) > MAX_DEPTH:
         refuse(f"the XML is nested deeper than {MAX_DEPTH} elements; a network never is")
     return root
+
+
+def _parser() -> Any:
+    """A parser that loads nothing and expands no entities."""
+    return etree().XMLParser(
+        encoding="utf-8",
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        dtd_validation=False,
+        huge_tree=False,
+        remove_pis=True,
+    )
 
 
 def _metadata_or_root(root: Element) -> Element:

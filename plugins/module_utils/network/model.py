@@ -227,11 +227,15 @@ def read_network(options: Options, identity: str) -> Network:
         libvirt=libvirt,
         path=options.path,
     )
-    if network.restart:
-        options.error("restart", "is for networks with managed_by: libvirt; the others change while they run")
+    _refuse_restart(options, network)
     options.reject_unknown()
     validate_combinations(options, network)
     return network
+
+
+def _refuse_restart(options: Options, network: Network) -> None:
+    if network.restart:
+        options.error("restart", "is for networks with managed_by: libvirt; the others change while they run")
 
 
 def _read_managed(options: Options) -> Network:
