@@ -52,7 +52,8 @@ MOST_ADDRESSES = 1024
 MOST_ITEMS = 500_000
 LONGEST_SENTENCE = 4096
 
-# What reach.py proposes: one command without anything that a shell would act on outside of quotes, or a sentence. An
+# What firewall/remedies.py proposes: one command without anything that a shell would act on outside of quotes, or a
+# sentence. An
 # administrator may paste it.
 _CURE = re.compile(
     r"nft insert rule [A-Za-z0-9 _./:-]* '[^'`$\\;|<>]* accept'"

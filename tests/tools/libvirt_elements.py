@@ -24,7 +24,7 @@ HEAD = """.. csv-table::
 
 """
 
-# Specs of parts (specs.KINDS) as the guide calls the parts.
+# Specs of parts (orchestration/parts.py) as the guide calls the parts.
 PARTS = {
     "bridges": "bridge",
     "rules": "rules",

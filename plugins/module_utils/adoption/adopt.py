@@ -21,7 +21,7 @@ from ..core.errors import InvalidOption, VirtnetError
 from ..core.files import File, write_files
 from ..core.identity import host_identity
 from ..core.paths import Paths
-from ..core.reconcile import CHANGE, Change, Plan, converge_locked
+from ..core.reconcile import CHANGE, Change, Plan, converge_locked, read_settled
 from ..dnsmasq.lease_file import Leases, read_leases
 from ..libvirt.connection import Driver, LibvirtNetwork, driver_installed
 from ..libvirt.definition import RegistrationSpec, registered_by_us, registration_xml, text_for_diff
@@ -142,7 +142,7 @@ class Adoptions:
         changes: list[Change] = [_change(adoption, current) for adoption in adoptions]
         changes += [change for change in definitions.changes if change.network in names]
         for part in reconcilers_for(specs, self.paths).values():
-            plan = part.plan(state_without_libvirt_dnsmasq(part.read(), networks))
+            plan = part.plan(state_without_libvirt_dnsmasq(read_settled(part), networks))
             changes += plan.changes
             notes += plan.notes
         return AdoptPlan(

@@ -20,7 +20,7 @@ from ..core.files import File, write_files
 from ..core.identity import host_identity
 from ..core.network_history import NetworkHistory, history_file, load_history
 from ..core.paths import Paths
-from ..core.reconcile import CHANGE, Change, Plan, converge_locked
+from ..core.reconcile import CHANGE, Change, Plan, converge_locked, read_settled
 from ..core.untrusted import UnusableFile
 from ..dnsmasq.lease_file import Leases, lease_file_fault, read_leases
 from ..firewall import ip_forward as forwarding
@@ -108,7 +108,7 @@ class Returns:
             changes.append(_change(returned.record, current))
             for part in reconcilers_for(self._absent_specs(record), self.paths).values():
                 # The bridge is not among these specs: libvirt's replaces it.
-                changes += part.plan(part.read()).changes
+                changes += part.plan(read_settled(part)).changes
         return ReturnPlan(
             changes=changes,
             result=[record.as_options() for name, record in sorted(current.records.items()) if name not in selected],

@@ -36,6 +36,12 @@ def check_linux(spec: BridgeSpec, current: BridgeState) -> None:
             "is not supported by this kernel; leave it out, or use Linux 6.7 or later",
             owner,
         )
+    if spec.multicast_snooping and link is not None and link.multicast_snooping is None:
+        raise InvalidOption(
+            f"{prefix}multicast_snooping",
+            "is not supported by this kernel, which has no IGMP snooping; leave it out",
+            owner,
+        )
     _check_common(spec, current)
 
 

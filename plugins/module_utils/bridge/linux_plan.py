@@ -267,7 +267,8 @@ def _link_steps(spec: BridgeSpec, link: Link, moved: Uplink | None) -> list[Step
         steps.append(SetLink(spec.name, {"mtu": spec.mtu}))
     if link.stp != spec.stp or link.forward_delay != spec.forward_delay:
         steps += _stp_steps(spec)
-    if spec.multicast_snooping not in (None, link.multicast_snooping):
+    # A kernel without IGMP snooping has no such setting: what is off there stays off.
+    if link.multicast_snooping is not None and spec.multicast_snooping not in (None, link.multicast_snooping):
         steps.append(SetLink(spec.name, {"kind": "bridge", **_snooping(spec)}))
     return steps
 

@@ -112,7 +112,7 @@ def read(cls: Callable[..., Spec], options: Options, **values: Any) -> Spec:
             groups[path] = _group(options, path)
         if one.field in values:
             groups[path].raw(name, None)
-        elif one.default is REQUIRED or groups[path].given(name):
+        elif one.default is REQUIRED or not groups[path].has_default(name, one.default):
             values[one.field] = one.kind.read(groups[path], name)
         else:
             groups[path].raw(name, None)

@@ -92,6 +92,10 @@ class Options:
         """The given options except these."""
         return [str(name) for name, value in self._data.items() if name not in names and value is not None]
 
+    def has_default(self, name: str, default: Any) -> bool:
+        """Whether the option is absent, or is the empty string where that is the default: templates produce it."""
+        return not self.given(name) or (default == "" and self._data[name] == "")
+
     def raw(self, name: str, default: Any = REQUIRED) -> Any:
         """The value, unchecked."""
         self._read.add(name)
@@ -103,7 +107,7 @@ class Options:
         return default
 
     def _read_as(self, name: str, default: Default | Required, convert: Callable[[str, Any], Value]) -> Value | Default:
-        if default is not REQUIRED and not self.given(name):
+        if default is not REQUIRED and self.has_default(name, default):
             self._read.add(name)
             return default
         return convert(self.at(name), self.raw(name))

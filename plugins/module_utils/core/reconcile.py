@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -84,14 +84,23 @@ def converge(reconciler: Reconciler[S, P], paths: Paths, *, check: bool) -> P:
 
 def converge_locked(reconciler: Reconciler[S, P], *, check: bool = False) -> P:
     """As converge(), for a caller that holds the lock."""
-    plan = reconciler.plan(reconciler.read())
+    plan = reconciler.plan(reconciler.read() if check else read_settled(reconciler))
     if check or not plan.changes:
         return plan
     reconciler.apply(plan)
-    remaining = reconciler.plan(reconciler.read()).changes
+    remaining = reconciler.plan(read_settled(reconciler)).changes
     if remaining:
         raise NotConverged("the host still differs after the change: " + "; ".join(map(str, remaining)))
     return plan
+
+
+def read_settled(reconciler: Reconciler[S, Any]) -> S:
+    """The current state, or the next one where a service is starting or stopping.
+
+    Only a reconciler of such services has a method ``read_settled``. It waits, so check mode does not use it.
+    """
+    read: Callable[[], S] = getattr(reconciler, "read_settled", reconciler.read)
+    return read()
 
 
 def describe(values: Mapping[str, Any]) -> str:

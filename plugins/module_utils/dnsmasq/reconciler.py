@@ -31,7 +31,7 @@ from .target import Target, target
 
 __all__ = ["FragmentSpec", "Fragments", "State"]
 
-# Seconds that apply() waits at most for a dnsmasq that is starting or stopping, and between two looks.
+# Seconds that a run waits at most for a dnsmasq that is starting or stopping, and between two looks.
 _TRANSITION_TIMEOUT = 2.0
 _POLL_INTERVAL = 0.1
 
@@ -206,25 +206,21 @@ class Fragments:
         ]
 
     def apply(self, plan: FragmentsPlan) -> None:
-        """Test the new files, write them, restart, verify; if that fails, restore the old files and raise the reason.
-
-        A plan that was made while a dnsmasq started or stopped is made again when that has ended.
-        """
-        if plan.current.in_transition:
-            plan = self.plan(self._read_after_transition())
-        if not plan.changes:
-            return
+        """Test the new files, write them, restart, verify; if that fails, restore the old files and raise why."""
         # It is large, and mostly there is nothing to do.
         from .deploy import Deployment
 
         Deployment(plan, paths=self.paths, service=self.service, instances=self.instances, reader=self.reader).run()
 
-    def _read_after_transition(self) -> State:
+    def read_settled(self) -> State:
         """The state when no dnsmasq is starting or stopping any more, or the current one after the timeout.
 
         A dnsmasq that starts calls ``virtnet fragments`` first, which waits for the lock that we hold: the note at the
         lock tells it not to wait.
         """
+        state = self.read()
+        if not state.in_transition:
+            return state
         deadline = time.monotonic() + _TRANSITION_TIMEOUT
         set_lock_status(self.paths.runtime, WAITS_FOR_DNSMASQ)
         try:

@@ -69,11 +69,14 @@ class State:
     def in_transition(self) -> bool:
         """Whether a dnsmasq is starting or stopping, so that the state is another one soon.
 
+        A socket without a process is one of a process that ends.
+
         False while systemd keeps dnsmasq waiting for our own service: then it starts only after us.
         """
         if self.service.ordered_after_us:
             return False
-        return self.service.active in TRANSITIONS or bool(self.transient_pids)
+        without_process = any(not socket.pid for socket in self.foreign_sockets)
+        return self.service.active in TRANSITIONS or bool(self.transient_pids) or without_process
 
     @property
     def system_runs_or_is_enabled(self) -> bool:

@@ -86,7 +86,8 @@ class StateReader:
         names = sorted({*instance_files, *enabled})
         services = self._services(names, bool(instance_files))
         config = read_config(services.system.command, self.reader, self.paths.dnsmasq_fragments)
-        foreign = foreign_sockets(services.sockets, services.main_pids | services.transient_pids)
+        transient_pids = services.transient_pids
+        foreign = foreign_sockets(services.sockets, services.main_pids | transient_pids)
         tftp_roots = [spec.tftp_root for spec in self.specs if spec.tftp_root]
         return State(
             service=services.system,
@@ -101,7 +102,7 @@ class StateReader:
             instances=services.instances,
             unbound_instances=_unbound_instances(instance_files, services),
             sockets=services.sockets,
-            transient_pids=services.transient_pids,
+            transient_pids=transient_pids,
             blocked_ports=[
                 port for port in (probe.DHCP_PORT, probe.DHCP6_PORT) if not port_can_be_shared(port, foreign)
             ],

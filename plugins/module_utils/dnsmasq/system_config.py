@@ -12,9 +12,6 @@ from ..dhcp.dnsmasq_syntax import Setting
 
 DEFAULT_FILE = "/etc/dnsmasq.conf"
 
-# Lists of blocked domains have some ten megabytes.
-_LARGEST_FILE = 512 * 1024 * 1024
-
 WILDCARD = "wildcard"
 BIND_INTERFACES = "bind-interfaces"
 BIND_DYNAMIC = "bind-dynamic"

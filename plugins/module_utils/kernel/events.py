@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
 """Events of the kernel about links, addresses, routes, qdiscs, forwarding and nftables: sockets and messages.
 
 Only what the guard needs of each message is read. Numbers are those of include/uapi/linux/{rtnetlink,if_link,if_addr,

@@ -46,7 +46,7 @@ class Link:
     master: str = ""
     alias: str = ""
     stp: bool = False
-    multicast_snooping: bool = False
+    multicast_snooping: bool | None = None
     forward_delay: float = 0
     isolated: bool = False
     filters: Mapping[str, int] = field(default_factory=dict)
@@ -76,7 +76,7 @@ def _link(item: Mapping[str, Any]) -> Link:
         master=item.get("master", ""),
         alias=item.get("ifalias", ""),
         stp=bool(data.get("stp_state")),
-        multicast_snooping=bool(data.get("mcast_snooping")),
+        multicast_snooping=bool(data["mcast_snooping"]) if "mcast_snooping" in data else None,
         forward_delay=data.get("forward_delay", 0) / CENTISECONDS,
         isolated=bool(info.get("info_slave_data", {}).get("isolated")),
         filters={key: value for key, value in data.items() if key.startswith("nf_call_")},

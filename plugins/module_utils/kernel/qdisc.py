@@ -9,6 +9,7 @@ rounded and differs between its versions.
 
 from __future__ import annotations
 
+import errno
 import struct
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -114,6 +115,8 @@ def _parse(body: bytes) -> _TcObject:
 
 def read_root_qdiscs(indexes: Collection[int]) -> dict[int, RootQdisc]:
     """The root qdiscs of these links, without links that have none; raises CommandFailed."""
+    if not indexes:
+        return {}
     try:
         with netlink.Connection(netlink.ROUTE) as kernel:
             qdiscs = [qdisc for qdisc in _dump(kernel, _GET_QDISC) if qdisc.index in indexes]
@@ -122,6 +125,9 @@ def read_root_qdiscs(indexes: Collection[int]) -> dict[int, RootQdisc]:
                 for index in {qdisc.index for qdisc in qdiscs if qdisc.handle}
             }
     except OSError as error:
+        # A kernel without traffic control has no qdiscs; there a limit is refused when it is set.
+        if error.errno == errno.EOPNOTSUPP:
+            return {}
         raise CommandFailed(f"the queues of the host's links cannot be listed: {error.strerror}") from error
 
 

@@ -19,6 +19,8 @@ _OPTIONS = ("name", "state", "mode", "uuid", "title", "description", "autostart"
 # The values of stored definitions for DHCP, DNS and addresses, which such a network does not have.
 _FIXED_VALUES: Mapping[str, Any] = {
     "bridge.mac": None,
+    "bridge.rstp": False,
+    "bridge.fail_mode": "standalone",
     "ipv4.address": "none",
     "ipv4.dhcp.enabled": False,
     "dns.enabled": False,

@@ -48,7 +48,8 @@ SETS = {
     "vn_ports6_at": "type ipv6_addr . inet_proto . inet_service : ipv6_addr; flags interval",
 }
 # Maps whose values are verdicts.
-VERDICTS = ("vn_to_guest", "vn_from_guest", "vn_to_host", "vn_nat4", "vn_nat6")  # Maps of port forwards.
+VERDICTS = ("vn_to_guest", "vn_from_guest", "vn_to_host", "vn_nat4", "vn_nat6")
+# Maps of port forwards.
 FORWARDS = tuple(name for name in SETS if name.startswith("vn_port"))
 MAPS = (*VERDICTS, *FORWARDS)
 # Sets whose elements have a limit: a lookup of the element matches the packets that exceed it.

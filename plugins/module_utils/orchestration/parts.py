@@ -13,7 +13,7 @@ from ..bridge.reconciler import Bridges
 from ..bridge.spec import BridgeSpec
 from ..core.options import Options
 from ..core.paths import Paths
-from ..core.reconcile import Reconciler
+from ..core.reconcile import Reconciler, read_settled
 from ..dnsmasq.reconciler import Fragments
 from ..dnsmasq.spec import FragmentSpec
 from ..firewall.reconciler import NatRules
@@ -78,11 +78,15 @@ def registrations_reconciler(specs: Specs, paths: Paths) -> Registrations:
 
 
 def pending_changes(
-    specs: Specs, paths: Paths, integrate: bool | None = None, resolver: str | None = None
+    specs: Specs, paths: Paths, integrate: bool | None = None, resolver: str | None = None, *, check: bool = True
 ) -> tuple[list[str], list[str]]:
-    """The changes that all reconcilers plan now, and their notes. Without changes, none of their tasks has to run."""
+    """The changes that all reconcilers plan now, and their notes. Without changes, none of their tasks has to run.
+
+    Without ``check``, a service that is starting or stopping is waited for.
+    """
     by_part = reconcilers_for(specs, paths, integrate=integrate, resolver=resolver, may_move=True)
     plans: list[Any] = [
-        reconciler.plan(reconciler.read()) for reconciler in (*by_part.values(), registrations_reconciler(specs, paths))
+        reconciler.plan(reconciler.read() if check else read_settled(reconciler))
+        for reconciler in (*by_part.values(), registrations_reconciler(specs, paths))
     ]
     return [str(change) for plan in plans for change in plan.changes], [note for plan in plans for note in plan.notes]

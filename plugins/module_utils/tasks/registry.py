@@ -148,7 +148,7 @@ def virt_network(module: Any) -> None:
 
     def finish(plan: Any, paths: Paths) -> dict[str, Any]:
         chosen = module.params["firewall_integration"], module.params["resolver"]
-        pending_parts, notes = pending_changes(plan.return_values, paths, *chosen)
+        pending_parts, notes = pending_changes(plan.return_values, paths, *chosen, check=module.check_mode)
         # Without pending parts the run is complete, and the guard may repair these networks again.
         if not pending_parts and not module.check_mode:
             clear_pending_run(paths)

@@ -74,6 +74,21 @@ def test_absent_and_null_options_have_their_defaults() -> None:
     assert port == Port(name="eth0") and (port.mode, port.peers, port.limit, port.dhcp) == ("fast", (), None, True)
 
 
+def test_an_empty_string_is_absent_where_it_is_the_default() -> None:
+    port = read(Port, Options({"name": "eth0", "domain": ""}))
+    assert port == read(Port, Options({"name": "eth0"}))
+    assert Options({"domain": ""}).domain("domain", "") == ""
+    with pytest.raises(InvalidOption, match="domain"):
+        Options({"domain": ""}).domain("domain", None)
+
+
+@pytest.mark.parametrize("spec", [BridgeOptions, Dns, Network])
+def test_the_options_of_a_network_take_the_empty_strings_of_templates(spec: Any) -> None:
+    for one in table(spec):
+        if one.default == "":
+            assert Options({"it": ""}).has_default("it", one.default), one.name
+
+
 def test_what_is_written_is_read_again() -> None:
     port = Port("eth0", "slow", ("a", "b"), "lab.example", Limit(1, 2), False, "5m", 7)
     assert read(Port, Options(write(port))) == port

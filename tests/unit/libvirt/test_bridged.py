@@ -69,6 +69,11 @@ def test_the_registration_names_open_vswitch() -> None:
     assert plan({**SITE, "bridge": {"name": "eth0", "type": "openvswitch"}}).changes
 
 
+def test_the_definition_of_a_network_on_a_bridge_of_open_vswitch_is_read_back() -> None:
+    network = read(bridge={"name": "ovs0", "type": "openvswitch"})
+    assert read_network(Options(network.as_options()), "host") == network
+
+
 def test_a_definition_is_the_same_after_its_xml() -> None:
     network = read(libvirt={"portgroups": [{"name": "a", "vlan": {"tags": [{"id": 5}]}}]})
     assert read_network(Options(network.as_options()), "host") == network

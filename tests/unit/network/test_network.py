@@ -48,6 +48,21 @@ def limit(**more: int) -> dict[str, int]:
     return {"average": 10, **more}
 
 
+def test_empty_strings_that_templates_produce_are_absent_options() -> None:
+    empty = {
+        "name": "lab",
+        "uplink": "",
+        "dns": {"domain": ""},
+        "ipv4": {
+            "dhcp": {"hosts": [{"mac": "52:54:00:00:00:02", "name": "", "ip": "192.168.9.9"}]},
+            "address": "192.168.9.1/24",
+        },
+    }
+    host = {"mac": "52:54:00:00:00:02", "ip": "192.168.9.9"}
+    absent = {"name": "lab", "ipv4": {"address": "192.168.9.1/24", "dhcp": {"hosts": [host]}}}
+    assert read_network(Options(empty), "host") == read_network(Options(absent), "host")
+
+
 def test_a_name_alone_makes_a_nat_network_with_dhcp_and_dns() -> None:
     network = read(name="lab")
     assert (network.state, network.mode, network.autostart, network.persistent) == ("active", "nat", True, True)
