@@ -53,8 +53,7 @@ MOST_ITEMS = 500_000
 LONGEST_SENTENCE = 4096
 
 # What firewall/remedies.py proposes: one command without anything that a shell would act on outside of quotes, or a
-# sentence. An
-# administrator may paste it.
+# sentence. An administrator may paste it.
 _CURE = re.compile(
     r"nft insert rule [A-Za-z0-9 _./:-]* '[^'`$\\;|<>]* accept'"
     r"|ip6?tables(?:-nft|-legacy)?(?: -t [a-z]+)? -I [A-Za-z0-9 _./:-]* -j ACCEPT"
