@@ -89,7 +89,7 @@ class BridgeOptions:
 def check_bridge(options: Options, bridge: BridgeOptions) -> None:
     """Refuse options that exclude each other, or that the type of the bridge does not have; raises InvalidOption."""
     if bridge.stp and bridge.rstp:
-        options.error("rstp", "and stp exclude each other; choose one")
+        options.error("rstp", "cannot be combined with bridge.stp; leave one of them out")
     if bridge.type != OPENVSWITCH:
         for one in table(BridgeOptions):
             if one.is_written is _on_openvswitch and getattr(bridge, one.field) != one.default:

@@ -338,7 +338,9 @@ def _read_routes(options: Options, ipv4: Ipv4, ipv6: Ipv6) -> tuple[Route, ...]:
         if automatic and any(
             (":" in str(item.raw("via", ""))) == (family == "ipv6") for item in options.each("routes")
         ):
-            options.error("routes", f"need {family}.address: the guest that leads there has a place in a known subnet")
+            options.error(
+                "routes", f"a fixed {family}.address is required, because `via` must lie in the network's subnet"
+            )
     own = [address for address in (ipv4.address, ipv6.address) if address is not None]
     return read_route_options(options, "routes", [*own, *options.cidrs("extra_addresses")])
 

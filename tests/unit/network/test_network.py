@@ -230,7 +230,11 @@ def host(**options: Any) -> dict[str, Any]:
         ({"bridge": {"type": "ovs"}}, "networks[2].bridge.type", "use one of linux, openvswitch"),
         ({"bridge": {"rstp": True}}, "networks[2].bridge.rstp", "is for bridges of type openvswitch"),
         ({"bridge": {"fail_mode": "secure"}}, "networks[2].bridge.fail_mode", "is for bridges of type openvswitch"),
-        ({"bridge": {**OVS, "stp": True, "rstp": True}}, "networks[2].bridge.rstp", "and stp exclude each other"),
+        (
+            {"bridge": {**OVS, "stp": True, "rstp": True}},
+            "networks[2].bridge.rstp",
+            "cannot be combined with bridge.stp",
+        ),
         ({"bridge": {**OVS, "fail_mode": "open"}}, "networks[2].bridge.fail_mode", "use one of standalone, secure"),
         ({"bridge": {**OVS, "vlans": [{"port": "eth1"}]}}, "networks[2].bridge.vlans[0].tag", "or portgroup"),
         (
@@ -426,7 +430,7 @@ def host(**options: Any) -> dict[str, Any]:
             "networks[2].routes[1].to",
             "give another metric",
         ),
-        ({"routes": [ROUTE]}, "networks[2].routes", "need ipv4.address"),
+        ({"routes": [ROUTE]}, "networks[2].routes", "a fixed ipv4.address is required"),
     ],
 )
 def test_error_names_the_value_and_what_to_do(options: dict[str, Any], path: str, said: str) -> None:
