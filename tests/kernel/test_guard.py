@@ -209,6 +209,18 @@ def test_without_inotify_files_are_looked_at(bed: GuardedBed) -> None:
     eventually(lambda: "192.168.31.1/24" in bed.host.run("ip", "address", "show", "dev", "vn-lab"))
 
 
+def test_a_folder_that_came_after_the_guard_is_watched_and_so_is_the_next_in_its_place(lab: GuardedBed) -> None:
+    folder = lab.root / "etc/virtnet/dnsmasq.d"
+    stray = folder / "stray.conf"
+    for _time in range(2):
+        folder.mkdir()
+        # The guard has something else to do, and finds the folder then.
+        lab.host.run("ip", "link", "set", "vn-lab", "down")
+        eventually(lambda: rests(lab))
+        stray.write_text("")
+        eventually(lambda: not folder.exists())
+
+
 def test_a_network_that_is_stopped_stays_so_and_its_guests_come_back_with_it(lab: GuardedBed) -> None:
     guest = guest_of(lab)
     assert "Network lab stopped" in lab.command("stop", "lab")

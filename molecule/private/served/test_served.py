@@ -19,6 +19,16 @@ else resolvconf -f -d $(ls /run/resolvconf/interfaces | grep virtnet); fi
 UNITS = ("virtnet-dnsmasq@_shared.service", "virtnet-dnsmasq@closed.service")
 
 
+def is_as_defined(lab_host: Host) -> bool:
+    return lab_host.attempt(["virtnet", "check"]).ok
+
+
+def state_and_journal(lab_host: Host) -> str:
+    """What is not as defined, and what the guard and the instances have logged about it."""
+    journal = ["journalctl", "--unit=virtnet", "--unit=virtnet-dnsmasq@*", "--lines=60", "--output=short-precise"]
+    return "\n".join([lab_host.attempt(["virtnet", "check"]).out, lab_host.run(journal)])
+
+
 @pytest.mark.parametrize("unit", UNITS)
 def test_instances_run_as_a_user_and_with_few_capabilities(host: Machine, unit: str) -> None:
     assert host.service(unit).is_enabled
@@ -94,13 +104,14 @@ def test_leases_are_listed(lab_host: Host, guests: Pair) -> None:
         "systemctl stop virtnet-dnsmasq@_shared.service",
         # Not by its number, which is 0 when there is none: kill(2) would then take the whole test run.
         "systemctl kill --signal=KILL virtnet-dnsmasq@_shared.service",
+        "rm -r /etc/virtnet/dnsmasq.d",
         "rm /etc/virtnet/dnsmasq.d/lab.conf",
         "rm /etc/virtnet/dnsmasq/_shared.conf",
     ],
 )
 def test_an_instance_that_is_gone_is_put_right(lab_host: Host, guests: Pair, fault: str) -> None:
     lab_host.run(["sh", "-c", fault])
-    assert eventually(lambda: lab_host.attempt(["virtnet", "check"]).ok, 60), lab_host.attempt(["virtnet", "check"]).out
+    assert eventually(lambda: is_as_defined(lab_host), 60), state_and_journal(lab_host)
     assert eventually(lambda: guests[0].resolves("guest-b.lab.test") == [guests[1].address()], 60)
 
 
@@ -111,5 +122,5 @@ def test_entries_of_the_hosts_resolver_that_are_gone_are_put_right(lab_host: Hos
     before = lab_host.run(said).count("Repaired")
     lab_host.run(["sh", "-c", ENTRIES_GONE])
     assert eventually(lambda: lab_host.run(said).count("Repaired") > before, 60), lab_host.run(said)
-    assert eventually(lambda: lab_host.attempt(["virtnet", "check"]).ok, 60), lab_host.attempt(["virtnet", "check"]).out
+    assert eventually(lambda: is_as_defined(lab_host), 60), state_and_journal(lab_host)
     assert eventually(lambda: lab_host.resolves("guest-a.lab.test") == [address], 60)

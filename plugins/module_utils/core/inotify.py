@@ -42,12 +42,15 @@ class InotifyWatcher:
         """The file descriptors for select."""
         return [self._descriptor]
 
-    def add(self, folders: Iterable[str]) -> None:
-        """Watch these folders too."""
+    def add(self, folders: Iterable[str]) -> list[str]:
+        """Watch these folders too; returns those that exist and were not watched before."""
+        new = []
         for folder in folders:
             watch = self._libc.inotify_add_watch(self._descriptor, os.fsencode(folder), ctypes.c_uint32(self._mask))
-            if watch >= 0:
+            if watch >= 0 and watch not in self._folders:
                 self._folders[watch] = folder
+                new.append(folder)
+        return new
 
     def receive(self) -> Iterator[tuple[str, str]]:
         """Folder and name of each changed file; the name is empty if the folder itself was removed."""
@@ -90,11 +93,11 @@ class PollingWatcher:
         """None: there is nothing for select."""
         return []
 
-    def add(self, folders: Iterable[str]) -> None:
-        """Watch these folders too."""
-        for folder in folders:
-            if folder not in self._seen:
-                self._seen[folder] = _files(folder)
+    def add(self, folders: Iterable[str]) -> list[str]:
+        """Watch these folders too, also those that do not exist yet; returns those that were not watched before."""
+        new = [folder for folder in folders if folder not in self._seen]
+        self._seen.update({folder: _files(folder) for folder in new})
+        return new
 
     def receive(self) -> Iterator[tuple[str, str]]:
         """Folder and name of each changed file."""

@@ -85,8 +85,8 @@ class Guard:
                 self._receive(sockets, folders)
                 if self.stopped or not self._work():
                     time.sleep(_IDLE_PAUSE)
-                if self._view_outdated:
-                    folders.add_new_folders()
+                else:
+                    self._watch_new_folders(folders)
         return 0
 
     def _stop(self, _number: int, _frame: Any) -> None:
@@ -126,10 +126,19 @@ class Guard:
 
     def _receive_file_events(self, folders: FolderWatch, now: float) -> None:
         for concerned in folders.receive():
-            if concerned == DEFINITIONS:
-                self._request_everything(now)
-            else:
-                self.scheduler.request([concerned], now)
+            self._request(concerned, now)
+
+    def _watch_new_folders(self, folders: FolderWatch) -> None:
+        """Watch the folders that a run, or a repair, has created, and check what may have changed in them before."""
+        now = time.monotonic()
+        for concerned in folders.add_new_folders():
+            self._request(concerned, now)
+
+    def _request(self, concerned: str, now: float) -> None:
+        if concerned == DEFINITIONS:
+            self._request_everything(now)
+        else:
+            self.scheduler.request([concerned], now)
 
     def _receive_ovs_event(self) -> None:
         """The kernel does not report the ports of Open vSwitch's bridges; its database does."""

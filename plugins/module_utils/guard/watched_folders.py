@@ -58,9 +58,10 @@ class FolderWatch:
         """The descriptors to select, none if the folders are polled."""
         return self._folders.filenos()
 
-    def add_new_folders(self) -> None:
-        """Watch folders that exist by now."""
-        self._folders.add(watched_folders(self._paths))
+    def add_new_folders(self) -> set[str]:
+        """Watch folders that exist by now; returns what those concern that were not watched before."""
+        folders = watched_folders(self._paths)
+        return {folders[folder] for folder in self._folders.add(folders)}
 
     def receive(self) -> Iterator[str]:
         """A part, or DEFINITIONS, for each change since the last call."""
