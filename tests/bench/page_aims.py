@@ -21,7 +21,7 @@ PARTS = {
     "NatRules": "rules",
     "ManagedBridges": "bridges",
     "Fragments": "DHCP and DNS",
-    "Entries": "resolver",
+    "ResolverEntries": "resolver",
 }
 
 

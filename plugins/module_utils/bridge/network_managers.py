@@ -23,7 +23,7 @@ from ..core.command import run
 from ..core.errors import InvalidOption
 from ..core.files import File, read_text, write_files
 from ..core.paths import Paths
-from ..core.reconcile import CHANGE, CREATE, DELETE, Change, Plan
+from ..core.reconcile import DELETE, Change, Plan, text_change
 from ..core.untrusted import UnusableFile, read_untrusted_text
 from .reconciler import Bridges
 from .spec import BridgeSpec
@@ -311,18 +311,7 @@ def plan_files(specs: Sequence[BridgeSpec], purge: bool, managers: Managers) -> 
         if after and path in _COMPANION:
             after = _other_taps_text(path, managers)
         if before != after:
-            action = DELETE if after is None else CREATE if before is None else CHANGE
-            changes.append(
-                FileChange(
-                    action=action,
-                    name=f"file /{path}",
-                    before=before or "",
-                    after=after or "",
-                    detail="",
-                    path=path,
-                    content=after,
-                )
-            )
+            changes.append(text_change(FileChange, f"file /{path}", before, after, path=path, content=after))
     return changes
 
 

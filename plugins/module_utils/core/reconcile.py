@@ -40,6 +40,15 @@ class Change:
         return f"{self.name}: {self.detail or _DONE[self.action]}"
 
 
+C = TypeVar("C", bound=Change)
+
+
+def text_change(kind: Callable[..., C], name: str, before: str | None, after: str | None, **fields: Any) -> C:
+    """The change of a text, such as the content of a file; None: it does not exist. ``fields``: others of the kind."""
+    action = DELETE if after is None else CREATE if before is None else CHANGE
+    return kind(action=action, name=name, before=before or "", after=after or "", **fields)
+
+
 C_co = TypeVar("C_co", bound=Change, covariant=True)
 S = TypeVar("S")
 

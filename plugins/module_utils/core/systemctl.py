@@ -91,6 +91,12 @@ def is_active(unit: str) -> bool:
     return run(["systemctl", "is-active", "--quiet", unit], check=False).code == 0
 
 
+def is_restarting(unit: str) -> bool:
+    """Whether systemd stops a unit only to start it again: ``systemctl list-jobs`` shows a restart job then."""
+    jobs = run(["systemctl", "list-jobs", "--no-legend", "--plain", unit], check=False).stdout
+    return any(job.split()[1:3] == [unit, "restart"] for job in jobs.splitlines())
+
+
 def restart(units: Sequence[str], *, timeout: float = JOB_TIMEOUT) -> None:
     """Restart units, or start those that do not run, and wait for it; raises MissingTool, CommandFailed."""
     run(["systemctl", "restart", *units], timeout=timeout)

@@ -22,7 +22,7 @@ from ..libvirt.definition import RegistrationSpec
 from ..libvirt.reconciler import Registrations
 from ..network.model import Network
 from ..nft.spec import RulesSpec
-from ..resolver.reconciler import Entries
+from ..resolver.reconciler import ResolverEntries
 from ..resolver.spec import EntrySpec
 from .desired_state import BRIDGES, ENTRIES, FRAGMENTS, OVS_BRIDGES, REGISTRATIONS, RULES, Specs
 
@@ -42,8 +42,8 @@ def reconcilers_for(
     """The reconciler of each part, in the order of PARTS; raises InvalidOption.
 
     ``networks`` are those that the user wrote, for the paths in errors; ``integrate`` is for the rules
-    (firewall.reconciler.NatRules), ``resolver`` for the entries (resolver.reconciler.Entries), ``may_move`` for the
-    bridges (bridge.reconciler.Bridges).
+    (firewall.reconciler.NatRules), ``resolver`` for the entries (resolver.reconciler.ResolverEntries), ``may_move`` for
+    the bridges (bridge.reconciler.Bridges).
     """
     path_of = {key: network.path for network in networks for key in (network.name, network.bridge.name) if network.path}
     ovs = [spec for spec in specs[BRIDGES] if spec.get("type") == OPENVSWITCH]
@@ -67,7 +67,7 @@ def reconcilers_for(
         BRIDGES: bridges(BRIDGES),
         OVS_BRIDGES: bridges(OVS_BRIDGES),
         FRAGMENTS: Fragments(list(map(FragmentSpec.from_options, options_of(FRAGMENTS))), False, paths),
-        ENTRIES: Entries(list(map(EntrySpec.from_options, options_of(ENTRIES))), False, paths, resolver),
+        ENTRIES: ResolverEntries(list(map(EntrySpec.from_options, options_of(ENTRIES))), False, paths, resolver),
     }
 
 

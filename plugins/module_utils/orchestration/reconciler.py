@@ -46,7 +46,7 @@ from .validation import require_unique, validate_together
 class Networks:
     """Definitions of networks; without ``pools``, ``fleet`` or ``resolver``, those of an earlier run hold.
 
-    ``resolver`` is for the entries, which may refuse it (resolver.reconciler.Entries).
+    ``resolver`` is for the entries, which may refuse it (resolver.reconciler.ResolverEntries).
     """
 
     def __init__(

@@ -22,7 +22,7 @@ from ..core.identity import MARK
 from ..core.notes import read_note
 from ..core.options import Options
 from ..core.paths import Paths
-from ..core.reconcile import CHANGE, CREATE, DELETE, Change, Plan, describe
+from ..core.reconcile import CHANGE, DELETE, Change, Plan, describe, text_change
 from .networkmanager import NetworkManager
 from .override import DISABLED, check_choice, choice_file, read_choice
 from .owner import read_resolver_state
@@ -87,7 +87,7 @@ class TextChange(Change):
     text: str | None = None
 
 
-class Entries:
+class ResolverEntries:
     """The reconciler of the entries.
 
     ``choice``: a provider for all entries that name none, or ``none`` for no entries; None: the choice of the last run.
@@ -138,7 +138,7 @@ class Entries:
         for change in text_changes:
             texts.setdefault(change.provider, {})[change.key] = change.text
         entry_changes = _entry_changes(current.entries, stored)
-        used = [spec for spec in self.specs if spec.asked and spec.interface in stored]
+        used = [spec for spec in self.specs if spec.queried_by_host and spec.interface in stored]
         return ResolverPlan(
             changes=[*text_changes, *entry_changes, *_choice_changes(current.choice, choice)],
             result=[{**spec.as_options(), "provider": resolver.owner} for spec in used],
@@ -156,9 +156,10 @@ class Entries:
         for spec in self.specs:
             stored.pop(spec.interface, None)
             if spec.state == "present" and not (choice == DISABLED and spec.provider == AUTO):
-                if spec.asked:
+                reason = None
+                if spec.queried_by_host:
                     _check_provider(spec, choice, current.resolver)
-                reason = _reason_for_no_entry(spec, current.resolver) if spec.asked else None
+                    reason = _reason_for_no_entry(spec, current.resolver)
                 if reason is None:
                     stored[spec.interface] = spec
                 elif reason:
@@ -211,7 +212,7 @@ def _reason_for_no_entry(spec: EntrySpec, resolver: ResolverState) -> str | None
     own_dnsmasq = resolver.owner == NETWORK_MANAGER and resolver.supports_split_dns
     if not resolver.asks_loopback or resolver.owner == RESOLVED or own_dnsmasq:
         return None
-    if spec.loopback_serves:
+    if spec.answered_on_loopback:
         return ""
     if resolver.supports_split_dns:
         return None
@@ -221,25 +222,11 @@ def _reason_for_no_entry(spec: EntrySpec, resolver: ResolverState) -> str | None
 
 
 def _text_changes(provider: str, current: ProviderTexts, desired: ProviderTexts) -> list[TextChange]:
-    changes = []
-    for key in sorted({*current, *desired}):
-        before, after = current.get(key), desired.get(key)
-        if before == after:
-            continue
-        action = DELETE if after is None else CREATE if before is None else CHANGE
-        changes.append(
-            TextChange(
-                action=action,
-                name=f"{provider} {key}",
-                before=before or "",
-                after=after or "",
-                detail="",
-                provider=provider,
-                key=key,
-                text=after,
-            )
-        )
-    return changes
+    return [
+        text_change(TextChange, f"{provider} {key}", before, after, provider=provider, key=key, text=after)
+        for key in sorted({*current, *desired})
+        if (before := current.get(key)) != (after := desired.get(key))
+    ]
 
 
 def _entry_changes(current: Mapping[str, EntrySpec], desired: Mapping[str, EntrySpec]) -> list[Change]:
@@ -247,9 +234,8 @@ def _entry_changes(current: Mapping[str, EntrySpec], desired: Mapping[str, Entry
     for name in sorted({*current, *desired}):
         before, after = current.get(name), desired.get(name)
         if before != after:
-            texts = [describe(spec.as_options()) if spec else "" for spec in (before, after)]
-            action = DELETE if after is None else CREATE if before is None else CHANGE
-            changes.append(Change(action, f"resolver entry {name}", *texts))
+            texts = [describe(spec.as_options()) if spec else None for spec in (before, after)]
+            changes.append(text_change(Change, f"resolver entry {name}", *texts))
     return changes
 
 
@@ -263,8 +249,6 @@ def _order_notes(entries: Sequence[Entry], current: EntriesState) -> list[str]:
     """Notes on names that the host does not resolve because a libc takes the answer of the first server."""
     resolver = current.resolver
     if resolver.supports_split_dns or resolver.owner in (RESOLVED, ""):
-        return []
-    if not any(entry.queried_by_host for entry in entries):
         return []
     notes = []
     first = first_servers(entries)

@@ -30,9 +30,9 @@ class EntrySpec:
     subnets: Sequence[str] = option(_SUBNETS, ())
     provider: str = option(kinds.choice(AUTO, *PROVIDER_NAMES), AUTO)
     state: str = option(kinds.choice("present", "absent"), "present")
-    loopback_serves: bool = option(kinds.boolean, False)
+    answered_on_loopback: bool = option(kinds.boolean, False, name="loopback_serves")
     forwards: bool = option(kinds.boolean, True)
-    asked: bool = option(kinds.boolean, True, is_written=lambda spec: not spec.asked)
+    queried_by_host: bool = option(kinds.boolean, True, name="asked", is_written=lambda spec: not spec.queried_by_host)
     path: str = field(default="", compare=False)
 
     @staticmethod
@@ -64,6 +64,6 @@ class EntrySpec:
             domain=self.domain,
             zones=zones,
             forwards=self.forwards,
-            serves_all_networks=self.loopback_serves,
-            queried_by_host=self.asked,
+            serves_all_networks=self.answered_on_loopback,
+            queried_by_host=self.queried_by_host,
         )

@@ -111,13 +111,13 @@ def nft_nat(module: Any) -> None:
 
 def resolvconf_entry(module: Any) -> None:
     """Entries of the host's resolver."""
-    from ..resolver.reconciler import Entries
+    from ..resolver.reconciler import ResolverEntries
     from ..resolver.spec import EntrySpec
 
     run_reconciler(
         module,
         "entries",
-        lambda wanted, purge, paths: Entries(
+        lambda wanted, purge, paths: ResolverEntries(
             [EntrySpec.from_options(options) for options in wanted], purge, paths, module.params["resolver"]
         ),
         task_options=("resolver",),

@@ -56,11 +56,11 @@ def nft(task: Task, paths: Paths) -> dict[str, Any]:
 
 
 def resolver(task: Task, paths: Paths) -> dict[str, Any]:
-    from ansible_collections.virtnet.linux.plugins.module_utils.resolver.reconciler import Entries
+    from ansible_collections.virtnet.linux.plugins.module_utils.resolver.reconciler import ResolverEntries
     from ansible_collections.virtnet.linux.plugins.module_utils.resolver.spec import EntrySpec
 
     wanted = [EntrySpec.from_options(options) for options in options_of(task, "entries")]
-    plan = converge(Entries(wanted, task["purge"], paths), paths, check=task["check"])
+    plan = converge(ResolverEntries(wanted, task["purge"], paths), paths, check=task["check"])
     return module.as_return_values(plan, "entries")
 
 

@@ -11,6 +11,6 @@ sys.path.insert(0, "/usr/local/lib/virtnet")
 
 from engine.core.paths import Paths
 from engine.core.reconcile import converge
-from engine.resolver.reconciler import Entries
+from engine.resolver.reconciler import ResolverEntries
 
-converge(Entries([], True, Paths()), Paths(), check=False)
+converge(ResolverEntries([], True, Paths()), Paths(), check=False)

@@ -25,8 +25,8 @@ from ansible_collections.virtnet.linux.plugins.module_utils.resolver.provider im
     reverse_zones,
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver.reconciler import (
-    Entries,
     EntriesState,
+    ResolverEntries,
     ResolverPlan,
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver.resolv_conf import parse
@@ -49,7 +49,9 @@ HOSTS = {
 
 
 def plan(state: EntriesState, *wanted: dict[str, object], purge: bool = False, choice: str | None = None):
-    return Entries([EntrySpec.from_options(Options(item)) for item in wanted], purge, Paths(), choice).plan(state)
+    return ResolverEntries([EntrySpec.from_options(Options(item)) for item in wanted], purge, Paths(), choice).plan(
+        state
+    )
 
 
 def after(state: EntriesState, done: ResolverPlan) -> EntriesState:
@@ -110,12 +112,12 @@ def test_a_host_whose_resolver_is_left_alone_has_no_entries() -> None:
 def test_choice_is_kept_in_a_file_and_goes_with_auto(tmp_path: Path) -> None:
     paths = Paths(str(tmp_path))
     for choice in ("none", "plain", "auto"):
-        entries = Entries([], False, paths, choice)
+        entries = ResolverEntries([], False, paths, choice)
         entries.apply(entries.plan(EntriesState(choice=read_choice(paths))))
         assert read_choice(paths) == choice
     assert not list(Path(paths.state).iterdir())
     with pytest.raises(InvalidOption, match="resolver: 'bind' is not one of auto, none, openresolv"):
-        Entries([], False, paths, "bind")
+        ResolverEntries([], False, paths, "bind")
 
 
 def test_another_owner_of_the_file_takes_over() -> None:
@@ -304,7 +306,7 @@ def test_bad_options(options: dict[str, object], message: str) -> None:
 
 def test_interface_named_twice() -> None:
     with pytest.raises(InvalidOption, match=r"entries\[1\].interface: 'vn-lab' is named twice, also by entries\[0\]"):
-        Entries(
+        ResolverEntries(
             [EntrySpec.from_options(item) for item in Options({"entries": [LAB, LAB]}).each("entries")], False, Paths()
         )
 
