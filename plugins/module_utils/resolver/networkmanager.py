@@ -45,8 +45,7 @@ class NetworkManager:
 
     def read(self, root: str, interfaces: Sequence[str]) -> ProviderTexts:
         """Read the files for its dnsmasq, and the profile."""
-        folder = os.path.join(root, _FOLDER)
-        names = list_folder(folder)
+        names = list_folder(os.path.join(root, _FOLDER))
         paths = [os.path.join(_FOLDER, name) for name in names if _FILE.fullmatch(name)]
         texts = {path: read_text(os.path.join(root, path)) for path in (*paths, _PROFILE)}
         return {f"/{path}": text for path, text in texts.items() if text is not None}
@@ -61,8 +60,12 @@ class NetworkManager:
 
     def apply(self, root: str, changes: Mapping[str, str | None]) -> None:
         """Write the files; if NetworkManager runs, make it read them."""
-        files = [File(os.path.join(root, name.lstrip("/")), text, _mode(name)) for name, text in changes.items()]
         profile = f"/{_PROFILE}"
+        # NetworkManager ignores a profile that other users may read.
+        files = [
+            File(os.path.join(root, name.lstrip("/")), text, 0o600 if name == profile else 0o644)
+            for name, text in changes.items()
+        ]
         runs = is_running()
         if runs and profile in changes and changes[profile] is None:
             run(["nmcli", "connection", "delete", "uuid", _UUID], check=False)
@@ -90,11 +93,6 @@ def _keep_loopback() -> None:
             run(["ip", "route", "replace", "local", _LOOPBACK, "dev", "lo", "table", "local", "proto", "kernel",
                  "scope", "host", "src", "127.0.0.1"])  # fmt: skip
         time.sleep(_CHECK_INTERVAL)
-
-
-def _mode(name: str) -> int:
-    # NetworkManager ignores a profile that other users may read.
-    return 0o600 if name == f"/{_PROFILE}" else 0o644
 
 
 def _servers(entry: Entry) -> str:

@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 
 from ..core.files import File, write_files
 from ..core.untrusted import LARGEST_RESOLV_CONF, read_untrusted_text
-from . import owner as resolver_owner
 from . import resolv_conf
+from .owner import RESOLV_CONF
 from .provider import PLAIN, Entry, ProviderTexts, ResolverState, domains, first_servers
 
 _BEGIN = "# virtnet.linux: begin; written by it, and removed with its networks"
@@ -38,9 +38,7 @@ class Plain:
 
     def read(self, root: str, interfaces: Sequence[str]) -> ProviderTexts:
         """Read the text between the marks."""
-        inside = text_in_blocks(
-            read_untrusted_text(os.path.join(root, resolver_owner.RESOLV_CONF), LARGEST_RESOLV_CONF) or ""
-        )
+        inside = text_in_blocks(read_untrusted_text(os.path.join(root, RESOLV_CONF), LARGEST_RESOLV_CONF) or "")
         return {_NAME: inside} if inside else {}
 
     def target(self, entries: Sequence[Entry], resolver: ResolverState) -> ProviderTexts:
@@ -55,7 +53,7 @@ class Plain:
 
     def apply(self, root: str, changes: Mapping[str, str | None]) -> None:
         """Write the file; its mode stays."""
-        path = os.path.join(root, resolver_owner.RESOLV_CONF)
+        path = os.path.join(root, RESOLV_CONF)
         before = without_blocks(read_untrusted_text(path, LARGEST_RESOLV_CONF) or "")
         for text in changes.values():
             mode = stat.S_IMODE(os.stat(path).st_mode) if os.path.exists(path) else 0o644

@@ -23,10 +23,6 @@ PROVIDER_NAMES = (OPENRESOLV, DEBIAN, RESOLVED, NETWORK_MANAGER, PLAIN)
 # The provider that owns resolv.conf.
 AUTO = "auto"
 
-# Bits of a label of a reverse zone: an octet (RFC 1035 section 3.5), a nibble (RFC 3596 section 2.5).
-_LABEL_BITS = {4: 8, 6: 4}
-_ROOT = {4: "in-addr.arpa", 6: "ip6.arpa"}
-
 Subnet = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 # By name: what a provider stores for us.
 ProviderTexts = Mapping[str, str]
@@ -70,11 +66,6 @@ class ResolverState:
     unusable_reason: str = ""
     installed: frozenset[str] = field(default_factory=frozenset)
 
-    @property
-    def asks_loopback(self) -> bool:
-        """Whether the first server is a local resolver other than the stub of systemd-resolved."""
-        return bool(self.servers) and is_loopback(self.servers[0])
-
 
 class Provider(Protocol):
     """One way to add entries to the host's resolver."""
@@ -110,15 +101,12 @@ def reverse_zones(subnet: Subnet) -> list[str]:
 
     A subnet that does not end at the boundary of a label has several zones: at most 128 (IPv4) or 8 (IPv6).
     """
-    bits = _LABEL_BITS[subnet.version]
+    # A label is an octet (RFC 1035 section 3.5) or a nibble (RFC 3596 section 2.5).
+    bits = 8 if subnet.version == 4 else 4
     length = -(-subnet.prefixlen // bits) * bits
-    zones = []
-    for part in subnet.subnets(new_prefix=length):
-        binary = f"{int(part.network_address):0{part.max_prefixlen}b}"[:length]
-        labels = [int(binary[i : i + bits], 2) for i in range(0, length, bits)]
-        words = [str(label) if bits == 8 else f"{label:x}" for label in reversed(labels)]
-        zones.append(".".join([*words, _ROOT[subnet.version]]))
-    return zones
+    host_labels = (subnet.max_prefixlen - length) // bits
+    parts = subnet.subnets(new_prefix=length)
+    return [part.network_address.reverse_pointer.split(".", host_labels)[-1] for part in parts]
 
 
 def sequential_servers(entries: Sequence[Entry]) -> list[Entry]:

@@ -39,6 +39,7 @@ from .provider import (
     ProviderTexts,
     ResolverState,
     first_servers,
+    is_loopback,
     sequential_servers,
 )
 from .resolvconf import Resolvconf
@@ -138,9 +139,12 @@ class ResolverEntries:
         for change in text_changes:
             texts.setdefault(change.provider, {})[change.key] = change.text
         entry_changes = _entry_changes(current.entries, stored)
+        choice_change = Change(
+            CHANGE, "owner of the host's resolver", f"{current.choice}\n", f"{choice}\n", detail=choice
+        )
         used = [spec for spec in self.specs if spec.queried_by_host and spec.interface in stored]
         return ResolverPlan(
-            changes=[*text_changes, *entry_changes, *_choice_changes(current.choice, choice)],
+            changes=[*text_changes, *entry_changes, *([choice_change] if choice != current.choice else [])],
             result=[{**spec.as_options(), "provider": resolver.owner} for spec in used],
             notes=[*notes, *_order_notes(entries, current)],
             choice=choice if choice != current.choice else None,
@@ -209,8 +213,9 @@ def _reason_for_no_entry(spec: EntrySpec, resolver: ResolverState) -> str | None
         return f"/etc/resolv.conf is {resolver.owner_description}, and {resolver.unusable_reason}"
     if not resolver.owner:
         return f"/etc/resolv.conf is {resolver.owner_description}"
+    first = resolver.servers[0] if resolver.servers else ""
     own_dnsmasq = resolver.owner == NETWORK_MANAGER and resolver.supports_split_dns
-    if not resolver.asks_loopback or resolver.owner == RESOLVED or own_dnsmasq:
+    if not is_loopback(first) or resolver.owner == RESOLVED or own_dnsmasq:
         return None
     if spec.answered_on_loopback:
         return ""
@@ -218,7 +223,7 @@ def _reason_for_no_entry(spec: EntrySpec, resolver: ResolverState) -> str | None
         return None
     # Before that resolver, a server of ours would query it and be queried by it, in a circle. Behind it, no program
     # would query our server.
-    return f"the host asks a resolver of its own at {resolver.servers[0]}, which nobody tells where these names are"
+    return f"the host asks a resolver of its own at {first}, which nobody tells where these names are"
 
 
 def _text_changes(provider: str, current: ProviderTexts, desired: ProviderTexts) -> list[TextChange]:
@@ -237,12 +242,6 @@ def _entry_changes(current: Mapping[str, EntrySpec], desired: Mapping[str, Entry
             texts = [describe(spec.as_options()) if spec else None for spec in (before, after)]
             changes.append(text_change(Change, f"resolver entry {name}", *texts))
     return changes
-
-
-def _choice_changes(current: str, desired: str) -> list[Change]:
-    if current == desired:
-        return []
-    return [Change(CHANGE, "owner of the host's resolver", f"{current}\n", f"{desired}\n", desired)]
 
 
 def _order_notes(entries: Sequence[Entry], current: EntriesState) -> list[str]:

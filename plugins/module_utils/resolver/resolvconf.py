@@ -44,14 +44,15 @@ class Resolvconf:
         """Read the files: ``resolvconf -l`` does not list flags, and Debian's omits some entries."""
         folder = entries_folder(root, self.name)
         base = os.path.dirname(folder)
-        metrics = _metrics(os.path.join(base, "metrics")) if self.name == OPENRESOLV else {}
+        # Debian's tool has neither metrics, which are files named METRIC KEY, nor private entries.
+        names = list_folder(os.path.join(base, "metrics")) if self.name == OPENRESOLV else []
+        metrics = {key: metric for metric, _space, key in (name.partition(" ") for name in names)}
         entries = {}
-        for key in list_folder(folder):
-            text = read_text(os.path.join(folder, key)) if key.endswith(KEY_ENDING) else None
-            if text is None:
-                continue
-            private = self.name == OPENRESOLV and os.path.exists(os.path.join(base, "private", key))
-            entries[key] = _flags_text(private, metrics.get(key, "").lstrip("0")) + _canonical(text)
+        for key in list_folder(folder, KEY_ENDING):
+            text = read_text(os.path.join(folder, key))
+            if text is not None:
+                private = self.name == OPENRESOLV and os.path.exists(os.path.join(base, "private", key))
+                entries[key] = _flags_text(private, metrics.get(key, "").lstrip("0")) + _canonical(text)
         return entries
 
     def target(self, entries: Sequence[Entry], resolver: ResolverState) -> ProviderTexts:
@@ -164,9 +165,3 @@ def entries_folder(root: str, name: str) -> str:
     # openresolv 3.17 calls it keys, older ones interfaces.
     keys = os.path.join(base, "keys")
     return keys if os.path.isdir(keys) else os.path.join(base, "interfaces")
-
-
-def _metrics(folder: str) -> dict[str, str]:
-    """Files named ``METRIC KEY``."""
-    pairs = (name.partition(" ") for name in list_folder(folder))
-    return {key: metric for metric, _space, key in pairs if key}

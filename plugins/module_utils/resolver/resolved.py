@@ -22,7 +22,7 @@ from .provider import RESOLVED, Entry, ProviderTexts, ResolverState
 # Switched off: the answers are neither signed nor encrypted, because the server is on this host.
 _SWITCHED_OFF = ("default-route", "dnssec", "dnsovertls")
 _LINK = re.compile(r"^Link \d+ \(([^)]+)\): ?(.*)$")
-_STUB_FILE = "run/systemd/resolve/stub-resolv.conf"
+STUB_FILE = "run/systemd/resolve/stub-resolv.conf"
 
 
 class Resolved:
@@ -32,7 +32,7 @@ class Resolved:
 
     def read(self, root: str, interfaces: Sequence[str]) -> ProviderTexts:
         """Read the settings of the links that have a server or a domain."""
-        if not interfaces or find("resolvectl") is None or not os.path.exists(os.path.join(root, _STUB_FILE)):
+        if not interfaces or find("resolvectl") is None or not os.path.exists(os.path.join(root, STUB_FILE)):
             return {}
         try:
             lists = {word: parse_list(run(["resolvectl", word]).stdout) for word in ("dns", "domain", *_SWITCHED_OFF)}
