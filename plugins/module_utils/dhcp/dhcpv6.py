@@ -25,7 +25,6 @@ from .static_hosts import Host, read_hosts
 # option.c: "prefix length must be at least 64".
 _SHORTEST_PREFIX = 64
 
-
 _ADDRESS: Kind[ipaddress.IPv6Interface] = Kind(lambda options, name: options.ipv6_cidr(name), write=str)
 _OPTIONS: Kind[Mapping[str, str]] = Kind(lambda options, name: read_dhcp_options(options, name, 6), "dict", write=dict)
 
@@ -98,8 +97,8 @@ class Service6:
         return bool(self.stateless or self.ranges or self.hosts)
 
     @property
-    def speaks(self) -> bool:
-        """Whether guests hear anything of dnsmasq over IPv6 but DNS."""
+    def sends(self) -> bool:
+        """Whether dnsmasq sends guests anything over IPv6 but answers to DNS queries."""
         return self.ra or self.dhcp
 
     def as_options(self) -> dict[str, Any]:
@@ -119,64 +118,52 @@ def read_service6(options: Options) -> Service6:
     options.reject_unknown()
     if service.stateless and (service.ranges or service.hosts or not service.ra):
         options.error("stateless", "is for guests that make their own addresses: with ra, without ranges and hosts")
-    if service.speaks and address.network.prefixlen < _SHORTEST_PREFIX:
+    if service.sends and address.network.prefixlen < _SHORTEST_PREFIX:
         options.error("address", f"{address} has a prefix shorter than 64 bits, which dnsmasq does not serve")
     return service
 
 
-@dataclass(frozen=True)
-class Offer6:
-    """What else the lines depend on; ``dns``: the host is the guests' DNS server."""
+def service_lines(
+    service: Service6, interface: str, *, router: bool, dns: bool, domain: str
+) -> Iterator[tuple[str, str]]:
+    """Each line with the option that it comes from, below ``ipv6``.
 
-    interface: str
-    router: bool
-    dns: bool
-    domain: str
-
-
-def service_lines(service: Service6, offer: Offer6) -> Iterator[tuple[str, str]]:
-    """Each line with the option that it comes from, below ``ipv6``."""
-    if not service.speaks:
+    ``router``, ``dns``: the host is the guests' default router, their DNS server.
+    """
+    if not service.sends:
         return
-    yield from _range_lines(service, offer.interface)
-    if service.ra and not offer.router:
-        # A lifetime of 0 says: no default router (RFC 4861 section 6.2.3); 0 for the interval is the default.
-        yield "ra", f"ra-param={offer.interface},0,0"
-    yield from _option_lines(service, offer)
-
-
-def _range_lines(service: Service6, interface: str) -> Iterator[tuple[str, str]]:
-    # constructor: binds it to the bridge by name, so that no other link with such an address is ever advertised on.
-    def line(addresses: str, modes: Sequence[str], lease_time: str) -> str:
-        start = f"dhcp-range=tag:{interface},interface:{interface}"
-        return ",".join([start, addresses, *modes, str(service.address.network.prefixlen), lease_time])
-
-    template = f"constructor:{interface}"
-    names = ["ra-names"] if service.ra and service.names else []
-    slaac = ["slaac", *names] if service.ra else []
-    for i, one in enumerate(service.ranges):
-        start, end = _host_part(service, one.start), _host_part(service, one.end)
-        yield f"ranges[{i}]", line(f"{start},{end},{template}", slaac, one.lease_time)
-    if service.ranges:
-        return
-    if service.hosts:
-        yield "hosts", line(f"::,{template}", ["static", *slaac], DEFAULT_LEASE_TIME)
-    elif service.stateless:
-        yield "stateless", line(f"::,{template}", ["ra-stateless", *names], DEFAULT_LEASE_TIME)
-    else:
-        yield "ra", line(f"::,{template}", ["ra-only", *names], DEFAULT_LEASE_TIME)
-
-
-def _host_part(service: Service6, address: Any) -> ipaddress.IPv6Address:
-    return ipaddress.IPv6Address(int(address) & int(service.address.network.hostmask))
-
-
-def _option_lines(service: Service6, offer: Offer6) -> Iterator[tuple[str, str]]:
-    """DNS server and search list always, since without them dnsmasq would send its own or the system's."""
-    tag = f"tag:{offer.interface}"
-    server = [f"[{service.address.ip}]"] if offer.dns else []
-    search = [offer.domain] if offer.dns and offer.domain else []
+    yield from _range_lines(service, interface)
+    if service.ra and not router:
+        # With a lifetime of 0 it is no default router (RFC 4861 section 6.2.3); 0 for the interval is the default.
+        yield "ra", f"ra-param={interface},0,0"
+    # DNS server and search list always, since without them dnsmasq would send its own or the system's.
+    tag = f"tag:{interface}"
+    server = [f"[{service.address.ip}]"] if dns else []
+    search = [domain] if dns and domain else []
     for names, values in ((DNS_SERVER[6], server), (DOMAIN_SEARCH6, search)):
         if not any(name in service.options for name in names):
             yield "ra", option_line(tag, 6, names[0], values)
     yield from option_lines(tag, 6, service.options)
+
+
+def _range_lines(service: Service6, interface: str) -> Iterator[tuple[str, str]]:
+    network = service.address.network
+
+    # constructor: binds it to the bridge by name, so that no other link with such an address is ever advertised on.
+    def line(addresses: str, modes: Sequence[str], lease_time: str = DEFAULT_LEASE_TIME) -> str:
+        start = f"dhcp-range=tag:{interface},interface:{interface},{addresses},constructor:{interface}"
+        return ",".join([start, *modes, str(network.prefixlen), lease_time])
+
+    names = ["ra-names"] if service.ra and service.names else []
+    slaac = ["slaac", *names] if service.ra else []
+    for i, addresses in enumerate(service.ranges):
+        ends = (ipaddress.IPv6Address(int(end) & int(network.hostmask)) for end in (addresses.start, addresses.end))
+        yield f"ranges[{i}]", line(",".join(map(str, ends)), slaac, addresses.lease_time)
+    if service.ranges:
+        return
+    if service.hosts:
+        yield "hosts", line("::", ["static", *slaac])
+    elif service.stateless:
+        yield "stateless", line("::", ["ra-stateless", *names])
+    else:
+        yield "ra", line("::", ["ra-only", *names])

@@ -14,13 +14,8 @@ from dataclasses import dataclass
 
 COMMAND_LINE = ""
 
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
 # Long options without a value. All others have one; on a command line an optional one only after "=".
-_NO_VALUE = _words(
+_NO_VALUE = frozenset(
     """
     all-servers bind-dynamic bind-interfaces bogus-priv clear-on-reload conntrack dhcp-authoritative
     dhcp-client-update dhcp-fqdn dhcp-ignore-clid dhcp-no-override dhcp-rapid-commit dhcp-sequential-ip
@@ -30,15 +25,15 @@ _NO_VALUE = _words(
     proxy-dnssec quiet-dhcp quiet-dhcp6 quiet-ra quiet-tftp read-ethers rebind-localhost-ok script-arp
     script-on-renewal selfmx stop-dns-rebind strict-order strip-mac strip-subnet test tftp-lowercase
     tftp-no-blocksize tftp-no-fail tftp-secure tftp-single-port version
-    """
+    """.split()
 )
-_OPTIONAL_VALUE = _words(
+_OPTIONAL_VALUE = frozenset(
     """
     add-mac add-subnet bootp-dynamic cache-size conf-file connmark-allowlist-enable dhcp-alternate-port
     dhcp-broadcast dhcp-generate-names dhcp-ignore-names dhcp-leasefile dhcp-proxy dnssec-check-unsigned
     enable-dbus enable-tftp enable-ubus group leasequery local-service log-async log-queries pid-file resolv-file
     tftp-unique-root umbrella use-stale-cache user
-    """
+    """.split()
 )
 _SHORT_WITHOUT_VALUE = frozenset("951yZDNLERKzowefnbvhdkq")
 # Only the short options that the engine uses; any other has its letter as its name.
@@ -58,8 +53,7 @@ _LONG_OF_SHORT = {
     "l": "dhcp-leasefile",
 }
 # Special characters within quotes are replaced until the value has been split at its commas.
-_SPECIAL = " ,.:"
-_REPLACE = {ord(sign): 0xE000 + ord(sign) for sign in _SPECIAL}
+_REPLACE = {ord(sign): 0xE000 + ord(sign) for sign in " ,.:"}
 _RESTORE = {hidden: sign for sign, hidden in _REPLACE.items()}
 _ESCAPES = {'"': '"', "\\": "\\", "t": "\t", "n": "\n", "b": "\b", "r": "\r", "e": "\033"}
 # fgets() with a buffer of MAXDNAME (1025): up to 2.91, dnsmasq reads the rest of a longer line as a new line.
@@ -91,13 +85,10 @@ def read_lines(content: str, file: str) -> Iterator[Setting]:
     for number, whole in enumerate(content.split("\n"), 1):
         for start in range(0, len(whole), _LONGEST_LINE):
             text = _without_quotes(whole[start : start + _LONGEST_LINE].partition("\0")[0])
+            name, equals, value = text.partition("=")
             if text:
-                yield _parse_setting(text, file, number)
-
-
-def _parse_setting(text: str, file: str, line: int) -> Setting:
-    name, equals, value = text.partition("=")
-    return _new_setting(name.rstrip(" ").translate(_RESTORE), value.lstrip(" ") if equals else None, file, line)
+                name = name.rstrip(" ").translate(_RESTORE)
+                yield _new_setting(name, value.lstrip(" ") if equals else None, file, number)
 
 
 def _new_setting(name: str, value: str | None, file: str = COMMAND_LINE, line: int = 0) -> Setting:
@@ -163,45 +154,34 @@ class Argument:
 def read_arguments(words: Sequence[str]) -> list[Argument]:
     """The options of a command line without the program's name, split as getopt_long(3) does it."""
     arguments: list[Argument] = []
-    at = 0
-    while at < len(words):
-        word = words[at]
-        following = words[at + 1] if at + 1 < len(words) else None
+    following = iter(words)
+    for word in following:
         if word == "--":
             break
         if word.startswith("--"):
-            used = _long(word, following, arguments)
-        elif word.startswith("-") and len(word) > 1:
-            used = _short(word, following, arguments)
-        else:
-            used = 1
-        at += used
+            arguments.append(_long(word, following))
+        elif word.startswith("-"):
+            arguments += _short(word, following)
     return arguments
 
 
-def _long(word: str, following: str | None, arguments: list[Argument]) -> int:
-    """Add the option of a word such as --name=value; returns the number of words used."""
+def _long(word: str, following: Iterator[str]) -> Argument:
+    """The option of a word such as --name=value; ``following``: the next words, of which it may take one."""
     name, equals, value = word[2:].partition("=")
     if equals:
-        arguments.append(Argument(_new_setting(name, value), (word,)))
-    elif name in _NO_VALUE or name in _OPTIONAL_VALUE or following is None:
-        arguments.append(Argument(_new_setting(name, None), (word,)))
-    else:
-        arguments.append(Argument(_new_setting(name, following), (word, following)))
-        return 2
-    return 1
+        return Argument(_new_setting(name, value), (word,))
+    next_word = None if name in _NO_VALUE or name in _OPTIONAL_VALUE else next(following, None)
+    return Argument(_new_setting(name, next_word), (word,) if next_word is None else (word, next_word))
 
 
-def _short(word: str, following: str | None, arguments: list[Argument]) -> int:
-    """Add the options of a word such as -hkC; only the last one can have a value. Returns the number of words used."""
+def _short(word: str, following: Iterator[str]) -> Iterator[Argument]:
+    """The options of a word such as -hkC; only the last one can have a value, the rest of the word or the next word."""
     for at, letter in enumerate(word[1:], 1):
         name = _LONG_OF_SHORT.get(letter, letter)
         if letter in _SHORT_WITHOUT_VALUE:
-            arguments.append(Argument(_new_setting(name, None), (f"-{letter}",)))
-        elif word[at + 1 :]:
-            arguments.append(Argument(_new_setting(name, word[at + 1 :]), (f"-{letter}", word[at + 1 :])))
-            return 1
-        elif following is not None:
-            arguments.append(Argument(_new_setting(name, following), (f"-{letter}", following)))
-            return 2
-    return 1
+            yield Argument(_new_setting(name, None), (f"-{letter}",))
+            continue
+        value = word[at + 1 :] or next(following, None)
+        if value is not None:
+            yield Argument(_new_setting(name, value), (f"-{letter}", value))
+        return

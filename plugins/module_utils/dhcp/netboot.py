@@ -18,7 +18,6 @@ from .dnsmasq_syntax import quoted
 # RFC 2131 section 2: the field "file" has 128 bytes and ends with a NUL.
 _LONGEST_FILE = 127
 
-
 _SERVER: Kind[str] = Kind(lambda options, name: options.text(name), write=lambda server: server or None)
 
 

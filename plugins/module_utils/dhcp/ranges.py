@@ -26,16 +26,15 @@ DEFAULT_LEASE_TIME = "1h"
 # For networks with an automatic subnet, which may change.
 MOVING_LEASE_TIME = "10m"
 
-
-_ADDRESS: Kind[Address] = Kind(lambda options, name: options.address(name), write=str)
+ADDRESS: Kind[Address] = Kind(lambda options, name: options.address(name), write=str)
 
 
 @dataclass(frozen=True)
 class Range:
     """Addresses that DHCP hands out, first and last included."""
 
-    start: Address = required(_ADDRESS)
-    end: Address = required(_ADDRESS)
+    start: Address = required(ADDRESS)
+    end: Address = required(ADDRESS)
     lease_time: str = option(kinds.text(), DEFAULT_LEASE_TIME)
 
     def as_options(self) -> dict[str, Any]:

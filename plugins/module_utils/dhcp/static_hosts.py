@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core import kinds
-from ..core.fields import Kind, option, write
+from ..core.fields import option, write
 from ..core.options import Address, Interface, Options, repr_short
-from .ranges import lease_time, refuse_outside
+from .ranges import ADDRESS, lease_time, refuse_outside
 
 # Words that dnsmasq takes for something else in dhcp-host= (src/option.c, case LOPT_BANK ... 'G').
 _KEYWORDS = re.compile(r"\d+[smhdw]?|infinite|ignore|deprecated|static", re.IGNORECASE)
@@ -25,9 +25,6 @@ _TEXT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _LONGEST_ID = {4: 255, 6: 130}
 
 
-_ADDRESS: Kind[Address] = Kind(lambda options, name: options.address(name), write=str)
-
-
 @dataclass(frozen=True)
 class Host:
     """A guest, known by its MAC address, its client id (with IPv6, DUID), or the name that it says it has."""
@@ -35,7 +32,7 @@ class Host:
     mac: str = option(kinds.mac, "")
     id: str = option(kinds.text(1024), "")
     name: str = option(kinds.text(), "")
-    ip: Address | None = option(_ADDRESS, None)
+    ip: Address | None = option(ADDRESS, None)
     lease_time: str = option(kinds.text(), "")
     path: str = field(default="", compare=False)
 
@@ -74,11 +71,10 @@ def _client_id(item: Options, version: int) -> str:
     text = item.text("id", "", longest=1024)
     if not text:
         return ""
-    low = text.lower()
-    if _BYTES.fullmatch(low):
-        if len(low.split(":")) > _LONGEST_ID[version]:
+    if _BYTES.fullmatch(text.lower()):
+        if len(text.split(":")) > _LONGEST_ID[version]:
             item.error("id", f"{repr_short(text)} has more than {_LONGEST_ID[version]} bytes")
-        return low
+        return text.lower()
     if version == 6:
         item.error("id", f"{repr_short(text)} is not a DUID; write its bytes as 00:03:00:01:52:54:00:12:34:56")
     if not _TEXT.fullmatch(text):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..core.options import Interface
 from ..dhcp import ranges as dhcp
-from ..dhcp.dhcpv6 import Offer6, service_lines
+from ..dhcp.dhcpv6 import service_lines
 from ..dhcp.netboot import boot_line, tftp_lines
 from ..dhcp.options import DNS_SERVER, ROUTER, option_line, option_lines
 from ..dhcp.static_hosts import Host, host_words
@@ -115,8 +115,8 @@ def _lines(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, st
     if spec.dhcp:
         yield from _dhcp_lines(spec, context, tag)
     if spec.ipv6 is not None:
-        offer = Offer6(spec.interface, spec.router, spec.dns and context.serves_dns, spec.domain)
-        for option, line in service_lines(spec.ipv6, offer):
+        dns = spec.dns and context.serves_dns
+        for option, line in service_lines(spec.ipv6, spec.interface, router=spec.router, dns=dns, domain=spec.domain):
             yield f"ipv6.{option}", line
 
 
