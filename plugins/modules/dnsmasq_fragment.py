@@ -404,9 +404,6 @@ changes:
   sample: ["lab: virtnet-lab.conf created"]
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
 
 # First: it refuses a Python that is too old for the others.
@@ -416,29 +413,8 @@ from ..module_utils.tasks.registry import dnsmasq_fragment
 from ..module_utils.core.fields import argument_spec
 from ..module_utils.dnsmasq.spec import FragmentSpec
 
-
-def _records(required: Sequence[str], more: Mapping[str, str]) -> dict[str, Any]:
-    options = {key: {"type": kind} for key, kind in more.items()}
-    lists = {key: {"elements": "str"} for key in ("names", "value") if key in more}
-    needed = {key: {"required": True} for key in required}
-    suboptions = {key: {**one, **lists.get(key, {}), **needed.get(key, {})} for key, one in options.items()}
-    return {"type": "list", "elements": "dict", "options": suboptions}
-
-
-_SRV = {"service": "str", "protocol": "str", "domain": "str", "target": "str"}
-_NAMES = {
-    "hosts": _records(["ip", "names"], {"ip": "str", "names": "list"}),
-    "srv": _records(["service", "protocol"], {**_SRV, "port": "int", "priority": "int", "weight": "int"}),
-    "txt": _records(["name", "value"], {"name": "str", "value": "list"}),
-    "cname": _records(["name", "target"], {"name": "str", "target": "str"}),
-    "forwarders": _records([], {"domain": "str", "address": "str"}),
-    "forward_plain_names": {"type": "bool"},
-    "local_ptr": {"type": "bool"},
-}
-
 ARGUMENTS = {
     **argument_spec(FragmentSpec, suboptions=True),
-    "names": {"type": "dict", "options": _NAMES},
     "fragments": {"type": "list", "elements": "dict"},
     "purge": {"type": "bool", "default": False},
 }

@@ -14,7 +14,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..core import kinds
+from ..core.fields import Kind, option, read, required, write
 from ..core.options import Address, Options, repr_short
+from ..dhcp.ranges import ADDRESS
 
 # RFC 6335 section 5.1 for services; protocols likewise (RFC 2782).
 _SERVICE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,13}[A-Za-z0-9])?")
@@ -22,26 +25,39 @@ _SERVICE_WORDS = "a name of at most 15 letters, digits and '-', such as ldap or 
 # RFC 1035 section 3.3.14: each string has a length of one byte.
 _LONGEST_STRING = 255
 
+_SERVICE_NAME = Kind(lambda options, name: options.matching(name, _SERVICE, _SERVICE_WORDS).lower())
+_SERVER: Kind[Address] = Kind(lambda options, name: options.address(name, zone=True), write=str)
+_TEXTS: Kind[Sequence[str]] = Kind(lambda options, name: options.items(name), "list", elements="str", write=list)
+_NUMBER = kinds.integer(0, 65535)
+
+
+class _Record:
+    """A record or a forwarder."""
+
+    def as_options(self) -> dict[str, Any]:
+        """The options of the record that are given."""
+        return {name: value for name, value in write(self).items() if value not in ("", None)}
+
 
 @dataclass(frozen=True)
-class HostRecord:
+class HostRecord(_Record):
     """The names of one address; the PTR record has the first one."""
 
-    ip: Address
-    names: Sequence[str]
+    ip: Address = required(ADDRESS)
+    names: Sequence[str] = required(_TEXTS)
 
 
 @dataclass(frozen=True)
-class SrvRecord:
+class SrvRecord(_Record):
     """The host of a service; without ``target``: the service does not exist."""
 
-    service: str
-    protocol: str
-    domain: str
-    target: str = ""
-    port: int = 0
-    priority: int = 0
-    weight: int = 0
+    service: str = required(_SERVICE_NAME)
+    protocol: str = required(_SERVICE_NAME)
+    domain: str = option(kinds.domain, "")
+    target: str = option(kinds.domain, "")
+    port: int = option(_NUMBER, 0)
+    priority: int = option(_NUMBER, 0)
+    weight: int = option(_NUMBER, 0)
 
     @property
     def name(self) -> str:
@@ -50,27 +66,27 @@ class SrvRecord:
 
 
 @dataclass(frozen=True)
-class TxtRecord:
+class TxtRecord(_Record):
     """The strings of a name."""
 
-    name: str
-    value: Sequence[str]
+    name: str = required(kinds.domain)
+    value: Sequence[str] = required(_TEXTS)
 
 
 @dataclass(frozen=True)
-class Cname:
+class Cname(_Record):
     """An alias ``name`` of the name ``target``."""
 
-    name: str
-    target: str
+    name: str = required(kinds.domain)
+    target: str = required(kinds.domain)
 
 
 @dataclass(frozen=True)
-class Forwarder:
+class Forwarder(_Record):
     """The server for queries of a domain, '' for all; without address: the servers for all other queries."""
 
-    domain: str
-    address: Address | None = None
+    domain: str = option(kinds.domain, "")
+    address: Address | None = option(_SERVER, None)
 
 
 @dataclass(frozen=True)
@@ -81,32 +97,17 @@ class Names:
     ``local_ptr``: whether queries for names of the network's addresses are never forwarded; None: as for its domain.
     """
 
-    hosts: Sequence[HostRecord] = ()
-    srv: Sequence[SrvRecord] = ()
-    txt: Sequence[TxtRecord] = ()
-    cname: Sequence[Cname] = ()
-    forwarders: Sequence[Forwarder] = ()
-    forward_plain_names: bool | None = None
-    local_ptr: bool | None = None
+    hosts: Sequence[HostRecord] = option(kinds.groups_by_caller(HostRecord), ())
+    srv: Sequence[SrvRecord] = option(kinds.groups_by_caller(SrvRecord), ())
+    txt: Sequence[TxtRecord] = option(kinds.groups_by_caller(TxtRecord), ())
+    cname: Sequence[Cname] = option(kinds.groups_by_caller(Cname), ())
+    forwarders: Sequence[Forwarder] = option(kinds.groups_by_caller(Forwarder), ())
+    forward_plain_names: bool | None = option(kinds.boolean, None)
+    local_ptr: bool | None = option(kinds.boolean, None)
 
     def as_options(self) -> dict[str, Any]:
         """The user's options."""
-        return {
-            "hosts": [{"ip": str(host.ip), "names": list(host.names)} for host in self.hosts],
-            "srv": [_without_empty(vars(srv)) for srv in self.srv],
-            "txt": [{"name": txt.name, "value": list(txt.value)} for txt in self.txt],
-            "cname": [dict(vars(alias)) for alias in self.cname],
-            "forwarders": [
-                _without_empty({"domain": forwarder.domain, "address": str(forwarder.address or "")})
-                for forwarder in self.forwarders
-            ],
-            "forward_plain_names": self.forward_plain_names,
-            "local_ptr": self.local_ptr,
-        }
-
-
-def _without_empty(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value != ""}
+        return write(self)
 
 
 def read_names(options: Options, domain: str, *, local_only: bool) -> Names:
@@ -114,14 +115,14 @@ def read_names(options: Options, domain: str, *, local_only: bool) -> Names:
 
     The caller has to reject unknown options.
     """
-    names = Names(
+    names = read(
+        Names,
+        options,
         hosts=tuple(_read_host(item, domain) for item in options.each("hosts")),
         srv=tuple(_read_srv(item, domain) for item in options.each("srv")),
         txt=tuple(_read_txt(item, domain) for item in options.each("txt")),
         cname=tuple(_read_cname(item, domain) for item in options.each("cname")),
         forwarders=tuple(_read_forwarder(item) for item in options.each("forwarders")),
-        forward_plain_names=options.boolean("forward_plain_names", None),
-        local_ptr=options.boolean("local_ptr", None),
     )
     _refuse_conflicts(options, names)
     for i, forwarder in enumerate(names.forwarders):
@@ -149,21 +150,21 @@ def _read_host(item: Options, domain: str) -> HostRecord:
     for i, value in enumerate(values):
         part = f"names[{i}]"
         names.append(_name(Options({part: value}, item.path, item.owner), part, domain))
-    record = HostRecord(item.address("ip"), tuple(names))
+    record = read(HostRecord, item, names=tuple(names))
     item.reject_unknown()
     return record
 
 
 def _read_srv(item: Options, domain: str) -> SrvRecord:
     target = _name(item, "target", domain, "")
-    record = SrvRecord(
-        service=item.matching("service", _SERVICE, _SERVICE_WORDS).lower(),
-        protocol=item.matching("protocol", _SERVICE, _SERVICE_WORDS).lower(),
-        domain=item.domain("domain", domain),
+    record = read(
+        SrvRecord,
+        item,
         target=target,
+        service=_SERVICE_NAME.read(item, "service"),
+        protocol=_SERVICE_NAME.read(item, "protocol"),
+        domain=item.domain("domain", domain),
         port=item.integer("port", *([] if target else [0]), least=1 if target else 0, most=65535),
-        priority=item.integer("priority", 0, least=0, most=65535),
-        weight=item.integer("weight", 0, least=0, most=65535),
     )
     item.reject_unknown()
     return record
@@ -194,7 +195,7 @@ def _read_cname(item: Options, domain: str) -> Cname:
 
 
 def _read_forwarder(item: Options) -> Forwarder:
-    forwarder = Forwarder(item.domain("domain", ""), item.address("address", None, zone=True))
+    forwarder = read(Forwarder, item)
     item.reject_unknown()
     if not forwarder.domain and forwarder.address is None:
         item.error("address", "is required where there is no domain")
@@ -217,11 +218,11 @@ def private_only(names: Names, domain: str) -> Iterator[tuple[str, str]]:
             yield f"forwarders[{i}].domain", "is missing, and without one the forwarder would be everybody's"
     if names.forward_plain_names is not None:
         yield "forward_plain_names", "would hold for everybody whom the system's dnsmasq serves"
-    for option, name in _record_names(names):
+    for path, name in _record_names(names):
         if not domain:
-            yield option, f"{name} would be everybody's name; give dns.domain"
+            yield path, f"{name} would be everybody's name; give dns.domain"
         elif name != domain and not name.endswith(f".{domain}"):
-            yield option, f"{name} is outside the network's domain {domain}, and would be everybody's name"
+            yield path, f"{name} is outside the network's domain {domain}, and would be everybody's name"
 
 
 def _record_names(names: Names) -> Iterator[tuple[str, str]]:
