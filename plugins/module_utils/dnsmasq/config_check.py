@@ -8,58 +8,43 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from ..core.command import run
 from ..core.errors import VirtnetError
 from .hosts_files import as_config_lines
-from .system_config import Config, Line
+from .system_config import Config, Line, lines_of
 
 
-@dataclass(frozen=True)
-class SyntaxTest:
-    """A run of ``dnsmasq --test``; ``origins`` are the places of the lines of its standard input."""
-
-    command: tuple[str, ...]
-    stdin: str
-    origins: tuple[Line, ...]
+def check_syntax(config: Config, fragments: Mapping[str, str], hosts_files: Mapping[str, str]) -> None:
+    """Test the system's configuration with these fragments, see lines_to_test(); raises VirtnetError."""
+    check_lines((config.program, *config.arguments), lines_to_test(config, fragments, hosts_files))
 
 
-def syntax_test(config: Config, fragments: Mapping[str, str], hosts_files: Mapping[str, str]) -> SyntaxTest:
-    """The test of the system's configuration with these fragments (file name to content) instead of the current ones.
+def lines_to_test(config: Config, fragments: Mapping[str, str], hosts_files: Mapping[str, str]) -> list[Line]:
+    """The system's configuration with these fragments (file name to content) instead of the current ones.
 
-    All lines go to dnsmasq's standard input, so that no file is written before it is known to be correct.
     ``hosts_files`` (path to content) are read only when dnsmasq runs, so their rows are tested as configuration lines.
     """
     lines = list(config.lines)
     for name in sorted(fragments):
-        rows = fragments[name].splitlines()
-        path = os.path.join(config.own_folder, name)
-        lines += [Line(row, path, number) for number, row in enumerate(rows, 1)]
+        lines += lines_of(os.path.join(config.own_folder, name), fragments[name])
     for path in sorted(hosts_files):
         lines += as_config_lines(path, hosts_files[path])
-    command = (config.program, *config.arguments, "--conf-file=-", "--test")
-    return SyntaxTest(command, "".join(f"{line.text}\n" for line in lines), tuple(lines))
+    return lines
 
 
-def check_syntax(config: Config, fragments: Mapping[str, str], hosts_files: Mapping[str, str]) -> None:
-    """Test the system's configuration with these fragments, as syntax_test() does; raises VirtnetError."""
-    _run_test(syntax_test(config, fragments, hosts_files))
+def check_lines(command: Sequence[str], lines: Sequence[Line]) -> None:
+    """Test lines with ``dnsmasq --test``; raises VirtnetError.
 
-
-def check_private_syntax(program: str, lines: Sequence[Line]) -> None:
-    """Test the lines of a private instance; raises VirtnetError."""
+    They go to dnsmasq's standard input, so that no file is written before it is known to be correct.
+    """
     text = "".join(f"{line.text}\n" for line in lines)
-    _run_test(SyntaxTest((program, "--conf-file=-", "--test"), text, tuple(lines)))
-
-
-def _run_test(test: SyntaxTest) -> None:
-    result = run(test.command, stdin=test.stdin, check=False)
+    result = run([*command, "--conf-file=-", "--test"], stdin=text, check=False)
     if result.code == 0:
         return
     message = (result.stderr or result.stdout).strip().removeprefix("dnsmasq: ")
     match = re.search(r" at line (\d+) of stdin", message)
-    if match and 0 < int(match[1]) <= len(test.origins):
-        line = test.origins[int(match[1]) - 1]
+    if match and 0 < int(match[1]) <= len(lines):
+        line = lines[int(match[1]) - 1]
         message = f"{message[: match.start()]} in line {line.number} of {line.file}: {line.text.strip()!r}"
     raise VirtnetError(f"dnsmasq refuses the configuration, nothing was changed: {message}")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Sequence
-from typing import Protocol
 
 from ..core.command import run
 from ..core.untrusted import read_untrusted_text
@@ -22,22 +21,6 @@ from .system_config import DEFAULT_FILE, Config, Folder, Line, is_fragment_file
 _LARGEST_FILE = 512 * 1024 * 1024
 
 
-class Reader(Protocol):
-    """Read access to the files of the host."""
-
-    def text(self, path: str) -> str | None:
-        """The content of a file; None if it does not exist."""
-
-    def names(self, folder: str) -> Sequence[str]:
-        """The names of the regular files in a folder; none if the folder does not exist."""
-
-    def identity(self, path: str) -> Hashable:
-        """A value that is equal for two paths of the same file; None if there is no such file."""
-
-    def output(self, command: str) -> str:
-        """The standard output of a command of the configuration."""
-
-
 class HostReader:
     """Reads the files of this host."""
 
@@ -46,7 +29,7 @@ class HostReader:
         return "" if os.path.realpath(path) == os.devnull else read_untrusted_text(path, _LARGEST_FILE)
 
     def names(self, folder: str) -> Sequence[str]:
-        """The names of the regular files in a folder."""
+        """The names of the regular files in a folder; none if the folder does not exist."""
         try:
             with os.scandir(folder) as entries:
                 return [entry.name for entry in entries if entry.is_file()]
@@ -54,7 +37,7 @@ class HostReader:
             return []
 
     def identity(self, path: str) -> Hashable:
-        """Device and inode."""
+        """A value that is equal for two paths of the same file; None if there is no such file."""
         try:
             status = os.stat(path)
         except (FileNotFoundError, NotADirectoryError):
@@ -62,19 +45,19 @@ class HostReader:
         return status.st_dev, status.st_ino
 
     def output(self, command: str) -> str:
-        """The standard output of a command, run by the shell as dnsmasq does it."""
+        """The standard output of a command of the configuration, run by the shell as dnsmasq does it."""
         return run(["sh", "-c", command], check=False).stdout
 
 
-def read_config(command: Sequence[str], reader: Reader, own_folder: str, default_file: str = DEFAULT_FILE) -> Config:
+def read_config(command: Sequence[str], reader: HostReader, own_folder: str) -> Config:
     """What dnsmasq reads if it is started with ``command``; ``own_folder`` is the folder of our fragments."""
-    return _ConfigWalk(reader, own_folder).result(command, default_file)
+    return _ConfigWalk(reader, own_folder).result(command)
 
 
 class _ConfigWalk:
     """Follows a configuration from file to file and collects its settings and lines."""
 
-    def __init__(self, reader: Reader, own_folder: str) -> None:
+    def __init__(self, reader: HostReader, own_folder: str) -> None:
         self.reader = reader
         self.own_folder = os.path.normpath(own_folder)
         self.own_identity = reader.identity(own_folder)
@@ -83,7 +66,7 @@ class _ConfigWalk:
         self.folders: list[Folder] = []
         self.lines: list[Line] = []
 
-    def result(self, command: Sequence[str], default_file: str) -> Config:
+    def result(self, command: Sequence[str]) -> Config:
         """Read everything in dnsmasq's order: the file of the first -C on the command line comes last."""
         main_file: str | None = None
         arguments: list[str] = []
@@ -94,11 +77,8 @@ class _ConfigWalk:
                 continue
             if not self.follow(setting) and setting.name != "test":
                 arguments += argument.words
-        main_file = default_file if main_file is None else main_file
+        main_file = DEFAULT_FILE if main_file is None else main_file
         self.file(main_file)
-        by_name: dict[str, list[Setting]] = {}
-        for setting in self.settings:
-            by_name.setdefault(setting.name, []).append(setting)
         return Config(
             program=command[0] if command else "dnsmasq",
             arguments=tuple(arguments),
@@ -107,7 +87,6 @@ class _ConfigWalk:
             settings=tuple(self.settings),
             folders=tuple(self.folders),
             lines=tuple(self.lines),
-            by_name=by_name,
         )
 
     def follow(self, setting: Setting) -> bool:

@@ -12,36 +12,26 @@ from ..dhcp.dnsmasq_syntax import read_lines
 from .record_lines import NameOwnership, ownerships_in, ownerships_of
 from .spec import FragmentSpec
 from .system_config import Config
-from .system_service import NoUsableDnsmasq
 
 
-def refuse_unservable(specs: Sequence[FragmentSpec], config: Config) -> None:
-    """Raise NoUsableDnsmasq if the system's dnsmasq may not serve one of the networks, by its configuration."""
-    if not specs:
-        return
+def excluded_by_config(spec: FragmentSpec, config: Config) -> str:
+    """Why the system's dnsmasq may not serve a network by its configuration, with the remedy; '' for nothing."""
     if not config.reads_fragments():
-        file = config.main_file or "a file that dnsmasq reads"
-        raise NoUsableDnsmasq(
-            f"no usable system dnsmasq: it does not read {config.own_folder}/virtnet-*.conf{_filter_note(config)}; "
-            f"add the line 'conf-dir={config.own_folder}/,*.conf' to {file}"
+        own = [folder for folder in config.folders if folder.own]
+        filtered = f" ({own[0].setting} leaves them out)" if own else ""
+        return (
+            f"no usable system dnsmasq: it does not read {config.own_folder}/virtnet-*.conf{filtered}; "
+            f"add the line 'conf-dir={config.own_folder}/,*.conf' to {config.main_file or 'a file that dnsmasq reads'}"
         )
-    for spec in specs:
-        settings = [
-            setting
-            for bridge in spec.addresses
-            for setting in config.excluding_settings(spec.interface, str(bridge.ip), dhcp=spec.dhcp or spec.dhcp6)
-        ]
+    for bridge in spec.addresses:
+        settings = config.excluding_settings(spec.interface, str(bridge.ip), dhcp=spec.dhcp or spec.dhcp6)
         if settings:
-            raise NoUsableDnsmasq(
+            return (
                 f"network {spec.name!r}: the system's dnsmasq may not serve {spec.interface}: "
                 f"{settings[0]} keeps it off; take {spec.interface} out of that setting, "
                 "or give the bridge another name"
             )
-
-
-def _filter_note(config: Config) -> str:
-    own = [folder for folder in config.folders if folder.own]
-    return f" ({own[0].setting} leaves them out)" if own else ""
+    return ""
 
 
 def refuse_missing_folders(specs: Sequence[FragmentSpec], missing: Sequence[str]) -> None:
@@ -58,7 +48,7 @@ def refuse_conflicts(specs: Sequence[FragmentSpec], others: Mapping[str, str], f
 
     ``others`` are the fragments of networks that this run does not name, file name to content.
     """
-    names: dict[str, str] = {}
+    names: set[str] = set()
     interfaces: dict[str, str] = {}
     # dnsmasq does not start with a duplicate address; of hosts with the same MAC it uses one, without a message.
     hosts = {
@@ -72,7 +62,7 @@ def refuse_conflicts(specs: Sequence[FragmentSpec], others: Mapping[str, str], f
     for spec in specs:
         if spec.name in names:
             raise spec.error("name", f"{spec.name!r} is named twice; keep one of them")
-        names[spec.name] = spec.path
+        names.add(spec.name)
         if spec.interface in interfaces:
             raise spec.error("interface", f"{spec.interface!r} already belongs to {interfaces[spec.interface]}")
         interfaces[spec.interface] = f"network {spec.name!r}"

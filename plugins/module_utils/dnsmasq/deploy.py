@@ -18,18 +18,18 @@ from ..core.paths import Paths
 from ..core.systemctl import Unit
 from . import probe
 from .changes import FragmentsPlan
-from .config_reader import Reader, read_config
+from .config_reader import HostReader, read_config
 from .hosts_files import files_with_rows, hosts_file_network
 from .lease_file import Leases, pending_lease_files, system_leases, write_leases
 from .lease_transfer import LeaseTransfer, copy_leases, find_transfers, rename_unusable
 from .placement import Placement
 from .preflight import check_configurations, refuse_undeployable, refuse_unusable_lease_file
 from .private_files import SYSTEM_DNSMASQ, Layout, unit_name
-from .private_service import Instances
+from .private_service import SystemdInstances
 from .reload import reload_and_verify
 from .render_context import membership
 from .state import RESTART_DUE_FILE
-from .system_service import DnsmasqFailed, DnsmasqService, journal_errors
+from .system_service import DnsmasqFailed, SystemDnsmasq, journal_errors
 from .verify import ReadWatch, service_problem
 
 # The journal of the last seconds is quoted for an instance that was started and does not serve.
@@ -42,9 +42,9 @@ class Deployment:
 
     plan: FragmentsPlan
     paths: Paths
-    service: DnsmasqService
-    instances: Instances
-    reader: Reader
+    service: SystemDnsmasq
+    instances: SystemdInstances
+    reader: HostReader
 
     def __post_init__(self) -> None:
         self.current, self.target = self.plan.current, self.plan.target

@@ -10,7 +10,7 @@ import os
 from collections.abc import Collection, Iterator
 
 from ..core.untrusted import UnusableFile
-from .config_reader import Reader
+from .config_reader import HostReader
 from .system_config import Config
 
 # Settings that assign names (dnsmasq.8); each name is a whole field.
@@ -18,7 +18,7 @@ _SETTINGS = ("host-record", "dynamic-host", "cname", "interface-name", "dhcp-hos
 
 
 def names_used_by_administrator(
-    names: Collection[str], config: Config, reader: Reader, hosts_file: str
+    names: Collection[str], config: Config, reader: HostReader, hosts_file: str
 ) -> frozenset[str]:
     """The names, of ``names`` in lower case, that this configuration assigns; ``hosts_file``: /etc/hosts."""
     if not names:
@@ -33,14 +33,14 @@ def names_used_by_administrator(
     return frozenset(used)
 
 
-def _text(reader: Reader, path: str) -> str:
+def _text(reader: HostReader, path: str) -> str:
     # A file that cannot be read is the administrator's, who has dnsmasq read it; it does not stop our run.
     with contextlib.suppress(UnusableFile):
         return reader.text(path) or ""
     return ""
 
 
-def _hosts_files(config: Config, reader: Reader, hosts_file: str) -> Iterator[str]:
+def _hosts_files(config: Config, reader: HostReader, hosts_file: str) -> Iterator[str]:
     if not config.named("no-hosts"):
         yield hosts_file
     for setting in config.named("addn-hosts", "hostsdir"):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 
-from .system_config import Line
+from .system_config import Line, lines_of
 
 _DHCP, _NAMES = ".dhcp", ".names"
 _OPTION = {_DHCP: "dhcp-hostsfile", _NAMES: "addn-hosts"}
@@ -51,24 +51,23 @@ def as_host_record(row: str) -> str:
     return f"host-record={','.join(names)},{address}"
 
 
+def _rows(path: str, text: str) -> list[Line]:
+    return [line for line in lines_of(path, text) if line.text.strip() and not line.text.startswith("#")]
+
+
 def as_config_lines(path: str, text: str) -> list[Line]:
     """The rows of a hosts file as configuration lines, each with its place in the file."""
-    dhcp = path.endswith(_DHCP)
-    return [
-        Line(f"dhcp-host={row}" if dhcp else as_host_record(row), path, number)
-        for number, row in enumerate(text.splitlines(), 1)
-        if row.strip() and not row.startswith("#")
-    ]
+    convert = "dhcp-host={}".format if path.endswith(_DHCP) else as_host_record
+    return [Line(convert(row.text), path, row.number) for row in _rows(path, text)]
 
 
 def named_addresses(text: str) -> dict[str, set[str]]:
     """The addresses of each name in a file of names."""
     addresses: dict[str, set[str]] = {}
-    for row in text.splitlines():
-        if row.strip() and not row.startswith("#"):
-            address, *names = row.split()
-            for name in names:
-                addresses.setdefault(name, set()).add(address)
+    for row in _rows("", text):
+        address, *names = row.text.split()
+        for name in names:
+            addresses.setdefault(name, set()).add(address)
     return addresses
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from .conflicts import refuse_unservable
+from .conflicts import excluded_by_config
 from .private_files import SYSTEM_DNSMASQ, instance_for
 from .probe import DHCP6_PORT, DHCP_PORT, DNS_PORT
 from .spec import AUTO, PRIVATE, SYSTEM, FragmentSpec
 from .state import State
 from .system_config import WILDCARD
-from .system_service import OLDEST, UNIT, NoUsableDnsmasq
+from .system_service import UNIT, NoUsableDnsmasq, version_problem
 
 
 @dataclass(frozen=True)
@@ -118,11 +118,11 @@ def system_problem(spec: FragmentSpec, current: State) -> str:
     """
     if not current.service.installed:
         return ""
-    try:
-        current.service.refuse_unusable()
-        refuse_unservable([spec], current.config)
-    except NoUsableDnsmasq as error:
-        return str(error)
+    if current.service.problem:
+        return f"no usable system dnsmasq: {current.service.problem}"
+    problem = excluded_by_config(spec, current.config)
+    if problem:
+        return problem
     for port in _dhcp_ports(spec):
         holders = [socket for socket in current.foreign_sockets if socket.port == port]
         if holders and spec.instance == AUTO and current.config.binding == WILDCARD:
@@ -134,11 +134,7 @@ def _private_problem(spec: FragmentSpec, current: State, system_ports: Collectio
     """What keeps a private instance from serving a network; '' for nothing."""
     if not current.program:
         return "the program dnsmasq is not installed; install the package dnsmasq-base"
-    version = current.service.version
-    if version and version < OLDEST:
-        return (
-            f"version {'.'.join(map(str, version))} is too old; install dnsmasq {'.'.join(map(str, OLDEST))} or newer"
-        )
-    problems = [current.dns_port_holder(spec.interface, str(bridge.ip)) for bridge in spec.addresses if spec.dns]
+    problems = [version_problem(current.service.version)]
+    problems += [current.dns_port_holder(spec.interface, str(bridge.ip)) for bridge in spec.addresses if spec.dns]
     problems += [current.dhcp_port_holder(port, port in system_ports) for port in _dhcp_ports(spec)]
     return next(filter(None, problems), "")

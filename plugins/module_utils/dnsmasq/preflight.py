@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from ..core.errors import VirtnetError
+from ..core.errors import MissingTool, VirtnetError
 from . import probe
 from .changes import FragmentsPlan
-from .config_check import check_private_syntax, check_syntax
+from .config_check import check_lines, check_syntax
 from .hosts_files import as_config_lines, files_of_networks
 from .lease_file import lease_file_fault
 from .private_files import SYSTEM_DNSMASQ, Layout
 from .spec import FragmentSpec
 from .state import State
-from .system_config import BIND_INTERFACES, WILDCARD, Line, fragment_network
+from .system_config import BIND_INTERFACES, WILDCARD, Line, fragment_network, lines_of
 from .system_service import NoUsableDnsmasq
 from .target import is_forward
 
@@ -24,7 +24,8 @@ from .target import is_forward
 def refuse_undeployable(plan: FragmentsPlan) -> None:
     """Raise VirtnetError if the system's dnsmasq is missing or would not start with the new fragments."""
     if any(content and not is_forward(content) for content in plan.fragments.values()):
-        plan.current.service.require_installed()
+        if not plan.current.service.installed:
+            raise MissingTool("the system's dnsmasq (dnsmasq.service)", "dnsmasq")
         _refuse_missing_interface(plan.current, plan.target.served_by_system)
         _refuse_occupied_port(plan.current, plan.target.served_by_system)
 
@@ -82,15 +83,14 @@ def check_configurations(plan: FragmentsPlan, layout: Layout, reloading: Collect
         check_syntax(current.config, fragments, hosts_files)
     for name in sorted(set(target.members) & {*plan.changed_instances, *reloading}):
         path = layout.instance(name)
-        lines = _config_lines(path, target.private_files[path])
+        lines = _own_lines(path, target.private_files[path])
         for member in target.members[name]:
             fragment = layout.fragment(member.network)
-            lines += _config_lines(fragment, target.private_files.get(fragment, ""))
+            lines += _own_lines(fragment, target.private_files.get(fragment, ""))
             for hosts_path, text in files_of_networks(target.private_files, [member.network]).items():
                 lines += as_config_lines(hosts_path, text)
-        check_private_syntax(current.program or "dnsmasq", lines)
+        check_lines((current.program or "dnsmasq",), lines)
 
 
-def _config_lines(path: str, content: str) -> list[Line]:
-    rows = enumerate(content.splitlines(), 1)
-    return [Line(row, path, number) for number, row in rows if not row.startswith("conf-file=")]
+def _own_lines(path: str, content: str) -> list[Line]:
+    return [line for line in lines_of(path, content) if not line.text.startswith("conf-file=")]

@@ -14,19 +14,19 @@ from ..core.paths import Paths
 from ..core.systemctl import Unit
 from . import probe
 from .changes import FragmentChange, FragmentsPlan, file_change, service_change, with_hosts_files
-from .config_reader import HostReader, Reader
+from .config_reader import HostReader
 from .conflicts import refuse_conflicts, refuse_missing_folders
 from .dangerous_options import line_dangers, tftp_danger
 from .hosts_files import as_config_lines, hosts_file_network
 from .private_files import Layout, unit_name
-from .private_service import Instances, SystemdInstances
+from .private_service import SystemdInstances
 from .render_context import membership
 from .reserved_names import of_records
 from .spec import PRESENT, PRIVATE, SYSTEM, FragmentSpec
 from .state import WAITS_FOR_DNSMASQ, State
 from .state_reader import StateReader
 from .system_config import fragment_file, fragment_network
-from .system_service import UNIT, DnsmasqService, SystemDnsmasq
+from .system_service import UNIT, SystemDnsmasq
 from .target import Target, target
 
 __all__ = ["FragmentSpec", "Fragments", "State"]
@@ -45,9 +45,9 @@ class Fragments:
         purge: bool,
         paths: Paths,
         *,
-        service: DnsmasqService | None = None,
-        reader: Reader | None = None,
-        instances: Instances | None = None,
+        service: SystemDnsmasq | None = None,
+        reader: HostReader | None = None,
+        instances: SystemdInstances | None = None,
     ) -> None:
         self.specs = specs
         self.purge = purge

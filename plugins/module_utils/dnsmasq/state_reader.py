@@ -14,18 +14,18 @@ from ..core.files import is_open_folder, list_folder, read_text
 from ..core.paths import Paths
 from ..core.systemctl import Unit
 from . import probe
-from .config_reader import Reader, read_config
+from .config_reader import HostReader, read_config
 from .foreign_names import names_used_by_administrator
 from .hosts_files import hosts_file_network
 from .lease_file import lease_file_fault, system_leases
 from .private_files import Layout, parse_members, unit_name
-from .private_service import Instances
+from .private_service import SystemdInstances
 from .reserved_names import static_names
 from .sockets import Socket, dnsmasq_unit_of, foreign_sockets, port_can_be_shared, read_sockets
 from .spec import PRIVATE, SYSTEM, FragmentSpec
 from .state import RESTART_DUE_FILE, State
 from .system_config import BIND_INTERFACES, Config, is_fragment_file
-from .system_service import UNIT, DnsmasqService, ServiceStatus
+from .system_service import UNIT, ServiceStatus, SystemDnsmasq
 
 # ActiveState of a unit without processes.
 _ENDED = ("inactive", "failed")
@@ -68,9 +68,9 @@ class StateReader:
 
     specs: Sequence[FragmentSpec]
     paths: Paths
-    service: DnsmasqService
-    reader: Reader
-    instances: Instances
+    service: SystemDnsmasq
+    reader: HostReader
+    instances: SystemdInstances
 
     @property
     def layout(self) -> Layout:

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 from ..dhcp.dnsmasq_syntax import Setting
 
@@ -66,6 +67,11 @@ class Line:
     number: int
 
 
+def lines_of(path: str, content: str) -> list[Line]:
+    """The lines of a file."""
+    return [Line(text, path, number) for number, text in enumerate(content.splitlines(), 1)]
+
+
 @dataclass(frozen=True)
 class Config:
     """All that dnsmasq reads but our own fragments.
@@ -81,7 +87,14 @@ class Config:
     settings: tuple[Setting, ...] = ()
     folders: tuple[Folder, ...] = ()
     lines: tuple[Line, ...] = ()
-    by_name: Mapping[str, Sequence[Setting]] = field(default_factory=dict, compare=False)
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Sequence[Setting]]:
+        """The settings by their names, in the order in which they are read."""
+        settings: dict[str, list[Setting]] = {}
+        for setting in self.settings:
+            settings.setdefault(setting.name, []).append(setting)
+        return settings
 
     def named(self, *names: str) -> list[Setting]:
         """The settings with these names: sorted by name as given, and then in the order in which they are read."""

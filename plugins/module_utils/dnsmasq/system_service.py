@@ -8,13 +8,12 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from ..core import systemctl
 from ..core.command import find, run
-from ..core.errors import CommandFailed, MissingTool, VirtnetError
+from ..core.errors import CommandFailed, VirtnetError
 from ..core.files import read_text
 from ..core.systemctl import Unit
 from .start_command import DEBIAN_DEFAULTS, debian_command, exec_start_words
@@ -74,31 +73,21 @@ class ServiceStatus:
     @property
     def usable(self) -> bool:
         """Whether it is installed, new enough and enabled."""
-        try:
-            self.refuse_unusable()
-        except NoUsableDnsmasq:
-            return False
-        return self.installed
+        return self.installed and not self.problem
 
-    def refuse_unusable(self) -> None:
-        """Raise NoUsableDnsmasq if the service is installed but not usable."""
+    @property
+    def problem(self) -> str:
+        """Why it cannot be used although it is installed, with the remedy; '' for nothing."""
         if not self.installed:
-            return
-        problem = ""
-        if self.version and self.version < OLDEST:
-            version = ".".join(map(str, self.version))
-            problem = f"version {version} is too old; install dnsmasq {'.'.join(map(str, OLDEST))} or newer"
-        elif self.enabled.startswith("masked"):
-            problem = f"{UNIT} is masked; run 'systemctl unmask {UNIT}' and 'systemctl enable --now {UNIT}'"
-        elif not self.enabled.startswith(_ENABLED):
-            problem = f"{UNIT} is not enabled ({self.enabled or 'unknown'}); run 'systemctl enable --now {UNIT}'"
+            return ""
+        problem = version_problem(self.version)
         if problem:
-            raise NoUsableDnsmasq(f"no usable system dnsmasq: {problem}")
-
-    def require_installed(self) -> None:
-        """Raise MissingTool if the service is not installed."""
-        if not self.installed:
-            raise MissingTool("the system's dnsmasq (dnsmasq.service)", "dnsmasq")
+            return problem
+        if self.enabled.startswith("masked"):
+            return f"{UNIT} is masked; run 'systemctl unmask {UNIT}' and 'systemctl enable --now {UNIT}'"
+        if not self.enabled.startswith(_ENABLED):
+            return f"{UNIT} is not enabled ({self.enabled or 'unknown'}); run 'systemctl enable --now {UNIT}'"
+        return ""
 
 
 def not_installed(version: tuple[int, ...] = ()) -> ServiceStatus:
@@ -106,23 +95,11 @@ def not_installed(version: tuple[int, ...] = ()) -> ServiceStatus:
     return ServiceStatus(command=debian_command(DEBIAN_DEFAULTS) or (), installed=False, version=version)
 
 
-class DnsmasqService(Protocol):
-    """The operations on the system's dnsmasq."""
-
-    def status(self) -> ServiceStatus:
-        """The current status; cheap, changes nothing."""
-
-    def restart(self) -> None:
-        """Restart it, or start it if it does not run, and wait for that; raises DnsmasqFailed with the reason."""
-
-    def restart_later(self) -> None:
-        """Request a restart and do not wait for it."""
-
-    def reload(self) -> None:
-        """Send SIGHUP, on which dnsmasq reads hosts files again; does not wait for that."""
-
-    def stop(self) -> None:
-        """Stop it and wait for that."""
+def version_problem(version: tuple[int, ...]) -> str:
+    """Why a dnsmasq of this version cannot be used, with the remedy; '' for nothing, or if it is unknown."""
+    if not version or version >= OLDEST:
+        return ""
+    return f"version {'.'.join(map(str, version))} is too old; install dnsmasq {'.'.join(map(str, OLDEST))} or newer"
 
 
 def parse_version(text: str) -> tuple[int, ...]:
@@ -138,7 +115,7 @@ class SystemDnsmasq:
         self.root = root
 
     def status(self) -> ServiceStatus:
-        """The current status."""
+        """The current status; cheap, changes nothing."""
         if find("dnsmasq") is None or not systemctl.available():
             return not_installed()
         units = systemctl.show([UNIT, OUR_UNIT], check=False)
@@ -146,7 +123,7 @@ class SystemDnsmasq:
         version = parse_version(run(["dnsmasq", "--version"], check=False).stdout)
         if not dnsmasq.installed:
             return replace(not_installed(version), ordered_after_us=our_unit.changing)
-        restarting = dnsmasq.active == "deactivating" and _is_restarting()
+        restarting = dnsmasq.active == "deactivating" and systemctl.is_restarting(UNIT)
         return ServiceStatus(
             command=self._command(dnsmasq.exec_start, dnsmasq.main_pid),
             version=version,
@@ -171,32 +148,31 @@ class SystemDnsmasq:
         return not_installed().command
 
     def restart(self) -> None:
-        """``systemctl restart``; raises DnsmasqFailed with the reason from the journal."""
-        since = time.time()
-        # Restarts of ours, one after another, must not exhaust the start limit of the unit.
-        systemctl.reset_failed([UNIT])
-        try:
-            systemctl.restart([UNIT])
-        except CommandFailed as error:
-            raise DnsmasqFailed(journal_errors([UNIT], since) or str(error)) from error
+        """Restart it, or start it if it does not run, and wait for that; raises DnsmasqFailed with the reason."""
+        restart_units([UNIT])
 
     def restart_later(self) -> None:
-        """``systemctl restart`` without waiting; systemd orders it among its other jobs."""
+        """Request a restart and do not wait for it; systemd orders it among its other jobs."""
         systemctl.queue_restart([UNIT])
 
     def reload(self) -> None:
-        """Send SIGHUP."""
+        """Send SIGHUP, on which dnsmasq reads hosts files again; does not wait for that."""
         systemctl.hang_up(UNIT)
 
     def stop(self) -> None:
-        """``systemctl stop``."""
+        """Stop it and wait for that."""
         systemctl.stop([UNIT])
 
 
-def _is_restarting() -> bool:
-    """Whether systemd stops the service only to start it again: then ``systemctl list-jobs`` shows a restart job."""
-    jobs = run(["systemctl", "list-jobs", "--no-legend", "--plain", UNIT], check=False).stdout
-    return any(job.split()[1:3] == [UNIT, "restart"] for job in jobs.splitlines())
+def restart_units(units: Sequence[str]) -> None:
+    """Restart units of dnsmasq and wait for that; raises DnsmasqFailed with the reason from the journal."""
+    since = time.time()
+    # Restarts of ours, one after another, must not exhaust the start limit of a unit.
+    systemctl.reset_failed(units)
+    try:
+        systemctl.restart(units)
+    except CommandFailed as error:
+        raise DnsmasqFailed(journal_errors(units, since) or str(error)) from error
 
 
 def journal_errors(units: Iterable[str], since: float) -> str:

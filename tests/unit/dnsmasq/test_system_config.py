@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils.core.command import Completed
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
 from ansible_collections.virtnet.linux.plugins.module_utils.dhcp.dnsmasq_syntax import (
     quoted,
     read_arguments,
     read_lines,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.config_check import syntax_test
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq import config_check
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.config_reader import read_config
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.start_command import (
     debian_command,
@@ -311,20 +313,31 @@ def test_whether_fragments_are_read(files: Mapping[str, str], command: Sequence[
     assert read(files, command, same={"/link": "/etc/dnsmasq.d"}).reads_fragments() is reads
 
 
-def test_syntax_test_has_every_line_once_and_knows_where_it_stands() -> None:
+def test_a_syntax_test_has_every_line_once_and_names_the_place_of_a_wrong_one(monkeypatch: pytest.MonkeyPatch) -> None:
     files = {
         MAIN: "# x\nport=1\nconf-file=/a\n",
         "/a": 'txt-record=a,"b # c"\n',
         "/etc/dnsmasq.d/z": "no-hosts\n",
         "/etc/dnsmasq.d/virtnet-old.conf": "port=8\n",
     }
-    test = syntax_test(read(files), {"virtnet-new.conf": "# ours\ndomain=x\n"}, {"/h/lab.names": "# ours\n::1 a b\n"})
-    assert test.stdin == 'no-hosts\nport=1\ntxt-record=a,"b # c"\n# ours\ndomain=x\nhost-record=a,b,::1\n'
-    assert (test.origins[-1].file, test.origins[-1].number) == ("/h/lab.names", 2)
-    assert [(line.file, line.number) for line in test.origins][1:3] == [(MAIN, 2), ("/a", 1)]
-    assert test.command[0] == "/usr/sbin/dnsmasq"
-    assert test.command[-3:] == ("--local-service", "--conf-file=-", "--test")
-    assert "-7" not in test.command
+    tests: list[tuple[list[str], str]] = []
+
+    def run(command: list[str], *, stdin: str, check: bool) -> Completed:
+        tests.append((command, stdin))
+        return Completed(1, "", "dnsmasq: bad option at line 6 of stdin")
+
+    monkeypatch.setattr(config_check, "run", run)
+    arguments = (read(files), {"virtnet-new.conf": "# ours\ndomain=x\n"}, {"/h/lab.names": "# ours\n::1 a b\n"})
+    lines = config_check.lines_to_test(*arguments)
+    assert (lines[-1].file, lines[-1].number) == ("/h/lab.names", 2)
+    assert [(line.file, line.number) for line in lines][1:3] == [(MAIN, 2), ("/a", 1)]
+    with pytest.raises(VirtnetError, match="bad option in line 2 of /h/lab.names: 'host-record=a,b,::1'"):
+        config_check.check_syntax(*arguments)
+    ((command, stdin),) = tests
+    assert stdin == 'no-hosts\nport=1\ntxt-record=a,"b # c"\n# ours\ndomain=x\nhost-record=a,b,::1\n'
+    assert command[0] == "/usr/sbin/dnsmasq"
+    assert command[-3:] == ["--local-service", "--conf-file=-", "--test"]
+    assert "-7" not in command
 
 
 def test_debian_defaults_make_the_command_of_its_helper() -> None:
