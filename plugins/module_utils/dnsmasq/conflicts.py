@@ -24,7 +24,7 @@ def excluded_by_config(spec: FragmentSpec, config: Config) -> str:
             f"add the line 'conf-dir={config.own_folder}/,*.conf' to {config.main_file or 'a file that dnsmasq reads'}"
         )
     for bridge in spec.addresses:
-        settings = config.excluding_settings(spec.interface, str(bridge.ip), dhcp=spec.dhcp or spec.dhcp6)
+        settings = config.excluding_settings(spec.interface, str(bridge.ip), dhcp=spec.any_dhcp)
         if settings:
             return (
                 f"network {spec.name!r}: the system's dnsmasq may not serve {spec.interface}: "
@@ -74,14 +74,12 @@ def refuse_conflicts(specs: Sequence[FragmentSpec], others: Mapping[str, str], f
 def _refuse_used_hosts(spec: FragmentSpec, hosts: dict[str, str]) -> None:
     """A guest may have addresses on one network only, one of each family. Adds those of ``spec`` to ``hosts``."""
     own: dict[str, str] = {}
-    families = (("hosts", spec.hosts), ("ipv6.hosts", spec.ipv6.hosts if spec.ipv6 else ()))
-    for option, hosts_of_family in families:
-        for i, host in enumerate(hosts_of_family):
-            for key, value in (("mac", host.mac), ("id", host.id and f"id:{host.id}"), ("ip", str(host.ip or ""))):
-                if value and value in hosts:
-                    raise spec.error(f"{option}[{i}].{key}", f"{value} is already given to a host in {hosts[value]}")
-                if value:
-                    own[value] = f"network {spec.name!r}"
+    for option, host in spec.static_hosts:
+        for key, value in (("mac", host.mac), ("id", host.id and f"id:{host.id}"), ("ip", str(host.ip or ""))):
+            if value and value in hosts:
+                raise spec.error(f"{option}.{key}", f"{value} is already given to a host in {hosts[value]}")
+            if value:
+                own[value] = f"network {spec.name!r}"
     hosts.update(own)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ..core.options import Interface
 from ..dhcp.dnsmasq_syntax import quoted, read_lines
+from ..resolver.provider import reverse_zones
 from .hosts_files import as_host_record
 from .records import Names
 
@@ -52,15 +53,9 @@ def instance_lines(names: Names, raw: Sequence[str]) -> Iterator[tuple[str, str]
 def reverse_zone_lines(bridge: Interface) -> Iterator[str]:
     """Lines by which dnsmasq does not forward queries for the names of the addresses of a subnet.
 
-    Between two levels of the reverse tree (RFC 1035 section 3.5, RFC 3596 section 2.5) a subnet needs several zones.
+    Between two levels of the reverse tree a subnet needs several zones.
     """
-    step = 8 if bridge.version == 4 else 4
-    network = bridge.network
-    level = -(-network.prefixlen // step) * step
-    zones = []
-    for subnet in network.subnets(new_prefix=level):
-        reverse = subnet.network_address.reverse_pointer.split(".")
-        zones.append(".".join(reverse[(network.max_prefixlen - level) // step :]))
+    zones = reverse_zones(bridge.network)
     for start in range(0, len(zones), _ZONES_PER_LINE):
         yield f"local=/{'/'.join(zones[start : start + _ZONES_PER_LINE])}/"
 

@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from ..core.options import Interface
-from ..dhcp import ranges as dhcp
 from ..dhcp.dhcpv6 import service_lines
 from ..dhcp.netboot import boot_line, tftp_lines
 from ..dhcp.options import DNS_SERVER, ROUTER, option_line, option_lines
-from ..dhcp.static_hosts import Host, host_words
+from ..dhcp.ranges import DEFAULT_LEASE_TIME
+from ..dhcp.static_hosts import host_words
 from .hosts_files import dhcp_file, file_option_lines, names_file
 from .record_lines import host_rows, instance_lines, record_lines, reverse_zone_lines
 from .reserved_names import STATIC_HOSTS, reserved_lines, static_rows
@@ -67,7 +67,7 @@ def render(spec: FragmentSpec, context: RenderContext) -> str:
 def hosts_files(spec: FragmentSpec, context: RenderContext) -> dict[str, str]:
     """The hosts files of the network, path to content; raises InvalidOption as render() does."""
     files = {}
-    if spec.dhcp or spec.dhcp6:
+    if spec.any_dhcp:
         files[dhcp_file(context.hosts_folder, spec.name)] = _text(spec, _host_rows(spec, context))
     if spec.dns and context.serves_dns:
         files[names_file(context.hosts_folder, spec.name)] = _text(spec, _name_rows(spec, context))
@@ -100,13 +100,12 @@ def _lines(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, st
     yield from (("names", line) for line in file_option_lines(hosts_files(spec, context)))
     if context.private:
         yield from instance_lines(spec.names, spec.raw)
-    if context.exempt_from_ignore and (spec.dhcp or spec.dhcp6):
+    if context.exempt_from_ignore and spec.any_dhcp:
         yield "interface", f"tag-if=set:known,{tag}"
-    if spec.dhcp or spec.dhcp6:
-        ipv6_names = context.ipv6_names or spec.ipv6_names
+    if spec.any_dhcp:
         lines = reserved_lines(
             spec,
-            ipv6_names=ipv6_names,
+            ipv6_names=context.ipv6_names or spec.ipv6_names,
             full_names_only=context.full_names_only,
             rows=spec.dns and context.serves_dns,
             administrator_names=context.administrator_names,
@@ -131,8 +130,21 @@ def _interface_lines(spec: FragmentSpec, context: RenderContext) -> Iterator[tup
 
 
 def _dhcp_lines(spec: FragmentSpec, context: RenderContext, tag: str) -> Iterator[tuple[str, str]]:
-    yield from _range_lines(spec, tag)
-    yield from _option_lines(spec, context, tag)
+    # tag: limits the range to this interface. interface: is the old syntax for that, and since 2.63 the tag that the
+    # range sets.
+    start = f"dhcp-range={tag},interface:{spec.interface}"
+    network = spec.bridge.network
+    for i, addresses in enumerate(spec.ranges):
+        limits = f"{addresses.start},{addresses.end},{network.netmask},{addresses.lease_time}"
+        yield f"ranges[{i}]", f"{start},{limits}"
+    if not spec.ranges:
+        yield "hosts", f"{start},{network.network_address},static,{network.netmask},{DEFAULT_LEASE_TIME}"
+    # Router and DNS server are always given: without them dnsmasq sends its own or the system's.
+    defaults = ((ROUTER, "router", spec.router), (DNS_SERVER[4], "dns", spec.dns and context.serves_dns))
+    for names, option, is_sent in defaults:
+        if not any(name in spec.options for name in names):
+            yield option, option_line(tag, 4, names[0], [str(spec.bridge.ip)] if is_sent else [])
+    yield from option_lines(tag, 4, spec.options)
     if spec.boot is not None:
         yield "boot", boot_line(tag, spec.boot)
     if spec.tftp_root and context.serves_tftp:
@@ -143,16 +155,12 @@ def _dhcp_lines(spec: FragmentSpec, context: RenderContext, tag: str) -> Iterato
 def _host_rows(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, str]]:
     # Since 2.81 a row can be limited to a tag; before, it is in effect on every network.
     tags = [f"tag:{spec.interface}"] if context.since(2, 81) else []
-    families: list[tuple[str, Sequence[Host]]] = [("hosts", spec.hosts)]
-    families += [("ipv6.hosts", spec.ipv6.hosts)] if spec.ipv6 is not None else []
-    for option, hosts in families:
-        for i, host in enumerate(hosts):
-            yield f"{option}[{i}]", host_words(tags, host)
+    yield from ((option, host_words(tags, host)) for option, host in spec.static_hosts)
 
 
 def _name_rows(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, str]]:
     yield from ((f"names.{option}", row) for option, row in host_rows(spec.names))
-    static = list(static_rows(spec, context.administrator_names)) if spec.dhcp or spec.dhcp6 else []
+    static = list(static_rows(spec, context.administrator_names)) if spec.any_dhcp else []
     if static:
         yield static[0][0], STATIC_HOSTS
         yield from static
@@ -169,24 +177,3 @@ def _domain_lines(spec: FragmentSpec, context: RenderContext, bridge: Interface)
         yield "domain", f"local=/{spec.domain}/"
     if local_ptr and not one_line:
         yield from (("names.local_ptr", line) for line in reverse_zone_lines(bridge))
-
-
-def _range_lines(spec: FragmentSpec, tag: str) -> Iterator[tuple[str, str]]:
-    # tag: limits the range to this interface. interface: is the old syntax for that, and since 2.63 the tag that the
-    # range sets.
-    start = f"dhcp-range={tag},interface:{spec.interface}"
-    network = spec.bridge.network
-    for i, addresses in enumerate(spec.ranges):
-        limits = f"{addresses.start},{addresses.end},{network.netmask},{addresses.lease_time}"
-        yield f"ranges[{i}]", f"{start},{limits}"
-    if not spec.ranges:
-        yield "hosts", f"{start},{network.network_address},static,{network.netmask},{dhcp.DEFAULT_LEASE_TIME}"
-
-
-def _option_lines(spec: FragmentSpec, context: RenderContext, tag: str) -> Iterator[tuple[str, str]]:
-    """The DHCP options. Router and DNS server are always given: without them dnsmasq sends its own or the system's."""
-    defaults = ((ROUTER, "router", spec.router), (DNS_SERVER[4], "dns", spec.dns and context.serves_dns))
-    for names, option, is_sent in defaults:
-        if not any(name in spec.options for name in names):
-            yield option, option_line(tag, 4, names[0], [str(spec.bridge.ip)] if is_sent else [])
-    yield from option_lines(tag, 4, spec.options)

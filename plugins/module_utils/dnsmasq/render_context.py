@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from .placement import Placement
 from .private_files import SHARED, SYSTEM_DNSMASQ, Layout, Member, parse_members
@@ -36,18 +36,18 @@ def full_names_only(placement: Placement) -> bool:
 
 def render_contexts(placements: Sequence[Placement], current: State, layout: Layout) -> dict[str, RenderContext]:
     """The context of each network, by its name."""
-    ipv6_names = _ipv6_names_by_instance(placements, current, layout)
-    return {
-        placement.spec.name: _context(placement, ipv6_names.get(placement.instance, _NO_NAMES), current, layout)
-        for placement in placements
-    }
+    domains = _domains_with_ipv6_names(placements, current, layout)
+    return {placement.spec.name: _context(placement, domains, current, layout) for placement in placements}
 
 
-def _context(placement: Placement, ipv6_names: _Ipv6Names, current: State, layout: Layout) -> RenderContext:
-    spec = placement.spec
+def _context(
+    placement: Placement, ipv6_domains: Mapping[str, Collection[str]], current: State, layout: Layout
+) -> RenderContext:
+    instance = placement.instance
+    spec, by_domain = placement.spec, full_names_only(placement)
     common = RenderContext(
-        full_names_only=full_names_only(placement),
-        ipv6_names=ipv6_names.concern(placement),
+        full_names_only=by_domain,
+        ipv6_names=spec.domain in ipv6_domains.get(instance, ()) if by_domain else instance in ipv6_domains,
         hosts_folder=layout.paths.dnsmasq_hosts,
         # dnsmasq does not start without its TFTP folder; at boot the other networks must not suffer from that.
         serves_tftp=spec.tftp_root not in current.missing_tftp_roots,
@@ -70,25 +70,11 @@ def _context(placement: Placement, ipv6_names: _Ipv6Names, current: State, layou
     )
 
 
-@dataclass(frozen=True)
-class _Ipv6Names:
-    """Whether names of guests have AAAA records in an instance: of any network, and of which domains."""
+def _domains_with_ipv6_names(placements: Sequence[Placement], current: State, layout: Layout) -> dict[str, set[str]]:
+    """The domains in which names of guests can have AAAA records, of each instance with such names.
 
-    any_network: bool = False
-    domains: frozenset[str] = frozenset()
-
-    def concern(self, placement: Placement) -> bool:
-        """Whether names with AAAA records are in the namespace of a network."""
-        return placement.spec.domain in self.domains if full_names_only(placement) else self.any_network
-
-
-_NO_NAMES = _Ipv6Names()
-
-
-def _ipv6_names_by_instance(
-    placements: Sequence[Placement], current: State, layout: Layout
-) -> Mapping[str, _Ipv6Names]:
-    """For each instance, from the networks that this run names and from the fragments of the others."""
+    From the networks that this run names and from the fragments of the others, which may have no domain.
+    """
     domains: dict[str, set[str]] = {}
     for placement in placements:
         if placement.spec.ipv6_names:
@@ -98,13 +84,13 @@ def _ipv6_names_by_instance(
         for network, text in _current_fragments(instance, current, layout):
             if network not in named and gives_ipv6_names(text):
                 domains.setdefault(instance, set()).update(_DOMAIN.findall(text))
-    return {instance: _Ipv6Names(True, frozenset(names)) for instance, names in domains.items()}
+    return domains
 
 
 def _current_fragments(instance: str, current: State, layout: Layout) -> list[tuple[str, str]]:
     """The networks of an instance as they are now, each with its fragment."""
     if instance == SYSTEM_DNSMASQ:
         return [(fragment_network(name), text) for name, text in current.fragments.items()]
-    members = parse_members(current.private_files.get(layout.instance(instance), ""))
-    fragments = {member.network: layout.fragment(member.network) for member in members}
-    return [(network, current.private_files.get(path, "")) for network, path in fragments.items()]
+    files = current.private_files
+    networks = [member.network for member in parse_members(files.get(layout.instance(instance), ""))]
+    return [(network, files.get(layout.fragment(network), "")) for network in networks]

@@ -36,15 +36,16 @@ def static_rows(spec: FragmentSpec, administrator_names: Collection[str] = ()) -
     """
     known = {(name.lower(), record.ip.version) for record in spec.names.hosts for name in record.names}
     known |= {(name, version) for name in (*administrator_names, *_aliases(spec)) for version in (4, 6)}
-    for option, _i, name, address in _static_names(spec):
-        names = [form for form in _forms(spec, name) if (form.lower(), _version(address)) not in known]
-        if address and names:
-            yield option, f"{address} {' '.join(names)}"
+    for option, host in spec.static_hosts:
+        if host.name and host.ip is not None:
+            names = [form for form in _forms(spec, host.name) if (form.lower(), host.ip.version) not in known]
+            if names:
+                yield option, f"{host.ip} {' '.join(names)}"
 
 
 def static_names(spec: FragmentSpec) -> set[str]:
     """All names of static hosts, in lower case."""
-    return {form.lower() for _option, _i, name, _address in _static_names(spec) for form in _forms(spec, name)}
+    return {form.lower() for _option, host in spec.static_hosts if host.name for form in _forms(spec, host.name)}
 
 
 def reserved_names(
@@ -62,19 +63,17 @@ def reserved_names(
     """
     families = {4, 6} if ipv6_names else {4}
     families_in_rows: dict[str, set[int]] = {name: {4, 6} for name in _aliases(spec)}
-    listed = (
-        [row.split() for _option, row in (*host_rows(spec.names), *static_rows(spec, administrator_names))]
-        if rows
-        else []
-    )
-    for address, *names in listed:
+    listed = (*host_rows(spec.names), *static_rows(spec, administrator_names)) if rows else ()
+    for _option, row in listed:
+        address, *names = row.split()
         for name in names:
-            families_in_rows.setdefault(name.lower(), set()).add(_version(address))
+            families_in_rows.setdefault(name.lower(), set()).add(6 if ":" in address else 4)
     needed: dict[str, set[str]] = {name: set(_forms(spec, name, full_names_only)) for name in WELL_KNOWN}
-    for _option, identified, name, _address in _static_names(spec):
+    for _option, host in spec.static_hosts:
         # A static host that is identified by its name alone is the guest that requests this name.
-        if identified:
-            needed.setdefault(name.lower(), set()).update(_forms(spec, name.lower(), full_names_only))
+        if host.name and (host.mac or host.id):
+            name = host.name.lower()
+            needed.setdefault(name, set()).update(_forms(spec, name, full_names_only))
     for record in spec.names.hosts:
         for name in record.names:
             label, _dot, rest = name.lower().partition(".")
@@ -124,16 +123,3 @@ def _forms(spec: FragmentSpec, name: str, full_names_only: bool = False) -> list
 def _aliases(spec: FragmentSpec) -> list[str]:
     """The aliases, in lower case. dnsmasq answers with the CNAME record, whatever the leases are."""
     return [alias.name.lower() for alias in spec.names.cname]
-
-
-def _version(address: str) -> int:
-    return 6 if ":" in address else 4
-
-
-def _static_names(spec: FragmentSpec) -> Iterator[tuple[str, bool, str, str]]:
-    """Of each static host with a name: option, whether MAC or id identify it, name, and address or ''."""
-    families = (("hosts", spec.hosts), ("ipv6.hosts", spec.ipv6.hosts if spec.ipv6 else ()))
-    for option, hosts in families:
-        for i, host in enumerate(hosts):
-            if host.name:
-                yield f"{option}[{i}]", bool(host.mac or host.id), host.name, str(host.ip or "")

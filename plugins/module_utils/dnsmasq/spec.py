@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -119,6 +119,18 @@ class FragmentSpec:
     def dhcp6(self) -> bool:
         """Whether guests get IPv6 addresses or options."""
         return self.ipv6 is not None and self.ipv6.dhcp
+
+    @property
+    def any_dhcp(self) -> bool:
+        """Whether dnsmasq serves DHCP or DHCPv6."""
+        return self.dhcp or self.dhcp6
+
+    @property
+    def static_hosts(self) -> Iterator[tuple[str, Host]]:
+        """The static hosts of both families, each with its option."""
+        yield from ((f"hosts[{i}]", host) for i, host in enumerate(self.hosts))
+        if self.ipv6 is not None:
+            yield from ((f"ipv6.hosts[{i}]", host) for i, host in enumerate(self.ipv6.hosts))
 
     @property
     def bridge(self) -> Interface:

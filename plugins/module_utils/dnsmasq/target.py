@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ..resolver.provider import reverse_zones
 from .hosts_files import hosts_file_network
 from .placement import Placement, place_networks
 from .private_files import (
@@ -216,7 +217,6 @@ def _forward(spec: FragmentSpec, current: State) -> str:
     network = spec.bridge.network
     zones = [spec.domain]
     if network.prefixlen in (8, 16, 24):
-        # Other prefix lengths need a zone for each address, or a dnsmasq that knows rev-server for them.
-        octets = str(network.network_address).split(".")[: network.prefixlen // 8]
-        zones.append(".".join(reversed(octets)) + ".in-addr.arpa")
+        # Other prefix lengths need several zones, or a dnsmasq that knows rev-server for them.
+        zones += reverse_zones(network)
     return HEADER + "".join(f"{_FORWARD}{zone}/{spec.bridge.ip}\n" for zone in zones)
