@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..core.reconcile import CHANGE, CREATE, DELETE, Change, Plan
+from ..core.reconcile import CHANGE, Change, Plan, text_change
 from .hosts_files import as_config_lines, hosts_file_network
 from .state import State
 from .system_service import UNIT
@@ -112,11 +112,11 @@ def file_change(
         lines = set(before.splitlines()) ^ set(after.splitlines())
         options = sorted({line.partition("=")[0] for line in lines if not line.startswith("#")})
         detail = f"{shown_name} changed ({', '.join(options) or 'form'})"
-    return FragmentChange(
-        action=CREATE if before is None else DELETE if after is None else CHANGE,
-        name=name,
-        before=before or "",
-        after=after or "",
+    return text_change(
+        FragmentChange,
+        name,
+        before,
+        after,
         detail=detail,
         file=file,
         content=after,

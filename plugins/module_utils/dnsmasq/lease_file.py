@@ -14,23 +14,23 @@ from __future__ import annotations
 
 import io
 import ipaddress
+import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Union
 
 from ..core.errors import VirtnetError
 from ..core.files import list_folder, make_folder
+from ..core.options import Address
 from ..core.untrusted import UnusableFile, read_untrusted_text, replace_untrusted, unusable_reason
 from .system_config import Config
 
 Subnet = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
-Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 # Debian and upstream; Fedora.
 _DEFAULTS = ("var/lib/misc/dnsmasq.leases", "var/lib/dnsmasq/dnsmasq.leases")
-
 
 # The limit of a private instance (dhcp-lease-max in private_files.py). That of the system's dnsmasq is 1000, unless its
 # administrator sets another one (dnsmasq.8).
@@ -50,8 +50,8 @@ _OCTETS = "[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2})"
 _EXPIRY = re.compile("[0-9]{1,12}")
 _ADDRESS = re.compile("[0-9A-Fa-f.:]{2,45}")
 # A hardware type other than Ethernet precedes the address: 06-52:54:...
-HARDWARE = re.compile(f"(?:[0-9A-Fa-f]{{2}}-)?{_OCTETS}{{0,15}}")
-IAID = re.compile("T?[0-9]{1,10}")
+_HARDWARE = re.compile(f"(?:[0-9A-Fa-f]{{2}}-)?{_OCTETS}{{0,15}}")
+_IAID = re.compile("T?[0-9]{1,10}")
 CLIENT = re.compile(f"{_OCTETS}{{0,254}}")
 _SERVER_LINE = re.compile(f"duid {_OCTETS}{{0,254}}")
 # dnsmasq's src/util.c, legal_hostname() and check_name(): it checks the first label of a guest's name and adds the
@@ -83,13 +83,9 @@ class Lease:
         """Whether the address is in one of these subnets."""
         return any(self.address in subnet for subnet in subnets)
 
-    @property
-    def _end(self) -> float:
-        return self.expiry or float("inf")
-
     def outlasts(self, other: Lease) -> bool:
         """Whether this lease expires later."""
-        return self._end > other._end
+        return (self.expiry or math.inf) > (other.expiry or math.inf)
 
 
 @dataclass(frozen=True)
@@ -104,10 +100,6 @@ class Leases:
         ipv4 = [lease.line for lease in self.leases if lease.address.version == 4]
         ipv6 = [lease.line for lease in self.leases if lease.address.version == 6]
         return "".join(f"{line}\n" for line in [*ipv4, *([self.duid] if self.duid else []), *ipv6])
-
-    def without(self, subnets: Sequence[Subnet]) -> Leases:
-        """The leases outside of these subnets."""
-        return Leases([lease for lease in self.leases if not lease.within(subnets)], self.duid)
 
     def joined_by(self, other: Leases, subnets: Sequence[Subnet]) -> Leases:
         """These leases and another server's in some subnets; of two for one address, the one that expires later."""
@@ -138,7 +130,7 @@ def read_lease(fields: Sequence[str]) -> Lease | None:
         ip = ipaddress.ip_address(address)
     except ValueError:
         return None
-    known = HARDWARE if ip.version == 4 else IAID
+    known = _HARDWARE if ip.version == 4 else _IAID
     if not known.fullmatch(known_by) or not (client == "*" or CLIENT.fullmatch(client)):
         return None
     return Lease(int(expiry), known_by, ip, name if is_host_name(name) else "", "" if client == "*" else client)
@@ -146,22 +138,17 @@ def read_lease(fields: Sequence[str]) -> Lease | None:
 
 def parse(text: str) -> Leases:
     """The leases in the text of a file. Lines that are no lease, as after a power cut, are ignored as by dnsmasq."""
-    leases = list(_leases(text))
-    duids = [line for line in _lines(text) if line.startswith("duid ") and _SERVER_LINE.fullmatch(line)]
-    return Leases(leases, duids[-1] if duids else "")
-
-
-def _lines(text: str) -> Iterator[str]:
-    # An iterator, since a list of the lines of a file with line breaks alone would take gigabytes.
-    return (line.rstrip("\n") for line in io.StringIO(text, newline="\n"))
-
-
-def _leases(text: str) -> Iterator[Lease]:
-    for line in _lines(text):
+    leases, duid = [], ""
+    # Line by line, since a list of the lines of a file with line breaks alone would take gigabytes.
+    for row in io.StringIO(text, newline="\n"):
+        line = row.rstrip("\n")
         fields = line.split(" ", 5)
         lease = read_lease(fields[:5]) if len(fields) >= 5 else None
         if lease is not None:
-            yield lease
+            leases.append(lease)
+        elif _SERVER_LINE.fullmatch(line):
+            duid = line
+    return Leases(leases, duid)
 
 
 def read_leases(path: str) -> Leases:

@@ -25,6 +25,7 @@ _FULL_NAMES_ONLY = "dhcp-fqdn"
 _NO_IDENT_SINCE = (2, 89)
 
 TEMPLATE = "virtnet-dnsmasq@.service"
+_UNIT_NAME = re.compile(r"virtnet-dnsmasq@(.+)\.service", re.DOTALL)
 _RESOLVED_STUB = "127.0.0.53"
 
 # Guests cause log lines by requests (DHCPINFORM, DHCPDISCOVER): 4000 if 1000 guests start at once. journald multiplies
@@ -130,13 +131,6 @@ class Layout:
         """The link by which systemd starts an instance at boot."""
         return os.path.join(self.links, unit_name(name))
 
-    def instances_in(self, units: Iterable[str]) -> list[str]:
-        """The instances in a list of unit names, sorted."""
-        prefix, _at, suffix = TEMPLATE.partition("@")
-        prefix += "@"
-        ours = [name for name in units if name.startswith(prefix) and name.endswith(suffix) and name != TEMPLATE]
-        return sorted(name[len(prefix) : -len(suffix)] for name in ours)
-
     def name_of(self, path: str) -> str:
         """The network of a fragment, or the instance of its main file, from the path."""
         return os.path.basename(path)[: -len(".conf")]
@@ -145,6 +139,11 @@ class Layout:
 def unit_name(name: str) -> str:
     """The name of the unit of an instance."""
     return TEMPLATE.replace("@", f"@{name}")
+
+
+def instances_in(units: Iterable[str]) -> list[str]:
+    """The instances in a list of unit names, sorted."""
+    return sorted(match[1] for name in units if (match := _UNIT_NAME.fullmatch(name)))
 
 
 def unit_text(layout: Layout, program: str) -> str:

@@ -88,11 +88,6 @@ def _endpoint(text: str) -> tuple[str, int]:
     return str(ipaddress.ip_address(b"".join(words))), int(port, 16)
 
 
-def wildcard_address(address: Address) -> str:
-    """The address of a socket that is bound to every address of a family."""
-    return "0.0.0.0" if address.version == 4 else "::"
-
-
 def _family(address: Address) -> socket.AddressFamily:
     return socket.AF_INET if address.version == 4 else socket.AF_INET6
 
@@ -108,8 +103,9 @@ def interface_exists(interface: str) -> bool:
 
 def interface_has_address(interface: str, address: Address) -> bool:
     """Whether the interface exists and the host has the address."""
+    if not interface_exists(interface):
+        return False
     try:
-        socket.if_nametoindex(interface)
         with socket.socket(_family(address), socket.SOCK_DGRAM) as trial:
             trial.bind((str(address), 0))
     except OSError:

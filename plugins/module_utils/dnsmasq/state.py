@@ -21,7 +21,7 @@ RESTART_DUE_FILE = "dnsmasq-restart-due"
 WAITS_FOR_DNSMASQ = "waits for dnsmasq"
 
 # ActiveState of a unit that systemd is about to bring into another state.
-TRANSITIONS = ("activating", "deactivating", "reloading")
+_TRANSITIONS = ("activating", "deactivating", "reloading")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class State:
         if self.service.ordered_after_us:
             return False
         without_process = any(not socket.pid for socket in self.foreign_sockets)
-        return self.service.active in TRANSITIONS or bool(self.transient_pids) or without_process
+        return self.service.active in _TRANSITIONS or bool(self.transient_pids) or without_process
 
     @property
     def system_runs_or_is_enabled(self) -> bool:
@@ -86,14 +86,12 @@ class State:
     @property
     def own_pids(self) -> set[int]:
         """The processes of private instances, and those of dnsmasq units that are starting or stopping."""
-        return {instance.main_pid for instance in self.instances.values() if instance.main_pid} | set(
-            self.transient_pids
-        )
+        return {*(instance.main_pid for instance in self.instances.values()), *self.transient_pids} - {0}
 
     @cached_property
     def foreign_sockets(self) -> list[Socket]:
         """Sockets of programs other than our private instances and the system's dnsmasq."""
-        return foreign_sockets(self.sockets, {*self.own_pids, self.service.pid} - {0})
+        return foreign_sockets(self.sockets, {*self.own_pids, self.service.pid})
 
     def dns_port_holder(self, interface: str, address: str) -> str:
         """Who keeps a private instance from serving DNS at an address, with the remedy; '' for nobody."""
@@ -137,8 +135,6 @@ class State:
             return True
         if not self.system_runs_or_is_enabled:
             return False
-        interfaces = self.config.named("interface")
-        bound = (
-            len(interfaces) == 1 and "*" not in (interfaces[0].value or "") and not self.config.named("listen-address")
-        )
+        interfaces = self.config.named("interface", "listen-address")
+        bound = [setting.name for setting in interfaces] == ["interface"] and "*" not in (interfaces[0].value or "")
         return system_serves or (bool(self.config.named("dhcp-range")) and not bound)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..core.command import find
 from ..core.files import is_open_folder, list_folder, read_text
@@ -18,7 +18,7 @@ from .config_reader import HostReader, read_config
 from .foreign_names import names_used_by_administrator
 from .hosts_files import hosts_file_network
 from .lease_file import lease_file_fault, system_leases
-from .private_files import Layout, parse_members, unit_name
+from .private_files import Layout, instances_in, parse_members, unit_name
 from .private_service import SystemdInstances
 from .reserved_names import static_names
 from .sockets import Socket, dnsmasq_unit_of, foreign_sockets, port_can_be_shared, read_sockets
@@ -29,6 +29,8 @@ from .system_service import UNIT, ServiceStatus, SystemDnsmasq
 
 # ActiveState of a unit without processes.
 _ENDED = ("inactive", "failed")
+# The address of a socket that is bound to every address of a family.
+_WILDCARD = {4: "0.0.0.0", 6: "::"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,10 @@ class StateReader:
         instance_files = {self.layout.name_of(p): text for p, text in private_files.items() if p.startswith(folder)}
         # An instance without its file may still run and hold its ports.
         names = sorted({*instance_files, *enabled})
-        services = self._services(names, bool(instance_files))
+        needs_sockets = bool(instance_files) or any(spec.instance != SYSTEM for spec in self.specs)
+        services = self._services(names, needs_sockets)
+        if not services.is_consistent:
+            services = self._services(names, needs_sockets)
         config = read_config(services.system.command, self.reader, self.paths.dnsmasq_fragments)
         transient_pids = services.transient_pids
         foreign = foreign_sockets(services.sockets, services.main_pids | transient_pids)
@@ -100,7 +105,11 @@ class StateReader:
             private_files=private_files,
             enabled_instances=enabled,
             instances=services.instances,
-            unbound_instances=_unbound_instances(instance_files, services),
+            unbound_instances=[
+                name
+                for name, text in instance_files.items()
+                if _is_unbound(text, services.instances.get(name, Unit()), services.sockets)
+            ],
             sockets=services.sockets,
             transient_pids=transient_pids,
             blocked_ports=[
@@ -113,16 +122,10 @@ class StateReader:
             engine_installed=os.path.exists(os.path.join(self.paths.engine, "virtnet")),
         )
 
-    def _services(self, instances: Sequence[str], has_instances: bool) -> _Services:
-        """The services with their sockets, read a second time where a service changed between the two readings."""
-        needs_sockets = has_instances or any(spec.instance != SYSTEM for spec in self.specs)
-        services = self._services_once(instances, needs_sockets)
-        return services if services.is_consistent else self._services_once(instances, needs_sockets)
-
-    def _services_once(self, names: Sequence[str], needs_sockets: bool) -> _Services:
-        system, instances = self.service.status(), self.instances.status(names)
-        likely_pids = {system.pid, *(instance.main_pid for instance in instances.values())} - {0}
-        return _Services(system, instances, read_sockets(likely_pids) if needs_sockets else [])
+    def _services(self, names: Sequence[str], needs_sockets: bool) -> _Services:
+        services = _Services(self.service.status(), self.instances.status(names), ())
+        sockets = read_sockets(services.main_pids) if needs_sockets else ()
+        return replace(services, sockets=sockets)
 
     def _fragments(self) -> dict[str, str]:
         folder = self.paths.dnsmasq_fragments
@@ -133,15 +136,19 @@ class StateReader:
         """All files of ours but the fragments of the system's dnsmasq."""
         paths = [self.layout.template, self.paths.dnsmasq_drop_in]
         for folder in (self.paths.private_fragments, self.paths.private_instances):
-            paths += [os.path.join(folder, name) for name in self.reader.names(folder) if _is_config_file(name)]
+            paths += [os.path.join(folder, name) for name in self._names(folder) if name.endswith(".conf")]
         folder = self.paths.dnsmasq_hosts
-        paths += [os.path.join(folder, name) for name in self.reader.names(folder) if _is_hosts_file(name)]
+        paths += [os.path.join(folder, name) for name in self._names(folder) if hosts_file_network(name)]
         contents = {path: read_text(path) for path in sorted(paths)}
         return {path: content for path, content in contents.items() if content is not None}
 
+    def _names(self, folder: str) -> list[str]:
+        """The names of the files in a folder but those that are being written."""
+        return [name for name in self.reader.names(folder) if not name.startswith(".")]
+
     def _enabled_instances(self) -> list[str]:
         units = list_folder(self.layout.links)
-        return [name for name in self.layout.instances_in(units) if os.path.islink(self.layout.link(name))]
+        return [name for name in instances_in(units) if os.path.islink(self.layout.link(name))]
 
     def _lease_file_faults(self, config: Config, instances: Collection[str]) -> list[str]:
         files = [system_leases(config, self.paths.root), *map(self.layout.leases, instances)]
@@ -161,27 +168,11 @@ class StateReader:
             for spec in self.specs
             if spec.instance != PRIVATE
             and any(
-                not endpoints & {(probe.wildcard_address(bridge.ip), config.port), (str(bridge.ip), config.port)}
+                not endpoints & {(_WILDCARD[bridge.version], config.port), (str(bridge.ip), config.port)}
                 and probe.interface_has_address(spec.interface, bridge.ip)
                 for bridge in spec.addresses
             )
         ]
-
-
-def _is_config_file(name: str) -> bool:
-    return name.endswith(".conf") and not name.startswith(".")
-
-
-def _is_hosts_file(name: str) -> bool:
-    return bool(hosts_file_network(name)) and not name.startswith(".")
-
-
-def _unbound_instances(instance_files: Mapping[str, str], services: _Services) -> list[str]:
-    return [
-        name
-        for name, content in instance_files.items()
-        if _is_unbound(content, services.instances.get(name, Unit()), services.sockets)
-    ]
 
 
 def _is_unbound(instance_file: str, instance: Unit, sockets: Iterable[Socket]) -> bool:

@@ -156,9 +156,8 @@ class Config:
             if address in places or _matches(places, interface):
                 settings.append(setting)
         if dhcp:
-            for setting in self.named("no-dhcp-interface", "no-dhcpv4-interface"):
-                if _matches(setting.fields, interface):
-                    settings.append(setting)
+            no_dhcp = self.named("no-dhcp-interface", "no-dhcpv4-interface")
+            settings += [setting for setting in no_dhcp if _matches(setting.fields, interface)]
             settings += [setting for setting, unknown_only in self._ignores(interface) if not unknown_only]
         return settings
 
