@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -79,13 +79,14 @@ class Deployment:
         transfers = find_transfers(
             self.current, self.target, self.layout, self.lease_files, pending_lease_files(self.paths.adopted)
         )
-        due = [File(self.due_file, "")] if self._restarts_anything() else []
+        changed_instances = {*self.plan.changed_instances, *self._removed_instances, *self._reloading_instances()}
+        due = [File(self.due_file, "")] if self._restarts_system() or changed_instances else []
         write_files(due)
         originals: dict[str, Leases | None] = {}
         try:
             self._stop_losing_instances(transfers)
             originals = copy_leases(transfers, self.lease_files.values())
-            self._write_files()
+            self._install(self._files(), self.target.members, self._removed_instances)
             with ReadWatch([path for paths in self._hosts_files().values() for path in paths]) as watch:
                 self._start()
                 self._reload()
@@ -113,13 +114,11 @@ class Deployment:
         # Instances that failed, or wait for their next start, are stopped too. systemctl refuses a unit without state.
         known = {name for name, instance in self.current.instances.items() if instance.active != "inactive"}
         self.instances.stop(sorted((losing | gaining) & running | set(self._removed_instances) & known))
-        if transfers and self._changes_system and self.current.service.running and not self._system_starts_after_us:
+        service = self.current.service
+        # It may not have started yet, since it is ordered after our own service.
+        has_process = service.pid or not service.ordered_after_us
+        if transfers and self._changes_system and service.running and has_process:
             self.service.stop()
-
-    @property
-    def _system_starts_after_us(self) -> bool:
-        """Whether the system's dnsmasq has not started yet, since it is ordered after our own service."""
-        return self.current.service.ordered_after_us and not self.current.service.pid
 
     # Write
 
@@ -128,39 +127,30 @@ class Deployment:
         fragments = [File(os.path.join(folder, name), text) for name, text in self.plan.fragments.items()]
         return [*fragments, *(File(path, text) for path, text in self.plan.other_files.items())]
 
-    def _write_files(self) -> None:
-        write_files(self._files())
-        for name in self.target.members:
-            _link(self.layout.link(name), self.layout.template)
-        self._remove_links(self._removed_instances)
-        self._remove_empty_folders()
-        self._reload_units()
-
-    def _reload_units(self) -> None:
-        if {self.layout.template, self.paths.dnsmasq_drop_in} & set(self.plan.other_files):
-            self.instances.daemon_reload()
-
-    def _remove_links(self, instances: Iterable[str]) -> None:
-        for name in instances:
+    def _install(self, files: Iterable[File], enabled: Collection[str], disabled: Iterable[str]) -> None:
+        """Write files, and have systemd start instances at boot or not."""
+        write_files(files)
+        for name in enabled:
+            link = self.layout.link(name)
+            if not os.path.lexists(link):
+                os.makedirs(os.path.dirname(link), exist_ok=True)
+                os.symlink(self.layout.template, link)
+        for name in disabled:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.layout.link(name))
-
-    def _remove_empty_folders(self) -> None:
-        folders = (
+        empty_folders = (
             os.path.dirname(self.paths.dnsmasq_drop_in),
             self.paths.private_fragments,
             self.paths.private_instances,
             self.paths.dnsmasq_hosts,
         )
-        for folder in folders:
+        for folder in empty_folders:
             with contextlib.suppress(OSError):
                 os.rmdir(folder)
+        if {self.layout.template, self.paths.dnsmasq_drop_in} & set(self.plan.other_files):
+            self.instances.daemon_reload()
 
     # Start
-
-    def _restarts_anything(self) -> bool:
-        instances = {*self.plan.changed_instances, *self._removed_instances, *self._reloading_instances()}
-        return self._restarts_system() or bool(instances)
 
     def _restarts_system(self) -> bool:
         service = self.current.service
@@ -185,15 +175,12 @@ class Deployment:
 
     def _restart_private(self, names: Sequence[str]) -> None:
         self.restarted.update(names)
-        self._rename_unusable_lease_files(names)
+        for name in names:
+            rename_unusable(self.lease_files[name])
         if self.current.service.ordered_after_us:
             self.instances.restart_later(names)
         else:
             self.instances.restart(names)
-
-    def _rename_unusable_lease_files(self, names: Iterable[str]) -> None:
-        for name in names:
-            rename_unusable(self.lease_files[name])
 
     # Reload
 
@@ -274,7 +261,8 @@ class Deployment:
             if (self._changes_system or SYSTEM_DNSMASQ in self.restarted) and current.service.running:
                 self.service.restart()
             running_before = [name for name, instance in current.instances.items() if instance.running]
-            self._rename_unusable_lease_files(running_before)
+            for name in running_before:
+                rename_unusable(self.lease_files[name])
             self.instances.restart(running_before)
         except DnsmasqFailed as second_error:
             return DnsmasqFailed(f"{message}; and with the previous ones it does not start either: {second_error}")
@@ -289,21 +277,11 @@ class Deployment:
             else:
                 with contextlib.suppress(OSError):
                     os.unlink(path)
-        write_files([File(file.path, self._content_before(file.path)) for file in self._files()])
-        for name in self.current.enabled_instances:
-            _link(self.layout.link(name), self.layout.template)
-        self._remove_links(set(self.target.members) - set(self.current.enabled_instances))
-        self._remove_empty_folders()
-        self._reload_units()
+        files = [File(file.path, self._content_before(file.path)) for file in self._files()]
+        enabled = self.current.enabled_instances
+        self._install(files, enabled, set(self.target.members) - set(enabled))
 
     def _content_before(self, path: str) -> str | None:
         folder, name = os.path.split(path)
         fragments = self.current.fragments if folder == self.paths.dnsmasq_fragments else {}
         return fragments.get(name, self.current.private_files.get(path))
-
-
-def _link(path: str, destination: str) -> None:
-    if os.path.islink(path) or os.path.exists(path):
-        return
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    os.symlink(destination, path)

@@ -16,7 +16,7 @@ from ..dhcp.ranges import DEFAULT_LEASE_TIME
 from ..dhcp.static_hosts import host_words
 from .hosts_files import dhcp_file, file_option_lines, names_file
 from .record_lines import host_rows, instance_lines, record_lines, reverse_zone_lines
-from .reserved_names import STATIC_HOSTS, reserved_lines, static_rows
+from .reserved_names import STATIC_HOSTS, reserved_lines, reserved_names, static_rows
 from .spec import FragmentSpec
 
 # dnsmasq up to 2.91 reads the rest of a line after 1024 bytes as a line of its own (src/option.c, read_file()).
@@ -103,13 +103,14 @@ def _lines(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, st
     if context.exempt_from_ignore and spec.any_dhcp:
         yield "interface", f"tag-if=set:known,{tag}"
     if spec.any_dhcp:
-        lines = reserved_lines(
+        names = reserved_names(
             spec,
             ipv6_names=context.ipv6_names or spec.ipv6_names,
             full_names_only=context.full_names_only,
             rows=spec.dns and context.serves_dns,
             administrator_names=context.administrator_names,
         )
+        lines = reserved_lines(spec, names, full_names_only=context.full_names_only)
         yield from (("hosts", line) for line in lines)
     if spec.dhcp:
         yield from _dhcp_lines(spec, context, tag)

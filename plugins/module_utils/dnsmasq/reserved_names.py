@@ -15,7 +15,7 @@ prevent that:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from .record_lines import host_rows
 from .spec import FragmentSpec
@@ -88,22 +88,13 @@ def reserved_names(
     )
 
 
-def reserved_lines(
-    spec: FragmentSpec,
-    *,
-    ipv6_names: bool,
-    full_names_only: bool,
-    rows: bool = True,
-    administrator_names: Collection[str] = (),
-) -> Iterator[str]:
-    """Lines by which dnsmasq ignores a reserved name that a guest of the network requests; arguments as above.
+def reserved_lines(spec: FragmentSpec, names: Iterable[str], *, full_names_only: bool) -> Iterator[str]:
+    """Lines by which dnsmasq ignores the reserved ``names`` if a guest of the network requests them.
 
     With ``full_names_only``, networks share no plain names, so only networks with the same domain share a tag.
     """
     tag = f"reserved-{spec.domain}" if full_names_only else _SHARED_TAG
-    for name in reserved_names(
-        spec, ipv6_names, full_names_only=full_names_only, rows=rows, administrator_names=administrator_names
-    ):
+    for name in names:
         # dnsmasq compares the whole requested name, and takes the part after the first dot for a domain.
         yield f"dhcp-name-match=set:{tag},{name}"
         yield f"dhcp-name-match=set:{tag},{name}.*"

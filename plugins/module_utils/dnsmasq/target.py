@@ -83,19 +83,23 @@ def target(specs: Sequence[FragmentSpec], purge: bool, current: State, layout: L
     with_domains = uses_full_names_only(current.private_files[layout.instance(SHARED)]) if SHARED in members else None
     present = [spec for spec in specs if spec.state == PRESENT]
     placements = separate_by_domain(place_networks(present, current), with_domains)
-    for placement in placements:
-        if placement.is_private:
-            members.setdefault(placement.instance, []).append(Member(placement.spec.name, placement.spec.interface))
     contexts = render_contexts(placements, current, layout)
     fragments: dict[str, str | None] = {fragment_file(spec.name): None for spec in specs}
     fragments.update(dict.fromkeys(current.fragments) if purge else {})
-    fragments.update(_fragments(placements, contexts, current))
+    for placement in placements:
+        spec = placement.spec
+        if placement.is_private:
+            members.setdefault(placement.instance, []).append(Member(spec.name, spec.interface))
+        content = _forward(spec, current) if placement.is_private else render(spec, contexts[spec.name])
+        fragments[fragment_file(spec.name)] = content or None
     private_files = {
         **dict(_instance_files(placements, contexts, members, current=current, layout=layout)),
         **({} if purge else _unnamed_hosts_files(named, current)),
         **{path: text for p in placements for path, text in hosts_files(p.spec, contexts[p.spec.name]).items()},
     }
-    if current.engine_installed and _has_system_fragments(fragments, current):
+    # The fragments that the system's dnsmasq will have, but for those of other dnsmasqs.
+    served = [text for text in {**current.fragments, **fragments}.values() if text and not is_forward(text)]
+    if current.engine_installed and served:
         private_files[layout.paths.dnsmasq_drop_in] = _drop_in(current, layout)
     return Target(placements, fragments, private_files, members)
 
@@ -114,15 +118,6 @@ def _unnamed_members(named: set[str], purge: bool, current: State, layout: Layou
 def _unnamed_hosts_files(named: set[str], current: State) -> dict[str, str]:
     files = current.private_files
     return {path: files[path] for path in files if (network := hosts_file_network(path)) and network not in named}
-
-
-def _fragments(
-    placements: Sequence[Placement], contexts: Mapping[str, RenderContext], current: State
-) -> Iterator[tuple[str, str | None]]:
-    for placement in placements:
-        spec = placement.spec
-        content = _forward(spec, current) if placement.is_private else render(spec, contexts[spec.name])
-        yield fragment_file(spec.name), content or None
 
 
 def _instance_files(
@@ -173,11 +168,6 @@ def _without_removed(text: str, networks: Sequence[Member], layout: Layout) -> s
         if member not in networks:
             text = text.replace(f"interface={member.interface}\nconf-file={layout.fragment(member.network)}\n", "")
     return text
-
-
-def _has_system_fragments(fragments: Mapping[str, str | None], current: State) -> bool:
-    after = {**current.fragments, **fragments}
-    return any(content and not is_forward(content) for content in after.values())
 
 
 def _drop_in(current: State, layout: Layout) -> str:

@@ -41,6 +41,11 @@ def beyond_well_known(wanted: FragmentSpec, ipv6_names: bool = False) -> set[str
     return found - set(WELL_KNOWN)
 
 
+def lines_of(wanted: FragmentSpec, *, full_names_only: bool) -> list[str]:
+    names = reserved_names(wanted, False, full_names_only=full_names_only)
+    return list(reserved_lines(wanted, names, full_names_only=full_names_only))
+
+
 def test_static_hosts_with_an_address_are_rows_by_full_and_plain_name() -> None:
     wanted = spec(domain="lab.test", hosts=[WEB, DB, BY_NAME])
     assert [row for _option, row in static_rows(wanted)] == [
@@ -78,14 +83,14 @@ def test_a_static_host_of_both_families_is_all_rows() -> None:
 
 
 def test_a_guest_cannot_evade_by_a_domain_of_its_own_behind_the_name() -> None:
-    lines = list(reserved_lines(spec(hosts=[DB]), ipv6_names=False, full_names_only=False))
+    lines = lines_of(spec(hosts=[DB]), full_names_only=False)
     assert "dhcp-name-match=set:virtnet-reserved,db" in lines
     assert "dhcp-name-match=set:virtnet-reserved,db.*" in lines
     assert lines[-1] == "dhcp-ignore-names=tag:vn-lab,tag:virtnet-reserved"
 
 
 def test_names_that_are_kept_apart_by_domains_are_reserved_by_the_networks_of_a_domain() -> None:
-    lines = list(reserved_lines(spec(domain="lab.test", hosts=[DB]), ipv6_names=False, full_names_only=True))
+    lines = lines_of(spec(domain="lab.test", hosts=[DB]), full_names_only=True)
     assert {line.partition(",")[0] for line in lines[:-1]} == {"dhcp-name-match=set:reserved-lab.test"}
     assert lines[-1] == "dhcp-ignore-names=tag:vn-lab,tag:reserved-lab.test"
 
