@@ -44,7 +44,6 @@ class Deployment:
     paths: Paths
     service: SystemDnsmasq
     instances: SystemdInstances
-    reader: HostReader
 
     def __post_init__(self) -> None:
         self.current, self.target = self.plan.current, self.plan.target
@@ -216,7 +215,7 @@ class Deployment:
     def _verify(self, watch: ReadWatch) -> None:
         """Raise DnsmasqFailed unless each network whose instance was restarted is served, if its bridge exists."""
         status = self.service.status()
-        config = read_config(status.command, self.reader, self.paths.dnsmasq_fragments)
+        config = read_config(status.command, HostReader(), self.paths.dnsmasq_fragments)
         running = self.instances.status(sorted(self.target.members))
         system_serves_dns = config.port == probe.DNS_PORT
         hosts_files = self._hosts_files()

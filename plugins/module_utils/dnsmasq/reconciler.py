@@ -14,7 +14,6 @@ from ..core.paths import Paths
 from ..core.systemctl import Unit
 from . import probe
 from .changes import FragmentChange, FragmentsPlan, file_change, service_change, with_hosts_files
-from .config_reader import HostReader
 from .conflicts import refuse_conflicts, refuse_missing_folders
 from .dangerous_options import line_dangers, tftp_danger
 from .hosts_files import as_config_lines, hosts_file_network
@@ -25,7 +24,7 @@ from .reserved_names import of_records
 from .spec import PRESENT, PRIVATE, SYSTEM, FragmentSpec
 from .state import WAITS_FOR_DNSMASQ, State
 from .state_reader import StateReader
-from .system_config import fragment_file, fragment_network
+from .system_config import fragment_network
 from .system_service import UNIT, SystemDnsmasq
 from .target import Target, target
 
@@ -46,7 +45,6 @@ class Fragments:
         paths: Paths,
         *,
         service: SystemDnsmasq | None = None,
-        reader: HostReader | None = None,
         instances: SystemdInstances | None = None,
     ) -> None:
         self.specs = specs
@@ -54,7 +52,6 @@ class Fragments:
         self.paths = paths
         self.layout = Layout(paths)
         self.service = service or SystemDnsmasq(paths.root)
-        self.reader = reader or HostReader()
         self.instances = instances or SystemdInstances()
 
     @property
@@ -64,13 +61,7 @@ class Fragments:
 
     def read(self) -> State:
         """The current state. Writes nothing and does not wait, not even for a dnsmasq that is starting."""
-        return StateReader(
-            specs=self.present,
-            paths=self.paths,
-            service=self.service,
-            reader=self.reader,
-            instances=self.instances,
-        ).read()
+        return StateReader(self.present, self.paths, service=self.service, instances=self.instances).read()
 
     def plan(self, current: State) -> FragmentsPlan:
         """Which dnsmasq serves which network, the files to write and remove, and the services to start for it."""
@@ -95,22 +86,17 @@ class Fragments:
 
     def _unnamed_networks(self, current: State) -> dict[str, str]:
         """Fragments of networks that this run does not name, and their hosts files as lines of a fragment."""
-        networks = {spec.name for spec in self.specs}
-        own_fragments = {fragment_file(name) for name in networks}
-        fragments = {name: text for name, text in current.fragments.items() if name not in own_fragments}
-        own_paths = {self.layout.fragment(name) for name in networks}
-        folder = os.path.join(self.paths.private_fragments, "")
-        private = {
-            path: text
-            for path, text in current.private_files.items()
-            if path.startswith(folder) and path not in own_paths
-        }
-        hosts_files = {
-            path: "".join(f"{line.text}\n" for line in as_config_lines(path, of_records(text)))
-            for path, text in current.private_files.items()
-            if hosts_file_network(path) and hosts_file_network(path) not in networks
-        }
-        return {**fragments, **private, **hosts_files}
+        named = {spec.name for spec in self.specs}
+        fragments = {file: text for file, text in current.fragments.items() if fragment_network(file) not in named}
+        for path, text in current.private_files.items():
+            network = hosts_file_network(path) or self.layout.name_of(path)
+            if network in named:
+                continue
+            if hosts_file_network(path):
+                fragments[path] = "".join(f"{line.text}\n" for line in as_config_lines(path, of_records(text)))
+            elif path == self.layout.fragment(network):
+                fragments[path] = text
+        return fragments
 
     def _fragment_changes(self, desired: Target, current: State) -> Iterable[FragmentChange]:
         for file, after in desired.fragments.items():
@@ -210,7 +196,7 @@ class Fragments:
         # It is large, and mostly there is nothing to do.
         from .deploy import Deployment
 
-        Deployment(plan, paths=self.paths, service=self.service, instances=self.instances, reader=self.reader).run()
+        Deployment(plan, paths=self.paths, service=self.service, instances=self.instances).run()
 
     def read_settled(self) -> State:
         """The state when no dnsmasq is starting or stopping any more, or the current one after the timeout.

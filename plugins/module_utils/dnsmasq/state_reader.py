@@ -71,8 +71,8 @@ class StateReader:
     specs: Sequence[FragmentSpec]
     paths: Paths
     service: SystemDnsmasq
-    reader: HostReader
     instances: SystemdInstances
+    reader = HostReader()
 
     @property
     def layout(self) -> Layout:
