@@ -3,9 +3,9 @@
 
 """IPv6 that dnsmasq gives the guests of one bridge: router advertisements and DHCPv6. Pure.
 
-Advertisements are asked for range by range (radv.c, CONTEXT_RA), never by enable-ra, which would start them on every
-link that dnsmasq has an address range for. The price: with them, guests also make an address of their own where
-DHCPv6 gives them one, since only enable-ra could leave the A bit out.
+Advertisements are enabled for each range (radv.c, CONTEXT_RA), never by enable-ra, which would enable them on every
+link that dnsmasq has an address range for. So guests also make an address of their own where DHCPv6 assigns them one,
+since only enable-ra could clear the A bit.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def read_dhcp6(options: Options, address: ipaddress.IPv6Interface | None, advert
 
 @dataclass(frozen=True)
 class Service6:
-    """What the guests of one bridge get: ``names`` makes AAAA records of the addresses that they make themselves."""
+    """What the guests of one bridge get. ``names``: AAAA records for the addresses that they make themselves."""
 
     address: ipaddress.IPv6Interface = required(_ADDRESS)
     ra: bool = option(kinds.boolean, True)

@@ -69,7 +69,7 @@ def boot_line(tag: str, boot: Boot) -> str:
 
 
 def tftp_lines(interface: str, root: str, *, open_to_all: bool) -> Iterator[str]:
-    """TFTP on one interface. Where it is open to all interfaces, to name one would shut out the others (tftp.c)."""
+    """TFTP on one interface. Where it is open to all interfaces, naming one would exclude the others (tftp.c)."""
     if not open_to_all:
         yield f"enable-tftp={interface}"
     yield f"tftp-root={quoted(root)},{interface}"

@@ -27,7 +27,7 @@ _LONGEST_ID = {4: 255, 6: 130}
 
 @dataclass(frozen=True)
 class Host:
-    """A guest, known by its MAC address, its client id (with IPv6, DUID), or the name that it says it has."""
+    """A guest, known by its MAC address, its client id (with IPv6, DUID), or the name that it requests."""
 
     mac: str = option(kinds.mac, "")
     id: str = option(kinds.text(1024), "")

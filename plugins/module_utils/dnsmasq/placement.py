@@ -71,7 +71,7 @@ def _place(spec: FragmentSpec, reason: str, *, current: State, system_ports: Col
     problem = _private_problem(spec, current, system_ports)
     if not problem:
         return Placement(spec, instance_for(spec, alone), "" if spec.instance == PRIVATE else reason)
-    # An isolated network must not use a server that answers names of others; one without DNS does no harm.
+    # An isolated network must not use a server that answers names of others; one that serves no DNS is suitable.
     suits = not (spec.closed and current.config.port)
     if spec.instance == AUTO and suits and current.service.installed and not system_problem(spec, current):
         # The system's dnsmasq works, but not for all of it: addresses without names are better than nothing.

@@ -30,13 +30,13 @@ from .target import Target, target
 
 __all__ = ["FragmentSpec", "Fragments", "State"]
 
-# Seconds that a run waits at most for a dnsmasq that is starting or stopping, and between two looks.
+# Seconds that a run waits at most for a dnsmasq that is starting or stopping, and between two readings.
 _TRANSITION_TIMEOUT = 2.0
 _POLL_INTERVAL = 0.1
 
 
 class Fragments:
-    """Reconciles the networks ``specs``; with ``purge`` all others are served no more."""
+    """Reconciles the networks ``specs``; with ``purge`` no others are served."""
 
     def __init__(
         self,

@@ -86,10 +86,7 @@ class StateReader:
         instance_files = {self.layout.name_of(p): text for p, text in private_files.items() if p.startswith(folder)}
         # An instance without its file may still run and hold its ports.
         names = sorted({*instance_files, *enabled})
-        needs_sockets = bool(instance_files) or any(spec.instance != SYSTEM for spec in self.specs)
-        services = self._services(names, needs_sockets)
-        if not services.is_consistent:
-            services = self._services(names, needs_sockets)
+        services = self._services(names, bool(instance_files))
         config = read_config(services.system.command, self.reader, self.paths.dnsmasq_fragments)
         transient_pids = services.transient_pids
         foreign = foreign_sockets(services.sockets, services.main_pids | transient_pids)
@@ -122,10 +119,16 @@ class StateReader:
             engine_installed=os.path.exists(os.path.join(self.paths.engine, "virtnet")),
         )
 
-    def _services(self, names: Sequence[str], needs_sockets: bool) -> _Services:
-        services = _Services(self.service.status(), self.instances.status(names), ())
-        sockets = read_sockets(services.main_pids) if needs_sockets else ()
-        return replace(services, sockets=sockets)
+    def _services(self, names: Sequence[str], has_instances: bool) -> _Services:
+        """The services with their sockets, read a second time where a service changed between the two readings."""
+        needs_sockets = has_instances or any(spec.instance != SYSTEM for spec in self.specs)
+        for _attempt in range(2):
+            services = _Services(self.service.status(), self.instances.status(names), ())
+            sockets = read_sockets(services.main_pids) if needs_sockets else ()
+            services = replace(services, sockets=sockets)
+            if services.is_consistent:
+                break
+        return services
 
     def _fragments(self) -> dict[str, str]:
         folder = self.paths.dnsmasq_fragments

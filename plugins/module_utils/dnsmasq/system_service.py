@@ -27,7 +27,7 @@ _DEBIAN_HELPER = "systemd-helper"
 _ENABLED = ("enabled", "static", "alias", "indirect", "generated", "linked")
 # Lines of a log that give the reason of a failure, in dnsmasq's words.
 _REASON = re.compile(r"fail|error|cannot|unknown|illegal|bad |in use|missing|junk|invalid|no such|too many", re.I)
-# Lines that only say that there was a failure.
+# Lines that report a failure without its reason.
 _NO_REASON = re.compile(r"FAILED to start up|Failed to start|dnsmasq\.service: ")
 
 
