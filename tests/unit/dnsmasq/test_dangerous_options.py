@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Lines for dnsmasq and folders for TFTP that reach beyond their network: each is named, and none is refused."""
+"""Lines for dnsmasq and folders for TFTP that affect more than their network: each is reported, and none is refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.dangerous_op
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.reconciler import Fragments, FragmentSpec
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.convert import from_xml
 
-STRANGE = """<network xmlns:dnsmasq='http://libvirt.org/schemas/network/dnsmasq/1.0'>
+DANGEROUS_XML = """<network xmlns:dnsmasq='http://libvirt.org/schemas/network/dnsmasq/1.0'>
   <name>lab</name><forward mode='nat'/>
   <ip address='192.168.9.1' netmask='255.255.255.0'><tftp root='/'/><dhcp><range start='192.168.9.2' end='192.168.9.9'/>
   </dhcp></ip>
@@ -55,7 +55,7 @@ STRANGE = """<network xmlns:dnsmasq='http://libvirt.org/schemas/network/dnsmasq/
         ("tftp-root=/srv/../etc,eth0", "gives guests files"),
     ],
 )
-def test_a_line_that_reaches_beyond_its_network_is_named(line: str, why: str) -> None:
+def test_a_line_that_affects_more_than_its_network_is_reported(line: str, why: str) -> None:
     (danger,) = line_dangers(["log-queries", line])
     assert repr(line) in danger and "(dnsmasq.options[1])" in danger and why in danger
 
@@ -65,7 +65,7 @@ def test_a_line_that_reaches_beyond_its_network_is_named(line: str, why: str) ->
     ["stop-dns-rebind", "dhcp-ignore=tag:!known", "log-facility=local0", "log-facility=-", "tftp-root=/srv/tftp",
      "dhcp-option=3 # dhcp-script=/x", 'txt-record=x,"dhcp-script=/x"', "dhcp-scripts=/x"],
 )  # fmt: skip
-def test_other_lines_are_not_named(line: str) -> None:
+def test_other_lines_are_not_reported(line: str) -> None:
     assert not list(line_dangers([line]))
 
 
@@ -85,25 +85,25 @@ def test_folders_for_the_public(folder: str) -> None:
     assert not is_private_folder(folder)
 
 
-def test_xml_of_strangers_is_read_and_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(libvirt_xml._DISPLAY, "warning", told.append)
-    options = libvirt_xml.from_libvirt_xml(STRANGE)
-    assert options == from_xml(STRANGE)
-    line, folder = told
+def test_dangerous_lines_of_xml_are_read_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(libvirt_xml._DISPLAY, "warning", warnings.append)
+    options = libvirt_xml.from_libvirt_xml(DANGEROUS_XML)
+    assert options == from_xml(DANGEROUS_XML)
+    line, folder = warnings
     assert line.startswith("from_libvirt_xml: network 'lab': the line ' dhcp\"-\"script = /tmp/x\\nuser=root'")
     assert "(dnsmasq.options[1]) runs a program" in line and "ipv4.dhcp.tftp_root '/' gives guests files" in folder
-    assert "".join(told).isprintable()
+    assert "".join(warnings).isprintable()
 
 
 @pytest.mark.parametrize("options", [{}, {"dnsmasq": 7}, {"dnsmasq": {"options": [7, None]}}, {"ipv4": {"dhcp": []}}])
-def test_options_that_nobody_has_validated_raise_nothing(options: dict[str, Any]) -> None:
+def test_options_that_are_not_validated_raise_no_error(options: dict[str, Any]) -> None:
     assert not list(option_dangers(options))
 
 
-def test_the_part_names_network_option_and_line(tmp_path: Any) -> None:
+def test_a_note_names_network_option_and_line(tmp_path: Any) -> None:
     (tmp_path / "link").symlink_to("/etc")
-    wanted = {
+    options = {
         "name": "lab",
         "interface": "vn-lab",
         "address": "10.9.0.1/24",
@@ -111,8 +111,8 @@ def test_the_part_names_network_option_and_line(tmp_path: Any) -> None:
         "raw": ["dhcp-script=/x"],
         "tftp_root": str(tmp_path / "link"),
     }
-    spec = FragmentSpec.from_options(Options(wanted, "fragments[0]"))
-    part = Fragments([spec], False, Paths(str(tmp_path)))
-    notes = part.plan(part.read()).notes
+    spec = FragmentSpec.from_options(Options(options, "fragments[0]"))
+    reconciler = Fragments([spec], False, Paths(str(tmp_path)))
+    notes = reconciler.plan(reconciler.read()).notes
     assert "network 'lab': the line 'dhcp-script=/x' (dnsmasq.options[0]) runs a program" in notes[0]
     assert f"network 'lab': tftp_root '{tmp_path}/link', which is '/etc', gives guests files" in notes[1]

@@ -100,7 +100,7 @@ def spec(**options: Any) -> FragmentSpec:
     return FragmentSpec.from_options(Options(options, "fragments[0]"))
 
 
-# File: options, circumstances. Cases that must not make a difference share a file.
+# File, options, context. Cases with the same result share a file.
 RENDERED = [
     ("least", LAB, PLAIN),
     ("least", {**LAB, "local_only": False, "domain": None, "instance": "system"}, PLAIN),
@@ -145,19 +145,21 @@ RENDERED = [
 ]
 
 
-@pytest.mark.parametrize(("file", "options", "around"), RENDERED)
-def test_lines_are_those_of_the_golden_file(file: str, options: dict[str, Any], around: RenderContext) -> None:
+@pytest.mark.parametrize(("file", "options", "context"), RENDERED)
+def test_lines_are_those_of_the_golden_file(file: str, options: dict[str, Any], context: RenderContext) -> None:
     path = GOLDEN / f"{file}.conf"
-    content = whole(spec(**options), around)
+    content = all_files(spec(**options), context)
     if "UPDATE_GOLDEN" in os.environ:
         path.write_text(content)
     assert content == path.read_text()
 
 
-def whole(wanted: FragmentSpec, around: RenderContext) -> str:
-    """The fragment, and then each file that it names and that says something."""
-    files = hosts_files(wanted, around).items()
-    return render(wanted, around) + "".join(f"# {path}\n{text}" for path, text in files if as_config_lines(path, text))
+def all_files(network: FragmentSpec, context: RenderContext) -> str:
+    """The fragment, and then each file with rows that it names."""
+    files = hosts_files(network, context).items()
+    return render(network, context) + "".join(
+        f"# {path}\n{text}" for path, text in files if as_config_lines(path, text)
+    )
 
 
 STATIC = {"web", "db", "a", "byname"}
@@ -185,7 +187,7 @@ def _of_one_domain(setting: Setting) -> bool:
     return str(setting.value).startswith(("/corp.example/", "/dmz.lab.example/"))
 
 
-# What a fragment may say, and what then holds for nothing but its network.
+# The settings of a fragment, each with a check that it affects its network alone.
 SCOPED: dict[str, Callable[[Setting], bool]] = {
     **dict.fromkeys(("dhcp-range", "dhcp-option", "dhcp-host", "dhcp-boot"), _tagged),
     **dict.fromkeys(("srv-host", "txt-record", "cname"), _own_name),
@@ -197,21 +199,21 @@ SCOPED: dict[str, Callable[[Setting], bool]] = {
     "ra-param": lambda setting: setting.fields[0] == "vn-lab",
     "dhcp-hostsfile": lambda setting: setting.value == "/etc/virtnet/dnsmasq.hosts/lab.dhcp",
     "addn-hosts": lambda setting: setting.value == "/etc/virtnet/dnsmasq.hosts/lab.names",
-    # A tag of ours does nothing until a line that is tagged with the bridge asks for it.
+    # Our tag has no effect without a line that is tagged with the bridge and names it.
     "dhcp-name-match": lambda setting: setting.fields[0] in ("set:virtnet-reserved", "set:reserved-vn-lab"),
     "dhcp-ignore-names": _tagged,
     "tag-if": lambda setting: setting.fields == ("set:known", "tag:vn-lab"),
 }
 
 
-@pytest.mark.parametrize(("file", "options", "around"), RENDERED)
-def test_nothing_global_is_said(file: str, options: dict[str, Any], around: RenderContext) -> None:
-    files = hosts_files(spec(**options), around).items()
+@pytest.mark.parametrize(("file", "options", "context"), RENDERED)
+def test_no_line_affects_other_networks(file: str, options: dict[str, Any], context: RenderContext) -> None:
+    files = hosts_files(spec(**options), context).items()
     rows = "".join(f"{line.text}\n" for path, text in files for line in as_config_lines(path, text))
-    for setting in read_lines(render(spec(**options), around) + rows, file):
+    for setting in read_lines(render(spec(**options), context) + rows, file):
         if setting.name in ("interface", "bind-dynamic", "except-interface"):
-            assert around.list_interface
-        elif setting.name != "dhcp-host" or around.since(2, 81):
+            assert context.list_interface
+        elif setting.name != "dhcp-host" or context.since(2, 81):
             assert SCOPED[setting.name](setting), setting
 
 
@@ -276,19 +278,19 @@ def test_nothing_global_is_said(file: str, options: dict[str, Any], around: Rend
     ],
 )
 def test_bad_option_is_refused_with_its_path(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(InvalidOption, match=message) as caught:
+    with pytest.raises(InvalidOption, match=message) as error:
         spec(**{**LAB, **change})
-    assert caught.value.path.startswith("fragments[0].")
+    assert error.value.path.startswith("fragments[0].")
 
 
-def test_names_come_back_as_they_were_given() -> None:
-    one = spec(**{**LAB, **BOOT, "domain": "lab.example", "names": NAMES, "hosts": HOSTS})
-    assert spec(**one.as_options()) == one
-    assert one.as_options()["names"]["cname"][0] == {"name": "www.lab.example", "target": "web.lab.example"}
+def test_names_as_options_are_read_again() -> None:
+    given = spec(**{**LAB, **BOOT, "domain": "lab.example", "names": NAMES, "hosts": HOSTS})
+    assert spec(**given.as_options()) == given
+    assert given.as_options()["names"]["cname"][0] == {"name": "www.lab.example", "target": "web.lab.example"}
 
 
 @pytest.mark.parametrize(
-    ("mine", "theirs", "said"),
+    ("own", "other", "problem"),
     [
         ({"cname": [{"name": "a", "target": "b"}]}, {"cname": [{"name": "a", "target": "c"}]}, r"cname\[0\]: a.lab"),
         (
@@ -303,16 +305,16 @@ def test_names_come_back_as_they_were_given() -> None:
         (FORWARD, FORWARD, ""),
     ],
 )
-def test_a_name_is_claimed_by_one_network(mine: dict[str, Any], theirs: dict[str, Any], said: str) -> None:
-    lab = {**LAB, **IN_LAB, "names": mine}
-    two = {"name": "two", "interface": "b", "address": "10.0.0.1/24", **IN_LAB, "names": theirs}
-    stays = after(state(), plan(state(), lab).changes)
-    for current, wanted in ((state(), [lab, two]), (stays, [two])):
-        if said:
-            with pytest.raises(InvalidOption, match=rf"names\.{said} is already given in .*lab"):
-                plan(current, *wanted)
+def test_two_networks_cannot_have_the_same_name(own: dict[str, Any], other: dict[str, Any], problem: str) -> None:
+    lab = {**LAB, **IN_LAB, "names": own}
+    two = {"name": "two", "interface": "b", "address": "10.0.0.1/24", **IN_LAB, "names": other}
+    applied = after(state(), plan(state(), lab).changes)
+    for current, networks in ((state(), [lab, two]), (applied, [two])):
+        if problem:
+            with pytest.raises(InvalidOption, match=rf"names\.{problem} is already given in .*lab"):
+                plan(current, *networks)
         else:
-            plan(current, *wanted)
+            plan(current, *networks)
 
 
 def test_missing_folder_for_tftp_is_refused_but_not_at_boot() -> None:
@@ -326,13 +328,13 @@ def test_missing_folder_for_tftp_is_refused_but_not_at_boot() -> None:
     assert "tftp" not in change.after
 
 
-def test_absent_needs_the_name_alone_and_takes_the_rest() -> None:
+def test_an_absent_network_needs_its_name_alone_and_ignores_its_other_options() -> None:
     assert spec(name="lab", state="absent") == spec(**{**LAB, "state": "absent", "address": "nonsense"})
     with pytest.raises(InvalidOption, match="no such option"):
         spec(name="lab", state="absent", adress="x")
 
 
-def test_line_that_dnsmasq_would_cut_is_refused() -> None:
+def test_line_that_dnsmasq_would_split_is_refused() -> None:
     values = [f"192.168.30.{i}" for i in range(1, 40)]
     fits = spec(**LAB, options={"ntp-server": values})
     assert max(map(len, render(fits, PLAIN).splitlines())) <= LONGEST_LINE
@@ -340,11 +342,11 @@ def test_line_that_dnsmasq_would_cut_is_refused() -> None:
         render(spec(**LAB, options={"252": "\\" * 500}), PLAIN)
 
 
-def test_options_come_back_as_they_were_given() -> None:
-    given_back = spec(**FULL).as_options()
-    assert spec(**given_back) == spec(**FULL)
-    assert given_back["hosts"][0]["mac"] == "52:54:00:aa:00:01"
-    assert given_back["options"] == {
+def test_options_are_read_again() -> None:
+    written = spec(**FULL).as_options()
+    assert spec(**written) == spec(**FULL)
+    assert written["hosts"][0]["mac"] == "52:54:00:aa:00:01"
+    assert written["options"] == {
         "ntp-server": "192.168.30.5,192.168.30.6",
         "26": "1400",
         "252": 'http://wpad/"a b"\\',
@@ -353,9 +355,9 @@ def test_options_come_back_as_they_were_given() -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"], exclude_characters=","), min_size=1))
 def test_any_text_of_an_option_is_one_value(text: str) -> None:
-    wanted = spec(**LAB, options={"252": f"x{text}x"})
+    network = spec(**LAB, options={"252": f"x{text}x"})
     if len(text) < 200:
-        last = list(read_lines(render(wanted, PLAIN), "x"))[-1]
+        last = list(read_lines(render(network, PLAIN), "x"))[-1]
         assert last.fields == ("tag:vn-lab", "252", f"x{text}x".strip())
 
 
@@ -387,8 +389,8 @@ def state(main: str = "", service: ServiceStatus = ACTIVE, **more: Any) -> State
     return State(service, config, **{"fragments": {}, **more})
 
 
-def plan(current: State, *wanted: dict[str, Any], purge: bool = False) -> Plan[Any]:
-    specs = [FragmentSpec.from_options(Options(one, f"fragments[{i}]")) for i, one in enumerate(wanted)]
+def plan(current: State, *networks: dict[str, Any], purge: bool = False) -> Plan[Any]:
+    specs = [FragmentSpec.from_options(Options(options, f"fragments[{i}]")) for i, options in enumerate(networks)]
     return Fragments(specs, purge, Paths()).plan(current)
 
 
@@ -404,7 +406,7 @@ def after(current: State, changes: Any) -> State:
     )
 
 
-def test_plan_writes_once_and_says_so() -> None:
+def test_a_second_plan_has_no_changes() -> None:
     first = plan(state(), LAB)
     assert [str(change) for change in first.changes] == ["lab: virtnet-lab.conf created"]
     assert first.changes[0].before == ""
@@ -413,7 +415,7 @@ def test_plan_writes_once_and_says_so() -> None:
     assert not plan(after(state(), first.changes), LAB).changes
 
 
-def test_change_names_what_differs() -> None:
+def test_a_change_names_the_settings_that_differ() -> None:
     current = after(state(), plan(state(), LAB).changes)
     changed = plan(current, {**LAB, "domain": "lab", "dns": False})
     assert [str(change) for change in changed.changes] == [
@@ -421,7 +423,7 @@ def test_change_names_what_differs() -> None:
     ]
 
 
-def test_purge_removes_what_is_not_named_and_else_it_stays() -> None:
+def test_purge_removes_unnamed_networks_which_stay_without_it() -> None:
     current = after(
         state(),
         plan(state(), LAB, {**LAB, "name": "x", "interface": "b", "address": "10.0.0.1/24", "ranges": []}).changes,
@@ -445,7 +447,7 @@ def test_removal_is_always_possible(service: ServiceStatus) -> None:
         (replace(ACTIVE, version=(2, 79)), "version 2.79 is too old; install dnsmasq 2.80"),
     ],
 )
-def test_unusable_service_is_refused_with_the_cure(service: ServiceStatus, message: str) -> None:
+def test_unusable_service_is_refused_with_the_remedy(service: ServiceStatus, message: str) -> None:
     with pytest.raises(NoUsableDnsmasq, match=f"no usable system dnsmasq: {message}"):
         plan(state("", service), LAB)
 
@@ -455,27 +457,27 @@ def test_host_without_dnsmasq_gets_a_plan_but_no_change(tmp_path: Path) -> None:
         def status(self) -> ServiceStatus:
             return not_installed()
 
-    part = Fragments([spec(**LAB)], False, Paths(str(tmp_path)), service=Nothing())  # type: ignore[arg-type]
-    planned = part.plan(part.read())
+    reconciler = Fragments([spec(**LAB)], False, Paths(str(tmp_path)), service=Nothing())  # type: ignore[arg-type]
+    planned = reconciler.plan(reconciler.read())
     assert [str(change) for change in planned.changes] == ["lab: virtnet-lab.conf created"]
     with pytest.raises(MissingTool, match="dnsmasq.service.* is not installed.*install the package dnsmasq"):
-        part.apply(planned)
+        reconciler.apply(planned)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_service_that_does_not_run_is_started_but_not_for_nothing() -> None:
+def test_a_stopped_service_is_started_if_it_serves_a_network() -> None:
     stopped = replace(ACTIVE, active="failed", pid=0)
     changes = plan(state("", stopped), LAB).changes
     assert [str(change) for change in changes][1:] == ["dnsmasq.service: started (was failed)"]
     assert not plan(state("", stopped)).changes
 
 
-def test_service_that_waits_for_ours_is_left_alone() -> None:
+def test_a_service_that_starts_after_ours_is_not_changed() -> None:
     waiting = replace(ACTIVE, active="inactive", pid=0, ordered_after_us=True)
     assert len(plan(state("", waiting), LAB).changes) == 1
 
 
-def test_restart_that_is_due_is_made_up_for_once() -> None:
+def test_a_due_restart_is_planned_once() -> None:
     current = after(state(restart_due=True), plan(state(), LAB).changes)
     assert [str(c) for c in plan(current, LAB).changes] == [
         "dnsmasq.service: restarted (an earlier run was interrupted)"
@@ -496,29 +498,29 @@ def test_restart_that_is_due_is_made_up_for_once() -> None:
         ),
     ],
 )
-def test_two_networks_may_not_claim_the_same(other: dict[str, Any], message: str) -> None:
+def test_two_networks_cannot_have_the_same_name_interface_subnet_or_host(other: dict[str, Any], message: str) -> None:
     lab = {**LAB, "hosts": [{"mac": "52:54:00:aa:00:01", "ip": "192.168.30.9"}]}
     second = {"name": "two", "instance": "system", "interface": "vn-two", "address": "10.0.0.1/24", **other}
     with pytest.raises(InvalidOption, match=message):
         plan(state(), lab, second)
 
 
-def test_host_of_a_fragment_that_stays_is_not_given_away() -> None:
+def test_a_host_of_a_fragment_that_stays_is_not_assigned_to_another_network() -> None:
     files = {"virtnet-old.conf": "dhcp-host=tag:vn-old,52:54:00:aa:00:01,10.0.0.9,web\n"}
-    mine = {**LAB, "hosts": [{"mac": "52:54:00:aa:00:01", "ip": "192.168.30.9"}]}
+    own = {**LAB, "hosts": [{"mac": "52:54:00:aa:00:01", "ip": "192.168.30.9"}]}
     with pytest.raises(InvalidOption, match=r"hosts\[0\].mac: .*/etc/dnsmasq.d/virtnet-old.conf"):
-        plan(state(fragments=files), mine)
-    assert plan(state(fragments=files), mine, purge=True).changes
+        plan(state(fragments=files), own)
+    assert plan(state(fragments=files), own, purge=True).changes
 
 
-def test_subnets_inside_one_another_are_found_whatever_lies_between() -> None:
+def test_a_subnet_inside_another_is_refused() -> None:
     wide = {"name": "wide", "instance": "system", "interface": "b0", "address": "10.0.0.1/8"}
     inner = [{"name": f"n{i}", "instance": "system", "interface": f"b{i}", "address": f"10.{i}.0.1/24"} for i in (1, 2)]
     with pytest.raises(InvalidOption, match="overlaps 10.0.0.0/8 of network 'wide'"):
         plan(state(), inner[1], wide)
 
 
-def test_dns_elsewhere_is_said() -> None:
+def test_dns_on_another_port_is_noted() -> None:
     notes = plan(state("port=5353\n"), LAB).notes
     assert notes == [
         "dnsmasq serves no DNS on port 53 here ('port=5353' in line 1 of /etc/dnsmasq.conf): "

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Private instances without a host: the choice, the groups, the files, leases, sockets."""
+"""Private instances without a host: placement, groups, files, leases, sockets."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def state(service: ServiceStatus = ABSENT, main: str = "", **more: Any) -> State
     return State(service, read_config(service.command, Texts(main), "/etc/dnsmasq.d"), **{"fragments": {}, **more})
 
 
-def plan(current: State, *wanted: dict[str, Any], purge: bool = False) -> Plan[Any]:
-    specs = [FragmentSpec.from_options(Options(one, f"fragments[{i}]")) for i, one in enumerate(wanted)]
+def plan(current: State, *networks: dict[str, Any], purge: bool = False) -> Plan[Any]:
+    specs = [FragmentSpec.from_options(Options(options, f"fragments[{i}]")) for i, options in enumerate(networks)]
     return Fragments(specs, purge, Paths()).plan(current)
 
 
@@ -104,29 +104,29 @@ def after(current: State, planned: Plan[Any]) -> State:
 
 
 def groups(current: State) -> dict[str, list[str]]:
-    """Networks by instance, as the files say."""
-    found = {}
+    """Networks by instance, from the files."""
+    members = {}
     for path, content in current.private_files.items():
         if path == LAYOUT.instance(LAYOUT.name_of(path)):
             lines = [line for line in content.splitlines() if line.startswith("conf-file=")]
-            found[LAYOUT.name_of(path)] = [line.rpartition("/")[2].removesuffix(".conf") for line in lines]
-    return found
+            members[LAYOUT.name_of(path)] = [line.rpartition("/")[2].removesuffix(".conf") for line in lines]
+    return members
 
 
-def test_networks_share_an_instance_unless_they_wish_for_something_of_it() -> None:
-    done = after(state(), plan(state(), LAB, CLOSED, WEB, SILENT))
-    assert groups(done) == {"_shared": ["lab", "web"], "closed": ["closed"], "silent": ["silent"]}
-    assert "no-resolv" in done.private_files[LAYOUT.instance("closed")].splitlines()
-    assert "port=0" in done.private_files[LAYOUT.instance("silent")].splitlines()
-    assert not plan(done, LAB, CLOSED, WEB, SILENT).changes
+def test_networks_share_an_instance_unless_they_need_settings_of_a_whole_instance() -> None:
+    applied = after(state(), plan(state(), LAB, CLOSED, WEB, SILENT))
+    assert groups(applied) == {"_shared": ["lab", "web"], "closed": ["closed"], "silent": ["silent"]}
+    assert "no-resolv" in applied.private_files[LAYOUT.instance("closed")].splitlines()
+    assert "port=0" in applied.private_files[LAYOUT.instance("silent")].splitlines()
+    assert not plan(applied, LAB, CLOSED, WEB, SILENT).changes
 
 
-def test_each_has_its_own_beside_a_dhcp_server_that_is_not_bound_to_a_device() -> None:
+def test_each_network_has_its_own_instance_if_another_dhcp_server_is_not_bound_to_a_device() -> None:
     bound = Socket("udp", "0.0.0.0", 67, "virbr0", "dnsmasq", 7)
     assert groups(after(state(), plan(state(sockets=[bound]), LAB, WEB))) == {"_shared": ["lab", "web"]}
     unbound = replace(bound, device="")
     assert groups(after(state(), plan(state(sockets=[unbound]), LAB, WEB))) == {"lab": ["lab"], "web": ["web"]}
-    # Our own ones and the system's, which is judged by its configuration, do not count.
+    # Our instances and the system's dnsmasq, whose configuration is checked instead, do not count.
     own = state(sockets=[unbound], instances={"_shared": Unit(active="active", main_pid=7)})
     assert groups(after(state(), plan(own, LAB, WEB))) == {"_shared": ["lab", "web"]}
 
@@ -143,11 +143,13 @@ def test_each_has_its_own_beside_a_dhcp_server_that_is_not_bound_to_a_device() -
         (ACTIVE, "port=0\n", "private"),
     ],
 )
-def test_auto_is_the_systems_where_that_is_enabled_and_can(service: ServiceStatus, main: str, instance: str) -> None:
+def test_auto_selects_the_systems_dnsmasq_if_it_is_enabled_and_suitable(
+    service: ServiceStatus, main: str, instance: str
+) -> None:
     assert plan(state(service, main), LAB).result[0]["instance"] == instance
 
 
-def test_auto_waits_for_the_systems_where_there_is_no_program_at_all() -> None:
+def test_auto_selects_the_systems_dnsmasq_if_none_is_installed() -> None:
     assert plan(state(ABSENT, program=""), LAB).result[0]["instance"] == "system"
 
 
@@ -156,44 +158,46 @@ def test_disabled_service_that_still_runs_is_named() -> None:
         plan(state(replace(ACTIVE, enabled="disabled")), LAB)
 
 
-def test_one_that_must_be_private_takes_others_along_where_the_system_tolerates_no_other_dhcp_server() -> None:
-    held = plan(state(ACTIVE, "port=0\n"), LAB, {**WEB, "instance": "private"}).result
-    assert [one["instance"] for one in held] == ["private", "private"]
+def test_all_networks_are_private_if_one_must_be_and_the_system_allows_no_other_dhcp_server() -> None:
+    result = plan(state(ACTIVE, "port=0\n"), LAB, {**WEB, "instance": "private"}).result
+    assert [network["instance"] for network in result] == ["private", "private"]
 
 
-def test_what_is_not_named_stays_and_purge_takes_it() -> None:
-    done = after(state(), plan(state(), LAB, WEB))
-    assert groups(after(done, plan(done, {"name": "web", "state": "absent"}))) == {"_shared": ["lab"]}
-    assert not plan(done, LAB).changes
-    assert groups(after(done, plan(done, LAB, purge=True))) == {"_shared": ["lab"]}
-    assert after(done, plan(done, purge=True)).private_files == {}
+def test_unnamed_networks_stay_and_purge_removes_them() -> None:
+    applied = after(state(), plan(state(), LAB, WEB))
+    assert groups(after(applied, plan(applied, {"name": "web", "state": "absent"}))) == {"_shared": ["lab"]}
+    assert not plan(applied, LAB).changes
+    assert groups(after(applied, plan(applied, LAB, purge=True))) == {"_shared": ["lab"]}
+    assert after(applied, plan(applied, purge=True)).private_files == {}
 
 
-def test_instances_that_do_not_run_or_are_not_enabled_are_named() -> None:
-    done = after(state(), plan(state(), LAB))
+def test_instances_that_do_not_run_or_are_not_enabled_are_changed() -> None:
+    applied = after(state(), plan(state(), LAB))
     unit = "virtnet-dnsmasq@_shared.service"
-    assert [str(one) for one in plan(replace(done, instances={}), LAB).changes] == [f"{unit}: started (was inactive)"]
-    assert [str(one) for one in plan(replace(done, enabled_instances=[]), LAB).changes] == [f"{unit}: enabled"]
-    assert [str(one) for one in plan(replace(done, unbound_instances=["_shared"]), LAB).changes] == [
+    assert [str(change) for change in plan(replace(applied, instances={}), LAB).changes] == [
+        f"{unit}: started (was inactive)"
+    ]
+    assert [str(change) for change in plan(replace(applied, enabled_instances=[]), LAB).changes] == [f"{unit}: enabled"]
+    assert [str(change) for change in plan(replace(applied, unbound_instances=["_shared"]), LAB).changes] == [
         f"{unit}: restarted (its bridge was created again)"
     ]
-    # At boot they come by themselves when ours has started.
-    waiting = replace(done, instances={}, service=replace(ABSENT, ordered_after_us=True))
+    # At boot systemd starts them after our service.
+    waiting = replace(applied, instances={}, service=replace(ABSENT, ordered_after_us=True))
     assert not plan(waiting, LAB).changes
 
 
-def test_upstream_follows_the_host_without_asking_itself() -> None:
+def test_upstream_servers_are_the_hosts_without_a_loop() -> None:
     assert upstream_lines("/etc/resolv.conf", False) == ("no-resolv",)
     assert upstream_lines("/run/systemd/resolve/stub-resolv.conf", True) == ("no-resolv", "server=127.0.0.53")
-    asked = ("resolv-file=/etc/resolv.conf", "strict-order", "clear-on-reload", "dns-loop-detect")
-    assert upstream_lines("/etc/resolv.conf", True) == asked
+    servers = ("resolv-file=/etc/resolv.conf", "strict-order", "clear-on-reload", "dns-loop-detect")
+    assert upstream_lines("/etc/resolv.conf", True) == servers
 
 
 OLD = "1000 52:54:00:00:00:01 10.0.1.5 a *\nduid 00:01\n2000 1 fd00::5 a 00:02\n900 52:54:00:00:00:09 10.0.9.5 z *\n"
 SUBNETS = [ipaddress.ip_network("10.0.1.0/24"), ipaddress.ip_network("fd00::/64")]
 
 
-def test_leases_go_along_and_the_latest_counts() -> None:
+def test_leases_are_joined_and_the_latest_of_an_address_is_kept() -> None:
     assert parse("").joined_by(parse(OLD), SUBNETS).text() == (
         "1000 52:54:00:00:00:01 10.0.1.5 a *\nduid 00:01\n2000 1 fd00::5 a 00:02\n"
     )
@@ -204,11 +208,11 @@ def test_leases_go_along_and_the_latest_counts() -> None:
     assert never in parse(never).joined_by(parse(OLD), SUBNETS).text()
 
 
-def test_what_is_no_lease_is_left_out() -> None:
+def test_lines_that_are_no_leases_are_ignored() -> None:
     assert parse("nonsense\n12 x y z *\n1000 52:54:00:00:00:01 10.0.1.5\n").leases == []
 
 
-def test_sockets_as_ss_tells_them() -> None:
+def test_output_of_ss_is_parsed() -> None:
     text = (
         "udp UNCONN 0 0 0.0.0.0%virt0:67 0.0.0.0:* ino:11 sk:1 <->\n"
         "tcp LISTEN 0 32 [fe80::1]%virt0:53 [::]:* uid:999 ino:12 sk:2 <->\n"
@@ -225,59 +229,59 @@ def test_sockets_as_ss_tells_them() -> None:
 
 
 class Restarting:
-    """The system's dnsmasq while systemd restarts it: the first look sees it stopping, all later ones see it running.
+    """The system's dnsmasq while systemd restarts it: it stops at the first reading and runs at all later ones.
 
-    ``meanwhile`` is called at the second look.
+    ``meanwhile`` is called at the second reading.
     """
 
     def __init__(self, paths: Paths, meanwhile: Callable[[], object] = lambda: None) -> None:
         folder = paths.dnsmasq_fragments
         self.running = replace(ACTIVE, command=("dnsmasq", f"--conf-file={paths.root}/none", f"--conf-dir={folder}"))
         self.meanwhile = meanwhile
-        self.looks = 0
+        self.readings = 0
 
     def status(self) -> ServiceStatus:
-        self.looks += 1
-        if self.looks == 2:
+        self.readings += 1
+        if self.readings == 2:
             self.meanwhile()
-        return replace(self.running, active="deactivating", pid=0) if self.looks == 1 else self.running
+        return replace(self.running, active="deactivating", pid=0) if self.readings == 1 else self.running
 
 
 def served_by_restarting(paths: Paths, service: Restarting) -> Fragments:
-    """The reconciler of a network whose fragment is as it shall be."""
-    part = Fragments(
+    """The reconciler of a network with the desired fragment."""
+    reconciler = Fragments(
         [FragmentSpec.from_options(Options({**LAB, "instance": "system"}))],
         False,
         paths,
         service=service,  # type: ignore[arg-type]
     )
-    planned = part.plan(replace(part.read(), service=service.running))
+    planned = reconciler.plan(replace(reconciler.read(), service=service.running))
     write_files(File(f"{paths.dnsmasq_fragments}/{name}", text) for name, text in planned.fragments.items())
     write_files(File(path, text) for path, text in planned.other_files.items())
-    service.looks = 0
-    return part
+    service.readings = 0
+    return reconciler
 
 
-def test_reading_beside_a_restart_returns_at_once_and_writes_nothing(tmp_path: Path) -> None:
+def test_reading_during_a_restart_returns_at_once_and_writes_nothing(tmp_path: Path) -> None:
     paths = Paths(str(tmp_path))
     service = Restarting(paths)
-    part = served_by_restarting(paths, service)
+    reconciler = served_by_restarting(paths, service)
     with lock(paths.runtime):
         before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
         start = time.monotonic()
-        state = part.read()
+        state = reconciler.read()
         assert time.monotonic() - start < 0.5
         assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-    assert (state.service.active, state.in_transition, service.looks) == ("deactivating", True, 1)
+    assert (state.service.active, state.in_transition, service.readings) == ("deactivating", True, 1)
 
 
-def test_a_dnsmasq_on_its_way_down_is_waited_for_before_anything_is_changed(tmp_path: Path) -> None:
+def test_a_run_waits_for_a_stopping_dnsmasq_before_it_changes_anything(tmp_path: Path) -> None:
     paths = Paths(str(tmp_path))
     service = Restarting(paths)
-    part = served_by_restarting(paths, service)
-    # It has no restart(): the second look sees that it runs, so that nothing is left to do.
-    assert not converge(part, paths, check=False).changes
-    assert service.looks == 2
+    reconciler = served_by_restarting(paths, service)
+    # It has no restart(): it runs at the second reading, so that no change is needed.
+    assert not converge(reconciler, paths, check=False).changes
+    assert service.readings == 2
 
 
 def test_a_dnsmasq_that_a_run_waits_for_does_not_wait_for_that_run(tmp_path: Path) -> None:
@@ -285,9 +289,9 @@ def test_a_dnsmasq_that_a_run_waits_for_does_not_wait_for_that_run(tmp_path: Pat
     refreshed: list[int] = []
     # ExecStartPre= of dnsmasq.service.
     service = Restarting(paths, meanwhile=lambda: refreshed.append(refresh(paths)))
-    part = served_by_restarting(paths, service)
+    reconciler = served_by_restarting(paths, service)
     with lock(paths.runtime):
-        converge_locked(part)
+        converge_locked(reconciler)
         assert refreshed == [0]
 
 
@@ -299,20 +303,20 @@ def test_sockets_of_a_starting_dnsmasq_are_not_those_of_another_program(
     service.running = replace(service.running, active="activating", pid=0)
     monkeypatch.setattr(state_reader, "read_sockets", lambda _pids: [Socket("udp", "0.0.0.0", 67, "", "dnsmasq", 77)])
     monkeypatch.setattr(state_reader, "dnsmasq_unit_of", lambda pid: "dnsmasq.service" if pid == 77 else "")
-    part = Fragments([FragmentSpec.from_options(Options(LAB))], False, paths, service=service)  # type: ignore[arg-type]
-    state = part.read()
-    # The service and the sockets did not fit together, so both were read once more.
-    assert service.looks == 2
+    reconciler = Fragments([FragmentSpec.from_options(Options(LAB))], False, paths, service=service)  # type: ignore[arg-type]
+    state = reconciler.read()
+    # The service and the sockets were inconsistent, so both were read once more.
+    assert service.readings == 2
     assert (state.in_transition, state.foreign_sockets) == (True, [])
     service.running = replace(service.running, active="failed")
-    state = part.read()
+    state = reconciler.read()
     assert (state.in_transition, [socket.pid for socket in state.foreign_sockets]) == (False, [77])
 
 
 @pytest.mark.parametrize(
     ("jobs", "active"), [("7 dnsmasq.service restart running\n", "activating"), ("", "deactivating")]
 )
-def test_a_stop_that_belongs_to_a_restart_is_part_of_a_start(
+def test_a_stop_that_is_part_of_a_restart_counts_as_a_start(
     jobs: str, active: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = "LoadState=loaded\nActiveState=deactivating\nMainPID=0\n\nLoadState=loaded\nActiveState=active\n"
@@ -333,7 +337,7 @@ def test_a_dnsmasq_that_starts_waits_for_a_run_that_does_something_else(
 
 
 @pytest.mark.parametrize("state", ["activating", "deactivating"])
-def test_dnsmasq_is_not_waited_for_while_systemd_has_it_wait_for_us(
+def test_a_run_does_not_wait_for_a_dnsmasq_that_systemd_starts_after_it(
     state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = f"LoadState=loaded\nActiveState=inactive\nMainPID=0\n\nLoadState=loaded\nActiveState={state}\n"
@@ -344,8 +348,8 @@ def test_dnsmasq_is_not_waited_for_while_systemd_has_it_wait_for_us(
     assert SystemDnsmasq().status().ordered_after_us
 
 
-def test_a_network_that_stays_with_the_systems_keeps_the_port_of_dhcp_from_private_ones() -> None:
-    """A stock dnsmasq holds each port for itself alone; a network that needs no DNS could have a private one else."""
+def test_a_network_of_the_systems_dnsmasq_keeps_the_dhcp_port_from_private_instances() -> None:
+    """A stock dnsmasq holds each port for itself alone; else a network without DNS could have a private one."""
     plain_names = network("xml", 1, names={"forward_plain_names": True})
     planned = plan(state(ACTIVE), plain_names, network("quiet", 2, dns=False))
-    assert {one["name"]: one["instance"] for one in planned.result} == {"xml": "system", "quiet": "system"}
+    assert {network["name"]: network["instance"] for network in planned.result} == {"xml": "system", "quiet": "system"}

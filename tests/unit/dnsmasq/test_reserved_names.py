@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Names that no guest gets by asking, and which networks share a private dnsmasq because of their names."""
+"""Names that no guest gets by requesting them, and which networks share a private dnsmasq because of their names."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ def spec(name: str = "lab", **more: Any) -> FragmentSpec:
     return FragmentSpec.from_options(Options(options, "fragments[0]"))
 
 
-def beyond_well_known(wanted: FragmentSpec, ipv6_names: bool = False) -> set[str]:
-    found = set(reserved_names(wanted, ipv6_names))
-    assert found >= set(WELL_KNOWN)
-    return found - set(WELL_KNOWN)
+def beyond_well_known(network: FragmentSpec, ipv6_names: bool = False) -> set[str]:
+    names = set(reserved_names(network, ipv6_names))
+    assert names >= set(WELL_KNOWN)
+    return names - set(WELL_KNOWN)
 
 
-def lines_of(wanted: FragmentSpec, *, full_names_only: bool) -> list[str]:
-    names = reserved_names(wanted, False, full_names_only=full_names_only)
-    return list(reserved_lines(wanted, names, full_names_only=full_names_only))
+def lines_of(network: FragmentSpec, *, full_names_only: bool) -> list[str]:
+    names = reserved_names(network, False, full_names_only=full_names_only)
+    return list(reserved_lines(network, names, full_names_only=full_names_only))
 
 
 def test_static_hosts_with_an_address_are_rows_by_full_and_plain_name() -> None:
-    wanted = spec(domain="lab.test", hosts=[WEB, DB, BY_NAME])
-    assert [row for _option, row in static_rows(wanted)] == [
+    network = spec(domain="lab.test", hosts=[WEB, DB, BY_NAME])
+    assert [row for _option, row in static_rows(network)] == [
         "10.0.1.5 Web.lab.test Web",
         "10.0.1.6 printer.lab.test printer",
     ]
@@ -62,65 +62,65 @@ def test_static_hosts_with_an_address_are_rows_by_full_and_plain_name() -> None:
         {"cname": [{"name": "web", "target": "other"}]},
     ],
 )
-def test_a_record_of_the_list_comes_before_a_static_host_of_the_same_name(names: dict[str, Any]) -> None:
+def test_a_record_takes_precedence_over_a_static_host_of_the_same_name(names: dict[str, Any]) -> None:
     rows = [row for _option, row in static_rows(spec(domain="lab.test", hosts=[WEB], names=names))]
     assert rows == ["10.0.1.5 Web"]
 
 
 def test_only_names_without_an_address_of_each_family_need_more_than_a_row() -> None:
-    wanted = spec(domain="lab.test", hosts=[WEB, DB, BY_NAME])
-    assert beyond_well_known(wanted) == {"db"}
-    assert beyond_well_known(wanted, ipv6_names=True) == {"db", "web"}
+    network = spec(domain="lab.test", hosts=[WEB, DB, BY_NAME])
+    assert beyond_well_known(network) == {"db"}
+    assert beyond_well_known(network, ipv6_names=True) == {"db", "web"}
     record = {"hosts": [{"ip": "10.0.1.9", "names": ["nas", "x.y.lab.test"]}, {"ip": "fd00::9", "names": ["six"]}]}
     assert beyond_well_known(spec(domain="lab.test", names=record), ipv6_names=True) == {"nas", "six"}
 
 
-def test_a_static_host_of_both_families_is_all_rows() -> None:
+def test_a_static_host_of_both_families_needs_only_rows() -> None:
     ipv6 = {"address": "fd00::1/64", "hosts": [{"mac": WEB["mac"], "name": "Web", "ip": "fd00::5"}]}
-    wanted = spec(hosts=[WEB], ipv6=ipv6)
-    assert beyond_well_known(wanted, ipv6_names=True) == set()
-    assert [row for _option, row in static_rows(wanted)] == ["10.0.1.5 Web", "fd00::5 Web"]
+    network = spec(hosts=[WEB], ipv6=ipv6)
+    assert beyond_well_known(network, ipv6_names=True) == set()
+    assert [row for _option, row in static_rows(network)] == ["10.0.1.5 Web", "fd00::5 Web"]
 
 
-def test_a_guest_cannot_evade_by_a_domain_of_its_own_behind_the_name() -> None:
+def test_a_guest_cannot_get_a_reserved_name_by_adding_a_domain() -> None:
     lines = lines_of(spec(hosts=[DB]), full_names_only=False)
     assert "dhcp-name-match=set:virtnet-reserved,db" in lines
     assert "dhcp-name-match=set:virtnet-reserved,db.*" in lines
     assert lines[-1] == "dhcp-ignore-names=tag:vn-lab,tag:virtnet-reserved"
 
 
-def test_names_that_are_kept_apart_by_domains_are_reserved_by_the_networks_of_a_domain() -> None:
+def test_names_in_separate_domains_are_reserved_by_the_networks_of_a_domain() -> None:
     lines = lines_of(spec(domain="lab.test", hosts=[DB]), full_names_only=True)
     assert {line.partition(",")[0] for line in lines[:-1]} == {"dhcp-name-match=set:reserved-lab.test"}
     assert lines[-1] == "dhcp-ignore-names=tag:vn-lab,tag:reserved-lab.test"
 
 
-def test_a_record_of_the_other_family_leaves_a_static_host_its_row() -> None:
+def test_a_record_of_the_other_family_does_not_replace_the_row_of_a_static_host() -> None:
     names = {"hosts": [{"ip": "fd00::9", "names": ["web"]}]}
-    wanted = spec(domain="lab.test", hosts=[WEB], names=names)
-    assert [row for _option, row in static_rows(wanted)] == ["10.0.1.5 Web.lab.test Web"]
-    assert beyond_well_known(wanted) == set()
-    assert beyond_well_known(wanted, ipv6_names=True) == {"web"}
+    network = spec(domain="lab.test", hosts=[WEB], names=names)
+    assert [row for _option, row in static_rows(network)] == ["10.0.1.5 Web.lab.test Web"]
+    assert beyond_well_known(network) == set()
+    assert beyond_well_known(network, ipv6_names=True) == {"web"}
 
 
-def test_without_a_file_of_names_all_names_are_matched() -> None:
+def test_all_names_are_reserved_without_a_file_of_names() -> None:
     assert "web" in reserved_names(spec(domain="lab.test", hosts=[WEB]), False, rows=False)
 
 
-def test_a_name_that_the_administrator_gives_to_another_host_is_no_row_but_goes_to_no_guest() -> None:
-    wanted = spec(domain="lab.test", hosts=[WEB])
-    assert static_names(wanted) == {"web", "web.lab.test"}
-    assert [row for _option, row in static_rows(wanted, {"web"})] == ["10.0.1.5 Web.lab.test"]
-    assert "web" in reserved_names(wanted, False, administrator_names={"web"})
+def test_a_name_of_the_administrator_gets_no_row_and_stays_reserved() -> None:
+    network = spec(domain="lab.test", hosts=[WEB])
+    assert static_names(network) == {"web", "web.lab.test"}
+    assert [row for _option, row in static_rows(network, {"web"})] == ["10.0.1.5 Web.lab.test"]
+    assert "web" in reserved_names(network, False, administrator_names={"web"})
 
 
-def test_rows_of_static_hosts_claim_no_names_of_other_networks() -> None:
+def test_rows_of_static_hosts_own_no_names() -> None:
     assert of_records("# x\n10.0.1.9 nas\n# Static hosts\n10.0.1.5 web\n") == "# x\n10.0.1.9 nas\n"
     assert of_records("# x\n") == "# x\n"
 
 
 @pytest.mark.parametrize(
-    ("stay", "expected"),
+    ("with_domains", "expected"),
     [
         (None, {"a": SHARED, "b": SHARED, "plain": "plain"}),
         (True, {"a": SHARED, "b": SHARED, "plain": "plain"}),
@@ -128,20 +128,22 @@ def test_rows_of_static_hosts_claim_no_names_of_other_networks() -> None:
     ],
 )
 def test_one_instance_is_for_networks_with_a_domain_or_for_those_without(
-    stay: bool | None, expected: dict[str, str]
+    with_domains: bool | None, expected: dict[str, str]
 ) -> None:
-    """``stay``: whether networks that are not named, and share it already, have domains."""
-    choices = [
+    """``with_domains``: whether unnamed networks that share it already have domains."""
+    placements = [
         Placement(spec("a", domain="a.test"), SHARED),
         Placement(spec("plain"), SHARED),
         Placement(spec("b", domain="b.test"), SHARED),
     ]
-    assert {one.spec.name: one.instance for one in separate_by_domain(choices, stay)} == expected
+    assert {
+        placement.spec.name: placement.instance for placement in separate_by_domain(placements, with_domains)
+    } == expected
     own = [Placement(spec("c"), "c"), Placement(spec("d"), "")]
-    assert [one.instance for one in separate_by_domain(own, stay)] == ["c", ""]
-    if stay is None:
+    assert [placement.instance for placement in separate_by_domain(own, with_domains)] == ["c", ""]
+    if with_domains is None:
         plain = [Placement(spec("c"), SHARED), Placement(spec("d"), SHARED)]
-        assert [one.instance for one in separate_by_domain(plain, stay)] == [SHARED, SHARED]
+        assert [placement.instance for placement in separate_by_domain(plain, with_domains)] == [SHARED, SHARED]
 
 
 def test_the_systems_dnsmasq_is_refused_for_an_isolated_network_with_a_name_server() -> None:

@@ -75,7 +75,7 @@ def main(text: str) -> Config:
     return read({MAIN: text})
 
 
-def said(text: str) -> list[tuple[str, str | None, tuple[str, ...]]]:
+def settings_of(text: str) -> list[tuple[str, str | None, tuple[str, ...]]]:
     return [(setting.name, setting.value, setting.fields) for setting in read_lines(text, "x")]
 
 
@@ -99,39 +99,39 @@ def said(text: str) -> list[tuple[str, str | None, tuple[str, ...]]]:
     ],
 )
 def test_line_is_read_as_dnsmasq_reads_it(line: str, name: str, fields: tuple[str, ...]) -> None:
-    assert [(one[0], one[2]) for one in said(line)] == [(name, fields)]
+    assert [(setting[0], setting[2]) for setting in settings_of(line)] == [(name, fields)]
 
 
 @pytest.mark.parametrize("line", ["", "   ", "# port=1", "  # port=1", "\t#", '"" # port=1', "\r"])
-def test_line_that_says_nothing(line: str) -> None:
-    assert said(line) == []
+def test_line_without_a_setting(line: str) -> None:
+    assert settings_of(line) == []
 
 
-def test_what_follows_1024_bytes_of_a_line_is_a_line_of_its_own() -> None:
-    assert [one[0] for one in said("#" + "x" * 1023 + "interface=eth0")] == ["interface"]
+def test_the_rest_of_a_line_after_1024_bytes_is_a_line_of_its_own() -> None:
+    assert [name for name, _value, _fields in settings_of("#" + "x" * 1023 + "interface=eth0")] == ["interface"]
 
 
-def test_lines_are_counted_with_those_that_say_nothing() -> None:
+def test_lines_without_a_setting_are_counted() -> None:
     assert [setting.line for setting in read_lines("\n# x\nport=1\n\nport=2\n", "x")] == [3, 5]
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=60))
-def test_quoted_text_means_itself(text: str) -> None:
+def test_quoted_text_has_no_special_characters(text: str) -> None:
     # With a label at both ends, since the space around a value is not part of it.
-    assert said(f"txt-record=a,x{quoted(text)}x") == [("txt-record", f"a,x{text}x", ("a", f"x{text}x"))]
+    assert settings_of(f"txt-record=a,x{quoted(text)}x") == [("txt-record", f"a,x{text}x", ("a", f"x{text}x"))]
 
 
 @given(st.text(max_size=80))
-def test_no_text_upsets_the_reader(text: str) -> None:
+def test_any_text_can_be_read(text: str) -> None:
     for setting in read_lines(text, "x"):
         assert setting.line > 0
 
 
-def test_command_line_is_cut_as_getopt_cuts_it() -> None:
+def test_command_line_is_split_as_by_getopt() -> None:
     words = ["-zkp5353", "-i", "eth0", "--interface=eth1", "--listen-address", "10.0.0.1", "--bind-dynamic",
              "--local-service=host", "--log-queries", "extra", "-Ieth2", "--", "-i", "eth9"]  # fmt: skip
     arguments = read_arguments(words)
-    assert [(one.setting.name, one.setting.value) for one in arguments] == [
+    assert [(argument.setting.name, argument.setting.value) for argument in arguments] == [
         ("bind-interfaces", None),
         ("k", None),
         ("port", "5353"),
@@ -143,7 +143,7 @@ def test_command_line_is_cut_as_getopt_cuts_it() -> None:
         ("log-queries", None),
         ("except-interface", "eth2"),
     ]
-    assert [word for one in arguments for word in one.words][:5] == ["-z", "-k", "-p", "5353", "-i"]
+    assert [word for argument in arguments for word in argument.words][:5] == ["-z", "-k", "-p", "5353", "-i"]
 
 
 def test_debian_reads_main_file_and_folder_without_leftovers_of_its_packages() -> None:
@@ -180,7 +180,7 @@ def test_suffixes_of_a_folder(suffixes: str, names: set[str]) -> None:
     assert {setting.value for setting in config.named("txt-record")} == names
 
 
-def test_files_are_followed_once_in_order_and_through_each_other() -> None:
+def test_each_file_is_read_once_and_in_order_also_if_files_include_each_other() -> None:
     config = read(
         {
             MAIN: "port=1\nconf-file=/a\nport=3\nconf-file=/link\nconf-file=/missing\nconf-file=relative\n",
@@ -204,7 +204,7 @@ def test_empty_conf_file_means_none() -> None:
     assert not read({MAIN: "port=1\n"}, ["dnsmasq", "--conf-file="]).settings[1:]
 
 
-def test_output_of_a_script_counts() -> None:
+def test_output_of_a_script_is_part_of_the_configuration() -> None:
     config = read({MAIN: "conf-script=/bin/gen -x\n"}, outputs={"/bin/gen -x": "interface=eth0\n"})
     assert config.limits_interfaces
     assert str(config.named("interface")[0]) == "'interface=eth0' in line 1 of the output of /bin/gen -x"
@@ -227,7 +227,7 @@ def test_output_of_a_script_counts() -> None:
         ("auth-server=a,eth0", False),
     ],
 )
-def test_what_limits_interfaces(text: str, limits: bool) -> None:
+def test_settings_that_limit_interfaces(text: str, limits: bool) -> None:
     assert main(f"{text}\n").limits_interfaces is limits
 
 
@@ -244,11 +244,11 @@ def test_what_limits_interfaces(text: str, limits: bool) -> None:
         (["dnsmasq", "--listen-address=10.0.0.1"], "", True),
     ],
 )
-def test_what_limits_interfaces_beside_the_command_line(command: list[str], text: str, limits: bool) -> None:
+def test_settings_that_limit_interfaces_with_a_command_line(command: list[str], text: str, limits: bool) -> None:
     assert read({MAIN: f"{text}\n"}, command).limits_interfaces is limits
 
 
-def test_our_own_fragments_decide_nothing() -> None:
+def test_our_own_fragments_are_not_part_of_the_configuration() -> None:
     files = {"/etc/dnsmasq.d/virtnet-lab.conf": "interface=vn-lab\nbind-dynamic\nexcept-interface=lo\n"}
     config = read({MAIN: "conf-file=/etc/dnsmasq.d/virtnet-lab.conf\n", **files})
     assert not config.limits_interfaces
@@ -260,7 +260,7 @@ def test_our_own_fragments_decide_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "vetoed"),
+    ("text", "excluded"),
     [
         ("except-interface=vn-lab", True),
         ("except-interface=eth0,vn-lab", True),
@@ -283,11 +283,11 @@ def test_our_own_fragments_decide_nothing() -> None:
         ("dhcp-ignore=tag:interface:vn-lab", True),
     ],
 )
-def test_vetoes(text: str, vetoed: bool) -> None:
-    assert bool(main(f"{text}\n").excluding_settings("vn-lab", "192.168.30.1", dhcp=True)) is vetoed
+def test_settings_that_exclude_an_interface(text: str, excluded: bool) -> None:
+    assert bool(main(f"{text}\n").excluding_settings("vn-lab", "192.168.30.1", dhcp=True)) is excluded
 
 
-def test_veto_on_dhcp_does_not_matter_without_it() -> None:
+def test_a_setting_against_dhcp_matters_only_with_dhcp() -> None:
     assert not main("no-dhcp-interface=vn-lab\n").excluding_settings("vn-lab", "192.168.30.1", dhcp=False)
 
 
@@ -370,7 +370,7 @@ def test_start_command_of_a_unit() -> None:
     assert SystemDnsmasq()._command(shown, 0) == ("/usr/sbin/dnsmasq", "-k")
 
 
-def test_host_without_dnsmasq_is_taken_for_one_with_debians_defaults() -> None:
+def test_host_without_dnsmasq_is_treated_as_one_with_debians_defaults() -> None:
     status = not_installed()
     assert not status.installed
     assert "/etc/dnsmasq.d,.dpkg-dist,.dpkg-old,.dpkg-new" in status.command
@@ -381,7 +381,7 @@ def test_version() -> None:
     assert parse_version("") == ()
 
 
-def test_reason_is_what_tells_and_not_the_noise() -> None:
+def test_the_reason_is_extracted_from_a_log() -> None:
     log = """Starting dnsmasq
 dnsmasq: failed to create listening socket for port 53: Address already in use
 dnsmasq: failed to create listening socket for port 53: Address already in use

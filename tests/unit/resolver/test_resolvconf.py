@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The resolver part without a host: validation, parsers, what each provider shall hold, and the plan over them all."""
+"""The host's resolver without a host: validation, parsers, the desired texts of each provider, and the plan."""
 
 from __future__ import annotations
 
@@ -48,68 +48,73 @@ HOSTS = {
 }
 
 
-def plan(state: EntriesState, *wanted: dict[str, object], purge: bool = False, choice: str | None = None):
-    return ResolverEntries([EntrySpec.from_options(Options(item)) for item in wanted], purge, Paths(), choice).plan(
+def plan(state: EntriesState, *entries: dict[str, object], purge: bool = False, choice: str | None = None):
+    return ResolverEntries([EntrySpec.from_options(Options(item)) for item in entries], purge, Paths(), choice).plan(
         state
     )
 
 
-def after(state: EntriesState, done: ResolverPlan) -> EntriesState:
+def after(state: EntriesState, planned: ResolverPlan) -> EntriesState:
     """The state after a plan was applied."""
     texts = {name: dict(stored) for name, stored in state.texts.items()}
-    for name, changed in done.texts.items():
+    for name, changed in planned.texts.items():
         stored = texts.setdefault(name, {})
         for key, text in changed.items():
             stored.pop(key, None)
             stored.update({key: text} if text is not None else {})
-    return EntriesState(state.resolver, texts, state.entries if done.entries is None else done.entries)
+    return EntriesState(state.resolver, texts, state.entries if planned.entries is None else planned.entries)
 
 
-def made(resolver: ResolverState, *wanted: dict[str, object]) -> dict[str, str]:
-    """What the owner of the file holds afterwards."""
+def owner_texts(resolver: ResolverState, *entries: dict[str, object]) -> dict[str, str]:
+    """The texts of the owner of the file after a plan was applied."""
     state = EntriesState(resolver)
-    done = after(state, plan(state, *wanted))
+    done = after(state, plan(state, *entries))
     assert set(done.texts) <= {resolver.owner}
     return dict(done.texts.get(resolver.owner, {}))
 
 
 @pytest.mark.parametrize("owner", HOSTS)
-@pytest.mark.parametrize("told", [False, True])
-def test_twice_is_once_and_absent_leaves_nothing(owner: str, told: bool) -> None:
-    state = EntriesState(replace(HOSTS[owner], supports_split_dns=told))
-    there = after(state, plan(state, LAB, DMZ))
-    assert there.texts[owner]
-    assert plan(there, LAB, DMZ).changes == []
+@pytest.mark.parametrize("split_dns", [False, True])
+def test_a_second_plan_changes_nothing_and_a_purge_removes_all(owner: str, split_dns: bool) -> None:
+    state = EntriesState(replace(HOSTS[owner], supports_split_dns=split_dns))
+    applied = after(state, plan(state, LAB, DMZ))
+    assert applied.texts[owner]
+    assert plan(applied, LAB, DMZ).changes == []
     # A run that names one network leaves the other as it is.
-    assert plan(there, LAB).changes == [] and plan(there, DMZ).changes == []
-    gone = after(there, plan(there, purge=True))
-    assert not any(gone.texts.values()) and not gone.entries
+    assert plan(applied, LAB).changes == [] and plan(applied, DMZ).changes == []
+    removed = after(applied, plan(applied, purge=True))
+    assert not any(removed.texts.values()) and not removed.entries
 
 
-def test_named_owner_is_insisted_on_also_by_runs_that_nobody_tells() -> None:
+def test_a_named_owner_is_required_also_by_runs_without_that_option() -> None:
     state = EntriesState(HOSTS["plain"])
-    assert [str(one) for one in plan(state, LAB, choice="plain").changes][-1] == "owner of the host's resolver: plain"
-    told = replace(state, choice="plain")
-    assert plan(after(told, plan(told, LAB)), LAB).changes == []
-    for now in (replace(told, resolver=HOSTS["systemd-resolved"]), replace(state, resolver=HOSTS["systemd-resolved"])):
+    assert [str(change) for change in plan(state, LAB, choice="plain").changes][
+        -1
+    ] == "owner of the host's resolver: plain"
+    chosen = replace(state, choice="plain")
+    assert plan(after(chosen, plan(chosen, LAB)), LAB).changes == []
+    for now in (
+        replace(chosen, resolver=HOSTS["systemd-resolved"]),
+        replace(state, resolver=HOSTS["systemd-resolved"]),
+    ):
         with pytest.raises(InvalidOption, match="resolver: 'plain' does not own.*virtnet_resolver"):
             plan(now, LAB, choice=None if now.choice == "plain" else "plain")
-    # A network that names an owner itself is not meant.
-    assert plan(replace(told, resolver=HOSTS["systemd-resolved"]), {**LAB, "provider": "systemd-resolved"}).changes
+    # That does not concern a network that names an owner itself.
+    assert plan(replace(chosen, resolver=HOSTS["systemd-resolved"]), {**LAB, "provider": "systemd-resolved"}).changes
 
 
-def test_a_host_whose_resolver_is_left_alone_has_no_entries() -> None:
+def test_choice_none_removes_all_entries() -> None:
     state = EntriesState(HOSTS["plain"])
-    there = after(state, plan(state, LAB, DMZ))
-    left = plan(there, LAB, choice="none")
-    assert not left.result and not left.notes
-    gone = after(there, left)
-    assert not any(gone.texts.values()) and not gone.entries
-    assert plan(replace(gone, choice="none"), LAB).changes == []
-    assert plan(replace(gone, choice="none"), LAB, choice="auto").changes
+    applied = after(state, plan(state, LAB, DMZ))
+    disabled = plan(applied, LAB, choice="none")
+    assert not disabled.result and not disabled.notes
+    removed = after(applied, disabled)
+    assert not any(removed.texts.values()) and not removed.entries
+    assert plan(replace(removed, choice="none"), LAB).changes == []
+    assert plan(replace(removed, choice="none"), LAB, choice="auto").changes
 
 
-def test_choice_is_kept_in_a_file_and_goes_with_auto(tmp_path: Path) -> None:
+def test_choice_is_stored_in_a_file_and_removed_by_auto(tmp_path: Path) -> None:
     paths = Paths(str(tmp_path))
     for choice in ("none", "plain", "auto"):
         entries = ResolverEntries([], False, paths, choice)
@@ -120,10 +125,10 @@ def test_choice_is_kept_in_a_file_and_goes_with_auto(tmp_path: Path) -> None:
         ResolverEntries([], False, paths, "bind")
 
 
-def test_another_owner_of_the_file_takes_over() -> None:
+def test_entries_move_to_another_owner_of_the_file() -> None:
     before = EntriesState(HOSTS["plain"])
-    there = after(before, plan(before, LAB))
-    now = replace(there, resolver=HOSTS["systemd-resolved"])
+    applied = after(before, plan(before, LAB))
+    now = replace(applied, resolver=HOSTS["systemd-resolved"])
     assert [str(change) for change in plan(now, LAB).changes] == [
         "plain /etc/resolv.conf: deleted",
         "systemd-resolved vn-lab: created",
@@ -131,37 +136,37 @@ def test_another_owner_of_the_file_takes_over() -> None:
 
 
 def test_one_server_before_all_others_and_the_domains_last() -> None:
-    assert made(HOSTS["openresolv"], LAB, DMZ) == {
+    assert owner_texts(HOSTS["openresolv"], LAB, DMZ) == {
         "lo.virtnet": "nameserver 192.168.31.1\n",
         "search.virtnet": "# metric 999999\nsearch dmz lab\n",
     }
-    assert made(HOSTS["resolvconf"], LAB)["search.virtnet"] == "search lab\n"
+    assert owner_texts(HOSTS["resolvconf"], LAB)["search.virtnet"] == "search lab\n"
     plain = replace(HOSTS["plain"], text="search example.org\n")
-    assert made(plain, LAB) == {"/etc/resolv.conf": "nameserver 192.168.30.1\nsearch example.org lab\n"}
+    assert owner_texts(plain, LAB) == {"/etc/resolv.conf": "nameserver 192.168.30.1\nsearch example.org lab\n"}
 
 
-def test_private_entries_only_where_a_local_resolver_is_told_of_domains() -> None:
-    assert made(replace(HOSTS["openresolv"], supports_split_dns=True), LAB) == {
+def test_private_entries_only_with_split_dns() -> None:
+    assert owner_texts(replace(HOSTS["openresolv"], supports_split_dns=True), LAB) == {
         "vn-lab.virtnet": "# private\nsearch lab\nnameserver 192.168.30.1\n"
     }
-    assert "private" not in "".join(made(HOSTS["openresolv"], LAB).values())
+    assert "private" not in "".join(owner_texts(HOSTS["openresolv"], LAB).values())
 
 
-def test_resolved_asks_the_link_for_nothing_but_its_own_names() -> None:
-    assert made(HOSTS["systemd-resolved"], LAB) == {
+def test_resolved_queries_the_link_for_its_own_names_only() -> None:
+    assert owner_texts(HOSTS["systemd-resolved"], LAB) == {
         "vn-lab": "dns 192.168.30.1\ndomain lab ~30.168.192.in-addr.arpa\ndefault-route no\ndnssec no\ndnsovertls no\n"
     }
 
 
-def test_networkmanagers_dnsmasq_is_told_names_and_gets_no_server() -> None:
-    held = made(replace(HOSTS["networkmanager"], supports_split_dns=True, servers=("127.0.0.1",)), LAB)
+def test_networkmanagers_dnsmasq_gets_names_and_no_server() -> None:
+    texts = owner_texts(replace(HOSTS["networkmanager"], supports_split_dns=True, servers=("127.0.0.1",)), LAB)
     assert (
         "server=/lab/192.168.30.1\nserver=/30.168.192.in-addr.arpa/192.168.30.1\n"
-        in held["/etc/NetworkManager/dnsmasq.d/virtnet-vn-lab.conf"]
+        in texts["/etc/NetworkManager/dnsmasq.d/virtnet-vn-lab.conf"]
     )
-    (profile,) = (text for name, text in held.items() if name.endswith(".nmconnection"))
+    (profile,) = (text for name, text in texts.items() if name.endswith(".nmconnection"))
     assert "dns=" not in profile and "dns-search=lab;" in profile
-    plain = made(HOSTS["networkmanager"], LAB)
+    plain = owner_texts(HOSTS["networkmanager"], LAB)
     (profile,) = plain.values()
     assert "address1=127.0.0.1/8\ndns=192.168.30.1;\ndns-priority=10\n" in profile
     assert "address1=::1/128\ndns-priority=1000\ndns-search=lab;\n" in profile
@@ -169,10 +174,10 @@ def test_networkmanagers_dnsmasq_is_told_names_and_gets_no_server() -> None:
 
 @given(st.lists(st.builds(Entry, st.from_regex(r"vn-[a-z]{1,3}", fullmatch=True), st.lists(st.ip_addresses().map(str),
        min_size=1, max_size=2), forwards=st.booleans(), serves_all_networks=st.booleans()), max_size=5))  # fmt: skip
-def test_at_most_two_servers_and_one_that_forwards_is_alone(entries: list[Entry]) -> None:
+def test_at_most_two_servers_and_only_one_if_it_forwards(entries: list[Entry]) -> None:
     servers = first_servers(entries)
     assert len(servers) <= 2 and bool(servers) == bool(entries)
-    forwards = {one.addresses[0] for one in entries if one.forwards}
+    forwards = {entry.addresses[0] for entry in entries if entry.forwards}
     assert not forwards or (len(servers) == 1 and servers[0] in forwards)
 
 
@@ -183,28 +188,28 @@ def test_reverse_zones_are_those_of_the_subnets_addresses_and_no_others(address,
     zones = reverse_zones(subnet)
     assert len(zones) == len(set(zones)) <= (128 if address.version == 4 else 8)
 
-    def known(one) -> bool:
-        return any(one.reverse_pointer == zone or one.reverse_pointer.endswith(f".{zone}") for zone in zones)
+    def in_zones(address) -> bool:
+        return any(address.reverse_pointer == zone or address.reverse_pointer.endswith(f".{zone}") for zone in zones)
 
-    assert known(address) and known(subnet[0]) and known(subnet[-1])
+    assert in_zones(address) and in_zones(subnet[0]) and in_zones(subnet[-1])
     for outside in (int(subnet[0]) - 1, int(subnet[-1]) + 1):
         if 0 <= outside < 2**address.max_prefixlen:
-            assert not known(type(address)(outside))
+            assert not in_zones(type(address)(outside))
 
 
 @pytest.mark.parametrize("server", ["127.0.0.1", "127.1.2.3", "::1"])
 @pytest.mark.parametrize("owner", ["openresolv", "resolvconf", "plain"])
-def test_nothing_is_done_where_the_systems_dnsmasq_is_asked_already(owner: str, server: str) -> None:
+def test_no_entry_if_the_host_queries_the_systems_dnsmasq_already(owner: str, server: str) -> None:
     resolver = replace(HOSTS[owner], servers=(server,))
     result = plan(EntriesState(resolver), {**LAB, "loopback_serves": True})
     assert (result.changes, result.result, result.notes) == ([], [], [])
     state = EntriesState(HOSTS[owner])
-    there = replace(after(state, plan(state, LAB)), resolver=resolver)
-    assert not any(after(there, plan(there, {**LAB, "loopback_serves": True})).texts[owner])
+    applied = replace(after(state, plan(state, LAB)), resolver=resolver)
+    assert not any(after(applied, plan(applied, {**LAB, "loopback_serves": True})).texts[owner])
 
 
 @pytest.mark.parametrize("owner", ["openresolv", "resolvconf", "plain", "networkmanager"])
-def test_resolver_of_the_host_that_nobody_tells_is_not_put_into_a_circle(owner: str) -> None:
+def test_a_local_resolver_without_split_dns_gets_no_entry(owner: str) -> None:
     result = plan(EntriesState(replace(HOSTS[owner], servers=("127.0.0.1",))), LAB)
     assert result.changes == [] and result.result == []
     assert "a resolver of its own at 127.0.0.1, which nobody tells" in result.notes[0] and "vn-lab" in result.notes[0]
@@ -217,19 +222,19 @@ def test_resolver_of_the_host_that_nobody_tells_is_not_put_into_a_circle(owner: 
         (replace(HOSTS["systemd-resolved"], unusable_reason="systemd-resolved does not run"), "does not run"),
     ],
 )
-def test_what_cannot_be_told_is_said(resolver: ResolverState, words: str) -> None:
+def test_an_unusable_owner_is_noted(resolver: ResolverState, words: str) -> None:
     result = plan(EntriesState(resolver), LAB, DMZ)
     assert result.changes == [] and result.result == []
     (note,) = result.notes
     assert words in note and "does not resolve the names of guests on vn-lab, vn-dmz" in note
 
 
-def test_what_stands_before_our_server_is_said_once_it_is_there() -> None:
+def test_servers_before_ours_are_noted_when_ours_is_in_the_file() -> None:
     state = EntriesState(HOSTS["openresolv"])
     assert plan(state, LAB).notes == []
-    there = after(state, plan(state, LAB))
-    assert "asks 10.0.0.53 before 192.168.30.1" in plan(there, LAB).notes[0]
-    good = replace(there, resolver=replace(there.resolver, servers=("192.168.30.1", *SERVERS)))
+    applied = after(state, plan(state, LAB))
+    assert "asks 10.0.0.53 before 192.168.30.1" in plan(applied, LAB).notes[0]
+    good = replace(applied, resolver=replace(applied.resolver, servers=("192.168.30.1", *SERVERS)))
     assert plan(good, LAB).notes == []
     assert "rotate" in plan(replace(good, resolver=replace(good.resolver, options=("rotate",))), LAB).notes[0]
 
@@ -239,40 +244,40 @@ CLOSED = [
 ]
 
 
-def test_isolated_networks_beside_others_are_not_asked_and_that_is_said() -> None:
+def test_isolated_networks_with_others_are_not_queried_and_that_is_noted() -> None:
     state = EntriesState(HOSTS["resolvconf"])
-    there = after(state, plan(state, LAB, *CLOSED))
-    assert there.texts["resolvconf"] == {"lo.virtnet": "nameserver 192.168.30.1\n", "search.virtnet": "search lab\n"}
-    there = replace(there, resolver=replace(there.resolver, servers=("192.168.30.1", *SERVERS)))
-    assert "the names of guests on vn-a, vn-b, vn-c" in plan(there, LAB, *CLOSED).notes[0]
-    # Whoever splits names by domain has them all.
-    assert set(made(HOSTS["systemd-resolved"], LAB, *CLOSED)) == {"vn-lab", "vn-a", "vn-b", "vn-c"}
+    applied = after(state, plan(state, LAB, *CLOSED))
+    assert applied.texts["resolvconf"] == {"lo.virtnet": "nameserver 192.168.30.1\n", "search.virtnet": "search lab\n"}
+    applied = replace(applied, resolver=replace(applied.resolver, servers=("192.168.30.1", *SERVERS)))
+    assert "the names of guests on vn-a, vn-b, vn-c" in plan(applied, LAB, *CLOSED).notes[0]
+    # An owner with split DNS has all of them.
+    assert set(owner_texts(HOSTS["systemd-resolved"], LAB, *CLOSED)) == {"vn-lab", "vn-a", "vn-b", "vn-c"}
 
 
-def test_isolated_networks_alone_are_asked_as_far_as_servers_go() -> None:
+def test_isolated_networks_alone_are_queried_up_to_the_limit_of_servers() -> None:
     state = EntriesState(HOSTS["resolvconf"])
-    there = after(state, plan(state, *CLOSED))
-    assert there.texts["resolvconf"]["lo.virtnet"] == "nameserver 10.0.0.1\nnameserver 10.0.1.1\n"
-    there = replace(there, resolver=replace(there.resolver, servers=("10.0.0.1", "10.0.1.1", *SERVERS)))
+    applied = after(state, plan(state, *CLOSED))
+    assert applied.texts["resolvconf"]["lo.virtnet"] == "nameserver 10.0.0.1\nnameserver 10.0.1.1\n"
+    applied = replace(applied, resolver=replace(applied.resolver, servers=("10.0.0.1", "10.0.1.1", *SERVERS)))
     assert (
         "no more than three servers, so it does not resolve the names of guests on vn-c"
-        in plan(there, *CLOSED).notes[0]
+        in plan(applied, *CLOSED).notes[0]
     )
 
 
 @pytest.mark.parametrize("owner", ["plain", "resolvconf", "openresolv", "networkmanager"])
-def test_an_isolated_network_is_not_asked_beside_one_that_forwards_without_an_entry(owner: str) -> None:
-    unasked = {**LAB, "asked": False}
-    wanted = [unasked, CLOSED[0]]
-    first = plan(EntriesState(HOSTS[owner]), *wanted)
+def test_an_isolated_network_is_not_queried_if_another_network_forwards_without_an_entry(owner: str) -> None:
+    unqueried = {**LAB, "asked": False}
+    entries = [unqueried, CLOSED[0]]
+    first = plan(EntriesState(HOSTS[owner]), *entries)
     assert not any("nameserver" in change.after or "dns=" in change.after for change in first.changes)
     assert "the names of guests on vn-a" in first.notes[0]
-    there = after(EntriesState(HOSTS[owner]), first)
-    assert not plan(there, *wanted).changes
-    # It is remembered of a network that a later run does not name.
-    assert not plan(there, CLOSED[0]).changes
-    assert plan(there, {"interface": "vn-lab", "state": "absent"}).changes
-    assert set(made(HOSTS["systemd-resolved"], *wanted)) == {"vn-a"}
+    applied = after(EntriesState(HOSTS[owner]), first)
+    assert not plan(applied, *entries).changes
+    # That is stored for a network that a later run does not name.
+    assert not plan(applied, CLOSED[0]).changes
+    assert plan(applied, {"interface": "vn-lab", "state": "absent"}).changes
+    assert set(owner_texts(HOSTS["systemd-resolved"], *entries)) == {"vn-a"}
 
 
 def test_provider_that_does_not_own_the_file_is_refused() -> None:
@@ -311,7 +316,7 @@ def test_interface_named_twice() -> None:
         )
 
 
-def test_options_survive_the_way_there_and_back() -> None:
+def test_options_of_an_entry_are_read_again() -> None:
     spec = EntrySpec.from_options(Options(LAB))
     assert EntrySpec.from_options(Options(spec.as_options())) == spec
 
@@ -322,14 +327,14 @@ LINES = st.text(st.characters(codec="ascii", exclude_characters="\r\x00"), max_s
 
 
 @given(LINES, st.lists(st.ip_addresses().map(lambda a: f"nameserver {a}\n"), max_size=2), st.booleans())
-def test_plain_file_is_what_it_was_to_the_byte(text: str, servers: list[str], searched: bool) -> None:
-    inside = "".join([*servers, "search a b\n"] if searched else servers)
+def test_plain_file_without_our_blocks_is_the_same_to_the_byte(text: str, servers: list[str], has_search: bool) -> None:
+    inside = "".join([*servers, "search a b\n"] if has_search else servers)
     marked = resolver_plain.with_blocks(text, inside)
     assert resolver_plain.without_blocks(marked) == text
     assert resolver_plain.text_in_blocks(marked) == inside
-    if searched:
+    if has_search:
         assert parse(marked).search == ("a", "b")
-    assert [f"nameserver {one}\n" for one in parse(marked).servers][: len(servers)] == [
+    assert [f"nameserver {server}\n" for server in parse(marked).servers][: len(servers)] == [
         f"nameserver {ipaddress.ip_address(line.split()[1])}\n" for line in servers
     ]
 
