@@ -17,7 +17,7 @@ from typing import Any
 
 from ..core import kinds
 from ..core.fields import Kind, option, read, required, write
-from ..core.options import Options
+from ..core.options import Options, Value
 from .options import DNS_SERVER, DOMAIN_SEARCH6, option_line, option_lines, read_dhcp_options
 from .ranges import DEFAULT_LEASE_TIME, Range, default_ranges, read_ranges
 from .static_hosts import Host, read_hosts
@@ -57,13 +57,7 @@ class Dhcp6:
 
 def read_dhcp6(options: Options, address: ipaddress.IPv6Interface | None, advertised: bool) -> Dhcp6:
     """The option ``dhcp`` of a network's IPv6; raises InvalidOption."""
-    dhcp6 = read(
-        Dhcp6,
-        options,
-        ranges=tuple(read_ranges(options, "ranges", address, version=6)),
-        hosts=tuple(read_hosts(options, "hosts", address, 6)),
-    )
-    options.reject_unknown()
+    dhcp6 = _read(Dhcp6, options, address)
     if not dhcp6.enabled:
         return dhcp6
     if dhcp6.stateless and (dhcp6.ranges or dhcp6.hosts):
@@ -109,18 +103,19 @@ class Service6:
 def read_service6(options: Options) -> Service6:
     """The option ``ipv6`` of a fragment; raises InvalidOption."""
     address = options.ipv6_cidr("address")
-    service = read(
-        Service6,
-        options,
-        ranges=tuple(read_ranges(options, "ranges", address, version=6)),
-        hosts=tuple(read_hosts(options, "hosts", address, 6)),
-    )
-    options.reject_unknown()
+    service = _read(Service6, options, address)
     if service.stateless and (service.ranges or service.hosts or not service.ra):
         options.error("stateless", "is for guests that make their own addresses: with ra, without ranges and hosts")
     if service.sends and address.network.prefixlen < _SHORTEST_PREFIX:
         options.error("address", f"{address} has a prefix shorter than 64 bits, which dnsmasq does not serve")
     return service
+
+
+def _read(cls: type[Value], options: Options, address: ipaddress.IPv6Interface | None) -> Value:
+    ranges = tuple(read_ranges(options, "ranges", address, version=6))
+    spec = read(cls, options, ranges=ranges, hosts=tuple(read_hosts(options, "hosts", address, 6)))
+    options.reject_unknown()
+    return spec
 
 
 def service_lines(

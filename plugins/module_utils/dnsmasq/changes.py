@@ -25,7 +25,7 @@ class FragmentChange(Change):
     - ``instance``: the private instance that has to be started, restarted or stopped for it, '' for none.
     - ``reloadable``: dnsmasq reads the file again on SIGHUP, so that no restart is needed.
     - ``hosts_files``: hosts files that are created or removed with this fragment, path to content.
-    - ``shown_path``: the path in the header of the diff.
+    - ``shown_path``: the path in the header of the diff, if it is not ``path``.
     """
 
     file: str = ""
@@ -39,7 +39,8 @@ class FragmentChange(Change):
     @property
     def header(self) -> str:
         """The network and its file, or the service."""
-        return f"{self.name}: {self.shown_path}" if self.shown_path else self.name
+        path = self.shown_path or self.path
+        return f"{self.name}: {path}" if path else self.name
 
     @property
     def concerns_file(self) -> bool:
@@ -122,7 +123,7 @@ def file_change(
         content=after,
         path=path,
         instance=instance,
-        shown_path=shown_path or path,
+        shown_path=shown_path,
     )
 
 

@@ -87,7 +87,7 @@ class Deployment:
             originals = copy_leases(transfers, self.lease_files.values())
             self._install(self._files(), self.target.members, self._removed_instances)
             with ReadWatch([path for paths in self._hosts_files().values() for path in paths]) as watch:
-                self._start()
+                self._restart(self._restarting_instances())
                 self._reload()
                 if not self.current.service.ordered_after_us:
                     self._verify(watch)
@@ -159,27 +159,22 @@ class Deployment:
         needed = bool(self.target.served_by_system) or self.current.restart_due
         return service.running or (needed and not service.ordered_after_us)
 
-    def _start(self) -> None:
+    def _restarting_instances(self) -> set[str]:
+        private = self.plan.changed_instances & set(self.target.members)
+        return {SYSTEM_DNSMASQ, *private} if self._restarts_system() else private
+
+    def _restart(self, names: Collection[str]) -> None:
         """The system's dnsmasq first: it may have to release an address before a private instance can bind to it."""
-        if self._restarts_system():
-            self._restart_system()
-        self._restart_private(sorted(self.plan.changed_instances & set(self.target.members)))
-
-    def _restart_system(self) -> None:
-        self.restarted.add(SYSTEM_DNSMASQ)
-        if self.current.service.ordered_after_us:
-            self.service.restart_later()
-        else:
-            self.service.restart()
-
-    def _restart_private(self, names: Sequence[str]) -> None:
         self.restarted.update(names)
-        for name in names:
+        private = sorted(set(names) - {SYSTEM_DNSMASQ})
+        later = self.current.service.ordered_after_us
+        if SYSTEM_DNSMASQ in names:
+            restart_system = self.service.restart_later if later else self.service.restart
+            restart_system()
+        for name in private:
             rename_unusable(self.lease_files[name])
-        if self.current.service.ordered_after_us:
-            self.instances.restart_later(names)
-        else:
-            self.instances.restart(names)
+        restart_private = self.instances.restart_later if later else self.instances.restart
+        restart_private(private)
 
     # Reload
 
@@ -187,23 +182,17 @@ class Deployment:
         """Instances that keep running and have hosts files to read again."""
         running = {name for name, instance in self.current.instances.items() if instance.main_pid}
         running |= {SYSTEM_DNSMASQ} if self.current.service.pid else set()
-        restarting = {*self.plan.changed_instances, *([SYSTEM_DNSMASQ] if self._restarts_system() else [])}
         networks = map(hosts_file_network, self.plan.reloadable_files)
-        return self.target.instances_of(networks) & running - restarting
+        return self.target.instances_of(networks) & running - self._restarting_instances()
 
     def _reload(self) -> None:
         """Have instances read changed hosts files again; an instance for which that cannot be verified is restarted."""
         files = self.plan.other_files
         changed = {path: files[path] or "" for path in self.plan.reloadable_files}
         for name in sorted(self._reloading_instances()):
-            is_system = name == SYSTEM_DNSMASQ
-            send_signal = self.service.reload if is_system else partial(self.instances.reload, name)
-            if reload_and_verify(name, send_signal, changed, plan=self.plan, layout=self.layout):
-                continue
-            if is_system:
-                self._restart_system()
-            else:
-                self._restart_private([name])
+            send_signal = self.service.reload if name == SYSTEM_DNSMASQ else partial(self.instances.reload, name)
+            if not reload_and_verify(name, send_signal, changed, plan=self.plan, layout=self.layout):
+                self._restart([name])
 
     # Verify
 
