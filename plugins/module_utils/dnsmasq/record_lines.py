@@ -69,8 +69,8 @@ class NameOwnership:
     shared: str = ""
 
     def conflicts_with(self, other: NameOwnership) -> bool:
-        """Whether two networks cannot have these names."""
-        return (self.kind, self.name) == (other.kind, other.name) and (not self.shared or self.shared != other.shared)
+        """Whether two networks cannot have these names, which have the same key."""
+        return not self.shared or self.shared != other.shared
 
     @property
     def key(self) -> tuple[str, str]:

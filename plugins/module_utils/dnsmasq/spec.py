@@ -95,7 +95,7 @@ class FragmentSpec:
         )
         names.reject_unknown()
         options.reject_unknown()
-        _refuse_nonsense(options, spec)
+        _validate_combinations(options, spec)
         return spec
 
     def as_options(self) -> dict[str, Any]:
@@ -165,7 +165,7 @@ class FragmentSpec:
         return [*names, *([("raw", "are lines for a whole dnsmasq")] if self.raw else [])]
 
 
-def _refuse_nonsense(options: Options, spec: FragmentSpec) -> None:
+def _validate_combinations(options: Options, spec: FragmentSpec) -> None:
     if spec.address is None and (spec.ranges or spec.options):
         options.error("address", "is required for ranges and options of IPv4")
     for host in spec.hosts:

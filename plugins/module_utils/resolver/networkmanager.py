@@ -19,7 +19,8 @@ from collections.abc import Mapping, Sequence
 from ..core.command import find, run
 from ..core.errors import CommandFailed
 from ..core.files import File, list_folder, read_text, write_files
-from .provider import NETWORK_MANAGER, Entry, ProviderTexts, ResolverState, domains, first_servers
+from .provider import NETWORK_MANAGER, ProviderTexts, ResolverState, domains, first_servers
+from .spec import EntrySpec
 
 # The first version with profiles for the loopback device (its NEWS).
 _LEAST_VERSION = (1, 42)
@@ -50,7 +51,7 @@ class NetworkManager:
         texts = {path: read_text(os.path.join(root, path)) for path in (*paths, _PROFILE)}
         return {f"/{path}": text for path, text in texts.items() if text is not None}
 
-    def target(self, entries: Sequence[Entry], resolver: ResolverState) -> ProviderTexts:
+    def target(self, entries: Sequence[EntrySpec], resolver: ResolverState) -> ProviderTexts:
         """With its own dnsmasq (``supports_split_dns``) a file for each network; for the rest the profile."""
         files = {}
         if resolver.supports_split_dns:
@@ -95,7 +96,7 @@ def _keep_loopback() -> None:
         time.sleep(_CHECK_INTERVAL)
 
 
-def _servers(entry: Entry) -> str:
+def _servers(entry: EntrySpec) -> str:
     names = [*([entry.domain] if entry.domain else []), *entry.zones]
     return _HEADER + "".join(f"server=/{name}/{address}\n" for name in names for address in entry.addresses)
 

@@ -19,7 +19,8 @@ from ..core.files import File, write_files
 from ..core.untrusted import LARGEST_RESOLV_CONF, read_untrusted_text
 from . import resolv_conf
 from .owner import RESOLV_CONF
-from .provider import PLAIN, Entry, ProviderTexts, ResolverState, domains, first_servers
+from .provider import PLAIN, ProviderTexts, ResolverState, domains, first_servers
+from .spec import EntrySpec
 
 _BEGIN = "# virtnet.linux: begin; written by it, and removed with its networks"
 _END = "# virtnet.linux: end"
@@ -41,7 +42,7 @@ class Plain:
         inside = text_in_blocks(read_untrusted_text(os.path.join(root, RESOLV_CONF), LARGEST_RESOLV_CONF) or "")
         return {_NAME: inside} if inside else {}
 
-    def target(self, entries: Sequence[Entry], resolver: ResolverState) -> ProviderTexts:
+    def target(self, entries: Sequence[EntrySpec], resolver: ResolverState) -> ProviderTexts:
         """A server before all others, and the host's search list, followed by the domains."""
         if not entries:
             return {}

@@ -12,7 +12,10 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, Union
+from typing import TYPE_CHECKING, Protocol, Union
+
+if TYPE_CHECKING:
+    from .spec import EntrySpec
 
 OPENRESOLV = "openresolv"
 DEBIAN = "resolvconf"
@@ -26,23 +29,6 @@ AUTO = "auto"
 Subnet = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 # By name: what a provider stores for us.
 ProviderTexts = Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One network for the resolver.
-
-    ``forwards``: its server also resolves other names, by the host's servers. ``serves_all_networks``: it knows the
-    names of the other networks too. ``queried_by_host``: the host queries it.
-    """
-
-    interface: str
-    addresses: Sequence[str] = ()
-    domain: str = ""
-    zones: Sequence[str] = ()
-    forwards: bool = True
-    serves_all_networks: bool = False
-    queried_by_host: bool = True
 
 
 @dataclass(frozen=True)
@@ -75,7 +61,7 @@ class Provider(Protocol):
     def read(self, root: str, interfaces: Sequence[str]) -> ProviderTexts:
         """The current texts of ours; ``interfaces`` are those that may be ours. Changes nothing."""
 
-    def target(self, entries: Sequence[Entry], resolver: ResolverState) -> ProviderTexts:
+    def target(self, entries: Sequence[EntrySpec], resolver: ResolverState) -> ProviderTexts:
         """The desired texts; pure."""
 
     def apply(self, root: str, changes: Mapping[str, str | None]) -> None:
@@ -109,7 +95,7 @@ def reverse_zones(subnet: Subnet) -> list[str]:
     return [part.network_address.reverse_pointer.split(".", host_labels)[-1] for part in parts]
 
 
-def sequential_servers(entries: Sequence[Entry]) -> list[Entry]:
+def sequential_servers(entries: Sequence[EntrySpec]) -> list[EntrySpec]:
     """The entries whose servers can be queried one after another.
 
     The server of an isolated network refuses all names but its own. A libc then queries the next server. But a dnsmasq
@@ -120,7 +106,7 @@ def sequential_servers(entries: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.queried_by_host and (entry.forwards or not any_forwards)]
 
 
-def first_servers(entries: Sequence[Entry]) -> list[str]:
+def first_servers(entries: Sequence[EntrySpec]) -> list[str]:
     """The servers of ours that a libc is to query before all others; at most two.
 
     A libc queries three servers (resolv.conf(5), MAXNS) and takes the first answer that is no refusal. So at least one
@@ -130,6 +116,6 @@ def first_servers(entries: Sequence[Entry]) -> list[str]:
     return [entry.addresses[0] for entry in ordered][: 1 if any(entry.forwards for entry in ordered) else 2]
 
 
-def domains(entries: Sequence[Entry]) -> list[str]:
+def domains(entries: Sequence[EntrySpec]) -> list[str]:
     """The domains of the networks, for the end of the search list."""
     return sorted({entry.domain for entry in entries if entry.domain})

@@ -34,7 +34,6 @@ from .provider import (
     OPENRESOLV,
     PLAIN,
     RESOLVED,
-    Entry,
     Provider,
     ProviderTexts,
     ResolverState,
@@ -127,7 +126,7 @@ class ResolverEntries:
         resolver = current.resolver
         choice = current.choice if self.choice is None else self.choice
         stored, notes = self._desired_entries(current, choice)
-        entries = [stored[name].as_entry() for name in sorted(stored)]
+        entries = [stored[name] for name in sorted(stored)]
         split = resolver.supports_split_dns or resolver.owner == RESOLVED
         queried = [entry for entry in entries if entry.queried_by_host] if split else sequential_servers(entries)
         text_changes: list[TextChange] = []
@@ -217,7 +216,7 @@ def _reason_for_no_entry(spec: EntrySpec, resolver: ResolverState) -> str | None
     own_dnsmasq = resolver.owner == NETWORK_MANAGER and resolver.supports_split_dns
     if not is_loopback(first) or resolver.owner == RESOLVED or own_dnsmasq:
         return None
-    if spec.answered_on_loopback:
+    if spec.serves_all_networks:
         return ""
     if resolver.supports_split_dns:
         return None
@@ -244,7 +243,7 @@ def _entry_changes(current: Mapping[str, EntrySpec], desired: Mapping[str, Entry
     return changes
 
 
-def _order_notes(entries: Sequence[Entry], current: EntriesState) -> list[str]:
+def _order_notes(entries: Sequence[EntrySpec], current: EntriesState) -> list[str]:
     """Notes on names that the host does not resolve because a libc takes the answer of the first server."""
     resolver = current.resolver
     if resolver.supports_split_dns or resolver.owner in (RESOLVED, ""):
@@ -265,7 +264,7 @@ def _order_notes(entries: Sequence[Entry], current: EntriesState) -> list[str]:
     return [*notes, *_isolated_notes(entries, first)]
 
 
-def _isolated_notes(entries: Sequence[Entry], first: Sequence[str]) -> list[str]:
+def _isolated_notes(entries: Sequence[EntrySpec], first: Sequence[str]) -> list[str]:
     """A note on isolated networks whose server the host does not query."""
     refusing = (entry for entry in entries if entry.queried_by_host and not entry.forwards)
     unresolved = [entry.interface for entry in refusing if entry.addresses[0] not in first]

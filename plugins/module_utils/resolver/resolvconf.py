@@ -18,7 +18,8 @@ from collections.abc import Mapping, Sequence
 from ..core.command import find, run
 from ..core.files import list_folder, read_text
 from . import resolv_conf
-from .provider import DEBIAN, OPENRESOLV, Entry, ProviderTexts, ResolverState, domains, first_servers, is_loopback
+from .provider import DEBIAN, OPENRESOLV, ProviderTexts, ResolverState, domains, first_servers, is_loopback
+from .spec import EntrySpec
 
 KEY_ENDING = ".virtnet"
 # Both sort lo.* before all other keys (interface_order in resolvconf.conf(5), /etc/resolvconf/interface-order).
@@ -55,7 +56,7 @@ class Resolvconf:
                 entries[key] = _flags_text(private, metrics.get(key, "").lstrip("0")) + _canonical(text)
         return entries
 
-    def target(self, entries: Sequence[Entry], resolver: ResolverState) -> ProviderTexts:
+    def target(self, entries: Sequence[EntrySpec], resolver: ResolverState) -> ProviderTexts:
         """Private entries, or one entry at the beginning and one at the end."""
         if not entries:
             return {}

@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 from ..core.command import find, run
 from ..core.errors import CommandFailed
 from . import resolv_conf
-from .provider import RESOLVED, Entry, ProviderTexts, ResolverState
+from .provider import RESOLVED, ProviderTexts, ResolverState
+from .spec import EntrySpec
 
 # Switched off: the answers are neither signed nor encrypted, because the server is on this host.
 _SWITCHED_OFF = ("default-route", "dnssec", "dnsovertls")
@@ -42,7 +43,7 @@ class Resolved:
         names = [name for name in interfaces if lists["dns"].get(name) or lists["domain"].get(name)]
         return {name: _text({word: values.get(name, []) for word, values in lists.items()}) for name in names}
 
-    def target(self, entries: Sequence[Entry], resolver: ResolverState) -> ProviderTexts:
+    def target(self, entries: Sequence[EntrySpec], resolver: ResolverState) -> ProviderTexts:
         """The settings of each network's bridge."""
         return {
             entry.interface: _text(

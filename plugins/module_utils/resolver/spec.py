@@ -13,7 +13,7 @@ from typing import Any
 from ..core import kinds
 from ..core.fields import Kind, option, read, required, write
 from ..core.options import Options
-from .provider import AUTO, PROVIDER_NAMES, Entry, reverse_zones
+from .provider import AUTO, PROVIDER_NAMES, reverse_zones
 
 _SUBNETS: Kind[Sequence[str]] = Kind(
     lambda options, name: tuple(str(cidr.network) for cidr in options.cidrs(name)), "list", elements="str", write=list
@@ -22,7 +22,13 @@ _SUBNETS: Kind[Sequence[str]] = Kind(
 
 @dataclass(frozen=True)
 class EntrySpec:
-    """The desired state of one entry."""
+    """The desired state of one entry, which is one network for the resolver.
+
+    - ``forwards``: its server also resolves other names, by the host's servers.
+    - ``serves_all_networks``: its server is the system's dnsmasq, which answers on a loopback address too and knows the
+      names of the other networks.
+    - ``queried_by_host``: the host queries its server.
+    """
 
     interface: str = required(kinds.interface)
     addresses: Sequence[str] = option(kinds.addresses, ())
@@ -30,10 +36,15 @@ class EntrySpec:
     subnets: Sequence[str] = option(_SUBNETS, ())
     provider: str = option(kinds.choice(AUTO, *PROVIDER_NAMES), AUTO)
     state: str = option(kinds.choice("present", "absent"), "present")
-    answered_on_loopback: bool = option(kinds.boolean, False, name="loopback_serves")
+    serves_all_networks: bool = option(kinds.boolean, False, name="loopback_serves")
     forwards: bool = option(kinds.boolean, True)
     queried_by_host: bool = option(kinds.boolean, True, name="asked", is_written=lambda spec: not spec.queried_by_host)
     path: str = field(default="", compare=False)
+
+    @property
+    def zones(self) -> list[str]:
+        """The reverse zones of its subnets."""
+        return [zone for subnet in self.subnets for zone in reverse_zones(ipaddress.ip_network(subnet))]
 
     @staticmethod
     def from_options(options: Options) -> EntrySpec:
@@ -54,16 +65,3 @@ class EntrySpec:
         if self.state == "absent":
             return {"interface": self.interface, "state": "absent"}
         return write(self)
-
-    def as_entry(self) -> Entry:
-        """The entry for the providers."""
-        zones = [zone for subnet in self.subnets for zone in reverse_zones(ipaddress.ip_network(subnet))]
-        return Entry(
-            interface=self.interface,
-            addresses=self.addresses,
-            domain=self.domain,
-            zones=zones,
-            forwards=self.forwards,
-            serves_all_networks=self.answered_on_loopback,
-            queried_by_host=self.queried_by_host,
-        )

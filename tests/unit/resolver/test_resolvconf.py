@@ -19,7 +19,6 @@ from ansible_collections.virtnet.linux.plugins.module_utils.resolver import reso
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver.override import read_choice
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver.owner import owner_of, read_resolver_state
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver.provider import (
-    Entry,
     ResolverState,
     first_servers,
     reverse_zones,
@@ -172,9 +171,20 @@ def test_networkmanagers_dnsmasq_gets_names_and_no_server() -> None:
     assert "address1=::1/128\ndns-priority=1000\ndns-search=lab;\n" in profile
 
 
-@given(st.lists(st.builds(Entry, st.from_regex(r"vn-[a-z]{1,3}", fullmatch=True), st.lists(st.ip_addresses().map(str),
-       min_size=1, max_size=2), forwards=st.booleans(), serves_all_networks=st.booleans()), max_size=5))  # fmt: skip
-def test_at_most_two_servers_and_only_one_if_it_forwards(entries: list[Entry]) -> None:
+INTERFACES = st.from_regex(r"vn-[a-z]{1,3}", fullmatch=True)
+ADDRESSES = st.lists(st.ip_addresses().map(str), min_size=1, max_size=2)
+ENTRIES = st.builds(
+    EntrySpec,
+    INTERFACES,
+    ADDRESSES,
+    forwards=st.booleans(),
+    serves_all_networks=st.booleans(),
+    queried_by_host=st.just(True),
+)
+
+
+@given(st.lists(ENTRIES, max_size=5))
+def test_at_most_two_servers_and_only_one_if_it_forwards(entries: list[EntrySpec]) -> None:
     servers = first_servers(entries)
     assert len(servers) <= 2 and bool(servers) == bool(entries)
     forwards = {entry.addresses[0] for entry in entries if entry.forwards}
