@@ -173,22 +173,24 @@ def parse_members(text: str) -> list[Member]:
 
 def instance_text(
     name: str,
+    spec: FragmentSpec,
     members: Iterable[Member],
     layout: Layout,
-    upstream: Sequence[str],
     *,
-    version: Sequence[int] = (),
-    dns: bool = True,
-    plain_names: bool = False,
-    full_names_only: bool = False,
+    resolv_conf: str,
+    version: Sequence[int],
+    full_names_only: bool,
 ) -> str:
-    """The main file of an instance: settings of the whole instance, then its networks."""
+    """The main file of an instance: settings of the whole instance, then its networks.
+
+    ``spec`` is one of its networks, which agree on the settings. ``resolv_conf``: see upstream_lines().
+    """
     lines = [
         "bind-dynamic",
         "except-interface=lo",
         # /etc/hosts has the host's name with a loopback address, which for a guest is the guest itself.
         "no-hosts",
-        *([] if plain_names else ["domain-needed"]),
+        *([] if spec.names.forward_plain_names is True else ["domain-needed"]),
         # Two networks may have a static host of the same name.
         "localise-queries",
         # Else a guest would take the name of a guest of another network (src/lease.c, lease_set_hostname()).
@@ -199,8 +201,8 @@ def instance_text(
         f"dhcp-leasefile={layout.leases(name)}",
         # Leases are limited by the ranges; the default of 1000 is for all networks together.
         "dhcp-lease-max=65536",
-        *([] if dns else ["port=0"]),
-        *upstream,
+        *([] if spec.dns else ["port=0"]),
+        *upstream_lines(resolv_conf, spec.upstream),
     ]
     for member in sorted(members, key=lambda member: member.network):
         lines += [f"interface={member.interface}", f"conf-file={layout.fragment(member.network)}"]

@@ -20,7 +20,6 @@ from .private_files import (
     instance_text,
     parse_members,
     unit_text,
-    upstream_lines,
     uses_full_names_only,
 )
 from .probe import DNS_PORT
@@ -140,26 +139,22 @@ def _instance_files(
                 yield fragment, current.private_files[fragment]
         named = [private[member.network] for member in networks if member.network in private]
         if named:
-            yield path, _instance_text(named[0], networks, current, layout)
+            yield (
+                path,
+                instance_text(
+                    instance,
+                    named[0].spec,
+                    networks,
+                    layout,
+                    resolv_conf=current.resolv_conf,
+                    version=current.service.version,
+                    full_names_only=full_names_only(named[0]),
+                ),
+            )
         else:
             yield path, _without_removed(current.private_files[path], networks, layout)
     if members:
         yield layout.template, unit_text(layout, current.program or "/usr/sbin/dnsmasq")
-
-
-def _instance_text(placement: Placement, networks: Sequence[Member], current: State, layout: Layout) -> str:
-    """The file of an instance; ``placement`` is that of one of its networks, which agree on its settings."""
-    spec = placement.spec
-    return instance_text(
-        placement.instance,
-        networks,
-        layout,
-        upstream_lines(current.resolv_conf, spec.upstream),
-        version=current.service.version,
-        dns=spec.dns,
-        plain_names=spec.names.forward_plain_names is True,
-        full_names_only=full_names_only(placement),
-    )
 
 
 def _without_removed(text: str, networks: Sequence[Member], layout: Layout) -> str:
