@@ -15,6 +15,8 @@ from typing import Any
 from ..core.options import repr_short
 from ..dhcp.dnsmasq_syntax import Setting, read_lines
 
+_RAW = "dnsmasq.options"
+
 _PROGRAM = "runs a program"
 _USER = "changes the user that dnsmasq or its programs run as"
 _CONFIGURATION = "has further configuration read from a file, which nobody tests"
@@ -48,17 +50,17 @@ _PRIVATE = (
 _PUBLIC = ("/var/lib/tftpboot", "/var/lib/tftp")
 
 
-def line_dangers(lines: Sequence[str], option: str = "dnsmasq.options") -> Iterator[str]:
+def line_dangers(lines: Sequence[str]) -> Iterator[str]:
     """A sentence for each line that affects more than its network, with the line and its option.
 
     Lines are read as dnsmasq reads them, so that blanks, quotes and comments hide nothing. In a file, dnsmasq knows
     options by their long names only.
     """
     for number, line in enumerate(lines):
-        for setting in read_lines(line, option):
+        for setting in read_lines(line, _RAW):
             danger = _danger(setting)
             if danger:
-                yield f"the line {repr_short(line)} ({option}[{number}]) {danger}; remove it unless that is meant"
+                yield f"the line {repr_short(line)} ({_RAW}[{number}]) {danger}; remove it unless that is meant"
                 break
 
 
@@ -83,22 +85,21 @@ def _is_inside(folder: str, other: str) -> bool:
     return posixpath.commonpath((folder, other)) == other
 
 
-def tftp_danger(root: str, real: str = "", option: str = "tftp_root") -> str:
-    """A sentence for a TFTP folder that is not for the public, or ''; ``real``: its path without symbolic links."""
-    if not root or not (is_private_folder(root) or is_private_folder(real or root)):
-        return ""
-    link = f", which is {repr_short(real)}," if real and posixpath.normpath(real) != posixpath.normpath(root) else ""
-    return f"{option} {repr_short(root)}{link} {_TFTP}; give them a folder of their own, such as '/srv/tftp'"
+def tftp_dangers(root: str, real: str = "", option: str = "tftp_root") -> Iterator[str]:
+    """A sentence for a TFTP folder that is not for the public; ``real``: its path without symbolic links."""
+    if root and (is_private_folder(root) or is_private_folder(real or root)):
+        is_link = real and posixpath.normpath(real) != posixpath.normpath(root)
+        link = f", which is {repr_short(real)}," if is_link else ""
+        yield f"{option} {repr_short(root)}{link} {_TFTP}; give them a folder of their own, such as '/srv/tftp'"
 
 
 def option_dangers(options: Mapping[str, Any]) -> Iterator[str]:
-    """The sentences of line_dangers() and tftp_danger() for the options of a network, which may not be valid."""
+    """The sentences of line_dangers() and tftp_dangers() for the options of a network, which may not be valid."""
     dnsmasq, ipv4 = options.get("dnsmasq"), options.get("ipv4")
     lines = dnsmasq.get("options") if isinstance(dnsmasq, Mapping) else None
     if isinstance(lines, list):
         yield from line_dangers([line for line in lines if isinstance(line, str)])
     dhcp = ipv4.get("dhcp") if isinstance(ipv4, Mapping) else None
     root = dhcp.get("tftp_root") if isinstance(dhcp, Mapping) else None
-    danger = tftp_danger(root, option="ipv4.dhcp.tftp_root") if isinstance(root, str) else ""
-    if danger:
-        yield danger
+    if isinstance(root, str):
+        yield from tftp_dangers(root, option="ipv4.dhcp.tftp_root")

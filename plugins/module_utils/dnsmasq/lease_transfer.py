@@ -30,7 +30,7 @@ class LeaseTransfer:
 
 
 def find_transfers(
-    current: State, target: Target, layout: Layout, files: Mapping[str, str], adopted: Sequence[str] = ()
+    current: State, target: Target, layout: Layout, files: Mapping[str, str], adopted: Sequence[str]
 ) -> list[LeaseTransfer]:
     """The transfers for networks that come to another instance, and of which some instance has leases.
 

@@ -113,8 +113,8 @@ def interface_has_address(interface: str, address: Address) -> bool:
     return True
 
 
-def answers_dns(address: Address, timeout: float = 10.0) -> bool:
-    """Whether the DNS server at an address of this host answers within ``timeout`` seconds, be it with a refusal.
+def answers_dns(address: Address) -> bool:
+    """Whether the DNS server at an address of this host answers within 10 seconds, be it with a refusal.
 
     The query goes over loopback, but for the server it arrives on the interface that has the address
     (ip_route_output_key_hash_rcu()). So dnsmasq's settings of interfaces apply to it as to the query of a guest.
@@ -125,13 +125,13 @@ def answers_dns(address: Address, timeout: float = 10.0) -> bool:
         dns_query(address.reverse_pointer, _PTR, _INTERNET),
         dns_query("localhost", _A, _INTERNET),
     )
-    return bool(_answer(address, queries, timeout))
+    return bool(_answer(address, queries, timeout=10.0))
 
 
-def resolve_addresses(server: Address, name: str, version: int, timeout: float = 3.0) -> set[str]:
-    """The addresses of one family to which a DNS server resolves a name; none without an answer."""
+def resolve_addresses(server: Address, name: str, version: int) -> set[str]:
+    """The addresses of one family to which a DNS server resolves a name; none without an answer within 3 seconds."""
     record_type = _A if version == 4 else _AAAA
-    answer = _answer(server, [dns_query(name, record_type, _INTERNET)], timeout)
+    answer = _answer(server, [dns_query(name, record_type, _INTERNET)], timeout=3.0)
     addresses = set()
     questions, count = struct.unpack_from("!2H", answer, 4) if answer else (0, 0)
     offset = 12

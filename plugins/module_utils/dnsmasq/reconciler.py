@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from ..core.lock import set_lock_status
 from ..core.paths import Paths
@@ -15,7 +15,7 @@ from ..core.systemctl import Unit
 from . import probe
 from .changes import FragmentChange, FragmentsPlan, file_change, service_change, with_hosts_files
 from .conflicts import refuse_conflicts, refuse_missing_folders
-from .dangerous_options import line_dangers, tftp_danger
+from .dangerous_options import line_dangers, tftp_dangers
 from .hosts_files import as_config_lines, hosts_file_network
 from .private_files import Layout, unit_name
 from .private_service import SystemdInstances
@@ -78,7 +78,10 @@ class Fragments:
         changes += self._instance_changes(desired, current, restarted_instances)
         return FragmentsPlan(
             changes=changes,
-            result=_result(desired),
+            result=[
+                {**placement.spec.as_options(), "instance": PRIVATE if placement.is_private else SYSTEM}
+                for placement in desired.placements
+            ],
             notes=self._notes(desired, current),
             current=current,
             target=desired,
@@ -181,15 +184,17 @@ class Fragments:
     def _notes(self, desired: Target, current: State) -> list[str]:
         config, served = current.config, desired.served_by_system
         notes = [f"leases are not read: {fault}" for fault in current.lease_file_faults]
-        notes += [f"network {spec.name!r}: {danger}" for spec in self.present for danger in _dangers(spec, current)]
+        for spec in self.present:
+            tftp = tftp_dangers(spec.tftp_root, current.real_tftp_roots.get(spec.tftp_root, ""))
+            notes += [f"network {spec.name!r}: {danger}" for danger in (*line_dangers(spec.raw), *tftp)]
         if config.port == probe.DNS_PORT or not served:
             return notes
         networks = ", ".join(spec.name for spec in served)
-        return [
-            *notes,
+        notes.append(
             f"dnsmasq serves no DNS on port 53 here ({config.named('port')[0]}): "
-            f"guests of {networks} get addresses, but no DNS server from it",
-        ]
+            f"guests of {networks} get addresses, but no DNS server from it"
+        )
+        return notes
 
     def apply(self, plan: FragmentsPlan) -> None:
         """Test the new files, write them, restart, verify; if that fails, restore the old files and raise why."""
@@ -215,17 +220,3 @@ class Fragments:
             return state
         finally:
             set_lock_status(self.paths.runtime, "")
-
-
-def _dangers(spec: FragmentSpec, current: State) -> Iterable[str]:
-    yield from line_dangers(spec.raw)
-    danger = tftp_danger(spec.tftp_root, current.real_tftp_roots.get(spec.tftp_root, ""))
-    if danger:
-        yield danger
-
-
-def _result(desired: Target) -> list[Mapping[str, object]]:
-    return [
-        {**placement.spec.as_options(), "instance": PRIVATE if placement.is_private else SYSTEM}
-        for placement in desired.placements
-    ]
