@@ -85,21 +85,22 @@ def _is_inside(folder: str, other: str) -> bool:
     return posixpath.commonpath((folder, other)) == other
 
 
-def tftp_dangers(root: str, real: str = "", option: str = "tftp_root") -> Iterator[str]:
-    """A sentence for a TFTP folder that is not for the public; ``real``: its path without symbolic links."""
-    if root and (is_private_folder(root) or is_private_folder(real or root)):
-        is_link = real and posixpath.normpath(real) != posixpath.normpath(root)
-        link = f", which is {repr_short(real)}," if is_link else ""
-        yield f"{option} {repr_short(root)}{link} {_TFTP}; give them a folder of their own, such as '/srv/tftp'"
+def tftp_danger(root: str, real: str = "", option: str = "tftp_root") -> str:
+    """A sentence for a TFTP folder that is not for the public, or ''; ``real``: its path without symbolic links."""
+    if not root or not (is_private_folder(root) or is_private_folder(real or root)):
+        return ""
+    link = f", which is {repr_short(real)}," if real and posixpath.normpath(real) != posixpath.normpath(root) else ""
+    return f"{option} {repr_short(root)}{link} {_TFTP}; give them a folder of their own, such as '/srv/tftp'"
 
 
 def option_dangers(options: Mapping[str, Any]) -> Iterator[str]:
-    """The sentences of line_dangers() and tftp_dangers() for the options of a network, which may not be valid."""
+    """The sentences of line_dangers() and tftp_danger() for the options of a network, which may not be valid."""
     dnsmasq, ipv4 = options.get("dnsmasq"), options.get("ipv4")
     lines = dnsmasq.get("options") if isinstance(dnsmasq, Mapping) else None
     if isinstance(lines, list):
         yield from line_dangers([line for line in lines if isinstance(line, str)])
     dhcp = ipv4.get("dhcp") if isinstance(ipv4, Mapping) else None
     root = dhcp.get("tftp_root") if isinstance(dhcp, Mapping) else None
-    if isinstance(root, str):
-        yield from tftp_dangers(root, option="ipv4.dhcp.tftp_root")
+    danger = tftp_danger(root, option="ipv4.dhcp.tftp_root") if isinstance(root, str) else ""
+    if danger:
+        yield danger

@@ -15,7 +15,7 @@ from ..core.systemctl import Unit
 from . import probe
 from .changes import FragmentChange, FragmentsPlan, file_change, service_change, with_hosts_files
 from .conflicts import refuse_conflicts, refuse_missing_folders
-from .dangerous_options import line_dangers, tftp_dangers
+from .dangerous_options import line_dangers, tftp_danger
 from .hosts_files import as_config_lines, hosts_file_network
 from .private_files import Layout, unit_name
 from .private_service import SystemdInstances
@@ -185,8 +185,8 @@ class Fragments:
         config, served = current.config, desired.served_by_system
         notes = [f"leases are not read: {fault}" for fault in current.lease_file_faults]
         for spec in self.present:
-            tftp = tftp_dangers(spec.tftp_root, current.real_tftp_roots.get(spec.tftp_root, ""))
-            notes += [f"network {spec.name!r}: {danger}" for danger in (*line_dangers(spec.raw), *tftp)]
+            tftp = tftp_danger(spec.tftp_root, current.real_tftp_roots.get(spec.tftp_root, ""))
+            notes += [f"network {spec.name!r}: {danger}" for danger in (*line_dangers(spec.raw), tftp) if danger]
         if config.port == probe.DNS_PORT or not served:
             return notes
         networks = ", ".join(spec.name for spec in served)

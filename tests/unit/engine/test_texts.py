@@ -175,7 +175,7 @@ def resolver_keys(network: Network) -> set[str]:
         if spec is None or spec.state != "present":
             continue
         for owner, provider in PROVIDERS.items():
-            for text in provider.target([spec.as_entry()], AROUND[owner]).values():
+            for text in provider.target([spec], AROUND[owner]).values():
                 found |= {re.split(r"[ =]", line)[0] for line in text.splitlines()}
     return found
 
