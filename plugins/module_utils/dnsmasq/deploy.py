@@ -49,20 +49,17 @@ class Deployment:
         self.current, self.target = self.plan.current, self.plan.target
         self.layout = Layout(self.paths)
         self.due_file = os.path.join(self.paths.runtime, RESTART_DUE_FILE)
+        before = membership(self.current, self.layout)
+        self.all_instances = sorted({*before, *self.current.enabled_instances, *self.target.members})
+        self.removed_instances = [name for name in self.all_instances if name not in self.target.members]
         self.lease_files = {
             SYSTEM_DNSMASQ: system_leases(self.current.config, self.paths.root),
-            **{name: self.layout.leases(name) for name in self._all_instances},
+            **{name: self.layout.leases(name) for name in self.all_instances},
         }
+        # The hosts files with rows, by network.
+        paths = files_with_rows(self.target.private_files)
+        self.hosts_files = {p.spec.name: paths.get(p.spec.name, []) for p in self.target.placements}
         self.restarted: set[str] = set()
-
-    @property
-    def _all_instances(self) -> list[str]:
-        before = membership(self.current, self.layout)
-        return sorted({*before, *self.current.enabled_instances, *self.target.members})
-
-    @property
-    def _removed_instances(self) -> list[str]:
-        return [name for name in self._all_instances if name not in self.target.members]
 
     @property
     def _changes_system(self) -> bool:
@@ -78,15 +75,15 @@ class Deployment:
         transfers = find_transfers(
             self.current, self.target, self.layout, self.lease_files, pending_lease_files(self.paths.adopted)
         )
-        changed_instances = {*self.plan.changed_instances, *self._removed_instances, *self._reloading_instances()}
+        changed_instances = {*self.plan.changed_instances, *self.removed_instances, *self._reloading_instances()}
         due = [File(self.due_file, "")] if self._restarts_system() or changed_instances else []
         write_files(due)
         originals: dict[str, Leases | None] = {}
         try:
             self._stop_losing_instances(transfers)
             originals = copy_leases(transfers, self.lease_files.values())
-            self._install(self._files(), self.target.members, self._removed_instances)
-            with ReadWatch([path for paths in self._hosts_files().values() for path in paths]) as watch:
+            self._install(self._files(), self.target.members, self.removed_instances)
+            with ReadWatch([path for paths in self.hosts_files.values() for path in paths]) as watch:
                 self._restart(self._restarting_instances())
                 self._reload()
                 if not self.current.service.ordered_after_us:
@@ -108,11 +105,11 @@ class Deployment:
             if set(members) - set(self.target.members.get(name, ()))
         }
         destinations = {transfer.destination for transfer in transfers}
-        gaining = {name for name in self._all_instances if self.lease_files[name] in destinations}
+        gaining = {name for name in self.all_instances if self.lease_files[name] in destinations}
         running = {name for name, instance in self.current.instances.items() if instance.running}
         # Instances that failed, or wait for their next start, are stopped too. systemctl refuses a unit without state.
         known = {name for name, instance in self.current.instances.items() if instance.active != "inactive"}
-        self.instances.stop(sorted((losing | gaining) & running | set(self._removed_instances) & known))
+        self.instances.stop(sorted((losing | gaining) & running | set(self.removed_instances) & known))
         service = self.current.service
         # It may not have started yet, since it is ordered after our own service.
         has_process = service.pid or not service.ordered_after_us
@@ -196,18 +193,12 @@ class Deployment:
 
     # Verify
 
-    def _hosts_files(self) -> dict[str, list[str]]:
-        """The hosts files with rows, of each network."""
-        paths = files_with_rows(self.target.private_files)
-        return {p.spec.name: paths.get(p.spec.name, []) for p in self.target.placements}
-
     def _verify(self, watch: ReadWatch) -> None:
         """Raise DnsmasqFailed unless each network whose instance was restarted is served, if its bridge exists."""
         status = self.service.status()
         config = read_config(status.command, HostReader(), self.paths.dnsmasq_fragments)
         running = self.instances.status(sorted(self.target.members))
         system_serves_dns = config.port == probe.DNS_PORT
-        hosts_files = self._hosts_files()
         for placement in self.target.placements:
             spec = placement.spec
             if not self._is_to_verify(placement):
@@ -215,7 +206,7 @@ class Deployment:
             private = placement.is_private
             pid = running.get(placement.instance, Unit()).main_pid if private else status.pid
             problem = service_problem(spec, pid, dns=spec.dns if private else system_serves_dns)
-            unread = "" if problem else watch.first_unread(hosts_files[spec.name], pid)
+            unread = "" if problem else watch.first_unread(self.hosts_files[spec.name], pid)
             if unread:
                 problem = f"it runs, but has not read {unread}, which the user that it runs as has to be able to"
             if problem:
