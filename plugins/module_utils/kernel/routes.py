@@ -15,10 +15,9 @@ from ..core import kinds
 from ..core.command import run
 from ..core.errors import CommandFailed, InvalidOption
 from ..core.fields import option, read, required, write
-from ..core.options import Options
+from ..core.options import Interface, Options
 
 Subnet = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
-Interface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
 
 # The mark that a route is ours (rtm_protocol in rtnetlink(7)); 118 is "v", and nobody's in iproute2's rt_protos.
 PROTOCOL = 118
@@ -58,15 +57,13 @@ class Route:
 def read_route_options(options: Options, name: str, addresses: Iterable[Interface]) -> tuple[Route, ...]:
     """A list of routes of a bridge with these addresses; raises InvalidOption."""
     host_addresses = list(addresses)
-    routes: list[Route] = []
-    keys = set()
+    routes: dict[tuple[str, int], Route] = {}
     for item in options.each(name):
         route = _read(item, host_addresses)
-        if route.key in keys:
+        if route.key in routes:
             item.error("to", f"{route.to} is there already with metric {route.metric}; give another metric")
-        keys.add(route.key)
-        routes.append(route)
-    return tuple(sorted(routes, key=lambda route: (route.to, route.metric)))
+        routes[route.key] = route
+    return tuple(routes[key] for key in sorted(routes))
 
 
 def _read(options: Options, host_addresses: Sequence[Interface]) -> Route:
