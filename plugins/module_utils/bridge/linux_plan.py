@@ -125,18 +125,13 @@ def with_moved_uplink(spec: BridgeSpec, current: BridgeState) -> BridgeSpec:
 
     A port that must not move now is left out of the ports.
     """
-    port = uplink.port_of(spec, current.links, current.uplinks, current.default_routes)
-    moved = _moved(spec, current)
+    port = uplink.port_of(spec, current)
+    moved = uplink.moved(spec, current)
     if moved is None:
         return replace(spec, ports=tuple(name for name in spec.ports if name != port)) if port else spec
     link = current.links.get(spec.name)
     addresses = [*spec.addresses, *moved.addresses, *(link.addresses if link else ())]
     return replace(spec, addresses=tuple(dict.fromkeys(addresses)))
-
-
-def _moved(spec: BridgeSpec, current: BridgeState) -> Uplink | None:
-    """What moves to the bridge from the port that is the host's uplink."""
-    return uplink.moved(spec, current.links, current.uplinks, current.default_routes)
 
 
 def _moved_text(moved: Uplink) -> str:
@@ -146,31 +141,30 @@ def _moved_text(moved: Uplink) -> str:
 
 def create(spec: BridgeSpec, current: BridgeState) -> list[BridgeChange]:
     """Create a bridge, with the ports that it had when it was stopped."""
-    moved = _moved(spec, current)
+    moved = uplink.moved(spec, current)
     former = _former_ports(spec, current)
-    steps: list[Step] = [AddBridge(spec.name, spec.mac, _link_attributes(spec))]
+    new_ports = [*spec.ports, *former]
+    attributes = {
+        "br_stp_state": int(spec.stp),
+        "br_forward_delay": spec.forward_delay * CENTISECONDS,
+        **({} if spec.mtu is None else {"mtu": spec.mtu}),
+        **_snooping(spec),
+    }
+    steps: list[Step] = [AddBridge(spec.name, spec.mac, attributes)]
     steps += [SetFdbLimit(spec.name, spec.fdb_limit)] if spec.fdb_limit else []
     steps += ip_config.new_link_steps(spec, current)
     if moved and moved.mac != spec.mac:
         # Not before the mark tells that the bridge is ours.
         steps += [SetLink(spec.name, {"ifalias": UNFINISHED}), SetLink(spec.name, {"address": moved.mac})]
     steps.append(SetLink(spec.name, {"ifalias": UNFINISHED, "state": "up"}))
-    steps += [AttachPort(port, spec.name) for port in [*spec.ports, *former]]
-    if moved:
-        steps += uplink.move_steps(moved, spec.name, current.links, current.uplinks)
-    guests = [replace(current.links[port], isolated=False) for port in former]
-    steps += isolation.steps(spec.name, spec.isolate_guests, spec.ports, guests, isolation.NEW)
-    steps += ip_config.route_steps(spec, ())
-    steps += shaping.steps(spec.name, spec.bandwidth, None, current.limits)
-    steps.append(SetLink(spec.name, {"ifalias": MARK}))
+    steps += _port_steps(spec, None, new_ports, moved, current)
     detail = created_text(former)
     detail += f"; {_moved_text(moved)}" if moved else ""
-    after = _desired_values(spec, None, [*spec.ports, *former], current)
     return [
         BridgeChange(
             action=CREATE,
             name=f"bridge {spec.name}",
-            after=describe(after),
+            after=describe(_desired_values(spec, None, new_ports, current)),
             detail=detail,
             steps=steps,
             bridge=spec.name,
@@ -178,16 +172,6 @@ def create(spec: BridgeSpec, current: BridgeState) -> list[BridgeChange]:
             confirm_within=spec.confirm_within,
         )
     ]
-
-
-def _link_attributes(spec: BridgeSpec) -> dict[str, Any]:
-    """The attributes of a new link, in pyroute2's names."""
-    return {
-        "br_stp_state": int(spec.stp),
-        "br_forward_delay": spec.forward_delay * CENTISECONDS,
-        **({} if spec.mtu is None else {"mtu": spec.mtu}),
-        **_snooping(spec),
-    }
 
 
 def _snooping(spec: BridgeSpec) -> dict[str, int]:
@@ -211,8 +195,13 @@ def change(spec: BridgeSpec, current: BridgeState) -> list[BridgeChange]:
     new_ports = [port for port in spec.ports if port not in ports]
     if link.alias != MARK:
         new_ports += _former_ports(spec, current)
-    moved = _moved(spec, current)
-    steps = _change_steps(spec, ports, new_ports, moved, current)
+    moved = uplink.moved(spec, current)
+    steps = _link_steps(spec, link, moved)
+    steps += current.fdb.steps(spec.name, link.index, spec.fdb_limit)
+    steps += ip_config.address_steps(spec, link, current)
+    if not link.up:
+        steps.append(SetLink(spec.name, {"state": "up"}))
+    steps += _port_steps(spec, link, new_ports, moved, current)
     if not steps:
         return []
     before = _current_values(link, current, spec.bandwidth)
@@ -235,24 +224,20 @@ def change(spec: BridgeSpec, current: BridgeState) -> list[BridgeChange]:
     ]
 
 
-def _change_steps(
-    spec: BridgeSpec, ports: Sequence[str], new_ports: Sequence[str], moved: Uplink | None, current: BridgeState
+def _port_steps(
+    spec: BridgeSpec, link: Link | None, new_ports: Sequence[str], moved: Uplink | None, current: BridgeState
 ) -> list[Step]:
-    link = current.links[spec.name]
-    steps = _link_steps(spec, link, moved)
-    steps += current.fdb.steps(spec.name, link.index, spec.fdb_limit)
-    steps += ip_config.address_steps(spec, link, current)
-    if not link.up:
-        steps.append(SetLink(spec.name, {"state": "up"}))
-    steps += [AttachPort(port, spec.name) for port in new_ports]
+    """Steps that attach new ports, and what follows on that; ``link`` None: the bridge does not exist yet."""
+    steps: list[Step] = [AttachPort(port, spec.name) for port in new_ports]
     if moved:
-        steps += uplink.move_steps(moved, spec.name, current.links, current.uplinks)
-    guests = [current.links[port] for port in ports]
-    guests += [replace(current.links[port], isolated=False) for port in new_ports]
-    steps += isolation.steps(spec.name, spec.isolate_guests, spec.ports, guests, link.filters)
-    steps += ip_config.route_steps(spec, current.routes.get(spec.name, ()))
+        steps += uplink.move_steps(moved, spec.name, current)
+    ports = [] if link is None else current.ports_of(spec.name)
+    ports += [replace(current.links[port], isolated=False) for port in new_ports]
+    filters = isolation.NEW if link is None else link.filters
+    steps += isolation.steps(spec.name, spec.isolate_guests, spec.ports, ports, filters)
+    steps += ip_config.route_steps(spec, () if link is None else current.routes.get(spec.name, ()))
     steps += shaping.steps(spec.name, spec.bandwidth, link, current.limits)
-    if link.alias != MARK:
+    if link is None or link.alias != MARK:
         steps.append(SetLink(spec.name, {"ifalias": MARK}))
     return steps
 
@@ -305,7 +290,7 @@ def _desired_values(spec: BridgeSpec, link: Link | None, ports: Sequence[str], c
     """For the diff: a bridge after the change, with these ports."""
     snooping = link is None or link.multicast_snooping
     return {
-        "mac": (_moved(spec, current) or spec).mac,
+        "mac": (uplink.moved(spec, current) or spec).mac,
         "mtu": ip_config.desired_mtu(spec, link),
         "stp": spec.stp,
         "multicast_snooping": snooping if spec.multicast_snooping is None else spec.multicast_snooping,

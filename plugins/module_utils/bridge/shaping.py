@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.errors import InvalidOption
 from ..kernel.bandwidth import Bandwidth
 from ..kernel.link_changes import Step
 from ..kernel.links import Link
@@ -32,18 +31,6 @@ class Limits:
     def qdisc(self, link: Link | None) -> RootQdisc:
         """The root qdisc of a link; an empty one for a link that does not exist yet."""
         return RootQdisc() if link is None else self.qdiscs.get(link.index, RootQdisc())
-
-
-def check(bridge: str, desired: Bandwidth, link: Link | None, limits: Limits, path: str, owner: str) -> None:
-    """Refuse to replace a qdisc that is not ours; raises InvalidOption."""
-    kind = limits.qdisc(link).foreign_kind
-    if desired.inbound is not None and kind:
-        raise InvalidOption(
-            f"{path}bandwidth.inbound",
-            f"{bridge} already has a queue of kind {kind} that virtnet.linux did not create; remove it "
-            f"(tc qdisc delete dev {bridge} root), or leave this out",
-            owner,
-        )
 
 
 def steps(bridge: str, desired: Bandwidth, link: Link | None, limits: Limits) -> list[Step]:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Union
 
 from ..core import kinds
 from ..core.command import run
-from ..core.errors import CommandFailed, InvalidOption
+from ..core.errors import CommandFailed
 from ..core.fields import option, read, required, write
 from ..core.options import Interface, Options
 
@@ -116,18 +116,3 @@ def _listed(arguments: Sequence[str]) -> list[dict[str, Any]]:
         return list(json.loads(text or "[]"))
     except ValueError as error:
         raise CommandFailed(f"ip {' '.join(arguments)} printed no JSON ({error})") from None
-
-
-def check_routes(routes: Iterable[Route], others: Mapping[tuple[str, int], str], bridge: str, owner: str) -> None:
-    """Refuse what somebody else routes already, but by this bridge: libvirt did, before its network became ours.
-
-    Raises InvalidOption.
-    """
-    for route in routes:
-        device = others.get(route.key, bridge)
-        if device != bridge:
-            raise InvalidOption(
-                f"{route.path}.to" if route.path else "routes",
-                f"{route.to} is routed already, by {device} with metric {route.metric}; give another metric",
-                owner,
-            )
