@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Union
 
@@ -254,11 +254,13 @@ def _rename(route: Any, index: int, name: str) -> None:
         route.link("set", index=index, state="up")
 
 
-def apply_steps(steps: Iterable[Step]) -> None:
+def apply_steps(steps: Sequence[Step]) -> None:
     """Apply steps in order, until the kernel refuses one.
 
     Raises MissingTool without pyroute2, CommandFailed naming the step and the kernel's reason.
     """
+    if not steps:
+        return
     try:
         from pyroute2 import IPRoute
         from pyroute2.netlink.exceptions import NetlinkError
