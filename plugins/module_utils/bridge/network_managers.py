@@ -23,7 +23,7 @@ from ..core.files import File, read_text, write_files
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, CREATE, DELETE, Change, Plan
 from ..core.untrusted import UnusableFile, read_untrusted_text
-from .reconciler import Bridges
+from .reconciler import BridgeReconciler
 from .spec import BridgeSpec
 from .state import BridgeChange, BridgeState
 
@@ -107,10 +107,10 @@ class ManagedPlan(Plan[Change]):
     deleted: Sequence[FileChange] = ()
 
 
-class ManagedBridges:
+class ManagedBridgeReconciler:
     """The reconciler of bridges and of the files that keep network managers away from them."""
 
-    def __init__(self, bridges: Bridges, paths: Paths) -> None:
+    def __init__(self, bridges: BridgeReconciler, paths: Paths) -> None:
         self.bridges = bridges
         self.paths = paths
 

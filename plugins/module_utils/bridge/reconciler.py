@@ -39,7 +39,7 @@ from .uplink import Uplinks, bridges_with_record, read_uplinks, record_file, ret
 from .uplink_rollback import start_rollback_timer
 
 
-class Bridges:
+class BridgeReconciler:
     """The reconciler of bridges of both types."""
 
     def __init__(self, specs: Sequence[BridgeSpec], purge: bool, paths: Paths, may_move: bool = False) -> None:

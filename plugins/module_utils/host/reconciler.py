@@ -35,7 +35,7 @@ _CACHE = "__pycache__"
 _START_PATIENCE = 330.0
 
 
-class HostSetup:
+class HostReconciler:
     """Reconciler of what the collection installs on a host."""
 
     def __init__(self, state: str, paths: Paths, *, guard: bool = True) -> None:
@@ -283,7 +283,7 @@ def set_up(state: str, paths: Paths, *, check: bool, guard: bool = True) -> Plan
     without it; and they are waited for, since the next task must not meet them at work. When the host is cleared, the
     lock file is removed too.
     """
-    setup = HostSetup(state, paths, guard=guard)
+    setup = HostReconciler(state, paths, guard=guard)
     with contextlib.nullcontext() if check or state == STOPPED else lock(paths.runtime):
         plan = setup.plan(setup.read())
         if not check:

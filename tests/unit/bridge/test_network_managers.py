@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.bridge.network_managers import (
-    ManagedBridges,
+    ManagedBridgeReconciler,
     ManagedState,
     Managers,
     names_in,
@@ -19,7 +19,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.bridge.network_manag
     read_managers,
     read_uplinks,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.bridge.reconciler import Bridges
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge.reconciler import BridgeReconciler
 from ansible_collections.virtnet.linux.plugins.module_utils.bridge.spec import BridgeSpec
 from ansible_collections.virtnet.linux.plugins.module_utils.bridge.state import BridgeState
 from ansible_collections.virtnet.linux.plugins.module_utils.bridge.uplink import Uplink, Uplinks
@@ -123,7 +123,9 @@ def test_configuration_that_claims_a_bridge_is_found(tmp_path: Path) -> None:
     claims = read_claims(str(tmp_path))
     assert set(claims) == {"lo", "br-up", "br-nd", "br-np", "br-nq", "br-nm"}
     assert claims["br-np"] == "systemd-networkd (/run/systemd/network/10-netplan-br0.network)"
-    reconciler = ManagedBridges(Bridges([spec("br-nm")], False, Paths(str(tmp_path))), Paths(str(tmp_path)))
+    reconciler = ManagedBridgeReconciler(
+        BridgeReconciler([spec("br-nm")], False, Paths(str(tmp_path))), Paths(str(tmp_path))
+    )
     with pytest.raises(InvalidOption, match=r"bridge 'br-nm': name: 'br-nm' is managed by NetworkManager \(/etc/Net"):
         reconciler.plan(ManagedState(BridgeState({}), Managers({}, claims)))
 
@@ -146,7 +148,7 @@ def test_an_uplink_of_ifupdown_is_refused_with_the_remedy(tmp_path: Path, path: 
     file.parent.mkdir(parents=True)
     file.write_text(text)
     managers = Managers(uplinks=read_uplinks(["eth0"], str(tmp_path), Managers()))
-    reconciler = ManagedBridges(Bridges([lan()], False, Paths(str(tmp_path))), Paths(str(tmp_path)))
+    reconciler = ManagedBridgeReconciler(BridgeReconciler([lan()], False, Paths(str(tmp_path))), Paths(str(tmp_path)))
     eth0 = Link("eth0", 2, addresses=["192.0.2.2/24"])
     current = ManagedState(BridgeState({"eth0": eth0}), managers)
     if message:
@@ -166,7 +168,7 @@ def test_an_uplink_of_ifupdown_is_refused_with_the_remedy(tmp_path: Path, path: 
 
 
 def test_an_uplink_of_another_manager_is_refused_by_name() -> None:
-    reconciler = ManagedBridges(Bridges([lan()], False, Paths("/nowhere")), Paths("/nowhere"))
+    reconciler = ManagedBridgeReconciler(BridgeReconciler([lan()], False, Paths("/nowhere")), Paths("/nowhere"))
     managers = Managers(uplinks={"eth0": "NetworkManager"})
     with pytest.raises(InvalidOption, match="'eth0' is managed by NetworkManager, .*; let that make the bridge, "):
         reconciler.plan(ManagedState(BridgeState({"eth0": Link("eth0", 2)}), managers))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.bridge import uplink_rollback
-from ansible_collections.virtnet.linux.plugins.module_utils.bridge.reconciler import Bridges
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge.reconciler import BridgeReconciler
 from ansible_collections.virtnet.linux.plugins.module_utils.bridge.spec import BridgeSpec
 from ansible_collections.virtnet.linux.plugins.module_utils.bridge.state import BridgeState
 from ansible_collections.virtnet.linux.plugins.module_utils.bridge.uplink import (
@@ -46,7 +46,7 @@ LAN = {"name": "vn-lan", "mac": "52:54:00:aa:bb:cc", "ports": ["eth0"], "enslave
 
 
 def plan(current: BridgeState, **more: object):  # noqa: ANN201
-    return Bridges([BridgeSpec.from_options(Options({**LAN, **more}))], False, Paths("/nowhere")).plan(current)
+    return BridgeReconciler([BridgeSpec.from_options(Options({**LAN, **more}))], False, Paths("/nowhere")).plan(current)
 
 
 def steps(current: BridgeState, **more: object) -> list[Step]:

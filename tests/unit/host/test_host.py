@@ -22,7 +22,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.systemctl impor
 from ansible_collections.virtnet.linux.plugins.module_utils.host import files as host_files
 from ansible_collections.virtnet.linux.plugins.module_utils.host import requirements as host_needs
 from ansible_collections.virtnet.linux.plugins.module_utils.host.read import State, Text
-from ansible_collections.virtnet.linux.plugins.module_utils.host.reconciler import HostSetup, set_up
+from ansible_collections.virtnet.linux.plugins.module_utils.host.reconciler import HostReconciler, set_up
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 MODULE_UTILS = REPOSITORY / "plugins" / "module_utils"
@@ -35,7 +35,7 @@ RUNNING = Unit("loaded", "enabled", "active")
 
 def settled() -> State:
     """A host on which everything is as it shall be."""
-    part = HostSetup("present", Paths())
+    part = HostReconciler("present", Paths())
     files = [*part.program, *part.units.values(), part.rules]
     return State(
         versions=VERSIONS,
@@ -51,7 +51,7 @@ def settled() -> State:
 
 
 def plan(state: State):
-    return HostSetup("present", Paths()).plan(state)
+    return HostReconciler("present", Paths()).plan(state)
 
 
 def commands(changes) -> list[str]:
@@ -164,7 +164,7 @@ def test_bare_host_gets_everything() -> None:
         "unit virtnet.service: created",
         "unit virtnet-resolver.service: created",
         "unit virtnet-rules.service: created",
-        *(f"link {hook}: created" for hook in HostSetup("present", Paths()).hooks),
+        *(f"link {hook}: created" for hook in HostReconciler("present", Paths()).hooks),
         "service virtnet.service: enabled, started",
         "service virtnet-resolver.service: enabled, started",
     ]
@@ -176,7 +176,7 @@ def test_changed_engine_module_is_shown_by_its_digest_and_python_forgets_the_old
     state = settled()
     path = "/usr/local/lib/virtnet/engine/core/reconcile.py"
     cache = "/usr/local/lib/virtnet/engine/core/__pycache__"
-    tree = HostSetup("present", Paths()).read().tree("/nowhere")
+    tree = HostReconciler("present", Paths()).read().tree("/nowhere")
     tree = replace(
         tree, files=[path, f"{cache}/reconcile.pyc", "/usr/local/lib/virtnet/engine/old.py"], folders=[cache]
     )
@@ -274,11 +274,11 @@ def test_family(text: str, family: str) -> None:
 
 
 def test_absent_on_a_host_that_never_had_anything() -> None:
-    assert HostSetup("absent", Paths()).plan(State()).changes == []
+    assert HostReconciler("absent", Paths()).plan(State()).changes == []
 
 
 def test_absent_stops_disables_and_forgets() -> None:
-    part = HostSetup("absent", Paths())
+    part = HostReconciler("absent", Paths())
     *changes, command, rules = part.plan(replace(settled(), trees={})).changes
     assert command.remove == ["/usr/local/bin/virtnet"]
     assert [change.stop_before for change in changes] == list(UNITS)
@@ -366,7 +366,7 @@ def test_foreign_file_stays_and_is_said(tmp_path: Path) -> None:
 
 
 def test_guard_is_switched_by_another_unit_and_a_restart() -> None:
-    changes = HostSetup("present", Paths(), guard=False).plan(settled()).changes
+    changes = HostReconciler("present", Paths(), guard=False).plan(settled()).changes
     assert [str(change) for change in changes] == [
         "unit virtnet.service: changed",
         "service virtnet.service: restarted",
@@ -376,7 +376,7 @@ def test_guard_is_switched_by_another_unit_and_a_restart() -> None:
 
 
 def test_stopped_stops_the_service_alone_and_once() -> None:
-    part = HostSetup("stopped", Paths())
+    part = HostReconciler("stopped", Paths())
     (change,) = part.plan(settled()).changes
     assert (str(change), change.stop) == ("service virtnet.service: stopped", "virtnet.service")
     idle = replace(settled(), units={"virtnet.service": replace(RUNNING, active="inactive")})
@@ -387,7 +387,7 @@ def test_a_command_of_somebody_else_stays() -> None:
     state = replace(settled(), links={**settled().links, "/usr/local/bin/virtnet": ""}, command_taken=True)
     result = plan(state)
     assert result.changes == [] and "/usr/local/bin/virtnet is not ours and stays" in result.notes[0]
-    assert not [one for one in HostSetup("absent", Paths()).plan(state).changes if one.name.startswith("command")]
+    assert not [one for one in HostReconciler("absent", Paths()).plan(state).changes if one.name.startswith("command")]
 
 
 def test_diff_is_short() -> None:
