@@ -18,7 +18,8 @@ from ..core.reconcile import CHANGE, CREATE, DELETE, describe, difference
 from ..kernel.bandwidth import Bandwidth
 from ..kernel.link_changes import AddAddress, DeleteAddress, SetLink, SetSysctl, Step
 from ..kernel.links import Link
-from ..openvswitch.bridges import SYSTEM, USERSPACE, Command, OvsBridge, OvsPort, Vlan, set_columns
+from ..openvswitch.bridges import SYSTEM, USERSPACE, Command, OvsBridge, OvsPort, set_columns
+from ..openvswitch.port_vlans import Vlan
 from ..openvswitch.userspace_ports import (
     SAVED_SETTINGS,
     disable_ip_stack,

@@ -17,9 +17,9 @@ from ..openvswitch.bridges import (
     Command,
     OvsBridge,
     OvsPort,
-    Vlan,
     set_columns,
 )
+from ..openvswitch.port_vlans import Vlan
 from .spec import BridgeSpec
 from .state import DetachedPort
 
