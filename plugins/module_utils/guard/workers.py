@@ -106,15 +106,10 @@ def _run_child(reader: int, writer: int, work: Callable[..., Any], arguments: Se
         os._exit(status)
 
 
-def restore_at_boot(paths: Paths) -> int:
+def restore_at_boot(paths: Paths) -> None:
     """Restore all but the resolver's entries: another service restores these after dnsmasq has started."""
-    try:
-        status = restore(paths, [NETWORKS])
-        bring_up_saved(paths)
-    except VirtnetError as error:
-        log_line(f"error: {error}")
-        return 1
-    return status
+    restore(paths, [NETWORKS])
+    bring_up_saved(paths)
 
 
 def take_snapshot(paths: Paths, ports_before: Mapping[str, Mapping[int, str]]) -> Snapshot:
