@@ -86,7 +86,7 @@ def _remove_unit(setup: HostReconciler, name: str, current: State) -> list[HostC
         HostChange(
             action=DELETE,
             name=f"unit {name}",
-            before=old.content if old else "",
+            before=(old.content or "") if old else "",
             stop_before=name if current.systemd and unit.active not in ("inactive", "failed") else "",
             remove=[setup.link(name), path],
             reset_failed=name if current.systemd and unit.active == "failed" else "",

@@ -16,12 +16,13 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.core.files import File
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import describe
 from ansible_collections.virtnet.linux.plugins.module_utils.core.systemctl import Unit
 from ansible_collections.virtnet.linux.plugins.module_utils.host import files as host_files
 from ansible_collections.virtnet.linux.plugins.module_utils.host import requirements as host_needs
-from ansible_collections.virtnet.linux.plugins.module_utils.host.read import State, Text
+from ansible_collections.virtnet.linux.plugins.module_utils.host.read import State
 from ansible_collections.virtnet.linux.plugins.module_utils.host.reconciler import HostReconciler, set_up
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -46,7 +47,7 @@ def settled() -> State:
             **dict.fromkeys(part.hooks, "/etc/systemd/system/virtnet-rules.service"),
         },
         folders=dict.fromkeys(part.folders, 0o755),
-        files={file.path: Text(file.content or "", file.mode) for file in files},
+        files={file.path: file for file in files},
     )
 
 
@@ -182,7 +183,7 @@ def test_changed_engine_module_is_shown_by_its_digest_and_python_forgets_the_old
     )
     state = replace(
         state,
-        files={**state.files, path: Text("old", 0o644)},
+        files={**state.files, path: File(path, "old")},
         trees={"/usr/local/lib/virtnet": tree},
     )
     change, restart = plan(state).changes
