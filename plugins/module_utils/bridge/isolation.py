@@ -46,7 +46,7 @@ def mark_guest(port: str, bridge: str) -> bool:
     """
     if _read_attribute(bridge, "bridge", _SIGN) != "1" or _read_attribute(port, "brport", "isolated") != "0":
         return False
-    _set_attribute(port, "brport/isolated", 1).write()
+    _set_attribute(port, "brport/isolated", 1).apply()
     return True
 
 

@@ -15,7 +15,7 @@ from ..kernel.bandwidth import Bandwidth
 from ..kernel.fdb import SetFdbLimit
 from ..kernel.link_changes import AddBridge, AttachPort, DeleteLink, Rename, SetLink, Step
 from ..kernel.links import CENTISECONDS, Link
-from ..kernel.policer import SetPolicer, orphan_chains
+from ..kernel.policer import SetPolicer, chain
 from . import ip_config, isolation, shaping, uplink
 from .spec import BridgeSpec
 from .state import (
@@ -34,15 +34,11 @@ from .uplink import Uplink
 
 def delete_orphans(kept: set[str], current: BridgeState) -> list[BridgeChange]:
     """Delete the policers of bridges that somebody else deleted."""
+    chains = {chain(bridge) for bridge in kept}
     return [
-        BridgeChange(
-            action=DELETE,
-            name=f"policer {name}",
-            before=f"{name}\n",
-            after="",
-            steps=(SetPolicer(name.partition("_")[2], None),),
-        )
-        for name in orphan_chains(current.limits.policers, kept)
+        BridgeChange(DELETE, f"policer {name}", f"{name}\n", steps=(SetPolicer(name.partition("_")[2], None),))
+        for name in sorted(current.limits.policers)
+        if name not in chains
     ]
 
 
@@ -51,10 +47,8 @@ def delete(name: str, mac: str, current: BridgeState, notes: list[str]) -> list[
     link = current.links.get(name)
     clear_policer = shaping.delete_policer(name, current.limits)
     if link is None:
-        action = BridgeChange(
-            action=DELETE, name=f"policer of bridge {name}", before=f"{name}\n", after="", steps=clear_policer
-        )
-        return [action] if clear_policer else []
+        policer = BridgeChange(DELETE, f"policer of bridge {name}", f"{name}\n", steps=clear_policer)
+        return [policer] if clear_policer else []
     if not is_ours(link, mac):
         notes.append(kept_note(name))
         return []
@@ -94,26 +88,22 @@ def rename_back(specs: Sequence[BridgeSpec], current: BridgeState) -> tuple[list
         ]
         if spec.name not in current.links and len(candidates) == 1:
             (link,) = candidates
-            changes.append(_rename(link.name, spec.name))
-            current = _renamed(link, spec.name, current)
+            before, after = {"name": link.name}, {"name": spec.name}
+            change = BridgeChange(
+                action=CHANGE,
+                name=f"bridge {spec.name}",
+                before=describe(before),
+                after=describe(after),
+                detail=difference(before, after),
+                steps=(Rename(link.name, spec.name),),
+                bridge=spec.name,
+            )
+            changes.append(change)
+            current = _state_after_rename(link, spec.name, current)
     return changes, current
 
 
-def _rename(old: str, new: str) -> BridgeChange:
-    before, after = {"name": old}, {"name": new}
-    return BridgeChange(
-        action=CHANGE,
-        name=f"bridge {new}",
-        before=describe(before),
-        after=describe(after),
-        detail=difference(before, after),
-        steps=(Rename(old, new),),
-        bridge=new,
-    )
-
-
-def _renamed(link: Link, name: str, current: BridgeState) -> BridgeState:
-    """The state after a bridge got another name."""
+def _state_after_rename(link: Link, name: str, current: BridgeState) -> BridgeState:
     links = {other.name: other for other in current.links.values() if other.name != link.name}
     links.update({port.name: replace(port, master=name) for port in links.values() if port.master == link.name})
     links[name] = replace(link, name=name, sysctls=current.renamed_sysctls.get(link.name, {}))
@@ -154,7 +144,7 @@ def create(spec: BridgeSpec, current: BridgeState) -> list[BridgeChange]:
     steps += [SetFdbLimit(spec.name, spec.fdb_limit)] if spec.fdb_limit else []
     steps += ip_config.new_link_steps(spec, current)
     if moved and moved.mac != spec.mac:
-        # Not before the mark tells that the bridge is ours.
+        # The mark has to show first that the bridge is ours.
         steps += [SetLink(spec.name, {"ifalias": UNFINISHED}), SetLink(spec.name, {"address": moved.mac})]
     steps.append(SetLink(spec.name, {"ifalias": UNFINISHED, "state": "up"}))
     steps += _port_steps(spec, None, new_ports, moved, current)

@@ -90,9 +90,9 @@ def check_bridge(options: Options, bridge: BridgeOptions) -> None:
     if bridge.stp and bridge.rstp:
         options.error("rstp", "cannot be combined with bridge.stp; leave one of them out")
     if bridge.type != OPENVSWITCH:
-        for one in table(BridgeOptions):
-            if one.is_written is _on_openvswitch and getattr(bridge, one.field) != one.default:
-                options.error(one.name, "is for bridges of type openvswitch; leave it out, or use that type")
+        for entry in table(BridgeOptions):
+            if entry.is_written is _on_openvswitch and getattr(bridge, entry.field) != entry.default:
+                options.error(entry.name, "is for bridges of type openvswitch; leave it out, or use that type")
         return
     if 0 < (bridge.fdb_max_learned or 0) < LEAST_OPENVSWITCH:
         options.error(
@@ -141,7 +141,7 @@ class BridgeSpec(BridgeOptions):
 
 
 def refuse_duplicates(wanted: Sequence[BridgeSpec]) -> None:
-    """Each bridge once, each interface a port of one; raises InvalidOption."""
+    """Each bridge is named once, each interface is a port of one bridge; raises InvalidOption."""
     duplicates.refuse_duplicates(wanted, lambda spec: spec.name, option="name", noun="bridge")
     port_of: dict[str, BridgeSpec] = {}
     for spec in wanted:

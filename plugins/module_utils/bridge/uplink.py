@@ -58,25 +58,23 @@ class Uplinks:
     may_move: bool = False
 
 
-def uplinks_folder(paths: Paths) -> str:
-    """The folder of the records."""
+def _folder(paths: Paths) -> str:
     return os.path.join(paths.state, "uplinks")
 
 
-def record_path(bridge: str, paths: Paths) -> str:
-    """The path of the record of one bridge."""
-    return os.path.join(uplinks_folder(paths), f"{bridge}.json")
+def _record_path(bridge: str, paths: Paths) -> str:
+    return os.path.join(_folder(paths), f"{bridge}.json")
 
 
 def record_file(bridge: str, uplink: Uplink | None, paths: Paths) -> File:
     """The record as a file; None deletes it."""
-    return File(record_path(bridge, paths), None if uplink is None else json.dumps(asdict(uplink)))
+    return File(_record_path(bridge, paths), None if uplink is None else json.dumps(asdict(uplink)))
 
 
 def read_record(bridge: str, paths: Paths) -> Uplink | None:
-    """The record of one bridge; None where there is none that can be read."""
+    """The record of a bridge; None if it does not exist or cannot be read."""
     try:
-        note = read_note(record_path(bridge, paths))
+        note = read_note(_record_path(bridge, paths))
         if note is None:
             return None
         uplink = as_record(Uplink, note)
@@ -88,23 +86,19 @@ def read_record(bridge: str, paths: Paths) -> Uplink | None:
 
 def bridges_with_record(paths: Paths) -> list[str]:
     """The bridges that have a record."""
-    return [name[: -len(".json")] for name in list_folder(uplinks_folder(paths), ".json")]
+    return [name[: -len(".json")] for name in list_folder(_folder(paths), ".json")]
+
+
+def unconfirmed(paths: Paths) -> dict[str, Uplink]:
+    """By bridge, the uplinks that moved and after which no run has connected."""
+    records = {bridge: read_record(bridge, paths) for bridge in bridges_with_record(paths)}
+    return {bridge: uplink for bridge, uplink in records.items() if uplink and not uplink.confirmed}
 
 
 def confirm(paths: Paths) -> None:
     """Record that a run has connected to the host again. The caller holds the lock."""
-    records = {bridge: read_record(bridge, paths) for bridge in bridges_with_record(paths)}
-    write_files(
-        record_file(bridge, replace(uplink, confirmed=True), paths)
-        for bridge, uplink in records.items()
-        if uplink and not uplink.confirmed
-    )
-
-
-def unconfirmed(paths: Paths) -> bool:
-    """Whether an uplink moved and no run has connected since."""
-    records = (read_record(bridge, paths) for bridge in bridges_with_record(paths))
-    return any(uplink is not None and not uplink.confirmed for uplink in records)
+    uplinks = unconfirmed(paths)
+    write_files(record_file(bridge, replace(uplinks[bridge], confirmed=True), paths) for bridge in uplinks)
 
 
 def read_uplinks(bridges: Collection[str], ports: Collection[str], paths: Paths, may_move: bool) -> Uplinks:
@@ -146,7 +140,7 @@ def _route(item: Mapping[str, Any], family: int) -> HostRoute:
 
 
 def _read_renewed(names: Collection[str]) -> frozenset[str]:
-    """Those of the interfaces that have addresses which are renewed."""
+    """The interfaces with addresses that are renewed."""
     links = json.loads(run(["ip", "-j", "address", "show"]).stdout or "[]")
     return frozenset(
         link["ifname"]

@@ -19,7 +19,7 @@ from ..core.lock import lock
 from ..core.paths import Paths
 from ..kernel.link_changes import apply_steps
 from ..kernel.links import read_links
-from .uplink import Uplink, read_record, record_file, return_steps
+from .uplink import record_file, return_steps, unconfirmed
 
 # Seconds.
 _POLL_INTERVAL = 0.2
@@ -63,10 +63,10 @@ def _detach() -> None:
 
 
 def watch(bridge: str, seconds: float, paths: Paths) -> None:
-    """Wait for the confirmation; without it, roll back and write that to the journal."""
+    """Wait until the move is confirmed or undone; else roll back and write that to the journal."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if _unconfirmed_uplink(bridge, paths) is None:
+        if bridge not in unconfirmed(paths):
             return
         time.sleep(_POLL_INTERVAL)
     for _try in range(_TRIES):
@@ -79,15 +79,9 @@ def watch(bridge: str, seconds: float, paths: Paths) -> None:
             time.sleep(_RETRY_INTERVAL)
 
 
-def _unconfirmed_uplink(bridge: str, paths: Paths) -> Uplink | None:
-    """The uplink that moved to a bridge; None if the move is confirmed, or undone."""
-    uplink = read_record(bridge, paths)
-    return None if uplink is None or uplink.confirmed else uplink
-
-
 def roll_back(bridge: str, paths: Paths) -> None:
     """Return addresses and routes to the uplink, unless the move is confirmed. The caller holds the lock."""
-    uplink = _unconfirmed_uplink(bridge, paths)
+    uplink = unconfirmed(paths).get(bridge)
     if uplink is None:
         return
     apply_steps(return_steps(uplink, bridge, read_links()))

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The work that the guard has done by child processes: what they import and allocate is gone when they end."""
+"""The work of the guard's child processes, which free at their end what they import and allocate."""
 
 from __future__ import annotations
 
@@ -140,9 +140,9 @@ def _repair_locked(paths: Paths, parts: Collection[str], exclude: Collection[str
     if exclude and all(network.name in exclude for network in host.desired):
         return []
     outcomes = list(reconcile(host, paths, parts=parts, exclude=exclude))
-    more = AFTER_BRIDGES - set(parts)
-    if more and any(outcome.part in (BRIDGES, OVS_BRIDGES) and outcome.changes for outcome in outcomes):
-        outcomes += reconcile(load_host_state(paths), paths, parts=more, exclude=exclude)
+    dependent = AFTER_BRIDGES - set(parts)
+    if dependent and any(outcome.part in (BRIDGES, OVS_BRIDGES) and outcome.changes for outcome in outcomes):
+        outcomes += reconcile(load_host_state(paths), paths, parts=dependent, exclude=exclude)
     if OVS_BRIDGES in parts:
         networks = [network for network in host.running if network.name not in exclude]
         ovs = [network.bridge.name for network in networks if network.bridge.type == OPENVSWITCH]

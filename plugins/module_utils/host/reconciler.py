@@ -49,7 +49,7 @@ class HostReconciler:
         # It is written before what requires a restart, so that a later run restarts if this one is killed meanwhile.
         self.due = os.path.join(paths.runtime, "service-restart-due")
         self.rules = File(os.path.join(paths.units, host_files.RULES), host_files.rules_unit(paths.engine))
-        self.hooks = [os.path.join(paths.units, f"{one}.wants", host_files.RULES) for one in host_files.FIREWALLS]
+        self.hooks = [os.path.join(paths.units, f"{unit}.wants", host_files.RULES) for unit in host_files.FIREWALLS]
         self.engine = os.path.join(paths.engine, "engine")
         self.settings = os.path.dirname(paths.definitions)
         # Parents are listed too, or their modes would depend on the umask.
@@ -111,7 +111,7 @@ class HostReconciler:
         program = self._renew_program(current)
         changes = [
             *(change for folder in self.folders for change in _make_folder(folder, current)),
-            # Missing ones are made with the files of the program.
+            # Missing folders are made with the files of the program.
             *(
                 change
                 for folder in self.packages
@@ -157,13 +157,13 @@ class HostReconciler:
         tree = current.tree(self.paths.engine)
         named = {file.path for file in self.program}
         cached = [path for path in tree.files if _CACHE in path.split(os.sep)]
-        strange = [path for path in tree.files if path not in named and path not in cached]
-        if not new and not strange:
+        obsolete = [path for path in tree.files if path not in named and path not in cached]
+        if not new and not obsolete:
             return []
         folders = [folder for folder in tree.folders if folder not in (*self.folders, *self.packages)]
         old = [file.path for file in new if file.path in current.files]
         before = {path: _digest(current.files[path]) for path in old}
-        before.update({path: "not of this version" for path in strange})
+        before.update({path: "not of this version" for path in obsolete})
         after = {file.path: _digest(file) for file in new}
         return [
             HostChange(
@@ -171,7 +171,7 @@ class HostReconciler:
                 name=f"engine {self.paths.engine}",
                 before=describe(dict(sorted(before.items()))),
                 after=describe(dict(sorted(after.items()))),
-                remove=[*strange, *cached, *folders],
+                remove=[*obsolete, *cached, *folders],
                 files=[*self._restart_is_due(current), *new],
             )
         ]

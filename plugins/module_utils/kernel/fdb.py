@@ -59,7 +59,7 @@ class SetFdbLimit:
     name: str
     limit: int
 
-    def make(self) -> None:
+    def apply(self) -> None:
         """Set it; raises CommandFailed."""
         data = attribute(_INFO_DATA, attribute(_FDB_MAX_LEARNED, struct.pack("=I", self.limit)))
         info = attribute(_LINK_INFO, attribute(_INFO_KIND, b"bridge\0") + data)

@@ -59,7 +59,7 @@ class SetSysctl:
     path: str
     value: str
 
-    def write(self) -> None:
+    def apply(self) -> None:
         """Set the value; raises CommandFailed."""
         try:
             with open(self.path, "w", encoding="ascii") as stream:
@@ -131,15 +131,15 @@ class PutHostRoute:
     name: str
     route: HostRoute
 
-    def command(self) -> list[str]:
-        """The ``ip`` command."""
+    def apply(self) -> None:
+        """Run ``ip``, which resolves names of tables, protocols and scopes; raises MissingTool, CommandFailed."""
         route = self.route
         words = ["ip", f"-{route.family}", "route", "replace", route.to, *(["via", route.via] if route.via else [])]
         words += ["dev", self.name, "table", route.table, "proto", route.protocol]
         words += ["metric", str(route.metric)] if route.metric else []
         words += ["src", route.source] if route.source else []
         words += ["scope", route.scope] if route.family == 4 else []
-        return [*words, *(["onlink"] if route.onlink else [])]
+        run([*words, *(["onlink"] if route.onlink else [])])
 
 
 @dataclass(frozen=True)
@@ -201,17 +201,12 @@ Step = Union[
 
 
 def _apply(route: Any, step: Step) -> None:
-    if isinstance(step, SetSysctl):
-        step.write()
-    elif isinstance(step, PutHostRoute):
-        # ip resolves names of tables, protocols and scopes by files of the host.
-        run(step.command())
+    if isinstance(step, (SetSysctl, SetQdiscs, SetPolicer, SetFdbLimit, PutHostRoute)):
+        step.apply()
     elif isinstance(step, AddBridge):
         route.link("add", ifname=step.name, kind="bridge", address=step.mac, **step.attributes)
     elif isinstance(step, SetLink):
         route.link("set", index=index_of(step.name), **step.attributes)
-    elif isinstance(step, (SetQdiscs, SetPolicer, SetFdbLimit)):
-        step.make()
     elif isinstance(step, Rename):
         _rename(route, index_of(step.name), step.new)
     elif isinstance(step, DeleteLink):
@@ -234,10 +229,12 @@ def _apply_address(route: Any, step: AddAddress | DeleteAddress | PutRoute | Del
     else:
         address, _slash, length = step.cidr.partition("/")
         verb = "add" if isinstance(step, AddAddress) else "del"
-        more: dict[str, Any] = {"flags": _IFA_F_NODAD} if ":" in address and verb == "add" else {}
-        if ":" not in address and verb == "add" and int(length) < 31:
-            more["broadcast"] = str(ipaddress.ip_interface(step.cidr).network.broadcast_address)
-        route.addr(verb, index=index_of(step.name), address=address, prefixlen=int(length), **more)
+        attributes: dict[str, Any] = {}
+        if ":" in address and verb == "add":
+            attributes["flags"] = _IFA_F_NODAD
+        elif verb == "add" and int(length) < 31:
+            attributes["broadcast"] = str(ipaddress.ip_interface(step.cidr).network.broadcast_address)
+        route.addr(verb, index=index_of(step.name), address=address, prefixlen=int(length), **attributes)
 
 
 def _rename(route: Any, index: int, name: str) -> None:

@@ -156,7 +156,7 @@ class SetQdiscs:
 
     commands: Sequence[str]
 
-    def make(self) -> None:
+    def apply(self) -> None:
         """Run them; raises MissingTool, CommandFailed."""
         try:
             run(["tc", "-batch", "-"], stdin="".join(f"{command}\n" for command in self.commands))

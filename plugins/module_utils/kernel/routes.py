@@ -91,23 +91,23 @@ def _read(options: Options, host_addresses: Sequence[Interface]) -> Route:
 
 def read_routes() -> dict[str, tuple[Route, ...]]:
     """The routes of ours by interface; raises MissingTool, CommandFailed."""
-    found: dict[str, list[Route]] = {}
+    routes: dict[str, list[Route]] = {}
     for family in ("-4", "-6"):
-        for one in _listed([family, "-j", "route", "show", "proto", str(PROTOCOL)]):
-            if "gateway" in one and "dev" in one:
-                subnet = str(ipaddress.ip_network(one["dst"] if one["dst"] != "default" else "0.0.0.0/0"))
-                found.setdefault(one["dev"], []).append(Route(subnet, one["gateway"], one.get("metric", 0)))
-    return {device: tuple(sorted(routes, key=lambda route: route.key)) for device, routes in found.items()}
+        for item in _listed([family, "-j", "route", "show", "proto", str(PROTOCOL)]):
+            if "gateway" in item and "dev" in item:
+                subnet = str(ipaddress.ip_network(item["dst"] if item["dst"] != "default" else "0.0.0.0/0"))
+                routes.setdefault(item["dev"], []).append(Route(subnet, item["gateway"], item.get("metric", 0)))
+    return {device: tuple(sorted(group, key=lambda route: route.key)) for device, group in routes.items()}
 
 
 def read_others(wanted: Iterable[Route]) -> dict[tuple[str, int], str]:
     """Routes of others to the same subnets with the same metric, and on which interface they are."""
-    found = {}
+    interfaces = {}
     for to in sorted({route.to for route in wanted}):
-        for one in _listed(["-6" if ":" in to else "-4", "-j", "route", "show", "exact", to]):
-            if str(one.get("protocol")) != str(PROTOCOL):
-                found[to, int(one.get("metric", 0))] = str(one.get("dev", "several interfaces"))
-    return found
+        for item in _listed(["-6" if ":" in to else "-4", "-j", "route", "show", "exact", to]):
+            if str(item.get("protocol")) != str(PROTOCOL):
+                interfaces[to, int(item.get("metric", 0))] = str(item.get("dev", "several interfaces"))
+    return interfaces
 
 
 def _listed(arguments: Sequence[str]) -> list[dict[str, Any]]:
