@@ -233,7 +233,6 @@ def _port_steps(
 
 
 def _link_steps(spec: BridgeSpec, link: Link, moved: Uplink | None) -> list[Step]:
-    """Steps that set the MAC address, the MTU and STP."""
     mac = moved.mac if moved else spec.mac
     steps: list[Step] = []
     if link.mac != mac:
@@ -241,31 +240,26 @@ def _link_steps(spec: BridgeSpec, link: Link, moved: Uplink | None) -> list[Step
     if spec.mtu is not None and link.mtu != spec.mtu:
         steps.append(SetLink(spec.name, {"mtu": spec.mtu}))
     if link.stp != spec.stp or link.forward_delay != spec.forward_delay:
-        steps += _stp_steps(spec)
+        # With STP the kernel accepts no delay below 2 s: a longer delay comes before STP, a shorter one after it.
+        stp = SetLink(spec.name, {"kind": "bridge", "br_stp_state": int(spec.stp)})
+        delay = SetLink(spec.name, {"kind": "bridge", "br_forward_delay": spec.forward_delay * CENTISECONDS})
+        steps += [delay, stp] if spec.stp else [stp, delay]
     # A kernel without IGMP snooping has no such setting: what is off there stays off.
     if link.multicast_snooping is not None and spec.multicast_snooping not in (None, link.multicast_snooping):
         steps.append(SetLink(spec.name, {"kind": "bridge", **_snooping(spec)}))
     return steps
 
 
-def _stp_steps(spec: BridgeSpec) -> list[SetLink]:
-    # With STP the kernel accepts no delay below 2 s: a longer delay comes before STP, a shorter one after it.
-    stp = SetLink(spec.name, {"kind": "bridge", "br_stp_state": int(spec.stp)})
-    delay = SetLink(spec.name, {"kind": "bridge", "br_forward_delay": spec.forward_delay * CENTISECONDS})
-    return [delay, stp] if spec.stp else [stp, delay]
-
-
 def _current_values(link: Link, current: BridgeState, desired: Bandwidth) -> dict[str, Any]:
     """For the diff: a bridge as it is; ``desired``: limits that mean the same are written as this one."""
     ports = current.ports_of(link.name)
+    delay = link.forward_delay
     return {
         "mac": link.mac,
         "mtu": link.mtu,
         "stp": link.stp,
         "multicast_snooping": link.multicast_snooping,
-        "forward_delay": int(link.forward_delay)
-        if link.forward_delay == int(link.forward_delay)
-        else link.forward_delay,
+        "forward_delay": int(delay) if delay == int(delay) else delay,
         **ip_config.current_values(link, current),
         "ports": sorted(port.name for port in ports),
         "isolated": sorted(port.name for port in ports if port.isolated),

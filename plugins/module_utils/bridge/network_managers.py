@@ -13,7 +13,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 
@@ -223,14 +223,13 @@ def _refuse_claimed(spec: BridgeSpec, managers: Managers) -> None:
         raise spec.error("name", problem)
 
 
-def read_uplinks(ports: Iterable[str], root: str, managers: Managers) -> dict[str, str]:
-    """Which of these links get their addresses from a manager, and from which."""
-    names = list(ports)
+def read_uplinks(ports: Collection[str], root: str, managers: Managers) -> dict[str, str]:
+    """By link, the manager that a link gets its addresses from."""
     uplinks: dict[str, str] = {}
     for path in _files(root, _INTERFACES_FILES):
         addressed = _ADDRESSED_STANZA.findall(read_text(path) or "")
-        uplinks.update({port: f"ifupdown (/{os.path.relpath(path, root)})" for port in names if port in addressed})
-    for port in names:
+        uplinks.update({port: f"ifupdown (/{os.path.relpath(path, root)})" for port in ports if port in addressed})
+    for port in ports:
         manager = uplinks.get(port) or _manager_of(port, root, managers)
         if manager:
             uplinks[port] = manager

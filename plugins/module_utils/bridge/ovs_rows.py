@@ -77,7 +77,6 @@ def _protection_commands(spec: BridgeSpec, row: OvsBridge) -> list[Command]:
 
 
 def _changed_columns(spec: BridgeSpec, row: OvsBridge) -> dict[str, Any]:
-    """The columns of the bridge's row that have to change, with their new values."""
     columns: dict[str, Any] = {}
     if row.config.get("hwaddr") != spec.mac:
         columns["other_config:hwaddr"] = spec.mac

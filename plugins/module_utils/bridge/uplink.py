@@ -140,7 +140,6 @@ def _route(item: Mapping[str, Any], family: int) -> HostRoute:
 
 
 def _read_renewed(names: Collection[str]) -> frozenset[str]:
-    """The interfaces with addresses that are renewed."""
     links = json.loads(run(["ip", "-j", "address", "show"]).stdout or "[]")
     return frozenset(
         link["ifname"]

@@ -104,7 +104,6 @@ class Guard:
         return max(0.0, min(known) - now) if known else None
 
     def _receive(self, sockets: Collection[socket.socket], folders: Watcher) -> None:
-        """Handle all events that have come."""
         self._receive_kernel_events(sockets)
         self._request(receive(folders, self.paths))
         process_detached(self.view, self.paths)
@@ -162,7 +161,7 @@ class Guard:
         return True
 
     def _pending_networks(self, now: float) -> list[str]:
-        """The networks that are left to a run of a playbook."""
+        """The networks that a run of a playbook is about to reconcile."""
         pending = read_pending(self.paths)
         self.scheduler.forget_run()
         if not pending.names:

@@ -19,7 +19,7 @@ from ..core.reconcile import CHANGE, CREATE, Plan, describe
 from . import files as host_files
 from . import read as host_read
 from . import requirements as host_needs
-from .apply import FOLDER_MODE, HostChange, compile_engine, make, remove
+from .apply import FOLDER_MODE, HostChange, apply_change, compile_engine, remove
 from .files import SERVICE
 from .read import State
 from .removal import plan_removal
@@ -109,15 +109,10 @@ class HostReconciler:
             return Plan(self._halt(current), [{}])
         host_needs.refuse_old(current.versions, current.family)
         program = self._renew_program(current)
+        # Missing packages are made with the files of the program.
+        folders = [*self.folders, *(folder for folder in self.packages if folder in current.folders)]
         changes = [
-            *(change for folder in self.folders for change in _make_folder(folder, current)),
-            # Missing folders are made with the files of the program.
-            *(
-                change
-                for folder in self.packages
-                if folder in current.folders
-                for change in _make_folder(folder, current)
-            ),
+            *(change for folder in folders for change in _make_folder(folder, current)),
             *program,
             *self._offer_command(current),
             *(change for name in (*self.units, host_files.RULES) for change in self._renew_unit(name, current)),
@@ -267,7 +262,7 @@ class HostReconciler:
     def apply(self, plan: Plan[HostChange]) -> None:
         """Apply the changes; raises VirtnetError naming the path that cannot be changed."""
         for change in plan.changes:
-            make(change)
+            apply_change(change)
 
 
 def set_up(state: str, paths: Paths, *, check: bool, guard: bool = True) -> Plan[HostChange]:
