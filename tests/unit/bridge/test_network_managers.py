@@ -88,7 +88,7 @@ def test_a_file_that_matches_drivers_is_found(tmp_path: Path, match: str, taps: 
     assert read_managers(str(tmp_path)).taps is taps
 
 
-def test_no_manager_no_file() -> None:
+def test_without_a_manager_there_is_no_file() -> None:
     assert plan_files([spec("vn-lab")], False, Managers()) == []
 
 
@@ -97,12 +97,12 @@ NAMES = st.lists(st.from_regex(r"vn-[a-z]{1,4}", fullmatch=True), unique=True, m
 
 @given(NAMES, NAMES)
 def test_the_second_run_changes_nothing_and_absent_bridges_leave_no_file(first: list[str], second: list[str]) -> None:
-    there = after(BOTH, plan_files([spec(name) for name in first], False, BOTH))
-    both = after(there, plan_files([spec(name) for name in second], False, there))
+    current = after(BOTH, plan_files([spec(name) for name in first], False, BOTH))
+    both = after(current, plan_files([spec(name) for name in second], False, current))
     assert plan_files([spec(name) for name in second], False, both) == []
     assert {name for name in names_in(both.files[NM])} == {*first, *second} == {*names_in(both.files[NETWORKD])}
-    gone = [spec(name, state="absent") for name in {*first, *second}]
-    assert after(both, plan_files(gone, False, both)) == BOTH
+    absent = [spec(name, state="absent") for name in {*first, *second}]
+    assert after(both, plan_files(absent, False, both)) == BOTH
     assert after(both, plan_files([], True, both)) == BOTH
 
 
@@ -156,11 +156,11 @@ def test_an_uplink_of_ifupdown_is_refused_with_the_remedy(tmp_path: Path, path: 
             reconciler.plan(current)
     else:
         reconciler.plan(current)
-    # Without the bridge that had its addresses the host is not reached at all.
+    # The bridge that had the addresses is gone, so the host cannot be reached at all.
     moved = Uplinks({"vn-lan": Uplink("eth0", "", ("192.0.2.2/24",), (), True)})
     lost = BridgeState({"eth0": replace(eth0, addresses=())}, uplinks=moved)
     assert reconciler.plan(replace(current, bridges=lost)).changes
-    # One that is its port already has its addresses there.
+    # The bridge has the addresses of an uplink that is its port already.
     bridge = Link("vn-lan", 3, "bridge", alias="virtnet.linux")
     reconciler.plan(
         replace(current, bridges=BridgeState({"eth0": replace(eth0, master="vn-lan", addresses=()), "vn-lan": bridge}))

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Buckets of the limits, and what is said where the kernel has none."""
+"""Buckets of the limits, and the error where the kernel has none."""
 
 from __future__ import annotations
 
