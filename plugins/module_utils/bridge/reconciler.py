@@ -128,9 +128,8 @@ class BridgeReconciler:
         """Deletions come first: they may free names and ports that other bridges need."""
         notes: list[str] = []
         present = [spec for spec in self.specs if spec.state == "present"]
-        renames, current = linux_plan.rename_back([spec for spec in present if spec.type != OPENVSWITCH], current)
+        changes, current = linux_plan.rename_back([spec for spec in present if spec.type != OPENVSWITCH], current)
         absent = self._absent(current)
-        changes = [*renames]
         for spec in absent:
             changes += _delete(spec, current, notes)
         if self.purge:

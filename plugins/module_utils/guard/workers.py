@@ -150,18 +150,14 @@ def _repair_locked(paths: Paths, parts: Collection[str], exclude: Collection[str
     return outcomes
 
 
-def finish_run(paths: Paths, networks: Collection[str]) -> bool:
-    """Clear the record of a run if its networks are as defined; returns whether they were."""
+def finish_run(paths: Paths, networks: Collection[str]) -> None:
+    """Clear the record of a run if its networks are as defined."""
     with contextlib.suppress(Locked), lock(paths.runtime, _LOCK_TIMEOUT):
-        pending = read_pending(paths)
-        if not pending.names <= set(networks):
-            return False
+        if not read_pending(paths).names <= set(networks):
+            return
         outcomes = reconcile(load_host_state(paths), paths, names=networks, check=True)
-        if any(outcome.changes or outcome.error for outcome in outcomes):
-            return False
-        write_files([pending_file(Pending(), paths)])
-        return True
-    return False
+        if not any(outcome.changes or outcome.error for outcome in outcomes):
+            write_files([pending_file(Pending(), paths)])
 
 
 def resolve_conflicts(paths: Paths, exclude: Collection[str]) -> Resolution:
