@@ -19,7 +19,7 @@ PARTS = {
     "imports": "imports",
     "definitions": "definitions",
     "NatRules": "rules",
-    "ManagedBridges": "bridges",
+    "ManagedBridgeReconciler": "bridges",
     "Fragments": "DHCP and DNS",
     "ResolverEntries": "resolver",
 }

@@ -208,7 +208,9 @@ def test_a_kernel_without_the_limit(bed: Bed, monkeypatch: pytest.MonkeyPatch, t
     def run(**more: Any) -> Any:
         spec = BridgeSpec.from_options(Options({"name": "br-a", "addresses": [f"{A}.1/24"], **more}))
         with entered(bed.host):
-            return converge(bridge.Bridges([spec], False, Paths(str(tmp_path))), Paths(str(tmp_path)), check=False)
+            return converge(
+                bridge.BridgeReconciler([spec], False, Paths(str(tmp_path))), Paths(str(tmp_path)), check=False
+            )
 
     with pytest.raises(InvalidOption, match=r"fdb_max_learned: is not supported by this kernel"):
         run(fdb_max_learned=50)

@@ -8,8 +8,7 @@ from __future__ import annotations
 from ..core.command import PACKAGES
 from ..core.errors import InvalidOption, NotRunning
 from ..kernel.links import OPENVSWITCH, Link
-from ..kernel.routes import check_routes
-from . import shaping, uplink
+from . import uplink
 from .spec import BridgeSpec
 from .state import BridgeState, has_mark, is_ours
 
@@ -24,57 +23,39 @@ _OTHER_TYPE = (
 
 def check_linux(spec: BridgeSpec, current: BridgeState) -> None:
     """Check a Linux bridge; raises InvalidOption."""
-    owner, prefix = _owner(spec), _prefix(spec)
     link = current.links.get(spec.name)
     if link is not None and link.kind == OPENVSWITCH and has_mark(link):
-        raise InvalidOption(f"{prefix}type", _OTHER_TYPE.format("linux", "a bridge of Open vSwitch"), owner)
+        raise spec.error("type", _OTHER_TYPE.format("linux", "a bridge of Open vSwitch"))
     if link is not None and not is_ours(link, spec.mac):
-        raise InvalidOption(f"{prefix}name", _NAME_IN_USE.format(spec.name, _kind(link)), owner)
+        raise spec.error("name", _NAME_IN_USE.format(spec.name, _kind(link)))
     if spec.fdb_max_learned and not current.fdb.supported:
-        raise InvalidOption(
-            f"{prefix}fdb_max_learned",
-            "is not supported by this kernel; leave it out, or use Linux 6.7 or later",
-            owner,
-        )
+        problem = "is not supported by this kernel; leave it out, or use Linux 6.7 or later"
+        raise spec.error("fdb_max_learned", problem)
     if spec.multicast_snooping and link is not None and link.multicast_snooping is None:
-        raise InvalidOption(
-            f"{prefix}multicast_snooping",
-            "is not supported by this kernel, which has no IGMP snooping; leave it out",
-            owner,
-        )
+        problem = "is not supported by this kernel, which has no IGMP snooping; leave it out"
+        raise spec.error("multicast_snooping", problem)
     _check_common(spec, current)
 
 
 def check_ovs(spec: BridgeSpec, current: BridgeState) -> None:
     """Check a bridge of Open vSwitch; raises InvalidOption, NotRunning."""
-    owner, prefix = _owner(spec), _prefix(spec)
     ovs = current.ovs
     if not ovs.installed:
-        raise InvalidOption(
-            f"{prefix}type",
+        raise spec.error(
+            "type",
             f"'{OPENVSWITCH}' needs Open vSwitch, which is not installed on this host; install the package "
             f"{PACKAGES['ovs-vsctl']}, or use linux",
-            owner,
         )
     if ovs.problem:
-        raise NotRunning(f"{owner}: {ovs.problem}")
+        raise NotRunning(f"bridge {spec.name!r}: {ovs.problem}")
     link, row = current.links.get(spec.name), ovs.bridges.get(spec.name)
     if link is not None and is_ours(link, spec.mac):
-        raise InvalidOption(f"{prefix}type", _OTHER_TYPE.format(OPENVSWITCH, "a Linux bridge"), owner)
+        raise spec.error("type", _OTHER_TYPE.format(OPENVSWITCH, "a Linux bridge"))
     if row is not None and not row.ours:
-        raise InvalidOption(f"{prefix}name", _NAME_IN_USE.format(spec.name, "a bridge of Open vSwitch"), owner)
+        raise spec.error("name", _NAME_IN_USE.format(spec.name, "a bridge of Open vSwitch"))
     if row is None and link is not None:
-        raise InvalidOption(f"{prefix}name", _NAME_IN_USE.format(spec.name, _kind(link)), owner)
+        raise spec.error("name", _NAME_IN_USE.format(spec.name, _kind(link)))
     _check_common(spec, current)
-
-
-def _owner(spec: BridgeSpec) -> str:
-    return f"bridge {spec.name!r}"
-
-
-def _prefix(spec: BridgeSpec) -> str:
-    """What stands before the name of an option in a message."""
-    return f"{spec.path}." if spec.path else ""
 
 
 def _kind(link: Link) -> str:
@@ -83,18 +64,31 @@ def _kind(link: Link) -> str:
 
 def _check_common(spec: BridgeSpec, current: BridgeState) -> None:
     """The checks of both types: addresses, ports, routes, bandwidth."""
-    owner, prefix = _owner(spec), _prefix(spec)
     for i, address in enumerate(spec.addresses):
         if ":" in address and not current.ipv6:
-            raise InvalidOption(f"{prefix}addresses[{i}]", f"{address!r}: the kernel of this host has no IPv6", owner)
+            raise spec.error(f"addresses[{i}]", f"{address!r}: the kernel of this host has no IPv6")
     for i, name in enumerate(spec.ports):
         problem = _port_problem(spec, name, current)
         if problem:
-            raise InvalidOption(f"{prefix}ports[{i}]", f"interface {name!r} {problem}", owner)
+            raise spec.error(f"ports[{i}]", f"interface {name!r} {problem}")
     if spec.enslave_uplink:
-        uplink.check(spec, current.links, current.uplinks, current.default_routes, prefix)
-    check_routes(spec.routes, current.other_routes, spec.name, owner)
-    shaping.check(spec.name, spec.bandwidth, current.links.get(spec.name), current.limits, prefix, owner)
+        _check_uplink(spec, current)
+    for route in spec.routes:
+        # libvirt had routes by this bridge before its network became ours.
+        device = current.other_routes.get(route.key, spec.name)
+        if device != spec.name:
+            raise InvalidOption(
+                f"{route.path}.to" if route.path else "routes",
+                f"{route.to} is routed already, by {device} with metric {route.metric}; give another metric",
+                f"bridge {spec.name!r}",
+            )
+    kind = current.limits.qdisc(current.links.get(spec.name)).foreign_kind
+    if spec.bandwidth.inbound is not None and kind:
+        raise spec.error(
+            "bandwidth.inbound",
+            f"{spec.name} already has a queue of kind {kind} that virtnet.linux did not create; remove it "
+            f"(tc qdisc delete dev {spec.name} root), or leave this out",
+        )
 
 
 def _port_problem(spec: BridgeSpec, name: str, current: BridgeState) -> str:
@@ -110,6 +104,26 @@ def _port_problem(spec: BridgeSpec, name: str, current: BridgeState) -> str:
             "bridge.enslave_uplink moves its addresses and routes to the bridge"
         )
     return ""
+
+
+def _check_uplink(spec: BridgeSpec, current: BridgeState) -> None:
+    """Refuse an uplink that cannot move, before anything is changed."""
+    others = [name for name in spec.ports if name in current.links and current.links[name].master != spec.name]
+    with_addresses = [name for name in others if current.links[name].addresses]
+    if len(with_addresses) > 1:
+        problem = f"{', '.join(with_addresses)} all have addresses; only one of them can be the uplink"
+        raise spec.error("ports", problem)
+    name = uplink.port_of(spec, current)
+    if name in current.uplinks.shared and current.links[name].master != spec.name:
+        problem = f"{name!r} shares a route with other interfaces; give it one of its own"
+        raise spec.error("enslave_uplink", problem)
+    # A DHCP client renews addresses on its own interface only, and so does the kernel with router advertisements.
+    if name in current.uplinks.renewed and current.links[name].master != spec.name:
+        raise spec.error(
+            "enslave_uplink",
+            f"{name!r} gets addresses by DHCP or router advertisements, which cannot be renewed on the bridge; "
+            "give it fixed ones, or let its manager make the bridge and use mode bridged",
+        )
 
 
 def _is_uplink(port: str, bridge: str, current: BridgeState) -> bool:

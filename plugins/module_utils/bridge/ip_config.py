@@ -69,15 +69,12 @@ def _changed_addresses(spec: BridgeSpec, link: Link) -> list[Step]:
     shared = [a for a in desired if ":" not in a and ipaddress.ip_interface(a).network in subnets]
     early = [address for address in new if address not in shared]
     deleted = gone + [address for address in current if address in shared]
+    # Secondaries are deleted first.
     return [
         *(AddAddress(spec.name, address) for address in early),
-        *(DeleteAddress(spec.name, address) for address in _secondaries_first(deleted, current)),
+        *(DeleteAddress(spec.name, address) for address in sorted(deleted, key=current.index, reverse=True)),
         *(AddAddress(spec.name, address) for address in shared),
     ]
-
-
-def _secondaries_first(deleted: Sequence[str], current: Sequence[str]) -> list[str]:
-    return sorted(deleted, key=current.index, reverse=True)
 
 
 def route_steps(spec: BridgeSpec, current: Sequence[Route]) -> list[Step]:

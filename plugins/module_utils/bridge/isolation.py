@@ -46,20 +46,8 @@ def mark_guest(port: str, bridge: str) -> bool:
     """
     if _read_attribute(bridge, "bridge", _SIGN) != "1" or _read_attribute(port, "brport", "isolated") != "0":
         return False
-    _set_attribute(port, "brport/isolated", 1).write()
+    _set_attribute(port, "brport/isolated", 1).apply()
     return True
-
-
-def desired_filters(isolate: bool, host_ports: Sequence[str], filters: Mapping[str, int]) -> dict[str, int]:
-    """The desired settings of a bridge. Where we isolate nothing, settings that are not ours stay."""
-    if isolate:
-        return {_SIGN: 1, **{key: int(not host_ports) for key in _FILTERS}} if filters else {}
-    return dict.fromkeys((*_FILTERS, _SIGN), 0) if filters.get(_SIGN) else {}
-
-
-def _desired_marks(isolate: bool, filters: Mapping[str, int]) -> bool | None:
-    """Whether guests' ports are to be marked; None where the marks are not ours."""
-    return True if isolate else False if filters.get(_SIGN) else None
 
 
 def steps(
@@ -69,12 +57,17 @@ def steps(
 
     ``host_ports`` are interfaces of the host itself, which guests may reach.
     """
-    mark = _desired_marks(isolate, filters)
-    desired = desired_filters(isolate, host_ports, filters)
+    if isolate:
+        desired = {_SIGN: 1, **dict.fromkeys(_FILTERS, int(not host_ports))} if filters else {}
+    elif is_on(filters):
+        desired = NEW
+    else:
+        # Settings and marks that are not ours stay.
+        return []
     marks = [
-        _set_attribute(port.name, "brport/isolated", int(mark))
+        _set_attribute(port.name, "brport/isolated", int(isolate))
         for port in ports
-        if mark is not None and port.name not in host_ports and port.isolated != mark
+        if port.name not in host_ports and port.isolated != isolate
     ]
     # The sign that the marks are ours is set before them, and removed after them.
     settings = [

@@ -15,7 +15,7 @@ from ..kernel.bandwidth import Bandwidth
 from ..kernel.fdb import SetFdbLimit
 from ..kernel.link_changes import AddBridge, AttachPort, DeleteLink, Rename, SetLink, Step
 from ..kernel.links import CENTISECONDS, Link
-from ..kernel.policer import SetPolicer, orphan_chains
+from ..kernel.policer import SetPolicer, chain
 from . import ip_config, isolation, shaping, uplink
 from .spec import BridgeSpec
 from .state import (
@@ -34,15 +34,11 @@ from .uplink import Uplink
 
 def delete_orphans(kept: set[str], current: BridgeState) -> list[BridgeChange]:
     """Delete the policers of bridges that somebody else deleted."""
+    chains = {chain(bridge) for bridge in kept}
     return [
-        BridgeChange(
-            action=DELETE,
-            name=f"policer {name}",
-            before=f"{name}\n",
-            after="",
-            steps=(SetPolicer(name.partition("_")[2], None),),
-        )
-        for name in orphan_chains(current.limits.policers, kept)
+        BridgeChange(DELETE, f"policer {name}", f"{name}\n", steps=(SetPolicer(name.partition("_")[2], None),))
+        for name in sorted(current.limits.policers)
+        if name not in chains
     ]
 
 
@@ -51,10 +47,8 @@ def delete(name: str, mac: str, current: BridgeState, notes: list[str]) -> list[
     link = current.links.get(name)
     clear_policer = shaping.delete_policer(name, current.limits)
     if link is None:
-        action = BridgeChange(
-            action=DELETE, name=f"policer of bridge {name}", before=f"{name}\n", after="", steps=clear_policer
-        )
-        return [action] if clear_policer else []
+        policer = BridgeChange(DELETE, f"policer of bridge {name}", f"{name}\n", steps=clear_policer)
+        return [policer] if clear_policer else []
     if not is_ours(link, mac):
         notes.append(kept_note(name))
         return []
@@ -94,26 +88,22 @@ def rename_back(specs: Sequence[BridgeSpec], current: BridgeState) -> tuple[list
         ]
         if spec.name not in current.links and len(candidates) == 1:
             (link,) = candidates
-            changes.append(_rename(link.name, spec.name))
-            current = _renamed(link, spec.name, current)
+            before, after = {"name": link.name}, {"name": spec.name}
+            change = BridgeChange(
+                action=CHANGE,
+                name=f"bridge {spec.name}",
+                before=describe(before),
+                after=describe(after),
+                detail=difference(before, after),
+                steps=(Rename(link.name, spec.name),),
+                bridge=spec.name,
+            )
+            changes.append(change)
+            current = _state_after_rename(link, spec.name, current)
     return changes, current
 
 
-def _rename(old: str, new: str) -> BridgeChange:
-    before, after = {"name": old}, {"name": new}
-    return BridgeChange(
-        action=CHANGE,
-        name=f"bridge {new}",
-        before=describe(before),
-        after=describe(after),
-        detail=difference(before, after),
-        steps=(Rename(old, new),),
-        bridge=new,
-    )
-
-
-def _renamed(link: Link, name: str, current: BridgeState) -> BridgeState:
-    """The state after a bridge got another name."""
+def _state_after_rename(link: Link, name: str, current: BridgeState) -> BridgeState:
     links = {other.name: other for other in current.links.values() if other.name != link.name}
     links.update({port.name: replace(port, master=name) for port in links.values() if port.master == link.name})
     links[name] = replace(link, name=name, sysctls=current.renamed_sysctls.get(link.name, {}))
@@ -125,18 +115,13 @@ def with_moved_uplink(spec: BridgeSpec, current: BridgeState) -> BridgeSpec:
 
     A port that must not move now is left out of the ports.
     """
-    port = uplink.port_of(spec, current.links, current.uplinks, current.default_routes)
-    moved = _moved(spec, current)
+    port = uplink.port_of(spec, current)
+    moved = uplink.moved(spec, current)
     if moved is None:
         return replace(spec, ports=tuple(name for name in spec.ports if name != port)) if port else spec
     link = current.links.get(spec.name)
     addresses = [*spec.addresses, *moved.addresses, *(link.addresses if link else ())]
     return replace(spec, addresses=tuple(dict.fromkeys(addresses)))
-
-
-def _moved(spec: BridgeSpec, current: BridgeState) -> Uplink | None:
-    """What moves to the bridge from the port that is the host's uplink."""
-    return uplink.moved(spec, current.links, current.uplinks, current.default_routes)
 
 
 def _moved_text(moved: Uplink) -> str:
@@ -146,31 +131,30 @@ def _moved_text(moved: Uplink) -> str:
 
 def create(spec: BridgeSpec, current: BridgeState) -> list[BridgeChange]:
     """Create a bridge, with the ports that it had when it was stopped."""
-    moved = _moved(spec, current)
+    moved = uplink.moved(spec, current)
     former = _former_ports(spec, current)
-    steps: list[Step] = [AddBridge(spec.name, spec.mac, _link_attributes(spec))]
+    new_ports = [*spec.ports, *former]
+    attributes = {
+        "br_stp_state": int(spec.stp),
+        "br_forward_delay": spec.forward_delay * CENTISECONDS,
+        **({} if spec.mtu is None else {"mtu": spec.mtu}),
+        **_snooping(spec),
+    }
+    steps: list[Step] = [AddBridge(spec.name, spec.mac, attributes)]
     steps += [SetFdbLimit(spec.name, spec.fdb_limit)] if spec.fdb_limit else []
     steps += ip_config.new_link_steps(spec, current)
     if moved and moved.mac != spec.mac:
-        # Not before the mark tells that the bridge is ours.
+        # The mark has to show first that the bridge is ours.
         steps += [SetLink(spec.name, {"ifalias": UNFINISHED}), SetLink(spec.name, {"address": moved.mac})]
     steps.append(SetLink(spec.name, {"ifalias": UNFINISHED, "state": "up"}))
-    steps += [AttachPort(port, spec.name) for port in [*spec.ports, *former]]
-    if moved:
-        steps += uplink.move_steps(moved, spec.name, current.links, current.uplinks)
-    guests = [replace(current.links[port], isolated=False) for port in former]
-    steps += isolation.steps(spec.name, spec.isolate_guests, spec.ports, guests, isolation.NEW)
-    steps += ip_config.route_steps(spec, ())
-    steps += shaping.steps(spec.name, spec.bandwidth, None, current.limits)
-    steps.append(SetLink(spec.name, {"ifalias": MARK}))
+    steps += _port_steps(spec, None, new_ports, moved, current)
     detail = created_text(former)
     detail += f"; {_moved_text(moved)}" if moved else ""
-    after = _desired_values(spec, None, [*spec.ports, *former], current)
     return [
         BridgeChange(
             action=CREATE,
             name=f"bridge {spec.name}",
-            after=describe(after),
+            after=describe(_desired_values(spec, None, new_ports, current)),
             detail=detail,
             steps=steps,
             bridge=spec.name,
@@ -178,16 +162,6 @@ def create(spec: BridgeSpec, current: BridgeState) -> list[BridgeChange]:
             confirm_within=spec.confirm_within,
         )
     ]
-
-
-def _link_attributes(spec: BridgeSpec) -> dict[str, Any]:
-    """The attributes of a new link, in pyroute2's names."""
-    return {
-        "br_stp_state": int(spec.stp),
-        "br_forward_delay": spec.forward_delay * CENTISECONDS,
-        **({} if spec.mtu is None else {"mtu": spec.mtu}),
-        **_snooping(spec),
-    }
 
 
 def _snooping(spec: BridgeSpec) -> dict[str, int]:
@@ -211,8 +185,13 @@ def change(spec: BridgeSpec, current: BridgeState) -> list[BridgeChange]:
     new_ports = [port for port in spec.ports if port not in ports]
     if link.alias != MARK:
         new_ports += _former_ports(spec, current)
-    moved = _moved(spec, current)
-    steps = _change_steps(spec, ports, new_ports, moved, current)
+    moved = uplink.moved(spec, current)
+    steps = _link_steps(spec, link, moved)
+    steps += current.fdb.steps(spec.name, link.index, spec.fdb_limit)
+    steps += ip_config.address_steps(spec, link, current)
+    if not link.up:
+        steps.append(SetLink(spec.name, {"state": "up"}))
+    steps += _port_steps(spec, link, new_ports, moved, current)
     if not steps:
         return []
     before = _current_values(link, current, spec.bandwidth)
@@ -235,30 +214,25 @@ def change(spec: BridgeSpec, current: BridgeState) -> list[BridgeChange]:
     ]
 
 
-def _change_steps(
-    spec: BridgeSpec, ports: Sequence[str], new_ports: Sequence[str], moved: Uplink | None, current: BridgeState
+def _port_steps(
+    spec: BridgeSpec, link: Link | None, new_ports: Sequence[str], moved: Uplink | None, current: BridgeState
 ) -> list[Step]:
-    link = current.links[spec.name]
-    steps = _link_steps(spec, link, moved)
-    steps += current.fdb.steps(spec.name, link.index, spec.fdb_limit)
-    steps += ip_config.address_steps(spec, link, current)
-    if not link.up:
-        steps.append(SetLink(spec.name, {"state": "up"}))
-    steps += [AttachPort(port, spec.name) for port in new_ports]
+    """Steps that attach new ports, and what follows on that; ``link`` None: the bridge does not exist yet."""
+    steps: list[Step] = [AttachPort(port, spec.name) for port in new_ports]
     if moved:
-        steps += uplink.move_steps(moved, spec.name, current.links, current.uplinks)
-    guests = [current.links[port] for port in ports]
-    guests += [replace(current.links[port], isolated=False) for port in new_ports]
-    steps += isolation.steps(spec.name, spec.isolate_guests, spec.ports, guests, link.filters)
-    steps += ip_config.route_steps(spec, current.routes.get(spec.name, ()))
+        steps += uplink.move_steps(moved, spec.name, current)
+    ports = [] if link is None else current.ports_of(spec.name)
+    ports += [replace(current.links[port], isolated=False) for port in new_ports]
+    filters = isolation.NEW if link is None else link.filters
+    steps += isolation.steps(spec.name, spec.isolate_guests, spec.ports, ports, filters)
+    steps += ip_config.route_steps(spec, () if link is None else current.routes.get(spec.name, ()))
     steps += shaping.steps(spec.name, spec.bandwidth, link, current.limits)
-    if link.alias != MARK:
+    if link is None or link.alias != MARK:
         steps.append(SetLink(spec.name, {"ifalias": MARK}))
     return steps
 
 
 def _link_steps(spec: BridgeSpec, link: Link, moved: Uplink | None) -> list[Step]:
-    """Steps that set the MAC address, the MTU and STP."""
     mac = moved.mac if moved else spec.mac
     steps: list[Step] = []
     if link.mac != mac:
@@ -266,31 +240,26 @@ def _link_steps(spec: BridgeSpec, link: Link, moved: Uplink | None) -> list[Step
     if spec.mtu is not None and link.mtu != spec.mtu:
         steps.append(SetLink(spec.name, {"mtu": spec.mtu}))
     if link.stp != spec.stp or link.forward_delay != spec.forward_delay:
-        steps += _stp_steps(spec)
+        # With STP the kernel accepts no delay below 2 s: a longer delay comes before STP, a shorter one after it.
+        stp = SetLink(spec.name, {"kind": "bridge", "br_stp_state": int(spec.stp)})
+        delay = SetLink(spec.name, {"kind": "bridge", "br_forward_delay": spec.forward_delay * CENTISECONDS})
+        steps += [delay, stp] if spec.stp else [stp, delay]
     # A kernel without IGMP snooping has no such setting: what is off there stays off.
     if link.multicast_snooping is not None and spec.multicast_snooping not in (None, link.multicast_snooping):
         steps.append(SetLink(spec.name, {"kind": "bridge", **_snooping(spec)}))
     return steps
 
 
-def _stp_steps(spec: BridgeSpec) -> list[SetLink]:
-    # With STP the kernel accepts no delay below 2 s: a longer delay comes before STP, a shorter one after it.
-    stp = SetLink(spec.name, {"kind": "bridge", "br_stp_state": int(spec.stp)})
-    delay = SetLink(spec.name, {"kind": "bridge", "br_forward_delay": spec.forward_delay * CENTISECONDS})
-    return [delay, stp] if spec.stp else [stp, delay]
-
-
 def _current_values(link: Link, current: BridgeState, desired: Bandwidth) -> dict[str, Any]:
     """For the diff: a bridge as it is; ``desired``: limits that mean the same are written as this one."""
     ports = current.ports_of(link.name)
+    delay = link.forward_delay
     return {
         "mac": link.mac,
         "mtu": link.mtu,
         "stp": link.stp,
         "multicast_snooping": link.multicast_snooping,
-        "forward_delay": int(link.forward_delay)
-        if link.forward_delay == int(link.forward_delay)
-        else link.forward_delay,
+        "forward_delay": int(delay) if delay == int(delay) else delay,
         **ip_config.current_values(link, current),
         "ports": sorted(port.name for port in ports),
         "isolated": sorted(port.name for port in ports if port.isolated),
@@ -305,7 +274,7 @@ def _desired_values(spec: BridgeSpec, link: Link | None, ports: Sequence[str], c
     """For the diff: a bridge after the change, with these ports."""
     snooping = link is None or link.multicast_snooping
     return {
-        "mac": (_moved(spec, current) or spec).mac,
+        "mac": (uplink.moved(spec, current) or spec).mac,
         "mtu": ip_config.desired_mtu(spec, link),
         "stp": spec.stp,
         "multicast_snooping": snooping if spec.multicast_snooping is None else spec.multicast_snooping,

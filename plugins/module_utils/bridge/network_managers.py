@@ -10,22 +10,20 @@ only what they name.
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 
 from ..core import systemctl
 from ..core.command import run
-from ..core.errors import InvalidOption
 from ..core.files import File, read_text, write_files
 from ..core.paths import Paths
 from ..core.reconcile import DELETE, Change, Plan, text_change
 from ..core.untrusted import UnusableFile, read_untrusted_text
-from .reconciler import Bridges
+from .reconciler import BridgeReconciler
 from .spec import BridgeSpec
 from .state import BridgeChange, BridgeState
 
@@ -52,6 +50,8 @@ _HEADER = "# Written by virtnet.linux; changes are lost. Bridges of ours, their 
 _UNMANAGED_NAMES = re.compile(r"^(?:unmanaged-devices\+=|Name=)(.*)$", re.MULTILINE)
 
 _FOLDERS = ("etc", "run", "usr/lib", "lib")
+_NETWORK_FILES = tuple(f"{top}/systemd/network/*.network" for top in _FOLDERS)
+_INTERFACES_FILES = ("etc/network/interfaces", "etc/network/interfaces.d/*")
 _INTERFACES_STANZA = re.compile(r"^[ \t]*iface[ \t]+(\S+)", re.MULTILINE)
 _NETDEV_NAME = re.compile(r"^[ \t]*Name[ \t]*=[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 _MATCH_NAME = re.compile(r"^\[Match\][^\[]*?^[ \t]*Name[ \t]*=[ \t]*(.+?)[ \t]*$", re.MULTILINE)
@@ -107,10 +107,10 @@ class ManagedPlan(Plan[Change]):
     deleted: Sequence[FileChange] = ()
 
 
-class ManagedBridges:
+class ManagedBridgeReconciler:
     """The reconciler of bridges and of the files that keep network managers away from them."""
 
-    def __init__(self, bridges: Bridges, paths: Paths) -> None:
+    def __init__(self, bridges: BridgeReconciler, paths: Paths) -> None:
         self.bridges = bridges
         self.paths = paths
 
@@ -137,7 +137,6 @@ class ManagedBridges:
             changes=[*written, *bridges.changes, *deleted],
             result=bridges.result,
             notes=bridges.notes,
-            return_values=bridges.return_values,
             bridges=bridges,
             written=written,
             deleted=deleted,
@@ -166,8 +165,7 @@ class ManagedBridges:
 
 def _runs(service: str, root: str, runtime_folder: str) -> bool:
     """Whether a manager runs. Its runtime folder may outlive it, so systemd is asked too."""
-    exists = os.path.exists(os.path.join(root, runtime_folder))
-    return exists and systemctl.is_active(service)
+    return os.path.exists(os.path.join(root, runtime_folder)) and systemctl.is_active(service)
 
 
 def read_managers(root: str) -> Managers:
@@ -182,15 +180,16 @@ def read_managers(root: str) -> Managers:
     return Managers(files, read_claims(root), _manages_taps(root))
 
 
-def _network_files(root: str) -> list[str]:
-    """The files that configure links for systemd-networkd, without ours."""
-    paths = [path for top in _FOLDERS for path in glob.glob(os.path.join(root, f"{top}/systemd/network/*.network"))]
-    return [path for path in paths if os.path.relpath(path, root) not in (_NETWORKD, _NETWORKD_TAPS)]
+def _files(root: str, patterns: Iterable[str]) -> list[str]:
+    """The files of the host that match patterns, without ours."""
+    paths = [path for pattern in patterns for path in glob.glob(os.path.join(root, pattern))]
+    return [path for path in paths if os.path.relpath(path, root) not in (_NETWORKD, _NETWORKD_TAPS, _NETWORK_MANAGER)]
 
 
 def _manages_taps(root: str) -> bool:
     """Whether systemd-networkd manages taps by their driver alone; a section with a name as well is a claim."""
-    sections = (section for path in _network_files(root) for section in _MATCH_SECTION.findall(read_text(path) or ""))
+    files = _files(root, _NETWORK_FILES)
+    sections = (section for path in files for section in _MATCH_SECTION.findall(read_text(path) or ""))
     lines = (line for section in sections if not _HAS_NAME.search(section) for line in _DRIVER.findall(section))
     return any(fnmatch(kind, word) for line in lines for word in line.split() for kind in ("tun", "tap"))
 
@@ -199,19 +198,17 @@ def read_claims(root: str) -> dict[str, str]:
     """Links and patterns that the configuration of a manager names: the manager, and the file."""
     claims: dict[str, str] = {}
 
-    def read(manager: str, patterns: Sequence[str], expression: re.Pattern[str]) -> None:
-        for path in sorted(path for pattern in patterns for path in glob.glob(os.path.join(root, pattern))):
+    def read(manager: str, patterns: Iterable[str], expression: re.Pattern[str]) -> None:
+        for path in sorted(_files(root, patterns)):
             text = read_text(path) or ""
-            if os.path.relpath(path, root) in (_NETWORKD, _NETWORKD_TAPS, _NETWORK_MANAGER) or _GENERATED in text:
-                continue
-            for names in expression.findall(text):
+            for names in expression.findall(text) if _GENERATED not in text else ():
                 # A list that begins with ! names the links that do not match.
                 for name in names.split() if not names.startswith("!") else ():
                     claims.setdefault(name, f"{manager} (/{os.path.relpath(path, root)})")
 
-    read("ifupdown", ["etc/network/interfaces", "etc/network/interfaces.d/*"], _INTERFACES_STANZA)
+    read("ifupdown", _INTERFACES_FILES, _INTERFACES_STANZA)
     read("systemd-networkd", [f"{top}/systemd/network/*.netdev" for top in _FOLDERS], _NETDEV_NAME)
-    read("systemd-networkd", [f"{top}/systemd/network/*.network" for top in _FOLDERS], _MATCH_NAME)
+    read("systemd-networkd", _NETWORK_FILES, _MATCH_NAME)
     folders = ("etc", "run", "usr/lib")
     read("NetworkManager", [f"{top}/NetworkManager/system-connections/*" for top in folders], _PROFILE_INTERFACE)
     return claims
@@ -220,23 +217,19 @@ def read_claims(root: str) -> dict[str, str]:
 def _refuse_claimed(spec: BridgeSpec, managers: Managers) -> None:
     manager = managers.claims.get(spec.name)
     if manager and spec.state == "present":
-        raise InvalidOption(
-            f"{spec.path}.name" if spec.path else "name",
-            f"{spec.name!r} is managed by {manager}; choose another name for the bridge, or remove it from there first",
-            f"bridge {spec.name!r}",
+        problem = (
+            f"{spec.name!r} is managed by {manager}; choose another name for the bridge, or remove it from there first"
         )
+        raise spec.error("name", problem)
 
 
-def read_uplinks(ports: Iterable[str], root: str, managers: Managers) -> dict[str, str]:
-    """Which of these links get their addresses from a manager, and from which."""
-    names = list(ports)
+def read_uplinks(ports: Collection[str], root: str, managers: Managers) -> dict[str, str]:
+    """By link, the manager that a link gets its addresses from."""
     uplinks: dict[str, str] = {}
-    for path in glob.glob(os.path.join(root, "etc/network/interfaces")) + glob.glob(
-        os.path.join(root, "etc/network/interfaces.d/*")
-    ):
+    for path in _files(root, _INTERFACES_FILES):
         addressed = _ADDRESSED_STANZA.findall(read_text(path) or "")
-        uplinks.update({port: f"ifupdown (/{os.path.relpath(path, root)})" for port in names if port in addressed})
-    for port in names:
+        uplinks.update({port: f"ifupdown (/{os.path.relpath(path, root)})" for port in ports if port in addressed})
+    for port in ports:
         manager = uplinks.get(port) or _manager_of(port, root, managers)
         if manager:
             uplinks[port] = manager
@@ -247,7 +240,11 @@ def _manager_of(port: str, root: str, managers: Managers) -> str:
     """The running manager that a link gets its addresses from, other than ifupdown; empty for none."""
     index = (read_text(os.path.join(root, "sys/class/net", port, "ifindex")) or "").strip()
     if index:
-        state = _networkd_state(os.path.join(root, "run/systemd/netif/links", index))
+        # The file belongs to the user of systemd-networkd.
+        try:
+            state = read_untrusted_text(os.path.join(root, "run/systemd/netif/links", index), _LARGEST_STATE) or ""
+        except UnusableFile:
+            state = ""
         if "ADMIN_STATE=config" in state and _runs("systemd-networkd", root, "run/systemd/netif"):
             return "systemd-networkd"
         device = read_text(os.path.join(root, "run/NetworkManager/devices", index)) or ""
@@ -256,13 +253,6 @@ def _manager_of(port: str, root: str, managers: Managers) -> str:
     for name, manager in managers.claims.items():
         if fnmatch(port, name) and not manager.startswith("ifupdown") and _runs(manager.partition(" ")[0], root, "run"):
             return manager
-    return ""
-
-
-def _networkd_state(path: str) -> str:
-    """The state of a link in a file of systemd-networkd's user; empty where that is no usable file."""
-    with contextlib.suppress(UnusableFile):
-        return read_untrusted_text(path, _LARGEST_STATE) or ""
     return ""
 
 
@@ -275,19 +265,16 @@ def _refuse_managed_uplink(spec: BridgeSpec, current: ManagedState) -> None:
         # The bridge is gone, and the host has no network until it is created again.
         if spec.name in current.bridges.uplinks.records and not links[port].addresses:
             continue
-        option, owner = f"{spec.path}.ports[{i}]" if spec.path else f"ports[{i}]", f"bridge {spec.name!r}"
         if manager.startswith("ifupdown"):
-            raise InvalidOption(
-                option,
+            raise spec.error(
+                f"ports[{i}]",
                 f"{port!r} has its addresses from {manager}, which would give them back to it; write 'inet manual' "
                 "there instead (it keeps them until the next boot, and from this run on the bridge has them)",
-                owner,
             )
-        raise InvalidOption(
-            option,
+        raise spec.error(
+            f"ports[{i}]",
             f"{port!r} is managed by {manager}, which would give its addresses back to it; let that make the bridge, "
             "and use mode: bridged",
-            owner,
         )
 
 

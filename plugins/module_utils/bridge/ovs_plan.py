@@ -18,7 +18,8 @@ from ..core.reconcile import CHANGE, CREATE, DELETE, describe, difference
 from ..kernel.bandwidth import Bandwidth
 from ..kernel.link_changes import AddAddress, DeleteAddress, SetLink, SetSysctl, Step
 from ..kernel.links import Link
-from ..openvswitch.bridges import SYSTEM, USERSPACE, Command, OvsBridge, OvsPort, Vlan, set_columns
+from ..openvswitch.bridges import SYSTEM, USERSPACE, Command, OvsBridge, OvsPort, set_columns
+from ..openvswitch.port_vlans import Vlan
 from ..openvswitch.userspace_ports import (
     SAVED_SETTINGS,
     disable_ip_stack,
@@ -158,15 +159,13 @@ def _creation(
     """Create a bridge with the datapath and the configuration of a row."""
     if row.datapath == USERSPACE:
         notes.append(_USERSPACE_NOTE.format(spec.name))
-    blank = OvsBridge(
-        spec.name, row.datapath, config=row.config, ports={port.name: OvsPort(port.name) for port in former}
-    )
-    with_settings = {port.name: OvsPort(port.name, settings=port.settings) for port in former}
+    ports = {port.name: OvsPort(port.name, settings=port.settings) for port in former}
+    blank = OvsBridge(spec.name, row.datapath, config=row.config, ports=ports)
     links = [*spec.ports, *(port.name for port in former)]
     commands = [
         *ovs_rows.creation_commands(spec.name, row, former),
         *ovs_rows.commands(spec, blank, spec.ports),
-        *_save_settings(replace(blank, ports=with_settings), links, current),
+        *_save_settings(blank, links, current),
     ]
     steps: list[Step] = [
         *_disable_ip_stacks(row, links, current),

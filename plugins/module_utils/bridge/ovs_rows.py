@@ -17,9 +17,9 @@ from ..openvswitch.bridges import (
     Command,
     OvsBridge,
     OvsPort,
-    Vlan,
     set_columns,
 )
+from ..openvswitch.port_vlans import Vlan
 from .spec import BridgeSpec
 from .state import DetachedPort
 
@@ -77,7 +77,6 @@ def _protection_commands(spec: BridgeSpec, row: OvsBridge) -> list[Command]:
 
 
 def _changed_columns(spec: BridgeSpec, row: OvsBridge) -> dict[str, Any]:
-    """The columns of the bridge's row that have to change, with their new values."""
     columns: dict[str, Any] = {}
     if row.config.get("hwaddr") != spec.mac:
         columns["other_config:hwaddr"] = spec.mac

@@ -35,7 +35,7 @@ def recorded_bridges(paths: Paths) -> list[str]:
     return [name[: -len(".json")] for name in list_folder(_folder(paths), ".json")]
 
 
-def read_detached_ports(bridge: str, paths: Paths) -> list[DetachedPort]:
+def read_ports(bridge: str, paths: Paths) -> list[DetachedPort]:
     """The recorded ports of a bridge."""
     try:
         items = read_note(_record_path(bridge, paths)) or []
@@ -45,17 +45,7 @@ def read_detached_ports(bridge: str, paths: Paths) -> list[DetachedPort]:
         return []
 
 
-def read_ports(bridge: str, paths: Paths) -> list[tuple[str, int]]:
-    """The recorded ports of a bridge by name and index."""
-    return [(port.name, port.index) for port in read_detached_ports(bridge, paths)]
-
-
-def ports_record(bridge: str, ports: Iterable[tuple[str, int]], paths: Paths) -> File:
-    """The record of a bridge's ports, given by name and index."""
-    return detached_ports_record(bridge, [DetachedPort(name, index) for name, index in ports], paths)
-
-
-def detached_ports_record(bridge: str, ports: Iterable[DetachedPort], paths: Paths) -> File:
+def ports_record(bridge: str, ports: Iterable[DetachedPort], paths: Paths) -> File:
     """The record of a bridge's ports, with the settings of ports of Open vSwitch."""
     items = [
         [port.name, port.index, *([port.settings] if port.settings else [])]
@@ -70,7 +60,5 @@ def record_ovs_ports(bridges: Iterable[str], paths: Paths) -> None:
     if not has_datapath(links):
         return
     rows = read_ovs().bridges
-    records = [
-        detached_ports_record(name, detachable_ports(rows[name], links), paths) for name in bridges if name in rows
-    ]
+    records = [ports_record(name, detachable_ports(rows[name], links), paths) for name in bridges if name in rows]
     write_files(record for record in records if read_text(record.path) != record.content)

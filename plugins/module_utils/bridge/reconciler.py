@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..core.command import find, run
@@ -22,7 +22,7 @@ from ..core.identity import bridge_mac, host_identity
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, DELETE, Plan
 from ..kernel.fdb import read_fdb_limits
-from ..kernel.link_changes import Step, apply_steps
+from ..kernel.link_changes import apply_steps
 from ..kernel.links import OPENVSWITCH, Link, has_ipv6, read_links, read_sysctls
 from ..kernel.policer import read_policers
 from ..kernel.qdisc import read_root_qdiscs
@@ -31,7 +31,7 @@ from ..openvswitch.bridges import OvsState, has_datapath, has_kernel_datapath, r
 from ..openvswitch.userspace_ports import read_ip_settings
 from . import linux_plan, ovs_plan
 from .checks import check_linux, check_ovs
-from .port_records import detached_ports_record, read_detached_ports
+from .port_records import ports_record, read_ports
 from .shaping import Limits
 from .spec import BridgeSpec, refuse_duplicates
 from .state import BridgeChange, BridgeState, DetachedPort, has_mark, is_ours
@@ -39,7 +39,7 @@ from .uplink import Uplinks, bridges_with_record, read_uplinks, record_file, ret
 from .uplink_rollback import start_rollback_timer
 
 
-class Bridges:
+class BridgeReconciler:
     """The reconciler of bridges of both types."""
 
     def __init__(self, specs: Sequence[BridgeSpec], purge: bool, paths: Paths, may_move: bool = False) -> None:
@@ -62,7 +62,7 @@ class Bridges:
             link = links.get(spec.name)
             if link is not None and link.kind in ("bridge", OPENVSWITCH):
                 links[spec.name] = replace(link, sysctls=read_sysctls(self.paths.proc_sys, spec.name))
-        detached = {spec.name: read_detached_ports(spec.name, self.paths) for spec in self.specs}
+        detached = {spec.name: read_ports(spec.name, self.paths) for spec in self.specs}
         indexes = [links[spec.name].index for spec in self.specs if spec.name in links]
         return BridgeState(
             links=links,
@@ -128,9 +128,8 @@ class Bridges:
         """Deletions come first: they may free names and ports that other bridges need."""
         notes: list[str] = []
         present = [spec for spec in self.specs if spec.state == "present"]
-        renames, current = linux_plan.rename_back([spec for spec in present if spec.type != OPENVSWITCH], current)
+        changes, current = linux_plan.rename_back([spec for spec in present if spec.type != OPENVSWITCH], current)
         absent = self._absent(current)
-        changes = [*renames]
         for spec in absent:
             changes += _delete(spec, current, notes)
         if self.purge:
@@ -159,12 +158,12 @@ class Bridges:
         deletions = [change for change in plan.changes if change.action == DELETE]
         others = [change for change in plan.changes if change.action != DELETE]
         write_files(
-            detached_ports_record(change.bridge, change.detached, self.paths)
+            ports_record(change.bridge, change.detached, self.paths)
             for change in deletions
             if change.detached is not None
         )
         # A port that one bridge loses may become a port of another.
-        _apply_steps(deletions)
+        apply_steps([step for change in deletions for step in change.steps])
         write_files(record_file(change.bridge, None, self.paths) for change in plan.changes if change.forget_uplink)
         transact([command for change in plan.changes for command in change.ovs_deletions])
         transact([command for change in plan.changes for command in change.ovs_commands])
@@ -173,13 +172,7 @@ class Bridges:
                 write_files([record_file(change.bridge, change.moved, self.paths)])
                 if not change.moved.confirmed:
                     start_rollback_timer(change.bridge, change.confirm_within, self.paths)
-        _apply_steps(others)
-
-
-def _apply_steps(changes: Iterable[BridgeChange]) -> None:
-    steps: list[Step] = [step for change in changes for step in change.steps]
-    if steps:
-        apply_steps(steps)
+        apply_steps([step for change in others for step in change.steps])
 
 
 def _delete(spec: BridgeSpec, current: BridgeState, notes: list[str]) -> list[BridgeChange]:

@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.errors import InvalidOption
 from ..kernel.bandwidth import Bandwidth
 from ..kernel.link_changes import Step
 from ..kernel.links import Link
 from ..kernel.policer import Policer, SetPolicer, chain
-from ..kernel.qdisc import HtbClass, RootQdisc, SetQdiscs, clear_htb_commands, htb_commands
+from ..kernel.qdisc import HtbClass, RootQdisc, SetQdiscs, htb_commands
 
 _UNLIMITED = "unlimited"
 
@@ -34,25 +33,11 @@ class Limits:
         return RootQdisc() if link is None else self.qdiscs.get(link.index, RootQdisc())
 
 
-def check(bridge: str, desired: Bandwidth, link: Link | None, limits: Limits, path: str, owner: str) -> None:
-    """Refuse to replace a qdisc that is not ours; raises InvalidOption."""
-    kind = limits.qdisc(link).foreign_kind
-    if desired.inbound is not None and kind:
-        raise InvalidOption(
-            f"{path}bandwidth.inbound",
-            f"{bridge} already has a queue of kind {kind} that virtnet.linux did not create; remove it "
-            f"(tc qdisc delete dev {bridge} root), or leave this out",
-            owner,
-        )
-
-
 def steps(bridge: str, desired: Bandwidth, link: Link | None, limits: Limits) -> list[Step]:
     """Steps to the desired limits; none where they are set. ``link`` None: the bridge does not exist yet."""
     qdisc = limits.qdisc(link)
-    inbound = desired.inbound
-    commands = (
-        clear_htb_commands(bridge, qdisc) if inbound is None else htb_commands(bridge, HtbClass.of(inbound), qdisc)
-    )
+    htb_class = None if desired.inbound is None else HtbClass.of(desired.inbound)
+    commands = htb_commands(bridge, htb_class, qdisc)
     qdisc_steps: list[Step] = [SetQdiscs(tuple(commands))] if commands else []
     if desired.outbound is None:
         return [*qdisc_steps, *delete_policer(bridge, limits)]

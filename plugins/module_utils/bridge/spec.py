@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from ..core import duplicates, kinds
@@ -20,7 +21,6 @@ from ..kernel.fdb import MOST as FDB_MOST
 from ..kernel.links import OPENVSWITCH
 from ..kernel.routes import Route, read_route_options
 from ..openvswitch.port_vlans import PortVlan, read_port_vlans
-from .uplink import CONFIRM_WITHIN
 
 TYPES = ("linux", OPENVSWITCH)
 FAIL_MODES = ("standalone", "secure")
@@ -30,13 +30,11 @@ FAIL_MODES = ("standalone", "secure")
 _LEAST_DELAY = {"linux": 2, OPENVSWITCH: 4}
 _MOST_DELAY = 30
 
+_ENSLAVES_UPLINK = attrgetter("enslave_uplink")
+
 
 def _on_openvswitch(bridge: Any) -> bool:
     return bool(bridge.type == OPENVSWITCH)
-
-
-def _enslaves_uplink(bridge: Any) -> bool:
-    return bool(bridge.enslave_uplink)
 
 
 def _sets_snooping(bridge: Any) -> bool:
@@ -53,7 +51,8 @@ class BridgeOptions:
     """The options that a bridge has in the module ``bridge`` and in a network. ``forward_delay`` in seconds.
 
     None: the kernel decides on ``mtu`` and ``multicast_snooping``, and the type and ports on ``fdb_max_learned``, see
-    ``fdb_limit``. An empty ``mac`` is derived from the name.
+    ``fdb_limit``. An empty ``mac`` is derived from the name. ``confirm_within``: seconds within which a run has to
+    connect again after the uplink moved.
     """
 
     name: str = required(kinds.interface)
@@ -68,8 +67,8 @@ class BridgeOptions:
     rstp: bool = option(kinds.boolean, False, is_written=_on_openvswitch)
     fail_mode: str = option(kinds.choice(*FAIL_MODES), FAIL_MODES[0], is_written=_on_openvswitch)
     vlans: Sequence[PortVlan] = option(_VLANS, (), is_written=_on_openvswitch)
-    enslave_uplink: bool = option(kinds.boolean, False, is_written=_enslaves_uplink)
-    confirm_within: int = option(kinds.integer(5, 3600), CONFIRM_WITHIN, is_written=_enslaves_uplink)
+    enslave_uplink: bool = option(kinds.boolean, False, is_written=_ENSLAVES_UPLINK)
+    confirm_within: int = option(kinds.integer(5, 3600), 60, is_written=_ENSLAVES_UPLINK)
 
     def as_options(self) -> dict[str, Any]:
         """The options that this bridge has a use for, with every default."""
@@ -91,18 +90,18 @@ def check_bridge(options: Options, bridge: BridgeOptions) -> None:
     if bridge.stp and bridge.rstp:
         options.error("rstp", "cannot be combined with bridge.stp; leave one of them out")
     if bridge.type != OPENVSWITCH:
-        for one in table(BridgeOptions):
-            if one.is_written is _on_openvswitch and getattr(bridge, one.field) != one.default:
-                options.error(one.name, "is for bridges of type openvswitch; leave it out, or use that type")
-    if bridge.type == OPENVSWITCH and 0 < (bridge.fdb_max_learned or 0) < LEAST_OPENVSWITCH:
+        for entry in table(BridgeOptions):
+            if entry.is_written is _on_openvswitch and getattr(bridge, entry.field) != entry.default:
+                options.error(entry.name, "is for bridges of type openvswitch; leave it out, or use that type")
+        return
+    if 0 < (bridge.fdb_max_learned or 0) < LEAST_OPENVSWITCH:
         options.error(
             "fdb_max_learned",
             f"{bridge.fdb_max_learned} is too small for Open vSwitch; use 0, or {LEAST_OPENVSWITCH} or more",
         )
-    if bridge.type == OPENVSWITCH:
-        for name, given in (("enslave_uplink", bridge.enslave_uplink), ("multicast_snooping", _sets_snooping(bridge))):
-            if given:
-                options.error(name, "is for Linux bridges; leave it out, or use bridge.type: linux")
+    for name, given in (("enslave_uplink", bridge.enslave_uplink), ("multicast_snooping", _sets_snooping(bridge))):
+        if given:
+            options.error(name, "is for Linux bridges; leave it out, or use bridge.type: linux")
 
 
 @dataclass(frozen=True)
@@ -136,18 +135,18 @@ class BridgeSpec(BridgeOptions):
             return {"name": self.name, "state": "absent", "type": self.type, "mac": self.mac}
         return super().as_options()
 
+    def error(self, option: str, problem: str) -> InvalidOption:
+        """The error that refuses an option of this bridge."""
+        return InvalidOption(f"{self.path}.{option}" if self.path else option, problem, f"bridge {self.name!r}")
+
 
 def refuse_duplicates(wanted: Sequence[BridgeSpec]) -> None:
-    """Each bridge once, each interface a port of one; raises InvalidOption."""
+    """Each bridge is named once, each interface is a port of one bridge; raises InvalidOption."""
     duplicates.refuse_duplicates(wanted, lambda spec: spec.name, option="name", noun="bridge")
     port_of: dict[str, BridgeSpec] = {}
     for spec in wanted:
         for i, port in enumerate(spec.ports):
             if port in port_of or port == spec.name:
                 taken = f"already a port of {port_of[port].name}" if port in port_of else "the bridge itself"
-                raise InvalidOption(
-                    f"{spec.path}.ports[{i}]" if spec.path else f"ports[{i}]",
-                    f"{port!r} is {taken}; an interface is a port of one bridge",
-                    f"bridge {spec.name!r}",
-                )
+                raise spec.error(f"ports[{i}]", f"{port!r} is {taken}; an interface is a port of one bridge")
             port_of[port] = spec

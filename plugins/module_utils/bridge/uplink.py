@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..core.command import run
-from ..core.errors import InvalidOption
 from ..core.files import File, list_folder, write_files
 from ..core.notes import as_list, as_record, read_note
 from ..core.paths import Paths
@@ -26,14 +25,10 @@ from ..kernel.links import Link
 
 if TYPE_CHECKING:
     from .spec import BridgeSpec
-
-# Seconds within which a run has to connect again.
-CONFIRM_WITHIN = 60
+    from .state import BridgeState
 
 # The protocol of routes that the kernel creates with an address.
 _KERNEL = "kernel"
-# A DHCP client renews addresses on its own interface only, and so does the kernel with router advertisements.
-_RENEWED = "gets addresses by DHCP or router advertisements, which cannot be renewed on the bridge"
 _LOCAL = "local"
 
 
@@ -63,25 +58,23 @@ class Uplinks:
     may_move: bool = False
 
 
-def uplinks_folder(paths: Paths) -> str:
-    """The folder of the records."""
+def _folder(paths: Paths) -> str:
     return os.path.join(paths.state, "uplinks")
 
 
-def record_path(bridge: str, paths: Paths) -> str:
-    """The path of the record of one bridge."""
-    return os.path.join(uplinks_folder(paths), f"{bridge}.json")
+def _record_path(bridge: str, paths: Paths) -> str:
+    return os.path.join(_folder(paths), f"{bridge}.json")
 
 
 def record_file(bridge: str, uplink: Uplink | None, paths: Paths) -> File:
     """The record as a file; None deletes it."""
-    return File(record_path(bridge, paths), None if uplink is None else json.dumps(asdict(uplink)))
+    return File(_record_path(bridge, paths), None if uplink is None else json.dumps(asdict(uplink)))
 
 
 def read_record(bridge: str, paths: Paths) -> Uplink | None:
-    """The record of one bridge; None where there is none that can be read."""
+    """The record of a bridge; None if it does not exist or cannot be read."""
     try:
-        note = read_note(record_path(bridge, paths))
+        note = read_note(_record_path(bridge, paths))
         if note is None:
             return None
         uplink = as_record(Uplink, note)
@@ -93,23 +86,19 @@ def read_record(bridge: str, paths: Paths) -> Uplink | None:
 
 def bridges_with_record(paths: Paths) -> list[str]:
     """The bridges that have a record."""
-    return [name[: -len(".json")] for name in list_folder(uplinks_folder(paths), ".json")]
+    return [name[: -len(".json")] for name in list_folder(_folder(paths), ".json")]
+
+
+def unconfirmed(paths: Paths) -> dict[str, Uplink]:
+    """By bridge, the uplinks that moved and after which no run has connected."""
+    records = {bridge: read_record(bridge, paths) for bridge in bridges_with_record(paths)}
+    return {bridge: uplink for bridge, uplink in records.items() if uplink and not uplink.confirmed}
 
 
 def confirm(paths: Paths) -> None:
     """Record that a run has connected to the host again. The caller holds the lock."""
-    records = {bridge: read_record(bridge, paths) for bridge in bridges_with_record(paths)}
-    write_files(
-        record_file(bridge, replace(uplink, confirmed=True), paths)
-        for bridge, uplink in records.items()
-        if uplink and not uplink.confirmed
-    )
-
-
-def unconfirmed(paths: Paths) -> bool:
-    """Whether an uplink moved and no run has connected since."""
-    records = (read_record(bridge, paths) for bridge in bridges_with_record(paths))
-    return any(uplink is not None and not uplink.confirmed for uplink in records)
+    uplinks = unconfirmed(paths)
+    write_files(record_file(bridge, replace(uplinks[bridge], confirmed=True), paths) for bridge in uplinks)
 
 
 def read_uplinks(bridges: Collection[str], ports: Collection[str], paths: Paths, may_move: bool) -> Uplinks:
@@ -151,7 +140,6 @@ def _route(item: Mapping[str, Any], family: int) -> HostRoute:
 
 
 def _read_renewed(names: Collection[str]) -> frozenset[str]:
-    """Those of the interfaces that have addresses which are renewed."""
     links = json.loads(run(["ip", "-j", "address", "show"]).stdout or "[]")
     return frozenset(
         link["ifname"]
@@ -160,74 +148,46 @@ def _read_renewed(names: Collection[str]) -> frozenset[str]:
     )
 
 
-def port_of(spec: BridgeSpec, links: Mapping[str, Link], uplinks: Uplinks, default_routes: Collection[str]) -> str:
+def port_of(spec: BridgeSpec, current: BridgeState) -> str:
     """The port of a bridge that is or was the uplink; empty where no port is. Pure."""
-    record = uplinks.records.get(spec.name)
+    record = current.uplinks.records.get(spec.name)
     if not spec.enslave_uplink:
         return ""
     if record is not None and record.port in spec.ports:
         return record.port
-    with_addresses = [p for p in spec.ports if p in default_routes or (p in links and links[p].addresses)]
-    return with_addresses[0] if with_addresses else ""
+    for name in spec.ports:
+        if name in current.default_routes or (name in current.links and current.links[name].addresses):
+            return name
+    return ""
 
 
-def moved(
-    spec: BridgeSpec, links: Mapping[str, Link], uplinks: Uplinks, default_routes: Collection[str]
-) -> Uplink | None:
+def moved(spec: BridgeSpec, current: BridgeState) -> Uplink | None:
     """What belongs on the bridge instead of its port; None where nothing does, or may not move now. Pure."""
-    name = port_of(spec, links, uplinks, default_routes)
-    port = links.get(name)
+    name = port_of(spec, current)
+    port = current.links.get(name)
     if port is None:
         return None
+    uplinks = current.uplinks
     record = uplinks.records.get(spec.name)
     if record is not None and (port.master == spec.name or record.confirmed):
         new_addresses = [address for address in port.addresses if address not in record.addresses]
         keys = {route.key for route in record.routes}
         new_routes = [route for route in uplinks.routes.get(name, ()) if route.key not in keys]
-        return replace(
-            record,
-            port=name,
-            addresses=(*record.addresses, *new_addresses),
-            routes=(*record.routes, *new_routes),
-        )
+        addresses, routes = (*record.addresses, *new_addresses), (*record.routes, *new_routes)
+        return replace(record, port=name, addresses=addresses, routes=routes)
     if not uplinks.may_move:
         return None
     return Uplink(name, port.mac, tuple(port.addresses), tuple(uplinks.routes.get(name, ())))
 
 
-def check(
-    spec: BridgeSpec, links: Mapping[str, Link], uplinks: Uplinks, default_routes: Collection[str], prefix: str
-) -> None:
-    """Refuse an uplink that cannot move, before anything is changed; raises InvalidOption. Pure."""
-    owner = f"bridge {spec.name!r}"
-    with_addresses = [p for p in spec.ports if p in links and links[p].addresses and links[p].master != spec.name]
-    if len(with_addresses) > 1:
-        raise InvalidOption(
-            f"{prefix}ports",
-            f"{', '.join(with_addresses)} all have addresses; only one of them can be the uplink",
-            owner,
-        )
-    name = port_of(spec, links, uplinks, default_routes)
-    if name in uplinks.shared and links[name].master != spec.name:
-        raise InvalidOption(
-            f"{prefix}enslave_uplink", f"{name!r} shares a route with other interfaces; give it one of its own", owner
-        )
-    if name in uplinks.renewed and links[name].master != spec.name:
-        raise InvalidOption(
-            f"{prefix}enslave_uplink",
-            f"{name!r} {_RENEWED}; give it fixed ones, or let its manager make the bridge and use mode bridged",
-            owner,
-        )
-
-
-def move_steps(uplink: Uplink, bridge: str, links: Mapping[str, Link], uplinks: Uplinks) -> list[Step]:
+def move_steps(uplink: Uplink, bridge: str, current: BridgeState) -> list[Step]:
     """Steps after the uplink became a port: move its routes to the bridge, then delete its addresses. Pure.
 
     The bridge has the addresses already.
     """
-    port = links[uplink.port]
-    port_routes = uplinks.routes.get(uplink.port, ())
-    routes = port_routes if port.master == bridge and bridge in links else uplink.routes
+    port = current.links[uplink.port]
+    port_routes = current.uplinks.routes.get(uplink.port, ())
+    routes = port_routes if port.master == bridge and bridge in current.links else uplink.routes
     return [
         *(PutHostRoute(bridge, route) for route in _gateways_last(routes)),
         *(DeleteAddress(uplink.port, address) for address in reversed(port.addresses)),

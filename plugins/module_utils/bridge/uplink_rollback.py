@@ -19,7 +19,7 @@ from ..core.lock import lock
 from ..core.paths import Paths
 from ..kernel.link_changes import apply_steps
 from ..kernel.links import read_links
-from .uplink import read_record, record_file, return_steps
+from .uplink import record_file, return_steps, unconfirmed
 
 # Seconds.
 _POLL_INTERVAL = 0.2
@@ -54,19 +54,14 @@ def _detach() -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) > 2:
-            try:
-                os.close(int(name))
-            except OSError:
-                continue
+    os.closerange(3, max(map(int, os.listdir("/proc/self/fd"))) + 1)
 
 
 def watch(bridge: str, seconds: float, paths: Paths) -> None:
-    """Wait for the confirmation; without it, roll back and write that to the journal."""
+    """Wait until the move is confirmed or undone; else roll back and write that to the journal."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if _is_confirmed(bridge, paths):
+        if bridge not in unconfirmed(paths):
             return
         time.sleep(_POLL_INTERVAL)
     for _try in range(_TRIES):
@@ -79,16 +74,10 @@ def watch(bridge: str, seconds: float, paths: Paths) -> None:
             time.sleep(_RETRY_INTERVAL)
 
 
-def _is_confirmed(bridge: str, paths: Paths) -> bool:
-    """Whether the move is confirmed, or undone."""
-    uplink = read_record(bridge, paths)
-    return uplink is None or uplink.confirmed
-
-
 def roll_back(bridge: str, paths: Paths) -> None:
     """Return addresses and routes to the uplink, unless the move is confirmed. The caller holds the lock."""
-    uplink = read_record(bridge, paths)
-    if uplink is None or uplink.confirmed:
+    uplink = unconfirmed(paths).get(bridge)
+    if uplink is None:
         return
     apply_steps(return_steps(uplink, bridge, read_links()))
     write_files([record_file(bridge, None, paths)])

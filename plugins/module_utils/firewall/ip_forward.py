@@ -65,7 +65,7 @@ class ForwardingChange(Change):
         if not removes_files:
             write_files(self.files)
         for sysctl in self.sysctls:
-            sysctl.write()
+            sysctl.apply()
         if removes_files:
             write_files(self.files)
 

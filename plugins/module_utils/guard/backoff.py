@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Delays for events that repeat: conflicts that come in bursts, and parts that break again and again. Pure."""
+"""Delays of the repairs of parts that break again and again. Pure."""
 
 from __future__ import annotations
 
@@ -12,27 +12,6 @@ from dataclasses import dataclass, field
 _FREE_REPAIRS = 4
 _WINDOW = 60.0
 _MAX_DELAY = 300.0
-
-# Seconds that a conflict must last, so that an uplink that flaps moves no network.
-_SETTLE_TIME = 0.5
-# Seconds after which conflicts are examined even if events keep coming.
-_MAX_SETTLE_TIME = 5.0
-
-
-@dataclass
-class Debouncer:
-    """Delays the reaction to a burst of events until the burst is over, but not forever."""
-
-    _first: float | None = None
-
-    def event(self, now: float) -> float:
-        """Record an event; returns the time to react."""
-        self._first = now if self._first is None else self._first
-        return min(now + _SETTLE_TIME, self._first + _MAX_SETTLE_TIME)
-
-    def reset(self) -> None:
-        """End the burst: the next event starts another."""
-        self._first = None
 
 
 @dataclass

@@ -20,7 +20,7 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from ..core.paths import Paths
@@ -35,7 +35,7 @@ from .ports import isolate_new_ports, known_ports, process_detached, report_lost
 from .scheduler import Scheduler
 from .service import handle_signals, notify
 from .view import CONFLICT, EVERYTHING, View
-from .watched_folders import DEFINITIONS, FolderWatch
+from .watched_folders import DEFINITIONS, POLLED, Watcher, add_new_folders, receive, start_watch
 
 # Seconds between two wake-ups while events come that concern no network of ours.
 _IDLE_PAUSE = 0.02
@@ -57,65 +57,63 @@ class Guard:
         self.journal = Journal()
         self.stopped = False
         self._view_outdated = True
-        self._ovs: OvsWatch | None = None
-        self._poll_interval: float | None = None
+        self._selector = selectors.DefaultSelector()
+        self._ovs = OvsWatch(self._selector)
 
     def run(self) -> int:
         """Restore the networks, report to systemd, and handle events."""
         with contextlib.ExitStack() as stack:
             # Before anything is read, so that no event is missed.
             sockets = [stack.enter_context(source) for source in events.listen()]
-            folders = FolderWatch(self.paths)
+            folders = start_watch(self.paths)
             stack.callback(folders.close)
-            self._poll_interval = folders.poll_interval
-            if folders.problem:
-                self.journal.log(folders.problem)
-            selector = stack.enter_context(selectors.DefaultSelector())
+            if folders.pause is not None:
+                self.journal.log(POLLED.format(folders.pause))
+            stack.enter_context(self._selector)
             wakeup = handle_signals(self._stop, stack)
             for number in (*(source.fileno() for source in sockets), *folders.filenos(), wakeup.fileno()):
-                selector.register(number, selectors.EVENT_READ)
-            self._ovs = OvsWatch(selector)
+                self._selector.register(number, selectors.EVENT_READ)
             stack.callback(self._ovs.close)
             workers.in_child(workers.restore_at_boot, self.paths)
             self._refresh()
             self.scheduler.request([CONFLICT], time.monotonic())
             notify("READY=1")
             while not self.stopped:
-                selector.select(self._timeout())
+                self._selector.select(self._timeout(folders.pause))
                 self._receive(sockets, folders)
                 if self.stopped or not self._work():
                     time.sleep(_IDLE_PAUSE)
                 else:
-                    self._watch_new_folders(folders)
+                    # Files may have changed in new folders before these are watched.
+                    self._request(add_new_folders(folders, self.paths))
         return 0
 
     def _stop(self, _number: int, _frame: Any) -> None:
         self.stopped = True
         signal.setitimer(signal.ITIMER_REAL, _STOP_TIMEOUT)
 
-    def _timeout(self) -> float | None:
+    def _timeout(self, poll_interval: float | None) -> float | None:
         """Seconds to wait for an event; None for any time."""
         now = time.monotonic()
-        times = [self.scheduler.next_time(), None if self._ovs is None else self._ovs.retry_time()]
-        if self._poll_interval is not None:
-            times.append(now + self._poll_interval)
+        times = [self.scheduler.next_time(), self._ovs.retry_time()]
+        if poll_interval is not None:
+            times.append(now + poll_interval)
         if self.view.detached_candidates or self.view.unsaved or self.view.not_isolated:
             times.append(now + _PORTS_RETRY)
         known = [when for when in times if when is not None]
         return max(0.0, min(known) - now) if known else None
 
-    def _receive(self, sockets: Collection[socket.socket], folders: FolderWatch) -> None:
-        """Handle all events that have come."""
-        now = time.monotonic()
-        self._receive_kernel_events(sockets, now)
-        self._receive_file_events(folders, now)
+    def _receive(self, sockets: Collection[socket.socket], folders: Watcher) -> None:
+        self._receive_kernel_events(sockets)
+        self._request(receive(folders, self.paths))
         process_detached(self.view, self.paths)
         isolate_new_ports(self.view, self.paths, self.journal)
         report_lost_macvtaps(self.view, self.paths, self.journal)
         save_ports(self.view, self.paths, self.journal)
         self._receive_ovs_event()
 
-    def _receive_kernel_events(self, sockets: Collection[socket.socket], now: float) -> None:
+    def _receive_kernel_events(self, sockets: Collection[socket.socket]) -> None:
+        now = time.monotonic()
         overrun = False
         for source in sockets:
             for event in events.receive(source):
@@ -124,39 +122,24 @@ class Guard:
         if overrun:
             self._refresh()
 
-    def _receive_file_events(self, folders: FolderWatch, now: float) -> None:
-        for concerned in folders.receive():
-            self._request(concerned, now)
-
-    def _watch_new_folders(self, folders: FolderWatch) -> None:
-        """Watch the folders that a run, or a repair, has created, and check what may have changed in them before."""
+    def _request(self, concerned: Iterable[str]) -> None:
+        """Check what changes of files concern: parts, or all of them and the view for DEFINITIONS."""
         now = time.monotonic()
-        for concerned in folders.add_new_folders():
-            self._request(concerned, now)
-
-    def _request(self, concerned: str, now: float) -> None:
-        if concerned == DEFINITIONS:
-            self._request_everything(now)
-        else:
-            self.scheduler.request([concerned], now)
+        for part in concerned:
+            if part == DEFINITIONS:
+                self._view_outdated = True
+            self.scheduler.request(EVERYTHING if part == DEFINITIONS else [part], now)
 
     def _receive_ovs_event(self) -> None:
         """The kernel does not report the ports of Open vSwitch's bridges; its database does."""
-        if self._ovs is None:
-            return
         event = self._ovs.receive()
         if event is OvsEvent.DISCONNECTED:
             self.journal.log("Open vSwitch has stopped; its bridges wait for it.")
         connected = self._ovs.maintain(needed=bool(self.view.ovs_bridges))
         if connected:
-            self.scheduler.unblock(OVS_BRIDGES)
+            self.scheduler.backoff.reset(OVS_BRIDGES)
         if connected or event is OvsEvent.CHANGED:
             self.scheduler.request([OVS_BRIDGES], time.monotonic())
-
-    def _request_everything(self, now: float) -> None:
-        """Definitions or records of a run have changed: read them again, and check all parts."""
-        self._view_outdated = True
-        self.scheduler.request(EVERYTHING, now)
 
     def _work(self) -> bool:
         """Do what is due; returns whether anything was."""
@@ -178,7 +161,7 @@ class Guard:
         return True
 
     def _pending_networks(self, now: float) -> list[str]:
-        """The networks that are left to a run of a playbook."""
+        """The networks that a run of a playbook is about to reconcile."""
         pending = read_pending(self.paths)
         self.scheduler.forget_run()
         if not pending.names:
@@ -188,7 +171,7 @@ class Guard:
             self.journal.log(f"A run that changed {', '.join(networks)} did not finish; the guard completes it.")
             with contextlib.suppress(OSError):
                 os.unlink(pending_path(self.paths))
-            self._request_everything(now)
+            self._request([DEFINITIONS])
             return []
         self.scheduler.watch_run(now)
         return networks
@@ -214,9 +197,9 @@ class Guard:
             self.journal.log_if_changed(f"note {part}", f"{note}.")
         if outcome.changes:
             objects = [change.partition(": ")[0] for change in outcome.changes]
-            self.journal.log_each(self.scheduler.repaired(part, objects, now))
+            self.journal.log_each(self.scheduler.backoff.repaired(part, objects, now))
             self._view_outdated = True
-        elif self.scheduler.succeeded(part):
+        elif self.scheduler.backoff.succeeded(part):
             self.journal.recovered(part)
 
     def _resolve_conflicts(self, pending: Collection[str]) -> None:

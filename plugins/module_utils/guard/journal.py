@@ -16,27 +16,26 @@ def as_sentence(text: str) -> str:
 
 
 class Journal:
-    """Writes lines; a state that lasts is written when it begins or changes, not each time that it is seen."""
+    """Writes lines; a state that lasts is written when it begins or changes, not each time that it is seen.
 
-    def __init__(self, write: Callable[[str], None] = log_line) -> None:
-        self._write = write
+    ``log`` writes a line in any case.
+    """
+
+    def __init__(self, log: Callable[[str], None] = log_line) -> None:
+        self.log = log
         self._last: dict[str, str] = {}
-
-    def log(self, line: str) -> None:
-        """Write a line."""
-        self._write(line)
 
     def log_each(self, texts: Iterable[str]) -> None:
         """Write each text as a sentence."""
         for text in texts:
-            self._write(as_sentence(text))
+            self.log(as_sentence(text))
 
     def log_if_changed(self, topic: str, line: str) -> None:
         """Write a line unless it is the last one of its topic; an empty line ends the topic's state silently."""
         if self._last.get(topic, "") != line:
             self._last[topic] = line
             if line:
-                self._write(line)
+                self.log(line)
 
     def log_state(self, topic: str, texts: Iterable[str]) -> None:
         """As log_if_changed(), with all texts as sentences in one line."""
@@ -49,4 +48,4 @@ class Journal:
     def recovered(self, part: str) -> None:
         """Write that a part whose repair failed is as defined again."""
         self._last.pop(part, None)
-        self._write(f"The {part} are as defined again.")
+        self.log(f"The {part} are as defined again.")

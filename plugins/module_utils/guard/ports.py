@@ -13,6 +13,7 @@ import contextlib
 
 from ..bridge import isolation
 from ..bridge.port_records import ports_record, read_ports, recorded_bridges
+from ..bridge.state import DetachedPort
 from ..core.errors import Locked, VirtnetError
 from ..core.files import read_text, write_volatile
 from ..core.lock import lock
@@ -26,7 +27,7 @@ from .view import View
 def known_ports(view: View, paths: Paths) -> dict[str, dict[int, str]]:
     """The ports of each bridge by index: those of the view, else those that another guard or a run has saved."""
     saved = {
-        bridge: {index: name for name, index in read_ports(bridge, paths)}
+        bridge: {port.index: port.name for port in read_ports(bridge, paths)}
         for bridge in recorded_bridges(paths)
         if bridge not in view.ports
     }
@@ -84,7 +85,7 @@ def report_lost_macvtaps(view: View, paths: Paths, journal: Journal) -> None:
 def save_ports(view: View, paths: Paths, journal: Journal) -> None:
     """Save the ports of bridges where they have changed."""
     for bridge, ports in view.take_unsaved():
-        file = ports_record(bridge, ports, paths)
+        file = ports_record(bridge, [DetachedPort(name, index) for name, index in ports], paths)
         try:
             if read_text(file.path) != file.content:
                 write_volatile(file)

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .backoff import Backoff, Debouncer
+from .backoff import Backoff
 from .view import CONFLICT
 
 # Seconds that the guard waits for further events: one repair handles a burst of them.
 _BURST = 0.03
+# Seconds that a conflict must last, so that an uplink that flaps moves no network.
+_SETTLE_TIME = 0.5
+# Seconds after which conflicts are examined even if events keep coming.
+_MAX_SETTLE_TIME = 5.0
 # Seconds between two checks whether a run of a playbook is complete.
 _RUN_CHECK_INTERVAL = 1.0
 # Seconds that a network keeps its new subnet after a conflict, whatever overlaps it.
@@ -22,9 +26,9 @@ class Scheduler:
     """When each part is to be repaired, conflicts are to be resolved, and the run of a playbook is to be checked."""
 
     def __init__(self) -> None:
+        self.backoff = Backoff()
         self._due: dict[str, float] = {}
-        self._backoff = Backoff()
-        self._conflicts = Debouncer()
+        self._first_conflict: float | None = None
         self._run_check: float | None = None
         self._moves_paused: dict[str, float] = {}
 
@@ -32,7 +36,9 @@ class Scheduler:
         """Have parts repaired, or with CONFLICT conflicts resolved, as soon as the burst of events is over."""
         for part in parts:
             if part == CONFLICT:
-                self._due[part] = self._conflicts.event(now)
+                first = now if self._first_conflict is None else self._first_conflict
+                self._first_conflict = first
+                self._due[part] = min(now + _SETTLE_TIME, first + _MAX_SETTLE_TIME)
             else:
                 self._due[part] = min(now + _BURST, self._due.get(part, now + _BURST))
 
@@ -46,7 +52,7 @@ class Scheduler:
         for part in due:
             del self._due[part]
         if CONFLICT in due:
-            self._conflicts.reset()
+            self._first_conflict = None
         return due
 
     def next_time(self) -> float | None:
@@ -57,25 +63,13 @@ class Scheduler:
         return min(times, default=None)
 
     def _time_of(self, part: str) -> float:
-        return max(self._due[part], self._backoff.blocked_until(part))
-
-    def repaired(self, part: str, objects: Iterable[str], now: float) -> list[str]:
-        """Record the objects of a part that were repaired; returns a sentence for each that delays the next repair."""
-        return self._backoff.repaired(part, objects, now)
+        return max(self._due[part], self.backoff.blocked_until(part))
 
     def failed(self, part: str, now: float) -> float:
         """Record a repair that failed, and schedule the next attempt; returns the seconds until then."""
-        delay = self._backoff.failed(part, now)
+        delay = self.backoff.failed(part, now)
         self._due[part] = now + delay
         return delay
-
-    def succeeded(self, part: str) -> bool:
-        """Record that a part needed no repair; returns whether this ends a series of failures."""
-        return self._backoff.succeeded(part)
-
-    def unblock(self, part: str) -> None:
-        """Allow a repair at once: the reason why repairs of a part failed is gone."""
-        self._backoff.reset(part)
 
     def watch_run(self, now: float) -> None:
         """Check later whether the run of a playbook is complete."""

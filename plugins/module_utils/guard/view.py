@@ -201,8 +201,7 @@ class View:
 
     def _handle_bridge(self, event: LinkEvent) -> frozenset[str]:
         seen = (event.name, event.up, event.mac, event.mtu)
-        if event.index not in self.bridge_names:
-            self.bridge_names[event.index] = event.name
+        self.bridge_names.setdefault(event.index, event.name)
         if self.last_seen.get(event.index) == seen:
             return _NOTHING
         self.last_seen[event.index] = seen

@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
+from typing import Union
 
-from ..core.inotify import watch_folders
+from ..core.inotify import InotifyWatcher, PollingWatcher, watch_folders
 from ..core.paths import Paths
 from ..orchestration.desired_state import ENTRIES, FRAGMENTS
 from ..orchestration.restore import resolver_ready
@@ -18,6 +19,13 @@ from ..resolver.watch import watched_folders as resolver_folders
 
 # Not a part: definitions, or records of a run, concern all parts.
 DEFINITIONS = "definitions"
+
+POLLED = (
+    "No inotify instance is left (fs.inotify.max_user_instances, which other programs have used up): "
+    "files are polled every {:g} s instead."
+)
+
+Watcher = Union[InotifyWatcher, PollingWatcher]
 
 
 def watched_folders(paths: Paths) -> Mapping[str, str]:
@@ -32,48 +40,29 @@ def watched_folders(paths: Paths) -> Mapping[str, str]:
     }
 
 
-class FolderWatch:
-    """Reports changes of files in these folders; ``poll_interval`` in seconds if the host has no inotify to spare."""
+def start_watch(paths: Paths) -> Watcher:
+    """Watch these folders."""
+    watcher = watch_folders()
+    # systemd creates this folder with the first private instance. At boot that is after the guard has started.
+    with contextlib.suppress(OSError):
+        os.makedirs(paths.private_running, mode=0o755, exist_ok=True)
+    add_new_folders(watcher, paths)
+    return watcher
 
-    def __init__(self, paths: Paths) -> None:
-        self._paths = paths
-        self._folders = watch_folders()
-        self.poll_interval = self._folders.pause
-        # systemd creates this folder with the first private instance. At boot that is after the guard has started.
-        with contextlib.suppress(OSError):
-            os.makedirs(paths.private_running, mode=0o755, exist_ok=True)
-        self.add_new_folders()
 
-    @property
-    def problem(self) -> str:
-        """Why files are polled; '' if they are not."""
-        if self.poll_interval is None:
-            return ""
-        return (
-            "No inotify instance is left (fs.inotify.max_user_instances, which other programs have used up): "
-            f"files are polled every {self.poll_interval:g} s instead."
-        )
+def add_new_folders(watcher: Watcher, paths: Paths) -> set[str]:
+    """Watch folders that exist by now; returns what those concern that were not watched before."""
+    folders = watched_folders(paths)
+    return {folders[folder] for folder in watcher.add(folders)}
 
-    def filenos(self) -> list[int]:
-        """The descriptors to select, none if the folders are polled."""
-        return self._folders.filenos()
 
-    def add_new_folders(self) -> set[str]:
-        """Watch folders that exist by now; returns what those concern that were not watched before."""
-        folders = watched_folders(self._paths)
-        return {folders[folder] for folder in self._folders.add(folders)}
-
-    def receive(self) -> Iterator[str]:
-        """A part, or DEFINITIONS, for each change since the last call."""
-        folders = watched_folders(self._paths)
-        for folder, name in self._folders.receive():
-            concerned = folders.get(folder)
-            if concerned is not None and is_relevant(concerned, folder, name, self._paths):
-                yield concerned
-
-    def close(self) -> None:
-        """Stop watching."""
-        self._folders.close()
+def receive(watcher: Watcher, paths: Paths) -> Iterator[str]:
+    """A part, or DEFINITIONS, for each change since the last call."""
+    folders = watched_folders(paths)
+    for folder, name in watcher.receive():
+        concerned = folders.get(folder)
+        if concerned is not None and is_relevant(concerned, folder, name, paths):
+            yield concerned
 
 
 def is_relevant(concerned: str, folder: str, name: str, paths: Paths) -> bool:
@@ -82,12 +71,10 @@ def is_relevant(concerned: str, folder: str, name: str, paths: Paths) -> bool:
         return not name.startswith(".") and name.endswith(".json")
     # In folders of others our files carry our name.
     ours = ("virtnet" in name or folder in _own_folders(paths)) and not name.startswith(".")
-    return ours or not name or (concerned == ENTRIES and _concerns_resolver(folder, name, paths))
-
-
-def _concerns_resolver(folder: str, name: str, paths: Paths) -> bool:
-    """Whether the host's resolver changed. While the host boots, it changes with each service that starts."""
-    return is_resolver_file(folder, name) and os.path.exists(resolver_ready(paths))
+    if ours or not name:
+        return True
+    # While the host boots, its resolver changes with each service that starts.
+    return concerned == ENTRIES and is_resolver_file(folder, name) and os.path.exists(resolver_ready(paths))
 
 
 def _own_folders(paths: Paths) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The work that the guard has done by child processes: what they import and allocate is gone when they end."""
+"""The work of the guard's child processes, which free at their end what they import and allocate."""
 
 from __future__ import annotations
 
@@ -106,15 +106,10 @@ def _run_child(reader: int, writer: int, work: Callable[..., Any], arguments: Se
         os._exit(status)
 
 
-def restore_at_boot(paths: Paths) -> int:
+def restore_at_boot(paths: Paths) -> None:
     """Restore all but the resolver's entries: another service restores these after dnsmasq has started."""
-    try:
-        status = restore(paths, [NETWORKS])
-        bring_up_saved(paths)
-    except VirtnetError as error:
-        log_line(f"error: {error}")
-        return 1
-    return status
+    restore(paths, [NETWORKS])
+    bring_up_saved(paths)
 
 
 def take_snapshot(paths: Paths, ports_before: Mapping[str, Mapping[int, str]]) -> Snapshot:
@@ -145,9 +140,9 @@ def _repair_locked(paths: Paths, parts: Collection[str], exclude: Collection[str
     if exclude and all(network.name in exclude for network in host.desired):
         return []
     outcomes = list(reconcile(host, paths, parts=parts, exclude=exclude))
-    more = AFTER_BRIDGES - set(parts)
-    if more and any(outcome.part in (BRIDGES, OVS_BRIDGES) and outcome.changes for outcome in outcomes):
-        outcomes += reconcile(load_host_state(paths), paths, parts=more, exclude=exclude)
+    dependent = AFTER_BRIDGES - set(parts)
+    if dependent and any(outcome.part in (BRIDGES, OVS_BRIDGES) and outcome.changes for outcome in outcomes):
+        outcomes += reconcile(load_host_state(paths), paths, parts=dependent, exclude=exclude)
     if OVS_BRIDGES in parts:
         networks = [network for network in host.running if network.name not in exclude]
         ovs = [network.bridge.name for network in networks if network.bridge.type == OPENVSWITCH]
@@ -155,18 +150,14 @@ def _repair_locked(paths: Paths, parts: Collection[str], exclude: Collection[str
     return outcomes
 
 
-def finish_run(paths: Paths, networks: Collection[str]) -> bool:
-    """Clear the record of a run if its networks are as defined; returns whether they were."""
+def finish_run(paths: Paths, networks: Collection[str]) -> None:
+    """Clear the record of a run if its networks are as defined."""
     with contextlib.suppress(Locked), lock(paths.runtime, _LOCK_TIMEOUT):
-        pending = read_pending(paths)
-        if not pending.names <= set(networks):
-            return False
+        if not read_pending(paths).names <= set(networks):
+            return
         outcomes = reconcile(load_host_state(paths), paths, names=networks, check=True)
-        if any(outcome.changes or outcome.error for outcome in outcomes):
-            return False
-        write_files([pending_file(Pending(), paths)])
-        return True
-    return False
+        if not any(outcome.changes or outcome.error for outcome in outcomes):
+            write_files([pending_file(Pending(), paths)])
 
 
 def resolve_conflicts(paths: Paths, exclude: Collection[str]) -> Resolution:

@@ -38,36 +38,28 @@ class HostChange(Change):
     stop: str = ""
 
 
-def make(change: HostChange) -> None:
+def apply_change(change: HostChange) -> None:
     """Apply a change; raises VirtnetError naming the path that cannot be changed, and CommandFailed."""
     if change.stop_before:
         systemctl.stop([change.stop_before])
     try:
         remove(change.remove)
         if change.folder:
-            _make_folder(change.folder)
+            os.makedirs(change.folder, exist_ok=True)
+            os.chown(change.folder, os.geteuid(), os.getegid())
+            os.chmod(change.folder, FOLDER_MODE)
         write_files(change.files)
         if change.link:
-            _make_link(change.link, change.target)
+            remove([change.link])
+            os.makedirs(os.path.dirname(change.link), exist_ok=True)
+            # The same link as systemctl enable makes.
+            os.symlink(change.target or f"/etc/systemd/system/{os.path.basename(change.link)}", change.link)
     except OSError as error:
         raise VirtnetError(f"cannot change {error.filename}: {error.strerror}") from error
     if change.reset_failed:
         systemctl.reset_failed([change.reset_failed])
     if change.daemon_reload:
         systemctl.daemon_reload()
-
-
-def _make_folder(path: str) -> None:
-    os.makedirs(path, exist_ok=True)
-    os.chown(path, os.geteuid(), os.getegid())
-    os.chmod(path, FOLDER_MODE)
-
-
-def _make_link(path: str, target: str) -> None:
-    remove([path])
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    # The same link as systemctl enable makes.
-    os.symlink(target or f"/etc/systemd/system/{os.path.basename(path)}", path)
 
 
 def remove(paths: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..core import systemctl
-from ..core.files import read_text
+from ..core.files import File, read_text
 from ..core.paths import Paths
 from ..core.systemctl import Unit
 from .requirements import NEEDS, Need
@@ -21,14 +21,6 @@ from .requirements import NEEDS, Need
 NOT_OURS = -1
 
 _UNIT_FOLDERS = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
-
-
-@dataclass(frozen=True)
-class Text:
-    """The content and mode of an existing file."""
-
-    content: str
-    mode: int
 
 
 @dataclass(frozen=True)
@@ -53,7 +45,7 @@ class State:
     units: Mapping[str, Unit] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     folders: Mapping[str, int] = field(default_factory=dict)
-    files: Mapping[str, Text] = field(default_factory=dict)
+    files: Mapping[str, File] = field(default_factory=dict)
     trees: Mapping[str, Tree] = field(default_factory=dict)
     restart_due: bool = False
     command_taken: bool = False
@@ -72,12 +64,12 @@ def read_units(paths: Paths, names: Sequence[str]) -> dict[str, Unit]:
     """The units from systemd, or from their files if it does not run."""
     if has_systemd(paths):
         return systemctl.show(names)
-    found = {}
+    units = {}
     for name in names:
         if any(os.path.lexists(os.path.join(paths.root, folder, name)) for folder in _UNIT_FOLDERS):
             enabled = os.path.lexists(os.path.join(paths.units, "multi-user.target.wants", name))
-            found[name] = Unit("loaded", "enabled" if enabled else "disabled")
-    return found
+            units[name] = Unit("loaded", "enabled" if enabled else "disabled")
+    return units
 
 
 def has_systemd(paths: Paths) -> bool:
@@ -93,25 +85,25 @@ def is_empty(folder: str, but_for: Sequence[str]) -> bool:
         return False
 
 
-def read_files(files: Sequence[str]) -> dict[str, Text]:
+def read_files(paths: Sequence[str]) -> dict[str, File]:
     """The existing files; symbolic links are not followed."""
-    found = {}
-    for path in files:
+    files = {}
+    for path in paths:
         content = read_text(path) if os.path.isfile(path) and not os.path.islink(path) else None
         if content is not None:
-            found[path] = Text(content, stat.S_IMODE(os.stat(path).st_mode))
-    return found
+            files[path] = File(path, content, stat.S_IMODE(os.stat(path).st_mode))
+    return files
 
 
 def read_folders(folders: Sequence[str]) -> dict[str, int]:
     """Modes of the existing folders."""
-    found = {}
+    modes = {}
     for path in folders:
         if os.path.lexists(path):
             status = os.lstat(path)
             ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
-            found[path] = stat.S_IMODE(status.st_mode) if ours else NOT_OURS
-    return found
+            modes[path] = stat.S_IMODE(status.st_mode) if ours else NOT_OURS
+    return modes
 
 
 def read_links(paths: Sequence[str]) -> dict[str, str]:

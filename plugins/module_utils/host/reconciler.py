@@ -19,7 +19,7 @@ from ..core.reconcile import CHANGE, CREATE, Plan, describe
 from . import files as host_files
 from . import read as host_read
 from . import requirements as host_needs
-from .apply import FOLDER_MODE, HostChange, compile_engine, make, remove
+from .apply import FOLDER_MODE, HostChange, apply_change, compile_engine, remove
 from .files import SERVICE
 from .read import State
 from .removal import plan_removal
@@ -35,7 +35,7 @@ _CACHE = "__pycache__"
 _START_PATIENCE = 330.0
 
 
-class HostSetup:
+class HostReconciler:
     """Reconciler of what the collection installs on a host."""
 
     def __init__(self, state: str, paths: Paths, *, guard: bool = True) -> None:
@@ -49,41 +49,38 @@ class HostSetup:
         # It is written before what requires a restart, so that a later run restarts if this one is killed meanwhile.
         self.due = os.path.join(paths.runtime, "service-restart-due")
         self.rules = File(os.path.join(paths.units, host_files.RULES), host_files.rules_unit(paths.engine))
-        self.hooks = [os.path.join(paths.units, f"{one}.wants", host_files.RULES) for one in host_files.FIREWALLS]
+        self.hooks = [os.path.join(paths.units, f"{unit}.wants", host_files.RULES) for unit in host_files.FIREWALLS]
         self.engine = os.path.join(paths.engine, "engine")
         self.settings = os.path.dirname(paths.definitions)
         # Parents are listed too, or their modes would depend on the umask.
         self.folders = (self.settings, paths.definitions, paths.state, paths.engine, self.engine)
-        self.program = self._program() if state == PRESENT else []
+        self.program: list[File] = []
+        if state == PRESENT:
+            texts = host_files.engine_files()
+            self.program = [File(os.path.join(self.engine, name), text) for name, text in texts.items()]
+            launcher = host_files.launcher(host_files.boot_interpreter())
+            self.program.append(File(self.launcher, launcher, _LAUNCHER_MODE))
         self.packages = sorted({os.path.dirname(file.path) for file in self.program} - set(self.folders))
 
     def link(self, name: str) -> str:
         """The link that enables a unit."""
         return os.path.join(self.paths.units, "multi-user.target.wants", name)
 
-    @property
-    def _shared(self) -> list[str]:
-        """Shared folders into which we write."""
+    def _unfinished(self) -> list[str]:
+        """Temporary files that interrupted runs left in shared folders, and empty folders that they made there."""
         # Imported here, since it imports the bridges, which the preparation of a host does not need.
         from ..bridge.network_managers import FOLDERS
 
         paths = self.paths
-        files = (paths.sysctl_file, paths.dnsmasq_drop_in)
-        folders = [os.path.join(paths.root, one) for one in ("etc", *FOLDERS)]
-        return [paths.dnsmasq_fragments, paths.units, *map(os.path.dirname, files), *folders]
-
-    def _unfinished(self) -> list[str]:
-        """Temporary files that interrupted runs left in shared folders, and empty folders that they made there."""
-        files = [path for folder in self._shared for path in unfinished_files(folder)]
-        own = [os.path.dirname(path) for path in (self.paths.dnsmasq_drop_in, *self.hooks)]
-        return [*files, *(folder for folder in own if host_read.is_empty(folder, files))]
-
-    def _program(self) -> list[File]:
-        launcher = host_files.launcher(host_files.boot_interpreter())
-        return [
-            *(File(os.path.join(self.engine, name), text) for name, text in host_files.engine_files().items()),
-            File(self.launcher, launcher, _LAUNCHER_MODE),
+        shared = [
+            paths.dnsmasq_fragments,
+            paths.units,
+            *map(os.path.dirname, (paths.sysctl_file, paths.dnsmasq_drop_in)),
         ]
+        shared += [os.path.join(paths.root, folder) for folder in ("etc", *FOLDERS)]
+        files = [path for folder in shared for path in unfinished_files(folder)]
+        own = [os.path.dirname(path) for path in (paths.dnsmasq_drop_in, *self.hooks)]
+        return [*files, *(folder for folder in own if host_read.is_empty(folder, files))]
 
     def read(self) -> State:
         """Versions, units, folders and files."""
@@ -112,15 +109,10 @@ class HostSetup:
             return Plan(self._halt(current), [{}])
         host_needs.refuse_old(current.versions, current.family)
         program = self._renew_program(current)
+        # Missing packages are made with the files of the program.
+        folders = [*self.folders, *(folder for folder in self.packages if folder in current.folders)]
         changes = [
-            *(change for folder in self.folders for change in _make_folder(folder, current)),
-            # Missing ones are made with the files of the program.
-            *(
-                change
-                for folder in self.packages
-                if folder in current.folders
-                for change in _make_folder(folder, current)
-            ),
+            *(change for folder in folders for change in _make_folder(folder, current)),
             *program,
             *self._offer_command(current),
             *(change for name in (*self.units, host_files.RULES) for change in self._renew_unit(name, current)),
@@ -156,25 +148,25 @@ class HostSetup:
 
     def _renew_program(self, current: State) -> list[HostChange]:
         """Replace the engine; obsolete files are removed, and all bytecode with any change."""
-        new = [file for file in self.program if not _is_right(file, current)]
+        new = [file for file in self.program if current.files.get(file.path) != file]
         tree = current.tree(self.paths.engine)
         named = {file.path for file in self.program}
         cached = [path for path in tree.files if _CACHE in path.split(os.sep)]
-        strange = [path for path in tree.files if path not in named and path not in cached]
-        if not new and not strange:
+        obsolete = [path for path in tree.files if path not in named and path not in cached]
+        if not new and not obsolete:
             return []
         folders = [folder for folder in tree.folders if folder not in (*self.folders, *self.packages)]
         old = [file.path for file in new if file.path in current.files]
-        before = {path: _digest(current.files[path].content) for path in old}
-        before.update({path: "not of this version" for path in strange})
-        after = {file.path: _digest(file.content or "") for file in new}
+        before = {path: _digest(current.files[path]) for path in old}
+        before.update({path: "not of this version" for path in obsolete})
+        after = {file.path: _digest(file) for file in new}
         return [
             HostChange(
                 action=CHANGE if named & set(current.files) else CREATE,
                 name=f"engine {self.paths.engine}",
                 before=describe(dict(sorted(before.items()))),
                 after=describe(dict(sorted(after.items()))),
-                remove=[*strange, *cached, *folders],
+                remove=[*obsolete, *cached, *folders],
                 files=[*self._restart_is_due(current), *new],
             )
         ]
@@ -192,11 +184,7 @@ class HostSetup:
         if old and os.path.exists(link):
             return []
         before, after = (f"-> {path}\n" if path else "" for path in (old, self.launcher))
-        return [
-            HostChange(
-                action=CREATE, name=f"command {link}", before=before, after=after, link=link, target=self.launcher
-            )
-        ]
+        return [HostChange(CREATE, f"command {link}", before, after, link=link, target=self.launcher)]
 
     def _halt(self, current: State) -> list[HostChange]:
         """Stop the guard; everything else stays."""
@@ -215,14 +203,14 @@ class HostSetup:
 
     def _renew_unit(self, name: str, current: State) -> list[HostChange]:
         file = {**self.units, host_files.RULES: self.rules}[name]
-        if _is_right(file, current):
-            return []
         old = current.files.get(file.path)
+        if old == file:
+            return []
         return [
             HostChange(
                 action=CHANGE if old else CREATE,
                 name=f"unit {name}",
-                before=old.content if old else "",
+                before=(old.content or "") if old else "",
                 after=file.content or "",
                 files=[*(self._restart_is_due(current) if name == SERVICE else []), file],
                 daemon_reload=current.systemd,
@@ -249,10 +237,11 @@ class HostSetup:
         enabled = os.path.basename(current.links.get(link, "")) == name
         active = unit.active in ("active", "failed") or not current.systemd
         known = unit.installed and not unit.stale
+        unit_changes = current.files.get(self.units[name].path) != self.units[name]
         # The change of the file itself reloads systemd.
-        reloaded = known or not current.systemd or not _is_right(self.units[name], current)
+        reloaded = known or not current.systemd or unit_changes
         # A running service has the engine and the unit of the time of its start.
-        old = current.restart_due or renewed or not _is_right(self.units[name], current)
+        old = current.restart_due or renewed or unit_changes
         fresh = name != SERVICE or unit.active != "active" or not old or not current.systemd
         if enabled and active and reloaded and fresh:
             return []
@@ -273,7 +262,7 @@ class HostSetup:
     def apply(self, plan: Plan[HostChange]) -> None:
         """Apply the changes; raises VirtnetError naming the path that cannot be changed."""
         for change in plan.changes:
-            make(change)
+            apply_change(change)
 
 
 def set_up(state: str, paths: Paths, *, check: bool, guard: bool = True) -> Plan[HostChange]:
@@ -283,7 +272,7 @@ def set_up(state: str, paths: Paths, *, check: bool, guard: bool = True) -> Plan
     without it; and they are waited for, since the next task must not meet them at work. When the host is cleared, the
     lock file is removed too.
     """
-    setup = HostSetup(state, paths, guard=guard)
+    setup = HostReconciler(state, paths, guard=guard)
     with contextlib.nullcontext() if check or state == STOPPED else lock(paths.runtime):
         plan = setup.plan(setup.read())
         if not check:
@@ -307,13 +296,8 @@ def set_up(state: str, paths: Paths, *, check: bool, guard: bool = True) -> Plan
     return plan
 
 
-def _is_right(file: File, current: State) -> bool:
-    have = current.files.get(file.path)
-    return have is not None and have.content == file.content and have.mode == file.mode
-
-
-def _digest(content: str) -> str:
-    return hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+def _digest(file: File) -> str:
+    return hashlib.sha256((file.content or "").encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _make_folder(folder: str, current: State) -> list[HostChange]:

@@ -17,7 +17,7 @@ from .apply import HostChange
 from .read import State
 
 if TYPE_CHECKING:
-    from .reconciler import HostSetup
+    from .reconciler import HostReconciler
 
 # The files below /etc/virtnet that the engine writes; others there belong to somebody else.
 _OUR_SETTINGS = re.compile(
@@ -25,7 +25,7 @@ _OUR_SETTINGS = re.compile(
 )
 
 
-def plan_removal(setup: HostSetup, current: State) -> Plan[HostChange]:
+def plan_removal(setup: HostReconciler, current: State) -> Plan[HostChange]:
     """Remove units, command, engine, settings and state; files of others stay."""
     changes = [change for name in setup.units for change in _remove_unit(setup, name, current)]
     if current.links.get(setup.paths.command) == setup.launcher:
@@ -63,7 +63,7 @@ def plan_removal(setup: HostSetup, current: State) -> Plan[HostChange]:
     return Plan(changes, [{}], notes)
 
 
-def _remove_hooks(setup: HostSetup, current: State) -> list[HostChange]:
+def _remove_hooks(setup: HostReconciler, current: State) -> list[HostChange]:
     existing = [path for path in (*setup.hooks, setup.rules.path) if path in current.links or path in current.files]
     folders = [os.path.dirname(path) for path in existing if path in setup.hooks]
     if not existing:
@@ -75,7 +75,7 @@ def _remove_hooks(setup: HostSetup, current: State) -> list[HostChange]:
     ]
 
 
-def _remove_unit(setup: HostSetup, name: str, current: State) -> list[HostChange]:
+def _remove_unit(setup: HostReconciler, name: str, current: State) -> list[HostChange]:
     unit = current.unit(name)
     path = setup.units[name].path
     known = current.systemd and (unit.installed or unit.active != "inactive")
@@ -86,7 +86,7 @@ def _remove_unit(setup: HostSetup, name: str, current: State) -> list[HostChange
         HostChange(
             action=DELETE,
             name=f"unit {name}",
-            before=old.content if old else "",
+            before=(old.content or "") if old else "",
             stop_before=name if current.systemd and unit.active not in ("inactive", "failed") else "",
             remove=[setup.link(name), path],
             reset_failed=name if current.systemd and unit.active == "failed" else "",

@@ -66,29 +66,29 @@ def missing(versions: Mapping[str, str], family: str, needs: Sequence[Need] = NE
 def refuse_old(versions: Mapping[str, str], family: str) -> None:
     """Raise VirtnetError if a version is too old, naming it and the required one."""
     for need in NEEDS:
-        found = versions.get(need.name)
-        if found and tuple(int(part) for part in found.split(".")) < need.least:
+        version = versions.get(need.name)
+        if version and tuple(map(int, version.split("."))) < need.least:
             least = ".".join(map(str, need.least))
             raise VirtnetError(
-                f"{need.name} {found} is too old: virtnet.linux needs {least} or newer; "
+                f"{need.name} {version} is too old: virtnet.linux needs {least} or newer; "
                 f"install a newer {need.package(family)}"
             )
 
 
 def read_versions() -> dict[str, str]:
     """The versions of what is installed, '' if a version is unknown."""
-    found = {}
+    versions = {}
     for program in ("nft", "dnsmasq"):
         if find(program) is not None:
             match = _VERSION.search(run([program, "--version"]).stdout)
-            found[program] = match.group(1) if match else ""
+            versions[program] = match.group(1) if match else ""
     if find("ip") is not None:
-        found["ip"] = ""
+        versions["ip"] = ""
     library = find_spec("pyroute2")
     if library is not None:
-        found["pyroute2"] = _library_version(library.origin or "")
-    found.update({need.name: "" for need in LIBVIRT_NEEDS if find_spec(need.name) is not None})
-    return found
+        versions["pyroute2"] = _library_version(library.origin or "")
+    versions.update({need.name: "" for need in LIBVIRT_NEEDS if find_spec(need.name) is not None})
+    return versions
 
 
 def _library_version(origin: str) -> str:

@@ -48,16 +48,13 @@ def _read_limit(options: Options) -> Limit | None:
     if options.raw("floor", None) is not None:
         # networkValidate() in libvirt's src/network/bridge_driver.c.
         options.error("floor", "is a share guaranteed to a single guest; libvirt refuses it of a network too")
-    if not options.given("average"):
-        peak = options.integer("peak", None, least=1, most=_MOST)
-        burst = options.integer("burst", None, least=1, most=_MOST)
-        options.raw("average", None)
-        options.reject_unknown()
-        if peak is not None or burst is not None:
+    no_average = {} if options.given("average") else {"average": 0}
+    limit = read(Limit, options, **no_average)
+    options.reject_unknown()
+    if no_average:
+        if limit.peak is not None or limit.burst is not None:
             options.error("average", "is required beside peak and burst: kilobytes a second")
         return None
-    limit = read(Limit, options)
-    options.reject_unknown()
     if limit.peak is not None and limit.peak < limit.average:
         options.error("peak", f"{limit.peak} is below the average {limit.average}; raise it, or leave it out")
     longest = min(limit.average * KILOBYTES * _LONGEST_BURST // KIBIBYTES, _LARGEST_BURST)

@@ -67,14 +67,14 @@ def connections() -> list[Connection]:
 
 def delete_entries(matches: Callable[[Connection], bool]) -> int:
     """Delete the connections that match and return their number; raises CommandFailed."""
-    doomed = [connection for connection in connections() if matches(connection)]
+    entries = [connection for connection in connections() if matches(connection)]
     try:
         with netlink.Connection(netlink.NETFILTER) as kernel:
-            for connection in doomed:
+            for connection in entries:
                 _delete(kernel, connection)
     except OSError as error:
         raise CommandFailed(f"connections cannot be deleted: {error.strerror}") from error
-    return len(doomed)
+    return len(entries)
 
 
 def _delete(kernel: netlink.Connection, connection: Connection) -> None:
@@ -91,10 +91,9 @@ def _parse(body: bytes) -> Connection:
     parts = dict(attributes(body, _FAMILY.size))
     source, destination, protocol, port = _parse_tuple(parts[_TUPLE_ORIG])
     reply_source = _parse_tuple(parts[_TUPLE_REPLY])[0]
-    name = _PROTOCOLS.get(protocol, str(protocol))
     return Connection(
         family=body[0],
-        protocol=name,
+        protocol=_PROTOCOLS.get(protocol, str(protocol)),
         source=source,
         destination=destination,
         port=port,

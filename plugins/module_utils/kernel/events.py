@@ -9,10 +9,11 @@ netconf,netfilter/nfnetlink,netfilter/nf_tables}.h.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Union
 
@@ -129,20 +130,13 @@ Event = Union[
 
 def listen() -> list[socket.socket]:
     """Non-blocking sockets that receive the events: of rtnetlink, and of nftables where the kernel has it."""
-    route = _event_socket(netlink.ROUTE)
-    for group in _GROUPS:
-        route.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
-    sockets = [route]
-    try:
-        rules = _event_socket(netlink.NETFILTER)
-        rules.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _NFTABLES_GROUP)
-        sockets.append(rules)
-    except OSError:
-        pass
+    sockets = [_event_socket(netlink.ROUTE, _GROUPS)]
+    with contextlib.suppress(OSError):
+        sockets.append(_event_socket(netlink.NETFILTER, [_NFTABLES_GROUP]))
     return sockets
 
 
-def _event_socket(protocol: int) -> socket.socket:
+def _event_socket(protocol: int, groups: Sequence[int]) -> socket.socket:
     source = netlink.open_socket(protocol)
     try:
         source.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
@@ -150,6 +144,8 @@ def _event_socket(protocol: int) -> socket.socket:
         source.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
     source.bind((0, 0))
     source.setblocking(False)
+    for group in groups:
+        source.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
     return source
 
 
@@ -198,10 +194,8 @@ def _route_message(kind: int, body: bytes) -> Event | None:
         return _link(body, gone=kind == _DELLINK)
     if kind in (_NEWADDR, _DELADDR):
         return _address(body, gone=kind == _DELADDR)
-    if kind == _NEWROUTE:
-        return _new_route(body)
-    if kind == _DELROUTE:
-        return _lost_route(body)
+    if kind in (_NEWROUTE, _DELROUTE):
+        return _route(body, gone=kind == _DELROUTE)
     if kind == _NEWNETCONF:
         return _forwarding(body)
     # struct tcmsg: the family, padding, and the link.
@@ -217,48 +211,43 @@ def _link(body: bytes, *, gone: bool) -> LinkEvent | None:
     if family == _AF_BRIDGE:
         # From a bridge about its port. RTM_DELLINK of this family means that the port left the bridge.
         return None
-    found = dict(attributes(body, _LINK.size))
-    kind = text(dict(attributes(found.get(_LINK_INFO, b""))).get(_INFO_KIND, b""))
+    values = dict(attributes(body, _LINK.size))
+    kind = text(dict(attributes(values.get(_LINK_INFO, b""))).get(_INFO_KIND, b""))
     return LinkEvent(
         index=index,
-        name=text(found.get(_NAME, b"")),
-        master=_number(found.get(_MASTER, b"")),
+        name=text(values.get(_NAME, b"")),
+        master=_number(values.get(_MASTER, b"")),
         up=bool(flags & _IFF_UP),
-        mac=found.get(_ADDRESS_OF_LINK, b"").hex(":"),
-        mtu=_number(found.get(_MTU, b"")),
+        mac=values.get(_ADDRESS_OF_LINK, b"").hex(":"),
+        mtu=_number(values.get(_MTU, b"")),
         gone=gone,
-        lower=_number(found.get(_LOWER, b"")) if kind in _STACKED_KINDS else 0,
+        lower=_number(values.get(_LOWER, b"")) if kind in _STACKED_KINDS else 0,
     )
 
 
 def _address(body: bytes, *, gone: bool) -> AddressEvent | None:
     _family, length, _flags, _scope, index = _ADDRESS.unpack_from(body)
-    found = dict(attributes(body, _ADDRESS.size))
-    address = found.get(_IFA_LOCAL) or found.get(_IFA_ADDRESS)
+    values = dict(attributes(body, _ADDRESS.size))
+    address = values.get(_IFA_LOCAL) or values.get(_IFA_ADDRESS)
     return None if address is None else AddressEvent(index, address, length, gone)
 
 
-def _new_route(body: bytes) -> RouteEvent | None:
-    _family, length, _source, _tos, _table, _protocol, _scope, kind, _flags = _ROUTE_HEAD.unpack_from(body)
-    found = dict(attributes(body, _ROUTE_HEAD.size))
-    if kind != _UNICAST or _RTA_DESTINATION not in found:
-        return None
-    return RouteEvent(_number(found.get(_RTA_OUTPUT, b"")), found[_RTA_DESTINATION], length)
-
-
-def _lost_route(body: bytes) -> LostRouteEvent | None:
-    _family, _length, _source, _tos, _table, protocol, _scope, kind, _flags = _ROUTE_HEAD.unpack_from(body)
+def _route(body: bytes, *, gone: bool) -> RouteEvent | LostRouteEvent | None:
+    _family, length, _source, _tos, _table, protocol, _scope, kind, _flags = _ROUTE_HEAD.unpack_from(body)
+    values = dict(attributes(body, _ROUTE_HEAD.size))
+    index = _number(values.get(_RTA_OUTPUT, b""))
     if kind != _UNICAST:
         return None
-    found = dict(attributes(body, _ROUTE_HEAD.size))
-    return LostRouteEvent(_number(found.get(_RTA_OUTPUT, b"")), protocol)
+    if gone:
+        return LostRouteEvent(index, protocol)
+    return RouteEvent(index, values[_RTA_DESTINATION], length) if _RTA_DESTINATION in values else None
 
 
 def _forwarding(body: bytes) -> ForwardingEvent | None:
-    found = dict(attributes(body, _SHORT_HEAD))
-    if _NETCONF_FORWARDING not in found or _number(found.get(_NETCONF_INTERFACE, b"")) != _ALL_INTERFACES:
+    values = dict(attributes(body, _SHORT_HEAD))
+    if _NETCONF_FORWARDING not in values or _number(values.get(_NETCONF_INTERFACE, b"")) != _ALL_INTERFACES:
         return None
-    return ForwardingEvent(body[0], _number(found[_NETCONF_FORWARDING]) != 0)
+    return ForwardingEvent(body[0], _number(values[_NETCONF_FORWARDING]) != 0)
 
 
 def _rules(kind: int, body: bytes) -> RulesEvent | None:

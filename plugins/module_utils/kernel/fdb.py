@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..core.errors import CommandFailed
 from . import netlink
+from .links import index_of
 from .netlink import attribute, attributes
 
 # Learned from guests only; the size of Open vSwitch's own table (MAC_DEFAULT_MAX in lib/mac-learning.h).
@@ -41,11 +41,11 @@ class FdbLimits:
     """The limits of the host's bridges by index, 0 for none; ``supported``: whether the kernel has such limits."""
 
     supported: bool = False
-    limits: Mapping[int, int] | None = None
+    limits: Mapping[int, int] = field(default_factory=dict)
 
     def of(self, index: int) -> int:
         """The limit of a bridge; 0 for one that does not exist."""
-        return (self.limits or {}).get(index, 0)
+        return self.limits.get(index, 0)
 
     def steps(self, name: str, index: int, limit: int) -> list[SetFdbLimit]:
         """The steps that give an existing bridge its limit."""
@@ -59,14 +59,11 @@ class SetFdbLimit:
     name: str
     limit: int
 
-    def make(self) -> None:
+    def apply(self) -> None:
         """Set it; raises CommandFailed."""
         data = attribute(_INFO_DATA, attribute(_FDB_MAX_LEARNED, struct.pack("=I", self.limit)))
         info = attribute(_LINK_INFO, attribute(_INFO_KIND, b"bridge\0") + data)
-        try:
-            index = socket.if_nametoindex(self.name)
-        except OSError:
-            raise CommandFailed(f"there is no interface {self.name}") from None
+        index = index_of(self.name)
         try:
             with netlink.Connection(netlink.ROUTE) as kernel:
                 kernel.request(_NEW_LINK, _LINK.pack(0, 0, index, 0, 0) + info)
@@ -77,7 +74,7 @@ class SetFdbLimit:
 def read_fdb_limits() -> FdbLimits:
     """The limits of all bridges of this network namespace; raises CommandFailed."""
     only_bridges = attribute(_LINK_INFO, attribute(_INFO_KIND, b"bridge\0"))
-    found: dict[int, int | None] = {}
+    bridges: dict[int, int | None] = {}
     try:
         with netlink.Connection(netlink.ROUTE) as kernel:
             links = kernel.dump(_GET_LINK, _LINK.pack(0, 0, 0, 0, 0) + only_bridges)
@@ -88,10 +85,7 @@ def read_fdb_limits() -> FdbLimits:
         # A kernel may list more than it is asked for.
         if netlink.text(info.get(_INFO_KIND, b"")) == "bridge":
             limit = dict(attributes(info.get(_INFO_DATA, b""))).get(_FDB_MAX_LEARNED)
-            found[_LINK.unpack_from(link)[2]] = None if limit is None else struct.unpack("=I", limit)[0]
-    limits = {index: limit for index, limit in found.items() if limit is not None}
-    return FdbLimits(bool(limits) if found else _release() >= _SINCE, limits)
-
-
-def _release() -> tuple[int, ...]:
-    return tuple(map(int, re.findall(r"\d+", os.uname().release)[:2]))
+            bridges[_LINK.unpack_from(link)[2]] = None if limit is None else struct.unpack("=I", limit)[0]
+    limits = {index: limit for index, limit in bridges.items() if limit is not None}
+    release = tuple(map(int, re.findall(r"\d+", os.uname().release)[:2]))
+    return FdbLimits(bool(limits) if bridges else release >= _SINCE, limits)

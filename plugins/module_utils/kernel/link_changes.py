@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-import socket
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Union
 
 from ..core.command import PACKAGES, run
 from ..core.errors import CommandFailed, MissingTool
 from .fdb import SetFdbLimit
+from .links import index_of
 from .policer import SetPolicer
 from .qdisc import SetQdiscs
 from .routes import PROTOCOL
@@ -41,7 +41,7 @@ class AddBridge:
 
     name: str
     mac: str
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class SetLink:
     """Set attributes of a link, which have pyroute2's names."""
 
     name: str
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class SetSysctl:
     path: str
     value: str
 
-    def write(self) -> None:
+    def apply(self) -> None:
         """Set the value; raises CommandFailed."""
         try:
             with open(self.path, "w", encoding="ascii") as stream:
@@ -131,15 +131,15 @@ class PutHostRoute:
     name: str
     route: HostRoute
 
-    def command(self) -> list[str]:
-        """The ``ip`` command."""
+    def apply(self) -> None:
+        """Run ``ip``, which resolves names of tables, protocols and scopes; raises MissingTool, CommandFailed."""
         route = self.route
         words = ["ip", f"-{route.family}", "route", "replace", route.to, *(["via", route.via] if route.via else [])]
         words += ["dev", self.name, "table", route.table, "proto", route.protocol]
         words += ["metric", str(route.metric)] if route.metric else []
         words += ["src", route.source] if route.source else []
         words += ["scope", route.scope] if route.family == 4 else []
-        return [*words, *(["onlink"] if route.onlink else [])]
+        run([*words, *(["onlink"] if route.onlink else [])])
 
 
 @dataclass(frozen=True)
@@ -200,33 +200,23 @@ Step = Union[
 ]
 
 
-def _index(name: str) -> int:
-    try:
-        return socket.if_nametoindex(name)
-    except OSError:
-        raise CommandFailed(f"there is no interface {name}") from None
-
-
 def _apply(route: Any, step: Step) -> None:
-    if isinstance(step, SetSysctl):
-        step.write()
-    elif isinstance(step, PutHostRoute):
-        # ip resolves names of tables, protocols and scopes by files of the host.
-        run(step.command())
+    if isinstance(step, (SetSysctl, SetQdiscs, SetPolicer, SetFdbLimit, PutHostRoute)):
+        step.apply()
     elif isinstance(step, AddBridge):
         route.link("add", ifname=step.name, kind="bridge", address=step.mac, **step.attributes)
     elif isinstance(step, SetLink):
-        route.link("set", index=_index(step.name), **step.attributes)
-    elif isinstance(step, (SetQdiscs, SetPolicer, SetFdbLimit)):
-        step.make()
+        route.link("set", index=index_of(step.name), **step.attributes)
     elif isinstance(step, Rename):
-        _rename(route, _index(step.name), step.new)
+        _rename(route, index_of(step.name), step.new)
     elif isinstance(step, DeleteLink):
-        route.link("del", index=_index(step.name))
+        route.link("del", index=index_of(step.name))
     elif isinstance(step, DeleteLocalRoute):
-        route.route("del", dst=step.to, oif=_index(step.name), table=_LOCAL, scope=_ANY_SCOPE)
+        route.route("del", dst=step.to, oif=index_of(step.name), table=_LOCAL, scope=_ANY_SCOPE)
     elif isinstance(step, (AttachPort, DetachPort)):
-        route.link("set", index=_index(step.port), master=_index(step.bridge) if isinstance(step, AttachPort) else 0)
+        route.link(
+            "set", index=index_of(step.port), master=index_of(step.bridge) if isinstance(step, AttachPort) else 0
+        )
     else:
         _apply_address(route, step)
 
@@ -234,15 +224,17 @@ def _apply(route: Any, step: Step) -> None:
 def _apply_address(route: Any, step: AddAddress | DeleteAddress | PutRoute | DeleteRoute) -> None:
     if isinstance(step, (PutRoute, DeleteRoute)):
         verb = "replace" if isinstance(step, PutRoute) else "del"
-        where = {"gateway": step.via, "oif": _index(step.name), "priority": step.metric, "proto": PROTOCOL}
+        where = {"gateway": step.via, "oif": index_of(step.name), "priority": step.metric, "proto": PROTOCOL}
         route.route(verb, dst=step.to, **where)
     else:
         address, _slash, length = step.cidr.partition("/")
         verb = "add" if isinstance(step, AddAddress) else "del"
-        more: dict[str, Any] = {"flags": _IFA_F_NODAD} if ":" in address and verb == "add" else {}
-        if ":" not in address and verb == "add" and int(length) < 31:
-            more["broadcast"] = _broadcast(address, int(length))
-        route.addr(verb, index=_index(step.name), address=address, prefixlen=int(length), **more)
+        attributes: dict[str, Any] = {}
+        if ":" in address and verb == "add":
+            attributes["flags"] = _IFA_F_NODAD
+        elif verb == "add" and int(length) < 31:
+            attributes["broadcast"] = str(ipaddress.ip_interface(step.cidr).network.broadcast_address)
+        route.addr(verb, index=index_of(step.name), address=address, prefixlen=int(length), **attributes)
 
 
 def _rename(route: Any, index: int, name: str) -> None:
@@ -259,15 +251,13 @@ def _rename(route: Any, index: int, name: str) -> None:
         route.link("set", index=index, state="up")
 
 
-def _broadcast(address: str, length: int) -> str:
-    return str(ipaddress.ip_interface(f"{address}/{length}").network.broadcast_address)
-
-
-def apply_steps(steps: Iterable[Step]) -> None:
+def apply_steps(steps: Sequence[Step]) -> None:
     """Apply steps in order, until the kernel refuses one.
 
     Raises MissingTool without pyroute2, CommandFailed naming the step and the kernel's reason.
     """
+    if not steps:
+        return
     try:
         from pyroute2 import IPRoute
         from pyroute2.netlink.exceptions import NetlinkError

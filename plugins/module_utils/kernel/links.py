@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -59,8 +60,8 @@ def parse_links(text: str) -> dict[str, Link]:
 
     ``ip`` looks up the bridge of a port while it prints, and prints if7 or the like for a bridge deleted meanwhile.
     """
-    found = {item["ifname"]: _link(item) for item in json.loads(text or "[]") if "ifname" in item}
-    return {name: link if link.master in found else replace(link, master="") for name, link in found.items()}
+    links = {item["ifname"]: _link(item) for item in json.loads(text or "[]") if "ifname" in item}
+    return {name: link if link.master in links else replace(link, master="") for name, link in links.items()}
 
 
 def _link(item: Mapping[str, Any]) -> Link:
@@ -100,6 +101,14 @@ def read_links() -> dict[str, Link]:
         raise CommandFailed(
             f"ip -d -j address show printed no JSON ({error}); iproute2 5.0 or newer is needed"
         ) from None
+
+
+def index_of(name: str) -> int:
+    """The index of a link; raises CommandFailed."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        raise CommandFailed(f"there is no interface {name}") from None
 
 
 def sysctl_path(proc_sys: str, interface: str, key: str) -> str:

@@ -66,7 +66,7 @@ def messages(datagram: bytes) -> Iterator[Message]:
 
 def attribute(kind: int, value: bytes) -> bytes:
     """An attribute with its header and padding; ``kind`` may include NESTED."""
-    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + bytes(_aligned(len(value)) - len(value))
+    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
 
 
 def attributes(data: bytes, offset: int = 0) -> Iterator[tuple[int, bytes]]:
@@ -95,13 +95,10 @@ def _aligned(length: int) -> int:
 
 
 class Connection:
-    """A socket for requests to the kernel, closed at the end of ``with``. Every method raises OSError.
+    """A socket for requests to the kernel, closed at the end of ``with``. Every method raises OSError."""
 
-    ``link``: a socket that is open already.
-    """
-
-    def __init__(self, protocol: int, link: socket.socket | None = None) -> None:
-        self._link = link or open_socket(protocol)
+    def __init__(self, protocol: int) -> None:
+        self._link = open_socket(protocol)
         self._link.settimeout(_PATIENCE)
         self._sequence = 0
 

@@ -11,7 +11,7 @@ and leave the host without NAT.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,8 +105,8 @@ class SetPolicer:
     bridge: str
     policer: Policer | None
 
-    def make(self) -> None:
-        """Load it, and take the table away with the last one; raises MissingTool, CommandFailed."""
+    def apply(self) -> None:
+        """Load it, and delete the table with the last policer; raises MissingTool, CommandFailed."""
         if self.policer is None and set(read_policers()) <= {chain(self.bridge)}:
             run(["nft", "delete", "table", FAMILY, TABLE])
         else:
@@ -130,9 +130,3 @@ class SetPolicer:
             f"{declared}delete chain {place} {name}\n"
             f"table {place} {{\n\tchain {name} {{\n\t\t{hook}\n{rules}\n\t}}\n}}\n"
         )
-
-
-def orphan_chains(policers: Iterable[str], bridges: Iterable[str]) -> list[str]:
-    """The chains of bridges other than these."""
-    kept = {chain(bridge) for bridge in bridges}
-    return sorted(name for name in policers if name not in kept)

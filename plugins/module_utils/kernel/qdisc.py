@@ -65,12 +65,10 @@ class HtbClass:
 
     def equals(self, other: HtbClass) -> bool:
         """Whether both are the same within the precision of tc (microseconds) and of the kernel (ticks)."""
-        return (self.rate, self.ceil) == (other.rate, other.ceil) and all(
-            abs(own_bucket - other_bucket) <= _GRAIN * rate + 1
-            for own_bucket, other_bucket, rate in (
-                (self.burst, other.burst, self.rate),
-                (self.cburst, other.cburst, self.ceil),
-            )
+        return (
+            (self.rate, self.ceil) == (other.rate, other.ceil)
+            and abs(self.burst - other.burst) <= _GRAIN * self.rate + 1
+            and abs(self.cburst - other.cburst) <= _GRAIN * self.ceil + 1
         )
 
     def __str__(self) -> str:
@@ -158,7 +156,7 @@ class SetQdiscs:
 
     commands: Sequence[str]
 
-    def make(self) -> None:
+    def apply(self) -> None:
         """Run them; raises MissingTool, CommandFailed."""
         try:
             run(["tc", "-batch", "-"], stdin="".join(f"{command}\n" for command in self.commands))
@@ -176,8 +174,10 @@ def explain_tc_error(error: str) -> str:
     return error
 
 
-def htb_commands(device: str, htb_class: HtbClass, current: RootQdisc) -> list[str]:
-    """tc commands that give a link this egress limit in place; none where it has it already."""
+def htb_commands(device: str, htb_class: HtbClass | None, current: RootQdisc) -> list[str]:
+    """tc commands that set the egress limit of a link in place, None removes ours; none where nothing differs."""
+    if htb_class is None:
+        return [f"qdisc delete dev {device} root"] if current.ours else []
     commands = []
     if not current.ours:
         commands.append(f"qdisc replace dev {device} root handle {_MAJOR:x}: htb default 1")
@@ -192,8 +192,3 @@ def htb_commands(device: str, htb_class: HtbClass, current: RootQdisc) -> list[s
             f"{htb_class.backlog_limit}"
         )
     return commands
-
-
-def clear_htb_commands(device: str, current: RootQdisc) -> list[str]:
-    """tc commands that remove our egress limit from a link; none where it has none."""
-    return [f"qdisc delete dev {device} root"] if current.ours else []

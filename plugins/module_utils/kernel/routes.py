@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Union
 
 from ..core import kinds
 from ..core.command import run
-from ..core.errors import CommandFailed, InvalidOption
+from ..core.errors import CommandFailed
 from ..core.fields import option, read, required, write
-from ..core.options import Options
+from ..core.options import Interface, Options
 
 Subnet = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
-Interface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
 
 # The mark that a route is ours (rtm_protocol in rtnetlink(7)); 118 is "v", and nobody's in iproute2's rt_protos.
 PROTOCOL = 118
@@ -58,15 +57,13 @@ class Route:
 def read_route_options(options: Options, name: str, addresses: Iterable[Interface]) -> tuple[Route, ...]:
     """A list of routes of a bridge with these addresses; raises InvalidOption."""
     host_addresses = list(addresses)
-    routes: list[Route] = []
-    keys = set()
+    routes: dict[tuple[str, int], Route] = {}
     for item in options.each(name):
         route = _read(item, host_addresses)
-        if route.key in keys:
+        if route.key in routes:
             item.error("to", f"{route.to} is there already with metric {route.metric}; give another metric")
-        keys.add(route.key)
-        routes.append(route)
-    return tuple(sorted(routes, key=lambda route: (route.to, route.metric)))
+        routes[route.key] = route
+    return tuple(routes[key] for key in sorted(routes))
 
 
 def _read(options: Options, host_addresses: Sequence[Interface]) -> Route:
@@ -94,23 +91,23 @@ def _read(options: Options, host_addresses: Sequence[Interface]) -> Route:
 
 def read_routes() -> dict[str, tuple[Route, ...]]:
     """The routes of ours by interface; raises MissingTool, CommandFailed."""
-    found: dict[str, list[Route]] = {}
+    routes: dict[str, list[Route]] = {}
     for family in ("-4", "-6"):
-        for one in _listed([family, "-j", "route", "show", "proto", str(PROTOCOL)]):
-            if "gateway" in one and "dev" in one:
-                subnet = str(ipaddress.ip_network(one["dst"] if one["dst"] != "default" else "0.0.0.0/0"))
-                found.setdefault(one["dev"], []).append(Route(subnet, one["gateway"], one.get("metric", 0)))
-    return {device: tuple(sorted(routes, key=lambda route: route.key)) for device, routes in found.items()}
+        for item in _listed([family, "-j", "route", "show", "proto", str(PROTOCOL)]):
+            if "gateway" in item and "dev" in item:
+                subnet = str(ipaddress.ip_network(item["dst"] if item["dst"] != "default" else "0.0.0.0/0"))
+                routes.setdefault(item["dev"], []).append(Route(subnet, item["gateway"], item.get("metric", 0)))
+    return {device: tuple(sorted(group, key=lambda route: route.key)) for device, group in routes.items()}
 
 
 def read_others(wanted: Iterable[Route]) -> dict[tuple[str, int], str]:
     """Routes of others to the same subnets with the same metric, and on which interface they are."""
-    found = {}
+    interfaces = {}
     for to in sorted({route.to for route in wanted}):
-        for one in _listed(["-6" if ":" in to else "-4", "-j", "route", "show", "exact", to]):
-            if str(one.get("protocol")) != str(PROTOCOL):
-                found[to, int(one.get("metric", 0))] = str(one.get("dev", "several interfaces"))
-    return found
+        for item in _listed(["-6" if ":" in to else "-4", "-j", "route", "show", "exact", to]):
+            if str(item.get("protocol")) != str(PROTOCOL):
+                interfaces[to, int(item.get("metric", 0))] = str(item.get("dev", "several interfaces"))
+    return interfaces
 
 
 def _listed(arguments: Sequence[str]) -> list[dict[str, Any]]:
@@ -119,18 +116,3 @@ def _listed(arguments: Sequence[str]) -> list[dict[str, Any]]:
         return list(json.loads(text or "[]"))
     except ValueError as error:
         raise CommandFailed(f"ip {' '.join(arguments)} printed no JSON ({error})") from None
-
-
-def check_routes(routes: Iterable[Route], others: Mapping[tuple[str, int], str], bridge: str, owner: str) -> None:
-    """Refuse what somebody else routes already, but by this bridge: libvirt did, before its network became ours.
-
-    Raises InvalidOption.
-    """
-    for route in routes:
-        device = others.get(route.key, bridge)
-        if device != bridge:
-            raise InvalidOption(
-                f"{route.path}.to" if route.path else "routes",
-                f"{route.to} is routed already, by {device} with metric {route.metric}; give another metric",
-                owner,
-            )

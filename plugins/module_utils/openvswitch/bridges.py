@@ -16,6 +16,7 @@ from ..core.errors import CommandFailed, NotRunning
 from ..core.identity import MARK
 from ..kernel.links import OPENVSWITCH, Link, read_links
 from . import ovsdb
+from .port_vlans import Vlan
 
 # Keys in external_ids of a bridge: we created it; we protect its ports; we set the size of its MAC address table.
 MADE_BY_KEY = "made-by"
@@ -57,20 +58,11 @@ PortSettings = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Vlan:
-    """VLANs of one port: columns tag, trunks and vlan_mode of table Port."""
-
-    tag: int | None = None
-    trunks: tuple[int, ...] = ()
-    mode: str = ""
-
-
-@dataclass(frozen=True)
 class OvsPort:
     """A port of a bridge; ``settings`` are needed to create it again. A bond has several ``interfaces``."""
 
     name: str
-    vlan: Vlan = Vlan()
+    vlan: Vlan = Vlan()  # noqa: RUF009
     protected: bool = False
     interfaces: Sequence[str] = ()
     mtu_request: int | None = None

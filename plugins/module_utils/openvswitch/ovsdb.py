@@ -9,6 +9,7 @@ Changes are made by ``ovs-vsctl`` (bridges.py), which waits until ovs-vswitchd h
 from __future__ import annotations
 
 import codecs
+import contextlib
 import json
 import os
 import socket
@@ -32,11 +33,6 @@ Columns = Mapping[str, Sequence[str]]
 START = "start it: systemctl start openvswitch-switch"
 
 
-def socket_path() -> str:
-    """Where the server listens; the programs of Open vSwitch use the same variable (ovs-vsctl(8))."""
-    return os.path.join(os.environ.get("OVS_RUNDIR") or "/run/openvswitch", "db.sock")
-
-
 class Connection:
     """A connection to the server; raises NotRunning where there is none."""
 
@@ -46,16 +42,11 @@ class Connection:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._text = ""
         try:
-            self._socket.connect(socket_path())
+            # The programs of Open vSwitch use the same variable (ovs-vsctl(8)).
+            self._socket.connect(os.path.join(os.environ.get("OVS_RUNDIR") or "/run/openvswitch", "db.sock"))
         except OSError as error:
             self._socket.close()
             raise NotRunning(f"Open vSwitch's ovsdb-server does not run ({error.strerror}); {START}") from None
-
-    def __enter__(self) -> Connection:
-        return self
-
-    def __exit__(self, *_what: object) -> None:
-        self.close()
 
     def fileno(self) -> int:
         """The descriptor to wait for."""
@@ -75,8 +66,11 @@ class Connection:
             self._send({"method": method, "params": parameters, "id": method})
             while time.monotonic() < deadline:
                 for message in self._messages():
-                    if message.get("id") == method and "result" in message:
-                        return _result(message)
+                    if message.get("id") != method or "result" not in message:
+                        continue
+                    if message.get("error"):
+                        raise CommandFailed(f"Open vSwitch's database cannot be read: {message['error']}")
+                    return message["result"]
             raise TimeoutError("timed out")
         except (OSError, ValueError) as error:
             raise NotRunning(f"Open vSwitch's ovsdb-server does not answer ({error}); {START}") from None
@@ -130,24 +124,16 @@ class Connection:
                 yield message
 
 
-def _result(message: Mapping[str, Any]) -> Any:
-    if message.get("error"):
-        raise CommandFailed(f"Open vSwitch's database cannot be read: {message['error']}")
-    return message["result"]
-
-
 def select(tables: Columns) -> Tables:
-    """Read tables in one transaction; raises NotRunning, CommandFailed."""
+    """Read tables in one transaction, with plain values: sets as lists, maps as dicts, uuids as text.
+
+    Raises NotRunning, CommandFailed.
+    """
     operations = [
         {"op": "select", "table": table, "where": [], "columns": list(columns)} for table, columns in tables.items()
     ]
-    with Connection() as connection:
+    with contextlib.closing(Connection()) as connection:
         results = connection.request("transact", [_DATABASE, *operations])
-    return parse(list(tables), results)
-
-
-def parse(tables: Sequence[str], results: Sequence[Mapping[str, Any]]) -> Tables:
-    """The results of selects with plain values: sets as lists, maps as dicts, uuids as text. Pure."""
     for result in results:
         if result.get("error"):
             raise CommandFailed(f"Open vSwitch's database cannot be read: {result.get('details', result['error'])}")

@@ -7,15 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
+from ..core import kinds
+from ..core.fields import Kind, option, read, write
 from ..core.options import Options, repr_short
-from .bridges import Vlan
 
 # ovs-vswitchd.conf.db(5), table Port, column vlan_mode.
 _ACCESS, _TRUNK, _NATIVE = "access", "trunk", ("native-tagged", "native-untagged")
-_MODES = (_ACCESS, _TRUNK, *_NATIVE)
 _MOST_TAG = 4094
+
+
+_TRUNKS: Kind[tuple[int, ...]] = Kind(
+    lambda options, name: tuple(sorted(set(options.integers(name, least=0, most=_MOST_TAG)))), write=list
+)
+
+
+@dataclass(frozen=True)
+class Vlan:
+    """VLANs of one port: columns tag, trunks and vlan_mode of table Port."""
+
+    tag: int | None = option(kinds.integer(0, _MOST_TAG), None, is_written=lambda vlan: vlan.tag is not None)
+    trunks: tuple[int, ...] = option(_TRUNKS, (), is_written=attrgetter("trunks"))
+    mode: str = option(kinds.choice(_ACCESS, _TRUNK, *_NATIVE), "", is_written=attrgetter("mode"))
 
 
 @dataclass(frozen=True)
@@ -30,8 +45,7 @@ class PortVlan:
         """As options of the user."""
         if self.portgroup:
             return {"port": self.port, "portgroup": self.portgroup}
-        given = {"tag": self.vlan.tag, "trunks": list(self.vlan.trunks), "mode": self.vlan.mode}
-        return {"port": self.port, **{name: value for name, value in given.items() if value not in (None, [], "")}}
+        return {"port": self.port, **write(self.vlan)}
 
 
 def read_port_vlans(options: Options, name: str, portgroups: Sequence[str] | None = None) -> tuple[PortVlan, ...]:
@@ -61,16 +75,14 @@ def read_port_vlans(options: Options, name: str, portgroups: Sequence[str] | Non
 
 
 def _vlan(item: Options) -> Vlan:
-    tag = item.integer("tag", None, least=0, most=_MOST_TAG)
-    trunks = set(item.integers("trunks", least=0, most=_MOST_TAG))
-    mode = item.choice("mode", _MODES, "")
-    if mode in (*_NATIVE, _ACCESS) and tag is None:
-        item.error("tag", f"is required with mode {mode}")
-    if trunks and (mode == _ACCESS or (tag is not None and not mode)):
+    vlan = read(Vlan, item)
+    if vlan.mode in (*_NATIVE, _ACCESS) and vlan.tag is None:
+        item.error("tag", f"is required with mode {vlan.mode}")
+    if vlan.trunks and (vlan.mode == _ACCESS or (vlan.tag is not None and not vlan.mode)):
         item.error("trunks", f"cannot be combined with tag on an access port; use mode {_NATIVE[0]} or {_NATIVE[1]}")
-    if mode == _TRUNK and tag is not None:
+    if vlan.mode == _TRUNK and vlan.tag is not None:
         item.error("tag", f"has no meaning on a trunk; use mode {_NATIVE[0]} or {_NATIVE[1]}")
-    return Vlan(tag, tuple(sorted(trunks)), mode)
+    return vlan
 
 
 def of_portgroup(group: Mapping[str, Any]) -> Vlan:

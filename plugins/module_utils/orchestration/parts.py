@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..bridge.network_managers import ManagedBridges
-from ..bridge.reconciler import Bridges
+from ..bridge.network_managers import ManagedBridgeReconciler
+from ..bridge.reconciler import BridgeReconciler
 from ..bridge.spec import BridgeSpec
 from ..core.options import Options
 from ..core.paths import Paths
@@ -43,7 +43,7 @@ def reconcilers_for(
 
     ``networks`` are those that the user wrote, for the paths in errors; ``integrate`` is for the rules
     (firewall.reconciler.NatRules), ``resolver`` for the entries (resolver.reconciler.ResolverEntries), ``may_move`` for
-    the bridges (bridge.reconciler.Bridges).
+    the bridges (bridge.reconciler.BridgeReconciler).
     """
     path_of = {key: network.path for network in networks for key in (network.name, network.bridge.name) if network.path}
     ovs = [spec for spec in specs[BRIDGES] if spec.get("type") == OPENVSWITCH]
@@ -57,9 +57,9 @@ def reconcilers_for(
             listed.append(Options(dict(spec), f"{path}.{_OPTION_OF[part]}".rstrip(".") if path else f"{part}[{i}]"))
         return listed
 
-    def bridges(part: str) -> ManagedBridges:
-        return ManagedBridges(
-            Bridges(list(map(BridgeSpec.from_options, options_of(part))), False, paths, may_move), paths
+    def bridges(part: str) -> ManagedBridgeReconciler:
+        return ManagedBridgeReconciler(
+            BridgeReconciler(list(map(BridgeSpec.from_options, options_of(part))), False, paths, may_move), paths
         )
 
     return {

@@ -22,15 +22,16 @@ from .module import as_return_values, exit_module, run_query, run_reconciler, ru
 
 def bridge(module: Any) -> None:
     """Bridges with their ports and addresses."""
-    from ..bridge.network_managers import ManagedBridges
-    from ..bridge.reconciler import Bridges
+    from ..bridge.network_managers import ManagedBridgeReconciler
+    from ..bridge.reconciler import BridgeReconciler
     from ..bridge.spec import BridgeSpec
 
     run_reconciler(
         module,
         "bridges",
-        lambda wanted, purge, paths: ManagedBridges(
-            Bridges([BridgeSpec.from_options(options) for options in wanted], purge, paths, may_move=True), paths
+        lambda wanted, purge, paths: ManagedBridgeReconciler(
+            BridgeReconciler([BridgeSpec.from_options(options) for options in wanted], purge, paths, may_move=True),
+            paths,
         ),
         kind="bridges",
     )

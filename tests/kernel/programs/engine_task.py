@@ -33,7 +33,7 @@ def options_of(task: Task, name: str) -> Iterator[Options]:
 
 def bridge(task: Task, paths: Paths) -> dict[str, Any]:
     from ansible_collections.virtnet.linux.plugins.module_utils.bridge import uplink
-    from ansible_collections.virtnet.linux.plugins.module_utils.bridge.reconciler import Bridges
+    from ansible_collections.virtnet.linux.plugins.module_utils.bridge.reconciler import BridgeReconciler
     from ansible_collections.virtnet.linux.plugins.module_utils.bridge.spec import BridgeSpec
     from ansible_collections.virtnet.linux.plugins.module_utils.core.lock import lock
 
@@ -41,7 +41,7 @@ def bridge(task: Task, paths: Paths) -> dict[str, Any]:
         with lock(paths.runtime):
             uplink.confirm(paths)
     wanted = [BridgeSpec.from_options(options) for options in options_of(task, "bridges")]
-    reconciler = Bridges(wanted, task["purge"], paths, task.get("may_move", False))
+    reconciler = BridgeReconciler(wanted, task["purge"], paths, task.get("may_move", False))
     plan = converge(reconciler, paths, check=task["check"])
     return module.as_return_values(plan, "bridges")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.bridge.network_managers import (
-    ManagedBridges,
+    ManagedBridgeReconciler,
     ManagedState,
     Managers,
     names_in,
@@ -19,7 +19,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.bridge.network_manag
     read_managers,
     read_uplinks,
 )
-from ansible_collections.virtnet.linux.plugins.module_utils.bridge.reconciler import Bridges
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge.reconciler import BridgeReconciler
 from ansible_collections.virtnet.linux.plugins.module_utils.bridge.spec import BridgeSpec
 from ansible_collections.virtnet.linux.plugins.module_utils.bridge.state import BridgeState
 from ansible_collections.virtnet.linux.plugins.module_utils.bridge.uplink import Uplink, Uplinks
@@ -88,7 +88,7 @@ def test_a_file_that_matches_drivers_is_found(tmp_path: Path, match: str, taps: 
     assert read_managers(str(tmp_path)).taps is taps
 
 
-def test_no_manager_no_file() -> None:
+def test_without_a_manager_there_is_no_file() -> None:
     assert plan_files([spec("vn-lab")], False, Managers()) == []
 
 
@@ -97,12 +97,12 @@ NAMES = st.lists(st.from_regex(r"vn-[a-z]{1,4}", fullmatch=True), unique=True, m
 
 @given(NAMES, NAMES)
 def test_the_second_run_changes_nothing_and_absent_bridges_leave_no_file(first: list[str], second: list[str]) -> None:
-    there = after(BOTH, plan_files([spec(name) for name in first], False, BOTH))
-    both = after(there, plan_files([spec(name) for name in second], False, there))
+    current = after(BOTH, plan_files([spec(name) for name in first], False, BOTH))
+    both = after(current, plan_files([spec(name) for name in second], False, current))
     assert plan_files([spec(name) for name in second], False, both) == []
     assert {name for name in names_in(both.files[NM])} == {*first, *second} == {*names_in(both.files[NETWORKD])}
-    gone = [spec(name, state="absent") for name in {*first, *second}]
-    assert after(both, plan_files(gone, False, both)) == BOTH
+    absent = [spec(name, state="absent") for name in {*first, *second}]
+    assert after(both, plan_files(absent, False, both)) == BOTH
     assert after(both, plan_files([], True, both)) == BOTH
 
 
@@ -123,7 +123,9 @@ def test_configuration_that_claims_a_bridge_is_found(tmp_path: Path) -> None:
     claims = read_claims(str(tmp_path))
     assert set(claims) == {"lo", "br-up", "br-nd", "br-np", "br-nq", "br-nm"}
     assert claims["br-np"] == "systemd-networkd (/run/systemd/network/10-netplan-br0.network)"
-    reconciler = ManagedBridges(Bridges([spec("br-nm")], False, Paths(str(tmp_path))), Paths(str(tmp_path)))
+    reconciler = ManagedBridgeReconciler(
+        BridgeReconciler([spec("br-nm")], False, Paths(str(tmp_path))), Paths(str(tmp_path))
+    )
     with pytest.raises(InvalidOption, match=r"bridge 'br-nm': name: 'br-nm' is managed by NetworkManager \(/etc/Net"):
         reconciler.plan(ManagedState(BridgeState({}), Managers({}, claims)))
 
@@ -146,7 +148,7 @@ def test_an_uplink_of_ifupdown_is_refused_with_the_remedy(tmp_path: Path, path: 
     file.parent.mkdir(parents=True)
     file.write_text(text)
     managers = Managers(uplinks=read_uplinks(["eth0"], str(tmp_path), Managers()))
-    reconciler = ManagedBridges(Bridges([lan()], False, Paths(str(tmp_path))), Paths(str(tmp_path)))
+    reconciler = ManagedBridgeReconciler(BridgeReconciler([lan()], False, Paths(str(tmp_path))), Paths(str(tmp_path)))
     eth0 = Link("eth0", 2, addresses=["192.0.2.2/24"])
     current = ManagedState(BridgeState({"eth0": eth0}), managers)
     if message:
@@ -154,11 +156,11 @@ def test_an_uplink_of_ifupdown_is_refused_with_the_remedy(tmp_path: Path, path: 
             reconciler.plan(current)
     else:
         reconciler.plan(current)
-    # Without the bridge that had its addresses the host is not reached at all.
+    # The bridge that had the addresses is gone, so the host cannot be reached at all.
     moved = Uplinks({"vn-lan": Uplink("eth0", "", ("192.0.2.2/24",), (), True)})
     lost = BridgeState({"eth0": replace(eth0, addresses=())}, uplinks=moved)
     assert reconciler.plan(replace(current, bridges=lost)).changes
-    # One that is its port already has its addresses there.
+    # The bridge has the addresses of an uplink that is its port already.
     bridge = Link("vn-lan", 3, "bridge", alias="virtnet.linux")
     reconciler.plan(
         replace(current, bridges=BridgeState({"eth0": replace(eth0, master="vn-lan", addresses=()), "vn-lan": bridge}))
@@ -166,7 +168,7 @@ def test_an_uplink_of_ifupdown_is_refused_with_the_remedy(tmp_path: Path, path: 
 
 
 def test_an_uplink_of_another_manager_is_refused_by_name() -> None:
-    reconciler = ManagedBridges(Bridges([lan()], False, Paths("/nowhere")), Paths("/nowhere"))
+    reconciler = ManagedBridgeReconciler(BridgeReconciler([lan()], False, Paths("/nowhere")), Paths("/nowhere"))
     managers = Managers(uplinks={"eth0": "NetworkManager"})
     with pytest.raises(InvalidOption, match="'eth0' is managed by NetworkManager, .*; let that make the bridge, "):
         reconciler.plan(ManagedState(BridgeState({"eth0": Link("eth0", 2)}), managers))

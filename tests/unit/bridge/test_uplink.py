@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.bridge import uplink_rollback
-from ansible_collections.virtnet.linux.plugins.module_utils.bridge.reconciler import Bridges
+from ansible_collections.virtnet.linux.plugins.module_utils.bridge.reconciler import BridgeReconciler
 from ansible_collections.virtnet.linux.plugins.module_utils.bridge.spec import BridgeSpec
 from ansible_collections.virtnet.linux.plugins.module_utils.bridge.state import BridgeState
 from ansible_collections.virtnet.linux.plugins.module_utils.bridge.uplink import (
@@ -46,7 +46,7 @@ LAN = {"name": "vn-lan", "mac": "52:54:00:aa:bb:cc", "ports": ["eth0"], "enslave
 
 
 def plan(current: BridgeState, **more: object):  # noqa: ANN201
-    return Bridges([BridgeSpec.from_options(Options({**LAN, **more}))], False, Paths("/nowhere")).plan(current)
+    return BridgeReconciler([BridgeSpec.from_options(Options({**LAN, **more}))], False, Paths("/nowhere")).plan(current)
 
 
 def steps(current: BridgeState, **more: object) -> list[Step]:
@@ -89,12 +89,12 @@ def test_a_run_that_cannot_confirm_moves_only_an_uplink_that_was_confirmed() -> 
 def test_the_uplink_gets_back_what_moved_when_the_bridge_or_the_port_is_removed() -> None:
     bridge = Link("vn-lan", 3, "bridge", ETH0.mac, up=True, alias="virtnet.linux", addresses=["192.0.2.2/24"])
     port = replace(ETH0, master="vn-lan", addresses=())
-    there = BridgeState({"eth0": port, "vn-lan": bridge}, uplinks=Uplinks({"vn-lan": MOVED}))
-    back = [AddAddress("eth0", "192.0.2.2/24"), DetachPort("eth0"), PutHostRoute("eth0", ROUTE)]
-    assert steps(there, state="absent")[:3] == back
-    assert steps(there, ports=[], enslave_uplink=False)[:3] == back
+    current = BridgeState({"eth0": port, "vn-lan": bridge}, uplinks=Uplinks({"vn-lan": MOVED}))
+    returning = [AddAddress("eth0", "192.0.2.2/24"), DetachPort("eth0"), PutHostRoute("eth0", ROUTE)]
+    assert steps(current, state="absent")[:3] == returning
+    assert steps(current, ports=[], enslave_uplink=False)[:3] == returning
     with pytest.raises(InvalidOption, match="'eth0' carries a default route"):
-        plan(there, enslave_uplink=False)
+        plan(current, enslave_uplink=False)
 
 
 @pytest.mark.parametrize(

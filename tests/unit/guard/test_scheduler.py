@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.virtnet.linux.plugins.module_utils.guard.backoff import Backoff, Debouncer
+from ansible_collections.virtnet.linux.plugins.module_utils.guard.backoff import Backoff
 from ansible_collections.virtnet.linux.plugins.module_utils.guard.scheduler import Scheduler
 from ansible_collections.virtnet.linux.plugins.module_utils.guard.view import CONFLICT
 
@@ -31,11 +31,15 @@ def test_a_repair_that_fails_is_tried_with_growing_delay_and_at_once_after_succe
 
 
 def test_conflicts_are_examined_when_their_events_cease_or_do_not_end() -> None:
-    debouncer = Debouncer()
-    assert [debouncer.event(now) for now in (10.0, 10.3, 10.7)] == [10.5, 10.8, 11.2]
-    assert debouncer.event(14.9) == debouncer.event(15.0) == 15.0
-    debouncer.reset()
-    assert debouncer.event(15.1) == 15.6
+    scheduler = Scheduler()
+    times = []
+    for now in (10.0, 10.3, 10.7, 14.9, 15.0):
+        scheduler.request([CONFLICT], now)
+        times.append(scheduler.next_time())
+    assert times == [10.5, 10.8, 11.2, 15.0, 15.0]
+    assert scheduler.take_due(15.0) == {CONFLICT}
+    scheduler.request([CONFLICT], 15.1)
+    assert scheduler.next_time() == 15.6
 
 
 def test_a_burst_of_events_is_due_once_and_later_events_do_not_postpone_it() -> None:
@@ -67,16 +71,16 @@ def test_a_part_that_failed_is_not_due_before_its_delay_whatever_is_requested() 
     assert scheduler.take_due(10.5) == {"rules"}
     assert scheduler.next_time() == 11.0 and scheduler.take_due(11.0) == {"bridges"}
     assert scheduler.failed("bridges", 11.0) == 2.0
-    scheduler.unblock("bridges")
+    scheduler.backoff.reset("bridges")
     scheduler.request(["bridges"], 11.1)
     assert scheduler.take_due(11.2) == {"bridges"}
-    assert not scheduler.succeeded("bridges")
+    assert not scheduler.backoff.succeeded("bridges")
 
 
 def test_repeated_repairs_of_an_object_delay_its_part_and_no_other() -> None:
     scheduler = Scheduler()
-    sentences = [scheduler.repaired("rules", ["rules of lab"], 10.0 + second) for second in range(5)]
-    assert [len(one) for one in sentences] == [0, 0, 0, 0, 1]
+    sentences = [scheduler.backoff.repaired("rules", ["rules of lab"], 10.0 + second) for second in range(5)]
+    assert [len(delays) for delays in sentences] == [0, 0, 0, 0, 1]
     scheduler.request(["rules", "bridges"], 14.0)
     assert scheduler.take_due(14.1) == {"bridges"}
     assert scheduler.next_time() == 16.0

@@ -47,9 +47,9 @@ def view(links: dict[str, Link] | None = None, limits: dict[str, Any] | None = N
         "eth0": Link("eth0", UPLINK),
     }
     host = HostState({"lab": network}, [network], {}, usual_links if links is None else links)
-    made = View.of(host, {"vn-lab": {TAP: "tap1"}})
-    list(made.take_unsaved())
-    return made
+    current = View.of(host, {"vn-lab": {TAP: "tap1"}})
+    list(current.take_unsaved())
+    return current
 
 
 def link(index: int, name: str, master: int = 0, *, up: bool = True, gone: bool = False, mac: str = MAC) -> LinkEvent:

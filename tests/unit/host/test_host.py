@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The host part: planning without a host, and files in a root of their own."""
+"""The reconciler of the host: its plan without a host, and its files below a temporary root."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.core.files import File
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import describe
 from ansible_collections.virtnet.linux.plugins.module_utils.core.systemctl import Unit
 from ansible_collections.virtnet.linux.plugins.module_utils.host import files as host_files
 from ansible_collections.virtnet.linux.plugins.module_utils.host import requirements as host_needs
-from ansible_collections.virtnet.linux.plugins.module_utils.host.read import State, Text
-from ansible_collections.virtnet.linux.plugins.module_utils.host.reconciler import HostSetup, set_up
+from ansible_collections.virtnet.linux.plugins.module_utils.host.read import State
+from ansible_collections.virtnet.linux.plugins.module_utils.host.reconciler import HostReconciler, set_up
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 MODULE_UTILS = REPOSITORY / "plugins" / "module_utils"
@@ -33,25 +34,25 @@ UNITS = ("virtnet.service", "virtnet-resolver.service")
 RUNNING = Unit("loaded", "enabled", "active")
 
 
-def settled() -> State:
-    """A host on which everything is as it shall be."""
-    part = HostSetup("present", Paths())
-    files = [*part.program, *part.units.values(), part.rules]
+def converged_state() -> State:
+    """A host in its desired state."""
+    reconciler = HostReconciler("present", Paths())
+    files = [*reconciler.program, *reconciler.units.values(), reconciler.rules]
     return State(
         versions=VERSIONS,
         units=dict.fromkeys((*UNITS, "dnsmasq.service"), RUNNING),
         links={
-            "/usr/local/bin/virtnet": part.launcher,
-            **{part.link(name): f"/etc/systemd/system/{name}" for name in UNITS},
-            **dict.fromkeys(part.hooks, "/etc/systemd/system/virtnet-rules.service"),
+            "/usr/local/bin/virtnet": reconciler.launcher,
+            **{reconciler.link(name): f"/etc/systemd/system/{name}" for name in UNITS},
+            **dict.fromkeys(reconciler.hooks, "/etc/systemd/system/virtnet-rules.service"),
         },
-        folders=dict.fromkeys(part.folders, 0o755),
-        files={file.path: Text(file.content or "", file.mode) for file in files},
+        folders=dict.fromkeys(reconciler.folders, 0o755),
+        files={file.path: file for file in files},
     )
 
 
 def plan(state: State):
-    return HostSetup("present", Paths()).plan(state)
+    return HostReconciler("present", Paths()).plan(state)
 
 
 def commands(changes) -> list[str]:
@@ -75,28 +76,28 @@ def test_every_engine_module_goes_to_the_host() -> None:
 def test_every_engine_module_is_seen_by_ansible() -> None:
     """What a module imports, and what that imports, is all that Ansible sends to a host."""
     sent: set[Path] = set()
-    left = [REPOSITORY / "plugins/modules/host.py"]
-    while left:
-        file = left.pop()
+    unread = [REPOSITORY / "plugins/modules/host.py"]
+    while unread:
+        file = unread.pop()
         if file not in sent:
             sent.add(file)
-            left += imported(file)
+            unread += imported(file)
     assert sent - {REPOSITORY / "plugins/modules/host.py"} == {
         file for file in MODULE_UTILS.rglob("*.py") if file.name != "__init__.py"
     }
 
 
 def imported(file: Path) -> list[Path]:
-    found: list[Path] = []
+    files: list[Path] = []
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
-            found += [path for one in node.names if (path := base / f"{one.name}.py").is_file()]
-            found += [path for path in (base.with_suffix(".py"),) if path.is_file()]
-    return found
+            files += [path for name in node.names if (path := base / f"{name.name}.py").is_file()]
+            files += [path for path in (base.with_suffix(".py"),) if path.is_file()]
+    return files
 
 
-def test_engine_comes_out_of_a_zip_file_as_out_of_a_folder(tmp_path: Path) -> None:
+def test_the_engine_is_the_same_from_a_zip_file_and_from_a_folder(tmp_path: Path) -> None:
     package = "ansible_collections/virtnet/linux/plugins/module_utils"
     with zipfile.ZipFile(tmp_path / "payload.zip", "w") as payload:
         for folder in Path(package).parts:
@@ -144,14 +145,14 @@ def test_systemd_understands_the_unit(name: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_settled_host_needs_nothing() -> None:
-    result = plan(settled())
+def test_a_converged_host_needs_no_change() -> None:
+    result = plan(converged_state())
     assert result.changes == [] and result.notes == []
     dnsmasq = {"installed": True, "enabled": True, "active": True, "program": True}
     assert result.result == [{"family": "Debian", "missing": [], "dnsmasq": dnsmasq}]
 
 
-def test_bare_host_gets_everything() -> None:
+def test_a_host_without_the_collection_gets_everything() -> None:
     changes = plan(State(versions=VERSIONS)).changes
     assert [str(change) for change in changes] == [
         "folder /etc/virtnet: created",
@@ -164,7 +165,7 @@ def test_bare_host_gets_everything() -> None:
         "unit virtnet.service: created",
         "unit virtnet-resolver.service: created",
         "unit virtnet-rules.service: created",
-        *(f"link {hook}: created" for hook in HostSetup("present", Paths()).hooks),
+        *(f"link {hook}: created" for hook in HostReconciler("present", Paths()).hooks),
         "service virtnet.service: enabled, started",
         "service virtnet-resolver.service: enabled, started",
     ]
@@ -172,17 +173,17 @@ def test_bare_host_gets_everything() -> None:
     assert [change.start for change in changes if change.start] == list(UNITS)
 
 
-def test_changed_engine_module_is_shown_by_its_digest_and_python_forgets_the_old() -> None:
-    state = settled()
+def test_changed_engine_module_is_shown_by_its_digest_and_old_bytecode_is_removed() -> None:
+    state = converged_state()
     path = "/usr/local/lib/virtnet/engine/core/reconcile.py"
     cache = "/usr/local/lib/virtnet/engine/core/__pycache__"
-    tree = HostSetup("present", Paths()).read().tree("/nowhere")
+    tree = HostReconciler("present", Paths()).read().tree("/nowhere")
     tree = replace(
         tree, files=[path, f"{cache}/reconcile.pyc", "/usr/local/lib/virtnet/engine/old.py"], folders=[cache]
     )
     state = replace(
         state,
-        files={**state.files, path: Text("old", 0o644)},
+        files={**state.files, path: File(path, "old")},
         trees={"/usr/local/lib/virtnet": tree},
     )
     change, restart = plan(state).changes
@@ -204,8 +205,10 @@ def test_changed_engine_module_is_shown_by_its_digest_and_python_forgets_the_old
         (RUNNING, "/dev/null", [], "enabled"),
     ],
 )
-def test_service_is_brought_back(unit: Unit, link: str, calls: list[str], text: str) -> None:
-    state = settled()
+def test_a_service_that_is_not_as_desired_is_enabled_and_started(
+    unit: Unit, link: str, calls: list[str], text: str
+) -> None:
+    state = converged_state()
     links = {**state.links, "/etc/systemd/system/multi-user.target.wants/virtnet.service": link}
     (change,) = plan(replace(state, units={**state.units, "virtnet.service": unit}, links=links)).changes
     assert str(change) == f"service virtnet.service: {text}"
@@ -213,8 +216,8 @@ def test_service_is_brought_back(unit: Unit, link: str, calls: list[str], text: 
     assert change.start == ("virtnet.service" if unit.active == "inactive" else "")
 
 
-def test_failed_service_is_said_and_left_to_the_run_that_repairs() -> None:
-    state = settled()
+def test_a_failed_service_is_noted_and_not_restarted() -> None:
+    state = converged_state()
     result = plan(replace(state, units={**state.units, "virtnet.service": replace(RUNNING, active="failed")}))
     assert result.changes == []
     assert result.notes == ["virtnet.service failed when it ran last; see journalctl -u virtnet.service"]
@@ -228,7 +231,7 @@ def test_failed_service_is_said_and_left_to_the_run_that_repairs() -> None:
     ],
 )
 def test_missing_packages_have_the_names_of_the_distribution(family: str, packages: list[str]) -> None:
-    assert plan(replace(settled(), versions={}, family=family)).result[0]["missing"] == packages
+    assert plan(replace(converged_state(), versions={}, family=family)).result[0]["missing"] == packages
 
 
 def test_a_host_with_libvirts_network_driver_needs_the_binding(tmp_path: Path) -> None:
@@ -237,13 +240,13 @@ def test_a_host_with_libvirts_network_driver_needs_the_binding(tmp_path: Path) -
     driver.parent.mkdir(parents=True)
     driver.touch()
     needs = host_needs.read_needs(str(tmp_path))
-    assert plan(replace(settled(), needs=needs)).result[0]["missing"] == ["python3-libvirt", "python3-lxml"]
+    assert plan(replace(converged_state(), needs=needs)).result[0]["missing"] == ["python3-libvirt", "python3-lxml"]
 
 
 def test_dnsmasq_without_its_service_is_missing() -> None:
-    (held,) = plan(replace(settled(), units={})).result
-    assert held["missing"] == ["dnsmasq"]
-    assert held["dnsmasq"] == {"installed": False, "enabled": False, "active": False, "program": True}
+    (result,) = plan(replace(converged_state(), units={})).result
+    assert result["missing"] == ["dnsmasq"]
+    assert result["dnsmasq"] == {"installed": False, "enabled": False, "active": False, "program": True}
 
 
 @pytest.mark.parametrize(
@@ -256,7 +259,7 @@ def test_dnsmasq_without_its_service_is_missing() -> None:
 )
 def test_old_version_is_refused(name: str, version: str, message: str) -> None:
     with pytest.raises(VirtnetError, match=message):
-        plan(replace(settled(), versions={**VERSIONS, name: version}))
+        plan(replace(converged_state(), versions={**VERSIONS, name: version}))
 
 
 @pytest.mark.parametrize(
@@ -274,17 +277,19 @@ def test_family(text: str, family: str) -> None:
 
 
 def test_absent_on_a_host_that_never_had_anything() -> None:
-    assert HostSetup("absent", Paths()).plan(State()).changes == []
+    assert HostReconciler("absent", Paths()).plan(State()).changes == []
 
 
-def test_absent_stops_disables_and_forgets() -> None:
-    part = HostSetup("absent", Paths())
-    *changes, command, rules = part.plan(replace(settled(), trees={})).changes
+def test_absent_stops_disables_and_removes_the_services() -> None:
+    reconciler = HostReconciler("absent", Paths())
+    *changes, command, rules = reconciler.plan(replace(converged_state(), trees={})).changes
     assert command.remove == ["/usr/local/bin/virtnet"]
     assert [change.stop_before for change in changes] == list(UNITS)
-    assert [change.remove for change in changes] == [[part.link(name), part.units[name].path] for name in UNITS]
+    assert [change.remove for change in changes] == [
+        [reconciler.link(name), reconciler.units[name].path] for name in UNITS
+    ]
     assert [change.daemon_reload for change in changes] == [True] * 2
-    assert list(rules.remove[:5]) == [*part.hooks, part.rules.path]
+    assert list(rules.remove[:5]) == [*reconciler.hooks, reconciler.rules.path]
     assert rules.daemon_reload
 
 
@@ -292,7 +297,7 @@ def files_below(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
 
 
-def test_there_and_back_without_systemd(tmp_path: Path) -> None:
+def test_install_and_removal_without_systemd(tmp_path: Path) -> None:
     (tmp_path / "etc/systemd/system").mkdir(parents=True)
     (tmp_path / "usr/local/lib").mkdir(parents=True)
     (tmp_path / "usr/local/bin").mkdir()
@@ -304,11 +309,11 @@ def test_there_and_back_without_systemd(tmp_path: Path) -> None:
     try:
         checked = set_up("present", paths, check=True)
         assert files_below(tmp_path) == before
-        made = set_up("present", paths, check=False)
+        applied = set_up("present", paths, check=False)
     finally:
         os.umask(old)
-    assert [str(change) for change in checked.changes] == [str(change) for change in made.changes]
-    assert made.notes == [
+    assert [str(change) for change in checked.changes] == [str(change) for change in applied.changes]
+    assert applied.notes == [
         "systemd does not run here: virtnet.service and virtnet-resolver.service are enabled, but were not started"
     ]
     assert (tmp_path / "etc/virtnet/networks").stat().st_mode & 0o777 == 0o755
@@ -321,8 +326,8 @@ def test_there_and_back_without_systemd(tmp_path: Path) -> None:
     assert not set_up("present", paths, check=False).changes
 
     launcher = tmp_path / "usr/local/lib/virtnet/virtnet"
-    says = subprocess.run([launcher, "--help"], capture_output=True, text=True)
-    assert says.returncode == 0 and "restore" in says.stdout
+    help_run = subprocess.run([launcher, "--help"], capture_output=True, text=True)
+    assert help_run.returncode == 0 and "restore" in help_run.stdout
 
     old_code = tmp_path / f"usr/local/lib/virtnet/engine/__pycache__/old.{sys.implementation.cache_tag}.pyc"
     (tmp_path / "usr/local/lib/virtnet/engine/old.py").touch()
@@ -332,12 +337,14 @@ def test_there_and_back_without_systemd(tmp_path: Path) -> None:
     assert str(change) == f"engine {tmp_path}/usr/local/lib/virtnet: changed"
     assert not old_code.exists() and len(list(tmp_path.rglob("*.pyc"))) == len(compiled)
 
-    gone = set_up("absent", paths, check=False)
-    assert gone.notes == [] and files_below(tmp_path) == sorted([*before, "etc/systemd/system/multi-user.target.wants"])
+    removal = set_up("absent", paths, check=False)
+    assert removal.notes == [] and files_below(tmp_path) == sorted(
+        [*before, "etc/systemd/system/multi-user.target.wants"]
+    )
     assert not set_up("absent", paths, check=False).changes
 
 
-def test_folders_that_a_killed_run_made_for_its_files_go_and_those_in_use_stay(tmp_path: Path) -> None:
+def test_empty_folders_of_a_killed_run_are_removed_and_folders_in_use_stay(tmp_path: Path) -> None:
     paths = Paths(str(tmp_path))
     drop_ins = Path(paths.dnsmasq_drop_in).parent
     wanted = Path(paths.units, "firewalld.service.wants")
@@ -351,14 +358,14 @@ def test_folders_that_a_killed_run_made_for_its_files_go_and_those_in_use_stay(t
     assert not set_up("absent", paths, check=False).changes
 
 
-def test_foreign_file_stays_and_is_said(tmp_path: Path) -> None:
+def test_a_foreign_file_stays_and_is_noted(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     paths = Paths(str(tmp_path))
     set_up("present", paths, check=False)
     (tmp_path / "etc/virtnet/networks/notes.txt").write_text("mine")
     (tmp_path / "etc/virtnet/networks/lab.json").write_text("{}")
-    gone = set_up("absent", paths, check=False)
-    assert gone.notes == [
+    removal = set_up("absent", paths, check=False)
+    assert removal.notes == [
         f"not written by virtnet.linux, and therefore left: {tmp_path}/etc/virtnet/networks/notes.txt"
     ]
     assert files_below(tmp_path / "etc/virtnet") == ["networks", "networks/notes.txt"]
@@ -366,28 +373,32 @@ def test_foreign_file_stays_and_is_said(tmp_path: Path) -> None:
 
 
 def test_guard_is_switched_by_another_unit_and_a_restart() -> None:
-    changes = HostSetup("present", Paths(), guard=False).plan(settled()).changes
+    changes = HostReconciler("present", Paths(), guard=False).plan(converged_state()).changes
     assert [str(change) for change in changes] == [
         "unit virtnet.service: changed",
         "service virtnet.service: restarted",
     ]
-    due = replace(settled(), restart_due=True)
+    due = replace(converged_state(), restart_due=True)
     assert [str(change) for change in plan(due).changes] == ["service virtnet.service: restarted"]
 
 
 def test_stopped_stops_the_service_alone_and_once() -> None:
-    part = HostSetup("stopped", Paths())
-    (change,) = part.plan(settled()).changes
+    reconciler = HostReconciler("stopped", Paths())
+    (change,) = reconciler.plan(converged_state()).changes
     assert (str(change), change.stop) == ("service virtnet.service: stopped", "virtnet.service")
-    idle = replace(settled(), units={"virtnet.service": replace(RUNNING, active="inactive")})
-    assert part.plan(idle).changes == [] == part.plan(State(systemd=False)).changes
+    idle = replace(converged_state(), units={"virtnet.service": replace(RUNNING, active="inactive")})
+    assert reconciler.plan(idle).changes == [] == reconciler.plan(State(systemd=False)).changes
 
 
 def test_a_command_of_somebody_else_stays() -> None:
-    state = replace(settled(), links={**settled().links, "/usr/local/bin/virtnet": ""}, command_taken=True)
+    state = replace(
+        converged_state(), links={**converged_state().links, "/usr/local/bin/virtnet": ""}, command_taken=True
+    )
     result = plan(state)
     assert result.changes == [] and "/usr/local/bin/virtnet is not ours and stays" in result.notes[0]
-    assert not [one for one in HostSetup("absent", Paths()).plan(state).changes if one.name.startswith("command")]
+    assert not [
+        change for change in HostReconciler("absent", Paths()).plan(state).changes if change.name.startswith("command")
+    ]
 
 
 def test_diff_is_short() -> None:

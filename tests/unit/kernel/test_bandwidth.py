@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Buckets of the limits, and what is said where the kernel has none."""
+"""Buckets of the limits, and the error where the kernel has none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.kernel.qdisc import 
 
 
 @pytest.mark.parametrize(
-    ("limit", "shape"),
+    ("limit", "htb_class"),
     [
         (Limit(1000), HtbClass(1000000, 1000000, 65536, 65536)),
         (Limit(1000, burst=256), HtbClass(1000000, 1000000, 262144, 262144)),
@@ -20,27 +20,27 @@ from ansible_collections.virtnet.linux.plugins.module_utils.kernel.qdisc import 
         (Limit(1000, 5000, 10), HtbClass(1000000, 5000000, 10240, 10240)),
     ],
 )
-def test_a_burst_is_as_fast_as_the_peak_or_the_link(limit: Limit, shape: HtbClass) -> None:
-    assert HtbClass.of(limit) == shape
+def test_a_burst_is_as_fast_as_the_peak_or_the_link(limit: Limit, htb_class: HtbClass) -> None:
+    assert HtbClass.of(limit) == htb_class
 
 
 @pytest.mark.parametrize(
-    ("limit", "said"),
+    ("limit", "text"),
     [
         (Limit(1000), "1000 kB/s in bursts of 977 KiB"),
         (Limit(1000, burst=2048), "1000 kB/s in bursts of 2048 KiB"),
         (Limit(1000, 5000, 2048), "1000 kB/s, 5000 kB/s in bursts of 2048 KiB"),
     ],
 )
-def test_a_policer_lets_pass_what_a_second_or_the_burst_holds(limit: Limit, said: str) -> None:
-    assert str(Policer.of(limit)) == said
+def test_a_policer_lets_pass_what_a_second_or_the_burst_holds(limit: Limit, text: str) -> None:
+    assert str(Policer.of(limit)) == text
 
 
 @pytest.mark.parametrize(
-    "said",
+    "error",
     ["Error: Specified qdisc kind is unknown.", "Error: Failed to load TC action module.", "Operation not supported"],
 )
-def test_a_kernel_without_the_modules_is_named_with_what_to_do(said: str) -> None:
-    message = explain_tc_error(said)
-    assert "module sch_htb" in message and "or leave bandwidth.inbound out" in message and message.endswith(said)
+def test_a_kernel_without_the_modules_is_named_with_a_remedy(error: str) -> None:
+    message = explain_tc_error(error)
+    assert "module sch_htb" in message and "or leave bandwidth.inbound out" in message and message.endswith(error)
     assert explain_tc_error("File exists") == "File exists"

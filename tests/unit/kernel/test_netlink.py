@@ -62,9 +62,10 @@ def kernel() -> Kernel:
 
 
 @pytest.fixture
-def connection(kernel: Kernel) -> Iterator[Connection]:
-    with Connection(netlink.ROUTE, kernel.connect()) as made:
-        yield made
+def connection(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
+    monkeypatch.setattr(netlink, "open_socket", kernel.connect)
+    with Connection(netlink.ROUTE) as opened:
+        yield opened
 
 
 def test_a_dump_is_all_objects(kernel: Kernel, connection: Connection) -> None:
@@ -118,8 +119,9 @@ def test_a_refused_request_is_an_error(kernel: Kernel, connection: Connection) -
 def test_a_kernel_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(netlink, "_PATIENCE", 0.01)
     ours, _theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with Connection(netlink.ROUTE, ours) as made, pytest.raises(OSError, match="does not answer") as failure:
-        made.request(16, b"")
+    monkeypatch.setattr(netlink, "open_socket", lambda _protocol: ours)
+    with Connection(netlink.ROUTE) as opened, pytest.raises(OSError, match="does not answer") as failure:
+        opened.request(16, b"")
     assert failure.value.strerror
 
 
@@ -157,8 +159,7 @@ def test_every_reader_reports_a_dump_that_fails(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kernel.answers = [answer]
-    made = kernel.connect()
-    monkeypatch.setattr(netlink, "open_socket", lambda _protocol: made)
+    monkeypatch.setattr(netlink, "open_socket", kernel.connect)
     with pytest.raises(CommandFailed, match=f"^{text}{reason}"):
         read()
 
@@ -168,14 +169,13 @@ def test_the_classes_of_a_queue_that_cannot_be_listed_are_an_error(
 ) -> None:
     ours = struct.pack("=BxHiIII", 0, 0, 5, 0x766E << 16, 0xFFFFFFFF, 0) + netlink.attribute(1, b"htb\0")
     kernel.answers = [listed(ours), refuse(errno.EPERM)]
-    made = kernel.connect()
-    monkeypatch.setattr(netlink, "open_socket", lambda _protocol: made)
+    monkeypatch.setattr(netlink, "open_socket", kernel.connect)
     with pytest.raises(CommandFailed, match="Operation not permitted"):
         qdisc.read_root_qdiscs({5})
 
 
 def test_connections_that_cannot_be_deleted_are_an_error(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that is gone meanwhile is no error."""
+    """A connection that ended by itself after it was listed is no error."""
     ends = netlink.attribute(1, bytes([10, 0, 0, 1])) + netlink.attribute(2, bytes([10, 0, 0, 2]))
     flow = netlink.attribute(1, ends) + netlink.attribute(2, netlink.attribute(1, b"\x06"))
     entry = bytes([socket.AF_INET, 0, 0, 0]) + netlink.attribute(1, flow) + netlink.attribute(2, flow)

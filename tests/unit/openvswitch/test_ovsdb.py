@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A database server of Open vSwitch's that answers as none should: on Red Hat's systems it is a user of its own."""
+"""Wrong answers of the database server of Open vSwitch, which runs as a user of its own on Red Hat's systems."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("what", ANSWERS)
-def test_a_server_that_does_not_answer_is_given_up(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_answer_in_time_is_an_error(
+    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OVS_RUNDIR", str(tmp_path))
     monkeypatch.setattr(ovsdb, "_TIMEOUT", 1.0)
     begun = time.monotonic()
