@@ -25,12 +25,12 @@ from .fields import (
     read_boolean,
     read_fields,
     read_number,
-    without_empty,
 )
 from .flat import FlatOptions
 from .parse import Checker, Element
 from .read_ip import read_addresses
 from .schema import DNSMASQ_NAMESPACE
+from .values import without_empty
 
 _MODES = {"nat": "nat", "route": "routed", "open": "open", "bridge": "bridged"}
 _DNSMASQ = f"{{{DNSMASQ_NAMESPACE}}}"
@@ -90,15 +90,15 @@ def _bridge(root: Element, mode: str, checker: Checker) -> FlatOptions:
     bridge, mac, mtu = root.find("bridge"), root.find("mac"), root.find("mtu")
     name = "" if bridge is None else bridge.get("name", "")
     # With virbr%d libvirt chooses a free number, so the network does not name its bridge.
-    found: FlatOptions = {"bridge.name": "" if "%" in name else name}
+    options: FlatOptions = {"bridge.name": "" if "%" in name else name}
     if mode == "bridged":
-        return found
-    found["bridge.stp"] = True if bridge is None else read_boolean(bridge, "stp", checker, True, ("on", "off"))
-    found["bridge.forward_delay"] = 0 if bridge is None else read_number(bridge, "delay", checker) or 0
-    found["bridge.zone"] = None if bridge is None else bridge.get("zone")
-    found["bridge.mac"] = None if mac is None else mac.get("address", "").lower()
-    found["bridge.mtu"] = None if mtu is None else read_number(mtu, "size", checker)
-    return found
+        return options
+    options["bridge.stp"] = bridge is None or read_boolean(bridge, "stp", checker, True, ("on", "off"))
+    options["bridge.forward_delay"] = 0 if bridge is None else read_number(bridge, "delay", checker) or 0
+    options["bridge.zone"] = None if bridge is None else bridge.get("zone")
+    options["bridge.mac"] = None if mac is None else mac.get("address", "").lower()
+    options["bridge.mtu"] = None if mtu is None else read_number(mtu, "size", checker)
+    return options
 
 
 def _forward(root: Element, mode: str, checker: Checker) -> FlatOptions:
@@ -121,34 +121,35 @@ def _nat(root: Element, options: FlatOptions, checker: Checker) -> FlatOptions:
         if nat is not None:
             checker.refuse(nat, "has a meaning in forward mode='nat' alone; remove it")
         return {}
-    found: FlatOptions = {}
+    nat_options: FlatOptions = {}
     if nat is not None:
-        found = {option: read_fields(nat.find(tag), fields, checker) for option, tag, fields in NAT_RANGES}
+        nat_options = {option: read_fields(nat.find(tag), fields, checker) for option, tag, fields in NAT_RANGES}
     has_ipv6 = options.get("ipv6.address", "none") != "none"
     if has_ipv6 or (nat is not None and nat.get("ipv6") is not None):
-        found["nat.ipv6"] = nat is not None and read_boolean(nat, "ipv6", checker, False)
-    return found
+        nat_options["nat.ipv6"] = nat is not None and read_boolean(nat, "ipv6", checker, False)
+    return nat_options
 
 
 def _dns(root: Element, checker: Checker) -> FlatOptions:
     domain, dns = root.find("domain"), root.find("dns")
-    found: FlatOptions = {}
+    options: FlatOptions = {}
     if domain is not None:
-        found["dns.domain"] = domain.get("name", "").rstrip(".").lower()
-        found["dns.local_only"] = read_boolean(domain, "localOnly", checker, False)
-        found["dns.host_resolver"] = read_boolean(domain, "register", checker, True)
-    enabled = dns is None or read_boolean(dns, "enable", checker, True)
-    found["dns.enabled"] = enabled
+        options["dns.domain"] = domain.get("name", "").rstrip(".").lower()
+        options["dns.local_only"] = read_boolean(domain, "localOnly", checker, False)
+        options["dns.host_resolver"] = read_boolean(domain, "register", checker, True)
+    if dns is None:
+        return {**options, "dns.enabled": True, "dns.forward_plain_names": True}
+    enabled = read_boolean(dns, "enable", checker, True)
+    options["dns.enabled"] = enabled
     if enabled or dns.get("forwardPlainNames") is not None:
-        found["dns.forward_plain_names"] = dns is None or read_boolean(dns, "forwardPlainNames", checker, True)
-    if dns is not None:
-        for option, tag, fields in DNS_RECORDS:
-            found[option] = [read_fields(element, fields, checker) for element in dns.iterfind(tag)]
-        found["dns.hosts"] = [
-            {"ip": read_address(host, "ip", checker), "names": [name.text or "" for name in host.iterfind("hostname")]}
-            for host in dns.iterfind("host")
-        ]
-    return found
+        options["dns.forward_plain_names"] = read_boolean(dns, "forwardPlainNames", checker, True)
+    for option, tag, fields in DNS_RECORDS:
+        options[option] = [read_fields(element, fields, checker) for element in dns.iterfind(tag)]
+    options["dns.hosts"] = [
+        {"ip": read_address(host, "ip", checker), "names": [name.text or "" for name in host.iterfind("hostname")]}
+        for host in dns.iterfind("host")
+    ]
+    return options
 
 
 def _guest_settings(root: Element, checker: Checker) -> FlatOptions:
@@ -157,8 +158,7 @@ def _guest_settings(root: Element, checker: Checker) -> FlatOptions:
     bandwidth = _bandwidth(root, NETWORK_LIMITS, checker)
     return {
         "isolate_guests": port is not None and read_boolean(port, "isolated", checker, False),
-        "bandwidth.inbound": bandwidth.get("inbound"),
-        "bandwidth.outbound": bandwidth.get("outbound"),
+        **{f"bandwidth.{direction}": limits for direction, limits in bandwidth.items()},
         "libvirt.virtualport": _virtualport(root),
         "libvirt.vlan": _vlan(root, checker),
         "libvirt.portgroups": [_portgroup(group, checker) for group in root.iterfind("portgroup")],

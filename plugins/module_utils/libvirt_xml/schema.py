@@ -55,7 +55,7 @@ def _bandwidth(parent: str, option: str, limits: Mapping[str, Sequence[Field]]) 
 
 
 _PORTGROUPS = "libvirt.portgroups"
-_LEASE = "lease_time"
+
 
 # Read and written: the option of a network with the same meaning.
 OPTION_BY_PATH: Mapping[str, str] = {
@@ -124,17 +124,17 @@ OPTION_BY_PATH: Mapping[str, str] = {
     "network/ip/dhcp/range": "dhcp.ranges",
     "network/ip/dhcp/range@start": "dhcp.ranges[].start",
     "network/ip/dhcp/range@end": "dhcp.ranges[].end",
-    "network/ip/dhcp/range/lease": f"dhcp.ranges[].{_LEASE}",
-    "network/ip/dhcp/range/lease@expiry": f"dhcp.ranges[].{_LEASE}",
-    "network/ip/dhcp/range/lease@unit": f"dhcp.ranges[].{_LEASE}",
+    "network/ip/dhcp/range/lease": "dhcp.ranges[].lease_time",
+    "network/ip/dhcp/range/lease@expiry": "dhcp.ranges[].lease_time",
+    "network/ip/dhcp/range/lease@unit": "dhcp.ranges[].lease_time",
     "network/ip/dhcp/host": "dhcp.hosts",
     "network/ip/dhcp/host@mac": "dhcp.hosts[].mac",
     "network/ip/dhcp/host@id": "dhcp.hosts[].id",
     "network/ip/dhcp/host@name": "dhcp.hosts[].name",
     "network/ip/dhcp/host@ip": "dhcp.hosts[].ip",
-    "network/ip/dhcp/host/lease": f"dhcp.hosts[].{_LEASE}",
-    "network/ip/dhcp/host/lease@expiry": f"dhcp.hosts[].{_LEASE}",
-    "network/ip/dhcp/host/lease@unit": f"dhcp.hosts[].{_LEASE}",
+    "network/ip/dhcp/host/lease": "dhcp.hosts[].lease_time",
+    "network/ip/dhcp/host/lease@expiry": "dhcp.hosts[].lease_time",
+    "network/ip/dhcp/host/lease@unit": "dhcp.hosts[].lease_time",
     "network/ip/dhcp/bootp": "dhcp.boot",
     **paths_of("network/ip/dhcp/bootp", "dhcp.boot", BOOTP),
     "network/route": "routes",
@@ -176,11 +176,10 @@ REFUSED: Mapping[str, str] = {
     "network/forward/driver": _DEVICES,
     "network/forward/driver@name": _DEVICES,
     "network/forward/driver@model": _DEVICES,
-    **{
-        f"network/bandwidth/{direction}@floor": "a guaranteed share is for single guests, and libvirt refuses it of a "
-        "network too"
-        for direction in ("inbound", "outbound")
-    },
+    **dict.fromkeys(
+        ("network/bandwidth/inbound@floor", "network/bandwidth/outbound@floor"),
+        "a guaranteed share is for single guests, and libvirt refuses it of a network too",
+    ),
     "network/portgroup/bandwidth/outbound@floor": "libvirt knows a guaranteed share of inbound traffic alone",
 }
 

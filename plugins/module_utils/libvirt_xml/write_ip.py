@@ -12,9 +12,7 @@ from ..dhcp.ranges import DEFAULT_LEASE_TIME
 from .fields import BOOTP, attributes_for
 from .flat import FlatOptions, default_ranges, lease_time_for, parse_lease_time
 from .parse import Element, add_element, etree
-from .values import DUID, MAC, UINT_MAX, all_given, mappings_in, schema_address, schema_number, schema_text
-
-_LEASE_UNITS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
+from .values import DUID, LEASE_UNITS, MAC, UINT_MAX, all_given, mappings_in, schema_address, schema_number, schema_text
 
 
 def write_addresses(root: Element, known: FlatOptions) -> None:
@@ -89,10 +87,8 @@ def _lease(element: Element, lease_time: Any) -> None:
     """Append <lease> in the largest unit that is exact; nothing without a lease time."""
     seconds = parse_lease_time(str(lease_time)) if lease_time else None
     if seconds is not None:
-        unit, size = next((unit, size) for unit, size in _LEASE_UNITS if seconds % size == 0)
-        if seconds == 0:
-            unit, size = "minutes", 60
-        add_element(element, "lease", expiry=str(seconds // size), unit=unit)
+        unit = next(unit for unit, size in reversed(LEASE_UNITS.items()) if seconds % size == 0)
+        add_element(element, "lease", expiry=str(seconds // LEASE_UNITS[unit]), unit=unit if seconds else "minutes")
 
 
 def write_routes(root: Element, known: FlatOptions) -> None:
