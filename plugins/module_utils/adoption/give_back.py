@@ -204,13 +204,10 @@ class Returns:
             move_guests(record, isolated=network.isolate_guests)
             driver.reclaim_ports(record.name, record.ports)
         if record.persistent:
-            self._restore_definition(record, driver)
-
-    def _restore_definition(self, record: Record, driver: Driver) -> None:
-        current = driver.networks().get(record.name)
-        if current is None or differs(current.xml, record.xml):
-            driver.define(record.xml)
-        driver.autostart(record.name, record.autostart)
+            current = driver.networks().get(record.name)
+            if current is None or differs(current.xml, record.xml):
+                driver.define(record.xml)
+            driver.autostart(record.name, record.autostart)
 
     def _current_leases(self, record: Record, network: Network) -> Leases:
         """The leases of our dnsmasq; libvirt's file has those from before the adoption."""

@@ -18,8 +18,6 @@ from ..core.errors import MissingTool, VirtnetError
 from ..libvirt_xml.parse import parse
 from ..libvirt_xml.values import Version
 
-_DRIVER = "libvirt/connection-driver/libvirt_driver_{}.so"
-
 # How many seconds to wait for an answer of libvirt. A daemon that socket activation starts needs one or two.
 ANSWER_TIMEOUT = 20.0
 
@@ -51,7 +49,8 @@ class LibvirtNetwork:
 
 def driver_installed(root: str, name: str = "network") -> bool:
     """Whether a driver of libvirt is installed: in lib, lib64 or Debian's folder of the architecture."""
-    return any(glob.glob(os.path.join(root, "usr", folder, _DRIVER.format(name))) for folder in ("lib*", "lib/*"))
+    file = f"libvirt/connection-driver/libvirt_driver_{name}.so"
+    return any(glob.glob(os.path.join(root, "usr", folder, file)) for folder in ("lib*", "lib/*"))
 
 
 def import_libvirt() -> Any:

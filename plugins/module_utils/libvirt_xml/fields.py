@@ -97,7 +97,7 @@ def _number(least: int, most: int) -> Kind:
 
 
 _ADDRESS = Kind(read_address, schema_address)
-_IPV4_ADDRESS_AS_IT_IS = Kind(_read_text, lambda value: schema_address(value, 4))
+_UNREAD_IPV4_ADDRESS = Kind(_read_text, lambda value: schema_address(value, 4))
 # yes, or no attribute.
 _FLAG = Kind(
     lambda element, name, checker: read_boolean(element, name, checker, False) or None,
@@ -116,7 +116,7 @@ SRV = (
 # Records of <dns>: option, element, fields.
 DNS_RECORDS = (("dns.forwarders", "forwarder", FORWARDER), ("dns.txt", "txt", TXT), ("dns.srv", "srv", SRV))
 BOOTP = (Field("file", "file", _text(), required=True), Field("server", "server", _text(DNS_NAME)))
-NAT_ADDRESSES = tuple(Field(name, name, _IPV4_ADDRESS_AS_IT_IS, required=True) for name in ("start", "end"))
+NAT_ADDRESSES = tuple(Field(name, name, _UNREAD_IPV4_ADDRESS, required=True) for name in ("start", "end"))
 NAT_PORTS = tuple(Field(name, name, _number(1, 65535), required=True) for name in ("start", "end"))
 # Ranges of <nat>: option, element, fields.
 NAT_RANGES = (("nat.source", "address", NAT_ADDRESSES), ("nat.ports", "port", NAT_PORTS))

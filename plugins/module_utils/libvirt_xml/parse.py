@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..core.errors import InvalidOption, MissingTool
 from ..core.options import did_you_mean, repr_short, shorten
+from .fields import Field, attributes_for
 from .schema import ACCEPTED_VALUES, DNSMASQ_NAMESPACE, IGNORED, OPTION_BY_PATH, REFUSED, REPEATED
 
 if TYPE_CHECKING:
@@ -114,6 +115,13 @@ def add_element(parent: Element, tag: str, **attributes: str | None) -> Element:
     """Append a new element to the parent; attributes that are None are left out."""
     given = {name: value for name, value in attributes.items() if value is not None}
     return etree().SubElement(parent, tag, given)
+
+
+def add_element_of(parent: Element, tag: str, values: Any, fields: Sequence[Field]) -> None:
+    """Append a new element for the values of fields, unless it has no attributes."""
+    attributes = attributes_for(values, fields)
+    if attributes:
+        add_element(parent, tag, **attributes)
 
 
 def to_string(element: Element) -> str:

@@ -172,7 +172,5 @@ def _local_ptr_line(element: Element, checker: Checker) -> str:
     prefix = interface.network.prefixlen
     if element.get("localPtr") != "yes" or prefix % step or prefix == 0:
         checker.refuse(element, f"localPtr is not possible with prefix {prefix}; it has to be a multiple of {step}")
-    packed = interface.network.network_address.packed
-    labels = [str(byte) for byte in packed] if interface.version == 4 else list(packed.hex())
-    zone = ".".join(reversed(labels[: prefix // step]))
-    return f"local=/{zone}.{'in-addr' if interface.version == 4 else 'ip6'}.arpa/"
+    labels = interface.network.network_address.reverse_pointer.split(".")
+    return f"local=/{'.'.join(labels[(interface.max_prefixlen - prefix) // step :])}/"

@@ -71,11 +71,6 @@ def schema_address(value: Any, version: int = 0) -> str | None:
     return str(address) if address and version in (0, address.version) and "%" not in str(address) else None
 
 
-def all_given(*values: str | None) -> bool:
-    """Whether no value is None: for elements whose attributes are all required."""
-    return all(value is not None for value in values)
-
-
 def without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values that are not None and not empty."""
     return {key: value for key, value in values.items() if value not in (None, "", [], {})}
