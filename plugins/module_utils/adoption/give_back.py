@@ -178,8 +178,8 @@ class Returns:
     def _remove_definition(self, name: str, definition_files: Sequence[File]) -> None:
         """Remove the definition, and the history by which a later run would remove a bridge of its name."""
         history = {other: entry for other, entry in load_history(self.paths).items() if other != name}
-        by_hand = {other: state for other, state in read_runtime(self.paths).items() if other != name}
-        write_files([history_file(history, self.paths), records_file(by_hand, self.paths), *definition_files])
+        runtime = {other: state for other, state in read_runtime(self.paths).items() if other != name}
+        write_files([history_file(history, self.paths), records_file(runtime, self.paths), *definition_files])
 
     def _hand_over(self, record: Record, network: Network, driver: Driver) -> None:
         """Have libvirt run the network with its own bridge, and move the guests to that."""

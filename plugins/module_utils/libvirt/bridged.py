@@ -29,7 +29,7 @@ _FIXED_VALUES: Mapping[str, Any] = {
 
 
 def registration_options(options: Options) -> Options:
-    """The options that apply to mode bridged; raises InvalidOption if another one asks for something."""
+    """The options that apply to mode bridged; raises InvalidOption for a value of any other option."""
     given = options.as_mapping()
     if not Options(given.get("bridge") or {}, options.at("bridge"), options.owner).given("name"):
         options.error("bridge.name", "is required with mode bridged: the bridge that is there")

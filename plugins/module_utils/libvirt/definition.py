@@ -11,7 +11,7 @@ from typing import Any
 from ..core import kinds
 from ..core.errors import InvalidOption
 from ..core.fields import option, read, required, write
-from ..core.options import Options
+from ..core.options import REQUIRED, Options
 from ..libvirt_xml.metadata import REGISTRATION, parse_metadata
 from ..libvirt_xml.parse import Element, add_element, children, etree, parse, to_string
 from ..libvirt_xml.values import Version
@@ -60,12 +60,12 @@ class RegistrationSpec:
         """The spec of options; raises InvalidOption."""
         xml = str(options.raw("xml", "") or "")
         managed_by = options.choice("managed_by", (OURS, LIBVIRT), LIBVIRT if xml else OURS)
-        complete = bool(xml) or options.choice("state", ("present", "absent"), "present") == "absent"
+        default = "" if xml or options.choice("state", ("present", "absent"), "present") == "absent" else REQUIRED
         spec = read(
             cls,
             options,
-            uuid=options.text("uuid", "") if complete else options.text("uuid"),
-            bridge=options.interface("bridge", "") if complete else options.interface("bridge"),
+            uuid=options.text("uuid", default),
+            bridge=options.interface("bridge", default),
             xml=xml,
             managed_by=managed_by,
         )

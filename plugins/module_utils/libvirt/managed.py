@@ -52,7 +52,7 @@ def managed_xml(options: Options) -> str:
 
 
 def _xml_of_options(options: Options, values: Mapping[str, Any]) -> str:
-    """The options as XML without our metadata; raises InvalidOption for a given one that only that can hold."""
+    """The options as XML without our metadata; raises InvalidOption for a given option that only that can hold."""
     address = Options(values.get("ipv4") or {}, options.at("ipv4")).raw("address", "auto")
     if values.get("mode") != "bridged" and address == "auto":
         options.error("ipv4.address", "'auto' is not possible with managed_by: libvirt; give an address, or none")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The option ``libvirt`` of a network: what libvirt is told of it, and does with the guests that it starts."""
+"""The option ``libvirt`` of a network: its registration with libvirt, and settings for the ports of guests."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ..core import kinds
 from ..core.errors import InvalidOption
 from ..core.fields import Kind, option, read, write
 from ..core.options import Options, repr_short
+from ..libvirt_xml.metadata import parse_metadata
 from ..libvirt_xml.values import DEVICE, PARAMETERS_BY_PORT_TYPE, PORT_PARAMETERS, UINT_MAX, without_empty
 
 AUTO, ALWAYS, NEVER = "auto", "true", "false"
@@ -106,22 +107,17 @@ def _as_libvirt_writes(name: str, text: str) -> str:
     return text if name == "profileid" else str(int(text, 0 if text.startswith("0x") else 10))
 
 
-def _metadata(options: Options) -> Iterator[str]:
+def _metadata(options: Options) -> Sequence[str]:
     texts = options.items("metadata")
-    if not texts:
-        return
-    # Only here: who gives no metadata needs no library for XML.
-    from ..libvirt_xml.metadata import parse_metadata
-
-    spaces: set[str] = set()
+    namespaces: set[str] = set()
     for i, element in enumerate(parse_metadata(texts, options.at("metadata"))):
-        space = str(element.tag).partition("}")[0][1:]
-        if space in spaces:
+        namespace = str(element.tag).partition("}")[0][1:]
+        if namespace in namespaces:
             options.error(
-                f"metadata[{i}]", f"namespace {repr_short(space)} is there already; libvirt keeps one of each"
+                f"metadata[{i}]", f"namespace {repr_short(namespace)} is there already; libvirt keeps one of each"
             )
-        spaces.add(space)
-    yield from texts
+        namespaces.add(namespace)
+    return texts
 
 
 _REGISTER: Kind[str] = Kind(
