@@ -25,6 +25,8 @@ from ..core.reconcile import CHANGE, Change, Plan, converge_locked, read_settled
 from ..dnsmasq.lease_file import Leases, read_leases
 from ..libvirt.connection import Driver, LibvirtNetwork, driver_installed
 from ..libvirt.definition import RegistrationSpec, registered_by_us, registration_xml, text_for_diff
+from ..libvirt.managed import bridge_in
+from ..libvirt.reconciler import desired_network
 from ..libvirt_xml.parse import parse
 from ..libvirt_xml.values import Version
 from ..network.model import Network
@@ -41,6 +43,7 @@ from .records import (
     ADOPTING,
     RETURNING,
     Record,
+    guests_text,
     lease_file,
     network_from_libvirt,
     read_records,
@@ -48,7 +51,7 @@ from .records import (
     record_for,
     refuse_unknown,
 )
-from .steps import add_temporary_rules, remove_temporary_rules, rename_bridge_aside
+from .steps import add_temporary_rules, remove_rules, rename_bridge_temporarily
 
 
 @dataclass(frozen=True)
@@ -68,29 +71,18 @@ class AdoptState:
 
 
 @dataclass(frozen=True)
-class Adoption:
-    """A network to adopt: what libvirt had, and how libvirt has it afterwards."""
-
-    record: Record
-    registration: RegistrationSpec
-
-
-@dataclass(frozen=True)
 class AdoptPlan(Plan[Change]):
     """The networks to adopt, and what they need on this host: specs of all parts, and files.
 
-    ``memory_files``: what this host remembers of its networks; written after ``definition_files``.
+    ``registrations``: by name, how libvirt has the networks afterwards.
+    ``history_files``: the histories of this host's networks; written after ``definition_files``.
     """
 
-    adoptions: Sequence[Adoption] = ()
+    records: Sequence[Record] = ()
+    registrations: Mapping[str, RegistrationSpec] = field(default_factory=dict)
     specs: Specs = field(default_factory=dict)
     definition_files: Sequence[File] = ()
-    memory_files: Sequence[File] = ()
-
-    @property
-    def records(self) -> list[Record]:
-        """The records of the networks."""
-        return [adoption.record for adoption in self.adoptions]
+    history_files: Sequence[File] = ()
 
     @property
     def names(self) -> list[str]:
@@ -114,11 +106,10 @@ class Adoptions:
         with Driver() as driver:
             networks = driver.networks()
             ports = {name: driver.ports(name) for name, network in networks.items() if network.active}
-            version = driver.version
-        bridges = {name: bridge_of(network.live) for name, network in networks.items()}
+        bridges = {name: bridge_in(network.live) for name, network in networks.items()}
         return AdoptState(
             networks=networks,
-            version=version,
+            version=driver.version,
             ports=ports,
             leases={name: read_status(bridge, self.paths) for name, bridge in bridges.items() if bridge},
             records=records,
@@ -136,23 +127,23 @@ class Adoptions:
         networks = [record.network(self.identity) for record in records]
         definitions = Networks(networks, False, self.paths).plan(state_without_libvirt(current.ours, records))
         specs = specs_of(definitions.return_values, networks)
-        registration_of = {spec.name: spec for spec in registrations_reconciler(specs, self.paths).desired}
-        adoptions = [Adoption(record, registration_of[record.name]) for record in records]
-        names = {record.name for record in records}
-        changes: list[Change] = [_change(adoption, current) for adoption in adoptions]
-        changes += [change for change in definitions.changes if change.network in names]
+        registrations = {spec.name: spec for spec in registrations_reconciler(specs, self.paths).desired}
+        by_name = {record.name: record for record in records}
+        changes: list[Change] = [_change(record, registrations[record.name], current) for record in records]
+        changes += [change for change in definitions.changes if change.network in by_name]
         for part in reconcilers_for(specs, self.paths).values():
             plan = part.plan(state_without_libvirt_dnsmasq(read_settled(part), networks))
             changes += plan.changes
             notes += plan.notes
         return AdoptPlan(
             changes=changes,
-            result=_as_result({**current.records, **{record.name: record for record in records}}.values()),
+            result=_as_result({**current.records, **by_name}.values()),
             notes=notes,
-            adoptions=adoptions,
+            records=records,
+            registrations=registrations,
             specs=specs,
             definition_files=[file for change in definitions.changes for file in change.files],
-            memory_files=definitions.history_files if definitions.changes else (),
+            history_files=definitions.history_files if definitions.changes else (),
         )
 
     def _select(self, current: AdoptState) -> tuple[list[Record], list[str]]:
@@ -179,24 +170,24 @@ class Adoptions:
                 notes.append(f"left with libvirt: {error}")
         return [record for _name, record in sorted(selected.items())], notes
 
-    def _new_record(self, found: LibvirtNetwork, current: AdoptState) -> Record:
+    def _new_record(self, candidate: LibvirtNetwork, current: AdoptState) -> Record:
         """The record of a network; raises VirtnetError with the reason why it cannot be adopted."""
-        network = network_from_libvirt(found, self.identity)
+        network = network_from_libvirt(candidate, self.identity)
         if not network.has_own_bridge:
             _refuse(network, "its bridge is the host's and not libvirt's, so nothing changes hands; define it here")
-        if found.name in current.ours.definitions:
+        if candidate.name in current.ours.definitions:
             _refuse(network, "a network of ours has this name already; give one of them another")
         link = current.ours.links.get(network.bridge.name)
-        if found.active and (link is None or link.kind != "bridge"):
+        if candidate.active and (link is None or link.kind != "bridge"):
             _refuse(
                 network,
                 f"it runs, but its bridge {network.bridge.name!r} is gone; restart it first "
-                f"(virsh net-destroy {found.name}, net-start)",
+                f"(virsh net-destroy {candidate.name}, net-start)",
             )
-        ports = current.ports.get(found.name, ())
+        ports = current.ports.get(candidate.name, ())
         for port in ports:
             _refuse_floor(network, port)
-        return record_for(found, network.bridge.name, ports)
+        return record_for(candidate, network.bridge.name, ports)
 
     def apply(self, plan: AdoptPlan) -> None:
         """Adopt the networks; if a step fails, give them back to libvirt and raise VirtnetError."""
@@ -220,14 +211,18 @@ class Adoptions:
     def _adopt(self, plan: AdoptPlan) -> None:
         records = plan.records
         write_files(record_file(record, self.paths) for record in records)
-        self._store_definitions(plan)
+        # The guard does not repair these networks until the run ends, even if it is interrupted.
+        record_pending_run(plan.names, TASK_PARTS, self.paths)
+        write_files(plan.definition_files)
+        # After the definitions: the bridge of a network that is remembered and not defined would be removed.
+        write_files(plan.history_files)
         reconcilers = reconcilers_for(plan.specs, self.paths)
         converge_locked(reconcilers[RULES])
         add_temporary_rules(records, plan.specs, self.paths)
         self._converge_bridges(plan.specs)
         with Driver() as driver:
-            for adoption in plan.adoptions:
-                self._release_from_libvirt(adoption, plan.specs, driver)
+            for record in records:
+                self._release_from_libvirt(record, plan, driver)
         converge_locked(registrations_reconciler(plan.specs, self.paths))
         with Driver() as driver:
             for record in records:
@@ -235,12 +230,11 @@ class Adoptions:
                     driver.reclaim_ports(record.name, record.ports)
         for part in (OVS_BRIDGES, FRAGMENTS, ENTRIES):
             converge_locked(reconcilers[part])
-        remove_temporary_rules(records, self.paths)
-        adopted = [replace(record, phase=ADOPTED) for record in records]
+        remove_rules([record.temporary_bridge for record in records], self.paths)
         write_files(
             file
-            for record in adopted
-            for file in (record_file(record, self.paths), lease_file(record, None, self.paths))
+            for record in records
+            for file in (record_file(replace(record, phase=ADOPTED), self.paths), lease_file(record, None, self.paths))
         )
         self._end_pending_run(plan.names)
 
@@ -249,35 +243,27 @@ class Adoptions:
         pending = read_pending(self.paths)
         write_files([pending_file(replace(pending, names=pending.names.difference(names)), self.paths)])
 
-    def _store_definitions(self, plan: AdoptPlan) -> None:
-        # The guard does not repair these networks until the run ends, even if it is interrupted.
-        record_pending_run(plan.names, TASK_PARTS, self.paths)
-        write_files(plan.definition_files)
-        # After the definitions: the bridge of a network that is remembered and not defined would be removed.
-        write_files(plan.memory_files)
-
     def _converge_bridges(self, specs: Specs) -> None:
         """Reconcile the bridges: our mark, their settings, and the first name of one with a temporary name."""
         bridges_only: Specs = {**specs, RULES: (), FRAGMENTS: (), ENTRIES: ()}
         converge_locked(reconcilers_for(bridges_only, self.paths)[BRIDGES])
 
-    def _release_from_libvirt(self, adoption: Adoption, specs: Specs, driver: Driver) -> None:
+    def _release_from_libvirt(self, record: Record, plan: AdoptPlan, driver: Driver) -> None:
         """Stop the network in libvirt without its bridge, and replace its definition by the registration."""
-        record = adoption.record
         network = driver.networks().get(record.name)
         if network is not None and registered_by_us(network.xml):
             return
         # libvirt removes the leases of a transient network when it stops the network.
         write_files([lease_file(record, _current_leases(record, self.paths), self.paths)])
         if network is not None and network.active:
-            rename_bridge_aside(record)
+            rename_bridge_temporarily(record)
             try:
                 driver.stop(record.name)
             finally:
-                self._converge_bridges(specs)
+                self._converge_bridges(plan.specs)
         write_files([lease_file(record, _current_leases(record, self.paths), self.paths)])
         if network is not None and record.persistent:
-            driver.define(registration_xml(adoption.registration, driver.version))
+            driver.define(registration_xml(plan.registrations[record.name], driver.version))
 
 
 def _current_leases(record: Record, paths: Paths) -> Leases:
@@ -291,12 +277,6 @@ def _current_leases(record: Record, paths: Paths) -> Leases:
 
 def _as_result(records: Iterable[Record]) -> list[Mapping[str, Any]]:
     return [record.as_options() for record in sorted(records, key=lambda record: record.name)]
-
-
-def bridge_of(xml: str) -> str:
-    """The name of the bridge in libvirt's XML; '' for none."""
-    bridge = parse(xml).find("bridge")
-    return "" if bridge is None else str(bridge.get("name", ""))
 
 
 def _refuse(network: Network, problem: str) -> NoReturn:
@@ -314,27 +294,14 @@ def _refuse_floor(network: Network, port: str) -> None:
         )
 
 
-def _change(adoption: Adoption, current: AdoptState) -> Change:
+def _change(record: Record, registration: RegistrationSpec, current: AdoptState) -> Change:
     """The change that the user sees: libvirt's XML before and after."""
-    record, registration = adoption.record, adoption.registration
     xml = registration_xml(registration, current.version)
-    after = LibvirtNetwork(
-        name=record.name,
-        uuid=record.uuid,
-        xml=xml,
-        live=xml,
-        active=registration.active,
-        persistent=registration.persistent,
-        autostart=registration.persistent and registration.autostart,
-    )
     leases = current.leases.get(record.name, Leases()).leases
-    bridges = (record.bridge, record.temporary_bridge)
-    ports = [link.name for link in current.ours.links.values() if link.master in bridges]
-    guests = f", with {', '.join(ports)}" if ports else ""
     return Change(
         CHANGE,
         f"libvirt network {record.name}",
         before=text_for_diff(record.live if record.active else record.xml) + record.libvirt_network.status(),
-        after=text_for_diff(xml) + after.status(),
-        detail=f"taken over{guests}; leases carried: {len(leases)}",
+        after=text_for_diff(xml) + desired_network(registration, record.uuid, xml).status(),
+        detail=f"taken over{guests_text(record, current.ours.links)}; leases carried: {len(leases)}",
     )

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from ..core.errors import VirtnetError
 from ..core.files import File, write_files
 from ..core.identity import host_identity
-from ..core.network_history import NetworkHistory, history_file, load_history
+from ..core.network_history import history_file, load_history
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, Change, Plan, converge_locked, read_settled
 from ..core.untrusted import UnusableFile
@@ -36,8 +36,24 @@ from ..orchestration.desired_state import ENTRIES, FRAGMENTS, Specs, specs_for
 from ..orchestration.leases import lease_files
 from ..orchestration.parts import reconcilers_for
 from .libvirt_leases import read_status, status_file, status_path
-from .records import ADOPTED, ADOPTING, RETURNING, Record, files_to_remove, read_records, record_file, refuse_unknown
-from .steps import add_temporary_rules, hide_routes, move_guests, release_bridge, remove_rules, rename_bridge_aside
+from .records import (
+    ADOPTED,
+    RETURNING,
+    Record,
+    files_to_remove,
+    guests_text,
+    read_records,
+    record_file,
+    refuse_unknown,
+)
+from .steps import (
+    add_temporary_rules,
+    hide_routes,
+    move_guests,
+    release_bridge,
+    remove_rules,
+    rename_bridge_temporarily,
+)
 
 
 @dataclass(frozen=True)
@@ -124,14 +140,11 @@ class Returns:
 
     def _return(self, record: Record, current: ReturnState) -> Return:
         network = current.definitions.get(record.name)
-        registers_ports = record.phase == ADOPTED
-        if registers_ports:
-            record = replace(record, phase=RETURNING, run=record.bridge in current.links)
-        elif record.phase == ADOPTING:
-            record = replace(record, phase=RETURNING)
+        is_adopted = record.phase == ADOPTED
+        run = record.bridge in current.links if is_adopted else record.run
         return Return(
-            record,
-            recorded_ports=() if registers_ports else record.ports,
+            replace(record, phase=RETURNING, run=run),
+            recorded_ports=() if is_adopted else record.ports,
             definition_files=[] if network is None else [File(file_of(network, self.paths), None)],
         )
 
@@ -159,16 +172,14 @@ class Returns:
         forwarding.keep(self.paths)
         remove_rules([record.name, record.temporary_bridge], self.paths)
         # Until the guests have moved, libvirt's dnsmasq takes the bridge with the temporary name for its own.
-        write_files(
-            [File(status_path(record.temporary_bridge, self.paths), None), *files_to_remove(record, self.paths)]
-        )
+        status = File(status_path(record.temporary_bridge, self.paths), None)
+        write_files([status, *files_to_remove(record, self.paths)])
 
     def _remove_definition(self, name: str, definition_files: Sequence[File]) -> None:
-        """Remove the definition, and the memory by which a later run would remove a bridge of its name."""
-        remembered: dict[str, NetworkHistory] = load_history(self.paths)
-        remembered.pop(name, None)
-        by_hand = {other: state for other, state in read_runtime(self.paths).items() if other != name}
-        write_files([history_file(remembered, self.paths), records_file(by_hand, self.paths), *definition_files])
+        """Remove the definition, and the history by which a later run would remove a bridge of its name."""
+        history = {other: entry for other, entry in load_history(self.paths).items() if other != name}
+        runtime = {other: state for other, state in read_runtime(self.paths).items() if other != name}
+        write_files([history_file(history, self.paths), records_file(runtime, self.paths), *definition_files])
 
     def _hand_over(self, record: Record, network: Network, driver: Driver) -> None:
         """Have libvirt run the network with its own bridge, and move the guests to that."""
@@ -180,7 +191,7 @@ class Returns:
                 driver.undefine(record.name)
             current = None
         if record.run and not (current is not None and current.active):
-            rename_bridge_aside(record)
+            rename_bridge_temporarily(record)
             hide_routes(record)
             write_files([status_file(record.bridge, self._current_leases(record, network), self.paths)])
             if record.persistent:
@@ -193,13 +204,10 @@ class Returns:
             move_guests(record, isolated=network.isolate_guests)
             driver.reclaim_ports(record.name, record.ports)
         if record.persistent:
-            self._restore_definition(record, driver)
-
-    def _restore_definition(self, record: Record, driver: Driver) -> None:
-        current = driver.networks().get(record.name)
-        if current is None or differs(current.xml, record.xml):
-            driver.define(record.xml)
-        driver.autostart(record.name, record.autostart)
+            current = driver.networks().get(record.name)
+            if current is None or differs(current.xml, record.xml):
+                driver.define(record.xml)
+            driver.autostart(record.name, record.autostart)
 
     def _current_leases(self, record: Record, network: Network) -> Leases:
         """The leases of our dnsmasq; libvirt's file has those from before the adoption."""
@@ -216,15 +224,13 @@ def _change(record: Record, current: ReturnState) -> Change:
     registered, network = current.networks.get(record.name), current.definitions.get(record.name)
     before = "" if registered is None else text_for_diff(registered.xml) + registered.status()
     after = replace(record.libvirt_network, active=record.run)
-    bridges = (record.bridge, record.temporary_bridge)
-    ports = [link.name for link in current.links.values() if link.master in bridges]
-    guests = f", with {', '.join(ports)}" if ports else ""
+
     return Change(
         CHANGE,
         f"libvirt network {record.name}",
         before=before + (text_of(network) if network else ""),
         after=text_for_diff(record.xml) + after.status(),
-        detail=f"given back{guests}",
+        detail=f"given back{guests_text(record, current.links)}",
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..core.errors import InvalidOption, VirtnetError
@@ -21,6 +21,7 @@ from ..core.notes import as_record, read_note
 from ..core.options import Options
 from ..core.paths import Paths
 from ..dnsmasq.lease_file import Leases
+from ..kernel.links import Link
 from ..libvirt.connection import LibvirtNetwork
 from ..libvirt_xml.convert import from_xml
 from ..network.model import Network, read_network
@@ -94,6 +95,13 @@ def record_for(network: LibvirtNetwork, bridge: str, ports: Sequence[str]) -> Re
         ports=tuple(ports),
         run=network.active,
     )
+
+
+def guests_text(record: Record, links: Mapping[str, Link]) -> str:
+    """The ports on the bridge of a network, as part of a change's detail; '' for none."""
+    bridges = (record.bridge, record.temporary_bridge)
+    ports = [link.name for link in links.values() if link.master in bridges]
+    return f", with {', '.join(ports)}" if ports else ""
 
 
 def _path(name: str, paths: Paths) -> str:

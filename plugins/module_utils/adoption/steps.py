@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -26,7 +25,7 @@ from ..orchestration.desired_state import Specs
 from .records import Record
 
 
-def rename_bridge_aside(record: Record) -> None:
+def rename_bridge_temporarily(record: Record) -> None:
     """Rename a bridge of ours to its temporary name, unless it has that; ports and addresses stay."""
     links = read_links()
     link = links.get(record.bridge)
@@ -44,11 +43,6 @@ def add_temporary_rules(records: Iterable[Record], specs: Specs, paths: Paths) -
         if (temporary := temporary_names.get(rules.get("bridge", "")))
     ]
     _apply_rules(options, paths)
-
-
-def remove_temporary_rules(records: Iterable[Record], paths: Paths) -> None:
-    """Remove the rules for the temporary names."""
-    remove_rules([record.temporary_bridge for record in records], paths)
 
 
 def remove_rules(names: Iterable[str], paths: Paths) -> None:
@@ -131,6 +125,5 @@ def _move_steps(new: Link, old: Link, ports: Sequence[Link], *, isolated: bool) 
     steps += [DeleteLocalRoute(old.name, subnet) for subnet in _hidden_routes(old)]
     steps.append(DeleteLink(old.name))
     if isolated:
-        folder = "/sys/class/net"
-        steps += [SetSysctl(os.path.join(folder, port.name, "brport/isolated"), "1") for port in ports]
+        steps += [SetSysctl(f"/sys/class/net/{port.name}/brport/isolated", "1") for port in ports]
     return steps

@@ -11,7 +11,7 @@ from typing import Any
 from ..core.errors import InvalidOption
 from ..core.options import Options, did_you_mean
 from ..kernel.links import Link
-from ..libvirt_xml.flat import FlatOptions, flatten, without_defaults
+from ..libvirt_xml.flat import flatten, without_defaults
 
 MODE = "bridged"
 
@@ -29,11 +29,15 @@ _FIXED_VALUES: Mapping[str, Any] = {
 
 
 def registration_options(options: Options) -> Options:
-    """The options that apply to mode bridged; raises InvalidOption if another one asks for something."""
+    """The options that apply to mode bridged; raises InvalidOption for a value of any other option."""
     given = options.as_mapping()
     if not Options(given.get("bridge") or {}, options.at("bridge"), options.owner).given("name"):
         options.error("bridge.name", "is required with mode bridged: the bridge that is there")
-    for path, value in _flat_options(options, given).items():
+    try:
+        flat = without_defaults(flatten(given))
+    except InvalidOption as error:
+        options.error(error.path, error.problem)
+    for path, value in flat.items():
         if path in _OPTIONS or path.startswith("libvirt.") or path in ("bridge.name", "bridge.type"):
             continue
         if path not in _FIXED_VALUES or value != _FIXED_VALUES[path]:
@@ -51,13 +55,6 @@ def registration_options(options: Options) -> Options:
         options.path,
         options.owner,
     )
-
-
-def _flat_options(options: Options, given: Mapping[str, Any]) -> FlatOptions:
-    try:
-        return without_defaults(flatten(given))
-    except InvalidOption as error:
-        options.error(error.path, error.problem)
 
 
 def as_given(options: Mapping[str, Any]) -> dict[str, Any]:

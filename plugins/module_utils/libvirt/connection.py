@@ -18,8 +18,6 @@ from ..core.errors import MissingTool, VirtnetError
 from ..libvirt_xml.parse import parse
 from ..libvirt_xml.values import Version
 
-_DRIVER = "libvirt/connection-driver/libvirt_driver_{}.so"
-
 # How many seconds to wait for an answer of libvirt. A daemon that socket activation starts needs one or two.
 ANSWER_TIMEOUT = 20.0
 
@@ -51,7 +49,8 @@ class LibvirtNetwork:
 
 def driver_installed(root: str, name: str = "network") -> bool:
     """Whether a driver of libvirt is installed: in lib, lib64 or Debian's folder of the architecture."""
-    return any(glob.glob(os.path.join(root, "usr", folder, _DRIVER.format(name))) for folder in ("lib*", "lib/*"))
+    file = f"libvirt/connection-driver/libvirt_driver_{name}.so"
+    return any(glob.glob(os.path.join(root, "usr", folder, file)) for folder in ("lib*", "lib/*"))
 
 
 def import_libvirt() -> Any:
@@ -66,6 +65,7 @@ def import_libvirt() -> Any:
 
 
 D = TypeVar("D", bound="Driver")
+Answer = TypeVar("Answer")
 
 
 class Driver:
@@ -99,39 +99,37 @@ class Driver:
             with contextlib.suppress(VirtnetError):
                 self._call("the connection to libvirt cannot be closed", self._connection.close)
 
-    def _call(self, problem: str, function: Callable[[], Any]) -> Any:
+    def _call(self, problem: str, function: Callable[[], Answer]) -> Answer:
         """The result of a function that calls libvirt; raises VirtnetError with the problem and libvirt's reason."""
-        answers: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
+        answers: queue.SimpleQueue[Answer | Exception] = queue.SimpleQueue()
 
         def work() -> None:
             try:
-                answers.put((function(), None))
+                answers.put(function())
             except Exception as error:
-                answers.put((None, error))
+                answers.put(error)
 
         threading.Thread(target=work, daemon=True).start()
         try:
-            answer, error = answers.get(timeout=ANSWER_TIMEOUT)
+            answer = answers.get(timeout=ANSWER_TIMEOUT)
         except queue.Empty:
             self._is_abandoned = True
             raise VirtnetError(
                 f"{problem}: no answer within {ANSWER_TIMEOUT:g} s; look at systemctl status libvirtd virtnetworkd, "
                 "and restart the one that hangs"
             ) from None
-        if isinstance(error, self._libvirt.libvirtError):
-            raise VirtnetError(f"{problem}: {error}") from None
-        if error is not None:
-            raise error
+        if isinstance(answer, self._libvirt.libvirtError):
+            raise VirtnetError(f"{problem}: {answer}") from None
+        if isinstance(answer, Exception):
+            raise answer
         return answer
 
     def networks(self) -> dict[str, LibvirtNetwork]:
         """All networks of libvirt by name."""
-
-        def list_networks() -> dict[str, LibvirtNetwork]:
-            return {network.name(): self._read(network) for network in self._connection.listAllNetworks()}
-
-        networks: dict[str, LibvirtNetwork] = self._call("libvirt's networks cannot be listed", list_networks)
-        return networks
+        return self._call(
+            "libvirt's networks cannot be listed",
+            lambda: {network.name(): self._read(network) for network in self._connection.listAllNetworks()},
+        )
 
     def _read(self, network: Any) -> LibvirtNetwork:
         active = bool(network.isActive())
@@ -178,20 +176,11 @@ class Driver:
             lambda: self._network(name).setAutostart(1 if enabled else 0),
         )
 
-    def update_portgroup(self, name: str, command: str, xml: str) -> None:
-        """Add, change or remove a portgroup of a running network (``virsh net-update --live``)."""
-        problem = f"libvirt does not {command} a portgroup of network {name!r}"
-        self._update(problem, name, command=command, section="portgroup", parent=-1, xml=xml)
-
-    def update_section(self, name: str, command: str, section: str, parent: int, xml: str) -> None:
-        """Add an element to a list of a running network, or remove it (``virsh net-update --live``).
+    def update(self, name: str, *, command: str, section: str, parent: int, xml: str) -> None:
+        """Add, change or remove an element in a list of a running network (``virsh net-update --live``).
 
         ``section``: as virsh names it; ``parent``: the index of the <ip> that contains the element, -1 for none.
         """
-        problem = f"libvirt does not {command} {xml} of network {name!r}"
-        self._update(problem, name, command=command, section=section, parent=parent, xml=xml)
-
-    def _update(self, problem: str, name: str, *, command: str, section: str, parent: int, xml: str) -> None:
         lib = self._libvirt
         section_number = getattr(lib, f"VIR_NETWORK_SECTION_{section.upper().replace('-', '_')}")
         command_number = {
@@ -200,7 +189,10 @@ class Driver:
             REMOVE: lib.VIR_NETWORK_UPDATE_COMMAND_DELETE,
         }[command]
         live = lib.VIR_NETWORK_UPDATE_AFFECT_LIVE
-        self._call(problem, lambda: self._network(name).update(command_number, section_number, parent, xml, live))
+        self._call(
+            f"libvirt does not {command} {'a portgroup' if section == 'portgroup' else xml} of network {name!r}",
+            lambda: self._network(name).update(command_number, section_number, parent, xml, live),
+        )
 
     def set_metadata(self, name: str, what: str, text: str, namespace: str = "") -> None:
         """Set ``title``, ``description``, or ``metadata`` of a namespace, of a running network; '' removes it.
@@ -224,12 +216,10 @@ class Driver:
 
     def ports(self, name: str) -> list[str]:
         """The ports of guests that libvirt attached to a running network, as XML."""
-
-        def list_ports() -> list[str]:
-            return [str(port.XMLDesc(0)) for port in self._network(name).listAllPorts()]
-
-        ports: list[str] = self._call(f"libvirt does not list the ports of network {name!r}", list_ports)
-        return ports
+        return self._call(
+            f"libvirt does not list the ports of network {name!r}",
+            lambda: [str(port.XMLDesc(0)) for port in self._network(name).listAllPorts()],
+        )
 
     def reclaim_ports(self, name: str, ports: Sequence[str]) -> None:
         """Register ports of running guests with a network that lost them, as after its restart."""

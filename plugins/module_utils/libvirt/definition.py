@@ -11,11 +11,11 @@ from typing import Any
 from ..core import kinds
 from ..core.errors import InvalidOption
 from ..core.fields import option, read, required, write
-from ..core.options import Options
+from ..core.options import REQUIRED, Options
 from ..libvirt_xml.metadata import REGISTRATION, parse_metadata
-from ..libvirt_xml.parse import Element, add_element, children, etree, parse
-from ..libvirt_xml.values import TITLES_SINCE, Version
-from ..libvirt_xml.write_guests import write_port_settings, write_portgroup
+from ..libvirt_xml.parse import Element, add_element, children, etree, parse, to_string
+from ..libvirt_xml.values import Version
+from ..libvirt_xml.write import write_network
 from .managed import LIBVIRT, OURS
 from .options import ALWAYS, Libvirt, read_libvirt
 
@@ -60,12 +60,12 @@ class RegistrationSpec:
         """The spec of options; raises InvalidOption."""
         xml = str(options.raw("xml", "") or "")
         managed_by = options.choice("managed_by", (OURS, LIBVIRT), LIBVIRT if xml else OURS)
-        complete = bool(xml) or options.choice("state", ("present", "absent"), "present") == "absent"
+        default = "" if xml or options.choice("state", ("present", "absent"), "present") == "absent" else REQUIRED
         spec = read(
             cls,
             options,
-            uuid=options.text("uuid", "") if complete else options.text("uuid"),
-            bridge=options.interface("bridge", "") if complete else options.interface("bridge"),
+            uuid=options.text("uuid", default),
+            bridge=options.interface("bridge", default),
             xml=xml,
             managed_by=managed_by,
         )
@@ -79,26 +79,14 @@ class RegistrationSpec:
 
 def registration_xml(spec: RegistrationSpec, version: Version) -> str:
     """The definition with which a network is registered, for a version of libvirt."""
-    library = etree()
-    root = library.Element("network")
-    if spec.libvirt.trust_guest_rx_filters:
-        root.set("trustGuestRxFilters", "yes")
-    add_element(root, "name").text = spec.name
-    add_element(root, "uuid").text = spec.uuid
-    if version >= TITLES_SINCE:
-        for tag, text in (("title", spec.title), ("description", spec.description)):
-            if text:
-                add_element(root, tag).text = text
-    add_element(root, "metadata").extend(parse_metadata(spec.libvirt.metadata))
+    options = {name: getattr(spec, name) for name in ("name", "uuid", "title", "description", "isolate_guests")}
+    options.update({f"libvirt.{name}": value for name, value in spec.libvirt.as_options().items()})
+    root = write_network({**options, "mode": "bridged", "bridge.name": spec.bridge}, version)
+    metadata = etree().Element("metadata")
+    metadata.extend(parse_metadata(spec.libvirt.metadata))
+    root.find("forward").addprevious(metadata)
     add_mark(root)
-    add_element(root, "forward", mode="bridge")
-    add_element(root, "bridge", name=spec.bridge)
-    write_port_settings(root, {"virtualport": spec.libvirt.virtualport, "vlan": spec.libvirt.vlan})
-    if spec.isolate_guests:
-        add_element(root, "port", isolated="yes")
-    for group in spec.libvirt.portgroups:
-        write_portgroup(root, group)
-    return str(library.tostring(root, encoding="unicode"))
+    return to_string(root)
 
 
 def add_mark(root: Element) -> None:
@@ -139,7 +127,6 @@ def _decimal(element: Element) -> dict[str, str]:
 
 def text_for_diff(xml: str) -> str:
     """A definition for a diff: indented, in libvirt's order, without attributes of running networks."""
-    library = etree()
     root = parse(xml)
     for element in root.iter():
         for name in _RUNTIME_ATTRIBUTES:
@@ -154,5 +141,5 @@ def text_for_diff(xml: str) -> str:
     root[:] = sorted(root, key=lambda child: (rank.get(child.tag, len(order)), str(child.tag), child.get("name", "")))
     for metadata in root.iterfind("metadata"):
         metadata[:] = sorted(metadata, key=lambda child: str(child.tag))
-    library.indent(root, "  ")
-    return str(library.tostring(root, encoding="unicode")) + "\n"
+    etree().indent(root, "  ")
+    return to_string(root) + "\n"

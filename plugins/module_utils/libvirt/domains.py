@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from copy import deepcopy
-from typing import Any
 
-from ..libvirt_xml.parse import Element, etree, parse
+from ..libvirt_xml.parse import Element, add_element, parse, to_string
 from .connection import Driver
 
 UP, DOWN = "up", "down"
@@ -43,10 +42,7 @@ class Domains(Driver):
                     errors.append(f"{domain.name()}: {error}")
             return changed, errors
 
-        answer: tuple[list[str], list[str]] = self._call(
-            f"libvirt does not set the links of its guests {state}", change
-        )
-        return answer
+        return self._call(f"libvirt does not set the links of its guests {state}", change)
 
 
 def _interfaces_with_link(domain: Element, taps: Collection[str], state: str) -> Iterator[tuple[str, str]]:
@@ -57,9 +53,9 @@ def _interfaces_with_link(domain: Element, taps: Collection[str], state: str) ->
         current_state = UP if link is None else link.get("state", UP)
         if tap not in taps or current_state == state:
             continue
-        changed: Any = deepcopy(interface)
+        changed = deepcopy(interface)
         if link is None:
-            etree().SubElement(changed, "link", state=state)
+            add_element(changed, "link", state=state)
         else:
             changed.find("link").set("state", state)
-        yield tap, str(etree().tostring(changed, encoding="unicode", with_tail=False))
+        yield tap, to_string(changed)

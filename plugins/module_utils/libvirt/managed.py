@@ -14,9 +14,9 @@ from typing import Any
 from ..core.errors import InvalidOption
 from ..core.options import Options
 from ..libvirt_xml.convert import to_xml
-from ..libvirt_xml.flat import FlatOptions, flatten
+from ..libvirt_xml.flat import flatten
 from ..libvirt_xml.metadata import is_ours
-from ..libvirt_xml.parse import children, etree, parse
+from ..libvirt_xml.parse import children, parse, to_string
 
 OURS, LIBVIRT = "virtnet", "libvirt"
 
@@ -52,6 +52,7 @@ def managed_xml(options: Options) -> str:
 
 
 def _xml_of_options(options: Options, values: Mapping[str, Any]) -> str:
+    """The options as XML without our metadata; raises InvalidOption for a given option that only that can hold."""
     address = Options(values.get("ipv4") or {}, options.at("ipv4")).raw("address", "auto")
     if values.get("mode") != "bridged" and address == "auto":
         options.error("ipv4.address", "'auto' is not possible with managed_by: libvirt; give an address, or none")
@@ -59,22 +60,18 @@ def _xml_of_options(options: Options, values: Mapping[str, Any]) -> str:
         xml = to_xml(values)
     except InvalidOption as error:
         options.error(error.path, error.problem)
-    return _without_our_metadata(options, xml, flatten(values))
-
-
-def _without_our_metadata(options: Options, xml: str, values: FlatOptions) -> str:
-    """The XML without our metadata; raises InvalidOption for a given option that only our metadata can hold."""
-    root = parse(xml)
-    metadata = root.find("metadata")
-    elements = [] if metadata is None else list(children(metadata))
-    for ours in [element for element in elements if is_ours(element)]:
-        for name in (str(option.get("name")) for option in children(ours)):
-            if name in values:
-                options.error(name, "is not possible with libvirt; leave it out, or use managed_by: virtnet")
+    root, flat = parse(xml), flatten(values)
+    for ours in list(filter(is_ours, root.iterfind("metadata/*"))):
+        for option in children(ours):
+            if option.get("name") in flat:
+                options.error(
+                    option.get("name"), "is not possible with libvirt; leave it out, or use managed_by: virtnet"
+                )
+        metadata = ours.getparent()
         metadata.remove(ours)
         if not len(metadata):
             root.remove(metadata)
-    return str(etree().tostring(root, encoding="unicode"))
+    return to_string(root)
 
 
 def bridge_in(xml: str) -> str:

@@ -23,10 +23,10 @@ from ..core.files import File
 from ..core.notes import as_record, read_object
 from ..core.paths import Paths
 from ..libvirt_xml.flat import without_defaults
-from ..libvirt_xml.parse import Checker, Element, etree, parse
+from ..libvirt_xml.parse import Checker, Element, etree, parse, to_string
 from ..libvirt_xml.read import read_network_options
 from ..libvirt_xml.values import Version
-from .connection import ADD, REMOVE, Driver, LibvirtNetwork
+from .connection import ADD, REMOVE, LibvirtNetwork
 from .definition import add_mark, comparable, differs, registered_by_us, text_for_diff
 from .live_update import LiveUpdate, live_updates
 
@@ -35,30 +35,13 @@ _CHOSEN_BY_LIBVIRT = ("uuid", "mac", "bridge")
 
 # Sections of virNetworkUpdate() (include/libvirt/libvirt-network.h) that are lists, and the paths of their elements.
 # Those of DHCP belong to one <ip>.
-SECTIONS = {
+_SECTIONS = {
     "dns-host": "dns/host",
     "dns-txt": "dns/txt",
     "dns-srv": "dns/srv",
     "forward-interface": "forward/interface",
 }
-IP_SECTIONS = {"ip-dhcp-host": "dhcp/host", "ip-dhcp-range": "dhcp/range"}
-
-
-@dataclass(frozen=True)
-class SectionUpdate:
-    """An element to add to a list of a running network or to remove; ``parent``: index of the <ip>, -1 for none."""
-
-    command: str
-    section: str
-    xml: str
-    parent: int = -1
-
-    def __str__(self) -> str:
-        return f"{self.command} {self.section} {self.xml}"
-
-    def make(self, driver: Driver, network: str) -> None:
-        """Make the call to libvirt; raises VirtnetError."""
-        driver.update_section(network, self.command, self.section, self.parent, self.xml)
+_IP_SECTIONS = {"ip-dhcp-host": "dhcp/host", "ip-dhcp-range": "dhcp/range"}
 
 
 @dataclass(frozen=True)
@@ -109,7 +92,7 @@ def complete_definition(name: str, xml: str, network: LibvirtNetwork | None) -> 
         add_mark(root)
     if network is not None:
         _add_chosen(root, parse(network.xml))
-    return str(etree().tostring(root, encoding="unicode"))
+    return to_string(root)
 
 
 def _add_chosen(root: Element, stored: Element) -> None:
@@ -145,61 +128,43 @@ def _metadata(xml: str) -> Any:
     return None if metadata is None else comparable(metadata)
 
 
-def is_stored(network: LibvirtNetwork, desired: str, given_digest: str, digests: DefinitionDigests) -> bool:
-    """Whether libvirt has stored the desired definition."""
-    unchanged = digests.given == given_digest and digests.stored == digest(network.xml)
-    return is_equivalent(network.xml, desired) or unchanged
-
-
-def is_live(network: LibvirtNetwork, desired: str, given_digest: str, digests: DefinitionDigests) -> bool:
-    """Whether the running network has the desired definition."""
-    unchanged = digests.given == given_digest and digests.live == digest(network.live)
-    return is_equivalent(network.live, desired) or unchanged
-
-
-def managed_live_updates(live: str, desired: str, version: Version) -> Sequence[LiveUpdate | SectionUpdate] | None:
+def managed_live_updates(live: str, desired: str, version: Version) -> Sequence[LiveUpdate] | None:
     """The calls that give a running network the desired definition; None where they do not suffice. Pure."""
     before, after = parse(live), parse(desired)
     updates = [*_take_section_updates(before, after)]
-    live_rest, desired_rest = (str(etree().tostring(root, encoding="unicode")) for root in (before, after))
+    live_rest, desired_rest = to_string(before), to_string(after)
     if is_equivalent(live_rest, desired_rest):
         return updates
     others = live_updates(live_rest, desired_rest, version)
     return None if others is None else [*updates, *others]
 
 
-def _take_section_updates(before: Element, after: Element) -> Iterator[SectionUpdate]:
+def _take_section_updates(before: Element, after: Element) -> Iterator[LiveUpdate]:
     """The updates of lists; the elements of these lists are removed from both definitions."""
-    for section, path in SECTIONS.items():
+    for section, path in _SECTIONS.items():
         yield from _take_list_updates(before, after, section=section, path=path, parent=-1)
-    pairs = list(zip(before.findall("ip"), after.findall("ip")))
+    pairs = zip(before.findall("ip"), after.findall("ip"))
     for parent, (old, new) in enumerate(pairs):
-        for section, path in IP_SECTIONS.items():
+        for section, path in _IP_SECTIONS.items():
             yield from _take_list_updates(old, new, section=section, path=path, parent=parent)
 
 
 def _take_list_updates(
     before: Element, after: Element, *, section: str, path: str, parent: int
-) -> Iterator[SectionUpdate]:
+) -> Iterator[LiveUpdate]:
     """The updates of one list, removals first, since an old element may conflict with a new one."""
     old, new = ([(repr(comparable(element)), element) for element in root.findall(path)] for root in (before, after))
     for command, elements, others in ((REMOVE, old, new), (ADD, new, old)):
         other_keys = {key for key, _element in others}
         for key, element in elements:
             if key not in other_keys:
-                yield SectionUpdate(command, section, _text(element), parent)
+                xml = to_string(element)
+                yield LiveUpdate(command, section, xml, xml, parent)
     for _key, element in (*old, *new):
         element.getparent().remove(element)
+    tag = path.partition("/")[0]
     for root in (before, after):
-        _remove_empty(root, path.partition("/")[0])
-
-
-def _remove_empty(root: Element, tag: str) -> None:
-    """Remove a container that means nothing without children."""
-    for container in root.findall(tag):
-        if tag in ("dns", "dhcp") and not container.attrib and not len(container):
-            root.remove(container)
-
-
-def _text(element: Element) -> str:
-    return str(etree().tostring(element, encoding="unicode", with_tail=False)).strip()
+        # These containers mean nothing without children.
+        for container in root.findall(tag) if tag in ("dns", "dhcp") else ():
+            if not container.attrib and not len(container):
+                root.remove(container)

@@ -1,12 +1,11 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The option ``libvirt`` of a network: what libvirt is told of it, and does with the guests that it starts."""
+"""The option ``libvirt`` of a network: its registration with libvirt, and settings for the ports of guests."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -15,13 +14,10 @@ from ..core import kinds
 from ..core.errors import InvalidOption
 from ..core.fields import Kind, option, read, write
 from ..core.options import Options, repr_short
-from ..libvirt_xml.values import PARAMETERS_BY_PORT_TYPE, PORT_PARAMETERS
+from ..libvirt_xml.metadata import parse_metadata
+from ..libvirt_xml.values import DEVICE, PARAMETERS_BY_PORT_TYPE, PORT_PARAMETERS, UINT_MAX, without_empty
 
 AUTO, ALWAYS, NEVER = "auto", "true", "false"
-
-# deviceName in libvirt's basictypes.rng.
-_PORTGROUP = re.compile(r"[a-zA-Z0-9_.\\:/-]+")
-_LARGEST = 2**32 - 1
 
 
 def _register(options: Options) -> str:
@@ -39,47 +35,39 @@ def _portgroups(options: Options) -> Iterator[Mapping[str, Any]]:
     names: set[str] = set()
     default = ""
     for item in options.each("portgroups"):
-        name = item.matching("name", _PORTGROUP, "a name of letters, digits and '_.:/\\-'")
+        name = item.matching("name", DEVICE, "a name of letters, digits and '_.:/\\-'")
         if name in names:
             item.error("name", f"{repr_short(name)} is already a portgroup of this network; each has its own name")
         names.add(name)
-        if item.boolean("default", False):
-            if default:
-                item.error("default", f"{repr_short(default)} is the default already; there can be one")
-            default = name
-        yield {
-            "name": name,
-            **_true(item, "default"),
-            **_true(item, "trust_guest_rx_filters"),
-            **_given(item, "virtualport", _virtualport),
-            **_given(item, "bandwidth", _bandwidth),
-            **_given(item, "vlan", _vlan),
-        }
+        is_default = item.boolean("default", False)
+        if is_default and default:
+            item.error("default", f"{repr_short(default)} is the default already; there can be one")
+        default = name if is_default else default
+        yield without_empty(
+            {
+                "name": name,
+                "default": is_default or None,
+                "trust_guest_rx_filters": item.boolean("trust_guest_rx_filters", False) or None,
+                "virtualport": _virtualport(item),
+                "bandwidth": _bandwidth(item),
+                "vlan": _vlan(item),
+            }
+        )
         item.reject_unknown()
-
-
-def _true(options: Options, name: str) -> dict[str, bool]:
-    return {name: True} if options.boolean(name, False) else {}
-
-
-def _given(options: Options, name: str, read: Callable[[Options], Mapping[str, Any]]) -> dict[str, Any]:
-    value = read(options)
-    return {name: value} if value else {}
 
 
 def _bandwidth(options: Options) -> dict[str, Any]:
     group, bandwidth = options.group("bandwidth"), {}
-    for way in ("inbound", "outbound"):
-        limits = group.group(way)
-        values = {name: limits.integer(name, None, least=1, most=_LARGEST) for name in ("average", "peak", "burst")}
+    for direction in ("inbound", "outbound"):
+        limits = group.group(direction)
+        values = {name: limits.integer(name, None, least=1, most=UINT_MAX) for name in ("average", "peak", "burst")}
         if limits.raw("floor", None) is not None:
             # networkValidate() in src/network/bridge_driver.c.
             limits.error("floor", "is for bridges that libvirt itself makes; libvirt refuses it with one that is there")
         limits.reject_unknown()
-        if any(values.values()):
-            bandwidth[way] = {name: value for name, value in values.items() if value is not None}
+        bandwidth[direction] = without_empty(values)
     group.reject_unknown()
-    return bandwidth
+    return without_empty(bandwidth)
 
 
 def _vlan(options: Options) -> dict[str, Any]:
@@ -87,15 +75,14 @@ def _vlan(options: Options) -> dict[str, Any]:
     tags = []
     for item in group.each("tags"):
         mode = item.choice("native_mode", ("tagged", "untagged"), "")
-        tags.append({"id": item.integer("id", least=0, most=4095), **({"native_mode": mode} if mode else {})})
+        tags.append(without_empty({"id": item.integer("id", least=0, most=4095), "native_mode": mode}))
         item.reject_unknown()
     trunk = group.boolean("trunk", False)
     group.reject_unknown()
     if trunk and not tags:
         group.error("tags", "is required: the numbers of the VLANs")
     # As libvirt completes it (virNetDevVlanParse() in src/conf/netdev_vlan_conf.c).
-    trunk = trunk or len(tags) > 1
-    return {**({"trunk": True} if trunk else {}), "tags": tags} if tags else {}
+    return without_empty({"trunk": trunk or len(tags) > 1 or None, "tags": tags})
 
 
 def _virtualport(options: Options) -> dict[str, Any]:
@@ -111,7 +98,7 @@ def _virtualport(options: Options) -> dict[str, Any]:
     group.reject_unknown()
     if kind == "midonet" and not given:
         group.error("parameters", "is required with type midonet: interfaceid")
-    return {**({"type": kind} if kind else {}), **({"parameters": given} if given else {})}
+    return without_empty({"type": kind, "parameters": given})
 
 
 def _as_libvirt_writes(name: str, text: str) -> str:
@@ -120,22 +107,17 @@ def _as_libvirt_writes(name: str, text: str) -> str:
     return text if name == "profileid" else str(int(text, 0 if text.startswith("0x") else 10))
 
 
-def _metadata(options: Options) -> Iterator[str]:
+def _metadata(options: Options) -> Sequence[str]:
     texts = options.items("metadata")
-    if not texts:
-        return
-    # Only here: who gives no metadata needs no library for XML.
-    from ..libvirt_xml.metadata import parse_metadata
-
-    spaces: set[str] = set()
+    namespaces: set[str] = set()
     for i, element in enumerate(parse_metadata(texts, options.at("metadata"))):
-        space = str(element.tag).partition("}")[0][1:]
-        if space in spaces:
+        namespace = str(element.tag).partition("}")[0][1:]
+        if namespace in namespaces:
             options.error(
-                f"metadata[{i}]", f"namespace {repr_short(space)} is there already; libvirt keeps one of each"
+                f"metadata[{i}]", f"namespace {repr_short(namespace)} is there already; libvirt keeps one of each"
             )
-        spaces.add(space)
-    yield from texts
+        namespaces.add(namespace)
+    return texts
 
 
 _REGISTER: Kind[str] = Kind(

@@ -5,46 +5,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Iterator, Sequence
 
 from ..kernel.link_changes import AttachPort, SetLink, Step, apply_steps
 from ..kernel.links import Link, read_links
-from ..libvirt_xml.parse import parse
 from .connection import Driver
+from .managed import bridge_in
 
 
-@dataclass(frozen=True)
-class AttachedPorts:
-    """The links on a bridge, and the ports of libvirt's guests as XML."""
-
-    links: Sequence[str] = ()
-    guests: Sequence[str] = ()
-
-
-def attached_ports(driver: Driver, network: str) -> AttachedPorts:
-    """The ports on the bridge of a running network; none if it has no bridge."""
-    name = _running_bridge(driver, network)
-    if name is None:
-        return AttachedPorts()
-    return AttachedPorts([link.name for link in read_links().values() if link.master == name], driver.ports(network))
-
-
-def _running_bridge(driver: Driver, network: str) -> str | None:
-    running = driver.networks().get(network)
-    bridge = None if running is None or not running.active else parse(running.live).find("bridge")
-    return None if bridge is None else str(bridge.get("name", ""))
-
-
-def reattach_ports(driver: Driver, network: str, ports: AttachedPorts) -> None:
-    """Attach the ports again that still exist and are on no other bridge."""
-    name = _running_bridge(driver, network)
+@contextlib.contextmanager
+def ports_kept(driver: Driver, network: str) -> Iterator[None]:
+    """Attach the ports of a running network again after its restart, if they still exist and are on no other bridge."""
+    old_bridge = _running_bridge(driver, network)
+    ports = [link.name for link in read_links().values() if link.master == old_bridge] if old_bridge else []
+    guests = driver.ports(network) if old_bridge else []
+    yield
+    new_bridge = _running_bridge(driver, network)
     links = read_links()
-    link = None if name is None else links.get(name)
-    if link is not None:
-        free = [name for name in ports.links if name in links and not links[name].master]
-        apply_steps(attach_steps(link, free))
-        driver.reclaim_ports(network, ports.guests)
+    if new_bridge in links:
+        free = [name for name in ports if name in links and not links[name].master]
+        apply_steps(attach_steps(links[new_bridge], free))
+        driver.reclaim_ports(network, guests)
+
+
+def _running_bridge(driver: Driver, network: str) -> str:
+    running = driver.networks().get(network)
+    return bridge_in(running.live) if running is not None and running.active else ""
 
 
 def attach_steps(bridge: Link, ports: Sequence[str]) -> list[Step]:

@@ -10,6 +10,7 @@ it are never changed, unless the user manages them here (managed_by: libvirt).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -26,17 +27,15 @@ from .live_update import LiveUpdate, live_updates
 from .managed import uuid_in
 from .managed_update import (
     DefinitionDigests,
-    SectionUpdate,
     complete_definition,
     digest,
     digests_file,
-    is_live,
-    is_stored,
+    is_equivalent,
     managed_live_updates,
     read_digests,
 )
 from .options import ALWAYS
-from .ports import attached_ports, reattach_ports
+from .ports import ports_kept
 
 # Older versions accept <vlan> with virtualport type='openvswitch' only (virNetworkDefParseXML() in
 # src/conf/network_conf.c).
@@ -58,7 +57,7 @@ class Action(str, Enum):
         return self.value
 
 
-Step = Union[Action, LiveUpdate, SectionUpdate]
+Step = Union[Action, LiveUpdate]
 
 
 @dataclass(frozen=True)
@@ -139,11 +138,9 @@ class Registrations:
         """Carry out the steps; a restarted network gets its guests back."""
         with Driver() as driver:
             for change in plan.changes:
-                ports = attached_ports(driver, change.network) if change.restarts else None
-                for step in change.steps:
-                    _carry_out(driver, step, change)
-                if ports is not None:
-                    reattach_ports(driver, change.network, ports)
+                with ports_kept(driver, change.network) if change.restarts else contextlib.nullcontext():
+                    for step in change.steps:
+                        _carry_out(driver, step, change)
                 if change.definition_digest or not change.xml:
                     self._store_digests(change, driver.networks().get(change.network))
 
@@ -158,7 +155,7 @@ class Registrations:
 
 
 def _carry_out(driver: Driver, step: Step, change: RegistrationChange) -> None:
-    if isinstance(step, (LiveUpdate, SectionUpdate)):
+    if isinstance(step, LiveUpdate):
         step.make(driver, change.network)
     elif step == Action.DEFINE:
         driver.define(change.xml)
@@ -203,8 +200,9 @@ _Planned = tuple[Union[RegistrationChange, None], str]
 
 def _plan_network(spec: RegistrationSpec, network: LibvirtNetwork | None, current: RegistrationState) -> _Planned:
     if spec.state == "absent":
-        removable = network is not None and (spec.managed or registered_by_us(network.xml))
-        return _removal(network) if network is not None and removable else None, ""
+        if network is None or not (spec.managed or registered_by_us(network.xml)):
+            return None, ""
+        return _removal(network), ""
     if spec.managed:
         return _plan_managed(spec, network, current)
     _refuse_foreign(spec, current)
@@ -213,11 +211,10 @@ def _plan_network(spec: RegistrationSpec, network: LibvirtNetwork | None, curren
 
 
 def _removal(network: LibvirtNetwork) -> RegistrationChange:
-    before = text_for_diff(network.xml) + network.status()
     return RegistrationChange(
         action=DELETE,
         name=f"libvirt network {network.name}",
-        before=before,
+        before=text_for_diff(network.xml) + network.status(),
         detail="unregistered",
         network=network.name,
         steps=_removal_steps(network),
@@ -229,7 +226,8 @@ def _removal_steps(network: LibvirtNetwork) -> list[Step]:
     return [*stop, *([Action.UNDEFINE] if network.persistent else [])]
 
 
-def _desired_network(spec: RegistrationSpec, uuid: str, xml: str) -> LibvirtNetwork:
+def desired_network(spec: RegistrationSpec, uuid: str, xml: str) -> LibvirtNetwork:
+    """The network that libvirt has with this definition."""
     return LibvirtNetwork(
         name=spec.name,
         uuid=uuid,
@@ -263,7 +261,7 @@ def _lifecycle_steps(desired: LibvirtNetwork, current: LibvirtNetwork, *, restar
 
 def _plan_registration(spec: RegistrationSpec, network: LibvirtNetwork | None, version: Version) -> _Planned:
     """The change for a network of ours, and a note if it has to wait because guests use the network."""
-    desired = _desired_network(spec, spec.uuid, registration_xml(spec, version))
+    desired = desired_network(spec, spec.uuid, registration_xml(spec, version))
     steps: list[Step] = []
     current = network or _absent(desired)
     if network is not None and network.uuid != desired.uuid:
@@ -290,19 +288,21 @@ def _plan_registration(spec: RegistrationSpec, network: LibvirtNetwork | None, v
 def _plan_managed(spec: RegistrationSpec, network: LibvirtNetwork | None, state: RegistrationState) -> _Planned:
     """The change for a network with managed_by: libvirt, and a note if it takes effect at the network's next start."""
     xml, definition_digest = complete_definition(spec.name, spec.xml, network), digest(spec.xml)
-    desired = _desired_network(spec, uuid_in(xml), xml)
+    desired = desired_network(spec, uuid_in(xml), xml)
     if network is not None and network.uuid != desired.uuid:
         raise VirtnetError(
             f"network {spec.name!r}: uuid: libvirt's network has {network.uuid}, and libvirt does not change that; "
             "leave the uuid out, or remove the network first (state: absent)"
         )
     digests = state.digests.get(spec.name, DefinitionDigests())
+    if digests.given != definition_digest:
+        digests = DefinitionDigests()
     current = network or _absent(desired)
-    outdated = current.active and desired.active and not is_live(current, xml, definition_digest, digests)
+    outdated = current.active and desired.active and not _is_current(current.live, xml, digests.live)
     updates = managed_live_updates(current.live, xml, state.version) if outdated else ()
     restart = updates is None and spec.restart
     is_delayed = updates is None and not spec.restart
-    redefine = not (current.persistent and is_stored(current, xml, definition_digest, digests))
+    redefine = not (current.persistent and _is_current(current.xml, xml, digests.stored))
     steps = [*_lifecycle_steps(desired, current, restart=restart, redefine=redefine), *(updates or ())]
     note = (
         f"libvirt network {spec.name}: what has changed takes effect at its next start (virsh net-destroy, net-start, "
@@ -312,6 +312,11 @@ def _plan_managed(spec: RegistrationSpec, network: LibvirtNetwork | None, state:
     change = _change(desired, network, old_xml, steps)
     change = replace(change, definition_digest=definition_digest, is_live=not is_delayed)
     return change if steps else None, note if is_delayed else ""
+
+
+def _is_current(current: str, desired: str, stored_digest: str) -> bool:
+    """Whether a definition of libvirt has the desired meaning, or is what libvirt made of it when it was stored."""
+    return is_equivalent(current, desired) or (stored_digest != "" and stored_digest == digest(current))
 
 
 def _change(

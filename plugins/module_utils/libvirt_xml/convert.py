@@ -11,15 +11,14 @@ the XML takes precedence.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from ..core.errors import InvalidOption
 from ..core.options import repr_short
 from .flat import DEFAULTS, NOT_IN_XML, FlatOptions, flatten, lease_time_for, unflatten, without_defaults
-from .metadata import NAMESPACE, is_ours, parse_metadata, to_text
-from .parse import Checker, Element, add_element, children, etree, parse
+from .metadata import NAMESPACE, is_ours, parse_metadata, to_document
+from .parse import Checker, Element, add_element, children, etree, parse, to_string
 from .read import read_network_options
 from .values import Version, schema_text
 from .write import write_network
@@ -40,14 +39,17 @@ def from_xml(text: str, path: str = "xml", owner: str = "") -> dict[str, Any]:
     options = without_defaults(read_network_options(root, checker))
     metadata = root.find("metadata")
     if metadata is not None:
-        options.update(_foreign_metadata(metadata))
-        ours = [child for child in children(metadata) if is_ours(child)]
-        for element in (option for network in ours for option in children(network)):
-            _apply_stored_option(options, element, checker)
+        namespaces = metadata.nsmap
+        foreign = [to_document(child, namespaces) for child in children(metadata) if not is_ours(child)]
+        if foreign:
+            options["libvirt.metadata"] = foreign
+        for ours in filter(is_ours, children(metadata)):
+            for option in children(ours):
+                _apply_stored_option(options, option, checker)
     return unflatten(without_defaults(options))
 
 
-def to_xml(options: Mapping[str, Any], version: Version = OLDEST, live: Live | None = None) -> str:
+def to_xml(options: Mapping[str, Any], version: Version = OLDEST, live: Mapping[str, str] | None = None) -> str:
     """The network as XML that is valid in the schema of a libvirt version.
 
     ``live``: the current addresses of families with ``auto``, by family (``ipv4``, ``ipv6``). Raises InvalidOption for
@@ -63,49 +65,33 @@ def to_xml(options: Mapping[str, Any], version: Version = OLDEST, live: Live | N
         current.update({f"{family}.address": address, f"{family}.dhcp.lease_time": lease_time_for(desired, family)})
     root = write_network(current, version)
     foreign = list(parse_metadata(metadata))
-    stored = _options_to_store(desired, without_defaults(read_network_options(root, Checker("options"))))
+    stored = _stored_options(desired, without_defaults(read_network_options(root, Checker("options"))))
     library = etree()
-    placeholders = _insert_metadata(root, len(foreign), stored) if foreign or stored else []
+    metadata = library.Element("metadata")
+    placeholders = [library.SubElement(metadata, "placeholder") for _element in foreign]
+    if len(stored):
+        metadata.append(stored)
+    if len(metadata):
+        root.insert(1 if root.find("uuid") is None else 2, metadata)
     library.indent(root, "  ")
     # After the indentation, which would change the white space inside of these elements.
     for placeholder, element in zip(placeholders, foreign):
         element.tail = placeholder.tail
-        placeholder.getparent().replace(placeholder, element)
-    return str(library.tostring(root, encoding="unicode")) + "\n"
+        metadata.replace(placeholder, element)
+    return to_string(root) + "\n"
 
 
-@dataclass(frozen=True)
-class _StoredOption:
-    """An option in our metadata: its value, and the value that the XML expresses instead."""
-
-    path: str
-    value: Any
-    instead: Any
-
-
-def _options_to_store(desired: FlatOptions, expressed: FlatOptions) -> list[_StoredOption]:
-    """The options that the XML does not express with their desired values."""
-    return [
-        _StoredOption(path, desired.get(path, DEFAULTS.get(path)), expressed.get(path, DEFAULTS.get(path)))
-        for path in sorted({*desired, *expressed} - {"name"})
-        if desired.get(path) != expressed.get(path)
-    ]
-
-
-def _insert_metadata(root: Element, foreign: int, stored: Sequence[_StoredOption]) -> list[Element]:
-    """Insert <metadata> in libvirt's order, with the stored options; returns placeholders for foreign elements."""
-    library = etree()
-    metadata = library.Element("metadata")
-    placeholders = [library.SubElement(metadata, "placeholder") for _number in range(foreign)]
-    if stored:
-        ours = library.SubElement(metadata, _NETWORK, nsmap={"virtnet": NAMESPACE})
-        for option in stored:
-            element = add_element(ours, _OPTION, name=option.path)
-            if option.instead is not None:
-                element.set("instead", json.dumps(option.instead, sort_keys=True))
-            element.text = json.dumps(option.value, sort_keys=True)
-    root.insert(1 if root.find("uuid") is None else 2, metadata)
-    return placeholders
+def _stored_options(desired: FlatOptions, expressed: FlatOptions) -> Element:
+    """Our element of <metadata>: the options that the XML does not express with their desired values."""
+    stored = etree().Element(_NETWORK, nsmap={"virtnet": NAMESPACE})
+    for path in sorted({*desired, *expressed} - {"name"}):
+        if desired.get(path) != expressed.get(path):
+            element = add_element(stored, _OPTION, name=path)
+            value, instead = (options.get(path, DEFAULTS.get(path)) for options in (desired, expressed))
+            if instead is not None:
+                element.set("instead", json.dumps(instead, sort_keys=True))
+            element.text = json.dumps(value, sort_keys=True)
+    return stored
 
 
 def _apply_stored_option(options: FlatOptions, element: Element, checker: Checker) -> None:
@@ -123,12 +109,3 @@ def _apply_stored_option(options: FlatOptions, element: Element, checker: Checke
     if options.get(name, DEFAULTS.get(name)) == instead:
         options.pop(name, None)
         options.update(flatten(unflatten({name: value})))
-
-
-def _foreign_metadata(metadata: Element) -> FlatOptions:
-    namespaces = metadata.nsmap
-    texts = [to_text(child, namespaces) for child in children(metadata) if not is_ours(child)]
-    return {"libvirt.metadata": texts} if texts else {}
-
-
-Live = Mapping[str, str]

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..core.options import repr_short
-from .values import DEVICE, DNS_NAME, UINT_MAX, XML_TEXT, schema_address, schema_number, schema_text
+from ..core.options import Address, repr_short
+from .values import DEVICE, DNS_NAME, UINT_MAX, XML_TEXT, schema_address, schema_number, schema_text, without_empty
 
 if TYPE_CHECKING:
     from .parse import Checker, Element
@@ -65,13 +65,18 @@ def read_number(element: Element, name: str, checker: Checker) -> int | None:
     return int(value)
 
 
-def read_address(element: Element, name: str, checker: Checker) -> str | None:
-    """An attribute that is an IP address, None where it is missing; raises InvalidOption."""
+def read_required_address(element: Element, name: str, checker: Checker) -> Address:
+    """An attribute that is an IP address; raises InvalidOption."""
     value = element.get(name)
     try:
-        return None if value is None else str(ipaddress.ip_address(value))
+        return ipaddress.ip_address(value or "")
     except ValueError:
         checker.refuse(element, f"{name}={repr_short(value)} is not an IP address")
+
+
+def read_address(element: Element, name: str, checker: Checker) -> str | None:
+    """An attribute that is an IP address, None where it is missing; raises InvalidOption."""
+    return None if element.get(name) is None else str(read_required_address(element, name, checker))
 
 
 def _read_text(element: Element, name: str, _checker: Checker) -> str | None:
@@ -92,7 +97,7 @@ def _number(least: int, most: int) -> Kind:
 
 
 _ADDRESS = Kind(read_address, schema_address)
-_IPV4_ADDRESS_AS_IT_IS = Kind(_read_text, lambda value: schema_address(value, 4))
+_UNREAD_IPV4_ADDRESS = Kind(_read_text, lambda value: schema_address(value, 4))
 # yes, or no attribute.
 _FLAG = Kind(
     lambda element, name, checker: read_boolean(element, name, checker, False) or None,
@@ -111,7 +116,7 @@ SRV = (
 # Records of <dns>: option, element, fields.
 DNS_RECORDS = (("dns.forwarders", "forwarder", FORWARDER), ("dns.txt", "txt", TXT), ("dns.srv", "srv", SRV))
 BOOTP = (Field("file", "file", _text(), required=True), Field("server", "server", _text(DNS_NAME)))
-NAT_ADDRESSES = tuple(Field(name, name, _IPV4_ADDRESS_AS_IT_IS, required=True) for name in ("start", "end"))
+NAT_ADDRESSES = tuple(Field(name, name, _UNREAD_IPV4_ADDRESS, required=True) for name in ("start", "end"))
 NAT_PORTS = tuple(Field(name, name, _number(1, 65535), required=True) for name in ("start", "end"))
 # Ranges of <nat>: option, element, fields.
 NAT_RANGES = (("nat.source", "address", NAT_ADDRESSES), ("nat.ports", "port", NAT_PORTS))
@@ -151,11 +156,6 @@ def is_allowed(values: Mapping[str, Any], fields: Sequence[Field]) -> bool:
     """Whether the schema allows the values of all fields."""
     attributes = attributes_for(values, fields)
     return bool(attributes) and all(field.attribute in attributes or values.get(field.key) is None for field in fields)
-
-
-def without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that are not None and not empty."""
-    return {key: value for key, value in values.items() if value not in (None, "", [], {})}
 
 
 def paths_of(element: str, option: str, fields: Sequence[Field]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from uuid import UUID
 from ..core.errors import InvalidOption
 from ..core.options import Options
 from ..dhcp import ranges as dhcp
+from .values import without_empty
 
 FlatOptions = dict[str, Any]
 
@@ -139,14 +140,16 @@ _BY_PATH: Mapping[str, Callable[[Any], Any]] = {
     "bridge.fdb_max_learned": _number,
     "bridge.multicast_snooping": _boolean,
 }
-_PORTS = {"start": _number, "end": _number}
+# Of nat.ports, whose ends are no addresses.
+_BY_KEY_OF_PORTS = {**_BY_KEY, "start": _number, "end": _number}
 
 
 def flatten(options: Mapping[str, Any]) -> FlatOptions:
     """Options in one spelling, without those that are null or empty, and without state, autostart and persistent."""
     values = values_by_path(options)
-    normalized = {path: _normalize(path, value) for path, value in values.items() if path not in NOT_IN_XML[1:]}
-    return {path: value for path, value in normalized.items() if value not in (None, "", [], {})}
+    return without_empty(
+        {path: _normalize(path, value) for path, value in values.items() if path not in NOT_IN_XML[1:]}
+    )
 
 
 def values_by_path(options: Mapping[str, Any], group: str = "") -> FlatOptions:
@@ -173,24 +176,22 @@ def _normalize(path: str, value: Any) -> Any:
         return _BY_PATH[path](value)
     if path == "libvirt.metadata":
         return [value] if isinstance(value, str) else value
-    return _normalize_nested(value, _PORTS if path == "nat.ports" else {})
+    return _normalize_nested(value, _BY_KEY_OF_PORTS if path == "nat.ports" else _BY_KEY)
 
 
 def _comma_separated(value: Any) -> Any:
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
-def _normalize_nested(value: Any, conversions: Mapping[str, Callable[[Any], Any]]) -> Any:
-    """Mappings and lists with normalized values, without nulls; ``conversions`` take precedence over _BY_KEY."""
+def _normalize_nested(value: Any, by_key: Mapping[str, Callable[[Any], Any]]) -> Any:
+    """Mappings and lists with normalized values, without nulls."""
     if isinstance(value, Mapping):
-        by_key = {**_BY_KEY, **conversions}
-        normalized = {
-            str(key): by_key[str(key)](item) if str(key) in by_key else _normalize_nested(item, conversions)
-            for key, item in value.items()
-        }
-        return {key: item for key, item in normalized.items() if item not in (None, "", [], {})}
+        texts = ((str(key), item) for key, item in value.items())
+        return without_empty(
+            {key: by_key[key](item) if key in by_key else _normalize_nested(item, by_key) for key, item in texts}
+        )
     if isinstance(value, (list, tuple)):
-        return [_normalize_nested(item, conversions) for item in value]
+        return [_normalize_nested(item, by_key) for item in value]
     return value
 
 

@@ -10,7 +10,7 @@ from copy import deepcopy
 from typing import Any
 
 from ..core.errors import InvalidOption
-from .parse import Element, etree, parse
+from .parse import Element, etree, parse, to_string
 
 # The namespace of options for which libvirt's XML has no element.
 NAMESPACE = "urn:virtnet.linux:network:1.0"
@@ -23,14 +23,14 @@ def is_ours(element: Element) -> bool:
     return str(element.tag).startswith(f"{{{NAMESPACE}}}")
 
 
-def to_text(element: Element, outer_namespaces: Mapping[str | None, str]) -> str:
+def to_document(element: Element, outer_namespaces: Mapping[str | None, str]) -> str:
     """An element as a document of its own, with its comments, and with the outer namespaces that it uses."""
     library = etree()
     declared = (namespace for _event, namespace in library.iterwalk(element, events=("start-ns",)))
     own = {prefix for prefix, uri in declared if outer_namespaces.get(prefix or None) != uri}
     copy = deepcopy(element)
     library.cleanup_namespaces(copy, keep_ns_prefixes=[prefix for prefix in own if prefix])
-    return str(library.tostring(copy, encoding="unicode", with_tail=False))
+    return to_string(copy)
 
 
 def parse_metadata(metadata: Any, path: str = "libvirt.metadata") -> Iterator[Element]:

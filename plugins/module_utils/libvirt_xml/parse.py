@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..core.errors import InvalidOption, MissingTool
 from ..core.options import did_you_mean, repr_short, shorten
+from .fields import Field, attributes_for
 from .schema import ACCEPTED_VALUES, DNSMASQ_NAMESPACE, IGNORED, OPTION_BY_PATH, REFUSED, REPEATED
 
 if TYPE_CHECKING:
@@ -71,9 +72,9 @@ def parse(text: str, path: str = "xml", owner: str = "") -> Element:
     try:
         root = library.fromstring(data.lstrip(), _parser())
     except (library.XMLSyntaxError, ValueError) as error:
-        problem = shorten(str(error), _LONGEST_SHOWN)
-        refuse(f"this is not well-formed XML: {problem}")
-    if len(_metadata_or_root(root).nsmap) > MAX_NAMESPACES_IN_SCOPE:
+        refuse(f"this is not well-formed XML: {shorten(str(error), _LONGEST_SHOWN)}")
+    metadata = root.find("metadata")
+    if len((root if metadata is None else metadata).nsmap) > MAX_NAMESPACES_IN_SCOPE:
         refuse(
             f"the XML declares more than {MAX_NAMESPACES_IN_SCOPE} namespaces around its metadata; "
             "declare them inside of it"
@@ -96,11 +97,6 @@ def _parser() -> Any:
     )
 
 
-def _metadata_or_root(root: Element) -> Element:
-    metadata = root.find("metadata")
-    return root if metadata is None else metadata
-
-
 def _depth(root: Element) -> int:
     """The depth of the tree, counted up to one more than MAX_DEPTH."""
     depth, level = 0, [root]
@@ -119,6 +115,18 @@ def add_element(parent: Element, tag: str, **attributes: str | None) -> Element:
     """Append a new element to the parent; attributes that are None are left out."""
     given = {name: value for name, value in attributes.items() if value is not None}
     return etree().SubElement(parent, tag, given)
+
+
+def add_element_of(parent: Element, tag: str, values: Any, fields: Sequence[Field]) -> None:
+    """Append a new element for the values of fields, unless it has no attributes."""
+    attributes = attributes_for(values, fields)
+    if attributes:
+        add_element(parent, tag, **attributes)
+
+
+def to_string(element: Element) -> str:
+    """An element as XML, without the text that follows it."""
+    return str(etree().tostring(element, encoding="unicode", with_tail=False))
 
 
 def element_path(parent: str, element: Element) -> str:

@@ -25,12 +25,12 @@ from .fields import (
     read_boolean,
     read_fields,
     read_number,
-    without_empty,
 )
 from .flat import FlatOptions
-from .parse import Checker, Element
+from .parse import Checker, Element, etree
 from .read_ip import read_addresses
 from .schema import DNSMASQ_NAMESPACE
+from .values import without_empty
 
 _MODES = {"nat": "nat", "route": "routed", "open": "open", "bridge": "bridged"}
 _DNSMASQ = f"{{{DNSMASQ_NAMESPACE}}}"
@@ -59,6 +59,12 @@ def read_network_options(root: Element, checker: Checker) -> FlatOptions:
     return without_empty(options)
 
 
+def _child(parent: Element, path: str) -> Element:
+    """A child element, or an empty one instead of a missing one: both have libvirt's defaults."""
+    child = parent.find(path)
+    return etree().Element("missing") if child is None else child
+
+
 def _mode(root: Element, checker: Checker) -> str:
     forward = root.find("forward")
     if forward is None:
@@ -71,8 +77,7 @@ def _mode(root: Element, checker: Checker) -> str:
         )
     if word not in _MODES:
         checker.refuse(forward, f"mode={repr_short(word)} is none of {', '.join(_MODES)}")
-    bridge = root.find("bridge")
-    if word == "bridge" and (bridge is None or not bridge.get("name")):
+    if word == "bridge" and not _child(root, "bridge").get("name"):
         checker.refuse(forward, "mode='bridge' without <bridge name=...> is macvtap, which has no bridge; use libvirt")
     return _MODES[word]
 
@@ -87,24 +92,22 @@ def _refuse_services(root: Element, checker: Checker) -> None:
 
 
 def _bridge(root: Element, mode: str, checker: Checker) -> FlatOptions:
-    bridge, mac, mtu = root.find("bridge"), root.find("mac"), root.find("mtu")
-    name = "" if bridge is None else bridge.get("name", "")
+    bridge = _child(root, "bridge")
+    name = bridge.get("name", "")
     # With virbr%d libvirt chooses a free number, so the network does not name its bridge.
-    found: FlatOptions = {"bridge.name": "" if "%" in name else name}
+    options: FlatOptions = {"bridge.name": "" if "%" in name else name}
     if mode == "bridged":
-        return found
-    found["bridge.stp"] = True if bridge is None else read_boolean(bridge, "stp", checker, True, ("on", "off"))
-    found["bridge.forward_delay"] = 0 if bridge is None else read_number(bridge, "delay", checker) or 0
-    found["bridge.zone"] = None if bridge is None else bridge.get("zone")
-    found["bridge.mac"] = None if mac is None else mac.get("address", "").lower()
-    found["bridge.mtu"] = None if mtu is None else read_number(mtu, "size", checker)
-    return found
+        return options
+    options["bridge.stp"] = read_boolean(bridge, "stp", checker, True, ("on", "off"))
+    options["bridge.forward_delay"] = read_number(bridge, "delay", checker) or 0
+    options["bridge.zone"] = bridge.get("zone")
+    options["bridge.mac"] = _child(root, "mac").get("address", "").lower()
+    options["bridge.mtu"] = read_number(_child(root, "mtu"), "size", checker)
+    return options
 
 
 def _forward(root: Element, mode: str, checker: Checker) -> FlatOptions:
-    forward = root.find("forward")
-    if forward is None:
-        return {}
+    forward = _child(root, "forward")
     devices = {forward.get("dev"), *(interface.get("dev") for interface in forward.iterfind("interface"))} - {None}
     if len(devices) > 1:
         checker.refuse(forward, f"names several uplinks ({shorten(', '.join(sorted(devices)), 80)}); a network has one")
@@ -116,49 +119,46 @@ def _forward(root: Element, mode: str, checker: Checker) -> FlatOptions:
 
 
 def _nat(root: Element, options: FlatOptions, checker: Checker) -> FlatOptions:
-    nat = root.find("forward/nat")
     if options["mode"] != "nat":
-        if nat is not None:
-            checker.refuse(nat, "has a meaning in forward mode='nat' alone; remove it")
+        unused = root.find("forward/nat")
+        if unused is not None:
+            checker.refuse(unused, "has a meaning in forward mode='nat' alone; remove it")
         return {}
-    found: FlatOptions = {}
-    if nat is not None:
-        found = {option: read_fields(nat.find(tag), fields, checker) for option, tag, fields in NAT_RANGES}
-    has_ipv6 = options.get("ipv6.address", "none") != "none"
-    if has_ipv6 or (nat is not None and nat.get("ipv6") is not None):
-        found["nat.ipv6"] = nat is not None and read_boolean(nat, "ipv6", checker, False)
-    return found
+    nat = _child(root, "forward/nat")
+    nat_options: FlatOptions = {
+        option: read_fields(nat.find(tag), fields, checker) for option, tag, fields in NAT_RANGES
+    }
+    if options.get("ipv6.address", "none") != "none" or nat.get("ipv6") is not None:
+        nat_options["nat.ipv6"] = read_boolean(nat, "ipv6", checker, False)
+    return nat_options
 
 
 def _dns(root: Element, checker: Checker) -> FlatOptions:
-    domain, dns = root.find("domain"), root.find("dns")
-    found: FlatOptions = {}
+    domain, dns = root.find("domain"), _child(root, "dns")
+    options: FlatOptions = {}
     if domain is not None:
-        found["dns.domain"] = domain.get("name", "").rstrip(".").lower()
-        found["dns.local_only"] = read_boolean(domain, "localOnly", checker, False)
-        found["dns.host_resolver"] = read_boolean(domain, "register", checker, True)
-    enabled = dns is None or read_boolean(dns, "enable", checker, True)
-    found["dns.enabled"] = enabled
+        options["dns.domain"] = domain.get("name", "").rstrip(".").lower()
+        options["dns.local_only"] = read_boolean(domain, "localOnly", checker, False)
+        options["dns.host_resolver"] = read_boolean(domain, "register", checker, True)
+    enabled = read_boolean(dns, "enable", checker, True)
+    options["dns.enabled"] = enabled
     if enabled or dns.get("forwardPlainNames") is not None:
-        found["dns.forward_plain_names"] = dns is None or read_boolean(dns, "forwardPlainNames", checker, True)
-    if dns is not None:
-        for option, tag, fields in DNS_RECORDS:
-            found[option] = [read_fields(element, fields, checker) for element in dns.iterfind(tag)]
-        found["dns.hosts"] = [
-            {"ip": read_address(host, "ip", checker), "names": [name.text or "" for name in host.iterfind("hostname")]}
-            for host in dns.iterfind("host")
-        ]
-    return found
+        options["dns.forward_plain_names"] = read_boolean(dns, "forwardPlainNames", checker, True)
+    for option, tag, fields in DNS_RECORDS:
+        options[option] = [read_fields(element, fields, checker) for element in dns.iterfind(tag)]
+    options["dns.hosts"] = [
+        {"ip": read_address(host, "ip", checker), "names": [name.text or "" for name in host.iterfind("hostname")]}
+        for host in dns.iterfind("host")
+    ]
+    return options
 
 
 def _guest_settings(root: Element, checker: Checker) -> FlatOptions:
     """What libvirt configures on the ports of guests that it starts."""
-    port = root.find("port")
     bandwidth = _bandwidth(root, NETWORK_LIMITS, checker)
     return {
-        "isolate_guests": port is not None and read_boolean(port, "isolated", checker, False),
-        "bandwidth.inbound": bandwidth.get("inbound"),
-        "bandwidth.outbound": bandwidth.get("outbound"),
+        "isolate_guests": read_boolean(_child(root, "port"), "isolated", checker, False),
+        **{f"bandwidth.{direction}": limits for direction, limits in bandwidth.items()},
         "libvirt.virtualport": _virtualport(root),
         "libvirt.vlan": _vlan(root, checker),
         "libvirt.portgroups": [_portgroup(group, checker) for group in root.iterfind("portgroup")],
@@ -184,19 +184,12 @@ def _bandwidth(element: Element, limits: Mapping[str, Sequence[Field]], checker:
 
 
 def _virtualport(element: Element) -> dict[str, Any]:
-    port = element.find("virtualport")
-    if port is None:
-        return {}
-    parameters = port.find("parameters")
-    return without_empty(
-        {"type": port.get("type"), "parameters": {} if parameters is None else dict(parameters.attrib)}
-    )
+    port = _child(element, "virtualport")
+    return without_empty({"type": port.get("type"), "parameters": dict(_child(port, "parameters").attrib)})
 
 
 def _vlan(element: Element, checker: Checker) -> dict[str, Any]:
-    vlan = element.find("vlan")
-    if vlan is None:
-        return {}
+    vlan = _child(element, "vlan")
     return without_empty(
         {
             "trunk": read_boolean(vlan, "trunk", checker, False) or None,

@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from typing import Any, Union
+from typing import Any
 
-from ..core.options import repr_short
+from ..core.options import Address, Interface, repr_short
 from ..dhcp.ranges import DEFAULT_LEASE_TIME
-from .fields import BOOTP, read_fields, read_number
+from .fields import BOOTP, read_fields, read_number, read_required_address
 from .flat import FlatOptions, format_lease_time
 from .parse import Checker, Element
-
-Interface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
-
-_UNITS = {"seconds": 1, "minutes": 60, "hours": 3600}
+from .values import LEASE_UNITS
 
 
 def read_addresses(root: Element, checker: Checker) -> FlatOptions:
     """The options of <ip> and <route>. The main address of a family is the one with DHCP, else the first."""
-    addresses = [(element, _interface(element, "address", checker)) for element in root.iterfind("ip")]
+    addresses = [(element, _interface(element, checker)) for element in root.iterfind("ip")]
     options: FlatOptions = {}
     extra_addresses = []
     main_elements = []
@@ -31,35 +28,30 @@ def read_addresses(root: Element, checker: Checker) -> FlatOptions:
         served = [pair for pair in of_family if pair[0].find("dhcp") is not None or pair[0].find("tftp") is not None]
         if len(served) > 1:
             checker.refuse(served[1][0], f"is the second IPv{version} address with DHCP; only one is possible")
-        main = next(iter([*served, *of_family]), None)
-        extra_addresses += [
-            str(interface) for element, interface in of_family if main is None or element is not main[0]
-        ]
-        if main is None:
+        if not of_family:
             options[f"{family}.address"] = "none"
             continue
-        main_elements.append(main[0])
-        options[f"{family}.address"] = str(main[1])
-        options.update({f"{family}.{path}": value for path, value in _dhcp(*main, checker).items()})
+        main, interface = (served or of_family)[0]
+        main_elements.append(main)
+        extra_addresses += [str(extra) for element, extra in of_family if element is not main]
+        options[f"{family}.address"] = str(interface)
+        options.update({f"{family}.{path}": value for path, value in _dhcp(main, interface, checker).items()})
     options["extra_addresses"] = extra_addresses
     options.update(_local_ptr([element for element, _cidr in addresses], main_elements, checker))
     options["routes"] = [_route(element, checker) for element in root.iterfind("route")]
     return options
 
 
-def _interface(element: Element, name: str, checker: Checker) -> Interface:
+def _interface(element: Element, checker: Checker) -> Interface:
     """An address with its prefix, by default that of virSocketAddrGetIPPrefix() (src/util/virsocketaddr.c)."""
-    text = element.get(name)
+    text = element.get("address")
     if text is None:
-        checker.refuse(element, f"lacks {name}=")
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        checker.refuse(element, f"{name}={repr_short(text)} is not an IP address")
+        checker.refuse(element, "lacks address=")
+    address = read_required_address(element, "address", checker)
     family = element.get("family", "ipv4" if address.version == 4 else "")
     if family != f"ipv{address.version}":
         given = f"family={repr_short(family)}" if family else "no family='ipv6'"
-        checker.refuse(element, f"{name}={repr_short(text)} does not go with {given}")
+        checker.refuse(element, f"address={repr_short(text)} does not go with {given}")
     prefix, netmask = element.get("prefix"), element.get("netmask")
     if prefix is not None and netmask is not None:
         checker.refuse(element, "has both netmask and prefix; leave one out")
@@ -69,7 +61,7 @@ def _interface(element: Element, name: str, checker: Checker) -> Interface:
         checker.refuse(element, f"{repr_short(prefix or netmask)} is not a netmask or prefix of {address}")
 
 
-def _default_prefix(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
+def _default_prefix(address: Address) -> int:
     if int(address) == 0:
         return 0
     if address.version == 6:
@@ -79,11 +71,8 @@ def _default_prefix(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> i
 
 
 def _route(element: Element, checker: Checker) -> dict[str, Any]:
-    destination = _interface(element, "address", checker)
-    try:
-        gateway = ipaddress.ip_address(element.get("gateway", ""))
-    except ValueError:
-        checker.refuse(element, f"gateway={repr_short(element.get('gateway'))} is not an IP address")
+    destination = _interface(element, checker)
+    gateway = read_required_address(element, "gateway", checker)
     route = {"to": str(destination.network), "via": str(gateway)}
     metric = read_number(element, "metric", checker)
     return route if metric is None else {**route, "metric": metric}
@@ -117,13 +106,9 @@ def _dhcp(element: Element, interface: Interface, checker: Checker) -> FlatOptio
 
 
 def _address_of_family(element: Element, name: str, interface: Interface, checker: Checker) -> str:
-    text = element.get(name)
-    try:
-        address = ipaddress.ip_address(text or "")
-    except ValueError:
-        checker.refuse(element, f"{name}={repr_short(text)} is not an IP address")
+    address = read_required_address(element, name, checker)
     if address.version != interface.version:
-        checker.refuse(element, f"{name}={repr_short(text)} is not an IPv{interface.version} address")
+        checker.refuse(element, f"{name}={repr_short(element.get(name))} is not an IPv{interface.version} address")
     return str(address)
 
 
@@ -145,12 +130,12 @@ def _lease_time(element: Element, checker: Checker, default: str) -> str:
     if lease is None:
         return default
     unit = lease.get("unit", "minutes")
-    if unit not in _UNITS:
-        checker.refuse(lease, f"unit={repr_short(unit)} is none of {', '.join(_UNITS)}")
+    if unit not in LEASE_UNITS:
+        checker.refuse(lease, f"unit={repr_short(unit)} is none of {', '.join(LEASE_UNITS)}")
     expiry = read_number(lease, "expiry", checker)
     if expiry is None:
         checker.refuse(lease, "lacks expiry=")
-    return format_lease_time(expiry * _UNITS[unit])
+    return format_lease_time(expiry * LEASE_UNITS[unit])
 
 
 def _ranges_of(addresses: Sequence[str]) -> list[dict[str, Any]]:
@@ -182,12 +167,10 @@ def _local_ptr(elements: Sequence[Element], main_elements: Sequence[Element], ch
 
 def _local_ptr_line(element: Element, checker: Checker) -> str:
     """The dnsmasq line that libvirt writes for localPtr (networkDnsmasqConfLocalPTRs() in bridge_driver.c)."""
-    interface = _interface(element, "address", checker)
+    interface = _interface(element, checker)
     step = 8 if interface.version == 4 else 4
     prefix = interface.network.prefixlen
     if element.get("localPtr") != "yes" or prefix % step or prefix == 0:
         checker.refuse(element, f"localPtr is not possible with prefix {prefix}; it has to be a multiple of {step}")
-    packed = interface.network.network_address.packed
-    labels = [str(byte) for byte in packed] if interface.version == 4 else list(packed.hex())
-    zone = ".".join(reversed(labels[: prefix // step]))
-    return f"local=/{zone}.{'in-addr' if interface.version == 4 else 'ip6'}.arpa/"
+    labels = interface.network.network_address.reverse_pointer.split(".")
+    return f"local=/{'.'.join(labels[(interface.max_prefixlen - prefix) // step :])}/"

@@ -28,6 +28,11 @@ from .values import PORT_PARAMETERS
 DNSMASQ_NAMESPACE = "http://libvirt.org/schemas/network/dnsmasq/1.0"
 
 
+def _same(meaning: str, element: str, *attributes: str) -> dict[str, str]:
+    """An element and attributes that have one meaning."""
+    return dict.fromkeys((element, *(f"{element}@{attribute}" for attribute in attributes)), meaning)
+
+
 def _virtualport(parent: str, option: str) -> dict[str, str]:
     return {
         f"{parent}/virtualport": option,
@@ -55,7 +60,7 @@ def _bandwidth(parent: str, option: str, limits: Mapping[str, Sequence[Field]]) 
 
 
 _PORTGROUPS = "libvirt.portgroups"
-_LEASE = "lease_time"
+
 
 # Read and written: the option of a network with the same meaning.
 OPTION_BY_PATH: Mapping[str, str] = {
@@ -71,15 +76,12 @@ OPTION_BY_PATH: Mapping[str, str] = {
     "network/bridge@zone": "bridge.zone",
     "network/bridge@stp": "bridge.stp",
     "network/bridge@delay": "bridge.forward_delay",
-    "network/mtu": "bridge.mtu",
-    "network/mtu@size": "bridge.mtu",
-    "network/mac": "bridge.mac",
-    "network/mac@address": "bridge.mac",
+    **_same("bridge.mtu", "network/mtu", "size"),
+    **_same("bridge.mac", "network/mac", "address"),
     "network/forward": "mode",
     "network/forward@mode": "mode; route is routed, bridge is bridged, no forward is isolated",
     "network/forward@dev": "uplink",
-    "network/forward/interface": "uplink",
-    "network/forward/interface@dev": "uplink",
+    **_same("uplink", "network/forward/interface", "dev"),
     "network/forward/nat": "nat",
     "network/forward/nat@ipv6": "nat.ipv6",
     "network/forward/nat/address": "nat.source",
@@ -92,8 +94,7 @@ OPTION_BY_PATH: Mapping[str, str] = {
     **_virtualport("network/portgroup", f"{_PORTGROUPS}[].virtualport"),
     **_vlan("network/portgroup", f"{_PORTGROUPS}[].vlan"),
     **_bandwidth("network/portgroup", f"{_PORTGROUPS}[].bandwidth", PORTGROUP_LIMITS),
-    "network/domain": "dns.domain",
-    "network/domain@name": "dns.domain",
+    **_same("dns.domain", "network/domain", "name"),
     "network/domain@localOnly": "dns.local_only",
     "network/domain@register": "dns.host_resolver",
     "network/dns": "dns",
@@ -110,31 +111,25 @@ OPTION_BY_PATH: Mapping[str, str] = {
     "network/dns/host/hostname": "dns.hosts[].names",
     **_bandwidth("network", "bandwidth", NETWORK_LIMITS),
     **_vlan("network", "libvirt.vlan"),
-    "network/port": "isolate_guests",
-    "network/port@isolated": "isolate_guests",
+    **_same("isolate_guests", "network/port", "isolated"),
     "network/ip": "ipv4, ipv6; a second one of a family is in extra_addresses",
     "network/ip@address": "ipv4.address, ipv6.address",
     "network/ip@netmask": "ipv4.address",
     "network/ip@prefix": "ipv4.address, ipv6.address",
     "network/ip@family": "ipv4 or ipv6",
     "network/ip@localPtr": "dns.local_ptr; of extra_addresses a line local=/ZONE/ in dnsmasq.options",
-    "network/ip/tftp": "dhcp.tftp_root",
-    "network/ip/tftp@root": "dhcp.tftp_root",
+    **_same("dhcp.tftp_root", "network/ip/tftp", "root"),
     "network/ip/dhcp": "dhcp",
     "network/ip/dhcp/range": "dhcp.ranges",
     "network/ip/dhcp/range@start": "dhcp.ranges[].start",
     "network/ip/dhcp/range@end": "dhcp.ranges[].end",
-    "network/ip/dhcp/range/lease": f"dhcp.ranges[].{_LEASE}",
-    "network/ip/dhcp/range/lease@expiry": f"dhcp.ranges[].{_LEASE}",
-    "network/ip/dhcp/range/lease@unit": f"dhcp.ranges[].{_LEASE}",
+    **_same("dhcp.ranges[].lease_time", "network/ip/dhcp/range/lease", "expiry", "unit"),
     "network/ip/dhcp/host": "dhcp.hosts",
     "network/ip/dhcp/host@mac": "dhcp.hosts[].mac",
     "network/ip/dhcp/host@id": "dhcp.hosts[].id",
     "network/ip/dhcp/host@name": "dhcp.hosts[].name",
     "network/ip/dhcp/host@ip": "dhcp.hosts[].ip",
-    "network/ip/dhcp/host/lease": f"dhcp.hosts[].{_LEASE}",
-    "network/ip/dhcp/host/lease@expiry": f"dhcp.hosts[].{_LEASE}",
-    "network/ip/dhcp/host/lease@unit": f"dhcp.hosts[].{_LEASE}",
+    **_same("dhcp.hosts[].lease_time", "network/ip/dhcp/host/lease", "expiry", "unit"),
     "network/ip/dhcp/bootp": "dhcp.boot",
     **paths_of("network/ip/dhcp/bootp", "dhcp.boot", BOOTP),
     "network/route": "routes",
@@ -160,27 +155,20 @@ IGNORED: Mapping[str, str] = {
     "network/portgroup/bandwidth@classID": "a number that libvirt gives while a network runs",
 }
 
+_PCI_ADDRESS = ("type", "domain", "bus", "slot", "function", "multifunction")
 _DEVICES = "a pool of devices handed to guests has no bridge that could be served; define it with libvirt itself"
 
 # Refused, with the reason.
 REFUSED: Mapping[str, str] = {
     "network/bridge@macTableManager": "has no counterpart here: the kernel manages the bridge's addresses (kernel)",
     "network/forward@managed": _DEVICES,
-    "network/forward/address": _DEVICES,
-    **{
-        f"network/forward/address@{name}": _DEVICES
-        for name in ("type", "domain", "bus", "slot", "function", "multifunction", "connections")
-    },
-    "network/forward/pf": _DEVICES,
-    "network/forward/pf@dev": _DEVICES,
-    "network/forward/driver": _DEVICES,
-    "network/forward/driver@name": _DEVICES,
-    "network/forward/driver@model": _DEVICES,
-    **{
-        f"network/bandwidth/{direction}@floor": "a guaranteed share is for single guests, and libvirt refuses it of a "
-        "network too"
-        for direction in ("inbound", "outbound")
-    },
+    **_same(_DEVICES, "network/forward/address", *_PCI_ADDRESS, "connections"),
+    **_same(_DEVICES, "network/forward/pf", "dev"),
+    **_same(_DEVICES, "network/forward/driver", "name", "model"),
+    **dict.fromkeys(
+        ("network/bandwidth/inbound@floor", "network/bandwidth/outbound@floor"),
+        "a guaranteed share is for single guests, and libvirt refuses it of a network too",
+    ),
     "network/portgroup/bandwidth/outbound@floor": "libvirt knows a guaranteed share of inbound traffic alone",
 }
 

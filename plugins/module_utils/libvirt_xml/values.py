@@ -45,13 +45,14 @@ PARAMETERS_BY_PORT_TYPE: Mapping[Any, Sequence[str]] = {
 }
 XML_TEXT = re.compile("[\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]*")
 UINT_MAX = 2**32 - 1
+# Units of a lease time in seconds, the smallest first.
+LEASE_UNITS = {"seconds": 1, "minutes": 60, "hours": 3600}
 
 
 def schema_text(value: Any, pattern: re.Pattern[str] = XML_TEXT) -> str | None:
     """The value if it is a string that the schema allows, else None."""
-    return (
-        value if isinstance(value, str) and value and pattern.fullmatch(value) and XML_TEXT.fullmatch(value) else None
-    )
+    is_text = isinstance(value, str) and value and pattern.fullmatch(value) and XML_TEXT.fullmatch(value)
+    return value if is_text else None
 
 
 def schema_number(value: Any, least: int, most: int) -> str | None:
@@ -70,9 +71,9 @@ def schema_address(value: Any, version: int = 0) -> str | None:
     return str(address) if address and version in (0, address.version) and "%" not in str(address) else None
 
 
-def all_given(*values: str | None) -> bool:
-    """Whether no value is None: for elements whose attributes are all required."""
-    return all(value is not None for value in values)
+def without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are not None and not empty."""
+    return {key: value for key, value in values.items() if value not in (None, "", [], {})}
 
 
 def mappings_in(value: Any) -> Sequence[Mapping[str, Any]]:

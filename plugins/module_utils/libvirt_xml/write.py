@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .fields import DNS_RECORDS, NAT_RANGES, NETWORK_LIMITS, attributes_for
+from .fields import DNS_RECORDS, NAT_RANGES, NETWORK_LIMITS
 from .flat import DEFAULTS, FlatOptions
-from .parse import Element, add_element, etree
+from .parse import Element, add_element, add_element_of, etree
 from .schema import DNSMASQ_NAMESPACE
 from .values import (
     DEVICE,
@@ -24,7 +24,6 @@ from .values import (
     UINT_MAX,
     ZONE,
     Version,
-    all_given,
     mappings_in,
     schema_address,
     schema_number,
@@ -74,14 +73,12 @@ def _forward(root: Element, known: FlatOptions, mode: str) -> None:
     if mode != "nat":
         return
     nat = etree().Element("nat")
-    if "nat.ipv6" in known and known["nat.ipv6"] != DEFAULTS["nat.ipv6"]:
+    if not known["nat.ipv6"]:
         nat.set("ipv6", "no")
     elif known["ipv6.address"] != "none":
         nat.set("ipv6", "yes")
     for option, tag, fields in NAT_RANGES:
-        attributes = attributes_for(known.get(option), fields)
-        if attributes:
-            add_element(nat, tag, **attributes)
+        add_element_of(nat, tag, known.get(option), fields)
     if nat.attrib or len(nat):
         forward.append(nat)
 
@@ -124,9 +121,7 @@ def _dns(root: Element, known: FlatOptions) -> None:
         dns.set("forwardPlainNames", "yes" if plain else "no")
     for option, tag, fields in DNS_RECORDS:
         for record in mappings_in(known.get(option)):
-            attributes = attributes_for(record, fields)
-            if attributes:
-                add_element(dns, tag, **attributes)
+            add_element_of(dns, tag, record, fields)
     for host in mappings_in(known.get("dns.hosts")):
         _dns_host(dns, host)
 
@@ -134,7 +129,7 @@ def _dns(root: Element, known: FlatOptions) -> None:
 def _dns_host(dns: Element, host: Mapping[str, Any]) -> None:
     names, ip = host.get("names"), schema_address(host.get("ip"))
     hostnames = [schema_text(name, DNS_NAME) for name in names] if isinstance(names, list) else []
-    if hostnames and all_given(*hostnames, ip):
+    if hostnames and None not in (*hostnames, ip):
         element = add_element(dns, "host", ip=ip)
         for name in hostnames:
             add_element(element, "hostname").text = name

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .fields import PORTGROUP, PORTGROUP_LIMITS, VLAN_TAG, Field, attributes_for, is_allowed
-from .parse import Element, add_element, etree
-from .values import PARAMETERS_BY_PORT_TYPE, PORT_PARAMETERS, all_given, mappings_in, schema_text
+from .parse import Element, add_element, add_element_of, etree
+from .values import PARAMETERS_BY_PORT_TYPE, PORT_PARAMETERS, mappings_in, schema_text
 
 
 def write_portgroup(root: Element, group: Mapping[str, Any]) -> None:
@@ -38,7 +38,7 @@ def _virtualport(parent: Element, port: Mapping[str, Any]) -> None:
     if not set(parameters) <= set(PARAMETERS_BY_PORT_TYPE[kind]):
         return
     attributes = {name: schema_text(str(value), PORT_PARAMETERS[name]) for name, value in parameters.items()}
-    if all_given(*attributes.values()) and (attributes or kind not in (None, "midonet")):
+    if None not in attributes.values() and (attributes or kind not in (None, "midonet")):
         element = add_element(parent, "virtualport", type=kind)
         if attributes:
             add_element(element, "parameters", **attributes)
@@ -56,9 +56,7 @@ def _vlan(parent: Element, vlan: Mapping[str, Any]) -> None:
 def write_bandwidth(parent: Element, bandwidth: Any, limits: Mapping[str, Sequence[Field]]) -> None:
     """Append <bandwidth> of a network or of a portgroup; ``limits``: the fields by direction."""
     element = etree().Element("bandwidth")
-    for direction, fields in limits.items():
-        attributes = attributes_for(bandwidth.get(direction), fields) if isinstance(bandwidth, Mapping) else {}
-        if attributes:
-            add_element(element, direction, **attributes)
+    for direction, fields in limits.items() if isinstance(bandwidth, Mapping) else ():
+        add_element_of(element, direction, bandwidth.get(direction), fields)
     if len(element):
         parent.append(element)

@@ -9,12 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..dhcp.ranges import DEFAULT_LEASE_TIME
-from .fields import BOOTP, attributes_for
+from .fields import BOOTP
 from .flat import FlatOptions, default_ranges, lease_time_for, parse_lease_time
-from .parse import Element, add_element, etree
-from .values import DUID, MAC, UINT_MAX, all_given, mappings_in, schema_address, schema_number, schema_text
-
-_LEASE_UNITS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
+from .parse import Element, add_element, add_element_of, etree
+from .values import DUID, LEASE_UNITS, MAC, UINT_MAX, mappings_in, schema_address, schema_number, schema_text
 
 
 def write_addresses(root: Element, known: FlatOptions) -> None:
@@ -62,16 +60,14 @@ def _dhcp(element: Element, known: FlatOptions, family: str) -> None:
             _range(dhcp, dhcp_range, version, lease_time_for(known, family))
         for host in mappings_in(known.get(f"{path}.hosts")):
             _host(dhcp, host, version)
-    boot = attributes_for(known.get(f"{path}.boot"), BOOTP)
-    if boot:
-        add_element(dhcp, "bootp", **boot)
+    add_element_of(dhcp, "bootp", known.get(f"{path}.boot"), BOOTP)
     if len(dhcp):
         element.append(dhcp)
 
 
 def _range(dhcp: Element, dhcp_range: Mapping[str, Any], version: int, default_lease_time: str) -> None:
     start, end = schema_address(dhcp_range.get("start"), version), schema_address(dhcp_range.get("end"), version)
-    if all_given(start, end):
+    if None not in (start, end):
         lease_time = dhcp_range.get("lease_time", default_lease_time)
         element = add_element(dhcp, "range", start=start, end=end)
         _lease(element, None if lease_time == DEFAULT_LEASE_TIME else lease_time)
@@ -89,10 +85,8 @@ def _lease(element: Element, lease_time: Any) -> None:
     """Append <lease> in the largest unit that is exact; nothing without a lease time."""
     seconds = parse_lease_time(str(lease_time)) if lease_time else None
     if seconds is not None:
-        unit, size = next((unit, size) for unit, size in _LEASE_UNITS if seconds % size == 0)
-        if seconds == 0:
-            unit, size = "minutes", 60
-        add_element(element, "lease", expiry=str(seconds // size), unit=unit)
+        unit = next(unit for unit, size in reversed(LEASE_UNITS.items()) if seconds % size == 0)
+        add_element(element, "lease", expiry=str(seconds // LEASE_UNITS[unit]), unit=unit if seconds else "minutes")
 
 
 def write_routes(root: Element, known: FlatOptions) -> None:
@@ -100,7 +94,7 @@ def write_routes(root: Element, known: FlatOptions) -> None:
     for route in mappings_in(known.get("routes")):
         text, _slash, prefix = str(route.get("to")).partition("/")
         address, gateway = schema_address(text), schema_address(route.get("via"))
-        if all_given(address, gateway) and prefix.isdecimal():
+        if None not in (address, gateway) and prefix.isdecimal():
             add_element(
                 root,
                 "route",

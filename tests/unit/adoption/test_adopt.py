@@ -76,11 +76,11 @@ def test_bad_leases_are_ignored(text: str) -> None:
 
 
 def test_a_value_with_a_line_break_cannot_inject_a_lease() -> None:
-    word = "g *\n0 52:54:00:00:00:01 10.0.0.1 x *"
-    name = [{**STATUS[0], "hostname": word}]
-    assert parse_status(json.dumps(name)).text() == DNSMASQ.splitlines(keepends=True)[0].replace(" g ", " * ")
+    injected = "g *\n0 52:54:00:00:00:01 10.0.0.1 x *"
+    entries = [{**STATUS[0], "hostname": injected}]
+    assert parse_status(json.dumps(entries)).text() == DNSMASQ.splitlines(keepends=True)[0].replace(" g ", " * ")
     for key in ("mac-address", "client-id", "ip-address", "expiry-time"):
-        assert parse_status(json.dumps([{**STATUS[0], key: word}])).text() == ""
+        assert parse_status(json.dumps([{**STATUS[0], key: injected}])).text() == ""
 
 
 def network(name: str, inside: str) -> LibvirtNetwork:
@@ -97,10 +97,10 @@ PORT = """<networkport><owner><name>machine</name></owner><mac address='52:54:00
 <bandwidth><inbound floor='200'/></bandwidth></networkport>"""
 
 
-def state(*networks: LibvirtNetwork, **more: object) -> AdoptState:
+def state_of(*networks: LibvirtNetwork, **more: object) -> AdoptState:
     links = {"virbr7": Link("virbr7", 7, kind="bridge", mac="52:54:00:00:00:07", addresses=("10.7.0.1/24",))}
     given = {"version": (11, 3), "ours": NetworksState(links=links), **more}
-    return AdoptState(networks={one.name: one for one in networks}, **given)  # type: ignore[arg-type]
+    return AdoptState(networks={network.name: network for network in networks}, **given)  # type: ignore[arg-type]
 
 
 def plan_for(current: AdoptState, paths: Paths, names: list[str] | None = None):
@@ -114,38 +114,38 @@ def paths(tmp_path: Path) -> Paths:
     return Paths(str(tmp_path))
 
 
-def test_a_network_without_a_bridge_is_left_with_libvirt_and_noted(paths: Paths) -> None:
-    plan = plan_for(state(TAPPED), paths)
+def test_a_network_without_a_bridge_stays_with_libvirt_with_a_note(paths: Paths) -> None:
+    plan = plan_for(state_of(TAPPED), paths)
     assert not plan.changes
     assert "left with libvirt: network 'tapped'" in plan.notes[0]
     assert "passthrough" in plan.notes[0]
 
 
 @pytest.mark.parametrize(
-    ("current", "names", "words"),
+    ("current", "names", "message"),
     [
-        (state(TAPPED), ["tapped"], "passthrough"),
-        (state(OWN), ["nowhere"], "no network of libvirt's"),
-        (state(OWN, ports={"own": [PORT]}), ["own"], "'machine' has a guaranteed share of bandwidth"),
-        (state(OWN, ours=NetworksState()), ["own"], "its bridge 'virbr7' is gone"),
+        (state_of(TAPPED), ["tapped"], "passthrough"),
+        (state_of(OWN), ["nowhere"], "no network of libvirt's"),
+        (state_of(OWN, ports={"own": [PORT]}), ["own"], "'machine' has a guaranteed share of bandwidth"),
+        (state_of(OWN, ours=NetworksState()), ["own"], "its bridge 'virbr7' is gone"),
         (AdoptState(problem="libvirt's network driver is not installed"), None, "is not installed"),
     ],
 )
 def test_a_named_network_that_cannot_be_adopted_is_refused_with_the_reason(
-    paths: Paths, current, names, words: str
+    paths: Paths, current, names, message: str
 ) -> None:
-    with pytest.raises(VirtnetError, match=words):
+    with pytest.raises(VirtnetError, match=message):
         plan_for(current, paths, names)
 
 
 def test_stopped_networks_are_adopted_only_by_name(paths: Paths) -> None:
-    assert not plan_for(state(replace(OWN, active=False)), paths).changes
+    assert not plan_for(state_of(replace(OWN, active=False)), paths).changes
 
 
 def test_an_interrupted_return_has_to_be_completed_first(paths: Paths) -> None:
     record = replace(records.record_for(OWN, "virbr7", ()), phase=records.RETURNING)
     with pytest.raises(VirtnetError, match="its return to libvirt was cut short"):
-        plan_for(state(OWN, records={"own": record}), paths)
+        plan_for(state_of(OWN, records={"own": record}), paths)
 
 
 def test_records_survive_a_round_trip(paths: Paths) -> None:

@@ -35,32 +35,32 @@ def read(**more: Any) -> Any:
 
 
 def plan(*items: dict[str, Any], **state: Any) -> Any:
-    wanted = [read_network(options, "host") for options in Options({"networks": list(items)}).each("networks")]
-    return Networks(wanted, False, Paths("/nowhere")).plan(State(**{"links": LINKS, **state}))
+    networks = [read_network(options, "host") for options in Options({"networks": list(items)}).each("networks")]
+    return Networks(networks, False, Paths("/nowhere")).plan(State(**{"links": LINKS, **state}))
 
 
 def test_only_a_registration_is_made() -> None:
     network = read(libvirt={"virtualport": {"parameters": {"profileid": "p"}}}, isolate_guests=True)
-    told = specs_for([network], {})
-    assert {kind: list(each) for kind, each in told.items() if kind != "registrations"} == {
+    specs = specs_for([network], {})
+    assert {kind: list(of_kind) for kind, of_kind in specs.items() if kind != "registrations"} == {
         "bridges": [],
         "rules": [],
         "fragments": [],
         "entries": [],
     }
-    (registration,) = told["registrations"]
+    (registration,) = specs["registrations"]
     assert (registration["bridge"], registration["isolate_guests"]) == ("br0", True)
     assert registration["libvirt"]["virtualport"] == {"parameters": {"profileid": "p"}}
 
 
 def test_a_network_that_becomes_bridged_loses_its_own_bridge_and_rules() -> None:
-    remembered = {"site": updated_history(NetworkHistory({"vn-site": "52:54:00:00:00:01"}), read())}
-    assert remembered["site"].bridges == {"vn-site": "52:54:00:00:00:01"}
-    told = specs_for([read()], remembered)
-    assert [one["name"] for one in told["bridges"] if one["state"] == "absent"] == ["vn-site"]
-    assert told["rules"] == [{"name": "site", "state": "absent"}]
-    assert told["fragments"] == [{"name": "site", "state": "absent"}]
-    assert told["entries"] == [{"interface": "vn-site", "state": "absent"}]
+    history = {"site": updated_history(NetworkHistory({"vn-site": "52:54:00:00:00:01"}), read())}
+    assert history["site"].bridges == {"vn-site": "52:54:00:00:00:01"}
+    specs = specs_for([read()], history)
+    assert [bridge["name"] for bridge in specs["bridges"] if bridge["state"] == "absent"] == ["vn-site"]
+    assert specs["rules"] == [{"name": "site", "state": "absent"}]
+    assert specs["fragments"] == [{"name": "site", "state": "absent"}]
+    assert specs["entries"] == [{"interface": "vn-site", "state": "absent"}]
 
 
 def test_the_registration_names_open_vswitch() -> None:
@@ -104,7 +104,7 @@ def test_options_without_a_meaning_are_refused_by_path(more: dict[str, Any], pat
 
 
 @pytest.mark.parametrize(
-    ("items", "state", "said"),
+    ("items", "state", "message"),
     [
         ([SITE], {"links": {}}, "bridge.name: 'br0' does not exist; create it first"),
         ([{**SITE, "bridge": {"name": "br1"}}], {}, "did you mean 'br0'?"),
@@ -118,10 +118,10 @@ def test_options_without_a_meaning_are_refused_by_path(more: dict[str, Any], pat
         ([SITE, {"name": "lab", "bridge": {"name": "br0"}}], {}, "bridge.name: 'br0' is the bridge of network 'lab'"),
     ],
 )
-def test_the_bridge_has_to_exist(items: list[dict[str, Any]], state: dict[str, Any], said: str) -> None:
+def test_the_bridge_has_to_exist(items: list[dict[str, Any]], state: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidOption) as caught:
         plan(*items, **state)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_two_networks_may_share_a_bridge_and_a_stopped_one_needs_none() -> None:
@@ -130,13 +130,13 @@ def test_two_networks_may_share_a_bridge_and_a_stopped_one_needs_none() -> None:
 
 
 def test_an_existing_bridge_does_not_mark_the_network_as_started_by_hand() -> None:
-    network = read(autostart=False)
-    assert [one.state for one in desired_networks([network], LINKS, {})] == ["inactive"]
-    assert [one.state for one in desired_networks([network], LINKS, {"site": "started"})] == ["active"]
+    networks = [read(autostart=False)]
+    assert [network.state for network in desired_networks(networks, LINKS, {})] == ["inactive"]
+    assert [network.state for network in desired_networks(networks, LINKS, {"site": "started"})] == ["active"]
 
 
 def test_a_bridge_that_was_removed_is_reported() -> None:
-    situation = HostState({"site": read()}, [read()], {}, {})
-    assert list(missing_ports(situation)) == [
+    host_state = HostState({"site": read()}, [read()], {}, {})
+    assert list(missing_ports(host_state)) == [
         "network 'site': bridge br0 does not exist, and mode bridged does not create it"
     ]

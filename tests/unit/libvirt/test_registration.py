@@ -33,20 +33,28 @@ def spec(**options: Any) -> RegistrationSpec:
     return RegistrationSpec.from_options(Options({**LAB, **options}))
 
 
-def registered_network(one: RegistrationSpec, **values: Any) -> LibvirtNetwork:
+def registered_network(registration: RegistrationSpec, **values: Any) -> LibvirtNetwork:
     """The network that libvirt has after a registration."""
-    xml = registration_xml(one, (9, 0))
-    found = LibvirtNetwork(one.name, one.uuid, xml, xml, one.active, one.persistent, one.persistent and one.autostart)
-    return replace(found, **values)
+    xml = registration_xml(registration, (9, 0))
+    network = LibvirtNetwork(
+        name=registration.name,
+        uuid=registration.uuid,
+        xml=xml,
+        live=xml,
+        active=registration.active,
+        persistent=registration.persistent,
+        autostart=registration.persistent and registration.autostart,
+    )
+    return replace(network, **values)
 
 
-def plan(*desired: RegistrationSpec, found: tuple[LibvirtNetwork, ...] = (), purge: bool = False) -> Any:
-    state = RegistrationState({one.name: one for one in found}, version=(9, 0))
+def plan(*desired: RegistrationSpec, current: tuple[LibvirtNetwork, ...] = (), purge: bool = False) -> Any:
+    state = RegistrationState({network.name: network for network in current}, version=(9, 0))
     return Registrations(desired, purge, Paths()).plan(state)
 
 
-def steps(desired: RegistrationSpec, *found: LibvirtNetwork) -> list[str]:
-    changes = plan(desired, found=found).changes
+def steps(desired: RegistrationSpec, *current: LibvirtNetwork) -> list[str]:
+    changes = plan(desired, current=current).changes
     return list(map(str, changes[0].steps)) if changes else []
 
 
@@ -104,48 +112,51 @@ def test_there_are_never_two_default_portgroups() -> None:
 
 def test_title_and_description_are_updated_live_since_libvirt_9_7() -> None:
     new = registration_xml(spec(title="new"), (11, 3))
-    old = registration_xml(spec(title="old", description="gone"), (11, 3))
+    old = registration_xml(spec(title="old", description="removed"), (11, 3))
     assert list(map(str, live_updates(old, new, (11, 3)) or ())) == ["change title", "change description"]
     assert live_updates(new.replace("vn-lab", "vn-other"), new, (11, 3)) is None
 
 
 def test_metadata_is_updated_live_since_libvirt_9_7() -> None:
-    def told(*metadata: str) -> str:
+    def definition(*metadata: str) -> str:
         return registration_xml(spec(libvirt={"metadata": list(metadata)}), (11, 3))
 
-    old, new = told("<x xmlns='urn:x'/>", "<y xmlns='urn:y'/>"), told("<n:y xmlns:n='urn:y' a='1'>b<n:z/></n:y>")
-    found = live_updates(old, new, (11, 3)) or ()
-    assert list(map(str, found)) == ["remove metadata urn:x", "change metadata urn:y"]
-    assert found[1].text == '<y xmlns:n="urn:y" a="1">b<n:z/></y>'
+    old, new = (
+        definition("<x xmlns='urn:x'/>", "<y xmlns='urn:y'/>"),
+        definition("<n:y xmlns:n='urn:y' a='1'>b<n:z/></n:y>"),
+    )
+    updates = live_updates(old, new, (11, 3)) or ()
+    assert list(map(str, updates)) == ["remove metadata urn:x", "change metadata urn:y"]
+    assert updates[1].text == '<y xmlns:n="urn:y" a="1">b<n:z/></y>'
     assert live_updates(old, new, (9, 0)) is None
 
 
 def test_a_network_with_guests_is_not_restarted_but_noted() -> None:
-    done = plan(
-        spec(), found=(registered_network(spec(), live=registration_xml(spec(libvirt=OTHER), (9, 0)), guests=2),)
+    noted = plan(
+        spec(), current=(registered_network(spec(), live=registration_xml(spec(libvirt=OTHER), (9, 0)), guests=2),)
     )
-    assert not done.changes
-    assert "has guests (2)" in done.notes[0]
+    assert not noted.changes
+    assert "has guests (2)" in noted.notes[0]
 
 
 def test_order_white_space_and_spelling_are_not_a_difference() -> None:
-    one = spec(
+    registration = spec(
         libvirt={
             "portgroups": [{"name": "a"}, {"name": "b", "virtualport": {"parameters": {"managerid": "0x0B"}}}],
             "metadata": ["<x xmlns='urn:x'/>"],
         }
     )
-    root = etree.fromstring(registration_xml(one, (9, 0)))
+    root = etree.fromstring(registration_xml(registration, (9, 0)))
     root.set("connections", "3")
     root[:] = list(reversed(root))
     root.find("portgroup/virtualport/parameters").set("managerid", "11")
     etree.indent(root)
-    assert not differs(etree.tostring(root, encoding="unicode"), registration_xml(one, (9, 0)))
+    assert not differs(etree.tostring(root, encoding="unicode"), registration_xml(registration, (9, 0)))
     root.find("portgroup").set("default", "yes")
-    assert differs(etree.tostring(root, encoding="unicode"), registration_xml(one, (9, 0)))
+    assert differs(etree.tostring(root, encoding="unicode"), registration_xml(registration, (9, 0)))
 
 
-THEIRS = LibvirtNetwork("lab", UUID, "<network><name>lab</name></network>", "", True, True, True)
+FOREIGN = LibvirtNetwork("lab", UUID, "<network><name>lab</name></network>", "", True, True, True)
 
 
 def test_port_parameters_are_spelled_as_libvirt_writes_them() -> None:
@@ -156,51 +167,51 @@ def test_port_parameters_are_spelled_as_libvirt_writes_them() -> None:
 
 def test_a_network_without_our_mark_is_refused_by_name_and_uuid_and_never_removed() -> None:
     with pytest.raises(VirtnetError, match="network 'lab': name: libvirt has a network of this name that is not ours"):
-        plan(spec(), found=(THEIRS,))
+        plan(spec(), current=(FOREIGN,))
     with pytest.raises(VirtnetError, match="network 'lab': uuid: .* not ours .'other'.; give ours another uuid"):
-        plan(spec(), found=(replace(THEIRS, name="other"),))
-    gone = RegistrationSpec.from_options(Options({"name": "lab", "state": "absent"}))
-    assert not plan(gone, found=(THEIRS,)).changes
-    assert not plan(found=(THEIRS,), purge=True).changes
+        plan(spec(), current=(replace(FOREIGN, name="other"),))
+    absent = RegistrationSpec.from_options(Options({"name": "lab", "state": "absent"}))
+    assert not plan(absent, current=(FOREIGN,)).changes
+    assert not plan(current=(FOREIGN,), purge=True).changes
 
 
 def test_xml_that_libvirt_did_not_escape_is_not_ours() -> None:
-    broken = replace(THEIRS, xml="<network><name>lab</name><parameters profileid='a & b'/></network>")
-    assert not plan(found=(broken,), purge=True).changes
+    broken = replace(FOREIGN, xml="<network><name>lab</name><parameters profileid='a & b'/></network>")
+    assert not plan(current=(broken,), purge=True).changes
 
 
 def test_absent_and_purge_remove_networks_with_our_mark() -> None:
-    gone = RegistrationSpec.from_options(Options({"name": "lab", "state": "absent"}))
-    for done in (
-        plan(gone, found=(registered_network(spec()),)),
-        plan(found=(registered_network(spec()),), purge=True),
+    absent = RegistrationSpec.from_options(Options({"name": "lab", "state": "absent"}))
+    for removal in (
+        plan(absent, current=(registered_network(spec()),)),
+        plan(current=(registered_network(spec()),), purge=True),
     ):
-        assert [list(change.steps) for change in done.changes] == [["stop", "undefine"]]
-    assert list(plan(gone, found=(registered_network(spec(persistent=False)),)).changes[0].steps) == ["stop"]
+        assert [list(change.steps) for change in removal.changes] == [["stop", "undefine"]]
+    assert list(plan(absent, current=(registered_network(spec(persistent=False)),)).changes[0].steps) == ["stop"]
 
 
 def test_without_libvirt_auto_does_nothing_and_true_is_an_error(tmp_path: Path) -> None:
     paths = Paths(root=str(tmp_path))
     for register, expected in (("auto", ""), (True, "network driver is not installed")):
-        part = Registrations([spec(libvirt={"register": register})], False, paths)
+        reconciler = Registrations([spec(libvirt={"register": register})], False, paths)
         if expected:
             with pytest.raises(VirtnetError, match=expected):
-                part.plan(part.read())
+                reconciler.plan(reconciler.read())
         else:
-            assert part.plan(part.read()).changes == ()
+            assert reconciler.plan(reconciler.read()).changes == ()
     unreachable = Registrations([spec()], False, paths).plan(RegistrationState(problem="it does not answer"))
     assert unreachable.notes == ["networks are not registered with libvirt: it does not answer"]
 
 
 def test_vlan_on_a_linux_bridge_needs_a_newer_libvirt() -> None:
-    one = spec(libvirt={"portgroups": [{"name": "a", "vlan": {"tags": [{"id": 5}]}}]})
+    registration = spec(libvirt={"portgroups": [{"name": "a", "vlan": {"tags": [{"id": 5}]}}]})
     with pytest.raises(VirtnetError, match=r"libvirt.portgroups\[0\].vlan: libvirt 9.0 knows VLANs on Open vSwitch"):
-        plan(one)
+        plan(registration)
 
 
 @pytest.mark.parametrize("suite", ["bookworm", "trixie"])
 def test_registrations_are_valid_in_libvirts_schema(suite: str) -> None:
-    one = spec(
+    registration = spec(
         title="A < B",
         isolate_guests=True,
         libvirt={
@@ -213,7 +224,7 @@ def test_registrations_are_valid_in_libvirts_schema(suite: str) -> None:
     )
     schema = libvirt_schema.schema(suite)
     version = {"bookworm": (9, 0), "trixie": (11, 3)}[suite]
-    assert schema.validate(etree.fromstring(registration_xml(one, version))), schema.error_log
+    assert schema.validate(etree.fromstring(registration_xml(registration, version))), schema.error_log
 
 
 @pytest.mark.parametrize(

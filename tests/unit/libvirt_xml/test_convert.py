@@ -218,8 +218,8 @@ def test_included_files_are_not_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("declared", ["utf-8", "utf-16", "iso-8859-1", "us-ascii", "koi8-r"])
 def test_the_declared_encoding_of_a_string_is_ignored(declared: str) -> None:
-    found = from_xml(f"<?xml version='1.0' encoding='{declared}'?>" + network("<title>Größe 網</title>"))
-    assert found["title"] == "Größe 網"
+    options = from_xml(f"<?xml version='1.0' encoding='{declared}'?>" + network("<title>Größe 網</title>"))
+    assert options["title"] == "Größe 網"
 
 
 @pytest.mark.parametrize("name", ["la/b", "la\"b'", "../lab", "la\nb", "<lab>", "lab\t", "", "a" * 51, "lab\u2028"])
@@ -231,8 +231,8 @@ def test_bad_names_are_refused_by_the_model(name: str) -> None:
 
 
 def test_text_of_the_user_is_escaped() -> None:
-    evil = "\"/><forward mode='open'/>]]>&lt;"
-    options = {"name": "lab", "title": evil, "dns": {"txt": [{"name": "a", "value": evil}]}, "mode": "isolated"}
+    injected = "\"/><forward mode='open'/>]]>&lt;"
+    options = {"name": "lab", "title": injected, "dns": {"txt": [{"name": "a", "value": injected}]}, "mode": "isolated"}
     assert from_xml(to_xml(options)) == options
     assert from_xml(to_xml(options, (11, 3))) == options
 
@@ -241,9 +241,9 @@ DEFAULT = (Path(__file__).parent / "samples" / "isolated.xml").read_text()
 
 
 def test_xml_replaces_all_other_options() -> None:
-    found = read_network(Options({"xml": DEFAULT, "state": "inactive", "autostart": False}, "networks[0]"), HOST)
-    assert (found.name, found.mode, found.state, found.autostart) == ("lonely", "isolated", "inactive", False)
-    assert [str(one.start) for one in found.ipv4.ranges] == ["172.16.0.5", "172.16.9.9"]
+    network = read_network(Options({"xml": DEFAULT, "state": "inactive", "autostart": False}, "networks[0]"), HOST)
+    assert (network.name, network.mode, network.state, network.autostart) == ("lonely", "isolated", "inactive", False)
+    assert [str(dhcp_range.start) for dhcp_range in network.ipv4.ranges] == ["172.16.0.5", "172.16.9.9"]
 
 
 @pytest.mark.parametrize(

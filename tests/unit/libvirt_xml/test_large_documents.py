@@ -33,7 +33,7 @@ def network(root: str = "", inside: str = "", metadata: str = "", dhcp: str = ""
 
 
 def many(text: str, count: int) -> str:
-    """The text so many times, with ``{n}`` replaced by a counter, and ``{mac}`` and ``{ip}`` by addresses of it."""
+    """The text ``count`` times, with ``{n}`` replaced by a counter, and ``{mac}`` and ``{ip}`` by addresses of it."""
     return "".join(
         text.format(n=i, mac=f"52:54:00:00:{i >> 8:02x}:{i & 255:02x}", ip=f"10.9.{i >> 8}.{i & 255}")
         for i in range(2, count + 2)
@@ -50,7 +50,7 @@ SIBLINGS = f"<metadata>{many('<a2:y{n}/>', 30_000)}</metadata>"
 INTERFACES = many("<interface dev='e{n}'/>", 30_000)
 REFUSED = {
     "attributes of the root": (network(ATTRIBUTES), "attribute 'a2' is not in libvirt's schema"),
-    "attributes that nearly are right": (network("", many("addres{n}='' ", 50_000)), "did you mean"),
+    "attributes that are nearly correct": (network("", many("addres{n}='' ", 50_000)), "did you mean"),
     "parameters": (network(extra=f"<virtualport><parameters {ATTRIBUTES}/></virtualport>"), "attribute 'a2'"),
     "namespaces": (network(many("xmlns:a{n}='' ", 40_000)), f"more than {MAX_NAMESPACES} namespaces"),
     "namespaces inside of metadata": (
@@ -69,7 +69,7 @@ REFUSED = {
         network(f"xmlns:y='{'u' * 400_000}'", extra="<y:b/>" * 50_000),
         f"more than {MAX_NAMESPACE_LENGTH} characters",
     ),
-    "a long namespace, written otherwise": (
+    "a long namespace with other white space": (
         network(f'xmlns  =\n"{"u" * 400_000}"', extra="<b/>" * 50_000),
         f"more than {MAX_NAMESPACE_LENGTH} characters",
     ),
@@ -94,19 +94,19 @@ READ = {
 def test_a_megabyte_of_one_thing_is_refused_in_time_and_briefly(what: str) -> None:
     xml, problem = REFUSED[what]
     assert len(xml) <= 1024 * 1024
-    begun = time.process_time()
+    started = time.process_time()
     with pytest.raises(InvalidOption) as caught:
         read(xml)
-    assert time.process_time() - begun < BOUND
+    assert time.process_time() - started < BOUND
     assert problem in str(caught.value) and len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize("what", READ)
 def test_a_megabyte_of_one_thing_is_read_in_time(what: str) -> None:
     assert len(READ[what]) <= 1024 * 1024
-    begun = time.process_time()
+    started = time.process_time()
     read(READ[what])
-    assert time.process_time() - begun < BOUND
+    assert time.process_time() - started < BOUND
 
 
 def test_namespaces_of_metadata_stay_as_they_are() -> None:

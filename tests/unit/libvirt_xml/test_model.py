@@ -46,29 +46,29 @@ CHOSEN = {"ipv4.address", "ipv4.auto", "ipv4.dhcp.lease_time"}
 booleans = st.booleans()
 labels = st.from_regex(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
 text = st.text(st.characters(whitelist_categories=("L", "N", "P", "S"), blacklist_characters="\u2028"), min_size=1)
-prose = text.map(lambda one: one[:40])
+prose = text.map(lambda value: value[:40])
 lease = st.sampled_from(["2m", "1h", "90m", "3600", "7d", "infinite"])
 macs = st.from_regex(r"52:54(:[0-9a-f]{2}){4}", fullmatch=True)
 ips = st.integers(2, 254).map(lambda last: f"192.168.30.{last}")
 ips6 = st.integers(2, 0xFFFF).map(lambda last: f"fd00:30::{last:x}")
-zones = labels.map(lambda one: f"{one}.lab.test")
+zones = labels.map(lambda label: f"{label}.lab.test")
 speeds = st.fixed_dictionaries({"average": st.integers(1, 2**31)}, optional={"burst": st.integers(64, 9000)})
 
 
-def pair(one: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    def in_order(two: list[Any]) -> dict[str, Any]:
-        start, end = sorted(two, key=lambda value: (len(str(value)), str(value)))
+def pair(values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    def in_order(ends: list[Any]) -> dict[str, Any]:
+        start, end = sorted(ends, key=lambda value: (len(str(value)), str(value)))
         return {"start": start, "end": end}
 
-    return st.lists(one, min_size=2, max_size=2).map(in_order)
+    return st.lists(values, min_size=2, max_size=2).map(in_order)
 
 
-def one_or_two(*each: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
-    return st.lists(st.one_of(*each), min_size=1, max_size=2)
+def one_or_two(*choices: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
+    return st.lists(st.one_of(*choices), min_size=1, max_size=2)
 
 
-def item(needed: dict[str, Any], **optional: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    return st.fixed_dictionaries(needed, optional=optional)
+def item(required: dict[str, Any], **optional: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries(required, optional=optional)
 
 
 # One strategy for each option. Combinations that are not possible are refused by the model.
@@ -170,17 +170,17 @@ def strategies_for(paths: list[str]) -> st.SearchStrategy[dict[str, Any]]:
 chosen = (
     st.lists(st.sampled_from(sorted(set(OPTIONS) & set(MODEL))), max_size=9, unique=True)
     .flatmap(strategies_for)
-    .map(lambda found: {"ipv4.address": "192.168.30.1/24", **found})
+    .map(lambda drawn: {"ipv4.address": "192.168.30.1/24", **drawn})
 )
 
 
 @settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(chosen, st.sampled_from(sorted(SUITES)))
-def test_any_network_survives_a_round_trip(found: dict[str, Any], suite: str) -> None:
-    if found.get("mode") == "bridged":
-        found.pop("ipv4.address")
-        found.setdefault("bridge.name", "br0")
-    options = {**unflatten(found), "name": "lab"}
+def test_any_network_survives_a_round_trip(drawn: dict[str, Any], suite: str) -> None:
+    if drawn.get("mode") == "bridged":
+        drawn.pop("ipv4.address")
+        drawn.setdefault("bridge.name", "br0")
+    options = {**unflatten(drawn), "name": "lab"}
     try:
         network = read(options)
     except InvalidOption:

@@ -54,13 +54,13 @@ def test_samples_contain_every_path_that_is_not_refused() -> None:
 @pytest.mark.parametrize("path", sorted(REFUSED))
 def test_every_refused_path_is_refused_with_its_reason(path: str) -> None:
     place, _, attribute = path.partition("@")
-    words = place.split("/")[1:]
-    first = "".join(f"<{word}>" for word in words[:-1]) + f"<{words[-1]}" + (f" {attribute}='7'" if attribute else "")
-    text = f"<network><name>lab</name>{first}/>" + "".join(f"</{word}>" for word in reversed(words[:-1]))
+    tags = place.split("/")[1:]
+    first = "".join(f"<{tag}>" for tag in tags[:-1]) + f"<{tags[-1]}" + (f" {attribute}='7'" if attribute else "")
+    text = f"<network><name>lab</name>{first}/>" + "".join(f"</{tag}>" for tag in reversed(tags[:-1]))
     with pytest.raises(InvalidOption) as caught:
         from_xml(text + "</network>")
     reason = REFUSED[place] if place in REFUSED else REFUSED[path]
-    assert f"<{words[-1]}> in line 1: " in str(caught.value) or "<address> in line 1: " in str(caught.value)
+    assert f"<{tags[-1]}> in line 1: " in str(caught.value) or "<address> in line 1: " in str(caught.value)
     assert reason in str(caught.value)
 
 
@@ -85,7 +85,7 @@ addresses4 = st.tuples(ips4, st.integers(0, 32)).map(lambda pair: f"{pair[0]}/{p
 addresses6 = st.tuples(ips6, st.integers(0, 128)).map(lambda pair: f"{pair[0]}/{pair[1]}")
 booleans = st.booleans()
 limits = st.fixed_dictionaries({}, optional={"average": numbers, "peak": numbers, "burst": numbers})
-json_values = st.recursive(st.none() | booleans | st.integers() | words, lambda one: st.lists(one, max_size=3))
+json_values = st.recursive(st.none() | booleans | st.integers() | words, lambda values: st.lists(values, max_size=3))
 
 
 def dhcp(ips: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, Any]]:
@@ -196,12 +196,12 @@ options = st.fixed_dictionaries(
 
 
 @given(options, st.sampled_from(sorted(SUITES)))
-def test_any_options_become_valid_xml_and_survive_a_round_trip(wanted: dict[str, Any], suite: str) -> None:
-    if wanted.get("mode") == "bridged":
-        wanted.setdefault("bridge", {"name": "br0"})
-    text = to_xml(wanted, SUITES[suite])
+def test_any_options_become_valid_xml_and_survive_a_round_trip(desired: dict[str, Any], suite: str) -> None:
+    if desired.get("mode") == "bridged":
+        desired.setdefault("bridge", {"name": "br0"})
+    text = to_xml(desired, SUITES[suite])
     assert_valid(text, suite)
-    assert from_xml(text) == unflatten(without_defaults(flatten(wanted)))
+    assert from_xml(text) == unflatten(without_defaults(flatten(desired)))
 
 
 def specs_for_xml(text: str) -> dict[str, Any] | None:
@@ -228,10 +228,10 @@ def _read(options: dict[str, Any]) -> Network:
 def without(root: Any, path: str) -> str:
     """The XML without one kind of element or attribute."""
     copy = deepcopy(root)
-    for where, element, name in list(libvirt_elements.places(copy)):
-        if where == path and name:
+    for place, element, name in list(libvirt_elements.places(copy)):
+        if place == path and name:
             del element.attrib[name]
-        elif where == path:
+        elif place == path:
             element.getparent().remove(element)
     return str(etree.tostring(copy, encoding="unicode"))
 
@@ -239,13 +239,13 @@ def without(root: Any, path: str) -> str:
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
 def test_a_path_affects_only_the_parts_that_the_guide_names(sample: Path) -> None:
     root = etree.fromstring(sample.read_bytes())
-    whole = specs_for_xml(sample.read_text())
-    assert whole is not None
+    all_specs = specs_for_xml(sample.read_text())
+    assert all_specs is not None
     affected = set()
     for path in sorted({path for path, _element, _name in libvirt_elements.places(root)} - {"network"}):
         specs_without = specs_for_xml(without(root, path)) if path in OPTION_BY_PATH else None
         if specs_without is not None:
-            parts = {libvirt_elements.PARTS[kind] for kind in whole if whole[kind] != specs_without[kind]}
+            parts = {libvirt_elements.PARTS[kind] for kind in all_specs if all_specs[kind] != specs_without[kind]}
             assert parts <= set(libvirt_elements.applied(path)), path
             affected |= parts
     assert affected
