@@ -13,6 +13,8 @@ TABLE = "virtnet"
 # Values of elements by set or map, then by key. The value is the verdict of a map, the comment in vn_bridges, the limit
 # in vn_limited, else "".
 Elements = Mapping[str, Mapping[tuple[str, ...], str]]
+# The elements of one set or map while they are collected.
+Members = dict[tuple[str, ...], str]
 
 # Declarations by name of the set or map. The first part of every key is the bridge; in OWNED it is not a part of the
 # element, but its comment.
