@@ -13,7 +13,8 @@ import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .packet import ABSENT, ETHER, FIELDS, ICMP, PROTOCOLS, UNKNOWN, Address, Packet, Status, Tristate
+from ..core.options import Address
+from .packet import ABSENT, ETHER, FIELDS, ICMP, PROTOCOLS, UNKNOWN, Packet, Status, Tristate
 from .sets import ADDRESSES, Sets, address_of, candidates, integer_of
 
 # An element with one of these matches some packets only: how many depends on earlier packets (nft(8)).

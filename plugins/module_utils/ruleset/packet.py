@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Union
 
-Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+from ..core.options import Address
 
 # Whether something matches; None: unknown.
 Tristate = Union[bool, None]

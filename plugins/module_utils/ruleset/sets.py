@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, Union
 
-from .packet import ETHER, ICMP, PROTOCOLS, Address
+from ..core.options import Address
+from .packet import ETHER, ICMP, PROTOCOLS
 
 ADDRESSES = (ipaddress.IPv4Address, ipaddress.IPv6Address)
 
