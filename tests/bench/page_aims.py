@@ -18,7 +18,7 @@ NETWORKS = 100
 PARTS = {
     "imports": "imports",
     "definitions": "definitions",
-    "NatRules": "rules",
+    "RulesReconciler": "rules",
     "ManagedBridges": "bridges",
     "Fragments": "DHCP and DNS",
     "Entries": "resolver",

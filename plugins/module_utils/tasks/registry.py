@@ -92,13 +92,13 @@ def libvirt_network(module: Any) -> None:
 
 def nft_nat(module: Any) -> None:
     """Forwarding, NAT, port forwards."""
-    from ..firewall.reconciler import NatRules
+    from ..firewall.reconciler import RulesReconciler
     from ..nft.spec import RulesSpec
 
     run_reconciler(
         module,
         "networks",
-        lambda wanted, purge, paths: NatRules(
+        lambda wanted, purge, paths: RulesReconciler(
             [RulesSpec.from_options(options) for options in wanted],
             purge,
             paths,
