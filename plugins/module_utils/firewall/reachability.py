@@ -99,7 +99,7 @@ def evaluate_flow(ruleset: Ruleset, flow: Flow) -> Finding:
         for hook, packet, family in path:
             if (packet.mark, packet.ct_mark) != (mark, ct_mark):
                 packet = replace(packet, mark=mark, ct_mark=ct_mark)
-            after, traversals = traverse_hook(ruleset, hook, packet, (family,) if family else ())
+            after, traversals = traverse_hook(ruleset, hook, packet, family)
             mark, ct_mark = after.mark, after.ct_mark
             for traversal in traversals:
                 if traversal.drops:
