@@ -141,7 +141,7 @@ def virt_network(module: Any) -> None:
             [read_network(options, host_identity(paths.root)) for options in wanted],
             purge,
             paths,
-            None if pools is None else read_pools(Options({"pools": pools}), "pools"),
+            None if pools is None else read_pools(Options({"pools": pools})),
             None if fleet is None else read_fleet(Options({"fleet": fleet}), "fleet"),
             module.params["resolver"],
         )

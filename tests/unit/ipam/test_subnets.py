@@ -111,11 +111,11 @@ def test_second_pool_serves_when_the_first_is_used_up() -> None:
 
 
 def test_pools_are_cidrs_or_mappings() -> None:
-    pools = read_pools(Options({"pools": ["10.0.0.0/16", {"subnet": "10.9.0.0/16", "prefix": 28}]}), "pools")
+    pools = read_pools(Options({"pools": ["10.0.0.0/16", {"subnet": "10.9.0.0/16", "prefix": 28}]}))
     assert [(str(pool.network), pool.length) for pool in pools] == [("10.0.0.0/16", 24), ("10.9.0.0/16", 28)]
 
 
 @pytest.mark.parametrize("pool", ["10.0.0.0", {"subnet": "10.0.0.0/16", "prefix": 12}, {"prefix": 24}, "fd00::/48"])
 def test_a_pool_that_is_none_is_refused(pool: object) -> None:
     with pytest.raises(InvalidOption, match=r"pools\[0\]"):
-        read_pools(Options({"pools": [pool]}), "pools")
+        read_pools(Options({"pools": [pool]}))
