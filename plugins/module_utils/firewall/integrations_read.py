@@ -56,11 +56,6 @@ def zone_files(paths: Paths) -> tuple[str, str, str]:
     return zone, f"{policies}/{ZONE}-in.xml", f"{policies}/{ZONE}-out.xml"
 
 
-def is_ours(table: Table) -> bool:
-    """Whether a table is ours."""
-    return (table.family, table.name) == (FAMILY, TABLE)
-
-
 def owner_of(table: Table) -> str:
     """The program that made a table, of those that can be configured to let packets pass, or ""."""
     names = table.chains

@@ -89,12 +89,11 @@ class _Difference:
         """The change that the user sees."""
         both = [rules for rules in (self.desired, self.current) if rules is not None]
         name = f"rules of {next((rules.name for rules in both if rules.name), both[0].bridge)}"
-        if self.current is None:
-            return Change(action=CREATE, name=name, after=_text(self.desired))
-        if self.desired is None:
-            return Change(action=DELETE, name=name, before=_text(self.current))
+        before, after = _text(self.current), _text(self.desired)
+        if self.current is None or self.desired is None:
+            return Change(CREATE if self.current is None else DELETE, name, before, after)
         detail = difference(_values(self.current), _values(self.desired)) or "elements repaired"
-        return Change(CHANGE, name, _text(self.current), _text(self.desired), detail)
+        return Change(action=CHANGE, name=name, before=before, after=after, detail=detail)
 
     @property
     def removed_forwards(self) -> Sequence[Forward]:

@@ -120,7 +120,8 @@ class FreeSubnets:
         for start, end, step in _passes(self._order, count):
             index = start
             while (end - index) * step > 0:
-                index = self._next_of_share(index, step)
+                while index % self._share.of != self._share.position:
+                    index += step
                 if (end - index) * step <= 0:
                     break
                 first = base + index * size
@@ -131,12 +132,6 @@ class FreeSubnets:
                 low, high = blocker
                 index = (high - base) // size + 1 if step > 0 else (low - base) // size - 1
         return None
-
-    def _next_of_share(self, index: int, step: int) -> int:
-        """The next index of our share; this one, if it belongs to the share."""
-        while index % self._share.of != self._share.position:
-            index += step
-        return index
 
     def _blocker(self, first: int, last: int) -> tuple[int, int] | None:
         """The interval in use that overlaps these addresses."""

@@ -49,11 +49,9 @@ SETS = {
     "vn_ports4_at": "type ipv4_addr . inet_proto . inet_service : ipv4_addr; flags interval",
     "vn_ports6_at": "type ipv6_addr . inet_proto . inet_service : ipv6_addr; flags interval",
 }
-# Maps whose values are verdicts.
-VERDICTS = ("vn_to_guest", "vn_from_guest", "vn_to_host", "vn_nat4", "vn_nat6")
 # Maps of port forwards.
 FORWARDS = tuple(name for name in SETS if name.startswith("vn_port"))
-MAPS = (*VERDICTS, *FORWARDS)
+MAPS = tuple(name for name, declaration in SETS.items() if " : " in declaration)
 # Sets whose elements have a limit: a lookup of the element matches the packets that exceed it.
 LIMITS = ("vn_limited",)
 OWNED = ("vn_closed4", "vn_closed6", "vn_routed4", "vn_routed6", *FORWARDS)

@@ -29,13 +29,13 @@ _VERDICTS = {
     **dict.fromkeys(("queue", "synproxy"), _ACCEPT_OR_DROP),
     **{word: word for word in ("return", "jump", "goto")},
 }
-# Extensions of iptables as nft lists them: by name, without their arguments.
+# Extensions of iptables as nft lists them: by name, without their arguments. "": no verdict.
 _XT_VERDICTS = {
     **dict.fromkeys(("REJECT", "DROP"), DROP),
     **dict.fromkeys(("MASQUERADE", "SNAT", "DNAT", "REDIRECT", "NETMAP"), ACCEPT),
+    **dict.fromkeys(("LOG", "NFLOG", "CHECKSUM", "TCPMSS", "comment", "CT", "TRACE", "AUDIT", "CLASSIFY"), ""),
+    **dict.fromkeys(("MARK", "CONNMARK"), ""),
 }
-_XT_NO_VERDICT = frozenset({"LOG", "NFLOG", "CHECKSUM", "TCPMSS", "comment", "CT", "TRACE", "AUDIT", "CLASSIFY",
-                            "MARK", "CONNMARK"})  # fmt: skip
 
 _MAX_JUMPS = 32
 
@@ -191,8 +191,8 @@ def _verdict(kind: str, data: Any) -> tuple[str, Tristate]:
     if kind != "xt" or not isinstance(data, dict):
         return _VERDICTS.get(kind, ""), True if kind in _VERDICTS else None
     name = data.get("name", "")
-    if name in _XT_NO_VERDICT or name in _XT_VERDICTS:
-        return _XT_VERDICTS.get(name, ""), True
+    if name in _XT_VERDICTS:
+        return _XT_VERDICTS[name], True
     return (_ACCEPT_OR_DROP if data.get("type") == "target" else ""), None
 
 
