@@ -78,8 +78,8 @@ def check_listeners(forwards: Iterable[tuple[Forward, str]], listeners: Sequence
     for forward, owner in forwards:
         for listener in listeners:
             if listener.conflicts_with(forward):
-                forward.refuse(
+                forward.refuse_option(
+                    owner,
                     f"{forward} would take port {listener.port} from {listener.program}, which listens on "
                     f"{listener.address or 'all addresses'} of this host; use another port or address, or stop it",
-                    owner,
                 )

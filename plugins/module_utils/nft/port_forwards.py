@@ -67,8 +67,8 @@ class Forward:
         """Whether it forwards packets to this address of the host; "" stands for all addresses."""
         return not address or not self.address or address == self.address
 
-    def refuse(self, problem: str, owner: str) -> NoReturn:
-        """Raise InvalidOption for its ports."""
+    def refuse_option(self, owner: str, problem: str) -> NoReturn:
+        """Refuse its ports; raises InvalidOption."""
         raise InvalidOption(f"{self.path}.port" if self.path else "port_forwards", problem, owner)
 
 
@@ -154,5 +154,6 @@ def check_claims(claims: Iterable[tuple[Forward, str]]) -> None:
 
 
 def _refuse_claim(refused: Forward, owner: str, other: Forward, holder: str) -> NoReturn:
-    claim = f"{refused} takes what {holder} already has: {other}"
-    refused.refuse(f"{claim}; use another port, or different addresses", owner)
+    refused.refuse_option(
+        owner, f"{refused} takes what {holder} already has: {other}; use another port, or different addresses"
+    )

@@ -72,8 +72,9 @@ def read_connection_rate(options: Options, mode: str) -> int:
     default = CONNECTION_RATE if mode in LIMITED else 0
     rate = options.integer("connection_rate", default, least=0, most=MOST_CONNECTIONS)
     if rate and mode not in LIMITED:
-        problem = f"has no meaning in mode {mode}, which has no rules; leave it out, or use another mode"
-        options.error("connection_rate", problem)
+        options.error(
+            "connection_rate", f"has no meaning in mode {mode}, which has no rules; leave it out, or use another mode"
+        )
     return rate
 
 
