@@ -18,7 +18,7 @@ NETWORKS = 100
 PARTS = {
     "imports": "imports",
     "definitions": "definitions",
-    "NatRules": "rules",
+    "RulesReconciler": "rules",
     "ManagedBridgeReconciler": "bridges",
     "Fragments": "DHCP and DNS",
     "ResolverEntries": "resolver",

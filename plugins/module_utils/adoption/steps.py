@@ -15,7 +15,7 @@ from ..core.errors import VirtnetError
 from ..core.identity import MARK
 from ..core.options import Options
 from ..core.paths import Paths
-from ..firewall.reconciler import FlowsToFlush, NatRules
+from ..firewall.reconciler import FlowsToFlush, RulesReconciler
 from ..kernel.fdb import SetFdbLimit
 from ..kernel.link_changes import DeleteLink, DeleteLocalRoute, Rename, SetLink, SetSysctl, Step, apply_steps
 from ..kernel.links import Link, read_links
@@ -53,7 +53,7 @@ def remove_rules(names: Iterable[str], paths: Paths) -> None:
 def _apply_rules(options: Sequence[Mapping[str, Any]], paths: Paths) -> None:
     """Apply rules without ending the connections that these rules no longer allow: other rules allow them."""
     desired = [RulesSpec.from_options(Options(rules, f"rules[{i}]")) for i, rules in enumerate(options)]
-    reconciler = NatRules(desired, False, paths)
+    reconciler = RulesReconciler(desired, False, paths)
     plan = reconciler.plan(reconciler.read())
     reconciler.apply(replace(plan, flows_to_flush=FlowsToFlush()))
 

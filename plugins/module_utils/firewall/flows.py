@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..core.options import Address, Interface
 from ..nft.elements import Rules
 from ..nft.port_forwards import Forward
-from ..ruleset.packet import Address, Packet
+from ..ruleset.packet import Packet
 
 if TYPE_CHECKING:
     from ..network.model import Network
@@ -49,8 +51,8 @@ class GuestNetwork:
     name: str
     bridge: str
     mode: str
-    hosts: Mapping[int, ipaddress.IPv4Interface | ipaddress.IPv6Interface] = field(default_factory=dict)
-    uplinks: Mapping[int, str] = field(default_factory=dict)
+    hosts: Mapping[int, Interface]
+    uplinks: Mapping[int, str]
     forwards: Sequence[Forward] = ()
     dns: bool = True
     dhcp: bool = True
@@ -79,7 +81,7 @@ class GuestNetwork:
     @staticmethod
     def from_rules(rules: Rules) -> GuestNetwork:
         """From the elements of our table, which do not have the host's addresses: the first ones are assumed."""
-        hosts: dict[int, ipaddress.IPv4Interface | ipaddress.IPv6Interface] = {}
+        hosts: dict[int, Interface] = {}
         for subnet in map(ipaddress.ip_network, rules.subnets):
             first = subnet[min(1, subnet.num_addresses - 1)]
             hosts.setdefault(subnet.version, ipaddress.ip_interface(f"{first}/{subnet.prefixlen}"))
@@ -100,67 +102,61 @@ class Flow:
     """One packet and its reply, hook by hook; ``allowed``: the mode of the network lets it pass."""
 
     network: str
-    name: str
     family: str
+    name: str
     forward_path: Path
     reply_path: Path = ()
     allowed: bool = True
-    mode: str = "nat"
 
 
 def flows_of(network: GuestNetwork) -> Iterator[Flow]:
     """All flows of a network, in both families."""
     for version in sorted(network.hosts):
-        for flow in (*_forwarded_flows(network, version), *_host_flows(network, version)):
-            yield replace(flow, mode=network.mode)
+        outgoing = Packet(
+            network.guest(version),
+            OUTSIDE[version],
+            "tcp",
+            network.bridge,
+            sport=_EPHEMERAL_PORT,
+            dport=443,
+            ipv6=version == 6,
+            bridge=network.bridge,
+        )
+        yield from _forwarded_flows(network, version, outgoing)
+        yield from _host_flows(network, version, outgoing)
 
 
-def _forwarded_flows(network: GuestNetwork, version: int) -> Iterator[Flow]:
-    family, uplink = f"IPv{version}", network.uplinks.get(version)
-    outgoing = Packet(
-        network.guest(version),
-        OUTSIDE[version],
-        "tcp",
-        network.bridge,
-        sport=_EPHEMERAL_PORT,
-        dport=443,
-        ipv6=version == 6,
-        bridge=network.bridge,
-    )
-    yield Flow(
-        network.name, "guest to outside", family, *_outgoing_paths(outgoing, uplink), allowed=network.mode != "isolated"
-    )
+def _forwarded_flows(network: GuestNetwork, version: int, outgoing: Packet) -> Iterator[Flow]:
+    flow, uplink = partial(Flow, network.name, f"IPv{version}"), network.uplinks.get(version)
+    yield flow("guest to outside", *_outgoing_paths(outgoing, uplink), allowed=network.mode != "isolated")
     if not network.isolated_guests:
-        yield Flow(network.name, "guest to guest", family, _bridged_path(outgoing, filtered=network.filtered))
+        yield flow("guest to guest", _bridged_path(outgoing, filtered=network.filtered))
     reply = _reply(outgoing)
     incoming = replace(reply, iif=uplink, sport=_EPHEMERAL_PORT, dport=80, ct_state="new", is_reply=False)
     is_reachable = network.mode in ("routed", "open")
     if is_reachable or not network.forwards:
-        paths = _incoming_paths(incoming, network.bridge)
-        yield Flow(network.name, "outside to guest", family, *paths, allowed=is_reachable)
+        yield flow("outside to guest", *_incoming_paths(incoming), allowed=is_reachable)
     for forward in network.forwards:
         if forward.ipv6 == (version == 6):
-            paths = _port_forward_paths(incoming, network.bridge, forward)
-            yield Flow(network.name, f"outside to guest ({forward})", family, *paths)
+            yield flow(f"outside to guest ({forward})", *_port_forward_paths(incoming, forward))
 
 
-def _port_forward_paths(incoming: Packet, bridge: str, forward: Forward) -> tuple[Path, Path]:
+def _port_forward_paths(incoming: Packet, forward: Forward) -> tuple[Path, Path]:
     guest = ipaddress.ip_address(forward.to)
     port = forward.to_port or forward.first
     translated = replace(incoming, protocol=forward.protocol, destination=guest, dport=port, dnat=True)
     original = replace(translated, destination=None, dport=forward.first, dnat=False, daddr_type="local")
-    return _incoming_paths(translated, bridge, original)
+    return _incoming_paths(translated, original)
 
 
 def _bridged_path(packet: Packet, *, filtered: bool) -> Path:
     """From one port of the bridge to another."""
     destination = packet.source + 1 if packet.source is not None else None
     frame = replace(packet, destination=destination, iif=None, oif=None)
-    in_ip_chains = replace(frame, iif=packet.bridge, oif=packet.bridge)
     path = [HookPacket(hook, frame, "bridge") for hook in ("prerouting", "forward", "postrouting")]
     if filtered:
-        path.append(HookPacket("prerouting", replace(in_ip_chains, oif="")))
-        path += [HookPacket(hook, in_ip_chains) for hook in ("forward", "postrouting")]
+        in_ip_chains = replace(frame, iif=packet.bridge, oif=packet.bridge)
+        path += [HookPacket("prerouting", replace(in_ip_chains, oif="")), *_routed_path(in_ip_chains)]
     return path
 
 
@@ -184,14 +180,14 @@ def _outgoing_paths(packet: Packet, uplink: str | None) -> tuple[Path, Path]:
     """From a guest to the outside, and back."""
     routed = replace(packet, oif=uplink)
     reply = replace(_reply(routed), iif=uplink)
-    return [*_from_port(packet), *_routed_path(routed)], _to_guest_path(reply, packet.bridge)
+    return [*_from_port(packet), *_routed_path(routed)], _to_guest_path(reply)
 
 
-def _incoming_paths(packet: Packet, bridge: str, original: Packet | None = None) -> tuple[Path, Path]:
+def _incoming_paths(packet: Packet, original: Packet | None = None) -> tuple[Path, Path]:
     """From the outside to a guest, and back; ``original``: the packet before its destination is translated."""
-    reply = replace(_reply(replace(packet, oif=bridge)), iif=bridge)
+    reply = replace(_reply(packet), iif=packet.bridge)
     reply_path = [*_from_port(reply), *_routed_path(replace(reply, oif=packet.iif))]
-    return _to_guest_path(packet, bridge, original), reply_path
+    return _to_guest_path(packet, original), reply_path
 
 
 def _from_port(packet: Packet) -> Path:
@@ -208,8 +204,8 @@ def _routed_path(packet: Packet) -> Path:
     return [HookPacket("forward", packet), HookPacket("postrouting", packet)]
 
 
-def _to_guest_path(packet: Packet, bridge: str, original: Packet | None = None) -> Path:
-    routed = replace(packet, oif=bridge)
+def _to_guest_path(packet: Packet, original: Packet | None = None) -> Path:
+    routed = replace(packet, oif=packet.bridge)
     return [HookPacket("prerouting", original or packet), *_routed_path(routed), *_to_port(routed)]
 
 
@@ -219,35 +215,21 @@ def _to_port(packet: Packet) -> Path:
     return [HookPacket("output", frame, "bridge"), HookPacket("postrouting", frame, "bridge")]
 
 
-def _host_flows(network: GuestNetwork, version: int) -> Iterator[Flow]:
+def _host_flows(network: GuestNetwork, version: int, outgoing: Packet) -> Iterator[Flow]:
     """Queries of a guest to the services of the host."""
-    host, guest, family = network.hosts[version].ip, network.guest(version), f"IPv{version}"
-    query = Packet(
-        guest,
-        host,
-        "udp",
-        network.bridge,
-        sport=_EPHEMERAL_PORT,
-        dport=53,
-        daddr_type="local",
-        ipv6=version == 6,
-        bridge=network.bridge,
-    )
+    flow, host = partial(Flow, network.name, f"IPv{version}"), network.hosts[version].ip
+    query = replace(outgoing, destination=host, protocol="udp", dport=53, daddr_type="local")
     if network.dns:
-        yield Flow(network.name, "guest to host: DNS", family, *_query_paths(query))
+        yield flow("guest to host: DNS", *_query_paths(query, _reply(query)))
     if version == 4 and network.dhcp:
-        yield Flow(network.name, "guest to host: DHCP", family, *_dhcp_paths(query, host, guest))
+        yield flow("guest to host: DHCP", *_dhcp_paths(query))
     if version == 6 and network.dhcp6:
-        yield Flow(network.name, "guest to host: DHCPv6", family, *_dhcpv6_paths(query))
+        yield flow("guest to host: DHCPv6", *_dhcpv6_paths(query))
     if version == 6:
-        yield Flow(network.name, "guest to host: neighbour discovery", family, *_neighbour_paths(query, host, guest))
+        yield flow("guest to host: neighbour discovery", *_neighbour_paths(query))
 
 
-# The client sends to all, the server replies from its own address: to conntrack the reply is a connection of its own.
-_SEPARATE_CONNECTION = "new"
-
-
-def _dhcp_paths(query: Packet, host: Address, guest: Address) -> tuple[Path, Path]:
+def _dhcp_paths(query: Packet) -> tuple[Path, Path]:
     request = replace(
         query,
         source=ipaddress.ip_address("0.0.0.0"),
@@ -257,23 +239,28 @@ def _dhcp_paths(query: Packet, host: Address, guest: Address) -> tuple[Path, Pat
         daddr_type="broadcast",
         pkttype="broadcast",
     )
-    return _query_paths(request, host, guest, reply_state=_SEPARATE_CONNECTION)
+    return _query_paths(request, replace(_separate_reply(request), source=query.destination, destination=query.source))
 
 
 def _dhcpv6_paths(query: Packet) -> tuple[Path, Path]:
     request = replace(
         query,
-        destination=ipaddress.ip_address("ff02::1:2"),
         source=_LINK_LOCAL_GUEST,
+        destination=ipaddress.ip_address("ff02::1:2"),
         sport=546,
         dport=547,
         daddr_type="multicast",
         pkttype="multicast",
     )
-    return _query_paths(request, None, _LINK_LOCAL_GUEST, reply_state=_SEPARATE_CONNECTION)
+    return _query_paths(request, _separate_reply(request))
 
 
-def _neighbour_paths(query: Packet, host: Address, guest: Address) -> tuple[Path, Path]:
+def _separate_reply(request: Packet) -> Packet:
+    """The client sends to all, the server replies from its own address: to conntrack that is another connection."""
+    return replace(_reply(request), ct_state="new", is_reply=False)
+
+
+def _neighbour_paths(query: Packet) -> tuple[Path, Path]:
     solicitation = replace(
         query,
         destination=ipaddress.ip_address("ff02::1:ff00:1"),
@@ -285,18 +272,12 @@ def _neighbour_paths(query: Packet, host: Address, guest: Address) -> tuple[Path
         pkttype="multicast",
         ct_state="untracked",
     )
-    forward_path, reply_path = _query_paths(solicitation, host, guest)
-    advertisement = "nd-neighbor-advert"
-    return forward_path, [hop._replace(packet=replace(hop.packet, icmp_type=advertisement)) for hop in reply_path]
+    advertisement = replace(_reply(solicitation), source=query.destination, icmp_type="nd-neighbor-advert")
+    return _query_paths(solicitation, advertisement)
 
 
-def _query_paths(
-    query: Packet, source: Address | None = None, destination: Address | None = None, *, reply_state: str = ""
-) -> tuple[Path, Path]:
-    """A query to the host and its reply; ``source``, ``destination``: of the reply, by default those of the query."""
-    reply = replace(_reply(query), iif="", oif=query.bridge, pkttype="host")
-    reply = replace(reply, source=source or reply.source, destination=destination or reply.destination)
-    if reply_state:
-        reply = replace(reply, ct_state=reply_state, is_reply=False)
+def _query_paths(query: Packet, reply: Packet) -> tuple[Path, Path]:
+    """A query to the host and its reply."""
+    reply = replace(reply, iif="", oif=query.bridge, pkttype="host")
     forward_path = [*_from_port(query), HookPacket("input", query)]
     return forward_path, [HookPacket("output", reply), HookPacket("postrouting", reply), *_to_port(reply)]

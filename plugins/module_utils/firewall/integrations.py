@@ -30,17 +30,14 @@ from .integrations_read import COMMENT, DOCKER_USER, ZONE, Firewalls, owner_of, 
 from .reachability import foreign_drops
 
 _HEADER = '<?xml version="1.0" encoding="utf-8"?>\n<!-- Made by virtnet.linux; changes are lost. -->\n'
-_POLICY = (
-    _HEADER
-    + """\
+_POLICY = f"""{_HEADER}\
 <policy target="ACCEPT">
-  <short>{short}</short>
+  <short>{{short}}</short>
   <description>What may pass is decided by the table inet virtnet.</description>
-  <ingress-zone name="{ingress}"/>
-  <egress-zone name="{egress}"/>
+  <ingress-zone name="{{ingress}}"/>
+  <egress-zone name="{{egress}}"/>
 </policy>
 """
-)
 
 # Seconds: ufw is slow with many rules.
 _TIMEOUT = 60.0
@@ -72,6 +69,21 @@ class FirewallChange(Change):
             run(command, timeout=_TIMEOUT)
 
 
+def _change(
+    name: str,
+    before: str,
+    after: str,
+    *,
+    detail: str = "",
+    files: Sequence[File] = (),
+    commands: Sequence[Sequence[str]] = (),
+) -> FirewallChange:
+    action = CHANGE if before and after else CREATE if after else DELETE
+    return FirewallChange(
+        action=action, name=name, before=before, after=after, detail=detail, files=files, commands=commands
+    )
+
+
 def _setting_file(paths: Paths) -> str:
     return os.path.join(paths.state, "firewalls.json")
 
@@ -90,16 +102,8 @@ def plan_setting(desired: bool, paths: Paths, current: bool) -> list[FirewallCha
         return []
     content = None if desired else json.dumps({"integrate": False}) + "\n"
     texts = {True: "configured to let networks pass", False: "not configured"}
-    return [
-        FirewallChange(
-            action=CHANGE,
-            name="other firewalls",
-            before=texts[current] + "\n",
-            after=texts[desired] + "\n",
-            detail=texts[desired],
-            files=[File(_setting_file(paths), content)],
-        )
-    ]
+    before, after, files = f"{texts[current]}\n", f"{texts[desired]}\n", [File(_setting_file(paths), content)]
+    return [_change("other firewalls", before, after, detail=texts[desired], files=files)]
 
 
 def plan(bridges: Collection[str], current: Firewalls, paths: Paths) -> list[FirewallChange]:
@@ -115,9 +119,8 @@ def _plan_docker(needed: bool, current: Firewalls) -> list[FirewallChange]:
     match = f"-m connmark --mark 0x{MARK:x}/0x{MARK:x} -m comment --comment {COMMENT} -j ACCEPT".split()
     rule = " ".join([DOCKER_USER, *match]) + "\n"
     return [
-        FirewallChange(
-            action=CREATE if needed else DELETE,
-            name=f"rule in {DOCKER_USER} ({tool})",
+        _change(
+            f"rule in {DOCKER_USER} ({tool})",
             before="" if needed else rule,
             after=rule if needed else "",
             commands=[[tool, "-w", "-I" if needed else "-D", DOCKER_USER, *match]],
@@ -155,19 +158,8 @@ def _plan_firewalld(bridges: Collection[str], current: Firewalls, paths: Paths) 
         return []
     before = "".join(current.zone.get(path, "") for path in names)
     after = "".join(desired.get(path, "") for path in names)
-    action = CHANGE if before and after else CREATE if after else DELETE
     detail = "its bridges are bound" if before == after else ""
-    return [
-        FirewallChange(
-            action=action,
-            name=f"zone {ZONE} of firewalld",
-            before=before,
-            after=after,
-            detail=detail,
-            files=files,
-            commands=commands,
-        )
-    ]
+    return [_change(f"zone {ZONE} of firewalld", before, after, detail=detail, files=files, commands=commands)]
 
 
 def _firewalld_commands(bridges: Collection[str], current: Firewalls) -> list[list[str]]:
@@ -178,14 +170,9 @@ def _firewalld_commands(bridges: Collection[str], current: Firewalls) -> list[li
         # Only a reload adds and removes zones and policies; it keeps connections.
         return [["firewall-cmd", "--reload"]]
     bound = current.bound or frozenset()
-    commands = [
-        ["firewall-cmd", f"--zone={ZONE}", f"--change-interface={bridge}"]
-        for bridge in sorted(bridges)
-        if bridge not in bound
-    ]
-    return commands + [
-        ["firewall-cmd", f"--zone={ZONE}", f"--remove-interface={bridge}"] for bridge in sorted(bound - set(bridges))
-    ]
+    options = [f"--change-interface={bridge}" for bridge in sorted(set(bridges) - bound)]
+    options += [f"--remove-interface={bridge}" for bridge in sorted(bound - set(bridges))]
+    return [["firewall-cmd", f"--zone={ZONE}", option] for option in options]
 
 
 def _plan_ufw(bridges: Collection[str], current: Firewalls) -> list[FirewallChange]:
@@ -198,14 +185,13 @@ def _plan_ufw(bridges: Collection[str], current: Firewalls) -> list[FirewallChan
     if not commands:
         return []
     before, after = ("".join(f"{' '.join(rule)}\n" for rule in sorted(rules)) for rules in (current.ufw, desired))
-    action = CHANGE if before and after else CREATE if after else DELETE
-    return [FirewallChange(action=action, name="rules of ufw", before=before, after=after, commands=commands)]
+    return [_change("rules of ufw", before, after, commands=commands)]
 
 
 def _ufw(delete: str, action: str, port: str, direction_interface: str) -> list[str]:
     direction, _underscore, bridge = direction_interface.partition("_")
     route = ["route"] if action.startswith("route:") else []
-    protocol = {"67": ["proto", "udp"], "547": ["proto", "udp"]}.get(port, [])
+    protocol = ["proto", "udp"] if port in ("67", "547") else []
     to = [] if port == "any" else ["to", "any", "port", port, *protocol]
     words = ["ufw", *route, *([delete] if delete else []), "allow", direction, "on", bridge, *to]
     return words if delete else [*words, "comment", COMMENT]

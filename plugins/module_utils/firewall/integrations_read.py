@@ -51,17 +51,9 @@ class Firewalls:
 
 def zone_files(paths: Paths) -> tuple[str, str, str]:
     """The files of our zone and of the policies to and from it (firewalld.zone(5), firewalld.policy(5))."""
-    folder = os.path.join(paths.root, "etc/firewalld")
-    return (
-        os.path.join(folder, "zones", f"{ZONE}.xml"),
-        os.path.join(folder, "policies", f"{ZONE}-in.xml"),
-        os.path.join(folder, "policies", f"{ZONE}-out.xml"),
-    )
-
-
-def is_ours(table: Table) -> bool:
-    """Whether a table is ours."""
-    return (table.family, table.name) == (FAMILY, TABLE)
+    zone = os.path.join(paths.root, f"etc/firewalld/zones/{ZONE}.xml")
+    policies = os.path.join(paths.root, "etc/firewalld/policies")
+    return zone, f"{policies}/{ZONE}-in.xml", f"{policies}/{ZONE}-out.xml"
 
 
 def owner_of(table: Table) -> str:
@@ -96,11 +88,8 @@ def read(paths: Paths) -> Firewalls:
 def _read_tables() -> list[Table]:
     """Tables of others with a chain of type filter. Rules are read of these tables only: most hosts have none."""
     chains = [item["chain"] for item in json.loads(run(["nft", "-j", "list", "chains"]).stdout)["nftables"][1:]]
-    names = {
-        (chain["family"], chain["table"])
-        for chain in chains
-        if chain.get("type") == "filter" and chain["family"] in _FAMILIES
-    }
+    filters = [chain for chain in chains if chain.get("type") == "filter" and chain["family"] in _FAMILIES]
+    names = {(chain["family"], chain["table"]) for chain in filters}
     return ruleset_read.read_tables(names - {(FAMILY, TABLE)})
 
 

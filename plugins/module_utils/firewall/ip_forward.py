@@ -32,14 +32,6 @@ _COMMENT = "# Made by virtnet.linux: networks of guests need the host to forward
 
 
 @dataclass(frozen=True)
-class Needs:
-    """The IP versions that the host has to forward for networks."""
-
-    ipv4: bool = False
-    ipv6: bool = False
-
-
-@dataclass(frozen=True)
 class Forwarding:
     """The current state; ``values``: of the sysctls that may change, by key. ``content``: of our sysctl file.
 
@@ -57,7 +49,7 @@ class ForwardingChange(Change):
     """Files to write, then sysctls to set; in reverse order where the files are removed."""
 
     files: Sequence[File] = ()
-    sysctls: Sequence[SetSysctl] = field(default_factory=tuple)
+    sysctls: Sequence[SetSysctl] = ()
 
     def make(self) -> None:
         """Make the change: the original values are on disk as long as a sysctl may differ from them."""
@@ -87,8 +79,8 @@ def _dotted(key: str) -> str:
     return key if "." in key else key.replace("/", ".")
 
 
-def _content(values: Mapping[str, str]) -> str:
-    return _COMMENT + "".join(f"{_dotted(key)} = {value}\n" for key, value in values.items())
+def _lines(values: Mapping[str, str]) -> str:
+    return "".join(f"{_dotted(key)} = {value}\n" for key, value in values.items())
 
 
 def read(paths: Paths) -> Forwarding:
@@ -154,14 +146,14 @@ def _run_json(*command: str) -> list[dict[str, Any]]:
         raise CommandFailed(f"{' '.join(command)} printed no JSON ({error}); iproute2 5.0 or newer is needed") from None
 
 
-def _desired_values(needs: Needs, current: Forwarding) -> dict[str, str]:
+def _desired_values(current: Forwarding, *, ipv4: bool, ipv6: bool) -> dict[str, str]:
     """The needed values by key, in the order in which they must be set."""
     desired = {}
-    if needs.ipv6 and IPV6 in current.values:
+    if ipv6 and IPV6 in current.values:
         kept = [key for key in current.original if _is_accept_ra(key) and current.values.get(key) in ("1", "2")]
         desired = {key: "2" for key in sorted({*map(_accept_ra, current.ra_links), *kept})}
         desired[IPV6] = "1"
-    if needs.ipv4:
+    if ipv4:
         desired[IPV4] = "1"
     return desired
 
@@ -179,32 +171,28 @@ def _values_to_restore(desired: Mapping[str, str], current: Forwarding) -> dict[
     }
 
 
-def plan(needs: Needs, current: Forwarding, paths: Paths) -> list[ForwardingChange]:
-    """Pure. The original values are recorded before any value changes, so that an interrupted run loses none."""
-    desired = _desired_values(needs, current)
-    content = _content(desired) if desired else None
+def plan(current: Forwarding, paths: Paths, *, ipv4: bool, ipv6: bool) -> list[ForwardingChange]:
+    """The changes for a host whose networks need these IP versions. Pure.
+
+    The original values are recorded before any value changes, so that an interrupted run loses none.
+    """
+    desired = _desired_values(current, ipv4=ipv4, ipv6=ipv6)
+    content = _COMMENT + _lines(desired) if desired else None
     changed = {key: value for key, value in desired.items() if current.values.get(key) != value}
     changed.update(_values_to_restore(desired, current))
     original = {key: current.original.get(key, current.values.get(key, "0")) for key in desired}
     if not changed and content == current.content and original == current.original:
-        return []
-    if not desired and current.content is None and not current.original:
         return []
     # The record keeps the values to restore until they are set; a change of its own removes them.
     record = {**current.original, **original}
     record_file = _record_file(paths)
     files = [File(record_file, json.dumps(record) + "\n" if desired else None), File(paths.sysctl_file, content)]
     sysctls = [SetSysctl(os.path.join(paths.proc_sys, key), value) for key, value in changed.items()]
-    change = _change(current, changed, desired, files=files, sysctls=sysctls)
+    changes = [_change(current, changed, desired, files=files, sysctls=sysctls)]
     if desired and record != original:
-        shorter = File(record_file, json.dumps(original) + "\n")
-        return [
-            change,
-            ForwardingChange(
-                action=CHANGE, name="forwarding", detail="record of restored values removed", files=[shorter]
-            ),
-        ]
-    return [change]
+        shorter, detail = File(record_file, json.dumps(original) + "\n"), "record of restored values removed"
+        changes.append(ForwardingChange(CHANGE, "forwarding", detail=detail, files=[shorter]))
+    return changes
 
 
 def _change(
@@ -217,7 +205,7 @@ def _change(
 ) -> ForwardingChange:
     keys = list(dict.fromkeys([*changed, *desired, *current.original]))
     parts = [
-        f"{_dotted(key)}: {current.values.get(key, '')} -> {changed[key]}" if key in changed else f"{_dotted(key)}"
+        f"{_dotted(key)}: {current.values.get(key, '')} -> {changed[key]}" if key in changed else _dotted(key)
         for key in (list(changed) or keys)
     ]
     persistence = "kept over reboots" if desired else "no longer kept over reboots"
@@ -235,5 +223,4 @@ def _change(
 
 
 def _text(values: Mapping[str, str], kept: bool) -> str:
-    lines = [f"{_dotted(key)} = {value}\n" for key, value in values.items()]
-    return "".join([*lines, f"kept over reboots by virtnet.linux: {'true' if kept else 'false'}\n"])
+    return f"{_lines(values)}kept over reboots by virtnet.linux: {'true' if kept else 'false'}\n"

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..core.command import find, run
-from ..core.errors import InvalidOption
 from ..nft.port_forwards import Forward
 
 _PROGRAM = re.compile(r'users:\(\("([^"]*)",pid=(\d+)')
@@ -31,9 +30,8 @@ class Listener:
     def conflicts_with(self, forward: Forward) -> bool:
         """Whether a port forward would redirect packets for this socket."""
         same_family = self.ipv6 == forward.ipv6 or self.dual_stack
-        same_address = not self.address or not forward.address or self.address == forward.address
         same_port = self.protocol == forward.protocol and forward.first <= self.port <= forward.last
-        return same_port and same_family and same_address
+        return same_port and same_family and forward.includes_address(self.address)
 
 
 def parse(text: str) -> list[Listener]:
@@ -80,9 +78,8 @@ def check_listeners(forwards: Iterable[tuple[Forward, str]], listeners: Sequence
     for forward, owner in forwards:
         for listener in listeners:
             if listener.conflicts_with(forward):
-                raise InvalidOption(
-                    f"{forward.path}.port" if forward.path else "port_forwards",
+                forward.refuse_option(
+                    owner,
                     f"{forward} would take port {listener.port} from {listener.program}, which listens on "
                     f"{listener.address or 'all addresses'} of this host; use another port or address, or stop it",
-                    owner,
                 )

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -47,10 +48,10 @@ class DropCause:
     rule: Rule | None
     remedy: str
     certain: bool
-    text: str = ""
 
     def __str__(self) -> str:
-        cause = "the policy" if self.rule is None else f"the rule '{self.text}'" if self.text else "a rule"
+        text = "" if self.rule is None else self.rule.text
+        cause = "the policy" if self.rule is None else f"the rule '{text}'" if text else "a rule"
         return f"{cause} of {self.chain}"
 
     def as_options(self) -> dict[str, Any]:
@@ -60,7 +61,7 @@ class DropCause:
             "table": self.chain.table,
             "chain": self.chain.name,
             "hook": self.hook,
-            "rule": None if self.rule is None else self.text,
+            "rule": None if self.rule is None else self.rule.text,
             "tool": self.chain.tool or "nft",
             "cure": self.remedy,
         }
@@ -98,47 +99,32 @@ def evaluate_flow(ruleset: Ruleset, flow: Flow) -> Finding:
         for hook, packet, family in path:
             if (packet.mark, packet.ct_mark) != (mark, ct_mark):
                 packet = replace(packet, mark=mark, ct_mark=ct_mark)
-            after, traversals = traverse_hook(ruleset, hook, packet, (family,) if family else ())
+            after, traversals = traverse_hook(ruleset, hook, packet, family)
             mark, ct_mark = after.mark, after.ct_mark
             for traversal in traversals:
                 if traversal.drops:
                     certain = not traversal.may_pass
                     verdict = DROPPED if certain else verdict if verdict == DROPPED else MAY_BE_DROPPED
-                    causes += [_cause(drop, certain or drop.certain) for drop in _certain_drops(traversal.drops)]
+                    # The certain drops, else all.
+                    drops = [drop for drop in traversal.drops if drop.certain] or traversal.drops
+                    causes += [_cause(drop, certain) for drop in drops]
     if not flow.allowed and verdict == DROPPED:
         verdict = REFUSED
     return Finding(flow, verdict, tuple({(id(cause.chain), id(cause.rule)): cause for cause in causes}.values()))
 
 
-def _certain_drops(drops: Sequence[Verdict]) -> Sequence[Verdict]:
-    """The certain drops, else all."""
-    return [drop for drop in drops if drop.certain] or drops
-
-
 def _cause(drop: Verdict, certain: bool) -> DropCause:
-    rule = drop.rule
     return DropCause(
-        chain=drop.chain,
-        hook=drop.base.hook,
-        rule=rule,
-        remedy=remedy(drop),
-        certain=certain,
-        text=rule.text if rule else "",
+        chain=drop.chain, hook=drop.base.hook, rule=drop.rule, remedy=remedy(drop), certain=certain or drop.certain
     )
-
-
-def with_texts(findings: Iterable[Finding], texts: Texts) -> list[Finding]:
-    """Findings with the text of the rules that drop. Pure."""
-    return [
-        replace(finding, causes=tuple(_with_text(cause, texts) for cause in finding.causes)) for finding in findings
-    ]
 
 
 def _with_text(cause: DropCause, texts: Texts) -> DropCause:
     chain, rule = cause.chain, cause.rule
-    if cause.text or rule is None:
+    if rule is None or rule.text:
         return cause
-    return replace(cause, text=texts.get((chain.family, chain.table, chain.name, rule.handle), ""))
+    text = texts.get((chain.family, chain.table, chain.name, rule.handle), "")
+    return replace(cause, rule=replace(rule, text=text))
 
 
 def drop_messages(findings: Iterable[Finding], verdict: str) -> Iterator[str]:
@@ -194,7 +180,7 @@ _OWN_TABLE = Table(
 class Diagnosis:
     """All findings of a host."""
 
-    findings: Sequence[Finding] = field(default_factory=tuple)
+    findings: Sequence[Finding] = ()
 
     @property
     def problems(self) -> list[str]:
@@ -235,22 +221,18 @@ def diagnose(networks: Iterable[Network]) -> Diagnosis:
     findings = [evaluate_flow(ruleset, flow) for network in guest_networks for flow in flows_of(network)]
     causes = [cause for finding in findings if finding.verdict != REFUSED for cause in finding.causes]
     texts = rule_texts((cause.chain, cause.rule) for cause in causes if cause.rule is not None)
-    return Diagnosis(with_texts(findings, texts))
+    return Diagnosis(
+        [replace(finding, causes=tuple(_with_text(cause, texts) for cause in finding.causes)) for finding in findings]
+    )
 
 
 def read_uplinks() -> dict[int, str]:
     """The interface of the default route with the lowest metric, by IP version."""
     uplinks: dict[int, str] = {}
-    for version in (4, 6):
-        text = run(["ip", f"-{version}", "-j", "route", "show", "default"], check=False).stdout if find("ip") else ""
-        routes = sorted(_routes(text), key=lambda route: route.get("metric", 0))
-        if routes:
-            uplinks[version] = str(routes[0]["dev"])
+    for version in (4, 6) if find("ip") else ():
+        text = run(["ip", f"-{version}", "-j", "route", "show", "default"], check=False).stdout
+        with contextlib.suppress(ValueError):
+            routes = [route for route in json.loads(text or "[]") if route.get("dev")]
+            if routes:
+                uplinks[version] = str(min(routes, key=lambda route: route.get("metric", 0))["dev"])
     return uplinks
-
-
-def _routes(text: str) -> list[dict[str, Any]]:
-    try:
-        return [route for route in json.loads(text or "[]") if route.get("dev")]
-    except ValueError:
-        return []

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any
 
 from ..core.command import find, run
 from ..core.errors import CommandFailed
@@ -29,7 +29,7 @@ from ..nft.spec import RulesSpec, refuse_conflicts
 from . import integrations, integrations_read, ip_forward
 from .integrations import FirewallChange
 from .integrations_read import Firewalls
-from .ip_forward import Forwarding, ForwardingChange, Needs
+from .ip_forward import Forwarding, ForwardingChange
 
 
 @dataclass(frozen=True)
@@ -56,16 +56,8 @@ class FlowsToFlush:
 
 
 @dataclass(frozen=True)
-class RulesChange(Change):
-    """A change of the table; the script of the plan makes all of them in one transaction."""
-
-
-NatChange = Union[RulesChange, ForwardingChange, FirewallChange]
-
-
-@dataclass(frozen=True)
-class RulesPlan(Plan[NatChange]):
-    """A plan with the nft script of all its RulesChanges, and with the connections to end once it is loaded."""
+class RulesPlan(Plan[Change]):
+    """A plan with the nft script of all changes of the table, and with the connections to end once it is loaded."""
 
     script: str = ""
     flows_to_flush: FlowsToFlush = field(default_factory=FlowsToFlush)
@@ -93,16 +85,15 @@ class _Difference:
     current: Rules | None
     desired: Rules | None
 
-    def change(self) -> RulesChange:
+    def change(self) -> Change:
         """The change that the user sees."""
         both = [rules for rules in (self.desired, self.current) if rules is not None]
         name = f"rules of {next((rules.name for rules in both if rules.name), both[0].bridge)}"
-        if self.current is None:
-            return RulesChange(action=CREATE, name=name, after=_text(self.desired))
-        if self.desired is None:
-            return RulesChange(action=DELETE, name=name, before=_text(self.current))
+        before, after = _text(self.current), _text(self.desired)
+        if self.current is None or self.desired is None:
+            return Change(CREATE if self.current is None else DELETE, name, before, after)
         detail = difference(_values(self.current), _values(self.desired)) or "elements repaired"
-        return RulesChange(CHANGE, name, _text(self.current), _text(self.desired), detail)
+        return Change(action=CHANGE, name=name, before=before, after=after, detail=detail)
 
     @property
     def removed_forwards(self) -> Sequence[Forward]:
@@ -122,7 +113,7 @@ class _Difference:
         return self.current.subnets if closed else ()
 
 
-class NatRules:
+class RulesReconciler:
     """The reconciler of rules."""
 
     def __init__(
@@ -133,15 +124,9 @@ class NatRules:
         self.integrate = integrate
         self.purge = purge
         self.paths = paths
+        self._present = [spec for spec in desired if spec.state == "present"]
+        self._digests_file = os.path.join(paths.runtime, "rules.json")
         refuse_conflicts(self._present)
-
-    @property
-    def _present(self) -> list[RulesSpec]:
-        return [spec for spec in self.desired if spec.state == "present"]
-
-    @property
-    def _digests_file(self) -> str:
-        return os.path.join(self.paths.runtime, "rules.json")
 
     def read(self) -> RulesState:
         """The table as the kernel lists it, the host's forwarding, and the other firewalls."""
@@ -167,13 +152,11 @@ class NatRules:
         differences = _differences(elements, desired)
         rules, script = _plan_table([network.change() for network in differences], current, desired)
         networks = [nft_elements.rules_of(own, bridge) for bridge, own in nft_elements.by_bridge(desired).items()]
-        needs = Needs(
-            ipv4=any(network.forwarded for network in networks),
-            ipv6=any(network.forwarded and network.ipv6 for network in networks),
-        )
-        switch = ip_forward.plan(needs, current.forwarding, self.paths)
+        forwards_ipv4 = any(network.forwarded for network in networks)
+        forwards_ipv6 = any(network.forwarded and network.ipv6 for network in networks)
+        switch = ip_forward.plan(current.forwarding, self.paths, ipv4=forwards_ipv4, ipv6=forwards_ipv6)
         # Forwarding is enabled before the rules apply to any network, and disabled after they are gone.
-        changes: list[NatChange] = [*switch, *rules] if needs.ipv4 else [*rules, *switch]
+        changes: list[Change] = [*switch, *rules] if forwards_ipv4 else [*rules, *switch]
         integrate = current.integration if self.integrate is None else self.integrate
         bridges = [key[0] for key in desired["vn_bridges"]]
         changes += integrations.plan_setting(integrate, self.paths, current.integration)
@@ -234,19 +217,17 @@ def read_table() -> Table | None:
         raise CommandFailed(f"the table {FAMILY} {TABLE} that nft listed cannot be parsed: {error!r}") from error
 
 
-def _plan_table(
-    changes: Sequence[RulesChange], current: RulesState, desired: Elements
-) -> tuple[Sequence[RulesChange], str]:
+def _plan_table(changes: Sequence[Change], current: RulesState, desired: Elements) -> tuple[Sequence[Change], str]:
     """The changes of the table, and the script that makes them; chains that differ are replaced in the same script."""
     if not desired["vn_bridges"]:
         if current.table is None:
             return [], ""
-        return changes or [RulesChange(DELETE, f"table {FAMILY} {TABLE}")], nft_script.delete()
+        return changes or [Change(DELETE, f"table {FAMILY} {TABLE}")], nft_script.delete()
     if current.table is None:
         return changes, nft_script.render(desired)
     faults = _chain_faults(current.table, current.loaded_digests)
     if faults:
-        repair = RulesChange(
+        repair = Change(
             CHANGE,
             f"table {FAMILY} {TABLE}",
             "".join(f"{fault}\n" for fault in faults),

@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 from ..nft.chains import MARK
+from ..nft.sets import FAMILY, TABLE
 from ..ruleset.model import Verdict
 from ..ruleset.packet import Packet
-from .integrations_read import DOCKER_USER, is_ours, owner_of
+from .integrations_read import DOCKER_USER, owner_of
 
 
 def remedy(drop: Verdict) -> str:
     """The command that lets the packet pass the base chain that drops it; "" for our own table."""
     base, table, packet = drop.base, drop.table, drop.packet
-    if is_ours(table):
+    if (table.family, table.name) == (FAMILY, TABLE):
         return ""
     owner = owner_of(table)
     if owner == "firewalld":
@@ -29,16 +30,12 @@ def remedy(drop: Verdict) -> str:
         return f"{table.tool}{in_table} -I {chain} {match} -j ACCEPT"
     match = f"ct mark & 0x{MARK:08x} != 0" if has_mark else _interface_match(packet, 'iifname "{}"', 'oifname "{}"')
     if base.family == "bridge":
-        match = _bridge_match(base.hook, packet)
+        match = f'meta {"ibrname" if base.hook in ("prerouting", "input") else "obrname"} "{packet.bridge}"'
     return f"nft insert rule {base.family} {base.table} {base.name} '{match} accept'"
 
 
 def _interface_match(packet: Packet, incoming: str, outgoing: str) -> str:
     return (incoming if packet.iif == packet.bridge else outgoing).format(packet.bridge)
-
-
-def _bridge_match(hook: str, packet: Packet) -> str:
-    return f'meta {"ibrname" if hook in ("prerouting", "input") else "obrname"} "{packet.bridge}"'
 
 
 def _ufw_command(hook: str, packet: Packet) -> str:

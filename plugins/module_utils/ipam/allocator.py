@@ -44,9 +44,7 @@ def read_fleet(options: Options, name: str) -> Fleet:
     if not options.given(name):
         return Fleet()
     group = options.group(name)
-    share = None
-    if group.given("of") or group.given("position"):
-        share = _read_share(group)
+    share = _read_share(group) if group.given("of") or group.given("position") else None
     claims = []
     for item in group.each("held"):
         host = str(item.text("host"))
@@ -90,7 +88,7 @@ def read_allocation_settings(paths: Paths) -> AllocationSettings:
         if note is None:
             return AllocationSettings()
         options = Options(note)
-        return AllocationSettings(read_pools(options, "pools"), read_fleet(options, "share").share or Share())
+        return AllocationSettings(read_pools(options), read_fleet(options, "share").share or Share())
     except (ValueError, InvalidOption) as error:
         raise VirtnetError(
             f"{allocation_settings_path(paths)} cannot be read: {error}; move it away, and run again"
@@ -124,7 +122,9 @@ class SubnetAllocator:
         Raises InvalidOption for ``option`` of ``owner``, with a list of what uses the pools.
         """
         blocked = [subnet.network for subnet in self.in_use if not subnet.avoid_only and subnet.network.version == 4]
-        for unavailable in ([*blocked, *self._avoided(rejected)], blocked):
+        known = (*self.in_use, *self.avoided)
+        avoided = [subnet.network for subnet in known if subnet.avoid_only and subnet.network.version == 4]
+        for unavailable in ([*blocked, *avoided, *map(ipaddress.IPv4Network, rejected)], blocked):
             if previous:
                 address = ipaddress.IPv4Interface(previous)
                 claims = () if established else (claim.network for claim in self.fleet.claims)
@@ -136,14 +136,6 @@ class SubnetAllocator:
             if subnet is not None:
                 return ipaddress.IPv4Interface((subnet.network_address + 1, subnet.prefixlen))
         raise InvalidOption(option, self._exhausted_message(), owner)
-
-    def _avoided(self, rejected: Iterable[str]) -> list[Subnet]:
-        """The subnets that are overlapped only if no other subnet is free."""
-        avoided = [subnet for subnet in (*self.in_use, *self.avoided) if subnet.avoid_only]
-        return [
-            *(subnet.network for subnet in avoided if subnet.network.version == 4),
-            *(ipaddress.IPv4Network(network) for network in rejected),
-        ]
 
     def _first_free(self, unavailable: Sequence[Subnet]) -> ipaddress.IPv4Network | None:
         """The first subnet that no host claims.

@@ -46,14 +46,17 @@ def read_subnets_in_use(
     root: str, environment: Mapping[str, str], own: Iterable[str] = (), *, ipv6: bool = False
 ) -> list[SubnetInUse]:
     """All subnets that a new network must not overlap; ``own``: the host's addresses on our networks."""
-    return [
-        *read_kernel_subnets(ipv6=ipv6),
-        *_servers(root, set(own)),
-        *_connection(environment),
-        *_libvirt(root),
-        *_podman(root),
-        *_docker_bridge(root),
-    ]
+    subnets = read_kernel_subnets(ipv6=ipv6)
+    subnets += _servers(root, own)
+    subnets += _single(connection_peer(environment), "the other end of this SSH connection")
+    for name, text in _files(root, _LIBVIRT, ".xml"):
+        subnets += parse_libvirt(text, name)
+    for name, text in _files(root, _PODMAN, ".json", ".conflist"):
+        subnets += parse_podman(text, name)
+    if find("podman") is not None:
+        subnets += _cidr(_PODMAN_DEFAULT, "podman's default network")
+    subnets += _cidr(str(_docker(root).get("bip", "")), "docker's default network", "docker0")
+    return subnets
 
 
 def read_avoided_subnets(root: str) -> list[SubnetInUse]:
@@ -125,7 +128,7 @@ def _cidr(text: str, used_by: str, interface: str = "", avoid_only: bool = False
         yield SubnetInUse(network, f"{used_by} ({network})", interface, avoid_only)
 
 
-def _servers(root: str, own: set[str]) -> Iterator[SubnetInUse]:
+def _servers(root: str, own: Iterable[str]) -> Iterator[SubnetInUse]:
     seen = set(own)
     for name in _RESOLVERS:
         text = None
@@ -139,26 +142,15 @@ def _servers(root: str, own: set[str]) -> Iterator[SubnetInUse]:
                 yield from _single(words[1], "the name server")
 
 
-def _connection(environment: Mapping[str, str]) -> Iterator[SubnetInUse]:
-    peer = connection_peer(environment)
-    if peer:
-        yield from _single(peer, "the other end of this SSH connection")
-
-
-def _files(root: str, folder: str, *endings: str) -> Iterator[tuple[str, str]]:
-    """The files of a folder: name without ending, and content; files that cannot be read are left out."""
-    path = os.path.join(root, folder)
-    with contextlib.suppress(OSError):
-        for name in sorted(os.listdir(path)):
-            if name.endswith(endings):
-                with contextlib.suppress(OSError):
-                    yield name.rpartition(".")[0], read_text(os.path.join(path, name)) or ""
-
-
-def _libvirt(root: str) -> Iterator[SubnetInUse]:
-    for folder in _LIBVIRT:
-        for name, text in _files(root, folder, ".xml"):
-            yield from parse_libvirt(text, name)
+def _files(root: str, folders: Iterable[str], *endings: str) -> Iterator[tuple[str, str]]:
+    """The files of some folders: name without ending, and content; files that cannot be read are left out."""
+    for folder in folders:
+        path = os.path.join(root, folder)
+        with contextlib.suppress(OSError):
+            for name in sorted(os.listdir(path)):
+                if name.endswith(endings):
+                    with contextlib.suppress(OSError):
+                        yield name.rpartition(".")[0], read_text(os.path.join(path, name)) or ""
 
 
 def parse_libvirt(text: str, name: str) -> Iterator[SubnetInUse]:
@@ -184,14 +176,6 @@ def parse_libvirt(text: str, name: str) -> Iterator[SubnetInUse]:
             yield from _cidr(f"{item.get('address')}/{length}", f"libvirt's network {name!r}", interface, avoid_only)
 
 
-def _podman(root: str) -> Iterator[SubnetInUse]:
-    for folder in _PODMAN:
-        for name, text in _files(root, folder, ".json", ".conflist"):
-            yield from parse_podman(text, name)
-    if find("podman") is not None:
-        yield from _cidr(_PODMAN_DEFAULT, "podman's default network")
-
-
 def parse_podman(text: str, name: str) -> Iterator[SubnetInUse]:
     """The subnets of a podman network (a file of netavark or CNI): the values of ``subnet`` at any depth."""
     try:
@@ -199,20 +183,20 @@ def parse_podman(text: str, name: str) -> Iterator[SubnetInUse]:
     except ValueError:
         return
     interface = str(data.get("network_interface", "")) if isinstance(data, dict) else ""
-    for subnet in _values(data, "subnet"):
+    for subnet in _subnet_values(data):
         yield from _cidr(str(subnet), f"podman's network {name!r}", interface)
 
 
-def _values(data: Any, key: str) -> Iterator[Any]:
+def _subnet_values(data: Any) -> Iterator[Any]:
     if isinstance(data, dict):
         for name, value in data.items():
-            if name == key:
+            if name == "subnet":
                 yield value
             else:
-                yield from _values(value, key)
+                yield from _subnet_values(value)
     elif isinstance(data, list):
         for item in data:
-            yield from _values(item, key)
+            yield from _subnet_values(item)
 
 
 def _docker(root: str) -> Mapping[str, Any]:
@@ -225,7 +209,3 @@ def _docker(root: str) -> Mapping[str, Any]:
     except ValueError:
         return {}
     return settings if isinstance(settings, dict) else {}
-
-
-def _docker_bridge(root: str) -> Iterator[SubnetInUse]:
-    yield from _cidr(str(_docker(root).get("bip", "")), "docker's default network", "docker0")

@@ -62,12 +62,11 @@ class Share:
     of: int = 1
 
 
-def read_pools(options: Options, name: str) -> Sequence[Pool]:
-    """Read pools: CIDR strings, or mappings of ``subnet`` and ``prefix``; raises InvalidOption."""
+def read_pools(options: Options) -> Sequence[Pool]:
+    """Read the option ``pools``: CIDR strings, or mappings of ``subnet`` and ``prefix``; raises InvalidOption."""
     pools = []
-    for i, item in enumerate(options.items(name)):
-        path = f"{options.at(name)}[{i}]"
-        pool = Options(item if isinstance(item, dict) else {"subnet": item}, path)
+    for i, item in enumerate(options.items("pools")):
+        pool = Options(item if isinstance(item, dict) else {"subnet": item}, f"{options.at('pools')}[{i}]")
         cidr = pool.ipv4_cidr("subnet")
         length = pool.integer("prefix", max(DEFAULT_LENGTH, cidr.network.prefixlen), least=8, most=30)
         pool.reject_unknown()
@@ -120,8 +119,9 @@ class FreeSubnets:
         """The address of the first free subnet among ``count`` subnets of this size from ``base`` on."""
         for start, end, step in _passes(self._order, count):
             index = start
-            while index != end:
-                index = self._next_of_share(index, step)
+            while (end - index) * step > 0:
+                while index % self._share.of != self._share.position:
+                    index += step
                 if (end - index) * step <= 0:
                     break
                 first = base + index * size
@@ -131,15 +131,7 @@ class FreeSubnets:
                 # Continue after the interval that blocks this subnet.
                 low, high = blocker
                 index = (high - base) // size + 1 if step > 0 else (low - base) // size - 1
-                if (end - index) * step <= 0:
-                    break
         return None
-
-    def _next_of_share(self, index: int, step: int) -> int:
-        """The next index of our share; this one, if it belongs to the share."""
-        while index % self._share.of != self._share.position:
-            index += step
-        return index
 
     def _blocker(self, first: int, last: int) -> tuple[int, int] | None:
         """The interval in use that overlaps these addresses."""

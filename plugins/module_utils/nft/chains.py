@@ -29,14 +29,25 @@ class Chain(NamedTuple):
     rules: Sequence[Rule]
 
 
+def _chain(*rules: Rule) -> Chain:
+    return Chain("", rules)
+
+
+def _base_chain(hook: str, *rules: Rule) -> Chain:
+    return Chain(hook, rules)
+
+
 # The mark of connections that our rules accept. Our accept does not override a drop of other firewalls, but their rules
 # can accept this mark. It is one bit of the connection's mark; the mark of packets would affect routing.
 MARK = 0x00100000
 _MARK = f"ct mark set ct mark | 0x{MARK:08x}"
 _REFUSE = "reject with icmpx admin-prohibited"
 
-_TO_ANY = (("iifname . oifname @vn_same goto vn_pass", "frames within one network (br_netfilter)"),)
-_APART = (f"iifname . oifname @vn_apart {_REFUSE}", "guests that are kept from each other")
+# The keyword of each family, and its number in the names of our sets.
+_FAMILIES = (("ip", 4), ("ip6", 6))
+
+_WITHIN_NETWORK = ("iifname . oifname @vn_same goto vn_pass", "frames within one network (br_netfilter)")
+_ISOLATED_GUESTS = (f"iifname . oifname @vn_apart {_REFUSE}", "guests that are kept from each other")
 _SPOOFED = (
     ("iifname . ip saddr != @vn_subnets4 drop", "spoofed source"),
     ("iifname . ip6 saddr != @vn_subnets6 drop", "spoofed IPv6 source"),
@@ -44,7 +55,7 @@ _SPOOFED = (
 _ONLY_UPLINK = (f"iifname @vn_uplinked iifname . oifname != @vn_uplinks {_REFUSE}", "only to the uplink")
 _FROM_CLOSED = (f"iifname @vn_closed {_REFUSE}", "nat and isolated networks reach no other network")
 # Chains of type nat see neither. Not in mode routed, where replies may take another route.
-_UNNATTED = ("ct state invalid,untracked drop", "what NAT would let out with the guest's own address")
+_WITHOUT_NAT = ("ct state invalid,untracked drop", "what NAT would let out with the guest's own address")
 _NO_CONNECTION = ("ct state invalid drop", "no connection")
 _OUT = ("goto vn_pass", "out")
 # Other name servers of the host know names of other networks, and forward queries out of an isolated network.
@@ -71,85 +82,72 @@ _FROM_OUTSIDE = (
 
 
 def _not_at(subnets: str) -> Sequence[Rule]:
-    refuse = f"iifname . {{ip}} daddr != @vn_subnets{{n}} {_REFUSE}"
+    comment = f"no address of the host on {subnets} networks"
     return [
-        (f"{ip} daddr @vn_{subnets}{n} {refuse.format(ip=ip, n=n)}", f"no address of the host on {subnets} networks")
-        for ip, n in (("ip", 4), ("ip6", 6))
+        (f"{ip} daddr @vn_{subnets}{n} iifname . {ip} daddr != @vn_subnets{n} {_REFUSE}", comment)
+        for ip, n in _FAMILIES
     ]
 
 
 _CHAINS: Mapping[str, Chain] = {
     # Mark and accept are two rules: neighbour discovery is untracked, and a rule stops at a ct mark that is absent.
-    "vn_pass": Chain("", (_LIMIT, (_MARK, "mark for other firewalls"), ("accept", "pass"))),
-    "vn_to_closed": Chain("", (*_TO_ANY, (_REFUSE, "nobody reaches guests of nat and isolated networks"))),
-    "vn_to_open": Chain("", (_APART, _FROM_CLOSED)),
-    "vn_to_routed": Chain(
-        "",
-        (
-            *_TO_ANY,
-            _APART,
-            _FROM_CLOSED,
-            (f"oifname @vn_uplinked oifname . iifname != @vn_uplinks {_REFUSE}", "only from the uplink"),
-            (f"oifname . ip daddr != @vn_subnets4 {_REFUSE}", "only to the network's own addresses"),
-            (f"oifname . ip6 daddr != @vn_subnets6 {_REFUSE}", "only to the network's own IPv6 addresses"),
-            (_MARK, "mark for other firewalls"),
-        ),
+    "vn_pass": _chain(_LIMIT, (_MARK, "mark for other firewalls"), ("accept", "pass")),
+    "vn_to_closed": _chain(_WITHIN_NETWORK, (_REFUSE, "nobody reaches guests of nat and isolated networks")),
+    "vn_to_open": _chain(_ISOLATED_GUESTS, _FROM_CLOSED),
+    "vn_to_routed": _chain(
+        _WITHIN_NETWORK,
+        _ISOLATED_GUESTS,
+        _FROM_CLOSED,
+        (f"oifname @vn_uplinked oifname . iifname != @vn_uplinks {_REFUSE}", "only from the uplink"),
+        (f"oifname . ip daddr != @vn_subnets4 {_REFUSE}", "only to the network's own addresses"),
+        (f"oifname . ip6 daddr != @vn_subnets6 {_REFUSE}", "only to the network's own IPv6 addresses"),
+        (_MARK, "mark for other firewalls"),
     ),
-    "vn_from_nat": Chain("", (_UNNATTED, *_SPOOFED, _ONLY_UPLINK, _OUT)),
-    "vn_from_routed": Chain("", (*_SPOOFED, _ONLY_UPLINK, _OUT)),
-    "vn_from_isolated": Chain("", ((_REFUSE, "isolated"),)),
+    "vn_from_nat": _chain(_WITHOUT_NAT, *_SPOOFED, _ONLY_UPLINK, _OUT),
+    "vn_from_routed": _chain(*_SPOOFED, _ONLY_UPLINK, _OUT),
+    "vn_from_isolated": _chain((_REFUSE, "isolated")),
     # A guest can forge an ICMP error about a connection of others.
-    "vn_related": Chain(
-        "",
-        (
-            *_TO_ANY,
-            ("ct status dnat accept", "port forwards"),
-            ("iifname @vn_closed oifname @vn_bridges drop", "no network has a connection with a nat or isolated one"),
-            ("oifname @vn_closed iifname @vn_bridges drop", "no network has a connection with a nat or isolated one"),
-            ("iifname vmap @vn_from_guest", "from a guest"),
-            ("accept", "from outside"),
-        ),
+    "vn_related": _chain(
+        _WITHIN_NETWORK,
+        ("ct status dnat accept", "port forwards"),
+        ("iifname @vn_closed oifname @vn_bridges drop", "no network has a connection with a nat or isolated one"),
+        ("oifname @vn_closed iifname @vn_bridges drop", "no network has a connection with a nat or isolated one"),
+        ("iifname vmap @vn_from_guest", "from a guest"),
+        ("accept", "from outside"),
     ),
-    "vn_forward": Chain(
+    "vn_forward": _base_chain(
         # Before the chains of other firewalls, at the usual priority: they may match our mark.
         "type filter hook forward priority filter - 10; policy accept;",
-        (
-            ("ct state established accept", "established flows first"),
-            ("ct state related jump vn_related", "errors about connections"),
-            ("oifname vmap @vn_to_guest", "to a guest"),
-            ("iifname vmap @vn_from_guest", "from a guest"),
-        ),
+        ("ct state established accept", "established flows first"),
+        ("ct state related jump vn_related", "errors about connections"),
+        ("oifname vmap @vn_to_guest", "to a guest"),
+        ("iifname vmap @vn_from_guest", "from a guest"),
     ),
-    "vn_host_closed": Chain(
-        "",
-        (_NO_CONNECTION, *_not_at("closed"), *_not_at("routed"), *_OWN_NAME_SERVER, _LIMIT, *_SERVED),
+    "vn_host_closed": _chain(
+        _NO_CONNECTION, *_not_at("closed"), *_not_at("routed"), *_OWN_NAME_SERVER, _LIMIT, *_SERVED
     ),
-    "vn_host_outside": Chain(
-        "",
-        tuple(
+    "vn_host_outside": _chain(
+        *(
             (f"{ip} daddr @vn_{subnets}{n} {_REFUSE}", f"no service of {subnets} networks")
             for subnets in ("closed", "routed")
-            for ip, n in (("ip", 4), ("ip6", 6))
-        ),
+            for ip, n in _FAMILIES
+        )
     ),
-    "vn_host_routed": Chain("", (*_not_at("closed"), _LIMIT, *_SERVED)),
-    "vn_input": Chain(
+    "vn_host_routed": _chain(*_not_at("closed"), _LIMIT, *_SERVED),
+    "vn_input": _base_chain(
         "type filter hook input priority filter - 10; policy accept;",
-        (("ct state new,invalid,untracked iifname vmap @vn_to_host", "from a guest to the host"), _FROM_OUTSIDE),
+        ("ct state new,invalid,untracked iifname vmap @vn_to_host", "from a guest to the host"),
+        _FROM_OUTSIDE,
     ),
-    "vn_output": Chain(
+    "vn_output": _base_chain(
         "type filter hook output priority filter; policy accept;",
-        (
-            # Packets from host to guest have no computed checksum, and old DHCP clients verify it on a raw socket.
-            ("udp sport 67 oifname @vn_bridges udp checksum set 0", "DHCP without a checksum rather than a wrong one"),
-        ),
+        # Packets from host to guest have no computed checksum, and old DHCP clients verify it on a raw socket.
+        ("udp sport 67 oifname @vn_bridges udp checksum set 0", "DHCP without a checksum rather than a wrong one"),
     ),
-    "vn_postrouting": Chain(
+    "vn_postrouting": _base_chain(
         "type nat hook postrouting priority srcnat; policy accept;",
-        (
-            ("meta nfproto ipv4 iifname vmap @vn_nat4", "networks in mode nat"),
-            ("meta nfproto ipv6 iifname vmap @vn_nat6", "networks in mode nat with IPv6"),
-        ),
+        ("meta nfproto ipv4 iifname vmap @vn_nat4", "networks in mode nat"),
+        ("meta nfproto ipv6 iifname vmap @vn_nat6", "networks in mode nat with IPv6"),
     ),
 }
 
@@ -158,68 +156,58 @@ _FORWARDED = ("ct status dnat goto vn_to_forwarded", "port forwards")
 
 # Loaded only with port forwards: these chains cost time for every new connection to the host.
 _FORWARD_CHAINS: Mapping[str, Chain] = {
-    "vn_to_forwarded": Chain(
-        "",
-        (
-            *_TO_ANY,
-            _APART,
-            (f"oifname @vn_uplinked oifname . iifname != @vn_uplinks {_REFUSE}", "only from the uplink"),
-            (f"iifname @vn_isolated {_REFUSE}", "isolated"),
-            ("goto vn_pass", "port forwards"),
+    "vn_to_forwarded": _chain(
+        _WITHIN_NETWORK,
+        _ISOLATED_GUESTS,
+        (f"oifname @vn_uplinked oifname . iifname != @vn_uplinks {_REFUSE}", "only from the uplink"),
+        (f"iifname @vn_isolated {_REFUSE}", "isolated"),
+        ("goto vn_pass", "port forwards"),
+    ),
+    "vn_to_closed": _chain(_FORWARDED, *_CHAINS["vn_to_closed"].rules),
+    "vn_to_routed": _chain(_FORWARDED, *_CHAINS["vn_to_routed"].rules),
+    "vn_to_open": _chain(_ISOLATED_GUESTS, ("ct status dnat return", "port forwards"), _FROM_CLOSED),
+    "vn_dnat": _chain(
+        ("ip daddr 127.0.0.0/8 return", "not on loopback"),
+        ("ip6 daddr ::1 return", "not on loopback"),
+        *(
+            (f"dnat {ip} to {at}meta l4proto . th dport map @vn_{ports}{n}{suffix}", f"{ports} of {where}")
+            for ip, n in _FAMILIES
+            for ports in ("port", "ports")
+            for at, suffix, where in ((f"{ip} daddr . ", "_at", "one address"), ("", "", "any address"))
         ),
     ),
-    **{
-        name: Chain(chain.hook, (_FORWARDED, *chain.rules))
-        for name, chain in _CHAINS.items()
-        if name in ("vn_to_closed", "vn_to_routed")
-    },
-    "vn_to_open": Chain("", (_APART, ("ct status dnat return", "port forwards"), _FROM_CLOSED)),
-    "vn_dnat": Chain(
-        "",
-        (
-            ("ip daddr 127.0.0.0/8 return", "not on loopback"),
-            ("ip6 daddr ::1 return", "not on loopback"),
-            *(
-                (f"dnat {ip} to {at}meta l4proto . th dport map @vn_{ports}{n}{suffix}", f"{ports} of {where}")
-                for ip, n in (("ip", 4), ("ip6", 6))
-                for ports in ("port", "ports")
-                for at, suffix, where in ((f"{ip} daddr . ", "_at", "one address"), ("", "", "any address"))
-            ),
-        ),
-    ),
-    "vn_prerouting": Chain(
+    "vn_prerouting": _base_chain(
         "type nat hook prerouting priority dstnat; policy accept;",
-        (("fib daddr type local goto vn_dnat", "port forwards, from outside and from guests"),),
+        ("fib daddr type local goto vn_dnat", "port forwards, from outside and from guests"),
     ),
-    "vn_from_host": Chain(
+    "vn_from_host": _base_chain(
         "type nat hook output priority -100; policy accept;",
-        (("fib daddr type local goto vn_dnat", "port forwards, from the host itself"),),
+        ("fib daddr type local goto vn_dnat", "port forwards, from the host itself"),
     ),
-    "vn_hairpin": Chain(
-        "",
-        (
-            ("oifname . ip saddr @vn_subnets4 masquerade", "else the answer would go past the host"),
-            ("oifname . ip6 saddr @vn_subnets6 masquerade", "else the answer would go past the host"),
-            ("oifname @vn_isolated masquerade", "its guests have no other way than their own link"),
-        ),
+    "vn_hairpin": _chain(
+        ("oifname . ip saddr @vn_subnets4 masquerade", "else the answer would go past the host"),
+        ("oifname . ip6 saddr @vn_subnets6 masquerade", "else the answer would go past the host"),
+        ("oifname @vn_isolated masquerade", "its guests have no other way than their own link"),
     ),
-    "vn_postrouting": Chain(
+    "vn_postrouting": _base_chain(
         _CHAINS["vn_postrouting"].hook,
-        (("ct status dnat jump vn_hairpin", "port forwards"), *_CHAINS["vn_postrouting"].rules),
+        ("ct status dnat jump vn_hairpin", "port forwards"),
+        *_CHAINS["vn_postrouting"].rules,
     ),
 }
 
 
 # Loaded only where a bridge has no address: the gateway of its guests may be a veth in it. With br_netfilter conntrack
 # would track the connection as the frame passes the bridge; when it is routed later it would not be new, and skip NAT.
-_RAW = Chain(
+_RAW = _base_chain(
     "type filter hook prerouting priority raw; policy accept;",
-    (("iifname @vn_untracked notrack", "frames within a bridge that is no gateway (br_netfilter)"),),
+    ("iifname @vn_untracked notrack", "frames within a bridge that is no gateway (br_netfilter)"),
 )
 
 
 def _nat_chain(nat: Nat) -> Chain:
     ports = f":{nat.ports[0]}-{nat.ports[1]}"
+    protocols = ("meta l4proto tcp", "meta l4proto udp")
     rules = [
         ("oifname @vn_bridges return", "not between networks of ours"),
         # With the comparison first, nearly all packets skip the lookup.
@@ -230,25 +218,11 @@ def _nat_chain(nat: Nat) -> Chain:
         ("ip6 daddr ff02::/16 return", "no multicast of the link"),
     ]
     if nat.source:
-        source = "-".join(sorted(set(nat.source), key=nat.source.index))
-        rules += [
-            *(
-                (f"meta l4proto {protocol} snat ip to {source}{ports}", "out with this source")
-                for protocol in ("tcp", "udp")
-            ),
-            (f"snat ip to {source}", "everything else"),
-        ]
-    return Chain(
-        "",
-        (
-            *rules,
-            *(
-                (f"meta l4proto {protocol} masquerade to {ports}", "out of the privileged ports")
-                for protocol in ("tcp", "udp")
-            ),
-            ("masquerade", "everything else"),
-        ),
-    )
+        source = "-".join(dict.fromkeys(nat.source))
+        rules += [(f"{protocol} snat ip to {source}{ports}", "out with this source") for protocol in protocols]
+        rules.append((f"snat ip to {source}", "everything else"))
+    rules += [(f"{protocol} masquerade to {ports}", "out of the privileged ports") for protocol in protocols]
+    return _chain(*rules, ("masquerade", "everything else"))
 
 
 # Sets that are empty on most hosts: a rule that uses one costs each new flow a lookup.
@@ -258,7 +232,7 @@ _USUALLY_EMPTY = ("vn_uplinked", "vn_apart", "vn_limited", "vn_nameless")
 def _without_empty_sets(chain: Chain, elements: Elements) -> Chain:
     """The chain without the rules that use one of these sets while it is empty."""
     empty = [f"@{name} " for name in _USUALLY_EMPTY if not elements.get(name)]
-    return Chain(chain.hook, tuple(rule for rule in chain.rules if not any(name in rule[0] for name in empty)))
+    return chain._replace(rules=tuple(rule for rule in chain.rules if not any(name in rule[0] for name in empty)))
 
 
 def chains(elements: Elements) -> dict[str, Chain]:

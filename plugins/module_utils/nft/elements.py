@@ -14,7 +14,7 @@ from ..core import kinds
 from ..core.fields import option, required
 from .nat import Nat
 from .port_forwards import Forward
-from .sets import FORWARDS, SETS, Elements
+from .sets import FORWARDS, SETS, Elements, Members
 
 MODES = ("nat", "routed", "isolated", "open")
 
@@ -63,10 +63,10 @@ class Rules:
         return any(":" in subnet for subnet in self.subnets)
 
 
-def elements_of(rules: Rules) -> dict[str, dict[tuple[str, ...], str]]:
+def elements_of(rules: Rules) -> dict[str, Members]:
     """The elements of one network."""
     bridge = rules.bridge
-    elements: dict[str, dict[tuple[str, ...], str]] = {"vn_bridges": {(bridge,): rules.name}}
+    elements: dict[str, Members] = {"vn_bridges": {(bridge,): rules.name}}
     _add_subnets(elements, rules, "vn_subnets")
     if not rules.subnets:
         elements["vn_untracked"] = {(bridge,): ""}
@@ -82,7 +82,7 @@ def elements_of(rules: Rules) -> dict[str, dict[tuple[str, ...], str]]:
     return elements
 
 
-def _add_mode(elements: dict[str, dict[tuple[str, ...], str]], rules: Rules) -> None:
+def _add_mode(elements: dict[str, Members], rules: Rules) -> None:
     bridge = rules.bridge
     for name, chain in zip(("vn_to_guest", "vn_from_guest", "vn_to_host"), _CHAINS_OF_MODE[rules.mode]):
         elements[name] = {(bridge,): f"jump {chain}"}
@@ -103,21 +103,16 @@ def _add_mode(elements: dict[str, dict[tuple[str, ...], str]], rules: Rules) -> 
         elements["vn_uplinked"] = {(bridge,): ""}
         elements["vn_uplinks"] = {(bridge, rules.uplink): ""}
     if rules.connection_rate:
-        elements["vn_limited"] = {(bridge,): _limit(rules.connection_rate)}
+        # As nft prints it. The burst after a pause is two seconds' worth of connections.
+        limit = f"limit rate over {rules.connection_rate}/second burst {2 * rules.connection_rate} packets"
+        elements["vn_limited"] = {(bridge,): limit}
 
 
-def _limit(rate: int) -> str:
-    """A limit as nft prints it. The burst after a pause is two seconds' worth of connections."""
-    return f"limit rate over {rate}/second burst {2 * rate} packets"
-
-
-def _add_subnets(elements: dict[str, dict[tuple[str, ...], str]], rules: Rules, name: str) -> None:
+def _add_subnets(elements: dict[str, Members], rules: Rules, name: str) -> None:
     for version, separator in (("4", "."), ("6", ":")):
-        members: dict[tuple[str, ...], str] = {
-            (rules.bridge, _without_full_length(subnet)): "" for subnet in rules.subnets if separator in subnet
-        }
-        if members:
-            elements[name + version] = members
+        subnets = [_without_full_length(subnet) for subnet in rules.subnets if separator in subnet]
+        if subnets:
+            elements[name + version] = {(rules.bridge, subnet): "" for subnet in subnets}
 
 
 def _forward_element(bridge: str, forward: Forward) -> tuple[str, tuple[str, ...], str]:
@@ -151,9 +146,9 @@ def _with_length(subnet: str) -> str:
     return subnet if "/" in subnet else f"{subnet}/{128 if ':' in subnet else 32}"
 
 
-def merged(networks: Iterable[Elements]) -> dict[str, dict[tuple[str, ...], str]]:
+def merged(networks: Iterable[Elements]) -> dict[str, Members]:
     """The elements of several networks in one mapping with all sets and maps."""
-    merged_elements: dict[str, dict[tuple[str, ...], str]] = {name: {} for name in SETS}
+    merged_elements: dict[str, Members] = {name: {} for name in SETS}
     for network in networks:
         for name, members in network.items():
             merged_elements[name].update(members)
@@ -171,6 +166,12 @@ def rules_of(elements: Elements, bridge: str) -> Rules:
     nat_chain = elements.get("vn_nat4", {}).get((bridge,), "goto vn_nat").split()[-1]
     limit = _LIMIT.fullmatch(elements.get("vn_limited", {}).get((bridge,), ""))
     nat_ipv6 = bool(keys("vn_nat6")) or not (keys("vn_nat4") and keys("vn_subnets6"))
+    forwards = [
+        _forward_from_element(key, value)
+        for name in FORWARDS
+        for key, value in elements.get(name, {}).items()
+        if key[0] == bridge
+    ]
     return Rules(
         name=elements.get("vn_bridges", {}).get((bridge,), ""),
         bridge=bridge,
@@ -178,20 +179,11 @@ def rules_of(elements: Elements, bridge: str) -> Rules:
         uplink=next((uplink for (uplink,) in keys("vn_uplinks")), ""),
         subnets=tuple(sorted(_with_length(subnet) for version in "46" for (subnet,) in keys(f"vn_subnets{version}"))),
         nat=Nat.of_chain(nat_chain, ipv6=nat_ipv6),
-        forwards=tuple(sorted(_forwards_of(elements, bridge), key=forward_order)),
+        forwards=tuple(sorted(forwards, key=forward_order)),
         isolate_guests=bool(keys("vn_apart")),
         connection_rate=int(limit[1]) if limit else 0,
         dns=(bridge,) not in elements.get("vn_nameless", {}),
     )
-
-
-def _forwards_of(elements: Elements, bridge: str) -> list[Forward]:
-    return [
-        _forward_from_element(key, value)
-        for name in FORWARDS
-        for key, value in elements.get(name, {}).items()
-        if key[0] == bridge
-    ]
 
 
 def forward_order(forward: Forward) -> tuple[Any, ...]:
@@ -199,9 +191,9 @@ def forward_order(forward: Forward) -> tuple[Any, ...]:
     return forward.protocol, forward.first, forward.ipv6, forward.address
 
 
-def by_bridge(elements: Elements) -> dict[str, dict[str, dict[tuple[str, ...], str]]]:
+def by_bridge(elements: Elements) -> dict[str, dict[str, Members]]:
     """The elements of each bridge."""
-    bridges: dict[str, dict[str, dict[tuple[str, ...], str]]] = {}
+    bridges: dict[str, dict[str, Members]] = {}
     for name, members in elements.items():
         for key, value in members.items():
             bridges.setdefault(key[0], {}).setdefault(name, {})[key] = value

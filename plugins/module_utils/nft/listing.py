@@ -56,7 +56,7 @@ def _parse_element(element: Any, *, owned: bool) -> tuple[tuple[str, ...], str]:
         if "limit" in element["elem"]:
             value = _parse_limit(element["elem"]["limit"])
         element = element["elem"]["val"]
-    key = tuple(map(_parse_part, _parts(element)))
+    key = _parse_parts(element)
     return ((comment, *key), value) if owned else (key, value or comment)
 
 
@@ -66,15 +66,15 @@ def _parse_limit(limit: Mapping[str, Any]) -> str:
     return f"limit rate {over}{limit['rate']}/{limit.get('per')} burst {limit.get('burst')} packets"
 
 
-def _parts(value: Any) -> Sequence[Any]:
-    return value["concat"] if isinstance(value, dict) and "concat" in value else [value]
+def _parse_parts(value: Any) -> tuple[str, ...]:
+    return tuple(map(_parse_part, value["concat"] if isinstance(value, dict) and "concat" in value else [value]))
 
 
 def _parse_value(data: Any) -> str:
     if isinstance(data, dict) and "concat" not in data and "range" not in data:
         ((verdict, target),) = data.items()
         return f"{verdict} {target['target']}" if isinstance(target, dict) else str(verdict)
-    return " . ".join(map(_parse_part, _parts(data)))
+    return " . ".join(_parse_parts(data))
 
 
 def _parse_part(part: Any) -> str:

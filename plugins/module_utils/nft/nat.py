@@ -12,7 +12,7 @@ from typing import Any, Union
 
 from ..core import kinds
 from ..core.fields import Kind, option, read, write
-from ..core.options import Options, repr_short
+from ..core.options import REQUIRED, Options, Required, repr_short
 
 # Services such as NFS take a low source port as a sign of a privileged user.
 PORTS = (1024, 65535)
@@ -23,14 +23,11 @@ _CHAIN = re.compile(r"vn_nat(?:_([0-9.]+)_([0-9.]+))?_(\d{1,5})_(\d{1,5})")
 
 
 def _read_source(options: Options) -> Source:
-    if not options.given("start") and not options.given("end"):
-        options.raw("start", None)
-        options.raw("end", None)
-        options.reject_unknown()
-        return ()
-    start = options.ipv4_address("start")
+    start = options.ipv4_address("start", REQUIRED if options.given("end") else None)
     end = options.ipv4_address("end", start)
     options.reject_unknown()
+    if start is None or end is None:
+        return ()
     for name, address in (("start", start), ("end", end)):
         if address.is_multicast or address.is_loopback or address.is_unspecified or address == _BROADCAST:
             options.error(
@@ -41,9 +38,12 @@ def _read_source(options: Options) -> Source:
     return str(start), str(end)
 
 
-def _read_ports(options: Options) -> tuple[int, int]:
-    start = options.integer("start", PORTS[0], least=1, most=65535)
-    end = options.integer("end", PORTS[1], least=1, most=65535)
+def read_port_range(
+    options: Options, default_start: int | Required = REQUIRED, default_end: int | Required = REQUIRED
+) -> tuple[int, int]:
+    """The first and the last port of a range; raises InvalidOption."""
+    start = options.integer("start", default_start, least=1, most=65535)
+    end = options.integer("end", default_end, least=1, most=65535)
     options.reject_unknown()
     if end < start:
         options.error("end", f"{end} is below the start {start}; swap them")
@@ -57,7 +57,7 @@ _SOURCE: Kind[Source] = Kind(
     write=lambda source: {"start": source[0], "end": source[1]} if source else None,
 )
 _PORTS: Kind[tuple[int, int]] = Kind(
-    lambda options, name: _read_ports(options.group(name)),
+    lambda options, name: read_port_range(options.group(name), *PORTS),
     "dict",
     write=lambda ports: {"start": ports[0], "end": ports[1]},
 )
@@ -79,7 +79,7 @@ class Nat:
         return "_".join(["vn_nat", *self.source, *map(str, self.ports)])
 
     @staticmethod
-    def of_chain(chain: str, ipv6: bool = True) -> Nat:
+    def of_chain(chain: str, *, ipv6: bool = True) -> Nat:
         """The values in the name of a chain; the defaults for a chain that is not ours."""
         match = _CHAIN.fullmatch(chain)
         if match is None:

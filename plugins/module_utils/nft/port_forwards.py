@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from ..core.errors import InvalidOption
 from ..core.options import Options, repr_short, without_zone
+from .nat import read_port_range
 
 PROTOCOLS = ("tcp", "udp", "sctp")
 
@@ -62,10 +63,18 @@ class Forward:
         """With the address of the guest that is named."""
         return replace(self, to=hosts.get(self.to, self.to))
 
+    def includes_address(self, address: str) -> bool:
+        """Whether it forwards packets to this address of the host; "" stands for all addresses."""
+        return not address or not self.address or address == self.address
 
-def read_forwards(options: Options, name: str, hosts: Mapping[str, str]) -> list[Forward]:
-    """A list of forwards; ``hosts``: addresses of DHCP hosts by name. Raises InvalidOption."""
-    return [_read(item, hosts) for item in options.each(name)]
+    def refuse_option(self, owner: str, problem: str) -> NoReturn:
+        """Refuse its ports; raises InvalidOption."""
+        raise InvalidOption(f"{self.path}.port" if self.path else "port_forwards", problem, owner)
+
+
+def read_forwards(options: Options, hosts: Mapping[str, str]) -> list[Forward]:
+    """The option ``port_forwards``; ``hosts``: addresses of DHCP hosts by name. Raises InvalidOption."""
+    return [_read(item, hosts) for item in options.each("port_forwards")]
 
 
 def _read(options: Options, hosts: Mapping[str, str]) -> Forward:
@@ -102,12 +111,7 @@ def _read_ports(options: Options) -> tuple[int, int, int | None]:
     if options.given("to_port"):
         options.error("to_port", "has no meaning with port_range, whose ports stay as they are; leave it out")
     options.raw("to_port", None)
-    ports = options.group("port_range")
-    first = ports.integer("start", least=1, most=65535)
-    last = ports.integer("end", least=1, most=65535)
-    ports.reject_unknown()
-    if last < first:
-        ports.error("end", f"{last} is below the start {first}; swap them")
+    first, last = read_port_range(options.group("port_range"))
     return (first, last, first) if first == last else (first, last, None)
 
 
@@ -135,37 +139,21 @@ def check_targets(forwards: Iterable[Forward], subnets: Sequence[Any], host: Ite
             raise InvalidOption(f"{forward.path}.to", f"{forward.to} {problem}; name a guest", owner)
 
 
-@dataclass(frozen=True)
-class _Claim:
-    """A forward and the network that it belongs to."""
-
-    forward: Forward
-    owner: str
-
-    def conflicts_with(self, other: _Claim) -> bool:
-        """Whether both forward the same address; their ports are known to overlap."""
-        address, other_address = self.forward.address, other.forward.address
-        return not address or not other_address or address == other_address
-
-
 def check_claims(claims: Iterable[tuple[Forward, str]]) -> None:
     """Refuse two forwards of one port; ``claims``: forwards with their owner. Raises InvalidOption that names both."""
-    overlapping: dict[tuple[str, bool], list[_Claim]] = {}
+    overlapping: dict[tuple[str, bool], list[tuple[Forward, str]]] = {}
     for forward, owner in sorted(claims, key=lambda claim: claim[0].first):
-        claim = _Claim(forward, owner)
         kind = (forward.protocol, forward.ipv6)
-        earlier = [other for other in overlapping.get(kind, []) if other.forward.last >= forward.first]
-        for other in earlier:
-            if claim.conflicts_with(other):
-                refused, holder = (claim, other) if forward.path or not other.forward.path else (other, claim)
-                _refuse(refused, holder)
-        overlapping[kind] = [*earlier, claim]
+        earlier = [claim for claim in overlapping.get(kind, []) if claim[0].last >= forward.first]
+        for other, other_owner in earlier:
+            if forward.includes_address(other.address):
+                if forward.path or not other.path:
+                    _refuse_claim(forward, owner, other, other_owner)
+                _refuse_claim(other, other_owner, forward, owner)
+        overlapping[kind] = [*earlier, (forward, owner)]
 
 
-def _refuse(claim: _Claim, holder: _Claim) -> NoReturn:
-    raise InvalidOption(
-        f"{claim.forward.path}.port" if claim.forward.path else "port_forwards",
-        f"{claim.forward} takes what {holder.owner} already has: {holder.forward}; "
-        "use another port, or different addresses",
-        claim.owner,
+def _refuse_claim(refused: Forward, owner: str, other: Forward, holder: str) -> NoReturn:
+    refused.refuse_option(
+        owner, f"{refused} takes what {holder} already has: {other}; use another port, or different addresses"
     )

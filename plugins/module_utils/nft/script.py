@@ -7,39 +7,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from .chains import chains
 from .sets import FAMILY, LIMITS, MAPS, OWNED, SETS, TABLE, Elements
 
 
-def _rule(text: str, comment: str) -> str:
-    return f'{text} comment "{comment}"'
-
-
-def _quoted(part: str) -> str:
-    # Some interface names are keywords of nft. All other parts are digits, dots, colons and slashes.
-    return f'"{part}"'
-
-
 def _key(name: str, key: tuple[str, ...]) -> str:
-    types = SETS[name].split(";")[0].split(" : ")[0][len("type ") :].split(" . ")
+    types = SETS[name].split(";")[0].split(" : ")[0].removeprefix("type ").split(" . ")
     parts = key[1:] if name in OWNED else key
-    return " . ".join(_quoted(part) if part_type == "ifname" else part for part_type, part in zip(types, parts))
+    # Some interface names are keywords of nft. All other parts are digits, dots, colons and slashes.
+    return " . ".join(f'"{part}"' if part_type == "ifname" else part for part_type, part in zip(types, parts))
 
 
 def _element(name: str, key: tuple[str, ...], value: str) -> str:
     text = _key(name, key)
-    comment = key[0] if name in OWNED else "" if name in MAPS else value
     if name in LIMITS:
         return f"{text} {value}"
+    comment = key[0] if name in OWNED else "" if name in MAPS else value
     if comment:
         text += f' comment "{comment}"'
     return f"{text} : {value}" if name in MAPS else text
 
 
-def _element_list(name: str, elements: Mapping[tuple[str, ...], str]) -> str:
-    return ", ".join(_element(name, key, value) for key, value in sorted(elements.items()))
+def _element_list(name: str, elements: Iterable[tuple[tuple[str, ...], str]]) -> str:
+    return ", ".join(_element(name, key, value) for key, value in sorted(elements))
 
 
 def static_comments(elements: Elements) -> dict[str, list[str]]:
@@ -60,13 +52,13 @@ def render(elements: Elements) -> str:
     lines = [f"table {FAMILY} {TABLE}", f"delete table {FAMILY} {TABLE}", f"table {FAMILY} {TABLE} {{"]
     for name, declaration in SETS.items():
         members = elements.get(name, {})
-        body = f" elements = {{ {_element_list(name, members)} }};" if members else ""
+        body = f" elements = {{ {_element_list(name, members.items())} }};" if members else ""
         lines.append(f"\t{'map' if name in MAPS else 'set'} {name} {{ {declaration};{body} }}")
     comments = static_comments(elements)
     for name, chain in chains(elements).items():
         lines.append(f"\tchain {name} {{")
         lines += [f"\t\t{chain.hook}"] if chain.hook else []
-        lines += [f"\t\t{_rule(text, comment)}" for (text, _comment), comment in zip(chain.rules, comments[name])]
+        lines += [f'\t\t{text} comment "{comment}"' for (text, _comment), comment in zip(chain.rules, comments[name])]
         lines.append("\t}")
     return "\n".join([*lines, "}", ""])
 
@@ -78,20 +70,14 @@ def render_delta(before: Elements, after: Elements) -> str:
     deletions, additions = [], []
     for name in SETS:
         old, new = before.get(name, {}), after.get(name, {})
-        removed = {key: value for key, value in old.items() if new.get(key) != value}
-        added = {key: value for key, value in new.items() if old.get(key) != value}
+        removed, added = old.items() - new.items(), new.items() - old.items()
         if removed:
-            deletions.append(f"delete element {FAMILY} {TABLE} {name} {{ {_deletion_list(name, removed)} }}")
+            # nft identifies an element of a map by key and value, an element of a set by the key alone.
+            listed = [f"{_key(name, key)}{f' : {value}' if name in MAPS else ''}" for key, value in sorted(removed)]
+            deletions.append(f"delete element {FAMILY} {TABLE} {name} {{ {', '.join(listed)} }}\n")
         if added:
-            additions.append(f"add element {FAMILY} {TABLE} {name} {{ {_element_list(name, added)} }}")
-    return "".join(line + "\n" for line in [*deletions, *additions])
-
-
-def _deletion_list(name: str, elements: Mapping[tuple[str, ...], str]) -> str:
-    # nft identifies an element of a map by key and value, an element of a set by the key alone.
-    return ", ".join(
-        f"{_key(name, key)} : {value}" if name in MAPS else _key(name, key) for key, value in sorted(elements.items())
-    )
+            additions.append(f"add element {FAMILY} {TABLE} {name} {{ {_element_list(name, added)} }}\n")
+    return "".join([*deletions, *additions])
 
 
 def delete() -> str:

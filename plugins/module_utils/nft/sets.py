@@ -13,6 +13,8 @@ TABLE = "virtnet"
 # Values of elements by set or map, then by key. The value is the verdict of a map, the comment in vn_bridges, the limit
 # in vn_limited, else "".
 Elements = Mapping[str, Mapping[tuple[str, ...], str]]
+# The elements of one set or map while they are collected.
+Members = dict[tuple[str, ...], str]
 
 # Declarations by name of the set or map. The first part of every key is the bridge; in OWNED it is not a part of the
 # element, but its comment.
@@ -47,11 +49,9 @@ SETS = {
     "vn_ports4_at": "type ipv4_addr . inet_proto . inet_service : ipv4_addr; flags interval",
     "vn_ports6_at": "type ipv6_addr . inet_proto . inet_service : ipv6_addr; flags interval",
 }
-# Maps whose values are verdicts.
-VERDICTS = ("vn_to_guest", "vn_from_guest", "vn_to_host", "vn_nat4", "vn_nat6")
 # Maps of port forwards.
 FORWARDS = tuple(name for name in SETS if name.startswith("vn_port"))
-MAPS = (*VERDICTS, *FORWARDS)
+MAPS = tuple(name for name, declaration in SETS.items() if " : " in declaration)
 # Sets whose elements have a limit: a lookup of the element matches the packets that exceed it.
 LIMITS = ("vn_limited",)
 OWNED = ("vn_closed4", "vn_closed6", "vn_routed4", "vn_routed6", *FORWARDS)

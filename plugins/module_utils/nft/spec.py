@@ -9,18 +9,15 @@ import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any, NoReturn
 
 from ..core import kinds
 from ..core.errors import InvalidOption
 from ..core.fields import option, read, write
-from ..core.options import Options
-from . import elements as nft_rules
-from .elements import CONNECTION_RATE, MODES, MOST_CONNECTIONS, Rules
+from ..core.options import Interface, Options
+from .elements import CONNECTION_RATE, MODES, MOST_CONNECTIONS, Rules, forward_order
 from .nat import read_nat
 from .port_forwards import check_claims, check_targets, read_forwards
-
-Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}")
 NAME_WORDS = "a name of 1 to 50 letters, digits, '_', '.' and '-' that starts with a letter or digit"
@@ -44,7 +41,7 @@ class RulesSpec:
         options.owner = f"network {name!r}"
         state = options.choice("state", ("present", "absent"), "present")
         mode = options.choice("mode", MODES, "nat")
-        subnets = _collapsed([cidr.network for cidr in options.cidrs("subnets")])
+        subnets = _collapsed(options.cidrs("subnets"))
         if state == "present" and mode in ("nat", "routed") and not subnets:
             options.error("subnets", f"is required in mode {mode}: the guests' addresses in CIDR notation")
         rules = read(
@@ -55,8 +52,8 @@ class RulesSpec:
             mode=mode,
             subnets=subnets,
             nat=read_nat(options.group("nat"), mode),
-            forwards=tuple(sorted(read_forwards(options, "port_forwards", {}), key=nft_rules.forward_order)),
-            connection_rate=read_connection_rate(options, "connection_rate", mode),
+            forwards=tuple(sorted(read_forwards(options, {}), key=forward_order)),
+            connection_rate=read_connection_rate(options, mode),
             dns=_read_dns(options, mode),
         )
         options.reject_unknown()
@@ -70,12 +67,14 @@ class RulesSpec:
         return {**write(self.rules), **write(self)}
 
 
-def read_connection_rate(options: Options, name: str, mode: str) -> int:
-    """How many new connections a network's guests may have in a second; raises InvalidOption."""
+def read_connection_rate(options: Options, mode: str) -> int:
+    """The option ``connection_rate``: how many new connections per second guests may make; raises InvalidOption."""
     default = CONNECTION_RATE if mode in LIMITED else 0
-    rate = options.integer(name, default, least=0, most=MOST_CONNECTIONS)
+    rate = options.integer("connection_rate", default, least=0, most=MOST_CONNECTIONS)
     if rate and mode not in LIMITED:
-        options.error(name, f"has no meaning in mode {mode}, which has no rules; leave it out, or use another mode")
+        options.error(
+            "connection_rate", f"has no meaning in mode {mode}, which has no rules; leave it out, or use another mode"
+        )
     return rate
 
 
@@ -86,12 +85,17 @@ def _read_dns(options: Options, mode: str) -> bool:
     return dns
 
 
-def _collapsed(subnets: Sequence[Network]) -> tuple[str, ...]:
+def _collapsed(cidrs: Sequence[Interface]) -> tuple[str, ...]:
     """Subnets that lie in no other: a set of nftables with intervals refuses overlaps."""
-    ipv4 = [subnet for subnet in subnets if isinstance(subnet, ipaddress.IPv4Network)]
-    ipv6 = [subnet for subnet in subnets if isinstance(subnet, ipaddress.IPv6Network)]
+    ipv4 = [cidr.network for cidr in cidrs if isinstance(cidr, ipaddress.IPv4Interface)]
+    ipv6 = [cidr.network for cidr in cidrs if isinstance(cidr, ipaddress.IPv6Interface)]
     collapsed = [*ipaddress.collapse_addresses(ipv4), *ipaddress.collapse_addresses(ipv6)]
     return tuple(sorted(map(str, collapsed)))
+
+
+def _refuse(spec: RulesSpec, option_name: str, problem: str) -> NoReturn:
+    path = f"{spec.path}.{option_name}" if spec.path else option_name
+    raise InvalidOption(path, problem, f"network {spec.rules.name!r}")
 
 
 def refuse_conflicts(present: Sequence[RulesSpec]) -> None:
@@ -102,11 +106,7 @@ def refuse_conflicts(present: Sequence[RulesSpec]) -> None:
         rules = spec.rules
         for key, kind, seen in ((rules.name, "name", names), (rules.bridge, "bridge", bridges)):
             if key in seen:
-                raise InvalidOption(
-                    f"{spec.path}.{kind}" if spec.path else kind,
-                    f"{key!r} is already used by {seen[key].path}; each network has its own",
-                    f"network {rules.name!r}",
-                )
+                _refuse(spec, kind, f"{key!r} is already used by {seen[key].path}; each network has its own")
             seen[key] = spec
     _refuse_overlaps(present)
     check_claims((forward, f"network {spec.rules.name!r}") for spec in present for forward in spec.rules.forwards)
@@ -120,10 +120,6 @@ def _refuse_overlaps(present: Sequence[RulesSpec]) -> None:
         if last is not None and last[0].version == subnet.version and subnet.overlaps(last[0]):
             first, second = sorted((last[1], spec), key=present.index)
             mine, theirs = (last[0], subnet) if second is last[1] else (subnet, last[0])
-            raise InvalidOption(
-                f"{second.path}.subnets" if second.path else "subnets",
-                f"{mine} overlaps {theirs} of network {first.rules.name!r}; use another subnet",
-                f"network {second.rules.name!r}",
-            )
+            _refuse(second, "subnets", f"{mine} overlaps {theirs} of network {first.rules.name!r}; use another subnet")
         if last is None or last[0].version != subnet.version or subnet.broadcast_address > last[0].broadcast_address:
             last = subnet, spec

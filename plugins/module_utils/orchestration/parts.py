@@ -16,7 +16,7 @@ from ..core.paths import Paths
 from ..core.reconcile import Reconciler, read_settled
 from ..dnsmasq.reconciler import Fragments
 from ..dnsmasq.spec import FragmentSpec
-from ..firewall.reconciler import NatRules
+from ..firewall.reconciler import RulesReconciler
 from ..kernel.links import OPENVSWITCH
 from ..libvirt.definition import RegistrationSpec
 from ..libvirt.reconciler import Registrations
@@ -42,7 +42,7 @@ def reconcilers_for(
     """The reconciler of each part, in the order of PARTS; raises InvalidOption.
 
     ``networks`` are those that the user wrote, for the paths in errors; ``integrate`` is for the rules
-    (firewall.reconciler.NatRules), ``resolver`` for the entries (resolver.reconciler.ResolverEntries), ``may_move`` for
+    (firewall.reconciler.RulesReconciler), ``resolver`` for the entries (resolver.reconciler.ResolverEntries), ``may_move`` for
     the bridges (bridge.reconciler.BridgeReconciler).
     """
     path_of = {key: network.path for network in networks for key in (network.name, network.bridge.name) if network.path}
@@ -63,7 +63,7 @@ def reconcilers_for(
         )
 
     return {
-        RULES: NatRules(list(map(RulesSpec.from_options, options_of(RULES))), False, paths, integrate=integrate),
+        RULES: RulesReconciler(list(map(RulesSpec.from_options, options_of(RULES))), False, paths, integrate=integrate),
         BRIDGES: bridges(BRIDGES),
         OVS_BRIDGES: bridges(OVS_BRIDGES),
         FRAGMENTS: Fragments(list(map(FragmentSpec.from_options, options_of(FRAGMENTS))), False, paths),

@@ -9,7 +9,7 @@ STATEMENTS). Where it is unknown whether a rule matches, both cases are followed
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -21,16 +21,21 @@ from .sets import candidates
 # Statements that have no verdict and do not affect whether the rule matches.
 _NO_VERDICT = frozenset({"counter", "log", "notrack", "ct helper", "ct timeout", "ct expectation", "flow", "dup",
                          "secmark", "last", "set", "continue"})  # fmt: skip
-_ACCEPTS = frozenset({"accept", "snat", "dnat", "masquerade", "redirect", "tproxy"})
-_DROPS = frozenset({"drop", "reject"})
-# The verdict comes from a program, or depends on earlier packets.
-_UNDECIDABLE = frozenset({"queue", "synproxy"})
 _ACCEPT_OR_DROP = "accept or drop"
-# Extensions of iptables as nft lists them: by name, without their arguments.
-_XT_DROPS = frozenset({"REJECT", "DROP"})
-_XT_ACCEPTS = frozenset({"MASQUERADE", "SNAT", "DNAT", "REDIRECT", "NETMAP"})
-_XT_NO_VERDICT = frozenset({"LOG", "NFLOG", "CHECKSUM", "TCPMSS", "comment", "CT", "TRACE", "AUDIT", "CLASSIFY",
-                            "MARK", "CONNMARK"})  # fmt: skip
+_VERDICTS = {
+    **dict.fromkeys(("accept", "snat", "dnat", "masquerade", "redirect", "tproxy"), ACCEPT),
+    **dict.fromkeys(("drop", "reject"), DROP),
+    # The verdict comes from a program, or depends on earlier packets.
+    **dict.fromkeys(("queue", "synproxy"), _ACCEPT_OR_DROP),
+    **{word: word for word in ("return", "jump", "goto")},
+}
+# Extensions of iptables as nft lists them: by name, without their arguments. "": no verdict.
+_XT_VERDICTS = {
+    **dict.fromkeys(("REJECT", "DROP"), DROP),
+    **dict.fromkeys(("MASQUERADE", "SNAT", "DNAT", "REDIRECT", "NETMAP"), ACCEPT),
+    **dict.fromkeys(("LOG", "NFLOG", "CHECKSUM", "TCPMSS", "comment", "CT", "TRACE", "AUDIT", "CLASSIFY"), ""),
+    **dict.fromkeys(("MARK", "CONNMARK"), ""),
+}
 
 _MAX_JUMPS = 32
 
@@ -50,18 +55,6 @@ class _Statement(NamedTuple):
 
 
 _UNDECIDED = [_Statement(DROP, certain=False), _Statement(ACCEPT, certain=False)]
-
-
-def base_chains(ruleset: Ruleset, hook: str, families: Sequence[str]) -> list[tuple[Table, Chain]]:
-    """The base chains of a hook, in the order in which packets traverse them."""
-    chains = [
-        (table, chain)
-        for table in ruleset
-        if table.family in families
-        for chain in table.chains.values()
-        if chain.hook == hook
-    ]
-    return sorted(chains, key=lambda pair: pair[1].priority)
 
 
 class Traversal:
@@ -195,39 +188,25 @@ def _verdict(kind: str, data: Any) -> tuple[str, Tristate]:
     if kind in _NO_VERDICT:
         # A set update with a limit or a counter matches some packets only.
         return "", None if isinstance(data, dict) and data.get("stmt") else True
-    if kind in _ACCEPTS:
-        return ACCEPT, True
-    if kind in _DROPS:
-        return DROP, True
-    if kind in ("return", "jump", "goto"):
-        return kind, True
-    if kind == "xt" and isinstance(data, dict):
-        name = data.get("name", "")
-        if name in _XT_NO_VERDICT:
-            return "", True
-        if name in _XT_DROPS:
-            return DROP, True
-        if name in _XT_ACCEPTS:
-            return ACCEPT, True
-        return (_ACCEPT_OR_DROP if data.get("type") == "target" else ""), None
-    return (_ACCEPT_OR_DROP if kind in _UNDECIDABLE else ""), None
+    if kind != "xt" or not isinstance(data, dict):
+        return _VERDICTS.get(kind, ""), True if kind in _VERDICTS else None
+    name = data.get("name", "")
+    if name in _XT_VERDICTS:
+        return _XT_VERDICTS[name], True
+    return (_ACCEPT_OR_DROP if data.get("type") == "target" else ""), None
 
 
-def families(packet: Packet) -> Sequence[str]:
-    """The families whose chains a packet traverses."""
-    return ("ip6", "inet") if packet.ipv6 else ("ip", "inet")
-
-
-def traverse_hook(
-    ruleset: Ruleset, hook: str, packet: Packet, layer: Sequence[str] = ()
-) -> tuple[Packet, list[Traversal]]:
+def traverse_hook(ruleset: Ruleset, hook: str, packet: Packet, family: str = "") -> tuple[Packet, list[Traversal]]:
     """A packet in all base chains of a hook: the packet with its marks afterwards, and the traversal of each chain.
 
-    It continues after a chain that drops it, so that every chain that drops it is found. ``layer``: families of the
-    chains, by default those of IP. Chains of type nat see the first packet of a connection only.
+    It continues after a chain that drops it, so that every chain that drops it is found. ``family``: of the chains,
+    by default those of IP. Chains of type nat see the first packet of a connection only.
     """
+    families = (family,) if family else ("ip6", "inet") if packet.ipv6 else ("ip", "inet")
+    tables = [table for table in ruleset if table.family in families]
+    chains = [(table, chain) for table in tables for chain in table.chains.values() if chain.hook == hook]
     traversals = []
-    for table, chain in base_chains(ruleset, hook, layer or families(packet)):
+    for table, chain in sorted(chains, key=lambda pair: pair[1].priority):
         if chain.kind == "nat" and packet.ct_state != "new":
             continue
         seen = _as_conntrack_sees(packet, hook, chain)

@@ -15,14 +15,8 @@ from typing import Any
 
 from .model import Chain, Rule, Table
 
-# Hooks by chain, and priorities by table, of the built-in chains (NF_IP_PRI_* in linux/netfilter_ipv4.h).
-_HOOKS = {
-    "PREROUTING": "prerouting",
-    "INPUT": "input",
-    "FORWARD": "forward",
-    "OUTPUT": "output",
-    "POSTROUTING": "postrouting",
-}
+# The built-in chains are named after their hooks; their priorities by table (NF_IP_PRI_* in linux/netfilter_ipv4.h).
+_BUILT_IN = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 _PRIORITIES = {"raw": -300, "mangle": -150, "nat": -100, "filter": 0, "security": 50}
 _SOURCE_NAT_PRIORITY = 100
 
@@ -32,9 +26,9 @@ _KNOWN_MODULES = frozenset({"tcp", "udp", "icmp", "icmp6", "ipv6-icmp", "comment
 _NO_VERDICT_TARGETS = frozenset({"LOG", "NFLOG", "CHECKSUM", "TCPMSS", "CT", "TRACE", "AUDIT", "CLASSIFY", "DSCP",
                                  "TOS"})  # fmt: skip
 _VERDICTS = {"ACCEPT": "accept", "DROP": "drop", "REJECT": "reject", "RETURN": "return", "MASQUERADE": "masquerade",
-             "SNAT": "snat", "DNAT": "dnat", "REDIRECT": "redirect", "NETMAP": "dnat"}  # fmt: skip
-# Targets whose verdict comes from a program, or is not known.
-_UNDECIDABLE_TARGETS = frozenset({"NFQUEUE", "QUEUE", "SYNPROXY", "TPROXY"})
+             "SNAT": "snat", "DNAT": "dnat", "REDIRECT": "redirect", "NETMAP": "dnat",
+             # The verdict comes from a program, or is not known.
+             **dict.fromkeys(("NFQUEUE", "QUEUE", "SYNPROXY", "TPROXY"), "queue")}  # fmt: skip
 _UNKNOWN: dict[str, None] = {"unknown": None}
 
 
@@ -51,7 +45,8 @@ def parse(text: str, family: str, tool: str) -> list[Table]:
             words = shlex.split(line)
             chain = tables[-1].chains.get(words[1])
             if chain is not None:
-                chain.rules.append(Rule(_statements(words[2:], family), len(chain.rules) + 1, line))
+                statements = list(_RuleParser(words[2:], family).statements())
+                chain.rules.append(Rule(statements, len(chain.rules) + 1, line))
     return tables
 
 
@@ -60,16 +55,12 @@ def _chain(table: Table, name: str, policy: str) -> Chain:
     if policy == "-":
         return chain
     chain.kind = "nat" if table.name == "nat" else "filter"
-    chain.hook = _HOOKS.get(name, "")
+    chain.hook = name.lower() if name in _BUILT_IN else ""
     chain.priority = _PRIORITIES.get(table.name, 0)
     if table.name == "nat" and name in ("INPUT", "POSTROUTING"):
         chain.priority = _SOURCE_NAT_PRIORITY
     chain.policy = policy.lower()
     return chain
-
-
-def _match(left: Any, right: Any, *, negated: bool) -> dict[str, Any]:
-    return {"match": {"op": "!=" if negated else "==", "left": left, "right": right}}
 
 
 def _states(states: Sequence[str], *, negated: bool) -> list[Any]:
@@ -83,10 +74,6 @@ def _states(states: Sequence[str], *, negated: bool) -> list[Any]:
     ]
     # Negated, all tests have to match: each is a statement of its own.
     return [{"match": test} for test in tests] if negated or len(tests) == 1 else [{"any": tests}]
-
-
-def _statements(words: Sequence[str], family: str) -> list[Any]:
-    return list(_RuleParser(words, family).statements())
 
 
 class _RuleParser:
@@ -121,6 +108,8 @@ class _RuleParser:
         if word == "--comment":
             self._next()
             return []
+        if word in ("--ctstate", "--state"):
+            return _states(self._next().lower().split(","), negated=negated)
         parse_option = {
             "-p": self._protocol,
             "-i": self._interface,
@@ -131,8 +120,6 @@ class _RuleParser:
             "--dport": self._port,
             "--sports": self._port,
             "--dports": self._port,
-            "--ctstate": self._state,
-            "--state": self._state,
             "--mark": self._mark,
             "--src-type": self._address_type,
             "--dst-type": self._address_type,
@@ -145,9 +132,8 @@ class _RuleParser:
             # An unknown option makes the match unknown; its arguments are skipped.
             return [_UNKNOWN] if word.startswith("-") else []
         left, right = parse_option(word)
-        if word in ("--ctstate", "--state"):
-            return _states(right, negated=negated)
-        return [_UNKNOWN if right is None else _match(left, right, negated=negated)]
+        test = {"op": "!=" if negated else "==", "left": left, "right": right}
+        return [_UNKNOWN if right is None else {"match": test}]
 
     def _protocol(self, _word: str) -> tuple[Any, Any]:
         self.protocol = self._next()
@@ -172,9 +158,6 @@ class _RuleParser:
             low, colon, high = part.partition(":")
             ports.append({"range": [int(low), int(high)]} if colon else int(low))
         return left, {"set": ports}
-
-    def _state(self, _word: str) -> tuple[Any, Any]:
-        return {}, [state.lower() for state in self._next().split(",")]
 
     def _mark(self, _word: str) -> tuple[Any, Any]:
         left: Any = {"ct": {"key": "mark"}} if self.module == "connmark" else {"meta": {"key": "mark"}}
@@ -209,8 +192,6 @@ class _RuleParser:
             return [{"mangle": self._mark_target(name)}]
         if name in _NO_VERDICT_TARGETS:
             return []
-        if name.isupper() and name in _UNDECIDABLE_TARGETS:
-            return [{"queue": None}]
         return [{"goto" if word == "-g" else "jump": {"target": name}}]
 
     def _mark_target(self, name: str) -> dict[str, Any]:

@@ -8,18 +8,25 @@ The expressions are those of libnftables-json(5), as ``nft -j list ruleset`` pri
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from .packet import ABSENT, ETHER, FIELDS, ICMP, PROTOCOLS, UNKNOWN, Address, Packet, Status, Tristate
+from .packet import ABSENT, FIELDS, SPELLINGS, UNKNOWN, Packet, Status, Tristate
 from .sets import ADDRESSES, Sets, address_of, candidates, integer_of
 
 # An element with one of these matches some packets only: how many depends on earlier packets (nft(8)).
 _LIMITS = {"limit", "quota", "ct count"}
 
-_OPERATIONS = {"&": operator.and_, "|": operator.or_, "^": operator.xor, "<<": operator.lshift, ">>": operator.rshift}
+_OPERATIONS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "&": operator.and_,
+    "|": operator.or_,
+    "^": operator.xor,
+    "<<": operator.lshift,
+    ">>": operator.rshift,
+}
 
 
 def value(expression: Any, packet: Packet, sets: Sets) -> Any:
@@ -44,20 +51,13 @@ def _bitwise(kind: str, operands: Sequence[Any]) -> Any:
     if ABSENT in operands:
         return ABSENT
     flags = [_flags(operand) for operand in operands]
-    if all(flag_set is not None for flag_set in flags) and kind in ("&", "|"):
-        combined = flags[0] or frozenset()
-        for flag_set in flags[1:]:
-            combined = combined & (flag_set or frozenset()) if kind == "&" else combined | (flag_set or frozenset())
-        return combined
+    if kind in ("&", "|") and None not in flags:
+        return functools.reduce(_OPERATIONS[kind], flags)
     numbers = [integer_of(operand) for operand in operands]
-    if any(number is None for number in numbers):
+    if None in numbers:
         return UNKNOWN
-    result = numbers[0] or 0
-    for number in numbers[1:]:
-        result = _OPERATIONS[kind](result, number or 0)
-    if isinstance(operands[0], ADDRESSES):
-        return type(operands[0])(result)
-    return result
+    result = functools.reduce(_OPERATIONS[kind], numbers)
+    return type(operands[0])(result) if isinstance(operands[0], ADDRESSES) else result
 
 
 def _flags(operand: Any) -> frozenset[str] | None:
@@ -155,7 +155,8 @@ def equal(left: Any, right: Any, sets: Sets) -> Tristate:
         flags = _flags(right)
         return None if flags is None else left == flags
     if isinstance(left, ADDRESSES):
-        return _equal_address(left, right)
+        address = address_of(right)
+        return right == "*" or (None if address is None else left == address)
     if isinstance(left, int):
         return left == int(right) if str(right).isdecimal() else None
     return _equal_word(str(left), str(right))
@@ -188,21 +189,11 @@ def _equal_to_element(left: Any, element: Mapping[str, Any], sets: Sets) -> Tris
     return False if all(isinstance(limit, Mapping) and limit.get("inv") for limit in limits) else None
 
 
-def _equal_address(left: Address, right: Any) -> Tristate:
-    if right == "*":
-        return True
-    address = address_of(right)
-    return None if address is None else left == address
-
-
 def _equal_word(left: str, right: str) -> Tristate:
     if right == left or right == "*":
         return True
+    if right.endswith("\\*"):
+        return left.startswith(right[:-2]) and left.endswith("*")
     if right.endswith("*"):
-        return (
-            left.startswith(right[:-2]) and left.endswith("*") if right.endswith("\\*") else left.startswith(right[:-1])
-        )
-    for names in (PROTOCOLS, ICMP, ETHER):
-        if right in names and left in names.values():
-            return names[right] == left
-    return False
+        return left.startswith(right[:-1])
+    return SPELLINGS.get(right) == left

@@ -14,21 +14,17 @@ from .sets import Elements
 
 
 def parse(text: str, *, terse: bool = False) -> list[Table]:
-    """``nft -j list ruleset``, or several listings in a row; ``terse``: the elements of sets were not listed (-t).
+    """``nft -j list ruleset``; ``terse``: the elements of sets were not listed (-t).
 
     Raises ValueError and KeyError for any other text.
     """
-    decoder, position, text = json.JSONDecoder(), 0, text.strip()
     tables: dict[tuple[str, str], Table] = {}
-    while position < len(text):
-        listing, position = decoder.raw_decode(text, position)
-        position += len(text[position:]) - len(text[position:].lstrip())
-        for item in listing["nftables"]:
-            ((kind, data),) = item.items()
-            if kind == "table":
-                tables[data["family"], data["name"]] = Table(data["family"], data["name"])
-            elif kind in ("chain", "rule", "set", "map"):
-                _add(tables[data["family"], data["table"]], kind, data, terse=terse)
+    for item in json.loads(text)["nftables"] if text.strip() else ():
+        ((kind, data),) = item.items()
+        if kind == "table":
+            tables[data["family"], data["name"]] = Table(data["family"], data["name"])
+        elif kind in ("chain", "rule", "set", "map"):
+            _add(tables[data["family"], data["table"]], kind, data, terse=terse)
     return list(tables.values())
 
 

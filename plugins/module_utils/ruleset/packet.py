@@ -5,36 +5,35 @@
 
 from __future__ import annotations
 
-import ipaddress
+import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Union
 
-Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+from ..core.options import Address
 
 # Whether something matches; None: unknown.
 Tristate = Union[bool, None]
 
 
-class _Sentinel:
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return self.name
+class _NoValue(enum.Enum):
+    UNKNOWN = "unknown"
+    ABSENT = "absent"
 
 
 # The value of an expression that cannot be determined.
-UNKNOWN = _Sentinel("unknown")
+UNKNOWN = _NoValue.UNKNOWN
 # The value of an expression that the packet does not have: the kernel stops evaluating the rule there (NFT_BREAK).
-ABSENT = _Sentinel("absent")
+ABSENT = _NoValue.ABSENT
 
-PROTOCOLS = {"icmpv6": "ipv6-icmp", "1": "icmp", "6": "tcp", "17": "udp", "58": "ipv6-icmp"}
-ICMP = {
+_PROTOCOLS = {"icmpv6": "ipv6-icmp", "1": "icmp", "6": "tcp", "17": "udp", "58": "ipv6-icmp"}
+_ICMP = {
     "8": "echo-request", "0": "echo-reply", "128": "echo-request", "129": "echo-reply", "133": "nd-router-solicit",
     "134": "nd-router-advert", "135": "nd-neighbor-solicit", "136": "nd-neighbor-advert",
 }  # fmt: skip
-ETHER = {"0x0800": "ip", "0x86dd": "ip6", "0x0806": "arp", "ipv4": "ip", "ipv6": "ip6"}
+_ETHER = {"0x0800": "ip", "0x86dd": "ip6", "0x0806": "arp", "ipv4": "ip", "ipv6": "ip6"}
+# Other spellings of protocols and of types, and the spelling that packets have.
+SPELLINGS: Mapping[Any, str] = {**_PROTOCOLS, **_ICMP, **_ETHER}
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,11 @@ class Packet:
     mark: int | None = 0
     ct_mark: int | None = 0
 
+    @property
+    def protocol_name(self) -> str:
+        """The protocol as nft lists it in ``meta l4proto``."""
+        return _PROTOCOLS.get(self.protocol, self.protocol)
+
     def __str__(self) -> str:
         ports = f" {self.sport}->{self.dport}" if self.dport else f" {self.icmp_type}"
         addresses = f"{self.source}->{self.destination}"
@@ -78,7 +82,7 @@ def _meta(data: Mapping[str, Any], packet: Packet) -> Any:
         "oifname": packet.oif,
         "nfproto": "ipv6" if packet.ipv6 else "ipv4",
         "protocol": "ip6" if packet.ipv6 else "ip",
-        "l4proto": PROTOCOLS.get(packet.protocol, packet.protocol),
+        "l4proto": packet.protocol_name,
         "mark": packet.mark,
         "pkttype": packet.pkttype,
         "ibrname": packet.bridge or None,
@@ -108,7 +112,7 @@ def _payload(data: Mapping[str, Any], packet: Packet) -> Any:
 
 
 def _ip_header(field: str, packet: Packet) -> Any:
-    protocol = PROTOCOLS.get(packet.protocol, packet.protocol)
+    protocol = packet.protocol_name
     values = {"saddr": packet.source, "daddr": packet.destination, "protocol": protocol, "nexthdr": protocol}
     value = values.get(field)
     return UNKNOWN if value is None else value
@@ -131,11 +135,11 @@ def _ct(data: Mapping[str, Any], packet: Packet) -> Any:
     return UNKNOWN
 
 
+@dataclass(frozen=True)
 class Status:
     """The value of ``ct status``: whether dnat is set is known, of all other flags it is not."""
 
-    def __init__(self, dnat: bool) -> None:
-        self.dnat = dnat
+    dnat: bool
 
     def has_any(self, flags: Iterable[str]) -> Tristate:
         """Whether one of these flags is set."""

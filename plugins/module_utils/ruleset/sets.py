@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, Union
 
-from .packet import ETHER, ICMP, PROTOCOLS, Address
+from ..core.options import Address
+from .packet import SPELLINGS
 
 ADDRESSES = (ipaddress.IPv4Address, ipaddress.IPv6Address)
 
@@ -37,7 +38,7 @@ class Elements(list[Any]):
         if isinstance(first, bool) or not isinstance(first, (str, int, *ADDRESSES)):
             return self
         index = self._map_index if is_map else self._set_index
-        matching = [*index.others, *index.exact.get(_canonical(first), ())]
+        matching = [*index.others, *index.exact.get(SPELLINGS.get(first, first), ())]
         number = integer_of(first)
         if number is not None and index.low_ends:
             # Intervals of one set do not overlap. Intervals as a part of a key may: they are among the others.
@@ -64,7 +65,8 @@ def _index(elements_by_key: Iterable[tuple[Any, Any]]) -> _Index:
         first = key["concat"][0] if is_concatenation else key
         low_end = None if is_concatenation else _low_end(first)
         if isinstance(first, int) or (isinstance(first, str) and not first.endswith("*") and not first.isdecimal()):
-            exact.setdefault(_canonical(address_of(first) or first), []).append(element)
+            value = address_of(first) or first
+            exact.setdefault(SPELLINGS.get(value, value), []).append(element)
         elif low_end is not None:
             intervals.setdefault(low_end, []).append(element)
         else:
@@ -76,12 +78,6 @@ def _low_end(part: Any) -> int | None:
     if isinstance(part, dict) and "prefix" in part:
         return integer_of(part["prefix"]["addr"])
     return integer_of(part["range"][0]) if isinstance(part, dict) and "range" in part else None
-
-
-def _canonical(part: Any) -> Any:
-    for names in (PROTOCOLS, ICMP, ETHER):
-        part = names.get(part, part) if isinstance(part, str) else part
-    return part
 
 
 def candidates(data: Any, sets: Sets, value: Any, *, is_map: bool = False) -> Sequence[Any] | None:
@@ -97,16 +93,8 @@ def candidates(data: Any, sets: Sets, value: Any, *, is_map: bool = False) -> Se
 
 def integer_of(part: Any) -> int | None:
     """A number, or an address as a number; None for anything else."""
-    if isinstance(part, bool):
-        return None
-    if isinstance(part, int):
-        return part
-    if isinstance(part, ADDRESSES):
-        return int(part)
-    if isinstance(part, str):
-        address = address_of(part)
-        return None if address is None else int(address)
-    return None
+    number = address_of(part) if isinstance(part, str) else part
+    return int(number) if isinstance(number, (int, *ADDRESSES)) and not isinstance(number, bool) else None
 
 
 def address_of(text: Any) -> Address | None:

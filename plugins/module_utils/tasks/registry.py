@@ -93,13 +93,13 @@ def libvirt_network(module: Any) -> None:
 
 def nft_nat(module: Any) -> None:
     """Forwarding, NAT, port forwards."""
-    from ..firewall.reconciler import NatRules
+    from ..firewall.reconciler import RulesReconciler
     from ..nft.spec import RulesSpec
 
     run_reconciler(
         module,
         "networks",
-        lambda wanted, purge, paths: NatRules(
+        lambda wanted, purge, paths: RulesReconciler(
             [RulesSpec.from_options(options) for options in wanted],
             purge,
             paths,
@@ -142,7 +142,7 @@ def virt_network(module: Any) -> None:
             [read_network(options, host_identity(paths.root)) for options in wanted],
             purge,
             paths,
-            None if pools is None else read_pools(Options({"pools": pools}), "pools"),
+            None if pools is None else read_pools(Options({"pools": pools})),
             None if fleet is None else read_fleet(Options({"fleet": fleet}), "fleet"),
             module.params["resolver"],
         )

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3] / ".build/collections
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import converge
-from ansible_collections.virtnet.linux.plugins.module_utils.firewall.reconciler import NatRules, read_table
+from ansible_collections.virtnet.linux.plugins.module_utils.firewall.reconciler import RulesReconciler, read_table
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.script import render
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.spec import RulesSpec
 
@@ -36,7 +36,7 @@ def run(networks: Sequence[Mapping[str, Any]], paths: Paths) -> tuple[float, int
     """The milliseconds and the number of changes of a run."""
     wanted = [RulesSpec.from_options(options) for options in Options({"networks": networks}).each("networks")]
     began = time.perf_counter()
-    plan = converge(NatRules(wanted, False, paths), paths, check=False)
+    plan = converge(RulesReconciler(wanted, False, paths), paths, check=False)
     return (time.perf_counter() - began) * 1000, len(plan.changes)
 
 

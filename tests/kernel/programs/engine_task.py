@@ -47,11 +47,11 @@ def bridge(task: Task, paths: Paths) -> dict[str, Any]:
 
 
 def nft(task: Task, paths: Paths) -> dict[str, Any]:
-    from ansible_collections.virtnet.linux.plugins.module_utils.firewall.reconciler import NatRules
+    from ansible_collections.virtnet.linux.plugins.module_utils.firewall.reconciler import RulesReconciler
     from ansible_collections.virtnet.linux.plugins.module_utils.nft.spec import RulesSpec
 
     wanted = [RulesSpec.from_options(options) for options in options_of(task, "networks")]
-    plan = converge(NatRules(wanted, task["purge"], paths), paths, check=task["check"])
+    plan = converge(RulesReconciler(wanted, task["purge"], paths), paths, check=task["check"])
     return module.as_return_values(plan, "networks")
 
 

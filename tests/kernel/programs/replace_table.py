@@ -17,7 +17,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.command import 
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import converge
-from ansible_collections.virtnet.linux.plugins.module_utils.firewall.reconciler import NatRules
+from ansible_collections.virtnet.linux.plugins.module_utils.firewall.reconciler import RulesReconciler
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.spec import RulesSpec
 
 paths = Paths(sys.argv[1])
@@ -29,5 +29,5 @@ for number in range(100):
     ]
     run(["nft", "insert rule inet virtnet vn_forward accept"])
     wanted = [RulesSpec.from_options(options) for options in Options({"networks": networks}).each("networks")]
-    plan = converge(NatRules(wanted, False, paths), paths, check=False)
+    plan = converge(RulesReconciler(wanted, False, paths), paths, check=False)
     assert any("repaired" in str(change) for change in plan.changes)

@@ -1,11 +1,12 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What of a host is occupied, read from what others have written."""
+"""The subnets in use on a host, read from the kernel and from the files of other programs."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -27,12 +28,12 @@ WARNING: THIS IS AN AUTO-GENERATED FILE.
 """
 
 
-def found(items: object) -> list[tuple[str, str, bool]]:
-    return [(str(one.network), one.used_by, one.avoid_only) for one in items]  # type: ignore[attr-defined]
+def as_tuples(subnets: Iterable[SubnetInUse]) -> list[tuple[str, str, bool]]:
+    return [(str(subnet.network), subnet.used_by, subnet.avoid_only) for subnet in subnets]
 
 
 def test_networks_of_libvirt_by_their_addresses_and_routes() -> None:
-    assert found(in_use.parse_libvirt(LIBVIRT, "default")) == [
+    assert as_tuples(in_use.parse_libvirt(LIBVIRT, "default")) == [
         ("192.168.122.0/24", "libvirt's network 'default' (192.168.122.0/24)", False),
         ("10.7.0.0/16", "libvirt's network 'default' (10.7.0.0/16)", True),
     ]
@@ -51,7 +52,7 @@ def test_networks_of_libvirt_by_their_addresses_and_routes() -> None:
         '<!DOCTYPE n [<!ENTITY a "10.0.0.1"><!ENTITY b "&a;&a;">]><network><ip address="&b;" prefix="24"/></network>',
     ],
 )
-def test_a_file_that_says_nothing_useful_is_no_error(text: str) -> None:
+def test_a_file_without_a_usable_subnet_is_no_error(text: str) -> None:
     assert list(in_use.parse_libvirt(text, "x")) == []
     assert list(in_use.parse_podman(text, "x")) == []
 
@@ -59,11 +60,11 @@ def test_a_file_that_says_nothing_useful_is_no_error(text: str) -> None:
 def test_networks_of_podman_in_both_formats() -> None:
     netavark = {"name": "a", "network_interface": "podman1", "subnets": [{"subnet": "10.89.0.0/24", "gateway": "x"}]}
     cni = {"plugins": [{"type": "bridge", "ipam": {"ranges": [[{"subnet": "10.88.4.0/24"}]]}}]}
-    assert [str(one.network) for one in in_use.parse_podman(json.dumps(netavark), "a")] == ["10.89.0.0/24"]
-    assert [str(one.network) for one in in_use.parse_podman(json.dumps(cni), "b")] == ["10.88.4.0/24"]
+    assert [str(subnet.network) for subnet in in_use.parse_podman(json.dumps(netavark), "a")] == ["10.89.0.0/24"]
+    assert [str(subnet.network) for subnet in in_use.parse_podman(json.dumps(cni), "b")] == ["10.88.4.0/24"]
 
 
-def test_routes_hard_where_they_are_on_the_link_soft_where_they_lead_on() -> None:
+def test_subnets_of_routes_on_a_link_are_in_use_and_those_behind_a_gateway_are_avoided() -> None:
     routes = [
         {"dst": "default", "gateway": "10.1.0.254", "dev": "eth0"},
         {"dst": "10.1.0.0/24", "dev": "eth0", "scope": "link"},
@@ -75,7 +76,7 @@ def test_routes_hard_where_they_are_on_the_link_soft_where_they_lead_on() -> Non
         {"type": "unreachable", "dst": "10.66.0.0/16"},
         {"dst": "192.168.7.9", "dev": "tap0"},
     ]
-    assert [(str(one.network), one.avoid_only, one.interface) for one in in_use.parse_routes(routes)] == [
+    assert [(str(route.network), route.avoid_only, route.interface) for route in in_use.parse_routes(routes)] == [
         ("10.1.0.254/32", False, "eth0"),
         ("10.1.0.0/24", False, "eth0"),
         ("10.0.0.0/8", True, "eth0"),
@@ -98,11 +99,10 @@ def test_servers_the_connection_and_settings_of_docker(tmp_path: Path) -> None:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
     environment = {"SSH_CONNECTION": "192.168.9.4 51234 10.0.0.2 22"}
-    found: dict[str, SubnetInUse] = {
-        str(one.network): one for one in in_use.read_subnets_in_use(str(tmp_path), environment, ["192.168.0.1"])
-    }
-    assert found["192.168.5.53/32"].used_by == "the name server 192.168.5.53"
-    assert found["192.168.9.4/32"].used_by == "the other end of this SSH connection 192.168.9.4"
-    assert {"192.168.122.0/24", "10.89.0.0/24", "172.26.0.0/16"} < set(found)
-    assert "192.168.0.1/32" not in found
-    assert [str(one.network) for one in in_use.read_avoided_subnets(str(tmp_path))] == ["10.5.0.0/16"]
+    read = in_use.read_subnets_in_use(str(tmp_path), environment, ["192.168.0.1"])
+    subnets = {str(subnet.network): subnet for subnet in read}
+    assert subnets["192.168.5.53/32"].used_by == "the name server 192.168.5.53"
+    assert subnets["192.168.9.4/32"].used_by == "the other end of this SSH connection 192.168.9.4"
+    assert {"192.168.122.0/24", "10.89.0.0/24", "172.26.0.0/16"} < set(subnets)
+    assert "192.168.0.1/32" not in subnets
+    assert [str(subnet.network) for subnet in in_use.read_avoided_subnets(str(tmp_path))] == ["10.5.0.0/16"]

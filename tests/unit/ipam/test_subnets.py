@@ -45,7 +45,7 @@ def candidates(order: str, share: Share) -> list[ipaddress.IPv4Network]:
         DOWN: [*every[-2::-1], every[-1]],
         MIDDLE: [*every[middle:], *every[:middle]],
     }[order]
-    return [one for one in ordered if every.index(one) % share.of == share.position]
+    return [subnet for subnet in ordered if every.index(subnet) % share.of == share.position]
 
 
 shares = st.integers(1, 5).flatmap(lambda of: st.builds(Share, st.integers(0, of - 1), st.just(of)))
@@ -53,30 +53,30 @@ shares = st.integers(1, 5).flatmap(lambda of: st.builds(Share, st.integers(0, of
 
 @given(st.lists(subnets), st.sampled_from(ORDERS), shares)
 def test_choice_is_the_first_that_overlaps_nothing(
-    occupied: list[ipaddress.IPv4Network], order: str, share: Share
+    in_use: list[ipaddress.IPv4Network], order: str, share: Share
 ) -> None:
     expected = next(
-        (one for one in candidates(order, share) if not any(one.overlaps(other) for other in occupied)), None
+        (subnet for subnet in candidates(order, share) if not any(subnet.overlaps(used) for used in in_use)), None
     )
-    assert FreeSubnets(occupied, order, share).first([SMALL]) == expected
+    assert FreeSubnets(in_use, order, share).first([SMALL]) == expected
 
 
 @given(st.lists(subnets), st.sampled_from(ORDERS), st.integers(0, 40))
 def test_networks_never_overlap_are_stable_and_exhaust_cleanly(
-    occupied: list[ipaddress.IPv4Network], order: str, count: int
+    in_use: list[ipaddress.IPv4Network], order: str, count: int
 ) -> None:
-    taken = [SubnetInUse(one, f"the route {one}") for one in occupied]
+    foreign = [SubnetInUse(subnet, f"the route {subnet}") for subnet in in_use]
     chosen: list[ipaddress.IPv4Network] = []
-    free = [one for one in candidates(order, Share()) if not any(one.overlaps(other) for other in occupied)]
+    free = [subnet for subnet in candidates(order, Share()) if not any(subnet.overlaps(used) for used in in_use)]
     for _ in range(count):
-        held = [SubnetInUse(one, "ours") for one in chosen]
-        allocator = SubnetAllocator([*taken, *held], pools=[SMALL], order=order)
+        own = [SubnetInUse(subnet, "ours") for subnet in chosen]
+        allocator = SubnetAllocator([*foreign, *own], pools=[SMALL], order=order)
         if len(chosen) == len(free):
             with pytest.raises(InvalidOption, match="no free subnet is left in 192.168.0.0/20"):
                 allocator.allocate("")
             return
         address = allocator.allocate("")
-        assert not any(address.network.overlaps(one) for one in [*occupied, *chosen])
+        assert not any(address.network.overlaps(subnet) for subnet in [*in_use, *chosen])
         assert allocator.allocate(str(address)) == address
         chosen.append(address.network)
     assert chosen == free[:count]
@@ -111,11 +111,11 @@ def test_second_pool_serves_when_the_first_is_used_up() -> None:
 
 
 def test_pools_are_cidrs_or_mappings() -> None:
-    pools = read_pools(Options({"pools": ["10.0.0.0/16", {"subnet": "10.9.0.0/16", "prefix": 28}]}), "pools")
+    pools = read_pools(Options({"pools": ["10.0.0.0/16", {"subnet": "10.9.0.0/16", "prefix": 28}]}))
     assert [(str(pool.network), pool.length) for pool in pools] == [("10.0.0.0/16", 24), ("10.9.0.0/16", 28)]
 
 
 @pytest.mark.parametrize("pool", ["10.0.0.0", {"subnet": "10.0.0.0/16", "prefix": 12}, {"prefix": 24}, "fd00::/48"])
-def test_a_pool_that_is_none_is_refused(pool: object) -> None:
+def test_what_is_no_pool_is_refused(pool: object) -> None:
     with pytest.raises(InvalidOption, match=r"pools\[0\]"):
-        read_pools(Options({"pools": [pool]}), "pools")
+        read_pools(Options({"pools": [pool]}))

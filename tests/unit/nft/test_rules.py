@@ -13,7 +13,11 @@ import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.firewall.reconciler import NatRules, RulesPlan, RulesState
+from ansible_collections.virtnet.linux.plugins.module_utils.firewall.reconciler import (
+    RulesPlan,
+    RulesReconciler,
+    RulesState,
+)
 from ansible_collections.virtnet.linux.plugins.module_utils.nft import elements as nft_elements
 from ansible_collections.virtnet.linux.plugins.module_utils.nft import script as nft_script
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.elements import MODES, Rules
@@ -178,7 +182,7 @@ def planned(current: dict[str, object], *desired: dict[str, object]) -> RulesPla
     elements = nft_elements.merged([nft_elements.elements_of(spec.rules) for spec in specs(current)])
     digests = {nft_script.version(elements): "digest"}
     loaded = RulesState(Table(nft_script.static_comments(elements), "digest", elements), digests)
-    return NatRules(specs(*desired), True, Paths()).plan(loaded)
+    return RulesReconciler(specs(*desired), True, Paths()).plan(loaded)
 
 
 def test_a_plan_has_one_script_and_flushes_what_is_no_longer_allowed() -> None:
@@ -282,5 +286,5 @@ def test_a_listing_of_the_kernel_is_read() -> None:
 )
 def test_error_names_the_value(items: list[dict[str, object]], message: str) -> None:
     with pytest.raises(InvalidOption) as caught:
-        NatRules(specs(*items), False, Paths())
+        RulesReconciler(specs(*items), False, Paths())
     assert message in str(caught.value)
