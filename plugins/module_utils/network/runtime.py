@@ -10,12 +10,16 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ..core.files import File, write_files
 from ..core.lock import lock
 from ..core.notes import read_note
 from ..core.paths import Paths
-from .model import Network
+
+if TYPE_CHECKING:
+    # The model imports half of the engine, and every module imports this file.
+    from .model import Network
 
 STARTED = "started"
 STOPPED = "stopped"
