@@ -11,7 +11,7 @@ import uuid
 
 from .files import read_text
 
-# The alias of every link that is ours.
+# The alias of each bridge of ours (ip link show: "alias"): a name alone proves nothing.
 MARK = "virtnet.linux"
 
 # A namespace of our own for uuid5 (RFC 9562 section 5.5).
@@ -41,7 +41,3 @@ def bridge_name(network: str) -> str:
     if len(plain) <= 15:
         return plain
     return f"vn-{network[:8]}{hashlib.sha256(network.encode()).hexdigest()[:4]}"
-
-
-# Written on each bridge of ours as its alias (ip link show: "alias"): a name alone proves nothing.
-MARK = "virtnet.linux"
