@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from .errors import VirtnetError
 
@@ -102,40 +101,30 @@ def replace_untrusted(path: str, content: str, like: str) -> None:
     gets the owner of the file or folder ``like``. The mode of the replaced file is kept for reading. Raises
     UnusableFile, and VirtnetError naming what cannot be written.
     """
-    folder_path, name = os.path.split(path)
     try:
-        folder = _open_folder(folder_path, makers := set[int]())
-        try:
-            _refuse_foreign(folder_path, os.fstat(folder), makers)
-            there = _status(name, folder)
-            mode = stat.S_IMODE(there.st_mode) & 0o644 if there and stat.S_ISREG(there.st_mode) else 0o644
+        with _folder_of(path) as (folder, name):
+            replaced = _regular(name, folder)
+            mode = stat.S_IMODE(replaced.st_mode) & 0o644 if replaced else 0o644
             _clear_temporary(name, folder)
             # The name is random: a folder of a known name could not be replaced by a file.
-            temporary = f".{name}{_TEMPORARY}{secrets.token_hex(8)}"
+            temporary = f".{name}{_TEMPORARY}{os.urandom(8).hex()}"
             descriptor = os.open(temporary, _NEW, 0o600, dir_fd=folder)
             with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as stream:
-                os.fchown(descriptor, *_owner(os.fstat(folder), there, like))
+                os.fchown(descriptor, *_owner(os.fstat(folder), replaced, like))
                 os.fchmod(descriptor, mode | 0o600)
                 stream.write(content)
                 stream.flush()
                 os.fsync(descriptor)
             os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-        finally:
-            os.close(folder)
     except OSError as error:
         raise VirtnetError(f"cannot write {path}: {error.strerror}") from error
 
 
 def set_aside(path: str) -> None:
     """Rename what is in place of a file; a link itself, not its target. Raises VirtnetError."""
-    folder_path, name = os.path.split(path)
     try:
-        folder = _open_folder(folder_path, makers := set[int]())
-        try:
-            _refuse_foreign(folder_path, os.fstat(folder), makers)
-            os.rename(name, f"{name}{_SET_ASIDE}-{secrets.token_hex(4)}", src_dir_fd=folder, dst_dir_fd=folder)
-        finally:
-            os.close(folder)
+        with _folder_of(path) as (folder, name):
+            os.rename(name, f"{name}{_SET_ASIDE}-{os.urandom(4).hex()}", src_dir_fd=folder, dst_dir_fd=folder)
     except OSError as error:
         raise VirtnetError(f"cannot move {path} away: {error.strerror}; remove it") from error
 
@@ -145,23 +134,12 @@ def remove_untrusted(path: str) -> None:
 
     A folder that is not empty stays. Raises UnusableFile if a link of such a user leads elsewhere, and OSError.
     """
-    folder_path, name = os.path.split(path)
-    makers: set[int] = set()
-    try:
-        folder = _open_folder(folder_path, makers)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    try:
-        _refuse_foreign(folder_path, os.fstat(folder), makers)
-        status = _status(name, folder)
-        if status is not None and stat.S_ISDIR(status.st_mode):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), _folder_of(path) as (folder, name):
+        if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             with contextlib.suppress(OSError):
                 os.rmdir(name, dir_fd=folder)
-        elif status is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=folder)
-    finally:
-        os.close(folder)
+        else:
+            os.unlink(name, dir_fd=folder)
 
 
 def _refuse_irregular(path: str, status: os.stat_result, limit: int) -> None:
@@ -201,11 +179,26 @@ def _locate(path: str, makers: set[int]) -> tuple[int, str, os.stat_result]:
     raise UnusableFile(given, f"leads through more than {_MOST_LINKS} links{_REMEDY}")
 
 
-def _status(name: str, folder: int) -> os.stat_result | None:
+@contextlib.contextmanager
+def _folder_of(path: str) -> Iterator[tuple[int, str]]:
+    """The open folder of a file to change, and the name of the file in it; raises UnusableFile and OSError."""
+    folder_path, name = os.path.split(path)
+    makers: set[int] = set()
+    folder = _open_folder(folder_path, makers)
     try:
-        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+        _refuse_foreign(folder_path, os.fstat(folder), makers)
+        yield folder, name
+    finally:
+        os.close(folder)
+
+
+def _regular(name: str, folder: int) -> os.stat_result | None:
+    """The status of a regular file, None if there is none."""
+    try:
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return None
+    return status if stat.S_ISREG(status.st_mode) else None
 
 
 def _target(name: str, folder: int, makers: set[int]) -> str:
@@ -246,11 +239,11 @@ def _open_folder(path: str, makers: set[int]) -> int:
     return descriptor
 
 
-def _owner(folder: os.stat_result, there: os.stat_result | None, like: str) -> tuple[int, int]:
+def _owner(folder: os.stat_result, replaced: os.stat_result | None, like: str) -> tuple[int, int]:
     """The user and group of a file that replaces another; in a user's folder they are those of the folder."""
     if folder.st_uid == 0:
-        if there is not None and stat.S_ISREG(there.st_mode):
-            return there.st_uid, there.st_gid
+        if replaced is not None:
+            return replaced.st_uid, replaced.st_gid
         for other in (os.path.dirname(like), like):
             with contextlib.suppress(OSError):
                 status = os.stat(other, follow_symlinks=False)
