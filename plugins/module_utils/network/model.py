@@ -15,7 +15,7 @@ from ..bridge.spec import BridgeOptions, check_bridge
 from ..core import kinds
 from ..core.fields import Kind, option, read, required, write
 from ..core.identity import bridge_mac, bridge_name, network_uuid
-from ..core.options import Options, repr_short
+from ..core.options import Interface, Options, repr_short
 from ..dhcp import ranges as dhcp
 from ..dhcp.netboot import TFTP_ROOT, Boot, read_boot
 from ..dhcp.ranges import DEFAULT_LEASE_TIME, Range
@@ -42,11 +42,6 @@ STATES = ("active", "inactive", "absent")
 MODES = (*MODES_OF_RULES, BRIDGED)
 
 
-@dataclass(frozen=True)
-class Bridge(BridgeOptions):
-    """The bridge of a network. Of one that is not ours, name and type are all we know."""
-
-
 _ADDRESS: Kind[ipaddress.IPv4Interface] = Kind(lambda options, name: options.ipv4_cidr(name), write=str)
 
 
@@ -63,6 +58,11 @@ class Ipv4:
     options: Mapping[str, str] = option(DHCP_OPTIONS, {}, name="dhcp.options")
     boot: Boot | None = option(kinds.group_by_caller(Boot), None, name="dhcp.boot")
     tftp_root: str = option(TFTP_ROOT, "", name="dhcp.tftp_root")
+
+    @property
+    def named_hosts(self) -> dict[str, str]:
+        """The fixed addresses of guests by their names."""
+        return {host.name: str(host.ip) for host in self.hosts if host.name and host.ip}
 
     def as_options(self) -> dict[str, Any]:
         """The option ``ipv4``, with every default."""
@@ -94,6 +94,7 @@ class Network:
     """One virtual network. ``path``: where it stands in the user's input.
 
     One that is ``managed_by`` libvirt has its definition in ``xml``; of the rest we know name, UUID and bridge at most.
+    Of a bridge that is not ours, name and type are all we know.
     """
 
     name: str = required(kinds.matching(NAME, NAME_WORDS))
@@ -105,7 +106,7 @@ class Network:
     persistent: bool = option(kinds.boolean, True)
     mode: str = option(kinds.choice(*MODES), "nat")
     uplink: str = option(kinds.interface, "")
-    bridge: Bridge = option(kinds.group_by_caller(Bridge), Bridge(name=""))
+    bridge: BridgeOptions = option(kinds.group_by_caller(BridgeOptions), BridgeOptions(name=""))
     ipv4: Ipv4 = option(kinds.group_by_caller(Ipv4), Ipv4())
     ipv6: Ipv6 = option(kinds.group_by_caller(Ipv6), Ipv6())
     nat: Nat = option(kinds.group_by_caller(Nat), Nat())
@@ -140,13 +141,15 @@ class Network:
         return self.ipv4.address.network if self.ipv4.address else None
 
     @property
+    def own_addresses(self) -> list[Interface]:
+        """The host's addresses on the bridge, of both families, without ``extra_addresses``."""
+        return [address for address in (self.ipv4.address, self.ipv6.address) if address is not None]
+
+    @property
     def subnets(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
         """All of the guests' addresses, of both families."""
-        own = (self.ipv4.address, self.ipv6.address)
-        return [
-            *(address.network for address in own if address is not None),
-            *(ipaddress.ip_interface(cidr).network for cidr in self.extra_addresses),
-        ]
+        addresses = [*self.own_addresses, *map(ipaddress.ip_interface, self.extra_addresses)]
+        return [address.network for address in addresses]
 
     @property
     def reached(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
@@ -167,7 +170,7 @@ class Network:
     @property
     def resolved_forwards(self) -> list[Forward]:
         """The port forwards with the addresses of the guests that they name."""
-        hosts = {host.name: str(host.ip) for host in self.ipv4.hosts if host.name and host.ip}
+        hosts = self.ipv4.named_hosts
         return [forward.at(hosts) for forward in self.forwards]
 
     def at(self, option: str) -> str:
@@ -207,7 +210,6 @@ def read_network(options: Options, identity: str) -> Network:
         options = registration_options(options)
     ipv6 = read_ipv6(options.group("ipv6"))
     ipv4 = _read_ipv4(options.group("ipv4"), mode, ipv6)
-    hosts = {host.name: str(host.ip) for host in ipv4.hosts if host.name and host.ip}
     libvirt = read_libvirt(options.group("libvirt"))
     network = read(
         Network,
@@ -219,7 +221,7 @@ def read_network(options: Options, identity: str) -> Network:
         bridge=_read_bridge(options.group("bridge"), identity, name, mode, libvirt),
         nat=read_nat(options.group("nat"), mode),
         ipv4=ipv4,
-        forwards=tuple(read_forwards(options, "port_forwards", hosts)),
+        forwards=tuple(read_forwards(options, "port_forwards", ipv4.named_hosts)),
         connection_rate=read_connection_rate(options, "connection_rate", mode),
         ipv6=ipv6,
         dns=_read_dns(options.group("dns")),
@@ -250,7 +252,7 @@ def _read_managed(options: Options) -> Network:
         state=state,
         autostart=options.boolean("autostart", True),
         persistent=options.boolean("persistent", True),
-        bridge=Bridge(name="" if gone else bridge_in(xml)),
+        bridge=BridgeOptions(name="" if gone else bridge_in(xml)),
         mode=LIBVIRT,
         ipv4=Ipv4(dhcp=False),
         dns=Dns(enabled=False, host_resolver=False),
@@ -269,14 +271,14 @@ def _uuid(options: Options, identity: str, name: str) -> str:
         options.error("uuid", f"{repr_short(text)} is not a uuid; write it as 7b0cbfb2-6a3e-4d4c-9d57-3c1f5c9a6e01")
 
 
-def _read_bridge(options: Options, identity: str, network: str, mode: str, libvirt: Libvirt) -> Bridge:
+def _read_bridge(options: Options, identity: str, network: str, mode: str, libvirt: Libvirt) -> BridgeOptions:
     options.owner = f"network {network!r}"
     # false and empty ask for nothing, and nothing is what they get.
     if options.raw("zone", None) not in (None, False, [], {}):
         options.error("zone", "is not available in this version; leave it out")
     with_vlan = [str(group["name"]) for group in libvirt.portgroups if "vlan" in group]
     bridge = read(
-        Bridge,
+        BridgeOptions,
         options,
         name=options.interface("name", bridge_name(network)),
         mac="" if mode == BRIDGED else options.mac("mac", bridge_mac(identity, network)),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from ..ipam.allocator import AllocationSettings, Fleet, SubnetAllocator
 from ..ipam.subnets import Pool, Subnet, SubnetInUse
 from ..network.model import Network
-from .state import State
+from .state import State, own_subnet
 from .validation import refuse_option
 
 
@@ -49,8 +49,9 @@ class Allocation:
         networks = []
         for network in self.new:
             if network.ipv4.auto and network.ipv4.address is None:
-                network = network.with_address(self._choose(network, taken))
-                taken.append(_subnet_of(network))
+                address = self._choose(network, taken)
+                network = network.with_address(address)
+                taken.append(own_subnet(network, address.network))
             networks.append(network)
         return networks
 
@@ -59,7 +60,7 @@ class Allocation:
         networks = (*self.unchanged, *self.new)
         return [
             *(one for one in self.current.occupied if one.network.version == 4 and one.interface not in own_bridges),
-            *(_subnet_of(network) for network in networks if network.subnet),
+            *(own_subnet(network, network.subnet) for network in networks if network.subnet),
             *(
                 SubnetInUse(route.subnet, f"{network.owner} ({route.to})", network.bridge.name)
                 for network in networks
@@ -129,9 +130,3 @@ class Allocation:
                     "host claims more than its share of the pools; give one of the two an address, or use more pools"
                 )
         return notes
-
-
-def _subnet_of(network: Network) -> SubnetInUse:
-    if network.subnet is None:
-        raise AssertionError("the caller passes networks with an IPv4 subnet")
-    return SubnetInUse(network.subnet, f"{network.owner} ({network.subnet})", network.bridge.name)

@@ -30,7 +30,6 @@ from ..network.store import read_stored, updated_history
 from ..openvswitch.bridges import read_all_links
 from .allocation import Allocation, AllocationOptions
 from .definition_changes import (
-    DefinitionChange,
     NetworksPlan,
     changed_definitions,
     changed_settings,
@@ -105,7 +104,7 @@ class Networks:
         unreadable_removed = [current.unreadable[name] for name in sorted(set(current.unreadable) - unreadable_kept)]
         return NetworksPlan(
             changes=[
-                *self._changed_allocation_settings(current),
+                *changed_settings(current.settings, self.allocation_options.settings(current.settings), self.paths),
                 *removed_unreadable(unreadable_removed),
                 *changed_definitions(current.definitions, after, current.records, records, self.paths),
             ],
@@ -129,9 +128,6 @@ class Networks:
             validate_on_host(network, current)
         check_listeners(new_forwards(new, current), current.listeners)
 
-    def _changed_allocation_settings(self, current: State) -> list[DefinitionChange]:
-        return changed_settings(current.settings, self.allocation_options.settings(current.settings), self.paths)
-
     def _specs(
         self,
         new: Sequence[Network],
@@ -145,8 +141,11 @@ class Networks:
         known_history = {name: record for name, record in history.items() if name not in unreadable_kept}
         specs = specs_for(sorted(running, key=lambda network: network.name), known_history)
         removed = self._removed(current)
-        of_libvirt = [one.name for one in self.networks if one.name in removed and one.managed_by == LIBVIRT]
-        return _with_removed_from_libvirt(specs, of_libvirt)
+        # libvirt's own networks that the user removes, also those that we never knew.
+        of_libvirt = sorted(one.name for one in self.networks if one.name in removed and one.managed_by == LIBVIRT)
+        absent = [{"name": name, "state": "absent", "managed_by": LIBVIRT} for name in of_libvirt]
+        others = [spec for spec in specs[REGISTRATIONS] if spec["name"] not in of_libvirt]
+        return {**specs, REGISTRATIONS: [*absent, *others]}
 
     def apply(self, plan: NetworksPlan) -> None:
         """Store the definitions, unless one of the reconcilers refuses what they ask for.
@@ -183,10 +182,3 @@ def _updated_records(records: Mapping[str, str], new: Sequence[Network], after: 
         if record is not None:
             updated[network.name] = record
     return updated
-
-
-def _with_removed_from_libvirt(specs: Specs, names: Sequence[str]) -> Specs:
-    """Add the removal of libvirt's own networks that the user removes, also of those that we never knew."""
-    others = [spec for spec in specs[REGISTRATIONS] if spec["name"] not in names]
-    removed = [{"name": name, "state": "absent", "managed_by": LIBVIRT} for name in sorted(names)]
-    return {**specs, REGISTRATIONS: [*removed, *others]}

@@ -92,7 +92,7 @@ def _validate_dns_names(networks: Sequence[Network]) -> None:
 def _validate_forwards(networks: Sequence[Network]) -> None:
     check_claims((forward, network.owner) for network in networks for forward in network.resolved_forwards)
     for network in networks:
-        own = [address.ip for address in (network.ipv4.address, network.ipv6.address) if address]
+        own = [address.ip for address in network.own_addresses]
         check_targets(network.resolved_forwards, network.subnets, own, network.owner)
 
 

@@ -25,7 +25,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.fields import (
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml import flat
-from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Bridge, Dns, Network
+from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Dns, Network
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -162,7 +162,7 @@ def test_the_documentation_of_a_network_names_every_option_of_its_bridge() -> No
     module = import_module("ansible_collections.virtnet.linux.plugins.modules.virt_network")
     text = str(yaml.safe_load(module.DOCUMENTATION)["options"]["bridge"]["description"])
     only_openvswitch = {one.name for one in table(BridgeOptions) if one.name in ("rstp", "fail_mode", "vlans")}
-    assert {one.name for one in table(Bridge) if f"C({one.name})" not in text} == only_openvswitch
+    assert {one.name for one in table(BridgeOptions) if f"C({one.name})" not in text} == only_openvswitch
 
 
 def test_the_defaults_of_options_from_xml_are_those_of_the_tables() -> None:

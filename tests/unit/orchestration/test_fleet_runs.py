@@ -66,7 +66,9 @@ class Fleet:
         }
         share = told.share or state.settings.share
         self.states[host] = State(
-            definitions, {**state.history, **memory}, settings=AllocationSettings(tuple(self.pools), share)
+            definitions=definitions,
+            history={**state.history, **memory},
+            settings=AllocationSettings(tuple(self.pools), share),
         )
         return sum(1 for change in done.changes if change.network)
 

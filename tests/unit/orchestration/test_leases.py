@@ -18,7 +18,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import V
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_file import is_host_name, parse
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.leases import Lease, parse_leases
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.leases import Lease, leases_of
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
@@ -57,7 +57,7 @@ _file = st.one_of(
 
 @given(_file)
 def test_whatever_a_lease_file_has_only_what_dnsmasq_writes_is_shown(text: str) -> None:
-    for lease in parse_leases(text, [BOTH]):
+    for lease in leases_of([BOTH], parse(text)):
         _is_strict(lease)
 
 
@@ -110,7 +110,7 @@ def test_names_are_those_that_dnsmasq_takes(name: str, is_one: bool) -> None:
 
 @pytest.mark.parametrize("name", ["{{lookup('pipe','id')}}", "w\x1b[2Jeb", "-rf", "a" * 64, "\u202egpj"])
 def test_a_name_that_is_no_hosts_is_left_out_and_the_lease_stays(name: str) -> None:
-    (lease,) = parse_leases(f"0 52:54:00:00:00:01 10.0.1.7 {name} 01:52:54:00:00:00:01\n", [BOTH])
+    (lease,) = leases_of([BOTH], parse(f"0 52:54:00:00:00:01 10.0.1.7 {name} 01:52:54:00:00:00:01\n"))
     assert (lease.ip, lease.mac, lease.name) == ("10.0.1.7", "52:54:00:00:00:01", "")
 
 
@@ -127,13 +127,13 @@ def test_a_name_that_is_no_hosts_is_left_out_and_the_lease_stays(name: str) -> N
     ],
 )
 def test_a_line_that_dnsmasq_does_not_write_is_no_lease(line: str) -> None:
-    assert not list(parse_leases(line + "\n", [BOTH])) and not parse(line + "\n").text()
+    assert not list(leases_of([BOTH], parse(line + "\n"))) and not parse(line + "\n").text()
 
 
 def test_a_carriage_return_or_a_line_break_of_unicodes_begins_no_further_lease() -> None:
     for sign in ("\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028"):
         text = f"x{sign}0 52:54:00:00:00:01 10.0.1.7 web *\n"
-        assert not list(parse_leases(text, [BOTH]))
+        assert not list(leases_of([BOTH], parse(text)))
 
 
 def test_a_table_and_an_error_do_nothing_to_a_terminal() -> None:

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.network_history import NetworkHistory
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_file import parse
 from ansible_collections.virtnet.linux.plugins.module_utils.ipam.allocator import AllocationSettings
 from ansible_collections.virtnet.linux.plugins.module_utils.ipam.subnets import Pool, SubnetInUse
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.leases import parse_leases
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.leases import leases_of
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.restore import HostState
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.state import AddressSpace
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.subnet_conflicts import (
-    AddressSpace,
     conflicts,
     plan_moves,
 )
@@ -150,7 +151,7 @@ def test_leases_are_those_of_our_subnets() -> None:
         "duid 00:01:00:01\n"
         "1790000000 123456 fd00::7 six 00:01\n"
     )
-    found = [(one.network, one.ip, one.mac, one.name, one.client_id) for one in parse_leases(text, [LAB, DMZ])]
+    found = [(one.network, one.ip, one.mac, one.name, one.client_id) for one in leases_of([LAB, DMZ], parse(text))]
     assert found == [
         ("lab", "192.168.0.7", "52:54:00:00:00:01", "web", "01:52:54:00:00:00:01"),
         ("dmz", "192.168.1.7", "52:54:00:00:00:02", "", ""),
@@ -165,7 +166,7 @@ def test_leases_of_both_families_tell_what_virsh_tells() -> None:
         "1000 06-52:54:00:00:00:01 10.6.0.9 * *\n0 52:54:00:00:00:02 10.6.0.10 web 01:52:54:00:00:00:02\n"
         "duid 00:01:00:01:32:94\n1100 T8653 fd00:6::9 web 00:03:00:01:52:54:00:00:00:02\n1100 9 fd00:7::9 * 00\ncut off"
     )
-    told = [one.as_options(990.5) for one in parse_leases(text, [six])]
+    told = [one.as_options(990.5) for one in leases_of([six], parse(text))]
     assert [(one["ip"], one["mac"], one["hostname"], one["remaining"]) for one in told] == [
         ("10.6.0.9", "52:54:00:00:00:01", None, 10),
         ("10.6.0.10", "52:54:00:00:00:02", "web", None),

@@ -41,7 +41,7 @@ def stored(*items: dict[str, Any], remembered: Mapping[str, NetworkHistory] | No
     done = plan(*items)
     definitions = {one["name"]: read_network(Options(one), HOST) for one in done.result}
     memory = {name: updated_history(NetworkHistory(), network) for name, network in definitions.items()}
-    return State(definitions, {**(remembered or {}), **memory}, **more)
+    return State(definitions=definitions, history={**(remembered or {}), **memory}, **more)
 
 
 def occupied(subnet: str, what: str = "the route", interface: str = "eth0") -> SubnetInUse:
@@ -191,7 +191,10 @@ def test_absent_undefines_and_the_parts_remove_also_what_a_killed_run_left() -> 
     state = stored(LAB, {"name": "dmz"})
     done = plan({"name": "lab", "state": "absent"}, state=state)
     assert [str(change) for change in done.changes] == ["network lab: undefined"]
-    for later in (done, plan({"name": "dmz"}, state=State({"dmz": state.definitions["dmz"]}, state.history))):
+    for later in (
+        done,
+        plan({"name": "dmz"}, state=State(definitions={"dmz": state.definitions["dmz"]}, history=state.history)),
+    ):
         assert [one["name"] for one in later.return_values["bridges"] if one["state"] == "absent"] == ["vn-lab"]
         assert [one["name"] for one in later.return_values["rules"] if one["state"] == "absent"] == ["lab"]
         assert [one["name"] for one in later.return_values["fragments"] if one["state"] == "absent"] == ["lab"]
@@ -387,7 +390,7 @@ def test_ipv6_is_a_64_of_the_hosts_own_prefix_and_stays() -> None:
     assert chosen[0].network != chosen[1].network
     definitions = {one["name"]: read_network(Options(one), HOST) for one in done.result}
     memory = {name: updated_history(NetworkHistory(), network) for name, network in definitions.items()}
-    again = plan(*reversed(both), state=State(definitions, memory, prefix=prefix))
+    again = plan(*reversed(both), state=State(definitions=definitions, history=memory, prefix=prefix))
     assert again.changes == [] and again.notes == []
 
 
@@ -397,7 +400,7 @@ def test_a_kernel_without_ipv6_is_a_note() -> None:
     ipv6 = done.result[0]["ipv6"]
     assert (ipv6["address"], ipv6["auto"], ipv6["ra"]) == ("none", True, True)
     stored_one = {"lab": read_network(Options(done.result[0]), HOST)}
-    assert plan({**LAB, "ipv6": {"address": "auto"}}, state=State(stored_one, {})).changes == []
+    assert plan({**LAB, "ipv6": {"address": "auto"}}, state=State(definitions=stored_one)).changes == []
 
 
 def aside(name: str = "lab") -> State:
