@@ -221,19 +221,24 @@ class Options:
     def ipv4_cidr(self, name: str, default: Default | Required = REQUIRED) -> ipaddress.IPv4Interface | Default:
         """An IPv4 address of a host with its prefix length."""
 
-        return self._read_as(name, default, lambda path, value: self._cidr_of(ipaddress.IPv4Interface, 4, path, value))
+        def convert(path: str, value: Any) -> ipaddress.IPv4Interface:
+            cidr = self._cidr(path, value)
+            if not isinstance(cidr, ipaddress.IPv4Interface):
+                self._refuse(path, f"{repr_short(str(value))} is not an IPv4 address; write it as {_CIDR_EXAMPLE[4]}")
+            return cidr
+
+        return self._read_as(name, default, convert)
 
     def ipv6_cidr(self, name: str, default: Default | Required = REQUIRED) -> ipaddress.IPv6Interface | Default:
         """An IPv6 address of a host with its prefix length."""
 
-        return self._read_as(name, default, lambda path, value: self._cidr_of(ipaddress.IPv6Interface, 6, path, value))
+        def convert(path: str, value: Any) -> ipaddress.IPv6Interface:
+            cidr = self._cidr(path, value, _CIDR_EXAMPLE[6])
+            if not isinstance(cidr, ipaddress.IPv6Interface):
+                self._refuse(path, f"{repr_short(str(value))} is not an IPv6 address; write it as {_CIDR_EXAMPLE[6]}")
+            return cidr
 
-    def _cidr_of(self, kind: type[Value], version: int, path: str, value: Any) -> Value:
-        example = _CIDR_EXAMPLE[version]
-        cidr = self._cidr(path, value, example)
-        if not isinstance(cidr, kind):
-            self._refuse(path, f"{repr_short(str(value))} is not an IPv{version} address; write it as {example}")
-        return cidr
+        return self._read_as(name, default, convert)
 
     def _cidr(self, path: str, value: Any, example: str = _CIDR_EXAMPLE[4]) -> Interface:
         text = self._text(path, value)
