@@ -169,9 +169,9 @@ def check(paths: Paths, _name: str) -> Answer:
     problems += missing_ports(state)
     problems += state.problems
     problems += still_open(paths)
-    # The diagnosis of packets tells more about other firewalls than the notes of the rules do.
+    # The diagnosis of packets has more details about other firewalls than the notes of the rules.
     notes = [note for outcome in outcomes if outcome.part != RULES for note in outcome.notes]
-    diagnosis = diagnose(info.plugged(state))
+    diagnosis = diagnose(info.with_bridge(state))
     problems += diagnosis.problems
     notes += diagnosis.notes
     pending = sorted(read_pending(paths).names)

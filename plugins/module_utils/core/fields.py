@@ -133,15 +133,6 @@ def write(spec: Any) -> dict[str, Any]:
     return options
 
 
-def defaults(cls: Any) -> dict[str, Any]:
-    """The defaults of the options by their paths, as ``write`` writes them."""
-    return {
-        one.name: None if one.default is None else one.kind.write(one.default)
-        for one in table(cls)
-        if one.default is not REQUIRED
-    }
-
-
 def argument_spec(cls: Any, *, suboptions: bool = False) -> dict[str, Any]:
     """The options as Ansible's argument spec has them, without defaults.
 

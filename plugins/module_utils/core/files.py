@@ -175,5 +175,5 @@ def make_folder(path: str) -> None:
 
 
 def unfinished_files(folder: str) -> list[str]:
-    """The files that a run left in a folder when it was interrupted while writing."""
+    """Temporary files in a folder, of a run that was interrupted while writing."""
     return [os.path.join(folder, name) for name in list_folder(folder, _TEMPORARY) if name.startswith(".")]

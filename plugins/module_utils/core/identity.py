@@ -11,7 +11,7 @@ import uuid
 
 from .files import read_text
 
-# The alias of each bridge of ours (ip link show: "alias"): a name alone proves nothing.
+# The alias of each bridge that we make ("alias" in ip link show), because a name alone proves nothing.
 MARK = "virtnet.linux"
 
 # A namespace of our own for uuid5 (RFC 9562 section 5.5).

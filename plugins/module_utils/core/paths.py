@@ -45,7 +45,7 @@ class Paths:
     private_running = _Below("run/virtnet-dnsmasq")
     # Leases of the private instances; made by their unit.
     private_leases = _Below("var/lib/virtnet/dnsmasq")
-    # What networks were before they were taken over from libvirt, and leases on their way.
+    # libvirt's definitions of adopted networks, and leases during the hand-over.
     adopted = _Below("var/lib/virtnet/adopted")
     # Where libvirt keeps the leases of its own networks.
     libvirt_leases = _Below("var/lib/libvirt/dnsmasq")
@@ -57,7 +57,7 @@ class Paths:
     proc_sys = "/proc/sys"
     # The engine as the boot service runs it.
     engine = _Below("usr/local/lib/virtnet")
-    # systemd units of the administrator's own making.
+    # systemd units that are not from a package.
     units = _Below("etc/systemd/system")
     # The program ``virtnet`` where a shell finds it.
     command = _Below("usr/local/bin/virtnet")

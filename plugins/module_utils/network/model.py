@@ -72,7 +72,7 @@ class Ipv4:
 
 @dataclass(frozen=True)
 class Dns:
-    """Names of the guests. ``names`` are options of their own beside the others."""
+    """DNS for the guests. ``names`` has further options of the group."""
 
     enabled: bool = option(kinds.boolean, True)
     domain: str = option(kinds.domain, "")
@@ -132,7 +132,7 @@ class Network:
 
     @property
     def has_own_bridge(self) -> bool:
-        """Whether its bridge is ours to make, to serve and to remove."""
+        """Whether we make, serve and remove its bridge."""
         return self.mode != BRIDGED and self.managed_by == OURS
 
     @property
@@ -153,7 +153,7 @@ class Network:
 
     @property
     def reached(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-        """All addresses that may be behind its bridge: the guests', and what guests lead to."""
+        """All addresses that may be behind its bridge: those of guests, and those routed through guests."""
         return [*self.subnets, *(route.subnet for route in self.routes)]
 
     @property
@@ -165,7 +165,7 @@ class Network:
     def resolved_vlans(self) -> list[PortVlan]:
         """VLANs of ports, with those of the portgroups that they name."""
         groups = {str(group["name"]): of_portgroup(group) for group in self.libvirt.portgroups}
-        return [PortVlan(one.port, groups[one.portgroup]) if one.portgroup else one for one in self.bridge.vlans]
+        return [PortVlan(vlan.port, groups[vlan.portgroup]) if vlan.portgroup else vlan for vlan in self.bridge.vlans]
 
     @property
     def resolved_forwards(self) -> list[Forward]:
@@ -243,16 +243,16 @@ def _refuse_restart(options: Options, network: Network) -> None:
 def _read_managed(options: Options) -> Network:
     """A network that is libvirt's own."""
     state = options.choice("state", STATES, "active")
-    gone = state == "absent" and not options.given("xml")
-    xml = "" if gone else managed_xml(options)
-    named = options if options.given("name") or gone else Options({"name": name_in(xml)}, options.at("xml"))
+    without_xml = state == "absent" and not options.given("xml")
+    xml = "" if without_xml else managed_xml(options)
+    named = options if options.given("name") or without_xml else Options({"name": name_in(xml)}, options.at("xml"))
     return Network(
         name=named.matching("name", NAME, NAME_WORDS),
-        uuid="" if gone else uuid_in(xml),
+        uuid="" if without_xml else uuid_in(xml),
         state=state,
         autostart=options.boolean("autostart", True),
         persistent=options.boolean("persistent", True),
-        bridge=BridgeOptions(name="" if gone else bridge_in(xml)),
+        bridge=BridgeOptions(name="" if without_xml else bridge_in(xml)),
         mode=LIBVIRT,
         ipv4=Ipv4(dhcp=False),
         dns=Dns(enabled=False, host_resolver=False),
@@ -273,7 +273,7 @@ def _uuid(options: Options, identity: str, name: str) -> str:
 
 def _read_bridge(options: Options, identity: str, network: str, mode: str, libvirt: Libvirt) -> BridgeOptions:
     options.owner = f"network {network!r}"
-    # false and empty ask for nothing, and nothing is what they get.
+    # false and empty are accepted: they ask for no zone.
     if options.raw("zone", None) not in (None, False, [], {}):
         options.error("zone", "is not available in this version; leave it out")
     with_vlan = [str(group["name"]) for group in libvirt.portgroups if "vlan" in group]
@@ -298,7 +298,7 @@ def _read_ipv4(options: Options, mode: str, ipv6: Ipv6) -> Ipv4:
         address = options.ipv4_cidr("address")
         _check_host_address(options, address)
     group = options.group("dhcp")
-    # A network that may be renumbered reaches guests that hear of it in no other way when their leases run out.
+    # Guests learn of a move to another subnet when their leases expire, if not earlier.
     lease = dhcp.lease_time(group, "lease_time", dhcp.MOVING_LEASE_TIME if auto else DEFAULT_LEASE_TIME)
     ipv4 = read(
         Ipv4,

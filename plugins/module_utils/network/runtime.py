@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""State that lasts until the next boot: networks started or stopped by hand, and runs of a playbook under way."""
+"""State that lasts until the next boot: networks started or stopped by hand, and the run of a playbook."""
 
 from __future__ import annotations
 

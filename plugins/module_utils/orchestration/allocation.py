@@ -18,7 +18,7 @@ from .validation import refuse_option
 
 @dataclass(frozen=True)
 class AllocationOptions:
-    """What the user gives; None: what an earlier run was given holds."""
+    """Options of this run; None: the option of an earlier run is kept."""
 
     pools: Sequence[Pool] | None = None
     fleet: Fleet | None = None
@@ -40,7 +40,7 @@ class Allocation:
     options: AllocationOptions = field(default_factory=AllocationOptions)
 
     def assign(self) -> list[Network]:
-        """The new networks, each with its subnets; raises InvalidOption if none is left."""
+        """The new networks, each with its subnets; raises InvalidOption if none is free."""
         return self._assign_ipv6_prefixes(self._assign_ipv4_subnets())
 
     def _assign_ipv4_subnets(self) -> list[Network]:
@@ -59,7 +59,11 @@ class Allocation:
         own_bridges = {network.bridge.name for network in self.new if network.ipv4.auto}
         networks = (*self.unchanged, *self.new)
         return [
-            *(one for one in self.current.occupied if one.network.version == 4 and one.interface not in own_bridges),
+            *(
+                subnet
+                for subnet in self.current.occupied
+                if subnet.network.version == 4 and subnet.interface not in own_bridges
+            ),
             *(own_subnet(network, network.subnet) for network in networks if network.subnet),
             *(
                 SubnetInUse(route.subnet, f"{network.owner} ({route.to})", network.bridge.name)
@@ -92,7 +96,7 @@ class Allocation:
     def _assign_ipv6_prefixes(self, networks: Sequence[Network]) -> list[Network]:
         """A network gets the /64 that it had before, or else the first free one of the host's prefix."""
         own_bridges = {network.bridge.name for network in networks if network.ipv6.auto}
-        allocator = SubnetAllocator([one for one in self.current.occupied if one.interface not in own_bridges])
+        allocator = SubnetAllocator([subnet for subnet in self.current.occupied if subnet.interface not in own_bridges])
         prefix = self.current.prefix
         taken: list[Subnet] = [subnet for network in (*self.unchanged, *networks) for subnet in network.reached]
         assigned = []

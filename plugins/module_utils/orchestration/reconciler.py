@@ -65,7 +65,7 @@ class Networks:
         require_unique(networks, "name", lambda network: network.name)
 
     def read(self) -> State:
-        """What is stored, and what of the host a network may collide with."""
+        """Stored definitions and records, and the state of the host that a network may conflict with."""
         identity = host_identity(self.paths.root)
         stored = read_stored(self.paths, identity)
         own = [str(network.ipv4.address.ip) for network in stored.networks.values() if network.ipv4.address]
@@ -165,7 +165,7 @@ class Networks:
 def _updated_history(current: State, after: Collection[Network]) -> dict[str, NetworkHistory]:
     """The history with all networks of before and after.
 
-    A stored network may come from another host, and its removal must be as complete as any.
+    A stored definition may be copied from another host; its network must be removable as completely as any other.
     """
     history = dict(current.history)
     for network in (*current.definitions.values(), *after):

@@ -22,7 +22,7 @@ from ..network.store import Unreadable
 class AddressSpace:
     """What new subnets are chosen from.
 
-    ``occupied``: subnets that must not be used; ``avoided``: subnets that are used only if no other is left; ``order``:
+    ``occupied``: subnets that must not be used; ``avoided``: subnets that are used only if no other is free; ``order``:
     which end of a pool is tried first; ``settings``: the pools; ``prefix``: the host's IPv6 prefix, None without IPv6.
     """
 
@@ -35,7 +35,7 @@ class AddressSpace:
 
 @dataclass(frozen=True)
 class State(AddressSpace):
-    """What is stored of networks, and what of the host they may collide with.
+    """Stored definitions and records, and the state of the host that networks may conflict with.
 
     ``history``: what networks had before; ``records``: networks that were started or stopped by hand;
     ``has_libvirt``: whether libvirt's network driver is installed; ``unreadable``: definitions that cannot be read.

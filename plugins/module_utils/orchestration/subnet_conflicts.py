@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Conflicts of running networks with subnets that somebody else has begun to use, and moves of those with ``auto``."""
+"""Conflicts of running networks with subnets that came into use elsewhere, and moves of networks with ``auto``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..network.store import file_of, text_of, updated_history
 from .restore import HostState
 from .state import AddressSpace, own_subnet
 
-# The number of subnets that a network avoids because it had to leave them.
+# The number of subnets that a network avoids because a conflict moved it.
 _REJECTED_SUBNETS = 16
 
 
@@ -42,7 +42,7 @@ class Conflict:
     def is_ours_to_choose(self) -> bool:
         """Whether the subnet was assigned because of ``auto``."""
         families = (self.network.ipv4, self.network.ipv6)
-        return any(one.auto and one.address is not None and one.address.network == self.subnet for one in families)
+        return any(family.auto and family.address and family.address.network == self.subnet for family in families)
 
 
 def conflicts(networks: Iterable[Network], occupied: Iterable[SubnetInUse], bridges: Collection[str]) -> list[Conflict]:
@@ -65,7 +65,7 @@ def live_conflicts(host: HostState) -> list[Conflict]:
 
 
 def _own_bridges(host: HostState) -> set[str]:
-    # A bridge with the host's uplink as a port has the network outside.
+    # A bridge with the host's uplink as a port has an outside network.
     return {
         network.bridge.name
         for network in host.defined.values()
@@ -174,7 +174,7 @@ def find_moves(host: HostState, paths: Paths, exclude: Collection[str]) -> tuple
 
 
 def store_moves(moves: Sequence[Move], paths: Paths) -> None:
-    """Write the definitions of networks that move; their history goes first. The caller holds the lock."""
+    """Write the definitions of networks that move; their history is written first. The caller holds the lock."""
     history = load_history(paths)
     for move in moves:
         before = history.get(move.new.name, NetworkHistory())

@@ -78,7 +78,7 @@ def _refuse_overlap(one: tuple[Subnet, Network], other: tuple[Subnet, Network]) 
 
 
 def _validate_dns_names(networks: Sequence[Network]) -> None:
-    """All networks share the system's dnsmasq, or may come to share it."""
+    """All networks may share the system's dnsmasq."""
     owned: dict[tuple[str, str], tuple[NameOwnership, Network]] = {}
     for network in networks:
         for option, ownership in ownerships_of(network.dns.names):

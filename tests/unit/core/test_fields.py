@@ -16,7 +16,6 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core import kinds
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
 from ansible_collections.virtnet.linux.plugins.module_utils.core.fields import (
     argument_spec,
-    defaults,
     option,
     read,
     required,
@@ -167,7 +166,7 @@ def test_the_documentation_of_a_network_names_every_option_of_its_bridge() -> No
 
 def test_the_defaults_of_options_from_xml_are_those_of_the_tables() -> None:
     network = Network("lab").as_options()
-    of_tables = {**flat.values_by_path(network), **{f"dns.{name}": value for name, value in defaults(Dns).items()}}
+    of_tables = {**flat.values_by_path(network), **{f"dns.{name}": value for name, value in write(Dns()).items()}}
     # These depend on others: an address on what else is given, a limit on the mode, DHCP on the address.
     differ = {"ipv4.address": "auto", "connection_rate": 2000}
     assert {path: differ.get(path, of_tables[path]) for path in flat.DEFAULTS} == flat.DEFAULTS
