@@ -58,13 +58,10 @@ def read_untrusted_text(path: str, limit: int) -> str | None:
     """
     makers: set[int] = set()
     try:
-        folder, name, status = _locate(path, makers)
-        try:
+        with _located(path, makers) as (folder, name, status):
             _refuse_irregular(path, status, limit)
             # The file may have been replaced after its status was read.
             descriptor = os.open(name, _READ, dir_fd=folder)
-        finally:
-            os.close(folder)
         with open(descriptor, "rb") as stream:
             opened = os.fstat(descriptor)
             _refuse_irregular(path, opened, limit)
@@ -82,9 +79,8 @@ def read_untrusted_text(path: str, limit: int) -> str | None:
 def unusable_reason(path: str, limit: int) -> str:
     """Why read_untrusted_text() would refuse a file, '' if it would not; the file is not opened."""
     try:
-        folder, _name, status = _locate(path, set())
-        os.close(folder)
-        _refuse_irregular(path, status, limit)
+        with _located(path, set()) as (_folder, _name, status):
+            _refuse_irregular(path, status, limit)
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError as error:
@@ -156,11 +152,11 @@ def _refuse_foreign(path: str, status: os.stat_result, makers: Collection[int]) 
             raise UnusableFile(path, f"is reached by a link of user {maker}'s, to whom it does not belong{_REMEDY}")
 
 
-def _locate(path: str, makers: set[int]) -> tuple[int, str, os.stat_result]:
+@contextlib.contextmanager
+def _located(path: str, makers: set[int]) -> Iterator[tuple[int, str, os.stat_result]]:
     """The open folder of a file, the name of the file in it, and its status. Safe links are followed.
 
-    The owners of links are added to ``makers``. The caller closes the folder. Raises UnusableFile, FileNotFoundError
-    and other OSErrors.
+    The owners of links are added to ``makers``. Raises UnusableFile, FileNotFoundError and other OSErrors.
     """
     given = path
     for _link in range(_MOST_LINKS):
@@ -170,12 +166,11 @@ def _locate(path: str, makers: set[int]) -> tuple[int, str, os.stat_result]:
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if not stat.S_ISLNK(status.st_mode):
                 _refuse_foreign(given, status, makers)
-                return folder, name, status
+                yield folder, name, status
+                return
             path = os.path.join(folder_path, _target(name, folder, makers))
-        except BaseException:
+        finally:
             os.close(folder)
-            raise
-        os.close(folder)
     raise UnusableFile(given, f"leads through more than {_MOST_LINKS} links{_REMEDY}")
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..core.files import File, write_files
 from ..core.lock import lock
-from ..core.notes import read_note
+from ..core.notes import read_object
 from ..core.paths import Paths
 
 if TYPE_CHECKING:
@@ -143,7 +143,6 @@ def clear_pending_run(paths: Paths) -> None:
 def _read_mapping(path: str) -> Mapping[str, object]:
     # A file that lasts until the next boot must not make a run fail.
     try:
-        data = read_note(path)
+        return read_object(path)
     except ValueError:
         return {}
-    return data if isinstance(data, dict) else {}

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from ..bridge.network_managers import ManagedBridges
 from ..bridge.reconciler import Bridges
@@ -25,6 +25,8 @@ from ..nft.spec import RulesSpec
 from ..resolver.reconciler import Entries
 from ..resolver.spec import EntrySpec
 from .desired_state import BRIDGES, ENTRIES, FRAGMENTS, OVS_BRIDGES, REGISTRATIONS, RULES, Specs
+
+T = TypeVar("T")
 
 # The options of a network that contain a part's options, so that an error names what the user wrote.
 _OPTION_OF = {BRIDGES: "bridge", OVS_BRIDGES: "bridge", RULES: "", FRAGMENTS: "ipv4.dhcp", ENTRIES: "dns"}
@@ -50,24 +52,23 @@ def reconcilers_for(
     linux = [spec for spec in specs[BRIDGES] if spec not in ovs]
     by_part = {**specs, BRIDGES: linux, OVS_BRIDGES: ovs}
 
-    def options_of(part: str) -> list[Options]:
-        listed = []
+    def read(part: str, from_options: Callable[[Options], T]) -> list[T]:
+        specs = []
         for i, spec in enumerate(by_part[part]):
             path = path_of.get(spec.get("name") or spec["interface"])
-            listed.append(Options(dict(spec), f"{path}.{_OPTION_OF[part]}".rstrip(".") if path else f"{part}[{i}]"))
-        return listed
+            path = f"{path}.{_OPTION_OF[part]}".rstrip(".") if path else f"{part}[{i}]"
+            specs.append(from_options(Options(dict(spec), path)))
+        return specs
 
     def bridges(part: str) -> ManagedBridges:
-        return ManagedBridges(
-            Bridges(list(map(BridgeSpec.from_options, options_of(part))), False, paths, may_move), paths
-        )
+        return ManagedBridges(Bridges(read(part, BridgeSpec.from_options), False, paths, may_move), paths)
 
     return {
-        RULES: NatRules(list(map(RulesSpec.from_options, options_of(RULES))), False, paths, integrate=integrate),
+        RULES: NatRules(read(RULES, RulesSpec.from_options), False, paths, integrate=integrate),
         BRIDGES: bridges(BRIDGES),
         OVS_BRIDGES: bridges(OVS_BRIDGES),
-        FRAGMENTS: Fragments(list(map(FragmentSpec.from_options, options_of(FRAGMENTS))), False, paths),
-        ENTRIES: Entries(list(map(EntrySpec.from_options, options_of(ENTRIES))), False, paths, resolver),
+        FRAGMENTS: Fragments(read(FRAGMENTS, FragmentSpec.from_options), False, paths),
+        ENTRIES: Entries(read(ENTRIES, EntrySpec.from_options), False, paths, resolver),
     }
 
 

@@ -101,7 +101,7 @@ class Networks:
         records = _updated_records(current.records, new, after)
         specs = self._specs(new, unchanged, current, history, unreadable_kept)
         networks = list(after.values())
-        unreadable_removed = [current.unreadable[name] for name in sorted(set(current.unreadable) - unreadable_kept)]
+        unreadable_removed = {name: one for name, one in current.unreadable.items() if name not in unreadable_kept}
         return NetworksPlan(
             changes=[
                 *changed_settings(current.settings, self.allocation_options.settings(current.settings), self.paths),
