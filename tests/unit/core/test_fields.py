@@ -88,7 +88,7 @@ def test_the_options_of_a_network_take_the_empty_strings_of_templates(spec: Any)
             assert Options({"it": ""}).has_default("it", one.default), one.name
 
 
-def test_what_is_written_is_read_again() -> None:
+def test_written_options_can_be_read_again() -> None:
     port = Port("eth0", "slow", ("a", "b"), "lab.example", Limit(1, 2), False, "5m", 7)
     assert read(Port, Options(write(port))) == port
 
