@@ -8,6 +8,7 @@ An empty name, MAC address or domain is written as null.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -41,6 +42,8 @@ boolean = Kind(lambda options, name: options.boolean(name), "bool")
 interface = Kind(lambda options, name: options.interface(name), write=_or_null)
 mac = Kind(lambda options, name: options.mac(name), write=_or_null)
 domain = Kind(lambda options, name: options.domain(name), write=_or_null)
+ipv4_cidr: Kind[ipaddress.IPv4Interface] = Kind(lambda options, name: options.ipv4_cidr(name), write=str)
+ipv6_cidr: Kind[ipaddress.IPv6Interface] = Kind(lambda options, name: options.ipv6_cidr(name), write=str)
 cidr = Kind(lambda options, name: str(options.cidr(name)))
 address = Kind(lambda options, name: str(options.address(name)))
 interfaces = _list_of(Options.interfaces)

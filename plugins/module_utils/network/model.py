@@ -13,7 +13,7 @@ from uuid import UUID
 
 from ..bridge.spec import BridgeOptions, check_bridge
 from ..core import kinds
-from ..core.fields import Kind, option, read, required, write
+from ..core.fields import option, read, required, write
 from ..core.identity import bridge_mac, bridge_name, network_uuid
 from ..core.options import Interface, Options, repr_short
 from ..dhcp import ranges as dhcp
@@ -42,14 +42,11 @@ STATES = ("active", "inactive", "absent")
 MODES = (*MODES_OF_RULES, BRIDGED)
 
 
-_ADDRESS: Kind[ipaddress.IPv4Interface] = Kind(lambda options, name: options.ipv4_cidr(name), write=str)
-
-
 @dataclass(frozen=True)
 class Ipv4:
     """The host's address on the bridge, or None. ``auto``: it is chosen automatically."""
 
-    address: ipaddress.IPv4Interface | None = option(_ADDRESS, None)
+    address: ipaddress.IPv4Interface | None = option(kinds.ipv4_cidr, None)
     auto: bool = option(kinds.boolean, False)
     dhcp: bool = option(kinds.boolean, True, name="dhcp.enabled")
     lease_time: str = option(kinds.text(), DEFAULT_LEASE_TIME, name="dhcp.lease_time")

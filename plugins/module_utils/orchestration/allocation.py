@@ -7,37 +7,27 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from ..ipam.allocator import AllocationSettings, Fleet, SubnetAllocator
-from ..ipam.subnets import Pool, Subnet, SubnetInUse
+from ..ipam.subnets import Subnet, SubnetInUse
 from ..network.model import Network
 from .state import State, own_subnet
 from .validation import refuse_option
 
 
 @dataclass(frozen=True)
-class AllocationOptions:
-    """Options of this run; None: the option of an earlier run is kept."""
-
-    pools: Sequence[Pool] | None = None
-    fleet: Fleet | None = None
-
-    def settings(self, stored: AllocationSettings) -> AllocationSettings:
-        """The settings of this run."""
-        pools = stored.pools if self.pools is None else tuple(self.pools)
-        share = None if self.fleet is None else self.fleet.share
-        return AllocationSettings(pools, stored.share if share is None else share)
-
-
-@dataclass(frozen=True)
 class Allocation:
-    """Assigns subnets to ``new`` networks; ``unchanged`` are the other ones of this host."""
+    """Assigns subnets to ``new`` networks; ``unchanged`` are the other ones of this host.
+
+    The share of ``settings`` counts, rather than that of ``fleet``.
+    """
 
     new: Sequence[Network]
     unchanged: Sequence[Network]
     current: State
-    options: AllocationOptions = field(default_factory=AllocationOptions)
+    settings: AllocationSettings
+    fleet: Fleet
 
     def assign(self) -> list[Network]:
         """The new networks, each with its subnets; raises InvalidOption if none is free."""
@@ -89,9 +79,8 @@ class Allocation:
         )
 
     def _allocator(self, taken: Sequence[SubnetInUse] = ()) -> SubnetAllocator:
-        settings = self.options.settings(self.current.settings)
-        fleet = replace(self.options.fleet or Fleet(), share=settings.share)
-        return SubnetAllocator(taken, self.current.avoided, settings.pools, self.current.order, fleet)
+        fleet = replace(self.fleet, share=self.settings.share)
+        return SubnetAllocator(taken, self.current.avoided, self.settings.pools, self.current.order, fleet)
 
     def _assign_ipv6_prefixes(self, networks: Sequence[Network]) -> list[Network]:
         """A network gets the /64 that it had before, or else the first free one of the host's prefix."""

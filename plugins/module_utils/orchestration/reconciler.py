@@ -18,7 +18,7 @@ from ..core.network_history import NetworkHistory, history_file, load_history
 from ..core.paths import Paths
 from ..core.reconcile import read_settled
 from ..firewall.listeners import check_listeners, read_listeners
-from ..ipam.allocator import Fleet, read_allocation_settings
+from ..ipam.allocator import AllocationSettings, Fleet, read_allocation_settings
 from ..ipam.in_use import read_avoided_subnets, read_order, read_subnets_in_use
 from ..ipam.subnets import Pool, host_prefix
 from ..kernel.links import has_ipv6
@@ -28,7 +28,7 @@ from ..network import runtime
 from ..network.model import Network
 from ..network.store import read_stored, updated_history
 from ..openvswitch.bridges import read_all_links
-from .allocation import Allocation, AllocationOptions
+from .allocation import Allocation
 from .definition_changes import (
     NetworksPlan,
     changed_definitions,
@@ -60,7 +60,8 @@ class Networks:
         self.networks = networks
         self.purge = purge
         self.paths = paths
-        self.allocation_options = AllocationOptions(pools, fleet)
+        self.pools = pools
+        self.fleet = fleet or Fleet()
         self.resolver = resolver
         require_unique(networks, "name", lambda network: network.name)
 
@@ -93,7 +94,8 @@ class Networks:
         unreadable_kept = set(current.unreadable) - removed - listed
         unchanged = [one for one in current.definitions.values() if one.name not in removed | listed]
         defined = [network for network in self.networks if network.name not in removed]
-        allocation = Allocation(defined, unchanged, current, self.allocation_options)
+        settings = self._settings(current.settings)
+        allocation = Allocation(defined, unchanged, current, settings, self.fleet)
         new = allocation.assign()
         self._validate(new, unchanged, current)
         after = {network.name: network for network in sorted([*unchanged, *new], key=lambda network: network.name)}
@@ -104,7 +106,7 @@ class Networks:
         unreadable_removed = {name: one for name, one in current.unreadable.items() if name not in unreadable_kept}
         return NetworksPlan(
             changes=[
-                *changed_settings(current.settings, self.allocation_options.settings(current.settings), self.paths),
+                *changed_settings(current.settings, settings, self.paths),
                 *removed_unreadable(unreadable_removed),
                 *changed_definitions(current.definitions, after, current.records, records, self.paths),
             ],
@@ -115,6 +117,10 @@ class Networks:
             specs=specs,
             history_files=[history_file(history, self.paths), runtime.records_file(records, self.paths)],
         )
+
+    def _settings(self, stored: AllocationSettings) -> AllocationSettings:
+        pools = stored.pools if self.pools is None else tuple(self.pools)
+        return AllocationSettings(pools, stored.share if self.fleet.share is None else self.fleet.share)
 
     def _removed(self, current: State) -> set[str]:
         removed = {network.name for network in self.networks if network.state == "absent"}
