@@ -77,10 +77,10 @@ from ansible.errors import AnsibleError
 from ansible.utils.display import Display
 from ansible_collections.virtnet.linux.plugins.plugin_utils.answer_values import plain
 from ansible_collections.virtnet.linux.plugins.plugin_utils.fleet_claims import (
-    Held,
+    HostClaims,
     as_option,
+    claims_of,
     conflicts,
-    held_by,
     list_from_facts,
 )
 from jinja2.exceptions import TemplateError
@@ -97,9 +97,9 @@ def fleet(
     """Position of a host among the hosts, and the subnets of the others; warns of hosts that contradict."""
     ordered = sorted({*hosts, me})
     share = {} if limited else {"position": ordered.index(me), "of": len(ordered)}
-    everyone = [_held_by(hostvars, host, held) for host in ordered]
-    claims = [claim for one in everyone for claim in one.claims]
-    for one in everyone:
+    by_host = [_claims_of(hostvars, host, held) for host in ordered]
+    claims = [claim for one in by_host for claim in one.claims]
+    for one in by_host:
         for problem in one.problems:
             Display().warning(f"host {plain(one.host, 255)}: {problem}")
     for sentence in conflicts(claims, me, renumber):
@@ -107,14 +107,14 @@ def fleet(
     return {**share, "held": as_option(claims, me, renumber)}
 
 
-def _held_by(hostvars: Mapping[str, Any], host: str, held: str) -> Held:
-    """What one host holds. Its variables are templates, and one that fails is no reason for another host to fail."""
+def _claims_of(hostvars: Mapping[str, Any], host: str, held: str) -> HostClaims:
+    """The claims of one host. Its variables are templates; one that fails must not make another host fail."""
     try:
         variables = hostvars[host]
         listed, answer = variables.get("virtnet_networks"), variables.get(held)
-        return held_by(host, listed, answer, list_from_facts(variables.get("ansible_facts")))
+        return claims_of(host, listed, answer, list_from_facts(variables.get("ansible_facts")))
     except (AnsibleError, TemplateError, KeyError) as error:
-        return Held(host, problems=(f"its variables cannot be read: {plain(str(error), 500)}",))
+        return HostClaims(host, problems=(f"its variables cannot be read: {plain(str(error), 500)}",))
 
 
 class FilterModule:

@@ -170,7 +170,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             return
         self._read_config_data(path)
         folder = Path(path).parent
-        sources = [_beside(folder, one) for one in self.get_option("sources")]
+        sources = [_source_path(folder, one) for one in self.get_option("sources")]
         replies = self._replies(path, sources, cache)
         with _hosts_only():
             used = names_in([*dict.fromkeys([*sources, *sources_of_run(path)])], loader, inventory)
@@ -205,15 +205,15 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         }
         patience = self.get_option("patience")
         try:
-            done = subprocess.run(
+            completed = subprocess.run(
                 command, capture_output=True, text=True, timeout=patience, env=environment, check=False
             )
-        except subprocess.TimeoutExpired as late:
-            raise AnsibleError(f"hosts did not answer within {patience} s, see the option patience") from late
-        answers = read_lines(done.stdout)
+        except subprocess.TimeoutExpired as error:
+            raise AnsibleError(f"hosts did not answer within {patience} s, see the option patience") from error
+        answers = read_lines(completed.stdout)
         if not answers:
-            said = (done.stderr.strip() or done.stdout.strip() or "nothing was said").splitlines()
-            raise AnsibleParserError(f"no host could be asked for its guests: {plain(said[-1], SHOWN)}")
+            output = (completed.stderr.strip() or completed.stdout.strip() or "nothing was said").splitlines()
+            raise AnsibleParserError(f"no host could be asked for its guests: {plain(output[-1], SHOWN)}")
         return answers
 
     def _fill(self, replies: list[Reply], used: SourceNames) -> None:
@@ -255,8 +255,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         else:
             try:
                 guests = guests_of(parse_answer(reply.host, reply.result))
-            except BadAnswer as bad:
-                problem = bad.sentence
+            except BadAnswer as error:
+                problem = error.sentence
         if problem:
             self._warn(f"the guests of {reply.host} are not known: {problem}")
         return guests
@@ -388,6 +388,6 @@ def _groups(data: InventoryData, name: str) -> set[str]:
     return {group for group, members in data.groups.items() if any(host.name == name for host in members.hosts)}
 
 
-def _beside(folder: Path, source: str) -> str:
+def _source_path(folder: Path, source: str) -> str:
     """A path is relative to the file; a list of hosts ("a,b,") is taken as it is."""
     return source if "," in source else str(folder / source)

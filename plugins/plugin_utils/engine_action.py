@@ -39,8 +39,8 @@ class EngineAction(ActionBase):
         name = self._task.action.rpartition(".")[2]
         checked = ArgumentSpecValidator(import_module(f"{MODULES}.{name}").ARGUMENTS).validate(self._task.args)
         # An engine does not remove itself.
-        leaving = name == "host" and self._task.args.get("state", "present") != "present"
-        if not checked.error_messages and not leaving and not self._task.async_val:
+        removes_engine = name == "host" and self._task.args.get("state", "present") != "present"
+        if not checked.error_messages and not removes_engine and not self._task.async_val:
             arguments = {"task": name, "digest": _digest(), "arguments": checked.validated_parameters}
             result = self._execute_module("virtnet.linux.engine", arguments, task_vars=task_vars)
             if not result.pop("engine_differs", False):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which subnets the hosts of a fleet hold: by the administrator's lists, and by what the hosts answer. Pure.
+"""The subnets that the hosts of a fleet claim: by the administrator's lists, and by their answers. Pure.
 
 The two are kept apart. What the administrator fixed in the inventory counts always. What a host answers counts as far
 as it can be true, is bounded in number, and never moves a network of another host.
@@ -43,22 +43,22 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Held:
-    """What one host holds, and what is wrong with what it says, a sentence each."""
+class HostClaims:
+    """The claims of one host, and a sentence for each problem of its answer."""
 
     host: str
     claims: tuple[Claim, ...] = ()
     problems: tuple[str, ...] = ()
 
 
-def held_by(host: str, listed: Any, answer: Any, from_facts: bool = False) -> Held:
-    """What a host holds, and the fixed subnets that it is about to get.
+def claims_of(host: str, listed: Any, answer: Any, from_facts: bool = False) -> HostClaims:
+    """The subnets that a host holds, and the fixed ones that it is about to get.
 
     ``listed`` is its ``virtnet_networks``, ``answer`` the result of virt_network_info there, None for none.
-    ``from_facts``: the host gave itself the list as a fact, so nothing of it is the administrator's word.
+    ``from_facts``: the host gave itself the list as a fact, so nothing of it is fixed by the administrator.
     """
     problems = []
-    fixed, gone = _read_list(host, listed)
+    fixed, removed = _read_list(host, listed)
     if from_facts:
         problems.append("gives itself virtnet_networks as a fact; what that fixes does not count as the inventory's")
         fixed = [replace(one, fixed=False) for one in fixed]
@@ -68,13 +68,13 @@ def held_by(host: str, listed: Any, answer: Any, from_facts: bool = False) -> He
             stored = list(_stored_claims(parse_answer(host, answer), problems))
         except BadAnswer as error:
             problems.append(f"what it holds is not known: {error.sentence}")
-    names = gone | {one.network for one in fixed}
+    names = removed | {one.network for one in fixed}
     claims = [*fixed, *(one for one in stored if one.network not in names)]
-    believed = [one for one in claims if not one.fixed]
-    if len(believed) > MOST_CLAIMS:
-        problems.append(f"claims {len(believed)} subnets; the first {MOST_CLAIMS} count")
-        believed = believed[:MOST_CLAIMS]
-    return Held(host, (*(one for one in claims if one.fixed), *believed), tuple(problems))
+    answered = [one for one in claims if not one.fixed]
+    if len(answered) > MOST_CLAIMS:
+        problems.append(f"claims {len(answered)} subnets; the first {MOST_CLAIMS} count")
+        answered = answered[:MOST_CLAIMS]
+    return HostClaims(host, (*(one for one in claims if one.fixed), *answered), tuple(problems))
 
 
 def _read_list(host: str, listed: Any) -> tuple[list[Claim], set[str]]:
@@ -82,20 +82,20 @@ def _read_list(host: str, listed: Any) -> tuple[list[Claim], set[str]]:
 
     What is wrong with an item is for the run of its own host to refuse.
     """
-    fixed, gone = {}, set()
+    fixed, removed = {}, set()
     for item in listed if isinstance(listed, (list, tuple)) else ():
         try:
             network = Values(host, item)
             name, ipv4 = network.network_name("name"), network.group("ipv4")
             if network.text("state", "active") == "absent":
-                gone.add(name)
+                removed.add(name)
             elif ipv4.text("address", "auto") not in ("auto", "none"):
                 address = ipv4.cidr("address")
                 if isinstance(address, ipaddress.IPv4Interface):
                     fixed[name] = Claim(host, name, address, fixed=True)
         except BadAnswer:
             continue
-    return [fixed[name] for name in sorted(fixed)], gone
+    return [fixed[name] for name in sorted(fixed)], removed
 
 
 def _stored_claims(answer: Answer, problems: list[str]) -> Iterator[Claim]:
@@ -138,12 +138,13 @@ def conflicts(claims: Iterable[Claim], me: str, renumber: bool) -> Iterator[str]
         if mine.host != me or mine.fixed:
             continue
         low, high = _bounds(mine)
-        met = [other for first, last, other in others if first <= high and low <= last]
-        met = [one for one in met if not mine.moves_for(one, renumber) and not one.moves_for(mine, renumber)]
-        if met:
-            more = f" and {len(met) - _LISTED} more" if len(met) > _LISTED else ""
+        overlaps = [other for first, last, other in others if first <= high and low <= last]
+        overlaps = [one for one in overlaps if not mine.moves_for(one, renumber) and not one.moves_for(mine, renumber)]
+        if overlaps:
+            more = f" and {len(overlaps) - _LISTED} more" if len(overlaps) > _LISTED else ""
+            listed = ", ".join(map(str, overlaps[:_LISTED]))
             yield (
-                f"{mine} overlaps {', '.join(map(str, met[:_LISTED]))}{more}; no host's networks move for what another "
+                f"{mine} overlaps {listed}{more}; no host's networks move for what another "
                 "host answers. Give one of them a fixed ipv4.address in virtnet_networks, or remove it and add it "
                 "again, or let the network of the later host name move once with virtnet_fleet_renumber=true"
             )

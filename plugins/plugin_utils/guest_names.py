@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What guests are called in an inventory: names that no guest can choose at the expense of another one. Pure."""
+"""Names of guests in an inventory: no guest can choose one that takes the name of another. Pure."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ Declared = Collection[tuple[str, str, str]]
 
 
 def named(guests: Iterable[Guest], taken: Iterable[str], declared: Declared = ()) -> dict[str, Guest]:
-    """Each guest by the shortest of its names that is its own; who has none is left out.
+    """Each guest by the shortest of its names that no other has; a guest without one is omitted.
 
     Three ranks, of which a later one never changes a name of an earlier one: static hosts that the inventory defines,
     whether or not their hosts answer; those that only their host's definition names; all others. Within a rank, all
     guests with the same name get a longer one, so that no order decides. ``taken``: names of hosts and groups.
     """
-    everyone = list(guests)
-    ranks = [_rank(guest, declared) for guest in everyone]
-    known = {(guest.host, guest.network, guest.name) for guest in everyone if guest.named}
-    absent = [Guest(host, network, "", name, named=True) for host, network, name in sorted(set(declared) - known)]
+    all_guests = list(guests)
+    ranks = [_rank(guest, declared) for guest in all_guests]
+    answered = {(guest.host, guest.network, guest.name) for guest in all_guests if guest.named}
+    absent = [Guest(host, network, "", name, named=True) for host, network, name in sorted(set(declared) - answered)]
     occupied = {name.casefold() for name in taken}
-    found: dict[str, Guest] = {}
+    by_name: dict[str, Guest] = {}
     for rank in range(3):
-        members = [guest for guest, own in zip(everyone, ranks) if own == rank]
+        members = [guest for guest, own in zip(all_guests, ranks) if own == rank]
         names = _shortest(members + (absent if rank == 0 else []), occupied)
         occupied.update(name.casefold() for name in names)
-        found.update((name, guest) for name, guest in zip(names, members) if name)
-    return found
+        by_name.update((name, guest) for name, guest in zip(names, members) if name)
+    return by_name
 
 
 def _rank(guest: Guest, declared: Declared) -> int:
@@ -44,7 +44,7 @@ def _rank(guest: Guest, declared: Declared) -> int:
 
 
 def names_of(guest: Guest) -> Iterator[str]:
-    """What it may be called, the shortest first.
+    """Its possible names, the shortest first.
 
     Only a name that the definition gives stands alone. A name that the guest chose has its network behind it.
     """
@@ -63,11 +63,11 @@ def _shortest(guests: Sequence[Guest], occupied: Collection[str]) -> list[str]:
     depth = [0] * len(guests)
     while True:
         names = [choice[at].casefold() for choice, at in zip(choices, depth)]
-        often = Counter(names)
-        clash = [i for i, name in enumerate(names) if often[name] > 1 or name in occupied or _is_address(name)]
-        deeper = [i for i in clash if depth[i] < len(choices[i]) - 1]
+        counts = Counter(names)
+        conflicting = [i for i, name in enumerate(names) if counts[name] > 1 or name in occupied or _is_address(name)]
+        deeper = [i for i in conflicting if depth[i] < len(choices[i]) - 1]
         if not deeper:
-            return ["" if i in set(clash) else choices[i][depth[i]] for i in range(len(guests))]
+            return ["" if i in set(conflicting) else choices[i][depth[i]] for i in range(len(guests))]
         for i in deeper:
             depth[i] += 1
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The guests of a fleet, from what its hosts answer. Pure."""
+"""The guests of a fleet, from the answers of its hosts. Pure."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Guest:
         return next(iter([*own, *self.addresses]), "")
 
     def variables(self) -> dict[str, Any]:
-        """What the inventory says of it."""
+        """Its variables in the inventory."""
         return {
             "virtnet_host": self.host,
             "virtnet_network": self.network,
@@ -57,20 +57,20 @@ def guests_of(answer: Answer) -> list[Guest]:
 
     The time is linear in what the host answers.
     """
-    found: list[Guest] = []
+    guests: list[Guest] = []
     for network in answer.networks:
         machines = _Machines(answer.host, network)
         for entry in (*network.definition.ipv4.hosts, *network.definition.ipv6.hosts):
             machines.add_static(entry)
         for lease in network.leases:
             machines.add_lease(lease)
-        found += [one.guest for one in (*machines.static, *machines.leased)]
-    return found
+        guests += [one.guest for one in (*machines.static, *machines.leased)]
+    return guests
 
 
 @dataclass
 class _Machine:
-    """A guest with all of its addresses, and whether a lease told its MAC address or DUID."""
+    """A guest with all of its addresses, and whether a lease has its MAC address or DUID."""
 
     guest: Guest
     seen: set[Address] = field(default_factory=set)

@@ -69,7 +69,7 @@ class Access:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Access:
-        """The way back from ``as_json``; raises TypeError or ValueError."""
+        """The inverse of ``as_json``; raises TypeError or ValueError."""
         return cls(**{**data, "first": tuple(data["first"]), "last": tuple(data["last"])})
 
     def as_json(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the inventory of guests learns of each host: lines that the callback virtnet.linux.answers prints. Pure."""
+"""Replies of hosts for the inventory of guests: lines that the callback virtnet.linux.answers prints. Pure."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ PREFIX = '{"virtnet_reply": '
 
 @dataclass(frozen=True)
 class Reply:
-    """One host's result, and what the controller itself knows of the host.
+    """One host's result, and the controller's own data about the host.
 
-    ``result`` is the host's own word and is not checked yet. ``access`` is None where the host's variables do not say
+    ``result`` comes from the host and is not checked yet. ``access`` is None where the host's variables do not say
     how it is reached; ``access_error`` says why. ``declared``: network and name of each static host that the variables
     of the host define.
     """
@@ -34,7 +34,7 @@ class Reply:
 
     @classmethod
     def from_json(cls, data: Any) -> Reply:
-        """The way back from ``as_json``; raises ValueError, as for what an older version left in a cache."""
+        """The inverse of ``as_json``; raises ValueError, as for a cache of an older version."""
         try:
             access = data["access"]
             return cls(
@@ -60,7 +60,7 @@ class Reply:
         }
 
     def line(self) -> str:
-        """The line that stands for it."""
+        """The line that the callback prints."""
         return f"{PREFIX}{json.dumps(self.as_json(), default=str)}}}"
 
 

@@ -62,7 +62,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Host:
-    """One host; ``error`` says why nothing is known of it."""
+    """One host; ``error``: why it has no networks here."""
 
     name: str
     networks: Sequence[Network] = ()
@@ -70,13 +70,13 @@ class Host:
 
     @property
     def wrong(self) -> bool:
-        """Whether there is a finding of it."""
+        """Whether there are findings."""
         return bool(self.error) or any(network.findings for network in self.networks)
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """All hosts, and what is to be said of them together."""
+    """All hosts, with all findings."""
 
     hosts: Sequence[Host]
     when: str
@@ -107,12 +107,12 @@ def _key(host: str, network: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "-", f"{host}--{network}")
 
 
-def fleet(told: Mapping[str, Any], when: str) -> Fleet:
+def fleet(results: Mapping[str, Any], when: str) -> Fleet:
     """The fleet, from what the module virt_network_info returned on each host: a result, or an error's ``msg``.
 
     An answer that cannot be used is an error of its host alone.
     """
-    hosts = [_host(str(name), answer) for name, answer in sorted(told.items(), key=lambda pair: str(pair[0]))]
+    hosts = [_host(str(name), answer) for name, answer in sorted(results.items(), key=lambda pair: str(pair[0]))]
     shared = _shared([network for host in hosts for network in host.networks])
     hosts = [replace(host, networks=[_with_findings(one, shared) for one in host.networks]) for host in hosts]
     findings = [(host.name, "", host.error) for host in hosts if host.error]
@@ -121,16 +121,16 @@ def fleet(told: Mapping[str, Any], when: str) -> Fleet:
     return Fleet(hosts, plain(when, 100), findings)
 
 
-def _host(name: str, told: Any) -> Host:
-    shown = plain(name, 255)
+def _host(name: str, result: Any) -> Host:
+    name = plain(name, 255)
     try:
-        answer = answers.parse_answer(shown, told)
+        answer = answers.parse_answer(name, result)
     except BadAnswer as error:
-        return Host(shown, error=error.sentence)
+        return Host(name, error=error.sentence)
     guests: dict[str, list[Guest]] = {}
     for guest in guests_of(answer):
         guests.setdefault(guest.network, []).append(guest)
-    return Host(shown, [_network(shown, one, guests.get(one.name, ())) for one in answer.networks])
+    return Host(name, [_network(name, one, guests.get(one.name, ())) for one in answer.networks])
 
 
 def _network(host: str, one: answers.Network, guests: Sequence[Guest]) -> Network:
@@ -161,25 +161,25 @@ def _forward(entry: answers.Forward) -> str:
 
 
 def _findings(one: answers.Network) -> Iterator[str]:
-    for met in one.conflicts:
-        yield f"its subnet meets {met}"
+    for conflict in one.conflicts:
+        yield f"its subnet meets {conflict}"
     for packet in one.packets:
         yield from _packet(packet)
     if one.autostart and one.state != "active":
         yield "it is started at boot, but does not run now"
 
 
-def _packet(found: answers.Packet) -> Iterator[str]:
-    """What virt_network_info found out about one kind of packets, where it is not as it shall be."""
-    what = f"packets {found.way} ({found.family})"
-    if found.wanted and found.verdict != "passes":
-        for one in found.by:
-            rule = "the policy" if one.rule is None else f"the rule '{one.rule}'"
-            cure = f"; to let them pass: {one.cure}" if one.cure else ""
-            by = f"{rule} of chain {one.chain} in table {one.family} {one.table}"
-            yield f"{what} {'are' if found.verdict == 'dropped' else 'may be'} dropped by {by}{cure}"
-    elif not found.wanted and found.verdict == "passes":
-        yield f"{what} pass, which its mode forbids"
+def _packet(packet: answers.Packet) -> Iterator[str]:
+    """Differences between the verdict on one kind of packets and the intended one."""
+    packets = f"packets {packet.way} ({packet.family})"
+    if packet.wanted and packet.verdict != "passes":
+        for drop in packet.by:
+            rule = "the policy" if drop.rule is None else f"the rule '{drop.rule}'"
+            remedy = f"; to let them pass: {drop.cure}" if drop.cure else ""
+            by = f"{rule} of chain {drop.chain} in table {drop.family} {drop.table}"
+            yield f"{packets} {'are' if packet.verdict == 'dropped' else 'may be'} dropped by {by}{remedy}"
+    elif not packet.wanted and packet.verdict == "passes":
+        yield f"{packets} pass, which its mode forbids"
 
 
 def _with_findings(network: Network, more: Mapping[tuple[str, str], Sequence[str]]) -> Network:
@@ -189,31 +189,31 @@ def _with_findings(network: Network, more: Mapping[tuple[str, str], Sequence[str
 def _shared(networks: Sequence[Network]) -> Mapping[tuple[str, str], Sequence[str]]:
     """Routed and open networks of one subnet on several hosts: nobody can route to both. By host and network."""
     seen: dict[str, Network] = {}
-    found: dict[tuple[str, str], list[str]] = {}
+    findings: dict[tuple[str, str], list[str]] = {}
     for network in networks:
         for subnet in network.subnets if network.mode in ("routed", "open") else ():
             other = seen.setdefault(subnet, network)
             if other.host != network.host:
                 text = f"{subnet} is also that of the {other.mode} network {other.name} on {other.host}"
-                found.setdefault((network.host, network.name), []).append(text)
-    return found
+                findings.setdefault((network.host, network.name), []).append(text)
+    return findings
 
 
-def as_html(found: Fleet) -> str:
+def as_html(fleet: Fleet) -> str:
     """One page that needs nothing else; all text in it is escaped.
 
     Its policy (Content Security Policy Level 3, section 6.1) allows the one style that it has, by its hash, and nothing
     else: no script, no other style, nothing from elsewhere. Links to a host (``#host-3``) and checkboxes choose what is
     shown; so the style has a rule for each host.
     """
-    numbers = range(1, len(found.hosts) + 1)
+    numbers = range(1, len(fleet.hosts) + 1)
     hidden = ",\n".join(f"body:has(#host-{i}:target) :is(.host, tbody tr):not(.h{i})" for i in numbers)
     chosen = ",\n".join(f"body:has(#host-{i}:target) .hosts [href='#host-{i}']" for i in numbers)
-    rules = f"{hidden} {{ display: none; }}\n{chosen} {{ outline: 2px solid; }}\n" if found.hosts else ""
+    rules = f"{hidden} {{ display: none; }}\n{chosen} {{ outline: 2px solid; }}\n" if fleet.hosts else ""
     style = STYLE.read_text(encoding="utf-8") + rules
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
-    return _page().render(fleet=found, policy=policy, style=style, modes=MODES)
+    return _page().render(fleet=fleet, policy=policy, style=style, modes=MODES)
 
 
 @lru_cache(maxsize=1)
@@ -222,10 +222,10 @@ def _page() -> Template:
     return environment.from_string(PAGE.read_text(encoding="utf-8"))
 
 
-def as_text(found: Fleet) -> str:
-    """The same for a terminal: control characters of whoever named something are not passed on."""
-    lines = [f"{_count(found.hosts, 'host')}, {_count(found.networks, 'network')}, {_count(found.guests, 'guest')}", ""]
-    for host in found.hosts:
+def as_text(fleet: Fleet) -> str:
+    """The same for a terminal, without control characters."""
+    lines = [f"{_count(fleet.hosts, 'host')}, {_count(fleet.networks, 'network')}, {_count(fleet.guests, 'guest')}", ""]
+    for host in fleet.hosts:
         lines.append(host.name + (f": {host.error}" if host.error else ""))
         rows = [
             (one.name, one.state, one.mode, ", ".join(one.subnets) or "-", one.domain or "-", _plugged(one))
@@ -236,9 +236,9 @@ def as_text(found: Fleet) -> str:
             lines += [f"    {network.name}: {text}" for text in network.forwards]
             lines += [f"    {network.name}: {_label(guest)}" for guest in network.guests]
         lines.append("")
-    for host_name, network_name, text in found.findings:
+    for host_name, network_name, text in fleet.findings:
         lines.append(f"! {host_name}{f', {network_name}' if network_name else ''}: {text}")
-    if not found.findings:
+    if not fleet.findings:
         lines.append("Nothing is wrong.")
     return "".join(re.sub(r"[\x00-\x1f\x7f-\x9f]", "\ufffd", line) + "\n" for line in lines)
 

@@ -62,7 +62,7 @@ def sources_of_run(path: str) -> list[str]:
 
 
 def arguments_for_hosts() -> list[str]:
-    """What of this run's command line tells how hosts are reached and how their variables are decrypted."""
+    """Arguments of this run for the connections to hosts and the decryption of their variables."""
     given = context.CLIARGS
     options = (
         ("user", "remote_user"),

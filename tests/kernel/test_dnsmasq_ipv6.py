@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_file import parse
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.leases import parse_leases
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.leases import leases_of
 from kernel.dhcp_client import dhcp6
 from kernel.dnsmasq_bed import (
     BRIDGE_ADDRESS,
@@ -214,7 +215,7 @@ def test_one_guest_has_a_fixed_address_of_each_family(bed: Bed, tmp_path: Path) 
         assert ask(bed.host, "127.0.0.1", "web.virt.test") == "192.168.100.77"
         # The address that it made itself may have got the name too.
         assert "fd00:100::77" in ask(bed.host, "127.0.0.1", "web.virt.test", "AAAA").split()
-        leases = parse_leases((tmp_path / "leases").read_text(), [network()])
+        leases = leases_of([network()], parse((tmp_path / "leases").read_text()))
         told = [one.as_options(time.time()) for one in leases]
         assert [(one["ip"], one["hostname"]) for one in told] == [("192.168.100.77", "web"), ("fd00:100::77", "web")]
         assert (told[0]["mac"], told[1]["duid"]) == (MAC, f"00:03:00:01:{MAC}")

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from ..ipam.in_use import read_kernel_subnets
 from ..network.model import Network
 from ..network.runtime import STARTED, STOPPED, read_pending, read_records, records_file
 from ..orchestration import status as info
+from ..orchestration.desired_state import RULES
 from ..orchestration.leases import read_leases
 from ..orchestration.restore import HostState, Outcome, load_host_state, missing_ports, reconcile, register
 from ..orchestration.subnet_conflicts import find_moves, live_conflicts, store_moves
@@ -33,10 +33,6 @@ class Answer:
     data: Any
     text: str
     status: int = 0
-
-    def as_json(self) -> str:
-        """The data as JSON."""
-        return json.dumps(self.data, indent=2) + "\n"
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
@@ -130,25 +126,16 @@ def leases(paths: Paths, name: str) -> Answer:
     return Answer([vars(lease) for lease in report.leases], text, 1 if report.problems else 0)
 
 
-def start(paths: Paths, name: str) -> Answer:
-    """``virsh net-start``."""
-    return _switch(paths, name, STARTED)
-
-
-def stop(paths: Paths, name: str) -> Answer:
-    """``virsh net-destroy``."""
-    return _switch(paths, name, STOPPED)
-
-
-def _switch(paths: Paths, name: str, word: str) -> Answer:
+def _switch(paths: Paths, name: str, record: str) -> Answer:
+    """``virsh net-start`` (``record``: STARTED), or ``virsh net-destroy`` (STOPPED)."""
     with lock(paths.runtime):
         state = load_host_state(paths)
         (network,) = state.named([name])
-        if word == STARTED:
+        if record == STARTED:
             _refuse_overlap(network, state)
-        write_files([records_file({**read_records(paths), name: word}, paths)])
+        write_files([records_file({**read_records(paths), name: record}, paths)])
         outcomes = list(reconcile(load_host_state(paths), paths, names=[name]))
-        moves, _stay = find_moves(load_host_state(paths), paths, {*state.defined} - {name})
+        moves, _unresolved = find_moves(load_host_state(paths), paths, {*state.defined} - {name})
         if moves:
             store_moves(moves, paths)
             outcomes += reconcile(load_host_state(paths), paths, names=[name])
@@ -157,7 +144,7 @@ def _switch(paths: Paths, name: str, word: str) -> Answer:
     errors = [outcome.error for outcome in outcomes if outcome.error]
     notes = [note for outcome in outcomes for note in outcome.notes]
     text = _lines(changes) + _lines(notes, "note: ")
-    text += _lines(errors, "error: ") or f"Network {name} {'was ' if not changes else ''}{word}\n"
+    text += _lines(errors, "error: ") or f"Network {name} {'was ' if not changes else ''}{record}\n"
     return Answer({"name": name, "changes": changes, "notes": notes, "errors": errors}, text, 1 if errors else 0)
 
 
@@ -178,13 +165,13 @@ def check(paths: Paths, _name: str) -> Answer:
     state = load_host_state(paths)
     outcomes = list(reconcile(state, paths, check=True))
     problems = [line for outcome in outcomes for line in _problems(outcome)]
-    problems += [str(conflict) for conflict in live_conflicts(state)]
-    problems += list(missing_ports(state))
+    problems += map(str, live_conflicts(state))
+    problems += missing_ports(state)
     problems += state.problems
     problems += still_open(paths)
-    # The diagnosis of packets tells more about other firewalls than the notes of the rules do.
-    notes = [note for outcome in outcomes if outcome.part != "rules" for note in outcome.notes]
-    diagnosis = diagnose(info.plugged(state))
+    # The diagnosis of packets has more details about other firewalls than the notes of the rules.
+    notes = [note for outcome in outcomes if outcome.part != RULES for note in outcome.notes]
+    diagnosis = diagnose(info.with_bridge(state))
     problems += diagnosis.problems
     notes += diagnosis.notes
     pending = sorted(read_pending(paths).names)
@@ -194,8 +181,7 @@ def check(paths: Paths, _name: str) -> Answer:
     data: Mapping[str, Any] = {"well": not problems, "problems": problems, "notes": notes, "packets": packets}
     text = _lines(problems) + _lines(notes, "note: ")
     if not problems:
-        running = len(state.running)
-        text += f"All is well: {running} of {len(state.defined)} networks run.\n"
+        text += f"All is well: {len(state.running)} of {len(state.defined)} networks run.\n"
     return Answer(data, text, 1 if problems else 0)
 
 
@@ -210,7 +196,7 @@ COMMANDS: Mapping[str, Callable[[Paths, str], Answer]] = {
     "show": show,
     "xml": xml,
     "leases": leases,
-    "start": start,
-    "stop": stop,
+    "start": lambda paths, name: _switch(paths, name, STARTED),
+    "stop": lambda paths, name: _switch(paths, name, STOPPED),
     "check": check,
 }

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 
@@ -56,7 +57,7 @@ def run_command(arguments: Sequence[str] | None, paths: Paths) -> int:
     if given.command == "restore":
         return restore(paths, [given.stage] if given.stage else STAGES)
     answer = cli_commands.COMMANDS[given.command](paths, getattr(given, "name", ""))
-    sys.stdout.write(answer.as_json() if given.json else printable_lines(answer.text))
+    sys.stdout.write(json.dumps(answer.data, indent=2) + "\n" if given.json else printable_lines(answer.text))
     return answer.status
 
 

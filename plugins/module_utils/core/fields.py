@@ -15,16 +15,12 @@ The kinds are in kinds.py. A field without an option, such as the path of an obj
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Generic, TypeVar
 
 from .options import REQUIRED, Default, Options, Value
 
 _METADATA = "option"
-
-
-def _unchanged(value: Any) -> Any:
-    return value
 
 
 def _always(_spec: Any) -> bool:
@@ -42,7 +38,7 @@ class Kind(Generic[Value]):
     type: str = "str"
     elements: str = ""
     choices: Sequence[str] = ()
-    write: Callable[[Value], Any] = _unchanged
+    write: Callable[[Value], Any] = lambda value: value
     table: Any = None
 
 
@@ -88,13 +84,8 @@ def table(cls: Any) -> Iterator[Option]:
     for one in fields(cls):
         if _METADATA in one.metadata:
             name, kind, is_written = one.metadata[_METADATA]
-            yield Option(one.name, name or one.name, kind, _default(one), is_written)
-
-
-def _default(one: Field[Any]) -> Any:
-    if one.default_factory is not MISSING:
-        return one.default_factory()
-    return REQUIRED if one.default is MISSING else one.default
+            default = one.default if one.default_factory is MISSING else one.default_factory()
+            yield Option(one.name, name or one.name, kind, REQUIRED if default is MISSING else default, is_written)
 
 
 Spec = TypeVar("Spec")
@@ -110,12 +101,11 @@ def read(cls: Callable[..., Spec], options: Options, **values: Any) -> Spec:
         path, _dot, name = one.name.rpartition(".")
         if path not in groups:
             groups[path] = _group(options, path)
-        if one.field in values:
+        is_default = one.default is not REQUIRED and groups[path].has_default(name, one.default)
+        if is_default or one.field in values:
             groups[path].raw(name, None)
-        elif one.default is REQUIRED or not groups[path].has_default(name, one.default):
-            values[one.field] = one.kind.read(groups[path], name)
         else:
-            groups[path].raw(name, None)
+            values[one.field] = one.kind.read(groups[path], name)
     for path, group in groups.items():
         if path:
             group.reject_unknown()
@@ -141,15 +131,6 @@ def write(spec: Any) -> dict[str, Any]:
         value = getattr(spec, one.field)
         group[name] = None if value is None else one.kind.write(value)
     return options
-
-
-def defaults(cls: Any) -> dict[str, Any]:
-    """The defaults of the options by their paths, as ``write`` writes them."""
-    return {
-        one.name: None if one.default is None else one.kind.write(one.default)
-        for one in table(cls)
-        if one.default is not REQUIRED
-    }
 
 
 def argument_spec(cls: Any, *, suboptions: bool = False) -> dict[str, Any]:

@@ -84,11 +84,6 @@ def open_new(path: str, mode: int) -> Iterator[TextIO]:
         stream.flush()
 
 
-def _write_temporary(file: File, content: str) -> None:
-    with open_new(_temporary(file.path), file.mode) as stream:
-        stream.write(content)
-
-
 def _sync(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -136,10 +131,13 @@ def write_files(files: Iterable[File]) -> None:
     try:
         for folder in folders:
             make_folder(folder)
-            clear_unfinished(folder)
+            for path in unfinished_files(folder):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
         for file in desired:
             if file.content is not None:
-                _write_temporary(file, file.content)
+                with open_new(_temporary(file.path), file.mode) as stream:
+                    stream.write(file.content)
         _sync_all([_temporary(file.path) for file in desired if file.content is not None])
         for file in desired:
             if file.content is None:
@@ -176,13 +174,6 @@ def make_folder(path: str) -> None:
         os.chmod(path, 0o755)
 
 
-def clear_unfinished(folder: str) -> None:
-    """Remove the files that a run left in a folder when it was interrupted while writing."""
-    for path in unfinished_files(folder):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-
-
 def unfinished_files(folder: str) -> list[str]:
-    """The files that a run left in a folder when it was interrupted while writing."""
+    """Temporary files in a folder, of a run that was interrupted while writing."""
     return [os.path.join(folder, name) for name in list_folder(folder, _TEMPORARY) if name.startswith(".")]

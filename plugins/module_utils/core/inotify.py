@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Watch files of a few folders: by inotify(7), or by polling where no inotify instance is left."""
+"""Watch files of a few folders: by inotify(7), or by polling if no inotify instance is available."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _EVENT = struct.Struct("=iIII")
 class InotifyWatcher:
     """Watches folders. A folder that does not exist is watched from the first ``add`` that finds it.
 
-    Raises OSError if the user has no inotify instance left (fs.inotify.max_user_instances).
+    Raises OSError if the user cannot have another inotify instance (fs.inotify.max_user_instances).
     """
 
     # The interval in seconds at which ``receive`` has to be called although nothing can be read; None: none.
@@ -76,13 +76,13 @@ class InotifyWatcher:
 
 
 class ReadWatcher(InotifyWatcher):
-    """Watches files; ``receive`` gives those that somebody has opened for reading and closed."""
+    """Watches files; ``receive`` gives those that a process has opened for reading and closed."""
 
     _mask = _READ
 
 
 class PollingWatcher:
-    """The same without inotify: each ``receive`` compares the folders with the last time."""
+    """The same without inotify: each ``receive`` compares the folders with the previous call."""
 
     pause: float | None = 1.0
 
@@ -90,7 +90,7 @@ class PollingWatcher:
         self._seen: dict[str, dict[str, tuple[int, int, int]]] = {}
 
     def filenos(self) -> list[int]:
-        """None: there is nothing for select."""
+        """No file descriptors."""
         return []
 
     def add(self, folders: Iterable[str]) -> list[str]:

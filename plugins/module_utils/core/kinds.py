@@ -8,8 +8,9 @@ An empty name, MAC address or domain is written as null.
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from .fields import Kind
@@ -33,23 +34,21 @@ def _by_caller(_options: Options, name: str) -> NoReturn:
     raise AssertionError(f"the caller of read() has to give {name}")
 
 
+def _list_of(reader: Callable[[Options, str], Sequence[Any]]) -> Kind[Sequence[str]]:
+    return Kind(lambda options, name: tuple(map(str, reader(options, name))), "list", elements="str", write=list)
+
+
 boolean = Kind(lambda options, name: options.boolean(name), "bool")
 interface = Kind(lambda options, name: options.interface(name), write=_or_null)
 mac = Kind(lambda options, name: options.mac(name), write=_or_null)
 domain = Kind(lambda options, name: options.domain(name), write=_or_null)
+ipv4_cidr: Kind[ipaddress.IPv4Interface] = Kind(lambda options, name: options.ipv4_cidr(name), write=str)
+ipv6_cidr: Kind[ipaddress.IPv6Interface] = Kind(lambda options, name: options.ipv6_cidr(name), write=str)
 cidr = Kind(lambda options, name: str(options.cidr(name)))
 address = Kind(lambda options, name: str(options.address(name)))
-
-# Lists.
-interfaces: Kind[Sequence[str]] = Kind(
-    lambda options, name: tuple(options.interfaces(name)), "list", elements="str", write=list
-)
-cidrs: Kind[Sequence[str]] = Kind(
-    lambda options, name: tuple(map(str, options.cidrs(name))), "list", elements="str", write=list
-)
-addresses: Kind[Sequence[str]] = Kind(
-    lambda options, name: tuple(map(str, options.addresses(name))), "list", elements="str", write=list
-)
+interfaces = _list_of(Options.interfaces)
+cidrs = _list_of(Options.cidrs)
+addresses = _list_of(Options.addresses)
 
 
 def text(longest: int = 255) -> Kind[str]:
@@ -85,8 +84,3 @@ def group_by_caller(cls: type[Value]) -> Kind[Value]:
 def groups_by_caller(cls: type[Value]) -> Kind[Sequence[Value]]:
     """A list of such groups."""
     return Kind(_by_caller, "list", elements="dict", write=_each_as_options, table=cls)
-
-
-def mapping_by_caller() -> Kind[Mapping[str, str]]:
-    """A mapping whose keys the user chooses; the caller of ``read`` gives the value."""
-    return Kind(_by_caller, "dict", write=dict)

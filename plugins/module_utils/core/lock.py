@@ -19,7 +19,7 @@ _held: set[str] = set()
 
 
 def set_lock_status(folder: str, status: str) -> None:
-    """Tell others what this process does, if it holds the host's lock; '' for nothing in particular."""
+    """Write into the lock file what this process does, if it holds the host's lock; '' for no status."""
     if folder in _held:
         _write_lock_owner(lock_file(folder), status)
 
@@ -63,7 +63,7 @@ def lock(folder: str, timeout: float = 60.0, unless: str = "") -> Iterator[None]
 def _open_lock_file(path: str) -> int:
     try:
         make_folder(os.path.dirname(path))
-        # For root only: everybody who has a file open, even for reading, can lock it (flock(2)).
+        # For root only: every process that has a file open, even for reading, can lock it (flock(2)).
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         os.fchmod(descriptor, 0o600)
         return descriptor

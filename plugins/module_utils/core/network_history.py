@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The history of networks: what is known of them beyond their definitions."""
+"""The history of networks: what is stored of them beyond their definitions."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class NetworkHistory:
 
     ``bridges`` (name to MAC address): all bridges that we ever made for the network, so that a later run can complete
     an interrupted removal. ``types``: the types of those that are not Linux bridges. ``ipv4``, ``ipv6``: its last
-    addresses, which are tried first when it is defined again. ``rejected_subnets``: subnets that it left because of a
-    conflict while it ran, so that it does not move back and forth between them.
+    addresses, which are tried first when it is defined again. ``rejected_subnets``: subnets that it had
+    before a conflict moved it, so that it does not move back and forth between them.
     """
 
     bridges: Mapping[str, str] = field(default_factory=dict)

@@ -8,7 +8,6 @@ A reader returns the type that its name says, or the type of the default. Withou
 
 from __future__ import annotations
 
-import difflib
 import enum
 import ipaddress
 import re
@@ -368,5 +367,8 @@ def shorten(text: str, longest: int) -> str:
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """``; did you mean 'x'?`` if a known word is similar, else an empty text."""
+    # Imported here because it is rarely needed.
+    import difflib
+
     close = difflib.get_close_matches(word, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -9,101 +9,55 @@ import os
 from dataclasses import dataclass
 
 
+class _Below:
+    """A path below the root."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __get__(self, paths: Paths, _owner: type[Paths]) -> str:
+        return os.path.join(paths.root, self._path)
+
+
 @dataclass(frozen=True)
 class Paths:
     """Paths below ``root``."""
 
     root: str = "/"
 
-    def _at(self, path: str) -> str:
-        return os.path.join(self.root, path)
-
-    @property
-    def definitions(self) -> str:
-        """Definitions of persistent networks."""
-        return self._at("etc/virtnet/networks")
-
-    @property
-    def transient_definitions(self) -> str:
-        """Definitions of transient networks, which do not outlive a reboot."""
-        return self._at("run/virtnet/networks")
-
-    @property
-    def state(self) -> str:
-        """State that outlives a reboot."""
-        return self._at("var/lib/virtnet")
-
-    @property
-    def runtime(self) -> str:
-        """State that does not outlive a reboot: the lock, ports of stopped bridges."""
-        return self._at("run/virtnet")
-
-    @property
-    def dnsmasq_fragments(self) -> str:
-        """Fragments for the system's dnsmasq."""
-        return self._at("etc/dnsmasq.d")
-
-    @property
-    def private_fragments(self) -> str:
-        """Fragments for private instances of dnsmasq."""
-        return self._at("etc/virtnet/dnsmasq.d")
-
-    @property
-    def private_instances(self) -> str:
-        """The main configuration file of each private instance of dnsmasq."""
-        return self._at("etc/virtnet/dnsmasq")
-
-    @property
-    def dnsmasq_hosts(self) -> str:
-        """Guests with fixed addresses and names of addresses, which dnsmasq reads again on a signal."""
-        return self._at("etc/virtnet/dnsmasq.hosts")
-
-    @property
-    def private_running(self) -> str:
-        """A folder for each private instance that runs, made and removed by systemd."""
-        return self._at("run/virtnet-dnsmasq")
-
-    @property
-    def private_leases(self) -> str:
-        """Leases of the private instances; made by their unit."""
-        return self._at("var/lib/virtnet/dnsmasq")
-
-    @property
-    def adopted(self) -> str:
-        """What networks were before they were taken over from libvirt, and leases on their way."""
-        return self._at("var/lib/virtnet/adopted")
-
-    @property
-    def libvirt_leases(self) -> str:
-        """Where libvirt keeps the leases of its own networks."""
-        return self._at("var/lib/libvirt/dnsmasq")
-
-    @property
-    def dnsmasq_drop_in(self) -> str:
-        """What we add to the unit of the system's dnsmasq."""
-        return self._at("etc/systemd/system/dnsmasq.service.d/virtnet.conf")
-
-    @property
-    def sysctl_file(self) -> str:
-        """Our sysctl settings, loaded at boot by systemd-sysctl."""
-        return self._at("etc/sysctl.d/60-virtnet.conf")
-
-    @property
-    def proc_sys(self) -> str:
-        """Sysctls of the running kernel; never below ``root``, since there is one kernel."""
-        return "/proc/sys"
-
-    @property
-    def engine(self) -> str:
-        """The engine as the boot service runs it."""
-        return self._at("usr/local/lib/virtnet")
-
-    @property
-    def units(self) -> str:
-        """systemd units of the administrator's own making."""
-        return self._at("etc/systemd/system")
-
-    @property
-    def command(self) -> str:
-        """The program ``virtnet`` where a shell finds it."""
-        return self._at("usr/local/bin/virtnet")
+    # Definitions of persistent networks.
+    definitions = _Below("etc/virtnet/networks")
+    # Definitions of transient networks, which do not outlive a reboot.
+    transient_definitions = _Below("run/virtnet/networks")
+    # State that outlives a reboot.
+    state = _Below("var/lib/virtnet")
+    # State that does not outlive a reboot: the lock, ports of stopped bridges.
+    runtime = _Below("run/virtnet")
+    # Fragments for the system's dnsmasq.
+    dnsmasq_fragments = _Below("etc/dnsmasq.d")
+    # Fragments for private instances of dnsmasq.
+    private_fragments = _Below("etc/virtnet/dnsmasq.d")
+    # The main configuration file of each private instance of dnsmasq.
+    private_instances = _Below("etc/virtnet/dnsmasq")
+    # Guests with fixed addresses and names of addresses, which dnsmasq reads again on a signal.
+    dnsmasq_hosts = _Below("etc/virtnet/dnsmasq.hosts")
+    # A folder for each private instance that runs, made and removed by systemd.
+    private_running = _Below("run/virtnet-dnsmasq")
+    # Leases of the private instances; made by their unit.
+    private_leases = _Below("var/lib/virtnet/dnsmasq")
+    # libvirt's definitions of adopted networks, and leases during the hand-over.
+    adopted = _Below("var/lib/virtnet/adopted")
+    # Where libvirt keeps the leases of its own networks.
+    libvirt_leases = _Below("var/lib/libvirt/dnsmasq")
+    # What we add to the unit of the system's dnsmasq.
+    dnsmasq_drop_in = _Below("etc/systemd/system/dnsmasq.service.d/virtnet.conf")
+    # Our sysctl settings, loaded at boot by systemd-sysctl.
+    sysctl_file = _Below("etc/sysctl.d/60-virtnet.conf")
+    # Sysctls of the running kernel; never below ``root``, since there is one kernel.
+    proc_sys = "/proc/sys"
+    # The engine as the boot service runs it.
+    engine = _Below("usr/local/lib/virtnet")
+    # systemd units that are not from a package.
+    units = _Below("etc/systemd/system")
+    # The program ``virtnet`` where a shell finds it.
+    command = _Below("usr/local/bin/virtnet")

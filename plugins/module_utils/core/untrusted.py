@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from .errors import VirtnetError
 
@@ -59,13 +58,10 @@ def read_untrusted_text(path: str, limit: int) -> str | None:
     """
     makers: set[int] = set()
     try:
-        folder, name, status = _locate(path, makers)
-        try:
+        with _located(path, makers) as (folder, name, status):
             _refuse_irregular(path, status, limit)
             # The file may have been replaced after its status was read.
             descriptor = os.open(name, _READ, dir_fd=folder)
-        finally:
-            os.close(folder)
         with open(descriptor, "rb") as stream:
             opened = os.fstat(descriptor)
             _refuse_irregular(path, opened, limit)
@@ -83,9 +79,8 @@ def read_untrusted_text(path: str, limit: int) -> str | None:
 def unusable_reason(path: str, limit: int) -> str:
     """Why read_untrusted_text() would refuse a file, '' if it would not; the file is not opened."""
     try:
-        folder, _name, status = _locate(path, set())
-        os.close(folder)
-        _refuse_irregular(path, status, limit)
+        with _located(path, set()) as (_folder, _name, status):
+            _refuse_irregular(path, status, limit)
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except OSError as error:
@@ -102,40 +97,30 @@ def replace_untrusted(path: str, content: str, like: str) -> None:
     gets the owner of the file or folder ``like``. The mode of the replaced file is kept for reading. Raises
     UnusableFile, and VirtnetError naming what cannot be written.
     """
-    folder_path, name = os.path.split(path)
     try:
-        folder = _open_folder(folder_path, makers := set[int]())
-        try:
-            _refuse_foreign(folder_path, os.fstat(folder), makers)
-            there = _status(name, folder)
-            mode = stat.S_IMODE(there.st_mode) & 0o644 if there and stat.S_ISREG(there.st_mode) else 0o644
+        with _folder_of(path) as (folder, name):
+            replaced = _regular(name, folder)
+            mode = stat.S_IMODE(replaced.st_mode) & 0o644 if replaced else 0o644
             _clear_temporary(name, folder)
             # The name is random: a folder of a known name could not be replaced by a file.
-            temporary = f".{name}{_TEMPORARY}{secrets.token_hex(8)}"
+            temporary = f".{name}{_TEMPORARY}{os.urandom(8).hex()}"
             descriptor = os.open(temporary, _NEW, 0o600, dir_fd=folder)
             with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as stream:
-                os.fchown(descriptor, *_owner(os.fstat(folder), there, like))
+                os.fchown(descriptor, *_owner(os.fstat(folder), replaced, like))
                 os.fchmod(descriptor, mode | 0o600)
                 stream.write(content)
                 stream.flush()
                 os.fsync(descriptor)
             os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-        finally:
-            os.close(folder)
     except OSError as error:
         raise VirtnetError(f"cannot write {path}: {error.strerror}") from error
 
 
 def set_aside(path: str) -> None:
     """Rename what is in place of a file; a link itself, not its target. Raises VirtnetError."""
-    folder_path, name = os.path.split(path)
     try:
-        folder = _open_folder(folder_path, makers := set[int]())
-        try:
-            _refuse_foreign(folder_path, os.fstat(folder), makers)
-            os.rename(name, f"{name}{_SET_ASIDE}-{secrets.token_hex(4)}", src_dir_fd=folder, dst_dir_fd=folder)
-        finally:
-            os.close(folder)
+        with _folder_of(path) as (folder, name):
+            os.rename(name, f"{name}{_SET_ASIDE}-{os.urandom(4).hex()}", src_dir_fd=folder, dst_dir_fd=folder)
     except OSError as error:
         raise VirtnetError(f"cannot move {path} away: {error.strerror}; remove it") from error
 
@@ -145,23 +130,12 @@ def remove_untrusted(path: str) -> None:
 
     A folder that is not empty stays. Raises UnusableFile if a link of such a user leads elsewhere, and OSError.
     """
-    folder_path, name = os.path.split(path)
-    makers: set[int] = set()
-    try:
-        folder = _open_folder(folder_path, makers)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    try:
-        _refuse_foreign(folder_path, os.fstat(folder), makers)
-        status = _status(name, folder)
-        if status is not None and stat.S_ISDIR(status.st_mode):
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), _folder_of(path) as (folder, name):
+        if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             with contextlib.suppress(OSError):
                 os.rmdir(name, dir_fd=folder)
-        elif status is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=folder)
-    finally:
-        os.close(folder)
+        else:
+            os.unlink(name, dir_fd=folder)
 
 
 def _refuse_irregular(path: str, status: os.stat_result, limit: int) -> None:
@@ -178,11 +152,11 @@ def _refuse_foreign(path: str, status: os.stat_result, makers: Collection[int]) 
             raise UnusableFile(path, f"is reached by a link of user {maker}'s, to whom it does not belong{_REMEDY}")
 
 
-def _locate(path: str, makers: set[int]) -> tuple[int, str, os.stat_result]:
+@contextlib.contextmanager
+def _located(path: str, makers: set[int]) -> Iterator[tuple[int, str, os.stat_result]]:
     """The open folder of a file, the name of the file in it, and its status. Safe links are followed.
 
-    The owners of links are added to ``makers``. The caller closes the folder. Raises UnusableFile, FileNotFoundError
-    and other OSErrors.
+    The owners of links are added to ``makers``. Raises UnusableFile, FileNotFoundError and other OSErrors.
     """
     given = path
     for _link in range(_MOST_LINKS):
@@ -192,20 +166,34 @@ def _locate(path: str, makers: set[int]) -> tuple[int, str, os.stat_result]:
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if not stat.S_ISLNK(status.st_mode):
                 _refuse_foreign(given, status, makers)
-                return folder, name, status
+                yield folder, name, status
+                return
             path = os.path.join(folder_path, _target(name, folder, makers))
-        except BaseException:
+        finally:
             os.close(folder)
-            raise
-        os.close(folder)
     raise UnusableFile(given, f"leads through more than {_MOST_LINKS} links{_REMEDY}")
 
 
-def _status(name: str, folder: int) -> os.stat_result | None:
+@contextlib.contextmanager
+def _folder_of(path: str) -> Iterator[tuple[int, str]]:
+    """The open folder of a file to change, and the name of the file in it; raises UnusableFile and OSError."""
+    folder_path, name = os.path.split(path)
+    makers: set[int] = set()
+    folder = _open_folder(folder_path, makers)
     try:
-        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+        _refuse_foreign(folder_path, os.fstat(folder), makers)
+        yield folder, name
+    finally:
+        os.close(folder)
+
+
+def _regular(name: str, folder: int) -> os.stat_result | None:
+    """The status of a regular file, None if there is none."""
+    try:
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return None
+    return status if stat.S_ISREG(status.st_mode) else None
 
 
 def _target(name: str, folder: int, makers: set[int]) -> str:
@@ -246,11 +234,11 @@ def _open_folder(path: str, makers: set[int]) -> int:
     return descriptor
 
 
-def _owner(folder: os.stat_result, there: os.stat_result | None, like: str) -> tuple[int, int]:
+def _owner(folder: os.stat_result, replaced: os.stat_result | None, like: str) -> tuple[int, int]:
     """The user and group of a file that replaces another; in a user's folder they are those of the folder."""
     if folder.st_uid == 0:
-        if there is not None and stat.S_ISREG(there.st_mode):
-            return there.st_uid, there.st_gid
+        if replaced is not None:
+            return replaced.st_uid, replaced.st_gid
         for other in (os.path.dirname(like), like):
             with contextlib.suppress(OSError):
                 status = os.stat(other, follow_symlinks=False)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Options of a network that do not go together."""
+"""Combinations of options of a network that are refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def validate_combinations(options: Options, network: Network) -> None:
-    """Refuse options that do not go together; raises InvalidOption."""
+    """Refuse combinations of options; raises InvalidOption."""
     if network.dnsmasq_options and network.dnsmasq_instance == SYSTEM:
         options.error("dnsmasq.options", "are lines for a whole dnsmasq; use instance: private, or auto")
     if network.dnsmasq_instance == SYSTEM:

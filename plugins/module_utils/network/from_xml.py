@@ -13,7 +13,7 @@ _ALLOWED_WITH_XML = ("name", "state", "autostart", "persistent")
 
 
 def options_from_xml(options: Options) -> Options:
-    """The options that the XML stands for, with those given besides; the same options if there is no XML.
+    """The options from the XML, and those given with it; the same options if there is no XML.
 
     Raises InvalidOption; errors about a value of the XML have the option ``xml`` in their path.
     """

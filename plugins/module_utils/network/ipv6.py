@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core import kinds
-from ..core.fields import Kind, option, read, write
+from ..core.fields import option, read, write
 from ..core.options import Options
 from ..dhcp.dhcpv6 import Dhcp6, read_dhcp6
 
@@ -21,9 +21,6 @@ NONE = "none"
 _SLAAC_LENGTH = 64
 
 
-_ADDRESS: Kind[ipaddress.IPv6Interface] = Kind(lambda options, name: options.ipv6_cidr(name), write=str)
-
-
 @dataclass(frozen=True)
 class Ipv6:
     """The host's address on the bridge, or None. ``auto``: it is chosen automatically; ``ra``: router advertisements.
@@ -31,7 +28,7 @@ class Ipv6:
     ``ra_names``: the addresses that guests make themselves get the names that they have over IPv4.
     """
 
-    address: ipaddress.IPv6Interface | None = option(_ADDRESS, None)
+    address: ipaddress.IPv6Interface | None = option(kinds.ipv6_cidr, None)
     auto: bool = option(kinds.boolean, False)
     ra: bool = option(kinds.boolean, True)
     ra_names: bool = option(kinds.boolean, True)

@@ -13,9 +13,9 @@ from uuid import UUID
 
 from ..bridge.spec import BridgeOptions, check_bridge
 from ..core import kinds
-from ..core.fields import Kind, option, read, required, write
+from ..core.fields import option, read, required, write
 from ..core.identity import bridge_mac, bridge_name, network_uuid
-from ..core.options import Options, repr_short
+from ..core.options import Interface, Options, repr_short
 from ..dhcp import ranges as dhcp
 from ..dhcp.netboot import TFTP_ROOT, Boot, read_boot
 from ..dhcp.ranges import DEFAULT_LEASE_TIME, Range
@@ -43,18 +43,10 @@ MODES = (*MODES_OF_RULES, BRIDGED)
 
 
 @dataclass(frozen=True)
-class Bridge(BridgeOptions):
-    """The bridge of a network. Of one that is not ours, name and type are all we know."""
-
-
-_ADDRESS: Kind[ipaddress.IPv4Interface] = Kind(lambda options, name: options.ipv4_cidr(name), write=str)
-
-
-@dataclass(frozen=True)
 class Ipv4:
     """The host's address on the bridge, or None. ``auto``: it is chosen automatically."""
 
-    address: ipaddress.IPv4Interface | None = option(_ADDRESS, None)
+    address: ipaddress.IPv4Interface | None = option(kinds.ipv4_cidr, None)
     auto: bool = option(kinds.boolean, False)
     dhcp: bool = option(kinds.boolean, True, name="dhcp.enabled")
     lease_time: str = option(kinds.text(), DEFAULT_LEASE_TIME, name="dhcp.lease_time")
@@ -64,6 +56,11 @@ class Ipv4:
     boot: Boot | None = option(kinds.group_by_caller(Boot), None, name="dhcp.boot")
     tftp_root: str = option(TFTP_ROOT, "", name="dhcp.tftp_root")
 
+    @property
+    def named_hosts(self) -> dict[str, str]:
+        """The fixed addresses of guests by their names."""
+        return {host.name: str(host.ip) for host in self.hosts if host.name and host.ip}
+
     def as_options(self) -> dict[str, Any]:
         """The option ``ipv4``, with every default."""
         options = write(self)
@@ -72,7 +69,7 @@ class Ipv4:
 
 @dataclass(frozen=True)
 class Dns:
-    """Names of the guests. ``names`` are options of their own beside the others."""
+    """DNS for the guests. ``names`` has further options of the group."""
 
     enabled: bool = option(kinds.boolean, True)
     domain: str = option(kinds.domain, "")
@@ -94,6 +91,7 @@ class Network:
     """One virtual network. ``path``: where it stands in the user's input.
 
     One that is ``managed_by`` libvirt has its definition in ``xml``; of the rest we know name, UUID and bridge at most.
+    Of a bridge that is not ours, name and type are all we know.
     """
 
     name: str = required(kinds.matching(NAME, NAME_WORDS))
@@ -105,7 +103,7 @@ class Network:
     persistent: bool = option(kinds.boolean, True)
     mode: str = option(kinds.choice(*MODES), "nat")
     uplink: str = option(kinds.interface, "")
-    bridge: Bridge = option(kinds.group_by_caller(Bridge), Bridge(name=""))
+    bridge: BridgeOptions = option(kinds.group_by_caller(BridgeOptions), BridgeOptions(name=""))
     ipv4: Ipv4 = option(kinds.group_by_caller(Ipv4), Ipv4())
     ipv6: Ipv6 = option(kinds.group_by_caller(Ipv6), Ipv6())
     nat: Nat = option(kinds.group_by_caller(Nat), Nat())
@@ -131,7 +129,7 @@ class Network:
 
     @property
     def has_own_bridge(self) -> bool:
-        """Whether its bridge is ours to make, to serve and to remove."""
+        """Whether we make, serve and remove its bridge."""
         return self.mode != BRIDGED and self.managed_by == OURS
 
     @property
@@ -140,17 +138,19 @@ class Network:
         return self.ipv4.address.network if self.ipv4.address else None
 
     @property
+    def own_addresses(self) -> list[Interface]:
+        """The host's addresses on the bridge, of both families, without ``extra_addresses``."""
+        return [address for address in (self.ipv4.address, self.ipv6.address) if address is not None]
+
+    @property
     def subnets(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
         """All of the guests' addresses, of both families."""
-        own = (self.ipv4.address, self.ipv6.address)
-        return [
-            *(address.network for address in own if address is not None),
-            *(ipaddress.ip_interface(cidr).network for cidr in self.extra_addresses),
-        ]
+        addresses = [*self.own_addresses, *map(ipaddress.ip_interface, self.extra_addresses)]
+        return [address.network for address in addresses]
 
     @property
     def reached(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-        """All addresses that may be behind its bridge: the guests', and what guests lead to."""
+        """All addresses that may be behind its bridge: those of guests, and those routed through guests."""
         return [*self.subnets, *(route.subnet for route in self.routes)]
 
     @property
@@ -162,12 +162,12 @@ class Network:
     def resolved_vlans(self) -> list[PortVlan]:
         """VLANs of ports, with those of the portgroups that they name."""
         groups = {str(group["name"]): of_portgroup(group) for group in self.libvirt.portgroups}
-        return [PortVlan(one.port, groups[one.portgroup]) if one.portgroup else one for one in self.bridge.vlans]
+        return [PortVlan(vlan.port, groups[vlan.portgroup]) if vlan.portgroup else vlan for vlan in self.bridge.vlans]
 
     @property
     def resolved_forwards(self) -> list[Forward]:
         """The port forwards with the addresses of the guests that they name."""
-        hosts = {host.name: str(host.ip) for host in self.ipv4.hosts if host.name and host.ip}
+        hosts = self.ipv4.named_hosts
         return [forward.at(hosts) for forward in self.forwards]
 
     def at(self, option: str) -> str:
@@ -207,7 +207,6 @@ def read_network(options: Options, identity: str) -> Network:
         options = registration_options(options)
     ipv6 = read_ipv6(options.group("ipv6"))
     ipv4 = _read_ipv4(options.group("ipv4"), mode, ipv6)
-    hosts = {host.name: str(host.ip) for host in ipv4.hosts if host.name and host.ip}
     libvirt = read_libvirt(options.group("libvirt"))
     network = read(
         Network,
@@ -219,7 +218,7 @@ def read_network(options: Options, identity: str) -> Network:
         bridge=_read_bridge(options.group("bridge"), identity, name, mode, libvirt),
         nat=read_nat(options.group("nat"), mode),
         ipv4=ipv4,
-        forwards=tuple(read_forwards(options, hosts)),
+        forwards=tuple(read_forwards(options, ipv4.named_hosts)),
         connection_rate=read_connection_rate(options, mode),
         ipv6=ipv6,
         dns=_read_dns(options.group("dns")),
@@ -241,16 +240,16 @@ def _refuse_restart(options: Options, network: Network) -> None:
 def _read_managed(options: Options) -> Network:
     """A network that is libvirt's own."""
     state = options.choice("state", STATES, "active")
-    gone = state == "absent" and not options.given("xml")
-    xml = "" if gone else managed_xml(options)
-    named = options if options.given("name") or gone else Options({"name": name_in(xml)}, options.at("xml"))
+    without_xml = state == "absent" and not options.given("xml")
+    xml = "" if without_xml else managed_xml(options)
+    named = options if options.given("name") or without_xml else Options({"name": name_in(xml)}, options.at("xml"))
     return Network(
         name=named.matching("name", NAME, NAME_WORDS),
-        uuid="" if gone else uuid_in(xml),
+        uuid="" if without_xml else uuid_in(xml),
         state=state,
         autostart=options.boolean("autostart", True),
         persistent=options.boolean("persistent", True),
-        bridge=Bridge(name="" if gone else bridge_in(xml)),
+        bridge=BridgeOptions(name="" if without_xml else bridge_in(xml)),
         mode=LIBVIRT,
         ipv4=Ipv4(dhcp=False),
         dns=Dns(enabled=False, host_resolver=False),
@@ -269,14 +268,14 @@ def _uuid(options: Options, identity: str, name: str) -> str:
         options.error("uuid", f"{repr_short(text)} is not a uuid; write it as 7b0cbfb2-6a3e-4d4c-9d57-3c1f5c9a6e01")
 
 
-def _read_bridge(options: Options, identity: str, network: str, mode: str, libvirt: Libvirt) -> Bridge:
+def _read_bridge(options: Options, identity: str, network: str, mode: str, libvirt: Libvirt) -> BridgeOptions:
     options.owner = f"network {network!r}"
-    # false and empty ask for nothing, and nothing is what they get.
+    # false and empty are accepted: they ask for no zone.
     if options.raw("zone", None) not in (None, False, [], {}):
         options.error("zone", "is not available in this version; leave it out")
     with_vlan = [str(group["name"]) for group in libvirt.portgroups if "vlan" in group]
     bridge = read(
-        Bridge,
+        BridgeOptions,
         options,
         name=options.interface("name", bridge_name(network)),
         mac="" if mode == BRIDGED else options.mac("mac", bridge_mac(identity, network)),
@@ -296,7 +295,7 @@ def _read_ipv4(options: Options, mode: str, ipv6: Ipv6) -> Ipv4:
         address = options.ipv4_cidr("address")
         _check_host_address(options, address)
     group = options.group("dhcp")
-    # A network that may be renumbered reaches guests that hear of it in no other way when their leases run out.
+    # Guests learn of a move to another subnet when their leases expire, if not earlier.
     lease = dhcp.lease_time(group, "lease_time", dhcp.MOVING_LEASE_TIME if auto else DEFAULT_LEASE_TIME)
     ipv4 = read(
         Ipv4,

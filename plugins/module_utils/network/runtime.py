@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""State that lasts until the next boot: networks started or stopped by hand, and runs of a playbook under way."""
+"""State that lasts until the next boot: networks started or stopped by hand, and the run of a playbook."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ..core.files import File, write_files
 from ..core.lock import lock
-from ..core.notes import read_note
+from ..core.notes import read_object
 from ..core.paths import Paths
-from .model import Network
+
+if TYPE_CHECKING:
+    # The model imports half of the engine, and every module imports this file.
+    from .model import Network
 
 STARTED = "started"
 STOPPED = "stopped"
@@ -139,7 +143,6 @@ def clear_pending_run(paths: Paths) -> None:
 def _read_mapping(path: str) -> Mapping[str, object]:
     # A file that lasts until the next boot must not make a run fail.
     try:
-        data = read_note(path)
+        return read_object(path)
     except ValueError:
         return {}
-    return data if isinstance(data, dict) else {}

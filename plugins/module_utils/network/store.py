@@ -49,8 +49,8 @@ def text_of(network: Network) -> str:
 class Stored:
     """All definitions of this host by name. If a name is in both folders, the persistent definition counts.
 
-    ``unreadable``: files that are no definitions, or of a newer version, by the network's name. Such a network is left
-    as it is until it is defined again.
+    ``unreadable``: files that are no definitions, or of a newer version, by the network's name. Such a network is not
+    changed until it is defined again.
     """
 
     networks: Mapping[str, Network] = field(default_factory=dict)
@@ -110,7 +110,7 @@ def _definition_files(folder: str) -> Sequence[str]:
 
 
 def _read_definition(path: str, identity: str) -> Network | None:
-    """The network of a file, None if the file is gone; raises VirtnetError."""
+    """The network of a file, None if the file was removed meanwhile; raises VirtnetError."""
     try:
         note = read_note(path)
         if note is None and not os.path.exists(path):

@@ -7,40 +7,30 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from ..ipam.allocator import AllocationSettings, Fleet, SubnetAllocator
-from ..ipam.subnets import Pool, Subnet, SubnetInUse
+from ..ipam.subnets import Subnet, SubnetInUse
 from ..network.model import Network
-from .state import State
+from .state import State, own_subnet
 from .validation import refuse_option
 
 
 @dataclass(frozen=True)
-class AllocationOptions:
-    """What the user gives; None: what an earlier run was given holds."""
-
-    pools: Sequence[Pool] | None = None
-    fleet: Fleet | None = None
-
-    def settings(self, stored: AllocationSettings) -> AllocationSettings:
-        """The settings of this run."""
-        pools = stored.pools if self.pools is None else tuple(self.pools)
-        share = None if self.fleet is None else self.fleet.share
-        return AllocationSettings(pools, stored.share if share is None else share)
-
-
-@dataclass(frozen=True)
 class Allocation:
-    """Assigns subnets to ``new`` networks; ``unchanged`` are the other ones of this host."""
+    """Assigns subnets to ``new`` networks; ``unchanged`` are the other ones of this host.
+
+    The share of ``settings`` counts, rather than that of ``fleet``.
+    """
 
     new: Sequence[Network]
     unchanged: Sequence[Network]
     current: State
-    options: AllocationOptions = field(default_factory=AllocationOptions)
+    settings: AllocationSettings
+    fleet: Fleet
 
     def assign(self) -> list[Network]:
-        """The new networks, each with its subnets; raises InvalidOption if none is left."""
+        """The new networks, each with its subnets; raises InvalidOption if none is free."""
         return self._assign_ipv6_prefixes(self._assign_ipv4_subnets())
 
     def _assign_ipv4_subnets(self) -> list[Network]:
@@ -49,8 +39,9 @@ class Allocation:
         networks = []
         for network in self.new:
             if network.ipv4.auto and network.ipv4.address is None:
-                network = network.with_address(self._choose(network, taken))
-                taken.append(_subnet_of(network))
+                address = self._choose(network, taken)
+                network = network.with_address(address)
+                taken.append(own_subnet(network, address.network))
             networks.append(network)
         return networks
 
@@ -58,8 +49,12 @@ class Allocation:
         own_bridges = {network.bridge.name for network in self.new if network.ipv4.auto}
         networks = (*self.unchanged, *self.new)
         return [
-            *(one for one in self.current.occupied if one.network.version == 4 and one.interface not in own_bridges),
-            *(_subnet_of(network) for network in networks if network.subnet),
+            *(
+                subnet
+                for subnet in self.current.occupied
+                if subnet.network.version == 4 and subnet.interface not in own_bridges
+            ),
+            *(own_subnet(network, network.subnet) for network in networks if network.subnet),
             *(
                 SubnetInUse(route.subnet, f"{network.owner} ({route.to})", network.bridge.name)
                 for network in networks
@@ -84,14 +79,13 @@ class Allocation:
         )
 
     def _allocator(self, taken: Sequence[SubnetInUse] = ()) -> SubnetAllocator:
-        settings = self.options.settings(self.current.settings)
-        fleet = replace(self.options.fleet or Fleet(), share=settings.share)
-        return SubnetAllocator(taken, self.current.avoided, settings.pools, self.current.order, fleet)
+        fleet = replace(self.fleet, share=self.settings.share)
+        return SubnetAllocator(taken, self.current.avoided, self.settings.pools, self.current.order, fleet)
 
     def _assign_ipv6_prefixes(self, networks: Sequence[Network]) -> list[Network]:
         """A network gets the /64 that it had before, or else the first free one of the host's prefix."""
         own_bridges = {network.bridge.name for network in networks if network.ipv6.auto}
-        allocator = SubnetAllocator([one for one in self.current.occupied if one.interface not in own_bridges])
+        allocator = SubnetAllocator([subnet for subnet in self.current.occupied if subnet.interface not in own_bridges])
         prefix = self.current.prefix
         taken: list[Subnet] = [subnet for network in (*self.unchanged, *networks) for subnet in network.reached]
         assigned = []
@@ -129,9 +123,3 @@ class Allocation:
                     "host claims more than its share of the pools; give one of the two an address, or use more pools"
                 )
         return notes
-
-
-def _subnet_of(network: Network) -> SubnetInUse:
-    if network.subnet is None:
-        raise AssertionError("the caller passes networks with an IPv4 subnet")
-    return SubnetInUse(network.subnet, f"{network.owner} ({network.subnet})", network.bridge.name)

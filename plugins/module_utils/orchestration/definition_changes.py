@@ -6,8 +6,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,22 +97,19 @@ def _changed_record(network: Network, before: str | None, after: str | None) -> 
     )
 
 
-def removed_unreadable(unreadable: Iterable[Unreadable]) -> list[DefinitionChange]:
+def removed_unreadable(unreadable: Mapping[str, Unreadable]) -> list[DefinitionChange]:
     """A change for each file that cannot be read, of networks that are defined again or removed."""
-    changes = []
-    for definition in unreadable:
-        name = os.path.basename(definition.path)[: -len(".json")]
-        changes.append(
-            DefinitionChange(
-                action=DELETE,
-                name=f"network {name}",
-                before=f"{definition.problem}\n",
-                detail="its definition, which could not be read, removed",
-                network=name,
-                files=[File(definition.path, None)],
-            )
+    return [
+        DefinitionChange(
+            action=DELETE,
+            name=f"network {name}",
+            before=f"{definition.problem}\n",
+            detail="its definition, which could not be read, removed",
+            network=name,
+            files=[File(definition.path, None)],
         )
-    return changes
+        for name, definition in sorted(unreadable.items())
+    ]
 
 
 def changed_settings(before: AllocationSettings, after: AllocationSettings, paths: Paths) -> list[DefinitionChange]:

@@ -84,10 +84,9 @@ def _no_entry(bridge: str) -> Spec:
 
 
 def _bridge(network: Network) -> Spec:
-    own = [str(address) for address in (network.ipv4.address, network.ipv6.address) if address]
     return {
         **replace(network.bridge, vlans=network.resolved_vlans).as_options(),
-        "addresses": [*own, *network.extra_addresses],
+        "addresses": [*map(str, network.own_addresses), *network.extra_addresses],
         "routes": [route.as_options() for route in network.routes],
         "isolate_guests": network.isolate_guests,
         "bandwidth": network.bandwidth.as_options(),
@@ -191,16 +190,14 @@ def _entry(network: Network) -> Spec:
 
 
 def _registration(network: Network) -> Spec:
+    registered = {
+        "active": network.state == "active",
+        "autostart": network.autostart,
+        "persistent": network.persistent,
+        "state": "present",
+    }
     if network.managed_by == LIBVIRT:
-        return {
-            "name": network.name,
-            "xml": network.xml,
-            "restart": network.restart,
-            "active": network.state == "active",
-            "autostart": network.autostart,
-            "persistent": network.persistent,
-            "state": "present",
-        }
+        return {"name": network.name, "xml": network.xml, "restart": network.restart, **registered}
     if network.libvirt.register == NEVER:
         return _absent(network.name)
     return {
@@ -212,10 +209,7 @@ def _registration(network: Network) -> Spec:
         # libvirt isolates ports of Linux bridges only; the guard isolates those of Open vSwitch.
         "isolate_guests": network.isolate_guests and network.bridge.type != OPENVSWITCH,
         "libvirt": {**network.libvirt.as_options(), "virtualport": _virtualport(network)},
-        "active": network.state == "active",
-        "autostart": network.autostart,
-        "persistent": network.persistent,
-        "state": "present",
+        **registered,
     }
 
 

@@ -31,7 +31,7 @@ from ..dnsmasq.target import is_forward
 from .desired_state import FRAGMENTS, specs_for
 from .restore import load_host_state, log_line
 
-# Seconds that a start of dnsmasq may wait for a run of ours.
+# Seconds that a start of dnsmasq may wait for a run of the engine.
 _LOCK_TIMEOUT = 5.0
 
 

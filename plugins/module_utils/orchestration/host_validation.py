@@ -51,7 +51,7 @@ def _validate_bridged(network: Network, current: State) -> None:
             "'bridged' does nothing but tell libvirt of a bridge, and this host lacks libvirt's network driver; "
             f"{_INSTALL}, or use another mode",
         )
-    # A bridge that was ours before is removed as soon as no network of ours needs it.
+    # A bridge that we made is removed as soon as none of our networks needs it.
     refuse_bridge_of({bridge: name for name, one in current.history.items() for bridge in one.bridges}, network)
     problem = bridged.bridge_problem(network.bridge.name, network.bridge.type == OPENVSWITCH, current.links)
     if network.state == "active" and problem:
@@ -86,7 +86,7 @@ def _validate_bridge_type(network: Network, stored: Network | None, current: Sta
 
 
 def _validate_subnets(network: Network, stored: Network | None, current: State) -> None:
-    """A network that runs is not refused for what has come to overlap its subnets since."""
+    """A network that runs is not refused because of an overlap that appeared later."""
     stored_routes = () if stored is None else stored.routes
     routes = [(f"routes[{i}].to", one.to) for i, one in enumerate(network.routes) if one not in stored_routes]
     # A subnet behind a guest is often a part of one that is routed elsewhere as a whole.
@@ -96,7 +96,7 @@ def _validate_subnets(network: Network, stored: Network | None, current: State) 
     own = (("ipv4.address", network.ipv4.address), ("ipv6.address", network.ipv6.address))
     addresses = [(option, str(address)) for option, address in own if address is not None]
     addresses += [(f"extra_addresses[{i}]", cidr) for i, cidr in enumerate(network.extra_addresses)]
-    # A subnet of our choice overlaps a route to elsewhere only if no other subnet was left.
+    # An automatic subnet overlaps a route to elsewhere only if no other subnet was free.
     _require_free(network, addresses, [one for one in current.occupied if not (network.ipv4.auto and one.avoid_only)])
 
 
@@ -113,7 +113,7 @@ def _require_free(network: Network, cidrs: Iterable[tuple[str, str]], occupied: 
 def new_forwards(networks: Iterable[Network], current: State) -> list[tuple[Forward, str]]:
     """The port forwards that are not stored yet, each with its owner.
 
-    A stored one is not refused: whatever has begun to listen on its port since is not served by a run that fails.
+    A stored one is not refused: a failing run would not help a program that has begun to listen on its port.
     """
     stored = {(name, forward) for name, network in current.definitions.items() for forward in network.resolved_forwards}
     return [

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who has which address: the leases that dnsmasq has written down."""
+"""The leases of guests, from the lease files of dnsmasq."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from ..core.paths import Paths
 from ..core.untrusted import UnusableFile
 from ..dnsmasq.config_reader import HostReader, read_config
-from ..dnsmasq.lease_file import Leases, parse, system_leases
+from ..dnsmasq.lease_file import Leases, system_leases
 from ..dnsmasq.lease_file import read_leases as read_lease_file
 from ..dnsmasq.private_files import SHARED, Layout
 from ..dnsmasq.system_service import SystemDnsmasq
@@ -49,32 +49,32 @@ class Lease:
 
 @dataclass(frozen=True)
 class LeaseReport:
-    """The leases that were found, and why others may be missing: a sentence for each file that is not read."""
+    """Leases, and why others may be missing: a sentence for each file that is not read."""
 
     leases: Sequence[Lease] = ()
     problems: Sequence[str] = ()
 
 
 def read_leases(networks: Sequence[Network], paths: Paths, now: float | None = None) -> LeaseReport:
-    """The leases of the networks that have not run out, by network and address.
+    """The leases of the networks that have not expired, sorted by network and address.
 
-    A network that went to another dnsmasq left its leases behind as well as taking them along: the latest counts. A
-    file that cannot be used is one of the problems and keeps no other from being read.
+    A network that moves to another dnsmasq has its leases in two files: the one that expires last counts. A file that
+    cannot be used is one of the problems; the others are read.
     """
     moment = time.time() if now is None else now
     latest: dict[str, Lease] = {}
     problems = []
     for file in lease_files(networks, paths):
         try:
-            found = read_lease_file(file)
+            leases = read_lease_file(file)
         except UnusableFile as error:
             problems.append(f"leases are not complete: {error}")
             continue
-        for lease in _of_networks(found, networks):
+        for lease in leases_of(networks, leases):
             if lease.ip not in latest or _end(lease) > _end(latest[lease.ip]):
                 latest[lease.ip] = lease
     current = [lease for lease in latest.values() if _end(lease) > moment]
-    ordered = sorted(current, key=lambda one: (one.network, ":" in one.ip, ipaddress.ip_address(one.ip).packed))
+    ordered = sorted(current, key=lambda lease: (lease.network, ":" in lease.ip, ipaddress.ip_address(lease.ip).packed))
     return LeaseReport(ordered, problems)
 
 
@@ -94,15 +94,11 @@ def lease_files(networks: Iterable[Network], paths: Paths) -> list[str]:
     return [system_leases(config, paths.root), *private]
 
 
-def parse_leases(text: str, networks: Iterable[Network]) -> Iterator[Lease]:
-    """The leases of the networks' subnets in the text of a lease file."""
-    return _of_networks(parse(text), networks)
-
-
-def _of_networks(found: Leases, networks: Iterable[Network]) -> Iterator[Lease]:
+def leases_of(networks: Iterable[Network], leases: Leases) -> Iterator[Lease]:
+    """The leases of the networks' subnets in a lease file."""
     subnets = [(subnet, network.name) for network in networks for subnet in network.subnets]
-    for lease in found.leases:
-        # Without its type, where that is another than Ethernet.
+    for lease in leases.leases:
+        # Hardware other than Ethernet has its type before the address.
         mac = lease.known_by.rpartition("-")[2] if lease.address.version == 4 else ""
         for subnet, name in subnets:
             if lease.address in subnet:

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from ..bridge.network_managers import ManagedBridgeReconciler
 from ..bridge.reconciler import BridgeReconciler
@@ -26,6 +26,8 @@ from ..resolver.reconciler import ResolverEntries
 from ..resolver.spec import EntrySpec
 from .desired_state import BRIDGES, ENTRIES, FRAGMENTS, OVS_BRIDGES, REGISTRATIONS, RULES, Specs
 
+T = TypeVar("T")
+
 # The options of a network that contain a part's options, so that an error names what the user wrote.
 _OPTION_OF = {BRIDGES: "bridge", OVS_BRIDGES: "bridge", RULES: "", FRAGMENTS: "ipv4.dhcp", ENTRIES: "dns"}
 
@@ -42,32 +44,33 @@ def reconcilers_for(
     """The reconciler of each part, in the order of PARTS; raises InvalidOption.
 
     ``networks`` are those that the user wrote, for the paths in errors; ``integrate`` is for the rules
-    (firewall.reconciler.RulesReconciler), ``resolver`` for the entries (resolver.reconciler.ResolverEntries), ``may_move`` for
-    the bridges (bridge.reconciler.BridgeReconciler).
+    (firewall.reconciler.RulesReconciler), ``resolver`` for the entries (resolver.reconciler.ResolverEntries),
+    ``may_move`` for the bridges (bridge.reconciler.BridgeReconciler).
     """
     path_of = {key: network.path for network in networks for key in (network.name, network.bridge.name) if network.path}
     ovs = [spec for spec in specs[BRIDGES] if spec.get("type") == OPENVSWITCH]
     linux = [spec for spec in specs[BRIDGES] if spec not in ovs]
     by_part = {**specs, BRIDGES: linux, OVS_BRIDGES: ovs}
 
-    def options_of(part: str) -> list[Options]:
-        listed = []
+    def read(part: str, from_options: Callable[[Options], T]) -> list[T]:
+        specs = []
         for i, spec in enumerate(by_part[part]):
             path = path_of.get(spec.get("name") or spec["interface"])
-            listed.append(Options(dict(spec), f"{path}.{_OPTION_OF[part]}".rstrip(".") if path else f"{part}[{i}]"))
-        return listed
+            path = f"{path}.{_OPTION_OF[part]}".rstrip(".") if path else f"{part}[{i}]"
+            specs.append(from_options(Options(dict(spec), path)))
+        return specs
 
     def bridges(part: str) -> ManagedBridgeReconciler:
         return ManagedBridgeReconciler(
-            BridgeReconciler(list(map(BridgeSpec.from_options, options_of(part))), False, paths, may_move), paths
+            BridgeReconciler(read(part, BridgeSpec.from_options), False, paths, may_move), paths
         )
 
     return {
-        RULES: RulesReconciler(list(map(RulesSpec.from_options, options_of(RULES))), False, paths, integrate=integrate),
+        RULES: RulesReconciler(read(RULES, RulesSpec.from_options), False, paths, integrate=integrate),
         BRIDGES: bridges(BRIDGES),
         OVS_BRIDGES: bridges(OVS_BRIDGES),
-        FRAGMENTS: Fragments(list(map(FragmentSpec.from_options, options_of(FRAGMENTS))), False, paths),
-        ENTRIES: ResolverEntries(list(map(EntrySpec.from_options, options_of(ENTRIES))), False, paths, resolver),
+        FRAGMENTS: Fragments(read(FRAGMENTS, FragmentSpec.from_options), False, paths),
+        ENTRIES: ResolverEntries(read(ENTRIES, EntrySpec.from_options), False, paths, resolver),
     }
 
 

@@ -18,7 +18,7 @@ from ..core.network_history import NetworkHistory, history_file, load_history
 from ..core.paths import Paths
 from ..core.reconcile import read_settled
 from ..firewall.listeners import check_listeners, read_listeners
-from ..ipam.allocator import Fleet, read_allocation_settings
+from ..ipam.allocator import AllocationSettings, Fleet, read_allocation_settings
 from ..ipam.in_use import read_avoided_subnets, read_order, read_subnets_in_use
 from ..ipam.subnets import Pool, host_prefix
 from ..kernel.links import has_ipv6
@@ -28,9 +28,8 @@ from ..network import runtime
 from ..network.model import Network
 from ..network.store import read_stored, updated_history
 from ..openvswitch.bridges import read_all_links
-from .allocation import Allocation, AllocationOptions
+from .allocation import Allocation
 from .definition_changes import (
-    DefinitionChange,
     NetworksPlan,
     changed_definitions,
     changed_settings,
@@ -61,12 +60,13 @@ class Networks:
         self.networks = networks
         self.purge = purge
         self.paths = paths
-        self.allocation_options = AllocationOptions(pools, fleet)
+        self.pools = pools
+        self.fleet = fleet or Fleet()
         self.resolver = resolver
         require_unique(networks, "name", lambda network: network.name)
 
     def read(self) -> State:
-        """What is stored, and what of the host a network may collide with."""
+        """Stored definitions and records, and the state of the host that a network may conflict with."""
         identity = host_identity(self.paths.root)
         stored = read_stored(self.paths, identity)
         own = [str(network.ipv4.address.ip) for network in stored.networks.values() if network.ipv4.address]
@@ -94,7 +94,8 @@ class Networks:
         unreadable_kept = set(current.unreadable) - removed - listed
         unchanged = [one for one in current.definitions.values() if one.name not in removed | listed]
         defined = [network for network in self.networks if network.name not in removed]
-        allocation = Allocation(defined, unchanged, current, self.allocation_options)
+        settings = self._settings(current.settings)
+        allocation = Allocation(defined, unchanged, current, settings, self.fleet)
         new = allocation.assign()
         self._validate(new, unchanged, current)
         after = {network.name: network for network in sorted([*unchanged, *new], key=lambda network: network.name)}
@@ -102,10 +103,10 @@ class Networks:
         records = _updated_records(current.records, new, after)
         specs = self._specs(new, unchanged, current, history, unreadable_kept)
         networks = list(after.values())
-        unreadable_removed = [current.unreadable[name] for name in sorted(set(current.unreadable) - unreadable_kept)]
+        unreadable_removed = {name: one for name, one in current.unreadable.items() if name not in unreadable_kept}
         return NetworksPlan(
             changes=[
-                *self._changed_allocation_settings(current),
+                *changed_settings(current.settings, settings, self.paths),
                 *removed_unreadable(unreadable_removed),
                 *changed_definitions(current.definitions, after, current.records, records, self.paths),
             ],
@@ -116,6 +117,10 @@ class Networks:
             specs=specs,
             history_files=[history_file(history, self.paths), runtime.records_file(records, self.paths)],
         )
+
+    def _settings(self, stored: AllocationSettings) -> AllocationSettings:
+        pools = stored.pools if self.pools is None else tuple(self.pools)
+        return AllocationSettings(pools, stored.share if self.fleet.share is None else self.fleet.share)
 
     def _removed(self, current: State) -> set[str]:
         removed = {network.name for network in self.networks if network.state == "absent"}
@@ -128,9 +133,6 @@ class Networks:
         for network in new:
             validate_on_host(network, current)
         check_listeners(new_forwards(new, current), current.listeners)
-
-    def _changed_allocation_settings(self, current: State) -> list[DefinitionChange]:
-        return changed_settings(current.settings, self.allocation_options.settings(current.settings), self.paths)
 
     def _specs(
         self,
@@ -145,8 +147,11 @@ class Networks:
         known_history = {name: record for name, record in history.items() if name not in unreadable_kept}
         specs = specs_for(sorted(running, key=lambda network: network.name), known_history)
         removed = self._removed(current)
-        of_libvirt = [one.name for one in self.networks if one.name in removed and one.managed_by == LIBVIRT]
-        return _with_removed_from_libvirt(specs, of_libvirt)
+        # libvirt's own networks that the user removes, also those that we never knew.
+        of_libvirt = sorted(one.name for one in self.networks if one.name in removed and one.managed_by == LIBVIRT)
+        absent = [{"name": name, "state": "absent", "managed_by": LIBVIRT} for name in of_libvirt]
+        others = [spec for spec in specs[REGISTRATIONS] if spec["name"] not in of_libvirt]
+        return {**specs, REGISTRATIONS: [*absent, *others]}
 
     def apply(self, plan: NetworksPlan) -> None:
         """Store the definitions, unless one of the reconcilers refuses what they ask for.
@@ -166,7 +171,7 @@ class Networks:
 def _updated_history(current: State, after: Collection[Network]) -> dict[str, NetworkHistory]:
     """The history with all networks of before and after.
 
-    A stored network may come from another host, and its removal must be as complete as any.
+    A stored definition may be copied from another host; its network must be removable as completely as any other.
     """
     history = dict(current.history)
     for network in (*current.definitions.values(), *after):
@@ -183,10 +188,3 @@ def _updated_records(records: Mapping[str, str], new: Sequence[Network], after: 
         if record is not None:
             updated[network.name] = record
     return updated
-
-
-def _with_removed_from_libvirt(specs: Specs, names: Sequence[str]) -> Specs:
-    """Add the removal of libvirt's own networks that the user removes, also of those that we never knew."""
-    others = [spec for spec in specs[REGISTRATIONS] if spec["name"] not in names]
-    removed = [{"name": name, "state": "absent", "managed_by": LIBVIRT} for name in sorted(names)]
-    return {**specs, REGISTRATIONS: [*removed, *others]}

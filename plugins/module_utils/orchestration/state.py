@@ -12,30 +12,38 @@ from dataclasses import dataclass, field
 from ..core.network_history import NetworkHistory
 from ..firewall.listeners import Listener
 from ..ipam.allocator import AllocationSettings
-from ..ipam.subnets import UP, SubnetInUse
+from ..ipam.subnets import UP, Subnet, SubnetInUse
 from ..kernel.links import Link
 from ..network.model import Network
 from ..network.store import Unreadable
 
 
 @dataclass(frozen=True)
-class State:
-    """What is stored of networks, and what of the host they may collide with.
+class AddressSpace:
+    """What new subnets are chosen from.
 
-    ``history``: what networks had before; ``records``: networks that were started or stopped by hand; ``occupied``:
-    subnets that must not be used; ``avoided``: subnets that are used only if no other is left; ``order``: which end of
-    a pool is tried first; ``settings``: the pools; ``prefix``: the host's IPv6 prefix, None without IPv6;
+    ``occupied``: subnets that must not be used; ``avoided``: subnets that are used only if no other is free; ``order``:
+    which end of a pool is tried first; ``settings``: the pools; ``prefix``: the host's IPv6 prefix, None without IPv6.
+    """
+
+    occupied: Sequence[SubnetInUse] = ()
+    avoided: Sequence[SubnetInUse] = ()
+    settings: AllocationSettings = AllocationSettings()
+    order: str = UP
+    prefix: ipaddress.IPv6Network | None = None
+
+
+@dataclass(frozen=True)
+class State(AddressSpace):
+    """Stored definitions and records, and the state of the host that networks may conflict with.
+
+    ``history``: what networks had before; ``records``: networks that were started or stopped by hand;
     ``has_libvirt``: whether libvirt's network driver is installed; ``unreadable``: definitions that cannot be read.
     """
 
     definitions: Mapping[str, Network] = field(default_factory=dict)
     history: Mapping[str, NetworkHistory] = field(default_factory=dict)
     records: Mapping[str, str] = field(default_factory=dict)
-    occupied: Sequence[SubnetInUse] = ()
-    avoided: Sequence[SubnetInUse] = ()
-    order: str = UP
-    settings: AllocationSettings = AllocationSettings()
-    prefix: ipaddress.IPv6Network | None = None
     links: Mapping[str, Link] = field(default_factory=dict)
     listeners: Sequence[Listener] = ()
     has_libvirt: bool = True
@@ -48,5 +56,10 @@ class State:
     def is_live(self, network: Network) -> bool:
         """Whether the bridge of a network exists and has its addresses, so that guests may use them."""
         link = self.links.get(network.bridge.name)
-        own = [str(address) for address in (network.ipv4.address, network.ipv6.address) if address]
+        own = [str(address) for address in network.own_addresses]
         return link is not None and bool(own) and all(address in link.addresses for address in own)
+
+
+def own_subnet(network: Network, subnet: Subnet) -> SubnetInUse:
+    """A subnet of a network of this host as one in use."""
+    return SubnetInUse(subnet, f"{network.owner} ({subnet})", network.bridge.name)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Networks as they are: what ``virsh net-list`` and ``net-info`` tell."""
+"""The current state of networks, as ``virsh net-list`` and ``net-info`` show it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from .subnet_conflicts import live_conflicts
 
 
 def status(
-    network: Network, links: Mapping[str, Link], meets: Sequence[str] = (), started: bool = True
+    network: Network, links: Mapping[str, Link], conflicts: Sequence[str] = (), started: bool = True
 ) -> dict[str, Any]:
-    """One network: its definition, whether it runs, and who is plugged in. Pure.
+    """One network: its definition, whether it runs, and its ports. Pure.
 
-    ``started``: whether it shall run; the bridge of somebody else is up in any case.
+    ``started``: whether it shall run; a bridge that is not ours may be up even if not.
     """
     link = links.get(network.bridge.name)
     up = link is not None and link.up
@@ -44,7 +44,7 @@ def status(
         "bridge": network.bridge.name,
         "addresses": [] if link is None else list(link.addresses),
         "ports": sorted(port.name for port in links.values() if port.master == network.bridge.name),
-        "conflicts": list(meets),
+        "conflicts": list(conflicts),
         "definition": network.as_options(),
     }
 
@@ -54,42 +54,42 @@ def networks(paths: Paths, names: Collection[str] = ()) -> list[dict[str, Any]]:
     return listed(load_host_state(paths), names)
 
 
-def listed(situation: HostState, names: Collection[str] = ()) -> list[dict[str, Any]]:
-    """The same, of what was read."""
-    named = situation.named(names)
-    met: dict[str, list[str]] = {}
-    for one in live_conflicts(situation):
-        met.setdefault(one.network.name, []).extend(other.used_by for other in one.others)
-    started = {network.name for network in situation.running}
-    return [status(network, situation.links, met.get(network.name, ()), network.name in started) for network in named]
+def listed(host: HostState, names: Collection[str] = ()) -> list[dict[str, Any]]:
+    """The same, for a state that was read already."""
+    named = host.named(names)
+    conflicts: dict[str, list[str]] = {}
+    for conflict in live_conflicts(host):
+        conflicts.setdefault(conflict.network.name, []).extend(other.used_by for other in conflict.others)
+    started = {network.name for network in host.running}
+    return [status(network, host.links, conflicts.get(network.name, ()), network.name in started) for network in named]
 
 
 def described(paths: Paths, names: Collection[str] = ()) -> dict[str, Any]:
-    """The same, each with its leases, what becomes of its packets, and its XML where the host has the library for it.
+    """The same, each with its leases, the diagnosis of its packets, and its XML if the host has the library for it.
 
     With ``warnings``: why leases are missing. Raises VirtnetError.
     """
-    situation = load_host_state(paths)
-    found, chosen = listed(situation, names), situation.named(names)
+    host = load_host_state(paths)
+    states, chosen = listed(host, names), host.named(names)
     texts = [dump(network) for network in chosen] if has_library() else [None for _network in chosen]
     now = time.time()
     report = read_leases(chosen, paths, now)
-    diagnosis = diagnose(network for network, one in zip(chosen, found) if one["state"] == "active")
+    diagnosis = diagnose(network for network, state in zip(chosen, states) if state["state"] == "active")
     described_networks = [
         {
-            **one,
-            "leases": [lease.as_options(now) for lease in report.leases if lease.network == one["name"]],
-            "packets": diagnosis.of(one["name"]),
+            **state,
+            "leases": [lease.as_options(now) for lease in report.leases if lease.network == state["name"]],
+            "packets": diagnosis.of(state["name"]),
             "xml": text,
         }
-        for one, text in zip(found, texts)
+        for state, text in zip(states, texts)
     ]
     return {"networks": described_networks, "warnings": list(report.problems)}
 
 
-def plugged(situation: HostState) -> list[Network]:
-    """The networks that run and whose bridge is there."""
-    return [network for network in situation.running if network.bridge.name in situation.links]
+def with_bridge(host: HostState) -> list[Network]:
+    """The networks that run and whose bridge exists."""
+    return [network for network in host.running if network.bridge.name in host.links]
 
 
 def xml(paths: Paths, names: Collection[str]) -> list[str]:
@@ -98,7 +98,7 @@ def xml(paths: Paths, names: Collection[str]) -> list[str]:
 
 
 def dump(network: Network) -> str:
-    """What ``virsh net-dumpxml`` would show: a definition, with the addresses that were chosen for it."""
+    """A definition as ``virsh net-dumpxml`` would show it, with the automatic addresses."""
     if network.xml:
         return network.xml
     options = network.as_options()
@@ -111,7 +111,7 @@ def dump(network: Network) -> str:
             if group.get("address") not in (None, "auto", "none"):
                 live[family] = str(group["address"])
             group["address"] = "auto"
-            # With a subnet of our choice they are the default, whatever it happens to be now.
+            # In an automatic subnet the ranges are always the default ones.
             if isinstance(group.get("dhcp"), dict):
                 group["dhcp"]["ranges"] = []
     return to_xml(options, live=live)

@@ -1,11 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Conflicts of running networks with subnets that somebody else has begun to use, and moves of those with ``auto``."""
+"""Conflicts of running networks with subnets that came into use elsewhere, and moves of networks with ``auto``."""
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,15 +14,16 @@ from ..core.files import File, write_files
 from ..core.identity import host_identity
 from ..core.network_history import NetworkHistory, history_file, load_history
 from ..core.paths import Paths
-from ..ipam.allocator import AllocationSettings, Fleet, SubnetAllocator, read_allocation_settings
+from ..ipam.allocator import Fleet, SubnetAllocator, read_allocation_settings
 from ..ipam.in_use import read_avoided_subnets, read_kernel_subnets, read_order, read_subnets_in_use
-from ..ipam.subnets import UP, Subnet, SubnetInUse, host_prefix
+from ..ipam.subnets import Subnet, SubnetInUse, host_prefix
 from ..kernel.links import Link
 from ..network.model import Network
 from ..network.store import file_of, text_of, updated_history
 from .restore import HostState
+from .state import AddressSpace, own_subnet
 
-# The number of subnets that a network avoids because it had to leave them.
+# The number of subnets that a network avoids because a conflict moved it.
 _REJECTED_SUBNETS = 16
 
 
@@ -42,7 +42,7 @@ class Conflict:
     def is_ours_to_choose(self) -> bool:
         """Whether the subnet was assigned because of ``auto``."""
         families = (self.network.ipv4, self.network.ipv6)
-        return any(one.auto and one.address is not None and one.address.network == self.subnet for one in families)
+        return any(family.auto and family.address and family.address.network == self.subnet for family in families)
 
 
 def conflicts(networks: Iterable[Network], occupied: Iterable[SubnetInUse], bridges: Collection[str]) -> list[Conflict]:
@@ -65,7 +65,7 @@ def live_conflicts(host: HostState) -> list[Conflict]:
 
 
 def _own_bridges(host: HostState) -> set[str]:
-    # A bridge with the host's uplink as a port has the network outside.
+    # A bridge with the host's uplink as a port has an outside network.
     return {
         network.bridge.name
         for network in host.defined.values()
@@ -86,17 +86,6 @@ class Move:
         return f"{self.conflict}, so it moves to {family.address.network if family.address else None}"
 
 
-@dataclass(frozen=True)
-class AddressSpace:
-    """What new subnets are chosen from; ``prefix``: the host's for IPv6. The other fields are those of State."""
-
-    occupied: Sequence[SubnetInUse] = ()
-    avoided: Sequence[SubnetInUse] = ()
-    settings: AllocationSettings = AllocationSettings()
-    order: str = UP
-    prefix: ipaddress.IPv6Network | None = None
-
-
 def plan_moves(conflicting: Sequence[Conflict], host: HostState, space: AddressSpace) -> tuple[list[Move], list[str]]:
     """New subnets for networks with ``auto``, and a sentence for each network that stays. Pure.
 
@@ -104,7 +93,7 @@ def plan_moves(conflicting: Sequence[Conflict], host: HostState, space: AddressS
     """
     bridges = _own_bridges(host)
     taken = [subnet for subnet in space.occupied if subnet.interface not in bridges]
-    taken += [_own_subnet(network, subnet) for network in host.defined.values() for subnet in network.subnets]
+    taken += [own_subnet(network, subnet) for network in host.defined.values() for subnet in network.subnets]
     planner = _Planner(host, space, taken)
     for conflict in conflicting:
         if not conflict.is_ours_to_choose:
@@ -114,10 +103,6 @@ def plan_moves(conflicting: Sequence[Conflict], host: HostState, space: AddressS
         else:
             planner.move_ipv4(conflict)
     return planner.moves, planner.unresolved
-
-
-def _own_subnet(network: Network, subnet: Subnet) -> SubnetInUse:
-    return SubnetInUse(subnet, f"{network.owner} ({subnet})", network.bridge.name)
 
 
 @dataclass
@@ -168,7 +153,7 @@ class _Planner:
     def _move(self, conflict: Conflict, new: Network, subnet: Subnet) -> None:
         self._moved[new.name] = new
         self.moves.append(Move(conflict.network, new, conflict))
-        self.taken.append(_own_subnet(new, subnet))
+        self.taken.append(own_subnet(new, subnet))
 
 
 def find_moves(host: HostState, paths: Paths, exclude: Collection[str]) -> tuple[list[Move], list[str]]:
@@ -177,7 +162,7 @@ def find_moves(host: HostState, paths: Paths, exclude: Collection[str]) -> tuple
     if not conflicting:
         return [], []
     defined = host.defined.values()
-    own = [str(address.ip) for one in defined for address in (one.ipv4.address, one.ipv6.address) if address]
+    own = [str(address.ip) for network in defined for address in network.own_addresses]
     space = AddressSpace(
         occupied=read_subnets_in_use(paths.root, os.environ, own, ipv6=any(network.has_ipv6 for network in defined)),
         avoided=read_avoided_subnets(paths.root),
@@ -189,7 +174,7 @@ def find_moves(host: HostState, paths: Paths, exclude: Collection[str]) -> tuple
 
 
 def store_moves(moves: Sequence[Move], paths: Paths) -> None:
-    """Write the definitions of networks that move; their history goes first. The caller holds the lock."""
+    """Write the definitions of networks that move; their history is written first. The caller holds the lock."""
     history = load_history(paths)
     for move in moves:
         before = history.get(move.new.name, NetworkHistory())

@@ -78,7 +78,7 @@ def _refuse_overlap(one: tuple[Subnet, Network], other: tuple[Subnet, Network]) 
 
 
 def _validate_dns_names(networks: Sequence[Network]) -> None:
-    """All networks share the system's dnsmasq, or may come to share it."""
+    """All networks may share the system's dnsmasq."""
     owned: dict[tuple[str, str], tuple[NameOwnership, Network]] = {}
     for network in networks:
         for option, ownership in ownerships_of(network.dns.names):
@@ -92,7 +92,7 @@ def _validate_dns_names(networks: Sequence[Network]) -> None:
 def _validate_forwards(networks: Sequence[Network]) -> None:
     check_claims((forward, network.owner) for network in networks for forward in network.resolved_forwards)
     for network in networks:
-        own = [address.ip for address in (network.ipv4.address, network.ipv6.address) if address]
+        own = [address.ip for address in network.own_addresses]
         check_targets(network.resolved_forwards, network.subnets, own, network.owner)
 
 

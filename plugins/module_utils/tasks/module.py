@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ..core.errors import InvalidOption, VirtnetError, printable_lines
 from ..core.lock import lock
@@ -19,8 +19,7 @@ from ..core.paths import Paths
 from ..core.reconcile import Change, Plan, Reconciler, converge
 from ..network.runtime import mark_part_done
 
-Build = Callable[[Sequence[Options], bool, Paths], Reconciler[Any, Any]]
-Finish = Callable[[Plan[Any], Paths], Mapping[str, Any]]
+Spec = TypeVar("Spec")
 
 
 def requested_objects(params: Mapping[str, Any], many: str, task_options: Sequence[str] = ()) -> list[Options]:
@@ -61,46 +60,52 @@ def as_return_values(plan: Plan[Change], many: str) -> dict[str, Any]:
     return values
 
 
-def run_reconciler(
+def run(module: Any, work: Callable[[Paths], Mapping[str, Any]]) -> None:
+    """Exit with the return values of ``work``, or fail with its error.
+
+    ``warnings`` among the values are warnings of the module: they are no return value since ansible-core 2.19.
+    """
+    try:
+        values = work(Paths())
+    except VirtnetError as error:
+        module.fail_json(msg=str(error))
+        return
+    for warning in values.get("warnings", ()):
+        module.warn(printable_lines(str(warning)))
+    module.exit_json(**{key: value for key, value in values.items() if key != "warnings"})
+
+
+def run_objects(
     module: Any,
     many: str,
-    build: Build,
+    read: Callable[[Options], Spec],
+    build: Callable[[list[Spec], bool, Paths], Reconciler[Any, Any]],
+    *,
     task_options: Sequence[str] = (),
-    finish: Finish = lambda _plan, _paths: {},
+    finish: Callable[[Plan[Any], Paths], Mapping[str, Any]] = lambda _plan, _paths: {},
     kind: str = "",
 ) -> None:
     """Run a reconciler of a list of objects; check mode, diff mode and a real run share one plan.
 
-    ``finish`` adds return values that depend on the applied plan. ``kind``: the part of the networks that is done then;
-    it is removed from the note of the pending run, for which the guard leaves networks alone.
+    ``build`` gets the objects and whether to remove all others. ``finish`` adds return values that depend on the
+    applied plan. ``kind``: the part of the networks that is done then; it is removed from the note of the pending run,
+    for which the guard leaves networks alone.
     """
-    paths = Paths()
-    try:
-        _confirm_uplink_move(module, paths)
-        wanted = requested_objects(module.params, many, task_options)
-        plan = converge(build(wanted, bool(module.params.get("purge")), paths), paths, check=module.check_mode)
+
+    def work(paths: Paths) -> dict[str, Any]:
+        confirm_uplink_move(module, paths)
+        specs = [read(options) for options in requested_objects(module.params, many, task_options)]
+        reconciler = build(specs, bool(module.params.get("purge")), paths)
+        plan = converge(reconciler, paths, check=module.check_mode)
         more = finish(plan, paths)
         if kind and not module.check_mode:
             mark_part_done(kind, paths)
-    except VirtnetError as error:
-        module.fail_json(msg=str(error))
-        return
-    exit_module(module, {**as_return_values(plan, many), **more})
+        return {**as_return_values(plan, many), **more}
+
+    run(module, work)
 
 
-def run_single(module: Any, many: str, build: Callable[[Paths], Reconciler[Any, Any]]) -> None:
-    """As run_reconciler(), for a reconciler without a list of objects."""
-    paths = Paths()
-    try:
-        _confirm_uplink_move(module, paths)
-        plan = converge(build(paths), paths, check=module.check_mode)
-    except VirtnetError as error:
-        module.fail_json(msg=str(error))
-        return
-    exit_module(module, as_return_values(plan, many))
-
-
-def _confirm_uplink_move(module: Any, paths: Paths) -> None:
+def confirm_uplink_move(module: Any, paths: Paths) -> None:
     """Confirm the move of the uplink to a bridge: that this task runs proves that the connection still works."""
     if module.check_mode or not os.path.isdir(os.path.join(paths.state, "uplinks")):
         return
@@ -110,20 +115,3 @@ def _confirm_uplink_move(module: Any, paths: Paths) -> None:
     if unconfirmed(paths):
         with lock(paths.runtime):
             confirm(paths)
-
-
-def exit_module(module: Any, values: Mapping[str, Any]) -> None:
-    """Exit with return values; warnings are no return value since ansible-core 2.19."""
-    for warning in values.get("warnings", ()):
-        module.warn(printable_lines(str(warning)))
-    module.exit_json(**{key: value for key, value in values.items() if key != "warnings"})
-
-
-def run_query(module: Any, query: Callable[[Paths], Mapping[str, Any]]) -> None:
-    """Run a query that changes nothing; ``warnings`` among its values are warnings of the module."""
-    try:
-        values = query(Paths())
-    except VirtnetError as error:
-        module.fail_json(msg=str(error))
-        return
-    exit_module(module, {"changed": False, **values})

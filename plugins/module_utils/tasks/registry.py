@@ -14,10 +14,10 @@ from typing import Any
 from . import python_version  # noqa: F401  # pylint: disable=unused-import
 
 # isort: split
-from ..core.errors import VirtnetError
 from ..core.options import Options
 from ..core.paths import Paths
-from .module import as_return_values, exit_module, run_query, run_reconciler, run_single
+from ..core.reconcile import converge
+from .module import as_return_values, confirm_uplink_move, run, run_objects
 
 
 def bridge(module: Any) -> None:
@@ -26,43 +26,30 @@ def bridge(module: Any) -> None:
     from ..bridge.reconciler import BridgeReconciler
     from ..bridge.spec import BridgeSpec
 
-    run_reconciler(
-        module,
-        "bridges",
-        lambda wanted, purge, paths: ManagedBridgeReconciler(
-            BridgeReconciler([BridgeSpec.from_options(options) for options in wanted], purge, paths, may_move=True),
-            paths,
-        ),
-        kind="bridges",
-    )
+    def build(specs: list[BridgeSpec], purge: bool, paths: Paths) -> ManagedBridgeReconciler:
+        return ManagedBridgeReconciler(BridgeReconciler(specs, purge, paths, may_move=True), paths)
+
+    run_objects(module, "bridges", BridgeSpec.from_options, build, kind="bridges")
 
 
 def dnsmasq_fragment(module: Any) -> None:
     """DHCP and DNS."""
     from ..dnsmasq.reconciler import Fragments, FragmentSpec
 
-    run_reconciler(
-        module,
-        "fragments",
-        lambda wanted, purge, paths: Fragments(
-            [FragmentSpec.from_options(options) for options in wanted], purge, paths
-        ),
-        kind="fragments",
-    )
+    run_objects(module, "fragments", FragmentSpec.from_options, Fragments, kind="fragments")
 
 
 def host(module: Any) -> None:
     """The preparation of the host."""
     from ..host.reconciler import set_up
 
-    try:
-        plan = set_up(module.params["state"], Paths(), check=module.check_mode, guard=module.params["guard"])
-    except VirtnetError as error:
-        module.fail_json(msg=str(error))
-        return
-    values = as_return_values(plan, "host")
-    (host_values,) = values.pop("host")
-    exit_module(module, {**values, **host_values})
+    def work(paths: Paths) -> dict[str, Any]:
+        plan = set_up(module.params["state"], paths, check=module.check_mode, guard=module.params["guard"])
+        values = as_return_values(plan, "host")
+        (host_values,) = values.pop("host")
+        return {**values, **host_values}
+
+    run(module, work)
 
 
 def libvirt_adopt(module: Any) -> None:
@@ -70,11 +57,13 @@ def libvirt_adopt(module: Any) -> None:
     from ..adoption.adopt import Adoptions
     from ..adoption.give_back import Returns
 
-    def build(paths: Paths) -> Adoptions | Returns:
+    def work(paths: Paths) -> dict[str, Any]:
+        confirm_uplink_move(module, paths)
         names = module.params["names"]
-        return Adoptions(names, paths) if module.params["state"] == "adopted" else Returns(names, paths)
+        reconciler: Any = Adoptions(names, paths) if module.params["state"] == "adopted" else Returns(names, paths)
+        return as_return_values(converge(reconciler, paths, check=module.check_mode), "adopted")
 
-    run_single(module, "adopted", build)
+    run(module, work)
 
 
 def libvirt_network(module: Any) -> None:
@@ -82,13 +71,7 @@ def libvirt_network(module: Any) -> None:
     from ..libvirt.definition import RegistrationSpec
     from ..libvirt.reconciler import Registrations
 
-    run_reconciler(
-        module,
-        "networks",
-        lambda wanted, purge, paths: Registrations(
-            [RegistrationSpec.from_options(options) for options in wanted], purge, paths
-        ),
-    )
+    run_objects(module, "networks", RegistrationSpec.from_options, Registrations)
 
 
 def nft_nat(module: Any) -> None:
@@ -96,34 +79,21 @@ def nft_nat(module: Any) -> None:
     from ..firewall.reconciler import RulesReconciler
     from ..nft.spec import RulesSpec
 
-    run_reconciler(
-        module,
-        "networks",
-        lambda wanted, purge, paths: RulesReconciler(
-            [RulesSpec.from_options(options) for options in wanted],
-            purge,
-            paths,
-            integrate=module.params["firewall_integration"],
-        ),
-        task_options=("firewall_integration",),
-        kind="rules",
-    )
+    def build(specs: list[RulesSpec], purge: bool, paths: Paths) -> RulesReconciler:
+        return RulesReconciler(specs, purge, paths, integrate=module.params["firewall_integration"])
+
+    run_objects(module, "networks", RulesSpec.from_options, build, task_options=("firewall_integration",), kind="rules")
 
 
 def resolvconf_entry(module: Any) -> None:
-    """Entries of the host's resolver."""
+    """ResolverEntries of the host's resolver."""
     from ..resolver.reconciler import ResolverEntries
     from ..resolver.spec import EntrySpec
 
-    run_reconciler(
-        module,
-        "entries",
-        lambda wanted, purge, paths: ResolverEntries(
-            [EntrySpec.from_options(options) for options in wanted], purge, paths, module.params["resolver"]
-        ),
-        task_options=("resolver",),
-        kind="entries",
-    )
+    def build(specs: list[EntrySpec], purge: bool, paths: Paths) -> ResolverEntries:
+        return ResolverEntries(specs, purge, paths, module.params["resolver"])
+
+    run_objects(module, "entries", EntrySpec.from_options, build, task_options=("resolver",), kind="entries")
 
 
 def virt_network(module: Any) -> None:
@@ -131,15 +101,15 @@ def virt_network(module: Any) -> None:
     from ..core.identity import host_identity
     from ..ipam.allocator import read_fleet
     from ..ipam.subnets import read_pools
-    from ..network.model import read_network
+    from ..network.model import Network, read_network
     from ..network.runtime import clear_pending_run
     from ..orchestration.parts import pending_changes
     from ..orchestration.reconciler import Networks
 
-    def build(wanted: Any, purge: bool, paths: Paths) -> Networks:
+    def build(networks: list[Network], purge: bool, paths: Paths) -> Networks:
         pools, fleet = module.params["pools"], module.params["fleet"]
         return Networks(
-            [read_network(options, host_identity(paths.root)) for options in wanted],
+            networks,
             purge,
             paths,
             None if pools is None else read_pools(Options({"pools": pools})),
@@ -157,8 +127,14 @@ def virt_network(module: Any) -> None:
         warnings = list(dict.fromkeys([*plan.notes, *(notes if not pending_parts else ())]))
         return {"pending": pending_parts, **({"warnings": warnings} if warnings else {})}
 
-    run_reconciler(
-        module, "networks", build, task_options=("pools", "fleet", "firewall_integration", "resolver"), finish=finish
+    identity = host_identity()
+    run_objects(
+        module,
+        "networks",
+        lambda options: read_network(options, identity),
+        build,
+        task_options=("pools", "fleet", "firewall_integration", "resolver"),
+        finish=finish,
     )
 
 
@@ -166,7 +142,7 @@ def virt_network_info(module: Any) -> None:
     """The current state of networks."""
     from ..orchestration.status import described
 
-    run_query(module, lambda paths: described(paths, module.params["names"] or ()))
+    run(module, lambda paths: {"changed": False, **described(paths, module.params["names"] or ())})
 
 
 TASKS = {

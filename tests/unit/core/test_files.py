@@ -35,65 +35,65 @@ def mode(path: Path) -> int:
 @pytest.mark.usefixtures("umask")
 def test_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
     write_files([File(str(tmp_path / "a/b/usual"), "x"), File(str(tmp_path / "a/b/secret"), "x", 0o600)])
-    write_volatile(File(str(tmp_path / "c/jotted"), "x"))
+    write_volatile(File(str(tmp_path / "c/volatile"), "x"))
     assert [mode(tmp_path / one) for one in ("a", "a/b", "c")] == [0o755] * 3
-    assert [mode(tmp_path / one) for one in ("a/b/usual", "a/b/secret", "c/jotted")] == [0o644, 0o600, 0o644]
+    assert [mode(tmp_path / one) for one in ("a/b/usual", "a/b/secret", "c/volatile")] == [0o644, 0o600, 0o644]
 
 
 @pytest.mark.usefixtures("umask")
 def test_nobody_else_can_hold_the_lock(tmp_path: Path) -> None:
-    """To take a lock (flock(2)) it is enough to have the file open, be it for reading."""
+    """To take a lock (flock(2)) it is enough to open the file, even for reading."""
     with lock(str(tmp_path / "run")):
         assert (mode(tmp_path / "run"), mode(tmp_path / "run/lock")) == (0o755, 0o600)
-    # One of an earlier version.
+    # The lock file of an earlier version.
     (tmp_path / "run/lock").chmod(0o644)
     with lock(str(tmp_path / "run")):
         assert mode(tmp_path / "run/lock") == 0o600
 
 
-def test_no_link_leads_a_write_elsewhere(tmp_path: Path) -> None:
+def test_no_write_follows_a_link(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
-    elsewhere.write_text("theirs")
-    for name in ("lock", ".jotted.virtnet-tmp~"):
+    elsewhere.write_text("other")
+    for name in ("lock", ".volatile.virtnet-tmp~"):
         (tmp_path / name).symlink_to(elsewhere)
     with pytest.raises(VirtnetError, match="symbolic"), lock(str(tmp_path)):
         pass
-    write_volatile(File(str(tmp_path / "jotted"), "ours"))
-    assert elsewhere.read_text() == "theirs"
+    write_volatile(File(str(tmp_path / "volatile"), "own"))
+    assert elsewhere.read_text() == "other"
 
 
-def test_leases_are_not_written_through_a_link_of_dnsmasqs(tmp_path: Path) -> None:
-    """The folder is dnsmasq's own: whoever broke into that must not have root write for him."""
+def test_leases_are_not_written_through_a_link_in_the_folder_of_dnsmasq(tmp_path: Path) -> None:
+    """The folder belongs to dnsmasq: who breaks into dnsmasq must not make root write elsewhere."""
     elsewhere = tmp_path / "elsewhere"
-    elsewhere.write_text("theirs")
+    elsewhere.write_text("other")
     path = tmp_path / "lab.leases"
     path.write_text("")
     Path(f"{path}.virtnet-tmp").symlink_to(elsewhere)
     leases = parse("0 52:54:00:00:00:01 192.168.30.7 web 01:52:54:00:00:00:01\nroot:secret:1:2:3\n")
     write_leases(str(path), leases, str(path))
-    assert elsewhere.read_text() == "theirs"
-    # Nor does what is no lease get from one file into the other.
+    assert elsewhere.read_text() == "other"
+    # A line that is no lease is not copied.
     assert path.read_text() == "0 52:54:00:00:00:01 192.168.30.7 web 01:52:54:00:00:00:01\n"
 
 
-def test_no_folder_is_made_for_what_shall_not_be_there(tmp_path: Path) -> None:
-    write_files([File(str(tmp_path / "a/gone"), None), File(str(tmp_path / "b/there"), "x")])
+def test_removing_a_file_creates_no_folder(tmp_path: Path) -> None:
+    write_files([File(str(tmp_path / "a/removed"), None), File(str(tmp_path / "b/new"), "x")])
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
-def test_what_cannot_be_written_is_named_and_not_what_stands_for_it_meanwhile(tmp_path: Path) -> None:
+def test_a_write_error_names_the_file_and_not_the_temporary_file(tmp_path: Path) -> None:
     (tmp_path / "rules.json").mkdir()
     with pytest.raises(VirtnetError, match=rf"^cannot write {tmp_path}/rules.json: Is a directory$"):
         write_files([File(str(tmp_path / "rules.json"), "{}")])
 
 
-def test_a_program_that_hangs_ends_with_all_that_it_started(tmp_path: Path) -> None:
-    noted = tmp_path / "child"
+def test_a_program_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
+    pid_file = tmp_path / "child"
     with pytest.raises(CommandFailed, match="did not end within 2 s"):
-        run(["sh", "-c", f"sleep 987 & echo $! >{noted}; wait"], timeout=2)
-    child = Path(f"/proc/{noted.read_text().strip()}/stat")
+        run(["sh", "-c", f"sleep 987 & echo $! >{pid_file}; wait"], timeout=2)
+    child = Path(f"/proc/{pid_file.read_text().strip()}/stat")
     end = time.monotonic() + 60
-    # Whoever adopts it may take a moment to reap it.
+    # Its new parent may take a moment to reap it.
     while child.exists() and child.read_text().rpartition(")")[2].split()[0] != "Z":
         assert time.monotonic() < end, "the child lives"
         time.sleep(0.05)
@@ -102,7 +102,7 @@ def test_a_program_that_hangs_ends_with_all_that_it_started(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "text", ["", "{", "[1]", '"lab"', '{"name": "lab", "of_a_newer_version": 7}', "[" * 100000, None]
 )
-def test_a_definition_that_cannot_be_read_stands_aside_with_its_reason(tmp_path: Path, text: str | None) -> None:
+def test_an_unreadable_definition_is_reported_with_its_reason(tmp_path: Path, text: str | None) -> None:
     folder = tmp_path / "etc/virtnet/networks"
     write_files([File(str(folder / "good.json"), '{"name": "good"}')])
     if text is None:

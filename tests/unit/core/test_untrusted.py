@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files that a user other than root can exchange: whatever is put there, a reader ends at once and says what it is."""
+"""Files that a user other than root can replace: a reader of any replacement ends at once and names it."""
 
 from __future__ import annotations
 
@@ -64,31 +64,31 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
 
 def in_time(work: Callable[[], object], patience: float = 20.0) -> object:
     """What a function returns or raises; fails where it does not end."""
-    done: list[object] = []
+    results: list[object] = []
 
     def call() -> None:
         try:
-            done.append(work())
+            results.append(work())
         except Exception as error:  # noqa: BLE001  raised again below
-            done.append(error)
+            results.append(error)
 
     thread = threading.Thread(target=call, daemon=True)
     thread.start()
     thread.join(patience)
-    assert done, "it does not end"
-    if isinstance(done[0], Exception):
-        raise done[0]
-    return done[0]
+    assert results, "it does not end"
+    if isinstance(results[0], Exception):
+        raise results[0]
+    return results[0]
 
 
-@pytest.mark.parametrize("what", BROKEN)
-def test_what_is_no_file_is_named_with_its_fault_and_cure(tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("kind", BROKEN)
+def test_an_unusable_file_is_named_with_problem_and_remedy(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "lab.leases"
-    make, fault = BROKEN[what]
+    make, problem = BROKEN[kind]
     make(path)
     with pytest.raises(UnusableFile) as caught:
         in_time(lambda: read_untrusted_text(str(path), LIMIT))
-    assert str(caught.value).startswith(f"{path} ") and fault in str(caught.value)
+    assert str(caught.value).startswith(f"{path} ") and problem in str(caught.value)
     assert str(caught.value).endswith("; move it away")
     assert unusable_reason(str(path), LIMIT) == str(caught.value)
 
@@ -112,24 +112,24 @@ def test_a_file_that_grows_while_it_is_read_is_read_to_the_limit(
 ) -> None:
     path = tmp_path / "file"
     path.write_text("x")
-    looked = os.fstat
+    fstat = os.fstat
 
-    def grow_after_the_look(descriptor: int) -> os.stat_result:
-        status = looked(descriptor)
+    def fstat_before_growth(descriptor: int) -> os.stat_result:
+        status = fstat(descriptor)
         if stat.S_ISREG(status.st_mode):
             os.truncate(path, 10 << 30)
         return status
 
-    monkeypatch.setattr(os, "fstat", grow_after_the_look)
+    monkeypatch.setattr(os, "fstat", fstat_before_growth)
     with pytest.raises(UnusableFile, match=f"more than {LIMIT} bytes"):
         in_time(lambda: read_untrusted_text(str(path), LIMIT))
 
 
 def test_a_link_that_root_or_the_user_made_is_followed(tmp_path: Path) -> None:
-    (tmp_path / "there").mkdir()
-    (tmp_path / "there/file").write_text("text")
-    (tmp_path / "folder").symlink_to("there")
-    (tmp_path / "file").symlink_to("folder/../there/./file")
+    (tmp_path / "target").mkdir()
+    (tmp_path / "target/file").write_text("text")
+    (tmp_path / "folder").symlink_to("target")
+    (tmp_path / "file").symlink_to("folder/../target/./file")
     assert read_untrusted_text(str(tmp_path / "file"), LIMIT) == "text"
     (tmp_path / "dangling").symlink_to("nowhere")
     assert read_untrusted_text(str(tmp_path / "dangling"), LIMIT) is None
@@ -137,7 +137,7 @@ def test_a_link_that_root_or_the_user_made_is_followed(tmp_path: Path) -> None:
 
 @needs_root
 @pytest.mark.parametrize("place", ["the file", "its folder"])
-def test_a_link_of_another_user_leads_to_that_users_files_alone(tmp_path: Path, place: str) -> None:
+def test_a_link_of_another_user_is_followed_only_to_files_of_that_user(tmp_path: Path, place: str) -> None:
     secret, theirs = tmp_path / "secrets/file", tmp_path / "theirs/file"
     for file, text in ((secret, SECRET), (theirs, "their own")):
         file.parent.mkdir()
@@ -165,7 +165,7 @@ def test_a_link_of_another_user_leads_to_that_users_files_alone(tmp_path: Path, 
 
 
 @needs_root
-def test_a_file_that_cannot_be_read_is_named_and_its_content_is_not(tmp_path: Path) -> None:
+def test_an_error_names_the_file_and_never_its_content(tmp_path: Path) -> None:
     """A hard link to a file of root's is that file: root reads it, and nothing of it but leases gets any further."""
     secret = tmp_path / "secret"
     secret.write_text(f"{SECRET}:19000:0:99999:7:::\n")
@@ -174,8 +174,8 @@ def test_a_file_that_cannot_be_read_is_named_and_its_content_is_not(tmp_path: Pa
 
 
 @needs_root
-@pytest.mark.parametrize("what", ["a named pipe", "a link", "a dangling link", "a socket", "nothing", "a file"])
-def test_a_file_is_replaced_and_not_what_a_link_leads_to(tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("kind", ["a named pipe", "a link", "a dangling link", "a socket", "nothing", "a file"])
+def test_a_link_is_replaced_and_never_its_target(tmp_path: Path, kind: str) -> None:
     """In the folder of a user the new file is that user's, whoever owns what was there or what it leads to."""
     folder, secret = tmp_path / "theirs", tmp_path / "secret"
     folder.mkdir()
@@ -191,7 +191,7 @@ def test_a_file_is_replaced_and_not_what_a_link_leads_to(tmp_path: Path, what: s
         "nothing": lambda: None,
         "a file": lambda: path.write_text("old"),
     }
-    makers[what]()
+    makers[kind]()
     # A name that can be guessed could be a folder's, or a link.
     for name in (".lab.leases.virtnet-tmp", "lab.leases.virtnet-tmp"):
         (folder / name).mkdir()
@@ -206,7 +206,7 @@ def test_a_file_is_replaced_and_not_what_a_link_leads_to(tmp_path: Path, what: s
 
 
 @needs_root
-def test_in_a_folder_of_roots_a_file_keeps_its_owner(tmp_path: Path) -> None:
+def test_a_file_in_a_folder_of_root_keeps_its_owner(tmp_path: Path) -> None:
     path, like = tmp_path / "dnsmasq.leases", tmp_path / "like"
     like.write_text("")
     os.chown(like, 7, 8)
@@ -218,7 +218,7 @@ def test_in_a_folder_of_roots_a_file_keeps_its_owner(tmp_path: Path) -> None:
     assert (path.stat().st_uid, stat.S_IMODE(path.stat().st_mode)) == (9, 0o640)
 
 
-def test_what_stands_in_place_of_a_file_is_renamed(tmp_path: Path) -> None:
+def test_an_object_in_place_of_a_file_is_renamed(tmp_path: Path) -> None:
     path = tmp_path / "lab.leases"
     for make, _fault in BROKEN.values():
         make(path)
@@ -232,7 +232,7 @@ def test_what_stands_in_place_of_a_file_is_renamed(tmp_path: Path) -> None:
 # What root reads in folders of users other than root, and what it makes of a named pipe there.
 
 
-def test_a_state_of_networkd_that_is_no_file_is_none(tmp_path: Path) -> None:
+def test_a_state_of_networkd_that_is_no_file_is_ignored(tmp_path: Path) -> None:
     folder = tmp_path / "run/systemd/netif/links"
     folder.mkdir(parents=True)
     (tmp_path / "sys/class/net/eth0").mkdir(parents=True)
@@ -241,7 +241,7 @@ def test_a_state_of_networkd_that_is_no_file_is_none(tmp_path: Path) -> None:
     assert in_time(lambda: read_uplinks(["eth0"], str(tmp_path), Managers())) == {}
 
 
-def test_a_resolv_conf_that_is_no_file_is_said_by_its_part_and_names_no_server(tmp_path: Path) -> None:
+def test_a_resolv_conf_that_is_no_file_is_reported_and_has_no_servers(tmp_path: Path) -> None:
     stub = tmp_path / "run/systemd/resolve/stub-resolv.conf"
     stub.parent.mkdir(parents=True)
     os.mkfifo(stub)
@@ -253,7 +253,7 @@ def test_a_resolv_conf_that_is_no_file_is_said_by_its_part_and_names_no_server(t
     assert in_time(lambda: list(_servers(str(tmp_path), set()))) == []
 
 
-def test_a_configuration_of_dnsmasqs_that_never_ends_is_named(tmp_path: Path) -> None:
+def test_an_endless_configuration_of_dnsmasq_is_reported(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "more.conf")
     main = tmp_path / "dnsmasq.conf"
     main.write_text(f"conf-file=/dev/null\nconf-file={tmp_path}/more.conf\n")
@@ -261,7 +261,7 @@ def test_a_configuration_of_dnsmasqs_that_never_ends_is_named(tmp_path: Path) ->
         in_time(lambda: read_config(["dnsmasq", "-C", str(main)], HostReader(), str(tmp_path / "own")))
 
 
-def test_leases_of_libvirts_that_are_no_file_are_named(tmp_path: Path) -> None:
+def test_leases_of_libvirt_that_are_no_file_are_reported(tmp_path: Path) -> None:
     path = Path(status_path("virbr0", Paths(str(tmp_path))))
     path.parent.mkdir(parents=True)
     os.mkfifo(path)
@@ -278,13 +278,13 @@ def test_a_lease_file_of_too_many_lines_is_no_lease_file(tmp_path: Path) -> None
 
 def deep(path: Path, levels: int) -> None:
     """Folders in each other, more of them than Python's stack holds."""
-    here = os.open(path, os.O_RDONLY)
+    folder = os.open(path, os.O_RDONLY)
     for _level in range(levels):
-        os.mkdir("d", dir_fd=here)
-        inside = os.open("d", os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = inside
-    os.close(here)
+        os.mkdir("d", dir_fd=folder)
+        inside = os.open("d", os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = inside
+    os.close(folder)
 
 
 def test_a_deeply_nested_folder_is_listed_from_inside_out(tmp_path: Path) -> None:
@@ -296,8 +296,8 @@ def test_a_deeply_nested_folder_is_listed_from_inside_out(tmp_path: Path) -> Non
 
 
 @needs_root
-def test_a_folder_that_became_a_link_of_another_users_does_not_lead_a_removal_elsewhere(tmp_path: Path) -> None:
-    """Between the plan of a teardown and the removal the user dnsmasq has all the time it wants."""
+def test_a_removal_does_not_follow_a_folder_that_became_a_link_of_another_user(tmp_path: Path) -> None:
+    """The user dnsmasq can change the folder between the plan of a teardown and the removal."""
     leases, etc = tmp_path / "leases", tmp_path / "etc"
     (leases / "sub").mkdir(parents=True)
     etc.mkdir()
@@ -305,7 +305,7 @@ def test_a_folder_that_became_a_link_of_another_users_does_not_lead_a_removal_el
         path.write_text(SECRET)
     os.chown(leases, NOBODY, NOBODY)
     listed = read_tree(str(leases))
-    (leases / "sub").rename(leases / "aside")
+    (leases / "sub").rename(leases / "renamed")
     (leases / "sub").symlink_to(etc)
     os.lchown(leases / "sub", NOBODY, NOBODY)
     with pytest.raises(UnusableFile, match="link of user"):

@@ -119,7 +119,7 @@ PAGES = set().union(*(shape_of_page(one) for one in BASE if not one.xml))
 
 
 @pytest.mark.parametrize("text", ["²", "٣", "-1", "1e3", "0x1f", "1" * 5000])
-def test_what_looks_like_a_number_is_one_or_is_refused(text: str) -> None:
+def test_numbers_in_any_spelling_are_read_or_refused(text: str) -> None:
     """Some signs are digits without being of any number."""
     for sample in SAMPLES[:2]:
         for changed in replaced_everywhere(sample, text):
@@ -128,7 +128,7 @@ def test_what_looks_like_a_number_is_one_or_is_refused(text: str) -> None:
 
 @values(600)
 @given(networks)
-def test_a_definition_is_read_back_as_it_was(case: Any) -> None:
+def test_a_definition_reads_back_unchanged(case: Any) -> None:
     network = accepted(case[1][1])
     if network is not None:
         again = read(json.loads(json.dumps(network.as_options())))
@@ -193,7 +193,7 @@ def test_no_text_becomes_a_line_of_the_hosts_resolver(case: Any) -> None:
 
 @values(300)
 @given(networks)
-def test_a_units_name_and_the_files_names_are_of_letters_that_mean_nothing(case: Any) -> None:
+def test_names_of_units_and_files_have_no_special_characters(case: Any) -> None:
     network = accepted(case[1][1])
     if network is None:
         return
@@ -211,5 +211,5 @@ def test_a_units_name_and_the_files_names_are_of_letters_that_mean_nothing(case:
 
 
 @pytest.mark.parametrize("name", ["..", ".", "-x", "a/b", "a b", "a%n", "a@b", "a\\x2d", "a\n", "é", "", "x" * 51])
-def test_names_that_are_more_than_a_name_are_refused(name: str) -> None:
+def test_names_with_other_characters_are_refused(name: str) -> None:
     assert accepted({"name": name}) is None

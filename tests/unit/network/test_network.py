@@ -184,7 +184,7 @@ def test_nat_options_read_back() -> None:
     }
 
 
-def test_values_from_templates_are_understood() -> None:
+def test_values_from_templates_are_accepted() -> None:
     network = read(name="lab", autostart="no", bridge={"mtu": "1400", "stp": "True"})
     assert (network.autostart, network.bridge.mtu, network.bridge.stp) == (False, 1400, True)
 
@@ -442,7 +442,7 @@ def test_error_names_the_value_and_what_to_do(options: dict[str, Any], path: str
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))  # fmt: skip  # noqa: E501
-def test_whatever_stands_in_the_yaml_is_taken_or_refused_but_never_a_crash(value: Any) -> None:
+def test_any_yaml_is_accepted_or_refused_and_never_a_crash(value: Any) -> None:
     for option in Network.__dataclass_fields__:
         try:
             read(**{"name": "lab", option: value})
@@ -486,14 +486,14 @@ def test_records_and_boot_read_back_with_complete_names() -> None:
         ({"domain": "lab", "txt": [{"name": "x.test", "value": "y"}]}, "dns.txt[0].name"),
     ],
 )
-def test_what_would_hold_for_everybody_asks_for_a_private_dnsmasq(dns: dict[str, Any], path: str) -> None:
+def test_options_that_would_affect_all_networks_need_a_private_dnsmasq(dns: dict[str, Any], path: str) -> None:
     assert read(name="lab", dns=dns)
     message = refused(dns=dns, dnsmasq={"instance": "system"})
     assert f"networks[2].{path}: " in message
     assert "dnsmasq.instance: private" in message
 
 
-def test_raw_lines_ask_for_a_private_dnsmasq() -> None:
+def test_raw_lines_need_a_private_dnsmasq() -> None:
     wanted = {"options": ["log-queries"], "instance": "system"}
     assert "networks[2].dnsmasq.options: " in refused(dnsmasq=wanted)
     network = read(name="lab", ipv4=SUBNET, dnsmasq={"options": ["log-queries"]})
@@ -561,7 +561,7 @@ def test_a_network_called_all_has_a_bridge_of_another_name() -> None:
         {"ipv6": {"address": "fd00::1/64", "dhcp": {"hosts": [{"mac": "52:54:00:00:00:01", "ip": "fd00::7{}"}]}}},
     ],
 )
-def test_what_follows_an_ipv6_address_is_no_text_of_any_signs(options: dict[str, Any], zone: str) -> None:
+def test_an_ipv6_address_has_no_zone_of_any_text(options: dict[str, Any], zone: str) -> None:
     """Python's ipaddress takes any text after '%' for a zone; it would go on into lines for nft and dnsmasq."""
     assert "is n" in refused(**json.loads(json.dumps(options).replace("{}", zone)))
 

@@ -12,7 +12,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.network import runti
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import PARTS
 
 
-def test_a_run_is_through_with_its_last_part(tmp_path: Path) -> None:
+def test_a_run_ends_with_its_last_part(tmp_path: Path) -> None:
     paths = Paths(str(tmp_path))
     runtime.record_pending_run(["lab"], PARTS, paths)
     runtime.record_pending_run(["dmz"], PARTS, paths)
@@ -24,7 +24,7 @@ def test_a_run_is_through_with_its_last_part(tmp_path: Path) -> None:
     runtime.mark_part_done("rules", paths)
 
 
-def test_a_note_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+def test_an_unreadable_note_is_ignored(tmp_path: Path) -> None:
     paths = Paths(str(tmp_path))
     note = Path(runtime.pending_path(paths))
     note.parent.mkdir(parents=True)

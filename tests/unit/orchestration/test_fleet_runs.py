@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs of a fleet, host by host: the filter, the module's plan, and what the next run is then answered."""
+"""Runs of a fleet, host by host: the filter, the module's plan, and what the hosts answer to the next run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ansible.utils.display import Display
-from ansible_collections.virtnet.linux.plugins.filter.fleet import fleet
+from ansible_collections.virtnet.linux.plugins.filter.fleet import fleet as fleet_option
 from ansible_collections.virtnet.linux.plugins.module_utils.core.network_history import NetworkHistory
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
@@ -28,9 +28,9 @@ POOL = [Pool(ipaddress.IPv4Network("192.168.0.0/16"))]
 
 @pytest.fixture(autouse=True)
 def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    found: list[str] = []
-    monkeypatch.setattr(Display, "warning", lambda _self, text: found.append(text))
-    return found
+    texts: list[str] = []
+    monkeypatch.setattr(Display, "warning", lambda _self, text: texts.append(text))
+    return texts
 
 
 class Fleet:
@@ -43,32 +43,36 @@ class Fleet:
         self.states = {host: State() for host in lists}
 
     def answer(self, host: str) -> Any:
-        stored = [one.as_options() for one in self.states[host].definitions.values()]
-        told = [{"name": one["name"], "state": "active", "mode": one["mode"], "definition": one} for one in stored]
-        return self.lies.get(host, {"networks": told})
+        stored = [network.as_options() for network in self.states[host].definitions.values()]
+        networks = [{"name": one["name"], "state": "active", "mode": one["mode"], "definition": one} for one in stored]
+        return self.lies.get(host, {"networks": networks})
 
     def run(self, only: Iterable[str] = (), renumber: bool = False) -> int:
         """All hosts at once, as forks do, or those of ``--limit``; how many definitions changed."""
         hosts = sorted(only or self.lists)
         hostvars = {host: {"virtnet_networks": self.lists[host], "virtnet_held": self.answer(host)} for host in hosts}
-        return sum(self._run(host, fleet(hostvars, host, hosts, bool(only), renumber=renumber)) for host in hosts)
+        return sum(
+            self._run(host, fleet_option(hostvars, host, hosts, bool(only), renumber=renumber)) for host in hosts
+        )
 
     def _run(self, host: str, option: Mapping[str, Any]) -> int:
         state = self.states[host]
-        told = read_fleet(Options({"fleet": option}), "fleet")
+        others = read_fleet(Options({"fleet": option}), "fleet")
         listed = list(Options({"networks": self.lists[host]}).each("networks"))
         wanted = [read_network(one, IDENTITY) for one in listed]
-        done = Networks(wanted, False, Paths("/nowhere"), self.pools, told).plan(state)
-        definitions = {one["name"]: read_network(Options(one), IDENTITY) for one in done.result}
-        memory = {
+        planned = Networks(wanted, False, Paths("/nowhere"), self.pools, others).plan(state)
+        definitions = {one["name"]: read_network(Options(one), IDENTITY) for one in planned.result}
+        history = {
             name: updated_history(state.history.get(name, NetworkHistory()), one)
             for name, one in {**state.definitions, **definitions}.items()
         }
-        share = told.share or state.settings.share
+        share = others.share or state.settings.share
         self.states[host] = State(
-            definitions, {**state.history, **memory}, settings=AllocationSettings(tuple(self.pools), share)
+            definitions=definitions,
+            history={**state.history, **history},
+            settings=AllocationSettings(tuple(self.pools), share),
         )
-        return sum(1 for change in done.changes if change.network)
+        return sum(1 for change in planned.changes if change.network)
 
     def subnets(self, *hosts: str) -> list[str]:
         return [str(one.subnet) for host in hosts for one in self.states[host].definitions.values()]
@@ -79,9 +83,9 @@ HONEST = ["a", "b", "c", "d"]
 
 
 def settled() -> Fleet:
-    found = Fleet({host: [LAB] for host in (*HONEST, "e")})
-    found.run()
-    return found
+    fleet = Fleet({host: [LAB] for host in (*HONEST, "e")})
+    fleet.run()
+    return fleet
 
 
 def lie(*addresses: str) -> dict[str, Any]:
@@ -93,9 +97,9 @@ def lie(*addresses: str) -> dict[str, Any]:
 
 
 def test_honest_hosts_get_subnets_of_their_own_and_a_second_run_changes_nothing(warnings: list[str]) -> None:
-    found = settled()
-    assert len(set(found.subnets(*found.lists))) == 5
-    assert found.run() == found.run(["b", "c"]) == found.run(["e"]) == 0
+    fleet = settled()
+    assert len(set(fleet.subnets(*fleet.lists))) == 5
+    assert fleet.run() == fleet.run(["b", "c"]) == fleet.run(["e"]) == 0
     assert warnings == []
 
 
@@ -109,78 +113,78 @@ _LIES = {
 }
 
 
-@pytest.mark.parametrize("told", _LIES.values(), ids=_LIES)
-def test_no_answer_moves_what_others_hold_or_keeps_new_networks_from_them(told: Any) -> None:
-    found = settled()
-    before = found.subnets(*HONEST)
-    found.lies["e"] = told
-    assert found.run(renumber=False) == found.run(["a", "e"]) == 0
+@pytest.mark.parametrize("answer", _LIES.values(), ids=_LIES)
+def test_no_answer_moves_networks_of_other_hosts_or_blocks_new_ones(answer: Any) -> None:
+    fleet = settled()
+    before = fleet.subnets(*HONEST)
+    fleet.lies["e"] = answer
+    assert fleet.run(renumber=False) == fleet.run(["a", "e"]) == 0
     for host in HONEST:
-        found.lists[host] = [LAB, {"name": "new"}, {"name": "more"}]
-    assert found.run() == 8
-    after = found.subnets(*HONEST)
+        fleet.lists[host] = [LAB, {"name": "new"}, {"name": "more"}]
+    assert fleet.run() == 8
+    after = fleet.subnets(*HONEST)
     assert set(before) <= set(after)
     assert len(set(after)) == 12
-    assert found.run() == 0
+    assert fleet.run() == 0
 
 
-def test_hosts_that_hold_the_same_stay_until_one_is_fixed_or_added_again(warnings: list[str]) -> None:
-    found = Fleet({"a": [LAB], "b": [LAB]})
-    found.run(["a"])
-    found.run(["b"])
-    assert found.subnets("a", "b") == ["192.168.0.0/24"] * 2
-    assert found.run() == 0
+def test_hosts_with_the_same_subnet_keep_it_until_one_is_fixed_or_added_again(warnings: list[str]) -> None:
+    fleet = Fleet({"a": [LAB], "b": [LAB]})
+    fleet.run(["a"])
+    fleet.run(["b"])
+    assert fleet.subnets("a", "b") == ["192.168.0.0/24"] * 2
+    assert fleet.run() == 0
     assert len([one for one in warnings if "of host a" in one and "of host b" in one]) == 2
     warnings.clear()
-    found.lists["b"] = [{**LAB, "state": "absent"}]
-    found.run()
-    found.lists["b"] = [LAB]
-    assert found.run() == 1
-    assert found.subnets("a", "b") == ["192.168.0.0/24", "192.168.1.0/24"]
-    assert found.run() == 0
+    fleet.lists["b"] = [{**LAB, "state": "absent"}]
+    fleet.run()
+    fleet.lists["b"] = [LAB]
+    assert fleet.run() == 1
+    assert fleet.subnets("a", "b") == ["192.168.0.0/24", "192.168.1.0/24"]
+    assert fleet.run() == 0
     assert warnings == []
 
 
-def test_the_later_of_two_hosts_that_hold_the_same_moves_where_the_administrator_asks_for_it(
+def test_the_later_of_two_hosts_with_the_same_subnet_moves_if_the_administrator_asks(
     warnings: list[str],
 ) -> None:
-    found = Fleet({"a": [LAB], "b": [LAB]})
-    found.run(["a"])
-    found.run(["b"])
-    assert found.run(renumber=True) == 1
-    assert found.subnets("a", "b") == ["192.168.0.0/24", "192.168.1.0/24"]
-    assert found.run() == 0
+    fleet = Fleet({"a": [LAB], "b": [LAB]})
+    fleet.run(["a"])
+    fleet.run(["b"])
+    assert fleet.run(renumber=True) == 1
+    assert fleet.subnets("a", "b") == ["192.168.0.0/24", "192.168.1.0/24"]
+    assert fleet.run() == 0
     assert warnings == []
 
 
-def test_what_the_administrator_fixes_moves_networks_that_were_chosen(warnings: list[str]) -> None:
-    found = settled()
-    taken = found.subnets("a")[0]
-    found.lists["e"] = [{"name": "lab", "ipv4": {"address": str(ipaddress.IPv4Network(taken)[1]) + "/24"}}]
-    assert found.run() == 2
-    assert found.subnets("e") == [taken]
-    assert len(set(found.subnets(*found.lists))) == 5
-    assert found.run() == 0
+def test_a_fixed_subnet_moves_networks_with_automatic_ones(warnings: list[str]) -> None:
+    fleet = settled()
+    taken = fleet.subnets("a")[0]
+    fleet.lists["e"] = [{"name": "lab", "ipv4": {"address": str(ipaddress.IPv4Network(taken)[1]) + "/24"}}]
+    assert fleet.run() == 2
+    assert fleet.subnets("e") == [taken]
+    assert len(set(fleet.subnets(*fleet.lists))) == 5
+    assert fleet.run() == 0
     assert warnings == []
 
 
-def test_a_host_that_joins_gets_a_subnet_that_nobody_holds() -> None:
-    found = settled()
-    before = found.subnets(*found.lists)
-    found.lists["aa"], found.states["aa"] = [LAB, {"name": "dmz"}], State()
-    assert found.run() == 2
-    assert len(set(found.subnets(*found.lists))) == 7
-    assert found.subnets(*HONEST, "e") == before
-    assert found.states["aa"].settings.share == Share(1, 6)
+def test_a_new_host_gets_a_free_subnet() -> None:
+    fleet = settled()
+    before = fleet.subnets(*fleet.lists)
+    fleet.lists["aa"], fleet.states["aa"] = [LAB, {"name": "dmz"}], State()
+    assert fleet.run() == 2
+    assert len(set(fleet.subnets(*fleet.lists))) == 7
+    assert fleet.subnets(*HONEST, "e") == before
+    assert fleet.states["aa"].settings.share == Share(1, 6)
 
 
-def test_a_host_with_more_networks_than_its_share_is_heeded_while_subnets_are_left() -> None:
+def test_claims_beyond_the_share_count_while_subnets_are_free() -> None:
     pools = [Pool(ipaddress.IPv4Network("192.168.0.0/20"))]
-    found = Fleet({"a": [{"name": f"n{i}"} for i in range(7)], "b": [LAB]}, pools)
-    found.run()
-    found.lists["a"] = [{"name": f"n{i}"} for i in range(12)]
-    found.run()
-    assert len(set(found.subnets("a", "b"))) == 13
-    found.lists["b"] = [LAB, {"name": "dmz"}, {"name": "web"}]
-    assert found.run() == 2
-    assert len(set(found.subnets("a", "b"))) == 15
+    fleet = Fleet({"a": [{"name": f"n{i}"} for i in range(7)], "b": [LAB]}, pools)
+    fleet.run()
+    fleet.lists["a"] = [{"name": f"n{i}"} for i in range(12)]
+    fleet.run()
+    assert len(set(fleet.subnets("a", "b"))) == 13
+    fleet.lists["b"] = [LAB, {"name": "dmz"}, {"name": "web"}]
+    assert fleet.run() == 2
+    assert len(set(fleet.subnets("a", "b"))) == 15

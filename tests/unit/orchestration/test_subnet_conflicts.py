@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.network_history import NetworkHistory
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_file import parse
 from ansible_collections.virtnet.linux.plugins.module_utils.ipam.allocator import AllocationSettings
 from ansible_collections.virtnet.linux.plugins.module_utils.ipam.subnets import Pool, SubnetInUse
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.leases import parse_leases
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.leases import leases_of
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.restore import HostState
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.state import AddressSpace
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.subnet_conflicts import (
-    AddressSpace,
     conflicts,
     plan_moves,
 )
@@ -31,11 +32,11 @@ def taken(subnet: str, *, avoid_only: bool = False, interface: str = "eth0") -> 
     return SubnetInUse(ipaddress.IPv4Network(subnet), f"the route {subnet}", interface, avoid_only)
 
 
-def moves(networks: list[Network], occupied: list[SubnetInUse], met: list[str] = [], **more: Any) -> Any:  # noqa: B006
+def moves(networks: list[Network], occupied: list[SubnetInUse], rejected: list[str] = [], **more: Any) -> Any:  # noqa: B006
     host = HostState(
         {one.name: one for one in networks},
         networks,
-        {one.name: NetworkHistory(rejected_subnets=met) for one in networks},
+        {one.name: NetworkHistory(rejected_subnets=rejected) for one in networks},
         {},
     )
     conflicting = conflicts(networks, occupied, {one.bridge.name for one in networks})
@@ -138,8 +139,8 @@ def test_a_network_without_a_free_subnet_stays_and_the_reason_is_reported() -> N
     assert moved == {} and "there is nowhere to move: no free subnet is left in 192.168.0.0/24" in unresolved[0]
 
 
-def test_a_network_does_not_move_back_to_a_subnet_that_it_left() -> None:
-    assert moves([DMZ], [taken("192.168.1.0/24")], met=["192.168.0.0/24"])[0] == {"dmz": "192.168.2.1/24"}
+def test_a_network_does_not_move_back_to_a_rejected_subnet() -> None:
+    assert moves([DMZ], [taken("192.168.1.0/24")], rejected=["192.168.0.0/24"])[0] == {"dmz": "192.168.2.1/24"}
 
 
 def test_leases_are_those_of_our_subnets() -> None:
@@ -150,14 +151,14 @@ def test_leases_are_those_of_our_subnets() -> None:
         "duid 00:01:00:01\n"
         "1790000000 123456 fd00::7 six 00:01\n"
     )
-    found = [(one.network, one.ip, one.mac, one.name, one.client_id) for one in parse_leases(text, [LAB, DMZ])]
-    assert found == [
+    leases = [(one.network, one.ip, one.mac, one.name, one.client_id) for one in leases_of([LAB, DMZ], parse(text))]
+    assert leases == [
         ("lab", "192.168.0.7", "52:54:00:00:00:01", "web", "01:52:54:00:00:00:01"),
         ("dmz", "192.168.1.7", "52:54:00:00:00:02", "", ""),
     ]
 
 
-def test_leases_of_both_families_tell_what_virsh_tells() -> None:
+def test_leases_of_both_families_have_the_values_that_virsh_shows() -> None:
     six = read_network(
         Options({"name": "six", "ipv4": {"address": "10.6.0.1/24"}, "ipv6": {"address": "fd00:6::1/64"}}), "x"
     )
@@ -165,11 +166,11 @@ def test_leases_of_both_families_tell_what_virsh_tells() -> None:
         "1000 06-52:54:00:00:00:01 10.6.0.9 * *\n0 52:54:00:00:00:02 10.6.0.10 web 01:52:54:00:00:00:02\n"
         "duid 00:01:00:01:32:94\n1100 T8653 fd00:6::9 web 00:03:00:01:52:54:00:00:00:02\n1100 9 fd00:7::9 * 00\ncut off"
     )
-    told = [one.as_options(990.5) for one in parse_leases(text, [six])]
-    assert [(one["ip"], one["mac"], one["hostname"], one["remaining"]) for one in told] == [
+    values = [one.as_options(990.5) for one in leases_of([six], parse(text))]
+    assert [(one["ip"], one["mac"], one["hostname"], one["remaining"]) for one in values] == [
         ("10.6.0.9", "52:54:00:00:00:01", None, 10),
         ("10.6.0.10", "52:54:00:00:00:02", "web", None),
         ("fd00:6::9", None, "web", 110),
     ]
-    assert (told[1]["client_id"], told[1]["duid"]) == ("01:52:54:00:00:00:02", None)
-    assert (told[2]["client_id"], told[2]["duid"]) == (None, "00:03:00:01:52:54:00:00:00:02")
+    assert (values[1]["client_id"], values[1]["duid"]) == ("01:52:54:00:00:00:02", None)
+    assert (values[2]["client_id"], values[2]["duid"]) == (None, "00:03:00:01:52:54:00:00:00:02")

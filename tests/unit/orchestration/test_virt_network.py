@@ -36,12 +36,12 @@ def plan(*items: dict[str, Any], state: State | None = None, purge: bool = False
     return Networks(networks(*items), purge, Paths("/nowhere"), **more).plan(state or State())
 
 
-def stored(*items: dict[str, Any], remembered: Mapping[str, NetworkHistory] | None = None, **more: Any) -> State:
+def stored(*items: dict[str, Any], earlier: Mapping[str, NetworkHistory] | None = None, **more: Any) -> State:
     """The host after a run with these networks."""
-    done = plan(*items)
-    definitions = {one["name"]: read_network(Options(one), HOST) for one in done.result}
-    memory = {name: updated_history(NetworkHistory(), network) for name, network in definitions.items()}
-    return State(definitions, {**(remembered or {}), **memory}, **more)
+    planned = plan(*items)
+    definitions = {one["name"]: read_network(Options(one), HOST) for one in planned.result}
+    history = {name: updated_history(NetworkHistory(), network) for name, network in definitions.items()}
+    return State(definitions=definitions, history={**(earlier or {}), **history}, **more)
 
 
 def occupied(subnet: str, what: str = "the route", interface: str = "eth0") -> SubnetInUse:
@@ -54,8 +54,8 @@ def refused(*items: dict[str, Any], **more: Any) -> str:
     return str(caught.value)
 
 
-def address(done: Plan[Any], name: str = "lab") -> str:
-    return str(next(one["ipv4"]["address"] for one in done.result if one["name"] == name))
+def address(planned: Plan[Any], name: str = "lab") -> str:
+    return str(next(one["ipv4"]["address"] for one in planned.result if one["name"] == name))
 
 
 LAB = {"name": "lab"}
@@ -75,27 +75,27 @@ def test_second_run_changes_nothing() -> None:
 
 def test_auto_takes_the_first_subnet_that_is_free_of_everything() -> None:
     state = State(occupied=[occupied("192.168.0.0/24"), occupied("192.168.1.128/25")])
-    done = plan(LAB, {"name": "b", "ipv4": {"address": "192.168.2.1/24"}}, {"name": "c"}, state=state)
-    assert address(done) == "192.168.3.1/24"
-    assert address(done, "c") == "192.168.4.1/24"
+    planned = plan(LAB, {"name": "b", "ipv4": {"address": "192.168.2.1/24"}}, {"name": "c"}, state=state)
+    assert address(planned) == "192.168.3.1/24"
+    assert address(planned, "c") == "192.168.4.1/24"
 
 
 def test_auto_keeps_its_subnet_while_it_runs_whatever_appears() -> None:
     links = {"vn-lab": Link("vn-lab", 3, "bridge", addresses=("192.168.0.1/24",))}
     state = stored(LAB, links=links, occupied=[occupied("192.168.0.0/16"), occupied("192.168.0.0/24", "x", "vn-lab")])
-    done = plan(LAB, state=state)
-    assert done.changes == []
-    assert address(done) == "192.168.0.1/24"
+    planned = plan(LAB, state=state)
+    assert planned.changes == []
+    assert address(planned) == "192.168.0.1/24"
 
 
 def test_auto_returns_to_the_subnet_that_it_had() -> None:
-    memory = {"lab": NetworkHistory({"vn-lab": "52:54:00:00:00:01"}, "192.168.77.1/24")}
-    assert address(plan(LAB, state=State(history=memory))) == "192.168.77.1/24"
-    taken = State(history=memory, occupied=[occupied("192.168.77.0/24")])
+    history = {"lab": NetworkHistory({"vn-lab": "52:54:00:00:00:01"}, "192.168.77.1/24")}
+    assert address(plan(LAB, state=State(history=history))) == "192.168.77.1/24"
+    taken = State(history=history, occupied=[occupied("192.168.77.0/24")])
     assert address(plan(LAB, state=taken)) == "192.168.0.1/24"
 
 
-def test_a_pool_that_is_used_up_says_by_what() -> None:
+def test_the_error_of_a_full_pool_names_what_occupies_it() -> None:
     pool = [Pool(ipaddress.IPv4Network("10.9.0.0/24"))]
     message = refused(LAB, state=State(occupied=[occupied("10.9.0.128/25")]), pools=pool)
     assert (
@@ -105,7 +105,7 @@ def test_a_pool_that_is_used_up_says_by_what() -> None:
 
 
 @pytest.mark.parametrize(
-    ("other", "path", "said"),
+    ("other", "path", "expected"),
     [
         ({"name": "lab"}, "networks[1].name", "'lab' is already that of networks[0]"),
         ({"name": "b", "bridge": {"name": "vn-lab"}}, "networks[1].bridge.name", "'vn-lab' is already that of"),
@@ -144,7 +144,7 @@ def test_a_pool_that_is_used_up_says_by_what() -> None:
         ),
     ],
 )
-def test_two_networks_cannot_have_the_same(other: dict[str, Any], path: str, said: str) -> None:
+def test_two_networks_cannot_share_a_value(other: dict[str, Any], path: str, expected: str) -> None:
     lab = {
         "name": "lab",
         "uuid": "7b0cbfb2-6a3e-4d4c-9d57-3c1f5c9a6e01",
@@ -156,7 +156,7 @@ def test_two_networks_cannot_have_the_same(other: dict[str, Any], path: str, sai
     }
     message = refused(lab, other)
     assert path in message
-    assert said in message
+    assert expected in message
 
 
 def test_a_network_that_the_list_does_not_name_counts_too() -> None:
@@ -177,8 +177,8 @@ def test_a_subnet_behind_a_guest_is_kept_free_and_may_be_part_of_what_is_routed_
     message = refused(routed, state=State(occupied=[occupied("192.168.0.0/28")]))
     assert "networks[0].routes[0].to: 192.168.0.0/25 overlaps the route 192.168.0.0/28 of this host" in message
     aggregate = replace(occupied("192.168.0.0/25"), avoid_only=True)
-    done = plan(routed, state=State(occupied=[aggregate]))
-    (rules,) = done.return_values["rules"]
+    planned = plan(routed, state=State(occupied=[aggregate]))
+    (rules,) = planned.return_values["rules"]
     assert rules["subnets"] == ["192.168.30.0/24", "192.168.0.0/25"]
 
 
@@ -187,11 +187,14 @@ def test_a_fixed_network_that_runs_is_not_refused_for_what_appeared_later() -> N
     assert plan(FIXED, state=stored(FIXED, links=links, occupied=[occupied("192.168.0.0/16")])).changes == []
 
 
-def test_absent_undefines_and_the_parts_remove_also_what_a_killed_run_left() -> None:
+def test_absent_undefines_and_the_parts_remove_also_remains_of_a_killed_run() -> None:
     state = stored(LAB, {"name": "dmz"})
-    done = plan({"name": "lab", "state": "absent"}, state=state)
-    assert [str(change) for change in done.changes] == ["network lab: undefined"]
-    for later in (done, plan({"name": "dmz"}, state=State({"dmz": state.definitions["dmz"]}, state.history))):
+    planned = plan({"name": "lab", "state": "absent"}, state=state)
+    assert [str(change) for change in planned.changes] == ["network lab: undefined"]
+    for later in (
+        planned,
+        plan({"name": "dmz"}, state=State(definitions={"dmz": state.definitions["dmz"]}, history=state.history)),
+    ):
         assert [one["name"] for one in later.return_values["bridges"] if one["state"] == "absent"] == ["vn-lab"]
         assert [one["name"] for one in later.return_values["rules"] if one["state"] == "absent"] == ["lab"]
         assert [one["name"] for one in later.return_values["fragments"] if one["state"] == "absent"] == ["lab"]
@@ -199,9 +202,9 @@ def test_absent_undefines_and_the_parts_remove_also_what_a_killed_run_left() -> 
 
 
 def test_inactive_stops_and_keeps_rules_and_definition() -> None:
-    done = plan({**LAB, "state": "inactive"}, state=stored(LAB))
-    assert [str(change) for change in done.changes] == ["network lab: state active -> inactive"]
-    states = {part: [one["state"] for one in specs] for part, specs in done.return_values.items()}
+    planned = plan({**LAB, "state": "inactive"}, state=stored(LAB))
+    assert [str(change) for change in planned.changes] == ["network lab: state active -> inactive"]
+    states = {part: [one["state"] for one in specs] for part, specs in planned.return_values.items()}
     assert states == {
         "bridges": ["absent"],
         "rules": ["present"],
@@ -209,7 +212,7 @@ def test_inactive_stops_and_keeps_rules_and_definition() -> None:
         "entries": ["absent"],
         "registrations": ["present"],
     }
-    assert done.return_values["registrations"][0]["active"] is False
+    assert planned.return_values["registrations"][0]["active"] is False
 
 
 def test_purge_undefines_what_the_list_does_not_name() -> None:
@@ -220,8 +223,8 @@ def test_purge_undefines_what_the_list_does_not_name() -> None:
 
 def test_another_bridge_name_removes_the_old_bridge_unless_guests_are_on_it() -> None:
     renamed = {**FIXED, "bridge": {"name": "br-lab"}}
-    done = plan(renamed, state=stored(FIXED))
-    assert [(one["name"], one["state"]) for one in done.return_values["bridges"]] == [
+    planned = plan(renamed, state=stored(FIXED))
+    assert [(one["name"], one["state"]) for one in planned.return_values["bridges"]] == [
         ("vn-lab", "absent"),
         ("br-lab", "present"),
     ]
@@ -229,9 +232,9 @@ def test_another_bridge_name_removes_the_old_bridge_unless_guests_are_on_it() ->
     assert "networks[0].bridge.name: 'vn-lab' has guests (vnet0)" in refused(renamed, state=guests)
 
 
-def test_a_transient_definition_moves_to_where_a_reboot_takes_it(tmp_path: Path) -> None:
-    done = plan({**LAB, "persistent": False}, state=stored(LAB))
-    files = {file.path: file.content is not None for file in done.changes[0].files}
+def test_a_transient_definition_moves_to_the_folder_that_a_reboot_empties(tmp_path: Path) -> None:
+    planned = plan({**LAB, "persistent": False}, state=stored(LAB))
+    files = {file.path: file.content is not None for file in planned.changes[0].files}
     assert files == {"/nowhere/run/virtnet/networks/lab.json": True, "/nowhere/etc/virtnet/networks/lab.json": False}
 
 
@@ -249,7 +252,7 @@ def test_static_hosts_are_not_served_where_dhcp_is_off() -> None:
     assert (fragment["ranges"], fragment["hosts"], fragment["options"]) == ([], [], {})
 
 
-def test_ipv6_alone_is_served_and_what_is_off_is_not() -> None:
+def test_ipv6_alone_is_served_unless_it_is_off() -> None:
     six: dict[str, Any] = {"address": "fd00:30::1/64"}
     (fragment,) = plan({"name": "six", "ipv4": {"address": "none"}, "ipv6": six}).return_values["fragments"]
     assert (fragment["state"], fragment["address"], fragment["ranges"]) == ("present", None, [])
@@ -265,7 +268,7 @@ def test_ipv6_alone_is_served_and_what_is_off_is_not() -> None:
     assert fragment["state"] == "absent"
 
 
-def test_guests_are_told_the_mtu_of_the_bridge_unless_they_are_told_another() -> None:
+def test_dhcp_sends_the_mtu_of_the_bridge_unless_another_is_given() -> None:
     def options(**own: Any) -> dict[str, str]:
         ipv4 = {"address": "192.168.30.1/24", "dhcp": {"options": own}}
         (fragment,) = plan({"name": "lab", "bridge": {"mtu": 1400}, "ipv4": ipv4}).return_values["fragments"]
@@ -276,7 +279,7 @@ def test_guests_are_told_the_mtu_of_the_bridge_unless_they_are_told_another() ->
     assert options(**{"26": 1300}) == {"26": "1300"}
 
 
-def test_names_of_two_networks_do_not_clash() -> None:
+def test_two_networks_cannot_have_the_same_dns_name() -> None:
     def network(i: int) -> dict[str, Any]:
         dns = {"domain": "lab", "cname": [{"name": "www", "target": f"web{i}"}]}
         return {"name": f"n{i}", "ipv4": {"address": f"10.0.{i}.1/24"}, "dns": dns}
@@ -285,10 +288,10 @@ def test_names_of_two_networks_do_not_clash() -> None:
 
 
 def test_started_or_stopped_by_hand_yields_to_a_run_that_names_the_network() -> None:
-    still = stored(LAB, {"name": "dmz"}, records={"lab": "stopped", "dmz": "stopped"})
-    done = plan(LAB, state=still)
-    assert [str(change) for change in done.changes] == ["network lab: started"]
-    assert {one["name"]: one["state"] for one in done.return_values["bridges"]} == {
+    stopped = stored(LAB, {"name": "dmz"}, records={"lab": "stopped", "dmz": "stopped"})
+    planned = plan(LAB, state=stopped)
+    assert [str(change) for change in planned.changes] == ["network lab: started"]
+    assert {one["name"]: one["state"] for one in planned.return_values["bridges"]} == {
         "vn-lab": "present",
         "vn-dmz": "absent",
     }
@@ -303,7 +306,7 @@ def test_a_network_without_autostart_is_started_by_a_run_once_per_boot() -> None
     assert plan(manual, state=stored(manual, records={"lab": "started"})).changes == []
 
 
-def test_a_route_to_elsewhere_is_overlapped_only_without_a_choice() -> None:
+def test_a_route_to_elsewhere_is_overlapped_only_if_no_subnet_is_free() -> None:
     vpn = SubnetInUse(ipaddress.IPv4Network("192.168.0.0/17"), "the route 192.168.0.0/17", "tun0", avoid_only=True)
     assert address(plan(LAB, state=State(occupied=[vpn]))) == "192.168.128.1/24"
     pool = [Pool(ipaddress.IPv4Network("192.168.4.0/22"))]
@@ -311,9 +314,9 @@ def test_a_route_to_elsewhere_is_overlapped_only_without_a_choice() -> None:
     assert "overlaps the route" in refused(FIXED, state=State(occupied=[vpn]))
 
 
-def test_a_network_does_not_go_back_to_where_it_was_driven_from() -> None:
-    memory = {"lab": NetworkHistory({}, "192.168.0.1/24", ["192.168.1.0/24"])}
-    state = State(history=memory, occupied=[occupied("192.168.0.0/24")])
+def test_a_new_network_avoids_its_rejected_subnets() -> None:
+    history = {"lab": NetworkHistory({}, "192.168.0.1/24", ["192.168.1.0/24"])}
+    state = State(history=history, occupied=[occupied("192.168.0.0/24")])
     assert address(plan(LAB, state=state)) == "192.168.2.1/24"
 
 
@@ -328,7 +331,7 @@ def test_hosts_of_a_fleet_that_choose_at_once_choose_differently() -> None:
     assert address(plan(LAB, fleet=fleet(1, ("192.168.1.0/24", False)))) == "192.168.4.1/24"
 
 
-def test_only_what_the_administrator_fixed_elsewhere_moves_a_network_also_while_it_runs() -> None:
+def test_only_a_fixed_subnet_of_another_host_moves_a_network_even_while_it_runs() -> None:
     links = {"vn-lab": Link("vn-lab", 3, "bridge", addresses=("192.168.0.1/24",))}
     state = stored(LAB, links=links, settings=AllocationSettings(share=Share(0, 3)))
     for claim in ("192.168.0.0/24", "192.168.0.0/16", "192.0.0.0/8"):
@@ -337,9 +340,9 @@ def test_only_what_the_administrator_fixed_elsewhere_moves_a_network_also_while_
     assert address(plan(LAB, state=state, fleet=fleet(2, ("192.168.0.0/24", True)))) == "192.168.2.1/24"
 
 
-def test_a_network_that_is_added_again_avoids_what_other_hosts_hold() -> None:
-    memory = {"lab": NetworkHistory({}, "192.168.0.1/24")}
-    state = State(history=memory)
+def test_a_network_that_is_added_again_avoids_subnets_of_other_hosts() -> None:
+    history = {"lab": NetworkHistory({}, "192.168.0.1/24")}
+    state = State(history=history)
     assert address(plan(LAB, state=state, fleet=fleet(0))) == "192.168.0.1/24"
     assert address(plan(LAB, state=state, fleet=fleet(0, ("192.168.0.0/24", False)))) == "192.168.3.1/24"
 
@@ -352,14 +355,14 @@ def claims(*lengths: int) -> list[tuple[str, bool]]:
 
 @pytest.mark.parametrize("held", [claims(16), claims(20), claims(24), [("128.0.0.0/1", False)]], ids=len)
 def test_a_host_that_claims_every_subnet_exhausts_nothing_and_is_named(held: list[tuple[str, bool]]) -> None:
-    done = plan(LAB, fleet=fleet(1, *held))
-    assert address(done) == "192.168.1.1/24"
-    (note,) = done.notes
+    planned = plan(LAB, fleet=fleet(1, *held))
+    assert address(planned) == "192.168.1.1/24"
+    (note,) = planned.notes
     assert "network 'lab': 192.168.1.0/24 overlaps network 'lab' of host other" in note
     assert "more than its share of the pools" in note
 
 
-def test_hosts_within_their_share_are_heeded_where_another_claims_every_subnet() -> None:
+def test_claims_within_the_share_count_if_another_host_claims_every_subnet() -> None:
     honest = [{"host": "b", "network": f"n{i}", "subnet": f"192.168.{i}.1/24"} for i in range(0, 40, 2)]
     liar = [{"host": "c", "network": f"n{i}", "subnet": one} for i, (one, _first) in enumerate(claims(24))]
     told = read_fleet(Options({"fleet": {"position": 0, "of": 4, "held": [*honest, *liar]}}), "fleet")
@@ -374,57 +377,59 @@ def test_a_pool_that_hosts_fill_within_their_shares_is_exhausted() -> None:
     assert "no free subnet is left" in text and "of host h3" in text
 
 
-def test_what_the_administrator_fixed_elsewhere_is_heeded_whatever_its_size() -> None:
+def test_fixed_subnets_of_other_hosts_count_whatever_their_size() -> None:
     assert "no free subnet is left" in refused(LAB, fleet=fleet(0, ("192.168.0.0/16", True)))
 
 
 def test_ipv6_is_a_64_of_the_hosts_own_prefix_and_stays() -> None:
     prefix = host_prefix(HOST)
     both = [{**LAB, "ipv6": {"address": "auto"}}, {"name": "dmz", "ipv6": {"address": "auto"}}]
-    done = plan(*both, state=State(prefix=prefix))
-    chosen = [ipaddress.IPv6Interface(one["ipv6"]["address"]) for one in done.result]
+    planned = plan(*both, state=State(prefix=prefix))
+    chosen = [ipaddress.IPv6Interface(one["ipv6"]["address"]) for one in planned.result]
     assert all(one.network.prefixlen == 64 and one.network.subnet_of(prefix) for one in chosen)
     assert chosen[0].network != chosen[1].network
-    definitions = {one["name"]: read_network(Options(one), HOST) for one in done.result}
-    memory = {name: updated_history(NetworkHistory(), network) for name, network in definitions.items()}
-    again = plan(*reversed(both), state=State(definitions, memory, prefix=prefix))
+    definitions = {one["name"]: read_network(Options(one), HOST) for one in planned.result}
+    history = {name: updated_history(NetworkHistory(), network) for name, network in definitions.items()}
+    again = plan(*reversed(both), state=State(definitions=definitions, history=history, prefix=prefix))
     assert again.changes == [] and again.notes == []
 
 
 def test_a_kernel_without_ipv6_is_a_note() -> None:
-    done = plan({**LAB, "ipv6": {"address": "auto"}})
-    assert done.notes == ["network 'lab': the kernel of this host has no IPv6, so the network goes without"]
-    ipv6 = done.result[0]["ipv6"]
+    planned = plan({**LAB, "ipv6": {"address": "auto"}})
+    assert planned.notes == ["network 'lab': the kernel of this host has no IPv6, so the network goes without"]
+    ipv6 = planned.result[0]["ipv6"]
     assert (ipv6["address"], ipv6["auto"], ipv6["ra"]) == ("none", True, True)
-    stored_one = {"lab": read_network(Options(done.result[0]), HOST)}
-    assert plan({**LAB, "ipv6": {"address": "auto"}}, state=State(stored_one, {})).changes == []
+    stored_one = {"lab": read_network(Options(planned.result[0]), HOST)}
+    assert plan({**LAB, "ipv6": {"address": "auto"}}, state=State(definitions=stored_one)).changes == []
 
 
-def aside(name: str = "lab") -> State:
+def unreadable(name: str = "lab") -> State:
     """A host where a network has a bridge, and a definition that nobody can read."""
-    memory = {name: NetworkHistory(bridges={f"vn-{name}": "52:54:00:00:00:01"})}
-    return State(history=memory, unreadable={name: Unreadable(f"/etc/virtnet/networks/{name}.json", "it is cut off")})
+    history = {name: NetworkHistory(bridges={f"vn-{name}": "52:54:00:00:00:01"})}
+    return State(history=history, unreadable={name: Unreadable(f"/etc/virtnet/networks/{name}.json", "it is cut off")})
 
 
-def test_what_a_network_has_stays_where_its_definition_cannot_be_read() -> None:
-    done = plan({"name": "other"}, state=aside())
-    assert done.notes == ["it is cut off"]
-    named = {one.get("name") or one.get("interface") for specs in done.return_values.values() for one in specs}
+def test_a_network_with_an_unreadable_definition_is_kept() -> None:
+    planned = plan({"name": "other"}, state=unreadable())
+    assert planned.notes == ["it is cut off"]
+    named = {one.get("name") or one.get("interface") for specs in planned.return_values.values() for one in specs}
     assert named == {"other", "vn-other"}
 
 
-@pytest.mark.parametrize("wish", [{"items": [{"name": "lab", "state": "absent"}]}, {"items": [], "purge": True}])
-def test_a_network_that_cannot_be_read_goes_when_it_is_named_or_purged(wish: dict[str, Any]) -> None:
-    done = plan(*wish["items"], state=aside(), purge=wish.get("purge", False))
-    assert [str(change) for change in done.changes] == ["network lab: its definition, which could not be read, removed"]
-    assert {"name": "vn-lab", "mac": "52:54:00:00:00:01", "state": "absent", "type": "linux"} in done.return_values[
+@pytest.mark.parametrize("requested", [{"items": [{"name": "lab", "state": "absent"}]}, {"items": [], "purge": True}])
+def test_a_network_with_an_unreadable_definition_is_removed_when_named_or_purged(requested: dict[str, Any]) -> None:
+    planned = plan(*requested["items"], state=unreadable(), purge=requested.get("purge", False))
+    assert [str(change) for change in planned.changes] == [
+        "network lab: its definition, which could not be read, removed"
+    ]
+    assert {"name": "vn-lab", "mac": "52:54:00:00:00:01", "state": "absent", "type": "linux"} in planned.return_values[
         "bridges"
     ]
 
 
-def test_a_network_that_cannot_be_read_is_defined_again_by_a_list_that_names_it() -> None:
-    done = plan(FIXED, state=aside())
-    assert [str(change) for change in done.changes][-1] == "network lab: defined"
-    paths = [file.path for change in done.changes for file in change.files]
+def test_a_network_with_an_unreadable_definition_is_defined_again_by_a_list_that_names_it() -> None:
+    planned = plan(FIXED, state=unreadable())
+    assert [str(change) for change in planned.changes][-1] == "network lab: defined"
+    paths = [file.path for change in planned.changes for file in change.files]
     assert len(paths) == 2
-    assert done.notes == []
+    assert planned.notes == []
