@@ -22,7 +22,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / ".build" / "collections")]
 
-from kernel.bed import OUTSIDE, UPLINK, Bed, Space  # noqa: E402
+from kernel.testbed import OUTSIDE, UPLINK, Namespace, NamespaceTestbed  # noqa: E402
 
 PROGRAMS = Path(__file__).with_name("programs")
 UDP_COST = (sys.executable, str(PROGRAMS / "udp_cost.py"))
@@ -30,7 +30,7 @@ COUNTS = (1, 100, 1000)
 ROUNDS = 5
 PACKETS = 20000
 SECONDS = 0.4
-PATIENCE = 300.0
+TIMEOUT = 300.0
 Row = dict[str, Any]
 
 
@@ -73,13 +73,13 @@ ip saddr 192.168.30.0/24 oifname "eth0" masquerade
 class Bench:
     """One guest behind the rules."""
 
-    def __init__(self, bed: Bed) -> None:
-        self.bed = bed
-        bed.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
-        bed.task("bridge", [{"name": "br-a", "addresses": ["192.168.30.1/24"]}])
-        self.guest: Space = bed.guest("br-a", "192.168.30.2/24", gateway="192.168.30.1")
-        bed.outside.run("ip", "route", "add", "192.168.30.0/24", "via", "203.0.113.2")
-        bed.outside.serve()
+    def __init__(self, testbed: NamespaceTestbed) -> None:
+        self.testbed = testbed
+        testbed.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+        testbed.task("bridge", [{"name": "br-a", "addresses": ["192.168.30.1/24"]}])
+        self.guest: Namespace = testbed.guest("br-a", "192.168.30.2/24", gateway="192.168.30.1")
+        testbed.outside.run("ip", "route", "add", "192.168.30.0/24", "via", "203.0.113.2")
+        testbed.outside.serve()
         self.guest.serve()
 
     def ours(self, count: int) -> None:
@@ -89,24 +89,24 @@ class Bench:
         ]
         # The limit is asked for each new flow, and stops none of them.
         mine = {"name": "a", "bridge": "br-a", "subnets": ["192.168.30.0/24"], "connection_rate": 1_000_000}
-        self.bed.task("nft", [mine, *more])
+        self.testbed.task("nft", [mine, *more])
 
     def load(self, text: str) -> None:
-        self.bed.host.run("nft", "-f", "-", stdin=text)
+        self.testbed.host.run("nft", "-f", "-", stdin=text)
 
     def forwards(self, count: int) -> None:
         """So many port forwards; all but the last lead elsewhere."""
         last = {"protocol": "udp", "port": 9000 + count, "to": "192.168.30.2", "to_port": 8000}
         more = [{**last, "port": 9000 + i, "to": "192.168.30.9"} for i in range(1, count)]
         mine = {"name": "a", "bridge": "br-a", "subnets": ["192.168.30.0/24"], "port_forwards": [*more, last]}
-        self.bed.task("nft", [mine])
+        self.testbed.task("nft", [mine])
 
     def rate(self, kind: str) -> float:
         """Packets, bytes or connections a second from the guest to the outside."""
-        self.bed.host.run("conntrack", "-F")
-        self.bed.outside.run("nft", "flush", "ruleset")
+        self.testbed.host.run("conntrack", "-F")
+        self.testbed.outside.run("nft", "flush", "ruleset")
         if kind == "udp":
-            self.bed.outside.run("nft", "-f", "-", stdin=DROP)
+            self.testbed.outside.run("nft", "-f", "-", stdin=DROP)
         port = {"udp": "8000", "tcp": "8001", "connections": "8000"}[kind]
         return float(
             self.guest.run(
@@ -116,19 +116,19 @@ class Bench:
 
     def cost_in(self, kind: str, port: int) -> float:
         """Nanoseconds of CPU for a packet from the outside to a port of the host that leads to the guest."""
-        self.bed.host.run("conntrack", "-F")
+        self.testbed.host.run("conntrack", "-F")
         self.guest.run("nft", "flush", "ruleset")
         argv = (*UDP_COST, kind, UPLINK, str(PACKETS if kind == "established" else 1), str(port))
-        return self._measured(self.bed.outside, self.guest, argv)
+        return self._measured(self.testbed.outside, self.guest, argv)
 
     def cost(self, kind: str) -> float:
         """Nanoseconds of CPU for a packet."""
-        self.bed.host.run("conntrack", "-F")
-        self.bed.outside.run("nft", "flush", "ruleset")
+        self.testbed.host.run("conntrack", "-F")
+        self.testbed.outside.run("nft", "flush", "ruleset")
         argv = (*UDP_COST, kind, OUTSIDE, str(PACKETS), "8000")
-        return self._measured(self.guest, self.bed.outside, argv)
+        return self._measured(self.guest, self.testbed.outside, argv)
 
-    def _measured(self, sending: Space, receiving: Space, argv: tuple[str, ...]) -> float:
+    def _measured(self, sending: Namespace, receiving: Namespace, argv: tuple[str, ...]) -> float:
         sender = sending.start(*argv)
         assert sender.stdin is not None and sender.stdout is not None
         assert sender.stdout.readline() == "ready\n"
@@ -156,7 +156,7 @@ def packets(bench: Bench) -> list[Row]:
     found: dict[tuple[str, str], list[float]] = {}
     for _round in range(ROUNDS):
         for name, load in layouts.items():
-            bench.bed.host.run("nft", "flush", "ruleset")
+            bench.testbed.host.run("nft", "flush", "ruleset")
             load()
             for kind in ("established", "new"):
                 found.setdefault((name, kind), []).append(bench.cost(kind))
@@ -181,7 +181,7 @@ def forwards(bench: Bench) -> list[Row]:
     found: dict[tuple[str, str], list[float]] = {}
     for _round in range(ROUNDS):
         for name, (count, load) in layouts.items():
-            bench.bed.host.run("nft", "flush", "ruleset")
+            bench.testbed.host.run("nft", "flush", "ruleset")
             load()
             for kind in ("established", "new in"):
                 found.setdefault((name, kind), []).append(bench.cost_in(kind, 9000 + count))
@@ -191,16 +191,16 @@ def forwards(bench: Bench) -> list[Row]:
 STEPS = ("first", "add one", "no-op", "nft -f all", "nft list", "no-op beyond list")
 
 
-def times(bed: Bed) -> list[Row]:
+def times(testbed: NamespaceTestbed) -> list[Row]:
     """Milliseconds of the rules alone, by the engine and by nft."""
     found = []
     for count in (*COUNTS[:2], 300, COUNTS[2]):
         rows = []
         for _round in range(3):
-            bed.host.run("nft", "flush", "ruleset")
+            testbed.host.run("nft", "flush", "ruleset")
             with tempfile.TemporaryDirectory() as root:
                 command = (sys.executable, str(PROGRAMS / "rules_times.py"), root, str(count))
-                rows.append(json.loads(bed.host.run(*command, timeout=PATIENCE)))
+                rows.append(json.loads(testbed.host.run(*command, timeout=TIMEOUT)))
         found.append({"count": count, **{name: [row[i] for row in rows] for i, name in enumerate(STEPS)}})
     return found
 
@@ -208,13 +208,13 @@ def times(bed: Bed) -> list[Row]:
 def measure() -> dict[str, list[Row]]:
     """All three, each figure as the rounds gave it."""
     with tempfile.TemporaryDirectory() as folder:
-        bed = Bed(Path(folder))
+        testbed = NamespaceTestbed(Path(folder))
         try:
-            found = {"times": times(bed)}
-            bench = Bench(bed)
+            found = {"times": times(testbed)}
+            bench = Bench(testbed)
             return {**found, "packets": packets(bench), "forwards": forwards(bench)}
         finally:
-            bed.close()
+            testbed.close()
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kernel.dnsmasq_bed import Bed, made_bed, open_folder
+from kernel.dnsmasq_testbed import DnsmasqTestbed, new_testbed, open_folder
 
 
 @pytest.fixture
@@ -20,15 +20,15 @@ def tmp_path() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def shared_bed() -> Iterator[Bed]:
-    with made_bed() as made:
+def shared_testbed() -> Iterator[DnsmasqTestbed]:
+    with new_testbed() as made:
         yield made
 
 
 @pytest.fixture
-def bed(shared_bed: Bed) -> Iterator[Bed]:
+def testbed(shared_testbed: DnsmasqTestbed) -> Iterator[DnsmasqTestbed]:
     """The host with a bridge, and the guest plugged into it."""
-    shared_bed.bridge()
-    shared_bed.plug()
-    yield shared_bed
-    shared_bed.no_bridges()
+    shared_testbed.bridge()
+    shared_testbed.plug()
+    yield shared_testbed
+    shared_testbed.delete_bridges()

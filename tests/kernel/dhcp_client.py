@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from kernel.dnsmasq_bed import Space
+from kernel.dnsmasq_testbed import NamedNamespace
 
 _DISCOVER, _REQUEST, _DECLINE, _ACK, _RELEASE = 1, 3, 4, 5, 7
 _COOKIE = b"\x63\x82\x53\x63"
@@ -56,11 +56,11 @@ def _exchange(client: socket.socket, message: bytes, server: str) -> bytes:
     return b""
 
 
-def offers(space: Space, mac: bytes, patience: float) -> list[str]:
+def offers(namespace: NamedNamespace, mac: bytes, timeout: float) -> list[str]:
     """The servers that offer an address to a MAC: the first answer is waited for, others for a moment."""
     found: list[str] = []
-    with space.entered(), _client("") as client:
-        client.settimeout(patience)
+    with namespace.entered(), _client("") as client:
+        client.settimeout(timeout)
         message = _message(_DISCOVER, mac, secrets.randbits(32))
         client.sendto(message, ("255.255.255.255", 67))
         with contextlib.suppress(socket.timeout):
@@ -68,17 +68,21 @@ def offers(space: Space, mac: bytes, patience: float) -> list[str]:
                 answer = client.recv(2048)
                 if answer[4:8] == message[4:8]:
                     found.append(socket.inet_ntoa(_options(answer)[54]))
-                    client.settimeout(min(patience, 0.2))
+                    client.settimeout(min(timeout, 0.2))
     return found
 
 
 def take_leases(
-    space: Space, count: int, first: bytes = bytes([0x52, 0x54, 0, 1, 0, 0]), name: str = "", options: bytes = b""
+    namespace: NamedNamespace,
+    count: int,
+    first: bytes = bytes([0x52, 0x54, 0, 1, 0, 0]),
+    name: str = "",
+    options: bytes = b"",
 ) -> dict[bytes, str]:
     """An address for each of so many MAC addresses; all say that they have this name (option 12), and these options."""
     leases = {}
     named = (bytes([12, len(name)]) + name.encode() if name else b"") + options
-    with space.entered(), _client("") as client:
+    with namespace.entered(), _client("") as client:
         for i in range(count):
             mac = (int.from_bytes(first, "big") + i).to_bytes(6, "big")
             offer = _exchange(client, _message(_DISCOVER, mac, 1000 + i, options=named), "255.255.255.255")
@@ -91,32 +95,32 @@ def take_leases(
     return leases
 
 
-def forge_release(space: Space, mac: bytes, address: str, server: str) -> None:
+def forge_release(namespace: NamedNamespace, mac: bytes, address: str, server: str) -> None:
     """Give back somebody else's lease (RFC 2131 section 4.4.6); nobody answers that."""
-    _forge(space, _message(_RELEASE, mac, 4000, address, _server_option(server)), server)
+    _forge(namespace, _message(_RELEASE, mac, 4000, address, _server_option(server)), server)
 
 
-def forge_decline(space: Space, mac: bytes, address: str, server: str) -> None:
+def forge_decline(namespace: NamedNamespace, mac: bytes, address: str, server: str) -> None:
     """Say for somebody else that its address is in use (RFC 2131 section 3.1, 5); nobody answers that."""
     wish = bytes([50, 4]) + socket.inet_aton(address) + _server_option(server)
-    _forge(space, _message(_DECLINE, mac, 5000, options=wish), "255.255.255.255")
+    _forge(namespace, _message(_DECLINE, mac, 5000, options=wish), "255.255.255.255")
 
 
 def _server_option(server: str) -> bytes:
     return bytes([54, 4]) + socket.inet_aton(server)
 
 
-def _forge(space: Space, message: bytes, to: str) -> None:
-    with space.entered(), _client("") as client:
+def _forge(namespace: NamedNamespace, message: bytes, to: str) -> None:
+    with namespace.entered(), _client("") as client:
         client.sendto(message, (to, 67))
 
 
-def renewals(space: Space, leases: dict[bytes, str], server: str) -> int:
+def renewals(namespace: NamedNamespace, leases: dict[bytes, str], server: str) -> int:
     """How many of these leases are renewed by the server when each guest asks it once, by unicast."""
     for address in leases.values():
-        space.run("ip", "address", "replace", f"{address}/24", "dev", "eth0")
+        namespace.run("ip", "address", "replace", f"{address}/24", "dev", "eth0")
     renewed = 0
-    with space.entered():
+    with namespace.entered():
         for i, (mac, address) in enumerate(leases.items()):
             with _client(address) as client:
                 answer = _exchange(client, _message(_REQUEST, mac, 3000 + i, address), server)
@@ -124,7 +128,9 @@ def renewals(space: Space, leases: dict[bytes, str], server: str) -> int:
     return renewed
 
 
-def dhcp6(space: Space, folder: Path, *more: str, duid: str = "", name: str = "", patience: int = 30) -> dict[str, str]:
+def dhcp6(
+    namespace: NamedNamespace, folder: Path, *more: str, duid: str = "", name: str = "", timeout: int = 30
+) -> dict[str, str]:
     """What a DHCPv6 server tells dhclient, which says that it has this name; empty when nobody answers in time."""
     script, told, leases = folder / "dhclient-script", folder / "dhclient-told", folder / "dhclient-leases"
     wanted = "BOUND6|RENEW6|REBIND6"
@@ -134,10 +140,10 @@ def dhcp6(space: Space, folder: Path, *more: str, duid: str = "", name: str = ""
     leases.write_text(f'default-duid "{duid}";\n' if duid else "")
     config = folder / "dhclient-config"
     named = f'send fqdn.fqdn "{name}";\nsend fqdn.server-update on;\n' if name else ""
-    config.write_text(f"timeout {patience};\nalso request dhcp6.domain-search, dhcp6.sntp-servers;\n{named}")
-    space.run("timeout", "-k", "1", str(patience + 2), "dhclient", "-6", "-1", "-d", "-D", "LL", *more, "-lf",
+    config.write_text(f"timeout {timeout};\nalso request dhcp6.domain-search, dhcp6.sntp-servers;\n{named}")
+    namespace.run("timeout", "-k", "1", str(timeout + 2), "dhclient", "-6", "-1", "-d", "-D", "LL", *more, "-lf",
               str(leases), "-pf", f"{folder}/dhclient-pid", "-cf", str(config), "-sf", str(script), "eth0",
-              check=False, timeout=patience + 10)  # fmt: skip
+              check=False, timeout=timeout + 10)  # fmt: skip
     if not told.exists():
         return {}
     return dict(line.partition("=")[::2] for line in told.read_text().splitlines())

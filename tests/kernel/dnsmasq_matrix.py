@@ -14,12 +14,22 @@ from dataclasses import astuple
 from pathlib import Path
 
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import NoUsableDnsmasq
-from kernel.dnsmasq_bed import LOCAL, OK, REFUSED, Bed, Seen, look, made_bed, open_folder, serving
-from kernel.test_dnsmasq import LAB, SERVED
+from kernel.dnsmasq_testbed import (
+    LOCAL,
+    OK,
+    REFUSED,
+    DnsmasqTestbed,
+    Observation,
+    new_testbed,
+    observe,
+    open_folder,
+    serving,
+)
+from kernel.test_dnsmasq import LAB, SERVED_CASES
 
 HEADINGS = ("guest lease", "guest DNS", "LAN DNS", "LAN DHCP", "host DNS", "on-link", "off-link")
 # Where nothing can be said that serves the guest: an error, and nobody sees a difference.
-VETOED = {
+REFUSED_CASES = {
     "d4-except-bridges": (LOCAL, "except-interface=virt*\n"),
     "d5-no-dhcp-on-bridge": (LOCAL, "no-dhcp-interface=virt0\n"),
 }
@@ -28,27 +38,29 @@ _AT_ONCE = 4
 
 def row(case: str) -> tuple[str, list[str], bool]:
     """A case: its name, a cell for each question, and whether all is as wanted."""
-    served = case in SERVED
-    arguments, config = SERVED[case][:2] if served else VETOED[case]
-    with open_folder() as folder, made_bed() as bed:
-        before, after = seen(bed, folder, arguments, config)
-    dns = OK if served and SERVED[case][3] else REFUSED
+    served = case in SERVED_CASES
+    arguments, config = SERVED_CASES[case][:2] if served else REFUSED_CASES[case]
+    with open_folder() as folder, new_testbed() as testbed:
+        before, after = seen(testbed, folder, arguments, config)
+    dns = OK if served and SERVED_CASES[case][3] else REFUSED
     guest = (True, dns) if served else (before.guest_lease, before.guest_dns)
     wanted = (after.guest_lease, after.guest_dns) == guest and before.others == after.others
     cells = [f"{said(a)} {said(b)}" for a, b in zip(astuple(before), astuple(after), strict=True)]
     return case, cells, wanted
 
 
-def seen(bed: Bed, folder: Path, arguments: tuple[str, ...], config: str) -> tuple[Seen, Seen]:
-    with serving(bed, folder, config, arguments) as daemon:
-        bed.bridge()
-        bed.plug()
-        before = look(bed, folder)
+def seen(
+    testbed: DnsmasqTestbed, folder: Path, arguments: tuple[str, ...], config: str
+) -> tuple[Observation, Observation]:
+    with serving(testbed, folder, config, arguments) as daemon:
+        testbed.bridge()
+        testbed.plug()
+        before = observe(testbed, folder)
         try:
             daemon.converge(LAB)
         except NoUsableDnsmasq as error:
             print(f"refused: {error}", file=sys.stderr)
-        return before, look(bed, folder)
+        return before, observe(testbed, folder)
 
 
 def said(value: object) -> str:
@@ -57,7 +69,7 @@ def said(value: object) -> str:
 
 def main() -> int:
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        rows = list(pool.map(row, [*SERVED, *VETOED]))
+        rows = list(pool.map(row, [*SERVED_CASES, *REFUSED_CASES]))
     table = [("case (before after)", *HEADINGS, "as wanted")]
     table += [(case, *cells, "yes" if wanted else "NO") for case, cells, wanted in rows]
     widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]

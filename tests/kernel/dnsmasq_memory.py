@@ -16,7 +16,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from kernel.dnsmasq_bed import PROGRAM, Daemon, Space, eventually, has_ended, made_bed, open_folder, running
+from kernel.dnsmasq_testbed import (
+    PROGRAM,
+    Daemon,
+    NamedNamespace,
+    has_ended,
+    new_testbed,
+    open_folder,
+    running,
+)
+from kernel.polling import eventually
 
 COUNTS = (1, 10, 100)
 _FIELDS = ("Rss", "Pss")
@@ -41,7 +50,7 @@ def memory(pids: Sequence[int]) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def one_each(space: Space, folder: Path, count: int) -> Iterator[list[int]]:
+def one_each(namespace: NamedNamespace, folder: Path, count: int) -> Iterator[list[int]]:
     """The processes of libvirt's way, on bridges of their own in a namespace of their own."""
     pids = []
     try:
@@ -54,7 +63,7 @@ def one_each(space: Space, folder: Path, count: int) -> Iterator[list[int]]:
                 "dhcp-range={start},{end},255.255.255.0\n".format(interface=one["interface"], **one["ranges"][0])
                 + f"dhcp-leasefile={folder}/each{i}.leases\npid-file={pid}\n"
             )
-            space.run(PROGRAM, f"--conf-file={conf}")
+            namespace.run(PROGRAM, f"--conf-file={conf}")
             pids.append(int(pid.read_text()))
         yield pids
     finally:
@@ -64,19 +73,19 @@ def one_each(space: Space, folder: Path, count: int) -> Iterator[list[int]]:
             assert eventually(lambda pid=pid: has_ended(pid), 30)
 
 
-def bridges(space: Space, count: int) -> None:
+def bridges(namespace: NamedNamespace, count: int) -> None:
     for i in range(count):
         one = network(i)
-        space.run("ip", "link", "add", one["interface"], "type", "bridge")
-        space.run("ip", "address", "add", one["address"], "dev", one["interface"])
-        space.run("ip", "link", "set", one["interface"], "up")
+        namespace.run("ip", "link", "add", one["interface"], "type", "bridge")
+        namespace.run("ip", "address", "add", one["address"], "dev", one["interface"])
+        namespace.run("ip", "link", "set", one["interface"], "up")
 
 
 def measured(count: int) -> list[dict[str, float]]:
     """Of the system's, a private one, and one each."""
-    with made_bed() as ours, made_bed() as theirs, open_folder() as folder:
-        for bed in (ours, theirs):
-            bridges(bed.host, count)
+    with new_testbed() as ours, new_testbed() as theirs, open_folder() as folder:
+        for testbed in (ours, theirs):
+            bridges(testbed.host, count)
         wanted = [{**network(i), "upstream": True} for i in range(count)]
         (folder / "system").mkdir()
         (folder / "private").mkdir()

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq import probe as dnsmasq_probe
-from kernel.dnsmasq_bed import BRIDGE_ADDRESS, Bed, made_bed, open_folder, serving
+from kernel.dnsmasq_testbed import BRIDGE_ADDRESS, DnsmasqTestbed, new_testbed, open_folder, serving
 
 RUNS = 5
 # Seconds before the end in which late answers still count.
@@ -54,10 +54,10 @@ CHANGES: dict[str, Callable[[dict[str, Any], int], list[dict[str, Any]]]] = {
 class Asking:
     """A guest that asks the whole time, in a process of its own that the machine's load does not keep waiting."""
 
-    def __init__(self, bed: Bed) -> None:
+    def __init__(self, testbed: DnsmasqTestbed) -> None:
         command = ["nice", "-n", "-19", sys.executable, "-m", "kernel.dnsmasq_outage", "ask"]
         self.process = subprocess.Popen(
-            bed.guest.argv(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            testbed.guest.argv(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
         self.silence, self.lost = 0.0, 0
 
@@ -75,7 +75,7 @@ class Asking:
 def ask() -> None:
     """A query every millisecond until told to stop; says the longest time between two answers in ms, and the lost."""
     query = dnsmasq_probe.dns_query("version.bind", 16, 3)[2:]
-    asked, answered, last, gap = 0, set[bytes](), 0.0, 0.0
+    asked, query_answer, last, gap = 0, set[bytes](), 0.0, 0.0
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.bind(("192.168.100.250", 0))
         client.settimeout(0.001)
@@ -88,25 +88,25 @@ def ask() -> None:
                 client.sendto(struct.pack("!H", asked % 65536) + query, (BRIDGE_ADDRESS, 53))
             # A refused query is told by an error of the next call.
             with contextlib.suppress(TimeoutError, ConnectionRefusedError):
-                answered.add(client.recv(2048)[:2])
+                query_answer.add(client.recv(2048)[:2])
                 now = time.perf_counter()
                 if not last:
                     print("answered", flush=True)
                 gap, last = max(gap, now - last if last else 0), now
                 time.sleep(0.001)
-    print(gap * 1000, asked - len(answered))
+    print(gap * 1000, asked - len(query_answer))
 
 
-def measured(bed: Bed, count: int) -> dict[str, dict[str, Any]]:
+def measured(testbed: DnsmasqTestbed, count: int) -> dict[str, dict[str, Any]]:
     """The longest silences (ms) of each kind of change beside ``count`` networks, queries lost in them, restarts."""
-    with open_folder() as folder, serving(bed, folder) as daemon:
+    with open_folder() as folder, serving(testbed, folder) as daemon:
         others = [network(i) for i in range(1, count)]
         told = {}
         for kind, change in CHANGES.items():
             daemon.converge(network(0), *others, purge=True)
             restarts, silences, lost = daemon.restarts, [], []
             for n in range(RUNS):
-                with Asking(bed) as asking:
+                with Asking(testbed) as asking:
                     daemon.converge(*change(network(0), n), *others, purge=True)
                 silences.append(asking.silence)
                 lost.append(asking.lost)
@@ -116,11 +116,11 @@ def measured(bed: Bed, count: int) -> dict[str, dict[str, Any]]:
 
 def columns(counts: Sequence[int] = (1, 100)) -> dict[int, dict[str, dict[str, Any]]]:
     """What was measured beside each number of networks."""
-    with made_bed() as bed:
-        bed.bridge()
-        bed.plug()
-        bed.guest.run("ip", "address", "add", "192.168.100.250/24", "dev", "eth0")
-        return {count: measured(bed, count) for count in counts}
+    with new_testbed() as testbed:
+        testbed.bridge()
+        testbed.plug()
+        testbed.guest.run("ip", "address", "add", "192.168.100.250/24", "dev", "eth0")
+        return {count: measured(testbed, count) for count in counts}
 
 
 def shown(one: dict[str, Any]) -> str:

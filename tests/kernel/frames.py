@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kernel import bed, dnsmasq_bed
+from kernel import dnsmasq_testbed, testbed
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 _ALL = 0x0003
@@ -21,9 +21,9 @@ _UDP, _ICMPV6 = 17, 58
 _ALL_NODES = "ff02::1"
 
 
-def entered(space: bed.Space) -> contextlib.AbstractContextManager[None]:
+def in_namespace(namespace: testbed.Namespace) -> contextlib.AbstractContextManager[None]:
     """This thread in a namespace."""
-    return dnsmasq_bed.Space(space.name).entered()
+    return dnsmasq_testbed.NamedNamespace(namespace.name).entered()
 
 
 @contextlib.contextmanager
@@ -38,23 +38,23 @@ def on_one_processor() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Card:
+class Nic:
     """The interface of a guest: what it may rightly claim."""
 
-    space: bed.Space
+    namespace: testbed.Namespace
     mac: str
     link_local: str
 
     @staticmethod
-    def of(space: bed.Space) -> Card:
-        mac = space.json("ip", "-j", "link", "show", "eth0")[0]["address"]
+    def of(namespace: testbed.Namespace) -> Nic:
+        mac = namespace.json("ip", "-j", "link", "show", "eth0")[0]["address"]
         first, *rest = bytes.fromhex(mac.replace(":", ""))
         # RFC 4291 appendix A; the kernel's default for a link-local address.
         identity = bytes([first ^ 2, *rest[:2], 0xFF, 0xFE, *rest[2:]])
-        return Card(space, mac, socket.inet_ntop(socket.AF_INET6, b"\xfe\x80" + bytes(6) + identity))
+        return Nic(namespace, mac, socket.inet_ntop(socket.AF_INET6, b"\xfe\x80" + bytes(6) + identity))
 
     def send(self, *frames: bytes) -> None:
-        with entered(self.space), _socket() as wire:
+        with in_namespace(self.namespace), _socket() as wire:
             for one in frames:
                 wire.send(one)
 
@@ -65,7 +65,7 @@ def _socket() -> socket.socket:
     return wire
 
 
-class Tap:
+class FrameCapture:
     """All frames that come in at the interface of a guest."""
 
     def __init__(self, wire: socket.socket) -> None:
@@ -86,12 +86,12 @@ class Tap:
 
 
 @contextlib.contextmanager
-def tapped(space: bed.Space) -> Iterator[Tap]:
+def capture_frames(namespace: testbed.Namespace) -> Iterator[FrameCapture]:
     """From now on its frames are seen."""
-    with entered(space):
+    with in_namespace(namespace):
         wire = _socket()
     with wire:
-        yield Tap(wire)
+        yield FrameCapture(wire)
 
 
 def _mac(text: str) -> bytes:
@@ -111,25 +111,25 @@ def checksum(data: bytes) -> int:
     return ~total & 0xFFFF
 
 
-def arp_claim(mac: str, address: str, target: str = BROADCAST) -> bytes:
+def gratuitous_arp(mac: str, address: str, target: str = BROADCAST) -> bytes:
     """An answer that nobody asked for (RFC 5227): this address is at this MAC."""
     own = _mac(mac) + socket.inet_aton(address)
     return _ethernet(target, mac, _ARP, struct.pack("!HHBBH", 1, _IPV4, 6, 4, 2) + own + own)
 
 
-def udp(card: Card, gateway: str, source: str, target: str, port: int, text: bytes, own_mac: str = "") -> bytes:
+def udp(nic: Nic, gateway: str, source: str, target: str, port: int, text: bytes, own_mac: str = "") -> bytes:
     """A datagram with any source address, by way of a MAC."""
     datagram = struct.pack("!HHHH", port, port, 8 + len(text), 0) + text
     if ":" in source:
         datagram = with_checksum(datagram, 6, source, target, _UDP)
-    return ip(card, gateway, source, target, _UDP, datagram, own_mac)
+    return ip(nic, gateway, source, target, _UDP, datagram, own_mac)
 
 
-def ip(card: Card, gateway: str, source: str, target: str, protocol: int, payload: bytes, own_mac: str = "") -> bytes:
+def ip(nic: Nic, gateway: str, source: str, target: str, protocol: int, payload: bytes, own_mac: str = "") -> bytes:
     """An IP packet of either family with any payload, by way of a MAC."""
     if ":" in source:
-        return _ipv6(card, gateway, _ends(source, target), protocol, 64, payload)
-    return _ethernet(gateway, own_mac or card.mac, _IPV4, ipv4_packet(source, target, protocol, payload))
+        return _ipv6(nic, gateway, _ends(source, target), protocol, 64, payload)
+    return _ethernet(gateway, own_mac or nic.mac, _IPV4, ipv4_packet(source, target, protocol, payload))
 
 
 def ipv4_packet(source: str, target: str, protocol: int, payload: bytes) -> bytes:
@@ -156,26 +156,26 @@ def _ends(source: str, target: str) -> bytes:
     return socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, target)
 
 
-def _ipv6(card: Card, target: str, ends: bytes, protocol: int, hops: int, payload: bytes) -> bytes:
+def _ipv6(nic: Nic, target: str, ends: bytes, protocol: int, hops: int, payload: bytes) -> bytes:
     head = struct.pack("!IHBB", 6 << 28, len(payload), protocol, hops)
-    return _ethernet(target, card.mac, _IPV6, head + ends + payload)
+    return _ethernet(target, nic.mac, _IPV6, head + ends + payload)
 
 
-def _to_all_nodes(card: Card, message: bytes) -> bytes:
-    ends = _ends(card.link_local, _ALL_NODES)
+def _to_all_nodes(nic: Nic, message: bytes) -> bytes:
+    ends = _ends(nic.link_local, _ALL_NODES)
     checked = checksum(ends + struct.pack("!II", len(message), _ICMPV6) + message)
     message = message[:2] + struct.pack("!H", checked) + message[4:]
-    return _ipv6(card, "33:33:00:00:00:01", ends, _ICMPV6, 255, message)
+    return _ipv6(nic, "33:33:00:00:00:01", ends, _ICMPV6, 255, message)
 
 
-def neighbour_claim(card: Card, address: str) -> bytes:
+def neighbour_advertisement(nic: Nic, address: str) -> bytes:
     """A neighbour advertisement that overrides what is known (RFC 4861 section 4.4)."""
     head = struct.pack("!BBHI", 136, 0, 0, 0x20000000)
-    return _to_all_nodes(card, head + socket.inet_pton(socket.AF_INET6, address) + b"\x02\x01" + _mac(card.mac))
+    return _to_all_nodes(nic, head + socket.inet_pton(socket.AF_INET6, address) + b"\x02\x01" + _mac(nic.mac))
 
 
-def router_advertisement(card: Card, prefix: str) -> bytes:
+def router_advertisement(nic: Nic, prefix: str) -> bytes:
     """That the sender is a router, and of which prefix (RFC 4861 sections 4.2 and 4.6.2)."""
     head = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)
     prefixed = struct.pack("!BBBBIII", 3, 4, 64, 0xC0, 86400, 14400, 0)
-    return _to_all_nodes(card, head + prefixed + socket.inet_pton(socket.AF_INET6, prefix))
+    return _to_all_nodes(nic, head + prefixed + socket.inet_pton(socket.AF_INET6, prefix))

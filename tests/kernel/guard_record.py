@@ -18,8 +18,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kernel.bed import OUTSIDE, Space
-from kernel.guard_bed import GuardedBed, eventually, plain
+from kernel.guard_testbed import GuardTestbed, plain
+from kernel.polling import wait_until
+from kernel.testbed import OUTSIDE, Namespace
 
 INTERVAL = 0.05
 AROUND = 1.0
@@ -29,7 +30,7 @@ _ANSWER = re.compile(r"^\[(\d+\.\d+)\] .*icmp_seq=(\d+) ttl")
 class Ping:
     """A ping that goes on, with the time of each answer."""
 
-    def __init__(self, guest: Space) -> None:
+    def __init__(self, guest: Namespace) -> None:
         self.process = guest.start("ping", "-D", "-n", "-i", str(INTERVAL), OUTSIDE)
 
     def stop(self) -> tuple[list[float], int]:
@@ -41,15 +42,15 @@ class Ping:
         return [when for when, _number in answers], missing
 
 
-def record(bed: GuardedBed, guest: Space, title: str, fault: str, healed: Callable[[], object]) -> None:
+def record(testbed: GuardTestbed, guest: Namespace, title: str, fault: str, healed: Callable[[], object]) -> None:
     """Break something under the guest's ping and tell what happened."""
     print(f"\n=== {title}\n")
-    said = len(bed.journal)
+    said = len(testbed.journal)
     ping = Ping(guest)
     time.sleep(AROUND)
     event = time.time()
-    bed.host.run(*fault.split())
-    eventually(healed)
+    testbed.host.run(*fault.split())
+    wait_until(healed)
     through = time.time()
     time.sleep(AROUND)
     answers, lost = ping.stop()
@@ -59,7 +60,7 @@ def record(bed: GuardedBed, guest: Space, title: str, fault: str, healed: Callab
     longest, start = max(gaps)
     print(f"  before  {len(before)} answers of {OUTSIDE}, one each {INTERVAL * 1000:.0f} ms")
     print(f"  {0:5.2f} s  # {fault}")
-    for line in bed.journal[said:].splitlines():
+    for line in testbed.journal[said:].splitlines():
         print(f"          virtnet: {line}")
     print(f"  {through - event:5.2f} s  right again")
     print(f"  during  {lost} packets lost; no answer from {start - event:.2f} s to {start - event + longest:.2f} s")
@@ -69,41 +70,41 @@ def record(bed: GuardedBed, guest: Space, title: str, fault: str, healed: Callab
 def main() -> int:
     """Three recordings."""
     with tempfile.TemporaryDirectory() as folder:
-        bed = GuardedBed(Path(folder))
+        testbed = GuardTestbed(Path(folder))
         try:
-            bed.play(plain("lab"))
-            bed.start_guard()
+            testbed.run_playbook(plain("lab"))
+            testbed.start_guard()
 
             def address() -> str:
-                definition = json.loads((bed.root / "etc/virtnet/networks/lab.json").read_text())
+                definition = json.loads((testbed.root / "etc/virtnet/networks/lab.json").read_text())
                 return str(definition["ipv4"]["address"]).partition("/")[0]
 
             net = address().rpartition(".")[0]
-            guest = bed.guest("vn-lab", f"{net}.50/24", f"{net}.1")
-            eventually(lambda: guest.pings(OUTSIDE))
-            eventually(bed.has_heard_all)
-            rules = lambda: "vn_bridges" in bed.host.run("nft", "list", "ruleset")  # noqa: E731
-            record(bed, guest, "all rules flushed", "nft flush ruleset", rules)
-            port = lambda: (bed.link("tap3") or {}).get("master") == "vn-lab"  # noqa: E731
-            record(bed, guest, "the bridge deleted, with the guest on it", "ip link delete vn-lab", port)
+            guest = testbed.guest("vn-lab", f"{net}.50/24", f"{net}.1")
+            wait_until(lambda: guest.pings(OUTSIDE))
+            wait_until(testbed.has_read_all_events)
+            rules = lambda: "vn_bridges" in testbed.host.run("nft", "list", "ruleset")  # noqa: E731
+            record(testbed, guest, "all rules flushed", "nft flush ruleset", rules)
+            port = lambda: (testbed.link("tap3") or {}).get("master") == "vn-lab"  # noqa: E731
+            record(testbed, guest, "the bridge deleted, with the guest on it", "ip link delete vn-lab", port)
 
             def moved() -> bool:
                 new = address().rpartition(".")[0]
-                if new == net or address() not in str((bed.link("vn-lab") or {}).get("addr_info")):
+                if new == net or address() not in str((testbed.link("vn-lab") or {}).get("addr_info")):
                     return False
                 script = f"address add {new}.50/24 dev eth0\nroute replace default via {new}.1\n"
                 guest.run("ip", "-force", "-batch", "-", stdin=script, check=False)
                 return guest.pings(OUTSIDE)
 
             record(
-                bed,
+                testbed,
                 guest,
                 "a conflict: the uplink gets the network's subnet",
                 f"ip address add {net}.7/24 dev eth0",
                 moved,
             )
         finally:
-            bed.close()
+            testbed.close()
     return 0
 
 

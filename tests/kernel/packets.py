@@ -18,7 +18,7 @@ import sys
 
 LAST = 9
 PORTS = (53, 67, 1000, 2000, 3000)
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 
 def bound(address: str, port: int) -> socket.socket:
@@ -68,7 +68,7 @@ def source() -> None:
         own, _, target, _ = wanted[0]
         last = bound(own, 0)
         last.sendto(b"0", (target, LAST))
-        ready, _, _ = select.select([last], [], [], PATIENCE)
+        ready, _, _ = select.select([last], [], [], TIMEOUT)
         print(json.dumps(sorted(int(data) for _, data, _ in drained(list(sockets.values())))) if ready else "lost")
         sys.stdout.flush()
         for sock in (*sockets.values(), last):

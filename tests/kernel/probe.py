@@ -12,7 +12,7 @@ import threading
 import time
 
 # An answer that comes at all comes at once, but perhaps not on a machine that is busy with something else.
-PATIENCE = 3.0
+TIMEOUT = 3.0
 
 
 def serve(port: int) -> None:
@@ -80,7 +80,7 @@ def family_of(address: str) -> socket.AddressFamily:
 def ask(protocol: str, address: str, port: int, source: str = "") -> str:
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
     with socket.socket(family_of(address), kind) as sock:
-        sock.settimeout(PATIENCE)
+        sock.settimeout(TIMEOUT)
         try:
             if source:
                 sock.bind((source, 0))
@@ -115,7 +115,7 @@ def flow(address: str, port: int, seconds: float) -> str:
                 sock.send(b"?")
             sent += 1
             time.sleep(0.001)
-        last = time.monotonic() + PATIENCE
+        last = time.monotonic() + TIMEOUT
         while answered < sent and time.monotonic() < last:
             time.sleep(0.02)
     return f"{sent} {answered}"

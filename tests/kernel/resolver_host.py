@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from .bed import PROGRAMS, REPOSITORY, engine_script
+from .testbed import PROGRAMS, REPOSITORY, engine_script
 
 CACHE = REPOSITORY / ".build" / "debs"
 

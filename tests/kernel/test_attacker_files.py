@@ -22,14 +22,15 @@ import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import SHARED, Layout
-from kernel.bed import engine_script
-from kernel.dnsmasq_bed import BRIDGE_ADDRESS, SERVED, Bed, Daemon, ask, get_lease, serving
-from kernel.guard_bed import GuardedBed, eventually, plain
+from kernel.dnsmasq_testbed import BRIDGE_ADDRESS, LAB_FRAGMENT, Daemon, DnsmasqTestbed, get_lease, resolve, serving
+from kernel.guard_testbed import GuardTestbed, plain
+from kernel.polling import wait_until
+from kernel.testbed import engine_script
 
 USER = "dnsmasq"
 SECRET = "root:$y$j9T$secret"
 # Seconds in which a run ends that waits for nobody; a reader of a named pipe waits for ever.
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 SOCKET = 'python3 -c "import socket,sys;socket.socket(1).bind(sys.argv[1])" "$1"'
 # A shell script that makes the file, and what is said of it; '' where that is as good as no file.
@@ -46,8 +47,8 @@ HOSTILE = {
 }
 
 # With an instance of its own, and in that of OTHER.
-LAB: dict[str, Any] = {**SERVED, "upstream": False}
-OPEN: dict[str, Any] = {**SERVED, "upstream": True}
+LAB: dict[str, Any] = {**LAB_FRAGMENT, "upstream": False}
+OPEN: dict[str, Any] = {**LAB_FRAGMENT, "upstream": True}
 OTHER: dict[str, Any] = {
     "name": "other",
     "interface": "virt1",
@@ -59,7 +60,7 @@ OTHER: dict[str, Any] = {
 def as_dnsmasq(script: str, *arguments: str) -> None:
     """Run a shell script as the user dnsmasq, without any capability."""
     command = ["setpriv", f"--reuid={USER}", "--regid=nogroup", "--clear-groups", "--no-new-privs", "--inh-caps=-all"]
-    subprocess.run([*command, "sh", "-euc", script, "sh", *arguments], check=True, timeout=PATIENCE, cwd="/")
+    subprocess.run([*command, "sh", "-euc", script, "sh", *arguments], check=True, timeout=TIMEOUT, cwd="/")
 
 
 def make_hostile(what: str, path: str, secret: Path) -> None:
@@ -75,9 +76,9 @@ def theirs(folder: str) -> Path:
 
 
 @contextlib.contextmanager
-def alone(bed: Bed, folder: Path) -> Iterator[Daemon]:
+def alone(testbed: DnsmasqTestbed, folder: Path) -> Iterator[Daemon]:
     """A host without dnsmasq as a service of the system's."""
-    daemon = Daemon(bed.host, folder, installed=False)
+    daemon = Daemon(testbed.host, folder, installed=False)
     try:
         yield daemon
     finally:
@@ -93,14 +94,14 @@ def secret(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[GuardedBed]:
-    with contextlib.closing(GuardedBed(tmp_path)) as bed:
-        yield bed
+def guarded(tmp_path: Path) -> Iterator[GuardTestbed]:
+    with contextlib.closing(GuardTestbed(tmp_path)) as testbed:
+        yield testbed
 
 
 @pytest.mark.parametrize("what", HOSTILE)
 def test_leases_are_shown_without_those_of_a_hostile_file(
-    guarded: GuardedBed, tmp_path: Path, secret: Path, what: str
+    guarded: GuardTestbed, tmp_path: Path, secret: Path, what: str
 ) -> None:
     """``virtnet leases`` and the module virt_network_info: the other instance's leases, and what is wrong."""
     guarded.define({"name": "lab", "ipv4": {"address": "192.168.30.1/24"}})
@@ -110,7 +111,7 @@ def test_leases_are_shown_without_those_of_a_hostile_file(
     make_hostile(what, str(folder / "lab.leases"), secret)
     fault = HOSTILE[what][1]
     argv = guarded.host.command(*engine_script("describe_networks"), str(tmp_path))
-    described = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
+    described = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT, check=True).stdout
     shown = guarded.command("leases", check=False)
     for text in (shown, described):
         assert "192.168.30.7" in text and "192.168.30.8" in text and "web.lab.lab" in text
@@ -120,10 +121,10 @@ def test_leases_are_shown_without_those_of_a_hostile_file(
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600 and SECRET in secret.read_text()
 
 
-def test_the_guard_repairs_networks_despite_hostile_files(guarded: GuardedBed, tmp_path: Path, secret: Path) -> None:
+def test_the_guard_repairs_networks_despite_hostile_files(guarded: GuardTestbed, tmp_path: Path, secret: Path) -> None:
     """In folders of users other than root: leases, and what systemd-resolved and systemd-networkd write."""
     paths = Paths(str(tmp_path))
-    guarded.play(plain("lab", ipv4={"address": "192.168.30.1/24"}))
+    guarded.run_playbook(plain("lab", ipv4={"address": "192.168.30.1/24"}))
     leases, resolve = theirs(paths.private_leases), theirs(str(tmp_path / "run/systemd/resolve"))
     links = theirs(str(tmp_path / "run/systemd/netif/links"))
     hostile = [leases / "lab.leases", leases / f"{SHARED}.leases", *(links / str(number) for number in range(1, 30))]
@@ -133,32 +134,32 @@ def test_the_guard_repairs_networks_despite_hostile_files(guarded: GuardedBed, t
     begun = time.monotonic()
     guarded.start_guard()
     guarded.host.run("ip", "link", "delete", "vn-lab")
-    eventually(lambda: guarded.link("vn-lab"), PATIENCE)
-    eventually(guarded.is_idle, PATIENCE)
+    wait_until(lambda: guarded.link("vn-lab"), TIMEOUT)
+    wait_until(guarded.is_idle, TIMEOUT)
     assert "resolv.conf is a named pipe, not a file; move it away" in guarded.journal
     assert "lab" in guarded.command("list")
     assert "resolv.conf is a named pipe" in guarded.command("check", check=False)
     assert guarded.stop_guard() == 0
-    assert time.monotonic() - begun < 2 * PATIENCE
+    assert time.monotonic() - begun < 2 * TIMEOUT
 
 
 @pytest.mark.parametrize("what", HOSTILE)
 def test_a_network_comes_to_an_instance_with_a_hostile_lease_file(
-    bed: Bed, tmp_path: Path, secret: Path, what: str
+    testbed: DnsmasqTestbed, tmp_path: Path, secret: Path, what: str
 ) -> None:
     """The leases of the network go along, those of the others are served on, and root writes nothing elsewhere."""
-    bed.bridge("virt1", "192.168.101.1/24")
-    with alone(bed, tmp_path) as daemon:
+    testbed.bridge("virt1", "192.168.101.1/24")
+    with alone(testbed, tmp_path) as daemon:
         shared = Layout(daemon.paths).leases(SHARED)
         daemon.converge(OTHER, LAB)
-        first = get_lease(bed.guest, tmp_path, "vmone")["ip"]
+        first = get_lease(testbed.guest, tmp_path, "vmone")["ip"]
         make_hostile(what, shared, secret)
         begun = time.monotonic()
         plan = daemon.converge(OTHER, OPEN)
-        assert time.monotonic() - begun < PATIENCE
+        assert time.monotonic() - begun < TIMEOUT
         fault = HOSTILE[what][1]
         assert [note for note in plan.notes if fault and fault in note and shared in note] or not fault, plan.notes
-        assert ask(bed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
+        assert resolve(testbed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
         assert not daemon.converge(OTHER, OPEN).changes
         status = os.lstat(shared)
         assert stat.S_ISREG(status.st_mode) and Path(shared).owner() == USER
@@ -167,22 +168,24 @@ def test_a_network_comes_to_an_instance_with_a_hostile_lease_file(
         assert not Path(f"{secret}.made").exists()
 
 
-def test_a_network_leaves_an_instance_with_a_hostile_lease_file(bed: Bed, tmp_path: Path, secret: Path) -> None:
-    with alone(bed, tmp_path) as daemon:
+def test_a_network_leaves_an_instance_with_a_hostile_lease_file(
+    testbed: DnsmasqTestbed, tmp_path: Path, secret: Path
+) -> None:
+    with alone(testbed, tmp_path) as daemon:
         daemon.converge(LAB)
-        get_lease(bed.guest, tmp_path, "vmone")
+        get_lease(testbed.guest, tmp_path, "vmone")
         source = Layout(daemon.paths).leases("lab")
         make_hostile("a named pipe", source, secret)
         (note,) = daemon.converge(OPEN).notes
         assert note == f"leases are not read: {source} is a named pipe, not a file; move it away"
-        assert get_lease(bed.guest, tmp_path, "vmone")["ip"]
+        assert get_lease(testbed.guest, tmp_path, "vmone")["ip"]
 
 
 def test_the_systems_dnsmasq_is_not_restarted_where_it_would_not_come_back(
-    bed: Bed, tmp_path: Path, secret: Path
+    testbed: DnsmasqTestbed, tmp_path: Path, secret: Path
 ) -> None:
     """Where the folder of its leases is the user dnsmasq's, as Fedora's: refused before anything is touched."""
-    with serving(bed, tmp_path, "bind-dynamic\n") as daemon:
+    with serving(testbed, tmp_path, "bind-dynamic\n") as daemon:
         shutil.chown(tmp_path, USER)
         make_hostile("a named pipe", f"{tmp_path}/leases", secret)
         pid = daemon.pid

@@ -14,32 +14,32 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kernel.bed import UPLINK, Bed, Space, script
-from kernel.nft_bed import network, plug
+from kernel.nft_testbed import network, plug
+from kernel.testbed import UPLINK, Namespace, NamespaceTestbed, script
 
 A, B = "192.168.30", "192.168.31"
 NAME_SERVER = 53
 
 
 @pytest.fixture
-def bed(tmp_path: Path) -> Iterator[Bed]:
-    made = Bed(tmp_path)
+def testbed(tmp_path: Path) -> Iterator[NamespaceTestbed]:
+    made = NamespaceTestbed(tmp_path)
     try:
         yield made
     finally:
         made.close()
 
 
-def host_with_a_name_server(bed: Bed, **more: object) -> Space:
+def host_with_a_name_server(testbed: NamespaceTestbed, **more: object) -> Namespace:
     """Returns a guest of the network a, beside a nat network b."""
-    bed.task("nft", [network("a", A, **more), network("b", B)])
-    guest = plug(bed, "a", A)
-    plug(bed, "b", B)
-    bed.host.serve(NAME_SERVER)
+    testbed.task("nft", [network("a", A, **more), network("b", B)])
+    guest = plug(testbed, "a", A)
+    plug(testbed, "b", B)
+    testbed.host.serve(NAME_SERVER)
     return guest
 
 
-def reached(guest: Space, port: int = NAME_SERVER) -> set[str]:
+def reached(guest: Namespace, port: int = NAME_SERVER) -> set[str]:
     """Where the guest gets an answer, of the addresses of the host, by TCP or UDP."""
     return {
         f"{protocol} {address}"
@@ -58,26 +58,28 @@ def reached(guest: Space, port: int = NAME_SERVER) -> set[str]:
     ],
 )
 def test_an_isolated_guest_asks_no_name_server_but_that_of_its_network(
-    bed: Bed, mode: str, dns: bool, there: set[str]
+    testbed: NamespaceTestbed, mode: str, dns: bool, there: set[str]
 ) -> None:
-    guest = host_with_a_name_server(bed, mode=mode, dns=dns)
+    guest = host_with_a_name_server(testbed, mode=mode, dns=dns)
     assert reached(guest) == {f"{protocol} {address}" for address in there for protocol in ("tcp", "udp")}
     # Another service of the host is not a name server.
-    bed.host.serve(8000)
+    testbed.host.serve(8000)
     assert f"tcp {UPLINK}" in reached(guest, 8000)
 
 
 @pytest.mark.parametrize("dns", [True, False])
-def test_a_network_that_becomes_isolated_loses_the_other_name_servers_at_once(bed: Bed, dns: bool) -> None:
+def test_a_network_that_becomes_isolated_loses_the_other_name_servers_at_once(
+    testbed: NamespaceTestbed, dns: bool
+) -> None:
     """Also for a guest that goes on asking from the same port, so that the kernel remembers its questions."""
-    guest = host_with_a_name_server(bed)
+    guest = host_with_a_name_server(testbed)
     asking = guest.start(*script("dns_asker"), UPLINK)
     assert asking.stdout is not None
     assert asking.stdout.readline() == "answer\n"
-    bed.task("nft", [network("a", A, "isolated", dns=dns), network("b", B)])
+    testbed.task("nft", [network("a", A, "isolated", dns=dns), network("b", B)])
     asking.terminate()
     assert _last(asking) == "silence"
-    assert bed.task("nft", [network("a", A, "isolated", dns=dns), network("b", B)])["changed"] is False
+    assert testbed.task("nft", [network("a", A, "isolated", dns=dns), network("b", B)])["changed"] is False
 
 
 def _last(asking: subprocess.Popen[str]) -> str:

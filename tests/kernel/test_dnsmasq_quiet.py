@@ -14,30 +14,30 @@ import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq import verify as dnsmasq_verify
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import DnsmasqFailed
-from kernel.dnsmasq_bed import (
+from kernel.dnsmasq_testbed import (
     BRIDGE_ADDRESS,
     LAN_ADDRESS,
     PROGRAM,
-    Bed,
-    ask,
-    eventually,
+    DnsmasqTestbed,
     get_lease,
     has_ended,
     parse_version,
+    resolve,
     run,
     serving,
 )
-from kernel.dnsmasq_bed import (
-    SERVED as LAB,
+from kernel.dnsmasq_testbed import (
+    LAB_FRAGMENT as LAB,
 )
+from kernel.polling import eventually
 
 MAC = "52:54:00:00:00:01"
 LAN_MAC = "52:54:00:00:02:01"
 
 
 @pytest.fixture(autouse=True)
-def guest_has_an_address(bed: Bed) -> None:
-    bed.guest.run("ip", "address", "replace", "192.168.100.250/24", "dev", "eth0")
+def guest_has_an_address(testbed: DnsmasqTestbed) -> None:
+    testbed.guest.run("ip", "address", "replace", "192.168.100.250/24", "dev", "eth0")
 
 
 def lab(*hosts: dict[str, str], **names: list[str]) -> dict[str, Any]:
@@ -51,30 +51,32 @@ def of_guest(last: int, **more: str) -> dict[str, str]:
 
 
 def test_hosts_and_names_come_change_and_go_without_a_restart(
-    bed: Bed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    testbed: DnsmasqTestbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Memory that dnsmasq has freed reads as nonsense: what it still uses of a host that went would end it.
     monkeypatch.setenv("MALLOC_PERTURB_", "165")
-    with serving(bed, tmp_path) as daemon:
+    with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab())
         pid, restarts = daemon.pid, daemon.restarts
         for last in range(210, 216):
             wanted = lab(of_guest(last, name=f"web{last}", lease_time="3d"), _9=["nas", f"n{last}"], _10=["nas"])
             assert daemon.converge(wanted, check=True).changes == daemon.converge(wanted).changes
             assert not daemon.converge(wanted).changes
-            told = get_lease(bed.guest, tmp_path)
+            told = get_lease(testbed.guest, tmp_path)
             assert (told["ip"], told["lease"], told["hostname"]) == (f"192.168.100.{last}", "259200", f"web{last}")
-            assert ask(bed.guest, BRIDGE_ADDRESS, f"n{last}.virt.test") == "192.168.100.9"
-            assert len(ask(bed.guest, BRIDGE_ADDRESS, "nas.virt.test").split()) == 2
+            assert resolve(testbed.guest, BRIDGE_ADDRESS, f"n{last}.virt.test") == "192.168.100.9"
+            assert len(resolve(testbed.guest, BRIDGE_ADDRESS, "nas.virt.test").split()) == 2
             # The guest has a lease by the entry that goes: of that 2.90 dies where the entry is in a dhcp-hostsdir.
             daemon.converge(lab())
-            assert ask(bed.guest, BRIDGE_ADDRESS, f"n{last}.virt.test") == "empty"
-        assert get_lease(bed.guest, tmp_path)["lease"] == "43200"
+            assert resolve(testbed.guest, BRIDGE_ADDRESS, f"n{last}.virt.test") == "empty"
+        assert get_lease(testbed.guest, tmp_path)["lease"] == "43200"
         assert (daemon.pid, daemon.restarts, daemon.signals) == (pid, restarts, 12)
 
 
-def test_diff_names_network_and_file_and_says_that_nothing_is_restarted(bed: Bed, tmp_path: Path) -> None:
-    with serving(bed, tmp_path) as daemon:
+def test_diff_names_network_and_file_and_says_that_nothing_is_restarted(
+    testbed: DnsmasqTestbed, tmp_path: Path
+) -> None:
+    with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab())
         (change,) = daemon.converge(lab(_9=["nas"]), check=True).changes
         assert str(change) == "lab: dnsmasq.hosts/lab.names changed, read without a restart"
@@ -82,9 +84,11 @@ def test_diff_names_network_and_file_and_says_that_nothing_is_restarted(bed: Bed
         assert change.after.endswith("192.168.100.9 nas.virt.test\n")
 
 
-def test_a_host_is_one_of_its_network_alone_and_those_of_the_system_stay(bed: Bed, tmp_path: Path) -> None:
+def test_a_host_is_one_of_its_network_alone_and_those_of_the_system_stay(
+    testbed: DnsmasqTestbed, tmp_path: Path
+) -> None:
     """The same MAC address on the LAN gets what the administrator wrote, before and after."""
-    bed.lan.run("ip", "link", "set", "eth0", "address", LAN_MAC)
+    testbed.lan.run("ip", "link", "set", "eth0", "address", LAN_MAC)
     theirs, names = tmp_path / "theirs.hosts", tmp_path / "theirs.names"
     theirs.write_text("52:54:00:00:02:02,10.1.0.141,other\n")
     names.write_text("10.1.0.9 printer.lan.test\n")
@@ -94,18 +98,18 @@ def test_a_host_is_one_of_its_network_alone_and_those_of_the_system_stay(bed: Be
     )
 
     def seen() -> tuple[str, ...]:
-        told = get_lease(bed.lan, tmp_path)
+        told = get_lease(testbed.lan, tmp_path)
         others = []
         for last in ("02", "03"):
-            bed.lan.run("ip", "link", "set", "eth0", "address", f"52:54:00:00:02:{last}")
-            others.append(get_lease(bed.lan, tmp_path)["ip"])
-        bed.lan.run("ip", "link", "set", "eth0", "address", LAN_MAC)
-        known = ask(bed.lan, LAN_ADDRESS, "printer.lan.test")
+            testbed.lan.run("ip", "link", "set", "eth0", "address", f"52:54:00:00:02:{last}")
+            others.append(get_lease(testbed.lan, tmp_path)["ip"])
+        testbed.lan.run("ip", "link", "set", "eth0", "address", LAN_MAC)
+        known = resolve(testbed.lan, LAN_ADDRESS, "printer.lan.test")
         return told["lease"], told.get("hostname", ""), *others, known
 
-    bed.lan.run("ip", "address", "replace", "10.1.0.5/24", "dev", "eth0")
+    testbed.lan.run("ip", "address", "replace", "10.1.0.5/24", "dev", "eth0")
     try:
-        with serving(bed, tmp_path, config) as daemon:
+        with serving(testbed, tmp_path, config) as daemon:
             before = seen()
             assert before == ("3600", "", "10.1.0.141", "10.1.0.142", "10.1.0.9")
             daemon.converge(lab())
@@ -118,35 +122,35 @@ def test_a_host_is_one_of_its_network_alone_and_those_of_the_system_stay(bed: Be
                 daemon.converge({**lab(), "address": "10.1.0.1/24", "ranges": [],
                                  "hosts": [{"mac": MAC, "ip": "10.1.0.142"}]})  # fmt: skip
     finally:
-        bed.lan.run("ip", "address", "replace", "10.1.0.5/24", "dev", "eth0")
+        testbed.lan.run("ip", "address", "replace", "10.1.0.5/24", "dev", "eth0")
 
 
-def test_a_name_without_an_address_costs_a_restart(bed: Bed, tmp_path: Path) -> None:
+def test_a_name_without_an_address_costs_a_restart(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     """dnsmasq reads at its start alone which names no other guest may have."""
-    with serving(bed, tmp_path) as daemon:
+    with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab())
         daemon.converge(lab({"mac": MAC, "name": "web"}))
         assert (daemon.restarts, daemon.signals) == (2, 0)
 
 
-def test_networks_of_one_private_instance_change_without_a_restart(bed: Bed, tmp_path: Path) -> None:
+def test_networks_of_one_private_instance_change_without_a_restart(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     other = {"name": "two", "interface": "virt1", "address": "192.168.101.1/24", "instance": "private"}
     other["domain"] = "two.test"
-    with serving(bed, tmp_path, "bind-dynamic\nexcept-interface=virt*\n") as daemon:
+    with serving(testbed, tmp_path, "bind-dynamic\nexcept-interface=virt*\n") as daemon:
         daemon.converge({**lab(), "instance": "private"}, other)
         starts = list(daemon.private.starts)
         daemon.converge({**lab(of_guest(77), _9=["nas"]), "instance": "private"}, other)
         assert (daemon.private.starts, daemon.private.signals) == (starts, ["_shared"])
-        assert get_lease(bed.guest, tmp_path)["ip"] == "192.168.100.77"
-        assert ask(bed.guest, BRIDGE_ADDRESS, "nas.virt.test") == "192.168.100.9"
+        assert get_lease(testbed.guest, tmp_path)["ip"] == "192.168.100.77"
+        assert resolve(testbed.guest, BRIDGE_ADDRESS, "nas.virt.test") == "192.168.100.9"
         daemon.converge({**lab(), "instance": "private"}, other)
-        assert ask(bed.guest, BRIDGE_ADDRESS, "nas.virt.test") == "empty"
+        assert resolve(testbed.guest, BRIDGE_ADDRESS, "nas.virt.test") == "empty"
         assert daemon.private.starts == starts
 
 
 @pytest.mark.parametrize("fate", ["lost", "deadly"])
 def test_signal_that_does_not_do_it_is_made_up_for_by_a_restart(
-    bed: Bed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fate: str
+    testbed: DnsmasqTestbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fate: str
 ) -> None:
     monkeypatch.setattr(dnsmasq_verify, "_READ_TIMEOUT", 1.0)
 
@@ -155,35 +159,37 @@ def test_signal_that_does_not_do_it_is_made_up_for_by_a_restart(
         os.kill(pid, signal.SIGKILL)
         assert eventually(lambda: has_ended(pid), 20)
 
-    with serving(bed, tmp_path) as daemon:
+    with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab())
         daemon.restarts = 0
         monkeypatch.setattr(daemon, "reload", kill if fate == "deadly" else lambda: None)
         daemon.converge(lab(_9=["nas"]))
         assert daemon.restarts == 1
-        assert ask(bed.guest, BRIDGE_ADDRESS, "nas.virt.test") == "192.168.100.9"
+        assert resolve(testbed.guest, BRIDGE_ADDRESS, "nas.virt.test") == "192.168.100.9"
 
 
-def test_no_signal_is_sent_where_a_folder_of_the_administrators_makes_it_deadly(bed: Bed, tmp_path: Path) -> None:
+def test_no_signal_is_sent_where_a_folder_of_the_administrators_makes_it_deadly(
+    testbed: DnsmasqTestbed, tmp_path: Path
+) -> None:
     folder = tmp_path / "hosts.d"
     folder.mkdir()
-    with serving(bed, tmp_path, f"dhcp-hostsdir={folder}\n") as daemon:
+    with serving(testbed, tmp_path, f"dhcp-hostsdir={folder}\n") as daemon:
         daemon.converge(lab())
         daemon.converge(lab(_9=["nas"]))
         survives = parse_version(run([PROGRAM, "--version"]).stdout) >= (2, 93)
         assert daemon.signals == int(survives)
-        assert ask(bed.guest, BRIDGE_ADDRESS, "nas.virt.test") == "192.168.100.9"
+        assert resolve(testbed.guest, BRIDGE_ADDRESS, "nas.virt.test") == "192.168.100.9"
 
 
 @pytest.mark.parametrize("first", [lab(_9=["nas"]), lab(of_guest(77)), lab()], ids=["names", "hosts", "later"])
 def test_file_that_dnsmasq_cannot_read_is_named_and_everything_put_back(
-    bed: Bed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: dict[str, Any]
+    testbed: DnsmasqTestbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(dnsmasq_verify, "_READ_TIMEOUT", 1.0)
     hosts = tmp_path / "etc/virtnet/dnsmasq.hosts"
     hosts.mkdir(parents=True)
     hosts.chmod(0o700)
-    with serving(bed, tmp_path) as daemon:
+    with serving(testbed, tmp_path) as daemon:
         if first == lab():
             daemon.converge(first)
         before = daemon.fragments
@@ -200,28 +206,30 @@ def test_file_that_dnsmasq_cannot_read_is_named_and_everything_put_back(
         assert not daemon.converge(wanted).changes
 
 
-def test_folders_are_open_to_dnsmasq_whatever_the_umask(bed: Bed, tmp_path: Path) -> None:
-    with serving(bed, tmp_path) as daemon:
+def test_folders_are_open_to_dnsmasq_whatever_the_umask(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    with serving(testbed, tmp_path) as daemon:
         old = os.umask(0o077)
         try:
             daemon.converge(lab(_9=["nas"]))
         finally:
             os.umask(old)
-        assert ask(bed.guest, BRIDGE_ADDRESS, "nas.virt.test") == "192.168.100.9"
+        assert resolve(testbed.guest, BRIDGE_ADDRESS, "nas.virt.test") == "192.168.100.9"
 
 
-def test_records_that_are_read_at_the_start_alone_cost_a_restart(bed: Bed, tmp_path: Path) -> None:
-    with serving(bed, tmp_path) as daemon:
+def test_records_that_are_read_at_the_start_alone_cost_a_restart(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab(_9=["nas"]))
         daemon.restarts = 0
         wanted = lab(_9=["nas"])
         wanted["names"]["cname"] = [{"name": "files", "target": "nas"}]
         daemon.converge(wanted)
         assert (daemon.restarts, daemon.signals) == (1, 0)
-        assert "192.168.100.9" in ask(bed.guest, BRIDGE_ADDRESS, "files.virt.test")
+        assert "192.168.100.9" in resolve(testbed.guest, BRIDGE_ADDRESS, "files.virt.test")
 
 
-def test_signal_that_was_cut_short_is_made_up_for(bed: Bed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signal_that_was_cut_short_is_made_up_for(
+    testbed: DnsmasqTestbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As a kill between the write and the signal: the files are right, and dnsmasq does not know them."""
 
     class Killed(BaseException):
@@ -230,13 +238,13 @@ def test_signal_that_was_cut_short_is_made_up_for(bed: Bed, tmp_path: Path, monk
     def die() -> None:
         raise Killed
 
-    with serving(bed, tmp_path) as daemon:
+    with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab())
         with monkeypatch.context() as patched:
             patched.setattr(daemon, "reload", die)
             with pytest.raises(Killed):
                 daemon.converge(lab(_9=["nas"]))
-        assert ask(bed.guest, BRIDGE_ADDRESS, "nas.virt.test") == "empty"
+        assert resolve(testbed.guest, BRIDGE_ADDRESS, "nas.virt.test") == "empty"
         daemon.converge(lab(_9=["nas"]))
-        assert ask(bed.guest, BRIDGE_ADDRESS, "nas.virt.test") == "192.168.100.9"
+        assert resolve(testbed.guest, BRIDGE_ADDRESS, "nas.virt.test") == "192.168.100.9"
         assert not daemon.converge(lab(_9=["nas"])).changes

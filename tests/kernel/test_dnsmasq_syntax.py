@@ -36,7 +36,17 @@ from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.render impor
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.start_command import debian_command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kernel.dnsmasq_bed import PROGRAM, Bed, Daemon, Space, made_bed, open_folder, run, running, serving
+from kernel.dnsmasq_testbed import (
+    PROGRAM,
+    Daemon,
+    DnsmasqTestbed,
+    NamedNamespace,
+    new_testbed,
+    open_folder,
+    run,
+    running,
+    serving,
+)
 from kernel.test_dnsmasq_names import lease_of
 
 SIGNS = string.ascii_letters + string.digits + " #'\\,.:;=/*[](){}<>|&$!?~^%@+-_`"
@@ -44,19 +54,19 @@ TEXT_RECORD, ADDRESS_RECORD, SERVICE_RECORD = 16, 1, 33
 
 
 @pytest.fixture(scope="module")
-def space() -> Iterator[Space]:
-    made = Space(f"vnd-{uuid4().hex[:6]}")
+def namespace() -> Iterator[NamedNamespace]:
+    made = NamedNamespace(f"vnd-{uuid4().hex[:6]}")
     run(["ip", "netns", "add", made.name])
     run(["ip", "-n", made.name, "link", "set", "lo", "up"])
     yield made
     run(["ip", "netns", "delete", made.name])
 
 
-def answer(space: Space, name: str, kind: int) -> list[bytes]:
+def answer(namespace: NamedNamespace, name: str, kind: int) -> list[bytes]:
     """The data of the records that dnsmasq answers with."""
     asked = b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
     query = struct.pack("!6H", 7, 0x0100, 1, 0, 0, 0) + asked + struct.pack("!HH", kind, 1)
-    with space.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+    with namespace.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.settimeout(30)
         client.connect(("127.0.0.1", 53))
         client.send(query)
@@ -99,16 +109,16 @@ def accepted(line: str) -> bool:
     return subprocess.run(command, input=line, text=True, capture_output=True, check=False).returncode == 0
 
 
-def test_text_that_we_quote_is_what_dnsmasq_reads(space: Space, tmp_path: Path) -> None:
+def test_text_that_we_quote_is_what_dnsmasq_reads(namespace: NamedNamespace, tmp_path: Path) -> None:
     dice = random.Random(1)
     texts = [f"x{random_text(dice, 100)}x" for _ in range(300)]
     config = "".join(f"txt-record=t{i}.test,{quoted(text)}\n" for i, text in enumerate(texts))
-    with running(Daemon(space, tmp_path, config)):
+    with running(Daemon(namespace, tmp_path, config)):
         for i, text in enumerate(texts):
-            assert strings(answer(space, f"t{i}.test", TEXT_RECORD)[0]) == [text]
+            assert strings(answer(namespace, f"t{i}.test", TEXT_RECORD)[0]) == [text]
 
 
-def test_values_that_we_read_are_those_that_dnsmasq_reads(space: Space, tmp_path: Path) -> None:
+def test_values_that_we_read_are_those_that_dnsmasq_reads(namespace: NamedNamespace, tmp_path: Path) -> None:
     dice = random.Random(2)
     tried = [f"txt-record=t{i}.test,{random_value(dice)}" for i in range(600)]
     # Of a quote that is left open dnsmasq dies, so there is nothing to compare.
@@ -116,12 +126,12 @@ def test_values_that_we_read_are_those_that_dnsmasq_reads(space: Space, tmp_path
     assert len(lines) > 300
     # Two quotes in a row are read in a way of their own.
     assert any('""' in line for line in lines)
-    with running(Daemon(space, tmp_path, "".join(f"{line}\n" for line in lines))):
+    with running(Daemon(namespace, tmp_path, "".join(f"{line}\n" for line in lines))):
         for line in lines:
             name = line[len("txt-record=") : line.index(",")]
             # TXT alone keeps the spaces around its commas.
             ours = [text.strip(" ") for text in next(iter(read_lines(line, "x"))).fields[1:]]
-            theirs = [text.strip(" ") for text in strings(answer(space, name, TEXT_RECORD)[0])]
+            theirs = [text.strip(" ") for text in strings(answer(namespace, name, TEXT_RECORD)[0])]
             assert [text for text in ours if text] == [text for text in theirs if text], line
 
 
@@ -129,7 +139,7 @@ def test_values_that_we_read_are_those_that_dnsmasq_reads(space: Space, tmp_path
     "suffixes", ["", ",*.conf", ",.conf", ",*", ",*.conf,*.bak", ",*.conf,x.conf", ", .bak , *f", ",,", ',"*.conf"']
 )
 def test_files_of_a_folder_that_we_read_are_those_that_dnsmasq_reads(
-    space: Space, tmp_path: Path, suffixes: str
+    namespace: NamedNamespace, tmp_path: Path, suffixes: str
 ) -> None:
     names = [
         "a.conf",
@@ -150,24 +160,24 @@ def test_files_of_a_folder_that_we_read_are_those_that_dnsmasq_reads(
     for i, name in enumerate(names):
         (folder / name).write_text(f"host-record=f{i}.test,10.9.9.{i + 1}\n")
     (folder / "directory.conf").mkdir()
-    daemon = Daemon(space, tmp_path, f"conf-dir={folder}{suffixes}\n")
+    daemon = Daemon(namespace, tmp_path, f"conf-dir={folder}{suffixes}\n")
     config = read_config(daemon.command, HostReader(), daemon.paths.dnsmasq_fragments)
     ours = {setting.fields[0] for setting in config.named("host-record")}
     with running(daemon):
-        theirs = {f"f{i}.test" for i in range(len(names)) if answer(space, f"f{i}.test", ADDRESS_RECORD)}
+        theirs = {f"f{i}.test" for i in range(len(names)) if answer(namespace, f"f{i}.test", ADDRESS_RECORD)}
     assert ours - {"www.example.test"} == theirs
 
 
-def test_file_met_twice_is_read_once_and_a_script_is_asked(space: Space, tmp_path: Path) -> None:
+def test_file_met_twice_is_read_once_and_a_script_is_asked(namespace: NamedNamespace, tmp_path: Path) -> None:
     extra = tmp_path / "extra.conf"
     extra.write_text("address=/order.test/10.9.9.1\n")
     (tmp_path / "again.conf").symlink_to(extra)
     more = f"conf-file={extra}\nconf-file={tmp_path}/again.conf\nconf-script=echo host-record=script.test,10.9.9.3\n"
-    daemon = Daemon(space, tmp_path, more)
+    daemon = Daemon(namespace, tmp_path, more)
     config = read_config(daemon.command, HostReader(), daemon.paths.dnsmasq_fragments)
     assert len(config.named("address")) == 1
     with running(daemon):
-        assert answer(space, "script.test", ADDRESS_RECORD) == [bytes([10, 9, 9, 3])]
+        assert answer(namespace, "script.test", ADDRESS_RECORD) == [bytes([10, 9, 9, 3])]
     assert [setting.value for setting in config.named("host-record")][-1] == "script.test,10.9.9.3"
 
 
@@ -247,19 +257,19 @@ def host_rows(spec: dnsmasq_spec.FragmentSpec) -> list[str]:
 
 @JUDGED
 @given(st.lists(st.lists(TEXTS, min_size=1, max_size=3), min_size=1, max_size=30))
-def test_any_text_of_a_record_is_what_dnsmasq_answers(space: Space, values: list[list[str]]) -> None:
+def test_any_text_of_a_record_is_what_dnsmasq_answers(namespace: NamedNamespace, values: list[list[str]]) -> None:
     records = [{"name": f"t{i}", "value": value} for i, value in enumerate(values)]
     wanted = [accepted_spec(names={"txt": [record]}) for record in records]
     lines = [rendered(spec) if spec else "" for spec in wanted]
-    with open_folder() as folder, running(Daemon(space, folder, "".join(lines))):
+    with open_folder() as folder, running(Daemon(namespace, folder, "".join(lines))):
         for i, spec in enumerate(wanted):
             if spec is not None:
-                assert strings(answer(space, f"t{i}.virt.test", TEXT_RECORD)[0]) == values[i]
+                assert strings(answer(namespace, f"t{i}.virt.test", TEXT_RECORD)[0]) == values[i]
 
 
 @JUDGED
 @given(st.lists(LABELS, min_size=1, max_size=30))
-def test_any_name_that_is_accepted_is_one_that_dnsmasq_answers(space: Space, names: list[str]) -> None:
+def test_any_name_that_is_accepted_is_one_that_dnsmasq_answers(namespace: NamedNamespace, names: list[str]) -> None:
     """And no other row comes of it."""
     wanted: dict[str, int] = {}
     rows: list[str] = []
@@ -269,11 +279,11 @@ def test_any_name_that_is_accepted_is_one_that_dnsmasq_answers(space: Space, nam
             wanted[spec.names.hosts[0].names[0]] = i + 1
             assert len(host_rows(spec)) == 1
             rows += host_rows(spec)
-    with open_folder() as folder, running(Daemon(space, folder, f"addn-hosts={folder}/names\n")) as daemon:
+    with open_folder() as folder, running(Daemon(namespace, folder, f"addn-hosts={folder}/names\n")) as daemon:
         (folder / "names").write_text("".join(f"{row}\n" for row in rows))
         daemon.restart()
         for name, number in wanted.items():
-            assert answer(space, name, ADDRESS_RECORD) == [bytes([10, 9, 9, number])]
+            assert answer(namespace, name, ADDRESS_RECORD) == [bytes([10, 9, 9, number])]
 
 
 @JUDGED
@@ -281,7 +291,7 @@ def test_any_name_that_is_accepted_is_one_that_dnsmasq_answers(space: Space, nam
     st.lists(st.tuples(LABELS, LABELS | st.from_regex(r"[0-9a-f]{2}(:[0-9a-f]{2}){1,9}", fullmatch=True)), max_size=30)
 )
 def test_any_static_host_that_is_accepted_is_the_one_that_dnsmasq_knows(
-    space: Space, pairs: list[tuple[str, str]]
+    namespace: NamedNamespace, pairs: list[tuple[str, str]]
 ) -> None:
     """A guest has a lease already, under the client id; of the host's row dnsmasq learns its name."""
     # Without the tag of the bridge, as before 2.81, since dnsmasq does not know the bridge of a lease.
@@ -310,14 +320,16 @@ def test_any_static_host_that_is_accepted_is_the_one_that_dnsmasq_knows(
             f"dhcp-hostsfile={folder}/rows\ndhcp-range=192.168.100.100,192.168.100.200,255.255.255.0\n"
             "domain=virt.test,192.168.100.0/24,local\n"
         )
-        with running(Daemon(space, folder, config)):
+        with running(Daemon(namespace, folder, config)):
             for name, number in wanted.items():
-                assert answer(space, f"{name}.virt.test", ADDRESS_RECORD) == [bytes([192, 168, 100, number])]
+                assert answer(namespace, f"{name}.virt.test", ADDRESS_RECORD) == [bytes([192, 168, 100, number])]
 
 
 @JUDGED
 @given(st.lists(st.tuples(LABELS, LABELS), max_size=30))
-def test_any_service_that_is_accepted_is_one_that_dnsmasq_answers(space: Space, pairs: list[tuple[str, str]]) -> None:
+def test_any_service_that_is_accepted_is_one_that_dnsmasq_answers(
+    namespace: NamedNamespace, pairs: list[tuple[str, str]]
+) -> None:
     wanted: dict[str, int] = {}
     lines = []
     for i, (service, domain) in enumerate(pairs, 1):
@@ -327,15 +339,15 @@ def test_any_service_that_is_accepted_is_one_that_dnsmasq_answers(space: Space, 
             wanted[spec.names.srv[0].name.lower()] = i
             lines += [line for line in rendered(spec).splitlines() if line.startswith("srv-host=")]
     assert len(lines) == len(wanted)
-    with open_folder() as folder, running(Daemon(space, folder, "".join(f"{line}\n" for line in lines))):
+    with open_folder() as folder, running(Daemon(namespace, folder, "".join(f"{line}\n" for line in lines))):
         for name, number in wanted.items():
-            (data,) = answer(space, name, SERVICE_RECORD)
+            (data,) = answer(namespace, name, SERVICE_RECORD)
             assert data[:6] == bytes([0, 0, 0, 0, 0, number])
 
 
 @pytest.fixture(scope="module")
-def bed() -> Iterator[Bed]:
-    with made_bed() as made:
+def testbed() -> Iterator[DnsmasqTestbed]:
+    with new_testbed() as made:
         made.bridge()
         made.plug()
         yield made
@@ -343,7 +355,7 @@ def bed() -> Iterator[Bed]:
 
 @JUDGED
 @given(TEXTS.filter(lambda text: len(text.encode()) <= 100))
-def test_any_text_of_an_option_and_any_file_is_what_a_guest_gets(bed: Bed, text: str) -> None:
+def test_any_text_of_an_option_and_any_file_is_what_a_guest_gets(testbed: DnsmasqTestbed, text: str) -> None:
     text = text.strip() or "x"
     spec = accepted_spec(
         ranges=[{"start": "192.168.100.2", "end": "192.168.100.99"}],
@@ -352,7 +364,7 @@ def test_any_text_of_an_option_and_any_file_is_what_a_guest_gets(bed: Bed, text:
         boot={"file": f"x{text}x"},
     )
     assert spec is not None
-    with open_folder() as folder, serving(bed, folder, rendered(spec)):
-        told = lease_of(bed.guest, folder, "-O", "224")
+    with open_folder() as folder, serving(testbed, folder, rendered(spec)):
+        told = lease_of(testbed.guest, folder, "-O", "224")
     assert bytes.fromhex(told["opt224"]).decode() == f"x{text}x".replace(",", ";")
     assert told["boot_file"] == f"x{text}x"

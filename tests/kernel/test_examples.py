@@ -89,9 +89,9 @@ def test_there_are_as_many_as_the_documentation_has() -> None:
 def test_an_example_does_what_it_says_once_and_goes_without_a_trace(serving: Host, bare: Host, tasks: Tasks) -> None:
     host = bare if has_own_dnsmasq(tasks) else serving
     before = host.snapshot()
-    first = host.play(tasks)
+    first = host.run_tasks(tasks)
     assert error_of(first) == ""
-    again = host.play(tasks, check=True)
+    again = host.run_tasks(tasks, check=True)
     assert error_of(again) == "" and changes(again) == []
-    assert error_of(host.play(teardown())) == ""
+    assert error_of(host.run_tasks(teardown())) == ""
     assert unlike(before, host.snapshot()) == []

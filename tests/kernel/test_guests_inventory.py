@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel.inventory_bed import Controller, lease, python_of, versions
+from kernel.inventory_testbed import Controller, lease, python_of, versions
 from tools.fleet_answers import network as answered
 
 WEB, DB = "52:54:00:00:00:01", "52:54:00:00:00:02"

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel.dnsmasq_bed import open_folder
-from kernel.inventory_bed import Controller, lease, python_of, versions
-from kernel.ssh_bed import GUEST, HOST, OPERATOR, PORT, SshBed
+from kernel.dnsmasq_testbed import open_folder
+from kernel.inventory_testbed import Controller, lease, python_of, versions
+from kernel.ssh_testbed import GUEST, HOST, OPERATOR, PORT, SshTestbed
 
 MAC = "52:54:00:00:00:10"
 LAB = {
@@ -31,9 +31,9 @@ NAMES = {4: "guest.lab", 6: "six"}
 
 
 @pytest.fixture(scope="module")
-def bed() -> Iterator[SshBed]:
+def testbed() -> Iterator[SshTestbed]:
     with open_folder() as folder:
-        made = SshBed(folder)
+        made = SshTestbed(folder)
         try:
             made.start()
             (folder / "known host").write_text(made.host.known_hosts(*HOST.values()))
@@ -44,19 +44,19 @@ def bed() -> Iterator[SshBed]:
 
 
 @pytest.fixture(params=versions())
-def controller(request: pytest.FixtureRequest, bed: SshBed, tmp_path: Path) -> Controller:
-    return Controller(tmp_path, python_of(request.param), enter=bed.on_controller)
+def controller(request: pytest.FixtureRequest, testbed: SshTestbed, tmp_path: Path) -> Controller:
+    return Controller(tmp_path, python_of(request.param), enter=testbed.on_controller)
 
 
-def known(bed: SshBed, of: str) -> str:
-    return f"-o 'UserKnownHostsFile=\"{bed.folder / f'known {of}'}\"' -o StrictHostKeyChecking=yes"
+def known(testbed: SshTestbed, of: str) -> str:
+    return f"-o 'UserKnownHostsFile=\"{testbed.folder / f'known {of}'}\"' -o StrictHostKeyChecking=yes"
 
 
 def inventory(
-    controller: Controller, bed: SshBed, family: int, guests: dict[str, Any] | None = None, **told: Any
+    controller: Controller, testbed: SshTestbed, family: int, guests: dict[str, Any] | None = None, **told: Any
 ) -> Path:
     """The host and its guests; ``told``: variables of the host instead of its user and key."""
-    access = {"ansible_user": OPERATOR, "ansible_ssh_private_key_file": str(bed.host_key)}
+    access = {"ansible_user": OPERATOR, "ansible_ssh_private_key_file": str(testbed.host_key)}
     controller.host(
         "hv1",
         [LAB],
@@ -65,14 +65,14 @@ def inventory(
         ansible_host=HOST[family],
         ansible_port="{{ port_of_ssh }}",
         port_of_ssh=PORT,
-        ansible_ssh_common_args=known(bed, "host"),
+        ansible_ssh_common_args=known(testbed, "host"),
         **(told or access),
     )
     of_guests = {
         "ansible_user": "root",
         "ansible_port": PORT,
-        "ansible_ssh_private_key_file": str(bed.guest_key),
-        "ansible_ssh_extra_args": known(bed, "guest"),
+        "ansible_ssh_private_key_file": str(testbed.guest_key),
+        "ansible_ssh_extra_args": known(testbed, "guest"),
         "ansible_python_interpreter": "/usr/bin/python3",
     }
     return controller.write(guests, virtnet_guests={"vars": of_guests})
@@ -80,19 +80,19 @@ def inventory(
 
 @pytest.mark.parametrize("family", [4, 6])
 def test_a_guest_is_reached_with_the_keys_that_ansible_was_given(
-    controller: Controller, bed: SshBed, family: int
+    controller: Controller, testbed: SshTestbed, family: int
 ) -> None:
-    folder = inventory(controller, bed, family, {"family": f"ipv{family}"})
+    folder = inventory(controller, testbed, family, {"family": f"ipv{family}"})
     done = controller.run("adhoc", f"--inventory={folder}", NAMES[family], "--module-name=ansible.builtin.ping")
     assert done.returncode == 0
     assert '"ping": "pong"' in done.stdout
     # It is the guest's sshd that answered, and its host's with the host's user that let it pass.
-    assert "Accepted publickey for root" in (bed.guest.folder / "sshd.log").read_text()
-    assert f"Accepted publickey for {OPERATOR}" in (bed.host.folder / "sshd.log").read_text()
+    assert "Accepted publickey for root" in (testbed.guest.folder / "sshd.log").read_text()
+    assert f"Accepted publickey for {OPERATOR}" in (testbed.host.folder / "sshd.log").read_text()
 
 
-def test_a_proxy_jump_has_no_key_that_ansible_was_given(controller: Controller, bed: SshBed) -> None:
-    folder = inventory(controller, bed, 4)
+def test_a_proxy_jump_has_no_key_that_ansible_was_given(controller: Controller, testbed: SshTestbed) -> None:
+    folder = inventory(controller, testbed, 4)
     jump = f"ansible_ssh_common_args='-o ProxyJump={OPERATOR}@{HOST[4]}:{PORT}'"
     done = controller.run(
         "adhoc", f"--inventory={folder}", "guest.lab", "--module-name=ansible.builtin.raw", "-a", "true", "-e", jump
@@ -101,18 +101,18 @@ def test_a_proxy_jump_has_no_key_that_ansible_was_given(controller: Controller, 
     assert "UNREACHABLE" in done.stdout
 
 
-def test_key_and_user_of_the_command_line_are_those_of_the_host(controller: Controller, bed: SshBed) -> None:
-    folder = inventory(controller, bed, 4, ansible_become=False)
-    words = [f"--inventory={folder}", f"--private-key={bed.host_key}", f"--user={OPERATOR}"]
+def test_key_and_user_of_the_command_line_are_those_of_the_host(controller: Controller, testbed: SshTestbed) -> None:
+    folder = inventory(controller, testbed, 4, ansible_become=False)
+    words = [f"--inventory={folder}", f"--private-key={testbed.host_key}", f"--user={OPERATOR}"]
     done = controller.run("adhoc", *words, "guest.lab", "--module-name=ansible.builtin.raw", "-a", "echo IN")
     assert done.returncode == 0
     assert "IN" in done.stdout
 
 
-def test_key_and_user_of_the_configuration_are_those_of_the_host(controller: Controller, bed: SshBed) -> None:
-    folder = inventory(controller, bed, 4, ansible_become=False)
+def test_key_and_user_of_the_configuration_are_those_of_the_host(controller: Controller, testbed: SshTestbed) -> None:
+    folder = inventory(controller, testbed, 4, ansible_become=False)
     (controller.folder / "ansible.cfg").write_text(
-        f"[defaults]\nremote_user = {OPERATOR}\nprivate_key_file = {bed.host_key}\n"
+        f"[defaults]\nremote_user = {OPERATOR}\nprivate_key_file = {testbed.host_key}\n"
     )
     words = [f"--inventory={folder}", "guest.lab", "--module-name=ansible.builtin.raw", "-a", "echo IN"]
     done = controller.run("adhoc", *words, ANSIBLE_CONFIG=str(controller.folder / "ansible.cfg"))
@@ -120,16 +120,18 @@ def test_key_and_user_of_the_configuration_are_those_of_the_host(controller: Con
     assert "IN" in done.stdout
 
 
-def test_without_proxy_jump_the_guest_is_not_reached(controller: Controller, bed: SshBed) -> None:
-    folder = inventory(controller, bed, 4, {"proxy_jump": False})
+def test_without_proxy_jump_the_guest_is_not_reached(controller: Controller, testbed: SshTestbed) -> None:
+    folder = inventory(controller, testbed, 4, {"proxy_jump": False})
     words = [f"--inventory={folder}", "--timeout=3", "guest.lab", "--module-name=ansible.builtin.raw", "-a", "true"]
     done = controller.run("adhoc", *words)
     assert done.returncode == 4
 
 
-def test_a_host_whose_user_would_be_an_option_of_ssh_is_not_a_proxy(controller: Controller, bed: SshBed) -> None:
+def test_a_host_whose_user_would_be_an_option_of_ssh_is_not_a_proxy(
+    controller: Controller, testbed: SshTestbed
+) -> None:
     trap = controller.folder / "trapped"
-    folder = inventory(controller, bed, 4, ansible_user=f'a" -oProxyCommand="touch {trap}', ansible_become=False)
+    folder = inventory(controller, testbed, 4, ansible_user=f'a" -oProxyCommand="touch {trap}', ansible_become=False)
     found = controller.listed(folder)
     assert "virtnet_guests" not in found or not found["virtnet_guests"].get("hosts")
     assert not trap.exists()

@@ -15,27 +15,27 @@ from typing import Any
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.nft import elements as nft_elements
 from ansible_collections.virtnet.linux.plugins.module_utils.nft import script as nft_script
-from kernel.bed import UPLINK, Bed, Space
-from kernel.dnsmasq_bed import (
+from kernel.dnsmasq_testbed import (
+    LAB_FRAGMENT,
     LAN_ADDRESS,
     LOCAL,
     NAME,
     NAMED_ADDRESS,
-    SERVED,
     SILENT,
-    ask,
-    made_bed,
+    DnsmasqTestbed,
+    new_testbed,
     open_folder,
+    resolve,
     serving,
 )
-from kernel.dnsmasq_bed import Bed as DnsBed
-from kernel.nft_bed import network, plug
+from kernel.nft_testbed import network, plug
+from kernel.testbed import UPLINK, Namespace, NamespaceTestbed
 
 MODES = ("nat", "routed", "isolated", "open")
 NETS = {mode: f"192.168.{30 + at}" for at, mode in enumerate(MODES)}
 
 
-class ServiceBed(Bed):
+class ServiceTestbed(NamespaceTestbed):
     """A guest in a network of each mode, and two services of the host on all its addresses: 53, and 8000 of others."""
 
     def __init__(self, root: Path) -> None:
@@ -55,17 +55,17 @@ class ServiceBed(Bed):
 
 
 @pytest.fixture(scope="module")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceBed]:
-    made = ServiceBed(tmp_path_factory.mktemp("services"))
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceTestbed]:
+    made = ServiceTestbed(tmp_path_factory.mktemp("services"))
     yield made
     made.close()
 
 
-def reached(space: Space, port: int) -> set[str]:
+def reached(namespace: Namespace, port: int) -> set[str]:
     """Whose address of the host answers, by TCP; UDP is the same."""
     at = {"uplink": UPLINK, **{mode: f"{NETS[mode]}.1" for mode in MODES}}
     found = {
-        protocol: {name for name, address in at.items() if space.ask(address, port, protocol)}
+        protocol: {name for name, address in at.items() if namespace.ask(address, port, protocol)}
         for protocol in ("tcp", "udp")
     }
     assert found["tcp"] == found["udp"]
@@ -73,7 +73,7 @@ def reached(space: Space, port: int) -> set[str]:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_what_a_guest_reaches_of_the_hosts_services(services: ServiceBed, mode: str) -> None:
+def test_what_a_guest_reaches_of_the_hosts_services(services: ServiceTestbed, mode: str) -> None:
     """A service on all addresses: at the uplink's address and at its own network's; of others, as the modes say."""
     wanted = {
         "nat": {"uplink", "nat", "open"},
@@ -86,27 +86,27 @@ def test_what_a_guest_reaches_of_the_hosts_services(services: ServiceBed, mode: 
     assert reached(services.guests[mode], 53) == ({mode} if mode == "isolated" else wanted)
 
 
-def test_what_the_lan_reaches_of_the_hosts_services(services: ServiceBed) -> None:
+def test_what_the_lan_reaches_of_the_hosts_services(services: ServiceTestbed) -> None:
     """Those of others at every address; DNS, DHCP and TFTP not at those of our networks, but for mode open."""
-    for space in (services.outside, services.container):
-        assert reached(space, 8000) == {"uplink", *MODES}
-        assert reached(space, 53) == {"uplink", "open"}
+    for namespace in (services.outside, services.container):
+        assert reached(namespace, 8000) == {"uplink", *MODES}
+        assert reached(namespace, 53) == {"uplink", "open"}
 
 
-def test_the_host_reaches_all_of_its_services(services: ServiceBed) -> None:
+def test_the_host_reaches_all_of_its_services(services: ServiceTestbed) -> None:
     for port in (53, 8000):
         assert reached(services.host, port) == {"uplink", *MODES}
 
 
 @pytest.fixture
-def dns() -> Iterator[DnsBed]:
-    with made_bed() as bed:
-        bed.bridge()
-        bed.plug()
-        bed.guest.run("ip", "address", "replace", "192.168.100.250/24", "dev", "eth0")
-        bed.guest.run("ip", "route", "replace", "default", "via", "192.168.100.1")
-        bed.lan.run("ip", "route", "add", "192.168.100.0/24", "via", LAN_ADDRESS)
-        yield bed
+def dns() -> Iterator[DnsmasqTestbed]:
+    with new_testbed() as testbed:
+        testbed.bridge()
+        testbed.plug()
+        testbed.guest.run("ip", "address", "replace", "192.168.100.250/24", "dev", "eth0")
+        testbed.guest.run("ip", "route", "replace", "default", "via", "192.168.100.1")
+        testbed.lan.run("ip", "route", "add", "192.168.100.0/24", "via", LAN_ADDRESS)
+        yield testbed
 
 
 CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -120,24 +120,24 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.parametrize("mode", ["nat", "routed", "isolated"])
-def test_dnsmasq_answers_nobody_on_the_uplink_because_of_us(dns: DnsBed, config: str, mode: str) -> None:
+def test_dnsmasq_answers_nobody_on_the_uplink_because_of_us(dns: DnsmasqTestbed, config: str, mode: str) -> None:
     """The LAN gets what it got before: at the host's address there, if the administrator's dnsmasq answers; no more."""
     text, more = CONFIGS[config]
     rules = nft_elements.Rules("lab", "virt0", mode, "", ("192.168.100.0/24",))
     with open_folder() as folder, serving(dns, folder, text, LOCAL) as daemon:
-        before = ask(dns.lan, LAN_ADDRESS)
+        before = resolve(dns.lan, LAN_ADDRESS)
         assert (before == NAMED_ADDRESS) == (config == "stock")
         script = folder / "rules"
         script.write_text(nft_script.render(nft_elements.merged([nft_elements.elements_of(rules)])))
         dns.host.run("nft", "-f", str(script))
-        daemon.converge({**SERVED, **more, "names": {"hosts": [{"ip": "192.168.100.9", "names": ["nas"]}]}})
-        assert ask(dns.guest, "192.168.100.1", "nas.virt.test") == "192.168.100.9"
-        assert ask(dns.lan, LAN_ADDRESS) == before
+        daemon.converge({**LAB_FRAGMENT, **more, "names": {"hosts": [{"ip": "192.168.100.9", "names": ["nas"]}]}})
+        assert resolve(dns.guest, "192.168.100.1", "nas.virt.test") == "192.168.100.9"
+        assert resolve(dns.lan, LAN_ADDRESS) == before
         for name in (NAME, "nas.virt.test"):
-            assert ask(dns.lan, "192.168.100.1", name) in ("refused", "none")
+            assert resolve(dns.lan, "192.168.100.1", name) in ("refused", "none")
         # At the uplink's address a guest has its own name server, where the socket is one for all addresses. A guest of
         # an isolated network has none there.
         elsewhere = NAMED_ADDRESS if config in ("stock", "loopback") else before
-        assert ask(dns.guest, LAN_ADDRESS) == (SILENT if mode == "isolated" else elsewhere)
+        assert resolve(dns.guest, LAN_ADDRESS) == (SILENT if mode == "isolated" else elsewhere)
         # There the LAN learns the names of guests too.
-        assert (ask(dns.lan, LAN_ADDRESS, "nas.virt.test") == "192.168.100.9") == (config == "stock")
+        assert (resolve(dns.lan, LAN_ADDRESS, "nas.virt.test") == "192.168.100.9") == (config == "stock")

@@ -23,8 +23,8 @@ def test_a_network_that_no_dnsmasq_can_serve_keeps_no_other_from_being_served() 
     """As on a host whose isolated network was served by the system's dnsmasq, by an older version."""
     with new_host() as host:
         host.sh("echo no-ping > /etc/dnsmasq.conf; systemctl restart dnsmasq.service")
-        host.play(installation())
-        host.play(site([LAB, CLOSED]))
+        host.run_tasks(installation())
+        host.run_tasks(site([LAB, CLOSED]))
         file = "/etc/virtnet/networks/closed.json"
         definition = json.loads(host.sh(f"cat {file}"))
         definition["dns"]["enabled"] = True

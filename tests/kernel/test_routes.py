@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel.bed import OUTSIDE, UPLINK, Bed, Space, Task
+from kernel.testbed import OUTSIDE, UPLINK, Namespace, NamespaceTestbed, Task
 
 A, BEHIND = "192.168.30", "10.50.0"
 A6, BEHIND6 = "fd00:a", "fd00:50"
@@ -19,13 +19,13 @@ ROUTES = [{"to": f"{BEHIND}.0/24", "via": f"{A}.2"}, {"to": f"{BEHIND6}::/64", "
 
 
 @pytest.fixture
-def bed(tmp_path: Path) -> Iterator[Bed]:
-    made = Bed(tmp_path)
+def testbed(tmp_path: Path) -> Iterator[NamespaceTestbed]:
+    made = NamespaceTestbed(tmp_path)
     yield made
     made.close()
 
 
-def run(bed: Bed, *routes: dict[str, Any], mode: str = "nat") -> Any:
+def run(testbed: NamespaceTestbed, *routes: dict[str, Any], mode: str = "nat") -> Any:
     """Both modules with the options that orchestration.desired_state gives them; returns the result of the bridge.
 
     Check mode predicts it, and a second run changes nothing.
@@ -33,7 +33,7 @@ def run(bed: Bed, *routes: dict[str, Any], mode: str = "nat") -> Any:
     subnets = [f"{A}.0/24", f"{A6}::/64", *(route["to"] for route in routes)]
     rules = [{"name": "a", "bridge": "br-a", "mode": mode, "subnets": subnets}]
     bridges = [{"name": "br-a", "addresses": ADDRESSES, "routes": list(routes)}]
-    _rules, predicted, done, second = bed.tasks(
+    _rules, predicted, done, second = testbed.tasks(
         Task("nft", rules), Task("bridge", bridges, check=True), Task("bridge", bridges), Task("bridge", bridges)
     )
     assert done == predicted and not done.get("failed"), done
@@ -41,13 +41,13 @@ def run(bed: Bed, *routes: dict[str, Any], mode: str = "nat") -> Any:
     return done
 
 
-def our_routes(bed: Bed) -> list[str]:
-    return [bed.host.run("ip", family, "route", "show", "proto", "118") for family in ("-4", "-6")]
+def our_routes(testbed: NamespaceTestbed) -> list[str]:
+    return [testbed.host.run("ip", family, "route", "show", "proto", "118") for family in ("-4", "-6")]
 
 
-def router(bed: Bed, host: int = 2) -> Space:
+def router(testbed: NamespaceTestbed, host: int = 2) -> Namespace:
     """A guest with subnets behind it."""
-    guest = bed.guest("br-a", f"{A}.{host}/24", gateway=f"{A}.1")
+    guest = testbed.guest("br-a", f"{A}.{host}/24", gateway=f"{A}.1")
     guest.run("ip", "address", "add", f"{A6}::{host}/64", "dev", "eth0", "nodad")
     guest.run("ip", "-6", "route", "add", "default", "via", f"{A6}::1")
     for address in (f"{BEHIND}.9/32", f"{BEHIND6}::9/128"):
@@ -56,33 +56,33 @@ def router(bed: Bed, host: int = 2) -> Space:
     return guest
 
 
-def test_hosts_behind_a_guest_are_reached_and_reach_the_outside(bed: Bed) -> None:
-    bed.outside.serve()
-    run(bed, *ROUTES)
-    guest = router(bed)
-    assert bed.host.ask(f"{BEHIND}.9") == f"{A}.1"
-    assert bed.host.ask(f"{BEHIND6}::9") == f"{A6}::1"
+def test_hosts_behind_a_guest_are_reached_and_reach_the_outside(testbed: NamespaceTestbed) -> None:
+    testbed.outside.serve()
+    run(testbed, *ROUTES)
+    guest = router(testbed)
+    assert testbed.host.ask(f"{BEHIND}.9") == f"{A}.1"
+    assert testbed.host.ask(f"{BEHIND6}::9") == f"{A6}::1"
     assert guest.ask(OUTSIDE, source=f"{BEHIND}.9") == UPLINK
-    bed.outside.run("ip", "route", "add", f"{BEHIND}.0/24", "via", UPLINK)
-    assert bed.outside.ask(f"{BEHIND}.9") == ""
-    run(bed, *ROUTES, mode="routed")
-    assert bed.outside.ask(f"{BEHIND}.9") == OUTSIDE
+    testbed.outside.run("ip", "route", "add", f"{BEHIND}.0/24", "via", UPLINK)
+    assert testbed.outside.ask(f"{BEHIND}.9") == ""
+    run(testbed, *ROUTES, mode="routed")
+    assert testbed.outside.ask(f"{BEHIND}.9") == OUTSIDE
     assert guest.ask(OUTSIDE, source=f"{BEHIND}.9") == f"{BEHIND}.9"
-    run(bed)
-    assert our_routes(bed) == ["", ""]
+    run(testbed)
+    assert our_routes(testbed) == ["", ""]
     assert guest.ask(OUTSIDE, source=f"{BEHIND}.9") == ""
 
 
-def test_a_route_moves_to_another_guest(bed: Bed) -> None:
-    run(bed, *ROUTES)
-    router(bed)
-    router(bed, 3)
+def test_a_route_moves_to_another_guest(testbed: NamespaceTestbed) -> None:
+    run(testbed, *ROUTES)
+    router(testbed)
+    router(testbed, 3)
     moved = [{**ROUTES[0], "via": f"{A}.3"}, {**ROUTES[1], "via": f"{A6}::3"}]
-    assert f"via {A}.2 metric 1" in run(bed, *moved)["changes"][0]
-    assert f"{BEHIND}.0/24 via {A}.3 dev br-a metric 1" in bed.host.run("ip", "route", "show", "proto", "118")
-    (route,) = bed.host.json("ip", "-6", "-j", "route", "show", "proto", "118")
+    assert f"via {A}.2 metric 1" in run(testbed, *moved)["changes"][0]
+    assert f"{BEHIND}.0/24 via {A}.3 dev br-a metric 1" in testbed.host.run("ip", "route", "show", "proto", "118")
+    (route,) = testbed.host.json("ip", "-6", "-j", "route", "show", "proto", "118")
     assert (route["gateway"], route["metric"]) == (f"{A6}::3", 7)
-    assert bed.host.ask(f"{BEHIND}.9") == f"{A}.1"
+    assert testbed.host.ask(f"{BEHIND}.9") == f"{A}.1"
 
 
 DAMAGE = (
@@ -96,34 +96,34 @@ DAMAGE = (
 )
 
 
-def test_damage_is_repaired(bed: Bed) -> None:
-    run(bed, *ROUTES)
-    expected = our_routes(bed)
+def test_damage_is_repaired(testbed: NamespaceTestbed) -> None:
+    run(testbed, *ROUTES)
+    expected = our_routes(testbed)
     for damage in DAMAGE:
-        bed.host.run(*damage.split())
-        assert run(bed, *ROUTES)["changed"], damage
-        assert our_routes(bed) == expected, damage
+        testbed.host.run(*damage.split())
+        assert run(testbed, *ROUTES)["changed"], damage
+        assert our_routes(testbed) == expected, damage
 
 
-def test_a_route_of_others_stays_and_is_named(bed: Bed) -> None:
-    bed.host.run("ip", "route", "add", f"{BEHIND}.0/24", "via", OUTSIDE, "metric", "1")
+def test_a_route_of_others_stays_and_is_named(testbed: NamespaceTestbed) -> None:
+    testbed.host.run("ip", "route", "add", f"{BEHIND}.0/24", "via", OUTSIDE, "metric", "1")
     desired = {"name": "br-a", "addresses": ADDRESSES, "routes": ROUTES}
-    message = bed.task("bridge", [desired])["msg"]
+    message = testbed.task("bridge", [desired])["msg"]
     assert f"bridges[0].routes[0].to: {BEHIND}.0/24 is routed already, by eth0 with metric 1" in message
-    assert bed.link("br-a") is None
-    run(bed, {**ROUTES[0], "metric": 2})
-    run(bed)
-    assert "via 203.0.113.1 dev eth0 metric 1" in bed.host.run("ip", "route", "show", f"{BEHIND}.0/24")
+    assert testbed.link("br-a") is None
+    run(testbed, {**ROUTES[0], "metric": 2})
+    run(testbed)
+    assert "via 203.0.113.1 dev eth0 metric 1" in testbed.host.run("ip", "route", "show", f"{BEHIND}.0/24")
 
 
-def test_an_equal_route_on_the_bridge_becomes_ours(bed: Bed) -> None:
-    run(bed, *ROUTES)
-    expected = our_routes(bed)
+def test_an_equal_route_on_the_bridge_becomes_ours(testbed: NamespaceTestbed) -> None:
+    run(testbed, *ROUTES)
+    expected = our_routes(testbed)
     for route in ROUTES:
         family = "-6" if ":" in route["to"] else "-4"
         device = ["dev", "br-a", "metric", str(route.get("metric", 1))]
-        bed.host.run("ip", family, "route", "del", route["to"], *device)
-        bed.host.run("ip", family, "route", "add", route["to"], "via", route["via"], *device)
-    assert our_routes(bed) == ["", ""]
-    run(bed, *ROUTES)
-    assert our_routes(bed) == expected
+        testbed.host.run("ip", family, "route", "del", route["to"], *device)
+        testbed.host.run("ip", family, "route", "add", route["to"], "via", route["via"], *device)
+    assert our_routes(testbed) == ["", ""]
+    run(testbed, *ROUTES)
+    assert our_routes(testbed) == expected

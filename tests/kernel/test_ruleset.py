@@ -23,8 +23,8 @@ from ansible_collections.virtnet.linux.plugins.module_utils.ruleset.evaluate imp
 from ansible_collections.virtnet.linux.plugins.module_utils.ruleset.model import Ruleset
 from ansible_collections.virtnet.linux.plugins.module_utils.ruleset.packet import Packet
 
-from .bed import OUTSIDE, UPLINK, Bed
-from .packets import LAST, PATIENCE, PORTS
+from .packets import LAST, PORTS, TIMEOUT
+from .testbed import OUTSIDE, UPLINK, NamespaceTestbed
 
 HELPER = str(Path(__file__).with_name("packets.py"))
 NET = {4: "192.168.30.", 6: "fd00:a::"}
@@ -38,15 +38,15 @@ HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
 class Topology:
     """A guest and the outside with the host between them; host and outside record the packets that arrive."""
 
-    def __init__(self, bed: Bed) -> None:
-        self.bed = bed
-        host, outside = bed.host, bed.outside
-        bed.task("bridge", [{"name": "br-a", "addresses": [f"{NET[4]}1/24", f"{NET[6]}1/64"]}])
-        self.guest = bed.guest("br-a", f"{NET[4]}2/24", gateway=f"{NET[4]}1")
+    def __init__(self, testbed: NamespaceTestbed) -> None:
+        self.testbed = testbed
+        host, outside = testbed.host, testbed.outside
+        testbed.task("bridge", [{"name": "br-a", "addresses": [f"{NET[4]}1/24", f"{NET[6]}1/64"]}])
+        self.guest = testbed.guest("br-a", f"{NET[4]}2/24", gateway=f"{NET[4]}1")
         host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
         self.guest.run("ip", "address", "add", f"{NET[6]}2/64", "dev", "eth0", "nodad")
-        for space, address in ((host, HERE[6]), (outside, AWAY[6])):
-            space.run("ip", "address", "add", f"{address}/64", "dev", "eth0", "nodad")
+        for namespace, address in ((host, HERE[6]), (outside, AWAY[6])):
+            namespace.run("ip", "address", "add", f"{address}/64", "dev", "eth0", "nodad")
         outside.run("ip", "route", "add", f"{NET[4]}0/24", "via", HERE[4])
         outside.run("ip", "route", "add", f"{NET[6]}/64", "via", HERE[6])
         self.guest.run("ip", "-6", "route", "add", "default", "via", f"{NET[6]}1")
@@ -62,19 +62,19 @@ class Topology:
         ]
         self.source = self.guest.start(sys.executable, HELPER, "source")
 
-    def _add_neighbour(self, space: Any, link: str, address: str, other: Any, at: str) -> None:
+    def _add_neighbour(self, namespace: Any, link: str, address: str, other: Any, at: str) -> None:
         (mac,) = [item["address"] for item in other.json("ip", "-j", "link", "show", at)]
-        space.run("ip", "neighbour", "replace", address, "lladdr", mac, "dev", link, "nud", "permanent")
+        namespace.run("ip", "neighbour", "replace", address, "lladdr", mac, "dev", link, "nud", "permanent")
 
-    def _sink(self, space: Any, *addresses: str) -> subprocess.Popen[str]:
-        process: subprocess.Popen[str] = space.start(sys.executable, HELPER, "sink", *addresses)
+    def _sink(self, namespace: Any, *addresses: str) -> subprocess.Popen[str]:
+        process: subprocess.Popen[str] = namespace.start(sys.executable, HELPER, "sink", *addresses)
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         return process
 
     def send(self, packets: Sequence[Sequence[Any]], sink: int) -> tuple[set[int], set[int]]:
         """The numbers of the packets that arrive, and of those whose replies arrive."""
-        self.bed.host.run("conntrack", "-F", check=False)
+        self.testbed.host.run("conntrack", "-F", check=False)
         source, receiver = self.source, self.sinks[sink]
         assert source.stdin is not None
         assert source.stdout is not None
@@ -82,17 +82,17 @@ class Topology:
         source.stdin.write(json.dumps(packets) + "\n")
         source.stdin.flush()
         for process in (receiver, source):
-            assert select.select([process.stdout], [], [], PATIENCE)[0], "the last packet did not come"
+            assert select.select([process.stdout], [], [], TIMEOUT)[0], "the last packet did not come"
         return set(json.loads(receiver.stdout.readline())), set(json.loads(source.stdout.readline()))
 
 
 @pytest.fixture(scope="module")
 def topology(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
-    bed = Bed(tmp_path_factory.mktemp("bed"))
+    testbed = NamespaceTestbed(tmp_path_factory.mktemp("bed"))
     try:
-        yield Topology(bed)
+        yield Topology(testbed)
     finally:
-        bed.close()
+        testbed.close()
 
 
 MATCHES = (
@@ -284,15 +284,15 @@ def test_the_kernel_does_what_is_predicted_for_nftables(topology: Topology, fami
     while loaded < RULESETS:
         text = random_ruleset(rng, family)
         try:
-            topology.bed.host.run("nft", "-f", "-", stdin="flush ruleset\n" + text)
+            topology.testbed.host.run("nft", "-f", "-", stdin="flush ruleset\n" + text)
         except AssertionError as error:
             # nft refuses a match of the other family.
             assert "conflicting" in str(error) or "Error" in str(error)
             continue
         loaded += 1
-        rules = nft_json.parse(topology.bed.host.run("nft", "-j", "list", "ruleset"))
+        rules = nft_json.parse(topology.testbed.host.run("nft", "-j", "list", "ruleset"))
         counts += compare(topology, rules, {"ip": 4, "ip6": 6}.get(family) or rng.choice((4, 6)), text)
-    topology.bed.host.run("nft", "flush", "ruleset")
+    topology.testbed.host.run("nft", "flush", "ruleset")
     print(dict(counts))
     # Predictions that are always unknown would never be wrong.
     predicted = sum(counts[word] for word in ("True", "False"))
@@ -305,7 +305,7 @@ def test_the_kernel_does_what_is_predicted_for_nftables(topology: Topology, fami
 def test_the_kernel_does_what_is_predicted_for_iptables(topology: Topology, tool: str, seed: int) -> None:
     rng = random.Random(f"{tool} {seed}")
     counts: Counter[str] = Counter()
-    host = topology.bed.host
+    host = topology.testbed.host
     for _ in range(RULESETS):
         text = random_tables(rng)
         host.run(f"{tool}-restore", stdin=text)

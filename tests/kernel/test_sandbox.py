@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import Layout, unit_name, unit_text
 from ansible_collections.virtnet.linux.plugins.module_utils.host import files as host_files
-from kernel.dnsmasq_bed import PROGRAM, run
+from kernel.dnsmasq_testbed import PROGRAM, run
 
 UNITS = {
     **host_files.units(Paths("/").engine),

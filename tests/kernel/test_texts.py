@@ -36,7 +36,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.nft.sets import FAMI
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.spec import RulesSpec
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel.dnsmasq_bed import PROGRAM, Space, open_folder, run
+from kernel.dnsmasq_testbed import PROGRAM, NamedNamespace, open_folder, run
 from tools.hostile import SAMPLES, accepted, is_clear, networks, parts_of, read, spoilt, values
 
 AROUND = RenderContext(private=True, version=(2, 90), hosts_folder="/tmp/hosts")
@@ -86,8 +86,8 @@ def options_of(kind: str, options: Any) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def space() -> Iterator[Space]:
-    made = Space(f"vnd-{uuid4().hex[:6]}")
+def namespace() -> Iterator[NamedNamespace]:
+    made = NamedNamespace(f"vnd-{uuid4().hex[:6]}")
     run(["ip", "netns", "add", made.name])
     yield made
     run(["ip", "netns", "delete", made.name])
@@ -95,19 +95,23 @@ def space() -> Iterator[Space]:
 
 @values(250)
 @given(rules)
-def test_rules_that_are_accepted_are_those_that_nft_lists(space: Space, case: Any) -> None:
+def test_rules_that_are_accepted_are_those_that_nft_lists(namespace: NamedNamespace, case: Any) -> None:
     for options in options_of(*case):
         spec = rules_of(options)
         if spec is None:
             continue
         wanted = nft_elements.merged([nft_elements.elements_of(spec.rules)])
         loaded = subprocess.run(
-            space.argv(["nft", "-f", "-"]), input=nft_script.render(wanted), text=True, capture_output=True, check=False
+            namespace.argv(["nft", "-f", "-"]),
+            input=nft_script.render(wanted),
+            text=True,
+            capture_output=True,
+            check=False,
         )
         assert loaded.returncode == 0, (options, loaded.stderr)
-        tables = space.run("nft", "list", "tables").stdout.split("\n")
+        tables = namespace.run("nft", "list", "tables").stdout.split("\n")
         assert tables == [f"table {FAMILY} {TABLE}", ""]
-        table = parse(space.run("nft", "-j", "list", "table", FAMILY, TABLE).stdout)
+        table = parse(namespace.run("nft", "-j", "list", "table", FAMILY, TABLE).stdout)
         assert nft_elements.rules_of(table.elements, spec.rules.bridge) == spec.rules
         assert {name: list(mine) for name, mine in table.comments.items()} == {
             name: list(mine) for name, mine in nft_script.static_comments(wanted).items()

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from .bed import REPOSITORY, call
+from .testbed import REPOSITORY, call
 
 SCRIPT = REPOSITORY / "tests" / "tools" / "unpack-packages"
 

@@ -26,7 +26,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.network.model import
 from ansible_collections.virtnet.linux.plugins.module_utils.network.store import text_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PATIENCE = 120
+TIMEOUT = 120
 # 2286: the leases of the tests do not run out.
 LATE = 9999999999
 ENTER = """\
@@ -112,7 +112,7 @@ class Controller:
             capture_output=True,
             text=True,
             check=False,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             cwd=self.folder,
             env={**os.environ, **settings, **environment},
         )

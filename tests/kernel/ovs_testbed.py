@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-from .bed import Bed, Space, script
+from .polling import eventually
+from .testbed import Namespace, NamespaceTestbed, script
 from .unpacked import Unpacked, unpacked
-
-_PATIENCE = 60.0
 
 
 def programs() -> Unpacked:
@@ -25,17 +22,7 @@ def programs() -> Unpacked:
     return unpacked("openvswitch", "openvswitch-common", "openvswitch-switch")
 
 
-def eventually(what: Callable[[], bool], patience: float = _PATIENCE) -> bool:
-    """Whether it comes about in time."""
-    end = time.monotonic() + patience
-    while not what():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-class SwitchSpace(Space):
+class OpenvswitchNamespace(Namespace):
     """A namespace in which Open vSwitch is found and runs."""
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -89,27 +76,27 @@ class SwitchSpace(Space):
         super().close()
 
 
-class SwitchBed(Bed):
+class OpenvswitchTestbed(NamespaceTestbed):
     """The whole of it, with Open vSwitch on the host."""
 
-    host: SwitchSpace
+    host: OpenvswitchNamespace
     bridge_type = "openvswitch"
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.host.start_switch()
 
-    def new_host(self) -> Space:
-        return SwitchSpace("host", self.root)
+    def new_host(self) -> Namespace:
+        return OpenvswitchNamespace("host", self.root)
 
     def plug(self, bridge: str, tap: str) -> None:
         self.host.vsctl("add-port", bridge, tap)
 
-    def guest(self, bridge: str, address: str, gateway: str = "") -> Space:
+    def guest(self, bridge: str, address: str, gateway: str = "") -> Namespace:
         """As everywhere; its device computes checksums, which the userspace datapath does not."""
-        space = super().guest(bridge, address, gateway)
-        space.run(*script("checksums_in_software"), "eth0")
-        return space
+        namespace = super().guest(bridge, address, gateway)
+        namespace.run(*script("checksums_in_software"), "eth0")
+        return namespace
 
     def port(self, name: str) -> dict[str, str]:
         """Some columns of a port's row."""

@@ -17,8 +17,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from .bed import Space, call
-from .ovs_bed import eventually
+from .polling import eventually
+from .testbed import Namespace, call
 from .unpacked import unpacked
 
 PORT = 2222
@@ -49,7 +49,7 @@ Match User {user}
 class Machine:
     """One of the three, with a file system in which its users are those of PASSWD."""
 
-    space: Space
+    namespace: Namespace
     folder: Path
 
     def __post_init__(self) -> None:
@@ -69,7 +69,7 @@ class Machine:
             ]
         script = f'{" && ".join(mounts)} && exec "$@"'
         unshare = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "enter"]
-        return self.space.command(*unshare, *command)
+        return self.namespace.command(*unshare, *command)
 
     def serve_ssh(self, user: str, key: Path) -> None:
         """An sshd into which one user comes with one key."""
@@ -83,9 +83,9 @@ class Machine:
         process = subprocess.Popen(
             self.inside(sshd, usr=found.root / "usr"), stdin=subprocess.DEVNULL, stderr=log, text=True
         )
-        self.space.processes.append(process)
+        self.namespace.processes.append(process)
         answers = ["ssh-keyscan", "-T", "2", "-p", str(PORT), "127.0.0.1"]
-        listening = eventually(lambda: "127.0.0.1" in self.space.run(*answers, check=False), 30)
+        listening = eventually(lambda: "127.0.0.1" in self.namespace.run(*answers, check=False), 30)
         assert listening, (self.folder / "sshd.log").read_text()
 
     def known_hosts(self, *names: str) -> str:
@@ -100,14 +100,14 @@ def keygen(path: Path) -> None:
 
 
 @dataclass
-class SshBed:
+class SshTestbed:
     """The three of them."""
 
     folder: Path
 
     def __post_init__(self) -> None:
         names = ("controller", "host", "guest")
-        self.controller, self.host, self.guest = (Machine(Space(name), self.folder / name) for name in names)
+        self.controller, self.host, self.guest = (Machine(Namespace(name), self.folder / name) for name in names)
         self.host_key, self.guest_key = self.folder / "key of the host", self.folder / "key of the guest"
         for key in (self.host_key, self.guest_key):
             keygen(key)
@@ -115,12 +115,12 @@ class SshBed:
         self._wire(self.guest, ["192.168.90.10/24", "fd00:90::10/64"], ["192.168.90.1/24", "fd00:90::1/64"])
 
     def _wire(self, machine: Machine, addresses: list[str], at_host: list[str]) -> None:
-        near, far, link = machine.space, self.host.space, f"to-{machine.folder.name}"
+        near, far, link = machine.namespace, self.host.namespace, f"to-{machine.folder.name}"
         far.run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", near.name)
-        for space, name, own in ((near, "eth0", addresses), (far, link, at_host)):
-            space.run("ip", "link", "set", name, "up")
+        for namespace, name, own in ((near, "eth0", addresses), (far, link, at_host)):
+            namespace.run("ip", "link", "set", name, "up")
             for address in own:
-                space.run("ip", "address", "add", address, "dev", name, *(["nodad"] if ":" in address else []))
+                namespace.run("ip", "address", "add", address, "dev", name, *(["nodad"] if ":" in address else []))
 
     def start(self) -> None:
         """Both sshd run, each with a key and a user of its own."""
@@ -138,4 +138,4 @@ class SshBed:
 
     def close(self) -> None:
         for machine in (self.controller, self.host, self.guest):
-            machine.space.close()
+            machine.namespace.close()

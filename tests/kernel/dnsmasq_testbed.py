@@ -15,8 +15,7 @@ import os
 import signal
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_servi
     parse_version,
     relevant_lines,
 )
+from kernel.polling import eventually
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000
@@ -52,7 +52,7 @@ BRIDGE_ADDRESS = "192.168.100.1"
 LAN_ADDRESS = "10.1.0.1"
 UPLINK_ADDRESS = "10.99.0.1"
 # A network on the bridge, as a part has it.
-SERVED: dict[str, Any] = {
+LAB_FRAGMENT: dict[str, Any] = {
     "name": "lab",
     "interface": "virt0",
     "address": "192.168.100.1/24",
@@ -68,17 +68,8 @@ def run(command: Sequence[str], check: bool = True, timeout: float = 30) -> subp
     return done
 
 
-def eventually(condition: Callable[[], object], patience: float = 30.0) -> bool:
-    deadline = time.monotonic() + patience
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
 @dataclass(frozen=True)
-class Space:
+class NamedNamespace:
     """A network namespace."""
 
     name: str
@@ -115,20 +106,20 @@ def _enter(descriptor: int) -> None:
 
 
 @dataclass
-class Bed:
+class DnsmasqTestbed:
     """The namespaces; ``bridges`` are made as tests need them."""
 
-    host: Space
-    guest: Space
-    lan: Space
-    uplink: Space
+    host: NamedNamespace
+    guest: NamedNamespace
+    lan: NamedNamespace
+    uplink: NamedNamespace
 
     def bridge(self, name: str = "virt0", address: str = f"{BRIDGE_ADDRESS}/24") -> None:
         self.host.run("ip", "link", "add", name, "type", "bridge")
         self.host.run("ip", "address", "add", address, "dev", name)
         self.host.run("ip", "link", "set", name, "up")
 
-    def no_bridges(self) -> None:
+    def delete_bridges(self) -> None:
         self.unplug()
         for line in self.host.run("ip", "-o", "link", "show", "type", "bridge").stdout.splitlines():
             self.host.run("ip", "link", "delete", line.split(": ")[1].partition("@")[0])
@@ -145,36 +136,36 @@ class Bed:
 
 
 @contextlib.contextmanager
-def made_bed() -> Iterator[Bed]:
+def new_testbed() -> Iterator[DnsmasqTestbed]:
     label = f"vnd-{uuid4().hex[:6]}"
     names = [f"{label}-{kind}" for kind in ("host", "guest", "lan", "up")]
     try:
         for name in names:
             run(["ip", "netns", "add", name])
             run(["ip", "-n", name, "link", "set", "lo", "up"])
-        bed = Bed(*map(Space, names))
-        _wire(bed.host, "eth0", f"{LAN_ADDRESS}/24", bed.lan, "10.1.0.5/24")
-        _wire(bed.host, "up0", f"{UPLINK_ADDRESS}/24", bed.uplink, "10.99.0.2/24")
-        bed.uplink.run("ip", "address", "add", "172.31.5.5/32", "dev", "lo")
-        bed.host.run("ip", "route", "add", "172.31.5.5", "via", "10.99.0.2")
-        yield bed
+        testbed = DnsmasqTestbed(*map(NamedNamespace, names))
+        _wire(testbed.host, "eth0", f"{LAN_ADDRESS}/24", testbed.lan, "10.1.0.5/24")
+        _wire(testbed.host, "up0", f"{UPLINK_ADDRESS}/24", testbed.uplink, "10.99.0.2/24")
+        testbed.uplink.run("ip", "address", "add", "172.31.5.5/32", "dev", "lo")
+        testbed.host.run("ip", "route", "add", "172.31.5.5", "via", "10.99.0.2")
+        yield testbed
     finally:
         for name in names:
             run(["ip", "netns", "delete", name], check=False)
 
 
-def _wire(host: Space, name: str, address: str, other: Space, other_address: str) -> None:
+def _wire(host: NamedNamespace, name: str, address: str, other: NamedNamespace, other_address: str) -> None:
     host.run("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", other.path)
-    for space, link, cidr in ((host, name, address), (other, "eth0", other_address)):
-        space.run("ip", "address", "add", cidr, "dev", link)
-        space.run("ip", "link", "set", link, "up")
+    for namespace, link, cidr in ((host, name, address), (other, "eth0", other_address)):
+        namespace.run("ip", "address", "add", cidr, "dev", link)
+        namespace.run("ip", "link", "set", link, "up")
 
 
 @dataclass
 class Daemon:
     """A dnsmasq in the host's namespace, started as Debian's unit does; for the engine it is the service."""
 
-    space: Space
+    namespace: NamedNamespace
     folder: Path
     config: str = ""
     arguments: Sequence[str] = LOCAL
@@ -191,7 +182,7 @@ class Daemon:
 
     def __post_init__(self) -> None:
         self.paths = Paths(str(self.folder))
-        self.private = PrivateDaemons(self.space, self.folder)
+        self.private = PrivateDaemons(self.namespace, self.folder)
         (self.folder / "etc/dnsmasq.d").mkdir(parents=True)
         # Nothing is forwarded and no file is watched, for inotify instances are few; no pings before offers, for speed.
         self.write(self.config)
@@ -234,7 +225,7 @@ class Daemon:
     def restart(self) -> None:
         self.restarts += 1
         self.stop()
-        done = self.space.run(*self.command, *self.hidden_arguments, check=False)
+        done = self.namespace.run(*self.command, *self.hidden_arguments, check=False)
         if done.returncode:
             log = self.folder / "log"
             raise DnsmasqFailed(relevant_lines(done.stderr + (log.read_text() if log.exists() else "")))
@@ -255,7 +246,7 @@ class Daemon:
     def converge(self, *fragments: dict[str, Any], purge: bool = False, check: bool = False) -> Plan[Any]:
         """Run the part on fragments given as a user would."""
         specs = [FragmentSpec.from_options(Options(one, f"fragments[{i}]")) for i, one in enumerate(fragments)]
-        with self.space.entered():
+        with self.namespace.entered():
             part = Fragments(specs, purge, self.paths, service=self, instances=self.private)
             return converge(part, self.paths, check=check)
 
@@ -269,10 +260,10 @@ def open_folder() -> Iterator[Path]:
 
 
 def serving(
-    bed: Bed, folder: Path, config: str = "", arguments: Sequence[str] = LOCAL
+    testbed: DnsmasqTestbed, folder: Path, config: str = "", arguments: Sequence[str] = LOCAL
 ) -> contextlib.AbstractContextManager[Daemon]:
     """The system's dnsmasq with a configuration of the administrator's."""
-    return running(Daemon(bed.host, folder, config, arguments))
+    return running(Daemon(testbed.host, folder, config, arguments))
 
 
 @contextlib.contextmanager
@@ -286,13 +277,15 @@ def running(daemon: Daemon) -> Iterator[Daemon]:
         daemon.stop()
 
 
-def asks(space: Space, server: str, name: str = NAME, source: str = "", kind: str = "A") -> subprocess.Popen[str]:
+def start_query(
+    namespace: NamedNamespace, server: str, name: str = NAME, source: str = "", kind: str = "A"
+) -> subprocess.Popen[str]:
     """A DNS query under way; see ``answered``."""
     bind = ["-b", source] if source else []
-    return space.start("dig", *bind, "+time=1", "+tries=3", "+short", f"@{server}", name, kind)
+    return namespace.start("dig", *bind, "+time=1", "+tries=3", "+short", f"@{server}", name, kind)
 
 
-def answered(query: subprocess.Popen[str]) -> str:
+def query_answer(query: subprocess.Popen[str]) -> str:
     """The answer, or how there was none."""
     out, _ = query.communicate(timeout=20)
     if query.returncode == 0 and ";;" not in out:
@@ -300,13 +293,15 @@ def answered(query: subprocess.Popen[str]) -> str:
     return REFUSED if "refused" in out else SILENT
 
 
-def ask(space: Space, server: str, name: str = NAME, kind: str = "A") -> str:
-    return answered(asks(space, server, name, kind=kind))
+def resolve(namespace: NamedNamespace, server: str, name: str = NAME, kind: str = "A") -> str:
+    return query_answer(start_query(namespace, server, name, kind=kind))
 
 
-def wants_lease(space: Space, folder: Path, hostname: str = "", configure: bool = False) -> subprocess.Popen[str]:
+def start_dhcp_client(
+    namespace: NamedNamespace, folder: Path, hostname: str = "", configure: bool = False
+) -> subprocess.Popen[str]:
     """A DHCP client under way; what it is told goes to a file, and with ``configure`` also to the interface."""
-    script = folder / f"udhcpc-{space.name}"
+    script = folder / f"udhcpc-{namespace.name}"
     setting = 'ip -4 addr flush dev $interface; ip addr add "$ip/$mask" dev $interface' if configure else "true"
     script.write_text(
         f'#!/bin/sh\n[ "$1" = bound ] || [ "$1" = renew ] || exit 0\nenv >{script}.lease.new\n{setting}\n'
@@ -316,25 +311,25 @@ def wants_lease(space: Space, folder: Path, hostname: str = "", configure: bool 
     lease = Path(f"{script}.lease")
     lease.unlink(missing_ok=True)
     named = ["-x", f"hostname:{hostname}"] if hostname else []
-    return space.start("udhcpc", "-f", "-n", "-q", "-t", "4", "-T", "1", "-A", "0", "-i", "eth0",
+    return namespace.start("udhcpc", "-f", "-n", "-q", "-t", "4", "-T", "1", "-A", "0", "-i", "eth0",
                        "-O", "42", "-O", "26", "-O", "252", "-O", "search", "-s", str(script), *named)  # fmt: skip
 
 
-def leased(client: subprocess.Popen[str], space: Space, folder: Path) -> dict[str, str]:
+def lease_of_client(client: subprocess.Popen[str], namespace: NamedNamespace, folder: Path) -> dict[str, str]:
     """What the DHCP server said; empty when it said nothing."""
     client.communicate(timeout=30)
-    lease = folder / f"udhcpc-{space.name}.lease"
+    lease = folder / f"udhcpc-{namespace.name}.lease"
     if not lease.exists():
         return {}
     return dict(line.partition("=")[::2] for line in lease.read_text().splitlines())
 
 
-def get_lease(space: Space, folder: Path, hostname: str = "") -> dict[str, str]:
-    return leased(wants_lease(space, folder, hostname, configure=True), space, folder)
+def get_lease(namespace: NamedNamespace, folder: Path, hostname: str = "") -> dict[str, str]:
+    return lease_of_client(start_dhcp_client(namespace, folder, hostname, configure=True), namespace, folder)
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """What everybody gets from the host's dnsmasq: one row of the matrix."""
 
     guest_lease: bool
@@ -351,24 +346,24 @@ class Seen:
         return self.lan_dns, self.lan_dhcp, self.host_dns, self.on_link, self.off_link
 
 
-def look(bed: Bed, folder: Path) -> Seen:
+def observe(testbed: DnsmasqTestbed, folder: Path) -> Observation:
     """All questions at once, since most silences last a second."""
-    guest = wants_lease(bed.guest, folder, "vmone")
-    lan = wants_lease(bed.lan, folder)
-    bed.guest.run("ip", "address", "replace", "192.168.100.250/24", "dev", "eth0")
+    guest = start_dhcp_client(testbed.guest, folder, "vmone")
+    lan = start_dhcp_client(testbed.lan, folder)
+    testbed.guest.run("ip", "address", "replace", "192.168.100.250/24", "dev", "eth0")
     queries = [
-        asks(bed.guest, BRIDGE_ADDRESS),
-        asks(bed.lan, LAN_ADDRESS),
-        asks(bed.host, "127.0.0.1"),
-        asks(bed.uplink, UPLINK_ADDRESS),
-        asks(bed.uplink, UPLINK_ADDRESS, source="172.31.5.5"),
+        start_query(testbed.guest, BRIDGE_ADDRESS),
+        start_query(testbed.lan, LAN_ADDRESS),
+        start_query(testbed.host, "127.0.0.1"),
+        start_query(testbed.uplink, UPLINK_ADDRESS),
+        start_query(testbed.uplink, UPLINK_ADDRESS, source="172.31.5.5"),
     ]
-    told = [answered(query).replace(NAMED_ADDRESS, OK) for query in queries]
-    return Seen(
-        guest_lease=leased(guest, bed.guest, folder).get("ip", "").startswith("192.168.100."),
+    told = [query_answer(query).replace(NAMED_ADDRESS, OK) for query in queries]
+    return Observation(
+        guest_lease=lease_of_client(guest, testbed.guest, folder).get("ip", "").startswith("192.168.100."),
         guest_dns=told[0],
         lan_dns=told[1],
-        lan_dhcp=leased(lan, bed.lan, folder).get("ip", "").startswith("10.1.0."),
+        lan_dhcp=lease_of_client(lan, testbed.lan, folder).get("ip", "").startswith("10.1.0."),
         host_dns=told[2],
         on_link=told[3],
         off_link=told[4],
@@ -393,7 +388,7 @@ class PrivateDaemons:
     Started with the user and the capabilities that the unit gives, and with its command.
     """
 
-    space: Space
+    namespace: NamedNamespace
     folder: Path
     starts: list[str] = field(default_factory=list)
     later: list[str] = field(default_factory=list)
@@ -440,7 +435,7 @@ class PrivateDaemons:
                 path.mkdir(parents=True, exist_ok=True)
                 run(["chown", "-R", "dnsmasq", str(path)])
             conf = Layout(self.paths).instance(name)
-            done = self.space.run(
+            done = self.namespace.run(
                 "setpriv", "--reuid=dnsmasq", "--regid=nogroup", "--clear-groups", f"--inh-caps={_CAPABILITIES}",
                 f"--ambient-caps={_CAPABILITIES}", f"--bounding-set={_CAPABILITIES}", "--no-new-privs", PROGRAM,
                 f"--conf-file={conf}", f"--pid-file={self._pid_file(name)}", "--no-ping",

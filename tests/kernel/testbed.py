@@ -24,7 +24,7 @@ PROGRAMS = Path(__file__).with_name("programs")
 PYTHON = (sys.executable, "-S")
 
 # Seconds that a command may take on a busy machine.
-PATIENCE = 60
+TIMEOUT = 60
 
 # Compiling the engine takes longer than most tasks: its byte code is kept, but not in the source tree.
 _WITH_BYTE_CODE = ("env", "-u", "PYTHONDONTWRITEBYTECODE", f"PYTHONPYCACHEPREFIX={REPOSITORY / '.build' / 'pycache'}")
@@ -54,7 +54,7 @@ class Task(NamedTuple):
     purge: bool = False
 
 
-def call(*command: str, check: bool = True, stdin: str | None = None, timeout: float = PATIENCE) -> str:
+def call(*command: str, check: bool = True, stdin: str | None = None, timeout: float = TIMEOUT) -> str:
     """Run a command; returns what it printed."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, input=stdin, timeout=timeout)
     if check and done.returncode:
@@ -62,13 +62,13 @@ def call(*command: str, check: bool = True, stdin: str | None = None, timeout: f
     return done.stdout
 
 
-def at_once(*questions: Callable[[], T]) -> list[T]:
+def in_parallel(*questions: Callable[[], T]) -> list[T]:
     """The answers to questions that are asked in parallel: those that nobody answers take one timeout together."""
     with ThreadPoolExecutor(len(questions)) as pool:
         return [pending.result() for pending in [pool.submit(question) for question in questions]]
 
 
-class Space:
+class Namespace:
     """One network namespace; all that runs in it ends with it."""
 
     def __init__(self, name: str) -> None:
@@ -80,7 +80,7 @@ class Space:
     def command(self, *command: str) -> list[str]:
         return ["ip", "netns", "exec", self.name, *command]
 
-    def run(self, *command: str, check: bool = True, stdin: str | None = None, timeout: float = PATIENCE) -> str:
+    def run(self, *command: str, check: bool = True, stdin: str | None = None, timeout: float = TIMEOUT) -> str:
         return call(*self.command(*command), check=check, stdin=stdin, timeout=timeout)
 
     def start(self, *command: str) -> subprocess.Popen[str]:
@@ -115,7 +115,7 @@ class Space:
         call("ip", "netns", "delete", self.name, check=False)
 
 
-class Bed:
+class NamespaceTestbed:
     """The whole of it."""
 
     bridge_type = "linux"
@@ -123,36 +123,36 @@ class Bed:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.host = self.new_host()
-        self.outside = Space("outside")
-        self.spaces = [self.host, self.outside]
+        self.outside = Namespace("outside")
+        self.namespaces = [self.host, self.outside]
         self._wire(self.outside, "eth0", f"{OUTSIDE}/24", "eth0")
         self.host.run("ip", "address", "add", f"{UPLINK}/24", "dev", "eth0")
         self.host.run("ip", "route", "add", "default", "via", OUTSIDE)
 
-    def new_host(self) -> Space:
-        return Space("host")
+    def new_host(self) -> Namespace:
+        return Namespace("host")
 
     def plug(self, bridge: str, tap: str) -> None:
         """Make a link of the host a port."""
         self.host.run("ip", "link", "set", tap, "master", bridge)
 
-    def _wire(self, space: Space, inside: str, address: str, at_host: str) -> None:
-        peer = ("peer", "name", inside, "netns", space.name)
+    def _wire(self, namespace: Namespace, inside: str, address: str, at_host: str) -> None:
+        peer = ("peer", "name", inside, "netns", namespace.name)
         self.host.run("ip", "link", "add", at_host, "type", "veth", *peer)
         self.host.run("ip", "link", "set", at_host, "up")
-        space.run("ip", "link", "set", inside, "up")
-        space.run("ip", "address", "add", address, "dev", inside, *(["nodad"] if ":" in address else []))
+        namespace.run("ip", "link", "set", inside, "up")
+        namespace.run("ip", "address", "add", address, "dev", inside, *(["nodad"] if ":" in address else []))
 
-    def guest(self, bridge: str, address: str, gateway: str = "") -> Space:
+    def guest(self, bridge: str, address: str, gateway: str = "") -> Namespace:
         """A guest with a fixed address, plugged into a bridge."""
-        space = Space(f"g{len(self.spaces)}")
-        self.spaces.append(space)
-        tap = f"tap{len(self.spaces)}"
-        self._wire(space, "eth0", address, tap)
+        namespace = Namespace(f"g{len(self.namespaces)}")
+        self.namespaces.append(namespace)
+        tap = f"tap{len(self.namespaces)}"
+        self._wire(namespace, "eth0", address, tap)
         self.plug(bridge, tap)
         if gateway:
-            space.run("ip", "route", "add", "default", "via", gateway)
-        return space
+            namespace.run("ip", "route", "add", "default", "via", gateway)
+        return namespace
 
     def task(self, part: str, desired: Sequence[Mapping[str, Any]], *, check: bool = False, purge: bool = False) -> Any:
         """Run a reconciler in the host as its module would."""
@@ -179,5 +179,5 @@ class Bed:
         return None
 
     def close(self) -> None:
-        for space in self.spaces:
-            space.close()
+        for namespace in self.namespaces:
+            namespace.close()

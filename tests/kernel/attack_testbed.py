@@ -17,12 +17,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from kernel.bed import OUTSIDE, Space, script
-from kernel.dnsmasq_bed import PROGRAM, Daemon
-from kernel.dnsmasq_bed import Space as DnsSpace
-from kernel.frames import Card
-from kernel.guard_bed import GuardedBed
-from kernel.nft_bed import wait_for_addresses
+from kernel.dnsmasq_testbed import PROGRAM, Daemon, NamedNamespace
+from kernel.frames import Nic
+from kernel.guard_testbed import GuardTestbed
+from kernel.nft_testbed import wait_for_addresses
+from kernel.testbed import OUTSIDE, Namespace, script
 
 OUTSIDE6 = "2001:db8::1"
 SUBNETS = {"lab": "192.168.30", "apart": "192.168.31", "other": "192.168.32", "wide": "192.168.33"}
@@ -64,12 +63,12 @@ NETWORKS = (
 )
 
 
-class AttackBed(GuardedBed):
+class AttackTestbed(GuardTestbed):
     """All of it; guests have fixed addresses, so that they are there at once."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        self.host_dns = DnsSpace(self.host.name)
+        self.host_dns = NamedNamespace(self.host.name)
         self.outside.serve()
         self._outside_has_ipv6()
         config = f"bind-dynamic\ninterface=lo\nserver={OUTSIDE}\ndhcp-lease-max={MOST_LEASES}\nlog-dhcp\n"
@@ -78,7 +77,7 @@ class AttackBed(GuardedBed):
         server = root / "outside"
         server.mkdir()
         self.upstream = Daemon(
-            DnsSpace(self.outside.name),
+            NamedNamespace(self.outside.name),
             server,
             f"address=/{GOOD}/{GOOD_ADDRESS}\naddress=/{REBINDING}/{SUBNETS['lab']}.1\n"
             f"server=/{SILENT_DOMAIN}/{SILENT_SERVER}#5353\ndns-forward-max=100000\n",
@@ -99,17 +98,17 @@ class AttackBed(GuardedBed):
         """What a run of the playbook does, and then the guests."""
         self.upstream.restart()
         self.daemon.restart()
-        done = self.play(*NETWORKS)
+        done = self.run_playbook(*NETWORKS)
         self.daemon.converge(*done["fragments"])
         self.guests = {name: self._guests(name) for name in SUBNETS}
-        wait_for_addresses(self.host, self.outside, *(card.space for cards in self.guests.values() for card in cards))
+        wait_for_addresses(self.host, self.outside, *(nic.namespace for nics in self.guests.values() for nic in nics))
         # Those that are plugged in are marked as kept apart by the next run.
-        self.play(*NETWORKS)
+        self.run_playbook(*NETWORKS)
 
-    def _guests(self, name: str) -> list[Card]:
-        return [Card.of(self._guest(name, number)) for number in ((2, 3) if name in SUBNETS6 else (2,))]
+    def _guests(self, name: str) -> list[Nic]:
+        return [Nic.of(self._guest(name, number)) for number in ((2, 3) if name in SUBNETS6 else (2,))]
 
-    def _guest(self, name: str, number: int) -> Space:
+    def _guest(self, name: str, number: int) -> Namespace:
         subnet, subnet6 = SUBNETS[name], SUBNETS6.get(name)
         guest = self.guest(f"vn-{name}", f"{subnet}.{number}/24", f"{subnet}.1")
         if subnet6:
@@ -121,11 +120,11 @@ class AttackBed(GuardedBed):
         """What an honest guest takes for its gateway."""
         return str(self.link(f"vn-{name}")["address"])
 
-    def rogue_dhcp(self, name: str) -> tuple[subprocess.Popen[str], Path]:
+    def start_rogue_dhcp(self, name: str) -> tuple[subprocess.Popen[str], Path]:
         """The attacker hands out addresses, by a DHCP server like any other; what it hears is in the file."""
         log = self.root / f"rogue-{name}"
         subnet = SUBNETS[name]
-        process = self.guests[name][0].space.start(
+        process = self.guests[name][0].namespace.start(
             PROGRAM, "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--no-ping", "--leasefile-ro",
             "--pid-file=", "--user=root", f"--log-facility={log}", "--log-dhcp", "--dhcp-authoritative",
             f"--dhcp-range={subnet}.66,{subnet}.99,255.255.255.0,1h",

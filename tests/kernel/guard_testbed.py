@@ -14,23 +14,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kernel.bed import PROGRAMS, Bed, engine_script, script
-
-
-def eventually(condition: Callable[[], Any], patience: float = 60.0) -> float:
-    """How long it took until a condition held; fails when it never does."""
-    start = time.monotonic()
-    while not condition():
-        waited = time.monotonic() - start
-        assert waited < patience, "it never came about"
-        # Asking starts programs, which the guard may be waiting for a processor beside.
-        time.sleep(min(0.01 + waited / 10, 0.2))
-    return time.monotonic() - start
+from kernel.polling import wait_until
+from kernel.testbed import PROGRAMS, NamespaceTestbed, engine_script, script
 
 
 def plain(name: str, **more: Any) -> dict[str, Any]:
@@ -39,7 +27,7 @@ def plain(name: str, **more: Any) -> dict[str, Any]:
     return {"name": name, "ipv4": ipv4, "dns": {"enabled": False}, **more}
 
 
-class GuardedBed(Bed):
+class GuardTestbed(NamespaceTestbed):
     """A bed with a guard."""
 
     def __init__(self, root: Path) -> None:
@@ -55,7 +43,7 @@ class GuardedBed(Bed):
         argv = (*engine_script("define_networks"), str(self.root), *more)
         return json.loads(self.host.run(*argv, stdin=json.dumps(networks)))
 
-    def play(self, *networks: dict[str, Any]) -> dict[str, Any]:
+    def run_playbook(self, *networks: dict[str, Any]) -> dict[str, Any]:
         """A run of the playbook, as far as it matters here."""
         done = self.define(*networks)
         for part, key in (("bridge", "bridges"), ("nft", "rules")):
@@ -77,9 +65,9 @@ class GuardedBed(Bed):
             self.guard = subprocess.Popen(
                 argv, stderr=log, text=True, env={**os.environ, "NOTIFY_SOCKET": address}, start_new_session=True
             )
-        eventually(lambda: "networks run" in self.journal and self.is_idle(), 60)
+        wait_until(lambda: "networks run" in self.journal and self.is_idle(), 60)
         # The run that made the networks is through.
-        eventually(lambda: not (self.root / "run/virtnet/pending.json").exists() and self.is_idle(), 60)
+        wait_until(lambda: not (self.root / "run/virtnet/pending.json").exists() and self.is_idle(), 60)
 
     def is_idle(self) -> bool:
         """Whether the guard sleeps, has no child, and is not about to have one: that would be read by poll."""
@@ -89,7 +77,7 @@ class GuardedBed(Bed):
         wchan = Path(f"/proc/{pid}/wchan").read_text()
         return not children and any(word in wchan for word in ("ep_poll", "epoll"))
 
-    def has_heard_all(self) -> bool:
+    def has_read_all_events(self) -> bool:
         """Whether the guard sleeps and none of the kernel's messages waits for it."""
         assert self.guard is not None
         lines = Path(f"/proc/{self.guard.pid}/net/netlink").read_text().splitlines()
