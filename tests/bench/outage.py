@@ -10,5 +10,5 @@ from kernel import dnsmasq_outage
 
 
 def measure() -> Data:
-    found = dnsmasq_outage.columns()
-    return {"runs": dnsmasq_outage.RUNS, "columns": {str(count): kinds for count, kinds in found.items()}}
+    results = dnsmasq_outage.columns()
+    return {"runs": dnsmasq_outage.RUNS, "columns": {str(count): kinds for count, kinds in results.items()}}

@@ -77,7 +77,7 @@ class Bench:
         self.testbed = testbed
         testbed.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
         testbed.task("bridge", [{"name": "br-a", "addresses": ["192.168.30.1/24"]}])
-        self.guest: Namespace = testbed.guest("br-a", "192.168.30.2/24", gateway="192.168.30.1")
+        self.guest: Namespace = testbed.add_guest("br-a", "192.168.30.2/24", gateway="192.168.30.1")
         testbed.outside.run("ip", "route", "add", "192.168.30.0/24", "via", "203.0.113.2")
         testbed.outside.serve()
         self.guest.serve()

@@ -14,7 +14,7 @@ from ansible_collections.virtnet.linux.plugins.plugin_utils.report import as_htm
 from playwright.sync_api import Browser, Page, sync_playwright
 from tools.fleet_answers import DROPPED, answers, network
 
-SHOTS = Path(__file__).resolve().parents[2] / ".build" / "screenshots"
+SCREENSHOTS = Path(__file__).resolve().parents[2] / ".build" / "screenshots"
 # In containers and for root there is no sandbox; and nothing is to be fetched.
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 SMALL = {
@@ -23,7 +23,7 @@ SMALL = {
     "hv02": {"msg": "Failed to connect to the host via ssh: no route to host"},
 }
 LARGE = answers(10, 300)
-DESK, TELEPHONE = (1280, 800), (390, 800)
+DESKTOP, PHONE = (1280, 800), (390, 800)
 
 # Pairs of boxes that share a pixel, and boxes whose content is larger than they are.
 FAULTS = """() => {
@@ -49,38 +49,38 @@ FAULTS = """() => {
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        yield found
-        found.close()
+        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        yield chromium
+        chromium.close()
 
 
-@pytest.mark.parametrize("size", [DESK, TELEPHONE], ids=["desk", "telephone"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desk", "telephone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(("name", "told"), [("3-networks", SMALL), ("300-networks", LARGE)])
+@pytest.mark.parametrize(("name", "answers"), [("3-networks", SMALL), ("300-networks", LARGE)])
 def test_the_page_has_no_overlap_no_overflow_and_no_browser_error(
-    browser: Browser, tmp_path: Path, name: str, told: dict[str, Any], scheme: str, size: tuple[int, int]
+    browser: Browser, tmp_path: Path, name: str, answers: dict[str, Any], scheme: str, size: tuple[int, int]
 ) -> None:
     file = tmp_path / "report.html"
-    file.write_text(as_html(fleet(told, "2026-11-21 13:00 UTC")))
+    file.write_text(as_html(fleet(answers, "2026-11-21 13:00 UTC")))
     page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
-    complaints: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
+    messages: list[str] = []
+    requests: list[str] = []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
     page.goto(file.as_uri())
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    shot = SHOTS / f"report-{name}-{scheme}-{size[0]}.png"
-    page.screenshot(path=shot, full_page=name.startswith("3-"))
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    screenshot = SCREENSHOTS / f"report-{name}-{scheme}-{size[0]}.png"
+    page.screenshot(path=screenshot, full_page=name.startswith("3-"))
     assert page.evaluate(FAULTS) == []
-    assert complaints == []
-    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert messages == []
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
     page.close()
 
 
-def opened(browser: Browser, folder: Path, told: dict[str, Any], **context: Any) -> Page:
+def opened(browser: Browser, folder: Path, answers: dict[str, Any], **context: Any) -> Page:
     file = folder / "report.html"
-    file.write_text(as_html(fleet(told, "2026-11-21 13:00 UTC")))
+    file.write_text(as_html(fleet(answers, "2026-11-21 13:00 UTC")))
     page = browser.new_page(**context)
     page.goto(file.as_uri())
     return page
@@ -145,13 +145,13 @@ def test_the_policy_stops_what_would_get_past_the_escaping(browser: Browser, tmp
     file = tmp_path / "report.html"
     file.write_text(as_html(fleet(SMALL, "2026-11-21 13:00 UTC")).replace("<main>", f"<main>{markup}"))
     page = browser.new_page()
-    complaints: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("response", lambda response: asked.append(response.url))
+    messages: list[str] = []
+    responses: list[str] = []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("response", lambda response: responses.append(response.url))
     page.goto(file.as_uri())
     assert page.title() == "Virtual networks of 3 hosts"
     assert page.locator("h1").first.is_visible()
-    assert any("Content Security Policy" in one for one in complaints)
-    assert [url for url in asked if "192.0.2.1" in url] == []
+    assert any("Content Security Policy" in message for message in messages)
+    assert [url for url in responses if "192.0.2.1" in url] == []
     page.close()

@@ -22,10 +22,10 @@ import collection
 from ansible_test._internal.python_requirements import get_venv_packages
 
 # Not in the tarball, but what a command of ansible-test wants.
-BESIDE = {"sanity": ("tests/sanity/",), "units": ("tests/conftest.py", "tests/unit/")}
+ADDITIONAL_PATHS = {"sanity": ("tests/sanity/",), "units": ("tests/conftest.py", "tests/unit/")}
 # Marks of unit tests that look at the repository as a whole or start programs with the collection installed: they need
 # the layout of the repository and run by `make unit` alone. Under ansible-test run those that are of the engine.
-WHOLE = re.compile(r"parents\[|^import subprocess|^from lab|^import ansible_runner", re.MULTILINE)
+NEEDS_REPOSITORY = re.compile(r"parents\[|^import subprocess|^from lab|^import ansible_runner", re.MULTILINE)
 GET_PIP = """\
 import runpy
 import sys
@@ -53,24 +53,24 @@ def provide_pip(home: Path) -> None:
 def copy_collection(folder: Path, purpose: str) -> Path:
     """The collection where ansible-test expects it. What it keeps from one run for the next stays."""
     target = folder / "ansible_collections/virtnet/linux"
-    collection.copy(target, beside=BESIDE[purpose], keep=("tests/output", ".git"))
+    collection.copy(target, additional=ADDITIONAL_PATHS[purpose], keep=("tests/output", ".git"))
     # ansible-test looks at what git knows, and .build is what our git ignores.
     subprocess.run(["git", "init", "--quiet"], cwd=target, check=True)
     (target / ".git/info/exclude").write_text("/tests/output/\n__pycache__/\n")
     return target
 
 
-def keep_the_engines_tests(target: Path) -> None:
+def remove_repository_tests(target: Path) -> None:
     """Takes unit tests away that need the repository, among them those that import what is in tests/."""
     tests = collection.ROOT / "tests"
     helpers = "|".join(path.stem for path in (*tests.glob("*.py"), *{file.parent for file in tests.glob("*/*.py")}))
     imports = re.compile(rf"^(from|import) ({helpers})\b", re.MULTILINE)
     files = sorted((target / "tests/unit").rglob("test_*.py"))
-    others = [file for file in files if WHOLE.search(file.read_text()) or imports.search(file.read_text())]
+    others = [file for file in files if NEEDS_REPOSITORY.search(file.read_text()) or imports.search(file.read_text())]
     for file in others:
         file.unlink()
-    left = ", ".join(file.stem for file in others)
-    print(f"{len(files) - len(others)} of {len(files)} files; by `make unit` alone run {left}", flush=True)
+    names = ", ".join(file.stem for file in others)
+    print(f"{len(files) - len(others)} of {len(files)} files; by `make unit` alone run {names}", flush=True)
 
 
 def main() -> int:
@@ -79,7 +79,7 @@ def main() -> int:
     provide_pip(home)
     target = copy_collection(folder, sys.argv[2])
     if sys.argv[2] == "units":
-        keep_the_engines_tests(target)
+        remove_repository_tests(target)
     environment = {**os.environ, "HOME": str(home)}
     # Ours would be taken for a collection of the same name.
     environment.pop("ANSIBLE_COLLECTIONS_PATH", None)

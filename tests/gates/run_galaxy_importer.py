@@ -34,10 +34,10 @@ def main() -> int:
     # The importer brings the collection to a place of its own.
     environment.pop("ANSIBLE_COLLECTIONS_PATH", None)
     command = [sys.executable, "-m", "galaxy_importer.main", tarball.name]
-    done = subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, text=True)
-    said = done.stdout + done.stderr
-    print(said)
-    return done.returncode or int("ERROR" in said or "WARNING" in said)
+    result = subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, text=True)
+    output = result.stdout + result.stderr
+    print(output)
+    return result.returncode or int("ERROR" in output or "WARNING" in output)
 
 
 if __name__ == "__main__":

@@ -28,26 +28,26 @@ SUBNETS = {"lab": "192.168.30", "apart": "192.168.31", "other": "192.168.32", "w
 SUBNETS6 = {"lab": "fd00:a", "apart": "fd00:b"}
 
 # The static host "kept" of each network.
-KEPT = {name: bytes([0x52, 0x54, 0, 0xAA, 0, number]) for number, name in enumerate(SUBNETS)}
+STATIC_HOST_MACS = {name: bytes([0x52, 0x54, 0, 0xAA, 0, number]) for number, name in enumerate(SUBNETS)}
 # Leases of the host's dnsmasq, which has 1000 of them by default.
-MOST_LEASES = 30
+MAX_LEASES = 30
 # What is asked of the outside's server. dnsmasq takes the networks for documentation (RFC 5737) for inside ones.
-GOOD, GOOD_ADDRESS, REBINDING, SILENT_DOMAIN = "www.good.test", "192.88.99.1", "rebind.test", "silent.test"
+PUBLIC_NAME, PUBLIC_ADDRESS, REBINDING, SILENT_DOMAIN = "www.good.test", "192.88.99.1", "rebind.test", "silent.test"
 SILENT_SERVER = "198.51.100.99"
 
 
-def network(name: str, **more: Any) -> dict[str, Any]:
+def network(name: str, **options: Any) -> dict[str, Any]:
     """As the user writes it."""
     subnet, subnet6 = SUBNETS[name], SUBNETS6.get(name)
     last = 200 if name == "wide" else 107
     dhcp = {
         "ranges": [{"start": f"{subnet}.100", "end": f"{subnet}.{last}"}],
-        "hosts": [{"mac": KEPT[name].hex(":"), "name": "kept", "ip": f"{subnet}.50"}],
+        "hosts": [{"mac": STATIC_HOST_MACS[name].hex(":"), "name": "kept", "ip": f"{subnet}.50"}],
     }
-    wanted = {"name": name, "ipv4": {"address": f"{subnet}.1/24", "dhcp": dhcp}, "dns": {"domain": f"{name}.test"}}
+    network = {"name": name, "ipv4": {"address": f"{subnet}.1/24", "dhcp": dhcp}, "dns": {"domain": f"{name}.test"}}
     if subnet6:
-        wanted["ipv6"] = {"address": f"{subnet6}::1/64"}
-    return {**wanted, **more}
+        network["ipv6"] = {"address": f"{subnet6}::1/64"}
+    return {**network, **options}
 
 
 NETWORKS = (
@@ -71,7 +71,7 @@ class AttackTestbed(GuardTestbed):
         self.host_dns = NamedNamespace(self.host.name)
         self.outside.serve()
         self._outside_has_ipv6()
-        config = f"bind-dynamic\ninterface=lo\nserver={OUTSIDE}\ndhcp-lease-max={MOST_LEASES}\nlog-dhcp\n"
+        config = f"bind-dynamic\ninterface=lo\nserver={OUTSIDE}\ndhcp-lease-max={MAX_LEASES}\nlog-dhcp\n"
         self.daemon = Daemon(self.host_dns, root, config)
         self.silence = self._server_that_never_answers()
         server = root / "outside"
@@ -79,7 +79,7 @@ class AttackTestbed(GuardTestbed):
         self.upstream = Daemon(
             NamedNamespace(self.outside.name),
             server,
-            f"address=/{GOOD}/{GOOD_ADDRESS}\naddress=/{REBINDING}/{SUBNETS['lab']}.1\n"
+            f"address=/{PUBLIC_NAME}/{PUBLIC_ADDRESS}\naddress=/{REBINDING}/{SUBNETS['lab']}.1\n"
             f"server=/{SILENT_DOMAIN}/{SILENT_SERVER}#5353\ndns-forward-max=100000\n",
             (),
         )
@@ -98,8 +98,8 @@ class AttackTestbed(GuardTestbed):
         """What a run of the playbook does, and then the guests."""
         self.upstream.restart()
         self.daemon.restart()
-        done = self.run_playbook(*NETWORKS)
-        self.daemon.converge(*done["fragments"])
+        definitions = self.run_playbook(*NETWORKS)
+        self.daemon.converge(*definitions["fragments"])
         self.guests = {name: self._guests(name) for name in SUBNETS}
         wait_for_addresses(self.host, self.outside, *(nic.namespace for nics in self.guests.values() for nic in nics))
         # Those that are plugged in are marked as kept apart by the next run.
@@ -110,7 +110,7 @@ class AttackTestbed(GuardTestbed):
 
     def _guest(self, name: str, number: int) -> Namespace:
         subnet, subnet6 = SUBNETS[name], SUBNETS6.get(name)
-        guest = self.guest(f"vn-{name}", f"{subnet}.{number}/24", f"{subnet}.1")
+        guest = self.add_guest(f"vn-{name}", f"{subnet}.{number}/24", f"{subnet}.1")
         if subnet6:
             guest.run("ip", "address", "add", f"{subnet6}::{number}/64", "dev", "eth0", "nodad")
             guest.run("ip", "route", "replace", "default", "via", f"{subnet6}::1")

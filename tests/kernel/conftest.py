@@ -21,8 +21,8 @@ def tmp_path() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def shared_testbed() -> Iterator[DnsmasqTestbed]:
-    with new_testbed() as made:
-        yield made
+    with new_testbed() as testbed:
+        yield testbed
 
 
 @pytest.fixture

@@ -25,13 +25,13 @@ def _message(kind: int, mac: bytes, xid: int, ciaddr: str = "0.0.0.0", options: 
 
 
 def _options(answer: bytes) -> dict[int, bytes]:
-    found, at = {}, 240
-    while at < len(answer) and answer[at] != 255:
-        if answer[at]:
-            found[answer[at]] = answer[at + 2 : at + 2 + answer[at + 1]]
-            at += 1 + answer[at + 1]
-        at += 1
-    return found
+    options, offset = {}, 240
+    while offset < len(answer) and answer[offset] != 255:
+        if answer[offset]:
+            options[answer[offset]] = answer[offset + 2 : offset + 2 + answer[offset + 1]]
+            offset += 1 + answer[offset + 1]
+        offset += 1
+    return options
 
 
 @contextlib.contextmanager
@@ -58,7 +58,7 @@ def _exchange(client: socket.socket, message: bytes, server: str) -> bytes:
 
 def offers(namespace: NamedNamespace, mac: bytes, timeout: float) -> list[str]:
     """The servers that offer an address to a MAC: the first answer is waited for, others for a moment."""
-    found: list[str] = []
+    servers: list[str] = []
     with namespace.entered(), _client("") as client:
         client.settimeout(timeout)
         message = _message(_DISCOVER, mac, secrets.randbits(32))
@@ -67,9 +67,9 @@ def offers(namespace: NamedNamespace, mac: bytes, timeout: float) -> list[str]:
             while True:
                 answer = client.recv(2048)
                 if answer[4:8] == message[4:8]:
-                    found.append(socket.inet_ntoa(_options(answer)[54]))
+                    servers.append(socket.inet_ntoa(_options(answer)[54]))
                     client.settimeout(min(timeout, 0.2))
-    return found
+    return servers
 
 
 def take_leases(
@@ -81,15 +81,15 @@ def take_leases(
 ) -> dict[bytes, str]:
     """An address for each of so many MAC addresses; all say that they have this name (option 12), and these options."""
     leases = {}
-    named = (bytes([12, len(name)]) + name.encode() if name else b"") + options
+    options_sent = (bytes([12, len(name)]) + name.encode() if name else b"") + options
     with namespace.entered(), _client("") as client:
         for i in range(count):
             mac = (int.from_bytes(first, "big") + i).to_bytes(6, "big")
-            offer = _exchange(client, _message(_DISCOVER, mac, 1000 + i, options=named), "255.255.255.255")
+            offer = _exchange(client, _message(_DISCOVER, mac, 1000 + i, options=options_sent), "255.255.255.255")
             if not offer:
                 continue
-            wish = named + bytes([50, 4]) + offer[16:20] + bytes([54, 4]) + _options(offer)[54]
-            answer = _exchange(client, _message(_REQUEST, mac, 2000 + i, options=wish), "255.255.255.255")
+            request_options = options_sent + bytes([50, 4]) + offer[16:20] + bytes([54, 4]) + _options(offer)[54]
+            answer = _exchange(client, _message(_REQUEST, mac, 2000 + i, options=request_options), "255.255.255.255")
             if _options(answer).get(53) == bytes([_ACK]):
                 leases[mac] = socket.inet_ntoa(answer[16:20])
     return leases
@@ -102,8 +102,8 @@ def forge_release(namespace: NamedNamespace, mac: bytes, address: str, server: s
 
 def forge_decline(namespace: NamedNamespace, mac: bytes, address: str, server: str) -> None:
     """Say for somebody else that its address is in use (RFC 2131 section 3.1, 5); nobody answers that."""
-    wish = bytes([50, 4]) + socket.inet_aton(address) + _server_option(server)
-    _forge(namespace, _message(_DECLINE, mac, 5000, options=wish), "255.255.255.255")
+    options = bytes([50, 4]) + socket.inet_aton(address) + _server_option(server)
+    _forge(namespace, _message(_DECLINE, mac, 5000, options=options), "255.255.255.255")
 
 
 def _server_option(server: str) -> bytes:
@@ -129,21 +129,21 @@ def renewals(namespace: NamedNamespace, leases: dict[bytes, str], server: str) -
 
 
 def dhcp6(
-    namespace: NamedNamespace, folder: Path, *more: str, duid: str = "", name: str = "", timeout: int = 30
+    namespace: NamedNamespace, folder: Path, *arguments: str, duid: str = "", name: str = "", timeout: int = 30
 ) -> dict[str, str]:
     """What a DHCPv6 server tells dhclient, which says that it has this name; empty when nobody answers in time."""
-    script, told, leases = folder / "dhclient-script", folder / "dhclient-told", folder / "dhclient-leases"
-    wanted = "BOUND6|RENEW6|REBIND6"
-    script.write_text(f'#!/bin/sh\ncase "$reason" in {wanted}) env >{told};; PREINIT6) ;; *) exit 1;; esac\n')
+    script, answer_file, lease_file = folder / "dhclient-script", folder / "dhclient-told", folder / "dhclient-leases"
+    reasons = "BOUND6|RENEW6|REBIND6"
+    script.write_text(f'#!/bin/sh\ncase "$reason" in {reasons}) env >{answer_file};; PREINIT6) ;; *) exit 1;; esac\n')
     script.chmod(0o755)
-    told.unlink(missing_ok=True)
-    leases.write_text(f'default-duid "{duid}";\n' if duid else "")
+    answer_file.unlink(missing_ok=True)
+    lease_file.write_text(f'default-duid "{duid}";\n' if duid else "")
     config = folder / "dhclient-config"
-    named = f'send fqdn.fqdn "{name}";\nsend fqdn.server-update on;\n' if name else ""
-    config.write_text(f"timeout {timeout};\nalso request dhcp6.domain-search, dhcp6.sntp-servers;\n{named}")
-    namespace.run("timeout", "-k", "1", str(timeout + 2), "dhclient", "-6", "-1", "-d", "-D", "LL", *more, "-lf",
-              str(leases), "-pf", f"{folder}/dhclient-pid", "-cf", str(config), "-sf", str(script), "eth0",
+    name_options = f'send fqdn.fqdn "{name}";\nsend fqdn.server-update on;\n' if name else ""
+    config.write_text(f"timeout {timeout};\nalso request dhcp6.domain-search, dhcp6.sntp-servers;\n{name_options}")
+    namespace.run("timeout", "-k", "1", str(timeout + 2), "dhclient", "-6", "-1", "-d", "-D", "LL", *arguments, "-lf",
+              str(lease_file), "-pf", f"{folder}/dhclient-pid", "-cf", str(config), "-sf", str(script), "eth0",
               check=False, timeout=timeout + 10)  # fmt: skip
-    if not told.exists():
+    if not answer_file.exists():
         return {}
-    return dict(line.partition("=")[::2] for line in told.read_text().splitlines())
+    return dict(line.partition("=")[::2] for line in answer_file.read_text().splitlines())

@@ -33,7 +33,7 @@ REFUSED_CASES = {
     "d4-except-bridges": (LOCAL, "except-interface=virt*\n"),
     "d5-no-dhcp-on-bridge": (LOCAL, "no-dhcp-interface=virt0\n"),
 }
-_AT_ONCE = 4
+_PARALLEL_CASES = 4
 
 
 def row(case: str) -> tuple[str, list[str], bool]:
@@ -41,15 +41,15 @@ def row(case: str) -> tuple[str, list[str], bool]:
     served = case in SERVED_CASES
     arguments, config = SERVED_CASES[case][:2] if served else REFUSED_CASES[case]
     with open_folder() as folder, new_testbed() as testbed:
-        before, after = seen(testbed, folder, arguments, config)
+        before, after = observe_before_and_after(testbed, folder, arguments, config)
     dns = OK if served and SERVED_CASES[case][3] else REFUSED
     guest = (True, dns) if served else (before.guest_lease, before.guest_dns)
-    wanted = (after.guest_lease, after.guest_dns) == guest and before.others == after.others
-    cells = [f"{said(a)} {said(b)}" for a, b in zip(astuple(before), astuple(after), strict=True)]
-    return case, cells, wanted
+    as_expected = (after.guest_lease, after.guest_dns) == guest and before.others == after.others
+    cells = [f"{cell_text(a)} {cell_text(b)}" for a, b in zip(astuple(before), astuple(after), strict=True)]
+    return case, cells, as_expected
 
 
-def seen(
+def observe_before_and_after(
     testbed: DnsmasqTestbed, folder: Path, arguments: tuple[str, ...], config: str
 ) -> tuple[Observation, Observation]:
     with serving(testbed, folder, config, arguments) as daemon:
@@ -63,19 +63,19 @@ def seen(
         return before, observe(testbed, folder)
 
 
-def said(value: object) -> str:
+def cell_text(value: object) -> str:
     return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
 
 
 def main() -> int:
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_PARALLEL_CASES) as pool:
         rows = list(pool.map(row, [*SERVED_CASES, *REFUSED_CASES]))
     table = [("case (before after)", *HEADINGS, "as wanted")]
-    table += [(case, *cells, "yes" if wanted else "NO") for case, cells, wanted in rows]
+    table += [(case, *cells, "yes" if as_expected else "NO") for case, cells, as_expected in rows]
     widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
     for line in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-    return 0 if all(wanted for _, _, wanted in rows) else 1
+    return 0 if all(as_expected for _, _, as_expected in rows) else 1
 
 
 if __name__ == "__main__":

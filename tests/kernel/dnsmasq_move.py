@@ -62,7 +62,7 @@ class Step:
     settled: bool
 
 
-def moved() -> list[Step]:
+def move_networks() -> list[Step]:
     """By the system's dnsmasq, by a private one since that is disabled, and by the system's again."""
     with new_testbed() as testbed, open_folder() as folder:
         for namespace in (testbed.host, testbed.guest):
@@ -104,7 +104,7 @@ def _step(testbed: DnsmasqTestbed, folder: Path, daemon: Daemon, leases: dict[by
 
 
 def main() -> None:
-    rows = [tuple(field.name for field in fields(Step)), *(astuple(step) for step in moved())]
+    rows = [tuple(field.name for field in fields(Step)), *(astuple(step) for step in move_networks())]
     widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         print("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

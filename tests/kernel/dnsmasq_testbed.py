@@ -62,10 +62,10 @@ LAB_FRAGMENT: dict[str, Any] = {
 
 
 def run(command: Sequence[str], check: bool = True, timeout: float = 30) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
-    if check and done.returncode:
-        raise AssertionError(f"{' '.join(command)}: {done.stderr or done.stdout}")
-    return done
+    result = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    if check and result.returncode:
+        raise AssertionError(f"{' '.join(command)}: {result.stderr or result.stdout}")
+    return result
 
 
 @dataclass(frozen=True)
@@ -92,12 +92,12 @@ class NamedNamespace:
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
         """This thread, and what it starts, in the namespace."""
-        with Path("/proc/thread-self/ns/net").open("rb") as home, Path(self.path).open("rb") as there:
-            _enter(there.fileno())
+        with Path("/proc/thread-self/ns/net").open("rb") as own_netns, Path(self.path).open("rb") as target_netns:
+            _enter(target_netns.fileno())
             try:
                 yield
             finally:
-                _enter(home.fileno())
+                _enter(own_netns.fileno())
 
 
 def _enter(descriptor: int) -> None:
@@ -137,15 +137,15 @@ class DnsmasqTestbed:
 
 @contextlib.contextmanager
 def new_testbed() -> Iterator[DnsmasqTestbed]:
-    label = f"vnd-{uuid4().hex[:6]}"
-    names = [f"{label}-{kind}" for kind in ("host", "guest", "lan", "up")]
+    prefix = f"vnd-{uuid4().hex[:6]}"
+    names = [f"{prefix}-{kind}" for kind in ("host", "guest", "lan", "up")]
     try:
         for name in names:
             run(["ip", "netns", "add", name])
             run(["ip", "-n", name, "link", "set", "lo", "up"])
         testbed = DnsmasqTestbed(*map(NamedNamespace, names))
-        _wire(testbed.host, "eth0", f"{LAN_ADDRESS}/24", testbed.lan, "10.1.0.5/24")
-        _wire(testbed.host, "up0", f"{UPLINK_ADDRESS}/24", testbed.uplink, "10.99.0.2/24")
+        _connect(testbed.host, "eth0", f"{LAN_ADDRESS}/24", testbed.lan, "10.1.0.5/24")
+        _connect(testbed.host, "up0", f"{UPLINK_ADDRESS}/24", testbed.uplink, "10.99.0.2/24")
         testbed.uplink.run("ip", "address", "add", "172.31.5.5/32", "dev", "lo")
         testbed.host.run("ip", "route", "add", "172.31.5.5", "via", "10.99.0.2")
         yield testbed
@@ -154,7 +154,7 @@ def new_testbed() -> Iterator[DnsmasqTestbed]:
             run(["ip", "netns", "delete", name], check=False)
 
 
-def _wire(host: NamedNamespace, name: str, address: str, other: NamedNamespace, other_address: str) -> None:
+def _connect(host: NamedNamespace, name: str, address: str, other: NamedNamespace, other_address: str) -> None:
     host.run("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", other.path)
     for namespace, link, cidr in ((host, name, address), (other, "eth0", other_address)):
         namespace.run("ip", "address", "add", cidr, "dev", link)
@@ -225,10 +225,10 @@ class Daemon:
     def restart(self) -> None:
         self.restarts += 1
         self.stop()
-        done = self.namespace.run(*self.command, *self.hidden_arguments, check=False)
-        if done.returncode:
+        result = self.namespace.run(*self.command, *self.hidden_arguments, check=False)
+        if result.returncode:
             log = self.folder / "log"
-            raise DnsmasqFailed(relevant_lines(done.stderr + (log.read_text() if log.exists() else "")))
+            raise DnsmasqFailed(relevant_lines(result.stderr + (log.read_text() if log.exists() else "")))
 
     def restart_later(self) -> None:
         self.queued += 1
@@ -245,10 +245,10 @@ class Daemon:
 
     def converge(self, *fragments: dict[str, Any], purge: bool = False, check: bool = False) -> Plan[Any]:
         """Run the part on fragments given as a user would."""
-        specs = [FragmentSpec.from_options(Options(one, f"fragments[{i}]")) for i, one in enumerate(fragments)]
+        specs = [FragmentSpec.from_options(Options(options, f"fragments[{i}]")) for i, options in enumerate(fragments)]
         with self.namespace.entered():
-            part = Fragments(specs, purge, self.paths, service=self, instances=self.private)
-            return converge(part, self.paths, check=check)
+            reconciler = Fragments(specs, purge, self.paths, service=self, instances=self.private)
+            return converge(reconciler, self.paths, check=check)
 
 
 @contextlib.contextmanager
@@ -302,17 +302,17 @@ def start_dhcp_client(
 ) -> subprocess.Popen[str]:
     """A DHCP client under way; what it is told goes to a file, and with ``configure`` also to the interface."""
     script = folder / f"udhcpc-{namespace.name}"
-    setting = 'ip -4 addr flush dev $interface; ip addr add "$ip/$mask" dev $interface' if configure else "true"
+    configuration = 'ip -4 addr flush dev $interface; ip addr add "$ip/$mask" dev $interface' if configure else "true"
     script.write_text(
-        f'#!/bin/sh\n[ "$1" = bound ] || [ "$1" = renew ] || exit 0\nenv >{script}.lease.new\n{setting}\n'
+        f'#!/bin/sh\n[ "$1" = bound ] || [ "$1" = renew ] || exit 0\nenv >{script}.lease.new\n{configuration}\n'
         f"mv {script}.lease.new {script}.lease\n"
     )
     script.chmod(0o755)
     lease = Path(f"{script}.lease")
     lease.unlink(missing_ok=True)
-    named = ["-x", f"hostname:{hostname}"] if hostname else []
+    arguments = ["-x", f"hostname:{hostname}"] if hostname else []
     return namespace.start("udhcpc", "-f", "-n", "-q", "-t", "4", "-T", "1", "-A", "0", "-i", "eth0",
-                       "-O", "42", "-O", "26", "-O", "252", "-O", "search", "-s", str(script), *named)  # fmt: skip
+                       "-O", "42", "-O", "26", "-O", "252", "-O", "search", "-s", str(script), *arguments)  # fmt: skip
 
 
 def lease_of_client(client: subprocess.Popen[str], namespace: NamedNamespace, folder: Path) -> dict[str, str]:
@@ -358,15 +358,15 @@ def observe(testbed: DnsmasqTestbed, folder: Path) -> Observation:
         start_query(testbed.uplink, UPLINK_ADDRESS),
         start_query(testbed.uplink, UPLINK_ADDRESS, source="172.31.5.5"),
     ]
-    told = [query_answer(query).replace(NAMED_ADDRESS, OK) for query in queries]
+    answers = [query_answer(query).replace(NAMED_ADDRESS, OK) for query in queries]
     return Observation(
         guest_lease=lease_of_client(guest, testbed.guest, folder).get("ip", "").startswith("192.168.100."),
-        guest_dns=told[0],
-        lan_dns=told[1],
+        guest_dns=answers[0],
+        lan_dns=answers[1],
         lan_dhcp=lease_of_client(lan, testbed.lan, folder).get("ip", "").startswith("10.1.0."),
-        host_dns=told[2],
-        on_link=told[3],
-        off_link=told[4],
+        host_dns=answers[2],
+        on_link=answers[3],
+        off_link=answers[4],
     )
 
 
@@ -435,14 +435,14 @@ class PrivateDaemons:
                 path.mkdir(parents=True, exist_ok=True)
                 run(["chown", "-R", "dnsmasq", str(path)])
             conf = Layout(self.paths).instance(name)
-            done = self.namespace.run(
+            result = self.namespace.run(
                 "setpriv", "--reuid=dnsmasq", "--regid=nogroup", "--clear-groups", f"--inh-caps={_CAPABILITIES}",
                 f"--ambient-caps={_CAPABILITIES}", f"--bounding-set={_CAPABILITIES}", "--no-new-privs", PROGRAM,
                 f"--conf-file={conf}", f"--pid-file={self._pid_file(name)}", "--no-ping",
                 f"--log-facility={self._pid_file(name).parent}/log", check=False,
             )  # fmt: skip
-            if done.returncode:
-                raise DnsmasqFailed(relevant_lines(done.stderr + self.log(name)))
+            if result.returncode:
+                raise DnsmasqFailed(relevant_lines(result.stderr + self.log(name)))
 
     def restart_later(self, names: Sequence[str]) -> None:
         self.later += names

@@ -55,8 +55,8 @@ class Nic:
 
     def send(self, *frames: bytes) -> None:
         with in_namespace(self.namespace), _socket() as wire:
-            for one in frames:
-                wire.send(one)
+            for frame in frames:
+                wire.send(frame)
 
 
 def _socket() -> socket.socket:
@@ -71,18 +71,18 @@ class FrameCapture:
     def __init__(self, wire: socket.socket) -> None:
         self._wire = wire
 
-    def drained(self) -> list[bytes]:
+    def read_frames(self) -> list[bytes]:
         """What has come in since the last time."""
-        found = []
+        frames = []
         with contextlib.suppress(BlockingIOError):
             while True:
                 data, (_name, _protocol, kind, *_rest) = self._wire.recvfrom(4096, socket.MSG_DONTWAIT)
-                found += [] if kind == socket.PACKET_OUTGOING else [data]
-        return found
+                frames += [] if kind == socket.PACKET_OUTGOING else [data]
+        return frames
 
-    def received(self, text: bytes) -> bool:
+    def contains(self, text: bytes) -> bool:
         """Whether any of these frames had these bytes in it."""
-        return any(text in one for one in self.drained())
+        return any(text in frame for frame in self.read_frames())
 
 
 @contextlib.contextmanager
@@ -128,7 +128,7 @@ def udp(nic: Nic, gateway: str, source: str, target: str, port: int, text: bytes
 def ip(nic: Nic, gateway: str, source: str, target: str, protocol: int, payload: bytes, own_mac: str = "") -> bytes:
     """An IP packet of either family with any payload, by way of a MAC."""
     if ":" in source:
-        return _ipv6(nic, gateway, _ends(source, target), protocol, 64, payload)
+        return _ipv6(nic, gateway, _address_pair(source, target), protocol, 64, payload)
     return _ethernet(gateway, own_mac or nic.mac, _IPV4, ipv4_packet(source, target, protocol, payload))
 
 
@@ -141,31 +141,31 @@ def ipv4_packet(source: str, target: str, protocol: int, payload: bytes) -> byte
 
 def ipv6_packet(source: str, target: str, protocol: int, payload: bytes) -> bytes:
     """Header (RFC 8200 section 3) and payload."""
-    return struct.pack("!IHBB", 6 << 28, len(payload), protocol, 64) + _ends(source, target) + payload
+    return struct.pack("!IHBB", 6 << 28, len(payload), protocol, 64) + _address_pair(source, target) + payload
 
 
-def with_checksum(payload: bytes, at: int, source: str, target: str, protocol: int) -> bytes:
+def with_checksum(payload: bytes, offset: int, source: str, target: str, protocol: int) -> bytes:
     """The payload with a checksum at an offset, over the pseudo header too (RFC 9293 section 3.1, RFC 8200 8.1)."""
-    ends = _ends(source, target) if ":" in source else socket.inet_aton(source) + socket.inet_aton(target)
+    addresses = _address_pair(source, target) if ":" in source else socket.inet_aton(source) + socket.inet_aton(target)
     # The sum is the same for both forms of the pseudo header, since all else in it is zero.
-    checked = checksum(ends + struct.pack("!II", len(payload), protocol) + payload)
-    return payload[:at] + struct.pack("!H", checked) + payload[at + 2 :]
+    value = checksum(addresses + struct.pack("!II", len(payload), protocol) + payload)
+    return payload[:offset] + struct.pack("!H", value) + payload[offset + 2 :]
 
 
-def _ends(source: str, target: str) -> bytes:
+def _address_pair(source: str, target: str) -> bytes:
     return socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, target)
 
 
-def _ipv6(nic: Nic, target: str, ends: bytes, protocol: int, hops: int, payload: bytes) -> bytes:
+def _ipv6(nic: Nic, target: str, addresses: bytes, protocol: int, hops: int, payload: bytes) -> bytes:
     head = struct.pack("!IHBB", 6 << 28, len(payload), protocol, hops)
-    return _ethernet(target, nic.mac, _IPV6, head + ends + payload)
+    return _ethernet(target, nic.mac, _IPV6, head + addresses + payload)
 
 
 def _to_all_nodes(nic: Nic, message: bytes) -> bytes:
-    ends = _ends(nic.link_local, _ALL_NODES)
-    checked = checksum(ends + struct.pack("!II", len(message), _ICMPV6) + message)
-    message = message[:2] + struct.pack("!H", checked) + message[4:]
-    return _ipv6(nic, "33:33:00:00:00:01", ends, _ICMPV6, 255, message)
+    addresses = _address_pair(nic.link_local, _ALL_NODES)
+    value = checksum(addresses + struct.pack("!II", len(message), _ICMPV6) + message)
+    message = message[:2] + struct.pack("!H", value) + message[4:]
+    return _ipv6(nic, "33:33:00:00:00:01", addresses, _ICMPV6, 255, message)
 
 
 def neighbour_advertisement(nic: Nic, address: str) -> bytes:

@@ -18,12 +18,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kernel.guard_testbed import GuardTestbed, plain
+from kernel.guard_testbed import GuardTestbed, network_without_services
 from kernel.polling import wait_until
 from kernel.testbed import OUTSIDE, Namespace
 
 INTERVAL = 0.05
-AROUND = 1.0
+MARGIN_SECONDS = 1.0
 _ANSWER = re.compile(r"^\[(\d+\.\d+)\] .*icmp_seq=(\d+) ttl")
 
 
@@ -36,34 +36,35 @@ class Ping:
     def stop(self) -> tuple[list[float], int]:
         """When answers came (seconds since the epoch), and how many packets were lost."""
         self.process.terminate()
-        told, _nothing = self.process.communicate(timeout=60)
-        answers = [(float(found[1]), int(found[2])) for found in map(_ANSWER.match, told.splitlines()) if found]
+        output, _nothing = self.process.communicate(timeout=60)
+        answers = [(float(match[1]), int(match[2])) for match in map(_ANSWER.match, output.splitlines()) if match]
         missing = answers[-1][1] - answers[0][1] + 1 - len(answers) if answers else 0
         return [when for when, _number in answers], missing
 
 
-def record(testbed: GuardTestbed, guest: Namespace, title: str, fault: str, healed: Callable[[], object]) -> None:
+def record(testbed: GuardTestbed, guest: Namespace, title: str, fault: str, is_repaired: Callable[[], object]) -> None:
     """Break something under the guest's ping and tell what happened."""
     print(f"\n=== {title}\n")
-    said = len(testbed.journal)
+    journal_length = len(testbed.journal)
     ping = Ping(guest)
-    time.sleep(AROUND)
-    event = time.time()
+    time.sleep(MARGIN_SECONDS)
+    broken_at = time.time()
     testbed.host.run(*fault.split())
-    wait_until(healed)
-    through = time.time()
-    time.sleep(AROUND)
+    wait_until(is_repaired)
+    repaired_at = time.time()
+    time.sleep(MARGIN_SECONDS)
     answers, lost = ping.stop()
-    before = [when for when in answers if when < event]
-    after = [when for when in answers if when >= event]
-    gaps = [(later - sooner, sooner) for sooner, later in zip(answers, answers[1:], strict=False)]
+    before = [when for when in answers if when < broken_at]
+    after = [when for when in answers if when >= broken_at]
+    gaps = [(later - earlier, earlier) for earlier, later in zip(answers, answers[1:], strict=False)]
     longest, start = max(gaps)
+    begin = start - broken_at
     print(f"  before  {len(before)} answers of {OUTSIDE}, one each {INTERVAL * 1000:.0f} ms")
     print(f"  {0:5.2f} s  # {fault}")
-    for line in testbed.journal[said:].splitlines():
+    for line in testbed.journal[journal_length:].splitlines():
         print(f"          virtnet: {line}")
-    print(f"  {through - event:5.2f} s  right again")
-    print(f"  during  {lost} packets lost; no answer from {start - event:.2f} s to {start - event + longest:.2f} s")
+    print(f"  {repaired_at - broken_at:5.2f} s  right again")
+    print(f"  during  {lost} packets lost; no answer from {begin:.2f} s to {begin + longest:.2f} s")
     print(f"  after   {len(after)} answers")
 
 
@@ -72,7 +73,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         testbed = GuardTestbed(Path(folder))
         try:
-            testbed.run_playbook(plain("lab"))
+            testbed.run_playbook(network_without_services("lab"))
             testbed.start_guard()
 
             def address() -> str:
@@ -80,15 +81,17 @@ def main() -> int:
                 return str(definition["ipv4"]["address"]).partition("/")[0]
 
             net = address().rpartition(".")[0]
-            guest = testbed.guest("vn-lab", f"{net}.50/24", f"{net}.1")
+            guest = testbed.add_guest("vn-lab", f"{net}.50/24", f"{net}.1")
             wait_until(lambda: guest.pings(OUTSIDE))
             wait_until(testbed.has_read_all_events)
-            rules = lambda: "vn_bridges" in testbed.host.run("nft", "list", "ruleset")  # noqa: E731
-            record(testbed, guest, "all rules flushed", "nft flush ruleset", rules)
-            port = lambda: (testbed.link("tap3") or {}).get("master") == "vn-lab"  # noqa: E731
-            record(testbed, guest, "the bridge deleted, with the guest on it", "ip link delete vn-lab", port)
+            rules_exist = lambda: "vn_bridges" in testbed.host.run("nft", "list", "ruleset")  # noqa: E731
+            record(testbed, guest, "all rules flushed", "nft flush ruleset", rules_exist)
+            port_is_attached = lambda: (testbed.link("tap3") or {}).get("master") == "vn-lab"  # noqa: E731
+            record(
+                testbed, guest, "the bridge deleted, with the guest on it", "ip link delete vn-lab", port_is_attached
+            )
 
-            def moved() -> bool:
+            def network_has_moved() -> bool:
                 new = address().rpartition(".")[0]
                 if new == net or address() not in str((testbed.link("vn-lab") or {}).get("addr_info")):
                     return False
@@ -101,7 +104,7 @@ def main() -> int:
                 guest,
                 "a conflict: the uplink gets the network's subnet",
                 f"ip address add {net}.7/24 dev eth0",
-                moved,
+                network_has_moved,
             )
         finally:
             testbed.close()

@@ -21,10 +21,10 @@ from kernel.polling import wait_until
 from kernel.testbed import PROGRAMS, NamespaceTestbed, engine_script, script
 
 
-def plain(name: str, **more: Any) -> dict[str, Any]:
+def network_without_services(name: str, **options: Any) -> dict[str, Any]:
     """A network without DHCP and DNS."""
-    ipv4 = {"dhcp": {"enabled": False}, **more.pop("ipv4", {})}
-    return {"name": name, "ipv4": ipv4, "dns": {"enabled": False}, **more}
+    ipv4 = {"dhcp": {"enabled": False}, **options.pop("ipv4", {})}
+    return {"name": name, "ipv4": ipv4, "dns": {"enabled": False}, **options}
 
 
 class GuardTestbed(NamespaceTestbed):
@@ -39,19 +39,19 @@ class GuardTestbed(NamespaceTestbed):
 
     def define(self, *networks: dict[str, Any], check: bool = False) -> Any:
         """What the module virt_network does."""
-        more = ["check"] if check else []
-        argv = (*engine_script("define_networks"), str(self.root), *more)
+        arguments = ["check"] if check else []
+        argv = (*engine_script("define_networks"), str(self.root), *arguments)
         return json.loads(self.host.run(*argv, stdin=json.dumps(networks)))
 
     def run_playbook(self, *networks: dict[str, Any]) -> dict[str, Any]:
         """A run of the playbook, as far as it matters here."""
-        done = self.define(*networks)
+        definitions = self.define(*networks)
         for part, key in (("bridge", "bridges"), ("nft", "rules")):
-            answer = self.task(part, done[key])
-            assert not answer.get("failed"), answer
+            result = self.task(part, definitions[key])
+            assert not result.get("failed"), result
         # A play of the role goes on to DHCP, DNS and the resolver, which are off here.
         (self.root / "run/virtnet/pending.json").unlink(missing_ok=True)
-        return done
+        return definitions
 
     def command(self, *arguments: str, check: bool = True) -> str:
         """The host's command ``virtnet``."""

@@ -28,8 +28,8 @@ from ansible_collections.virtnet.linux.plugins.module_utils.network.store import
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT = 120
 # 2286: the leases of the tests do not run out.
-LATE = 9999999999
-ENTER = """\
+LEASE_EXPIRY = 9999999999
+ENTER_HOST = """\
 #!/bin/sh
 exec unshare --mount --net --propagation private sh -ec '
 mount -t overlay overlay -o lowerdir={root}/etc:/etc /etc
@@ -51,7 +51,7 @@ def python_of(version: str) -> Path:
 def lease(ip: str, name: str = "*", mac: str = "") -> str:
     """A line of dnsmasq's file."""
     mac = mac or "52:54:00:00:" + ":".join(f"{int(byte):02x}" for byte in ip.split(".")[2:])
-    return f"{LATE} {mac} {ip} {name} *\n"
+    return f"{LEASE_EXPIRY} {mac} {ip} {name} *\n"
 
 
 @dataclass
@@ -74,7 +74,9 @@ class Controller:
             network = read_network(Options(item), name)
             (definitions / f"{network.name}.json").write_text(text_of(network))
         (private / "lab.leases").write_text(leases)
-        self._python(name, ENTER.format(root=shlex.quote(str(root)), python=shlex.quote(sys.executable)), variables)
+        self._python(
+            name, ENTER_HOST.format(root=shlex.quote(str(root)), python=shlex.quote(sys.executable)), variables
+        )
 
     def compromised_host(self, name: str, answer: Any, **variables: Any) -> None:
         """A hypervisor that answers what it likes."""
@@ -107,7 +109,7 @@ class Controller:
             "ANSIBLE_NOCOLOR": "1",
             "HOME": str(self.folder),
         }
-        done = subprocess.run(
+        result = subprocess.run(
             self.enter([str(self.python), "-m", "ansible", program, *words]),
             capture_output=True,
             text=True,
@@ -116,19 +118,21 @@ class Controller:
             cwd=self.folder,
             env={**os.environ, **settings, **environment},
         )
-        print(f"$ ansible-{program} {shlex.join(words)}\n{done.stdout}{done.stderr}")
-        return done
+        print(f"$ ansible-{program} {shlex.join(words)}\n{result.stdout}{result.stderr}")
+        return result
 
-    def listed(self, *sources: Path, **environment: str) -> dict[str, Any]:
+    def list_inventory(self, *sources: Path, **environment: str) -> dict[str, Any]:
         """What ansible-inventory shows; what is marked as no template, without the mark."""
-        done = self.run("inventory", *(f"--inventory={one}" for one in sources), "--list", **environment)
-        assert done.returncode == 0, done.stderr
-        found: dict[str, Any] = json.loads(done.stdout, object_hook=lambda one: one.get("__ansible_unsafe", one))
-        found["warnings"] = " ".join(done.stderr.split())
-        return found
+        result = self.run("inventory", *(f"--inventory={value}" for value in sources), "--list", **environment)
+        assert result.returncode == 0, result.stderr
+        inventory: dict[str, Any] = json.loads(
+            result.stdout, object_hook=lambda value: value.get("__ansible_unsafe", value)
+        )
+        inventory["warnings"] = " ".join(result.stderr.split())
+        return inventory
 
-    def played(self, inventory: Path, *plays: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    def run_plays(self, inventory: Path, *plays: dict[str, Any]) -> subprocess.CompletedProcess[str]:
         """Plays, run without facts."""
-        book = self.folder / "book.yml"
-        book.write_text(json.dumps([{"gather_facts": False, **play} for play in plays]))
-        return self.run("playbook", f"--inventory={inventory}", str(book))
+        playbook = self.folder / "book.yml"
+        playbook.write_text(json.dumps([{"gather_facts": False, **play} for play in plays]))
+        return self.run("playbook", f"--inventory={inventory}", str(playbook))

@@ -24,7 +24,7 @@ NET = {"IPv4": "192.168.30.", "IPv6": "fd00:a::"}
 OTHER = {"IPv4": "192.168.31.", "IPv6": "fd00:b::"}
 OUTSIDE = {"IPv4": "203.0.113.1", "IPv6": "2001:db8::1"}
 UPLINK = {"IPv4": "203.0.113.2", "IPv6": "2001:db8::2"}
-FAR = {"IPv4": "198.51.100.1", "IPv6": "2001:db8:f::1"}
+OFF_LINK = {"IPv4": "198.51.100.1", "IPv6": "2001:db8:f::1"}
 LENGTH = {"IPv4": 24, "IPv6": 64}
 
 FLOWS = (
@@ -58,7 +58,7 @@ def networks(mode: str) -> list[dict[str, Any]]:
     return [network, {"name": "b", "bridge": "br-b", "subnets": ["192.168.31.0/24", "fd00:b::/64"]}]
 
 
-class Topology:
+class MatrixTopology:
     """The host, its guests and the outside, each with a service."""
 
     def __init__(self, testbed: NamespaceTestbed, mode: str) -> None:
@@ -84,10 +84,10 @@ class Topology:
         wait_for_addresses(*testbed.namespaces)
 
     def _guest(self, name: str, net: dict[str, str], number: int) -> Namespace:
-        made = self.testbed.guest(f"br-{name}", f"{net['IPv4']}{number}/24", gateway=f"{net['IPv4']}1")
-        made.run("ip", "address", "add", f"{net['IPv6']}{number}/64", "dev", "eth0", "nodad")
-        made.run("ip", "-6", "route", "add", "default", "via", f"{net['IPv6']}1")
-        return made
+        guest = self.testbed.add_guest(f"br-{name}", f"{net['IPv4']}{number}/24", gateway=f"{net['IPv4']}1")
+        guest.run("ip", "address", "add", f"{net['IPv6']}{number}/64", "dev", "eth0", "nodad")
+        guest.run("ip", "-6", "route", "add", "default", "via", f"{net['IPv6']}1")
+        return guest
 
     def _outside(self) -> None:
         host, outside = self.testbed.host, self.testbed.outside
@@ -95,7 +95,7 @@ class Topology:
             namespace.run("ip", "address", "add", f"{address}/64", "dev", "eth0", "nodad")
         host.run("ip", "-6", "route", "add", "default", "via", OUTSIDE["IPv6"])
         for family, length in (("IPv4", 32), ("IPv6", 128)):
-            outside.run("ip", "address", "add", f"{FAR[family]}/{length}", "dev", "lo")
+            outside.run("ip", "address", "add", f"{OFF_LINK[family]}/{length}", "dev", "lo")
             for net, bits in ((NET, LENGTH[family]), (OTHER, LENGTH[family])):
                 subnet = f"{net[family]}0/{bits}" if family == "IPv4" else f"{net[family]}/{bits}"
                 outside.run("ip", "route", "add", subnet, "via", UPLINK[family])
@@ -110,11 +110,11 @@ class Topology:
             "guest -> host's address on other network": (self.guest, f"{other}1", ""),
             "guest -> guest of other network": (self.guest, f"{other}2", ""),
             "guest -> outside, on-link": (self.guest, OUTSIDE[family], ""),
-            "guest -> outside, off-link": (self.guest, FAR[family], ""),
+            "guest -> outside, off-link": (self.guest, OFF_LINK[family], ""),
             "host -> guest": (self.testbed.host, f"{net}2", ""),
             "guest of other network -> guest": (self.other, f"{net}2", ""),
             "outside, on-link -> guest": (self.testbed.outside, f"{net}2", OUTSIDE[family]),
-            "outside, off-link -> guest": (self.testbed.outside, f"{net}2", FAR[family]),
+            "outside, off-link -> guest": (self.testbed.outside, f"{net}2", OFF_LINK[family]),
         }[flow]
         if protocol == "icmp":
             from_source = ["-I", source] if source else []
@@ -128,7 +128,7 @@ def measure(mode: str, kind: type[NamespaceTestbed] = NamespaceTestbed) -> Matri
     with tempfile.TemporaryDirectory() as folder:
         testbed = kind(Path(folder))
         try:
-            topology = Topology(testbed, mode)
+            topology = MatrixTopology(testbed, mode)
             with ThreadPoolExecutor(8) as pool:
                 return dict(zip(cells, pool.map(lambda cell: topology.is_answered(*cell), cells), strict=True))
         finally:

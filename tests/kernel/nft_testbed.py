@@ -21,9 +21,9 @@ def address_of(subnet: str, host: int) -> str:
     return f"{subnet}::{host}" if ":" in subnet else f"{subnet}.{host}"
 
 
-def network(name: str, subnet: str, mode: str = "nat", **more: Any) -> dict[str, Any]:
+def network(name: str, subnet: str, mode: str = "nat", **options: Any) -> dict[str, Any]:
     """A network on the bridge br-NAME."""
-    return {"name": name, "bridge": f"br-{name}", "mode": mode, "subnets": [subnet_of(subnet)], **more}
+    return {"name": name, "bridge": f"br-{name}", "mode": mode, "subnets": [subnet_of(subnet)], **options}
 
 
 def plug(testbed: NamespaceTestbed, name: str, subnet: str, host: int = 2) -> Namespace:
@@ -32,7 +32,7 @@ def plug(testbed: NamespaceTestbed, name: str, subnet: str, host: int = 2) -> Na
     gateway = address_of(subnet, 1)
     if testbed.link(f"br-{name}") is None:
         testbed.task("bridge", [{"name": f"br-{name}", "addresses": [f"{gateway}/{length}"]}])
-    guest = testbed.guest(f"br-{name}", f"{address_of(subnet, host)}/{length}", gateway=gateway)
+    guest = testbed.add_guest(f"br-{name}", f"{address_of(subnet, host)}/{length}", gateway=gateway)
     guest.serve()
     if ":" in subnet:
         wait_for_addresses(testbed.host, guest)

@@ -28,11 +28,11 @@ class OpenvswitchNamespace(Namespace):
     def __init__(self, name: str, folder: Path) -> None:
         self.folder = folder / "openvswitch"
         self.folder.mkdir()
-        found = programs()
-        root = found.root
+        unpacked_programs = programs()
+        root = unpacked_programs.root
         self.environment = {
             "PATH": os.pathsep.join([f"{root}/usr/bin", f"{root}/usr/sbin", os.environ["PATH"]]),
-            "LD_LIBRARY_PATH": found.libraries,
+            "LD_LIBRARY_PATH": unpacked_programs.libraries,
             **dict.fromkeys(("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"), str(self.folder)),
             "OVS_PKGDATADIR": f"{root}/usr/share/openvswitch",
         }
@@ -92,9 +92,9 @@ class OpenvswitchTestbed(NamespaceTestbed):
     def plug(self, bridge: str, tap: str) -> None:
         self.host.vsctl("add-port", bridge, tap)
 
-    def guest(self, bridge: str, address: str, gateway: str = "") -> Namespace:
+    def add_guest(self, bridge: str, address: str, gateway: str = "") -> Namespace:
         """As everywhere; its device computes checksums, which the userspace datapath does not."""
-        namespace = super().guest(bridge, address, gateway)
+        namespace = super().add_guest(bridge, address, gateway)
         namespace.run(*script("checksums_in_software"), "eth0")
         return namespace
 

@@ -25,7 +25,7 @@ def serve(port: int) -> None:
         tcp = socket.create_server(("", port), family=family)
         threading.Thread(target=answer_tcp, args=(tcp,), daemon=True).start()
         sink = socket.create_server(("", port + 1), family=family)
-        threading.Thread(target=swallow, args=(sink,), daemon=True).start()
+        threading.Thread(target=receive_all, args=(sink,), daemon=True).start()
     print("ready", flush=True)
     threading.Event().wait()
 
@@ -34,11 +34,11 @@ def answer_udp(udp: socket.socket) -> None:
     """From the address that was asked: a connected client takes no other."""
     ipv6 = udp.family == socket.AF_INET6
     # IP_PKTINFO and IPV6_PKTINFO of Linux, which Python names since 3.14 or not on every platform.
-    level, wanted, kind = (socket.IPPROTO_IPV6, 49, 50) if ipv6 else (socket.IPPROTO_IP, 8, 8)
-    udp.setsockopt(level, wanted, 1)
+    level, option, kind = (socket.IPPROTO_IPV6, 49, 50) if ipv6 else (socket.IPPROTO_IP, 8, 8)
+    udp.setsockopt(level, option, 1)
     while True:
         _data, control, _flags, peer = udp.recvmsg(100, 100)
-        info = next(data for _level, one, data in control if one == kind)
+        info = next(data for _level, control_type, data in control if control_type == kind)
         # in6_pktinfo: address, interface; in_pktinfo: interface, address to answer from, address in the packet.
         own = (kind, info[:16] + bytes(4)) if ipv6 else (kind, bytes(4) + info[8:12] + bytes(4))
         udp.sendmsg([peer[0].encode()], [(level, *own)], 0, peer)
@@ -51,7 +51,7 @@ def answer_tcp(tcp: socket.socket) -> None:
             connection.sendall(peer[0].encode())
 
 
-def swallow(tcp: socket.socket) -> None:
+def receive_all(tcp: socket.socket) -> None:
     """Take all that comes, then say so."""
     while True:
         connection, _peer = tcp.accept()

@@ -72,15 +72,15 @@ class ResolverHost:
 
     def run(self, *argv: str | Path, stdin: str = "") -> str:
         """What a program in the namespace says."""
-        done = subprocess.run(
+        result = subprocess.run(
             ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", *argv],
             input=stdin,
             capture_output=True,
             text=True,
             timeout=60,
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        assert result.returncode == 0, result.stderr
+        return result.stdout
 
     def read(self, path: str) -> str:
         """A file of this host."""

@@ -33,7 +33,7 @@ operator:*:0:0:operator:{home}:/bin/sh
 sshd:*:65533:65534::/run/sshd:/usr/sbin/nologin
 nobody:*:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
 """
-SSHD = """\
+SSHD_CONFIG = """\
 Port {port}
 HostKey {folder}/host_key
 PermitRootLogin prohibit-password
@@ -54,8 +54,8 @@ class Machine:
 
     def __post_init__(self) -> None:
         etc, home = self.folder / "etc", self.folder / "home"
-        for one in (etc, home):
-            one.mkdir(parents=True)
+        for folder in (etc, home):
+            folder.mkdir(parents=True)
         (etc / "passwd").write_text(PASSWD.format(home=home))
 
     def inside(self, command: list[str], *, usr: Path | None = None) -> list[str]:
@@ -76,12 +76,20 @@ class Machine:
         keygen(self.folder / "host_key")
         (self.folder / "authorized_keys").write_text(key.with_suffix(".pub").read_text())
         config = self.folder / "sshd_config"
-        config.write_text(SSHD.format(port=PORT, folder=self.folder, user=user))
-        found = unpacked("openssh", "openssh-server", "openssh-sftp-server")
-        sshd = ["env", f"LD_LIBRARY_PATH={found.libraries}", "/usr/sbin/sshd", "-D", "-e", "-f", str(config)]
+        config.write_text(SSHD_CONFIG.format(port=PORT, folder=self.folder, user=user))
+        unpacked_packages = unpacked("openssh", "openssh-server", "openssh-sftp-server")
+        sshd = [
+            "env",
+            f"LD_LIBRARY_PATH={unpacked_packages.libraries}",
+            "/usr/sbin/sshd",
+            "-D",
+            "-e",
+            "-f",
+            str(config),
+        ]
         log = (self.folder / "sshd.log").open("w")
         process = subprocess.Popen(
-            self.inside(sshd, usr=found.root / "usr"), stdin=subprocess.DEVNULL, stderr=log, text=True
+            self.inside(sshd, usr=unpacked_packages.root / "usr"), stdin=subprocess.DEVNULL, stderr=log, text=True
         )
         self.namespace.processes.append(process)
         answers = ["ssh-keyscan", "-T", "2", "-p", str(PORT), "127.0.0.1"]

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 from kernel.attack_testbed import (
-    GOOD,
-    GOOD_ADDRESS,
-    KEPT,
-    MOST_LEASES,
+    MAX_LEASES,
     OUTSIDE6,
+    PUBLIC_ADDRESS,
+    PUBLIC_NAME,
     REBINDING,
     SILENT_DOMAIN,
+    STATIC_HOST_MACS,
     SUBNETS,
     SUBNETS6,
     AttackTestbed,
@@ -40,21 +40,21 @@ from kernel.frames import (
 from kernel.polling import wait_until
 from kernel.testbed import OUTSIDE, UPLINK, Namespace, script
 
-OWN, FOREIGN = "192.168.30.2", "203.0.113.77"
+OWN_ADDRESS, FOREIGN_ADDRESS = "192.168.30.2", "203.0.113.77"
 
 
 @pytest.fixture(scope="module")
 def testbed() -> Iterator[AttackTestbed]:
     with open_folder() as folder, on_one_processor():
-        made = AttackTestbed(folder)
+        testbed = AttackTestbed(folder)
         try:
-            made.start()
-            yield made
+            testbed.start()
+            yield testbed
         finally:
-            made.close()
+            testbed.close()
 
 
-def all_arrived(*nics: Nic) -> None:
+def wait_until_delivered(*nics: Nic) -> None:
     """All that these sent before has come to where it goes: on one processor, frames keep their order."""
     for nic in nics:
         address = next(iter(nic.namespace.json("ip", "-4", "-j", "address", "show", "eth0")))["addr_info"][0]["local"]
@@ -63,18 +63,18 @@ def all_arrived(*nics: Nic) -> None:
 
 def neighbour(namespace: Namespace, address: str, interface: str = "eth0") -> str:
     """The MAC that is behind an address, as a machine believes."""
-    found = namespace.json("ip", "-j", "neighbour", "show", "to", address, "dev", interface)
-    return str(found[0].get("lladdr", "")) if found else ""
+    entries = namespace.json("ip", "-j", "neighbour", "show", "to", address, "dev", interface)
+    return str(entries[0].get("lladdr", "")) if entries else ""
 
 
-def again_until(attack: Callable[[], None], succeeded: Callable[[], bool]) -> None:
+def repeat_until(attack: Callable[[], None], succeeded: Callable[[], bool]) -> None:
     """An attacker has time."""
 
-    def tried() -> bool:
+    def attempt() -> bool:
         attack()
         return succeeded()
 
-    wait_until(tried)
+    wait_until(attempt)
 
 
 @pytest.mark.parametrize("name", ["lab", "apart"])
@@ -84,23 +84,23 @@ def test_isolation_stops_a_guest_that_acts_as_dhcp_server(testbed: AttackTestbed
     rogue, log = testbed.start_rogue_dhcp(name)
     wait_until(lambda: log.exists() and "DHCP, IP range" in log.read_text())
     gateway = f"{SUBNETS[name]}.1"
-    heard: set[str] = set()
+    servers_seen: set[str] = set()
     # The address of the guest that asks is known to the network, so that its own server always answers.
-    wanted = {gateway} if name == "apart" else {gateway, f"{SUBNETS[name]}.2"}
+    expected = {gateway} if name == "apart" else {gateway, f"{SUBNETS[name]}.2"}
     with capture_frames(victim.namespace) as capture:
 
-        def asked() -> bool:
-            heard.update(offers(NamedNamespace(victim.namespace.name), KEPT[name], 0.2))
-            return heard >= wanted
+        def all_servers_offer() -> bool:
+            servers_seen.update(offers(NamedNamespace(victim.namespace.name), STATIC_HOST_MACS[name], 0.2))
+            return servers_seen >= expected
 
-        wait_until(asked)
+        wait_until(all_servers_offer)
         forged = udp(attacker, "ff:ff:ff:ff:ff:ff", gateway, "255.255.255.255", 68, b"forged offer")
         attacker.send(forged)
-        all_arrived(attacker, victim)
-        assert capture.received(b"forged offer") == (name == "lab")
+        wait_until_delivered(attacker, victim)
+        assert capture.contains(b"forged offer") == (name == "lab")
     rogue.terminate()
     rogue.wait()
-    assert heard == wanted
+    assert servers_seen == expected
     assert ("DHCPDISCOVER" in log.read_text()) == (name == "lab")
 
 
@@ -108,7 +108,7 @@ def test_isolation_stops_a_guest_that_acts_as_dhcp_server(testbed: AttackTestbed
 def test_isolation_stops_a_guest_that_claims_the_gateways_address(testbed: AttackTestbed, name: str) -> None:
     """ARP and neighbour discovery. Default: not stopped. `isolate_guests`: stopped."""
     attacker, victim = testbed.guests[name]
-    right = testbed.bridge_mac(name)
+    expected = testbed.bridge_mac(name)
     gateways = (f"{SUBNETS[name]}.1", f"{SUBNETS6[name]}::1")
     for gateway in gateways:
         wait_until(lambda gateway=gateway: victim.namespace.pings(gateway))
@@ -116,19 +116,19 @@ def test_isolation_stops_a_guest_that_claims_the_gateways_address(testbed: Attac
     def claim() -> None:
         attacker.send(gratuitous_arp(attacker.mac, gateways[0]), neighbour_advertisement(attacker, gateways[1]))
 
-    def believed() -> list[str]:
+    def neighbours_of_victim() -> list[str]:
         return [neighbour(victim.namespace, gateway) for gateway in gateways]
 
     if name == "lab":
-        for at in range(2):
-            again_until(claim, lambda at=at: believed()[at] == attacker.mac)
+        for i in range(2):
+            repeat_until(claim, lambda i=i: neighbours_of_victim()[i] == attacker.mac)
         victim.namespace.run("ip", "neighbour", "flush", "dev", "eth0")
     else:
         with capture_frames(victim.namespace) as capture:
             claim()
-            all_arrived(attacker, victim)
-            assert not capture.received(bytes.fromhex(attacker.mac.replace(":", "")))
-        assert believed() == [right, right]
+            wait_until_delivered(attacker, victim)
+            assert not capture.contains(bytes.fromhex(attacker.mac.replace(":", "")))
+        assert neighbours_of_victim() == [expected, expected]
 
 
 @pytest.mark.parametrize("name", ["lab", "apart"])
@@ -138,22 +138,22 @@ def test_a_guest_can_take_what_the_host_sends_to_another_guest(testbed: AttackTe
     address = f"{SUBNETS[name]}.3"
     assert testbed.host.pings(address)
     claim = gratuitous_arp(attacker.mac, address)
-    again_until(
+    repeat_until(
         lambda: attacker.send(claim),
         lambda: neighbour(testbed.host, address, f"vn-{name}") == attacker.mac,
     )
     testbed.host.run("ip", "neighbour", "flush", "dev", f"vn-{name}")
 
-    def caught() -> bool:
+    def frame_intercepted() -> bool:
         attacker.send(gratuitous_arp(victim.mac, f"{SUBNETS[name]}.2"))
         # The host knows the MAC rightly, and yet the bridge has learned that it is behind another port.
         testbed.host.run("ip", "neighbour", "replace", address, "lladdr", victim.mac, "dev", f"vn-{name}")
         with in_namespace(testbed.host), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(b"for the victim", (address, 5555))
-        return capture.received(b"for the victim")
+        return capture.contains(b"for the victim")
 
     with capture_frames(attacker.namespace) as capture:
-        wait_until(caught)
+        wait_until(frame_intercepted)
     testbed.host.run("ip", "neighbour", "flush", "dev", f"vn-{name}")
     assert victim.namespace.pings(f"{SUBNETS[name]}.1")
     assert testbed.host.pings(address)
@@ -170,14 +170,14 @@ def test_isolation_stops_router_advertisements_of_a_guest(testbed: AttackTestbed
 
     before = routes(testbed.host)
     if name == "lab":
-        again_until(
+        repeat_until(
             lambda: attacker.send(message), lambda: f"default via {attacker.link_local}" in routes(victim.namespace)
         )
     else:
         with capture_frames(victim.namespace) as capture:
             attacker.send(message)
-            all_arrived(attacker, victim)
-            assert not capture.received(message[14:])
+            wait_until_delivered(attacker, victim)
+            assert not capture.contains(message[14:])
         assert attacker.link_local not in routes(victim.namespace)
     assert "2001:db8:bad" not in routes(testbed.host) + testbed.host.run("ip", "-6", "address", "show")
     assert routes(testbed.host) == before
@@ -187,7 +187,7 @@ def test_the_host_ignores_advertisements_on_a_network_without_ipv6(testbed: Atta
     """The host has no IPv6 at all on such a bridge."""
     (attacker,) = testbed.guests["other"]
     attacker.send(router_advertisement(attacker, "2001:db8:bad::"))
-    all_arrived(attacker)
+    wait_until_delivered(attacker)
     assert testbed.host.run("ip", "-6", "address", "show", "dev", "vn-other") == ""
     assert "2001:db8:bad" not in testbed.host.run("ip", "-6", "route", "show")
 
@@ -197,22 +197,22 @@ def test_spoofed_sources_do_not_reach_the_outside(testbed: AttackTestbed) -> Non
     attacker = testbed.guests["lab"][0]
     gateway = testbed.bridge_mac("lab")
     spoofed = [
-        (FOREIGN, OUTSIDE),
+        (FOREIGN_ADDRESS, OUTSIDE),
         ("192.168.32.2", OUTSIDE),
         ("2001:db8::77", OUTSIDE6),
         ("fd00:b::2", OUTSIDE6),
         (attacker.link_local, OUTSIDE6),
     ]
-    honest = [(OWN, OUTSIDE), ("fd00:a::2", OUTSIDE6)]
+    honest = [(OWN_ADDRESS, OUTSIDE), ("fd00:a::2", OUTSIDE6)]
     with capture_frames(testbed.outside) as capture:
         attacker.send(*(udp(attacker, gateway, source, target, 4444, b"spoofed") for source, target in spoofed))
         for source, target in honest:
             attacker.send(udp(attacker, gateway, source, target, 4444, b"honest " + source.encode()))
-        all_arrived(attacker)
-        everything = capture.drained()
+        wait_until_delivered(attacker)
+        frames = capture.read_frames()
     for source, _target in honest:
-        assert any(b"honest " + source.encode() in one for one in everything)
-    assert not any(b"spoofed" in one for one in everything)
+        assert any(b"honest " + source.encode() in frame for frame in frames)
+    assert not any(b"spoofed" in frame for frame in frames)
 
 
 def test_rp_filter_decides_whether_spoofed_sources_reach_the_host(testbed: AttackTestbed) -> None:
@@ -228,37 +228,37 @@ def test_rp_filter_decides_whether_spoofed_sources_reach_the_host(testbed: Attac
 
         def sources() -> list[str]:
             """Of what arrives, up to the honest packet that comes last."""
-            for source in (FOREIGN, "127.0.0.1", OWN):
+            for source in (FOREIGN_ADDRESS, "127.0.0.1", OWN_ADDRESS):
                 attacker.send(udp(attacker, gateway, source, f"{SUBNETS['lab']}.1", 4444, b"?"))
-            found: list[str] = []
-            while OWN not in found:
-                found.append(listener.recvfrom(100)[1][0])
-            return found
+            addresses: list[str] = []
+            while OWN_ADDRESS not in addresses:
+                addresses.append(listener.recvfrom(100)[1][0])
+            return addresses
 
-        assert sources() == [FOREIGN, OWN]
+        assert sources() == [FOREIGN_ADDRESS, OWN_ADDRESS]
         testbed.host.run("sysctl", "-q", "-w", f"{setting}=1")
-        assert sources() == [OWN]
+        assert sources() == [OWN_ADDRESS]
         testbed.host.run("sysctl", "-q", "-w", f"{setting}=0")
 
 
 def test_a_guest_reaches_the_public_ports_of_the_host_and_dhcp_and_dns_only(testbed: AttackTestbed) -> None:
     """A guest reaches what a neighbour at the uplink reaches, and DHCP and DNS of its network; no more."""
     attacker = testbed.guests["lab"][0].namespace
-    bound = {"0.0.0.0": 800, "127.0.0.1": 810, UPLINK: 820, "192.168.32.1": 830}
-    for address, port in bound.items():
+    listeners = {"0.0.0.0": 800, "127.0.0.1": 810, UPLINK: 820, "192.168.32.1": 830}
+    for address, port in listeners.items():
         testbed.host.start(*script("tcp_listener"), address, str(port))
-    wait_until(lambda: all(f"{at}:{port} " in testbed.host.run("ss", "-Hltn") for at, port in bound.items()))
+    wait_until(lambda: all(f"{host}:{port} " in testbed.host.run("ss", "-Hltn") for host, port in listeners.items()))
     for net in SUBNETS.values():
         testbed.outside.run("ip", "route", "replace", f"{net}.0/24", "via", UPLINK)
     testbed.outside.run("ip", "route", "replace", "127.0.0.2/32", "via", UPLINK)
     attacker.run("ip", "route", "replace", "127.0.0.2/32", "via", f"{SUBNETS['lab']}.1")
 
-    every = range(1, 1024)
-    assert scan(testbed.outside, UPLINK, every) == {800, 820}
-    assert scan(attacker, UPLINK, every) == {800, 820}
-    assert scan(attacker, "192.168.30.1", every) == {53, 800}
+    all_ports = range(1, 1024)
+    assert scan(testbed.outside, UPLINK, all_ports) == {800, 820}
+    assert scan(attacker, UPLINK, all_ports) == {800, 820}
+    assert scan(attacker, "192.168.30.1", all_ports) == {53, 800}
     for other in ("192.168.31.1", "192.168.32.1", "127.0.0.2"):
-        assert scan(attacker, other, [53, *bound.values()]) == set()
+        assert scan(attacker, other, [53, *listeners.values()]) == set()
     # What of ours has sockets on the bridge, be it TCP or UDP.
     lines = testbed.host.run("ss", "-Hlntu").splitlines()
     ports = {line.split()[4].rpartition(":")[2] for line in lines if "192.168.30.1:" in line or "vn-lab:" in line}
@@ -267,8 +267,8 @@ def test_a_guest_reaches_the_public_ports_of_the_host_and_dhcp_and_dns_only(test
 
 def scan(namespace: Namespace, address: str, ports: Iterable[int]) -> set[int]:
     """Those of the TCP ports that answer."""
-    wanted = json.dumps(list(ports))
-    return set(map(int, namespace.run(*script("tcp_scanner"), address, stdin=wanted, timeout=120).split()))
+    request = json.dumps(list(ports))
+    return set(map(int, namespace.run(*script("tcp_scanner"), address, stdin=request, timeout=120).split()))
 
 
 def test_a_guest_cannot_reach_guests_of_other_networks(testbed: AttackTestbed) -> None:
@@ -282,10 +282,10 @@ def test_a_guest_cannot_reach_guests_of_other_networks(testbed: AttackTestbed) -
     assert not attacker.namespace.pings("192.168.32.2")
     gateway = testbed.bridge_mac("lab")
     with capture_frames(other.namespace) as capture:
-        for source in (OWN, "192.168.32.9", "192.168.32.1", FOREIGN):
+        for source in (OWN_ADDRESS, "192.168.32.9", "192.168.32.1", FOREIGN_ADDRESS):
             attacker.send(udp(attacker, gateway, source, "192.168.32.2", 8000, b"from lab"))
-        all_arrived(attacker, other)
-        assert not capture.received(b"from lab")
+        wait_until_delivered(attacker, other)
+        assert not capture.contains(b"from lab")
 
 
 def test_an_option_stops_dns_rebinding(testbed: AttackTestbed) -> None:
@@ -293,7 +293,7 @@ def test_an_option_stops_dns_rebinding(testbed: AttackTestbed) -> None:
     inside, guarded = (NamedNamespace(testbed.guests[name][0].namespace.name) for name in ("lab", "apart"))
     for namespace, name in ((inside, "lab"), (guarded, "apart")):
         server = f"{SUBNETS[name]}.1"
-        assert resolve(namespace, server, GOOD) == GOOD_ADDRESS
+        assert resolve(namespace, server, PUBLIC_NAME) == PUBLIC_ADDRESS
     assert resolve(inside, f"{SUBNETS['lab']}.1", REBINDING) == f"{SUBNETS['lab']}.1"
     assert resolve(guarded, f"{SUBNETS['apart']}.1", REBINDING) == "empty"
 
@@ -304,7 +304,7 @@ def test_a_guest_can_take_all_dynamic_addresses_of_its_network_only(testbed: Att
     assert len(take_leases(attackers["lab"], 9)) == 8
     assert "no address available" in (testbed.root / "log").read_text()
     for name in ("lab", "apart"):
-        assert offers(attackers[name], KEPT[name], 60) == [f"{SUBNETS[name]}.1"]
+        assert offers(attackers[name], STATIC_HOST_MACS[name], 60) == [f"{SUBNETS[name]}.1"]
     assert len(take_leases(attackers["other"], 1)) == 1
     assert take_leases(attackers["apart"], 1) == {}
     assert "no address available" not in testbed.daemon.private.log("apart")
@@ -316,7 +316,7 @@ def test_a_guest_can_exhaust_the_leases_of_the_hosts_dnsmasq(testbed: AttackTest
     A network with a dnsmasq of its own is not concerned.
     """
     wide, other = (NamedNamespace(testbed.guests[name][0].namespace.name) for name in ("wide", "other"))
-    assert 0 < len(take_leases(wide, MOST_LEASES + 1)) < MOST_LEASES + 1
+    assert 0 < len(take_leases(wide, MAX_LEASES + 1)) < MAX_LEASES + 1
     fresh = bytes([0x52, 0x54, 0, 9, 9, 9])
     assert not take_leases(other, 1, fresh)
     assert "no leases left" in (testbed.root / "log").read_text()
@@ -330,11 +330,11 @@ def test_a_dns_flood_blocks_only_networks_of_the_same_dnsmasq(testbed: AttackTes
     flood = attacker.start(*script("dns_flood"), f"{SUBNETS['lab']}.1", SILENT_DOMAIN)
     try:
         wait_until(lambda: "Maximum number of concurrent DNS queries reached" in (testbed.root / "log").read_text())
-        wait_until(lambda: resolve(other, f"{SUBNETS['other']}.1", f"new.{GOOD}") != GOOD_ADDRESS)
+        wait_until(lambda: resolve(other, f"{SUBNETS['other']}.1", f"new.{PUBLIC_NAME}") != PUBLIC_ADDRESS)
         # Names of its own it goes on to answer, and to others who have a server of their own, all.
         assert resolve(other, f"{SUBNETS['other']}.1", NAME) == NAMED_ADDRESS
-        assert resolve(apart, f"{SUBNETS['apart']}.1", f"new.{GOOD}") == GOOD_ADDRESS
+        assert resolve(apart, f"{SUBNETS['apart']}.1", f"new.{PUBLIC_NAME}") == PUBLIC_ADDRESS
     finally:
         flood.kill()
         flood.wait()
-    wait_until(lambda: resolve(other, f"{SUBNETS['other']}.1", f"new.{GOOD}") == GOOD_ADDRESS)
+    wait_until(lambda: resolve(other, f"{SUBNETS['other']}.1", f"new.{PUBLIC_NAME}") == PUBLIC_ADDRESS)

@@ -23,18 +23,18 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import V
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import SHARED, Layout
 from kernel.dnsmasq_testbed import BRIDGE_ADDRESS, LAB_FRAGMENT, Daemon, DnsmasqTestbed, get_lease, resolve, serving
-from kernel.guard_testbed import GuardTestbed, plain
+from kernel.guard_testbed import GuardTestbed, network_without_services
 from kernel.polling import wait_until
 from kernel.testbed import engine_script
 
-USER = "dnsmasq"
+DNSMASQ_USER = "dnsmasq"
 SECRET = "root:$y$j9T$secret"
 # Seconds in which a run ends that waits for nobody; a reader of a named pipe waits for ever.
 TIMEOUT = 60.0
 
 SOCKET = 'python3 -c "import socket,sys;socket.socket(1).bind(sys.argv[1])" "$1"'
 # A shell script that makes the file, and what is said of it; '' where that is as good as no file.
-HOSTILE = {
+HOSTILE_FILES = {
     "a named pipe": ('mkfifo "$1"', "is a named pipe"),
     "a link to root's": ('ln -s "$2" "$1"', "link of user"),
     "a dangling link": ('ln -s "$2.made" "$1"', ""),
@@ -59,24 +59,31 @@ OTHER: dict[str, Any] = {
 
 def as_dnsmasq(script: str, *arguments: str) -> None:
     """Run a shell script as the user dnsmasq, without any capability."""
-    command = ["setpriv", f"--reuid={USER}", "--regid=nogroup", "--clear-groups", "--no-new-privs", "--inh-caps=-all"]
+    command = [
+        "setpriv",
+        f"--reuid={DNSMASQ_USER}",
+        "--regid=nogroup",
+        "--clear-groups",
+        "--no-new-privs",
+        "--inh-caps=-all",
+    ]
     subprocess.run([*command, "sh", "-euc", script, "sh", *arguments], check=True, timeout=TIMEOUT, cwd="/")
 
 
 def make_hostile(what: str, path: str, secret: Path) -> None:
-    as_dnsmasq(f'rm -rf "$1"; {HOSTILE[what][0]}', path, str(secret))
+    as_dnsmasq(f'rm -rf "$1"; {HOSTILE_FILES[what][0]}', path, str(secret))
 
 
-def theirs(folder: str) -> Path:
+def folder_of_dnsmasq_user(folder: str) -> Path:
     """A folder of the user dnsmasq's, as its unit makes it."""
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
-    shutil.chown(path, USER, "nogroup")
+    shutil.chown(path, DNSMASQ_USER, "nogroup")
     return path
 
 
 @contextlib.contextmanager
-def alone(testbed: DnsmasqTestbed, folder: Path) -> Iterator[Daemon]:
+def without_system_dnsmasq(testbed: DnsmasqTestbed, folder: Path) -> Iterator[Daemon]:
     """A host without dnsmasq as a service of the system's."""
     daemon = Daemon(testbed.host, folder, installed=False)
     try:
@@ -99,17 +106,17 @@ def guarded(tmp_path: Path) -> Iterator[GuardTestbed]:
         yield testbed
 
 
-@pytest.mark.parametrize("what", HOSTILE)
+@pytest.mark.parametrize("what", HOSTILE_FILES)
 def test_leases_are_shown_without_those_of_a_hostile_file(
     guarded: GuardTestbed, tmp_path: Path, secret: Path, what: str
 ) -> None:
     """``virtnet leases`` and the module virt_network_info: the other instance's leases, and what is wrong."""
     guarded.define({"name": "lab", "ipv4": {"address": "192.168.30.1/24"}})
-    folder = theirs(Paths(str(tmp_path)).private_leases)
+    folder = folder_of_dnsmasq_user(Paths(str(tmp_path)).private_leases)
     good = f"0 52:54:00:00:00:07 192.168.30.7 web{'.lab' * 2} *\n0 52:54:00:00:00:08 192.168.30.8 \x1b[2J\u202e *\n"
     as_dnsmasq('printf %s "$2" >"$1"', str(folder / f"{SHARED}.leases"), good)
     make_hostile(what, str(folder / "lab.leases"), secret)
-    fault = HOSTILE[what][1]
+    fault = HOSTILE_FILES[what][1]
     argv = guarded.host.command(*engine_script("describe_networks"), str(tmp_path))
     described = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT, check=True).stdout
     shown = guarded.command("leases", check=False)
@@ -124,14 +131,17 @@ def test_leases_are_shown_without_those_of_a_hostile_file(
 def test_the_guard_repairs_networks_despite_hostile_files(guarded: GuardTestbed, tmp_path: Path, secret: Path) -> None:
     """In folders of users other than root: leases, and what systemd-resolved and systemd-networkd write."""
     paths = Paths(str(tmp_path))
-    guarded.run_playbook(plain("lab", ipv4={"address": "192.168.30.1/24"}))
-    leases, resolve = theirs(paths.private_leases), theirs(str(tmp_path / "run/systemd/resolve"))
-    links = theirs(str(tmp_path / "run/systemd/netif/links"))
+    guarded.run_playbook(network_without_services("lab", ipv4={"address": "192.168.30.1/24"}))
+    leases, resolved_folder = (
+        folder_of_dnsmasq_user(paths.private_leases),
+        folder_of_dnsmasq_user(str(tmp_path / "run/systemd/resolve")),
+    )
+    links = folder_of_dnsmasq_user(str(tmp_path / "run/systemd/netif/links"))
     hostile = [leases / "lab.leases", leases / f"{SHARED}.leases", *(links / str(number) for number in range(1, 30))]
-    for path in (*hostile, resolve / "stub-resolv.conf", resolve / "resolv.conf"):
+    for path in (*hostile, resolved_folder / "stub-resolv.conf", resolved_folder / "resolv.conf"):
         make_hostile("a named pipe", str(path), secret)
-    (tmp_path / "etc/resolv.conf").symlink_to(resolve / "stub-resolv.conf")
-    begun = time.monotonic()
+    (tmp_path / "etc/resolv.conf").symlink_to(resolved_folder / "stub-resolv.conf")
+    start = time.monotonic()
     guarded.start_guard()
     guarded.host.run("ip", "link", "delete", "vn-lab")
     wait_until(lambda: guarded.link("vn-lab"), TIMEOUT)
@@ -140,29 +150,29 @@ def test_the_guard_repairs_networks_despite_hostile_files(guarded: GuardTestbed,
     assert "lab" in guarded.command("list")
     assert "resolv.conf is a named pipe" in guarded.command("check", check=False)
     assert guarded.stop_guard() == 0
-    assert time.monotonic() - begun < 2 * TIMEOUT
+    assert time.monotonic() - start < 2 * TIMEOUT
 
 
-@pytest.mark.parametrize("what", HOSTILE)
+@pytest.mark.parametrize("what", HOSTILE_FILES)
 def test_a_network_comes_to_an_instance_with_a_hostile_lease_file(
     testbed: DnsmasqTestbed, tmp_path: Path, secret: Path, what: str
 ) -> None:
     """The leases of the network go along, those of the others are served on, and root writes nothing elsewhere."""
     testbed.bridge("virt1", "192.168.101.1/24")
-    with alone(testbed, tmp_path) as daemon:
+    with without_system_dnsmasq(testbed, tmp_path) as daemon:
         shared = Layout(daemon.paths).leases(SHARED)
         daemon.converge(OTHER, LAB)
         first = get_lease(testbed.guest, tmp_path, "vmone")["ip"]
         make_hostile(what, shared, secret)
-        begun = time.monotonic()
+        start = time.monotonic()
         plan = daemon.converge(OTHER, OPEN)
-        assert time.monotonic() - begun < TIMEOUT
-        fault = HOSTILE[what][1]
+        assert time.monotonic() - start < TIMEOUT
+        fault = HOSTILE_FILES[what][1]
         assert [note for note in plan.notes if fault and fault in note and shared in note] or not fault, plan.notes
         assert resolve(testbed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
         assert not daemon.converge(OTHER, OPEN).changes
         status = os.lstat(shared)
-        assert stat.S_ISREG(status.st_mode) and Path(shared).owner() == USER
+        assert stat.S_ISREG(status.st_mode) and Path(shared).owner() == DNSMASQ_USER
         assert SECRET not in Path(shared).read_text()
         assert SECRET in secret.read_text() and secret.owner() == "root"
         assert not Path(f"{secret}.made").exists()
@@ -171,7 +181,7 @@ def test_a_network_comes_to_an_instance_with_a_hostile_lease_file(
 def test_a_network_leaves_an_instance_with_a_hostile_lease_file(
     testbed: DnsmasqTestbed, tmp_path: Path, secret: Path
 ) -> None:
-    with alone(testbed, tmp_path) as daemon:
+    with without_system_dnsmasq(testbed, tmp_path) as daemon:
         daemon.converge(LAB)
         get_lease(testbed.guest, tmp_path, "vmone")
         source = Layout(daemon.paths).leases("lab")
@@ -186,7 +196,7 @@ def test_the_systems_dnsmasq_is_not_restarted_where_it_would_not_come_back(
 ) -> None:
     """Where the folder of its leases is the user dnsmasq's, as Fedora's: refused before anything is touched."""
     with serving(testbed, tmp_path, "bind-dynamic\n") as daemon:
-        shutil.chown(tmp_path, USER)
+        shutil.chown(tmp_path, DNSMASQ_USER)
         make_hostile("a named pipe", f"{tmp_path}/leases", secret)
         pid = daemon.pid
         with pytest.raises(VirtnetError, match=r"would not start again: its lease file .* is a named pipe"):

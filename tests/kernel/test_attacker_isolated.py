@@ -23,16 +23,16 @@ NAME_SERVER = 53
 
 @pytest.fixture
 def testbed(tmp_path: Path) -> Iterator[NamespaceTestbed]:
-    made = NamespaceTestbed(tmp_path)
+    testbed = NamespaceTestbed(tmp_path)
     try:
-        yield made
+        yield testbed
     finally:
-        made.close()
+        testbed.close()
 
 
-def host_with_a_name_server(testbed: NamespaceTestbed, **more: object) -> Namespace:
+def host_with_a_name_server(testbed: NamespaceTestbed, **options: object) -> Namespace:
     """Returns a guest of the network a, beside a nat network b."""
-    testbed.task("nft", [network("a", A, **more), network("b", B)])
+    testbed.task("nft", [network("a", A, **options), network("b", B)])
     guest = plug(testbed, "a", A)
     plug(testbed, "b", B)
     testbed.host.serve(NAME_SERVER)
@@ -50,7 +50,7 @@ def reached(guest: Namespace, port: int = NAME_SERVER) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("mode", "dns", "there"),
+    ("mode", "dns", "reachable"),
     [
         ("nat", True, {f"{A}.1", UPLINK}),
         ("isolated", True, {f"{A}.1"}),
@@ -58,10 +58,10 @@ def reached(guest: Namespace, port: int = NAME_SERVER) -> set[str]:
     ],
 )
 def test_an_isolated_guest_asks_no_name_server_but_that_of_its_network(
-    testbed: NamespaceTestbed, mode: str, dns: bool, there: set[str]
+    testbed: NamespaceTestbed, mode: str, dns: bool, reachable: set[str]
 ) -> None:
     guest = host_with_a_name_server(testbed, mode=mode, dns=dns)
-    assert reached(guest) == {f"{protocol} {address}" for address in there for protocol in ("tcp", "udp")}
+    assert reached(guest) == {f"{protocol} {address}" for address in reachable for protocol in ("tcp", "udp")}
     # Another service of the host is not a name server.
     testbed.host.serve(8000)
     assert f"tcp {UPLINK}" in reached(guest, 8000)
@@ -73,16 +73,16 @@ def test_a_network_that_becomes_isolated_loses_the_other_name_servers_at_once(
 ) -> None:
     """Also for a guest that goes on asking from the same port, so that the kernel remembers its questions."""
     guest = host_with_a_name_server(testbed)
-    asking = guest.start(*script("dns_asker"), UPLINK)
-    assert asking.stdout is not None
-    assert asking.stdout.readline() == "answer\n"
+    client = guest.start(*script("dns_asker"), UPLINK)
+    assert client.stdout is not None
+    assert client.stdout.readline() == "answer\n"
     testbed.task("nft", [network("a", A, "isolated", dns=dns), network("b", B)])
-    asking.terminate()
-    assert _last(asking) == "silence"
+    client.terminate()
+    assert _last_line(client) == "silence"
     assert testbed.task("nft", [network("a", A, "isolated", dns=dns), network("b", B)])["changed"] is False
 
 
-def _last(asking: subprocess.Popen[str]) -> str:
+def _last_line(client: subprocess.Popen[str]) -> str:
     """What the guest said when it was told to end: whether there was an answer to the questions that came after."""
-    assert asking.stdout is not None
-    return asking.stdout.read().split()[-1]
+    assert client.stdout is not None
+    return client.stdout.read().split()[-1]

@@ -20,7 +20,7 @@ from kernel.polling import wait_until
 from kernel.testbed import OUTSIDE, UPLINK, Namespace, NamespaceTestbed, script
 from kernel.untracked_packets import ICMP as ICMP4
 from kernel.untracked_packets import ICMPV6 as ICMP6
-from kernel.untracked_packets import SCAN, TCP, about, icmp, odd, tcp, unreachable
+from kernel.untracked_packets import SCAN, TCP, embedded_udp, icmp, tcp, unreachable, untracked_payloads
 
 OUTSIDES = {4: OUTSIDE, 6: "2001:db8::1"}
 MODES = {"a": "nat", "b": "nat", "r": "routed", "i": "isolated"}
@@ -50,22 +50,22 @@ class PacketTestbed(NamespaceTestbed):
         for net in NETS.values():
             self.outside.run("ip", "route", "add", f"{net[4]}0/24", "via", UPLINK)
             self.outside.run("ip", "route", "add", f"{net[6]}/64", "via", "2001:db8::2")
-        self.guests = {name: self._member(name) for name in NETS}
-        self.bare = Nic.of(self.guest("br-bare", "192.168.50.2/24"))
+        self.guests = {name: self._add_member(name) for name in NETS}
+        self.bare = Nic.of(self.add_guest("br-bare", "192.168.50.2/24"))
         self.outside.serve()
         self.host.serve()
         wait_for_addresses(*self.namespaces)
 
-    def rules(self, **more: Any) -> None:
+    def rules(self, **options: Any) -> None:
         self.task("nft", [
-            *({"name": n, "bridge": f"br-{n}", "mode": mode, "subnets": subnets(n), **more.get(n, {})}
+            *({"name": n, "bridge": f"br-{n}", "mode": mode, "subnets": subnets(n), **options.get(n, {})}
               for n, mode in MODES.items()),
             {"name": "bare", "bridge": "br-bare", "mode": "isolated"},
         ])  # fmt: skip
 
-    def _member(self, name: str) -> Nic:
+    def _add_member(self, name: str) -> Nic:
         net = NETS[name]
-        guest = self.guest(f"br-{name}", f"{net[4]}2/24", gateway=f"{net[4]}1")
+        guest = self.add_guest(f"br-{name}", f"{net[4]}2/24", gateway=f"{net[4]}1")
         guest.run("ip", "address", "add", f"{net[6]}2/64", "dev", "eth0", "nodad")
         guest.run("ip", "-6", "route", "add", "default", "via", f"{net[6]}1")
         guest.serve()
@@ -74,7 +74,7 @@ class PacketTestbed(NamespaceTestbed):
     def gateway(self, name: str) -> str:
         return str(self.link(f"br-{name}")["address"])
 
-    def passed(self, nic: Nic, name: str) -> None:
+    def wait_until_passed(self, nic: Nic, name: str) -> None:
         """All that this one sent before has come to where it goes."""
         assert nic.namespace.pings(f"{NETS[name][4]}1")
 
@@ -82,11 +82,11 @@ class PacketTestbed(NamespaceTestbed):
 @pytest.fixture(scope="module")
 def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PacketTestbed]:
     with on_one_processor():
-        made = PacketTestbed(tmp_path_factory.mktemp("packets"))
+        testbed = PacketTestbed(tmp_path_factory.mktemp("packets"))
         try:
-            yield made
+            yield testbed
         finally:
-            made.close()
+            testbed.close()
 
 
 def packed(address: str) -> bytes:
@@ -95,14 +95,14 @@ def packed(address: str) -> bytes:
 
 def sources(capture: FrameCapture) -> set[str]:
     """Where the IP packets of a tap come from."""
-    found = set()
-    for frame in capture.drained():
+    addresses = set()
+    for frame in capture.read_frames():
         kind = frame[12:14]
         if kind == b"\x08\x00":
-            found.add(socket.inet_ntop(socket.AF_INET, frame[26:30]))
+            addresses.add(socket.inet_ntop(socket.AF_INET, frame[26:30]))
         elif kind == b"\x86\xdd":
-            found.add(socket.inet_ntop(socket.AF_INET6, frame[22:38]))
-    return found
+            addresses.add(socket.inet_ntop(socket.AF_INET6, frame[22:38]))
+    return addresses
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -111,13 +111,13 @@ def test_packets_without_a_connection_do_not_reach_the_outside(testbed: PacketTe
     attacker, own, gateway = testbed.guests["a"], f"{NETS['a'][family]}2", testbed.gateway("a")
     target = OUTSIDES[family]
     assert attacker.namespace.ask(target) in (UPLINK, "2001:db8::2")
-    left = {}
-    for name, (protocol, payload) in odd(own, target).items():
+    passed = {}
+    for name, (protocol, payload) in untracked_payloads(own, target).items():
         with capture_frames(testbed.outside) as capture:
             attacker.send(ip(attacker, gateway, own, target, protocol, payload))
-            testbed.passed(attacker, "a")
-            left[name] = own in sources(capture)
-    assert not [name for name, seen in left.items() if seen]
+            testbed.wait_until_passed(attacker, "a")
+            passed[name] = own in sources(capture)
+    assert not [name for name, reached in passed.items() if reached]
     for protocol in ("tcp", "udp"):
         assert attacker.namespace.ask(target, protocol=protocol) in (UPLINK, "2001:db8::2")
     assert attacker.namespace.pings(target)
@@ -135,9 +135,9 @@ def test_other_addresses_of_the_host_do_not_answer_to_odd_tcp_flags(
         for flags in SCAN.values():
             for port in (8000, 9):
                 attacker.send(ip(attacker, gateway, own, other, TCP, tcp(own, other, port, flags)))
-        testbed.passed(attacker, name)
+        testbed.wait_until_passed(attacker, name)
         # A refusal is no answer: each address and port gets the same.
-        answers = [frame for frame in capture.drained() if packed(other) in frame[22:42] and _is_tcp(frame)]
+        answers = [frame for frame in capture.read_frames() if packed(other) in frame[22:42] and _is_tcp(frame)]
     assert not answers
 
 
@@ -154,10 +154,10 @@ def test_packets_without_a_connection_do_not_reach_guests_of_other_networks(
     attacker, own, gateway = testbed.guests[name], f"{NETS[name][family]}2", testbed.gateway(name)
     other, victim = f"{NETS['b'][family]}2", testbed.guests["b"]
     with capture_frames(victim.namespace) as capture:
-        for protocol, payload in odd(own, other).values():
+        for protocol, payload in untracked_payloads(own, other).values():
             attacker.send(ip(attacker, gateway, own, other, protocol, payload))
-        testbed.passed(attacker, name)
-        testbed.passed(victim, "b")
+        testbed.wait_until_passed(attacker, name)
+        testbed.wait_until_passed(victim, "b")
         assert own not in sources(capture)
 
 
@@ -173,11 +173,11 @@ def test_an_icmp_error_about_a_connection_of_another_guest_is_dropped(testbed: P
     try:
         # From a port that the attacker has guessed.
         assert victim.namespace.run(*script("udp_ask"), target, "8000", "40404").strip() == other
-        error = unreachable(own, other, about(other, target, 8000, 40404))
+        error = unreachable(own, other, embedded_udp(other, target, 8000, 40404))
         with capture_frames(victim.namespace) as capture:
             attacker.send(ip(attacker, gateway, own, other, ICMP6, error))
-            testbed.passed(attacker, name)
-            testbed.passed(victim, "b")
+            testbed.wait_until_passed(attacker, name)
+            testbed.wait_until_passed(victim, "b")
             assert own not in sources(capture)
     finally:
         testbed.rules()
@@ -199,9 +199,9 @@ def test_an_icmp_error_with_a_spoofed_source_is_dropped(testbed: PacketTestbed, 
         _data, peer = outside.recvfrom(100)
         outside.sendto(b"answer", peer)
         wait_until(lambda: attacker.namespace.pings(f"{NETS[name][family]}1"))
-        error = unreachable(foreign, target, about(target, own, 40405, 40405))
+        error = unreachable(foreign, target, embedded_udp(target, own, 40405, 40405))
         attacker.send(ip(attacker, gateway, foreign, target, ICMP6 if family == 6 else ICMP4, error))
-        testbed.passed(attacker, name)
+        testbed.wait_until_passed(attacker, name)
         assert foreign not in sources(capture)
 
 
@@ -215,11 +215,11 @@ def test_an_icmp_error_of_a_guest_reaches_the_outside(testbed: PacketTestbed, fa
     try:
         with capture_frames(testbed.outside) as capture:
             refused = testbed.outside.run(*script("udp_ask"), host, "7777").strip()
-            seen = sources(capture)
+            addresses = sources(capture)
     finally:
         testbed.rules()
     assert refused == "refused"
-    assert own not in seen
+    assert own not in addresses
     assert guest.namespace.pings(OUTSIDES[family])
 
 
@@ -234,7 +234,7 @@ def test_a_guest_without_addresses_cannot_reach_the_host(testbed: PacketTestbed)
         for name in ("b", "r"):
             address = f"{NETS[name][4]}1"
             attacker.send(udp(attacker, testbed.gateway("bare"), f"{NETS['a'][4]}9", address, 4444, b"from bare"))
-        testbed.passed(testbed.guests["a"], "a")
+        testbed.wait_until_passed(testbed.guests["a"], "a")
         with pytest.raises(BlockingIOError):
             listener.recvfrom(100)
 
@@ -242,38 +242,38 @@ def test_a_guest_without_addresses_cannot_reach_the_host(testbed: PacketTestbed)
 @pytest.mark.parametrize("mode", ["routed", "open"])
 def test_asymmetric_routes_work_in_modes_routed_and_open(tmp_path: Path, mode: str) -> None:
     """It works in the modes routed and open, where netfilter sees half of it and takes that for invalid."""
-    made = NamespaceTestbed(tmp_path)
+    testbed = NamespaceTestbed(tmp_path)
     try:
         subnet = "192.168.60"
-        made.task("nft", [{"name": "x", "bridge": "br-x", "mode": mode, "subnets": [f"{subnet}.0/24"]}])
-        made.task("bridge", [{"name": "br-x", "addresses": [f"{subnet}.1/24"]}])
-        made.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
-        guest = made.guest("br-x", f"{subnet}.2/24", gateway=f"{subnet}.1")
-        _second_way(made, guest, f"{subnet}.2")
+        testbed.task("nft", [{"name": "x", "bridge": "br-x", "mode": mode, "subnets": [f"{subnet}.0/24"]}])
+        testbed.task("bridge", [{"name": "br-x", "addresses": [f"{subnet}.1/24"]}])
+        testbed.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+        guest = testbed.add_guest("br-x", f"{subnet}.2/24", gateway=f"{subnet}.1")
+        _add_second_path(testbed, guest, f"{subnet}.2")
         guest.serve()
-        made.outside.serve()
+        testbed.outside.serve()
         # From the outside straight to the guest, and back by the host; then the other way round.
-        assert made.outside.ask(f"{subnet}.2") == OUTSIDE
+        assert testbed.outside.ask(f"{subnet}.2") == OUTSIDE
         assert guest.ask(OUTSIDE, source=f"{subnet}.2") == f"{subnet}.2"
-        assert float(made.outside.run("python3", "-S", str(PROBE), "send", f"{subnet}.2", "8001", "300")) > 0
+        assert float(testbed.outside.run("python3", "-S", str(PROBE), "send", f"{subnet}.2", "8001", "300")) > 0
         assert float(guest.run("python3", "-S", str(PROBE), "send", OUTSIDE, "8001", "300")) > 0
-        count = made.host.run("conntrack", "-S")
+        count = testbed.host.run("conntrack", "-S")
         assert "invalid=" in count
     finally:
-        made.close()
+        testbed.close()
 
 
 PROBE = Path(__file__).with_name("probe.py")
 
 
-def _second_way(made: NamespaceTestbed, guest: Namespace, address: str) -> None:
+def _add_second_path(testbed: NamespaceTestbed, guest: Namespace, address: str) -> None:
     """A wire from the outside to the guest that the host does not know of, for packets to the guest."""
-    made.outside.run("ip", "link", "add", "direct", "type", "veth", "peer", "name", "direct", "netns", guest.name)
-    for namespace, own in ((made.outside, "198.51.100.1/30"), (guest, "198.51.100.2/30")):
+    testbed.outside.run("ip", "link", "add", "direct", "type", "veth", "peer", "name", "direct", "netns", guest.name)
+    for namespace, own in ((testbed.outside, "198.51.100.1/30"), (guest, "198.51.100.2/30")):
         namespace.run("ip", "address", "add", own, "dev", "direct")
         namespace.run("ip", "link", "set", "direct", "up")
         namespace.run("sysctl", "-q", "-w", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.direct.rp_filter=0")
-    made.outside.run("ip", "route", "add", f"{address}/32", "via", "198.51.100.2", "src", OUTSIDE)
+    testbed.outside.run("ip", "route", "add", f"{address}/32", "via", "198.51.100.2", "src", OUTSIDE)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -307,5 +307,5 @@ def test_the_host_answers_an_odd_ping_at_the_gateways_address(testbed: PacketTes
     with capture_frames(attacker.namespace) as capture:
         target = f"{NETS['i'][family]}1"
         attacker.send(ip(attacker, gateway, own, target, protocol, icmp(own, target, kind, 0, b"\0\7\0\7")))
-        testbed.passed(attacker, "i")
+        testbed.wait_until_passed(attacker, "i")
         assert target in sources(capture)

@@ -21,31 +21,31 @@ BOTH = {"inbound": LIMIT, "outbound": LIMIT}
 
 @pytest.fixture
 def testbed(tmp_path: Path) -> Iterator[NamespaceTestbed]:
-    made = NamespaceTestbed(tmp_path)
-    yield made
-    made.close()
+    testbed = NamespaceTestbed(tmp_path)
+    yield testbed
+    testbed.close()
 
 
 def lab(**bandwidth: Any) -> dict[str, Any]:
     return {"name": "br-lab", "addresses": [f"{HOST}/24"], **({"bandwidth": bandwidth} if bandwidth else {})}
 
 
-def run(testbed: NamespaceTestbed, wanted: dict[str, Any]) -> Any:
+def run(testbed: NamespaceTestbed, bridge: dict[str, Any]) -> Any:
     """A run that does what it said, and a second one that has nothing to do."""
-    foreseen = testbed.task("bridge", [wanted], check=True)
-    done = testbed.task("bridge", [wanted])
-    assert done == foreseen and not done.get("failed"), done
-    assert not testbed.task("bridge", [wanted])["changed"]
-    return done
+    predicted = testbed.task("bridge", [bridge], check=True)
+    result = testbed.task("bridge", [bridge])
+    assert result == predicted and not result.get("failed"), result
+    assert not testbed.task("bridge", [bridge])["changed"]
+    return result
 
 
 def plug(testbed: NamespaceTestbed) -> Namespace:
-    guest = testbed.guest("br-lab", f"{GUEST}/24")
+    guest = testbed.add_guest("br-lab", f"{GUEST}/24")
     guest.serve()
     return guest
 
 
-def takes(sender: Namespace, address: str) -> float:
+def transfer_seconds(sender: Namespace, address: str) -> float:
     """Seconds that SIZE takes to be sent and acknowledged."""
     return float(sender.run(sys.executable, str(PROBE), "send", address, "8001", str(SIZE), timeout=120))
 
@@ -58,20 +58,20 @@ def test_each_direction_is_limited_by_itself_and_free_again_without_the_option(t
     run(testbed, lab())
     guest = plug(testbed)
     testbed.host.serve()
-    least = (SIZE - 70) / LIMIT["average"] / 2
+    minimum = (SIZE - 70) / LIMIT["average"] / 2
     run(testbed, lab(inbound=LIMIT))
-    limited = takes(testbed.host, GUEST)
-    assert limited > least
-    assert takes(guest, HOST) < limited / 2
+    limited = transfer_seconds(testbed.host, GUEST)
+    assert limited > minimum
+    assert transfer_seconds(guest, HOST) < limited / 2
     run(testbed, lab(outbound=LIMIT))
-    assert takes(testbed.host, GUEST) < limited / 2
-    assert takes(guest, HOST) > least
+    assert transfer_seconds(testbed.host, GUEST) < limited / 2
+    assert transfer_seconds(guest, HOST) > minimum
     run(testbed, lab(**BOTH))
-    assert takes(testbed.host, GUEST) > least
-    assert takes(guest, HOST) > least
+    assert transfer_seconds(testbed.host, GUEST) > minimum
+    assert transfer_seconds(guest, HOST) > minimum
     run(testbed, lab())
-    assert takes(testbed.host, GUEST) < limited / 2
-    assert takes(guest, HOST) < limited / 2
+    assert transfer_seconds(testbed.host, GUEST) < limited / 2
+    assert transfer_seconds(guest, HOST) < limited / 2
     assert (testbed.host.run("tc", "qdisc", "show", "dev", "br-lab").split()[1], table(testbed)) == ("noqueue", "")
 
 
@@ -81,7 +81,7 @@ def test_guests_of_a_limited_network_get_out_whatever_br_netfilter_says(testbed:
     testbed.host.run("sysctl", "-q", "-w", f"net.bridge.bridge-nf-call-iptables={value}")
     testbed.task("nft", [{"name": "a", "bridge": "br-lab", "subnets": ["192.168.30.0/24"]}])
     run(testbed, lab(**BOTH))
-    guest = testbed.guest("br-lab", f"{GUEST}/24", gateway=HOST)
+    guest = testbed.add_guest("br-lab", f"{GUEST}/24", gateway=HOST)
     for protocol in ("tcp", "udp"):
         assert guest.ask(OUTSIDE, protocol=protocol) == UPLINK
 
@@ -118,7 +118,7 @@ def test_a_flow_loses_nothing_while_limits_change(testbed: NamespaceTestbed) -> 
     assert sent == answered
 
 
-DAMAGE = (
+FAULTS = (
     "tc qdisc delete dev br-lab root",
     "tc class change dev br-lab parent 766e: classid 766e:1 htb rate 1gbit",
     "tc qdisc delete dev br-lab parent 766e:1",
@@ -133,10 +133,10 @@ def test_what_was_altered_by_hand_is_put_right(testbed: NamespaceTestbed) -> Non
     run(testbed, lab(**BOTH))
     queue, policer = testbed.host.run("tc", "class", "show", "dev", "br-lab"), table(testbed)
     guest = plug(testbed)
-    for damage in DAMAGE:
-        testbed.host.run(*damage.split())
-        assert run(testbed, lab(**BOTH))["changed"], damage
-        assert (testbed.host.run("tc", "class", "show", "dev", "br-lab"), table(testbed)) == (queue, policer), damage
+    for fault in FAULTS:
+        testbed.host.run(*fault.split())
+        assert run(testbed, lab(**BOTH))["changed"], fault
+        assert (testbed.host.run("tc", "class", "show", "dev", "br-lab"), table(testbed)) == (queue, policer), fault
         testbed.host.run("ip", "link", "set", "tap3", "master", "br-lab")
         assert guest.pings(HOST)
 
@@ -145,18 +145,18 @@ def test_all_goes_with_the_bridge_also_where_somebody_else_deleted_that(testbed:
     run(testbed, lab(**BOTH))
     testbed.task("bridge", [{"name": "br-lab", "state": "absent"}])
     assert table(testbed) == ""
-    for gone, purge in (([{"name": "br-lab", "state": "absent"}], False), ([], True)):
+    for desired, purge in (([{"name": "br-lab", "state": "absent"}], False), ([], True)):
         run(testbed, lab(**BOTH))
         testbed.host.run("ip", "link", "delete", "br-lab")
-        assert testbed.task("bridge", gone, purge=purge)["changed"]
+        assert testbed.task("bridge", desired, purge=purge)["changed"]
         assert table(testbed) == ""
-        assert not testbed.task("bridge", gone, purge=purge)["changed"]
+        assert not testbed.task("bridge", desired, purge=purge)["changed"]
 
 
 def test_tables_and_queues_of_others_stay(testbed: NamespaceTestbed) -> None:
     run(testbed, lab())
-    theirs = "rate 1gbit burst 64kb latency 9ms".split()
-    testbed.host.run("tc", "qdisc", "add", "dev", "br-lab", "root", "handle", "1:", "tbf", *theirs)
+    options = "rate 1gbit burst 64kb latency 9ms".split()
+    testbed.host.run("tc", "qdisc", "add", "dev", "br-lab", "root", "handle", "1:", "tbf", *options)
     testbed.host.run("nft", "-f", "-", stdin="table netdev theirs {\n\tchain c {\n\t\taccept\n\t}\n}\n")
     before = testbed.host.run("tc", "qdisc", "show", "dev", "br-lab"), testbed.host.run("nft", "list", "ruleset")
     assert "already has a queue of kind tbf" in testbed.task("bridge", [lab(**BOTH)])["msg"]

@@ -17,32 +17,34 @@ LAB: dict[str, Any] = {"name": "br-lab", "addresses": ["192.168.30.1/24"]}
 
 @pytest.fixture
 def testbed(tmp_path: Path) -> Iterator[NamespaceTestbed]:
-    made = NamespaceTestbed(tmp_path)
-    yield made
-    made.close()
+    testbed = NamespaceTestbed(tmp_path)
+    yield testbed
+    testbed.close()
 
 
 def addresses(link: Any) -> list[str]:
-    return [f"{one['local']}/{one['prefixlen']}" for one in link["addr_info"] if one["scope"] == "global"]
+    return [
+        f"{address['local']}/{address['prefixlen']}" for address in link["addr_info"] if address["scope"] == "global"
+    ]
 
 
 def test_create_makes_a_bridge_that_is_up_and_carries_traffic_at_once(testbed: NamespaceTestbed) -> None:
-    done = testbed.task("bridge", [LAB])
-    assert done["changes"] == ["bridge br-lab: created"]
+    result = testbed.task("bridge", [LAB])
+    assert result["changes"] == ["bridge br-lab: created"]
     link = testbed.link("br-lab")
     assert "UP" in link["flags"]
     assert link["linkinfo"]["info_data"]["forward_delay"] == 0
     assert link["linkinfo"]["info_data"]["stp_state"] == 0
     assert addresses(link) == ["192.168.30.1/24"]
-    guest = testbed.guest("br-lab", "192.168.30.2/24")
+    guest = testbed.add_guest("br-lab", "192.168.30.2/24")
     assert guest.pings("192.168.30.1")
 
 
 def test_second_run_changes_nothing(testbed: NamespaceTestbed) -> None:
     full = {**LAB, "mtu": 1400, "stp": True, "forward_delay": 3, "mac": "52:54:00:aa:bb:cc"}
-    for wanted in (LAB, full, {**LAB, "stp": True}, {**LAB, "addresses": ["192.168.30.1/24", "fd00:30::1/64"]}):
-        assert testbed.task("bridge", [wanted])["changed"]
-        assert not testbed.task("bridge", [wanted])["changed"]
+    for bridge in (LAB, full, {**LAB, "stp": True}, {**LAB, "addresses": ["192.168.30.1/24", "fd00:30::1/64"]}):
+        assert testbed.task("bridge", [bridge])["changed"]
+        assert not testbed.task("bridge", [bridge])["changed"]
 
 
 def test_multicast_snooping_is_left_to_the_kernel_unless_it_is_given(testbed: NamespaceTestbed) -> None:
@@ -51,11 +53,11 @@ def test_multicast_snooping_is_left_to_the_kernel_unless_it_is_given(testbed: Na
 
     testbed.task("bridge", [LAB])
     assert snooping() == 1
-    for wanted in (False, True, False):
-        desired = [{**LAB, "multicast_snooping": wanted}]
-        change = f"multicast_snooping {not wanted} -> {wanted}".lower()
+    for value in (False, True, False):
+        desired = [{**LAB, "multicast_snooping": value}]
+        change = f"multicast_snooping {not value} -> {value}".lower()
         assert testbed.task("bridge", desired)["changes"] == [f"bridge br-lab: {change}"]
-        assert snooping() == wanted
+        assert snooping() == value
         assert not testbed.task("bridge", desired)["changed"]
     assert not testbed.task("bridge", [LAB])["changed"]
     testbed.task("bridge", [{**LAB, "state": "absent"}])
@@ -64,26 +66,26 @@ def test_multicast_snooping_is_left_to_the_kernel_unless_it_is_given(testbed: Na
 
 
 def test_check_mode_predicts_the_real_run_and_touches_nothing(testbed: NamespaceTestbed) -> None:
-    for wanted in ([LAB], [{**LAB, "mtu": 1400, "addresses": ["192.168.31.1/24"]}], [{**LAB, "state": "absent"}]):
+    for desired in ([LAB], [{**LAB, "mtu": 1400, "addresses": ["192.168.31.1/24"]}], [{**LAB, "state": "absent"}]):
         before = testbed.link("br-lab")
-        predicted = testbed.task("bridge", wanted, check=True)
+        predicted = testbed.task("bridge", desired, check=True)
         assert testbed.link("br-lab") == before
-        assert testbed.task("bridge", wanted) == predicted
+        assert testbed.task("bridge", desired) == predicted
 
 
 def test_mac_is_never_that_of_the_first_port(testbed: NamespaceTestbed) -> None:
     mac = testbed.task("bridge", [LAB])["bridges"][0]["mac"]
-    testbed.guest("br-lab", "192.168.30.2/24")
+    testbed.add_guest("br-lab", "192.168.30.2/24")
     assert testbed.link("br-lab")["address"] == mac
 
 
 def test_change_keeps_the_bridge_and_its_ports(testbed: NamespaceTestbed) -> None:
     testbed.task("bridge", [LAB])
-    guest = testbed.guest("br-lab", "192.168.30.2/24")
+    guest = testbed.add_guest("br-lab", "192.168.30.2/24")
     index = testbed.link("br-lab")["ifindex"]
     changed = {**LAB, "mtu": 1400, "stp": True, "addresses": ["192.168.30.1/24", "10.9.9.1/24"]}
-    done = testbed.task("bridge", [changed])
-    assert "mtu 1500 -> 1400" in done["changes"][0]
+    result = testbed.task("bridge", [changed])
+    assert "mtu 1500 -> 1400" in result["changes"][0]
     assert testbed.link("br-lab")["ifindex"] == index
     assert testbed.link("tap3")["master"] == "br-lab"
     testbed.task("bridge", [{**LAB, "mtu": 1500}])
@@ -127,9 +129,9 @@ def test_ipv6_address_is_usable_without_a_port(testbed: NamespaceTestbed) -> Non
 def test_ports_are_enslaved_and_others_stay(testbed: NamespaceTestbed) -> None:
     testbed.host.run("ip", "link", "add", "eth9", "type", "veth", "peer", "name", "eth9p")
     testbed.task("bridge", [LAB])
-    testbed.guest("br-lab", "192.168.30.2/24")
-    done = testbed.task("bridge", [{**LAB, "ports": ["eth9"]}])
-    assert "ports" in done["changes"][0]
+    testbed.add_guest("br-lab", "192.168.30.2/24")
+    result = testbed.task("bridge", [{**LAB, "ports": ["eth9"]}])
+    assert "ports" in result["changes"][0]
     assert {testbed.link(name)["master"] for name in ("eth9", "tap3")} == {"br-lab"}
     # Only what was for the LAN behind it goes.
     assert testbed.task("bridge", [LAB])["changes"] == ["bridge br-lab: fdb_max_learned 0 -> 8192"]
@@ -138,7 +140,7 @@ def test_ports_are_enslaved_and_others_stay(testbed: NamespaceTestbed) -> None:
 
 def test_removal_says_whose_links_it_frees_and_creation_takes_them_back(testbed: NamespaceTestbed) -> None:
     testbed.task("bridge", [LAB])
-    guest = testbed.guest("br-lab", "192.168.30.2/24")
+    guest = testbed.add_guest("br-lab", "192.168.30.2/24")
     assert testbed.task("bridge", [{**LAB, "state": "absent"}])["changes"] == [
         "bridge br-lab: deleted, which detaches tap3"
     ]
@@ -151,9 +153,9 @@ def test_a_bridge_of_others_is_neither_changed_nor_removed(testbed: NamespaceTes
     testbed.host.run("ip", "link", "add", "br-lab", "type", "bridge")
     before = testbed.link("br-lab")
     assert "'br-lab' is already a bridge that virtnet.linux did not create" in testbed.task("bridge", [LAB])["msg"]
-    gone = testbed.task("bridge", [{**LAB, "state": "absent"}])
-    assert not gone["changed"]
-    assert gone["warnings"] == ["br-lab was not created by virtnet.linux and is not deleted"]
+    result = testbed.task("bridge", [{**LAB, "state": "absent"}])
+    assert not result["changed"]
+    assert result["warnings"] == ["br-lab was not created by virtnet.linux and is not deleted"]
     assert not testbed.task("bridge", [], purge=True)["changed"]
     assert testbed.link("br-lab") == before
 
@@ -195,20 +197,20 @@ def test_the_interface_of_the_connection_to_this_host_is_no_port(
     testbed.host.run("ip", "link", "set", "eth8", "up")
     testbed.host.run("ip", "address", "add", "198.51.100.1/24", "dev", "eth8")
     testbed.host.run("ip", "route", "add", "192.0.2.0/24", "via", "198.51.100.2")
-    wanted = [{**LAB, "ports": ["eth8"]}]
+    desired = [{**LAB, "ports": ["eth8"]}]
     for peer in ("198.51.100.2", "192.0.2.7"):
         monkeypatch.setenv("SSH_CONNECTION", f"{peer} 40000 198.51.100.1 22")
         for check in (True, False):
-            said = testbed.task("bridge", wanted, check=check)["msg"]
-            assert "ports[0]: interface 'eth8' carries" in said and "the connection of this run" in said
+            message = testbed.task("bridge", desired, check=check)["msg"]
+            assert "ports[0]: interface 'eth8' carries" in message and "the connection of this run" in message
         assert testbed.link("br-lab") is None and "master" not in testbed.link("eth8")
     # By way of another interface, it is a port like any.
     monkeypatch.setenv("SSH_CONNECTION", f"{OUTSIDE} 40000 {UPLINK} 22")
-    assert testbed.task("bridge", wanted)["changed"]
+    assert testbed.task("bridge", desired)["changed"]
     assert testbed.link("eth8")["master"] == "br-lab"
 
 
 def test_a_hundred_bridges_are_one_run(testbed: NamespaceTestbed) -> None:
-    wanted = [{"name": f"br-{i}", "addresses": [f"10.9.{i}.1/24"]} for i in range(100)]
-    assert len(testbed.task("bridge", wanted)["changes"]) == 100
-    assert not testbed.task("bridge", wanted)["changed"]
+    desired = [{"name": f"br-{i}", "addresses": [f"10.9.{i}.1/24"]} for i in range(100)]
+    assert len(testbed.task("bridge", desired)["changes"]) == 100
+    assert not testbed.task("bridge", desired)["changed"]

@@ -101,7 +101,7 @@ def outcomes(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Outcom
     with ThreadPoolExecutor(6) as pool:
         yield {
             case: pool.submit(outcome, *SERVED_CASES[case][:2])
-            for case in (one.get("case") for one in parameters)
+            for case in (parameter.get("case") for parameter in parameters)
             if case in SERVED_CASES
         }
 
@@ -109,21 +109,21 @@ def outcomes(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Outcom
 @pytest.mark.parametrize("case", SERVED_CASES)
 def test_guest_is_served_and_everybody_else_sees_no_difference(outcomes: dict[str, Future[Outcome]], case: str) -> None:
     _, _, listed, dns = SERVED_CASES[case]
-    seen = outcomes[case].result()
-    assert not seen.before.guest_lease
-    assert seen.after.guest_lease
-    assert seen.after.guest_dns == (OK if dns else REFUSED)
-    assert seen.after.others == seen.before.others
-    assert ("interface=virt0" in seen.fragment) is listed
-    assert bool(seen.notes) is not dns
+    outcome = outcomes[case].result()
+    assert not outcome.before.guest_lease
+    assert outcome.after.guest_lease
+    assert outcome.after.guest_dns == (OK if dns else REFUSED)
+    assert outcome.after.others == outcome.before.others
+    assert ("interface=virt0" in outcome.fragment) is listed
+    assert bool(outcome.notes) is not dns
 
 
-def fragment(**more: Any) -> dict[str, Any]:
-    return {**LAB, **more}
+def fragment(**options: Any) -> dict[str, Any]:
+    return {**LAB, **options}
 
 
 @pytest.mark.parametrize(
-    ("config", "named"),
+    ("config", "setting"),
     [
         ("except-interface=virt*\n", "except-interface=virt*"),
         ("no-dhcp-interface=virt0\n", "no-dhcp-interface=virt0"),
@@ -132,12 +132,12 @@ def fragment(**more: Any) -> dict[str, Any]:
     ],
     ids=["d4-except-bridges", "d5-no-dhcp-on-bridge", "auth-server", "dhcp-ignore"],
 )
-def test_veto_is_named_and_nothing_touched(testbed: DnsmasqTestbed, tmp_path: Path, config: str, named: str) -> None:
+def test_veto_is_named_and_nothing_touched(testbed: DnsmasqTestbed, tmp_path: Path, config: str, setting: str) -> None:
     with serving(testbed, tmp_path, config) as daemon:
-        with pytest.raises(NoUsableDnsmasq, match="virt0.*take virt0 out of that setting") as caught:
+        with pytest.raises(NoUsableDnsmasq, match="virt0.*take virt0 out of that setting") as error:
             daemon.converge(LAB)
-        assert named in str(caught.value)
-        assert f"{tmp_path}/etc/dnsmasq.conf" in str(caught.value)
+        assert setting in str(error.value)
+        assert f"{tmp_path}/etc/dnsmasq.conf" in str(error.value)
         assert (daemon.restarts, daemon.fragments) == (0, {})
 
 
@@ -151,14 +151,14 @@ def test_veto_is_real(testbed: DnsmasqTestbed, tmp_path: Path, case: str) -> Non
         "ignore": "dhcp-ignore=tag:!trusted\n",
     }[case]
     with serving(testbed, tmp_path, config) as daemon:
-        by_hand(daemon, FragmentSpec.from_options(Options(LAB)), RenderContext())
+        write_fragment(daemon, FragmentSpec.from_options(Options(LAB)), RenderContext())
         assert not (get_lease(testbed.guest, tmp_path) and resolve(testbed.guest, BRIDGE_ADDRESS) == NAMED_ADDRESS)
 
 
-def by_hand(daemon: Daemon, spec: FragmentSpec, around: RenderContext) -> None:
-    around = replace(around, hosts_folder=daemon.paths.dnsmasq_hosts)
-    (daemon.folder / f"etc/dnsmasq.d/virtnet-{spec.name}.conf").write_text(render(spec, around))
-    write_files(File(path, text) for path, text in hosts_files(spec, around).items())
+def write_fragment(daemon: Daemon, spec: FragmentSpec, context: RenderContext) -> None:
+    context = replace(context, hosts_folder=daemon.paths.dnsmasq_hosts)
+    (daemon.folder / f"etc/dnsmasq.d/virtnet-{spec.name}.conf").write_text(render(spec, context))
+    write_files(File(path, text) for path, text in hosts_files(spec, context).items())
     daemon.restart()
 
 
@@ -172,9 +172,9 @@ def test_except_interface_yields_to_a_listed_address(testbed: DnsmasqTestbed, tm
 def test_unread_folder_is_refused_with_the_line_to_add(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     daemon = Daemon(testbed.host, tmp_path, read_folder=False)
     with running(daemon):
-        with pytest.raises(NoUsableDnsmasq) as caught:
+        with pytest.raises(NoUsableDnsmasq) as error:
             daemon.converge(LAB)
-        line, _, place = str(caught.value).partition("add the line '")[2].partition("' to ")
+        line, _, place = str(error.value).partition("add the line '")[2].partition("' to ")
         assert daemon.restarts == 0
         # The cure cures.
         with Path(place).open("a") as stream:
@@ -186,9 +186,9 @@ def test_unread_folder_is_refused_with_the_line_to_add(testbed: DnsmasqTestbed, 
 def test_guests_get_a_lease_where_unknown_ones_are_ignored(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     with serving(testbed, tmp_path, f"dhcp-ignore=tag:!known\n{LAN_RANGE}") as daemon:
         daemon.converge(LAB)
-        seen = observe(testbed, tmp_path)
-    assert seen.guest_lease
-    assert not seen.lan_dhcp
+        observation = observe(testbed, tmp_path)
+    assert observation.guest_lease
+    assert not observation.lan_dhcp
 
 
 def test_names_resolve_short_full_and_backwards(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
@@ -258,12 +258,12 @@ def test_static_host_gets_its_address_inside_and_outside_the_range(
 
 
 def test_only_static_hosts_are_served_where_there_is_no_range(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
-    other = {"mac": "52:54:00:00:00:02", "ip": "192.168.100.78"}
-    mine = {"mac": "52:54:00:00:00:01", "ip": "192.168.100.77"}
+    other_host = {"mac": "52:54:00:00:00:02", "ip": "192.168.100.78"}
+    own_host = {"mac": "52:54:00:00:00:01", "ip": "192.168.100.77"}
     with serving(testbed, tmp_path) as daemon:
-        daemon.converge(fragment(ranges=[], hosts=[other]))
+        daemon.converge(fragment(ranges=[], hosts=[other_host]))
         assert not get_lease(testbed.guest, tmp_path)
-        daemon.converge(fragment(ranges=[], hosts=[other, mine]))
+        daemon.converge(fragment(ranges=[], hosts=[other_host, own_host]))
         assert get_lease(testbed.guest, tmp_path)["ip"] == "192.168.100.77"
 
 
@@ -367,7 +367,7 @@ def test_option_that_dnsmasq_does_not_know_is_found_before_anything_is_replaced(
 
 
 @contextlib.contextmanager
-def port_67_held(testbed: DnsmasqTestbed) -> Iterator[None]:
+def hold_port_67(testbed: DnsmasqTestbed) -> Iterator[None]:
     """By somebody else, as by libvirt's own dnsmasq."""
     with testbed.host.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
         holder.bind(("0.0.0.0", 67))
@@ -377,7 +377,7 @@ def port_67_held(testbed: DnsmasqTestbed) -> Iterator[None]:
 def test_held_port_is_named_with_its_holder_before_anything_is_touched(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     with serving(testbed, tmp_path) as daemon:
         with (
-            port_67_held(testbed),
+            hold_port_67(testbed),
             pytest.raises(NoUsableDnsmasq, match=rf"UDP port 67 .*\(process {os.getpid()}\) holds it"),
         ):
             daemon.converge(LAB)
@@ -392,7 +392,7 @@ def test_failed_restart_brings_the_old_fragments_back_and_says_why(testbed: Dnsm
         daemon.converge({**LAB, "ranges": []})
         before = daemon.fragments
         with (
-            port_67_held(testbed),
+            hold_port_67(testbed),
             pytest.raises(DnsmasqFailed, match="previous ones are back: .*Address already in use$"),
         ):
             daemon.converge(LAB)
@@ -417,7 +417,7 @@ def test_dnsmasq_that_runs_without_serving_the_bridge_is_found_and_rolled_back(
 
 def test_interrupted_run_is_completed_by_the_next(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     with serving(testbed, tmp_path) as daemon:
-        by_hand(daemon, FragmentSpec.from_options(Options(LAB)), RenderContext(version=(2, 90)))
+        write_fragment(daemon, FragmentSpec.from_options(Options(LAB)), RenderContext(version=(2, 90)))
         (tmp_path / "run/virtnet").mkdir(parents=True, exist_ok=True)
         (tmp_path / "run/virtnet/dnsmasq-restart-due").touch()
         daemon.restarts = 0
@@ -516,8 +516,8 @@ def test_hundred_networks_in_one_run(testbed: DnsmasqTestbed, tmp_path: Path) ->
         }
 
     networks = [network(i) for i in range(1, 101)]
-    for one in (networks[0], networks[99]):
-        testbed.bridge(one["interface"], one["address"])
+    for options in (networks[0], networks[99]):
+        testbed.bridge(options["interface"], options["address"])
     with serving(testbed, tmp_path) as daemon:
         plan = daemon.converge(*networks)
         assert (len(plan.changes), daemon.restarts) == (100, 1)

@@ -43,24 +43,24 @@ def guest_has_an_address(testbed: DnsmasqTestbed) -> None:
     testbed.guest.run("ip", "address", "replace", "192.168.100.250/24", "dev", "eth0")
 
 
-def lab(**more: Any) -> dict[str, Any]:
-    return {**LAB, **more}
+def lab(**options: Any) -> dict[str, Any]:
+    return {**LAB, **options}
 
 
 def test_records_are_answered_as_they_were_meant(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
-    def told(name: str, kind: str = "A") -> list[str]:
+    def answers(name: str, kind: str = "A") -> list[str]:
         return sorted(resolve(testbed.guest, BRIDGE_ADDRESS, name, kind).splitlines())
 
     with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab(names=NAMES))
-        assert told("gw.virt.test") == told("router.virt.test") == ["192.168.100.1"]
-        assert told("gw.virt.test", "AAAA") == ["fd00:100::1"]
-        assert told("pool.virt.test") == ["192.168.100.10", "192.168.100.9"]
-        assert told("1.100.168.192.in-addr.arpa", "PTR") == ["gw.virt.test."]
-        assert told("_ldap._tcp.virt.test", "SRV") == ["1 2 389 gw.virt.test."]
-        assert told("_dmarc.virt.test", "TXT") == ['"v=x, \\"p\\"\\\\" "\\195\\169;#"']
-        assert told("www.virt.test") == ["192.168.100.1", "gw.virt.test."]
-        assert told("gw") == ["empty"]
+        assert answers("gw.virt.test") == answers("router.virt.test") == ["192.168.100.1"]
+        assert answers("gw.virt.test", "AAAA") == ["fd00:100::1"]
+        assert answers("pool.virt.test") == ["192.168.100.10", "192.168.100.9"]
+        assert answers("1.100.168.192.in-addr.arpa", "PTR") == ["gw.virt.test."]
+        assert answers("_ldap._tcp.virt.test", "SRV") == ["1 2 389 gw.virt.test."]
+        assert answers("_dmarc.virt.test", "TXT") == ['"v=x, \\"p\\"\\\\" "\\195\\169;#"']
+        assert answers("www.virt.test") == ["192.168.100.1", "gw.virt.test."]
+        assert answers("gw") == ["empty"]
         assert not daemon.converge(lab(names=NAMES)).changes
 
 
@@ -73,8 +73,8 @@ def test_names_of_addresses_are_asked_for_elsewhere_unless_local(
     upstream = Daemon(testbed.uplink, other, "ptr-record=9.100.168.192.in-addr.arpa,theirs.test\n", ())
     with running(upstream), serving(testbed, tmp_path, "server=10.99.0.2\n") as daemon:
         daemon.converge(lab(names={"local_ptr": local}))
-        told = resolve(testbed.guest, BRIDGE_ADDRESS, "9.100.168.192.in-addr.arpa", "PTR")
-    assert told == ("empty" if local else "theirs.test.")
+        answer = resolve(testbed.guest, BRIDGE_ADDRESS, "9.100.168.192.in-addr.arpa", "PTR")
+    assert answer == ("empty" if local else "theirs.test.")
 
 
 def test_queries_for_a_domain_go_to_its_server_and_others_do_not(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
@@ -120,11 +120,11 @@ def test_static_host_is_known_by(
     stranger = {"mac": "52:54:00:00:00:09", "ip": "192.168.100.78"}
     with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab(hosts=[{**host, "ip": "192.168.100.77", "lease_time": "20m"}, stranger]))
-        told = lease_of(testbed.guest, tmp_path, *client)
-    assert (told["ip"], told["lease"]) == ("192.168.100.77", "1200")
+        lease = lease_with_options(testbed.guest, tmp_path, *client)
+    assert (lease["ip"], lease["lease"]) == ("192.168.100.77", "1200")
 
 
-def lease_of(namespace: NamedNamespace, folder: Path, *client: str) -> dict[str, str]:
+def lease_with_options(namespace: NamedNamespace, folder: Path, *client: str) -> dict[str, str]:
     """A lease for a client with words of its own."""
     script = folder / "udhcpc"
     script.write_text(f'#!/bin/sh\n[ "$1" = bound ] && env >{script}.lease\nexit 0\n')
@@ -143,13 +143,13 @@ def test_lease_times_differ_by_range_and_host(testbed: DnsmasqTestbed, tmp_path:
     ]
     with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab(ranges=ranges))
-        seen = {}
+        lease_times = {}
         for n in range(2):
             testbed.unplug()
             testbed.plug(mac=f"52:54:00:00:00:1{n}")
-            told = get_lease(testbed.guest, tmp_path)
-            seen[told["ip"]] = told["lease"]
-    assert seen == {"192.168.100.10": "600", "192.168.100.20": "4294967295"}
+            lease = get_lease(testbed.guest, tmp_path)
+            lease_times[lease["ip"]] = lease["lease"]
+    assert lease_times == {"192.168.100.10": "600", "192.168.100.20": "4294967295"}
 
 
 @pytest.fixture
@@ -166,8 +166,8 @@ def test_guest_learns_what_to_boot_and_loads_it(testbed: DnsmasqTestbed, tmp_pat
     boot = {"file": "pxe linux.0"}
     with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab(boot=boot, tftp_root=str(root)))
-        told = get_lease(testbed.guest, tmp_path)
-        assert (told["boot_file"], told["siaddr"]) == ("pxe linux.0", BRIDGE_ADDRESS)
+        lease = get_lease(testbed.guest, tmp_path)
+        assert (lease["boot_file"], lease["siaddr"]) == ("pxe linux.0", BRIDGE_ADDRESS)
         assert tftp(testbed.guest, BRIDGE_ADDRESS, "pxe linux.0", tmp_path) == "boot me"
         assert not tftp(testbed.lan, LAN_ADDRESS, "pxe linux.0", tmp_path)
         closed = root / "closed"
@@ -181,21 +181,21 @@ def test_guest_learns_what_to_boot_and_loads_it(testbed: DnsmasqTestbed, tmp_pat
 def test_tftp_of_the_system_stays_open_to_its_clients(
     testbed: DnsmasqTestbed, tmp_path: Path, strange_folder: Path
 ) -> None:
-    theirs, ours = strange_folder / "theirs", strange_folder / "ours"
-    for folder in (theirs, ours):
+    system_folder, our_folder = strange_folder / "theirs", strange_folder / "ours"
+    for folder in (system_folder, our_folder):
         folder.mkdir()
         (folder / "x").write_text(folder.name)
-    with serving(testbed, tmp_path, f'enable-tftp\ntftp-root="{theirs}"\n') as daemon:
-        daemon.converge(lab(tftp_root=str(ours)))
+    with serving(testbed, tmp_path, f'enable-tftp\ntftp-root="{system_folder}"\n') as daemon:
+        daemon.converge(lab(tftp_root=str(our_folder)))
         assert tftp(testbed.guest, BRIDGE_ADDRESS, "x", tmp_path) == "ours"
         assert tftp(testbed.lan, LAN_ADDRESS, "x", tmp_path) == "theirs"
 
 
 def tftp(namespace: NamedNamespace, server: str, name: str, folder: Path) -> str:
-    got = folder / f"got-{namespace.name}"
-    got.unlink(missing_ok=True)
-    namespace.run("timeout", "3", "busybox", "tftp", "-g", "-l", str(got), "-r", name, server, check=False)
-    return got.read_text() if got.exists() else ""
+    file = folder / f"got-{namespace.name}"
+    file.unlink(missing_ok=True)
+    namespace.run("timeout", "3", "busybox", "tftp", "-g", "-l", str(file), "-r", name, server, check=False)
+    return file.read_text() if file.exists() else ""
 
 
 def test_options_by_name_and_number_reach_the_guest(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
@@ -207,7 +207,9 @@ def test_options_by_name_and_number_reach_the_guest(testbed: DnsmasqTestbed, tmp
     }
     with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab(options=options))
-        told = lease_of(testbed.guest, tmp_path, *(word for n in (121, 26, 44, 224) for word in ("-O", str(n))))
-    assert told["staticroutes"] == "10.9.0.0/16 192.168.100.9"
-    assert (told["mtu"], told["wins"]) == ("1400", "192.168.100.8")
-    assert bytes.fromhex(told["opt224"]) == b'CET-1 "x" #1\\'
+        lease = lease_with_options(
+            testbed.guest, tmp_path, *(word for n in (121, 26, 44, 224) for word in ("-O", str(n)))
+        )
+    assert lease["staticroutes"] == "10.9.0.0/16 192.168.100.9"
+    assert (lease["mtu"], lease["wins"]) == ("1400", "192.168.100.8")
+    assert bytes.fromhex(lease["opt224"]) == b'CET-1 "x" #1\\'

@@ -27,7 +27,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_servi
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.fragment_refresh import rewrite
 from kernel.dhcp_client import renewals, take_leases
-from kernel.dnsmasq_move import RENEWALS, moved
+from kernel.dnsmasq_move import RENEWALS, move_networks
 from kernel.dnsmasq_testbed import (
     BRIDGE_ADDRESS,
     LAB_FRAGMENT,
@@ -56,14 +56,14 @@ LAB: dict[str, Any] = {
 OPEN = {**LAB, "upstream": True}
 
 
-def other(number: int, **more: Any) -> dict[str, Any]:
+def other(number: int, **options: Any) -> dict[str, Any]:
     subnet = f"192.168.{100 + number}"
     return {
         "name": f"n{number}",
         "interface": f"virt{number}",
         "address": f"{subnet}.1/24",
         "ranges": [{"start": f"{subnet}.2", "end": f"{subnet}.200"}],
-        **more,
+        **options,
     }
 
 
@@ -75,7 +75,7 @@ class DaemonWithoutService(Daemon):
 
 
 @contextlib.contextmanager
-def alone(testbed: DnsmasqTestbed, folder: Path) -> Iterator[Daemon]:
+def without_system_service(testbed: DnsmasqTestbed, folder: Path) -> Iterator[Daemon]:
     daemon = DaemonWithoutService(testbed.host, folder)
     try:
         yield daemon
@@ -83,7 +83,7 @@ def alone(testbed: DnsmasqTestbed, folder: Path) -> Iterator[Daemon]:
         daemon.private.close()
 
 
-def is_served(testbed: DnsmasqTestbed, folder: Path) -> dict[str, str]:
+def assert_served(testbed: DnsmasqTestbed, folder: Path) -> dict[str, str]:
     lease = get_lease(testbed.guest, folder, "vmone")
     assert lease["ip"].startswith("192.168.100.")
     assert resolve(testbed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == lease["ip"]
@@ -91,7 +91,7 @@ def is_served(testbed: DnsmasqTestbed, folder: Path) -> dict[str, str]:
 
 
 def test_host_without_the_service_gets_a_private_one(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
-    with alone(testbed, tmp_path) as daemon:
+    with without_system_service(testbed, tmp_path) as daemon:
         planned = daemon.converge(LAB, check=True)
         plan = daemon.converge(LAB)
         assert planned.changes == plan.changes
@@ -99,24 +99,24 @@ def test_host_without_the_service_gets_a_private_one(testbed: DnsmasqTestbed, tm
             str, plan.changes
         )
         assert plan.result[0]["instance"] == "private"
-        is_served(testbed, tmp_path)
+        assert_served(testbed, tmp_path)
         assert resolve(testbed.lan, LAN_ADDRESS) == REFUSED
         assert resolve(testbed.host, "127.0.0.1") == REFUSED
         assert not daemon.converge(LAB).changes
         assert daemon.private.starts == ["lab"]
         daemon.converge({"name": "lab", "state": "absent"})
         assert not get_lease(testbed.guest, tmp_path)
-        assert left(tmp_path) == {"var/lib/virtnet/dnsmasq/lab.leases"}
+        assert files_of_engine(tmp_path) == {"var/lib/virtnet/dnsmasq/lab.leases"}
 
 
-def left(folder: Path) -> set[str]:
+def files_of_engine(folder: Path) -> set[str]:
     """Files and links of ours."""
-    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_symlink() or path.is_file())
-    return {str(path) for path in found if "irtnet" in str(path) and path.parts[0] != "run"}
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_symlink() or path.is_file())
+    return {str(path) for path in paths if "irtnet" in str(path) and path.parts[0] != "run"}
 
 
 # What the administrator configured: what the system's dnsmasq does beside a private one, or what keeps the latter away.
-BESIDE = {
+COEXISTING_CASES = {
     "interface": "bind-dynamic\ninterface=eth0\n",
     "bind-interfaces": "bind-interfaces\ninterface=eth0\n",
     "lan-range": "bind-dynamic\ninterface=eth0\ndhcp-range=10.1.0.100,10.1.0.150,1h\n",
@@ -128,11 +128,13 @@ BESIDE = {
 }
 
 
-@pytest.mark.parametrize("case", BESIDE)
+@pytest.mark.parametrize("case", COEXISTING_CASES)
 def test_guest_is_served_beside_the_systems_and_nobody_else_sees_a_difference(
     testbed: DnsmasqTestbed, tmp_path: Path, case: str
 ) -> None:
-    with serving(testbed, tmp_path, BESIDE[case], () if "local-service" in BESIDE[case] else LOCAL) as daemon:
+    with serving(
+        testbed, tmp_path, COEXISTING_CASES[case], () if "local-service" in COEXISTING_CASES[case] else LOCAL
+    ) as daemon:
         before = observe(testbed, tmp_path)
         daemon.converge({**LAB, "instance": "private"})
         after = observe(testbed, tmp_path)
@@ -142,11 +144,11 @@ def test_guest_is_served_beside_the_systems_and_nobody_else_sees_a_difference(
         )
         assert after.guest_lease
         assert after.others == before.others
-        is_served(testbed, tmp_path)
+        assert_served(testbed, tmp_path)
         assert not daemon.converge({**LAB, "instance": "private"}).changes
 
 
-BARRED = {
+BLOCKED_CASES = {
     "wildcard": ("", "port 53 there; write 'bind-dynamic' and 'except-interface=virt0' into"),
     "wildcard-except": ("except-interface=virt*\n", "port 53 there; write 'bind-dynamic' and"),
     "bind-dynamic": ("bind-dynamic\n", "port 53 there; write 'except-interface=virt0' into"),
@@ -154,21 +156,21 @@ BARRED = {
 }
 
 
-@pytest.mark.parametrize("case", BARRED)
+@pytest.mark.parametrize("case", BLOCKED_CASES)
 def test_systems_that_leaves_no_room_is_named_and_the_cure_cures(
     testbed: DnsmasqTestbed, tmp_path: Path, case: str
 ) -> None:
-    config, words = BARRED[case]
+    config, words = BLOCKED_CASES[case]
     private = {**LAB, "instance": "private"}
     with serving(testbed, tmp_path, config) as daemon:
-        with pytest.raises(NoUsableDnsmasq, match=words) as caught:
+        with pytest.raises(NoUsableDnsmasq, match=words) as error:
             daemon.converge(private)
         assert (daemon.restarts, daemon.private.starts) == (0, [])
-        lines = str(caught.value).partition("; write ")[2].partition(" into ")[0].replace("'", "").split(" and ")
+        lines = str(error.value).partition("; write ")[2].partition(" into ")[0].replace("'", "").split(" and ")
         daemon.write(config + "".join(f"{line}\n" for line in lines))
         daemon.restart()
         daemon.converge(private)
-        is_served(testbed, tmp_path)
+        assert_served(testbed, tmp_path)
 
 
 def test_auto_goes_private_only_where_the_systems_cannot(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
@@ -176,7 +178,7 @@ def test_auto_goes_private_only_where_the_systems_cannot(testbed: DnsmasqTestbed
         plan = daemon.converge(LAB)
         assert "except-interface=virt*" in str(plan.changes)
         assert plan.result[0]["instance"] == "private"
-        is_served(testbed, tmp_path)
+        assert_served(testbed, tmp_path)
 
 
 def test_auto_says_why_neither_can(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
@@ -189,7 +191,7 @@ def test_auto_says_why_neither_can(testbed: DnsmasqTestbed, tmp_path: Path) -> N
 def test_names_where_the_systems_has_none_and_addresses_at_least(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     with serving(testbed, tmp_path, "port=0\n") as daemon:
         assert daemon.converge(LAB).result[0]["instance"] == "private"
-        is_served(testbed, tmp_path)
+        assert_served(testbed, tmp_path)
     second = tmp_path / "second"
     second.mkdir()
     with serving(testbed, second, "port=0\ndhcp-range=10.1.0.100,10.1.0.150,1h\n") as daemon:
@@ -200,7 +202,7 @@ def test_names_where_the_systems_has_none_and_addresses_at_least(testbed: Dnsmas
 
 
 @contextlib.contextmanager
-def held(testbed: DnsmasqTestbed, port: int, address: str, kind: int = socket.SOCK_DGRAM) -> Iterator[None]:
+def hold_port(testbed: DnsmasqTestbed, port: int, address: str, kind: int = socket.SOCK_DGRAM) -> Iterator[None]:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with testbed.host.entered(), socket.socket(family, kind) as holder:
         holder.bind((address, port))
@@ -223,26 +225,26 @@ def test_other_holder_of_a_port_is_named(
     testbed: DnsmasqTestbed, tmp_path: Path, port: int, address: str, kind: int
 ) -> None:
     ipv6 = {"address": "fd00:100::1/64", "ranges": [{"start": "fd00:100::100", "end": "fd00:100::1ff"}]}
-    with alone(testbed, tmp_path) as daemon, held(testbed, port, address, kind):
+    with without_system_service(testbed, tmp_path) as daemon, hold_port(testbed, port, address, kind):
         with pytest.raises(NoUsableDnsmasq, match=rf"\(process {os.getpid()}\) holds .* port {port}"):
             daemon.converge({**LAB, "ipv6": ipv6})
-        assert left(tmp_path) == set()
+        assert files_of_engine(tmp_path) == set()
 
 
 @pytest.mark.parametrize("address", ["127.0.0.53", "127.0.0.1", LAN_ADDRESS])
 def test_resolver_on_other_addresses_is_no_obstacle(testbed: DnsmasqTestbed, tmp_path: Path, address: str) -> None:
     with (
-        alone(testbed, tmp_path) as daemon,
-        held(testbed, 53, address),
-        held(testbed, 53, address, socket.SOCK_STREAM),
+        without_system_service(testbed, tmp_path) as daemon,
+        hold_port(testbed, 53, address),
+        hold_port(testbed, 53, address, socket.SOCK_STREAM),
     ):
         daemon.converge(LAB)
-        is_served(testbed, tmp_path)
+        assert_served(testbed, tmp_path)
 
 
 def test_renewals_reach_an_instance_of_several_networks(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     testbed.bridge("virt1", "192.168.101.1/24")
-    with alone(testbed, tmp_path) as daemon:
+    with without_system_service(testbed, tmp_path) as daemon:
         daemon.converge(OPEN, other(1, domain="one.test"))
         assert daemon.private.starts == ["_shared"]
         leases = take_leases(testbed.guest, RENEWALS)
@@ -278,15 +280,15 @@ def test_bridge_made_anew_is_served_and_renewed(testbed: DnsmasqTestbed, tmp_pat
 
 
 def test_lease_survives_a_restart_and_a_regrouping(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
-    with alone(testbed, tmp_path) as daemon:
+    with without_system_service(testbed, tmp_path) as daemon:
         daemon.converge(OPEN)
-        first = is_served(testbed, tmp_path)["ip"]
+        first = assert_served(testbed, tmp_path)["ip"]
         daemon.converge({**OPEN, "router": False})
         assert resolve(testbed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
         # To an instance of its own, and back.
         daemon.converge(LAB)
         assert resolve(testbed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
-        assert is_served(testbed, tmp_path)["ip"] == first
+        assert assert_served(testbed, tmp_path)["ip"] == first
         daemon.converge(OPEN)
         assert resolve(testbed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
         assert daemon.private.starts == ["_shared", "_shared", "lab", "_shared"]
@@ -294,7 +296,7 @@ def test_lease_survives_a_restart_and_a_regrouping(testbed: DnsmasqTestbed, tmp_
 
 def test_networks_move_both_ways_with_their_leases() -> None:
     """Of both families; who asks for a guest's name finds it before the guest has said anything again."""
-    steps = moved()
+    steps = move_networks()
     assert [step.served_by for step in steps] == ["system", "private", "system"]
     assert len({(step.known, step.known6, step.ipv4, step.ipv6, step.server_duid) for step in steps}) == 1
     assert steps[0].known == steps[0].ipv4 and steps[0].known6 == steps[0].ipv6
@@ -304,7 +306,7 @@ def test_networks_move_both_ways_with_their_leases() -> None:
 def test_network_of_a_dnsmasq_that_was_removed_moves_with_its_leases(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     with serving(testbed, tmp_path) as daemon:
         daemon.converge(OPEN)
-        first = is_served(testbed, tmp_path)["ip"]
+        first = assert_served(testbed, tmp_path)["ip"]
         daemon.stop()
         daemon.installed = False
         daemon.converge(OPEN)
@@ -317,13 +319,13 @@ def test_failed_move_leaves_everything_as_it_was(testbed: DnsmasqTestbed, tmp_pa
     with serving(testbed, tmp_path, "bind-dynamic\n") as daemon:
         daemon.converge(OPEN)
         before = daemon.fragments
-        first = is_served(testbed, tmp_path)["ip"]
+        first = assert_served(testbed, tmp_path)["ip"]
         daemon.write("bind-dynamic\nexcept-interface=virt0\n")
         with without_lease_files(daemon), pytest.raises(DnsmasqFailed, match="previous ones are back"):
             daemon.converge(OPEN)
         assert daemon.fragments == before
         hosts = {f"etc/virtnet/dnsmasq.hosts/lab.{kind}" for kind in ("dhcp", "names")}
-        assert left(tmp_path) == {"etc/dnsmasq.d/virtnet-lab.conf", *hosts}
+        assert files_of_engine(tmp_path) == {"etc/dnsmasq.d/virtnet-lab.conf", *hosts}
         daemon.converge(OPEN)
         assert resolve(testbed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
 
@@ -352,33 +354,33 @@ def without_lease_files(daemon: Daemon) -> Iterator[None]:
 
 
 def test_killed_instance_is_started_by_the_next_run(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
-    with alone(testbed, tmp_path) as daemon:
+    with without_system_service(testbed, tmp_path) as daemon:
         daemon.converge(LAB)
         pid = daemon.private.pid("lab")
         os.kill(pid, signal.SIGKILL)
         assert eventually(lambda: has_ended(pid))
         plan = daemon.converge(LAB)
         assert [str(change) for change in plan.changes] == ["virtnet-dnsmasq@lab.service: started (was inactive)"]
-        is_served(testbed, tmp_path)
+        assert_served(testbed, tmp_path)
 
 
 def test_instance_whose_configuration_was_removed_while_it_runs_gets_it_back(
     testbed: DnsmasqTestbed, tmp_path: Path
 ) -> None:
-    with alone(testbed, tmp_path) as daemon:
+    with without_system_service(testbed, tmp_path) as daemon:
         before = daemon.converge(LAB).changes
         (file,) = [change.path for change in before if change.path.endswith("/dnsmasq/lab.conf")]
         Path(file).unlink()
         changes = [str(change) for change in daemon.converge(LAB).changes]
         assert any("its configuration" in change for change in changes), changes
         assert daemon.converge(LAB).changes == []
-        is_served(testbed, tmp_path)
+        assert_served(testbed, tmp_path)
 
 
 def test_host_knows_names_of_private_networks_by_the_systems(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     with serving(testbed, tmp_path, "bind-dynamic\ninterface=eth0\n") as daemon:
         daemon.converge({**LAB, "instance": "private"})
-        first = is_served(testbed, tmp_path)["ip"]
+        first = assert_served(testbed, tmp_path)["ip"]
         assert resolve(testbed.host, "127.0.0.1", "vmone.virt.test") == first
         assert resolve(testbed.host, "127.0.0.1", ".".join(reversed(first.split("."))) + ".in-addr.arpa", "PTR") == (
             "vmone.virt.test."
@@ -390,12 +392,12 @@ def test_host_knows_names_of_private_networks_by_the_systems(testbed: DnsmasqTes
 
 def test_networks_that_are_not_named_stay(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     testbed.bridge("virt1", "192.168.101.1/24")
-    with alone(testbed, tmp_path) as daemon:
+    with without_system_service(testbed, tmp_path) as daemon:
         daemon.converge(OPEN, other(1))
         daemon.converge({"name": "n1", "state": "absent"})
-        is_served(testbed, tmp_path)
+        assert_served(testbed, tmp_path)
         daemon.converge(other(1))
-        is_served(testbed, tmp_path)
+        assert_served(testbed, tmp_path)
         assert not daemon.converge(OPEN, other(1)).changes
         daemon.converge(other(1), purge=True)
         assert not get_lease(testbed.guest, tmp_path)
@@ -415,7 +417,7 @@ def test_fragments_are_right_for_a_configuration_that_changed_before_a_start(
             "lab: virtnet-lab.conf changed, since the configuration of dnsmasq has"
         ]
         daemon.restart()
-        is_served(testbed, tmp_path)
+        assert_served(testbed, tmp_path)
         assert not daemon.converge(OPEN).changes
         # A veto is for the next run, and a broken configuration for the administrator: neither is made worse.
         before = daemon.fragments
@@ -456,14 +458,14 @@ def test_drop_in_is_there_with_the_engine_and_goes_with_the_last_fragment(
 
 
 def test_hundred_networks_in_one_instance(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
-    def one(i: int) -> dict[str, Any]:
+    def network(i: int) -> dict[str, Any]:
         subnet = f"172.20.{i}"
         ranges = [{"start": f"{subnet}.2", "end": f"{subnet}.254"}]
         return {"name": f"n{i}", "interface": f"vn-n{i}", "address": f"{subnet}.1/24", "ranges": ranges}
 
-    networks = [one(i) for i in range(1, 101)]
+    networks = [network(i) for i in range(1, 101)]
     testbed.bridge("vn-n100", "172.20.100.1/24")
-    with alone(testbed, tmp_path) as daemon:
+    with without_system_service(testbed, tmp_path) as daemon:
         daemon.converge(*networks)
         assert daemon.private.starts == ["_shared"]
         testbed.unplug()
@@ -481,18 +483,18 @@ def test_what_would_hold_for_everybody_gets_an_instance_of_its_own(testbed: Dnsm
         "hosts": [{"ip": "192.0.2.7", "names": ["www.elsewhere.test"]}],
     }
     upstream = Daemon(testbed.uplink, upstream_folder, "address=/x.test/plain/203.0.113.7\n", ())
-    wanted = {**OPEN, "names": names, "raw": ["address=/raw.test/203.0.113.8"]}
+    fragment = {**OPEN, "names": names, "raw": ["address=/raw.test/203.0.113.8"]}
     with running(upstream), serving(testbed, tmp_path, "bind-dynamic\nexcept-interface=virt0\n") as daemon:
-        plan = daemon.converge(wanted)
+        plan = daemon.converge(fragment)
         assert plan.result[0]["instance"] == "private"
-        assert not daemon.converge(wanted).changes
-        told = [
+        assert not daemon.converge(fragment).changes
+        answers = [
             resolve(testbed.host, BRIDGE_ADDRESS, name)
             for name in ("x.test", "plain", "www.elsewhere.test", "raw.test")
         ]
-        assert told == ["203.0.113.7", "203.0.113.7", "192.0.2.7", "203.0.113.8"]
+        assert answers == ["203.0.113.7", "203.0.113.7", "192.0.2.7", "203.0.113.8"]
         for name in ("x.test", "plain", "www.elsewhere.test", "raw.test"):
             assert resolve(testbed.lan, LAN_ADDRESS, name) == resolve(testbed.lan, LAN_ADDRESS, "nobody.invalid")
         with pytest.raises(VirtnetError, match="bad option in line .*no-such-thing"):
-            daemon.converge({**wanted, "raw": ["no-such-thing"]})
+            daemon.converge({**fragment, "raw": ["no-such-thing"]})
         assert resolve(testbed.host, BRIDGE_ADDRESS, "raw.test") == "203.0.113.8"

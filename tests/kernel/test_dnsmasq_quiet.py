@@ -46,8 +46,8 @@ def lab(*hosts: dict[str, str], **names: list[str]) -> dict[str, Any]:
     return {**LAB, "hosts": list(hosts), "names": {"hosts": records}}
 
 
-def of_guest(last: int, **more: str) -> dict[str, str]:
-    return {"mac": MAC, "ip": f"192.168.100.{last}", **more}
+def static_host(last: int, **options: str) -> dict[str, str]:
+    return {"mac": MAC, "ip": f"192.168.100.{last}", **options}
 
 
 def test_hosts_and_names_come_change_and_go_without_a_restart(
@@ -59,11 +59,11 @@ def test_hosts_and_names_come_change_and_go_without_a_restart(
         daemon.converge(lab())
         pid, restarts = daemon.pid, daemon.restarts
         for last in range(210, 216):
-            wanted = lab(of_guest(last, name=f"web{last}", lease_time="3d"), _9=["nas", f"n{last}"], _10=["nas"])
-            assert daemon.converge(wanted, check=True).changes == daemon.converge(wanted).changes
-            assert not daemon.converge(wanted).changes
-            told = get_lease(testbed.guest, tmp_path)
-            assert (told["ip"], told["lease"], told["hostname"]) == (f"192.168.100.{last}", "259200", f"web{last}")
+            fragment = lab(static_host(last, name=f"web{last}", lease_time="3d"), _9=["nas", f"n{last}"], _10=["nas"])
+            assert daemon.converge(fragment, check=True).changes == daemon.converge(fragment).changes
+            assert not daemon.converge(fragment).changes
+            lease = get_lease(testbed.guest, tmp_path)
+            assert (lease["ip"], lease["lease"], lease["hostname"]) == (f"192.168.100.{last}", "259200", f"web{last}")
             assert resolve(testbed.guest, BRIDGE_ADDRESS, f"n{last}.virt.test") == "192.168.100.9"
             assert len(resolve(testbed.guest, BRIDGE_ADDRESS, "nas.virt.test").split()) == 2
             # The guest has a lease by the entry that goes: of that 2.90 dies where the entry is in a dhcp-hostsdir.
@@ -89,35 +89,35 @@ def test_a_host_is_one_of_its_network_alone_and_those_of_the_system_stay(
 ) -> None:
     """The same MAC address on the LAN gets what the administrator wrote, before and after."""
     testbed.lan.run("ip", "link", "set", "eth0", "address", LAN_MAC)
-    theirs, names = tmp_path / "theirs.hosts", tmp_path / "theirs.names"
-    theirs.write_text("52:54:00:00:02:02,10.1.0.141,other\n")
-    names.write_text("10.1.0.9 printer.lan.test\n")
+    system_hosts, system_names = tmp_path / "theirs.hosts", tmp_path / "theirs.names"
+    system_hosts.write_text("52:54:00:00:02:02,10.1.0.141,other\n")
+    system_names.write_text("10.1.0.9 printer.lan.test\n")
     config = (
         "dhcp-range=10.1.0.100,10.1.0.150,1h\ndhcp-host=52:54:00:00:02:03,10.1.0.142\n"
-        f"dhcp-hostsfile={theirs}\naddn-hosts={names}\n"
+        f"dhcp-hostsfile={system_hosts}\naddn-hosts={system_names}\n"
     )
 
-    def seen() -> tuple[str, ...]:
-        told = get_lease(testbed.lan, tmp_path)
+    def observe() -> tuple[str, ...]:
+        lease = get_lease(testbed.lan, tmp_path)
         others = []
         for last in ("02", "03"):
             testbed.lan.run("ip", "link", "set", "eth0", "address", f"52:54:00:00:02:{last}")
             others.append(get_lease(testbed.lan, tmp_path)["ip"])
         testbed.lan.run("ip", "link", "set", "eth0", "address", LAN_MAC)
-        known = resolve(testbed.lan, LAN_ADDRESS, "printer.lan.test")
-        return told["lease"], told.get("hostname", ""), *others, known
+        answer = resolve(testbed.lan, LAN_ADDRESS, "printer.lan.test")
+        return lease["lease"], lease.get("hostname", ""), *others, answer
 
     testbed.lan.run("ip", "address", "replace", "10.1.0.5/24", "dev", "eth0")
     try:
         with serving(testbed, tmp_path, config) as daemon:
-            before = seen()
+            before = observe()
             assert before == ("3600", "", "10.1.0.141", "10.1.0.142", "10.1.0.9")
             daemon.converge(lab())
             daemon.converge(
                 lab({"mac": LAN_MAC, "name": "web", "ip": "192.168.100.60", "lease_time": "3d"}, _9=["nas"])
             )
             assert daemon.signals == 1
-            assert seen() == before
+            assert observe() == before
             with pytest.raises(VirtnetError, match=r"duplicate dhcp-host IP address .* of .*/lab.dhcp"):
                 daemon.converge({**lab(), "address": "10.1.0.1/24", "ranges": [],
                                  "hosts": [{"mac": MAC, "ip": "10.1.0.142"}]})  # fmt: skip
@@ -139,7 +139,7 @@ def test_networks_of_one_private_instance_change_without_a_restart(testbed: Dnsm
     with serving(testbed, tmp_path, "bind-dynamic\nexcept-interface=virt*\n") as daemon:
         daemon.converge({**lab(), "instance": "private"}, other)
         starts = list(daemon.private.starts)
-        daemon.converge({**lab(of_guest(77), _9=["nas"]), "instance": "private"}, other)
+        daemon.converge({**lab(static_host(77), _9=["nas"]), "instance": "private"}, other)
         assert (daemon.private.starts, daemon.private.signals) == (starts, ["_shared"])
         assert get_lease(testbed.guest, tmp_path)["ip"] == "192.168.100.77"
         assert resolve(testbed.guest, BRIDGE_ADDRESS, "nas.virt.test") == "192.168.100.9"
@@ -148,9 +148,9 @@ def test_networks_of_one_private_instance_change_without_a_restart(testbed: Dnsm
         assert daemon.private.starts == starts
 
 
-@pytest.mark.parametrize("fate", ["lost", "deadly"])
+@pytest.mark.parametrize("signal_effect", ["lost", "deadly"])
 def test_signal_that_does_not_do_it_is_made_up_for_by_a_restart(
-    testbed: DnsmasqTestbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fate: str
+    testbed: DnsmasqTestbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signal_effect: str
 ) -> None:
     monkeypatch.setattr(dnsmasq_verify, "_READ_TIMEOUT", 1.0)
 
@@ -162,7 +162,7 @@ def test_signal_that_does_not_do_it_is_made_up_for_by_a_restart(
     with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab())
         daemon.restarts = 0
-        monkeypatch.setattr(daemon, "reload", kill if fate == "deadly" else lambda: None)
+        monkeypatch.setattr(daemon, "reload", kill if signal_effect == "deadly" else lambda: None)
         daemon.converge(lab(_9=["nas"]))
         assert daemon.restarts == 1
         assert resolve(testbed.guest, BRIDGE_ADDRESS, "nas.virt.test") == "192.168.100.9"
@@ -176,12 +176,12 @@ def test_no_signal_is_sent_where_a_folder_of_the_administrators_makes_it_deadly(
     with serving(testbed, tmp_path, f"dhcp-hostsdir={folder}\n") as daemon:
         daemon.converge(lab())
         daemon.converge(lab(_9=["nas"]))
-        survives = parse_version(run([PROGRAM, "--version"]).stdout) >= (2, 93)
-        assert daemon.signals == int(survives)
+        is_safe = parse_version(run([PROGRAM, "--version"]).stdout) >= (2, 93)
+        assert daemon.signals == int(is_safe)
         assert resolve(testbed.guest, BRIDGE_ADDRESS, "nas.virt.test") == "192.168.100.9"
 
 
-@pytest.mark.parametrize("first", [lab(_9=["nas"]), lab(of_guest(77)), lab()], ids=["names", "hosts", "later"])
+@pytest.mark.parametrize("first", [lab(_9=["nas"]), lab(static_host(77)), lab()], ids=["names", "hosts", "later"])
 def test_file_that_dnsmasq_cannot_read_is_named_and_everything_put_back(
     testbed: DnsmasqTestbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: dict[str, Any]
 ) -> None:
@@ -193,17 +193,17 @@ def test_file_that_dnsmasq_cannot_read_is_named_and_everything_put_back(
         if first == lab():
             daemon.converge(first)
         before = daemon.fragments
-        wanted = lab(_9=["nas"]) if first == lab() else first
+        fragment = lab(_9=["nas"]) if first == lab() else first
         with pytest.raises(
             DnsmasqFailed, match=r"previous ones are back: it runs, but has not read .*/lab\.(names|dhcp)"
         ):
-            daemon.converge(wanted)
+            daemon.converge(fragment)
         assert daemon.fragments == before
         # Gone with the last file in it.
         hosts.mkdir(exist_ok=True)
         hosts.chmod(0o755)
-        daemon.converge(wanted)
-        assert not daemon.converge(wanted).changes
+        daemon.converge(fragment)
+        assert not daemon.converge(fragment).changes
 
 
 def test_folders_are_open_to_dnsmasq_whatever_the_umask(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
@@ -220,9 +220,9 @@ def test_records_that_are_read_at_the_start_alone_cost_a_restart(testbed: Dnsmas
     with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab(_9=["nas"]))
         daemon.restarts = 0
-        wanted = lab(_9=["nas"])
-        wanted["names"]["cname"] = [{"name": "files", "target": "nas"}]
-        daemon.converge(wanted)
+        fragment = lab(_9=["nas"])
+        fragment["names"]["cname"] = [{"name": "files", "target": "nas"}]
+        daemon.converge(fragment)
         assert (daemon.restarts, daemon.signals) == (1, 0)
         assert "192.168.100.9" in resolve(testbed.guest, BRIDGE_ADDRESS, "files.virt.test")
 

@@ -18,25 +18,25 @@ from pathlib import Path
 
 import pytest
 from kernel.frames import Nic, capture_frames, gratuitous_arp
-from kernel.guard_testbed import GuardTestbed, plain
+from kernel.guard_testbed import GuardTestbed, network_without_services
 from kernel.polling import wait_until
 from kernel.testbed import OUTSIDE, Namespace
 
-LAB = plain("lab", ipv4={"address": "192.168.30.1/24"})
-AUTO = plain("auto")
+LAB = network_without_services("lab", ipv4={"address": "192.168.30.1/24"})
+AUTO = network_without_services("auto")
 
 # Time for the guard to have heard of something that must not move it.
-CALM = 1.2
+QUIET_SECONDS = 1.2
 
 
 @pytest.fixture
 def testbed(tmp_path: Path) -> Iterator[GuardTestbed]:
-    made = GuardTestbed(tmp_path)
+    testbed = GuardTestbed(tmp_path)
     try:
-        yield made
+        yield testbed
     finally:
-        print(made.journal)
-        made.close()
+        print(testbed.journal)
+        testbed.close()
 
 
 @pytest.fixture
@@ -47,30 +47,30 @@ def lab(testbed: GuardTestbed) -> GuardTestbed:
     return testbed
 
 
-def guest_of(testbed: GuardTestbed, bridge: str = "vn-lab", subnet: str = "192.168.30") -> Namespace:
-    guest = testbed.guest(bridge, f"{subnet}.50/24", f"{subnet}.1")
+def add_connected_guest(testbed: GuardTestbed, bridge: str = "vn-lab", subnet: str = "192.168.30") -> Namespace:
+    guest = testbed.add_guest(bridge, f"{subnet}.50/24", f"{subnet}.1")
     wait_until(lambda: guest.pings(OUTSIDE))
     return guest
 
 
-def noted(testbed: GuardTestbed, bridge: str = "vn-lab") -> list[str]:
+def recorded_ports(testbed: GuardTestbed, bridge: str = "vn-lab") -> list[str]:
     """The ports that the guard would have a bridge made again with."""
-    note = testbed.root / f"run/virtnet/ports/{bridge}.json"
-    return [name for name, _index in json.loads(note.read_text())] if note.exists() else []
+    record = testbed.root / f"run/virtnet/ports/{bridge}.json"
+    return [name for name, _index in json.loads(record.read_text())] if record.exists() else []
 
 
 def masters(testbed: GuardTestbed) -> dict[str, str]:
     return {link["ifname"]: link.get("master", "") for link in testbed.host.json("ip", "-j", "link", "show")}
 
 
-def rests(testbed: GuardTestbed) -> bool:
+def is_quiet(testbed: GuardTestbed) -> bool:
     """Whether the guard does nothing for a while."""
     before = testbed.journal
-    time.sleep(CALM)
+    time.sleep(QUIET_SECONDS)
     return testbed.journal == before and testbed.is_idle()
 
 
-def restarted(testbed: GuardTestbed) -> None:
+def restart_guard(testbed: GuardTestbed) -> None:
     """A guard that has nothing to be patient with yet, and has moved nothing."""
     assert testbed.stop_guard() == 0
     testbed.start_guard()
@@ -94,18 +94,18 @@ ADDRESSES = (
 )
 
 
-@pytest.mark.parametrize("harms", [RULES, BRIDGE, ADDRESSES])
-def test_what_breaks_is_healed(lab: GuardTestbed, harms: tuple[tuple[str, str], ...]) -> None:
-    guest = guest_of(lab)
-    wait_until(lambda: noted(lab) == ["tap3"])
-    for harm, said in harms:
+@pytest.mark.parametrize("faults", [RULES, BRIDGE, ADDRESSES])
+def test_what_breaks_is_healed(lab: GuardTestbed, faults: tuple[tuple[str, str], ...]) -> None:
+    guest = add_connected_guest(lab)
+    wait_until(lambda: recorded_ports(lab) == ["tap3"])
+    for fault, repair in faults:
         rules = lab.host.run("nft", "-a", "list", "chain", "inet", "virtnet", "vn_forward")
         before = len(lab.journal)
-        lab.host.run(*harm.format(rule=re.findall(r"handle (\d+)", rules)[-1]).split())
-        wait_until(lambda: f"Repaired: {said}" in lab.journal[before:])  # noqa: B023
+        lab.host.run(*fault.format(rule=re.findall(r"handle (\d+)", rules)[-1]).split())
+        wait_until(lambda: f"Repaired: {repair}" in lab.journal[before:])  # noqa: B023
         wait_until(lambda: guest.pings(OUTSIDE))
         # And it rests: what it did itself breaks nothing.
-        wait_until(lambda: rests(lab))
+        wait_until(lambda: is_quiet(lab))
         assert lab.define(LAB, check=True)["changes"] == []
     assert "put off" not in lab.journal
 
@@ -114,7 +114,7 @@ LIMITS = {"inbound": {"average": 9000}, "outbound": {"average": 9000}}
 ROUTED = {**LAB, "bandwidth": LIMITS, "routes": [{"to": "10.50.0.0/24", "via": "192.168.30.50"}]}
 
 
-HARM = (
+FAULTS = (
     "tc qdisc delete dev vn-lab root",
     "tc class change dev vn-lab parent 766e: classid 766e:1 htb rate 1gbit",
     "nft flush ruleset",
@@ -127,26 +127,26 @@ HARM = (
 def test_limits_and_routes_that_were_altered_are_put_right(testbed: GuardTestbed) -> None:
     testbed.run_playbook(ROUTED)
     testbed.start_guard()
-    guest = guest_of(testbed)
-    wanted = testbed.define(ROUTED, check=True)["bridges"]
-    for number, harm in enumerate(HARM):
-        if number == len(HARM) // 2:
-            restarted(testbed)
+    guest = add_connected_guest(testbed)
+    bridges = testbed.define(ROUTED, check=True)["bridges"]
+    for number, fault in enumerate(FAULTS):
+        if number == len(FAULTS) // 2:
+            restart_guard(testbed)
         before = testbed.journal.count("bridge vn-lab: ")
-        testbed.host.run(*harm.split())
+        testbed.host.run(*fault.split())
         wait_until(lambda: testbed.journal.count("bridge vn-lab: ") > before)  # noqa: B023
-        wait_until(lambda: not testbed.task("bridge", wanted, check=True)["changed"])
+        wait_until(lambda: not testbed.task("bridge", bridges, check=True)["changed"])
     wait_until(lambda: guest.pings(OUTSIDE))
 
 
 def test_guests_links_come_back_to_a_bridge_that_was_lost_but_not_those_that_left(lab: GuardTestbed) -> None:
-    first, second = guest_of(lab), lab.guest("vn-lab", "192.168.30.51/24")
+    first, second = add_connected_guest(lab), lab.add_guest("vn-lab", "192.168.30.51/24")
     lab.host.run("ip", "link", "add", "other", "type", "bridge")
-    third = lab.guest("vn-lab", "192.168.30.52/24")
-    lab.guest("vn-lab", "192.168.30.53/24")
+    third = lab.add_guest("vn-lab", "192.168.30.52/24")
+    lab.add_guest("vn-lab", "192.168.30.53/24")
     lab.host.run("ip", "link", "set", "tap5", "nomaster")
     lab.host.run("ip", "link", "set", "tap6", "master", "other")
-    wait_until(lambda: noted(lab) == ["tap3", "tap4"])
+    wait_until(lambda: recorded_ports(lab) == ["tap3", "tap4"])
     lab.host.run("ip", "link", "delete", "vn-lab")
     wait_until(lambda: masters(lab).get("tap3") == masters(lab).get("tap4") == "vn-lab")
     wait_until(lambda: first.pings("192.168.30.51") and second.pings("192.168.30.1"))
@@ -182,17 +182,17 @@ def test_a_macvtap_that_is_gone_with_its_bridge_is_named(lab: GuardTestbed) -> N
     assert "mvt1" not in lab.journal
     # Only of one there is a guest that has to be started again.
     wait_until(lab.is_idle)
-    said = lab.command("check", check=False)
-    assert f"mvt0 was made on vn-lab and is gone with it, and process {guest.pid} (sleep) still has it open" in said
-    assert "mvt2" not in said
+    output = lab.command("check", check=False)
+    assert f"mvt0 was made on vn-lab and is gone with it, and process {guest.pid} (sleep) still has it open" in output
+    assert "mvt2" not in output
     guest.kill()
     guest.wait()
     wait_until(lambda: "All is well" in lab.command("check", check=False))
 
 
 def test_a_guard_that_was_killed_finds_what_was_lost_meanwhile(lab: GuardTestbed) -> None:
-    guest = guest_of(lab)
-    wait_until(lambda: noted(lab) == ["tap3"])
+    guest = add_connected_guest(lab)
+    wait_until(lambda: recorded_ports(lab) == ["tap3"])
     lab.stop_guard(signal.SIGKILL)
     lab.host.run("ip", "link", "delete", "vn-lab")
     lab.host.run("nft", "flush", "ruleset")
@@ -205,7 +205,7 @@ def test_without_inotify_files_are_looked_at(testbed: GuardTestbed) -> None:
     testbed.run_playbook(LAB)
     testbed.start_guard(inotify=False)
     assert "No inotify instance is left" in testbed.journal
-    testbed.define(plain("lab", ipv4={"address": "192.168.31.1/24"}))
+    testbed.define(network_without_services("lab", ipv4={"address": "192.168.31.1/24"}))
     (testbed.root / "run/virtnet/pending.json").unlink()
     wait_until(lambda: "192.168.31.1/24" in testbed.host.run("ip", "address", "show", "dev", "vn-lab"))
 
@@ -217,15 +217,15 @@ def test_a_folder_that_came_after_the_guard_is_watched_and_so_is_the_next_in_its
         folder.mkdir()
         # The guard has something else to do, and finds the folder then.
         lab.host.run("ip", "link", "set", "vn-lab", "down")
-        wait_until(lambda: rests(lab))
+        wait_until(lambda: is_quiet(lab))
         stray.write_text("")
         wait_until(lambda: not folder.exists())
 
 
 def test_a_network_that_is_stopped_stays_so_and_its_guests_come_back_with_it(lab: GuardTestbed) -> None:
-    guest = guest_of(lab)
+    guest = add_connected_guest(lab)
     assert "Network lab stopped" in lab.command("stop", "lab")
-    time.sleep(CALM)
+    time.sleep(QUIET_SECONDS)
     assert "vn-lab" not in masters(lab)
     assert json.loads(lab.command("list", "--json"))[0]["state"] == "inactive"
     assert "Network lab started" in lab.command("start", "lab")
@@ -233,36 +233,36 @@ def test_a_network_that_is_stopped_stays_so_and_its_guests_come_back_with_it(lab
 
 
 def test_a_run_does_what_it_said_in_check_mode_with_the_guard_beside_it(lab: GuardTestbed) -> None:
-    guest_of(lab)
-    changed = plain("lab", ipv4={"address": "192.168.40.1/24"}, mode="routed")
-    more = plain("more", ipv4={"address": "192.168.41.1/24"})
-    check = lab.define(changed, more, check=True)
-    foreseen = [
-        *check["changes"],
-        *lab.task("bridge", check["bridges"], check=True)["changes"],
-        *lab.task("nft", check["rules"], check=True)["changes"],
+    add_connected_guest(lab)
+    first_network = network_without_services("lab", ipv4={"address": "192.168.40.1/24"}, mode="routed")
+    second_network = network_without_services("more", ipv4={"address": "192.168.41.1/24"})
+    prediction = lab.define(first_network, second_network, check=True)
+    predicted = [
+        *prediction["changes"],
+        *lab.task("bridge", prediction["bridges"], check=True)["changes"],
+        *lab.task("nft", prediction["rules"], check=True)["changes"],
     ]
-    done = lab.define(changed, more)
-    time.sleep(CALM)
-    made = [*done["changes"], *lab.task("bridge", done["bridges"])["changes"]]
-    time.sleep(CALM)
-    made += lab.task("nft", done["rules"])["changes"]
-    assert made == foreseen
+    definitions = lab.define(first_network, second_network)
+    time.sleep(QUIET_SECONDS)
+    changes = [*definitions["changes"], *lab.task("bridge", definitions["bridges"])["changes"]]
+    time.sleep(QUIET_SECONDS)
+    changes += lab.task("nft", definitions["rules"])["changes"]
+    assert changes == predicted
     wait_until(lambda: not (lab.root / "run/virtnet/pending.json").exists())
     lab.host.run("nft", "flush", "ruleset")
     wait_until(lambda: "rules of more: created" in lab.journal)
 
 
 def test_a_run_that_ended_half_way_is_finished_by_the_guard(lab: GuardTestbed) -> None:
-    lab.define(LAB, plain("more", ipv4={"address": "192.168.41.1/24"}))
-    note = lab.root / "run/virtnet/pending.json"
-    note.write_text(json.dumps({**json.loads(note.read_text()), "until": 1}))
+    lab.define(LAB, network_without_services("more", ipv4={"address": "192.168.41.1/24"}))
+    record = lab.root / "run/virtnet/pending.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "until": 1}))
     wait_until(lambda: "vn-more" in masters(lab))
     assert "did not finish; the guard completes it" in lab.journal
 
 
 def test_other_networks_are_guarded_while_a_run_is_under_way(lab: GuardTestbed) -> None:
-    lab.define(LAB, plain("more", ipv4={"address": "192.168.41.1/24"}))
+    lab.define(LAB, network_without_services("more", ipv4={"address": "192.168.41.1/24"}))
     lab.host.run("ip", "link", "delete", "vn-lab")
     wait_until(lambda: "vn-lab" in masters(lab))
     assert "vn-more" not in masters(lab)
@@ -287,8 +287,10 @@ def test_a_network_whose_subnet_is_somebody_elses_now_moves_at_once(testbed: Gua
         after = subnet_of(testbed, "auto")
         assert after != before
         link = testbed.link("vn-auto")
-        assert [f"{one['local']}/{one['prefixlen']}" for one in link["addr_info"] if one["family"] == "inet"] == [after]
-        guest_of(testbed, "vn-auto", after.rpartition(".")[0])
+        assert [
+            f"{address['local']}/{address['prefixlen']}" for address in link["addr_info"] if address["family"] == "inet"
+        ] == [after]
+        add_connected_guest(testbed, "vn-auto", after.rpartition(".")[0])
         # A network that has moved rests for a while, but not where the guard is another.
         assert testbed.stop_guard() == 0
         testbed.log.write_text("")
@@ -319,7 +321,7 @@ def test_a_host_in_a_guest_gets_out_of_the_way_of_its_own_uplink(testbed: GuardT
         after = subnet_of(inner, "auto")
         assert after != before and subnet_of(testbed, "auto") == before
         # Out of both.
-        guest_of(inner, "vn-auto", after.rpartition(".")[0])
+        add_connected_guest(inner, "vn-auto", after.rpartition(".")[0])
     finally:
         print(inner.journal)
         inner.close()
@@ -329,35 +331,35 @@ def test_guests_links_that_are_down_for_a_moment_come_up_also_after_a_kill(testb
     testbed.run_playbook(AUTO)
     testbed.start_guard()
     net = subnet_of(testbed, "auto").rpartition(".")[0]
-    testbed.guest("vn-auto", f"{net}.50/24", f"{net}.1")
-    wait_until(lambda: noted(testbed, "vn-auto") == ["tap3"])
-    note = testbed.root / "run/virtnet/links-down"
+    testbed.add_guest("vn-auto", f"{net}.50/24", f"{net}.1")
+    wait_until(lambda: recorded_ports(testbed, "vn-auto") == ["tap3"])
+    record = testbed.root / "run/virtnet/links-down"
     testbed.host.run("ip", "address", "add", f"{net}.7/24", "dev", "eth0")
-    wait_until(lambda: note.exists() or "so it moves to" in testbed.journal)
+    wait_until(lambda: record.exists() or "so it moves to" in testbed.journal)
     testbed.kill_all()
     testbed.log.write_text("")
     testbed.start_guard()
-    wait_until(lambda: not note.exists() and "UP" in testbed.link("tap3")["flags"])
+    wait_until(lambda: not record.exists() and "UP" in testbed.link("tap3")["flags"])
 
 
 def test_an_ipv6_subnet_that_is_somebody_elses_now_is_another_at_once(testbed: GuardTestbed) -> None:
-    def own() -> str:
+    def ipv6_address() -> str:
         definition = json.loads((testbed.root / "etc/virtnet/networks/six.json").read_text())
         return str(definition["ipv6"]["address"])
 
-    network = plain("six", ipv6={"address": "auto", "ra": False})
+    network = network_without_services("six", ipv6={"address": "auto", "ra": False})
     testbed.run_playbook(network)
     testbed.start_guard()
     before4 = subnet_of(testbed, "six")
     for event in ("-6 address add {net}::7/64 dev eth0 nodad", "-6 route add {net}::/80 dev eth0"):
-        before = own()
+        before = ipv6_address()
         testbed.host.run("ip", *event.format(net=before.partition("::")[0]).split())
         wait_until(lambda: "so it moves to" in testbed.journal and testbed.is_idle())
-        after = own()
+        after = ipv6_address()
         assert after != before and subnet_of(testbed, "six") == before4
-        addresses = [f"{one['local']}/{one['prefixlen']}" for one in testbed.link("vn-six")["addr_info"]]
+        addresses = [f"{address['local']}/{address['prefixlen']}" for address in testbed.link("vn-six")["addr_info"]]
         assert after in addresses and before not in addresses and before4 in addresses
-        guest = testbed.guest("vn-six", f"{after.partition('::')[0]}::50/64")
+        guest = testbed.add_guest("vn-six", f"{after.partition('::')[0]}::50/64")
         wait_until(lambda: guest.pings(after.partition("/")[0]))  # noqa: B023
         assert testbed.stop_guard() == 0
         testbed.log.write_text("")
@@ -369,8 +371,8 @@ def test_a_fixed_network_stays_and_is_reported(lab: GuardTestbed) -> None:
     lab.host.run("ip", "address", "add", "192.168.30.200/25", "dev", "eth0")
     wait_until(lambda: "has a fixed address and stays" in lab.journal)
     assert "192.168.30.200/25 of eth0" in lab.command("check", check=False)
-    (one,) = json.loads(lab.command("list", "--json"))
-    assert any("192.168.30.200/25" in what for what in one["conflicts"])
+    (network,) = json.loads(lab.command("list", "--json"))
+    assert any("192.168.30.200/25" in conflict for conflict in network["conflicts"])
     assert subnet_of(lab, "lab") == "192.168.30.1/24"
 
 
@@ -384,49 +386,49 @@ def test_an_uplink_that_flaps_makes_no_network_wander(testbed: GuardTestbed) -> 
         lines = f"address add {net}.7/24 dev eth0\naddress delete {net}.7/24 dev eth0\n"
         testbed.host.run("ip", "-batch", "-", stdin=lines)
         time.sleep(0.1)
-    time.sleep(CALM)
+    time.sleep(QUIET_SECONDS)
     assert subnet_of(testbed, "auto") == before, testbed.journal
 
 
 def test_floods_of_events_from_elsewhere_start_nothing_and_change_nothing(lab: GuardTestbed) -> None:
-    wait_until(lambda: rests(lab))
+    wait_until(lambda: is_quiet(lab))
     # Every child of the guard that reads or changes anything takes the lock, and leaves its number there.
     lock = lab.root / "run/virtnet/lock"
-    before, said = (lock.read_text(), lock.stat().st_mtime_ns), lab.journal
+    before, journal = (lock.read_text(), lock.stat().st_mtime_ns), lab.journal
     for batch in range(10):
         lines = [
             f"address add 10.{batch}.{i}.1/24 dev eth0\naddress delete 10.{batch}.{i}.1/24 dev eth0" for i in range(50)
         ]
         lab.host.run("ip", "-batch", "-", stdin="\n".join(lines))
     wait_until(lab.has_read_all_events)
-    time.sleep(CALM)
-    assert (lock.read_text(), lock.stat().st_mtime_ns) == before and lab.journal == said
+    time.sleep(QUIET_SECONDS)
+    assert (lock.read_text(), lock.stat().st_mtime_ns) == before and lab.journal == journal
     # It was not deaf meanwhile.
     lab.host.run("ip", "link", "set", "vn-lab", "down")
     wait_until(lambda: "bridge vn-lab: up false -> true" in lab.journal)
 
 
 def test_what_breaks_again_and_again_is_healed_ever_more_rarely(lab: GuardTestbed) -> None:
-    def is_there() -> bool:
+    def rules_exist() -> bool:
         return "vn_bridges" in lab.host.run("nft", "list", "ruleset")
 
-    def put_off_after_one_more(words: str) -> bool:
+    def delayed_after_another_fault(message: str) -> bool:
         # Not into a repair that is under way: that would be one that failed.
-        if lab.is_idle() and is_there():
+        if lab.is_idle() and rules_exist():
             lab.host.run("nft", "delete", "table", "inet", "virtnet")
-        return words in lab.journal
+        return message in lab.journal
 
-    wait_until(lambda: put_off_after_one_more("its next repair is put off by 2 s"), 120)
-    wait_until(lambda: put_off_after_one_more("its next repair is put off by 4 s"), 120)
-    wait_until(is_there)
+    wait_until(lambda: delayed_after_another_fault("its next repair is put off by 2 s"), 120)
+    wait_until(lambda: delayed_after_another_fault("its next repair is put off by 4 s"), 120)
+    wait_until(rules_exist)
 
 
 def test_a_guard_killed_at_any_moment_of_a_repair_loses_nothing(lab: GuardTestbed) -> None:
-    guest = guest_of(lab)
+    guest = add_connected_guest(lab)
     # Alone, and with all that it runs, as systemd does with a unit's.
     kills = (lambda: lab.stop_guard(signal.SIGKILL), lab.kill_all)
     for delay, kill in product((0.0, 0.05, 0.1, 0.2, 0.4), kills):
-        wait_until(lambda: noted(lab) == ["tap3"] and lab.is_idle())
+        wait_until(lambda: recorded_ports(lab) == ["tap3"] and lab.is_idle())
         lab.host.run("nft", "flush", "ruleset")
         lab.host.run("ip", "link", "delete", "vn-lab")
         time.sleep(delay)
@@ -441,16 +443,18 @@ def test_a_guard_killed_at_any_moment_of_a_repair_loses_nothing(lab: GuardTestbe
 def test_guests_that_are_plugged_in_later_are_kept_apart_at_once(testbed: GuardTestbed) -> None:
     """Rules alone would let what is not IP pass, such as ARP for the address of somebody else."""
     testbed.host.run("ip", "link", "add", "eth9", "type", "veth", "peer", "name", "peer9")
-    testbed.run_playbook({**LAB, "isolate_guests": True, "bridge": {"ports": ["eth9"]}}, plain("open"))
+    testbed.run_playbook(
+        {**LAB, "isolate_guests": True, "bridge": {"ports": ["eth9"]}}, network_without_services("open")
+    )
     testbed.start_guard()
-    nics = [Nic.of(testbed.guest("vn-lab", f"192.168.30.{number}/24", "192.168.30.1")) for number in (2, 3, 4)]
-    testbed.guest("vn-open", "10.9.9.9/24")
+    nics = [Nic.of(testbed.add_guest("vn-lab", f"192.168.30.{number}/24", "192.168.30.1")) for number in (2, 3, 4)]
+    testbed.add_guest("vn-open", "10.9.9.9/24")
 
-    def marked() -> set[str]:
+    def isolated_ports() -> set[str]:
         ports = testbed.host.json("bridge", "-d", "-j", "link", "show")
-        return {one["ifname"] for one in ports if one.get("isolated")}
+        return {port["ifname"] for port in ports if port.get("isolated")}
 
-    wait_until(lambda: marked() == {"tap3", "tap4", "tap5"})
+    wait_until(lambda: isolated_ports() == {"tap3", "tap4", "tap5"})
     for number, nic in enumerate(nics, 3):
         assert f"tap{number} is isolated from the other guests of vn-lab." in testbed.journal
         assert nic.namespace.pings("192.168.30.1")
@@ -458,12 +462,14 @@ def test_guests_that_are_plugged_in_later_are_kept_apart_at_once(testbed: GuardT
         nics[0].send(gratuitous_arp(nics[0].mac, "192.168.30.1"))
         assert nics[0].namespace.pings("192.168.30.1")
         assert nics[1].namespace.pings("192.168.30.1")
-        assert not capture.received(bytes.fromhex(nics[0].mac.replace(":", "")))
+        assert not capture.contains(bytes.fromhex(nics[0].mac.replace(":", "")))
     # Off the bridge and back, the kernel has forgotten the mark.
     testbed.host.run("ip", "link", "set", "tap3", "nomaster")
     testbed.host.run("ip", "link", "set", "tap3", "master", "vn-lab")
-    wait_until(lambda: marked() == {"tap3", "tap4", "tap5"})
-    testbed.run_playbook({**LAB, "isolate_guests": False, "bridge": {"ports": ["eth9"]}}, plain("open"))
-    testbed.guest("vn-lab", "192.168.30.5/24")
+    wait_until(lambda: isolated_ports() == {"tap3", "tap4", "tap5"})
+    testbed.run_playbook(
+        {**LAB, "isolate_guests": False, "bridge": {"ports": ["eth9"]}}, network_without_services("open")
+    )
+    testbed.add_guest("vn-lab", "192.168.30.5/24")
     wait_until(testbed.has_read_all_events)
-    assert marked() == set()
+    assert isolated_ports() == set()

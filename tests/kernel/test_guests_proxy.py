@@ -33,14 +33,14 @@ NAMES = {4: "guest.lab", 6: "six"}
 @pytest.fixture(scope="module")
 def testbed() -> Iterator[SshTestbed]:
     with open_folder() as folder:
-        made = SshTestbed(folder)
+        testbed = SshTestbed(folder)
         try:
-            made.start()
-            (folder / "known host").write_text(made.host.known_hosts(*HOST.values()))
-            (folder / "known guest").write_text(made.guest.known_hosts(*GUEST.values()))
-            yield made
+            testbed.start()
+            (folder / "known host").write_text(testbed.host.known_hosts(*HOST.values()))
+            (folder / "known guest").write_text(testbed.guest.known_hosts(*GUEST.values()))
+            yield testbed
         finally:
-            made.close()
+            testbed.close()
 
 
 @pytest.fixture(params=versions())
@@ -48,12 +48,16 @@ def controller(request: pytest.FixtureRequest, testbed: SshTestbed, tmp_path: Pa
     return Controller(tmp_path, python_of(request.param), enter=testbed.on_controller)
 
 
-def known(testbed: SshTestbed, of: str) -> str:
+def known_hosts_option(testbed: SshTestbed, of: str) -> str:
     return f"-o 'UserKnownHostsFile=\"{testbed.folder / f'known {of}'}\"' -o StrictHostKeyChecking=yes"
 
 
 def inventory(
-    controller: Controller, testbed: SshTestbed, family: int, guests: dict[str, Any] | None = None, **told: Any
+    controller: Controller,
+    testbed: SshTestbed,
+    family: int,
+    guests: dict[str, Any] | None = None,
+    **host_variables: Any,
 ) -> Path:
     """The host and its guests; ``told``: variables of the host instead of its user and key."""
     access = {"ansible_user": OPERATOR, "ansible_ssh_private_key_file": str(testbed.host_key)}
@@ -65,17 +69,17 @@ def inventory(
         ansible_host=HOST[family],
         ansible_port="{{ port_of_ssh }}",
         port_of_ssh=PORT,
-        ansible_ssh_common_args=known(testbed, "host"),
-        **(told or access),
+        ansible_ssh_common_args=known_hosts_option(testbed, "host"),
+        **(host_variables or access),
     )
-    of_guests = {
+    guest_variables = {
         "ansible_user": "root",
         "ansible_port": PORT,
         "ansible_ssh_private_key_file": str(testbed.guest_key),
-        "ansible_ssh_extra_args": known(testbed, "guest"),
+        "ansible_ssh_extra_args": known_hosts_option(testbed, "guest"),
         "ansible_python_interpreter": "/usr/bin/python3",
     }
-    return controller.write(guests, virtnet_guests={"vars": of_guests})
+    return controller.write(guests, virtnet_guests={"vars": guest_variables})
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -83,9 +87,9 @@ def test_a_guest_is_reached_with_the_keys_that_ansible_was_given(
     controller: Controller, testbed: SshTestbed, family: int
 ) -> None:
     folder = inventory(controller, testbed, family, {"family": f"ipv{family}"})
-    done = controller.run("adhoc", f"--inventory={folder}", NAMES[family], "--module-name=ansible.builtin.ping")
-    assert done.returncode == 0
-    assert '"ping": "pong"' in done.stdout
+    result = controller.run("adhoc", f"--inventory={folder}", NAMES[family], "--module-name=ansible.builtin.ping")
+    assert result.returncode == 0
+    assert '"ping": "pong"' in result.stdout
     # It is the guest's sshd that answered, and its host's with the host's user that let it pass.
     assert "Accepted publickey for root" in (testbed.guest.folder / "sshd.log").read_text()
     assert f"Accepted publickey for {OPERATOR}" in (testbed.host.folder / "sshd.log").read_text()
@@ -94,19 +98,19 @@ def test_a_guest_is_reached_with_the_keys_that_ansible_was_given(
 def test_a_proxy_jump_has_no_key_that_ansible_was_given(controller: Controller, testbed: SshTestbed) -> None:
     folder = inventory(controller, testbed, 4)
     jump = f"ansible_ssh_common_args='-o ProxyJump={OPERATOR}@{HOST[4]}:{PORT}'"
-    done = controller.run(
+    result = controller.run(
         "adhoc", f"--inventory={folder}", "guest.lab", "--module-name=ansible.builtin.raw", "-a", "true", "-e", jump
     )
-    assert done.returncode == 4
-    assert "UNREACHABLE" in done.stdout
+    assert result.returncode == 4
+    assert "UNREACHABLE" in result.stdout
 
 
 def test_key_and_user_of_the_command_line_are_those_of_the_host(controller: Controller, testbed: SshTestbed) -> None:
     folder = inventory(controller, testbed, 4, ansible_become=False)
     words = [f"--inventory={folder}", f"--private-key={testbed.host_key}", f"--user={OPERATOR}"]
-    done = controller.run("adhoc", *words, "guest.lab", "--module-name=ansible.builtin.raw", "-a", "echo IN")
-    assert done.returncode == 0
-    assert "IN" in done.stdout
+    result = controller.run("adhoc", *words, "guest.lab", "--module-name=ansible.builtin.raw", "-a", "echo IN")
+    assert result.returncode == 0
+    assert "IN" in result.stdout
 
 
 def test_key_and_user_of_the_configuration_are_those_of_the_host(controller: Controller, testbed: SshTestbed) -> None:
@@ -115,16 +119,16 @@ def test_key_and_user_of_the_configuration_are_those_of_the_host(controller: Con
         f"[defaults]\nremote_user = {OPERATOR}\nprivate_key_file = {testbed.host_key}\n"
     )
     words = [f"--inventory={folder}", "guest.lab", "--module-name=ansible.builtin.raw", "-a", "echo IN"]
-    done = controller.run("adhoc", *words, ANSIBLE_CONFIG=str(controller.folder / "ansible.cfg"))
-    assert done.returncode == 0
-    assert "IN" in done.stdout
+    result = controller.run("adhoc", *words, ANSIBLE_CONFIG=str(controller.folder / "ansible.cfg"))
+    assert result.returncode == 0
+    assert "IN" in result.stdout
 
 
 def test_without_proxy_jump_the_guest_is_not_reached(controller: Controller, testbed: SshTestbed) -> None:
     folder = inventory(controller, testbed, 4, {"proxy_jump": False})
     words = [f"--inventory={folder}", "--timeout=3", "guest.lab", "--module-name=ansible.builtin.raw", "-a", "true"]
-    done = controller.run("adhoc", *words)
-    assert done.returncode == 4
+    result = controller.run("adhoc", *words)
+    assert result.returncode == 4
 
 
 def test_a_host_whose_user_would_be_an_option_of_ssh_is_not_a_proxy(
@@ -132,6 +136,6 @@ def test_a_host_whose_user_would_be_an_option_of_ssh_is_not_a_proxy(
 ) -> None:
     trap = controller.folder / "trapped"
     folder = inventory(controller, testbed, 4, ansible_user=f'a" -oProxyCommand="touch {trap}', ansible_become=False)
-    found = controller.listed(folder)
-    assert "virtnet_guests" not in found or not found["virtnet_guests"].get("hosts")
+    listing = controller.list_inventory(folder)
+    assert "virtnet_guests" not in listing or not listing["virtnet_guests"].get("hosts")
     assert not trap.exists()

@@ -51,39 +51,39 @@ class ServiceTestbed(NamespaceTestbed):
         self.host.run("ip", "link", "add", "theirs", "type", "bridge")
         self.host.run("ip", "address", "add", "172.17.0.1/24", "dev", "theirs")
         self.host.run("ip", "link", "set", "theirs", "up")
-        self.container = self.guest("theirs", "172.17.0.2/24", gateway="172.17.0.1")
+        self.container = self.add_guest("theirs", "172.17.0.2/24", gateway="172.17.0.1")
 
 
 @pytest.fixture(scope="module")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceTestbed]:
-    made = ServiceTestbed(tmp_path_factory.mktemp("services"))
-    yield made
-    made.close()
+    testbed = ServiceTestbed(tmp_path_factory.mktemp("services"))
+    yield testbed
+    testbed.close()
 
 
 def reached(namespace: Namespace, port: int) -> set[str]:
     """Whose address of the host answers, by TCP; UDP is the same."""
-    at = {"uplink": UPLINK, **{mode: f"{NETS[mode]}.1" for mode in MODES}}
-    found = {
-        protocol: {name for name, address in at.items() if namespace.ask(address, port, protocol)}
+    addresses = {"uplink": UPLINK, **{mode: f"{NETS[mode]}.1" for mode in MODES}}
+    names = {
+        protocol: {name for name, address in addresses.items() if namespace.ask(address, port, protocol)}
         for protocol in ("tcp", "udp")
     }
-    assert found["tcp"] == found["udp"]
-    return found["tcp"]
+    assert names["tcp"] == names["udp"]
+    return names["tcp"]
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_what_a_guest_reaches_of_the_hosts_services(services: ServiceTestbed, mode: str) -> None:
     """A service on all addresses: at the uplink's address and at its own network's; of others, as the modes say."""
-    wanted = {
+    expected = {
         "nat": {"uplink", "nat", "open"},
         "isolated": {"uplink", "isolated", "open"},
         "routed": {"uplink", "routed", "open"},
         "open": {"uplink", *MODES},
     }[mode]
-    assert reached(services.guests[mode], 8000) == wanted
+    assert reached(services.guests[mode], 8000) == expected
     # Names of others would be a way out of an isolated network.
-    assert reached(services.guests[mode], 53) == ({mode} if mode == "isolated" else wanted)
+    assert reached(services.guests[mode], 53) == ({mode} if mode == "isolated" else expected)
 
 
 def test_what_the_lan_reaches_of_the_hosts_services(services: ServiceTestbed) -> None:
@@ -122,7 +122,7 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
 @pytest.mark.parametrize("mode", ["nat", "routed", "isolated"])
 def test_dnsmasq_answers_nobody_on_the_uplink_because_of_us(dns: DnsmasqTestbed, config: str, mode: str) -> None:
     """The LAN gets what it got before: at the host's address there, if the administrator's dnsmasq answers; no more."""
-    text, more = CONFIGS[config]
+    text, options = CONFIGS[config]
     rules = nft_elements.Rules("lab", "virt0", mode, "", ("192.168.100.0/24",))
     with open_folder() as folder, serving(dns, folder, text, LOCAL) as daemon:
         before = resolve(dns.lan, LAN_ADDRESS)
@@ -130,7 +130,7 @@ def test_dnsmasq_answers_nobody_on_the_uplink_because_of_us(dns: DnsmasqTestbed,
         script = folder / "rules"
         script.write_text(nft_script.render(nft_elements.merged([nft_elements.elements_of(rules)])))
         dns.host.run("nft", "-f", str(script))
-        daemon.converge({**LAB_FRAGMENT, **more, "names": {"hosts": [{"ip": "192.168.100.9", "names": ["nas"]}]}})
+        daemon.converge({**LAB_FRAGMENT, **options, "names": {"hosts": [{"ip": "192.168.100.9", "names": ["nas"]}]}})
         assert resolve(dns.guest, "192.168.100.1", "nas.virt.test") == "192.168.100.9"
         assert resolve(dns.lan, LAN_ADDRESS) == before
         for name in (NAME, "nas.virt.test"):

@@ -18,22 +18,22 @@ A = "192.168.30"
 
 @pytest.fixture
 def testbed(tmp_path: Path) -> Iterator[NamespaceTestbed]:
-    made = NamespaceTestbed(tmp_path)
-    made.outside.serve()
-    yield made
-    made.close()
+    testbed = NamespaceTestbed(tmp_path)
+    testbed.outside.serve()
+    yield testbed
+    testbed.close()
 
 
-def run(testbed: NamespaceTestbed, mode: str, *, isolate: bool, **more: Any) -> list[str]:
+def run(testbed: NamespaceTestbed, mode: str, *, isolate: bool, **options: Any) -> list[str]:
     """Both modules with the options that orchestration.desired_state gives them; returns their changes."""
     rules = {
         "name": "a",
         "bridge": "br-a",
         "mode": mode,
         "subnets": [f"{A}.0/24"],
-        "isolate_guests": isolate and not more,
+        "isolate_guests": isolate and not options,
     }
-    bridge = {"name": "br-a", "addresses": [f"{A}.1/24"], "isolate_guests": isolate, **more}
+    bridge = {"name": "br-a", "addresses": [f"{A}.1/24"], "isolate_guests": isolate, **options}
     results = testbed.tasks(Task("nft", [rules]), Task("bridge", [bridge]))
     assert all("changes" in result for result in results), results
     return [change for result in results for change in result["changes"]]
@@ -41,15 +41,15 @@ def run(testbed: NamespaceTestbed, mode: str, *, isolate: bool, **more: Any) -> 
 
 def unanswered(*pairs: tuple[Namespace, int]) -> bool:
     """Whether none of these guests gets an answer from the other, by TCP or ping."""
-    asked = [partial(guest.ask, f"{A}.{other}") for guest, other in pairs]
-    pinged = [partial(guest.pings, f"{A}.{other}") for guest, other in pairs]
+    asked = [partial(add_guest.ask, f"{A}.{other}") for add_guest, other in pairs]
+    pinged = [partial(add_guest.pings, f"{A}.{other}") for add_guest, other in pairs]
     return not any(in_parallel(*asked, *pinged))
 
 
-def guest(testbed: NamespaceTestbed, host: int) -> Namespace:
-    made = testbed.guest("br-a", f"{A}.{host}/24", gateway=f"{A}.1")
-    made.serve()
-    return made
+def add_guest(testbed: NamespaceTestbed, host: int) -> Namespace:
+    namespace = testbed.add_guest("br-a", f"{A}.{host}/24", gateway=f"{A}.1")
+    namespace.serve()
+    return namespace
 
 
 @pytest.mark.parametrize("mode", ["nat", "routed", "isolated", "open"])
@@ -58,11 +58,11 @@ def test_guests_reach_host_and_outside_but_not_each_other(testbed: NamespaceTest
     run(testbed, mode, isolate=False)
     if mode == "open":
         testbed.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
-    first, second = guest(testbed, 2), guest(testbed, 3)
+    first, second = add_guest(testbed, 2), add_guest(testbed, 3)
     assert second.ask(f"{A}.2") == f"{A}.3"
     assert run(testbed, mode, isolate=True)
     assert not run(testbed, mode, isolate=True)
-    third = guest(testbed, 4)
+    third = add_guest(testbed, 4)
     assert unanswered((second, 2), (first, 3), (third, 2), (first, 4))
     # The host does not route between them either.
     first.run("ip", "route", "replace", f"{A}.3/32", "via", f"{A}.1")
@@ -80,10 +80,10 @@ def test_guests_reach_host_and_outside_but_not_each_other(testbed: NamespaceTest
 def test_a_port_that_is_no_guest_is_reached(testbed: NamespaceTestbed) -> None:
     machine = Namespace("machine")
     testbed.namespaces.append(machine)
-    testbed._wire(machine, "eth0", f"{A}.9/24", "eth1")
+    testbed.add_veth(machine, "eth0", f"{A}.9/24", "eth1")
     machine.serve()
     run(testbed, "nat", isolate=True, ports=["eth1"])
-    first, second = guest(testbed, 2), guest(testbed, 3)
+    first, second = add_guest(testbed, 2), add_guest(testbed, 3)
     run(testbed, "nat", isolate=True, ports=["eth1"])
     assert first.ask(f"{A}.9") == f"{A}.2"
     assert machine.ask(f"{A}.2") == f"{A}.9"
@@ -92,7 +92,7 @@ def test_a_port_that_is_no_guest_is_reached(testbed: NamespaceTestbed) -> None:
 
 def test_isolated_ports_of_others_stay_isolated(testbed: NamespaceTestbed) -> None:
     run(testbed, "nat", isolate=False)
-    first, second = guest(testbed, 2), guest(testbed, 3)
+    first, second = add_guest(testbed, 2), add_guest(testbed, 3)
     for link in testbed.host.json("ip", "-j", "link", "show", "master", "br-a"):
         testbed.host.run("bridge", "link", "set", "dev", link["ifname"], "isolated", "on")
     assert not run(testbed, "nat", isolate=False)
@@ -101,7 +101,7 @@ def test_isolated_ports_of_others_stay_isolated(testbed: NamespaceTestbed) -> No
 
 def test_dhcp_replies_have_no_checksum_that_an_old_client_finds_wrong(testbed: NamespaceTestbed) -> None:
     run(testbed, "nat", isolate=False)
-    client = guest(testbed, 2)
+    client = add_guest(testbed, 2)
     capture = client.start("sh", "-c", "exec tcpdump -vvnni eth0 -c1 udp src port 67 2>&1")
     assert capture.stdout is not None
     assert any("listening on eth0" in line for line in capture.stdout)

@@ -30,9 +30,9 @@ def lab() -> Iterator[Lab]:
 
 def test_a_host_whose_monitor_was_killed_is_there_again_at_once(lab: Lab) -> None:
     host = lab.host("spare-host")
-    found = inspect(host.namespace)
-    assert found is not None
-    os.kill(found["State"]["ConmonPid"], signal.SIGKILL)
+    container = inspect(host.namespace)
+    assert container is not None
+    os.kill(container["State"]["ConmonPid"], signal.SIGKILL)
     os.kill(host.pid, signal.SIGKILL)
     # For good, it is stopping then, in podman's view.
     ask("stop", "--time", "1", host.namespace)

@@ -17,10 +17,10 @@ A, B = "192.168.30", "192.168.31"
 
 @pytest.fixture
 def testbed(tmp_path: Path) -> Iterator[NamespaceTestbed]:
-    made = NamespaceTestbed(tmp_path)
-    made.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=0")
-    yield made
-    made.close()
+    testbed = NamespaceTestbed(tmp_path)
+    testbed.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=0")
+    yield testbed
+    testbed.close()
 
 
 def forwarding(testbed: NamespaceTestbed) -> str:
@@ -83,7 +83,7 @@ def test_bridged_frames_pass_within_a_network_with_and_without_br_netfilter(test
 def test_uplink_restricts_forwarding_to_it(testbed: NamespaceTestbed) -> None:
     remote = Namespace("remote")
     testbed.namespaces.append(remote)
-    testbed._wire(remote, "eth0", "198.51.100.1/24", "eth1")
+    testbed.add_veth(remote, "eth0", "198.51.100.1/24", "eth1")
     testbed.host.run("ip", "address", "add", "198.51.100.2/24", "dev", "eth1")
     remote.serve()
     testbed.outside.serve()
@@ -139,7 +139,7 @@ def test_networks_that_are_not_desired_stay_unless_purged(testbed: NamespaceTest
 
 
 @pytest.mark.parametrize(
-    "damage",
+    "fault",
     [
         "flush table inet virtnet",
         "delete table inet virtnet",
@@ -151,11 +151,11 @@ def test_networks_that_are_not_desired_stay_unless_purged(testbed: NamespaceTest
         "flush ruleset",
     ],
 )
-def test_damage_is_found_and_repaired(testbed: NamespaceTestbed, damage: str) -> None:
+def test_damage_is_found_and_repaired(testbed: NamespaceTestbed, fault: str) -> None:
     desired = [network("a", A, "nat"), network("b", B, "nat")]
     testbed.task("nft", desired)
     expected = table(testbed)
-    testbed.host.run("nft", damage)
+    testbed.host.run("nft", fault)
     assert testbed.task("nft", desired, check=True)["changed"]
     assert testbed.task("nft", desired)["changed"]
     assert table(testbed) == expected
@@ -225,7 +225,7 @@ def test_a_gateway_on_a_veth_in_the_bridge_with_and_without_br_netfilter(testbed
     masquerade = {"name": "gateway", "bridge": "gw0", "mode": "nat", "subnets": [f"{A}.0/24"]}
     # Without our rule for the bridge, conntrack tracks its frames before they are routed: no NAT.
     testbed.task("nft", [masquerade])
-    guest = testbed.guest("br-a", f"{A}.2/24", gateway=f"{A}.1")
+    guest = testbed.add_guest("br-a", f"{A}.2/24", gateway=f"{A}.1")
     assert guest.ask(OUTSIDE) == ("" if value == "1" else UPLINK)
     testbed.host.run("conntrack", "-F")
     bare = {"name": "a", "bridge": "br-a", "mode": "isolated", "subnets": []}

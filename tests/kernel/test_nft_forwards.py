@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel.nft_testbed import network as plain
+from kernel.nft_testbed import network as base_network
 from kernel.nft_testbed import plug, wait_for_addresses
 from kernel.polling import wait_until
 from kernel.testbed import OUTSIDE, PROBE, UPLINK, NamespaceTestbed
@@ -22,14 +22,14 @@ OUTSIDE6, UPLINK6, A6 = "2001:db8::1", "2001:db8::2", "fd00:a"
 
 @pytest.fixture
 def testbed(tmp_path: Path) -> Iterator[NamespaceTestbed]:
-    made = NamespaceTestbed(tmp_path)
-    made.outside.serve()
-    yield made
-    made.close()
+    testbed = NamespaceTestbed(tmp_path)
+    testbed.outside.serve()
+    yield testbed
+    testbed.close()
 
 
-def network(name: str, subnet: str, mode: str = "nat", *forwards: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return plain(name, subnet, mode, port_forwards=list(forwards), **more)
+def network(name: str, subnet: str, mode: str = "nat", *forwards: dict[str, Any], **options: Any) -> dict[str, Any]:
+    return base_network(name, subnet, mode, port_forwards=list(forwards), **options)
 
 
 WEB = [
@@ -106,7 +106,7 @@ def test_ipv6(testbed: NamespaceTestbed) -> None:
     forwards = [{"protocol": p, "port": 8080, "to": f"{A6}::2", "to_port": 8000} for p in ("tcp", "udp")]
     testbed.task("nft", [network("a", A, "nat", *forwards, subnets=[f"{A6}::/64"])])
     testbed.task("bridge", [{"name": "br-a", "addresses": [f"{A6}::1/64"]}])
-    guests = [testbed.guest("br-a", f"{A6}::{n}/64", gateway=f"{A6}::1") for n in (2, 3)]
+    guests = [testbed.add_guest("br-a", f"{A6}::{n}/64", gateway=f"{A6}::1") for n in (2, 3)]
     guests[0].serve()
     wait_for_addresses(testbed.host, *guests)
     for protocol in ("tcp", "udp"):

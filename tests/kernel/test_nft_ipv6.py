@@ -20,13 +20,13 @@ OUTSIDE, UPLINK = "2001:db8::1", "2001:db8::2"
 
 @pytest.fixture
 def testbed(tmp_path: Path) -> Iterator[NamespaceTestbed]:
-    made = NamespaceTestbed(tmp_path)
-    made.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0")
-    for namespace, address in ((made.outside, OUTSIDE), (made.host, UPLINK)):
+    testbed = NamespaceTestbed(tmp_path)
+    testbed.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0")
+    for namespace, address in ((testbed.outside, OUTSIDE), (testbed.host, UPLINK)):
         namespace.run("ip", "address", "add", f"{address}/64", "dev", "eth0", "nodad")
-    made.host.run("ip", "-6", "route", "add", "default", "via", OUTSIDE)
-    yield made
-    made.close()
+    testbed.host.run("ip", "-6", "route", "add", "default", "via", OUTSIDE)
+    yield testbed
+    testbed.close()
 
 
 def sysctl(testbed: NamespaceTestbed, key: str) -> str:
@@ -42,11 +42,11 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("mode", "more", "seen_outside", "from_outside"), CASES)
+@pytest.mark.parametrize(("mode", "options", "seen_outside", "from_outside"), CASES)
 def test_mode_decides_which_traffic_passes(
-    testbed: NamespaceTestbed, mode: str, more: dict[str, Any], seen_outside: str, from_outside: bool
+    testbed: NamespaceTestbed, mode: str, options: dict[str, Any], seen_outside: str, from_outside: bool
 ) -> None:
-    testbed.task("nft", [network("other", B, "nat"), network("a", A, mode, **more)])
+    testbed.task("nft", [network("other", B, "nat"), network("a", A, mode, **options)])
     guest, sibling = plug(testbed, "a", A), plug(testbed, "a", A, 3)
     testbed.outside.serve()
     testbed.outside.run("ip", "route", "add", f"{A}::/64", "via", UPLINK)

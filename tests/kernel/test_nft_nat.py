@@ -20,19 +20,19 @@ SCTP = Path(__file__).with_name("sctp.py")
 
 @pytest.fixture
 def testbed(tmp_path: Path) -> Iterator[NamespaceTestbed]:
-    made = NamespaceTestbed(tmp_path)
-    yield made
-    made.close()
+    testbed = NamespaceTestbed(tmp_path)
+    yield testbed
+    testbed.close()
 
 
-def network(**more: Any) -> dict[str, Any]:
-    return {"name": "a", "bridge": "br-a", "mode": "nat", "subnets": [f"{A}.0/24"], **more}
+def network(**options: Any) -> dict[str, Any]:
+    return {"name": "a", "bridge": "br-a", "mode": "nat", "subnets": [f"{A}.0/24"], **options}
 
 
 def plug(testbed: NamespaceTestbed, host: int = 2) -> Namespace:
     if testbed.link("br-a") is None:
         testbed.task("bridge", [{"name": "br-a", "addresses": [f"{A}.1/24"]}])
-    return testbed.guest("br-a", f"{A}.{host}/24", gateway=f"{A}.1")
+    return testbed.add_guest("br-a", f"{A}.{host}/24", gateway=f"{A}.1")
 
 
 def line(process: subprocess.Popen[str]) -> str:
@@ -56,13 +56,13 @@ def test_the_outside_sees_the_configured_sources_and_ports(testbed: NamespaceTes
     testbed.task("nft", [network()])
     guest = plug(testbed)
     assert all(address == UPLINK and port >= 1024 for address, port in sources_seen(testbed, guest, 500))
-    one = {"source": {"start": "203.0.113.10", "end": "203.0.113.10"}, "ports": {"start": 40000, "end": 40009}}
-    testbed.task("nft", [network(nat=one)])
+    single = {"source": {"start": "203.0.113.10", "end": "203.0.113.10"}, "ports": {"start": 40000, "end": 40009}}
+    testbed.task("nft", [network(nat=single)])
     assert all(
         address == "203.0.113.10" and 40000 <= port <= 40009 for address, port in sources_seen(testbed, guest, 510)
     )
-    several = {"source": {"start": "203.0.113.10", "end": "203.0.113.11"}}
-    testbed.task("nft", [network(nat=several)])
+    range_of_two = {"source": {"start": "203.0.113.10", "end": "203.0.113.11"}}
+    testbed.task("nft", [network(nat=range_of_two)])
     assert {address for address, _port in sources_seen(testbed, guest, 520)} <= {"203.0.113.10", "203.0.113.11"}
     assert guest.pings(OUTSIDE)
     testbed.task("nft", [network(nat={"ports": {"start": 50000, "end": 50009}})])

@@ -26,41 +26,41 @@ FULL: dict[str, Any] = {
     "addresses": ["192.168.30.1/24", "fd00:30::1/64"],
     "vlans": [{"port": "br-lab", "tag": 7}, {"port": "tap3", "trunks": [7, 8], "tag": 7, "mode": "native-untagged"}],
 }
-STACK = ("ipv4/conf/tap3/arp_ignore", "ipv4/conf/tap3/forwarding", "ipv6/conf/tap3/disable_ipv6")
+STACK_SETTINGS = ("ipv4/conf/tap3/arp_ignore", "ipv4/conf/tap3/forwarding", "ipv6/conf/tap3/disable_ipv6")
 
 
 @pytest.fixture
 def testbed(tmp_path: Path) -> Iterator[OpenvswitchTestbed]:
-    made = OpenvswitchTestbed(tmp_path)
-    yield made
-    made.close()
+    testbed = OpenvswitchTestbed(tmp_path)
+    yield testbed
+    testbed.close()
 
 
-def stack(testbed: OpenvswitchTestbed) -> list[str]:
+def stack_settings(testbed: OpenvswitchTestbed) -> list[str]:
     """What the host's own stack makes of a guest's port."""
-    return testbed.host.run("cat", *(f"/proc/sys/net/{name}" for name in STACK)).split()
+    return testbed.host.run("cat", *(f"/proc/sys/net/{name}" for name in STACK_SETTINGS)).split()
 
 
 def test_check_mode_predicts_the_real_run_and_the_second_run_changes_nothing(testbed: OpenvswitchTestbed) -> None:
     guest = ""
-    for wanted in ([LAB], [FULL], [{**FULL, "mac": "52:54:00:aa:bb:dd"}], [LAB], [{**LAB, "state": "absent"}], [FULL]):
-        predicted = testbed.task("bridge", wanted, check=True)
-        assert testbed.task("bridge", wanted) == predicted
+    for desired in ([LAB], [FULL], [{**FULL, "mac": "52:54:00:aa:bb:dd"}], [LAB], [{**LAB, "state": "absent"}], [FULL]):
+        predicted = testbed.task("bridge", desired, check=True)
+        assert testbed.task("bridge", desired) == predicted
         assert predicted["changed"]
-        assert not testbed.task("bridge", wanted)["changed"]
+        assert not testbed.task("bridge", desired)["changed"]
         if not guest:
-            guest = testbed.guest("br-lab", "192.168.30.2/24").name
-            assert testbed.task("bridge", wanted)["changes"] == ["bridge br-lab: ip_stack_disabled [] -> ['tap3']"]
+            guest = testbed.add_guest("br-lab", "192.168.30.2/24").name
+            assert testbed.task("bridge", desired)["changes"] == ["bridge br-lab: ip_stack_disabled [] -> ['tap3']"]
 
 
 def test_options_become_rows_and_a_link(testbed: OpenvswitchTestbed) -> None:
     testbed.task("bridge", [LAB])
-    testbed.guest("br-lab", "192.168.30.2/24")
-    done = testbed.task("bridge", [FULL])
-    assert "mtu 1500 -> 1400" in done["changes"][0]
+    testbed.add_guest("br-lab", "192.168.30.2/24")
+    result = testbed.task("bridge", [FULL])
+    assert "mtu 1500 -> 1400" in result["changes"][0]
     link = testbed.link("br-lab")
     assert (link["address"], link["mtu"], link["ifalias"]) == ("52:54:00:aa:bb:cc", 1400, "virtnet.linux")
-    assert {"192.168.30.1", "fd00:30::1"} <= {one["local"] for one in link["addr_info"]}
+    assert {"192.168.30.1", "fd00:30::1"} <= {address["local"] for address in link["addr_info"]}
     assert testbed.host.vsctl("get", "bridge", "br-lab", "rstp_enable", "stp_enable").split() == ["true", "false"]
     assert testbed.host.vsctl("get", "bridge", "br-lab", "other_config:rstp-forward-delay") == '"5"'
     assert testbed.port("br-lab")["tag"] == "7"
@@ -82,15 +82,15 @@ def test_the_size_of_the_table_of_mac_addresses_is_set_changed_and_left_to_open_
         )
         return first, second
 
-    never = columns()
+    initial = columns()
     for size in (50, 60):
-        wanted = [{**LAB, "fdb_max_learned": size}]
-        predicted = testbed.task("bridge", wanted, check=True)
-        assert testbed.task("bridge", wanted) == predicted
+        desired = [{**LAB, "fdb_max_learned": size}]
+        predicted = testbed.task("bridge", desired, check=True)
+        assert testbed.task("bridge", desired) == predicted
         assert f'mac-table-size="{size}"' in columns()[0]
-        assert not testbed.task("bridge", wanted)["changed"]
+        assert not testbed.task("bridge", desired)["changed"]
     assert testbed.task("bridge", [LAB])["changes"] == ["bridge br-lab: fdb_max_learned 60 -> 0"]
-    assert columns() == never
+    assert columns() == initial
     # One that somebody else has set stays, until we are told another.
     testbed.host.vsctl("set", "bridge", "br-lab", "other_config:mac-table-size=4000")
     assert not testbed.task("bridge", [LAB])["changed"]
@@ -100,8 +100,8 @@ def test_the_size_of_the_table_of_mac_addresses_is_set_changed_and_left_to_open_
 
 def test_guests_in_a_vlan_meet_those_of_the_same_alone(testbed: OpenvswitchTestbed) -> None:
     testbed.task("bridge", [{**LAB, "vlans": [{"port": "br-lab", "tag": 7}, {"port": "tap3", "tag": 7}]}])
-    inside = testbed.guest("br-lab", "192.168.30.2/24")
-    outside = testbed.guest("br-lab", "192.168.30.3/24")
+    inside = testbed.add_guest("br-lab", "192.168.30.2/24")
+    outside = testbed.add_guest("br-lab", "192.168.30.3/24")
     testbed.task("bridge", [{**LAB, "vlans": [{"port": "br-lab", "tag": 7}, {"port": "tap3", "tag": 7}]}])
     assert inside.pings("192.168.30.1")
     assert not outside.pings("192.168.30.1")
@@ -110,8 +110,8 @@ def test_guests_in_a_vlan_meet_those_of_the_same_alone(testbed: OpenvswitchTestb
 
 def test_guests_that_are_kept_apart_reach_the_host_alone(testbed: OpenvswitchTestbed) -> None:
     testbed.task("bridge", [LAB])
-    guest = testbed.guest("br-lab", "192.168.30.2/24")
-    testbed.guest("br-lab", "192.168.30.3/24")
+    guest = testbed.add_guest("br-lab", "192.168.30.2/24")
+    testbed.add_guest("br-lab", "192.168.30.3/24")
     testbed.task("bridge", [{**LAB, "isolate_guests": True}])
     assert guest.pings("192.168.30.1")
     assert not guest.pings("192.168.30.3")
@@ -121,30 +121,30 @@ def test_guests_that_are_kept_apart_reach_the_host_alone(testbed: OpenvswitchTes
 
 def test_the_stack_of_the_host_is_kept_from_ports_and_given_back(testbed: OpenvswitchTestbed) -> None:
     testbed.task("bridge", [LAB])
-    testbed.guest("br-lab", "192.168.30.2/24")
-    before = stack(testbed)
+    testbed.add_guest("br-lab", "192.168.30.2/24")
+    before = stack_settings(testbed)
     testbed.task("bridge", [LAB])
-    assert stack(testbed) == ["8", "0", "1"]
+    assert stack_settings(testbed) == ["8", "0", "1"]
     testbed.task("bridge", [{**LAB, "state": "absent"}])
-    assert stack(testbed) == before != ["8", "0", "1"]
+    assert stack_settings(testbed) == before != ["8", "0", "1"]
     assert testbed.host.vsctl("list-br") == ""
 
 
-@pytest.mark.parametrize("loss", [["ip", "link", "delete", "br-lab"], ["stopped"]])
-def test_what_a_bridge_had_comes_back_with_it(testbed: OpenvswitchTestbed, loss: list[str]) -> None:
-    wanted = {**LAB, "vlans": [{"port": "tap4", "tag": 0}]}
-    testbed.task("bridge", [wanted])
-    guest = testbed.guest("br-lab", "192.168.30.2/24")
-    other = testbed.guest("br-lab", "192.168.30.3/24")
+@pytest.mark.parametrize("fault", [["ip", "link", "delete", "br-lab"], ["stopped"]])
+def test_what_a_bridge_had_comes_back_with_it(testbed: OpenvswitchTestbed, fault: list[str]) -> None:
+    bridge = {**LAB, "vlans": [{"port": "tap4", "tag": 0}]}
+    testbed.task("bridge", [bridge])
+    guest = testbed.add_guest("br-lab", "192.168.30.2/24")
+    other = testbed.add_guest("br-lab", "192.168.30.3/24")
     testbed.host.vsctl("set", "interface", "tap3", 'external_ids:note="a \\"quoted\\" {text}, of others"')
-    testbed.task("bridge", [wanted])
-    if loss == ["stopped"]:
-        gone = testbed.task("bridge", [{**LAB, "state": "absent"}])
-        assert gone["changes"] == ["bridge br-lab: deleted, which detaches tap3, tap4"]
+    testbed.task("bridge", [bridge])
+    if fault == ["stopped"]:
+        removal = testbed.task("bridge", [{**LAB, "state": "absent"}])
+        assert removal["changes"] == ["bridge br-lab: deleted, which detaches tap3, tap4"]
     else:
-        testbed.host.run(*loss)
-    assert "tap3, tap4" in testbed.task("bridge", [wanted])["changes"][0]
-    assert not testbed.task("bridge", [wanted])["changed"]
+        testbed.host.run(*fault)
+    assert "tap3, tap4" in testbed.task("bridge", [bridge])["changes"][0]
+    assert not testbed.task("bridge", [bridge])["changed"]
     assert guest.pings("192.168.30.1") and guest.pings("192.168.30.3") and other.pings("192.168.30.1")
     assert 'a \\"quoted\\" {text}, of others' in testbed.host.vsctl("get", "interface", "tap3", "external_ids:note")
     assert testbed.port("tap4")["tag"] == "0"
@@ -152,7 +152,7 @@ def test_what_a_bridge_had_comes_back_with_it(testbed: OpenvswitchTestbed, loss:
 
 def test_a_restart_of_the_programs_leaves_nothing_to_do_or_is_repaired(testbed: OpenvswitchTestbed) -> None:
     testbed.task("bridge", [FULL])
-    guest = testbed.guest("br-lab", "192.168.30.2/24")
+    guest = testbed.add_guest("br-lab", "192.168.30.2/24")
     testbed.task("bridge", [{**FULL, "vlans": []}])
     testbed.host.stop_switch()
     failed = testbed.task("bridge", [{**FULL, "vlans": []}])["msg"]
@@ -175,15 +175,15 @@ def test_bridges_of_others_and_other_types_are_refused(testbed: OpenvswitchTestb
     testbed.host.vsctl("add-br", "br-lab", "--", "set", "bridge", "br-lab", "datapath_type=netdev")
     expected = "'br-lab' is already a bridge of Open vSwitch that virtnet.linux did not create"
     assert expected in testbed.task("bridge", [LAB])["msg"]
-    gone = testbed.task("bridge", [{**LAB, "state": "absent"}])
-    assert gone["warnings"] == ["br-lab was not created by virtnet.linux and is not deleted"]
+    removal = testbed.task("bridge", [{**LAB, "state": "absent"}])
+    assert removal["warnings"] == ["br-lab was not created by virtnet.linux and is not deleted"]
     assert not testbed.task("bridge", [], purge=True)["changed"]
     testbed.host.vsctl("del-br", "br-lab")
     linux = {"name": "br-lab", "addresses": ["192.168.30.1/24"]}
-    for one, other, is_one in ((linux, LAB, "a Linux bridge"), (LAB, linux, "a bridge of Open vSwitch")):
-        testbed.task("bridge", [one])
-        refused = testbed.task("bridge", [other])["msg"]
-        assert is_one in refused and "remove it first" in refused
+    for first, second, first_type in ((linux, LAB, "a Linux bridge"), (LAB, linux, "a bridge of Open vSwitch")):
+        testbed.task("bridge", [first])
+        refused = testbed.task("bridge", [second])["msg"]
+        assert first_type in refused and "remove it first" in refused
         assert testbed.task("bridge", [], purge=True)["changes"] == ["bridge br-lab: deleted"]
         assert testbed.link("br-lab") is None
 
@@ -191,8 +191,8 @@ def test_bridges_of_others_and_other_types_are_refused(testbed: OpenvswitchTestb
 def test_an_interface_of_the_host_becomes_a_port_and_belongs_to_one_bridge(testbed: OpenvswitchTestbed) -> None:
     testbed.host.run("ip", "link", "add", "eth9", "type", "veth", "peer", "name", "eth9p")
     testbed.host.run("ip", "link", "set", "eth9", "up")
-    done = testbed.task("bridge", [{**LAB, "ports": ["eth9"], "vlans": [{"port": "eth9", "trunks": [5]}]}])
-    assert done["changed"]
+    result = testbed.task("bridge", [{**LAB, "ports": ["eth9"], "vlans": [{"port": "eth9", "trunks": [5]}]}])
+    assert result["changed"]
     assert testbed.host.vsctl("port-to-br", "eth9") == "br-lab"
     assert testbed.port("eth9")["trunks"] == "[5]"
     other = testbed.task("bridge", [{"name": "br-b", "ports": ["eth9"]}])

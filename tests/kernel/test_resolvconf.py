@@ -54,8 +54,8 @@ def debian(trees: dict[str, Path], scratch: Path) -> Iterator[ResolverHost]:
 @pytest.fixture(params=["openresolv", "debian"])
 def host(request: pytest.FixtureRequest) -> ResolverHost:
     """Either."""
-    found: ResolverHost = request.getfixturevalue(request.param)
-    return found
+    host: ResolverHost = request.getfixturevalue(request.param)
+    return host
 
 
 def servers(host: ResolverHost) -> list[str]:
@@ -72,12 +72,12 @@ def test_life_of_an_entry(host: ResolverHost) -> None:
     before = host.read("/etc/resolv.conf")
     assert servers(host) == ["10.0.0.53", "10.0.0.54"]
 
-    checked = host.task(LAB, check=True)
+    prediction = host.task(LAB, check=True)
     assert host.read("/etc/resolv.conf") == before
 
-    made = host.task(LAB)
-    assert made["changes"][-1] == "resolver entry vn-lab: created"
-    assert (checked["changes"], checked["diff"]) == (made["changes"], made["diff"])
+    creation = host.task(LAB)
+    assert creation["changes"][-1] == "resolver entry vn-lab: created"
+    assert (prediction["changes"], prediction["diff"]) == (creation["changes"], creation["diff"])
     assert servers(host) == ["192.168.30.1", "10.0.0.53", "10.0.0.54"]
     assert search(host) == ["example.org", "lab"]
     again = host.task(LAB)
@@ -87,8 +87,8 @@ def test_life_of_an_entry(host: ResolverHost) -> None:
     assert servers(host) == ["192.168.40.1", "10.0.0.53", "10.0.0.54"]
     assert search(host) == ["example.org", "lab.example"]
 
-    gone = host.task({"interface": "vn-lab", "state": "absent"})
-    assert gone["changes"][-1] == "resolver entry vn-lab: deleted"
+    removal = host.task({"interface": "vn-lab", "state": "absent"})
+    assert removal["changes"][-1] == "resolver entry vn-lab: deleted"
     assert host.read("/etc/resolv.conf") == before
     assert not host.task({"interface": "vn-lab", "state": "absent"})["changed"]
 
@@ -184,8 +184,8 @@ def test_local_resolver_is_told_of_a_private_entry(openresolv: ResolverHost) -> 
     )
     openresolv.run("resolvconf", "-u")
     before = (openresolv.read("/etc/resolv.conf"), openresolv.read("/run/upstream.conf"))
-    made = openresolv.task(LAB)
-    assert "warnings" not in made
+    creation = openresolv.task(LAB)
+    assert "warnings" not in creation
     assert "server=/lab/192.168.30.1\n" in openresolv.read("/etc/dnsmasq.d/resolvconf.conf")
     assert servers(openresolv) == ["127.0.0.1"]
     assert openresolv.read("/run/upstream.conf") == before[1]

@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 from kernel.testbed import OUTSIDE, UPLINK, Namespace, NamespaceTestbed, Task
 
-A, BEHIND = "192.168.30", "10.50.0"
-A6, BEHIND6 = "fd00:a", "fd00:50"
+A, ROUTED = "192.168.30", "10.50.0"
+A6, ROUTED6 = "fd00:a", "fd00:50"
 ADDRESSES = [f"{A}.1/24", f"{A6}::1/64"]
-ROUTES = [{"to": f"{BEHIND}.0/24", "via": f"{A}.2"}, {"to": f"{BEHIND6}::/64", "via": f"{A6}::2", "metric": 7}]
+ROUTES = [{"to": f"{ROUTED}.0/24", "via": f"{A}.2"}, {"to": f"{ROUTED6}::/64", "via": f"{A6}::2", "metric": 7}]
 
 
 @pytest.fixture
 def testbed(tmp_path: Path) -> Iterator[NamespaceTestbed]:
-    made = NamespaceTestbed(tmp_path)
-    yield made
-    made.close()
+    testbed = NamespaceTestbed(tmp_path)
+    yield testbed
+    testbed.close()
 
 
 def run(testbed: NamespaceTestbed, *routes: dict[str, Any], mode: str = "nat") -> Any:
@@ -33,12 +33,12 @@ def run(testbed: NamespaceTestbed, *routes: dict[str, Any], mode: str = "nat") -
     subnets = [f"{A}.0/24", f"{A6}::/64", *(route["to"] for route in routes)]
     rules = [{"name": "a", "bridge": "br-a", "mode": mode, "subnets": subnets}]
     bridges = [{"name": "br-a", "addresses": ADDRESSES, "routes": list(routes)}]
-    _rules, predicted, done, second = testbed.tasks(
+    _rules, predicted, result, second = testbed.tasks(
         Task("nft", rules), Task("bridge", bridges, check=True), Task("bridge", bridges), Task("bridge", bridges)
     )
-    assert done == predicted and not done.get("failed"), done
+    assert result == predicted and not result.get("failed"), result
     assert not second["changed"]
-    return done
+    return result
 
 
 def our_routes(testbed: NamespaceTestbed) -> list[str]:
@@ -47,10 +47,10 @@ def our_routes(testbed: NamespaceTestbed) -> list[str]:
 
 def router(testbed: NamespaceTestbed, host: int = 2) -> Namespace:
     """A guest with subnets behind it."""
-    guest = testbed.guest("br-a", f"{A}.{host}/24", gateway=f"{A}.1")
+    guest = testbed.add_guest("br-a", f"{A}.{host}/24", gateway=f"{A}.1")
     guest.run("ip", "address", "add", f"{A6}::{host}/64", "dev", "eth0", "nodad")
     guest.run("ip", "-6", "route", "add", "default", "via", f"{A6}::1")
-    for address in (f"{BEHIND}.9/32", f"{BEHIND6}::9/128"):
+    for address in (f"{ROUTED}.9/32", f"{ROUTED6}::9/128"):
         guest.run("ip", "address", "add", address, "dev", "lo")
     guest.serve()
     return guest
@@ -60,17 +60,17 @@ def test_hosts_behind_a_guest_are_reached_and_reach_the_outside(testbed: Namespa
     testbed.outside.serve()
     run(testbed, *ROUTES)
     guest = router(testbed)
-    assert testbed.host.ask(f"{BEHIND}.9") == f"{A}.1"
-    assert testbed.host.ask(f"{BEHIND6}::9") == f"{A6}::1"
-    assert guest.ask(OUTSIDE, source=f"{BEHIND}.9") == UPLINK
-    testbed.outside.run("ip", "route", "add", f"{BEHIND}.0/24", "via", UPLINK)
-    assert testbed.outside.ask(f"{BEHIND}.9") == ""
+    assert testbed.host.ask(f"{ROUTED}.9") == f"{A}.1"
+    assert testbed.host.ask(f"{ROUTED6}::9") == f"{A6}::1"
+    assert guest.ask(OUTSIDE, source=f"{ROUTED}.9") == UPLINK
+    testbed.outside.run("ip", "route", "add", f"{ROUTED}.0/24", "via", UPLINK)
+    assert testbed.outside.ask(f"{ROUTED}.9") == ""
     run(testbed, *ROUTES, mode="routed")
-    assert testbed.outside.ask(f"{BEHIND}.9") == OUTSIDE
-    assert guest.ask(OUTSIDE, source=f"{BEHIND}.9") == f"{BEHIND}.9"
+    assert testbed.outside.ask(f"{ROUTED}.9") == OUTSIDE
+    assert guest.ask(OUTSIDE, source=f"{ROUTED}.9") == f"{ROUTED}.9"
     run(testbed)
     assert our_routes(testbed) == ["", ""]
-    assert guest.ask(OUTSIDE, source=f"{BEHIND}.9") == ""
+    assert guest.ask(OUTSIDE, source=f"{ROUTED}.9") == ""
 
 
 def test_a_route_moves_to_another_guest(testbed: NamespaceTestbed) -> None:
@@ -79,16 +79,16 @@ def test_a_route_moves_to_another_guest(testbed: NamespaceTestbed) -> None:
     router(testbed, 3)
     moved = [{**ROUTES[0], "via": f"{A}.3"}, {**ROUTES[1], "via": f"{A6}::3"}]
     assert f"via {A}.2 metric 1" in run(testbed, *moved)["changes"][0]
-    assert f"{BEHIND}.0/24 via {A}.3 dev br-a metric 1" in testbed.host.run("ip", "route", "show", "proto", "118")
+    assert f"{ROUTED}.0/24 via {A}.3 dev br-a metric 1" in testbed.host.run("ip", "route", "show", "proto", "118")
     (route,) = testbed.host.json("ip", "-6", "-j", "route", "show", "proto", "118")
     assert (route["gateway"], route["metric"]) == (f"{A6}::3", 7)
-    assert testbed.host.ask(f"{BEHIND}.9") == f"{A}.1"
+    assert testbed.host.ask(f"{ROUTED}.9") == f"{A}.1"
 
 
-DAMAGE = (
-    f"ip route delete {BEHIND}.0/24",
-    f"ip -6 route delete {BEHIND6}::/64",
-    f"ip route replace {BEHIND}.0/24 via {A}.7 metric 1 proto 118",
+FAULTS = (
+    f"ip route delete {ROUTED}.0/24",
+    f"ip -6 route delete {ROUTED6}::/64",
+    f"ip route replace {ROUTED}.0/24 via {A}.7 metric 1 proto 118",
     f"ip route add 10.51.0.0/24 via {A}.2 proto 118",
     "ip link set br-a down",
     "ip link delete br-a",
@@ -99,21 +99,21 @@ DAMAGE = (
 def test_damage_is_repaired(testbed: NamespaceTestbed) -> None:
     run(testbed, *ROUTES)
     expected = our_routes(testbed)
-    for damage in DAMAGE:
-        testbed.host.run(*damage.split())
-        assert run(testbed, *ROUTES)["changed"], damage
-        assert our_routes(testbed) == expected, damage
+    for fault in FAULTS:
+        testbed.host.run(*fault.split())
+        assert run(testbed, *ROUTES)["changed"], fault
+        assert our_routes(testbed) == expected, fault
 
 
 def test_a_route_of_others_stays_and_is_named(testbed: NamespaceTestbed) -> None:
-    testbed.host.run("ip", "route", "add", f"{BEHIND}.0/24", "via", OUTSIDE, "metric", "1")
+    testbed.host.run("ip", "route", "add", f"{ROUTED}.0/24", "via", OUTSIDE, "metric", "1")
     desired = {"name": "br-a", "addresses": ADDRESSES, "routes": ROUTES}
     message = testbed.task("bridge", [desired])["msg"]
-    assert f"bridges[0].routes[0].to: {BEHIND}.0/24 is routed already, by eth0 with metric 1" in message
+    assert f"bridges[0].routes[0].to: {ROUTED}.0/24 is routed already, by eth0 with metric 1" in message
     assert testbed.link("br-a") is None
     run(testbed, {**ROUTES[0], "metric": 2})
     run(testbed)
-    assert "via 203.0.113.1 dev eth0 metric 1" in testbed.host.run("ip", "route", "show", f"{BEHIND}.0/24")
+    assert "via 203.0.113.1 dev eth0 metric 1" in testbed.host.run("ip", "route", "show", f"{ROUTED}.0/24")
 
 
 def test_an_equal_route_on_the_bridge_becomes_ours(testbed: NamespaceTestbed) -> None:

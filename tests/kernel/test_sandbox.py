@@ -20,24 +20,24 @@ UNITS = {
     unit_name("lab"): unit_text(Layout(Paths("/")), PROGRAM),
 }
 # The exposure, 0 to 10, that systemd may see at most; newer versions look at more.
-MOST = {unit_name("lab"): 2.5}
-USUAL = 5.5
+MAX_EXPOSURE = {unit_name("lab"): 2.5}
+DEFAULT_MAX_EXPOSURE = 5.5
 
 
 @pytest.mark.parametrize("name", UNITS)
 def test_exposure_of_a_service(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(UNITS[name])
     command = ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=100", str(tmp_path / name)]
-    told = run(command).stdout
-    found = re.search(r"exposure level for \S+: ([\d.]+)", told)
-    assert found, told
-    print(found.group(0))
-    assert float(found.group(1)) <= MOST.get(name, USUAL)
+    output = run(command).stdout
+    match = re.search(r"exposure level for \S+: ([\d.]+)", output)
+    assert match, output
+    print(match.group(0))
+    assert float(match.group(1)) <= MAX_EXPOSURE.get(name, DEFAULT_MAX_EXPOSURE)
 
 
 @pytest.mark.parametrize("name", UNITS)
 def test_systemd_knows_all_that_the_units_say(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(UNITS[name])
-    done = run(["systemd-analyze", "verify", "--man=no", str(tmp_path / name)], check=False)
-    lines = [line for line in done.stderr.splitlines() if name in line and "is not executable" not in line]
+    result = run(["systemd-analyze", "verify", "--man=no", str(tmp_path / name)], check=False)
+    lines = [line for line in result.stderr.splitlines() if name in line and "is not executable" not in line]
     assert not lines, lines

@@ -39,9 +39,9 @@ from hypothesis import strategies as st
 from kernel.dnsmasq_testbed import PROGRAM, NamedNamespace, open_folder, run
 from tools.hostile import SAMPLES, accepted, is_clear, networks, parts_of, read, spoilt, values
 
-AROUND = RenderContext(private=True, version=(2, 90), hosts_folder="/tmp/hosts")
+CONTEXT = RenderContext(private=True, version=(2, 90), hosts_folder="/tmp/hosts")
 # Their values are dnsmasq's to understand: it tests them before anything is written.
-LEFT_TO_DNSMASQ = ("options", "raw")
+CHECKED_BY_DNSMASQ = ("options", "raw")
 
 
 def spec_of(kind: Any, options: Any) -> Any:
@@ -87,10 +87,10 @@ def options_of(kind: str, options: Any) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def namespace() -> Iterator[NamedNamespace]:
-    made = NamedNamespace(f"vnd-{uuid4().hex[:6]}")
-    run(["ip", "netns", "add", made.name])
-    yield made
-    run(["ip", "netns", "delete", made.name])
+    namespace = NamedNamespace(f"vnd-{uuid4().hex[:6]}")
+    run(["ip", "netns", "add", namespace.name])
+    yield namespace
+    run(["ip", "netns", "delete", namespace.name])
 
 
 @values(250)
@@ -100,10 +100,10 @@ def test_rules_that_are_accepted_are_those_that_nft_lists(namespace: NamedNamesp
         spec = rules_of(options)
         if spec is None:
             continue
-        wanted = nft_elements.merged([nft_elements.elements_of(spec.rules)])
+        elements = nft_elements.merged([nft_elements.elements_of(spec.rules)])
         loaded = subprocess.run(
             namespace.argv(["nft", "-f", "-"]),
-            input=nft_script.render(wanted),
+            input=nft_script.render(elements),
             text=True,
             capture_output=True,
             check=False,
@@ -113,19 +113,19 @@ def test_rules_that_are_accepted_are_those_that_nft_lists(namespace: NamedNamesp
         assert tables == [f"table {FAMILY} {TABLE}", ""]
         table = parse(namespace.run("nft", "-j", "list", "table", FAMILY, TABLE).stdout)
         assert nft_elements.rules_of(table.elements, spec.rules.bridge) == spec.rules
-        assert {name: list(mine) for name, mine in table.comments.items()} == {
-            name: list(mine) for name, mine in nft_script.static_comments(wanted).items()
+        assert {name: list(comments) for name, comments in table.comments.items()} == {
+            name: list(comments) for name, comments in nft_script.static_comments(elements).items()
         }
 
 
 def lines_of(spec: FragmentSpec) -> list[str]:
     """The names of dnsmasq's options that a fragment sets, but for those that the user wrote as such."""
-    text = render(spec, AROUND)
-    raw = [one.name for line in spec.raw for one in read_lines(line, "raw")]
-    found = [one.name for one in read_lines(text, "fragment")]
+    text = render(spec, CONTEXT)
+    raw = [setting.name for line in spec.raw for setting in read_lines(line, "raw")]
+    names = [setting.name for setting in read_lines(text, "fragment")]
     for name in raw:
-        found.remove(name)
-    return found
+        names.remove(name)
+    return names
 
 
 ALL_LINES = {line for one in FRAGMENTS for line in lines_of(FragmentSpec.from_options(Options(dict(one))))}
@@ -142,13 +142,13 @@ def test_fragments_that_are_accepted_are_what_dnsmasq_takes(case: Any) -> None:
         if spec is None:
             continue
         try:
-            text, hosts = render(spec, AROUND), hosts_files(spec, AROUND)
+            text, hosts = render(spec, CONTEXT), hosts_files(spec, CONTEXT)
         except InvalidOption as error:
             assert is_clear(error), error
             continue
         assert set(lines_of(spec)) <= ALL_LINES
-        rows = [line.text for one, content in hosts.items() for line in as_config_lines(one, content)]
-        done = subprocess.run(
+        rows = [line.text for path_of_file, content in hosts.items() for line in as_config_lines(path_of_file, content)]
+        result = subprocess.run(
             [PROGRAM, "--conf-file=-", "--test"],
             input=text + "".join(f"{row}\n" for row in rows),
             text=True,
@@ -156,8 +156,8 @@ def test_fragments_that_are_accepted_are_what_dnsmasq_takes(case: Any) -> None:
             capture_output=True,
             check=False,
         )
-        left = any(key in LEFT_TO_DNSMASQ for key in path)
-        assert done.returncode in ((0, 1) if left else (0,)), (path, done.stderr)
+        may_be_refused = any(key in CHECKED_BY_DNSMASQ for key in path)
+        assert result.returncode in ((0, 1) if may_be_refused else (0,)), (path, result.stderr)
 
 
 NAMES = st.text(string.ascii_letters + string.digits + "_.-", min_size=1, max_size=50)
@@ -166,9 +166,9 @@ NAMES = st.text(string.ascii_letters + string.digits + "_.-", min_size=1, max_si
 @values(10, fuzzed=400)
 @given(st.lists(NAMES, min_size=30, max_size=30))
 def test_systemd_takes_an_instance_of_the_unit_for_every_name(names: list[str]) -> None:
-    taken = sorted({name for name in names if accepted({"name": name}) is not None})
+    accepted_names = sorted({name for name in names if accepted({"name": name}) is not None})
     with open_folder() as folder:
         (folder / TEMPLATE).write_text(unit_text(Layout(Paths("/")), PROGRAM))
-        units = [str(folder / unit_name(name)) for name in taken]
-        done = run(["systemd-analyze", "verify", "--man=no", *units], check=False) if units else None
-    assert done is None or "virtnet-dnsmasq" not in done.stderr, done.stderr
+        units = [str(folder / unit_name(name)) for name in accepted_names]
+        result = run(["systemd-analyze", "verify", "--man=no", *units], check=False) if units else None
+    assert result is None or "virtnet-dnsmasq" not in result.stderr, result.stderr

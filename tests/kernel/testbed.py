@@ -56,16 +56,16 @@ class Task(NamedTuple):
 
 def call(*command: str, check: bool = True, stdin: str | None = None, timeout: float = TIMEOUT) -> str:
     """Run a command; returns what it printed."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, input=stdin, timeout=timeout)
-    if check and done.returncode:
-        raise AssertionError(f"{command} failed: {done.stderr}{done.stdout}")
-    return done.stdout
+    result = subprocess.run(command, capture_output=True, text=True, check=False, input=stdin, timeout=timeout)
+    if check and result.returncode:
+        raise AssertionError(f"{command} failed: {result.stderr}{result.stdout}")
+    return result.stdout
 
 
-def in_parallel(*questions: Callable[[], T]) -> list[T]:
+def in_parallel(*functions: Callable[[], T]) -> list[T]:
     """The answers to questions that are asked in parallel: those that nobody answers take one timeout together."""
-    with ThreadPoolExecutor(len(questions)) as pool:
-        return [pending.result() for pending in [pool.submit(question) for question in questions]]
+    with ThreadPoolExecutor(len(functions)) as pool:
+        return [future.result() for future in [pool.submit(function) for function in functions]]
 
 
 class Namespace:
@@ -99,8 +99,8 @@ class Namespace:
 
     def ask(self, address: str, port: int = 8000, protocol: str = "tcp", source: str = "") -> str:
         """What the service at an address saw of us, or '' where it is not reached."""
-        own = [source] if source else []
-        return self.run(*PYTHON, str(PROBE), "ask", protocol, address, str(port), *own).strip()
+        arguments = [source] if source else []
+        return self.run(*PYTHON, str(PROBE), "ask", protocol, address, str(port), *arguments).strip()
 
     def pings(self, address: str) -> bool:
         return "1 received" in self.run("ping", "-c1", "-W3", address, check=False)
@@ -125,7 +125,7 @@ class NamespaceTestbed:
         self.host = self.new_host()
         self.outside = Namespace("outside")
         self.namespaces = [self.host, self.outside]
-        self._wire(self.outside, "eth0", f"{OUTSIDE}/24", "eth0")
+        self.add_veth(self.outside, "eth0", f"{OUTSIDE}/24", "eth0")
         self.host.run("ip", "address", "add", f"{UPLINK}/24", "dev", "eth0")
         self.host.run("ip", "route", "add", "default", "via", OUTSIDE)
 
@@ -136,19 +136,19 @@ class NamespaceTestbed:
         """Make a link of the host a port."""
         self.host.run("ip", "link", "set", tap, "master", bridge)
 
-    def _wire(self, namespace: Namespace, inside: str, address: str, at_host: str) -> None:
-        peer = ("peer", "name", inside, "netns", namespace.name)
-        self.host.run("ip", "link", "add", at_host, "type", "veth", *peer)
-        self.host.run("ip", "link", "set", at_host, "up")
-        namespace.run("ip", "link", "set", inside, "up")
-        namespace.run("ip", "address", "add", address, "dev", inside, *(["nodad"] if ":" in address else []))
+    def add_veth(self, namespace: Namespace, device: str, address: str, host_link: str) -> None:
+        peer = ("peer", "name", device, "netns", namespace.name)
+        self.host.run("ip", "link", "add", host_link, "type", "veth", *peer)
+        self.host.run("ip", "link", "set", host_link, "up")
+        namespace.run("ip", "link", "set", device, "up")
+        namespace.run("ip", "address", "add", address, "dev", device, *(["nodad"] if ":" in address else []))
 
-    def guest(self, bridge: str, address: str, gateway: str = "") -> Namespace:
+    def add_guest(self, bridge: str, address: str, gateway: str = "") -> Namespace:
         """A guest with a fixed address, plugged into a bridge."""
         namespace = Namespace(f"g{len(self.namespaces)}")
         self.namespaces.append(namespace)
         tap = f"tap{len(self.namespaces)}"
-        self._wire(namespace, "eth0", address, tap)
+        self.add_veth(namespace, "eth0", address, tap)
         self.plug(bridge, tap)
         if gateway:
             namespace.run("ip", "route", "add", "default", "via", gateway)

@@ -24,9 +24,9 @@ class Unpacked:
     @property
     def libraries(self) -> str:
         """LD_LIBRARY_PATH for the programs."""
-        found = [self.root / "usr/lib/x86_64-linux-gnu", self.root / "lib/x86_64-linux-gnu"]
-        found += [one for one in (self.root / "usr/lib").glob("*-linux-gnu") if one not in found]
-        return os.pathsep.join(map(str, found))
+        folders = [self.root / "usr/lib/x86_64-linux-gnu", self.root / "lib/x86_64-linux-gnu"]
+        folders += [folder for folder in (self.root / "usr/lib").glob("*-linux-gnu") if folder not in folders]
+        return os.pathsep.join(map(str, folders))
 
 
 def unpacked(name: str, *packages: str) -> Unpacked:

@@ -20,7 +20,7 @@ import time
 
 PORT = 8000
 # What a busy machine may need for an answer that comes at all.
-_PATIENCE = 10.0
+_TIMEOUT = 10.0
 _BUFFER = 8 << 20
 
 
@@ -37,7 +37,7 @@ def serve() -> None:
     udp = _udp("", PORT)
     tcp = socket.create_server(("", PORT))
 
-    def pour(connection: socket.socket) -> None:
+    def send_forever(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
             while True:
                 connection.sendall(bytes(4096))
@@ -45,7 +45,7 @@ def serve() -> None:
 
     def accept() -> None:
         while True:
-            threading.Thread(target=pour, args=(tcp.accept()[0],), daemon=True).start()
+            threading.Thread(target=send_forever, args=(tcp.accept()[0],), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
     print("ready", flush=True)
@@ -63,13 +63,13 @@ class Flow:
         self.sent = 0
         self.waiting: set[int] = set()
         self.lock = threading.Lock()
-        self.rests = threading.Event()
+        self.paused = threading.Event()
         for work in (self._send, self._receive):
             threading.Thread(target=work, daemon=True).start()
 
     def _send(self) -> None:
         while True:
-            if not self.rests.is_set():
+            if not self.paused.is_set():
                 with self.lock:
                     self.sent += 1
                     self.waiting.add(self.sent)
@@ -87,16 +87,16 @@ class Flow:
 
     def counts(self) -> tuple[int, int]:
         """How many were sent since the last time, and how many were lost."""
-        self.rests.set()
-        end = time.monotonic() + _PATIENCE
+        self.paused.set()
+        end = time.monotonic() + _TIMEOUT
         while self.waiting and time.monotonic() < end:
             time.sleep(0.005)
         with self.lock:
-            found = self.sent, len(self.waiting)
+            counts = self.sent, len(self.waiting)
             self.waiting.clear()
             self.sent = 0
-        self.rests.clear()
-        return found
+        self.paused.clear()
+        return counts
 
 
 class Download:
@@ -164,10 +164,10 @@ def guest(address: str, server: str, gateway: str, mac: str) -> None:
     flow, download, lease = Flow(server), Download(server), Lease(address, gateway, mac)
     for _line in sys.stdin:
         sent, lost = flow.counts()
-        found = {"sent": sent, "lost": lost, "bytes": download.received, "broken": download.broken,
+        counts = {"sent": sent, "lost": lost, "bytes": download.received, "broken": download.broken,
                  "renewed": lease.renewed, "refused": lease.refused, "longest": lease.longest}  # fmt: skip
         lease.longest = 0.0
-        print(json.dumps(found), flush=True)
+        print(json.dumps(counts), flush=True)
 
 
 if __name__ == "__main__":

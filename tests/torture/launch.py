@@ -32,7 +32,7 @@ _READING = {"show", "list", "--test", "--version", "get", "is-active", "is-enabl
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
-class Counter:
+class StepCounter:
     """Counts steps, and causes the fault before the N-th."""
 
     def __init__(self, last: int, fault: str) -> None:
@@ -52,7 +52,7 @@ class Counter:
             subprocess.run(["sh", "-ec", self.fault], check=True)
             self.on = True
 
-    def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+    def audit_hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         """An audit hook."""
         # A number is a descriptor: the file was opened in a step of its own.
         if event in _FILE_EVENTS and isinstance(arguments[0], str):
@@ -64,7 +64,7 @@ class Counter:
             self.step(" ".join(map(str, arguments[1][:4])))
 
 
-class Left(BaseException):
+class ModuleExit(BaseException):
     """A module has ended."""
 
 
@@ -88,25 +88,25 @@ class Module:
 
     def fail_json(self, msg: str) -> None:
         self.answer.update(failed=True, msg=msg)
-        raise Left
+        raise ModuleExit
 
     def exit_json(self, **values: Any) -> None:
         self.answer.update(values)
-        raise Left
+        raise ModuleExit
 
 
 def run_task(name: str, params: dict[str, Any], check: bool) -> dict[str, Any]:
     module = Module(params, check)
     try:
         import_module(PACKAGE + "tasks.registry").TASKS[name](module)
-    except Left:
+    except ModuleExit:
         pass
     except Exception:
         return {"failed": True, "msg": "", "traceback": traceback.format_exc()}
     return module.answer
 
 
-def play(tasks: list[Any], check: bool) -> list[dict[str, Any]]:
+def run_tasks(tasks: list[Any], check: bool) -> list[dict[str, Any]]:
     """The tasks in turn; the parts get what virt_network returned, as in the role."""
     answers: list[dict[str, Any]] = []
     defined: dict[str, Any] = {}
@@ -125,17 +125,17 @@ def play(tasks: list[Any], check: bool) -> list[dict[str, Any]]:
     return answers
 
 
-def hurry(factor: float) -> None:
+def divide_timeouts(factor: float) -> None:
     """Programs that hang are given up sooner."""
-    whole = subprocess.Popen.communicate
+    communicate_unchanged = subprocess.Popen.communicate
 
     def communicate(self: Any, input: Any = None, timeout: float | None = None) -> Any:
-        return whole(self, input, timeout and timeout / factor)
+        return communicate_unchanged(self, input, timeout and timeout / factor)
 
     subprocess.Popen.communicate = communicate  # type: ignore[method-assign]
 
 
-def count_netlink(counter: Counter) -> None:
+def count_netlink(counter: StepCounter) -> None:
     """What pyroute2 asks of the kernel is told by no audit event."""
     links = import_module(PACKAGE + "kernel.link_changes")
     apply = links._apply
@@ -147,26 +147,26 @@ def count_netlink(counter: Counter) -> None:
     links._apply = counted  # type: ignore[attr-defined]
 
 
-def obey(order: dict[str, Any]) -> None:
+def run_order(order: dict[str, Any]) -> None:
     """In a process of its own: run the tasks of an order, and answer."""
-    counter = Counter(order.get("step", 0), order.get("fault", ""))
+    counter = StepCounter(order.get("step", 0), order.get("fault", ""))
     count_netlink(counter)
     if order.get("first"):
         # Programs of the test's own that stand before the real ones.
         run = import_module(PACKAGE + "core.command")
         run.SEARCH_PATH = os.pathsep.join([order["first"], run.SEARCH_PATH])  # type: ignore[attr-defined]
-    if order.get("hurry"):
-        hurry(order["hurry"])
-    sys.addaudithook(counter.hear)
-    said, sys.stderr = sys.stderr, io.StringIO()
+    if order.get("timeout_divisor"):
+        divide_timeouts(order["timeout_divisor"])
+    sys.addaudithook(counter.audit_hook)
+    stderr, sys.stderr = sys.stderr, io.StringIO()
     if order.get("after"):
         signal.setitimer(signal.ITIMER_REAL, order["after"])
     start = time.monotonic()
     counter.on = True
-    answers = play(order["tasks"], order.get("check", False))
+    answers = run_tasks(order["tasks"], order.get("check", False))
     counter.on = False
     signal.setitimer(signal.ITIMER_REAL, 0)
-    said.write(sys.stderr.getvalue())
+    stderr.write(sys.stderr.getvalue())
     print(json.dumps({"answers": answers, "steps": counter.steps, "seconds": time.monotonic() - start}), flush=True)
 
 
@@ -180,7 +180,7 @@ def main() -> None:
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            obey(json.loads(line))
+            run_order(json.loads(line))
             sys.stdout.flush()
             os._exit(0)
         _pid, status = os.waitpid(child, 0)

@@ -53,7 +53,7 @@ _PARTS: Tasks = [
 def site(networks: list[Network], *, purge: bool = False) -> Tasks:
     """The play site.yml."""
     define = ["virt_network", {"networks": networks, "purge": purge}]
-    return [define, *([name, dict(more)] for name, more in _PARTS)]
+    return [define, *([name, dict(parameters)] for name, parameters in _PARTS)]
 
 
 def installation() -> Tasks:
@@ -76,16 +76,16 @@ def teardown() -> Tasks:
 
 
 # One that is there all the time, with guests.
-BESIDE: Network = {"name": "beside", "ipv4": {"address": "192.168.50.1/24"}}
+BYSTANDER: Network = {"name": "beside", "ipv4": {"address": "192.168.50.1/24"}}
 
 
-def plans(*beside: Network) -> dict[str, Tasks]:
+def plans(*with_bystander: Network) -> dict[str, Tasks]:
     """Each starts where the one before it ends; with networks that are there all the time, teardown leaves those."""
-    left = [{"name": "nat", "state": "absent"}, CHANGED[1], CHANGED[2]]
+    remaining = [{"name": "nat", "state": "absent"}, CHANGED[1], CHANGED[2]]
     return {
-        **({} if beside else {"installation": installation()}),
-        "first run": site([*FIRST, *beside]),
-        "change": site([*CHANGED, *beside]),
-        "removal": site([*left, *beside]),
-        "teardown": site(list(beside), purge=True) if beside else teardown(),
+        **({} if with_bystander else {"installation": installation()}),
+        "first run": site([*FIRST, *with_bystander]),
+        "change": site([*CHANGED, *with_bystander]),
+        "removal": site([*remaining, *with_bystander]),
+        "teardown": site(list(with_bystander), purge=True) if with_bystander else teardown(),
     }

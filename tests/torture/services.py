@@ -85,10 +85,10 @@ def start(unit: str) -> int:
         before = ["setpriv", user, "--regid=nogroup", "--clear-groups", *limits, "--no-new-privs"]
         command = [*before, *setting("ExecStart", name).split()]
     log = f"/run/virtnet-dnsmasq/{name}/log" if name else "/run/dnsmasq/log"
-    done = subprocess.run([*command, f"--log-facility={log}"], capture_output=True, text=True, check=False)
-    if done.returncode:
-        print(f"Job for {unit} failed: {done.stderr.strip()}", file=sys.stderr)
-    return done.returncode
+    result = subprocess.run([*command, f"--log-facility={log}"], capture_output=True, text=True, check=False)
+    if result.returncode:
+        print(f"Job for {unit} failed: {result.stderr.strip()}", file=sys.stderr)
+    return result.returncode
 
 
 def stop(unit: str) -> int:
@@ -131,7 +131,7 @@ def show(units: list[str]) -> int:
     return 0
 
 
-def hang_up(units: list[str]) -> int:
+def reload_services(units: list[str]) -> int:
     for unit in units:
         pid = pid_of(unit)
         if not pid:
@@ -146,7 +146,7 @@ def main(arguments: list[str]) -> int:
     if verb == "show":
         return show(units)
     if verb == "kill":
-        return hang_up(units)
+        return reload_services(units)
     if verb in ("daemon-reload", "reset-failed"):
         return 0
     # One job at a time: systemd orders those of one unit too.
