@@ -110,7 +110,7 @@ browser: setup
 
 # A figure and the lines that are missing, for who reads it: nothing fails by it.
 coverage: unit kernel
-	-@python tests/gates/covered.py $(^:%=$(BUILD)/coverage/%)
+	-@python tests/gates/coverage_report.py $(^:%=$(BUILD)/coverage/%)
 
 fuzz: setup
 	HYPOTHESIS_PROFILE=fuzz pytest tests/unit tests/kernel/test_texts.py -n $$(nproc) --timeout 3600

@@ -27,8 +27,8 @@ class LabBackend(BaseBackend):
         self._host = host
 
     def run(self, command: str, *args: str, **kwargs: object) -> CommandResult:
-        done = self._host.attempt(["sh", "-c", self.get_command(command, *args)])
-        return CommandResult(self, done.code, command.encode(), done.out.encode(), done.err.encode())
+        result = self._host.attempt(["sh", "-c", self.get_command(command, *args)])
+        return CommandResult(self, result.code, command.encode(), result.out.encode(), result.err.encode())
 
 
 @pytest.fixture(scope="module", params=LAB.hosts(), ids=lambda host: host.name)

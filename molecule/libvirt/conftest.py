@@ -24,8 +24,8 @@ class Virsh:
         rows = [line.split() for line in self.run("net-list", "--all").splitlines()[2:] if line.strip()]
         return {name: " ".join(words) for name, *words in rows if name != "default"}
 
-    def xml(self, name: str, *more: str) -> etree._Element:
-        return etree.fromstring(self.run("net-dumpxml", *more, name))
+    def xml(self, name: str, *options: str) -> etree._Element:
+        return etree.fromstring(self.run("net-dumpxml", *options, name))
 
 
 @pytest.fixture

@@ -21,13 +21,13 @@ class Upgraded:
 
     def files(self, ending: str) -> set[str]:
         """The files of the engine with this ending, by their path in its folder."""
-        found = self.host.run(["find", str(ENGINE), "-name", f"*{ending}", "-not", "-path", "*/__pycache__/*"])
-        return {str(PurePosixPath(path).relative_to(ENGINE)) for path in found.split()}
+        paths = self.host.run(["find", str(ENGINE), "-name", f"*{ending}", "-not", "-path", "*/__pycache__/*"])
+        return {str(PurePosixPath(path).relative_to(ENGINE)) for path in paths.split()}
 
     def folders(self) -> set[str]:
         """Folders of the engine, without those of Python's own files."""
-        found = self.host.run(["find", str(ENGINE), "-mindepth", "1", "-type", "d", "-not", "-name", "__pycache__"])
-        return {str(PurePosixPath(path).relative_to(ENGINE)) for path in found.split()}
+        paths = self.host.run(["find", str(ENGINE), "-mindepth", "1", "-type", "d", "-not", "-name", "__pycache__"])
+        return {str(PurePosixPath(path).relative_to(ENGINE)) for path in paths.split()}
 
     def guard(self) -> tuple[str, str]:
         """State and process of the guard."""

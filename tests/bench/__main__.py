@@ -29,7 +29,7 @@ from lab.run import Failed
 COUNTS = (1, 10, 50, 100, 300)
 MINUTES = 12.0
 # What keeps one part from its end, but not the others from theirs.
-WRONG = (Failed, Stopped, AssertionError, subprocess.SubprocessError, OSError)
+EXPECTED_ERRORS = (Failed, Stopped, AssertionError, subprocess.SubprocessError, OSError)
 
 
 def main() -> int:
@@ -57,10 +57,10 @@ def main() -> int:
         try:
             with step(f"bench {name}"):
                 save(name, parts[name](), began)
-        except WRONG as wrong:
+        except EXPECTED_ERRORS as wrong:
             say(f"bench {name}: {type(wrong).__name__}: {wrong}")
             failed.append(name)
-    known = {name: found for name in parts if (found := load(name)) is not None}
+    known = {name: data for name in parts if (data := load(name)) is not None}
     text = page.render(machine(), known, command(options))
     (ROOT / "docs" / "benchmarks.md").write_text(text)
     readme = ROOT / "README.md"

@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 # It takes minutes for hundreds of networks.
-PATIENCE = 3600
+TIMEOUT = 3600
 UNITS = ("libvirtd.service", "libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket")
 NETWORK = """
 <network>
@@ -35,7 +35,7 @@ NETWORK = """
 
 
 def call(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIMEOUT).stdout
 
 
 def names(*which: str) -> list[str]:
@@ -99,10 +99,10 @@ def main() -> None:
     undefine()
     define(count)
     forget(count)
-    found = {"autostart": started("start", count), "re-adopt": started("restart", count)}
+    results = {"autostart": started("start", count), "re-adopt": started("restart", count)}
     version = call("virsh", "--version").strip()
     undefine()
-    print(json.dumps({"version": version, **found}))
+    print(json.dumps({"version": version, **results}))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from lab.run import Failed, eventually, run
 PREFIX_OF_NAMES = "virtnet-benchlight."
 STATE = Path("/run/virtnet-bench-light")
 IMAGE = "trixie-bench"
-PATIENCE = 60
+TIMEOUT = 60
 PROGRAMS = Path(__file__).with_name("programs")
 
 
@@ -43,22 +43,22 @@ def root() -> Path:
         for older in FOLDER.glob("root-*"):
             shutil.rmtree(older)
         with step("unpack the root of light hosts"):
-            archive, fresh = FOLDER / "root.tar", FOLDER / "fresh"
-            shutil.rmtree(fresh, ignore_errors=True)
-            fresh.mkdir(parents=True)
+            archive, new_root = FOLDER / "root.tar", FOLDER / "fresh"
+            shutil.rmtree(new_root, ignore_errors=True)
+            new_root.mkdir(parents=True)
             podman("image", "save", "--format", "docker-archive", "--output", str(archive), reference, timeout=300)
-            with tarfile.open(archive) as whole:
-                (layer,) = [name for name in whole.getnames() if name.endswith(".tar") and "/" not in name]
-                whole.extract(layer, FOLDER, filter="data")
-            run(["tar", "-x", "-f", str(FOLDER / layer), "-C", str(fresh)], 300)
+            with tarfile.open(archive) as image_archive:
+                (layer,) = [name for name in image_archive.getnames() if name.endswith(".tar") and "/" not in name]
+                image_archive.extract(layer, FOLDER, filter="data")
+            run(["tar", "-x", "-f", str(FOLDER / layer), "-C", str(new_root)], 300)
             archive.unlink()
             (FOLDER / layer).unlink()
-            fresh.rename(folder)
-    there = folder / "usr/bin/systemctl"
-    there.unlink()
-    program = Path(__file__).with_name("on_host") / "systemctl.py"
-    there.write_text(f"#!/usr/bin/python3\n{program.read_text()}")
-    there.chmod(0o755)
+            new_root.rename(folder)
+    program = folder / "usr/bin/systemctl"
+    program.unlink()
+    stand_in = Path(__file__).with_name("on_host") / "systemctl.py"
+    program.write_text(f"#!/usr/bin/python3\n{stand_in.read_text()}")
+    program.chmod(0o755)
     return folder
 
 
@@ -114,12 +114,12 @@ class LightHost:
                 start_new_session=True, env=ENVIRONMENT,
             )  # fmt: skip
         children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
-        if not eventually(lambda: children.read_text().strip() != "", PATIENCE):
+        if not eventually(lambda: children.read_text().strip() != "", TIMEOUT):
             raise Failed(f"{self.name} has no first process: {log.read_text()}")
         (STATE / f"{self.name}.pid").write_text(children.read_text().split()[0])
         # Its command line is Python's once the root is its own.
         line = Path(f"/proc/{self.pid}/cmdline")
-        if not eventually(lambda: line.read_bytes().startswith(b"/usr/bin/python3"), PATIENCE):
+        if not eventually(lambda: line.read_bytes().startswith(b"/usr/bin/python3"), TIMEOUT):
             raise Failed(f"{self.name} has not come up: {log.read_text()}")
         self.run(["systemctl", "start", "dnsmasq.service"])
 
@@ -165,6 +165,6 @@ def remove_all() -> None:
         host = LightHost(int(file.stem.removeprefix("light")))
         if host.pid and netns.holds(host.namespace, host.pid):
             os.kill(host.pid, signal.SIGKILL)
-    for found in netns.path("").glob(f"{PREFIX_OF_NAMES}*"):
-        netns.drop(found.name)
+    for namespace in netns.path("").glob(f"{PREFIX_OF_NAMES}*"):
+        netns.drop(namespace.name)
     shutil.rmtree(STATE, ignore_errors=True)

@@ -60,7 +60,7 @@ def engine(data: Data) -> str:
     """Where the engine's time goes, and the playbook beside pings."""
     of_engine = [
         [str(row["count"]), row["run"],
-         *(short(statistics.median(one.get(part, 0.0) for one in row["rounds"])) for part in PARTS)]
+         *(short(statistics.median(round_.get(part, 0.0) for round_ in row["rounds"])) for part in PARTS)]
         for row in data["engine"]
     ]  # fmt: skip
     of_playbook = [
@@ -116,7 +116,10 @@ def _middle(value: Any) -> Any:
 def rates(data: Data) -> str:
     columns = list(next(iter(data["rows"].values())))
     names = {"DHCP, new": "DHCP, new leases", "DHCP, again": "DHCP, the same leases again"}
-    rows = [[name, *(spread(found[column]) for column in columns)] for name, found in data["rows"].items()]
+    rows = [
+        [name, *(spread(rates_of_column[column]) for column in columns)]
+        for name, rates_of_column in data["rows"].items()
+    ]
     return f"""\
 ## DNS and DHCP through it
 
@@ -145,5 +148,5 @@ A guest asks dnsmasq every millisecond: the longest time between two answers, qu
 {table(head, rows)}"""
 
 
-def _silence(one: Data, runs: int) -> list[str]:
-    return [spread(one["silence"]), f"{statistics.median(one['lost']):.0f}", f"{one['restarts']} of {runs}"]
+def _silence(result: Data, runs: int) -> list[str]:
+    return [spread(result["silence"]), f"{statistics.median(result['lost']):.0f}", f"{result['restarts']} of {runs}"]

@@ -34,7 +34,7 @@ DHCP in them; it also has no DNS server for guests, and no rule that keeps netwo
 """
 
 
-def found(data: Data, tool: str, count: int, step: str) -> list[float]:
+def seconds_of(data: Data, tool: str, count: int, step: str) -> list[float]:
     """Seconds of a step, of all rounds."""
     return [
         row["steps"][step]
@@ -44,19 +44,19 @@ def found(data: Data, tool: str, count: int, step: str) -> list[float]:
 
 
 def names(data: Data) -> list[str]:
-    return list(dict.fromkeys([*(row["tool"] for row in data["rows"]), *(one["tool"] for one in data["stops"])]))
+    return list(dict.fromkeys([*(row["tool"] for row in data["rows"]), *(stop["tool"] for stop in data["stops"])]))
 
 
-def beside(tool: str) -> str:
+def counterpart(tool: str) -> str:
     """Whom of ours a tool is compared with."""
     return OURS_BY_PLAYBOOK if tool.endswith("playbook") else OURS
 
 
 def cell(data: Data, tool: str, count: int, step: str) -> str:
-    values = found(data, tool, count, step)
+    values = seconds_of(data, tool, count, step)
     if not values:
         return ""
-    ratio = times(values, found(data, beside(tool), count, step)) if tool != beside(tool) else ""
+    ratio = times(values, seconds_of(data, counterpart(tool), count, step)) if tool != counterpart(tool) else ""
     return f"{spread(values)} {ratio}".strip()
 
 
@@ -68,7 +68,7 @@ def steps(data: Data) -> str:
         rows = [
             [tool, *(cell(data, tool, count, step) for count in data["counts"])]
             for tool in names(data)
-            if any(found(data, tool, count, step) for count in data["counts"])
+            if any(seconds_of(data, tool, count, step) for count in data["counts"])
         ]
         if rows:
             text += f"\n### {title}\n\n{table(head, rows)}"
@@ -80,7 +80,8 @@ def stops(data: Data) -> str:
     if not data["stops"]:
         return "All got as far as they were asked to.\n"
     lines = [
-        f"- {one['tool']}: at {one['count']} network{'s' * (one['count'] > 1)}: {one['why']}" for one in data["stops"]
+        f"- {stop['tool']}: at {stop['count']} network{'s' * (stop['count'] > 1)}: {stop['why']}"
+        for stop in data["stops"]
     ]
     return "\n".join(lines) + "\n"
 
@@ -129,9 +130,9 @@ def rules(data: Data) -> str:
 def given(data: Data) -> str:
     """The time of each tool."""
     times_of = sorted(set(data["given"].values()))
-    most = [name for name, own in data["given"].items() if own == times_of[-1]]
-    told = f"{times_of[0]:.1f} minutes each"
-    return told if len(times_of) == 1 else f"{told}, {', '.join(most)} {times_of[-1]:.1f}"
+    longest = [name for name, share in data["given"].items() if share == times_of[-1]]
+    minutes = f"{times_of[0]:.1f} minutes each"
+    return minutes if len(times_of) == 1 else f"{minutes}, {', '.join(longest)} {times_of[-1]:.1f}"
 
 
 def text(data: Data) -> str:

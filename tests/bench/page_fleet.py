@@ -48,14 +48,14 @@ def far(data: Data) -> str:
 
 def _line(which: str, less: Data, more: Data) -> str:
     slope = (more["seconds"] - less["seconds"]) / (more["hosts"] - less["hosts"])
-    whole = more["seconds"] + slope * (FAR - more["hosts"])
+    total = more["seconds"] + slope * (FAR - more["hosts"])
     busy = (more["controller"] - less["controller"]) / (more["hosts"] - less["hosts"])
-    own = more["controller"] + busy * (FAR - more["hosts"])
-    told = {name: short(row["seconds"]) for name, row in (("less", less), ("more", more))}
+    controller = more["controller"] + busy * (FAR - more["hosts"])
+    seconds = {name: short(row["seconds"]) for name, row in (("less", less), ("more", more))}
     return (
         f"- The {which} run, {more['forks']} forks, all on this machine: each further host costs "
-        f"({told['more']} - {told['less']}) / ({more['hosts']} - {less['hosts']}) = {short(slope)} s; "
-        f"{told['more']} + {FAR - more['hosts']} × {short(slope)} = {short(whole)} s. The controller's own CPU: "
-        f"{short(more['controller'])} + {FAR - more['hosts']} × {short(busy)} = {short(own)} s, to be divided by its "
-        f"cores; that is what remains where the hosts work for themselves."
+        f"({seconds['more']} - {seconds['less']}) / ({more['hosts']} - {less['hosts']}) = {short(slope)} s; "
+        f"{seconds['more']} + {FAR - more['hosts']} × {short(slope)} = {short(total)} s. The controller's own CPU: "
+        f"{short(more['controller'])} + {FAR - more['hosts']} × {short(busy)} = {short(controller)} s, to be divided by "
+        f"its cores; that is what remains where the hosts work for themselves."
     )

@@ -35,19 +35,19 @@ def update(readme: str, known: Mapping[str, Data]) -> str:
         return readme
     rows = [row for pair in PAIRS if (row := _row(known["control"], *pair))]
     rows += _memory(known["control"])
-    told = table(["", "networks", "ours", "libvirt", ""], rows)
+    figures = table(["", "networks", "ours", "libvirt", ""], rows)
     return re.sub(
-        f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: f"{BEGIN}\n\n{told}\n{END}", readme, flags=re.DOTALL
+        f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: f"{BEGIN}\n\n{figures}\n{END}", readme, flags=re.DOTALL
     )
 
 
 def _row(data: Data, ours: str, theirs: str, step: str, title: str) -> list[str]:
     """For as many networks as both got to."""
     for count in sorted(data["counts"], reverse=True):
-        mine, other = (page_control.found(data, tool, count, step) for tool in (ours, theirs))
-        if mine and other:
-            cells = [f"{short(statistics.median(values))} s" for values in (mine, other)]
-            return [title, str(count), *cells, times(other, mine)]
+        our_seconds, their_seconds = (page_control.seconds_of(data, tool, count, step) for tool in (ours, theirs))
+        if our_seconds and their_seconds:
+            cells = [f"{short(statistics.median(values))} s" for values in (our_seconds, their_seconds)]
+            return [title, str(count), *cells, times(their_seconds, our_seconds)]
     return []
 
 

@@ -83,13 +83,13 @@ class Bench:
         self.guest.serve()
 
     def ours(self, count: int) -> None:
-        more = [
+        other_networks = [
             {"name": f"n{i}", "bridge": f"vn-n{i}", "subnets": [f"10.{i // 250}.{i % 250}.0/24"]}
             for i in range(1, count)
         ]
         # The limit is asked for each new flow, and stops none of them.
-        mine = {"name": "a", "bridge": "br-a", "subnets": ["192.168.30.0/24"], "connection_rate": 1_000_000}
-        self.testbed.task("nft", [mine, *more])
+        network = {"name": "a", "bridge": "br-a", "subnets": ["192.168.30.0/24"], "connection_rate": 1_000_000}
+        self.testbed.task("nft", [network, *other_networks])
 
     def load(self, text: str) -> None:
         self.testbed.host.run("nft", "-f", "-", stdin=text)
@@ -97,9 +97,14 @@ class Bench:
     def forwards(self, count: int) -> None:
         """So many port forwards; all but the last lead elsewhere."""
         last = {"protocol": "udp", "port": 9000 + count, "to": "192.168.30.2", "to_port": 8000}
-        more = [{**last, "port": 9000 + i, "to": "192.168.30.9"} for i in range(1, count)]
-        mine = {"name": "a", "bridge": "br-a", "subnets": ["192.168.30.0/24"], "port_forwards": [*more, last]}
-        self.testbed.task("nft", [mine])
+        other_forwards = [{**last, "port": 9000 + i, "to": "192.168.30.9"} for i in range(1, count)]
+        network = {
+            "name": "a",
+            "bridge": "br-a",
+            "subnets": ["192.168.30.0/24"],
+            "port_forwards": [*other_forwards, last],
+        }
+        self.testbed.task("nft", [network])
 
     def rate(self, kind: str) -> float:
         """Packets, bytes or connections a second from the guest to the outside."""
@@ -153,16 +158,16 @@ def packets(bench: Bench) -> list[Row]:
     for count in COUNTS:
         layouts[f"libvirt, {count}"] = lambda count=count: bench.load(libvirt(count))  # type: ignore[misc]
         layouts[f"ours, {count}"] = lambda count=count: bench.ours(count)  # type: ignore[misc]
-    found: dict[tuple[str, str], list[float]] = {}
+    results: dict[tuple[str, str], list[float]] = {}
     for _round in range(ROUNDS):
         for name, load in layouts.items():
             bench.testbed.host.run("nft", "flush", "ruleset")
             load()
             for kind in ("established", "new"):
-                found.setdefault((name, kind), []).append(bench.cost(kind))
+                results.setdefault((name, kind), []).append(bench.cost(kind))
             for kind in ("udp", "tcp", "connections"):
-                found.setdefault((name, kind), []).append(bench.rate(kind))
-    return [{"layout": name, **{kind: found[name, kind] for kind in KINDS}} for name in layouts]
+                results.setdefault((name, kind), []).append(bench.rate(kind))
+    return [{"layout": name, **{kind: results[name, kind] for kind in KINDS}} for name in layouts]
 
 
 def forwards(bench: Bench) -> list[Row]:
@@ -178,14 +183,14 @@ def forwards(bench: Bench) -> list[Row]:
     for count in (1, 1000):
         layouts[f"a rule each, {count}"] = count, lambda count=count: bench.load(chain(count))  # type: ignore[misc]
         layouts[f"ours, {count}"] = count, lambda count=count: bench.forwards(count)  # type: ignore[misc]
-    found: dict[tuple[str, str], list[float]] = {}
+    results: dict[tuple[str, str], list[float]] = {}
     for _round in range(ROUNDS):
         for name, (count, load) in layouts.items():
             bench.testbed.host.run("nft", "flush", "ruleset")
             load()
             for kind in ("established", "new in"):
-                found.setdefault((name, kind), []).append(bench.cost_in(kind, 9000 + count))
-    return [{"layout": name, **{kind: found[name, kind] for kind in ("established", "new in")}} for name in layouts]
+                results.setdefault((name, kind), []).append(bench.cost_in(kind, 9000 + count))
+    return [{"layout": name, **{kind: results[name, kind] for kind in ("established", "new in")}} for name in layouts]
 
 
 STEPS = ("first", "add one", "no-op", "nft -f all", "nft list", "no-op beyond list")
@@ -193,7 +198,7 @@ STEPS = ("first", "add one", "no-op", "nft -f all", "nft list", "no-op beyond li
 
 def times(testbed: NamespaceTestbed) -> list[Row]:
     """Milliseconds of the rules alone, by the engine and by nft."""
-    found = []
+    results = []
     for count in (*COUNTS[:2], 300, COUNTS[2]):
         rows = []
         for _round in range(3):
@@ -201,8 +206,8 @@ def times(testbed: NamespaceTestbed) -> list[Row]:
             with tempfile.TemporaryDirectory() as root:
                 command = (sys.executable, str(PROGRAMS / "rules_times.py"), root, str(count))
                 rows.append(json.loads(testbed.host.run(*command, timeout=TIMEOUT)))
-        found.append({"count": count, **{name: [row[i] for row in rows] for i, name in enumerate(STEPS)}})
-    return found
+        results.append({"count": count, **{name: [row[i] for row in rows] for i, name in enumerate(STEPS)}})
+    return results
 
 
 def measure() -> dict[str, list[Row]]:
@@ -210,9 +215,9 @@ def measure() -> dict[str, list[Row]]:
     with tempfile.TemporaryDirectory() as folder:
         testbed = NamespaceTestbed(Path(folder))
         try:
-            found = {"times": times(testbed)}
+            results = {"times": times(testbed)}
             bench = Bench(testbed)
-            return {**found, "packets": packets(bench), "forwards": forwards(bench)}
+            return {**results, "packets": packets(bench), "forwards": forwards(bench)}
         finally:
             testbed.close()
 

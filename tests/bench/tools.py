@@ -22,10 +22,10 @@ from lab.run import Failed, Result
 
 LAB = "bench"
 ON_HOST = Path(__file__).with_name("on_host")
-THERE = "/opt/bench"
+REMOTE_FOLDER = "/opt/bench"
 IMAGES = {"bench-ours": "trixie-bench", "bench-libvirt": "trixie-libvirt", "bench-managers": "trixie-managers"}
 STEPS = ("first", "no-op", "change one", "restart", "restore", "remove one", "remove all")
-OF_PLAYBOOKS = tuple(step for step in STEPS if not step.startswith("rest"))
+PLAYBOOK_STEPS = tuple(step for step in STEPS if not step.startswith("rest"))
 
 
 class Stopped(RuntimeError):
@@ -38,21 +38,21 @@ def host(name: str) -> Host:
 
 def install(target: Host) -> None:
     """Puts our programs on a host."""
-    target.run(["mkdir", "-p", THERE])
+    target.run(["mkdir", "-p", REMOTE_FOLDER])
     for file in ON_HOST.glob("*.py"):
-        target.run(["dd", f"of={THERE}/{file.name}", "status=none"], stdin=file.read_text())
+        target.run(["dd", f"of={REMOTE_FOLDER}/{file.name}", "status=none"], stdin=file.read_text())
 
 
 def ask(target: Host, script: str, words: Sequence[str], timeout: float) -> Any:
     """What a program on the host answers; raises Stopped with its reason, or with that it took too long."""
     try:
-        done: Result = target.attempt(["/usr/bin/python3", f"{THERE}/{script}.py", *words], timeout)
-    except Failed as late:
-        raise Stopped(f"'{words[0]}' took longer than the {timeout:.0f} s that were left") from late
-    if not done.ok:
-        last = (done.err.strip().splitlines() or [f"code {done.code}"])[-1]
-        raise Failed(f"{script} {' '.join(words)} on {target.name}: {last}\n{done.out}\n{done.err}")
-    answer = json.loads(done.out)
+        result: Result = target.attempt(["/usr/bin/python3", f"{REMOTE_FOLDER}/{script}.py", *words], timeout)
+    except Failed as error:
+        raise Stopped(f"'{words[0]}' took longer than the {timeout:.0f} s that were left") from error
+    if not result.ok:
+        last = (result.err.strip().splitlines() or [f"code {result.code}"])[-1]
+        raise Failed(f"{script} {' '.join(words)} on {target.name}: {last}\n{result.out}\n{result.err}")
+    answer = json.loads(result.out)
     if "stopped" in answer:
         raise Stopped(answer["stopped"])
     return answer["result"]
@@ -86,8 +86,8 @@ class Tool:
         return float(self._ask(step, str(count), *self.more, timeout=timeout))
 
     def memory(self) -> dict[str, dict[str, float]]:
-        found: dict[str, dict[str, float]] = self._ask("memory", *self.more)
-        return found
+        memory: dict[str, dict[str, float]] = self._ask("memory", *self.more)
+        return memory
 
     def rules(self) -> int:
         return int(self._ask("rules", *self.more))
@@ -96,19 +96,19 @@ class Tool:
         return ask(host(self.host), self.script, words, timeout)
 
 
-def reason(step: str, said: str, timeout: float) -> str:
+def failure_reason(step: str, output: str, timeout: float) -> str:
     """Why a playbook did not get to its end, in a line."""
-    if said.startswith("no answer"):
+    if output.startswith("no answer"):
         return f"'{step}' took longer than the {timeout:.0f} s that were left"
-    told = re.findall(r'"msg": "(.*?)(?<!\\)"', said)
-    return f"'{step}': {told[-1][:300] if told else said.splitlines()[0]}"
+    messages = re.findall(r'"msg": "(.*?)(?<!\\)"', output)
+    return f"'{step}': {messages[-1][:300] if messages else output.splitlines()[0]}"
 
 
 @dataclass(frozen=True)
-class Play(Tool):
+class PlaybookTool(Tool):
     """One that is driven by playbooks from the controller; ``texts`` writes what a step runs."""
 
-    steps: Sequence[str] = OF_PLAYBOOKS
+    steps: Sequence[str] = PLAYBOOK_STEPS
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def do(self, step: str, count: int, timeout: float) -> float:
@@ -117,13 +117,13 @@ class Play(Tool):
         try:
             playbook(inventory, play, timeout=timeout, environment=self.environment)
         except Failed as problem:
-            raise Stopped(reason(step, str(problem), timeout)) from problem
+            raise Stopped(failure_reason(step, str(problem), timeout)) from problem
         return time.perf_counter() - began
 
     def files(self, step: str, count: int) -> tuple[Path, str]:
         raise NotImplementedError
 
-    def wanted(self, step: str, count: int) -> range:
+    def networks_after(self, step: str, count: int) -> range:
         """Which networks are there after a step."""
         return range({"remove one": count - 1, "remove all": 0}.get(step, count))
 
@@ -148,7 +148,7 @@ def last(i: int, step: str) -> int:
     return 199 if i == 0 and step not in ("first", "no-op") else 254
 
 
-class OursByPlaybook(Play):
+class OursByPlaybook(PlaybookTool):
     def files(self, step: str, count: int) -> tuple[Path, str]:
         networks = [
             {
@@ -159,22 +159,22 @@ class OursByPlaybook(Play):
                 },
                 "dns": {"domain": f"net{i}.test"},
             }
-            for i in self.wanted(step, count)
+            for i in self.networks_after(step, count)
         ]
         return self.inventory({"virtnet_purge": True, "virtnet_networks": networks}), "virtnet.linux.site"
 
 
-class VirtNet(Play):
+class VirtNet(PlaybookTool):
     """community.libvirt.virt_net: a module call for each thing, and one network a call."""
 
     def files(self, step: str, count: int) -> tuple[Path, str]:
-        there, module = self.wanted(step, count), "community.libvirt.virt_net"
+        present, module = self.networks_after(step, count), "community.libvirt.virt_net"
         if step.startswith("remove"):
             before = range(count) if step == "remove one" else range(count - 1)
-            items = [{"name": f"net{i}"} for i in before if i not in there]
+            items = [{"name": f"net{i}"} for i in before if i not in present]
             calls = [{"name": "{{ item.name }}", "state": "absent"}]
         else:
-            items = [{"name": f"net{i}", "xml": self._xml(i, step)} for i in there]
+            items = [{"name": f"net{i}", "xml": self._xml(i, step)} for i in present]
             calls = [
                 {"name": "{{ item.name }}", "command": "define", "xml": "{{ item.xml }}"},
                 {"name": "{{ item.name }}", "state": "active"},
@@ -200,7 +200,7 @@ class VirtNet(Play):
 def tools(collections: Path | None) -> list[Tool]:
     """All of them, ours first; ``collections`` has community.libvirt, if it was to be had."""
     libvirt = ("bench-libvirt", "libvirt_networks")
-    found = [
+    tools = [
         Tool("ours, engine", "bench-ours", "ours"),
         Tool("libvirt, virsh, nftables", *libvirt, ("virsh",), ("nftables",)),
         Tool("libvirt, virsh, iptables", *libvirt, ("virsh",), ("iptables",)),
@@ -211,8 +211,8 @@ def tools(collections: Path | None) -> list[Tool]:
     ]
     if collections:
         path = f"{ROOT / '.build' / 'collections'}:{collections}"
-        found.append(
+        tools.append(
             VirtNet("community.libvirt.virt_net, playbook", *libvirt, ("virsh",), ("nftables",), share=4.0,
                     environment={"ANSIBLE_COLLECTIONS_PATH": path})
         )  # fmt: skip
-    return found
+    return tools

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""`python covered.py FOLDER...`: how much of the engine tests ran, by the data that they left in these folders.
+"""`python coverage_report.py FOLDER...`: how much of the engine tests ran, by the data that they left in these folders.
 
 Where that is less than 90 % of all lines, every line is named that no test ran; else the files below it are. All of
 it is in the file `missing` beside the folders.

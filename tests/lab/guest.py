@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from .host import Host, addresses
 from .run import Failed, Result, eventually
 
-SCRIPT = "/usr/lib/virtnet-lab/udhcpc"
+UDHCPC_SCRIPT = "/usr/lib/virtnet-lab/udhcpc"
 GUARD_SECONDS = 60
 LEASE_SECONDS = 60
 LISTENER_SECONDS = 30
@@ -50,16 +50,16 @@ class Guest:
         host.run(["ip", "netns", "add", self.name])
         host.run(["ip", "link", "add", self.tap, "type", "veth",
                   "peer", "name", "eth0", "address", self.mac, "netns", self.name])  # fmt: skip
-        self._enslave(bridge)
+        self._attach(bridge)
         self.run(["ip", "link", "set", "lo", "up"])
         self._start_client()
 
     def _start_client(self) -> None:
         self.run(["ip", "link", "set", "eth0", "up"])
-        self.start(["udhcpc", "--foreground", "--syslog", "--interface=eth0", f"--script={SCRIPT}", "--tryagain=1",
-                    "-x", f"hostname:{self.name}"])  # fmt: skip
+        options = ["--interface=eth0", f"--script={UDHCPC_SCRIPT}", "--tryagain=1", "-x", f"hostname:{self.name}"]
+        self.start(["udhcpc", "--foreground", "--syslog", *options])
 
-    def _enslave(self, bridge: str) -> None:
+    def _attach(self, bridge: str) -> None:
         host = self.host
         if not host.attempt(["ovs-vsctl", "br-exists", bridge]).ok:
             host.run(["ip", "link", "set", self.tap, "master", bridge, "up"])
@@ -69,9 +69,9 @@ class Guest:
         # Open vSwitch's userspace datapath passes on checksums that a veth has left to hardware, wrong as they are.
         self.run(["ethtool", "-K", "eth0", "tx", "off"])
         # And until the guard has seen the port, the host's own stack would answer the guest's ARP requests too.
-        kept_off = ["grep", "-qx", "8", f"/proc/sys/net/ipv4/conf/{self.tap}/arp_ignore"]
+        arp_is_off = ["grep", "-qx", "8", f"/proc/sys/net/ipv4/conf/{self.tap}/arp_ignore"]
         userspace = host.attempt(["ovs-vsctl", "get", "bridge", bridge, "datapath_type"]).out.strip() == "netdev"
-        if userspace and not eventually(lambda: host.attempt(kept_off).ok, GUARD_SECONDS):
+        if userspace and not eventually(lambda: host.attempt(arp_is_off).ok, GUARD_SECONDS):
             raise Failed(f"no guard on {host.name} has seen to {self.tap} within {GUARD_SECONDS} s")
 
     def unplug(self) -> None:
@@ -89,22 +89,22 @@ class Guest:
     def is_plugged(self) -> bool:
         return self.host.attempt(["test", "-e", f"/run/netns/{self.name}"]).ok
 
-    def lease(self, patience: float = LEASE_SECONDS) -> str:
+    def lease(self, timeout: float = LEASE_SECONDS) -> str:
         """The address that the DHCP client was given, once it and what comes with it is set.
 
         The client's script sets the address first, then the route and resolv.conf.
         """
-        if not eventually(lambda: bool(self.address()) and not self._is_being_set(), patience, pause=0.1):
-            raise Failed(f"guest {self.name} on {self.host.name} has got no lease within {patience:g} s")
+        if not eventually(lambda: bool(self.address()) and not self._client_script_runs(), timeout, interval=0.1):
+            raise Failed(f"guest {self.name} on {self.host.name} has got no lease within {timeout:g} s")
         return self.address()
 
-    def _is_being_set(self) -> bool:
+    def _client_script_runs(self) -> bool:
         return self.host.attempt(["pgrep", "-f", "[v]irtnet-lab/udhcpc (bound|renew)"]).ok
 
     def address(self) -> str:
         listed = json.loads(self.run(["ip", "-j", "-4", "address", "show", "dev", "eth0"]))
-        found = [item["local"] for link in listed for item in link.get("addr_info", [])]
-        return found[0] if found else ""
+        addresses = [item["local"] for link in listed for item in link.get("addr_info", [])]
+        return addresses[0] if addresses else ""
 
     def resolves(self, name: str) -> list[str]:
         return addresses(self.attempt(["getent", "ahostsv4", name]))

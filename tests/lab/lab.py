@@ -17,8 +17,8 @@ from .podman import podman
 from .progress import step
 
 STATE = Path("/run/virtnet-lab")
-MOST_HOSTS = 200
-NAME = re.compile(r"[a-z][a-z0-9-]{0,30}\Z")
+MAX_HOSTS = 200
+NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,30}\Z")
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Lab:
     name: str
 
     def __post_init__(self) -> None:
-        if not NAME.match(self.name):
+        if not NAME_PATTERN.match(self.name):
             raise ValueError(f"not a name for a lab: {self.name!r}")
 
     @property
@@ -80,7 +80,7 @@ class Lab:
     def _register(self, names: list[str]) -> None:
         """A host keeps its number, and so its address, whoever comes and goes."""
         kept = {name: number for name, number in self._numbers().items() if name in names}
-        free = (number for number in range(1, MOST_HOSTS + 1) if number not in kept.values())
+        free = (number for number in range(1, MAX_HOSTS + 1) if number not in kept.values())
         self._registry.write_text(json.dumps({name: kept.get(name) or next(free) for name in names}))
 
     def _host(self, number: int, name: str) -> Host:
@@ -94,5 +94,7 @@ class Lab:
 def running() -> list[str]:
     """Every lab of which anything is left, also after a crash or a reboot of the machine."""
     labels = podman("ps", "--all", "--filter", f"label={LABEL}", "--format", f'{{{{index .Labels "{LABEL}"}}}}').split()
-    namespaces = [found.name.removeprefix("virtnet-").partition(".")[0] for found in netns.path("").glob("virtnet-*.*")]
+    namespaces = [
+        namespace.name.removeprefix("virtnet-").partition(".")[0] for namespace in netns.path("").glob("virtnet-*.*")
+    ]
     return sorted({folder.name for folder in STATE.glob("*")} | set(labels) | set(namespaces))

@@ -16,9 +16,9 @@ from .run import Failed, eventually
 
 KERNEL = "/srv/kernel"
 FOLDER = "/run/machine"
-PARTS = Path(__file__).with_name("initramfs")
-SECONDS = 120
-ROUND = re.compile(r"guest: round (\d+): www\.internet\.test is (\S+), and sees (\S+)")
+INITRAMFS = Path(__file__).with_name("initramfs")
+TIMEOUT = 120
+ROUND_LINE = re.compile(r"guest: round (\d+): www\.internet\.test is (\S+), and sees (\S+)")
 
 # 128 MiB do too; with 64 the kernel finds no room for its initramfs.
 DOMAIN = """
@@ -65,7 +65,7 @@ class Machine:
         )
         self._virsh("create", "/dev/stdin", stdin=text)
 
-    def off(self) -> None:
+    def power_off(self) -> None:
         """Pulls the plug."""
         if self.name in self._virsh("list", "--name").split():
             self._virsh("destroy", self.name)
@@ -75,17 +75,17 @@ class Machine:
         """What it has printed."""
         return self.host.attempt(["cat", self.console_file]).out.replace("\r", "")
 
-    def says(self, pattern: str, patience: float = SECONDS) -> re.Match[str]:
+    def wait_for_output(self, pattern: str, timeout: float = TIMEOUT) -> re.Match[str]:
         """The first match on the console, once there is one."""
-        if not eventually(lambda: re.search(pattern, self.console()) is not None, patience, pause=0.5):
-            raise Failed(f"machine {self.name} has not said {pattern!r} within {patience:g} s but:\n{self.console()}")
-        found = re.search(pattern, self.console())
-        assert found
-        return found
+        if not eventually(lambda: re.search(pattern, self.console()) is not None, timeout, interval=0.5):
+            raise Failed(f"machine {self.name} has not said {pattern!r} within {timeout:g} s but:\n{self.console()}")
+        match = re.search(pattern, self.console())
+        assert match
+        return match
 
     def rounds(self) -> list[tuple[int, str, str]]:
         """Of every round: its number, the address the name has, and the guest's address as the web server saw it."""
-        return [(int(number), name, seen) for number, name, seen in ROUND.findall(self.console())]
+        return [(int(number), name, source) for number, name, source in ROUND_LINE.findall(self.console())]
 
     def tap(self) -> str:
         """The host's end of its wire."""
@@ -104,9 +104,9 @@ class Machine:
         if self.host.attempt(["test", "-e", f"{FOLDER}/initramfs"]).ok:
             return
         # Another container's mount namespace: files get there through a pipe.
-        for part in sorted(PARTS.iterdir()):
-            into = shlex.quote(f"{FOLDER}/{part.name}")
-            self.host.run(["sh", "-c", f"mkdir -p {FOLDER} && cat > {into}"], stdin=part.read_text())
+        for file in sorted(INITRAMFS.iterdir()):
+            target = shlex.quote(f"{FOLDER}/{file.name}")
+            self.host.run(["sh", "-c", f"mkdir -p {FOLDER} && cat > {target}"], stdin=file.read_text())
         self.host.run(["sh", f"{FOLDER}/make", KERNEL, FOLDER, f"{FOLDER}/initramfs"])
 
     def _virsh(self, *words: str, stdin: str = "") -> str:

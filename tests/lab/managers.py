@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from .host import Host
-from .resolvers import HANDED_BACK, NM_CONF, RESOLVED, UPLINK, networkmanager
+from .resolvers import NM_CONF, RESOLVED, RETURN_TO_IFUPDOWN, UPLINK, networkmanager
 
 BRIDGE = "vn-lab"
 TAP = "kvm7"
@@ -23,7 +23,7 @@ class Manager:
     name: str
     hosts: tuple[str, ...]
     start: str
-    again: dict[str, str]
+    reapply: dict[str, str]
     stop: str
 
 
@@ -45,7 +45,7 @@ systemctl start systemd-networkd
 """,
         {"restart": "systemctl restart systemd-networkd", "reload": "networkctl reload; networkctl reconfigure eth0"},
         "systemctl stop systemd-networkd systemd-networkd.socket; rm /etc/systemd/network/[59]0-*.network\n"
-        + HANDED_BACK,
+        + RETURN_TO_IFUPDOWN,
     ),
     Manager(
         "netplan",
@@ -57,7 +57,7 @@ netplan apply
 """,
         {"restart": "netplan generate; systemctl restart systemd-networkd", "reload": "netplan apply"},
         "systemctl stop systemd-networkd systemd-networkd.socket; rm /etc/netplan/lab.yaml; netplan generate\n"
-        + HANDED_BACK,
+        + RETURN_TO_IFUPDOWN,
     ),
     Manager(
         "NetworkManager",
@@ -72,7 +72,8 @@ systemctl start NetworkManager
 nmcli -w 30 connection up uplink
 """,
         {"restart": "systemctl restart NetworkManager", "reload": "nmcli general reload; nmcli connection reload"},
-        f"systemctl stop NetworkManager; rm -f {NM_CONF} /etc/NetworkManager/system-connections/*\n{HANDED_BACK}",
+        f"systemctl stop NetworkManager; rm -f {NM_CONF} /etc/NetworkManager/system-connections/*\n"
+        + RETURN_TO_IFUPDOWN,
     ),
     Manager(
         "ifupdown",
@@ -84,8 +85,8 @@ nmcli -w 30 connection up uplink
 )
 
 # Who has a host at its boot, by the name of the host; where nobody is named, ifupdown.
-AT_BOOT = {"debian12": "netplan, systemd-networkd", "debian13": "NetworkManager"}
-BOOT = {
+BOOT_MANAGERS = {"debian12": "netplan, systemd-networkd", "debian13": "NetworkManager"}
+BOOT_SCRIPTS = {
     "debian12": f"""
 {MANAGERS[1].start}
 printf '{CATCH_ALL}' > /etc/systemd/network/90-all.network
@@ -114,34 +115,34 @@ def bridge(host: Host) -> dict[str, object]:
     }
 
 
-def as_text(found: dict[str, object]) -> str:
+def as_text(state: dict[str, object]) -> str:
     """A bridge in one line."""
-    return ", ".join(f"{key} {' '.join(value) if isinstance(value, list) else value}" for key, value in found.items())
+    return ", ".join(f"{key} {' '.join(value) if isinstance(value, list) else value}" for key, value in state.items())
 
 
-def keeps(host: Host) -> list[str]:
+def bridge_faults(host: Host) -> list[str]:
     """What is not as it should be with our bridge."""
-    found = bridge(host)
-    wrong = []
-    if found["addresses"] != [ADDRESS]:
-        wrong.append(f"addresses {found['addresses']}")
-    if not found["up"]:
-        wrong.append("down")
-    return wrong
+    state = bridge(host)
+    faults = []
+    if state["addresses"] != [ADDRESS]:
+        faults.append(f"addresses {state['addresses']}")
+    if not state["up"]:
+        faults.append("down")
+    return faults
 
 
-def managed(host: Host) -> list[str]:
+def taken_over(host: Host) -> list[str]:
     """The bridge and the tap, by each running manager that has taken one."""
-    taken = []
+    found_links = []
     # What NetworkManager calls a link that somebody else made, and that it does nothing with.
-    left = {BRIDGE: ("unmanaged",), TAP: ("unmanaged", "connected (externally)")}
+    untouched_states = {BRIDGE: ("unmanaged",), TAP: ("unmanaged", "connected (externally)")}
     if host.attempt(["systemctl", "is-active", "--quiet", "systemd-networkd"]).ok:
         listed = json.loads(host.run(["networkctl", "--json=short", "list"]))["Interfaces"]
-        taken += [f"networkd: {one['Name']}" for one in listed
-                  if one["Name"] in left and one["AdministrativeState"] != "unmanaged"]  # fmt: skip
+        found_links += [f"networkd: {link['Name']}" for link in listed
+                  if link["Name"] in untouched_states and link["AdministrativeState"] != "unmanaged"]  # fmt: skip
     if host.attempt(["systemctl", "is-active", "--quiet", "NetworkManager"]).ok:
         for line in host.run(["nmcli", "-t", "-f", "DEVICE,STATE", "device"]).splitlines():
             device, _, state = line.partition(":")
-            if state not in left.get(device, (state,)):
-                taken.append(f"NetworkManager: {device} {state}")
-    return taken
+            if state not in untouched_states.get(device, (state,)):
+                found_links.append(f"NetworkManager: {device} {state}")
+    return found_links

@@ -25,8 +25,8 @@ def drop(name: str) -> None:
 
 
 def pids(name: str) -> list[int]:
-    found = attempt(["ip", "netns", "pids", name])
-    return [int(pid) for pid in found.out.split()] if found.ok else []
+    result = attempt(["ip", "netns", "pids", name])
+    return [int(pid) for pid in result.out.split()] if result.ok else []
 
 
 def holds(name: str, pid: int) -> bool:

@@ -34,8 +34,8 @@ def inspect(container: str) -> dict[str, Any] | None:
     answer = ask("container", "inspect", container)
     if not answer.ok:
         return None
-    found: dict[str, Any] = json.loads(answer.out)[0]
-    return found
+    details: dict[str, Any] = json.loads(answer.out)[0]
+    return details
 
 
 def _prefix() -> list[str]:

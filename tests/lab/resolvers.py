@@ -10,7 +10,7 @@ from .host import Host
 from .internet import WEB_NAME
 from .run import eventually
 
-PATIENCE = 60
+TIMEOUT = 60
 VPN_SERVER = "10.99.0.53"
 # A VPN's server knows names that others deny, and has its own view of some of theirs.
 VPN = f"""
@@ -95,11 +95,11 @@ ip address replace 10.99.0.1/24 dev vpn0
 
 
 # A manager that goes leaves addresses whose routes it made itself, which the next one takes for somebody else's.
-HANDED_BACK = "ip address flush dev eth0; ifup --force eth0"
+RETURN_TO_IFUPDOWN = "ip address flush dev eth0; ifup --force eth0"
 NM_STOP = f"""
 systemctl stop NetworkManager
 rm -f {NM_CONF} /etc/NetworkManager/system-connections/* /run/NetworkManager/system-connections/*
-{HANDED_BACK}
+{RETURN_TO_IFUPDOWN}
 {RESTORED}
 """
 NM_VPN = (
@@ -145,26 +145,26 @@ def answers(host: Host, guest: Guest) -> dict[str, str]:
     """What a program on the host gets for each kind of name."""
     address = guest.address()
 
-    def name(wanted: str) -> str:
-        return " ".join(host.resolves(wanted)) or "-"
+    def name(queried: str) -> str:
+        return " ".join(host.resolves(queried)) or "-"
 
-    back = host.attempt(["getent", "hosts", address]).out.split()
+    reverse = host.attempt(["getent", "hosts", address]).out.split()
     return {
         "short": name(guest.name),
         "full": name(f"{guest.name}.lab.internet.test"),
-        "reverse": " ".join(back[1:2]) or "-",
+        "reverse": " ".join(reverse[1:2]) or "-",
         "outside": name(WEB_NAME),
         "VPN": name("wiki.corp.internet.test"),
     }
 
 
-def with_us(before: dict[str, str], guest: Guest) -> dict[str, str]:
+def with_our_entries(before: dict[str, str], guest: Guest) -> dict[str, str]:
     """The answers with our entries, where those without were ``before``."""
     address = guest.address()
     return {**before, "short": address, "full": address, "reverse": f"{guest.name}.lab.internet.test"}
 
 
-def settled(host: Host, guest: Guest, expected: dict[str, str]) -> dict[str, str]:
+def wait_for_answers(host: Host, guest: Guest, expected: dict[str, str]) -> dict[str, str]:
     """The answers once they are as expected; NetworkManager and systemd-resolved take their time after each change."""
-    eventually(lambda: answers(host, guest) == expected, PATIENCE)
+    eventually(lambda: answers(host, guest) == expected, TIMEOUT)
     return answers(host, guest)

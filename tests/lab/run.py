@@ -33,7 +33,7 @@ def attempt(
 ) -> Result:
     """Runs a command whose failure is an answer."""
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             list(command),
             input=stdin,
             capture_output=True,
@@ -44,30 +44,30 @@ def attempt(
             # In a group of its own: a kill of "everybody in mine" on a host must not be us.
             start_new_session=True,
         )
-    except subprocess.TimeoutExpired as late:
-        raise Failed(f"no answer within {timeout:g} s: {shlex.join(command)}") from late
-    return Result(list(command), done.returncode, done.stdout, done.stderr)
+    except subprocess.TimeoutExpired as error:
+        raise Failed(f"no answer within {timeout:g} s: {shlex.join(command)}") from error
+    return Result(list(command), result.returncode, result.stdout, result.stderr)
 
 
 def run(command: Sequence[str], timeout: float = 60, stdin: str = "", env: Mapping[str, str] | None = None) -> str:
     """Runs a command that must succeed, and returns what it printed."""
     result = attempt(command, timeout, stdin, env)
     if not result.ok:
-        said = (result.err.strip() or result.out.strip())[-2000:]
-        raise Failed(f"code {result.code} from: {shlex.join(command)}\n{said}")
+        output = (result.err.strip() or result.out.strip())[-2000:]
+        raise Failed(f"code {result.code} from: {shlex.join(command)}\n{output}")
     return result.out
 
 
 def start(command: Sequence[str], log: Path) -> int:
     """Starts a daemon that outlives us, and returns its pid."""
-    with log.open("ab") as sink:
+    with log.open("ab") as log_file:
         daemon = subprocess.Popen(
-            list(command), stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
+            list(command), stdin=subprocess.DEVNULL, stdout=log_file, stderr=log_file, start_new_session=True
         )
     return daemon.pid
 
 
-def stop(pids: Sequence[int], patience: float = 3) -> None:
+def stop(pids: Sequence[int], timeout: float = 3) -> None:
     """Ends processes that we started: politely, then not."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
         for pid in pids:
@@ -75,7 +75,7 @@ def stop(pids: Sequence[int], patience: float = 3) -> None:
                 os.kill(pid, sign)
             except ProcessLookupError:
                 continue
-        if eventually(lambda: not any(alive(pid) for pid in pids), patience):
+        if eventually(lambda: not any(alive(pid) for pid in pids), timeout):
             return
     raise Failed(f"still there after SIGKILL: {pids}")
 
@@ -89,10 +89,10 @@ def alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
-def eventually(condition: Callable[[], bool], patience: float, pause: float = 0.05) -> bool:
-    deadline = time.monotonic() + patience
+def eventually(condition: Callable[[], bool], timeout: float, interval: float = 0.05) -> bool:
+    deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(pause)
+        time.sleep(interval)
     return True

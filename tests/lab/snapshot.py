@@ -14,8 +14,8 @@ Snapshot = dict[str, dict[str, Any]]
 
 
 def take(host: Host) -> Snapshot:
-    found: Snapshot = json.loads(host.run(["python3", "-I", "-"], stdin=PROBE.read_text()))
-    return found
+    snapshot: Snapshot = json.loads(host.run(["python3", "-I", "-"], stdin=PROBE.read_text()))
+    return snapshot
 
 
 def save(snapshot: Snapshot, file: Path) -> None:
@@ -23,14 +23,14 @@ def save(snapshot: Snapshot, file: Path) -> None:
 
 
 def load(file: Path) -> Snapshot:
-    found: Snapshot = json.loads(file.read_text())
-    return found
+    snapshot: Snapshot = json.loads(file.read_text())
+    return snapshot
 
 
 def differences(before: Snapshot, after: Snapshot) -> list[str]:
     """One line for everything that is gone, new, or changed."""
-    passing = set(before["links"]) ^ set(after["links"])
-    before, after = _without_sysctls_of(passing, before), _without_sysctls_of(passing, after)
+    changed_links = set(before["links"]) ^ set(after["links"])
+    before, after = _without_sysctls_of(changed_links, before), _without_sysctls_of(changed_links, after)
     before, after = _without_spanning_tree(before, after)
     return [line for section in sorted({*before, *after}) for line in _section(section, before, after)]
 
@@ -43,15 +43,15 @@ def _without_sysctls_of(links: set[str], snapshot: Snapshot) -> Snapshot:
 
 def _without_spanning_tree(before: Snapshot, after: Snapshot) -> tuple[Snapshot, Snapshot]:
     """A bridge says for some 35 s that a port has come, and forgets addresses sooner meanwhile."""
-    passing = ("topology_change", "topology_change_detected", "ageing_time")
+    transient = ("topology_change", "topology_change_detected", "ageing_time")
 
     def data(snapshot: Snapshot, name: str) -> dict[str, Any]:
         return dict(snapshot["links"].get(name, {}).get("linkinfo", {}).get("info_data", {}))
 
     def cleared(snapshot: Snapshot) -> Snapshot:
         links = {
-            name: {**link, "linkinfo": {**link["linkinfo"], "info_data": _but(data(snapshot, name), passing)}}
-            if any(data(one, name).get("topology_change") for one in (before, after))
+            name: {**link, "linkinfo": {**link["linkinfo"], "info_data": _without(data(snapshot, name), transient)}}
+            if any(data(state, name).get("topology_change") for state in (before, after))
             else link
             for name, link in snapshot["links"].items()
         }
@@ -60,7 +60,7 @@ def _without_spanning_tree(before: Snapshot, after: Snapshot) -> tuple[Snapshot,
     return cleared(before), cleared(after)
 
 
-def _but(values: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+def _without(values: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in names}
 
 

@@ -35,10 +35,10 @@ ANSIBLES = re.compile(
 
 def run(*command: str) -> str:
     """Run a program; what it says is shown if it fails, and its warnings are returned."""
-    done = subprocess.run(command, cwd=BUILD, capture_output=True, text=True, check=False, timeout=300)
-    if done.returncode:
-        sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
-    return done.stderr
+    result = subprocess.run(command, cwd=BUILD, capture_output=True, text=True, check=False, timeout=300)
+    if result.returncode:
+        sys.exit(f"{' '.join(command)}\n{result.stdout}{result.stderr}")
+    return result.stderr
 
 
 def build() -> list[str]:
@@ -54,15 +54,15 @@ def build() -> list[str]:
     run("antsibull-docs", "--config-file", "antsibull-docs.cfg", "collection", *common, "--dest-dir", "rst", COLLECTION)
     for drawing in GUIDES.glob("*.svg"):
         shutil.copy(drawing, pages / "docsite")
-    said = run("sphinx-build", *SPHINX, "-c", ".", "-b", "html", "rst", str(SITE))
-    return [line for line in said.splitlines() if line.strip() and not ANSIBLES.search(line)]
+    warnings = run("sphinx-build", *SPHINX, "-c", ".", "-b", "html", "rst", str(SITE))
+    return [line for line in warnings.splitlines() if line.strip() and not ANSIBLES.search(line)]
 
 
 def broken(site: Path) -> list[str]:
     """Links and images of the site that lead to no file or no place in it."""
     pages = {path: html.parse(path).getroot() for path in sorted(site.rglob("*.html"))}
     anchors = {path: set(root.xpath("//@id | //a/@name")) for path, root in pages.items()}
-    wrong = []
+    broken_links = []
     for page, root in pages.items():
         for link in sorted(set(root.xpath("//@href | //@src"))):
             parts = urlsplit(link)
@@ -71,8 +71,8 @@ def broken(site: Path) -> list[str]:
             target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
             place = unquote(parts.fragment)
             if not target.is_file() or (place and place not in anchors.get(target, {place})):
-                wrong.append(f"{page.relative_to(site)}: {link}")
-    return wrong
+                broken_links.append(f"{page.relative_to(site)}: {link}")
+    return broken_links
 
 
 def title(page: Path) -> str:
@@ -84,10 +84,10 @@ def title(page: Path) -> str:
 
 def main() -> None:
     """Build it, follow its links, list its pages."""
-    wrong = build()
-    wrong += [f"leads nowhere: {link}" for link in broken(SITE)]
-    if wrong:
-        sys.exit("\n".join(wrong))
+    errors = build()
+    errors += [f"leads nowhere: {link}" for link in broken(SITE)]
+    if errors:
+        sys.exit("\n".join(errors))
     pages = [page for page in sorted(SITE.rglob("*.html")) if page.name != "search.html"]
     for page in pages:
         print(f"{page.relative_to(SITE)!s:60} {title(page)}")

@@ -56,9 +56,9 @@ def commands(guide: str) -> list[str]:
 
 def yaml_of(guide: str, word: str) -> str:
     """The one example in YAML of a guide that has this word in it."""
-    (found,) = (
-        one.text
-        for one in examples.shown()
-        if one.language == "yaml" and one.place.partition(":")[0].endswith(guide) and word in one.text
+    (text,) = (
+        example.text
+        for example in examples.shown()
+        if example.language == "yaml" and example.place.partition(":")[0].endswith(guide) and word in example.text
     )
-    return found
+    return text

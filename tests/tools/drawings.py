@@ -104,13 +104,13 @@ def arrow(data: dict[str, Any], boxes: dict[str, Box]) -> str:
 def drawing(data: dict[str, Any]) -> str:
     """One drawing as SVG."""
     width, height = (number * STEP for number in data["size"])
-    boxes = {one["id"]: Box.of(one) for one in data["boxes"]}
+    boxes = {item["id"]: Box.of(item) for item in data["boxes"]}
     tips = "\n".join(
         f'    <marker id="tip-{kind}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7"'
         f' orient="auto"><path class="tip-{kind}" d="M 0 0 L 8 4 L 0 8 z"/></marker>'
         for kind in ("go", "back", "no")
     )
-    parts = [*(box.svg() for box in boxes.values()), *(arrow(one, boxes) for one in data["arrows"])]
+    parts = [*(box.svg() for box in boxes.values()), *(arrow(item, boxes) for item in data["arrows"])]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
         f' role="img">\n  <title>{escape(data["title"])}</title>\n  <style>{STYLE}  </style>\n'

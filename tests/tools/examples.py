@@ -41,16 +41,18 @@ class Example:
         """The commands of a block of the shell: what follows a prompt, or all of it where there are no prompts."""
         prompted = self.language in ("console", "shell-session")
         lines = self.text.replace("\\\n", " ").splitlines()
-        return [line[2:] for line in lines if line[:2] in ("$ ", "# ")] if prompted else [one for one in lines if one]
+        return (
+            [line[2:] for line in lines if line[:2] in ("$ ", "# ")] if prompted else [line for line in lines if line]
+        )
 
 
 def shown() -> Iterator[Example]:
     """The blocks of guides and READMEs."""
     for file, pattern in ((file, _FENCE if file.suffix == ".md" else _DIRECTIVE) for file in (*READMES, *GUIDES)):
         text = file.read_text()
-        for found in pattern.finditer(text):
-            line = text[: found.start()].count("\n") + 1
-            yield Example(f"{file.relative_to(ROOT)}:{line}", found[1], textwrap.dedent(found[2]).strip("\n") + "\n")
+        for match in pattern.finditer(text):
+            line = text[: match.start()].count("\n") + 1
+            yield Example(f"{file.relative_to(ROOT)}:{line}", match[1], textwrap.dedent(match[2]).strip("\n") + "\n")
 
 
 def documented() -> Iterator[Example]:
@@ -66,9 +68,9 @@ def documented() -> Iterator[Example]:
 def filled(value: Any) -> Any:
     """A value with what a template would put in, where that is told by its place; None for others."""
     if isinstance(value, Mapping):
-        return {key: filled(one) for key, one in value.items()}
+        return {key: filled(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [filled(one) for one in value]
+        return [filled(item) for item in value]
     if isinstance(value, str) and "{{" in value:
         jinja2.Environment().parse(value)
         return SAMPLE if value.strip().startswith("{{ lookup(") and "|" not in value else None
@@ -84,13 +86,13 @@ def lists_within(data: Any) -> Iterator[list[Any]]:
             else:
                 yield from lists_within(value)
     elif isinstance(data, list):
-        for one in data:
-            yield from lists_within(one)
+        for item in data:
+            yield from lists_within(item)
 
 
 def tasks_within(data: Any) -> Iterator[Mapping[str, Any]]:
-    for one in data if isinstance(data, list) else ():
-        yield from tasks_within(one["tasks"]) if "tasks" in one else [one]
+    for item in data if isinstance(data, list) else ():
+        yield from tasks_within(item["tasks"]) if "tasks" in item else [item]
 
 
 def as_ansible_has_them(module: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ DROPPED = {
 }
 
 
-def network(number: int, guests: int = 2, **more: Any) -> dict[str, Any]:
+def network(number: int, guests: int = 2, **values: Any) -> dict[str, Any]:
     """One network with guests that have leases."""
     prefix = f"10.{number // 250}.{number % 250}."
     forwards = [{"protocol": "tcp", "port": 8000 + number, "to": "guest0", "to_port": 80}] if number % 3 == 0 else []
@@ -59,7 +59,7 @@ def network(number: int, guests: int = 2, **more: Any) -> dict[str, Any]:
             "uplink": "",
             "port_forwards": forwards,
         },
-        **more,
+        **values,
     }
 
 

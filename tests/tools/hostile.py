@@ -108,9 +108,9 @@ SAMPLES: tuple[dict[str, Any], ...] = (
 REFUSED = {
     "bridge.zone",
     *(
-        f"{where}.{way}.floor"
+        f"{where}.{direction}.floor"
         for where in ("bandwidth", "libvirt.portgroups[].bandwidth")
-        for way in ("inbound", "outbound")
+        for direction in ("inbound", "outbound")
     ),
 }
 
@@ -166,13 +166,13 @@ def _places(value: Any, path: Path = ()) -> Iterator[Path]:
             yield from ((*path, ("key", key)) for key in value)
     elif isinstance(value, list):
         inside = list(enumerate(value))
-    for key, one in inside:
-        yield from _places(one, (*path, key))
+    for key, item in inside:
+        yield from _places(item, (*path, key))
 
 
 def _replaced(value: Any, path: Path, text: str) -> Any:
-    made = copy.deepcopy(value)
-    target = made
+    copied = copy.deepcopy(value)
+    target = copied
     for key in path[:-1]:
         target = target[key]
     if isinstance(path[-1], tuple):
@@ -180,7 +180,7 @@ def _replaced(value: Any, path: Path, text: str) -> Any:
         target[text] = target.pop(old)
     else:
         target[path[-1]] = text
-    return made
+    return copied
 
 
 def replaced_everywhere(sample: Any, text: str) -> Iterator[Any]:
@@ -201,18 +201,20 @@ def _text_at(sample: Any, path: Path) -> str:
     return old if isinstance(old, str) else "" if isinstance(old, (list, dict)) else str(old)
 
 
-def spoilt(sample: Any, takes: Callable[[Any], object]) -> st.SearchStrategy[tuple[Path, Any]]:
+def spoilt(sample: Any, accepts: Callable[[Any], object]) -> st.SearchStrategy[tuple[Path, Any]]:
     """Where a value of a sample was replaced, and the sample with it; more often where it ``takes`` much."""
     places = list(_places(sample))
 
-    def taking(probe: str) -> list[Path]:
-        return [path for path in places if takes(_replaced(sample, path, _text_at(sample, path) + probe))]
+    def accepting_places(probe: str) -> list[Path]:
+        return [path for path in places if accepts(_replaced(sample, path, _text_at(sample, path) + probe))]
 
-    def made(path: Path) -> st.SearchStrategy[tuple[Path, Any]]:
+    def mutated_sample(path: Path) -> st.SearchStrategy[tuple[Path, Any]]:
         return _spoilt(_text_at(sample, path)).map(lambda new: (path, _replaced(sample, path, new)))
 
     # Most places take nothing that is not an address, a number or a word: there is little to be found there.
-    return st.one_of([st.sampled_from(one) for one in (*map(taking, PROBES), places) if one]).flatmap(made)
+    return st.one_of(
+        [st.sampled_from(choice) for choice in (*map(accepting_places, PROBES), places) if choice]
+    ).flatmap(mutated_sample)
 
 
 def read(options: Mapping[str, Any]) -> Network:
@@ -269,9 +271,9 @@ def noted_options() -> Iterator[set[str]]:
 def given_options(value: Any, path: str = "") -> set[str]:
     """The paths of a sample in the same way."""
     if isinstance(value, Mapping):
-        inside = [(f"{path}.{key}".lstrip("."), one) for key, one in value.items()]
+        inside = [(f"{path}.{key}".lstrip("."), item) for key, item in value.items()]
     elif isinstance(value, list):
-        inside = [(f"{path}[]", one) for one in value]
+        inside = [(f"{path}[]", item) for item in value]
     else:
         inside = []
-    return {place for place, _one in inside}.union(*(given_options(one, place) for place, one in inside))
+    return {place for place, _item in inside}.union(*(given_options(item, place) for place, item in inside))

@@ -54,15 +54,15 @@ class Reader(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         """raise X(...), and options.error(name, ...)."""
-        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        arguments = [literal(one, self.constants) or GAP for one in node.args]
-        if called == "MissingTool" and len(arguments) == 2:
+        function = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        arguments = [literal(argument, self.constants) or GAP for argument in node.args]
+        if function == "MissingTool" and len(arguments) == 2:
             self.found.append(f"{arguments[0]} is not installed on this host; install the package {arguments[1]}")
-        elif called in ("InvalidOption", "UnusableFile") and len(arguments) > 1:
+        elif function in ("InvalidOption", "UnusableFile") and len(arguments) > 1:
             self.found.append(arguments[1])
-        elif called in ERRORS and len(arguments) == 1:
+        elif function in ERRORS and len(arguments) == 1:
             self.found.append(arguments[0])
-        elif called in ("error", "refuse_option", "_refuse") and len(arguments) in (2, 3):
+        elif function in ("error", "refuse_option", "_refuse") and len(arguments) in (2, 3):
             self.found.append(arguments[-1])
         self.generic_visit(node)
 
@@ -82,7 +82,8 @@ def literal(node: ast.expr, constants: dict[str, str]) -> str:
         return constants.get(node.id, "")
     if isinstance(node, ast.JoinedStr):
         return "".join(
-            literal(one.value if isinstance(one, ast.FormattedValue) else one, constants) or GAP for one in node.values
+            literal(part.value if isinstance(part, ast.FormattedValue) else part, constants) or GAP
+            for part in node.values
         )
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return literal(node.left, constants) + literal(node.right, constants)
@@ -111,17 +112,17 @@ def subject(package: str) -> str:
 
 def known_cures() -> dict[str, str]:
     """What to do about messages that do not say it."""
-    return {one["message"]: one["cure"] for one in yaml.safe_load(CURES.read_text())}
+    return {entry["message"]: entry["cure"] for entry in yaml.safe_load(CURES.read_text())}
 
 
 def cured() -> dict[str, list[tuple[str, str]]]:
     """By section: message and what to do about it; KeyError where nobody says that."""
     cures = known_cures()
-    told: dict[str, list[tuple[str, str]]] = {title: [] for title, _words in SUBJECTS}
+    sections: dict[str, list[tuple[str, str]]] = {title: [] for title, _words in SUBJECTS}
     for title, text in messages():
         problem, semicolon, cure = text.rpartition(";")
-        told[title].append((problem, cure.strip()) if semicolon and text not in cures else (text, cures[text]))
-    return told
+        sections[title].append((problem, cure.strip()) if semicolon and text not in cures else (text, cures[text]))
+    return sections
 
 
 def table() -> str:

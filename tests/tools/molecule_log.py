@@ -42,50 +42,50 @@ def place(log: str) -> str:
     """How far a scenario is: Molecule's action, and in it Ansible's task or pytest's file."""
     action = step = ""
     for line in lines_of(log):
-        if found := ACTION.match(line):
-            action, step = found[1], ""
-        elif found := TESTS.match(line):
-            action, step = f"verify {found[1]}", ""
-        elif found := TASK.match(line) or RETRY.match(line) or TESTED.match(line) or STEP.match(line):
-            step = found[1]
+        if match := ACTION.match(line):
+            action, step = match[1], ""
+        elif match := TESTS.match(line):
+            action, step = f"verify {match[1]}", ""
+        elif match := TASK.match(line) or RETRY.match(line) or TESTED.match(line) or STEP.match(line):
+            step = match[1]
     return ": ".join(word for word in (action, step) if word)
 
 
 def digest(log: str) -> list[str]:
     """What went wrong in a scenario, in some lines: failed tasks, pytest's failures, Molecule's own complaint."""
-    told = [line for action, lines in broken(lines_of(log)) for line in (f"in {action}:", *wrong(lines))]
-    if len(told) > FIRST + LAST:
-        told[FIRST:-LAST] = [f"... {len(told) - FIRST - LAST} lines more ..."]
-    return told
+    digest_lines = [line for action, lines in broken(lines_of(log)) for line in (f"in {action}:", *wrong(lines))]
+    if len(digest_lines) > FIRST + LAST:
+        digest_lines[FIRST:-LAST] = [f"... {len(digest_lines) - FIRST - LAST} lines more ..."]
+    return digest_lines
 
 
 def broken(lines: list[str]) -> list[tuple[str, list[str]]]:
     """The actions that failed, with their lines; without one that says so, the last: it was cut short."""
     actions: list[tuple[str, list[str]]] = [("the beginning", [])]
     for line in lines:
-        if found := ACTION.match(line):
-            actions.append((found[1], []))
+        if match := ACTION.match(line):
+            actions.append((match[1], []))
         actions[-1][1].append(line)
-    return [one for one in actions if any(BROKEN.match(line) for line in one[1])] or actions[-1:]
+    return [action for action in actions if any(BROKEN.match(line) for line in action[1])] or actions[-1:]
 
 
 def wrong(lines: list[str]) -> list[str]:
     """What of an action's lines tells why it failed; if none does, its last ones."""
-    found = [*of_tasks(lines), *of_tests(lines), *of_molecule(lines)]
-    return found or [cut(line) for line in lines[-LAST:]]
+    telling_lines = [*of_tasks(lines), *of_tests(lines), *of_molecule(lines)]
+    return telling_lines or [cut(line) for line in lines[-LAST:]]
 
 
 def of_tasks(lines: list[str]) -> Iterator[str]:
     """The tasks that failed, what they returned, and Ansible's complaints outside of tasks."""
     task = ""
     for line, after in zip(lines, [*lines[1:], ""], strict=True):
-        if found := TASK.match(line):
-            task = found[1]
-        elif (found := FATAL.match(line)) and after != IGNORED:
+        if match := TASK.match(line):
+            task = match[1]
+        elif (match := FATAL.match(line)) and after != IGNORED:
             if task:
                 yield f"TASK [{task}]"
                 task = ""
-            yield cut(found[1] + telling(found[2]), OF_TASK)
+            yield cut(match[1] + telling(match[2]), OF_TASK)
         elif line.startswith("[ERROR]"):
             yield cut(line)
 

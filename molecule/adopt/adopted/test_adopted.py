@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lab.run import eventually
 
-PATIENCE = 60
+TIMEOUT = 60
 OURS = {"default", "office", "passing"}
 
 
@@ -35,21 +35,21 @@ def test_routes_of_adopted_networks_are_set(lab_host) -> None:
     assert lab_host.run(["ip", "route", "show", "10.89.0.0/24"]).startswith("10.89.0.0/24 via 10.81.0.9 dev br-passing")
 
 
-def test_guests_kept_their_links_addresses_and_leases(lab_host, roamer, clerk, is_told) -> None:
+def test_guests_kept_their_links_addresses_and_leases(lab_host, roamer, clerk, gets_address) -> None:
     links = lab_host.run(["ip", "-o", "link"])
     assert " master virbr0 " in next(line for line in links.splitlines() if roamer.tap in line)
     assert " master br-office " in next(line for line in links.splitlines() if clerk.tap in line)
     assert "vnaside" not in links + lab_host.run(["nft", "list", "table", "inet", "virtnet"])
     assert clerk.address() == "10.80.0.7"
-    held = lab_host.run(["/usr/local/lib/virtnet/virtnet", "leases"])
-    assert clerk.address() in held and roamer.address() in held
-    assert is_told(roamer, roamer.address()) and is_told(clerk, "10.80.0.7")
+    leases = lab_host.run(["/usr/local/lib/virtnet/virtnet", "leases"])
+    assert clerk.address() in leases and roamer.address() in leases
+    assert gets_address(roamer, roamer.address()) and gets_address(clerk, "10.80.0.7")
 
 
 def test_names_and_the_outside_are_reached(roamer, clerk) -> None:
-    assert eventually(lambda: clerk.resolves("printer") == ["10.80.0.9"], PATIENCE)
-    assert eventually(lambda: clerk.resolves("clerk.office.test") == ["10.80.0.7"], PATIENCE)
-    assert eventually(lambda: roamer.resolves("www.internet.test"), PATIENCE)
+    assert eventually(lambda: clerk.resolves("printer") == ["10.80.0.9"], TIMEOUT)
+    assert eventually(lambda: clerk.resolves("clerk.office.test") == ["10.80.0.7"], TIMEOUT)
+    assert eventually(lambda: roamer.resolves("www.internet.test"), TIMEOUT)
     assert roamer.fetch("http://www.internet.test/")
 
 

@@ -57,7 +57,7 @@ def test_bridges_are_ours(virsh) -> None:
 
 
 def test_the_host_tells_the_whole_network_as_xml(virsh) -> None:
-    found = etree.fromstring(virsh.host.run(["/usr/local/lib/virtnet/virtnet", "xml", "from-xml"]))
-    assert found.find("forward").get("mode") == "route"
-    assert found.find("ip").attrib == {"family": "ipv4", "address": "10.71.0.1", "prefix": "24"}
-    assert found.find("ip/dhcp/range").attrib == {"start": "10.71.0.100", "end": "10.71.0.199"}
+    network = etree.fromstring(virsh.host.run(["/usr/local/lib/virtnet/virtnet", "xml", "from-xml"]))
+    assert network.find("forward").get("mode") == "route"
+    assert network.find("ip").attrib == {"family": "ipv4", "address": "10.71.0.1", "prefix": "24"}
+    assert network.find("ip/dhcp/range").attrib == {"start": "10.71.0.100", "end": "10.71.0.199"}

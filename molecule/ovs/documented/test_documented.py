@@ -28,5 +28,5 @@ def test_the_guide_puts_the_address_behind_a_veth_pair(office: Host) -> None:
     for command in documented.commands("openvswitch.rst"):
         office.run(["sh", "-c", command])
     assert office.run(["ovs-vsctl", "port-to-br", "gw1"]).strip() == "vn-office"
-    assert " UP " in (told := office.run(["ip", "-br", "address", "show", "gw0"]))
-    assert "192.168.40.1/24" in told
+    assert " UP " in (output := office.run(["ip", "-br", "address", "show", "gw0"]))
+    assert "192.168.40.1/24" in output

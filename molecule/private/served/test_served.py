@@ -12,7 +12,7 @@ from lab.run import eventually
 
 Pair = tuple[Guest, Guest]
 # Whoever keeps them on this host.
-ENTRIES_GONE = """
+REMOVE_ENTRIES = """
 if systemctl --quiet is-active systemd-resolved; then resolvectl revert vn-lab
 else resolvconf -f -d $(ls /run/resolvconf/interfaces | grep virtnet); fi
 """
@@ -118,9 +118,9 @@ def test_an_instance_that_is_gone_is_put_right(lab_host: Host, guests: Pair, fau
 def test_entries_of_the_hosts_resolver_that_are_gone_are_put_right(lab_host: Host, guests: Pair) -> None:
     address = guests[0].address()
     assert eventually(lambda: lab_host.resolves("guest-a.lab.test") == [address], 60)
-    said = ["journalctl", "--unit=virtnet", "--output=cat"]
-    before = lab_host.run(said).count("Repaired")
-    lab_host.run(["sh", "-c", ENTRIES_GONE])
-    assert eventually(lambda: lab_host.run(said).count("Repaired") > before, 60), lab_host.run(said)
+    journal = ["journalctl", "--unit=virtnet", "--output=cat"]
+    before = lab_host.run(journal).count("Repaired")
+    lab_host.run(["sh", "-c", REMOVE_ENTRIES])
+    assert eventually(lambda: lab_host.run(journal).count("Repaired") > before, 60), lab_host.run(journal)
     assert eventually(lambda: is_as_defined(lab_host), 60), state_and_journal(lab_host)
     assert eventually(lambda: lab_host.resolves("guest-a.lab.test") == [address], 60)

@@ -80,7 +80,7 @@ class Connection(ConnectionBase):
 
     def _enter(self, command: list[str], content: bytes | None) -> tuple[int, bytes, bytes]:
         try:
-            done = subprocess.run(
+            result = subprocess.run(
                 self._inside(command),
                 input=content or b"",
                 capture_output=True,
@@ -88,6 +88,6 @@ class Connection(ConnectionBase):
                 check=False,
                 env=ENVIRONMENT,
             )
-        except (Failed, KeyError, subprocess.TimeoutExpired) as wrong:
-            raise AnsibleConnectionFailure(str(wrong)) from wrong
-        return done.returncode, done.stdout, done.stderr
+        except (Failed, KeyError, subprocess.TimeoutExpired) as error:
+            raise AnsibleConnectionFailure(str(error)) from error
+        return result.returncode, result.stdout, result.stderr

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 
-def test_guest_is_back_with_its_address(carrier) -> None:
-    assert carrier.states()["always"] == "active"
-    assert "master vn-always" in carrier.host.run(["ip", "link", "show", carrier.guest.tap])
-    assert carrier.guest.pings("10.70.0.1")
-    carrier.guest.unplug()
+def test_guest_is_back_with_its_address(network_host) -> None:
+    assert network_host.states()["always"] == "active"
+    assert "master vn-always" in network_host.host.run(["ip", "link", "show", network_host.guest.tap])
+    assert network_host.guest.pings("10.70.0.1")
+    network_host.guest.unplug()

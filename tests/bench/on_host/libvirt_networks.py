@@ -30,7 +30,7 @@ from common import (
     seconds,
     service,
     subnet,
-    until,
+    wait_until,
 )
 
 URI = "network:///system"
@@ -98,33 +98,33 @@ class Binding:
         self._connection = libvirt.open(URI)
 
     def define(self, text: str) -> None:
-        self._asked(lambda: self._connection.networkDefineXML(text))
+        self._query(lambda: self._connection.networkDefineXML(text))
 
     def autostart(self, name: str) -> None:
-        self._asked(lambda: self._network(name).setAutostart(1))
+        self._query(lambda: self._network(name).setAutostart(1))
 
     def start(self, name: str) -> None:
-        self._asked(lambda: self._network(name).create())
+        self._query(lambda: self._network(name).create())
 
     def destroy(self, name: str) -> None:
-        self._asked(lambda: self._network(name).destroy())
+        self._query(lambda: self._network(name).destroy())
 
     def undefine(self, name: str) -> None:
-        self._asked(lambda: self._network(name).undefine())
+        self._query(lambda: self._network(name).undefine())
 
     def dump(self, name: str) -> str:
-        return str(self._asked(lambda: self._network(name).XMLDesc(self._inactive)))
+        return str(self._query(lambda: self._network(name).XMLDesc(self._inactive)))
 
     def active(self) -> set[str]:
-        return {one.name() for one in self._asked(self._connection.listAllNetworks) if one.isActive()}
+        return {network.name() for network in self._query(self._connection.listAllNetworks) if network.isActive()}
 
     def defined(self) -> set[str]:
-        return {one.name() for one in self._asked(self._connection.listAllNetworks)}
+        return {network.name() for network in self._query(self._connection.listAllNetworks)}
 
     def _network(self, name: str) -> Any:
         return self._connection.networkLookupByName(name)
 
-    def _asked(self, question: Callable[[], Any]) -> Any:
+    def _query(self, question: Callable[[], Any]) -> Any:
         try:
             return question()
         except self._error as problem:
@@ -153,8 +153,8 @@ def no_op(count: int, client: Any) -> None:
 
 def change_one(client: Any) -> None:
     """A range can be changed in the definition alone; the network has to be stopped and started, its guests cut off."""
-    found = re.search("<uuid>(.*)</uuid>", client.dump("net0"))
-    client.define(xml(0, CHANGED_LAST, found[1] if found else ""))
+    match = re.search("<uuid>(.*)</uuid>", client.dump("net0"))
+    client.define(xml(0, CHANGED_LAST, match[1] if match else ""))
     client.destroy("net0")
     client.start("net0")
 
@@ -170,7 +170,7 @@ def restart(count: str, _client: str) -> float:
 
     def work() -> None:
         service("restart", "libvirtd")
-        until(lambda: len(Virsh().active()) == int(count), "all networks active")
+        wait_until(lambda: len(Virsh().active()) == int(count), "all networks active")
 
     return seconds(work)
 
@@ -183,7 +183,7 @@ def restore(count: str, _client: str) -> float:
 
     def work() -> None:
         service("start", "libvirtd")
-        until(lambda: len(Virsh().active()) == int(count), "all networks active")
+        wait_until(lambda: len(Virsh().active()) == int(count), "all networks active")
 
     return seconds(work)
 
@@ -217,8 +217,8 @@ def has_csum() -> bool:
     try:
         call("tc", "qdisc", "add", "dev", "csum-probe", "root", "handle", "1:", "htb")
         words = "protocol ip parent 1: u32 match ip dport 68 ffff action csum ip and udp".split()
-        done = subprocess.run(["tc", "filter", "add", "dev", "csum-probe", *words], capture_output=True, check=False)
-        return done.returncode == 0
+        result = subprocess.run(["tc", "filter", "add", "dev", "csum-probe", *words], capture_output=True, check=False)
+        return result.returncode == 0
     finally:
         call("ip", "link", "delete", "csum-probe")
 
@@ -229,12 +229,12 @@ def timed(work: Callable[[int, Any], None]) -> Callable[[str, str], float]:
     def action(count: str, client: str) -> float:
         try:
             return seconds(lambda: work(int(count), CLIENTS[client]()))
-        except Stopped as why:
-            if "dnsmasq" in str(why) and "inotify" in str(why):
+        except Stopped as error:
+            if "dnsmasq" in str(error) and "inotify" in str(error):
                 raise Stopped(
                     f"after {bridges()} networks, since each dnsmasq takes an instance of inotify, of which "
                     f"fs.inotify.max_user_instances allows {inotify()} to a user, over all containers"
-                ) from why
+                ) from error
             raise
 
     return action

@@ -26,7 +26,7 @@ from common import (
     service,
     serving,
     subnet,
-    until,
+    wait_until,
 )
 
 NETWORKD = Path("/etc/systemd/network")
@@ -74,20 +74,20 @@ class NetworkManager:
     def ready(self, count: int) -> None:
         """Addresses, and a dnsmasq for each network."""
         try:
-            until(lambda: bridges() == count and serving() == count, f"{count} networks up", 60 + count)
-        except Stopped as why:
-            said = call("journalctl", "-u", self.unit, "-n", "400", "-o", "cat")
-            if "inotify" in said:
+            wait_until(lambda: bridges() == count and serving() == count, f"{count} networks up", 60 + count)
+        except Stopped as error:
+            journal = call("journalctl", "-u", self.unit, "-n", "400", "-o", "cat")
+            if "inotify" in journal:
                 raise Stopped(
                     f"after {serving()} networks, since each dnsmasq takes an instance of inotify, of which "
                     f"fs.inotify.max_user_instances allows {inotify()} to a user, over all containers"
-                ) from why
-            raise Stopped(f"{bridges()} bridges with an address and {serving()} dnsmasq of {count}") from why
+                ) from error
+            raise Stopped(f"{bridges()} bridges with an address and {serving()} dnsmasq of {count}") from error
 
     def remove(self, names: range) -> None:
         for i in names:
             call("nmcli", "connection", "delete", f"net{i}")
-        until(lambda: not any(Path("/sys/class/net", bridge(i)).exists() for i in names), "bridges gone")
+        wait_until(lambda: not any(Path("/sys/class/net", bridge(i)).exists() for i in names), "bridges gone")
 
     def clear(self) -> None:
         for name in call("nmcli", "-t", "-f", "NAME", "connection", "show").split():
@@ -128,7 +128,7 @@ class Networkd:
 
     def ready(self, count: int) -> None:
         """Addresses. Its DHCP server starts once a guest is plugged in, since a bridge without one has no carrier."""
-        until(lambda: bridges() == count, f"{count} bridges with an address", 60 + count)
+        wait_until(lambda: bridges() == count, f"{count} bridges with an address", 60 + count)
 
     def remove(self, names: range) -> None:
         for i in names:
@@ -137,7 +137,7 @@ class Networkd:
         call("networkctl", "reload")
         if names:
             call("networkctl", "delete", *(bridge(i) for i in names))
-        until(lambda: not any(Path("/sys/class/net", bridge(i)).exists() for i in names), "bridges gone")
+        wait_until(lambda: not any(Path("/sys/class/net", bridge(i)).exists() for i in names), "bridges gone")
 
     def clear(self) -> None:
         for file in NETWORKD.glob("net*"):

@@ -21,7 +21,7 @@ from pathlib import Path
 
 FOLDERS = [Path("/etc/systemd/system"), Path("/usr/lib/systemd/system")]
 STATE = Path("/run/stand-in")
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 
 class Unit:
@@ -94,12 +94,12 @@ class Unit:
     def _run_all(self, word: str) -> None:
         for line in self.values.get(word, []):
             command = shlex.split(line.lstrip("-+!@:"))
-            subprocess.run(command, check=not line.startswith("-"), timeout=PATIENCE, stdout=subprocess.DEVNULL,
+            subprocess.run(command, check=not line.startswith("-"), timeout=TIMEOUT, stdout=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)  # fmt: skip
 
     def _forked(self) -> str:
         file = Path(self.get("PIDFile"))
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not file.exists() or not file.read_text().strip():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"no {file}")
@@ -108,22 +108,22 @@ class Unit:
 
     def _spawn(self, notifies: bool) -> int:
         """Starts a process that stays, and waits for its READY=1 (sd_notify(3)) if it says so."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifications:
             name = f"@stand-in-{os.getpid()}"
-            heard.bind(name.replace("@", "\0"))
-            heard.settimeout(PATIENCE)
+            notifications.bind(name.replace("@", "\0"))
+            notifications.settimeout(TIMEOUT)
             child = subprocess.Popen(
                 shlex.split(self.get("ExecStart")), start_new_session=True, stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "NOTIFY_SOCKET": name},
             )  # fmt: skip
-            while notifies and b"READY=1" not in heard.recv(4096):
+            while notifies and b"READY=1" not in notifications.recv(4096):
                 pass
             return child.pid
 
     def stop(self) -> None:
         if self.active == "active":
             self._run_all("ExecStop")
-            pid, deadline = self.pid, time.monotonic() + PATIENCE
+            pid, deadline = self.pid, time.monotonic() + TIMEOUT
             if pid:
                 os.kill(pid, signal.SIGTERM)
             while self.pid:
@@ -156,11 +156,11 @@ class Unit:
 
 
 def show(units: list[Unit], options: list[str]) -> None:
-    wanted = [name for option in options for name in option.partition("=")[2].split(",") if "property" in option]
+    properties = [name for option in options for name in option.partition("=")[2].split(",") if "property" in option]
     blocks = []
     for unit in units:
         shown = unit.shown()
-        blocks.append("\n".join(f"{key}={shown[key]}" for key in wanted or shown if key in shown))
+        blocks.append("\n".join(f"{key}={shown[key]}" for key in properties or shown if key in shown))
     print("\n\n".join(blocks))
 
 
