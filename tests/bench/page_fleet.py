@@ -56,6 +56,6 @@ def _line(which: str, less: Data, more: Data) -> str:
         f"- The {which} run, {more['forks']} forks, all on this machine: each further host costs "
         f"({seconds['more']} - {seconds['less']}) / ({more['hosts']} - {less['hosts']}) = {short(slope)} s; "
         f"{seconds['more']} + {FAR - more['hosts']} × {short(slope)} = {short(total)} s. The controller's own CPU: "
-        f"{short(more['controller'])} + {FAR - more['hosts']} × {short(busy)} = {short(controller)} s, to be divided by "
-        f"its cores; that is what remains where the hosts work for themselves."
+        f"{short(more['controller'])} + {FAR - more['hosts']} × {short(busy)} = {short(controller)} s, to be "
+        f"divided by its cores; that is what remains where the hosts work for themselves."
     )

@@ -117,7 +117,7 @@ def test_a_mode_that_is_not_ticked_is_not_shown(browser: Browser, tmp_path: Path
     page.close()
 
 
-def test_what_is_wrong_can_be_shown_alone_and_a_finding_leads_to_its_network(browser: Browser, tmp_path: Path) -> None:
+def test_findings_can_be_filtered_and_link_to_their_network(browser: Browser, tmp_path: Path) -> None:
     page = opened(browser, tmp_path, SMALL, viewport={"width": 390, "height": 500}, java_script_enabled=False)
     page.click("text=only what is not as it should be")
     assert names(page) == ["net2"]

@@ -191,7 +191,7 @@ def test_a_network_leaves_an_instance_with_a_hostile_lease_file(
         assert get_lease(testbed.guest, tmp_path, "vmone")["ip"]
 
 
-def test_the_systems_dnsmasq_is_not_restarted_where_it_would_not_come_back(
+def test_the_system_dnsmasq_is_not_restarted_if_it_would_not_start_again(
     testbed: DnsmasqTestbed, tmp_path: Path, secret: Path
 ) -> None:
     """Where the folder of its leases is the user dnsmasq's, as Fedora's: refused before anything is touched."""

@@ -111,7 +111,7 @@ def test_a_static_host_has_its_name_with_its_lease(testbed: DnsmasqTestbed, tmp_
         assert lookup(testbed, "something.virt.test") == NO_ANSWER
 
 
-def test_guests_of_other_networks_of_the_same_dnsmasq_do_not_get_it_either(
+def test_guests_of_other_networks_of_the_same_dnsmasq_do_not_get_the_name(
     testbed: DnsmasqTestbed, tmp_path: Path, instance: str
 ) -> None:
     with serve_both_networks(testbed, tmp_path, instance) as daemon:
@@ -124,7 +124,7 @@ def test_guests_of_other_networks_of_the_same_dnsmasq_do_not_get_it_either(
         assert lookup(testbed, "db.virt.test") == lookup(testbed, "db") == NO_ANSWER
 
 
-def test_two_guests_of_one_name_on_two_networks_of_a_private_dnsmasq_both_have_it(
+def test_two_guests_of_one_name_on_two_networks_of_a_private_dnsmasq_both_get_it(
     testbed: DnsmasqTestbed, tmp_path: Path
 ) -> None:
     with serve_both_networks(testbed, tmp_path, "private") as daemon:
@@ -188,7 +188,7 @@ def test_ipv6_addresses_of_another_guest_are_not_given_to_the_name_of_a_static_h
 
 @pytest.mark.parametrize("form", ["nul", "dot", "dots", "dns-encoded", "ascii", "partial", "both"])
 @pytest.mark.parametrize("host", ["web", "db"])
-def test_no_form_of_a_name_gets_it(
+def test_no_form_of_a_name_claims_it(
     testbed: DnsmasqTestbed, tmp_path: Path, instance: str, host: str, form: str
 ) -> None:
     """Host name (RFC 2132 section 3.14) and client FQDN (RFC 4702), also by a guest that had another name before."""
@@ -332,7 +332,7 @@ def test_a_forged_decline_takes_the_address_of_a_static_host_for_a_while_but_not
         assert lookup(testbed, "web.virt.test") == WEB
 
 
-def test_a_private_dnsmasq_says_nothing_of_itself(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+def test_a_private_dnsmasq_does_not_identify_itself(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     """Queries of class CHAOS (RFC 4892)."""
     with serve_both_networks(testbed, tmp_path, "private") as daemon:
         daemon.converge(LAB)
@@ -363,7 +363,7 @@ def test_an_isolated_network_is_not_served_by_a_name_server_that_knows_others(
         assert lease["ip"] and "dns" not in lease
 
 
-def test_an_isolated_network_beside_a_dnsmasq_that_leaves_room_has_a_private_one(
+def test_an_isolated_network_gets_a_private_dnsmasq_if_the_system_dnsmasq_leaves_the_ports_free(
     testbed: DnsmasqTestbed, tmp_path: Path
 ) -> None:
     config = "bind-dynamic\nexcept-interface=virt0\n"

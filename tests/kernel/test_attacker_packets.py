@@ -125,7 +125,7 @@ def test_packets_without_a_connection_do_not_reach_the_outside(testbed: PacketTe
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", ["a", "r", "i"])
-def test_other_addresses_of_the_host_do_not_answer_to_odd_tcp_flags(
+def test_other_addresses_of_the_host_do_not_answer_to_unusual_tcp_flags(
     testbed: PacketTestbed, name: str, family: int
 ) -> None:
     """Stopped: neither an open nor a closed port of another network's address answers to NULL, FIN or XMAS."""
@@ -287,7 +287,7 @@ def test_frames_with_partial_checksums_are_accepted(testbed: PacketTestbed, fami
         assert guest.ask(f"{NETS['a'][family]}1", protocol=protocol)
 
 
-def test_a_connection_goes_on_after_conntrack_lost_it(testbed: PacketTestbed) -> None:
+def test_a_connection_continues_after_conntrack_is_flushed(testbed: PacketTestbed) -> None:
     """It goes on: what comes in its midst is a connection that begins (nf_conntrack_tcp_loose)."""
     guest = testbed.guests["a"].namespace
     sender = guest.start(*script("tcp_pause"), OUTSIDE)
@@ -300,7 +300,7 @@ def test_a_connection_goes_on_after_conntrack_lost_it(testbed: PacketTestbed) ->
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_host_answers_an_odd_ping_at_the_gateways_address(testbed: PacketTestbed, family: int) -> None:
+def test_the_host_answers_an_unusual_ping_at_the_gateways_address(testbed: PacketTestbed, family: int) -> None:
     """The host goes on to answer honest packets at the address of the guest's own network."""
     attacker, own, gateway = testbed.guests["i"], f"{NETS['i'][family]}2", testbed.gateway("i")
     protocol, kind = PING[family]

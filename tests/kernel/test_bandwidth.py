@@ -54,7 +54,7 @@ def table(testbed: NamespaceTestbed) -> str:
     return testbed.host.run("nft", "list", "table", "netdev", "virtnet", check=False)
 
 
-def test_each_direction_is_limited_by_itself_and_free_again_without_the_option(testbed: NamespaceTestbed) -> None:
+def test_each_direction_is_limited_separately_and_unlimited_without_the_option(testbed: NamespaceTestbed) -> None:
     run(testbed, lab())
     guest = plug(testbed)
     testbed.host.serve()
@@ -76,7 +76,9 @@ def test_each_direction_is_limited_by_itself_and_free_again_without_the_option(t
 
 
 @pytest.mark.parametrize("value", ["0", "1"])
-def test_guests_of_a_limited_network_get_out_whatever_br_netfilter_says(testbed: NamespaceTestbed, value: str) -> None:
+def test_guests_of_a_limited_network_reach_the_outside_with_and_without_br_netfilter(
+    testbed: NamespaceTestbed, value: str
+) -> None:
     testbed.outside.serve()
     testbed.host.run("sysctl", "-q", "-w", f"net.bridge.bridge-nf-call-iptables={value}")
     testbed.task("nft", [{"name": "a", "bridge": "br-lab", "subnets": ["192.168.30.0/24"]}])
@@ -100,7 +102,7 @@ def test_tc_and_nft_show_libvirts_units(testbed: NamespaceTestbed) -> None:
     ]
 
 
-def test_any_rate_is_kept_by_the_kernel_as_it_was_asked_for(testbed: NamespaceTestbed) -> None:
+def test_the_kernel_keeps_any_rate_unchanged(testbed: NamespaceTestbed) -> None:
     for average in (1, 12345, 1234567, 10**7):
         outbound = {"average": average, "peak": min(average * 3, 10**7), "burst": 234}
         run(testbed, lab(inbound={"average": average}, outbound=outbound))
@@ -129,7 +131,7 @@ FAULTS = (
 )
 
 
-def test_what_was_altered_by_hand_is_put_right(testbed: NamespaceTestbed) -> None:
+def test_manual_changes_are_repaired(testbed: NamespaceTestbed) -> None:
     run(testbed, lab(**BOTH))
     queue, policer = testbed.host.run("tc", "class", "show", "dev", "br-lab"), table(testbed)
     guest = plug(testbed)
@@ -141,7 +143,7 @@ def test_what_was_altered_by_hand_is_put_right(testbed: NamespaceTestbed) -> Non
         assert guest.pings(HOST)
 
 
-def test_all_goes_with_the_bridge_also_where_somebody_else_deleted_that(testbed: NamespaceTestbed) -> None:
+def test_limits_are_removed_with_the_bridge_whoever_deleted_it(testbed: NamespaceTestbed) -> None:
     run(testbed, lab(**BOTH))
     testbed.task("bridge", [{"name": "br-lab", "state": "absent"}])
     assert table(testbed) == ""
@@ -153,7 +155,7 @@ def test_all_goes_with_the_bridge_also_where_somebody_else_deleted_that(testbed:
         assert not testbed.task("bridge", desired, purge=purge)["changed"]
 
 
-def test_tables_and_queues_of_others_stay(testbed: NamespaceTestbed) -> None:
+def test_foreign_tables_and_queues_are_kept(testbed: NamespaceTestbed) -> None:
     run(testbed, lab())
     options = "rate 1gbit burst 64kb latency 9ms".split()
     testbed.host.run("tc", "qdisc", "add", "dev", "br-lab", "root", "handle", "1:", "tbf", *options)

@@ -105,7 +105,7 @@ def test_change_keeps_the_bridge_and_its_ports(testbed: NamespaceTestbed) -> Non
         (["192.168.30.1/24", "fd00:30::1/64"], ["192.168.30.1/24"]),
     ],
 )
-def test_addresses_become_exactly_those_asked_for(
+def test_addresses_become_exactly_the_desired_ones(
     testbed: NamespaceTestbed, before: list[str], after: list[str]
 ) -> None:
     testbed.task("bridge", [{**LAB, "addresses": before}])
@@ -138,7 +138,7 @@ def test_ports_are_enslaved_and_others_stay(testbed: NamespaceTestbed) -> None:
     assert not testbed.task("bridge", [LAB])["changed"]
 
 
-def test_removal_says_whose_links_it_frees_and_creation_takes_them_back(testbed: NamespaceTestbed) -> None:
+def test_removal_reports_detached_ports_and_creation_attaches_them_again(testbed: NamespaceTestbed) -> None:
     testbed.task("bridge", [LAB])
     guest = testbed.add_guest("br-lab", "192.168.30.2/24")
     assert testbed.task("bridge", [{**LAB, "state": "absent"}])["changes"] == [
@@ -149,7 +149,7 @@ def test_removal_says_whose_links_it_frees_and_creation_takes_them_back(testbed:
     assert guest.pings("192.168.30.1")
 
 
-def test_a_bridge_of_others_is_neither_changed_nor_removed(testbed: NamespaceTestbed) -> None:
+def test_a_foreign_bridge_is_neither_changed_nor_removed(testbed: NamespaceTestbed) -> None:
     testbed.host.run("ip", "link", "add", "br-lab", "type", "bridge")
     before = testbed.link("br-lab")
     assert "'br-lab' is already a bridge that virtnet.linux did not create" in testbed.task("bridge", [LAB])["msg"]
@@ -160,7 +160,7 @@ def test_a_bridge_of_others_is_neither_changed_nor_removed(testbed: NamespaceTes
     assert testbed.link("br-lab") == before
 
 
-def test_a_bridge_of_a_run_that_was_killed_before_it_marked_it_is_completed(testbed: NamespaceTestbed) -> None:
+def test_an_unmarked_bridge_of_a_killed_run_is_completed(testbed: NamespaceTestbed) -> None:
     mac = testbed.task("bridge", [LAB], check=True)["bridges"][0]["mac"]
     testbed.host.run("ip", "link", "add", "br-lab", "address", mac, "type", "bridge")
     assert testbed.task("bridge", [LAB])["changed"]
@@ -168,7 +168,7 @@ def test_a_bridge_of_a_run_that_was_killed_before_it_marked_it_is_completed(test
     assert addresses(testbed.link("br-lab")) == ["192.168.30.1/24"]
 
 
-def test_purge_removes_only_bridges_of_ours_that_are_not_named(testbed: NamespaceTestbed) -> None:
+def test_purge_removes_only_our_bridges_that_are_not_listed(testbed: NamespaceTestbed) -> None:
     testbed.host.run("ip", "link", "add", "br-theirs", "type", "bridge")
     testbed.task("bridge", [LAB, {"name": "br-old"}])
     assert testbed.task("bridge", [LAB], purge=True)["changes"] == ["bridge br-old: deleted"]
@@ -176,7 +176,7 @@ def test_purge_removes_only_bridges_of_ours_that_are_not_named(testbed: Namespac
     assert testbed.link("br-lab") is not None
 
 
-def test_a_port_that_cannot_be_enslaved_is_named_before_anything_is_touched(testbed: NamespaceTestbed) -> None:
+def test_an_interface_that_cannot_be_a_port_is_reported_before_any_change(testbed: NamespaceTestbed) -> None:
     testbed.host.run("ip", "link", "add", "br-theirs", "type", "bridge")
     testbed.host.run("ip", "link", "add", "eth9", "type", "veth", "peer", "name", "eth9p")
     testbed.host.run("ip", "link", "set", "eth9", "master", "br-theirs")
@@ -189,7 +189,7 @@ def test_a_port_that_cannot_be_enslaved_is_named_before_anything_is_touched(test
         assert testbed.link("br-lab") is None
 
 
-def test_the_interface_of_the_connection_to_this_host_is_no_port(
+def test_the_interface_of_the_ssh_connection_is_refused_as_port(
     testbed: NamespaceTestbed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     testbed.host.run("ip", "link", "add", "eth8", "type", "veth", "peer", "name", "eth8p")

@@ -107,7 +107,7 @@ def outcomes(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Outcom
 
 
 @pytest.mark.parametrize("case", SERVED_CASES)
-def test_guest_is_served_and_everybody_else_sees_no_difference(outcomes: dict[str, Future[Outcome]], case: str) -> None:
+def test_the_guest_is_served_and_nothing_changes_for_others(outcomes: dict[str, Future[Outcome]], case: str) -> None:
     _, _, listed, dns = SERVED_CASES[case]
     outcome = outcomes[case].result()
     assert not outcome.before.guest_lease
@@ -132,7 +132,9 @@ def fragment(**options: Any) -> dict[str, Any]:
     ],
     ids=["d4-except-bridges", "d5-no-dhcp-on-bridge", "auth-server", "dhcp-ignore"],
 )
-def test_veto_is_named_and_nothing_touched(testbed: DnsmasqTestbed, tmp_path: Path, config: str, setting: str) -> None:
+def test_a_refused_configuration_is_reported_and_nothing_changed(
+    testbed: DnsmasqTestbed, tmp_path: Path, config: str, setting: str
+) -> None:
     with serving(testbed, tmp_path, config) as daemon:
         with pytest.raises(NoUsableDnsmasq, match="virt0.*take virt0 out of that setting") as error:
             daemon.converge(LAB)
@@ -142,7 +144,7 @@ def test_veto_is_named_and_nothing_touched(testbed: DnsmasqTestbed, tmp_path: Pa
 
 
 @pytest.mark.parametrize("case", ["d4", "d5", "auth", "ignore"])
-def test_veto_is_real(testbed: DnsmasqTestbed, tmp_path: Path, case: str) -> None:
+def test_a_refused_configuration_would_not_work(testbed: DnsmasqTestbed, tmp_path: Path, case: str) -> None:
     """What is refused would not work: the same fragment, put there by hand."""
     config = {
         "d4": "except-interface=virt*\n",
@@ -191,7 +193,7 @@ def test_guests_get_a_lease_where_unknown_ones_are_ignored(testbed: DnsmasqTestb
     assert not observation.lan_dhcp
 
 
-def test_names_resolve_short_full_and_backwards(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+def test_names_resolve_short_full_and_reverse(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     with serving(testbed, tmp_path) as daemon:
         daemon.converge(LAB)
         lease = get_lease(testbed.guest, tmp_path, "vmone")
@@ -232,7 +234,7 @@ def test_nothing_is_offered_that_was_switched_off_even_if_the_system_offers_it(
     assert "dns" not in lease
 
 
-def test_options_reach_the_guest_as_they_were_meant(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+def test_options_reach_the_guest_unaltered(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     text = 'http://wpad/a b#"c\\d'
     options = {"ntp-server": ["192.168.100.7", "192.168.100.8"], "26": 1400, "252": text, "router": ""}
     with serving(testbed, tmp_path) as daemon:
@@ -331,9 +333,7 @@ def test_absent_and_purge_remove_only_what_they_name(testbed: DnsmasqTestbed, tm
         assert sorted(daemon.fragments) == ["virtnet-notes.txt"]
 
 
-def test_decision_on_interfaces_is_taken_anew_when_the_configuration_changes(
-    testbed: DnsmasqTestbed, tmp_path: Path
-) -> None:
+def test_the_interface_line_follows_changes_of_the_configuration(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     with serving(testbed, tmp_path) as daemon:
         daemon.converge(LAB)
         daemon.write("interface=eth0\n")
@@ -346,7 +346,7 @@ def test_decision_on_interfaces_is_taken_anew_when_the_configuration_changes(
         assert resolve(testbed.lan, LAN_ADDRESS) == NAMED_ADDRESS
 
 
-def test_bad_syntax_of_the_administrator_is_found_before_anything_is_replaced(
+def test_a_syntax_error_of_the_administrator_is_reported_before_any_change(
     testbed: DnsmasqTestbed, tmp_path: Path
 ) -> None:
     with serving(testbed, tmp_path) as daemon:
@@ -357,9 +357,7 @@ def test_bad_syntax_of_the_administrator_is_found_before_anything_is_replaced(
         assert resolve(testbed.lan, LAN_ADDRESS) == NAMED_ADDRESS
 
 
-def test_option_that_dnsmasq_does_not_know_is_found_before_anything_is_replaced(
-    testbed: DnsmasqTestbed, tmp_path: Path
-) -> None:
+def test_an_unknown_dhcp_option_is_reported_before_any_change(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     with serving(testbed, tmp_path) as daemon:
         with pytest.raises(VirtnetError, match="dhcp-option in line 15 of .*virtnet-lab.conf: .*no-such-thing"):
             daemon.converge(fragment(options={"no-such-thing": "1"}))
@@ -374,7 +372,7 @@ def hold_port_67(testbed: DnsmasqTestbed) -> Iterator[None]:
         yield
 
 
-def test_held_port_is_named_with_its_holder_before_anything_is_touched(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_with_its_process_before_any_change(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     with serving(testbed, tmp_path) as daemon:
         with (
             hold_port_67(testbed),
@@ -387,7 +385,9 @@ def test_held_port_is_named_with_its_holder_before_anything_is_touched(testbed: 
         daemon.converge(fragment(dns=False))
 
 
-def test_failed_restart_brings_the_old_fragments_back_and_says_why(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+def test_a_failed_restart_restores_the_old_fragments_and_reports_the_cause(
+    testbed: DnsmasqTestbed, tmp_path: Path
+) -> None:
     with serving(testbed, tmp_path, "bind-dynamic\n") as daemon:
         daemon.converge({**LAB, "ranges": []})
         before = daemon.fragments
@@ -404,7 +404,7 @@ def test_failed_restart_brings_the_old_fragments_back_and_says_why(testbed: Dnsm
 
 
 @pytest.mark.parametrize("hidden", [("-i", "eth0"), ("-I", "virt0")], ids=" ".join)
-def test_dnsmasq_that_runs_without_serving_the_bridge_is_found_and_rolled_back(
+def test_a_dnsmasq_that_does_not_serve_the_bridge_is_rolled_back(
     testbed: DnsmasqTestbed, tmp_path: Path, hidden: tuple[str, ...]
 ) -> None:
     """The proof is behavioural: here dnsmasq starts with words that the engine was not told of."""
@@ -429,7 +429,7 @@ def test_interrupted_run_is_completed_by_the_next(testbed: DnsmasqTestbed, tmp_p
         assert not daemon.converge(LAB).changes
 
 
-def test_bridge_that_came_after_a_binding_dnsmasq_is_heard_after_the_next_run(
+def test_a_bridge_created_after_a_binding_dnsmasq_is_served_after_the_next_run(
     testbed: DnsmasqTestbed, tmp_path: Path
 ) -> None:
     with serving(testbed, tmp_path, "bind-interfaces\n") as daemon:
@@ -459,7 +459,7 @@ def test_missing_bridge_that_would_keep_dnsmasq_from_starting_is_refused(
         assert resolve(testbed.lan, LAN_ADDRESS) == NAMED_ADDRESS
 
 
-def test_missing_bridge_is_served_when_it_comes(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+def test_a_missing_bridge_is_served_once_it_is_created(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     testbed.delete_bridges()
     with serving(testbed, tmp_path) as daemon:
         daemon.converge(LAB)
@@ -477,7 +477,7 @@ def test_stopped_service_is_started(testbed: DnsmasqTestbed, tmp_path: Path) -> 
         assert get_lease(testbed.guest, tmp_path)
 
 
-def test_before_its_turn_at_boot_only_files_are_written(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+def test_before_the_start_of_dnsmasq_at_boot_only_files_are_written(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     daemon = Daemon(testbed.host, tmp_path, ordered_after_us=True)
     plan = daemon.converge(LAB)
     assert len(plan.changes) == 1

@@ -99,7 +99,9 @@ def capture_on_lan(testbed: DnsmasqTestbed) -> Iterator[list[str]]:
         packets += [line for line in out.splitlines() if "IP6" in line]
 
 
-def test_guests_make_addresses_and_no_other_link_hears_of_it(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+def test_guests_configure_addresses_and_no_other_link_gets_advertisements(
+    testbed: DnsmasqTestbed, tmp_path: Path
+) -> None:
     # The system gives DHCPv6 on the LAN, so that a global enable-ra of ours would be heard there.
     system = "dhcp-range=fd00:1::100,fd00:1::1ff,64,1h\n"
     with serving(testbed, tmp_path, system) as daemon, capture_on_lan(testbed) as packets:
@@ -119,7 +121,7 @@ def test_guests_make_addresses_and_no_other_link_hears_of_it(testbed: DnsmasqTes
     assert all("dhcp6" in line for line in packets), packets
 
 
-def test_lan_without_dhcp_stays_silent(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+def test_a_lan_without_dhcp_gets_no_advertisement(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     with serving(testbed, tmp_path) as daemon, capture_on_lan(testbed) as packets:
         daemon.converge(lab({"ranges": [RANGE]}))
         assert not router_advertisement(testbed.lan)
@@ -128,7 +130,7 @@ def test_lan_without_dhcp_stays_silent(testbed: DnsmasqTestbed, tmp_path: Path) 
     assert not packets
 
 
-def test_names_of_guests_resolve_to_the_addresses_that_they_made(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+def test_names_of_guests_resolve_to_their_autoconfigured_addresses(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab({}))
         assert eventually(lambda: has_own_address(testbed.guest))

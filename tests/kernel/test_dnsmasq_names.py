@@ -47,7 +47,7 @@ def lab(**options: Any) -> dict[str, Any]:
     return {**LAB, **options}
 
 
-def test_records_are_answered_as_they_were_meant(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+def test_dns_records_are_served(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     def answers(name: str, kind: str = "A") -> list[str]:
         return sorted(resolve(testbed.guest, BRIDGE_ADDRESS, name, kind).splitlines())
 
@@ -160,7 +160,9 @@ def strange_folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_guest_learns_what_to_boot_and_loads_it(testbed: DnsmasqTestbed, tmp_path: Path, strange_folder: Path) -> None:
+def test_a_guest_gets_its_boot_file_by_dhcp_and_tftp(
+    testbed: DnsmasqTestbed, tmp_path: Path, strange_folder: Path
+) -> None:
     root = strange_folder
     (root / "pxe linux.0").write_text("boot me")
     boot = {"file": "pxe linux.0"}

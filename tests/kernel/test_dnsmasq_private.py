@@ -129,7 +129,7 @@ COEXISTING_CASES = {
 
 
 @pytest.mark.parametrize("case", COEXISTING_CASES)
-def test_guest_is_served_beside_the_systems_and_nobody_else_sees_a_difference(
+def test_a_private_instance_serves_the_guest_and_nothing_changes_for_others(
     testbed: DnsmasqTestbed, tmp_path: Path, case: str
 ) -> None:
     with serving(
@@ -157,7 +157,7 @@ BLOCKED_CASES = {
 
 
 @pytest.mark.parametrize("case", BLOCKED_CASES)
-def test_systems_that_leaves_no_room_is_named_and_the_cure_cures(
+def test_a_system_dnsmasq_that_blocks_ports_is_reported_with_a_working_remedy(
     testbed: DnsmasqTestbed, tmp_path: Path, case: str
 ) -> None:
     config, words = BLOCKED_CASES[case]
@@ -173,7 +173,9 @@ def test_systems_that_leaves_no_room_is_named_and_the_cure_cures(
         assert_served(testbed, tmp_path)
 
 
-def test_auto_goes_private_only_where_the_systems_cannot(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+def test_auto_chooses_a_private_instance_only_if_the_system_dnsmasq_cannot_serve(
+    testbed: DnsmasqTestbed, tmp_path: Path
+) -> None:
     with serving(testbed, tmp_path, "bind-dynamic\nexcept-interface=virt*\n") as daemon:
         plan = daemon.converge(LAB)
         assert "except-interface=virt*" in str(plan.changes)
@@ -181,14 +183,14 @@ def test_auto_goes_private_only_where_the_systems_cannot(testbed: DnsmasqTestbed
         assert_served(testbed, tmp_path)
 
 
-def test_auto_says_why_neither_can(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+def test_auto_reports_why_neither_can_serve(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     with serving(testbed, tmp_path, "except-interface=virt*\n") as daemon:
         with pytest.raises(NoUsableDnsmasq, match=r"except-interface=virt\*.*private dnsmasq cannot.*port 53"):
             daemon.converge(LAB)
         assert (daemon.restarts, daemon.fragments, daemon.private.starts) == (0, {}, [])
 
 
-def test_names_where_the_systems_has_none_and_addresses_at_least(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+def test_without_dns_in_the_system_dnsmasq_a_private_one_is_preferred(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     with serving(testbed, tmp_path, "port=0\n") as daemon:
         assert daemon.converge(LAB).result[0]["instance"] == "private"
         assert_served(testbed, tmp_path)
@@ -221,7 +223,7 @@ def hold_port(testbed: DnsmasqTestbed, port: int, address: str, kind: int = sock
         (547, "::", socket.SOCK_DGRAM),
     ],
 )
-def test_other_holder_of_a_port_is_named(
+def test_another_process_that_uses_a_port_is_reported(
     testbed: DnsmasqTestbed, tmp_path: Path, port: int, address: str, kind: int
 ) -> None:
     ipv6 = {"address": "fd00:100::1/64", "ranges": [{"start": "fd00:100::100", "end": "fd00:100::1ff"}]}
@@ -263,7 +265,7 @@ def test_renewals_reach_private_ones_beside_another_dhcp_server(testbed: Dnsmasq
         assert renewals(testbed.guest, leases, BRIDGE_ADDRESS) == RENEWALS
 
 
-def test_bridge_made_anew_is_served_and_renewed(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+def test_a_recreated_bridge_is_served_and_leases_are_renewed(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     config = "bind-dynamic\nexcept-interface=virt*\ndhcp-range=10.1.0.100,10.1.0.150,1h\n"
     testbed.delete_bridges()
     with serving(testbed, tmp_path, config) as daemon:
@@ -315,7 +317,7 @@ def test_network_of_a_dnsmasq_that_was_removed_moves_with_its_leases(testbed: Dn
         assert not daemon.converge(OPEN).changes
 
 
-def test_failed_move_leaves_everything_as_it_was(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+def test_a_failed_move_is_rolled_back(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     with serving(testbed, tmp_path, "bind-dynamic\n") as daemon:
         daemon.converge(OPEN)
         before = daemon.fragments
@@ -364,9 +366,7 @@ def test_killed_instance_is_started_by_the_next_run(testbed: DnsmasqTestbed, tmp
         assert_served(testbed, tmp_path)
 
 
-def test_instance_whose_configuration_was_removed_while_it_runs_gets_it_back(
-    testbed: DnsmasqTestbed, tmp_path: Path
-) -> None:
+def test_a_removed_configuration_of_a_running_instance_is_restored(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     with without_system_service(testbed, tmp_path) as daemon:
         before = daemon.converge(LAB).changes
         (file,) = [change.path for change in before if change.path.endswith("/dnsmasq/lab.conf")]
@@ -377,7 +377,9 @@ def test_instance_whose_configuration_was_removed_while_it_runs_gets_it_back(
         assert_served(testbed, tmp_path)
 
 
-def test_host_knows_names_of_private_networks_by_the_systems(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+def test_the_host_resolves_names_of_private_networks_through_the_system_dnsmasq(
+    testbed: DnsmasqTestbed, tmp_path: Path
+) -> None:
     with serving(testbed, tmp_path, "bind-dynamic\ninterface=eth0\n") as daemon:
         daemon.converge({**LAB, "instance": "private"})
         first = assert_served(testbed, tmp_path)["ip"]
@@ -390,7 +392,7 @@ def test_host_knows_names_of_private_networks_by_the_systems(testbed: DnsmasqTes
         assert daemon.fragments == {}
 
 
-def test_networks_that_are_not_named_stay(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+def test_networks_that_are_not_listed_stay(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     testbed.bridge("virt1", "192.168.101.1/24")
     with without_system_service(testbed, tmp_path) as daemon:
         daemon.converge(OPEN, other(1))
@@ -434,7 +436,7 @@ def test_lines_of_a_private_dnsmasq_in_the_journal_are_limited() -> None:
     assert "\nLogRateLimitIntervalSec=30s\nLogRateLimitBurst=1000\n" in text.partition("[Service]")[2]
 
 
-def test_drop_in_is_there_with_the_engine_and_goes_with_the_last_fragment(
+def test_the_drop_in_exists_with_the_engine_and_is_removed_with_the_last_fragment(
     testbed: DnsmasqTestbed, tmp_path: Path
 ) -> None:
     engine = tmp_path / "usr/local/lib/virtnet/virtnet"
@@ -474,7 +476,7 @@ def test_hundred_networks_in_one_instance(testbed: DnsmasqTestbed, tmp_path: Pat
         assert not daemon.converge(*networks, check=True).changes
 
 
-def test_what_would_hold_for_everybody_gets_an_instance_of_its_own(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+def test_global_options_get_an_instance_of_their_own(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     upstream_folder = tmp_path / "upstream"
     upstream_folder.mkdir()
     names = {

@@ -168,7 +168,7 @@ def test_files_of_a_folder_that_we_read_are_those_that_dnsmasq_reads(
     assert our_names - {"www.example.test"} == dnsmasq_names
 
 
-def test_file_met_twice_is_read_once_and_a_script_is_asked(namespace: NamedNamespace, tmp_path: Path) -> None:
+def test_a_file_included_twice_is_read_once_and_a_conf_script_is_run(namespace: NamedNamespace, tmp_path: Path) -> None:
     extra = tmp_path / "extra.conf"
     extra.write_text("address=/order.test/10.9.9.1\n")
     (tmp_path / "again.conf").symlink_to(extra)
@@ -194,7 +194,7 @@ def test_file_met_twice_is_read_once_and_a_script_is_asked(namespace: NamedNames
         ["--user", "-z"],
     ],
 )
-def test_words_that_we_take_for_options_are_taken_so_by_dnsmasq(words: list[str]) -> None:
+def test_words_that_we_read_as_options_are_read_so_by_dnsmasq(words: list[str]) -> None:
     again = [word for argument in read_arguments(words) for word in argument.words]
     for command in (words, again):
         assert run([PROGRAM, "--test", "-C", "/dev/null", *command]).stderr.strip() == "dnsmasq: syntax check OK."
@@ -202,7 +202,7 @@ def test_words_that_we_take_for_options_are_taken_so_by_dnsmasq(words: list[str]
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_no_way_of_writing_hides_a_line_from_the_warning(data: st.DataObject) -> None:
+def test_no_spelling_hides_a_line_from_the_warning(data: st.DataObject) -> None:
     """dnsmasq says which file it cannot read whenever it takes a line for this option."""
     line = "conf-file=/nowhere"
     for _change in range(data.draw(st.integers(0, 5))):

@@ -83,12 +83,12 @@ def bare() -> Iterator[Host]:
         yield host
 
 
-def test_there_are_as_many_as_the_documentation_has() -> None:
+def test_many_examples_are_collected() -> None:
     assert len(CASES) > 30
 
 
 @pytest.mark.parametrize("tasks", CASES)
-def test_an_example_does_what_it_says_once_and_goes_without_a_trace(serving: Host, bare: Host, tasks: Tasks) -> None:
+def test_an_example_is_applied_idempotent_and_removed_completely(serving: Host, bare: Host, tasks: Tasks) -> None:
     host = bare if has_own_dnsmasq(tasks) else serving
     before = host.snapshot()
     first = host.run_tasks(tasks)

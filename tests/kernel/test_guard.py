@@ -95,7 +95,7 @@ ADDRESSES = (
 
 
 @pytest.mark.parametrize("faults", [RULES, BRIDGE, ADDRESSES])
-def test_what_breaks_is_healed(lab: GuardTestbed, faults: tuple[tuple[str, str], ...]) -> None:
+def test_faults_are_repaired(lab: GuardTestbed, faults: tuple[tuple[str, str], ...]) -> None:
     guest = add_connected_guest(lab)
     wait_until(lambda: recorded_ports(lab) == ["tap3"])
     for fault, repair in faults:
@@ -124,7 +124,7 @@ FAULTS = (
 )
 
 
-def test_limits_and_routes_that_were_altered_are_put_right(testbed: GuardTestbed) -> None:
+def test_altered_limits_and_routes_are_repaired(testbed: GuardTestbed) -> None:
     testbed.run_playbook(ROUTED)
     testbed.start_guard()
     guest = add_connected_guest(testbed)
@@ -139,7 +139,7 @@ def test_limits_and_routes_that_were_altered_are_put_right(testbed: GuardTestbed
     wait_until(lambda: guest.pings(OUTSIDE))
 
 
-def test_guests_links_come_back_to_a_bridge_that_was_lost_but_not_those_that_left(lab: GuardTestbed) -> None:
+def test_ports_return_to_a_recreated_bridge_except_those_detached_before(lab: GuardTestbed) -> None:
     first, second = add_connected_guest(lab), lab.add_guest("vn-lab", "192.168.30.51/24")
     lab.host.run("ip", "link", "add", "other", "type", "bridge")
     third = lab.add_guest("vn-lab", "192.168.30.52/24")
@@ -167,7 +167,7 @@ def open_macvtap(testbed: GuardTestbed, name: str) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_macvtap_that_is_gone_with_its_bridge_is_named(lab: GuardTestbed) -> None:
+def test_a_macvtap_deleted_with_its_bridge_is_reported(lab: GuardTestbed) -> None:
     for name in ("mvt0", "mvt1", "mvt2"):
         lab.host.run("ip", "link", "add", "link", "vn-lab", "name", name, "type", "macvtap", "mode", "bridge")
     guest = open_macvtap(lab, "mvt0")
@@ -190,7 +190,7 @@ def test_a_macvtap_that_is_gone_with_its_bridge_is_named(lab: GuardTestbed) -> N
     wait_until(lambda: "All is well" in lab.command("check", check=False))
 
 
-def test_a_guard_that_was_killed_finds_what_was_lost_meanwhile(lab: GuardTestbed) -> None:
+def test_a_restarted_guard_repairs_what_was_lost_while_it_was_down(lab: GuardTestbed) -> None:
     guest = add_connected_guest(lab)
     wait_until(lambda: recorded_ports(lab) == ["tap3"])
     lab.stop_guard(signal.SIGKILL)
@@ -201,7 +201,7 @@ def test_a_guard_that_was_killed_finds_what_was_lost_meanwhile(lab: GuardTestbed
     assert lab.stop_guard() == 0
 
 
-def test_without_inotify_files_are_looked_at(testbed: GuardTestbed) -> None:
+def test_without_inotify_files_are_polled(testbed: GuardTestbed) -> None:
     testbed.run_playbook(LAB)
     testbed.start_guard(inotify=False)
     assert "No inotify instance is left" in testbed.journal
@@ -210,7 +210,7 @@ def test_without_inotify_files_are_looked_at(testbed: GuardTestbed) -> None:
     wait_until(lambda: "192.168.31.1/24" in testbed.host.run("ip", "address", "show", "dev", "vn-lab"))
 
 
-def test_a_folder_that_came_after_the_guard_is_watched_and_so_is_the_next_in_its_place(lab: GuardTestbed) -> None:
+def test_a_folder_created_after_the_start_of_the_guard_is_watched_also_when_it_is_recreated(lab: GuardTestbed) -> None:
     folder = lab.root / "etc/virtnet/dnsmasq.d"
     stray = folder / "stray.conf"
     for _time in range(2):
@@ -222,7 +222,7 @@ def test_a_folder_that_came_after_the_guard_is_watched_and_so_is_the_next_in_its
         wait_until(lambda: not folder.exists())
 
 
-def test_a_network_that_is_stopped_stays_so_and_its_guests_come_back_with_it(lab: GuardTestbed) -> None:
+def test_a_stopped_network_stays_stopped_and_its_ports_return_when_it_is_started(lab: GuardTestbed) -> None:
     guest = add_connected_guest(lab)
     assert "Network lab stopped" in lab.command("stop", "lab")
     time.sleep(QUIET_SECONDS)
@@ -232,7 +232,7 @@ def test_a_network_that_is_stopped_stays_so_and_its_guests_come_back_with_it(lab
     wait_until(lambda: guest.pings(OUTSIDE))
 
 
-def test_a_run_does_what_it_said_in_check_mode_with_the_guard_beside_it(lab: GuardTestbed) -> None:
+def test_a_run_with_the_guard_running_makes_the_changes_that_check_mode_predicts(lab: GuardTestbed) -> None:
     add_connected_guest(lab)
     first_network = network_without_services("lab", ipv4={"address": "192.168.40.1/24"}, mode="routed")
     second_network = network_without_services("more", ipv4={"address": "192.168.41.1/24"})
@@ -253,7 +253,7 @@ def test_a_run_does_what_it_said_in_check_mode_with_the_guard_beside_it(lab: Gua
     wait_until(lambda: "rules of more: created" in lab.journal)
 
 
-def test_a_run_that_ended_half_way_is_finished_by_the_guard(lab: GuardTestbed) -> None:
+def test_the_guard_completes_an_interrupted_run(lab: GuardTestbed) -> None:
     lab.define(LAB, network_without_services("more", ipv4={"address": "192.168.41.1/24"}))
     record = lab.root / "run/virtnet/pending.json"
     record.write_text(json.dumps({**json.loads(record.read_text()), "until": 1}))
@@ -273,7 +273,7 @@ def subnet_of(testbed: GuardTestbed, name: str) -> str:
     return str(definition["ipv4"]["address"])
 
 
-def test_a_network_whose_subnet_is_somebody_elses_now_moves_at_once(testbed: GuardTestbed) -> None:
+def test_a_network_with_a_subnet_conflict_moves_at_once(testbed: GuardTestbed) -> None:
     testbed.run_playbook(AUTO, LAB)
     testbed.start_guard()
     for event in (
@@ -299,7 +299,7 @@ def test_a_network_whose_subnet_is_somebody_elses_now_moves_at_once(testbed: Gua
     assert testbed.define(AUTO, LAB, check=True)["changes"] == []
 
 
-def test_a_host_in_a_guest_gets_out_of_the_way_of_its_own_uplink(testbed: GuardTestbed, tmp_path: Path) -> None:
+def test_a_nested_host_moves_a_network_that_overlaps_its_uplink(testbed: GuardTestbed, tmp_path: Path) -> None:
     testbed.run_playbook(AUTO)
     (tmp_path / "inner").mkdir()
     inner = GuardTestbed(tmp_path / "inner")
@@ -327,7 +327,7 @@ def test_a_host_in_a_guest_gets_out_of_the_way_of_its_own_uplink(testbed: GuardT
         inner.close()
 
 
-def test_guests_links_that_are_down_for_a_moment_come_up_also_after_a_kill(testbed: GuardTestbed) -> None:
+def test_ports_set_down_during_a_move_are_set_up_also_after_a_kill(testbed: GuardTestbed) -> None:
     testbed.run_playbook(AUTO)
     testbed.start_guard()
     net = subnet_of(testbed, "auto").rpartition(".")[0]
@@ -342,7 +342,7 @@ def test_guests_links_that_are_down_for_a_moment_come_up_also_after_a_kill(testb
     wait_until(lambda: not record.exists() and "UP" in testbed.link("tap3")["flags"])
 
 
-def test_an_ipv6_subnet_that_is_somebody_elses_now_is_another_at_once(testbed: GuardTestbed) -> None:
+def test_a_network_with_an_ipv6_subnet_conflict_moves_at_once(testbed: GuardTestbed) -> None:
     def ipv6_address() -> str:
         definition = json.loads((testbed.root / "etc/virtnet/networks/six.json").read_text())
         return str(definition["ipv6"]["address"])
@@ -376,7 +376,7 @@ def test_a_fixed_network_stays_and_is_reported(lab: GuardTestbed) -> None:
     assert subnet_of(lab, "lab") == "192.168.30.1/24"
 
 
-def test_an_uplink_that_flaps_makes_no_network_wander(testbed: GuardTestbed) -> None:
+def test_a_flapping_uplink_moves_no_network(testbed: GuardTestbed) -> None:
     testbed.run_playbook(AUTO)
     testbed.start_guard()
     before = subnet_of(testbed, "auto")
@@ -390,7 +390,7 @@ def test_an_uplink_that_flaps_makes_no_network_wander(testbed: GuardTestbed) -> 
     assert subnet_of(testbed, "auto") == before, testbed.journal
 
 
-def test_floods_of_events_from_elsewhere_start_nothing_and_change_nothing(lab: GuardTestbed) -> None:
+def test_a_flood_of_unrelated_events_starts_no_repair(lab: GuardTestbed) -> None:
     wait_until(lambda: is_quiet(lab))
     # Every child of the guard that reads or changes anything takes the lock, and leaves its number there.
     lock = lab.root / "run/virtnet/lock"
@@ -408,7 +408,7 @@ def test_floods_of_events_from_elsewhere_start_nothing_and_change_nothing(lab: G
     wait_until(lambda: "bridge vn-lab: up false -> true" in lab.journal)
 
 
-def test_what_breaks_again_and_again_is_healed_ever_more_rarely(lab: GuardTestbed) -> None:
+def test_repairs_of_a_recurring_fault_are_delayed_more_and_more(lab: GuardTestbed) -> None:
     def rules_exist() -> bool:
         return "vn_bridges" in lab.host.run("nft", "list", "ruleset")
 
@@ -440,7 +440,7 @@ def test_a_guard_killed_at_any_moment_of_a_repair_loses_nothing(lab: GuardTestbe
         wait_until(lambda: "All is well" in lab.command("check", check=False))
 
 
-def test_guests_that_are_plugged_in_later_are_kept_apart_at_once(testbed: GuardTestbed) -> None:
+def test_guests_attached_later_are_isolated_at_once(testbed: GuardTestbed) -> None:
     """Rules alone would let what is not IP pass, such as ARP for the address of somebody else."""
     testbed.host.run("ip", "link", "add", "eth9", "type", "veth", "peer", "name", "peer9")
     testbed.run_playbook(

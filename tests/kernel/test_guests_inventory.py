@@ -51,7 +51,7 @@ def attacked(controller: Controller) -> Path:
     return controller.write(servers=SERVERS)
 
 
-def test_no_guest_becomes_a_group_a_host_or_the_controller(controller: Controller, attacked: Path) -> None:
+def test_no_guest_takes_the_name_of_a_group_a_host_or_the_controller(controller: Controller, attacked: Path) -> None:
     listing = controller.list_inventory(attacked)
     guests = set(listing["virtnet_guests"]["hosts"])
     assert {"web", "db", "web.dmz", "hypervisors.lab", "localhost.lab", "all.lab", "vault.lab"} < guests
@@ -150,7 +150,7 @@ def answer_with(**values: Any) -> dict[str, Any]:
     return {"networks": [{**answered(7, 1), **values}]}
 
 
-def test_a_bad_answer_costs_its_host_alone(controller: Controller) -> None:
+def test_an_invalid_answer_affects_only_its_host(controller: Controller) -> None:
     answers: dict[str, Any] = {
         "none": {"networks": [{"name": "lab", "state": "active", "mode": "nat"}]},
         "evil": answer_with(leases=[{"ip": "evil", "mac": None, "hostname": None}]),

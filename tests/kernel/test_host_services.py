@@ -120,7 +120,7 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.parametrize("mode", ["nat", "routed", "isolated"])
-def test_dnsmasq_answers_nobody_on_the_uplink_because_of_us(dns: DnsmasqTestbed, config: str, mode: str) -> None:
+def test_serving_a_network_opens_no_dnsmasq_on_the_uplink(dns: DnsmasqTestbed, config: str, mode: str) -> None:
     """The LAN gets what it got before: at the host's address there, if the administrator's dnsmasq answers; no more."""
     text, options = CONFIGS[config]
     rules = nft_elements.Rules("lab", "virt0", mode, "", ("192.168.100.0/24",))

@@ -28,7 +28,7 @@ def lab() -> Iterator[Lab]:
     spare.down()
 
 
-def test_a_host_whose_monitor_was_killed_is_there_again_at_once(lab: Lab) -> None:
+def test_a_host_whose_monitor_was_killed_is_started_again(lab: Lab) -> None:
     host = lab.host("spare-host")
     container = inspect(host.namespace)
     assert container is not None

@@ -75,7 +75,7 @@ def test_new_connections_of_one_network_are_limited_and_those_of_others_not(
 PROBE = Path(__file__).with_name("probe.py")
 
 
-def test_the_default_lets_a_busy_network_pass_and_holds_a_flood(testbed: NamespaceTestbed) -> None:
+def test_the_default_rate_allows_a_busy_network_and_limits_a_flood(testbed: NamespaceTestbed) -> None:
     testbed.task("nft", [network("a", A)])
     guest = plug(testbed, "a", A)
     flood(guest, OUTSIDE, 3000)
@@ -101,7 +101,7 @@ def test_a_stream_that_nobody_answers_is_one_connection(testbed: NamespaceTestbe
     assert conntrack_entries(testbed, f"{A}.2") == 1
 
 
-def test_a_rate_that_is_set_changed_and_removed_leaves_nothing(testbed: NamespaceTestbed) -> None:
+def test_a_rate_can_be_set_changed_and_removed_completely(testbed: NamespaceTestbed) -> None:
     """Each is one change, of which established connections notice nothing, and a second run has none."""
     testbed.task("nft", [network("a", A, connection_rate=0), network("b", B, connection_rate=0)])
     unlimited = table(testbed)
@@ -129,7 +129,7 @@ def test_a_rate_that_is_set_changed_and_removed_leaves_nothing(testbed: Namespac
         "add element inet virtnet vn_limited { br-x limit rate over 1/hour }",
     ],
 )
-def test_a_rate_that_was_altered_by_hand_is_found_and_put_right(testbed: NamespaceTestbed, fault: str) -> None:
+def test_a_manually_changed_rate_is_repaired(testbed: NamespaceTestbed, fault: str) -> None:
     desired = [network("a", A)]
     testbed.task("nft", desired)
     expected = table(testbed)
@@ -158,7 +158,9 @@ def send_from_many_macs(attacker: Nic) -> None:
 
 
 @pytest.mark.parametrize("isolated", [False, True])
-def test_what_goes_to_a_guest_that_a_full_bridge_has_not_learned(testbed: NamespaceTestbed, isolated: bool) -> None:
+def test_frames_to_a_guest_that_a_full_bridge_has_not_learned_are_flooded(
+    testbed: NamespaceTestbed, isolated: bool
+) -> None:
     """All see it that comes from the host or by way of it, whatever ``isolate_guests`` says; of guests only without."""
     lab = [{"name": "br-a", "addresses": [f"{A}.1/24"], "fdb_max_learned": 50, "isolate_guests": isolated}]
     testbed.task("bridge", lab)
@@ -177,7 +179,7 @@ def test_what_goes_to_a_guest_that_a_full_bridge_has_not_learned(testbed: Namesp
         assert capture.contains(b"between guests") == (not isolated)
 
 
-def test_a_bridge_learns_so_many_addresses(testbed: NamespaceTestbed) -> None:
+def test_a_bridge_learns_a_limited_number_of_addresses(testbed: NamespaceTestbed) -> None:
     """A flood of sources stops there; a guest that was there before, and its connections, do not notice."""
     testbed.task("bridge", [{"name": "br-a", "addresses": [f"{A}.1/24"], "fdb_max_learned": 50}])
     guest, attacker = testbed.add_guest("br-a", f"{A}.2/24"), Nic.of(testbed.add_guest("br-a", f"{A}.3/24"))

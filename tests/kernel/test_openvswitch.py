@@ -71,7 +71,7 @@ def test_options_become_rows_and_a_link(testbed: OpenvswitchTestbed) -> None:
     assert testbed.port("tap3")["protected"] == "false"
 
 
-def test_the_size_of_the_table_of_mac_addresses_is_set_changed_and_left_to_open_vswitch(
+def test_the_mac_table_size_can_be_set_changed_and_left_to_open_vswitch(
     testbed: OpenvswitchTestbed,
 ) -> None:
     testbed.task("bridge", [LAB])
@@ -98,7 +98,7 @@ def test_the_size_of_the_table_of_mac_addresses_is_set_changed_and_left_to_open_
     assert not testbed.task("bridge", [{**LAB, "fdb_max_learned": 4000}])["changed"]
 
 
-def test_guests_in_a_vlan_meet_those_of_the_same_alone(testbed: OpenvswitchTestbed) -> None:
+def test_guests_reach_only_guests_of_the_same_vlan(testbed: OpenvswitchTestbed) -> None:
     testbed.task("bridge", [{**LAB, "vlans": [{"port": "br-lab", "tag": 7}, {"port": "tap3", "tag": 7}]}])
     inside = testbed.add_guest("br-lab", "192.168.30.2/24")
     outside = testbed.add_guest("br-lab", "192.168.30.3/24")
@@ -108,7 +108,7 @@ def test_guests_in_a_vlan_meet_those_of_the_same_alone(testbed: OpenvswitchTestb
     assert not outside.pings("192.168.30.2")
 
 
-def test_guests_that_are_kept_apart_reach_the_host_alone(testbed: OpenvswitchTestbed) -> None:
+def test_isolated_guests_reach_only_the_host(testbed: OpenvswitchTestbed) -> None:
     testbed.task("bridge", [LAB])
     guest = testbed.add_guest("br-lab", "192.168.30.2/24")
     testbed.add_guest("br-lab", "192.168.30.3/24")
@@ -119,7 +119,7 @@ def test_guests_that_are_kept_apart_reach_the_host_alone(testbed: OpenvswitchTes
     assert guest.pings("192.168.30.3")
 
 
-def test_the_stack_of_the_host_is_kept_from_ports_and_given_back(testbed: OpenvswitchTestbed) -> None:
+def test_the_ip_stack_is_disabled_on_ports_and_restored(testbed: OpenvswitchTestbed) -> None:
     testbed.task("bridge", [LAB])
     testbed.add_guest("br-lab", "192.168.30.2/24")
     before = stack_settings(testbed)
@@ -131,7 +131,7 @@ def test_the_stack_of_the_host_is_kept_from_ports_and_given_back(testbed: Openvs
 
 
 @pytest.mark.parametrize("fault", [["ip", "link", "delete", "br-lab"], ["stopped"]])
-def test_what_a_bridge_had_comes_back_with_it(testbed: OpenvswitchTestbed, fault: list[str]) -> None:
+def test_ports_and_settings_return_with_a_recreated_bridge(testbed: OpenvswitchTestbed, fault: list[str]) -> None:
     bridge = {**LAB, "vlans": [{"port": "tap4", "tag": 0}]}
     testbed.task("bridge", [bridge])
     guest = testbed.add_guest("br-lab", "192.168.30.2/24")
@@ -150,7 +150,7 @@ def test_what_a_bridge_had_comes_back_with_it(testbed: OpenvswitchTestbed, fault
     assert testbed.port("tap4")["tag"] == "0"
 
 
-def test_a_restart_of_the_programs_leaves_nothing_to_do_or_is_repaired(testbed: OpenvswitchTestbed) -> None:
+def test_a_run_after_a_restart_of_open_vswitch_converges(testbed: OpenvswitchTestbed) -> None:
     testbed.task("bridge", [FULL])
     guest = testbed.add_guest("br-lab", "192.168.30.2/24")
     testbed.task("bridge", [{**FULL, "vlans": []}])
@@ -164,14 +164,14 @@ def test_a_restart_of_the_programs_leaves_nothing_to_do_or_is_repaired(testbed: 
     assert eventually(lambda: guest.pings("192.168.30.1"))
 
 
-def test_vswitchd_that_does_not_run_is_named(testbed: OpenvswitchTestbed) -> None:
+def test_a_stopped_vswitchd_is_reported(testbed: OpenvswitchTestbed) -> None:
     testbed.task("bridge", [LAB])
     testbed.host.stop("ovs-vswitchd")
     expected = "bridge 'br-lab': Open vSwitch's ovs-vswitchd does not run; start it: systemctl start openvswitch-switch"
     assert testbed.task("bridge", [{**LAB, "mtu": 1400}])["msg"] == expected
 
 
-def test_bridges_of_others_and_other_types_are_refused(testbed: OpenvswitchTestbed) -> None:
+def test_foreign_bridges_and_other_types_are_refused(testbed: OpenvswitchTestbed) -> None:
     testbed.host.vsctl("add-br", "br-lab", "--", "set", "bridge", "br-lab", "datapath_type=netdev")
     expected = "'br-lab' is already a bridge of Open vSwitch that virtnet.linux did not create"
     assert expected in testbed.task("bridge", [LAB])["msg"]
@@ -200,7 +200,7 @@ def test_an_interface_of_the_host_becomes_a_port_and_belongs_to_one_bridge(testb
     assert "default route" in testbed.task("bridge", [{**LAB, "ports": ["eth0"]}])["msg"]
 
 
-def test_a_host_without_open_vswitch_is_told_which_package(tmp_path: Path) -> None:
+def test_without_open_vswitch_the_error_names_the_package(tmp_path: Path) -> None:
     from kernel.testbed import NamespaceTestbed
 
     testbed = NamespaceTestbed(tmp_path)
@@ -215,5 +215,5 @@ def test_a_host_without_open_vswitch_is_told_which_package(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("mode", ["nat", "isolated"])
-def test_packets_go_where_they_go_on_a_linux_bridge(mode: str) -> None:
+def test_packets_pass_as_on_a_linux_bridge(mode: str) -> None:
     assert measure(mode, OpenvswitchTestbed) == measure(mode)

@@ -105,7 +105,7 @@ def test_damage_is_repaired(testbed: NamespaceTestbed) -> None:
         assert our_routes(testbed) == expected, fault
 
 
-def test_a_route_of_others_stays_and_is_named(testbed: NamespaceTestbed) -> None:
+def test_a_foreign_route_is_kept_and_reported(testbed: NamespaceTestbed) -> None:
     testbed.host.run("ip", "route", "add", f"{ROUTED}.0/24", "via", OUTSIDE, "metric", "1")
     desired = {"name": "br-a", "addresses": ADDRESSES, "routes": ROUTES}
     message = testbed.task("bridge", [desired])["msg"]

@@ -36,7 +36,7 @@ def test_exposure_of_a_service(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", UNITS)
-def test_systemd_knows_all_that_the_units_say(tmp_path: Path, name: str) -> None:
+def test_systemd_accepts_all_settings_of_the_units(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(UNITS[name])
     result = run(["systemd-analyze", "verify", "--man=no", str(tmp_path / name)], check=False)
     lines = [line for line in result.stderr.splitlines() if name in line and "is not executable" not in line]

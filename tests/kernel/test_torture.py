@@ -60,7 +60,7 @@ def test_a_run_that_was_killed_is_completed_by_the_next_and_guests_of_others_los
     )
 
 
-def test_what_a_killed_run_left_goes_with_a_teardown(without_system_dnsmasq: Scenario) -> None:
+def test_a_teardown_removes_what_a_killed_run_left(without_system_dnsmasq: Scenario) -> None:
     assert_no_failure(
         # A bridge without our mark.
         kill_and_tear_down(
@@ -112,6 +112,6 @@ def test_a_failing_program_or_disk_gives_one_clear_error_and_the_next_run_conver
     )
 
 
-def test_sysctls_that_nobody_may_set_are_named_and_nothing_is_left() -> None:
+def test_read_only_sysctls_are_reported_and_nothing_is_left() -> None:
     with new_host() as host:
         assert_no_failure(unusual_hosts.run_on_unusual_host(Scenario(host), "sysctls that nobody may set"))

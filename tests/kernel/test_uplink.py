@@ -73,7 +73,7 @@ def addresses_and_routes(testbed: NamespaceTestbed, interface: str) -> tuple[lis
     return sorted(addresses), sorted(routes)
 
 
-def test_a_connection_goes_on_while_the_uplink_becomes_a_port_and_is_given_back(
+def test_a_connection_survives_the_move_of_the_uplink_to_a_bridge_and_back(
     testbed: NamespaceTestbed, echo: Echo
 ) -> None:
     before = addresses_and_routes(testbed, "eth0")
@@ -117,7 +117,7 @@ def test_a_connection_goes_on_while_the_uplink_becomes_a_port_and_is_given_back(
     assert not list(testbed.root.glob("var/lib/virtnet/uplinks/*"))
 
 
-def test_without_a_confirmation_the_uplink_has_again_what_it_had(testbed: NamespaceTestbed, echo: Echo) -> None:
+def test_without_a_confirmation_the_uplink_move_is_rolled_back(testbed: NamespaceTestbed, echo: Echo) -> None:
     before = addresses_and_routes(testbed, "eth0")
     bridge = {**LAN, "confirm_within": 5}
     assert echo("before") == "before"
@@ -160,7 +160,7 @@ def test_without_a_confirmation_the_uplink_has_again_what_it_had(testbed: Namesp
         ),
     ],
 )
-def test_what_cannot_move_is_refused_before_anything_is_touched(
+def test_an_uplink_that_cannot_move_is_refused_before_any_change(
     testbed: NamespaceTestbed, commands: list[str], options: dict[str, Any], problem: str
 ) -> None:
     for command in commands:

@@ -8,7 +8,7 @@ TIMEOUT = 60
 OURS = {"default", "office", "passing"}
 
 
-def test_libvirt_has_what_we_registered_in_the_states_of_before(libvirt) -> None:
+def test_libvirt_lists_the_registered_networks_in_their_former_states(libvirt) -> None:
     assert libvirt.networks() == {
         "default": "active yes yes",
         "office": "active yes yes",

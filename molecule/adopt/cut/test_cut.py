@@ -44,7 +44,7 @@ def is_completed_after_kill(lab_host, libvirt, guests, gets_address, state: str,
 
 
 @pytest.mark.timeout(7200 if ALL_STEPS else 300)
-def test_the_next_run_completes_it(lab_host, libvirt, roamer, clerk, gets_address) -> None:
+def test_the_next_run_completes_a_killed_run(lab_host, libvirt, roamer, clerk, gets_address) -> None:
     guests = {roamer: ("virbr0", "203.0.113.1"), clerk: ("br-office", "10.80.0.1")}
     points = [(step, step) for step in range(1, MAX_STEPS + 1)] if ALL_STEPS else [DEFAULT_STEPS[lab_host.name]]
     for adopt_step, return_step in points:

@@ -10,7 +10,7 @@ TIMEOUT = 60
 MAX_LOST_PINGS = 150
 
 
-def test_each_move_took_a_moment_at_most(roamer, clerk, pings, capsys) -> None:
+def test_each_move_lost_few_pings(roamer, clerk, pings, capsys) -> None:
     for guest in (roamer, clerk):
         before = pings(guest)
         with capsys.disabled():

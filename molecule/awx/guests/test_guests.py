@@ -101,7 +101,7 @@ def test_the_inventory_lists_the_guest(controller: Controller, guest: Guest) -> 
         assert listed[group]["hosts"] == ["guest-a.listed"], group
 
 
-def test_the_guest_is_entered_through_its_host(controller: Controller, guest: Guest) -> None:
+def test_the_guest_is_reached_through_its_host(controller: Controller, guest: Guest) -> None:
     command = "ip -br -4 address show dev eth0"
     output = controller.run(
         "adhoc", "-i", str(SCENARIO / "guests" / "fleet.guests.yml"), "network_listed", "-m", "command", "-a", command

@@ -123,7 +123,7 @@ FIREWALLS_WITHOUT_HOOK = {
 
 
 @pytest.mark.parametrize("name", FIREWALLS_WITHOUT_HOOK)
-def test_what_has_no_hook_is_named_with_the_lines_that_help(firewall_host: FirewallHost, name: str) -> None:
+def test_a_firewall_without_a_hook_is_reported_with_working_remedies(firewall_host: FirewallHost, name: str) -> None:
     firewall_host.integrate(True)
     firewall_host.host.run(["sh", "-c", "cat > /root/own.nft"], stdin=DROP_RULES)
     firewall_host.run(*FIREWALLS_WITHOUT_HOOK[name])
@@ -177,7 +177,7 @@ GUARDED = {
 
 
 @pytest.mark.parametrize(("guard", "events"), [("off", EVENTS), ("on", GUARDED)], ids=["off", "on"])
-def test_rules_are_there_again_whatever_happens(
+def test_rules_are_restored_after_each_event(
     firewall_host: FirewallHost, guard: str, events: Mapping[str, Sequence[Sequence[str]]]
 ) -> None:
     firewall_host.integrate(True)

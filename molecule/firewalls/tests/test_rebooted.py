@@ -57,7 +57,7 @@ def test_units_have_no_ordering_cycle(lab_host: Host) -> None:
     print(lab_host.run(["systemd-analyze", "critical-chain", "--no-pager", "virtnet.service"]))
 
 
-def test_rules_bridge_and_leases_are_there(lab_host: Host) -> None:
+def test_rules_bridge_and_leases_exist(lab_host: Host) -> None:
     assert "vn-lab" in lab_host.run(["nft", "list", "table", "inet", "virtnet"])
     assert "192.168.77.1/24" in lab_host.run(["ip", "-4", "address", "show", "dev", "vn-lab"])
     assert eventually(lambda: f"{LEASED_ADDRESS} " in lab_host.run(["virtnet", "leases"]), TIMEOUT)

@@ -62,14 +62,14 @@ def break_and_wait_for_repair(host: Host, fault: str) -> None:
         "sysctl -qw net.ipv4.ip_forward=0",
     ],
 )
-def test_guest_is_back_on_the_internet_by_itself(lab_host: Host, guest: Guest, fault: str) -> None:
+def test_a_fault_is_repaired_and_the_guest_reaches_the_internet(lab_host: Host, guest: Guest, fault: str) -> None:
     assert guest.pings(ADDRESS)
     break_and_wait_for_repair(lab_host, fault)
     assert eventually(lambda: guest.pings(ADDRESS), TIMEOUT)
     assert guest.fetch(f"http://{WEB_NAME}/") == lab_host.address
 
 
-def test_a_guard_that_is_killed_comes_back_and_puts_right_what_broke_meanwhile(lab_host: Host, guest: Guest) -> None:
+def test_a_killed_guard_is_restarted_and_repairs_what_broke_meanwhile(lab_host: Host, guest: Guest) -> None:
     break_and_wait_for_repair(
         lab_host, "systemctl kill --signal=KILL --kill-whom=main virtnet; ip link delete vn-lab; nft flush ruleset"
     )
@@ -106,7 +106,7 @@ def test_network_moves_out_of_a_conflict_and_its_guests_after_it(
         shell(lab_host, f"ip address delete {subnet}.77/24 dev eth0")
 
 
-def test_a_fixed_network_stays_where_it_is_and_is_named(lab_host: Host) -> None:
+def test_a_fixed_network_with_a_conflict_stays_and_is_reported(lab_host: Host) -> None:
     shell(lab_host, "ip route add 10.72.0.0/25 dev eth0")
     try:
         result = lab_host.attempt(["virtnet", "check"])

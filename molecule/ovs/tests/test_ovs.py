@@ -36,7 +36,7 @@ def test_no_unit_has_failed(host: Machine) -> None:
     assert host.check_output("systemctl --failed --plain --no-legend") == ""
 
 
-def test_bridges_are_as_asked_for(host: Machine) -> None:
+def test_bridges_have_the_desired_settings(host: Machine) -> None:
     row = host.check_output("ovs-vsctl --columns=rstp_enable,other_config,fail_mode list bridge vn-lab")
     assert "rstp_enable" in row and "true" in row
     assert 'rstp-forward-delay="4"' in row
@@ -67,7 +67,7 @@ def test_guest_is_not_reached_from_outside(lab_host: Host, guests: Pair) -> None
         assert lab_host.internet.reaches(a.address(), PORT, lab_host.address) == []
 
 
-def test_a_port_forward_leads_to_its_guest(lab_host: Host, guests: Pair) -> None:
+def test_a_port_forward_reaches_its_guest(lab_host: Host, guests: Pair) -> None:
     a = guests[0]
     a.run(["ip", "address", "add", "10.90.0.5/24", "dev", "eth0"])
     try:
@@ -85,7 +85,7 @@ def test_isolated_guests_reach_the_host_alone(isolated_guests: Pair) -> None:
     assert not a.pings(b.address())
 
 
-def test_a_restart_of_open_vswitch_costs_guests_a_moment_only(lab_host: Host, guests: Pair) -> None:
+def test_guests_recover_from_a_restart_of_open_vswitch(lab_host: Host, guests: Pair) -> None:
     a, b = guests
     lab_host.run(["systemctl", "restart", "openvswitch-switch.service"])
     assert eventually(lambda: a.pings("10.90.0.1") and a.pings(b.address()), TIMEOUT)

@@ -109,13 +109,13 @@ def test_leases_are_listed(lab_host: Host, guests: Pair) -> None:
         "rm /etc/virtnet/dnsmasq/_shared.conf",
     ],
 )
-def test_an_instance_that_is_gone_is_put_right(lab_host: Host, guests: Pair, fault: str) -> None:
+def test_a_missing_instance_is_repaired(lab_host: Host, guests: Pair, fault: str) -> None:
     lab_host.run(["sh", "-c", fault])
     assert eventually(lambda: is_as_defined(lab_host), 60), state_and_journal(lab_host)
     assert eventually(lambda: guests[0].resolves("guest-b.lab.test") == [guests[1].address()], 60)
 
 
-def test_entries_of_the_hosts_resolver_that_are_gone_are_put_right(lab_host: Host, guests: Pair) -> None:
+def test_missing_entries_of_the_host_resolver_are_repaired(lab_host: Host, guests: Pair) -> None:
     address = guests[0].address()
     assert eventually(lambda: lab_host.resolves("guest-a.lab.test") == [address], 60)
     journal = ["journalctl", "--unit=virtnet", "--output=cat"]

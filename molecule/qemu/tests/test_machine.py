@@ -44,7 +44,7 @@ def reaches_internet(machine: Machine) -> bool:
 
 
 @pytest.mark.parametrize("kind", SOURCES)
-def test_machine_takes_a_lease_and_resolves_and_gets_out(machines: dict[str, Machine], kind: str) -> None:
+def test_machine_gets_a_lease_resolves_names_and_reaches_the_internet(machines: dict[str, Machine], kind: str) -> None:
     machine, subnet = machines[kind], SOURCES[kind][2]
     leased = machine.wait_for_output(r"guest: lease of (\S+) from ([^ ,]+), router ([^ ,]+), DNS ([^ ,]+)")
     assert leased[1].startswith(subnet)
@@ -56,7 +56,7 @@ def test_machine_takes_a_lease_and_resolves_and_gets_out(machines: dict[str, Mac
 
 
 @pytest.mark.parametrize("kind", SOURCES)
-def test_machine_is_plugged_in_again_when_the_bridge_was_lost(machines: dict[str, Machine], kind: str) -> None:
+def test_machine_is_attached_again_to_a_recreated_bridge(machines: dict[str, Machine], kind: str) -> None:
     machine, bridge, host = machines[kind], SOURCES[kind][1], machines[kind].host
     machine.wait_for_output("guest: round")
     tap = machine.tap()

@@ -64,7 +64,7 @@ def test_machine_follows_its_network_to_another_subnet(machine: Machine) -> None
     assert machine.link() == "up"
 
 
-def test_link_that_its_owner_has_switched_off_stays_off(machine: Machine) -> None:
+def test_a_link_set_down_by_its_owner_stays_down(machine: Machine) -> None:
     machine.set_link("down")
     # A network that has moved rests for a while; this one is to move at once.
     machine.host.run(["systemctl", "restart", "virtnet"])

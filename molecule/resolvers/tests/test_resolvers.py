@@ -84,7 +84,7 @@ def test_guests_resolve_and_all_else_is_as_before(
     assert lab_host.run(LOOPBACK) == loopback
 
 
-def test_a_stopped_dnsmasq_costs_nothing_but_its_own_names(
+def test_a_stopped_dnsmasq_affects_only_its_own_names(
     owner: Owner, before: dict[str, dict[str, str]], lab_host: Host, guest: Guest
 ) -> None:
     shell(lab_host, f"systemctl start virtnet.service; {RESTORE}")
@@ -99,7 +99,7 @@ def test_a_stopped_dnsmasq_costs_nothing_but_its_own_names(
     assert wait_for_answers(lab_host, guest, expected) == expected
 
 
-def test_guard_puts_entries_back_and_they_go_with_the_network(
+def test_the_guard_restores_entries_and_they_are_removed_with_the_network(
     owner: Owner, before: dict[str, dict[str, str]], lab_host: Host, guest: Guest
 ) -> None:
     shell(lab_host, f"systemctl start virtnet.service; {RESTORE}")

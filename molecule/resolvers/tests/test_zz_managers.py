@@ -14,7 +14,9 @@ from lab.run import eventually
 
 
 @pytest.mark.parametrize("manager", MANAGERS, ids=lambda manager: manager.name)
-def test_bridge_is_left_alone(lab_host: Host, guest: Guest, manager: Manager, show: Callable[..., None]) -> None:
+def test_a_manager_does_not_change_the_bridge(
+    lab_host: Host, guest: Guest, manager: Manager, show: Callable[..., None]
+) -> None:
     # A guest's link of a name that nothing tells of: a catch-all matches it, and what else is there is its driver.
     shell(lab_host, f"ip tuntap add {TAP} mode tap; ip link set {TAP} master vn-lab up")
     before = bridge(lab_host)

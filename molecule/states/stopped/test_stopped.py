@@ -9,6 +9,6 @@ def test_network_is_stopped_and_still_defined(network_host) -> None:
     assert "virtnet-always.conf" not in network_host.fragments()
 
 
-def test_guests_link_is_there_and_free(network_host) -> None:
+def test_the_guests_link_exists_and_has_no_master(network_host) -> None:
     assert "master" not in network_host.host.run(["ip", "link", "show", network_host.guest.tap])
     assert not network_host.guest.pings("10.70.0.1")

@@ -50,7 +50,7 @@ def static_host(last: int, **options: str) -> dict[str, str]:
     return {"mac": MAC, "ip": f"192.168.100.{last}", **options}
 
 
-def test_hosts_and_names_come_change_and_go_without_a_restart(
+def test_hosts_and_names_are_added_changed_and_removed_without_a_restart(
     testbed: DnsmasqTestbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Memory that dnsmasq has freed reads as nonsense: what it still uses of a host that went would end it.
@@ -84,7 +84,7 @@ def test_diff_names_network_and_file_and_says_that_nothing_is_restarted(
         assert change.after.endswith("192.168.100.9 nas.virt.test\n")
 
 
-def test_a_host_is_one_of_its_network_alone_and_those_of_the_system_stay(
+def test_a_static_host_applies_to_its_network_only_and_those_of_the_system_stay(
     testbed: DnsmasqTestbed, tmp_path: Path
 ) -> None:
     """The same MAC address on the LAN gets what the administrator wrote, before and after."""
@@ -125,7 +125,7 @@ def test_a_host_is_one_of_its_network_alone_and_those_of_the_system_stay(
         testbed.lan.run("ip", "address", "replace", "10.1.0.5/24", "dev", "eth0")
 
 
-def test_a_name_without_an_address_costs_a_restart(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+def test_a_name_without_an_address_needs_a_restart(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     """dnsmasq reads at its start alone which names no other guest may have."""
     with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab())
@@ -149,7 +149,7 @@ def test_networks_of_one_private_instance_change_without_a_restart(testbed: Dnsm
 
 
 @pytest.mark.parametrize("signal_effect", ["lost", "deadly"])
-def test_signal_that_does_not_do_it_is_made_up_for_by_a_restart(
+def test_a_reload_without_effect_is_followed_by_a_restart(
     testbed: DnsmasqTestbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signal_effect: str
 ) -> None:
     monkeypatch.setattr(dnsmasq_verify, "_READ_TIMEOUT", 1.0)
@@ -168,9 +168,7 @@ def test_signal_that_does_not_do_it_is_made_up_for_by_a_restart(
         assert resolve(testbed.guest, BRIDGE_ADDRESS, "nas.virt.test") == "192.168.100.9"
 
 
-def test_no_signal_is_sent_where_a_folder_of_the_administrators_makes_it_deadly(
-    testbed: DnsmasqTestbed, tmp_path: Path
-) -> None:
+def test_no_signal_is_sent_if_a_dhcp_hostsdir_would_crash_dnsmasq(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     folder = tmp_path / "hosts.d"
     folder.mkdir()
     with serving(testbed, tmp_path, f"dhcp-hostsdir={folder}\n") as daemon:
@@ -182,7 +180,7 @@ def test_no_signal_is_sent_where_a_folder_of_the_administrators_makes_it_deadly(
 
 
 @pytest.mark.parametrize("first", [lab(_9=["nas"]), lab(static_host(77)), lab()], ids=["names", "hosts", "later"])
-def test_file_that_dnsmasq_cannot_read_is_named_and_everything_put_back(
+def test_an_unreadable_file_is_reported_and_rolled_back(
     testbed: DnsmasqTestbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(dnsmasq_verify, "_READ_TIMEOUT", 1.0)
@@ -206,7 +204,7 @@ def test_file_that_dnsmasq_cannot_read_is_named_and_everything_put_back(
         assert not daemon.converge(fragment).changes
 
 
-def test_folders_are_open_to_dnsmasq_whatever_the_umask(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+def test_dnsmasq_can_read_its_folders_with_any_umask(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     with serving(testbed, tmp_path) as daemon:
         old = os.umask(0o077)
         try:
@@ -216,7 +214,7 @@ def test_folders_are_open_to_dnsmasq_whatever_the_umask(testbed: DnsmasqTestbed,
         assert resolve(testbed.guest, BRIDGE_ADDRESS, "nas.virt.test") == "192.168.100.9"
 
 
-def test_records_that_are_read_at_the_start_alone_cost_a_restart(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+def test_records_that_are_read_only_at_start_need_a_restart(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab(_9=["nas"]))
         daemon.restarts = 0
@@ -227,7 +225,7 @@ def test_records_that_are_read_at_the_start_alone_cost_a_restart(testbed: Dnsmas
         assert "192.168.100.9" in resolve(testbed.guest, BRIDGE_ADDRESS, "files.virt.test")
 
 
-def test_signal_that_was_cut_short_is_made_up_for(
+def test_an_interrupted_reload_is_repeated(
     testbed: DnsmasqTestbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a kill between the write and the signal: the files are right, and dnsmasq does not know them."""
