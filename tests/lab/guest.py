@@ -9,21 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from .host import Host, addresses
-from .run import Failed, Result, eventually
+from .run import Failed, Result, eventually, script
 
 UDHCPC_SCRIPT = "/usr/lib/virtnet-lab/udhcpc"
 GUARD_SECONDS = 60
 LEASE_SECONDS = 60
 LISTENER_SECONDS = 30
-# With a /run of its own, and a /sys that says that there is no udev to wait for.
-NETWORKD = """
-mount --make-rprivate / && mount -o remount,bind,ro /sys && mount -t tmpfs -o mode=755 tmpfs /run &&
-mkdir -p /run/systemd/network /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp &&
-printf '%s\\n' '[Match]' Name=eth0 '[Network]' DHCP=ipv4 LinkLocalAddressing=no IPv6AcceptRA=no \
-    '[DHCPv4]' UseHostname=no "Hostname=$1" > /run/systemd/network/eth0.network &&
-chown -R systemd-network: /run/systemd/netif &&
-exec /lib/systemd/systemd-networkd
-"""
 
 
 @dataclass(frozen=True)
@@ -142,4 +133,4 @@ class NetworkdGuest(Guest):
     """A guest whose client is systemd-networkd, which asks again when its link has lost the carrier."""
 
     def _start_client(self) -> None:
-        self.start(["sh", "-c", NETWORKD, "sh", self.name])
+        self.start(["sh", "-c", script("networkd_client.sh", self.name)])

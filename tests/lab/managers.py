@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 
 from .host import Host
 from .resolvers import NM_CONF, RESOLVED, RETURN_TO_IFUPDOWN, UPLINK, networkmanager
+from .run import script
 
 BRIDGE = "vn-lab"
 TAP = "kvm7"
 ADDRESS = "10.80.0.1"
 # Each takes whatever it finds, as the images of some clouds have it; but for the loopback device, of which it would
 # take the route that 127.0.0.53 needs.
-CATCH_ALL = "[Match]\\nName=!lo\\n\\n[Network]\\nDHCP=yes\\nLinkLocalAddressing=ipv6\\n"
+CATCH_ALL = "[Match]\nName=!lo\n\n[Network]\nDHCP=yes\nLinkLocalAddressing=ipv6\n"
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,7 @@ MANAGERS = (
     Manager(
         "systemd-networkd",
         ("debian13",),
-        f"""
-printf '[Match]\\nName=eth0\\n\\n[Network]\\nAddress=%s\\nGateway=203.0.113.1\\n' "{_ADDRESS}" \\
-  > /etc/systemd/network/50-uplink.network
-printf '{CATCH_ALL}' > /etc/systemd/network/90-all.network
-systemctl start systemd-networkd
-""",
+        script("start_networkd.sh", CATCH_ALL),
         {"restart": "systemctl restart systemd-networkd", "reload": "networkctl reload; networkctl reconfigure eth0"},
         "systemctl stop systemd-networkd systemd-networkd.socket; rm /etc/systemd/network/[59]0-*.network\n"
         + RETURN_TO_IFUPDOWN,
@@ -62,15 +59,7 @@ netplan apply
     Manager(
         "NetworkManager",
         ("debian12", "debian13"),
-        f"""
-printf '[main]\\nplugins=keyfile\\ndns=none\\n' > {NM_CONF}
-cat > /etc/NetworkManager/system-connections/uplink.nmconnection <<'E'
-{UPLINK}E
-sed -i "s,ADDRESS/24,{_ADDRESS}," /etc/NetworkManager/system-connections/uplink.nmconnection
-chmod 600 /etc/NetworkManager/system-connections/*
-systemctl start NetworkManager
-nmcli -w 30 connection up uplink
-""",
+        script("start_networkmanager_uplink.sh", UPLINK),
         {"restart": "systemctl restart NetworkManager", "reload": "nmcli general reload; nmcli connection reload"},
         f"systemctl stop NetworkManager; rm -f {NM_CONF} /etc/NetworkManager/system-connections/*\n"
         + RETURN_TO_IFUPDOWN,
@@ -89,7 +78,7 @@ BOOT_MANAGERS = {"debian12": "netplan, systemd-networkd", "debian13": "NetworkMa
 BOOT_SCRIPTS = {
     "debian12": f"""
 {MANAGERS[1].start}
-printf '{CATCH_ALL}' > /etc/systemd/network/90-all.network
+printf '%s' {shlex.quote(CATCH_ALL)} > /etc/systemd/network/90-all.network
 {RESOLVED}
 systemctl enable systemd-networkd systemd-resolved
 systemctl disable networking

@@ -8,24 +8,11 @@ from pathlib import Path
 from .guest import Guest
 from .host import Host
 from .internet import WEB_NAME
-from .run import eventually
+from .run import SCRIPTS, eventually, script
 
 TIMEOUT = 60
 VPN_SERVER = "10.99.0.53"
-# A VPN's server knows names that others deny, and has its own view of some of theirs.
-VPN = f"""
-ip netns add corp
-ip link add vpn0 type veth peer name eth0 netns corp
-ip address add 10.99.0.1/24 dev vpn0
-ip link set vpn0 up
-ip -n corp address add {VPN_SERVER}/24 dev eth0
-ip -n corp link set lo up
-ip -n corp link set eth0 up
-ip netns exec corp dnsmasq --conf-file=/dev/null --no-hosts --no-resolv --user=root --pid-file=/run/corp.pid \\
-  --listen-address={VPN_SERVER} --bind-interfaces --local=/corp.internet.test/ \\
-  --host-record=wiki.corp.internet.test,10.99.0.80 \\
-  --host-record={WEB_NAME},10.99.0.99
-"""
+VPN = script("start_vpn.sh", VPN_SERVER, WEB_NAME)
 CLEAR_ENTRIES = Path(__file__).with_name("programs") / "clear_resolver_entries.py"
 NM_CONF = "/etc/NetworkManager/conf.d/lab.conf"
 
@@ -45,53 +32,11 @@ class Owner:
 MANAGERS = ("debian12", "debian13")
 PLAIN = "search internet.test\\nnameserver 203.0.113.1\\n"
 RESTORED = f"rm -f /etc/resolv.conf; printf '{PLAIN}' > /etc/resolv.conf"
-UPLINK = """\
-[connection]
-id=uplink
-type=ethernet
-interface-name=eth0
-[ipv4]
-method=manual
-address1=ADDRESS/24,203.0.113.1
-dns=203.0.113.1;
-dns-search=internet.test;
-"""
-CORP = """\
-[connection]
-id=corp
-uuid=6a5a9d5e-1111-4000-8000-000000000001
-type=ethernet
-interface-name=vpn0
-autoconnect=false
-[ipv4]
-method=manual
-address1=10.99.0.1/24
-dns=10.99.0.53;
-dns-search=corp.internet.test;
-dns-priority=50
-never-default=true
-"""
+UPLINK = (SCRIPTS / "uplink.nmconnection").read_text()
 
 
 def networkmanager(dns: str) -> str:
-    return f"""
-mkdir -p /etc/NetworkManager/conf.d /etc/NetworkManager/system-connections
-printf '[main]\\nplugins=keyfile\\nrc-manager=file\\ndns={dns}\\n' > {NM_CONF}
-cat > /etc/NetworkManager/system-connections/uplink.nmconnection <<'E'
-{UPLINK}E
-cat > /etc/NetworkManager/system-connections/corp.nmconnection <<'E'
-{CORP}E
-sed -i "s/ADDRESS/$(ip -4 -o address show eth0 | awk '{{print $4}}' | cut -d / -f 1)/" \\
-  /etc/NetworkManager/system-connections/uplink.nmconnection
-chmod 600 /etc/NetworkManager/system-connections/*
-printf '%s\\n' '[device-vpn0]' 'match-device=interface-name:vpn0' 'managed=1' >> {NM_CONF}
-systemctl start NetworkManager
-nmcli device set vpn0 managed yes
-nmcli -w 30 connection up uplink
-# It takes the address that is there for the profile's, and the profile for active.
-nmcli -w 30 connection down corp || true
-ip address replace 10.99.0.1/24 dev vpn0
-"""
+    return script("start_networkmanager.sh", dns, UPLINK, (SCRIPTS / "vpn.nmconnection").read_text())
 
 
 # A manager that goes leaves addresses whose routes it made itself, which the next one takes for somebody else's.
@@ -108,14 +53,7 @@ NM_VPN = (
 )
 TUN = (f"printf 'search corp.internet.test\\nnameserver {VPN_SERVER}\\n' | resolvconf -a tun0", "resolvconf -d tun0")
 
-RESOLVED = """
-mkdir -p /etc/systemd/resolved.conf.d
-printf '%s\\n' '[Resolve]' DNS=203.0.113.1 Domains=internet.test LLMNR=no MulticastDNS=no \\
-  > /etc/systemd/resolved.conf.d/lab.conf
-systemctl restart systemd-resolved
-ln -sf /run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
-"""
-
+RESOLVED = script("start_resolved.sh")
 OWNERS = (
     Owner("plain", ("debian12",), RESTORED, RESTORED,
           rf"sed -i 's/^nameserver 203.0.113.1/nameserver {VPN_SERVER}\n&/' /etc/resolv.conf",

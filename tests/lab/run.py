@@ -11,6 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+SCRIPTS = Path(__file__).with_name("scripts")
+
+
+def script(name: str, *arguments: str) -> str:
+    """The text of a script of the lab, with its arguments, for ``sh -c``; it may be joined with other commands."""
+    return f"set -- {shlex.join(arguments)}\n{(SCRIPTS / name).read_text()}"
+
 
 @dataclass(frozen=True)
 class Result:

@@ -28,6 +28,7 @@ from torture.plans import Tasks
 from torture.services import DEFAULTS
 
 HERE = Path(__file__).resolve().parent
+SCRIPTS = HERE / "scripts"
 COLLECTIONS = HERE.parents[1] / ".build/collections"
 OUTSIDE, UPLINK = "203.0.113.1", "203.0.113.2"
 _COPIED_FILES = ("passwd", "group", "nsswitch.conf", "protocols", "services", "ld.so.cache", "os-release", "iproute2",
@@ -35,28 +36,9 @@ _COPIED_FILES = ("passwd", "group", "nsswitch.conf", "protocols", "services", "l
 # As Debian's packages have them.
 _FOLDERS = ("etc/dnsmasq.d", "etc/default", "etc/sysctl.d", "etc/systemd/network", "var/lib/misc", "local/bin",
             "etc/systemd/system/multi-user.target.wants", "local/lib", "work", "bin")  # fmt: skip
-_WIRES = f"""
-ip netns add outside
-ip link add eth0 address 02:00:00:00:00:02 type veth peer name eth0 address 02:00:00:00:00:01 netns outside
-ip address add {UPLINK}/24 dev eth0
-ip link set eth0 up
-ip route add default via {OUTSIDE}
-echo 0 >/proc/sys/net/ipv4/ip_forward
-echo 0 >/proc/sys/net/ipv6/conf/all/forwarding
-ip -n outside link set lo up
-ip -n outside address add {OUTSIDE}/24 dev eth0
-ip -n outside link set eth0 up
-# It knows the way to guests that are routed.
-ip -n outside route add 192.168.0.0/16 via {UPLINK}
-"""
 # Seconds that a run may take; the engine gives up programs that hang well before.
 _TIMEOUT_SECONDS = 400.0
 _BYSTANDER_MAC = "52:54:00:aa:00:01"
-_UDHCPC = """#!/bin/sh
-[ "$1" = bound ] || exit 0
-ip address add "$ip/$mask" dev "$interface"
-ip route add default via "$router"
-"""
 
 
 @dataclass
@@ -117,11 +99,11 @@ class Host:
         """Start it; the disk is as it was."""
         mount_namespace = f"--mount=/proc/{self._disk_holder.pid}/ns/mnt"
         unshare = ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
-        boot = ["sh", f"{HERE}/boot.sh", str(self.disk)]
+        boot = ["sh", f"{SCRIPTS}/boot.sh", str(self.disk)]
         self.first = _start_until_ready(["nsenter", mount_namespace, *unshare, *boot])
         children = Path(f"/proc/{self.first.pid}/task/{self.first.pid}/children").read_text().split()
         self.pid = int(children[0])
-        self.sh(_WIRES)
+        self.run("sh", "-e", f"{SCRIPTS}/connect.sh", UPLINK, OUTSIDE)
         if self.serving:
             self.sh("systemctl start dnsmasq.service")
 
@@ -221,12 +203,8 @@ class Host:
             assert self.far_end.stdout is not None
             assert self.far_end.stdout.readline() == "ready\n"
         script = f"{self.disk}/bin/udhcpc-script"
-        self.sh(
-            f"ip netns add guest; ip link add tap0 type veth peer name eth0 address {_BYSTANDER_MAC} netns guest\n"
-            f"ip link set tap0 master {bridge} up; ip -n guest link set eth0 up; ip -n guest link set lo up\n"
-            f"cat >{script} <<'END'\n{_UDHCPC}END\nchmod 755 {script}\n"
-            f"ip netns exec guest udhcpc -f -q -n -t 20 -T 1 -i eth0 -s {script}"
-        )
+        self.run("install", "-m", "755", f"{SCRIPTS}/udhcpc.sh", script)
+        self.run("sh", "-e", f"{SCRIPTS}/connect_guest.sh", bridge, _BYSTANDER_MAC, script)
         (link,) = json.loads(self.run("ip", "-4", "-j", "address", "show", "eth0", namespace="guest").stdout)
         address = link["addr_info"][0]["local"]
         (route,) = json.loads(self.run("ip", "-j", "route", "show", "default", namespace="guest").stdout)

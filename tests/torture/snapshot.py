@@ -3,7 +3,7 @@
 
 """Runs in a host: all that a run of the engine may leave there, as one mapping from name to text.
 
-python3 snapshot.py FOLDER, where FOLDER is what boot.sh was given.
+python3 snapshot.py FOLDER, where FOLDER is what scripts/boot.sh was given.
 """
 
 from __future__ import annotations

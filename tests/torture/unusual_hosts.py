@@ -8,25 +8,16 @@ from __future__ import annotations
 import time
 
 from torture.faults import check_message
-from torture.host import differences
+from torture.host import SCRIPTS, differences
 from torture.plans import site, teardown
 from torture.scenario import Outcome, Scenario, changes, error_of
 
-_ADD_MANY_LINKS = """
-for i in $(seq 1 500); do echo link add o$i type veth peer name p$i; done >/run/batch
-for i in $(seq 1 500); do echo link set o$i up; done >>/run/batch
-for i in $(seq 1 500); do echo route add 10.$((i / 200)).$((i % 200)).0/24 via 203.0.113.1; done >>/run/batch
-ip -batch /run/batch; rm /run/batch
-"""
-_DELETE_MANY_LINKS = """
-for i in $(seq 1 500); do echo link delete o$i; done >/run/batch
-for i in $(seq 1 500); do echo route delete 10.$((i / 200)).$((i % 200)).0/24; done >>/run/batch
-ip -batch /run/batch; rm /run/batch
-"""
 # Commands that make a host unusual, and commands that undo this. Where the kernel module of IPv6 is missing, its folder
 # below /proc/sys is missing too, but IPv6 sockets still exist here.
 UNUSUAL_HOSTS = {
-    "1,000 links and 500 routes of others": (_ADD_MANY_LINKS, _DELETE_MANY_LINKS),
+    "1,000 links and 500 routes of others": (
+        f"sh -e {SCRIPTS}/add_many_links.sh", f"sh -e {SCRIPTS}/delete_many_links.sh"
+    ),
     "no IPv6": ("mount -t tmpfs none /proc/sys/net/ipv6", "umount /proc/sys/net/ipv6"),
     "no default route": ("ip route delete default", "ip route add default via 203.0.113.1"),
     "leases of a far future and a far past": (

@@ -38,14 +38,8 @@ Host hv1.example.org
   HostName {address}
   User root
 """
-# A firewall of somebody else's.
-FOREIGN_RULES = """\
-table inet mine {
-    chain way {
-        type filter hook forward priority filter; policy drop;
-    }
-}
-"""
+# A firewall that is not ours.
+FOREIGN_RULES = Path(__file__).with_name("foreign_rules.nft").read_text()
 # Not by useradd, which leaves more behind than it can take away; the star locks the password and not the account.
 ADD_ACCOUNT = """
 echo 'admin:*:1000:1000::/home/admin:/bin/sh' >> /etc/passwd

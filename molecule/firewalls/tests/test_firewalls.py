@@ -6,6 +6,7 @@ In the rows of each firewall what `virtnet check` tells of the packets is compar
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,15 +17,7 @@ if TYPE_CHECKING:
     from .conftest import FirewallHost
 
 ALL_PASS = {"out": True, "dns": True, "dhcp": True, "forward": True}
-DROP_RULES = """\
-table inet mine {
-  set friends { type ipv4_addr; flags interval; elements = { 10.0.0.0/8 }; }
-  chain raw { type filter hook prerouting priority -300; policy accept; iifname "vn-*" tcp dport { 80, 443 } drop; }
-  chain way { type filter hook forward priority 0; policy drop; ip saddr @friends accept; }
-  chain in { type filter hook input priority 0; policy drop; ct state established,related accept; iif lo accept; }
-  chain out { type filter hook output priority 0; policy accept; udp sport 67 drop; }
-}
-"""
+OWN_RULES = Path(__file__).with_name("own_rules.nft").read_text()
 LIBVIRT_NETWORK = """\
 <network><name>theirs</name><forward mode="nat"/><bridge name="virbr7"/><dns enable="no"/>\
 <ip address="192.168.123.1" netmask="255.255.255.0"/></network>
@@ -125,7 +118,7 @@ FIREWALLS_WITHOUT_HOOK = {
 @pytest.mark.parametrize("name", FIREWALLS_WITHOUT_HOOK)
 def test_a_firewall_without_a_hook_is_reported_with_working_remedies(firewall_host: FirewallHost, name: str) -> None:
     firewall_host.integrate(True)
-    firewall_host.host.run(["sh", "-c", "cat > /root/own.nft"], stdin=DROP_RULES)
+    firewall_host.host.run(["sh", "-c", "cat > /root/own.nft"], stdin=OWN_RULES)
     firewall_host.run(*FIREWALLS_WITHOUT_HOOK[name])
     firewall_host.wait_and_compare(name, "before", NONE_PASS)
     assert firewall_host.host.attempt(["virtnet", "check"]).code == 1
