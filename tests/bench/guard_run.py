@@ -39,6 +39,8 @@ ENTRIES = Path("/run/resolvconf/interfaces")
 QUESTION = b"\x12\x34\1\0\0\1\0\0\0\0\0\0\3www\x08internet\4test\0\0\1\0\1"
 # After so many repairs of one thing the guard would become patient with it.
 FRESH_AFTER = 3
+# How long an idle guard's processor time is measured.
+IDLE_SECONDS = 10
 
 
 def call(command: str) -> str:
@@ -191,7 +193,7 @@ def flood(count: int) -> dict[str, float]:
     seconds = time.monotonic() - start
     wait_until_idle()
     cpu = _spent(pid) - before
-    time.sleep(10)
+    time.sleep(IDLE_SECONDS)
     return {"seconds": seconds, "cpu": cpu, "idle": _spent(pid) - before - cpu, "MiB": _resident()}
 
 

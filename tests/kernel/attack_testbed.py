@@ -1,14 +1,14 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A host as the playbook leaves it, with an attacker among the guests of its networks.
+"""A host as a run of the playbook sets it up, with an attacker among the guests of its networks.
 
     lab    the defaults                    attacker .2, victim .3
     apart  isolate_guests, own dnsmasq     attacker .2, victim .3
     other  the defaults                    a guest .2
     wide   more addresses than leases      a guest .2
 
-The host's own dnsmasq serves all but ``apart``, which has one of its own. Both ask the one outside.
+The host's own dnsmasq serves all networks but ``apart``, which has its own. Both forward queries to the outside.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ SUBNETS6 = {"lab": "fd00:a", "apart": "fd00:b"}
 STATIC_HOST_MACS = {name: bytes([0x52, 0x54, 0, 0xAA, 0, number]) for number, name in enumerate(SUBNETS)}
 # Leases of the host's dnsmasq, which has 1000 of them by default.
 MAX_LEASES = 30
-# What is asked of the outside's server. dnsmasq takes the networks for documentation (RFC 5737) for inside ones.
+# What the server outside resolves. The address is none of RFC 5737: dnsmasq treats those as private.
 PUBLIC_NAME, PUBLIC_ADDRESS, REBINDING, SILENT_DOMAIN = "www.good.test", "192.88.99.1", "rebind.test", "silent.test"
 SILENT_SERVER = "198.51.100.99"
 
 
 def network(name: str, **options: Any) -> dict[str, Any]:
-    """As the user writes it."""
+    """The options of a network, as the user writes them."""
     subnet, subnet6 = SUBNETS[name], SUBNETS6.get(name)
     last = 200 if name == "wide" else 107
     dhcp = {
@@ -64,7 +64,7 @@ NETWORKS = (
 
 
 class AttackTestbed(GuardTestbed):
-    """All of it; guests have fixed addresses, so that they are there at once."""
+    """The whole testbed. Guests have fixed addresses, so that they need not wait for leases."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -95,14 +95,14 @@ class AttackTestbed(GuardTestbed):
         return process
 
     def start(self) -> None:
-        """What a run of the playbook does, and then the guests."""
+        """Does what a run of the playbook does, and then connects the guests."""
         self.upstream.restart()
         self.daemon.restart()
         definitions = self.run_playbook(*NETWORKS)
         self.daemon.converge(*definitions["fragments"])
         self.guests = {name: self._guests(name) for name in SUBNETS}
         wait_for_addresses(self.host, self.outside, *(nic.namespace for nics in self.guests.values() for nic in nics))
-        # Those that are plugged in are marked as kept apart by the next run.
+        # The next run isolates the ports that were connected meanwhile.
         self.run_playbook(*NETWORKS)
 
     def _guests(self, name: str) -> list[Nic]:
@@ -117,11 +117,11 @@ class AttackTestbed(GuardTestbed):
         return guest
 
     def bridge_mac(self, name: str) -> str:
-        """What an honest guest takes for its gateway."""
+        """The MAC address that an honest guest uses for its gateway."""
         return str(self.link(f"vn-{name}")["address"])
 
     def start_rogue_dhcp(self, name: str) -> tuple[subprocess.Popen[str], Path]:
-        """The attacker hands out addresses, by a DHCP server like any other; what it hears is in the file."""
+        """The attacker runs an ordinary DHCP server; the requests that it receives are logged to the returned file."""
         log = self.root / f"rogue-{name}"
         subnet = SUBNETS[name]
         process = self.guests[name][0].namespace.start(

@@ -46,7 +46,7 @@ def _client(address: str) -> Iterator[socket.socket]:
 
 
 def _exchange(client: socket.socket, message: bytes, server: str) -> bytes:
-    """The answer to a message, b'' for none."""
+    """The reply to a message, or b'' if there is none."""
     client.sendto(message, (server, 67))
     with contextlib.suppress(socket.timeout):
         while True:
@@ -57,7 +57,7 @@ def _exchange(client: socket.socket, message: bytes, server: str) -> bytes:
 
 
 def offers(namespace: NamedNamespace, mac: bytes, timeout: float) -> list[str]:
-    """The servers that offer an address to a MAC: the first answer is waited for, others for a moment."""
+    """The servers that offer an address to a MAC: waits for the first offer, and for others for a moment."""
     servers: list[str] = []
     with namespace.entered(), _client("") as client:
         client.settimeout(timeout)
@@ -79,7 +79,7 @@ def take_leases(
     name: str = "",
     options: bytes = b"",
 ) -> dict[bytes, str]:
-    """An address for each of so many MAC addresses; all say that they have this name (option 12), and these options."""
+    """Leases for so many MAC addresses; each client sends this host name (option 12) and these options."""
     leases = {}
     options_sent = (bytes([12, len(name)]) + name.encode() if name else b"") + options
     with namespace.entered(), _client("") as client:
@@ -96,12 +96,12 @@ def take_leases(
 
 
 def forge_release(namespace: NamedNamespace, mac: bytes, address: str, server: str) -> None:
-    """Give back somebody else's lease (RFC 2131 section 4.4.6); nobody answers that."""
+    """Release the lease of another client (RFC 2131 section 4.4.6); there is no reply."""
     _forge(namespace, _message(_RELEASE, mac, 4000, address, _server_option(server)), server)
 
 
 def forge_decline(namespace: NamedNamespace, mac: bytes, address: str, server: str) -> None:
-    """Say for somebody else that its address is in use (RFC 2131 section 3.1, 5); nobody answers that."""
+    """Decline the address of another client as in use (RFC 2131 section 3.1, 5); there is no reply."""
     options = bytes([50, 4]) + socket.inet_aton(address) + _server_option(server)
     _forge(namespace, _message(_DECLINE, mac, 5000, options=options), "255.255.255.255")
 
@@ -116,7 +116,7 @@ def _forge(namespace: NamedNamespace, message: bytes, to: str) -> None:
 
 
 def renewals(namespace: NamedNamespace, leases: dict[bytes, str], server: str) -> int:
-    """How many of these leases are renewed by the server when each guest asks it once, by unicast."""
+    """How many of these leases the server renews when each client asks once, by unicast."""
     for address in leases.values():
         namespace.run("ip", "address", "replace", f"{address}/24", "dev", "eth0")
     renewed = 0
@@ -131,7 +131,7 @@ def renewals(namespace: NamedNamespace, leases: dict[bytes, str], server: str) -
 def dhcp6(
     namespace: NamedNamespace, folder: Path, *arguments: str, duid: str = "", name: str = "", timeout: int = 30
 ) -> dict[str, str]:
-    """What a DHCPv6 server tells dhclient, which says that it has this name; empty when nobody answers in time."""
+    """The output of dhclient for DHCPv6 with this host name; empty if there is no reply in time."""
     script, answer_file, lease_file = folder / "dhclient-script", folder / "dhclient-told", folder / "dhclient-leases"
     reasons = "BOUND6|RENEW6|REBIND6"
     script.write_text(f'#!/bin/sh\ncase "$reason" in {reasons}) env >{answer_file};; PREINIT6) ;; *) exit 1;; esac\n')

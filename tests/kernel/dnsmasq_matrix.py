@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The measured cases as a table: who gets what from the host's dnsmasq before and after a network is served.
+"""The test cases as a table: who gets which service from the host's dnsmasq before and after a network is served.
 
-``make dnsmasq-matrix``. Ends with status 1 where somebody but the guest sees a difference, or the guest is not served.
+``make dnsmasq-matrix``. Exit status 1 if others than the guest see a difference, or the guest is not served.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from kernel.dnsmasq_testbed import (
 from kernel.test_dnsmasq import LAB, SERVED_CASES
 
 HEADINGS = ("guest lease", "guest DNS", "LAN DNS", "LAN DHCP", "host DNS", "on-link", "off-link")
-# Where nothing can be said that serves the guest: an error, and nobody sees a difference.
+# No fragment can serve the guest here: there is an error, and nothing changes for others.
 REFUSED_CASES = {
     "d4-except-bridges": (LOCAL, "except-interface=virt*\n"),
     "d5-no-dhcp-on-bridge": (LOCAL, "no-dhcp-interface=virt0\n"),
@@ -37,7 +37,7 @@ _PARALLEL_CASES = 4
 
 
 def row(case: str) -> tuple[str, list[str], bool]:
-    """A case: its name, a cell for each question, and whether all is as wanted."""
+    """A case: its name, a cell for each query, and whether all results are as expected."""
     served = case in SERVED_CASES
     arguments, config = SERVED_CASES[case][:2] if served else REFUSED_CASES[case]
     with open_folder() as folder, new_testbed() as testbed:

@@ -3,8 +3,8 @@
 
 """Memory of the dnsmasq that serves 1, 10 and 100 networks: ``make dnsmasq-memory``.
 
-Ours, which they share, beside one for each network with the options that libvirt gives it (facts of its
-bridge_driver.c); both at the same time on the same host. PSS counts a page that n processes share as 1/n of it.
+Our shared instance is compared with one dnsmasq for each network with libvirt's options (bridge_driver.c); both run
+at the same time on the same host. PSS counts a page that n processes share as 1/n of it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def memory(pids: Sequence[int]) -> dict[str, float]:
 
 @contextlib.contextmanager
 def dnsmasq_per_network(namespace: NamedNamespace, folder: Path, count: int) -> Iterator[list[int]]:
-    """The processes of libvirt's way, on bridges of their own in a namespace of their own."""
+    """A dnsmasq for each network, as libvirt starts them, on bridges in a namespace of its own."""
     pids = []
     try:
         for i in range(count):
@@ -84,7 +84,7 @@ def create_bridges(namespace: NamedNamespace, count: int) -> None:
 
 
 def measure(count: int) -> list[dict[str, float]]:
-    """Of the system's, a private one, and one each."""
+    """The memory of the system's dnsmasq, of a private instance, and of one dnsmasq for each network."""
     with new_testbed() as our_testbed, new_testbed() as libvirt_testbed, open_folder() as folder:
         for testbed in (our_testbed, libvirt_testbed):
             create_bridges(testbed.host, count)

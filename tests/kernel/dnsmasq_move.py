@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Networks that go from the system's dnsmasq to a private one and back, with their leases: ``make dnsmasq-move``."""
+"""Networks move from the system's dnsmasq to a private one and back, with their leases: ``make dnsmasq-move``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LAB: dict[str, Any] = {
     "ipv6": {
         "address": "fd00:100::1/64",
         "ranges": [{"start": "fd00:100::100", "end": "fd00:100::1ff", "lease_time": "12h"}],
-        # A name without an address is known by the lease alone.
+        # A host entry without an address: the name resolves through the lease only.
         "hosts": [{"mac": MAC, "name": "web"}],
         "ra_names": False,
     },
@@ -46,10 +46,10 @@ TWO: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Step:
-    """What guests have of the dnsmasq that serves them now.
+    """The service that guests get from the dnsmasq that serves them now.
 
-    ``known``: the addresses by the guests' names, before they ask for anything; ``renewed``: how many leases, taken at
-    the beginning, it renews; ``settled``: a second run changes nothing.
+    ``known``: the addresses that the guests' names resolve to, before any new request; ``renewed``: how many of the
+    leases from the beginning it renews; ``settled``: a second run changes nothing.
     """
 
     served_by: str
@@ -63,7 +63,7 @@ class Step:
 
 
 def move_networks() -> list[Step]:
-    """By the system's dnsmasq, by a private one since that is disabled, and by the system's again."""
+    """Served by the system's dnsmasq, then by a private one while that is disabled, then by the system's again."""
     with new_testbed() as testbed, open_folder() as folder:
         for namespace in (testbed.host, testbed.guest):
             namespace.run("sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
@@ -77,7 +77,7 @@ def move_networks() -> list[Step]:
             get_lease(testbed.guest, folder)
             dhcp6(testbed.guest, folder)
             steps = [_step(testbed, folder, daemon, leases)]
-            # As 'systemctl disable --now dnsmasq', and 'systemctl enable dnsmasq', which cannot start it beside ours.
+            # As 'systemctl disable --now dnsmasq' and 'systemctl enable dnsmasq'; the latter cannot start it while ours runs.
             for enabled in ("disabled", "enabled"):
                 if enabled == "disabled":
                     daemon.stop()

@@ -3,8 +3,8 @@
 
 """How long a guest gets no answer while its network changes: ``make dnsmasq-outage``.
 
-A guest asks every millisecond; told are the longest time between two answers, the queries that got none, and how often
-dnsmasq was restarted. The first line is what the machine's load alone makes.
+A guest sends a query every millisecond. Reported are the longest time between two answers, the queries without an
+answer, and the restarts of dnsmasq. The first line is the baseline: what the load of the machine alone causes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq import probe
 from kernel.dnsmasq_testbed import BRIDGE_ADDRESS, DnsmasqTestbed, new_testbed, open_folder, serving
 
 RUNS = 5
-# Seconds before the end in which late answers still count.
+# Seconds at the end in which late answers still count.
 _GRACE_SECONDS = 0.1
 
 
@@ -39,20 +39,20 @@ def fragment(i: int) -> dict[str, Any]:
     }
 
 
-# Each makes of a network, and the number of the run, one that differs from that of every other run.
+# Each makes, from a network and the number of the run, networks that differ from those of every other run.
 CHANGES: dict[str, Callable[[dict[str, Any], int], list[dict[str, Any]]]] = {
-    "nothing": lambda one, n: [one],
-    "static host": lambda one, n: [{**one, "hosts": [{"mac": "52:54:00:00:00:09", "ip": f"192.168.100.{90 + n}"}]}],
-    "DNS record": lambda one, n: [{**one, "names": {"hosts": [{"ip": f"192.168.100.{90 + n}", "names": ["nas"]}]}}],
-    "TXT record": lambda one, n: [{**one, "names": {"txt": [{"name": "a", "value": f"{n}"}]}}],
-    "DHCP option": lambda one, n: [{**one, "options": {"mtu": 1400 + n}}],
-    "range": lambda one, n: [{**one, "ranges": [{"start": "192.168.100.2", "end": f"192.168.100.{200 + n}"}]}],
-    "another network": lambda one, n: [one, fragment(200 + n)],
+    "nothing": lambda base, n: [base],
+    "static host": lambda base, n: [{**base, "hosts": [{"mac": "52:54:00:00:00:09", "ip": f"192.168.100.{90 + n}"}]}],
+    "DNS record": lambda base, n: [{**base, "names": {"hosts": [{"ip": f"192.168.100.{90 + n}", "names": ["nas"]}]}}],
+    "TXT record": lambda base, n: [{**base, "names": {"txt": [{"name": "a", "value": f"{n}"}]}}],
+    "DHCP option": lambda base, n: [{**base, "options": {"mtu": 1400 + n}}],
+    "range": lambda base, n: [{**base, "ranges": [{"start": "192.168.100.2", "end": f"192.168.100.{200 + n}"}]}],
+    "another network": lambda base, n: [base, fragment(200 + n)],
 }
 
 
 class QueryLoop:
-    """A guest that asks the whole time, in a process of its own that the machine's load does not keep waiting."""
+    """A guest that sends queries all the time, from a process with a high priority, so that load does not delay it."""
 
     def __init__(self, testbed: DnsmasqTestbed) -> None:
         command = ["nice", "-n", "-19", sys.executable, "-m", "kernel.dnsmasq_outage", "ask"]
@@ -73,9 +73,9 @@ class QueryLoop:
 
 
 def run_queries() -> None:
-    """A query every millisecond until told to stop; says the longest time between two answers in ms, and the lost."""
+    """Sends a query every millisecond until stopped; prints the longest time without an answer in ms, and the lost."""
     query = dnsmasq_probe.dns_query("version.bind", 16, 3)[2:]
-    sent, query_answer, last, gap = 0, set[bytes](), 0.0, 0.0
+    sent, answered, last, gap = 0, set[bytes](), 0.0, 0.0
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.bind(("192.168.100.250", 0))
         client.settimeout(0.001)
@@ -86,19 +86,19 @@ def run_queries() -> None:
             if end == float("inf"):
                 sent += 1
                 client.sendto(struct.pack("!H", sent % 65536) + query, (BRIDGE_ADDRESS, 53))
-            # A refused query is told by an error of the next call.
+            # A refused query is reported as an error of the next call.
             with contextlib.suppress(TimeoutError, ConnectionRefusedError):
-                query_answer.add(client.recv(2048)[:2])
+                answered.add(client.recv(2048)[:2])
                 now = time.perf_counter()
                 if not last:
                     print("answered", flush=True)
                 gap, last = max(gap, now - last if last else 0), now
                 time.sleep(0.001)
-    print(gap * 1000, sent - len(query_answer))
+    print(gap * 1000, sent - len(answered))
 
 
 def measure(testbed: DnsmasqTestbed, count: int) -> dict[str, dict[str, Any]]:
-    """The longest silences (ms) of each kind of change beside ``count`` networks, queries lost in them, restarts."""
+    """The longest times without an answer (ms) for each change with ``count`` networks, lost queries, restarts."""
     with open_folder() as folder, serving(testbed, folder) as daemon:
         other_fragments = [fragment(i) for i in range(1, count)]
         results = {}
@@ -115,7 +115,7 @@ def measure(testbed: DnsmasqTestbed, count: int) -> dict[str, dict[str, Any]]:
 
 
 def columns(counts: Sequence[int] = (1, 100)) -> dict[int, dict[str, dict[str, Any]]]:
-    """What was measured beside each number of networks."""
+    """Print the results for each number of networks."""
     with new_testbed() as testbed:
         testbed.bridge()
         testbed.plug()

@@ -51,7 +51,7 @@ LOCAL = ("--local-service",)
 BRIDGE_ADDRESS = "192.168.100.1"
 LAN_ADDRESS = "10.1.0.1"
 UPLINK_ADDRESS = "10.99.0.1"
-# A network on the bridge, as a part has it.
+# Options of a network on the bridge, as the reconciler gets them.
 LAB_FRAGMENT: dict[str, Any] = {
     "name": "lab",
     "interface": "virt0",
@@ -91,7 +91,7 @@ class NamedNamespace:
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
-        """This thread, and what it starts, in the namespace."""
+        """The block runs in the namespace, and so do the programs that it starts."""
         with Path("/proc/thread-self/ns/net").open("rb") as own_netns, Path(self.path).open("rb") as target_netns:
             _enter(target_netns.fileno())
             try:
@@ -125,7 +125,7 @@ class DnsmasqTestbed:
             self.host.run("ip", "link", "delete", line.split(": ")[1].partition("@")[0])
 
     def plug(self, bridge: str = "virt0", mac: str = "52:54:00:00:00:01") -> None:
-        """The guest's wire, plugged into a bridge."""
+        """Connect the guest to a bridge."""
         self.host.run("ip", "link", "add", "tap0", "type", "veth", "peer", "name", "eth0", "address", mac,
                       "netns", self.guest.path)  # fmt: skip
         self.host.run("ip", "link", "set", "tap0", "master", bridge, "up")
@@ -163,7 +163,7 @@ def _connect(host: NamedNamespace, name: str, address: str, other: NamedNamespac
 
 @dataclass
 class Daemon:
-    """A dnsmasq in the host's namespace, started as Debian's unit does; for the engine it is the service."""
+    """A dnsmasq in the host's namespace, started as Debian's unit does; to the engine it is the service."""
 
     namespace: NamedNamespace
     folder: Path
@@ -184,7 +184,7 @@ class Daemon:
         self.paths = Paths(str(self.folder))
         self.private = PrivateDaemons(self.namespace, self.folder)
         (self.folder / "etc/dnsmasq.d").mkdir(parents=True)
-        # Nothing is forwarded and no file is watched, for inotify instances are few; no pings before offers, for speed.
+        # No file is watched, because inotify instances are few; no pings before offers, to save time.
         self.write(self.config)
 
     def write(self, config: str) -> None:
@@ -204,7 +204,7 @@ class Daemon:
 
     @property
     def pid(self) -> int:
-        """The process, while it lives; never one that got its number later."""
+        """The running process; never another process that got its number later."""
         with contextlib.suppress(FileNotFoundError, ValueError):
             pid = int((self.folder / "pid").read_text())
             if f"{self.folder}/pid".encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
@@ -244,7 +244,7 @@ class Daemon:
             assert eventually(lambda: has_ended(pid)), "dnsmasq does not end"
 
     def converge(self, *fragments: dict[str, Any], purge: bool = False, check: bool = False) -> Plan[Any]:
-        """Run the part on fragments given as a user would."""
+        """Run the reconciler on fragments given as a user would."""
         specs = [FragmentSpec.from_options(Options(options, f"fragments[{i}]")) for i, options in enumerate(fragments)]
         with self.namespace.entered():
             reconciler = Fragments(specs, purge, self.paths, service=self, instances=self.private)
@@ -253,7 +253,7 @@ class Daemon:
 
 @contextlib.contextmanager
 def open_folder() -> Iterator[Path]:
-    """A folder that dnsmasq's own user gets into."""
+    """A folder that dnsmasq's own user can enter."""
     with tempfile.TemporaryDirectory(prefix="vnd-") as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
@@ -262,7 +262,7 @@ def open_folder() -> Iterator[Path]:
 def serving(
     testbed: DnsmasqTestbed, folder: Path, config: str = "", arguments: Sequence[str] = LOCAL
 ) -> contextlib.AbstractContextManager[Daemon]:
-    """The system's dnsmasq with a configuration of the administrator's."""
+    """The system's dnsmasq with the configuration of an administrator."""
     return running(Daemon(testbed.host, folder, config, arguments))
 
 
@@ -280,13 +280,13 @@ def running(daemon: Daemon) -> Iterator[Daemon]:
 def start_query(
     namespace: NamedNamespace, server: str, name: str = NAME, source: str = "", kind: str = "A"
 ) -> subprocess.Popen[str]:
-    """A DNS query under way; see ``answered``."""
+    """Start a DNS query; ``query_answer`` returns its result."""
     bind = ["-b", source] if source else []
     return namespace.start("dig", *bind, "+time=1", "+tries=3", "+short", f"@{server}", name, kind)
 
 
 def query_answer(query: subprocess.Popen[str]) -> str:
-    """The answer, or how there was none."""
+    """The answer to a query, or why there is none."""
     out, _ = query.communicate(timeout=20)
     if query.returncode == 0 and ";;" not in out:
         return out.strip() or "empty"
@@ -300,7 +300,7 @@ def resolve(namespace: NamedNamespace, server: str, name: str = NAME, kind: str 
 def start_dhcp_client(
     namespace: NamedNamespace, folder: Path, hostname: str = "", configure: bool = False
 ) -> subprocess.Popen[str]:
-    """A DHCP client under way; what it is told goes to a file, and with ``configure`` also to the interface."""
+    """Start a DHCP client; the lease is written to a file, and with ``configure`` also set on the interface."""
     script = folder / f"udhcpc-{namespace.name}"
     configuration = 'ip -4 addr flush dev $interface; ip addr add "$ip/$mask" dev $interface' if configure else "true"
     script.write_text(
@@ -316,7 +316,7 @@ def start_dhcp_client(
 
 
 def lease_of_client(client: subprocess.Popen[str], namespace: NamedNamespace, folder: Path) -> dict[str, str]:
-    """What the DHCP server said; empty when it said nothing."""
+    """The lease that a DHCP client got; empty if there was no reply."""
     client.communicate(timeout=30)
     lease = folder / f"udhcpc-{namespace.name}.lease"
     if not lease.exists():
@@ -330,7 +330,7 @@ def get_lease(namespace: NamedNamespace, folder: Path, hostname: str = "") -> di
 
 @dataclass(frozen=True)
 class Observation:
-    """What everybody gets from the host's dnsmasq: one row of the matrix."""
+    """The services that everybody gets from the host's dnsmasq: one row of the matrix."""
 
     guest_lease: bool
     guest_dns: str
@@ -342,12 +342,12 @@ class Observation:
 
     @property
     def others(self) -> tuple[object, ...]:
-        """Everybody but the guest."""
+        """The results of all but the guest."""
         return self.lan_dns, self.lan_dhcp, self.host_dns, self.on_link, self.off_link
 
 
 def observe(testbed: DnsmasqTestbed, folder: Path) -> Observation:
-    """All questions at once, since most silences last a second."""
+    """All queries in parallel, because most timeouts last a second."""
     guest = start_dhcp_client(testbed.guest, folder, "vmone")
     lan = start_dhcp_client(testbed.lan, folder)
     testbed.guest.run("ip", "address", "replace", "192.168.100.250/24", "dev", "eth0")
@@ -374,7 +374,7 @@ _CAPABILITIES = "-all,+net_admin,+net_raw,+net_bind_service"
 
 
 def has_ended(pid: int) -> bool:
-    """Sockets and all; its command line goes before them."""
+    """Whether a process has closed its sockets too; its command line disappears before."""
     try:
         return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -383,9 +383,9 @@ def has_ended(pid: int) -> bool:
 
 @dataclass
 class PrivateDaemons:
-    """Private instances in the host's namespace; for the engine they are its services.
+    """Private instances in the host's namespace; to the engine they are its services.
 
-    Started with the user and the capabilities that the unit gives, and with its command.
+    They run with the user, the capabilities and the command of the unit.
     """
 
     namespace: NamedNamespace

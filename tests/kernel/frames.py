@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Frames that no honest guest sends, byte for byte, and what arrives of them."""
+"""Frames that no honest guest sends, byte for byte, and captures of what arrives."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _ALL_NODES = "ff02::1"
 
 
 def in_namespace(namespace: testbed.Namespace) -> contextlib.AbstractContextManager[None]:
-    """This thread in a namespace."""
+    """The block, in its thread, runs in a namespace."""
     return dnsmasq_testbed.NamedNamespace(namespace.name).entered()
 
 
 @contextlib.contextmanager
 def on_one_processor() -> Iterator[None]:
-    """This thread, and all that it starts: there the kernel hands frames on in the order in which they were sent."""
+    """The block, and all that it starts, runs on one processor: there the kernel keeps the order of frames."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     try:
@@ -39,7 +39,7 @@ def on_one_processor() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Nic:
-    """The interface of a guest: what it may rightly claim."""
+    """The interface of a guest, with the addresses that belong to it."""
 
     namespace: testbed.Namespace
     mac: str
@@ -66,13 +66,13 @@ def _socket() -> socket.socket:
 
 
 class FrameCapture:
-    """All frames that come in at the interface of a guest."""
+    """All frames that arrive at the interface of a guest."""
 
     def __init__(self, wire: socket.socket) -> None:
         self._wire = wire
 
     def read_frames(self) -> list[bytes]:
-        """What has come in since the last time."""
+        """The frames that have arrived since the last call."""
         frames = []
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -81,13 +81,13 @@ class FrameCapture:
         return frames
 
     def contains(self, text: bytes) -> bool:
-        """Whether any of these frames had these bytes in it."""
+        """Whether any frame since the last call contains these bytes."""
         return any(text in frame for frame in self.read_frames())
 
 
 @contextlib.contextmanager
 def capture_frames(namespace: testbed.Namespace) -> Iterator[FrameCapture]:
-    """From now on its frames are seen."""
+    """Capture the frames that arrive at this guest during the block."""
     with in_namespace(namespace):
         wire = _socket()
     with wire:
@@ -112,13 +112,13 @@ def checksum(data: bytes) -> int:
 
 
 def gratuitous_arp(mac: str, address: str, target: str = BROADCAST) -> bytes:
-    """An answer that nobody asked for (RFC 5227): this address is at this MAC."""
+    """A gratuitous ARP reply (RFC 5227): this address is at this MAC."""
     own = _mac(mac) + socket.inet_aton(address)
     return _ethernet(target, mac, _ARP, struct.pack("!HHBBH", 1, _IPV4, 6, 4, 2) + own + own)
 
 
 def udp(nic: Nic, gateway: str, source: str, target: str, port: int, text: bytes, own_mac: str = "") -> bytes:
-    """A datagram with any source address, by way of a MAC."""
+    """A UDP packet with any source address, sent to a MAC."""
     datagram = struct.pack("!HHHH", port, port, 8 + len(text), 0) + text
     if ":" in source:
         datagram = with_checksum(datagram, 6, source, target, _UDP)
@@ -126,7 +126,7 @@ def udp(nic: Nic, gateway: str, source: str, target: str, port: int, text: bytes
 
 
 def ip(nic: Nic, gateway: str, source: str, target: str, protocol: int, payload: bytes, own_mac: str = "") -> bytes:
-    """An IP packet of either family with any payload, by way of a MAC."""
+    """An IP packet of either family with any payload, sent to a MAC."""
     if ":" in source:
         return _ipv6(nic, gateway, _address_pair(source, target), protocol, 64, payload)
     return _ethernet(gateway, own_mac or nic.mac, _IPV4, ipv4_packet(source, target, protocol, payload))
@@ -147,7 +147,7 @@ def ipv6_packet(source: str, target: str, protocol: int, payload: bytes) -> byte
 def with_checksum(payload: bytes, offset: int, source: str, target: str, protocol: int) -> bytes:
     """The payload with a checksum at an offset, over the pseudo header too (RFC 9293 section 3.1, RFC 8200 8.1)."""
     addresses = _address_pair(source, target) if ":" in source else socket.inet_aton(source) + socket.inet_aton(target)
-    # The sum is the same for both forms of the pseudo header, since all else in it is zero.
+    # The sum is the same for both forms of the pseudo header, because all other bytes of it are zero.
     value = checksum(addresses + struct.pack("!II", len(payload), protocol) + payload)
     return payload[:offset] + struct.pack("!H", value) + payload[offset + 2 :]
 
@@ -169,13 +169,13 @@ def _to_all_nodes(nic: Nic, message: bytes) -> bytes:
 
 
 def neighbour_advertisement(nic: Nic, address: str) -> bytes:
-    """A neighbour advertisement that overrides what is known (RFC 4861 section 4.4)."""
+    """A neighbour advertisement that overrides a known entry (RFC 4861 section 4.4)."""
     head = struct.pack("!BBHI", 136, 0, 0, 0x20000000)
     return _to_all_nodes(nic, head + socket.inet_pton(socket.AF_INET6, address) + b"\x02\x01" + _mac(nic.mac))
 
 
 def router_advertisement(nic: Nic, prefix: str) -> bytes:
-    """That the sender is a router, and of which prefix (RFC 4861 sections 4.2 and 4.6.2)."""
+    """A router advertisement of a prefix (RFC 4861 sections 4.2 and 4.6.2)."""
     head = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)
     prefixed = struct.pack("!BBBBIII", 3, 4, 64, 0xC0, 86400, 14400, 0)
     return _to_all_nodes(nic, head + prefixed + socket.inet_pton(socket.AF_INET6, prefix))

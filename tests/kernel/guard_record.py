@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the guard does, as a recording in text: ``make guard-record``.
+"""Records in text how the guard repairs faults: ``make guard-record``.
 
-A guest behind a veth pings the outside all the time while its network is broken. Told are what was done, what the guard
-says of it, and how the guest's ping fared before, during and after, with the time since the event. The guest's address
-is fixed here; in a conflict it is given one of the new subnet when the guard is through, as a lease would.
+A guest behind a veth pings the outside all the time while its network is broken. The record shows the fault, the
+journal of the guard, and the answers to the ping before, during and after, with the time since the event. The guest's
+address is fixed here; after a conflict it gets one of the new subnet when the guard is done, as with a new lease.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _ANSWER = re.compile(r"^\[(\d+\.\d+)\] .*icmp_seq=(\d+) ttl")
 
 
 class Ping:
-    """A ping that goes on, with the time of each answer."""
+    """A ping that runs in the background, with the time of each answer."""
 
     def __init__(self, guest: Namespace) -> None:
         self.process = guest.start("ping", "-D", "-n", "-i", str(INTERVAL), OUTSIDE)
 
     def stop(self) -> tuple[list[float], int]:
-        """When answers came (seconds since the epoch), and how many packets were lost."""
+        """The times of the answers (seconds since the epoch), and how many packets were lost."""
         self.process.terminate()
         output, _nothing = self.process.communicate(timeout=60)
         answers = [(float(match[1]), int(match[2])) for match in map(_ANSWER.match, output.splitlines()) if match]
@@ -43,7 +43,7 @@ class Ping:
 
 
 def record(testbed: GuardTestbed, guest: Namespace, title: str, fault: str, is_repaired: Callable[[], object]) -> None:
-    """Break something under the guest's ping and tell what happened."""
+    """Cause a fault while the guest pings, and print what happened."""
     print(f"\n=== {title}\n")
     journal_length = len(testbed.journal)
     ping = Ping(guest)

@@ -3,9 +3,9 @@
 
 """A controller with an inventory, hosts with networks and leases, and Ansible of several versions.
 
-A host is entered by Ansible's connection `local` with a Python that first enters namespaces of its own: /etc and
-/var/lib show the host's files there, and the network is empty. The module that asks it is the real one. A compromised
-host has a Python that says what it likes.
+Ansible reaches a host by its connection `local`, with a Python that first enters namespaces of its own: /etc and
+/var/lib show the host's files there, and there are no links. The module that reads the host is the real one. A
+compromised host has a fake Python that prints any answer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.network.store import
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT = 120
-# 2286: the leases of the tests do not run out.
+# 2286: the leases of the tests do not expire.
 LEASE_EXPIRY = 9999999999
 ENTER_HOST = """\
 #!/bin/sh
@@ -39,17 +39,17 @@ exec {python} "$@"' enter "$@"
 
 
 def versions() -> list[str]:
-    """The versions of ansible-core that are tested: VIRTNET_ANSIBLES, folders .build/ansible-VERSION, else ours."""
+    """The versions of ansible-core to test: VIRTNET_ANSIBLES, folders .build/ansible-VERSION, else the one here."""
     return os.environ.get("VIRTNET_ANSIBLES", "").split() or ["installed"]
 
 
 def python_of(version: str) -> Path:
-    """The Python that has a version of ansible-core."""
+    """The Python of the environment with this version of ansible-core."""
     return Path(sys.executable) if version == "installed" else REPOSITORY / f".build/ansible-{version}/bin/python"
 
 
 def lease(ip: str, name: str = "*", mac: str = "") -> str:
-    """A line of dnsmasq's file."""
+    """A line of dnsmasq's lease file."""
     mac = mac or "52:54:00:00:" + ":".join(f"{int(byte):02x}" for byte in ip.split(".")[2:])
     return f"{LEASE_EXPIRY} {mac} {ip} {name} *\n"
 
@@ -79,7 +79,7 @@ class Controller:
         )
 
     def compromised_host(self, name: str, answer: Any, **variables: Any) -> None:
-        """A hypervisor that answers what it likes."""
+        """A compromised hypervisor, which gives any answer."""
         self._python(name, f"#!/bin/sh\ncat <<'END'\n{json.dumps(answer)}\nEND\n", variables)
 
     def _python(self, name: str, script: str, variables: dict[str, Any]) -> None:
@@ -101,7 +101,7 @@ class Controller:
         return inventory
 
     def run(self, program: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """One of Ansible's programs."""
+        """Runs one of Ansible's programs."""
         collections = os.environ.get("VIRTNET_COLLECTIONS", str(REPOSITORY / ".build/collections"))
         settings = {
             "ANSIBLE_COLLECTIONS_PATH": collections,
@@ -122,7 +122,7 @@ class Controller:
         return result
 
     def list_inventory(self, *sources: Path, **environment: str) -> dict[str, Any]:
-        """What ansible-inventory shows; what is marked as no template, without the mark."""
+        """The output of ansible-inventory; values marked as unsafe are shown without the mark."""
         result = self.run("inventory", *(f"--inventory={value}" for value in sources), "--list", **environment)
         assert result.returncode == 0, result.stderr
         inventory: dict[str, Any] = json.loads(
@@ -132,7 +132,7 @@ class Controller:
         return inventory
 
     def run_plays(self, inventory: Path, *plays: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-        """Plays, run without facts."""
+        """Runs plays without facts."""
         playbook = self.folder / "book.yml"
         playbook.write_text(json.dumps([{"gather_facts": False, **play} for play in plays]))
         return self.run("playbook", f"--inventory={inventory}", str(playbook))

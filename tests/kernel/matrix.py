@@ -19,7 +19,7 @@ MODES = ("nat", "nat, ipv6 routed", "routed", "isolated", "open", "nat, guests a
 PROTOCOLS = ("tcp", "udp", "icmp")
 FAMILIES = ("IPv4", "IPv6")
 
-# Addresses and prefixes by family. FAR is an address behind the outside.
+# Addresses and prefixes by family. OFF_LINK is an address behind the outside.
 NET = {"IPv4": "192.168.30.", "IPv6": "fd00:a::"}
 OTHER = {"IPv4": "192.168.31.", "IPv6": "fd00:b::"}
 OUTSIDE = {"IPv4": "203.0.113.1", "IPv6": "2001:db8::1"}

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
+from kernel.polling import wait_until
 from kernel.testbed import Namespace, NamespaceTestbed
 
 
@@ -22,7 +22,7 @@ def address_of(subnet: str, host: int) -> str:
 
 
 def network(name: str, subnet: str, mode: str = "nat", **options: Any) -> dict[str, Any]:
-    """A network on the bridge br-NAME."""
+    """Options of a network on the bridge br-NAME."""
     return {"name": name, "bridge": f"br-{name}", "mode": mode, "subnets": [subnet_of(subnet)], **options}
 
 
@@ -41,7 +41,4 @@ def plug(testbed: NamespaceTestbed, name: str, subnet: str, host: int = 2) -> Na
 
 def wait_for_addresses(*namespaces: Namespace) -> None:
     """Wait for duplicate address detection: a tentative address is no source of packets (RFC 4862 section 5.4)."""
-    deadline = time.monotonic() + 60
-    while any(namespace.run("ip", "-6", "address", "show", "tentative") for namespace in namespaces):
-        assert time.monotonic() < deadline, "an address stays tentative"
-        time.sleep(0.1)
+    wait_until(lambda: not any(namespace.run("ip", "-6", "address", "show", "tentative") for namespace in namespaces))

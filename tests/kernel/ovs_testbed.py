@@ -3,7 +3,7 @@
 
 """A host with Open vSwitch: ovsdb-server and ovs-vswitchd of Debian's packages, started by hand in its namespace.
 
-They are unpacked rather than installed (tests/tools/unpack-packages), and switch in userspace (datapath_type netdev).
+They are unpacked, not installed (tests/tools/unpack-packages), and use the userspace datapath (datapath_type netdev).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .unpacked import Unpacked, unpacked
 
 
 def programs() -> Unpacked:
-    """Where they are."""
+    """The folder of the unpacked packages."""
     return unpacked("openvswitch", "openvswitch-common", "openvswitch-switch")
 
 
 class OpenvswitchNamespace(Namespace):
-    """A namespace in which Open vSwitch is found and runs."""
+    """A namespace in which Open vSwitch is installed and runs."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.folder = folder / "openvswitch"
@@ -42,7 +42,7 @@ class OpenvswitchNamespace(Namespace):
         return super().command("env", *(f"{name}={value}" for name, value in self.environment.items()), *command)
 
     def start_switch(self) -> None:
-        """As openvswitch-switch.service does."""
+        """Starts the programs as openvswitch-switch.service does."""
         database = self.folder / "conf.db"
         if not database.exists():
             self.run("ovsdb-tool", "create", str(database), f"{self.environment['OVS_PKGDATADIR']}/vswitch.ovsschema")
@@ -59,7 +59,7 @@ class OpenvswitchNamespace(Namespace):
         return self.run("ovs-vsctl", "--timeout=30", *words).strip()
 
     def stop(self, program: str) -> None:
-        """End one of the programs, and wait until it has."""
+        """Stop one of the programs and wait for its end."""
         file = self.folder / f"{program}.pid"
         if file.exists():
             pid = int(file.read_text())
@@ -77,7 +77,7 @@ class OpenvswitchNamespace(Namespace):
 
 
 class OpenvswitchTestbed(NamespaceTestbed):
-    """The whole of it, with Open vSwitch on the host."""
+    """The whole testbed, with Open vSwitch on the host."""
 
     host: OpenvswitchNamespace
     bridge_type = "openvswitch"
@@ -93,7 +93,7 @@ class OpenvswitchTestbed(NamespaceTestbed):
         self.host.vsctl("add-port", bridge, tap)
 
     def add_guest(self, bridge: str, address: str, gateway: str = "") -> Namespace:
-        """As everywhere; its device computes checksums, which the userspace datapath does not."""
+        """As in NamespaceTestbed; the guest computes checksums itself, because the userspace datapath does not."""
         namespace = super().add_guest(bridge, address, gateway)
         namespace.run(*script("checksums_in_software"), "eth0")
         return namespace

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""UDP packets that are sent one after another, and which of them arrive: those that were sent before one that does.
+"""UDP packets that are sent one after another, and which of them arrive before the last one does.
 
-All on one processor, so that the kernel hands them on in the order in which they were sent; the last goes to a port
-that every ruleset under test lets pass. Nobody waits for a packet that must not come.
+All run on one processor, so that the kernel keeps the order of the packets; the last one goes to a port that every
+ruleset under test accepts. So no test waits for packets that must not arrive.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def bound_socket(address: str, port: int) -> socket.socket:
 
 
 def read_all(sockets: list[socket.socket]) -> list[tuple[socket.socket, bytes, tuple[object, ...]]]:
-    """All that has arrived."""
+    """All packets that have arrived."""
     packets = []
     for sock in sockets:
         with contextlib.suppress(BlockingIOError):
@@ -41,7 +41,7 @@ def read_all(sockets: list[socket.socket]) -> list[tuple[socket.socket, bytes, t
 
 
 def sink(*addresses: str) -> None:
-    """Answers each packet; prints those that came before the last."""
+    """Answers each packet; prints those that arrived before the last."""
     last_sockets = [bound_socket(address, LAST_PORT) for address in addresses]
     sockets = [bound_socket(address, port) for address in addresses for port in PORTS]
     print("ready", flush=True)
@@ -57,14 +57,14 @@ def sink(*addresses: str) -> None:
 
 
 def source() -> None:
-    """For each line, a list of [source, port, target, port]: sends them; prints which were answered."""
+    """For each line, a list of [source, port, target, port]: sends packets; prints which were answered."""
     for line in sys.stdin:
         packets = json.loads(line)
         sockets = {
             (own, sport): bound_socket(own, sport) for own, sport in {(own, sport) for own, sport, _, _ in packets}
         }
         for number, (own, sport, target, dport) in enumerate(packets):
-            # A refusal by the host is one more packet that does not arrive.
+            # A packet that the host rejects counts as one that does not arrive.
             with contextlib.suppress(OSError):
                 sockets[own, sport].sendto(str(number).encode(), (target, dport))
         own, _, target, _ = packets[0]

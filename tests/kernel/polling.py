@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Waits for conditions by polling."""
+"""Waiting for conditions by polling."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TIMEOUT = 60.0
 
 
 def eventually(condition: Callable[[], object], timeout: float = TIMEOUT) -> bool:
-    """Whether a condition holds within some seconds."""
+    """Whether a condition becomes true within some seconds."""
     start = time.monotonic()
     while not condition():
         waited = time.monotonic() - start
@@ -24,5 +24,5 @@ def eventually(condition: Callable[[], object], timeout: float = TIMEOUT) -> boo
 
 
 def wait_until(condition: Callable[[], object], timeout: float = TIMEOUT) -> None:
-    """Wait until a condition holds; AssertionError after some seconds."""
+    """Wait until a condition is true; AssertionError after some seconds."""
     assert eventually(condition, timeout), f"the condition did not hold within {timeout:g} s"

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A service that answers with the address that it sees, a client that prints the answer, flows, and a sink."""
+"""A service that replies with the client's address, a client that prints the reply, flows, and a sink."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-# An answer that comes at all comes at once, but perhaps not on a machine that is busy with something else.
+# Replies come at once, but not always on a busy machine.
 TIMEOUT = 3.0
 
 
@@ -31,7 +31,7 @@ def serve(port: int) -> None:
 
 
 def answer_udp(udp: socket.socket) -> None:
-    """From the address that was asked: a connected client takes no other."""
+    """Reply from the address that was queried: a connected client accepts no other."""
     ipv6 = udp.family == socket.AF_INET6
     # IP_PKTINFO and IPV6_PKTINFO of Linux, which Python names since 3.14 or not on every platform.
     level, option, kind = (socket.IPPROTO_IPV6, 49, 50) if ipv6 else (socket.IPPROTO_IP, 8, 8)
@@ -52,7 +52,7 @@ def answer_tcp(tcp: socket.socket) -> None:
 
 
 def receive_all(tcp: socket.socket) -> None:
-    """Take all that comes, then say so."""
+    """Receive all data of a connection, then confirm it."""
     while True:
         connection, _peer = tcp.accept()
         with connection, contextlib.suppress(ConnectionError):
@@ -62,7 +62,7 @@ def receive_all(tcp: socket.socket) -> None:
 
 
 def send(address: str, port: int, kilobytes: int) -> float:
-    """Seconds until so much has arrived at a sink."""
+    """Seconds until this much data has arrived at a sink."""
     with socket.socket(family_of(address), socket.SOCK_STREAM) as sock:
         sock.connect((address, port))
         start = time.monotonic()
@@ -93,13 +93,13 @@ def ask(protocol: str, address: str, port: int, source: str = "") -> str:
 
 
 def flow(address: str, port: int, seconds: float) -> str:
-    """One UDP flow at 1 ms, for so long, or with 0 until the input ends: how many were sent, how many answered."""
+    """One UDP flow, a packet each ms, for some seconds, or with 0 until the input ends: how many sent and answered."""
     answered, stop = 0, threading.Event()
 
     def count() -> None:
         nonlocal answered
         while True:
-            # An ICMP error is one packet that was not answered.
+            # An ICMP error counts as one packet without an answer.
             with contextlib.suppress(OSError):
                 if sock.recv(100):
                     answered += 1

@@ -12,7 +12,6 @@ unpacked, not installed, since its package starts a service.
 
 from __future__ import annotations
 
-import shlex
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +23,9 @@ from .unpacked import unpacked
 PORT = 2222
 HOST = {4: "203.0.113.2", 6: "2001:db8::2"}
 GUEST = {4: "192.168.90.10", 6: "fd00:90::10"}
-# Another name of root, so that it is seen which user was asked for.
+# Another name for root, so that the log shows which user was requested.
 OPERATOR = "operator"
-# Users of every machine here: root's home has nothing of the machine's own.
+# The users of every machine here: root's home has no files of the real machine.
 PASSWD = """\
 root:*:0:0:root:{home}:/bin/sh
 operator:*:0:0:operator:{home}:/bin/sh
@@ -47,7 +46,7 @@ Match User {user}
 
 @dataclass
 class Machine:
-    """One of the three, with a file system in which its users are those of PASSWD."""
+    """One of the three machines, with a file system in which its users are those of PASSWD."""
 
     namespace: Namespace
     folder: Path
@@ -59,7 +58,7 @@ class Machine:
         (etc / "passwd").write_text(PASSWD.format(home=home))
 
     def inside(self, command: list[str], *, usr: Path | None = None) -> list[str]:
-        """A command as it is to be run on this machine."""
+        """The arguments that run a command on this machine."""
         mounts = [f"mount -t overlay overlay -o lowerdir={self.folder}/etc:/etc /etc"]
         if usr is not None:
             mounts += [
@@ -72,7 +71,7 @@ class Machine:
         return self.namespace.command(*unshare, *command)
 
     def serve_ssh(self, user: str, key: Path) -> None:
-        """An sshd into which one user comes with one key."""
+        """An sshd that accepts one user with one key."""
         keygen(self.folder / "host_key")
         (self.folder / "authorized_keys").write_text(key.with_suffix(".pub").read_text())
         config = self.folder / "sshd_config"
@@ -103,13 +102,13 @@ class Machine:
 
 
 def keygen(path: Path) -> None:
-    """A key of ssh without a passphrase."""
+    """Create an ssh key without a passphrase."""
     call("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path))
 
 
 @dataclass
 class SshTestbed:
-    """The three of them."""
+    """The three machines."""
 
     folder: Path
 
@@ -131,18 +130,13 @@ class SshTestbed:
                 namespace.run("ip", "address", "add", address, "dev", name, *(["nodad"] if ":" in address else []))
 
     def start(self) -> None:
-        """Both sshd run, each with a key and a user of its own."""
+        """Start both sshd, each with its own key and user."""
         self.host.serve_ssh(OPERATOR, self.host_key)
         self.guest.serve_ssh("root", self.guest_key)
 
     def on_controller(self, words: list[str]) -> list[str]:
-        """A command of the controller, without an agent of ssh."""
+        """The arguments that run a command on the controller, without an ssh agent."""
         return self.controller.inside(["env", "-u", "SSH_AUTH_SOCK", *words])
-
-    def tries(self, *words: str) -> str:
-        """What ssh says when the controller uses it with no options of Ansible's."""
-        done = subprocess.run(self.on_controller(list(words)), capture_output=True, text=True, check=False, timeout=60)
-        return f"{shlex.join(words)}: {done.returncode} {done.stdout}{done.stderr}"
 
     def close(self) -> None:
         for machine in (self.controller, self.host, self.guest):

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A guest as attacker, by real packets: what is stopped by default, what by an option, and what is not.
+"""A guest as an attacker, with real packets: attacks stopped by default, stopped by an option, or not stopped.
 
 docs/docsite/rst/security.rst has a row for each test.
 """
@@ -55,20 +55,20 @@ def testbed() -> Iterator[AttackTestbed]:
 
 
 def wait_until_delivered(*nics: Nic) -> None:
-    """All that these sent before has come to where it goes: on one processor, frames keep their order."""
+    """Wait until all packets sent before have arrived: on one processor, frames keep their order."""
     for nic in nics:
         address = next(iter(nic.namespace.json("ip", "-4", "-j", "address", "show", "eth0")))["addr_info"][0]["local"]
         assert nic.namespace.pings(address.rpartition(".")[0] + ".1")
 
 
 def neighbour(namespace: Namespace, address: str, interface: str = "eth0") -> str:
-    """The MAC that is behind an address, as a machine believes."""
+    """The MAC of an address in the neighbour table of a namespace."""
     entries = namespace.json("ip", "-j", "neighbour", "show", "to", address, "dev", interface)
     return str(entries[0].get("lladdr", "")) if entries else ""
 
 
 def repeat_until(attack: Callable[[], None], succeeded: Callable[[], bool]) -> None:
-    """An attacker has time."""
+    """Repeats an attack until it succeeds."""
 
     def attempt() -> bool:
         attack()
@@ -85,7 +85,7 @@ def test_isolation_stops_a_guest_that_acts_as_dhcp_server(testbed: AttackTestbed
     wait_until(lambda: log.exists() and "DHCP, IP range" in log.read_text())
     gateway = f"{SUBNETS[name]}.1"
     servers_seen: set[str] = set()
-    # The address of the guest that asks is known to the network, so that its own server always answers.
+    # The server knows the victim's address, so it always answers.
     expected = {gateway} if name == "apart" else {gateway, f"{SUBNETS[name]}.2"}
     with capture_frames(victim.namespace) as capture:
 
@@ -146,7 +146,7 @@ def test_a_guest_can_take_what_the_host_sends_to_another_guest(testbed: AttackTe
 
     def frame_intercepted() -> bool:
         attacker.send(gratuitous_arp(victim.mac, f"{SUBNETS[name]}.2"))
-        # The host knows the MAC rightly, and yet the bridge has learned that it is behind another port.
+        # The host has the right MAC, but the bridge has learned that MAC on another port.
         testbed.host.run("ip", "neighbour", "replace", address, "lladdr", victim.mac, "dev", f"vn-{name}")
         with in_namespace(testbed.host), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(b"for the victim", (address, 5555))
@@ -161,7 +161,7 @@ def test_a_guest_can_take_what_the_host_sends_to_another_guest(testbed: AttackTe
 
 @pytest.mark.parametrize("name", ["lab", "apart"])
 def test_isolation_stops_router_advertisements_of_a_guest(testbed: AttackTestbed, name: str) -> None:
-    """Of guests by default: not stopped; with `isolate_guests`: stopped. Of the host: always stopped."""
+    """Sent to guests: not stopped by default; with `isolate_guests`: stopped. Sent to the host: always stopped."""
     attacker, victim = testbed.guests[name]
     message = router_advertisement(attacker, "2001:db8:bad::")
 
@@ -193,7 +193,7 @@ def test_the_host_ignores_advertisements_on_a_network_without_ipv6(testbed: Atta
 
 
 def test_spoofed_sources_do_not_reach_the_outside(testbed: AttackTestbed) -> None:
-    """Stopped by default, of both families, whomever the guest pretends to be."""
+    """Stopped by default, in both families, whatever the source address."""
     attacker = testbed.guests["lab"][0]
     gateway = testbed.bridge_mac("lab")
     spoofed = [
@@ -216,7 +216,7 @@ def test_spoofed_sources_do_not_reach_the_outside(testbed: AttackTestbed) -> Non
 
 
 def test_rp_filter_decides_whether_spoofed_sources_reach_the_host(testbed: AttackTestbed) -> None:
-    """Not stopped by us: `rp_filter` of the kernel does, for IPv4; loopback's addresses it never takes."""
+    """Not stopped by us: `rp_filter` of the kernel stops it for IPv4; the kernel never accepts loopback addresses."""
     attacker = testbed.guests["lab"][0]
     gateway = testbed.bridge_mac("lab")
     setting = "net.ipv4.conf.vn-lab.rp_filter"
@@ -227,7 +227,7 @@ def test_rp_filter_decides_whether_spoofed_sources_reach_the_host(testbed: Attac
         listener.settimeout(60)
 
         def sources() -> list[str]:
-            """Of what arrives, up to the honest packet that comes last."""
+            """The source addresses of the packets that arrive, up to the honest packet, which is the last."""
             for source in (FOREIGN_ADDRESS, "127.0.0.1", OWN_ADDRESS):
                 attacker.send(udp(attacker, gateway, source, f"{SUBNETS['lab']}.1", 4444, b"?"))
             addresses: list[str] = []
@@ -242,7 +242,7 @@ def test_rp_filter_decides_whether_spoofed_sources_reach_the_host(testbed: Attac
 
 
 def test_a_guest_reaches_the_public_ports_of_the_host_and_dhcp_and_dns_only(testbed: AttackTestbed) -> None:
-    """A guest reaches what a neighbour at the uplink reaches, and DHCP and DNS of its network; no more."""
+    """A guest reaches the ports that a neighbour at the uplink reaches, and DHCP and DNS of its network; no more."""
     attacker = testbed.guests["lab"][0].namespace
     listeners = {"0.0.0.0": 800, "127.0.0.1": 810, UPLINK: 820, "192.168.32.1": 830}
     for address, port in listeners.items():
@@ -259,14 +259,14 @@ def test_a_guest_reaches_the_public_ports_of_the_host_and_dhcp_and_dns_only(test
     assert scan(attacker, "192.168.30.1", all_ports) == {53, 800}
     for other in ("192.168.31.1", "192.168.32.1", "127.0.0.2"):
         assert scan(attacker, other, [53, *listeners.values()]) == set()
-    # What of ours has sockets on the bridge, be it TCP or UDP.
+    # The ports on which our services listen on the bridge, TCP or UDP.
     lines = testbed.host.run("ss", "-Hlntu").splitlines()
     ports = {line.split()[4].rpartition(":")[2] for line in lines if "192.168.30.1:" in line or "vn-lab:" in line}
     assert ports == {"53", "67", "547"} or ports == {"53"}
 
 
 def scan(namespace: Namespace, address: str, ports: Iterable[int]) -> set[int]:
-    """Those of the TCP ports that answer."""
+    """The TCP ports that answer."""
     request = json.dumps(list(ports))
     return set(map(int, namespace.run(*script("tcp_scanner"), address, stdin=request, timeout=120).split()))
 
@@ -299,7 +299,7 @@ def test_an_option_stops_dns_rebinding(testbed: AttackTestbed) -> None:
 
 
 def test_a_guest_can_take_all_dynamic_addresses_of_its_network_only(testbed: AttackTestbed) -> None:
-    """Default: it takes those of its own range, and no static host's. Option: only known hosts get any."""
+    """Default: it gets those of its own range, and no address of a static host. Option: only known hosts get one."""
     attackers = {name: NamedNamespace(testbed.guests[name][0].namespace.name) for name in SUBNETS}
     assert len(take_leases(attackers["lab"], 9)) == 8
     assert "no address available" in (testbed.root / "log").read_text()
@@ -311,9 +311,9 @@ def test_a_guest_can_take_all_dynamic_addresses_of_its_network_only(testbed: Att
 
 
 def test_a_guest_can_exhaust_the_leases_of_the_hosts_dnsmasq(testbed: AttackTestbed) -> None:
-    """Not stopped: in a range with more addresses than its dnsmasq gives leases, one takes those of all networks.
+    """Not stopped: in a range larger than dnsmasq's limit of leases, a guest takes the leases of all its networks.
 
-    A network with a dnsmasq of its own is not concerned.
+    A network with a dnsmasq of its own is not affected.
     """
     wide, other = (NamedNamespace(testbed.guests[name][0].namespace.name) for name in ("wide", "other"))
     assert 0 < len(take_leases(wide, MAX_LEASES + 1)) < MAX_LEASES + 1
@@ -323,7 +323,7 @@ def test_a_guest_can_exhaust_the_leases_of_the_hosts_dnsmasq(testbed: AttackTest
 
 
 def test_a_dns_flood_blocks_only_networks_of_the_same_dnsmasq(testbed: AttackTestbed) -> None:
-    """A flood of queries that nobody answers. Not stopped for the networks of the same dnsmasq; others have theirs."""
+    """A flood of queries without answers. Not stopped for networks of the same dnsmasq; others are not affected."""
     attacker = testbed.guests["lab"][0].namespace
     (other,) = (NamedNamespace(nic.namespace.name) for nic in testbed.guests["other"])
     apart = NamedNamespace(testbed.guests["apart"][0].namespace.name)
@@ -331,7 +331,7 @@ def test_a_dns_flood_blocks_only_networks_of_the_same_dnsmasq(testbed: AttackTes
     try:
         wait_until(lambda: "Maximum number of concurrent DNS queries reached" in (testbed.root / "log").read_text())
         wait_until(lambda: resolve(other, f"{SUBNETS['other']}.1", f"new.{PUBLIC_NAME}") != PUBLIC_ADDRESS)
-        # Names of its own it goes on to answer, and to others who have a server of their own, all.
+        # It still answers queries for its own names; guests that use another server get all answers.
         assert resolve(other, f"{SUBNETS['other']}.1", NAME) == NAMED_ADDRESS
         assert resolve(apart, f"{SUBNETS['apart']}.1", f"new.{PUBLIC_NAME}") == PUBLIC_ADDRESS
     finally:

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The user dnsmasq as attacker of root: what it puts in place of files that root reads, writes and removes.
+"""The user dnsmasq as an attacker of root: it replaces files that root reads, writes and removes.
 
-Each hostile file is made by a process of that user's, so that it is shown that this user can.
+Each hostile file is made by a process of that user, which shows that this user can make it.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from kernel.testbed import engine_script
 
 DNSMASQ_USER = "dnsmasq"
 SECRET = "root:$y$j9T$secret"
-# Seconds in which a run ends that waits for nobody; a reader of a named pipe waits for ever.
+# Seconds for a run that blocks on nothing; a reader of a named pipe blocks for ever.
 TIMEOUT = 60.0
 
 SOCKET = 'python3 -c "import socket,sys;socket.socket(1).bind(sys.argv[1])" "$1"'
-# A shell script that makes the file, and what is said of it; '' where that is as good as no file.
+# A shell script that makes the file, and the expected error; '' if the file is treated like a missing one.
 HOSTILE_FILES = {
     "a named pipe": ('mkfifo "$1"', "is a named pipe"),
     "a link to root's": ('ln -s "$2" "$1"', "link of user"),
@@ -46,7 +46,7 @@ HOSTILE_FILES = {
     "no leases": ("printf 'x\\033[2J\\n9999999 y 192.168.30.9 z *\\n' >\"$1\"", ""),
 }
 
-# With an instance of its own, and in that of OTHER.
+# With its own instance, and in the instance of OTHER.
 LAB: dict[str, Any] = {**LAB_FRAGMENT, "upstream": False}
 OPEN: dict[str, Any] = {**LAB_FRAGMENT, "upstream": True}
 OTHER: dict[str, Any] = {
@@ -75,7 +75,7 @@ def make_hostile(what: str, path: str, secret: Path) -> None:
 
 
 def folder_of_dnsmasq_user(folder: str) -> Path:
-    """A folder of the user dnsmasq's, as its unit makes it."""
+    """A folder owned by the user dnsmasq, as its unit creates it."""
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     shutil.chown(path, DNSMASQ_USER, "nogroup")
@@ -84,7 +84,7 @@ def folder_of_dnsmasq_user(folder: str) -> Path:
 
 @contextlib.contextmanager
 def without_system_dnsmasq(testbed: DnsmasqTestbed, folder: Path) -> Iterator[Daemon]:
-    """A host without dnsmasq as a service of the system's."""
+    """A host without a system dnsmasq service."""
     daemon = Daemon(testbed.host, folder, installed=False)
     try:
         yield daemon
@@ -110,7 +110,7 @@ def guarded(tmp_path: Path) -> Iterator[GuardTestbed]:
 def test_leases_are_shown_without_those_of_a_hostile_file(
     guarded: GuardTestbed, tmp_path: Path, secret: Path, what: str
 ) -> None:
-    """``virtnet leases`` and the module virt_network_info: the other instance's leases, and what is wrong."""
+    """``virtnet leases`` and the module virt_network_info: the leases of the other instance, and the error."""
     guarded.define({"name": "lab", "ipv4": {"address": "192.168.30.1/24"}})
     folder = folder_of_dnsmasq_user(Paths(str(tmp_path)).private_leases)
     good = f"0 52:54:00:00:00:07 192.168.30.7 web{'.lab' * 2} *\n0 52:54:00:00:00:08 192.168.30.8 \x1b[2J\u202e *\n"
@@ -129,7 +129,7 @@ def test_leases_are_shown_without_those_of_a_hostile_file(
 
 
 def test_the_guard_repairs_networks_despite_hostile_files(guarded: GuardTestbed, tmp_path: Path, secret: Path) -> None:
-    """In folders of users other than root: leases, and what systemd-resolved and systemd-networkd write."""
+    """In folders of users other than root: leases, and files of systemd-resolved and systemd-networkd."""
     paths = Paths(str(tmp_path))
     guarded.run_playbook(network_without_services("lab", ipv4={"address": "192.168.30.1/24"}))
     leases, resolved_folder = (
@@ -157,7 +157,7 @@ def test_the_guard_repairs_networks_despite_hostile_files(guarded: GuardTestbed,
 def test_a_network_comes_to_an_instance_with_a_hostile_lease_file(
     testbed: DnsmasqTestbed, tmp_path: Path, secret: Path, what: str
 ) -> None:
-    """The leases of the network go along, those of the others are served on, and root writes nothing elsewhere."""
+    """The network's leases move with it, the others are still served, and root writes nothing elsewhere."""
     testbed.bridge("virt1", "192.168.101.1/24")
     with without_system_dnsmasq(testbed, tmp_path) as daemon:
         shared = Layout(daemon.paths).leases(SHARED)
@@ -194,7 +194,7 @@ def test_a_network_leaves_an_instance_with_a_hostile_lease_file(
 def test_the_system_dnsmasq_is_not_restarted_if_it_would_not_start_again(
     testbed: DnsmasqTestbed, tmp_path: Path, secret: Path
 ) -> None:
-    """Where the folder of its leases is the user dnsmasq's, as Fedora's: refused before anything is touched."""
+    """If the parent of the lease folder belongs to the user dnsmasq, as in Fedora: refused before any change."""
     with serving(testbed, tmp_path, "bind-dynamic\n") as daemon:
         shutil.chown(tmp_path, DNSMASQ_USER)
         make_hostile("a named pipe", f"{tmp_path}/leases", secret)

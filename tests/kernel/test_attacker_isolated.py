@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A guest of an isolated network that looks for a name server of the host which knows the names of others.
+"""A guest of an isolated network looks for a name server of the host that resolves outside names.
 
 docs/docsite/rst/security.rst names these tests. The service on port 53 listens on all addresses, as a stock dnsmasq
 does.
@@ -31,7 +31,7 @@ def testbed(tmp_path: Path) -> Iterator[NamespaceTestbed]:
 
 
 def host_with_a_name_server(testbed: NamespaceTestbed, **options: object) -> Namespace:
-    """Returns a guest of the network a, beside a nat network b."""
+    """Returns a guest of the network a; b is a nat network."""
     testbed.task("nft", [network("a", A, **options), network("b", B)])
     guest = plug(testbed, "a", A)
     plug(testbed, "b", B)
@@ -40,7 +40,7 @@ def host_with_a_name_server(testbed: NamespaceTestbed, **options: object) -> Nam
 
 
 def reached(guest: Namespace, port: int = NAME_SERVER) -> set[str]:
-    """Where the guest gets an answer, of the addresses of the host, by TCP or UDP."""
+    """The addresses of the host at which the guest gets an answer, by TCP or UDP."""
     return {
         f"{protocol} {address}"
         for address in (f"{A}.1", f"{B}.1", UPLINK)
@@ -62,7 +62,7 @@ def test_an_isolated_guest_asks_no_name_server_but_that_of_its_network(
 ) -> None:
     guest = host_with_a_name_server(testbed, mode=mode, dns=dns)
     assert reached(guest) == {f"{protocol} {address}" for address in reachable for protocol in ("tcp", "udp")}
-    # Another service of the host is not a name server.
+    # Other services of the host are not name servers.
     testbed.host.serve(8000)
     assert f"tcp {UPLINK}" in reached(guest, 8000)
 
@@ -71,7 +71,7 @@ def test_an_isolated_guest_asks_no_name_server_but_that_of_its_network(
 def test_a_network_that_becomes_isolated_loses_the_other_name_servers_at_once(
     testbed: NamespaceTestbed, dns: bool
 ) -> None:
-    """Also for a guest that goes on asking from the same port, so that the kernel remembers its questions."""
+    """Also for a guest that goes on sending from the same port, so that conntrack has an entry for its queries."""
     guest = host_with_a_name_server(testbed)
     client = guest.start(*script("dns_asker"), UPLINK)
     assert client.stdout is not None
@@ -83,6 +83,6 @@ def test_a_network_that_becomes_isolated_loses_the_other_name_servers_at_once(
 
 
 def _last_line(client: subprocess.Popen[str]) -> str:
-    """What the guest said when it was told to end: whether there was an answer to the questions that came after."""
+    """The output of the guest after it was stopped: whether later queries got an answer."""
     assert client.stdout is not None
     return client.stdout.read().split()[-1]

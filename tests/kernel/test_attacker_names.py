@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Guests that claim names of others by DHCP, before the system's dnsmasq and before private instances.
+"""Guests that claim names of others by DHCP, with the system's dnsmasq and with private instances.
 
 docs/docsite/rst/security.rst names these tests.
 
@@ -54,7 +54,7 @@ NO_ANSWER = "empty"
 
 @contextlib.contextmanager
 def serve_both_networks(testbed: DnsmasqTestbed, folder: Path, instance: str) -> Iterator[Daemon]:
-    """Both networks, by the system's dnsmasq of a stock Debian or by private instances on a host without it."""
+    """Both networks, served by the system's dnsmasq of a stock Debian or by private instances on a host without it."""
     testbed.bridge("virt1", f"{OTHER_ADDRESS}/24")
     with contextlib.ExitStack() as stack:
         if instance == "system":
@@ -71,7 +71,7 @@ def instance(request: pytest.FixtureRequest) -> str:
 
 
 def lookup(testbed: DnsmasqTestbed, name: str, server: str = BRIDGE_ADDRESS, kind: str = "A") -> str:
-    """What the name server says, asked by the host at its address on the bridge, as by a guest."""
+    """The answer of the name server to the host, at its address on the bridge, as for a guest."""
     return resolve(testbed.host, server, name, kind)
 
 
@@ -94,7 +94,7 @@ def test_the_name_of_a_static_host_without_a_lease_is_not_given_to_another_guest
         assert lookup(testbed, f"{host.lower()}.virt.test") == expected
         if instance == "system" or expected == WEB:
             assert lookup(testbed, host.lower()) == expected
-        # An honest name is given.
+        # A name that is free is given.
         honest = take_leases(testbed.guest, 1, bytes([0x52, 0x54, 0, 7, 7, 7]), "vm")
         assert lookup(testbed, "vm.virt.test") == next(iter(honest.values()))
 
@@ -238,7 +238,7 @@ def test_a_record_of_the_same_name_leaves_no_gap(
 def test_a_network_without_a_name_server_keeps_the_names_of_its_static_hosts(
     testbed: DnsmasqTestbed, tmp_path: Path
 ) -> None:
-    """The system's dnsmasq answers others with the names of its guests."""
+    """The system's dnsmasq resolves the names of its guests for others too."""
     with serve_both_networks(testbed, tmp_path, "system") as daemon:
         daemon.converge({**LAB, "dns": False}, OTHER)
         assert take_leases(testbed.guest, 1, ATTACKER, "web")
@@ -291,7 +291,7 @@ def test_a_name_that_the_administrator_gave_to_another_host_stays_its_own(testbe
 def test_a_name_that_a_guest_had_before_is_the_static_hosts_with_its_lease_or_address(
     testbed: DnsmasqTestbed, tmp_path: Path, instance: str
 ) -> None:
-    """Not stopped before: dnsmasq takes no name out of a lease, not when it is renewed or read at a start either."""
+    """Not stopped before: dnsmasq removes no name from a lease, not at its renewal and not when it reads the file."""
     with serve_both_networks(testbed, tmp_path, instance) as daemon:
         daemon.converge({**LAB, "hosts": []}, OTHER)
         (first,) = take_leases(testbed.guest, 1, ATTACKER, "db").values()
@@ -321,7 +321,7 @@ def test_a_forged_release_frees_neither_the_address_nor_the_name_of_a_static_hos
 def test_a_forged_decline_takes_the_address_of_a_static_host_for_a_while_but_not_its_name(
     testbed: DnsmasqTestbed, tmp_path: Path, instance: str
 ) -> None:
-    """Not stopped here: dnsmasq cannot tell who sent it."""
+    """Not stopped here: dnsmasq cannot tell who sent the message."""
     with serve_both_networks(testbed, tmp_path, instance) as daemon:
         daemon.converge(LAB, OTHER)
         assert take_leases(testbed.guest, 1, WEB_MAC, "web") == {WEB_MAC: WEB}
@@ -350,7 +350,7 @@ ISOLATED = {**LAB, "upstream": False, "router": False}
 def test_an_isolated_network_is_not_served_by_a_name_server_that_knows_others(
     testbed: DnsmasqTestbed, tmp_path: Path, before: tuple[dict[str, Any], ...]
 ) -> None:
-    """A stock dnsmasq holds port 53 of every address: refused, nothing changed; without a name server it is served."""
+    """A stock dnsmasq holds port 53 of every address: refused, nothing changed; without DNS the network is served."""
     with serve_both_networks(testbed, tmp_path, "system") as daemon:
         if before:
             daemon.converge(*before)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A guest as attacker by packets that are of no connection: no inside address gets out, no other network answers.
+"""Attacks with packets of no connection: no inside address leaves, and no other network answers.
 
 docs/docsite/rst/security.rst has a row for each test.
 """
@@ -75,7 +75,7 @@ class PacketTestbed(NamespaceTestbed):
         return str(self.link(f"br-{name}")["address"])
 
     def wait_until_passed(self, nic: Nic, name: str) -> None:
-        """All that this one sent before has come to where it goes."""
+        """Wait until all packets that this guest sent before have arrived."""
         assert nic.namespace.pings(f"{NETS[name][4]}1")
 
 
@@ -94,7 +94,7 @@ def packed(address: str) -> bytes:
 
 
 def sources(capture: FrameCapture) -> set[str]:
-    """Where the IP packets of a tap come from."""
+    """The source addresses of the IP packets that a tap captured."""
     addresses = set()
     for frame in capture.read_frames():
         kind = frame[12:14]
@@ -107,7 +107,7 @@ def sources(capture: FrameCapture) -> set[str]:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_packets_without_a_connection_do_not_reach_the_outside(testbed: PacketTestbed, family: int) -> None:
-    """Stopped in mode nat: NAT is not asked about them, so that they would leave with the guest's own address."""
+    """Stopped in mode nat: NAT does not apply to such packets, so they would leave with the guest's own address."""
     attacker, own, gateway = testbed.guests["a"], f"{NETS['a'][family]}2", testbed.gateway("a")
     target = OUTSIDES[family]
     assert attacker.namespace.ask(target) in (UPLINK, "2001:db8::2")
@@ -128,7 +128,7 @@ def test_packets_without_a_connection_do_not_reach_the_outside(testbed: PacketTe
 def test_other_addresses_of_the_host_do_not_answer_to_unusual_tcp_flags(
     testbed: PacketTestbed, name: str, family: int
 ) -> None:
-    """Stopped: neither an open nor a closed port of another network's address answers to NULL, FIN or XMAS."""
+    """Stopped: a port of another network's address, open or closed, does not answer NULL, FIN or XMAS scans."""
     attacker, own, gateway = testbed.guests[name], f"{NETS[name][family]}2", testbed.gateway(name)
     other = f"{NETS['b'][family]}1"
     with capture_frames(attacker.namespace) as capture:
@@ -136,7 +136,7 @@ def test_other_addresses_of_the_host_do_not_answer_to_unusual_tcp_flags(
             for port in (8000, 9):
                 attacker.send(ip(attacker, gateway, own, other, TCP, tcp(own, other, port, flags)))
         testbed.wait_until_passed(attacker, name)
-        # A refusal is no answer: each address and port gets the same.
+        # A rejection reveals nothing: it is the same for each address and port.
         answers = [frame for frame in capture.read_frames() if packed(other) in frame[22:42] and _is_tcp(frame)]
     assert not answers
 
@@ -150,7 +150,7 @@ def _is_tcp(frame: bytes) -> bool:
 def test_packets_without_a_connection_do_not_reach_guests_of_other_networks(
     testbed: PacketTestbed, name: str, family: int
 ) -> None:
-    """Stopped, whatever they are."""
+    """Stopped, whatever the protocol."""
     attacker, own, gateway = testbed.guests[name], f"{NETS[name][family]}2", testbed.gateway(name)
     other, victim = f"{NETS['b'][family]}2", testbed.guests["b"]
     with capture_frames(victim.namespace) as capture:
@@ -163,9 +163,9 @@ def test_packets_without_a_connection_do_not_reach_guests_of_other_networks(
 
 @pytest.mark.parametrize("name", ["a", "r", "i"])
 def test_an_icmp_error_about_a_connection_of_another_guest_is_dropped(testbed: PacketTestbed, name: str) -> None:
-    """Stopped: it belongs to a connection that netfilter knows, but this guest has no part in it.
+    """Stopped: the error refers to a connection in conntrack to which this guest does not belong.
 
-    With NAT nobody within can guess how the connection looks outside; so here it has none.
+    With NAT no guest can guess the outer addresses of a connection; so there is no NAT here.
     """
     attacker, own, gateway = testbed.guests[name], f"{NETS[name][6]}2", testbed.gateway(name)
     other, victim, target = f"{NETS['b'][6]}2", testbed.guests["b"], OUTSIDES[6]
@@ -186,14 +186,14 @@ def test_an_icmp_error_about_a_connection_of_another_guest_is_dropped(testbed: P
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", ["a", "r"])
 def test_an_icmp_error_with_a_spoofed_source_is_dropped(testbed: PacketTestbed, name: str, family: int) -> None:
-    """Stopped: of an error too the source is one of the network's, though the connection is the guest's own."""
+    """Stopped: errors too must have a source of the network, even for the guest's own connection."""
     attacker, own, gateway = testbed.guests[name], f"{NETS[name][family]}2", testbed.gateway(name)
     target, foreign = OUTSIDES[family], {4: "198.51.100.77", 6: "2001:db8:bad::77"}[family]
     with in_namespace(testbed.outside):
         outside = socket.socket(socket.AF_INET6 if family == 6 else socket.AF_INET, socket.SOCK_DGRAM)
     with outside, capture_frames(testbed.outside) as capture:
         outside.bind(("", 40405))
-        # Of a network in mode nat the guest has to be the one who begins.
+        # In mode nat the guest must open the connection.
         attacker.send(udp(attacker, gateway, own, target, 40405, b"first"))
         outside.settimeout(20)
         _data, peer = outside.recvfrom(100)
@@ -207,7 +207,7 @@ def test_an_icmp_error_with_a_spoofed_source_is_dropped(testbed: PacketTestbed, 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_icmp_error_of_a_guest_reaches_the_outside(testbed: PacketTestbed, family: int) -> None:
-    """What the kernel of a guest says of a closed port: with NAT, and to who asked."""
+    """The kernel of a guest reports a closed port: through NAT, and to the sender."""
     guest, own = testbed.guests["a"], f"{NETS['a'][family]}2"
     forward = {"protocol": "udp", "port": 7777, "to": own, "to_port": 7777}
     testbed.rules(a={"port_forwards": [forward]})
@@ -224,7 +224,7 @@ def test_an_icmp_error_of_a_guest_reaches_the_outside(testbed: PacketTestbed, fa
 
 
 def test_a_guest_without_addresses_cannot_reach_the_host(testbed: PacketTestbed) -> None:
-    """Stopped: the host's addresses on other networks, though netfilter tracks no frame of such a bridge."""
+    """Stopped: the host's addresses on other networks, although conntrack does not track such a bridge's frames."""
     attacker = testbed.bare
     with in_namespace(testbed.host):
         listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -241,7 +241,7 @@ def test_a_guest_without_addresses_cannot_reach_the_host(testbed: PacketTestbed)
 
 @pytest.mark.parametrize("mode", ["routed", "open"])
 def test_asymmetric_routes_work_in_modes_routed_and_open(tmp_path: Path, mode: str) -> None:
-    """It works in the modes routed and open, where netfilter sees half of it and takes that for invalid."""
+    """It works in the modes routed and open, where conntrack sees one direction only and marks it invalid."""
     testbed = NamespaceTestbed(tmp_path)
     try:
         subnet = "192.168.60"
@@ -252,7 +252,7 @@ def test_asymmetric_routes_work_in_modes_routed_and_open(tmp_path: Path, mode: s
         _add_second_path(testbed, guest, f"{subnet}.2")
         guest.serve()
         testbed.outside.serve()
-        # From the outside straight to the guest, and back by the host; then the other way round.
+        # From the outside directly to the guest, and back through the host; then the other way round.
         assert testbed.outside.ask(f"{subnet}.2") == OUTSIDE
         assert guest.ask(OUTSIDE, source=f"{subnet}.2") == f"{subnet}.2"
         assert float(testbed.outside.run("python3", "-S", str(PROBE), "send", f"{subnet}.2", "8001", "300")) > 0
@@ -267,7 +267,7 @@ PROBE = Path(__file__).with_name("probe.py")
 
 
 def _add_second_path(testbed: NamespaceTestbed, guest: Namespace, address: str) -> None:
-    """A wire from the outside to the guest that the host does not know of, for packets to the guest."""
+    """A direct link from the outside to the guest, unknown to the host, for packets to the guest."""
     testbed.outside.run("ip", "link", "add", "direct", "type", "veth", "peer", "name", "direct", "netns", guest.name)
     for namespace, own in ((testbed.outside, "198.51.100.1/30"), (guest, "198.51.100.2/30")):
         namespace.run("ip", "address", "add", own, "dev", "direct")
@@ -278,7 +278,7 @@ def _add_second_path(testbed: NamespaceTestbed, guest: Namespace, address: str) 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_frames_with_partial_checksums_are_accepted(testbed: PacketTestbed, family: int) -> None:
-    """A veth or virtio device leaves checksums to the host; such packets are not taken for wrong."""
+    """A veth or virtio device leaves checksums to the host; such packets are not treated as corrupt."""
     guest = testbed.guests["a"].namespace
     testbed.host.run("sysctl", "-q", "-w", "net.netfilter.nf_conntrack_checksum=1")
     assert float(guest.run("python3", "-S", str(PROBE), "send", OUTSIDES[family], "8001", "300")) > 0
@@ -288,7 +288,7 @@ def test_frames_with_partial_checksums_are_accepted(testbed: PacketTestbed, fami
 
 
 def test_a_connection_continues_after_conntrack_is_flushed(testbed: PacketTestbed) -> None:
-    """It goes on: what comes in its midst is a connection that begins (nf_conntrack_tcp_loose)."""
+    """It continues: packets in the middle of a connection start a new entry (nf_conntrack_tcp_loose)."""
     guest = testbed.guests["a"].namespace
     sender = guest.start(*script("tcp_pause"), OUTSIDE)
     assert sender.stdout is not None and sender.stdin is not None
@@ -301,7 +301,7 @@ def test_a_connection_continues_after_conntrack_is_flushed(testbed: PacketTestbe
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_host_answers_an_unusual_ping_at_the_gateways_address(testbed: PacketTestbed, family: int) -> None:
-    """The host goes on to answer honest packets at the address of the guest's own network."""
+    """The host still answers honest packets at its address on the guest's own network."""
     attacker, own, gateway = testbed.guests["i"], f"{NETS['i'][family]}2", testbed.gateway("i")
     protocol, kind = PING[family]
     with capture_frames(attacker.namespace) as capture:

@@ -14,7 +14,7 @@ import pytest
 from kernel.testbed import OUTSIDE, PROBE, UPLINK, Namespace, NamespaceTestbed
 
 HOST, GUEST = "192.168.30.1", "192.168.30.2"
-SIZE = 1500  # kilobytes, of which 64 KiB are a burst
+SIZE = 1500  # Kilobytes, of which 64 KiB are a burst.
 LIMIT = {"average": 500}
 BOTH = {"inbound": LIMIT, "outbound": LIMIT}
 
@@ -31,7 +31,7 @@ def lab(**bandwidth: Any) -> dict[str, Any]:
 
 
 def run(testbed: NamespaceTestbed, bridge: dict[str, Any]) -> Any:
-    """A run that does what it said, and a second one that has nothing to do."""
+    """A run that makes the predicted changes, and a second one that changes nothing."""
     predicted = testbed.task("bridge", [bridge], check=True)
     result = testbed.task("bridge", [bridge])
     assert result == predicted and not result.get("failed"), result
@@ -46,7 +46,7 @@ def plug(testbed: NamespaceTestbed) -> Namespace:
 
 
 def transfer_seconds(sender: Namespace, address: str) -> float:
-    """Seconds that SIZE takes to be sent and acknowledged."""
+    """Seconds until SIZE has been sent and acknowledged."""
     return float(sender.run(sys.executable, str(PROBE), "send", address, "8001", str(SIZE), timeout=120))
 
 

@@ -133,7 +133,7 @@ def test_ports_are_enslaved_and_others_stay(testbed: NamespaceTestbed) -> None:
     result = testbed.task("bridge", [{**LAB, "ports": ["eth9"]}])
     assert "ports" in result["changes"][0]
     assert {testbed.link(name)["master"] for name in ("eth9", "tap3")} == {"br-lab"}
-    # Only what was for the LAN behind it goes.
+    # Only the route for the LAN behind it is removed.
     assert testbed.task("bridge", [LAB])["changes"] == ["bridge br-lab: fdb_max_learned 0 -> 8192"]
     assert not testbed.task("bridge", [LAB])["changed"]
 
@@ -204,7 +204,7 @@ def test_the_interface_of_the_ssh_connection_is_refused_as_port(
             message = testbed.task("bridge", desired, check=check)["msg"]
             assert "ports[0]: interface 'eth8' carries" in message and "the connection of this run" in message
         assert testbed.link("br-lab") is None and "master" not in testbed.link("eth8")
-    # By way of another interface, it is a port like any.
+    # Without the default route it is a port like any other.
     monkeypatch.setenv("SSH_CONNECTION", f"{OUTSIDE} 40000 {UPLINK} 22")
     assert testbed.task("bridge", desired)["changed"]
     assert testbed.link("eth8")["master"] == "br-lab"

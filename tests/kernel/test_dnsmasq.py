@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Fragments before a real dnsmasq, with real DHCP clients and queries. The letters are those of the measured cases."""
+"""Fragments with a real dnsmasq, real DHCP clients and queries. The letters are those of the matrix cases."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ SERVED_CASES = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What everybody got before and after a run of the part."""
+    """The services that everybody gets before and after a run of the reconciler."""
 
     before: Observation
     after: Observation
@@ -96,7 +96,7 @@ def outcome(arguments: tuple[str, ...], config: str) -> Outcome:
 
 @pytest.fixture(scope="module")
 def outcomes(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Outcome]]]:
-    """The cases that are asked for, each in a bed of its own and several at once: nearly all of it is waiting."""
+    """Runs the selected cases, each in its own testbed and several in parallel: they mostly wait."""
     parameters = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
     with ThreadPoolExecutor(6) as pool:
         yield {
@@ -145,7 +145,7 @@ def test_a_refused_configuration_is_reported_and_nothing_changed(
 
 @pytest.mark.parametrize("case", ["d4", "d5", "auth", "ignore"])
 def test_a_refused_configuration_would_not_work(testbed: DnsmasqTestbed, tmp_path: Path, case: str) -> None:
-    """What is refused would not work: the same fragment, put there by hand."""
+    """A refused fragment would not work: it is written by hand here."""
     config = {
         "d4": "except-interface=virt*\n",
         "d5": "no-dhcp-interface=virt0\n",
@@ -178,7 +178,7 @@ def test_unread_folder_is_refused_with_the_line_to_add(testbed: DnsmasqTestbed, 
             daemon.converge(LAB)
         line, _, place = str(error.value).partition("add the line '")[2].partition("' to ")
         assert daemon.restarts == 0
-        # The cure cures.
+        # The suggested line fixes it.
         with Path(place).open("a") as stream:
             stream.write(f"{line}\n")
         daemon.converge(LAB)
@@ -281,7 +281,7 @@ def test_dots_in_the_names_of_network_and_bridge(testbed: DnsmasqTestbed, tmp_pa
 
 
 def test_ranges_hold_for_their_own_bridge_alone(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
-    """A second bridge with an address of the same subnet gets nothing."""
+    """Nothing is served on a second bridge with an address of the same subnet."""
     testbed.delete_bridges()
     testbed.bridge("other0")
     testbed.plug("other0")
@@ -366,7 +366,7 @@ def test_an_unknown_dhcp_option_is_reported_before_any_change(testbed: DnsmasqTe
 
 @contextlib.contextmanager
 def hold_port_67(testbed: DnsmasqTestbed) -> Iterator[None]:
-    """By somebody else, as by libvirt's own dnsmasq."""
+    """By another program, such as libvirt's own dnsmasq."""
     with testbed.host.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
         holder.bind(("0.0.0.0", 67))
         yield
@@ -381,7 +381,7 @@ def test_a_port_in_use_is_reported_with_its_process_before_any_change(testbed: D
             daemon.converge(LAB)
         assert (daemon.restarts, daemon.fragments) == (0, {})
         daemon.converge(LAB)
-        # Now dnsmasq itself is the holder.
+        # Now dnsmasq itself holds the port.
         daemon.converge(fragment(dns=False))
 
 
@@ -407,7 +407,7 @@ def test_a_failed_restart_restores_the_old_fragments_and_reports_the_cause(
 def test_a_dnsmasq_that_does_not_serve_the_bridge_is_rolled_back(
     testbed: DnsmasqTestbed, tmp_path: Path, hidden: tuple[str, ...]
 ) -> None:
-    """The proof is behavioural: here dnsmasq starts with words that the engine was not told of."""
+    """The check tests the service itself: here dnsmasq starts with arguments that the engine cannot see."""
     with serving(testbed, tmp_path) as daemon:
         daemon.hidden_arguments = hidden
         with pytest.raises(DnsmasqFailed, match="does not answer DNS queries to 192.168.100.1 on virt0"):
@@ -434,7 +434,7 @@ def test_a_bridge_created_after_a_binding_dnsmasq_is_served_after_the_next_run(
 ) -> None:
     with serving(testbed, tmp_path, "bind-interfaces\n") as daemon:
         testbed.delete_bridges()
-        # A dnsmasq that starts while an address is being tried binds once more when the next thing happens.
+        # A dnsmasq that starts during duplicate address detection binds again at the next event.
         assert eventually(lambda: not testbed.host.run("ip", "-6", "address", "show", "tentative").stdout)
         daemon.converge(LAB)
         testbed.bridge()

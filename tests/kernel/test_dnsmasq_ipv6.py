@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""IPv6 from a real dnsmasq: advertisements heard by the kernel and by rdisc6, DHCPv6 by dhclient; silence elsewhere."""
+"""IPv6 from a real dnsmasq: advertisements seen by the kernel and by rdisc6, DHCPv6 by dhclient; nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def shared_testbed() -> Iterator[DnsmasqTestbed]:
     with new_testbed() as testbed:
         for namespace in (testbed.guest, testbed.host):
             namespace.run("sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
-        # As the rules of every network but an isolated one have it.
+        # As in the rules of every network that is not isolated.
         testbed.host.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
         testbed.lan.run("ip", "address", "add", "fd00:1::5/64", "dev", "eth0", "nodad")
         testbed.host.run("ip", "address", "add", "fd00:1::1/64", "dev", "eth0", "nodad")
@@ -78,14 +78,14 @@ def has_own_address(namespace: NamedNamespace) -> bool:
 
 
 def router_advertisement(namespace: NamedNamespace) -> str:
-    """What a router says when it is asked; '' when none answers."""
+    """The answer of a router to a solicitation; '' if there is none."""
     result = namespace.run("rdisc6", "-1", "-r", "3", "-w", "1000", "eth0", check=False)
     return "" if result.returncode else result.stdout
 
 
 @contextlib.contextmanager
 def capture_on_lan(testbed: DnsmasqTestbed) -> Iterator[list[str]]:
-    """What the host says over IPv6 on its LAN meanwhile, as seen on the wire."""
+    """The IPv6 packets that the host sends on its LAN meanwhile."""
     packets: list[str] = []
     expression = "icmp6 and ip6[40] == 134 or udp port 546"
     listener = testbed.lan.start("tcpdump", "-l", "-n", "-i", "eth0", "-Q", "in", expression)
@@ -102,7 +102,7 @@ def capture_on_lan(testbed: DnsmasqTestbed) -> Iterator[list[str]]:
 def test_guests_configure_addresses_and_no_other_link_gets_advertisements(
     testbed: DnsmasqTestbed, tmp_path: Path
 ) -> None:
-    # The system gives DHCPv6 on the LAN, so that a global enable-ra of ours would be heard there.
+    # The system serves DHCPv6 on the LAN, so that a global enable-ra of ours would be visible there.
     system = "dhcp-range=fd00:1::100,fd00:1::1ff,64,1h\n"
     with serving(testbed, tmp_path, system) as daemon, capture_on_lan(testbed) as packets:
         daemon.converge(lab({}))
@@ -116,7 +116,7 @@ def test_guests_configure_addresses_and_no_other_link_gets_advertisements(
     assert re.search(r"Stateful address conf.\s*:\s+No", advertisement)
     assert re.search(r"Recursive DNS server\s*:\s*" + ADDRESS6, advertisement)
     assert "virt.test" in advertisement
-    # The LAN's own DHCPv6 is all that is heard there.
+    # Only the LAN's own DHCPv6 is visible there.
     assert packets
     assert all("dhcp6" in line for line in packets), packets
 
@@ -214,7 +214,7 @@ def test_one_guest_has_a_fixed_address_of_each_family(testbed: DnsmasqTestbed, t
         assert get_lease(testbed.guest, tmp_path)["ip"] == "192.168.100.77"
         assert dhcp6(testbed.guest, tmp_path)["new_ip6_address"] == "fd00:100::77"
         assert resolve(testbed.host, "127.0.0.1", "web.virt.test") == "192.168.100.77"
-        # The address that it made itself may have got the name too.
+        # The SLAAC address may have the name too.
         assert "fd00:100::77" in resolve(testbed.host, "127.0.0.1", "web.virt.test", "AAAA").split()
         leases = parse_leases((tmp_path / "leases").read_text(), [network()])
         shown = [lease.as_options(time.time()) for lease in leases]
@@ -244,7 +244,7 @@ def test_guests_are_served_where_interfaces_are_listed(testbed: DnsmasqTestbed, 
 
 
 def test_range_holds_for_its_own_bridge_alone(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
-    """A second bridge with an address of the same prefix hears nothing."""
+    """Nothing is sent on a second bridge with an address of the same prefix."""
     testbed.delete_bridges()
     testbed.bridge("other0", "192.168.90.1/24")
     testbed.host.run("ip", "address", "add", f"{ADDRESS6}/64", "dev", "other0", "nodad")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""DNS records, forwarders, and DHCP's rarer wishes before a real dnsmasq."""
+"""DNS records, forwarders, and rare DHCP options with a real dnsmasq."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_static_host_is_known_by(
 
 
 def lease_with_options(namespace: NamedNamespace, folder: Path, *client: str) -> dict[str, str]:
-    """A lease for a client with words of its own."""
+    """A lease for a client with its own arguments."""
     script = folder / "udhcpc"
     script.write_text(f'#!/bin/sh\n[ "$1" = bound ] && env >{script}.lease\nexit 0\n')
     script.chmod(0o755)
@@ -154,7 +154,7 @@ def test_lease_times_differ_by_range_and_host(testbed: DnsmasqTestbed, tmp_path:
 
 @pytest.fixture
 def strange_folder(tmp_path: Path) -> Path:
-    """A folder whose name has signs that mean something to dnsmasq."""
+    """A folder whose name has characters that are special for dnsmasq."""
     folder = tmp_path / "virtnet, x "
     folder.mkdir()
     return folder

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Private instances of dnsmasq beside everything that may hold its ports, and moves from one dnsmasq to another."""
+"""Private instances of dnsmasq while other programs hold ports, and moves from one dnsmasq to another."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ from kernel.polling import eventually
 
 LAB: dict[str, Any] = {
     **LAB_FRAGMENT,
-    # Nothing is watched, for inotify instances are few; one test has an upstream.
+    # Nothing is watched, because inotify instances are few; one test has an upstream.
     "upstream": False,
 }
-# Shares an instance.
+# A network in the shared instance.
 OPEN = {**LAB, "upstream": True}
 
 
@@ -68,7 +68,7 @@ def other(number: int, **options: Any) -> dict[str, Any]:
 
 
 class DaemonWithoutService(Daemon):
-    """A host with the program, but without the service."""
+    """A host with the program dnsmasq, but without its service."""
 
     def status(self) -> ServiceStatus:
         return not_installed(super().status().version)
@@ -110,12 +110,12 @@ def test_host_without_the_service_gets_a_private_one(testbed: DnsmasqTestbed, tm
 
 
 def files_of_engine(folder: Path) -> set[str]:
-    """Files and links of ours."""
+    """The files and links that belong to the engine."""
     paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_symlink() or path.is_file())
     return {str(path) for path in paths if "irtnet" in str(path) and path.parts[0] != "run"}
 
 
-# What the administrator configured: what the system's dnsmasq does beside a private one, or what keeps the latter away.
+# Configurations of the administrator with which a private instance can run too.
 COEXISTING_CASES = {
     "interface": "bind-dynamic\ninterface=eth0\n",
     "bind-interfaces": "bind-interfaces\ninterface=eth0\n",
@@ -138,7 +138,7 @@ def test_a_private_instance_serves_the_guest_and_nothing_changes_for_others(
         before = observe(testbed, tmp_path)
         daemon.converge({**LAB, "instance": "private"})
         after = observe(testbed, tmp_path)
-        # The private one was not told of the name that the system's knows; that it answers is what counts.
+        # The private instance does not know the name that the system's does; any answer is enough.
         assert (after.guest_lease, after.guest_dns) == (True, "empty") or resolve(
             testbed.guest, BRIDGE_ADDRESS, "vmone"
         )
@@ -297,7 +297,7 @@ def test_lease_survives_a_restart_and_a_regrouping(testbed: DnsmasqTestbed, tmp_
 
 
 def test_networks_move_both_ways_with_their_leases() -> None:
-    """Of both families; who asks for a guest's name finds it before the guest has said anything again."""
+    """In both families; a guest's name resolves before the guest sends anything again."""
     steps = move_networks()
     assert [step.served_by for step in steps] == ["system", "private", "system"]
     assert len({(step.known, step.known6, step.ipv4, step.ipv6, step.server_duid) for step in steps}) == 1
@@ -334,7 +334,7 @@ def test_a_failed_move_is_rolled_back(testbed: DnsmasqTestbed, tmp_path: Path) -
 
 @contextlib.contextmanager
 def without_lease_files(daemon: Daemon) -> Iterator[None]:
-    """The lease file of the instance cannot be opened: found out only at its start."""
+    """The lease file of the instance cannot be opened, which shows only at its start."""
     run = daemon.private.restart
     folder = Path(daemon.paths.private_leases)
 
@@ -421,7 +421,7 @@ def test_fragments_are_right_for_a_configuration_that_changed_before_a_start(
         daemon.restart()
         assert_served(testbed, tmp_path)
         assert not daemon.converge(OPEN).changes
-        # A veto is for the next run, and a broken configuration for the administrator: neither is made worse.
+        # A conflicting configuration is for the next run, a broken one for the administrator: the fragments stay.
         before = daemon.fragments
         daemon.write("except-interface=virt*\n")
         assert "moves the network" in rewrite([spec], daemon.paths, part)[0]
@@ -449,7 +449,7 @@ def test_the_drop_in_exists_with_the_engine_and_is_removed_with_the_last_fragmen
         assert not daemon.converge(OPEN).changes
         assert "LogRateLimitBurst=1000" in drop_in.read_text()
         restarts = daemon.restarts
-        # Who has all queries logged wants them all; to let the limit go takes no restart.
+        # With log-queries there is no limit; a changed limit needs no restart.
         daemon.write("log-queries\n")
         daemon.converge(OPEN)
         assert "LogRateLimit" not in drop_in.read_text()

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Changes that a real dnsmasq takes in without a restart, and what happens where it does not."""
+"""Changes that a real dnsmasq reads without a restart, and what happens if it does not."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def static_host(last: int, **options: str) -> dict[str, str]:
 def test_hosts_and_names_are_added_changed_and_removed_without_a_restart(
     testbed: DnsmasqTestbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Memory that dnsmasq has freed reads as nonsense: what it still uses of a host that went would end it.
+    # Freed memory of dnsmasq is filled with garbage: if it still used a removed host, it would crash.
     monkeypatch.setenv("MALLOC_PERTURB_", "165")
     with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab())
@@ -66,7 +66,7 @@ def test_hosts_and_names_are_added_changed_and_removed_without_a_restart(
             assert (lease["ip"], lease["lease"], lease["hostname"]) == (f"192.168.100.{last}", "259200", f"web{last}")
             assert resolve(testbed.guest, BRIDGE_ADDRESS, f"n{last}.virt.test") == "192.168.100.9"
             assert len(resolve(testbed.guest, BRIDGE_ADDRESS, "nas.virt.test").split()) == 2
-            # The guest has a lease by the entry that goes: of that 2.90 dies where the entry is in a dhcp-hostsdir.
+            # The guest has a lease by the removed entry: 2.90 crashes if that entry is in a dhcp-hostsdir.
             daemon.converge(lab())
             assert resolve(testbed.guest, BRIDGE_ADDRESS, f"n{last}.virt.test") == "empty"
         assert get_lease(testbed.guest, tmp_path)["lease"] == "43200"
@@ -87,7 +87,7 @@ def test_diff_names_network_and_file_and_says_that_nothing_is_restarted(
 def test_a_static_host_applies_to_its_network_only_and_those_of_the_system_stay(
     testbed: DnsmasqTestbed, tmp_path: Path
 ) -> None:
-    """The same MAC address on the LAN gets what the administrator wrote, before and after."""
+    """The same MAC address on the LAN keeps the administrator's settings, before and after."""
     testbed.lan.run("ip", "link", "set", "eth0", "address", LAN_MAC)
     system_hosts, system_names = tmp_path / "theirs.hosts", tmp_path / "theirs.names"
     system_hosts.write_text("52:54:00:00:02:02,10.1.0.141,other\n")
@@ -126,7 +126,7 @@ def test_a_static_host_applies_to_its_network_only_and_those_of_the_system_stay(
 
 
 def test_a_name_without_an_address_needs_a_restart(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
-    """dnsmasq reads at its start alone which names no other guest may have."""
+    """dnsmasq reads only at its start which names other guests may not have."""
     with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab())
         daemon.converge(lab({"mac": MAC, "name": "web"}))
@@ -197,7 +197,7 @@ def test_an_unreadable_file_is_reported_and_rolled_back(
         ):
             daemon.converge(fragment)
         assert daemon.fragments == before
-        # Gone with the last file in it.
+        # The folder is removed with its last file.
         hosts.mkdir(exist_ok=True)
         hosts.chmod(0o755)
         daemon.converge(fragment)
@@ -228,7 +228,7 @@ def test_records_that_are_read_only_at_start_need_a_restart(testbed: DnsmasqTest
 def test_an_interrupted_reload_is_repeated(
     testbed: DnsmasqTestbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a kill between the write and the signal: the files are right, and dnsmasq does not know them."""
+    """As after a kill between the write and the signal: the files are new, and dnsmasq has not read them."""
 
     class Killed(BaseException):
         pass

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""dnsmasq itself as the judge of how we read and write its configuration."""
+"""Compares how we read and write dnsmasq's configuration with dnsmasq itself."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def namespace() -> Iterator[NamedNamespace]:
 
 
 def answer(namespace: NamedNamespace, name: str, kind: int) -> list[bytes]:
-    """The data of the records that dnsmasq answers with."""
+    """The data of the records in dnsmasq's answer."""
     question = b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0"
     query = struct.pack("!6H", 7, 0x0100, 1, 0, 0, 0) + question + struct.pack("!HH", kind, 1)
     with namespace.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
@@ -94,7 +94,7 @@ def random_text(rng: random.Random, longest: int = 30) -> str:
 
 
 def random_value(rng: random.Random) -> str:
-    """Pieces with and without quotes, the quotes closed; sometimes a comment."""
+    """Text with and without quotes, the quotes closed; sometimes with a comment."""
     pieces = []
     for _ in range(rng.randint(1, 4)):
         plain = "".join(rng.choice(CHARACTERS) for _ in range(rng.randint(1, 8)))
@@ -121,15 +121,15 @@ def test_text_that_we_quote_is_what_dnsmasq_reads(namespace: NamedNamespace, tmp
 def test_values_that_we_read_are_those_that_dnsmasq_reads(namespace: NamedNamespace, tmp_path: Path) -> None:
     rng = random.Random(2)
     candidates = [f"txt-record=t{i}.test,{random_value(rng)}" for i in range(600)]
-    # Of a quote that is left open dnsmasq dies, so there is nothing to compare.
+    # dnsmasq exits if a quote is not closed, so there is nothing to compare.
     lines = [line for line in candidates if is_accepted(line)]
     assert len(lines) > 300
-    # Two quotes in a row are read in a way of their own.
+    # Two quotes in a row are parsed differently.
     assert any('""' in line for line in lines)
     with running(Daemon(namespace, tmp_path, "".join(f"{line}\n" for line in lines))):
         for line in lines:
             name = line[len("txt-record=") : line.index(",")]
-            # TXT alone keeps the spaces around its commas.
+            # Only TXT keeps the spaces around its commas.
             our_reading = [text.strip(" ") for text in next(iter(read_lines(line, "x"))).fields[1:]]
             dnsmasq_reading = [text.strip(" ") for text in strings(answer(namespace, name, TEXT_RECORD)[0])]
             assert [text for text in our_reading if text] == [text for text in dnsmasq_reading if text], line
@@ -203,7 +203,7 @@ def test_words_that_we_read_as_options_are_read_so_by_dnsmasq(words: list[str]) 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_no_spelling_hides_a_line_from_the_warning(data: st.DataObject) -> None:
-    """dnsmasq says which file it cannot read whenever it takes a line for this option."""
+    """dnsmasq names the file that it cannot read whenever it parses a line as this option."""
     line = "conf-file=/nowhere"
     for _change in range(data.draw(st.integers(0, 5))):
         position, removed = data.draw(st.integers(0, len(line))), data.draw(st.integers(0, 1))
@@ -223,15 +223,15 @@ def test_command_of_debians_helper_is_accepted_by_dnsmasq(tmp_path: Path) -> Non
     assert run([*(debian_command(defaults) or ()), "--test"]).stderr.strip() == "dnsmasq: syntax check OK."
 
 
-# Each example is a start of dnsmasq, so there are few of them, and much in each. Always the same ones: a failure here
-# has to be there again at the next run.
+# Each example starts dnsmasq, so there are few examples with much content. They are always the same: a failure
+# must be reproducible.
 FEW_EXAMPLES = settings(
     max_examples=50, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
 )
 TEXTS = st.text(
     st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]) | st.sampled_from(" #\"\\,.:='%"), min_size=1
 )
-# Also what dnsmasq takes for addresses, times and words of its own.
+# Also texts that dnsmasq parses as addresses, times and keywords.
 WORDS = st.sampled_from(["12h", "infinite", "ignore", "5", "1.2.3.4", "::1", "tag", "id", "set", "#", "*", "-a", "_x"])
 LABELS = st.text(string.ascii_letters + string.digits + '-_.,:#*"/ =', min_size=1, max_size=20) | WORDS
 CLIENT_IDS = st.from_regex(r"[0-9a-f]{2}(:[0-9a-f]{2}){1,9}", fullmatch=True)
@@ -272,7 +272,7 @@ def test_any_text_of_a_record_is_what_dnsmasq_answers(namespace: NamedNamespace,
 @FEW_EXAMPLES
 @given(st.lists(LABELS, min_size=1, max_size=30))
 def test_any_name_that_is_accepted_is_one_that_dnsmasq_answers(namespace: NamedNamespace, names: list[str]) -> None:
-    """And no other row comes of it."""
+    """And no other row results from it."""
     expected: dict[str, int] = {}
     rows: list[str] = []
     for i, name in enumerate(names):
@@ -295,8 +295,8 @@ def test_any_name_that_is_accepted_is_one_that_dnsmasq_answers(namespace: NamedN
 def test_any_static_host_that_is_accepted_is_the_one_that_dnsmasq_knows(
     namespace: NamedNamespace, pairs: list[tuple[str, str]]
 ) -> None:
-    """A guest has a lease already, under the client id; of the host's row dnsmasq learns its name."""
-    # Without the tag of the bridge, as before 2.81, since dnsmasq does not know the bridge of a lease.
+    """A guest has a lease already, by its client id; dnsmasq learns its name from the host's row."""
+    # Without the tag of the bridge, as before 2.81, because dnsmasq does not know the bridge of a lease.
     context = replace(CONTEXT, version=(2, 80))
     expected: dict[str, int] = {}
     ids: set[bytes] = set()
@@ -361,7 +361,7 @@ def test_any_text_of_an_option_and_any_file_is_what_a_guest_gets(testbed: Dnsmas
     text = text.strip() or "x"
     spec = accepted_spec(
         ranges=[{"start": "192.168.100.2", "end": "192.168.100.99"}],
-        # A comma is between two values, and dnsmasq says itself that bytes in hexadecimal are no text.
+        # A comma separates values, and dnsmasq itself reports that hexadecimal bytes are no text.
         options={"224": f"x{text}x".replace(",", ";")},
         boot={"file": f"x{text}x"},
     )

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every list of networks and every task that the documentation shows is applied on a host, and leaves it as it was.
+"""Every list of networks and every task in the documentation is applied on a host and removed again.
 
-That they are valid, and what the guides' commands do, is tested elsewhere
+Other tests check that they are valid, and what the guides' commands do
 (tests/unit/docs/test_docs.py, tests/tools/documented.py).
 """
 
@@ -20,7 +20,7 @@ from torture.plans import Tasks, site, teardown
 from torture.scenario import changes, error_of
 
 PARTS = ("bridge", "dnsmasq_fragment", "nft_nat", "resolvconf_entry")
-# Scenarios of Molecule where it has what it needs, and where the same options are applied.
+# Molecule scenarios in which the needed programs exist, and in which the same options are applied.
 OTHER_SCENARIOS = {"openvswitch": "ovs", "managed_by": "libvirt", "bridged": "libvirt"}
 
 
@@ -30,7 +30,7 @@ def needs_other_scenario(options: Any) -> bool:
 
 
 def cases() -> Iterator[Any]:
-    """What the documentation shows, as tasks."""
+    """The examples of the documentation, as tasks."""
     shown = [example for example in (*examples.shown(), *examples.documented()) if example.language == "yaml"]
     for example in shown:
         data = yaml.safe_load(example.text)
@@ -57,7 +57,7 @@ def tasks_for_networks(arguments: Any) -> Tasks:
 
 
 def has_own_dnsmasq(tasks: Tasks) -> bool:
-    """Whether a private dnsmasq is asked for, or needed for the name server of an isolated network."""
+    """Whether a private dnsmasq is requested, or needed for the name server of an isolated network."""
     is_requested = "'instance': 'private'" in str(tasks)
     networks = [
         network for name, arguments in tasks if name == "virt_network" for network in arguments.get("networks") or ()
@@ -78,7 +78,7 @@ def serving() -> Iterator[Host]:
 
 @pytest.fixture(scope="module")
 def bare() -> Iterator[Host]:
-    """One on which no dnsmasq stands in the way of a private one."""
+    """A host on which no dnsmasq conflicts with a private one."""
     with new_host(serving=False) as host:
         yield host
 

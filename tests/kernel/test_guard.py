@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The guard puts right what breaks, and nothing else."""
+"""The guard repairs faults, and changes nothing else."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from kernel.testbed import OUTSIDE, Namespace
 LAB = network_without_services("lab", ipv4={"address": "192.168.30.1/24"})
 AUTO = network_without_services("auto")
 
-# Time for the guard to have heard of something that must not move it.
+# Seconds in which the guard reads an event that must not make it act.
 QUIET_SECONDS = 1.2
 
 
@@ -41,7 +41,7 @@ def testbed(tmp_path: Path) -> Iterator[GuardTestbed]:
 
 @pytest.fixture
 def lab(testbed: GuardTestbed) -> GuardTestbed:
-    """One fixed network, guarded."""
+    """One fixed network, watched by the guard."""
     testbed.run_playbook(LAB)
     testbed.start_guard()
     return testbed
@@ -54,7 +54,7 @@ def add_connected_guest(testbed: GuardTestbed, bridge: str = "vn-lab", subnet: s
 
 
 def recorded_ports(testbed: GuardTestbed, bridge: str = "vn-lab") -> list[str]:
-    """The ports that the guard would have a bridge made again with."""
+    """The ports that the guard would attach to a recreated bridge."""
     record = testbed.root / f"run/virtnet/ports/{bridge}.json"
     return [name for name, _index in json.loads(record.read_text())] if record.exists() else []
 
@@ -71,12 +71,12 @@ def is_quiet(testbed: GuardTestbed) -> bool:
 
 
 def restart_guard(testbed: GuardTestbed) -> None:
-    """A guard that has nothing to be patient with yet, and has moved nothing."""
+    """A guard without delayed repairs and without moved networks in its memory."""
     assert testbed.stop_guard() == 0
     testbed.start_guard()
 
 
-# What is done, and what the guard says of it; together so many of one thing as it does not grow patient with.
+# Faults and the expected messages of the guard; few enough of each kind that no repair is delayed.
 RULES = (
     ("nft flush ruleset", "rules of lab: created"),
     ("nft delete rule inet virtnet vn_forward handle {rule}", ""),
@@ -104,7 +104,7 @@ def test_faults_are_repaired(lab: GuardTestbed, faults: tuple[tuple[str, str], .
         lab.host.run(*fault.format(rule=re.findall(r"handle (\d+)", rules)[-1]).split())
         wait_until(lambda: f"Repaired: {repair}" in lab.journal[before:])  # noqa: B023
         wait_until(lambda: guest.pings(OUTSIDE))
-        # And it rests: what it did itself breaks nothing.
+        # The guard is idle then: its own changes cause no repair.
         wait_until(lambda: is_quiet(lab))
         assert lab.define(LAB, check=True)["changes"] == []
     assert "put off" not in lab.journal
@@ -155,7 +155,7 @@ def test_ports_return_to_a_recreated_bridge_except_those_detached_before(lab: Gu
 
 
 def open_macvtap(testbed: GuardTestbed, name: str) -> subprocess.Popen[str]:
-    """A process that has its file open, as a virtual machine has."""
+    """A process that has the device open, as a virtual machine has."""
     (device,) = testbed.host.run("sh", "-c", f"cat /sys/class/net/{name}/tap*/dev").split()
     file = Path(f"/dev/tap{testbed.link(name)['ifindex']}")
     if not file.exists():
@@ -177,10 +177,10 @@ def test_a_macvtap_deleted_with_its_bridge_is_reported(lab: GuardTestbed) -> Non
     wait_until(lambda: masters(lab).get("vn-lab") is not None)
     wait_until(lambda: "mvt0 was made on vn-lab and is gone with it." in lab.journal)
     wait_until(lambda: "mvt2 was made on vn-lab and is gone with it." in lab.journal)
-    # The kernel took them, and nobody makes one that no guest could use; the other was taken away by its owner.
+    # The kernel deleted them, and the guard does not recreate devices that no guest could use; the owner deleted mvt1.
     assert not {"mvt0", "mvt1", "mvt2"} & set(masters(lab))
     assert "mvt1" not in lab.journal
-    # Only of one there is a guest that has to be started again.
+    # Only one of them has a guest that must be restarted.
     wait_until(lab.is_idle)
     output = lab.command("check", check=False)
     assert f"mvt0 was made on vn-lab and is gone with it, and process {guest.pid} (sleep) still has it open" in output
@@ -215,7 +215,7 @@ def test_a_folder_created_after_the_start_of_the_guard_is_watched_also_when_it_i
     stray = folder / "stray.conf"
     for _time in range(2):
         folder.mkdir()
-        # The guard has something else to do, and finds the folder then.
+        # The guard has other work, and notices the folder then.
         lab.host.run("ip", "link", "set", "vn-lab", "down")
         wait_until(lambda: is_quiet(lab))
         stray.write_text("")
@@ -291,7 +291,7 @@ def test_a_network_with_a_subnet_conflict_moves_at_once(testbed: GuardTestbed) -
             f"{address['local']}/{address['prefixlen']}" for address in link["addr_info"] if address["family"] == "inet"
         ] == [after]
         add_connected_guest(testbed, "vn-auto", after.rpartition(".")[0])
-        # A network that has moved rests for a while, but not where the guard is another.
+        # A moved network does not move again for a while, but a new guard has no memory of it.
         assert testbed.stop_guard() == 0
         testbed.log.write_text("")
         testbed.start_guard()
@@ -304,7 +304,7 @@ def test_a_nested_host_moves_a_network_that_overlaps_its_uplink(testbed: GuardTe
     (tmp_path / "inner").mkdir()
     inner = GuardTestbed(tmp_path / "inner")
     try:
-        # It has chosen before it has an uplink, on the same hardware, so that both have the same.
+        # The inner host chose its subnet before it had an uplink, on the same hardware, so both have the same subnet.
         inner.host.run("ip", "link", "delete", "eth0")
         inner.run_playbook(AUTO)
         inner.start_guard()
@@ -320,7 +320,7 @@ def test_a_nested_host_moves_a_network_that_overlaps_its_uplink(testbed: GuardTe
         inner.host.run("ip", "route", "add", "default", "via", f"{net}.1")
         after = subnet_of(inner, "auto")
         assert after != before and subnet_of(testbed, "auto") == before
-        # Out of both.
+        # Guests of both hosts reach the outside.
         add_connected_guest(inner, "vn-auto", after.rpartition(".")[0])
     finally:
         print(inner.journal)
@@ -382,7 +382,7 @@ def test_a_flapping_uplink_moves_no_network(testbed: GuardTestbed) -> None:
     before = subnet_of(testbed, "auto")
     net = before.rpartition(".")[0]
     for _ in range(8):
-        # By one process, so that the address stays for less than the guard waits on any machine.
+        # In one process, so that the address exists for less time than the guard waits on any machine.
         lines = f"address add {net}.7/24 dev eth0\naddress delete {net}.7/24 dev eth0\n"
         testbed.host.run("ip", "-batch", "-", stdin=lines)
         time.sleep(0.1)
@@ -392,7 +392,7 @@ def test_a_flapping_uplink_moves_no_network(testbed: GuardTestbed) -> None:
 
 def test_a_flood_of_unrelated_events_starts_no_repair(lab: GuardTestbed) -> None:
     wait_until(lambda: is_quiet(lab))
-    # Every child of the guard that reads or changes anything takes the lock, and leaves its number there.
+    # Every child of the guard that reads or changes state takes the lock, and writes its pid there.
     lock = lab.root / "run/virtnet/lock"
     before, journal = (lock.read_text(), lock.stat().st_mtime_ns), lab.journal
     for batch in range(10):
@@ -403,7 +403,7 @@ def test_a_flood_of_unrelated_events_starts_no_repair(lab: GuardTestbed) -> None
     wait_until(lab.has_read_all_events)
     time.sleep(QUIET_SECONDS)
     assert (lock.read_text(), lock.stat().st_mtime_ns) == before and lab.journal == journal
-    # It was not deaf meanwhile.
+    # The guard still reacts to faults.
     lab.host.run("ip", "link", "set", "vn-lab", "down")
     wait_until(lambda: "bridge vn-lab: up false -> true" in lab.journal)
 
@@ -413,7 +413,7 @@ def test_repairs_of_a_recurring_fault_are_delayed_more_and_more(lab: GuardTestbe
         return "vn_bridges" in lab.host.run("nft", "list", "ruleset")
 
     def delayed_after_another_fault(message: str) -> bool:
-        # Not into a repair that is under way: that would be one that failed.
+        # Not during a repair, which would then count as failed.
         if lab.is_idle() and rules_exist():
             lab.host.run("nft", "delete", "table", "inet", "virtnet")
         return message in lab.journal
@@ -425,7 +425,7 @@ def test_repairs_of_a_recurring_fault_are_delayed_more_and_more(lab: GuardTestbe
 
 def test_a_guard_killed_at_any_moment_of_a_repair_loses_nothing(lab: GuardTestbed) -> None:
     guest = add_connected_guest(lab)
-    # Alone, and with all that it runs, as systemd does with a unit's.
+    # Kill the guard alone, and with all its children, as systemd does with a unit.
     kills = (lambda: lab.stop_guard(signal.SIGKILL), lab.kill_all)
     for delay, kill in product((0.0, 0.05, 0.1, 0.2, 0.4), kills):
         wait_until(lambda: recorded_ports(lab) == ["tap3"] and lab.is_idle())
@@ -441,7 +441,7 @@ def test_a_guard_killed_at_any_moment_of_a_repair_loses_nothing(lab: GuardTestbe
 
 
 def test_guests_attached_later_are_isolated_at_once(testbed: GuardTestbed) -> None:
-    """Rules alone would let what is not IP pass, such as ARP for the address of somebody else."""
+    """The rules alone would accept other protocols than IP, such as ARP for another guest's address."""
     testbed.host.run("ip", "link", "add", "eth9", "type", "veth", "peer", "name", "peer9")
     testbed.run_playbook(
         {**LAB, "isolate_guests": True, "bridge": {"ports": ["eth9"]}}, network_without_services("open")
@@ -463,7 +463,7 @@ def test_guests_attached_later_are_isolated_at_once(testbed: GuardTestbed) -> No
         assert nics[0].namespace.pings("192.168.30.1")
         assert nics[1].namespace.pings("192.168.30.1")
         assert not capture.contains(bytes.fromhex(nics[0].mac.replace(":", "")))
-    # Off the bridge and back, the kernel has forgotten the mark.
+    # A port that leaves the bridge and returns has lost the isolation flag in the kernel.
     testbed.host.run("ip", "link", "set", "tap3", "nomaster")
     testbed.host.run("ip", "link", "set", "tap3", "master", "vn-lab")
     wait_until(lambda: isolated_ports() == {"tap3", "tap4", "tap5"})

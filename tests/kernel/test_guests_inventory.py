@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The inventory of guests, against guests and hosts that give themselves names, with real programs of Ansible.
+"""The inventory plugin for guests with names chosen by guests and hosts, tested with the real programs of Ansible.
 
 `make inventory-matrix` runs this with each supported version of ansible-core.
 """
@@ -37,7 +37,7 @@ def controller(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Contr
 
 
 def hostile_leases(folder: Path) -> str:
-    """Guests that take names of others; the last line is one that a compromised dnsmasq writes."""
+    """Guests that claim names of others; the last line is one that a compromised dnsmasq writes."""
     names = ["hypervisors", "localhost", "all", "ungrouped", "vault", "servers", "hv1", "virtnet_guests", "host_hv1"]
     chosen = [lease(f"192.168.90.{100 + i}", name) for i, name in enumerate(names)]
     web = lease("192.168.91.77", "web", "52:54:00:66:66:66")
@@ -175,7 +175,7 @@ def test_a_static_host_that_the_inventory_defines_keeps_its_name_whatever_hosts_
     claim["definition"]["ipv4"]["dhcp"]["hosts"] = [{"name": "web", "mac": WEB}, {"name": "db", "mac": DB}]
     controller.host("hv1", [LAB], virtnet_networks=[LAB])
     controller.compromised_host("hv2", {"networks": [claim]})
-    # It does not answer, and its static host `db` is not for others meanwhile.
+    # It does not answer, and no other guest gets the name of its static host `db` meanwhile.
     controller.compromised_host("hv3", {"failed": True, "msg": "broken"}, virtnet_networks=[DMZ])
     listing = controller.list_inventory(controller.write())
     assert listing["virtnet_guests"]["hosts"] == ["web", "web.net1", "db.net1"]
@@ -202,7 +202,7 @@ def test_groups_of_expressions_are_never_those_of_others(controller: Controller)
     variables = listing["_meta"]["hostvars"]
     assert listing["hypervisors"] == {"hosts": ["hv1"]}
     assert sorted(listing["written"]["hosts"]) == ["db", "web"]
-    # Written for guests, by an administrator: without hosts of its own, and named by this plugin or by the file.
+    # An administrator's groups for guests: without hosts of their own, named by this plugin or by the file.
     assert variables["plain.dmz"]["of_linux"] and variables["plain.dmz"]["of_dmz"]
     assert listing["linux"]["children"] == ["plain"]
     assert not any("privileged" in values for values in variables.values())
@@ -225,7 +225,7 @@ def test_a_group_of_the_plugin_that_a_source_has_with_hosts_is_left_out(controll
 
 def test_a_guest_for_which_no_group_can_be_made_is_left_out_alone(controller: Controller) -> None:
     controller.host("hv1", [LAB], lease("192.168.90.50", "odd") + lease("192.168.90.51", "fine"))
-    # Of the guest `odd` this makes a group that is its own parent, which Ansible refuses.
+    # For the guest `odd` this makes a group that is its own parent, which Ansible refuses.
     keyed = [{"key": "virtnet_name", "prefix": "", "separator": "", "parent_group": "{{ 'odd' }}"}]
     listing = controller.list_inventory(controller.write({"keyed_groups": keyed}))
     assert sorted(listing["virtnet_guests"]["hosts"]) == ["fine.lab", "web"]

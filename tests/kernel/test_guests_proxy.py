@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Guests are reached by ssh through their host, with what Ansible was told of both: a real sshd in each.
+"""Ansible reaches guests by ssh through their host, with a real sshd in each.
 
 `make inventory-matrix` runs this with each supported version of ansible-core.
 """
@@ -26,7 +26,7 @@ LAB = {
         "dhcp": {"enabled": True, "hosts": [{"mac": MAC, "name": "six", "ip": GUEST[6]}]},
     },
 }
-# A guest's name is what Ansible calls it; its address is what ssh knows it by.
+# The guest's name in Ansible; ssh uses its address.
 NAMES = {4: "guest.lab", 6: "six"}
 
 
@@ -59,7 +59,7 @@ def inventory(
     guests: dict[str, Any] | None = None,
     **host_variables: Any,
 ) -> Path:
-    """The host and its guests; ``told``: variables of the host instead of its user and key."""
+    """The host and its guests; ``host_variables`` replace the user and the key of the host."""
     access = {"ansible_user": OPERATOR, "ansible_ssh_private_key_file": str(testbed.host_key)}
     controller.host(
         "hv1",
@@ -90,7 +90,7 @@ def test_a_guest_is_reached_with_the_keys_that_ansible_was_given(
     result = controller.run("adhoc", f"--inventory={folder}", NAMES[family], "--module-name=ansible.builtin.ping")
     assert result.returncode == 0
     assert '"ping": "pong"' in result.stdout
-    # It is the guest's sshd that answered, and its host's with the host's user that let it pass.
+    # The guest's sshd accepted the login, and its host's sshd accepted the host's user as the proxy.
     assert "Accepted publickey for root" in (testbed.guest.folder / "sshd.log").read_text()
     assert f"Accepted publickey for {OPERATOR}" in (testbed.host.folder / "sshd.log").read_text()
 

@@ -3,7 +3,7 @@
 
 """Who reaches which service of the host, at which of its addresses: a guest, the LAN, the host itself.
 
-docs/docsite/rst/security.rst says the same in words.
+docs/docsite/rst/security.rst documents the same.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NETS = {mode: f"192.168.{30 + at}" for at, mode in enumerate(MODES)}
 
 
 class ServiceTestbed(NamespaceTestbed):
-    """A guest in a network of each mode, and two services of the host on all its addresses: 53, and 8000 of others."""
+    """A guest in a network of each mode, and two services on all addresses of the host: port 53, and 8000 as another."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -47,7 +47,7 @@ class ServiceTestbed(NamespaceTestbed):
             self.outside.run("ip", "route", "add", f"{NETS[mode]}.0/24", "via", UPLINK)
         self.host.serve(53)
         self.host.serve(8000)
-        # Another bridge of the host, as of containers.
+        # Another bridge of the host, such as a container bridge.
         self.host.run("ip", "link", "add", "theirs", "type", "bridge")
         self.host.run("ip", "address", "add", "172.17.0.1/24", "dev", "theirs")
         self.host.run("ip", "link", "set", "theirs", "up")
@@ -62,7 +62,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceTestbe
 
 
 def reached(namespace: Namespace, port: int) -> set[str]:
-    """Whose address of the host answers, by TCP; UDP is the same."""
+    """The addresses of the host that answer by TCP; UDP behaves the same."""
     addresses = {"uplink": UPLINK, **{mode: f"{NETS[mode]}.1" for mode in MODES}}
     names = {
         protocol: {name for name, address in addresses.items() if namespace.ask(address, port, protocol)}
@@ -74,7 +74,7 @@ def reached(namespace: Namespace, port: int) -> set[str]:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_what_a_guest_reaches_of_the_hosts_services(services: ServiceTestbed, mode: str) -> None:
-    """A service on all addresses: at the uplink's address and at its own network's; of others, as the modes say."""
+    """A service on all addresses: reachable at the uplink and at its own network; elsewhere the mode decides."""
     expected = {
         "nat": {"uplink", "nat", "open"},
         "isolated": {"uplink", "isolated", "open"},
@@ -82,12 +82,12 @@ def test_what_a_guest_reaches_of_the_hosts_services(services: ServiceTestbed, mo
         "open": {"uplink", *MODES},
     }[mode]
     assert reached(services.guests[mode], 8000) == expected
-    # Names of others would be a way out of an isolated network.
+    # Resolving outside names would be a way out of an isolated network.
     assert reached(services.guests[mode], 53) == ({mode} if mode == "isolated" else expected)
 
 
 def test_what_the_lan_reaches_of_the_hosts_services(services: ServiceTestbed) -> None:
-    """Those of others at every address; DNS, DHCP and TFTP not at those of our networks, but for mode open."""
+    """Others are reachable at every address; DNS, DHCP and TFTP not at those of our networks, but for mode open."""
     for namespace in (services.outside, services.container):
         assert reached(namespace, 8000) == {"uplink", *MODES}
         assert reached(namespace, 53) == {"uplink", "open"}
@@ -121,7 +121,7 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
 @pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.parametrize("mode", ["nat", "routed", "isolated"])
 def test_serving_a_network_opens_no_dnsmasq_on_the_uplink(dns: DnsmasqTestbed, config: str, mode: str) -> None:
-    """The LAN gets what it got before: at the host's address there, if the administrator's dnsmasq answers; no more."""
+    """The LAN keeps its services: at the host's LAN address, if the administrator's dnsmasq answers; nothing else."""
     text, options = CONFIGS[config]
     rules = nft_elements.Rules("lab", "virt0", mode, "", ("192.168.100.0/24",))
     with open_folder() as folder, serving(dns, folder, text, LOCAL) as daemon:
@@ -135,9 +135,9 @@ def test_serving_a_network_opens_no_dnsmasq_on_the_uplink(dns: DnsmasqTestbed, c
         assert resolve(dns.lan, LAN_ADDRESS) == before
         for name in (NAME, "nas.virt.test"):
             assert resolve(dns.lan, "192.168.100.1", name) in ("refused", "none")
-        # At the uplink's address a guest has its own name server, where the socket is one for all addresses. A guest of
-        # an isolated network has none there.
+        # A guest reaches its own name server at the uplink address too, if one socket listens on all addresses; a guest
+        # of an isolated network does not.
         elsewhere = NAMED_ADDRESS if config in ("stock", "loopback") else before
         assert resolve(dns.guest, LAN_ADDRESS) == (SILENT if mode == "isolated" else elsewhere)
-        # There the LAN learns the names of guests too.
+        # There the LAN can resolve names of guests too.
         assert (resolve(dns.lan, LAN_ADDRESS, "nas.virt.test") == "192.168.100.9") == (config == "stock")

@@ -40,7 +40,7 @@ def run(testbed: NamespaceTestbed, mode: str, *, isolate: bool, **options: Any) 
 
 
 def unanswered(*pairs: tuple[Namespace, int]) -> bool:
-    """Whether none of these guests gets an answer from the other, by TCP or ping."""
+    """Whether none of these guests gets an answer from another, by TCP or ping."""
     asked = [partial(add_guest.ask, f"{A}.{other}") for add_guest, other in pairs]
     pinged = [partial(add_guest.pings, f"{A}.{other}") for add_guest, other in pairs]
     return not any(in_parallel(*asked, *pinged))

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What one network's guests can use up of what all share: connections, and MAC addresses that a bridge learns."""
+"""Limits for what a network's guests can use up: connections, and MAC addresses that a bridge learns."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def table(testbed: NamespaceTestbed) -> str:
 def test_new_connections_of_one_network_are_limited_and_those_of_others_not(
     testbed: NamespaceTestbed, mode: str
 ) -> None:
-    """To the outside and to the host; an established connection goes on meanwhile, whatever its speed."""
+    """To the outside and to the host; an established connection continues meanwhile, whatever its rate."""
     testbed.task("nft", [network("a", A, mode, connection_rate=10), network("b", B, mode, connection_rate=0)])
     guest, other = plug(testbed, "a", A), plug(testbed, "b", B)
     testbed.outside.serve()
@@ -94,7 +94,7 @@ def test_a_stream_that_nobody_answers_is_one_connection(testbed: NamespaceTestbe
     testbed.outside.run("ip", "route", "add", f"{A}.0/24", "via", "203.0.113.2")
     hook = "type filter hook input priority 300"
     receiver.run("nft", "-f", "-", stdin=f"table inet count {{\nchain count {{\n{hook};\nudp dport 9 counter\n}}\n}}\n")
-    # One flow: its packets stay "new" for the kernel, however many there were before.
+    # One flow: its packets stay "new" for the kernel, however many came before.
     guest.run(*script("udp_flows"), address, "5000", "9")
     counted = receiver.run("nft", "list", "table", "inet", "count")
     assert "counter packets 5000 " in counted
@@ -102,7 +102,7 @@ def test_a_stream_that_nobody_answers_is_one_connection(testbed: NamespaceTestbe
 
 
 def test_a_rate_can_be_set_changed_and_removed_completely(testbed: NamespaceTestbed) -> None:
-    """Each is one change, of which established connections notice nothing, and a second run has none."""
+    """Each is one change, does not affect established connections, and a second run changes nothing."""
     testbed.task("nft", [network("a", A, connection_rate=0), network("b", B, connection_rate=0)])
     unlimited = table(testbed)
     testbed.task("nft", [network("a", A, connection_rate=0), network("b", B)])
@@ -133,7 +133,7 @@ def test_a_manually_changed_rate_is_repaired(testbed: NamespaceTestbed, fault: s
     desired = [network("a", A)]
     testbed.task("nft", desired)
     expected = table(testbed)
-    # Packets that were counted are no alteration.
+    # Counters of packets are not treated as changes.
     guest = plug(testbed, "a", A)
     flood(guest, OUTSIDE, 9000)
     assert not testbed.task("nft", desired)["changed"]
@@ -161,7 +161,7 @@ def send_from_many_macs(attacker: Nic) -> None:
 def test_frames_to_a_guest_that_a_full_bridge_has_not_learned_are_flooded(
     testbed: NamespaceTestbed, isolated: bool
 ) -> None:
-    """All see it that comes from the host or by way of it, whatever ``isolate_guests`` says; of guests only without."""
+    """Frames from or through the host are flooded to all ports; frames of guests only without ``isolate_guests``."""
     lab = [{"name": "br-a", "addresses": [f"{A}.1/24"], "fdb_max_learned": 50, "isolate_guests": isolated}]
     testbed.task("bridge", lab)
     attacker = Nic.of(testbed.add_guest("br-a", f"{A}.3/24"))
@@ -180,7 +180,7 @@ def test_frames_to_a_guest_that_a_full_bridge_has_not_learned_are_flooded(
 
 
 def test_a_bridge_learns_a_limited_number_of_addresses(testbed: NamespaceTestbed) -> None:
-    """A flood of sources stops there; a guest that was there before, and its connections, do not notice."""
+    """Learning stops at the limit; a guest that was known before, and its connections, are not affected."""
     testbed.task("bridge", [{"name": "br-a", "addresses": [f"{A}.1/24"], "fdb_max_learned": 50}])
     guest, attacker = testbed.add_guest("br-a", f"{A}.2/24"), Nic.of(testbed.add_guest("br-a", f"{A}.3/24"))
     assert guest.pings(f"{A}.1")
@@ -193,7 +193,7 @@ def test_a_bridge_learns_a_limited_number_of_addresses(testbed: NamespaceTestbed
 
 
 def test_a_limit_of_addresses_that_is_set_changed_and_removed(testbed: NamespaceTestbed) -> None:
-    """The default for guests alone; none where a LAN may be behind a port."""
+    """The default is for bridges with guests alone; no limit if a LAN may be behind a port."""
     base: dict[str, Any] = {"name": "br-a", "addresses": [f"{A}.1/24"]}
     testbed.task("bridge", [base])
     assert fdb(testbed, "br-a")[0] == 8192
@@ -210,8 +210,8 @@ def test_a_limit_of_addresses_that_is_set_changed_and_removed(testbed: Namespace
 
 
 def test_a_kernel_without_the_limit(testbed: NamespaceTestbed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What the user wrote is refused, before anything is touched; the default is left out, and twice is once."""
-    # The one thing that this kernel cannot show: the attribute is not reported.
+    """An explicit limit is refused before any change; the default is left out, and a second run changes nothing."""
+    # This kernel supports the limit, so the attribute is hidden here.
     monkeypatch.setattr(bridge, "read_fdb_limits", FdbLimits)
 
     def run(**options: Any) -> Any:
@@ -228,7 +228,7 @@ def test_a_kernel_without_the_limit(testbed: NamespaceTestbed, monkeypatch: pyte
 
 
 def test_the_guard_keeps_both_limits(tmp_path: Path) -> None:
-    """What somebody takes away by hand comes back, and an idle guard finds nothing to do."""
+    """The guard restores removed limits, and an idle guard has nothing to do."""
     testbed = GuardTestbed(tmp_path)
     try:
         testbed.run_playbook(network_without_services("lab", ipv4={"address": f"{A}.1/24"}))

@@ -31,7 +31,7 @@ def table(testbed: NamespaceTestbed) -> str:
     return testbed.host.run("nft", "-s", "list", "ruleset")
 
 
-# The source address that the outside sees of a guest; whether the outside reaches the guest.
+# The guest's source address as seen outside; whether the outside reaches the guest.
 @pytest.mark.parametrize(
     ("mode", "seen_outside", "from_outside"),
     [("nat", UPLINK, False), ("routed", f"{A}.2", True), ("isolated", "", False), ("open", f"{A}.2", True)],

@@ -38,7 +38,7 @@ WEB = [
 ]
 
 
-# From outside, from the host, from a guest of another network, from one of the same; and the source that is seen.
+# From outside, from the host, from a guest of another network, from one of the same; and the source address seen.
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 @pytest.mark.parametrize("mode", ["nat", "routed", "isolated", "open"])
 def test_a_forward_is_reached_from_everywhere(testbed: NamespaceTestbed, mode: str, protocol: str) -> None:
@@ -50,7 +50,7 @@ def test_a_forward_is_reached_from_everywhere(testbed: NamespaceTestbed, mode: s
     assert testbed.host.ask(UPLINK, 8080, protocol) == (f"{A}.1" if mode == "isolated" else UPLINK)
     assert other.ask(UPLINK, 8080, protocol) == (f"{A}.1" if mode == "isolated" else f"{B}.2")
     assert sibling.ask(UPLINK, 8080, protocol) == f"{A}.1"
-    # Nothing else is reached.
+    # Nothing else is reachable.
     testbed.outside.run("ip", "route", "add", f"{A}.0/24", "via", UPLINK)
     assert testbed.outside.ask(f"{A}.2", 8000, protocol) == (OUTSIDE if mode in ("routed", "open") else "")
     assert testbed.outside.ask(UPLINK, 8081, protocol) == ""
@@ -62,7 +62,7 @@ def test_hairpin_with_and_without_br_netfilter(testbed: NamespaceTestbed, value:
     testbed.task("nft", [network("a", A, "nat", *WEB)])
     guest, sibling = plug(testbed, "a", A), plug(testbed, "a", A, 3)
     assert sibling.ask(UPLINK, 8080) == f"{A}.1"
-    # With 1 the frame is translated while it is bridged, and a bridge sends no frame back to the port it came from.
+    # With 1 the frame is translated while it is bridged, and a bridge sends no frame back to its ingress port.
     assert guest.ask(UPLINK, 8080) == ("" if value == "1" else f"{A}.1")
     # It does so in hairpin mode, which we do not set: a guest would receive its own broadcasts, and its IPv6 addresses
     # would be duplicates (RFC 7527 section 1).
@@ -116,19 +116,19 @@ def test_ipv6(testbed: NamespaceTestbed) -> None:
 
 
 def answers(flow: Any) -> tuple[int, int]:
-    """End a flow; how many packets it sent, and how many were answered."""
+    """Stop a flow; how many packets it sent, and how many were answered."""
     sent, answered = flow.communicate("", timeout=60)[0].split()
     return int(sent), int(answered)
 
 
 def answered_flow(testbed: NamespaceTestbed, port: int) -> bool:
-    """Whether the kernel tracks a connection to a forwarded port that has had an answer."""
+    """Whether conntrack has a connection to a forwarded port that has had an answer."""
     flows = testbed.host.run("conntrack", "-L", "-p", "udp", "--orig-port-dst", str(port), check=False).splitlines()
     return any("UNREPLIED" not in flow for flow in flows)
 
 
 def received(testbed: NamespaceTestbed) -> int:
-    """Packets that have come to the host from the outside."""
+    """Packets that have arrived at the host from the outside."""
     (link,) = testbed.host.json("ip", "-s", "-j", "link", "show", "eth0")
     return int(link["stats64"]["rx"]["packets"])
 
@@ -150,7 +150,7 @@ def test_removing_ends_only_connections_of_what_is_removed(testbed: NamespaceTes
     before = received(testbed)
     wait_until(lambda: received(testbed) > before + 2000)
     sent, answered = answers(ended)
-    # Half of those packets were of this flow.
+    # Half of those packets belong to this flow.
     assert 0 < answered < sent - 500
     sent, answered = answers(kept)
     assert sent == answered > 500

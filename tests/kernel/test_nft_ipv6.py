@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kernel.nft_testbed import network, plug
+from kernel.polling import eventually
 from kernel.testbed import NamespaceTestbed, script
 
 A, B = "fd00:a", "fd00:b"
@@ -70,7 +70,7 @@ def test_networks_reach_each_other_only_if_both_are_routed(testbed: NamespaceTes
     testbed.host.run("sysctl", "-q", "-w", "net.ipv6.conf.all.forwarding=1")
     both = first == second == "routed"
     assert guest.ask(f"{B}::2") == (f"{A}::2" if both else "")
-    # The host is not reached at its address on the other network either.
+    # The host is not reachable at its address on the other network either.
     assert guest.ask(f"{B}::1", 53) == (f"{A}::2" if both else "")
     assert guest.ask(f"{A}::1", 53) == f"{A}::2"
 
@@ -124,11 +124,12 @@ def test_the_host_keeps_its_default_route_from_router_advertisements(testbed: Na
     testbed.host.run("ip", "-6", "route", "delete", "default")
     testbed.outside.run("sysctl", "-q", "-w", "net.ipv6.conf.all.forwarding=1")
     testbed.host.run("sysctl", "-q", "-w", "net.ipv6.conf.eth0.accept_ra=1")
-    for _ in range(50):
+
+    def is_advertised() -> bool:
         advertise(testbed)
-        if default_routes(testbed) == ["ra"]:
-            break
-        time.sleep(0.2)
+        return default_routes(testbed) == ["ra"]
+
+    eventually(is_advertised)
     assert default_routes(testbed) == ["ra"]
     result = testbed.task("nft", [network("a", A, "nat")])
     assert "net.ipv6.conf.eth0.accept_ra: 1 -> 2" in result["changes"][0]

@@ -41,7 +41,7 @@ def line(process: subprocess.Popen[str]) -> str:
 
 
 def sources_seen(testbed: NamespaceTestbed, guest: Namespace, first_port: int, count: int = 4) -> list[tuple[str, int]]:
-    """The source of so many connections of each protocol as the outside sees it; ``first_port``: of the guest."""
+    """The source of so many connections of each protocol as seen outside; ``first_port``: of the guest."""
     service = testbed.outside.start(*script("peer_printer"), str(count))
     assert line(service) == "ready"
     guest.run(*script("peer_sender"), OUTSIDE, str(count), str(first_port))

@@ -37,7 +37,7 @@ def testbed(tmp_path: Path) -> Iterator[OpenvswitchTestbed]:
 
 
 def stack_settings(testbed: OpenvswitchTestbed) -> list[str]:
-    """What the host's own stack makes of a guest's port."""
+    """How the host's own network stack treats a guest's port."""
     return testbed.host.run("cat", *(f"/proc/sys/net/{name}" for name in STACK_SETTINGS)).split()
 
 
@@ -91,7 +91,7 @@ def test_the_mac_table_size_can_be_set_changed_and_left_to_open_vswitch(
         assert not testbed.task("bridge", desired)["changed"]
     assert testbed.task("bridge", [LAB])["changes"] == ["bridge br-lab: fdb_max_learned 60 -> 0"]
     assert columns() == initial
-    # One that somebody else has set stays, until we are told another.
+    # A value that another program has set stays, until ours is changed.
     testbed.host.vsctl("set", "bridge", "br-lab", "other_config:mac-table-size=4000")
     assert not testbed.task("bridge", [LAB])["changed"]
     assert testbed.task("bridge", [{**LAB, "fdb_max_learned": 4000}])["changed"]

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The resolver part against the real openresolv and Debian's resolvconf: resolv.conf before, with and after."""
+"""The resolver reconciler with the real openresolv and Debian's resolvconf: resolv.conf before, with and after it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def scratch() -> Iterator[Path]:
-    """A folder outside of what is laid over, on a file system that can be an upper layer."""
+    """A folder outside of the overlays, on a file system that can be an upper layer."""
     with tempfile.TemporaryDirectory(prefix="virtnet-resolver-", dir=CACHE) as folder:
         yield Path(folder)
 
 
 @pytest.fixture
 def openresolv(trees: dict[str, Path], scratch: Path) -> Iterator[ResolverHost]:
-    """A host whose resolv.conf is openresolv's."""
+    """A host whose resolv.conf is managed by openresolv."""
     host = ResolverHost("openresolv", trees["openresolv"], scratch)
     host.uplink(UPLINK)
     yield host
@@ -41,7 +41,7 @@ def openresolv(trees: dict[str, Path], scratch: Path) -> Iterator[ResolverHost]:
 
 @pytest.fixture
 def debian(trees: dict[str, Path], scratch: Path) -> Iterator[ResolverHost]:
-    """A host whose resolv.conf is that of Debian's resolvconf, set up as its package and service do."""
+    """A host whose resolv.conf is managed by Debian's resolvconf, set up as its package and service do."""
     host = ResolverHost("resolvconf", trees["resolvconf"], scratch)
     host.run("mkdir", "-p", "/run/resolvconf/interface")
     host.run("ln", "-s", "/run/resolvconf/resolv.conf", "/etc/resolv.conf")
@@ -53,7 +53,7 @@ def debian(trees: dict[str, Path], scratch: Path) -> Iterator[ResolverHost]:
 
 @pytest.fixture(params=["openresolv", "debian"])
 def host(request: pytest.FixtureRequest) -> ResolverHost:
-    """Either."""
+    """Each of both hosts."""
     host: ResolverHost = request.getfixturevalue(request.param)
     return host
 
@@ -63,7 +63,7 @@ def servers(host: ResolverHost) -> list[str]:
 
 
 def search(host: ResolverHost) -> list[str]:
-    """The search list as a libc takes it: the last of domain and search."""
+    """The search list as libc reads it: the last of domain and search."""
     lines = [line.split() for line in host.resolv_conf()]
     return [words[1:] for words in lines if words[0] in ("domain", "search")][-1]
 
@@ -99,7 +99,7 @@ def test_a_vpn_that_connects_later_keeps_its_place(host: ResolverHost) -> None:
     host.run("resolvconf", "-d", "tun0")
     host.task(LAB)
     host.uplink("search corp\nnameserver 10.9.0.53\n", "tun0")
-    # Debian's writes no more servers than a libc asks, which is three.
+    # Debian's resolvconf writes no more than three servers, the limit of libc.
     assert servers(host) == ["192.168.30.1", *before][: 3 if host.provider == "resolvconf" else None]
     assert search(host) == [*domains, "lab"]
     assert not host.task(LAB)["changed"]

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is restored where one network cannot be as it is defined."""
+"""What is restored if one network cannot be set up as defined."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Routes to subnets behind guests, asserted by real packets."""
+"""Routes to subnets behind guests, tested with real packets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def testbed(tmp_path: Path) -> Iterator[NamespaceTestbed]:
 def run(testbed: NamespaceTestbed, *routes: dict[str, Any], mode: str = "nat") -> Any:
     """Both modules with the options that orchestration.desired_state gives them; returns the result of the bridge.
 
-    Check mode predicts it, and a second run changes nothing.
+    Asserts that check mode predicts the result, and that a second run changes nothing.
     """
     subnets = [f"{A}.0/24", f"{A6}::/64", *(route["to"] for route in routes)]
     rules = [{"name": "a", "bridge": "br-a", "mode": mode, "subnets": subnets}]
@@ -46,7 +46,7 @@ def our_routes(testbed: NamespaceTestbed) -> list[str]:
 
 
 def router(testbed: NamespaceTestbed, host: int = 2) -> Namespace:
-    """A guest with subnets behind it."""
+    """A guest that routes subnets behind it."""
     guest = testbed.add_guest("br-a", f"{A}.{host}/24", gateway=f"{A}.1")
     guest.run("ip", "address", "add", f"{A6}::{host}/64", "dev", "eth0", "nodad")
     guest.run("ip", "-6", "route", "add", "default", "via", f"{A6}::1")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The evaluator predicts what the kernel does to packets: random rulesets, compared with the kernel itself."""
+"""The evaluator predicts how the kernel treats packets: random rulesets, compared with the kernel itself."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def random_ruleset(rng: random.Random, family: str) -> str:
         lines += [f"chain {name} {{", *rules, "}"]
     for i in range(rng.randint(1, 4)):
         hook = rng.choice([*HOOKS, "forward", "input"])
-        # The first is before conntrack.
+        # The first priority is before conntrack.
         priority = rng.choice((-300, -10, 0, 10)) if hook in ("prerouting", "output") else rng.choice((-10, 0, 10))
         policy = rng.choice(("accept", "drop"))
         rules = [random_rule(rng, names) for _ in range(rng.randint(1, 5))]
@@ -200,7 +200,7 @@ def random_tables(rng: random.Random) -> str:
         for chain in (*chains, "c1", "c2"):
             later_chains = {"c1": ["c2"], "c2": []}.get(chain, ["c1", "c2"])
             for _ in range(rng.randint(1, 4)):
-                # iptables refuses an interface that the chain cannot have.
+                # iptables refuses an interface that does not fit the chain.
                 refused = {"PREROUTING": "-o", "INPUT": "-o", "OUTPUT": "-i"}.get(chain, "-x")
                 usable = [match for match in IPTABLES_MATCHES if refused not in match.split()]
                 matches = rng.sample(usable, rng.choice((0, 1, 1, 1, 2)))
@@ -259,7 +259,7 @@ def paths(packet: Sequence[Any], *, to_outside: bool) -> tuple[list[tuple[str, P
 
 
 def compare(topology: Topology, rules: Ruleset, family: int, text: str) -> Counter[str]:
-    """Compare prediction and kernel for many packets; returns how often each was predicted."""
+    """Compare prediction and kernel for many packets; returns how often there was each prediction."""
     counts: Counter[str] = Counter()
     for sink, destination in ((0, f"{NET[family]}1"), (1, OUTSIDE_ADDRESSES[family])):
         packets = [(f"{NET[family]}2", sport, destination, dport) for sport in SOURCES for dport in PORTS]

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How far systemd keeps our services to what they need; that they still work there, the Molecule scenarios show."""
+"""How strictly systemd confines our services; the Molecule scenarios show that they still work."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNITS = {
     host_files.RULES: host_files.rules_unit(Paths("/").engine),
     unit_name("lab"): unit_text(Layout(Paths("/")), PROGRAM),
 }
-# The exposure, 0 to 10, that systemd may see at most; newer versions look at more.
+# The highest exposure, 0 to 10, that systemd-analyze may report; newer versions check more.
 MAX_EXPOSURE = {unit_name("lab"): 2.5}
 DEFAULT_MAX_EXPOSURE = 5.5
 

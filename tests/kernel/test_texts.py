@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""No text of the user's becomes syntax, with nft, dnsmasq and systemd themselves as judges.
+"""No text of the user becomes syntax, checked with nft, dnsmasq and systemd themselves.
 
-What others make of texts, tests/unit/engine/test_texts.py shows; what dnsmasq makes of texts that it accepts,
-test_dnsmasq_syntax.py asks it.
+Other programs: tests/unit/engine/test_texts.py; texts that dnsmasq accepts:
+test_dnsmasq_syntax.py.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from kernel.dnsmasq_testbed import PROGRAM, NamedNamespace, open_folder, run
 from tools.hostile import SAMPLES, accepted, is_clear, networks, parts_of, read, spoilt, values
 
 CONTEXT = RenderContext(private=True, version=(2, 90), hosts_folder="/tmp/hosts")
-# Their values are dnsmasq's to understand: it tests them before anything is written.
+# dnsmasq parses the values of these options: it tests them before anything is written.
 CHECKED_BY_DNSMASQ = ("options", "raw")
 
 
 def spec_of(kind: Any, options: Any) -> Any:
-    """A part's spec, or None where it was refused as it shall be."""
+    """The spec of a reconciler, or None if the text was refused as expected."""
     try:
         spec = kind.from_options(Options(dict(options), "parts[0]"))
     except InvalidOption as error:
@@ -65,11 +65,11 @@ def rules_of(options: Any) -> Any:
 
 
 def fragment_of(options: Any) -> Any:
-    """What a network wants of dnsmasq."""
+    """The dnsmasq options of a network."""
     return spec_of(FragmentSpec, options)
 
 
-# As the role gives it to the part, or as a user of the part's own module does.
+# As the role passes it to the reconciler, or as a user of its own module does.
 rules = networks.map(lambda case: ("rules", case[1][1])) | spoilt(RULES[0], rules_of).map(
     lambda case: ("part", case[1])
 )
@@ -119,7 +119,7 @@ def test_rules_that_are_accepted_are_those_that_nft_lists(namespace: NamedNamesp
 
 
 def lines_of(spec: FragmentSpec) -> list[str]:
-    """The names of dnsmasq's options that a fragment sets, but for those that the user wrote as such."""
+    """The dnsmasq options that a fragment sets, without those that the user wrote directly."""
     text = render(spec, CONTEXT)
     raw = [setting.name for line in spec.raw for setting in read_lines(line, "raw")]
     names = [setting.name for setting in read_lines(text, "fragment")]
@@ -129,7 +129,7 @@ def lines_of(spec: FragmentSpec) -> list[str]:
 
 
 ALL_LINES = {line for one in FRAGMENTS for line in lines_of(FragmentSpec.from_options(Options(dict(one))))}
-# What another length of a subnet, or a network without DHCP, asks for.
+# Needed for other prefix lengths, or for a network without DHCP.
 ALL_LINES |= {"local", "dhcp-range", "dhcp-option"}
 
 

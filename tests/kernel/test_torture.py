@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs that are killed or disturbed on their way: the short form of ``make torture``, at steps that once mattered."""
+"""Runs that are killed or disturbed: the short form of ``make torture``, at steps that once failed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torture import damage, faults, unusual_hosts
 from torture.host import new_host
 from torture.scenario import Outcome, Scenario, before_step, kill_and_run_again, kill_and_tear_down
 
-# Many runs one after another, on a machine that may be slow.
+# Many runs in sequence, on a machine that may be slow.
 pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.fixture
 def without_system_dnsmasq() -> Iterator[Scenario]:
-    """A host with private instances of dnsmasq alone, on which nothing of ours is."""
+    """A host with private instances of dnsmasq only, and without networks of ours."""
     with new_host(serving=False) as host:
         scenario = Scenario(host)
         scenario.record_baseline()
@@ -27,7 +27,7 @@ def without_system_dnsmasq() -> Iterator[Scenario]:
 
 @pytest.fixture
 def with_bystander() -> Iterator[Scenario]:
-    """A host with a dnsmasq of its own, and a guest of a network that nobody alters."""
+    """A host with a dnsmasq of its own, and a guest of a network that no run changes."""
     with new_host() as host:
         scenario = Scenario(host, with_bystander=True)
         scenario.record_baseline()
@@ -35,7 +35,7 @@ def with_bystander() -> Iterator[Scenario]:
 
 
 def step_number(scenario: Scenario, plan: str, word: str) -> int:
-    """The first step of a plan in which there is a word."""
+    """The number of the first step of a plan that contains a word."""
     return next(i for i, step_text in enumerate(scenario.steps[plan], 1) if word in step_text)
 
 
@@ -51,9 +51,9 @@ def test_a_run_that_was_killed_is_completed_by_the_next_and_guests_of_others_los
     with_bystander: Scenario,
 ) -> None:
     assert_no_failure(
-        # Between the rules and the note of what they are.
+        # Between the rules and the record of them.
         kill_and_run_again(with_bystander, "first run", kill_at(with_bystander, "first run", ".rules.json")),
-        # Between fragments and the restart for them.
+        # Between the fragments and the restart for them.
         kill_and_run_again(with_bystander, "change", kill_at(with_bystander, "change", "systemctl restart")),
         kill_and_run_again(with_bystander, "removal", kill_at(with_bystander, "removal", "DeleteLink", after=1)),
         kill_and_run_again(with_bystander, "teardown", kill_at(with_bystander, "teardown", "os.rename", after=1)),
@@ -68,20 +68,20 @@ def test_a_teardown_removes_what_a_killed_run_left(without_system_dnsmasq: Scena
             "first run",
             kill_at(without_system_dnsmasq, "first run", "AddBridge(name='vn-nat'", after=2),
         ),
-        # Links of units, whose files are gone.
+        # Links of units whose files are removed.
         kill_and_tear_down(
             without_system_dnsmasq,
             "teardown",
             kill_at(without_system_dnsmasq, "teardown", "os.remove /etc/virtnet/dnsmasq.hosts/"),
         ),
-        # Files that were begun in folders of others.
+        # Unfinished files in folders of other programs.
         kill_and_tear_down(
             without_system_dnsmasq,
             "first run",
             kill_at(without_system_dnsmasq, "first run", "open /etc/virtnet/dnsmasq.hosts/"),
         ),
     )
-    # Power that is lost loses no definition.
+    # A power failure loses no definition.
     without_system_dnsmasq.advance_to("change")
     assert_no_failure(
         faults.reboot(
@@ -103,7 +103,7 @@ def test_a_failing_program_or_disk_gives_one_clear_error_and_the_next_run_conver
             with_bystander, "teardown", step_number(with_bystander, "teardown", "os.rename"), "/etc read-only"
         ),
     )
-    # Files of ours that cannot be read are named and left alone.
+    # Unreadable files of ours are reported and kept.
     with_bystander.advance_to("change")
     assert_no_failure(
         damage.definition_damaged(with_bystander, "truncated"),

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The interface that carries the way to the host becomes a port and is given back, under a connection to the host."""
+"""The interface with the host's default route becomes a port and is released, under a connection to the host."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def testbed(tmp_path: Path) -> Iterator[NamespaceTestbed]:
 
 @pytest.fixture
 def echo(testbed: NamespaceTestbed) -> Echo:
-    """A connection from outside, as that of ssh is."""
+    """A connection from outside, such as an ssh session."""
     testbed.host.start(*script("echo_server"))
     client = testbed.outside.start(*script("echo_client"), UPLINK)
     assert client.stdin is not None and client.stdout is not None
@@ -62,7 +62,7 @@ def run(
 
 
 def addresses_and_routes(testbed: NamespaceTestbed, interface: str) -> tuple[list[str], list[tuple[str, str, int]]]:
-    """Addresses and routes by gateways, but for those that every link has."""
+    """Addresses and routes with gateways, without those that every link has."""
     link = testbed.link(interface)
     addresses = [item["local"] for item in link["addr_info"] if item["scope"] == "global"] if link else []
     routes = []
@@ -93,12 +93,12 @@ def test_a_connection_survives_the_move_of_the_uplink_to_a_bridge_and_back(
     assert echo("moved") == "moved"
     assert not run(testbed, LAN, confirm=True)["changed"]
 
-    # As after a boot, and as the guard does when somebody removes the bridge: nobody need come and confirm.
+    # As after a boot, and as the guard does when the bridge was removed: no confirmation is needed.
     testbed.host.run("ip", "link", "delete", "br-lan")
     assert run(testbed, LAN, may_move=False)["changed"]
     assert (addresses_and_routes(testbed, "br-lan"), addresses_and_routes(testbed, "eth0")) == (before, ([], []))
     assert echo("made again") == "made again"
-    # What somebody else puts onto the interface meanwhile comes along, and what is put onto the bridge stays.
+    # Addresses that others add to the interface meanwhile move too, and addresses added to the bridge stay.
     testbed.host.run("ip", "address", "add", "198.51.100.8/24", "dev", "eth0")
     testbed.host.run("ip", "address", "add", "198.51.100.9/24", "dev", "br-lan")
     assert run(testbed, LAN, may_move=False)["changed"]
@@ -126,17 +126,17 @@ def test_without_a_confirmation_the_uplink_move_is_rolled_back(testbed: Namespac
         lambda: addresses_and_routes(testbed, "eth0") == before and not testbed.link("eth0").get("master")
     )
     assert echo("back") == "back"
-    # Nor does the guard, or a boot, try it: only a run, which can confirm it.
+    # The guard or a boot does not try it either: only a run, which can confirm it.
     assert "mac" in run(testbed, bridge, may_move=False)["changes"][0]
     result = run(testbed, bridge, may_move=False)
     assert not result["changed"] and "eth0 does not become a port of br-lan" in result["warnings"][0]
     assert addresses_and_routes(testbed, "eth0") == before
-    # With more time for the confirmation, which on a busy machine needs more than those 5 s.
+    # With more time for the confirmation, which needs more than those 5 s on a busy machine.
     bridge = {**LAN, "confirm_within": 60}
     assert run(testbed, bridge)["changed"] and not run(testbed, bridge, confirm=True)["changed"]
     assert echo("moved") == "moved"
 
-    # Without the option it is given back, and the bridge stays.
+    # Without the option it is released, and the bridge stays.
     assert "carries a default route" in run(testbed, {"name": "br-lan", "ports": ["eth0"]})["msg"]
     assert run(testbed, {"name": "br-lan"})["changed"] and not run(testbed, {"name": "br-lan"})["changed"]
     assert addresses_and_routes(testbed, "eth0") == before

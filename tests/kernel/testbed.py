@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A host, its guests and the outside, each a network namespace, and the engine at work in the host's.
+"""A host, its guests and the outside, each a network namespace; the engine runs in the host's.
 
 outside 203.0.113.1 --- 203.0.113.2 host (bridges) --- guests
 """
@@ -20,7 +20,7 @@ from uuid import uuid4
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROBE = Path(__file__).with_name("probe.py")
 PROGRAMS = Path(__file__).with_name("programs")
-# For what needs the standard library alone: starts sooner, and is not measured, since it runs nothing of the engine.
+# For programs that need the standard library alone: faster to start, and not measured, since no engine code runs.
 PYTHON = (sys.executable, "-S")
 
 # Seconds that a command may take on a busy machine.
@@ -36,12 +36,12 @@ UPLINK = "203.0.113.2"
 
 
 def script(name: str) -> tuple[str, ...]:
-    """The command that runs one of tests/kernel/programs that needs the standard library alone."""
+    """The command that runs a program of tests/kernel/programs that needs the standard library alone."""
     return (*PYTHON, str(PROGRAMS / f"{name}.py"))
 
 
 def engine_script(name: str) -> tuple[str, ...]:
-    """The command that runs one of tests/kernel/programs that imports the engine; its coverage is measured."""
+    """The command that runs a program of tests/kernel/programs that imports the engine; its coverage is measured."""
     return (*_WITH_BYTE_CODE, sys.executable, str(PROGRAMS / f"{name}.py"))
 
 
@@ -63,13 +63,13 @@ def call(*command: str, check: bool = True, stdin: str | None = None, timeout: f
 
 
 def in_parallel(*functions: Callable[[], T]) -> list[T]:
-    """The answers to questions that are asked in parallel: those that nobody answers take one timeout together."""
+    """The results of queries that run in parallel: all that time out share one timeout."""
     with ThreadPoolExecutor(len(functions)) as pool:
         return [future.result() for future in [pool.submit(function) for function in functions]]
 
 
 class Namespace:
-    """One network namespace; all that runs in it ends with it."""
+    """One network namespace; all processes in it end with it."""
 
     def __init__(self, name: str) -> None:
         self.name = f"vnt-{uuid4().hex[:6]}-{name}"
@@ -92,13 +92,13 @@ class Namespace:
         return json.loads(self.run(*command) or "[]")
 
     def serve(self, port: int = 8000) -> None:
-        """A TCP and UDP service that answers with the address that it sees; a sink on the next port."""
+        """A TCP and UDP service that replies with the client's address; a sink on the next port."""
         process = self.start(*PYTHON, str(PROBE), "serve", str(port))
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
 
     def ask(self, address: str, port: int = 8000, protocol: str = "tcp", source: str = "") -> str:
-        """What the service at an address saw of us, or '' where it is not reached."""
+        """Our address as the service at an address sees it, or '' if the service is unreachable."""
         arguments = [source] if source else []
         return self.run(*PYTHON, str(PROBE), "ask", protocol, address, str(port), *arguments).strip()
 
@@ -116,7 +116,7 @@ class Namespace:
 
 
 class NamespaceTestbed:
-    """The whole of it."""
+    """The host, the outside and the guests."""
 
     bridge_type = "linux"
 
@@ -133,7 +133,7 @@ class NamespaceTestbed:
         return Namespace("host")
 
     def plug(self, bridge: str, tap: str) -> None:
-        """Make a link of the host a port."""
+        """Attach a link of the host to a bridge."""
         self.host.run("ip", "link", "set", tap, "master", bridge)
 
     def add_veth(self, namespace: Namespace, device: str, address: str, host_link: str) -> None:
@@ -144,7 +144,7 @@ class NamespaceTestbed:
         namespace.run("ip", "address", "add", address, "dev", device, *(["nodad"] if ":" in address else []))
 
     def add_guest(self, bridge: str, address: str, gateway: str = "") -> Namespace:
-        """A guest with a fixed address, plugged into a bridge."""
+        """A guest with a fixed address, connected to a bridge."""
         namespace = Namespace(f"g{len(self.namespaces)}")
         self.namespaces.append(namespace)
         tap = f"tap{len(self.namespaces)}"
@@ -159,7 +159,7 @@ class NamespaceTestbed:
         return self.tasks(Task(part, desired, check, purge))[0]
 
     def tasks(self, *tasks: Task) -> list[Any]:
-        """Run several one after the other, in one process: to start it takes longer than most tasks."""
+        """Run several in sequence in one process: its start takes longer than most tasks."""
         runs = [
             {"part": t.part, "wanted": t.desired, "check": t.check, "purge": t.purge, "root": str(self.root)}
             for t in tasks
@@ -168,10 +168,10 @@ class NamespaceTestbed:
         return results
 
     def link(self, name: str) -> Any:
-        """A link of the host as ip tells it, or None."""
+        """A link of the host as ip shows it, or None."""
         for item in self.host.json("ip", "-d", "-j", "address", "show"):
             if item["ifname"] == name:
-                # What the kernel changes by itself: a timer, and the carrier's state a moment after the link is up.
+                # Values that the kernel changes by itself: a timer, and the carrier a moment after the link is up.
                 item.get("linkinfo", {}).get("info_data", {}).pop("gc_timer", None)
                 item.pop("operstate", None)
                 item["flags"] = [flag for flag in item["flags"] if flag != "NO-CARRIER"]

@@ -17,7 +17,7 @@ SCRIPT = REPOSITORY / "tests" / "tools" / "unpack-packages"
 
 @dataclass(frozen=True)
 class Unpacked:
-    """The files of some packages, and the libraries that they need and the machine lacks."""
+    """The files of some packages, with the libraries that they need and the machine lacks."""
 
     root: Path
 
