@@ -77,7 +77,7 @@ def move_networks() -> list[Step]:
             get_lease(testbed.guest, folder)
             dhcp6(testbed.guest, folder)
             steps = [_step(testbed, folder, daemon, leases)]
-            # As 'systemctl disable --now dnsmasq' and 'systemctl enable dnsmasq'; the latter cannot start it while ours runs.
+            # As 'systemctl disable --now dnsmasq' and 'systemctl enable dnsmasq'; it cannot start while ours runs.
             for enabled in ("disabled", "enabled"):
                 if enabled == "disabled":
                     daemon.stop()

@@ -36,7 +36,7 @@ NETS = {mode: f"192.168.{30 + at}" for at, mode in enumerate(MODES)}
 
 
 class ServiceTestbed(NamespaceTestbed):
-    """A guest in a network of each mode, and two services on all addresses of the host: port 53, and 8000 as another."""
+    """A guest in a network of each mode; services on all addresses of the host: DNS at 53, another at 8000."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
