@@ -125,5 +125,5 @@ def _diff(options: argparse.Namespace) -> int:
 
 
 def _interactive(command: list[str]) -> int:
-    """Hands over the terminal, for as long as its user likes."""
+    """Run an interactive command without a timeout."""
     return subprocess.run(command, check=False).returncode

@@ -29,11 +29,11 @@ class Guest:
 
     @property
     def tap(self) -> str:
-        """The host's end of our wire."""
+        """The host's end of the guest's veth."""
         return f"tap-{self.name}"
 
     def plug(self, bridge: str) -> None:
-        """Plugs the guest in afresh and starts its DHCP client; does not wait for the lease."""
+        """Connects the guest anew and starts its DHCP client; does not wait for the lease."""
         self.unplug()
         host = self.host
         host.run(["mkdir", "-p", f"/etc/netns/{self.name}"])
@@ -57,16 +57,16 @@ class Guest:
             return
         host.run(["ip", "link", "set", self.tap, "up"])
         host.run(["ovs-vsctl", "--timeout=30", "add-port", bridge, self.tap])
-        # Open vSwitch's userspace datapath passes on checksums that a veth has left to hardware, wrong as they are.
+        # Open vSwitch's userspace datapath forwards checksums that a veth left to hardware, although they are wrong.
         self.run(["ethtool", "-K", "eth0", "tx", "off"])
-        # And until the guard has seen the port, the host's own stack would answer the guest's ARP requests too.
+        # Until the guard has handled the port, the host's own stack would answer the guest's ARP requests too.
         arp_is_off = ["grep", "-qx", "8", f"/proc/sys/net/ipv4/conf/{self.tap}/arp_ignore"]
         userspace = host.attempt(["ovs-vsctl", "get", "bridge", bridge, "datapath_type"]).out.strip() == "netdev"
         if userspace and not eventually(lambda: host.attempt(arp_is_off).ok, GUARD_SECONDS):
             raise Failed(f"no guard on {host.name} has seen to {self.tap} within {GUARD_SECONDS} s")
 
     def unplug(self) -> None:
-        """Pulls the guest out and forgets it; its lease stays with the server, as with a machine switched off."""
+        """Removes the guest; its lease stays with the server, as after a machine is switched off."""
         host = self.host
         for pid in host.attempt(["ip", "netns", "pids", self.name]).out.split():
             host.attempt(["kill", "-9", pid])
@@ -81,7 +81,7 @@ class Guest:
         return self.host.attempt(["test", "-e", f"/run/netns/{self.name}"]).ok
 
     def lease(self, timeout: float = LEASE_SECONDS) -> str:
-        """The address that the DHCP client was given, once it and what comes with it is set.
+        """The address of the DHCP client, once it and the options of the lease are set.
 
         The client's script sets the address first, then the route and resolv.conf.
         """
@@ -108,7 +108,7 @@ class Guest:
 
     @contextmanager
     def listening(self, port: int) -> Iterator[None]:
-        """A TCP listener in the guest, that answers HTTP."""
+        """A TCP listener in the guest that answers HTTP."""
         pid = self.start(["python3", "-I", "-m", "http.server", "--bind", "0.0.0.0", str(port)])
         try:
             ready = ["curl", "-s", "-o", "/dev/null", f"http://127.0.0.1:{port}/"]
@@ -119,7 +119,7 @@ class Guest:
             self.host.run(["kill", pid])
 
     def start(self, command: list[str]) -> str:
-        """Starts a daemon in the guest, which ends with the host at the latest; returns its pid there."""
+        """Starts a daemon in the guest, which ends with the host at the latest; returns its pid on the host."""
         return self.run(["sh", "-c", '"$@" >/dev/null 2>&1 & echo $!', "sh", *command]).strip()
 
     def run(self, command: list[str], timeout: float = 60) -> str:
@@ -130,7 +130,7 @@ class Guest:
 
 
 class NetworkdGuest(Guest):
-    """A guest whose client is systemd-networkd, which asks again when its link has lost the carrier."""
+    """A guest whose client is systemd-networkd, which renews its lease after its link lost the carrier."""
 
     def _start_client(self) -> None:
         self.start(["sh", "-c", script("networkd_client.sh", self.name)])

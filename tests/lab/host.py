@@ -1,4 +1,4 @@
-"""A host of a lab: a systemd container in a network namespace that is there before it boots."""
+"""A host of a lab: a systemd container in a network namespace that exists before it boots."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FIRST_HOST_NUMBER = 10
 BOOT_SECONDS = 180
 STOP_SECONDS = 20
 READY = ("running", "degraded")
-# What a login of root has there; nothing of the machine's own environment is to get in.
+# The environment of a root login there; the machine's own environment must not get in.
 ENVIRONMENT = {
     "HOME": "/root",
     "LC_ALL": "C.UTF-8",
@@ -38,7 +38,7 @@ class Host:
 
     @property
     def port(self) -> str:
-        """The internet's end of our wire."""
+        """The internet's end of the host's veth."""
         return f"host{self.number}"
 
     @property
@@ -58,7 +58,7 @@ class Host:
         return self.pid != 0 and self.internet.has(self.port) and self._has_image(image)
 
     def ensure(self, image: str) -> None:
-        """Starts the host; one that was made from another image, or cannot be started, is replaced."""
+        """Starts the host; one with an outdated image, or one that cannot be started, is replaced."""
         if self.runs(image) or (self._has_image(image) and self._try_reboot()):
             return
         self.remove()
@@ -72,7 +72,7 @@ class Host:
         self._wait_for_boot()
 
     def reboot(self) -> None:
-        """Stops in order, and boots in a namespace that is as empty as a kernel's after a start."""
+        """Stops in order, and boots in a fresh namespace, as after a kernel's start."""
         podman("stop", "--time", str(STOP_SECONDS), self.namespace, timeout=STOP_SECONDS + 30)
         self._disconnect()
         self._connect()
@@ -80,7 +80,7 @@ class Host:
         self._wait_for_boot()
 
     def _try_reboot(self) -> bool:
-        """False for one that podman can neither stop nor start, as when its monitor was killed."""
+        """False if podman can neither stop nor start it, for example after its monitor was killed."""
         try:
             self.reboot()
         except Failed:
@@ -93,7 +93,7 @@ class Host:
         self.pid_file.unlink(missing_ok=True)
 
     def command(self, command: list[str]) -> list[str]:
-        """The command, as it has to be called on the machine to run on this host."""
+        """The command line, for use on the machine, that runs a command on this host."""
         if not self.pid:
             raise Failed(f"host {self.name} does not run")
         return ["nsenter", f"--target={self.pid}", "--mount", "--uts", "--ipc", "--net", "--pid", "--", *command]
@@ -124,7 +124,7 @@ class Host:
         self.internet.plug(self.namespace, self.port, f"52:54:00:00:00:{self.number:02x}")
 
     def _disconnect(self) -> None:
-        # A namespace goes when the kernel gets round to it, and the wire's other end with it: so take it out first.
+        # The kernel removes a namespace, and with it the veth's other end, some time later: remove the veth first.
         self.internet.unplug(self.port)
         netns.drop(self.namespace)
 

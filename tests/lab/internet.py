@@ -1,4 +1,4 @@
-"""The internet of a lab: wires to its hosts, a DNS server and a web server, in one namespace."""
+"""The internet of a lab: veths to its hosts, a DNS server and a web server, in one namespace."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Internet:
     state: Path
 
     def ensure(self) -> bool:
-        """Makes the internet unless it is whole; says whether it had to."""
+        """Creates the internet unless it is complete; returns whether it had to."""
         if self._is_running():
             return False
         self.remove()
@@ -47,7 +47,7 @@ class Internet:
         netns.drop(self.namespace)
 
     def plug(self, host_namespace: str, port: str, mac: str) -> None:
-        """A wire from here to a host, where it is called eth0."""
+        """A veth from here to a host, where it is called eth0."""
         self.unplug(port)
         self._ip("link", "add", port, "type", "veth", "peer", "name", "eth0", "address", mac, "netns", host_namespace)
         self._ip("link", "set", port, "master", SWITCH, "up")
@@ -66,7 +66,7 @@ class Internet:
         return attempt(netns.inside(self.namespace, command), timeout)
 
     def reaches(self, address: str, port: int, gateway: str) -> list[str]:
-        """How an outsider who routes a guest's address over the host gets through to it: not at all, one hopes."""
+        """How an outsider with a route through the host reaches a guest's address: by ping, TCP, or normally not at all."""
         self._ip("route", "replace", f"{address}/32", "via", gateway)
         try:
             ping = self.attempt(["ping", "-n", "-c", "1", "-W", "1", address]).ok

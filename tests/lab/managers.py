@@ -1,4 +1,4 @@
-"""Those who can manage the interfaces of a host of a lab, and what they may do to a bridge that is not theirs."""
+"""Programs that manage the interfaces of a lab's host, and how they may affect a bridge that is not theirs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .run import script
 BRIDGE = "vn-lab"
 TAP = "kvm7"
 ADDRESS = "10.80.0.1"
-# Each takes whatever it finds, as the images of some clouds have it; but for the loopback device, of which it would
-# take the route that 127.0.0.53 needs.
+# These managers configure every link, as on some cloud images; but not the loopback device, or they would remove the
+# route that 127.0.0.53 needs.
 CATCH_ALL = "[Match]\nName=!lo\n\n[Network]\nDHCP=yes\nLinkLocalAddressing=ipv6\n"
 
 
 @dataclass(frozen=True)
 class Manager:
-    """How a manager is started, what it is told to do then, and how it goes."""
+    """How a manager is started, made to reapply its configuration, and stopped."""
 
     name: str
     hosts: tuple[str, ...]
@@ -73,7 +73,7 @@ netplan apply
     ),
 )
 
-# Who has a host at its boot, by the name of the host; where nobody is named, ifupdown.
+# The manager that configures interfaces at boot, by the name of the host; by default ifupdown.
 BOOT_MANAGERS = {"debian12": "netplan, systemd-networkd", "debian13": "NetworkManager"}
 BOOT_SCRIPTS = {
     "debian12": f"""
@@ -92,7 +92,7 @@ systemctl disable networking
 
 
 def bridge(host: Host) -> dict[str, object]:
-    """The bridge as it is, with its index, so that one that was made again is seen."""
+    """The state of the bridge, with its index, which shows whether it was recreated."""
     (link,) = json.loads(host.run(["ip", "-d", "-j", "address", "show", "dev", BRIDGE]))
     ports = json.loads(host.run(["ip", "-j", "link", "show", "master", BRIDGE]))
     return {
@@ -105,12 +105,12 @@ def bridge(host: Host) -> dict[str, object]:
 
 
 def as_text(state: dict[str, object]) -> str:
-    """A bridge in one line."""
+    """The state of a bridge in one line."""
     return ", ".join(f"{key} {' '.join(value) if isinstance(value, list) else value}" for key, value in state.items())
 
 
 def bridge_faults(host: Host) -> list[str]:
-    """What is not as it should be with our bridge."""
+    """Deviations of our bridge from its definition."""
     state = bridge(host)
     faults = []
     if state["addresses"] != [ADDRESS]:
@@ -121,9 +121,9 @@ def bridge_faults(host: Host) -> list[str]:
 
 
 def taken_over(host: Host) -> list[str]:
-    """The bridge and the tap, by each running manager that has taken one."""
+    """The bridge and the tap, by each running manager that has configured one."""
     found_links = []
-    # What NetworkManager calls a link that somebody else made, and that it does nothing with.
+    # How NetworkManager reports a link of another program that it does not configure.
     untouched_states = {BRIDGE: ("unmanaged",), TAP: ("unmanaged", "connected (externally)")}
     if host.attempt(["systemctl", "is-active", "--quiet", "systemd-networkd"]).ok:
         listed = json.loads(host.run(["networkctl", "--json=short", "list"]))["Interfaces"]

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Owners and modes of what is ours on a host, beside those that the security guide names."""
+"""Owners and modes of our files on a host, compared with those in the security guide."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .host import Host
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs/docsite/rst/security.rst"
 _TABLE_HEADER = '    :header: "path", "owner", "folders", "files"'
-# Those of systemd itself, and of libvirt's daemon whose name begins alike.
+# Files of systemd itself, and of libvirt's daemon with a similar name.
 _FOREIGN_PATTERNS = ("/run/systemd/*", "*/systemd-private-*", "*virtnetworkd*", "/run/udev/*")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the guide: a pattern for paths, and what they shall be."""
+    """One line of the guide: a pattern for paths, and their owner and mode."""
 
     pattern: str
     owner: str
@@ -28,7 +28,7 @@ class Row:
     files: str
 
     def is_about(self, path: str) -> bool:
-        """Whether a path is meant, or one below."""
+        """Whether the pattern matches a path, or one of its parents."""
         return fnmatchcase(path, self.pattern) or fnmatchcase(path, f"{self.pattern}/*")
 
 
@@ -43,7 +43,7 @@ class Entry:
 
 
 def rows() -> list[Row]:
-    """The guide's table; what comes later is more particular."""
+    """The guide's table; later lines are more specific."""
     lines = iter(GUIDE.read_text().splitlines())
     for line in lines:
         if line == _TABLE_HEADER:
@@ -59,7 +59,7 @@ def rows() -> list[Row]:
 
 
 def own_entries(host: Host) -> list[Entry]:
-    """Whatever bears our name on a host, links left out."""
+    """All paths with our name on a host, without links."""
     text = host.run(
         ["find", "/etc", "/usr/local", "/var", "/run", "(", "-type", "f", "-o", "-type", "d", "-o", "-type", "s", ")",
          "-path", "*virtnet*", "-printf", "%y %u %m %p\\n"]
@@ -69,7 +69,7 @@ def own_entries(host: Host) -> list[Entry]:
 
 
 def deviations(host: Host) -> list[str]:
-    """What is not as the guide says, or not in it."""
+    """Paths that differ from the guide, or are not in it."""
     lines = []
     for entry in own_entries(host):
         matching = [row for row in rows() if row.is_about(entry.path)]

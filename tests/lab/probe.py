@@ -1,4 +1,4 @@
-"""Prints the state of the host it runs on, as JSON: what a tool for networks may have changed.
+"""Prints the state of the host it runs on, as JSON: everything that a tool for networks may change.
 
 Runs on the host itself (`python3 -I -`), so it imports nothing of ours. Every section is a flat
 mapping of a name to a value; what changes by itself (counters, timers, indices, handles) is left out.
@@ -20,7 +20,7 @@ Section = dict[str, Any]
 VOLATILE = {"ifindex", "link_index", "link_netnsid", "handle", "packets", "bytes", "metainfo", "valid_life_time",
             "preferred_life_time", "fdb_n_learned"}  # fmt: skip
 TREES = ("/etc", "/usr/local", "/var/lib")
-# Owned by programs that write on their own account, whoever runs beside them.
+# Files of programs that write them by themselves.
 EXCLUDED = (
     "/etc/.updated", "/etc/ld.so.cache", "/etc/machine-id", "/etc/mtab", "/var/lib/apt", "/var/lib/dbus",
     "/var/lib/dpkg", "/var/lib/misc/dnsmasq.leases", "/var/lib/openvswitch/conf.db", "/var/lib/pam", "/var/lib/systemd",
@@ -39,7 +39,7 @@ def run(*command: str) -> str:
 
 
 def wait_for_addresses() -> None:
-    """Lets duplicate address detection finish: it adds routes. A bridge without ports never does."""
+    """Waits until duplicate address detection has finished: it adds routes. A bridge without ports never finishes."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while run("ip", "-6", "address", "show", "tentative").strip() and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -83,13 +83,13 @@ def routes() -> Section:
 
 def rules() -> Section:
     section: Section = {}
-    # A host on which nothing is installed yet has no rules.
+    # A host without nftables has no rules.
     ruleset = run("nft", "-j", "list", "ruleset") if shutil.which("nft") else '{"nftables": []}'
     for item in json.loads(ruleset)["nftables"]:
         for kind, body in without_volatile(item).items():
             name = " ".join(str(body[key]) for key in ("family", "table", "chain", "name") if key in body)
             section.setdefault(f"{kind} {name}".strip(), []).append(body)
-    # libvirt puts in front what it starts last.
+    # libvirt inserts the rules of the last started network first.
     for name, bodies in section.items():
         if "LIBVIRT_" in name:
             bodies.sort(key=lambda body: json.dumps(body, sort_keys=True))

@@ -1,4 +1,4 @@
-"""A line for everything that takes long enough to wonder about."""
+"""Prints a line before everything that takes long."""
 
 from __future__ import annotations
 

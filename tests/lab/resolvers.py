@@ -1,4 +1,4 @@
-"""Those who can own resolv.conf on a host of a lab, a VPN with a server and a domain of its own, and what is asked."""
+"""Programs that manage resolv.conf on a lab's host, a VPN with a name server and a domain, and lookups of names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NM_CONF = "/etc/NetworkManager/conf.d/lab.conf"
 
 @dataclass(frozen=True)
 class Owner:
-    """How somebody comes to own resolv.conf and goes again, and how a VPN tells it of its server."""
+    """How a program takes over resolv.conf and gives it back, and how a VPN registers its name server with it."""
 
     name: str
     hosts: tuple[str, ...]
@@ -39,7 +39,7 @@ def networkmanager(dns: str) -> str:
     return script("start_networkmanager.sh", dns, UPLINK, (SCRIPTS / "vpn.nmconnection").read_text())
 
 
-# A manager that goes leaves addresses whose routes it made itself, which the next one takes for somebody else's.
+# A stopped manager leaves addresses without their routes, which the next manager treats as foreign.
 RETURN_TO_IFUPDOWN = "ip address flush dev eth0; ifup --force eth0"
 NM_STOP = f"""
 systemctl stop NetworkManager
@@ -74,13 +74,13 @@ def shell(host: Host, script: str) -> str:
 
 
 def clear_entries(host: Host) -> None:
-    """No entries of ours, and no guard that makes them again."""
+    """Removes our entries, and stops the guard, which would restore them."""
     shell(host, "systemctl stop virtnet.service")
     host.run(["python3", "-I", "-"], stdin=CLEAR_ENTRIES.read_text())
 
 
 def answers(host: Host, guest: Guest) -> dict[str, str]:
-    """What a program on the host gets for each kind of name."""
+    """The addresses that a program on the host gets for each kind of name."""
     address = guest.address()
 
     def name(queried: str) -> str:
@@ -97,12 +97,12 @@ def answers(host: Host, guest: Guest) -> dict[str, str]:
 
 
 def with_our_entries(before: dict[str, str], guest: Guest) -> dict[str, str]:
-    """The answers with our entries, where those without were ``before``."""
+    """The expected answers with our entries; ``before`` has the answers without them."""
     address = guest.address()
     return {**before, "short": address, "full": address, "reverse": f"{guest.name}.lab.internet.test"}
 
 
 def wait_for_answers(host: Host, guest: Guest, expected: dict[str, str]) -> dict[str, str]:
-    """The answers once they are as expected; NetworkManager and systemd-resolved take their time after each change."""
+    """Waits for the expected answers; NetworkManager and systemd-resolved need some time after each change."""
     eventually(lambda: answers(host, guest) == expected, TIMEOUT)
     return answers(host, guest)

@@ -1,4 +1,4 @@
-"""The one place that starts processes."""
+"""The one module that starts processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCRIPTS = Path(__file__).with_name("scripts")
 
 
 def script(name: str, *arguments: str) -> str:
-    """The text of a script of the lab, with its arguments, for ``sh -c``; it may be joined with other commands."""
+    """The text of a script of the lab, with its arguments, for ``sh -c``; other commands may follow or precede it."""
     return f"set -- {shlex.join(arguments)}\n{(SCRIPTS / name).read_text()}"
 
 
@@ -32,13 +32,13 @@ class Result:
 
 
 class Failed(RuntimeError):
-    """A command ended with another code than 0, or not at all."""
+    """A command failed or did not end in time."""
 
 
 def attempt(
     command: Sequence[str], timeout: float = 60, stdin: str = "", env: Mapping[str, str] | None = None
 ) -> Result:
-    """Runs a command whose failure is an answer."""
+    """Runs a command; a failure is returned, not raised."""
     try:
         result = subprocess.run(
             list(command),
@@ -48,7 +48,7 @@ def attempt(
             timeout=timeout,
             check=False,
             env=env,
-            # In a group of its own: a kill of "everybody in mine" on a host must not be us.
+            # In a group of its own, so that a host that signals its own group does not reach us.
             start_new_session=True,
         )
     except subprocess.TimeoutExpired as error:
@@ -57,7 +57,7 @@ def attempt(
 
 
 def run(command: Sequence[str], timeout: float = 60, stdin: str = "", env: Mapping[str, str] | None = None) -> str:
-    """Runs a command that must succeed, and returns what it printed."""
+    """Runs a command that must succeed, and returns its output."""
     result = attempt(command, timeout, stdin, env)
     if not result.ok:
         output = (result.err.strip() or result.out.strip())[-2000:]
@@ -75,7 +75,7 @@ def start(command: Sequence[str], log: Path) -> int:
 
 
 def stop(pids: Sequence[int], timeout: float = 3) -> None:
-    """Ends processes that we started: politely, then not."""
+    """Ends processes that we started: with SIGTERM, then with SIGKILL."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
         for pid in pids:
             try:
@@ -88,7 +88,7 @@ def stop(pids: Sequence[int], timeout: float = 3) -> None:
 
 
 def alive(pid: int) -> bool:
-    """A zombie whose parent never waits for it counts as gone."""
+    """A zombie whose parent never waits for it counts as ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""A host's state, written down and compared: teardown has to leave a host as it found it."""
+"""Snapshots of a host's state and their comparison: a teardown must restore the state before."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def load(file: Path) -> Snapshot:
 
 
 def differences(before: Snapshot, after: Snapshot) -> list[str]:
-    """One line for everything that is gone, new, or changed."""
+    """One line for everything that was added, removed or changed."""
     changed_links = set(before["links"]) ^ set(after["links"])
     before, after = _without_sysctls_of(changed_links, before), _without_sysctls_of(changed_links, after)
     before, after = _without_spanning_tree(before, after)
@@ -36,13 +36,13 @@ def differences(before: Snapshot, after: Snapshot) -> list[str]:
 
 
 def _without_sysctls_of(links: set[str], snapshot: Snapshot) -> Snapshot:
-    """A link that comes or goes is one line, and not one for each of its hundred sysctls."""
+    """A link that is added or removed is one line, not one for each of its hundred sysctls."""
     kept = {name: value for name, value in snapshot["sysctls"].items() if not links.intersection(name.split("/"))}
     return {**snapshot, "sysctls": kept}
 
 
 def _without_spanning_tree(before: Snapshot, after: Snapshot) -> tuple[Snapshot, Snapshot]:
-    """A bridge says for some 35 s that a port has come, and forgets addresses sooner meanwhile."""
+    """A bridge reports a new port for some 35 s, and forgets addresses sooner meanwhile."""
     transient = ("topology_change", "topology_change_detected", "ageing_time")
 
     def data(snapshot: Snapshot, name: str) -> dict[str, Any]:

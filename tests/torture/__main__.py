@@ -73,7 +73,7 @@ Round = Callable[[Scenario, KillPoints], Iterator[Outcome]]
 
 
 def kill_and_run_again_round(scenario: Scenario, kill_points: KillPoints) -> Iterator[Outcome]:
-    """Each plan in turn is killed once and run again; after the last the host is as before the first."""
+    """Each plan in turn is killed once and run again; after the last, the host is as before the first."""
     for name in scenario.plans:
         yield kill_and_run_again(scenario, name, kill_points.next(scenario, name, AGAIN))
 
@@ -131,7 +131,7 @@ def unusual(scenario: Scenario, kill_points: KillPoints) -> Iterator[Outcome]:
     yield unusual_hosts.run_on_unusual_host(scenario, rng.choice(list(unusual_hosts.UNUSUAL_HOSTS)))
 
 
-# With a bystander; and without one, where everything of the engine may be removed and the power may fail.
+# With a bystander; and without one, where the engine may be removed and the power may fail.
 ROUNDS_WITH_BYSTANDER: tuple[Round, ...] = (
     kill_and_run_again_round,
     tools,

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Scenarios with damaged files of the engine: each is named in an error, and other networks go on."""
+"""Scenarios with damaged files of the engine: an error names each, and other networks still work."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEFINITION = "/etc/virtnet/networks/nat.json"
 
 
 def definition_damaged(scenario: Scenario, damage: str) -> Outcome:
-    """Where the networks run: one definition is damaged. From the end of the first run to there again."""
+    """Networks exist; one definition is damaged. Starts and ends at the end of the first run."""
     outcome = Outcome("definition damaged", damage)
     host = scenario.host
     before = host.snapshot()
@@ -68,7 +68,7 @@ RECORDS = (
 
 
 def record_damaged(scenario: Scenario, path: str, damage: str) -> Outcome:
-    """Where the networks run: a note of ours is damaged. From the end of the first run to there again."""
+    """Networks exist; a runtime record is damaged. Starts and ends at the end of the first run."""
     outcome = Outcome("note damaged", f"{path}, {damage}")
     host = scenario.host
     host.sh(f"[ -e {path} ] || echo '{{}}' >{path}; cp {path} /run/kept; {DAMAGE[damage].format(path)}")
@@ -81,7 +81,7 @@ def record_damaged(scenario: Scenario, path: str, damage: str) -> Outcome:
     check_message(outcome, message)
     if message and path not in message:
         outcome.fail(f"the error does not name it: {message}")
-    # As it says.
+    # As the message says.
     host.sh(f"rm -f /run/virtnet/resolver-ready; rm -rf {path}; case {path} in /var/*) mv /run/kept {path};; esac")
     host.sh("rm -f /run/kept")
     scenario.verify(outcome, "first run")

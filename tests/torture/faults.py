@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Scenarios in which something that a run needs fails: a program, the disk, the power; or two runs meet."""
+"""Scenarios with a fault that a run depends on: a failing program, the disk, the power; or two runs at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torture.host import differences
 from torture.scenario import TIMEOUT_DIVISOR, Outcome, Scenario, before_step, error_of, run_and_kill
 
 TOOLS = ("nft", "dnsmasq", "systemctl", "ip", "tc", "ss")
-# A program that hangs has a child, as scripts have: that must not be left behind either.
+# A hanging program has a child, as scripts have; the engine must end that too.
 HANG = "sleep 987 & wait"
 FAIL = "echo 'the test has it fail' >&2; exit 1"
 _WRAPPER = """#!/bin/sh
@@ -31,7 +31,7 @@ def _wrapper_folder(scenario: Scenario) -> str:
 
 
 def wrap(scenario: Scenario, tool: str, number: int, fault: str) -> str:
-    """A folder with a wrapper of a program that causes a fault at the N-th call."""
+    """A folder with a wrapper of a program that causes a fault at its N-th call."""
     folder, host = _wrapper_folder(scenario), scenario.host
     real = host.sh(f"command -v {tool}").strip()
     text = _WRAPPER.format(count=f"{folder}/count", number=number, fault=fault, real=real)
@@ -42,7 +42,7 @@ def wrap(scenario: Scenario, tool: str, number: int, fault: str) -> str:
 
 
 def calls(scenario: Scenario, tool: str) -> int:
-    """Number of calls since the program was wrapped."""
+    """The number of calls since the program was wrapped."""
     return int(scenario.host.sh(f"cat {_wrapper_folder(scenario)}/count 2>/dev/null || echo 0"))
 
 
@@ -55,7 +55,7 @@ def check_message(outcome: Outcome, message: str) -> None:
 
 
 def tool_fails(scenario: Scenario, name: str, tool: str, number: int, fault: str) -> Outcome:
-    """The N-th call of a program fails or hangs; then the plan is run again. From the plan's begin to its end."""
+    """The N-th call of a program fails or hangs; then the plan is run again. Starts and ends with the plan."""
     word = "hanging" if fault == HANG else "failing"
     outcome = Outcome(f"{tool} {word}", f"{name}, call {number} of {tool}")
     folder = wrap(scenario, tool, number, fault)
@@ -75,7 +75,7 @@ def tool_fails(scenario: Scenario, name: str, tool: str, number: int, fault: str
 DISKS = {
     "disk full": ("cat /dev/zero >{disk}/full 2>/dev/null || true", "rm {disk}/full"),
     "/run full": ("cat /dev/zero >/run/full 2>/dev/null || true", "rm /run/full"),
-    # What is open for writing there already does not keep a mount of its own from being read-only.
+    # Files that are open for writing keep a file system from becoming read-only, but not a separate mount.
     **{
         f"{folder} read-only": (
             f"mount --bind {folder} {folder}; mount -o remount,bind,ro {folder}",
@@ -87,7 +87,7 @@ DISKS = {
 
 
 def disk_fails(scenario: Scenario, name: str, number: int, kind: str) -> Outcome:
-    """From a step on nothing can be written somewhere; then it can, and the plan is run again."""
+    """From a step on, a folder cannot be written; then it can again, and the plan is run again."""
     outcome = Outcome(kind, before_step(scenario, name, number)[0])
     fault, remedy = (text.format(disk=scenario.host.disk) for text in DISKS[kind])
     result = scenario.host.run_tasks(scenario.plans[name], step=number, fault=fault)
@@ -98,7 +98,7 @@ def disk_fails(scenario: Scenario, name: str, number: int, kind: str) -> Outcome
 
 
 def reboot(scenario: Scenario, name: str, number: int) -> Outcome:
-    """Power lost at a step; the boot restores what is defined; then the plan is run again. No bystander lives on."""
+    """The power fails at a step; the boot restores the definitions; then the plan is run again. Without a bystander."""
     outcome = Outcome("power lost, booted, run again", before_step(scenario, name, number)[0])
     run_and_kill(scenario, outcome, name, {"step": number})
     scenario.host.halt()
@@ -113,7 +113,7 @@ def reboot(scenario: Scenario, name: str, number: int) -> Outcome:
 
 
 def two_runs_at_once(scenario: Scenario, name: str, rng: random.Random) -> Outcome:
-    """Two runs of one plan at the same time: the lock has them take turns, and both end well."""
+    """Two runs of one plan at the same time: the lock serializes them, and both succeed."""
     pause = rng.uniform(0, 0.3)
     outcome = Outcome("two runs at once", f"{name}, {pause:.3f} s apart")
     scenario.host.start_tasks(scenario.plans[name])
@@ -129,7 +129,7 @@ def two_runs_at_once(scenario: Scenario, name: str, rng: random.Random) -> Outco
 
 
 def guard_killed(scenario: Scenario, rng: random.Random) -> Outcome:
-    """Where the networks run: fault, the guard killed at an instant of its work, and started again."""
+    """Networks exist; a fault, the guard killed while it repairs, and started again."""
     fault = rng.choice(
         ("nft flush ruleset", "ip link delete vn-nat", "ip link set vn-iso down", "rm /etc/dnsmasq.d/virtnet-*",
          "ip address flush dev vn-routed", "echo 0 >/proc/sys/net/ipv4/ip_forward", "ip link delete vn-routed")
@@ -151,6 +151,6 @@ def guard_killed(scenario: Scenario, rng: random.Random) -> Outcome:
 
 
 def _differences_to_running(scenario: Scenario) -> list[str]:
-    """Notes below /run, and the guard itself, are not part of what a host shall be."""
+    """Runtime records, and the guard itself, are not part of the desired state."""
     changed = differences(scenario.expected["first run"], scenario.host.snapshot())
     return [line for line in changed if not line.startswith(("file /run/virtnet", "process "))]

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A host that is only namespaces: its own links, mounts and processes, its own /etc, /var, /run and /usr/local.
+"""A host made of namespaces: its own links, mounts and processes, its own /etc, /var, /run and /usr/local.
 
 outside 203.0.113.1 --- 203.0.113.2 eth0 host (bridges) --- guests, each a namespace in the host
 
-All ends with its first process, and that with this one, however it ends.
+The host ends with its first process, and that ends with this one in any case.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Bystander:
     process: subprocess.Popen[str]
 
     def counts(self) -> dict[str, Any]:
-        """What it sent and lost since the last time, and what it has received and renewed in all."""
+        """The packets sent and lost since the last call, and the total of bytes received and leases renewed."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
@@ -57,15 +57,15 @@ class Bystander:
 
 
 class RunTimeout(Exception):
-    """A run did not end."""
+    """A run did not end in time."""
 
 
 class RunKilled(Exception):
-    """The run was killed, as it was to be."""
+    """The run was killed as planned."""
 
 
 class Host:
-    """A host that has booted; see ``new_host``."""
+    """A running host; see ``new_host``."""
 
     def __init__(self, disk: Path, serving: bool) -> None:
         self.disk = disk
@@ -96,7 +96,7 @@ class Host:
         subprocess.run(["nsenter", mount_namespace, "sh", "-ec", script], input=stdin, text=True, check=True)
 
     def boot(self) -> None:
-        """Start it; the disk is as it was."""
+        """Boot the host; its disk is unchanged."""
         mount_namespace = f"--mount=/proc/{self._disk_holder.pid}/ns/mnt"
         unshare = ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
         boot = ["sh", f"{SCRIPTS}/boot.sh", str(self.disk)]
@@ -108,7 +108,7 @@ class Host:
             self.sh("systemctl start dnsmasq.service")
 
     def halt(self) -> None:
-        """Power off at once."""
+        """Power off without a shutdown."""
         if self.first is not None:
             self.first.kill()
             self.first.wait()
@@ -128,7 +128,7 @@ class Host:
         return ["nsenter", "-t", str(self.pid), "-m", "-n", "-p", "-i", "-u", "--", *inside, *command]
 
     def environment(self) -> dict[str, str]:
-        """With our systemctl before the real one; what Python compiles is kept aside."""
+        """The stand-in for systemctl comes first; byte code is kept outside of the source tree."""
         path = os.pathsep.join([f"{self.disk}/bin", os.environ.get("PATH", os.defpath)])
         variables = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
         return {**variables, "PATH": path, "PYTHONPYCACHEPREFIX": str(COLLECTIONS.parent / "pycache")}
@@ -149,17 +149,17 @@ class Host:
         return self.run("sh", "-ec", script).stdout
 
     def start(self, *command: str, namespace: str = "", **options: Any) -> subprocess.Popen[str]:
-        """A program that goes on; it ends with the host."""
+        """Start a program in the background; it ends with the host."""
         return subprocess.Popen(self.argv(command, namespace), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                 env=self.environment(), cwd="/", **options)  # fmt: skip
 
     def run_tasks(self, tasks: Tasks, *, first: str = "", **order: Any) -> dict[str, Any]:
-        """Run tasks; what they answered and the steps they took. Raises Cut where the run was killed."""
+        """Run tasks; returns their results and the steps. Raises RunKilled if the run was killed."""
         self.start_tasks(tasks, first=first, **order)
         return self.wait_for_tasks()
 
     def start_tasks(self, tasks: Tasks, *, first: str = "", second: bool = False, **order: Any) -> None:
-        """Have tasks run, by one of two engines."""
+        """Start tasks in one of two engine processes."""
         if second not in self.engines:
             self.engines[second] = self.start(sys.executable, f"{HERE}/launch.py", str(COLLECTIONS))
         stdin = self.engines[second].stdin
@@ -168,7 +168,7 @@ class Host:
         stdin.flush()
 
     def wait_for_tasks(self, *, second: bool = False) -> dict[str, Any]:
-        """What came of it."""
+        """Wait for the results of started tasks."""
         stdout = self.engines[second].stdout
         assert stdout is not None
         if not select.select([stdout], [], [], _TIMEOUT_SECONDS)[0]:
@@ -183,21 +183,21 @@ class Host:
         return [sys.executable, f"{HERE}/programs/virtnet_command.py", *arguments]
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """The program ``virtnet``."""
+        """Run the program ``virtnet``."""
         return self.run(*self._command(*arguments), check=False)
 
     def guard(self) -> subprocess.Popen[str]:
-        """The guard, at once; what it says goes nowhere."""
+        """Start the guard; its output is discarded."""
         return self.start(*self._command("guard"), stderr=subprocess.DEVNULL)
 
     def end(self, process: subprocess.Popen[str], number: int) -> None:
-        """Send a signal to what was started, not to what waits for it outside, and wait."""
+        """Send a signal to a started program, not to its parent outside of the host, and wait."""
         for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
             os.kill(int(pid), number)
         process.wait()
 
     def plug(self, bridge: str) -> Bystander:
-        """A guest with a lease, at work."""
+        """Connect a guest that gets a lease, and start its traffic."""
         if self.far_end is None:
             self.far_end = self.start(sys.executable, f"{HERE}/bystander.py", "serve", namespace="outside")
             assert self.far_end.stdout is not None
@@ -225,7 +225,7 @@ def _start_until_ready(command: Sequence[str]) -> subprocess.Popen[str]:
 
 @contextmanager
 def new_host(*, serving: bool = True) -> Iterator[Host]:
-    """A host that ends with the block; ``serving``: it has a dnsmasq of its own."""
+    """A host that ends with the block; ``serving``: it has its own dnsmasq."""
     folder = Path(tempfile.mkdtemp(prefix="vnx-"))
     folder.chmod(0o755)
     host = Host(folder, serving)
@@ -237,7 +237,7 @@ def new_host(*, serving: bool = True) -> Iterator[Host]:
 
 
 def differences(expected: Mapping[str, Any], actual: Mapping[str, Any]) -> list[str]:
-    """How two snapshots differ, a line each."""
+    """The differences between two snapshots, a line each."""
     lines = []
     for name in sorted({*expected, *actual}):
         if expected.get(name) != actual.get(name):

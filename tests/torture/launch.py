@@ -4,9 +4,9 @@
 """Runs tasks of a play as their modules do, with a fault before the N-th visible step or a kill after some time.
 
 Reads {"tasks": [[NAME, PARAMETERS], ...], "step": N, "fault": COMMAND, "after": SECONDS, "check": BOOL,
-"hurry": FACTOR}, writes what the tasks answered and the steps. Before step N it runs the command, or without one is
-killed. Nothing of this is in the engine: an audit hook (PEP 578) tells of files and programs, a wrapper of what is
-asked of the kernel by netlink.
+"timeout_divisor": FACTOR}, writes the tasks' results and the steps. Before step N it runs the command, or kills itself
+without one. The engine has no code for this: an audit hook (PEP 578) reports files and programs, a wrapper reports
+netlink requests.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 PACKAGE = "ansible_collections.virtnet.linux.plugins.module_utils."
 _FILE_EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.link", "os.chmod", "os.chown",
                 "os.truncate", "os.utime"}  # fmt: skip
-# What only reads, or starts nothing that could be seen.
+# Arguments of programs that only read, or start nothing visible.
 _READING = {"show", "list", "--test", "--version", "get", "is-active", "is-enabled", "-H", "--quiet", "-L", "cat"}
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
@@ -53,8 +53,8 @@ class StepCounter:
             self.on = True
 
     def audit_hook(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """An audit hook."""
-        # A number is a descriptor: the file was opened in a step of its own.
+        """Counts files that are changed and programs that are started."""
+        # A number is a descriptor: the file was opened in an earlier step.
         if event in _FILE_EVENTS and isinstance(arguments[0], str):
             self.step(f"{event} {arguments[0]}")
         elif event == "open" and isinstance(arguments[0], str) and isinstance(arguments[2], int):
@@ -65,18 +65,18 @@ class StepCounter:
 
 
 class ModuleExit(BaseException):
-    """A module has ended."""
+    """The module has finished."""
 
 
 class Parameters(dict[str, Any]):
-    """Options that were not given are None, as Ansible has it."""
+    """Ansible passes None for options that are not given."""
 
     def __missing__(self, key: str) -> None:
         return None
 
 
 class Module:
-    """What the engine sees of an Ansible module."""
+    """The part of AnsibleModule that the engine uses."""
 
     def __init__(self, params: dict[str, Any], check: bool) -> None:
         self.params = Parameters(params)
@@ -107,7 +107,7 @@ def run_task(name: str, params: dict[str, Any], check: bool) -> dict[str, Any]:
 
 
 def run_tasks(tasks: list[Any], check: bool) -> list[dict[str, Any]]:
-    """The tasks in turn; the parts get what virt_network returned, as in the role."""
+    """Run the tasks in order; as in the role, modules get the return values of virt_network."""
     answers: list[dict[str, Any]] = []
     defined: dict[str, Any] = {}
     for name, params in tasks:
@@ -126,7 +126,7 @@ def run_tasks(tasks: list[Any], check: bool) -> list[dict[str, Any]]:
 
 
 def divide_timeouts(factor: float) -> None:
-    """Programs that hang are given up sooner."""
+    """Shorten the engine's timeouts, for programs that hang."""
     communicate_unchanged = subprocess.Popen.communicate
 
     def communicate(self: Any, input: Any = None, timeout: float | None = None) -> Any:
@@ -136,7 +136,7 @@ def divide_timeouts(factor: float) -> None:
 
 
 def count_netlink(counter: StepCounter) -> None:
-    """What pyroute2 asks of the kernel is told by no audit event."""
+    """Netlink requests of pyroute2 raise no audit events."""
     links = import_module(PACKAGE + "kernel.link_changes")
     apply = links._apply
 
@@ -148,11 +148,11 @@ def count_netlink(counter: StepCounter) -> None:
 
 
 def run_order(order: dict[str, Any]) -> None:
-    """In a process of its own: run the tasks of an order, and answer."""
+    """Run the tasks of an order, in a process of its own, and print the results."""
     counter = StepCounter(order.get("step", 0), order.get("fault", ""))
     count_netlink(counter)
     if order.get("first"):
-        # Programs of the test's own that stand before the real ones.
+        # Fake programs of the test that hide the real ones.
         run = import_module(PACKAGE + "core.command")
         run.SEARCH_PATH = os.pathsep.join([order["first"], run.SEARCH_PATH])  # type: ignore[attr-defined]
     if order.get("timeout_divisor"):
@@ -171,7 +171,7 @@ def run_order(order: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Orders, a line each. All is imported before the first, as a module is whole in memory that Ansible sent."""
+    """Orders, a line each. Everything is imported before the first, as Ansible sends a module as a whole."""
     sys.path.insert(0, sys.argv[1])
     for module in walk_packages([str(Path(sys.argv[1], *PACKAGE.split(".")))], PACKAGE):
         import_module(module.name)

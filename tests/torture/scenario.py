@@ -34,7 +34,7 @@ class Outcome:
 
 
 class ScenarioFailed(Exception):
-    """The host differs from the desired state, so that no other scenario can start on it."""
+    """The host differs from the desired state, so no other scenario can start on it."""
 
 
 def error_of(result: dict[str, Any]) -> str:
@@ -72,7 +72,7 @@ class Scenario:
 
     @property
     def teardown(self) -> Tasks:
-        """The tasks after which nothing of the engine is left."""
+        """The tasks that remove everything of the engine."""
         return self.plans["teardown"]
 
     def record_baseline(self) -> None:
@@ -86,7 +86,7 @@ class Scenario:
             self.steps[name], self.seconds[name] = result["steps"], result["seconds"]
             self.expected[name] = self.host.snapshot()
         if self.with_bystander:
-            # Leases of networks that are gone are kept, as long as anything of ours is there.
+            # Leases of removed networks are kept as long as the engine is installed.
             self.expected["start"] = self.expected["teardown"]
         changed = self.differences("start")
         if changed:
@@ -95,7 +95,7 @@ class Scenario:
     def differences(self, name: str) -> list[str]:
         """Differences between the host and the baseline after a plan."""
         changed = differences(self.expected[name], self.host.snapshot())
-        # Where something of ours stays, it is remembered which subnets and bridges others had.
+        # While the engine is installed, it remembers subnets and bridges of other programs.
         history_file = "file /var/lib/virtnet/networks.json"
         return [line for line in changed if not (self.with_bystander and line.startswith(history_file))]
 
@@ -134,14 +134,14 @@ class Scenario:
         self.renewed = counts["renewed"]
 
     def advance_to(self, name: str) -> None:
-        """Run the plans that come before this one."""
+        """Run the plans before this one."""
         for plan, tasks in self.plans.items():
             if plan == name:
                 break
             self.run_without_error(tasks)
 
     def verify_converged(self, outcome: Outcome, name: str) -> None:
-        """Run the plan again: the host converges, and a third run has nothing to do."""
+        """Run the plan again: the host converges, and a third run changes nothing."""
         second = self.host.run_tasks(self.plans[name])
         if error_of(second):
             outcome.converged = False
@@ -156,7 +156,7 @@ class Scenario:
             raise ScenarioFailed(f"a third run would change: {error_of(third)}{'; '.join(changes(third))}")
 
     def verify_teardown(self, outcome: Outcome) -> None:
-        """Tear down: nothing is left."""
+        """Tear down: nothing of the engine remains."""
         result = self.host.run_tasks(self.teardown)
         if error_of(result):
             outcome.converged = False
@@ -186,9 +186,9 @@ def before_step(scenario: Scenario, name: str, number: int) -> tuple[str, dict[s
     return f"{name} before step {number} ({scenario.steps[name][number - 1][:90]})", {"step": number}
 
 
-# What follows a killed run.
+# What is done after a killed run.
 AGAIN, GONE = "run again", "torn down"
-# One of so many runs is killed at a random time instead of at a step.
+# One of this many runs is killed at a random time instead of at a step.
 _RANDOM_TIMES = 4
 # Files of the engine count as one kind of step.
 _ENGINE = re.compile(r"\S*/(?:engine|pycache)\b\S*")
@@ -204,7 +204,7 @@ class KillPoints:
     steps: int = 0
 
     def next(self, scenario: Scenario, name: str, then: str) -> tuple[str, str, dict[str, Any]]:
-        """Where to kill a plan next, for what follows."""
+        """The next kill of a plan, by what is done after it."""
         self.steps = 2 * sum(len(_distinct_steps(steps)) for steps in scenario.steps.values())
         if self.rng.randrange(_RANDOM_TIMES) == 0:
             return ("killed at an instant", *at_random_time(scenario, name, self.rng))
@@ -218,7 +218,7 @@ class KillPoints:
 
 
 def _distinct_steps(steps: Sequence[str]) -> list[int]:
-    """Numbers of steps, of those at files of the engine one of each kind."""
+    """Numbers of the steps; of those at files of the engine, one of each kind."""
     kinds: dict[str, int] = {}
     for number, text in enumerate(steps, 1):
         kinds.setdefault(_ENGINE.sub("", text) if _ENGINE.search(text) else str(number), number)

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs in a host: all that a run of the engine may leave there, as one mapping from name to text.
+"""Runs in a host: everything that a run of the engine may change there, as one mapping from name to text.
 
-python3 snapshot.py FOLDER, where FOLDER is what scripts/boot.sh was given.
+python3 snapshot.py FOLDER, where FOLDER is the argument of scripts/boot.sh.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# Of one moment: process numbers, logs, which bridges had ports when they went; and what this bed needs itself.
+# Volatile: process numbers, logs, ports of lost bridges; and the files of the test itself.
 _EXCLUDED = re.compile(
     r"/run/(netns|mount|virtnet/ports|xtables\.lock|systemctl\.lock|dnsmasq/dnsmasq\.pid|dnsmasq/log|virtnet-dnsmasq/[^/]+/(pid|log))"
     r"|/(etc|var)/(\.pwd\.lock|cache/|log/)"
 )
-# Files that are the same with another content.
+# Files whose content may differ.
 _CONTENT_IGNORED = re.compile(r"/run/virtnet/(lock|rules\.json)|.*\.leases|/etc/mtab")
 _TIMERS = re.compile(r".*_timer$|.*_left$")
 _LINK = ("ifname", "mtu", "address", "ifalias", "master", "group")
@@ -39,7 +39,7 @@ def links() -> Iterator[tuple[str, Any]]:
         info = item.get("linkinfo", {})
         data = {k: v for k, v in info.get("info_data", {}).items() if not _TIMERS.match(k) and k not in ("root_id",)}
         flags = sorted(set(item["flags"]) & {"UP", "PROMISC", "ALLMULTI", "MULTICAST", "NOARP"})
-        # A link-local address comes by itself, later.
+        # The kernel adds a link-local address by itself, later.
         own = [f"{a['local']}/{a['prefixlen']}" for a in item["addr_info"] if a["scope"] != "link" and "local" in a]
         kept = {key: item.get(key) for key in _LINK}
         yield f"link {item['ifname']}", [kept, info.get("info_kind"), data, flags, sorted(own)]

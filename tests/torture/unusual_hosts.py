@@ -33,12 +33,12 @@ UNUSUAL_HOSTS = {
 
 
 def run_on_unusual_host(scenario: Scenario, kind: str) -> Outcome:
-    """Two runs, of which the second changes nothing, a teardown, and nothing is left."""
+    """Two runs, of which the second changes nothing, and a teardown that removes everything."""
     outcome = Outcome(kind, "a first run, a second, teardown")
     make, undo = UNUSUAL_HOSTS[kind]
     host = scenario.host
     host.sh(make)
-    # What is ours goes, whoever made it.
+    # Whatever is ours is removed, also if another program made it.
     before = {name: value for name, value in host.snapshot().items() if not name.startswith("file /var/lib/virtnet")}
     networks = [network for network in scenario.networks if kind != "no IPv6" or "ipv6" not in network]
     start = time.monotonic()
