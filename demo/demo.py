@@ -1,6 +1,6 @@
-"""`make demo`: a network on a disposable host, two guests on it, and what they can and cannot do.
+"""`make demo`: a network on a disposable host, two guests on it, and what they can and cannot reach.
 
-Ends with 0 if every line of the table is as it should be and the second run of the playbook changes nothing.
+Exit status 0 if every line of the table is as expected and the second run of the playbook changes nothing.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def show(lines: list[Line]) -> None:
 
 
 def playbook() -> str:
-    """Runs the playbook as its user would, tells its tasks, and returns Ansible's last line on the host."""
+    """Runs the playbook as its user would, prints its tasks, and returns Ansible's last line about the host."""
     program = Path(sys.executable).with_name("ansible-playbook")
     command = [str(program), "-i", str(ROOT / "demo/inventory"), "virtnet.linux.site"]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PYTHONUNBUFFERED": "1"}

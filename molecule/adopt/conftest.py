@@ -1,4 +1,4 @@
-"""virsh and the guests as the judges of who has the networks."""
+"""virsh and the guests show who owns the networks."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from lxml import etree
 from lab.guest import Guest
 from lab.host import Host
 
-# A DHCP client that asks for one address, and changes nothing of the guest.
+# A DHCP client that requests one address, and changes nothing in the guest.
 DHCP_REQUEST = ["udhcpc", "-f", "-i", "eth0", "-s", "/bin/true", "-q", "-n", "-t", "5", "-T", "3"]
 
 
 @dataclass(frozen=True)
 class Libvirt:
-    """libvirt on a host."""
+    """virsh on a host."""
 
     host: Host
 
@@ -42,7 +42,7 @@ class Libvirt:
         return re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", self.virsh("net-port-list", name))
 
     def leases(self, name: str) -> dict[str, str]:
-        """Address to hardware address."""
+        """Address to MAC address."""
         rows = re.findall(r"(\S+) +ipv4 +([0-9.]+)/", self.virsh("net-dhcp-leases", name))
         return {address: mac for mac, address in rows}
 
@@ -54,13 +54,13 @@ def libvirt(lab_host: Host) -> Libvirt:
 
 @pytest.fixture(scope="module")
 def roamer(lab_host: Host) -> Guest:
-    """On the network default."""
+    """A guest on the network default."""
     return Guest(lab_host, "roamer")
 
 
 @pytest.fixture(scope="module")
 def clerk(lab_host: Host) -> Guest:
-    """On the network office, a static host."""
+    """A guest on the network office, with a static host."""
     return Guest(lab_host, "clerk")
 
 
@@ -88,7 +88,7 @@ def gets_address() -> Callable[[Guest, str], bool]:
 
 @dataclass(frozen=True)
 class Pings:
-    """What a guest has sent since before anything happened; ``gaps``: how many had no answer, each time."""
+    """The pings of a guest since the beginning; ``gaps``: how many in sequence had no answer, for each gap."""
 
     sent: int
     gaps: list[int]

@@ -22,18 +22,18 @@ TEMPLATES = {
     template["name"]: template
     for template in yaml.safe_load((ROOT / "playbooks/awx/awx.yml").read_text())["virtnet_awx"]["job_templates"]
 }
-# What AWX adds to the variables of every job.
+# Variables that AWX adds to every job.
 AWX_VARIABLES = {"awx_job_id": 7, "awx_job_launch_type": "manual", "awx_user_name": "admin", "tower_job_id": 7}
 
 Launch = Callable[..., "Job"]
 
 
 class Unsafe(str):
-    """Text that Ansible must not take for a template: AWX marks what users answer so."""
+    """Text that Ansible must not treat as a template: AWX marks users' answers so."""
 
 
 class Dumper(yaml.SafeDumper):
-    """Writes such text with its mark."""
+    """Writes such text with its tag."""
 
 
 Dumper.add_representer(Unsafe, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text), style='"'))
@@ -41,19 +41,19 @@ Dumper.add_representer(Unsafe, lambda dumper, text: dumper.represent_scalar("!un
 
 @dataclass(frozen=True)
 class Job:
-    """What a job came to, by its events."""
+    """The results of a job, from its events."""
 
     status: str
     events: list[dict[str, Any]]
 
     @property
     def hosts(self) -> set[str]:
-        """Who had a task done."""
+        """The hosts that ran a task."""
         return {event["event_data"]["host"] for event in self.events if event["event"] == "runner_on_ok"}
 
     @property
     def changed(self) -> dict[str, set[str]]:
-        """The tasks that changed something, of each host."""
+        """The tasks that changed something, for each host."""
         tasks: dict[str, set[str]] = {host: set() for host in self.hosts}
         for event in self.events:
             if event["event"] == "runner_on_ok" and event["event_data"]["res"].get("changed"):
@@ -70,7 +70,7 @@ class Job:
         return "\n".join(event["stdout"] for event in self.events)
 
     def summary(self) -> str:
-        """The events in a few words each, for who reads the test's output."""
+        """The events in a few words each, for the test's output."""
         words = []
         for event in self.events:
             data = event["event_data"]
@@ -81,7 +81,7 @@ class Job:
 
 
 def hosts_of_slice(number: int, count: int) -> dict[str, Any]:
-    """The inventory as AWX hands it over: every count-th host, with its variables resolved from its groups."""
+    """The inventory as AWX passes it: every count-th host, with its variables resolved from its groups."""
     inventory = InventoryManager(DataLoader(), [str(source) for source in SOURCES])
     names = sorted(host.name for host in inventory.get_hosts("lab_hosts"))[number - 1 :: count]
     variables = {name: inventory.get_host(name).vars for name in names}
@@ -94,7 +94,7 @@ def hosts_of_slice(number: int, count: int) -> dict[str, Any]:
 
 
 def answers_of(template: Mapping[str, Any], answers: Mapping[str, Any]) -> dict[str, Any]:
-    """The survey's answers with its defaults, and as AWX refuses or marks them."""
+    """The survey's answers with defaults, checked and marked as AWX does."""
     questions = {question["variable"]: question for question in template.get("survey", {}).get("spec", [])}
     assert answers.keys() <= questions.keys()
     values = {variable: answers.get(variable, question["default"]) for variable, question in questions.items()}

@@ -1,4 +1,4 @@
-"""A guest on each host, and a VPN beside it; all that was seen ends in one table."""
+"""A guest and a VPN on each host; all results end in one table."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LAB = Lab(f"molecule-{os.environ['MOLECULE_SCENARIO_NAME']}")
 
 
 class ByHost(LoadScopeScheduling):
-    """A process for each host: most of the time is spent waiting for its daemons."""
+    """A process for each host: the tests mostly wait for daemons."""
 
     def _split_scope(self, nodeid: str) -> str:
         return next(host.name for host in LAB.hosts() if host.name in nodeid)
@@ -36,7 +36,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByHost:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Only what is on a host."""
+    """Only for tests of one host."""
     selected = []
     for item in items:
         params: dict[str, object] = item.callspec.params
@@ -73,7 +73,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in reports_of_outcome
         if isinstance(report, pytest.TestReport)
     ]
-    # The report of a test's end repeats those of its call.
+    # The report of a test's teardown repeats those of its call.
     rows = [
         value for report in reports if report.when == "call" for name, value in report.user_properties if name == ROW
     ]

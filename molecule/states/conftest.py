@@ -1,4 +1,4 @@
-"""What a host tells about its networks: the engine's word, and that of other programs."""
+"""The state of a host's networks, from the engine and from other programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NETWORK_STATES = Path(lab.__file__).with_name("programs") / "network_states.py"
 
 @dataclass(frozen=True)
 class NetworkHost:
-    """A host that carries networks, and its guest."""
+    """A host with networks, and its guest."""
 
     host: Host
 

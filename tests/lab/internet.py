@@ -66,7 +66,7 @@ class Internet:
         return attempt(netns.inside(self.namespace, command), timeout)
 
     def reaches(self, address: str, port: int, gateway: str) -> list[str]:
-        """How an outsider with a route through the host reaches a guest's address: by ping, TCP, or normally not at all."""
+        """How an outsider with a route through the host reaches a guest: by ping, by TCP, or normally not at all."""
         self._ip("route", "replace", f"{address}/32", "via", gateway)
         try:
             ping = self.attempt(["ping", "-n", "-c", "1", "-W", "1", address]).ok

@@ -121,7 +121,7 @@ class Download:
 
 
 class Lease:
-    """Renewed by unicast again and again, as a client does (RFC 2131 section 4.4.5); retried until there is an answer."""
+    """Renewed by unicast all the time, as a client does (RFC 2131 section 4.4.5); retried until there is an answer."""
 
     def __init__(self, address: str, server: str, mac: str) -> None:
         self.address, self.server, self.mac = address, server, bytes.fromhex(mac.replace(":", ""))

@@ -69,7 +69,7 @@ RECORDS = (
 
 def record_damaged(scenario: Scenario, path: str, damage: str) -> Outcome:
     """Networks exist; a runtime record is damaged. Starts and ends at the end of the first run."""
-    outcome = Outcome("note damaged", f"{path}, {damage}")
+    outcome = Outcome("record damaged", f"{path}, {damage}")
     host = scenario.host
     host.sh(f"[ -e {path} ] || echo '{{}}' >{path}; cp {path} /run/kept; {DAMAGE[damage].format(path)}")
     host.sh("ip link delete vn-routed")

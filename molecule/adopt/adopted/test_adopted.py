@@ -1,4 +1,4 @@
-"""The networks are ours, libvirt knows them, and their guests are where they were."""
+"""The networks are ours, libvirt lists them, and their guests are still connected."""
 
 from __future__ import annotations
 
@@ -59,5 +59,5 @@ def test_libvirt_still_has_its_guest_on_the_network(libvirt) -> None:
 
 def test_no_dnsmasq_and_no_rules_of_libvirts_are_left(lab_host) -> None:
     assert "/var/lib/libvirt/dnsmasq" not in lab_host.run(["ps", "axww"])
-    # Ours has the names of bridges in sets and maps alone.
+    # Our table has names of bridges only in sets and maps.
     assert 'ifname "virbr0"' not in lab_host.run(["nft", "list", "ruleset"])

@@ -1,4 +1,4 @@
-"""Killed anywhere on the way, either way, the next run completes it, and guests go on."""
+"""An adoption or release that is killed at any step is completed by the next run, and guests lose no packets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lab.run import eventually
 
 TIMEOUT = 60
 SCRIPT = Path(__file__).parents[1] / "cut_short.py"
-# The steps of the way there and of the way back that a run is cut at. All of them: `make adopt-cuts`.
+# The steps of adoption and of release at which a run is killed. All steps: `make adopt-cuts`.
 DEFAULT_STEPS = {"debian12": (9, 12), "debian13": (17, 5)}
 MAX_STEPS = 60
 ALL_STEPS = os.environ.get("VIRTNET_CUTS") == "all"
@@ -24,7 +24,7 @@ def run_adoption(host, state: str, step: int) -> str:
 
 
 def is_completed_after_kill(lab_host, libvirt, guests, gets_address, state: str, step: int) -> bool:
-    """Whether there is such a step; all is well when its run was cut short and another came."""
+    """Whether the step exists; checks that all is well after a run was killed there and another one ran."""
     killed_run = run_adoption(lab_host, state, step)
     if ALL_STEPS and "done:" in killed_run:
         return False

@@ -1,4 +1,4 @@
-"""The networks are libvirt's again; guests have noticed nothing of it all."""
+"""The networks are libvirt's again; guests were not affected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Guests were asked nothing, and noticed nothing, while their networks went over and came back."""
+"""Guests lost no packets while their networks were adopted and released."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from lab.run import eventually
 
 MOVES = 2
 TIMEOUT = 60
-# A port that spanning tree makes wait is deaf for 30 s. A machine that has no time for us is late by less.
+# A port in the listening state of spanning tree is down for 30 s. Answers that are late because of load come sooner.
 MAX_LOST_PINGS = 150
 
 

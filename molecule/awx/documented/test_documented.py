@@ -1,6 +1,6 @@
-"""What README and the guides tell to do is done as they tell it, from the tarball to the teardown, over ssh.
+"""The instructions of README and the guides are followed, from the tarball to the teardown, over ssh.
 
-hv1.example.org is the host with an sshd; hv2.example.org, of the guide to fleets, the other.
+hv1.example.org is the host with an sshd; hv2.example.org, from the guide to fleets, is the other host.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ Host hv1.example.org
 """
 # A firewall that is not ours.
 FOREIGN_RULES = Path(__file__).with_name("foreign_rules.nft").read_text()
-# Not by useradd, which leaves more behind than it can take away; the star locks the password and not the account.
+# Not with useradd, which leaves files behind; the star locks the password, but not the account.
 ADD_ACCOUNT = """
 echo 'admin:*:1000:1000::/home/admin:/bin/sh' >> /etc/passwd
 install -D -m 600 /root/.ssh/authorized_keys /home/admin/.ssh/authorized_keys
 chown -R 1000 /home/admin
 """
 REMOVE_ACCOUNT = "sed -i '/^admin:/d' /etc/passwd; rm -r /home/admin"
-# Without an sshd it is entered otherwise.
+# A host without an sshd uses another connection.
 SECOND_HOST_VARS = """\
 ansible_connection: lab
 lab_name: {lab}
@@ -57,7 +57,7 @@ lab_host: debian12
 
 @dataclass(frozen=True)
 class Reader:
-    """Who does what the guides say: on a machine with Ansible, and on the host."""
+    """A reader who follows the guides, on a machine with Ansible and on the host."""
 
     folder: Path
     host: Host
@@ -86,11 +86,11 @@ class Reader:
         return attempt(inside, LONG_TIMEOUT, env=environment)
 
     def run_all(self, guide: str) -> dict[str, str]:
-        """What each of a guide's commands says."""
+        """The outputs of a guide's commands."""
         return {command: self.run(command) for command in documented.commands(guide)}
 
     def write_example(self, name: str, guide: str, word: str) -> None:
-        """A file that a guide shows is there."""
+        """Write a file that a guide shows."""
         (self.folder / name).write_text(documented.yaml_of(guide, word))
 
 
@@ -108,7 +108,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
 
 @pytest.fixture
 def guest(reader: Reader) -> Iterator[Guest]:
-    """A guest into which `admin` may log in; it shares the host's files."""
+    """A guest that `admin` may log in to; it shares the host's files."""
     host, guest = reader.host, Guest(reader.host, "guest-a")
     host.run(["sh", "-c", ADD_ACCOUNT])
     try:
@@ -176,7 +176,7 @@ def test_the_cause_of_dropped_packets_is_shown_as_in_the_guide(reader: Reader) -
         assert result.code == 1
         expected = " ".join(" ".join(line for line in shown.text.splitlines() if not line.startswith("# ")).split())
         output = " ".join(result.out.split())
-        # It goes on with other packets that the same chain drops.
+        # The output continues with other packets that the same chain drops.
         flows, separator, cause = expected.partition(" are dropped by ")
         assert flows in output and separator + cause in output, output
         reader.run(cause.partition("to let them pass: ")[2])
@@ -200,7 +200,7 @@ def test_the_first_network_works_and_teardown_removes_everything(reader: Reader)
         assert "master vn-lab" in reader.host.run(["ip", "link", "show", "tap0"])
     finally:
         reader.host.run(["ip", "link", "delete", "tap0"])
-    # Of the fleet too.
+    # The second host of the fleet too.
     reader.write_example("inventory.yml", "fleets.rst", "hv2.example.org")
     reader.run(teardown)
     assert not any(host.attempt(["ip", "link", "show", "vn-lab"]).ok for host in LAB.hosts())

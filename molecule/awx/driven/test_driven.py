@@ -1,4 +1,4 @@
-"""The survey's answers become a network beside those of the inventory, slice by slice; a second job changes nothing."""
+"""The survey's answers become one more network beside the inventory's, slice by slice; a second job changes nothing."""
 
 from __future__ import annotations
 

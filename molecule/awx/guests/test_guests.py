@@ -1,4 +1,4 @@
-"""Guests with real leases are hosts of an inventory, entered by ssh through their host; report and status show them."""
+"""Guests with real leases are hosts of an inventory, reached by ssh through their host; report and status show them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Host *
 
 @dataclass(frozen=True)
 class Controller:
-    """Ansible, at home in the internet of the lab, from where guests are reached through their hosts alone."""
+    """Ansible in the internet of the lab, from where guests can be reached only through their hosts."""
 
     lab: Lab
     folder: Path
@@ -72,7 +72,7 @@ def controller(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Controller
 
 @pytest.fixture(scope="module")
 def guest(lab: Lab) -> Iterator[Guest]:
-    """A guest that one can log in to, on the network that the inventory lists."""
+    """A guest with an sshd, on the network that the inventory lists."""
     guest = Guest(lab.host("debian13"), "guest-a")
     guest.plug("vn-listed")
     try:
@@ -88,7 +88,7 @@ def guest(lab: Lab) -> Iterator[Guest]:
 
 def test_the_inventory_lists_the_guest(controller: Controller, guest: Guest) -> None:
     output = controller.run("inventory", "-i", str(SCENARIO / "guests" / "fleet.guests.yml"), "--list")
-    # What comes from elsewhere is marked as no template.
+    # Values from outside are marked as unsafe, so that they are no templates.
     listed = json.loads(output, object_hook=lambda value: value.get("__ansible_unsafe", value))
     print(json.dumps(listed, indent=2))
     variables = listed["_meta"]["hostvars"]["guest-a.listed"]

@@ -1,4 +1,4 @@
-"""What others hold of ours is gone with us. (The host is not as before: they wrote files of their own as they ran.)"""
+"""Other firewalls have nothing of ours after the teardown. (They wrote files of their own, so the host differs.)"""
 
 from __future__ import annotations
 

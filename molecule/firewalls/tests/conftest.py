@@ -1,4 +1,4 @@
-"""A host with other firewalls: who gets through, and what `virtnet check` tells of it."""
+"""A host with other firewalls: which packets pass, and what `virtnet check` predicts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FLOW_NAMES = {
 
 
 class FirewallHost:
-    """The host, a guest on it, and the internet beside it."""
+    """The host, a guest on it, and the internet of the lab."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -32,7 +32,7 @@ class FirewallHost:
         self.internet = Lab("molecule-firewalls").internet
 
     def passes(self) -> dict[str, bool]:
-        """Who gets through; asked all at once, since what is dropped takes seconds to show."""
+        """Which flows pass; tested in parallel, because dropped packets take seconds to time out."""
         dig = ["dig", "+time=2", "+tries=1", "+short", "@192.168.77.1", "www.internet.test"]
         lease = ["udhcpc", "-i", "eth0", "-n", "-q", "-t", "2", "-T", "1", "-s", "/bin/true"]
         fetch = ["curl", "-s", "-m", "2"]
@@ -46,7 +46,7 @@ class FirewallHost:
             return dict(zip(checks, pool.map(lambda check: check(), checks.values()), strict=True))
 
     def reported_verdicts(self) -> dict[str, str]:
-        """What becomes of them as `virtnet check` tells."""
+        """The result that `virtnet check` predicts for each flow."""
         verdicts = {packet["way"]: packet["verdict"] for packet in self.check()["packets"]}
         return {name: verdicts[flow] for name, flow in FLOW_NAMES.items()}
 
@@ -55,7 +55,7 @@ class FirewallHost:
         return answer
 
     def wait_and_print(self, firewall: str, when: str, expected: dict[str, bool]) -> None:
-        """Wait for what is wanted, and put it into the table."""
+        """Wait for the expected result, and add it to the table."""
         passing: dict[str, bool] = {}
 
         def is_expected() -> bool:
@@ -68,7 +68,7 @@ class FirewallHost:
         assert is_right, (firewall, when, passing, self.host.run(["nft", "list", "ruleset"]))
 
     def wait_and_compare(self, firewall: str, when: str, expected: dict[str, bool]) -> None:
-        """The same, and what `virtnet check` tells."""
+        """The same, compared with the prediction of `virtnet check`."""
         self.wait_and_print(firewall, when, expected)
         reported_verdicts = self.reported_verdicts()
         assert {name: verdict == "passes" for name, verdict in reported_verdicts.items()} == expected, (
@@ -88,18 +88,18 @@ class FirewallHost:
         return result.err
 
     def run(self, *commands: Sequence[str]) -> None:
-        # systemd starts Docker three times a minute and no more.
+        # systemd starts Docker at most three times a minute.
         self.host.attempt(["systemctl", "reset-failed", "docker.service", "docker.socket"])
         for command in commands:
             self.host.run(list(command), timeout=120)
 
     def wait_for_rules_service(self) -> None:
-        """Wait until the service that follows firewalls is through: systemd does not start it again before."""
+        """Wait until the service that follows firewalls has finished: systemd does not start it again before."""
         state = ["systemctl", "show", "--value", "--property=ActiveState", "virtnet-rules.service"]
         assert eventually(lambda: self.host.run(state).strip() != "activating", TIMEOUT)
 
     def apply_remedies(self) -> list[str]:
-        """Run the lines that `virtnet check` names, until it names none; returns them."""
+        """Run the remedies that `virtnet check` prints until it prints none; returns them."""
         applied: list[str] = []
         while True:
             rules = [rule for packet in self.check()["packets"] if packet["wanted"] for rule in packet["by"]]

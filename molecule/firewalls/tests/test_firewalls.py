@@ -1,6 +1,6 @@
-"""Other firewalls, met for real: who gets through before us, with us, after their reload or restart, after removal.
+"""Real other firewalls: which packets pass before ours, with ours, after their reload or restart, after removal.
 
-In the rows of each firewall what `virtnet check` tells of the packets is compared with what becomes of them.
+For each firewall, the prediction of `virtnet check` is compared with what happens to the packets.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ cd /srv/theirs && mkdir -p proc sys dev etc && ln -sfn usr/bin bin
 
 
 def backend(name: str) -> list[str]:
-    """The command that makes firewalld use it."""
+    """The command that selects firewalld's backend."""
     return ["sed", "-i", f"s/^FirewallBackend=.*/FirewallBackend={name}/", "/etc/firewalld/firewalld.conf"]
 
 
 @pytest.fixture(autouse=True)
 def _others_are_gone(lab_host: Host) -> Iterator[None]:
-    """Some leave rules behind when they stop."""
+    """Some firewalls leave rules behind when they stop."""
     yield
     for line in lab_host.run(["nft", "list", "tables"]).splitlines():
         _word, family, table = line.split()
         if table != "virtnet":
             lab_host.attempt(["nft", "delete", "table", family, table])
-    # Asked for its rules, it would make the tables that it has not.
+    # A query for its rules would create missing tables.
     if lab_host.attempt(["grep", "-q", "filter", "/proc/net/ip_tables_names"]).ok:
         for chain in ("FORWARD", "INPUT"):
             lab_host.run(["iptables-legacy", "-P", chain, "ACCEPT"])
@@ -54,7 +54,7 @@ def _others_are_gone(lab_host: Host) -> Iterator[None]:
 NONE_PASS = dict.fromkeys(ALL_PASS, False)
 RELOAD = {"reload": [["firewall-cmd", "--reload"]]}
 DROP = ["iptables", "-P", "FORWARD", "DROP"]
-# Firewall -> how it is started, what passes before us, what happens to it, how it ends.
+# Firewall -> how it starts, what passes before ours, what happens to it, how it stops.
 FIREWALLS = {
     "firewalld": (
         [["systemctl", "start", "firewalld"]],
@@ -92,7 +92,7 @@ def test_a_firewall_lets_guests_pass_through_its_own_hook(firewall_host: Firewal
     firewall_host.wait_and_compare(name, "before us", before)
     firewall_host.integrate(True)
     firewall_host.wait_and_compare(name, "with us", ALL_PASS)
-    # Twice is once.
+    # A second start changes nothing.
     assert "firewall" not in firewall_host.restore() and "rule" not in firewall_host.restore()
     for how, commands in again.items():
         firewall_host.run(*commands)
@@ -102,7 +102,7 @@ def test_a_firewall_lets_guests_pass_through_its_own_hook(firewall_host: Firewal
     firewall_host.run(*stop)
 
 
-# Firewall -> how it is started; none of it lets anything pass.
+# Firewall -> how it starts; each of them blocks everything.
 FIREWALLS_WITHOUT_HOOK = {
     "nft by hand": [["nft", "-f", "/root/own.nft"]],
     **{
@@ -122,7 +122,7 @@ def test_a_firewall_without_a_hook_is_reported_with_working_remedies(firewall_ho
     firewall_host.run(*FIREWALLS_WITHOUT_HOOK[name])
     firewall_host.wait_and_compare(name, "before", NONE_PASS)
     assert firewall_host.host.attempt(["virtnet", "check"]).code == 1
-    # A run says so too.
+    # A run reports it too.
     assert "to let them pass: " in firewall_host.restore()
     assert firewall_host.apply_remedies()
     firewall_host.wait_and_compare(name, "with the lines", ALL_PASS)
@@ -148,7 +148,7 @@ def test_guests_pass_with_rules_of_podman(firewall_host: FirewallHost) -> None:
     firewall_host.wait_and_compare("podman's network", "after it", ALL_PASS)
 
 
-# What takes our rules away, or comes after them; docker last, since it leaves rules behind.
+# Events that remove our rules, or add rules after them; docker is last, since it leaves rules behind.
 EVENTS = {
     "nftables restart": [["systemctl", "restart", "nftables"]],
     "firewalld start": [["nft", "delete", "table", "inet", "virtnet"], ["systemctl", "start", "firewalld"]],
@@ -162,7 +162,7 @@ EVENTS = {
 }
 
 
-# Beside the guard, which need not wait for a unit, those in which both are at work.
+# Together with the guard, which need not wait for a unit, events that both handle.
 GUARDED = {
     "flush ruleset": [["nft", "flush", "ruleset"]],
     **{event: EVENTS[event] for event in ("nftables, firewalld", "firewalld stop", "docker restart", "docker stop")},

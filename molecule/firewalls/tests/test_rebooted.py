@@ -1,4 +1,4 @@
-"""After a boot with firewalls of others enabled, in whatever order they come up."""
+"""After a boot with other firewalls enabled, in whatever order they start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SERVICES = ["nftables", "firewalld", "docker"]
 LEASED_ADDRESS = "192.168.77.10"
-# Who is through before who starts.
+# The first service has started before the start of the second one begins.
 ORDER = [
     ("nftables", "virtnet"),
     ("firewalld", "virtnet"),
@@ -39,7 +39,7 @@ def _rebooted(lab_host: Host) -> Iterator[None]:
 
 
 def moment(host: Host, service: str, when: str) -> int:
-    """Microseconds from the boot of the machine until a service was last that far, once it was."""
+    """Microseconds from the boot of the machine until a service last reached that state."""
     command = ["systemctl", "show", "--value", f"--property={when}TimestampMonotonic", f"{service}.service"]
     assert eventually(lambda: int(host.run(command)) > 0, TIMEOUT), (service, when)
     return int(host.run(command))

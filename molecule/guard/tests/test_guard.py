@@ -1,4 +1,4 @@
-"""A guest, and what happens to it while things break under it."""
+"""A guest while faults occur in its network."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def guest(lab_host: Host) -> Iterator[Guest]:
 
 @pytest.fixture(scope="module")
 def networkd_guest(lab_host: Host) -> Iterator[Guest]:
-    """A guest whose client heeds its link."""
+    """A guest whose client reacts to its link."""
     guest = NetworkdGuest(lab_host, "guest-b")
     guest.plug("vn-lab")
     guest.lease()
@@ -90,12 +90,12 @@ def test_network_moves_out_of_a_conflict_and_its_guests_after_it(
 
         assert eventually(moved, TIMEOUT)
         assert eventually(lambda: is_healthy(lab_host), TIMEOUT)
-        # Nobody tells it but its link; its lease would last for minutes.
+        # Only the link changes for it; its lease would last for minutes.
         assert eventually(
             lambda: bool(networkd_guest.address()) and not networkd_guest.address().startswith(f"{subnet}."), TIMEOUT
         )
         assert eventually(lambda: networkd_guest.pings(ADDRESS), TIMEOUT)
-        # udhcpc does not heed the carrier; SIGUSR2 and SIGUSR1 are what a lease that runs out does to it.
+        # udhcpc does not react to the carrier; SIGUSR2 and SIGUSR1 act like an expired lease.
         shell(lab_host, f"kill -USR2 $(ip netns pids {guest.name})")
         assert eventually(lambda: not guest.address(), TIMEOUT)
         shell(lab_host, f"kill -USR1 $(ip netns pids {guest.name})")

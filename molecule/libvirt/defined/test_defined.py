@@ -1,4 +1,4 @@
-"""libvirt knows the networks in the states that they have."""
+"""libvirt lists the networks in their states."""
 
 from __future__ import annotations
 

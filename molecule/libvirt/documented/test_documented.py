@@ -1,4 +1,4 @@
-"""libvirt's own default network comes over and goes back, by the commands that the guide shows."""
+"""libvirt's own default network is adopted and released, by the commands of the guide."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LONG_TIMEOUT = 300
 
 @pytest.fixture
 def started() -> Iterator[None]:
-    """The network that Debian brings runs, where the dnsmasq of the system does not hold its port."""
+    """The default network of Debian's package runs unless the system's dnsmasq holds its port."""
     for host in LAB.hosts():
         host.run(["systemctl", "disable", "--now", "dnsmasq.service"])
         virsh = ["virsh", "-c", "network:///system"]

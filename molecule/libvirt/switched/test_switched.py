@@ -1,4 +1,4 @@
-"""The host's own command tells libvirt, and does not wait for ever where libvirt does not answer."""
+"""The command `virtnet` informs libvirt, and does not wait for ever if libvirt does not answer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_bridge_of_the_host_is_not_changed(virsh) -> None:
 
 
 def without_an_answer(host: Host) -> tuple[Result, Result]:
-    """What stop and start say while libvirtd hangs."""
+    """The output of stop and start while libvirtd hangs."""
     pid = host.run(["systemctl", "show", "--value", "--property=MainPID", "libvirtd.service"]).strip()
     host.run(["kill", "-STOP", pid])
     try:

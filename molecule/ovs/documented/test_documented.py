@@ -1,7 +1,7 @@
-"""The layout of others that the guide shows is made as shown: a veth pair leads from the bridge to the host's address.
+"""The layout with a foreign bridge is set up as in the guide: a veth pair leads from the bridge to the host's address.
 
-Packets are not followed: here Open vSwitch moves them itself, and nobody keeps the host's own stack from the ports of a
-bridge that is not ours.
+Packets are not tested: here Open vSwitch forwards them in userspace, and nothing keeps the host's own stack from the
+ports of a bridge that is not ours.
 """
 
 from __future__ import annotations

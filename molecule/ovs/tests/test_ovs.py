@@ -1,4 +1,4 @@
-"""Guests on bridges of Open vSwitch: what they get, what they are kept from, and what they live through."""
+"""Guests on bridges of Open vSwitch: services, isolation, and faults."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Pair = tuple[Guest, Guest]
 
 @pytest.fixture(scope="module")
 def isolated_guests(lab_host: Host) -> Iterator[Pair]:
-    """Two guests on the isolated network, which are to be kept from each other too."""
+    """Two guests on the network that isolates its guests."""
     pair = (Guest(lab_host, "closed-a"), Guest(lab_host, "closed-b"))
     try:
         for guest in pair:

@@ -1,4 +1,4 @@
-"""Who may read and write what is ours."""
+"""Owners and modes of our files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Virtual machines that libvirt starts get a lease, names and a way out, and keep them when the bridge is lost."""
+"""Virtual machines started by libvirt get a lease, names and outside access, and keep them if the bridge is lost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lab.internet import ADDRESS
 from lab.machine import KERNEL, TIMEOUT, Machine
 from lab.run import eventually
 
-# How a domain names its network, with the bridge that is meant and the subnet.
+# How a domain names its network, with the expected bridge and subnet.
 SOURCES = {
     "network": ({"network": "lab"}, "vn-lab", "10.72.0."),
     "bridge": ({"bridge": "virbr0"}, "virbr0", "10.73.0."),
@@ -35,7 +35,7 @@ def machines(lab_host: Host) -> Iterator[dict[str, Machine]]:
 
 
 def reaches_internet(machine: Machine) -> bool:
-    """From now on: what it said before does not count."""
+    """Only output from now on counts."""
     before = len(machine.rounds())
     good = (ADDRESS, machine.host.address)
     return eventually(

@@ -1,4 +1,4 @@
-"""A network that a virtual machine is on gets another subnet: the machine sees its link go and come, and asks again."""
+"""A network with a virtual machine gets another subnet: the machine's link goes down and up; it renews the lease."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def subnet(host: Host) -> str:
 
 
 def moves(host: Host) -> int:
-    """How often the guard says to have moved a network."""
+    """How many moves of a network the guard has logged."""
     return host.run(["journalctl", "--unit=virtnet", "--output=cat"]).count("so it moves to")
 
 
 def cause_conflict(host: Host) -> None:
-    """Somebody else has the subnet; until the network has another."""
+    """Another interface uses the subnet until the network has moved."""
     before = subnet(host)
     host.run(["ip", "address", "add", f"{before}77/24", "dev", "eth0"])
     try:
@@ -66,10 +66,10 @@ def test_machine_follows_its_network_to_another_subnet(machine: Machine) -> None
 
 def test_a_link_set_down_by_its_owner_stays_down(machine: Machine) -> None:
     machine.set_link("down")
-    # A network that has moved rests for a while; this one is to move at once.
+    # A network that has moved does not move again for a while; this one must move at once.
     machine.host.run(["systemctl", "restart", "virtnet"])
     before = moves(machine.host)
     cause_conflict(machine.host)
-    # It says so when all is done, the links included.
+    # The guard logs it when all is done, the links included.
     assert eventually(lambda: moves(machine.host) > before, TIMEOUT, interval=0.5)
     assert machine.link() == "down"

@@ -1,4 +1,4 @@
-"""Nothing of ours is left with anybody. (The host is not as before: others wrote files of their own as they ran.)"""
+"""No entries of ours remain anywhere. (Other programs wrote files of their own, so the host differs.)"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before the boot, hosts that have managers of interfaces are handed over to one, for good; ifupdown goes."""
+"""Before the boot, another manager takes over the interfaces of hosts that have one, for good, from ifupdown."""
 
 from __future__ import annotations
 

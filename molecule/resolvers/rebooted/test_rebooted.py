@@ -1,4 +1,4 @@
-"""After a boot, networks, entries and guests are as before it, whoever manages interfaces and owns resolv.conf."""
+"""After a boot, networks, entries and guests are as before, whatever manages interfaces and resolv.conf."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ def test_bridge_and_entries_are_back(lab_host: Host, guest: Guest, show: Callabl
     answered = wait_for_answers(lab_host, guest, expected)
     show(names, "after a boot", *answered.values())
     assert answered == expected
-    # A manager that was slow to start has not taken the bridge, or the guest off it.
+    # A manager that was slow to start has not changed the bridge or removed the guest's port.
     assert bridge_faults(lab_host) == [] and bridge(lab_host)["ports"] == [guest.tap]

@@ -1,4 +1,4 @@
-"""Who owns resolv.conf: names of guests, of the outside, of a VPN; before our entries, with them, and after."""
+"""For each owner of resolv.conf: names of guests, of the outside, of a VPN; before our entries, with them, after."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lab.resolvers import OWNERS, TIMEOUT, Owner, answers, clear_entries, shell,
 from lab.run import eventually
 
 INSTANCE = "virtnet-dnsmasq@_shared.service"
-# The stub of systemd-resolved needs more of it than 127.0.0.1.
+# The stub of systemd-resolved needs more of 127.0.0.0/8 than 127.0.0.1.
 LOOPBACK = ["ip", "-4", "route", "show", "table", "local", "dev", "lo"]
 Show = Callable[..., None]
 RESTORE = "/usr/local/lib/virtnet/virtnet restore --stage resolver"
@@ -32,7 +32,7 @@ def owner(request: pytest.FixtureRequest, lab_host: Host, guest: Guest) -> Itera
 
 @pytest.fixture(scope="module")
 def before(owner: Owner, lab_host: Host, guest: Guest) -> Iterator[dict[str, dict[str, str]]]:
-    """What was answered before us, without and with the VPN."""
+    """The answers without our entries, without and with the VPN."""
     answers_before = {}
     assert eventually(lambda: answers(lab_host, guest)["outside"] != "-", TIMEOUT)
     answers_before["alone"] = answers(lab_host, guest)
@@ -56,22 +56,22 @@ def test_guests_resolve_and_all_else_is_as_before(
     resolv_conf = lab_host.run(["cat", "/etc/resolv.conf"])
     loopback = lab_host.run(LOOPBACK)
     shell(lab_host, f"systemctl start virtnet.service; {RESTORE}")
-    # A resolver that is asked without a guest's carrier on the bridge would not be; there is one.
+    # A resolver queried through a bridge without carrier would not answer; this one has a carrier.
     expected = {when: with_our_entries(row, guest) for when, row in before.items()}
     answered = wait_for_answers(lab_host, guest, expected["alone"])
     show(owner.name, "with us, alone", *answered.values())
     assert answered == expected["alone"], lab_host.run(["cat", "/etc/resolv.conf"])
 
-    # Whoever reads resolv.conf for guests hands no refusal on to them (dig asks with EDNS).
+    # A server that reads resolv.conf for guests does not return REFUSED to them (dig asks with EDNS).
     assert guest.run(["dig", "+short", "@10.80.0.1", WEB_NAME]).split() == [ADDRESS]
 
-    # The VPN comes while our entries are there, and between them and the others.
+    # The VPN starts while our entries exist; its server comes between ours and the others.
     shell(lab_host, owner.vpn_up)
     answered = wait_for_answers(lab_host, guest, expected["VPN"])
     show(owner.name, "with us, VPN", *answered.values())
     assert answered == expected["VPN"], lab_host.run(["cat", "/etc/resolv.conf"])
     again = shell(lab_host, f"{RESTORE} 2>&1").splitlines()[:-1]
-    # Of an isolated network beside others some owners cannot be told.
+    # Some owners cannot use the name server of an isolated network together with others.
     assert [line for line in again if "guests on vn-closed" not in line] == []
     shell(lab_host, owner.vpn_down)
     assert wait_for_answers(lab_host, guest, expected["alone"]) == expected["alone"]
@@ -92,7 +92,7 @@ def test_a_stopped_dnsmasq_affects_only_its_own_names(
     assert wait_for_answers(lab_host, guest, expected) == expected
     shell(lab_host, f"systemctl stop {INSTANCE}")
     try:
-        # Refused at once, since nobody listens; a libc that had to wait for an answer would take 5 s for each server.
+        # Refused at once, since nothing listens; on a timeout libc would wait 5 s for each server.
         assert lab_host.attempt(["timeout", "4", "getent", "ahostsv4", "www.internet.test"]).ok
     finally:
         shell(lab_host, f"systemctl start {INSTANCE}")

@@ -1,4 +1,4 @@
-"""Who manages interfaces: our bridge, its addresses and its ports through a start, a restart and a reload."""
+"""For each manager of interfaces: our bridge, its addresses and its ports through a start, a restart and a reload."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from lab.run import eventually
 def test_a_manager_does_not_change_the_bridge(
     lab_host: Host, guest: Guest, manager: Manager, show: Callable[..., None]
 ) -> None:
-    # A guest's link of a name that nothing tells of: a catch-all matches it, and what else is there is its driver.
+    # A guest's link with an arbitrary name: a catch-all matches it, unless the driver is checked.
     shell(lab_host, f"ip tuntap add {TAP} mode tap; ip link set {TAP} master vn-lab up")
     before = bridge(lab_host)
     assert bridge_faults(lab_host) == []
     shell(lab_host, manager.start)
     try:
-        # What a manager is told is written with the next run, or by the guard, or now.
+        # Configuration for a manager is written by the next run, by the guard, or now.
         shell(lab_host, "/usr/local/lib/virtnet/virtnet restore --stage networks")
         for action, script in {"start": "true", **manager.reapply}.items():
             shell(lab_host, script)

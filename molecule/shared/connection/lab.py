@@ -1,4 +1,4 @@
-"""Ansible's way into a host of a lab: nsenter, which takes 8 ms where `podman exec` takes 150."""
+"""Ansible's connection to a host of a lab: nsenter, which takes 8 ms while `podman exec` takes 150."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Connection(ConnectionBase):
         return out
 
     def _inside(self, command: list[str]) -> list[str]:
-        """The command, as it has to be called on the machine."""
+        """The command line, for use on the machine."""
         inside: list[str] = Lab(self.get_option("lab")).host(self.get_option("host")).command(command)
         return inside
 

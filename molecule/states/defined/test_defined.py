@@ -1,4 +1,4 @@
-"""After a run: each network is in the state that the list gives it."""
+"""After a run: each network is in its defined state."""
 
 from __future__ import annotations
 

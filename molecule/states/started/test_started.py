@@ -1,4 +1,4 @@
-"""After the network was started again: the guest is on it without having done anything."""
+"""After the network was started again: the guest is connected without any action of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""After the network with a guest was stopped: its bridge is gone, the guest's link is free."""
+"""After the network with a guest was stopped: its bridge is removed, the guest's link has no master."""
 
 from __future__ import annotations
 
