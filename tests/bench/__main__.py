@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``make bench``: measures part by part, and writes docs/benchmarks.md, and the figures of README.md, from all parts.
+"""``make bench``: measures in parts, and writes docs/benchmarks.md and the figures of README.md from all parts.
 
 make bench                        all parts
-make bench PARTS="fleet rates"    these anew, the others as they were measured last
+make bench PARTS="fleet rates"    measures these again, and uses the last results of the others
 make bench PARTS=page             the page alone
-make bench N="1 10" MINUTES=5     fewer networks, and less time for those who are slow
+make bench N="1 10" MINUTES=5     fewer networks, and less time for slow tools
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from bench.tools import Stopped
 from lab.progress import say, step
 from lab.run import Failed
 
-# Of the minutes, the share that the comparison has; the other parts take what they take.
+# The share of the minutes for the comparison; the other parts have no limit.
 COUNTS = (1, 10, 50, 100, 300)
 MINUTES = 12.0
-# What keeps one part from its end, but not the others from theirs.
+# Errors that end one part, but not the others.
 EXPECTED_ERRORS = (Failed, Stopped, AssertionError, subprocess.SubprocessError, OSError)
 
 
@@ -70,7 +70,7 @@ def main() -> int:
 
 
 def command(options: argparse.Namespace) -> str:
-    """What was asked for, as make takes it."""
+    """The arguments that make passes."""
     words = {
         "PARTS": " ".join(options.parts),
         "N": " ".join(map(str, options.networks)) if options.networks != list(COUNTS) else "",

@@ -29,7 +29,7 @@ from lab.run import Failed, attempt  # noqa: E402
 
 COUNTS = (1, 10, 100)
 ROUNDS = 5
-# Seconds in which the guard has looked at what a run changed, holding the lock that the next one needs.
+# Seconds in which the guard examines the changes of a run; it holds the lock that the next run needs.
 GUARD_SECONDS = 2.0
 NAME = "bench-host"
 HOST_PROGRAMS = Path(__file__).with_name("on_host")
@@ -49,7 +49,7 @@ def inventory(folder: Path, count: int) -> Path:
 def playbook(
     file: Path, name: str, *words: str, timeout: float = 600, environment: Mapping[str, str] | None = None
 ) -> tuple[float, str]:
-    """Seconds and output of a playbook that has to succeed."""
+    """Seconds and output of a playbook that must succeed."""
     program = Path(sys.executable).with_name("ansible-playbook")
     env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), **(environment or {})}
     began = time.perf_counter()
@@ -60,7 +60,7 @@ def playbook(
 
 
 def pings(folder: Path, tasks: int) -> Path:
-    """As many pings as a steady run has tasks that reach the host."""
+    """A playbook with as many pings as a second run has tasks on the host."""
     file = folder / "pings.yml"
     lines = "".join(f"    - name: Ping {i}\n      ansible.builtin.ping:\n" for i in range(tasks))
     file.write_text(f"- name: Pings\n  hosts: all\n  gather_facts: false\n  tasks:\n{lines}")
@@ -75,7 +75,7 @@ def engine(host: Host, count: int) -> dict[str, float]:
 
 
 def engine_rows(host: Host, counts: Sequence[int]) -> list[dict[str, Any]]:
-    """Rounds of a first run and one that has nothing to do."""
+    """Rounds of a first run and of one that changes nothing."""
     rows = []
     for count in counts:
         first, again = [], []
@@ -91,7 +91,7 @@ def engine_rows(host: Host, counts: Sequence[int]) -> list[dict[str, Any]]:
 
 
 def playbook_rows(folder: Path, counts: Sequence[int]) -> list[dict[str, Any]]:
-    """A first run, then rounds of one that has nothing to do beside as many pings."""
+    """A first run, then rounds of one that changes nothing and of as many pings."""
     rows = []
     for count in counts:
         file = inventory(folder, count)
@@ -109,9 +109,9 @@ def playbook_rows(folder: Path, counts: Sequence[int]) -> list[dict[str, Any]]:
 
 
 def measure(counts: Sequence[int] = COUNTS) -> dict[str, Any]:
-    """All of it, on a host of its own."""
+    """All measurements, on a host of their own."""
     lab = Lab("bench-engine")
-    # What a run that was killed left.
+    # Remove what a killed run may have left.
     lab.down()
     try:
         lab.up({NAME: "bookworm"})

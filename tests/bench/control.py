@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ours beside the incumbents on the same work: networks come, change, go, and come back after a boot; their memory.
+"""Compares us with other tools: networks are created, changed, removed, and restored after a boot; and their memory.
 
-For each number of networks, rounds of each tool in turn, so that what disturbs the machine disturbs all. A second and a
-third round are for those whom it costs little of the time that they have left for more networks. What switches a tool
-on and off again does not count.
+For each number of networks there are rounds of all tools in turn, so that load of the machine affects all. A second
+and a third round run only for tools that are fast compared with their remaining time. The time to enable and disable
+a tool does not count.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from lab.progress import say, step
 from lab.run import Failed, attempt
 
 ROUNDS = 3
-# Of the time that is left, what a further round may take.
+# The share of the remaining time that another round may take.
 MAX_EXTRA_SHARE = 0.15
-# Of Debian 13's Ansible; the module has not changed since.
+# The version in Debian 13's Ansible; the module has not changed since.
 BUNDLE = "ansible==12.3.0"
 MEMBER = "ansible_collections/community/libvirt/"
 
 
 def community() -> tuple[Path | None, str]:
-    """A folder with the collection community.libvirt, out of PyPI's bundle, and its version; or why there is none."""
+    """A folder with the collection community.libvirt, from PyPI's bundle, and its version; or why there is none."""
     folder = FOLDER / "community"
     if not (folder / MEMBER).is_dir():
         with step(f"fetch community.libvirt (out of {BUNDLE}, 54 MB)"):
@@ -52,7 +52,7 @@ def community() -> tuple[Path | None, str]:
 
 
 def lease_from(tool: Tool, count: int) -> str:
-    """The lease that a guest in the last network gets."""
+    """The lease of a guest in the last network."""
     guest = Guest(host(tool.host), "prober")
     guest.plug(f"vn-net{count - 1}")
     try:
@@ -64,7 +64,7 @@ def lease_from(tool: Tool, count: int) -> str:
 
 
 def cycle(tool: Tool, count: int, bound: float, check_lease: bool, row: dict[str, Any]) -> None:
-    """One round of one tool, into a row; raises Stopped with what was done so far in it. Leaves nothing either way."""
+    """One round of one tool, written into a row; raises Stopped with the row so far. Always cleans up."""
     tool.on()
     try:
         row["before"] = tool.memory()
@@ -84,7 +84,7 @@ def cycle(tool: Tool, count: int, bound: float, check_lease: bool, row: dict[str
 
 
 class TimeBudget:
-    """The time that a tool has, and what it has used of it."""
+    """The time limit of a tool, and the time it has used."""
 
     def __init__(self, seconds: float) -> None:
         self.remaining = seconds
@@ -92,7 +92,7 @@ class TimeBudget:
         self._whole: dict[int, float] = {}
 
     def expected_seconds(self, count: int) -> float:
-        """Seconds of a round of as many networks as before; of more of them, of its first step, from the last two."""
+        """Expected seconds of a round: as in the last one of this count; else those of its first step, extrapolated."""
         if count in self._whole:
             return self._whole[count]
         known = sorted(self._first)
@@ -113,7 +113,7 @@ def measure(counts: Sequence[int], minutes: float) -> Data:
     collections, source = community()
     data: Data = {"counts": list(counts), "rows": [], "stops": [], "virt_net": source}
     lab = Lab(LAB)
-    # What a run that was killed left.
+    # Remove what a killed run may have left.
     lab.down()
     try:
         lab.up(IMAGES)
@@ -155,7 +155,7 @@ def _run_round(tool: Tool, count: int, number: int, budget: TimeBudget, data: Da
     if row["steps"]:
         data["rows"].append(row)
     elapsed = time.monotonic() - began
-    # What a step took that was cut short is not known, but it was all that was left.
+    # The duration of an interrupted step is unknown, but all remaining time was used.
     stopped = data["stops"] and data["stops"][-1]["tool"] == tool.name and "were left" in data["stops"][-1]["why"]
     budget.spend(count, budget.remaining if stopped else sum(row["steps"].values()), row["steps"].get("first"))
     say(f"round {number + 1}, {count} networks, {tool.name}: {elapsed:.1f} s, {budget.remaining:.0f} s left")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A fleet: site.yml, the first and the second time, on systemd containers and on more and more light hosts."""
+"""A fleet: site.yml, the first and the second time, on systemd containers and on increasing numbers of light hosts."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ CONTAINERS = 4
 LAB = "bench-fleet"
 PLUGINS = f"{Path(__file__).with_name('connection')}:{ROOT / 'molecule' / 'shared' / 'connection'}"
 TIMEOUT = 1800
-# 128 instances of inotify are what a user has; a host takes one for dnsmasq and one for the guard.
+# A user may have 128 instances of inotify; a host uses one for dnsmasq and one for the guard.
 GUARDED = 45
 
 
 def inventory(lab: str, names: Sequence[str]) -> Path:
-    """Two networks a host; the guard only where the kernel lets as many wait for files (inotify(7))."""
+    """Two networks a host; the guard only if the kernel allows enough inotify instances (inotify(7))."""
     variables = {
         "ansible_connection": "counted",
         "lab_name": lab,
@@ -49,7 +49,7 @@ def inventory(lab: str, names: Sequence[str]) -> Path:
 
 
 def run(kind: str, file: Path, hosts: int, forks: int, which: str) -> Data:
-    """One run of site.yml: wall, CPU of the controller and of the hosts' side, tasks of a host."""
+    """One run of site.yml: wall-clock time, CPU time of the controller and of the hosts' side, tasks of a host."""
     log = FOLDER / "fleet.cpu"
     log.unlink(missing_ok=True)
     environment = {"ANSIBLE_CONNECTION_PLUGINS": PLUGINS, "BENCH_CPU": str(log)}
@@ -77,7 +77,7 @@ def measure(counts: Sequence[int] = COUNTS) -> Data:
     rows = []
     lab = Lab(LAB)
     names = [f"fleet{number}" for number in range(1, CONTAINERS + 1)]
-    # What a run that was killed left.
+    # Remove what a killed run may have left.
     lab.down()
     try:
         lab.up(dict.fromkeys(names, "trixie-bench"))

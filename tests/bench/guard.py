@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From what breaks to what is healed, 20 times each; and how long the service takes to restore 100 and 300 networks,
-beside libvirt's daemon with as many.
+"""Times from a fault to its repair, 20 times each; and how long the service takes to restore 100 and 300 networks,
+compared with libvirt's daemon with as many.
 
 python tests/bench/guard.py [ROUNDS [NETWORKS_OF_LIBVIRT...]]
 
-Everything is measured by ``measure()``, which returns data, and printed by ``tables()``, as Markdown.
+``measure()`` measures everything and returns data, ``tables()`` prints it as Markdown.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Row = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Measured:
-    """Times in seconds of each kind of event; what a flood costs; restores by number of networks, ours and libvirt's.
+    """Seconds for each kind of fault; the cost of a flood; restores by number of networks, ours and libvirt's.
 
     ``libvirt`` has for each number a row of ``autostart`` and one of ``re-adopt``; ``version`` is that of its daemon.
     """
@@ -60,12 +60,12 @@ class Measured:
 
 
 def run_script(host: Host, *arguments: object, script: str = SCRIPT, timeout: float = 7200) -> Any:
-    """What a script says that runs on a host."""
+    """The output of a script that runs on the host."""
     return json.loads(host.run(["/usr/bin/python3", "-", *map(str, arguments)], timeout=timeout, stdin=script))
 
 
 def run_playbook(folder: Path) -> None:
-    """One network on the host, by a run of the playbook."""
+    """Define one network on the host, by a run of the playbook."""
     file = folder / "hosts.yml"
     file.write_text(
         f"all:\n  hosts:\n    {NAME}:\n      ansible_connection: lab\n      lab_name: guardbench\n"
@@ -76,13 +76,13 @@ def run_playbook(folder: Path) -> None:
 
 
 def lease_seconds(host: Host, rounds: int) -> list[float]:
-    """From a conflict to a lease of the new subnet, of a guest whose client heeds its link."""
+    """From a conflict to a lease of the new subnet, for a guest whose client reacts to its link."""
     guest = NetworkdGuest(host, "guest-n")
     guest.plug("vn-lab")
     seconds = []
     try:
         for _ in range(rounds):
-            # A network that has moved rests for a while; a new guard knows nothing of that.
+            # A moved network does not move again for a while; a new guard has no memory of it.
             host.run(["systemctl", "restart", "virtnet"])
             net = guest.lease(TIMEOUT).rpartition(".")[0] + "."
             host.run(["ip", "address", "add", f"{net}77/24", "dev", "eth0"])
@@ -101,7 +101,7 @@ def lease_seconds(host: Host, rounds: int) -> list[float]:
 
 
 def latencies(host: Host, rounds: int) -> dict[str, list[float]]:
-    """Of each kind of event, where the system's dnsmasq serves the network."""
+    """Each kind of fault, while the system's dnsmasq serves the network."""
     with step(f"break and heal, {rounds} times each"):
         latencies: dict[str, list[float]] = run_script(host, "repair", rounds)
     with step("a guest follows its network"):
@@ -110,7 +110,7 @@ def latencies(host: Host, rounds: int) -> dict[str, list[float]]:
 
 
 def private_latencies(host: Host, folder: Path, rounds: int) -> dict[str, list[float]]:
-    """Of what there is with a private dnsmasq alone, which the host has from now on."""
+    """Faults that exist only with a private dnsmasq, which the host uses from now on."""
     with step(f"break and heal with a private dnsmasq, {rounds} times each"):
         host.run(["systemctl", "disable", "--now", "dnsmasq.service"])
         run_playbook(folder)
@@ -119,7 +119,7 @@ def private_latencies(host: Host, folder: Path, rounds: int) -> dict[str, list[f
 
 
 def restores(host: Host) -> dict[int, Row]:
-    """Of networks of which nothing is left but their definitions, until the service is ready."""
+    """Restores networks of which only the definitions exist, until the service is ready."""
     restores = {}
     for count in COUNTS:
         with step(f"restore {count} networks"):
@@ -130,7 +130,7 @@ def restores(host: Host) -> dict[int, Row]:
 
 
 def measure_libvirt(host: Host, counts: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """The same of libvirt's daemon, see libvirt_run.py."""
+    """The same for libvirt's daemon, see libvirt_run.py."""
     rows = {}
     for count in counts:
         with step(f"libvirt starts {count} networks"):
@@ -139,7 +139,7 @@ def measure_libvirt(host: Host, counts: Sequence[int]) -> dict[int, dict[str, An
 
 
 def measure(rounds: int = ROUNDS, libvirt_counts: Sequence[int] = LIBVIRT_COUNTS) -> Measured:
-    """All of it, on hosts of a lab of its own; libvirt, which takes minutes for hundreds of networks, with these."""
+    """All measurements, on hosts of a lab; libvirt, which takes minutes for many networks, with these numbers."""
     lab = Lab("guardbench")
     try:
         lab.up({NAME: "bookworm", LIBVIRT: "trixie-libvirt"})
@@ -160,7 +160,7 @@ def measure(rounds: int = ROUNDS, libvirt_counts: Sequence[int] = LIBVIRT_COUNTS
 
 
 def tables(measured: Measured) -> str:
-    """What was measured, as Markdown."""
+    """The results, as Markdown."""
     rounds = max(map(len, measured.latencies.values()))
     lines = [f"From the event to right again, seconds, {rounds} times", ""]
     lines += ["| what | median | worst |", "|---|---|---|"]

@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs on a host: breaks the network ``lab`` in every way and takes the time until it is right again.
+"""Runs on a host: causes each kind of fault in the network ``lab`` and measures the time until it is repaired.
 
 python3 guard_run.py repair ROUNDS    prints {kind: [seconds, ...]} as JSON; the system's dnsmasq serves the network
-python3 guard_run.py private ROUNDS   the same of what there is with a private dnsmasq alone
-python3 guard_run.py flood N          N addresses come and go elsewhere: seconds, CPU and memory of the guard, as JSON
-python3 guard_run.py restore N        N networks gone, then the service restarted: seconds, CPU, memory, as JSON
+python3 guard_run.py private ROUNDS   the same for faults that exist only with a private dnsmasq
+python3 guard_run.py flood N          N unrelated addresses are added and deleted: seconds, CPU and memory of the guard
+python3 guard_run.py restore N        N networks lost, then the service restarted: seconds, CPU, memory, as JSON
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ FRAGMENT = Path("/etc/dnsmasq.d/virtnet-lab.conf")
 PRIVATE_FRAGMENT = Path("/etc/virtnet/dnsmasq.d/lab.conf")
 INSTANCE = "virtnet-dnsmasq@_shared.service"
 ENTRIES = Path("/run/resolvconf/interfaces")
-# A question for www.internet.test (RFC 1035 section 4).
+# A query for www.internet.test (RFC 1035 section 4).
 QUESTION = b"\x12\x34\1\0\0\1\0\0\0\0\0\0\3www\x08internet\4test\0\0\1\0\1"
-# After so many repairs of one thing the guard would become patient with it.
+# After more repairs of the same fault the guard would delay the next one.
 FRESH_AFTER = 3
-# How long an idle guard's processor time is measured.
+# Seconds in which the CPU time of an idle guard is measured.
 IDLE_SECONDS = 10
 
 
@@ -107,7 +107,7 @@ PRIVATE: dict[str, tuple[str, Callable[[], bool]]] = {
 
 
 def wait_until_idle() -> None:
-    """Until the guard sleeps again."""
+    """Wait until the guard is idle."""
     pid = _main_pid()
     idle_samples = 0
     deadline = time.monotonic() + 20
@@ -128,13 +128,13 @@ def repair_seconds(fault: str, is_repaired: Callable[[], bool]) -> float:
 
 
 def measure_all(kinds: dict[str, tuple[str, Callable[[], bool]]], rounds: int) -> dict[str, list[float]]:
-    """Each kind so many times."""
+    """Each kind of fault, this many times."""
     seconds: dict[str, list[float]] = {}
     for kind, (fault, is_repaired) in kinds.items():
         seconds[kind] = []
         for i in range(rounds):
             if i % FRESH_AFTER == 0:
-                # So is systemd patient anew (StartLimitBurst= in systemd.unit(5)).
+                # This resets systemd's start limit too (StartLimitBurst= in systemd.unit(5)).
                 call(f"systemctl restart virtnet; systemctl reset-failed {INSTANCE}")
             wait_until_idle()
             seconds[kind].append(repair_seconds(fault, is_repaired))
@@ -213,7 +213,7 @@ def restore(count: int) -> dict[str, float]:
     seconds = time.monotonic() - start
     bridges = len(json.loads(call("ip -j link show type bridge") or "[]"))
     wait_until_idle()
-    # Of the service and all that it ran; a loaded machine changes it little.
+    # CPU time of the service and its children; load of the machine hardly changes it.
     cpu = int(call("systemctl show virtnet -P CPUUsageNSec")) / 1e9
     return {"seconds": seconds, "cpu": cpu, "bridges": bridges, "MiB": _resident()}
 

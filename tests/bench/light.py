@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Light hosts: a network namespace, an overlay of one root, and a chroot; no systemd. A hundred fit where four systemd
-containers do.
+"""Light hosts: a network namespace, an overlay of one root, and a chroot; no systemd. A hundred fit where four
+systemd containers do.
 
-Each has a namespace of its own for mounts and pids too, so that all that it has started ends with its first process.
-Its changes to the root are in memory. ``on_host/systemctl.py`` stands in for systemctl.
+Each also has its own mount and pid namespace, so that all its processes end with the first one. Its changes to the
+root are in memory. ``on_host/systemctl.py`` is a stand-in for systemctl.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PROGRAMS = Path(__file__).with_name("programs")
 
 
 def root() -> Path:
-    """The root that all share: an image's, with the stand-in for systemctl."""
+    """The root that all share: that of an image, with the stand-in for systemctl."""
     reference = image.ensure(IMAGE)
     folder = FOLDER / f"root-{reference.rpartition(':')[2]}"
     if not folder.is_dir():
@@ -117,14 +117,14 @@ class LightHost:
         if not eventually(lambda: children.read_text().strip() != "", TIMEOUT):
             raise Failed(f"{self.name} has no first process: {log.read_text()}")
         (STATE / f"{self.name}.pid").write_text(children.read_text().split()[0])
-        # Its command line is Python's once the root is its own.
+        # Its command line is Python's once the chroot is done.
         line = Path(f"/proc/{self.pid}/cmdline")
         if not eventually(lambda: line.read_bytes().startswith(b"/usr/bin/python3"), TIMEOUT):
             raise Failed(f"{self.name} has not come up: {log.read_text()}")
         self.run(["systemctl", "start", "dnsmasq.service"])
 
     def command(self, command: list[str]) -> list[str]:
-        """The command, as it has to be called on the machine to run on this host."""
+        """The command line, for use on the machine, that runs a command on this host."""
         if not self.pid:
             raise Failed(f"{self.name} does not run")
         words = ["--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd=/root"]
@@ -135,7 +135,7 @@ class LightHost:
 
 
 class LightHosts:
-    """So many hosts and their internet, for the time of a with."""
+    """So many hosts and their internet, for the duration of the block."""
 
     def __init__(self, count: int) -> None:
         self.hosts = [LightHost(number + 1) for number in range(count)]
@@ -159,8 +159,8 @@ class LightHosts:
 
 
 def remove_all() -> None:
-    """Those of a run that was killed, too; with a namespace goes all that runs in it."""
-    # The first process of a namespace of pids hears no SIGTERM, and takes all others along.
+    """Removes all hosts, also those of a killed run; all processes in a namespace end with it."""
+    # The first process of a pid namespace ignores SIGTERM; with it all others end.
     for file in STATE.glob("light*.pid"):
         host = LightHost(int(file.stem.removeprefix("light")))
         if host.pid and netns.holds(host.namespace, host.pid):

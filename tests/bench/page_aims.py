@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The aims of the project, beside what was measured."""
+"""The aims of the project, with the measured figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.cells import short, table
 from bench.store import Data
 
 NETWORKS = 100
-# As the engine names them.
+# The names of the parts in the engine.
 PARTS = {
     "imports": "imports",
     "definitions": "definitions",
@@ -33,7 +33,7 @@ WHY_PACKET = {
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure, and what it is made of where that explains it."""
+    """A figure, and how it was computed if that needs an explanation."""
 
     value: float
     unit: str
@@ -45,7 +45,7 @@ class Aim:
     text: str
     bound: float
     find: Callable[[Mapping[str, Data]], Figure | None]
-    # Whether more is better.
+    # Whether a higher figure is better.
     least: bool = False
 
     def row(self, known: Mapping[str, Data]) -> list[str]:

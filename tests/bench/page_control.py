@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The comparison with others, as text."""
+"""The comparison with other tools, as text."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DHCP in them; it also has no DNS server for guests, and no rule that keeps netwo
 
 
 def seconds_of(data: Data, tool: str, count: int, step: str) -> list[float]:
-    """Seconds of a step, of all rounds."""
+    """Seconds of a step, in all rounds."""
     return [
         row["steps"][step]
         for row in data["rows"]
@@ -48,7 +48,7 @@ def names(data: Data) -> list[str]:
 
 
 def counterpart(tool: str) -> str:
-    """Whom of ours a tool is compared with."""
+    """The variant of ours with which a tool is compared."""
     return OURS_BY_PLAYBOOK if tool.endswith("playbook") else OURS
 
 
@@ -87,7 +87,7 @@ def stops(data: Data) -> str:
 
 
 def megabytes(row: Data, program: str) -> float:
-    """PSS of a program in MB; what was measured is in MiB."""
+    """PSS of a program in MB; the results are in MiB."""
     return float(row["memory"].get(program, {}).get("MiB", 0.0)) * 1.048576
 
 
@@ -99,7 +99,7 @@ def programs(data: Data, tool: str) -> list[str]:
 
 
 def memory(data: Data) -> str:
-    """PSS and number of processes of each program, for each tool that is not the client of another one."""
+    """PSS and number of processes of each program, for each tool that is not just another client of one."""
     rows = []
     for tool in (
         OURS,

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The fleet, as text, with what a thousand hosts would take."""
+"""The fleet, as text, with an estimate for a thousand hosts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _row(row: Data) -> list[str]:
 
 
 def far(data: Data) -> str:
-    """The arithmetic for many hosts, from the two largest fleets of light hosts that ran with the same forks."""
+    """The estimate for many hosts, from the two largest fleets of light hosts that ran with the same forks."""
     lines = []
     for which in ("first", "second"):
         rows = [row for row in data["rows"] if row["kind"] == "light" and row["run"] == which and row["guard"]]

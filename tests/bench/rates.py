@@ -25,20 +25,20 @@ COUNTS = (1, 100)
 ROUNDS = 2
 SECONDS = 2
 CLIENTS = 200
-# While so many leases are made, dnsmasq still looks by ping whether the address is free, three seconds each; then it
-# takes itself for too busy for that (do_icmp_ping in its dhcp.c).
+# So many leases are slow: dnsmasq pings each address for three seconds before it offers it; then it considers itself
+# too busy for that (do_icmp_ping in its dhcp.c).
 PINGED = 10
 AGAIN = 5
 NAMES = {"a guest": "prober.net0.test", "outside, cached": WEB_NAME}
 
 
 def inside(guest: Guest) -> list[str]:
-    """The machine's way into a guest's network, with the machine's files."""
+    """Runs a program of the machine in a guest's network namespace."""
     return ["nsenter", f"--net=/proc/{guest.host.pid}/root/run/netns/{guest.name}"]
 
 
 def queries(guest: Guest, name: str) -> float:
-    """Queries a second that dnsperf gets answered."""
+    """Answered queries a second, measured by dnsperf."""
     root = light.root()
     (root / "tmp" / "names").write_text(f"{name} A\n")
     words = ["-d", "/tmp/names", "-s", "10.0.0.1", "-l", str(SECONDS), "-c", "4", "-q", "100"]
@@ -51,7 +51,7 @@ def queries(guest: Guest, name: str) -> float:
 
 
 def leases(guest: Guest) -> dict[str, float]:
-    """New leases a second once dnsmasq pings no more, and leases asked for again."""
+    """New leases a second after dnsmasq stops to ping, and renewed leases a second."""
     script = str(ON_HOST / "dhcp_clients.py")
     words = [sys.executable, script, "eth0", str(CLIENTS), str(AGAIN)]
     result = json.loads(run([*inside(guest), *words], 900))
@@ -84,7 +84,7 @@ def measure() -> Data:
     }
     rates: dict[str, list[dict[str, float]]] = {name: [] for name in work}
     lab = Lab(LAB)
-    # What a run that was killed left.
+    # Remove what a killed run may have left.
     lab.down()
     try:
         lab.up(IMAGES)

@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What rules cost: ours, one masquerade rule, and libvirt's layout, at 1, 100 and 1000 networks, in one run.
+"""The cost of rules: ours, one masquerade rule, and libvirt's layout, for 1, 100 and 1000 networks, in one run.
 
-A packet goes from a guest over the bridge and the rules into a drop behind the uplink, all in the time of the process
-that sends it; so its CPU time, less that of plain forwarding, is that of the rules, on a busy machine too. Packets a
-second, throughput and connections a second are by the clock: compare them within one run only. Layouts take turns;
-medians.
+A packet passes from a guest through the bridge and the rules to a drop behind the uplink, all in the CPU time of the
+process that sends it; so its CPU time, minus that of plain forwarding, is that of the rules, on a busy machine too.
+Packets a second, throughput and connections a second are wall-clock figures: compare them within one run only.
+Layouts alternate; figures are medians.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Row = dict[str, Any]
 
 
 def libvirt(count: int) -> str:
-    """The rules of libvirt 11.3 for so many networks, the newest first; of the first, the bridge exists."""
+    """The rules of libvirt 11.3 for so many networks, the newest first; the bridge of the first exists."""
     cross, to_guest, from_guest, nat = [], [], [], []
     for i in reversed(range(count)):
         link, net = ('"br-a"', "192.168.30.0/24") if i == 0 else (f"{100000 + i}", f"10.{i // 250}.{i % 250}.0/24")
@@ -87,7 +87,7 @@ class Bench:
             {"name": f"n{i}", "bridge": f"vn-n{i}", "subnets": [f"10.{i // 250}.{i % 250}.0/24"]}
             for i in range(1, count)
         ]
-        # The limit is asked for each new flow, and stops none of them.
+        # The limit is evaluated for each new flow, and drops none of them.
         network = {"name": "a", "bridge": "br-a", "subnets": ["192.168.30.0/24"], "connection_rate": 1_000_000}
         self.testbed.task("nft", [network, *other_networks])
 
@@ -95,7 +95,7 @@ class Bench:
         self.testbed.host.run("nft", "-f", "-", stdin=text)
 
     def forwards(self, count: int) -> None:
-        """So many port forwards; all but the last lead elsewhere."""
+        """So many port forwards; all but the last have other targets."""
         last = {"protocol": "udp", "port": 9000 + count, "to": "192.168.30.2", "to_port": 8000}
         other_forwards = [{**last, "port": 9000 + i, "to": "192.168.30.9"} for i in range(1, count)]
         network = {
@@ -120,14 +120,14 @@ class Bench:
         )
 
     def cost_in(self, kind: str, port: int) -> float:
-        """Nanoseconds of CPU for a packet from the outside to a port of the host that leads to the guest."""
+        """CPU time in nanoseconds for a packet from the outside to a forwarded port of the host."""
         self.testbed.host.run("conntrack", "-F")
         self.guest.run("nft", "flush", "ruleset")
         argv = (*UDP_COST, kind, UPLINK, str(PACKETS if kind == "established" else 1), str(port))
         return self._measured(self.testbed.outside, self.guest, argv)
 
     def cost(self, kind: str) -> float:
-        """Nanoseconds of CPU for a packet."""
+        """CPU time in nanoseconds for a packet."""
         self.testbed.host.run("conntrack", "-F")
         self.testbed.outside.run("nft", "flush", "ruleset")
         argv = (*UDP_COST, kind, OUTSIDE, str(PACKETS), "8000")
@@ -171,7 +171,7 @@ def packets(bench: Bench) -> list[Row]:
 
 
 def forwards(bench: Bench) -> list[Row]:
-    """Port forwards: our map beside a chain of as many rules."""
+    """Port forwards: our map compared with a chain of as many rules."""
 
     def chain(count: int) -> str:
         rules = "\n".join(f"udp dport {9000 + i} dnat to 192.168.30.9:8000" for i in range(1, count))
@@ -197,7 +197,7 @@ STEPS = ("first", "add one", "no-op", "nft -f all", "nft list", "no-op beyond li
 
 
 def times(testbed: NamespaceTestbed) -> list[Row]:
-    """Milliseconds of the rules alone, by the engine and by nft."""
+    """Milliseconds to load the rules, by the engine and by nft."""
     results = []
     for count in (*COUNTS[:2], 300, COUNTS[2]):
         rows = []
@@ -211,7 +211,7 @@ def times(testbed: NamespaceTestbed) -> list[Row]:
 
 
 def measure() -> dict[str, list[Row]]:
-    """All three, each figure as the rounds gave it."""
+    """All three measurements, with the figures of each round."""
     with tempfile.TemporaryDirectory() as folder:
         testbed = NamespaceTestbed(Path(folder))
         try:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who is measured on the same work: ours and the incumbents, each by its own client."""
+"""The compared tools: ours and others, each with its own client."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PLAYBOOK_STEPS = tuple(step for step in STEPS if not step.startswith("rest"))
 
 
 class Stopped(RuntimeError):
-    """A tool that gets no further, and why."""
+    """A tool that cannot continue, and the reason."""
 
 
 def host(name: str) -> Host:
@@ -37,14 +37,14 @@ def host(name: str) -> Host:
 
 
 def install(target: Host) -> None:
-    """Puts our programs on a host."""
+    """Copies our programs to a host."""
     target.run(["mkdir", "-p", REMOTE_FOLDER])
     for file in ON_HOST.glob("*.py"):
         target.run(["dd", f"of={REMOTE_FOLDER}/{file.name}", "status=none"], stdin=file.read_text())
 
 
 def ask(target: Host, script: str, words: Sequence[str], timeout: float) -> Any:
-    """What a program on the host answers; raises Stopped with its reason, or with that it took too long."""
+    """The result of a program on the host; raises Stopped with its reason, or after a timeout."""
     try:
         result: Result = target.attempt(["/usr/bin/python3", f"{REMOTE_FOLDER}/{script}.py", *words], timeout)
     except Failed as error:
@@ -60,7 +60,7 @@ def ask(target: Host, script: str, words: Sequence[str], timeout: float) -> Any:
 
 @dataclass(frozen=True)
 class Tool:
-    """One that is driven by a program on the host; ``more`` are words for each of its actions."""
+    """A tool that is controlled by a program on the host; ``more`` are arguments for each of its actions."""
 
     name: str
     host: str
@@ -68,7 +68,7 @@ class Tool:
     more: Sequence[str] = ()
     switch: Sequence[str] = ()
     steps: Sequence[str] = STEPS
-    # Of the time that all have, in proportion.
+    # Its share of the time limit, relative to the others.
     share: float = 1.0
 
     def on(self) -> None:
@@ -78,7 +78,7 @@ class Tool:
         self._ask("off", *self.switch)
 
     def clear(self, count: int) -> None:
-        """Whatever state a step that failed has left."""
+        """Clean up after a failed step, in any state."""
         self._ask("clear", str(count), *self.more)
 
     def do(self, step: str, count: int, timeout: float) -> float:
@@ -97,7 +97,7 @@ class Tool:
 
 
 def failure_reason(step: str, output: str, timeout: float) -> str:
-    """Why a playbook did not get to its end, in a line."""
+    """Why a playbook failed, in a line."""
     if output.startswith("no answer"):
         return f"'{step}' took longer than the {timeout:.0f} s that were left"
     messages = re.findall(r'"msg": "(.*?)(?<!\\)"', output)
@@ -106,7 +106,7 @@ def failure_reason(step: str, output: str, timeout: float) -> str:
 
 @dataclass(frozen=True)
 class PlaybookTool(Tool):
-    """One that is driven by playbooks from the controller; ``texts`` writes what a step runs."""
+    """A tool that is controlled by playbooks on the controller; ``texts`` writes the playbook of a step."""
 
     steps: Sequence[str] = PLAYBOOK_STEPS
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -124,11 +124,11 @@ class PlaybookTool(Tool):
         raise NotImplementedError
 
     def networks_after(self, step: str, count: int) -> range:
-        """Which networks are there after a step."""
+        """The networks that exist after a step."""
         return range({"remove one": count - 1, "remove all": 0}.get(step, count))
 
     def write(self, name: str, data: Any) -> Path:
-        """YAML, of which JSON is a part."""
+        """JSON, which is valid YAML."""
         FOLDER.mkdir(parents=True, exist_ok=True)
         file = FOLDER / f"{name}.yml"
         file.write_text(json.dumps(data))
@@ -144,7 +144,7 @@ def subnet(i: int) -> str:
 
 
 def last(i: int, step: str) -> int:
-    """The end of network i's range; step by step as in the programs on the hosts."""
+    """The end of network i's range after a step, as in the programs on the hosts."""
     return 199 if i == 0 and step not in ("first", "no-op") else 254
 
 
@@ -165,7 +165,7 @@ class OursByPlaybook(PlaybookTool):
 
 
 class VirtNet(PlaybookTool):
-    """community.libvirt.virt_net: a module call for each thing, and one network a call."""
+    """community.libvirt.virt_net: a module call for each action and network."""
 
     def files(self, step: str, count: int) -> tuple[Path, str]:
         present, module = self.networks_after(step, count), "community.libvirt.virt_net"
@@ -198,7 +198,7 @@ class VirtNet(PlaybookTool):
 
 
 def tools(collections: Path | None) -> list[Tool]:
-    """All of them, ours first; ``collections`` has community.libvirt, if it was to be had."""
+    """All tools, ours first; ``collections`` has community.libvirt, if it was available."""
     libvirt = ("bench-libvirt", "libvirt_networks")
     tools = [
         Tool("ours, engine", "bench-ours", "ours"),

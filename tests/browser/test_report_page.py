@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The report as a real browser draws it, at both sizes, in light and dark, on a desk and on a telephone."""
+"""The report in a real browser, with few and many hosts, in light and dark, on a desktop and on a telephone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tools.fleet_answers import DROPPED, answers, network
 
 SCREENSHOTS = Path(__file__).resolve().parents[2] / ".build" / "screenshots"
-# In containers and for root there is no sandbox; and nothing is to be fetched.
+# There is no sandbox in containers and for root; nothing may be downloaded.
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 SMALL = {
     **answers(1, 2),
@@ -25,7 +25,7 @@ SMALL = {
 LARGE = answers(10, 300)
 DESKTOP, PHONE = (1280, 800), (390, 800)
 
-# Pairs of boxes that share a pixel, and boxes whose content is larger than they are.
+# Pairs of boxes that overlap, and boxes whose content is larger than they are.
 FAULTS = """() => {
   const faults = [];
   const boxes = [...document.querySelectorAll(".host > h3, .network, .legend label, .hosts li, .totals li")]
@@ -141,7 +141,7 @@ def test_findings_can_be_filtered_and_link_to_their_network(browser: Browser, tm
     ],
 )
 def test_the_policy_stops_what_would_get_past_the_escaping(browser: Browser, tmp_path: Path, markup: str) -> None:
-    """As if the page did not escape: the markup stands in it as it is."""
+    """A page without escaping: it contains the markup itself."""
     file = tmp_path / "report.html"
     file.write_text(as_html(fleet(SMALL, "2026-11-21 13:00 UTC")).replace("<main>", f"<main>{markup}"))
     page = browser.new_page()

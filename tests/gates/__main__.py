@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""`python tests/gates FOLDER [WORD...]`: what every change has to pass, with a line for each as it ends.
+"""`python tests/gates FOLDER [WORD...]`: the checks that every change must pass, with a line for each when it ends.
 
-The words name gates, or all of a kind: `lint`, which looks at the code as it stands, or `publish`, what those who
-publish collections run over them. What a gate says is in FOLDER/GATE.log; where it fails, its errors are shown at the
-end. Two run at a time.
+The words name gates, or all of a kind: `lint` checks the sources, `publish` runs the tools of those who publish
+collections. The output of a gate is in FOLDER/GATE.log; if it fails, its errors are printed at the end. Two gates run
+at a time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 TIMEOUT = 1800
-# What mypy checks: the engine, the labs, and the programs that tests and benchmarks run.
+# Checked by mypy: the engine, the labs, and the programs that tests and benchmarks run.
 TYPED = (
     "ansible_collections.virtnet.linux.plugins.module_utils",
     "lab",
@@ -29,9 +29,9 @@ TYPED = (
     "bench.programs",
     "torture.programs",
 )
-# Seconds after which it is told what the gates are at.
+# Seconds between messages about running gates.
 PROGRESS_SECONDS = 5
-# Lines that tell why a gate failed, and how many of them are shown.
+# Lines that show why a gate failed, and how many of them are printed.
 ERROR_LINE = re.compile(r"ERROR|FATAL|FAILED|^E  |error:|\[error\]", re.IGNORECASE)
 MAX_LINES = 60
 
@@ -89,7 +89,7 @@ def last_line(log: Path) -> str:
 
 
 def errors(log: Path) -> str:
-    """What of a log tells why the gate failed."""
+    """The lines of a log that show why the gate failed."""
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     error_lines = [line for line in lines if ERROR_LINE.search(line)][:MAX_LINES]
     return "\n".join(f"  {line}" for line in error_lines or lines[-MAX_LINES:])

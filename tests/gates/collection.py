@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The collection as it is shipped, copied to where a gate looks at it."""
+"""Copies the published part of the collection to where a gate reads it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def shipped(additional: Sequence[str] = ()) -> list[str]:
-    """Files of the tarball, and those whose path starts as one of `beside` does: all that git knows or would add."""
+    """Files of the tarball, and those whose path starts with one of `beside`: tracked by git, or not ignored."""
     listed = subprocess.run(
         ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         check=True,
@@ -35,7 +35,7 @@ def shipped(additional: Sequence[str] = ()) -> list[str]:
 
 
 def copy(target: Path, additional: Sequence[str] = (), keep: Sequence[str] = ()) -> None:
-    """Makes `target` hold what is shipped and nothing else, but for folders `keep` that its users have made."""
+    """Makes `target` contain the published files and nothing else, except folders `keep` that its users made."""
     kept = {target / name for name in keep}
     if target.is_dir():
         for old in sorted(target.rglob("*"), reverse=True):

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""`python coverage_report.py FOLDER...`: how much of the engine tests ran, by the data that they left in these folders.
+"""`python coverage_report.py FOLDER...`: the coverage of the engine by tests, from the data in these folders.
 
-Where that is less than 90 % of all lines, every line is named that no test ran; else the files below it are. All of
-it is in the file `missing` beside the folders.
+Below 90 % of all lines, every missed line is listed; else the files below it. The file `missing` beside the folders
+has all of them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main() -> int:
     folders = [Path(word) for word in sys.argv[1:]]
     data = coverage.Coverage(data_file=str(folders[0].parent / "data"), config_file=str(ROOT / "pyproject.toml"))
     with warnings.catch_warnings():
-        # A process that was killed, as tests do, may leave a file without data.
+        # A process that a test killed may leave a file without data.
         warnings.simplefilter("ignore", CoverageWarning)
         data.combine([str(folder) for folder in folders], keep=True)
     rows = []

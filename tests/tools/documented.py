@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The commands that the documentation shows, and where they are run as they stand.
+"""The commands in the documentation, and the scenarios that run them unchanged.
 
-A guide's commands are run by the folder ``documented`` of a scenario of Molecule, on real hosts, in the order in which
-they are shown. A unit test tells of commands that have no place here.
+A guide's commands are run by the folder ``documented`` of a Molecule scenario, on real hosts, in their order in the
+guide. A unit test reports commands without a scenario.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ELSEWHERE = {
 
 
 def without_remark(command: str) -> str:
-    """A command without what is said about it behind it."""
+    """A command without the comment behind it."""
     return command.partition(" #")[0].strip()
 
 
@@ -50,12 +50,12 @@ def shown() -> Iterator[tuple[str, str]]:
 
 
 def commands(guide: str) -> list[str]:
-    """What is to be run of a guide, in order."""
+    """The commands of a guide to run, in order."""
     return [command for file, command in shown() if file == guide and command not in ELSEWHERE]
 
 
 def yaml_of(guide: str, word: str) -> str:
-    """The one example in YAML of a guide that has this word in it."""
+    """The only YAML example of a guide that contains this word."""
     (text,) = (
         example.text
         for example in examples.shown()

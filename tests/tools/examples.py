@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every example that the documentation shows: of the guides, of README and the roles' READMEs, of plugins."""
+"""Every example of the documentation: in guides, in README and the roles' READMEs, in plugins."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 @dataclass(frozen=True)
 class Example:
-    """One block, and where it stands."""
+    """One block, and its file and line."""
 
     place: str
     language: str
@@ -38,7 +38,7 @@ class Example:
         return self.place
 
     def commands(self) -> list[str]:
-        """The commands of a block of the shell: what follows a prompt, or all of it where there are no prompts."""
+        """The commands of a shell block: text after a prompt, or the whole block if there are no prompts."""
         prompted = self.language in ("console", "shell-session")
         lines = self.text.replace("\\\n", " ").splitlines()
         return (
@@ -56,7 +56,7 @@ def shown() -> Iterator[Example]:
 
 
 def documented() -> Iterator[Example]:
-    """EXAMPLES of modules, filters and the inventory."""
+    """EXAMPLES of modules, filters and the inventory plugin."""
     for file in sorted((ROOT / "plugins").glob("*/*.py")):
         for node in ast.parse(file.read_text()).body:
             if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "EXAMPLES":
@@ -66,7 +66,7 @@ def documented() -> Iterator[Example]:
 
 
 def filled(value: Any) -> Any:
-    """A value with what a template would put in, where that is told by its place; None for others."""
+    """A value with a sample for a lookup, and None for other templates."""
     if isinstance(value, Mapping):
         return {key: filled(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -78,7 +78,7 @@ def filled(value: Any) -> Any:
 
 
 def lists_within(data: Any) -> Iterator[list[Any]]:
-    """Every list of networks, however deep in variables, hosts or plays."""
+    """Every list of networks, at any depth of variables, hosts or plays."""
     if isinstance(data, Mapping):
         for key, value in data.items():
             if key == "virtnet_networks":
@@ -96,7 +96,7 @@ def tasks_within(data: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def as_ansible_has_them(module: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a task as the module gets them, with all defaults; without what a template would put in."""
+    """The arguments of a task as the module gets them, with all defaults; without values from templates."""
     code = importlib.import_module(f"ansible_collections.virtnet.linux.plugins.modules.{module}")
     specification = getattr(code, "ARGUMENTS", None) or yaml.safe_load(code.DOCUMENTATION)["options"]
     assert set(arguments) <= set(specification)

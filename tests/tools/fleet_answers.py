@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What virt_network_info returns on the hosts of a fleet, of any size."""
+"""Return values of virt_network_info on the hosts of a fleet, of any size."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def network(number: int, guests: int = 2, **values: Any) -> dict[str, Any]:
 
 
 def answers(hosts: int, networks: int) -> dict[str, dict[str, Any]]:
-    """A fleet, in which the number of guests goes up and down."""
+    """A fleet in which hosts have few or many guests."""
     per_host = networks // hosts
     return {
         f"hv{host:02}": {"networks": [network(i, i * 7 % 15) for i in range(host * per_host, (host + 1) * per_host)]}

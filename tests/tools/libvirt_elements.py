@@ -79,7 +79,7 @@ def applied(path: str) -> tuple[str, ...]:
 
 
 def places(root: Any) -> Iterator[tuple[str, Any, str]]:
-    """Every element and attribute: its path, the element, the attribute's name; without what is inside of metadata."""
+    """Every element and attribute: its path, the element, the attribute's name; without the content of metadata."""
     pending = [("", root)]
     while pending:
         parent_path, element = pending.pop()
@@ -90,7 +90,7 @@ def places(root: Any) -> Iterator[tuple[str, Any, str]]:
 
 
 def written() -> set[str]:
-    """The paths in the XML that the samples become."""
+    """The paths in the XML of the samples."""
     texts = [to_xml(from_xml(sample.read_text()), (11, 3)) for sample in SAMPLES]
     return {path for text in texts for path, _element, _name in places(etree.fromstring(text))}
 

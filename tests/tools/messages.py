@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every message of the engine that ends a run, with what to do, as the guide has it. Printed by
+"""Every error message of the engine that ends a run, with its remedy, as a table for the guide. Printed by
 ``python tests/tools/messages.py``.
 
-Read from the code itself: what is raised, or refused as an option. What varies is shown as an ellipsis. The cure is
-what the message says after its semicolon, or what docs/docsite/cures.yml says, which a test asks for.
+The messages are read from the source code: raised, or refused as an option. Variable parts are shown as an ellipsis.
+The remedy is the text after the semicolon, or that in docs/docsite/cures.yml, which a test requires.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ERRORS = {
     "NotRunning", "VirtnetError",
 }  # fmt: skip
 GAP = "…"
-# The packages whose messages a section has.
+# The packages whose messages have a section.
 SUBJECTS = (
     ("The bridge", ("bridge", "kernel")),
     ("Open vSwitch", ("openvswitch",)),
@@ -53,7 +53,7 @@ class Reader(ast.NodeVisitor):
         self.visit(tree)
 
     def visit_Call(self, node: ast.Call) -> None:
-        """raise X(...), and options.error(name, ...)."""
+        """Finds raise X(...), and options.error(name, ...)."""
         function = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         arguments = [literal(argument, self.constants) or GAP for argument in node.args]
         if function == "MissingTool" and len(arguments) == 2:
@@ -67,7 +67,7 @@ class Reader(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Return(self, node: ast.Return) -> None:
-        """A function that returns what is wrong, for another to raise: told by the semicolon before its cure."""
+        """Finds functions that return a message for another to raise, by the semicolon before the remedy."""
         text = literal(node.value, self.constants) if node.value else ""
         if "; " in text and "\n" not in text:
             self.found.append(text)
@@ -75,7 +75,7 @@ class Reader(ast.NodeVisitor):
 
 
 def literal(node: ast.expr, constants: dict[str, str]) -> str:
-    """The text of an expression, with gaps for what varies; empty if there is none."""
+    """The text of an expression, with ellipses for variable parts; empty if there is none."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else ""
     if isinstance(node, ast.Name):
@@ -98,7 +98,7 @@ def messages() -> Iterator[tuple[str, str]]:
     seen = set()
     for file in sorted(ENGINE.rglob("*.py")):
         for text in Reader(ast.parse(file.read_text())).found:
-            # What only hands on the text of another says nothing itself.
+            # Code that only passes on another message has no text of its own.
             own = text.partition(";")[0].replace(GAP, "")
             if any(map(str.isalpha, own)) and len(text.replace(GAP, "").split()) > 2 and text not in seen:
                 seen.add(text)
@@ -111,12 +111,12 @@ def subject(package: str) -> str:
 
 
 def known_cures() -> dict[str, str]:
-    """What to do about messages that do not say it."""
+    """Remedies of messages that do not contain one."""
     return {entry["message"]: entry["cure"] for entry in yaml.safe_load(CURES.read_text())}
 
 
 def cured() -> dict[str, list[tuple[str, str]]]:
-    """By section: message and what to do about it; KeyError where nobody says that."""
+    """By section: message and remedy; KeyError if there is no remedy."""
     cures = known_cures()
     sections: dict[str, list[tuple[str, str]]] = {title: [] for title, _words in SUBJECTS}
     for title, text in messages():
@@ -126,7 +126,7 @@ def cured() -> dict[str, list[tuple[str, str]]]:
 
 
 def table() -> str:
-    """All of them in reStructuredText."""
+    """All messages in reStructuredText."""
     lines = []
     for title, rows in cured().items():
         lines += [title, "-" * len(title), "", HEAD]
@@ -136,7 +136,7 @@ def table() -> str:
 
 
 def cell(text: str) -> str:
-    """A cell of a table, in which nothing is markup."""
+    """A table cell without markup."""
     plain = text.strip().rstrip(":").replace("\\", "\\\\")
     for mark in "*`_|":
         plain = plain.replace(mark, f"\\{mark}")

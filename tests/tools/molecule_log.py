@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a log of `molecule test` says: how far the scenario is, and what went wrong in it."""
+"""Reads a log of `molecule test`: the progress of the scenario, and its errors."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import json
 import re
 from collections.abc import Iterator
 
-# Lines of a digest, the first and the last of them if there are more; characters of a failed task, and of other lines.
+# Limits of a digest: lines, of which the first and the last are kept; characters of a failed task, and of other lines.
 FIRST, LAST = 42, 18
 OF_TASK, OF_LINE = 2000, 300
-# Of what a task returned, what tells most.
+# The most useful keys of a task's result.
 TELLING = ("msg", "assertion", "evaluated_to", "cmd", "rc", "stderr", "stdout", "module_stderr", "module_stdout")
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -24,9 +24,9 @@ TESTED = re.compile(r"(\S+\.py [.FEsxXR]+)")
 FATAL = re.compile(r"(fatal: \[.*?\]: (?:FAILED|UNREACHABLE)! => |failed: \[.*?\] \(item=.*\) => )(\{.*)")
 BROKEN = re.compile(r"CRITICAL |(?:INFO|WARNING|ERROR) +\[.*\] Executed: Failed")
 IGNORED = "...ignoring"
-# What `make demo` is at.
+# The current step of `make demo`.
 STEP = re.compile(r"==> +(.*?)(?: \.\.\.|: done in .*)?$")
-# pytest's headings: of all failures, of one of them, of what it printed.
+# Headings of pytest: of all failures, of one of them, of its captured output.
 FAILURES = re.compile(r"=+ (FAILURES|ERRORS) =+$")
 ONE = re.compile(r"_{3,} .* _{3,}$")
 PRINTED = re.compile(r"-{3,} Captured (stdout|stderr) (setup|call|teardown) -{3,}$")
@@ -39,7 +39,7 @@ def lines_of(log: str) -> list[str]:
 
 
 def place(log: str) -> str:
-    """How far a scenario is: Molecule's action, and in it Ansible's task or pytest's file."""
+    """The progress of a scenario: Molecule's action, and in it Ansible's task or pytest's file."""
     action = step = ""
     for line in lines_of(log):
         if match := ACTION.match(line):
@@ -52,7 +52,7 @@ def place(log: str) -> str:
 
 
 def digest(log: str) -> list[str]:
-    """What went wrong in a scenario, in some lines: failed tasks, pytest's failures, Molecule's own complaint."""
+    """The errors of a scenario, in some lines: failed tasks, pytest's failures, Molecule's own errors."""
     digest_lines = [line for action, lines in broken(lines_of(log)) for line in (f"in {action}:", *wrong(lines))]
     if len(digest_lines) > FIRST + LAST:
         digest_lines[FIRST:-LAST] = [f"... {len(digest_lines) - FIRST - LAST} lines more ..."]
@@ -60,7 +60,7 @@ def digest(log: str) -> list[str]:
 
 
 def broken(lines: list[str]) -> list[tuple[str, list[str]]]:
-    """The actions that failed, with their lines; without one that says so, the last: it was cut short."""
+    """The failed actions, with their lines; if none is marked as failed, the last one: it was killed."""
     actions: list[tuple[str, list[str]]] = [("the beginning", [])]
     for line in lines:
         if match := ACTION.match(line):
@@ -70,13 +70,13 @@ def broken(lines: list[str]) -> list[tuple[str, list[str]]]:
 
 
 def wrong(lines: list[str]) -> list[str]:
-    """What of an action's lines tells why it failed; if none does, its last ones."""
+    """The lines of an action that show why it failed; if there are none, its last ones."""
     telling_lines = [*of_tasks(lines), *of_tests(lines), *of_molecule(lines)]
     return telling_lines or [cut(line) for line in lines[-LAST:]]
 
 
 def of_tasks(lines: list[str]) -> Iterator[str]:
-    """The tasks that failed, what they returned, and Ansible's complaints outside of tasks."""
+    """The failed tasks, their results, and Ansible's errors outside of tasks."""
     task = ""
     for line, after in zip(lines, [*lines[1:], ""], strict=True):
         if match := TASK.match(line):
@@ -91,7 +91,7 @@ def of_tasks(lines: list[str]) -> Iterator[str]:
 
 
 def telling(result: str) -> str:
-    """What a task returned, with what tells most in front and nothing twice."""
+    """The result of a task, with the most useful keys first and nothing twice."""
     try:
         values = json.loads(result)
     except ValueError:
@@ -101,7 +101,7 @@ def telling(result: str) -> str:
 
 
 def of_tests(lines: list[str]) -> Iterator[str]:
-    """pytest's failures: which, what was expected, what they had printed."""
+    """pytest's failures: the test, the assertion, its captured output."""
     inside = printed = False
     for line in lines:
         if FAILURES.match(line):
@@ -117,7 +117,7 @@ def of_tests(lines: list[str]) -> Iterator[str]:
 
 
 def of_molecule(lines: list[str]) -> Iterator[str]:
-    """Molecule's last words, such as the tasks that changed something the second time."""
+    """Molecule's last lines, such as the tasks that changed something in the second run."""
     speaking = False
     for line in lines:
         speaking = line.startswith("CRITICAL") or (speaking and line.startswith("*"))

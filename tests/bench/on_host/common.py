@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the programs that run on a host share: the same networks for everybody, a clock, memory.
+"""Shared by the programs that run on a host: the same networks for all tools, a clock, memory.
 
 Network i is net<i> on the bridge vn-net<i> with 10.x.y.1/24, NAT, and DHCP for .2 to .254.
 """
@@ -17,9 +17,9 @@ from pathlib import Path
 
 TIMEOUT = 600.0
 LAST = 254
-# The end of the range after the change that everybody is asked for.
+# The end of the range after the change that every tool has to make.
 CHANGED_LAST = 199
-# Who counts as what, by a word of the command line; all else is the host's own.
+# Programs by a word of their command line; everything else belongs to the host.
 PROGRAMS = {
     "/dnsmasq ": "dnsmasq",
     "/libvirtd": "libvirtd",
@@ -30,7 +30,7 @@ PROGRAMS = {
 
 
 class Stopped(RuntimeError):
-    """A tool that gets no further, and why."""
+    """A tool that cannot continue, and the reason."""
 
 
 def subnet(i: int) -> str:
@@ -43,7 +43,7 @@ def bridge(i: int) -> str:
 
 
 def call(*command: str, check: bool = True, timeout: float = TIMEOUT) -> str:
-    """Runs a program; raises Stopped with what it said."""
+    """Runs a program; raises Stopped with its output."""
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
     if check and result.returncode:
         lines = (result.stderr.strip() or result.stdout.strip()).splitlines()
@@ -52,7 +52,7 @@ def call(*command: str, check: bool = True, timeout: float = TIMEOUT) -> str:
 
 
 def service(verb: str, *units: str) -> None:
-    """systemctl; rounds that follow one another must not use up a unit's start limit."""
+    """Runs systemctl; rounds in sequence must not exceed a unit's start limit."""
     call("systemctl", "reset-failed", *units, check=False)
     call("systemctl", verb, *units)
 
@@ -91,7 +91,7 @@ def commands() -> dict[int, str]:
 
 
 def serving() -> int:
-    """How many processes of dnsmasq serve one network each (those of others than ours)."""
+    """How many dnsmasq processes serve one network each (those of other tools)."""
     return sum("/dnsmasq " in command for command in commands().values())
 
 
@@ -101,7 +101,7 @@ def kill_dnsmasq() -> None:
 
 
 def kernel_gone(count: int) -> None:
-    """Bridges and rules are gone, as after a boot."""
+    """Removes bridges and rules, as after a boot."""
     lines = "".join(f"link delete {bridge(i)}\n" for i in range(count))
     subprocess.run(["ip", "-force", "-batch", "-"], input=lines, text=True, check=False, capture_output=True)
     call("nft", "flush", "ruleset")
@@ -110,7 +110,7 @@ def kernel_gone(count: int) -> None:
 
 
 def memory() -> dict[str, dict[str, float]]:
-    """Processes and PSS in MiB of each program (proc(5), smaps_rollup: a page of n processes counts 1/n for each)."""
+    """Number and PSS in MiB of each program's processes (proc(5), smaps_rollup: a page of n processes counts 1/n)."""
     programs: dict[str, dict[str, float]] = {}
     for pid, command in commands().items():
         name = next((name for word, name in PROGRAMS.items() if word in command), None)
@@ -138,7 +138,7 @@ def inotify() -> str:
 
 
 def main(actions: Mapping[str, Callable[..., object]], words: Sequence[str] = ()) -> None:
-    """Does one action; prints {"result": ...}, or {"stopped": why}."""
+    """Runs one action; prints {"result": ...}, or {"stopped": reason}."""
     verb, *arguments = words or sys.argv[1:]
     try:
         print(json.dumps({"result": actions[verb](*arguments)}))

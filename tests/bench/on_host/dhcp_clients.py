@@ -19,7 +19,7 @@ DISCOVER, OFFER, REQUEST, ACK, NAK = 1, 2, 3, 5, 6
 COOKIE = b"\x63\x82\x53\x63"
 BROADCAST = 0x8000
 OUTSTANDING = 16
-# A server that looks by ping whether an address is in use keeps a client waiting for three seconds.
+# A server that pings an address before it offers it delays a client by three seconds.
 RESEND = 5.0
 TIMEOUT = 120.0
 
@@ -53,7 +53,7 @@ def options(data: bytes) -> dict[int, bytes]:
 
 
 def received(sock: socket.socket) -> bytes:
-    """An answer of the server's; where none comes, one to nobody."""
+    """A reply of the server; zeros, which are for no client, if there is none."""
     try:
         data = sock.recv(2048)
     except TimeoutError:
@@ -62,7 +62,7 @@ def received(sock: socket.socket) -> bytes:
 
 
 def served(sock: socket.socket, clients: list[Client]) -> list[float]:
-    """Brings all clients to their leases; when each had it, in seconds from the first packet."""
+    """Runs all clients until they have leases; the time of each, in seconds from the first packet."""
     began = time.perf_counter()
     waiting, done = clients[:], list[float]()
     under_way: dict[int, Client] = {}
@@ -91,7 +91,7 @@ def served(sock: socket.socket, clients: list[Client]) -> list[float]:
             client.address, client.server, client.step = data[16:20], answer[54], REQUEST
             send(client)
         elif kind == NAK:
-            # Another client was quicker to take what was offered to both.
+            # Another client was quicker to request the address that both were offered.
             client.address, client.step = bytes(4), DISCOVER
             send(client)
         elif kind == ACK:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""libvirt, on a host: by virsh, a process a call, or by its Python binding in one process.
+"""libvirt, on a host: by virsh, a process for each call, or by its Python binding in one process.
 
 python3 libvirt_networks.py ACTION ... CLIENT        prints {"result": seconds} as JSON
 """
@@ -35,8 +35,8 @@ from common import (
 
 URI = "network:///system"
 CONFIG = Path("/etc/libvirt/network.conf")
-# libvirt has the checksums of DHCP answers filled in by tc's action csum, which not every kernel has; without it, this
-# stands in for tc, so that libvirt starts networks at all.
+# libvirt fills in checksums of DHCP replies with tc's action csum, which some kernels lack; this program then replaces
+# tc, so that libvirt starts networks at all.
 STAND_IN = Path("/usr/local/sbin/tc")
 STAND_IN_TEXT = """\
 #!/bin/sh
@@ -53,7 +53,7 @@ def xml(i: int, last: int = LAST, uuid: str = "") -> str:
 
 
 class Virsh:
-    """A process a call, as scripts do it."""
+    """A process for each call, as in scripts."""
 
     def define(self, text: str) -> None:
         with tempfile.NamedTemporaryFile("w") as file:
@@ -144,7 +144,7 @@ def first(count: int, client: Any) -> None:
 
 
 def no_op(count: int, client: Any) -> None:
-    """Whether all is as wanted, as a script that is careful would ask."""
+    """Whether all is as expected, as a careful script would check."""
     active = client.active()
     for i in range(count):
         if f"net{i}" not in active or f"{subnet(i)}.{LAST}" not in client.dump(f"net{i}"):
@@ -152,7 +152,7 @@ def no_op(count: int, client: Any) -> None:
 
 
 def change_one(client: Any) -> None:
-    """A range can be changed in the definition alone; the network has to be stopped and started, its guests cut off."""
+    """A range can only be changed in the stored definition; then a restart disconnects the network's guests."""
     match = re.search("<uuid>(.*)</uuid>", client.dump("net0"))
     client.define(xml(0, CHANGED_LAST, match[1] if match else ""))
     client.destroy("net0")
@@ -166,7 +166,7 @@ def remove(names: list[str], client: Any) -> None:
 
 
 def restart(count: str, _client: str) -> float:
-    """Until the daemon, which takes up every network again, answers."""
+    """Wait for the daemon, which reloads every network."""
 
     def work() -> None:
         service("restart", "libvirtd")
@@ -189,7 +189,7 @@ def restore(count: str, _client: str) -> float:
 
 
 def clear(count: str, _client: str) -> None:
-    """Whatever state the networks are in."""
+    """Remove the networks in any state."""
     for name in Virsh().defined():
         call("virsh", "-c", URI, "net-destroy", name, check=False)
         call("virsh", "-c", URI, "net-undefine", name, check=False)
@@ -198,7 +198,7 @@ def clear(count: str, _client: str) -> None:
 
 
 def on(backend: str) -> None:
-    """The daemon with this backend for the firewall, and no networks; libvirt's default network goes."""
+    """Start the daemon with this firewall backend and without networks, also without libvirt's default network."""
     call("systemctl", "disable", "--now", "dnsmasq", check=False)
     call("resolvconf", "-f", "-d", "lo.dnsmasq", check=False)
     STAND_IN.unlink(missing_ok=True)
@@ -224,7 +224,7 @@ def has_csum() -> bool:
 
 
 def timed(work: Callable[[int, Any], None]) -> Callable[[str, str], float]:
-    """With the time that the client takes to start."""
+    """Includes the time that the client takes to start."""
 
     def action(count: str, client: str) -> float:
         try:

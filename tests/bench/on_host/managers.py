@@ -34,7 +34,7 @@ NM_CONFIG = Path("/etc/NetworkManager/conf.d/bench.conf")
 
 
 class NetworkManager:
-    """A call of nmcli each, as scripts do it."""
+    """A call of nmcli for each action, as in scripts."""
 
     unit = "NetworkManager"
 
@@ -72,7 +72,7 @@ class NetworkManager:
         self.ready(count)
 
     def ready(self, count: int) -> None:
-        """Addresses, and a dnsmasq for each network."""
+        """Wait for addresses, and for a dnsmasq of each network."""
         try:
             wait_until(lambda: bridges() == count and serving() == count, f"{count} networks up", 60 + count)
         except Stopped as error:
@@ -96,7 +96,7 @@ class NetworkManager:
 
 
 class Networkd:
-    """Files for all, then one reload."""
+    """Write files for all networks, then reload once."""
 
     unit = "systemd-networkd"
 
@@ -115,7 +115,7 @@ class Networkd:
         self.ready(count)
 
     def no_op(self, count: int) -> None:
-        """The files are as they should be, and networkd is asked to look."""
+        """Write the same files, and reload."""
         for i in range(count):
             self._write(i)
         call("networkctl", "reload")
@@ -127,7 +127,7 @@ class Networkd:
         self.ready(count)
 
     def ready(self, count: int) -> None:
-        """Addresses. Its DHCP server starts once a guest is plugged in, since a bridge without one has no carrier."""
+        """Wait for addresses. The DHCP server starts only with a guest, because a bridge without one has no carrier."""
         wait_until(lambda: bridges() == count, f"{count} bridges with an address", 60 + count)
 
     def remove(self, names: range) -> None:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ours, on a host: the engine that is installed there, all parts in one process.
+"""Ours, on a host: the installed engine, all parts in one process.
 
 python3 ours.py ACTION COUNT        prints {"result": seconds} as JSON; "parts" prints {part: seconds} and the changes
 """
@@ -41,7 +41,7 @@ def networks(count: int, changed: bool = False) -> list[dict[str, Any]]:
 
 
 def run(items: list[dict[str, Any]]) -> dict[str, Any]:
-    """All parts brought after the list: seconds of each part, and how many changes there were."""
+    """Runs all parts for a list of networks: seconds of each part, and the number of changes."""
     paths = Paths()
     times = {"imports": time.perf_counter() - STARTED}
 
@@ -63,7 +63,7 @@ def run(items: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def part_times(count: str) -> dict[str, Any]:
-    """With subnets that the engine chooses."""
+    """With subnets that the engine allocates."""
     return run([{"name": f"net{i}", "dns": {"domain": f"net{i}.test"}} for i in range(int(count))])
 
 
@@ -81,7 +81,7 @@ def restart(count: str) -> float:
 
 
 def restore(count: str) -> float:
-    """Service and dnsmasq start with nothing left in the kernel."""
+    """Start the service and dnsmasq while nothing is left in the kernel."""
     call("systemctl", "stop", "virtnet", "dnsmasq")
     kernel_gone(int(count))
     elapsed = seconds(lambda: service("start", "virtnet", "dnsmasq"))
@@ -90,7 +90,7 @@ def restore(count: str) -> float:
 
 
 def clear(_count: str) -> None:
-    """Whatever state a step that was cut short has left."""
+    """Clean up after an interrupted step, in any state."""
     service("start", "virtnet", "dnsmasq")
     run([])
 

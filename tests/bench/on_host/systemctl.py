@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Stands in for systemctl on a light host, which has no systemd: services are processes that it starts and ends.
+"""A stand-in for systemctl on a light host, which has no systemd: services are processes that it starts and stops.
 
-It knows as much of units as the services of a host with networks need: ExecStart and its like, forking, oneshot and
-notify, RuntimeDirectory=. Users, capabilities and the sandbox of a unit are left out.
+It supports the settings of units that the services of a host with networks use: ExecStart= and similar, forking,
+oneshot and notify, RuntimeDirectory=. It ignores users, capabilities and the sandbox of a unit.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Unit:
 
     @property
     def pid(self) -> int:
-        """Of the main process; 0 where none runs."""
+        """The pid of the main process; 0 if there is none."""
         try:
             pid = int(self.record.read_text())
             stat = Path(f"/proc/{pid}/stat").read_text()
@@ -107,7 +107,7 @@ class Unit:
         return file.read_text().strip()
 
     def _spawn(self, notifies: bool) -> int:
-        """Starts a process that stays, and waits for its READY=1 (sd_notify(3)) if it says so."""
+        """Starts a daemon, and waits for its READY=1 (sd_notify(3)) if its type is notify."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifications:
             name = f"@stand-in-{os.getpid()}"
             notifications.bind(name.replace("@", "\0"))
@@ -165,7 +165,7 @@ def show(units: list[Unit], options: list[str]) -> None:
 
 
 def main() -> None:
-    # Links to systemctl by the names of older programs.
+    # Links to systemctl with the names of older programs.
     if not sys.argv[1:]:
         print("N 5")
         sys.exit(0 if Path(sys.argv[0]).name == "runlevel" else 1)
@@ -188,7 +188,7 @@ def main() -> None:
 
 
 def number_of(options: list[str]) -> int:
-    """The signal that is asked for."""
+    """The signal in the arguments."""
     name = next((option.partition("=")[2] for option in options if option.startswith("--signal=")), "TERM")
     return signal.Signals["SIG" + re.sub("^SIG", "", name)]
 
