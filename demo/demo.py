@@ -21,7 +21,7 @@ from lab.guest import Guest  # noqa: E402
 from lab.host import Host  # noqa: E402
 from lab.internet import WEB_NAME  # noqa: E402
 from lab.lab import Lab  # noqa: E402
-from lab.progress import say, step  # noqa: E402
+from lab.progress import print_progress, step  # noqa: E402
 from lab.run import Failed  # noqa: E402
 
 NAME = "demo-host"
@@ -117,7 +117,7 @@ def playbook() -> str:
         for line in process.stdout:
             output.append(line)
             if task := TASK.match(line):
-                say(f"  {task[1]}")
+                print_progress(f"  {task[1]}")
         watchdog.cancel()
     recap = [line for line in output if line.startswith(NAME)]
     if process.returncode or not recap:

@@ -22,7 +22,7 @@ from bench.machine import machine
 from bench.store import ROOT, Data, load, save
 from bench.tools import Stopped
 
-from lab.progress import say, step
+from lab.progress import print_progress, step
 from lab.run import Failed
 
 # The share of the minutes for the comparison; the other parts have no limit.
@@ -34,7 +34,7 @@ EXPECTED_ERRORS = (Failed, Stopped, AssertionError, subprocess.SubprocessError, 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("parts", nargs="*", help="which parts are measured anew; 'page': none")
+    parser.add_argument("parts", nargs="*", help="which parts to measure again; 'page': none")
     parser.add_argument("--networks", type=int, nargs="+", default=list(COUNTS), metavar="N")
     parser.add_argument("--hosts", type=int, nargs="+", default=list(fleet.COUNTS), metavar="HOSTS")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="bound of the comparison with others")
@@ -58,14 +58,14 @@ def main() -> int:
             with step(f"bench {name}"):
                 save(name, parts[name](), began)
         except EXPECTED_ERRORS as wrong:
-            say(f"bench {name}: {type(wrong).__name__}: {wrong}")
+            print_progress(f"bench {name}: {type(wrong).__name__}: {wrong}")
             failed.append(name)
     known = {name: data for name in parts if (data := load(name)) is not None}
     text = page.render(machine(), known, command(options))
     (ROOT / "docs" / "benchmarks.md").write_text(text)
     readme = ROOT / "README.md"
     readme.write_text(page_readme.update(readme.read_text(), known))
-    say(f"docs/benchmarks.md is written{', but not measured was: ' + ', '.join(failed) if failed else ''}")
+    print_progress(f"docs/benchmarks.md is written{', but not measured was: ' + ', '.join(failed) if failed else ''}")
     return 1 if failed else 0
 
 

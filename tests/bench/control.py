@@ -23,7 +23,7 @@ from bench.tools import IMAGES, LAB, Stopped, Tool, host, install, tools
 
 from lab.guest import Guest
 from lab.lab import Lab
-from lab.progress import say, step
+from lab.progress import print_progress, step
 from lab.run import Failed, attempt
 
 ROUNDS = 3
@@ -151,11 +151,11 @@ def _run_round(tool: Tool, count: int, number: int, budget: TimeBudget, data: Da
         cycle(tool, count, budget.remaining, number == 0 and count == data["counts"][0], row)
     except Stopped as error:
         data["stops"].append({"tool": tool.name, "count": count, "round": number, "why": str(error).partition("\n")[0]})
-        say(f"{tool.name} stops at {count}: {error}")
+        print_progress(f"{tool.name} stops at {count}: {error}")
     if row["steps"]:
         data["rows"].append(row)
     elapsed = time.monotonic() - began
     # The duration of an interrupted step is unknown, but all remaining time was used.
     stopped = data["stops"] and data["stops"][-1]["tool"] == tool.name and "were left" in data["stops"][-1]["why"]
     budget.spend(count, budget.remaining if stopped else sum(row["steps"].values()), row["steps"].get("first"))
-    say(f"round {number + 1}, {count} networks, {tool.name}: {elapsed:.1f} s, {budget.remaining:.0f} s left")
+    print_progress(f"round {number + 1}, {count} networks, {tool.name}: {elapsed:.1f} s, {budget.remaining:.0f} s left")

@@ -16,7 +16,7 @@ from bench.light import LightHosts
 from bench.store import FOLDER, ROOT, Data
 
 from lab.lab import Lab
-from lab.progress import say
+from lab.progress import print_progress
 from lab.run import Failed
 
 COUNTS = (1, 10, 30)
@@ -61,7 +61,7 @@ def run(kind: str, file: Path, hosts: int, forks: int, which: str) -> Data:
     changed = [int(number) for number in re.findall(r"changed=(\d+)", out)]
     if len(oks) != hosts or (which == "second" and any(changed)):
         raise Failed(f"{which} run on {hosts} hosts:\n{out[-2000:]}")
-    say(f"{kind}: {hosts} hosts, {forks} forks, {which} run: {seconds:.1f} s")
+    print_progress(f"{kind}: {hosts} hosts, {forks} forks, {which} run: {seconds:.1f} s")
     return {
         "kind": kind, "hosts": hosts, "forks": forks, "run": which, "seconds": seconds, "tasks": max(oks),
         "controller": total - remote, "remote": remote, "guard": hosts <= GUARDED,

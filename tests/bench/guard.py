@@ -102,7 +102,7 @@ def lease_seconds(host: Host, rounds: int) -> list[float]:
 
 def latencies(host: Host, rounds: int) -> dict[str, list[float]]:
     """Each kind of fault, while the system's dnsmasq serves the network."""
-    with step(f"break and heal, {rounds} times each"):
+    with step(f"faults and their repair, {rounds} times each"):
         latencies: dict[str, list[float]] = run_script(host, "repair", rounds)
     with step("a guest follows its network"):
         latencies["guest re-leased (systemd-networkd)"] = lease_seconds(host, rounds)
@@ -111,7 +111,7 @@ def latencies(host: Host, rounds: int) -> dict[str, list[float]]:
 
 def private_latencies(host: Host, folder: Path, rounds: int) -> dict[str, list[float]]:
     """Faults that exist only with a private dnsmasq, which the host uses from now on."""
-    with step(f"break and heal with a private dnsmasq, {rounds} times each"):
+    with step(f"faults and their repair with a private dnsmasq, {rounds} times each"):
         host.run(["systemctl", "disable", "--now", "dnsmasq.service"])
         run_playbook(folder)
         latencies: dict[str, list[float]] = run_script(host, "private", rounds)

@@ -100,8 +100,8 @@ PRIVATE: dict[str, tuple[str, Callable[[], bool]]] = {
     "private dnsmasq stopped": (f"systemctl stop {INSTANCE}", answers),
     "private fragment removed": (f"rm {PRIVATE_FRAGMENT}", lambda: PRIVATE_FRAGMENT.exists() and answers()),
     "resolver entry removed": (
-        f"for one in $(ls {ENTRIES} | grep virtnet); do resolvconf -f -d $one; done",
-        lambda: any("virtnet" in one.name for one in ENTRIES.iterdir()),
+        f"for entry in $(ls {ENTRIES} | grep virtnet); do resolvconf -f -d $entry; done",
+        lambda: any("virtnet" in entry.name for entry in ENTRIES.iterdir()),
     ),
 }
 
@@ -122,7 +122,7 @@ def repair_seconds(fault: str, is_repaired: Callable[[], bool]) -> float:
     start = time.monotonic()
     while not is_repaired():
         if time.monotonic() - start > TIMEOUT:
-            raise SystemExit(f"not healed within {TIMEOUT} s: {fault}")
+            raise SystemExit(f"not repaired within {TIMEOUT} s: {fault}")
         time.sleep(0.005)
     return time.monotonic() - start
 

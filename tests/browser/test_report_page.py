@@ -29,18 +29,18 @@ DESKTOP, PHONE = (1280, 800), (390, 800)
 FAULTS = """() => {
   const faults = [];
   const boxes = [...document.querySelectorAll(".host > h3, .network, .legend label, .hosts li, .totals li")]
-    .map(one => [one, one.getBoundingClientRect()]);
+    .map(element => [element, element.getBoundingClientRect()]);
   for (let i = 0; i < boxes.length; i++) {
-    const [one, a] = boxes[i];
-    if (a.left < 0 || a.right > innerWidth) faults.push("outside: " + one.textContent.trim().slice(0, 40));
+    const [element, a] = boxes[i];
+    if (a.left < 0 || a.right > innerWidth) faults.push("outside: " + element.textContent.trim().slice(0, 40));
     for (let j = i + 1; j < boxes.length; j++) {
       const b = boxes[j][1];
       if (a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom)
-        faults.push("overlap: " + one.textContent.trim().slice(0, 40));
+        faults.push("overlap: " + element.textContent.trim().slice(0, 40));
     }
   }
   for (const one of document.querySelectorAll(".network, .findings, header"))
-    if (one.scrollWidth > one.clientWidth) faults.push("overflow: " + one.textContent.trim().slice(0, 40));
+    if (element.scrollWidth > element.clientWidth) faults.push("overflow: " + element.textContent.trim().slice(0, 40));
   if (document.documentElement.scrollWidth > innerWidth) faults.push("the page is wider than the window");
   return faults;
 }"""

@@ -131,8 +131,8 @@ def renewals(namespace: NamedNamespace, leases: dict[bytes, str], server: str) -
 def dhcp6(
     namespace: NamedNamespace, folder: Path, *arguments: str, duid: str = "", name: str = "", timeout: int = 30
 ) -> dict[str, str]:
-    """The output of dhclient for DHCPv6 with this host name; empty if there is no reply in time."""
-    script, answer_file, lease_file = folder / "dhclient-script", folder / "dhclient-told", folder / "dhclient-leases"
+    """The variables that dhclient sets from DHCPv6 with this host name; empty if there is no reply in time."""
+    script, answer_file, lease_file = folder / "dhclient-script", folder / "dhclient-answer", folder / "dhclient-leases"
     reasons = "BOUND6|RENEW6|REBIND6"
     script.write_text(f'#!/bin/sh\ncase "$reason" in {reasons}) env >{answer_file};; PREINIT6) ;; *) exit 1;; esac\n')
     script.chmod(0o755)

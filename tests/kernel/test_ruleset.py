@@ -88,7 +88,7 @@ class Topology:
 
 @pytest.fixture(scope="module")
 def topology(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
-    testbed = NamespaceTestbed(tmp_path_factory.mktemp("bed"))
+    testbed = NamespaceTestbed(tmp_path_factory.mktemp("testbed"))
     try:
         yield Topology(testbed)
     finally:

@@ -55,8 +55,8 @@ def spec_of(kind: Any, options: Any) -> Any:
 
 
 BASE = [parts_of(read(sample)) for sample in SAMPLES]
-RULES = [one for base in BASE for one in base["rules"] if one["state"] == "present"]
-FRAGMENTS = [one for base in BASE for one in base["fragments"] if one["state"] == "present"]
+RULES = [rule for base in BASE for rule in base["rules"] if rule["state"] == "present"]
+FRAGMENTS = [options for base in BASE for options in base["fragments"] if options["state"] == "present"]
 
 
 def rules_of(options: Any) -> Any:
@@ -128,7 +128,7 @@ def lines_of(spec: FragmentSpec) -> list[str]:
     return names
 
 
-ALL_LINES = {line for one in FRAGMENTS for line in lines_of(FragmentSpec.from_options(Options(dict(one))))}
+ALL_LINES = {line for options in FRAGMENTS for line in lines_of(FragmentSpec.from_options(Options(dict(options))))}
 # Needed for other prefix lengths, or for a network without DHCP.
 ALL_LINES |= {"local", "dhcp-range", "dhcp-option"}
 

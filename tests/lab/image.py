@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .podman import ask, podman
-from .progress import say, step
+from .progress import print_progress, step
 from .run import run
 
 ROOT = Path(__file__).parents[1] / "images"
@@ -86,7 +86,7 @@ def prune(name: str) -> None:
     image = define(name)
     for reference in _references(image.repository):
         if reference != image.reference and ask("rmi", reference).ok:
-            say(f"removed the older image {reference}")
+            print_progress(f"removed the older image {reference}")
 
 
 def remove_all() -> None:

@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-def say(text: str) -> None:
+def print_progress(text: str) -> None:
     print(f"==> {text}", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def step(text: str) -> Iterator[None]:
-    say(f"{text} ...")
+    print_progress(f"{text} ...")
     began = time.monotonic()
     outcome = "failed after"
     try:
         yield
         outcome = "done in"
     finally:
-        say(f"{text}: {outcome} {time.monotonic() - began:.1f} s")
+        print_progress(f"{text}: {outcome} {time.monotonic() - began:.1f} s")

@@ -30,7 +30,7 @@ ELSEWHERE = {
     "make demo": "builds hosts itself: run beside the scenarios by tests/tools/scenarios.py",
     "make test": "is what runs all this",
     "ansible-playbook virtnet.linux.awx.configure -e virtnet_awx_scm_url=https://git.example.org/networks.git": (
-        "needs an AWX, which needs a Kubernetes: tests/unit/packaging/test_awx.py checks what AWX would be told; "
+        "needs an AWX, which needs a Kubernetes: tests/unit/packaging/test_awx.py checks what AWX would get; "
         "scenario awx runs its jobs"
     ),
 }

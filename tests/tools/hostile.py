@@ -96,7 +96,7 @@ SAMPLES: tuple[dict[str, Any], ...] = (
         "vlans": [{"port": "tap0", "tag": 5, "trunks": [6], "mode": "native-tagged"},
                   {"port": "tap1", "portgroup": "a"}]},
      "libvirt": {"portgroups": [{"name": "a", "vlan": {"tags": [{"id": 5}]}}]}},
-    *({**_SMALL, "name": "lab", "libvirt": {"virtualport": one}} for one in VIRTUALPORTS),
+    *({**_SMALL, "name": "lab", "libvirt": {"virtualport": port}} for port in VIRTUALPORTS),
     {**_SMALL, "name": "lab", "libvirt": {"portgroups": [{"name": "a", "virtualport": VIRTUALPORTS[2]}]}},
     {"name": "lab", "mode": "open", "ipv4": {"address": "none"},
      "bridge": {"ports": ["eth0"], "enslave_uplink": True, "confirm_within": 60}},

@@ -49,7 +49,7 @@ class Reader(ast.NodeVisitor):
             for target in node.targets
             if isinstance(target, ast.Name)
         }
-        self.found: list[str] = []
+        self.messages: list[str] = []
         self.visit(tree)
 
     def visit_Call(self, node: ast.Call) -> None:
@@ -57,20 +57,20 @@ class Reader(ast.NodeVisitor):
         function = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         arguments = [literal(argument, self.constants) or GAP for argument in node.args]
         if function == "MissingTool" and len(arguments) == 2:
-            self.found.append(f"{arguments[0]} is not installed on this host; install the package {arguments[1]}")
+            self.messages.append(f"{arguments[0]} is not installed on this host; install the package {arguments[1]}")
         elif function in ("InvalidOption", "UnusableFile") and len(arguments) > 1:
-            self.found.append(arguments[1])
+            self.messages.append(arguments[1])
         elif function in ERRORS and len(arguments) == 1:
-            self.found.append(arguments[0])
+            self.messages.append(arguments[0])
         elif function in ("error", "refuse_option", "_refuse") and len(arguments) in (2, 3):
-            self.found.append(arguments[-1])
+            self.messages.append(arguments[-1])
         self.generic_visit(node)
 
     def visit_Return(self, node: ast.Return) -> None:
         """Finds functions that return a message for another to raise, by the semicolon before the remedy."""
         text = literal(node.value, self.constants) if node.value else ""
         if "; " in text and "\n" not in text:
-            self.found.append(text)
+            self.messages.append(text)
         self.generic_visit(node)
 
 
@@ -97,7 +97,7 @@ def messages() -> Iterator[tuple[str, str]]:
     """Subject and text of each message, once."""
     seen = set()
     for file in sorted(ENGINE.rglob("*.py")):
-        for text in Reader(ast.parse(file.read_text())).found:
+        for text in Reader(ast.parse(file.read_text())).messages:
             # Code that only passes on another message has no text of its own.
             own = text.partition(";")[0].replace(GAP, "")
             if any(map(str.isalpha, own)) and len(text.replace(GAP, "").split()) > 2 and text not in seen:

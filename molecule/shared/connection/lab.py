@@ -35,12 +35,12 @@ options:
     required: true
     vars:
       - name: lab_name
-  patience:
+  command_timeout:
     description: Seconds that one command may take. Not called timeout, because Ansible fills that in itself.
     type: int
     default: 600
     vars:
-      - name: lab_patience
+      - name: lab_command_timeout
 """
 
 
@@ -84,7 +84,7 @@ class Connection(ConnectionBase):
                 self._inside(command),
                 input=content or b"",
                 capture_output=True,
-                timeout=self.get_option("patience"),
+                timeout=self.get_option("command_timeout"),
                 check=False,
                 env=ENVIRONMENT,
             )

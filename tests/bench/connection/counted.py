@@ -39,12 +39,12 @@ options:
     required: true
     vars:
       - name: lab_name
-  patience:
+  command_timeout:
     description: Seconds that one command may take.
     type: int
     default: 600
     vars:
-      - name: lab_patience
+      - name: lab_command_timeout
 """
 
 
