@@ -35,9 +35,9 @@ TASK = re.compile(r"TASK \[(?:\S+ : )?(.*)\]")
 
 @dataclass(frozen=True)
 class Line:
-    what: str
-    shown: str
-    right: bool
+    check: str
+    result: str
+    is_expected: bool
 
 
 def main() -> int:
@@ -62,7 +62,7 @@ def main() -> int:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     is_unchanged = re.search(r"\bchanged=0\b", recap) is not None
-    return 0 if is_unchanged and all(line.right for line in lines) else 1
+    return 0 if is_unchanged and all(line.is_expected for line in lines) else 1
 
 
 def observations(host: Host, a: Guest, b: Guest) -> Iterator[Line]:
@@ -94,11 +94,13 @@ def joined(words: list[str]) -> str:
 
 
 def show(lines: list[Line]) -> None:
-    what = max(len(line.what) for line in lines)
-    shown = max(len(line.shown) for line in lines)
+    check_width = max(len(line.check) for line in lines)
+    result_width = max(len(line.result) for line in lines)
     print()
     for line in lines:
-        print(f"  {line.what:<{what}}   {line.shown:<{shown}}   {'ok' if line.right else 'WRONG'}")
+        print(
+            f"  {line.check:<{check_width}}   {line.result:<{result_width}}   {'ok' if line.is_expected else 'FAILED'}"
+        )
     print(flush=True)
 
 

@@ -88,25 +88,25 @@ class TimeBudget:
 
     def __init__(self, seconds: float) -> None:
         self.remaining = seconds
-        self._first: dict[int, float] = {}
-        self._whole: dict[int, float] = {}
+        self._first_step_seconds: dict[int, float] = {}
+        self._seconds: dict[int, float] = {}
 
     def expected_seconds(self, count: int) -> float:
         """Expected seconds of a round: as in the last one of this count; else those of its first step, extrapolated."""
-        if count in self._whole:
-            return self._whole[count]
-        known = sorted(self._first)
+        if count in self._seconds:
+            return self._seconds[count]
+        known = sorted(self._first_step_seconds)
         if len(known) < 2:
-            return sum(self._first.values())
+            return sum(self._first_step_seconds.values())
         below, last = known[-2:]
-        slope = max(0.0, self._first[last] - self._first[below]) / (last - below)
-        return self._first[last] + slope * (count - last)
+        slope = max(0.0, self._first_step_seconds[last] - self._first_step_seconds[below]) / (last - below)
+        return self._first_step_seconds[last] + slope * (count - last)
 
     def spend(self, count: int, seconds: float, first: float | None) -> None:
         self.remaining -= seconds
-        self._whole[count] = seconds
+        self._seconds[count] = seconds
         if first is not None:
-            self._first[count] = first
+            self._first_step_seconds[count] = first
 
 
 def measure(counts: Sequence[int], minutes: float) -> Data:

@@ -39,7 +39,7 @@ FAULTS = """() => {
         faults.push("overlap: " + element.textContent.trim().slice(0, 40));
     }
   }
-  for (const one of document.querySelectorAll(".network, .findings, header"))
+  for (const element of document.querySelectorAll(".network, .findings, header"))
     if (element.scrollWidth > element.clientWidth) faults.push("overflow: " + element.textContent.trim().slice(0, 40));
   if (document.documentElement.scrollWidth > innerWidth) faults.push("the page is wider than the window");
   return faults;

@@ -118,10 +118,10 @@ class SshTestbed:
         self.host_key, self.guest_key = self.folder / "key of the host", self.folder / "key of the guest"
         for key in (self.host_key, self.guest_key):
             keygen(key)
-        self._wire(self.controller, ["203.0.113.1/24", "2001:db8::1/64"], ["203.0.113.2/24", "2001:db8::2/64"])
-        self._wire(self.guest, ["192.168.90.10/24", "fd00:90::10/64"], ["192.168.90.1/24", "fd00:90::1/64"])
+        self._connect(self.controller, ["203.0.113.1/24", "2001:db8::1/64"], ["203.0.113.2/24", "2001:db8::2/64"])
+        self._connect(self.guest, ["192.168.90.10/24", "fd00:90::10/64"], ["192.168.90.1/24", "fd00:90::1/64"])
 
-    def _wire(self, machine: Machine, addresses: list[str], at_host: list[str]) -> None:
+    def _connect(self, machine: Machine, addresses: list[str], at_host: list[str]) -> None:
         near, far, link = machine.namespace, self.host.namespace, f"to-{machine.folder.name}"
         far.run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", near.name)
         for namespace, name, own in ((near, "eth0", addresses), (far, link, at_host)):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 FIRST, LAST = 42, 18
 OF_TASK, OF_LINE = 2000, 300
 # The most useful keys of a task's result.
-TELLING = ("msg", "assertion", "evaluated_to", "cmd", "rc", "stderr", "stdout", "module_stderr", "module_stdout")
+USEFUL_KEYS = ("msg", "assertion", "evaluated_to", "cmd", "rc", "stderr", "stdout", "module_stderr", "module_stdout")
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 ACTION = re.compile(r"INFO +\[\S+ > (\w+)\] Executing$")
@@ -96,7 +96,7 @@ def telling(result: str) -> str:
         values = json.loads(result)
     except ValueError:
         return result
-    names = [*(name for name in TELLING if name in values), *(name for name in values if name not in TELLING)]
+    names = [*(name for name in USEFUL_KEYS if name in values), *(name for name in values if name not in USEFUL_KEYS)]
     return json.dumps({name: values[name] for name in names if not name.endswith("_lines")})
 
 
