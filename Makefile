@@ -1,21 +1,21 @@
-# Everything is made in .build: the virtual environment, stamps, caches. `make clean` takes it away.
+# All generated files are in .build: the virtual environment, stamps, caches. `make clean` removes it.
 SHELL := /bin/sh
 BUILD := $(CURDIR)/.build
 VENV := $(BUILD)/venv
 COLLECTIONS := $(BUILD)/collections
 SELF := $(COLLECTIONS)/ansible_collections/virtnet/linux
-# Of the kernel tests, which mostly wait: for a lease, for an answer that must not come.
+# Processes for the kernel tests, which mostly wait: for a lease, or for the timeout of a blocked packet.
 WORKERS := 4
 # The summary names failures, errors, and the tests of tests/tools/retries.py that passed only when run again.
 SUMMARY := -rfER
-# Which lines of the engine a target's tests run, in whichever process.
+# Measures which lines of the engine a target's tests run, in every process.
 MEASURED = COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml COVERAGE_FILE=$(BUILD)/coverage/$@/data
-# The tables that kernel tests can show.
+# Kernel tests that print tables.
 SHOW := PYTHONPATH=$(COLLECTIONS):tests python -m kernel
 # Programs for tests and documentation: tests/tools/__init__.py lists them.
 TOOL := PYTHONPATH=$(COLLECTIONS):tests python -m tools
 LAB := PYTHONPATH=tests $(VENV)/bin/python -m lab
-# Supported versions of ansible-core beside that of requirements/test.txt, each in .build/ansible-VERSION.
+# Supported versions of ansible-core, besides that of requirements/test.txt, each in .build/ansible-VERSION.
 ANSIBLES := 2.17.14 2.18.19
 
 export PATH := $(VENV)/bin:$(PATH)
@@ -23,7 +23,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
 export ANSIBLE_HOME := $(BUILD)/ansible
 export MYPYPATH := $(COLLECTIONS):$(CURDIR)/tests
 export PYTHONDONTWRITEBYTECODE := 1
-# Tests wait for what programs of theirs say on a pipe.
+# Tests wait for output of their programs on a pipe.
 export PYTHONUNBUFFERED := 1
 
 .PHONY: help setup packages pin test test-all lint docs gates coverage changelog unit browser fuzz kernel molecule demo demo-clean bench bench-guard torture build clean
@@ -31,35 +31,35 @@ export PYTHONUNBUFFERED := 1
 
 help:
 	@echo 'make demo        a network from one command, on a disposable host, shown in a table'
-	@echo 'make demo-clean  removes what the demo started'
+	@echo 'make demo-clean  removes the hosts of the demo'
 	@echo 'make test        all tests: lint, docs, gates, unit, browser, kernel, molecule'
-	@echo 'make test-all    these, and the scenarios that take long'
-	@echo 'make gates       what is asked of a collection that is published: ansible-test, galaxy-importer, ...'
-	@echo 'make coverage    unit and kernel tests, and how much of the engine they run'
-	@echo 'make changelog   the fragments of changelogs/fragments as notes of this version'
-	@echo 'make fuzz        the unit tests, and texts as nft and dnsmasq read them, with what hypothesis can find in more time'
-	@echo 'make docs        the guides and the reference as a site in .build/docs, its links followed'
-	@echo 'make setup       what these need: Debian packages and a virtual environment in .build'
-	@echo 'make dnsmasq-matrix  who gets what of the host'"'"'s dnsmasq, before and after, as a table'
+	@echo 'make test-all    these, and the slow scenarios'
+	@echo 'make gates       checks for published collections: ansible-test, galaxy-importer, ...'
+	@echo 'make coverage    unit and kernel tests, and their coverage of the engine'
+	@echo 'make changelog   release notes of this version from changelogs/fragments'
+	@echo 'make fuzz        the unit tests, and texts parsed by nft and dnsmasq, with more examples of hypothesis'
+	@echo 'make docs        the guides and the reference as a site in .build/docs, with checked links'
+	@echo 'make setup       installs Debian packages, and a virtual environment in .build'
+	@echo 'make dnsmasq-matrix  which services of the host'"'"'s dnsmasq each client gets, before and after, as a table'
 	@echo 'make dnsmasq-outage  how long guests get no answer while their network changes'
-	@echo 'make dnsmasq-move  leases that go from one dnsmasq to another and back, as a table'
-	@echo 'make libvirt-elements  what becomes of every element of libvirt'"'"'s network XML, as a table'
-	@echo 'make adopt-cuts  libvirt'"'"'s networks change hands, cut short at every single step'
-	@echo 'make dnsmasq-memory  the memory of one dnsmasq for all networks beside one for each'
-	@echo 'make guard-record    a flush, a lost bridge and a conflict under the ping of a guest'
-	@echo 'make inventory-matrix  the inventory of guests, under attack, with each supported version of ansible-core'
-	@echo 'make matrix      who reaches whom in each mode, by real packets, as a table'
+	@echo 'make dnsmasq-move  leases that move from one dnsmasq to another and back, as a table'
+	@echo 'make libvirt-elements  the option for every element of libvirt'"'"'s network XML, as a table'
+	@echo 'make adopt-cuts  adoption and release of libvirt'"'"'s networks, killed at every single step'
+	@echo 'make dnsmasq-memory  memory of one dnsmasq for all networks, compared with one for each'
+	@echo 'make guard-record    a flush, a lost bridge and a conflict, recorded with the ping of a guest'
+	@echo 'make inventory-matrix  tests of the inventory of guests with each supported version of ansible-core'
+	@echo 'make matrix      who reaches whom in each mode, with real packets, as a table'
 	@echo 'make ovs-matrix  the same on bridges of Open vSwitch'
-	@echo 'make torture     runs killed, starved and cheated at every step: a table; SECONDS=600 SEED=1 as you like'
-	@echo 'make bench       ours beside libvirt, NetworkManager and others; writes docs/benchmarks.md (some 25 minutes)'
-	@echo 'make bench-guard     how long the guard takes until what broke is right again'
+	@echo 'make torture     runs that are killed or disturbed at any step, as a table; optional SECONDS=600 SEED=1'
+	@echo 'make bench       comparison with libvirt, NetworkManager and others; writes docs/benchmarks.md (some 25 minutes)'
+	@echo 'make bench-guard     how long the guard takes to repair faults'
 	@echo 'make build       the tarball that ansible-galaxy installs, in .build'
-	@echo 'make pin         tries newer versions of the Python packages and writes them down'
+	@echo 'make pin         installs the newest Python packages and pins their versions'
 	@echo 'make clean       removes hosts, images and .build'
 
 setup: packages $(BUILD)/venv.stamp $(SELF)
 
-# Asked of dpkg each time, because that is quick and a stamp would not notice a package that went.
+# dpkg is asked each time: that is fast, and a stamp would not show that a package was removed.
 packages:
 	@mkdir -p $(BUILD)
 	@missing=$$(sh tests/tools/missing-packages requirements/debian.txt); \
@@ -86,7 +86,7 @@ pin: packages
 
 test: setup lint docs gates unit browser kernel coverage molecule
 
-# With the scenarios that take long.
+# Also the slow scenarios.
 test-all: test inventory-matrix
 	$(TOOL).scenarios nightly
 
@@ -96,7 +96,7 @@ lint: setup
 docs: setup
 	@$(TOOL).docs_site
 
-# What those who publish collections run over them; WHAT="REUSE galaxy-importer" runs only these.
+# Checks for published collections; WHAT="REUSE galaxy-importer" runs only these.
 gates: setup
 	@python tests/gates $(BUILD)/gates $(or $(WHAT),publish)
 
@@ -108,9 +108,9 @@ browser: setup
 	pytest tests/browser $(SUMMARY)
 	@ls .build/screenshots/*.png
 
-# A figure and the lines that are missing, for who reads it: nothing fails by it.
+# Prints the coverage and the missed lines; never fails.
 coverage: unit kernel
-	-@python tests/gates/covered.py $(^:%=$(BUILD)/coverage/%)
+	-@python tests/gates/coverage_report.py $(^:%=$(BUILD)/coverage/%)
 
 fuzz: setup
 	HYPOTHESIS_PROFILE=fuzz pytest tests/unit tests/kernel/test_texts.py -n $$(nproc) --timeout 3600
@@ -165,13 +165,13 @@ demo: setup
 demo-clean:
 	@[ ! -x $(VENV)/bin/python ] || $(LAB) down demo
 
-# PARTS="control engine rules rates outage fleet" measures these anew, PARTS=page nothing; N, HOSTS: how many networks and
-# light hosts; MINUTES: the bound of the comparison with others, who are slow.
+# PARTS="control engine rules rates outage fleet" measures these again, PARTS=page nothing; N, HOSTS: how many networks
+# and light hosts; MINUTES: the time limit of the comparison with other tools, which are slow.
 bench: setup
 	@PYTHONPATH=$(COLLECTIONS):tests python -m bench $(PARTS) $(if $(N),--networks $(N)) $(if $(HOSTS),--hosts $(HOSTS)) \
 	    $(if $(MINUTES),--minutes $(MINUTES))
 
-# How long the guard takes to put right what breaks.
+# How long the guard takes to repair faults.
 bench-guard: setup
 	python tests/bench/guard.py
 
@@ -179,7 +179,7 @@ SECONDS := 600
 torture: setup
 	@PYTHONPATH=$(COLLECTIONS):tests python -m torture --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
-# What is in changelogs/fragments comes into the version of galaxy.yml.
+# The fragments in changelogs/fragments become notes of the version in galaxy.yml.
 changelog: setup
 	antsibull-changelog release --update-existing
 

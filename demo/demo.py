@@ -1,6 +1,6 @@
-"""`make demo`: a network on a disposable host, two guests on it, and what they can and cannot do.
+"""`make demo`: a network on a disposable host, two guests on it, and what they can and cannot reach.
 
-Ends with 0 if every line of the table is as it should be and the second run of the playbook changes nothing.
+Exit status 0 if every line of the table is as expected and the second run of the playbook changes nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lab.guest import Guest  # noqa: E402
 from lab.host import Host  # noqa: E402
 from lab.internet import WEB_NAME  # noqa: E402
 from lab.lab import Lab  # noqa: E402
-from lab.progress import say, step  # noqa: E402
+from lab.progress import print_progress, step  # noqa: E402
 from lab.run import Failed  # noqa: E402
 
 NAME = "demo-host"
@@ -35,9 +35,9 @@ TASK = re.compile(r"TASK \[(?:\S+ : )?(.*)\]")
 
 @dataclass(frozen=True)
 class Line:
-    what: str
-    shown: str
-    right: bool
+    check: str
+    result: str
+    is_expected: bool
 
 
 def main() -> int:
@@ -58,64 +58,72 @@ def main() -> int:
         with step("ansible-playbook virtnet.linux.site, once more"):
             recap = playbook()
         print(recap)
-    except Failed as wrong:
-        print(f"demo: {wrong}", file=sys.stderr)
+    except Failed as error:
+        print(f"demo: {error}", file=sys.stderr)
         return 1
-    idle = re.search(r"\bchanged=0\b", recap) is not None
-    return 0 if idle and all(line.right for line in lines) else 1
+    is_unchanged = re.search(r"\bchanged=0\b", recap) is not None
+    return 0 if is_unchanged and all(line.is_expected for line in lines) else 1
 
 
 def observations(host: Host, a: Guest, b: Guest) -> Iterator[Line]:
     for guest in (a, b):
         lease = guest.address()
         yield Line(f"{guest.name} has a lease", lease, bool(lease))
-    found = a.resolves(b.name)
-    yield Line(f"{a.name} resolves {b.name}", said(found), found == [b.address()])
+    addresses = a.resolves(b.name)
+    yield Line(f"{a.name} resolves {b.name}", joined(addresses), addresses == [b.address()])
     for guest in (a, b):
-        found = host.resolves(f"{guest.name}.{DOMAIN}")
-        yield Line(f"the host resolves {guest.name}.{DOMAIN}", said(found), found == [guest.address()])
-    seen = a.fetch(f"http://{WEB_NAME}/")
-    yield Line(f"{a.name} fetches http://{WEB_NAME}/", f"the web server saw {seen or 'nobody'}", seen == host.address)
+        addresses = host.resolves(f"{guest.name}.{DOMAIN}")
+        yield Line(f"the host resolves {guest.name}.{DOMAIN}", joined(addresses), addresses == [guest.address()])
+    client_address = a.fetch(f"http://{WEB_NAME}/")
+    yield Line(
+        f"{a.name} fetches http://{WEB_NAME}/",
+        f"the web server saw {client_address or 'nobody'}",
+        client_address == host.address,
+    )
     with a.listening(PORT):
-        near = b.attempt(["curl", "-s", "-o", "/dev/null", "-m", "5", f"http://{a.address()}:{PORT}/"]).ok
-        yield Line(f"{b.name} reaches {a.name}, TCP port {PORT}", "yes" if near else "no", near)
-        ways = host.internet.reaches(a.address(), PORT, host.address)
-        yield Line(f"somebody outside reaches {a.name}", f"yes, by {said(ways)}" if ways else "no", not ways)
+        is_reached = b.attempt(["curl", "-s", "-o", "/dev/null", "-m", "5", f"http://{a.address()}:{PORT}/"]).ok
+        yield Line(f"{b.name} reaches {a.name}, TCP port {PORT}", "yes" if is_reached else "no", is_reached)
+        protocols = host.internet.reaches(a.address(), PORT, host.address)
+        yield Line(
+            f"somebody outside reaches {a.name}", f"yes, by {joined(protocols)}" if protocols else "no", not protocols
+        )
 
 
-def said(words: list[str]) -> str:
+def joined(words: list[str]) -> str:
     return ", ".join(words) or "nothing"
 
 
 def show(lines: list[Line]) -> None:
-    what = max(len(line.what) for line in lines)
-    shown = max(len(line.shown) for line in lines)
+    check_width = max(len(line.check) for line in lines)
+    result_width = max(len(line.result) for line in lines)
     print()
     for line in lines:
-        print(f"  {line.what:<{what}}   {line.shown:<{shown}}   {'ok' if line.right else 'WRONG'}")
+        print(
+            f"  {line.check:<{check_width}}   {line.result:<{result_width}}   {'ok' if line.is_expected else 'FAILED'}"
+        )
     print(flush=True)
 
 
 def playbook() -> str:
-    """Runs the playbook as its user would, tells its tasks, and returns Ansible's last line on the host."""
+    """Runs the playbook as its user would, prints its tasks, and returns Ansible's last line about the host."""
     program = Path(sys.executable).with_name("ansible-playbook")
     command = [str(program), "-i", str(ROOT / "demo/inventory"), "virtnet.linux.site"]
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "PYTHONUNBUFFERED": "1"}
-    told: list[str] = []
+    output: list[str] = []
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     ) as process:
-        late = threading.Timer(PLAYBOOK_SECONDS, process.kill)
-        late.start()
+        watchdog = threading.Timer(PLAYBOOK_SECONDS, process.kill)
+        watchdog.start()
         assert process.stdout is not None
         for line in process.stdout:
-            told.append(line)
+            output.append(line)
             if task := TASK.match(line):
-                say(f"  {task[1]}")
-        late.cancel()
-    recap = [line for line in told if line.startswith(NAME)]
+                print_progress(f"  {task[1]}")
+        watchdog.cancel()
+    recap = [line for line in output if line.startswith(NAME)]
     if process.returncode or not recap:
-        raise Failed(f"ansible-playbook ended with code {process.returncode}\n{''.join(told)}")
+        raise Failed(f"ansible-playbook ended with code {process.returncode}\n{''.join(output)}")
     return "    " + re.sub(r"\s+", " ", recap[-1])
 
 

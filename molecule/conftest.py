@@ -1,4 +1,4 @@
-"""What the checks of every scenario start from: the hosts of the scenario's lab."""
+"""Fixtures for the checks of every scenario: the hosts of the scenario's lab."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LAB = Lab(f"molecule-{os.environ['MOLECULE_SCENARIO_NAME']}")
 
 
 class LabBackend(BaseBackend):
-    """testinfra's way into a host of a lab."""
+    """testinfra's connection to a host of a lab."""
 
     NAME = "lab"
 
@@ -27,8 +27,8 @@ class LabBackend(BaseBackend):
         self._host = host
 
     def run(self, command: str, *args: str, **kwargs: object) -> CommandResult:
-        done = self._host.attempt(["sh", "-c", self.get_command(command, *args)])
-        return CommandResult(self, done.code, command.encode(), done.out.encode(), done.err.encode())
+        result = self._host.attempt(["sh", "-c", self.get_command(command, *args)])
+        return CommandResult(self, result.code, command.encode(), result.out.encode(), result.err.encode())
 
 
 @pytest.fixture(scope="module", params=LAB.hosts(), ids=lambda host: host.name)
@@ -45,7 +45,7 @@ def host(lab_host: Host) -> Machine:
 
 @pytest.fixture(scope="session")
 def plugged() -> Iterator[dict[str, Pair]]:
-    """Two guests on the network `lab` of every host. All at once: a DHCP server takes its time over an offer."""
+    """Two guests on the network `lab` of every host, started in parallel: a DHCP server takes time to offer."""
     pairs = {host.name: (Guest(host, "guest-a"), Guest(host, "guest-b")) for host in LAB.hosts()}
     everyone = [guest for pair in pairs.values() for guest in pair]
     try:
@@ -59,7 +59,7 @@ def plugged() -> Iterator[dict[str, Pair]]:
 
 @pytest.fixture(scope="module")
 def guests(lab_host: Host, plugged: dict[str, Pair]) -> Pair:
-    """The two guests of a host, once they have their leases."""
+    """The two guests of a host, with their leases."""
     for guest in plugged[lab_host.name]:
         guest.lease()
     return plugged[lab_host.name]

@@ -1,4 +1,4 @@
-"""virsh and the guests as the judges of who has the networks."""
+"""virsh and the guests show who owns the networks."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from lxml import etree
 from lab.guest import Guest
 from lab.host import Host
 
-# A DHCP client that asks for one address, and changes nothing of the guest.
-ASK = ["udhcpc", "-f", "-i", "eth0", "-s", "/bin/true", "-q", "-n", "-t", "5", "-T", "3"]
+# A DHCP client that requests one address, and changes nothing in the guest.
+DHCP_REQUEST = ["udhcpc", "-f", "-i", "eth0", "-s", "/bin/true", "-q", "-n", "-t", "5", "-T", "3"]
 
 
 @dataclass(frozen=True)
 class Libvirt:
-    """libvirt on a host."""
+    """virsh on a host."""
 
     host: Host
 
@@ -33,18 +33,18 @@ class Libvirt:
         rows = [line.split() for line in self.virsh("net-list", "--all").splitlines()[2:] if line.strip()]
         return {name: " ".join(words) for name, *words in rows}
 
-    def mode(self, name: str, *more: str) -> str:
+    def mode(self, name: str, *options: str) -> str:
         """The forward mode; '' for an isolated network."""
-        forward = etree.fromstring(self.virsh("net-dumpxml", *more, name)).find("forward")
+        forward = etree.fromstring(self.virsh("net-dumpxml", *options, name)).find("forward")
         return "" if forward is None else forward.get("mode")
 
     def ports(self, name: str) -> list[str]:
         return re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", self.virsh("net-port-list", name))
 
     def leases(self, name: str) -> dict[str, str]:
-        """Address to hardware address."""
-        found = re.findall(r"(\S+) +ipv4 +([0-9.]+)/", self.virsh("net-dhcp-leases", name))
-        return {address: mac for mac, address in found}
+        """Address to MAC address."""
+        rows = re.findall(r"(\S+) +ipv4 +([0-9.]+)/", self.virsh("net-dhcp-leases", name))
+        return {address: mac for mac, address in rows}
 
 
 @pytest.fixture(scope="module")
@@ -54,41 +54,41 @@ def libvirt(lab_host: Host) -> Libvirt:
 
 @pytest.fixture(scope="module")
 def roamer(lab_host: Host) -> Guest:
-    """On the network default."""
+    """A guest on the network default."""
     return Guest(lab_host, "roamer")
 
 
 @pytest.fixture(scope="module")
 def clerk(lab_host: Host) -> Guest:
-    """On the network office, a static host."""
+    """A guest on the network office, with a static host."""
     return Guest(lab_host, "clerk")
 
 
 @pytest.fixture
 def definitions(lab_host: Host) -> dict[str, Any]:
     names = lab_host.run(["sh", "-c", "ls /etc/virtnet/networks /run/virtnet/networks 2>/dev/null || true"]).split()
-    found = {}
+    definitions = {}
     for name in names:
         if name.endswith(".json"):
             script = f"cat /etc/virtnet/networks/{name} 2>/dev/null || cat /run/virtnet/networks/{name}"
-            found[name[: -len(".json")]] = json.loads(lab_host.run(["sh", "-c", script]))
-    return found
+            definitions[name[: -len(".json")]] = json.loads(lab_host.run(["sh", "-c", script]))
+    return definitions
 
 
 @pytest.fixture
-def is_told() -> Callable[[Guest, str], bool]:
+def gets_address() -> Callable[[Guest, str], bool]:
     """Whether the DHCP server gives a guest this address."""
 
-    def ask(guest: Guest, address: str) -> bool:
-        done = guest.attempt([*ASK, "-r", address, "-x", f"hostname:{guest.name}"])
-        return f"lease of {address} obtained" in done.out + done.err
+    def request(guest: Guest, address: str) -> bool:
+        result = guest.attempt([*DHCP_REQUEST, "-r", address, "-x", f"hostname:{guest.name}"])
+        return f"lease of {address} obtained" in result.out + result.err
 
-    return ask
+    return request
 
 
 @dataclass(frozen=True)
 class Pings:
-    """What a guest has sent since before anything happened; ``gaps``: how many had no answer, each time."""
+    """The pings of a guest since the beginning; ``gaps``: how many in sequence had no answer, for each gap."""
 
     sent: int
     gaps: list[int]

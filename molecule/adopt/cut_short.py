@@ -1,6 +1,6 @@
-"""Adopts all networks or gives them back, and kills itself at the N-th step that changes the host; 0: at none.
+"""Adopts or releases all networks, and kills itself at the N-th step that changes the host; 0: at none.
 
-Runs on the host with the installed engine: `python3 -I - adopted 7`. Prints the steps that it took.
+Runs on the host with the installed engine: `python3 -I - adopted 7`. Prints the steps.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from engine.adoption.give_back import Returns  # noqa: E402
 from engine.core.paths import Paths  # noqa: E402
 from engine.core.reconcile import converge  # noqa: E402
 
-# Every change of a host is a call of one of these functions. A test checks that the engine has them.
+# Every change of a host is a call of one of these functions. A test checks that they exist in the engine.
 STEPS = {
     "core/files.py": {"write_files"},
     "kernel/link_changes.py": {"apply_steps", "write"},

@@ -19,21 +19,21 @@ SCENARIO = Path(__file__).resolve().parent
 ROOT = SCENARIO.parents[1]
 SOURCES = (SCENARIO.parent / "shared/inventory", SCENARIO / "inventory")
 TEMPLATES = {
-    one["name"]: one
-    for one in yaml.safe_load((ROOT / "playbooks/awx/awx.yml").read_text())["virtnet_awx"]["job_templates"]
+    template["name"]: template
+    for template in yaml.safe_load((ROOT / "playbooks/awx/awx.yml").read_text())["virtnet_awx"]["job_templates"]
 }
-# What AWX adds to the variables of every job.
-ALWAYS = {"awx_job_id": 7, "awx_job_launch_type": "manual", "awx_user_name": "admin", "tower_job_id": 7}
+# Variables that AWX adds to every job.
+AWX_VARIABLES = {"awx_job_id": 7, "awx_job_launch_type": "manual", "awx_user_name": "admin", "tower_job_id": 7}
 
 Launch = Callable[..., "Job"]
 
 
 class Unsafe(str):
-    """Text that Ansible must not take for a template: AWX marks what users answer so."""
+    """Text that Ansible must not treat as a template: AWX marks users' answers so."""
 
 
 class Dumper(yaml.SafeDumper):
-    """Writes such text with its mark."""
+    """Writes such text with its tag."""
 
 
 Dumper.add_representer(Unsafe, lambda dumper, text: dumper.represent_scalar("!unsafe", str(text), style='"'))
@@ -41,47 +41,47 @@ Dumper.add_representer(Unsafe, lambda dumper, text: dumper.represent_scalar("!un
 
 @dataclass(frozen=True)
 class Job:
-    """What a job came to, by its events."""
+    """The results of a job, from its events."""
 
     status: str
     events: list[dict[str, Any]]
 
     @property
     def hosts(self) -> set[str]:
-        """Who had a task done."""
-        return {one["event_data"]["host"] for one in self.events if one["event"] == "runner_on_ok"}
+        """The hosts that ran a task."""
+        return {event["event_data"]["host"] for event in self.events if event["event"] == "runner_on_ok"}
 
     @property
     def changed(self) -> dict[str, set[str]]:
-        """The tasks that changed something, of each host."""
-        found: dict[str, set[str]] = {host: set() for host in self.hosts}
-        for one in self.events:
-            if one["event"] == "runner_on_ok" and one["event_data"]["res"].get("changed"):
-                found[one["event_data"]["host"]].add(one["event_data"]["task"])
-        return found
+        """The tasks that changed something, for each host."""
+        tasks: dict[str, set[str]] = {host: set() for host in self.hosts}
+        for event in self.events:
+            if event["event"] == "runner_on_ok" and event["event_data"]["res"].get("changed"):
+                tasks[event["event_data"]["host"]].add(event["event_data"]["task"])
+        return tasks
 
     @property
     def stats(self) -> dict[str, dict[str, int]]:
-        (last,) = (one["event_data"] for one in self.events if one["event"] == "playbook_on_stats")
+        (last,) = (event["event_data"] for event in self.events if event["event"] == "playbook_on_stats")
         return last
 
     @property
     def output(self) -> str:
-        return "\n".join(one["stdout"] for one in self.events)
+        return "\n".join(event["stdout"] for event in self.events)
 
-    def shown(self) -> str:
-        """The events in a few words each, for who reads the test's output."""
+    def summary(self) -> str:
+        """The events in a few words each, for the test's output."""
         words = []
-        for one in self.events:
-            data = one["event_data"]
+        for event in self.events:
+            data = event["event_data"]
             about = [data.get(key, "") for key in ("host", "task")]
             changed = "changed" if data.get("res", {}).get("changed") else ""
-            words.append(" ".join(filter(None, [one["event"], *about, changed])))
+            words.append(" ".join(filter(None, [event["event"], *about, changed])))
         return "\n".join(words)
 
 
 def hosts_of_slice(number: int, count: int) -> dict[str, Any]:
-    """The inventory as AWX hands it over: every count-th host, with its variables resolved from its groups."""
+    """The inventory as AWX passes it: every count-th host, with its variables resolved from its groups."""
     inventory = InventoryManager(DataLoader(), [str(source) for source in SOURCES])
     names = sorted(host.name for host in inventory.get_hosts("lab_hosts"))[number - 1 :: count]
     variables = {name: inventory.get_host(name).vars for name in names}
@@ -94,14 +94,14 @@ def hosts_of_slice(number: int, count: int) -> dict[str, Any]:
 
 
 def answers_of(template: Mapping[str, Any], answers: Mapping[str, Any]) -> dict[str, Any]:
-    """The survey's answers with its defaults, and as AWX refuses or marks them."""
-    asked = {one["variable"]: one for one in template.get("survey", {}).get("spec", [])}
-    assert answers.keys() <= asked.keys()
-    given = {variable: answers.get(variable, one["default"]) for variable, one in asked.items()}
-    for variable, value in given.items():
-        assert asked[variable]["type"] != "multiplechoice" or value in asked[variable]["choices"]
-        assert value or not asked[variable]["required"]
-    return {variable: Unsafe(value) if isinstance(value, str) else value for variable, value in given.items()}
+    """The survey's answers with defaults, checked and marked as AWX does."""
+    questions = {question["variable"]: question for question in template.get("survey", {}).get("spec", [])}
+    assert answers.keys() <= questions.keys()
+    values = {variable: answers.get(variable, question["default"]) for variable, question in questions.items()}
+    for variable, value in values.items():
+        assert questions[variable]["type"] != "multiplechoice" or value in questions[variable]["choices"]
+        assert value or not questions[variable]["required"]
+    return {variable: Unsafe(value) if isinstance(value, str) else value for variable, value in values.items()}
 
 
 @pytest.fixture
@@ -115,19 +115,19 @@ def launch(tmp_path: Path) -> Launch:
         part: tuple[int, int] = (1, 1),
     ) -> Job:
         template = TEMPLATES[name]
-        private = tmp_path / f"job-{len(list(tmp_path.iterdir()))}"
+        job_folder = tmp_path / f"job-{len(list(tmp_path.iterdir()))}"
         for folder in ("env", "inventory"):
-            (private / folder).mkdir(parents=True)
-        (private / "project").symlink_to(ROOT)
-        script = private / "inventory/hosts"
+            (job_folder / folder).mkdir(parents=True)
+        (job_folder / "project").symlink_to(ROOT)
+        script = job_folder / "inventory/hosts"
         script.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(hosts_of_slice(*part))}\nEND\n")
         script.chmod(0o700)
-        variables = {**ALWAYS, **answers_of(template, answers or {})}
-        (private / "env/extravars").write_text(yaml.dump(variables, Dumper=Dumper))
+        variables = {**AWX_VARIABLES, **answers_of(template, answers or {})}
+        (job_folder / "env/extravars").write_text(yaml.dump(variables, Dumper=Dumper))
         words = [*(["--limit", limit] if limit else []), *(["--check"] if check else []), "--diff"]
-        (private / "env/cmdline").write_text(" ".join(words))
-        done = ansible_runner.run(
-            private_data_dir=str(private),
+        (job_folder / "env/cmdline").write_text(" ".join(words))
+        result = ansible_runner.run(
+            private_data_dir=str(job_folder),
             playbook=template["playbook"],
             quiet=True,
             envvars={
@@ -139,8 +139,8 @@ def launch(tmp_path: Path) -> Launch:
             },
             settings={"idle_timeout": 0, "job_timeout": 600},
         )
-        job = Job(done.status, list(done.events))
-        print(job.shown())
+        job = Job(result.status, list(result.events))
+        print(job.summary())
         assert job.status == "successful", job.output
         return job
 

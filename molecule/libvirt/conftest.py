@@ -1,4 +1,4 @@
-"""virsh as the judge of what libvirt knows."""
+"""virsh shows which networks libvirt knows."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Virsh:
         return self.host.run(["virsh", "-c", "network:///system", *words])
 
     def networks(self) -> dict[str, str]:
-        """Name to state, autostart and persistent, but for the network that Debian brings."""
+        """Name to state, autostart and persistent, without the network of Debian's package."""
         rows = [line.split() for line in self.run("net-list", "--all").splitlines()[2:] if line.strip()]
         return {name: " ".join(words) for name, *words in rows if name != "default"}
 
-    def xml(self, name: str, *more: str) -> etree._Element:
-        return etree.fromstring(self.run("net-dumpxml", *more, name))
+    def xml(self, name: str, *options: str) -> etree._Element:
+        return etree.fromstring(self.run("net-dumpxml", *options, name))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A guest on each host, and a VPN beside it; all that was seen ends in one table."""
+"""A guest and a VPN on each host; all results end in one table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xdist.scheduler import LoadScopeScheduling
 from lab.guest import Guest
 from lab.host import Host
 from lab.lab import Lab
-from lab.resolvers import PATIENCE, VPN, shell
+from lab.resolvers import TIMEOUT, VPN, shell
 
 Show = Callable[..., None]
 ROW = "row"
@@ -24,7 +24,7 @@ LAB = Lab(f"molecule-{os.environ['MOLECULE_SCENARIO_NAME']}")
 
 
 class ByHost(LoadScopeScheduling):
-    """A process for each host: most of the time is spent waiting for its daemons."""
+    """A process for each host: the tests mostly wait for daemons."""
 
     def _split_scope(self, nodeid: str) -> str:
         return next(host.name for host in LAB.hosts() if host.name in nodeid)
@@ -36,26 +36,26 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByHost:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Only what is on a host."""
-    kept = []
+    """Only for tests of one host."""
+    selected = []
     for item in items:
         params: dict[str, object] = item.callspec.params
         host = params["lab_host"]
         assert isinstance(host, Host)
-        if all(host.name in getattr(one, "hosts", (host.name,)) for one in params.values()):
-            kept.append(item)
-    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-    items[:] = kept
+        if all(host.name in getattr(parameter, "hosts", (host.name,)) for parameter in params.values()):
+            selected.append(item)
+    config.hook.pytest_deselected(items=[item for item in items if item not in selected])
+    items[:] = selected
 
 
 @pytest.fixture(scope="module")
 def guest(lab_host: Host) -> Iterator[Guest]:
-    one = Guest(lab_host, "guest-a")
-    one.plug("vn-lab")
+    guest = Guest(lab_host, "guest-a")
+    guest.plug("vn-lab")
     shell(lab_host, VPN)
-    one.lease(PATIENCE)
-    yield one
-    one.unplug()
+    guest.lease(TIMEOUT)
+    yield guest
+    guest.unplug()
     lab_host.attempt(["sh", "-c", "kill $(cat /run/corp.pid); ip netns delete corp; ip link delete vpn0"])
 
 
@@ -67,9 +67,16 @@ def show(lab_host: Host, record_property: Callable[[str, object], None]) -> Show
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """A table for each number of columns, host by host in the order of the tests."""
-    reports = [one for those in terminalreporter.stats.values() for one in those if isinstance(one, pytest.TestReport)]
-    # The report of a test's end repeats those of its call.
-    rows = [value for one in reports if one.when == "call" for name, value in one.user_properties if name == ROW]
+    reports = [
+        report
+        for reports_of_outcome in terminalreporter.stats.values()
+        for report in reports_of_outcome
+        if isinstance(report, pytest.TestReport)
+    ]
+    # The report of a test's teardown repeats those of its call.
+    rows = [
+        value for report in reports if report.when == "call" for name, value in report.user_properties if name == ROW
+    ]
     for heading in HEADINGS:
         table = sorted((row for row in rows if len(row) == len(heading)), key=lambda row: row[0])
         widths = [max(map(len, column)) for column in zip(heading, *table, strict=True)]

@@ -1,4 +1,4 @@
-"""What a host tells about its networks: the engine's word, and that of other programs."""
+"""The state of a host's networks, from the engine and from other programs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ NETWORK_STATES = Path(lab.__file__).with_name("programs") / "network_states.py"
 
 
 @dataclass(frozen=True)
-class Carrier:
-    """A host that carries networks, and its guest."""
+class NetworkHost:
+    """A host with networks, and its guest."""
 
     host: Host
 
@@ -26,8 +26,8 @@ class Carrier:
         return Guest(self.host, "guest-a")
 
     def states(self) -> dict[str, str]:
-        found: dict[str, str] = json.loads(self.host.run(["python3", "-I", "-"], stdin=NETWORK_STATES.read_text()))
-        return found
+        states: dict[str, str] = json.loads(self.host.run(["python3", "-I", "-"], stdin=NETWORK_STATES.read_text()))
+        return states
 
     def bridges(self) -> set[str]:
         links = json.loads(self.host.run(["ip", "-j", "link", "show", "type", "bridge"]) or "[]")
@@ -38,5 +38,5 @@ class Carrier:
 
 
 @pytest.fixture
-def carrier(lab_host: Host) -> Carrier:
-    return Carrier(lab_host)
+def network_host(lab_host: Host) -> NetworkHost:
+    return NetworkHost(lab_host)

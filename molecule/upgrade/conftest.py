@@ -1,4 +1,4 @@
-"""What a host says about the engine that it has."""
+"""The state of the installed engine on a host."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Upgraded:
         self.guest = Guest(host, "guest-a")
 
     def files(self, ending: str) -> set[str]:
-        """The files of the engine with this ending, by their path in its folder."""
-        found = self.host.run(["find", str(ENGINE), "-name", f"*{ending}", "-not", "-path", "*/__pycache__/*"])
-        return {str(PurePosixPath(path).relative_to(ENGINE)) for path in found.split()}
+        """The files of the engine with this suffix, by their path in its folder."""
+        paths = self.host.run(["find", str(ENGINE), "-name", f"*{ending}", "-not", "-path", "*/__pycache__/*"])
+        return {str(PurePosixPath(path).relative_to(ENGINE)) for path in paths.split()}
 
     def folders(self) -> set[str]:
-        """Folders of the engine, without those of Python's own files."""
-        found = self.host.run(["find", str(ENGINE), "-mindepth", "1", "-type", "d", "-not", "-name", "__pycache__"])
-        return {str(PurePosixPath(path).relative_to(ENGINE)) for path in found.split()}
+        """Folders of the engine, without those of byte code."""
+        paths = self.host.run(["find", str(ENGINE), "-mindepth", "1", "-type", "d", "-not", "-name", "__pycache__"])
+        return {str(PurePosixPath(path).relative_to(ENGINE)) for path in paths.split()}
 
     def guard(self) -> tuple[str, str]:
         """State and process of the guard."""

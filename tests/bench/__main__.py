@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``make bench``: measures part by part, and writes docs/benchmarks.md, and the figures of README.md, from all parts.
+"""``make bench``: measures in parts, and writes docs/benchmarks.md and the figures of README.md from all parts.
 
 make bench                        all parts
-make bench PARTS="fleet rates"    these anew, the others as they were measured last
+make bench PARTS="fleet rates"    measures these again, and uses the last results of the others
 make bench PARTS=page             the page alone
-make bench N="1 10" MINUTES=5     fewer networks, and less time for those who are slow
+make bench N="1 10" MINUTES=5     fewer networks, and less time for slow tools
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from bench.machine import machine
 from bench.store import ROOT, Data, load, save
 from bench.tools import Stopped
 
-from lab.progress import say, step
+from lab.progress import print_progress, step
 from lab.run import Failed
 
-# Of the minutes, the share that the comparison has; the other parts take what they take.
+# The share of the minutes for the comparison; the other parts have no limit.
 COUNTS = (1, 10, 50, 100, 300)
 MINUTES = 12.0
-# What keeps one part from its end, but not the others from theirs.
-WRONG = (Failed, Stopped, AssertionError, subprocess.SubprocessError, OSError)
+# Errors that end one part, but not the others.
+EXPECTED_ERRORS = (Failed, Stopped, AssertionError, subprocess.SubprocessError, OSError)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("parts", nargs="*", help="which parts are measured anew; 'page': none")
+    parser.add_argument("parts", nargs="*", help="which parts to measure again; 'page': none")
     parser.add_argument("--networks", type=int, nargs="+", default=list(COUNTS), metavar="N")
     parser.add_argument("--hosts", type=int, nargs="+", default=list(fleet.COUNTS), metavar="HOSTS")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="bound of the comparison with others")
@@ -57,20 +57,20 @@ def main() -> int:
         try:
             with step(f"bench {name}"):
                 save(name, parts[name](), began)
-        except WRONG as wrong:
-            say(f"bench {name}: {type(wrong).__name__}: {wrong}")
+        except EXPECTED_ERRORS as wrong:
+            print_progress(f"bench {name}: {type(wrong).__name__}: {wrong}")
             failed.append(name)
-    known = {name: found for name in parts if (found := load(name)) is not None}
+    known = {name: data for name in parts if (data := load(name)) is not None}
     text = page.render(machine(), known, command(options))
     (ROOT / "docs" / "benchmarks.md").write_text(text)
     readme = ROOT / "README.md"
     readme.write_text(page_readme.update(readme.read_text(), known))
-    say(f"docs/benchmarks.md is written{', but not measured was: ' + ', '.join(failed) if failed else ''}")
+    print_progress(f"docs/benchmarks.md is written{', but not measured was: ' + ', '.join(failed) if failed else ''}")
     return 1 if failed else 0
 
 
 def command(options: argparse.Namespace) -> str:
-    """What was asked for, as make takes it."""
+    """The arguments that make passes."""
     words = {
         "PARTS": " ".join(options.parts),
         "N": " ".join(map(str, options.networks)) if options.networks != list(COUNTS) else "",

@@ -29,11 +29,11 @@ from lab.run import Failed, attempt  # noqa: E402
 
 COUNTS = (1, 10, 100)
 ROUNDS = 5
-# Seconds in which the guard has looked at what a run changed, holding the lock that the next one needs.
-SETTLED = 2.0
+# Seconds in which the guard examines the changes of a run; it holds the lock that the next run needs.
+GUARD_SECONDS = 2.0
 NAME = "bench-host"
 HOST_PROGRAMS = Path(__file__).with_name("on_host")
-THERE = "/opt/bench"
+REMOTE_FOLDER = "/opt/bench"
 
 
 def inventory(folder: Path, count: int) -> Path:
@@ -49,18 +49,18 @@ def inventory(folder: Path, count: int) -> Path:
 def playbook(
     file: Path, name: str, *words: str, timeout: float = 600, environment: Mapping[str, str] | None = None
 ) -> tuple[float, str]:
-    """Seconds and output of a playbook that has to succeed."""
+    """Seconds and output of a playbook that must succeed."""
     program = Path(sys.executable).with_name("ansible-playbook")
     env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), **(environment or {})}
     began = time.perf_counter()
-    done = attempt([str(program), "-i", str(file), name, *words], timeout, env=env)
-    if not done.ok:
-        raise Failed(f"ansible-playbook ended with code {done.code}\n{done.out}\n{done.err}")
-    return time.perf_counter() - began, done.out
+    result = attempt([str(program), "-i", str(file), name, *words], timeout, env=env)
+    if not result.ok:
+        raise Failed(f"ansible-playbook ended with code {result.code}\n{result.out}\n{result.err}")
+    return time.perf_counter() - began, result.out
 
 
 def pings(folder: Path, tasks: int) -> Path:
-    """As many pings as a steady run has tasks that reach the host."""
+    """A playbook with as many pings as a second run has tasks on the host."""
     file = folder / "pings.yml"
     lines = "".join(f"    - name: Ping {i}\n      ansible.builtin.ping:\n" for i in range(tasks))
     file.write_text(f"- name: Pings\n  hosts: all\n  gather_facts: false\n  tasks:\n{lines}")
@@ -68,55 +68,57 @@ def pings(folder: Path, tasks: int) -> Path:
 
 
 def engine(host: Host, count: int) -> dict[str, float]:
-    done = json.loads(host.run(["/usr/bin/python3", f"{THERE}/ours.py", "parts", str(count)], timeout=120))["result"]
-    return {**done["times"], "changes": done["changes"]}
+    result = json.loads(host.run(["/usr/bin/python3", f"{REMOTE_FOLDER}/ours.py", "parts", str(count)], timeout=120))[
+        "result"
+    ]
+    return {**result["times"], "changes": result["changes"]}
 
 
 def engine_rows(host: Host, counts: Sequence[int]) -> list[dict[str, Any]]:
-    """Rounds of a first run and one that has nothing to do."""
+    """Rounds of a first run and of one that changes nothing."""
     rows = []
     for count in counts:
         first, again = [], []
         for _ in range(ROUNDS):
             engine(host, 0)
             first.append(engine(host, count))
-            time.sleep(SETTLED)
+            time.sleep(GUARD_SECONDS)
             again.append(engine(host, count))
         if any(row["changes"] for row in again):
             raise Failed(f"the second run with {count} networks changed something")
-        rows += [{"count": count, "run": what, "rounds": found} for what, found in (("first", first), ("no-op", again))]
+        rows += [{"count": count, "run": run, "rounds": rounds} for run, rounds in (("first", first), ("no-op", again))]
     return rows
 
 
 def playbook_rows(folder: Path, counts: Sequence[int]) -> list[dict[str, Any]]:
-    """A first run, then rounds of one that has nothing to do beside as many pings."""
+    """A first run, then rounds of one that changes nothing and of as many pings."""
     rows = []
     for count in counts:
         file = inventory(folder, count)
         first, _ = playbook(file, "virtnet.linux.site")
-        ours, theirs, tasks = [], [], 0
+        no_op_seconds, ping_seconds, tasks = [], [], 0
         for _ in range(ROUNDS):
             seconds, out = playbook(file, "virtnet.linux.site")
-            ours.append(seconds)
+            no_op_seconds.append(seconds)
             if "changed=0" not in out:
                 raise Failed(f"the second run with {count} networks changed something:\n{out}")
             tasks = int(re.findall(r"ok=(\d+)", out)[-1])
-            theirs.append(playbook(file, str(pings(folder, tasks)))[0])
-        rows.append({"count": count, "tasks": tasks, "first": first, "no-op": ours, "pings": theirs})
+            ping_seconds.append(playbook(file, str(pings(folder, tasks)))[0])
+        rows.append({"count": count, "tasks": tasks, "first": first, "no-op": no_op_seconds, "pings": ping_seconds})
     return rows
 
 
 def measure(counts: Sequence[int] = COUNTS) -> dict[str, Any]:
-    """All of it, on a host of its own."""
+    """All measurements, on a host of their own."""
     lab = Lab("bench-engine")
-    # What a run that was killed left.
+    # Remove what a killed run may have left.
     lab.down()
     try:
         lab.up({NAME: "bookworm"})
         host = lab.host(NAME)
-        host.run(["mkdir", "-p", THERE])
+        host.run(["mkdir", "-p", REMOTE_FOLDER])
         for file in HOST_PROGRAMS.glob("*.py"):
-            host.run(["dd", f"of={THERE}/{file.name}", "status=none"], stdin=file.read_text())
+            host.run(["dd", f"of={REMOTE_FOLDER}/{file.name}", "status=none"], stdin=file.read_text())
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             with step("put the engine on the host"):

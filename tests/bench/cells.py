@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What pages of figures are made of: medians with their spread, ratios, tables in Markdown."""
+"""Parts of pages with figures: medians with their spread, ratios, tables in Markdown."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from collections.abc import Iterable, Sequence
 
 
 def short(value: float) -> str:
-    """Three digits that mean something."""
+    """A number with three significant digits."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.095 else f"{value:.3f}"
 
 
 def spread(values: Sequence[float]) -> str:
-    """The median, and the least and the most of several."""
+    """The median, the minimum and the maximum."""
     if len(values) == 1:
         return f"{short(values[0])} (1 round)"
     return f"{short(statistics.median(values))} ({short(min(values))}–{short(max(values))})"
 
 
 def times(theirs: Sequence[float], ours: Sequence[float]) -> str:
-    """How many times ours theirs is; '' where either is not known."""
+    """The ratio of another tool's figure to ours; '' if one is unknown."""
     base = statistics.median(ours) if ours else 0.0
     return f"×{short(statistics.median(theirs) / base)}" if theirs and base else ""
 

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ours beside the incumbents on the same work: networks come, change, go, and come back after a boot; their memory.
+"""Compares us with other tools: networks are created, changed, removed, and restored after a boot; and their memory.
 
-For each number of networks, rounds of each tool in turn, so that what disturbs the machine disturbs all. A second and a
-third round are for those whom it costs little of the time that they have left for more networks. What switches a tool
-on and off again does not count.
+For each number of networks there are rounds of all tools in turn, so that load of the machine affects all. A second
+and a third round run only for tools that are fast compared with their remaining time. The time to enable and disable
+a tool does not count.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from bench.tools import IMAGES, LAB, Stopped, Tool, host, install, tools
 
 from lab.guest import Guest
 from lab.lab import Lab
-from lab.progress import say, step
+from lab.progress import print_progress, step
 from lab.run import Failed, attempt
 
 ROUNDS = 3
-# Of the time that is left, what a further round may take.
-SMALL = 0.15
-# Of Debian 13's Ansible; the module has not changed since.
+# The share of the remaining time that another round may take.
+MAX_EXTRA_SHARE = 0.15
+# The version in Debian 13's Ansible; the module has not changed since.
 BUNDLE = "ansible==12.3.0"
 MEMBER = "ansible_collections/community/libvirt/"
 
 
 def community() -> tuple[Path | None, str]:
-    """A folder with the collection community.libvirt, out of PyPI's bundle, and its version; or why there is none."""
+    """A folder with the collection community.libvirt, from PyPI's bundle, and its version; or why there is none."""
     folder = FOLDER / "community"
     if not (folder / MEMBER).is_dir():
         with step(f"fetch community.libvirt (out of {BUNDLE}, 54 MB)"):
-            got = attempt(
+            result = attempt(
                 [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), BUNDLE], 600
             )
-            if not got.ok:
-                return None, f"{BUNDLE} could not be downloaded: {got.err.strip()[-200:]}"
+            if not result.ok:
+                return None, f"{BUNDLE} could not be downloaded: {result.err.strip()[-200:]}"
             (wheel,) = folder.glob("ansible-*.whl")
             with zipfile.ZipFile(wheel) as archive:
                 archive.extractall(folder, [name for name in archive.namelist() if name.startswith(MEMBER)])
@@ -51,20 +51,20 @@ def community() -> tuple[Path | None, str]:
     return folder, BUNDLE
 
 
-def serves(tool: Tool, count: int) -> str:
-    """The lease that a guest in the last network gets."""
+def lease_from(tool: Tool, count: int) -> str:
+    """The lease of a guest in the last network."""
     guest = Guest(host(tool.host), "prober")
     guest.plug(f"vn-net{count - 1}")
     try:
         return guest.lease()
-    except Failed as none:
-        raise Stopped(f"a guest in network {count - 1} got no lease by DHCP") from none
+    except Failed as error:
+        raise Stopped(f"a guest in network {count - 1} got no lease by DHCP") from error
     finally:
         guest.unplug()
 
 
-def cycle(tool: Tool, count: int, bound: float, prove: bool, row: dict[str, Any]) -> None:
-    """One round of one tool, into a row; raises Stopped with what was done so far in it. Leaves nothing either way."""
+def cycle(tool: Tool, count: int, bound: float, check_lease: bool, row: dict[str, Any]) -> None:
+    """One round of one tool, written into a row; raises Stopped with the row so far. Always cleans up."""
     tool.on()
     try:
         row["before"] = tool.memory()
@@ -74,88 +74,88 @@ def cycle(tool: Tool, count: int, bound: float, prove: bool, row: dict[str, Any]
             row["steps"][name] = tool.do(name, count, max(1.0, bound - sum(row["steps"].values())))
             if name == "first":
                 row["memory"], row["rules"] = tool.memory(), tool.rules()
-                if prove:
-                    row["lease"] = serves(tool, count)
-    except (Stopped, Failed) as why:
+                if check_lease:
+                    row["lease"] = lease_from(tool, count)
+    except (Stopped, Failed) as error:
         tool.clear(count)
-        raise Stopped(str(why)) from why
+        raise Stopped(str(error)) from error
     finally:
         tool.off()
 
 
-class Purse:
-    """The time that a tool has, and what it has used of it."""
+class TimeBudget:
+    """The time limit of a tool, and the time it has used."""
 
     def __init__(self, seconds: float) -> None:
-        self.left = seconds
-        self._first: dict[int, float] = {}
-        self._whole: dict[int, float] = {}
+        self.remaining = seconds
+        self._first_step_seconds: dict[int, float] = {}
+        self._seconds: dict[int, float] = {}
 
-    def expects(self, count: int) -> float:
-        """Seconds of a round of as many networks as before; of more of them, of its first step, from the last two."""
-        if count in self._whole:
-            return self._whole[count]
-        known = sorted(self._first)
+    def expected_seconds(self, count: int) -> float:
+        """Expected seconds of a round: as in the last one of this count; else those of its first step, extrapolated."""
+        if count in self._seconds:
+            return self._seconds[count]
+        known = sorted(self._first_step_seconds)
         if len(known) < 2:
-            return sum(self._first.values())
+            return sum(self._first_step_seconds.values())
         below, last = known[-2:]
-        slope = max(0.0, self._first[last] - self._first[below]) / (last - below)
-        return self._first[last] + slope * (count - last)
+        slope = max(0.0, self._first_step_seconds[last] - self._first_step_seconds[below]) / (last - below)
+        return self._first_step_seconds[last] + slope * (count - last)
 
     def spend(self, count: int, seconds: float, first: float | None) -> None:
-        self.left -= seconds
-        self._whole[count] = seconds
+        self.remaining -= seconds
+        self._seconds[count] = seconds
         if first is not None:
-            self._first[count] = first
+            self._first_step_seconds[count] = first
 
 
 def measure(counts: Sequence[int], minutes: float) -> Data:
     collections, source = community()
     data: Data = {"counts": list(counts), "rows": [], "stops": [], "virt_net": source}
     lab = Lab(LAB)
-    # What a run that was killed left.
+    # Remove what a killed run may have left.
     lab.down()
     try:
         lab.up(IMAGES)
         for name in IMAGES:
             install(host(name))
-        everybody = tools(collections)
-        whole = sum(tool.share for tool in everybody)
-        data["given"] = {tool.name: minutes * tool.share / whole for tool in everybody}
-        purses = {name: Purse(60 * own) for name, own in data["given"].items()}
+        all_tools = tools(collections)
+        total_share = sum(tool.share for tool in all_tools)
+        data["given"] = {tool.name: minutes * tool.share / total_share for tool in all_tools}
+        budgets = {name: TimeBudget(60 * own) for name, own in data["given"].items()}
         with step("the engine on its host"):
-            everybody[-2 if collections else -1].do("remove all", 0, 300)
+            all_tools[-2 if collections else -1].do("remove all", 0, 300)
         data["versions"] = {name: versions(host(name)) for name in IMAGES}
         for count in counts:
             for number in range(ROUNDS):
-                for tool in everybody:
-                    _try(tool, count, number, purses[tool.name], data)
+                for tool in all_tools:
+                    _run_round(tool, count, number, budgets[tool.name], data)
     finally:
         lab.down()
     return data
 
 
-def _try(tool: Tool, count: int, number: int, purse: Purse, data: Data) -> None:
-    if any(one["tool"] == tool.name and one["count"] <= count for one in data["stops"]):
+def _run_round(tool: Tool, count: int, number: int, budget: TimeBudget, data: Data) -> None:
+    if any(stop["tool"] == tool.name and stop["count"] <= count for stop in data["stops"]):
         return
-    expected = purse.expects(count)
-    if number and expected > SMALL * purse.left:
+    expected = budget.expected_seconds(count)
+    if number and expected > MAX_EXTRA_SHARE * budget.remaining:
         return
-    if expected > purse.left:
-        why = f"defining and starting them would take some {expected:.0f} s, and {purse.left:.0f} s are left"
-        data["stops"].append({"tool": tool.name, "count": count, "round": number, "why": why})
+    if expected > budget.remaining:
+        error = f"defining and starting them would take some {expected:.0f} s, and {budget.remaining:.0f} s are left"
+        data["stops"].append({"tool": tool.name, "count": count, "round": number, "why": error})
         return
     began = time.monotonic()
     row: dict[str, Any] = {"tool": tool.name, "count": count, "round": number, "steps": {}}
     try:
-        cycle(tool, count, purse.left, number == 0 and count == data["counts"][0], row)
-    except Stopped as why:
-        data["stops"].append({"tool": tool.name, "count": count, "round": number, "why": str(why).partition("\n")[0]})
-        say(f"{tool.name} stops at {count}: {why}")
+        cycle(tool, count, budget.remaining, number == 0 and count == data["counts"][0], row)
+    except Stopped as error:
+        data["stops"].append({"tool": tool.name, "count": count, "round": number, "why": str(error).partition("\n")[0]})
+        print_progress(f"{tool.name} stops at {count}: {error}")
     if row["steps"]:
         data["rows"].append(row)
-    took = time.monotonic() - began
-    # What a step took that was cut short is not known, but it was all that was left.
+    elapsed = time.monotonic() - began
+    # The duration of an interrupted step is unknown, but all remaining time was used.
     stopped = data["stops"] and data["stops"][-1]["tool"] == tool.name and "were left" in data["stops"][-1]["why"]
-    purse.spend(count, purse.left if stopped else sum(row["steps"].values()), row["steps"].get("first"))
-    say(f"round {number + 1}, {count} networks, {tool.name}: {took:.1f} s, {purse.left:.0f} s left")
+    budget.spend(count, budget.remaining if stopped else sum(row["steps"].values()), row["steps"].get("first"))
+    print_progress(f"round {number + 1}, {count} networks, {tool.name}: {elapsed:.1f} s, {budget.remaining:.0f} s left")

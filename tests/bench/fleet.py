@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A fleet: site.yml, the first and the second time, on systemd containers and on more and more light hosts."""
+"""A fleet: site.yml, the first and the second time, on systemd containers and on increasing numbers of light hosts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.light import LightHosts
 from bench.store import FOLDER, ROOT, Data
 
 from lab.lab import Lab
-from lab.progress import say
+from lab.progress import print_progress
 from lab.run import Failed
 
 COUNTS = (1, 10, 30)
@@ -25,13 +25,13 @@ USUAL_FORKS = 20
 CONTAINERS = 4
 LAB = "bench-fleet"
 PLUGINS = f"{Path(__file__).with_name('connection')}:{ROOT / 'molecule' / 'shared' / 'connection'}"
-PATIENCE = 1800
-# 128 instances of inotify are what a user has; a host takes one for dnsmasq and one for the guard.
+TIMEOUT = 1800
+# A user may have 128 instances of inotify; a host uses one for dnsmasq and one for the guard.
 GUARDED = 45
 
 
 def inventory(lab: str, names: Sequence[str]) -> Path:
-    """Two networks a host; the guard only where the kernel lets as many wait for files (inotify(7))."""
+    """Two networks a host; the guard only if the kernel allows enough inotify instances (inotify(7))."""
     variables = {
         "ansible_connection": "counted",
         "lab_name": lab,
@@ -49,24 +49,22 @@ def inventory(lab: str, names: Sequence[str]) -> Path:
 
 
 def run(kind: str, file: Path, hosts: int, forks: int, which: str) -> Data:
-    """One run of site.yml: wall, CPU of the controller and of the hosts' side, tasks of a host."""
+    """One run of site.yml: wall-clock time, CPU time of the controller and of the hosts' side, tasks of a host."""
     log = FOLDER / "fleet.cpu"
     log.unlink(missing_ok=True)
     environment = {"ANSIBLE_CONNECTION_PLUGINS": PLUGINS, "BENCH_CPU": str(log)}
     before = _spent()
-    seconds, out = playbook(
-        file, "virtnet.linux.site", "--forks", str(forks), timeout=PATIENCE, environment=environment
-    )
-    all_of_it = _spent() - before
+    seconds, out = playbook(file, "virtnet.linux.site", "--forks", str(forks), timeout=TIMEOUT, environment=environment)
+    total = _spent() - before
     remote = sum(map(float, log.read_text().split()))
     oks = [int(number) for number in re.findall(r"ok=(\d+)", out)]
     changed = [int(number) for number in re.findall(r"changed=(\d+)", out)]
     if len(oks) != hosts or (which == "second" and any(changed)):
         raise Failed(f"{which} run on {hosts} hosts:\n{out[-2000:]}")
-    say(f"{kind}: {hosts} hosts, {forks} forks, {which} run: {seconds:.1f} s")
+    print_progress(f"{kind}: {hosts} hosts, {forks} forks, {which} run: {seconds:.1f} s")
     return {
         "kind": kind, "hosts": hosts, "forks": forks, "run": which, "seconds": seconds, "tasks": max(oks),
-        "controller": all_of_it - remote, "remote": remote, "guard": hosts <= GUARDED,
+        "controller": total - remote, "remote": remote, "guard": hosts <= GUARDED,
     }  # fmt: skip
 
 
@@ -79,7 +77,7 @@ def measure(counts: Sequence[int] = COUNTS) -> Data:
     rows = []
     lab = Lab(LAB)
     names = [f"fleet{number}" for number in range(1, CONTAINERS + 1)]
-    # What a run that was killed left.
+    # Remove what a killed run may have left.
     lab.down()
     try:
         lab.up(dict.fromkeys(names, "trixie-bench"))

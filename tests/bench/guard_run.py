@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs on a host: breaks the network ``lab`` in every way and takes the time until it is right again.
+"""Runs on a host: causes each kind of fault in the network ``lab`` and measures the time until it is repaired.
 
-python3 guard_run.py heal ROUNDS      prints {kind: [seconds, ...]} as JSON; the system's dnsmasq serves the network
-python3 guard_run.py private ROUNDS   the same of what there is with a private dnsmasq alone
-python3 guard_run.py flood N          N addresses come and go elsewhere: seconds, CPU and memory of the guard, as JSON
-python3 guard_run.py restore N        N networks gone, then the service restarted: seconds, CPU, memory, as JSON
+python3 guard_run.py repair ROUNDS    prints {kind: [seconds, ...]} as JSON; the system's dnsmasq serves the network
+python3 guard_run.py private ROUNDS   the same for faults that exist only with a private dnsmasq
+python3 guard_run.py flood N          N unrelated addresses are added and deleted: seconds, CPU and memory of the guard
+python3 guard_run.py restore N        N networks lost, then the service restarted: seconds, CPU, memory, as JSON
 """
 
 from __future__ import annotations
@@ -30,15 +30,17 @@ from engine.network.model import read_network  # noqa: E402
 from engine.orchestration.parts import reconcilers_for  # noqa: E402
 from engine.orchestration.reconciler import Networks  # noqa: E402
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 FRAGMENT = Path("/etc/dnsmasq.d/virtnet-lab.conf")
 PRIVATE_FRAGMENT = Path("/etc/virtnet/dnsmasq.d/lab.conf")
 INSTANCE = "virtnet-dnsmasq@_shared.service"
 ENTRIES = Path("/run/resolvconf/interfaces")
-# A question for www.internet.test (RFC 1035 section 4).
+# A query for www.internet.test (RFC 1035 section 4).
 QUESTION = b"\x12\x34\1\0\0\1\0\0\0\0\0\0\3www\x08internet\4test\0\0\1\0\1"
-# After so many repairs of one thing the guard would become patient with it.
+# After more repairs of the same fault the guard would delay the next one.
 FRESH_AFTER = 3
+# Seconds in which the CPU time of an idle guard is measured.
+IDLE_SECONDS = 10
 
 
 def call(command: str) -> str:
@@ -98,58 +100,58 @@ PRIVATE: dict[str, tuple[str, Callable[[], bool]]] = {
     "private dnsmasq stopped": (f"systemctl stop {INSTANCE}", answers),
     "private fragment removed": (f"rm {PRIVATE_FRAGMENT}", lambda: PRIVATE_FRAGMENT.exists() and answers()),
     "resolver entry removed": (
-        f"for one in $(ls {ENTRIES} | grep virtnet); do resolvconf -f -d $one; done",
-        lambda: any("virtnet" in one.name for one in ENTRIES.iterdir()),
+        f"for entry in $(ls {ENTRIES} | grep virtnet); do resolvconf -f -d $entry; done",
+        lambda: any("virtnet" in entry.name for entry in ENTRIES.iterdir()),
     ),
 }
 
 
-def settled() -> None:
-    """Until the guard sleeps again."""
+def wait_until_idle() -> None:
+    """Wait until the guard is idle."""
     pid = _main_pid()
-    calm = 0
+    idle_samples = 0
     deadline = time.monotonic() + 20
-    while calm < 6 and time.monotonic() < deadline:
-        busy = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        calm = 0 if busy else calm + 1
+    while idle_samples < 6 and time.monotonic() < deadline:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        idle_samples = 0 if children else idle_samples + 1
         time.sleep(0.05)
 
 
-def took(fault: str, right: Callable[[], bool]) -> float:
+def repair_seconds(fault: str, is_repaired: Callable[[], bool]) -> float:
     call(fault)
     start = time.monotonic()
-    while not right():
-        if time.monotonic() - start > PATIENCE:
-            raise SystemExit(f"not healed within {PATIENCE} s: {fault}")
+    while not is_repaired():
+        if time.monotonic() - start > TIMEOUT:
+            raise SystemExit(f"not repaired within {TIMEOUT} s: {fault}")
         time.sleep(0.005)
     return time.monotonic() - start
 
 
-def broken(kinds: dict[str, tuple[str, Callable[[], bool]]], rounds: int) -> dict[str, list[float]]:
-    """Each kind so many times."""
-    found: dict[str, list[float]] = {}
-    for kind, (fault, right) in kinds.items():
-        found[kind] = []
+def measure_all(kinds: dict[str, tuple[str, Callable[[], bool]]], rounds: int) -> dict[str, list[float]]:
+    """Each kind of fault, this many times."""
+    seconds: dict[str, list[float]] = {}
+    for kind, (fault, is_repaired) in kinds.items():
+        seconds[kind] = []
         for i in range(rounds):
             if i % FRESH_AFTER == 0:
-                # So is systemd patient anew (StartLimitBurst= in systemd.unit(5)).
+                # This resets systemd's start limit too (StartLimitBurst= in systemd.unit(5)).
                 call(f"systemctl restart virtnet; systemctl reset-failed {INSTANCE}")
-            settled()
-            found[kind].append(took(fault, right))
-    return found
+            wait_until_idle()
+            seconds[kind].append(repair_seconds(fault, is_repaired))
+    return seconds
 
 
 def private(rounds: int) -> dict[str, list[float]]:
-    return broken(PRIVATE, rounds)
+    return measure_all(PRIVATE, rounds)
 
 
-def heal(rounds: int) -> dict[str, list[float]]:
+def repair(rounds: int) -> dict[str, list[float]]:
     call("ip link add tap-lab type veth peer name tap-peer; ip link set tap-lab master vn-lab up")
-    found = broken(KINDS, rounds)
-    found["conflict: moved, DHCP and all"] = []
+    seconds = measure_all(KINDS, rounds)
+    seconds["conflict: moved, DHCP and all"] = []
     for _ in range(rounds):
         call("systemctl restart virtnet")
-        settled()
+        wait_until_idle()
         net = address().rpartition(".")[0]
 
         def moved(net: str = net) -> bool:
@@ -158,11 +160,11 @@ def heal(rounds: int) -> dict[str, list[float]]:
                 return False
             return new.partition("/")[0] in FRAGMENT.read_text() and answers()
 
-        found["conflict: moved, DHCP and all"].append(took(f"ip address add {net}.77/24 dev eth0", moved))
-        settled()
+        seconds["conflict: moved, DHCP and all"].append(repair_seconds(f"ip address add {net}.77/24 dev eth0", moved))
+        wait_until_idle()
         call(f"ip address delete {net}.77/24 dev eth0")
     call("ip link delete tap-lab")
-    return found
+    return seconds
 
 
 def _main_pid() -> str:
@@ -180,28 +182,28 @@ def _resident() -> float:
 
 
 def flood(count: int) -> dict[str, float]:
-    settled()
+    wait_until_idle()
     pid = _main_pid()
     before, start = _spent(pid), time.monotonic()
     for batch in range(count // 50):
-        words = [f"10.{batch // 250}.{batch % 250}.{i + 1}/32 dev eth0" for i in range(50)]
-        lines = [f"address {verb} {one}" for one in words for verb in ("add", "delete")]
+        addresses = [f"10.{batch // 250}.{batch % 250}.{i + 1}/32 dev eth0" for i in range(50)]
+        lines = [f"address {verb} {address}" for address in addresses for verb in ("add", "delete")]
         subprocess.run(["ip", "-batch", "-"], input="\n".join(lines), text=True, check=True)
         time.sleep(max(0.0, start + (batch + 1) * 0.1 - time.monotonic()))
     seconds = time.monotonic() - start
-    settled()
-    flooded = _spent(pid) - before
-    time.sleep(10)
-    return {"seconds": seconds, "cpu": flooded, "idle": _spent(pid) - before - flooded, "MiB": _resident()}
+    wait_until_idle()
+    cpu = _spent(pid) - before
+    time.sleep(IDLE_SECONDS)
+    return {"seconds": seconds, "cpu": cpu, "idle": _spent(pid) - before - cpu, "MiB": _resident()}
 
 
 def restore(count: int) -> dict[str, float]:
     paths = Paths()
     items = [{"name": f"net{i}", "ipv4": {"address": f"10.{i // 250}.{i % 250}.1/24"}} for i in range(count)]
-    wanted = [read_network(one, host_identity()) for one in Options({"networks": items}).each("networks")]
-    plan = converge(Networks(wanted, True, paths), paths, check=False)
-    for part in reconcilers_for(plan.return_values, paths).values():  # type: ignore[arg-type]
-        converge(part, paths, check=False)
+    networks = [read_network(options, host_identity()) for options in Options({"networks": items}).each("networks")]
+    plan = converge(Networks(networks, True, paths), paths, check=False)
+    for reconciler in reconcilers_for(plan.return_values, paths).values():  # type: ignore[arg-type]
+        converge(reconciler, paths, check=False)
     call("systemctl stop virtnet; rm -f /run/virtnet/pending.json")
     lines = [f"link delete vn-net{i}" for i in range(count)]
     subprocess.run(["ip", "-force", "-batch", "-"], input="\n".join(lines), text=True, check=False)
@@ -210,13 +212,13 @@ def restore(count: int) -> dict[str, float]:
     call("systemctl start virtnet")
     seconds = time.monotonic() - start
     bridges = len(json.loads(call("ip -j link show type bridge") or "[]"))
-    settled()
-    # Of the service and all that it ran; a loaded machine changes it little.
+    wait_until_idle()
+    # CPU time of the service and its children; load of the machine hardly changes it.
     cpu = int(call("systemctl show virtnet -P CPUUsageNSec")) / 1e9
     return {"seconds": seconds, "cpu": cpu, "bridges": bridges, "MiB": _resident()}
 
 
 if __name__ == "__main__":
     verb, number = sys.argv[1:]
-    work = {"heal": heal, "private": private, "flood": flood, "restore": restore}[verb]
+    work = {"repair": repair, "private": private, "flood": flood, "restore": restore}[verb]
     print(json.dumps(work(int(number))))

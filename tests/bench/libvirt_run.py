@@ -1,14 +1,14 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs on a host with libvirt: how long its daemon takes until N networks run.
+"""Runs on a host with libvirt: how long its daemon takes until N networks are active.
 
 python3 libvirt_run.py N      prints {"autostart": {...}, "re-adopt": {...}}: seconds, CPU, MiB, as JSON
 
-``autostart``: nothing of the networks is left but their definitions, as after a boot. ``re-adopt``: the daemon is
-started again while they run. Both until virsh gets its first answer, which is when they all do. Without DHCP and DNS:
-each such network of libvirt's has a dnsmasq of its own, and each of these takes one of the 128 inotify instances that
-Linux gives to a user. What they take comes on top.
+``autostart``: only the definitions of the networks exist, as after a boot. ``re-adopt``: the daemon is restarted while
+they are active. Both until virsh gets its first answer, which is when all are. Without DHCP and DNS: each such network
+of libvirt has a dnsmasq of its own, and each of these uses one of the 128 inotify instances that Linux allows a user.
+Their time would come on top.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 # It takes minutes for hundreds of networks.
-PATIENCE = 3600
+TIMEOUT = 3600
 UNITS = ("libvirtd.service", "libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket")
 NETWORK = """
 <network>
@@ -35,7 +35,7 @@ NETWORK = """
 
 
 def call(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIMEOUT).stdout
 
 
 def names(*which: str) -> list[str]:
@@ -43,7 +43,7 @@ def names(*which: str) -> list[str]:
 
 
 def undefine() -> None:
-    """All that is there, the network that the package brings included."""
+    """Removes all networks, also the one of the package."""
     import libvirt
 
     connection = libvirt.open("network:///system")
@@ -64,7 +64,7 @@ def define(count: int) -> None:
 
 
 def forget(count: int) -> None:
-    """As a boot leaves it: definitions alone."""
+    """The state after a boot: definitions only."""
     call("systemctl", "stop", *UNITS)
     lines = [f"link delete vb{i}" for i in range(count)]
     subprocess.run(["ip", "-force", "-batch", "-"], input="\n".join(lines), text=True, check=False, capture_output=True)
@@ -79,7 +79,7 @@ def started(verb: str, count: int) -> dict[str, float]:
     seconds = time.monotonic() - start
     if running != count:
         raise SystemExit(f"{running} of {count} networks run")
-    # Of the daemon and all that it ran; no dnsmasq keeps the group from starting at nothing.
+    # CPU time of the daemon and its children; without dnsmasq the control group starts at zero.
     cpu = int(call("systemctl", "show", UNITS[0], "-P", "CPUUsageNSec")) / 1e9
     return {
         "seconds": seconds,
@@ -99,10 +99,10 @@ def main() -> None:
     undefine()
     define(count)
     forget(count)
-    found = {"autostart": started("start", count), "re-adopt": started("restart", count)}
+    results = {"autostart": started("start", count), "re-adopt": started("restart", count)}
     version = call("virsh", "--version").strip()
     undefine()
-    print(json.dumps({"version": version, **found}))
+    print(json.dumps({"version": version, **results}))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Light hosts: a network namespace, an overlay of one root, and a chroot; no systemd. A hundred fit where four systemd
-containers do.
+"""Light hosts: a network namespace, an overlay of one root, and a chroot; no systemd. A hundred fit where four
+systemd containers do.
 
-Each has a namespace of its own for mounts and pids too, so that all that it has started ends with its first process.
-Its changes to the root are in memory. ``on_host/systemctl.py`` stands in for systemctl.
+Each also has its own mount and pid namespace, so that all its processes end with the first one. Its changes to the
+root are in memory. ``on_host/systemctl.py`` is a stand-in for systemctl.
 """
 
 from __future__ import annotations
@@ -31,34 +31,34 @@ from lab.run import Failed, eventually, run
 PREFIX_OF_NAMES = "virtnet-benchlight."
 STATE = Path("/run/virtnet-bench-light")
 IMAGE = "trixie-bench"
-PATIENCE = 60
+TIMEOUT = 60
 PROGRAMS = Path(__file__).with_name("programs")
 
 
 def root() -> Path:
-    """The root that all share: an image's, with the stand-in for systemctl."""
+    """The root that all share: that of an image, with the stand-in for systemctl."""
     reference = image.ensure(IMAGE)
     folder = FOLDER / f"root-{reference.rpartition(':')[2]}"
     if not folder.is_dir():
         for older in FOLDER.glob("root-*"):
             shutil.rmtree(older)
         with step("unpack the root of light hosts"):
-            archive, fresh = FOLDER / "root.tar", FOLDER / "fresh"
-            shutil.rmtree(fresh, ignore_errors=True)
-            fresh.mkdir(parents=True)
+            archive, new_root = FOLDER / "root.tar", FOLDER / "fresh"
+            shutil.rmtree(new_root, ignore_errors=True)
+            new_root.mkdir(parents=True)
             podman("image", "save", "--format", "docker-archive", "--output", str(archive), reference, timeout=300)
-            with tarfile.open(archive) as whole:
-                (layer,) = [name for name in whole.getnames() if name.endswith(".tar") and "/" not in name]
-                whole.extract(layer, FOLDER, filter="data")
-            run(["tar", "-x", "-f", str(FOLDER / layer), "-C", str(fresh)], 300)
+            with tarfile.open(archive) as image_archive:
+                (layer,) = [name for name in image_archive.getnames() if name.endswith(".tar") and "/" not in name]
+                image_archive.extract(layer, FOLDER, filter="data")
+            run(["tar", "-x", "-f", str(FOLDER / layer), "-C", str(new_root)], 300)
             archive.unlink()
             (FOLDER / layer).unlink()
-            fresh.rename(folder)
-    there = folder / "usr/bin/systemctl"
-    there.unlink()
-    program = Path(__file__).with_name("on_host") / "systemctl.py"
-    there.write_text(f"#!/usr/bin/python3\n{program.read_text()}")
-    there.chmod(0o755)
+            new_root.rename(folder)
+    program = folder / "usr/bin/systemctl"
+    program.unlink()
+    stand_in = Path(__file__).with_name("on_host") / "systemctl.py"
+    program.write_text(f"#!/usr/bin/python3\n{stand_in.read_text()}")
+    program.chmod(0o755)
     return folder
 
 
@@ -114,17 +114,17 @@ class LightHost:
                 start_new_session=True, env=ENVIRONMENT,
             )  # fmt: skip
         children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
-        if not eventually(lambda: children.read_text().strip() != "", PATIENCE):
+        if not eventually(lambda: children.read_text().strip() != "", TIMEOUT):
             raise Failed(f"{self.name} has no first process: {log.read_text()}")
         (STATE / f"{self.name}.pid").write_text(children.read_text().split()[0])
-        # Its command line is Python's once the root is its own.
+        # Its command line is Python's once the chroot is done.
         line = Path(f"/proc/{self.pid}/cmdline")
-        if not eventually(lambda: line.read_bytes().startswith(b"/usr/bin/python3"), PATIENCE):
+        if not eventually(lambda: line.read_bytes().startswith(b"/usr/bin/python3"), TIMEOUT):
             raise Failed(f"{self.name} has not come up: {log.read_text()}")
         self.run(["systemctl", "start", "dnsmasq.service"])
 
     def command(self, command: list[str]) -> list[str]:
-        """The command, as it has to be called on the machine to run on this host."""
+        """The command line, for use on the machine, that runs a command on this host."""
         if not self.pid:
             raise Failed(f"{self.name} does not run")
         words = ["--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd=/root"]
@@ -135,7 +135,7 @@ class LightHost:
 
 
 class LightHosts:
-    """So many hosts and their internet, for the time of a with."""
+    """So many hosts and their internet, for the duration of the block."""
 
     def __init__(self, count: int) -> None:
         self.hosts = [LightHost(number + 1) for number in range(count)]
@@ -159,12 +159,12 @@ class LightHosts:
 
 
 def remove_all() -> None:
-    """Those of a run that was killed, too; with a namespace goes all that runs in it."""
-    # The first process of a namespace of pids hears no SIGTERM, and takes all others along.
+    """Removes all hosts, also those of a killed run; all processes in a namespace end with it."""
+    # The first process of a pid namespace ignores SIGTERM; with it all others end.
     for file in STATE.glob("light*.pid"):
         host = LightHost(int(file.stem.removeprefix("light")))
         if host.pid and netns.holds(host.namespace, host.pid):
             os.kill(host.pid, signal.SIGKILL)
-    for found in netns.path("").glob(f"{PREFIX_OF_NAMES}*"):
-        netns.drop(found.name)
+    for namespace in netns.path("").glob(f"{PREFIX_OF_NAMES}*"):
+        netns.drop(namespace.name)
     shutil.rmtree(STATE, ignore_errors=True)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The machine that figures are of, and the versions of what was measured."""
+"""The machine on which figures were measured, and the versions of the tools."""
 
 from __future__ import annotations
 
@@ -33,6 +33,6 @@ def machine() -> dict[str, str]:
 
 
 def versions(host: Host) -> dict[str, str]:
-    """Debian's packages on a host that matter here, upstream's part of their versions first."""
+    """Versions of Debian's packages on a host that matter here, the upstream part first."""
     listed = host.attempt(["dpkg-query", "-W", "-f", "${Package} ${Version}\n", *PACKAGES]).out
     return {name: version for name, _, version in (line.partition(" ") for line in listed.splitlines()) if version}

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How long a guest gets no answer while its network changes: what ``make dnsmasq-outage`` prints, as data."""
+"""How long a guest gets no answer while its network changes: the results of ``make dnsmasq-outage``, as data."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from kernel import dnsmasq_outage
 
 
 def measure() -> Data:
-    found = dnsmasq_outage.columns()
-    return {"runs": dnsmasq_outage.RUNS, "columns": {str(count): kinds for count, kinds in found.items()}}
+    results = dnsmasq_outage.columns()
+    return {"runs": dnsmasq_outage.RUNS, "columns": {str(count): kinds for count, kinds in results.items()}}

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""docs/benchmarks.md, from what was measured. Pure: the same data make the same page."""
+"""docs/benchmarks.md, made from the results. Pure: the same data make the same page."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def render(machine: Mapping[str, str], known: Mapping[str, Data], command: str) 
 
 
 def about(machine: Mapping[str, str], known: Mapping[str, Data], command: str) -> str:
-    """The machine, what ran when, and the versions."""
+    """The machine, when each part ran, and the versions."""
     rows = [[name, data["date"], f"{data['minutes']:.1f}", f"{data['load']:.1f}"] for name, data in known.items()]
     text = "## What was measured, and on what\n\n" + table(["", ""], machine.items())
     text += "\n" + table(["part", "when", "minutes", "load average at its end"], rows)
@@ -57,10 +57,10 @@ def about(machine: Mapping[str, str], known: Mapping[str, Data], command: str) -
 
 
 def engine(data: Data) -> str:
-    """Where the engine's time goes, and the playbook beside pings."""
+    """How long each part of the engine takes, and the playbook compared with pings."""
     of_engine = [
         [str(row["count"]), row["run"],
-         *(short(statistics.median(one.get(part, 0.0) for one in row["rounds"])) for part in PARTS)]
+         *(short(statistics.median(round_.get(part, 0.0) for round_ in row["rounds"])) for part in PARTS)]
         for row in data["engine"]
     ]  # fmt: skip
     of_playbook = [
@@ -116,7 +116,10 @@ def _middle(value: Any) -> Any:
 def rates(data: Data) -> str:
     columns = list(next(iter(data["rows"].values())))
     names = {"DHCP, new": "DHCP, new leases", "DHCP, again": "DHCP, the same leases again"}
-    rows = [[name, *(spread(found[column]) for column in columns)] for name, found in data["rows"].items()]
+    rows = [
+        [name, *(spread(rates_of_column[column]) for column in columns)]
+        for name, rates_of_column in data["rows"].items()
+    ]
     return f"""\
 ## DNS and DHCP through it
 
@@ -145,5 +148,5 @@ A guest asks dnsmasq every millisecond: the longest time between two answers, qu
 {table(head, rows)}"""
 
 
-def _silence(one: Data, runs: int) -> list[str]:
-    return [spread(one["silence"]), f"{statistics.median(one['lost']):.0f}", f"{one['restarts']} of {runs}"]
+def _silence(result: Data, runs: int) -> list[str]:
+    return [spread(result["silence"]), f"{statistics.median(result['lost']):.0f}", f"{result['restarts']} of {runs}"]

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The aims of the project, beside what was measured."""
+"""The aims of the project, with the measured figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.cells import short, table
 from bench.store import Data
 
 NETWORKS = 100
-# As the engine names them.
+# The names of the parts in the engine.
 PARTS = {
     "imports": "imports",
     "definitions": "definitions",
@@ -32,8 +32,8 @@ WHY_PACKET = {
 
 
 @dataclass(frozen=True)
-class Found:
-    """A figure, and what it is made of where that explains it."""
+class Figure:
+    """A figure, and how it was computed if that needs an explanation."""
 
     value: float
     unit: str
@@ -44,83 +44,87 @@ class Found:
 class Aim:
     text: str
     bound: float
-    find: Callable[[Mapping[str, Data]], Found | None]
-    # Whether more is better.
+    find: Callable[[Mapping[str, Data]], Figure | None]
+    # Whether a higher figure is better.
     least: bool = False
 
     def row(self, known: Mapping[str, Data]) -> list[str]:
         try:
-            found = self.find(known)
+            figure = self.find(known)
         except KeyError:
-            found = None
-        if found is None:
+            figure = None
+        if figure is None:
             return [self.text, "", "not measured yet"]
-        met = found.value >= self.bound if self.least else found.value <= self.bound
-        way = f"; {found.why}" if found.why and not met else ""
-        return [self.text, f"{short(found.value)} {found.unit}".strip(), "met" if met else f"missed{way}"]
+        is_met = figure.value >= self.bound if self.least else figure.value <= self.bound
+        reason = f"; {figure.why}" if figure.why and not is_met else ""
+        return [self.text, f"{short(figure.value)} {figure.unit}".strip(), "met" if is_met else f"missed{reason}"]
 
 
-def _engine(which: str) -> Callable[[Mapping[str, Data]], Found | None]:
-    def find(known: Mapping[str, Data]) -> Found | None:
+def _engine(which: str) -> Callable[[Mapping[str, Data]], Figure | None]:
+    def find(known: Mapping[str, Data]) -> Figure | None:
         for row in known["engine"]["engine"]:
             if row["count"] == NETWORKS and row["run"] == which:
                 rounds = row["rounds"]
-                parts = {name: statistics.median(one.get(key, 0.0) for one in rounds) for key, name in PARTS.items()}
-                told = ", ".join(
+                parts = {
+                    name: statistics.median(round_.get(key, 0.0) for round_ in rounds) for key, name in PARTS.items()
+                }
+                shares = ", ".join(
                     f"{name} {short(value)} s" for name, value in sorted(parts.items(), key=lambda p: -p[1])
                 )
-                return Found(statistics.median(one["total"] for one in rounds), "s", f"of it: {told}")
+                return Figure(statistics.median(round_["total"] for round_ in rounds), "s", f"of it: {shares}")
         return None
 
     return find
 
 
-def _pings(known: Mapping[str, Data]) -> Found | None:
+def _pings(known: Mapping[str, Data]) -> Figure | None:
     for row in known["engine"]["playbook"]:
         if row["count"] == NETWORKS:
             ratio = statistics.median(row["no-op"]) / statistics.median(row["pings"])
-            return Found(
+            return Figure(
                 ratio, "×", f"{row['tasks']} tasks, of which the two of ours do the work of {NETWORKS} networks"
             )
     return None
 
 
-def _virt_net(step: str) -> Callable[[Mapping[str, Data]], Found | None]:
-    def find(known: Mapping[str, Data]) -> Found | None:
+def _virt_net(step: str) -> Callable[[Mapping[str, Data]], Figure | None]:
+    def find(known: Mapping[str, Data]) -> Figure | None:
         data = known["control"]
         for count in sorted(data["counts"], reverse=True):
-            theirs = page_control.found(data, page_control.VIRT_NET, count, step)
-            ours = page_control.found(data, page_control.OURS_BY_PLAYBOOK, count, step)
-            if theirs and ours:
-                ratio = statistics.median(theirs) / statistics.median(ours)
-                many = f"{count} network{'s' * (count > 1)}"
-                why = f"both are playbooks, whose start outweighs the work for {many}; it got no further in its time"
-                one = page_control.found(data, page_control.OURS_BY_PLAYBOOK, min(data["counts"]), step)
+            virt_net_seconds = page_control.seconds_of(data, page_control.VIRT_NET, count, step)
+            our_seconds = page_control.seconds_of(data, page_control.OURS_BY_PLAYBOOK, count, step)
+            if virt_net_seconds and our_seconds:
+                ratio = statistics.median(virt_net_seconds) / statistics.median(our_seconds)
+                networks = f"{count} network{'s' * (count > 1)}"
+                why = (
+                    f"both are playbooks, whose start outweighs the work for {networks}; it got no further in its time"
+                )
+                one_network = page_control.seconds_of(data, page_control.OURS_BY_PLAYBOOK, min(data["counts"]), step)
                 if count >= NETWORKS:
-                    start = f"{short(statistics.median(one))} s" if one else "much"
-                    why = f"of our {short(statistics.median(ours))} s, {start} go by with one network already"
-                return Found(ratio, f"× with {many}", why)
+                    start = f"{short(statistics.median(one_network))} s" if one_network else "much"
+                    why = f"of our {short(statistics.median(our_seconds))} s, {start} go by with one network already"
+                return Figure(ratio, f"× with {networks}", why)
         return None
 
     return find
 
 
-def _memory(known: Mapping[str, Data]) -> Found | None:
+def _memory(known: Mapping[str, Data]) -> Figure | None:
     rows = [row for row in known["control"]["rows"] if (row["tool"], row["count"]) == (page_control.OURS, NETWORKS)]
-    return Found(statistics.median(page_control.megabytes(row, "dnsmasq") for row in rows), "MB") if rows else None
+    return Figure(statistics.median(page_control.megabytes(row, "dnsmasq") for row in rows), "MB") if rows else None
 
 
-def _restore(known: Mapping[str, Data]) -> Found | None:
-    values = page_control.found(known["control"], page_control.OURS, NETWORKS, "restore")
+def _restore(known: Mapping[str, Data]) -> Figure | None:
+    values = page_control.seconds_of(known["control"], page_control.OURS, NETWORKS, "restore")
     why = "of it, the service as far as rules and bridges, then the start of dnsmasq by systemd"
-    return Found(statistics.median(values), "s", why) if values else None
+    return Figure(statistics.median(values), "s", why) if values else None
 
 
-def _packet(kind: str) -> Callable[[Mapping[str, Data]], Found | None]:
-    def find(known: Mapping[str, Data]) -> Found | None:
+def _packet(kind: str) -> Callable[[Mapping[str, Data]], Figure | None]:
+    def find(known: Mapping[str, Data]) -> Figure | None:
         rows = {row["layout"]: statistics.median(row[kind]) for row in known["rules"]["packets"]}
         ratio = rows["ours, 1000"] / rows["one masquerade rule"]
-        return Found(ratio, "×", WHY_PACKET[kind])
+        return Figure(ratio, "×", WHY_PACKET[kind])
 
     return find
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The comparison with others, as text."""
+"""The comparison with other tools, as text."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ DHCP in them; it also has no DNS server for guests, and no rule that keeps netwo
 """
 
 
-def found(data: Data, tool: str, count: int, step: str) -> list[float]:
-    """Seconds of a step, of all rounds."""
+def seconds_of(data: Data, tool: str, count: int, step: str) -> list[float]:
+    """Seconds of a step, in all rounds."""
     return [
         row["steps"][step]
         for row in data["rows"]
@@ -44,19 +44,19 @@ def found(data: Data, tool: str, count: int, step: str) -> list[float]:
 
 
 def names(data: Data) -> list[str]:
-    return list(dict.fromkeys([*(row["tool"] for row in data["rows"]), *(one["tool"] for one in data["stops"])]))
+    return list(dict.fromkeys([*(row["tool"] for row in data["rows"]), *(stop["tool"] for stop in data["stops"])]))
 
 
-def beside(tool: str) -> str:
-    """Whom of ours a tool is compared with."""
+def counterpart(tool: str) -> str:
+    """The variant of ours with which a tool is compared."""
     return OURS_BY_PLAYBOOK if tool.endswith("playbook") else OURS
 
 
 def cell(data: Data, tool: str, count: int, step: str) -> str:
-    values = found(data, tool, count, step)
+    values = seconds_of(data, tool, count, step)
     if not values:
         return ""
-    ratio = times(values, found(data, beside(tool), count, step)) if tool != beside(tool) else ""
+    ratio = times(values, seconds_of(data, counterpart(tool), count, step)) if tool != counterpart(tool) else ""
     return f"{spread(values)} {ratio}".strip()
 
 
@@ -68,7 +68,7 @@ def steps(data: Data) -> str:
         rows = [
             [tool, *(cell(data, tool, count, step) for count in data["counts"])]
             for tool in names(data)
-            if any(found(data, tool, count, step) for count in data["counts"])
+            if any(seconds_of(data, tool, count, step) for count in data["counts"])
         ]
         if rows:
             text += f"\n### {title}\n\n{table(head, rows)}"
@@ -80,13 +80,14 @@ def stops(data: Data) -> str:
     if not data["stops"]:
         return "All got as far as they were asked to.\n"
     lines = [
-        f"- {one['tool']}: at {one['count']} network{'s' * (one['count'] > 1)}: {one['why']}" for one in data["stops"]
+        f"- {stop['tool']}: at {stop['count']} network{'s' * (stop['count'] > 1)}: {stop['why']}"
+        for stop in data["stops"]
     ]
     return "\n".join(lines) + "\n"
 
 
 def megabytes(row: Data, program: str) -> float:
-    """PSS of a program in MB; what was measured is in MiB."""
+    """PSS of a program in MB; the results are in MiB."""
     return float(row["memory"].get(program, {}).get("MiB", 0.0)) * 1.048576
 
 
@@ -98,7 +99,7 @@ def programs(data: Data, tool: str) -> list[str]:
 
 
 def memory(data: Data) -> str:
-    """PSS and number of processes of each program, for each tool that is not the client of another one."""
+    """PSS and number of processes of each program, for each tool that is not just another client of one."""
     rows = []
     for tool in (
         OURS,
@@ -129,9 +130,9 @@ def rules(data: Data) -> str:
 def given(data: Data) -> str:
     """The time of each tool."""
     times_of = sorted(set(data["given"].values()))
-    most = [name for name, own in data["given"].items() if own == times_of[-1]]
-    told = f"{times_of[0]:.1f} minutes each"
-    return told if len(times_of) == 1 else f"{told}, {', '.join(most)} {times_of[-1]:.1f}"
+    longest = [name for name, share in data["given"].items() if share == times_of[-1]]
+    minutes = f"{times_of[0]:.1f} minutes each"
+    return minutes if len(times_of) == 1 else f"{minutes}, {', '.join(longest)} {times_of[-1]:.1f}"
 
 
 def text(data: Data) -> str:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The fleet, as text, with what a thousand hosts would take."""
+"""The fleet, as text, with an estimate for a thousand hosts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _row(row: Data) -> list[str]:
 
 
 def far(data: Data) -> str:
-    """The arithmetic for many hosts, from the two largest fleets of light hosts that ran with the same forks."""
+    """The estimate for many hosts, from the two largest fleets of light hosts that ran with the same forks."""
     lines = []
     for which in ("first", "second"):
         rows = [row for row in data["rows"] if row["kind"] == "light" and row["run"] == which and row["guard"]]
@@ -48,14 +48,14 @@ def far(data: Data) -> str:
 
 def _line(which: str, less: Data, more: Data) -> str:
     slope = (more["seconds"] - less["seconds"]) / (more["hosts"] - less["hosts"])
-    whole = more["seconds"] + slope * (FAR - more["hosts"])
+    total = more["seconds"] + slope * (FAR - more["hosts"])
     busy = (more["controller"] - less["controller"]) / (more["hosts"] - less["hosts"])
-    own = more["controller"] + busy * (FAR - more["hosts"])
-    told = {name: short(row["seconds"]) for name, row in (("less", less), ("more", more))}
+    controller = more["controller"] + busy * (FAR - more["hosts"])
+    seconds = {name: short(row["seconds"]) for name, row in (("less", less), ("more", more))}
     return (
         f"- The {which} run, {more['forks']} forks, all on this machine: each further host costs "
-        f"({told['more']} - {told['less']}) / ({more['hosts']} - {less['hosts']}) = {short(slope)} s; "
-        f"{told['more']} + {FAR - more['hosts']} × {short(slope)} = {short(whole)} s. The controller's own CPU: "
-        f"{short(more['controller'])} + {FAR - more['hosts']} × {short(busy)} = {short(own)} s, to be divided by its "
-        f"cores; that is what remains where the hosts work for themselves."
+        f"({seconds['more']} - {seconds['less']}) / ({more['hosts']} - {less['hosts']}) = {short(slope)} s; "
+        f"{seconds['more']} + {FAR - more['hosts']} × {short(slope)} = {short(total)} s. The controller's own CPU: "
+        f"{short(more['controller'])} + {FAR - more['hosts']} × {short(busy)} = {short(controller)} s, to be "
+        f"divided by its cores; that is what remains where the hosts work for themselves."
     )

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The few figures that README.md has, between two marks, so that they are those of the page."""
+"""The figures of README.md, between two marks, taken from the page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.store import Data
 
 BEGIN, END = "<!-- figures of docs/benchmarks.md, written by make bench -->", "<!-- end of the figures -->"
 VIRSH = "libvirt, virsh, nftables"
-# Ours, the other, the step, and what a reader calls it.
+# Ours, the other tool, the step, and its name for readers.
 PAIRS = (
     (page_control.OURS, VIRSH, "first", "make them: our engine, virsh in a loop"),
     (page_control.OURS, VIRSH, "restore", "bring them back after a boot"),
@@ -30,24 +30,24 @@ PAIRS = (
 
 
 def update(readme: str, known: Mapping[str, Data]) -> str:
-    """README.md with the figures that there are; as it was where none were measured."""
+    """README.md with the available figures; unchanged if there are none."""
     if "control" not in known:
         return readme
     rows = [row for pair in PAIRS if (row := _row(known["control"], *pair))]
     rows += _memory(known["control"])
-    told = table(["", "networks", "ours", "libvirt", ""], rows)
+    figures = table(["", "networks", "ours", "libvirt", ""], rows)
     return re.sub(
-        f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: f"{BEGIN}\n\n{told}\n{END}", readme, flags=re.DOTALL
+        f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: f"{BEGIN}\n\n{figures}\n{END}", readme, flags=re.DOTALL
     )
 
 
 def _row(data: Data, ours: str, theirs: str, step: str, title: str) -> list[str]:
-    """For as many networks as both got to."""
+    """The ratio for the largest number of networks that both tools reached."""
     for count in sorted(data["counts"], reverse=True):
-        mine, other = (page_control.found(data, tool, count, step) for tool in (ours, theirs))
-        if mine and other:
-            cells = [f"{short(statistics.median(values))} s" for values in (mine, other)]
-            return [title, str(count), *cells, times(other, mine)]
+        our_seconds, their_seconds = (page_control.seconds_of(data, tool, count, step) for tool in (ours, theirs))
+        if our_seconds and their_seconds:
+            cells = [f"{short(statistics.median(values))} s" for values in (our_seconds, their_seconds)]
+            return [title, str(count), *cells, times(their_seconds, our_seconds)]
     return []
 
 

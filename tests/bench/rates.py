@@ -25,38 +25,38 @@ COUNTS = (1, 100)
 ROUNDS = 2
 SECONDS = 2
 CLIENTS = 200
-# While so many leases are made, dnsmasq still looks by ping whether the address is free, three seconds each; then it
-# takes itself for too busy for that (do_icmp_ping in its dhcp.c).
+# So many leases are slow: dnsmasq pings each address for three seconds before it offers it; then it considers itself
+# too busy for that (do_icmp_ping in its dhcp.c).
 PINGED = 10
 AGAIN = 5
 NAMES = {"a guest": "prober.net0.test", "outside, cached": WEB_NAME}
 
 
 def inside(guest: Guest) -> list[str]:
-    """The machine's way into a guest's network, with the machine's files."""
+    """Runs a program of the machine in a guest's network namespace."""
     return ["nsenter", f"--net=/proc/{guest.host.pid}/root/run/netns/{guest.name}"]
 
 
 def queries(guest: Guest, name: str) -> float:
-    """Queries a second that dnsperf gets answered."""
+    """Answered queries a second, measured by dnsperf."""
     root = light.root()
     (root / "tmp" / "names").write_text(f"{name} A\n")
     words = ["-d", "/tmp/names", "-s", "10.0.0.1", "-l", str(SECONDS), "-c", "4", "-q", "100"]
-    told = run([*inside(guest), "chroot", str(root), "dnsperf", *words], SECONDS + 60)
-    rate = re.search(r"Queries per second:\s*([\d.]+)", told)
-    good = re.search(r"Response codes:\s*NOERROR .*\(100.00%\)", told)
+    output = run([*inside(guest), "chroot", str(root), "dnsperf", *words], SECONDS + 60)
+    rate = re.search(r"Queries per second:\s*([\d.]+)", output)
+    good = re.search(r"Response codes:\s*NOERROR .*\(100.00%\)", output)
     if not rate or not good:
-        raise Failed(f"dnsperf for {name}:\n{told}")
+        raise Failed(f"dnsperf for {name}:\n{output}")
     return float(rate[1])
 
 
 def leases(guest: Guest) -> dict[str, float]:
-    """New leases a second once dnsmasq pings no more, and leases asked for again."""
+    """New leases a second after dnsmasq stops to ping, and renewed leases a second."""
     script = str(ON_HOST / "dhcp_clients.py")
     words = [sys.executable, script, "eth0", str(CLIENTS), str(AGAIN)]
-    told = json.loads(run([*inside(guest), *words], 900))
-    new = told["new"]
-    return {"new": (CLIENTS - PINGED) / (new[-1] - new[PINGED - 1]), "again": told["again"]}
+    result = json.loads(run([*inside(guest), *words], 900))
+    new = result["new"]
+    return {"new": (CLIENTS - PINGED) / (new[-1] - new[PINGED - 1]), "again": result["again"]}
 
 
 def cycle(tool: Tool, count: int) -> dict[str, float]:
@@ -76,27 +76,27 @@ def cycle(tool: Tool, count: int) -> dict[str, float]:
 
 
 def measure() -> Data:
-    everybody = {tool.name: tool for tool in tools(None)}
-    ours, theirs = everybody["ours, engine"], everybody["libvirt, virsh, nftables"]
+    tools_by_name = {tool.name: tool for tool in tools(None)}
+    ours, theirs = tools_by_name["ours, engine"], tools_by_name["libvirt, virsh, nftables"]
     work: Mapping[str, Callable[[], dict[str, float]]] = {
         **{f"ours, {count} network{'s' * (count > 1)}": (lambda count=count: cycle(ours, count)) for count in COUNTS},  # type: ignore[misc]
         "libvirt, 1 network": lambda: cycle(theirs, 1),
     }
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in work}
+    rates: dict[str, list[dict[str, float]]] = {name: [] for name in work}
     lab = Lab(LAB)
-    # What a run that was killed left.
+    # Remove what a killed run may have left.
     lab.down()
     try:
         lab.up(IMAGES)
         for name in IMAGES:
             install(host(name))
         with step("the engine on its host"):
-            everybody["ours, playbook"].do("remove all", 0, 300)
+            tools_by_name["ours, playbook"].do("remove all", 0, 300)
         for number in range(ROUNDS):
             for name, do in work.items():
                 with step(f"rates, round {number + 1}, {name}"):
-                    found[name].append(do())
+                    rates[name].append(do())
     finally:
         lab.down()
-    rows = {name: {what: [row[what] for row in rounds] for what in rounds[0]} for name, rounds in found.items()}
+    rows = {name: {what: [row[what] for row in rounds] for what in rounds[0]} for name, rounds in rates.items()}
     return {"rows": rows, "clients": CLIENTS, "seconds": SECONDS}

@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What rules cost: ours, one masquerade rule, and libvirt's layout, at 1, 100 and 1000 networks, in one run.
+"""The cost of rules: ours, one masquerade rule, and libvirt's layout, for 1, 100 and 1000 networks, in one run.
 
-A packet goes from a guest over the bridge and the rules into a drop behind the uplink, all in the time of the process
-that sends it; so its CPU time, less that of plain forwarding, is that of the rules, on a busy machine too. Packets a
-second, throughput and connections a second are by the clock: compare them within one run only. Layouts take turns;
-medians.
+A packet passes from a guest through the bridge and the rules to a drop behind the uplink, all in the CPU time of the
+process that sends it; so its CPU time, minus that of plain forwarding, is that of the rules, on a busy machine too.
+Packets a second, throughput and connections a second are wall-clock figures: compare them within one run only.
+Layouts alternate; figures are medians.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / ".build" / "collections")]
 
-from kernel.bed import OUTSIDE, UPLINK, Bed, Space  # noqa: E402
+from kernel.testbed import OUTSIDE, UPLINK, Namespace, NamespaceTestbed  # noqa: E402
 
 PROGRAMS = Path(__file__).with_name("programs")
 UDP_COST = (sys.executable, str(PROGRAMS / "udp_cost.py"))
@@ -30,12 +30,12 @@ COUNTS = (1, 100, 1000)
 ROUNDS = 5
 PACKETS = 20000
 SECONDS = 0.4
-PATIENCE = 300.0
+TIMEOUT = 300.0
 Row = dict[str, Any]
 
 
 def libvirt(count: int) -> str:
-    """The rules of libvirt 11.3 for so many networks, the newest first; of the first, the bridge exists."""
+    """The rules of libvirt 11.3 for so many networks, the newest first; the bridge of the first exists."""
     cross, to_guest, from_guest, nat = [], [], [], []
     for i in reversed(range(count)):
         link, net = ('"br-a"', "192.168.30.0/24") if i == 0 else (f"{100000 + i}", f"10.{i // 250}.{i % 250}.0/24")
@@ -73,40 +73,45 @@ ip saddr 192.168.30.0/24 oifname "eth0" masquerade
 class Bench:
     """One guest behind the rules."""
 
-    def __init__(self, bed: Bed) -> None:
-        self.bed = bed
-        bed.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
-        bed.task("bridge", [{"name": "br-a", "addresses": ["192.168.30.1/24"]}])
-        self.guest: Space = bed.guest("br-a", "192.168.30.2/24", gateway="192.168.30.1")
-        bed.outside.run("ip", "route", "add", "192.168.30.0/24", "via", "203.0.113.2")
-        bed.outside.serve()
+    def __init__(self, testbed: NamespaceTestbed) -> None:
+        self.testbed = testbed
+        testbed.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+        testbed.task("bridge", [{"name": "br-a", "addresses": ["192.168.30.1/24"]}])
+        self.guest: Namespace = testbed.add_guest("br-a", "192.168.30.2/24", gateway="192.168.30.1")
+        testbed.outside.run("ip", "route", "add", "192.168.30.0/24", "via", "203.0.113.2")
+        testbed.outside.serve()
         self.guest.serve()
 
     def ours(self, count: int) -> None:
-        more = [
+        other_networks = [
             {"name": f"n{i}", "bridge": f"vn-n{i}", "subnets": [f"10.{i // 250}.{i % 250}.0/24"]}
             for i in range(1, count)
         ]
-        # The limit is asked for each new flow, and stops none of them.
-        mine = {"name": "a", "bridge": "br-a", "subnets": ["192.168.30.0/24"], "connection_rate": 1_000_000}
-        self.bed.task("nft", [mine, *more])
+        # The limit is evaluated for each new flow, and drops none of them.
+        network = {"name": "a", "bridge": "br-a", "subnets": ["192.168.30.0/24"], "connection_rate": 1_000_000}
+        self.testbed.task("nft", [network, *other_networks])
 
     def load(self, text: str) -> None:
-        self.bed.host.run("nft", "-f", "-", stdin=text)
+        self.testbed.host.run("nft", "-f", "-", stdin=text)
 
     def forwards(self, count: int) -> None:
-        """So many port forwards; all but the last lead elsewhere."""
+        """So many port forwards; all but the last have other targets."""
         last = {"protocol": "udp", "port": 9000 + count, "to": "192.168.30.2", "to_port": 8000}
-        more = [{**last, "port": 9000 + i, "to": "192.168.30.9"} for i in range(1, count)]
-        mine = {"name": "a", "bridge": "br-a", "subnets": ["192.168.30.0/24"], "port_forwards": [*more, last]}
-        self.bed.task("nft", [mine])
+        other_forwards = [{**last, "port": 9000 + i, "to": "192.168.30.9"} for i in range(1, count)]
+        network = {
+            "name": "a",
+            "bridge": "br-a",
+            "subnets": ["192.168.30.0/24"],
+            "port_forwards": [*other_forwards, last],
+        }
+        self.testbed.task("nft", [network])
 
     def rate(self, kind: str) -> float:
         """Packets, bytes or connections a second from the guest to the outside."""
-        self.bed.host.run("conntrack", "-F")
-        self.bed.outside.run("nft", "flush", "ruleset")
+        self.testbed.host.run("conntrack", "-F")
+        self.testbed.outside.run("nft", "flush", "ruleset")
         if kind == "udp":
-            self.bed.outside.run("nft", "-f", "-", stdin=DROP)
+            self.testbed.outside.run("nft", "-f", "-", stdin=DROP)
         port = {"udp": "8000", "tcp": "8001", "connections": "8000"}[kind]
         return float(
             self.guest.run(
@@ -115,20 +120,20 @@ class Bench:
         )
 
     def cost_in(self, kind: str, port: int) -> float:
-        """Nanoseconds of CPU for a packet from the outside to a port of the host that leads to the guest."""
-        self.bed.host.run("conntrack", "-F")
+        """CPU time in nanoseconds for a packet from the outside to a forwarded port of the host."""
+        self.testbed.host.run("conntrack", "-F")
         self.guest.run("nft", "flush", "ruleset")
         argv = (*UDP_COST, kind, UPLINK, str(PACKETS if kind == "established" else 1), str(port))
-        return self._measured(self.bed.outside, self.guest, argv)
+        return self._measured(self.testbed.outside, self.guest, argv)
 
     def cost(self, kind: str) -> float:
-        """Nanoseconds of CPU for a packet."""
-        self.bed.host.run("conntrack", "-F")
-        self.bed.outside.run("nft", "flush", "ruleset")
+        """CPU time in nanoseconds for a packet."""
+        self.testbed.host.run("conntrack", "-F")
+        self.testbed.outside.run("nft", "flush", "ruleset")
         argv = (*UDP_COST, kind, OUTSIDE, str(PACKETS), "8000")
-        return self._measured(self.guest, self.bed.outside, argv)
+        return self._measured(self.guest, self.testbed.outside, argv)
 
-    def _measured(self, sending: Space, receiving: Space, argv: tuple[str, ...]) -> float:
+    def _measured(self, sending: Namespace, receiving: Namespace, argv: tuple[str, ...]) -> float:
         sender = sending.start(*argv)
         assert sender.stdin is not None and sender.stdout is not None
         assert sender.stdout.readline() == "ready\n"
@@ -153,20 +158,20 @@ def packets(bench: Bench) -> list[Row]:
     for count in COUNTS:
         layouts[f"libvirt, {count}"] = lambda count=count: bench.load(libvirt(count))  # type: ignore[misc]
         layouts[f"ours, {count}"] = lambda count=count: bench.ours(count)  # type: ignore[misc]
-    found: dict[tuple[str, str], list[float]] = {}
+    results: dict[tuple[str, str], list[float]] = {}
     for _round in range(ROUNDS):
         for name, load in layouts.items():
-            bench.bed.host.run("nft", "flush", "ruleset")
+            bench.testbed.host.run("nft", "flush", "ruleset")
             load()
             for kind in ("established", "new"):
-                found.setdefault((name, kind), []).append(bench.cost(kind))
+                results.setdefault((name, kind), []).append(bench.cost(kind))
             for kind in ("udp", "tcp", "connections"):
-                found.setdefault((name, kind), []).append(bench.rate(kind))
-    return [{"layout": name, **{kind: found[name, kind] for kind in KINDS}} for name in layouts]
+                results.setdefault((name, kind), []).append(bench.rate(kind))
+    return [{"layout": name, **{kind: results[name, kind] for kind in KINDS}} for name in layouts]
 
 
 def forwards(bench: Bench) -> list[Row]:
-    """Port forwards: our map beside a chain of as many rules."""
+    """Port forwards: our map compared with a chain of as many rules."""
 
     def chain(count: int) -> str:
         rules = "\n".join(f"udp dport {9000 + i} dnat to 192.168.30.9:8000" for i in range(1, count))
@@ -178,43 +183,43 @@ def forwards(bench: Bench) -> list[Row]:
     for count in (1, 1000):
         layouts[f"a rule each, {count}"] = count, lambda count=count: bench.load(chain(count))  # type: ignore[misc]
         layouts[f"ours, {count}"] = count, lambda count=count: bench.forwards(count)  # type: ignore[misc]
-    found: dict[tuple[str, str], list[float]] = {}
+    results: dict[tuple[str, str], list[float]] = {}
     for _round in range(ROUNDS):
         for name, (count, load) in layouts.items():
-            bench.bed.host.run("nft", "flush", "ruleset")
+            bench.testbed.host.run("nft", "flush", "ruleset")
             load()
             for kind in ("established", "new in"):
-                found.setdefault((name, kind), []).append(bench.cost_in(kind, 9000 + count))
-    return [{"layout": name, **{kind: found[name, kind] for kind in ("established", "new in")}} for name in layouts]
+                results.setdefault((name, kind), []).append(bench.cost_in(kind, 9000 + count))
+    return [{"layout": name, **{kind: results[name, kind] for kind in ("established", "new in")}} for name in layouts]
 
 
 STEPS = ("first", "add one", "no-op", "nft -f all", "nft list", "no-op beyond list")
 
 
-def times(bed: Bed) -> list[Row]:
-    """Milliseconds of the rules alone, by the engine and by nft."""
-    found = []
+def times(testbed: NamespaceTestbed) -> list[Row]:
+    """Milliseconds to load the rules, by the engine and by nft."""
+    results = []
     for count in (*COUNTS[:2], 300, COUNTS[2]):
         rows = []
         for _round in range(3):
-            bed.host.run("nft", "flush", "ruleset")
+            testbed.host.run("nft", "flush", "ruleset")
             with tempfile.TemporaryDirectory() as root:
                 command = (sys.executable, str(PROGRAMS / "rules_times.py"), root, str(count))
-                rows.append(json.loads(bed.host.run(*command, timeout=PATIENCE)))
-        found.append({"count": count, **{name: [row[i] for row in rows] for i, name in enumerate(STEPS)}})
-    return found
+                rows.append(json.loads(testbed.host.run(*command, timeout=TIMEOUT)))
+        results.append({"count": count, **{name: [row[i] for row in rows] for i, name in enumerate(STEPS)}})
+    return results
 
 
 def measure() -> dict[str, list[Row]]:
-    """All three, each figure as the rounds gave it."""
+    """All three measurements, with the figures of each round."""
     with tempfile.TemporaryDirectory() as folder:
-        bed = Bed(Path(folder))
+        testbed = NamespaceTestbed(Path(folder))
         try:
-            found = {"times": times(bed)}
-            bench = Bench(bed)
-            return {**found, "packets": packets(bench), "forwards": forwards(bench)}
+            results = {"times": times(testbed)}
+            bench = Bench(testbed)
+            return {**results, "packets": packets(bench), "forwards": forwards(bench)}
         finally:
-            bed.close()
+            testbed.close()
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What was measured, in .build/bench: a JSON file for each part, so that the page can be written again without it."""
+"""Results in .build/bench: a JSON file for each part, from which the page can be written again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Data = dict[str, Any]
 
 
 def save(part: str, data: Data, began: float) -> None:
-    """Keeps what a part measured, with when, how long it took, and how loaded the machine was at the end."""
+    """Stores the results of a part, with its start, its duration, and the load of the machine at the end."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     about = {
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who is measured on the same work: ours and the incumbents, each by its own client."""
+"""The compared tools: ours and others, each with its own client."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from lab.run import Failed, Result
 
 LAB = "bench"
 ON_HOST = Path(__file__).with_name("on_host")
-THERE = "/opt/bench"
+REMOTE_FOLDER = "/opt/bench"
 IMAGES = {"bench-ours": "trixie-bench", "bench-libvirt": "trixie-libvirt", "bench-managers": "trixie-managers"}
 STEPS = ("first", "no-op", "change one", "restart", "restore", "remove one", "remove all")
-OF_PLAYBOOKS = tuple(step for step in STEPS if not step.startswith("rest"))
+PLAYBOOK_STEPS = tuple(step for step in STEPS if not step.startswith("rest"))
 
 
 class Stopped(RuntimeError):
-    """A tool that gets no further, and why."""
+    """A tool that cannot continue, and the reason."""
 
 
 def host(name: str) -> Host:
@@ -37,22 +37,22 @@ def host(name: str) -> Host:
 
 
 def install(target: Host) -> None:
-    """Puts our programs on a host."""
-    target.run(["mkdir", "-p", THERE])
+    """Copies our programs to a host."""
+    target.run(["mkdir", "-p", REMOTE_FOLDER])
     for file in ON_HOST.glob("*.py"):
-        target.run(["dd", f"of={THERE}/{file.name}", "status=none"], stdin=file.read_text())
+        target.run(["dd", f"of={REMOTE_FOLDER}/{file.name}", "status=none"], stdin=file.read_text())
 
 
 def ask(target: Host, script: str, words: Sequence[str], timeout: float) -> Any:
-    """What a program on the host answers; raises Stopped with its reason, or with that it took too long."""
+    """The result of a program on the host; raises Stopped with its reason, or after a timeout."""
     try:
-        done: Result = target.attempt(["/usr/bin/python3", f"{THERE}/{script}.py", *words], timeout)
-    except Failed as late:
-        raise Stopped(f"'{words[0]}' took longer than the {timeout:.0f} s that were left") from late
-    if not done.ok:
-        last = (done.err.strip().splitlines() or [f"code {done.code}"])[-1]
-        raise Failed(f"{script} {' '.join(words)} on {target.name}: {last}\n{done.out}\n{done.err}")
-    answer = json.loads(done.out)
+        result: Result = target.attempt(["/usr/bin/python3", f"{REMOTE_FOLDER}/{script}.py", *words], timeout)
+    except Failed as error:
+        raise Stopped(f"'{words[0]}' took longer than the {timeout:.0f} s that were left") from error
+    if not result.ok:
+        last = (result.err.strip().splitlines() or [f"code {result.code}"])[-1]
+        raise Failed(f"{script} {' '.join(words)} on {target.name}: {last}\n{result.out}\n{result.err}")
+    answer = json.loads(result.out)
     if "stopped" in answer:
         raise Stopped(answer["stopped"])
     return answer["result"]
@@ -60,7 +60,7 @@ def ask(target: Host, script: str, words: Sequence[str], timeout: float) -> Any:
 
 @dataclass(frozen=True)
 class Tool:
-    """One that is driven by a program on the host; ``more`` are words for each of its actions."""
+    """A tool that is controlled by a program on the host; ``more`` are arguments for each of its actions."""
 
     name: str
     host: str
@@ -68,7 +68,7 @@ class Tool:
     more: Sequence[str] = ()
     switch: Sequence[str] = ()
     steps: Sequence[str] = STEPS
-    # Of the time that all have, in proportion.
+    # Its share of the time limit, relative to the others.
     share: float = 1.0
 
     def on(self) -> None:
@@ -78,7 +78,7 @@ class Tool:
         self._ask("off", *self.switch)
 
     def clear(self, count: int) -> None:
-        """Whatever state a step that failed has left."""
+        """Clean up after a failed step, in any state."""
         self._ask("clear", str(count), *self.more)
 
     def do(self, step: str, count: int, timeout: float) -> float:
@@ -86,8 +86,8 @@ class Tool:
         return float(self._ask(step, str(count), *self.more, timeout=timeout))
 
     def memory(self) -> dict[str, dict[str, float]]:
-        found: dict[str, dict[str, float]] = self._ask("memory", *self.more)
-        return found
+        memory: dict[str, dict[str, float]] = self._ask("memory", *self.more)
+        return memory
 
     def rules(self) -> int:
         return int(self._ask("rules", *self.more))
@@ -96,19 +96,19 @@ class Tool:
         return ask(host(self.host), self.script, words, timeout)
 
 
-def reason(step: str, said: str, timeout: float) -> str:
-    """Why a playbook did not get to its end, in a line."""
-    if said.startswith("no answer"):
+def failure_reason(step: str, output: str, timeout: float) -> str:
+    """Why a playbook failed, in a line."""
+    if output.startswith("no answer"):
         return f"'{step}' took longer than the {timeout:.0f} s that were left"
-    told = re.findall(r'"msg": "(.*?)(?<!\\)"', said)
-    return f"'{step}': {told[-1][:300] if told else said.splitlines()[0]}"
+    messages = re.findall(r'"msg": "(.*?)(?<!\\)"', output)
+    return f"'{step}': {messages[-1][:300] if messages else output.splitlines()[0]}"
 
 
 @dataclass(frozen=True)
-class Play(Tool):
-    """One that is driven by playbooks from the controller; ``texts`` writes what a step runs."""
+class PlaybookTool(Tool):
+    """A tool that is controlled by playbooks on the controller; ``texts`` writes the playbook of a step."""
 
-    steps: Sequence[str] = OF_PLAYBOOKS
+    steps: Sequence[str] = PLAYBOOK_STEPS
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def do(self, step: str, count: int, timeout: float) -> float:
@@ -117,18 +117,18 @@ class Play(Tool):
         try:
             playbook(inventory, play, timeout=timeout, environment=self.environment)
         except Failed as problem:
-            raise Stopped(reason(step, str(problem), timeout)) from problem
+            raise Stopped(failure_reason(step, str(problem), timeout)) from problem
         return time.perf_counter() - began
 
     def files(self, step: str, count: int) -> tuple[Path, str]:
         raise NotImplementedError
 
-    def wanted(self, step: str, count: int) -> range:
-        """Which networks are there after a step."""
+    def networks_after(self, step: str, count: int) -> range:
+        """The networks that exist after a step."""
         return range({"remove one": count - 1, "remove all": 0}.get(step, count))
 
     def write(self, name: str, data: Any) -> Path:
-        """YAML, of which JSON is a part."""
+        """JSON, which is valid YAML."""
         FOLDER.mkdir(parents=True, exist_ok=True)
         file = FOLDER / f"{name}.yml"
         file.write_text(json.dumps(data))
@@ -144,11 +144,11 @@ def subnet(i: int) -> str:
 
 
 def last(i: int, step: str) -> int:
-    """The end of network i's range; step by step as in the programs on the hosts."""
+    """The end of network i's range after a step, as in the programs on the hosts."""
     return 199 if i == 0 and step not in ("first", "no-op") else 254
 
 
-class OursByPlaybook(Play):
+class OursByPlaybook(PlaybookTool):
     def files(self, step: str, count: int) -> tuple[Path, str]:
         networks = [
             {
@@ -159,22 +159,22 @@ class OursByPlaybook(Play):
                 },
                 "dns": {"domain": f"net{i}.test"},
             }
-            for i in self.wanted(step, count)
+            for i in self.networks_after(step, count)
         ]
         return self.inventory({"virtnet_purge": True, "virtnet_networks": networks}), "virtnet.linux.site"
 
 
-class VirtNet(Play):
-    """community.libvirt.virt_net: a module call for each thing, and one network a call."""
+class VirtNet(PlaybookTool):
+    """community.libvirt.virt_net: a module call for each action and network."""
 
     def files(self, step: str, count: int) -> tuple[Path, str]:
-        there, module = self.wanted(step, count), "community.libvirt.virt_net"
+        present, module = self.networks_after(step, count), "community.libvirt.virt_net"
         if step.startswith("remove"):
             before = range(count) if step == "remove one" else range(count - 1)
-            items = [{"name": f"net{i}"} for i in before if i not in there]
+            items = [{"name": f"net{i}"} for i in before if i not in present]
             calls = [{"name": "{{ item.name }}", "state": "absent"}]
         else:
-            items = [{"name": f"net{i}", "xml": self._xml(i, step)} for i in there]
+            items = [{"name": f"net{i}", "xml": self._xml(i, step)} for i in present]
             calls = [
                 {"name": "{{ item.name }}", "command": "define", "xml": "{{ item.xml }}"},
                 {"name": "{{ item.name }}", "state": "active"},
@@ -198,9 +198,9 @@ class VirtNet(Play):
 
 
 def tools(collections: Path | None) -> list[Tool]:
-    """All of them, ours first; ``collections`` has community.libvirt, if it was to be had."""
+    """All tools, ours first; ``collections`` has community.libvirt, if it was available."""
     libvirt = ("bench-libvirt", "libvirt_networks")
-    found = [
+    tools = [
         Tool("ours, engine", "bench-ours", "ours"),
         Tool("libvirt, virsh, nftables", *libvirt, ("virsh",), ("nftables",)),
         Tool("libvirt, virsh, iptables", *libvirt, ("virsh",), ("iptables",)),
@@ -211,8 +211,8 @@ def tools(collections: Path | None) -> list[Tool]:
     ]
     if collections:
         path = f"{ROOT / '.build' / 'collections'}:{collections}"
-        found.append(
+        tools.append(
             VirtNet("community.libvirt.virt_net, playbook", *libvirt, ("virsh",), ("nftables",), share=4.0,
                     environment={"ANSIBLE_COLLECTIONS_PATH": path})
         )  # fmt: skip
-    return found
+    return tools

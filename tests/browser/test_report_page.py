@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The report as a real browser draws it, at both sizes, in light and dark, on a desk and on a telephone."""
+"""The report in a real browser, with few and many hosts, in light and dark, on a desktop and on a telephone."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ansible_collections.virtnet.linux.plugins.plugin_utils.report import as_htm
 from playwright.sync_api import Browser, Page, sync_playwright
 from tools.fleet_answers import DROPPED, answers, network
 
-SHOTS = Path(__file__).resolve().parents[2] / ".build" / "screenshots"
-# In containers and for root there is no sandbox; and nothing is to be fetched.
+SCREENSHOTS = Path(__file__).resolve().parents[2] / ".build" / "screenshots"
+# There is no sandbox in containers and for root; nothing may be downloaded.
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 SMALL = {
     **answers(1, 2),
@@ -23,24 +23,24 @@ SMALL = {
     "hv02": {"msg": "Failed to connect to the host via ssh: no route to host"},
 }
 LARGE = answers(10, 300)
-DESK, TELEPHONE = (1280, 800), (390, 800)
+DESKTOP, PHONE = (1280, 800), (390, 800)
 
-# Pairs of boxes that share a pixel, and boxes whose content is larger than they are.
+# Pairs of boxes that overlap, and boxes whose content is larger than they are.
 FAULTS = """() => {
   const faults = [];
   const boxes = [...document.querySelectorAll(".host > h3, .network, .legend label, .hosts li, .totals li")]
-    .map(one => [one, one.getBoundingClientRect()]);
+    .map(element => [element, element.getBoundingClientRect()]);
   for (let i = 0; i < boxes.length; i++) {
-    const [one, a] = boxes[i];
-    if (a.left < 0 || a.right > innerWidth) faults.push("outside: " + one.textContent.trim().slice(0, 40));
+    const [element, a] = boxes[i];
+    if (a.left < 0 || a.right > innerWidth) faults.push("outside: " + element.textContent.trim().slice(0, 40));
     for (let j = i + 1; j < boxes.length; j++) {
       const b = boxes[j][1];
       if (a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom)
-        faults.push("overlap: " + one.textContent.trim().slice(0, 40));
+        faults.push("overlap: " + element.textContent.trim().slice(0, 40));
     }
   }
-  for (const one of document.querySelectorAll(".network, .findings, header"))
-    if (one.scrollWidth > one.clientWidth) faults.push("overflow: " + one.textContent.trim().slice(0, 40));
+  for (const element of document.querySelectorAll(".network, .findings, header"))
+    if (element.scrollWidth > element.clientWidth) faults.push("overflow: " + element.textContent.trim().slice(0, 40));
   if (document.documentElement.scrollWidth > innerWidth) faults.push("the page is wider than the window");
   return faults;
 }"""
@@ -49,38 +49,38 @@ FAULTS = """() => {
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        yield found
-        found.close()
+        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        yield chromium
+        chromium.close()
 
 
-@pytest.mark.parametrize("size", [DESK, TELEPHONE], ids=["desk", "telephone"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desk", "telephone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(("name", "told"), [("3-networks", SMALL), ("300-networks", LARGE)])
+@pytest.mark.parametrize(("name", "answers"), [("3-networks", SMALL), ("300-networks", LARGE)])
 def test_the_page_has_no_overlap_no_overflow_and_no_browser_error(
-    browser: Browser, tmp_path: Path, name: str, told: dict[str, Any], scheme: str, size: tuple[int, int]
+    browser: Browser, tmp_path: Path, name: str, answers: dict[str, Any], scheme: str, size: tuple[int, int]
 ) -> None:
     file = tmp_path / "report.html"
-    file.write_text(as_html(fleet(told, "2026-11-21 13:00 UTC")))
+    file.write_text(as_html(fleet(answers, "2026-11-21 13:00 UTC")))
     page = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
-    complaints: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
+    messages: list[str] = []
+    requests: list[str] = []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
     page.goto(file.as_uri())
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    shot = SHOTS / f"report-{name}-{scheme}-{size[0]}.png"
-    page.screenshot(path=shot, full_page=name.startswith("3-"))
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    screenshot = SCREENSHOTS / f"report-{name}-{scheme}-{size[0]}.png"
+    page.screenshot(path=screenshot, full_page=name.startswith("3-"))
     assert page.evaluate(FAULTS) == []
-    assert complaints == []
-    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert messages == []
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
     page.close()
 
 
-def opened(browser: Browser, folder: Path, told: dict[str, Any], **context: Any) -> Page:
+def opened(browser: Browser, folder: Path, answers: dict[str, Any], **context: Any) -> Page:
     file = folder / "report.html"
-    file.write_text(as_html(fleet(told, "2026-11-21 13:00 UTC")))
+    file.write_text(as_html(fleet(answers, "2026-11-21 13:00 UTC")))
     page = browser.new_page(**context)
     page.goto(file.as_uri())
     return page
@@ -117,7 +117,7 @@ def test_a_mode_that_is_not_ticked_is_not_shown(browser: Browser, tmp_path: Path
     page.close()
 
 
-def test_what_is_wrong_can_be_shown_alone_and_a_finding_leads_to_its_network(browser: Browser, tmp_path: Path) -> None:
+def test_findings_can_be_filtered_and_link_to_their_network(browser: Browser, tmp_path: Path) -> None:
     page = opened(browser, tmp_path, SMALL, viewport={"width": 390, "height": 500}, java_script_enabled=False)
     page.click("text=only what is not as it should be")
     assert names(page) == ["net2"]
@@ -141,17 +141,17 @@ def test_what_is_wrong_can_be_shown_alone_and_a_finding_leads_to_its_network(bro
     ],
 )
 def test_the_policy_stops_what_would_get_past_the_escaping(browser: Browser, tmp_path: Path, markup: str) -> None:
-    """As if the page did not escape: the markup stands in it as it is."""
+    """A page without escaping: it contains the markup itself."""
     file = tmp_path / "report.html"
     file.write_text(as_html(fleet(SMALL, "2026-11-21 13:00 UTC")).replace("<main>", f"<main>{markup}"))
     page = browser.new_page()
-    complaints: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("response", lambda response: asked.append(response.url))
+    messages: list[str] = []
+    responses: list[str] = []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("response", lambda response: responses.append(response.url))
     page.goto(file.as_uri())
     assert page.title() == "Virtual networks of 3 hosts"
     assert page.locator("h1").first.is_visible()
-    assert any("Content Security Policy" in one for one in complaints)
-    assert [url for url in asked if "192.0.2.1" in url] == []
+    assert any("Content Security Policy" in message for message in messages)
+    assert [url for url in responses if "192.0.2.1" in url] == []
     page.close()

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""`python tests/gates FOLDER [WORD...]`: what every change has to pass, with a line for each as it ends.
+"""`python tests/gates FOLDER [WORD...]`: the checks that every change must pass, with a line for each when it ends.
 
-The words name gates, or all of a kind: `lint`, which looks at the code as it stands, or `publish`, what those who
-publish collections run over them. What a gate says is in FOLDER/GATE.log; where it fails, its errors are shown at the
-end. Two run at a time.
+The words name gates, or all of a kind: `lint` checks the sources, `publish` runs the tools of those who publish
+collections. The output of a gate is in FOLDER/GATE.log; if it fails, its errors are printed at the end. Two gates run
+at a time.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-PATIENCE = 1800
-# What mypy checks: the engine, the labs, and the programs that tests and benchmarks run.
+TIMEOUT = 1800
+# Checked by mypy: the engine, the labs, and the programs that tests and benchmarks run.
 TYPED = (
     "ansible_collections.virtnet.linux.plugins.module_utils",
     "lab",
@@ -29,11 +29,11 @@ TYPED = (
     "bench.programs",
     "torture.programs",
 )
-# Seconds after which it is told what the gates are at.
-BREATH = 5
-# Lines that tell why a gate failed, and how many of them are shown.
-TELLING = re.compile(r"ERROR|FATAL|FAILED|^E  |error:|\[error\]", re.IGNORECASE)
-SHOWN = 60
+# Seconds between messages about running gates.
+PROGRESS_SECONDS = 5
+# Lines that show why a gate failed, and how many of them are printed.
+ERROR_LINE = re.compile(r"ERROR|FATAL|FAILED|^E  |error:|\[error\]", re.IGNORECASE)
+MAX_LINES = 60
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,14 @@ def gates(folder: Path) -> list[Gate]:
     ]
 
 
-def judge(gate: Gate, log: Path) -> Outcome:
+def run_gate(gate: Gate, log: Path) -> Outcome:
     start = time.monotonic()
-    with log.open("w") as said:
+    with log.open("w") as output:
         try:
-            done = subprocess.run(gate.command, cwd=ROOT, stdout=said, stderr=said, timeout=PATIENCE, check=False)
-            passed = done.returncode == 0
+            result = subprocess.run(gate.command, cwd=ROOT, stdout=output, stderr=output, timeout=TIMEOUT, check=False)
+            passed = result.returncode == 0
         except subprocess.TimeoutExpired:
-            said.write(f"not through after {PATIENCE} s\n")
+            output.write(f"not through after {TIMEOUT} s\n")
             passed = False
     return Outcome(time.monotonic() - start, passed)
 
@@ -89,10 +89,10 @@ def last_line(log: Path) -> str:
 
 
 def errors(log: Path) -> str:
-    """What of a log tells why the gate failed."""
+    """The lines of a log that show why the gate failed."""
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    telling = [line for line in lines if TELLING.search(line)][:SHOWN]
-    return "\n".join(f"  {line}" for line in telling or lines[-SHOWN:])
+    error_lines = [line for line in lines if ERROR_LINE.search(line)][:MAX_LINES]
+    return "\n".join(f"  {line}" for line in error_lines or lines[-MAX_LINES:])
 
 
 def main() -> int:
@@ -106,18 +106,20 @@ def main() -> int:
     failed = []
     began = time.monotonic()
     with ThreadPoolExecutor(2) as pool:
-        running = {pool.submit(judge, gate, logs[gate]): gate for gate in chosen}
+        running = {pool.submit(run_gate, gate, logs[gate]): gate for gate in chosen}
         while running:
-            ended, _others = wait(running, BREATH, FIRST_COMPLETED)
-            for future in ended:
+            finished, _others = wait(running, PROGRESS_SECONDS, FIRST_COMPLETED)
+            for future in finished:
                 gate, outcome = running.pop(future), future.result()
                 verdict = "passed" if outcome.passed else "FAILED"
                 print(f"{gate.name:<20} {verdict} {outcome.seconds:6.1f} s", flush=True)
                 if not outcome.passed:
                     failed.append(gate)
-            at = [f"{gate.name} {last_line(logs[gate])}".strip() for gate in running.values() if logs[gate].exists()]
-            if not ended:
-                print(f"    {time.monotonic() - began:4.0f} s  {', '.join(at)}", flush=True)
+            current = [
+                f"{gate.name} {last_line(logs[gate])}".strip() for gate in running.values() if logs[gate].exists()
+            ]
+            if not finished:
+                print(f"    {time.monotonic() - began:4.0f} s  {', '.join(current)}", flush=True)
     for gate in failed:
         print(f"{gate.name}, all in {logs[gate]}:\n{errors(logs[gate])}")
     print(f"gates failed: {', '.join(gate.name for gate in failed)}" if failed else f"all {len(chosen)} gates passed")

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The collection as it is shipped, copied to where a gate looks at it."""
+"""Copies the published part of the collection to where a gate reads it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def shipped(beside: Sequence[str] = ()) -> list[str]:
-    """Files of the tarball, and those whose path starts as one of `beside` does: all that git knows or would add."""
+def shipped(additional: Sequence[str] = ()) -> list[str]:
+    """Files of the tarball, and those whose path starts with one of `beside`: tracked by git, or not ignored."""
     listed = subprocess.run(
         ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         check=True,
@@ -29,21 +29,22 @@ def shipped(beside: Sequence[str] = ()) -> list[str]:
     return [
         name
         for name in names
-        if name.startswith(tuple(beside)) or not any(fnmatch(name.partition("/")[0], one) for one in ignored)
+        if name.startswith(tuple(additional))
+        or not any(fnmatch(name.partition("/")[0], pattern) for pattern in ignored)
     ]
 
 
-def copy(target: Path, beside: Sequence[str] = (), keep: Sequence[str] = ()) -> None:
-    """Makes `target` hold what is shipped and nothing else, but for folders `keep` that its users have made."""
+def copy(target: Path, additional: Sequence[str] = (), keep: Sequence[str] = ()) -> None:
+    """Makes `target` contain the published files and nothing else, except folders `keep` that its users made."""
     kept = {target / name for name in keep}
     if target.is_dir():
         for old in sorted(target.rglob("*"), reverse=True):
-            if any(one == old or one in old.parents for one in kept):
+            if any(path == old or path in old.parents for path in kept):
                 continue
             if old.is_symlink() or not old.is_dir():
                 old.unlink()
             elif not any(old.iterdir()):
                 old.rmdir()
-    for name in shipped(beside):
+    for name in shipped(additional):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, target / name)

@@ -3,8 +3,8 @@
 
 """Builds the tarball in a folder and imports it as Galaxy does: `python run_galaxy_importer.py FOLDER`.
 
-Galaxy wants to be told of a repository. There is no public one to name yet, so that the copy here names one that cannot
-exist (RFC 2606). ansible-lint is left out, since `make lint` runs it.
+Galaxy requires the URL of a repository. There is no public one yet, so the copy here has one that cannot exist
+(RFC 2606). ansible-lint is left out, because `make lint` runs it.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def main() -> int:
     subprocess.run(build, check=True)
     (tarball,) = folder.glob("*.tar.gz")
     environment = {**os.environ, "GALAXY_IMPORTER_RUN_ANSIBLE_LINT": "false"}
-    # The importer brings the collection to a place of its own.
+    # The importer unpacks the collection into a folder of its own.
     environment.pop("ANSIBLE_COLLECTIONS_PATH", None)
     command = [sys.executable, "-m", "galaxy_importer.main", tarball.name]
-    done = subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, text=True)
-    said = done.stdout + done.stderr
-    print(said)
-    return done.returncode or int("ERROR" in said or "WARNING" in said)
+    result = subprocess.run(command, cwd=folder, env=environment, check=False, capture_output=True, text=True)
+    output = result.stdout + result.stderr
+    print(output)
+    return result.returncode or int("ERROR" in output or "WARNING" in output)
 
 
 if __name__ == "__main__":

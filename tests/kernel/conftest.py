@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the kernel tests share; most of them have beds of their own beside it."""
+"""Fixtures that the kernel tests share; most test modules have testbeds of their own too."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kernel.dnsmasq_bed import Bed, made_bed, open_folder
+from kernel.dnsmasq_testbed import DnsmasqTestbed, new_testbed, open_folder
 
 
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
-    """A folder into which services get that do not run as root, as they do not into pytest's."""
+    """A folder that services without root rights can enter, unlike the temporary folders of pytest."""
     with open_folder() as folder:
         yield folder
 
 
 @pytest.fixture(scope="module")
-def shared_bed() -> Iterator[Bed]:
-    with made_bed() as made:
-        yield made
+def shared_testbed() -> Iterator[DnsmasqTestbed]:
+    with new_testbed() as testbed:
+        yield testbed
 
 
 @pytest.fixture
-def bed(shared_bed: Bed) -> Iterator[Bed]:
-    """The host with a bridge, and the guest plugged into it."""
-    shared_bed.bridge()
-    shared_bed.plug()
-    yield shared_bed
-    shared_bed.no_bridges()
+def testbed(shared_testbed: DnsmasqTestbed) -> Iterator[DnsmasqTestbed]:
+    """The host with a bridge and a guest connected to it."""
+    shared_testbed.bridge()
+    shared_testbed.plug()
+    yield shared_testbed
+    shared_testbed.delete_bridges()

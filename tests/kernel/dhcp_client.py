@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from kernel.dnsmasq_bed import Space
+from kernel.dnsmasq_testbed import NamedNamespace
 
 _DISCOVER, _REQUEST, _DECLINE, _ACK, _RELEASE = 1, 3, 4, 5, 7
 _COOKIE = b"\x63\x82\x53\x63"
@@ -25,13 +25,13 @@ def _message(kind: int, mac: bytes, xid: int, ciaddr: str = "0.0.0.0", options: 
 
 
 def _options(answer: bytes) -> dict[int, bytes]:
-    found, at = {}, 240
-    while at < len(answer) and answer[at] != 255:
-        if answer[at]:
-            found[answer[at]] = answer[at + 2 : at + 2 + answer[at + 1]]
-            at += 1 + answer[at + 1]
-        at += 1
-    return found
+    options, offset = {}, 240
+    while offset < len(answer) and answer[offset] != 255:
+        if answer[offset]:
+            options[answer[offset]] = answer[offset + 2 : offset + 2 + answer[offset + 1]]
+            offset += 1 + answer[offset + 1]
+        offset += 1
+    return options
 
 
 @contextlib.contextmanager
@@ -46,7 +46,7 @@ def _client(address: str) -> Iterator[socket.socket]:
 
 
 def _exchange(client: socket.socket, message: bytes, server: str) -> bytes:
-    """The answer to a message, b'' for none."""
+    """The reply to a message, or b'' if there is none."""
     client.sendto(message, (server, 67))
     with contextlib.suppress(socket.timeout):
         while True:
@@ -56,67 +56,71 @@ def _exchange(client: socket.socket, message: bytes, server: str) -> bytes:
     return b""
 
 
-def offers(space: Space, mac: bytes, patience: float) -> list[str]:
-    """The servers that offer an address to a MAC: the first answer is waited for, others for a moment."""
-    found: list[str] = []
-    with space.entered(), _client("") as client:
-        client.settimeout(patience)
+def offers(namespace: NamedNamespace, mac: bytes, timeout: float) -> list[str]:
+    """The servers that offer an address to a MAC: waits for the first offer, and for others for a moment."""
+    servers: list[str] = []
+    with namespace.entered(), _client("") as client:
+        client.settimeout(timeout)
         message = _message(_DISCOVER, mac, secrets.randbits(32))
         client.sendto(message, ("255.255.255.255", 67))
         with contextlib.suppress(socket.timeout):
             while True:
                 answer = client.recv(2048)
                 if answer[4:8] == message[4:8]:
-                    found.append(socket.inet_ntoa(_options(answer)[54]))
-                    client.settimeout(min(patience, 0.2))
-    return found
+                    servers.append(socket.inet_ntoa(_options(answer)[54]))
+                    client.settimeout(min(timeout, 0.2))
+    return servers
 
 
 def take_leases(
-    space: Space, count: int, first: bytes = bytes([0x52, 0x54, 0, 1, 0, 0]), name: str = "", options: bytes = b""
+    namespace: NamedNamespace,
+    count: int,
+    first: bytes = bytes([0x52, 0x54, 0, 1, 0, 0]),
+    name: str = "",
+    options: bytes = b"",
 ) -> dict[bytes, str]:
-    """An address for each of so many MAC addresses; all say that they have this name (option 12), and these options."""
+    """Leases for so many MAC addresses; each client sends this host name (option 12) and these options."""
     leases = {}
-    named = (bytes([12, len(name)]) + name.encode() if name else b"") + options
-    with space.entered(), _client("") as client:
+    options_sent = (bytes([12, len(name)]) + name.encode() if name else b"") + options
+    with namespace.entered(), _client("") as client:
         for i in range(count):
             mac = (int.from_bytes(first, "big") + i).to_bytes(6, "big")
-            offer = _exchange(client, _message(_DISCOVER, mac, 1000 + i, options=named), "255.255.255.255")
+            offer = _exchange(client, _message(_DISCOVER, mac, 1000 + i, options=options_sent), "255.255.255.255")
             if not offer:
                 continue
-            wish = named + bytes([50, 4]) + offer[16:20] + bytes([54, 4]) + _options(offer)[54]
-            answer = _exchange(client, _message(_REQUEST, mac, 2000 + i, options=wish), "255.255.255.255")
+            request_options = options_sent + bytes([50, 4]) + offer[16:20] + bytes([54, 4]) + _options(offer)[54]
+            answer = _exchange(client, _message(_REQUEST, mac, 2000 + i, options=request_options), "255.255.255.255")
             if _options(answer).get(53) == bytes([_ACK]):
                 leases[mac] = socket.inet_ntoa(answer[16:20])
     return leases
 
 
-def forge_release(space: Space, mac: bytes, address: str, server: str) -> None:
-    """Give back somebody else's lease (RFC 2131 section 4.4.6); nobody answers that."""
-    _forge(space, _message(_RELEASE, mac, 4000, address, _server_option(server)), server)
+def forge_release(namespace: NamedNamespace, mac: bytes, address: str, server: str) -> None:
+    """Release the lease of another client (RFC 2131 section 4.4.6); there is no reply."""
+    _forge(namespace, _message(_RELEASE, mac, 4000, address, _server_option(server)), server)
 
 
-def forge_decline(space: Space, mac: bytes, address: str, server: str) -> None:
-    """Say for somebody else that its address is in use (RFC 2131 section 3.1, 5); nobody answers that."""
-    wish = bytes([50, 4]) + socket.inet_aton(address) + _server_option(server)
-    _forge(space, _message(_DECLINE, mac, 5000, options=wish), "255.255.255.255")
+def forge_decline(namespace: NamedNamespace, mac: bytes, address: str, server: str) -> None:
+    """Decline the address of another client as in use (RFC 2131 section 3.1, 5); there is no reply."""
+    options = bytes([50, 4]) + socket.inet_aton(address) + _server_option(server)
+    _forge(namespace, _message(_DECLINE, mac, 5000, options=options), "255.255.255.255")
 
 
 def _server_option(server: str) -> bytes:
     return bytes([54, 4]) + socket.inet_aton(server)
 
 
-def _forge(space: Space, message: bytes, to: str) -> None:
-    with space.entered(), _client("") as client:
+def _forge(namespace: NamedNamespace, message: bytes, to: str) -> None:
+    with namespace.entered(), _client("") as client:
         client.sendto(message, (to, 67))
 
 
-def renewals(space: Space, leases: dict[bytes, str], server: str) -> int:
-    """How many of these leases are renewed by the server when each guest asks it once, by unicast."""
+def renewals(namespace: NamedNamespace, leases: dict[bytes, str], server: str) -> int:
+    """How many of these leases the server renews when each client asks once, by unicast."""
     for address in leases.values():
-        space.run("ip", "address", "replace", f"{address}/24", "dev", "eth0")
+        namespace.run("ip", "address", "replace", f"{address}/24", "dev", "eth0")
     renewed = 0
-    with space.entered():
+    with namespace.entered():
         for i, (mac, address) in enumerate(leases.items()):
             with _client(address) as client:
                 answer = _exchange(client, _message(_REQUEST, mac, 3000 + i, address), server)
@@ -124,20 +128,22 @@ def renewals(space: Space, leases: dict[bytes, str], server: str) -> int:
     return renewed
 
 
-def dhcp6(space: Space, folder: Path, *more: str, duid: str = "", name: str = "", patience: int = 30) -> dict[str, str]:
-    """What a DHCPv6 server tells dhclient, which says that it has this name; empty when nobody answers in time."""
-    script, told, leases = folder / "dhclient-script", folder / "dhclient-told", folder / "dhclient-leases"
-    wanted = "BOUND6|RENEW6|REBIND6"
-    script.write_text(f'#!/bin/sh\ncase "$reason" in {wanted}) env >{told};; PREINIT6) ;; *) exit 1;; esac\n')
+def dhcp6(
+    namespace: NamedNamespace, folder: Path, *arguments: str, duid: str = "", name: str = "", timeout: int = 30
+) -> dict[str, str]:
+    """The variables that dhclient sets from DHCPv6 with this host name; empty if there is no reply in time."""
+    script, answer_file, lease_file = folder / "dhclient-script", folder / "dhclient-answer", folder / "dhclient-leases"
+    reasons = "BOUND6|RENEW6|REBIND6"
+    script.write_text(f'#!/bin/sh\ncase "$reason" in {reasons}) env >{answer_file};; PREINIT6) ;; *) exit 1;; esac\n')
     script.chmod(0o755)
-    told.unlink(missing_ok=True)
-    leases.write_text(f'default-duid "{duid}";\n' if duid else "")
+    answer_file.unlink(missing_ok=True)
+    lease_file.write_text(f'default-duid "{duid}";\n' if duid else "")
     config = folder / "dhclient-config"
-    named = f'send fqdn.fqdn "{name}";\nsend fqdn.server-update on;\n' if name else ""
-    config.write_text(f"timeout {patience};\nalso request dhcp6.domain-search, dhcp6.sntp-servers;\n{named}")
-    space.run("timeout", "-k", "1", str(patience + 2), "dhclient", "-6", "-1", "-d", "-D", "LL", *more, "-lf",
-              str(leases), "-pf", f"{folder}/dhclient-pid", "-cf", str(config), "-sf", str(script), "eth0",
-              check=False, timeout=patience + 10)  # fmt: skip
-    if not told.exists():
+    name_options = f'send fqdn.fqdn "{name}";\nsend fqdn.server-update on;\n' if name else ""
+    config.write_text(f"timeout {timeout};\nalso request dhcp6.domain-search, dhcp6.sntp-servers;\n{name_options}")
+    namespace.run("timeout", "-k", "1", str(timeout + 2), "dhclient", "-6", "-1", "-d", "-D", "LL", *arguments, "-lf",
+              str(lease_file), "-pf", f"{folder}/dhclient-pid", "-cf", str(config), "-sf", str(script), "eth0",
+              check=False, timeout=timeout + 10)  # fmt: skip
+    if not answer_file.exists():
         return {}
-    return dict(line.partition("=")[::2] for line in told.read_text().splitlines())
+    return dict(line.partition("=")[::2] for line in answer_file.read_text().splitlines())

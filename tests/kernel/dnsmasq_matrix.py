@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The measured cases as a table: who gets what from the host's dnsmasq before and after a network is served.
+"""The test cases as a table: who gets which service from the host's dnsmasq before and after a network is served.
 
-``make dnsmasq-matrix``. Ends with status 1 where somebody but the guest sees a difference, or the guest is not served.
+``make dnsmasq-matrix``. Exit status 1 if others than the guest see a difference, or the guest is not served.
 """
 
 from __future__ import annotations
@@ -14,56 +14,68 @@ from dataclasses import astuple
 from pathlib import Path
 
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import NoUsableDnsmasq
-from kernel.dnsmasq_bed import LOCAL, OK, REFUSED, Bed, Seen, look, made_bed, open_folder, serving
-from kernel.test_dnsmasq import LAB, SERVED
+from kernel.dnsmasq_testbed import (
+    LOCAL,
+    OK,
+    REFUSED,
+    DnsmasqTestbed,
+    Observation,
+    new_testbed,
+    observe,
+    open_folder,
+    serving,
+)
+from kernel.test_dnsmasq import LAB, SERVED_CASES
 
 HEADINGS = ("guest lease", "guest DNS", "LAN DNS", "LAN DHCP", "host DNS", "on-link", "off-link")
-# Where nothing can be said that serves the guest: an error, and nobody sees a difference.
-VETOED = {
+# No fragment can serve the guest here: there is an error, and nothing changes for others.
+REFUSED_CASES = {
     "d4-except-bridges": (LOCAL, "except-interface=virt*\n"),
     "d5-no-dhcp-on-bridge": (LOCAL, "no-dhcp-interface=virt0\n"),
 }
-_AT_ONCE = 4
+_PARALLEL_CASES = 4
 
 
 def row(case: str) -> tuple[str, list[str], bool]:
-    """A case: its name, a cell for each question, and whether all is as wanted."""
-    served = case in SERVED
-    arguments, config = SERVED[case][:2] if served else VETOED[case]
-    with open_folder() as folder, made_bed() as bed:
-        before, after = seen(bed, folder, arguments, config)
-    dns = OK if served and SERVED[case][3] else REFUSED
+    """A case: its name, a cell for each query, and whether all results are as expected."""
+    served = case in SERVED_CASES
+    arguments, config = SERVED_CASES[case][:2] if served else REFUSED_CASES[case]
+    with open_folder() as folder, new_testbed() as testbed:
+        before, after = observe_before_and_after(testbed, folder, arguments, config)
+    dns = OK if served and SERVED_CASES[case][3] else REFUSED
     guest = (True, dns) if served else (before.guest_lease, before.guest_dns)
-    wanted = (after.guest_lease, after.guest_dns) == guest and before.others == after.others
-    cells = [f"{said(a)} {said(b)}" for a, b in zip(astuple(before), astuple(after), strict=True)]
-    return case, cells, wanted
+    as_expected = (after.guest_lease, after.guest_dns) == guest and before.others == after.others
+    cells = [f"{cell_text(a)} {cell_text(b)}" for a, b in zip(astuple(before), astuple(after), strict=True)]
+    return case, cells, as_expected
 
 
-def seen(bed: Bed, folder: Path, arguments: tuple[str, ...], config: str) -> tuple[Seen, Seen]:
-    with serving(bed, folder, config, arguments) as daemon:
-        bed.bridge()
-        bed.plug()
-        before = look(bed, folder)
+def observe_before_and_after(
+    testbed: DnsmasqTestbed, folder: Path, arguments: tuple[str, ...], config: str
+) -> tuple[Observation, Observation]:
+    with serving(testbed, folder, config, arguments) as daemon:
+        testbed.bridge()
+        testbed.plug()
+        before = observe(testbed, folder)
         try:
             daemon.converge(LAB)
         except NoUsableDnsmasq as error:
             print(f"refused: {error}", file=sys.stderr)
-        return before, look(bed, folder)
+        return before, observe(testbed, folder)
 
 
-def said(value: object) -> str:
+def cell_text(value: object) -> str:
     return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
 
 
 def main() -> int:
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        rows = list(pool.map(row, [*SERVED, *VETOED]))
+    with ThreadPoolExecutor(_PARALLEL_CASES) as pool:
+        rows = list(pool.map(row, [*SERVED_CASES, *REFUSED_CASES]))
     table = [("case (before after)", *HEADINGS, "as wanted")]
-    table += [(case, *cells, "yes" if wanted else "NO") for case, cells, wanted in rows]
+    table += [(case, *cells, "yes" if as_expected else "NO") for case, cells, as_expected in rows]
     widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
     for line in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-    return 0 if all(wanted for _, _, wanted in rows) else 1
+    return 0 if all(as_expected for _, _, as_expected in rows) else 1
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 
 """Memory of the dnsmasq that serves 1, 10 and 100 networks: ``make dnsmasq-memory``.
 
-Ours, which they share, beside one for each network with the options that libvirt gives it (facts of its
-bridge_driver.c); both at the same time on the same host. PSS counts a page that n processes share as 1/n of it.
+Our shared instance is compared with one dnsmasq for each network with libvirt's options (bridge_driver.c); both run
+at the same time on the same host. PSS counts a page that n processes share as 1/n of it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from kernel.dnsmasq_bed import PROGRAM, Daemon, Space, eventually, has_ended, made_bed, open_folder, running
+from kernel.dnsmasq_testbed import (
+    PROGRAM,
+    Daemon,
+    NamedNamespace,
+    has_ended,
+    new_testbed,
+    open_folder,
+    running,
+)
+from kernel.polling import eventually
 
 COUNTS = (1, 10, 100)
 _FIELDS = ("Rss", "Pss")
@@ -31,30 +40,32 @@ def network(i: int) -> dict[str, Any]:
 
 def memory(pids: Sequence[int]) -> dict[str, float]:
     """RSS and PSS of processes in MiB (proc(5), smaps_rollup)."""
-    found = dict.fromkeys(_FIELDS, 0.0)
+    sizes = dict.fromkeys(_FIELDS, 0.0)
     for pid in pids:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             name, _, value = line.partition(":")
-            if name in found:
-                found[name] += int(value.split()[0]) / 1024
-    return found
+            if name in sizes:
+                sizes[name] += int(value.split()[0]) / 1024
+    return sizes
 
 
 @contextlib.contextmanager
-def one_each(space: Space, folder: Path, count: int) -> Iterator[list[int]]:
-    """The processes of libvirt's way, on bridges of their own in a namespace of their own."""
+def dnsmasq_per_network(namespace: NamedNamespace, folder: Path, count: int) -> Iterator[list[int]]:
+    """A dnsmasq for each network, as libvirt starts them, on bridges in a namespace of its own."""
     pids = []
     try:
         for i in range(count):
-            one = network(i)
+            options = network(i)
             conf, pid = folder / f"each{i}.conf", folder / f"each{i}.pid"
             conf.write_text(
                 "strict-order\nno-resolv\nexcept-interface=lo\nbind-dynamic\ninterface={interface}\n"
                 "dhcp-no-override\ndhcp-authoritative\ndhcp-lease-max=253\nuser=dnsmasq\nno-hosts\n"
-                "dhcp-range={start},{end},255.255.255.0\n".format(interface=one["interface"], **one["ranges"][0])
+                "dhcp-range={start},{end},255.255.255.0\n".format(
+                    interface=options["interface"], **options["ranges"][0]
+                )
                 + f"dhcp-leasefile={folder}/each{i}.leases\npid-file={pid}\n"
             )
-            space.run(PROGRAM, f"--conf-file={conf}")
+            namespace.run(PROGRAM, f"--conf-file={conf}")
             pids.append(int(pid.read_text()))
         yield pids
     finally:
@@ -64,29 +75,29 @@ def one_each(space: Space, folder: Path, count: int) -> Iterator[list[int]]:
             assert eventually(lambda pid=pid: has_ended(pid), 30)
 
 
-def bridges(space: Space, count: int) -> None:
+def create_bridges(namespace: NamedNamespace, count: int) -> None:
     for i in range(count):
-        one = network(i)
-        space.run("ip", "link", "add", one["interface"], "type", "bridge")
-        space.run("ip", "address", "add", one["address"], "dev", one["interface"])
-        space.run("ip", "link", "set", one["interface"], "up")
+        options = network(i)
+        namespace.run("ip", "link", "add", options["interface"], "type", "bridge")
+        namespace.run("ip", "address", "add", options["address"], "dev", options["interface"])
+        namespace.run("ip", "link", "set", options["interface"], "up")
 
 
-def measured(count: int) -> list[dict[str, float]]:
-    """Of the system's, a private one, and one each."""
-    with made_bed() as ours, made_bed() as theirs, open_folder() as folder:
-        for bed in (ours, theirs):
-            bridges(bed.host, count)
-        wanted = [{**network(i), "upstream": True} for i in range(count)]
+def measure(count: int) -> list[dict[str, float]]:
+    """The memory of the system's dnsmasq, of a private instance, and of one dnsmasq for each network."""
+    with new_testbed() as our_testbed, new_testbed() as libvirt_testbed, open_folder() as folder:
+        for testbed in (our_testbed, libvirt_testbed):
+            create_bridges(testbed.host, count)
+        fragments = [{**network(i), "upstream": True} for i in range(count)]
         (folder / "system").mkdir()
         (folder / "private").mkdir()
-        with one_each(theirs.host, folder, count) as each:
-            with running(Daemon(ours.host, folder / "system")) as daemon:
-                daemon.converge(*wanted)
+        with dnsmasq_per_network(libvirt_testbed.host, folder, count) as each:
+            with running(Daemon(our_testbed.host, folder / "system")) as daemon:
+                daemon.converge(*fragments)
                 system = memory([daemon.pid])
             config = "bind-dynamic\ninterface=eth0\n"
-            with running(Daemon(ours.host, folder / "private", config)) as daemon:
-                daemon.converge(*({**one, "instance": "private"} for one in wanted))
+            with running(Daemon(our_testbed.host, folder / "private", config)) as daemon:
+                daemon.converge(*({**fragment, "instance": "private"} for fragment in fragments))
                 pids = [daemon.private.pid(name) for name in dict.fromkeys(daemon.private.starts)]
                 assert len(pids) == 1
                 private = memory(pids)
@@ -97,7 +108,7 @@ def main() -> None:
     columns = ("the system's", "a private one", "one for each network")
     print(f"{'MiB: RSS / PSS':<16}" + "".join(f"{name:<24}" for name in columns))
     for count in COUNTS:
-        cells = [f"{one['Rss']:.1f} / {one['Pss']:.2f}" for one in measured(count)]
+        cells = [f"{sizes['Rss']:.1f} / {sizes['Pss']:.2f}" for sizes in measure(count)]
         print(f"{f'{count} networks':<16}" + "".join(f"{cell:<24}" for cell in cells), flush=True)
 
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Networks that go from the system's dnsmasq to a private one and back, with their leases: ``make dnsmasq-move``."""
+"""Networks move from the system's dnsmasq to a private one and back, with their leases: ``make dnsmasq-move``."""
 
 from __future__ import annotations
 
@@ -12,16 +12,26 @@ from typing import Any
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_file import read_leases
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import SHARED, Layout
 from kernel.dhcp_client import dhcp6, renewals, take_leases
-from kernel.dnsmasq_bed import BRIDGE_ADDRESS, SERVED, Bed, Daemon, ask, get_lease, made_bed, open_folder, serving
+from kernel.dnsmasq_testbed import (
+    BRIDGE_ADDRESS,
+    LAB_FRAGMENT,
+    Daemon,
+    DnsmasqTestbed,
+    get_lease,
+    new_testbed,
+    open_folder,
+    resolve,
+    serving,
+)
 
 RENEWALS = 40
 MAC = "52:54:00:00:00:01"
 LAB: dict[str, Any] = {
-    **SERVED,
+    **LAB_FRAGMENT,
     "ipv6": {
         "address": "fd00:100::1/64",
         "ranges": [{"start": "fd00:100::100", "end": "fd00:100::1ff", "lease_time": "12h"}],
-        # A name without an address is known by the lease alone.
+        # A host entry without an address: the name resolves through the lease only.
         "hosts": [{"mac": MAC, "name": "web"}],
         "ra_names": False,
     },
@@ -36,10 +46,10 @@ TWO: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Step:
-    """What guests have of the dnsmasq that serves them now.
+    """The service that guests get from the dnsmasq that serves them now.
 
-    ``known``: the addresses by the guests' names, before they ask for anything; ``renewed``: how many leases, taken at
-    the beginning, it renews; ``settled``: a second run changes nothing.
+    ``known``: the addresses that the guests' names resolve to, before any new request; ``renewed``: how many of the
+    leases from the beginning it renews; ``settled``: a second run changes nothing.
     """
 
     served_by: str
@@ -52,41 +62,41 @@ class Step:
     settled: bool
 
 
-def moved() -> list[Step]:
-    """By the system's dnsmasq, by a private one since that is disabled, and by the system's again."""
-    with made_bed() as bed, open_folder() as folder:
-        for space in (bed.host, bed.guest):
-            space.run("sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
-        bed.bridge()
-        bed.host.run("ip", "address", "add", "fd00:100::1/64", "dev", "virt0", "nodad")
-        bed.bridge("virt1", "192.168.101.1/24")
-        bed.plug()
-        with serving(bed, folder) as daemon:
+def move_networks() -> list[Step]:
+    """Served by the system's dnsmasq, then by a private one while that is disabled, then by the system's again."""
+    with new_testbed() as testbed, open_folder() as folder:
+        for namespace in (testbed.host, testbed.guest):
+            namespace.run("sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
+        testbed.bridge()
+        testbed.host.run("ip", "address", "add", "fd00:100::1/64", "dev", "virt0", "nodad")
+        testbed.bridge("virt1", "192.168.101.1/24")
+        testbed.plug()
+        with serving(testbed, folder) as daemon:
             daemon.converge(LAB, TWO)
-            leases = take_leases(bed.guest, RENEWALS)
-            get_lease(bed.guest, folder)
-            dhcp6(bed.guest, folder)
-            steps = [_step(bed, folder, daemon, leases)]
-            # As 'systemctl disable --now dnsmasq', and 'systemctl enable dnsmasq', which cannot start it beside ours.
+            leases = take_leases(testbed.guest, RENEWALS)
+            get_lease(testbed.guest, folder)
+            dhcp6(testbed.guest, folder)
+            steps = [_step(testbed, folder, daemon, leases)]
+            # As 'systemctl disable --now dnsmasq' and 'systemctl enable dnsmasq'; it cannot start while ours runs.
             for enabled in ("disabled", "enabled"):
                 if enabled == "disabled":
                     daemon.stop()
                 daemon.enabled = enabled
                 daemon.converge(LAB, TWO)
-                steps.append(_step(bed, folder, daemon, leases))
+                steps.append(_step(testbed, folder, daemon, leases))
             return steps
 
 
-def _step(bed: Bed, folder: Path, daemon: Daemon, leases: dict[bytes, str]) -> Step:
+def _step(testbed: DnsmasqTestbed, folder: Path, daemon: Daemon, leases: dict[bytes, str]) -> Step:
     private = not daemon.fragments
-    known, known6 = (ask(bed.host, BRIDGE_ADDRESS, "web.virt.test", kind) for kind in ("A", "AAAA"))
-    renewed = renewals(bed.guest, leases, BRIDGE_ADDRESS)
+    known, known6 = (resolve(testbed.host, BRIDGE_ADDRESS, "web.virt.test", kind) for kind in ("A", "AAAA"))
+    renewed = renewals(testbed.guest, leases, BRIDGE_ADDRESS)
     return Step(
         "private" if private else "system",
         known,
         known6,
-        get_lease(bed.guest, folder).get("ip", ""),
-        dhcp6(bed.guest, folder).get("new_ip6_address", ""),
+        get_lease(testbed.guest, folder).get("ip", ""),
+        dhcp6(testbed.guest, folder).get("new_ip6_address", ""),
         renewed,
         read_leases(Layout(daemon.paths).leases(SHARED) if private else f"{folder}/leases").duid,
         not daemon.converge(LAB, TWO).changes,
@@ -94,7 +104,7 @@ def _step(bed: Bed, folder: Path, daemon: Daemon, leases: dict[bytes, str]) -> S
 
 
 def main() -> None:
-    rows = [tuple(field.name for field in fields(Step)), *(astuple(step) for step in moved())]
+    rows = [tuple(field.name for field in fields(Step)), *(astuple(step) for step in move_networks())]
     widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         print("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

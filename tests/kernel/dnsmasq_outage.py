@@ -3,8 +3,8 @@
 
 """How long a guest gets no answer while its network changes: ``make dnsmasq-outage``.
 
-A guest asks every millisecond; told are the longest time between two answers, the queries that got none, and how often
-dnsmasq was restarted. The first line is what the machine's load alone makes.
+A guest sends a query every millisecond. Reported are the longest time between two answers, the queries without an
+answer, and the restarts of dnsmasq. The first line is the baseline: what the load of the machine alone causes.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq import probe as dnsmasq_probe
-from kernel.dnsmasq_bed import BRIDGE_ADDRESS, Bed, made_bed, open_folder, serving
+from kernel.dnsmasq_testbed import BRIDGE_ADDRESS, DnsmasqTestbed, new_testbed, open_folder, serving
 
 RUNS = 5
-# Seconds before the end in which late answers still count.
-_AROUND = 0.1
+# Seconds at the end in which late answers still count.
+_GRACE_SECONDS = 0.1
 
 
-def network(i: int) -> dict[str, Any]:
+def fragment(i: int) -> dict[str, Any]:
     subnet = "192.168.100" if i == 0 else f"172.20.{i}"
     return {
         "name": f"n{i}",
@@ -39,54 +39,54 @@ def network(i: int) -> dict[str, Any]:
     }
 
 
-# Each makes of a network, and the number of the run, one that differs from that of every other run.
+# Each makes, from a network and the number of the run, networks that differ from those of every other run.
 CHANGES: dict[str, Callable[[dict[str, Any], int], list[dict[str, Any]]]] = {
-    "nothing": lambda one, n: [one],
-    "static host": lambda one, n: [{**one, "hosts": [{"mac": "52:54:00:00:00:09", "ip": f"192.168.100.{90 + n}"}]}],
-    "DNS record": lambda one, n: [{**one, "names": {"hosts": [{"ip": f"192.168.100.{90 + n}", "names": ["nas"]}]}}],
-    "TXT record": lambda one, n: [{**one, "names": {"txt": [{"name": "a", "value": f"{n}"}]}}],
-    "DHCP option": lambda one, n: [{**one, "options": {"mtu": 1400 + n}}],
-    "range": lambda one, n: [{**one, "ranges": [{"start": "192.168.100.2", "end": f"192.168.100.{200 + n}"}]}],
-    "another network": lambda one, n: [one, network(200 + n)],
+    "nothing": lambda base, n: [base],
+    "static host": lambda base, n: [{**base, "hosts": [{"mac": "52:54:00:00:00:09", "ip": f"192.168.100.{90 + n}"}]}],
+    "DNS record": lambda base, n: [{**base, "names": {"hosts": [{"ip": f"192.168.100.{90 + n}", "names": ["nas"]}]}}],
+    "TXT record": lambda base, n: [{**base, "names": {"txt": [{"name": "a", "value": f"{n}"}]}}],
+    "DHCP option": lambda base, n: [{**base, "options": {"mtu": 1400 + n}}],
+    "range": lambda base, n: [{**base, "ranges": [{"start": "192.168.100.2", "end": f"192.168.100.{200 + n}"}]}],
+    "another network": lambda base, n: [base, fragment(200 + n)],
 }
 
 
-class Asking:
-    """A guest that asks the whole time, in a process of its own that the machine's load does not keep waiting."""
+class QueryLoop:
+    """A guest that sends queries all the time, from a process with a high priority, so that load does not delay it."""
 
-    def __init__(self, bed: Bed) -> None:
+    def __init__(self, testbed: DnsmasqTestbed) -> None:
         command = ["nice", "-n", "-19", sys.executable, "-m", "kernel.dnsmasq_outage", "ask"]
         self.process = subprocess.Popen(
-            bed.guest.argv(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            testbed.guest.argv(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
         self.silence, self.lost = 0.0, 0
 
-    def __enter__(self) -> Asking:
+    def __enter__(self) -> QueryLoop:
         assert self.process.stdout
         assert self.process.stdout.readline() == "answered\n"
         return self
 
     def __exit__(self, *_: object) -> None:
-        time.sleep(_AROUND)
-        told, _nothing = self.process.communicate("stop\n")
-        self.silence, self.lost = float(told.split()[0]), int(told.split()[1])
+        time.sleep(_GRACE_SECONDS)
+        output, _nothing = self.process.communicate("stop\n")
+        self.silence, self.lost = float(output.split()[0]), int(output.split()[1])
 
 
-def ask() -> None:
-    """A query every millisecond until told to stop; says the longest time between two answers in ms, and the lost."""
+def run_queries() -> None:
+    """Sends a query every millisecond until stopped; prints the longest time without an answer in ms, and the lost."""
     query = dnsmasq_probe.dns_query("version.bind", 16, 3)[2:]
-    asked, answered, last, gap = 0, set[bytes](), 0.0, 0.0
+    sent, answered, last, gap = 0, set[bytes](), 0.0, 0.0
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.bind(("192.168.100.250", 0))
         client.settimeout(0.001)
         end = float("inf")
         while time.perf_counter() < end:
             if end == float("inf") and select.select([sys.stdin], [], [], 0)[0]:
-                end = time.perf_counter() + _AROUND
+                end = time.perf_counter() + _GRACE_SECONDS
             if end == float("inf"):
-                asked += 1
-                client.sendto(struct.pack("!H", asked % 65536) + query, (BRIDGE_ADDRESS, 53))
-            # A refused query is told by an error of the next call.
+                sent += 1
+                client.sendto(struct.pack("!H", sent % 65536) + query, (BRIDGE_ADDRESS, 53))
+            # A refused query is reported as an error of the next call.
             with contextlib.suppress(TimeoutError, ConnectionRefusedError):
                 answered.add(client.recv(2048)[:2])
                 now = time.perf_counter()
@@ -94,46 +94,46 @@ def ask() -> None:
                     print("answered", flush=True)
                 gap, last = max(gap, now - last if last else 0), now
                 time.sleep(0.001)
-    print(gap * 1000, asked - len(answered))
+    print(gap * 1000, sent - len(answered))
 
 
-def measured(bed: Bed, count: int) -> dict[str, dict[str, Any]]:
-    """The longest silences (ms) of each kind of change beside ``count`` networks, queries lost in them, restarts."""
-    with open_folder() as folder, serving(bed, folder) as daemon:
-        others = [network(i) for i in range(1, count)]
-        told = {}
+def measure(testbed: DnsmasqTestbed, count: int) -> dict[str, dict[str, Any]]:
+    """The longest times without an answer (ms) for each change with ``count`` networks, lost queries, restarts."""
+    with open_folder() as folder, serving(testbed, folder) as daemon:
+        other_fragments = [fragment(i) for i in range(1, count)]
+        results = {}
         for kind, change in CHANGES.items():
-            daemon.converge(network(0), *others, purge=True)
+            daemon.converge(fragment(0), *other_fragments, purge=True)
             restarts, silences, lost = daemon.restarts, [], []
             for n in range(RUNS):
-                with Asking(bed) as asking:
-                    daemon.converge(*change(network(0), n), *others, purge=True)
-                silences.append(asking.silence)
-                lost.append(asking.lost)
-            told[kind] = {"silence": silences, "lost": lost, "restarts": daemon.restarts - restarts}
-        return told
+                with QueryLoop(testbed) as queries:
+                    daemon.converge(*change(fragment(0), n), *other_fragments, purge=True)
+                silences.append(queries.silence)
+                lost.append(queries.lost)
+            results[kind] = {"silence": silences, "lost": lost, "restarts": daemon.restarts - restarts}
+        return results
 
 
 def columns(counts: Sequence[int] = (1, 100)) -> dict[int, dict[str, dict[str, Any]]]:
-    """What was measured beside each number of networks."""
-    with made_bed() as bed:
-        bed.bridge()
-        bed.plug()
-        bed.guest.run("ip", "address", "add", "192.168.100.250/24", "dev", "eth0")
-        return {count: measured(bed, count) for count in counts}
+    """Print the results for each number of networks."""
+    with new_testbed() as testbed:
+        testbed.bridge()
+        testbed.plug()
+        testbed.guest.run("ip", "address", "add", "192.168.100.250/24", "dev", "eth0")
+        return {count: measure(testbed, count) for count in counts}
 
 
-def shown(one: dict[str, Any]) -> str:
-    silence, lost = statistics.median(one["silence"]), statistics.median(one["lost"])
-    return f"{silence:.1f} ms, {lost:.0f} lost, {one['restarts']} restarts"
+def as_text(result: dict[str, Any]) -> str:
+    silence, lost = statistics.median(result["silence"]), statistics.median(result["lost"])
+    return f"{silence:.1f} ms, {lost:.0f} lost, {result['restarts']} restarts"
 
 
 def main() -> None:
-    found = columns()
-    print(f"{f'medians of {RUNS} changes':<22}" + "".join(f"{f'{count} networks':<34}" for count in found))
+    results = columns()
+    print(f"{f'medians of {RUNS} changes':<22}" + "".join(f"{f'{count} networks':<34}" for count in results))
     for kind in CHANGES:
-        print(f"{kind:<22}" + "".join(f"{shown(one[kind]):<34}" for one in found.values()))
+        print(f"{kind:<22}" + "".join(f"{as_text(by_kind[kind]):<34}" for by_kind in results.values()))
 
 
 if __name__ == "__main__":
-    ask() if sys.argv[1:] == ["ask"] else main()
+    run_queries() if sys.argv[1:] == ["ask"] else main()

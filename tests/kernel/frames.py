@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Frames that no honest guest sends, byte for byte, and what arrives of them."""
+"""Frames that no honest guest sends, byte for byte, and captures of what arrives."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from kernel import bed, dnsmasq_bed
+from kernel import dnsmasq_testbed, testbed
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 _ALL = 0x0003
@@ -21,14 +21,14 @@ _UDP, _ICMPV6 = 17, 58
 _ALL_NODES = "ff02::1"
 
 
-def entered(space: bed.Space) -> contextlib.AbstractContextManager[None]:
-    """This thread in a namespace."""
-    return dnsmasq_bed.Space(space.name).entered()
+def in_namespace(namespace: testbed.Namespace) -> contextlib.AbstractContextManager[None]:
+    """The block, in its thread, runs in a namespace."""
+    return dnsmasq_testbed.NamedNamespace(namespace.name).entered()
 
 
 @contextlib.contextmanager
 def on_one_processor() -> Iterator[None]:
-    """This thread, and all that it starts: there the kernel hands frames on in the order in which they were sent."""
+    """The block, and all that it starts, runs on one processor: there the kernel keeps the order of frames."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     try:
@@ -38,25 +38,25 @@ def on_one_processor() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Card:
-    """The interface of a guest: what it may rightly claim."""
+class Nic:
+    """The interface of a guest, with the addresses that belong to it."""
 
-    space: bed.Space
+    namespace: testbed.Namespace
     mac: str
     link_local: str
 
     @staticmethod
-    def of(space: bed.Space) -> Card:
-        mac = space.json("ip", "-j", "link", "show", "eth0")[0]["address"]
+    def of(namespace: testbed.Namespace) -> Nic:
+        mac = namespace.json("ip", "-j", "link", "show", "eth0")[0]["address"]
         first, *rest = bytes.fromhex(mac.replace(":", ""))
         # RFC 4291 appendix A; the kernel's default for a link-local address.
         identity = bytes([first ^ 2, *rest[:2], 0xFF, 0xFE, *rest[2:]])
-        return Card(space, mac, socket.inet_ntop(socket.AF_INET6, b"\xfe\x80" + bytes(6) + identity))
+        return Nic(namespace, mac, socket.inet_ntop(socket.AF_INET6, b"\xfe\x80" + bytes(6) + identity))
 
     def send(self, *frames: bytes) -> None:
-        with entered(self.space), _socket() as wire:
-            for one in frames:
-                wire.send(one)
+        with in_namespace(self.namespace), _socket() as wire:
+            for frame in frames:
+                wire.send(frame)
 
 
 def _socket() -> socket.socket:
@@ -65,33 +65,33 @@ def _socket() -> socket.socket:
     return wire
 
 
-class Tap:
-    """All frames that come in at the interface of a guest."""
+class FrameCapture:
+    """All frames that arrive at the interface of a guest."""
 
     def __init__(self, wire: socket.socket) -> None:
         self._wire = wire
 
-    def drained(self) -> list[bytes]:
-        """What has come in since the last time."""
-        found = []
+    def read_frames(self) -> list[bytes]:
+        """The frames that have arrived since the last call."""
+        frames = []
         with contextlib.suppress(BlockingIOError):
             while True:
                 data, (_name, _protocol, kind, *_rest) = self._wire.recvfrom(4096, socket.MSG_DONTWAIT)
-                found += [] if kind == socket.PACKET_OUTGOING else [data]
-        return found
+                frames += [] if kind == socket.PACKET_OUTGOING else [data]
+        return frames
 
-    def received(self, text: bytes) -> bool:
-        """Whether any of these frames had these bytes in it."""
-        return any(text in one for one in self.drained())
+    def contains(self, text: bytes) -> bool:
+        """Whether any frame since the last call contains these bytes."""
+        return any(text in frame for frame in self.read_frames())
 
 
 @contextlib.contextmanager
-def tapped(space: bed.Space) -> Iterator[Tap]:
-    """From now on its frames are seen."""
-    with entered(space):
+def capture_frames(namespace: testbed.Namespace) -> Iterator[FrameCapture]:
+    """Capture the frames that arrive at this guest during the block."""
+    with in_namespace(namespace):
         wire = _socket()
     with wire:
-        yield Tap(wire)
+        yield FrameCapture(wire)
 
 
 def _mac(text: str) -> bytes:
@@ -111,25 +111,25 @@ def checksum(data: bytes) -> int:
     return ~total & 0xFFFF
 
 
-def arp_claim(mac: str, address: str, target: str = BROADCAST) -> bytes:
-    """An answer that nobody asked for (RFC 5227): this address is at this MAC."""
+def gratuitous_arp(mac: str, address: str, target: str = BROADCAST) -> bytes:
+    """A gratuitous ARP reply (RFC 5227): this address is at this MAC."""
     own = _mac(mac) + socket.inet_aton(address)
     return _ethernet(target, mac, _ARP, struct.pack("!HHBBH", 1, _IPV4, 6, 4, 2) + own + own)
 
 
-def udp(card: Card, gateway: str, source: str, target: str, port: int, text: bytes, own_mac: str = "") -> bytes:
-    """A datagram with any source address, by way of a MAC."""
+def udp(nic: Nic, gateway: str, source: str, target: str, port: int, text: bytes, own_mac: str = "") -> bytes:
+    """A UDP packet with any source address, sent to a MAC."""
     datagram = struct.pack("!HHHH", port, port, 8 + len(text), 0) + text
     if ":" in source:
         datagram = with_checksum(datagram, 6, source, target, _UDP)
-    return ip(card, gateway, source, target, _UDP, datagram, own_mac)
+    return ip(nic, gateway, source, target, _UDP, datagram, own_mac)
 
 
-def ip(card: Card, gateway: str, source: str, target: str, protocol: int, payload: bytes, own_mac: str = "") -> bytes:
-    """An IP packet of either family with any payload, by way of a MAC."""
+def ip(nic: Nic, gateway: str, source: str, target: str, protocol: int, payload: bytes, own_mac: str = "") -> bytes:
+    """An IP packet of either family with any payload, sent to a MAC."""
     if ":" in source:
-        return _ipv6(card, gateway, _ends(source, target), protocol, 64, payload)
-    return _ethernet(gateway, own_mac or card.mac, _IPV4, ipv4_packet(source, target, protocol, payload))
+        return _ipv6(nic, gateway, _address_pair(source, target), protocol, 64, payload)
+    return _ethernet(gateway, own_mac or nic.mac, _IPV4, ipv4_packet(source, target, protocol, payload))
 
 
 def ipv4_packet(source: str, target: str, protocol: int, payload: bytes) -> bytes:
@@ -141,41 +141,41 @@ def ipv4_packet(source: str, target: str, protocol: int, payload: bytes) -> byte
 
 def ipv6_packet(source: str, target: str, protocol: int, payload: bytes) -> bytes:
     """Header (RFC 8200 section 3) and payload."""
-    return struct.pack("!IHBB", 6 << 28, len(payload), protocol, 64) + _ends(source, target) + payload
+    return struct.pack("!IHBB", 6 << 28, len(payload), protocol, 64) + _address_pair(source, target) + payload
 
 
-def with_checksum(payload: bytes, at: int, source: str, target: str, protocol: int) -> bytes:
+def with_checksum(payload: bytes, offset: int, source: str, target: str, protocol: int) -> bytes:
     """The payload with a checksum at an offset, over the pseudo header too (RFC 9293 section 3.1, RFC 8200 8.1)."""
-    ends = _ends(source, target) if ":" in source else socket.inet_aton(source) + socket.inet_aton(target)
-    # The sum is the same for both forms of the pseudo header, since all else in it is zero.
-    checked = checksum(ends + struct.pack("!II", len(payload), protocol) + payload)
-    return payload[:at] + struct.pack("!H", checked) + payload[at + 2 :]
+    addresses = _address_pair(source, target) if ":" in source else socket.inet_aton(source) + socket.inet_aton(target)
+    # The sum is the same for both forms of the pseudo header, because all other bytes of it are zero.
+    value = checksum(addresses + struct.pack("!II", len(payload), protocol) + payload)
+    return payload[:offset] + struct.pack("!H", value) + payload[offset + 2 :]
 
 
-def _ends(source: str, target: str) -> bytes:
+def _address_pair(source: str, target: str) -> bytes:
     return socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, target)
 
 
-def _ipv6(card: Card, target: str, ends: bytes, protocol: int, hops: int, payload: bytes) -> bytes:
+def _ipv6(nic: Nic, target: str, addresses: bytes, protocol: int, hops: int, payload: bytes) -> bytes:
     head = struct.pack("!IHBB", 6 << 28, len(payload), protocol, hops)
-    return _ethernet(target, card.mac, _IPV6, head + ends + payload)
+    return _ethernet(target, nic.mac, _IPV6, head + addresses + payload)
 
 
-def _to_all_nodes(card: Card, message: bytes) -> bytes:
-    ends = _ends(card.link_local, _ALL_NODES)
-    checked = checksum(ends + struct.pack("!II", len(message), _ICMPV6) + message)
-    message = message[:2] + struct.pack("!H", checked) + message[4:]
-    return _ipv6(card, "33:33:00:00:00:01", ends, _ICMPV6, 255, message)
+def _to_all_nodes(nic: Nic, message: bytes) -> bytes:
+    addresses = _address_pair(nic.link_local, _ALL_NODES)
+    value = checksum(addresses + struct.pack("!II", len(message), _ICMPV6) + message)
+    message = message[:2] + struct.pack("!H", value) + message[4:]
+    return _ipv6(nic, "33:33:00:00:00:01", addresses, _ICMPV6, 255, message)
 
 
-def neighbour_claim(card: Card, address: str) -> bytes:
-    """A neighbour advertisement that overrides what is known (RFC 4861 section 4.4)."""
+def neighbour_advertisement(nic: Nic, address: str) -> bytes:
+    """A neighbour advertisement that overrides a known entry (RFC 4861 section 4.4)."""
     head = struct.pack("!BBHI", 136, 0, 0, 0x20000000)
-    return _to_all_nodes(card, head + socket.inet_pton(socket.AF_INET6, address) + b"\x02\x01" + _mac(card.mac))
+    return _to_all_nodes(nic, head + socket.inet_pton(socket.AF_INET6, address) + b"\x02\x01" + _mac(nic.mac))
 
 
-def router_advertisement(card: Card, prefix: str) -> bytes:
-    """That the sender is a router, and of which prefix (RFC 4861 sections 4.2 and 4.6.2)."""
+def router_advertisement(nic: Nic, prefix: str) -> bytes:
+    """A router advertisement of a prefix (RFC 4861 sections 4.2 and 4.6.2)."""
     head = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)
     prefixed = struct.pack("!BBBBIII", 3, 4, 64, 0xC0, 86400, 14400, 0)
-    return _to_all_nodes(card, head + prefixed + socket.inet_pton(socket.AF_INET6, prefix))
+    return _to_all_nodes(nic, head + prefixed + socket.inet_pton(socket.AF_INET6, prefix))

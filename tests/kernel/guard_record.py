@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the guard does, as a recording in text: ``make guard-record``.
+"""Records in text how the guard repairs faults: ``make guard-record``.
 
-A guest behind a veth pings the outside all the time while its network is broken. Told are what was done, what the guard
-says of it, and how the guest's ping fared before, during and after, with the time since the event. The guest's address
-is fixed here; in a conflict it is given one of the new subnet when the guard is through, as a lease would.
+A guest behind a veth pings the outside all the time while its network is broken. The record shows the fault, the
+journal of the guard, and the answers to the ping before, during and after, with the time since the event. The guest's
+address is fixed here; after a conflict it gets one of the new subnet when the guard is done, as with a new lease.
 """
 
 from __future__ import annotations
@@ -18,92 +18,96 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kernel.bed import OUTSIDE, Space
-from kernel.guard_bed import GuardedBed, eventually, plain
+from kernel.guard_testbed import GuardTestbed, network_without_services
+from kernel.polling import wait_until
+from kernel.testbed import OUTSIDE, Namespace
 
 INTERVAL = 0.05
-AROUND = 1.0
+MARGIN_SECONDS = 1.0
 _ANSWER = re.compile(r"^\[(\d+\.\d+)\] .*icmp_seq=(\d+) ttl")
 
 
 class Ping:
-    """A ping that goes on, with the time of each answer."""
+    """A ping that runs in the background, with the time of each answer."""
 
-    def __init__(self, guest: Space) -> None:
+    def __init__(self, guest: Namespace) -> None:
         self.process = guest.start("ping", "-D", "-n", "-i", str(INTERVAL), OUTSIDE)
 
     def stop(self) -> tuple[list[float], int]:
-        """When answers came (seconds since the epoch), and how many packets were lost."""
+        """The times of the answers (seconds since the epoch), and how many packets were lost."""
         self.process.terminate()
-        told, _nothing = self.process.communicate(timeout=60)
-        answers = [(float(found[1]), int(found[2])) for found in map(_ANSWER.match, told.splitlines()) if found]
+        output, _nothing = self.process.communicate(timeout=60)
+        answers = [(float(match[1]), int(match[2])) for match in map(_ANSWER.match, output.splitlines()) if match]
         missing = answers[-1][1] - answers[0][1] + 1 - len(answers) if answers else 0
         return [when for when, _number in answers], missing
 
 
-def record(bed: GuardedBed, guest: Space, title: str, fault: str, healed: Callable[[], object]) -> None:
-    """Break something under the guest's ping and tell what happened."""
+def record(testbed: GuardTestbed, guest: Namespace, title: str, fault: str, is_repaired: Callable[[], object]) -> None:
+    """Cause a fault while the guest pings, and print what happened."""
     print(f"\n=== {title}\n")
-    said = len(bed.journal)
+    journal_length = len(testbed.journal)
     ping = Ping(guest)
-    time.sleep(AROUND)
-    event = time.time()
-    bed.host.run(*fault.split())
-    eventually(healed)
-    through = time.time()
-    time.sleep(AROUND)
+    time.sleep(MARGIN_SECONDS)
+    broken_at = time.time()
+    testbed.host.run(*fault.split())
+    wait_until(is_repaired)
+    repaired_at = time.time()
+    time.sleep(MARGIN_SECONDS)
     answers, lost = ping.stop()
-    before = [when for when in answers if when < event]
-    after = [when for when in answers if when >= event]
-    gaps = [(later - sooner, sooner) for sooner, later in zip(answers, answers[1:], strict=False)]
+    before = [when for when in answers if when < broken_at]
+    after = [when for when in answers if when >= broken_at]
+    gaps = [(later - earlier, earlier) for earlier, later in zip(answers, answers[1:], strict=False)]
     longest, start = max(gaps)
+    begin = start - broken_at
     print(f"  before  {len(before)} answers of {OUTSIDE}, one each {INTERVAL * 1000:.0f} ms")
     print(f"  {0:5.2f} s  # {fault}")
-    for line in bed.journal[said:].splitlines():
+    for line in testbed.journal[journal_length:].splitlines():
         print(f"          virtnet: {line}")
-    print(f"  {through - event:5.2f} s  right again")
-    print(f"  during  {lost} packets lost; no answer from {start - event:.2f} s to {start - event + longest:.2f} s")
+    print(f"  {repaired_at - broken_at:5.2f} s  right again")
+    print(f"  during  {lost} packets lost; no answer from {begin:.2f} s to {begin + longest:.2f} s")
     print(f"  after   {len(after)} answers")
 
 
 def main() -> int:
     """Three recordings."""
     with tempfile.TemporaryDirectory() as folder:
-        bed = GuardedBed(Path(folder))
+        testbed = GuardTestbed(Path(folder))
         try:
-            bed.play(plain("lab"))
-            bed.start_guard()
+            testbed.run_playbook(network_without_services("lab"))
+            testbed.start_guard()
 
             def address() -> str:
-                definition = json.loads((bed.root / "etc/virtnet/networks/lab.json").read_text())
+                definition = json.loads((testbed.root / "etc/virtnet/networks/lab.json").read_text())
                 return str(definition["ipv4"]["address"]).partition("/")[0]
 
             net = address().rpartition(".")[0]
-            guest = bed.guest("vn-lab", f"{net}.50/24", f"{net}.1")
-            eventually(lambda: guest.pings(OUTSIDE))
-            eventually(bed.has_heard_all)
-            rules = lambda: "vn_bridges" in bed.host.run("nft", "list", "ruleset")  # noqa: E731
-            record(bed, guest, "all rules flushed", "nft flush ruleset", rules)
-            port = lambda: (bed.link("tap3") or {}).get("master") == "vn-lab"  # noqa: E731
-            record(bed, guest, "the bridge deleted, with the guest on it", "ip link delete vn-lab", port)
+            guest = testbed.add_guest("vn-lab", f"{net}.50/24", f"{net}.1")
+            wait_until(lambda: guest.pings(OUTSIDE))
+            wait_until(testbed.has_read_all_events)
+            rules_exist = lambda: "vn_bridges" in testbed.host.run("nft", "list", "ruleset")  # noqa: E731
+            record(testbed, guest, "all rules flushed", "nft flush ruleset", rules_exist)
+            port_is_attached = lambda: (testbed.link("tap3") or {}).get("master") == "vn-lab"  # noqa: E731
+            record(
+                testbed, guest, "the bridge deleted, with the guest on it", "ip link delete vn-lab", port_is_attached
+            )
 
-            def moved() -> bool:
+            def network_has_moved() -> bool:
                 new = address().rpartition(".")[0]
-                if new == net or address() not in str((bed.link("vn-lab") or {}).get("addr_info")):
+                if new == net or address() not in str((testbed.link("vn-lab") or {}).get("addr_info")):
                     return False
                 script = f"address add {new}.50/24 dev eth0\nroute replace default via {new}.1\n"
                 guest.run("ip", "-force", "-batch", "-", stdin=script, check=False)
                 return guest.pings(OUTSIDE)
 
             record(
-                bed,
+                testbed,
                 guest,
                 "a conflict: the uplink gets the network's subnet",
                 f"ip address add {net}.7/24 dev eth0",
-                moved,
+                network_has_moved,
             )
         finally:
-            bed.close()
+            testbed.close()
     return 0
 
 

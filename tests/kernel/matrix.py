@@ -11,20 +11,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from .bed import Bed, Space
-from .nft_bed import wait_for_addresses
-from .ovs_bed import SwitchBed
+from .nft_testbed import wait_for_addresses
+from .ovs_testbed import OpenvswitchTestbed
+from .testbed import Namespace, NamespaceTestbed
 
 MODES = ("nat", "nat, ipv6 routed", "routed", "isolated", "open", "nat, guests apart")
 PROTOCOLS = ("tcp", "udp", "icmp")
 FAMILIES = ("IPv4", "IPv6")
 
-# Addresses and prefixes by family. FAR is an address behind the outside.
+# Addresses and prefixes by family. OFF_LINK is an address behind the outside.
 NET = {"IPv4": "192.168.30.", "IPv6": "fd00:a::"}
 OTHER = {"IPv4": "192.168.31.", "IPv6": "fd00:b::"}
 OUTSIDE = {"IPv4": "203.0.113.1", "IPv6": "2001:db8::1"}
 UPLINK = {"IPv4": "203.0.113.2", "IPv6": "2001:db8::2"}
-FAR = {"IPv4": "198.51.100.1", "IPv6": "2001:db8:f::1"}
+OFF_LINK = {"IPv4": "198.51.100.1", "IPv6": "2001:db8:f::1"}
 LENGTH = {"IPv4": 24, "IPv6": 64}
 
 FLOWS = (
@@ -58,44 +58,44 @@ def networks(mode: str) -> list[dict[str, Any]]:
     return [network, {"name": "b", "bridge": "br-b", "subnets": ["192.168.31.0/24", "fd00:b::/64"]}]
 
 
-class Topology:
+class MatrixTopology:
     """The host, its guests and the outside, each with a service."""
 
-    def __init__(self, bed: Bed, mode: str) -> None:
-        self.bed = bed
+    def __init__(self, testbed: NamespaceTestbed, mode: str) -> None:
+        self.testbed = testbed
         desired = networks(mode)
-        bed.task("nft", desired)
-        bed.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+        testbed.task("nft", desired)
+        testbed.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
         bridges = [
-            {"name": f"br-{n}", "addresses": [f"{net['IPv4']}1/24", f"{net['IPv6']}1/64"], "type": bed.bridge_type,
+            {"name": f"br-{n}", "addresses": [f"{net['IPv4']}1/24", f"{net['IPv6']}1/64"], "type": testbed.bridge_type,
              "isolate_guests": n == "a" and desired[0]["isolate_guests"]}
             for n, net in (("a", NET), ("b", OTHER))
         ]  # fmt: skip
-        bed.task("bridge", bridges)
+        testbed.task("bridge", bridges)
         self.guest, self.sibling, self.other = (
             self._guest("a", NET, 2),
             self._guest("a", NET, 3),
             self._guest("b", OTHER, 2),
         )
-        bed.task("bridge", bridges)
+        testbed.task("bridge", bridges)
         self._outside()
-        for space in (self.guest, self.sibling, self.other, bed.host, bed.outside):
-            space.serve()
-        wait_for_addresses(*bed.spaces)
+        for namespace in (self.guest, self.sibling, self.other, testbed.host, testbed.outside):
+            namespace.serve()
+        wait_for_addresses(*testbed.namespaces)
 
-    def _guest(self, name: str, net: dict[str, str], number: int) -> Space:
-        made = self.bed.guest(f"br-{name}", f"{net['IPv4']}{number}/24", gateway=f"{net['IPv4']}1")
-        made.run("ip", "address", "add", f"{net['IPv6']}{number}/64", "dev", "eth0", "nodad")
-        made.run("ip", "-6", "route", "add", "default", "via", f"{net['IPv6']}1")
-        return made
+    def _guest(self, name: str, net: dict[str, str], number: int) -> Namespace:
+        guest = self.testbed.add_guest(f"br-{name}", f"{net['IPv4']}{number}/24", gateway=f"{net['IPv4']}1")
+        guest.run("ip", "address", "add", f"{net['IPv6']}{number}/64", "dev", "eth0", "nodad")
+        guest.run("ip", "-6", "route", "add", "default", "via", f"{net['IPv6']}1")
+        return guest
 
     def _outside(self) -> None:
-        host, outside = self.bed.host, self.bed.outside
-        for space, address in ((host, UPLINK["IPv6"]), (outside, OUTSIDE["IPv6"])):
-            space.run("ip", "address", "add", f"{address}/64", "dev", "eth0", "nodad")
+        host, outside = self.testbed.host, self.testbed.outside
+        for namespace, address in ((host, UPLINK["IPv6"]), (outside, OUTSIDE["IPv6"])):
+            namespace.run("ip", "address", "add", f"{address}/64", "dev", "eth0", "nodad")
         host.run("ip", "-6", "route", "add", "default", "via", OUTSIDE["IPv6"])
         for family, length in (("IPv4", 32), ("IPv6", 128)):
-            outside.run("ip", "address", "add", f"{FAR[family]}/{length}", "dev", "lo")
+            outside.run("ip", "address", "add", f"{OFF_LINK[family]}/{length}", "dev", "lo")
             for net, bits in ((NET, LENGTH[family]), (OTHER, LENGTH[family])):
                 subnet = f"{net[family]}0/{bits}" if family == "IPv4" else f"{net[family]}/{bits}"
                 outside.run("ip", "route", "add", subnet, "via", UPLINK[family])
@@ -110,11 +110,11 @@ class Topology:
             "guest -> host's address on other network": (self.guest, f"{other}1", ""),
             "guest -> guest of other network": (self.guest, f"{other}2", ""),
             "guest -> outside, on-link": (self.guest, OUTSIDE[family], ""),
-            "guest -> outside, off-link": (self.guest, FAR[family], ""),
-            "host -> guest": (self.bed.host, f"{net}2", ""),
+            "guest -> outside, off-link": (self.guest, OFF_LINK[family], ""),
+            "host -> guest": (self.testbed.host, f"{net}2", ""),
             "guest of other network -> guest": (self.other, f"{net}2", ""),
-            "outside, on-link -> guest": (self.bed.outside, f"{net}2", OUTSIDE[family]),
-            "outside, off-link -> guest": (self.bed.outside, f"{net}2", FAR[family]),
+            "outside, on-link -> guest": (self.testbed.outside, f"{net}2", OUTSIDE[family]),
+            "outside, off-link -> guest": (self.testbed.outside, f"{net}2", OFF_LINK[family]),
         }[flow]
         if protocol == "icmp":
             from_source = ["-I", source] if source else []
@@ -122,17 +122,17 @@ class Topology:
         return bool(client.ask(target, protocol=protocol, source=source))
 
 
-def measure(mode: str, kind: type[Bed] = Bed) -> Matrix:
+def measure(mode: str, kind: type[NamespaceTestbed] = NamespaceTestbed) -> Matrix:
     """The matrix of one mode, on Linux bridges or on those of Open vSwitch."""
     cells = [(flow, family, protocol) for flow in FLOWS for family in FAMILIES for protocol in PROTOCOLS]
     with tempfile.TemporaryDirectory() as folder:
-        bed = kind(Path(folder))
+        testbed = kind(Path(folder))
         try:
-            topology = Topology(bed, mode)
+            topology = MatrixTopology(testbed, mode)
             with ThreadPoolExecutor(8) as pool:
                 return dict(zip(cells, pool.map(lambda cell: topology.is_answered(*cell), cells), strict=True))
         finally:
-            bed.close()
+            testbed.close()
 
 
 def show(mode: str, matrix: Matrix) -> str:
@@ -148,8 +148,8 @@ def show(mode: str, matrix: Matrix) -> str:
 def main() -> None:
     """Print the matrix of all modes, or of the given ones; `--openvswitch`: on bridges of Open vSwitch."""
     words = sys.argv[1:]
-    kind: type[Bed] = SwitchBed if words[:1] == ["--openvswitch"] else Bed
-    for mode in words[kind is SwitchBed :] or MODES:
+    kind: type[NamespaceTestbed] = OpenvswitchTestbed if words[:1] == ["--openvswitch"] else NamespaceTestbed
+    for mode in words[kind is OpenvswitchTestbed :] or MODES:
         print(show(mode, measure(mode, kind)), "\n", flush=True)
 
 

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""UDP packets that are sent one after another, and which of them arrive: those that were sent before one that does.
+"""UDP packets that are sent one after another, and which of them arrive before the last one does.
 
-All on one processor, so that the kernel hands them on in the order in which they were sent; the last goes to a port
-that every ruleset under test lets pass. Nobody waits for a packet that must not come.
+All run on one processor, so that the kernel keeps the order of the packets; the last one goes to a port that every
+ruleset under test accepts. So no test waits for packets that must not arrive.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import select
 import socket
 import sys
 
-LAST = 9
+LAST_PORT = 9
 PORTS = (53, 67, 1000, 2000, 3000)
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 
-def bound(address: str, port: int) -> socket.socket:
+def bound_socket(address: str, port: int) -> socket.socket:
     sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -30,26 +30,26 @@ def bound(address: str, port: int) -> socket.socket:
     return sock
 
 
-def drained(sockets: list[socket.socket]) -> list[tuple[socket.socket, bytes, tuple[object, ...]]]:
-    """All that has arrived."""
-    found = []
+def read_all(sockets: list[socket.socket]) -> list[tuple[socket.socket, bytes, tuple[object, ...]]]:
+    """All packets that have arrived."""
+    packets = []
     for sock in sockets:
         with contextlib.suppress(BlockingIOError):
             while True:
-                found.append((sock, *sock.recvfrom(100)))
-    return found
+                packets.append((sock, *sock.recvfrom(100)))
+    return packets
 
 
 def sink(*addresses: str) -> None:
-    """Answers each packet; prints those that came before the last."""
-    lasts = [bound(address, LAST) for address in addresses]
-    others = [bound(address, port) for address in addresses for port in PORTS]
+    """Answers each packet; prints those that arrived before the last."""
+    last_sockets = [bound_socket(address, LAST_PORT) for address in addresses]
+    sockets = [bound_socket(address, port) for address in addresses for port in PORTS]
     print("ready", flush=True)
     while True:
-        ready, _, _ = select.select(lasts, [], [])
-        ended = [(sock, *sock.recvfrom(100)) for sock in ready]
-        arrived = drained(others)
-        for sock, data, peer in [*arrived, *ended]:
+        ready, _, _ = select.select(last_sockets, [], [])
+        last_packets = [(sock, *sock.recvfrom(100)) for sock in ready]
+        arrived = read_all(sockets)
+        for sock, data, peer in [*arrived, *last_packets]:
             # An answer that the host's own rules drop is an error.
             with contextlib.suppress(OSError):
                 sock.sendto(data, peer)
@@ -57,19 +57,21 @@ def sink(*addresses: str) -> None:
 
 
 def source() -> None:
-    """For each line, a list of [source, port, target, port]: sends them; prints which were answered."""
+    """For each line, a list of [source, port, target, port]: sends packets; prints which were answered."""
     for line in sys.stdin:
-        wanted = json.loads(line)
-        sockets = {(own, sport): bound(own, sport) for own, sport in {(own, sport) for own, sport, _, _ in wanted}}
-        for number, (own, sport, target, dport) in enumerate(wanted):
-            # A refusal by the host is one more packet that does not arrive.
+        packets = json.loads(line)
+        sockets = {
+            (own, sport): bound_socket(own, sport) for own, sport in {(own, sport) for own, sport, _, _ in packets}
+        }
+        for number, (own, sport, target, dport) in enumerate(packets):
+            # A packet that the host rejects counts as one that does not arrive.
             with contextlib.suppress(OSError):
                 sockets[own, sport].sendto(str(number).encode(), (target, dport))
-        own, _, target, _ = wanted[0]
-        last = bound(own, 0)
-        last.sendto(b"0", (target, LAST))
-        ready, _, _ = select.select([last], [], [], PATIENCE)
-        print(json.dumps(sorted(int(data) for _, data, _ in drained(list(sockets.values())))) if ready else "lost")
+        own, _, target, _ = packets[0]
+        last = bound_socket(own, 0)
+        last.sendto(b"0", (target, LAST_PORT))
+        ready, _, _ = select.select([last], [], [], TIMEOUT)
+        print(json.dumps(sorted(int(data) for _, data, _ in read_all(list(sockets.values())))) if ready else "lost")
         sys.stdout.flush()
         for sock in (*sockets.values(), last):
             sock.close()

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A service that answers with the address that it sees, a client that prints the answer, flows, and a sink."""
+"""A service that replies with the client's address, a client that prints the reply, flows, and a sink."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import sys
 import threading
 import time
 
-# An answer that comes at all comes at once, but perhaps not on a machine that is busy with something else.
-PATIENCE = 3.0
+# Replies come at once, but not always on a busy machine.
+TIMEOUT = 3.0
 
 
 def serve(port: int) -> None:
@@ -25,20 +25,20 @@ def serve(port: int) -> None:
         tcp = socket.create_server(("", port), family=family)
         threading.Thread(target=answer_tcp, args=(tcp,), daemon=True).start()
         sink = socket.create_server(("", port + 1), family=family)
-        threading.Thread(target=swallow, args=(sink,), daemon=True).start()
+        threading.Thread(target=receive_all, args=(sink,), daemon=True).start()
     print("ready", flush=True)
     threading.Event().wait()
 
 
 def answer_udp(udp: socket.socket) -> None:
-    """From the address that was asked: a connected client takes no other."""
+    """Reply from the address that was queried: a connected client accepts no other."""
     ipv6 = udp.family == socket.AF_INET6
     # IP_PKTINFO and IPV6_PKTINFO of Linux, which Python names since 3.14 or not on every platform.
-    level, wanted, kind = (socket.IPPROTO_IPV6, 49, 50) if ipv6 else (socket.IPPROTO_IP, 8, 8)
-    udp.setsockopt(level, wanted, 1)
+    level, option, kind = (socket.IPPROTO_IPV6, 49, 50) if ipv6 else (socket.IPPROTO_IP, 8, 8)
+    udp.setsockopt(level, option, 1)
     while True:
         _data, control, _flags, peer = udp.recvmsg(100, 100)
-        info = next(data for _level, one, data in control if one == kind)
+        info = next(data for _level, control_type, data in control if control_type == kind)
         # in6_pktinfo: address, interface; in_pktinfo: interface, address to answer from, address in the packet.
         own = (kind, info[:16] + bytes(4)) if ipv6 else (kind, bytes(4) + info[8:12] + bytes(4))
         udp.sendmsg([peer[0].encode()], [(level, *own)], 0, peer)
@@ -51,8 +51,8 @@ def answer_tcp(tcp: socket.socket) -> None:
             connection.sendall(peer[0].encode())
 
 
-def swallow(tcp: socket.socket) -> None:
-    """Take all that comes, then say so."""
+def receive_all(tcp: socket.socket) -> None:
+    """Receive all data of a connection, then confirm it."""
     while True:
         connection, _peer = tcp.accept()
         with connection, contextlib.suppress(ConnectionError):
@@ -62,7 +62,7 @@ def swallow(tcp: socket.socket) -> None:
 
 
 def send(address: str, port: int, kilobytes: int) -> float:
-    """Seconds until so much has arrived at a sink."""
+    """Seconds until this much data has arrived at a sink."""
     with socket.socket(family_of(address), socket.SOCK_STREAM) as sock:
         sock.connect((address, port))
         start = time.monotonic()
@@ -80,7 +80,7 @@ def family_of(address: str) -> socket.AddressFamily:
 def ask(protocol: str, address: str, port: int, source: str = "") -> str:
     kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
     with socket.socket(family_of(address), kind) as sock:
-        sock.settimeout(PATIENCE)
+        sock.settimeout(TIMEOUT)
         try:
             if source:
                 sock.bind((source, 0))
@@ -93,13 +93,13 @@ def ask(protocol: str, address: str, port: int, source: str = "") -> str:
 
 
 def flow(address: str, port: int, seconds: float) -> str:
-    """One UDP flow at 1 ms, for so long, or with 0 until the input ends: how many were sent, how many answered."""
+    """One UDP flow, a packet each ms, for some seconds, or with 0 until the input ends: how many sent and answered."""
     answered, stop = 0, threading.Event()
 
     def count() -> None:
         nonlocal answered
         while True:
-            # An ICMP error is one packet that was not answered.
+            # An ICMP error counts as one packet without an answer.
             with contextlib.suppress(OSError):
                 if sock.recv(100):
                     answered += 1
@@ -115,7 +115,7 @@ def flow(address: str, port: int, seconds: float) -> str:
                 sock.send(b"?")
             sent += 1
             time.sleep(0.001)
-        last = time.monotonic() + PATIENCE
+        last = time.monotonic() + TIMEOUT
         while answered < sent and time.monotonic() < last:
             time.sleep(0.02)
     return f"{sent} {answered}"

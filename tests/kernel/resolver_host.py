@@ -3,8 +3,8 @@
 
 """A host with the real openresolv or Debian's resolvconf, in a mount namespace of its own.
 
-The package is unpacked, not installed: overlays lay it over /usr and /etc, and /run is empty. Nothing of it is seen
-outside of the namespace.
+The package is unpacked, not installed: overlays mount it over /usr and /etc, and /run is empty. Nothing of it is
+visible outside of the namespace.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from .bed import PROGRAMS, REPOSITORY, engine_script
+from .testbed import PROGRAMS, REPOSITORY, engine_script
 
 CACHE = REPOSITORY / ".build" / "debs"
 
 
 def package(name: str) -> Path:
-    """The file of a Debian package, fetched once. Raises CalledProcessError where it cannot be had."""
+    """The file of a Debian package, downloaded once. Raises CalledProcessError if it is not available."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    # Test processes run side by side, and a package that is still being fetched has its name already.
+    # Test processes run in parallel, and apt creates the file before the download ends.
     with (CACHE / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         cached = sorted(CACHE.glob(f"{name}_*.deb"))
@@ -41,7 +41,7 @@ def package(name: str) -> Path:
 
 
 def unpack(name: str, target: Path) -> Path:
-    """A package as a tree in which all of /usr is merged, as on a host of today."""
+    """A package as a tree with a merged /usr, as on current hosts."""
     subprocess.run(["dpkg-deb", "-x", package(name), target], check=True)
     for old in ("sbin", "lib"):
         if (target / old).is_dir():
@@ -50,11 +50,11 @@ def unpack(name: str, target: Path) -> Path:
 
 
 class ResolverHost:
-    """Runs programs in the namespace, and the part as a task would."""
+    """Runs programs in the namespace, and the reconciler as a task would."""
 
     def __init__(self, provider: str, tree: Path, scratch: Path) -> None:
         self.provider = provider
-        # It ends when its standard input is closed, and the namespace with it.
+        # The process ends when its standard input is closed, and the namespace with it.
         self._holder = subprocess.Popen(
             ["unshare", "--mount", "--propagation", "private", "sh", PROGRAMS / "lay_over.sh", tree, scratch],
             stdin=subprocess.PIPE,
@@ -65,25 +65,25 @@ class ResolverHost:
         assert self._holder.stdout.readline() == "ready\n"
 
     def close(self) -> None:
-        """End the namespace."""
+        """Remove the namespace."""
         assert self._holder.stdin is not None
         self._holder.stdin.close()
         self._holder.wait(10)
 
     def run(self, *argv: str | Path, stdin: str = "") -> str:
-        """What a program in the namespace says."""
-        done = subprocess.run(
+        """The output of a program in the namespace."""
+        result = subprocess.run(
             ["nsenter", f"--mount=/proc/{self._holder.pid}/ns/mnt", *argv],
             input=stdin,
             capture_output=True,
             text=True,
             timeout=60,
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        assert result.returncode == 0, result.stderr
+        return result.stdout
 
     def read(self, path: str) -> str:
-        """A file of this host."""
+        """The content of a file of this host."""
         return self.run("cat", path)
 
     def write(self, path: str, content: str) -> None:
@@ -91,15 +91,15 @@ class ResolverHost:
         self.run("tee", path, stdin=content)
 
     def resolv_conf(self) -> list[str]:
-        """The lines of /etc/resolv.conf that mean something."""
+        """The lines of /etc/resolv.conf without comments and blank lines."""
         return [line for line in self.read("/etc/resolv.conf").splitlines() if line and not line.startswith("#")]
 
     def uplink(self, text: str, key: str = "eth0.dhcp") -> None:
-        """What a DHCP client of the host hands over."""
+        """Registers the servers that a DHCP client of the host got."""
         self.run("resolvconf", "-a", key, stdin=text)
 
     def task(self, *entries: dict[str, Any], purge: bool = False, check: bool = False) -> dict[str, Any]:
-        """Run the part."""
+        """Run the reconciler."""
         task = {"part": "resolver", "wanted": entries, "purge": purge, "check": check, "root": "/"}
         result: dict[str, Any] = json.loads(self.run(*engine_script("engine_task"), stdin=json.dumps([task])))[0]
         return result

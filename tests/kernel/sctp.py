@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The first two packets of an SCTP association (RFC 9260), by raw sockets: not every kernel speaks it itself."""
+"""The first two packets of an SCTP association (RFC 9260), by raw sockets: not every kernel supports SCTP."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def packet(source: int, destination: int, tag: int, kind: int) -> bytes:
 
 
 def read(data: bytes) -> tuple[str, int, int, int]:
-    """Sender, its port, the port meant, and the kind of chunk; raises ValueError for a wrong checksum."""
+    """Sender, source port, destination port and kind of chunk; raises ValueError for a wrong checksum."""
     payload = data[(data[0] & 15) * 4 :]
     source, destination = struct.unpack_from("!HH", payload)
     if struct.unpack_from("<I", payload, 8)[0] != crc32c(payload[:8] + bytes(4) + payload[12:]):
@@ -43,7 +43,7 @@ def read(data: bytes) -> tuple[str, int, int, int]:
 
 
 def answer(port: int) -> None:
-    """Answer one INIT and print who it came from."""
+    """Answer one INIT and print its source."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, _PROTOCOL)
     print("ready", flush=True)
     while True:
@@ -55,7 +55,7 @@ def answer(port: int) -> None:
 
 
 def ask(address: str, port: int) -> None:
-    """Send INIT until it is answered, and print who answers from which port."""
+    """Send INIT until there is an answer, and print the address and the port of the answer."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, _PROTOCOL)
     for _ in range(60):
         sock.sendto(packet(_OWN, port, 0, _INIT), (address, 0))

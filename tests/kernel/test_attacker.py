@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A guest as attacker, by real packets: what is stopped by default, what by an option, and what is not.
+"""A guest as an attacker, with real packets: attacks stopped by default, stopped by an option, or not stopped.
 
 docs/docsite/rst/security.rst has a row for each test.
 """
@@ -13,329 +13,328 @@ import socket
 from collections.abc import Callable, Iterable, Iterator
 
 import pytest
-from kernel.attack_bed import (
-    GOOD,
-    GOOD_ADDRESS,
-    KEPT,
-    MOST_LEASES,
+from kernel.attack_testbed import (
+    MAX_LEASES,
     OUTSIDE6,
+    PUBLIC_ADDRESS,
+    PUBLIC_NAME,
     REBINDING,
     SILENT_DOMAIN,
+    STATIC_HOST_MACS,
     SUBNETS,
     SUBNETS6,
-    AttackBed,
+    AttackTestbed,
 )
-from kernel.bed import OUTSIDE, UPLINK, Space, script
 from kernel.dhcp_client import offers, take_leases
-from kernel.dnsmasq_bed import NAME, NAMED_ADDRESS, ask, open_folder
-from kernel.dnsmasq_bed import Space as DnsSpace
+from kernel.dnsmasq_testbed import NAME, NAMED_ADDRESS, NamedNamespace, open_folder, resolve
 from kernel.frames import (
-    Card,
-    arp_claim,
-    entered,
-    neighbour_claim,
+    Nic,
+    capture_frames,
+    gratuitous_arp,
+    in_namespace,
+    neighbour_advertisement,
     on_one_processor,
     router_advertisement,
-    tapped,
     udp,
 )
-from kernel.guard_bed import eventually
+from kernel.polling import wait_until
+from kernel.testbed import OUTSIDE, UPLINK, Namespace, script
 
-OWN, FOREIGN = "192.168.30.2", "203.0.113.77"
+OWN_ADDRESS, FOREIGN_ADDRESS = "192.168.30.2", "203.0.113.77"
 
 
 @pytest.fixture(scope="module")
-def bed() -> Iterator[AttackBed]:
+def testbed() -> Iterator[AttackTestbed]:
     with open_folder() as folder, on_one_processor():
-        made = AttackBed(folder)
+        testbed = AttackTestbed(folder)
         try:
-            made.start()
-            yield made
+            testbed.start()
+            yield testbed
         finally:
-            made.close()
+            testbed.close()
 
 
-def all_arrived(*cards: Card) -> None:
-    """All that these sent before has come to where it goes: on one processor, frames keep their order."""
-    for card in cards:
-        address = next(iter(card.space.json("ip", "-4", "-j", "address", "show", "eth0")))["addr_info"][0]["local"]
-        assert card.space.pings(address.rpartition(".")[0] + ".1")
+def wait_until_delivered(*nics: Nic) -> None:
+    """Wait until all packets sent before have arrived: on one processor, frames keep their order."""
+    for nic in nics:
+        address = next(iter(nic.namespace.json("ip", "-4", "-j", "address", "show", "eth0")))["addr_info"][0]["local"]
+        assert nic.namespace.pings(address.rpartition(".")[0] + ".1")
 
 
-def neighbour(space: Space, address: str, interface: str = "eth0") -> str:
-    """The MAC that is behind an address, as a machine believes."""
-    found = space.json("ip", "-j", "neighbour", "show", "to", address, "dev", interface)
-    return str(found[0].get("lladdr", "")) if found else ""
+def neighbour(namespace: Namespace, address: str, interface: str = "eth0") -> str:
+    """The MAC of an address in the neighbour table of a namespace."""
+    entries = namespace.json("ip", "-j", "neighbour", "show", "to", address, "dev", interface)
+    return str(entries[0].get("lladdr", "")) if entries else ""
 
 
-def again_until(attack: Callable[[], None], succeeded: Callable[[], bool]) -> None:
-    """An attacker has time."""
+def repeat_until(attack: Callable[[], None], succeeded: Callable[[], bool]) -> None:
+    """Repeats an attack until it succeeds."""
 
-    def tried() -> bool:
+    def attempt() -> bool:
         attack()
         return succeeded()
 
-    eventually(tried)
+    wait_until(attempt)
 
 
 @pytest.mark.parametrize("name", ["lab", "apart"])
-def test_isolation_stops_a_guest_that_acts_as_dhcp_server(bed: AttackBed, name: str) -> None:
+def test_isolation_stops_a_guest_that_acts_as_dhcp_server(testbed: AttackTestbed, name: str) -> None:
     """Default: not stopped. `isolate_guests`: stopped."""
-    attacker, victim = bed.guests[name]
-    rogue, log = bed.rogue_dhcp(name)
-    eventually(lambda: log.exists() and "DHCP, IP range" in log.read_text())
+    attacker, victim = testbed.guests[name]
+    rogue, log = testbed.start_rogue_dhcp(name)
+    wait_until(lambda: log.exists() and "DHCP, IP range" in log.read_text())
     gateway = f"{SUBNETS[name]}.1"
-    heard: set[str] = set()
-    # The address of the guest that asks is known to the network, so that its own server always answers.
-    wanted = {gateway} if name == "apart" else {gateway, f"{SUBNETS[name]}.2"}
-    with tapped(victim.space) as tap:
+    servers_seen: set[str] = set()
+    # The server knows the victim's address, so it always answers.
+    expected = {gateway} if name == "apart" else {gateway, f"{SUBNETS[name]}.2"}
+    with capture_frames(victim.namespace) as capture:
 
-        def asked() -> bool:
-            heard.update(offers(DnsSpace(victim.space.name), KEPT[name], 0.2))
-            return heard >= wanted
+        def all_servers_offer() -> bool:
+            servers_seen.update(offers(NamedNamespace(victim.namespace.name), STATIC_HOST_MACS[name], 0.2))
+            return servers_seen >= expected
 
-        eventually(asked)
+        wait_until(all_servers_offer)
         forged = udp(attacker, "ff:ff:ff:ff:ff:ff", gateway, "255.255.255.255", 68, b"forged offer")
         attacker.send(forged)
-        all_arrived(attacker, victim)
-        assert tap.received(b"forged offer") == (name == "lab")
+        wait_until_delivered(attacker, victim)
+        assert capture.contains(b"forged offer") == (name == "lab")
     rogue.terminate()
     rogue.wait()
-    assert heard == wanted
+    assert servers_seen == expected
     assert ("DHCPDISCOVER" in log.read_text()) == (name == "lab")
 
 
 @pytest.mark.parametrize("name", ["lab", "apart"])
-def test_isolation_stops_a_guest_that_claims_the_gateways_address(bed: AttackBed, name: str) -> None:
+def test_isolation_stops_a_guest_that_claims_the_gateways_address(testbed: AttackTestbed, name: str) -> None:
     """ARP and neighbour discovery. Default: not stopped. `isolate_guests`: stopped."""
-    attacker, victim = bed.guests[name]
-    right = bed.bridge_mac(name)
+    attacker, victim = testbed.guests[name]
+    expected = testbed.bridge_mac(name)
     gateways = (f"{SUBNETS[name]}.1", f"{SUBNETS6[name]}::1")
     for gateway in gateways:
-        eventually(lambda gateway=gateway: victim.space.pings(gateway))
+        wait_until(lambda gateway=gateway: victim.namespace.pings(gateway))
 
     def claim() -> None:
-        attacker.send(arp_claim(attacker.mac, gateways[0]), neighbour_claim(attacker, gateways[1]))
+        attacker.send(gratuitous_arp(attacker.mac, gateways[0]), neighbour_advertisement(attacker, gateways[1]))
 
-    def believed() -> list[str]:
-        return [neighbour(victim.space, gateway) for gateway in gateways]
+    def neighbours_of_victim() -> list[str]:
+        return [neighbour(victim.namespace, gateway) for gateway in gateways]
 
     if name == "lab":
-        for at in range(2):
-            again_until(claim, lambda at=at: believed()[at] == attacker.mac)
-        victim.space.run("ip", "neighbour", "flush", "dev", "eth0")
+        for i in range(2):
+            repeat_until(claim, lambda i=i: neighbours_of_victim()[i] == attacker.mac)
+        victim.namespace.run("ip", "neighbour", "flush", "dev", "eth0")
     else:
-        with tapped(victim.space) as tap:
+        with capture_frames(victim.namespace) as capture:
             claim()
-            all_arrived(attacker, victim)
-            assert not tap.received(bytes.fromhex(attacker.mac.replace(":", "")))
-        assert believed() == [right, right]
+            wait_until_delivered(attacker, victim)
+            assert not capture.contains(bytes.fromhex(attacker.mac.replace(":", "")))
+        assert neighbours_of_victim() == [expected, expected]
 
 
 @pytest.mark.parametrize("name", ["lab", "apart"])
-def test_a_guest_can_take_what_the_host_sends_to_another_guest(bed: AttackBed, name: str) -> None:
+def test_a_guest_can_take_what_the_host_sends_to_another_guest(testbed: AttackTestbed, name: str) -> None:
     """By the address, or by the MAC, of the other guest. Not stopped, whatever the option."""
-    attacker, victim = bed.guests[name]
+    attacker, victim = testbed.guests[name]
     address = f"{SUBNETS[name]}.3"
-    assert bed.host.pings(address)
-    claim = arp_claim(attacker.mac, address)
-    again_until(
+    assert testbed.host.pings(address)
+    claim = gratuitous_arp(attacker.mac, address)
+    repeat_until(
         lambda: attacker.send(claim),
-        lambda: neighbour(bed.host, address, f"vn-{name}") == attacker.mac,
+        lambda: neighbour(testbed.host, address, f"vn-{name}") == attacker.mac,
     )
-    bed.host.run("ip", "neighbour", "flush", "dev", f"vn-{name}")
+    testbed.host.run("ip", "neighbour", "flush", "dev", f"vn-{name}")
 
-    def caught() -> bool:
-        attacker.send(arp_claim(victim.mac, f"{SUBNETS[name]}.2"))
-        # The host knows the MAC rightly, and yet the bridge has learned that it is behind another port.
-        bed.host.run("ip", "neighbour", "replace", address, "lladdr", victim.mac, "dev", f"vn-{name}")
-        with entered(bed.host), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+    def frame_intercepted() -> bool:
+        attacker.send(gratuitous_arp(victim.mac, f"{SUBNETS[name]}.2"))
+        # The host has the right MAC, but the bridge has learned that MAC on another port.
+        testbed.host.run("ip", "neighbour", "replace", address, "lladdr", victim.mac, "dev", f"vn-{name}")
+        with in_namespace(testbed.host), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(b"for the victim", (address, 5555))
-        return tap.received(b"for the victim")
+        return capture.contains(b"for the victim")
 
-    with tapped(attacker.space) as tap:
-        eventually(caught)
-    bed.host.run("ip", "neighbour", "flush", "dev", f"vn-{name}")
-    assert victim.space.pings(f"{SUBNETS[name]}.1")
-    assert bed.host.pings(address)
+    with capture_frames(attacker.namespace) as capture:
+        wait_until(frame_intercepted)
+    testbed.host.run("ip", "neighbour", "flush", "dev", f"vn-{name}")
+    assert victim.namespace.pings(f"{SUBNETS[name]}.1")
+    assert testbed.host.pings(address)
 
 
 @pytest.mark.parametrize("name", ["lab", "apart"])
-def test_isolation_stops_router_advertisements_of_a_guest(bed: AttackBed, name: str) -> None:
-    """Of guests by default: not stopped; with `isolate_guests`: stopped. Of the host: always stopped."""
-    attacker, victim = bed.guests[name]
+def test_isolation_stops_router_advertisements_of_a_guest(testbed: AttackTestbed, name: str) -> None:
+    """Sent to guests: not stopped by default; with `isolate_guests`: stopped. Sent to the host: always stopped."""
+    attacker, victim = testbed.guests[name]
     message = router_advertisement(attacker, "2001:db8:bad::")
 
-    def routes(space: Space) -> str:
-        return space.run("ip", "-6", "route", "show")
+    def routes(namespace: Namespace) -> str:
+        return namespace.run("ip", "-6", "route", "show")
 
-    before = routes(bed.host)
+    before = routes(testbed.host)
     if name == "lab":
-        again_until(
-            lambda: attacker.send(message), lambda: f"default via {attacker.link_local}" in routes(victim.space)
+        repeat_until(
+            lambda: attacker.send(message), lambda: f"default via {attacker.link_local}" in routes(victim.namespace)
         )
     else:
-        with tapped(victim.space) as tap:
+        with capture_frames(victim.namespace) as capture:
             attacker.send(message)
-            all_arrived(attacker, victim)
-            assert not tap.received(message[14:])
-        assert attacker.link_local not in routes(victim.space)
-    assert "2001:db8:bad" not in routes(bed.host) + bed.host.run("ip", "-6", "address", "show")
-    assert routes(bed.host) == before
+            wait_until_delivered(attacker, victim)
+            assert not capture.contains(message[14:])
+        assert attacker.link_local not in routes(victim.namespace)
+    assert "2001:db8:bad" not in routes(testbed.host) + testbed.host.run("ip", "-6", "address", "show")
+    assert routes(testbed.host) == before
 
 
-def test_the_host_ignores_advertisements_on_a_network_without_ipv6(bed: AttackBed) -> None:
+def test_the_host_ignores_advertisements_on_a_network_without_ipv6(testbed: AttackTestbed) -> None:
     """The host has no IPv6 at all on such a bridge."""
-    (attacker,) = bed.guests["other"]
+    (attacker,) = testbed.guests["other"]
     attacker.send(router_advertisement(attacker, "2001:db8:bad::"))
-    all_arrived(attacker)
-    assert bed.host.run("ip", "-6", "address", "show", "dev", "vn-other") == ""
-    assert "2001:db8:bad" not in bed.host.run("ip", "-6", "route", "show")
+    wait_until_delivered(attacker)
+    assert testbed.host.run("ip", "-6", "address", "show", "dev", "vn-other") == ""
+    assert "2001:db8:bad" not in testbed.host.run("ip", "-6", "route", "show")
 
 
-def test_spoofed_sources_do_not_reach_the_outside(bed: AttackBed) -> None:
-    """Stopped by default, of both families, whomever the guest pretends to be."""
-    attacker = bed.guests["lab"][0]
-    gateway = bed.bridge_mac("lab")
+def test_spoofed_sources_do_not_reach_the_outside(testbed: AttackTestbed) -> None:
+    """Stopped by default, in both families, whatever the source address."""
+    attacker = testbed.guests["lab"][0]
+    gateway = testbed.bridge_mac("lab")
     spoofed = [
-        (FOREIGN, OUTSIDE),
+        (FOREIGN_ADDRESS, OUTSIDE),
         ("192.168.32.2", OUTSIDE),
         ("2001:db8::77", OUTSIDE6),
         ("fd00:b::2", OUTSIDE6),
         (attacker.link_local, OUTSIDE6),
     ]
-    honest = [(OWN, OUTSIDE), ("fd00:a::2", OUTSIDE6)]
-    with tapped(bed.outside) as tap:
+    honest = [(OWN_ADDRESS, OUTSIDE), ("fd00:a::2", OUTSIDE6)]
+    with capture_frames(testbed.outside) as capture:
         attacker.send(*(udp(attacker, gateway, source, target, 4444, b"spoofed") for source, target in spoofed))
         for source, target in honest:
             attacker.send(udp(attacker, gateway, source, target, 4444, b"honest " + source.encode()))
-        all_arrived(attacker)
-        everything = tap.drained()
+        wait_until_delivered(attacker)
+        frames = capture.read_frames()
     for source, _target in honest:
-        assert any(b"honest " + source.encode() in one for one in everything)
-    assert not any(b"spoofed" in one for one in everything)
+        assert any(b"honest " + source.encode() in frame for frame in frames)
+    assert not any(b"spoofed" in frame for frame in frames)
 
 
-def test_rp_filter_decides_whether_spoofed_sources_reach_the_host(bed: AttackBed) -> None:
-    """Not stopped by us: `rp_filter` of the kernel does, for IPv4; loopback's addresses it never takes."""
-    attacker = bed.guests["lab"][0]
-    gateway = bed.bridge_mac("lab")
+def test_rp_filter_decides_whether_spoofed_sources_reach_the_host(testbed: AttackTestbed) -> None:
+    """Not stopped by us: `rp_filter` of the kernel stops it for IPv4; the kernel never accepts loopback addresses."""
+    attacker = testbed.guests["lab"][0]
+    gateway = testbed.bridge_mac("lab")
     setting = "net.ipv4.conf.vn-lab.rp_filter"
-    with entered(bed.host):
+    with in_namespace(testbed.host):
         listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with listener:
         listener.bind(("0.0.0.0", 4444))
         listener.settimeout(60)
 
         def sources() -> list[str]:
-            """Of what arrives, up to the honest packet that comes last."""
-            for source in (FOREIGN, "127.0.0.1", OWN):
+            """The source addresses of the packets that arrive, up to the honest packet, which is the last."""
+            for source in (FOREIGN_ADDRESS, "127.0.0.1", OWN_ADDRESS):
                 attacker.send(udp(attacker, gateway, source, f"{SUBNETS['lab']}.1", 4444, b"?"))
-            found: list[str] = []
-            while OWN not in found:
-                found.append(listener.recvfrom(100)[1][0])
-            return found
+            addresses: list[str] = []
+            while OWN_ADDRESS not in addresses:
+                addresses.append(listener.recvfrom(100)[1][0])
+            return addresses
 
-        assert sources() == [FOREIGN, OWN]
-        bed.host.run("sysctl", "-q", "-w", f"{setting}=1")
-        assert sources() == [OWN]
-        bed.host.run("sysctl", "-q", "-w", f"{setting}=0")
+        assert sources() == [FOREIGN_ADDRESS, OWN_ADDRESS]
+        testbed.host.run("sysctl", "-q", "-w", f"{setting}=1")
+        assert sources() == [OWN_ADDRESS]
+        testbed.host.run("sysctl", "-q", "-w", f"{setting}=0")
 
 
-def test_a_guest_reaches_the_public_ports_of_the_host_and_dhcp_and_dns_only(bed: AttackBed) -> None:
-    """A guest reaches what a neighbour at the uplink reaches, and DHCP and DNS of its network; no more."""
-    attacker = bed.guests["lab"][0].space
-    bound = {"0.0.0.0": 800, "127.0.0.1": 810, UPLINK: 820, "192.168.32.1": 830}
-    for address, port in bound.items():
-        bed.host.start(*script("tcp_listener"), address, str(port))
-    eventually(lambda: all(f"{at}:{port} " in bed.host.run("ss", "-Hltn") for at, port in bound.items()))
+def test_a_guest_reaches_the_public_ports_of_the_host_and_dhcp_and_dns_only(testbed: AttackTestbed) -> None:
+    """A guest reaches the ports that a neighbour at the uplink reaches, and DHCP and DNS of its network; no more."""
+    attacker = testbed.guests["lab"][0].namespace
+    listeners = {"0.0.0.0": 800, "127.0.0.1": 810, UPLINK: 820, "192.168.32.1": 830}
+    for address, port in listeners.items():
+        testbed.host.start(*script("tcp_listener"), address, str(port))
+    wait_until(lambda: all(f"{host}:{port} " in testbed.host.run("ss", "-Hltn") for host, port in listeners.items()))
     for net in SUBNETS.values():
-        bed.outside.run("ip", "route", "replace", f"{net}.0/24", "via", UPLINK)
-    bed.outside.run("ip", "route", "replace", "127.0.0.2/32", "via", UPLINK)
+        testbed.outside.run("ip", "route", "replace", f"{net}.0/24", "via", UPLINK)
+    testbed.outside.run("ip", "route", "replace", "127.0.0.2/32", "via", UPLINK)
     attacker.run("ip", "route", "replace", "127.0.0.2/32", "via", f"{SUBNETS['lab']}.1")
 
-    every = range(1, 1024)
-    assert scan(bed.outside, UPLINK, every) == {800, 820}
-    assert scan(attacker, UPLINK, every) == {800, 820}
-    assert scan(attacker, "192.168.30.1", every) == {53, 800}
+    all_ports = range(1, 1024)
+    assert scan(testbed.outside, UPLINK, all_ports) == {800, 820}
+    assert scan(attacker, UPLINK, all_ports) == {800, 820}
+    assert scan(attacker, "192.168.30.1", all_ports) == {53, 800}
     for other in ("192.168.31.1", "192.168.32.1", "127.0.0.2"):
-        assert scan(attacker, other, [53, *bound.values()]) == set()
-    # What of ours has sockets on the bridge, be it TCP or UDP.
-    lines = bed.host.run("ss", "-Hlntu").splitlines()
+        assert scan(attacker, other, [53, *listeners.values()]) == set()
+    # The ports on which our services listen on the bridge, TCP or UDP.
+    lines = testbed.host.run("ss", "-Hlntu").splitlines()
     ports = {line.split()[4].rpartition(":")[2] for line in lines if "192.168.30.1:" in line or "vn-lab:" in line}
     assert ports == {"53", "67", "547"} or ports == {"53"}
 
 
-def scan(space: Space, address: str, ports: Iterable[int]) -> set[int]:
-    """Those of the TCP ports that answer."""
-    wanted = json.dumps(list(ports))
-    return set(map(int, space.run(*script("tcp_scanner"), address, stdin=wanted, timeout=120).split()))
+def scan(namespace: Namespace, address: str, ports: Iterable[int]) -> set[int]:
+    """The TCP ports that answer."""
+    request = json.dumps(list(ports))
+    return set(map(int, namespace.run(*script("tcp_scanner"), address, stdin=request, timeout=120).split()))
 
 
-def test_a_guest_cannot_reach_guests_of_other_networks(bed: AttackBed) -> None:
+def test_a_guest_cannot_reach_guests_of_other_networks(testbed: AttackTestbed) -> None:
     """Stopped by default, also by way of the host's address, and with a source of the other network."""
-    attacker = bed.guests["lab"][0]
-    (other,) = bed.guests["other"]
-    other.space.serve()
-    assert bed.host.ask("192.168.32.2") == "192.168.32.1"
+    attacker = testbed.guests["lab"][0]
+    (other,) = testbed.guests["other"]
+    other.namespace.serve()
+    assert testbed.host.ask("192.168.32.2") == "192.168.32.1"
     for protocol in ("tcp", "udp"):
-        assert attacker.space.ask("192.168.32.2", protocol=protocol) == ""
-    assert not attacker.space.pings("192.168.32.2")
-    gateway = bed.bridge_mac("lab")
-    with tapped(other.space) as tap:
-        for source in (OWN, "192.168.32.9", "192.168.32.1", FOREIGN):
+        assert attacker.namespace.ask("192.168.32.2", protocol=protocol) == ""
+    assert not attacker.namespace.pings("192.168.32.2")
+    gateway = testbed.bridge_mac("lab")
+    with capture_frames(other.namespace) as capture:
+        for source in (OWN_ADDRESS, "192.168.32.9", "192.168.32.1", FOREIGN_ADDRESS):
             attacker.send(udp(attacker, gateway, source, "192.168.32.2", 8000, b"from lab"))
-        all_arrived(attacker, other)
-        assert not tap.received(b"from lab")
+        wait_until_delivered(attacker, other)
+        assert not capture.contains(b"from lab")
 
 
-def test_an_option_stops_dns_rebinding(bed: AttackBed) -> None:
+def test_an_option_stops_dns_rebinding(testbed: AttackTestbed) -> None:
     """DNS rebinding. Default: not stopped. `dnsmasq.options: [stop-dns-rebind]`: stopped."""
-    inside, guarded = (DnsSpace(bed.guests[name][0].space.name) for name in ("lab", "apart"))
-    for space, name in ((inside, "lab"), (guarded, "apart")):
+    inside, guarded = (NamedNamespace(testbed.guests[name][0].namespace.name) for name in ("lab", "apart"))
+    for namespace, name in ((inside, "lab"), (guarded, "apart")):
         server = f"{SUBNETS[name]}.1"
-        assert ask(space, server, GOOD) == GOOD_ADDRESS
-    assert ask(inside, f"{SUBNETS['lab']}.1", REBINDING) == f"{SUBNETS['lab']}.1"
-    assert ask(guarded, f"{SUBNETS['apart']}.1", REBINDING) == "empty"
+        assert resolve(namespace, server, PUBLIC_NAME) == PUBLIC_ADDRESS
+    assert resolve(inside, f"{SUBNETS['lab']}.1", REBINDING) == f"{SUBNETS['lab']}.1"
+    assert resolve(guarded, f"{SUBNETS['apart']}.1", REBINDING) == "empty"
 
 
-def test_a_guest_can_take_all_dynamic_addresses_of_its_network_only(bed: AttackBed) -> None:
-    """Default: it takes those of its own range, and no static host's. Option: only known hosts get any."""
-    attackers = {name: DnsSpace(bed.guests[name][0].space.name) for name in SUBNETS}
+def test_a_guest_can_take_all_dynamic_addresses_of_its_network_only(testbed: AttackTestbed) -> None:
+    """Default: it gets those of its own range, and no address of a static host. Option: only known hosts get one."""
+    attackers = {name: NamedNamespace(testbed.guests[name][0].namespace.name) for name in SUBNETS}
     assert len(take_leases(attackers["lab"], 9)) == 8
-    assert "no address available" in (bed.root / "log").read_text()
+    assert "no address available" in (testbed.root / "log").read_text()
     for name in ("lab", "apart"):
-        assert offers(attackers[name], KEPT[name], 60) == [f"{SUBNETS[name]}.1"]
+        assert offers(attackers[name], STATIC_HOST_MACS[name], 60) == [f"{SUBNETS[name]}.1"]
     assert len(take_leases(attackers["other"], 1)) == 1
     assert take_leases(attackers["apart"], 1) == {}
-    assert "no address available" not in bed.daemon.private.log("apart")
+    assert "no address available" not in testbed.daemon.private.log("apart")
 
 
-def test_a_guest_can_exhaust_the_leases_of_the_hosts_dnsmasq(bed: AttackBed) -> None:
-    """Not stopped: in a range with more addresses than its dnsmasq gives leases, one takes those of all networks.
+def test_a_guest_can_exhaust_the_leases_of_the_hosts_dnsmasq(testbed: AttackTestbed) -> None:
+    """Not stopped: in a range larger than dnsmasq's limit of leases, a guest takes the leases of all its networks.
 
-    A network with a dnsmasq of its own is not concerned.
+    A network with a dnsmasq of its own is not affected.
     """
-    wide, other = (DnsSpace(bed.guests[name][0].space.name) for name in ("wide", "other"))
-    assert 0 < len(take_leases(wide, MOST_LEASES + 1)) < MOST_LEASES + 1
+    wide, other = (NamedNamespace(testbed.guests[name][0].namespace.name) for name in ("wide", "other"))
+    assert 0 < len(take_leases(wide, MAX_LEASES + 1)) < MAX_LEASES + 1
     fresh = bytes([0x52, 0x54, 0, 9, 9, 9])
     assert not take_leases(other, 1, fresh)
-    assert "no leases left" in (bed.root / "log").read_text()
+    assert "no leases left" in (testbed.root / "log").read_text()
 
 
-def test_a_dns_flood_blocks_only_networks_of_the_same_dnsmasq(bed: AttackBed) -> None:
-    """A flood of queries that nobody answers. Not stopped for the networks of the same dnsmasq; others have theirs."""
-    attacker = bed.guests["lab"][0].space
-    (other,) = (DnsSpace(card.space.name) for card in bed.guests["other"])
-    apart = DnsSpace(bed.guests["apart"][0].space.name)
+def test_a_dns_flood_blocks_only_networks_of_the_same_dnsmasq(testbed: AttackTestbed) -> None:
+    """A flood of queries without answers. Not stopped for networks of the same dnsmasq; others are not affected."""
+    attacker = testbed.guests["lab"][0].namespace
+    (other,) = (NamedNamespace(nic.namespace.name) for nic in testbed.guests["other"])
+    apart = NamedNamespace(testbed.guests["apart"][0].namespace.name)
     flood = attacker.start(*script("dns_flood"), f"{SUBNETS['lab']}.1", SILENT_DOMAIN)
     try:
-        eventually(lambda: "Maximum number of concurrent DNS queries reached" in (bed.root / "log").read_text())
-        eventually(lambda: ask(other, f"{SUBNETS['other']}.1", f"new.{GOOD}") != GOOD_ADDRESS)
-        # Names of its own it goes on to answer, and to others who have a server of their own, all.
-        assert ask(other, f"{SUBNETS['other']}.1", NAME) == NAMED_ADDRESS
-        assert ask(apart, f"{SUBNETS['apart']}.1", f"new.{GOOD}") == GOOD_ADDRESS
+        wait_until(lambda: "Maximum number of concurrent DNS queries reached" in (testbed.root / "log").read_text())
+        wait_until(lambda: resolve(other, f"{SUBNETS['other']}.1", f"new.{PUBLIC_NAME}") != PUBLIC_ADDRESS)
+        # It still answers queries for its own names; guests that use another server get all answers.
+        assert resolve(other, f"{SUBNETS['other']}.1", NAME) == NAMED_ADDRESS
+        assert resolve(apart, f"{SUBNETS['apart']}.1", f"new.{PUBLIC_NAME}") == PUBLIC_ADDRESS
     finally:
         flood.kill()
         flood.wait()
-    eventually(lambda: ask(other, f"{SUBNETS['other']}.1", f"new.{GOOD}") == GOOD_ADDRESS)
+    wait_until(lambda: resolve(other, f"{SUBNETS['other']}.1", f"new.{PUBLIC_NAME}") == PUBLIC_ADDRESS)

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The user dnsmasq as attacker of root: what it puts in place of files that root reads, writes and removes.
+"""The user dnsmasq as an attacker of root: it replaces files that root reads, writes and removes.
 
-Each hostile file is made by a process of that user's, so that it is shown that this user can.
+Each hostile file is made by a process of that user, which shows that this user can make it.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import SHARED, Layout
-from kernel.bed import engine_script
-from kernel.dnsmasq_bed import BRIDGE_ADDRESS, SERVED, Bed, Daemon, ask, get_lease, serving
-from kernel.guard_bed import GuardedBed, eventually, plain
+from kernel.dnsmasq_testbed import BRIDGE_ADDRESS, LAB_FRAGMENT, Daemon, DnsmasqTestbed, get_lease, resolve, serving
+from kernel.guard_testbed import GuardTestbed, network_without_services
+from kernel.polling import wait_until
+from kernel.testbed import engine_script
 
-USER = "dnsmasq"
+DNSMASQ_USER = "dnsmasq"
 SECRET = "root:$y$j9T$secret"
-# Seconds in which a run ends that waits for nobody; a reader of a named pipe waits for ever.
-PATIENCE = 60.0
+# Seconds for a run that blocks on nothing; a reader of a named pipe blocks for ever.
+TIMEOUT = 60.0
 
 SOCKET = 'python3 -c "import socket,sys;socket.socket(1).bind(sys.argv[1])" "$1"'
-# A shell script that makes the file, and what is said of it; '' where that is as good as no file.
-HOSTILE = {
+# A shell script that makes the file, and the expected error; '' if the file is treated like a missing one.
+HOSTILE_FILES = {
     "a named pipe": ('mkfifo "$1"', "is a named pipe"),
     "a link to root's": ('ln -s "$2" "$1"', "link of user"),
     "a dangling link": ('ln -s "$2.made" "$1"', ""),
@@ -45,9 +46,9 @@ HOSTILE = {
     "no leases": ("printf 'x\\033[2J\\n9999999 y 192.168.30.9 z *\\n' >\"$1\"", ""),
 }
 
-# With an instance of its own, and in that of OTHER.
-LAB: dict[str, Any] = {**SERVED, "upstream": False}
-OPEN: dict[str, Any] = {**SERVED, "upstream": True}
+# With its own instance, and in the instance of OTHER.
+LAB: dict[str, Any] = {**LAB_FRAGMENT, "upstream": False}
+OPEN: dict[str, Any] = {**LAB_FRAGMENT, "upstream": True}
 OTHER: dict[str, Any] = {
     "name": "other",
     "interface": "virt1",
@@ -58,26 +59,33 @@ OTHER: dict[str, Any] = {
 
 def as_dnsmasq(script: str, *arguments: str) -> None:
     """Run a shell script as the user dnsmasq, without any capability."""
-    command = ["setpriv", f"--reuid={USER}", "--regid=nogroup", "--clear-groups", "--no-new-privs", "--inh-caps=-all"]
-    subprocess.run([*command, "sh", "-euc", script, "sh", *arguments], check=True, timeout=PATIENCE, cwd="/")
+    command = [
+        "setpriv",
+        f"--reuid={DNSMASQ_USER}",
+        "--regid=nogroup",
+        "--clear-groups",
+        "--no-new-privs",
+        "--inh-caps=-all",
+    ]
+    subprocess.run([*command, "sh", "-euc", script, "sh", *arguments], check=True, timeout=TIMEOUT, cwd="/")
 
 
 def make_hostile(what: str, path: str, secret: Path) -> None:
-    as_dnsmasq(f'rm -rf "$1"; {HOSTILE[what][0]}', path, str(secret))
+    as_dnsmasq(f'rm -rf "$1"; {HOSTILE_FILES[what][0]}', path, str(secret))
 
 
-def theirs(folder: str) -> Path:
-    """A folder of the user dnsmasq's, as its unit makes it."""
+def folder_of_dnsmasq_user(folder: str) -> Path:
+    """A folder owned by the user dnsmasq, as its unit creates it."""
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
-    shutil.chown(path, USER, "nogroup")
+    shutil.chown(path, DNSMASQ_USER, "nogroup")
     return path
 
 
 @contextlib.contextmanager
-def alone(bed: Bed, folder: Path) -> Iterator[Daemon]:
-    """A host without dnsmasq as a service of the system's."""
-    daemon = Daemon(bed.host, folder, installed=False)
+def without_system_dnsmasq(testbed: DnsmasqTestbed, folder: Path) -> Iterator[Daemon]:
+    """A host without a system dnsmasq service."""
+    daemon = Daemon(testbed.host, folder, installed=False)
     try:
         yield daemon
     finally:
@@ -93,24 +101,24 @@ def secret(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[GuardedBed]:
-    with contextlib.closing(GuardedBed(tmp_path)) as bed:
-        yield bed
+def guarded(tmp_path: Path) -> Iterator[GuardTestbed]:
+    with contextlib.closing(GuardTestbed(tmp_path)) as testbed:
+        yield testbed
 
 
-@pytest.mark.parametrize("what", HOSTILE)
+@pytest.mark.parametrize("what", HOSTILE_FILES)
 def test_leases_are_shown_without_those_of_a_hostile_file(
-    guarded: GuardedBed, tmp_path: Path, secret: Path, what: str
+    guarded: GuardTestbed, tmp_path: Path, secret: Path, what: str
 ) -> None:
-    """``virtnet leases`` and the module virt_network_info: the other instance's leases, and what is wrong."""
+    """``virtnet leases`` and the module virt_network_info: the leases of the other instance, and the error."""
     guarded.define({"name": "lab", "ipv4": {"address": "192.168.30.1/24"}})
-    folder = theirs(Paths(str(tmp_path)).private_leases)
+    folder = folder_of_dnsmasq_user(Paths(str(tmp_path)).private_leases)
     good = f"0 52:54:00:00:00:07 192.168.30.7 web{'.lab' * 2} *\n0 52:54:00:00:00:08 192.168.30.8 \x1b[2J\u202e *\n"
     as_dnsmasq('printf %s "$2" >"$1"', str(folder / f"{SHARED}.leases"), good)
     make_hostile(what, str(folder / "lab.leases"), secret)
-    fault = HOSTILE[what][1]
+    fault = HOSTILE_FILES[what][1]
     argv = guarded.host.command(*engine_script("describe_networks"), str(tmp_path))
-    described = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
+    described = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT, check=True).stdout
     shown = guarded.command("leases", check=False)
     for text in (shown, described):
         assert "192.168.30.7" in text and "192.168.30.8" in text and "web.lab.lab" in text
@@ -120,70 +128,75 @@ def test_leases_are_shown_without_those_of_a_hostile_file(
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600 and SECRET in secret.read_text()
 
 
-def test_the_guard_repairs_networks_despite_hostile_files(guarded: GuardedBed, tmp_path: Path, secret: Path) -> None:
-    """In folders of users other than root: leases, and what systemd-resolved and systemd-networkd write."""
+def test_the_guard_repairs_networks_despite_hostile_files(guarded: GuardTestbed, tmp_path: Path, secret: Path) -> None:
+    """In folders of users other than root: leases, and files of systemd-resolved and systemd-networkd."""
     paths = Paths(str(tmp_path))
-    guarded.play(plain("lab", ipv4={"address": "192.168.30.1/24"}))
-    leases, resolve = theirs(paths.private_leases), theirs(str(tmp_path / "run/systemd/resolve"))
-    links = theirs(str(tmp_path / "run/systemd/netif/links"))
+    guarded.run_playbook(network_without_services("lab", ipv4={"address": "192.168.30.1/24"}))
+    leases, resolved_folder = (
+        folder_of_dnsmasq_user(paths.private_leases),
+        folder_of_dnsmasq_user(str(tmp_path / "run/systemd/resolve")),
+    )
+    links = folder_of_dnsmasq_user(str(tmp_path / "run/systemd/netif/links"))
     hostile = [leases / "lab.leases", leases / f"{SHARED}.leases", *(links / str(number) for number in range(1, 30))]
-    for path in (*hostile, resolve / "stub-resolv.conf", resolve / "resolv.conf"):
+    for path in (*hostile, resolved_folder / "stub-resolv.conf", resolved_folder / "resolv.conf"):
         make_hostile("a named pipe", str(path), secret)
-    (tmp_path / "etc/resolv.conf").symlink_to(resolve / "stub-resolv.conf")
-    begun = time.monotonic()
+    (tmp_path / "etc/resolv.conf").symlink_to(resolved_folder / "stub-resolv.conf")
+    start = time.monotonic()
     guarded.start_guard()
     guarded.host.run("ip", "link", "delete", "vn-lab")
-    eventually(lambda: guarded.link("vn-lab"), PATIENCE)
-    eventually(guarded.is_idle, PATIENCE)
+    wait_until(lambda: guarded.link("vn-lab"), TIMEOUT)
+    wait_until(guarded.is_idle, TIMEOUT)
     assert "resolv.conf is a named pipe, not a file; move it away" in guarded.journal
     assert "lab" in guarded.command("list")
     assert "resolv.conf is a named pipe" in guarded.command("check", check=False)
     assert guarded.stop_guard() == 0
-    assert time.monotonic() - begun < 2 * PATIENCE
+    assert time.monotonic() - start < 2 * TIMEOUT
 
 
-@pytest.mark.parametrize("what", HOSTILE)
+@pytest.mark.parametrize("what", HOSTILE_FILES)
 def test_a_network_comes_to_an_instance_with_a_hostile_lease_file(
-    bed: Bed, tmp_path: Path, secret: Path, what: str
+    testbed: DnsmasqTestbed, tmp_path: Path, secret: Path, what: str
 ) -> None:
-    """The leases of the network go along, those of the others are served on, and root writes nothing elsewhere."""
-    bed.bridge("virt1", "192.168.101.1/24")
-    with alone(bed, tmp_path) as daemon:
+    """The network's leases move with it, the others are still served, and root writes nothing elsewhere."""
+    testbed.bridge("virt1", "192.168.101.1/24")
+    with without_system_dnsmasq(testbed, tmp_path) as daemon:
         shared = Layout(daemon.paths).leases(SHARED)
         daemon.converge(OTHER, LAB)
-        first = get_lease(bed.guest, tmp_path, "vmone")["ip"]
+        first = get_lease(testbed.guest, tmp_path, "vmone")["ip"]
         make_hostile(what, shared, secret)
-        begun = time.monotonic()
+        start = time.monotonic()
         plan = daemon.converge(OTHER, OPEN)
-        assert time.monotonic() - begun < PATIENCE
-        fault = HOSTILE[what][1]
+        assert time.monotonic() - start < TIMEOUT
+        fault = HOSTILE_FILES[what][1]
         assert [note for note in plan.notes if fault and fault in note and shared in note] or not fault, plan.notes
-        assert ask(bed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
+        assert resolve(testbed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
         assert not daemon.converge(OTHER, OPEN).changes
         status = os.lstat(shared)
-        assert stat.S_ISREG(status.st_mode) and Path(shared).owner() == USER
+        assert stat.S_ISREG(status.st_mode) and Path(shared).owner() == DNSMASQ_USER
         assert SECRET not in Path(shared).read_text()
         assert SECRET in secret.read_text() and secret.owner() == "root"
         assert not Path(f"{secret}.made").exists()
 
 
-def test_a_network_leaves_an_instance_with_a_hostile_lease_file(bed: Bed, tmp_path: Path, secret: Path) -> None:
-    with alone(bed, tmp_path) as daemon:
+def test_a_network_leaves_an_instance_with_a_hostile_lease_file(
+    testbed: DnsmasqTestbed, tmp_path: Path, secret: Path
+) -> None:
+    with without_system_dnsmasq(testbed, tmp_path) as daemon:
         daemon.converge(LAB)
-        get_lease(bed.guest, tmp_path, "vmone")
+        get_lease(testbed.guest, tmp_path, "vmone")
         source = Layout(daemon.paths).leases("lab")
         make_hostile("a named pipe", source, secret)
         (note,) = daemon.converge(OPEN).notes
         assert note == f"leases are not read: {source} is a named pipe, not a file; move it away"
-        assert get_lease(bed.guest, tmp_path, "vmone")["ip"]
+        assert get_lease(testbed.guest, tmp_path, "vmone")["ip"]
 
 
-def test_the_systems_dnsmasq_is_not_restarted_where_it_would_not_come_back(
-    bed: Bed, tmp_path: Path, secret: Path
+def test_the_system_dnsmasq_is_not_restarted_if_it_would_not_start_again(
+    testbed: DnsmasqTestbed, tmp_path: Path, secret: Path
 ) -> None:
-    """Where the folder of its leases is the user dnsmasq's, as Fedora's: refused before anything is touched."""
-    with serving(bed, tmp_path, "bind-dynamic\n") as daemon:
-        shutil.chown(tmp_path, USER)
+    """If the parent of the lease folder belongs to the user dnsmasq, as in Fedora: refused before any change."""
+    with serving(testbed, tmp_path, "bind-dynamic\n") as daemon:
+        shutil.chown(tmp_path, DNSMASQ_USER)
         make_hostile("a named pipe", f"{tmp_path}/leases", secret)
         pid = daemon.pid
         with pytest.raises(VirtnetError, match=r"would not start again: its lease file .* is a named pipe"):

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A guest of an isolated network that looks for a name server of the host which knows the names of others.
+"""A guest of an isolated network looks for a name server of the host that resolves outside names.
 
 docs/docsite/rst/security.rst names these tests. The service on port 53 listens on all addresses, as a stock dnsmasq
 does.
@@ -14,33 +14,33 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kernel.bed import UPLINK, Bed, Space, script
-from kernel.nft_bed import network, plug
+from kernel.nft_testbed import network, plug
+from kernel.testbed import UPLINK, Namespace, NamespaceTestbed, script
 
 A, B = "192.168.30", "192.168.31"
 NAME_SERVER = 53
 
 
 @pytest.fixture
-def bed(tmp_path: Path) -> Iterator[Bed]:
-    made = Bed(tmp_path)
+def testbed(tmp_path: Path) -> Iterator[NamespaceTestbed]:
+    testbed = NamespaceTestbed(tmp_path)
     try:
-        yield made
+        yield testbed
     finally:
-        made.close()
+        testbed.close()
 
 
-def host_with_a_name_server(bed: Bed, **more: object) -> Space:
-    """Returns a guest of the network a, beside a nat network b."""
-    bed.task("nft", [network("a", A, **more), network("b", B)])
-    guest = plug(bed, "a", A)
-    plug(bed, "b", B)
-    bed.host.serve(NAME_SERVER)
+def host_with_a_name_server(testbed: NamespaceTestbed, **options: object) -> Namespace:
+    """Returns a guest of the network a; b is a nat network."""
+    testbed.task("nft", [network("a", A, **options), network("b", B)])
+    guest = plug(testbed, "a", A)
+    plug(testbed, "b", B)
+    testbed.host.serve(NAME_SERVER)
     return guest
 
 
-def reached(guest: Space, port: int = NAME_SERVER) -> set[str]:
-    """Where the guest gets an answer, of the addresses of the host, by TCP or UDP."""
+def reached(guest: Namespace, port: int = NAME_SERVER) -> set[str]:
+    """The addresses of the host at which the guest gets an answer, by TCP or UDP."""
     return {
         f"{protocol} {address}"
         for address in (f"{A}.1", f"{B}.1", UPLINK)
@@ -50,7 +50,7 @@ def reached(guest: Space, port: int = NAME_SERVER) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("mode", "dns", "there"),
+    ("mode", "dns", "reachable"),
     [
         ("nat", True, {f"{A}.1", UPLINK}),
         ("isolated", True, {f"{A}.1"}),
@@ -58,29 +58,31 @@ def reached(guest: Space, port: int = NAME_SERVER) -> set[str]:
     ],
 )
 def test_an_isolated_guest_asks_no_name_server_but_that_of_its_network(
-    bed: Bed, mode: str, dns: bool, there: set[str]
+    testbed: NamespaceTestbed, mode: str, dns: bool, reachable: set[str]
 ) -> None:
-    guest = host_with_a_name_server(bed, mode=mode, dns=dns)
-    assert reached(guest) == {f"{protocol} {address}" for address in there for protocol in ("tcp", "udp")}
-    # Another service of the host is not a name server.
-    bed.host.serve(8000)
+    guest = host_with_a_name_server(testbed, mode=mode, dns=dns)
+    assert reached(guest) == {f"{protocol} {address}" for address in reachable for protocol in ("tcp", "udp")}
+    # Other services of the host are not name servers.
+    testbed.host.serve(8000)
     assert f"tcp {UPLINK}" in reached(guest, 8000)
 
 
 @pytest.mark.parametrize("dns", [True, False])
-def test_a_network_that_becomes_isolated_loses_the_other_name_servers_at_once(bed: Bed, dns: bool) -> None:
-    """Also for a guest that goes on asking from the same port, so that the kernel remembers its questions."""
-    guest = host_with_a_name_server(bed)
-    asking = guest.start(*script("dns_asker"), UPLINK)
-    assert asking.stdout is not None
-    assert asking.stdout.readline() == "answer\n"
-    bed.task("nft", [network("a", A, "isolated", dns=dns), network("b", B)])
-    asking.terminate()
-    assert _last(asking) == "silence"
-    assert bed.task("nft", [network("a", A, "isolated", dns=dns), network("b", B)])["changed"] is False
+def test_a_network_that_becomes_isolated_loses_the_other_name_servers_at_once(
+    testbed: NamespaceTestbed, dns: bool
+) -> None:
+    """Also for a guest that goes on sending from the same port, so that conntrack has an entry for its queries."""
+    guest = host_with_a_name_server(testbed)
+    client = guest.start(*script("dns_asker"), UPLINK)
+    assert client.stdout is not None
+    assert client.stdout.readline() == "answer\n"
+    testbed.task("nft", [network("a", A, "isolated", dns=dns), network("b", B)])
+    client.terminate()
+    assert _last_line(client) == "silence"
+    assert testbed.task("nft", [network("a", A, "isolated", dns=dns), network("b", B)])["changed"] is False
 
 
-def _last(asking: subprocess.Popen[str]) -> str:
-    """What the guest said when it was told to end: whether there was an answer to the questions that came after."""
-    assert asking.stdout is not None
-    return asking.stdout.read().split()[-1]
+def _last_line(client: subprocess.Popen[str]) -> str:
+    """The output of the guest after it was stopped: whether later queries got an answer."""
+    assert client.stdout is not None
+    return client.stdout.read().split()[-1]

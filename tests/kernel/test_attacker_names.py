@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Guests that claim names of others by DHCP, before the system's dnsmasq and before private instances.
+"""Guests that claim names of others by DHCP, with the system's dnsmasq and with private instances.
 
 docs/docsite/rst/security.rst names these tests.
 
@@ -19,20 +19,20 @@ from typing import Any
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import NoUsableDnsmasq
 from kernel.dhcp_client import dhcp6, forge_decline, forge_release, take_leases
-from kernel.dnsmasq_bed import (
+from kernel.dnsmasq_testbed import (
     BRIDGE_ADDRESS,
+    LAB_FRAGMENT,
     LAN_ADDRESS,
-    SERVED,
     SILENT,
-    Bed,
     Daemon,
-    ask,
-    eventually,
+    DnsmasqTestbed,
     get_lease,
     open_folder,
+    resolve,
     running,
 )
-from kernel.test_dnsmasq_private import NoSystem
+from kernel.polling import eventually
+from kernel.test_dnsmasq_private import DaemonWithoutService
 
 WEB_MAC, DB_MAC = bytes([0x52, 0x54, 0, 0, 0, 0xAA]), bytes([0x52, 0x54, 0, 0, 0, 0xBB])
 WEB, ATTACKER = "192.168.100.50", bytes([0x52, 0x54, 0, 6, 6, 6])
@@ -40,7 +40,7 @@ HOSTS = [
     {"mac": WEB_MAC.hex(":"), "name": "web", "ip": WEB},
     {"mac": DB_MAC.hex(":"), "name": "db"},
 ]
-LAB: dict[str, Any] = {**SERVED, "hosts": HOSTS}
+LAB: dict[str, Any] = {**LAB_FRAGMENT, "hosts": HOSTS}
 OTHER_ADDRESS, OTHER_IP = "192.168.101.1", "192.168.101.50"
 OTHER: dict[str, Any] = {
     "name": "other",
@@ -49,18 +49,18 @@ OTHER: dict[str, Any] = {
     "ranges": [{"start": "192.168.101.2", "end": "192.168.101.200"}],
     "domain": "other.test",
 }
-NOTHING = "empty"
+NO_ANSWER = "empty"
 
 
 @contextlib.contextmanager
-def served(bed: Bed, folder: Path, instance: str) -> Iterator[Daemon]:
-    """Both networks, by the system's dnsmasq of a stock Debian or by private instances on a host without it."""
-    bed.bridge("virt1", f"{OTHER_ADDRESS}/24")
+def serve_both_networks(testbed: DnsmasqTestbed, folder: Path, instance: str) -> Iterator[Daemon]:
+    """Both networks, served by the system's dnsmasq of a stock Debian or by private instances on a host without it."""
+    testbed.bridge("virt1", f"{OTHER_ADDRESS}/24")
     with contextlib.ExitStack() as stack:
         if instance == "system":
-            daemon = stack.enter_context(running(Daemon(bed.host, folder)))
+            daemon = stack.enter_context(running(Daemon(testbed.host, folder)))
         else:
-            daemon = NoSystem(bed.host, folder)
+            daemon = DaemonWithoutService(testbed.host, folder)
             stack.callback(daemon.private.close)
         yield daemon
 
@@ -70,123 +70,127 @@ def instance(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def named(bed: Bed, name: str, server: str = BRIDGE_ADDRESS, kind: str = "A") -> str:
-    """What the name server says, asked by the host at its address on the bridge, as by a guest."""
-    return ask(bed.host, server, name, kind)
+def lookup(testbed: DnsmasqTestbed, name: str, server: str = BRIDGE_ADDRESS, kind: str = "A") -> str:
+    """The answer of the name server to the host, at its address on the bridge, as for a guest."""
+    return resolve(testbed.host, server, name, kind)
 
 
-def replug(bed: Bed, bridge: str) -> None:
-    bed.unplug()
-    bed.plug(bridge)
-    assert eventually(lambda: "state forwarding" in bed.host.run("bridge", "link", "show", "dev", "tap0").stdout)
+def replug(testbed: DnsmasqTestbed, bridge: str) -> None:
+    testbed.unplug()
+    testbed.plug(bridge)
+    assert eventually(lambda: "state forwarding" in testbed.host.run("bridge", "link", "show", "dev", "tap0").stdout)
 
 
 @pytest.mark.parametrize("claimed", ["{}", "{}.virt.test", "{}.x"])
 @pytest.mark.parametrize("host", ["web", "WEB", "db"])
 def test_the_name_of_a_static_host_without_a_lease_is_not_given_to_another_guest(
-    bed: Bed, tmp_path: Path, instance: str, host: str, claimed: str
+    testbed: DnsmasqTestbed, tmp_path: Path, instance: str, host: str, claimed: str
 ) -> None:
-    with served(bed, tmp_path, instance) as daemon:
+    with serve_both_networks(testbed, tmp_path, instance) as daemon:
         daemon.converge(LAB, OTHER)
-        taken = take_leases(bed.guest, 1, ATTACKER, claimed.format(host))
-        assert taken
-        right = {"web": WEB, "db": NOTHING}[host.lower()]
-        assert named(bed, f"{host.lower()}.virt.test") == right
-        if instance == "system" or right == WEB:
-            assert named(bed, host.lower()) == right
-        # An honest name is given.
-        honest = take_leases(bed.guest, 1, bytes([0x52, 0x54, 0, 7, 7, 7]), "vm")
-        assert named(bed, "vm.virt.test") == next(iter(honest.values()))
+        leases = take_leases(testbed.guest, 1, ATTACKER, claimed.format(host))
+        assert leases
+        expected = {"web": WEB, "db": NO_ANSWER}[host.lower()]
+        assert lookup(testbed, f"{host.lower()}.virt.test") == expected
+        if instance == "system" or expected == WEB:
+            assert lookup(testbed, host.lower()) == expected
+        # A name that is free is given.
+        honest = take_leases(testbed.guest, 1, bytes([0x52, 0x54, 0, 7, 7, 7]), "vm")
+        assert lookup(testbed, "vm.virt.test") == next(iter(honest.values()))
 
 
-def test_a_static_host_has_its_name_with_its_lease(bed: Bed, tmp_path: Path, instance: str) -> None:
-    with served(bed, tmp_path, instance) as daemon:
+def test_a_static_host_has_its_name_with_its_lease(testbed: DnsmasqTestbed, tmp_path: Path, instance: str) -> None:
+    with serve_both_networks(testbed, tmp_path, instance) as daemon:
         daemon.converge(LAB, OTHER)
-        take_leases(bed.guest, 1, ATTACKER, "db")
-        leases = take_leases(bed.guest, 1, DB_MAC, "db")
-        assert named(bed, "db.virt.test") == leases[DB_MAC]
-        assert take_leases(bed.guest, 1, WEB_MAC, "something") == {WEB_MAC: WEB}
-        assert named(bed, "web.virt.test") == WEB
-        assert named(bed, "50.100.168.192.in-addr.arpa", kind="PTR") == "web.virt.test."
-        assert named(bed, "something.virt.test") == NOTHING
+        take_leases(testbed.guest, 1, ATTACKER, "db")
+        leases = take_leases(testbed.guest, 1, DB_MAC, "db")
+        assert lookup(testbed, "db.virt.test") == leases[DB_MAC]
+        assert take_leases(testbed.guest, 1, WEB_MAC, "something") == {WEB_MAC: WEB}
+        assert lookup(testbed, "web.virt.test") == WEB
+        assert lookup(testbed, "50.100.168.192.in-addr.arpa", kind="PTR") == "web.virt.test."
+        assert lookup(testbed, "something.virt.test") == NO_ANSWER
 
 
-def test_guests_of_other_networks_of_the_same_dnsmasq_do_not_get_it_either(
-    bed: Bed, tmp_path: Path, instance: str
+def test_guests_of_other_networks_of_the_same_dnsmasq_do_not_get_the_name(
+    testbed: DnsmasqTestbed, tmp_path: Path, instance: str
 ) -> None:
-    with served(bed, tmp_path, instance) as daemon:
+    with serve_both_networks(testbed, tmp_path, instance) as daemon:
         daemon.converge(LAB, OTHER)
-        replug(bed, "virt1")
-        stranger = take_leases(bed.guest, 1, ATTACKER, "web")
-        assert stranger
-        take_leases(bed.guest, 1, bytes([0x52, 0x54, 0, 8, 8, 8]), "db")
-        assert named(bed, "web.virt.test") == named(bed, "web") == WEB
-        assert named(bed, "db.virt.test") == named(bed, "db") == NOTHING
+        replug(testbed, "virt1")
+        leases = take_leases(testbed.guest, 1, ATTACKER, "web")
+        assert leases
+        take_leases(testbed.guest, 1, bytes([0x52, 0x54, 0, 8, 8, 8]), "db")
+        assert lookup(testbed, "web.virt.test") == lookup(testbed, "web") == WEB
+        assert lookup(testbed, "db.virt.test") == lookup(testbed, "db") == NO_ANSWER
 
 
-def test_two_guests_of_one_name_on_two_networks_of_a_private_dnsmasq_both_have_it(bed: Bed, tmp_path: Path) -> None:
-    with served(bed, tmp_path, "private") as daemon:
+def test_two_guests_of_one_name_on_two_networks_of_a_private_dnsmasq_both_get_it(
+    testbed: DnsmasqTestbed, tmp_path: Path
+) -> None:
+    with serve_both_networks(testbed, tmp_path, "private") as daemon:
         daemon.converge(LAB, OTHER)
         assert daemon.private.starts == ["_shared"]
-        mine = take_leases(bed.guest, 1, ATTACKER, "vm")
-        replug(bed, "virt1")
-        theirs = take_leases(bed.guest, 1, bytes([0x52, 0x54, 0, 9, 9, 9]), "vm")
-        assert named(bed, "vm.virt.test") == next(iter(mine.values()))
-        assert named(bed, "vm.other.test", OTHER_ADDRESS) == next(iter(theirs.values()))
+        first = take_leases(testbed.guest, 1, ATTACKER, "vm")
+        replug(testbed, "virt1")
+        second = take_leases(testbed.guest, 1, bytes([0x52, 0x54, 0, 9, 9, 9]), "vm")
+        assert lookup(testbed, "vm.virt.test") == next(iter(first.values()))
+        assert lookup(testbed, "vm.other.test", OTHER_ADDRESS) == next(iter(second.values()))
 
 
 def test_networks_without_a_domain_keep_plain_names_and_share_none_with_those_that_have_one(
-    bed: Bed, tmp_path: Path
+    testbed: DnsmasqTestbed, tmp_path: Path
 ) -> None:
     plain = {**OTHER, "domain": None}
-    with served(bed, tmp_path, "private") as daemon:
+    with serve_both_networks(testbed, tmp_path, "private") as daemon:
         daemon.converge(plain)
         assert daemon.private.starts == ["_shared"]
-        replug(bed, "virt1")
-        guest = take_leases(bed.guest, 1, ATTACKER, "vm")
+        replug(testbed, "virt1")
+        guest = take_leases(testbed.guest, 1, ATTACKER, "vm")
         daemon.converge(plain, LAB)
-        assert named(bed, "vm", OTHER_ADDRESS) == next(iter(guest.values()))
-        replug(bed, "virt0")
-        take_leases(bed.guest, 1, bytes([0x52, 0x54, 0, 9, 9, 9]), "vm")
-        assert named(bed, "vm", OTHER_ADDRESS) == next(iter(guest.values()))
+        assert lookup(testbed, "vm", OTHER_ADDRESS) == next(iter(guest.values()))
+        replug(testbed, "virt0")
+        take_leases(testbed.guest, 1, bytes([0x52, 0x54, 0, 9, 9, 9]), "vm")
+        assert lookup(testbed, "vm", OTHER_ADDRESS) == next(iter(guest.values()))
         assert not daemon.converge(plain, LAB).changes
 
 
 @pytest.mark.parametrize("name", ["wpad", "WPAD", "isatap", "localhost", "wpad.virt.test", "localhost.localdomain"])
 def test_a_guest_does_not_get_a_name_that_has_a_meaning_of_its_own(
-    bed: Bed, tmp_path: Path, instance: str, name: str
+    testbed: DnsmasqTestbed, tmp_path: Path, instance: str, name: str
 ) -> None:
-    with served(bed, tmp_path, instance) as daemon:
+    with serve_both_networks(testbed, tmp_path, instance) as daemon:
         daemon.converge(LAB, OTHER)
-        (address,) = take_leases(bed.guest, 1, ATTACKER, name).values()
+        (address,) = take_leases(testbed.guest, 1, ATTACKER, name).values()
         label = name.lower().partition(".")[0]
-        for asked in (label, f"{label}.virt.test"):
-            assert address not in named(bed, asked)
-        assert named(bed, f"{'.'.join(reversed(address.split('.')))}.in-addr.arpa", kind="PTR") == NOTHING
+        for queried in (label, f"{label}.virt.test"):
+            assert address not in lookup(testbed, queried)
+        assert lookup(testbed, f"{'.'.join(reversed(address.split('.')))}.in-addr.arpa", kind="PTR") == NO_ANSWER
 
 
 def test_ipv6_addresses_of_another_guest_are_not_given_to_the_name_of_a_static_host(
-    bed: Bed, tmp_path: Path, instance: str
+    testbed: DnsmasqTestbed, tmp_path: Path, instance: str
 ) -> None:
-    bed.no_bridges()
-    for space in (bed.guest, bed.host):
-        space.run("sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
-    bed.bridge()
-    bed.host.run("ip", "address", "add", "fd00:100::1/64", "dev", "virt0", "nodad")
-    bed.plug()
+    testbed.delete_bridges()
+    for namespace in (testbed.guest, testbed.host):
+        namespace.run("sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
+    testbed.bridge()
+    testbed.host.run("ip", "address", "add", "fd00:100::1/64", "dev", "virt0", "nodad")
+    testbed.plug()
     ipv6 = {"address": "fd00:100::1/64", "ranges": [{"start": "fd00:100::100", "end": "fd00:100::1ff"}]}
-    with served(bed, tmp_path, instance) as daemon:
+    with serve_both_networks(testbed, tmp_path, instance) as daemon:
         daemon.converge({**LAB, "ipv6": ipv6}, OTHER)
-        given = dhcp6(bed.guest, tmp_path, name="web.virt.test")
-        assert given["new_ip6_address"].startswith("fd00:100::1")
+        lease = dhcp6(testbed.guest, tmp_path, name="web.virt.test")
+        assert lease["new_ip6_address"].startswith("fd00:100::1")
         for name in ("web.virt.test", "web"):
-            assert named(bed, name, kind="AAAA") == NOTHING
-        assert named(bed, "web.virt.test") == WEB
+            assert lookup(testbed, name, kind="AAAA") == NO_ANSWER
+        assert lookup(testbed, "web.virt.test") == WEB
 
 
 @pytest.mark.parametrize("form", ["nul", "dot", "dots", "dns-encoded", "ascii", "partial", "both"])
 @pytest.mark.parametrize("host", ["web", "db"])
-def test_no_form_of_a_name_gets_it(bed: Bed, tmp_path: Path, instance: str, host: str, form: str) -> None:
+def test_no_form_of_a_name_claims_it(
+    testbed: DnsmasqTestbed, tmp_path: Path, instance: str, host: str, form: str
+) -> None:
     """Host name (RFC 2132 section 3.14) and client FQDN (RFC 4702), also by a guest that had another name before."""
     label = host.encode()
     encoded = bytes([len(label)]) + label
@@ -199,14 +203,14 @@ def test_no_form_of_a_name_gets_it(bed: Bed, tmp_path: Path, instance: str, host
         "partial": _option(81, b"\x04\0\0" + encoded),
         "both": _option(81, b"\0\0\0-") + _option(12, label),
     }[form]
-    with served(bed, tmp_path, instance) as daemon:
+    with serve_both_networks(testbed, tmp_path, instance) as daemon:
         daemon.converge(LAB, OTHER)
         for before in (b"", _option(12, b"vm")):
             if before:
-                take_leases(bed.guest, 1, ATTACKER, options=before)
-            assert take_leases(bed.guest, 1, ATTACKER, options=options)
+                take_leases(testbed.guest, 1, ATTACKER, options=before)
+            assert take_leases(testbed.guest, 1, ATTACKER, options=options)
             for name in (host, f"{host}.virt.test"):
-                assert named(bed, name) in (WEB, NOTHING)
+                assert lookup(testbed, name) in (WEB, NO_ANSWER)
 
 
 def _option(number: int, content: bytes) -> bytes:
@@ -220,117 +224,123 @@ RECORDS: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("case", RECORDS)
-def test_a_record_of_the_same_name_leaves_no_gap(bed: Bed, tmp_path: Path, instance: str, case: str) -> None:
-    names, claimed, right = RECORDS[case]
-    with served(bed, tmp_path, instance) as daemon:
+def test_a_record_of_the_same_name_leaves_no_gap(
+    testbed: DnsmasqTestbed, tmp_path: Path, instance: str, case: str
+) -> None:
+    names, claimed, expected = RECORDS[case]
+    with serve_both_networks(testbed, tmp_path, instance) as daemon:
         daemon.converge({**LAB, "names": names}, OTHER)
-        (address,) = take_leases(bed.guest, 1, ATTACKER, claimed).values()
-        assert named(bed, f"{claimed}.virt.test") == right
-        assert named(bed, claimed) != address
+        (address,) = take_leases(testbed.guest, 1, ATTACKER, claimed).values()
+        assert lookup(testbed, f"{claimed}.virt.test") == expected
+        assert lookup(testbed, claimed) != address
 
 
-def test_a_network_without_a_name_server_keeps_the_names_of_its_static_hosts(bed: Bed, tmp_path: Path) -> None:
-    """The system's dnsmasq answers others with the names of its guests."""
-    with served(bed, tmp_path, "system") as daemon:
+def test_a_network_without_a_name_server_keeps_the_names_of_its_static_hosts(
+    testbed: DnsmasqTestbed, tmp_path: Path
+) -> None:
+    """The system's dnsmasq resolves the names of its guests for others too."""
+    with serve_both_networks(testbed, tmp_path, "system") as daemon:
         daemon.converge({**LAB, "dns": False}, OTHER)
-        assert take_leases(bed.guest, 1, ATTACKER, "web")
-        assert named(bed, "web.virt.test", OTHER_ADDRESS) == named(bed, "web", OTHER_ADDRESS) == NOTHING
-        take_leases(bed.guest, 1, WEB_MAC, "web")
-        assert named(bed, "web.virt.test", OTHER_ADDRESS) == WEB
+        assert take_leases(testbed.guest, 1, ATTACKER, "web")
+        assert lookup(testbed, "web.virt.test", OTHER_ADDRESS) == lookup(testbed, "web", OTHER_ADDRESS) == NO_ANSWER
+        take_leases(testbed.guest, 1, WEB_MAC, "web")
+        assert lookup(testbed, "web.virt.test", OTHER_ADDRESS) == WEB
 
 
 @pytest.mark.parametrize("host", ["web", "db"])
 def test_a_network_with_the_same_domain_gives_the_name_to_none_of_its_guests(
-    bed: Bed, tmp_path: Path, instance: str, host: str
+    testbed: DnsmasqTestbed, tmp_path: Path, instance: str, host: str
 ) -> None:
-    with served(bed, tmp_path, instance) as daemon:
+    with serve_both_networks(testbed, tmp_path, instance) as daemon:
         daemon.converge(LAB, {**OTHER, "domain": LAB["domain"]})
-        replug(bed, "virt1")
-        (address,) = take_leases(bed.guest, 1, ATTACKER, host).values()
+        replug(testbed, "virt1")
+        (address,) = take_leases(testbed.guest, 1, ATTACKER, host).values()
         for server in (BRIDGE_ADDRESS, OTHER_ADDRESS):
-            assert named(bed, f"{host}.virt.test", server) != address
-            assert named(bed, host, server) != address
+            assert lookup(testbed, f"{host}.virt.test", server) != address
+            assert lookup(testbed, host, server) != address
 
 
 def test_a_run_that_does_not_name_a_network_knows_that_its_guests_have_ipv6(
-    bed: Bed, tmp_path: Path, instance: str
+    testbed: DnsmasqTestbed, tmp_path: Path, instance: str
 ) -> None:
-    bed.host.run("ip", "address", "add", "fd00:101::1/64", "dev", "virt0", "nodad")
+    testbed.host.run("ip", "address", "add", "fd00:101::1/64", "dev", "virt0", "nodad")
     ipv6 = {"address": "fd00:101::1/64", "ranges": [{"start": "fd00:101::100", "end": "fd00:101::1ff"}]}
     lab = {**LAB, "domain": None, "ipv6": ipv6}
     host = {"mac": "52:54:00:00:00:cc", "name": "mail", "ip": OTHER_IP}
     other = {**OTHER, "domain": None, "hosts": [host]}
-    with served(bed, tmp_path, instance) as daemon:
+    with serve_both_networks(testbed, tmp_path, instance) as daemon:
         daemon.converge(lab, other)
         for networks in ((lab, other), (other,), (lab,)):
             assert not daemon.converge(*networks).changes
 
 
 @pytest.mark.parametrize("own", ["host-record=web,10.1.0.80", "addn-hosts={0}/names", "address=/web/10.1.0.80"])
-def test_a_name_that_the_administrator_gave_to_another_host_stays_its_own(bed: Bed, own: str) -> None:
+def test_a_name_that_the_administrator_gave_to_another_host_stays_its_own(testbed: DnsmasqTestbed, own: str) -> None:
     with open_folder() as folder:
         (folder / "names").write_text("10.1.0.80 Web # the old one\n")
-        bed.bridge("virt1", f"{OTHER_ADDRESS}/24")
-        with running(Daemon(bed.host, folder, own.format(folder) + "\n")) as daemon:
-            assert ask(bed.lan, LAN_ADDRESS, "web") == "10.1.0.80"
+        testbed.bridge("virt1", f"{OTHER_ADDRESS}/24")
+        with running(Daemon(testbed.host, folder, own.format(folder) + "\n")) as daemon:
+            assert resolve(testbed.lan, LAN_ADDRESS, "web") == "10.1.0.80"
             daemon.converge(LAB, OTHER)
-            take_leases(bed.guest, 1, ATTACKER, "web")
-            assert ask(bed.lan, LAN_ADDRESS, "web") == "10.1.0.80"
-            assert named(bed, "web.virt.test") == WEB
+            take_leases(testbed.guest, 1, ATTACKER, "web")
+            assert resolve(testbed.lan, LAN_ADDRESS, "web") == "10.1.0.80"
+            assert lookup(testbed, "web.virt.test") == WEB
             assert not daemon.converge(LAB, OTHER).changes
 
 
 def test_a_name_that_a_guest_had_before_is_the_static_hosts_with_its_lease_or_address(
-    bed: Bed, tmp_path: Path, instance: str
+    testbed: DnsmasqTestbed, tmp_path: Path, instance: str
 ) -> None:
-    """Not stopped before: dnsmasq takes no name out of a lease, not when it is renewed or read at a start either."""
-    with served(bed, tmp_path, instance) as daemon:
+    """Not stopped before: dnsmasq removes no name from a lease, not at its renewal and not when it reads the file."""
+    with serve_both_networks(testbed, tmp_path, instance) as daemon:
         daemon.converge({**LAB, "hosts": []}, OTHER)
-        (first,) = take_leases(bed.guest, 1, ATTACKER, "db").values()
-        take_leases(bed.guest, 1, bytes([0x52, 0x54, 0, 7, 7, 7]), "web")
+        (first,) = take_leases(testbed.guest, 1, ATTACKER, "db").values()
+        take_leases(testbed.guest, 1, bytes([0x52, 0x54, 0, 7, 7, 7]), "web")
         daemon.converge(LAB, OTHER)
-        assert named(bed, "web.virt.test") == WEB
-        take_leases(bed.guest, 1, ATTACKER, "db")
-        assert named(bed, "db.virt.test") == first
-        leases = take_leases(bed.guest, 1, DB_MAC, "db")
-        take_leases(bed.guest, 1, ATTACKER, "db")
-        assert named(bed, "db.virt.test") == leases[DB_MAC]
+        assert lookup(testbed, "web.virt.test") == WEB
+        take_leases(testbed.guest, 1, ATTACKER, "db")
+        assert lookup(testbed, "db.virt.test") == first
+        leases = take_leases(testbed.guest, 1, DB_MAC, "db")
+        take_leases(testbed.guest, 1, ATTACKER, "db")
+        assert lookup(testbed, "db.virt.test") == leases[DB_MAC]
 
 
 def test_a_forged_release_frees_neither_the_address_nor_the_name_of_a_static_host(
-    bed: Bed, tmp_path: Path, instance: str
+    testbed: DnsmasqTestbed, tmp_path: Path, instance: str
 ) -> None:
-    with served(bed, tmp_path, instance) as daemon:
+    with serve_both_networks(testbed, tmp_path, instance) as daemon:
         daemon.converge(LAB, OTHER)
-        assert take_leases(bed.guest, 1, WEB_MAC, "web") == {WEB_MAC: WEB}
-        bed.guest.run("ip", "address", "replace", "192.168.100.250/24", "dev", "eth0")
-        forge_release(bed.guest, WEB_MAC, WEB, BRIDGE_ADDRESS)
-        assert WEB not in take_leases(bed.guest, 3, ATTACKER, "web").values()
-        assert named(bed, "web.virt.test") == WEB
-        assert take_leases(bed.guest, 1, WEB_MAC, "web") == {WEB_MAC: WEB}
+        assert take_leases(testbed.guest, 1, WEB_MAC, "web") == {WEB_MAC: WEB}
+        testbed.guest.run("ip", "address", "replace", "192.168.100.250/24", "dev", "eth0")
+        forge_release(testbed.guest, WEB_MAC, WEB, BRIDGE_ADDRESS)
+        assert WEB not in take_leases(testbed.guest, 3, ATTACKER, "web").values()
+        assert lookup(testbed, "web.virt.test") == WEB
+        assert take_leases(testbed.guest, 1, WEB_MAC, "web") == {WEB_MAC: WEB}
 
 
 def test_a_forged_decline_takes_the_address_of_a_static_host_for_a_while_but_not_its_name(
-    bed: Bed, tmp_path: Path, instance: str
+    testbed: DnsmasqTestbed, tmp_path: Path, instance: str
 ) -> None:
-    """Not stopped here: dnsmasq cannot tell who sent it."""
-    with served(bed, tmp_path, instance) as daemon:
+    """Not stopped here: dnsmasq cannot tell who sent the message."""
+    with serve_both_networks(testbed, tmp_path, instance) as daemon:
         daemon.converge(LAB, OTHER)
-        assert take_leases(bed.guest, 1, WEB_MAC, "web") == {WEB_MAC: WEB}
-        forge_decline(bed.guest, WEB_MAC, WEB, BRIDGE_ADDRESS)
-        (elsewhere,) = take_leases(bed.guest, 1, WEB_MAC, "web").values()
-        assert elsewhere != WEB
-        assert WEB not in take_leases(bed.guest, 3, ATTACKER, "web").values()
-        assert named(bed, "web.virt.test") == WEB
+        assert take_leases(testbed.guest, 1, WEB_MAC, "web") == {WEB_MAC: WEB}
+        forge_decline(testbed.guest, WEB_MAC, WEB, BRIDGE_ADDRESS)
+        (other_address,) = take_leases(testbed.guest, 1, WEB_MAC, "web").values()
+        assert other_address != WEB
+        assert WEB not in take_leases(testbed.guest, 3, ATTACKER, "web").values()
+        assert lookup(testbed, "web.virt.test") == WEB
 
 
-def test_a_private_dnsmasq_says_nothing_of_itself(bed: Bed, tmp_path: Path) -> None:
+def test_a_private_dnsmasq_does_not_identify_itself(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     """Queries of class CHAOS (RFC 4892)."""
-    with served(bed, tmp_path, "private") as daemon:
+    with serve_both_networks(testbed, tmp_path, "private") as daemon:
         daemon.converge(LAB)
         for name in ("version.bind", "authors.bind", "servers.bind", "cachesize.bind"):
-            done = bed.host.run("dig", "+time=1", "+tries=1", f"@{BRIDGE_ADDRESS}", "CHAOS", "TXT", name, check=False)
-            assert "dnsmasq" not in done.stdout and "ANSWER: 0" in done.stdout
+            result = testbed.host.run(
+                "dig", "+time=1", "+tries=1", f"@{BRIDGE_ADDRESS}", "CHAOS", "TXT", name, check=False
+            )
+            assert "dnsmasq" not in result.stdout and "ANSWER: 0" in result.stdout
 
 
 ISOLATED = {**LAB, "upstream": False, "router": False}
@@ -338,10 +348,10 @@ ISOLATED = {**LAB, "upstream": False, "router": False}
 
 @pytest.mark.parametrize("before", [(), (OTHER,), (LAB,)], ids=["fresh", "beside-nat", "was-nat"])
 def test_an_isolated_network_is_not_served_by_a_name_server_that_knows_others(
-    bed: Bed, tmp_path: Path, before: tuple[dict[str, Any], ...]
+    testbed: DnsmasqTestbed, tmp_path: Path, before: tuple[dict[str, Any], ...]
 ) -> None:
-    """A stock dnsmasq holds port 53 of every address: refused, nothing changed; without a name server it is served."""
-    with served(bed, tmp_path, "system") as daemon:
+    """A stock dnsmasq holds port 53 of every address: refused, nothing changed; without DNS the network is served."""
+    with serve_both_networks(testbed, tmp_path, "system") as daemon:
         if before:
             daemon.converge(*before)
         fragments = daemon.fragments
@@ -349,16 +359,21 @@ def test_an_isolated_network_is_not_served_by_a_name_server_that_knows_others(
             daemon.converge(ISOLATED, OTHER)
         assert daemon.fragments == fragments
         daemon.converge({**ISOLATED, "dns": False}, OTHER)
-        lease = get_lease(bed.guest, tmp_path, "vmone")
+        lease = get_lease(testbed.guest, tmp_path, "vmone")
         assert lease["ip"] and "dns" not in lease
 
 
-def test_an_isolated_network_beside_a_dnsmasq_that_leaves_room_has_a_private_one(bed: Bed, tmp_path: Path) -> None:
+def test_an_isolated_network_gets_a_private_dnsmasq_if_the_system_dnsmasq_leaves_the_ports_free(
+    testbed: DnsmasqTestbed, tmp_path: Path
+) -> None:
     config = "bind-dynamic\nexcept-interface=virt0\n"
-    bed.bridge("virt1", f"{OTHER_ADDRESS}/24")
-    with running(Daemon(bed.host, tmp_path, config)) as daemon:
+    testbed.bridge("virt1", f"{OTHER_ADDRESS}/24")
+    with running(Daemon(testbed.host, tmp_path, config)) as daemon:
         plan = daemon.converge(ISOLATED, OTHER)
-        assert {one["name"]: one["instance"] for one in plan.result} == {"lab": "private", "other": "system"}
-        lease = get_lease(bed.guest, tmp_path, "vmone")
-        assert eventually(lambda: ask(bed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == lease["ip"])
-        assert ask(bed.guest, BRIDGE_ADDRESS) in (NOTHING, SILENT, "refused", "")
+        assert {network["name"]: network["instance"] for network in plan.result} == {
+            "lab": "private",
+            "other": "system",
+        }
+        lease = get_lease(testbed.guest, tmp_path, "vmone")
+        assert eventually(lambda: resolve(testbed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == lease["ip"])
+        assert resolve(testbed.guest, BRIDGE_ADDRESS) in (NO_ANSWER, SILENT, "refused", "")

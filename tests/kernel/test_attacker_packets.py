@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A guest as attacker by packets that are of no connection: no inside address gets out, no other network answers.
+"""Attacks with packets of no connection: no inside address leaves, and no other network answers.
 
 docs/docsite/rst/security.rst has a row for each test.
 """
@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel.bed import OUTSIDE, UPLINK, Bed, Space, script
-from kernel.frames import Card, Tap, entered, ip, on_one_processor, tapped, udp
-from kernel.guard_bed import eventually
-from kernel.nft_bed import wait_for_addresses
-from kernel.odd_packets import ICMP as ICMP4
-from kernel.odd_packets import ICMPV6 as ICMP6
-from kernel.odd_packets import SCAN, TCP, about, icmp, odd, tcp, unreachable
+from kernel.frames import FrameCapture, Nic, capture_frames, in_namespace, ip, on_one_processor, udp
+from kernel.nft_testbed import wait_for_addresses
+from kernel.polling import wait_until
+from kernel.testbed import OUTSIDE, UPLINK, Namespace, NamespaceTestbed, script
+from kernel.untracked_packets import ICMP as ICMP4
+from kernel.untracked_packets import ICMPV6 as ICMP6
+from kernel.untracked_packets import SCAN, TCP, embedded_udp, icmp, tcp, unreachable, untracked_payloads
 
 OUTSIDES = {4: OUTSIDE, 6: "2001:db8::1"}
 MODES = {"a": "nat", "b": "nat", "r": "routed", "i": "isolated"}
@@ -33,7 +33,7 @@ def subnets(name: str) -> list[str]:
     return [f"{NETS[name][4]}0/24", f"{NETS[name][6]}/64"]
 
 
-class PacketBed(Bed):
+class PacketTestbed(NamespaceTestbed):
     """A guest .2 in each network, and one on a bridge where the host has no address."""
 
     def __init__(self, root: Path) -> None:
@@ -44,98 +44,100 @@ class PacketBed(Bed):
             *({"name": f"br-{n}", "addresses": [f"{net[4]}1/24", f"{net[6]}1/64"]} for n, net in NETS.items()),
             {"name": "br-bare"},
         ])  # fmt: skip
-        for space, address in ((self.host, "2001:db8::2"), (self.outside, OUTSIDES[6])):
-            space.run("ip", "address", "add", f"{address}/64", "dev", "eth0", "nodad")
+        for namespace, address in ((self.host, "2001:db8::2"), (self.outside, OUTSIDES[6])):
+            namespace.run("ip", "address", "add", f"{address}/64", "dev", "eth0", "nodad")
         self.host.run("ip", "-6", "route", "add", "default", "via", OUTSIDES[6])
         for net in NETS.values():
             self.outside.run("ip", "route", "add", f"{net[4]}0/24", "via", UPLINK)
             self.outside.run("ip", "route", "add", f"{net[6]}/64", "via", "2001:db8::2")
-        self.guests = {name: self._member(name) for name in NETS}
-        self.bare = Card.of(self.guest("br-bare", "192.168.50.2/24"))
+        self.guests = {name: self._add_member(name) for name in NETS}
+        self.bare = Nic.of(self.add_guest("br-bare", "192.168.50.2/24"))
         self.outside.serve()
         self.host.serve()
-        wait_for_addresses(*self.spaces)
+        wait_for_addresses(*self.namespaces)
 
-    def rules(self, **more: Any) -> None:
+    def rules(self, **options: Any) -> None:
         self.task("nft", [
-            *({"name": n, "bridge": f"br-{n}", "mode": mode, "subnets": subnets(n), **more.get(n, {})}
+            *({"name": n, "bridge": f"br-{n}", "mode": mode, "subnets": subnets(n), **options.get(n, {})}
               for n, mode in MODES.items()),
             {"name": "bare", "bridge": "br-bare", "mode": "isolated"},
         ])  # fmt: skip
 
-    def _member(self, name: str) -> Card:
+    def _add_member(self, name: str) -> Nic:
         net = NETS[name]
-        guest = self.guest(f"br-{name}", f"{net[4]}2/24", gateway=f"{net[4]}1")
+        guest = self.add_guest(f"br-{name}", f"{net[4]}2/24", gateway=f"{net[4]}1")
         guest.run("ip", "address", "add", f"{net[6]}2/64", "dev", "eth0", "nodad")
         guest.run("ip", "-6", "route", "add", "default", "via", f"{net[6]}1")
         guest.serve()
-        return Card.of(guest)
+        return Nic.of(guest)
 
     def gateway(self, name: str) -> str:
         return str(self.link(f"br-{name}")["address"])
 
-    def passed(self, card: Card, name: str) -> None:
-        """All that this one sent before has come to where it goes."""
-        assert card.space.pings(f"{NETS[name][4]}1")
+    def wait_until_passed(self, nic: Nic, name: str) -> None:
+        """Wait until all packets that this guest sent before have arrived."""
+        assert nic.namespace.pings(f"{NETS[name][4]}1")
 
 
 @pytest.fixture(scope="module")
-def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PacketBed]:
+def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PacketTestbed]:
     with on_one_processor():
-        made = PacketBed(tmp_path_factory.mktemp("packets"))
+        testbed = PacketTestbed(tmp_path_factory.mktemp("packets"))
         try:
-            yield made
+            yield testbed
         finally:
-            made.close()
+            testbed.close()
 
 
 def packed(address: str) -> bytes:
     return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
 
 
-def sources(tap: Tap) -> set[str]:
-    """Where the IP packets of a tap come from."""
-    found = set()
-    for frame in tap.drained():
+def sources(capture: FrameCapture) -> set[str]:
+    """The source addresses of the IP packets that a tap captured."""
+    addresses = set()
+    for frame in capture.read_frames():
         kind = frame[12:14]
         if kind == b"\x08\x00":
-            found.add(socket.inet_ntop(socket.AF_INET, frame[26:30]))
+            addresses.add(socket.inet_ntop(socket.AF_INET, frame[26:30]))
         elif kind == b"\x86\xdd":
-            found.add(socket.inet_ntop(socket.AF_INET6, frame[22:38]))
-    return found
+            addresses.add(socket.inet_ntop(socket.AF_INET6, frame[22:38]))
+    return addresses
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_packets_without_a_connection_do_not_reach_the_outside(bed: PacketBed, family: int) -> None:
-    """Stopped in mode nat: NAT is not asked about them, so that they would leave with the guest's own address."""
-    attacker, own, gateway = bed.guests["a"], f"{NETS['a'][family]}2", bed.gateway("a")
+def test_packets_without_a_connection_do_not_reach_the_outside(testbed: PacketTestbed, family: int) -> None:
+    """Stopped in mode nat: NAT does not apply to such packets, so they would leave with the guest's own address."""
+    attacker, own, gateway = testbed.guests["a"], f"{NETS['a'][family]}2", testbed.gateway("a")
     target = OUTSIDES[family]
-    assert attacker.space.ask(target) in (UPLINK, "2001:db8::2")
-    left = {}
-    for name, (protocol, payload) in odd(own, target).items():
-        with tapped(bed.outside) as tap:
+    assert attacker.namespace.ask(target) in (UPLINK, "2001:db8::2")
+    passed = {}
+    for name, (protocol, payload) in untracked_payloads(own, target).items():
+        with capture_frames(testbed.outside) as capture:
             attacker.send(ip(attacker, gateway, own, target, protocol, payload))
-            bed.passed(attacker, "a")
-            left[name] = own in sources(tap)
-    assert not [name for name, seen in left.items() if seen]
+            testbed.wait_until_passed(attacker, "a")
+            passed[name] = own in sources(capture)
+    assert not [name for name, reached in passed.items() if reached]
     for protocol in ("tcp", "udp"):
-        assert attacker.space.ask(target, protocol=protocol) in (UPLINK, "2001:db8::2")
-    assert attacker.space.pings(target)
+        assert attacker.namespace.ask(target, protocol=protocol) in (UPLINK, "2001:db8::2")
+    assert attacker.namespace.pings(target)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", ["a", "r", "i"])
-def test_other_addresses_of_the_host_do_not_answer_to_odd_tcp_flags(bed: PacketBed, name: str, family: int) -> None:
-    """Stopped: neither an open nor a closed port of another network's address answers to NULL, FIN or XMAS."""
-    attacker, own, gateway = bed.guests[name], f"{NETS[name][family]}2", bed.gateway(name)
+def test_other_addresses_of_the_host_do_not_answer_to_unusual_tcp_flags(
+    testbed: PacketTestbed, name: str, family: int
+) -> None:
+    """Stopped: a port of another network's address, open or closed, does not answer NULL, FIN or XMAS scans."""
+    attacker, own, gateway = testbed.guests[name], f"{NETS[name][family]}2", testbed.gateway(name)
     other = f"{NETS['b'][family]}1"
-    with tapped(attacker.space) as tap:
+    with capture_frames(attacker.namespace) as capture:
         for flags in SCAN.values():
             for port in (8000, 9):
                 attacker.send(ip(attacker, gateway, own, other, TCP, tcp(own, other, port, flags)))
-        bed.passed(attacker, name)
-        # A refusal is no answer: each address and port gets the same.
-        answers = [frame for frame in tap.drained() if packed(other) in frame[22:42] and _is_tcp(frame)]
+        testbed.wait_until_passed(attacker, name)
+        # A rejection reveals nothing: it is the same for each address and port.
+        answers = [frame for frame in capture.read_frames() if packed(other) in frame[22:42] and _is_tcp(frame)]
     assert not answers
 
 
@@ -146,164 +148,164 @@ def _is_tcp(frame: bytes) -> bool:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", ["a", "r", "i"])
 def test_packets_without_a_connection_do_not_reach_guests_of_other_networks(
-    bed: PacketBed, name: str, family: int
+    testbed: PacketTestbed, name: str, family: int
 ) -> None:
-    """Stopped, whatever they are."""
-    attacker, own, gateway = bed.guests[name], f"{NETS[name][family]}2", bed.gateway(name)
-    other, victim = f"{NETS['b'][family]}2", bed.guests["b"]
-    with tapped(victim.space) as tap:
-        for protocol, payload in odd(own, other).values():
+    """Stopped, whatever the protocol."""
+    attacker, own, gateway = testbed.guests[name], f"{NETS[name][family]}2", testbed.gateway(name)
+    other, victim = f"{NETS['b'][family]}2", testbed.guests["b"]
+    with capture_frames(victim.namespace) as capture:
+        for protocol, payload in untracked_payloads(own, other).values():
             attacker.send(ip(attacker, gateway, own, other, protocol, payload))
-        bed.passed(attacker, name)
-        bed.passed(victim, "b")
-        assert own not in sources(tap)
+        testbed.wait_until_passed(attacker, name)
+        testbed.wait_until_passed(victim, "b")
+        assert own not in sources(capture)
 
 
 @pytest.mark.parametrize("name", ["a", "r", "i"])
-def test_an_icmp_error_about_a_connection_of_another_guest_is_dropped(bed: PacketBed, name: str) -> None:
-    """Stopped: it belongs to a connection that netfilter knows, but this guest has no part in it.
+def test_an_icmp_error_about_a_connection_of_another_guest_is_dropped(testbed: PacketTestbed, name: str) -> None:
+    """Stopped: the error refers to a connection in conntrack to which this guest does not belong.
 
-    With NAT nobody within can guess how the connection looks outside; so here it has none.
+    With NAT no guest can guess the outer addresses of a connection; so there is no NAT here.
     """
-    attacker, own, gateway = bed.guests[name], f"{NETS[name][6]}2", bed.gateway(name)
-    other, victim, target = f"{NETS['b'][6]}2", bed.guests["b"], OUTSIDES[6]
-    bed.rules(b={"nat": {"ipv6": False}})
+    attacker, own, gateway = testbed.guests[name], f"{NETS[name][6]}2", testbed.gateway(name)
+    other, victim, target = f"{NETS['b'][6]}2", testbed.guests["b"], OUTSIDES[6]
+    testbed.rules(b={"nat": {"ipv6": False}})
     try:
         # From a port that the attacker has guessed.
-        assert victim.space.run(*script("udp_ask"), target, "8000", "40404").strip() == other
-        error = unreachable(own, other, about(other, target, 8000, 40404))
-        with tapped(victim.space) as tap:
+        assert victim.namespace.run(*script("udp_ask"), target, "8000", "40404").strip() == other
+        error = unreachable(own, other, embedded_udp(other, target, 8000, 40404))
+        with capture_frames(victim.namespace) as capture:
             attacker.send(ip(attacker, gateway, own, other, ICMP6, error))
-            bed.passed(attacker, name)
-            bed.passed(victim, "b")
-            assert own not in sources(tap)
+            testbed.wait_until_passed(attacker, name)
+            testbed.wait_until_passed(victim, "b")
+            assert own not in sources(capture)
     finally:
-        bed.rules()
+        testbed.rules()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", ["a", "r"])
-def test_an_icmp_error_with_a_spoofed_source_is_dropped(bed: PacketBed, name: str, family: int) -> None:
-    """Stopped: of an error too the source is one of the network's, though the connection is the guest's own."""
-    attacker, own, gateway = bed.guests[name], f"{NETS[name][family]}2", bed.gateway(name)
+def test_an_icmp_error_with_a_spoofed_source_is_dropped(testbed: PacketTestbed, name: str, family: int) -> None:
+    """Stopped: errors too must have a source of the network, even for the guest's own connection."""
+    attacker, own, gateway = testbed.guests[name], f"{NETS[name][family]}2", testbed.gateway(name)
     target, foreign = OUTSIDES[family], {4: "198.51.100.77", 6: "2001:db8:bad::77"}[family]
-    with entered(bed.outside):
+    with in_namespace(testbed.outside):
         outside = socket.socket(socket.AF_INET6 if family == 6 else socket.AF_INET, socket.SOCK_DGRAM)
-    with outside, tapped(bed.outside) as tap:
+    with outside, capture_frames(testbed.outside) as capture:
         outside.bind(("", 40405))
-        # Of a network in mode nat the guest has to be the one who begins.
+        # In mode nat the guest must open the connection.
         attacker.send(udp(attacker, gateway, own, target, 40405, b"first"))
         outside.settimeout(20)
         _data, peer = outside.recvfrom(100)
         outside.sendto(b"answer", peer)
-        eventually(lambda: attacker.space.pings(f"{NETS[name][family]}1"))
-        error = unreachable(foreign, target, about(target, own, 40405, 40405))
+        wait_until(lambda: attacker.namespace.pings(f"{NETS[name][family]}1"))
+        error = unreachable(foreign, target, embedded_udp(target, own, 40405, 40405))
         attacker.send(ip(attacker, gateway, foreign, target, ICMP6 if family == 6 else ICMP4, error))
-        bed.passed(attacker, name)
-        assert foreign not in sources(tap)
+        testbed.wait_until_passed(attacker, name)
+        assert foreign not in sources(capture)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_an_icmp_error_of_a_guest_reaches_the_outside(bed: PacketBed, family: int) -> None:
-    """What the kernel of a guest says of a closed port: with NAT, and to who asked."""
-    guest, own = bed.guests["a"], f"{NETS['a'][family]}2"
+def test_an_icmp_error_of_a_guest_reaches_the_outside(testbed: PacketTestbed, family: int) -> None:
+    """The kernel of a guest reports a closed port: through NAT, and to the sender."""
+    guest, own = testbed.guests["a"], f"{NETS['a'][family]}2"
     forward = {"protocol": "udp", "port": 7777, "to": own, "to_port": 7777}
-    bed.rules(a={"port_forwards": [forward]})
+    testbed.rules(a={"port_forwards": [forward]})
     host = {4: UPLINK, 6: "2001:db8::2"}[family]
     try:
-        with tapped(bed.outside) as tap:
-            refused = bed.outside.run(*script("udp_ask"), host, "7777").strip()
-            seen = sources(tap)
+        with capture_frames(testbed.outside) as capture:
+            refused = testbed.outside.run(*script("udp_ask"), host, "7777").strip()
+            addresses = sources(capture)
     finally:
-        bed.rules()
+        testbed.rules()
     assert refused == "refused"
-    assert own not in seen
-    assert guest.space.pings(OUTSIDES[family])
+    assert own not in addresses
+    assert guest.namespace.pings(OUTSIDES[family])
 
 
-def test_a_guest_without_addresses_cannot_reach_the_host(bed: PacketBed) -> None:
-    """Stopped: the host's addresses on other networks, though netfilter tracks no frame of such a bridge."""
-    attacker = bed.bare
-    with entered(bed.host):
+def test_a_guest_without_addresses_cannot_reach_the_host(testbed: PacketTestbed) -> None:
+    """Stopped: the host's addresses on other networks, although conntrack does not track such a bridge's frames."""
+    attacker = testbed.bare
+    with in_namespace(testbed.host):
         listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with listener:
         listener.bind(("0.0.0.0", 4444))
         listener.setblocking(False)
         for name in ("b", "r"):
             address = f"{NETS[name][4]}1"
-            attacker.send(udp(attacker, bed.gateway("bare"), f"{NETS['a'][4]}9", address, 4444, b"from bare"))
-        bed.passed(bed.guests["a"], "a")
+            attacker.send(udp(attacker, testbed.gateway("bare"), f"{NETS['a'][4]}9", address, 4444, b"from bare"))
+        testbed.wait_until_passed(testbed.guests["a"], "a")
         with pytest.raises(BlockingIOError):
             listener.recvfrom(100)
 
 
 @pytest.mark.parametrize("mode", ["routed", "open"])
 def test_asymmetric_routes_work_in_modes_routed_and_open(tmp_path: Path, mode: str) -> None:
-    """It works in the modes routed and open, where netfilter sees half of it and takes that for invalid."""
-    made = Bed(tmp_path)
+    """It works in the modes routed and open, where conntrack sees one direction only and marks it invalid."""
+    testbed = NamespaceTestbed(tmp_path)
     try:
         subnet = "192.168.60"
-        made.task("nft", [{"name": "x", "bridge": "br-x", "mode": mode, "subnets": [f"{subnet}.0/24"]}])
-        made.task("bridge", [{"name": "br-x", "addresses": [f"{subnet}.1/24"]}])
-        made.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
-        guest = made.guest("br-x", f"{subnet}.2/24", gateway=f"{subnet}.1")
-        _second_way(made, guest, f"{subnet}.2")
+        testbed.task("nft", [{"name": "x", "bridge": "br-x", "mode": mode, "subnets": [f"{subnet}.0/24"]}])
+        testbed.task("bridge", [{"name": "br-x", "addresses": [f"{subnet}.1/24"]}])
+        testbed.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+        guest = testbed.add_guest("br-x", f"{subnet}.2/24", gateway=f"{subnet}.1")
+        _add_second_path(testbed, guest, f"{subnet}.2")
         guest.serve()
-        made.outside.serve()
-        # From the outside straight to the guest, and back by the host; then the other way round.
-        assert made.outside.ask(f"{subnet}.2") == OUTSIDE
+        testbed.outside.serve()
+        # From the outside directly to the guest, and back through the host; then the other way round.
+        assert testbed.outside.ask(f"{subnet}.2") == OUTSIDE
         assert guest.ask(OUTSIDE, source=f"{subnet}.2") == f"{subnet}.2"
-        assert float(made.outside.run("python3", "-S", str(PROBE), "send", f"{subnet}.2", "8001", "300")) > 0
+        assert float(testbed.outside.run("python3", "-S", str(PROBE), "send", f"{subnet}.2", "8001", "300")) > 0
         assert float(guest.run("python3", "-S", str(PROBE), "send", OUTSIDE, "8001", "300")) > 0
-        count = made.host.run("conntrack", "-S")
+        count = testbed.host.run("conntrack", "-S")
         assert "invalid=" in count
     finally:
-        made.close()
+        testbed.close()
 
 
 PROBE = Path(__file__).with_name("probe.py")
 
 
-def _second_way(made: Bed, guest: Space, address: str) -> None:
-    """A wire from the outside to the guest that the host does not know of, for packets to the guest."""
-    made.outside.run("ip", "link", "add", "direct", "type", "veth", "peer", "name", "direct", "netns", guest.name)
-    for space, own in ((made.outside, "198.51.100.1/30"), (guest, "198.51.100.2/30")):
-        space.run("ip", "address", "add", own, "dev", "direct")
-        space.run("ip", "link", "set", "direct", "up")
-        space.run("sysctl", "-q", "-w", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.direct.rp_filter=0")
-    made.outside.run("ip", "route", "add", f"{address}/32", "via", "198.51.100.2", "src", OUTSIDE)
+def _add_second_path(testbed: NamespaceTestbed, guest: Namespace, address: str) -> None:
+    """A direct link from the outside to the guest, unknown to the host, for packets to the guest."""
+    testbed.outside.run("ip", "link", "add", "direct", "type", "veth", "peer", "name", "direct", "netns", guest.name)
+    for namespace, own in ((testbed.outside, "198.51.100.1/30"), (guest, "198.51.100.2/30")):
+        namespace.run("ip", "address", "add", own, "dev", "direct")
+        namespace.run("ip", "link", "set", "direct", "up")
+        namespace.run("sysctl", "-q", "-w", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.direct.rp_filter=0")
+    testbed.outside.run("ip", "route", "add", f"{address}/32", "via", "198.51.100.2", "src", OUTSIDE)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_frames_with_partial_checksums_are_accepted(bed: PacketBed, family: int) -> None:
-    """A veth or virtio device leaves checksums to the host; such packets are not taken for wrong."""
-    guest = bed.guests["a"].space
-    bed.host.run("sysctl", "-q", "-w", "net.netfilter.nf_conntrack_checksum=1")
+def test_frames_with_partial_checksums_are_accepted(testbed: PacketTestbed, family: int) -> None:
+    """A veth or virtio device leaves checksums to the host; such packets are not treated as corrupt."""
+    guest = testbed.guests["a"].namespace
+    testbed.host.run("sysctl", "-q", "-w", "net.netfilter.nf_conntrack_checksum=1")
     assert float(guest.run("python3", "-S", str(PROBE), "send", OUTSIDES[family], "8001", "300")) > 0
     for protocol in ("tcp", "udp"):
         assert guest.ask(OUTSIDES[family], protocol=protocol)
         assert guest.ask(f"{NETS['a'][family]}1", protocol=protocol)
 
 
-def test_a_connection_goes_on_after_conntrack_lost_it(bed: PacketBed) -> None:
-    """It goes on: what comes in its midst is a connection that begins (nf_conntrack_tcp_loose)."""
-    guest = bed.guests["a"].space
+def test_a_connection_continues_after_conntrack_is_flushed(testbed: PacketTestbed) -> None:
+    """It continues: packets in the middle of a connection start a new entry (nf_conntrack_tcp_loose)."""
+    guest = testbed.guests["a"].namespace
     sender = guest.start(*script("tcp_pause"), OUTSIDE)
     assert sender.stdout is not None and sender.stdin is not None
     assert sender.stdout.readline() == "ready\n"
-    bed.host.run("conntrack", "-F")
+    testbed.host.run("conntrack", "-F")
     sender.stdin.write("\n")
     sender.stdin.flush()
     assert sender.stdout.readline() == "done\n"
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_host_answers_an_odd_ping_at_the_gateways_address(bed: PacketBed, family: int) -> None:
-    """The host goes on to answer honest packets at the address of the guest's own network."""
-    attacker, own, gateway = bed.guests["i"], f"{NETS['i'][family]}2", bed.gateway("i")
+def test_the_host_answers_an_unusual_ping_at_the_gateways_address(testbed: PacketTestbed, family: int) -> None:
+    """The host still answers honest packets at its address on the guest's own network."""
+    attacker, own, gateway = testbed.guests["i"], f"{NETS['i'][family]}2", testbed.gateway("i")
     protocol, kind = PING[family]
-    with tapped(attacker.space) as tap:
+    with capture_frames(attacker.namespace) as capture:
         target = f"{NETS['i'][family]}1"
         attacker.send(ip(attacker, gateway, own, target, protocol, icmp(own, target, kind, 0, b"\0\7\0\7")))
-        bed.passed(attacker, "i")
-        assert target in sources(tap)
+        testbed.wait_until_passed(attacker, "i")
+        assert target in sources(capture)

@@ -11,88 +11,90 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel.bed import OUTSIDE, PROBE, UPLINK, Bed, Space
+from kernel.testbed import OUTSIDE, PROBE, UPLINK, Namespace, NamespaceTestbed
 
 HOST, GUEST = "192.168.30.1", "192.168.30.2"
-SIZE = 1500  # kilobytes, of which 64 KiB are a burst
+SIZE = 1500  # Kilobytes, of which 64 KiB are a burst.
 LIMIT = {"average": 500}
 BOTH = {"inbound": LIMIT, "outbound": LIMIT}
 
 
 @pytest.fixture
-def bed(tmp_path: Path) -> Iterator[Bed]:
-    made = Bed(tmp_path)
-    yield made
-    made.close()
+def testbed(tmp_path: Path) -> Iterator[NamespaceTestbed]:
+    testbed = NamespaceTestbed(tmp_path)
+    yield testbed
+    testbed.close()
 
 
 def lab(**bandwidth: Any) -> dict[str, Any]:
     return {"name": "br-lab", "addresses": [f"{HOST}/24"], **({"bandwidth": bandwidth} if bandwidth else {})}
 
 
-def run(bed: Bed, wanted: dict[str, Any]) -> Any:
-    """A run that does what it said, and a second one that has nothing to do."""
-    foreseen = bed.task("bridge", [wanted], check=True)
-    done = bed.task("bridge", [wanted])
-    assert done == foreseen and not done.get("failed"), done
-    assert not bed.task("bridge", [wanted])["changed"]
-    return done
+def run(testbed: NamespaceTestbed, bridge: dict[str, Any]) -> Any:
+    """A run that makes the predicted changes, and a second one that changes nothing."""
+    predicted = testbed.task("bridge", [bridge], check=True)
+    result = testbed.task("bridge", [bridge])
+    assert result == predicted and not result.get("failed"), result
+    assert not testbed.task("bridge", [bridge])["changed"]
+    return result
 
 
-def plug(bed: Bed) -> Space:
-    guest = bed.guest("br-lab", f"{GUEST}/24")
+def plug(testbed: NamespaceTestbed) -> Namespace:
+    guest = testbed.add_guest("br-lab", f"{GUEST}/24")
     guest.serve()
     return guest
 
 
-def takes(sender: Space, address: str) -> float:
-    """Seconds that SIZE takes to be sent and acknowledged."""
+def transfer_seconds(sender: Namespace, address: str) -> float:
+    """Seconds until SIZE has been sent and acknowledged."""
     return float(sender.run(sys.executable, str(PROBE), "send", address, "8001", str(SIZE), timeout=120))
 
 
-def table(bed: Bed) -> str:
-    return bed.host.run("nft", "list", "table", "netdev", "virtnet", check=False)
+def table(testbed: NamespaceTestbed) -> str:
+    return testbed.host.run("nft", "list", "table", "netdev", "virtnet", check=False)
 
 
-def test_each_direction_is_limited_by_itself_and_free_again_without_the_option(bed: Bed) -> None:
-    run(bed, lab())
-    guest = plug(bed)
-    bed.host.serve()
-    least = (SIZE - 70) / LIMIT["average"] / 2
-    run(bed, lab(inbound=LIMIT))
-    limited = takes(bed.host, GUEST)
-    assert limited > least
-    assert takes(guest, HOST) < limited / 2
-    run(bed, lab(outbound=LIMIT))
-    assert takes(bed.host, GUEST) < limited / 2
-    assert takes(guest, HOST) > least
-    run(bed, lab(**BOTH))
-    assert takes(bed.host, GUEST) > least
-    assert takes(guest, HOST) > least
-    run(bed, lab())
-    assert takes(bed.host, GUEST) < limited / 2
-    assert takes(guest, HOST) < limited / 2
-    assert (bed.host.run("tc", "qdisc", "show", "dev", "br-lab").split()[1], table(bed)) == ("noqueue", "")
+def test_each_direction_is_limited_separately_and_unlimited_without_the_option(testbed: NamespaceTestbed) -> None:
+    run(testbed, lab())
+    guest = plug(testbed)
+    testbed.host.serve()
+    minimum = (SIZE - 70) / LIMIT["average"] / 2
+    run(testbed, lab(inbound=LIMIT))
+    limited = transfer_seconds(testbed.host, GUEST)
+    assert limited > minimum
+    assert transfer_seconds(guest, HOST) < limited / 2
+    run(testbed, lab(outbound=LIMIT))
+    assert transfer_seconds(testbed.host, GUEST) < limited / 2
+    assert transfer_seconds(guest, HOST) > minimum
+    run(testbed, lab(**BOTH))
+    assert transfer_seconds(testbed.host, GUEST) > minimum
+    assert transfer_seconds(guest, HOST) > minimum
+    run(testbed, lab())
+    assert transfer_seconds(testbed.host, GUEST) < limited / 2
+    assert transfer_seconds(guest, HOST) < limited / 2
+    assert (testbed.host.run("tc", "qdisc", "show", "dev", "br-lab").split()[1], table(testbed)) == ("noqueue", "")
 
 
 @pytest.mark.parametrize("value", ["0", "1"])
-def test_guests_of_a_limited_network_get_out_whatever_br_netfilter_says(bed: Bed, value: str) -> None:
-    bed.outside.serve()
-    bed.host.run("sysctl", "-q", "-w", f"net.bridge.bridge-nf-call-iptables={value}")
-    bed.task("nft", [{"name": "a", "bridge": "br-lab", "subnets": ["192.168.30.0/24"]}])
-    run(bed, lab(**BOTH))
-    guest = bed.guest("br-lab", f"{GUEST}/24", gateway=HOST)
+def test_guests_of_a_limited_network_reach_the_outside_with_and_without_br_netfilter(
+    testbed: NamespaceTestbed, value: str
+) -> None:
+    testbed.outside.serve()
+    testbed.host.run("sysctl", "-q", "-w", f"net.bridge.bridge-nf-call-iptables={value}")
+    testbed.task("nft", [{"name": "a", "bridge": "br-lab", "subnets": ["192.168.30.0/24"]}])
+    run(testbed, lab(**BOTH))
+    guest = testbed.add_guest("br-lab", f"{GUEST}/24", gateway=HOST)
     for protocol in ("tcp", "udp"):
         assert guest.ask(OUTSIDE, protocol=protocol) == UPLINK
 
 
-def test_tc_and_nft_show_libvirts_units(bed: Bed) -> None:
+def test_tc_and_nft_show_libvirts_units(testbed: NamespaceTestbed) -> None:
     inbound, outbound = {"average": 1000, "peak": 5000, "burst": 5120}, {"average": 128, "peak": 256, "burst": 256}
-    run(bed, lab(inbound=inbound, outbound=outbound))
-    assert "rate 8Mbit ceil 40Mbit burst 5Mb" in bed.host.run("tc", "class", "show", "dev", "br-lab")
-    assert "limit rate over 250 kbytes/second" in table(bed)
-    assert "limit rate over 125 kbytes/second burst 131 kbytes" in table(bed)
-    changes = run(bed, lab(inbound={**inbound, "average": 1001}, outbound={"average": 128}))["changes"]
+    run(testbed, lab(inbound=inbound, outbound=outbound))
+    assert "rate 8Mbit ceil 40Mbit burst 5Mb" in testbed.host.run("tc", "class", "show", "dev", "br-lab")
+    assert "limit rate over 250 kbytes/second" in table(testbed)
+    assert "limit rate over 125 kbytes/second burst 131 kbytes" in table(testbed)
+    changes = run(testbed, lab(inbound={**inbound, "average": 1001}, outbound={"average": 128}))["changes"]
     assert changes == [
         "bridge br-lab: inbound 1000 kB/s, 5000 kB/s in bursts of 5120 KiB -> "
         "1001 kB/s, 5000 kB/s in bursts of 5120 KiB, "
@@ -100,25 +102,25 @@ def test_tc_and_nft_show_libvirts_units(bed: Bed) -> None:
     ]
 
 
-def test_any_rate_is_kept_by_the_kernel_as_it_was_asked_for(bed: Bed) -> None:
+def test_the_kernel_keeps_any_rate_unchanged(testbed: NamespaceTestbed) -> None:
     for average in (1, 12345, 1234567, 10**7):
         outbound = {"average": average, "peak": min(average * 3, 10**7), "burst": 234}
-        run(bed, lab(inbound={"average": average}, outbound=outbound))
+        run(testbed, lab(inbound={"average": average}, outbound=outbound))
 
 
-def test_a_flow_loses_nothing_while_limits_change(bed: Bed) -> None:
-    run(bed, lab(**BOTH))
-    guest = plug(bed)
-    bed.host.serve()
+def test_a_flow_loses_nothing_while_limits_change(testbed: NamespaceTestbed) -> None:
+    run(testbed, lab(**BOTH))
+    guest = plug(testbed)
+    testbed.host.serve()
     flow = guest.start(sys.executable, str(PROBE), "flow", HOST, "8000", "0")
     for average in (2000, 3000, 400, 5000):
-        bed.task("bridge", [lab(inbound={"average": average, "peak": 9000}, outbound={"average": average})])
+        testbed.task("bridge", [lab(inbound={"average": average, "peak": 9000}, outbound={"average": average})])
     sent, answered = flow.communicate("", timeout=60)[0].split()
     assert int(sent) > 500
     assert sent == answered
 
 
-DAMAGE = (
+FAULTS = (
     "tc qdisc delete dev br-lab root",
     "tc class change dev br-lab parent 766e: classid 766e:1 htb rate 1gbit",
     "tc qdisc delete dev br-lab parent 766e:1",
@@ -129,37 +131,40 @@ DAMAGE = (
 )
 
 
-def test_what_was_altered_by_hand_is_put_right(bed: Bed) -> None:
-    run(bed, lab(**BOTH))
-    queue, policer = bed.host.run("tc", "class", "show", "dev", "br-lab"), table(bed)
-    guest = plug(bed)
-    for damage in DAMAGE:
-        bed.host.run(*damage.split())
-        assert run(bed, lab(**BOTH))["changed"], damage
-        assert (bed.host.run("tc", "class", "show", "dev", "br-lab"), table(bed)) == (queue, policer), damage
-        bed.host.run("ip", "link", "set", "tap3", "master", "br-lab")
+def test_manual_changes_are_repaired(testbed: NamespaceTestbed) -> None:
+    run(testbed, lab(**BOTH))
+    queue, policer = testbed.host.run("tc", "class", "show", "dev", "br-lab"), table(testbed)
+    guest = plug(testbed)
+    for fault in FAULTS:
+        testbed.host.run(*fault.split())
+        assert run(testbed, lab(**BOTH))["changed"], fault
+        assert (testbed.host.run("tc", "class", "show", "dev", "br-lab"), table(testbed)) == (queue, policer), fault
+        testbed.host.run("ip", "link", "set", "tap3", "master", "br-lab")
         assert guest.pings(HOST)
 
 
-def test_all_goes_with_the_bridge_also_where_somebody_else_deleted_that(bed: Bed) -> None:
-    run(bed, lab(**BOTH))
-    bed.task("bridge", [{"name": "br-lab", "state": "absent"}])
-    assert table(bed) == ""
-    for gone, purge in (([{"name": "br-lab", "state": "absent"}], False), ([], True)):
-        run(bed, lab(**BOTH))
-        bed.host.run("ip", "link", "delete", "br-lab")
-        assert bed.task("bridge", gone, purge=purge)["changed"]
-        assert table(bed) == ""
-        assert not bed.task("bridge", gone, purge=purge)["changed"]
+def test_limits_are_removed_with_the_bridge_whoever_deleted_it(testbed: NamespaceTestbed) -> None:
+    run(testbed, lab(**BOTH))
+    testbed.task("bridge", [{"name": "br-lab", "state": "absent"}])
+    assert table(testbed) == ""
+    for desired, purge in (([{"name": "br-lab", "state": "absent"}], False), ([], True)):
+        run(testbed, lab(**BOTH))
+        testbed.host.run("ip", "link", "delete", "br-lab")
+        assert testbed.task("bridge", desired, purge=purge)["changed"]
+        assert table(testbed) == ""
+        assert not testbed.task("bridge", desired, purge=purge)["changed"]
 
 
-def test_tables_and_queues_of_others_stay(bed: Bed) -> None:
-    run(bed, lab())
-    theirs = "rate 1gbit burst 64kb latency 9ms".split()
-    bed.host.run("tc", "qdisc", "add", "dev", "br-lab", "root", "handle", "1:", "tbf", *theirs)
-    bed.host.run("nft", "-f", "-", stdin="table netdev theirs {\n\tchain c {\n\t\taccept\n\t}\n}\n")
-    before = bed.host.run("tc", "qdisc", "show", "dev", "br-lab"), bed.host.run("nft", "list", "ruleset")
-    assert "already has a queue of kind tbf" in bed.task("bridge", [lab(**BOTH)])["msg"]
-    run(bed, lab(outbound=LIMIT))
-    run(bed, lab())
-    assert before == (bed.host.run("tc", "qdisc", "show", "dev", "br-lab"), bed.host.run("nft", "list", "ruleset"))
+def test_foreign_tables_and_queues_are_kept(testbed: NamespaceTestbed) -> None:
+    run(testbed, lab())
+    options = "rate 1gbit burst 64kb latency 9ms".split()
+    testbed.host.run("tc", "qdisc", "add", "dev", "br-lab", "root", "handle", "1:", "tbf", *options)
+    testbed.host.run("nft", "-f", "-", stdin="table netdev theirs {\n\tchain c {\n\t\taccept\n\t}\n}\n")
+    before = testbed.host.run("tc", "qdisc", "show", "dev", "br-lab"), testbed.host.run("nft", "list", "ruleset")
+    assert "already has a queue of kind tbf" in testbed.task("bridge", [lab(**BOTH)])["msg"]
+    run(testbed, lab(outbound=LIMIT))
+    run(testbed, lab())
+    assert before == (
+        testbed.host.run("tc", "qdisc", "show", "dev", "br-lab"),
+        testbed.host.run("nft", "list", "ruleset"),
+    )

@@ -10,83 +10,85 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel.bed import OUTSIDE, UPLINK, Bed
+from kernel.testbed import OUTSIDE, UPLINK, NamespaceTestbed
 
 LAB: dict[str, Any] = {"name": "br-lab", "addresses": ["192.168.30.1/24"]}
 
 
 @pytest.fixture
-def bed(tmp_path: Path) -> Iterator[Bed]:
-    made = Bed(tmp_path)
-    yield made
-    made.close()
+def testbed(tmp_path: Path) -> Iterator[NamespaceTestbed]:
+    testbed = NamespaceTestbed(tmp_path)
+    yield testbed
+    testbed.close()
 
 
 def addresses(link: Any) -> list[str]:
-    return [f"{one['local']}/{one['prefixlen']}" for one in link["addr_info"] if one["scope"] == "global"]
+    return [
+        f"{address['local']}/{address['prefixlen']}" for address in link["addr_info"] if address["scope"] == "global"
+    ]
 
 
-def test_create_makes_a_bridge_that_is_up_and_carries_traffic_at_once(bed: Bed) -> None:
-    done = bed.task("bridge", [LAB])
-    assert done["changes"] == ["bridge br-lab: created"]
-    link = bed.link("br-lab")
+def test_create_makes_a_bridge_that_is_up_and_carries_traffic_at_once(testbed: NamespaceTestbed) -> None:
+    result = testbed.task("bridge", [LAB])
+    assert result["changes"] == ["bridge br-lab: created"]
+    link = testbed.link("br-lab")
     assert "UP" in link["flags"]
     assert link["linkinfo"]["info_data"]["forward_delay"] == 0
     assert link["linkinfo"]["info_data"]["stp_state"] == 0
     assert addresses(link) == ["192.168.30.1/24"]
-    guest = bed.guest("br-lab", "192.168.30.2/24")
+    guest = testbed.add_guest("br-lab", "192.168.30.2/24")
     assert guest.pings("192.168.30.1")
 
 
-def test_second_run_changes_nothing(bed: Bed) -> None:
+def test_second_run_changes_nothing(testbed: NamespaceTestbed) -> None:
     full = {**LAB, "mtu": 1400, "stp": True, "forward_delay": 3, "mac": "52:54:00:aa:bb:cc"}
-    for wanted in (LAB, full, {**LAB, "stp": True}, {**LAB, "addresses": ["192.168.30.1/24", "fd00:30::1/64"]}):
-        assert bed.task("bridge", [wanted])["changed"]
-        assert not bed.task("bridge", [wanted])["changed"]
+    for bridge in (LAB, full, {**LAB, "stp": True}, {**LAB, "addresses": ["192.168.30.1/24", "fd00:30::1/64"]}):
+        assert testbed.task("bridge", [bridge])["changed"]
+        assert not testbed.task("bridge", [bridge])["changed"]
 
 
-def test_multicast_snooping_is_left_to_the_kernel_unless_it_is_given(bed: Bed) -> None:
+def test_multicast_snooping_is_left_to_the_kernel_unless_it_is_given(testbed: NamespaceTestbed) -> None:
     def snooping() -> int:
-        return int(bed.link("br-lab")["linkinfo"]["info_data"]["mcast_snooping"])
+        return int(testbed.link("br-lab")["linkinfo"]["info_data"]["mcast_snooping"])
 
-    bed.task("bridge", [LAB])
+    testbed.task("bridge", [LAB])
     assert snooping() == 1
-    for wanted in (False, True, False):
-        desired = [{**LAB, "multicast_snooping": wanted}]
-        change = f"multicast_snooping {not wanted} -> {wanted}".lower()
-        assert bed.task("bridge", desired)["changes"] == [f"bridge br-lab: {change}"]
-        assert snooping() == wanted
-        assert not bed.task("bridge", desired)["changed"]
-    assert not bed.task("bridge", [LAB])["changed"]
-    bed.task("bridge", [{**LAB, "state": "absent"}])
-    bed.task("bridge", [{**LAB, "multicast_snooping": False}])
+    for value in (False, True, False):
+        desired = [{**LAB, "multicast_snooping": value}]
+        change = f"multicast_snooping {not value} -> {value}".lower()
+        assert testbed.task("bridge", desired)["changes"] == [f"bridge br-lab: {change}"]
+        assert snooping() == value
+        assert not testbed.task("bridge", desired)["changed"]
+    assert not testbed.task("bridge", [LAB])["changed"]
+    testbed.task("bridge", [{**LAB, "state": "absent"}])
+    testbed.task("bridge", [{**LAB, "multicast_snooping": False}])
     assert snooping() == 0
 
 
-def test_check_mode_predicts_the_real_run_and_touches_nothing(bed: Bed) -> None:
-    for wanted in ([LAB], [{**LAB, "mtu": 1400, "addresses": ["192.168.31.1/24"]}], [{**LAB, "state": "absent"}]):
-        before = bed.link("br-lab")
-        predicted = bed.task("bridge", wanted, check=True)
-        assert bed.link("br-lab") == before
-        assert bed.task("bridge", wanted) == predicted
+def test_check_mode_predicts_the_real_run_and_touches_nothing(testbed: NamespaceTestbed) -> None:
+    for desired in ([LAB], [{**LAB, "mtu": 1400, "addresses": ["192.168.31.1/24"]}], [{**LAB, "state": "absent"}]):
+        before = testbed.link("br-lab")
+        predicted = testbed.task("bridge", desired, check=True)
+        assert testbed.link("br-lab") == before
+        assert testbed.task("bridge", desired) == predicted
 
 
-def test_mac_is_never_that_of_the_first_port(bed: Bed) -> None:
-    mac = bed.task("bridge", [LAB])["bridges"][0]["mac"]
-    bed.guest("br-lab", "192.168.30.2/24")
-    assert bed.link("br-lab")["address"] == mac
+def test_mac_is_never_that_of_the_first_port(testbed: NamespaceTestbed) -> None:
+    mac = testbed.task("bridge", [LAB])["bridges"][0]["mac"]
+    testbed.add_guest("br-lab", "192.168.30.2/24")
+    assert testbed.link("br-lab")["address"] == mac
 
 
-def test_change_keeps_the_bridge_and_its_ports(bed: Bed) -> None:
-    bed.task("bridge", [LAB])
-    guest = bed.guest("br-lab", "192.168.30.2/24")
-    index = bed.link("br-lab")["ifindex"]
+def test_change_keeps_the_bridge_and_its_ports(testbed: NamespaceTestbed) -> None:
+    testbed.task("bridge", [LAB])
+    guest = testbed.add_guest("br-lab", "192.168.30.2/24")
+    index = testbed.link("br-lab")["ifindex"]
     changed = {**LAB, "mtu": 1400, "stp": True, "addresses": ["192.168.30.1/24", "10.9.9.1/24"]}
-    done = bed.task("bridge", [changed])
-    assert "mtu 1500 -> 1400" in done["changes"][0]
-    assert bed.link("br-lab")["ifindex"] == index
-    assert bed.link("tap3")["master"] == "br-lab"
-    bed.task("bridge", [{**LAB, "mtu": 1500}])
+    result = testbed.task("bridge", [changed])
+    assert "mtu 1500 -> 1400" in result["changes"][0]
+    assert testbed.link("br-lab")["ifindex"] == index
+    assert testbed.link("tap3")["master"] == "br-lab"
+    testbed.task("bridge", [{**LAB, "mtu": 1500}])
     assert guest.pings("192.168.30.1")
 
 
@@ -103,108 +105,112 @@ def test_change_keeps_the_bridge_and_its_ports(bed: Bed) -> None:
         (["192.168.30.1/24", "fd00:30::1/64"], ["192.168.30.1/24"]),
     ],
 )
-def test_addresses_become_exactly_those_asked_for(bed: Bed, before: list[str], after: list[str]) -> None:
-    bed.task("bridge", [{**LAB, "addresses": before}])
-    bed.task("bridge", [{**LAB, "addresses": after}])
-    assert sorted(addresses(bed.link("br-lab"))) == sorted(after)
+def test_addresses_become_exactly_the_desired_ones(
+    testbed: NamespaceTestbed, before: list[str], after: list[str]
+) -> None:
+    testbed.task("bridge", [{**LAB, "addresses": before}])
+    testbed.task("bridge", [{**LAB, "addresses": after}])
+    assert sorted(addresses(testbed.link("br-lab"))) == sorted(after)
 
 
-def test_ipv6_is_off_without_an_ipv6_address_and_on_with_one(bed: Bed) -> None:
+def test_ipv6_is_off_without_an_ipv6_address_and_on_with_one(testbed: NamespaceTestbed) -> None:
     setting = "/proc/sys/net/ipv6/conf/br-lab/"
-    bed.task("bridge", [LAB])
-    assert bed.host.run("cat", setting + "disable_ipv6") == "1\n"
-    bed.task("bridge", [{**LAB, "addresses": ["fd00:30::1/64"]}])
-    assert bed.host.run("cat", setting + "disable_ipv6", setting + "accept_ra", setting + "autoconf") == "0\n0\n0\n"
+    testbed.task("bridge", [LAB])
+    assert testbed.host.run("cat", setting + "disable_ipv6") == "1\n"
+    testbed.task("bridge", [{**LAB, "addresses": ["fd00:30::1/64"]}])
+    assert testbed.host.run("cat", setting + "disable_ipv6", setting + "accept_ra", setting + "autoconf") == "0\n0\n0\n"
 
 
-def test_ipv6_address_is_usable_without_a_port(bed: Bed) -> None:
-    bed.task("bridge", [{**LAB, "addresses": ["fd00:30::1/64"]}])
-    assert bed.host.pings("fd00:30::1")
+def test_ipv6_address_is_usable_without_a_port(testbed: NamespaceTestbed) -> None:
+    testbed.task("bridge", [{**LAB, "addresses": ["fd00:30::1/64"]}])
+    assert testbed.host.pings("fd00:30::1")
 
 
-def test_ports_are_enslaved_and_others_stay(bed: Bed) -> None:
-    bed.host.run("ip", "link", "add", "eth9", "type", "veth", "peer", "name", "eth9p")
-    bed.task("bridge", [LAB])
-    bed.guest("br-lab", "192.168.30.2/24")
-    done = bed.task("bridge", [{**LAB, "ports": ["eth9"]}])
-    assert "ports" in done["changes"][0]
-    assert {bed.link(name)["master"] for name in ("eth9", "tap3")} == {"br-lab"}
-    # Only what was for the LAN behind it goes.
-    assert bed.task("bridge", [LAB])["changes"] == ["bridge br-lab: fdb_max_learned 0 -> 8192"]
-    assert not bed.task("bridge", [LAB])["changed"]
+def test_ports_are_enslaved_and_others_stay(testbed: NamespaceTestbed) -> None:
+    testbed.host.run("ip", "link", "add", "eth9", "type", "veth", "peer", "name", "eth9p")
+    testbed.task("bridge", [LAB])
+    testbed.add_guest("br-lab", "192.168.30.2/24")
+    result = testbed.task("bridge", [{**LAB, "ports": ["eth9"]}])
+    assert "ports" in result["changes"][0]
+    assert {testbed.link(name)["master"] for name in ("eth9", "tap3")} == {"br-lab"}
+    # Only the route for the LAN behind it is removed.
+    assert testbed.task("bridge", [LAB])["changes"] == ["bridge br-lab: fdb_max_learned 0 -> 8192"]
+    assert not testbed.task("bridge", [LAB])["changed"]
 
 
-def test_removal_says_whose_links_it_frees_and_creation_takes_them_back(bed: Bed) -> None:
-    bed.task("bridge", [LAB])
-    guest = bed.guest("br-lab", "192.168.30.2/24")
-    assert bed.task("bridge", [{**LAB, "state": "absent"}])["changes"] == [
+def test_removal_reports_detached_ports_and_creation_attaches_them_again(testbed: NamespaceTestbed) -> None:
+    testbed.task("bridge", [LAB])
+    guest = testbed.add_guest("br-lab", "192.168.30.2/24")
+    assert testbed.task("bridge", [{**LAB, "state": "absent"}])["changes"] == [
         "bridge br-lab: deleted, which detaches tap3"
     ]
-    assert bed.link("br-lab") is None
-    assert bed.task("bridge", [LAB])["changes"] == ["bridge br-lab: created, with its former ports tap3"]
+    assert testbed.link("br-lab") is None
+    assert testbed.task("bridge", [LAB])["changes"] == ["bridge br-lab: created, with its former ports tap3"]
     assert guest.pings("192.168.30.1")
 
 
-def test_a_bridge_of_others_is_neither_changed_nor_removed(bed: Bed) -> None:
-    bed.host.run("ip", "link", "add", "br-lab", "type", "bridge")
-    before = bed.link("br-lab")
-    assert "'br-lab' is already a bridge that virtnet.linux did not create" in bed.task("bridge", [LAB])["msg"]
-    gone = bed.task("bridge", [{**LAB, "state": "absent"}])
-    assert not gone["changed"]
-    assert gone["warnings"] == ["br-lab was not created by virtnet.linux and is not deleted"]
-    assert not bed.task("bridge", [], purge=True)["changed"]
-    assert bed.link("br-lab") == before
+def test_a_foreign_bridge_is_neither_changed_nor_removed(testbed: NamespaceTestbed) -> None:
+    testbed.host.run("ip", "link", "add", "br-lab", "type", "bridge")
+    before = testbed.link("br-lab")
+    assert "'br-lab' is already a bridge that virtnet.linux did not create" in testbed.task("bridge", [LAB])["msg"]
+    result = testbed.task("bridge", [{**LAB, "state": "absent"}])
+    assert not result["changed"]
+    assert result["warnings"] == ["br-lab was not created by virtnet.linux and is not deleted"]
+    assert not testbed.task("bridge", [], purge=True)["changed"]
+    assert testbed.link("br-lab") == before
 
 
-def test_a_bridge_of_a_run_that_was_killed_before_it_marked_it_is_completed(bed: Bed) -> None:
-    mac = bed.task("bridge", [LAB], check=True)["bridges"][0]["mac"]
-    bed.host.run("ip", "link", "add", "br-lab", "address", mac, "type", "bridge")
-    assert bed.task("bridge", [LAB])["changed"]
-    assert bed.link("br-lab")["ifalias"] == "virtnet.linux"
-    assert addresses(bed.link("br-lab")) == ["192.168.30.1/24"]
+def test_an_unmarked_bridge_of_a_killed_run_is_completed(testbed: NamespaceTestbed) -> None:
+    mac = testbed.task("bridge", [LAB], check=True)["bridges"][0]["mac"]
+    testbed.host.run("ip", "link", "add", "br-lab", "address", mac, "type", "bridge")
+    assert testbed.task("bridge", [LAB])["changed"]
+    assert testbed.link("br-lab")["ifalias"] == "virtnet.linux"
+    assert addresses(testbed.link("br-lab")) == ["192.168.30.1/24"]
 
 
-def test_purge_removes_only_bridges_of_ours_that_are_not_named(bed: Bed) -> None:
-    bed.host.run("ip", "link", "add", "br-theirs", "type", "bridge")
-    bed.task("bridge", [LAB, {"name": "br-old"}])
-    assert bed.task("bridge", [LAB], purge=True)["changes"] == ["bridge br-old: deleted"]
-    assert bed.link("br-theirs") is not None
-    assert bed.link("br-lab") is not None
+def test_purge_removes_only_our_bridges_that_are_not_listed(testbed: NamespaceTestbed) -> None:
+    testbed.host.run("ip", "link", "add", "br-theirs", "type", "bridge")
+    testbed.task("bridge", [LAB, {"name": "br-old"}])
+    assert testbed.task("bridge", [LAB], purge=True)["changes"] == ["bridge br-old: deleted"]
+    assert testbed.link("br-theirs") is not None
+    assert testbed.link("br-lab") is not None
 
 
-def test_a_port_that_cannot_be_enslaved_is_named_before_anything_is_touched(bed: Bed) -> None:
-    bed.host.run("ip", "link", "add", "br-theirs", "type", "bridge")
-    bed.host.run("ip", "link", "add", "eth9", "type", "veth", "peer", "name", "eth9p")
-    bed.host.run("ip", "link", "set", "eth9", "master", "br-theirs")
+def test_an_interface_that_cannot_be_a_port_is_reported_before_any_change(testbed: NamespaceTestbed) -> None:
+    testbed.host.run("ip", "link", "add", "br-theirs", "type", "bridge")
+    testbed.host.run("ip", "link", "add", "eth9", "type", "veth", "peer", "name", "eth9p")
+    testbed.host.run("ip", "link", "set", "eth9", "master", "br-theirs")
     for port, problem in (
         ("eth7", "does not exist"),
         ("eth9", "is a port of br-theirs"),
         ("eth0", "carries a default route"),
     ):
-        assert problem in bed.task("bridge", [{**LAB, "ports": [port]}])["msg"]
-        assert bed.link("br-lab") is None
+        assert problem in testbed.task("bridge", [{**LAB, "ports": [port]}])["msg"]
+        assert testbed.link("br-lab") is None
 
 
-def test_the_interface_of_the_connection_to_this_host_is_no_port(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
-    bed.host.run("ip", "link", "add", "eth8", "type", "veth", "peer", "name", "eth8p")
-    bed.host.run("ip", "link", "set", "eth8p", "up")
-    bed.host.run("ip", "link", "set", "eth8", "up")
-    bed.host.run("ip", "address", "add", "198.51.100.1/24", "dev", "eth8")
-    bed.host.run("ip", "route", "add", "192.0.2.0/24", "via", "198.51.100.2")
-    wanted = [{**LAB, "ports": ["eth8"]}]
+def test_the_interface_of_the_ssh_connection_is_refused_as_port(
+    testbed: NamespaceTestbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    testbed.host.run("ip", "link", "add", "eth8", "type", "veth", "peer", "name", "eth8p")
+    testbed.host.run("ip", "link", "set", "eth8p", "up")
+    testbed.host.run("ip", "link", "set", "eth8", "up")
+    testbed.host.run("ip", "address", "add", "198.51.100.1/24", "dev", "eth8")
+    testbed.host.run("ip", "route", "add", "192.0.2.0/24", "via", "198.51.100.2")
+    desired = [{**LAB, "ports": ["eth8"]}]
     for peer in ("198.51.100.2", "192.0.2.7"):
         monkeypatch.setenv("SSH_CONNECTION", f"{peer} 40000 198.51.100.1 22")
         for check in (True, False):
-            said = bed.task("bridge", wanted, check=check)["msg"]
-            assert "ports[0]: interface 'eth8' carries" in said and "the connection of this run" in said
-        assert bed.link("br-lab") is None and "master" not in bed.link("eth8")
-    # By way of another interface, it is a port like any.
+            message = testbed.task("bridge", desired, check=check)["msg"]
+            assert "ports[0]: interface 'eth8' carries" in message and "the connection of this run" in message
+        assert testbed.link("br-lab") is None and "master" not in testbed.link("eth8")
+    # Without the default route it is a port like any other.
     monkeypatch.setenv("SSH_CONNECTION", f"{OUTSIDE} 40000 {UPLINK} 22")
-    assert bed.task("bridge", wanted)["changed"]
-    assert bed.link("eth8")["master"] == "br-lab"
+    assert testbed.task("bridge", desired)["changed"]
+    assert testbed.link("eth8")["master"] == "br-lab"
 
 
-def test_a_hundred_bridges_are_one_run(bed: Bed) -> None:
-    wanted = [{"name": f"br-{i}", "addresses": [f"10.9.{i}.1/24"]} for i in range(100)]
-    assert len(bed.task("bridge", wanted)["changes"]) == 100
-    assert not bed.task("bridge", wanted)["changed"]
+def test_a_hundred_bridges_are_one_run(testbed: NamespaceTestbed) -> None:
+    desired = [{"name": f"br-{i}", "addresses": [f"10.9.{i}.1/24"]} for i in range(100)]
+    assert len(testbed.task("bridge", desired)["changes"]) == 100
+    assert not testbed.task("bridge", desired)["changed"]

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""DNS records, forwarders, and DHCP's rarer wishes before a real dnsmasq."""
+"""DNS records, forwarders, and rare DHCP options with a real dnsmasq."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
-from kernel.dnsmasq_bed import (
+from kernel.dnsmasq_testbed import (
     BRIDGE_ADDRESS,
     LAN_ADDRESS,
-    Bed,
     Daemon,
-    Space,
-    ask,
+    DnsmasqTestbed,
+    NamedNamespace,
     get_lease,
+    resolve,
     running,
     serving,
 )
-from kernel.dnsmasq_bed import (
-    SERVED as LAB,
+from kernel.dnsmasq_testbed import (
+    LAB_FRAGMENT as LAB,
 )
 
 NAMES: dict[str, Any] = {
@@ -39,56 +39,64 @@ NAMES: dict[str, Any] = {
 
 
 @pytest.fixture(autouse=True)
-def guest_has_an_address(bed: Bed) -> None:
-    bed.guest.run("ip", "address", "replace", "192.168.100.250/24", "dev", "eth0")
+def guest_has_an_address(testbed: DnsmasqTestbed) -> None:
+    testbed.guest.run("ip", "address", "replace", "192.168.100.250/24", "dev", "eth0")
 
 
-def lab(**more: Any) -> dict[str, Any]:
-    return {**LAB, **more}
+def lab(**options: Any) -> dict[str, Any]:
+    return {**LAB, **options}
 
 
-def test_records_are_answered_as_they_were_meant(bed: Bed, tmp_path: Path) -> None:
-    def told(name: str, kind: str = "A") -> list[str]:
-        return sorted(ask(bed.guest, BRIDGE_ADDRESS, name, kind).splitlines())
+def test_dns_records_are_served(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    def answers(name: str, kind: str = "A") -> list[str]:
+        return sorted(resolve(testbed.guest, BRIDGE_ADDRESS, name, kind).splitlines())
 
-    with serving(bed, tmp_path) as daemon:
+    with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab(names=NAMES))
-        assert told("gw.virt.test") == told("router.virt.test") == ["192.168.100.1"]
-        assert told("gw.virt.test", "AAAA") == ["fd00:100::1"]
-        assert told("pool.virt.test") == ["192.168.100.10", "192.168.100.9"]
-        assert told("1.100.168.192.in-addr.arpa", "PTR") == ["gw.virt.test."]
-        assert told("_ldap._tcp.virt.test", "SRV") == ["1 2 389 gw.virt.test."]
-        assert told("_dmarc.virt.test", "TXT") == ['"v=x, \\"p\\"\\\\" "\\195\\169;#"']
-        assert told("www.virt.test") == ["192.168.100.1", "gw.virt.test."]
-        assert told("gw") == ["empty"]
+        assert answers("gw.virt.test") == answers("router.virt.test") == ["192.168.100.1"]
+        assert answers("gw.virt.test", "AAAA") == ["fd00:100::1"]
+        assert answers("pool.virt.test") == ["192.168.100.10", "192.168.100.9"]
+        assert answers("1.100.168.192.in-addr.arpa", "PTR") == ["gw.virt.test."]
+        assert answers("_ldap._tcp.virt.test", "SRV") == ["1 2 389 gw.virt.test."]
+        assert answers("_dmarc.virt.test", "TXT") == ['"v=x, \\"p\\"\\\\" "\\195\\169;#"']
+        assert answers("www.virt.test") == ["192.168.100.1", "gw.virt.test."]
+        assert answers("gw") == ["empty"]
         assert not daemon.converge(lab(names=NAMES)).changes
 
 
 @pytest.mark.parametrize("local", [True, False])
-def test_names_of_addresses_are_asked_for_elsewhere_unless_local(bed: Bed, tmp_path: Path, local: bool) -> None:
+def test_names_of_addresses_are_asked_for_elsewhere_unless_local(
+    testbed: DnsmasqTestbed, tmp_path: Path, local: bool
+) -> None:
     other = tmp_path / "upstream"
     other.mkdir()
-    upstream = Daemon(bed.uplink, other, "ptr-record=9.100.168.192.in-addr.arpa,theirs.test\n", ())
-    with running(upstream), serving(bed, tmp_path, "server=10.99.0.2\n") as daemon:
+    upstream = Daemon(testbed.uplink, other, "ptr-record=9.100.168.192.in-addr.arpa,theirs.test\n", ())
+    with running(upstream), serving(testbed, tmp_path, "server=10.99.0.2\n") as daemon:
         daemon.converge(lab(names={"local_ptr": local}))
-        told = ask(bed.guest, BRIDGE_ADDRESS, "9.100.168.192.in-addr.arpa", "PTR")
-    assert told == ("empty" if local else "theirs.test.")
+        answer = resolve(testbed.guest, BRIDGE_ADDRESS, "9.100.168.192.in-addr.arpa", "PTR")
+    assert answer == ("empty" if local else "theirs.test.")
 
 
-def test_queries_for_a_domain_go_to_its_server_and_others_do_not(bed: Bed, tmp_path: Path) -> None:
+def test_queries_for_a_domain_go_to_its_server_and_others_do_not(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     other = tmp_path / "upstream"
     other.mkdir()
-    upstream = Daemon(bed.uplink, other, "address=/corp.test/203.0.113.7\naddress=/else.test/203.0.113.8\n", ())
-    with running(upstream), serving(bed, tmp_path) as daemon:
-        before = ask(bed.lan, LAN_ADDRESS, "x.else.test")
+    upstream = Daemon(testbed.uplink, other, "address=/corp.test/203.0.113.7\naddress=/else.test/203.0.113.8\n", ())
+    with running(upstream), serving(testbed, tmp_path) as daemon:
+        before = resolve(testbed.lan, LAN_ADDRESS, "x.else.test")
         daemon.converge(lab(names={"forwarders": [{"domain": "corp.test", "address": "10.99.0.2"}]}))
-        assert ask(bed.guest, BRIDGE_ADDRESS, "www.corp.test") == "203.0.113.7"
-        assert ask(bed.guest, BRIDGE_ADDRESS, "www.else.test") == ask(bed.lan, LAN_ADDRESS, "x.else.test") == before
+        assert resolve(testbed.guest, BRIDGE_ADDRESS, "www.corp.test") == "203.0.113.7"
+        assert (
+            resolve(testbed.guest, BRIDGE_ADDRESS, "www.else.test")
+            == resolve(testbed.lan, LAN_ADDRESS, "x.else.test")
+            == before
+        )
 
 
-def test_two_networks_with_one_name_are_refused_before_anything_is_touched(bed: Bed, tmp_path: Path) -> None:
+def test_two_networks_with_one_name_are_refused_before_anything_is_touched(
+    testbed: DnsmasqTestbed, tmp_path: Path
+) -> None:
     two = {"name": "two", "interface": "virt1", "address": "192.168.101.1/24", "domain": "virt.test"}
-    with serving(bed, tmp_path) as daemon:
+    with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab(names=NAMES))
         fragments = daemon.fragments
         with pytest.raises(InvalidOption, match=r"fragments\[1\].names.cname\[0\]: www.virt.test is already given in"):
@@ -106,94 +114,104 @@ def test_two_networks_with_one_name_are_refused_before_anything_is_touched(bed: 
     ],
     ids=["id-bytes", "id-word", "name", "mac"],
 )
-def test_static_host_is_known_by(bed: Bed, tmp_path: Path, host: dict[str, str], client: list[str]) -> None:
+def test_static_host_is_known_by(
+    testbed: DnsmasqTestbed, tmp_path: Path, host: dict[str, str], client: list[str]
+) -> None:
     stranger = {"mac": "52:54:00:00:00:09", "ip": "192.168.100.78"}
-    with serving(bed, tmp_path) as daemon:
+    with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab(hosts=[{**host, "ip": "192.168.100.77", "lease_time": "20m"}, stranger]))
-        told = lease_of(bed.guest, tmp_path, *client)
-    assert (told["ip"], told["lease"]) == ("192.168.100.77", "1200")
+        lease = lease_with_options(testbed.guest, tmp_path, *client)
+    assert (lease["ip"], lease["lease"]) == ("192.168.100.77", "1200")
 
 
-def lease_of(space: Space, folder: Path, *client: str) -> dict[str, str]:
-    """A lease for a client with words of its own."""
+def lease_with_options(namespace: NamedNamespace, folder: Path, *client: str) -> dict[str, str]:
+    """A lease for a client with its own arguments."""
     script = folder / "udhcpc"
     script.write_text(f'#!/bin/sh\n[ "$1" = bound ] && env >{script}.lease\nexit 0\n')
     script.chmod(0o755)
-    space.run("udhcpc", "-f", "-n", "-q", "-t", "3", "-T", "1", "-i", "eth0", "-s", str(script), *client, check=False)
+    namespace.run(
+        "udhcpc", "-f", "-n", "-q", "-t", "3", "-T", "1", "-i", "eth0", "-s", str(script), *client, check=False
+    )
     lease = Path(f"{script}.lease")
     return dict(line.partition("=")[::2] for line in lease.read_text().splitlines()) if lease.exists() else {}
 
 
-def test_lease_times_differ_by_range_and_host(bed: Bed, tmp_path: Path) -> None:
+def test_lease_times_differ_by_range_and_host(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     ranges = [
         {"start": "192.168.100.10", "end": "192.168.100.10", "lease_time": "10m"},
         {"start": "192.168.100.20", "end": "192.168.100.20", "lease_time": "infinite"},
     ]
-    with serving(bed, tmp_path) as daemon:
+    with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab(ranges=ranges))
-        seen = {}
+        lease_times = {}
         for n in range(2):
-            bed.unplug()
-            bed.plug(mac=f"52:54:00:00:00:1{n}")
-            told = get_lease(bed.guest, tmp_path)
-            seen[told["ip"]] = told["lease"]
-    assert seen == {"192.168.100.10": "600", "192.168.100.20": "4294967295"}
+            testbed.unplug()
+            testbed.plug(mac=f"52:54:00:00:00:1{n}")
+            lease = get_lease(testbed.guest, tmp_path)
+            lease_times[lease["ip"]] = lease["lease"]
+    assert lease_times == {"192.168.100.10": "600", "192.168.100.20": "4294967295"}
 
 
 @pytest.fixture
 def strange_folder(tmp_path: Path) -> Path:
-    """A folder whose name has signs that mean something to dnsmasq."""
+    """A folder whose name has characters that are special for dnsmasq."""
     folder = tmp_path / "virtnet, x "
     folder.mkdir()
     return folder
 
 
-def test_guest_learns_what_to_boot_and_loads_it(bed: Bed, tmp_path: Path, strange_folder: Path) -> None:
+def test_a_guest_gets_its_boot_file_by_dhcp_and_tftp(
+    testbed: DnsmasqTestbed, tmp_path: Path, strange_folder: Path
+) -> None:
     root = strange_folder
     (root / "pxe linux.0").write_text("boot me")
     boot = {"file": "pxe linux.0"}
-    with serving(bed, tmp_path) as daemon:
+    with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab(boot=boot, tftp_root=str(root)))
-        told = get_lease(bed.guest, tmp_path)
-        assert (told["boot_file"], told["siaddr"]) == ("pxe linux.0", BRIDGE_ADDRESS)
-        assert tftp(bed.guest, BRIDGE_ADDRESS, "pxe linux.0", tmp_path) == "boot me"
-        assert not tftp(bed.lan, LAN_ADDRESS, "pxe linux.0", tmp_path)
+        lease = get_lease(testbed.guest, tmp_path)
+        assert (lease["boot_file"], lease["siaddr"]) == ("pxe linux.0", BRIDGE_ADDRESS)
+        assert tftp(testbed.guest, BRIDGE_ADDRESS, "pxe linux.0", tmp_path) == "boot me"
+        assert not tftp(testbed.lan, LAN_ADDRESS, "pxe linux.0", tmp_path)
         closed = root / "closed"
         closed.mkdir(mode=0o700)
         with pytest.raises(InvalidOption, match=r"tftp_root: there is no folder '.*/closed' that everybody may read"):
             daemon.converge(lab(boot=boot, tftp_root=str(closed)))
         daemon.converge(lab(boot={**boot, "server": "192.168.100.9"}))
-        assert get_lease(bed.guest, tmp_path)["siaddr"] == "192.168.100.9"
+        assert get_lease(testbed.guest, tmp_path)["siaddr"] == "192.168.100.9"
 
 
-def test_tftp_of_the_system_stays_open_to_its_clients(bed: Bed, tmp_path: Path, strange_folder: Path) -> None:
-    theirs, ours = strange_folder / "theirs", strange_folder / "ours"
-    for folder in (theirs, ours):
+def test_tftp_of_the_system_stays_open_to_its_clients(
+    testbed: DnsmasqTestbed, tmp_path: Path, strange_folder: Path
+) -> None:
+    system_folder, our_folder = strange_folder / "theirs", strange_folder / "ours"
+    for folder in (system_folder, our_folder):
         folder.mkdir()
         (folder / "x").write_text(folder.name)
-    with serving(bed, tmp_path, f'enable-tftp\ntftp-root="{theirs}"\n') as daemon:
-        daemon.converge(lab(tftp_root=str(ours)))
-        assert tftp(bed.guest, BRIDGE_ADDRESS, "x", tmp_path) == "ours"
-        assert tftp(bed.lan, LAN_ADDRESS, "x", tmp_path) == "theirs"
+    with serving(testbed, tmp_path, f'enable-tftp\ntftp-root="{system_folder}"\n') as daemon:
+        daemon.converge(lab(tftp_root=str(our_folder)))
+        assert tftp(testbed.guest, BRIDGE_ADDRESS, "x", tmp_path) == "ours"
+        assert tftp(testbed.lan, LAN_ADDRESS, "x", tmp_path) == "theirs"
 
 
-def tftp(space: Space, server: str, name: str, folder: Path) -> str:
-    got = folder / f"got-{space.name}"
-    got.unlink(missing_ok=True)
-    space.run("timeout", "3", "busybox", "tftp", "-g", "-l", str(got), "-r", name, server, check=False)
-    return got.read_text() if got.exists() else ""
+def tftp(namespace: NamedNamespace, server: str, name: str, folder: Path) -> str:
+    file = folder / f"got-{namespace.name}"
+    file.unlink(missing_ok=True)
+    namespace.run("timeout", "3", "busybox", "tftp", "-g", "-l", str(file), "-r", name, server, check=False)
+    return file.read_text() if file.exists() else ""
 
 
-def test_options_by_name_and_number_reach_the_guest(bed: Bed, tmp_path: Path) -> None:
+def test_options_by_name_and_number_reach_the_guest(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     options = {
         "classless-static-route": ["10.9.0.0/16", "192.168.100.9"],
         "mtu": "1400",
         "44": "192.168.100.8",
         "224": 'CET-1 "x" #1\\',
     }
-    with serving(bed, tmp_path) as daemon:
+    with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab(options=options))
-        told = lease_of(bed.guest, tmp_path, *(word for n in (121, 26, 44, 224) for word in ("-O", str(n))))
-    assert told["staticroutes"] == "10.9.0.0/16 192.168.100.9"
-    assert (told["mtu"], told["wins"]) == ("1400", "192.168.100.8")
-    assert bytes.fromhex(told["opt224"]) == b'CET-1 "x" #1\\'
+        lease = lease_with_options(
+            testbed.guest, tmp_path, *(word for n in (121, 26, 44, 224) for word in ("-O", str(n)))
+        )
+    assert lease["staticroutes"] == "10.9.0.0/16 192.168.100.9"
+    assert (lease["mtu"], lease["wins"]) == ("1400", "192.168.100.8")
+    assert bytes.fromhex(lease["opt224"]) == b'CET-1 "x" #1\\'

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Private instances of dnsmasq beside everything that may hold its ports, and moves from one dnsmasq to another."""
+"""Private instances of dnsmasq while other programs hold ports, and moves from one dnsmasq to another."""
 
 from __future__ import annotations
 
@@ -27,71 +27,71 @@ from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_servi
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.fragment_refresh import rewrite
 from kernel.dhcp_client import renewals, take_leases
-from kernel.dnsmasq_bed import (
+from kernel.dnsmasq_move import RENEWALS, move_networks
+from kernel.dnsmasq_testbed import (
     BRIDGE_ADDRESS,
+    LAB_FRAGMENT,
     LAN_ADDRESS,
     LOCAL,
     NAMED_ADDRESS,
     PROGRAM,
     REFUSED,
-    SERVED,
-    Bed,
     Daemon,
-    ask,
-    eventually,
+    DnsmasqTestbed,
     get_lease,
     has_ended,
-    look,
+    observe,
+    resolve,
     running,
     serving,
 )
-from kernel.dnsmasq_move import RENEWALS, moved
+from kernel.polling import eventually
 
 LAB: dict[str, Any] = {
-    **SERVED,
-    # Nothing is watched, for inotify instances are few; one test has an upstream.
+    **LAB_FRAGMENT,
+    # Nothing is watched, because inotify instances are few; one test has an upstream.
     "upstream": False,
 }
-# Shares an instance.
+# A network in the shared instance.
 OPEN = {**LAB, "upstream": True}
 
 
-def other(number: int, **more: Any) -> dict[str, Any]:
+def other(number: int, **options: Any) -> dict[str, Any]:
     subnet = f"192.168.{100 + number}"
     return {
         "name": f"n{number}",
         "interface": f"virt{number}",
         "address": f"{subnet}.1/24",
         "ranges": [{"start": f"{subnet}.2", "end": f"{subnet}.200"}],
-        **more,
+        **options,
     }
 
 
-class NoSystem(Daemon):
-    """A host with the program, but without the service."""
+class DaemonWithoutService(Daemon):
+    """A host with the program dnsmasq, but without its service."""
 
     def status(self) -> ServiceStatus:
         return not_installed(super().status().version)
 
 
 @contextlib.contextmanager
-def alone(bed: Bed, folder: Path) -> Iterator[Daemon]:
-    daemon = NoSystem(bed.host, folder)
+def without_system_service(testbed: DnsmasqTestbed, folder: Path) -> Iterator[Daemon]:
+    daemon = DaemonWithoutService(testbed.host, folder)
     try:
         yield daemon
     finally:
         daemon.private.close()
 
 
-def is_served(bed: Bed, folder: Path) -> dict[str, str]:
-    lease = get_lease(bed.guest, folder, "vmone")
+def assert_served(testbed: DnsmasqTestbed, folder: Path) -> dict[str, str]:
+    lease = get_lease(testbed.guest, folder, "vmone")
     assert lease["ip"].startswith("192.168.100.")
-    assert ask(bed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == lease["ip"]
+    assert resolve(testbed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == lease["ip"]
     return lease
 
 
-def test_host_without_the_service_gets_a_private_one(bed: Bed, tmp_path: Path) -> None:
-    with alone(bed, tmp_path) as daemon:
+def test_host_without_the_service_gets_a_private_one(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    with without_system_service(testbed, tmp_path) as daemon:
         planned = daemon.converge(LAB, check=True)
         plan = daemon.converge(LAB)
         assert planned.changes == plan.changes
@@ -99,24 +99,24 @@ def test_host_without_the_service_gets_a_private_one(bed: Bed, tmp_path: Path) -
             str, plan.changes
         )
         assert plan.result[0]["instance"] == "private"
-        is_served(bed, tmp_path)
-        assert ask(bed.lan, LAN_ADDRESS) == REFUSED
-        assert ask(bed.host, "127.0.0.1") == REFUSED
+        assert_served(testbed, tmp_path)
+        assert resolve(testbed.lan, LAN_ADDRESS) == REFUSED
+        assert resolve(testbed.host, "127.0.0.1") == REFUSED
         assert not daemon.converge(LAB).changes
         assert daemon.private.starts == ["lab"]
         daemon.converge({"name": "lab", "state": "absent"})
-        assert not get_lease(bed.guest, tmp_path)
-        assert left(tmp_path) == {"var/lib/virtnet/dnsmasq/lab.leases"}
+        assert not get_lease(testbed.guest, tmp_path)
+        assert files_of_engine(tmp_path) == {"var/lib/virtnet/dnsmasq/lab.leases"}
 
 
-def left(folder: Path) -> set[str]:
-    """Files and links of ours."""
-    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_symlink() or path.is_file())
-    return {str(path) for path in found if "irtnet" in str(path) and path.parts[0] != "run"}
+def files_of_engine(folder: Path) -> set[str]:
+    """The files and links that belong to the engine."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_symlink() or path.is_file())
+    return {str(path) for path in paths if "irtnet" in str(path) and path.parts[0] != "run"}
 
 
-# What the administrator configured: what the system's dnsmasq does beside a private one, or what keeps the latter away.
-BESIDE = {
+# Configurations of the administrator with which a private instance can run too.
+COEXISTING_CASES = {
     "interface": "bind-dynamic\ninterface=eth0\n",
     "bind-interfaces": "bind-interfaces\ninterface=eth0\n",
     "lan-range": "bind-dynamic\ninterface=eth0\ndhcp-range=10.1.0.100,10.1.0.150,1h\n",
@@ -128,23 +128,27 @@ BESIDE = {
 }
 
 
-@pytest.mark.parametrize("case", BESIDE)
-def test_guest_is_served_beside_the_systems_and_nobody_else_sees_a_difference(
-    bed: Bed, tmp_path: Path, case: str
+@pytest.mark.parametrize("case", COEXISTING_CASES)
+def test_a_private_instance_serves_the_guest_and_nothing_changes_for_others(
+    testbed: DnsmasqTestbed, tmp_path: Path, case: str
 ) -> None:
-    with serving(bed, tmp_path, BESIDE[case], () if "local-service" in BESIDE[case] else LOCAL) as daemon:
-        before = look(bed, tmp_path)
+    with serving(
+        testbed, tmp_path, COEXISTING_CASES[case], () if "local-service" in COEXISTING_CASES[case] else LOCAL
+    ) as daemon:
+        before = observe(testbed, tmp_path)
         daemon.converge({**LAB, "instance": "private"})
-        after = look(bed, tmp_path)
-        # The private one was not told of the name that the system's knows; that it answers is what counts.
-        assert (after.guest_lease, after.guest_dns) == (True, "empty") or ask(bed.guest, BRIDGE_ADDRESS, "vmone")
+        after = observe(testbed, tmp_path)
+        # The private instance does not know the name that the system's does; any answer is enough.
+        assert (after.guest_lease, after.guest_dns) == (True, "empty") or resolve(
+            testbed.guest, BRIDGE_ADDRESS, "vmone"
+        )
         assert after.guest_lease
         assert after.others == before.others
-        is_served(bed, tmp_path)
+        assert_served(testbed, tmp_path)
         assert not daemon.converge({**LAB, "instance": "private"}).changes
 
 
-BARRED = {
+BLOCKED_CASES = {
     "wildcard": ("", "port 53 there; write 'bind-dynamic' and 'except-interface=virt0' into"),
     "wildcard-except": ("except-interface=virt*\n", "port 53 there; write 'bind-dynamic' and"),
     "bind-dynamic": ("bind-dynamic\n", "port 53 there; write 'except-interface=virt0' into"),
@@ -152,53 +156,57 @@ BARRED = {
 }
 
 
-@pytest.mark.parametrize("case", BARRED)
-def test_systems_that_leaves_no_room_is_named_and_the_cure_cures(bed: Bed, tmp_path: Path, case: str) -> None:
-    config, words = BARRED[case]
+@pytest.mark.parametrize("case", BLOCKED_CASES)
+def test_a_system_dnsmasq_that_blocks_ports_is_reported_with_a_working_remedy(
+    testbed: DnsmasqTestbed, tmp_path: Path, case: str
+) -> None:
+    config, words = BLOCKED_CASES[case]
     private = {**LAB, "instance": "private"}
-    with serving(bed, tmp_path, config) as daemon:
-        with pytest.raises(NoUsableDnsmasq, match=words) as caught:
+    with serving(testbed, tmp_path, config) as daemon:
+        with pytest.raises(NoUsableDnsmasq, match=words) as error:
             daemon.converge(private)
         assert (daemon.restarts, daemon.private.starts) == (0, [])
-        lines = str(caught.value).partition("; write ")[2].partition(" into ")[0].replace("'", "").split(" and ")
+        lines = str(error.value).partition("; write ")[2].partition(" into ")[0].replace("'", "").split(" and ")
         daemon.write(config + "".join(f"{line}\n" for line in lines))
         daemon.restart()
         daemon.converge(private)
-        is_served(bed, tmp_path)
+        assert_served(testbed, tmp_path)
 
 
-def test_auto_goes_private_only_where_the_systems_cannot(bed: Bed, tmp_path: Path) -> None:
-    with serving(bed, tmp_path, "bind-dynamic\nexcept-interface=virt*\n") as daemon:
+def test_auto_chooses_a_private_instance_only_if_the_system_dnsmasq_cannot_serve(
+    testbed: DnsmasqTestbed, tmp_path: Path
+) -> None:
+    with serving(testbed, tmp_path, "bind-dynamic\nexcept-interface=virt*\n") as daemon:
         plan = daemon.converge(LAB)
         assert "except-interface=virt*" in str(plan.changes)
         assert plan.result[0]["instance"] == "private"
-        is_served(bed, tmp_path)
+        assert_served(testbed, tmp_path)
 
 
-def test_auto_says_why_neither_can(bed: Bed, tmp_path: Path) -> None:
-    with serving(bed, tmp_path, "except-interface=virt*\n") as daemon:
+def test_auto_reports_why_neither_can_serve(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    with serving(testbed, tmp_path, "except-interface=virt*\n") as daemon:
         with pytest.raises(NoUsableDnsmasq, match=r"except-interface=virt\*.*private dnsmasq cannot.*port 53"):
             daemon.converge(LAB)
         assert (daemon.restarts, daemon.fragments, daemon.private.starts) == (0, {}, [])
 
 
-def test_names_where_the_systems_has_none_and_addresses_at_least(bed: Bed, tmp_path: Path) -> None:
-    with serving(bed, tmp_path, "port=0\n") as daemon:
+def test_without_dns_in_the_system_dnsmasq_a_private_one_is_preferred(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    with serving(testbed, tmp_path, "port=0\n") as daemon:
         assert daemon.converge(LAB).result[0]["instance"] == "private"
-        is_served(bed, tmp_path)
+        assert_served(testbed, tmp_path)
     second = tmp_path / "second"
     second.mkdir()
-    with serving(bed, second, "port=0\ndhcp-range=10.1.0.100,10.1.0.150,1h\n") as daemon:
+    with serving(testbed, second, "port=0\ndhcp-range=10.1.0.100,10.1.0.150,1h\n") as daemon:
         plan = daemon.converge(LAB)
         assert plan.result[0]["instance"] == "system"
         assert "no DNS server" in plan.notes[0]
-        assert get_lease(bed.guest, tmp_path)
+        assert get_lease(testbed.guest, tmp_path)
 
 
 @contextlib.contextmanager
-def held(bed: Bed, port: int, address: str, kind: int = socket.SOCK_DGRAM) -> Iterator[None]:
+def hold_port(testbed: DnsmasqTestbed, port: int, address: str, kind: int = socket.SOCK_DGRAM) -> Iterator[None]:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with bed.host.entered(), socket.socket(family, kind) as holder:
+    with testbed.host.entered(), socket.socket(family, kind) as holder:
         holder.bind((address, port))
         if kind == socket.SOCK_STREAM:
             holder.listen()
@@ -215,116 +223,118 @@ def held(bed: Bed, port: int, address: str, kind: int = socket.SOCK_DGRAM) -> It
         (547, "::", socket.SOCK_DGRAM),
     ],
 )
-def test_other_holder_of_a_port_is_named(bed: Bed, tmp_path: Path, port: int, address: str, kind: int) -> None:
+def test_another_process_that_uses_a_port_is_reported(
+    testbed: DnsmasqTestbed, tmp_path: Path, port: int, address: str, kind: int
+) -> None:
     ipv6 = {"address": "fd00:100::1/64", "ranges": [{"start": "fd00:100::100", "end": "fd00:100::1ff"}]}
-    with alone(bed, tmp_path) as daemon, held(bed, port, address, kind):
+    with without_system_service(testbed, tmp_path) as daemon, hold_port(testbed, port, address, kind):
         with pytest.raises(NoUsableDnsmasq, match=rf"\(process {os.getpid()}\) holds .* port {port}"):
             daemon.converge({**LAB, "ipv6": ipv6})
-        assert left(tmp_path) == set()
+        assert files_of_engine(tmp_path) == set()
 
 
 @pytest.mark.parametrize("address", ["127.0.0.53", "127.0.0.1", LAN_ADDRESS])
-def test_resolver_on_other_addresses_is_no_obstacle(bed: Bed, tmp_path: Path, address: str) -> None:
+def test_resolver_on_other_addresses_is_no_obstacle(testbed: DnsmasqTestbed, tmp_path: Path, address: str) -> None:
     with (
-        alone(bed, tmp_path) as daemon,
-        held(bed, 53, address),
-        held(bed, 53, address, socket.SOCK_STREAM),
+        without_system_service(testbed, tmp_path) as daemon,
+        hold_port(testbed, 53, address),
+        hold_port(testbed, 53, address, socket.SOCK_STREAM),
     ):
         daemon.converge(LAB)
-        is_served(bed, tmp_path)
+        assert_served(testbed, tmp_path)
 
 
-def test_renewals_reach_an_instance_of_several_networks(bed: Bed, tmp_path: Path) -> None:
-    bed.bridge("virt1", "192.168.101.1/24")
-    with alone(bed, tmp_path) as daemon:
+def test_renewals_reach_an_instance_of_several_networks(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    testbed.bridge("virt1", "192.168.101.1/24")
+    with without_system_service(testbed, tmp_path) as daemon:
         daemon.converge(OPEN, other(1, domain="one.test"))
         assert daemon.private.starts == ["_shared"]
-        leases = take_leases(bed.guest, RENEWALS)
+        leases = take_leases(testbed.guest, RENEWALS)
         assert len(leases) == RENEWALS
-        assert renewals(bed.guest, leases, BRIDGE_ADDRESS) == RENEWALS
+        assert renewals(testbed.guest, leases, BRIDGE_ADDRESS) == RENEWALS
 
 
-def test_renewals_reach_private_ones_beside_another_dhcp_server(bed: Bed, tmp_path: Path) -> None:
-    bed.bridge("virt1", "192.168.101.1/24")
+def test_renewals_reach_private_ones_beside_another_dhcp_server(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    testbed.bridge("virt1", "192.168.101.1/24")
     config = "bind-dynamic\nexcept-interface=virt*\ndhcp-range=10.1.0.100,10.1.0.150,1h\n"
-    with serving(bed, tmp_path, config) as daemon:
+    with serving(testbed, tmp_path, config) as daemon:
         daemon.converge(OPEN, other(1))
         assert daemon.private.starts == ["lab", "n1"]
-        leases = take_leases(bed.guest, RENEWALS)
+        leases = take_leases(testbed.guest, RENEWALS)
         assert len(leases) == RENEWALS
-        assert renewals(bed.guest, leases, BRIDGE_ADDRESS) == RENEWALS
+        assert renewals(testbed.guest, leases, BRIDGE_ADDRESS) == RENEWALS
 
 
-def test_bridge_made_anew_is_served_and_renewed(bed: Bed, tmp_path: Path) -> None:
+def test_a_recreated_bridge_is_served_and_leases_are_renewed(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     config = "bind-dynamic\nexcept-interface=virt*\ndhcp-range=10.1.0.100,10.1.0.150,1h\n"
-    bed.no_bridges()
-    with serving(bed, tmp_path, config) as daemon:
+    testbed.delete_bridges()
+    with serving(testbed, tmp_path, config) as daemon:
         daemon.converge(LAB)
-        bed.bridge()
-        bed.plug()
+        testbed.bridge()
+        testbed.plug()
         plan = daemon.converge(LAB)
         assert [str(change) for change in plan.changes] == [
             "virtnet-dnsmasq@lab.service: restarted (its bridge was created again)"
         ]
-        leases = take_leases(bed.guest, RENEWALS)
-        assert renewals(bed.guest, leases, BRIDGE_ADDRESS) == RENEWALS == len(leases)
+        leases = take_leases(testbed.guest, RENEWALS)
+        assert renewals(testbed.guest, leases, BRIDGE_ADDRESS) == RENEWALS == len(leases)
         assert not daemon.converge(LAB).changes
 
 
-def test_lease_survives_a_restart_and_a_regrouping(bed: Bed, tmp_path: Path) -> None:
-    with alone(bed, tmp_path) as daemon:
+def test_lease_survives_a_restart_and_a_regrouping(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    with without_system_service(testbed, tmp_path) as daemon:
         daemon.converge(OPEN)
-        first = is_served(bed, tmp_path)["ip"]
+        first = assert_served(testbed, tmp_path)["ip"]
         daemon.converge({**OPEN, "router": False})
-        assert ask(bed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
+        assert resolve(testbed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
         # To an instance of its own, and back.
         daemon.converge(LAB)
-        assert ask(bed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
-        assert is_served(bed, tmp_path)["ip"] == first
+        assert resolve(testbed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
+        assert assert_served(testbed, tmp_path)["ip"] == first
         daemon.converge(OPEN)
-        assert ask(bed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
+        assert resolve(testbed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
         assert daemon.private.starts == ["_shared", "_shared", "lab", "_shared"]
 
 
 def test_networks_move_both_ways_with_their_leases() -> None:
-    """Of both families; who asks for a guest's name finds it before the guest has said anything again."""
-    steps = moved()
+    """In both families; a guest's name resolves before the guest sends anything again."""
+    steps = move_networks()
     assert [step.served_by for step in steps] == ["system", "private", "system"]
     assert len({(step.known, step.known6, step.ipv4, step.ipv6, step.server_duid) for step in steps}) == 1
     assert steps[0].known == steps[0].ipv4 and steps[0].known6 == steps[0].ipv6
     assert all(step.renewed == RENEWALS and step.settled for step in steps)
 
 
-def test_network_of_a_dnsmasq_that_was_removed_moves_with_its_leases(bed: Bed, tmp_path: Path) -> None:
-    with serving(bed, tmp_path) as daemon:
+def test_network_of_a_dnsmasq_that_was_removed_moves_with_its_leases(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    with serving(testbed, tmp_path) as daemon:
         daemon.converge(OPEN)
-        first = is_served(bed, tmp_path)["ip"]
+        first = assert_served(testbed, tmp_path)["ip"]
         daemon.stop()
         daemon.installed = False
         daemon.converge(OPEN)
         assert daemon.fragments == {}
-        assert ask(bed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
+        assert resolve(testbed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
         assert not daemon.converge(OPEN).changes
 
 
-def test_failed_move_leaves_everything_as_it_was(bed: Bed, tmp_path: Path) -> None:
-    with serving(bed, tmp_path, "bind-dynamic\n") as daemon:
+def test_a_failed_move_is_rolled_back(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    with serving(testbed, tmp_path, "bind-dynamic\n") as daemon:
         daemon.converge(OPEN)
         before = daemon.fragments
-        first = is_served(bed, tmp_path)["ip"]
+        first = assert_served(testbed, tmp_path)["ip"]
         daemon.write("bind-dynamic\nexcept-interface=virt0\n")
         with without_lease_files(daemon), pytest.raises(DnsmasqFailed, match="previous ones are back"):
             daemon.converge(OPEN)
         assert daemon.fragments == before
         hosts = {f"etc/virtnet/dnsmasq.hosts/lab.{kind}" for kind in ("dhcp", "names")}
-        assert left(tmp_path) == {"etc/dnsmasq.d/virtnet-lab.conf", *hosts}
+        assert files_of_engine(tmp_path) == {"etc/dnsmasq.d/virtnet-lab.conf", *hosts}
         daemon.converge(OPEN)
-        assert ask(bed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
+        assert resolve(testbed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
 
 
 @contextlib.contextmanager
 def without_lease_files(daemon: Daemon) -> Iterator[None]:
-    """The lease file of the instance cannot be opened: found out only at its start."""
+    """The lease file of the instance cannot be opened, which shows only at its start."""
     run = daemon.private.restart
     folder = Path(daemon.paths.private_leases)
 
@@ -345,57 +355,61 @@ def without_lease_files(daemon: Daemon) -> Iterator[None]:
         daemon.private.restart = run  # type: ignore[method-assign]
 
 
-def test_killed_instance_is_started_by_the_next_run(bed: Bed, tmp_path: Path) -> None:
-    with alone(bed, tmp_path) as daemon:
+def test_killed_instance_is_started_by_the_next_run(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    with without_system_service(testbed, tmp_path) as daemon:
         daemon.converge(LAB)
         pid = daemon.private.pid("lab")
         os.kill(pid, signal.SIGKILL)
         assert eventually(lambda: has_ended(pid))
         plan = daemon.converge(LAB)
         assert [str(change) for change in plan.changes] == ["virtnet-dnsmasq@lab.service: started (was inactive)"]
-        is_served(bed, tmp_path)
+        assert_served(testbed, tmp_path)
 
 
-def test_instance_whose_configuration_was_removed_while_it_runs_gets_it_back(bed: Bed, tmp_path: Path) -> None:
-    with alone(bed, tmp_path) as daemon:
+def test_a_removed_configuration_of_a_running_instance_is_restored(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    with without_system_service(testbed, tmp_path) as daemon:
         before = daemon.converge(LAB).changes
         (file,) = [change.path for change in before if change.path.endswith("/dnsmasq/lab.conf")]
         Path(file).unlink()
         changes = [str(change) for change in daemon.converge(LAB).changes]
         assert any("its configuration" in change for change in changes), changes
         assert daemon.converge(LAB).changes == []
-        is_served(bed, tmp_path)
+        assert_served(testbed, tmp_path)
 
 
-def test_host_knows_names_of_private_networks_by_the_systems(bed: Bed, tmp_path: Path) -> None:
-    with serving(bed, tmp_path, "bind-dynamic\ninterface=eth0\n") as daemon:
+def test_the_host_resolves_names_of_private_networks_through_the_system_dnsmasq(
+    testbed: DnsmasqTestbed, tmp_path: Path
+) -> None:
+    with serving(testbed, tmp_path, "bind-dynamic\ninterface=eth0\n") as daemon:
         daemon.converge({**LAB, "instance": "private"})
-        first = is_served(bed, tmp_path)["ip"]
-        assert ask(bed.host, "127.0.0.1", "vmone.virt.test") == first
-        assert ask(bed.host, "127.0.0.1", ".".join(reversed(first.split("."))) + ".in-addr.arpa", "PTR") == (
+        first = assert_served(testbed, tmp_path)["ip"]
+        assert resolve(testbed.host, "127.0.0.1", "vmone.virt.test") == first
+        assert resolve(testbed.host, "127.0.0.1", ".".join(reversed(first.split("."))) + ".in-addr.arpa", "PTR") == (
             "vmone.virt.test."
         )
-        assert ask(bed.lan, LAN_ADDRESS) == NAMED_ADDRESS
+        assert resolve(testbed.lan, LAN_ADDRESS) == NAMED_ADDRESS
         daemon.converge(purge=True)
         assert daemon.fragments == {}
 
 
-def test_networks_that_are_not_named_stay(bed: Bed, tmp_path: Path) -> None:
-    bed.bridge("virt1", "192.168.101.1/24")
-    with alone(bed, tmp_path) as daemon:
+def test_networks_that_are_not_listed_stay(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    testbed.bridge("virt1", "192.168.101.1/24")
+    with without_system_service(testbed, tmp_path) as daemon:
         daemon.converge(OPEN, other(1))
         daemon.converge({"name": "n1", "state": "absent"})
-        is_served(bed, tmp_path)
+        assert_served(testbed, tmp_path)
         daemon.converge(other(1))
-        is_served(bed, tmp_path)
+        assert_served(testbed, tmp_path)
         assert not daemon.converge(OPEN, other(1)).changes
         daemon.converge(other(1), purge=True)
-        assert not get_lease(bed.guest, tmp_path)
+        assert not get_lease(testbed.guest, tmp_path)
 
 
-def test_fragments_are_right_for_a_configuration_that_changed_before_a_start(bed: Bed, tmp_path: Path) -> None:
+def test_fragments_are_right_for_a_configuration_that_changed_before_a_start(
+    testbed: DnsmasqTestbed, tmp_path: Path
+) -> None:
     """What the drop-in on the unit of the system's dnsmasq does."""
-    with serving(bed, tmp_path) as daemon:
+    with serving(testbed, tmp_path) as daemon:
         daemon.converge(OPEN)
         spec = FragmentSpec.from_options(Options(OPEN))
         part = Fragments([spec], False, daemon.paths, service=daemon, instances=daemon.private)
@@ -405,9 +419,9 @@ def test_fragments_are_right_for_a_configuration_that_changed_before_a_start(bed
             "lab: virtnet-lab.conf changed, since the configuration of dnsmasq has"
         ]
         daemon.restart()
-        is_served(bed, tmp_path)
+        assert_served(testbed, tmp_path)
         assert not daemon.converge(OPEN).changes
-        # A veto is for the next run, and a broken configuration for the administrator: neither is made worse.
+        # A conflicting configuration is for the next run, a broken one for the administrator: the fragments stay.
         before = daemon.fragments
         daemon.write("except-interface=virt*\n")
         assert "moves the network" in rewrite([spec], daemon.paths, part)[0]
@@ -422,18 +436,20 @@ def test_lines_of_a_private_dnsmasq_in_the_journal_are_limited() -> None:
     assert "\nLogRateLimitIntervalSec=30s\nLogRateLimitBurst=1000\n" in text.partition("[Service]")[2]
 
 
-def test_drop_in_is_there_with_the_engine_and_goes_with_the_last_fragment(bed: Bed, tmp_path: Path) -> None:
+def test_the_drop_in_exists_with_the_engine_and_is_removed_with_the_last_fragment(
+    testbed: DnsmasqTestbed, tmp_path: Path
+) -> None:
     engine = tmp_path / "usr/local/lib/virtnet/virtnet"
     engine.parent.mkdir(parents=True)
     engine.touch()
     drop_in = tmp_path / "etc/systemd/system/dnsmasq.service.d/virtnet.conf"
-    with serving(bed, tmp_path) as daemon:
+    with serving(testbed, tmp_path) as daemon:
         daemon.converge(OPEN)
         assert f"{engine} fragments" in drop_in.read_text()
         assert not daemon.converge(OPEN).changes
         assert "LogRateLimitBurst=1000" in drop_in.read_text()
         restarts = daemon.restarts
-        # Who has all queries logged wants them all; to let the limit go takes no restart.
+        # With log-queries there is no limit; a changed limit needs no restart.
         daemon.write("log-queries\n")
         daemon.converge(OPEN)
         assert "LogRateLimit" not in drop_in.read_text()
@@ -443,24 +459,24 @@ def test_drop_in_is_there_with_the_engine_and_goes_with_the_last_fragment(bed: B
         assert not drop_in.parent.exists()
 
 
-def test_hundred_networks_in_one_instance(bed: Bed, tmp_path: Path) -> None:
-    def one(i: int) -> dict[str, Any]:
+def test_hundred_networks_in_one_instance(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    def network(i: int) -> dict[str, Any]:
         subnet = f"172.20.{i}"
         ranges = [{"start": f"{subnet}.2", "end": f"{subnet}.254"}]
         return {"name": f"n{i}", "interface": f"vn-n{i}", "address": f"{subnet}.1/24", "ranges": ranges}
 
-    networks = [one(i) for i in range(1, 101)]
-    bed.bridge("vn-n100", "172.20.100.1/24")
-    with alone(bed, tmp_path) as daemon:
+    networks = [network(i) for i in range(1, 101)]
+    testbed.bridge("vn-n100", "172.20.100.1/24")
+    with without_system_service(testbed, tmp_path) as daemon:
         daemon.converge(*networks)
         assert daemon.private.starts == ["_shared"]
-        bed.unplug()
-        bed.plug("vn-n100")
-        assert get_lease(bed.guest, tmp_path)["ip"].startswith("172.20.100.")
+        testbed.unplug()
+        testbed.plug("vn-n100")
+        assert get_lease(testbed.guest, tmp_path)["ip"].startswith("172.20.100.")
         assert not daemon.converge(*networks, check=True).changes
 
 
-def test_what_would_hold_for_everybody_gets_an_instance_of_its_own(bed: Bed, tmp_path: Path) -> None:
+def test_global_options_get_an_instance_of_their_own(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     upstream_folder = tmp_path / "upstream"
     upstream_folder.mkdir()
     names = {
@@ -468,16 +484,19 @@ def test_what_would_hold_for_everybody_gets_an_instance_of_its_own(bed: Bed, tmp
         "forward_plain_names": True,
         "hosts": [{"ip": "192.0.2.7", "names": ["www.elsewhere.test"]}],
     }
-    upstream = Daemon(bed.uplink, upstream_folder, "address=/x.test/plain/203.0.113.7\n", ())
-    wanted = {**OPEN, "names": names, "raw": ["address=/raw.test/203.0.113.8"]}
-    with running(upstream), serving(bed, tmp_path, "bind-dynamic\nexcept-interface=virt0\n") as daemon:
-        plan = daemon.converge(wanted)
+    upstream = Daemon(testbed.uplink, upstream_folder, "address=/x.test/plain/203.0.113.7\n", ())
+    fragment = {**OPEN, "names": names, "raw": ["address=/raw.test/203.0.113.8"]}
+    with running(upstream), serving(testbed, tmp_path, "bind-dynamic\nexcept-interface=virt0\n") as daemon:
+        plan = daemon.converge(fragment)
         assert plan.result[0]["instance"] == "private"
-        assert not daemon.converge(wanted).changes
-        told = [ask(bed.host, BRIDGE_ADDRESS, name) for name in ("x.test", "plain", "www.elsewhere.test", "raw.test")]
-        assert told == ["203.0.113.7", "203.0.113.7", "192.0.2.7", "203.0.113.8"]
+        assert not daemon.converge(fragment).changes
+        answers = [
+            resolve(testbed.host, BRIDGE_ADDRESS, name)
+            for name in ("x.test", "plain", "www.elsewhere.test", "raw.test")
+        ]
+        assert answers == ["203.0.113.7", "203.0.113.7", "192.0.2.7", "203.0.113.8"]
         for name in ("x.test", "plain", "www.elsewhere.test", "raw.test"):
-            assert ask(bed.lan, LAN_ADDRESS, name) == ask(bed.lan, LAN_ADDRESS, "nobody.invalid")
+            assert resolve(testbed.lan, LAN_ADDRESS, name) == resolve(testbed.lan, LAN_ADDRESS, "nobody.invalid")
         with pytest.raises(VirtnetError, match="bad option in line .*no-such-thing"):
-            daemon.converge({**wanted, "raw": ["no-such-thing"]})
-        assert ask(bed.host, BRIDGE_ADDRESS, "raw.test") == "203.0.113.8"
+            daemon.converge({**fragment, "raw": ["no-such-thing"]})
+        assert resolve(testbed.host, BRIDGE_ADDRESS, "raw.test") == "203.0.113.8"

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every list of networks and every task that the documentation shows is applied on a host, and leaves it as it was.
+"""Every list of networks and every task in the documentation is applied on a host and removed again.
 
-That they are valid, and what the guides' commands do, is tested elsewhere
+Other tests check that they are valid, and what the guides' commands do
 (tests/unit/docs/test_docs.py, tests/tools/documented.py).
 """
 
@@ -15,53 +15,55 @@ from typing import Any
 import pytest
 import yaml
 from tools import examples
-from torture.host import Host, new_host, unlike
+from torture.host import Host, differences, new_host
 from torture.plans import Tasks, site, teardown
 from torture.scenario import changes, error_of
 
 PARTS = ("bridge", "dnsmasq_fragment", "nft_nat", "resolvconf_entry")
-# Scenarios of Molecule where it has what it needs, and where the same options are applied.
-ELSEWHERE = {"openvswitch": "ovs", "managed_by": "libvirt", "bridged": "libvirt"}
+# Molecule scenarios in which the needed programs exist, and in which the same options are applied.
+OTHER_SCENARIOS = {"openvswitch": "ovs", "managed_by": "libvirt", "bridged": "libvirt"}
 
 
-def needs_more(options: Any) -> bool:
+def needs_other_scenario(options: Any) -> bool:
     text = str(options)
-    return any(word in text for word in ELSEWHERE)
+    return any(word in text for word in OTHER_SCENARIOS)
 
 
 def cases() -> Iterator[Any]:
-    """What the documentation shows, as tasks."""
-    shown = [one for one in (*examples.shown(), *examples.documented()) if one.language == "yaml"]
+    """The examples of the documentation, as tasks."""
+    shown = [example for example in (*examples.shown(), *examples.documented()) if example.language == "yaml"]
     for example in shown:
         data = yaml.safe_load(example.text)
         for items in examples.lists_within(data):
-            if not needs_more(items):
-                yield pytest.param(defining({"networks": items}), id=example.place)
+            if not needs_other_scenario(items):
+                yield pytest.param(tasks_for_networks({"networks": items}), id=example.place)
         number = 0
         for task in examples.tasks_within(data):
             for name, arguments in task.items():
                 module = name.removeprefix("virtnet.linux.")
                 number += 1
-                if name == module or needs_more(arguments) or arguments != examples.filled(arguments):
+                if name == module or needs_other_scenario(arguments) or arguments != examples.filled(arguments):
                     continue
                 if module == "virt_network":
-                    yield pytest.param(defining(arguments), id=f"{example.place}-{number}")
+                    yield pytest.param(tasks_for_networks(arguments), id=f"{example.place}-{number}")
                 elif module in PARTS:
                     known = examples.as_ansible_has_them(module, arguments)
                     yield pytest.param([[module, known]], id=f"{example.place}-{number}")
 
 
-def defining(arguments: Any) -> Tasks:
+def tasks_for_networks(arguments: Any) -> Tasks:
     """A task that defines networks, and those that follow in the role."""
     return [["virt_network", examples.as_ansible_has_them("virt_network", arguments)], *site([])[1:]]
 
 
 def has_own_dnsmasq(tasks: Tasks) -> bool:
-    """Whether a private dnsmasq is asked for, or needed for the name server of an isolated network."""
-    asked = "'instance': 'private'" in str(tasks)
-    networks = [one for name, arguments in tasks if name == "virt_network" for one in arguments.get("networks") or ()]
-    closed = [one for one in networks if one.get("mode") == "isolated"]
-    return asked or any((one.get("dns") or {}).get("enabled", True) for one in closed)
+    """Whether a private dnsmasq is requested, or needed for the name server of an isolated network."""
+    is_requested = "'instance': 'private'" in str(tasks)
+    networks = [
+        network for name, arguments in tasks if name == "virt_network" for network in arguments.get("networks") or ()
+    ]
+    isolated = [network for network in networks if network.get("mode") == "isolated"]
+    return is_requested or any((network.get("dns") or {}).get("enabled", True) for network in isolated)
 
 
 CASES = list(cases())
@@ -70,28 +72,28 @@ CASES = list(cases())
 @pytest.fixture(scope="module")
 def serving() -> Iterator[Host]:
     """A host with an uplink and a dnsmasq of its own."""
-    with new_host() as one:
-        yield one
+    with new_host() as host:
+        yield host
 
 
 @pytest.fixture(scope="module")
 def bare() -> Iterator[Host]:
-    """One on which no dnsmasq stands in the way of a private one."""
-    with new_host(serving=False) as one:
-        yield one
+    """A host on which no dnsmasq conflicts with a private one."""
+    with new_host(serving=False) as host:
+        yield host
 
 
-def test_there_are_as_many_as_the_documentation_has() -> None:
+def test_many_examples_are_collected() -> None:
     assert len(CASES) > 30
 
 
 @pytest.mark.parametrize("tasks", CASES)
-def test_an_example_does_what_it_says_once_and_goes_without_a_trace(serving: Host, bare: Host, tasks: Tasks) -> None:
+def test_an_example_is_applied_idempotent_and_removed_completely(serving: Host, bare: Host, tasks: Tasks) -> None:
     host = bare if has_own_dnsmasq(tasks) else serving
     before = host.snapshot()
-    first = host.play(tasks)
+    first = host.run_tasks(tasks)
     assert error_of(first) == ""
-    again = host.play(tasks, check=True)
-    assert error_of(again) == "" and changes(again) == []
-    assert error_of(host.play(teardown())) == ""
-    assert unlike(before, host.snapshot()) == []
+    second = host.run_tasks(tasks, check=True)
+    assert error_of(second) == "" and changes(second) == []
+    assert error_of(host.run_tasks(teardown())) == ""
+    assert differences(before, host.snapshot()) == []

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The hosts that the scenarios and the demo run on come up again, whatever a crash of the machine left of them."""
+"""The hosts of the scenarios and of the demo start again, whatever state a crash of the machine left them in."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def lab() -> Iterator[Lab]:
     spare.down()
 
 
-def test_a_host_whose_monitor_was_killed_is_there_again_at_once(lab: Lab) -> None:
+def test_a_host_whose_monitor_was_killed_is_started_again(lab: Lab) -> None:
     host = lab.host("spare-host")
-    found = inspect(host.namespace)
-    assert found is not None
-    os.kill(found["State"]["ConmonPid"], signal.SIGKILL)
+    container = inspect(host.namespace)
+    assert container is not None
+    os.kill(container["State"]["ConmonPid"], signal.SIGKILL)
     os.kill(host.pid, signal.SIGKILL)
-    # For good, it is stopping then, in podman's view.
+    # Podman would then show it as stopping for ever.
     ask("stop", "--time", "1", host.namespace)
 
     lab.up({"spare-host": IMAGE})

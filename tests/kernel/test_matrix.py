@@ -12,7 +12,7 @@ HOST = {"guest -> host", "guest -> host's uplink address", "host -> guest"}
 OUT = {"guest -> outside, on-link", "guest -> outside, off-link"}
 IN = {"outside, on-link -> guest", "outside, off-link -> guest"}
 SIBLING = {"guest -> sibling"}
-# Our rules keep a network in mode nat from reaching one in mode open, which it would reach as it does the outside.
+# Our rules keep a network in mode nat from one in mode open, which it would reach as it reaches the outside.
 EXPECTED = {
     "nat": HOST | SIBLING | OUT,
     "nat, ipv6 routed": HOST | SIBLING | OUT,

@@ -9,46 +9,48 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kernel.bed import OUTSIDE, UPLINK, Bed, Space
-from kernel.nft_bed import network, plug
+from kernel.nft_testbed import network, plug
+from kernel.testbed import OUTSIDE, UPLINK, Namespace, NamespaceTestbed
 
 A, B = "192.168.30", "192.168.31"
 
 
 @pytest.fixture
-def bed(tmp_path: Path) -> Iterator[Bed]:
-    made = Bed(tmp_path)
-    made.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=0")
-    yield made
-    made.close()
+def testbed(tmp_path: Path) -> Iterator[NamespaceTestbed]:
+    testbed = NamespaceTestbed(tmp_path)
+    testbed.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=0")
+    yield testbed
+    testbed.close()
 
 
-def forwarding(bed: Bed) -> str:
-    return bed.host.run("cat", "/proc/sys/net/ipv4/ip_forward").strip()
+def forwarding(testbed: NamespaceTestbed) -> str:
+    return testbed.host.run("cat", "/proc/sys/net/ipv4/ip_forward").strip()
 
 
-def table(bed: Bed) -> str:
-    return bed.host.run("nft", "-s", "list", "ruleset")
+def table(testbed: NamespaceTestbed) -> str:
+    return testbed.host.run("nft", "-s", "list", "ruleset")
 
 
-# The source address that the outside sees of a guest; whether the outside reaches the guest.
+# The guest's source address as seen outside; whether the outside reaches the guest.
 @pytest.mark.parametrize(
     ("mode", "seen_outside", "from_outside"),
     [("nat", UPLINK, False), ("routed", f"{A}.2", True), ("isolated", "", False), ("open", f"{A}.2", True)],
 )
-def test_mode_decides_which_traffic_passes(bed: Bed, mode: str, seen_outside: str, from_outside: bool) -> None:
-    bed.task("nft", [network("other", B, "nat"), network("a", A, mode)])
-    guest, sibling = plug(bed, "a", A), plug(bed, "a", A, 3)
-    bed.outside.serve()
-    bed.outside.run("ip", "route", "add", f"{A}.0/24", "via", UPLINK)
+def test_mode_decides_which_traffic_passes(
+    testbed: NamespaceTestbed, mode: str, seen_outside: str, from_outside: bool
+) -> None:
+    testbed.task("nft", [network("other", B, "nat"), network("a", A, mode)])
+    guest, sibling = plug(testbed, "a", A), plug(testbed, "a", A, 3)
+    testbed.outside.serve()
+    testbed.outside.run("ip", "route", "add", f"{A}.0/24", "via", UPLINK)
     for protocol in ("tcp", "udp"):
         assert guest.ask(OUTSIDE, protocol=protocol) == seen_outside
-        assert bed.outside.ask(f"{A}.2", protocol=protocol) == (OUTSIDE if from_outside else "")
+        assert testbed.outside.ask(f"{A}.2", protocol=protocol) == (OUTSIDE if from_outside else "")
         assert sibling.ask(f"{A}.2", protocol=protocol) == f"{A}.3"
     assert guest.pings(OUTSIDE) == bool(seen_outside)
-    assert bed.outside.pings(f"{A}.2") == from_outside
+    assert testbed.outside.pings(f"{A}.2") == from_outside
     assert guest.pings(f"{A}.1")
-    assert bed.host.ask(f"{A}.2") == f"{A}.1"
+    assert testbed.host.ask(f"{A}.2") == f"{A}.1"
 
 
 MODES = ("nat", "routed", "isolated", "open")
@@ -56,59 +58,61 @@ MODES = ("nat", "routed", "isolated", "open")
 
 @pytest.mark.parametrize("second", MODES)
 @pytest.mark.parametrize("first", MODES)
-def test_networks_reach_each_other_only_if_both_are_routed_or_open(bed: Bed, first: str, second: str) -> None:
-    bed.task("nft", [network("a", A, first), network("b", B, second)])
-    guest, other = plug(bed, "a", A), plug(bed, "b", B)
-    bed.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+def test_networks_reach_each_other_only_if_both_are_routed_or_open(
+    testbed: NamespaceTestbed, first: str, second: str
+) -> None:
+    testbed.task("nft", [network("a", A, first), network("b", B, second)])
+    guest, other = plug(testbed, "a", A), plug(testbed, "b", B)
+    testbed.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
     both = first in ("routed", "open") and second in ("routed", "open")
     assert guest.ask(f"{B}.2") == (f"{A}.2" if both else "")
     assert other.ask(f"{A}.2") == (f"{B}.2" if both else "")
 
 
-def test_bridged_frames_pass_within_a_network_with_and_without_br_netfilter(bed: Bed) -> None:
+def test_bridged_frames_pass_within_a_network_with_and_without_br_netfilter(testbed: NamespaceTestbed) -> None:
     for mode in MODES:
-        bed.task("nft", [network("a", A, mode)])
-        if bed.link("br-a") is None:
-            guest, sibling = plug(bed, "a", A), plug(bed, "a", A, 3)
+        testbed.task("nft", [network("a", A, mode)])
+        if testbed.link("br-a") is None:
+            guest, sibling = plug(testbed, "a", A), plug(testbed, "a", A, 3)
         for value in ("1", "0"):
-            bed.host.run("sysctl", "-q", "-w", f"net.bridge.bridge-nf-call-iptables={value}")
+            testbed.host.run("sysctl", "-q", "-w", f"net.bridge.bridge-nf-call-iptables={value}")
             assert guest.ask(f"{A}.3") == f"{A}.2"
             assert sibling.ask(f"{A}.2") == f"{A}.3"
 
 
-def test_uplink_restricts_forwarding_to_it(bed: Bed) -> None:
-    remote = Space("remote")
-    bed.spaces.append(remote)
-    bed._wire(remote, "eth0", "198.51.100.1/24", "eth1")
-    bed.host.run("ip", "address", "add", "198.51.100.2/24", "dev", "eth1")
+def test_uplink_restricts_forwarding_to_it(testbed: NamespaceTestbed) -> None:
+    remote = Namespace("remote")
+    testbed.namespaces.append(remote)
+    testbed.add_veth(remote, "eth0", "198.51.100.1/24", "eth1")
+    testbed.host.run("ip", "address", "add", "198.51.100.2/24", "dev", "eth1")
     remote.serve()
-    bed.outside.serve()
-    bed.task("nft", [network("a", A, "nat", uplink="eth1")])
-    guest = plug(bed, "a", A)
+    testbed.outside.serve()
+    testbed.task("nft", [network("a", A, "nat", uplink="eth1")])
+    guest = plug(testbed, "a", A)
     assert guest.ask("198.51.100.1") == "198.51.100.2"
     assert guest.ask(OUTSIDE) == ""
-    bed.task("nft", [network("a", A, "routed", uplink="eth1")])
-    for space, gateway in ((remote, "198.51.100.2"), (bed.outside, UPLINK)):
-        space.run("ip", "route", "add", f"{A}.0/24", "via", gateway)
+    testbed.task("nft", [network("a", A, "routed", uplink="eth1")])
+    for namespace, gateway in ((remote, "198.51.100.2"), (testbed.outside, UPLINK)):
+        namespace.run("ip", "route", "add", f"{A}.0/24", "via", gateway)
     assert remote.ask(f"{A}.2") == "198.51.100.1"
-    assert bed.outside.ask(f"{A}.2") == ""
+    assert testbed.outside.ask(f"{A}.2") == ""
 
 
-def test_a_guest_cannot_use_the_address_of_another_subnet(bed: Bed) -> None:
-    bed.outside.serve()
-    bed.outside.run("ip", "route", "add", "10.66.0.0/24", "via", UPLINK)
+def test_a_guest_cannot_use_the_address_of_another_subnet(testbed: NamespaceTestbed) -> None:
+    testbed.outside.serve()
+    testbed.outside.run("ip", "route", "add", "10.66.0.0/24", "via", UPLINK)
     for mode in ("nat", "routed"):
-        bed.task("nft", [network("a", A, mode)])
+        testbed.task("nft", [network("a", A, mode)])
         if mode == "nat":
-            guest = plug(bed, "a", A)
+            guest = plug(testbed, "a", A)
             guest.run("ip", "address", "add", "10.66.0.1/32", "dev", "lo")
-            bed.host.run("ip", "route", "add", "10.66.0.0/24", "dev", "br-a")
-            bed.host.run("sysctl", "-q", "-w", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.br-a.rp_filter=0")
+            testbed.host.run("ip", "route", "add", "10.66.0.0/24", "dev", "br-a")
+            testbed.host.run("sysctl", "-q", "-w", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.br-a.rp_filter=0")
         assert guest.run("ping", "-c1", "-W1", "-I", "10.66.0.1", OUTSIDE, check=False).count("1 received") == 0
         assert guest.pings(OUTSIDE) == (mode == "nat")
 
 
-def test_second_run_changes_nothing_and_check_predicts(bed: Bed) -> None:
+def test_second_run_changes_nothing_and_check_predicts(testbed: NamespaceTestbed) -> None:
     steps = (
         [network("a", A, "nat")],
         [network("a", A, "routed", uplink="eth0"), network("b", B, "isolated")],
@@ -116,26 +120,26 @@ def test_second_run_changes_nothing_and_check_predicts(bed: Bed) -> None:
         [{"name": "a", "state": "absent"}],
     )
     for desired in steps:
-        before = table(bed), forwarding(bed)
-        predicted = bed.task("nft", desired, check=True)
-        assert (table(bed), forwarding(bed)) == before
-        result = bed.task("nft", desired)
+        before = table(testbed), forwarding(testbed)
+        predicted = testbed.task("nft", desired, check=True)
+        assert (table(testbed), forwarding(testbed)) == before
+        result = testbed.task("nft", desired)
         assert result["changed"]
         assert result == predicted
-        assert not bed.task("nft", desired)["changed"]
-    assert table(bed) == ""
+        assert not testbed.task("nft", desired)["changed"]
+    assert table(testbed) == ""
 
 
-def test_networks_that_are_not_desired_stay_unless_purged(bed: Bed) -> None:
-    bed.task("nft", [network("a", A, "nat")])
-    bed.task("nft", [network("b", B, "nat")])
-    assert '"br-a"' in table(bed)
-    assert bed.task("nft", [network("b", B, "nat")], purge=True)["changes"] == ["rules of a: deleted"]
-    assert '"br-a"' not in table(bed)
+def test_networks_that_are_not_desired_stay_unless_purged(testbed: NamespaceTestbed) -> None:
+    testbed.task("nft", [network("a", A, "nat")])
+    testbed.task("nft", [network("b", B, "nat")])
+    assert '"br-a"' in table(testbed)
+    assert testbed.task("nft", [network("b", B, "nat")], purge=True)["changes"] == ["rules of a: deleted"]
+    assert '"br-a"' not in table(testbed)
 
 
 @pytest.mark.parametrize(
-    "damage",
+    "fault",
     [
         "flush table inet virtnet",
         "delete table inet virtnet",
@@ -147,83 +151,85 @@ def test_networks_that_are_not_desired_stay_unless_purged(bed: Bed) -> None:
         "flush ruleset",
     ],
 )
-def test_damage_is_found_and_repaired(bed: Bed, damage: str) -> None:
+def test_damage_is_found_and_repaired(testbed: NamespaceTestbed, fault: str) -> None:
     desired = [network("a", A, "nat"), network("b", B, "nat")]
-    bed.task("nft", desired)
-    expected = table(bed)
-    bed.host.run("nft", damage)
-    assert bed.task("nft", desired, check=True)["changed"]
-    assert bed.task("nft", desired)["changed"]
-    assert table(bed) == expected
-    assert not bed.task("nft", desired)["changed"]
+    testbed.task("nft", desired)
+    expected = table(testbed)
+    testbed.host.run("nft", fault)
+    assert testbed.task("nft", desired, check=True)["changed"]
+    assert testbed.task("nft", desired)["changed"]
+    assert table(testbed) == expected
+    assert not testbed.task("nft", desired)["changed"]
 
 
-def test_a_replaced_rule_with_the_same_comment_is_found(bed: Bed) -> None:
+def test_a_replaced_rule_with_the_same_comment_is_found(testbed: NamespaceTestbed) -> None:
     desired = [network("a", A, "nat")]
-    bed.task("nft", desired)
-    expected = table(bed)
-    listing = bed.host.run("nft", "-a", "list", "chain", "inet", "virtnet", "vn_from_isolated")
+    testbed.task("nft", desired)
+    expected = table(testbed)
+    listing = testbed.host.run("nft", "-a", "list", "chain", "inet", "virtnet", "vn_from_isolated")
     handle = listing.split('comment "isolated" # handle ')[1].split()[0]
-    bed.host.run("nft", "replace", "rule", "inet", "virtnet", "vn_from_isolated", "handle", handle,
+    testbed.host.run("nft", "replace", "rule", "inet", "virtnet", "vn_from_isolated", "handle", handle,
                  "accept", "comment", '"isolated"')  # fmt: skip
-    assert "altered by hand" in bed.task("nft", desired)["changes"][0]
-    assert table(bed) == expected
+    assert "altered by hand" in testbed.task("nft", desired)["changes"][0]
+    assert table(testbed) == expected
 
 
-def test_other_tables_are_not_touched(bed: Bed) -> None:
+def test_other_tables_are_not_touched(testbed: NamespaceTestbed) -> None:
     foreign = "table inet foreign {\n\tchain c {\n\t\taccept\n\t}\n}\n"
-    bed.host.run("nft", "-f", "-", stdin=foreign)
-    bed.task("nft", [network("a", A, "nat")])
-    assert foreign in table(bed)
-    bed.task("nft", [], purge=True)
-    assert table(bed) == foreign
+    testbed.host.run("nft", "-f", "-", stdin=foreign)
+    testbed.task("nft", [network("a", A, "nat")])
+    assert foreign in table(testbed)
+    testbed.task("nft", [], purge=True)
+    assert table(testbed) == foreign
 
 
-def test_forwarding_is_enabled_stored_and_restored(bed: Bed) -> None:
-    sysctl_file = bed.root / "etc/sysctl.d/60-virtnet.conf"
-    bed.task("nft", [network("a", A, "isolated")])
-    assert (forwarding(bed), sysctl_file.exists()) == ("0", False)
-    bed.task("nft", [network("a", A, "nat")])
-    assert (forwarding(bed), "net.ipv4.ip_forward = 1\n" in sysctl_file.read_text()) == ("1", True)
-    bed.task("nft", [network("a", A, "nat")])
-    bed.task("nft", [], purge=True)
-    assert (forwarding(bed), sysctl_file.exists()) == ("0", False)
+def test_forwarding_is_enabled_stored_and_restored(testbed: NamespaceTestbed) -> None:
+    sysctl_file = testbed.root / "etc/sysctl.d/60-virtnet.conf"
+    testbed.task("nft", [network("a", A, "isolated")])
+    assert (forwarding(testbed), sysctl_file.exists()) == ("0", False)
+    testbed.task("nft", [network("a", A, "nat")])
+    assert (forwarding(testbed), "net.ipv4.ip_forward = 1\n" in sysctl_file.read_text()) == ("1", True)
+    testbed.task("nft", [network("a", A, "nat")])
+    testbed.task("nft", [], purge=True)
+    assert (forwarding(testbed), sysctl_file.exists()) == ("0", False)
 
 
-def test_forwarding_that_was_enabled_before_stays_enabled(bed: Bed) -> None:
-    bed.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
-    bed.task("nft", [network("a", A, "nat")])
-    bed.task("nft", [], purge=True)
-    assert forwarding(bed) == "1"
+def test_forwarding_that_was_enabled_before_stays_enabled(testbed: NamespaceTestbed) -> None:
+    testbed.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+    testbed.task("nft", [network("a", A, "nat")])
+    testbed.task("nft", [], purge=True)
+    assert forwarding(testbed) == "1"
 
 
-def test_forwarding_that_somebody_disables_is_enabled_again(bed: Bed) -> None:
-    bed.task("nft", [network("a", A, "nat")])
-    bed.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=0")
-    assert bed.task("nft", [network("a", A, "nat")])["changes"] == ["net.ipv4.ip_forward: 0 -> 1, kept over reboots"]
-    bed.task("nft", [], purge=True)
-    assert forwarding(bed) == "0"
+def test_forwarding_that_somebody_disables_is_enabled_again(testbed: NamespaceTestbed) -> None:
+    testbed.task("nft", [network("a", A, "nat")])
+    testbed.host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=0")
+    assert testbed.task("nft", [network("a", A, "nat")])["changes"] == [
+        "net.ipv4.ip_forward: 0 -> 1, kept over reboots"
+    ]
+    testbed.task("nft", [], purge=True)
+    assert forwarding(testbed) == "0"
 
 
 @pytest.mark.parametrize("value", ["0", "1"])
-def test_a_gateway_on_a_veth_in_the_bridge_with_and_without_br_netfilter(bed: Bed, value: str) -> None:
-    bed.outside.serve()
-    bed.host.run("sysctl", "-q", "-w", f"net.bridge.bridge-nf-call-iptables={value}")
-    bed.host.run("ip", "link", "add", "gw0", "type", "veth", "peer", "name", "gw1")
-    bed.task("bridge", [{"name": "br-a", "ports": ["gw1"]}])
+def test_a_gateway_on_a_veth_in_the_bridge_with_and_without_br_netfilter(testbed: NamespaceTestbed, value: str) -> None:
+    testbed.outside.serve()
+    testbed.host.run("sysctl", "-q", "-w", f"net.bridge.bridge-nf-call-iptables={value}")
+    testbed.host.run("ip", "link", "add", "gw0", "type", "veth", "peer", "name", "gw1")
+    testbed.task("bridge", [{"name": "br-a", "ports": ["gw1"]}])
     for name in ("gw0", "gw1"):
-        bed.host.run("ip", "link", "set", name, "up")
-    bed.host.run("ip", "address", "add", f"{A}.1/24", "dev", "gw0")
+        testbed.host.run("ip", "link", "set", name, "up")
+    testbed.host.run("ip", "address", "add", f"{A}.1/24", "dev", "gw0")
     # Without this the bridge would reply to ARP requests for the address of the veth, an address of the host.
-    bed.host.run("sysctl", "-q", "-w", "net.ipv4.conf.br-a.arp_ignore=1")
+    testbed.host.run("sysctl", "-q", "-w", "net.ipv4.conf.br-a.arp_ignore=1")
     masquerade = {"name": "gateway", "bridge": "gw0", "mode": "nat", "subnets": [f"{A}.0/24"]}
     # Without our rule for the bridge, conntrack tracks its frames before they are routed: no NAT.
-    bed.task("nft", [masquerade])
-    guest = bed.guest("br-a", f"{A}.2/24", gateway=f"{A}.1")
+    testbed.task("nft", [masquerade])
+    guest = testbed.add_guest("br-a", f"{A}.2/24", gateway=f"{A}.1")
     assert guest.ask(OUTSIDE) == ("" if value == "1" else UPLINK)
-    bed.host.run("conntrack", "-F")
+    testbed.host.run("conntrack", "-F")
     bare = {"name": "a", "bridge": "br-a", "mode": "isolated", "subnets": []}
-    bed.task("nft", [masquerade, bare])
+    testbed.task("nft", [masquerade, bare])
     assert guest.ask(OUTSIDE) == UPLINK
     assert guest.pings(OUTSIDE)
-    assert not bed.task("nft", [masquerade, bare])["changed"]
+    assert not testbed.task("nft", [masquerade, bare])["changed"]

@@ -11,25 +11,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel.bed import OUTSIDE, PROBE, UPLINK, Bed
-from kernel.guard_bed import eventually
-from kernel.nft_bed import network as plain
-from kernel.nft_bed import plug, wait_for_addresses
+from kernel.nft_testbed import network as base_network
+from kernel.nft_testbed import plug, wait_for_addresses
+from kernel.polling import wait_until
+from kernel.testbed import OUTSIDE, PROBE, UPLINK, NamespaceTestbed
 
 A, B = "192.168.30", "192.168.31"
 OUTSIDE6, UPLINK6, A6 = "2001:db8::1", "2001:db8::2", "fd00:a"
 
 
 @pytest.fixture
-def bed(tmp_path: Path) -> Iterator[Bed]:
-    made = Bed(tmp_path)
-    made.outside.serve()
-    yield made
-    made.close()
+def testbed(tmp_path: Path) -> Iterator[NamespaceTestbed]:
+    testbed = NamespaceTestbed(tmp_path)
+    testbed.outside.serve()
+    yield testbed
+    testbed.close()
 
 
-def network(name: str, subnet: str, mode: str = "nat", *forwards: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return plain(name, subnet, mode, port_forwards=list(forwards), **more)
+def network(name: str, subnet: str, mode: str = "nat", *forwards: dict[str, Any], **options: Any) -> dict[str, Any]:
+    return base_network(name, subnet, mode, port_forwards=list(forwards), **options)
 
 
 WEB = [
@@ -38,137 +38,137 @@ WEB = [
 ]
 
 
-# From outside, from the host, from a guest of another network, from one of the same; and the source that is seen.
+# From outside, from the host, from a guest of another network, from one of the same; and the source address seen.
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 @pytest.mark.parametrize("mode", ["nat", "routed", "isolated", "open"])
-def test_a_forward_is_reached_from_everywhere(bed: Bed, mode: str, protocol: str) -> None:
-    bed.task("nft", [network("a", A, mode, *WEB), network("b", B)])
-    plug(bed, "a", A)
-    sibling, other = plug(bed, "a", A, 3), plug(bed, "b", B)
+def test_a_forward_is_reached_from_everywhere(testbed: NamespaceTestbed, mode: str, protocol: str) -> None:
+    testbed.task("nft", [network("a", A, mode, *WEB), network("b", B)])
+    plug(testbed, "a", A)
+    sibling, other = plug(testbed, "a", A, 3), plug(testbed, "b", B)
     source = f"{A}.1" if mode == "isolated" else OUTSIDE
-    assert bed.outside.ask(UPLINK, 8080, protocol) == source
-    assert bed.host.ask(UPLINK, 8080, protocol) == (f"{A}.1" if mode == "isolated" else UPLINK)
+    assert testbed.outside.ask(UPLINK, 8080, protocol) == source
+    assert testbed.host.ask(UPLINK, 8080, protocol) == (f"{A}.1" if mode == "isolated" else UPLINK)
     assert other.ask(UPLINK, 8080, protocol) == (f"{A}.1" if mode == "isolated" else f"{B}.2")
     assert sibling.ask(UPLINK, 8080, protocol) == f"{A}.1"
-    # Nothing else is reached.
-    bed.outside.run("ip", "route", "add", f"{A}.0/24", "via", UPLINK)
-    assert bed.outside.ask(f"{A}.2", 8000, protocol) == (OUTSIDE if mode in ("routed", "open") else "")
-    assert bed.outside.ask(UPLINK, 8081, protocol) == ""
+    # Nothing else is reachable.
+    testbed.outside.run("ip", "route", "add", f"{A}.0/24", "via", UPLINK)
+    assert testbed.outside.ask(f"{A}.2", 8000, protocol) == (OUTSIDE if mode in ("routed", "open") else "")
+    assert testbed.outside.ask(UPLINK, 8081, protocol) == ""
 
 
 @pytest.mark.parametrize("value", ["0", "1"])
-def test_hairpin_with_and_without_br_netfilter(bed: Bed, value: str) -> None:
-    bed.host.run("sysctl", "-q", "-w", f"net.bridge.bridge-nf-call-iptables={value}")
-    bed.task("nft", [network("a", A, "nat", *WEB)])
-    guest, sibling = plug(bed, "a", A), plug(bed, "a", A, 3)
+def test_hairpin_with_and_without_br_netfilter(testbed: NamespaceTestbed, value: str) -> None:
+    testbed.host.run("sysctl", "-q", "-w", f"net.bridge.bridge-nf-call-iptables={value}")
+    testbed.task("nft", [network("a", A, "nat", *WEB)])
+    guest, sibling = plug(testbed, "a", A), plug(testbed, "a", A, 3)
     assert sibling.ask(UPLINK, 8080) == f"{A}.1"
-    # With 1 the frame is translated while it is bridged, and a bridge sends no frame back to the port it came from.
+    # With 1 the frame is translated while it is bridged, and a bridge sends no frame back to its ingress port.
     assert guest.ask(UPLINK, 8080) == ("" if value == "1" else f"{A}.1")
     # It does so in hairpin mode, which we do not set: a guest would receive its own broadcasts, and its IPv6 addresses
     # would be duplicates (RFC 7527 section 1).
-    for port in bed.host.json("ip", "-j", "link", "show", "master", "br-a"):
-        bed.host.run("bridge", "link", "set", "dev", port["ifname"], "hairpin", "on")
+    for port in testbed.host.json("ip", "-j", "link", "show", "master", "br-a"):
+        testbed.host.run("bridge", "link", "set", "dev", port["ifname"], "hairpin", "on")
     assert guest.ask(UPLINK, 8080) == f"{A}.1"
 
 
-def test_a_guest_of_an_isolated_network_does_not_use_forwards(bed: Bed) -> None:
-    bed.task("nft", [network("a", A, "nat", *WEB), network("b", B, "isolated")])
-    plug(bed, "a", A)
-    assert plug(bed, "b", B).ask(UPLINK, 8080) == ""
+def test_a_guest_of_an_isolated_network_does_not_use_forwards(testbed: NamespaceTestbed) -> None:
+    testbed.task("nft", [network("a", A, "nat", *WEB), network("b", B, "isolated")])
+    plug(testbed, "a", A)
+    assert plug(testbed, "b", B).ask(UPLINK, 8080) == ""
 
 
-def test_uplink_restricts_forwards(bed: Bed) -> None:
-    bed.task("nft", [network("a", A, "nat", *WEB, uplink="eth1"), network("b", B)])
-    plug(bed, "a", A)
-    sibling, other = plug(bed, "a", A, 3), plug(bed, "b", B)
-    assert (bed.outside.ask(UPLINK, 8080), other.ask(UPLINK, 8080)) == ("", "")
+def test_uplink_restricts_forwards(testbed: NamespaceTestbed) -> None:
+    testbed.task("nft", [network("a", A, "nat", *WEB, uplink="eth1"), network("b", B)])
+    plug(testbed, "a", A)
+    sibling, other = plug(testbed, "a", A, 3), plug(testbed, "b", B)
+    assert (testbed.outside.ask(UPLINK, 8080), other.ask(UPLINK, 8080)) == ("", "")
     assert sibling.ask(UPLINK, 8080) == f"{A}.1"
 
 
-def test_ranges_and_addresses_of_the_host(bed: Bed) -> None:
-    bed.host.run("ip", "address", "add", "203.0.113.3/24", "dev", "eth0")
+def test_ranges_and_addresses_of_the_host(testbed: NamespaceTestbed) -> None:
+    testbed.host.run("ip", "address", "add", "203.0.113.3/24", "dev", "eth0")
     forwards = [
         {"port_range": {"start": 7990, "end": 8010}, "to": f"{A}.2"},
         {"port": 81, "to": f"{A}.2", "to_port": 8000, "address": "203.0.113.3"},
     ]
     desired = [network("a", A, "nat", *forwards)]
-    bed.task("nft", desired)
-    assert not bed.task("nft", desired)["changed"]
-    plug(bed, "a", A)
-    assert bed.outside.ask(UPLINK, 8000) == OUTSIDE
-    assert (bed.outside.ask("203.0.113.3", 81), bed.outside.ask(UPLINK, 81)) == (OUTSIDE, "")
+    testbed.task("nft", desired)
+    assert not testbed.task("nft", desired)["changed"]
+    plug(testbed, "a", A)
+    assert testbed.outside.ask(UPLINK, 8000) == OUTSIDE
+    assert (testbed.outside.ask("203.0.113.3", 81), testbed.outside.ask(UPLINK, 81)) == (OUTSIDE, "")
 
 
-def test_ipv6(bed: Bed) -> None:
-    for space, address in ((bed.outside, OUTSIDE6), (bed.host, UPLINK6)):
-        space.run("ip", "address", "add", f"{address}/64", "dev", "eth0", "nodad")
-    bed.host.run("ip", "-6", "route", "add", "default", "via", OUTSIDE6)
+def test_ipv6(testbed: NamespaceTestbed) -> None:
+    for namespace, address in ((testbed.outside, OUTSIDE6), (testbed.host, UPLINK6)):
+        namespace.run("ip", "address", "add", f"{address}/64", "dev", "eth0", "nodad")
+    testbed.host.run("ip", "-6", "route", "add", "default", "via", OUTSIDE6)
     forwards = [{"protocol": p, "port": 8080, "to": f"{A6}::2", "to_port": 8000} for p in ("tcp", "udp")]
-    bed.task("nft", [network("a", A, "nat", *forwards, subnets=[f"{A6}::/64"])])
-    bed.task("bridge", [{"name": "br-a", "addresses": [f"{A6}::1/64"]}])
-    guests = [bed.guest("br-a", f"{A6}::{n}/64", gateway=f"{A6}::1") for n in (2, 3)]
+    testbed.task("nft", [network("a", A, "nat", *forwards, subnets=[f"{A6}::/64"])])
+    testbed.task("bridge", [{"name": "br-a", "addresses": [f"{A6}::1/64"]}])
+    guests = [testbed.add_guest("br-a", f"{A6}::{n}/64", gateway=f"{A6}::1") for n in (2, 3)]
     guests[0].serve()
-    wait_for_addresses(bed.host, *guests)
+    wait_for_addresses(testbed.host, *guests)
     for protocol in ("tcp", "udp"):
-        assert bed.outside.ask(UPLINK6, 8080, protocol) == OUTSIDE6
-        assert bed.host.ask(UPLINK6, 8080, protocol) == UPLINK6
+        assert testbed.outside.ask(UPLINK6, 8080, protocol) == OUTSIDE6
+        assert testbed.host.ask(UPLINK6, 8080, protocol) == UPLINK6
         assert guests[1].ask(UPLINK6, 8080, protocol) == f"{A6}::1"
 
 
 def answers(flow: Any) -> tuple[int, int]:
-    """End a flow; how many packets it sent, and how many were answered."""
+    """Stop a flow; how many packets it sent, and how many were answered."""
     sent, answered = flow.communicate("", timeout=60)[0].split()
     return int(sent), int(answered)
 
 
-def answered_flow(bed: Bed, port: int) -> bool:
-    """Whether the kernel tracks a connection to a forwarded port that has had an answer."""
-    flows = bed.host.run("conntrack", "-L", "-p", "udp", "--orig-port-dst", str(port), check=False).splitlines()
+def answered_flow(testbed: NamespaceTestbed, port: int) -> bool:
+    """Whether conntrack has a connection to a forwarded port that has had an answer."""
+    flows = testbed.host.run("conntrack", "-L", "-p", "udp", "--orig-port-dst", str(port), check=False).splitlines()
     return any("UNREPLIED" not in flow for flow in flows)
 
 
-def received(bed: Bed) -> int:
-    """Packets that have come to the host from the outside."""
-    (link,) = bed.host.json("ip", "-s", "-j", "link", "show", "eth0")
+def received(testbed: NamespaceTestbed) -> int:
+    """Packets that have arrived at the host from the outside."""
+    (link,) = testbed.host.json("ip", "-s", "-j", "link", "show", "eth0")
     return int(link["stats64"]["rx"]["packets"])
 
 
 @pytest.mark.parametrize("removed", ["forward", "network"])
-def test_removing_ends_only_connections_of_what_is_removed(bed: Bed, removed: str) -> None:
+def test_removing_ends_only_connections_of_what_is_removed(testbed: NamespaceTestbed, removed: str) -> None:
     both = [
         network("a", A, "nat", *WEB),
         network("b", B, "nat", {"protocol": "udp", "port": 99, "to": f"{B}.2", "to_port": 8000}),
     ]
-    bed.task("nft", both)
-    plug(bed, "a", A)
-    plug(bed, "b", B)
+    testbed.task("nft", both)
+    plug(testbed, "a", A)
+    plug(testbed, "b", B)
     command = (sys.executable, str(PROBE), "flow", UPLINK)
-    ended, kept = bed.outside.start(*command, "8080", "0"), bed.outside.start(*command, "99", "0")
-    eventually(lambda: answered_flow(bed, 8080) and answered_flow(bed, 99))
+    ended, kept = testbed.outside.start(*command, "8080", "0"), testbed.outside.start(*command, "99", "0")
+    wait_until(lambda: answered_flow(testbed, 8080) and answered_flow(testbed, 99))
     desired = {"forward": network("a", A, "nat", WEB[0]), "network": {"name": "a", "state": "absent"}}[removed]
-    bed.task("nft", [desired])
-    before = received(bed)
-    eventually(lambda: received(bed) > before + 2000)
+    testbed.task("nft", [desired])
+    before = received(testbed)
+    wait_until(lambda: received(testbed) > before + 2000)
     sent, answered = answers(ended)
-    # Half of those packets were of this flow.
+    # Half of those packets belong to this flow.
     assert 0 < answered < sent - 500
     sent, answered = answers(kept)
     assert sent == answered > 500
 
 
-def test_a_thousand_forwards_are_one_change_and_a_second_run_changes_nothing(bed: Bed) -> None:
+def test_a_thousand_forwards_are_one_change_and_a_second_run_changes_nothing(testbed: NamespaceTestbed) -> None:
     forwards = [{"port": 10000 + i, "to": f"{A}.2", "to_port": 8000} for i in range(1000)]
     desired = [network("a", A, "nat", *forwards)]
-    assert bed.task("nft", desired)["changed"]
-    assert not bed.task("nft", desired)["changed"]
-    plug(bed, "a", A)
-    assert bed.outside.ask(UPLINK, 10999) == OUTSIDE
-    assert len(bed.task("nft", [network("a", A, "nat", *forwards[1:])])["changes"]) == 1
-    assert bed.outside.ask(UPLINK, 10000) == ""
+    assert testbed.task("nft", desired)["changed"]
+    assert not testbed.task("nft", desired)["changed"]
+    plug(testbed, "a", A)
+    assert testbed.outside.ask(UPLINK, 10999) == OUTSIDE
+    assert len(testbed.task("nft", [network("a", A, "nat", *forwards[1:])])["changes"]) == 1
+    assert testbed.outside.ask(UPLINK, 10000) == ""
 
 
-def test_one_port_claimed_twice_names_both(bed: Bed) -> None:
+def test_one_port_claimed_twice_names_both(testbed: NamespaceTestbed) -> None:
     claim = {"port": 8080, "to": f"{B}.2"}
-    message = bed.task("nft", [network("a", A, "nat", *WEB), network("b", B, "nat", claim)])["msg"]
+    message = testbed.task("nft", [network("a", A, "nat", *WEB), network("b", B, "nat", claim)])["msg"]
     assert "networks[1].port_forwards[0].port" in message
     assert f"tcp *:8080 -> {B}.2:8080" in message and f"network 'a' already has: tcp *:8080 -> {A}.2:8000" in message

@@ -12,27 +12,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel.bed import OUTSIDE, PROBE, UPLINK, Bed, Space, engine_script, script
+from kernel.testbed import OUTSIDE, PROBE, UPLINK, Namespace, NamespaceTestbed, engine_script, script
 
 A = "192.168.30"
 SCTP = Path(__file__).with_name("sctp.py")
 
 
 @pytest.fixture
-def bed(tmp_path: Path) -> Iterator[Bed]:
-    made = Bed(tmp_path)
-    yield made
-    made.close()
+def testbed(tmp_path: Path) -> Iterator[NamespaceTestbed]:
+    testbed = NamespaceTestbed(tmp_path)
+    yield testbed
+    testbed.close()
 
 
-def network(**more: Any) -> dict[str, Any]:
-    return {"name": "a", "bridge": "br-a", "mode": "nat", "subnets": [f"{A}.0/24"], **more}
+def network(**options: Any) -> dict[str, Any]:
+    return {"name": "a", "bridge": "br-a", "mode": "nat", "subnets": [f"{A}.0/24"], **options}
 
 
-def plug(bed: Bed, host: int = 2) -> Space:
-    if bed.link("br-a") is None:
-        bed.task("bridge", [{"name": "br-a", "addresses": [f"{A}.1/24"]}])
-    return bed.guest("br-a", f"{A}.{host}/24", gateway=f"{A}.1")
+def plug(testbed: NamespaceTestbed, host: int = 2) -> Namespace:
+    if testbed.link("br-a") is None:
+        testbed.task("bridge", [{"name": "br-a", "addresses": [f"{A}.1/24"]}])
+    return testbed.add_guest("br-a", f"{A}.{host}/24", gateway=f"{A}.1")
 
 
 def line(process: subprocess.Popen[str]) -> str:
@@ -40,9 +40,9 @@ def line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-def sources_seen(bed: Bed, guest: Space, first_port: int, count: int = 4) -> list[tuple[str, int]]:
-    """The source of so many connections of each protocol as the outside sees it; ``first_port``: of the guest."""
-    service = bed.outside.start(*script("peer_printer"), str(count))
+def sources_seen(testbed: NamespaceTestbed, guest: Namespace, first_port: int, count: int = 4) -> list[tuple[str, int]]:
+    """The source of so many connections of each protocol as seen outside; ``first_port``: of the guest."""
+    service = testbed.outside.start(*script("peer_printer"), str(count))
     assert line(service) == "ready"
     guest.run(*script("peer_sender"), OUTSIDE, str(count), str(first_port))
     sources = [line(service).split() for _ in range(2 * count)]
@@ -50,39 +50,41 @@ def sources_seen(bed: Bed, guest: Space, first_port: int, count: int = 4) -> lis
     return [(address, int(port)) for address, port in sources]
 
 
-def test_the_outside_sees_the_configured_sources_and_ports(bed: Bed) -> None:
+def test_the_outside_sees_the_configured_sources_and_ports(testbed: NamespaceTestbed) -> None:
     for last in (10, 11):
-        bed.host.run("ip", "address", "add", f"203.0.113.{last}/24", "dev", "eth0")
-    bed.task("nft", [network()])
-    guest = plug(bed)
-    assert all(address == UPLINK and port >= 1024 for address, port in sources_seen(bed, guest, 500))
-    one = {"source": {"start": "203.0.113.10", "end": "203.0.113.10"}, "ports": {"start": 40000, "end": 40009}}
-    bed.task("nft", [network(nat=one)])
-    assert all(address == "203.0.113.10" and 40000 <= port <= 40009 for address, port in sources_seen(bed, guest, 510))
-    several = {"source": {"start": "203.0.113.10", "end": "203.0.113.11"}}
-    bed.task("nft", [network(nat=several)])
-    assert {address for address, _port in sources_seen(bed, guest, 520)} <= {"203.0.113.10", "203.0.113.11"}
+        testbed.host.run("ip", "address", "add", f"203.0.113.{last}/24", "dev", "eth0")
+    testbed.task("nft", [network()])
+    guest = plug(testbed)
+    assert all(address == UPLINK and port >= 1024 for address, port in sources_seen(testbed, guest, 500))
+    single = {"source": {"start": "203.0.113.10", "end": "203.0.113.10"}, "ports": {"start": 40000, "end": 40009}}
+    testbed.task("nft", [network(nat=single)])
+    assert all(
+        address == "203.0.113.10" and 40000 <= port <= 40009 for address, port in sources_seen(testbed, guest, 510)
+    )
+    range_of_two = {"source": {"start": "203.0.113.10", "end": "203.0.113.11"}}
+    testbed.task("nft", [network(nat=range_of_two)])
+    assert {address for address, _port in sources_seen(testbed, guest, 520)} <= {"203.0.113.10", "203.0.113.11"}
     assert guest.pings(OUTSIDE)
-    bed.task("nft", [network(nat={"ports": {"start": 50000, "end": 50009}})])
-    assert all(address == UPLINK and 50000 <= port <= 50009 for address, port in sources_seen(bed, guest, 530))
+    testbed.task("nft", [network(nat={"ports": {"start": 50000, "end": 50009}})])
+    assert all(address == UPLINK and 50000 <= port <= 50009 for address, port in sources_seen(testbed, guest, 530))
 
 
-def test_sctp_is_forwarded_with_correct_checksums(bed: Bed) -> None:
-    bed.task("nft", [network(port_forwards=[{"protocol": "sctp", "port": 3868, "to": f"{A}.2", "to_port": 3869}])])
-    guest = plug(bed)
+def test_sctp_is_forwarded_with_correct_checksums(testbed: NamespaceTestbed) -> None:
+    testbed.task("nft", [network(port_forwards=[{"protocol": "sctp", "port": 3868, "to": f"{A}.2", "to_port": 3869}])])
+    guest = plug(testbed)
     service = guest.start(sys.executable, str(SCTP), "answer", "3869")
     assert line(service) == "ready"
-    answer = bed.outside.run(sys.executable, str(SCTP), "ask", UPLINK, "3868", timeout=90).split()
+    answer = testbed.outside.run(sys.executable, str(SCTP), "ask", UPLINK, "3868", timeout=90).split()
     assert answer == [UPLINK, "3868"]
     assert line(service) == OUTSIDE
 
 
-def test_a_flow_loses_no_packet_while_the_table_is_replaced_a_hundred_times(bed: Bed) -> None:
-    bed.outside.serve()
-    bed.task("nft", [network()])
-    guest = plug(bed)
+def test_a_flow_loses_no_packet_while_the_table_is_replaced_a_hundred_times(testbed: NamespaceTestbed) -> None:
+    testbed.outside.serve()
+    testbed.task("nft", [network()])
+    guest = plug(testbed)
     flow = guest.start(sys.executable, str(PROBE), "flow", OUTSIDE, "8000", "0")
-    bed.host.run(*engine_script("replace_table"), str(bed.root), timeout=500)
+    testbed.host.run(*engine_script("replace_table"), str(testbed.root), timeout=500)
     sent, answered = flow.communicate("", timeout=60)[0].split()
     assert int(sent) > 500
     assert sent == answered

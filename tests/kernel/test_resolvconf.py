@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The resolver part against the real openresolv and Debian's resolvconf: resolv.conf before, with and after."""
+"""The resolver reconciler with the real openresolv and Debian's resolvconf: resolv.conf before, with and after it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def scratch() -> Iterator[Path]:
-    """A folder outside of what is laid over, on a file system that can be an upper layer."""
+    """A folder outside of the overlays, on a file system that can be an upper layer."""
     with tempfile.TemporaryDirectory(prefix="virtnet-resolver-", dir=CACHE) as folder:
         yield Path(folder)
 
 
 @pytest.fixture
 def openresolv(trees: dict[str, Path], scratch: Path) -> Iterator[ResolverHost]:
-    """A host whose resolv.conf is openresolv's."""
+    """A host whose resolv.conf is managed by openresolv."""
     host = ResolverHost("openresolv", trees["openresolv"], scratch)
     host.uplink(UPLINK)
     yield host
@@ -41,7 +41,7 @@ def openresolv(trees: dict[str, Path], scratch: Path) -> Iterator[ResolverHost]:
 
 @pytest.fixture
 def debian(trees: dict[str, Path], scratch: Path) -> Iterator[ResolverHost]:
-    """A host whose resolv.conf is that of Debian's resolvconf, set up as its package and service do."""
+    """A host whose resolv.conf is managed by Debian's resolvconf, set up as its package and service do."""
     host = ResolverHost("resolvconf", trees["resolvconf"], scratch)
     host.run("mkdir", "-p", "/run/resolvconf/interface")
     host.run("ln", "-s", "/run/resolvconf/resolv.conf", "/etc/resolv.conf")
@@ -53,9 +53,9 @@ def debian(trees: dict[str, Path], scratch: Path) -> Iterator[ResolverHost]:
 
 @pytest.fixture(params=["openresolv", "debian"])
 def host(request: pytest.FixtureRequest) -> ResolverHost:
-    """Either."""
-    found: ResolverHost = request.getfixturevalue(request.param)
-    return found
+    """Each of both hosts."""
+    host: ResolverHost = request.getfixturevalue(request.param)
+    return host
 
 
 def servers(host: ResolverHost) -> list[str]:
@@ -63,21 +63,21 @@ def servers(host: ResolverHost) -> list[str]:
 
 
 def search(host: ResolverHost) -> list[str]:
-    """The search list as a libc takes it: the last of domain and search."""
+    """The search list as libc reads it: the last of domain and search."""
     lines = [line.split() for line in host.resolv_conf()]
     return [words[1:] for words in lines if words[0] in ("domain", "search")][-1]
 
 
-def test_life_of_an_entry(host: ResolverHost) -> None:
+def test_an_entry_is_created_changed_and_removed(host: ResolverHost) -> None:
     before = host.read("/etc/resolv.conf")
     assert servers(host) == ["10.0.0.53", "10.0.0.54"]
 
-    checked = host.task(LAB, check=True)
+    prediction = host.task(LAB, check=True)
     assert host.read("/etc/resolv.conf") == before
 
-    made = host.task(LAB)
-    assert made["changes"][-1] == "resolver entry vn-lab: created"
-    assert (checked["changes"], checked["diff"]) == (made["changes"], made["diff"])
+    creation = host.task(LAB)
+    assert creation["changes"][-1] == "resolver entry vn-lab: created"
+    assert (prediction["changes"], prediction["diff"]) == (creation["changes"], creation["diff"])
     assert servers(host) == ["192.168.30.1", "10.0.0.53", "10.0.0.54"]
     assert search(host) == ["example.org", "lab"]
     again = host.task(LAB)
@@ -87,19 +87,19 @@ def test_life_of_an_entry(host: ResolverHost) -> None:
     assert servers(host) == ["192.168.40.1", "10.0.0.53", "10.0.0.54"]
     assert search(host) == ["example.org", "lab.example"]
 
-    gone = host.task({"interface": "vn-lab", "state": "absent"})
-    assert gone["changes"][-1] == "resolver entry vn-lab: deleted"
+    removal = host.task({"interface": "vn-lab", "state": "absent"})
+    assert removal["changes"][-1] == "resolver entry vn-lab: deleted"
     assert host.read("/etc/resolv.conf") == before
     assert not host.task({"interface": "vn-lab", "state": "absent"})["changed"]
 
 
-def test_vpn_that_comes_between_keeps_its_place(host: ResolverHost) -> None:
+def test_a_vpn_that_connects_later_keeps_its_place(host: ResolverHost) -> None:
     host.uplink("search corp\nnameserver 10.9.0.53\n", "tun0")
     before, domains = servers(host), search(host)
     host.run("resolvconf", "-d", "tun0")
     host.task(LAB)
     host.uplink("search corp\nnameserver 10.9.0.53\n", "tun0")
-    # Debian's writes no more servers than a libc asks, which is three.
+    # Debian's resolvconf writes no more than three servers, the limit of libc.
     assert servers(host) == ["192.168.30.1", *before][: 3 if host.provider == "resolvconf" else None]
     assert search(host) == [*domains, "lab"]
     assert not host.task(LAB)["changed"]
@@ -117,7 +117,7 @@ def test_many_networks_take_the_place_of_one_server(host: ResolverHost) -> None:
     assert host.read("/etc/resolv.conf") == before
 
 
-def test_entry_that_was_altered_is_set_right(host: ResolverHost) -> None:
+def test_an_altered_entry_is_repaired(host: ResolverHost) -> None:
     host.task(LAB)
     host.uplink("nameserver 6.6.6.6\n", "lo.virtnet")
     assert host.task(LAB)["changed"]
@@ -125,7 +125,7 @@ def test_entry_that_was_altered_is_set_right(host: ResolverHost) -> None:
     assert not host.task(LAB)["changed"]
 
 
-def test_notes_that_are_lost_leave_nothing_behind(host: ResolverHost) -> None:
+def test_entries_are_removed_also_without_their_runtime_record(host: ResolverHost) -> None:
     before = host.read("/etc/resolv.conf")
     host.task(LAB, DMZ)
     host.run("rm", "/run/virtnet/resolver-entries")
@@ -144,7 +144,7 @@ def test_removal_beside_a_loopback_resolver(host: ResolverHost) -> None:
     assert not host.task({**LAB, "loopback_serves": True})["changed"]
 
 
-def test_provider_that_is_not_there(openresolv: ResolverHost) -> None:
+def test_a_missing_provider_is_reported(openresolv: ResolverHost) -> None:
     answer = openresolv.task({**LAB, "provider": "resolvconf"})
     assert answer["msg"] == "resolvconf is not installed on this host; install the package resolvconf"
 
@@ -162,7 +162,7 @@ def test_foreign_file_of_a_host_is_marked_and_restored(host: ResolverHost) -> No
     assert host.read("/etc/resolv.conf") == "search a\nnameserver 9.9.9.9"
 
 
-def test_file_that_some_program_writes_is_left_alone(host: ResolverHost) -> None:
+def test_a_generated_file_is_not_changed(host: ResolverHost) -> None:
     host.run("rm", "/etc/resolv.conf")
     host.write("/etc/resolv.conf", "# Generated by something\nnameserver 9.9.9.9\n")
     answer = host.task(LAB)
@@ -176,7 +176,7 @@ def test_servers_with_a_metric_keep_their_order(openresolv: ResolverHost) -> Non
     assert servers(openresolv) == ["192.168.30.1", *before]
 
 
-def test_local_resolver_is_told_of_a_private_entry(openresolv: ResolverHost) -> None:
+def test_a_local_resolver_gets_a_private_entry(openresolv: ResolverHost) -> None:
     openresolv.run("mkdir", "-p", "/etc/dnsmasq.d")
     openresolv.write(
         "/etc/resolvconf.conf",
@@ -184,8 +184,8 @@ def test_local_resolver_is_told_of_a_private_entry(openresolv: ResolverHost) -> 
     )
     openresolv.run("resolvconf", "-u")
     before = (openresolv.read("/etc/resolv.conf"), openresolv.read("/run/upstream.conf"))
-    made = openresolv.task(LAB)
-    assert "warnings" not in made
+    creation = openresolv.task(LAB)
+    assert "warnings" not in creation
     assert "server=/lab/192.168.30.1\n" in openresolv.read("/etc/dnsmasq.d/resolvconf.conf")
     assert servers(openresolv) == ["127.0.0.1"]
     assert openresolv.read("/run/upstream.conf") == before[1]

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The evaluator predicts what the kernel does to packets: random rulesets, compared with the kernel itself."""
+"""The evaluator predicts how the kernel treats packets: random rulesets, compared with the kernel itself."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from ansible_collections.virtnet.linux.plugins.module_utils.ruleset.evaluate imp
 from ansible_collections.virtnet.linux.plugins.module_utils.ruleset.model import Ruleset
 from ansible_collections.virtnet.linux.plugins.module_utils.ruleset.packet import Packet
 
-from .bed import OUTSIDE, UPLINK, Bed
-from .packets import LAST, PATIENCE, PORTS
+from .packets import LAST_PORT, PORTS, TIMEOUT
+from .testbed import OUTSIDE, UPLINK, NamespaceTestbed
 
-HELPER = str(Path(__file__).with_name("packets.py"))
+PACKETS_PROGRAM = str(Path(__file__).with_name("packets.py"))
 NET = {4: "192.168.30.", 6: "fd00:a::"}
-AWAY = {4: OUTSIDE, 6: "2001:db8::1"}
-HERE = {4: UPLINK, 6: "2001:db8::2"}
+OUTSIDE_ADDRESSES = {4: OUTSIDE, 6: "2001:db8::1"}
+UPLINK_ADDRESSES = {4: UPLINK, 6: "2001:db8::2"}
 SOURCES = (1000, 2000, 40000)
 RULESETS = 9
 HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
@@ -38,43 +38,43 @@ HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
 class Topology:
     """A guest and the outside with the host between them; host and outside record the packets that arrive."""
 
-    def __init__(self, bed: Bed) -> None:
-        self.bed = bed
-        host, outside = bed.host, bed.outside
-        bed.task("bridge", [{"name": "br-a", "addresses": [f"{NET[4]}1/24", f"{NET[6]}1/64"]}])
-        self.guest = bed.guest("br-a", f"{NET[4]}2/24", gateway=f"{NET[4]}1")
+    def __init__(self, testbed: NamespaceTestbed) -> None:
+        self.testbed = testbed
+        host, outside = testbed.host, testbed.outside
+        testbed.task("bridge", [{"name": "br-a", "addresses": [f"{NET[4]}1/24", f"{NET[6]}1/64"]}])
+        self.guest = testbed.add_guest("br-a", f"{NET[4]}2/24", gateway=f"{NET[4]}1")
         host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
         self.guest.run("ip", "address", "add", f"{NET[6]}2/64", "dev", "eth0", "nodad")
-        for space, address in ((host, HERE[6]), (outside, AWAY[6])):
-            space.run("ip", "address", "add", f"{address}/64", "dev", "eth0", "nodad")
-        outside.run("ip", "route", "add", f"{NET[4]}0/24", "via", HERE[4])
-        outside.run("ip", "route", "add", f"{NET[6]}/64", "via", HERE[6])
+        for namespace, address in ((host, UPLINK_ADDRESSES[6]), (outside, OUTSIDE_ADDRESSES[6])):
+            namespace.run("ip", "address", "add", f"{address}/64", "dev", "eth0", "nodad")
+        outside.run("ip", "route", "add", f"{NET[4]}0/24", "via", UPLINK_ADDRESSES[4])
+        outside.run("ip", "route", "add", f"{NET[6]}/64", "via", UPLINK_ADDRESSES[6])
         self.guest.run("ip", "-6", "route", "add", "default", "via", f"{NET[6]}1")
         # Permanent entries: random rules may drop neighbour discovery.
         for family in (4, 6):
             self._add_neighbour(host, "br-a", f"{NET[family]}2", self.guest, "eth0")
             self._add_neighbour(self.guest, "eth0", f"{NET[family]}1", host, "br-a")
-            self._add_neighbour(host, "eth0", AWAY[family], outside, "eth0")
-            self._add_neighbour(outside, "eth0", HERE[family], host, "eth0")
+            self._add_neighbour(host, "eth0", OUTSIDE_ADDRESSES[family], outside, "eth0")
+            self._add_neighbour(outside, "eth0", UPLINK_ADDRESSES[family], host, "eth0")
         self.sinks = [
             self._sink(host, f"{NET[4]}1", f"{NET[6]}1"),
-            self._sink(outside, AWAY[4], AWAY[6]),
+            self._sink(outside, OUTSIDE_ADDRESSES[4], OUTSIDE_ADDRESSES[6]),
         ]
-        self.source = self.guest.start(sys.executable, HELPER, "source")
+        self.source = self.guest.start(sys.executable, PACKETS_PROGRAM, "source")
 
-    def _add_neighbour(self, space: Any, link: str, address: str, other: Any, at: str) -> None:
+    def _add_neighbour(self, namespace: Any, link: str, address: str, other: Any, at: str) -> None:
         (mac,) = [item["address"] for item in other.json("ip", "-j", "link", "show", at)]
-        space.run("ip", "neighbour", "replace", address, "lladdr", mac, "dev", link, "nud", "permanent")
+        namespace.run("ip", "neighbour", "replace", address, "lladdr", mac, "dev", link, "nud", "permanent")
 
-    def _sink(self, space: Any, *addresses: str) -> subprocess.Popen[str]:
-        process: subprocess.Popen[str] = space.start(sys.executable, HELPER, "sink", *addresses)
+    def _sink(self, namespace: Any, *addresses: str) -> subprocess.Popen[str]:
+        process: subprocess.Popen[str] = namespace.start(sys.executable, PACKETS_PROGRAM, "sink", *addresses)
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         return process
 
     def send(self, packets: Sequence[Sequence[Any]], sink: int) -> tuple[set[int], set[int]]:
         """The numbers of the packets that arrive, and of those whose replies arrive."""
-        self.bed.host.run("conntrack", "-F", check=False)
+        self.testbed.host.run("conntrack", "-F", check=False)
         source, receiver = self.source, self.sinks[sink]
         assert source.stdin is not None
         assert source.stdout is not None
@@ -82,17 +82,17 @@ class Topology:
         source.stdin.write(json.dumps(packets) + "\n")
         source.stdin.flush()
         for process in (receiver, source):
-            assert select.select([process.stdout], [], [], PATIENCE)[0], "the last packet did not come"
+            assert select.select([process.stdout], [], [], TIMEOUT)[0], "the last packet did not come"
         return set(json.loads(receiver.stdout.readline())), set(json.loads(source.stdout.readline()))
 
 
 @pytest.fixture(scope="module")
 def topology(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
-    bed = Bed(tmp_path_factory.mktemp("bed"))
+    testbed = NamespaceTestbed(tmp_path_factory.mktemp("testbed"))
     try:
-        yield Topology(bed)
+        yield Topology(testbed)
     finally:
-        bed.close()
+        testbed.close()
 
 
 MATCHES = (
@@ -129,7 +129,7 @@ map known { type inet_service : verdict; elements = { 67 : drop, 1000 : accept, 
 def random_rule(rng: random.Random, later_chains: Sequence[str]) -> str:
     def verdict() -> str:
         plain = ["accept", "accept", "drop", "return", "continue"]
-        return rng.choice([*plain, *(f"{way} {to}" for way in ("jump", "goto") for to in later_chains)])
+        return rng.choice([*plain, *(f"{verb} {chain}" for verb in ("jump", "goto") for chain in later_chains)])
 
     if rng.random() < 0.15:
         text = rng.choice(MAPS)
@@ -148,11 +148,11 @@ def random_ruleset(rng: random.Random, family: str) -> str:
         lines += [f"chain {name} {{", *rules, "}"]
     for i in range(rng.randint(1, 4)):
         hook = rng.choice([*HOOKS, "forward", "input"])
-        # The first is before conntrack.
+        # The first priority is before conntrack.
         priority = rng.choice((-300, -10, 0, 10)) if hook in ("prerouting", "output") else rng.choice((-10, 0, 10))
         policy = rng.choice(("accept", "drop"))
         rules = [random_rule(rng, names) for _ in range(rng.randint(1, 5))]
-        first = [f"udp dport {LAST} accept", f"udp sport {LAST} accept"]
+        first = [f"udp dport {LAST_PORT} accept", f"udp sport {LAST_PORT} accept"]
         lines += [
             f"chain b{i} {{",
             f"type filter hook {hook} priority {priority}; policy {policy};",
@@ -194,11 +194,13 @@ def random_tables(rng: random.Random) -> str:
             *(f":{c} {'DROP' if rng.random() < 0.15 else 'ACCEPT'}" for c in chains),
             *(f":c{i} -" for i in (1, 2)),
         ]
-        lines += [f"-A {chain} -p udp --{way}port {LAST} -j ACCEPT" for chain in chains for way in "sd"]
+        lines += [
+            f"-A {chain} -p udp --{direction}port {LAST_PORT} -j ACCEPT" for chain in chains for direction in "sd"
+        ]
         for chain in (*chains, "c1", "c2"):
             later_chains = {"c1": ["c2"], "c2": []}.get(chain, ["c1", "c2"])
             for _ in range(rng.randint(1, 4)):
-                # iptables refuses an interface that the chain cannot have.
+                # iptables refuses an interface that does not fit the chain.
                 refused = {"PREROUTING": "-o", "INPUT": "-o", "OUTPUT": "-i"}.get(chain, "-x")
                 usable = [match for match in IPTABLES_MATCHES if refused not in match.split()]
                 matches = rng.sample(usable, rng.choice((0, 1, 1, 1, 2)))
@@ -210,7 +212,7 @@ def random_tables(rng: random.Random) -> str:
                     "-j ACCEPT",
                     "-j DROP",
                     "-j RETURN",
-                    *(f"-{way} {to}" for way in "jg" for to in later_chains),
+                    *(f"-{direction} {to}" for direction in "jg" for to in later_chains),
                 ]
                 targets = [f"-j {name}" for name in IPTABLES_TARGETS if table == "mangle" or name == "LOG"]
                 lines.append(f"-A {chain} {words} {rng.choice(targets if rng.random() < 0.25 else verdicts)}")
@@ -257,9 +259,9 @@ def paths(packet: Sequence[Any], *, to_outside: bool) -> tuple[list[tuple[str, P
 
 
 def compare(topology: Topology, rules: Ruleset, family: int, text: str) -> Counter[str]:
-    """Compare prediction and kernel for many packets; returns how often each was predicted."""
+    """Compare prediction and kernel for many packets; returns how often there was each prediction."""
     counts: Counter[str] = Counter()
-    for sink, destination in ((0, f"{NET[family]}1"), (1, AWAY[family])):
+    for sink, destination in ((0, f"{NET[family]}1"), (1, OUTSIDE_ADDRESSES[family])):
         packets = [(f"{NET[family]}2", sport, destination, dport) for sport in SOURCES for dport in PORTS]
         arrived, replied = topology.send(packets, sink)
         for number, packet in enumerate(packets):
@@ -284,15 +286,15 @@ def test_the_kernel_does_what_is_predicted_for_nftables(topology: Topology, fami
     while loaded < RULESETS:
         text = random_ruleset(rng, family)
         try:
-            topology.bed.host.run("nft", "-f", "-", stdin="flush ruleset\n" + text)
+            topology.testbed.host.run("nft", "-f", "-", stdin="flush ruleset\n" + text)
         except AssertionError as error:
             # nft refuses a match of the other family.
             assert "conflicting" in str(error) or "Error" in str(error)
             continue
         loaded += 1
-        rules = nft_json.parse(topology.bed.host.run("nft", "-j", "list", "ruleset"))
+        rules = nft_json.parse(topology.testbed.host.run("nft", "-j", "list", "ruleset"))
         counts += compare(topology, rules, {"ip": 4, "ip6": 6}.get(family) or rng.choice((4, 6)), text)
-    topology.bed.host.run("nft", "flush", "ruleset")
+    topology.testbed.host.run("nft", "flush", "ruleset")
     print(dict(counts))
     # Predictions that are always unknown would never be wrong.
     predicted = sum(counts[word] for word in ("True", "False"))
@@ -305,7 +307,7 @@ def test_the_kernel_does_what_is_predicted_for_nftables(topology: Topology, fami
 def test_the_kernel_does_what_is_predicted_for_iptables(topology: Topology, tool: str, seed: int) -> None:
     rng = random.Random(f"{tool} {seed}")
     counts: Counter[str] = Counter()
-    host = topology.bed.host
+    host = topology.testbed.host
     for _ in range(RULESETS):
         text = random_tables(rng)
         host.run(f"{tool}-restore", stdin=text)

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""No text of the user's becomes syntax, with nft, dnsmasq and systemd themselves as judges.
+"""No text of the user becomes syntax, checked with nft, dnsmasq and systemd themselves.
 
-What others make of texts, tests/unit/engine/test_texts.py shows; what dnsmasq makes of texts that it accepts,
-test_dnsmasq_syntax.py asks it.
+Other programs: tests/unit/engine/test_texts.py; texts that dnsmasq accepts:
+test_dnsmasq_syntax.py.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from ansible_collections.virtnet.linux.plugins.module_utils.nft.sets import FAMI
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.spec import RulesSpec
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel.dnsmasq_bed import PROGRAM, Space, open_folder, run
+from kernel.dnsmasq_testbed import PROGRAM, NamedNamespace, open_folder, run
 from tools.hostile import SAMPLES, accepted, is_clear, networks, parts_of, read, spoilt, values
 
-AROUND = RenderContext(private=True, version=(2, 90), hosts_folder="/tmp/hosts")
-# Their values are dnsmasq's to understand: it tests them before anything is written.
-LEFT_TO_DNSMASQ = ("options", "raw")
+CONTEXT = RenderContext(private=True, version=(2, 90), hosts_folder="/tmp/hosts")
+# dnsmasq parses the values of these options: it tests them before anything is written.
+CHECKED_BY_DNSMASQ = ("options", "raw")
 
 
 def spec_of(kind: Any, options: Any) -> Any:
-    """A part's spec, or None where it was refused as it shall be."""
+    """The spec of a reconciler, or None if the text was refused as expected."""
     try:
         spec = kind.from_options(Options(dict(options), "parts[0]"))
     except InvalidOption as error:
@@ -55,8 +55,8 @@ def spec_of(kind: Any, options: Any) -> Any:
 
 
 BASE = [parts_of(read(sample)) for sample in SAMPLES]
-RULES = [one for base in BASE for one in base["rules"] if one["state"] == "present"]
-FRAGMENTS = [one for base in BASE for one in base["fragments"] if one["state"] == "present"]
+RULES = [rule for base in BASE for rule in base["rules"] if rule["state"] == "present"]
+FRAGMENTS = [options for base in BASE for options in base["fragments"] if options["state"] == "present"]
 
 
 def rules_of(options: Any) -> Any:
@@ -65,11 +65,11 @@ def rules_of(options: Any) -> Any:
 
 
 def fragment_of(options: Any) -> Any:
-    """What a network wants of dnsmasq."""
+    """The dnsmasq options of a network."""
     return spec_of(FragmentSpec, options)
 
 
-# As the role gives it to the part, or as a user of the part's own module does.
+# As the role passes it to the reconciler, or as a user of its own module does.
 rules = networks.map(lambda case: ("rules", case[1][1])) | spoilt(RULES[0], rules_of).map(
     lambda case: ("part", case[1])
 )
@@ -86,46 +86,50 @@ def options_of(kind: str, options: Any) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def space() -> Iterator[Space]:
-    made = Space(f"vnd-{uuid4().hex[:6]}")
-    run(["ip", "netns", "add", made.name])
-    yield made
-    run(["ip", "netns", "delete", made.name])
+def namespace() -> Iterator[NamedNamespace]:
+    namespace = NamedNamespace(f"vnd-{uuid4().hex[:6]}")
+    run(["ip", "netns", "add", namespace.name])
+    yield namespace
+    run(["ip", "netns", "delete", namespace.name])
 
 
 @values(250)
 @given(rules)
-def test_rules_that_are_accepted_are_those_that_nft_lists(space: Space, case: Any) -> None:
+def test_rules_that_are_accepted_are_those_that_nft_lists(namespace: NamedNamespace, case: Any) -> None:
     for options in options_of(*case):
         spec = rules_of(options)
         if spec is None:
             continue
-        wanted = nft_elements.merged([nft_elements.elements_of(spec.rules)])
+        elements = nft_elements.merged([nft_elements.elements_of(spec.rules)])
         loaded = subprocess.run(
-            space.argv(["nft", "-f", "-"]), input=nft_script.render(wanted), text=True, capture_output=True, check=False
+            namespace.argv(["nft", "-f", "-"]),
+            input=nft_script.render(elements),
+            text=True,
+            capture_output=True,
+            check=False,
         )
         assert loaded.returncode == 0, (options, loaded.stderr)
-        tables = space.run("nft", "list", "tables").stdout.split("\n")
+        tables = namespace.run("nft", "list", "tables").stdout.split("\n")
         assert tables == [f"table {FAMILY} {TABLE}", ""]
-        table = parse(space.run("nft", "-j", "list", "table", FAMILY, TABLE).stdout)
+        table = parse(namespace.run("nft", "-j", "list", "table", FAMILY, TABLE).stdout)
         assert nft_elements.rules_of(table.elements, spec.rules.bridge) == spec.rules
-        assert {name: list(mine) for name, mine in table.comments.items()} == {
-            name: list(mine) for name, mine in nft_script.static_comments(wanted).items()
+        assert {name: list(comments) for name, comments in table.comments.items()} == {
+            name: list(comments) for name, comments in nft_script.static_comments(elements).items()
         }
 
 
 def lines_of(spec: FragmentSpec) -> list[str]:
-    """The names of dnsmasq's options that a fragment sets, but for those that the user wrote as such."""
-    text = render(spec, AROUND)
-    raw = [one.name for line in spec.raw for one in read_lines(line, "raw")]
-    found = [one.name for one in read_lines(text, "fragment")]
+    """The dnsmasq options that a fragment sets, without those that the user wrote directly."""
+    text = render(spec, CONTEXT)
+    raw = [setting.name for line in spec.raw for setting in read_lines(line, "raw")]
+    names = [setting.name for setting in read_lines(text, "fragment")]
     for name in raw:
-        found.remove(name)
-    return found
+        names.remove(name)
+    return names
 
 
-ALL_LINES = {line for one in FRAGMENTS for line in lines_of(FragmentSpec.from_options(Options(dict(one))))}
-# What another length of a subnet, or a network without DHCP, asks for.
+ALL_LINES = {line for options in FRAGMENTS for line in lines_of(FragmentSpec.from_options(Options(dict(options))))}
+# Needed for other prefix lengths, or for a network without DHCP.
 ALL_LINES |= {"local", "dhcp-range", "dhcp-option"}
 
 
@@ -138,13 +142,13 @@ def test_fragments_that_are_accepted_are_what_dnsmasq_takes(case: Any) -> None:
         if spec is None:
             continue
         try:
-            text, hosts = render(spec, AROUND), hosts_files(spec, AROUND)
+            text, hosts = render(spec, CONTEXT), hosts_files(spec, CONTEXT)
         except InvalidOption as error:
             assert is_clear(error), error
             continue
         assert set(lines_of(spec)) <= ALL_LINES
-        rows = [line.text for one, content in hosts.items() for line in as_config_lines(one, content)]
-        done = subprocess.run(
+        rows = [line.text for path_of_file, content in hosts.items() for line in as_config_lines(path_of_file, content)]
+        result = subprocess.run(
             [PROGRAM, "--conf-file=-", "--test"],
             input=text + "".join(f"{row}\n" for row in rows),
             text=True,
@@ -152,8 +156,8 @@ def test_fragments_that_are_accepted_are_what_dnsmasq_takes(case: Any) -> None:
             capture_output=True,
             check=False,
         )
-        left = any(key in LEFT_TO_DNSMASQ for key in path)
-        assert done.returncode in ((0, 1) if left else (0,)), (path, done.stderr)
+        may_be_refused = any(key in CHECKED_BY_DNSMASQ for key in path)
+        assert result.returncode in ((0, 1) if may_be_refused else (0,)), (path, result.stderr)
 
 
 NAMES = st.text(string.ascii_letters + string.digits + "_.-", min_size=1, max_size=50)
@@ -162,9 +166,9 @@ NAMES = st.text(string.ascii_letters + string.digits + "_.-", min_size=1, max_si
 @values(10, fuzzed=400)
 @given(st.lists(NAMES, min_size=30, max_size=30))
 def test_systemd_takes_an_instance_of_the_unit_for_every_name(names: list[str]) -> None:
-    taken = sorted({name for name in names if accepted({"name": name}) is not None})
+    accepted_names = sorted({name for name in names if accepted({"name": name}) is not None})
     with open_folder() as folder:
         (folder / TEMPLATE).write_text(unit_text(Layout(Paths("/")), PROGRAM))
-        units = [str(folder / unit_name(name)) for name in taken]
-        done = run(["systemd-analyze", "verify", "--man=no", *units], check=False) if units else None
-    assert done is None or "virtnet-dnsmasq" not in done.stderr, done.stderr
+        units = [str(folder / unit_name(name)) for name in accepted_names]
+        result = run(["systemd-analyze", "verify", "--man=no", *units], check=False) if units else None
+    assert result is None or "virtnet-dnsmasq" not in result.stderr, result.stderr

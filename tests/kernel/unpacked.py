@@ -10,23 +10,23 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from .bed import REPOSITORY, call
+from .testbed import REPOSITORY, call
 
 SCRIPT = REPOSITORY / "tests" / "tools" / "unpack-packages"
 
 
 @dataclass(frozen=True)
 class Unpacked:
-    """The files of some packages, and the libraries that they need and the machine lacks."""
+    """The files of some packages, with the libraries that they need and the machine lacks."""
 
     root: Path
 
     @property
     def libraries(self) -> str:
         """LD_LIBRARY_PATH for the programs."""
-        found = [self.root / "usr/lib/x86_64-linux-gnu", self.root / "lib/x86_64-linux-gnu"]
-        found += [one for one in (self.root / "usr/lib").glob("*-linux-gnu") if one not in found]
-        return os.pathsep.join(map(str, found))
+        folders = [self.root / "usr/lib/x86_64-linux-gnu", self.root / "lib/x86_64-linux-gnu"]
+        folders += [folder for folder in (self.root / "usr/lib").glob("*-linux-gnu") if folder not in folders]
+        return os.pathsep.join(map(str, folders))
 
 
 def unpacked(name: str, *packages: str) -> Unpacked:

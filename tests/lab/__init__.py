@@ -1,6 +1,6 @@
-"""Disposable hosts with an internet beside them, for the tests and the demo.
+"""Disposable hosts with a small internet, for the tests and the demo.
 
 A *lab* is a set of hosts (systemd containers, each in a network namespace of its own) and one
-namespace that plays the internet: a DNS server, a web server, and the wires to every host. The
-machine's own namespace never sees a link of a lab. Guests are network namespaces inside a host.
+namespace that is the internet: a DNS server, a web server, and a veth to every host. The machine's
+own namespace has no link of a lab. Guests are network namespaces inside a host.
 """

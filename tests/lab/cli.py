@@ -17,8 +17,8 @@ def main() -> int:
     options = _parser().parse_args()
     try:
         code: int = options.do(options)
-    except (Failed, KeyError, ValueError) as wrong:
-        print(f"lab: {wrong.args[0]}", file=sys.stderr)
+    except (Failed, KeyError, ValueError) as error:
+        print(f"lab: {error.args[0]}", file=sys.stderr)
         return 1
     return code
 
@@ -27,12 +27,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lab", description="disposable hosts with an internet beside them")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, does: str, do: object, *words: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=does, description=does)
-        made.set_defaults(do=do)
+    def command(name: str, help_text: str, function: object, *words: str) -> argparse.ArgumentParser:
+        command_parser = commands.add_parser(name, help=help_text, description=help_text)
+        command_parser.set_defaults(do=function)
         for word in words:
-            made.add_argument(word)
-        return made
+            command_parser.add_argument(word)
+        return command_parser
 
     command("build", "build images, or find them built", _build).add_argument("image", nargs="*", default=image.names())
     up = command("up", "start a lab, or what is missing of it", _up, "lab")
@@ -125,5 +125,5 @@ def _diff(options: argparse.Namespace) -> int:
 
 
 def _interactive(command: list[str]) -> int:
-    """Hands over the terminal, for as long as its user likes."""
+    """Run an interactive command without a timeout."""
     return subprocess.run(command, check=False).returncode

@@ -9,21 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from .host import Host, addresses
-from .run import Failed, Result, eventually
+from .run import Failed, Result, eventually, script
 
-SCRIPT = "/usr/lib/virtnet-lab/udhcpc"
+UDHCPC_SCRIPT = "/usr/lib/virtnet-lab/udhcpc"
 GUARD_SECONDS = 60
 LEASE_SECONDS = 60
 LISTENER_SECONDS = 30
-# With a /run of its own, and a /sys that says that there is no udev to wait for.
-NETWORKD = """
-mount --make-rprivate / && mount -o remount,bind,ro /sys && mount -t tmpfs -o mode=755 tmpfs /run &&
-mkdir -p /run/systemd/network /run/systemd/netif/links /run/systemd/netif/leases /run/systemd/netif/lldp &&
-printf '%s\\n' '[Match]' Name=eth0 '[Network]' DHCP=ipv4 LinkLocalAddressing=no IPv6AcceptRA=no \
-    '[DHCPv4]' UseHostname=no "Hostname=$1" > /run/systemd/network/eth0.network &&
-chown -R systemd-network: /run/systemd/netif &&
-exec /lib/systemd/systemd-networkd
-"""
 
 
 @dataclass(frozen=True)
@@ -38,11 +29,11 @@ class Guest:
 
     @property
     def tap(self) -> str:
-        """The host's end of our wire."""
+        """The host's end of the guest's veth."""
         return f"tap-{self.name}"
 
     def plug(self, bridge: str) -> None:
-        """Plugs the guest in afresh and starts its DHCP client; does not wait for the lease."""
+        """Connects the guest anew and starts its DHCP client; does not wait for the lease."""
         self.unplug()
         host = self.host
         host.run(["mkdir", "-p", f"/etc/netns/{self.name}"])
@@ -50,32 +41,32 @@ class Guest:
         host.run(["ip", "netns", "add", self.name])
         host.run(["ip", "link", "add", self.tap, "type", "veth",
                   "peer", "name", "eth0", "address", self.mac, "netns", self.name])  # fmt: skip
-        self._enslave(bridge)
+        self._attach(bridge)
         self.run(["ip", "link", "set", "lo", "up"])
         self._start_client()
 
     def _start_client(self) -> None:
         self.run(["ip", "link", "set", "eth0", "up"])
-        self.start(["udhcpc", "--foreground", "--syslog", "--interface=eth0", f"--script={SCRIPT}", "--tryagain=1",
-                    "-x", f"hostname:{self.name}"])  # fmt: skip
+        options = ["--interface=eth0", f"--script={UDHCPC_SCRIPT}", "--tryagain=1", "-x", f"hostname:{self.name}"]
+        self.start(["udhcpc", "--foreground", "--syslog", *options])
 
-    def _enslave(self, bridge: str) -> None:
+    def _attach(self, bridge: str) -> None:
         host = self.host
         if not host.attempt(["ovs-vsctl", "br-exists", bridge]).ok:
             host.run(["ip", "link", "set", self.tap, "master", bridge, "up"])
             return
         host.run(["ip", "link", "set", self.tap, "up"])
         host.run(["ovs-vsctl", "--timeout=30", "add-port", bridge, self.tap])
-        # Open vSwitch's userspace datapath passes on checksums that a veth has left to hardware, wrong as they are.
+        # Open vSwitch's userspace datapath forwards checksums that a veth left to hardware, although they are wrong.
         self.run(["ethtool", "-K", "eth0", "tx", "off"])
-        # And until the guard has seen the port, the host's own stack would answer the guest's ARP requests too.
-        kept_off = ["grep", "-qx", "8", f"/proc/sys/net/ipv4/conf/{self.tap}/arp_ignore"]
+        # Until the guard has handled the port, the host's own stack would answer the guest's ARP requests too.
+        arp_is_off = ["grep", "-qx", "8", f"/proc/sys/net/ipv4/conf/{self.tap}/arp_ignore"]
         userspace = host.attempt(["ovs-vsctl", "get", "bridge", bridge, "datapath_type"]).out.strip() == "netdev"
-        if userspace and not eventually(lambda: host.attempt(kept_off).ok, GUARD_SECONDS):
+        if userspace and not eventually(lambda: host.attempt(arp_is_off).ok, GUARD_SECONDS):
             raise Failed(f"no guard on {host.name} has seen to {self.tap} within {GUARD_SECONDS} s")
 
     def unplug(self) -> None:
-        """Pulls the guest out and forgets it; its lease stays with the server, as with a machine switched off."""
+        """Removes the guest; its lease stays with the server, as after a machine is switched off."""
         host = self.host
         for pid in host.attempt(["ip", "netns", "pids", self.name]).out.split():
             host.attempt(["kill", "-9", pid])
@@ -89,22 +80,22 @@ class Guest:
     def is_plugged(self) -> bool:
         return self.host.attempt(["test", "-e", f"/run/netns/{self.name}"]).ok
 
-    def lease(self, patience: float = LEASE_SECONDS) -> str:
-        """The address that the DHCP client was given, once it and what comes with it is set.
+    def lease(self, timeout: float = LEASE_SECONDS) -> str:
+        """The address of the DHCP client, once it and the options of the lease are set.
 
         The client's script sets the address first, then the route and resolv.conf.
         """
-        if not eventually(lambda: bool(self.address()) and not self._is_being_set(), patience, pause=0.1):
-            raise Failed(f"guest {self.name} on {self.host.name} has got no lease within {patience:g} s")
+        if not eventually(lambda: bool(self.address()) and not self._client_script_runs(), timeout, interval=0.1):
+            raise Failed(f"guest {self.name} on {self.host.name} has got no lease within {timeout:g} s")
         return self.address()
 
-    def _is_being_set(self) -> bool:
+    def _client_script_runs(self) -> bool:
         return self.host.attempt(["pgrep", "-f", "[v]irtnet-lab/udhcpc (bound|renew)"]).ok
 
     def address(self) -> str:
         listed = json.loads(self.run(["ip", "-j", "-4", "address", "show", "dev", "eth0"]))
-        found = [item["local"] for link in listed for item in link.get("addr_info", [])]
-        return found[0] if found else ""
+        addresses = [item["local"] for link in listed for item in link.get("addr_info", [])]
+        return addresses[0] if addresses else ""
 
     def resolves(self, name: str) -> list[str]:
         return addresses(self.attempt(["getent", "ahostsv4", name]))
@@ -117,7 +108,7 @@ class Guest:
 
     @contextmanager
     def listening(self, port: int) -> Iterator[None]:
-        """A TCP listener in the guest, that answers HTTP."""
+        """A TCP listener in the guest that answers HTTP."""
         pid = self.start(["python3", "-I", "-m", "http.server", "--bind", "0.0.0.0", str(port)])
         try:
             ready = ["curl", "-s", "-o", "/dev/null", f"http://127.0.0.1:{port}/"]
@@ -128,7 +119,7 @@ class Guest:
             self.host.run(["kill", pid])
 
     def start(self, command: list[str]) -> str:
-        """Starts a daemon in the guest, which ends with the host at the latest; returns its pid there."""
+        """Starts a daemon in the guest, which ends with the host at the latest; returns its pid on the host."""
         return self.run(["sh", "-c", '"$@" >/dev/null 2>&1 & echo $!', "sh", *command]).strip()
 
     def run(self, command: list[str], timeout: float = 60) -> str:
@@ -139,7 +130,7 @@ class Guest:
 
 
 class NetworkdGuest(Guest):
-    """A guest whose client is systemd-networkd, which asks again when its link has lost the carrier."""
+    """A guest whose client is systemd-networkd, which renews its lease after its link lost the carrier."""
 
     def _start_client(self) -> None:
-        self.start(["sh", "-c", NETWORKD, "sh", self.name])
+        self.start(["sh", "-c", script("networkd_client.sh", self.name)])

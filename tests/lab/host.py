@@ -1,4 +1,4 @@
-"""A host of a lab: a systemd container in a network namespace that is there before it boots."""
+"""A host of a lab: a systemd container in a network namespace that exists before it boots."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .podman import ask, inspect, podman
 from .run import Failed, Result, attempt, eventually, run
 
 LABEL = "virtnet.lab"
-FIRST = 10
+FIRST_HOST_NUMBER = 10
 BOOT_SECONDS = 180
 STOP_SECONDS = 20
 READY = ("running", "degraded")
-# What a login of root has there; nothing of the machine's own environment is to get in.
+# The environment of a root login there; the machine's own environment must not get in.
 ENVIRONMENT = {
     "HOME": "/root",
     "LC_ALL": "C.UTF-8",
@@ -34,11 +34,11 @@ class Host:
 
     @property
     def address(self) -> str:
-        return f"{ADDRESS.rpartition('.')[0]}.{FIRST + self.number}"
+        return f"{ADDRESS.rpartition('.')[0]}.{FIRST_HOST_NUMBER + self.number}"
 
     @property
     def port(self) -> str:
-        """The internet's end of our wire."""
+        """The internet's end of the host's veth."""
         return f"host{self.number}"
 
     @property
@@ -55,32 +55,32 @@ class Host:
         return pid if netns.holds(self.namespace, pid) else 0
 
     def runs(self, image: str) -> bool:
-        return self.pid != 0 and self.internet.has(self.port) and self._is_of(image)
+        return self.pid != 0 and self.internet.has(self.port) and self._has_image(image)
 
     def ensure(self, image: str) -> None:
-        """Starts the host; one that was made from another image, or cannot be started, is replaced."""
-        if self.runs(image) or (self._is_of(image) and self._rebooted()):
+        """Starts the host; one with an outdated image, or one that cannot be started, is replaced."""
+        if self.runs(image) or (self._has_image(image) and self._try_reboot()):
             return
         self.remove()
-        self._wire()
+        self._connect()
         podman(
             "run", "--detach", "--name", self.namespace, "--hostname", self.name, "--privileged", "--systemd=always",
             "--label", f"{LABEL}={self.lab}", "--network", f"ns:{netns.path(self.namespace)}", "--dns", "none",
             "--pidfile", str(self.pid_file), "--volume", f"{self._interfaces()}:/etc/network/interfaces.d/eth0:ro",
             image, "/sbin/init",
         )  # fmt: skip
-        self._wait()
+        self._wait_for_boot()
 
     def reboot(self) -> None:
-        """Stops in order, and boots in a namespace that is as empty as a kernel's after a start."""
+        """Stops in order, and boots in a fresh namespace, as after a kernel's start."""
         podman("stop", "--time", str(STOP_SECONDS), self.namespace, timeout=STOP_SECONDS + 30)
-        self._unwire()
-        self._wire()
+        self._disconnect()
+        self._connect()
         podman("start", self.namespace)
-        self._wait()
+        self._wait_for_boot()
 
-    def _rebooted(self) -> bool:
-        """False for one that podman can neither stop nor start, as when its monitor was killed."""
+    def _try_reboot(self) -> bool:
+        """False if podman can neither stop nor start it, for example after its monitor was killed."""
         try:
             self.reboot()
         except Failed:
@@ -89,11 +89,11 @@ class Host:
 
     def remove(self) -> None:
         ask("rm", "--force", "--time", "0", self.namespace)
-        self._unwire()
+        self._disconnect()
         self.pid_file.unlink(missing_ok=True)
 
     def command(self, command: list[str]) -> list[str]:
-        """The command, as it has to be called on the machine to run on this host."""
+        """The command line, for use on the machine, that runs a command on this host."""
         if not self.pid:
             raise Failed(f"host {self.name} does not run")
         return ["nsenter", f"--target={self.pid}", "--mount", "--uts", "--ipc", "--net", "--pid", "--", *command]
@@ -108,14 +108,14 @@ class Host:
         """The IPv4 addresses that a program on this host gets for a name."""
         return addresses(self.attempt(["getent", "ahostsv4", name]))
 
-    def _is_of(self, image: str) -> bool:
-        found = inspect(self.namespace)
-        return found is not None and found["ImageName"] == image
+    def _has_image(self, image: str) -> bool:
+        container = inspect(self.namespace)
+        return container is not None and container["ImageName"] == image
 
     def _interfaces(self) -> Path:
         return self.state / f"{self.name}.interfaces"
 
-    def _wire(self) -> None:
+    def _connect(self) -> None:
         self._interfaces().write_text(
             f"auto eth0\niface eth0 inet static\n  address {self.address}/{PREFIX}\n"
             f"  gateway {ADDRESS}\n  dns-nameservers {ADDRESS}\n"
@@ -123,18 +123,18 @@ class Host:
         netns.make(self.namespace)
         self.internet.plug(self.namespace, self.port, f"52:54:00:00:00:{self.number:02x}")
 
-    def _unwire(self) -> None:
-        # A namespace goes when the kernel gets round to it, and the wire's other end with it: so take it out first.
+    def _disconnect(self) -> None:
+        # The kernel removes a namespace, and with it the veth's other end, some time later: remove the veth first.
         self.internet.unplug(self.port)
         netns.drop(self.namespace)
 
-    def _wait(self) -> None:
+    def _wait_for_boot(self) -> None:
         """Polls, because `is-system-running --wait` may miss the moment and hang."""
 
-        def up() -> bool:
+        def has_booted() -> bool:
             return self.pid != 0 and self.attempt(["systemctl", "is-system-running"]).out.strip() in READY
 
-        if not eventually(up, BOOT_SECONDS):
+        if not eventually(has_booted, BOOT_SECONDS):
             raise Failed(f"host {self.name} has not booted within {BOOT_SECONDS} s")
         failed = self.run(["systemctl", "--failed", "--plain", "--no-legend"])
         if failed:

@@ -1,4 +1,4 @@
-"""Images of hosts: made by mmdebstrap from tests/images, kept under a hash of their definition."""
+"""Images of hosts: built by mmdebstrap from tests/images, stored under a hash of their definition."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .podman import ask, podman
-from .progress import say, step
+from .progress import print_progress, step
 from .run import run
 
 ROOT = Path(__file__).parents[1] / "images"
@@ -62,7 +62,7 @@ def define(name: str) -> Image:
 
 
 def _lineage(name: str) -> list[Layer]:
-    """The image's layer and those that it is like, the most general first."""
+    """The image's layer and those that it extends, the most general first."""
     known = _definitions()["image"]
     if name not in known:
         raise KeyError(f"no image called {name}: there are {', '.join(names())}")
@@ -71,7 +71,7 @@ def _lineage(name: str) -> list[Layer]:
 
 
 def ensure(name: str) -> str:
-    """Builds the image unless it is there, and returns its reference."""
+    """Builds the image unless it exists, and returns its reference."""
     image = define(name)
     if ask("image", "exists", image.reference).ok:
         return image.reference
@@ -82,11 +82,11 @@ def ensure(name: str) -> str:
 
 
 def prune(name: str) -> None:
-    """Removes what an older definition left; an image that a container still uses stays."""
+    """Removes images of older definitions; an image that a container still uses stays."""
     image = define(name)
     for reference in _references(image.repository):
         if reference != image.reference and ask("rmi", reference).ok:
-            say(f"removed the older image {reference}")
+            print_progress(f"removed the older image {reference}")
 
 
 def remove_all() -> None:

@@ -1,4 +1,4 @@
-"""The internet of a lab: wires to its hosts, a DNS server and a web server, in one namespace."""
+"""The internet of a lab: veths to its hosts, a DNS server and a web server, in one namespace."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ZONE = "internet.test"
 WEB_NAME = f"www.{ZONE}"
 WEB_SERVER = Path(__file__).with_name("webserver.py")
 SWITCH = "switch"
-PATIENCE = 10
+TIMEOUT = 10
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Internet:
     state: Path
 
     def ensure(self) -> bool:
-        """Makes the internet unless it is whole; says whether it had to."""
-        if self._whole():
+        """Creates the internet unless it is complete; returns whether it had to."""
+        if self._is_running():
             return False
         self.remove()
         netns.make(self.namespace)
@@ -39,7 +39,7 @@ class Internet:
             f"--txt-record=txt.{ZONE},reached",
         ])  # fmt: skip
         self._serve("web", [sys.executable, "-I", str(WEB_SERVER), ADDRESS, "80"])
-        if not eventually(self._answers, PATIENCE):
+        if not eventually(self._servers_answer, TIMEOUT):
             raise Failed(f"the internet's servers do not answer; see {self.state}/*.log")
         return True
 
@@ -47,7 +47,7 @@ class Internet:
         netns.drop(self.namespace)
 
     def plug(self, host_namespace: str, port: str, mac: str) -> None:
-        """A wire from here to a host, where it is called eth0."""
+        """A veth from here to a host, where it is called eth0."""
         self.unplug(port)
         self._ip("link", "add", port, "type", "veth", "peer", "name", "eth0", "address", mac, "netns", host_namespace)
         self._ip("link", "set", port, "master", SWITCH, "up")
@@ -65,15 +65,15 @@ class Internet:
     def attempt(self, command: list[str], timeout: float = 60) -> Result:
         return attempt(netns.inside(self.namespace, command), timeout)
 
-    def reaches(self, address: str, port: int, way: str) -> list[str]:
-        """How an outsider who routes a guest's address over the host gets through to it: not at all, one hopes."""
-        self._ip("route", "replace", f"{address}/32", "via", way)
+    def reaches(self, address: str, port: int, gateway: str) -> list[str]:
+        """How an outsider with a route through the host reaches a guest: by ping, by TCP, or normally not at all."""
+        self._ip("route", "replace", f"{address}/32", "via", gateway)
         try:
             ping = self.attempt(["ping", "-n", "-c", "1", "-W", "1", address]).ok
             tcp = self.attempt(["curl", "-s", "-o", "/dev/null", "-m", "1", f"http://{address}:{port}/"]).ok
         finally:
-            self._ip("route", "delete", f"{address}/32", "via", way)
-        return [name for name, through in (("ping", ping), ("tcp", tcp)) if through]
+            self._ip("route", "delete", f"{address}/32", "via", gateway)
+        return [name for name, reached in (("ping", ping), ("tcp", tcp)) if reached]
 
     def _ip(self, *words: str) -> None:
         self.run(["ip", *words])
@@ -82,11 +82,11 @@ class Internet:
         pid = start(netns.inside(self.namespace, command), self.state / f"{name}.log")
         (self.state / f"{name}.pid").write_text(f"{pid}\n")
 
-    def _whole(self) -> bool:
+    def _is_running(self) -> bool:
         files = [self.state / f"{name}.pid" for name in ("dns", "web")]
         return all(file.exists() and netns.holds(self.namespace, int(file.read_text())) for file in files)
 
-    def _answers(self) -> bool:
+    def _servers_answer(self) -> bool:
         web = self.attempt(["curl", "-s", "-o", "/dev/null", "-m", "2", f"http://{ADDRESS}/"])
         dns = self.attempt(["dig", "+short", "+tries=1", "+time=1", f"@{ADDRESS}", WEB_NAME])
         return web.ok and dns.out.strip() == ADDRESS

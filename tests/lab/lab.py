@@ -1,4 +1,4 @@
-"""A lab as a whole: its internet, its hosts, their images."""
+"""A whole lab: its internet, its hosts, their images."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .podman import podman
 from .progress import step
 
 STATE = Path("/run/virtnet-lab")
-MOST_HOSTS = 200
-NAME = re.compile(r"[a-z][a-z0-9-]{0,30}\Z")
+MAX_HOSTS = 200
+NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,30}\Z")
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Lab:
     name: str
 
     def __post_init__(self) -> None:
-        if not NAME.match(self.name):
+        if not NAME_PATTERN.match(self.name):
             raise ValueError(f"not a name for a lab: {self.name!r}")
 
     @property
@@ -38,7 +38,7 @@ class Lab:
         return Internet(self._namespace("internet"), self.state)
 
     def up(self, images: Mapping[str, str]) -> None:
-        """Brings the lab to these hosts (name: image). What runs as it should is left alone."""
+        """Makes the lab have these hosts (name: image). Hosts that run as they should are not touched."""
         self.state.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor() as pool:
             references = dict(zip(images, pool.map(image.ensure, images.values()), strict=True))
@@ -54,7 +54,7 @@ class Lab:
             image.prune(name)
 
     def down(self) -> None:
-        """Removes all that carries the lab's name, whatever state it is in."""
+        """Removes everything with the lab's name, in any state."""
         for container in podman("ps", "--all", "--quiet", "--filter", f"label={LABEL}={self.name}").split():
             podman("rm", "--force", "--time", "0", container)
         for namespace in netns.path("").glob(self._namespace("*")):
@@ -78,21 +78,23 @@ class Lab:
         return dict(json.loads(self._registry.read_text())) if self._registry.exists() else {}
 
     def _register(self, names: list[str]) -> None:
-        """A host keeps its number, and so its address, whoever comes and goes."""
+        """A host keeps its number, and so its address, when other hosts are added or removed."""
         kept = {name: number for name, number in self._numbers().items() if name in names}
-        free = (number for number in range(1, MOST_HOSTS + 1) if number not in kept.values())
+        free = (number for number in range(1, MAX_HOSTS + 1) if number not in kept.values())
         self._registry.write_text(json.dumps({name: kept.get(name) or next(free) for name in names}))
 
     def _host(self, number: int, name: str) -> Host:
         return Host(name, number, self.name, self._namespace(name), self.state, self.internet)
 
     def _namespace(self, name: str) -> str:
-        # The dot keeps lab "a" from taking lab "a-b" for its own: names of labs have none.
+        # The dot keeps lab "a" from matching names of lab "a-b": names of labs have no dots.
         return f"virtnet-{self.name}.{name}"
 
 
 def running() -> list[str]:
-    """Every lab of which anything is left, also after a crash or a reboot of the machine."""
+    """All labs of which anything exists, also after a crash or a reboot of the machine."""
     labels = podman("ps", "--all", "--filter", f"label={LABEL}", "--format", f'{{{{index .Labels "{LABEL}"}}}}').split()
-    namespaces = [found.name.removeprefix("virtnet-").partition(".")[0] for found in netns.path("").glob("virtnet-*.*")]
+    namespaces = [
+        namespace.name.removeprefix("virtnet-").partition(".")[0] for namespace in netns.path("").glob("virtnet-*.*")
+    ]
     return sorted({folder.name for folder in STATE.glob("*")} | set(labels) | set(namespaces))

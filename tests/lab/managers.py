@@ -1,29 +1,31 @@
-"""Those who can manage the interfaces of a host of a lab, and what they may do to a bridge that is not theirs."""
+"""Programs that manage the interfaces of a lab's host, and how they may affect a bridge that is not theirs."""
 
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 
 from .host import Host
-from .resolvers import HANDED_BACK, NM_CONF, RESOLVED, UPLINK, networkmanager
+from .resolvers import NM_CONF, RESOLVED, RETURN_TO_IFUPDOWN, UPLINK, networkmanager
+from .run import script
 
 BRIDGE = "vn-lab"
 TAP = "kvm7"
 ADDRESS = "10.80.0.1"
-# Each takes whatever it finds, as the images of some clouds have it; but for the loopback device, of which it would
-# take the route that 127.0.0.53 needs.
-CATCH_ALL = "[Match]\\nName=!lo\\n\\n[Network]\\nDHCP=yes\\nLinkLocalAddressing=ipv6\\n"
+# These managers configure every link, as on some cloud images; but not the loopback device, or they would remove the
+# route that 127.0.0.53 needs.
+CATCH_ALL = "[Match]\nName=!lo\n\n[Network]\nDHCP=yes\nLinkLocalAddressing=ipv6\n"
 
 
 @dataclass(frozen=True)
 class Manager:
-    """How a manager is started, what it is told to do then, and how it goes."""
+    """How a manager is started, made to reapply its configuration, and stopped."""
 
     name: str
     hosts: tuple[str, ...]
     start: str
-    again: dict[str, str]
+    reapply: dict[str, str]
     stop: str
 
 
@@ -37,15 +39,10 @@ MANAGERS = (
     Manager(
         "systemd-networkd",
         ("debian13",),
-        f"""
-printf '[Match]\\nName=eth0\\n\\n[Network]\\nAddress=%s\\nGateway=203.0.113.1\\n' "{_ADDRESS}" \\
-  > /etc/systemd/network/50-uplink.network
-printf '{CATCH_ALL}' > /etc/systemd/network/90-all.network
-systemctl start systemd-networkd
-""",
+        script("start_networkd.sh", CATCH_ALL),
         {"restart": "systemctl restart systemd-networkd", "reload": "networkctl reload; networkctl reconfigure eth0"},
         "systemctl stop systemd-networkd systemd-networkd.socket; rm /etc/systemd/network/[59]0-*.network\n"
-        + HANDED_BACK,
+        + RETURN_TO_IFUPDOWN,
     ),
     Manager(
         "netplan",
@@ -57,22 +54,15 @@ netplan apply
 """,
         {"restart": "netplan generate; systemctl restart systemd-networkd", "reload": "netplan apply"},
         "systemctl stop systemd-networkd systemd-networkd.socket; rm /etc/netplan/lab.yaml; netplan generate\n"
-        + HANDED_BACK,
+        + RETURN_TO_IFUPDOWN,
     ),
     Manager(
         "NetworkManager",
         ("debian12", "debian13"),
-        f"""
-printf '[main]\\nplugins=keyfile\\ndns=none\\n' > {NM_CONF}
-cat > /etc/NetworkManager/system-connections/uplink.nmconnection <<'E'
-{UPLINK}E
-sed -i "s,ADDRESS/24,{_ADDRESS}," /etc/NetworkManager/system-connections/uplink.nmconnection
-chmod 600 /etc/NetworkManager/system-connections/*
-systemctl start NetworkManager
-nmcli -w 30 connection up uplink
-""",
+        script("start_networkmanager_uplink.sh", UPLINK),
         {"restart": "systemctl restart NetworkManager", "reload": "nmcli general reload; nmcli connection reload"},
-        f"systemctl stop NetworkManager; rm -f {NM_CONF} /etc/NetworkManager/system-connections/*\n{HANDED_BACK}",
+        f"systemctl stop NetworkManager; rm -f {NM_CONF} /etc/NetworkManager/system-connections/*\n"
+        + RETURN_TO_IFUPDOWN,
     ),
     Manager(
         "ifupdown",
@@ -83,12 +73,12 @@ nmcli -w 30 connection up uplink
     ),
 )
 
-# Who has a host at its boot, by the name of the host; where nobody is named, ifupdown.
-AT_BOOT = {"debian12": "netplan, systemd-networkd", "debian13": "NetworkManager"}
-BOOT = {
+# The manager that configures interfaces at boot, by the name of the host; by default ifupdown.
+BOOT_MANAGERS = {"debian12": "netplan, systemd-networkd", "debian13": "NetworkManager"}
+BOOT_SCRIPTS = {
     "debian12": f"""
 {MANAGERS[1].start}
-printf '{CATCH_ALL}' > /etc/systemd/network/90-all.network
+printf '%s' {shlex.quote(CATCH_ALL)} > /etc/systemd/network/90-all.network
 {RESOLVED}
 systemctl enable systemd-networkd systemd-resolved
 systemctl disable networking
@@ -102,7 +92,7 @@ systemctl disable networking
 
 
 def bridge(host: Host) -> dict[str, object]:
-    """The bridge as it is, with its index, so that one that was made again is seen."""
+    """The state of the bridge, with its index, which shows whether it was recreated."""
     (link,) = json.loads(host.run(["ip", "-d", "-j", "address", "show", "dev", BRIDGE]))
     ports = json.loads(host.run(["ip", "-j", "link", "show", "master", BRIDGE]))
     return {
@@ -114,34 +104,34 @@ def bridge(host: Host) -> dict[str, object]:
     }
 
 
-def as_text(found: dict[str, object]) -> str:
-    """A bridge in one line."""
-    return ", ".join(f"{key} {' '.join(value) if isinstance(value, list) else value}" for key, value in found.items())
+def as_text(state: dict[str, object]) -> str:
+    """The state of a bridge in one line."""
+    return ", ".join(f"{key} {' '.join(value) if isinstance(value, list) else value}" for key, value in state.items())
 
 
-def keeps(host: Host) -> list[str]:
-    """What is not as it should be with our bridge."""
-    found = bridge(host)
-    wrong = []
-    if found["addresses"] != [ADDRESS]:
-        wrong.append(f"addresses {found['addresses']}")
-    if not found["up"]:
-        wrong.append("down")
-    return wrong
+def bridge_faults(host: Host) -> list[str]:
+    """Deviations of our bridge from its definition."""
+    state = bridge(host)
+    faults = []
+    if state["addresses"] != [ADDRESS]:
+        faults.append(f"addresses {state['addresses']}")
+    if not state["up"]:
+        faults.append("down")
+    return faults
 
 
-def managed(host: Host) -> list[str]:
-    """The bridge and the tap, by each running manager that has taken one."""
-    taken = []
-    # What NetworkManager calls a link that somebody else made, and that it does nothing with.
-    left = {BRIDGE: ("unmanaged",), TAP: ("unmanaged", "connected (externally)")}
+def taken_over(host: Host) -> list[str]:
+    """The bridge and the tap, by each running manager that has configured one."""
+    found_links = []
+    # How NetworkManager reports a link of another program that it does not configure.
+    untouched_states = {BRIDGE: ("unmanaged",), TAP: ("unmanaged", "connected (externally)")}
     if host.attempt(["systemctl", "is-active", "--quiet", "systemd-networkd"]).ok:
         listed = json.loads(host.run(["networkctl", "--json=short", "list"]))["Interfaces"]
-        taken += [f"networkd: {one['Name']}" for one in listed
-                  if one["Name"] in left and one["AdministrativeState"] != "unmanaged"]  # fmt: skip
+        found_links += [f"networkd: {link['Name']}" for link in listed
+                  if link["Name"] in untouched_states and link["AdministrativeState"] != "unmanaged"]  # fmt: skip
     if host.attempt(["systemctl", "is-active", "--quiet", "NetworkManager"]).ok:
         for line in host.run(["nmcli", "-t", "-f", "DEVICE,STATE", "device"]).splitlines():
             device, _, state = line.partition(":")
-            if state not in left.get(device, (state,)):
-                taken.append(f"NetworkManager: {device} {state}")
-    return taken
+            if state not in untouched_states.get(device, (state,)):
+                found_links.append(f"NetworkManager: {device} {state}")
+    return found_links

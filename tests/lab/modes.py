@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Owners and modes of what is ours on a host, beside those that the security guide names."""
+"""Owners and modes of our files on a host, compared with those in the security guide."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 from .host import Host
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs/docsite/rst/security.rst"
-_HEAD = '    :header: "path", "owner", "folders", "files"'
-# Those of systemd itself, and of libvirt's daemon whose name begins alike.
-_THEIRS = ("/run/systemd/*", "*/systemd-private-*", "*virtnetworkd*", "/run/udev/*")
+_TABLE_HEADER = '    :header: "path", "owner", "folders", "files"'
+# Files of systemd itself, and of libvirt's daemon with a similar name.
+_FOREIGN_PATTERNS = ("/run/systemd/*", "*/systemd-private-*", "*virtnetworkd*", "/run/udev/*")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the guide: a pattern for paths, and what they shall be."""
+    """One line of the guide: a pattern for paths, and their owner and mode."""
 
     pattern: str
     owner: str
@@ -28,12 +28,12 @@ class Row:
     files: str
 
     def is_about(self, path: str) -> bool:
-        """Whether a path is meant, or one below."""
+        """Whether the pattern matches a path, or one of its parents."""
         return fnmatchcase(path, self.pattern) or fnmatchcase(path, f"{self.pattern}/*")
 
 
 @dataclass(frozen=True)
-class Thing:
+class Entry:
     """A file or folder (``d``) of the host."""
 
     kind: str
@@ -43,43 +43,41 @@ class Thing:
 
 
 def rows() -> list[Row]:
-    """The guide's table; what comes later is more particular."""
+    """The guide's table; later lines are more specific."""
     lines = iter(GUIDE.read_text().splitlines())
     for line in lines:
-        if line == _HEAD:
+        if line == _TABLE_HEADER:
             break
-    found = []
+    rows = []
     for line in lines:
         if line and not line.startswith("    "):
             break
         if line.lstrip().startswith('"'):
             path, owner, folders, files = next(csv.reader([line.strip()], skipinitialspace=True))
-            found.append(Row(path.strip("`"), owner, folders, files))
-    return found
+            rows.append(Row(path.strip("`"), owner, folders, files))
+    return rows
 
 
-def ours(host: Host) -> list[Thing]:
-    """Whatever bears our name on a host, links left out."""
+def own_entries(host: Host) -> list[Entry]:
+    """All paths with our name on a host, without links."""
     text = host.run(
         ["find", "/etc", "/usr/local", "/var", "/run", "(", "-type", "f", "-o", "-type", "d", "-o", "-type", "s", ")",
          "-path", "*virtnet*", "-printf", "%y %u %m %p\\n"]
     )  # fmt: skip
-    things = [Thing(*line.split(" ", 3)) for line in text.splitlines()]
-    return [one for one in things if not any(fnmatchcase(one.path, pattern) for pattern in _THEIRS)]
+    entries = [Entry(*line.split(" ", 3)) for line in text.splitlines()]
+    return [entry for entry in entries if not any(fnmatchcase(entry.path, pattern) for pattern in _FOREIGN_PATTERNS)]
 
 
-def wrong(host: Host) -> list[str]:
-    """What is not as the guide says, or not in it."""
-    found = []
-    for one in ours(host):
-        said = [
-            row for row in rows() if fnmatchcase(one.path, row.pattern) or fnmatchcase(one.path, f"{row.pattern}/*")
-        ]
-        if not said:
-            found.append(f"{one.path} is not in the guide")
+def deviations(host: Host) -> list[str]:
+    """Paths that differ from the guide, or are not in it."""
+    lines = []
+    for entry in own_entries(host):
+        matching = [row for row in rows() if row.is_about(entry.path)]
+        if not matching:
+            lines.append(f"{entry.path} is not in the guide")
             continue
-        row = said[-1]
-        wanted = (row.owner, row.folders if one.kind == "d" else row.files)
-        if (one.owner, one.mode) != wanted:
-            found.append(f"{one.path}: {one.owner} {one.mode} instead of {' '.join(wanted)}")
-    return found
+        row = matching[-1]
+        expected = (row.owner, row.folders if entry.kind == "d" else row.files)
+        if (entry.owner, entry.mode) != expected:
+            lines.append(f"{entry.path}: {entry.owner} {entry.mode} instead of {' '.join(expected)}")
+    return lines

@@ -18,19 +18,19 @@ def make(name: str) -> None:
 
 
 def drop(name: str) -> None:
-    """Removes the namespace with all that runs in it."""
+    """Removes the namespace with all its processes."""
     if path(name).exists():
         stop(pids(name))
         run(["ip", "netns", "delete", name])
 
 
 def pids(name: str) -> list[int]:
-    found = attempt(["ip", "netns", "pids", name])
-    return [int(pid) for pid in found.out.split()] if found.ok else []
+    result = attempt(["ip", "netns", "pids", name])
+    return [int(pid) for pid in result.out.split()] if result.ok else []
 
 
 def holds(name: str, pid: int) -> bool:
-    """Whether the process lives in this namespace: a pid alone may have been given to another since."""
+    """Whether the process runs in this namespace: another process may have got the same pid since."""
     try:
         return Path(f"/proc/{pid}/ns/net").stat().st_ino == path(name).stat().st_ino
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""podman, on machines whose cgroups are the old kind too."""
+"""podman, also on machines with cgroups of version 1."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .run import Result, attempt, run
 CGROUP = Path("/sys/fs/cgroup")
 SETTINGS = Path(__file__).with_name("containers.conf")
 
-# crun wants a pure version 2 tree at this place. Propagation is slave and not private: our view of the
-# mounts lives as long as the container's monitor, and would otherwise keep every namespace alive that
-# the machine has dropped in the meantime.
+# crun needs a pure version 2 tree at this place. Propagation is slave and not private: the monitor of a
+# container keeps our view of the mounts, and would otherwise keep every namespace alive that the machine
+# has removed in the meantime.
 IN_CGROUP2 = [
     "unshare", "--mount", "--propagation", "slave", "sh", "-c",
     f'umount -R -l {CGROUP}; mount -t cgroup2 none {CGROUP} && exec "$@"', "podman",
@@ -26,7 +26,7 @@ def podman(*words: str, timeout: float = 60) -> str:
 
 
 def ask(*words: str, timeout: float = 60) -> Result:
-    """podman, where a refusal is an answer."""
+    """Runs podman; a failure is returned, not raised."""
     return attempt([*_prefix(), "podman", *words], timeout, env=_env())
 
 
@@ -34,8 +34,8 @@ def inspect(container: str) -> dict[str, Any] | None:
     answer = ask("container", "inspect", container)
     if not answer.ok:
         return None
-    found: dict[str, Any] = json.loads(answer.out)[0]
-    return found
+    details: dict[str, Any] = json.loads(answer.out)[0]
+    return details
 
 
 def _prefix() -> list[str]:

@@ -1,4 +1,4 @@
-"""Prints the state of the host it runs on, as JSON: what a tool for networks may have changed.
+"""Prints the state of the host it runs on, as JSON: everything that a tool for networks may change.
 
 Runs on the host itself (`python3 -I -`), so it imports nothing of ours. Every section is a flat
 mapping of a name to a value; what changes by itself (counters, timers, indices, handles) is left out.
@@ -20,8 +20,8 @@ Section = dict[str, Any]
 VOLATILE = {"ifindex", "link_index", "link_netnsid", "handle", "packets", "bytes", "metainfo", "valid_life_time",
             "preferred_life_time", "fdb_n_learned"}  # fmt: skip
 TREES = ("/etc", "/usr/local", "/var/lib")
-# Owned by programs that write on their own account, whoever runs beside them.
-PASSED_OVER = (
+# Files of programs that write them by themselves.
+EXCLUDED = (
     "/etc/.updated", "/etc/ld.so.cache", "/etc/machine-id", "/etc/mtab", "/var/lib/apt", "/var/lib/dbus",
     "/var/lib/dpkg", "/var/lib/misc/dnsmasq.leases", "/var/lib/openvswitch/conf.db", "/var/lib/pam", "/var/lib/systemd",
 )  # fmt: skip
@@ -34,86 +34,90 @@ SETTLE_SECONDS = 3
 
 
 def run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=True)
-    return done.stdout
+    result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=True)
+    return result.stdout
 
 
-def settle() -> None:
-    """Lets duplicate address detection finish: it adds routes. A bridge without ports never does."""
+def wait_for_addresses() -> None:
+    """Waits until duplicate address detection has finished: it adds routes. A bridge without ports never finishes."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while run("ip", "-6", "address", "show", "tentative").strip() and time.monotonic() < deadline:
         time.sleep(0.1)
 
 
-def steady(value: Any) -> Any:
+def without_volatile(value: Any) -> Any:
     """The value without its volatile keys, at any depth."""
     if isinstance(value, dict):
-        return {key: steady(item) for key, item in value.items() if key not in VOLATILE and not key.endswith("_timer")}
+        return {
+            key: without_volatile(item)
+            for key, item in value.items()
+            if key not in VOLATILE and not key.endswith("_timer")
+        }
     if isinstance(value, list):
-        return [steady(item) for item in value]
+        return [without_volatile(item) for item in value]
     return value
 
 
 def links() -> Section:
-    return {link["ifname"]: steady(link) for link in json.loads(run("ip", "-d", "-j", "link"))}
+    return {link["ifname"]: without_volatile(link) for link in json.loads(run("ip", "-d", "-j", "link"))}
 
 
 def addresses() -> Section:
     return {
-        f"{link['ifname']} {item['local']}/{item['prefixlen']}": steady(item)
+        f"{link['ifname']} {item['local']}/{item['prefixlen']}": without_volatile(item)
         for link in json.loads(run("ip", "-j", "address"))
         for item in link["addr_info"]
     }
 
 
 def routes() -> Section:
-    found: Section = {}
+    section: Section = {}
     for family in ("-4", "-6"):
         for route in json.loads(run("ip", family, "-j", "route", "show", "table", "all")):
             key = f"{route.get('table', 'main')} {route.get('type', '')} {route['dst']} dev {route.get('dev')}"
-            found[key] = steady(route)
+            section[key] = without_volatile(route)
         for rule in json.loads(run("ip", family, "-j", "rule")):
-            found[f"rule {family} {rule['priority']}"] = rule
-    return found
+            section[f"rule {family} {rule['priority']}"] = rule
+    return section
 
 
 def rules() -> Section:
-    found: Section = {}
-    # A host on which nothing is installed yet has no rules.
+    section: Section = {}
+    # A host without nftables has no rules.
     ruleset = run("nft", "-j", "list", "ruleset") if shutil.which("nft") else '{"nftables": []}'
     for item in json.loads(ruleset)["nftables"]:
-        for kind, body in steady(item).items():
+        for kind, body in without_volatile(item).items():
             name = " ".join(str(body[key]) for key in ("family", "table", "chain", "name") if key in body)
-            found.setdefault(f"{kind} {name}".strip(), []).append(body)
-    # libvirt puts in front what it starts last.
-    for name, bodies in found.items():
+            section.setdefault(f"{kind} {name}".strip(), []).append(body)
+    # libvirt inserts the rules of the last started network first.
+    for name, bodies in section.items():
         if "LIBVIRT_" in name:
             bodies.sort(key=lambda body: json.dumps(body, sort_keys=True))
-    return found
+    return section
 
 
 def sysctls() -> Section:
     root = Path("/proc/sys")
     files = [file for tree in SYSCTL_TREES for file in (root / tree).rglob("*") if file.is_file()]
-    found: Section = {}
+    section: Section = {}
     for file in [*files, *(root / name for name in SYSCTLS)]:
         try:
-            found[str(file.relative_to(root))] = file.read_text().strip()
+            section[str(file.relative_to(root))] = file.read_text().strip()
         except OSError:
             continue  # some can only be written, or have no value yet
-    return found
+    return section
 
 
 def files() -> Section:
-    found: Section = {}
+    section: Section = {}
     for tree in TREES:
         for folder, subfolders, names in os.walk(tree):
-            subfolders[:] = [name for name in subfolders if os.path.join(folder, name) not in PASSED_OVER]
+            subfolders[:] = [name for name in subfolders if os.path.join(folder, name) not in EXCLUDED]
             for name in [*subfolders, *names]:
                 path = os.path.join(folder, name)
-                if path not in PASSED_OVER and not fnmatch(path, LEASES):
-                    found[path] = describe(path)
-    return found
+                if path not in EXCLUDED and not fnmatch(path, LEASES):
+                    section[path] = describe(path)
+    return section
 
 
 def describe(path: str) -> str:
@@ -138,15 +142,15 @@ def services() -> Section:
 
 
 def resolver() -> Section:
-    found = {"/etc/resolv.conf": Path("/etc/resolv.conf").read_text().splitlines()}
+    section = {"/etc/resolv.conf": Path("/etc/resolv.conf").read_text().splitlines()}
     for folder in ("/run/resolvconf/interfaces", "/run/resolvconf/interface"):
         for file in Path(folder).glob("*"):
-            found[str(file)] = file.read_text().splitlines()
-    return found
+            section[str(file)] = file.read_text().splitlines()
+    return section
 
 
 SECTIONS = (links, addresses, routes, rules, sysctls, files, units, services, resolver)
 
 if __name__ == "__main__":
-    settle()
+    wait_for_addresses()
     print(json.dumps({section.__name__: section() for section in SECTIONS}, sort_keys=True))

@@ -1,4 +1,4 @@
-"""A line for everything that takes long enough to wonder about."""
+"""Prints a line before everything that takes long."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-def say(text: str) -> None:
+def print_progress(text: str) -> None:
     print(f"==> {text}", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def step(text: str) -> Iterator[None]:
-    say(f"{text} ...")
+    print_progress(f"{text} ...")
     began = time.monotonic()
     outcome = "failed after"
     try:
         yield
         outcome = "done in"
     finally:
-        say(f"{text}: {outcome} {time.monotonic() - began:.1f} s")
+        print_progress(f"{text}: {outcome} {time.monotonic() - began:.1f} s")

@@ -1,4 +1,4 @@
-"""A host's state, written down and compared: teardown has to leave a host as it found it."""
+"""Snapshots of a host's state and their comparison: a teardown must restore the state before."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Snapshot = dict[str, dict[str, Any]]
 
 
 def take(host: Host) -> Snapshot:
-    found: Snapshot = json.loads(host.run(["python3", "-I", "-"], stdin=PROBE.read_text()))
-    return found
+    snapshot: Snapshot = json.loads(host.run(["python3", "-I", "-"], stdin=PROBE.read_text()))
+    return snapshot
 
 
 def save(snapshot: Snapshot, file: Path) -> None:
@@ -23,35 +23,35 @@ def save(snapshot: Snapshot, file: Path) -> None:
 
 
 def load(file: Path) -> Snapshot:
-    found: Snapshot = json.loads(file.read_text())
-    return found
+    snapshot: Snapshot = json.loads(file.read_text())
+    return snapshot
 
 
 def differences(before: Snapshot, after: Snapshot) -> list[str]:
-    """One line for everything that is gone, new, or changed."""
-    passing = set(before["links"]) ^ set(after["links"])
-    before, after = _without_sysctls_of(passing, before), _without_sysctls_of(passing, after)
+    """One line for everything that was added, removed or changed."""
+    changed_links = set(before["links"]) ^ set(after["links"])
+    before, after = _without_sysctls_of(changed_links, before), _without_sysctls_of(changed_links, after)
     before, after = _without_spanning_tree(before, after)
     return [line for section in sorted({*before, *after}) for line in _section(section, before, after)]
 
 
 def _without_sysctls_of(links: set[str], snapshot: Snapshot) -> Snapshot:
-    """A link that comes or goes is one line, and not one for each of its hundred sysctls."""
+    """A link that is added or removed is one line, not one for each of its hundred sysctls."""
     kept = {name: value for name, value in snapshot["sysctls"].items() if not links.intersection(name.split("/"))}
     return {**snapshot, "sysctls": kept}
 
 
 def _without_spanning_tree(before: Snapshot, after: Snapshot) -> tuple[Snapshot, Snapshot]:
-    """A bridge says for some 35 s that a port has come, and forgets addresses sooner meanwhile."""
-    passing = ("topology_change", "topology_change_detected", "ageing_time")
+    """A bridge reports a new port for some 35 s, and forgets addresses sooner meanwhile."""
+    transient = ("topology_change", "topology_change_detected", "ageing_time")
 
     def data(snapshot: Snapshot, name: str) -> dict[str, Any]:
         return dict(snapshot["links"].get(name, {}).get("linkinfo", {}).get("info_data", {}))
 
     def cleared(snapshot: Snapshot) -> Snapshot:
         links = {
-            name: {**link, "linkinfo": {**link["linkinfo"], "info_data": _but(data(snapshot, name), passing)}}
-            if any(data(one, name).get("topology_change") for one in (before, after))
+            name: {**link, "linkinfo": {**link["linkinfo"], "info_data": _without(data(snapshot, name), transient)}}
+            if any(data(state, name).get("topology_change") for state in (before, after))
             else link
             for name, link in snapshot["links"].items()
         }
@@ -60,7 +60,7 @@ def _without_spanning_tree(before: Snapshot, after: Snapshot) -> tuple[Snapshot,
     return cleared(before), cleared(after)
 
 
-def _but(values: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+def _without(values: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in names}
 
 

@@ -1,4 +1,4 @@
-"""A web server that answers every request with the address that it came from: `webserver.py ADDRESS PORT`."""
+"""A web server that answers every request with the client's address: `webserver.py ADDRESS PORT`."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The commands that the documentation shows, and where they are run as they stand.
+"""The commands in the documentation, and the scenarios that run them unchanged.
 
-A guide's commands are run by the folder ``documented`` of a scenario of Molecule, on real hosts, in the order in which
-they are shown. A unit test tells of commands that have no place here.
+A guide's commands are run by the folder ``documented`` of a Molecule scenario, on real hosts, in their order in the
+guide. A unit test reports commands without a scenario.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ ELSEWHERE = {
     "make demo": "builds hosts itself: run beside the scenarios by tests/tools/scenarios.py",
     "make test": "is what runs all this",
     "ansible-playbook virtnet.linux.awx.configure -e virtnet_awx_scm_url=https://git.example.org/networks.git": (
-        "needs an AWX, which needs a Kubernetes: tests/unit/packaging/test_awx.py checks what AWX would be told; "
+        "needs an AWX, which needs a Kubernetes: tests/unit/packaging/test_awx.py checks what AWX would get; "
         "scenario awx runs its jobs"
     ),
 }
 
 
 def without_remark(command: str) -> str:
-    """A command without what is said about it behind it."""
+    """A command without the comment behind it."""
     return command.partition(" #")[0].strip()
 
 
@@ -50,15 +50,15 @@ def shown() -> Iterator[tuple[str, str]]:
 
 
 def commands(guide: str) -> list[str]:
-    """What is to be run of a guide, in order."""
+    """The commands of a guide to run, in order."""
     return [command for file, command in shown() if file == guide and command not in ELSEWHERE]
 
 
 def yaml_of(guide: str, word: str) -> str:
-    """The one example in YAML of a guide that has this word in it."""
-    (found,) = (
-        one.text
-        for one in examples.shown()
-        if one.language == "yaml" and one.place.partition(":")[0].endswith(guide) and word in one.text
+    """The only YAML example of a guide that contains this word."""
+    (text,) = (
+        example.text
+        for example in examples.shown()
+        if example.language == "yaml" and example.place.partition(":")[0].endswith(guide) and word in example.text
     )
-    return found
+    return text

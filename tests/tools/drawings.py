@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The guides' drawings, from docs/docsite/drawings.yml: boxes on a grid and straight arrows, as SVG.
+"""The figures of the guides, from docs/docsite/drawings.yml: boxes on a grid and straight arrows, as SVG.
 
-``python tests/tools/drawings.py`` writes them beside the guides; a test compares. Each has a light and a dark face of
-its own and a ground under it, so that it can be read on any page.
+``python tests/tools/drawings.py`` writes them next to the guides; a test compares them. Each has colours for light and
+dark pages and a background, so that it is legible on any page.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Box:
 
     @classmethod
     def of(cls, data: dict[str, Any]) -> Box:
-        """From the source; ValueError where its text is larger than it."""
+        """A box of the source; ValueError if its text does not fit."""
         (x, y), (width, height) = data["at"], data["size"]
         box = cls(x * STEP, y * STEP, width * STEP, height * STEP, data["kind"], tuple(data["text"]))
         if max(map(len, box.text)) * LETTER > box.width - 6 or len(box.text) * LINE > box.height - 4:
@@ -60,7 +60,7 @@ class Box:
         return box
 
     def svg(self) -> str:
-        """The rectangle with its lines in the middle."""
+        """The rectangle with its lines of text in the middle."""
         top = self.y + self.height / 2 - (len(self.text) - 1) * LINE / 2 + 4
         style = f'style="fill: var(--{self.kind})"'
         lines = [
@@ -74,7 +74,7 @@ class Box:
 
 
 def between(a: Box, b: Box, shift: float) -> tuple[float, float, float, float]:
-    """A straight line from one box to the other; ValueError where there is none."""
+    """A straight line between two boxes; ValueError if there is none."""
     low, high = max(a.y, b.y), min(a.y + a.height, b.y + b.height)
     if low < high:
         y = (low + high) / 2 + shift * STEP
@@ -87,7 +87,7 @@ def between(a: Box, b: Box, shift: float) -> tuple[float, float, float, float]:
 
 
 def arrow(data: dict[str, Any], boxes: dict[str, Box]) -> str:
-    """A line with a tip, and its text above it or beside it."""
+    """An arrow, with its text above it or beside it."""
     kind, text = data.get("kind", "go"), data.get("text", "")
     x1, y1, x2, y2 = between(boxes[data["from"]], boxes[data["to"]], data.get("shift", 0))
     lines = [f'  <path class="{kind}" d="M {x1:g} {y1:g} L {x2:g} {y2:g}" marker-end="url(#tip-{kind})"/>']
@@ -102,15 +102,15 @@ def arrow(data: dict[str, Any], boxes: dict[str, Box]) -> str:
 
 
 def drawing(data: dict[str, Any]) -> str:
-    """One drawing as SVG."""
+    """One figure as SVG."""
     width, height = (number * STEP for number in data["size"])
-    boxes = {one["id"]: Box.of(one) for one in data["boxes"]}
+    boxes = {item["id"]: Box.of(item) for item in data["boxes"]}
     tips = "\n".join(
         f'    <marker id="tip-{kind}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7"'
         f' orient="auto"><path class="tip-{kind}" d="M 0 0 L 8 4 L 0 8 z"/></marker>'
         for kind in ("go", "back", "no")
     )
-    parts = [*(box.svg() for box in boxes.values()), *(arrow(one, boxes) for one in data["arrows"])]
+    parts = [*(box.svg() for box in boxes.values()), *(arrow(item, boxes) for item in data["arrows"])]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
         f' role="img">\n  <title>{escape(data["title"])}</title>\n  <style>{STYLE}  </style>\n'
@@ -120,7 +120,7 @@ def drawing(data: dict[str, Any]) -> str:
 
 
 def drawings() -> dict[Path, str]:
-    """Every drawing by the file in which it belongs."""
+    """Every figure by its file name."""
     return {FOLDER / f"{name}.svg": drawing(data) for name, data in yaml.safe_load(SOURCE.read_text()).items()}
 
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every example that the documentation shows: of the guides, of README and the roles' READMEs, of plugins."""
+"""Every example of the documentation: in guides, in README and the roles' READMEs, in plugins."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FENCE = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 @dataclass(frozen=True)
 class Example:
-    """One block, and where it stands."""
+    """One block, and its file and line."""
 
     place: str
     language: str
@@ -38,23 +38,25 @@ class Example:
         return self.place
 
     def commands(self) -> list[str]:
-        """The commands of a block of the shell: what follows a prompt, or all of it where there are no prompts."""
+        """The commands of a shell block: text after a prompt, or the whole block if there are no prompts."""
         prompted = self.language in ("console", "shell-session")
         lines = self.text.replace("\\\n", " ").splitlines()
-        return [line[2:] for line in lines if line[:2] in ("$ ", "# ")] if prompted else [one for one in lines if one]
+        return (
+            [line[2:] for line in lines if line[:2] in ("$ ", "# ")] if prompted else [line for line in lines if line]
+        )
 
 
 def shown() -> Iterator[Example]:
     """The blocks of guides and READMEs."""
     for file, pattern in ((file, _FENCE if file.suffix == ".md" else _DIRECTIVE) for file in (*READMES, *GUIDES)):
         text = file.read_text()
-        for found in pattern.finditer(text):
-            line = text[: found.start()].count("\n") + 1
-            yield Example(f"{file.relative_to(ROOT)}:{line}", found[1], textwrap.dedent(found[2]).strip("\n") + "\n")
+        for match in pattern.finditer(text):
+            line = text[: match.start()].count("\n") + 1
+            yield Example(f"{file.relative_to(ROOT)}:{line}", match[1], textwrap.dedent(match[2]).strip("\n") + "\n")
 
 
 def documented() -> Iterator[Example]:
-    """EXAMPLES of modules, filters and the inventory."""
+    """EXAMPLES of modules, filters and the inventory plugin."""
     for file in sorted((ROOT / "plugins").glob("*/*.py")):
         for node in ast.parse(file.read_text()).body:
             if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "EXAMPLES":
@@ -64,11 +66,11 @@ def documented() -> Iterator[Example]:
 
 
 def filled(value: Any) -> Any:
-    """A value with what a template would put in, where that is told by its place; None for others."""
+    """A value with a sample for a lookup, and None for other templates."""
     if isinstance(value, Mapping):
-        return {key: filled(one) for key, one in value.items()}
+        return {key: filled(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [filled(one) for one in value]
+        return [filled(item) for item in value]
     if isinstance(value, str) and "{{" in value:
         jinja2.Environment().parse(value)
         return SAMPLE if value.strip().startswith("{{ lookup(") and "|" not in value else None
@@ -76,7 +78,7 @@ def filled(value: Any) -> Any:
 
 
 def lists_within(data: Any) -> Iterator[list[Any]]:
-    """Every list of networks, however deep in variables, hosts or plays."""
+    """Every list of networks, at any depth of variables, hosts or plays."""
     if isinstance(data, Mapping):
         for key, value in data.items():
             if key == "virtnet_networks":
@@ -84,17 +86,17 @@ def lists_within(data: Any) -> Iterator[list[Any]]:
             else:
                 yield from lists_within(value)
     elif isinstance(data, list):
-        for one in data:
-            yield from lists_within(one)
+        for item in data:
+            yield from lists_within(item)
 
 
 def tasks_within(data: Any) -> Iterator[Mapping[str, Any]]:
-    for one in data if isinstance(data, list) else ():
-        yield from tasks_within(one["tasks"]) if "tasks" in one else [one]
+    for item in data if isinstance(data, list) else ():
+        yield from tasks_within(item["tasks"]) if "tasks" in item else [item]
 
 
 def as_ansible_has_them(module: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a task as the module gets them, with all defaults; without what a template would put in."""
+    """The arguments of a task as the module gets them, with all defaults; without values from templates."""
     code = importlib.import_module(f"ansible_collections.virtnet.linux.plugins.modules.{module}")
     specification = getattr(code, "ARGUMENTS", None) or yaml.safe_load(code.DOCUMENTATION)["options"]
     assert set(arguments) <= set(specification)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What virt_network_info returns on the hosts of a fleet, of any size."""
+"""Return values of virt_network_info on the hosts of a fleet, of any size."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DROPPED = {
 }
 
 
-def network(number: int, guests: int = 2, **more: Any) -> dict[str, Any]:
+def network(number: int, guests: int = 2, **values: Any) -> dict[str, Any]:
     """One network with guests that have leases."""
     prefix = f"10.{number // 250}.{number % 250}."
     forwards = [{"protocol": "tcp", "port": 8000 + number, "to": "guest0", "to_port": 80}] if number % 3 == 0 else []
@@ -59,12 +59,12 @@ def network(number: int, guests: int = 2, **more: Any) -> dict[str, Any]:
             "uplink": "",
             "port_forwards": forwards,
         },
-        **more,
+        **values,
     }
 
 
 def answers(hosts: int, networks: int) -> dict[str, dict[str, Any]]:
-    """A fleet, in which the number of guests goes up and down."""
+    """A fleet in which hosts have few or many guests."""
     per_host = networks // hosts
     return {
         f"hv{host:02}": {"networks": [network(i, i * 7 % 15) for i in range(host * per_host, (host + 1) * per_host)]}

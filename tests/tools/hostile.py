@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every value of a network's options, one at a time replaced by a text that is meant to become syntax somewhere.
+"""Every value of a network's options, one at a time replaced by a text that may become syntax somewhere.
 
-Which options there are, the engine tells while it reads: one that no sample has is found by
-tests/unit/engine/test_texts.py, so that none is forgotten.
+The engine reports the options while it reads them: tests/unit/engine/test_texts.py fails for an option that no sample
+has, so none is forgotten.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ SAMPLES: tuple[dict[str, Any], ...] = (
         "vlans": [{"port": "tap0", "tag": 5, "trunks": [6], "mode": "native-tagged"},
                   {"port": "tap1", "portgroup": "a"}]},
      "libvirt": {"portgroups": [{"name": "a", "vlan": {"tags": [{"id": 5}]}}]}},
-    *({**_SMALL, "name": "lab", "libvirt": {"virtualport": one}} for one in VIRTUALPORTS),
+    *({**_SMALL, "name": "lab", "libvirt": {"virtualport": port}} for port in VIRTUALPORTS),
     {**_SMALL, "name": "lab", "libvirt": {"portgroups": [{"name": "a", "virtualport": VIRTUALPORTS[2]}]}},
     {"name": "lab", "mode": "open", "ipv4": {"address": "none"},
      "bridge": {"ports": ["eth0"], "enslave_uplink": True, "confirm_within": 60}},
@@ -104,17 +104,17 @@ SAMPLES: tuple[dict[str, Any], ...] = (
     {"name": "lab", "xml": XML},
     {"name": "lab", "managed_by": "libvirt", "restart": True, "xml": XML},
 )  # fmt: skip
-# What makes no sense in any sample: it is there to be refused with the way out.
+# Options that make no sense in any sample: they must be refused with a remedy.
 REFUSED = {
     "bridge.zone",
     *(
-        f"{where}.{way}.floor"
+        f"{where}.{direction}.floor"
         for where in ("bandwidth", "libvirt.portgroups[].bandwidth")
-        for way in ("inbound", "outbound")
+        for direction in ("inbound", "outbound")
     ),
 }
 
-# To be a line, a quote, a comment, an element, a reference, a path or an option of each of the languages.
+# Texts that could be a line, a quote, a comment, an element, a reference, a path or an option of each language.
 PIECES = (
     "\n", "\r", "\0", "\t", "\x1b[2J", "\x85", "\u2028", "\u202e", "\ud800", "\ufeff", "é", "😀", " ", "  ", "", ".",
     "..", "-", "--help", "/", "../..", "/../x", "*", "?", "~", "#", " # ", ";", ",", ":", "=", "!", "|", "&", "&&",
@@ -131,14 +131,14 @@ _pieces = st.sampled_from(PIECES)
 _signs = st.sampled_from(string.punctuation + " ")
 _texts = st.text(_signs | st.characters(exclude_categories=["C"])) | st.text(_signs | st.characters(), max_size=30)
 
-# What a place takes that is for any text, and one that is for names.
+# Values for a place that accepts any text, and for one that accepts names.
 PROBES = (" <", "-x")
 
 FUZZED = os.environ.get("HYPOTHESIS_PROFILE") == "fuzz"
 
 
 def values(most: int, fuzzed: int = 10_000) -> settings:
-    """Many values in `make fuzz`, few and always the same ones in `make test`."""
+    """Many values in `make fuzz`; few, and always the same ones, in `make test`."""
     return settings(
         max_examples=fuzzed if FUZZED else most,
         deadline=None,
@@ -149,14 +149,14 @@ def values(most: int, fuzzed: int = 10_000) -> settings:
 
 
 def _spoilt(text: str) -> st.SearchStrategy[str]:
-    """A text, or what was there with something in it, which passes more of the checks."""
+    """A text, or the former value with an insertion, which passes more of the checks."""
     whole = _pieces | _texts
     places = st.integers(0, len(text))
     return whole | st.builds(lambda at, piece: text[:at] + piece + text[at:], places, whole)
 
 
 def _places(value: Any, path: Path = ()) -> Iterator[Path]:
-    """Where there is a value, or a name that the user chose."""
+    """The places of values, and of names that the user chose."""
     if path:
         yield path
     inside: Sequence[tuple[Any, Any]] = ()
@@ -166,13 +166,13 @@ def _places(value: Any, path: Path = ()) -> Iterator[Path]:
             yield from ((*path, ("key", key)) for key in value)
     elif isinstance(value, list):
         inside = list(enumerate(value))
-    for key, one in inside:
-        yield from _places(one, (*path, key))
+    for key, item in inside:
+        yield from _places(item, (*path, key))
 
 
 def _replaced(value: Any, path: Path, text: str) -> Any:
-    made = copy.deepcopy(value)
-    target = made
+    copied = copy.deepcopy(value)
+    target = copied
     for key in path[:-1]:
         target = target[key]
     if isinstance(path[-1], tuple):
@@ -180,7 +180,7 @@ def _replaced(value: Any, path: Path, text: str) -> Any:
         target[text] = target.pop(old)
     else:
         target[path[-1]] = text
-    return made
+    return copied
 
 
 def replaced_everywhere(sample: Any, text: str) -> Iterator[Any]:
@@ -201,33 +201,35 @@ def _text_at(sample: Any, path: Path) -> str:
     return old if isinstance(old, str) else "" if isinstance(old, (list, dict)) else str(old)
 
 
-def spoilt(sample: Any, takes: Callable[[Any], object]) -> st.SearchStrategy[tuple[Path, Any]]:
-    """Where a value of a sample was replaced, and the sample with it; more often where it ``takes`` much."""
+def spoilt(sample: Any, accepts: Callable[[Any], object]) -> st.SearchStrategy[tuple[Path, Any]]:
+    """The place of a replaced value, and the sample with it; more often in places that accept many texts."""
     places = list(_places(sample))
 
-    def taking(probe: str) -> list[Path]:
-        return [path for path in places if takes(_replaced(sample, path, _text_at(sample, path) + probe))]
+    def accepting_places(probe: str) -> list[Path]:
+        return [path for path in places if accepts(_replaced(sample, path, _text_at(sample, path) + probe))]
 
-    def made(path: Path) -> st.SearchStrategy[tuple[Path, Any]]:
+    def mutated_sample(path: Path) -> st.SearchStrategy[tuple[Path, Any]]:
         return _spoilt(_text_at(sample, path)).map(lambda new: (path, _replaced(sample, path, new)))
 
-    # Most places take nothing that is not an address, a number or a word: there is little to be found there.
-    return st.one_of([st.sampled_from(one) for one in (*map(taking, PROBES), places) if one]).flatmap(made)
+    # Most places accept only an address, a number or a keyword: there is little to find there.
+    return st.one_of(
+        [st.sampled_from(choice) for choice in (*map(accepting_places, PROBES), places) if choice]
+    ).flatmap(mutated_sample)
 
 
 def read(options: Mapping[str, Any]) -> Network:
-    """As the engine does."""
+    """Reads networks as the engine does."""
     return read_network(Options(options, "networks[0]"), "host")
 
 
 def is_clear(error: InvalidOption) -> bool:
-    """One line that can be shown, with the path of a value."""
+    """The message is a single printable line with the path of a value."""
     text = str(error)
     return bool(error.problem) and text.isprintable() and len(text) < 500
 
 
 def accepted(options: Mapping[str, Any]) -> Network | None:
-    """The network, or None where it was refused as it shall be."""
+    """The network, or None if it was refused as expected."""
     try:
         return read(options)
     except InvalidOption as error:
@@ -236,20 +238,20 @@ def accepted(options: Mapping[str, Any]) -> Network | None:
 
 
 _SPOILT = [spoilt(sample, lambda changed: accepted(changed)) for sample in SAMPLES]
-# The number of a sample, and what became of it; half of them of the one that has nearly everything.
+# The number of a sample, and the changed sample; half of them are the sample with nearly all options.
 networks = st.sampled_from([0] * len(SAMPLES) + list(range(1, len(SAMPLES)))).flatmap(
     lambda number: st.tuples(st.just(number), _SPOILT[number])
 )
 
 
 def parts_of(network: Network) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-    """What the parts are told."""
+    """The options of the parts."""
     return specs_for([network], {})
 
 
 @contextlib.contextmanager
 def noted_options() -> Iterator[set[str]]:
-    """The paths of all options that are asked for meanwhile, without numbers of items."""
+    """The paths of all options that are read in the block, without numbers of items."""
     noted: set[str] = set()
     raw = Options.raw
 
@@ -267,11 +269,11 @@ def noted_options() -> Iterator[set[str]]:
 
 
 def given_options(value: Any, path: str = "") -> set[str]:
-    """The paths of a sample in the same way."""
+    """The paths of a sample in the same form."""
     if isinstance(value, Mapping):
-        inside = [(f"{path}.{key}".lstrip("."), one) for key, one in value.items()]
+        inside = [(f"{path}.{key}".lstrip("."), item) for key, item in value.items()]
     elif isinstance(value, list):
-        inside = [(f"{path}[]", one) for one in value]
+        inside = [(f"{path}[]", item) for item in value]
     else:
         inside = []
-    return {place for place, _one in inside}.union(*(given_options(one, place) for place, one in inside))
+    return {place for place, _item in inside}.union(*(given_options(item, place) for place, item in inside))

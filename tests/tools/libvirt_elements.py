@@ -73,32 +73,34 @@ APPLIED: Mapping[str, tuple[str, ...]] = {
 
 def applied(path: str) -> tuple[str, ...]:
     """The parts that apply an element or attribute."""
-    return APPLIED[max((one for one in APPLIED if path == one or path.startswith((f"{one}/", f"{one}@"))), key=len)]
+    return APPLIED[
+        max((prefix for prefix in APPLIED if path == prefix or path.startswith((f"{prefix}/", f"{prefix}@"))), key=len)
+    ]
 
 
 def places(root: Any) -> Iterator[tuple[str, Any, str]]:
-    """Every element and attribute: its path, the element, the attribute's name; without what is inside of metadata."""
-    waiting = [("", root)]
-    while waiting:
-        inside, element = waiting.pop()
-        where = element_path(inside, element)
-        yield where, element, ""
-        yield from ((f"{where}@{name}", element, str(name)) for name in element.attrib)
-        waiting += [(where, child) for child in children(element) if where != "network/metadata"]
+    """Every element and attribute: its path, the element, the attribute's name; without the content of metadata."""
+    pending = [("", root)]
+    while pending:
+        parent_path, element = pending.pop()
+        path = element_path(parent_path, element)
+        yield path, element, ""
+        yield from ((f"{path}@{name}", element, str(name)) for name in element.attrib)
+        pending += [(path, child) for child in children(element) if path != "network/metadata"]
 
 
 def written() -> set[str]:
-    """The paths in the XML that the samples become."""
+    """The paths in the XML of the samples."""
     texts = [to_xml(from_xml(sample.read_text()), (11, 3)) for sample in SAMPLES]
     return {path for text in texts for path, _element, _name in places(etree.fromstring(text))}
 
 
 def table() -> str:
     """The table in reStructuredText."""
-    out = written()
+    written_paths = written()
     rows = {
         **{
-            path: (option, "yes", "yes" if path in out else "no", applied(path))
+            path: (option, "yes", "yes" if path in written_paths else "no", applied(path))
             for path, option in OPTION_BY_PATH.items()
         },
         **{path: (f"no effect: {why}", "yes", "no", ()) for path, why in IGNORED.items()},

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""libvirt's own schema of networks, from Debian packages that are unpacked and not installed."""
+"""libvirt's own schema of networks, from Debian packages that are unpacked, not installed."""
 
 from __future__ import annotations
 

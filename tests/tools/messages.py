@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every message of the engine that ends a run, with what to do, as the guide has it. Printed by
+"""Every error message of the engine that ends a run, with its remedy, as a table for the guide. Printed by
 ``python tests/tools/messages.py``.
 
-Read from the code itself: what is raised, or refused as an option. What varies is shown as an ellipsis. The cure is
-what the message says after its semicolon, or what docs/docsite/cures.yml says, which a test asks for.
+The messages are read from the source code: raised, or refused as an option. Variable parts are shown as an ellipsis.
+The remedy is the text after the semicolon, or that in docs/docsite/cures.yml, which a test requires.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ERRORS = {
     "NotRunning", "VirtnetError",
 }  # fmt: skip
 GAP = "…"
-# The packages whose messages a section has.
+# The packages whose messages have a section.
 SUBJECTS = (
     ("The bridge", ("bridge", "kernel")),
     ("Open vSwitch", ("openvswitch",)),
@@ -49,40 +49,41 @@ class Reader(ast.NodeVisitor):
             for target in node.targets
             if isinstance(target, ast.Name)
         }
-        self.found: list[str] = []
+        self.messages: list[str] = []
         self.visit(tree)
 
     def visit_Call(self, node: ast.Call) -> None:
-        """raise X(...), and options.error(name, ...)."""
-        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        arguments = [literal(one, self.constants) or GAP for one in node.args]
-        if called == "MissingTool" and len(arguments) == 2:
-            self.found.append(f"{arguments[0]} is not installed on this host; install the package {arguments[1]}")
-        elif called in ("InvalidOption", "UnusableFile") and len(arguments) > 1:
-            self.found.append(arguments[1])
-        elif called in ERRORS and len(arguments) == 1:
-            self.found.append(arguments[0])
-        elif called in ("error", "refuse_option", "_refuse") and len(arguments) in (2, 3):
-            self.found.append(arguments[-1])
+        """Finds raise X(...), and options.error(name, ...)."""
+        function = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        arguments = [literal(argument, self.constants) or GAP for argument in node.args]
+        if function == "MissingTool" and len(arguments) == 2:
+            self.messages.append(f"{arguments[0]} is not installed on this host; install the package {arguments[1]}")
+        elif function in ("InvalidOption", "UnusableFile") and len(arguments) > 1:
+            self.messages.append(arguments[1])
+        elif function in ERRORS and len(arguments) == 1:
+            self.messages.append(arguments[0])
+        elif function in ("error", "refuse_option", "_refuse") and len(arguments) in (2, 3):
+            self.messages.append(arguments[-1])
         self.generic_visit(node)
 
     def visit_Return(self, node: ast.Return) -> None:
-        """A function that returns what is wrong, for another to raise: told by the semicolon before its cure."""
+        """Finds functions that return a message for another to raise, by the semicolon before the remedy."""
         text = literal(node.value, self.constants) if node.value else ""
         if "; " in text and "\n" not in text:
-            self.found.append(text)
+            self.messages.append(text)
         self.generic_visit(node)
 
 
 def literal(node: ast.expr, constants: dict[str, str]) -> str:
-    """The text of an expression, with gaps for what varies; empty if there is none."""
+    """The text of an expression, with ellipses for variable parts; empty if there is none."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else ""
     if isinstance(node, ast.Name):
         return constants.get(node.id, "")
     if isinstance(node, ast.JoinedStr):
         return "".join(
-            literal(one.value if isinstance(one, ast.FormattedValue) else one, constants) or GAP for one in node.values
+            literal(part.value if isinstance(part, ast.FormattedValue) else part, constants) or GAP
+            for part in node.values
         )
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return literal(node.left, constants) + literal(node.right, constants)
@@ -96,8 +97,8 @@ def messages() -> Iterator[tuple[str, str]]:
     """Subject and text of each message, once."""
     seen = set()
     for file in sorted(ENGINE.rglob("*.py")):
-        for text in Reader(ast.parse(file.read_text())).found:
-            # What only hands on the text of another says nothing itself.
+        for text in Reader(ast.parse(file.read_text())).messages:
+            # Code that only passes on another message has no text of its own.
             own = text.partition(";")[0].replace(GAP, "")
             if any(map(str.isalpha, own)) and len(text.replace(GAP, "").split()) > 2 and text not in seen:
                 seen.add(text)
@@ -110,22 +111,22 @@ def subject(package: str) -> str:
 
 
 def known_cures() -> dict[str, str]:
-    """What to do about messages that do not say it."""
-    return {one["message"]: one["cure"] for one in yaml.safe_load(CURES.read_text())}
+    """Remedies of messages that do not contain one."""
+    return {entry["message"]: entry["cure"] for entry in yaml.safe_load(CURES.read_text())}
 
 
 def cured() -> dict[str, list[tuple[str, str]]]:
-    """By section: message and what to do about it; KeyError where nobody says that."""
+    """By section: message and remedy; KeyError if there is no remedy."""
     cures = known_cures()
-    told: dict[str, list[tuple[str, str]]] = {title: [] for title, _words in SUBJECTS}
+    sections: dict[str, list[tuple[str, str]]] = {title: [] for title, _words in SUBJECTS}
     for title, text in messages():
         problem, semicolon, cure = text.rpartition(";")
-        told[title].append((problem, cure.strip()) if semicolon and text not in cures else (text, cures[text]))
-    return told
+        sections[title].append((problem, cure.strip()) if semicolon and text not in cures else (text, cures[text]))
+    return sections
 
 
 def table() -> str:
-    """All of them in reStructuredText."""
+    """All messages in reStructuredText."""
     lines = []
     for title, rows in cured().items():
         lines += [title, "-" * len(title), "", HEAD]
@@ -135,7 +136,7 @@ def table() -> str:
 
 
 def cell(text: str) -> str:
-    """A cell of a table, in which nothing is markup."""
+    """A table cell without markup."""
     plain = text.strip().rstrip(":").replace("\\", "\\\\")
     for mark in "*`_|":
         plain = plain.replace(mark, f"\\{mark}")

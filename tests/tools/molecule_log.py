@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a log of `molecule test` says: how far the scenario is, and what went wrong in it."""
+"""Reads a log of `molecule test`: the progress of the scenario, and its errors."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import json
 import re
 from collections.abc import Iterator
 
-# Lines of a digest, the first and the last of them if there are more; characters of a failed task, and of other lines.
+# Limits of a digest: lines, of which the first and the last are kept; characters of a failed task, and of other lines.
 FIRST, LAST = 42, 18
 OF_TASK, OF_LINE = 2000, 300
-# Of what a task returned, what tells most.
-TELLING = ("msg", "assertion", "evaluated_to", "cmd", "rc", "stderr", "stdout", "module_stderr", "module_stdout")
+# The most useful keys of a task's result.
+USEFUL_KEYS = ("msg", "assertion", "evaluated_to", "cmd", "rc", "stderr", "stdout", "module_stderr", "module_stdout")
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 ACTION = re.compile(r"INFO +\[\S+ > (\w+)\] Executing$")
@@ -24,9 +24,9 @@ TESTED = re.compile(r"(\S+\.py [.FEsxXR]+)")
 FATAL = re.compile(r"(fatal: \[.*?\]: (?:FAILED|UNREACHABLE)! => |failed: \[.*?\] \(item=.*\) => )(\{.*)")
 BROKEN = re.compile(r"CRITICAL |(?:INFO|WARNING|ERROR) +\[.*\] Executed: Failed")
 IGNORED = "...ignoring"
-# What `make demo` is at.
+# The current step of `make demo`.
 STEP = re.compile(r"==> +(.*?)(?: \.\.\.|: done in .*)?$")
-# pytest's headings: of all failures, of one of them, of what it printed.
+# Headings of pytest: of all failures, of one of them, of its captured output.
 FAILURES = re.compile(r"=+ (FAILURES|ERRORS) =+$")
 ONE = re.compile(r"_{3,} .* _{3,}$")
 PRINTED = re.compile(r"-{3,} Captured (stdout|stderr) (setup|call|teardown) -{3,}$")
@@ -39,69 +39,69 @@ def lines_of(log: str) -> list[str]:
 
 
 def place(log: str) -> str:
-    """How far a scenario is: Molecule's action, and in it Ansible's task or pytest's file."""
+    """The progress of a scenario: Molecule's action, and in it Ansible's task or pytest's file."""
     action = step = ""
     for line in lines_of(log):
-        if found := ACTION.match(line):
-            action, step = found[1], ""
-        elif found := TESTS.match(line):
-            action, step = f"verify {found[1]}", ""
-        elif found := TASK.match(line) or RETRY.match(line) or TESTED.match(line) or STEP.match(line):
-            step = found[1]
+        if match := ACTION.match(line):
+            action, step = match[1], ""
+        elif match := TESTS.match(line):
+            action, step = f"verify {match[1]}", ""
+        elif match := TASK.match(line) or RETRY.match(line) or TESTED.match(line) or STEP.match(line):
+            step = match[1]
     return ": ".join(word for word in (action, step) if word)
 
 
 def digest(log: str) -> list[str]:
-    """What went wrong in a scenario, in some lines: failed tasks, pytest's failures, Molecule's own complaint."""
-    told = [line for action, lines in broken(lines_of(log)) for line in (f"in {action}:", *wrong(lines))]
-    if len(told) > FIRST + LAST:
-        told[FIRST:-LAST] = [f"... {len(told) - FIRST - LAST} lines more ..."]
-    return told
+    """The errors of a scenario, in some lines: failed tasks, pytest's failures, Molecule's own errors."""
+    digest_lines = [line for action, lines in broken(lines_of(log)) for line in (f"in {action}:", *wrong(lines))]
+    if len(digest_lines) > FIRST + LAST:
+        digest_lines[FIRST:-LAST] = [f"... {len(digest_lines) - FIRST - LAST} lines more ..."]
+    return digest_lines
 
 
 def broken(lines: list[str]) -> list[tuple[str, list[str]]]:
-    """The actions that failed, with their lines; without one that says so, the last: it was cut short."""
+    """The failed actions, with their lines; if none is marked as failed, the last one: it was killed."""
     actions: list[tuple[str, list[str]]] = [("the beginning", [])]
     for line in lines:
-        if found := ACTION.match(line):
-            actions.append((found[1], []))
+        if match := ACTION.match(line):
+            actions.append((match[1], []))
         actions[-1][1].append(line)
-    return [one for one in actions if any(BROKEN.match(line) for line in one[1])] or actions[-1:]
+    return [action for action in actions if any(BROKEN.match(line) for line in action[1])] or actions[-1:]
 
 
 def wrong(lines: list[str]) -> list[str]:
-    """What of an action's lines tells why it failed; if none does, its last ones."""
-    found = [*of_tasks(lines), *of_tests(lines), *of_molecule(lines)]
-    return found or [cut(line) for line in lines[-LAST:]]
+    """The lines of an action that show why it failed; if there are none, its last ones."""
+    telling_lines = [*of_tasks(lines), *of_tests(lines), *of_molecule(lines)]
+    return telling_lines or [cut(line) for line in lines[-LAST:]]
 
 
 def of_tasks(lines: list[str]) -> Iterator[str]:
-    """The tasks that failed, what they returned, and Ansible's complaints outside of tasks."""
+    """The failed tasks, their results, and Ansible's errors outside of tasks."""
     task = ""
     for line, after in zip(lines, [*lines[1:], ""], strict=True):
-        if found := TASK.match(line):
-            task = found[1]
-        elif (found := FATAL.match(line)) and after != IGNORED:
+        if match := TASK.match(line):
+            task = match[1]
+        elif (match := FATAL.match(line)) and after != IGNORED:
             if task:
                 yield f"TASK [{task}]"
                 task = ""
-            yield cut(found[1] + telling(found[2]), OF_TASK)
+            yield cut(match[1] + telling(match[2]), OF_TASK)
         elif line.startswith("[ERROR]"):
             yield cut(line)
 
 
 def telling(result: str) -> str:
-    """What a task returned, with what tells most in front and nothing twice."""
+    """The result of a task, with the most useful keys first and nothing twice."""
     try:
         values = json.loads(result)
     except ValueError:
         return result
-    names = [*(name for name in TELLING if name in values), *(name for name in values if name not in TELLING)]
+    names = [*(name for name in USEFUL_KEYS if name in values), *(name for name in values if name not in USEFUL_KEYS)]
     return json.dumps({name: values[name] for name in names if not name.endswith("_lines")})
 
 
 def of_tests(lines: list[str]) -> Iterator[str]:
-    """pytest's failures: which, what was expected, what they had printed."""
+    """pytest's failures: the test, the assertion, its captured output."""
     inside = printed = False
     for line in lines:
         if FAILURES.match(line):
@@ -117,7 +117,7 @@ def of_tests(lines: list[str]) -> Iterator[str]:
 
 
 def of_molecule(lines: list[str]) -> Iterator[str]:
-    """Molecule's last words, such as the tasks that changed something the second time."""
+    """Molecule's last lines, such as the tasks that changed something in the second run."""
     speaking = False
     for line in lines:
         speaking = line.startswith("CRITICAL") or (speaking and line.startswith("*"))

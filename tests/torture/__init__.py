@@ -1,4 +1,4 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs of the engine that are cut short or disturbed in every way, and what becomes of the host: ``make torture``."""
+"""Runs of the engine that are killed or disturbed at any step, and the host's state afterwards: ``make torture``."""

@@ -17,9 +17,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from torture import damage as damage_done
-from torture import faults, odd
-from torture.host import Stuck, new_host
-from torture.scenario import AGAIN, GONE, Cuts, Outcome, Scenario, ScenarioFailed, again, gone
+from torture import faults, unusual_hosts
+from torture.host import RunTimeout, new_host
+from torture.scenario import (
+    AGAIN,
+    GONE,
+    KillPoints,
+    Outcome,
+    Scenario,
+    ScenarioFailed,
+    kill_and_run_again,
+    kill_and_tear_down,
+)
 
 
 @dataclass
@@ -47,105 +56,124 @@ class Summary:
     def table(self) -> str:
         rows: list[tuple[str, ...]] = [("kind", "tried", "converged", "left over", "bystander lost", "failures")]
         for kind in sorted({outcome.kind for outcome in self.outcomes}):
-            mine = [outcome for outcome in self.outcomes if outcome.kind == kind]
+            outcomes = [outcome for outcome in self.outcomes if outcome.kind == kind]
             numbers = (
-                len(mine),
-                sum(one.converged for one in mine),
-                sum(one.left for one in mine),
-                sum(one.lost for one in mine),
-                sum(len(one.failures) for one in mine),
+                len(outcomes),
+                sum(outcome.converged for outcome in outcomes),
+                sum(outcome.leftovers for outcome in outcomes),
+                sum(outcome.lost for outcome in outcomes),
+                sum(len(outcome.failures) for outcome in outcomes),
             )
             rows.append((kind, *map(str, numbers)))
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 
 
-Round = Callable[[Scenario, Cuts], Iterator[Outcome]]
+Round = Callable[[Scenario, KillPoints], Iterator[Outcome]]
 
 
-def cut_and_again(scenario: Scenario, cuts: Cuts) -> Iterator[Outcome]:
-    """Each plan in turn is killed once and run again; after the last the host is as before the first."""
+def kill_and_run_again_round(scenario: Scenario, kill_points: KillPoints) -> Iterator[Outcome]:
+    """Each plan in turn is killed once and run again; after the last, the host is as before the first."""
     for name in scenario.plans:
-        yield again(scenario, name, cuts.next(scenario, name, AGAIN))
+        yield kill_and_run_again(scenario, name, kill_points.next(scenario, name, AGAIN))
 
 
-def cut_and_gone(scenario: Scenario, cuts: Cuts) -> Iterator[Outcome]:
-    name = cuts.chance.choice(list(scenario.plans))
-    yield gone(scenario, name, cuts.next(scenario, name, GONE))
+def kill_and_tear_down_round(scenario: Scenario, kill_points: KillPoints) -> Iterator[Outcome]:
+    name = kill_points.rng.choice(list(scenario.plans))
+    yield kill_and_tear_down(scenario, name, kill_points.next(scenario, name, GONE))
 
 
-def tools(scenario: Scenario, cuts: Cuts) -> Iterator[Outcome]:
-    chance = cuts.chance
+def tools(scenario: Scenario, kill_points: KillPoints) -> Iterator[Outcome]:
+    rng = kill_points.rng
     for name in scenario.plans:
-        fault = chance.choice((faults.HANG, faults.FAIL, faults.FAIL))
-        yield faults.tool_fails(scenario, name, chance.choice(faults.TOOLS), chance.randint(1, 8), fault)
+        fault = rng.choice((faults.HANG, faults.FAIL, faults.FAIL))
+        yield faults.tool_fails(scenario, name, rng.choice(faults.TOOLS), rng.randint(1, 8), fault)
 
 
-def disks(scenario: Scenario, cuts: Cuts) -> Iterator[Outcome]:
-    chance = cuts.chance
+def disks(scenario: Scenario, kill_points: KillPoints) -> Iterator[Outcome]:
+    rng = kill_points.rng
     for name in scenario.plans:
-        number = chance.randint(1, len(scenario.steps[name]))
-        yield faults.disk_fails(scenario, name, number, chance.choice(list(faults.DISKS)))
+        number = rng.randint(1, len(scenario.steps[name]))
+        yield faults.disk_fails(scenario, name, number, rng.choice(list(faults.DISKS)))
 
 
-def two_runs(scenario: Scenario, cuts: Cuts) -> Iterator[Outcome]:
-    chance = cuts.chance
+def two_runs(scenario: Scenario, kill_points: KillPoints) -> Iterator[Outcome]:
+    rng = kill_points.rng
     for name in scenario.plans:
-        yield faults.two_runs_at_once(scenario, name, chance)
+        yield faults.two_runs_at_once(scenario, name, rng)
 
 
-def reboots(scenario: Scenario, cuts: Cuts) -> Iterator[Outcome]:
-    chance = cuts.chance
+def reboots(scenario: Scenario, kill_points: KillPoints) -> Iterator[Outcome]:
+    rng = kill_points.rng
     for name in scenario.plans:
-        yield faults.reboot(scenario, name, chance.randint(1, len(scenario.steps[name])))
+        yield faults.reboot(scenario, name, rng.randint(1, len(scenario.steps[name])))
 
 
-def guards(scenario: Scenario, cuts: Cuts) -> Iterator[Outcome]:
-    chance = cuts.chance
+def guards(scenario: Scenario, kill_points: KillPoints) -> Iterator[Outcome]:
+    rng = kill_points.rng
     scenario.advance_to("change")
-    yield faults.guard_killed(scenario, chance)
-    scenario.play_without_error(scenario.teardown)
+    yield faults.guard_killed(scenario, rng)
+    scenario.run_without_error(scenario.teardown)
 
 
-def damages(scenario: Scenario, cuts: Cuts) -> Iterator[Outcome]:
-    chance = cuts.chance
+def damages(scenario: Scenario, kill_points: KillPoints) -> Iterator[Outcome]:
+    rng = kill_points.rng
     scenario.advance_to("change")
-    for damage in chance.sample(list(damage_done.DAMAGE), 3):
+    for damage in rng.sample(list(damage_done.DAMAGE), 3):
         yield damage_done.definition_damaged(scenario, damage)
-    for path in chance.sample(damage_done.MEMORY, 3):
-        yield damage_done.note_damaged(scenario, path, chance.choice(list(damage_done.DAMAGE)))
-    scenario.play_without_error(scenario.teardown)
+    for path in rng.sample(damage_done.RECORDS, 3):
+        yield damage_done.record_damaged(scenario, path, rng.choice(list(damage_done.DAMAGE)))
+    scenario.run_without_error(scenario.teardown)
 
 
-def odd_hosts(scenario: Scenario, cuts: Cuts) -> Iterator[Outcome]:
-    chance = cuts.chance
-    yield odd.odd_host(scenario, chance.choice(list(odd.ODD)))
+def unusual(scenario: Scenario, kill_points: KillPoints) -> Iterator[Outcome]:
+    rng = kill_points.rng
+    yield unusual_hosts.run_on_unusual_host(scenario, rng.choice(list(unusual_hosts.UNUSUAL_HOSTS)))
 
 
-# With a bystander beside them, and without: then all that is ours can go, and the power too.
-BESIDE: tuple[Round, ...] = (cut_and_again, tools, cut_and_again, disks, cut_and_gone, damages, two_runs)
-ALONE: tuple[Round, ...] = (cut_and_gone, cut_and_again, reboots, odd_hosts, cut_and_gone, guards)
+# With a bystander; and without one, where the engine may be removed and the power may fail.
+ROUNDS_WITH_BYSTANDER: tuple[Round, ...] = (
+    kill_and_run_again_round,
+    tools,
+    kill_and_run_again_round,
+    disks,
+    kill_and_tear_down_round,
+    damages,
+    two_runs,
+)
+ROUNDS_WITHOUT_BYSTANDER: tuple[Round, ...] = (
+    kill_and_tear_down_round,
+    kill_and_run_again_round,
+    reboots,
+    unusual,
+    kill_and_tear_down_round,
+    guards,
+)
 
 
-def work(summary: Summary, cuts: Cuts, *, serving: bool, beside: bool) -> None:
+def work(summary: Summary, kill_points: KillPoints, *, serving: bool, with_bystander: bool) -> None:
     """Scenarios on one host; a failed scenario is followed by a new host."""
-    rounds = [one for one in (BESIDE if beside else ALONE) if summary.only in one.__name__]
+    rounds = [
+        round_
+        for round_ in (ROUNDS_WITH_BYSTANDER if with_bystander else ROUNDS_WITHOUT_BYSTANDER)
+        if summary.only in round_.__name__
+    ]
     while rounds and not summary.over:
         with new_host(serving=serving) as host:
-            scenario = Scenario(host, beside)
+            scenario = Scenario(host, with_bystander)
             try:
                 scenario.record_baseline()
                 while not summary.over:
-                    _one_round(summary, rounds[0], scenario, cuts)
+                    _run_round(summary, rounds[0], scenario, kill_points)
                     rounds = [*rounds[1:], rounds[0]]
-            except (ScenarioFailed, Stuck) as error:
+            except (ScenarioFailed, RunTimeout) as error:
                 rounds = [*rounds[1:], rounds[0]]
                 if str(error):
                     summary.add(Outcome("undisturbed", "a run", converged=False, failures=[str(error)]))
 
 
-def _one_round(summary: Summary, one: Round, scenario: Scenario, cuts: Cuts) -> None:
-    for outcome in one(scenario, cuts):
+def _run_round(summary: Summary, round_function: Round, scenario: Scenario, kill_points: KillPoints) -> None:
+    for outcome in round_function(scenario, kill_points):
         summary.add(outcome)
         if outcome.failures:
             raise ScenarioFailed
@@ -156,23 +184,23 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     parser.add_argument("--only", default="", help="only rounds with this in their name")
-    given = parser.parse_args()
-    print(f"seed {given.seed}, {given.seconds:g} seconds", flush=True)
-    summary = Summary(given.seconds, given.only)
-    workers, cuts = [], []
-    for number, (serving, beside) in enumerate(((True, True), (False, True), (True, False), (False, False))):
-        cuts.append(Cuts(random.Random(given.seed + number)))
-        kept = {"serving": serving, "beside": beside}
-        workers.append(threading.Thread(target=work, args=(summary, cuts[-1]), kwargs=kept))
+    options = parser.parse_args()
+    print(f"seed {options.seed}, {options.seconds:g} seconds", flush=True)
+    summary = Summary(options.seconds, options.only)
+    workers, kill_points = [], []
+    for number, (serving, with_bystander) in enumerate(((True, True), (False, True), (True, False), (False, False))):
+        kill_points.append(KillPoints(random.Random(options.seed + number)))
+        arguments = {"serving": serving, "with_bystander": with_bystander}
+        workers.append(threading.Thread(target=work, args=(summary, kill_points[-1]), kwargs=arguments))
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
     print(summary.table())
     failures = sum(len(outcome.failures) for outcome in summary.outcomes)
-    done, steps = sum(len(one.done) for one in cuts), sum(one.steps for one in cuts)
-    print(f"\nsteps at which plans were killed, on four hosts, then run again or torn down: {done} of {steps}")
-    print(f"{len(summary.outcomes)} scenarios, {failures} failures; seed {given.seed}")
+    used, steps = sum(len(points.used) for points in kill_points), sum(points.steps for points in kill_points)
+    print(f"\nsteps at which plans were killed, on four hosts, then run again or torn down: {used} of {steps}")
+    print(f"{len(summary.outcomes)} scenarios, {failures} failures; seed {options.seed}")
     return 1 if failures or not summary.outcomes else 0
 
 

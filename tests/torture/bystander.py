@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A guest of a network that nobody alters: a flow at 1 ms, a download, and a lease that is renewed.
+"""A guest of a network that no run changes: a flow at 1 ms, a download, and a lease that is renewed.
 
-bystander.py serve: what is at the other end. bystander.py guest ADDRESS SERVER MAC LEASE: works until its input ends;
-at each line of it, the flow rests until all its answers are there or can come no more, and the counts are printed.
+bystander.py serve: the other end. bystander.py guest ADDRESS SERVER MAC LEASE: works until its input ends; at each
+line of input it pauses the flow until all answers have arrived or are lost, and prints the counts.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ import threading
 import time
 
 PORT = 8000
-# What a busy machine may need for an answer that comes at all.
-_PATIENCE = 10.0
+# Seconds that an answer may take on a busy machine.
+_TIMEOUT = 10.0
 _BUFFER = 8 << 20
 
 
 def _udp(address: str, port: int) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    # SO_RCVBUFFORCE: however long this process waits for its turn, nothing is lost for want of room here.
+    # SO_RCVBUFFORCE: a large buffer loses no packets while this process waits for the processor.
     sock.setsockopt(socket.SOL_SOCKET, 33, _BUFFER)
     sock.bind((address, port))
     return sock
 
 
 def serve() -> None:
-    """Answers each datagram with itself; sends to whoever connects, without end."""
+    """Echoes each datagram; sends an endless stream to each TCP client."""
     udp = _udp("", PORT)
     tcp = socket.create_server(("", PORT))
 
-    def pour(connection: socket.socket) -> None:
+    def send_forever(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
             while True:
                 connection.sendall(bytes(4096))
@@ -45,7 +45,7 @@ def serve() -> None:
 
     def accept() -> None:
         while True:
-            threading.Thread(target=pour, args=(tcp.accept()[0],), daemon=True).start()
+            threading.Thread(target=send_forever, args=(tcp.accept()[0],), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
     print("ready", flush=True)
@@ -63,17 +63,17 @@ class Flow:
         self.sent = 0
         self.waiting: set[int] = set()
         self.lock = threading.Lock()
-        self.rests = threading.Event()
+        self.paused = threading.Event()
         for work in (self._send, self._receive):
             threading.Thread(target=work, daemon=True).start()
 
     def _send(self) -> None:
         while True:
-            if not self.rests.is_set():
+            if not self.paused.is_set():
                 with self.lock:
                     self.sent += 1
                     self.waiting.add(self.sent)
-                # An ICMP error tells of one that was lost; it is counted by its answer that does not come.
+                # An ICMP error reports a lost packet; it is counted by its missing answer.
                 with contextlib.suppress(OSError):
                     self.sock.send(struct.pack("!Q", self.sent))
             time.sleep(0.001)
@@ -86,17 +86,17 @@ class Flow:
                     self.waiting.discard(number)
 
     def counts(self) -> tuple[int, int]:
-        """How many were sent since the last time, and how many were lost."""
-        self.rests.set()
-        end = time.monotonic() + _PATIENCE
+        """The numbers of packets sent and lost since the last call."""
+        self.paused.set()
+        end = time.monotonic() + _TIMEOUT
         while self.waiting and time.monotonic() < end:
             time.sleep(0.005)
         with self.lock:
-            found = self.sent, len(self.waiting)
+            counts = self.sent, len(self.waiting)
             self.waiting.clear()
             self.sent = 0
-        self.rests.clear()
-        return found
+        self.paused.clear()
+        return counts
 
 
 class Download:
@@ -121,7 +121,7 @@ class Download:
 
 
 class Lease:
-    """Renewed by unicast over and over, as a client does it (RFC 2131 section 4.4.5): asked again until the answer."""
+    """Renewed by unicast all the time, as a client does (RFC 2131 section 4.4.5); retried until there is an answer."""
 
     def __init__(self, address: str, server: str, mac: str) -> None:
         self.address, self.server, self.mac = address, server, bytes.fromhex(mac.replace(":", ""))
@@ -164,10 +164,10 @@ def guest(address: str, server: str, gateway: str, mac: str) -> None:
     flow, download, lease = Flow(server), Download(server), Lease(address, gateway, mac)
     for _line in sys.stdin:
         sent, lost = flow.counts()
-        found = {"sent": sent, "lost": lost, "bytes": download.received, "broken": download.broken,
+        counts = {"sent": sent, "lost": lost, "bytes": download.received, "broken": download.broken,
                  "renewed": lease.renewed, "refused": lease.refused, "longest": lease.longest}  # fmt: skip
         lease.longest = 0.0
-        print(json.dumps(found), flush=True)
+        print(json.dumps(counts), flush=True)
 
 
 if __name__ == "__main__":

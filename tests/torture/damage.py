@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Scenarios with damaged files of the engine: each is named in an error, and other networks go on."""
+"""Scenarios with damaged files of the engine: an error names each, and other networks still work."""
 
 from __future__ import annotations
 
-from torture.faults import judge
+from torture.faults import check_message
 from torture.plans import NAT, site
 from torture.scenario import Outcome, Scenario, error_of
 
@@ -26,38 +26,38 @@ DEFINITION = "/etc/virtnet/networks/nat.json"
 
 
 def definition_damaged(scenario: Scenario, damage: str) -> Outcome:
-    """Where the networks run: one definition is damaged. From the end of the first run to there again."""
+    """Networks exist; one definition is damaged. Starts and ends at the end of the first run."""
     outcome = Outcome("definition damaged", damage)
     host = scenario.host
     before = host.snapshot()
     host.sh(DAMAGE[damage].format(DEFINITION))
-    others = [one for one in scenario.networks if one["name"] != NAT["name"]]
-    done = host.play(site(others))
-    judge(outcome, error_of(done))
-    if error_of(done):
-        outcome.fail(f"the others cannot be run: {error_of(done)}")
-    if DEFINITION not in str(done["answers"][0].get("warnings")):
-        outcome.fail(f"it is not named: {done['answers'][0]}")
+    others = [network for network in scenario.networks if network["name"] != NAT["name"]]
+    result = host.run_tasks(site(others))
+    check_message(outcome, error_of(result))
+    if error_of(result):
+        outcome.fail(f"the others cannot be run: {error_of(result)}")
+    if DEFINITION not in str(result["answers"][0].get("warnings")):
+        outcome.fail(f"it is not named: {result['answers'][0]}")
     host.sh("ip link delete vn-routed; ip link set vn-iso down")
-    told = host.command("restore")
-    judge(outcome, told.stderr)
-    if DEFINITION not in told.stderr or told.returncode != 1:
-        outcome.fail(f"the boot does not name it: {told.stderr}")
-    told = host.command("check")
-    judge(outcome, told.stderr)
-    if DEFINITION not in told.stdout + told.stderr:
-        outcome.fail(f"'virtnet check' does not name it: {told.stdout}{told.stderr}")
-    gone = [line for line in before if line.startswith("link vn-") and line not in host.snapshot()]
-    if gone:
-        outcome.fail(f"what is not known to be gone was removed: {gone}")
+    result_of_command = host.command("restore")
+    check_message(outcome, result_of_command.stderr)
+    if DEFINITION not in result_of_command.stderr or result_of_command.returncode != 1:
+        outcome.fail(f"the boot does not name it: {result_of_command.stderr}")
+    result_of_command = host.command("check")
+    check_message(outcome, result_of_command.stderr)
+    if DEFINITION not in result_of_command.stdout + result_of_command.stderr:
+        outcome.fail(f"'virtnet check' does not name it: {result_of_command.stdout}{result_of_command.stderr}")
+    removed = [line for line in before if line.startswith("link vn-") and line not in host.snapshot()]
+    if removed:
+        outcome.fail(f"what is not known to be gone was removed: {removed}")
     if damage == "a folder":
         host.sh(f"rmdir {DEFINITION}")
     host.sh("rm -f /run/virtnet/resolver-ready")
-    scenario.finish(outcome, "first run")
+    scenario.verify(outcome, "first run")
     return outcome
 
 
-MEMORY = (
+RECORDS = (
     "/var/lib/virtnet/networks.json",
     "/var/lib/virtnet/forwarding.json",
     "/run/virtnet/rules.json",
@@ -67,22 +67,22 @@ MEMORY = (
 )
 
 
-def note_damaged(scenario: Scenario, path: str, damage: str) -> Outcome:
-    """Where the networks run: a note of ours is damaged. From the end of the first run to there again."""
-    outcome = Outcome("note damaged", f"{path}, {damage}")
+def record_damaged(scenario: Scenario, path: str, damage: str) -> Outcome:
+    """Networks exist; a runtime record is damaged. Starts and ends at the end of the first run."""
+    outcome = Outcome("record damaged", f"{path}, {damage}")
     host = scenario.host
     host.sh(f"[ -e {path} ] || echo '{{}}' >{path}; cp {path} /run/kept; {DAMAGE[damage].format(path)}")
     host.sh("ip link delete vn-routed")
-    told = host.command("restore")
-    judge(outcome, told.stderr)
+    result = host.command("restore")
+    check_message(outcome, result.stderr)
     if "link vn-routed" not in host.snapshot():
-        outcome.fail(f"the boot fails of it: {told.stderr}")
-    said = error_of(host.play(scenario.plans["first run"]))
-    judge(outcome, said)
-    if said and path not in said:
-        outcome.fail(f"the error does not name it: {said}")
-    # As it says.
+        outcome.fail(f"the boot fails of it: {result.stderr}")
+    message = error_of(host.run_tasks(scenario.plans["first run"]))
+    check_message(outcome, message)
+    if message and path not in message:
+        outcome.fail(f"the error does not name it: {message}")
+    # As the message says.
     host.sh(f"rm -f /run/virtnet/resolver-ready; rm -rf {path}; case {path} in /var/*) mv /run/kept {path};; esac")
     host.sh("rm -f /run/kept")
-    scenario.finish(outcome, "first run")
+    scenario.verify(outcome, "first run")
     return outcome

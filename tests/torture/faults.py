@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Scenarios in which something that a run needs fails: a program, the disk, the power; or two runs meet."""
+"""Scenarios with a fault that a run depends on: a failing program, the disk, the power; or two runs at once."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import random
 import re
 import signal
 import time
-from collections.abc import Callable
 
-from torture.host import unlike
-from torture.scenario import HURRY, Outcome, Scenario, cut, error_of, step
+from lab.run import eventually
+from torture.host import differences
+from torture.scenario import TIMEOUT_DIVISOR, Outcome, Scenario, before_step, error_of, run_and_kill
 
 TOOLS = ("nft", "dnsmasq", "systemctl", "ip", "tc", "ss")
-# A program that hangs has a child, as scripts have: that must not be left behind either.
+# A hanging program has a child, as scripts have; the engine must end that too.
 HANG = "sleep 987 & wait"
 FAIL = "echo 'the test has it fail' >&2; exit 1"
 _WRAPPER = """#!/bin/sh
@@ -26,13 +26,13 @@ exec {real} "$@"
 """
 
 
-def _tidy(scenario: Scenario) -> str:
+def _wrapper_folder(scenario: Scenario) -> str:
     return f"{scenario.host.disk}/wrap"
 
 
 def wrap(scenario: Scenario, tool: str, number: int, fault: str) -> str:
-    """A folder with a wrapper of a program that causes a fault at the N-th call."""
-    folder, host = _tidy(scenario), scenario.host
+    """A folder with a wrapper of a program that causes a fault at its N-th call."""
+    folder, host = _wrapper_folder(scenario), scenario.host
     real = host.sh(f"command -v {tool}").strip()
     text = _WRAPPER.format(count=f"{folder}/count", number=number, fault=fault, real=real)
     host.run(
@@ -42,40 +42,40 @@ def wrap(scenario: Scenario, tool: str, number: int, fault: str) -> str:
 
 
 def calls(scenario: Scenario, tool: str) -> int:
-    """Number of calls since the program was wrapped."""
-    return int(scenario.host.sh(f"cat {_tidy(scenario)}/count 2>/dev/null || echo 0"))
+    """The number of calls since the program was wrapped."""
+    return int(scenario.host.sh(f"cat {_wrapper_folder(scenario)}/count 2>/dev/null || echo 0"))
 
 
-def judge(outcome: Outcome, said: str) -> None:
+def check_message(outcome: Outcome, message: str) -> None:
     """Record a failure if the message is a traceback or an internal error."""
-    if "Traceback" in said:
-        outcome.fail(f"a traceback: {said[-1500:]}")
-    elif re.search(r"errno|exception|\berror\(|NoneType|<class", said, re.IGNORECASE):
-        outcome.fail(f"an error that is none for users: {said}")
+    if "Traceback" in message:
+        outcome.fail(f"a traceback: {message[-1500:]}")
+    elif re.search(r"errno|exception|\berror\(|NoneType|<class", message, re.IGNORECASE):
+        outcome.fail(f"an error that is none for users: {message}")
 
 
 def tool_fails(scenario: Scenario, name: str, tool: str, number: int, fault: str) -> Outcome:
-    """The N-th call of a program fails or hangs; then the plan is run again. From the plan's begin to its end."""
+    """The N-th call of a program fails or hangs; then the plan is run again. Starts and ends with the plan."""
     word = "hanging" if fault == HANG else "failing"
     outcome = Outcome(f"{tool} {word}", f"{name}, call {number} of {tool}")
     folder = wrap(scenario, tool, number, fault)
-    done = scenario.host.play(scenario.plans[name], first=folder, hurry=HURRY)
+    result = scenario.host.run_tasks(scenario.plans[name], first=folder, timeout_divisor=TIMEOUT_DIVISOR)
     if calls(scenario, tool) < number:
         outcome.kind = ""
-    judge(outcome, error_of(done))
-    left = scenario.host.sh("pgrep -x sleep || true").split()
-    if left:
+    check_message(outcome, error_of(result))
+    children = scenario.host.sh("pgrep -x sleep || true").split()
+    if children:
         outcome.fail("a child of a program that hung is left behind")
-        scenario.host.sh(f"kill {' '.join(left)}")
+        scenario.host.sh(f"kill {' '.join(children)}")
     scenario.host.sh(f"rm -rf {folder}")
-    scenario.finish(outcome, name)
+    scenario.verify(outcome, name)
     return outcome
 
 
 DISKS = {
     "disk full": ("cat /dev/zero >{disk}/full 2>/dev/null || true", "rm {disk}/full"),
     "/run full": ("cat /dev/zero >/run/full 2>/dev/null || true", "rm /run/full"),
-    # What is open for writing there already does not keep a mount of its own from being read-only.
+    # Files that are open for writing keep a file system from becoming read-only, but not a separate mount.
     **{
         f"{folder} read-only": (
             f"mount --bind {folder} {folder}; mount -o remount,bind,ro {folder}",
@@ -87,54 +87,54 @@ DISKS = {
 
 
 def disk_fails(scenario: Scenario, name: str, number: int, kind: str) -> Outcome:
-    """From a step on nothing can be written somewhere; then it can, and the plan is run again."""
-    outcome = Outcome(kind, step(scenario, name, number)[0])
-    fault, cure = (text.format(disk=scenario.host.disk) for text in DISKS[kind])
-    done = scenario.host.play(scenario.plans[name], step=number, fault=fault)
-    judge(outcome, error_of(done))
-    scenario.host.sh(cure)
-    scenario.finish(outcome, name)
+    """From a step on, a folder cannot be written; then it can again, and the plan is run again."""
+    outcome = Outcome(kind, before_step(scenario, name, number)[0])
+    fault, remedy = (text.format(disk=scenario.host.disk) for text in DISKS[kind])
+    result = scenario.host.run_tasks(scenario.plans[name], step=number, fault=fault)
+    check_message(outcome, error_of(result))
+    scenario.host.sh(remedy)
+    scenario.verify(outcome, name)
     return outcome
 
 
 def reboot(scenario: Scenario, name: str, number: int) -> Outcome:
-    """Power lost at a step; the boot restores what is defined; then the plan is run again. No bystander lives on."""
-    outcome = Outcome("power lost, booted, run again", step(scenario, name, number)[0])
-    cut(scenario, outcome, name, {"step": number})
+    """The power fails at a step; the boot restores the definitions; then the plan is run again. Without a bystander."""
+    outcome = Outcome("power lost, booted, run again", before_step(scenario, name, number)[0])
+    run_and_kill(scenario, outcome, name, {"step": number})
     scenario.host.halt()
     scenario.host.boot()
-    done = scenario.host.command("restore")
-    if done.returncode:
-        outcome.fail(f"the boot did not restore all: {done.stderr}")
-    judge(outcome, done.stderr)
+    result = scenario.host.command("restore")
+    if result.returncode:
+        outcome.fail(f"the boot did not restore all: {result.stderr}")
+    check_message(outcome, result.stderr)
     scenario.host.sh("rm -f /run/virtnet/resolver-ready")
-    scenario.finish(outcome, name)
+    scenario.verify(outcome, name)
     return outcome
 
 
-def two_runs_at_once(scenario: Scenario, name: str, chance: random.Random) -> Outcome:
-    """Two runs of one plan at the same time: the lock has them take turns, and both end well."""
-    pause = chance.uniform(0, 0.3)
+def two_runs_at_once(scenario: Scenario, name: str, rng: random.Random) -> Outcome:
+    """Two runs of one plan at the same time: the lock serializes them, and both succeed."""
+    pause = rng.uniform(0, 0.3)
     outcome = Outcome("two runs at once", f"{name}, {pause:.3f} s apart")
-    scenario.host.begin(scenario.plans[name])
+    scenario.host.start_tasks(scenario.plans[name])
     time.sleep(pause)
-    scenario.host.begin(scenario.plans[name], second=True)
+    scenario.host.start_tasks(scenario.plans[name], second=True)
     for second in (False, True):
-        said = error_of(scenario.host.finish(second=second))
-        judge(outcome, said)
-        if said:
-            outcome.fail(f"one of them failed: {said}")
-    scenario.finish(outcome, name)
+        message = error_of(scenario.host.wait_for_tasks(second=second))
+        check_message(outcome, message)
+        if message:
+            outcome.fail(f"one of them failed: {message}")
+    scenario.verify(outcome, name)
     return outcome
 
 
-def guard_killed(scenario: Scenario, chance: random.Random) -> Outcome:
-    """Where the networks run: fault, the guard killed at an instant of its work, and started again."""
-    fault = chance.choice(
+def guard_killed(scenario: Scenario, rng: random.Random) -> Outcome:
+    """Networks exist; a fault, the guard killed while it repairs, and started again."""
+    fault = rng.choice(
         ("nft flush ruleset", "ip link delete vn-nat", "ip link set vn-iso down", "rm /etc/dnsmasq.d/virtnet-*",
          "ip address flush dev vn-routed", "echo 0 >/proc/sys/net/ipv4/ip_forward", "ip link delete vn-routed")
     )  # fmt: skip
-    after = chance.uniform(0, 2.0)
+    after = rng.uniform(0, 2.0)
     outcome = Outcome("guard killed, started again", f"{fault}; after {after:.3f} s")
     guard = scenario.host.guard()
     scenario.host.sh(f"{fault} 2>/dev/null || true")
@@ -143,23 +143,14 @@ def guard_killed(scenario: Scenario, chance: random.Random) -> Outcome:
     if "rm /etc/dnsmasq" not in fault:
         scenario.host.sh(f"{fault} 2>/dev/null || true")
     guard = scenario.host.guard()
-    if not _eventually(lambda: not _unlike_running(scenario)):
+    if not eventually(lambda: not _differences_to_running(scenario), 60.0, 0.3):
         outcome.converged = False
-        outcome.fail("60 s later: " + "; ".join(_unlike_running(scenario))[:1500])
+        outcome.fail("60 s later: " + "; ".join(_differences_to_running(scenario))[:1500])
     scenario.host.end(guard, signal.SIGTERM)
     return outcome
 
 
-def _unlike_running(scenario: Scenario) -> list[str]:
-    """Notes below /run, and the guard itself, are not part of what a host shall be."""
-    found = unlike(scenario.wanted["first run"], scenario.host.snapshot())
-    return [line for line in found if not line.startswith(("file /run/virtnet", "process "))]
-
-
-def _eventually(condition: Callable[[], bool], patience: float = 60.0) -> bool:
-    end = time.monotonic() + patience
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.3)
-    return True
+def _differences_to_running(scenario: Scenario) -> list[str]:
+    """Runtime records, and the guard itself, are not part of the desired state."""
+    changed = differences(scenario.expected["first run"], scenario.host.snapshot())
+    return [line for line in changed if not line.startswith(("file /run/virtnet", "process "))]

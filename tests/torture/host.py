@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A host that is only namespaces: its own links, mounts and processes, its own /etc, /var, /run and /usr/local.
+"""A host made of namespaces: its own links, mounts and processes, its own /etc, /var, /run and /usr/local.
 
 outside 203.0.113.1 --- 203.0.113.2 eth0 host (bridges) --- guests, each a namespace in the host
 
-All ends with its first process, and that with this one, however it ends.
+The host ends with its first process, and that ends with this one in any case.
 """
 
 from __future__ import annotations
@@ -28,73 +28,55 @@ from torture.plans import Tasks
 from torture.services import DEFAULTS
 
 HERE = Path(__file__).resolve().parent
+SCRIPTS = HERE / "scripts"
 COLLECTIONS = HERE.parents[1] / ".build/collections"
 OUTSIDE, UPLINK = "203.0.113.1", "203.0.113.2"
-_KEPT = ("passwd", "group", "nsswitch.conf", "protocols", "services", "ld.so.cache", "os-release", "iproute2",
+_COPIED_FILES = ("passwd", "group", "nsswitch.conf", "protocols", "services", "ld.so.cache", "os-release", "iproute2",
          "alternatives", "localtime")  # fmt: skip
 # As Debian's packages have them.
 _FOLDERS = ("etc/dnsmasq.d", "etc/default", "etc/sysctl.d", "etc/systemd/network", "var/lib/misc", "local/bin",
             "etc/systemd/system/multi-user.target.wants", "local/lib", "work", "bin")  # fmt: skip
-_WIRES = f"""
-ip netns add outside
-ip link add eth0 address 02:00:00:00:00:02 type veth peer name eth0 address 02:00:00:00:00:01 netns outside
-ip address add {UPLINK}/24 dev eth0
-ip link set eth0 up
-ip route add default via {OUTSIDE}
-echo 0 >/proc/sys/net/ipv4/ip_forward
-echo 0 >/proc/sys/net/ipv6/conf/all/forwarding
-ip -n outside link set lo up
-ip -n outside address add {OUTSIDE}/24 dev eth0
-ip -n outside link set eth0 up
-# It knows the way to guests that are routed.
-ip -n outside route add 192.168.0.0/16 via {UPLINK}
-"""
 # Seconds that a run may take; the engine gives up programs that hang well before.
-_PATIENCE = 400.0
-_GUEST = "52:54:00:aa:00:01"
-_UDHCPC = """#!/bin/sh
-[ "$1" = bound ] || exit 0
-ip address add "$ip/$mask" dev "$interface"
-ip route add default via "$router"
-"""
+_TIMEOUT_SECONDS = 400.0
+_BYSTANDER_MAC = "52:54:00:aa:00:01"
 
 
 @dataclass
-class Guest:
+class Bystander:
     """A bystander; see bystander.py."""
 
     process: subprocess.Popen[str]
 
     def counts(self) -> dict[str, Any]:
-        """What it sent and lost since the last time, and what it has received and renewed in all."""
+        """The packets sent and lost since the last call, and the total of bytes received and leases renewed."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        found: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return found
+        counts: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return counts
 
 
-class Stuck(Exception):
-    """A run did not end."""
+class RunTimeout(Exception):
+    """A run did not end in time."""
 
 
-class Cut(Exception):
-    """The run was killed, as it was to be."""
+class RunKilled(Exception):
+    """The run was killed as planned."""
 
 
 class Host:
-    """A host that has booted; see ``new_host``."""
+    """A running host; see ``new_host``."""
 
     def __init__(self, disk: Path, serving: bool) -> None:
         self.disk = disk
         self.serving = serving
         tmpfs = f"mount -t tmpfs -o mode=755,size=32m none {disk} && echo ready && exec cat"
-        self._disk_holder = _ready(["unshare", "--mount", "--propagation", "private", "sh", "-c", tmpfs])
+        self._disk_holder = _start_until_ready(["unshare", "--mount", "--propagation", "private", "sh", "-c", tmpfs])
         self.first: subprocess.Popen[str] | None = None
-        self.far: subprocess.Popen[str] | None = None
+        self.far_end: subprocess.Popen[str] | None = None
         self.engines: dict[bool, subprocess.Popen[str]] = {}
         self._on_disk("mkdir -p " + " ".join(f"{disk}/{name}" for name in _FOLDERS))
-        kept = " ".join(f"/etc/{name}" for name in _KEPT if Path(f"/etc/{name}").exists())
+        kept = " ".join(f"/etc/{name}" for name in _COPIED_FILES if Path(f"/etc/{name}").exists())
         self._on_disk(f"cp -a {kept} {disk}/etc/")
         for name, text in (
             ("machine-id", "0123456789abcdef0123456789abcdef\n"),
@@ -110,29 +92,30 @@ class Host:
         self.boot()
 
     def _on_disk(self, script: str, stdin: str = "") -> None:
-        holder = f"--mount=/proc/{self._disk_holder.pid}/ns/mnt"
-        subprocess.run(["nsenter", holder, "sh", "-ec", script], input=stdin, text=True, check=True)
+        mount_namespace = f"--mount=/proc/{self._disk_holder.pid}/ns/mnt"
+        subprocess.run(["nsenter", mount_namespace, "sh", "-ec", script], input=stdin, text=True, check=True)
 
     def boot(self) -> None:
-        """Start it; the disk is as it was."""
-        holder = f"--mount=/proc/{self._disk_holder.pid}/ns/mnt"
-        self.first = _ready(["nsenter", holder, "unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork",
-                             "--kill-child", "sh", f"{HERE}/boot.sh", str(self.disk)])  # fmt: skip
+        """Boot the host; its disk is unchanged."""
+        mount_namespace = f"--mount=/proc/{self._disk_holder.pid}/ns/mnt"
+        unshare = ["unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child"]
+        boot = ["sh", f"{SCRIPTS}/boot.sh", str(self.disk)]
+        self.first = _start_until_ready(["nsenter", mount_namespace, *unshare, *boot])
         children = Path(f"/proc/{self.first.pid}/task/{self.first.pid}/children").read_text().split()
         self.pid = int(children[0])
-        self.sh(_WIRES)
+        self.run("sh", "-e", f"{SCRIPTS}/connect.sh", UPLINK, OUTSIDE)
         if self.serving:
             self.sh("systemctl start dnsmasq.service")
 
     def halt(self) -> None:
-        """Power off at once."""
+        """Power off without a shutdown."""
         if self.first is not None:
             self.first.kill()
             self.first.wait()
             for stream in (self.first.stdin, self.first.stdout):
                 assert stream is not None
                 stream.close()
-            self.first = self.far = None
+            self.first = self.far_end = None
             self.engines.clear()
 
     def close(self) -> None:
@@ -140,43 +123,43 @@ class Host:
         self._disk_holder.kill()
         self._disk_holder.wait()
 
-    def argv(self, command: Sequence[str], space: str = "") -> list[str]:
-        inside = [] if not space else ["ip", "netns", "exec", space]
+    def argv(self, command: Sequence[str], namespace: str = "") -> list[str]:
+        inside = [] if not namespace else ["ip", "netns", "exec", namespace]
         return ["nsenter", "-t", str(self.pid), "-m", "-n", "-p", "-i", "-u", "--", *inside, *command]
 
     def environment(self) -> dict[str, str]:
-        """With our systemctl before the real one; what Python compiles is kept aside."""
+        """The stand-in for systemctl comes first; byte code is kept outside of the source tree."""
         path = os.pathsep.join([f"{self.disk}/bin", os.environ.get("PATH", os.defpath)])
-        kept = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-        return {**kept, "PATH": path, "PYTHONPYCACHEPREFIX": str(COLLECTIONS.parent / "pycache")}
+        variables = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+        return {**variables, "PATH": path, "PYTHONPYCACHEPREFIX": str(COLLECTIONS.parent / "pycache")}
 
     def run(
-        self, *command: str, space: str = "", stdin: str | None = None, check: bool = True,
+        self, *command: str, namespace: str = "", stdin: str | None = None, check: bool = True,
         timeout: float = 180,
     ) -> subprocess.CompletedProcess[str]:  # fmt: skip
-        done = subprocess.run(
-            self.argv(command, space), input=stdin, text=True, capture_output=True, check=False,
+        result = subprocess.run(
+            self.argv(command, namespace), input=stdin, text=True, capture_output=True, check=False,
             timeout=timeout, env=self.environment(), cwd="/",
         )  # fmt: skip
-        if check and done.returncode:
-            raise AssertionError(f"{command}: {done.returncode} {done.stderr}{done.stdout}")
-        return done
+        if check and result.returncode:
+            raise AssertionError(f"{command}: {result.returncode} {result.stderr}{result.stdout}")
+        return result
 
     def sh(self, script: str) -> str:
         return self.run("sh", "-ec", script).stdout
 
-    def start(self, *command: str, space: str = "", **more: Any) -> subprocess.Popen[str]:
-        """A program that goes on; it ends with the host."""
-        return subprocess.Popen(self.argv(command, space), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                env=self.environment(), cwd="/", **more)  # fmt: skip
+    def start(self, *command: str, namespace: str = "", **options: Any) -> subprocess.Popen[str]:
+        """Start a program in the background; it ends with the host."""
+        return subprocess.Popen(self.argv(command, namespace), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                env=self.environment(), cwd="/", **options)  # fmt: skip
 
-    def play(self, tasks: Tasks, *, first: str = "", **order: Any) -> dict[str, Any]:
-        """Run tasks; what they answered and the steps they took. Raises Cut where the run was killed."""
-        self.begin(tasks, first=first, **order)
-        return self.finish()
+    def run_tasks(self, tasks: Tasks, *, first: str = "", **order: Any) -> dict[str, Any]:
+        """Run tasks; returns their results and the steps. Raises RunKilled if the run was killed."""
+        self.start_tasks(tasks, first=first, **order)
+        return self.wait_for_tasks()
 
-    def begin(self, tasks: Tasks, *, first: str = "", second: bool = False, **order: Any) -> None:
-        """Have tasks run, by one of two engines."""
+    def start_tasks(self, tasks: Tasks, *, first: str = "", second: bool = False, **order: Any) -> None:
+        """Start tasks in one of two engine processes."""
         if second not in self.engines:
             self.engines[second] = self.start(sys.executable, f"{HERE}/launch.py", str(COLLECTIONS))
         stdin = self.engines[second].stdin
@@ -184,15 +167,15 @@ class Host:
         stdin.write(json.dumps({"tasks": tasks, "first": first, **order}) + "\n")
         stdin.flush()
 
-    def finish(self, *, second: bool = False) -> dict[str, Any]:
-        """What came of it."""
+    def wait_for_tasks(self, *, second: bool = False) -> dict[str, Any]:
+        """Wait for the results of started tasks."""
         stdout = self.engines[second].stdout
         assert stdout is not None
-        if not select.select([stdout], [], [], _PATIENCE)[0]:
-            raise Stuck(f"a run did not end within {_PATIENCE:g} s")
+        if not select.select([stdout], [], [], _TIMEOUT_SECONDS)[0]:
+            raise RunTimeout(f"a run did not end within {_TIMEOUT_SECONDS:g} s")
         answer: dict[str, Any] = json.loads(stdout.readline())
         if answer.get("status") in (signal.SIGKILL, signal.SIGALRM):
-            raise Cut
+            raise RunKilled
         assert "answers" in answer, answer
         return answer
 
@@ -200,44 +183,40 @@ class Host:
         return [sys.executable, f"{HERE}/programs/virtnet_command.py", *arguments]
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """The program ``virtnet``."""
+        """Run the program ``virtnet``."""
         return self.run(*self._command(*arguments), check=False)
 
     def guard(self) -> subprocess.Popen[str]:
-        """The guard, at once; what it says goes nowhere."""
+        """Start the guard; its output is discarded."""
         return self.start(*self._command("guard"), stderr=subprocess.DEVNULL)
 
     def end(self, process: subprocess.Popen[str], number: int) -> None:
-        """Send a signal to what was started, not to what waits for it outside, and wait."""
+        """Send a signal to a started program, not to its parent outside of the host, and wait."""
         for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
             os.kill(int(pid), number)
         process.wait()
 
-    def plug(self, bridge: str) -> Guest:
-        """A guest with a lease, at work."""
-        if self.far is None:
-            self.far = self.start(sys.executable, f"{HERE}/bystander.py", "serve", space="outside")
-            assert self.far.stdout is not None
-            assert self.far.stdout.readline() == "ready\n"
+    def plug(self, bridge: str) -> Bystander:
+        """Connect a guest that gets a lease, and start its traffic."""
+        if self.far_end is None:
+            self.far_end = self.start(sys.executable, f"{HERE}/bystander.py", "serve", namespace="outside")
+            assert self.far_end.stdout is not None
+            assert self.far_end.stdout.readline() == "ready\n"
         script = f"{self.disk}/bin/udhcpc-script"
-        self.sh(
-            f"ip netns add guest; ip link add tap0 type veth peer name eth0 address {_GUEST} netns guest\n"
-            f"ip link set tap0 master {bridge} up; ip -n guest link set eth0 up; ip -n guest link set lo up\n"
-            f"cat >{script} <<'END'\n{_UDHCPC}END\nchmod 755 {script}\n"
-            f"ip netns exec guest udhcpc -f -q -n -t 20 -T 1 -i eth0 -s {script}"
-        )
-        (link,) = json.loads(self.run("ip", "-4", "-j", "address", "show", "eth0", space="guest").stdout)
+        self.run("install", "-m", "755", f"{SCRIPTS}/udhcpc.sh", script)
+        self.run("sh", "-e", f"{SCRIPTS}/connect_guest.sh", bridge, _BYSTANDER_MAC, script)
+        (link,) = json.loads(self.run("ip", "-4", "-j", "address", "show", "eth0", namespace="guest").stdout)
         address = link["addr_info"][0]["local"]
-        (route,) = json.loads(self.run("ip", "-j", "route", "show", "default", space="guest").stdout)
-        words = ("guest", address, OUTSIDE, route["gateway"], _GUEST)
-        return Guest(self.start(sys.executable, f"{HERE}/bystander.py", *words, space="guest"))
+        (route,) = json.loads(self.run("ip", "-j", "route", "show", "default", namespace="guest").stdout)
+        words = ("guest", address, OUTSIDE, route["gateway"], _BYSTANDER_MAC)
+        return Bystander(self.start(sys.executable, f"{HERE}/bystander.py", *words, namespace="guest"))
 
     def snapshot(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.run(sys.executable, f"{HERE}/snapshot.py", str(self.disk)).stdout)
-        return found
+        snapshot: dict[str, Any] = json.loads(self.run(sys.executable, f"{HERE}/snapshot.py", str(self.disk)).stdout)
+        return snapshot
 
 
-def _ready(command: Sequence[str]) -> subprocess.Popen[str]:
+def _start_until_ready(command: Sequence[str]) -> subprocess.Popen[str]:
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n", command
@@ -246,7 +225,7 @@ def _ready(command: Sequence[str]) -> subprocess.Popen[str]:
 
 @contextmanager
 def new_host(*, serving: bool = True) -> Iterator[Host]:
-    """A host that ends with the block; ``serving``: it has a dnsmasq of its own."""
+    """A host that ends with the block; ``serving``: it has its own dnsmasq."""
     folder = Path(tempfile.mkdtemp(prefix="vnx-"))
     folder.chmod(0o755)
     host = Host(folder, serving)
@@ -257,10 +236,10 @@ def new_host(*, serving: bool = True) -> Iterator[Host]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def unlike(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
-    """How two snapshots differ, a line each."""
+def differences(expected: Mapping[str, Any], actual: Mapping[str, Any]) -> list[str]:
+    """The differences between two snapshots, a line each."""
     lines = []
-    for name in sorted({*wanted, *found}):
-        if wanted.get(name) != found.get(name):
-            lines.append(f"{name}: {wanted.get(name, '(not there)')} -> {found.get(name, '(not there)')}")
+    for name in sorted({*expected, *actual}):
+        if expected.get(name) != actual.get(name):
+            lines.append(f"{name}: {expected.get(name, '(not there)')} -> {actual.get(name, '(not there)')}")
     return lines

@@ -4,9 +4,9 @@
 """Runs tasks of a play as their modules do, with a fault before the N-th visible step or a kill after some time.
 
 Reads {"tasks": [[NAME, PARAMETERS], ...], "step": N, "fault": COMMAND, "after": SECONDS, "check": BOOL,
-"hurry": FACTOR}, writes what the tasks answered and the steps. Before step N it runs the command, or without one is
-killed. Nothing of this is in the engine: an audit hook (PEP 578) tells of files and programs, a wrapper of what is
-asked of the kernel by netlink.
+"timeout_divisor": FACTOR}, writes the tasks' results and the steps. Before step N it runs the command, or kills itself
+without one. The engine has no code for this: an audit hook (PEP 578) reports files and programs, a wrapper reports
+netlink requests.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from typing import Any
 PACKAGE = "ansible_collections.virtnet.linux.plugins.module_utils."
 _FILE_EVENTS = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.link", "os.chmod", "os.chown",
                 "os.truncate", "os.utime"}  # fmt: skip
-# What only reads, or starts nothing that could be seen.
+# Arguments of programs that only read, or start nothing visible.
 _READING = {"show", "list", "--test", "--version", "get", "is-active", "is-enabled", "-H", "--quiet", "-L", "cat"}
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
-class Counter:
+class StepCounter:
     """Counts steps, and causes the fault before the N-th."""
 
     def __init__(self, last: int, fault: str) -> None:
@@ -52,9 +52,9 @@ class Counter:
             subprocess.run(["sh", "-ec", self.fault], check=True)
             self.on = True
 
-    def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """An audit hook."""
-        # A number is a descriptor: the file was opened in a step of its own.
+    def audit_hook(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Counts files that are changed and programs that are started."""
+        # A number is a descriptor: the file was opened in an earlier step.
         if event in _FILE_EVENTS and isinstance(arguments[0], str):
             self.step(f"{event} {arguments[0]}")
         elif event == "open" and isinstance(arguments[0], str) and isinstance(arguments[2], int):
@@ -64,19 +64,19 @@ class Counter:
             self.step(" ".join(map(str, arguments[1][:4])))
 
 
-class Left(BaseException):
-    """A module has ended."""
+class ModuleExit(BaseException):
+    """The module has finished."""
 
 
 class Parameters(dict[str, Any]):
-    """Options that were not given are None, as Ansible has it."""
+    """Ansible passes None for options that are not given."""
 
     def __missing__(self, key: str) -> None:
         return None
 
 
 class Module:
-    """What the engine sees of an Ansible module."""
+    """The part of AnsibleModule that the engine uses."""
 
     def __init__(self, params: dict[str, Any], check: bool) -> None:
         self.params = Parameters(params)
@@ -88,26 +88,26 @@ class Module:
 
     def fail_json(self, msg: str) -> None:
         self.answer.update(failed=True, msg=msg)
-        raise Left
+        raise ModuleExit
 
     def exit_json(self, **values: Any) -> None:
         self.answer.update(values)
-        raise Left
+        raise ModuleExit
 
 
 def run_task(name: str, params: dict[str, Any], check: bool) -> dict[str, Any]:
     module = Module(params, check)
     try:
         import_module(PACKAGE + "tasks.registry").TASKS[name](module)
-    except Left:
+    except ModuleExit:
         pass
     except Exception:
         return {"failed": True, "msg": "", "traceback": traceback.format_exc()}
     return module.answer
 
 
-def play(tasks: list[Any], check: bool) -> list[dict[str, Any]]:
-    """The tasks in turn; the parts get what virt_network returned, as in the role."""
+def run_tasks(tasks: list[Any], check: bool) -> list[dict[str, Any]]:
+    """Run the tasks in order; as in the role, modules get the return values of virt_network."""
     answers: list[dict[str, Any]] = []
     defined: dict[str, Any] = {}
     for name, params in tasks:
@@ -125,18 +125,18 @@ def play(tasks: list[Any], check: bool) -> list[dict[str, Any]]:
     return answers
 
 
-def hurry(factor: float) -> None:
-    """Programs that hang are given up sooner."""
-    whole = subprocess.Popen.communicate
+def divide_timeouts(factor: float) -> None:
+    """Shorten the engine's timeouts, for programs that hang."""
+    communicate_unchanged = subprocess.Popen.communicate
 
     def communicate(self: Any, input: Any = None, timeout: float | None = None) -> Any:
-        return whole(self, input, timeout and timeout / factor)
+        return communicate_unchanged(self, input, timeout and timeout / factor)
 
     subprocess.Popen.communicate = communicate  # type: ignore[method-assign]
 
 
-def count_netlink(counter: Counter) -> None:
-    """What pyroute2 asks of the kernel is told by no audit event."""
+def count_netlink(counter: StepCounter) -> None:
+    """Netlink requests of pyroute2 raise no audit events."""
     links = import_module(PACKAGE + "kernel.link_changes")
     apply = links._apply
 
@@ -147,31 +147,31 @@ def count_netlink(counter: Counter) -> None:
     links._apply = counted  # type: ignore[attr-defined]
 
 
-def obey(order: dict[str, Any]) -> None:
-    """In a process of its own: run the tasks of an order, and answer."""
-    counter = Counter(order.get("step", 0), order.get("fault", ""))
+def run_order(order: dict[str, Any]) -> None:
+    """Run the tasks of an order, in a process of its own, and print the results."""
+    counter = StepCounter(order.get("step", 0), order.get("fault", ""))
     count_netlink(counter)
     if order.get("first"):
-        # Programs of the test's own that stand before the real ones.
+        # Fake programs of the test that hide the real ones.
         run = import_module(PACKAGE + "core.command")
         run.SEARCH_PATH = os.pathsep.join([order["first"], run.SEARCH_PATH])  # type: ignore[attr-defined]
-    if order.get("hurry"):
-        hurry(order["hurry"])
-    sys.addaudithook(counter.hear)
-    said, sys.stderr = sys.stderr, io.StringIO()
+    if order.get("timeout_divisor"):
+        divide_timeouts(order["timeout_divisor"])
+    sys.addaudithook(counter.audit_hook)
+    stderr, sys.stderr = sys.stderr, io.StringIO()
     if order.get("after"):
         signal.setitimer(signal.ITIMER_REAL, order["after"])
     start = time.monotonic()
     counter.on = True
-    answers = play(order["tasks"], order.get("check", False))
+    answers = run_tasks(order["tasks"], order.get("check", False))
     counter.on = False
     signal.setitimer(signal.ITIMER_REAL, 0)
-    said.write(sys.stderr.getvalue())
+    stderr.write(sys.stderr.getvalue())
     print(json.dumps({"answers": answers, "steps": counter.steps, "seconds": time.monotonic() - start}), flush=True)
 
 
 def main() -> None:
-    """Orders, a line each. All is imported before the first, as a module is whole in memory that Ansible sent."""
+    """Orders, a line each. Everything is imported before the first, as Ansible sends a module as a whole."""
     sys.path.insert(0, sys.argv[1])
     for module in walk_packages([str(Path(sys.argv[1], *PACKAGE.split(".")))], PACKAGE):
         import_module(module.name)
@@ -180,7 +180,7 @@ def main() -> None:
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            obey(json.loads(line))
+            run_order(json.loads(line))
             sys.stdout.flush()
             os._exit(0)
         _pid, status = os.waitpid(child, 0)

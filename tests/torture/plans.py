@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is cut short: the tasks of an installation, a first run, a change, a removal, a teardown, as roles have them."""
+"""The plans that are disturbed: an installation, a first run, a change, a removal, a teardown, as the roles do them."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ _PARTS: Tasks = [
 
 
 def site(networks: list[Network], *, purge: bool = False) -> Tasks:
-    """The play site.yml."""
+    """The tasks of the play site.yml."""
     define = ["virt_network", {"networks": networks, "purge": purge}]
-    return [define, *([name, dict(more)] for name, more in _PARTS)]
+    return [define, *([name, dict(parameters)] for name, parameters in _PARTS)]
 
 
 def installation() -> Tasks:
-    """The engine, its folders and its services; the bed has no systemd that would start them."""
+    """The engine, its folders and its services; there is no systemd that would start them."""
     return [["host", {"state": "present", "guard": True}]]
 
 
 def teardown() -> Tasks:
-    """The play teardown.yml."""
+    """The tasks of the play teardown.yml."""
     return [
         ["host", {"state": "stopped", "guard": True}],
         ["libvirt_adopt", {"state": "returned"}],
@@ -75,17 +75,17 @@ def teardown() -> Tasks:
     ]
 
 
-# One that is there all the time, with guests.
-BESIDE: Network = {"name": "beside", "ipv4": {"address": "192.168.50.1/24"}}
+# The bystander's network, which always exists.
+BYSTANDER: Network = {"name": "beside", "ipv4": {"address": "192.168.50.1/24"}}
 
 
-def plans(*beside: Network) -> dict[str, Tasks]:
-    """Each starts where the one before it ends; with networks that are there all the time, teardown leaves those."""
-    left = [{"name": "nat", "state": "absent"}, CHANGED[1], CHANGED[2]]
+def plans(*with_bystander: Network) -> dict[str, Tasks]:
+    """Each plan starts where the one before ends; if the bystander's network exists, teardown keeps it."""
+    remaining = [{"name": "nat", "state": "absent"}, CHANGED[1], CHANGED[2]]
     return {
-        **({} if beside else {"installation": installation()}),
-        "first run": site([*FIRST, *beside]),
-        "change": site([*CHANGED, *beside]),
-        "removal": site([*left, *beside]),
-        "teardown": site(list(beside), purge=True) if beside else teardown(),
+        **({} if with_bystander else {"installation": installation()}),
+        "first run": site([*FIRST, *with_bystander]),
+        "change": site([*CHANGED, *with_bystander]),
+        "removal": site([*remaining, *with_bystander]),
+        "teardown": site(list(with_bystander), purge=True) if with_bystander else teardown(),
     }

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Stands for ``systemctl`` in a host that is only namespaces, where systemd cannot run: starts the real dnsmasq.
+"""A stand-in for ``systemctl`` in a host made of namespaces, where systemd cannot run: starts the real dnsmasq.
 
-It knows ``dnsmasq.service``, as Debian has it, and the units ``virtnet-dnsmasq@NAME.service``, by what their template
-says: command, user, folders, condition. The Molecule scenarios have systemd itself.
+It knows ``dnsmasq.service`` as Debian has it, and the units ``virtnet-dnsmasq@NAME.service`` by their template:
+command, user, folders, condition. The Molecule scenarios use systemd itself.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def instance_of(unit: str) -> str:
 
 
 def pid_of(unit: str) -> int:
-    """The main process, while it lives; never one that got its number later."""
+    """The running main process; never another process that got its number later."""
     path = f"/run/virtnet-dnsmasq/{instance_of(unit)}/pid" if instance_of(unit) else _PID
     with contextlib.suppress(OSError, ValueError):
         pid = int(Path(path).read_text())
@@ -72,7 +72,7 @@ def start(unit: str) -> int:
         if not Path(setting("ConditionPathExists", name)).exists():
             return 0
         for folder in (
-            # Else a disk that is read-only would leave the other behind.
+            # Else a read-only disk would keep the second file.
             Path("/var/lib") / setting("StateDirectory", name),
             Path("/run") / setting("RuntimeDirectory", name),
         ):
@@ -85,10 +85,10 @@ def start(unit: str) -> int:
         before = ["setpriv", user, "--regid=nogroup", "--clear-groups", *limits, "--no-new-privs"]
         command = [*before, *setting("ExecStart", name).split()]
     log = f"/run/virtnet-dnsmasq/{name}/log" if name else "/run/dnsmasq/log"
-    done = subprocess.run([*command, f"--log-facility={log}"], capture_output=True, text=True, check=False)
-    if done.returncode:
-        print(f"Job for {unit} failed: {done.stderr.strip()}", file=sys.stderr)
-    return done.returncode
+    result = subprocess.run([*command, f"--log-facility={log}"], capture_output=True, text=True, check=False)
+    if result.returncode:
+        print(f"Job for {unit} failed: {result.stderr.strip()}", file=sys.stderr)
+    return result.returncode
 
 
 def stop(unit: str) -> int:
@@ -98,7 +98,7 @@ def stop(unit: str) -> int:
     pid = pid_of(unit)
     if pid:
         os.kill(pid, signal.SIGTERM)
-        # Its command line goes before its sockets.
+        # Its command line disappears before its sockets.
         while Path(f"/proc/{pid}").exists():
             time.sleep(0.01)
     if instance_of(unit):
@@ -131,7 +131,7 @@ def show(units: list[str]) -> int:
     return 0
 
 
-def hang_up(units: list[str]) -> int:
+def reload_services(units: list[str]) -> int:
     for unit in units:
         pid = pid_of(unit)
         if not pid:
@@ -146,10 +146,10 @@ def main(arguments: list[str]) -> int:
     if verb == "show":
         return show(units)
     if verb == "kill":
-        return hang_up(units)
+        return reload_services(units)
     if verb in ("daemon-reload", "reset-failed"):
         return 0
-    # One job at a time: systemd orders those of one unit too.
+    # One job at a time, as systemd does for one unit.
     with Path("/run/systemctl.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         steps = {"restart": (stop, start), "start": (start,), "stop": (stop,)}[verb]

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs in a host: all that a run of the engine may leave there, as one mapping from name to text.
+"""Runs in a host: everything that a run of the engine may change there, as one mapping from name to text.
 
-python3 snapshot.py FOLDER, where FOLDER is what boot.sh was given.
+python3 snapshot.py FOLDER, where FOLDER is the argument of scripts/boot.sh.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# Of one moment: process numbers, logs, which bridges had ports when they went; and what this bed needs itself.
-_PASSING = re.compile(
+# Volatile: process numbers, logs, ports of lost bridges; and the files of the test itself.
+_EXCLUDED = re.compile(
     r"/run/(netns|mount|virtnet/ports|xtables\.lock|systemctl\.lock|dnsmasq/dnsmasq\.pid|dnsmasq/log|virtnet-dnsmasq/[^/]+/(pid|log))"
     r"|/(etc|var)/(\.pwd\.lock|cache/|log/)"
 )
-# Files that are the same with another content.
-_CONTENT = re.compile(r"/run/virtnet/(lock|rules\.json)|.*\.leases|/etc/mtab")
+# Files whose content may differ.
+_CONTENT_IGNORED = re.compile(r"/run/virtnet/(lock|rules\.json)|.*\.leases|/etc/mtab")
 _TIMERS = re.compile(r".*_timer$|.*_left$")
 _LINK = ("ifname", "mtu", "address", "ifalias", "master", "group")
 
 
-def listed(*command: str) -> Any:
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout or "[]")
+def json_of(*command: str) -> Any:
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(result.stdout or "[]")
 
 
 def links() -> Iterator[tuple[str, Any]]:
-    for item in listed("ip", "-d", "-j", "address", "show"):
+    for item in json_of("ip", "-d", "-j", "address", "show"):
         info = item.get("linkinfo", {})
         data = {k: v for k, v in info.get("info_data", {}).items() if not _TIMERS.match(k) and k not in ("root_id",)}
         flags = sorted(set(item["flags"]) & {"UP", "PROMISC", "ALLMULTI", "MULTICAST", "NOARP"})
-        # A link-local address comes by itself, later.
+        # The kernel adds a link-local address by itself, later.
         own = [f"{a['local']}/{a['prefixlen']}" for a in item["addr_info"] if a["scope"] != "link" and "local" in a]
         kept = {key: item.get(key) for key in _LINK}
         yield f"link {item['ifname']}", [kept, info.get("info_kind"), data, flags, sorted(own)]
@@ -47,32 +47,32 @@ def links() -> Iterator[tuple[str, Any]]:
 
 def routes() -> Iterator[tuple[str, Any]]:
     for family in ("-4", "-6"):
-        for one in listed("ip", family, "-j", "route", "show", "table", "all"):
-            if one["dst"].startswith(("fe80", "ff00")):
+        for item in json_of("ip", family, "-j", "route", "show", "table", "all"):
+            if item["dst"].startswith(("fe80", "ff00")):
                 continue
-            kept = {k: v for k, v in one.items() if k not in ("flags", "pref", "expires", "metrics")}
-            yield f"route {family} {json.dumps(kept, sort_keys=True)}", ""
-        for one in listed("ip", family, "-j", "rule", "show"):
-            yield f"rule {family} {json.dumps(one, sort_keys=True)}", ""
+            values = {k: v for k, v in item.items() if k not in ("flags", "pref", "expires", "metrics")}
+            yield f"route {family} {json.dumps(values, sort_keys=True)}", ""
+        for item in json_of("ip", family, "-j", "rule", "show"):
+            yield f"rule {family} {json.dumps(item, sort_keys=True)}", ""
 
 
 def rules() -> Iterator[tuple[str, Any]]:
     numbers: dict[str, int] = {}
-    for item in listed("nft", "-j", "list", "ruleset")["nftables"]:
-        for kind, one in item.items():
-            one.pop("handle", None)
-            if isinstance(one.get("elem"), list):
-                one["elem"] = sorted(one["elem"], key=json.dumps)
+    for item in json_of("nft", "-j", "list", "ruleset")["nftables"]:
+        for kind, body in item.items():
+            body.pop("handle", None)
+            if isinstance(body.get("elem"), list):
+                body["elem"] = sorted(body["elem"], key=json.dumps)
             if kind != "metainfo":
-                where = f"{one.get('family')} {one.get('table', '')} {one.get('chain', '')} {one.get('name', '')}"
-                numbers[where] = numbers.get(where, 0) + 1
-                yield f"nft {kind} {where} {numbers[where] if kind == 'rule' else ''}", one
+                name = f"{body.get('family')} {body.get('table', '')} {body.get('chain', '')} {body.get('name', '')}"
+                numbers[name] = numbers.get(name, 0) + 1
+                yield f"nft {kind} {name} {numbers[name] if kind == 'rule' else ''}", body
 
 
 def queues() -> Iterator[tuple[str, Any]]:
-    for one in listed("tc", "-j", "qdisc", "show"):
-        if one["kind"] not in ("noqueue", "pfifo_fast", "fq_codel"):
-            yield f"tc {one['dev']} {one['kind']} {one['handle']}", one.get("options", {})
+    for queue in json_of("tc", "-j", "qdisc", "show"):
+        if queue["kind"] not in ("noqueue", "pfifo_fast", "fq_codel"):
+            yield f"tc {queue['dev']} {queue['kind']} {queue['handle']}", queue.get("options", {})
 
 
 def sysctls() -> Iterator[tuple[str, Any]]:
@@ -93,11 +93,11 @@ def files(disk: Path) -> Iterator[tuple[str, Any]]:
             for leaf in (*folders, *leaves):
                 path = Path(base) / leaf
                 shown = f"{name}/{path.relative_to(top)}"
-                if "__pycache__" in shown or _PASSING.match(shown):
+                if "__pycache__" in shown or _EXCLUDED.match(shown):
                     continue
                 what = "-> " + str(path.readlink()) if path.is_symlink() else "folder"
                 if path.is_file() and not path.is_symlink():
-                    text = b"" if _CONTENT.match(shown) else path.read_bytes()
+                    text = b"" if _CONTENT_IGNORED.match(shown) else path.read_bytes()
                     what = hashlib.sha256(text).hexdigest()[:12] if len(text) > 600 else text.decode(errors="replace")
                 status = path.lstat()
                 yield f"file {shown}", [oct(status.st_mode), status.st_uid, what]
@@ -114,10 +114,10 @@ def processes() -> Iterator[tuple[str, Any]]:
 
 
 def main() -> None:
-    found: dict[str, Any] = {}
+    snapshot: dict[str, Any] = {}
     for source in (links(), routes(), rules(), queues(), sysctls(), files(Path(sys.argv[1])), processes()):
-        found.update(source)
-    print(json.dumps(found, sort_keys=True))
+        snapshot.update(source)
+    print(json.dumps(snapshot, sort_keys=True))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""The networks are ours, libvirt knows them, and their guests are where they were."""
+"""The networks are ours, libvirt lists them, and their guests are still connected."""
 
 from __future__ import annotations
 
 from lab.run import eventually
 
-PATIENCE = 60
+TIMEOUT = 60
 OURS = {"default", "office", "passing"}
 
 
-def test_libvirt_has_what_we_registered_in_the_states_of_before(libvirt) -> None:
+def test_libvirt_lists_the_registered_networks_in_their_former_states(libvirt) -> None:
     assert libvirt.networks() == {
         "default": "active yes yes",
         "office": "active yes yes",
@@ -35,21 +35,21 @@ def test_routes_of_adopted_networks_are_set(lab_host) -> None:
     assert lab_host.run(["ip", "route", "show", "10.89.0.0/24"]).startswith("10.89.0.0/24 via 10.81.0.9 dev br-passing")
 
 
-def test_guests_kept_their_links_addresses_and_leases(lab_host, roamer, clerk, is_told) -> None:
+def test_guests_kept_their_links_addresses_and_leases(lab_host, roamer, clerk, gets_address) -> None:
     links = lab_host.run(["ip", "-o", "link"])
     assert " master virbr0 " in next(line for line in links.splitlines() if roamer.tap in line)
     assert " master br-office " in next(line for line in links.splitlines() if clerk.tap in line)
     assert "vnaside" not in links + lab_host.run(["nft", "list", "table", "inet", "virtnet"])
     assert clerk.address() == "10.80.0.7"
-    held = lab_host.run(["/usr/local/lib/virtnet/virtnet", "leases"])
-    assert clerk.address() in held and roamer.address() in held
-    assert is_told(roamer, roamer.address()) and is_told(clerk, "10.80.0.7")
+    leases = lab_host.run(["/usr/local/lib/virtnet/virtnet", "leases"])
+    assert clerk.address() in leases and roamer.address() in leases
+    assert gets_address(roamer, roamer.address()) and gets_address(clerk, "10.80.0.7")
 
 
 def test_names_and_the_outside_are_reached(roamer, clerk) -> None:
-    assert eventually(lambda: clerk.resolves("printer") == ["10.80.0.9"], PATIENCE)
-    assert eventually(lambda: clerk.resolves("clerk.office.test") == ["10.80.0.7"], PATIENCE)
-    assert eventually(lambda: roamer.resolves("www.internet.test"), PATIENCE)
+    assert eventually(lambda: clerk.resolves("printer") == ["10.80.0.9"], TIMEOUT)
+    assert eventually(lambda: clerk.resolves("clerk.office.test") == ["10.80.0.7"], TIMEOUT)
+    assert eventually(lambda: roamer.resolves("www.internet.test"), TIMEOUT)
     assert roamer.fetch("http://www.internet.test/")
 
 
@@ -59,5 +59,5 @@ def test_libvirt_still_has_its_guest_on_the_network(libvirt) -> None:
 
 def test_no_dnsmasq_and_no_rules_of_libvirts_are_left(lab_host) -> None:
     assert "/var/lib/libvirt/dnsmasq" not in lab_host.run(["ps", "axww"])
-    # Ours has the names of bridges in sets and maps alone.
+    # Our table has names of bridges only in sets and maps.
     assert 'ifname "virbr0"' not in lab_host.run(["nft", "list", "ruleset"])

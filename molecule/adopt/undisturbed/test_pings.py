@@ -1,21 +1,21 @@
-"""Guests were asked nothing, and noticed nothing, while their networks went over and came back."""
+"""Guests lost no packets while their networks were adopted and released."""
 
 from __future__ import annotations
 
 from lab.run import eventually
 
 MOVES = 2
-PATIENCE = 60
-# A port that spanning tree makes wait is deaf for 30 s. A machine that has no time for us is late by less.
-DEAF = 150
+TIMEOUT = 60
+# A port in the listening state of spanning tree is down for 30 s. Answers that are late because of load come sooner.
+MAX_LOST_PINGS = 150
 
 
-def test_each_move_took_a_moment_at_most(roamer, clerk, pings, capsys) -> None:
+def test_each_move_lost_few_pings(roamer, clerk, pings, capsys) -> None:
     for guest in (roamer, clerk):
         before = pings(guest)
         with capsys.disabled():
             print(f"\n{guest.host.name} {guest.name}: {before.sent} pings; without an answer: {before.gaps}")
         assert before.sent > 0
         assert len(before.gaps) <= MOVES
-        assert all(gap < DEAF for gap in before.gaps)
-        assert eventually(lambda one=guest, sent=before.sent: pings(one).sent > sent, PATIENCE)
+        assert all(gap < MAX_LOST_PINGS for gap in before.gaps)
+        assert eventually(lambda guest=guest, sent=before.sent: pings(guest).sent > sent, TIMEOUT)

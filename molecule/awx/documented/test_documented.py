@@ -1,6 +1,6 @@
-"""What README and the guides tell to do is done as they tell it, from the tarball to the teardown, over ssh.
+"""The instructions of README and the guides are followed, from the tarball to the teardown, over ssh.
 
-hv1.example.org is the host with an sshd; hv2.example.org, of the guide to fleets, the other.
+hv1.example.org is the host with an sshd; hv2.example.org, from the guide to fleets, is the other host.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from lab.run import Result, attempt, eventually
 ROOT = Path(__file__).resolve().parents[3]
 KEY = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "key"
 LAB = Lab(f"molecule-{os.environ['MOLECULE_SCENARIO_NAME']}")
-PATIENCE = 60
-LONG = 300
+TIMEOUT = 60
+LONG_TIMEOUT = 300
 SSHD = ["/usr/sbin/sshd", "-D", "-o", "PidFile=none"]
 SSH_CONFIG = """\
 Host *
@@ -38,23 +38,17 @@ Host hv1.example.org
   HostName {address}
   User root
 """
-# A firewall of somebody else's.
-THEIRS = """\
-table inet mine {
-    chain way {
-        type filter hook forward priority filter; policy drop;
-    }
-}
-"""
-# Not by useradd, which leaves more behind than it can take away; the star locks the password and not the account.
-ACCOUNT = """
+# A firewall that is not ours.
+FOREIGN_RULES = Path(__file__).with_name("foreign_rules.nft").read_text()
+# Not with useradd, which leaves files behind; the star locks the password, but not the account.
+ADD_ACCOUNT = """
 echo 'admin:*:1000:1000::/home/admin:/bin/sh' >> /etc/passwd
 install -D -m 600 /root/.ssh/authorized_keys /home/admin/.ssh/authorized_keys
 chown -R 1000 /home/admin
 """
-NO_ACCOUNT = "sed -i '/^admin:/d' /etc/passwd; rm -r /home/admin"
-# Without an sshd it is entered otherwise.
-SECOND = """\
+REMOVE_ACCOUNT = "sed -i '/^admin:/d' /etc/passwd; rm -r /home/admin"
+# A host without an sshd uses another connection.
+SECOND_HOST_VARS = """\
 ansible_connection: lab
 lab_name: {lab}
 lab_host: debian12
@@ -63,23 +57,23 @@ lab_host: debian12
 
 @dataclass(frozen=True)
 class Reader:
-    """Who does what the guides say: on a machine with Ansible, and on the host."""
+    """A reader who follows the guides, on a machine with Ansible and on the host."""
 
     folder: Path
     host: Host
 
-    def does(self, command: str) -> str:
-        done = self.tries(command)
-        print(f"$ {command}\n{done.out}")
-        assert done.ok, f"{command}\n{done.out}{done.err}"
-        return done.out
+    def run(self, command: str) -> str:
+        result = self.attempt(command)
+        print(f"$ {command}\n{result.out}")
+        assert result.ok, f"{command}\n{result.out}{result.err}"
+        return result.out
 
-    def tries(self, command: str) -> Result:
+    def attempt(self, command: str) -> Result:
         if command.split()[0].startswith("ansible"):
-            return self._of_ansible(command)
-        return self.host.attempt(["sh", "-c", command], PATIENCE)
+            return self._attempt_ansible(command)
+        return self.host.attempt(["sh", "-c", command], TIMEOUT)
 
-    def _of_ansible(self, command: str) -> Result:
+    def _attempt_ansible(self, command: str) -> Result:
         environment = {
             **ENVIRONMENT,
             "HOME": str(self.folder),
@@ -89,14 +83,14 @@ class Reader:
             "ANSIBLE_CONNECTION_PLUGINS": str(ROOT / "molecule/shared/connection"),
         }
         inside = netns.inside(LAB.internet.namespace, ["sh", "-c", f"cd {self.folder} && {command}"])
-        return attempt(inside, LONG, env=environment)
+        return attempt(inside, LONG_TIMEOUT, env=environment)
 
-    def follows(self, guide: str) -> dict[str, str]:
-        """What each of a guide's commands says."""
-        return {command: self.does(command) for command in documented.commands(guide)}
+    def run_all(self, guide: str) -> dict[str, str]:
+        """The outputs of a guide's commands."""
+        return {command: self.run(command) for command in documented.commands(guide)}
 
-    def has(self, name: str, guide: str, word: str) -> None:
-        """A file that a guide shows is there."""
+    def write_example(self, name: str, guide: str, word: str) -> None:
+        """Write a file that a guide shows."""
         (self.folder / name).write_text(documented.yaml_of(guide, word))
 
 
@@ -106,103 +100,107 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
     host = LAB.host("debian13")
     (folder / "ssh_config").write_text(SSH_CONFIG.format(key=KEY, address=host.address))
     (folder / "host_vars").mkdir()
-    (folder / "host_vars/hv2.example.org.yml").write_text(SECOND.format(lab=LAB.name))
+    (folder / "host_vars/hv2.example.org.yml").write_text(SECOND_HOST_VARS.format(lab=LAB.name))
     build = [sys.executable, "-m", "ansible", "galaxy", "collection", "build", "--output-path", str(folder), str(ROOT)]
-    subprocess.run(build, check=True, capture_output=True, timeout=LONG)
+    subprocess.run(build, check=True, capture_output=True, timeout=LONG_TIMEOUT)
     return Reader(folder, host)
 
 
 @pytest.fixture
 def guest(reader: Reader) -> Iterator[Guest]:
-    """A guest into which `admin` may log in; it shares the host's files."""
-    host, one = reader.host, Guest(reader.host, "guest-a")
-    host.run(["sh", "-c", ACCOUNT])
+    """A guest that `admin` may log in to; it shares the host's files."""
+    host, guest = reader.host, Guest(reader.host, "guest-a")
+    host.run(["sh", "-c", ADD_ACCOUNT])
     try:
-        one.plug("vn-lab")
-        address = one.lease()
-        one.start([*SSHD, "-o", f"ListenAddress={address}"])
-        answers = ["ssh-keyscan", "-T", "5", address]
-        assert eventually(lambda: "SSH-2.0" in one.attempt(answers).out, PATIENCE)
-        yield one
+        guest.plug("vn-lab")
+        address = guest.lease()
+        guest.start([*SSHD, "-o", f"ListenAddress={address}"])
+        keyscan = ["ssh-keyscan", "-T", "5", address]
+        assert eventually(lambda: "SSH-2.0" in guest.attempt(keyscan).out, TIMEOUT)
+        yield guest
     finally:
-        one.unplug()
-        host.run(["sh", "-c", NO_ACCOUNT])
+        guest.unplug()
+        host.run(["sh", "-c", REMOVE_ACCOUNT])
 
 
 def test_readme_from_the_tarball_to_the_teardown(reader: Reader) -> None:
-    reader.has("inventory.yml", "README.md", "ansible_user")
+    reader.write_example("inventory.yml", "README.md", "ansible_user")
     install, check, site, teardown = documented.commands("README.md")
-    assert "was installed successfully" in reader.does(install)
-    assert "vn-lab" in reader.does(check)
+    assert "was installed successfully" in reader.run(install)
+    assert "vn-lab" in reader.run(check)
     assert not reader.host.attempt(["ip", "link", "show", "vn-lab"]).ok
-    reader.does(site)
+    reader.run(site)
     reader.host.run(["ip", "link", "show", "vn-lab"])
-    reader.does(teardown)
+    reader.run(teardown)
     assert not reader.host.attempt(["ip", "link", "show", "vn-lab"]).ok
 
 
 def test_commands_of_the_fleet_guide_work(reader: Reader, request: pytest.FixtureRequest) -> None:
-    reader.has("inventory.yml", "fleets.rst", "hv2.example.org")
-    reader.has("guests.yml", "fleets.rst", "plugin:")
+    reader.write_example("inventory.yml", "fleets.rst", "hv2.example.org")
+    reader.write_example("guests.yml", "fleets.rst", "plugin:")
     site, limited, status, report, graph, ping = documented.commands("fleets.rst")
-    reader.does(site)
+    reader.run(site)
     subnets = [
         LAB.host(name).run(["ip", "-br", "-4", "address", "show", "vn-lab"]) for name in ("debian12", "debian13")
     ]
     assert len(set(subnets)) == 2
-    assert "hv2" not in reader.does(limited)
+    assert "hv2" not in reader.run(limited)
     request.getfixturevalue("guest")
-    assert "guest-a" in reader.does(status)
+    assert "guest-a" in reader.run(status)
     page = Path(report.partition("virtnet_report=")[2])
     try:
-        reader.does(report)
+        reader.run(report)
         assert "guest-a" in page.read_text()
     finally:
         page.unlink(missing_ok=True)
-    assert "guest-a" in reader.does(graph)
-    assert '"pong"' in reader.does(ping)
+    assert "guest-a" in reader.run(graph)
+    assert '"pong"' in reader.run(ping)
 
 
 @pytest.mark.parametrize(("guide", "word"), [("travel.rst", "vn_forward"), ("errors.rst", "lab")])
 def test_commands_that_inspect_the_host_work(reader: Reader, guide: str, word: str) -> None:
-    assert word in "".join(reader.follows(guide).values())
+    assert word in "".join(reader.run_all(guide).values())
 
 
 def test_the_cause_of_dropped_packets_is_shown_as_in_the_guide(reader: Reader) -> None:
-    (shown,) = (one for one in examples.shown() if "firewalls.rst" in one.place and one.language == "shell-session")
+    (shown,) = (
+        example
+        for example in examples.shown()
+        if "firewalls.rst" in example.place and example.language == "shell-session"
+    )
     (check,) = documented.commands("firewalls.rst")
-    reader.host.run(["nft", "-f", "-"], stdin=THEIRS)
+    reader.host.run(["nft", "-f", "-"], stdin=FOREIGN_RULES)
     try:
-        told = reader.tries(check)
-        print(told.out)
-        assert told.code == 1
-        quoted = " ".join(" ".join(line for line in shown.text.splitlines() if not line.startswith("# ")).split())
-        said = " ".join(told.out.split())
-        # It goes on with other packets that the same chain drops.
-        ways, by, cause = quoted.partition(" are dropped by ")
-        assert ways in said and by + cause in said, said
-        reader.does(cause.partition("to let them pass: ")[2])
+        result = reader.attempt(check)
+        print(result.out)
+        assert result.code == 1
+        expected = " ".join(" ".join(line for line in shown.text.splitlines() if not line.startswith("# ")).split())
+        output = " ".join(result.out.split())
+        # The output continues with other packets that the same chain drops.
+        flows, separator, cause = expected.partition(" are dropped by ")
+        assert flows in output and separator + cause in output, output
+        reader.run(cause.partition("to let them pass: ")[2])
     finally:
         reader.host.run(["nft", "delete", "table", "inet", "mine"])
 
 
 def test_the_virtnet_command_works_as_in_the_guide(reader: Reader) -> None:
-    told = reader.follows("addresses.rst")
-    assert "lab" in told["virtnet list"]
-    assert reader.does("virtnet list") != told["virtnet list"]
+    outputs = reader.run_all("addresses.rst")
+    assert "lab" in outputs["virtnet list"]
+    assert reader.run("virtnet list") != outputs["virtnet list"]
 
 
 def test_the_first_network_works_and_teardown_removes_everything(reader: Reader) -> None:
-    reader.has("inventory.yml", "first_network.rst", "ansible_user")
+    reader.write_example("inventory.yml", "first_network.rst", "ansible_user")
     *others, teardown = documented.commands("first_network.rst")
     reader.host.run(["ip", "tuntap", "add", "tap0", "mode", "tap"])
     try:
         for command in others:
-            reader.does(command)
+            reader.run(command)
         assert "master vn-lab" in reader.host.run(["ip", "link", "show", "tap0"])
     finally:
         reader.host.run(["ip", "link", "delete", "tap0"])
-    # Of the fleet too.
-    reader.has("inventory.yml", "fleets.rst", "hv2.example.org")
-    reader.does(teardown)
+    # The second host of the fleet too.
+    reader.write_example("inventory.yml", "fleets.rst", "hv2.example.org")
+    reader.run(teardown)
     assert not any(host.attempt(["ip", "link", "show", "vn-lab"]).ok for host in LAB.hosts())

@@ -1,4 +1,4 @@
-"""The survey's answers become a network beside those of the inventory, slice by slice; a second job changes nothing."""
+"""The survey's answers become one more network beside the inventory's, slice by slice; a second job changes nothing."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_each_slice_of_a_job_runs_on_its_host_only(launch, number: int, name: st
 def test_the_network_is_what_was_answered(lab_host: Host) -> None:
     link, *_ = json.loads(lab_host.run(["ip", "-j", "address", "show", "vn-asked"]))
     assert link["mtu"] == 1400
-    assert "10.91.0.1" in [one["local"] for one in link["addr_info"]]
+    assert "10.91.0.1" in [address["local"] for address in link["addr_info"]]
     stored = definition(lab_host, "asked")
     assert (stored["mode"], stored["autostart"], stored["isolate_guests"]) == ("routed", False, True)
     assert stored["dns"]["domain"] == "asked.test"

@@ -1,4 +1,4 @@
-"""The job that removes everything does."""
+"""The job for the teardown removes everything."""
 
 from __future__ import annotations
 

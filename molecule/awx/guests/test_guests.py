@@ -1,4 +1,4 @@
-"""Guests with real leases are hosts of an inventory, entered by ssh through their host; report and status show them."""
+"""Guests with real leases are hosts of an inventory, reached by ssh through their host; report and status show them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lab.run import eventually
 SCENARIO = Path(__file__).resolve().parents[1]
 ROOT = SCENARIO.parents[1]
 KEY = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "key"
-PATIENCE = 60
+TIMEOUT = 60
 SSHD = ["/usr/sbin/sshd", "-D", "-o", "PidFile=none"]
 SSH_CONFIG = f"""\
 Host *
@@ -35,7 +35,7 @@ Host *
 
 @dataclass(frozen=True)
 class Controller:
-    """Ansible, at home in the internet of the lab, from where guests are reached through their hosts alone."""
+    """Ansible in the internet of the lab, from where guests can be reached only through their hosts."""
 
     lab: Lab
     folder: Path
@@ -50,12 +50,12 @@ class Controller:
             "MOLECULE_PROJECT_DIRECTORY": str(ROOT),
         }
         command = [sys.executable, "-m", "ansible", program, *words]
-        done = subprocess.run(
+        result = subprocess.run(
             netns.inside(self.lab.internet.namespace, command),
             capture_output=True, text=True, timeout=timeout, check=False, env=environment, cwd=self.folder,
         )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
 
 
 @pytest.fixture(scope="module")
@@ -72,24 +72,24 @@ def controller(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Controller
 
 @pytest.fixture(scope="module")
 def guest(lab: Lab) -> Iterator[Guest]:
-    """A guest that one can log in to, on the network that the inventory lists."""
-    one = Guest(lab.host("debian13"), "guest-a")
-    one.plug("vn-listed")
+    """A guest with an sshd, on the network that the inventory lists."""
+    guest = Guest(lab.host("debian13"), "guest-a")
+    guest.plug("vn-listed")
     try:
-        address = one.lease()
-        one.start([*SSHD, "-o", f"ListenAddress={address}"])
+        address = guest.lease()
+        guest.start([*SSHD, "-o", f"ListenAddress={address}"])
         assert eventually(
-            lambda: "SSH-2.0" in one.attempt(["ssh-keyscan", "-T", "5", address]).out.strip() != "", PATIENCE
+            lambda: "SSH-2.0" in guest.attempt(["ssh-keyscan", "-T", "5", address]).out.strip() != "", TIMEOUT
         )
-        yield one
+        yield guest
     finally:
-        one.unplug()
+        guest.unplug()
 
 
 def test_the_inventory_lists_the_guest(controller: Controller, guest: Guest) -> None:
-    told = controller.run("inventory", "-i", str(SCENARIO / "guests" / "fleet.guests.yml"), "--list")
-    # What comes from elsewhere is marked as no template.
-    listed = json.loads(told, object_hook=lambda one: one.get("__ansible_unsafe", one))
+    output = controller.run("inventory", "-i", str(SCENARIO / "guests" / "fleet.guests.yml"), "--list")
+    # Values from outside are marked as unsafe, so that they are no templates.
+    listed = json.loads(output, object_hook=lambda value: value.get("__ansible_unsafe", value))
     print(json.dumps(listed, indent=2))
     variables = listed["_meta"]["hostvars"]["guest-a.listed"]
     assert variables["ansible_host"] == guest.address()
@@ -101,12 +101,12 @@ def test_the_inventory_lists_the_guest(controller: Controller, guest: Guest) -> 
         assert listed[group]["hosts"] == ["guest-a.listed"], group
 
 
-def test_the_guest_is_entered_through_its_host(controller: Controller, guest: Guest) -> None:
+def test_the_guest_is_reached_through_its_host(controller: Controller, guest: Guest) -> None:
     command = "ip -br -4 address show dev eth0"
-    said = controller.run(
+    output = controller.run(
         "adhoc", "-i", str(SCENARIO / "guests" / "fleet.guests.yml"), "network_listed", "-m", "command", "-a", command
     )
-    assert f" {guest.address()}/24" in said
+    assert f" {guest.address()}/24" in output
 
 
 def test_report_and_status_show_both_hosts_and_the_guest(controller: Controller, guest: Guest) -> None:

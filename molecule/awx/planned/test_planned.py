@@ -1,4 +1,4 @@
-"""A job in check mode says what it would do, on the host that it is limited to, and does nothing."""
+"""A job in check mode reports the changes for the host that it is limited to, and changes nothing."""
 
 from __future__ import annotations
 

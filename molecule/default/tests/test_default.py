@@ -1,4 +1,4 @@
-"""Two guests on a network of three lines: what they get, and what they are kept from."""
+"""Two guests on a network defined in three lines: what they get, and what they cannot reach."""
 
 from __future__ import annotations
 

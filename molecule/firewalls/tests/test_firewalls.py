@@ -1,11 +1,12 @@
-"""Other firewalls, met for real: who gets through before us, with us, after their reload or restart, after removal.
+"""Real other firewalls: which packets pass before ours, with ours, after their reload or restart, after removal.
 
-In the rows of each firewall what `virtnet check` tells of the packets is compared with what becomes of them.
+For each firewall, the prediction of `virtnet check` is compared with what happens to the packets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,78 +14,70 @@ import pytest
 from lab.host import Host
 
 if TYPE_CHECKING:
-    from .conftest import Host4
+    from .conftest import FirewallHost
 
-ALL = {"out": True, "dns": True, "dhcp": True, "forward": True}
-OWN = """\
-table inet mine {
-  set friends { type ipv4_addr; flags interval; elements = { 10.0.0.0/8 }; }
-  chain raw { type filter hook prerouting priority -300; policy accept; iifname "vn-*" tcp dport { 80, 443 } drop; }
-  chain way { type filter hook forward priority 0; policy drop; ip saddr @friends accept; }
-  chain in { type filter hook input priority 0; policy drop; ct state established,related accept; iif lo accept; }
-  chain out { type filter hook output priority 0; policy accept; udp sport 67 drop; }
-}
-"""
-THEIRS = """\
+ALL_PASS = {"out": True, "dns": True, "dhcp": True, "forward": True}
+OWN_RULES = Path(__file__).with_name("own_rules.nft").read_text()
+LIBVIRT_NETWORK = """\
 <network><name>theirs</name><forward mode="nat"/><bridge name="virbr7"/><dns enable="no"/>\
 <ip address="192.168.123.1" netmask="255.255.255.0"/></network>
 """
 PODMAN = ["podman", "--storage-driver=vfs"]
 CONTAINER = [*PODMAN, "run", "--detach", "--name=theirs", "--cgroups=disabled", "--runtime=crun", "--publish=9090:80",
              "--network=podman", "--rootfs", "/srv/theirs", "/bin/busybox", "sleep", "3600"]  # fmt: skip
-FILES = """\
+MAKE_CONTAINER_ROOT = """\
 for file in /usr/bin/busybox $(ldd /usr/bin/busybox | grep -o "/[^ ]*"); do install -D $file /srv/theirs$file; done
 cd /srv/theirs && mkdir -p proc sys dev etc && ln -sfn usr/bin bin
 """
 
 
 def backend(name: str) -> list[str]:
-    """The command that makes firewalld use it."""
+    """The command that selects firewalld's backend."""
     return ["sed", "-i", f"s/^FirewallBackend=.*/FirewallBackend={name}/", "/etc/firewalld/firewalld.conf"]
 
 
 @pytest.fixture(autouse=True)
 def _others_are_gone(lab_host: Host) -> Iterator[None]:
-    """Some leave rules behind when they stop."""
+    """Some firewalls leave rules behind when they stop."""
     yield
     for line in lab_host.run(["nft", "list", "tables"]).splitlines():
         _word, family, table = line.split()
         if table != "virtnet":
             lab_host.attempt(["nft", "delete", "table", family, table])
-    # Asked for its rules, it would make the tables that it has not.
+    # A query for its rules would create missing tables.
     if lab_host.attempt(["grep", "-q", "filter", "/proc/net/ip_tables_names"]).ok:
         for chain in ("FORWARD", "INPUT"):
             lab_host.run(["iptables-legacy", "-P", chain, "ACCEPT"])
         lab_host.run(["iptables-legacy", "-F"])
 
 
-NONE = dict.fromkeys(ALL, False)
+NONE_PASS = dict.fromkeys(ALL_PASS, False)
 RELOAD = {"reload": [["firewall-cmd", "--reload"]]}
 DROP = ["iptables", "-P", "FORWARD", "DROP"]
-# Firewall -> how it is started, what passes before us, what happens to it, how it ends.
+# Firewall -> how it starts, what passes before ours, what happens to it, how it stops.
 FIREWALLS = {
     "firewalld": (
         [["systemctl", "start", "firewalld"]],
-        {**NONE, "forward": True},
+        {**NONE_PASS, "forward": True},
         {**RELOAD, "restart": [["systemctl", "restart", "firewalld"]]},
         [["systemctl", "stop", "firewalld"]],
     ),
     "firewalld (iptables)": (
         [backend("iptables"), ["systemctl", "start", "firewalld"]],
-        {**NONE, "forward": True},
+        {**NONE_PASS, "forward": True},
         RELOAD,
         [["systemctl", "stop", "firewalld"],
          backend("nftables")],
     ),
     "ufw": (
         [["ufw", "--force", "enable"], ["systemctl", "start", "ufw"]],
-        NONE,
+        NONE_PASS,
         {"reload": [["ufw", "reload"]]},
         [["ufw", "--force", "disable"], ["systemctl", "stop", "ufw"]],
     ),
     "docker, FORWARD DROP": (
         [["systemctl", "start", "docker"], DROP],
-        {**ALL, "out": False, "forward": False},
+        {**ALL_PASS, "out": False, "forward": False},
         {"restart": [["systemctl", "restart", "docker"], DROP]},
         [["systemctl", "stop", "docker", "docker.socket"], [*DROP[:-1], "ACCEPT"]],
     ),
@@ -92,25 +85,25 @@ FIREWALLS = {
 
 
 @pytest.mark.parametrize("name", FIREWALLS)
-def test_a_firewall_lets_guests_pass_through_its_own_hook(bed: Host4, name: str) -> None:
+def test_a_firewall_lets_guests_pass_through_its_own_hook(firewall_host: FirewallHost, name: str) -> None:
     start, before, again, stop = FIREWALLS[name]
-    bed.integrate(False)
-    bed.run(*start)
-    bed.compare(name, "before us", before)
-    bed.integrate(True)
-    bed.compare(name, "with us", ALL)
-    # Twice is once.
-    assert "firewall" not in bed.restore() and "rule" not in bed.restore()
+    firewall_host.integrate(False)
+    firewall_host.run(*start)
+    firewall_host.wait_and_compare(name, "before us", before)
+    firewall_host.integrate(True)
+    firewall_host.wait_and_compare(name, "with us", ALL_PASS)
+    # A second start changes nothing.
+    assert "firewall" not in firewall_host.restore() and "rule" not in firewall_host.restore()
     for how, commands in again.items():
-        bed.run(*commands)
-        bed.compare(name, f"after {how}", ALL)
-    bed.integrate(False)
-    bed.compare(name, "after removal", before)
-    bed.run(*stop)
+        firewall_host.run(*commands)
+        firewall_host.wait_and_compare(name, f"after {how}", ALL_PASS)
+    firewall_host.integrate(False)
+    firewall_host.wait_and_compare(name, "after removal", before)
+    firewall_host.run(*stop)
 
 
-# Firewall -> how it is started; none of it lets anything pass.
-NAMED = {
+# Firewall -> how it starts; each of them blocks everything.
+FIREWALLS_WITHOUT_HOOK = {
     "nft by hand": [["nft", "-f", "/root/own.nft"]],
     **{
         tool: [
@@ -122,40 +115,40 @@ NAMED = {
 }
 
 
-@pytest.mark.parametrize("name", NAMED)
-def test_what_has_no_hook_is_named_with_the_lines_that_help(bed: Host4, name: str) -> None:
-    bed.integrate(True)
-    bed.host.run(["sh", "-c", "cat > /root/own.nft"], stdin=OWN)
-    bed.run(*NAMED[name])
-    bed.compare(name, "before", NONE)
-    assert bed.host.attempt(["virtnet", "check"]).code == 1
-    # A run says so too.
-    assert "to let them pass: " in bed.restore()
-    assert bed.cure()
-    bed.compare(name, "with the lines", ALL)
-    assert bed.host.attempt(["virtnet", "check"]).code == 0
-    assert "dropped by" not in bed.restore()
+@pytest.mark.parametrize("name", FIREWALLS_WITHOUT_HOOK)
+def test_a_firewall_without_a_hook_is_reported_with_working_remedies(firewall_host: FirewallHost, name: str) -> None:
+    firewall_host.integrate(True)
+    firewall_host.host.run(["sh", "-c", "cat > /root/own.nft"], stdin=OWN_RULES)
+    firewall_host.run(*FIREWALLS_WITHOUT_HOOK[name])
+    firewall_host.wait_and_compare(name, "before", NONE_PASS)
+    assert firewall_host.host.attempt(["virtnet", "check"]).code == 1
+    # A run reports it too.
+    assert "to let them pass: " in firewall_host.restore()
+    assert firewall_host.apply_remedies()
+    firewall_host.wait_and_compare(name, "with the lines", ALL_PASS)
+    assert firewall_host.host.attempt(["virtnet", "check"]).code == 0
+    assert "dropped by" not in firewall_host.restore()
 
 
-def test_guests_pass_with_rules_of_libvirt(bed: Host4) -> None:
-    bed.host.run(["sh", "-c", "cat > /root/theirs.xml"], stdin=THEIRS)
-    bed.run(["virsh", "net-define", "/root/theirs.xml"], ["virsh", "net-start", "theirs"])
-    bed.compare("libvirt's network", "beside us", ALL)
-    bed.run(["systemctl", "restart", "libvirtd"])
-    bed.compare("libvirt's network", "after restart", ALL)
-    assert "theirs" in bed.host.run(["virsh", "net-list", "--name"])
-    bed.run(["virsh", "net-destroy", "theirs"], ["virsh", "net-undefine", "theirs"])
+def test_guests_pass_with_rules_of_libvirt(firewall_host: FirewallHost) -> None:
+    firewall_host.host.run(["sh", "-c", "cat > /root/theirs.xml"], stdin=LIBVIRT_NETWORK)
+    firewall_host.run(["virsh", "net-define", "/root/theirs.xml"], ["virsh", "net-start", "theirs"])
+    firewall_host.wait_and_compare("libvirt's network", "beside us", ALL_PASS)
+    firewall_host.run(["systemctl", "restart", "libvirtd"])
+    firewall_host.wait_and_compare("libvirt's network", "after restart", ALL_PASS)
+    assert "theirs" in firewall_host.host.run(["virsh", "net-list", "--name"])
+    firewall_host.run(["virsh", "net-destroy", "theirs"], ["virsh", "net-undefine", "theirs"])
 
 
-def test_guests_pass_with_rules_of_podman(bed: Host4) -> None:
-    bed.run(["sh", "-c", FILES], CONTAINER)
-    assert "netavark" in bed.host.run(["nft", "list", "tables"])
-    bed.compare("podman's network", "beside us", ALL)
-    bed.run([*PODMAN, "rm", "--force", "--time=0", "theirs"])
-    bed.compare("podman's network", "after it", ALL)
+def test_guests_pass_with_rules_of_podman(firewall_host: FirewallHost) -> None:
+    firewall_host.run(["sh", "-c", MAKE_CONTAINER_ROOT], CONTAINER)
+    assert "netavark" in firewall_host.host.run(["nft", "list", "tables"])
+    firewall_host.wait_and_compare("podman's network", "beside us", ALL_PASS)
+    firewall_host.run([*PODMAN, "rm", "--force", "--time=0", "theirs"])
+    firewall_host.wait_and_compare("podman's network", "after it", ALL_PASS)
 
 
-# What takes our rules away, or comes after them; docker last, since it leaves rules behind.
+# Events that remove our rules, or add rules after them; docker is last, since it leaves rules behind.
 EVENTS = {
     "nftables restart": [["systemctl", "restart", "nftables"]],
     "firewalld start": [["nft", "delete", "table", "inet", "virtnet"], ["systemctl", "start", "firewalld"]],
@@ -169,7 +162,7 @@ EVENTS = {
 }
 
 
-# Beside the guard, which need not wait for a unit, those in which both are at work.
+# Together with the guard, which need not wait for a unit, events that both handle.
 GUARDED = {
     "flush ruleset": [["nft", "flush", "ruleset"]],
     **{event: EVENTS[event] for event in ("nftables, firewalld", "firewalld stop", "docker restart", "docker stop")},
@@ -177,14 +170,16 @@ GUARDED = {
 
 
 @pytest.mark.parametrize(("guard", "events"), [("off", EVENTS), ("on", GUARDED)], ids=["off", "on"])
-def test_rules_are_there_again_whatever_happens(
-    bed: Host4, guard: str, events: Mapping[str, Sequence[Sequence[str]]]
+def test_rules_are_restored_after_each_event(
+    firewall_host: FirewallHost, guard: str, events: Mapping[str, Sequence[Sequence[str]]]
 ) -> None:
-    bed.integrate(True)
-    bed.run(["systemctl", "start", "nftables"], ["systemctl", "stop" if guard == "off" else "start", "virtnet"])
+    firewall_host.integrate(True)
+    firewall_host.run(
+        ["systemctl", "start", "nftables"], ["systemctl", "stop" if guard == "off" else "start", "virtnet"]
+    )
     for event, commands in events.items():
-        bed.calm()
-        bed.run(*commands)
-        bed.show(event, f"guard {guard}", ALL)
-    bed.run(["systemctl", "stop", "nftables"])
-    bed.restore()
+        firewall_host.wait_for_rules_service()
+        firewall_host.run(*commands)
+        firewall_host.wait_and_print(event, f"guard {guard}", ALL_PASS)
+    firewall_host.run(["systemctl", "stop", "nftables"])
+    firewall_host.restore()

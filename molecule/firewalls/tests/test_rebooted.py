@@ -1,4 +1,4 @@
-"""After a boot with firewalls of others enabled, in whatever order they come up."""
+"""After a boot with other firewalls enabled, in whatever order they start."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from lab.host import Host
 from lab.run import eventually
 
 if TYPE_CHECKING:
-    from .conftest import Host4
+    from .conftest import FirewallHost
 
 SERVICES = ["nftables", "firewalld", "docker"]
-LEASED = "192.168.77.10"
-# Who is through before who starts.
+LEASED_ADDRESS = "192.168.77.10"
+# The first service has started before the start of the second one begins.
 ORDER = [
     ("nftables", "virtnet"),
     ("firewalld", "virtnet"),
@@ -24,7 +24,7 @@ ORDER = [
     ("virtnet", "dnsmasq"),
     ("dnsmasq", "virtnet-resolver"),
 ]
-PATIENCE = 60
+TIMEOUT = 60
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -32,17 +32,17 @@ def _rebooted(lab_host: Host) -> Iterator[None]:
     lab_host.run(["systemctl", "enable", *SERVICES, "libvirtd"])
     guest = Guest(lab_host, "guest-a")
     guest.plug("vn-lab")
-    assert guest.lease() == LEASED
+    assert guest.lease() == LEASED_ADDRESS
     lab_host.reboot()
     yield
     lab_host.run(["systemctl", "disable", "--now", *SERVICES, "docker.socket"])
 
 
 def moment(host: Host, service: str, when: str) -> int:
-    """Microseconds from the boot of the machine until a service was last that far, once it was."""
-    ask = ["systemctl", "show", "--value", f"--property={when}TimestampMonotonic", f"{service}.service"]
-    assert eventually(lambda: int(host.run(ask)) > 0, PATIENCE), (service, when)
-    return int(host.run(ask))
+    """Microseconds from the boot of the machine until a service last reached that state."""
+    command = ["systemctl", "show", "--value", f"--property={when}TimestampMonotonic", f"{service}.service"]
+    assert eventually(lambda: int(host.run(command)) > 0, TIMEOUT), (service, when)
+    return int(host.run(command))
 
 
 @pytest.mark.parametrize(("first", "then"), ORDER)
@@ -51,17 +51,19 @@ def test_services_came_up_in_order(lab_host: Host, first: str, then: str) -> Non
 
 
 def test_units_have_no_ordering_cycle(lab_host: Host) -> None:
-    said = lab_host.run(["journalctl", "--output=cat", "_PID=1"])
-    assert "Started virtnet.service" in said
-    assert "ordering cycle" not in said
+    journal = lab_host.run(["journalctl", "--output=cat", "_PID=1"])
+    assert "Started virtnet.service" in journal
+    assert "ordering cycle" not in journal
     print(lab_host.run(["systemd-analyze", "critical-chain", "--no-pager", "virtnet.service"]))
 
 
-def test_rules_bridge_and_leases_are_there(lab_host: Host) -> None:
+def test_rules_bridge_and_leases_exist(lab_host: Host) -> None:
     assert "vn-lab" in lab_host.run(["nft", "list", "table", "inet", "virtnet"])
     assert "192.168.77.1/24" in lab_host.run(["ip", "-4", "address", "show", "dev", "vn-lab"])
-    assert eventually(lambda: f"{LEASED} " in lab_host.run(["virtnet", "leases"]), PATIENCE)
+    assert eventually(lambda: f"{LEASED_ADDRESS} " in lab_host.run(["virtnet", "leases"]), TIMEOUT)
 
 
-def test_guests_pass_with_all_firewalls_enabled(bed: Host4) -> None:
-    bed.show("all of them enabled", "after boot", {"out": True, "dns": True, "dhcp": True, "forward": True})
+def test_guests_pass_with_all_firewalls_enabled(firewall_host: FirewallHost) -> None:
+    firewall_host.wait_and_print(
+        "all of them enabled", "after boot", {"out": True, "dns": True, "dhcp": True, "forward": True}
+    )

@@ -1,4 +1,4 @@
-"""What changed is both stored and live."""
+"""Changes are both in the stored and in the live definition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""libvirt knows the networks in the states that they have."""
+"""libvirt lists the networks in their states."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_bridge_of_the_host_is_registered_and_nothing_more(virsh) -> None:
     ]
 
 
-def test_portgroups_and_metadata_are_there(virsh) -> None:
+def test_portgroups_and_metadata_exist(virsh) -> None:
     lab = virsh.xml("lab")
     assert lab.find("portgroup").attrib == {"name": "fast", "default": "yes"}
     assert lab.find("portgroup/bandwidth/inbound").attrib == {"average": "1000", "peak": "4000"}
@@ -56,8 +56,8 @@ def test_bridges_are_ours(virsh) -> None:
     assert "10.71.0.1/24" in virsh.host.run(["ip", "-br", "address", "show", "br-xml"])
 
 
-def test_the_host_tells_the_whole_network_as_xml(virsh) -> None:
-    found = etree.fromstring(virsh.host.run(["/usr/local/lib/virtnet/virtnet", "xml", "from-xml"]))
-    assert found.find("forward").get("mode") == "route"
-    assert found.find("ip").attrib == {"family": "ipv4", "address": "10.71.0.1", "prefix": "24"}
-    assert found.find("ip/dhcp/range").attrib == {"start": "10.71.0.100", "end": "10.71.0.199"}
+def test_the_virtnet_command_shows_the_whole_network_as_xml(virsh) -> None:
+    network = etree.fromstring(virsh.host.run(["/usr/local/lib/virtnet/virtnet", "xml", "from-xml"]))
+    assert network.find("forward").get("mode") == "route"
+    assert network.find("ip").attrib == {"family": "ipv4", "address": "10.71.0.1", "prefix": "24"}
+    assert network.find("ip/dhcp/range").attrib == {"start": "10.71.0.100", "end": "10.71.0.199"}

@@ -1,4 +1,4 @@
-"""libvirt's own default network comes over and goes back, by the commands that the guide shows."""
+"""libvirt's own default network is adopted and released, by the commands of the guide."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ ENVIRONMENT = {
     "ANSIBLE_INVENTORY": f"{SCENARIO.parent / 'shared/inventory'},{SCENARIO / 'inventory'}",
     "MOLECULE_PROJECT_DIRECTORY": str(ROOT),
 }
-PATIENCE = 60
-LONG = 300
+TIMEOUT = 60
+LONG_TIMEOUT = 300
 
 
 @pytest.fixture
 def started() -> Iterator[None]:
-    """The network that Debian brings runs, where the dnsmasq of the system does not hold its port."""
+    """The default network of Debian's package runs unless the system's dnsmasq holds its port."""
     for host in LAB.hosts():
         host.run(["systemctl", "disable", "--now", "dnsmasq.service"])
         virsh = ["virsh", "-c", "network:///system"]
-        assert eventually(lambda host=host, virsh=virsh: host.attempt([*virsh, "net-start", "default"]).ok, PATIENCE)
+        assert eventually(lambda host=host, virsh=virsh: host.attempt([*virsh, "net-start", "default"]).ok, TIMEOUT)
     yield
 
 
-def does(command: str) -> None:
-    done = attempt(["sh", "-c", command], LONG, env=ENVIRONMENT)
-    print(f"$ {command}\n{done.out}")
-    assert done.ok, f"{command}\n{done.out}{done.err}"
+def run_command(command: str) -> None:
+    result = attempt(["sh", "-c", command], LONG_TIMEOUT, env=ENVIRONMENT)
+    print(f"$ {command}\n{result.out}")
+    assert result.ok, f"{command}\n{result.out}{result.err}"
 
 
-def ours(host: Host) -> bool:
+def is_adopted(host: Host) -> bool:
     return host.attempt(["test", "-e", "/etc/virtnet/networks/default.json"]).ok
 
 
 @pytest.mark.usefixtures("started")
 def test_the_default_network_moves_as_shown() -> None:
     check, everything, named, back = documented.commands("libvirt.rst")
-    for command, held in ((check, False), (everything, True), (back, False), (named, True), (back, False)):
-        does(command)
-        assert [ours(host) for host in LAB.hosts()] == [held] * len(LAB.hosts())
+    for command, adopted in ((check, False), (everything, True), (back, False), (named, True), (back, False)):
+        run_command(command)
+        assert [is_adopted(host) for host in LAB.hosts()] == [adopted] * len(LAB.hosts())
         assert all(host.attempt(["ip", "link", "show", "virbr0"]).ok for host in LAB.hosts())

@@ -1,4 +1,4 @@
-"""After a boot libvirt has started what we have started."""
+"""After a boot libvirt lists the networks that we started as active."""
 
 from __future__ import annotations
 

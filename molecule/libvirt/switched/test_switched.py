@@ -1,4 +1,4 @@
-"""The host's own command tells libvirt, and does not wait for ever where libvirt does not answer."""
+"""The command `virtnet` informs libvirt, and does not wait for ever if libvirt does not answer."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def test_stop_and_start_reach_libvirt(virsh, name: str) -> None:
     assert virsh.networks()[name] == "active yes yes"
 
 
-def test_the_bridge_of_the_host_is_left_alone(virsh) -> None:
+def test_the_bridge_of_the_host_is_not_changed(virsh) -> None:
     virsh.host.run([VIRTNET, "stop", "site"])
     assert ",UP" in virsh.host.run(["ip", "-br", "link", "show", "br0"])
     virsh.host.run([VIRTNET, "start", "site"])
 
 
 def without_an_answer(host: Host) -> tuple[Result, Result]:
-    """What stop and start say while libvirtd hangs."""
+    """The output of stop and start while libvirtd hangs."""
     pid = host.run(["systemctl", "show", "--value", "--property=MainPID", "libvirtd.service"]).strip()
     host.run(["kill", "-STOP", pid])
     try:
@@ -40,7 +40,7 @@ def without_an_answer(host: Host) -> tuple[Result, Result]:
     return stopped, host.attempt([VIRTNET, "start", "lab"], timeout=120)
 
 
-def test_a_libvirtd_that_hangs_is_named_and_not_waited_for() -> None:
+def test_a_hanging_libvirtd_is_reported_after_a_timeout() -> None:
     with ThreadPoolExecutor() as pool:
         answers = list(pool.map(without_an_answer, Lab("molecule-libvirt").hosts()))
     for stopped, started in answers:

@@ -1,7 +1,7 @@
-"""The layout of others that the guide shows is made as shown: a veth pair leads from the bridge to the host's address.
+"""The layout with a foreign bridge is set up as in the guide: a veth pair leads from the bridge to the host's address.
 
-Packets are not followed: here Open vSwitch moves them itself, and nobody keeps the host's own stack from the ports of a
-bridge that is not ours.
+Packets are not tested: here Open vSwitch forwards them in userspace, and nothing keeps the host's own stack from the
+ports of a bridge that is not ours.
 """
 
 from __future__ import annotations
@@ -28,5 +28,5 @@ def test_the_guide_puts_the_address_behind_a_veth_pair(office: Host) -> None:
     for command in documented.commands("openvswitch.rst"):
         office.run(["sh", "-c", command])
     assert office.run(["ovs-vsctl", "port-to-br", "gw1"]).strip() == "vn-office"
-    assert " UP " in (told := office.run(["ip", "-br", "address", "show", "gw0"]))
-    assert "192.168.40.1/24" in told
+    assert " UP " in (output := office.run(["ip", "-br", "address", "show", "gw0"]))
+    assert "192.168.40.1/24" in output

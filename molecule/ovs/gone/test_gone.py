@@ -1,4 +1,4 @@
-"""After teardown Open vSwitch runs, and has nothing of ours."""
+"""After the teardown Open vSwitch runs without anything of ours."""
 
 from __future__ import annotations
 

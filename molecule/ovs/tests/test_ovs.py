@@ -1,4 +1,4 @@
-"""Guests on bridges of Open vSwitch: what they get, what they are kept from, and what they live through."""
+"""Guests on bridges of Open vSwitch: services, isolation, and faults."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from lab.host import Host
 from lab.internet import ADDRESS, WEB_NAME
 from lab.run import eventually
 
-PATIENCE = 60
+TIMEOUT = 60
 PORT = 8080
 Pair = tuple[Guest, Guest]
 
 
 @pytest.fixture(scope="module")
-def closed(lab_host: Host) -> Iterator[Pair]:
-    """Two guests on the isolated network, which are to be kept from each other too."""
+def isolated_guests(lab_host: Host) -> Iterator[Pair]:
+    """Two guests on the network that isolates its guests."""
     pair = (Guest(lab_host, "closed-a"), Guest(lab_host, "closed-b"))
     try:
         for guest in pair:
             guest.plug("vn-closed")
         for guest in pair:
-            guest.lease(PATIENCE)
+            guest.lease(TIMEOUT)
         yield pair
     finally:
         for guest in pair:
@@ -36,7 +36,7 @@ def test_no_unit_has_failed(host: Machine) -> None:
     assert host.check_output("systemctl --failed --plain --no-legend") == ""
 
 
-def test_bridges_are_as_asked_for(host: Machine) -> None:
+def test_bridges_have_the_desired_settings(host: Machine) -> None:
     row = host.check_output("ovs-vsctl --columns=rstp_enable,other_config,fail_mode list bridge vn-lab")
     assert "rstp_enable" in row and "true" in row
     assert 'rstp-forward-delay="4"' in row
@@ -67,7 +67,7 @@ def test_guest_is_not_reached_from_outside(lab_host: Host, guests: Pair) -> None
         assert lab_host.internet.reaches(a.address(), PORT, lab_host.address) == []
 
 
-def test_a_port_forward_leads_to_its_guest(lab_host: Host, guests: Pair) -> None:
+def test_a_port_forward_reaches_its_guest(lab_host: Host, guests: Pair) -> None:
     a = guests[0]
     a.run(["ip", "address", "add", "10.90.0.5/24", "dev", "eth0"])
     try:
@@ -78,29 +78,29 @@ def test_a_port_forward_leads_to_its_guest(lab_host: Host, guests: Pair) -> None
         a.run(["ip", "address", "delete", "10.90.0.5/24", "dev", "eth0"])
 
 
-def test_isolated_guests_reach_the_host_alone(closed: Pair) -> None:
-    a, b = closed
+def test_isolated_guests_reach_the_host_alone(isolated_guests: Pair) -> None:
+    a, b = isolated_guests
     assert a.pings("10.91.0.1")
     assert not a.pings(ADDRESS)
     assert not a.pings(b.address())
 
 
-def test_a_restart_of_open_vswitch_costs_guests_a_moment_only(lab_host: Host, guests: Pair) -> None:
+def test_guests_recover_from_a_restart_of_open_vswitch(lab_host: Host, guests: Pair) -> None:
     a, b = guests
     lab_host.run(["systemctl", "restart", "openvswitch-switch.service"])
-    assert eventually(lambda: a.pings("10.90.0.1") and a.pings(b.address()), PATIENCE)
-    assert eventually(lambda: a.fetch(f"http://{WEB_NAME}/") == lab_host.address, PATIENCE)
+    assert eventually(lambda: a.pings("10.90.0.1") and a.pings(b.address()), TIMEOUT)
+    assert eventually(lambda: a.fetch(f"http://{WEB_NAME}/") == lab_host.address, TIMEOUT)
 
 
-def test_bridges_come_back_with_their_guests(lab_host: Host, guests: Pair, closed: Pair) -> None:
+def test_bridges_come_back_with_their_guests(lab_host: Host, guests: Pair, isolated_guests: Pair) -> None:
     a, b = guests
     ports = lab_host.run(["ovs-vsctl", "list-ports", "vn-lab"])
 
-    def whole() -> bool:
+    def ports_are_back() -> bool:
         return lab_host.attempt(["ovs-vsctl", "list-ports", "vn-lab"]).out == ports
 
-    for loss in (["ovs-vsctl", "del-br", "vn-lab"], ["ip", "link", "delete", "vn-lab"]):
-        lab_host.run(loss)
-        assert eventually(lambda: whole() and a.pings(b.address()), PATIENCE), loss
-        assert eventually(lambda: a.fetch(f"http://{WEB_NAME}/") == lab_host.address, PATIENCE), loss
-    assert not closed[0].pings(closed[1].address())
+    for fault in (["ovs-vsctl", "del-br", "vn-lab"], ["ip", "link", "delete", "vn-lab"]):
+        lab_host.run(fault)
+        assert eventually(lambda: ports_are_back() and a.pings(b.address()), TIMEOUT), fault
+        assert eventually(lambda: a.fetch(f"http://{WEB_NAME}/") == lab_host.address, TIMEOUT), fault
+    assert not isolated_guests[0].pings(isolated_guests[1].address())

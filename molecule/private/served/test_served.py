@@ -1,4 +1,4 @@
-"""Guests are served by private instances; the host and everybody else is as without them."""
+"""Private instances serve guests; the host and other machines are not affected."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from lab.internet import ADDRESS, WEB_NAME
 from lab.run import eventually
 
 Pair = tuple[Guest, Guest]
-# Whoever keeps them on this host.
-ENTRIES_GONE = """
+# Works with both managers of resolver entries.
+REMOVE_ENTRIES = """
 if systemctl --quiet is-active systemd-resolved; then resolvectl revert vn-lab
 else resolvconf -f -d $(ls /run/resolvconf/interfaces | grep virtnet); fi
 """
@@ -24,7 +24,7 @@ def is_as_defined(lab_host: Host) -> bool:
 
 
 def state_and_journal(lab_host: Host) -> str:
-    """What is not as defined, and what the guard and the instances have logged about it."""
+    """Deviations from the definition, and the journal of the guard and the instances."""
     journal = ["journalctl", "--unit=virtnet", "--unit=virtnet-dnsmasq@*", "--lines=60", "--output=short-precise"]
     return "\n".join([lab_host.attempt(["virtnet", "check"]).out, lab_host.run(journal)])
 
@@ -102,25 +102,25 @@ def test_leases_are_listed(lab_host: Host, guests: Pair) -> None:
     "fault",
     [
         "systemctl stop virtnet-dnsmasq@_shared.service",
-        # Not by its number, which is 0 when there is none: kill(2) would then take the whole test run.
+        # Not by a number that may be 0: kill(2) would then signal the whole test run.
         "systemctl kill --signal=KILL virtnet-dnsmasq@_shared.service",
         "rm -r /etc/virtnet/dnsmasq.d",
         "rm /etc/virtnet/dnsmasq.d/lab.conf",
         "rm /etc/virtnet/dnsmasq/_shared.conf",
     ],
 )
-def test_an_instance_that_is_gone_is_put_right(lab_host: Host, guests: Pair, fault: str) -> None:
+def test_a_missing_instance_is_repaired(lab_host: Host, guests: Pair, fault: str) -> None:
     lab_host.run(["sh", "-c", fault])
     assert eventually(lambda: is_as_defined(lab_host), 60), state_and_journal(lab_host)
     assert eventually(lambda: guests[0].resolves("guest-b.lab.test") == [guests[1].address()], 60)
 
 
-def test_entries_of_the_hosts_resolver_that_are_gone_are_put_right(lab_host: Host, guests: Pair) -> None:
+def test_missing_entries_of_the_host_resolver_are_repaired(lab_host: Host, guests: Pair) -> None:
     address = guests[0].address()
     assert eventually(lambda: lab_host.resolves("guest-a.lab.test") == [address], 60)
-    said = ["journalctl", "--unit=virtnet", "--output=cat"]
-    before = lab_host.run(said).count("Repaired")
-    lab_host.run(["sh", "-c", ENTRIES_GONE])
-    assert eventually(lambda: lab_host.run(said).count("Repaired") > before, 60), lab_host.run(said)
+    journal = ["journalctl", "--unit=virtnet", "--output=cat"]
+    before = lab_host.run(journal).count("Repaired")
+    lab_host.run(["sh", "-c", REMOVE_ENTRIES])
+    assert eventually(lambda: lab_host.run(journal).count("Repaired") > before, 60), lab_host.run(journal)
     assert eventually(lambda: is_as_defined(lab_host), 60), state_and_journal(lab_host)
     assert eventually(lambda: lab_host.resolves("guest-a.lab.test") == [address], 60)

@@ -1,4 +1,4 @@
-"""Nothing of ours is left with anybody. (The host is not as before: others wrote files of their own as they ran.)"""
+"""No entries of ours remain anywhere. (Other programs wrote files of their own, so the host differs.)"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from lab.host import Host
 
 def test_no_file_of_the_host_names_the_engine(lab_host: Host) -> None:
     for folder in ("/etc", "/run/NetworkManager", "/run/resolvconf", "/run/systemd/resolve"):
-        found = lab_host.attempt(["grep", "-rlI", "virtnet", folder]).out.split()
-        assert [one for one in found if not one.startswith("/etc/network")] == []
+        files = lab_host.attempt(["grep", "-rlI", "virtnet", folder]).out.split()
+        assert [file for file in files if not file.startswith("/etc/network")] == []
     assert "10.80.0.1" not in lab_host.run(["cat", "/etc/resolv.conf"])
     assert lab_host.resolves("www.internet.test")

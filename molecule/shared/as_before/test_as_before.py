@@ -13,5 +13,5 @@ BEFORE = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 
 def test_host_is_as_before(lab_host: Host) -> None:
     before = snapshot.load(BEFORE / f"{lab_host.name}.before.json")
-    left = snapshot.differences(before, snapshot.take(lab_host))
-    assert not left, "\n" + "\n".join(left)
+    differences = snapshot.differences(before, snapshot.take(lab_host))
+    assert not differences, "\n" + "\n".join(differences)

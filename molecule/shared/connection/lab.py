@@ -1,4 +1,4 @@
-"""Ansible's way into a host of a lab: nsenter, which takes 8 ms where `podman exec` takes 150."""
+"""Ansible's connection to a host of a lab: nsenter, which takes 8 ms while `podman exec` takes 150."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ options:
     required: true
     vars:
       - name: lab_name
-  patience:
+  command_timeout:
     description: Seconds that one command may take. Not called timeout, because Ansible fills that in itself.
     type: int
     default: 600
     vars:
-      - name: lab_patience
+      - name: lab_command_timeout
 """
 
 
@@ -74,20 +74,20 @@ class Connection(ConnectionBase):
         return out
 
     def _inside(self, command: list[str]) -> list[str]:
-        """The command, as it has to be called on the machine."""
+        """The command line, for use on the machine."""
         inside: list[str] = Lab(self.get_option("lab")).host(self.get_option("host")).command(command)
         return inside
 
     def _enter(self, command: list[str], content: bytes | None) -> tuple[int, bytes, bytes]:
         try:
-            done = subprocess.run(
+            result = subprocess.run(
                 self._inside(command),
                 input=content or b"",
                 capture_output=True,
-                timeout=self.get_option("patience"),
+                timeout=self.get_option("command_timeout"),
                 check=False,
                 env=ENVIRONMENT,
             )
-        except (Failed, KeyError, subprocess.TimeoutExpired) as wrong:
-            raise AnsibleConnectionFailure(str(wrong)) from wrong
-        return done.returncode, done.stdout, done.stderr
+        except (Failed, KeyError, subprocess.TimeoutExpired) as error:
+            raise AnsibleConnectionFailure(str(error)) from error
+        return result.returncode, result.stdout, result.stderr

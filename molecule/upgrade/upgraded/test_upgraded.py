@@ -14,8 +14,8 @@ def test_the_host_has_the_files_of_this_engine_and_none_of_the_older_one(upgrade
 
 
 def test_python_has_compiled_this_engine_and_remembers_no_older_file(upgraded) -> None:
-    found = upgraded.host.run(["find", "/usr/local/lib/virtnet/engine", "-name", "*.pyc"]).split()
-    compiled = {path.replace("__pycache__/", "").rsplit(".", 2)[0] for path in found}
+    paths = upgraded.host.run(["find", "/usr/local/lib/virtnet/engine", "-name", "*.pyc"]).split()
+    compiled = {path.replace("__pycache__/", "").rsplit(".", 2)[0] for path in paths}
     assert compiled == {f"/usr/local/lib/virtnet/engine/{file[:-3]}" for file in upgraded.files(".py")}
 
 

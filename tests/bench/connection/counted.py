@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ansible's way into light hosts and into hosts of a lab, which writes down the CPU that the hosts' side takes.
+"""Ansible's connection to light hosts and hosts of a lab, which records the CPU time of the hosts' side.
 
-What runs on a host is a child of Ansible's here, where ssh would have it on another machine: the controller's own part
-is what is left.
+Programs on a host are children of Ansible here, while over ssh they run on another machine: the remaining CPU time
+is that of the controller.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ options:
     required: true
     vars:
       - name: lab_name
-  patience:
+  command_timeout:
     description: Seconds that one command may take.
     type: int
     default: 600
     vars:
-      - name: lab_patience
+      - name: lab_command_timeout
 """
 
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the programs that run on a host share: the same networks for everybody, a clock, memory.
+"""Shared by the programs that run on a host: the same networks for all tools, a clock, memory.
 
 Network i is net<i> on the bridge vn-net<i> with 10.x.y.1/24, NAT, and DHCP for .2 to .254.
 """
@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-PATIENCE = 600.0
+TIMEOUT = 600.0
 LAST = 254
-# The end of the range after the change that everybody is asked for.
+# The end of the range after the change that every tool has to make.
 CHANGED_LAST = 199
-# Who counts as what, by a word of the command line; all else is the host's own.
+# Programs by a word of their command line; everything else belongs to the host.
 PROGRAMS = {
     "/dnsmasq ": "dnsmasq",
     "/libvirtd": "libvirtd",
@@ -30,7 +30,7 @@ PROGRAMS = {
 
 
 class Stopped(RuntimeError):
-    """A tool that gets no further, and why."""
+    """A tool that cannot continue, and the reason."""
 
 
 def subnet(i: int) -> str:
@@ -42,17 +42,17 @@ def bridge(i: int) -> str:
     return f"vn-net{i}"
 
 
-def call(*command: str, check: bool = True, timeout: float = PATIENCE) -> str:
-    """Runs a program; raises Stopped with what it said."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
-    if check and done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise Stopped(f"{' '.join(command)}: {' '.join(said)[:300]}")
-    return done.stdout
+def call(*command: str, check: bool = True, timeout: float = TIMEOUT) -> str:
+    """Runs a program; raises Stopped with its output."""
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
+    if check and result.returncode:
+        lines = (result.stderr.strip() or result.stdout.strip()).splitlines()
+        raise Stopped(f"{' '.join(command)}: {' '.join(lines)[:300]}")
+    return result.stdout
 
 
 def service(verb: str, *units: str) -> None:
-    """systemctl; rounds that follow one another must not use up a unit's start limit."""
+    """Runs systemctl; rounds in sequence must not exceed a unit's start limit."""
     call("systemctl", "reset-failed", *units, check=False)
     call("systemctl", verb, *units)
 
@@ -63,43 +63,45 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def until(condition: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
-    deadline = time.monotonic() + patience
+def wait_until(condition: Callable[[], bool], what: str, timeout: float = TIMEOUT) -> None:
+    deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
-            raise Stopped(f"not within {patience:g} s: {what}")
+            raise Stopped(f"not within {timeout:g} s: {what}")
         time.sleep(0.02)
 
 
 def bridges() -> int:
     """How many bridges of networks are up and have an address."""
     shown = json.loads(call("ip", "-j", "-4", "address", "show", "type", "bridge") or "[]")
-    return sum(one.get("ifname", "").startswith("vn-net") and "UP" in one["flags"] for one in shown)
+    return sum(link.get("ifname", "").startswith("vn-net") and "UP" in link["flags"] for link in shown)
 
 
 def commands() -> dict[int, str]:
     """The command line of every process."""
-    found = {}
+    command_lines = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            found[int(folder.name)] = (folder / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+            command_lines[int(folder.name)] = (
+                (folder / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+            )
         except OSError:
             continue
-    return found
+    return command_lines
 
 
 def serving() -> int:
-    """How many processes of dnsmasq serve one network each (those of others than ours)."""
+    """How many dnsmasq processes serve one network each (those of other tools)."""
     return sum("/dnsmasq " in command for command in commands().values())
 
 
 def kill_dnsmasq() -> None:
     call("pkill", "-9", "dnsmasq", check=False)
-    until(lambda: serving() == 0, "dnsmasq ends after SIGKILL", 20)
+    wait_until(lambda: serving() == 0, "dnsmasq ends after SIGKILL", 20)
 
 
 def kernel_gone(count: int) -> None:
-    """Bridges and rules are gone, as after a boot."""
+    """Removes bridges and rules, as after a boot."""
     lines = "".join(f"link delete {bridge(i)}\n" for i in range(count))
     subprocess.run(["ip", "-force", "-batch", "-"], input=lines, text=True, check=False, capture_output=True)
     call("nft", "flush", "ruleset")
@@ -108,8 +110,8 @@ def kernel_gone(count: int) -> None:
 
 
 def memory() -> dict[str, dict[str, float]]:
-    """Processes and PSS in MiB of each program (proc(5), smaps_rollup: a page of n processes counts 1/n for each)."""
-    found: dict[str, dict[str, float]] = {}
+    """Number and PSS in MiB of each program's processes (proc(5), smaps_rollup: a page of n processes counts 1/n)."""
+    programs: dict[str, dict[str, float]] = {}
     for pid, command in commands().items():
         name = next((name for word, name in PROGRAMS.items() if word in command), None)
         if name is None:
@@ -118,16 +120,16 @@ def memory() -> dict[str, dict[str, float]]:
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
         except OSError:
             continue
-        row = found.setdefault(name, {"processes": 0, "MiB": 0.0})
+        row = programs.setdefault(name, {"processes": 0, "MiB": 0.0})
         row["processes"] += 1
         row["MiB"] += next((int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:")), 0.0)
-    return found
+    return programs
 
 
 def rules() -> int:
     """Lines of all rulesets that are rules or elements."""
     listed = json.loads(call("nft", "-j", "list", "ruleset"))["nftables"]
-    return sum("rule" in one for one in listed)
+    return sum("rule" in item for item in listed)
 
 
 def inotify() -> str:
@@ -136,14 +138,14 @@ def inotify() -> str:
 
 
 def main(actions: Mapping[str, Callable[..., object]], words: Sequence[str] = ()) -> None:
-    """Does one action; prints {"result": ...}, or {"stopped": why}."""
+    """Runs one action; prints {"result": ...}, or {"stopped": reason}."""
     verb, *arguments = words or sys.argv[1:]
     try:
         print(json.dumps({"result": actions[verb](*arguments)}))
-    except Stopped as why:
-        print(json.dumps({"stopped": str(why)}))
-    except subprocess.TimeoutExpired as late:
-        print(json.dumps({"stopped": f"no end within {late.timeout:g} s: {' '.join(map(str, late.cmd))}"}))
+    except Stopped as error:
+        print(json.dumps({"stopped": str(error)}))
+    except subprocess.TimeoutExpired as error:
+        print(json.dumps({"stopped": f"no end within {error.timeout:g} s: {' '.join(map(str, error.cmd))}"}))
 
 
 COMMON = {"memory": memory, "rules": rules, "bridges": bridges}

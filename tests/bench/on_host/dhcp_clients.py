@@ -19,9 +19,9 @@ DISCOVER, OFFER, REQUEST, ACK, NAK = 1, 2, 3, 5, 6
 COOKIE = b"\x63\x82\x53\x63"
 BROADCAST = 0x8000
 OUTSTANDING = 16
-# A server that looks by ping whether an address is in use keeps a client waiting for three seconds.
+# A server that pings an address before it offers it delays a client by three seconds.
 RESEND = 5.0
-PATIENCE = 120.0
+TIMEOUT = 120.0
 
 
 @dataclass
@@ -42,18 +42,18 @@ class Client:
 
 
 def options(data: bytes) -> dict[int, bytes]:
-    found, at = {}, 240
-    while at < len(data) and data[at] != 255:
-        if data[at] == 0:
-            at += 1
+    options, offset = {}, 240
+    while offset < len(data) and data[offset] != 255:
+        if data[offset] == 0:
+            offset += 1
             continue
-        found[data[at]] = data[at + 2 : at + 2 + data[at + 1]]
-        at += 2 + data[at + 1]
-    return found
+        options[data[offset]] = data[offset + 2 : offset + 2 + data[offset + 1]]
+        offset += 2 + data[offset + 1]
+    return options
 
 
 def received(sock: socket.socket) -> bytes:
-    """An answer of the server's; where none comes, one to nobody."""
+    """A reply of the server; zeros, which are for no client, if there is none."""
     try:
         data = sock.recv(2048)
     except TimeoutError:
@@ -62,7 +62,7 @@ def received(sock: socket.socket) -> bytes:
 
 
 def served(sock: socket.socket, clients: list[Client]) -> list[float]:
-    """Brings all clients to their leases; when each had it, in seconds from the first packet."""
+    """Runs all clients until they have leases; the time of each, in seconds from the first packet."""
     began = time.perf_counter()
     waiting, done = clients[:], list[float]()
     under_way: dict[int, Client] = {}
@@ -77,21 +77,21 @@ def served(sock: socket.socket, clients: list[Client]) -> list[float]:
             under_way[0x70000000 + client.number] = client
             send(client)
         now = time.perf_counter()
-        if now - began > PATIENCE:
-            raise SystemExit(f"{len(done)} of {len(clients)} clients have a lease after {PATIENCE:g} s")
+        if now - began > TIMEOUT:
+            raise SystemExit(f"{len(done)} of {len(clients)} clients have a lease after {TIMEOUT:g} s")
         for client in [client for client in under_way.values() if now - client.sent > RESEND]:
             send(client)
         data = received(sock)
         xid = struct.unpack_from("!I", data, 4)[0]
         if xid not in under_way:
             continue
-        told = options(data)
-        client, kind = under_way[xid], told[53][0]
+        answer = options(data)
+        client, kind = under_way[xid], answer[53][0]
         if kind == OFFER and client.step == DISCOVER:
-            client.address, client.server, client.step = data[16:20], told[54], REQUEST
+            client.address, client.server, client.step = data[16:20], answer[54], REQUEST
             send(client)
         elif kind == NAK:
-            # Another client was quicker to take what was offered to both.
+            # Another client was quicker to request the address that both were offered.
             client.address, client.step = bytes(4), DISCOVER
             send(client)
         elif kind == ACK:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""libvirt, on a host: by virsh, a process a call, or by its Python binding in one process.
+"""libvirt, on a host: by virsh, a process for each call, or by its Python binding in one process.
 
 python3 libvirt_networks.py ACTION ... CLIENT        prints {"result": seconds} as JSON
 """
@@ -30,13 +30,13 @@ from common import (
     seconds,
     service,
     subnet,
-    until,
+    wait_until,
 )
 
 URI = "network:///system"
 CONFIG = Path("/etc/libvirt/network.conf")
-# libvirt has the checksums of DHCP answers filled in by tc's action csum, which not every kernel has; without it, this
-# stands in for tc, so that libvirt starts networks at all.
+# libvirt fills in checksums of DHCP replies with tc's action csum, which some kernels lack; this program then replaces
+# tc, so that libvirt starts networks at all.
 STAND_IN = Path("/usr/local/sbin/tc")
 STAND_IN_TEXT = """\
 #!/bin/sh
@@ -53,7 +53,7 @@ def xml(i: int, last: int = LAST, uuid: str = "") -> str:
 
 
 class Virsh:
-    """A process a call, as scripts do it."""
+    """A process for each call, as in scripts."""
 
     def define(self, text: str) -> None:
         with tempfile.NamedTemporaryFile("w") as file:
@@ -98,33 +98,33 @@ class Binding:
         self._connection = libvirt.open(URI)
 
     def define(self, text: str) -> None:
-        self._asked(lambda: self._connection.networkDefineXML(text))
+        self._query(lambda: self._connection.networkDefineXML(text))
 
     def autostart(self, name: str) -> None:
-        self._asked(lambda: self._network(name).setAutostart(1))
+        self._query(lambda: self._network(name).setAutostart(1))
 
     def start(self, name: str) -> None:
-        self._asked(lambda: self._network(name).create())
+        self._query(lambda: self._network(name).create())
 
     def destroy(self, name: str) -> None:
-        self._asked(lambda: self._network(name).destroy())
+        self._query(lambda: self._network(name).destroy())
 
     def undefine(self, name: str) -> None:
-        self._asked(lambda: self._network(name).undefine())
+        self._query(lambda: self._network(name).undefine())
 
     def dump(self, name: str) -> str:
-        return str(self._asked(lambda: self._network(name).XMLDesc(self._inactive)))
+        return str(self._query(lambda: self._network(name).XMLDesc(self._inactive)))
 
     def active(self) -> set[str]:
-        return {one.name() for one in self._asked(self._connection.listAllNetworks) if one.isActive()}
+        return {network.name() for network in self._query(self._connection.listAllNetworks) if network.isActive()}
 
     def defined(self) -> set[str]:
-        return {one.name() for one in self._asked(self._connection.listAllNetworks)}
+        return {network.name() for network in self._query(self._connection.listAllNetworks)}
 
     def _network(self, name: str) -> Any:
         return self._connection.networkLookupByName(name)
 
-    def _asked(self, question: Callable[[], Any]) -> Any:
+    def _query(self, question: Callable[[], Any]) -> Any:
         try:
             return question()
         except self._error as problem:
@@ -144,7 +144,7 @@ def first(count: int, client: Any) -> None:
 
 
 def no_op(count: int, client: Any) -> None:
-    """Whether all is as wanted, as a script that is careful would ask."""
+    """Whether all is as expected, as a careful script would check."""
     active = client.active()
     for i in range(count):
         if f"net{i}" not in active or f"{subnet(i)}.{LAST}" not in client.dump(f"net{i}"):
@@ -152,9 +152,9 @@ def no_op(count: int, client: Any) -> None:
 
 
 def change_one(client: Any) -> None:
-    """A range can be changed in the definition alone; the network has to be stopped and started, its guests cut off."""
-    found = re.search("<uuid>(.*)</uuid>", client.dump("net0"))
-    client.define(xml(0, CHANGED_LAST, found[1] if found else ""))
+    """A range can only be changed in the stored definition; then a restart disconnects the network's guests."""
+    match = re.search("<uuid>(.*)</uuid>", client.dump("net0"))
+    client.define(xml(0, CHANGED_LAST, match[1] if match else ""))
     client.destroy("net0")
     client.start("net0")
 
@@ -166,11 +166,11 @@ def remove(names: list[str], client: Any) -> None:
 
 
 def restart(count: str, _client: str) -> float:
-    """Until the daemon, which takes up every network again, answers."""
+    """Wait for the daemon, which reloads every network."""
 
     def work() -> None:
         service("restart", "libvirtd")
-        until(lambda: len(Virsh().active()) == int(count), "all networks active")
+        wait_until(lambda: len(Virsh().active()) == int(count), "all networks active")
 
     return seconds(work)
 
@@ -183,13 +183,13 @@ def restore(count: str, _client: str) -> float:
 
     def work() -> None:
         service("start", "libvirtd")
-        until(lambda: len(Virsh().active()) == int(count), "all networks active")
+        wait_until(lambda: len(Virsh().active()) == int(count), "all networks active")
 
     return seconds(work)
 
 
 def clear(count: str, _client: str) -> None:
-    """Whatever state the networks are in."""
+    """Remove the networks in any state."""
     for name in Virsh().defined():
         call("virsh", "-c", URI, "net-destroy", name, check=False)
         call("virsh", "-c", URI, "net-undefine", name, check=False)
@@ -198,7 +198,7 @@ def clear(count: str, _client: str) -> None:
 
 
 def on(backend: str) -> None:
-    """The daemon with this backend for the firewall, and no networks; libvirt's default network goes."""
+    """Start the daemon with this firewall backend and without networks, also without libvirt's default network."""
     call("systemctl", "disable", "--now", "dnsmasq", check=False)
     call("resolvconf", "-f", "-d", "lo.dnsmasq", check=False)
     STAND_IN.unlink(missing_ok=True)
@@ -217,24 +217,24 @@ def has_csum() -> bool:
     try:
         call("tc", "qdisc", "add", "dev", "csum-probe", "root", "handle", "1:", "htb")
         words = "protocol ip parent 1: u32 match ip dport 68 ffff action csum ip and udp".split()
-        done = subprocess.run(["tc", "filter", "add", "dev", "csum-probe", *words], capture_output=True, check=False)
-        return done.returncode == 0
+        result = subprocess.run(["tc", "filter", "add", "dev", "csum-probe", *words], capture_output=True, check=False)
+        return result.returncode == 0
     finally:
         call("ip", "link", "delete", "csum-probe")
 
 
 def timed(work: Callable[[int, Any], None]) -> Callable[[str, str], float]:
-    """With the time that the client takes to start."""
+    """Includes the time that the client takes to start."""
 
     def action(count: str, client: str) -> float:
         try:
             return seconds(lambda: work(int(count), CLIENTS[client]()))
-        except Stopped as why:
-            if "dnsmasq" in str(why) and "inotify" in str(why):
+        except Stopped as error:
+            if "dnsmasq" in str(error) and "inotify" in str(error):
                 raise Stopped(
                     f"after {bridges()} networks, since each dnsmasq takes an instance of inotify, of which "
                     f"fs.inotify.max_user_instances allows {inotify()} to a user, over all containers"
-                ) from why
+                ) from error
             raise
 
     return action

@@ -26,7 +26,7 @@ from common import (
     service,
     serving,
     subnet,
-    until,
+    wait_until,
 )
 
 NETWORKD = Path("/etc/systemd/network")
@@ -34,7 +34,7 @@ NM_CONFIG = Path("/etc/NetworkManager/conf.d/bench.conf")
 
 
 class NetworkManager:
-    """A call of nmcli each, as scripts do it."""
+    """A call of nmcli for each action, as in scripts."""
 
     unit = "NetworkManager"
 
@@ -72,22 +72,22 @@ class NetworkManager:
         self.ready(count)
 
     def ready(self, count: int) -> None:
-        """Addresses, and a dnsmasq for each network."""
+        """Wait for addresses, and for a dnsmasq of each network."""
         try:
-            until(lambda: bridges() == count and serving() == count, f"{count} networks up", 60 + count)
-        except Stopped as why:
-            said = call("journalctl", "-u", self.unit, "-n", "400", "-o", "cat")
-            if "inotify" in said:
+            wait_until(lambda: bridges() == count and serving() == count, f"{count} networks up", 60 + count)
+        except Stopped as error:
+            journal = call("journalctl", "-u", self.unit, "-n", "400", "-o", "cat")
+            if "inotify" in journal:
                 raise Stopped(
                     f"after {serving()} networks, since each dnsmasq takes an instance of inotify, of which "
                     f"fs.inotify.max_user_instances allows {inotify()} to a user, over all containers"
-                ) from why
-            raise Stopped(f"{bridges()} bridges with an address and {serving()} dnsmasq of {count}") from why
+                ) from error
+            raise Stopped(f"{bridges()} bridges with an address and {serving()} dnsmasq of {count}") from error
 
     def remove(self, names: range) -> None:
         for i in names:
             call("nmcli", "connection", "delete", f"net{i}")
-        until(lambda: not any(Path("/sys/class/net", bridge(i)).exists() for i in names), "bridges gone")
+        wait_until(lambda: not any(Path("/sys/class/net", bridge(i)).exists() for i in names), "bridges gone")
 
     def clear(self) -> None:
         for name in call("nmcli", "-t", "-f", "NAME", "connection", "show").split():
@@ -96,7 +96,7 @@ class NetworkManager:
 
 
 class Networkd:
-    """Files for all, then one reload."""
+    """Write files for all networks, then reload once."""
 
     unit = "systemd-networkd"
 
@@ -115,7 +115,7 @@ class Networkd:
         self.ready(count)
 
     def no_op(self, count: int) -> None:
-        """The files are as they should be, and networkd is asked to look."""
+        """Write the same files, and reload."""
         for i in range(count):
             self._write(i)
         call("networkctl", "reload")
@@ -127,8 +127,8 @@ class Networkd:
         self.ready(count)
 
     def ready(self, count: int) -> None:
-        """Addresses. Its DHCP server starts once a guest is plugged in, since a bridge without one has no carrier."""
-        until(lambda: bridges() == count, f"{count} bridges with an address", 60 + count)
+        """Wait for addresses. The DHCP server starts only with a guest, because a bridge without one has no carrier."""
+        wait_until(lambda: bridges() == count, f"{count} bridges with an address", 60 + count)
 
     def remove(self, names: range) -> None:
         for i in names:
@@ -137,7 +137,7 @@ class Networkd:
         call("networkctl", "reload")
         if names:
             call("networkctl", "delete", *(bridge(i) for i in names))
-        until(lambda: not any(Path("/sys/class/net", bridge(i)).exists() for i in names), "bridges gone")
+        wait_until(lambda: not any(Path("/sys/class/net", bridge(i)).exists() for i in names), "bridges gone")
 
     def clear(self) -> None:
         for file in NETWORKD.glob("net*"):

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ours, on a host: the engine that is installed there, all parts in one process.
+"""Ours, on a host: the installed engine, all parts in one process.
 
 python3 ours.py ACTION COUNT        prints {"result": seconds} as JSON; "parts" prints {part: seconds} and the changes
 """
@@ -41,61 +41,61 @@ def networks(count: int, changed: bool = False) -> list[dict[str, Any]]:
 
 
 def run(items: list[dict[str, Any]]) -> dict[str, Any]:
-    """All parts brought after the list: seconds of each part, and how many changes there were."""
+    """Runs all parts for a list of networks: seconds of each part, and the number of changes."""
     paths = Paths()
     times = {"imports": time.perf_counter() - STARTED}
 
-    def timed(name: str, at: float) -> None:
-        times[name] = times.get(name, 0.0) + time.perf_counter() - at
+    def timed(name: str, start: float) -> None:
+        times[name] = times.get(name, 0.0) + time.perf_counter() - start
 
-    at = time.perf_counter()
-    wanted = [read_network(one, host_identity()) for one in Options({"networks": items}).each("networks")]
-    plan = converge(Networks(wanted, True, paths), paths, check=False)
-    timed("definitions", at)
+    start = time.perf_counter()
+    networks = [read_network(options, host_identity()) for options in Options({"networks": items}).each("networks")]
+    plan = converge(Networks(networks, True, paths), paths, check=False)
+    timed("definitions", start)
     changes = len(plan.changes)
-    for part in reconcilers_for(plan.return_values, paths).values():  # type: ignore[arg-type]
-        at = time.perf_counter()
-        changes += len(converge(part, paths, check=False).changes)
-        timed(type(part).__name__, at)
+    for reconciler in reconcilers_for(plan.return_values, paths).values():  # type: ignore[arg-type]
+        start = time.perf_counter()
+        changes += len(converge(reconciler, paths, check=False).changes)
+        timed(type(reconciler).__name__, start)
     clear_pending_run(paths)
     times["total"] = time.perf_counter() - STARTED
     return {"times": times, "changes": changes}
 
 
 def part_times(count: str) -> dict[str, Any]:
-    """With subnets that the engine chooses."""
+    """With subnets that the engine allocates."""
     return run([{"name": f"net{i}", "dns": {"domain": f"net{i}.test"}} for i in range(int(count))])
 
 
 def total(items: list[dict[str, Any]], changes: bool) -> float:
-    done = run(items)
-    if bool(done["changes"]) != changes:
-        raise Stopped(f"{done['changes']} changes")
-    return float(done["times"]["total"])
+    result = run(items)
+    if bool(result["changes"]) != changes:
+        raise Stopped(f"{result['changes']} changes")
+    return float(result["times"]["total"])
 
 
 def restart(count: str) -> float:
-    took = seconds(lambda: service("restart", "virtnet", "dnsmasq"))
-    _whole(count)
-    return took
+    elapsed = seconds(lambda: service("restart", "virtnet", "dnsmasq"))
+    _check_bridges(count)
+    return elapsed
 
 
 def restore(count: str) -> float:
-    """Service and dnsmasq start with nothing left in the kernel."""
+    """Start the service and dnsmasq while nothing is left in the kernel."""
     call("systemctl", "stop", "virtnet", "dnsmasq")
     kernel_gone(int(count))
-    took = seconds(lambda: service("start", "virtnet", "dnsmasq"))
-    _whole(count)
-    return took
+    elapsed = seconds(lambda: service("start", "virtnet", "dnsmasq"))
+    _check_bridges(count)
+    return elapsed
 
 
 def clear(_count: str) -> None:
-    """Whatever state a step that was cut short has left."""
+    """Clean up after an interrupted step, in any state."""
     service("start", "virtnet", "dnsmasq")
     run([])
 
 
-def _whole(count: str) -> None:
+def _check_bridges(count: str) -> None:
     if bridges() != int(count):
         raise Stopped(f"{bridges()} of {count} bridges")
 

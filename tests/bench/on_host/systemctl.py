@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Stands in for systemctl on a light host, which has no systemd: services are processes that it starts and ends.
+"""A stand-in for systemctl on a light host, which has no systemd: services are processes that it starts and stops.
 
-It knows as much of units as the services of a host with networks need: ExecStart and its like, forking, oneshot and
-notify, RuntimeDirectory=. Users, capabilities and the sandbox of a unit are left out.
+It supports the settings of units that the services of a host with networks use: ExecStart= and similar, forking,
+oneshot and notify, RuntimeDirectory=. It ignores users, capabilities and the sandbox of a unit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 FOLDERS = [Path("/etc/systemd/system"), Path("/usr/lib/systemd/system")]
 STATE = Path("/run/stand-in")
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 
 class Unit:
@@ -55,7 +55,7 @@ class Unit:
 
     @property
     def pid(self) -> int:
-        """Of the main process; 0 where none runs."""
+        """The pid of the main process; 0 if there is none."""
         try:
             pid = int(self.record.read_text())
             stat = Path(f"/proc/{pid}/stat").read_text()
@@ -94,12 +94,12 @@ class Unit:
     def _run_all(self, word: str) -> None:
         for line in self.values.get(word, []):
             command = shlex.split(line.lstrip("-+!@:"))
-            subprocess.run(command, check=not line.startswith("-"), timeout=PATIENCE, stdout=subprocess.DEVNULL,
+            subprocess.run(command, check=not line.startswith("-"), timeout=TIMEOUT, stdout=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)  # fmt: skip
 
     def _forked(self) -> str:
         file = Path(self.get("PIDFile"))
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not file.exists() or not file.read_text().strip():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"no {file}")
@@ -107,23 +107,23 @@ class Unit:
         return file.read_text().strip()
 
     def _spawn(self, notifies: bool) -> int:
-        """Starts a process that stays, and waits for its READY=1 (sd_notify(3)) if it says so."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        """Starts a daemon, and waits for its READY=1 (sd_notify(3)) if its type is notify."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifications:
             name = f"@stand-in-{os.getpid()}"
-            heard.bind(name.replace("@", "\0"))
-            heard.settimeout(PATIENCE)
+            notifications.bind(name.replace("@", "\0"))
+            notifications.settimeout(TIMEOUT)
             child = subprocess.Popen(
                 shlex.split(self.get("ExecStart")), start_new_session=True, stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "NOTIFY_SOCKET": name},
             )  # fmt: skip
-            while notifies and b"READY=1" not in heard.recv(4096):
+            while notifies and b"READY=1" not in notifications.recv(4096):
                 pass
             return child.pid
 
     def stop(self) -> None:
         if self.active == "active":
             self._run_all("ExecStop")
-            pid, deadline = self.pid, time.monotonic() + PATIENCE
+            pid, deadline = self.pid, time.monotonic() + TIMEOUT
             if pid:
                 os.kill(pid, signal.SIGTERM)
             while self.pid:
@@ -156,16 +156,16 @@ class Unit:
 
 
 def show(units: list[Unit], options: list[str]) -> None:
-    wanted = [name for option in options for name in option.partition("=")[2].split(",") if "property" in option]
+    properties = [name for option in options for name in option.partition("=")[2].split(",") if "property" in option]
     blocks = []
     for unit in units:
         shown = unit.shown()
-        blocks.append("\n".join(f"{key}={shown[key]}" for key in wanted or shown if key in shown))
+        blocks.append("\n".join(f"{key}={shown[key]}" for key in properties or shown if key in shown))
     print("\n\n".join(blocks))
 
 
 def main() -> None:
-    # Links to systemctl by the names of older programs.
+    # Links to systemctl with the names of older programs.
     if not sys.argv[1:]:
         print("N 5")
         sys.exit(0 if Path(sys.argv[0]).name == "runlevel" else 1)
@@ -188,7 +188,7 @@ def main() -> None:
 
 
 def number_of(options: list[str]) -> int:
-    """The signal that is asked for."""
+    """The signal in the arguments."""
     name = next((option.partition("=")[2] for option in options if option.startswith("--signal=")), "TERM")
     return signal.Signals["SIG" + re.sub("^SIG", "", name)]
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Makes the root of a light host and starts its first process:
+# Creates the root of a light host and starts its first process:
 # sh boot_light_host.sh LOWER_ROOT STATE_FOLDER HOST_NAME NAME_SERVER PROGRAM_OF_THE_FIRST_PROCESS
 set -e
 mount -t tmpfs -o size=64m none "$2"

@@ -34,9 +34,9 @@ def network(number: int) -> dict[str, Any]:
 
 def run(networks: Sequence[Mapping[str, Any]], paths: Paths) -> tuple[float, int]:
     """The milliseconds and the number of changes of a run."""
-    wanted = [RulesSpec.from_options(options) for options in Options({"networks": networks}).each("networks")]
+    specs = [RulesSpec.from_options(options) for options in Options({"networks": networks}).each("networks")]
     began = time.perf_counter()
-    plan = converge(RulesReconciler(wanted, False, paths), paths, check=False)
+    plan = converge(RulesReconciler(specs, False, paths), paths, check=False)
     return (time.perf_counter() - began) * 1000, len(plan.changes)
 
 

@@ -19,6 +19,6 @@ from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.reconc
 
 root = sys.argv[1]
 paths = Paths(root)
-wanted = [read_network(options, root) for options in Options({"networks": json.load(sys.stdin)}).each("networks")]
-plan = converge(Networks(wanted, False, paths), paths, check="check" in sys.argv)
+specs = [read_network(options, root) for options in Options({"networks": json.load(sys.stdin)}).each("networks")]
+plan = converge(Networks(specs, False, paths), paths, check="check" in sys.argv)
 print(json.dumps({"changes": list(map(str, plan.changes)), "networks": plan.result, **plan.return_values}))

@@ -40,8 +40,8 @@ def bridge(task: Task, paths: Paths) -> dict[str, Any]:
     if task.get("confirm"):
         with lock(paths.runtime):
             uplink.confirm(paths)
-    wanted = [BridgeSpec.from_options(options) for options in options_of(task, "bridges")]
-    reconciler = BridgeReconciler(wanted, task["purge"], paths, task.get("may_move", False))
+    specs = [BridgeSpec.from_options(options) for options in options_of(task, "bridges")]
+    reconciler = BridgeReconciler(specs, task["purge"], paths, task.get("may_move", False))
     plan = converge(reconciler, paths, check=task["check"])
     return module.as_return_values(plan, "bridges")
 
@@ -50,8 +50,8 @@ def nft(task: Task, paths: Paths) -> dict[str, Any]:
     from ansible_collections.virtnet.linux.plugins.module_utils.firewall.reconciler import RulesReconciler
     from ansible_collections.virtnet.linux.plugins.module_utils.nft.spec import RulesSpec
 
-    wanted = [RulesSpec.from_options(options) for options in options_of(task, "networks")]
-    plan = converge(RulesReconciler(wanted, task["purge"], paths), paths, check=task["check"])
+    specs = [RulesSpec.from_options(options) for options in options_of(task, "networks")]
+    plan = converge(RulesReconciler(specs, task["purge"], paths), paths, check=task["check"])
     return module.as_return_values(plan, "networks")
 
 
@@ -59,8 +59,8 @@ def resolver(task: Task, paths: Paths) -> dict[str, Any]:
     from ansible_collections.virtnet.linux.plugins.module_utils.resolver.reconciler import ResolverEntries
     from ansible_collections.virtnet.linux.plugins.module_utils.resolver.spec import EntrySpec
 
-    wanted = [EntrySpec.from_options(options) for options in options_of(task, "entries")]
-    plan = converge(ResolverEntries(wanted, task["purge"], paths), paths, check=task["check"])
+    specs = [EntrySpec.from_options(options) for options in options_of(task, "entries")]
+    plan = converge(ResolverEntries(specs, task["purge"], paths), paths, check=task["check"])
     return module.as_return_values(plan, "entries")
 
 

@@ -28,6 +28,6 @@ for number in range(100):
         {"name": "b", "bridge": "br-b", "subnets": ["192.168.31.0/24"], "mode": mode},
     ]
     run(["nft", "insert rule inet virtnet vn_forward accept"])
-    wanted = [RulesSpec.from_options(options) for options in Options({"networks": networks}).each("networks")]
-    plan = converge(RulesReconciler(wanted, False, paths), paths, check=False)
+    specs = [RulesSpec.from_options(options) for options in Options({"networks": networks}).each("networks")]
+    plan = converge(RulesReconciler(specs, False, paths), paths, check=False)
     assert any("repaired" in str(change) for change in plan.changes)

@@ -13,12 +13,12 @@ import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-PATIENCE = 3.0
+TIMEOUT = 3.0
 
 
 def is_open(port: int) -> bool:
     with socket.socket() as sock:
-        sock.settimeout(PATIENCE)
+        sock.settimeout(TIMEOUT)
         return sock.connect_ex((sys.argv[1], port)) == 0
 
 

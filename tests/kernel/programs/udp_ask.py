@@ -8,12 +8,12 @@ from __future__ import annotations
 import socket
 import sys
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 
 address, port = sys.argv[1], int(sys.argv[2])
 family = socket.AF_INET6 if ":" in address else socket.AF_INET
 with socket.socket(family, socket.SOCK_DGRAM) as sock:
-    sock.settimeout(PATIENCE)
+    sock.settimeout(TIMEOUT)
     if sys.argv[3:]:
         sock.bind(("", int(sys.argv[3])))
     sock.connect((address, port))

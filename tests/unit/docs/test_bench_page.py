@@ -9,7 +9,7 @@ from typing import Any
 
 from bench import page, page_aims, page_control, page_fleet, page_readme
 from bench.cells import short, spread, times
-from bench.control import Purse
+from bench.control import TimeBudget
 
 ABOUT = {"date": "2030-01-02 03:04 UTC", "minutes": 1.5, "load": 0.25}
 
@@ -127,12 +127,12 @@ def test_the_readme_has_figures_of_as_many_networks_as_both_got_to() -> None:
 
 
 def test_what_more_networks_take_is_reckoned_from_fewer() -> None:
-    purse = Purse(100.0)
-    assert purse.expects(10) == 0.0
-    purse.spend(1, 5.0, 1.0)
-    purse.spend(10, 20.0, 4.0)
-    assert purse.left == 75.0
-    assert purse.expects(10) == 20.0
-    assert purse.expects(100) == 4.0 + 90 * 3.0 / 9
-    purse.spend(100, 60.0, None)
-    assert purse.expects(100) == 60.0
+    budget = TimeBudget(100.0)
+    assert budget.expected_seconds(10) == 0.0
+    budget.spend(1, 5.0, 1.0)
+    budget.spend(10, 20.0, 4.0)
+    assert budget.remaining == 75.0
+    assert budget.expected_seconds(10) == 20.0
+    assert budget.expected_seconds(100) == 4.0 + 90 * 3.0 / 9
+    budget.spend(100, 60.0, None)
+    assert budget.expected_seconds(100) == 60.0

@@ -15,8 +15,7 @@ import os
 import signal
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_servi
     parse_version,
     relevant_lines,
 )
+from kernel.polling import eventually
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _CLONE_NEWNET = 0x40000000
@@ -51,8 +51,8 @@ LOCAL = ("--local-service",)
 BRIDGE_ADDRESS = "192.168.100.1"
 LAN_ADDRESS = "10.1.0.1"
 UPLINK_ADDRESS = "10.99.0.1"
-# A network on the bridge, as a part has it.
-SERVED: dict[str, Any] = {
+# Options of a network on the bridge, as the reconciler gets them.
+LAB_FRAGMENT: dict[str, Any] = {
     "name": "lab",
     "interface": "virt0",
     "address": "192.168.100.1/24",
@@ -62,23 +62,14 @@ SERVED: dict[str, Any] = {
 
 
 def run(command: Sequence[str], check: bool = True, timeout: float = 30) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
-    if check and done.returncode:
-        raise AssertionError(f"{' '.join(command)}: {done.stderr or done.stdout}")
-    return done
-
-
-def eventually(condition: Callable[[], object], patience: float = 30.0) -> bool:
-    deadline = time.monotonic() + patience
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
+    result = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    if check and result.returncode:
+        raise AssertionError(f"{' '.join(command)}: {result.stderr or result.stdout}")
+    return result
 
 
 @dataclass(frozen=True)
-class Space:
+class NamedNamespace:
     """A network namespace."""
 
     name: str
@@ -100,13 +91,13 @@ class Space:
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
-        """This thread, and what it starts, in the namespace."""
-        with Path("/proc/thread-self/ns/net").open("rb") as home, Path(self.path).open("rb") as there:
-            _enter(there.fileno())
+        """The block runs in the namespace, and so do the programs that it starts."""
+        with Path("/proc/thread-self/ns/net").open("rb") as own_netns, Path(self.path).open("rb") as target_netns:
+            _enter(target_netns.fileno())
             try:
                 yield
             finally:
-                _enter(home.fileno())
+                _enter(own_netns.fileno())
 
 
 def _enter(descriptor: int) -> None:
@@ -115,26 +106,26 @@ def _enter(descriptor: int) -> None:
 
 
 @dataclass
-class Bed:
+class DnsmasqTestbed:
     """The namespaces; ``bridges`` are made as tests need them."""
 
-    host: Space
-    guest: Space
-    lan: Space
-    uplink: Space
+    host: NamedNamespace
+    guest: NamedNamespace
+    lan: NamedNamespace
+    uplink: NamedNamespace
 
     def bridge(self, name: str = "virt0", address: str = f"{BRIDGE_ADDRESS}/24") -> None:
         self.host.run("ip", "link", "add", name, "type", "bridge")
         self.host.run("ip", "address", "add", address, "dev", name)
         self.host.run("ip", "link", "set", name, "up")
 
-    def no_bridges(self) -> None:
+    def delete_bridges(self) -> None:
         self.unplug()
         for line in self.host.run("ip", "-o", "link", "show", "type", "bridge").stdout.splitlines():
             self.host.run("ip", "link", "delete", line.split(": ")[1].partition("@")[0])
 
     def plug(self, bridge: str = "virt0", mac: str = "52:54:00:00:00:01") -> None:
-        """The guest's wire, plugged into a bridge."""
+        """Connect the guest to a bridge."""
         self.host.run("ip", "link", "add", "tap0", "type", "veth", "peer", "name", "eth0", "address", mac,
                       "netns", self.guest.path)  # fmt: skip
         self.host.run("ip", "link", "set", "tap0", "master", bridge, "up")
@@ -145,36 +136,36 @@ class Bed:
 
 
 @contextlib.contextmanager
-def made_bed() -> Iterator[Bed]:
-    label = f"vnd-{uuid4().hex[:6]}"
-    names = [f"{label}-{kind}" for kind in ("host", "guest", "lan", "up")]
+def new_testbed() -> Iterator[DnsmasqTestbed]:
+    prefix = f"vnd-{uuid4().hex[:6]}"
+    names = [f"{prefix}-{kind}" for kind in ("host", "guest", "lan", "up")]
     try:
         for name in names:
             run(["ip", "netns", "add", name])
             run(["ip", "-n", name, "link", "set", "lo", "up"])
-        bed = Bed(*map(Space, names))
-        _wire(bed.host, "eth0", f"{LAN_ADDRESS}/24", bed.lan, "10.1.0.5/24")
-        _wire(bed.host, "up0", f"{UPLINK_ADDRESS}/24", bed.uplink, "10.99.0.2/24")
-        bed.uplink.run("ip", "address", "add", "172.31.5.5/32", "dev", "lo")
-        bed.host.run("ip", "route", "add", "172.31.5.5", "via", "10.99.0.2")
-        yield bed
+        testbed = DnsmasqTestbed(*map(NamedNamespace, names))
+        _connect(testbed.host, "eth0", f"{LAN_ADDRESS}/24", testbed.lan, "10.1.0.5/24")
+        _connect(testbed.host, "up0", f"{UPLINK_ADDRESS}/24", testbed.uplink, "10.99.0.2/24")
+        testbed.uplink.run("ip", "address", "add", "172.31.5.5/32", "dev", "lo")
+        testbed.host.run("ip", "route", "add", "172.31.5.5", "via", "10.99.0.2")
+        yield testbed
     finally:
         for name in names:
             run(["ip", "netns", "delete", name], check=False)
 
 
-def _wire(host: Space, name: str, address: str, other: Space, other_address: str) -> None:
+def _connect(host: NamedNamespace, name: str, address: str, other: NamedNamespace, other_address: str) -> None:
     host.run("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", other.path)
-    for space, link, cidr in ((host, name, address), (other, "eth0", other_address)):
-        space.run("ip", "address", "add", cidr, "dev", link)
-        space.run("ip", "link", "set", link, "up")
+    for namespace, link, cidr in ((host, name, address), (other, "eth0", other_address)):
+        namespace.run("ip", "address", "add", cidr, "dev", link)
+        namespace.run("ip", "link", "set", link, "up")
 
 
 @dataclass
 class Daemon:
-    """A dnsmasq in the host's namespace, started as Debian's unit does; for the engine it is the service."""
+    """A dnsmasq in the host's namespace, started as Debian's unit does; to the engine it is the service."""
 
-    space: Space
+    namespace: NamedNamespace
     folder: Path
     config: str = ""
     arguments: Sequence[str] = LOCAL
@@ -191,9 +182,9 @@ class Daemon:
 
     def __post_init__(self) -> None:
         self.paths = Paths(str(self.folder))
-        self.private = PrivateDaemons(self.space, self.folder)
+        self.private = PrivateDaemons(self.namespace, self.folder)
         (self.folder / "etc/dnsmasq.d").mkdir(parents=True)
-        # Nothing is forwarded and no file is watched, for inotify instances are few; no pings before offers, for speed.
+        # No file is watched, because inotify instances are few; no pings before offers, to save time.
         self.write(self.config)
 
     def write(self, config: str) -> None:
@@ -213,7 +204,7 @@ class Daemon:
 
     @property
     def pid(self) -> int:
-        """The process, while it lives; never one that got its number later."""
+        """The running process; never another process that got its number later."""
         with contextlib.suppress(FileNotFoundError, ValueError):
             pid = int((self.folder / "pid").read_text())
             if f"{self.folder}/pid".encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
@@ -234,10 +225,10 @@ class Daemon:
     def restart(self) -> None:
         self.restarts += 1
         self.stop()
-        done = self.space.run(*self.command, *self.hidden_arguments, check=False)
-        if done.returncode:
+        result = self.namespace.run(*self.command, *self.hidden_arguments, check=False)
+        if result.returncode:
             log = self.folder / "log"
-            raise DnsmasqFailed(relevant_lines(done.stderr + (log.read_text() if log.exists() else "")))
+            raise DnsmasqFailed(relevant_lines(result.stderr + (log.read_text() if log.exists() else "")))
 
     def restart_later(self) -> None:
         self.queued += 1
@@ -253,26 +244,26 @@ class Daemon:
             assert eventually(lambda: has_ended(pid)), "dnsmasq does not end"
 
     def converge(self, *fragments: dict[str, Any], purge: bool = False, check: bool = False) -> Plan[Any]:
-        """Run the part on fragments given as a user would."""
-        specs = [FragmentSpec.from_options(Options(one, f"fragments[{i}]")) for i, one in enumerate(fragments)]
-        with self.space.entered():
-            part = Fragments(specs, purge, self.paths, service=self, instances=self.private)
-            return converge(part, self.paths, check=check)
+        """Run the reconciler on fragments given as a user would."""
+        specs = [FragmentSpec.from_options(Options(options, f"fragments[{i}]")) for i, options in enumerate(fragments)]
+        with self.namespace.entered():
+            reconciler = Fragments(specs, purge, self.paths, service=self, instances=self.private)
+            return converge(reconciler, self.paths, check=check)
 
 
 @contextlib.contextmanager
 def open_folder() -> Iterator[Path]:
-    """A folder that dnsmasq's own user gets into."""
+    """A folder that dnsmasq's own user can enter."""
     with tempfile.TemporaryDirectory(prefix="vnd-") as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
 
 
 def serving(
-    bed: Bed, folder: Path, config: str = "", arguments: Sequence[str] = LOCAL
+    testbed: DnsmasqTestbed, folder: Path, config: str = "", arguments: Sequence[str] = LOCAL
 ) -> contextlib.AbstractContextManager[Daemon]:
-    """The system's dnsmasq with a configuration of the administrator's."""
-    return running(Daemon(bed.host, folder, config, arguments))
+    """The system's dnsmasq with the configuration of an administrator."""
+    return running(Daemon(testbed.host, folder, config, arguments))
 
 
 @contextlib.contextmanager
@@ -286,56 +277,60 @@ def running(daemon: Daemon) -> Iterator[Daemon]:
         daemon.stop()
 
 
-def asks(space: Space, server: str, name: str = NAME, source: str = "", kind: str = "A") -> subprocess.Popen[str]:
-    """A DNS query under way; see ``answered``."""
+def start_query(
+    namespace: NamedNamespace, server: str, name: str = NAME, source: str = "", kind: str = "A"
+) -> subprocess.Popen[str]:
+    """Start a DNS query; ``query_answer`` returns its result."""
     bind = ["-b", source] if source else []
-    return space.start("dig", *bind, "+time=1", "+tries=3", "+short", f"@{server}", name, kind)
+    return namespace.start("dig", *bind, "+time=1", "+tries=3", "+short", f"@{server}", name, kind)
 
 
-def answered(query: subprocess.Popen[str]) -> str:
-    """The answer, or how there was none."""
+def query_answer(query: subprocess.Popen[str]) -> str:
+    """The answer to a query, or why there is none."""
     out, _ = query.communicate(timeout=20)
     if query.returncode == 0 and ";;" not in out:
         return out.strip() or "empty"
     return REFUSED if "refused" in out else SILENT
 
 
-def ask(space: Space, server: str, name: str = NAME, kind: str = "A") -> str:
-    return answered(asks(space, server, name, kind=kind))
+def resolve(namespace: NamedNamespace, server: str, name: str = NAME, kind: str = "A") -> str:
+    return query_answer(start_query(namespace, server, name, kind=kind))
 
 
-def wants_lease(space: Space, folder: Path, hostname: str = "", configure: bool = False) -> subprocess.Popen[str]:
-    """A DHCP client under way; what it is told goes to a file, and with ``configure`` also to the interface."""
-    script = folder / f"udhcpc-{space.name}"
-    setting = 'ip -4 addr flush dev $interface; ip addr add "$ip/$mask" dev $interface' if configure else "true"
+def start_dhcp_client(
+    namespace: NamedNamespace, folder: Path, hostname: str = "", configure: bool = False
+) -> subprocess.Popen[str]:
+    """Start a DHCP client; the lease is written to a file, and with ``configure`` also set on the interface."""
+    script = folder / f"udhcpc-{namespace.name}"
+    configuration = 'ip -4 addr flush dev $interface; ip addr add "$ip/$mask" dev $interface' if configure else "true"
     script.write_text(
-        f'#!/bin/sh\n[ "$1" = bound ] || [ "$1" = renew ] || exit 0\nenv >{script}.lease.new\n{setting}\n'
+        f'#!/bin/sh\n[ "$1" = bound ] || [ "$1" = renew ] || exit 0\nenv >{script}.lease.new\n{configuration}\n'
         f"mv {script}.lease.new {script}.lease\n"
     )
     script.chmod(0o755)
     lease = Path(f"{script}.lease")
     lease.unlink(missing_ok=True)
-    named = ["-x", f"hostname:{hostname}"] if hostname else []
-    return space.start("udhcpc", "-f", "-n", "-q", "-t", "4", "-T", "1", "-A", "0", "-i", "eth0",
-                       "-O", "42", "-O", "26", "-O", "252", "-O", "search", "-s", str(script), *named)  # fmt: skip
+    arguments = ["-x", f"hostname:{hostname}"] if hostname else []
+    return namespace.start("udhcpc", "-f", "-n", "-q", "-t", "4", "-T", "1", "-A", "0", "-i", "eth0",
+                       "-O", "42", "-O", "26", "-O", "252", "-O", "search", "-s", str(script), *arguments)  # fmt: skip
 
 
-def leased(client: subprocess.Popen[str], space: Space, folder: Path) -> dict[str, str]:
-    """What the DHCP server said; empty when it said nothing."""
+def lease_of_client(client: subprocess.Popen[str], namespace: NamedNamespace, folder: Path) -> dict[str, str]:
+    """The lease that a DHCP client got; empty if there was no reply."""
     client.communicate(timeout=30)
-    lease = folder / f"udhcpc-{space.name}.lease"
+    lease = folder / f"udhcpc-{namespace.name}.lease"
     if not lease.exists():
         return {}
     return dict(line.partition("=")[::2] for line in lease.read_text().splitlines())
 
 
-def get_lease(space: Space, folder: Path, hostname: str = "") -> dict[str, str]:
-    return leased(wants_lease(space, folder, hostname, configure=True), space, folder)
+def get_lease(namespace: NamedNamespace, folder: Path, hostname: str = "") -> dict[str, str]:
+    return lease_of_client(start_dhcp_client(namespace, folder, hostname, configure=True), namespace, folder)
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What everybody gets from the host's dnsmasq: one row of the matrix."""
+class Observation:
+    """The services that everybody gets from the host's dnsmasq: one row of the matrix."""
 
     guest_lease: bool
     guest_dns: str
@@ -347,31 +342,31 @@ class Seen:
 
     @property
     def others(self) -> tuple[object, ...]:
-        """Everybody but the guest."""
+        """The results of all but the guest."""
         return self.lan_dns, self.lan_dhcp, self.host_dns, self.on_link, self.off_link
 
 
-def look(bed: Bed, folder: Path) -> Seen:
-    """All questions at once, since most silences last a second."""
-    guest = wants_lease(bed.guest, folder, "vmone")
-    lan = wants_lease(bed.lan, folder)
-    bed.guest.run("ip", "address", "replace", "192.168.100.250/24", "dev", "eth0")
+def observe(testbed: DnsmasqTestbed, folder: Path) -> Observation:
+    """All queries in parallel, because most timeouts last a second."""
+    guest = start_dhcp_client(testbed.guest, folder, "vmone")
+    lan = start_dhcp_client(testbed.lan, folder)
+    testbed.guest.run("ip", "address", "replace", "192.168.100.250/24", "dev", "eth0")
     queries = [
-        asks(bed.guest, BRIDGE_ADDRESS),
-        asks(bed.lan, LAN_ADDRESS),
-        asks(bed.host, "127.0.0.1"),
-        asks(bed.uplink, UPLINK_ADDRESS),
-        asks(bed.uplink, UPLINK_ADDRESS, source="172.31.5.5"),
+        start_query(testbed.guest, BRIDGE_ADDRESS),
+        start_query(testbed.lan, LAN_ADDRESS),
+        start_query(testbed.host, "127.0.0.1"),
+        start_query(testbed.uplink, UPLINK_ADDRESS),
+        start_query(testbed.uplink, UPLINK_ADDRESS, source="172.31.5.5"),
     ]
-    told = [answered(query).replace(NAMED_ADDRESS, OK) for query in queries]
-    return Seen(
-        guest_lease=leased(guest, bed.guest, folder).get("ip", "").startswith("192.168.100."),
-        guest_dns=told[0],
-        lan_dns=told[1],
-        lan_dhcp=leased(lan, bed.lan, folder).get("ip", "").startswith("10.1.0."),
-        host_dns=told[2],
-        on_link=told[3],
-        off_link=told[4],
+    answers = [query_answer(query).replace(NAMED_ADDRESS, OK) for query in queries]
+    return Observation(
+        guest_lease=lease_of_client(guest, testbed.guest, folder).get("ip", "").startswith("192.168.100."),
+        guest_dns=answers[0],
+        lan_dns=answers[1],
+        lan_dhcp=lease_of_client(lan, testbed.lan, folder).get("ip", "").startswith("10.1.0."),
+        host_dns=answers[2],
+        on_link=answers[3],
+        off_link=answers[4],
     )
 
 
@@ -379,7 +374,7 @@ _CAPABILITIES = "-all,+net_admin,+net_raw,+net_bind_service"
 
 
 def has_ended(pid: int) -> bool:
-    """Sockets and all; its command line goes before them."""
+    """Whether a process has closed its sockets too; its command line disappears before."""
     try:
         return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -388,12 +383,12 @@ def has_ended(pid: int) -> bool:
 
 @dataclass
 class PrivateDaemons:
-    """Private instances in the host's namespace; for the engine they are its services.
+    """Private instances in the host's namespace; to the engine they are its services.
 
-    Started with the user and the capabilities that the unit gives, and with its command.
+    They run with the user, the capabilities and the command of the unit.
     """
 
-    space: Space
+    namespace: NamedNamespace
     folder: Path
     starts: list[str] = field(default_factory=list)
     later: list[str] = field(default_factory=list)
@@ -440,14 +435,14 @@ class PrivateDaemons:
                 path.mkdir(parents=True, exist_ok=True)
                 run(["chown", "-R", "dnsmasq", str(path)])
             conf = Layout(self.paths).instance(name)
-            done = self.space.run(
+            result = self.namespace.run(
                 "setpriv", "--reuid=dnsmasq", "--regid=nogroup", "--clear-groups", f"--inh-caps={_CAPABILITIES}",
                 f"--ambient-caps={_CAPABILITIES}", f"--bounding-set={_CAPABILITIES}", "--no-new-privs", PROGRAM,
                 f"--conf-file={conf}", f"--pid-file={self._pid_file(name)}", "--no-ping",
                 f"--log-facility={self._pid_file(name).parent}/log", check=False,
             )  # fmt: skip
-            if done.returncode:
-                raise DnsmasqFailed(relevant_lines(done.stderr + self.log(name)))
+            if result.returncode:
+                raise DnsmasqFailed(relevant_lines(result.stderr + self.log(name)))
 
     def restart_later(self, names: Sequence[str]) -> None:
         self.later += names

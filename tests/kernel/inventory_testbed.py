@@ -3,9 +3,9 @@
 
 """A controller with an inventory, hosts with networks and leases, and Ansible of several versions.
 
-A host is entered by Ansible's connection `local` with a Python that first enters namespaces of its own: /etc and
-/var/lib show the host's files there, and the network is empty. The module that asks it is the real one. A compromised
-host has a Python that says what it likes.
+Ansible reaches a host by its connection `local`, with a Python that first enters namespaces of its own: /etc and
+/var/lib show the host's files there, and there are no links. The module that reads the host is the real one. A
+compromised host has a fake Python that prints any answer.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from ansible_collections.virtnet.linux.plugins.module_utils.network.model import
 from ansible_collections.virtnet.linux.plugins.module_utils.network.store import text_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PATIENCE = 120
-# 2286: the leases of the tests do not run out.
-LATE = 9999999999
-ENTER = """\
+TIMEOUT = 120
+# 2286: the leases of the tests do not expire.
+LEASE_EXPIRY = 9999999999
+ENTER_HOST = """\
 #!/bin/sh
 exec unshare --mount --net --propagation private sh -ec '
 mount -t overlay overlay -o lowerdir={root}/etc:/etc /etc
@@ -39,19 +39,19 @@ exec {python} "$@"' enter "$@"
 
 
 def versions() -> list[str]:
-    """The versions of ansible-core that are tested: VIRTNET_ANSIBLES, folders .build/ansible-VERSION, else ours."""
+    """The versions of ansible-core to test: VIRTNET_ANSIBLES, folders .build/ansible-VERSION, else the one here."""
     return os.environ.get("VIRTNET_ANSIBLES", "").split() or ["installed"]
 
 
 def python_of(version: str) -> Path:
-    """The Python that has a version of ansible-core."""
+    """The Python of the environment with this version of ansible-core."""
     return Path(sys.executable) if version == "installed" else REPOSITORY / f".build/ansible-{version}/bin/python"
 
 
 def lease(ip: str, name: str = "*", mac: str = "") -> str:
-    """A line of dnsmasq's file."""
+    """A line of dnsmasq's lease file."""
     mac = mac or "52:54:00:00:" + ":".join(f"{int(byte):02x}" for byte in ip.split(".")[2:])
-    return f"{LATE} {mac} {ip} {name} *\n"
+    return f"{LEASE_EXPIRY} {mac} {ip} {name} *\n"
 
 
 @dataclass
@@ -74,10 +74,12 @@ class Controller:
             network = read_network(Options(item), name)
             (definitions / f"{network.name}.json").write_text(text_of(network))
         (private / "lab.leases").write_text(leases)
-        self._python(name, ENTER.format(root=shlex.quote(str(root)), python=shlex.quote(sys.executable)), variables)
+        self._python(
+            name, ENTER_HOST.format(root=shlex.quote(str(root)), python=shlex.quote(sys.executable)), variables
+        )
 
     def compromised_host(self, name: str, answer: Any, **variables: Any) -> None:
-        """A hypervisor that answers what it likes."""
+        """A compromised hypervisor, which gives any answer."""
         self._python(name, f"#!/bin/sh\ncat <<'END'\n{json.dumps(answer)}\nEND\n", variables)
 
     def _python(self, name: str, script: str, variables: dict[str, Any]) -> None:
@@ -99,7 +101,7 @@ class Controller:
         return inventory
 
     def run(self, program: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """One of Ansible's programs."""
+        """Runs one of Ansible's programs."""
         collections = os.environ.get("VIRTNET_COLLECTIONS", str(REPOSITORY / ".build/collections"))
         settings = {
             "ANSIBLE_COLLECTIONS_PATH": collections,
@@ -107,28 +109,30 @@ class Controller:
             "ANSIBLE_NOCOLOR": "1",
             "HOME": str(self.folder),
         }
-        done = subprocess.run(
+        result = subprocess.run(
             self.enter([str(self.python), "-m", "ansible", program, *words]),
             capture_output=True,
             text=True,
             check=False,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             cwd=self.folder,
             env={**os.environ, **settings, **environment},
         )
-        print(f"$ ansible-{program} {shlex.join(words)}\n{done.stdout}{done.stderr}")
-        return done
+        print(f"$ ansible-{program} {shlex.join(words)}\n{result.stdout}{result.stderr}")
+        return result
 
-    def listed(self, *sources: Path, **environment: str) -> dict[str, Any]:
-        """What ansible-inventory shows; what is marked as no template, without the mark."""
-        done = self.run("inventory", *(f"--inventory={one}" for one in sources), "--list", **environment)
-        assert done.returncode == 0, done.stderr
-        found: dict[str, Any] = json.loads(done.stdout, object_hook=lambda one: one.get("__ansible_unsafe", one))
-        found["warnings"] = " ".join(done.stderr.split())
-        return found
+    def list_inventory(self, *sources: Path, **environment: str) -> dict[str, Any]:
+        """The output of ansible-inventory; values marked as unsafe are shown without the mark."""
+        result = self.run("inventory", *(f"--inventory={value}" for value in sources), "--list", **environment)
+        assert result.returncode == 0, result.stderr
+        inventory: dict[str, Any] = json.loads(
+            result.stdout, object_hook=lambda value: value.get("__ansible_unsafe", value)
+        )
+        inventory["warnings"] = " ".join(result.stderr.split())
+        return inventory
 
-    def played(self, inventory: Path, *plays: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-        """Plays, run without facts."""
-        book = self.folder / "book.yml"
-        book.write_text(json.dumps([{"gather_facts": False, **play} for play in plays]))
-        return self.run("playbook", f"--inventory={inventory}", str(book))
+    def run_plays(self, inventory: Path, *plays: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+        """Runs plays without facts."""
+        playbook = self.folder / "book.yml"
+        playbook.write_text(json.dumps([{"gather_facts": False, **play} for play in plays]))
+        return self.run("playbook", f"--inventory={inventory}", str(playbook))

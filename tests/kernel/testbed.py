@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A host, its guests and the outside, each a network namespace, and the engine at work in the host's.
+"""A host, its guests and the outside, each a network namespace; the engine runs in the host's.
 
 outside 203.0.113.1 --- 203.0.113.2 host (bridges) --- guests
 """
@@ -20,11 +20,11 @@ from uuid import uuid4
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROBE = Path(__file__).with_name("probe.py")
 PROGRAMS = Path(__file__).with_name("programs")
-# For what needs the standard library alone: starts sooner, and is not measured, since it runs nothing of the engine.
+# For programs that need the standard library alone: faster to start, and not measured, since no engine code runs.
 PYTHON = (sys.executable, "-S")
 
 # Seconds that a command may take on a busy machine.
-PATIENCE = 60
+TIMEOUT = 60
 
 # Compiling the engine takes longer than most tasks: its byte code is kept, but not in the source tree.
 _WITH_BYTE_CODE = ("env", "-u", "PYTHONDONTWRITEBYTECODE", f"PYTHONPYCACHEPREFIX={REPOSITORY / '.build' / 'pycache'}")
@@ -36,12 +36,12 @@ UPLINK = "203.0.113.2"
 
 
 def script(name: str) -> tuple[str, ...]:
-    """The command that runs one of tests/kernel/programs that needs the standard library alone."""
+    """The command that runs a program of tests/kernel/programs that needs the standard library alone."""
     return (*PYTHON, str(PROGRAMS / f"{name}.py"))
 
 
 def engine_script(name: str) -> tuple[str, ...]:
-    """The command that runs one of tests/kernel/programs that imports the engine; its coverage is measured."""
+    """The command that runs a program of tests/kernel/programs that imports the engine; its coverage is measured."""
     return (*_WITH_BYTE_CODE, sys.executable, str(PROGRAMS / f"{name}.py"))
 
 
@@ -54,22 +54,22 @@ class Task(NamedTuple):
     purge: bool = False
 
 
-def call(*command: str, check: bool = True, stdin: str | None = None, timeout: float = PATIENCE) -> str:
+def call(*command: str, check: bool = True, stdin: str | None = None, timeout: float = TIMEOUT) -> str:
     """Run a command; returns what it printed."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, input=stdin, timeout=timeout)
-    if check and done.returncode:
-        raise AssertionError(f"{command} failed: {done.stderr}{done.stdout}")
-    return done.stdout
+    result = subprocess.run(command, capture_output=True, text=True, check=False, input=stdin, timeout=timeout)
+    if check and result.returncode:
+        raise AssertionError(f"{command} failed: {result.stderr}{result.stdout}")
+    return result.stdout
 
 
-def at_once(*questions: Callable[[], T]) -> list[T]:
-    """The answers to questions that are asked in parallel: those that nobody answers take one timeout together."""
-    with ThreadPoolExecutor(len(questions)) as pool:
-        return [pending.result() for pending in [pool.submit(question) for question in questions]]
+def in_parallel(*functions: Callable[[], T]) -> list[T]:
+    """The results of queries that run in parallel: all that time out share one timeout."""
+    with ThreadPoolExecutor(len(functions)) as pool:
+        return [future.result() for future in [pool.submit(function) for function in functions]]
 
 
-class Space:
-    """One network namespace; all that runs in it ends with it."""
+class Namespace:
+    """One network namespace; all processes in it end with it."""
 
     def __init__(self, name: str) -> None:
         self.name = f"vnt-{uuid4().hex[:6]}-{name}"
@@ -80,7 +80,7 @@ class Space:
     def command(self, *command: str) -> list[str]:
         return ["ip", "netns", "exec", self.name, *command]
 
-    def run(self, *command: str, check: bool = True, stdin: str | None = None, timeout: float = PATIENCE) -> str:
+    def run(self, *command: str, check: bool = True, stdin: str | None = None, timeout: float = TIMEOUT) -> str:
         return call(*self.command(*command), check=check, stdin=stdin, timeout=timeout)
 
     def start(self, *command: str) -> subprocess.Popen[str]:
@@ -92,15 +92,15 @@ class Space:
         return json.loads(self.run(*command) or "[]")
 
     def serve(self, port: int = 8000) -> None:
-        """A TCP and UDP service that answers with the address that it sees; a sink on the next port."""
+        """A TCP and UDP service that replies with the client's address; a sink on the next port."""
         process = self.start(*PYTHON, str(PROBE), "serve", str(port))
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
 
     def ask(self, address: str, port: int = 8000, protocol: str = "tcp", source: str = "") -> str:
-        """What the service at an address saw of us, or '' where it is not reached."""
-        own = [source] if source else []
-        return self.run(*PYTHON, str(PROBE), "ask", protocol, address, str(port), *own).strip()
+        """Our address as the service at an address sees it, or '' if the service is unreachable."""
+        arguments = [source] if source else []
+        return self.run(*PYTHON, str(PROBE), "ask", protocol, address, str(port), *arguments).strip()
 
     def pings(self, address: str) -> bool:
         return "1 received" in self.run("ping", "-c1", "-W3", address, check=False)
@@ -115,51 +115,51 @@ class Space:
         call("ip", "netns", "delete", self.name, check=False)
 
 
-class Bed:
-    """The whole of it."""
+class NamespaceTestbed:
+    """The host, the outside and the guests."""
 
     bridge_type = "linux"
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.host = self.new_host()
-        self.outside = Space("outside")
-        self.spaces = [self.host, self.outside]
-        self._wire(self.outside, "eth0", f"{OUTSIDE}/24", "eth0")
+        self.outside = Namespace("outside")
+        self.namespaces = [self.host, self.outside]
+        self.add_veth(self.outside, "eth0", f"{OUTSIDE}/24", "eth0")
         self.host.run("ip", "address", "add", f"{UPLINK}/24", "dev", "eth0")
         self.host.run("ip", "route", "add", "default", "via", OUTSIDE)
 
-    def new_host(self) -> Space:
-        return Space("host")
+    def new_host(self) -> Namespace:
+        return Namespace("host")
 
     def plug(self, bridge: str, tap: str) -> None:
-        """Make a link of the host a port."""
+        """Attach a link of the host to a bridge."""
         self.host.run("ip", "link", "set", tap, "master", bridge)
 
-    def _wire(self, space: Space, inside: str, address: str, at_host: str) -> None:
-        peer = ("peer", "name", inside, "netns", space.name)
-        self.host.run("ip", "link", "add", at_host, "type", "veth", *peer)
-        self.host.run("ip", "link", "set", at_host, "up")
-        space.run("ip", "link", "set", inside, "up")
-        space.run("ip", "address", "add", address, "dev", inside, *(["nodad"] if ":" in address else []))
+    def add_veth(self, namespace: Namespace, device: str, address: str, host_link: str) -> None:
+        peer = ("peer", "name", device, "netns", namespace.name)
+        self.host.run("ip", "link", "add", host_link, "type", "veth", *peer)
+        self.host.run("ip", "link", "set", host_link, "up")
+        namespace.run("ip", "link", "set", device, "up")
+        namespace.run("ip", "address", "add", address, "dev", device, *(["nodad"] if ":" in address else []))
 
-    def guest(self, bridge: str, address: str, gateway: str = "") -> Space:
-        """A guest with a fixed address, plugged into a bridge."""
-        space = Space(f"g{len(self.spaces)}")
-        self.spaces.append(space)
-        tap = f"tap{len(self.spaces)}"
-        self._wire(space, "eth0", address, tap)
+    def add_guest(self, bridge: str, address: str, gateway: str = "") -> Namespace:
+        """A guest with a fixed address, connected to a bridge."""
+        namespace = Namespace(f"g{len(self.namespaces)}")
+        self.namespaces.append(namespace)
+        tap = f"tap{len(self.namespaces)}"
+        self.add_veth(namespace, "eth0", address, tap)
         self.plug(bridge, tap)
         if gateway:
-            space.run("ip", "route", "add", "default", "via", gateway)
-        return space
+            namespace.run("ip", "route", "add", "default", "via", gateway)
+        return namespace
 
     def task(self, part: str, desired: Sequence[Mapping[str, Any]], *, check: bool = False, purge: bool = False) -> Any:
         """Run a reconciler in the host as its module would."""
         return self.tasks(Task(part, desired, check, purge))[0]
 
     def tasks(self, *tasks: Task) -> list[Any]:
-        """Run several one after the other, in one process: to start it takes longer than most tasks."""
+        """Run several in sequence in one process: its start takes longer than most tasks."""
         runs = [
             {"part": t.part, "wanted": t.desired, "check": t.check, "purge": t.purge, "root": str(self.root)}
             for t in tasks
@@ -168,10 +168,10 @@ class Bed:
         return results
 
     def link(self, name: str) -> Any:
-        """A link of the host as ip tells it, or None."""
+        """A link of the host as ip shows it, or None."""
         for item in self.host.json("ip", "-d", "-j", "address", "show"):
             if item["ifname"] == name:
-                # What the kernel changes by itself: a timer, and the carrier's state a moment after the link is up.
+                # Values that the kernel changes by itself: a timer, and the carrier a moment after the link is up.
                 item.get("linkinfo", {}).get("info_data", {}).pop("gc_timer", None)
                 item.pop("operstate", None)
                 item["flags"] = [flag for flag in item["flags"] if flag != "NO-CARRIER"]
@@ -179,5 +179,5 @@ class Bed:
         return None
 
     def close(self) -> None:
-        for space in self.spaces:
-            space.close()
+        for namespace in self.namespaces:
+            namespace.close()

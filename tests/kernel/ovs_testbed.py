@@ -3,49 +3,36 @@
 
 """A host with Open vSwitch: ovsdb-server and ovs-vswitchd of Debian's packages, started by hand in its namespace.
 
-They are unpacked rather than installed (tests/tools/unpack-packages), and switch in userspace (datapath_type netdev).
+They are unpacked, not installed (tests/tools/unpack-packages), and use the userspace datapath (datapath_type netdev).
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-from .bed import Bed, Space, script
+from .polling import eventually
+from .testbed import Namespace, NamespaceTestbed, script
 from .unpacked import Unpacked, unpacked
-
-_PATIENCE = 60.0
 
 
 def programs() -> Unpacked:
-    """Where they are."""
+    """The folder of the unpacked packages."""
     return unpacked("openvswitch", "openvswitch-common", "openvswitch-switch")
 
 
-def eventually(what: Callable[[], bool], patience: float = _PATIENCE) -> bool:
-    """Whether it comes about in time."""
-    end = time.monotonic() + patience
-    while not what():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-class SwitchSpace(Space):
-    """A namespace in which Open vSwitch is found and runs."""
+class OpenvswitchNamespace(Namespace):
+    """A namespace in which Open vSwitch is installed and runs."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.folder = folder / "openvswitch"
         self.folder.mkdir()
-        found = programs()
-        root = found.root
+        unpacked_programs = programs()
+        root = unpacked_programs.root
         self.environment = {
             "PATH": os.pathsep.join([f"{root}/usr/bin", f"{root}/usr/sbin", os.environ["PATH"]]),
-            "LD_LIBRARY_PATH": found.libraries,
+            "LD_LIBRARY_PATH": unpacked_programs.libraries,
             **dict.fromkeys(("OVS_RUNDIR", "OVS_LOGDIR", "OVS_DBDIR", "OVS_SYSCONFDIR"), str(self.folder)),
             "OVS_PKGDATADIR": f"{root}/usr/share/openvswitch",
         }
@@ -55,7 +42,7 @@ class SwitchSpace(Space):
         return super().command("env", *(f"{name}={value}" for name, value in self.environment.items()), *command)
 
     def start_switch(self) -> None:
-        """As openvswitch-switch.service does."""
+        """Starts the programs as openvswitch-switch.service does."""
         database = self.folder / "conf.db"
         if not database.exists():
             self.run("ovsdb-tool", "create", str(database), f"{self.environment['OVS_PKGDATADIR']}/vswitch.ovsschema")
@@ -72,7 +59,7 @@ class SwitchSpace(Space):
         return self.run("ovs-vsctl", "--timeout=30", *words).strip()
 
     def stop(self, program: str) -> None:
-        """End one of the programs, and wait until it has."""
+        """Stop one of the programs and wait for its end."""
         file = self.folder / f"{program}.pid"
         if file.exists():
             pid = int(file.read_text())
@@ -89,27 +76,27 @@ class SwitchSpace(Space):
         super().close()
 
 
-class SwitchBed(Bed):
-    """The whole of it, with Open vSwitch on the host."""
+class OpenvswitchTestbed(NamespaceTestbed):
+    """The whole testbed, with Open vSwitch on the host."""
 
-    host: SwitchSpace
+    host: OpenvswitchNamespace
     bridge_type = "openvswitch"
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.host.start_switch()
 
-    def new_host(self) -> Space:
-        return SwitchSpace("host", self.root)
+    def new_host(self) -> Namespace:
+        return OpenvswitchNamespace("host", self.root)
 
     def plug(self, bridge: str, tap: str) -> None:
         self.host.vsctl("add-port", bridge, tap)
 
-    def guest(self, bridge: str, address: str, gateway: str = "") -> Space:
-        """As everywhere; its device computes checksums, which the userspace datapath does not."""
-        space = super().guest(bridge, address, gateway)
-        space.run(*script("checksums_in_software"), "eth0")
-        return space
+    def add_guest(self, bridge: str, address: str, gateway: str = "") -> Namespace:
+        """As in NamespaceTestbed; the guest computes checksums itself, because the userspace datapath does not."""
+        namespace = super().add_guest(bridge, address, gateway)
+        namespace.run(*script("checksums_in_software"), "eth0")
+        return namespace
 
     def port(self, name: str) -> dict[str, str]:
         """Some columns of a port's row."""

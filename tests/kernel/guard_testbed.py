@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A host with definitions, and the guard at work on it: the very program that the service runs.
+"""A host with definitions and a running guard: the same program that the service runs.
 
-DHCP and DNS are off, since there is no system's dnsmasq in a namespace; tests/kernel/test_dnsmasq.py and the labs see
-to these.
+DHCP and DNS are off, because a namespace has no system dnsmasq; tests/kernel/test_dnsmasq.py and the labs test
+these.
 """
 
 from __future__ import annotations
@@ -14,33 +14,21 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kernel.bed import PROGRAMS, Bed, engine_script, script
+from kernel.polling import wait_until
+from kernel.testbed import PROGRAMS, NamespaceTestbed, engine_script, script
 
 
-def eventually(condition: Callable[[], Any], patience: float = 60.0) -> float:
-    """How long it took until a condition held; fails when it never does."""
-    start = time.monotonic()
-    while not condition():
-        waited = time.monotonic() - start
-        assert waited < patience, "it never came about"
-        # Asking starts programs, which the guard may be waiting for a processor beside.
-        time.sleep(min(0.01 + waited / 10, 0.2))
-    return time.monotonic() - start
+def network_without_services(name: str, **options: Any) -> dict[str, Any]:
+    """Options of a network without DHCP and DNS."""
+    ipv4 = {"dhcp": {"enabled": False}, **options.pop("ipv4", {})}
+    return {"name": name, "ipv4": ipv4, "dns": {"enabled": False}, **options}
 
 
-def plain(name: str, **more: Any) -> dict[str, Any]:
-    """A network without DHCP and DNS."""
-    ipv4 = {"dhcp": {"enabled": False}, **more.pop("ipv4", {})}
-    return {"name": name, "ipv4": ipv4, "dns": {"enabled": False}, **more}
-
-
-class GuardedBed(Bed):
-    """A bed with a guard."""
+class GuardTestbed(NamespaceTestbed):
+    """A testbed with a guard."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
@@ -50,20 +38,20 @@ class GuardedBed(Bed):
         self.guard: subprocess.Popen[str] | None = None
 
     def define(self, *networks: dict[str, Any], check: bool = False) -> Any:
-        """What the module virt_network does."""
-        more = ["check"] if check else []
-        argv = (*engine_script("define_networks"), str(self.root), *more)
+        """Runs the module virt_network."""
+        arguments = ["check"] if check else []
+        argv = (*engine_script("define_networks"), str(self.root), *arguments)
         return json.loads(self.host.run(*argv, stdin=json.dumps(networks)))
 
-    def play(self, *networks: dict[str, Any]) -> dict[str, Any]:
-        """A run of the playbook, as far as it matters here."""
-        done = self.define(*networks)
+    def run_playbook(self, *networks: dict[str, Any]) -> dict[str, Any]:
+        """A run of the playbook, without the parts that do not matter here."""
+        definitions = self.define(*networks)
         for part, key in (("bridge", "bridges"), ("nft", "rules")):
-            answer = self.task(part, done[key])
-            assert not answer.get("failed"), answer
-        # A play of the role goes on to DHCP, DNS and the resolver, which are off here.
+            result = self.task(part, definitions[key])
+            assert not result.get("failed"), result
+        # The role goes on to DHCP, DNS and the resolver, which are off here.
         (self.root / "run/virtnet/pending.json").unlink(missing_ok=True)
-        return done
+        return definitions
 
     def command(self, *arguments: str, check: bool = True) -> str:
         """The host's command ``virtnet``."""
@@ -77,20 +65,20 @@ class GuardedBed(Bed):
             self.guard = subprocess.Popen(
                 argv, stderr=log, text=True, env={**os.environ, "NOTIFY_SOCKET": address}, start_new_session=True
             )
-        eventually(lambda: "networks run" in self.journal and self.is_idle(), 60)
-        # The run that made the networks is through.
-        eventually(lambda: not (self.root / "run/virtnet/pending.json").exists() and self.is_idle(), 60)
+        wait_until(lambda: "networks run" in self.journal and self.is_idle(), 60)
+        # The run that made the networks is finished.
+        wait_until(lambda: not (self.root / "run/virtnet/pending.json").exists() and self.is_idle(), 60)
 
     def is_idle(self) -> bool:
-        """Whether the guard sleeps, has no child, and is not about to have one: that would be read by poll."""
+        """Whether the guard is idle: it sleeps, has no child, and has no repair scheduled (else it waits in poll)."""
         assert self.guard is not None
         pid = self.guard.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         wchan = Path(f"/proc/{pid}/wchan").read_text()
         return not children and any(word in wchan for word in ("ep_poll", "epoll"))
 
-    def has_heard_all(self) -> bool:
-        """Whether the guard sleeps and none of the kernel's messages waits for it."""
+    def has_read_all_events(self) -> bool:
+        """Whether the guard sleeps and has read all kernel events."""
         assert self.guard is not None
         lines = Path(f"/proc/{self.guard.pid}/net/netlink").read_text().splitlines()
         # sk Eth Pid Groups Rmem ...
@@ -104,7 +92,7 @@ class GuardedBed(Bed):
         return self.guard.wait(60)
 
     def kill_all(self) -> None:
-        """Kill the guard and what it has running, as systemd does with all of a unit."""
+        """Kill the guard and its children, as systemd does with all processes of a unit."""
         assert self.guard is not None
         os.killpg(self.guard.pid, signal.SIGKILL)
         self.guard.wait(60)
@@ -115,7 +103,7 @@ class GuardedBed(Bed):
 
     def close(self) -> None:
         if self.guard is not None and self.guard.poll() is None:
-            # Told to, it waits for what it has running, which would else go on to write below the root.
+            # On SIGTERM the guard waits for its children, which could otherwise still write below the root.
             try:
                 self.stop_guard()
             except subprocess.TimeoutExpired:

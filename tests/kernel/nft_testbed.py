@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
-from kernel.bed import Bed, Space
+from kernel.polling import wait_until
+from kernel.testbed import Namespace, NamespaceTestbed
 
 
 def subnet_of(subnet: str) -> str:
@@ -21,27 +21,24 @@ def address_of(subnet: str, host: int) -> str:
     return f"{subnet}::{host}" if ":" in subnet else f"{subnet}.{host}"
 
 
-def network(name: str, subnet: str, mode: str = "nat", **more: Any) -> dict[str, Any]:
-    """A network on the bridge br-NAME."""
-    return {"name": name, "bridge": f"br-{name}", "mode": mode, "subnets": [subnet_of(subnet)], **more}
+def network(name: str, subnet: str, mode: str = "nat", **options: Any) -> dict[str, Any]:
+    """Options of a network on the bridge br-NAME."""
+    return {"name": name, "bridge": f"br-{name}", "mode": mode, "subnets": [subnet_of(subnet)], **options}
 
 
-def plug(bed: Bed, name: str, subnet: str, host: int = 2) -> Space:
+def plug(testbed: NamespaceTestbed, name: str, subnet: str, host: int = 2) -> Namespace:
     """A guest that runs the service of probe.py; the bridge is created with the first guest."""
     length = subnet_of(subnet).partition("/")[2]
     gateway = address_of(subnet, 1)
-    if bed.link(f"br-{name}") is None:
-        bed.task("bridge", [{"name": f"br-{name}", "addresses": [f"{gateway}/{length}"]}])
-    guest = bed.guest(f"br-{name}", f"{address_of(subnet, host)}/{length}", gateway=gateway)
+    if testbed.link(f"br-{name}") is None:
+        testbed.task("bridge", [{"name": f"br-{name}", "addresses": [f"{gateway}/{length}"]}])
+    guest = testbed.add_guest(f"br-{name}", f"{address_of(subnet, host)}/{length}", gateway=gateway)
     guest.serve()
     if ":" in subnet:
-        wait_for_addresses(bed.host, guest)
+        wait_for_addresses(testbed.host, guest)
     return guest
 
 
-def wait_for_addresses(*spaces: Space) -> None:
+def wait_for_addresses(*namespaces: Namespace) -> None:
     """Wait for duplicate address detection: a tentative address is no source of packets (RFC 4862 section 5.4)."""
-    deadline = time.monotonic() + 60
-    while any(space.run("ip", "-6", "address", "show", "tentative") for space in spaces):
-        assert time.monotonic() < deadline, "an address stays tentative"
-        time.sleep(0.1)
+    wait_until(lambda: not any(namespace.run("ip", "-6", "address", "show", "tentative") for namespace in namespaces))
