@@ -217,7 +217,7 @@ def test_one_guest_has_a_fixed_address_of_each_family(testbed: DnsmasqTestbed, t
         assert resolve(testbed.host, "127.0.0.1", "web.virt.test") == "192.168.100.77"
         # The SLAAC address may have the name too.
         assert "fd00:100::77" in resolve(testbed.host, "127.0.0.1", "web.virt.test", "AAAA").split()
-        leases = parse_leases((tmp_path / "leases").read_text(), [network()])
+        leases = leases_of([network()], parse((tmp_path / "leases").read_text()))
         shown = [lease.as_options(time.time()) for lease in leases]
         assert [(lease["ip"], lease["hostname"]) for lease in shown] == [
             ("192.168.100.77", "web"),
