@@ -159,7 +159,7 @@ def instance_for(spec: FragmentSpec, alone: bool) -> str:
     are unbound, the kernel gives a renewal, which is unicast, to any of them. So only one instance serves several
     networks, those without settings for a whole instance, and none does if another DHCP server of the host is unbound.
     """
-    return spec.name if alone or spec.private_only or not (spec.dns and spec.upstream) else SHARED
+    return spec.name if alone or spec.private_only or spec.raw or not (spec.dns and spec.upstream) else SHARED
 
 
 def uses_full_names_only(text: str) -> bool:

@@ -23,6 +23,7 @@ from .private_files import (
     uses_full_names_only,
 )
 from .probe import DNS_PORT
+from .raw_lines import sets_upstream_file
 from .render import HEADER, RenderContext, hosts_files, render
 from .render_context import full_names_only, membership, render_contexts
 from .spec import PRESENT, FragmentSpec
@@ -158,7 +159,7 @@ def _instance_text(placement: Placement, networks: Sequence[Member], current: St
         placement.instance,
         networks,
         layout,
-        upstream_lines(current.resolv_conf, spec.upstream),
+        () if sets_upstream_file(spec.raw) else upstream_lines(current.resolv_conf, spec.upstream),
         version=current.service.version,
         dns=spec.dns,
         plain_names=spec.names.forward_plain_names is True,

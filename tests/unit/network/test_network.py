@@ -495,7 +495,8 @@ def test_what_would_hold_for_everybody_asks_for_a_private_dnsmasq(dns: dict[str,
 
 def test_raw_lines_ask_for_a_private_dnsmasq() -> None:
     wanted = {"options": ["log-queries"], "instance": "system"}
-    assert "networks[2].dnsmasq.options: " in refused(dnsmasq=wanted)
+    assert "networks[2].dnsmasq.options[0]: 'log-queries' is for a whole dnsmasq" in refused(dnsmasq=wanted)
+    assert read(name="lab", dnsmasq={"options": ["dhcp-ignore=tag:!known"], "instance": "system"})
     network = read(name="lab", ipv4=SUBNET, dnsmasq={"options": ["log-queries"]})
     assert read_network(Options(network.as_options()), HOST) == network
 
