@@ -19,7 +19,7 @@ from ..core import kinds
 from ..core.fields import Kind, option, read, required, write
 from ..core.options import Options
 from .options import DNS_SERVER, DOMAIN_SEARCH6, option_line, option_lines, read_dhcp_options
-from .ranges import DEFAULT_LEASE_TIME, Range, default_ranges, read_ranges
+from .ranges import DEFAULT_LEASE_TIME, Range, default_ranges, only_static_hosts, read_ranges
 from .static_hosts import Host, read_hosts
 
 # option.c: "prefix length must be at least 64".
@@ -56,8 +56,10 @@ class Dhcp6:
         return write(self)
 
 
-def read_dhcp6(options: Options, address: ipaddress.IPv6Interface | None, advertised: bool) -> Dhcp6:
-    """The option ``dhcp`` of a network's IPv6; raises InvalidOption."""
+def read_dhcp6(
+    options: Options, address: ipaddress.IPv6Interface | None, *, advertised: bool, fixed: bool = True
+) -> Dhcp6:
+    """The option ``dhcp`` of a network's IPv6; raises InvalidOption. ``fixed``: no automatic subnet is asked for."""
     dhcp6 = read(
         Dhcp6,
         options,
@@ -71,11 +73,13 @@ def read_dhcp6(options: Options, address: ipaddress.IPv6Interface | None, advert
         options.error("stateless", "is for guests that make their own addresses; leave ranges and hosts out")
     if dhcp6.stateless and not advertised:
         options.error("stateless", "needs router advertisements, of which guests make their addresses; use ra: true")
+    served = dhcp6.gives_addresses and (address is not None or not fixed)
+    static_only = served and only_static_hosts(options, dhcp6.hosts, fixed=fixed, version=6)
     if address is not None:
         if address.network.prefixlen < _SHORTEST_PREFIX:
             options.error("enabled", f"{address.network} is wider than a /{_SHORTEST_PREFIX}, which dnsmasq needs")
-        dhcp6 = dhcp6.on(address)
-        if dhcp6.gives_addresses and not dhcp6.ranges:
+        dhcp6 = dhcp6 if static_only else dhcp6.on(address)
+        if not static_only and dhcp6.gives_addresses and not dhcp6.ranges:
             options.error("enabled", f"{address.network} has no address left for guests; use a larger subnet or false")
     return dhcp6
 
