@@ -134,9 +134,9 @@ options:
     description:
       - C(instance) - V(system) is the system's dnsmasq, V(private) one that runs for networks of ours, and V(auto), the
         default, takes the system's where that is enabled and can serve the network, and else a private one.
-      - C(options) - further lines of dnsmasq's configuration. Lines of DHCP that take tags hold for the network alone in
-        either dnsmasq, others need a private one. Those that run programs, change the user, read or write other files,
-        or have dnsmasq answer elsewhere bring a warning with DHCP and DNS.
+      - C(options) - further lines of dnsmasq's configuration. Lines of DHCP that take tags hold for the network alone,
+        in either dnsmasq; others need a private one. Those that run programs, change the user, read or write other
+        files, or have dnsmasq answer elsewhere bring a warning with DHCP and DNS.
     type: dict
   libvirt:
     description:

@@ -24,6 +24,8 @@ from .static_hosts import Host, read_hosts
 
 # option.c: "prefix length must be at least 64".
 _SHORTEST_PREFIX = 64
+# RFC 4862 section 5.5.3 with RFC 2464 section 4: that of subnets in which guests make their own addresses.
+_SLAAC_PREFIX = 64
 
 
 _ADDRESS: Kind[ipaddress.IPv6Interface] = Kind(lambda options, name: options.ipv6_cidr(name), write=str)
@@ -155,20 +157,25 @@ def _range_lines(service: Service6, interface: str) -> Iterator[tuple[str, str]]
         start = f"dhcp-range=tag:{interface},interface:{interface}"
         return ",".join([start, addresses, *modes, str(service.address.network.prefixlen), lease_time])
 
-    template = f"constructor:{interface}"
+    # option.c: with constructor "prefix length must be exactly 64". Others are never advertised (read_ipv6()).
+    constructed = service.address.network.prefixlen == _SLAAC_PREFIX
+    template = f",constructor:{interface}" if constructed else ""
+    subnet = "::" if constructed else str(service.address.network.network_address)
     names = ["ra-names"] if service.ra and service.names else []
     slaac = ["slaac", *names] if service.ra else []
     for i, one in enumerate(service.ranges):
-        start, end = _host_part(service, one.start), _host_part(service, one.end)
-        yield f"ranges[{i}]", line(f"{start},{end},{template}", slaac, one.lease_time)
+        ends: list[Any] = [one.start, one.end]
+        if constructed:
+            ends = [_host_part(service, address) for address in ends]
+        yield f"ranges[{i}]", line(f"{ends[0]},{ends[1]}{template}", slaac, one.lease_time)
     if service.ranges:
         return
     if service.hosts:
-        yield "hosts", line(f"::,{template}", ["static", *slaac], DEFAULT_LEASE_TIME)
+        yield "hosts", line(f"{subnet}{template}", ["static", *slaac], DEFAULT_LEASE_TIME)
     elif service.stateless:
-        yield "stateless", line(f"::,{template}", ["ra-stateless", *names], DEFAULT_LEASE_TIME)
+        yield "stateless", line(f"::{template}", ["ra-stateless", *names], DEFAULT_LEASE_TIME)
     else:
-        yield "ra", line(f"::,{template}", ["ra-only", *names], DEFAULT_LEASE_TIME)
+        yield "ra", line(f"::{template}", ["ra-only", *names], DEFAULT_LEASE_TIME)
 
 
 def _host_part(service: Service6, address: Any) -> ipaddress.IPv6Address:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ..core.lock import set_lock_status
 from ..core.paths import Paths
@@ -28,6 +29,9 @@ from .state_reader import StateReader
 from .system_config import fragment_file, fragment_network
 from .system_service import UNIT, DnsmasqService, SystemDnsmasq
 from .target import Target, target
+
+if TYPE_CHECKING:
+    from .deploy import Deployment
 
 __all__ = ["FragmentSpec", "Fragments", "State"]
 
@@ -205,12 +209,23 @@ class Fragments:
             f"guests of {networks} get addresses, but no DNS server from it",
         ]
 
+    def preflight(self, plan: FragmentsPlan) -> None:
+        """Have dnsmasq test the new files, and raise VirtnetError for what would keep it from serving them."""
+        if plan.changes:
+            self._deployment(plan).preflight()
+
     def apply(self, plan: FragmentsPlan) -> None:
-        """Test the new files, write them, restart, verify; if that fails, restore the old files and raise why."""
+        """Write the new files, restart, verify; if that fails, restore the old files and raise why.
+
+        The caller has to call preflight() before.
+        """
+        self._deployment(plan).run()
+
+    def _deployment(self, plan: FragmentsPlan) -> Deployment:
         # It is large, and mostly there is nothing to do.
         from .deploy import Deployment
 
-        Deployment(plan, paths=self.paths, service=self.service, instances=self.instances, reader=self.reader).run()
+        return Deployment(plan, paths=self.paths, service=self.service, instances=self.instances, reader=self.reader)
 
     def read_settled(self) -> State:
         """The state when no dnsmasq is starting or stopping any more, or the current one after the timeout.
