@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from kernel.dnsmasq_bed import Space
+from kernel.dnsmasq_bed import Space, eventually
 
 _DISCOVER, _REQUEST, _DECLINE, _ACK, _RELEASE = 1, 3, 4, 5, 7
 _COOKIE = b"\x63\x82\x53\x63"
@@ -128,16 +128,22 @@ def dhcp6(space: Space, folder: Path, *more: str, duid: str = "", name: str = ""
     """What a DHCPv6 server tells dhclient, which says that it has this name; empty when nobody answers in time."""
     script, told, leases = folder / "dhclient-script", folder / "dhclient-told", folder / "dhclient-leases"
     wanted = "BOUND6|RENEW6|REBIND6"
-    script.write_text(f'#!/bin/sh\ncase "$reason" in {wanted}) env >{told};; PREINIT6) ;; *) exit 1;; esac\n')
+    keep = f"env >{told}.new; mv {told}.new {told}"
+    script.write_text(f'#!/bin/sh\ncase "$reason" in {wanted}) {keep};; PREINIT6) ;; *) exit 1;; esac\n')
     script.chmod(0o755)
     told.unlink(missing_ok=True)
     leases.write_text(f'default-duid "{duid}";\n' if duid else "")
     config = folder / "dhclient-config"
     named = f'send fqdn.fqdn "{name}";\nsend fqdn.server-update on;\n' if name else ""
     config.write_text(f"timeout {patience};\nalso request dhcp6.domain-search, dhcp6.sntp-servers;\n{named}")
-    space.run("timeout", "-k", "1", str(patience + 2), "dhclient", "-6", "-1", "-d", "-D", "LL", *more, "-lf",
-              str(leases), "-pf", f"{folder}/dhclient-pid", "-cf", str(config), "-sf", str(script), "eth0",
-              check=False, timeout=patience + 10)  # fmt: skip
+    files = ("-lf", str(leases), "-pf", f"{folder}/dhclient-pid", "-cf", str(config), "-sf", str(script))
+    dhclient = ("dhclient", "-6", "-1", "-d", "-D", "LL", *more, *files, "eth0")
+    command = ("timeout", "-k", "1", str(patience + 2), *dhclient)
+    with space.start(*command) as client:
+        # In the foreground it would stay for the time of its lease.
+        eventually(lambda: told.exists() or client.poll() is not None, patience + 10)
+        client.terminate()
+        client.communicate(timeout=10)
     if not told.exists():
         return {}
     return dict(line.partition("=")[::2] for line in told.read_text().splitlines())
