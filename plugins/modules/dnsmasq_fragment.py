@@ -283,7 +283,8 @@ options:
       forward_plain_names:
         description:
           - Names without a dot are asked for elsewhere.
-          - Only for a private dnsmasq, where it is V(false) if not given; of the system's, its configuration decides.
+          - In a private dnsmasq V(false) if not given; in the system's, its configuration decides. If given, the
+            system's serves the network where it has (V(false)) or has not (V(true)) C(domain-needed).
         type: bool
       local_ptr:
         description:
@@ -298,7 +299,10 @@ options:
     type: bool
   raw:
     description:
-      - Further lines of dnsmasq's configuration, which dnsmasq tests. Only for a private one.
+      - Further lines of dnsmasq's configuration, which dnsmasq tests. They win over what other options fill in.
+      - The system's dnsmasq gets lines of DHCP that a tag can limit to this network, such as C(dhcp-option),
+        C(dhcp-boot), C(pxe-service) and C(dhcp-ignore). Other lines need a private one, or have to be in the
+        administrator's own configuration.
       - Lines that reach beyond DHCP and DNS of the network bring a warning that names them. They run programs (such as
         C(dhcp-script)), change the user, read or write other files, or have dnsmasq answer elsewhere.
     type: list

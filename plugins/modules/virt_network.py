@@ -70,7 +70,8 @@ options:
       - C(address) - the host's address in CIDR notation, V(auto) (the default) for a free subnet of O(pools) that is
         then kept, or V(none).
       - C(dhcp) - C(enabled) (V(true)), C(lease_time) (V(10m) with V(auto), whose subnet may change, else V(1h)),
-        C(ranges) of C(start), C(end), C(lease_time) (if not given, all of the subnet but the host's address),
+        C(ranges) of C(start), C(end), C(lease_time) (if not given, all of the subnet but the host's address; an empty
+        list is for static hosts alone),
         C(hosts) of C(mac) or C(id), C(name), C(ip), C(lease_time), C(options), DHCP options by name or number,
         C(boot) of C(file) and C(server), and C(tftp_root).
       - Guests are told the bridge's C(mtu) if it is given.
@@ -133,8 +134,9 @@ options:
     description:
       - C(instance) - V(system) is the system's dnsmasq, V(private) one that runs for networks of ours, and V(auto), the
         default, takes the system's where that is enabled and can serve the network, and else a private one.
-      - C(options) - further lines of dnsmasq's configuration, for a private one. Those that run programs, change the
-        user, read or write other files, or have dnsmasq answer elsewhere bring a warning with DHCP and DNS.
+      - C(options) - further lines of dnsmasq's configuration. Lines of DHCP that take tags hold for the network alone,
+        in either dnsmasq; others need a private one. Those that run programs, change the user, read or write other
+        files, or have dnsmasq answer elsewhere bring a warning with DHCP and DNS.
     type: dict
   libvirt:
     description:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kernel.dnsmasq_testbed import NamedNamespace
+from kernel.polling import wait_until
 
 _DISCOVER, _REQUEST, _DECLINE, _ACK, _RELEASE = 1, 3, 4, 5, 7
 _COOKIE = b"\x63\x82\x53\x63"
@@ -134,16 +135,21 @@ def dhcp6(
     """The variables that dhclient sets from DHCPv6 with this host name; empty if there is no reply in time."""
     script, answer_file, lease_file = folder / "dhclient-script", folder / "dhclient-answer", folder / "dhclient-leases"
     reasons = "BOUND6|RENEW6|REBIND6"
-    script.write_text(f'#!/bin/sh\ncase "$reason" in {reasons}) env >{answer_file};; PREINIT6) ;; *) exit 1;; esac\n')
+    keep = f"env >{answer_file}.new; mv {answer_file}.new {answer_file}"
+    script.write_text(f'#!/bin/sh\ncase "$reason" in {reasons}) {keep};; PREINIT6) ;; *) exit 1;; esac\n')
     script.chmod(0o755)
     answer_file.unlink(missing_ok=True)
     lease_file.write_text(f'default-duid "{duid}";\n' if duid else "")
     config = folder / "dhclient-config"
     name_options = f'send fqdn.fqdn "{name}";\nsend fqdn.server-update on;\n' if name else ""
     config.write_text(f"timeout {timeout};\nalso request dhcp6.domain-search, dhcp6.sntp-servers;\n{name_options}")
-    namespace.run("timeout", "-k", "1", str(timeout + 2), "dhclient", "-6", "-1", "-d", "-D", "LL", *arguments, "-lf",
-              str(lease_file), "-pf", f"{folder}/dhclient-pid", "-cf", str(config), "-sf", str(script), "eth0",
-              check=False, timeout=timeout + 10)  # fmt: skip
+    files = ("-lf", str(lease_file), "-pf", f"{folder}/dhclient-pid", "-cf", str(config), "-sf", str(script))
+    dhclient = ("dhclient", "-6", "-1", "-d", "-D", "LL", *arguments, *files, "eth0")
+    with namespace.start("timeout", "-k", "1", str(timeout + 2), *dhclient) as client:
+        # In the foreground it would stay for the time of its lease.
+        wait_until(lambda: answer_file.exists() or client.poll() is not None, timeout + 10)
+        client.terminate()
+        client.communicate(timeout=10)
     if not answer_file.exists():
         return {}
     return dict(line.partition("=")[::2] for line in answer_file.read_text().splitlines())

@@ -361,7 +361,65 @@ def test_an_unknown_dhcp_option_is_reported_before_any_change(testbed: DnsmasqTe
     with serving(testbed, tmp_path) as daemon:
         with pytest.raises(VirtnetError, match="dhcp-option in line 15 of .*virtnet-lab.conf: .*no-such-thing"):
             daemon.converge(fragment(options={"no-such-thing": "1"}))
+        with pytest.raises(VirtnetError, match="no-such-thing"):
+            daemon.converge(fragment(options={"no-such-thing": "1"}), check=True)
         assert (daemon.restarts, daemon.fragments) == (0, {})
+
+
+# The user's own lines: for the guests of the network alone, and before what is filled in.
+RAW = [
+    "dhcp-option=3,192.168.100.77",
+    "dhcp-option=option:dns-server,192.168.100.78",
+    "dhcp-vendorclass=set:busy,udhcp",
+    "dhcp-option=tag:busy,42,192.168.100.79",
+    "dhcp-option=tag:!busy,26,1400",
+]
+
+
+def test_lines_of_the_user_hold_for_the_guests_of_the_network_alone(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    with serving(testbed, tmp_path, LAN_RANGE) as daemon:
+        plan = daemon.converge(fragment(raw=RAW))
+        assert plan.result[0]["instance"] == "system"
+        guest, lan = get_lease(testbed.guest, tmp_path), get_lease(testbed.lan, tmp_path)
+        assert (guest["router"], guest["dns"], guest["ntpsrv"]) == (
+            "192.168.100.77",
+            "192.168.100.78",
+            "192.168.100.79",
+        )
+        assert "mtu" not in guest
+        assert (lan["router"], lan["dns"], lan.get("ntpsrv"), lan.get("mtu")) == (LAN_ADDRESS, LAN_ADDRESS, None, None)
+        daemon.converge(fragment(raw=["dhcp-ignore=tag:!known"]))
+        assert not get_lease(testbed.guest, tmp_path)
+        assert get_lease(testbed.lan, tmp_path)
+
+
+def test_lines_of_the_user_win_in_a_private_dnsmasq_too(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    with serving(testbed, tmp_path, "port=0\n") as daemon:
+        plan = daemon.converge(fragment(raw=RAW, instance="private"))
+        assert plan.result[0]["instance"] == "private"
+        guest = get_lease(testbed.guest, tmp_path)
+    assert (guest["router"], guest["dns"], guest["ntpsrv"]) == ("192.168.100.77", "192.168.100.78", "192.168.100.79")
+
+
+def test_a_name_server_of_the_user_is_told_where_the_host_is_none(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    with serving(testbed, tmp_path) as daemon:
+        daemon.converge(fragment(dns=False, raw=["dhcp-option=6,192.168.100.78"]))
+        assert get_lease(testbed.guest, tmp_path)["dns"] == "192.168.100.78"
+
+
+def test_what_is_for_a_whole_dnsmasq_is_refused_beside_one_that_listens_everywhere(
+    testbed: DnsmasqTestbed, tmp_path: Path
+) -> None:
+    with serving(testbed, tmp_path) as daemon:
+        for raw in (["stop-dns-rebind"], ["dhcp-ignore=tag:!known", "filter-AAAA"]):
+            with pytest.raises(
+                NoUsableDnsmasq, match="is for a whole dnsmasq; and a private dnsmasq cannot .*bind-dynamic"
+            ):
+                daemon.converge(fragment(raw=raw, instance="auto"))
+        assert (daemon.restarts, daemon.fragments) == (0, {})
+        daemon.write("stop-dns-rebind\n")
+        daemon.restart()
+        assert daemon.converge(fragment(raw=["stop-dns-rebind"], instance="auto")).result[0]["instance"] == "system"
 
 
 @contextlib.contextmanager

@@ -189,6 +189,23 @@ def test_network_with_ipv6_alone_hands_out_addresses(testbed: DnsmasqTestbed, tm
         assert not get_lease(testbed.guest, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("ranges", "hosts"),
+    [([RANGE], []), ([], [{"mac": MAC, "ip": "fd00:100::77"}])],
+    ids=["range", "static"],
+)
+def test_a_subnet_longer_than_a_64_is_served_without_advertisements(
+    testbed: DnsmasqTestbed, tmp_path: Path, ranges: list[dict[str, str]], hosts: list[dict[str, str]]
+) -> None:
+    testbed.host.run("ip", "address", "delete", f"{ADDRESS6}/64", "dev", "virt0")
+    testbed.host.run("ip", "address", "add", f"{ADDRESS6}/112", "dev", "virt0", "nodad")
+    service = {"address": f"{ADDRESS6}/112", "ra": False, "ranges": ranges, "hosts": hosts}
+    with serving(testbed, tmp_path) as daemon:
+        daemon.converge({**ONLY6, "ipv6": service})
+        address = dhcp6(testbed.guest, tmp_path)["new_ip6_address"]
+    assert address == "fd00:100::77" if hosts else 0x100 <= int(address.rpartition(":")[2], 16) <= 0x1FF
+
+
 @pytest.mark.parametrize("known_by", [{"mac": MAC}, {"id": f"00:03:00:01:{MAC}"}], ids=["mac", "duid"])
 @pytest.mark.parametrize("ranges", [[RANGE], []], ids=["beside-range", "alone"])
 def test_static_host_gets_its_address_and_name(

@@ -60,20 +60,23 @@ def _changed_addresses(spec: BridgeSpec, link: Link) -> list[Step]:
 
     The kernel keeps the addresses of one subnet as secondaries of the first: it deletes them together with that one
     (net/ipv4/devinet.c, promote_secondaries). So when an IPv4 address goes, the other desired addresses of its subnet
-    are added again after it.
+    are added again after it. An IPv6 address is on a link once, with one prefix length (net/ipv6/addrconf.c,
+    ipv6_add_addr()).
     """
     current, desired = list(link.addresses), list(spec.addresses)
     gone = [address for address in current if address not in desired]
     new = [address for address in desired if address not in current]
     subnets = {ipaddress.ip_interface(address).network for address in gone if ":" not in address}
     shared = [a for a in desired if ":" not in a and ipaddress.ip_interface(a).network in subnets]
-    early = [address for address in new if address not in shared]
+    gone6 = {ipaddress.ip_interface(address).ip for address in gone if ":" in address}
+    late = shared + [a for a in new if ":" in a and ipaddress.ip_interface(a).ip in gone6]
+    early = [address for address in new if address not in late]
     deleted = gone + [address for address in current if address in shared]
     # Secondaries are deleted first.
     return [
         *(AddAddress(spec.name, address) for address in early),
         *(DeleteAddress(spec.name, address) for address in sorted(deleted, key=current.index, reverse=True)),
-        *(AddAddress(spec.name, address) for address in shared),
+        *(AddAddress(spec.name, address) for address in late),
     ]
 
 

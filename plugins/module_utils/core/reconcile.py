@@ -94,6 +94,8 @@ def converge(reconciler: Reconciler[S, P], paths: Paths, *, check: bool) -> P:
 def converge_locked(reconciler: Reconciler[S, P], *, check: bool = False) -> P:
     """As converge(), for a caller that holds the lock."""
     plan = reconciler.plan(reconciler.read() if check else read_settled(reconciler))
+    if plan.changes:
+        preflight(reconciler, plan)
     if check or not plan.changes:
         return plan
     reconciler.apply(plan)
@@ -101,6 +103,16 @@ def converge_locked(reconciler: Reconciler[S, P], *, check: bool = False) -> P:
     if remaining:
         raise NotConverged("the host still differs after the change: " + "; ".join(map(str, remaining)))
     return plan
+
+
+def preflight(reconciler: Reconciler[S, P], plan: P) -> None:
+    """Raise VirtnetError for what apply() would refuse before it changes anything.
+
+    Only a reconciler that cannot tell from the state alone has a method ``preflight``, which changes nothing.
+    """
+    test: Callable[[P], None] | None = getattr(reconciler, "preflight", None)
+    if test is not None:
+        test(plan)
 
 
 def read_settled(reconciler: Reconciler[S, Any]) -> S:

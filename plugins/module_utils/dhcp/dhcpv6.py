@@ -19,11 +19,13 @@ from ..core import kinds
 from ..core.fields import Kind, option, read, required, write
 from ..core.options import Options, Value
 from .options import DNS_SERVER, DOMAIN_SEARCH6, option_line, option_lines, read_dhcp_options
-from .ranges import DEFAULT_LEASE_TIME, Range, default_ranges, read_ranges
+from .ranges import DEFAULT_LEASE_TIME, Range, default_ranges, only_static_hosts, read_ranges
 from .static_hosts import Host, read_hosts
 
 # option.c: "prefix length must be at least 64".
 _SHORTEST_PREFIX = 64
+# RFC 4862 section 5.5.3 with RFC 2464 section 4: that of subnets in which guests make their own addresses.
+_SLAAC_PREFIX = 64
 
 _ADDRESS: Kind[ipaddress.IPv6Interface] = Kind(lambda options, name: options.ipv6_cidr(name), write=str)
 _OPTIONS: Kind[Mapping[str, str]] = Kind(lambda options, name: read_dhcp_options(options, name, 6), "dict", write=dict)
@@ -55,8 +57,10 @@ class Dhcp6:
         return write(self)
 
 
-def read_dhcp6(options: Options, address: ipaddress.IPv6Interface | None, advertised: bool) -> Dhcp6:
-    """The option ``dhcp`` of a network's IPv6; raises InvalidOption."""
+def read_dhcp6(
+    options: Options, address: ipaddress.IPv6Interface | None, *, advertised: bool, fixed: bool = True
+) -> Dhcp6:
+    """The option ``dhcp`` of a network's IPv6; raises InvalidOption. ``fixed``: no automatic subnet is asked for."""
     dhcp6 = _read(Dhcp6, options, address)
     if not dhcp6.enabled:
         return dhcp6
@@ -64,11 +68,13 @@ def read_dhcp6(options: Options, address: ipaddress.IPv6Interface | None, advert
         options.error("stateless", "is for guests that make their own addresses; leave ranges and hosts out")
     if dhcp6.stateless and not advertised:
         options.error("stateless", "needs router advertisements, of which guests make their addresses; use ra: true")
+    served = dhcp6.gives_addresses and (address is not None or not fixed)
+    static_only = served and only_static_hosts(options, dhcp6.hosts, fixed=fixed, version=6)
     if address is not None:
         if address.network.prefixlen < _SHORTEST_PREFIX:
             options.error("enabled", f"{address.network} is wider than a /{_SHORTEST_PREFIX}, which dnsmasq needs")
-        dhcp6 = dhcp6.on(address)
-        if dhcp6.gives_addresses and not dhcp6.ranges:
+        dhcp6 = dhcp6 if static_only else dhcp6.on(address)
+        if not static_only and dhcp6.gives_addresses and not dhcp6.ranges:
             options.error("enabled", f"{address.network} has no address left for guests; use a larger subnet or false")
     return dhcp6
 
@@ -143,21 +149,25 @@ def service_lines(
 
 def _range_lines(service: Service6, interface: str) -> Iterator[tuple[str, str]]:
     network = service.address.network
-
     # constructor: binds it to the bridge by name, so that no other link with such an address is ever advertised on.
+    # option.c: "prefix length must be exactly 64" for it; other subnets are never advertised (read_ipv6()).
+    constructed = network.prefixlen == _SLAAC_PREFIX
+    subnet, host_part = ("::", int(network.hostmask)) if constructed else (str(network.network_address), -1)
+
     def line(addresses: str, modes: Sequence[str], lease_time: str = DEFAULT_LEASE_TIME) -> str:
-        start = f"dhcp-range=tag:{interface},interface:{interface},{addresses},constructor:{interface}"
-        return ",".join([start, *modes, str(network.prefixlen), lease_time])
+        start = f"dhcp-range=tag:{interface},interface:{interface},{addresses}"
+        template = [f"constructor:{interface}"] if constructed else []
+        return ",".join([start, *template, *modes, str(network.prefixlen), lease_time])
 
     names = ["ra-names"] if service.ra and service.names else []
     slaac = ["slaac", *names] if service.ra else []
     for i, addresses in enumerate(service.ranges):
-        ends = (ipaddress.IPv6Address(int(end) & int(network.hostmask)) for end in (addresses.start, addresses.end))
+        ends = (ipaddress.IPv6Address(int(end) & host_part) for end in (addresses.start, addresses.end))
         yield f"ranges[{i}]", line(",".join(map(str, ends)), slaac, addresses.lease_time)
     if service.ranges:
         return
     if service.hosts:
-        yield "hosts", line("::", ["static", *slaac])
+        yield "hosts", line(subnet, ["static", *slaac])
     elif service.stateless:
         yield "stateless", line("::", ["ra-stateless", *names])
     else:

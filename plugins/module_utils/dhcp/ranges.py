@@ -8,12 +8,16 @@ from __future__ import annotations
 import bisect
 import ipaddress
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from ..core import kinds
 from ..core.fields import Kind, option, required, write
 from ..core.options import Address, Interface, Options, repr_short
+
+if TYPE_CHECKING:
+    from .static_hosts import Host
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
@@ -90,6 +94,21 @@ def read_ranges(
                 item.error("start", f"{start} - {end} overlaps the range {kind(first)} - {kind(last)}")
         ordered.insert(at, ends)
     return ranges
+
+
+def only_static_hosts(options: Options, hosts: Sequence[Host], *, fixed: bool, version: int = 4) -> bool:
+    """Whether ``ranges`` is written as an empty list, so that nobody but static hosts gets an address.
+
+    ``fixed``: the subnet is not chosen automatically. Raises InvalidOption for a list that cannot be served so.
+    """
+    if not options.given("ranges") or options.items("ranges"):
+        return False
+    if not fixed:
+        options.error("ranges", f"is empty, for static hosts alone, which needs a fixed ipv{version}.address")
+    for i, host in enumerate(hosts):
+        if host.ip is None:
+            options.error(f"hosts[{i}].ip", "is required where there are no ranges to take an address from")
+    return True
 
 
 def refuse_outside(item: Options, key: str, value: Address, address: Interface) -> None:

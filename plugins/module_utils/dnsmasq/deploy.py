@@ -23,7 +23,12 @@ from .hosts_files import files_with_rows, hosts_file_network
 from .lease_file import Leases, pending_lease_files, system_leases, write_leases
 from .lease_transfer import LeaseTransfer, copy_leases, find_transfers, rename_unusable
 from .placement import Placement
-from .preflight import check_configurations, refuse_undeployable, refuse_unusable_lease_file
+from .preflight import (
+    check_configurations,
+    refuse_occupied_ports,
+    refuse_undeployable,
+    refuse_unusable_lease_file,
+)
 from .private_files import SYSTEM_DNSMASQ, Layout, unit_name
 from .private_service import SystemdInstances
 from .reload import reload_and_verify
@@ -66,12 +71,19 @@ class Deployment:
         """Whether anything of the system's dnsmasq changes: its fragments, or whether it runs."""
         return bool(self.plan.fragments) or self.plan.restarts_system_alone
 
-    def run(self) -> None:
-        """Deploy the plan; raises VirtnetError with the reason, and then everything is as it was before."""
-        refuse_undeployable(self.plan)
+    def preflight(self) -> None:
+        """Raise VirtnetError for what dnsmasq would refuse; needs no bridge and changes nothing."""
+        refuse_occupied_ports(self.plan)
         if self._restarts_system() and not self.current.service.ordered_after_us:
             refuse_unusable_lease_file(self.lease_files[SYSTEM_DNSMASQ])
         check_configurations(self.plan, self.layout, self._reloading_instances())
+
+    def run(self) -> None:
+        """Deploy the plan; raises VirtnetError with the reason, and then everything is as it was before.
+
+        The caller has to call preflight() before.
+        """
+        refuse_undeployable(self.plan)
         transfers = find_transfers(
             self.current, self.target, self.layout, self.lease_files, pending_lease_files(self.paths.adopted)
         )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from .conflicts import excluded_by_config
 from .private_files import SYSTEM_DNSMASQ, instance_for
 from .probe import DHCP6_PORT, DHCP_PORT, DNS_PORT
+from .raw_lines import line_setting
 from .spec import AUTO, PRIVATE, SYSTEM, FragmentSpec
 from .state import State
 from .system_config import WILDCARD
@@ -72,9 +73,9 @@ def _place(spec: FragmentSpec, reason: str, *, current: State, system_ports: Col
     if not problem:
         return Placement(spec, instance_for(spec, alone), "" if spec.instance == PRIVATE else reason)
     # An isolated network must not use a server that answers names of others; one that serves no DNS is suitable.
-    suits = not (spec.closed and current.config.port)
+    suits = not (spec.closed and current.config.port) and not _unmet(spec, current)
     if spec.instance == AUTO and suits and current.service.installed and not system_problem(spec, current):
-        # The system's dnsmasq works, but not for all of it: addresses without names are better than nothing.
+        # The system's dnsmasq serves no DNS here: addresses without names are better than nothing, and a note says so.
         return Placement(spec)
     if spec.closed:
         problem = f"{problem}; or give the network no name server (dns.enabled: false)"
@@ -100,8 +101,9 @@ def _reason_for_private(spec: FragmentSpec, current: State) -> str:
         if problem:
             raise NoUsableDnsmasq(problem)
         return ""
-    if spec.private_only:
-        return f"{spec.at(spec.private_only[0][0])} {spec.private_only[0][1]}"
+    unmet = _unmet(spec, current)
+    if unmet:
+        return f"{spec.at(unmet[0][0])} {unmet[0][1]}"
     if not current.service.installed and current.program:
         return f"no usable system dnsmasq: there is no {UNIT}"
     if not problem and spec.dns and current.service.installed and current.config.port != DNS_PORT:
@@ -109,6 +111,23 @@ def _reason_for_private(spec: FragmentSpec, current: State) -> str:
     if not problem and spec.closed:
         return "the system's dnsmasq would answer names of others, which no guest of an isolated network may resolve"
     return problem
+
+
+def _unmet(spec: FragmentSpec, current: State) -> list[tuple[str, str]]:
+    """What only a private instance can do for a network, and the system's dnsmasq does not do for everybody already."""
+    return [(option, why) for option, why in spec.private_only if not _is_in_force(spec, option, current)]
+
+
+def _is_in_force(spec: FragmentSpec, option: str, current: State) -> bool:
+    """Whether the administrator's configuration has a setting of a whole dnsmasq as the network wants it."""
+    if option == "names.forward_plain_names":
+        return spec.names.forward_plain_names is not bool(current.config.named("domain-needed"))
+    lines = {f"raw[{i}]": line for i, line in enumerate(spec.raw)}
+    wanted = line_setting(lines[option]) if option in lines else None
+    return wanted is not None and any(
+        (setting.value, setting.fields) == (wanted.value, wanted.fields)
+        for setting in current.config.named(wanted.name)
+    )
 
 
 def system_problem(spec: FragmentSpec, current: State) -> str:

@@ -22,12 +22,22 @@ from .target import is_forward
 
 
 def refuse_undeployable(plan: FragmentsPlan) -> None:
-    """Raise VirtnetError if the system's dnsmasq is missing or would not start with the new fragments."""
-    if any(content and not is_forward(content) for content in plan.fragments.values()):
+    """Raise VirtnetError if the system's dnsmasq is missing, or an interface that it has to listen on."""
+    if _is_served_by_system(plan):
         if not plan.current.service.installed:
             raise MissingTool("the system's dnsmasq (dnsmasq.service)", "dnsmasq")
         _refuse_missing_interface(plan.current, plan.target.served_by_system)
+
+
+def refuse_occupied_ports(plan: FragmentsPlan) -> None:
+    """Raise NoUsableDnsmasq if another program holds a port that the system's dnsmasq would need."""
+    if plan.current.service.installed and _is_served_by_system(plan):
         _refuse_occupied_port(plan.current, plan.target.served_by_system)
+
+
+def _is_served_by_system(plan: FragmentsPlan) -> bool:
+    """Whether a fragment changes by which the system's dnsmasq serves a network."""
+    return any(content and not is_forward(content) for content in plan.fragments.values())
 
 
 def refuse_unusable_lease_file(path: str) -> None:

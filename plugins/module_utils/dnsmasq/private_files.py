@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..core.paths import Paths
+from .raw_lines import sets_upstream_file
 from .render import HEADER
 from .spec import FragmentSpec
 
@@ -158,7 +159,7 @@ def instance_for(spec: FragmentSpec, alone: bool) -> str:
     are unbound, the kernel gives a renewal, which is unicast, to any of them. So only one instance serves several
     networks, those without settings for a whole instance, and none does if another DHCP server of the host is unbound.
     """
-    return spec.name if alone or spec.private_only or not (spec.dns and spec.upstream) else SHARED
+    return spec.name if alone or spec.private_only or spec.raw or not (spec.dns and spec.upstream) else SHARED
 
 
 def uses_full_names_only(text: str) -> bool:
@@ -202,7 +203,7 @@ def instance_text(
         # Leases are limited by the ranges; the default of 1000 is for all networks together.
         "dhcp-lease-max=65536",
         *([] if spec.dns else ["port=0"]),
-        *upstream_lines(resolv_conf, spec.upstream),
+        *(() if sets_upstream_file(spec.raw) else upstream_lines(resolv_conf, spec.upstream)),
     ]
     for member in sorted(members, key=lambda member: member.network):
         lines += [f"interface={member.interface}", f"conf-file={layout.fragment(member.network)}"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from ..core.lock import set_lock_status
 from ..core.paths import Paths
@@ -27,6 +28,9 @@ from .state_reader import StateReader
 from .system_config import fragment_network
 from .system_service import UNIT, SystemDnsmasq
 from .target import Target, target
+
+if TYPE_CHECKING:
+    from .deploy import Deployment
 
 __all__ = ["FragmentSpec", "Fragments", "State"]
 
@@ -196,12 +200,23 @@ class Fragments:
         )
         return notes
 
+    def preflight(self, plan: FragmentsPlan) -> None:
+        """Have dnsmasq test the new files, and raise VirtnetError for what would keep it from serving them."""
+        if plan.changes:
+            self._deployment(plan).preflight()
+
     def apply(self, plan: FragmentsPlan) -> None:
-        """Test the new files, write them, restart, verify; if that fails, restore the old files and raise why."""
+        """Write the new files, restart, verify; if that fails, restore the old files and raise why.
+
+        The caller has to call preflight() before.
+        """
+        self._deployment(plan).run()
+
+    def _deployment(self, plan: FragmentsPlan) -> Deployment:
         # It is large, and mostly there is nothing to do.
         from .deploy import Deployment
 
-        Deployment(plan, paths=self.paths, service=self.service, instances=self.instances).run()
+        return Deployment(plan, paths=self.paths, service=self.service, instances=self.instances)
 
     def read_settled(self) -> State:
         """The state when no dnsmasq is starting or stopping any more, or the current one after the timeout.

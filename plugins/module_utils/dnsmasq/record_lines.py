@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..core.options import Interface
@@ -39,15 +39,13 @@ def record_lines(names: Names) -> Iterator[tuple[str, str]]:
             yield f"forwarders[{i}]", f"server=/{forwarder.domain}/{forwarder.address or '#'}"
 
 
-def instance_lines(names: Names, raw: Sequence[str]) -> Iterator[tuple[str, str]]:
+def instance_lines(names: Names) -> Iterator[tuple[str, str]]:
     """Settings of a whole instance, so for private instances only; each line with its option."""
     servers = [(i, forwarder.address) for i, forwarder in enumerate(names.forwarders) if not forwarder.domain]
     if servers:
         yield "names.forwarders", "no-resolv"
     for i, address in servers:
         yield f"names.forwarders[{i}]", f"server={address}"
-    for i, line in enumerate(raw):
-        yield f"raw[{i}]", line
 
 
 def reverse_zone_lines(bridge: Interface) -> Iterator[str]:

@@ -15,6 +15,7 @@ from ..dhcp.options import DNS_SERVER, ROUTER, option_line, option_lines
 from ..dhcp.ranges import DEFAULT_LEASE_TIME
 from ..dhcp.static_hosts import host_words
 from .hosts_files import dhcp_file, file_option_lines, names_file
+from .raw_lines import can_be_limited, limited_lines, prioritized
 from .record_lines import host_rows, instance_lines, record_lines, reverse_zone_lines
 from .reserved_names import STATIC_HOSTS, reserved_lines, reserved_names, static_rows
 from .spec import FragmentSpec
@@ -99,7 +100,7 @@ def _lines(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, st
         yield f"names.{option}", line
     yield from (("names", line) for line in file_option_lines(hosts_files(spec, context)))
     if context.private:
-        yield from instance_lines(spec.names, spec.raw)
+        yield from instance_lines(spec.names)
     if context.exempt_from_ignore and spec.any_dhcp:
         yield "interface", f"tag-if=set:known,{tag}"
     if spec.any_dhcp:
@@ -118,6 +119,19 @@ def _lines(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, st
         dns = spec.dns and context.serves_dns
         for option, line in service_lines(spec.ipv6, spec.interface, router=spec.router, dns=dns, domain=spec.domain):
             yield f"ipv6.{option}", line
+    # Of two lines on the same option the last one wins: what the user says.
+    yield from _raw_lines(spec, context)
+
+
+def _raw_lines(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, str]]:
+    lines = dict(enumerate(spec.raw))
+    if context.private:
+        yield from ((f"raw[{i}]", prioritized(line, spec.interface)) for i, line in lines.items())
+        return
+    # The others are in the administrator's configuration already, or a private instance would serve the network.
+    limited = {i: line for i, line in lines.items() if can_be_limited(line)}
+    for i, line in zip(limited, limited_lines(list(limited.values()), spec.interface)):
+        yield f"raw[{i}]", line
 
 
 def _interface_lines(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, str]]:

@@ -21,6 +21,7 @@ from ..dhcp.netboot import TFTP_ROOT, Boot, read_boot
 from ..dhcp.options import read_dhcp_options
 from ..dhcp.ranges import Range
 from ..dhcp.static_hosts import Host, read_hosts
+from .raw_lines import can_be_limited
 from .records import Names, private_only, read_names, read_raw
 
 # The name becomes a file's name.
@@ -162,7 +163,12 @@ class FragmentSpec:
     def private_only(self) -> list[tuple[str, str]]:
         """What only a dnsmasq of the network's own can do: the option, and why."""
         names = [(f"names.{name}", problem) for name, problem in private_only(self.names, self.domain)]
-        return [*names, *([("raw", "are lines for a whole dnsmasq")] if self.raw else [])]
+        lines = [
+            (f"raw[{i}]", f"{line!r} is for a whole dnsmasq")
+            for i, line in enumerate(self.raw)
+            if not can_be_limited(line)
+        ]
+        return [*names, *lines]
 
 
 def _validate_combinations(options: Options, spec: FragmentSpec) -> None:

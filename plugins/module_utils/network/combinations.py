@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..core.options import Options
+from ..dnsmasq.raw_lines import can_be_limited
 from ..dnsmasq.records import private_only
 from ..dnsmasq.spec import SYSTEM
 from ..kernel.links import OPENVSWITCH
@@ -17,9 +18,7 @@ if TYPE_CHECKING:
 
 
 def validate_combinations(options: Options, network: Network) -> None:
-    """Refuse combinations of options; raises InvalidOption."""
-    if network.dnsmasq_options and network.dnsmasq_instance == SYSTEM:
-        options.error("dnsmasq.options", "are lines for a whole dnsmasq; use instance: private, or auto")
+    """Refuse options that do not go together; raises InvalidOption."""
     if network.dnsmasq_instance == SYSTEM:
         _refuse_private_only(options, network)
     virtualport = network.libvirt.virtualport.get("type", OPENVSWITCH)
@@ -44,6 +43,11 @@ def validate_combinations(options: Options, network: Network) -> None:
 
 def _refuse_private_only(options: Options, network: Network) -> None:
     """Raise InvalidOption for what the system's dnsmasq cannot do for one network alone."""
+    for i, line in enumerate(network.dnsmasq_options):
+        if not can_be_limited(line):
+            options.error(
+                f"dnsmasq.options[{i}]", f"{line!r} is for a whole dnsmasq; use dnsmasq.instance: private, or auto"
+            )
     for option, problem in private_only(network.dns.names, network.dns.domain):
         options.error(f"dns.{option}", f"{problem}; use dnsmasq.instance: private, or auto")
     if network.mode == "isolated" and network.dns.enabled:

@@ -53,7 +53,7 @@ def read_ipv6(options: Options) -> Ipv6:
     if word not in (AUTO, NONE):
         address = options.ipv6_cidr("address")
         _check_host_address(options, address)
-    dhcp = read_dhcp6(options.group("dhcp"), address, options.boolean("ra", True))
+    dhcp = read_dhcp6(options.group("dhcp"), address, advertised=options.boolean("ra", True), fixed=word != AUTO)
     ipv6 = read(Ipv6, options, address=address, auto=auto, dhcp=dhcp)
     options.reject_unknown()
     if ipv6.ra and address is not None and address.network.prefixlen != _SLAAC_LENGTH:

@@ -309,6 +309,10 @@ def _read_ipv4(options: Options, mode: str, ipv6: Ipv6) -> Ipv4:
         boot=read_boot(group, "boot"),
     )
     options.reject_unknown()
+    given_auto = options.text("address", AUTO) == AUTO
+    served = ipv4.dhcp and (given_auto or address is not None)
+    if served and dhcp.only_static_hosts(group, ipv4.hosts, fixed=not given_auto):
+        return ipv4
     if not ipv4.ranges and ipv4.dhcp and address is not None:
         ipv4 = replace(ipv4, ranges=tuple(dhcp.default_ranges(address, lease)))
         if not ipv4.ranges:

@@ -103,6 +103,59 @@ def after(current: State, planned: Plan[Any]) -> State:
     )
 
 
+# A stock Debian host: the system's dnsmasq runs, with sockets for every address.
+STOCK = state(ACTIVE, program="/usr/sbin/dnsmasq")
+
+
+@pytest.mark.parametrize(
+    ("options", "cause"),
+    [
+        ({"raw": ["stop-dns-rebind"]}, "raw[0] 'stop-dns-rebind' is for a whole dnsmasq"),
+        ({"raw": ["dhcp-ignore=tag:!known", "filter-AAAA"]}, "raw[1] 'filter-AAAA' is for a whole dnsmasq"),
+        ({"names": {"forwarders": [{"address": "10.9.9.9"}]}}, "names.forwarders[0].domain is missing"),
+        ({"names": {"forward_plain_names": False}}, "names.forward_plain_names would hold for everybody"),
+        (
+            {"domain": "lab.test", "names": {"hosts": [{"ip": "10.0.1.9", "names": ["www.internet.test"]}]}},
+            "names.hosts[0].names[0] www.internet.test is outside the network's domain lab.test",
+        ),
+    ],
+)
+def test_what_neither_dnsmasq_can_do_is_refused_and_not_dropped(options: dict[str, Any], cause: str) -> None:
+    with pytest.raises(NoUsableDnsmasq) as refusal:
+        plan(STOCK, network("lab", 1, **options))
+    message = str(refusal.value)
+    assert f"fragments[0].{cause}" in message
+    assert "the system's dnsmasq holds port 53 there; write 'bind-dynamic' and 'except-interface=vn-lab'" in message
+    assert "or disable that service" in message
+
+
+@pytest.mark.parametrize(
+    ("main", "options"),
+    [
+        ("stop-dns-rebind\n", {"raw": ["stop-dns-rebind"]}),
+        ("cache-size=0\ndomain-needed\n", {"raw": ["cache-size = 0"], "names": {"forward_plain_names": False}}),
+        ("", {"names": {"forward_plain_names": True}}),
+    ],
+)
+def test_what_the_system_does_for_everybody_already_is_in_force(main: str, options: dict[str, Any]) -> None:
+    planned = plan(state(ACTIVE, main, program="/usr/sbin/dnsmasq"), network("lab", 1, **options))
+    content = next(change.content for change in planned.changes if change.file == "virtnet-lab.conf")
+    assert content and not any(line in content.splitlines() for line in (*main.splitlines(), "cache-size = 0"))
+
+
+def test_the_systems_dnsmasq_serves_lines_that_are_limited_to_the_network() -> None:
+    lines = ["dhcp-option=3,10.0.1.200", "dhcp-ignore=tag:!known"]
+    planned = plan(STOCK, network("lab", 1, raw=lines))
+    content = next(change.content or "" for change in planned.changes if change.file == "virtnet-lab.conf")
+    assert content.endswith("dhcp-option=tag:vn-lab,3,10.0.1.200\ndhcp-ignore=tag:vn-lab,tag:!known\n")
+
+
+def test_a_file_of_servers_of_the_users_own_stands_alone() -> None:
+    planned = plan(state(program="/usr/sbin/dnsmasq"), network("lab", 1, raw=["resolv-file=/etc/lab.resolv"]))
+    content = next(change.content or "" for change in planned.changes if change.path == LAYOUT.instance("lab"))
+    assert "resolv-file" not in content and "no-resolv" not in content
+
+
 def groups(current: State) -> dict[str, list[str]]:
     """Networks by instance, from the files."""
     members = {}

@@ -495,7 +495,8 @@ def test_options_that_would_affect_all_networks_need_a_private_dnsmasq(dns: dict
 
 def test_raw_lines_need_a_private_dnsmasq() -> None:
     wanted = {"options": ["log-queries"], "instance": "system"}
-    assert "networks[2].dnsmasq.options: " in refused(dnsmasq=wanted)
+    assert "networks[2].dnsmasq.options[0]: 'log-queries' is for a whole dnsmasq" in refused(dnsmasq=wanted)
+    assert read(name="lab", dnsmasq={"options": ["dhcp-ignore=tag:!known"], "instance": "system"})
     network = read(name="lab", ipv4=SUBNET, dnsmasq={"options": ["log-queries"]})
     assert read_network(Options(network.as_options()), HOST) == network
 
@@ -569,3 +570,43 @@ def test_an_ipv6_address_has_no_zone_of_any_text(options: dict[str, Any], zone: 
 def test_a_forwarder_may_be_on_a_link() -> None:
     (forwarder,) = read(name="lab", dns={"forwarders": [{"address": "fe80::1%eth0"}]}).dns.names.forwarders
     assert str(forwarder.address) == "fe80::1%eth0"
+
+
+STATIC = [{"mac": "52:54:00:00:00:01", "ip": "10.9.0.5"}]
+STATIC6 = [{"mac": "52:54:00:00:00:01", "ip": "fd00:9::5"}]
+
+
+def test_an_empty_list_of_ranges_is_for_static_hosts_alone() -> None:
+    dhcp6 = {"enabled": True, "ranges": [], "hosts": STATIC6}
+    network = read(
+        name="lab",
+        ipv4={"address": "10.9.0.1/24", "dhcp": {"ranges": [], "hosts": STATIC}},
+        ipv6={"address": "fd00:9::1/64", "dhcp": dhcp6},
+    )
+    assert (network.ipv4.ranges, network.ipv6.dhcp.ranges) == ((), ())
+    assert read_network(Options(network.as_options()), HOST) == network
+    without = read(name="lab", ipv4={"address": "10.9.0.1/24", "dhcp": {"hosts": STATIC}})
+    assert [str(one.end) for one in without.ipv4.ranges] == ["10.9.0.254"]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"ipv4": {"dhcp": {"ranges": []}}}, "ipv4.dhcp.ranges: is empty, for static hosts alone, which needs a fixed"),
+        (
+            {"ipv6": {"address": "auto", "dhcp": {"enabled": True, "ranges": []}}},
+            "ipv6.dhcp.ranges: is empty, for static hosts alone, which needs a fixed ipv6.address",
+        ),
+        (
+            {
+                "ipv4": {
+                    "address": "10.9.0.1/24",
+                    "dhcp": {"ranges": [], "hosts": [{"mac": "52:54:00:00:00:01", "name": "a"}]},
+                }
+            },
+            "ipv4.dhcp.hosts[0].ip: is required where there are no ranges to take an address from",
+        ),
+    ],
+)
+def test_an_empty_list_of_ranges_needs_addresses_that_are_known(options: dict[str, Any], problem: str) -> None:
+    assert problem in refused(**options)
