@@ -104,7 +104,10 @@ def only_static_hosts(options: Options, hosts: Sequence[Host], *, fixed: bool, v
     if not options.given("ranges") or options.items("ranges"):
         return False
     if not fixed:
-        options.error("ranges", f"is empty, for static hosts alone, which needs a fixed ipv{version}.address")
+        options.error(
+            "ranges",
+            f"is empty, for static hosts alone, which needs a fixed ipv{version}.address; give one, or leave it out",
+        )
     for i, host in enumerate(hosts):
         if host.ip is None:
             options.error(f"hosts[{i}].ip", "is required where there are no ranges to take an address from")
