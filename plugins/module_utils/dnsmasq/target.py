@@ -96,9 +96,9 @@ def target(specs: Sequence[FragmentSpec], purge: bool, current: State, layout: L
         **({} if purge else _unnamed_hosts_files(named, current)),
         **{path: text for p in placements for path, text in hosts_files(p.spec, contexts[p.spec.name]).items()},
     }
-    # The fragments that the system's dnsmasq will have, but for those of other dnsmasqs.
-    served = [text for text in {**current.fragments, **fragments}.values() if text and not is_forward(text)]
-    if current.engine_installed and served:
+    after = {**current.fragments, **fragments}
+    system_serves = any(text and not is_forward(text) for text in after.values())
+    if current.engine_installed and system_serves:
         private_files[layout.paths.dnsmasq_drop_in] = _drop_in(current, layout)
     return Target(placements, fragments, private_files, members)
 
@@ -139,20 +139,18 @@ def _instance_files(
                 yield fragment, current.private_files[fragment]
         named = [private[member.network] for member in networks if member.network in private]
         if named:
-            yield (
-                path,
-                instance_text(
-                    instance,
-                    named[0].spec,
-                    networks,
-                    layout,
-                    resolv_conf=current.resolv_conf,
-                    version=current.service.version,
-                    full_names_only=full_names_only(named[0]),
-                ),
+            text = instance_text(
+                instance,
+                named[0].spec,
+                networks,
+                layout,
+                resolv_conf=current.resolv_conf,
+                version=current.service.version,
+                full_names_only=full_names_only(named[0]),
             )
         else:
-            yield path, _without_removed(current.private_files[path], networks, layout)
+            text = _without_removed(current.private_files[path], networks, layout)
+        yield path, text
     if members:
         yield layout.template, unit_text(layout, current.program or "/usr/sbin/dnsmasq")
 
