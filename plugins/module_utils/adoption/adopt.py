@@ -117,7 +117,7 @@ class Adoptions:
         )
 
     def plan(self, current: AdoptState) -> AdoptPlan:
-        """The networks to adopt, and the changes of all parts; raises VirtnetError for a named one that cannot be."""
+        """The networks to adopt, and the changes of all parts; raises VirtnetError if a named one cannot be adopted."""
         if current.problem:
             raise VirtnetError(current.problem)
         refuse_unknown(self.names or (), {*current.networks, *current.records}, "no network of libvirt's")

@@ -104,8 +104,7 @@ class Registrations:
     def read(self) -> RegistrationState:
         """libvirt's networks, if its network driver is installed."""
         if not driver_installed(self.paths.root):
-            required = self._is_required()
-            return RegistrationState(problem="libvirt's network driver is not installed" if required else "")
+            return RegistrationState(problem="libvirt's network driver is not installed" if self._is_required() else "")
         if not self.desired and not self.purge:
             return RegistrationState()
         try:
