@@ -52,13 +52,13 @@ def address() -> str:
     return str(definition["ipv4"]["address"])
 
 
-def bridge_is_right() -> bool:
+def bridge_is_repaired() -> bool:
     shown = json.loads(call("ip -j address show dev vn-lab") or "[]")
     port = Path("/sys/class/net/tap-lab/master").exists()
     return bool(shown) and port and "UP" in shown[0]["flags"] and address().split("/")[0] in str(shown[0]["addr_info"])
 
 
-def rules_are_right() -> bool:
+def rules_are_repaired() -> bool:
     return "vn-lab" in call("nft list map inet virtnet vn_bridges || nft list table inet virtnet")
 
 
@@ -79,16 +79,16 @@ def altered() -> bool:
 
 
 KINDS: dict[str, tuple[str, Callable[[], bool]]] = {
-    "table flushed": ("nft flush ruleset", rules_are_right),
-    "table deleted": ("nft delete table inet virtnet", rules_are_right),
+    "table flushed": ("nft flush ruleset", rules_are_repaired),
+    "table deleted": ("nft delete table inet virtnet", rules_are_repaired),
     "table altered": (
         "nft insert rule inet virtnet vn_forward tcp dport 4711 drop",
-        lambda: rules_are_right() and not altered(),
+        lambda: rules_are_repaired() and not altered(),
     ),
-    "bridge deleted, with a port": ("ip link delete vn-lab", bridge_is_right),
-    "bridge down": ("ip link set vn-lab down", bridge_is_right),
-    "bridge renamed": ("ip link set vn-lab name vn-other", bridge_is_right),
-    "address removed": ("ip address flush dev vn-lab", bridge_is_right),
+    "bridge deleted, with a port": ("ip link delete vn-lab", bridge_is_repaired),
+    "bridge down": ("ip link set vn-lab down", bridge_is_repaired),
+    "bridge renamed": ("ip link set vn-lab name vn-other", bridge_is_repaired),
+    "address removed": ("ip address flush dev vn-lab", bridge_is_repaired),
     "forwarding off": (
         "echo 0 >/proc/sys/net/ipv4/ip_forward",
         lambda: Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "1",
@@ -156,7 +156,7 @@ def repair(rounds: int) -> dict[str, list[float]]:
 
         def moved(net: str = net) -> bool:
             new = address()
-            if new.startswith(f"{net}.") or not bridge_is_right():
+            if new.startswith(f"{net}.") or not bridge_is_repaired():
                 return False
             return new.partition("/")[0] in FRAGMENT.read_text() and answers()
 

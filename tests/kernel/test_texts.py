@@ -37,7 +37,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.nft.spec import Rule
 from hypothesis import given
 from hypothesis import strategies as st
 from kernel.dnsmasq_testbed import PROGRAM, NamedNamespace, open_folder, run
-from tools.hostile import SAMPLES, accepted, is_clear, networks, parts_of, read, spoilt, values
+from tools.hostile import SAMPLES, accepted, is_clear, mutated_samples, networks, parts_of, read, values
 
 CONTEXT = RenderContext(private=True, version=(2, 90), hosts_folder="/tmp/hosts")
 # dnsmasq parses the values of these options: it tests them before anything is written.
@@ -70,10 +70,10 @@ def fragment_of(options: Any) -> Any:
 
 
 # As the role passes it to the reconciler, or as a user of its own module does.
-rules = networks.map(lambda case: ("rules", case[1][1])) | spoilt(RULES[0], rules_of).map(
+rules = networks.map(lambda case: ("rules", case[1][1])) | mutated_samples(RULES[0], rules_of).map(
     lambda case: ("part", case[1])
 )
-fragments = networks.map(lambda case: ("fragments", *case[1])) | spoilt(FRAGMENTS[0], fragment_of).map(
+fragments = networks.map(lambda case: ("fragments", *case[1])) | mutated_samples(FRAGMENTS[0], fragment_of).map(
     lambda case: ("part", *case)
 )
 

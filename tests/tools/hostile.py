@@ -148,11 +148,11 @@ def values(most: int, fuzzed: int = 10_000) -> settings:
     )
 
 
-def _spoilt(text: str) -> st.SearchStrategy[str]:
+def _mutated_text(text: str) -> st.SearchStrategy[str]:
     """A text, or the former value with an insertion, which passes more of the checks."""
-    whole = _pieces | _texts
+    new_text = _pieces | _texts
     places = st.integers(0, len(text))
-    return whole | st.builds(lambda at, piece: text[:at] + piece + text[at:], places, whole)
+    return new_text | st.builds(lambda at, piece: text[:at] + piece + text[at:], places, new_text)
 
 
 def _places(value: Any, path: Path = ()) -> Iterator[Path]:
@@ -201,7 +201,7 @@ def _text_at(sample: Any, path: Path) -> str:
     return old if isinstance(old, str) else "" if isinstance(old, (list, dict)) else str(old)
 
 
-def spoilt(sample: Any, accepts: Callable[[Any], object]) -> st.SearchStrategy[tuple[Path, Any]]:
+def mutated_samples(sample: Any, accepts: Callable[[Any], object]) -> st.SearchStrategy[tuple[Path, Any]]:
     """The place of a replaced value, and the sample with it; more often in places that accept many texts."""
     places = list(_places(sample))
 
@@ -209,7 +209,7 @@ def spoilt(sample: Any, accepts: Callable[[Any], object]) -> st.SearchStrategy[t
         return [path for path in places if accepts(_replaced(sample, path, _text_at(sample, path) + probe))]
 
     def mutated_sample(path: Path) -> st.SearchStrategy[tuple[Path, Any]]:
-        return _spoilt(_text_at(sample, path)).map(lambda new: (path, _replaced(sample, path, new)))
+        return _mutated_text(_text_at(sample, path)).map(lambda new: (path, _replaced(sample, path, new)))
 
     # Most places accept only an address, a number or a keyword: there is little to find there.
     return st.one_of(
@@ -237,10 +237,10 @@ def accepted(options: Mapping[str, Any]) -> Network | None:
         return None
 
 
-_SPOILT = [spoilt(sample, lambda changed: accepted(changed)) for sample in SAMPLES]
+_MUTATED_SAMPLES = [mutated_samples(sample, lambda changed: accepted(changed)) for sample in SAMPLES]
 # The number of a sample, and the changed sample; half of them are the sample with nearly all options.
 networks = st.sampled_from([0] * len(SAMPLES) + list(range(1, len(SAMPLES)))).flatmap(
-    lambda number: st.tuples(st.just(number), _SPOILT[number])
+    lambda number: st.tuples(st.just(number), _MUTATED_SAMPLES[number])
 )
 
 
@@ -250,20 +250,20 @@ def parts_of(network: Network) -> Mapping[str, Sequence[Mapping[str, Any]]]:
 
 
 @contextlib.contextmanager
-def noted_options() -> Iterator[set[str]]:
+def recorded_options() -> Iterator[set[str]]:
     """The paths of all options that are read in the block, without numbers of items."""
-    noted: set[str] = set()
+    recorded: set[str] = set()
     raw = Options.raw
 
-    def noting(self: Options, name: str, *default: Any) -> Any:
+    def recording(self: Options, name: str, *default: Any) -> Any:
         # Some are read as a mapping of their own, which has no path.
         where = self.at(name).partition("networks[0].")[2]
-        noted.update({re.sub(r"\[\d+\]", "[]", where)} if where else ())
+        recorded.update({re.sub(r"\[\d+\]", "[]", where)} if where else ())
         return raw(self, name, *default)
 
-    Options.raw = noting  # type: ignore[method-assign]
+    Options.raw = recording  # type: ignore[method-assign]
     try:
-        yield noted
+        yield recorded
     finally:
         Options.raw = raw  # type: ignore[method-assign]
 

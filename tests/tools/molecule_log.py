@@ -28,7 +28,7 @@ IGNORED = "...ignoring"
 STEP = re.compile(r"==> +(.*?)(?: \.\.\.|: done in .*)?$")
 # Headings of pytest: of all failures, of one of them, of its captured output.
 FAILURES = re.compile(r"=+ (FAILURES|ERRORS) =+$")
-ONE = re.compile(r"_{3,} .* _{3,}$")
+ONE_FAILURE = re.compile(r"_{3,} .* _{3,}$")
 PRINTED = re.compile(r"-{3,} Captured (stdout|stderr) (setup|call|teardown) -{3,}$")
 OTHER_HEADING = re.compile(r"={3,} .* ={3,}$|-{3,} .* -{3,}$")
 SUMMARY = re.compile(r"(FAILED|ERROR) \S+::")
@@ -53,7 +53,7 @@ def place(log: str) -> str:
 
 def digest(log: str) -> list[str]:
     """The errors of a scenario, in some lines: failed tasks, pytest's failures, Molecule's own errors."""
-    digest_lines = [line for action, lines in broken(lines_of(log)) for line in (f"in {action}:", *wrong(lines))]
+    digest_lines = [line for action, lines in broken(lines_of(log)) for line in (f"in {action}:", *error_lines(lines))]
     if len(digest_lines) > FIRST + LAST:
         digest_lines[FIRST:-LAST] = [f"... {len(digest_lines) - FIRST - LAST} lines more ..."]
     return digest_lines
@@ -69,10 +69,10 @@ def broken(lines: list[str]) -> list[tuple[str, list[str]]]:
     return [action for action in actions if any(BROKEN.match(line) for line in action[1])] or actions[-1:]
 
 
-def wrong(lines: list[str]) -> list[str]:
+def error_lines(lines: list[str]) -> list[str]:
     """The lines of an action that show why it failed; if there are none, its last ones."""
-    telling_lines = [*of_tasks(lines), *of_tests(lines), *of_molecule(lines)]
-    return telling_lines or [cut(line) for line in lines[-LAST:]]
+    useful_lines = [*of_tasks(lines), *of_tests(lines), *of_molecule(lines)]
+    return useful_lines or [cut(line) for line in lines[-LAST:]]
 
 
 def of_tasks(lines: list[str]) -> Iterator[str]:
@@ -106,7 +106,7 @@ def of_tests(lines: list[str]) -> Iterator[str]:
     for line in lines:
         if FAILURES.match(line):
             inside, printed = True, False
-        elif ONE.match(line) or PRINTED.match(line):
+        elif ONE_FAILURE.match(line) or PRINTED.match(line):
             printed = bool(PRINTED.match(line))
             if inside:
                 yield cut(line.strip("_- "))

@@ -20,8 +20,8 @@ from torture import damage as damage_done
 from torture import faults, unusual_hosts
 from torture.host import RunTimeout, new_host
 from torture.scenario import (
-    AGAIN,
-    GONE,
+    RUN_AGAIN,
+    TORN_DOWN,
     KillPoints,
     Outcome,
     Scenario,
@@ -75,12 +75,12 @@ Round = Callable[[Scenario, KillPoints], Iterator[Outcome]]
 def kill_and_run_again_round(scenario: Scenario, kill_points: KillPoints) -> Iterator[Outcome]:
     """Each plan in turn is killed once and run again; after the last, the host is as before the first."""
     for name in scenario.plans:
-        yield kill_and_run_again(scenario, name, kill_points.next(scenario, name, AGAIN))
+        yield kill_and_run_again(scenario, name, kill_points.next(scenario, name, RUN_AGAIN))
 
 
 def kill_and_tear_down_round(scenario: Scenario, kill_points: KillPoints) -> Iterator[Outcome]:
     name = kill_points.rng.choice(list(scenario.plans))
-    yield kill_and_tear_down(scenario, name, kill_points.next(scenario, name, GONE))
+    yield kill_and_tear_down(scenario, name, kill_points.next(scenario, name, TORN_DOWN))
 
 
 def tools(scenario: Scenario, kill_points: KillPoints) -> Iterator[Outcome]:

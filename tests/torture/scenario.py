@@ -187,7 +187,7 @@ def before_step(scenario: Scenario, name: str, number: int) -> tuple[str, dict[s
 
 
 # What is done after a killed run.
-AGAIN, GONE = "run again", "torn down"
+RUN_AGAIN, TORN_DOWN = "run again", "torn down"
 # One of this many runs is killed at a random time instead of at a step.
 _RANDOM_TIMES = 4
 # Files of the engine count as one kind of step.
@@ -228,7 +228,7 @@ def _distinct_steps(steps: Sequence[str]) -> list[int]:
 def kill_and_run_again(scenario: Scenario, name: str, order: tuple[str, str, dict[str, Any]]) -> Outcome:
     """Kill a plan and run it again. The host is then in the state after the plan."""
     kind, what, how = order
-    outcome = Outcome(f"{kind}, {AGAIN}", what)
+    outcome = Outcome(f"{kind}, {RUN_AGAIN}", what)
     run_and_kill(scenario, outcome, name, how)
     scenario.verify(outcome, name)
     return outcome
@@ -237,7 +237,7 @@ def kill_and_run_again(scenario: Scenario, name: str, order: tuple[str, str, dic
 def kill_and_tear_down(scenario: Scenario, name: str, order: tuple[str, str, dict[str, Any]]) -> Outcome:
     """Kill a plan and tear down. The host is then in the state before all plans."""
     kind, what, how = order
-    outcome = Outcome(f"{kind}, {GONE}", what)
+    outcome = Outcome(f"{kind}, {TORN_DOWN}", what)
     scenario.advance_to(name)
     run_and_kill(scenario, outcome, name, how)
     scenario.verify(outcome)

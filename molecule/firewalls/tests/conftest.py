@@ -62,10 +62,10 @@ class FirewallHost:
             passing.update(self.passes())
             return passing == expected
 
-        is_right = eventually(is_expected, TIMEOUT, 0.5)
+        matched = eventually(is_expected, TIMEOUT, 0.5)
         words = "  ".join(f"{name[:4]} {'yes' if ok else 'no':3}" for name, ok in passing.items())
         print(f"\n{firewall:20} {when:17} {words}", end="", flush=True)
-        assert is_right, (firewall, when, passing, self.host.run(["nft", "list", "ruleset"]))
+        assert matched, (firewall, when, passing, self.host.run(["nft", "list", "ruleset"]))
 
     def wait_and_compare(self, firewall: str, when: str, expected: dict[str, bool]) -> None:
         """The same, compared with the prediction of `virtnet check`."""

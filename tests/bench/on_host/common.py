@@ -100,7 +100,7 @@ def kill_dnsmasq() -> None:
     wait_until(lambda: serving() == 0, "dnsmasq ends after SIGKILL", 20)
 
 
-def kernel_gone(count: int) -> None:
+def clear_kernel(count: int) -> None:
     """Removes bridges and rules, as after a boot."""
     lines = "".join(f"link delete {bridge(i)}\n" for i in range(count))
     subprocess.run(["ip", "-force", "-batch", "-"], input=lines, text=True, check=False, capture_output=True)

@@ -23,8 +23,8 @@ from common import (
     bridge,
     bridges,
     call,
+    clear_kernel,
     inotify,
-    kernel_gone,
     kill_dnsmasq,
     main,
     seconds,
@@ -178,7 +178,7 @@ def restart(count: str, _client: str) -> float:
 def restore(count: str, _client: str) -> float:
     call("systemctl", "stop", "libvirtd")
     kill_dnsmasq()
-    kernel_gone(int(count))
+    clear_kernel(int(count))
     call("rm", "-rf", "/run/libvirt/network")
 
     def work() -> None:
@@ -194,7 +194,7 @@ def clear(count: str, _client: str) -> None:
         call("virsh", "-c", URI, "net-destroy", name, check=False)
         call("virsh", "-c", URI, "net-undefine", name, check=False)
     kill_dnsmasq()
-    kernel_gone(int(count))
+    clear_kernel(int(count))
 
 
 def on(backend: str) -> None:

@@ -18,8 +18,8 @@ from common import (
     bridge,
     bridges,
     call,
+    clear_kernel,
     inotify,
-    kernel_gone,
     kill_dnsmasq,
     main,
     seconds,
@@ -167,7 +167,7 @@ def restart(count: str, name: str) -> float:
 def restore(count: str, name: str) -> float:
     MANAGERS[name].off()
     kill_dnsmasq()
-    kernel_gone(int(count))
+    clear_kernel(int(count))
 
     def work() -> None:
         service("start", MANAGERS[name].unit)
@@ -180,7 +180,7 @@ def clear(count: str, name: str) -> None:
     service("start", MANAGERS[name].unit)
     MANAGERS[name].clear()
     kill_dnsmasq()
-    kernel_gone(int(count))
+    clear_kernel(int(count))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ sys.path.insert(0, "/usr/local/lib/virtnet")
 
 from typing import Any  # noqa: E402
 
-from common import CHANGED_LAST, COMMON, LAST, Stopped, bridges, call, kernel_gone, main, seconds, service, subnet  # noqa: E402
+from common import CHANGED_LAST, COMMON, LAST, Stopped, bridges, call, clear_kernel, main, seconds, service, subnet  # noqa: E402
 from engine.core.identity import host_identity  # noqa: E402
 from engine.core.options import Options  # noqa: E402
 from engine.core.paths import Paths  # noqa: E402
@@ -83,7 +83,7 @@ def restart(count: str) -> float:
 def restore(count: str) -> float:
     """Start the service and dnsmasq while nothing is left in the kernel."""
     call("systemctl", "stop", "virtnet", "dnsmasq")
-    kernel_gone(int(count))
+    clear_kernel(int(count))
     elapsed = seconds(lambda: service("start", "virtnet", "dnsmasq"))
     _check_bridges(count)
     return elapsed

@@ -38,9 +38,9 @@ from tools.hostile import (
     accepted,
     given_options,
     networks,
-    noted_options,
     parts_of,
     read,
+    recorded_options,
     replaced_everywhere,
     values,
 )
@@ -51,7 +51,7 @@ VERBATIM = ("metadata", "xml")
 
 def test_there_is_a_value_for_every_option_that_the_engine_reads() -> None:
     given = set[str]()
-    with noted_options() as noted:
+    with recorded_options() as noted:
         for sample in SAMPLES:
             read(sample)
             given |= given_options(sample)
