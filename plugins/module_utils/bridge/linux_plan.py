@@ -129,11 +129,40 @@ def _moved_text(moved: Uplink) -> str:
     return f"takes over {', '.join(items) or 'nothing'} and the MAC address from {moved.port}"
 
 
-def create(spec: BridgeSpec, current: BridgeState) -> list[BridgeChange]:
-    """Create a bridge, with the ports that it had when it was stopped."""
+def create_or_change(spec: BridgeSpec, current: BridgeState) -> list[BridgeChange]:
+    """Create a bridge, with the ports that it had when it was stopped, or change it in place.
+
+    No change where it is as desired.
+    """
+    link = current.links.get(spec.name)
     moved = uplink.moved(spec, current)
-    former = _former_ports(spec, current)
-    new_ports = [*spec.ports, *former]
+    ports = [] if link is None else [port.name for port in current.ports_of(spec.name)]
+    former = _former_ports(spec, current) if link is None or link.alias != MARK else []
+    new_ports = [*(port for port in spec.ports if port not in ports), *former]
+    steps = _creation_steps(spec, moved, current) if link is None else _link_steps(spec, link, moved, current)
+    steps += _port_steps(spec, link, new_ports, moved, current)
+    if not steps:
+        return []
+    before = {} if link is None else _current_values(link, current, spec.bandwidth)
+    after = _desired_values(spec, link, [*ports, *new_ports], current)
+    moved_text = _moved_text(moved) if moved and moved.port in new_ports else ""
+    texts = [created_text(former), moved_text] if link is None else [moved_text, difference(before, after)]
+    return [
+        BridgeChange(
+            action=CREATE if link is None else CHANGE,
+            name=f"bridge {spec.name}",
+            before=describe(before),
+            after=describe(after),
+            detail="; ".join(filter(None, texts)),
+            steps=steps,
+            bridge=spec.name,
+            moved=moved,
+            confirm_within=spec.confirm_within,
+        )
+    ]
+
+
+def _creation_steps(spec: BridgeSpec, moved: Uplink | None, current: BridgeState) -> list[Step]:
     attributes = {
         "br_stp_state": int(spec.stp),
         "br_forward_delay": spec.forward_delay * CENTISECONDS,
@@ -146,22 +175,7 @@ def create(spec: BridgeSpec, current: BridgeState) -> list[BridgeChange]:
     if moved and moved.mac != spec.mac:
         # The mark has to show first that the bridge is ours.
         steps += [SetLink(spec.name, {"ifalias": UNFINISHED}), SetLink(spec.name, {"address": moved.mac})]
-    steps.append(SetLink(spec.name, {"ifalias": UNFINISHED, "state": "up"}))
-    steps += _port_steps(spec, None, new_ports, moved, current)
-    detail = created_text(former)
-    detail += f"; {_moved_text(moved)}" if moved else ""
-    return [
-        BridgeChange(
-            action=CREATE,
-            name=f"bridge {spec.name}",
-            after=describe(_desired_values(spec, None, new_ports, current)),
-            detail=detail,
-            steps=steps,
-            bridge=spec.name,
-            moved=moved,
-            confirm_within=spec.confirm_within,
-        )
-    ]
+    return [*steps, SetLink(spec.name, {"ifalias": UNFINISHED, "state": "up"})]
 
 
 def _snooping(spec: BridgeSpec) -> dict[str, int]:
@@ -176,42 +190,6 @@ def _former_ports(spec: BridgeSpec, current: BridgeState) -> list[str]:
         if link is not None and link.index == port.index and not link.master and port.name not in spec.ports:
             names.append(port.name)
     return names
-
-
-def change(spec: BridgeSpec, current: BridgeState) -> list[BridgeChange]:
-    """Change an existing bridge in place; no change where it is as desired."""
-    link = current.links[spec.name]
-    ports = [port.name for port in current.ports_of(spec.name)]
-    new_ports = [port for port in spec.ports if port not in ports]
-    if link.alias != MARK:
-        new_ports += _former_ports(spec, current)
-    moved = uplink.moved(spec, current)
-    steps = _link_steps(spec, link, moved)
-    steps += current.fdb.steps(spec.name, link.index, spec.fdb_limit)
-    steps += ip_config.address_steps(spec, link, current)
-    if not link.up:
-        steps.append(SetLink(spec.name, {"state": "up"}))
-    steps += _port_steps(spec, link, new_ports, moved, current)
-    if not steps:
-        return []
-    before = _current_values(link, current, spec.bandwidth)
-    after = _desired_values(spec, link, [*ports, *new_ports], current)
-    detail = difference(before, after)
-    if moved and moved.port in new_ports:
-        detail = f"{_moved_text(moved)}; {detail}"
-    return [
-        BridgeChange(
-            action=CHANGE,
-            name=f"bridge {spec.name}",
-            before=describe(before),
-            after=describe(after),
-            detail=detail,
-            steps=steps,
-            bridge=spec.name,
-            moved=moved,
-            confirm_within=spec.confirm_within,
-        )
-    ]
 
 
 def _port_steps(
@@ -232,7 +210,7 @@ def _port_steps(
     return steps
 
 
-def _link_steps(spec: BridgeSpec, link: Link, moved: Uplink | None) -> list[Step]:
+def _link_steps(spec: BridgeSpec, link: Link, moved: Uplink | None, current: BridgeState) -> list[Step]:
     mac = moved.mac if moved else spec.mac
     steps: list[Step] = []
     if link.mac != mac:
@@ -247,7 +225,9 @@ def _link_steps(spec: BridgeSpec, link: Link, moved: Uplink | None) -> list[Step
     # A kernel without IGMP snooping has no such setting: what is off there stays off.
     if link.multicast_snooping is not None and spec.multicast_snooping not in (None, link.multicast_snooping):
         steps.append(SetLink(spec.name, {"kind": "bridge", **_snooping(spec)}))
-    return steps
+    steps += current.fdb.steps(spec.name, link.index, spec.fdb_limit)
+    steps += ip_config.address_steps(spec, link, current)
+    return steps if link.up else [*steps, SetLink(spec.name, {"state": "up"})]
 
 
 def _current_values(link: Link, current: BridgeState, desired: Bandwidth) -> dict[str, Any]:

@@ -197,8 +197,7 @@ def _create_or_change(spec: BridgeSpec, current: BridgeState, notes: list[str]) 
             f"{port} does not become a port of {spec.name}: it is the uplink of this host, and nobody has confirmed "
             "that the host can be reached with its addresses on the bridge; run the playbook"
         )
-    exists = spec.name in current.links
-    return linux_plan.change(desired, current) if exists else linux_plan.create(desired, current)
+    return linux_plan.create_or_change(desired, current)
 
 
 def _return_uplink(spec: BridgeSpec, current: BridgeState) -> list[BridgeChange]:
