@@ -203,7 +203,8 @@ def _change(
     files: Sequence[File],
     sysctls: Sequence[SetSysctl],
 ) -> ForwardingChange:
-    keys = list(dict.fromkeys([*changed, *desired, *current.original]))
+    # A file of ours without a record concerns at least this key.
+    keys = list(dict.fromkeys([*changed, *desired, *current.original])) or [IPV4]
     parts = [
         f"{_dotted(key)}: {current.values.get(key, '')} -> {changed[key]}" if key in changed else _dotted(key)
         for key in (list(changed) or keys)

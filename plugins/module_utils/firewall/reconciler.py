@@ -8,8 +8,8 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..core.command import find, run
@@ -19,6 +19,7 @@ from ..core.notes import read_object
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, CREATE, DELETE, Change, Plan, describe, difference
 from ..kernel import conntrack
+from ..kernel.links import interface_named, read_links
 from ..nft import elements as nft_elements
 from ..nft import script as nft_script
 from ..nft.elements import Rules
@@ -34,25 +35,37 @@ from .ip_forward import Forwarding, ForwardingChange
 
 @dataclass(frozen=True)
 class FlowsToFlush:
-    """Connections that are no longer allowed: those by removed port forwards, and all of closed or removed subnets."""
+    """Connections that are no longer allowed: those by removed port forwards, and all of closed or removed subnets.
+
+    Those to the ports of ``new_forwards`` end too: a client that sends all the time to the host's ``own_addresses``
+    (CIDR) would never get to the guest, since conntrack keeps the destination of its first packet.
+    """
 
     forwards: Sequence[Forward] = ()
     subnets: Sequence[str] = ()
+    new_forwards: Sequence[Forward] = ()
+    own_addresses: Collection[str] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.forwards or self.subnets)
+        return bool(self.forwards or self.subnets or self.new_forwards)
 
     def includes(self, connection: conntrack.Connection) -> bool:
         """Whether a connection is one of these."""
-        if any(
-            connection.protocol == forward.protocol
-            and forward.first <= connection.port <= forward.last
-            and str(connection.reply_source) == forward.to
-            for forward in self.forwards
-        ):
+        replier, destination = str(connection.reply_source), str(connection.destination)
+        if any(_is_to_port(connection, forward) and replier == forward.to for forward in self.forwards):
             return True
+        own = {address.partition("/")[0] for address in self.own_addresses}
+        if replier == destination and destination in own:
+            return any(
+                _is_to_port(connection, forward) and forward.includes_address(destination)
+                for forward in self.new_forwards
+            )
         ends = (connection.source, connection.reply_source)
         return any(address in subnet for subnet in map(ipaddress.ip_network, self.subnets) for address in ends)
+
+
+def _is_to_port(connection: conntrack.Connection, forward: Forward) -> bool:
+    return connection.protocol == forward.protocol and forward.first <= connection.port <= forward.last
 
 
 @dataclass(frozen=True)
@@ -68,7 +81,8 @@ class RulesState:
     """The host's rules, forwarding and firewalls.
 
     ``table``: None where there is none. ``loaded_digests``: the digest of the rules right after they were loaded, by
-    version of the chains. ``integration``: whether other firewalls are to let networks pass.
+    version of the chains. ``integration``: whether other firewalls are to let networks pass. ``uplinks``: the interface
+    of each uplink that a network names, by its name or an alternative one; '' for one that does not exist.
     """
 
     table: Table | None = None
@@ -76,6 +90,7 @@ class RulesState:
     forwarding: Forwarding = field(default_factory=Forwarding)
     firewalls: Firewalls = field(default_factory=Firewalls)
     integration: bool = True
+    uplinks: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,6 +115,12 @@ class _Difference:
         """Port forwards that it no longer has."""
         kept = () if self.desired is None else self.desired.forwards
         return [] if self.current is None else [forward for forward in self.current.forwards if forward not in kept]
+
+    @property
+    def new_forwards(self) -> Sequence[Forward]:
+        """Port forwards that it does not have yet."""
+        known = () if self.current is None else self.current.forwards
+        return [] if self.desired is None else [forward for forward in self.desired.forwards if forward not in known]
 
     @property
     def closed_subnets(self) -> Sequence[str]:
@@ -143,12 +164,13 @@ class RulesReconciler:
             forwarding=read_forwarding(self.paths),
             firewalls=integrations_read.read(self.paths),
             integration=integrations.read_setting(self.paths),
+            uplinks={uplink: interface_named(uplink) for spec in self._present if (uplink := spec.rules.uplink)},
         )
 
     def plan(self, current: RulesState) -> RulesPlan:
         """The changes of the table, of forwarding and of other firewalls."""
         elements = {} if current.table is None else current.table.elements
-        desired = self._desired_elements(elements)
+        desired = self._desired_elements(elements, current.uplinks)
         differences = _differences(elements, desired)
         rules, script = _plan_table([network.change() for network in differences], current, desired)
         networks = [nft_elements.rules_of(own, bridge) for bridge, own in nft_elements.by_bridge(desired).items()]
@@ -164,19 +186,36 @@ class RulesReconciler:
         return RulesPlan(
             changes=changes,
             result=[spec.as_options() for spec in self._present],
-            notes=integrations.warnings(current.firewalls, networks, integrate=integrate),
+            notes=[
+                *self._missing_uplinks(current.uplinks),
+                *integrations.warnings(current.firewalls, networks, integrate=integrate),
+            ],
             script=script,
             flows_to_flush=FlowsToFlush(
                 forwards=[forward for network in differences for forward in network.removed_forwards],
                 subnets=[subnet for network in differences for subnet in network.closed_subnets],
+                new_forwards=[forward for network in differences for forward in network.new_forwards],
             ),
         )
 
-    def _desired_elements(self, current: Elements) -> dict[str, dict[tuple[str, ...], str]]:
+    def _missing_uplinks(self, uplinks: Mapping[str, str]) -> Iterator[str]:
+        for spec in self._present:
+            rules = spec.rules
+            if rules.mode != "isolated" and uplinks.get(rules.uplink) == "":
+                yield (
+                    f"network {rules.name!r}: the uplink {rules.uplink} does not exist, and until it does, "
+                    "guests reach nothing outside"
+                )
+
+    def _desired_elements(self, current: Elements, uplinks: Mapping[str, str]) -> dict[str, dict[tuple[str, ...], str]]:
         """The elements of the desired networks; without purge also those of networks that no spec names."""
         names = {spec.rules.name for spec in self.desired}
         bridges = {spec.rules.bridge for spec in self._present}
-        parts: list[Elements] = [nft_elements.elements_of(spec.rules) for spec in self._present]
+        # Rules match names alone, not alternative ones.
+        rules = [
+            replace(spec.rules, uplink=uplinks.get(spec.rules.uplink) or spec.rules.uplink) for spec in self._present
+        ]
+        parts: list[Elements] = list(map(nft_elements.elements_of, rules))
         if not self.purge:
             for bridge, own in nft_elements.by_bridge(current).items():
                 name = own.get("vn_bridges", {}).get((bridge,))
@@ -193,8 +232,11 @@ class RulesReconciler:
             elif script:
                 self._load(script)
                 script = ""
-        if plan.flows_to_flush:
-            conntrack.delete_entries(plan.flows_to_flush.includes)
+        flows = plan.flows_to_flush
+        if flows.new_forwards:
+            flows = replace(flows, own_addresses={cidr for link in read_links().values() for cidr in link.addresses})
+        if flows:
+            conntrack.delete_entries(flows.includes)
 
     def _load(self, script: str) -> None:
         """Load a script and note the digest of the result; a script that nft refuses changes nothing."""

@@ -125,3 +125,11 @@ def read_sysctls(proc_sys: str, interface: str) -> dict[str, str]:
 def has_ipv6(proc_sys: str) -> bool:
     """Whether the kernel has IPv6."""
     return os.path.isdir(os.path.join(proc_sys, "net/ipv6/conf"))
+
+
+def interface_named(name: str) -> str:
+    """The interface with this name or alternative name (altname in ip-link(8)); '' for none."""
+    try:
+        return socket.if_indextoname(socket.if_nametoindex(name))
+    except OSError:
+        return ""

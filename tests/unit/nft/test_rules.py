@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.firewall.reconciler 
     RulesReconciler,
     RulesState,
 )
+from ansible_collections.virtnet.linux.plugins.module_utils.kernel.conntrack import Connection
 from ansible_collections.virtnet.linux.plugins.module_utils.nft import elements as nft_elements
 from ansible_collections.virtnet.linux.plugins.module_utils.nft import script as nft_script
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.elements import MODES, Rules
@@ -183,6 +186,32 @@ def planned(current: dict[str, object], *desired: dict[str, object]) -> RulesPla
     digests = {nft_script.version(elements): "digest"}
     loaded = RulesState(Table(nft_script.static_comments(elements), "digest", elements), digests)
     return RulesReconciler(specs(*desired), True, Paths()).plan(loaded)
+
+
+def test_rules_have_the_interface_of_an_alternative_name_and_a_missing_uplink_is_reported() -> None:
+    desired = {**NETWORK, "uplink": "wan0"}
+    reconciler = RulesReconciler(specs(desired), True, Paths())
+    assert '"br-a" . "enp1s0"' in reconciler.plan(RulesState(uplinks={"wan0": "enp1s0"})).script
+    missing = reconciler.plan(RulesState(uplinks={"wan0": ""}))
+    assert '"br-a" . "wan0"' in missing.script
+    assert missing.notes[0].startswith("network 'a': the uplink wan0 does not exist")
+    assert not reconciler.plan(RulesState(uplinks={"wan0": "wan0"})).notes
+
+
+def connection(destination: str, replier: str, port: int = 80) -> Connection:
+    source, *ends = map(ipaddress.ip_address, ("192.0.2.9", destination, replier))
+    return Connection(2, "tcp", source, ends[0], port, ends[1], b"")
+
+
+def test_connections_that_the_host_itself_answers_end_where_a_forward_takes_their_port() -> None:
+    flows = planned(NETWORK, {**NETWORK, "port_forwards": FORWARDED}).flows_to_flush
+    assert [forward.first for forward in flows.new_forwards] == [80, 81]
+    flows = replace(flows, own_addresses=["192.0.2.1/24", "10.0.0.1/24"])
+    assert flows.includes(connection("192.0.2.1", "192.0.2.1"))
+    # Of another host, of a guest already, of another port.
+    assert not flows.includes(connection("198.51.100.1", "198.51.100.1"))
+    assert not flows.includes(connection("192.0.2.1", "10.0.0.9"))
+    assert not flows.includes(connection("192.0.2.1", "192.0.2.1", 22))
 
 
 def test_a_plan_has_one_script_and_flushes_what_is_no_longer_allowed() -> None:
