@@ -22,7 +22,7 @@ from engine.core.reconcile import converge  # noqa: E402
 # Every change of a host is a call of one of these functions. A test checks that they exist in the engine.
 STEPS = {
     "core/files.py": {"write_files"},
-    "kernel/link_changes.py": {"apply_steps", "write"},
+    "kernel/link_changes.py": {"apply_steps", "apply"},
     "libvirt/connection.py": {"define", "undefine", "create", "start", "stop", "autostart", "reclaim_ports"},
     "dnsmasq/lease_file.py": {"write_leases"},
     "core/command.py": {"run"},

@@ -29,11 +29,11 @@ def check_linux(spec: BridgeSpec, current: BridgeState) -> None:
     if link is not None and not is_ours(link, spec.mac):
         raise spec.error("name", _NAME_IN_USE.format(spec.name, _kind(link)))
     if spec.fdb_max_learned and not current.fdb.supported:
-        problem = "is not supported by this kernel; leave it out, or use Linux 6.7 or later"
-        raise spec.error("fdb_max_learned", problem)
+        raise spec.error("fdb_max_learned", "is not supported by this kernel; leave it out, or use Linux 6.7 or later")
     if spec.multicast_snooping and link is not None and link.multicast_snooping is None:
-        problem = "is not supported by this kernel, which has no IGMP snooping; leave it out"
-        raise spec.error("multicast_snooping", problem)
+        raise spec.error(
+            "multicast_snooping", "is not supported by this kernel, which has no IGMP snooping; leave it out"
+        )
     _check_common(spec, current)
 
 
@@ -111,12 +111,10 @@ def _check_uplink(spec: BridgeSpec, current: BridgeState) -> None:
     others = [name for name in spec.ports if name in current.links and current.links[name].master != spec.name]
     with_addresses = [name for name in others if current.links[name].addresses]
     if len(with_addresses) > 1:
-        problem = f"{', '.join(with_addresses)} all have addresses; only one of them can be the uplink"
-        raise spec.error("ports", problem)
+        raise spec.error("ports", f"{', '.join(with_addresses)} all have addresses; only one of them can be the uplink")
     name = uplink.port_of(spec, current)
     if name in current.uplinks.shared and current.links[name].master != spec.name:
-        problem = f"{name!r} shares a route with other interfaces; give it one of its own"
-        raise spec.error("enslave_uplink", problem)
+        raise spec.error("enslave_uplink", f"{name!r} shares a route with other interfaces; give it one of its own")
     # A DHCP client renews addresses on its own interface only, and so does the kernel with router advertisements.
     if name in current.uplinks.renewed and current.links[name].master != spec.name:
         raise spec.error(

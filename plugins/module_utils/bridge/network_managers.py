@@ -217,10 +217,10 @@ def read_claims(root: str) -> dict[str, str]:
 def _refuse_claimed(spec: BridgeSpec, managers: Managers) -> None:
     manager = managers.claims.get(spec.name)
     if manager and spec.state == "present":
-        problem = (
-            f"{spec.name!r} is managed by {manager}; choose another name for the bridge, or remove it from there first"
+        raise spec.error(
+            "name",
+            f"{spec.name!r} is managed by {manager}; choose another name for the bridge, or remove it from there first",
         )
-        raise spec.error("name", problem)
 
 
 def read_uplinks(ports: Collection[str], root: str, managers: Managers) -> dict[str, str]:
