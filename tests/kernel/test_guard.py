@@ -367,6 +367,16 @@ def test_a_network_with_an_ipv6_subnet_conflict_moves_at_once(testbed: GuardTest
     assert testbed.define(network, check=True)["changes"] == []
 
 
+def test_a_bridge_that_gets_another_name_is_replaced_with_its_addresses(testbed: GuardTestbed) -> None:
+    testbed.run_playbook(LAB)
+    renamed = {**LAB, "bridge": {"name": "br-lab"}}
+    testbed.run_playbook(renamed)
+    links = {link["ifname"]: link for link in testbed.host.json("ip", "-j", "address", "show")}
+    assert "vn-lab" not in links
+    assert "192.168.30.1" in {address["local"] for address in links["br-lab"]["addr_info"]}
+    assert testbed.define(renamed, check=True)["changes"] == []
+
+
 def test_a_fixed_network_stays_and_is_reported(lab: GuardTestbed) -> None:
     lab.host.run("ip", "address", "add", "192.168.30.200/25", "dev", "eth0")
     wait_until(lambda: "has a fixed address and stays" in lab.journal)

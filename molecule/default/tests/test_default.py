@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
+import time
 
 from testinfra.host import Host as Machine
 
 from lab.guest import Guest
 from lab.host import Host
 from lab.internet import ADDRESS, SWITCH, WEB_NAME
+from lab.run import eventually
 
 PORT = 8080
+# Longer than systemd waits before it starts a service again.
+CALM_SECONDS = 1.5
 POOL = ipaddress.ip_network("192.168.0.0/16")
 Pair = tuple[Guest, Guest]
 
@@ -54,6 +58,18 @@ def test_host_resolves_guests_and_the_internet(lab_host: Host, guests: Pair) -> 
     for guest in guests:
         assert lab_host.resolves(f"{guest.name}.lab.test") == [guest.address()]
     assert lab_host.resolves(WEB_NAME) == [ADDRESS]
+
+
+def test_the_systems_dnsmasq_starts_again_when_it_is_killed_and_stays_stopped_when_it_is_stopped(
+    host: Machine, lab_host: Host, guests: Pair
+) -> None:
+    lab_host.run(["systemctl", "kill", "--signal=KILL", "dnsmasq.service"])
+    assert eventually(lambda: guests[0].resolves("guest-b.lab.test") == [guests[1].address()], 60)
+    lab_host.run(["systemctl", "stop", "dnsmasq.service"])
+    time.sleep(CALM_SECONDS)
+    assert not host.service("dnsmasq.service").is_running
+    lab_host.run(["systemctl", "start", "dnsmasq.service"])
+    assert eventually(lambda: guests[0].resolves("guest-b.lab.test") == [guests[1].address()], 60)
 
 
 def test_guest_fetches_a_page_as_the_host(lab_host: Host, guests: Pair) -> None:

@@ -13,7 +13,7 @@ from .command import find, run
 # In seconds; longer than units take by default to start or to stop (DefaultTimeoutStartSec= in systemd-system.conf(5)).
 JOB_TIMEOUT = 120.0
 
-_PROPERTIES = "--property=LoadState,UnitFileState,ActiveState,NeedDaemonReload,MainPID,ExecStart"
+_PROPERTIES = "--property=LoadState,UnitFileState,ActiveState,NeedDaemonReload,MainPID,ExecStart,Restart"
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Unit:
 
     ``load``, ``unit_file`` and ``active`` are LoadState, UnitFileState and ActiveState. ``stale``: its file has changed
     since systemd read it. ``main_pid`` is 0 if it does not run. ``exec_start`` is the command as systemctl prints it.
+    ``restart`` is the setting Restart= (systemd.service(5)); '' if it is unknown.
     """
 
     load: str = "not-found"
@@ -30,6 +31,7 @@ class Unit:
     stale: bool = False
     main_pid: int = 0
     exec_start: str = ""
+    restart: str = ""
 
     @property
     def installed(self) -> bool:
@@ -83,6 +85,7 @@ def _parse_unit(block: str) -> Unit:
         stale=values.get("NeedDaemonReload") == "yes",
         main_pid=int(values.get("MainPID") or 0),
         exec_start=values.get("ExecStart", ""),
+        restart=values.get("Restart", ""),
     )
 
 

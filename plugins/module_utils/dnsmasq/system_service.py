@@ -53,6 +53,8 @@ class ServiceStatus:
     ``command`` is what the next start runs; ``version`` is () if it is unknown. ``active`` is ActiveState, but
     "activating" also while the service stops because of a restart.
 
+    ``restart_policy``: when systemd starts it again by itself (Restart= in systemd.service(5)); '' if it is unknown.
+
     ``ordered_after_us``: our own service is starting or stopping, and systemd keeps dnsmasq waiting for it. If our
     service waited for a start of dnsmasq then, both would wait for ever.
     """
@@ -64,6 +66,7 @@ class ServiceStatus:
     enabled: str = ""
     pid: int = 0
     ordered_after_us: bool = False
+    restart_policy: str = ""
 
     @property
     def running(self) -> bool:
@@ -131,6 +134,7 @@ class SystemDnsmasq:
             enabled="masked" if dnsmasq.load == "masked" else dnsmasq.unit_file,
             pid=dnsmasq.main_pid,
             ordered_after_us=our_unit.changing,
+            restart_policy=dnsmasq.restart,
         )
 
     def _command(self, exec_start: str, pid: int) -> tuple[str, ...]:

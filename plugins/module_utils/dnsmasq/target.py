@@ -38,7 +38,9 @@ _DROP_IN = """\
 # Written by virtnet.linux; changes are lost.
 [Service]
 ExecStartPre=-/bin/sh -c 'test -e {due} || exec timeout 10 {engine}/virtnet fragments'
-{log_limit}"""
+{restart}{log_limit}"""
+# Guests depend on it: systemd starts it again when a signal ends it, and not when somebody stops it.
+_RESTART = "Restart=on-abnormal\n"
 # With one of these the administrator wants a log line for each query, so that the log is not limited.
 _LOG_EVERYTHING = ("log-queries", "log-dhcp", "log-debug")
 
@@ -167,6 +169,8 @@ def _drop_in(current: State, layout: Layout) -> str:
     return _DROP_IN.format(
         engine=layout.paths.engine,
         due=os.path.join(layout.paths.runtime, RESTART_DUE_FILE),
+        # Another setting is the administrator's, or the distribution's.
+        restart=_RESTART if current.service.restart_policy in ("", "no", "on-abnormal") else "",
         log_limit="" if any(current.config.named(name) for name in _LOG_EVERYTHING) else LOG_LIMIT,
     )
 

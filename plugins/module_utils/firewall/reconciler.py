@@ -19,7 +19,7 @@ from ..core.notes import read_object
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, CREATE, DELETE, Change, Plan, describe, difference
 from ..kernel import conntrack
-from ..kernel.links import interface_named, read_links
+from ..kernel.links import has_address, interface_named, read_links
 from ..nft import elements as nft_elements
 from ..nft import script as nft_script
 from ..nft.elements import Rules
@@ -83,6 +83,7 @@ class RulesState:
     ``table``: None where there is none. ``loaded_digests``: the digest of the rules right after they were loaded, by
     version of the chains. ``integration``: whether other firewalls are to let networks pass. ``uplinks``: the interface
     of each uplink that a network names, by its name or an alternative one; '' for one that does not exist.
+    ``missing_addresses``: those of port forwards that are not the host's.
     """
 
     table: Table | None = None
@@ -91,6 +92,7 @@ class RulesState:
     firewalls: Firewalls = field(default_factory=Firewalls)
     integration: bool = True
     uplinks: Mapping[str, str] = field(default_factory=dict)
+    missing_addresses: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,12 @@ class RulesReconciler:
             firewalls=integrations_read.read(self.paths),
             integration=integrations.read_setting(self.paths),
             uplinks={uplink: interface_named(uplink) for spec in self._present if (uplink := spec.rules.uplink)},
+            missing_addresses={
+                forward.address
+                for spec in self._present
+                for forward in spec.rules.forwards
+                if forward.address and not has_address(forward.address)
+            },
         )
 
     def plan(self, current: RulesState) -> RulesPlan:
@@ -188,6 +196,7 @@ class RulesReconciler:
             result=[spec.as_options() for spec in self._present],
             notes=[
                 *self._missing_uplinks(current.uplinks),
+                *self._unanswered_forwards(current.missing_addresses),
                 *integrations.warnings(current.firewalls, networks, integrate=integrate),
             ],
             script=script,
@@ -206,6 +215,15 @@ class RulesReconciler:
                     f"network {rules.name!r}: the uplink {rules.uplink} does not exist, and until it does, "
                     "guests reach nothing outside"
                 )
+
+    def _unanswered_forwards(self, missing: Collection[str]) -> Iterator[str]:
+        for spec in self._present:
+            for forward in spec.rules.forwards:
+                if forward.address in missing:
+                    yield (
+                        f"network {spec.rules.name!r}: {forward.address} is not an address of this host, and until it "
+                        f"is, the port forward {forward} answers nobody; add the address to an interface"
+                    )
 
     def _desired_elements(self, current: Elements, uplinks: Mapping[str, str]) -> dict[str, dict[tuple[str, ...], str]]:
         """The elements of the desired networks; without purge also those of networks that no spec names."""

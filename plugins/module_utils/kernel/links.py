@@ -133,3 +133,14 @@ def interface_named(name: str) -> str:
         return socket.if_indextoname(socket.if_nametoindex(name))
     except OSError:
         return ""
+
+
+def has_address(address: str) -> bool:
+    """Whether an address is one of this host's, on any interface."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as trial:
+            trial.bind((address, 0))
+    except OSError:
+        return False
+    return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Sequence
 
+from ..core.network_history import NetworkHistory
 from ..ipam.subnets import SubnetInUse, first_overlapping
 from ..kernel.links import OPENVSWITCH
 from ..libvirt import bridged
@@ -88,16 +89,19 @@ def _validate_bridge_type(network: Network, stored: Network | None, current: Sta
 def _validate_subnets(network: Network, stored: Network | None, current: State) -> None:
     """A network that runs is not refused because of an overlap that appeared later."""
     stored_routes = () if stored is None else stored.routes
+    # A bridge that gets another name is replaced, together with its addresses.
+    former = current.history.get(network.name, NetworkHistory()).bridges
+    occupied = [one for one in current.occupied if one.interface not in former]
     routes = [(f"routes[{i}].to", one.to) for i, one in enumerate(network.routes) if one not in stored_routes]
     # A subnet behind a guest is often a part of one that is routed elsewhere as a whole.
-    _require_free(network, routes, [one for one in current.occupied if not one.avoid_only])
+    _require_free(network, routes, [one for one in occupied if not one.avoid_only])
     if current.is_live(network):
         return
     own = (("ipv4.address", network.ipv4.address), ("ipv6.address", network.ipv6.address))
     addresses = [(option, str(address)) for option, address in own if address is not None]
     addresses += [(f"extra_addresses[{i}]", cidr) for i, cidr in enumerate(network.extra_addresses)]
     # An automatic subnet overlaps a route to elsewhere only if no other subnet was free.
-    _require_free(network, addresses, [one for one in current.occupied if not (network.ipv4.auto and one.avoid_only)])
+    _require_free(network, addresses, [one for one in occupied if not (network.ipv4.auto and one.avoid_only)])
 
 
 def _require_free(network: Network, cidrs: Iterable[tuple[str, str]], occupied: Sequence[SubnetInUse]) -> None:

@@ -150,6 +150,16 @@ def test_the_systems_dnsmasq_serves_lines_that_are_limited_to_the_network() -> N
     assert content.endswith("dhcp-option=tag:vn-lab,3,10.0.1.200\ndhcp-ignore=tag:vn-lab,tag:!known\n")
 
 
+@pytest.mark.parametrize(("policy", "restarts"), [("no", True), ("on-abnormal", True), ("always", False)])
+def test_the_systems_dnsmasq_starts_again_after_a_signal_unless_somebody_decides_otherwise(
+    policy: str, restarts: bool
+) -> None:
+    current = state(replace(ACTIVE, restart_policy=policy), program="/usr/sbin/dnsmasq", engine_installed=True)
+    planned = plan(current, network("lab", 1))
+    drop_in = next(change.content or "" for change in planned.changes if change.path == Paths().dnsmasq_drop_in)
+    assert ("\nRestart=on-abnormal\n" in drop_in) is restarts
+
+
 def test_a_file_of_servers_of_the_users_own_stands_alone() -> None:
     planned = plan(state(program="/usr/sbin/dnsmasq"), network("lab", 1, raw=["resolv-file=/etc/lab.resolv"]))
     content = next(change.content or "" for change in planned.changes if change.path == LAYOUT.instance("lab"))

@@ -198,6 +198,15 @@ def test_rules_have_the_interface_of_an_alternative_name_and_a_missing_uplink_is
     assert not reconciler.plan(RulesState(uplinks={"wan0": "wan0"})).notes
 
 
+def test_a_port_forward_of_an_address_that_the_host_does_not_have_is_reported() -> None:
+    forward = {"port": 80, "to": "10.0.0.9", "address": "203.0.113.9"}
+    reconciler = RulesReconciler(specs({**NETWORK, "port_forwards": [forward]}), True, Paths())
+    assert not reconciler.plan(RulesState()).notes
+    (note,) = reconciler.plan(RulesState(missing_addresses=["203.0.113.9"])).notes
+    assert note.startswith("network 'a': 203.0.113.9 is not an address of this host")
+    assert "tcp 203.0.113.9:80 -> 10.0.0.9:80" in note
+
+
 def connection(destination: str, replier: str, port: int = 80) -> Connection:
     source, *ends = map(ipaddress.ip_address, ("192.0.2.9", destination, replier))
     return Connection(2, "tcp", source, ends[0], port, ends[1], b"")
