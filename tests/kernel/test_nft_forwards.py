@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kernel.frames import in_namespace
 from kernel.nft_testbed import network as base_network
 from kernel.nft_testbed import plug, wait_for_addresses
 from kernel.polling import wait_until
@@ -54,6 +56,25 @@ def test_a_forward_is_reached_from_everywhere(testbed: NamespaceTestbed, mode: s
     testbed.outside.run("ip", "route", "add", f"{A}.0/24", "via", UPLINK)
     assert testbed.outside.ask(f"{A}.2", 8000, protocol) == (OUTSIDE if mode in ("routed", "open") else "")
     assert testbed.outside.ask(UPLINK, 8081, protocol) == ""
+
+
+def test_a_new_forward_takes_effect_for_a_client_that_sends_already(testbed: NamespaceTestbed) -> None:
+    testbed.task("nft", [network("a", A)])
+    plug(testbed, "a", A)
+    with in_namespace(testbed.outside), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.connect((UPLINK, 8080))
+        client.settimeout(0.2)
+
+        def answer() -> str:
+            try:
+                client.send(b"?")
+                return client.recv(100).decode()
+            except OSError:
+                return ""
+
+        assert answer() == ""
+        testbed.task("nft", [network("a", A, "nat", *WEB)])
+        wait_until(lambda: answer().startswith(OUTSIDE), 5)
 
 
 @pytest.mark.parametrize("value", ["0", "1"])
