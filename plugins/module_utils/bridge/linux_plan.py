@@ -36,7 +36,12 @@ def delete_orphans(kept: set[str], current: BridgeState) -> list[BridgeChange]:
     """Delete the policers of bridges that somebody else deleted."""
     chains = {chain(bridge) for bridge in kept}
     return [
-        BridgeChange(DELETE, f"policer {name}", f"{name}\n", steps=(SetPolicer(name.partition("_")[2], None),))
+        BridgeChange(
+            action=DELETE,
+            name=f"policer {name}",
+            before=f"{name}\n",
+            steps=(SetPolicer(name.partition("_")[2], None),),
+        )
         for name in sorted(current.limits.policers)
         if name not in chains
     ]
@@ -47,8 +52,9 @@ def delete(name: str, mac: str, current: BridgeState, notes: list[str]) -> list[
     link = current.links.get(name)
     clear_policer = shaping.delete_policer(name, current.limits)
     if link is None:
-        policer = BridgeChange(DELETE, f"policer of bridge {name}", f"{name}\n", steps=clear_policer)
-        return [policer] if clear_policer else []
+        policer = f"policer of bridge {name}"
+        change = BridgeChange(action=DELETE, name=policer, before=f"{name}\n", steps=clear_policer)
+        return [change] if clear_policer else []
     if not is_ours(link, mac):
         notes.append(kept_note(name))
         return []

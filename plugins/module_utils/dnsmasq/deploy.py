@@ -21,7 +21,7 @@ from .changes import FragmentsPlan
 from .config_reader import HostReader, read_config
 from .hosts_files import files_with_rows, hosts_file_network
 from .lease_file import Leases, pending_lease_files, system_leases, write_leases
-from .lease_transfer import LeaseTransfer, copy_leases, find_transfers, rename_unusable
+from .lease_transfer import LeaseTransfer, copy_leases, find_transfers, refuse_overfull, rename_unusable
 from .placement import Placement
 from .preflight import (
     check_configurations,
@@ -76,7 +76,12 @@ class Deployment:
         refuse_occupied_ports(self.plan)
         if self._restarts_system() and not self.current.service.ordered_after_us:
             refuse_unusable_lease_file(self.lease_files[SYSTEM_DNSMASQ])
+            refuse_overfull(self._transfers(), self.lease_files[SYSTEM_DNSMASQ], self.current.config)
         check_configurations(self.plan, self.layout, self._reloading_instances())
+
+    def _transfers(self) -> list[LeaseTransfer]:
+        adopted = pending_lease_files(self.paths.adopted)
+        return find_transfers(self.current, self.target, self.layout, self.lease_files, adopted)
 
     def run(self) -> None:
         """Deploy the plan; raises VirtnetError with the reason, and then everything is as it was before.
@@ -84,9 +89,7 @@ class Deployment:
         The caller has to call preflight() before.
         """
         refuse_undeployable(self.plan)
-        transfers = find_transfers(
-            self.current, self.target, self.layout, self.lease_files, pending_lease_files(self.paths.adopted)
-        )
+        transfers = self._transfers()
         changed_instances = {*self.plan.changed_instances, *self.removed_instances, *self._reloading_instances()}
         due = [File(self.due_file, "")] if self._restarts_system() or changed_instances else []
         write_files(due)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..core.errors import VirtnetError
 from ..core.untrusted import UnusableFile, set_aside
 from .lease_file import Leases, lease_file_fault, read_leases, write_leases
 from .placement import Placement
@@ -16,8 +17,11 @@ from .private_files import Layout, Member
 from .render_context import membership
 from .spec import FragmentSpec
 from .state import State
-from .system_config import fragment_file
+from .system_config import Config, fragment_file
 from .target import Target, is_forward
+
+# dnsmasq(8), --dhcp-lease-max
+_DEFAULT_LEASE_MAX = 1000
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,25 @@ def copy_leases(transfers: Sequence[LeaseTransfer], files: Iterable[str]) -> dic
         owner_like = destination if destination in existing else next(iter(existing), os.path.dirname(destination))
         write_leases(destination, leases, owner_like)
     return originals
+
+
+def refuse_overfull(transfers: Sequence[LeaseTransfer], path: str, config: Config) -> None:
+    """Raise VirtnetError if the system's dnsmasq, whose lease file is ``path``, would not start with all leases.
+
+    It has one limit for all networks together (src/lease.c, read_leases(): "too many stored leases").
+    """
+    leases = _usable_leases(path)
+    for transfer in transfers:
+        for source in transfer.sources if transfer.destination == path else ():
+            leases = leases.joined_by(_usable_leases(source), transfer.spec.subnets)
+    limits = [setting.value or "" for setting in config.named("dhcp-lease-max")]
+    limit = next((int(value) for value in reversed(limits) if value.isdecimal()), _DEFAULT_LEASE_MAX)
+    count = len(leases.leases)
+    if transfers and count > limit:
+        raise VirtnetError(
+            f"the system's dnsmasq would not start with {count} leases, since it takes {limit} (dhcp-lease-max); "
+            f"write dhcp-lease-max={count} or more into {config.main_file}, or use dnsmasq.instance: private"
+        )
 
 
 def rename_unusable(path: str) -> None:

@@ -191,7 +191,7 @@ def plan(current: Forwarding, paths: Paths, *, ipv4: bool, ipv6: bool) -> list[F
     changes = [_change(current, changed, desired, files=files, sysctls=sysctls)]
     if desired and record != original:
         shorter, detail = File(record_file, json.dumps(original) + "\n"), "record of restored values removed"
-        changes.append(ForwardingChange(CHANGE, "forwarding", detail=detail, files=[shorter]))
+        changes.append(ForwardingChange(action=CHANGE, name="forwarding", detail=detail, files=[shorter]))
     return changes
 
 

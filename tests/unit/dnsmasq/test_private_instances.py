@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import time
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core import systemctl
 from ansible_collections.virtnet.linux.plugins.module_utils.core.command import Completed
-from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import Locked
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import Locked, VirtnetError
 from ansible_collections.virtnet.linux.plugins.module_utils.core.files import File, write_files
 from ansible_collections.virtnet.linux.plugins.module_utils.core.lock import lock
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
@@ -27,6 +28,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq import state
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq import system_service as dnsmasq_service
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.config_reader import read_config
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_file import parse
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_transfer import LeaseTransfer, refuse_overfull
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import Layout, upstream_lines
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.reconciler import Fragments, FragmentSpec, State
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.sockets import Socket, parse_sockets
@@ -269,6 +271,23 @@ def test_leases_are_joined_and_the_latest_of_an_address_is_kept() -> None:
         assert later in parse(first).joined_by(parse(second), SUBNETS).text()
     never = "0 52:54:00:00:00:03 10.0.1.5 c *\n"
     assert never in parse(never).joined_by(parse(OLD), SUBNETS).text()
+
+
+@pytest.mark.parametrize(
+    ("main", "count", "refused"), [("", 1001, True), ("", 1000, False), ("dhcp-lease-max=1200\n", 1001, False)]
+)
+def test_a_move_that_would_keep_the_systems_dnsmasq_from_starting_is_refused(
+    tmp_path: Path, main: str, count: int, refused: bool
+) -> None:
+    spec = FragmentSpec.from_options(Options({**network("lab", 1), "address": "10.0.0.1/16", "ranges": []}, "lab"))
+    rows = [f"0 02:00:00:00:{i >> 8:02x}:{i & 255:02x} 10.0.{i >> 8}.{i & 255} * *\n" for i in range(2, count + 2)]
+    source, system = tmp_path / "private.leases", tmp_path / "system.leases"
+    source.write_text("".join(rows))
+    transfers = [LeaseTransfer(spec, [str(source)], str(system))]
+    expected = pytest.raises(VirtnetError, match="1001 leases, since it takes 1000 .*write dhcp-lease-max=1001 or more")
+    with expected if refused else contextlib.nullcontext():
+        refuse_overfull(transfers, str(system), state(ACTIVE, main).config)
+    refuse_overfull([], str(system), state(ACTIVE, main).config)
 
 
 def test_lines_that_are_no_leases_are_ignored() -> None:
