@@ -301,7 +301,7 @@ options:
     description:
       - Further lines of dnsmasq's configuration, which dnsmasq tests. They win over what other options fill in.
       - The system's dnsmasq gets lines of DHCP that a tag can limit to this network, such as C(dhcp-option),
-        C(dhcp-boot), C(pxe-service) and C(dhcp-ignore). Other lines need a private one, or have to be in the
+        C(dhcp-boot) and C(dhcp-ignore). Other lines need a private one, or have to be in the
         administrator's own configuration.
       - Lines that reach beyond DHCP and DNS of the network bring a warning that names them. They run programs (such as
         C(dhcp-script)), change the user, read or write other files, or have dnsmasq answer elsewhere.

@@ -372,6 +372,8 @@ RAW = [
     "dhcp-option=option:dns-server,192.168.100.78",
     "dhcp-vendorclass=set:busy,udhcp",
     "dhcp-option=tag:busy,42,192.168.100.79",
+    # For all others, although it is written after it.
+    "dhcp-option=42,192.168.100.80",
     "dhcp-option=tag:!busy,26,1400",
 ]
 

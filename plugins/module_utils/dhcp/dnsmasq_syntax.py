@@ -39,6 +39,7 @@ _SHORT_WITHOUT_VALUE = frozenset("951yZDNLERKzowefnbvhdkq")
 # Only the short options that the engine uses; any other has its letter as its name.
 _LONG_OF_SHORT = {
     "C": "conf-file",
+    "D": "domain-needed",
     "7": "conf-dir",
     "i": "interface",
     "I": "except-interface",

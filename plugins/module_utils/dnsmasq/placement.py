@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from .conflicts import excluded_by_config
 from .private_files import SYSTEM_DNSMASQ, instance_for
 from .probe import DHCP6_PORT, DHCP_PORT, DNS_PORT
-from .raw_lines import line_setting
+from .raw_lines import line_setting, refers_to_known
 from .spec import AUTO, PRIVATE, SYSTEM, FragmentSpec
 from .state import State
 from .system_config import WILDCARD
@@ -97,11 +97,12 @@ def _reason_for_private(spec: FragmentSpec, current: State) -> str:
     if spec.instance == PRIVATE:
         return "it is asked for"
     problem = system_problem(spec, current)
-    if spec.instance == SYSTEM:
-        if problem:
-            raise NoUsableDnsmasq(problem)
-        return ""
     unmet = _unmet(spec, current)
+    if spec.instance == SYSTEM:
+        if problem or unmet:
+            why = problem or f"network {spec.name!r}: {spec.at(unmet[0][0])} {unmet[0][1]}; use instance: private"
+            raise NoUsableDnsmasq(why, network="" if problem else spec.name)
+        return ""
     if unmet:
         return f"{spec.at(unmet[0][0])} {unmet[0][1]}"
     if not current.service.installed and current.program:
@@ -115,7 +116,12 @@ def _reason_for_private(spec: FragmentSpec, current: State) -> str:
 
 def _unmet(spec: FragmentSpec, current: State) -> list[tuple[str, str]]:
     """What only a private instance can do for a network, and the system's dnsmasq does not do for everybody already."""
-    return [(option, why) for option, why in spec.private_only if not _is_in_force(spec, option, current)]
+    unmet = [(option, why) for option, why in spec.private_only if not _is_in_force(spec, option, current)]
+    if not current.config.ignores_unknown(spec.interface):
+        return unmet
+    # Where dnsmasq ignores unknown guests, all guests of the network count as known (RenderContext.exempt_from_ignore).
+    why = "is about known guests, which the system's dnsmasq has all guests of the network be"
+    return [*unmet, *((f"raw[{i}]", f"{line!r} {why}") for i, line in enumerate(spec.raw) if refers_to_known(line))]
 
 
 def _is_in_force(spec: FragmentSpec, option: str, current: State) -> bool:
@@ -124,9 +130,11 @@ def _is_in_force(spec: FragmentSpec, option: str, current: State) -> bool:
         return spec.names.forward_plain_names is not bool(current.config.named("domain-needed"))
     lines = {f"raw[{i}]": line for i, line in enumerate(spec.raw)}
     wanted = line_setting(lines[option]) if option in lines else None
+    settings = current.config.named(wanted.name) if wanted is not None else []
+    # Of a setting that exists once, that of the command line is in force.
+    of_command_line = [setting for setting in settings if not setting.file]
     return wanted is not None and any(
-        (setting.value, setting.fields) == (wanted.value, wanted.fields)
-        for setting in current.config.named(wanted.name)
+        (setting.value, setting.fields) == (wanted.value, wanted.fields) for setting in of_command_line or settings
     )
 
 

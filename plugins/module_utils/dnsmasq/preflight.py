@@ -86,7 +86,9 @@ def check_configurations(plan: FragmentsPlan, layout: Layout, reloading: Collect
     ``reloading``: the instances that will read hosts files again without a restart.
     """
     current, target = plan.current, plan.target
-    if current.service.installed and (plan.fragments or SYSTEM_DNSMASQ in reloading):
+    # A dnsmasq that does not run, and gets nothing new, starts or not whatever we remove.
+    restarts = any(plan.fragments.values()) or (plan.fragments and current.service.running)
+    if current.service.installed and (restarts or SYSTEM_DNSMASQ in reloading):
         after = {**current.fragments, **plan.fragments}
         fragments = {name: text for name, text in after.items() if text is not None}
         hosts_files = files_of_networks(target.private_files, map(fragment_network, fragments))

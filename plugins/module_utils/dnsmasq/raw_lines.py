@@ -10,6 +10,7 @@ they concern no other guest. Tags that the user's lines set are renamed, so that
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from itertools import takewhile
 
 from ..dhcp.dnsmasq_syntax import Setting, read_lines
 
@@ -25,6 +26,14 @@ _TAGS_THEN_VALUE = frozenset(
         "dhcp-reply-delay",
     )
 )
+# In these, dnsmasq looks for the option's number among tags without a prefix and words of these kinds.
+_OPTIONS = frozenset(("dhcp-option", "dhcp-option-force", "dhcp-option-pxe"))
+_OPTION, _CLASSES = ("option:", "option6:"), ("vendor:", "encap:", "vi-encap:")
+# Any of the first two opens port 4011, and adds PXE options to the answers to all PXE clients, whatever their tags.
+# dnsmasq serves no DHCP while it waits because of the third.
+_FOR_ALL = frozenset(("pxe-service", "pxe-prompt", "dhcp-reply-delay"))
+# Of these, all that match are in force. Of the others, one with tags is preferred to one without.
+_LISTS = frozenset(("pxe-service",))
 # In these, the value consists of tags that have to match.
 _TAGS_MAY_BE_ABSENT = frozenset(("dhcp-ignore-names", "dhcp-generate-names", "dhcp-broadcast"))
 _TAGS = _TAGS_MAY_BE_ABSENT | {"dhcp-ignore"}
@@ -59,6 +68,8 @@ def can_be_limited(line: str) -> bool:
         return False
     if setting.value is None:
         return setting.name in _TAGS_MAY_BE_ABSENT
+    if setting.name in _FOR_ALL or _tags(setting) != _leading_tags(line):
+        return False
     if setting.name in _TAGS:
         return all(map(_is_match, setting.fields))
     if setting.name in _SETTERS:
@@ -81,6 +92,14 @@ def limited_lines(lines: Sequence[str], interface: str) -> Iterator[str]:
         yield f"{name}={','.join([*words, rest] if rest else words)}"
 
 
+def defaults_first(lines: Sequence[str]) -> dict[int, str]:
+    """The lines by their numbers, those without tags of their own before those with tags.
+
+    All of them get the tag of the interface, and of those with tags dnsmasq takes the last one.
+    """
+    return dict(sorted(enumerate(lines), key=lambda numbered: _is_for_some_guests(numbered[1])))
+
+
 def prioritized(line: str, interface: str) -> str:
     """A line of an instance of one network, with the tag that makes it win over our own lines before it.
 
@@ -93,9 +112,29 @@ def prioritized(line: str, interface: str) -> str:
     return f"{name.strip()}=tag:{interface},{value.strip()}"
 
 
+def refers_to_known(line: str) -> bool:
+    """Whether a line is for guests that dnsmasq knows, or does not know."""
+    setting = line_setting(line)
+    tags = [] if setting is None else filter(_is_match, _tags(setting))
+    return any(tag.partition(":")[2].lstrip("!") == "known" for tag in tags)
+
+
 def sets_upstream_file(lines: Sequence[str]) -> bool:
     """Whether one of the lines says in which file dnsmasq finds the servers that it asks."""
     return any(setting.name == "resolv-file" for line in lines for setting in read_lines(line, ""))
+
+
+def _is_for_some_guests(line: str) -> bool:
+    setting = line_setting(line)
+    return setting is not None and setting.name in _TAGS_THEN_VALUE - _LISTS and bool(_tags(setting))
+
+
+def _tags(setting: Setting) -> list[str]:
+    """The tags as dnsmasq reads them."""
+    if setting.name not in _OPTIONS:
+        return list(takewhile(lambda field: _is_match(field) or field.startswith(_SET), setting.fields))
+    before = takewhile(lambda field: not (field.isdecimal() or field.startswith(_OPTION)), setting.fields)
+    return [field for field in before if not field.startswith(_CLASSES)]
 
 
 def _leading_tags(line: str) -> list[str]:

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 
 from ..core.options import Interface
 from ..dhcp.dhcpv6 import service_lines
+from ..dhcp.dnsmasq_syntax import read_lines
 from ..dhcp.netboot import boot_line, tftp_lines
 from ..dhcp.options import DNS_SERVER, ROUTER, option_line, option_lines
 from ..dhcp.ranges import DEFAULT_LEASE_TIME
 from ..dhcp.static_hosts import host_words
 from .hosts_files import dhcp_file, file_option_lines, names_file
-from .raw_lines import can_be_limited, limited_lines, prioritized
+from .raw_lines import can_be_limited, defaults_first, limited_lines, prioritized
 from .record_lines import host_rows, instance_lines, record_lines, reverse_zone_lines
 from .reserved_names import STATIC_HOSTS, reserved_lines, reserved_names, static_rows
 from .spec import FragmentSpec
+from .system_config import serves_ipv6
 
 # dnsmasq up to 2.91 reads the rest of a line after 1024 bytes as a line of its own (src/option.c, read_file()).
 LONGEST_LINE = 1000
@@ -77,8 +79,8 @@ def hosts_files(spec: FragmentSpec, context: RenderContext) -> dict[str, str]:
 
 def gives_ipv6_names(fragment: str) -> bool:
     """Whether a fragment gives names of guests AAAA records: FragmentSpec.ipv6_names, but from the fragment."""
-    ranges = [line for line in fragment.splitlines() if line.startswith("dhcp-range=") and ",constructor:" in line]
-    return any(",ra-only," not in line or ",ra-names," in line for line in ranges)
+    ranges = [one for one in read_lines(fragment, "") if one.name == "dhcp-range" and serves_ipv6(one)]
+    return any("ra-only" not in one.fields or "ra-names" in one.fields for one in ranges)
 
 
 def _text(spec: FragmentSpec, lines: Iterable[tuple[str, str]]) -> str:
@@ -124,7 +126,7 @@ def _lines(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, st
 
 
 def _raw_lines(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, str]]:
-    lines = dict(enumerate(spec.raw))
+    lines = defaults_first(spec.raw)
     if context.private:
         yield from ((f"raw[{i}]", prioritized(line, spec.interface)) for i, line in lines.items())
         return

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.command import find, run
 from ..core.files import read_text
+from ..kernel.links import interface_named
 from ..nft.chains import MARK
 from ..nft.sets import FAMILY, TABLE
 from ..ruleset.evaluate import traverse_hook
@@ -216,7 +217,9 @@ def diagnose(networks: Iterable[Network]) -> Diagnosis:
     if not networks:
         return Diagnosis()
     uplinks, filtered = read_uplinks(), (read_text(_BR_NETFILTER) or "").strip() == "1"
-    guest_networks = [GuestNetwork.from_network(network, uplinks, filtered=filtered) for network in networks]
+    # Rules match names alone, not alternative ones.
+    named = [replace(one, uplink=one.uplink and (interface_named(one.uplink) or one.uplink)) for one in networks]
+    guest_networks = [GuestNetwork.from_network(network, uplinks, filtered=filtered) for network in named]
     ruleset = read()
     findings = [evaluate_flow(ruleset, flow) for network in guest_networks for flow in flows_of(network)]
     causes = [cause for finding in findings if finding.verdict != REFUSED for cause in finding.causes]

@@ -56,10 +56,9 @@ class FlowsToFlush:
             return True
         own = {address.partition("/")[0] for address in self.own_addresses}
         if replier == destination and destination in own:
-            return any(
-                _is_to_port(connection, forward) and forward.includes_address(destination)
-                for forward in self.new_forwards
-            )
+            for forward in self.new_forwards:
+                if _is_to_port(connection, forward) and forward.includes_address(destination):
+                    return True
         ends = (connection.source, connection.reply_source)
         return any(address in subnet for subnet in map(ipaddress.ip_network, self.subnets) for address in ends)
 

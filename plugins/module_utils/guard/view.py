@@ -21,7 +21,7 @@ from ..kernel.events import (
     RulesEvent,
     TrafficControlEvent,
 )
-from ..kernel.links import OPENVSWITCH, Link
+from ..kernel.links import OPENVSWITCH, Link, interface_named
 from ..kernel.routes import PROTOCOL
 from ..network.model import Network
 from ..nft.sets import TABLE
@@ -89,6 +89,8 @@ class View:
     bridges: Mapping[str, DesiredBridge] = field(default_factory=dict)
     subnets: tuple[tuple[int, int, int], ...] = ()
     needs_forwarding: bool = False
+    missing_uplinks: bool = False
+    alternative_uplinks: Mapping[int, str] = field(default_factory=dict)
     bridge_names: dict[int, str] = field(default_factory=dict)
     last_seen: dict[int, tuple[object, ...]] = field(default_factory=dict)
     ports: dict[str, dict[int, str]] = field(default_factory=dict)
@@ -101,6 +103,7 @@ class View:
     def of(host: HostState, ports_before: Mapping[str, Mapping[int, str]]) -> View:
         """The view of a host; a port that a bridge had before stays one of it unless it exists and is elsewhere."""
         networks = [network for network in host.running if network.has_own_bridge]
+        uplinks = {network.uplink for network in host.defined.values() if network.uplink}
         bridges = {network.bridge.name: DesiredBridge.of(network) for network in networks}
         links = {link.index: link for link in host.links.values()}
         existing = {index: link for index, link in links.items() if link.name in bridges}
@@ -108,6 +111,12 @@ class View:
         return View(
             bridges=bridges,
             subnets=tuple(_range(subnet) for network in networks for subnet in network.subnets),
+            missing_uplinks=any(not interface_named(uplink) for uplink in uplinks),
+            alternative_uplinks={
+                host.links[name].index: name
+                for uplink in uplinks
+                if (name := interface_named(uplink)) in host.links and name != uplink
+            },
             needs_forwarding=any(network.mode != "isolated" for network in host.defined.values()),
             bridge_names={index: link.name for index, link in existing.items()},
             last_seen={index: (link.name, link.up, link.mac, link.mtu) for index, link in existing.items()},
@@ -179,10 +188,16 @@ class View:
 
     def _handle_link(self, event: LinkEvent) -> frozenset[str]:
         if event.gone:
-            return self._handle_deletion(event)
+            return self._handle_deletion(event) | self._uplink_parts(event)
         if event.index in self.bridge_names or event.name in self.bridges:
             return self._handle_bridge(event)
-        return self._handle_port(event)
+        return self._handle_port(event) | self._uplink_parts(event)
+
+    def _uplink_parts(self, event: LinkEvent) -> frozenset[str]:
+        """The rules name an uplink by its name, which another link may have that gets its alternative name."""
+        name = self.alternative_uplinks.get(event.index)
+        moved = name is not None and (event.gone or event.name != name)
+        return _RULES if moved or (self.missing_uplinks and not event.gone) else _NOTHING
 
     def _handle_deletion(self, event: LinkEvent) -> frozenset[str]:
         if event.lower in self.bridge_names:

@@ -108,4 +108,5 @@ def _apply_stored_option(options: FlatOptions, element: Element, checker: Checke
         checker.refuse(element, f"{repr_short(name)} cannot be set in the metadata")
     if options.get(name, DEFAULTS.get(name)) == instead:
         options.pop(name, None)
-        options.update(flatten(unflatten({name: value})))
+        static_only: FlatOptions = {name: []} if name.endswith(".dhcp.ranges") and value == [] else {}
+        options.update(static_only or flatten(unflatten({name: value})))

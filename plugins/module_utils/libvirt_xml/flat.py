@@ -147,9 +147,21 @@ _BY_KEY_OF_PORTS = {**_BY_KEY, "start": _number, "end": _number}
 def flatten(options: Mapping[str, Any]) -> FlatOptions:
     """Options in one spelling, without those that are null or empty, and without state, autostart and persistent."""
     values = values_by_path(options)
-    return without_empty(
+    flat = without_empty(
         {path: _normalize(path, value) for path, value in values.items() if path not in NOT_IN_XML[1:]}
     )
+    return {
+        **flat,
+        **{f"{family}.dhcp.ranges": [] for family in ("ipv4", "ipv6") if _is_static_only(values, flat, family)},
+    }
+
+
+def _is_static_only(values: FlatOptions, flat: FlatOptions, family: str) -> bool:
+    """Whether an empty list of ranges has a meaning: nobody but static hosts gets an address."""
+    known = {**DEFAULTS, **flat}
+    serves = known[f"{family}.dhcp.enabled"] and not known.get(f"{family}.dhcp.stateless")
+    fixed = known[f"{family}.address"] not in ("auto", "none")
+    return values.get(f"{family}.dhcp.ranges") == [] and bool(serves and fixed)
 
 
 def values_by_path(options: Mapping[str, Any], group: str = "") -> FlatOptions:

@@ -55,7 +55,9 @@ def _dhcp(element: Element, known: FlatOptions, family: str) -> None:
         add_element(element, "tftp", root=tftp_root)
     dhcp = etree().Element("dhcp")
     if known[f"{path}.enabled"]:
-        ranges = known.get(f"{path}.ranges") or (default_ranges(known.get("ipv4.address")) if version == 4 else [])
+        ranges = known.get(f"{path}.ranges")
+        if ranges is None and version == 4:
+            ranges = default_ranges(known.get("ipv4.address"))
         for dhcp_range in mappings_in(ranges):
             _range(dhcp, dhcp_range, version, lease_time_for(known, family))
         for host in mappings_in(known.get(f"{path}.hosts")):

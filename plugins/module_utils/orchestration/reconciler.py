@@ -16,7 +16,7 @@ from ..core.files import write_files
 from ..core.identity import host_identity
 from ..core.network_history import NetworkHistory, history_file, load_history
 from ..core.paths import Paths
-from ..core.reconcile import preflight, read_settled
+from ..core.reconcile import DELETE, preflight, read_settled
 from ..firewall.listeners import check_listeners, read_listeners
 from ..ipam.allocator import AllocationSettings, Fleet, read_allocation_settings
 from ..ipam.in_use import read_avoided_subnets, read_order, read_subnets_in_use
@@ -159,7 +159,10 @@ class Networks:
         The history is stored first: a run that is cut short can then be completed or undone by another.
         """
         for reconciler in reconcilers_for(plan.specs, self.paths, plan.networks, resolver=self.resolver).values():
-            preflight(reconciler, reconciler.plan(read_settled(reconciler)))
+            part = reconciler.plan(read_settled(reconciler))
+            # What only goes away is not refused here: whatever is wrong with dnsmasq, bridges and rules can go.
+            if any(change.action != DELETE for change in part.changes):
+                preflight(reconciler, part)
         registrations = registrations_reconciler(plan.specs, self.paths)
         registrations.plan(registrations.read())
         write_files(plan.history_files)

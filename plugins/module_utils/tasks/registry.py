@@ -86,7 +86,7 @@ def nft_nat(module: Any) -> None:
 
 
 def resolvconf_entry(module: Any) -> None:
-    """ResolverEntries of the host's resolver."""
+    """Entries of the host's resolver."""
     from ..resolver.reconciler import ResolverEntries
     from ..resolver.spec import EntrySpec
 

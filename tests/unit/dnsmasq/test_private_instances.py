@@ -145,6 +145,13 @@ def test_what_the_system_does_for_everybody_already_is_in_force(main: str, optio
     assert content and not any(line in content.splitlines() for line in (*main.splitlines(), "cache-size = 0"))
 
 
+def test_lines_for_known_guests_are_refused_where_the_system_ignores_unknown_ones() -> None:
+    current = state(ACTIVE, "dhcp-ignore=tag:!known\n", program="/usr/sbin/dnsmasq")
+    for instance in ("auto", "system"):
+        with pytest.raises(NoUsableDnsmasq, match=r"raw\[0\] 'dhcp-ignore=tag:!known' is about known guests"):
+            plan(current, network("lab", 1, raw=["dhcp-ignore=tag:!known"], instance=instance))
+
+
 def test_the_systems_dnsmasq_serves_lines_that_are_limited_to_the_network() -> None:
     lines = ["dhcp-option=3,10.0.1.200", "dhcp-ignore=tag:!known"]
     planned = plan(STOCK, network("lab", 1, raw=lines))

@@ -8,8 +8,10 @@ from __future__ import annotations
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.raw_lines import (
     can_be_limited,
+    defaults_first,
     limited_lines,
     prioritized,
+    refers_to_known,
 )
 
 LIMITED = {
@@ -18,12 +20,10 @@ LIMITED = {
     "dhcp-option=tag:guest,6,1.1.1.1": "dhcp-option=tag:vn-lab,tag:guest,6,1.1.1.1",
     'dhcp-option=15,"a, b"': 'dhcp-option=tag:vn-lab,15,"a, b"',
     "dhcp-boot=pxelinux.0,boot,10.0.0.9": "dhcp-boot=tag:vn-lab,pxelinux.0,boot,10.0.0.9",
-    "pxe-service=x86PC, Install, pxelinux": "pxe-service=tag:vn-lab,x86PC, Install, pxelinux",
-    'pxe-prompt="Press F8", 60': 'pxe-prompt=tag:vn-lab,"Press F8", 60',
     "dhcp-ignore=tag:!known": "dhcp-ignore=tag:vn-lab,tag:!known",
     "dhcp-broadcast": "dhcp-broadcast=tag:vn-lab",
     "dhcp-generate-names=tag:known": "dhcp-generate-names=tag:vn-lab,tag:known",
-    "dhcp-reply-delay=3": "dhcp-reply-delay=tag:vn-lab,3",
+    "dhcp-option=vendor:PXEClient,1,0.0.0.0": "dhcp-option=tag:vn-lab,vendor:PXEClient,1,0.0.0.0",
 }
 
 
@@ -76,6 +76,15 @@ def test_a_tag_with_a_meaning_keeps_its_name_and_is_set_for_the_network_alone() 
         '"dhcp-option=3,10.0.0.9"',
         "tag-if=set:a,tag:b # both",
         "conf-file=/x",
+        # They change what all clients get, or wait for.
+        "pxe-service=x86PC, Install, pxelinux",
+        'pxe-prompt="Press F8", 60',
+        "dhcp-reply-delay=3",
+        # dnsmasq reads tags in them that would not be renamed.
+        'dhcp-match="s"et:known,60,X',
+        'dhcp-match=set"":foo,60,X',
+        "dhcp-option=vendor:X,tag:bar,1,10.0.0.9",
+        "dhcp-option=bar,6,10.0.0.9",
         "",
     ],
 )
@@ -91,3 +100,16 @@ def test_in_an_instance_of_its_own_a_network_has_its_lines_as_written_but_for_op
         "dhcp-match=set:efi,option:client-arch,7",
         "dhcp-option",
     ]
+
+
+def test_lines_without_tags_stand_before_those_for_some_guests_which_win() -> None:
+    lines = ["dhcp-match=set:efi,option:client-arch,7", "dhcp-boot=tag:efi,efi.bin", "dhcp-boot=bios.bin"]
+    assert list(defaults_first(lines)) == [0, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("line", "refers"),
+    [("dhcp-ignore=tag:!known", True), ("dhcp-option=tag:known,6,10.0.0.9", True), ("dhcp-boot=known", False)],
+)
+def test_lines_for_known_guests_are_recognized(line: str, refers: bool) -> None:
+    assert refers_to_known(line) is refers

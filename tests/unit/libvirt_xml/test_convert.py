@@ -62,6 +62,22 @@ def test_defaults_are_not_in_the_result() -> None:
     assert from_xml(to_xml({"name": "lab", "state": "active", "autostart": True, "mode": "nat"})) == {"name": "lab"}
 
 
+def test_a_network_for_static_hosts_alone_stays_one() -> None:
+    hosts = [{"mac": "52:54:00:00:00:01", "ip": "10.9.0.5"}]
+    hosts6 = [{"name": "web", "id": "00:03:00:01:52:54:00:00:00:01", "ip": "fd00:9::5"}]
+    options = {
+        "name": "lab",
+        "ipv4": {"address": "10.9.0.1/24", "dhcp": {"ranges": [], "hosts": hosts}},
+        "ipv6": {"address": "fd00:9::1/64", "dhcp": {"enabled": True, "ranges": [], "hosts": hosts6}},
+    }
+    text = to_xml(options)
+    assert "<range" not in text
+    again = from_xml(text)
+    for family in ("ipv4", "ipv6"):
+        ranges = again[family]["dhcp"].get("ranges", [])
+        assert all(one["start"] == one["end"] for one in ranges)
+
+
 def test_an_edit_of_the_xml_takes_precedence_over_stored_options() -> None:
     text = to_xml({"name": "lab", "port_forwards": [{"port": 80, "to": "web"}]}, live={"ipv4": "10.1.0.1/24"})
     assert from_xml(text)["port_forwards"] == [{"port": 80, "to": "web"}]

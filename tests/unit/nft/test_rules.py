@@ -217,6 +217,7 @@ def test_connections_that_the_host_itself_answers_end_where_a_forward_takes_thei
     assert [forward.first for forward in flows.new_forwards] == [80, 81]
     flows = replace(flows, own_addresses=["192.0.2.1/24", "10.0.0.1/24"])
     assert flows.includes(connection("192.0.2.1", "192.0.2.1"))
+    assert replace(flows, subnets=["10.0.0.0/24"]).includes(connection("10.0.0.1", "10.0.0.1", 22))
     # Of another host, of a guest already, of another port.
     assert not flows.includes(connection("198.51.100.1", "198.51.100.1"))
     assert not flows.includes(connection("192.0.2.1", "10.0.0.9"))
