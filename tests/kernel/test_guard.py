@@ -377,6 +377,16 @@ def test_a_bridge_that_gets_another_name_is_replaced_with_its_addresses(testbed:
     assert testbed.define(renamed, check=True)["changes"] == []
 
 
+def test_rules_follow_an_uplink_that_appears_later_and_is_known_by_an_alternative_name(testbed: GuardTestbed) -> None:
+    testbed.run_playbook({**LAB, "uplink": "wan9"})
+    testbed.start_guard()
+    testbed.host.run("ip", "link", "add", "eth9", "type", "veth", "peer", "name", "eth9p")
+    testbed.host.run("ip", "link", "property", "add", "dev", "eth9", "altname", "wan9")
+    testbed.host.run("ip", "link", "set", "eth9", "up")
+    uplinks = ("nft", "list", "set", "inet", "virtnet", "vn_uplinks")
+    wait_until(lambda: '"vn-lab" . "eth9"' in testbed.host.run(*uplinks))
+
+
 def test_a_fixed_network_stays_and_is_reported(lab: GuardTestbed) -> None:
     lab.host.run("ip", "address", "add", "192.168.30.200/25", "dev", "eth0")
     wait_until(lambda: "has a fixed address and stays" in lab.journal)
