@@ -25,7 +25,7 @@ from .static_hosts import Host, read_hosts
 # option.c: "prefix length must be at least 64".
 _SHORTEST_PREFIX = 64
 # RFC 4862 section 5.5.3 with RFC 2464 section 4: that of subnets in which guests make their own addresses.
-_SLAAC_PREFIX = 64
+SLAAC_PREFIX = 64
 
 _ADDRESS: Kind[ipaddress.IPv6Interface] = Kind(lambda options, name: options.ipv6_cidr(name), write=str)
 _OPTIONS: Kind[Mapping[str, str]] = Kind(lambda options, name: read_dhcp_options(options, name, 6), "dict", write=dict)
@@ -151,7 +151,7 @@ def _range_lines(service: Service6, interface: str) -> Iterator[tuple[str, str]]
     network = service.address.network
     # constructor: binds it to the bridge by name, so that no other link with such an address is ever advertised on.
     # option.c: "prefix length must be exactly 64" for it; other subnets are never advertised (read_ipv6()).
-    constructed = network.prefixlen == _SLAAC_PREFIX
+    constructed = network.prefixlen == SLAAC_PREFIX
     subnet, host_part = ("::", int(network.hostmask)) if constructed else (str(network.network_address), -1)
 
     def line(addresses: str, modes: Sequence[str], lease_time: str = DEFAULT_LEASE_TIME) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable
 from ..core.errors import printable
 from ..core.files import read_text
 from ..core.options import Address
+from ..kernel.links import has_address
 
 DNS_PORT = 53
 DHCP_PORT = 67
@@ -103,14 +104,7 @@ def interface_exists(interface: str) -> bool:
 
 def interface_has_address(interface: str, address: Address) -> bool:
     """Whether the interface exists and the host has the address."""
-    if not interface_exists(interface):
-        return False
-    try:
-        with socket.socket(_family(address), socket.SOCK_DGRAM) as trial:
-            trial.bind((str(address), 0))
-    except OSError:
-        return False
-    return True
+    return interface_exists(interface) and has_address(str(address))
 
 
 def answers_dns(address: Address) -> bool:

@@ -14,26 +14,13 @@ from itertools import takewhile
 
 from ..dhcp.dnsmasq_syntax import Setting, read_lines
 
-# dnsmasq(8), version 2.91. In these, tags that have to match come first, before the value.
-_TAGS_THEN_VALUE = frozenset(
-    (
-        "dhcp-option",
-        "dhcp-option-force",
-        "dhcp-option-pxe",
-        "dhcp-boot",
-        "pxe-service",
-        "pxe-prompt",
-        "dhcp-reply-delay",
-    )
-)
-# In these, dnsmasq looks for the option's number among tags without a prefix and words of these kinds.
+# dnsmasq(8), version 2.91. In these, dnsmasq looks for the option's number among tags and words of some kinds.
 _OPTIONS = frozenset(("dhcp-option", "dhcp-option-force", "dhcp-option-pxe"))
 _OPTION, _CLASSES = ("option:", "option6:"), ("vendor:", "encap:", "vi-encap:")
-# Any of the first two opens port 4011, and adds PXE options to the answers to all PXE clients, whatever their tags.
-# dnsmasq serves no DHCP while it waits because of the third.
-_FOR_ALL = frozenset(("pxe-service", "pxe-prompt", "dhcp-reply-delay"))
-# Of these, all that match are in force. Of the others, one with tags is preferred to one without.
-_LISTS = frozenset(("pxe-service",))
+# In these, tags that have to match come first, before the value. pxe-service and pxe-prompt take tags too, but they
+# open port 4011, and add PXE options to the answers to all PXE clients. While dnsmasq waits because of
+# dhcp-reply-delay, it serves no DHCP at all.
+_TAGS_THEN_VALUE = _OPTIONS | {"dhcp-boot"}
 # In these, the value consists of tags that have to match.
 _TAGS_MAY_BE_ABSENT = frozenset(("dhcp-ignore-names", "dhcp-generate-names", "dhcp-broadcast"))
 _TAGS = _TAGS_MAY_BE_ABSENT | {"dhcp-ignore"}
@@ -68,7 +55,7 @@ def can_be_limited(line: str) -> bool:
         return False
     if setting.value is None:
         return setting.name in _TAGS_MAY_BE_ABSENT
-    if setting.name in _FOR_ALL or _tags(setting) != _leading_tags(line):
+    if _tags(setting) != _leading_tags(line):
         return False
     if setting.name in _TAGS:
         return all(map(_is_match, setting.fields))
@@ -126,7 +113,7 @@ def sets_upstream_file(lines: Sequence[str]) -> bool:
 
 def _is_for_some_guests(line: str) -> bool:
     setting = line_setting(line)
-    return setting is not None and setting.name in _TAGS_THEN_VALUE - _LISTS and bool(_tags(setting))
+    return setting is not None and setting.name in _TAGS_THEN_VALUE and bool(_tags(setting))
 
 
 def _tags(setting: Setting) -> list[str]:

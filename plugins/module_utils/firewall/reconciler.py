@@ -37,8 +37,8 @@ from .ip_forward import Forwarding, ForwardingChange
 class FlowsToFlush:
     """Connections that are no longer allowed: those by removed port forwards, and all of closed or removed subnets.
 
-    Those to the ports of ``new_forwards`` end too: a client that sends all the time to the host's ``own_addresses``
-    (CIDR) would never get to the guest, since conntrack keeps the destination of its first packet.
+    Those to the ports of ``new_forwards`` end too: a client that sends all the time to one of the host's
+    ``own_addresses`` would never get to the guest, since conntrack keeps the destination of its first packet.
     """
 
     forwards: Sequence[Forward] = ()
@@ -54,8 +54,7 @@ class FlowsToFlush:
         replier, destination = str(connection.reply_source), str(connection.destination)
         if any(_is_to_port(connection, forward) and replier == forward.to for forward in self.forwards):
             return True
-        own = {address.partition("/")[0] for address in self.own_addresses}
-        if replier == destination and destination in own:
+        if replier == destination and destination in self.own_addresses:
             for forward in self.new_forwards:
                 if _is_to_port(connection, forward) and forward.includes_address(destination):
                     return True
@@ -251,7 +250,8 @@ class RulesReconciler:
                 script = ""
         flows = plan.flows_to_flush
         if flows.new_forwards:
-            flows = replace(flows, own_addresses={cidr for link in read_links().values() for cidr in link.addresses})
+            cidrs = (cidr for link in read_links().values() for cidr in link.addresses)
+            flows = replace(flows, own_addresses={cidr.partition("/")[0] for cidr in cidrs})
         if flows:
             conntrack.delete_entries(flows.includes)
 

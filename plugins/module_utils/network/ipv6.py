@@ -12,13 +12,10 @@ from typing import Any
 from ..core import kinds
 from ..core.fields import option, read, write
 from ..core.options import Options
-from ..dhcp.dhcpv6 import Dhcp6, read_dhcp6
+from ..dhcp.dhcpv6 import SLAAC_PREFIX, Dhcp6, read_dhcp6
 
 AUTO = "auto"
 NONE = "none"
-
-# RFC 4862 section 5.5.3 d: guests make their addresses of a prefix of 64 bits only.
-_SLAAC_LENGTH = 64
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ def read_ipv6(options: Options) -> Ipv6:
     dhcp = read_dhcp6(options.group("dhcp"), address, advertised=options.boolean("ra", True), fixed=word != AUTO)
     ipv6 = read(Ipv6, options, address=address, auto=auto, dhcp=dhcp)
     options.reject_unknown()
-    if ipv6.ra and address is not None and address.network.prefixlen != _SLAAC_LENGTH:
+    if ipv6.ra and address is not None and address.network.prefixlen != SLAAC_PREFIX:
         options.error(
             "address",
             f"{address} has no prefix of 64 bits, of which guests could make addresses; use a /64, or ra: false",

@@ -215,7 +215,7 @@ def connection(destination: str, replier: str, port: int = 80) -> Connection:
 def test_connections_that_the_host_itself_answers_end_where_a_forward_takes_their_port() -> None:
     flows = planned(NETWORK, {**NETWORK, "port_forwards": FORWARDED}).flows_to_flush
     assert [forward.first for forward in flows.new_forwards] == [80, 81]
-    flows = replace(flows, own_addresses=["192.0.2.1/24", "10.0.0.1/24"])
+    flows = replace(flows, own_addresses=["192.0.2.1", "10.0.0.1"])
     assert flows.includes(connection("192.0.2.1", "192.0.2.1"))
     assert replace(flows, subnets=["10.0.0.0/24"]).includes(connection("10.0.0.1", "10.0.0.1", 22))
     # Of another host, of a guest already, of another port.
