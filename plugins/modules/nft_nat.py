@@ -76,6 +76,15 @@ options:
       - Other name servers of the host refuse them in any case, since these know names of others. V(false) only with
         mode V(isolated).
     type: bool
+  redirect_dns:
+    description:
+      - Addresses of the host on the bridge whose queries, from guests and from the host itself, go to a private dnsmasq
+        at port 23053. See O(virtnet.linux.dnsmasq_fragment#module:redirect).
+    type: list
+    elements: str
+  redirect_dhcp:
+    description: Whether requests for IPv4 addresses go to a private dnsmasq at port 23067. V(false) if not given.
+    type: bool
   port_forwards:
     description:
       - Ports of the host that lead to a guest, from outside, from the host itself and from guests, also of the same

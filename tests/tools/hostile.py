@@ -64,7 +64,7 @@ FULL: dict[str, Any] = {
     "bandwidth": {"inbound": {"average": 1000, "peak": 2000, "burst": 3000},
                   "outbound": {"average": 1000, "peak": 2000, "burst": 3000}},
     "dns": {"enabled": True, "domain": "lab.test", "local_only": True, "host_resolver": True, **NAMES},
-    "dnsmasq": {"instance": "private", "options": ["dhcp-ignore=tag:!known", "log-dhcp"]},
+    "dnsmasq": {"instance": "private", "redirect": True, "options": ["dhcp-ignore=tag:!known", "log-dhcp"]},
     "libvirt": {"register": True, "trust_guest_rx_filters": True,
                 "portgroups": [{"name": "a", "default": True, "trust_guest_rx_filters": True,
                                 "bandwidth": {"inbound": {"average": 5, "peak": 6, "burst": 7},

@@ -32,10 +32,15 @@ class Placement:
         return self.instance != SYSTEM_DNSMASQ
 
 
-def place_networks(networks: Iterable[FragmentSpec], current: State) -> list[Placement]:
-    """An instance for each network; raises NoUsableDnsmasq with cause and remedy if there is none for one of them."""
+def place_networks(
+    networks: Iterable[FragmentSpec], current: State, *, with_names: Collection[str] = ()
+) -> list[Placement]:
+    """An instance for each network; raises NoUsableDnsmasq with cause and remedy if there is none for one of them.
+
+    ``with_names``: networks for which addresses without names are not better than nothing.
+    """
     specs = list(networks)
-    reasons = {spec.name: _reason_for_private(spec, current) for spec in specs}
+    reasons = {spec.name: reason_for_private(spec, current) for spec in specs}
     # A wildcard socket for DHCP allows no second one: either the system's dnsmasq serves DHCP, or private ones do.
     shares_ports = current.config.binding != WILDCARD or current.config.only_localhost
     for port in () if shares_ports else (DHCP_PORT, DHCP6_PORT, DHCP_PORT):
@@ -48,7 +53,15 @@ def place_networks(networks: Iterable[FragmentSpec], current: State) -> list[Pla
     while True:
         alone = current.has_unbound_dhcp_server(DHCP_PORT in system_ports)
         placements = [
-            _place(spec, reasons[spec.name], current=current, system_ports=system_ports, alone=alone) for spec in specs
+            _place(
+                spec,
+                reasons[spec.name],
+                current=current,
+                system_ports=system_ports,
+                alone=alone,
+                with_names=spec.name in with_names,
+            )
+            for spec in specs
         ]
         # A network that stays with the system's dnsmasq, since no private one can serve it, needs its ports too.
         ports = {port for placement in placements if not placement.is_private for port in _dhcp_ports(placement.spec)}
@@ -58,10 +71,20 @@ def place_networks(networks: Iterable[FragmentSpec], current: State) -> list[Pla
 
 
 def _dhcp_ports(spec: FragmentSpec) -> list[int]:
-    return [port for port, needed in ((DHCP_PORT, spec.dhcp), (DHCP6_PORT, spec.dhcp6)) if needed]
+    """The ports that it may share with others; dnsmasq has no other one for DHCPv6."""
+    needs_usual = spec.dhcp and not spec.redirect
+    return [port for port, needed in ((DHCP_PORT, needs_usual), (DHCP6_PORT, spec.dhcp6)) if needed]
 
 
-def _place(spec: FragmentSpec, reason: str, *, current: State, system_ports: Collection[int], alone: bool) -> Placement:
+def _place(
+    spec: FragmentSpec,
+    reason: str,
+    *,
+    current: State,
+    system_ports: Collection[int],
+    alone: bool,
+    with_names: bool,
+) -> Placement:
     """The placement of one network.
 
     ``system_ports``: the DHCP ports that the system's dnsmasq needs. ``alone``: no private instance may serve several
@@ -69,11 +92,11 @@ def _place(spec: FragmentSpec, reason: str, *, current: State, system_ports: Col
     """
     if not reason:
         return Placement(spec)
-    problem = _private_problem(spec, current, system_ports)
+    problem = private_problem(spec, current, system_ports)
     if not problem:
         return Placement(spec, instance_for(spec, alone), "" if spec.instance == PRIVATE else reason)
     # An isolated network must not use a server that answers names of others; one that serves no DNS is suitable.
-    suits = not (spec.closed and current.config.port) and not _unmet(spec, current)
+    suits = not (with_names or spec.redirect or (spec.closed and current.config.port) or _unmet(spec, current))
     if spec.instance == AUTO and suits and current.service.installed and not system_problem(spec, current):
         # The system's dnsmasq serves no DNS here: addresses without names are better than nothing, and a note says so.
         return Placement(spec)
@@ -89,7 +112,7 @@ def _place(spec: FragmentSpec, reason: str, *, current: State, system_ports: Col
     )
 
 
-def _reason_for_private(spec: FragmentSpec, current: State) -> str:
+def reason_for_private(spec: FragmentSpec, current: State) -> str:
     """Why the system's dnsmasq does not serve a network; '' if it does.
 
     Raises NoUsableDnsmasq if it has to serve the network and cannot.
@@ -98,6 +121,8 @@ def _reason_for_private(spec: FragmentSpec, current: State) -> str:
         return "it is asked for"
     problem = system_problem(spec, current)
     unmet = _unmet(spec, current)
+    if spec.redirect:
+        return "guests are redirected to it"
     if spec.instance == SYSTEM:
         if problem or unmet:
             why = problem or f"network {spec.name!r}: {spec.at(unmet[0][0])} {unmet[0][1]}; use instance: private"
@@ -157,11 +182,17 @@ def system_problem(spec: FragmentSpec, current: State) -> str:
     return ""
 
 
-def _private_problem(spec: FragmentSpec, current: State, system_ports: Collection[int]) -> str:
+def private_problem(spec: FragmentSpec, current: State, system_ports: Collection[int]) -> str:
     """What keeps a private instance from serving a network; '' for nothing."""
     if not current.program:
         return "the program dnsmasq is not installed; install the package dnsmasq-base"
     problems = [version_problem(current.service.version)]
-    problems += [current.dns_port_holder(spec.interface, str(bridge.ip)) for bridge in spec.addresses if spec.dns]
+    for address in (str(bridge.ip) for bridge in spec.addresses):
+        if spec.redirect:
+            ports = [port for port, needed in ((spec.dns_port, spec.dns), (spec.dhcp_port, spec.dhcp)) if needed]
+            holders = (current.holder(port, spec.interface, address) for port in ports)
+            problems += [f"{holder}; stop that, or have it listen on another port" for holder in holders if holder]
+        elif spec.dns:
+            problems.append(current.dns_port_holder(spec.interface, address))
     problems += [current.dhcp_port_holder(port, port in system_ports) for port in _dhcp_ports(spec)]
     return next(filter(None, problems), "")

@@ -11,17 +11,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..core.paths import Paths
+from ..core.ports import REDIRECTED_DHCP, REDIRECTED_DNS
 from .raw_lines import sets_upstream_file
 from .render import HEADER
 from .spec import FragmentSpec
 
-# Names of instances: the system's dnsmasq, and the private instance of several networks. Any other private instance
-# has the name of its network, which is not empty and does not start with an underscore.
+# Names of instances: the system's dnsmasq, and the private instances of several networks, one at the usual ports and
+# one at its own. Any other private instance has the name of its network, which is not empty and does not start with an
+# underscore.
 SYSTEM_DNSMASQ = ""
 SHARED = "_shared"
+SHARED_REDIRECTED = "_redirected"
+SHARED_INSTANCES = (SHARED, SHARED_REDIRECTED)
 # dhcp-fqdn requires a default domain, which no network uses. ".internal" is for private use (ICANN 2024).
 _DEFAULT_DOMAIN = "virtnet.internal"
 _FULL_NAMES_ONLY = "dhcp-fqdn"
+# Of DHCP clients (RFC 2131 section 4.1).
+_CLIENT_PORT = 68
 # From this version on, no-ident has dnsmasq refuse queries about itself (class CHAOS).
 _NO_IDENT_SINCE = (2, 89)
 
@@ -156,10 +162,13 @@ def instance_for(spec: FragmentSpec, alone: bool) -> str:
     """The private instance for a network; ``alone``: none may serve several networks.
 
     An instance of one network binds its DHCP socket to the bridge; an instance of several does not. If two DHCP servers
-    are unbound, the kernel gives a renewal, which is unicast, to any of them. So only one instance serves several
-    networks, those without settings for a whole instance, and none does if another DHCP server of the host is unbound.
+    are unbound, the kernel gives a renewal, which is unicast, to any of them. So at each port only one instance serves
+    several networks, those without settings for a whole instance, and at the usual port none does if another DHCP
+    server of the host is unbound.
     """
-    return spec.name if alone or spec.private_only or spec.raw or not (spec.dns and spec.upstream) else SHARED
+    if spec.private_only or spec.raw or not (spec.dns and spec.upstream) or (alone and not spec.redirect):
+        return spec.name
+    return SHARED_REDIRECTED if spec.redirect else SHARED
 
 
 def uses_full_names_only(text: str) -> bool:
@@ -203,6 +212,8 @@ def instance_text(
         # Leases are limited by the ranges; the default of 1000 is for all networks together.
         "dhcp-lease-max=65536",
         *([] if spec.dns else ["port=0"]),
+        *([f"port={REDIRECTED_DNS}"] if spec.dns and spec.redirect else []),
+        *([f"dhcp-alternate-port={REDIRECTED_DHCP},{_CLIENT_PORT}"] if spec.redirect else []),
         *(() if sets_upstream_file(spec.raw) else upstream_lines(resolv_conf, spec.upstream)),
     ]
     for member in sorted(members, key=lambda member: member.network):

@@ -107,7 +107,7 @@ def interface_has_address(interface: str, address: Address) -> bool:
     return interface_exists(interface) and has_address(str(address))
 
 
-def answers_dns(address: Address) -> bool:
+def answers_dns(address: Address, port: int = DNS_PORT) -> bool:
     """Whether the DNS server at an address of this host answers within 10 seconds, be it with a refusal.
 
     The query goes over loopback, but for the server it arrives on the interface that has the address
@@ -119,13 +119,13 @@ def answers_dns(address: Address) -> bool:
         dns_query(address.reverse_pointer, _PTR, _INTERNET),
         dns_query("localhost", _A, _INTERNET),
     )
-    return bool(_answer(address, queries, timeout=10.0))
+    return bool(_answer(address, port, queries, timeout=10.0))
 
 
-def resolve_addresses(server: Address, name: str, version: int) -> set[str]:
+def resolve_addresses(server: Address, name: str, version: int, port: int = DNS_PORT) -> set[str]:
     """The addresses of one family to which a DNS server resolves a name; none without an answer within 3 seconds."""
     record_type = _A if version == 4 else _AAAA
-    answer = _answer(server, [dns_query(name, record_type, _INTERNET)], timeout=3.0)
+    answer = _answer(server, port, [dns_query(name, record_type, _INTERNET)], timeout=3.0)
     addresses = set()
     questions, count = struct.unpack_from("!2H", answer, 4) if answer else (0, 0)
     offset = 12
@@ -140,11 +140,11 @@ def resolve_addresses(server: Address, name: str, version: int) -> set[str]:
     return addresses
 
 
-def _answer(server: Address, queries: Iterable[bytes], timeout: float) -> bytes:
+def _answer(server: Address, port: int, queries: Iterable[bytes], timeout: float) -> bytes:
     """The first answer of a DNS server to any of the queries; b'' for none."""
     deadline = time.monotonic() + timeout
     with socket.socket(_family(server), socket.SOCK_DGRAM) as client:
-        client.connect((str(server), DNS_PORT))
+        client.connect((str(server), port))
         client.settimeout(0.25)
         while time.monotonic() < deadline:
             try:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from .placement import Placement
-from .private_files import SHARED, SYSTEM_DNSMASQ, Layout, Member, parse_members
+from .private_files import SHARED_INSTANCES, SYSTEM_DNSMASQ, Layout, Member, parse_members
 from .probe import DNS_PORT
 from .render import RenderContext, gives_ipv6_names
 from .state import State
@@ -31,7 +31,7 @@ def membership(current: State, layout: Layout) -> dict[str, list[Member]]:
 
 def full_names_only(placement: Placement) -> bool:
     """Whether the guests of a network are known by their full names alone, in their instance."""
-    return placement.instance == SHARED and bool(placement.spec.domain)
+    return placement.instance in SHARED_INSTANCES and bool(placement.spec.domain)
 
 
 def render_contexts(placements: Sequence[Placement], current: State, layout: Layout) -> dict[str, RenderContext]:

@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 
 from ..core.command import find, run
 from ..core.files import read_text
+from ..core.ports import REDIRECTED_DHCP, REDIRECTED_DNS
 from .probe import DHCP6_PORT, DHCP_PORT, DNS_PORT, process_name, socket_owners
 
 _ANY_ADDRESS = ("0.0.0.0", "*", "::")
+_PORTS = (DNS_PORT, DHCP_PORT, DHCP6_PORT, REDIRECTED_DNS, REDIRECTED_DHCP)
 _INODE = re.compile(r" ino:(\d+)")
 # cgroups(7): the last field of a row is the path; systemd names its last component after the unit.
 _DNSMASQ_UNIT = re.compile(r"/((?:dnsmasq|virtnet-dnsmasq@[^/]*)\.service)$")
@@ -62,7 +64,7 @@ def read_sockets(likely_pids: Collection[int]) -> list[Socket]:
     """The sockets of DNS and DHCP servers in this network namespace; the ``likely_pids`` are searched first."""
     if find("ss") is None:
         return []
-    ports = " or ".join(f"sport = :{port}" for port in (DNS_PORT, DHCP_PORT, DHCP6_PORT))
+    ports = " or ".join(f"sport = :{port}" for port in _PORTS)
     command = ["ss", "-Hlntue", f"( {ports} )"]
     sockets = parse_sockets(run(command, check=False).stdout)
     pids = socket_owners(set(sockets), likely_pids)

@@ -15,12 +15,14 @@ from ..core import kinds
 from ..core.errors import InvalidOption
 from ..core.fields import Kind, option, read, required, table, write
 from ..core.options import Interface, Options
+from ..core.ports import REDIRECTED_DHCP, REDIRECTED_DNS
 from ..dhcp import ranges as dhcp
 from ..dhcp.dhcpv6 import Service6, read_service6
 from ..dhcp.netboot import TFTP_ROOT, Boot, read_boot
 from ..dhcp.options import read_dhcp_options
 from ..dhcp.ranges import Range
 from ..dhcp.static_hosts import Host, read_hosts
+from .probe import DHCP_PORT, DNS_PORT
 from .raw_lines import can_be_limited
 from .records import Names, private_only, read_names, read_raw
 
@@ -45,7 +47,10 @@ RAW: Kind[Sequence[str]] = Kind(
 
 @dataclass(frozen=True)
 class FragmentSpec:
-    """The fragment of one network. ``path`` is where the user wrote it."""
+    """The fragment of one network. ``path`` is where the user wrote it.
+
+    ``redirect``: its private instance has ports of its own (core/ports.py), to which rules redirect guests.
+    """
 
     name: str = required(kinds.matching(_NAME, _NAME_WORDS))
     state: str = option(kinds.choice(PRESENT, ABSENT), PRESENT)
@@ -65,6 +70,7 @@ class FragmentSpec:
     names: Names = option(kinds.group_by_caller(Names), Names())
     upstream: bool = option(kinds.boolean, True)
     raw: Sequence[str] = option(RAW, ())
+    redirect: bool = option(kinds.boolean, False)
     path: str = field(default="", compare=False)
 
     @classmethod
@@ -115,6 +121,16 @@ class FragmentSpec:
     def dhcp(self) -> bool:
         """Whether guests get IPv4 addresses."""
         return bool(self.ranges or self.hosts)
+
+    @property
+    def dns_port(self) -> int:
+        """The port of the name server of a private instance."""
+        return REDIRECTED_DNS if self.redirect else DNS_PORT
+
+    @property
+    def dhcp_port(self) -> int:
+        """The port of the DHCP server of a private instance."""
+        return REDIRECTED_DHCP if self.redirect else DHCP_PORT
 
     @property
     def dhcp6(self) -> bool:
@@ -184,3 +200,5 @@ def _validate_combinations(options: Options, spec: FragmentSpec) -> None:
         options.error(name, f"{problem}; only a private dnsmasq can do that")
     if spec.closed and spec.instance == SYSTEM:
         options.error("upstream", "is false, and the system's dnsmasq answers names of others; use instance: private")
+    if spec.redirect and spec.instance == SYSTEM:
+        options.error("redirect", "is for a private dnsmasq; use instance: private, or leave it out")

@@ -104,10 +104,13 @@ class State:
                 f"the system's dnsmasq holds port 53 there; write {settings} into {self.config.main_file}, "
                 "or disable that service"
             )
-        holders = [
-            socket for socket in self.foreign_sockets if socket.port == DNS_PORT and socket.blocks(interface, address)
-        ]
-        return f"{holders[0]}; stop that, or have it listen on other addresses only" if holders else ""
+        holder = self.holder(DNS_PORT, interface, address)
+        return f"{holder}; stop that, or have it listen on other addresses only" if holder else ""
+
+    def holder(self, port: int, interface: str, address: str) -> Socket | None:
+        """The socket of another program that keeps ours from an address of an interface."""
+        blocking = (one for one in self.foreign_sockets if one.port == port and one.blocks(interface, address))
+        return next(blocking, None)
 
     def dhcp_port_holder(self, port: int, system_serves: bool) -> str:
         """Who keeps a private instance from serving DHCP (67) or DHCPv6 (547), with the remedy; '' for nobody.

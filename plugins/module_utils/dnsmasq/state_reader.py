@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from ..core.command import find
 from ..core.files import is_open_folder, list_folder, read_text
 from ..core.paths import Paths
+from ..core.ports import REDIRECTED_DHCP
 from ..core.systemctl import Unit
 from . import probe
 from .config_reader import HostReader, read_config
@@ -186,5 +187,6 @@ def _is_unbound(instance_file: str, instance: Unit, sockets: Iterable[Socket]) -
     members = parse_members(instance_file)
     if len(members) != 1 or not instance.main_pid or not probe.interface_exists(members[0].interface):
         return False
-    dhcp_sockets = [socket for socket in sockets if socket.pid == instance.main_pid and socket.port == probe.DHCP_PORT]
+    ports = (probe.DHCP_PORT, REDIRECTED_DHCP)
+    dhcp_sockets = [socket for socket in sockets if socket.pid == instance.main_pid and socket.port in ports]
     return any(socket.device != members[0].interface for socket in dhcp_sockets)

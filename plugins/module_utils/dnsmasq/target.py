@@ -14,7 +14,7 @@ from .hosts_files import hosts_file_network
 from .placement import Placement, place_networks
 from .private_files import (
     LOG_LIMIT,
-    SHARED,
+    SHARED_INSTANCES,
     Layout,
     Member,
     instance_text,
@@ -81,7 +81,11 @@ def target(specs: Sequence[FragmentSpec], purge: bool, current: State, layout: L
     """The desired state; raises what place_networks() raises, and InvalidOption for a line that is too long."""
     named = {spec.name for spec in specs}
     members = _unnamed_members(named, purge, current, layout)
-    with_domains = uses_full_names_only(current.private_files[layout.instance(SHARED)]) if SHARED in members else None
+    with_domains = {
+        name: uses_full_names_only(current.private_files[layout.instance(name)])
+        for name in SHARED_INSTANCES
+        if name in members
+    }
     present = [spec for spec in specs if spec.state == PRESENT]
     placements = separate_by_domain(place_networks(present, current), with_domains)
     contexts = render_contexts(placements, current, layout)
@@ -175,21 +179,24 @@ def _drop_in(current: State, layout: Layout) -> str:
     )
 
 
-def separate_by_domain(placements: Sequence[Placement], with_domains: bool | None) -> list[Placement]:
+def separate_by_domain(placements: Sequence[Placement], with_domains: Mapping[str, bool]) -> list[Placement]:
     """Networks with a domain and networks without one do not share a private instance.
 
     Domains keep the names of guests apart. Without a domain there are only plain names, and networks that share a
     dnsmasq have one namespace for these. Only one instance may have several networks (instance_for()): it is for those
-    with a domain, if there are any. ``with_domains``: whether it is now, because of networks that this run does not
-    name; None: it has no such networks.
+    with a domain, if there are any. ``with_domains``: whether it is now, by instance, because of networks that this run
+    does not name.
     """
-    shared = [placement for placement in placements if placement.instance == SHARED]
-    for_domains = any(placement.spec.domain for placement in shared) if with_domains is None else with_domains
+    for_domains = {
+        name: with_domains.get(name, any(p.spec.domain for p in placements if p.instance == name))
+        for name in SHARED_INSTANCES
+    }
     return [
         replace(placement, instance=placement.spec.name)
-        if placement.instance == SHARED and bool(placement.spec.domain) != for_domains
+        if for_domains.get(placement.instance, has_domain) != has_domain
         else placement
         for placement in placements
+        for has_domain in (bool(placement.spec.domain),)
     ]
 
 
@@ -206,4 +213,6 @@ def _forward(spec: FragmentSpec, current: State) -> str:
     if network.prefixlen in (8, 16, 24):
         # Other prefix lengths need several zones, or a dnsmasq that knows rev-server for them.
         zones += reverse_zones(network)
-    return HEADER + "".join(f"{_FORWARD}{zone}/{spec.bridge.ip}\n" for zone in zones)
+    # It would not ask port 53 of an address of this host if it listens there itself.
+    port = f"#{spec.dns_port}" if spec.redirect else ""
+    return HEADER + "".join(f"{_FORWARD}{zone}/{spec.bridge.ip}{port}\n" for zone in zones)

@@ -23,11 +23,11 @@ _READ_TIMEOUT = 15.0
 def service_problem(spec: FragmentSpec, pid: int, dns: bool) -> str:
     """What the dnsmasq of a network does not do; '' for nothing. ``dns``: it has to answer DNS queries."""
     for bridge in spec.addresses if dns else ():
-        if probe.interface_has_address(spec.interface, bridge.ip) and not probe.answers_dns(bridge.ip):
+        if probe.interface_has_address(spec.interface, bridge.ip) and not probe.answers_dns(bridge.ip, spec.dns_port):
             return f"it runs, but does not answer DNS queries to {bridge.ip} on {spec.interface}"
     ports = {port for _address, port in probe.listening(pid)}
-    if spec.dhcp and probe.DHCP_PORT not in ports:
-        return f"it runs, but does not listen for DHCP (UDP port 67), which {spec.name} needs"
+    if spec.dhcp and spec.dhcp_port not in ports:
+        return f"it runs, but does not listen for DHCP (UDP port {spec.dhcp_port}), which {spec.name} needs"
     if spec.dhcp6 and probe.DHCP6_PORT not in ports:
         return f"it runs, but does not listen for DHCPv6 (UDP port 547), which {spec.name} needs"
     return ""
@@ -40,7 +40,7 @@ def unknown_name(spec: FragmentSpec, before: str, after: str) -> str:
         for version in (4, 6) if addresses != known.get(name) else ():
             of_family = {address for address in addresses if ipaddress.ip_address(address).version == version}
             # For a name with several addresses, the administrator may have dnsmasq answer with one of them.
-            if of_family and not of_family & probe.resolve_addresses(spec.bridge.ip, name, version):
+            if of_family and not of_family & probe.resolve_addresses(spec.bridge.ip, name, version, spec.dns_port):
                 return name
     return ""
 

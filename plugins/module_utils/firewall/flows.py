@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..core.options import Address, Interface
+from ..core.ports import REDIRECTED_DHCP, REDIRECTED_DNS
 from ..nft.elements import Rules
 from ..nft.port_forwards import Forward
 from ..ruleset.packet import Packet
@@ -45,7 +46,8 @@ class GuestNetwork:
     """What decides how the packets of a network pass the host.
 
     ``hosts``: the host's address with its subnet, by IP version. ``filtered``: br_netfilter passes frames between
-    guests to the chains of IP too. ``isolated_guests``: frames between guests are not to pass.
+    guests to the chains of IP too. ``isolated_guests``: frames between guests are not to pass. ``redirected``: dnsmasq
+    has ports of its own there.
     """
 
     name: str
@@ -59,6 +61,7 @@ class GuestNetwork:
     dhcp6: bool = False
     filtered: bool = False
     isolated_guests: bool = False
+    redirected: bool = False
 
     @staticmethod
     def from_network(network: Network, uplinks: Mapping[int, str], *, filtered: bool) -> GuestNetwork:
@@ -76,6 +79,7 @@ class GuestNetwork:
             dhcp6=network.ipv6.dhcp.enabled,
             filtered=filtered,
             isolated_guests=network.isolate_guests,
+            redirected=bool(network.dnsmasq_redirect),
         )
 
     @staticmethod
@@ -86,7 +90,8 @@ class GuestNetwork:
             first = subnet[min(1, subnet.num_addresses - 1)]
             hosts.setdefault(subnet.version, ipaddress.ip_interface(f"{first}/{subnet.prefixlen}"))
         uplinks = {4: rules.uplink, 6: rules.uplink} if rules.uplink else {}
-        return GuestNetwork(rules.name, rules.bridge, rules.mode, hosts, uplinks, rules.forwards)
+        redirected = bool(rules.redirect_dns or rules.redirect_dhcp)
+        return GuestNetwork(rules.name, rules.bridge, rules.mode, hosts, uplinks, rules.forwards, redirected=redirected)
 
     def guest(self, version: int) -> Address:
         """The address of a guest: the first that is not the host's."""
@@ -218,18 +223,19 @@ def _to_port(packet: Packet) -> Path:
 def _host_flows(network: GuestNetwork, version: int, outgoing: Packet) -> Iterator[Flow]:
     """Queries of a guest to the services of the host."""
     flow, host = partial(Flow, network.name, f"IPv{version}"), network.hosts[version].ip
+    own = network.redirected
     query = replace(outgoing, destination=host, protocol="udp", dport=53, daddr_type="local")
     if network.dns:
-        yield flow("guest to host: DNS", *_query_paths(query, _reply(query)))
+        yield flow("guest to host: DNS", *_query_paths(query, _reply(query), REDIRECTED_DNS if own else query.dport))
     if version == 4 and network.dhcp:
-        yield flow("guest to host: DHCP", *_dhcp_paths(query))
+        yield flow("guest to host: DHCP", *_dhcp_paths(query, REDIRECTED_DHCP if own else 67))
     if version == 6 and network.dhcp6:
         yield flow("guest to host: DHCPv6", *_dhcpv6_paths(query))
     if version == 6:
         yield flow("guest to host: neighbour discovery", *_neighbour_paths(query))
 
 
-def _dhcp_paths(query: Packet) -> tuple[Path, Path]:
+def _dhcp_paths(query: Packet, port: int) -> tuple[Path, Path]:
     request = replace(
         query,
         source=ipaddress.ip_address("0.0.0.0"),
@@ -239,7 +245,8 @@ def _dhcp_paths(query: Packet) -> tuple[Path, Path]:
         daddr_type="broadcast",
         pkttype="broadcast",
     )
-    return _query_paths(request, replace(_separate_reply(request), source=query.destination, destination=query.source))
+    reply = replace(_separate_reply(request), source=query.destination, destination=query.source)
+    return _query_paths(request, reply, port)
 
 
 def _dhcpv6_paths(query: Packet) -> tuple[Path, Path]:
@@ -252,7 +259,7 @@ def _dhcpv6_paths(query: Packet) -> tuple[Path, Path]:
         daddr_type="multicast",
         pkttype="multicast",
     )
-    return _query_paths(request, _separate_reply(request))
+    return _query_paths(request, _separate_reply(request), request.dport)
 
 
 def _separate_reply(request: Packet) -> Packet:
@@ -273,11 +280,11 @@ def _neighbour_paths(query: Packet) -> tuple[Path, Path]:
         ct_state="untracked",
     )
     advertisement = replace(_reply(solicitation), source=query.destination, icmp_type="nd-neighbor-advert")
-    return _query_paths(solicitation, advertisement)
+    return _query_paths(solicitation, advertisement, solicitation.dport)
 
 
-def _query_paths(query: Packet, reply: Packet) -> tuple[Path, Path]:
-    """A query to the host and its reply."""
+def _query_paths(query: Packet, reply: Packet, port: int) -> tuple[Path, Path]:
+    """A query to the host and its reply; ``port``: of the server, to which our rules may redirect the query."""
     reply = replace(reply, iif="", oif=query.bridge, pkttype="host")
-    forward_path = [*_from_port(query), HookPacket("input", query)]
+    forward_path = [*_from_port(query), HookPacket("input", replace(query, dport=port))]
     return forward_path, [HookPacket("output", reply), HookPacket("postrouting", reply), *_to_port(reply)]

@@ -21,6 +21,7 @@ from ..core.command import run
 from ..core.files import File, write_files
 from ..core.notes import read_object
 from ..core.paths import Paths
+from ..core.ports import REDIRECTED_DHCP, REDIRECTED_DNS
 from ..core.reconcile import CHANGE, CREATE, DELETE, Change
 from ..nft.chains import MARK
 from ..nft.elements import Rules
@@ -52,6 +53,13 @@ _UFW_RULES = (
     ("allow", "547", "in"),
     ("route:allow", "any", "in"),
     ("route:allow", "any", "out"),
+)
+# Those of bridges whose dnsmasq has ports of its own: other firewalls see the packets when our rules have changed them.
+_UFW_REDIRECTED = (("allow", str(REDIRECTED_DNS), "in"), ("allow", str(REDIRECTED_DHCP), "in"))
+_UDP_PORTS = ("67", "547", str(REDIRECTED_DHCP))
+_FIREWALLD_REDIRECTED = "".join(
+    f'  <port port="{port}" protocol="{protocol}"/>\n'
+    for port, protocol in ((REDIRECTED_DNS, "tcp"), (REDIRECTED_DNS, "udp"), (REDIRECTED_DHCP, "udp"))
 )
 
 
@@ -106,12 +114,17 @@ def plan_setting(desired: bool, paths: Paths, current: bool) -> list[FirewallCha
     return [_change("other firewalls", before, after, detail=texts[desired], files=files)]
 
 
-def plan(bridges: Collection[str], current: Firewalls, paths: Paths) -> list[FirewallChange]:
-    """Make other firewalls let packets of exactly these bridges pass; without bridges, undo everything. Pure."""
+def plan(
+    bridges: Collection[str], current: Firewalls, paths: Paths, *, redirected: Collection[str] = ()
+) -> list[FirewallChange]:
+    """Make other firewalls let packets of exactly these bridges pass; without bridges, undo everything. Pure.
+
+    ``redirected``: those of the bridges whose dnsmasq has ports of its own.
+    """
     return [
         *_plan_docker(bool(bridges), current),
-        *_plan_firewalld(bridges, current, paths),
-        *_plan_ufw(bridges, current),
+        *_plan_firewalld(bridges, current, paths, redirected),
+        *_plan_ufw(bridges, current, redirected),
     ]
 
 
@@ -130,30 +143,34 @@ def _plan_docker(needed: bool, current: Firewalls) -> list[FirewallChange]:
     ]
 
 
-def _zone(bridges: Iterable[str]) -> str:
+def _zone(bridges: Iterable[str], redirected: Collection[str]) -> str:
     interfaces = "".join(f'  <interface name="{escape(bridge)}"/>\n' for bridge in sorted(bridges))
     return (
         f"{_HEADER}<zone>\n  <short>{ZONE}</short>\n"
         "  <description>Bridges of virtual networks.</description>\n"
         f"{interfaces}"
         '  <service name="dhcp"/>\n  <service name="dhcpv6"/>\n  <service name="dns"/>\n  <service name="tftp"/>\n'
+        f"{_FIREWALLD_REDIRECTED if redirected else ''}"
         '  <protocol value="icmp"/>\n  <protocol value="ipv6-icmp"/>\n'
         "</zone>\n"
     )
 
 
-def _plan_firewalld(bridges: Collection[str], current: Firewalls, paths: Paths) -> list[FirewallChange]:
+def _plan_firewalld(
+    bridges: Collection[str], current: Firewalls, paths: Paths, redirected: Collection[str]
+) -> list[FirewallChange]:
     zone, to_guests, from_guests = zone_files(paths)
     desired: dict[str, str] = {}
     if bridges and (current.firewalld or current.zone):
         desired = {
-            zone: _zone(bridges),
+            zone: _zone(bridges, redirected),
             to_guests: _POLICY.format(short=f"{ZONE}-in", ingress="ANY", egress=ZONE),
             from_guests: _POLICY.format(short=f"{ZONE}-out", ingress=ZONE, egress="ANY"),
         }
     names = sorted({*desired, *current.zone})
     files = [File(path, desired.get(path)) for path in names if desired.get(path) != current.zone.get(path)]
-    commands = _firewalld_commands(bridges if desired else (), current)
+    opens_ports, opened = (_FIREWALLD_REDIRECTED in files.get(zone, "") for files in (desired, current.zone))
+    commands = _firewalld_commands(bridges if desired else (), current, reload=opens_ports != opened)
     if not files and not commands:
         return []
     before = "".join(current.zone.get(path, "") for path in names)
@@ -162,11 +179,14 @@ def _plan_firewalld(bridges: Collection[str], current: Firewalls, paths: Paths) 
     return [_change(f"zone {ZONE} of firewalld", before, after, detail=detail, files=files, commands=commands)]
 
 
-def _firewalld_commands(bridges: Collection[str], current: Firewalls) -> list[list[str]]:
-    """What makes the running firewalld have our zone with these bridges, or without bridges not have it."""
+def _firewalld_commands(bridges: Collection[str], current: Firewalls, *, reload: bool) -> list[list[str]]:
+    """What makes the running firewalld have our zone with these bridges, or without bridges not have it.
+
+    ``reload``: more of the zone changes than its bridges.
+    """
     if not current.firewalld:
         return []
-    if bool(bridges) != (current.bound is not None):
+    if reload or bool(bridges) != (current.bound is not None):
         # Only a reload adds and removes zones and policies; it keeps connections.
         return [["firewall-cmd", "--reload"]]
     bound = current.bound or frozenset()
@@ -175,8 +195,12 @@ def _firewalld_commands(bridges: Collection[str], current: Firewalls) -> list[li
     return [["firewall-cmd", f"--zone={ZONE}", option] for option in options]
 
 
-def _plan_ufw(bridges: Collection[str], current: Firewalls) -> list[FirewallChange]:
-    desired = {(action, port, f"{direction}_{bridge}") for bridge in bridges for action, port, direction in _UFW_RULES}
+def _plan_ufw(bridges: Collection[str], current: Firewalls, redirected: Collection[str]) -> list[FirewallChange]:
+    desired = {
+        (action, port, f"{direction}_{bridge}")
+        for bridge in bridges
+        for action, port, direction in (*_UFW_RULES, *(_UFW_REDIRECTED if bridge in redirected else ()))
+    }
     if not current.ufw_enabled:
         # A disabled ufw gets no new rules, but rules of removed bridges are deleted.
         desired &= current.ufw
@@ -191,7 +215,7 @@ def _plan_ufw(bridges: Collection[str], current: Firewalls) -> list[FirewallChan
 def _ufw(delete: str, action: str, port: str, direction_interface: str) -> list[str]:
     direction, _underscore, bridge = direction_interface.partition("_")
     route = ["route"] if action.startswith("route:") else []
-    protocol = ["proto", "udp"] if port in ("67", "547") else []
+    protocol = ["proto", "udp"] if port in _UDP_PORTS else []
     to = [] if port == "any" else ["to", "any", "port", port, *protocol]
     words = ["ufw", *route, *([delete] if delete else []), "allow", direction, "on", bridge, *to]
     return words if delete else [*words, "comment", COMMENT]

@@ -188,7 +188,10 @@ class RulesReconciler:
         integrate = current.integration if self.integrate is None else self.integrate
         bridges = [key[0] for key in desired["vn_bridges"]]
         changes += integrations.plan_setting(integrate, self.paths, current.integration)
-        changes += integrations.plan(bridges if integrate else (), current.firewalls, self.paths)
+        redirected = {network.bridge for network in networks if network.redirect_dns or network.redirect_dhcp}
+        changes += integrations.plan(
+            bridges if integrate else (), current.firewalls, self.paths, redirected=redirected if integrate else ()
+        )
         return RulesPlan(
             changes=changes,
             result=[spec.as_options() for spec in self._present],
@@ -339,6 +342,8 @@ def _values(rules: Rules) -> Mapping[str, Any]:
         "isolate_guests": rules.isolate_guests,
         **({"connection_rate": rules.connection_rate or "no limit"} if rules.mode != "open" else {}),
         **({"dns": rules.dns} if rules.mode == "isolated" else {}),
+        **({"redirect_dns": list(rules.redirect_dns)} if rules.redirect_dns else {}),
+        **({"redirect_dhcp": True} if rules.redirect_dhcp else {}),
     }
 
 

@@ -139,6 +139,7 @@ _BY_PATH: Mapping[str, Callable[[Any], Any]] = {
     "connection_rate": _number,
     "bridge.fdb_max_learned": _number,
     "bridge.multicast_snooping": _boolean,
+    "dnsmasq.redirect": _boolean,
 }
 # Of nat.ports, whose ends are no addresses.
 _BY_KEY_OF_PORTS = {**_BY_KEY, "start": _number, "end": _number}

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 def validate_combinations(options: Options, network: Network) -> None:
     """Refuse options that do not go together; raises InvalidOption."""
+    if network.dnsmasq_instance == SYSTEM and network.dnsmasq_redirect:
+        options.error("dnsmasq.redirect", "is for a private dnsmasq; use dnsmasq.instance: private, or leave it out")
     if network.dnsmasq_instance == SYSTEM:
         _refuse_private_only(options, network)
     virtualport = network.libvirt.virtualport.get("type", OPENVSWITCH)

@@ -116,6 +116,7 @@ class Network:
     dns: Dns = option(kinds.group_by_caller(Dns), Dns())
     dnsmasq_instance: str = option(kinds.choice(*INSTANCES), AUTO, name="dnsmasq.instance")
     dnsmasq_options: Sequence[str] = option(RAW, (), name="dnsmasq.options")
+    dnsmasq_redirect: bool | None = option(kinds.boolean, None, name="dnsmasq.redirect")
     libvirt: Libvirt = option(kinds.group(Libvirt, read_libvirt), Libvirt())
     managed_by: str = option(kinds.choice(OURS, LIBVIRT), OURS, is_written=_managed_by_libvirt)
     restart: bool = option(kinds.boolean, False, is_written=_managed_by_libvirt)
@@ -141,6 +142,11 @@ class Network:
     def own_addresses(self) -> list[Interface]:
         """The host's addresses on the bridge, of both families, without ``extra_addresses``."""
         return [address for address in (self.ipv4.address, self.ipv6.address) if address is not None]
+
+    @property
+    def server_addresses(self) -> list[str]:
+        """The addresses at which guests find a dnsmasq: all of the host's on the bridge."""
+        return [*(str(address.ip) for address in self.own_addresses), *(a.split("/")[0] for a in self.extra_addresses)]
 
     @property
     def subnets(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from ..core.ports import REDIRECTED_DHCP, REDIRECTED_DNS
 from .nat import Nat
 from .sets import FORWARDS, Elements
 
@@ -59,7 +60,7 @@ _WITHOUT_NAT = ("ct state invalid,untracked drop", "what NAT would let out with 
 _NO_CONNECTION = ("ct state invalid drop", "no connection")
 _OUT = ("goto vn_pass", "out")
 # Other name servers of the host know names of other networks, and forward queries out of an isolated network.
-_DNS = "meta l4proto { tcp, udp } th dport 53"
+_DNS = f"meta l4proto {{ tcp, udp }} th dport {{ 53, {REDIRECTED_DNS} }}"
 _OWN_NAME_SERVER = (
     (f"{_DNS} iifname @vn_nameless {_REFUSE}", "isolated network without a name server"),
     (f"{_DNS} iifname @vn_isolated fib daddr . iif type != local {_REFUSE}", "isolated: no other name server"),
@@ -70,12 +71,13 @@ _LIMIT = (
     "new connections beyond the network's rate",
 )
 _SERVED = (
-    (f"meta l4proto {{ tcp, udp }} th dport 53 {_MARK}", "mark for other firewalls: DNS"),
-    (f"udp dport {{ 67, 547 }} {_MARK}", "mark for other firewalls: DHCP"),
+    (f"{_DNS} {_MARK}", "mark for other firewalls: DNS"),
+    (f"udp dport {{ 67, 547, {REDIRECTED_DHCP} }} {_MARK}", "mark for other firewalls: DHCP"),
 )
 # A dnsmasq with bind-interfaces answers queries to a bridge's address that arrive on any interface.
 _FROM_OUTSIDE = (
-    "ct state new,untracked meta l4proto { tcp, udp } th dport { 53, 67, 69, 547 } "
+    "ct state new,untracked meta l4proto { tcp, udp } "
+    f"th dport {{ 53, 67, 69, 547, {REDIRECTED_DNS}, {REDIRECTED_DHCP} }} "
     'iifname != @vn_bridges iifname != "lo" jump vn_host_outside',
     "DNS, DHCP and TFTP of networks are for their guests",
 )
@@ -141,6 +143,7 @@ _CHAINS: Mapping[str, Chain] = {
     ),
     "vn_output": _base_chain(
         "type filter hook output priority filter; policy accept;",
+        (f"udp sport {REDIRECTED_DHCP} oifname @vn_redirected udp sport set 67", "DHCP server with a port of its own"),
         # Packets from host to guest have no computed checksum, and old DHCP clients verify it on a raw socket.
         ("udp sport 67 oifname @vn_bridges udp checksum set 0", "DHCP without a checksum rather than a wrong one"),
     ),
@@ -151,6 +154,15 @@ _CHAINS: Mapping[str, Chain] = {
     ),
 }
 
+# Loaded only where another server holds the usual ports: who asks at a bridge's address gets the network's own.
+_REDIRECT = tuple(
+    (f"meta l4proto {{ tcp, udp }} th dport 53 {ip} daddr @vn_redirected{n} dnat to :{REDIRECTED_DNS}", "name server")
+    for ip, n in _FAMILIES
+)
+_REDIRECT_CHAINS: Mapping[str, Chain] = {
+    "vn_prerouting": _base_chain("type nat hook prerouting priority dstnat; policy accept;", *_REDIRECT),
+    "vn_from_host": _base_chain("type nat hook output priority -100; policy accept;", *_REDIRECT),
+}
 
 _FORWARDED = ("ct status dnat goto vn_to_forwarded", "port forwards")
 
@@ -177,11 +189,13 @@ _FORWARD_CHAINS: Mapping[str, Chain] = {
         ),
     ),
     "vn_prerouting": _base_chain(
-        "type nat hook prerouting priority dstnat; policy accept;",
+        _REDIRECT_CHAINS["vn_prerouting"].hook,
+        *_REDIRECT,
         ("fib daddr type local goto vn_dnat", "port forwards, from outside and from guests"),
     ),
     "vn_from_host": _base_chain(
-        "type nat hook output priority -100; policy accept;",
+        _REDIRECT_CHAINS["vn_from_host"].hook,
+        *_REDIRECT,
         ("fib daddr type local goto vn_dnat", "port forwards, from the host itself"),
     ),
     "vn_hairpin": _chain(
@@ -197,11 +211,16 @@ _FORWARD_CHAINS: Mapping[str, Chain] = {
 }
 
 
-# Loaded only where a bridge has no address: the gateway of its guests may be a veth in it. With br_netfilter conntrack
-# would track the connection as the frame passes the bridge; when it is routed later it would not be new, and skip NAT.
+# The gateway of guests on a bridge without addresses may be a veth in it. With br_netfilter conntrack would track the
+# connection as the frame passes the bridge; when it is routed later it would not be new, and skip NAT. The port of DHCP
+# is changed outside of conntrack, for which the answer to a client without an address is no reply.
 _RAW = _base_chain(
     "type filter hook prerouting priority raw; policy accept;",
     ("iifname @vn_untracked notrack", "frames within a bridge that is no gateway (br_netfilter)"),
+    (
+        f"udp dport 67 iifname @vn_redirected fib daddr type {{ local, broadcast }} udp dport set {REDIRECTED_DHCP}",
+        "DHCP server with a port of its own",
+    ),
 )
 
 
@@ -226,7 +245,10 @@ def _nat_chain(nat: Nat) -> Chain:
 
 
 # Sets that are empty on most hosts: a rule that uses one costs each new flow a lookup.
-_USUALLY_EMPTY = ("vn_uplinked", "vn_apart", "vn_limited", "vn_nameless")
+_USUALLY_EMPTY = (
+    *("vn_uplinked", "vn_apart", "vn_limited", "vn_nameless", "vn_untracked"),
+    *("vn_redirected", "vn_redirected4", "vn_redirected6"),
+)
 
 
 def _without_empty_sets(chain: Chain, elements: Elements) -> Chain:
@@ -243,9 +265,12 @@ def chains(elements: Elements) -> dict[str, Chain]:
     nat = {name: Nat.of_chain(name) for name in sorted(names)}
     # An element that was altered by hand may refer to any name: that is no chain of ours.
     own = {name: _nat_chain(settings) for name, settings in nat.items() if settings.chain == name}
-    if elements.get("vn_untracked"):
-        own["vn_raw"] = _RAW
+    raw = _without_empty_sets(_RAW, elements)
+    if raw.rules:
+        own["vn_raw"] = raw
     fixed = dict(_CHAINS)
+    if elements.get("vn_redirected4") or elements.get("vn_redirected6"):
+        fixed.update(_REDIRECT_CHAINS)
     if any(elements.get(name) for name in FORWARDS):
         fixed.update(_FORWARD_CHAINS)
     referred_to = ("vn_pass", "vn_to_forwarded", "vn_dnat", "vn_hairpin")

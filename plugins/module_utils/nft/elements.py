@@ -39,6 +39,8 @@ class Rules:
 
     ``connection_rate``: new connections of its guests per second, 0 for no limit. ``dns``: whether the host serves DNS
     to guests of an isolated network, at the bridge's address; guests of other modes may query any address of the host.
+    ``redirect_dns``: the host's addresses on the bridge whose name server has a port of its own; ``redirect_dhcp``: the
+    DHCP server has one (core/ports.py).
     """
 
     name: str = required(kinds.text())
@@ -51,6 +53,8 @@ class Rules:
     isolate_guests: bool = option(kinds.boolean, False)
     connection_rate: int = option(kinds.integer(0, MOST_CONNECTIONS), 0)
     dns: bool = option(kinds.boolean, True)
+    redirect_dns: Sequence[str] = option(kinds.addresses, ())
+    redirect_dhcp: bool = option(kinds.boolean, False)
 
     @property
     def forwarded(self) -> bool:
@@ -73,6 +77,10 @@ def elements_of(rules: Rules) -> dict[str, Members]:
     for forward in rules.forwards:
         name, key, value = _forward_element(bridge, forward)
         elements.setdefault(name, {})[key] = value
+    if rules.redirect_dhcp:
+        elements["vn_redirected"] = {(bridge,): ""}
+    for address in rules.redirect_dns:
+        elements.setdefault(f"vn_redirected{6 if ':' in address else 4}", {})[bridge, address] = ""
     if rules.isolate_guests:
         elements["vn_apart"] = {(bridge, bridge): ""}
     if rules.mode == "open":
@@ -183,6 +191,8 @@ def rules_of(elements: Elements, bridge: str) -> Rules:
         isolate_guests=bool(keys("vn_apart")),
         connection_rate=int(limit[1]) if limit else 0,
         dns=(bridge,) not in elements.get("vn_nameless", {}),
+        redirect_dns=tuple(sorted(address for version in "46" for (address,) in keys(f"vn_redirected{version}"))),
+        redirect_dhcp=(bridge,) in elements.get("vn_redirected", {}),
     )
 
 

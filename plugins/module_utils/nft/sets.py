@@ -40,6 +40,9 @@ SETS = {
     "vn_nameless": "type ifname",
     "vn_limited": "type ifname; flags dynamic",
     "vn_untracked": "type ifname",
+    "vn_redirected": "type ifname",
+    "vn_redirected4": "type ipv4_addr",
+    "vn_redirected6": "type ipv6_addr",
     "vn_port4": "type inet_proto . inet_service : ipv4_addr . inet_service",
     "vn_port6": "type inet_proto . inet_service : ipv6_addr . inet_service",
     "vn_port4_at": "type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service",
@@ -54,4 +57,8 @@ FORWARDS = tuple(name for name in SETS if name.startswith("vn_port"))
 MAPS = tuple(name for name, declaration in SETS.items() if " : " in declaration)
 # Sets whose elements have a limit: a lookup of the element matches the packets that exceed it.
 LIMITS = ("vn_limited",)
-OWNED = ("vn_closed4", "vn_closed6", "vn_routed4", "vn_routed6", *FORWARDS)
+OWNED = (
+    *("vn_closed4", "vn_closed6", "vn_routed4", "vn_routed6"),
+    *("vn_redirected4", "vn_redirected6"),
+    *FORWARDS,
+)

@@ -98,6 +98,7 @@ def _rules(network: Network) -> Spec:
     # A bridge with the host's uplink as a port is the outside, which guests of other networks may reach.
     if network.bridge.enslave_uplink:
         return _absent(network.name)
+    redirect = bool(network.dnsmasq_redirect)
     return {
         "name": network.name,
         "bridge": network.bridge.name,
@@ -111,6 +112,8 @@ def _rules(network: Network) -> Spec:
         "connection_rate": network.connection_rate,
         # An isolated network has a private name server at the host's address in it, or none.
         "dns": network.dns.enabled or network.mode != "isolated",
+        "redirect_dns": network.server_addresses if redirect and network.dns.enabled else [],
+        "redirect_dhcp": redirect and network.ipv4.dhcp,
         "state": "present",
     }
 
@@ -140,6 +143,7 @@ def _fragment(network: Network) -> Spec:
         # Queries for outside names would get data out of an isolated network.
         "upstream": network.mode != "isolated",
         "raw": list(network.dnsmasq_options),
+        "redirect": bool(network.dnsmasq_redirect),
         "state": "present",
     }
 

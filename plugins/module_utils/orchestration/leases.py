@@ -16,7 +16,7 @@ from ..core.untrusted import UnusableFile
 from ..dnsmasq.config_reader import HostReader, read_config
 from ..dnsmasq.lease_file import Leases, system_leases
 from ..dnsmasq.lease_file import read_leases as read_lease_file
-from ..dnsmasq.private_files import SHARED, Layout
+from ..dnsmasq.private_files import SHARED_INSTANCES, Layout
 from ..dnsmasq.system_service import SystemDnsmasq
 from ..network.model import Network
 
@@ -90,7 +90,7 @@ def lease_files(networks: Iterable[Network], paths: Paths) -> list[str]:
     """
     service = SystemDnsmasq(paths.root).status()
     config = read_config(service.command, HostReader(), paths.dnsmasq_fragments)
-    private = map(Layout(paths).leases, (SHARED, *sorted(network.name for network in networks)))
+    private = map(Layout(paths).leases, (*SHARED_INSTANCES, *sorted(network.name for network in networks)))
     return [system_leases(config, paths.root), *private]
 
 

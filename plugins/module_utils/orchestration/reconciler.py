@@ -38,6 +38,7 @@ from .definition_changes import (
 from .desired_state import REGISTRATIONS, TASK_PARTS, Specs, specs_for
 from .host_validation import new_forwards, validate_on_host
 from .parts import reconcilers_for, registrations_reconciler
+from .redirects import read_dnsmasq, with_redirects
 from .state import State
 from .validation import require_unique, validate_together
 
@@ -83,6 +84,7 @@ class Networks:
             links=read_all_links() if find("ip") else {},
             listeners=read_listeners() if any(network.forwards for network in self.networks) else (),
             has_libvirt=driver_installed(self.paths.root),
+            dnsmasq=read_dnsmasq(self.networks, self.paths),
             unreadable=stored.unreadable,
         )
 
@@ -96,8 +98,9 @@ class Networks:
         defined = [network for network in self.networks if network.name not in removed]
         settings = self._settings(current.settings)
         allocation = Allocation(defined, unchanged, current, settings, self.fleet)
-        new = allocation.assign()
-        self._validate(new, unchanged, current)
+        assigned = allocation.assign()
+        self._validate(assigned, unchanged, current)
+        new = with_redirects(assigned, unchanged, current)
         after = {network.name: network for network in sorted([*unchanged, *new], key=lambda network: network.name)}
         history = _updated_history(current, after.values())
         records = _updated_records(current.records, new, after)

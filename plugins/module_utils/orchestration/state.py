@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..core.network_history import NetworkHistory
+from ..dnsmasq.state import State as DnsmasqState
 from ..firewall.listeners import Listener
 from ..ipam.allocator import AllocationSettings
 from ..ipam.subnets import UP, Subnet, SubnetInUse
@@ -38,7 +39,8 @@ class State(AddressSpace):
     """Stored definitions and records, and the state of the host that networks may conflict with.
 
     ``history``: what networks had before; ``records``: networks that were started or stopped by hand;
-    ``has_libvirt``: whether libvirt's network driver is installed; ``unreadable``: definitions that cannot be read.
+    ``has_libvirt``: whether libvirt's network driver is installed; ``unreadable``: definitions that cannot be read;
+    ``dnsmasq``: None where nothing is to be chosen from it.
     """
 
     definitions: Mapping[str, Network] = field(default_factory=dict)
@@ -48,6 +50,7 @@ class State(AddressSpace):
     listeners: Sequence[Listener] = ()
     has_libvirt: bool = True
     unreadable: Mapping[str, Unreadable] = field(default_factory=dict)
+    dnsmasq: DnsmasqState | None = None
 
     def history_of(self, name: str) -> NetworkHistory:
         """What a network had before."""

@@ -122,15 +122,15 @@ def test_rows_of_static_hosts_own_no_names() -> None:
 @pytest.mark.parametrize(
     ("with_domains", "expected"),
     [
-        (None, {"a": SHARED, "b": SHARED, "plain": "plain"}),
-        (True, {"a": SHARED, "b": SHARED, "plain": "plain"}),
-        (False, {"a": "a", "b": "b", "plain": SHARED}),
+        ({}, {"a": SHARED, "b": SHARED, "plain": "plain"}),
+        ({SHARED: True}, {"a": SHARED, "b": SHARED, "plain": "plain"}),
+        ({SHARED: False}, {"a": "a", "b": "b", "plain": SHARED}),
     ],
 )
 def test_one_instance_is_for_networks_with_a_domain_or_for_those_without(
-    with_domains: bool | None, expected: dict[str, str]
+    with_domains: dict[str, bool], expected: dict[str, str]
 ) -> None:
-    """``with_domains``: whether unnamed networks that share it already have domains."""
+    """``with_domains``: whether unnamed networks that share it already have domains, by instance."""
     placements = [
         Placement(spec("a", domain="a.test"), SHARED),
         Placement(spec("plain"), SHARED),
@@ -141,7 +141,7 @@ def test_one_instance_is_for_networks_with_a_domain_or_for_those_without(
     } == expected
     own = [Placement(spec("c"), "c"), Placement(spec("d"), "")]
     assert [placement.instance for placement in separate_by_domain(own, with_domains)] == ["c", ""]
-    if with_domains is None:
+    if not with_domains:
         plain = [Placement(spec("c"), SHARED), Placement(spec("d"), SHARED)]
         assert [placement.instance for placement in separate_by_domain(plain, with_domains)] == [SHARED, SHARED]
 

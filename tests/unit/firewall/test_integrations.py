@@ -61,6 +61,21 @@ def test_ufw_gets_rules_of_each_bridge_and_loses_those_of_removed_bridges() -> N
     ]
 
 
+def test_ports_of_a_private_dnsmasq_are_opened_for_bridges_that_are_redirected_to_them() -> None:
+    networks = {"vn-lab", "vn-b"}
+    current = Firewalls(ufw_enabled=True, firewalld=True)
+    changes = plan(networks, current, Paths(), redirected={"vn-lab"})
+    words = [" ".join(command) for change in changes for command in change.commands]
+    assert [line for line in words if "230" in line] == [
+        "ufw allow in on vn-lab to any port 23053 comment virtnet.linux",
+        "ufw allow in on vn-lab to any port 23067 proto udp comment virtnet.linux",
+    ]
+    (zone,) = [file.content for change in changes for file in change.files if file.path == zone_files(Paths())[0]]
+    assert zone is not None and '<port port="23067" protocol="udp"/>' in zone
+    without = [file.content or "" for change in plan(networks, current, Paths()) for file in change.files]
+    assert not any("<port" in text for text in without)
+
+
 def test_firewalld_is_reloaded_only_when_the_zone_is_added_or_removed() -> None:
     running = Firewalls(firewalld=True)
     (change,) = plan({"vn-lab"}, running, Paths())
@@ -69,6 +84,8 @@ def test_firewalld_is_reloaded_only_when_the_zone_is_added_or_removed() -> None:
     configured = replace(running, zone={f.path: f.content or "" for f in change.files}, bound=frozenset({"vn-lab"}))
     assert plan({"vn-lab"}, configured, Paths()) == []
     assert commands({"vn-lab", "vn-b"}, configured) == ["firewall-cmd --zone=virtnet --change-interface=vn-b"]
+    (opened,) = plan({"vn-lab"}, configured, Paths(), redirected={"vn-lab"})
+    assert opened.commands == [["firewall-cmd", "--reload"]]
     (removal,) = plan(set(), configured, Paths())
     assert [file.content for file in removal.files] == [None] * 3
     assert list(removal.commands) == [["firewall-cmd", "--reload"]]

@@ -137,6 +137,7 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "dns.forwarders": one_or_two(item({"domain": zones}, address=ips | ips6), item({"address": ips})),
     "dnsmasq.instance": st.sampled_from(["auto", "private"]),
     "dnsmasq.options": st.just(["dhcp-ignore-names", "log-dhcp"]),
+    "dnsmasq.redirect": st.booleans(),
     "libvirt.register": st.sampled_from(["auto", True, False]),
     "libvirt.portgroups": st.just([{"name": "a", "default": True, "bandwidth": {"inbound": {"average": 5}}}]),
     "libvirt.metadata": st.just(['<x xmlns="urn:x" a="1"><!-- here --></x>']),

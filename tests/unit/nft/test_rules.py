@@ -110,6 +110,15 @@ def test_rendered_table_of_an_isolated_network_without_a_name_server() -> None:
     assert nft_elements.rules_of(nft_elements.elements_of(rules), "vn-lab") == rules
 
 
+@pytest.mark.parametrize("forwards", [(), FORWARDS[:1]])
+def test_rendered_table_of_a_dnsmasq_with_ports_of_its_own(forwards: tuple[Forward, ...]) -> None:
+    subnets = ("192.168.30.0/24", "fd00:1::/64")
+    addresses = ("192.168.30.1", "fd00:1::1")
+    lab = Rules("lab", "vn-lab", "nat", "", subnets, Nat(), forwards, redirect_dns=addresses, redirect_dhcp=True)
+    assert same_as_golden(f"nat-redirected{'-forwards' if forwards else ''}", rendered(lab))
+    assert nft_elements.rules_of(nft_elements.elements_of(lab), "vn-lab") == lab
+
+
 @given(st.lists(st.sampled_from(FORWARDS), unique=True), st.sampled_from(MODES))
 def test_port_forwards_are_read_back(forwards: list[Forward], mode: str) -> None:
     rules = Rules("lab", "vn-lab", mode, "", (), Nat(), tuple(sorted(forwards, key=nft_elements.forward_order)))
