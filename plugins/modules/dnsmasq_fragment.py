@@ -56,10 +56,10 @@ options:
     choices: [auto, system, private]
   redirect:
     description:
-      - Whether its private dnsmasq has ports of its own, 23053 for DNS and 23067 for DHCP, so that it can run beside other
-        servers at ports 53 and 67. V(false) if not given.
-      - M(virtnet.linux.nft_nat) redirects the guests to them, with C(redirect_dns) and C(redirect_dhcp). DHCPv6 has no other
-        port.
+      - Whether its private dnsmasq has ports of its own, 23053 for DNS and 23067 for DHCP, so that it can run beside
+        other servers at ports 53 and 67. V(false) if not given.
+      - M(virtnet.linux.nft_nat) redirects the guests to them, with C(redirect_dns) and C(redirect_dhcp). DHCPv6 has no
+        other port.
     type: bool
   address:
     description:

@@ -137,9 +137,9 @@ options:
       - C(options) - further lines of dnsmasq's configuration. Lines of DHCP that take tags hold for the network alone,
         in either dnsmasq; others need a private one. Those that run programs, change the user, read or write other
         files, or have dnsmasq answer elsewhere bring a warning with DHCP and DNS.
-      - C(redirect) - whether a private dnsmasq listens at ports of its own, to which rules redirect the guests, so that it
-        runs beside any other server at ports 53 and 67. By default where another one holds these, and then as long as it
-        is a private one.
+      - C(redirect) - whether a private dnsmasq listens at ports of its own, to which rules redirect the guests, so that
+        it runs beside any other server at ports 53 and 67. By default where another one holds these, and then as long
+        as it is a private one.
     type: dict
   libvirt:
     description:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from .errors import NotConverged
+from .errors import MissingTool, NotConverged
 from .lock import lock
 from .paths import Paths
 
@@ -95,7 +95,12 @@ def converge_locked(reconciler: Reconciler[S, P], *, check: bool = False) -> P:
     """As converge(), for a caller that holds the lock."""
     plan = reconciler.plan(reconciler.read() if check else read_settled(reconciler))
     if plan.changes:
-        preflight(reconciler, plan)
+        try:
+            preflight(reconciler, plan)
+        except MissingTool:
+            # Check mode does not make the earlier task of a play that installs it.
+            if not check:
+                raise
     if check or not plan.changes:
         return plan
     reconciler.apply(plan)

@@ -25,8 +25,9 @@ from .lease_transfer import LeaseTransfer, copy_leases, find_transfers, refuse_o
 from .placement import Placement
 from .preflight import (
     check_configurations,
+    refuse_missing_interface,
+    refuse_missing_program,
     refuse_occupied_ports,
-    refuse_undeployable,
     refuse_unusable_lease_file,
 )
 from .private_files import SYSTEM_DNSMASQ, Layout, unit_name
@@ -73,6 +74,7 @@ class Deployment:
 
     def preflight(self) -> None:
         """Raise VirtnetError for what dnsmasq would refuse; needs no bridge and changes nothing."""
+        refuse_missing_program(self.plan)
         refuse_occupied_ports(self.plan)
         if self._restarts_system() and not self.current.service.ordered_after_us:
             refuse_unusable_lease_file(self.lease_files[SYSTEM_DNSMASQ])
@@ -88,7 +90,7 @@ class Deployment:
 
         The caller has to call preflight() before.
         """
-        refuse_undeployable(self.plan)
+        refuse_missing_interface(self.plan)
         transfers = self._transfers()
         changed_instances = {*self.plan.changed_instances, *self.removed_instances, *self._reloading_instances()}
         due = [File(self.due_file, "")] if self._restarts_system() or changed_instances else []

@@ -130,7 +130,7 @@ def reason_for_private(spec: FragmentSpec, current: State) -> str:
         return ""
     if unmet:
         return f"{spec.at(unmet[0][0])} {unmet[0][1]}"
-    if not current.service.installed and current.program:
+    if not current.service.installed:
         return f"no usable system dnsmasq: there is no {UNIT}"
     if not problem and spec.dns and current.service.installed and current.config.port != DNS_PORT:
         return f"the system's dnsmasq serves no DNS on port 53 ({current.config.named('port')[0]})"
@@ -172,6 +172,9 @@ def system_problem(spec: FragmentSpec, current: State) -> str:
         return ""
     if current.service.problem:
         return f"no usable system dnsmasq: {current.service.problem}"
+    # One that serves networks of ours is started again.
+    if current.service.active == "failed" and not current.fragments and spec.instance == AUTO:
+        return f"no usable system dnsmasq: {UNIT} has failed; run 'systemctl status {UNIT}'"
     problem = excluded_by_config(spec, current.config)
     if problem:
         return problem
@@ -183,9 +186,10 @@ def system_problem(spec: FragmentSpec, current: State) -> str:
 
 
 def private_problem(spec: FragmentSpec, current: State, system_ports: Collection[int]) -> str:
-    """What keeps a private instance from serving a network; '' for nothing."""
-    if not current.program:
-        return "the program dnsmasq is not installed; install the package dnsmasq-base"
+    """What keeps a private instance from serving a network; '' for nothing.
+
+    A program that is not installed is no problem: it may be installed before it is needed.
+    """
     problems = [version_problem(current.service.version)]
     for address in (str(bridge.ip) for bridge in spec.addresses):
         if spec.redirect:

@@ -21,11 +21,17 @@ from .system_service import NoUsableDnsmasq
 from .target import is_forward
 
 
-def refuse_undeployable(plan: FragmentsPlan) -> None:
-    """Raise VirtnetError if the system's dnsmasq is missing, or an interface that it has to listen on."""
+def refuse_missing_program(plan: FragmentsPlan) -> None:
+    """Raise MissingTool if the dnsmasq that is to serve a network is not installed."""
+    if _is_served_by_system(plan) and not plan.current.service.installed:
+        raise MissingTool("the system's dnsmasq (dnsmasq.service)", "dnsmasq")
+    if plan.target.members and not plan.current.program:
+        raise MissingTool("the program dnsmasq", "dnsmasq-base")
+
+
+def refuse_missing_interface(plan: FragmentsPlan) -> None:
+    """Raise InvalidOption if there is no interface on which the system's dnsmasq has to listen."""
     if _is_served_by_system(plan):
-        if not plan.current.service.installed:
-            raise MissingTool("the system's dnsmasq (dnsmasq.service)", "dnsmasq")
         _refuse_missing_interface(plan.current, plan.target.served_by_system)
 
 

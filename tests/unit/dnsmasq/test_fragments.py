@@ -452,16 +452,24 @@ def test_unusable_service_is_refused_with_the_remedy(service: ServiceStatus, mes
         plan(state("", service), LAB)
 
 
-def test_host_without_dnsmasq_gets_a_plan_but_no_change(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("instance", "message"),
+    [
+        ("auto", "the program dnsmasq is not installed on this host; install the package dnsmasq-base"),
+        ("system", "dnsmasq.service.* is not installed.*install the package dnsmasq"),
+    ],
+)
+def test_host_without_dnsmasq_gets_a_plan_but_no_change(tmp_path: Path, instance: str, message: str) -> None:
     class Nothing:
         def status(self) -> ServiceStatus:
             return not_installed()
 
-    reconciler = Fragments([spec(**LAB)], False, Paths(str(tmp_path)), service=Nothing())  # type: ignore[arg-type]
-    planned = reconciler.plan(reconciler.read())
-    assert [str(change) for change in planned.changes] == ["lab: virtnet-lab.conf created"]
-    with pytest.raises(MissingTool, match="dnsmasq.service.* is not installed.*install the package dnsmasq"):
-        reconciler.apply(planned)
+    networks = [spec(**{**LAB, "instance": instance})]
+    reconciler = Fragments(networks, False, Paths(str(tmp_path)), service=Nothing())  # type: ignore[arg-type]
+    planned = reconciler.plan(replace(reconciler.read(), program=""))
+    assert planned.changes
+    with pytest.raises(MissingTool, match=message):
+        reconciler.preflight(planned)
     assert list(tmp_path.iterdir()) == []
 
 
