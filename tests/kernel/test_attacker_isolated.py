@@ -82,6 +82,19 @@ def test_a_network_that_becomes_isolated_loses_the_other_name_servers_at_once(
     assert testbed.task("nft", [network("a", A, "isolated", dns=dns), network("b", B)])["changed"] is False
 
 
+def test_a_late_answer_does_not_open_the_way_to_another_name_server_again(testbed: NamespaceTestbed) -> None:
+    """To conntrack it would start a connection, in which the next queries of the guest are replies."""
+    testbed.task("nft", [network("a", A)])
+    guest = plug(testbed, "a", A)
+    server = testbed.host.start(*script("slow_name_server"), UPLINK)
+    assert server.stdout is not None and server.stdout.readline() == "ready\n"
+    client = guest.start(*script("dns_asker"), UPLINK)
+    assert client.stdout is not None and client.stdout.readline() == "answer\n"
+    testbed.task("nft", [network("a", A, "isolated")])
+    client.terminate()
+    assert _last_line(client) == "silence"
+
+
 def _last_line(client: subprocess.Popen[str]) -> str:
     """The output of the guest after it was stopped: whether later queries got an answer."""
     assert client.stdout is not None

@@ -143,6 +143,12 @@ _CHAINS: Mapping[str, Chain] = {
     ),
     "vn_output": _base_chain(
         "type filter hook output priority filter; policy accept;",
+        # When a network becomes isolated, its connections end. An answer after that would start one, in which the guest's
+        # next queries are replies.
+        (
+            "meta l4proto { tcp, udp } th sport 53 ct state new oifname @vn_isolated drop",
+            "late answers of other name servers",
+        ),
         (f"udp sport {REDIRECTED_DHCP} oifname @vn_redirected udp sport set 67", "DHCP server with a port of its own"),
         # Packets from host to guest have no computed checksum, and old DHCP clients verify it on a raw socket.
         ("udp sport 67 oifname @vn_bridges udp checksum set 0", "DHCP without a checksum rather than a wrong one"),
