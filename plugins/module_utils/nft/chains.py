@@ -143,8 +143,8 @@ _CHAINS: Mapping[str, Chain] = {
     ),
     "vn_output": _base_chain(
         "type filter hook output priority filter; policy accept;",
-        # When a network becomes isolated, its connections end. An answer after that would start one, in which the guest's
-        # next queries are replies.
+        # When a network becomes isolated, its connections end. An answer after that would start one, in which the next
+        # queries of the guest are replies.
         (
             "meta l4proto { tcp, udp } th sport 53 ct state new oifname @vn_isolated drop",
             "late answers of other name servers",
