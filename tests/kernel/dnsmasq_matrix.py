@@ -1,7 +1,8 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The test cases as a table: who gets which service from the host's dnsmasq before and after a network is served.
+"""The test cases as tables: who gets which service from the host's dnsmasq before and after a network is served, and
+which dnsmasq puts which kind of option in force.
 
 ``make dnsmasq-matrix``. Exit status 1 if others than the guest see a difference, or the guest is not served.
 """
@@ -9,11 +10,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from pathlib import Path
 
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import NoUsableDnsmasq
+from kernel.dnsmasq_options import KINDS, options_in_force
 from kernel.dnsmasq_testbed import (
     LOCAL,
     OK,
@@ -67,15 +70,30 @@ def cell_text(value: object) -> str:
     return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
 
 
-def main() -> int:
-    with ThreadPoolExecutor(_PARALLEL_CASES) as pool:
-        rows = list(pool.map(row, [*SERVED_CASES, *REFUSED_CASES]))
-    table = [("case (before after)", *HEADINGS, "as wanted")]
-    table += [(case, *cells, "yes" if as_expected else "NO") for case, cells, as_expected in rows]
+def options_row(case: str) -> tuple[str, ...]:
+    """A case: its name, and who serves each kind of option."""
+    arguments, config = (SERVED_CASES.get(case) or REFUSED_CASES[case])[:2]
+    return (case, *options_in_force(arguments, config).values())
+
+
+def print_table(table: Sequence[Sequence[str]]) -> None:
     widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
     for line in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-    return 0 if all(as_expected for _, _, as_expected in rows) else 1
+
+
+def main() -> int:
+    cases = [*SERVED_CASES, *REFUSED_CASES]
+    with ThreadPoolExecutor(_PARALLEL_CASES) as pool:
+        rows = list(pool.map(row, cases))
+    table = [("case (before after)", *HEADINGS, "as wanted")]
+    print_table([*table, *((case, *cells, "yes" if as_expected else "NO") for case, cells, as_expected in rows)])
+    # One at a time: the engine enters the namespace with its thread, and its children follow.
+    served = [options_row(case) for case in cases]
+    print()
+    print_table([("case", *KINDS), *served])
+    in_force = not any("NOT" in cell for line in served for cell in line)
+    return 0 if in_force and all(as_expected for _, _, as_expected in rows) else 1
 
 
 if __name__ == "__main__":

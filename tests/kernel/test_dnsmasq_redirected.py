@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import NoUsableDnsmasq
-from ansible_collections.virtnet.linux.plugins.module_utils.nft.elements import Rules, elements_of, merged
-from ansible_collections.virtnet.linux.plugins.module_utils.nft.script import render
 from kernel.dhcp_client import renewals, take_leases
+from kernel.dnsmasq_matrix import REFUSED_CASES
 from kernel.dnsmasq_move import RENEWALS
+from kernel.dnsmasq_options import load_rules, options_in_force
 from kernel.dnsmasq_testbed import (
     BRIDGE_ADDRESS,
     LAB_FRAGMENT,
@@ -27,13 +27,14 @@ from kernel.dnsmasq_testbed import (
     get_lease,
     observe,
     resolve,
-    run,
     serving,
 )
+from kernel.test_dnsmasq import SERVED_CASES
 
 LAB: dict[str, Any] = {**LAB_FRAGMENT, "instance": "private", "redirect": True}
 _BRIDGE_ADDRESS6 = "fd00:100::1"
 _SECOND_ADDRESS = "192.168.150.1"
+_ADDRESSES = (BRIDGE_ADDRESS, _SECOND_ADDRESS, _BRIDGE_ADDRESS6)
 # Configurations of the administrator's dnsmasq, which holds ports 53 or 67 of the bridge's address.
 RESIDENTS = {
     "as-packaged": "",
@@ -44,24 +45,9 @@ RESIDENTS = {
 }
 
 
-def load_rules(testbed: DnsmasqTestbed, **options: Any) -> None:
-    """The rules of the network on the bridge."""
-    rules = Rules(
-        name="lab",
-        bridge="virt0",
-        mode="nat",
-        subnets=("192.168.100.0/24", "192.168.150.0/24", "fd00:100::/64"),
-        redirect_dns=(BRIDGE_ADDRESS, _SECOND_ADDRESS, _BRIDGE_ADDRESS6),
-        redirect_dhcp=True,
-        **options,
-    )
-    with testbed.host.entered():
-        run(["sh", "-c", f"nft -f - <<'END'\n{render(merged([elements_of(rules)]))}\nEND\n"])
-
-
 @pytest.fixture
 def redirected(testbed: DnsmasqTestbed) -> Iterator[DnsmasqTestbed]:
-    load_rules(testbed)
+    load_rules(testbed, _ADDRESSES)
     yield testbed
     testbed.host.run("nft", "delete", "table", "inet", "virtnet")
 
@@ -164,7 +150,7 @@ def test_leases_go_along_when_a_network_gets_ports_of_its_own_and_back(testbed: 
     with serving(testbed, tmp_path, "bind-dynamic\n") as daemon:
         daemon.converge(LAB_FRAGMENT)
         lease = get_lease(testbed.guest, tmp_path, "vmone")
-        load_rules(testbed)
+        load_rules(testbed, _ADDRESSES)
         daemon.converge(LAB)
         assert resolve(testbed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == lease["ip"]
         testbed.host.run("nft", "delete", "table", "inet", "virtnet")
@@ -182,3 +168,10 @@ def test_lan_hosts_do_not_reach_the_redirected_name_server(redirected: DnsmasqTe
             query = ("dig", "-p", port, "+time=1", "+tries=1", "+short", f"@{BRIDGE_ADDRESS}", "vmone.virt.test")
             assert lease["ip"] not in redirected.lan.run(*query, check=False).stdout
         assert resolve(redirected.lan, "10.1.0.1").replace(NAMED_ADDRESS, OK) == OK
+
+
+@pytest.mark.parametrize("case", [*SERVED_CASES, *REFUSED_CASES])
+def test_every_option_is_in_force_beside_a_dnsmasq_of_any_configuration(case: str) -> None:
+    served = options_in_force(*(SERVED_CASES.get(case) or REFUSED_CASES[case])[:2])
+    assert not [f"{kind}: {by}" for kind, by in served.items() if "NOT" in by]
+    assert all("private" in by for kind, by in served.items() if kind != "DHCP line")
