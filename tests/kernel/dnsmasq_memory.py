@@ -3,8 +3,8 @@
 
 """Memory of the dnsmasq that serves 1, 10 and 100 networks: ``make dnsmasq-memory``.
 
-Our shared instance is compared with one dnsmasq for each network with libvirt's options (bridge_driver.c); both run
-at the same time on the same host. PSS counts a page that n processes share as 1/n of it.
+Our shared instance, also at ports of its own, is compared with one dnsmasq for each network with libvirt's options
+(bridge_driver.c); all run at the same time on the same host. PSS counts a page that n processes share as 1/n of it.
 """
 
 from __future__ import annotations
@@ -84,28 +84,35 @@ def create_bridges(namespace: NamedNamespace, count: int) -> None:
 
 
 def measure(count: int) -> list[dict[str, float]]:
-    """The memory of the system's dnsmasq, of a private instance, and of one dnsmasq for each network."""
+    """The memory of the system's dnsmasq, of private instances, and of one dnsmasq for each network."""
     with new_testbed() as our_testbed, new_testbed() as libvirt_testbed, open_folder() as folder:
         for testbed in (our_testbed, libvirt_testbed):
             create_bridges(testbed.host, count)
         fragments = [{**network(i), "upstream": True} for i in range(count)]
         (folder / "system").mkdir()
         (folder / "private").mkdir()
+        (folder / "beside").mkdir()
         with dnsmasq_per_network(libvirt_testbed.host, folder, count) as each:
             with running(Daemon(our_testbed.host, folder / "system")) as daemon:
                 daemon.converge(*fragments)
                 system = memory([daemon.pid])
             config = "bind-dynamic\ninterface=eth0\n"
             with running(Daemon(our_testbed.host, folder / "private", config)) as daemon:
-                daemon.converge(*({**fragment, "instance": "private"} for fragment in fragments))
-                pids = [daemon.private.pid(name) for name in dict.fromkeys(daemon.private.starts)]
-                assert len(pids) == 1
-                private = memory(pids)
-            return [system, private, memory(each)]
+                private = private_memory(daemon, fragments)
+            with running(Daemon(our_testbed.host, folder / "beside")) as daemon:
+                beside = private_memory(daemon, [{**fragment, "redirect": True} for fragment in fragments])
+            return [system, private, beside, memory(each)]
+
+
+def private_memory(daemon: Daemon, fragments: Sequence[dict[str, Any]]) -> dict[str, float]:
+    daemon.converge(*({**fragment, "instance": "private"} for fragment in fragments))
+    pids = [daemon.private.pid(name) for name in dict.fromkeys(daemon.private.starts)]
+    assert len(pids) == 1
+    return memory(pids)
 
 
 def main() -> None:
-    columns = ("the system's", "a private one", "one for each network")
+    columns = ("the system's", "a private one", "at its own ports", "one for each network")
     print(f"{'MiB: RSS / PSS':<16}" + "".join(f"{name:<24}" for name in columns))
     for count in COUNTS:
         cells = [f"{sizes['Rss']:.1f} / {sizes['Pss']:.2f}" for sizes in measure(count)]

@@ -4,7 +4,8 @@
 """How long a guest gets no answer while its network changes: ``make dnsmasq-outage``.
 
 A guest sends a query every millisecond. Reported are the longest time between two answers, the queries without an
-answer, and the restarts of dnsmasq. The first line is the baseline: what the load of the machine alone causes.
+answer, and the restarts of dnsmasq. The first line is the baseline: what the load of the machine alone causes. The
+networks are served by the system's dnsmasq, or by a private one at ports of its own beside it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq import probe as dnsmasq_probe
+from kernel.dnsmasq_options import load_rules
 from kernel.dnsmasq_testbed import BRIDGE_ADDRESS, DnsmasqTestbed, new_testbed, open_folder, serving
 
 RUNS = 5
@@ -97,30 +99,37 @@ def run_queries() -> None:
     print(gap * 1000, sent - len(answered))
 
 
-def measure(testbed: DnsmasqTestbed, count: int) -> dict[str, dict[str, Any]]:
+def measure(testbed: DnsmasqTestbed, count: int, *, redirect: bool = False) -> dict[str, dict[str, Any]]:
     """The longest times without an answer (ms) for each change with ``count`` networks, lost queries, restarts."""
+    load_rules(testbed, [BRIDGE_ADDRESS] if redirect else [])
+    choice = {"instance": "private", "redirect": True} if redirect else {}
     with open_folder() as folder, serving(testbed, folder) as daemon:
-        other_fragments = [fragment(i) for i in range(1, count)]
+
+        def converge(*networks: dict[str, Any]) -> None:
+            others = [fragment(i) for i in range(1, count)]
+            daemon.converge(*({**one, **choice} for one in (*networks, *others)), purge=True)
+
         results = {}
         for kind, change in CHANGES.items():
-            daemon.converge(fragment(0), *other_fragments, purge=True)
-            restarts, silences, lost = daemon.restarts, [], []
+            converge(fragment(0))
+            restarts, silences, lost = daemon.restarts + len(daemon.private.starts), [], []
             for n in range(RUNS):
                 with QueryLoop(testbed) as queries:
-                    daemon.converge(*change(fragment(0), n), *other_fragments, purge=True)
+                    converge(*change(fragment(0), n))
                 silences.append(queries.silence)
                 lost.append(queries.lost)
-            results[kind] = {"silence": silences, "lost": lost, "restarts": daemon.restarts - restarts}
+            restarts = daemon.restarts + len(daemon.private.starts) - restarts
+            results[kind] = {"silence": silences, "lost": lost, "restarts": restarts}
         return results
 
 
-def columns(counts: Sequence[int] = (1, 100)) -> dict[int, dict[str, dict[str, Any]]]:
-    """Print the results for each number of networks."""
+def columns(counts: Sequence[int] = (1, 100), *, redirect: bool = False) -> dict[int, dict[str, dict[str, Any]]]:
+    """The results for each number of networks."""
     with new_testbed() as testbed:
         testbed.bridge()
         testbed.plug()
         testbed.guest.run("ip", "address", "add", "192.168.100.250/24", "dev", "eth0")
-        return {count: measure(testbed, count) for count in counts}
+        return {count: measure(testbed, count, redirect=redirect) for count in counts}
 
 
 def as_text(result: dict[str, Any]) -> str:
@@ -129,7 +138,12 @@ def as_text(result: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    results = columns()
+    for redirect in (False, True):
+        print("a private one at ports of its own" if redirect else "the system's dnsmasq")
+        print_results(columns(redirect=redirect))
+
+
+def print_results(results: dict[int, dict[str, dict[str, Any]]]) -> None:
     print(f"{f'medians of {RUNS} changes':<22}" + "".join(f"{f'{count} networks':<34}" for count in results))
     for kind in CHANGES:
         print(f"{kind:<22}" + "".join(f"{as_text(by_kind[kind]):<34}" for by_kind in results.values()))
