@@ -34,6 +34,7 @@ from ..network.runtime import pending_file, read_pending, record_pending_run
 from ..orchestration.desired_state import BRIDGES, ENTRIES, FRAGMENTS, OVS_BRIDGES, RULES, TASK_PARTS, Specs
 from ..orchestration.parts import reconcilers_for, registrations_reconciler
 from ..orchestration.reconciler import Networks
+from ..orchestration.redirects import read_dnsmasq
 from ..orchestration.state import State as NetworksState
 from .after_release import specs_of, state_without_libvirt, state_without_libvirt_dnsmasq
 from .give_back import Returns
@@ -125,7 +126,9 @@ class Adoptions:
         if not records:
             return AdoptPlan(result=_as_result(current.records.values()), notes=notes)
         networks = [record.network(self.identity) for record in records]
-        definitions = Networks(networks, False, self.paths).plan(state_without_libvirt(current.ours, records))
+        dnsmasq = state_without_libvirt_dnsmasq(read_dnsmasq(networks, self.paths), networks)
+        ours = replace(state_without_libvirt(current.ours, records), dnsmasq=dnsmasq)
+        definitions = Networks(networks, False, self.paths).plan(ours)
         specs = specs_of(definitions.return_values, networks)
         registrations = {spec.name: spec for spec in registrations_reconciler(specs, self.paths).desired}
         by_name = {record.name: record for record in records}
