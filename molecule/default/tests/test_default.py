@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import time
 
+import pytest
 from testinfra.host import Host as Machine
 
 from lab.guest import Guest
@@ -63,6 +64,8 @@ def test_host_resolves_guests_and_the_internet(lab_host: Host, guests: Pair) -> 
 def test_the_systems_dnsmasq_starts_again_when_it_is_killed_and_stays_stopped_when_it_is_stopped(
     host: Machine, lab_host: Host, guests: Pair
 ) -> None:
+    if not host.service("dnsmasq.service").exists:
+        pytest.skip("a private one serves here")
     lab_host.run(["systemctl", "kill", "--signal=KILL", "dnsmasq.service"])
     assert eventually(lambda: guests[0].resolves("guest-b.lab.test") == [guests[1].address()], 60)
     lab_host.run(["systemctl", "stop", "dnsmasq.service"])
