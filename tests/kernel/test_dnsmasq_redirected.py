@@ -124,6 +124,31 @@ def test_guests_are_served_beside_any_program_that_holds_the_ports(
             daemon.private.close()
 
 
+@pytest.mark.parametrize("first", ["ours", "theirs"])
+def test_rules_of_others_for_a_published_name_server_do_not_take_the_guests_queries(
+    testbed: DnsmasqTestbed, tmp_path: Path, first: str
+) -> None:
+    """As Docker's for a container that publishes port 53, whichever table was loaded first."""
+    chains = "; ".join(
+        f"chain {hook} {{ type nat hook {hook} priority -100; fib daddr type local udp dport 53 dnat ip to 10.1.0.5; }}"
+        for hook in ("prerouting", "output")
+    )
+    loads = {
+        "ours": lambda: load_rules(testbed, _ADDRESSES),
+        "theirs": lambda: testbed.host.run("nft", f"table inet docker {{ {chains}; }}"),
+    }
+    for name in sorted(loads, key=lambda name: name != first):
+        loads[name]()
+    try:
+        with serving(testbed, tmp_path) as daemon:
+            daemon.converge(LAB)
+            lease = get_lease(testbed.guest, tmp_path, "vmone")
+            for namespace in (testbed.guest, testbed.host):
+                assert resolve(namespace, BRIDGE_ADDRESS, "vmone.virt.test") == lease["ip"]
+    finally:
+        testbed.host.run("nft", "flush", "ruleset")
+
+
 def test_a_program_at_our_own_port_is_named(redirected: DnsmasqTestbed, tmp_path: Path) -> None:
     daemon = Daemon(redirected.host, tmp_path, installed=False)
     with redirected.host.entered(), socket.socket() as holder:

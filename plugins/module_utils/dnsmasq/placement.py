@@ -172,9 +172,10 @@ def system_problem(spec: FragmentSpec, current: State) -> str:
         return ""
     if current.service.problem:
         return f"no usable system dnsmasq: {current.service.problem}"
-    # One that serves networks of ours is started again.
-    if current.service.active == "failed" and not current.fragments and spec.instance == AUTO:
-        return f"no usable system dnsmasq: {UNIT} has failed; run 'systemctl status {UNIT}'"
+    # One that serves networks of ours, or for which our instances hold the ports, is started again.
+    holders = [socket for socket in current.foreign_sockets if socket.port == DNS_PORT]
+    if current.service.active == "failed" and holders and not current.fragments and spec.instance == AUTO:
+        return f"no usable system dnsmasq: {UNIT} has failed, and {holders[0]}"
     problem = excluded_by_config(spec, current.config)
     if problem:
         return problem

@@ -160,14 +160,15 @@ _CHAINS: Mapping[str, Chain] = {
     ),
 }
 
-# Loaded only where another server holds the usual ports: who asks at a bridge's address gets the network's own.
+# Loaded only where another server holds the usual ports: who asks at a bridge's address gets the network's own. Before
+# chains of others at the usual priority, in which Docker redirects the published port of a name server.
 _REDIRECT = tuple(
     (f"meta l4proto {{ tcp, udp }} th dport 53 {ip} daddr @vn_redirected{n} dnat to :{REDIRECTED_DNS}", "name server")
     for ip, n in _FAMILIES
 )
 _REDIRECT_CHAINS: Mapping[str, Chain] = {
-    "vn_prerouting": _base_chain("type nat hook prerouting priority dstnat; policy accept;", *_REDIRECT),
-    "vn_from_host": _base_chain("type nat hook output priority -100; policy accept;", *_REDIRECT),
+    "vn_redirect": _base_chain("type nat hook prerouting priority dstnat - 1; policy accept;", *_REDIRECT),
+    "vn_redirect_host": _base_chain("type nat hook output priority -101; policy accept;", *_REDIRECT),
 }
 
 _FORWARDED = ("ct status dnat goto vn_to_forwarded", "port forwards")
@@ -195,13 +196,11 @@ _FORWARD_CHAINS: Mapping[str, Chain] = {
         ),
     ),
     "vn_prerouting": _base_chain(
-        _REDIRECT_CHAINS["vn_prerouting"].hook,
-        *_REDIRECT,
+        "type nat hook prerouting priority dstnat; policy accept;",
         ("fib daddr type local goto vn_dnat", "port forwards, from outside and from guests"),
     ),
     "vn_from_host": _base_chain(
-        _REDIRECT_CHAINS["vn_from_host"].hook,
-        *_REDIRECT,
+        "type nat hook output priority -100; policy accept;",
         ("fib daddr type local goto vn_dnat", "port forwards, from the host itself"),
     ),
     "vn_hairpin": _chain(

@@ -207,7 +207,7 @@ def test_each_network_has_its_own_instance_if_another_dhcp_server_is_not_bound_t
     ("service", "main", "instance"),
     [
         (ACTIVE, "", "system"),
-        (replace(ACTIVE, active="failed", pid=0), "bind-dynamic\nexcept-interface=vn-*\n", "private"),
+        (replace(ACTIVE, active="failed", pid=0), "", "system"),
         (replace(ACTIVE, enabled="disabled", active="inactive", pid=0), "", "private"),
         (replace(ACTIVE, enabled="masked", active="inactive", pid=0), "", "private"),
         (ABSENT, "", "private"),
@@ -225,9 +225,15 @@ def test_auto_selects_a_private_one_if_none_is_installed() -> None:
     assert plan(state(ABSENT, program=""), LAB).result[0]["instance"] == "private"
 
 
-def test_a_failed_systems_dnsmasq_is_started_again_only_if_it_serves_networks_of_ours() -> None:
+def test_a_failed_systems_dnsmasq_serves_no_new_network_while_another_program_holds_its_port() -> None:
     failed = replace(ACTIVE, active="failed", pid=0)
-    assert plan(state(failed, fragments={"virtnet-web.conf": "dhcp-range=x\n"}), LAB).result[0]["instance"] == "system"
+    named = Socket("udp", "10.9.9.9", 53, "", "named", 7)
+    held = state(failed, "bind-dynamic\nexcept-interface=vn-*\n", sockets=[named])
+    assert plan(held, LAB).result[0]["instance"] == "private"
+    serving = state(failed, fragments={"virtnet-web.conf": "dhcp-range=x\n"}, sockets=[named])
+    assert plan(serving, LAB).result[0]["instance"] == "system"
+    # Here our own instance may hold the port.
+    assert plan(state(failed), LAB).result[0]["instance"] == "system"
 
 
 def test_disabled_service_that_still_runs_is_named() -> None:
