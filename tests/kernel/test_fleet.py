@@ -5,11 +5,18 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils.core.by_name import each_by_name
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
 from kernel.fleet_testbed import QUIET, FleetTestbed
+from kernel.inventory_testbed import REPOSITORY, Controller
+from tools.examples import shown
 
 LAB = {"name": "lab", **QUIET}
 
@@ -37,3 +44,49 @@ def test_booleans_may_be_texts(fleet: FleetTestbed) -> None:
     assert sorted(host.networks()) == ["lab"]
     assert "restore --stage networks" in host.run("cat", "/etc/systemd/system/virtnet.service")
     assert "Read the networks of this host" in run.output
+
+
+def test_networks_may_be_a_mapping_by_name(fleet: FleetTestbed) -> None:
+    """Also for other hosts of the play, which avoid what it fixes."""
+    fixed = {**QUIET, "ipv4": {**QUIET["ipv4"], "address": "192.168.0.1/24"}}
+    hosts = (
+        fleet.host("hv1", virtnet_networks={"lab": QUIET, "web": QUIET}),
+        fleet.host("hv2", virtnet_networks={"lab": fixed, "old": {"state": "absent"}}),
+    )
+    run = fleet.run("-evirtnet_fleet_unique=true")
+    assert run.code == 0
+    assert [sorted(host.networks()) for host in hosts] == [["lab", "web"], ["lab"]]
+    subnets = {one["ipv4"]["address"] for host in hosts for one in host.networks().values()}
+    assert len(subnets) == 3
+    assert all(count["changed"] == 0 for count in fleet.run("-evirtnet_fleet_unique=true").recap.values())
+    survey = ("-evirtnet_asked_name=web", "-evirtnet_asked_state=absent", "--limit=hv1")
+    assert fleet.run_book(REPOSITORY / "playbooks/awx/site.yml", *survey).code == 0
+    assert sorted(hosts[0].networks()) == ["lab"]
+    fleet.controller.variables["hv1"]["virtnet_networks"] = {"lab": {**QUIET, "name": "web"}}
+    run = fleet.run("--limit=hv1")
+    assert run.recap["hv1"]["failed"] == 1
+    assert "networks.lab.name: 'web' contradicts the key 'lab'" in run.words
+
+
+def test_networks_of_groups_and_hosts_are_combined_as_the_guide_shows(tmp_path: Path) -> None:
+    (example,) = (one.text for one in shown() if "networks_of_group:" in one.text)
+    inventory = tmp_path / "guide.yml"
+    inventory.write_text(example)
+    said = {"content": "{{ virtnet_networks | to_json }}", "dest": f"{tmp_path}/{{{{ inventory_hostname }}}}.json"}
+    task = {"ansible.builtin.copy": said, "delegate_to": "localhost"}
+    play = {"hosts": "all", "tasks": [task]}
+    assert Controller(tmp_path, Path(sys.executable)).run_plays(inventory, play).returncode == 0
+    networks = {host: json.loads((tmp_path / f"{host}.json").read_text()) for host in ("hv1", "hv2", "hv3")}
+    web = {"mode": "isolated", "dns": {"domain": "web.example"}}
+    assert networks == {
+        "hv1": {
+            "lab": {"dns": {"domain": "hv1.example"}},
+            "dmz": {"mode": "routed", "ipv4": {"address": "10.20.30.1/24"}},
+            "web": web,
+        },
+        "hv2": {"lab": None, "web": {**web, "state": "absent"}},
+        "hv3": {"lab": None, "web": web},
+    }
+    for host, listed in networks.items():
+        for one in each_by_name(Options({"networks": listed}), "networks"):
+            assert read_network(one, host).name in listed

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from ..core.by_name import each_by_name
 from ..core.errors import InvalidOption, VirtnetError, printable_lines
 from ..core.lock import lock
 from ..core.options import Options
@@ -35,7 +36,7 @@ def requested_objects(params: Mapping[str, Any], many: str, task_options: Sequen
         return [Options(flat)]
     if flat:
         raise InvalidOption(", ".join(sorted(flat)), f"cannot stand beside {many!r}; put it into the list's items")
-    return list(Options({many: params[many]}).each(many))
+    return list(each_by_name(Options({many: params[many]}), many))
 
 
 def as_return_values(plan: Plan[Change], many: str) -> dict[str, Any]:
