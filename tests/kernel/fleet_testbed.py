@@ -3,8 +3,8 @@
 
 """A fleet of hosts that real playbooks configure with the real modules.
 
-Each host is a network namespace and a mount namespace with files of its own below /etc, /usr/local, /var/lib and /run;
-no systemd runs there. Ansible reaches it by its connection `local`, with a Python that enters these namespaces. A host
+Each host is a network namespace and a mount namespace with files of its own below /etc, /usr, /var and /run; no
+systemd runs there. Ansible reaches it by its connection `local`, with a Python that enters these namespaces. A host
 that is down has a closed port of ssh.
 """
 
@@ -73,10 +73,12 @@ class FleetTestbed:
     """Hosts, and a controller."""
 
     folder: Path
+    python: Path = Path(sys.executable)
+    """That of the controller, with its version of ansible-core."""
     hosts: dict[str, ManagedHost] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.controller = Controller(self.folder, Path(sys.executable))
+        self.controller = Controller(self.folder, self.python)
 
     def host(self, name: str, **variables: Any) -> ManagedHost:
         """A host that answers."""

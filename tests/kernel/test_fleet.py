@@ -9,21 +9,22 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.by_name import each_by_name
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
 from kernel.fleet_testbed import QUIET, FleetTestbed
-from kernel.inventory_testbed import REPOSITORY, Controller
+from kernel.inventory_testbed import REPOSITORY, Controller, python_of, versions
 from tools.examples import shown
 
 LAB = {"name": "lab", **QUIET}
 
 
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[FleetTestbed]:
-    testbed = FleetTestbed(tmp_path)
+@pytest.fixture(params=versions())
+def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FleetTestbed]:
+    testbed = FleetTestbed(tmp_path, python_of(request.param))
     yield testbed
     testbed.close()
 
@@ -90,3 +91,32 @@ def test_networks_of_groups_and_hosts_are_combined_as_the_guide_shows(tmp_path: 
     for host, listed in networks.items():
         for one in each_by_name(Options({"networks": listed}), "networks"):
             assert read_network(one, host).name in listed
+
+
+@pytest.mark.parametrize("play", [{}, {"serial": 2}, {"strategy": "free"}], ids=["linear", "serial", "free"])
+def test_a_host_that_is_down_stops_no_other_host(fleet: FleetTestbed, play: dict[str, Any]) -> None:
+    """One that is down comes first by name: what runs once for all hosts would run there. One is in a later batch."""
+    lists = {"virtnet_networks": {"lab": QUIET}}
+    fleet.host_that_is_down("hv1", **lists)
+    hosts = [fleet.host("hv2", **lists)]
+    fleet.host_that_is_down("hv3", **lists)
+    hosts.append(fleet.host("hv4", **lists))
+    run = fleet.run("-evirtnet_fleet_unique=true", **play)
+    assert [host.bridges() for host in hosts] == [["vn-lab"], ["vn-lab"]]
+    assert len({host.networks()["lab"]["ipv4"]["address"] for host in hosts}) == 2
+    assert [run.recap[name]["unreachable"] for name in ("hv1", "hv3")] == [1, 1]
+    assert [run.recap[name]["failed"] for name in ("hv2", "hv4")] == [0, 0]
+    assert run.code != 0
+
+
+def test_a_batch_that_is_down_as_a_whole_is_announced_since_ansible_ends_the_play_there(fleet: FleetTestbed) -> None:
+    lists = {"virtnet_networks": {"lab": QUIET}}
+    first = fleet.host("hv1", **lists)
+    fleet.host_that_is_down("hv2", **lists)
+    fleet.host("hv3", **lists)
+    run = fleet.run("-evirtnet_fleet_unique=true", serial=1)
+    assert first.bridges() == ["vn-lab"]
+    assert run.recap["hv2"]["unreachable"] == 1
+    assert run.code != 0
+    assert "hv2 did not answer. Ansible ends a play at a batch in which no host answers" in run.words
+    assert "host hv2: what it holds is not known" in run.words

@@ -6,7 +6,7 @@
 set -eu
 mount -t tmpfs none "$1"
 mount -t tmpfs none /run
-for part in etc usr/local var/lib; do
+for part in etc usr var; do
     mkdir -p "$1/$part" "$1/work/$part"
     mount -t overlay none -o "lowerdir=/$part,upperdir=$1/$part,workdir=$1/work/$part" "/$part"
 done
