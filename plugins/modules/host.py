@@ -16,7 +16,10 @@ author:
 description:
   - Puts the engine under C(/usr/local/lib/virtnet), makes the folders C(/etc/virtnet) and C(/var/lib/virtnet), and
     enables C(virtnet.service), which brings networks back at boot.
-  - Says which packages are missing. It does not install them.
+  - Says which packages are missing. It does not install them. Where some are missing but dnsmasq, nothing is changed,
+    since services that start without them would go on so; run it again once they are installed.
+  - Fails where Ansible runs a Python without pyroute2 (a virtual environment) while the system's has it, since services
+    would get that Python too.
   - Fails where nftables is older than 1.0, dnsmasq older than 2.80, or pyroute2 older than 0.7.
   - Where systemd does not run, as in a chroot, the files are put in place and the service is enabled, with a warning.
 extends_documentation_fragment:
@@ -47,7 +50,11 @@ EXAMPLES = r"""
 - name: What the host lacks is installed
   ansible.builtin.package:
     name: "{{ host.missing }}"
-  when: host.missing
+  when: host.missing | length > 0
+
+- name: The host is ready for networks now
+  virtnet.linux.host:
+  when: not host.ready
 
 - name: Nothing of ours is left
   virtnet.linux.host:
@@ -66,6 +73,10 @@ missing:
   type: list
   elements: str
   sample: [python3-pyroute2]
+ready:
+  description: V(false) where packages but dnsmasq are missing, so that nothing was changed.
+  returned: when O(state=present)
+  type: bool
 dnsmasq:
   description: The dnsmasq of the system.
   returned: when O(state=present)

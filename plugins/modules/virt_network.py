@@ -172,9 +172,11 @@ options:
       - Needs the Python library lxml on the host (C(python3-lxml)).
     type: str
   networks:
-    description: Several networks, each with the options above. Cannot stand beside them.
-    type: list
-    elements: dict
+    description:
+      - Several networks, each with the options above. Cannot stand beside them.
+      - A list, or a mapping by name, whose keys are the names and whose values are the other options; null for none.
+        Inventories can combine mappings.
+    type: raw
   pools:
     description:
       - Where subnets for C(address=auto) come from - CIDRs that are cut into /24, or mappings of C(subnet) and
@@ -239,6 +241,12 @@ EXAMPLES = r"""
                 ip: 10.20.30.10
     purge: true
   register: defined
+
+- name: The same as a mapping by name
+  virtnet.linux.virt_network:
+    networks:
+      lab:
+      dmz: {mode: routed, ipv4: {address: 10.20.30.1/24}}
 
 - name: A network of libvirt's is defined from its XML, stopped
   virtnet.linux.virt_network:
@@ -307,7 +315,7 @@ from ..module_utils.network.model import Network
 
 ARGUMENTS = {
     **argument_spec(Network),
-    "networks": {"type": "list", "elements": "dict"},
+    "networks": {"type": "raw"},
     "pools": {"type": "list", "elements": "raw"},
     "fleet": {"type": "dict"},
     "firewall_integration": {"type": "bool"},

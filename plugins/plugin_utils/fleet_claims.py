@@ -17,6 +17,7 @@ from typing import Any
 
 from .answer_values import BadAnswer, Values, plain
 from .answers import Answer, parse_answer
+from .network_list import network_items
 
 # Claims of one host that count; the bench has hosts of 300 networks.
 MOST_CLAIMS = 1024
@@ -83,7 +84,7 @@ def _read_list(host: str, listed: Any) -> tuple[list[Claim], set[str]]:
     What is wrong with an item is for the run of its own host to refuse.
     """
     fixed, removed = {}, set()
-    for item in listed if isinstance(listed, (list, tuple)) else ():
+    for item in network_items(listed):
         try:
             network = Values(host, item)
             name, ipv4 = network.network_name("name"), network.group("ipv4")

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.virtnet.linux.plugins.plugin_utils.network_list import network_items
 from ansible_collections.virtnet.linux.plugins.plugin_utils.proxy import Access
 
 PREFIX = '{"virtnet_reply": '
@@ -74,18 +75,12 @@ def declared_hosts(networks: Any) -> Iterator[tuple[str, str]]:
 
     What is no definition has none: the role refuses it, the inventory does not.
     """
-    if isinstance(networks, Mapping):
-        named = list(networks.items())
-    elif isinstance(networks, (list, tuple)):
-        named = [(one.get("name"), one) for one in networks if isinstance(one, Mapping)]
-    else:
-        named = []
-    for network, one in named:
+    for one in network_items(networks):
         for family in ("ipv4", "ipv6"):
             hosts = _inner(_inner(one, family), "dhcp").get("hosts")
             for host in hosts if isinstance(hosts, (list, tuple)) else ():
                 if isinstance(host, Mapping) and host.get("name"):
-                    yield str(network), str(host["name"]).lower()
+                    yield str(one.get("name")), str(host["name"]).lower()
 
 
 def _inner(value: Any, key: str) -> Mapping[str, Any]:

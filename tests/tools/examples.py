@@ -77,12 +77,13 @@ def filled(value: Any) -> Any:
     return value
 
 
-def lists_within(data: Any) -> Iterator[list[Any]]:
-    """Every list of networks, at any depth of variables, hosts or plays."""
+def lists_within(data: Any) -> Iterator[Any]:
+    """Every list or mapping of networks, at any depth of variables, hosts or plays."""
     if isinstance(data, Mapping):
         for key, value in data.items():
             if key == "virtnet_networks":
-                yield value
+                # A template is for a test that runs Ansible.
+                yield from () if isinstance(value, str) else [value]
             else:
                 yield from lists_within(value)
     elif isinstance(data, list):

@@ -35,12 +35,14 @@ class Tree:
 class State:
     """The current state. ``links``: targets of symbolic links; ``folders``: modes.
 
+    ``system_python``: requirements.read_system_python(), read where pyroute2 is missing.
     ``unfinished``: temporary files that an interrupted run left in shared folders, and folders that it made for them.
     """
 
     versions: Mapping[str, str] = field(default_factory=dict)
     needs: Sequence[Need] = NEEDS
     family: str = "Debian"
+    system_python: str = ""
     systemd: bool = True
     units: Mapping[str, Unit] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)

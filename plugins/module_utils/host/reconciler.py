@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from dataclasses import replace
 from typing import Any
 
 from ..core import systemctl
@@ -86,8 +87,11 @@ class HostReconciler:
         """Versions, units, folders and files."""
         present = self.state == PRESENT
         cleared = () if present else (self.settings, self.paths.state, self.paths.runtime)
+        versions = host_needs.read_versions() if present else {}
+        lacks_library = present and "pyroute2" not in versions
         return State(
-            versions=host_needs.read_versions() if present else {},
+            versions=versions,
+            system_python=host_needs.read_system_python(self.paths.root) if lacks_library else "",
             needs=host_needs.read_needs(self.paths.root),
             family=host_needs.read_family(self.paths.root),
             systemd=host_read.has_systemd(self.paths),
@@ -108,6 +112,7 @@ class HostReconciler:
         if self.state == STOPPED:
             return Plan(self._halt(current), [{}])
         host_needs.refuse_old(current.versions, current.family)
+        host_needs.refuse_wrong_python(current.versions, current.system_python)
         program = self._renew_program(current)
         # Missing packages are made with the files of the program.
         folders = [*self.folders, *(folder for folder in self.packages if folder in current.folders)]
@@ -137,6 +142,7 @@ class HostReconciler:
             programs.pop("dnsmasq", None)
         return {
             "family": current.family,
+            "ready": not host_needs.prevents_services(current.versions, current.needs),
             "missing": host_needs.missing(programs, current.family, current.needs),
             "dnsmasq": {
                 "installed": dnsmasq.installed,
@@ -268,17 +274,19 @@ class HostReconciler:
 def set_up(state: str, paths: Paths, *, check: bool, guard: bool = True) -> Plan[HostChange]:
     """Prepare or clear the host, or stop the guard.
 
-    There are two differences from converge(). Services take the lock themselves, so they are started and stopped
+    Where packages are missing, only check mode has a plan: services that start without them would go on so. There are
+    two more differences from converge(). Services take the lock themselves, so they are started and stopped
     without it; and they are waited for, since the next task must not meet them at work. When the host is cleared, the
     lock file is removed too.
     """
     setup = HostReconciler(state, paths, guard=guard)
     with contextlib.nullcontext() if check or state == STOPPED else lock(paths.runtime):
         plan = setup.plan(setup.read())
-        if not check:
-            setup.apply(plan)
-    if check:
-        return plan
+        if check:
+            return plan
+        if is_waiting(plan):
+            return replace(plan, changes=[])
+        setup.apply(plan)
     if state == PRESENT:
         compile_engine(setup.engine)
     for change in plan.changes:
@@ -294,6 +302,11 @@ def set_up(state: str, paths: Paths, *, check: bool, guard: bool = True) -> Plan
     if state == ABSENT:
         remove([lock_file(paths.runtime), paths.runtime])
     return plan
+
+
+def is_waiting(plan: Plan[HostChange]) -> bool:
+    """Whether the host lacks packages that come first."""
+    return not plan.result[0].get("ready", True)
 
 
 def _digest(file: File) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -61,6 +62,36 @@ def read_needs(root: str) -> tuple[Need, ...]:
 def missing(versions: Mapping[str, str], family: str, needs: Sequence[Need] = NEEDS) -> list[str]:
     """The missing packages."""
     return [need.package(family) for need in needs if need.name not in versions]
+
+
+def prevents_services(versions: Mapping[str, str], needs: Sequence[Need] = NEEDS) -> bool:
+    """Whether something is missing without which the services cannot work. A host without networks needs no dnsmasq."""
+    return any(need.name not in versions for need in needs if need.name != "dnsmasq")
+
+
+def refuse_wrong_python(versions: Mapping[str, str], system_python: str) -> None:
+    """Raise VirtnetError if Ansible runs a Python that lacks pyroute2 while the system's has it ("": it has not).
+
+    The services would get that Python too.
+    """
+    if "pyroute2" not in versions and system_python:
+        raise VirtnetError(
+            f"{sys.executable}, by which Ansible runs modules here, has no pyroute2, but {system_python} has; "
+            f"set ansible_python_interpreter to {system_python}, or install pyroute2 for the other"
+        )
+
+
+def read_system_python(root: str) -> str:
+    """The path of the system's Python if it is another one than this and has pyroute2, else an empty text."""
+    path = os.path.join(root, "usr/bin/python3")
+    if not os.access(path, os.X_OK) or _is_this_python(path):
+        return ""
+    finds = "import sys, importlib.util; sys.exit(importlib.util.find_spec('pyroute2') is None)"
+    return path if run([path, "-I", "-c", finds], check=False).code == 0 else ""
+
+
+def _is_this_python(path: str) -> bool:
+    return os.path.realpath(path) == os.path.realpath(sys.executable) and sys.prefix == sys.base_prefix
 
 
 def refuse_old(versions: Mapping[str, str], family: str) -> None:

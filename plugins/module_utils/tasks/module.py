@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from ..core.by_name import each_by_name
 from ..core.errors import InvalidOption, VirtnetError, printable_lines
 from ..core.lock import lock
 from ..core.options import Options
@@ -35,7 +36,7 @@ def requested_objects(params: Mapping[str, Any], many: str, task_options: Sequen
         return [Options(flat)]
     if flat:
         raise InvalidOption(", ".join(sorted(flat)), f"cannot stand beside {many!r}; put it into the list's items")
-    return list(Options({many: params[many]}).each(many))
+    return list(each_by_name(Options({many: params[many]}), many))
 
 
 def as_return_values(plan: Plan[Change], many: str) -> dict[str, Any]:
@@ -60,12 +61,15 @@ def as_return_values(plan: Plan[Change], many: str) -> dict[str, Any]:
     return values
 
 
-def run(module: Any, work: Callable[[Paths], Mapping[str, Any]]) -> None:
+def run(module: Any, work: Callable[[Paths], Mapping[str, Any]], *, only_reads: bool = False) -> None:
     """Exit with the return values of ``work``, or fail with its error.
 
+    Other users than root are refused here, so that check mode says the same as a run; ``only_reads``: they are not.
     ``warnings`` among the values are warnings of the module: they are no return value since ansible-core 2.19.
     """
     try:
+        if not only_reads:
+            _require_root()
         values = work(Paths())
     except VirtnetError as error:
         module.fail_json(msg=str(error))
@@ -73,6 +77,11 @@ def run(module: Any, work: Callable[[Paths], Mapping[str, Any]]) -> None:
     for warning in values.get("warnings", ()):
         module.warn(printable_lines(str(warning)))
     module.exit_json(**{key: value for key, value in values.items() if key != "warnings"})
+
+
+def _require_root() -> None:
+    if os.geteuid() != 0:
+        raise VirtnetError("only root may change the networks of this host; run the play as root, or with --become")
 
 
 def run_objects(

@@ -142,7 +142,7 @@ def virt_network_info(module: Any) -> None:
     """The current state of networks."""
     from ..orchestration.status import described
 
-    run(module, lambda paths: {"changed": False, **described(paths, module.params["names"] or ())})
+    run(module, lambda paths: {"changed": False, **described(paths, module.params["names"] or ())}, only_reads=True)
 
 
 TASKS = {

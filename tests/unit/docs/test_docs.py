@@ -19,6 +19,7 @@ import yaml
 from ansible_collections.virtnet.linux.plugins.inventory import guests
 from ansible_collections.virtnet.linux.plugins.module_utils.bridge.spec import BridgeSpec
 from ansible_collections.virtnet.linux.plugins.module_utils.cli import main as cli
+from ansible_collections.virtnet.linux.plugins.module_utils.core.by_name import each_by_name
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
@@ -64,11 +65,11 @@ ANSIBLE = {
 }
 
 
-def read(items: list[Any]) -> list[Network]:
-    return [read_network(one, HOST) for one in Options({"networks": filled(items)}).each("networks")]
+def read(items: Any) -> list[Network]:
+    return [read_network(one, HOST) for one in each_by_name(Options({"networks": filled(items)}), "networks")]
 
 
-def assert_is_a_plan(items: list[Any]) -> None:
+def assert_is_a_plan(items: Any) -> None:
     there = {"br0": Link("br0", 2, kind="bridge"), "eth0": Link("eth0", 3), "eth1": Link("eth1", 4)}
     plan = Networks(read(items), False, Paths("/nowhere")).plan(State(prefix=host_prefix(HOST), links=there))
     assert plan.changes

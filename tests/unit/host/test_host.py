@@ -149,7 +149,7 @@ def test_a_converged_host_needs_no_change() -> None:
     result = plan(converged_state())
     assert result.changes == [] and result.notes == []
     dnsmasq = {"installed": True, "enabled": True, "active": True, "program": True}
-    assert result.result == [{"family": "Debian", "missing": [], "dnsmasq": dnsmasq}]
+    assert result.result == [{"family": "Debian", "ready": True, "missing": [], "dnsmasq": dnsmasq}]
 
 
 def test_a_host_without_the_collection_gets_everything() -> None:
@@ -232,6 +232,46 @@ def test_a_failed_service_is_noted_and_not_restarted() -> None:
 )
 def test_missing_packages_have_the_names_of_the_distribution(family: str, packages: list[str]) -> None:
     assert plan(replace(converged_state(), versions={}, family=family)).result[0]["missing"] == packages
+
+
+def test_nothing_is_changed_before_packages_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Services that start without them would go on so. Check mode shows what comes then."""
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(host_needs, "read_versions", lambda: {**VERSIONS, "dnsmasq": ""})
+    ready = set_up("present", Paths(str(tmp_path)), check=True)
+    assert ready.changes and ready.result[0]["ready"]
+    monkeypatch.setattr(host_needs, "read_versions", lambda: {"ip": "", "pyroute2": "0.7.2"})
+    checked = set_up("present", Paths(str(tmp_path)), check=True)
+    assert list(map(str, checked.changes)) == list(map(str, ready.changes))
+    waiting = set_up("present", Paths(str(tmp_path)), check=False)
+    assert (list(waiting.changes), waiting.result[0]["ready"]) == ([], False)
+    assert waiting.result[0]["missing"] == ["nftables", "dnsmasq"]
+    assert files_below(tmp_path / "etc") == []
+
+
+def test_a_python_without_pyroute2_is_refused_where_the_systems_has_it(tmp_path: Path) -> None:
+    """The real programs: the system's is a link to a Python with pyroute2, Ansible's an environment without it."""
+    environment, system = tmp_path / "venv", tmp_path / "usr/bin/python3"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    system.parent.mkdir(parents=True)
+    system.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    system.chmod(0o755)
+    (tmp_path / "run").mkdir()
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths\n"
+        "from ansible_collections.virtnet.linux.plugins.module_utils.host.reconciler import set_up\n"
+        "set_up('present', Paths(sys.argv[2]), check=sys.argv[3] == 'check')"
+    )
+    python = environment / "bin/python"
+    for mode in ("check", "run"):
+        words = [python, "-I", "-c", code, REPOSITORY / ".build/collections", tmp_path, mode]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert (
+            f"{python}, by which Ansible runs modules here, has no pyroute2, but {system} has; "
+            f"set ansible_python_interpreter to {system}" in done.stderr
+        )
+    assert not (tmp_path / "etc").exists()
 
 
 def test_a_host_with_libvirts_network_driver_needs_the_binding(tmp_path: Path) -> None:

@@ -1,0 +1,15 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Gives this mount namespace files of its own, for one host: sh managed_host.sh SCRATCH IDENTITY
+# Prints "ready", and ends, with the namespace, when its standard input is closed.
+set -eu
+mount -t tmpfs none "$1"
+mount -t tmpfs none /run
+for part in etc usr var; do
+    mkdir -p "$1/$part" "$1/work/$part"
+    mount -t overlay none -o "lowerdir=/$part,upperdir=$1/$part,workdir=$1/work/$part" "/$part"
+done
+echo "$2" >/etc/machine-id
+echo ready
+exec cat
