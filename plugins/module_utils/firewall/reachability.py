@@ -113,7 +113,9 @@ def evaluate_flow(ruleset: Ruleset, flow: Flow) -> Finding:
                     causes += [_cause(drop, certain) for drop in drops]
     if not flow.allowed and verdict == DROPPED:
         verdict = REFUSED
-    return Finding(flow, verdict, tuple({(id(cause.chain), id(cause.rule)): cause for cause in causes}.values()))
+    # Without the mark, packet and reply need a command each.
+    distinct = {(id(cause.chain), id(cause.rule), cause.remedy): cause for cause in causes}
+    return Finding(flow, verdict, tuple(distinct.values()))
 
 
 def _cause(drop: Verdict, certain: bool) -> DropCause:
