@@ -12,6 +12,7 @@ from typing import Any
 
 from ..core import systemctl
 from ..core.errors import NotConverged
+from ..core.families import DNSMASQ_PROGRAM, read_distribution
 from ..core.files import File, unfinished_files
 from ..core.lock import lock, lock_file
 from ..core.paths import Paths
@@ -89,7 +90,7 @@ class HostReconciler:
         return State(
             versions=host_needs.read_versions() if present else {},
             needs=host_needs.read_needs(self.paths.root),
-            family=host_needs.read_family(self.paths.root),
+            distribution=read_distribution(self.paths.root),
             systemd=host_read.has_systemd(self.paths),
             units=host_read.read_units(self.paths, (*self.units, _DNSMASQ)),
             links=host_read.read_links([self.paths.command, *(self.link(name) for name in self.units), *self.hooks]),
@@ -107,7 +108,8 @@ class HostReconciler:
             return plan_removal(self, current)
         if self.state == STOPPED:
             return Plan(self._halt(current), [{}])
-        host_needs.refuse_old(current.versions, current.family)
+        host_needs.refuse_distribution(current.versions, current.distribution, current.needs)
+        host_needs.refuse_old(current.versions, current.distribution)
         program = self._renew_program(current)
         # Missing packages are made with the files of the program.
         folders = [*self.folders, *(folder for folder in self.packages if folder in current.folders)]
@@ -136,13 +138,15 @@ class HostReconciler:
             # Debian's dnsmasq-base has the program without the service.
             programs.pop("dnsmasq", None)
         return {
-            "family": current.family,
-            "missing": host_needs.missing(programs, current.family, current.needs),
+            "family": current.distribution.family,
+            "missing": host_needs.missing(programs, current.distribution, current.needs),
             "dnsmasq": {
                 "installed": dnsmasq.installed,
                 "enabled": dnsmasq.enabled,
                 "active": dnsmasq.active == "active",
                 "program": "dnsmasq" in current.versions,
+                "service_package": current.distribution.package("dnsmasq"),
+                "program_package": current.distribution.package(DNSMASQ_PROGRAM),
             },
         }
 
