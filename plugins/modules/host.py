@@ -63,7 +63,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 family:
-  description: The family of distributions by whose names packages are called, V(Debian) or V(RedHat).
+  description:
+    - The family of distributions by whose names packages are called, V(Debian), V(RedHat), V(SUSE) or V(Arch), from
+      C(ID) and C(ID_LIKE) of C(/etc/os-release).
+    - Empty for another distribution that has all that networks need already. One that lacks some of it is refused.
   returned: when O(state=present)
   type: str
   sample: Debian
@@ -94,7 +97,19 @@ dnsmasq:
     program:
       description: Whether the program is there, with the service or without.
       type: bool
-  sample: {installed: true, enabled: true, active: true, program: true}
+    service_package:
+      description: The package with the service.
+      type: str
+    program_package:
+      description: The package with the program, without a service that starts at once.
+      type: str
+  sample:
+    installed: true
+    enabled: true
+    active: true
+    program: true
+    service_package: dnsmasq
+    program_package: dnsmasq-base
 changes:
   description: What was changed, or would be, a sentence each.
   returned: success

@@ -27,7 +27,7 @@ PARTS = {
 
 WHY_PACKET = {
     "established": "a masquerade rule alone is asked at the first packet of a flow only, ours has one rule for each",
-    "new": "of it, the lookup that refuses spoofed sources, and the mark for other firewalls",
+    "new": "of it, the lookup that refuses spoofed sources",
 }
 
 

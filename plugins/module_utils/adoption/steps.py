@@ -15,7 +15,8 @@ from ..core.errors import VirtnetError
 from ..core.identity import MARK
 from ..core.options import Options
 from ..core.paths import Paths
-from ..firewall.reconciler import FlowsToFlush, RulesReconciler
+from ..firewall.connections import FlowsToFlush
+from ..firewall.reconciler import RulesReconciler
 from ..kernel.fdb import SetFdbLimit
 from ..kernel.link_changes import DeleteLink, DeleteLocalRoute, Rename, SetLink, SetSysctl, Step, apply_steps
 from ..kernel.links import Link, read_links

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from ..core.command import PACKAGES
 from ..core.errors import InvalidOption, NotRunning
+from ..core.families import package_of
 from ..kernel.links import OPENVSWITCH, Link
 from . import uplink
 from .spec import BridgeSpec
@@ -44,7 +44,7 @@ def check_ovs(spec: BridgeSpec, current: BridgeState) -> None:
         raise spec.error(
             "type",
             f"'{OPENVSWITCH}' needs Open vSwitch, which is not installed on this host; install the package "
-            f"{PACKAGES['ovs-vsctl']}, or use linux",
+            f"{package_of('ovs-vsctl')}, or use linux",
         )
     if ovs.problem:
         raise NotRunning(f"bridge {spec.name!r}: {ovs.problem}")

@@ -12,8 +12,8 @@ import os
 import syslog
 import time
 
-from ..core.command import PACKAGES
 from ..core.errors import MissingTool, VirtnetError
+from ..core.families import package_of
 from ..core.files import write_files
 from ..core.lock import lock
 from ..core.paths import Paths
@@ -34,7 +34,7 @@ def start_rollback_timer(bridge: str, seconds: float, paths: Paths) -> None:
         # Import it now: the process may not find it any more when it needs it.
         import pyroute2.netlink.exceptions  # noqa: F401
     except ImportError:
-        raise MissingTool("the Python library pyroute2", PACKAGES["pyroute2"]) from None
+        raise MissingTool("the Python library pyroute2", package_of("pyroute2")) from None
     child = os.fork()
     if child:
         os.waitpid(child, 0)

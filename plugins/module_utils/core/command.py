@@ -13,23 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .errors import CommandFailed, MissingTool
-
-# The packages of Debian; their names are similar in other distributions.
-PACKAGES = {
-    "ip": "iproute2",
-    "tc": "iproute2 (iproute-tc on Red Hat's)",
-    "nft": "nftables",
-    "dnsmasq": "dnsmasq",
-    "systemctl": "systemd",
-    "resolvconf": "openresolv",
-    "iptables-nft": "iptables",
-    "ip6tables-nft": "iptables",
-    "firewall-cmd": "firewalld",
-    "ovs-vsctl": "openvswitch-switch",
-    "ovs-appctl": "openvswitch-switch",
-    "ovs-dpctl": "openvswitch-switch",
-    "pyroute2": "python3-pyroute2",
-}
+from .families import package_of
 
 # The PATH of an ordinary user with sudo often lacks the sbin directories.
 SEARCH_PATH = os.pathsep.join(
@@ -55,7 +39,7 @@ def need(tool: str) -> str:
     """The path of a program; raises MissingTool, naming its package."""
     path = find(tool)
     if path is None:
-        raise MissingTool(tool, PACKAGES.get(tool, tool))
+        raise MissingTool(tool, package_of(tool))
     return path
 
 

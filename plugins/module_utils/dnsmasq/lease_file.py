@@ -22,15 +22,13 @@ from dataclasses import dataclass
 from typing import Union
 
 from ..core.errors import VirtnetError
+from ..core.families import LEASE_FILES, read_distribution
 from ..core.files import list_folder, make_folder
 from ..core.options import Address
 from ..core.untrusted import UnusableFile, read_untrusted_text, replace_untrusted, unusable_reason
 from .system_config import Config
 
 Subnet = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
-
-# Debian and upstream; Fedora.
-_DEFAULTS = ("var/lib/misc/dnsmasq.leases", "var/lib/dnsmasq/dnsmasq.leases")
 
 # The limit of a private instance (dhcp-lease-max in private_files.py). That of the system's dnsmasq is 1000, unless its
 # administrator sets another one (dnsmasq.8).
@@ -186,5 +184,6 @@ def system_leases(config: Config, root: str) -> str:
     for setting in config.named("dhcp-leasefile"):
         if setting.value:
             return setting.value
-    defaults = [os.path.join(root, path) for path in _DEFAULTS]
+    # A dnsmasq that is not from the distribution's package may have the other one.
+    defaults = [os.path.join(root, path) for path in (read_distribution(root).leases, *LEASE_FILES)]
     return next((path for path in defaults if os.path.lexists(path)), defaults[0])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ..core.errors import MissingTool, VirtnetError
+from ..core.families import DNSMASQ_PROGRAM, package_of
 from . import probe
 from .changes import FragmentsPlan
 from .config_check import check_lines, check_syntax
@@ -24,9 +25,9 @@ from .target import is_forward
 def refuse_missing_program(plan: FragmentsPlan) -> None:
     """Raise MissingTool if the dnsmasq that is to serve a network is not installed."""
     if _is_served_by_system(plan) and not plan.current.service.installed:
-        raise MissingTool("the system's dnsmasq (dnsmasq.service)", "dnsmasq")
+        raise MissingTool("the system's dnsmasq (dnsmasq.service)", package_of("dnsmasq"))
     if plan.target.members and not plan.current.program:
-        raise MissingTool("the program dnsmasq", "dnsmasq-base")
+        raise MissingTool("the program dnsmasq", package_of(DNSMASQ_PROGRAM))
 
 
 def refuse_missing_interface(plan: FragmentsPlan) -> None:

@@ -31,6 +31,8 @@ _CLIENT_PORT = 68
 # From this version on, no-ident has dnsmasq refuse queries about itself (class CHAOS).
 _NO_IDENT_SINCE = (2, 89)
 
+# The packages of all families make it; its group is found on the host.
+USER = "dnsmasq"
 TEMPLATE = "virtnet-dnsmasq@.service"
 _UNIT_NAME = re.compile(r"virtnet-dnsmasq@(.+)\.service", re.DOTALL)
 _RESOLVED_STUB = "127.0.0.53"
@@ -65,7 +67,7 @@ ExecStart={program} --conf-file={instances}/%i.conf --pid-file=/run/virtnet-dnsm
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 RestartSec=100ms
-User=dnsmasq
+User={user}
 RuntimeDirectory=virtnet-dnsmasq/%i
 StateDirectory=virtnet/dnsmasq
 AmbientCapabilities=CAP_NET_BIND_SERVICE CAP_NET_RAW CAP_NET_ADMIN
@@ -153,9 +155,9 @@ def instances_in(units: Iterable[str]) -> list[str]:
     return sorted(match[1] for name in units if (match := _UNIT_NAME.fullmatch(name)))
 
 
-def unit_text(layout: Layout, program: str) -> str:
+def unit_text(layout: Layout, program: str, user: str = USER) -> str:
     """The content of the template unit; ``program`` is the path of dnsmasq."""
-    return _UNIT.format(instances=layout.paths.private_instances, program=program, log_limit=LOG_LIMIT)
+    return _UNIT.format(instances=layout.paths.private_instances, program=program, user=user, log_limit=LOG_LIMIT)
 
 
 def instance_for(spec: FragmentSpec, alone: bool) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ..core.systemctl import Unit
+from .private_files import USER
 from .probe import DHCP6_PORT, DHCP_PORT, DNS_PORT
 from .sockets import Socket, foreign_sockets
 from .system_config import WILDCARD, Config, serves_ipv6
@@ -42,6 +43,7 @@ class State:
     - ``administrator_names``: names of our static hosts that the administrator's configuration has too, in lower case.
     - ``resolv_conf``: the path of /etc/resolv.conf without symbolic links.
     - ``program``: the path of dnsmasq, '' if it is not installed.
+    - ``user``: of private instances.
     - ``engine_installed``: the engine is installed on the host, so that units can call it.
     """
 
@@ -63,6 +65,7 @@ class State:
     lease_file_faults: Sequence[str] = ()
     administrator_names: Collection[str] = ()
     program: str = "/usr/sbin/dnsmasq"
+    user: str = USER
     engine_installed: bool = False
 
     @property

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,7 +20,7 @@ from .config_reader import HostReader, read_config
 from .foreign_names import names_used_by_administrator
 from .hosts_files import hosts_file_network
 from .lease_file import lease_file_fault, system_leases
-from .private_files import Layout, instances_in, parse_members, unit_name
+from .private_files import USER, Layout, instances_in, parse_members, unit_name
 from .private_service import SystemdInstances
 from .reserved_names import static_names
 from .sockets import Socket, dnsmasq_unit_of, foreign_sockets, port_can_be_shared, read_sockets
@@ -117,6 +118,7 @@ class StateReader:
             administrator_names=self._administrator_names(config),
             resolv_conf=os.path.realpath(os.path.join(self.paths.root, "etc/resolv.conf")),
             program=find("dnsmasq") or "",
+            user=_user(),
             engine_installed=os.path.exists(os.path.join(self.paths.engine, "virtnet")),
         )
 
@@ -177,6 +179,14 @@ class StateReader:
                 for bridge in spec.addresses
             )
         ]
+
+
+def _user() -> str:
+    """The user of private instances: that which packages of dnsmasq make, or the default of one built by hand."""
+    try:
+        return pwd.getpwnam(USER).pw_name
+    except KeyError:
+        return "nobody"
 
 
 def _is_unbound(instance_file: str, instance: Unit, sockets: Iterable[Socket]) -> bool:

@@ -158,7 +158,7 @@ def _instance_files(
             text = _without_removed(current.private_files[path], networks, layout)
         yield path, text
     if members:
-        yield layout.template, unit_text(layout, current.program or "/usr/sbin/dnsmasq")
+        yield layout.template, unit_text(layout, current.program or "/usr/sbin/dnsmasq", current.user)
 
 
 def _without_removed(text: str, networks: Sequence[Member], layout: Layout) -> str:

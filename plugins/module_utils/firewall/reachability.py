@@ -21,7 +21,7 @@ from ..ruleset.evaluate import traverse_hook
 from ..ruleset.model import Chain, Rule, Ruleset, Table, Verdict
 from ..ruleset.read import read, rule_texts
 from .flows import Flow, GuestNetwork, flows_of
-from .remedies import remedy
+from .remedies import matches_mark, remedy
 
 if TYPE_CHECKING:
     from ..network.model import Network
@@ -41,7 +41,8 @@ Texts = Mapping[tuple[str, str, str, int], str]
 class DropCause:
     """A rule or a policy that drops a packet, and the command that lets the packet pass.
 
-    ``certain``: it drops every packet that reaches it; an earlier rule may have let the packet pass.
+    ``certain``: it drops every packet that reaches it; an earlier rule may have let the packet pass. ``by_mark``: the
+    command matches our mark.
     """
 
     chain: Chain
@@ -49,6 +50,7 @@ class DropCause:
     rule: Rule | None
     remedy: str
     certain: bool
+    by_mark: bool = False
 
     def __str__(self) -> str:
         text = "" if self.rule is None else self.rule.text
@@ -111,12 +113,19 @@ def evaluate_flow(ruleset: Ruleset, flow: Flow) -> Finding:
                     causes += [_cause(drop, certain) for drop in drops]
     if not flow.allowed and verdict == DROPPED:
         verdict = REFUSED
-    return Finding(flow, verdict, tuple({(id(cause.chain), id(cause.rule)): cause for cause in causes}.values()))
+    # Without the mark, packet and reply need a command each.
+    distinct = {(id(cause.chain), id(cause.rule), cause.remedy): cause for cause in causes}
+    return Finding(flow, verdict, tuple(distinct.values()))
 
 
 def _cause(drop: Verdict, certain: bool) -> DropCause:
     return DropCause(
-        chain=drop.chain, hook=drop.base.hook, rule=drop.rule, remedy=remedy(drop), certain=certain or drop.certain
+        chain=drop.chain,
+        hook=drop.base.hook,
+        rule=drop.rule,
+        remedy=remedy(drop),
+        certain=certain or drop.certain,
+        by_mark=matches_mark(drop),
     )
 
 
@@ -147,8 +156,16 @@ def drop_messages(findings: Iterable[Finding], verdict: str) -> Iterator[str]:
         yield f"{owners}: packets {packets} {verb} dropped by {cause_text}{advice}"
 
 
-def foreign_drops(tables: Ruleset, networks: Iterable[GuestNetwork]) -> list[str]:
-    """Sentences about packets that our table lets pass and other tables drop; ours need not be loaded. Pure."""
+@dataclass(frozen=True)
+class ForeignDrops:
+    """Packets that our table lets pass and other tables drop: sentences, and whether one of them advises our mark."""
+
+    messages: Sequence[str] = ()
+    advise_mark: bool = False
+
+
+def foreign_drops(tables: Ruleset, networks: Iterable[GuestNetwork]) -> ForeignDrops:
+    """What other tables drop; ours need not be loaded. Pure."""
     findings = [
         evaluate_flow(tables if network.mode == "open" else [*tables, _OWN_TABLE], flow)
         for network in networks
@@ -160,7 +177,12 @@ def foreign_drops(tables: Ruleset, networks: Iterable[GuestNetwork]) -> list[str
         for finding in findings
         if finding.causes
     ]
-    return [*drop_messages(findings, DROPPED), *drop_messages(uncertain, MAY_BE_DROPPED)]
+    named = [finding for finding in findings if finding.verdict == DROPPED]
+    named += [finding for finding in uncertain if finding.verdict == MAY_BE_DROPPED]
+    return ForeignDrops(
+        messages=[*drop_messages(findings, DROPPED), *drop_messages(uncertain, MAY_BE_DROPPED)],
+        advise_mark=any(cause.by_mark for finding in named for cause in finding.causes),
+    )
 
 
 def _marking_chain(hook: str, *conditions: Any) -> Chain:

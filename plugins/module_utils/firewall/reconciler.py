@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -22,56 +21,29 @@ from ..kernel import conntrack
 from ..kernel.links import has_address, interface_named, read_links
 from ..nft import elements as nft_elements
 from ..nft import script as nft_script
+from ..nft.chains import MARK
 from ..nft.elements import Rules
 from ..nft.listing import Table, parse
 from ..nft.port_forwards import Forward
 from ..nft.sets import FAMILY, SETS, TABLE, Elements
 from ..nft.spec import RulesSpec, refuse_conflicts
-from . import integrations, integrations_read, ip_forward
+from . import integrations, integrations_read, ip_forward, mark
+from .connections import FlowsToFlush, is_of_subnets, marked_subnets
 from .integrations import FirewallChange
 from .integrations_read import Firewalls
 from .ip_forward import Forwarding, ForwardingChange
 
 
 @dataclass(frozen=True)
-class FlowsToFlush:
-    """Connections that are no longer allowed: those by removed port forwards, and all of closed or removed subnets.
-
-    Those to the ports of ``new_forwards`` end too: a client that sends all the time to one of the host's
-    ``own_addresses`` would never get to the guest, since conntrack keeps the destination of its first packet.
-    """
-
-    forwards: Sequence[Forward] = ()
-    subnets: Sequence[str] = ()
-    new_forwards: Sequence[Forward] = ()
-    own_addresses: Collection[str] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.forwards or self.subnets or self.new_forwards)
-
-    def includes(self, connection: conntrack.Connection) -> bool:
-        """Whether a connection is one of these."""
-        replier, destination = str(connection.reply_source), str(connection.destination)
-        if any(_is_to_port(connection, forward) and replier == forward.to for forward in self.forwards):
-            return True
-        if replier == destination and destination in self.own_addresses:
-            for forward in self.new_forwards:
-                if _is_to_port(connection, forward) and forward.includes_address(destination):
-                    return True
-        ends = (connection.source, connection.reply_source)
-        return any(address in subnet for subnet in map(ipaddress.ip_network, self.subnets) for address in ends)
-
-
-def _is_to_port(connection: conntrack.Connection, forward: Forward) -> bool:
-    return connection.protocol == forward.protocol and forward.first <= connection.port <= forward.last
-
-
-@dataclass(frozen=True)
 class RulesPlan(Plan[Change]):
-    """A plan with the nft script of all changes of the table, and with the connections to end once it is loaded."""
+    """A plan with the nft script of all changes of the table, and with the connections to end once it is loaded.
+
+    ``subnets_to_mark``: connections that exist there get the mark for other firewalls.
+    """
 
     script: str = ""
     flows_to_flush: FlowsToFlush = field(default_factory=FlowsToFlush)
+    subnets_to_mark: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -91,6 +63,19 @@ class RulesState:
     integration: bool = True
     uplinks: Mapping[str, str] = field(default_factory=dict)
     missing_addresses: Collection[str] = ()
+
+    @property
+    def sets_mark(self) -> bool:
+        """Whether the table marks connections for other firewalls, as this version decided: older ones always did."""
+        table = self.table
+        if table is None or not table.marks:
+            return False
+        return nft_script.version(table.elements, marks=True) in self.loaded_digests
+
+    @property
+    def passes_unmarked(self) -> bool:
+        """Whether there are connections that the table let pass without a mark."""
+        return self.table is not None and not self.table.marks
 
 
 @dataclass(frozen=True)
@@ -178,14 +163,18 @@ class RulesReconciler:
         elements = {} if current.table is None else current.table.elements
         desired = self._desired_elements(elements, current.uplinks)
         differences = _differences(elements, desired)
-        rules, script = _plan_table([network.change() for network in differences], current, desired)
         networks = [nft_elements.rules_of(own, bridge) for bridge, own in nft_elements.by_bridge(desired).items()]
+        integrate = current.integration if self.integrate is None else self.integrate
+        drops = integrations.remaining_drops(current.firewalls, networks, integrate=integrate)
+        marks = mark.is_needed(
+            current.firewalls, integrate=integrate, advised=drops.advise_mark, is_set=current.sets_mark
+        )
+        rules, script = _plan_table([network.change() for network in differences], current, desired, marks=marks)
         forwards_ipv4 = any(network.forwarded for network in networks)
         forwards_ipv6 = any(network.forwarded and network.ipv6 for network in networks)
         switch = ip_forward.plan(current.forwarding, self.paths, ipv4=forwards_ipv4, ipv6=forwards_ipv6)
         # Forwarding is enabled before the rules apply to any network, and disabled after they are gone.
         changes: list[Change] = [*switch, *rules] if forwards_ipv4 else [*rules, *switch]
-        integrate = current.integration if self.integrate is None else self.integrate
         bridges = [key[0] for key in desired["vn_bridges"]]
         changes += integrations.plan_setting(integrate, self.paths, current.integration)
         redirected = {network.bridge for network in networks if network.redirect_dns or network.redirect_dhcp}
@@ -198,7 +187,7 @@ class RulesReconciler:
             notes=[
                 *self._missing_uplinks(current.uplinks),
                 *self._unanswered_forwards(current.missing_addresses),
-                *integrations.warnings(current.firewalls, networks, integrate=integrate),
+                *drops.messages,
             ],
             script=script,
             flows_to_flush=FlowsToFlush(
@@ -206,6 +195,7 @@ class RulesReconciler:
                 subnets=[subnet for network in differences for subnet in network.closed_subnets],
                 new_forwards=[forward for network in differences for forward in network.new_forwards],
             ),
+            subnets_to_mark=marked_subnets(networks) if marks and current.passes_unmarked else (),
         )
 
     def _missing_uplinks(self, uplinks: Mapping[str, str]) -> Iterator[str]:
@@ -257,12 +247,14 @@ class RulesReconciler:
             flows = replace(flows, own_addresses={cidr.partition("/")[0] for cidr in cidrs})
         if flows:
             conntrack.delete_entries(flows.includes)
+        if plan.subnets_to_mark:
+            conntrack.add_mark(lambda connection: is_of_subnets(connection, plan.subnets_to_mark), MARK)
 
     def _load(self, script: str) -> None:
         """Load a script and note the digest of the result; a script that nft refuses changes nothing."""
         run(["nft", "-f", "-"], stdin=script)
         table = read_table()
-        digests = {nft_script.version(table.elements): table.digest} if table else {}
+        digests = {nft_script.version(table.elements, marks=table.marks): table.digest} if table else {}
         write_files([File(self._digests_file, json.dumps(digests) if table else None)])
 
 
@@ -279,30 +271,35 @@ def read_table() -> Table | None:
         raise CommandFailed(f"the table {FAMILY} {TABLE} that nft listed cannot be parsed: {error!r}") from error
 
 
-def _plan_table(changes: Sequence[Change], current: RulesState, desired: Elements) -> tuple[Sequence[Change], str]:
+def _plan_table(
+    changes: Sequence[Change], current: RulesState, desired: Elements, *, marks: bool
+) -> tuple[Sequence[Change], str]:
     """The changes of the table, and the script that makes them; chains that differ are replaced in the same script."""
+    name = f"table {FAMILY} {TABLE}"
     if not desired["vn_bridges"]:
         if current.table is None:
             return [], ""
-        return changes or [Change(DELETE, f"table {FAMILY} {TABLE}")], nft_script.delete()
+        return changes or [Change(DELETE, name)], nft_script.delete()
     if current.table is None:
-        return changes, nft_script.render(desired)
+        return changes, nft_script.render(desired, marks=marks)
+    repairs = []
     faults = _chain_faults(current.table, current.loaded_digests)
     if faults:
-        repair = Change(
-            CHANGE,
-            f"table {FAMILY} {TABLE}",
-            "".join(f"{fault}\n" for fault in faults),
-            "as this version of virtnet.linux defines it\n",
-            f"repaired ({'; '.join(faults)})",
-        )
-        return [*changes, repair], nft_script.render(desired)
-    return changes, nft_script.render_delta(current.table.elements, desired) if changes else ""
+        before = "".join(f"{fault}\n" for fault in faults)
+        detail = f"repaired ({'; '.join(faults)})"
+        repairs.append(Change(CHANGE, name, before, "as this version of virtnet.linux defines it\n", detail))
+    if marks != current.table.marks:
+        before, after = (f"mark for other firewalls: {'yes' if one else 'no'}\n" for one in (not marks, marks))
+        detail = f"{'a mark' if marks else 'no mark'} for other firewalls"
+        repairs.append(Change(CHANGE, name, before, after, detail))
+    if repairs:
+        return [*changes, *repairs], nft_script.render(desired, marks=marks)
+    return changes, nft_script.render_delta(current.table.elements, desired, marks=marks) if changes else ""
 
 
 def _chain_faults(table: Table, loaded_digests: Mapping[str, str]) -> list[str]:
     """How chains and sets of the loaded table differ from those of this version."""
-    desired = nft_script.static_comments(table.elements)
+    desired = nft_script.static_comments(table.elements, marks=table.marks)
     faults = [
         f"chain {chain}: {'rules differ' if chain in table.comments else 'missing'}"
         for chain, comments in desired.items()
@@ -310,7 +307,7 @@ def _chain_faults(table: Table, loaded_digests: Mapping[str, str]) -> list[str]:
     ]
     faults += [f"chain {chain}: not ours" for chain in table.comments if chain not in desired]
     faults += [f"set {name}: missing" for name in SETS if name not in table.elements]
-    digest = loaded_digests.get(nft_script.version(table.elements))
+    digest = loaded_digests.get(nft_script.version(table.elements, marks=table.marks))
     if not faults and digest != table.digest:
         faults.append(
             "loaded by another version, or by an interrupted run" if digest is None else "a rule was altered by hand"

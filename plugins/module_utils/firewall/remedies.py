@@ -22,7 +22,7 @@ def remedy(drop: Verdict) -> str:
         return "let the playbook ask firewalld (virtnet_firewall_integration: true)"
     if owner == "ufw":
         return _ufw_command(base.hook, packet)
-    has_mark = packet.ct_state in ("new", "established") and bool((packet.ct_mark or 0) & MARK)
+    has_mark = _has_mark(packet)
     if table.tool:
         match = f"-m connmark --mark 0x{MARK:x}/0x{MARK:x}" if has_mark else _interface_match(packet, "-i {}", "-o {}")
         in_table = "" if table.name == "filter" else f" -t {table.name}"
@@ -32,6 +32,18 @@ def remedy(drop: Verdict) -> str:
     if base.family == "bridge":
         match = f'meta {"ibrname" if base.hook in ("prerouting", "input") else "obrname"} "{packet.bridge}"'
     return f"nft insert rule {base.family} {base.table} {base.name} '{match} accept'"
+
+
+def matches_mark(drop: Verdict) -> bool:
+    """Whether the command makes a rule that matches our mark."""
+    table = drop.table
+    own = (table.family, table.name) == (FAMILY, TABLE)
+    asked = owner_of(table) in ("firewalld", "ufw")
+    return not own and not asked and drop.base.family != "bridge" and _has_mark(drop.packet)
+
+
+def _has_mark(packet: Packet) -> bool:
+    return packet.ct_state in ("new", "established") and bool((packet.ct_mark or 0) & MARK)
 
 
 def _interface_match(packet: Packet, incoming: str, outgoing: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..core import systemctl
+from ..core.families import DEBIAN, Distribution
 from ..core.files import File, read_text
 from ..core.paths import Paths
 from ..core.systemctl import Unit
@@ -41,8 +42,8 @@ class State:
 
     versions: Mapping[str, str] = field(default_factory=dict)
     needs: Sequence[Need] = NEEDS
-    family: str = "Debian"
     system_python: str = ""
+    distribution: Distribution = Distribution(family=DEBIAN)
     systemd: bool = True
     units: Mapping[str, Unit] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..core import systemctl
 from ..core.errors import NotConverged
+from ..core.families import DNSMASQ_PROGRAM, read_distribution
 from ..core.files import File, unfinished_files
 from ..core.lock import lock, lock_file
 from ..core.paths import Paths
@@ -93,7 +94,7 @@ class HostReconciler:
             versions=versions,
             system_python=host_needs.read_system_python(self.paths.root) if lacks_library else "",
             needs=host_needs.read_needs(self.paths.root),
-            family=host_needs.read_family(self.paths.root),
+            distribution=read_distribution(self.paths.root),
             systemd=host_read.has_systemd(self.paths),
             units=host_read.read_units(self.paths, (*self.units, _DNSMASQ)),
             links=host_read.read_links([self.paths.command, *(self.link(name) for name in self.units), *self.hooks]),
@@ -111,7 +112,8 @@ class HostReconciler:
             return plan_removal(self, current)
         if self.state == STOPPED:
             return Plan(self._halt(current), [{}])
-        host_needs.refuse_old(current.versions, current.family)
+        host_needs.refuse_distribution(current.versions, current.distribution, current.needs)
+        host_needs.refuse_old(current.versions, current.distribution)
         host_needs.refuse_wrong_python(current.versions, current.system_python)
         program = self._renew_program(current)
         # Missing packages are made with the files of the program.
@@ -141,14 +143,16 @@ class HostReconciler:
             # Debian's dnsmasq-base has the program without the service.
             programs.pop("dnsmasq", None)
         return {
-            "family": current.family,
+            "family": current.distribution.family,
             "ready": not host_needs.prevents_services(current.versions, current.needs),
-            "missing": host_needs.missing(programs, current.family, current.needs),
+            "missing": host_needs.missing(programs, current.distribution, current.needs),
             "dnsmasq": {
                 "installed": dnsmasq.installed,
                 "enabled": dnsmasq.enabled,
                 "active": dnsmasq.active == "active",
                 "program": "dnsmasq" in current.versions,
+                "service_package": current.distribution.package("dnsmasq"),
+                "program_package": current.distribution.package(DNSMASQ_PROGRAM),
             },
         }
 

@@ -15,11 +15,8 @@ from importlib.util import find_spec
 
 from ..core.command import find, run
 from ..core.errors import VirtnetError
-from ..core.files import read_text
+from ..core.families import FAMILIES, Distribution
 from ..libvirt.connection import driver_installed
-
-DEBIAN = "Debian"
-RED_HAT = "RedHat"
 
 _VERSION = re.compile(r"(\d+(?:\.\d+)+)")
 _METADATA = re.compile(r"pyroute2-(\d+(?:\.\d+)+).*\.(?:dist|egg)-info")
@@ -27,31 +24,20 @@ _METADATA = re.compile(r"pyroute2-(\d+(?:\.\d+)+).*\.(?:dist|egg)-info")
 
 @dataclass(frozen=True)
 class Need:
-    """A required program or library, its package, and its oldest supported version."""
+    """A required program or library, and its oldest supported version."""
 
     name: str
-    debian: str
-    red_hat: str
     least: tuple[int, ...] = ()
 
-    def package(self, family: str) -> str:
-        """The name of the package in a family of distributions."""
-        return self.red_hat if family == RED_HAT else self.debian
 
-
-NEEDS = (
-    Need("ip", "iproute2", "iproute"),
-    Need("nft", "nftables", "nftables", (1, 0)),
-    Need("dnsmasq", "dnsmasq", "dnsmasq", (2, 80)),
-    Need("pyroute2", "python3-pyroute2", "python3-pyroute2", (0, 7)),
-)
+NEEDS = (Need("ip"), Need("nft", (1, 0)), Need("dnsmasq", (2, 80)), Need("pyroute2", (0, 7)))
 
 
 # On hosts with libvirt's network driver, networks are registered with libvirt.
-LIBVIRT_NEEDS = (
-    Need("libvirt", "python3-libvirt", "python3-libvirt"),
-    Need("lxml", "python3-lxml", "python3-lxml"),
-)
+LIBVIRT_NEEDS = (Need("libvirt"), Need("lxml"))
+
+# Distributions on which a service cannot be installed as on others.
+_DECLARED = ("nixos", "guix")
 
 
 def read_needs(root: str) -> tuple[Need, ...]:
@@ -59,9 +45,9 @@ def read_needs(root: str) -> tuple[Need, ...]:
     return (*NEEDS, *LIBVIRT_NEEDS) if driver_installed(root) else NEEDS
 
 
-def missing(versions: Mapping[str, str], family: str, needs: Sequence[Need] = NEEDS) -> list[str]:
+def missing(versions: Mapping[str, str], distribution: Distribution, needs: Sequence[Need] = NEEDS) -> list[str]:
     """The missing packages."""
-    return [need.package(family) for need in needs if need.name not in versions]
+    return [distribution.package(need.name) for need in needs if need.name not in versions]
 
 
 def prevents_services(versions: Mapping[str, str], needs: Sequence[Need] = NEEDS) -> bool:
@@ -94,7 +80,26 @@ def _is_this_python(path: str) -> bool:
     return os.path.realpath(path) == os.path.realpath(sys.executable) and sys.prefix == sys.base_prefix
 
 
-def refuse_old(versions: Mapping[str, str], family: str) -> None:
+def refuse_distribution(versions: Mapping[str, str], distribution: Distribution, needs: Sequence[Need]) -> None:
+    """Raise VirtnetError for a distribution that has no family, unless all that networks need is there already."""
+    if distribution.family:
+        return
+    if distribution.id in _DECLARED:
+        raise VirtnetError(
+            f"this host is {distribution.title!r}, which makes its services from a declaration of its own, so that "
+            "virtnet.service cannot be installed; use another distribution"
+        )
+    lacking = missing(versions, distribution, needs)
+    if lacking:
+        known = ", ".join(family.name for family in FAMILIES)
+        raise VirtnetError(
+            f"this host is {distribution.title or 'without os-release'!r}, which is of none of the families {known}, "
+            f"whose packages are known; install what their packages {', '.join(lacking)} have, with systemd and "
+            "Python 3.9 or newer, and run again"
+        )
+
+
+def refuse_old(versions: Mapping[str, str], distribution: Distribution) -> None:
     """Raise VirtnetError if a version is too old, naming it and the required one."""
     for need in NEEDS:
         version = versions.get(need.name)
@@ -102,7 +107,7 @@ def refuse_old(versions: Mapping[str, str], family: str) -> None:
             least = ".".join(map(str, need.least))
             raise VirtnetError(
                 f"{need.name} {version} is too old: virtnet.linux needs {least} or newer; "
-                f"install a newer {need.package(family)}"
+                f"install a newer {distribution.package(need.name)}"
             )
 
 
@@ -130,15 +135,3 @@ def _library_version(origin: str) -> str:
             if match:
                 return match.group(1)
     return ""
-
-
-def read_family(root: str) -> str:
-    """The family of the distribution, from os-release(5)."""
-    return parse_family(read_text(os.path.join(root, "etc/os-release")) or "")
-
-
-def parse_family(os_release: str) -> str:
-    """RedHat, or else Debian, whose package names most other distributions have."""
-    lines = re.findall(r"^ID(?:_LIKE)?=[\"']?([^\"'\n]*)", os_release, re.MULTILINE)
-    words = {word for line in lines for word in line.split()}
-    return RED_HAT if words & {"rhel", "fedora", "centos"} else DEBIAN

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The connections that the kernel tracks: list them, and delete some.
+"""The connections that the kernel tracks: list them, mark some, and delete some.
 
 It speaks netlink itself (include/uapi/linux/netfilter/nfnetlink_conntrack.h), so no other package is needed. The next
 packet of a connection that is deleted is judged by the rules again.
@@ -23,14 +23,16 @@ from .netlink import attributes
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
-# NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET, IPCTNL_MSG_CT_DELETE
-_GET, _DELETE = 0x101, 0x102
+# NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW, IPCTNL_MSG_CT_GET, IPCTNL_MSG_CT_DELETE
+_NEW, _GET, _DELETE = 0x100, 0x101, 0x102
 # struct nfgenmsg: family, version, resource
 _FAMILY = struct.Struct("=BBH")
 # CTA_TUPLE_ORIG, CTA_TUPLE_REPLY; in a tuple CTA_TUPLE_IP, CTA_TUPLE_PROTO; there CTA_PROTO_NUM, CTA_PROTO_DST_PORT
 _TUPLE_ORIG, _TUPLE_REPLY = 1, 2
 _TUPLE_IP, _TUPLE_PROTO = 1, 2
 _PROTOCOL_NUMBER, _DESTINATION_PORT = 1, 3
+# CTA_MARK, CTA_MARK_MASK
+_MARK, _MARK_MASK = 8, 21
 
 _PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
 
@@ -71,16 +73,29 @@ def delete_entries(matches: Callable[[Connection], bool]) -> int:
     try:
         with netlink.Connection(netlink.NETFILTER) as kernel:
             for connection in entries:
-                _delete(kernel, connection)
+                _request(kernel, _DELETE, connection)
     except OSError as error:
         raise CommandFailed(f"connections cannot be deleted: {error.strerror}") from error
     return len(entries)
 
 
-def _delete(kernel: netlink.Connection, connection: Connection) -> None:
+def add_mark(matches: Callable[[Connection], bool], bits: int) -> None:
+    """Set these bits in the mark of the connections that match, and keep its other bits; raises CommandFailed."""
+    number = struct.pack("!I", bits)
+    mark = netlink.attribute(_MARK, number) + netlink.attribute(_MARK_MASK, number)
+    entries = [connection for connection in connections() if matches(connection)]
+    try:
+        with netlink.Connection(netlink.NETFILTER) as kernel:
+            for connection in entries:
+                _request(kernel, _NEW, connection, mark)
+    except OSError as error:
+        raise CommandFailed(f"connections cannot be marked: {error.strerror}") from error
+
+
+def _request(kernel: netlink.Connection, kind: int, connection: Connection, content: bytes = b"") -> None:
     key = netlink.attribute(_TUPLE_ORIG | netlink.NESTED, connection.key)
     try:
-        kernel.request(_DELETE, _FAMILY.pack(connection.family, 0, 0) + key)
+        kernel.request(kind, _FAMILY.pack(connection.family, 0, 0) + key + content)
     except OSError as error:
         # A connection can end by itself after it is listed.
         if error.errno != errno.ENOENT:

@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Union
 
-from ..core.command import PACKAGES, run
+from ..core.command import run
 from ..core.errors import CommandFailed, MissingTool
+from ..core.families import package_of
 from .fdb import SetFdbLimit
 from .links import index_of
 from .policer import SetPolicer
@@ -262,7 +263,7 @@ def apply_steps(steps: Sequence[Step]) -> None:
         from pyroute2 import IPRoute
         from pyroute2.netlink.exceptions import NetlinkError
     except ImportError:
-        raise MissingTool("the Python library pyroute2", PACKAGES["pyroute2"]) from None
+        raise MissingTool("the Python library pyroute2", package_of("pyroute2")) from None
     with IPRoute() as route:
         for step in steps:
             try:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..core.errors import MissingTool, VirtnetError
+from ..core.families import package_of
 from ..libvirt_xml.parse import parse
 from ..libvirt_xml.values import Version
 
@@ -58,7 +59,7 @@ def import_libvirt() -> Any:
     try:
         import libvirt
     except ImportError:
-        raise MissingTool("the Python library libvirt", "python3-libvirt") from None
+        raise MissingTool("the Python library libvirt", package_of("libvirt")) from None
     # Errors are raised as exceptions; by default libvirt prints them too.
     libvirt.registerErrorHandler(lambda *_: None, None)
     return libvirt

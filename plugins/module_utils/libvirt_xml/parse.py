@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..core.errors import InvalidOption, MissingTool
+from ..core.families import package_of
 from ..core.options import did_you_mean, repr_short, shorten
 from .fields import Field, attributes_for
 from .schema import ACCEPTED_VALUES, DNSMASQ_NAMESPACE, IGNORED, OPTION_BY_PATH, REFUSED, REPEATED
@@ -45,7 +46,7 @@ def etree() -> ModuleType:
     try:
         from lxml import etree as library
     except ImportError:
-        raise MissingTool("the Python library lxml", "python3-lxml") from None
+        raise MissingTool("the Python library lxml", package_of("lxml")) from None
     return library
 
 

@@ -39,9 +39,11 @@ def _base_chain(hook: str, *rules: Rule) -> Chain:
 
 
 # The mark of connections that our rules accept. Our accept does not override a drop of other firewalls, but their rules
-# can accept this mark. It is one bit of the connection's mark; the mark of packets would affect routing.
+# can accept this mark. It is one bit of the connection's mark; the mark of packets would affect routing. Who copies the
+# connection's mark to packets without a mask routes by ours: it is set only where another firewall needs it.
 MARK = 0x00100000
 _MARK = f"ct mark set ct mark | 0x{MARK:08x}"
+_MARK_COMMENT = "mark for other firewalls"
 _REFUSE = "reject with icmpx admin-prohibited"
 
 # The keyword of each family, and its number in the names of our sets.
@@ -71,8 +73,8 @@ _LIMIT = (
     "new connections beyond the network's rate",
 )
 _SERVED = (
-    (f"{_DNS} {_MARK}", "mark for other firewalls: DNS"),
-    (f"udp dport {{ 67, 547, {REDIRECTED_DHCP} }} {_MARK}", "mark for other firewalls: DHCP"),
+    (f"{_DNS} {_MARK}", f"{_MARK_COMMENT}: DNS"),
+    (f"udp dport {{ 67, 547, {REDIRECTED_DHCP} }} {_MARK}", f"{_MARK_COMMENT}: DHCP"),
 )
 # A dnsmasq with bind-interfaces answers queries to a bridge's address that arrive on any interface.
 _FROM_OUTSIDE = (
@@ -93,7 +95,7 @@ def _not_at(subnets: str) -> Sequence[Rule]:
 
 _CHAINS: Mapping[str, Chain] = {
     # Mark and accept are two rules: neighbour discovery is untracked, and a rule stops at a ct mark that is absent.
-    "vn_pass": _chain(_LIMIT, (_MARK, "mark for other firewalls"), ("accept", "pass")),
+    "vn_pass": _chain(_LIMIT, (_MARK, _MARK_COMMENT), ("accept", "pass")),
     "vn_to_closed": _chain(_WITHIN_NETWORK, (_REFUSE, "nobody reaches guests of nat and isolated networks")),
     "vn_to_open": _chain(_ISOLATED_GUESTS, _FROM_CLOSED),
     "vn_to_routed": _chain(
@@ -103,7 +105,7 @@ _CHAINS: Mapping[str, Chain] = {
         (f"oifname @vn_uplinked oifname . iifname != @vn_uplinks {_REFUSE}", "only from the uplink"),
         (f"oifname . ip daddr != @vn_subnets4 {_REFUSE}", "only to the network's own addresses"),
         (f"oifname . ip6 daddr != @vn_subnets6 {_REFUSE}", "only to the network's own IPv6 addresses"),
-        (_MARK, "mark for other firewalls"),
+        (_MARK, _MARK_COMMENT),
     ),
     "vn_from_nat": _chain(_WITHOUT_NAT, *_SPOOFED, _ONLY_UPLINK, _OUT),
     "vn_from_routed": _chain(*_SPOOFED, _ONLY_UPLINK, _OUT),
@@ -262,8 +264,20 @@ def _without_empty_sets(chain: Chain, elements: Elements) -> Chain:
     return chain._replace(rules=tuple(rule for rule in chain.rules if not any(name in rule[0] for name in empty)))
 
 
-def chains(elements: Elements) -> dict[str, Chain]:
-    """The chains of a table with these elements; a chain precedes the chains that refer to it."""
+def _without_mark(chain: Chain) -> Chain:
+    return chain._replace(rules=tuple(rule for rule in chain.rules if not sets_mark(rule[1])))
+
+
+def sets_mark(comment: str) -> bool:
+    """Whether a rule of ours with this comment sets the mark."""
+    return comment.startswith(_MARK_COMMENT)
+
+
+def chains(elements: Elements, *, marks: bool = False) -> dict[str, Chain]:
+    """The chains of a table with these elements; a chain precedes the chains that refer to it.
+
+    ``marks``: connections get the mark for other firewalls.
+    """
     names = {Nat().chain}
     for name in ("vn_nat4", "vn_nat6"):
         names |= {verdict.split()[-1] for verdict in elements.get(name, {}).values()}
@@ -278,6 +292,8 @@ def chains(elements: Elements) -> dict[str, Chain]:
         fixed.update(_REDIRECT_CHAINS)
     if any(elements.get(name) for name in FORWARDS):
         fixed.update(_FORWARD_CHAINS)
+    if not marks:
+        fixed = {name: _without_mark(chain) for name, chain in fixed.items()}
     referred_to = ("vn_pass", "vn_to_forwarded", "vn_dnat", "vn_hairpin")
     in_order = sorted(fixed, key=lambda name: name not in referred_to)
     return {**own, **{name: _without_empty_sets(fixed[name], elements) for name in in_order}}

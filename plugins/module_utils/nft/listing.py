@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .chains import sets_mark
 from .sets import OWNED, Elements
 
 
@@ -21,6 +22,11 @@ class Table:
     comments: Mapping[str, Sequence[str]] = field(default_factory=dict)
     digest: str = ""
     elements: Elements = field(default_factory=dict)
+
+    @property
+    def marks(self) -> bool:
+        """Whether connections get the mark for other firewalls."""
+        return any(sets_mark(comment) for rules in self.comments.values() for comment in rules)
 
 
 def parse(text: str) -> Table:

@@ -34,28 +34,33 @@ def _element_list(name: str, elements: Iterable[tuple[tuple[str, ...], str]]) ->
     return ", ".join(_element(name, key, value) for key, value in sorted(elements))
 
 
-def static_comments(elements: Elements) -> dict[str, list[str]]:
+def static_comments(elements: Elements, *, marks: bool = False) -> dict[str, list[str]]:
     """The comments of each chain's rules; the first one of vn_forward contains the version of the chains."""
-    comments = {name: [comment for _text, comment in chain.rules] for name, chain in chains(elements).items()}
-    comments["vn_forward"][0] += f" [{version(elements)}]"
+    rules = {name: chain.rules for name, chain in chains(elements, marks=marks).items()}
+    comments = {name: [comment for _text, comment in of_chain] for name, of_chain in rules.items()}
+    comments["vn_forward"][0] += f" [{version(elements, marks=marks)}]"
     return comments
 
 
-def version(elements: Elements) -> str:
+def version(elements: Elements, *, marks: bool = False) -> str:
     """A digest of the declarations of sets and of the chains that a table with these elements has."""
-    return hashlib.sha256(json.dumps([SETS, chains(elements)], sort_keys=True).encode()).hexdigest()[:8]
+    content = json.dumps([SETS, chains(elements, marks=marks)], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 
-def render(elements: Elements) -> str:
-    """A script that creates the whole table in one transaction; an existing table is replaced."""
+def render(elements: Elements, *, marks: bool = False) -> str:
+    """A script that creates the whole table in one transaction; an existing table is replaced.
+
+    ``marks``: connections get the mark for other firewalls.
+    """
     # nft 1.0.6 does not know "destroy table".
     lines = [f"table {FAMILY} {TABLE}", f"delete table {FAMILY} {TABLE}", f"table {FAMILY} {TABLE} {{"]
     for name, declaration in SETS.items():
         members = elements.get(name, {})
         body = f" elements = {{ {_element_list(name, members.items())} }};" if members else ""
         lines.append(f"\t{'map' if name in MAPS else 'set'} {name} {{ {declaration};{body} }}")
-    comments = static_comments(elements)
-    for name, chain in chains(elements).items():
+    comments = static_comments(elements, marks=marks)
+    for name, chain in chains(elements, marks=marks).items():
         lines.append(f"\tchain {name} {{")
         lines += [f"\t\t{chain.hook}"] if chain.hook else []
         lines += [f'\t\t{text} comment "{comment}"' for (text, _comment), comment in zip(chain.rules, comments[name])]
@@ -63,10 +68,10 @@ def render(elements: Elements) -> str:
     return "\n".join([*lines, "}", ""])
 
 
-def render_delta(before: Elements, after: Elements) -> str:
+def render_delta(before: Elements, after: Elements, *, marks: bool = False) -> str:
     """A script that changes the elements that differ; the whole table where the chains differ."""
-    if chains(before) != chains(after):
-        return render(after)
+    if chains(before, marks=marks) != chains(after, marks=marks):
+        return render(after, marks=marks)
     deletions, additions = [], []
     for name in SETS:
         old, new = before.get(name, {}), after.get(name, {})

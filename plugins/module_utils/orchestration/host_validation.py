@@ -1,13 +1,16 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Validates a network against the host: what is stored of it, links, subnets in use, libvirt. Pure."""
+"""Validates a network against the host: what is stored of it, links, subnets in use, libvirt.
+
+Pure, but for the name of a package in a message."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
 
+from ..core.families import LIBVIRT_DRIVER, package_of
 from ..core.network_history import NetworkHistory
 from ..ipam.subnets import SubnetInUse, first_overlapping
 from ..kernel.links import OPENVSWITCH
@@ -18,8 +21,7 @@ from ..nft.port_forwards import Forward
 from .state import State
 from .validation import refuse_bridge_of, refuse_option
 
-# libvirt's network driver is a package of its own.
-_INSTALL = "install it (Debian: libvirt-daemon-system)"
+_NO_DRIVER = "this host lacks libvirt's network driver"
 
 
 def validate_on_host(network: Network, current: State) -> None:
@@ -34,7 +36,7 @@ def validate_on_host(network: Network, current: State) -> None:
         )
     if network.managed_by == LIBVIRT:
         if not current.has_libvirt:
-            refuse_option(network, "managed_by", f"this host lacks libvirt's network driver; {_INSTALL}")
+            refuse_option(network, "managed_by", f"{_NO_DRIVER}; install the package {package_of(LIBVIRT_DRIVER)}")
     elif not network.has_own_bridge:
         _validate_bridged(network, current)
     else:
@@ -49,8 +51,8 @@ def _validate_bridged(network: Network, current: State) -> None:
         refuse_option(
             network,
             "mode",
-            "'bridged' does nothing but tell libvirt of a bridge, and this host lacks libvirt's network driver; "
-            f"{_INSTALL}, or use another mode",
+            f"'bridged' does nothing but tell libvirt of a bridge, and {_NO_DRIVER}; "
+            f"install the package {package_of(LIBVIRT_DRIVER)}, or use another mode",
         )
     # A bridge that we made is removed as soon as none of our networks needs it.
     refuse_bridge_of({bridge: name for name, one in current.history.items() for bridge in one.bridges}, network)

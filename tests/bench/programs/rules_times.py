@@ -55,7 +55,7 @@ def main(root: str, count: int) -> None:
     one_more, _ = run([network(count)], paths)
     table = read_table()
     assert table is not None
-    replaced = nft("-f", "-", script=render(table.elements))
+    replaced = nft("-f", "-", script=render(table.elements, marks=table.marks))
     listed = nft("-j", "list", "table", "inet", "virtnet")
     print(json.dumps([first, one_more, unchanged, replaced, listed, unchanged - listed]))
 

@@ -29,7 +29,11 @@ from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq import syste
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.config_reader import read_config
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_file import parse
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_transfer import LeaseTransfer, refuse_overfull
-from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import Layout, upstream_lines
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import (
+    Layout,
+    unit_text,
+    upstream_lines,
+)
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.reconciler import Fragments, FragmentSpec, State
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.sockets import Socket, parse_sockets
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import (
@@ -453,3 +457,14 @@ def test_a_network_of_the_systems_dnsmasq_keeps_the_dhcp_port_from_private_insta
     plain_names = network("xml", 1, names={"forward_plain_names": True})
     planned = plan(state(ACTIVE), plain_names, network("quiet", 2, dns=False))
     assert {network["name"]: network["instance"] for network in planned.result} == {"xml": "system", "quiet": "system"}
+
+
+def test_a_private_instance_runs_as_the_user_of_packages_or_else_as_dnsmasqs_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reconciler = Fragments([], False, Paths(str(tmp_path)))
+    monkeypatch.setattr(state_reader, "USER", "root")
+    assert reconciler.read().user == "root"
+    monkeypatch.setattr(state_reader, "USER", "no-such-user")
+    assert reconciler.read().user == "nobody"
+    assert "\nUser=nobody\n" in unit_text(LAYOUT, "/usr/local/sbin/dnsmasq", "nobody")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.command import Completed
@@ -19,6 +20,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.dhcp.dnsmasq_syntax 
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq import config_check
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.config_reader import read_config
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_file import system_leases
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.start_command import (
     debian_command,
     exec_start_words,
@@ -41,6 +43,14 @@ from hypothesis import strategies as st
 
 DEBIAN = debian_command("CONFIG_DIR=/etc/dnsmasq.d,.dpkg-dist,.dpkg-old,.dpkg-new\n") or ()
 MAIN = "/etc/dnsmasq.conf"
+# The lines that RHEL 9 ships in it.
+FEDORA = """\
+user=dnsmasq
+group=dnsmasq
+interface=lo
+bind-interfaces
+conf-dir=/etc/dnsmasq.d,.rpmnew,.rpmsave,.rpmorig
+"""
 
 
 @dataclass
@@ -301,6 +311,7 @@ def test_port_and_binding() -> None:
     [
         ({}, DEBIAN, True),
         ({}, ["dnsmasq"], False),
+        ({MAIN: FEDORA}, ["/usr/sbin/dnsmasq"], True),
         ({MAIN: "conf-dir=/etc/dnsmasq.d/,*.conf\n"}, ["dnsmasq"], True),
         ({MAIN: "conf-dir=/etc/dnsmasq.d,.conf\n"}, ["dnsmasq"], False),
         ({MAIN: "conf-dir=/etc/dnsmasq.d,*.cfg\n"}, ["dnsmasq"], False),
@@ -311,6 +322,28 @@ def test_port_and_binding() -> None:
 )
 def test_whether_fragments_are_read(files: Mapping[str, str], command: Sequence[str], reads: bool) -> None:
     assert read(files, command, same={"/link": "/etc/dnsmasq.d"}).reads_fragments() is reads
+
+
+@pytest.mark.parametrize(
+    ("os_release", "existing", "expected"),
+    [
+        ("ID=debian\n", "", "var/lib/misc"),
+        ("ID=fedora\n", "", "var/lib/dnsmasq"),
+        ("ID=arch\n", "", "var/lib/misc"),
+        # Built by hand, with the other default.
+        ("ID=fedora\n", "var/lib/misc", "var/lib/misc"),
+        ("", "var/lib/dnsmasq", "var/lib/dnsmasq"),
+    ],
+)
+def test_the_lease_file_is_where_it_is_found_or_where_the_distribution_has_it(
+    tmp_path: Path, os_release: str, existing: str, expected: str
+) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/os-release").write_text(os_release)
+    if existing:
+        (tmp_path / existing).mkdir(parents=True)
+        (tmp_path / existing / "dnsmasq.leases").touch()
+    assert system_leases(Config(), str(tmp_path)) == str(tmp_path / expected / "dnsmasq.leases")
 
 
 def test_a_syntax_test_has_every_line_once_and_names_the_place_of_a_wrong_one(monkeypatch: pytest.MonkeyPatch) -> None:

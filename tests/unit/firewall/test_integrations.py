@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
-from ansible_collections.virtnet.linux.plugins.module_utils.firewall.integrations import plan, warnings
+from ansible_collections.virtnet.linux.plugins.module_utils.firewall.integrations import plan, remaining_drops
 from ansible_collections.virtnet.linux.plugins.module_utils.firewall.integrations_read import (
     Firewalls,
     parse_ufw,
@@ -93,6 +93,10 @@ def test_firewalld_is_reloaded_only_when_the_zone_is_added_or_removed() -> None:
     stopped = replace(configured, firewalld=False, bound=None)
     assert plan({"vn-lab"}, stopped, Paths()) == []
     assert [list(change.commands) for change in plan(set(), stopped, Paths())] == [[]]
+
+
+def warnings(current: Firewalls, networks: list[Rules], *, integrate: bool) -> list[str]:
+    return list(remaining_drops(current, networks, integrate=integrate).messages)
 
 
 LAB = Rules("lab", "vn-lab", "nat", subnets=("192.168.77.0/24",))

@@ -170,6 +170,9 @@ def test_networks_dropped_by_the_same_rule_share_a_message() -> None:
     messages = messages_of(ruleset, unmarked)
     # Our table does not mark connections of an open network: the command names its bridge.
     assert any("-I FORWARD -i vn-a -j ACCEPT" in line for line in messages)
+    # The reply needs one too.
+    assert any(OUT in line and "-I FORWARD -o vn-a -j ACCEPT" in line for line in messages)
+    assert any(OUT in line and "-I FORWARD -i vn-a -j ACCEPT" in line for line in messages)
     marked = [GuestNetwork.from_rules(Rules(n, "vn-lab", "nat", "eth0", ("192.168.77.0/24",))) for n in ("a", "b")]
     messages = messages_of(ruleset, marked)
     assert any(line.startswith(f"networks 'a', 'b': packets {OUT} (IPv4) are dropped by") for line in messages)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.core.families import Distribution
 from ansible_collections.virtnet.linux.plugins.module_utils.core.files import File
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import describe
@@ -149,7 +150,9 @@ def test_a_converged_host_needs_no_change() -> None:
     result = plan(converged_state())
     assert result.changes == [] and result.notes == []
     dnsmasq = {"installed": True, "enabled": True, "active": True, "program": True}
-    assert result.result == [{"family": "Debian", "ready": True, "missing": [], "dnsmasq": dnsmasq}]
+    packages = {"service_package": "dnsmasq", "program_package": "dnsmasq-base"}
+    expected = {"family": "Debian", "ready": True, "missing": [], "dnsmasq": {**dnsmasq, **packages}}
+    assert result.result == [expected]
 
 
 def test_a_host_without_the_collection_gets_everything() -> None:
@@ -228,10 +231,13 @@ def test_a_failed_service_is_noted_and_not_restarted() -> None:
     [
         ("Debian", ["iproute2", "nftables", "dnsmasq", "python3-pyroute2"]),
         ("RedHat", ["iproute", "nftables", "dnsmasq", "python3-pyroute2"]),
+        ("SUSE", ["iproute2", "nftables", "dnsmasq", "python3-pyroute2"]),
+        ("Arch", ["iproute2", "nftables", "dnsmasq", "python-pyroute2"]),
     ],
 )
 def test_missing_packages_have_the_names_of_the_distribution(family: str, packages: list[str]) -> None:
-    assert plan(replace(converged_state(), versions={}, family=family)).result[0]["missing"] == packages
+    state = replace(converged_state(), versions={}, distribution=Distribution(family=family))
+    assert plan(state).result[0]["missing"] == packages
 
 
 def test_nothing_is_changed_before_packages_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,7 +292,14 @@ def test_a_host_with_libvirts_network_driver_needs_the_binding(tmp_path: Path) -
 def test_dnsmasq_without_its_service_is_missing() -> None:
     (result,) = plan(replace(converged_state(), units={})).result
     assert result["missing"] == ["dnsmasq"]
-    assert result["dnsmasq"] == {"installed": False, "enabled": False, "active": False, "program": True}
+    assert result["dnsmasq"] == {
+        "installed": False,
+        "enabled": False,
+        "active": False,
+        "program": True,
+        "service_package": "dnsmasq",
+        "program_package": "dnsmasq-base",
+    }
 
 
 @pytest.mark.parametrize(
@@ -302,18 +315,36 @@ def test_old_version_is_refused(name: str, version: str, message: str) -> None:
         plan(replace(converged_state(), versions={**VERSIONS, name: version}))
 
 
-@pytest.mark.parametrize(
-    ("text", "family"),
-    [
-        ("ID=debian\n", "Debian"),
-        ('NAME="Rocky Linux"\nID="rocky"\nID_LIKE="rhel centos fedora"\n', "RedHat"),
-        ("ID=fedora\n", "RedHat"),
-        ("ID=ubuntu\nID_LIKE=debian\n", "Debian"),
-        ("", "Debian"),
-    ],
-)
-def test_family(text: str, family: str) -> None:
-    assert host_needs.parse_family(text) == family
+ALPINE = Distribution("alpine", "Alpine Linux v3.22")
+
+
+def test_a_distribution_without_a_family_is_refused_by_name_with_what_to_install() -> None:
+    state = State(distribution=ALPINE)
+    with pytest.raises(VirtnetError) as refused:
+        plan(state)
+    message = str(refused.value)
+    assert message.startswith("this host is 'Alpine Linux v3.22', which is of none of the families Debian, RedHat, ")
+    assert "iproute2, nftables, dnsmasq, python3-pyroute2 have, with systemd" in message
+    # Only what is missing is named.
+    with pytest.raises(VirtnetError, match="install what their packages nftables have"):
+        plan(replace(converged_state(), versions={"ip": "", "dnsmasq": "", "pyroute2": ""}, distribution=ALPINE))
+
+
+def test_a_distribution_without_a_family_that_has_everything_is_not_refused() -> None:
+    (result,) = plan(replace(converged_state(), distribution=ALPINE)).result
+    assert result["family"] == ""
+    assert result["missing"] == []
+
+
+def test_a_distribution_that_declares_its_services_is_refused() -> None:
+    nixos = Distribution("nixos", "NixOS 25.05 (Warbler)")
+    with pytest.raises(VirtnetError, match="this host is 'NixOS 25.05 .Warbler.', which makes its services"):
+        plan(replace(converged_state(), distribution=nixos))
+
+
+@pytest.mark.parametrize("state", ["absent", "stopped"])
+def test_a_host_of_any_distribution_can_be_cleared(state: str) -> None:
+    HostReconciler(state, Paths()).plan(State(distribution=ALPINE))
 
 
 def test_absent_on_a_host_that_never_had_anything() -> None:

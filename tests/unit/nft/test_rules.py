@@ -34,8 +34,8 @@ from hypothesis import strategies as st
 GOLDEN = Path(__file__).with_name("golden")
 
 
-def rendered(*rules: Rules) -> str:
-    return nft_script.render(nft_elements.merged(nft_elements.elements_of(network) for network in rules))
+def rendered(*rules: Rules, marks: bool = False) -> str:
+    return nft_script.render(nft_elements.merged(nft_elements.elements_of(network) for network in rules), marks=marks)
 
 
 def same_as_golden(name: str, text: str) -> bool:
@@ -53,6 +53,12 @@ def test_rendered_table_of_one_network(mode: str, uplink: str) -> None:
     # Where the uplink has no effect, both cases share one file.
     suffix = "-uplink" if uplink and mode in ("nat", "routed") else ""
     assert same_as_golden(mode + suffix, rendered(rules))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_rendered_table_with_the_mark_for_other_firewalls(mode: str) -> None:
+    rules = Rules("lab", "vn-lab", mode, "", ("192.168.30.0/24",))
+    assert same_as_golden(f"{mode}-marked", rendered(rules, marks=True))
 
 
 @pytest.mark.parametrize("nat6", [True, False])
