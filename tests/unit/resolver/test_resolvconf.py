@@ -412,6 +412,31 @@ def test_resolvectl_lists() -> None:
     }
 
 
+# The output of resolvectl 252 for a network with a /22 and IPv6, cut at 80 columns.
+WRAPPED = """\
+Global:
+Link 2 (vn-lab): lab.example ~0.30.10.in-addr.arpa ~1.30.10.in-addr.arpa
+        ~2.30.10.in-addr.arpa ~3.30.10.in-addr.arpa
+        ~1.0.0.0.a.9.8.7.6.5.4.3.2.1.d.f.ip6.arpa
+Link 3 (vn-other):
+"""
+
+
+def test_resolvectl_lists_with_continuation_lines() -> None:
+    zones = ["0.30.10.in-addr.arpa", "1.30.10.in-addr.arpa", "2.30.10.in-addr.arpa", "3.30.10.in-addr.arpa"]
+    assert resolver_resolved.parse_list(WRAPPED) == {
+        "vn-lab": ["lab.example", *(f"~{zone}" for zone in zones), "~1.0.0.0.a.9.8.7.6.5.4.3.2.1.d.f.ip6.arpa"],
+        "vn-other": [],
+    }
+
+
+def test_long_lists_of_the_host_itself_belong_to_no_link() -> None:
+    text = (
+        "Link 2 (vn-lab): lab.example\nGlobal: a.example\n        b.example\nDelegate x: c.example\n        d.example\n"
+    )
+    assert resolver_resolved.parse_list(text) == {"vn-lab": ["lab.example"]}
+
+
 def test_settings_of_networkmanager() -> None:
     text = "# c\n\n[main]\n# rc-manager=\ndns=dnsmasq\n\n[other]\ndns=x\n"
     assert resolver_networkmanager.parse_dns(text) == "dnsmasq"
