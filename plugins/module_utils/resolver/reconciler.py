@@ -87,6 +87,21 @@ class TextChange(Change):
     text: str | None = None
 
 
+def _entries_path(paths: Paths) -> str:
+    return os.path.join(paths.runtime, "resolver-entries")
+
+
+def read_entries(paths: Paths) -> dict[str, EntrySpec]:
+    """The stored entries by interface."""
+    try:
+        stored = read_note(_entries_path(paths)) or []
+        specs = [EntrySpec.from_options(Options(options)) for options in stored]
+    except (ValueError, TypeError, VirtnetError):
+        # From another version, or incomplete: the next run of all networks writes them again.
+        return {}
+    return {spec.interface: spec for spec in specs}
+
+
 class ResolverEntries:
     """The reconciler of the entries.
 
@@ -98,12 +113,11 @@ class ResolverEntries:
         self.choice = check_choice(choice, PROVIDERS)
         self.purge = purge
         self.paths = paths
-        self.entries_path = os.path.join(paths.runtime, "resolver-entries")
         refuse_duplicates(self.specs, lambda spec: spec.interface, option="interface", noun="interface")
 
     def read(self) -> EntriesState:
         """Read the state of the resolver, and what all providers store for us."""
-        entries = self._read_entries()
+        entries = read_entries(self.paths)
         interfaces = sorted({*entries, *(spec.interface for spec in self.specs), *_bridges_of_ours()})
         return EntriesState(
             resolver=read_resolver_state(self.paths.root),
@@ -111,15 +125,6 @@ class ResolverEntries:
             entries=entries,
             choice=read_choice(self.paths),
         )
-
-    def _read_entries(self) -> dict[str, EntrySpec]:
-        try:
-            stored = read_note(self.entries_path) or []
-            specs = [EntrySpec.from_options(Options(options)) for options in stored]
-        except (ValueError, TypeError, VirtnetError):
-            # From another version, or incomplete: the next run of all networks writes them again.
-            return {}
-        return {spec.interface: spec for spec in specs}
 
     def plan(self, current: EntriesState) -> ResolverPlan:
         """Texts at providers that do not own the file go first; then those of the owner are set."""
@@ -179,7 +184,7 @@ class ResolverEntries:
             write_files([choice_file(plan.choice, self.paths)])
         if plan.entries is not None:
             options = [plan.entries[name].as_options() for name in sorted(plan.entries)]
-            write_files([File(self.entries_path, json.dumps(options, indent=1) + "\n" if options else None)])
+            write_files([File(_entries_path(self.paths), json.dumps(options, indent=1) + "\n" if options else None)])
         for name, texts in plan.texts.items():
             PROVIDERS[name].apply(self.paths.root, texts)
 
