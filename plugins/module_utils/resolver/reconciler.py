@@ -23,6 +23,7 @@ from ..core.notes import read_note
 from ..core.options import Options
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, DELETE, Change, Plan, describe, text_change
+from .local_server import DNSMASQ
 from .networkmanager import NetworkManager
 from .override import DISABLED, check_choice, choice_file, read_choice
 from .owner import read_resolver_state
@@ -221,13 +222,15 @@ def _reason_for_no_entry(spec: EntrySpec, resolver: ResolverState) -> str | None
     own_dnsmasq = resolver.owner == NETWORK_MANAGER and resolver.supports_split_dns
     if not is_loopback(first) or resolver.owner == RESOLVED or own_dnsmasq:
         return None
-    if spec.serves_all_networks:
+    program = resolver.loopback_program
+    if spec.serves_all_networks and program in ("", DNSMASQ):
         return ""
     if resolver.supports_split_dns:
         return None
     # Before that resolver, a server of ours would query it and be queried by it, in a circle. Behind it, no program
     # would query our server.
-    return f"the host asks a resolver of its own at {first}, which nobody tells where these names are"
+    where = f"{first} ({program})" if program else first
+    return f"the host asks a resolver of its own at {where}, which nobody tells where these names are"
 
 
 def _text_changes(provider: str, current: ProviderTexts, desired: ProviderTexts) -> list[TextChange]:
