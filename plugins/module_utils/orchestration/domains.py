@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 
 from ..core.paths import Paths
-from ..core.untrusted import LARGEST_RESOLV_CONF, read_untrusted_text
+from ..core.untrusted import LARGEST_RESOLV_CONF, UnusableFile, read_untrusted_text
 from ..network.domains import choose_domain, domain_candidates, is_exact
 from ..network.model import Network
 from ..resolver.owner import RESOLV_CONF
@@ -21,7 +21,11 @@ from .state import State
 
 def read_searched_domains(paths: Paths) -> frozenset[str]:
     """The domains that the host searches, without those of our networks."""
-    text = read_untrusted_text(os.path.join(paths.root, RESOLV_CONF), LARGEST_RESOLV_CONF) or ""
+    try:
+        text = read_untrusted_text(os.path.join(paths.root, RESOLV_CONF), LARGEST_RESOLV_CONF) or ""
+    except UnusableFile:
+        # The reconciler of the resolver refuses it, if an entry is needed.
+        return frozenset()
     searched = {domain.rstrip(".").lower() for domain in parse(without_blocks(text)).search}
     return frozenset(searched - {entry.domain for entry in read_entries(paths).values()})
 

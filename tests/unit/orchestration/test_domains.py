@@ -152,6 +152,10 @@ def test_searched_domains_are_those_of_the_host_without_ours(tmp_path: Path) -> 
     entry = '[{"interface": "vn-lab", "addresses": ["192.168.0.1"], "domain": "lab.internal"}]'
     (Path(Paths(str(tmp_path)).runtime) / "resolver-entries").write_text(entry)
     assert read_searched_domains(Paths(str(tmp_path))) == {"corp.internal"}
+    (tmp_path / "etc/resolv.conf").unlink()
+    assert read_searched_domains(Paths(str(tmp_path))) == set()
+    (tmp_path / "etc/resolv.conf").mkdir()
+    assert read_searched_domains(Paths(str(tmp_path))) == set()
 
 
 def test_plain_names_of_records_are_names_of_the_automatic_domain() -> None:
