@@ -14,7 +14,7 @@ from ansible.utils.display import Display
 
 from ..module_utils.core.errors import VirtnetError, printable
 from ..module_utils.dnsmasq.dangerous_options import option_dangers
-from ..module_utils.libvirt_xml.convert import OLDEST, from_xml, to_xml
+from ..module_utils.libvirt_xml.convert import OLDEST, from_xml, to_xml, with_domain_of_libvirt
 
 _DISPLAY = Display()
 _VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})(?:\.\d{1,4})?")
@@ -23,7 +23,7 @@ _VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})(?:\.\d{1,4})?")
 def from_libvirt_xml(text: Any) -> dict[str, Any]:
     """libvirt's XML as one item of virtnet_networks; lines for dnsmasq that reach beyond it are warned of."""
     try:
-        options = from_xml(text, "from_libvirt_xml")
+        options = with_domain_of_libvirt(from_xml(text, "from_libvirt_xml"))
     except VirtnetError as error:
         raise AnsibleFilterError(str(error)) from error
     for danger in option_dangers(options):

@@ -123,6 +123,9 @@ options:
     description:
       - C(enabled) (V(true)), C(domain), C(local_only) (V(true) - names of the domain are not asked elsewhere),
         C(host_resolver) (V(true) - the host resolves the guests' names).
+      - Without C(domain), a network that is defined first gets C(NAME.internal), in small letters and with V(-) for
+        other characters, and with a part of a hash where that is the domain of others. An empty C(domain) is none.
+        Networks from XML without a domain, and those that are stored without one, go on without.
       - C(hosts) of C(ip) and C(names), C(srv), C(txt), C(cname), C(forwarders) of C(domain) and C(address), and
         C(local_ptr); see O(virtnet.linux.dnsmasq_fragment#module:names). A name without a dot is one of the domain.
       - With C(forward_plain_names), a forwarder without domain, or names outside of the domain, the network has a

@@ -23,7 +23,7 @@ from ..core.paths import Paths
 from ..dnsmasq.lease_file import Leases
 from ..kernel.links import Link
 from ..libvirt.connection import LibvirtNetwork
-from ..libvirt_xml.convert import from_xml
+from ..libvirt_xml.convert import from_xml, with_domain_of_libvirt
 from ..network.model import Network, read_network
 
 # Phases, as the files of the records have them.
@@ -73,7 +73,7 @@ def network_from_libvirt(network: LibvirtNetwork, identity: str) -> Network:
     """A network of libvirt in our model: as it runs, else as it is stored; raises InvalidOption."""
     path, owner = f"libvirt network {network.name}", f"network {network.name!r}"
     options = {
-        **from_xml(network.live if network.active else network.xml, path, owner),
+        **with_domain_of_libvirt(from_xml(network.live if network.active else network.xml, path, owner)),
         "state": "active" if network.active else "inactive",
         "autostart": network.autostart,
         "persistent": network.persistent,

@@ -20,6 +20,9 @@ SEARCH_PATH = os.pathsep.join(
     [os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"]
 )
 
+# The most columns that systemd's programs accept; without the variable, they fold and cut their output at 80.
+_COLUMNS = "65535"
+
 
 @dataclass(frozen=True)
 class Completed:
@@ -56,7 +59,7 @@ def run(argv: Sequence[str], *, stdin: str | None = None, timeout: float = 30.0,
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        env={**os.environ, "LC_ALL": "C", "PATH": SEARCH_PATH},
+        env={**os.environ, "LC_ALL": "C", "COLUMNS": _COLUMNS, "PATH": SEARCH_PATH},
         start_new_session=True,
     )
     with process:

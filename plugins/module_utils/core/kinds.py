@@ -42,6 +42,8 @@ boolean = Kind(lambda options, name: options.boolean(name), "bool")
 interface = Kind(lambda options, name: options.interface(name), write=_or_null)
 mac = Kind(lambda options, name: options.mac(name), write=_or_null)
 domain = Kind(lambda options, name: options.domain(name), write=_or_null)
+# The empty string is none; it is written as it is.
+domain_or_empty = Kind(lambda options, name: options.domain(name) if options.raw(name) != "" else "")
 ipv4_cidr: Kind[ipaddress.IPv4Interface] = Kind(lambda options, name: options.ipv4_cidr(name), write=str)
 ipv6_cidr: Kind[ipaddress.IPv6Interface] = Kind(lambda options, name: options.ipv6_cidr(name), write=str)
 cidr = Kind(lambda options, name: str(options.cidr(name)))

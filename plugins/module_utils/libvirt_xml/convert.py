@@ -49,6 +49,14 @@ def from_xml(text: str, path: str = "xml", owner: str = "") -> dict[str, Any]:
     return unflatten(without_defaults(options))
 
 
+def with_domain_of_libvirt(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options from XML, with no domain where the XML has none: libvirt chooses none."""
+    dns = options.get("dns", {})
+    if options.get("mode") == "bridged" or not dns.get("enabled", True):
+        return dict(options)
+    return {**options, "dns": {"domain": "", **dns}}
+
+
 def to_xml(options: Mapping[str, Any], version: Version = OLDEST, live: Mapping[str, str] | None = None) -> str:
     """The network as XML that is valid in the schema of a libvirt version.
 

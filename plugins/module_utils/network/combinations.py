@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..core.errors import InvalidOption
 from ..core.options import Options
 from ..dnsmasq.raw_lines import can_be_limited
 from ..dnsmasq.records import private_only
@@ -43,6 +45,21 @@ def validate_combinations(options: Options, network: Network) -> None:
             options.error(f"bridge.ports[{i}]", f"{port!r} is the bridge itself; name interfaces to enslave")
 
 
+def refuse_others_names(network: Network) -> None:
+    """Refuse records that the system's dnsmasq would answer to others; raises InvalidOption.
+
+    Names of records depend on the network's domain. So they are refused only when the domain is chosen.
+    """
+    names, domain = network.dns.names, network.dns.domain
+    if domain is None:
+        names = replace(names, hosts=(), srv=(), txt=(), cname=())
+    if network.dnsmasq_instance == SYSTEM:
+        for option, problem in private_only(names, domain or ""):
+            raise InvalidOption(
+                network.at(f"dns.{option}"), f"{problem}; use dnsmasq.instance: private, or auto", network.owner
+            )
+
+
 def _refuse_private_only(options: Options, network: Network) -> None:
     """Raise InvalidOption for what the system's dnsmasq cannot do for one network alone."""
     for i, line in enumerate(network.dnsmasq_options):
@@ -50,8 +67,7 @@ def _refuse_private_only(options: Options, network: Network) -> None:
             options.error(
                 f"dnsmasq.options[{i}]", f"{line!r} is for a whole dnsmasq; use dnsmasq.instance: private, or auto"
             )
-    for option, problem in private_only(network.dns.names, network.dns.domain):
-        options.error(f"dns.{option}", f"{problem}; use dnsmasq.instance: private, or auto")
+    refuse_others_names(network)
     if network.mode == "isolated" and network.dns.enabled:
         options.error(
             "dnsmasq.instance",

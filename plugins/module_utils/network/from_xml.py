@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ..core.options import Options
-from ..libvirt_xml.convert import from_xml
+from ..libvirt_xml.convert import from_xml, with_domain_of_libvirt
 
 # These options are not in libvirt's XML, or are allowed to repeat what is in it.
 _ALLOWED_WITH_XML = ("name", "state", "autostart", "persistent")
@@ -23,7 +23,7 @@ def options_from_xml(options: Options) -> Options:
     if others:
         options.error("xml", f"cannot stand beside {', '.join(others)}; say it in the XML, or leave the XML out")
     owner = f"network {options.text('name')!r}" if options.given("name") else ""
-    from_libvirt = from_xml(options.raw("xml"), options.at("xml"), owner)
+    from_libvirt = with_domain_of_libvirt(from_xml(options.raw("xml"), options.at("xml"), owner))
     if options.given("name") and options.text("name") != from_libvirt.get("name"):
         name = from_libvirt.get("name")
         options.error("name", f"is not the name in the XML, {name!r}; leave one of them out")

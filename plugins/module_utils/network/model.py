@@ -69,10 +69,13 @@ class Ipv4:
 
 @dataclass(frozen=True)
 class Dns:
-    """DNS for the guests. ``names`` has further options of the group."""
+    """DNS for the guests. ``names`` has further options of the group.
+
+    ``domain``: empty for none; None: it is not named, so one is chosen when the network is defined.
+    """
 
     enabled: bool = option(kinds.boolean, True)
-    domain: str = option(kinds.domain, "")
+    domain: str | None = option(kinds.domain_or_empty, None)
     local_only: bool = option(kinds.boolean, True)
     host_resolver: bool = option(kinds.boolean, True)
     names: Names = field(default_factory=Names)
@@ -184,6 +187,12 @@ class Network:
         """The network with the subnet that was chosen for it, and the default ranges of that."""
         ranges = dhcp.default_ranges(address, self.ipv4.lease_time) if self.ipv4.dhcp else []
         return replace(self, ipv4=replace(self.ipv4, address=address, ranges=tuple(ranges)))
+
+    def with_domain(self, domain: str | None) -> Network:
+        """The network with the domain that was chosen for it, which plain names of its records get."""
+        options = Options(self.dns.names.as_options(), self.at("dns"), self.owner)
+        names = read_names(options, domain or "", local_only=self.dns.local_only)
+        return replace(self, dns=replace(self.dns, domain=domain, names=names))
 
     def as_options(self) -> dict[str, Any]:
         """The definition: the options with every default, fit for JSON and to be read again."""
@@ -355,7 +364,7 @@ def _read_routes(options: Options, ipv4: Ipv4, ipv6: Ipv6) -> tuple[Route, ...]:
 
 
 def _read_dns(options: Options) -> Dns:
-    domain, local_only = options.domain("domain", ""), options.boolean("local_only", True)
-    dns = read(Dns, options, names=read_names(options, domain, local_only=local_only))
+    domain = kinds.domain_or_empty.read(options, "domain") if options.given("domain") else ""
+    dns = read(Dns, options, names=read_names(options, domain, local_only=options.boolean("local_only", True)))
     options.reject_unknown()
     return dns

@@ -25,6 +25,7 @@ from ..kernel.links import has_ipv6
 from ..libvirt.connection import driver_installed
 from ..libvirt.managed import LIBVIRT
 from ..network import runtime
+from ..network.combinations import refuse_others_names
 from ..network.model import Network
 from ..network.store import read_stored, updated_history
 from ..openvswitch.bridges import read_all_links
@@ -36,6 +37,7 @@ from .definition_changes import (
     removed_unreadable,
 )
 from .desired_state import REGISTRATIONS, TASK_PARTS, Specs, specs_for
+from .domains import read_searched_domains, with_domains
 from .host_validation import new_forwards, validate_on_host
 from .parts import reconcilers_for, registrations_reconciler
 from .redirects import read_dnsmasq, with_redirects
@@ -86,6 +88,7 @@ class Networks:
             has_libvirt=driver_installed(self.paths.root),
             dnsmasq=read_dnsmasq(self.networks, self.paths),
             unreadable=stored.unreadable,
+            searched=read_searched_domains(self.paths),
         )
 
     def plan(self, current: State) -> NetworksPlan:
@@ -98,7 +101,7 @@ class Networks:
         defined = [network for network in self.networks if network.name not in removed]
         settings = self._settings(current.settings)
         allocation = Allocation(defined, unchanged, current, settings, self.fleet)
-        assigned = allocation.assign()
+        assigned = with_domains(allocation.assign(), unchanged, current)
         self._validate(assigned, unchanged, current)
         new = with_redirects(assigned, unchanged, current)
         after = {network.name: network for network in sorted([*unchanged, *new], key=lambda network: network.name)}
@@ -134,6 +137,7 @@ class Networks:
     def _validate(self, new: Sequence[Network], unchanged: Sequence[Network], current: State) -> None:
         validate_together([*unchanged, *new])
         for network in new:
+            refuse_others_names(network)
             validate_on_host(network, current)
         check_listeners(new_forwards(new, current), current.listeners)
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..core.network_history import NetworkHistory
@@ -40,7 +40,7 @@ class State(AddressSpace):
 
     ``history``: what networks had before; ``records``: networks that were started or stopped by hand;
     ``has_libvirt``: whether libvirt's network driver is installed; ``unreadable``: definitions that cannot be read;
-    ``dnsmasq``: None where nothing is to be chosen from it.
+    ``dnsmasq``: None where nothing is to be chosen from it; ``searched``: domains of others that the host searches.
     """
 
     definitions: Mapping[str, Network] = field(default_factory=dict)
@@ -51,6 +51,7 @@ class State(AddressSpace):
     has_libvirt: bool = True
     unreadable: Mapping[str, Unreadable] = field(default_factory=dict)
     dnsmasq: DnsmasqState | None = None
+    searched: Collection[str] = ()
 
     def history_of(self, name: str) -> NetworkHistory:
         """What a network had before."""

@@ -11,7 +11,8 @@ import re
 from ..core.files import read_text
 from ..core.untrusted import LARGEST_RESOLV_CONF, read_untrusted_text
 from . import networkmanager, resolvconf
-from .provider import DEBIAN, NETWORK_MANAGER, OPENRESOLV, PLAIN, RESOLVED, ResolverState, is_stub
+from .local_server import read_program
+from .provider import DEBIAN, NETWORK_MANAGER, OPENRESOLV, PLAIN, RESOLVED, ResolverState, is_loopback, is_stub
 from .resolv_conf import parse
 from .resolved import STUB_FILE
 
@@ -78,6 +79,7 @@ def read_resolver_state(root: str) -> ResolverState:
         link=link,
         supports_split_dns=supports_split_dns,
         unusable_reason=unusable_reason,
+        loopback_program=read_program(file.servers[0]) if file.servers and is_loopback(file.servers[0]) else "",
         installed=frozenset([installed] if installed else []),
     )
 

@@ -38,7 +38,8 @@ class ResolverState:
     ``owner``: the provider that owns /etc/resolv.conf, empty for an unknown one; ``owner_description`` is for messages.
     ``servers``, ``search``, ``options`` and ``text`` are those of the file, ``link`` is its real path.
     ``supports_split_dns``: the owner tells a local resolver which server knows which domain.
-    ``unusable_reason``: why the owner cannot be used now.
+    ``unusable_reason``: why the owner cannot be used now. ``loopback_program``: the program that is the first server if
+    that has a loopback address; empty if unknown.
     """
 
     owner: str = PLAIN
@@ -50,6 +51,7 @@ class ResolverState:
     link: str = "/etc/resolv.conf"
     supports_split_dns: bool = False
     unusable_reason: str = ""
+    loopback_program: str = ""
     installed: frozenset[str] = field(default_factory=frozenset)
 
 

@@ -23,6 +23,7 @@ from ..core.notes import read_note
 from ..core.options import Options
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, DELETE, Change, Plan, describe, text_change
+from .local_server import DNSMASQ
 from .networkmanager import NetworkManager
 from .override import DISABLED, check_choice, choice_file, read_choice
 from .owner import read_resolver_state
@@ -87,6 +88,21 @@ class TextChange(Change):
     text: str | None = None
 
 
+def _entries_path(paths: Paths) -> str:
+    return os.path.join(paths.runtime, "resolver-entries")
+
+
+def read_entries(paths: Paths) -> dict[str, EntrySpec]:
+    """The stored entries by interface."""
+    try:
+        stored = read_note(_entries_path(paths)) or []
+        specs = [EntrySpec.from_options(Options(options)) for options in stored]
+    except (ValueError, TypeError, VirtnetError):
+        # From another version, or incomplete: the next run of all networks writes them again.
+        return {}
+    return {spec.interface: spec for spec in specs}
+
+
 class ResolverEntries:
     """The reconciler of the entries.
 
@@ -98,12 +114,11 @@ class ResolverEntries:
         self.choice = check_choice(choice, PROVIDERS)
         self.purge = purge
         self.paths = paths
-        self.entries_path = os.path.join(paths.runtime, "resolver-entries")
         refuse_duplicates(self.specs, lambda spec: spec.interface, option="interface", noun="interface")
 
     def read(self) -> EntriesState:
         """Read the state of the resolver, and what all providers store for us."""
-        entries = self._read_entries()
+        entries = read_entries(self.paths)
         interfaces = sorted({*entries, *(spec.interface for spec in self.specs), *_bridges_of_ours()})
         return EntriesState(
             resolver=read_resolver_state(self.paths.root),
@@ -111,15 +126,6 @@ class ResolverEntries:
             entries=entries,
             choice=read_choice(self.paths),
         )
-
-    def _read_entries(self) -> dict[str, EntrySpec]:
-        try:
-            stored = read_note(self.entries_path) or []
-            specs = [EntrySpec.from_options(Options(options)) for options in stored]
-        except (ValueError, TypeError, VirtnetError):
-            # From another version, or incomplete: the next run of all networks writes them again.
-            return {}
-        return {spec.interface: spec for spec in specs}
 
     def plan(self, current: EntriesState) -> ResolverPlan:
         """Texts at providers that do not own the file go first; then those of the owner are set."""
@@ -179,7 +185,7 @@ class ResolverEntries:
             write_files([choice_file(plan.choice, self.paths)])
         if plan.entries is not None:
             options = [plan.entries[name].as_options() for name in sorted(plan.entries)]
-            write_files([File(self.entries_path, json.dumps(options, indent=1) + "\n" if options else None)])
+            write_files([File(_entries_path(self.paths), json.dumps(options, indent=1) + "\n" if options else None)])
         for name, texts in plan.texts.items():
             PROVIDERS[name].apply(self.paths.root, texts)
 
@@ -216,13 +222,15 @@ def _reason_for_no_entry(spec: EntrySpec, resolver: ResolverState) -> str | None
     own_dnsmasq = resolver.owner == NETWORK_MANAGER and resolver.supports_split_dns
     if not is_loopback(first) or resolver.owner == RESOLVED or own_dnsmasq:
         return None
-    if spec.serves_all_networks:
+    program = resolver.loopback_program
+    if spec.serves_all_networks and program in ("", DNSMASQ):
         return ""
     if resolver.supports_split_dns:
         return None
     # Before that resolver, a server of ours would query it and be queried by it, in a circle. Behind it, no program
     # would query our server.
-    return f"the host asks a resolver of its own at {first}, which nobody tells where these names are"
+    where = f"{first} ({program})" if program else first
+    return f"the host asks a resolver of its own at {where}, which nobody tells where these names are"
 
 
 def _text_changes(provider: str, current: ProviderTexts, desired: ProviderTexts) -> list[TextChange]:

@@ -23,6 +23,8 @@ from .spec import EntrySpec
 # Switched off: the answers are neither signed nor encrypted, because the server is on this host.
 _SWITCHED_OFF = ("default-route", "dnssec", "dnsovertls")
 _LINK = re.compile(r"^Link \d+ \(([^)]+)\): ?(.*)$")
+# resolvectl continues a long list on lines that begin with this (its status_print_strv).
+_CONTINUATION = " " * len("Global: ")
 STUB_FILE = "run/systemd/resolve/stub-resolv.conf"
 
 
@@ -77,9 +79,15 @@ def _text(settings: Mapping[str, Sequence[str]]) -> str:
 
 def parse_list(text: str) -> dict[str, list[str]]:
     """The output of ``resolvectl dns`` and similar commands, by link."""
-    matches = (_LINK.match(line) for line in text.splitlines())
-    return {
-        match.group(1): [resolv_conf.plain_address(word) for word in match.group(2).split()]
-        for match in matches
-        if match
-    }
+    lists: dict[str, list[str]] = {}
+    current: list[str] = []
+    for line in text.splitlines():
+        match = _LINK.match(line)
+        if match:
+            current = lists.setdefault(match.group(1), [])
+            line = match.group(2)
+        elif not line.startswith(_CONTINUATION):
+            # A list of the host itself, or of something else that is no link.
+            current = []
+        current += map(resolv_conf.plain_address, line.split())
+    return lists

@@ -52,7 +52,6 @@ def test_empty_strings_that_templates_produce_are_absent_options() -> None:
     empty = {
         "name": "lab",
         "uplink": "",
-        "dns": {"domain": ""},
         "ipv4": {
             "dhcp": {"hosts": [{"mac": "52:54:00:00:00:02", "name": "", "ip": "192.168.9.9"}]},
             "address": "192.168.9.1/24",

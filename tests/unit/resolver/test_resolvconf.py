@@ -16,6 +16,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Pa
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver import networkmanager as resolver_networkmanager
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver import plain_file as resolver_plain
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver import resolved as resolver_resolved
+from ansible_collections.virtnet.linux.plugins.module_utils.resolver.local_server import parse_program
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver.override import read_choice
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver.owner import owner_of, read_resolver_state
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver.provider import (
@@ -225,6 +226,41 @@ def test_a_local_resolver_without_split_dns_gets_no_entry(owner: str) -> None:
     assert "a resolver of its own at 127.0.0.1, which nobody tells" in result.notes[0] and "vn-lab" in result.notes[0]
 
 
+@pytest.mark.parametrize("owner", ["openresolv", "resolvconf", "plain", "networkmanager"])
+def test_a_local_resolver_that_is_not_dnsmasq_gets_a_warning_also_where_the_instance_is_automatic(owner: str) -> None:
+    lab = {**LAB, "loopback_serves": True}
+    resolver = replace(HOSTS[owner], servers=("127.0.0.1",), loopback_program="named")
+    result = plan(EntriesState(resolver), lab)
+    assert result.changes == [] and "a resolver of its own at 127.0.0.1 (named), which nobody tells" in result.notes[0]
+    for program in ("dnsmasq", ""):
+        silent = plan(EntriesState(replace(resolver, loopback_program=program)), lab)
+        assert (silent.changes, silent.notes) == ([], [])
+    # It is told about domains by openresolv.
+    told = plan(EntriesState(replace(resolver, supports_split_dns=True)), lab)
+    assert told.changes and not told.notes
+
+
+# Of iproute2 6.1: named on loopback, dnsmasq on a bridge, resolved's stub, another program at every address of IPv6.
+SOCKETS = """\
+UNCONN 0      0      127.0.0.1:53         0.0.0.0:* users:(("named",pid=812,fd=33))
+UNCONN 0      0      192.168.30.1:53      0.0.0.0:* users:(("dnsmasq",pid=901,fd=4))
+UNCONN 0      0      127.0.0.53%lo:53     0.0.0.0:* users:(("systemd-resolve",pid=300,fd=16))
+UNCONN 0      0      [::]:53              [::]:*    users:(("unbound",pid=400,fd=6))
+"""
+
+
+@pytest.mark.parametrize(
+    ("server", "program"),
+    [("127.0.0.1", "named"), ("127.0.0.53", "systemd-resolve"), ("127.0.0.2", ""), ("::1", "unbound")],
+)
+def test_the_program_at_a_loopback_address(server: str, program: str) -> None:
+    assert parse_program(SOCKETS, server) == program
+    assert (
+        parse_program('UNCONN 0 0 0.0.0.0:53 0.0.0.0:*\nUNCONN 0 0 0.0.0.0:53 0.0.0.0:* users:(("x y",pid=1))', server)
+        == ""
+    )
+
+
 @pytest.mark.parametrize(
     ("resolver", "words"),
     [
@@ -410,6 +446,31 @@ def test_resolvectl_lists() -> None:
         "vn-lab": ["192.168.30.1", "fd00::1"],
         "x.y": ["~a", "b"],
     }
+
+
+# The output of resolvectl 252 for a network with a /22 and IPv6, cut at 80 columns.
+WRAPPED = """\
+Global:
+Link 2 (vn-lab): lab.example ~0.30.10.in-addr.arpa ~1.30.10.in-addr.arpa
+        ~2.30.10.in-addr.arpa ~3.30.10.in-addr.arpa
+        ~1.0.0.0.a.9.8.7.6.5.4.3.2.1.d.f.ip6.arpa
+Link 3 (vn-other):
+"""
+
+
+def test_resolvectl_lists_with_continuation_lines() -> None:
+    zones = ["0.30.10.in-addr.arpa", "1.30.10.in-addr.arpa", "2.30.10.in-addr.arpa", "3.30.10.in-addr.arpa"]
+    assert resolver_resolved.parse_list(WRAPPED) == {
+        "vn-lab": ["lab.example", *(f"~{zone}" for zone in zones), "~1.0.0.0.a.9.8.7.6.5.4.3.2.1.d.f.ip6.arpa"],
+        "vn-other": [],
+    }
+
+
+def test_long_lists_of_the_host_itself_belong_to_no_link() -> None:
+    text = (
+        "Link 2 (vn-lab): lab.example\nGlobal: a.example\n        b.example\nDelegate x: c.example\n        d.example\n"
+    )
+    assert resolver_resolved.parse_list(text) == {"vn-lab": ["lab.example"]}
 
 
 def test_settings_of_networkmanager() -> None:
