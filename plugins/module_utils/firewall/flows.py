@@ -127,6 +127,7 @@ def outgoing_packet(network: GuestNetwork, version: int) -> Packet:
         dport=443,
         ipv6=version == 6,
         bridge=network.bridge,
+        guests=str(network.hosts[version].network),
     )
 
 
@@ -141,7 +142,9 @@ def flows_of(network: GuestNetwork) -> Iterator[Flow]:
 def _forwarded_flows(network: GuestNetwork, version: int, outgoing: Packet) -> Iterator[Flow]:
     flow, uplink = partial(Flow, network.name, f"IPv{version}"), network.uplinks.get(version)
     if version not in network.cut_off:
-        yield flow("guest to outside", *_outgoing_paths(outgoing, uplink), allowed=network.mode != "isolated")
+        has_nat = network.mode == "nat"
+        paths = _outgoing_paths(outgoing, uplink, has_nat=has_nat)
+        yield flow("guest to outside", *paths, allowed=network.mode != "isolated")
     if not network.isolated_guests:
         yield flow("guest to guest", _bridged_path(outgoing, filtered=network.filtered))
     reply = _reply(outgoing)
@@ -189,10 +192,10 @@ def _reply(packet: Packet) -> Packet:
     )
 
 
-def _outgoing_paths(packet: Packet, uplink: str | None) -> tuple[Path, Path]:
+def _outgoing_paths(packet: Packet, uplink: str | None, *, has_nat: bool) -> tuple[Path, Path]:
     """From a guest to the outside, and back."""
     routed = replace(packet, oif=uplink)
-    reply = replace(_reply(routed), iif=uplink)
+    reply = replace(_reply(routed), iif=uplink, guests="" if has_nat else packet.guests)
     return [*_from_port(packet), *_routed_path(routed)], _to_guest_path(reply)
 
 

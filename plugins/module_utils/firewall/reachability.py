@@ -109,7 +109,9 @@ def evaluate_flow(ruleset: Ruleset, flow: Flow) -> Finding:
                     causes += [_cause(drop, certain) for drop in drops]
     if not flow.allowed and verdict == DROPPED:
         verdict = REFUSED
-    return Finding(flow, verdict, tuple({(id(cause.chain), id(cause.rule)): cause for cause in causes}.values()))
+    # A packet and its reply may need different rules in one chain.
+    distinct = {(id(cause.chain), id(cause.rule), cause.remedy): cause for cause in causes}
+    return Finding(flow, verdict, tuple(distinct.values()))
 
 
 def _is_own(table: Table) -> bool:
