@@ -31,6 +31,8 @@ from .lost_macvtaps import LostMacvtap
 
 # Not a part: a subnet of ours overlaps one of somebody else.
 CONFLICT = "conflict"
+# Not a part: the rules of another firewall changed, which may not let packets of networks pass any more.
+FIREWALLS = "firewalls"
 
 # The parts that depend on bridges: a new bridge has a new index and no addresses.
 AFTER_BRIDGES = frozenset({FRAGMENTS, ENTRIES})
@@ -39,6 +41,7 @@ EVERYTHING = frozenset({*PARTS, CONFLICT})
 _NOTHING: frozenset[str] = frozenset()
 _RULES = frozenset({RULES})
 _CONFLICT = frozenset({CONFLICT})
+_FIREWALLS = frozenset({FIREWALLS})
 
 
 @dataclass(frozen=True)
@@ -165,12 +168,18 @@ class View:
             name = self.bridge_names.get(event.index, "")
             return self.part_of(name) if name and self.bridges[name].limits_bandwidth else _NOTHING
         if isinstance(event, RulesEvent):
-            # Two tables have this name: one with the networks' rules, one with the policers of bridges.
-            limited = [name for name, bridge in self.bridges.items() if bridge.limits_bandwidth]
-            return _RULES.union(*map(self.part_of, limited)) if event.table == TABLE else _NOTHING
+            return self._handle_rules(event)
         if isinstance(event, ForwardingEvent):
             return _RULES if self.needs_forwarding and not event.on else _NOTHING
         return EVERYTHING if isinstance(event, Overrun) else _NOTHING
+
+    def _handle_rules(self, event: RulesEvent) -> frozenset[str]:
+        if event.table == TABLE:
+            # Two tables have this name: one with the networks' rules, one with the policers of bridges.
+            limited = [name for name, bridge in self.bridges.items() if bridge.limits_bandwidth]
+            return _RULES.union(*map(self.part_of, limited))
+        # Programs that block addresses change elements all the time, which open and close nothing for a network.
+        return _NOTHING if event.only_elements or not self.bridges else _FIREWALLS
 
     def _handle_address(self, event: AddressEvent) -> frozenset[str]:
         name = self.bridge_names.get(event.index)

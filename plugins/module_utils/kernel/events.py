@@ -31,7 +31,7 @@ _LARGEST = 1 << 16
 _NEWLINK, _DELLINK, _GETLINK, _NEWADDR, _DELADDR, _NEWROUTE, _DELROUTE, _NEWNETCONF = 16, 17, 18, 20, 21, 24, 25, 80
 # RTM_NEWQDISC to RTM_DELTFILTER: qdiscs, classes and filters.
 _TRAFFIC_CONTROL = range(36, 46)
-_NFTABLES_SUBSYSTEM, _NEWGEN = 10, 15
+_NFTABLES_SUBSYSTEM, _NEWSETELEM, _DELSETELEM, _NEWGEN = 10, 12, 14, 15
 # IFLA_*, in IFLA_LINKINFO IFLA_INFO_KIND
 _ADDRESS_OF_LINK, _NAME, _MTU, _LOWER, _MASTER, _LINK_INFO, _INFO_KIND = 1, 3, 4, 5, 10, 18, 1
 # IFA_*, RTA_*, NETCONFA_*
@@ -113,9 +113,10 @@ class ForwardingEvent:
 
 @dataclass(frozen=True)
 class RulesEvent:
-    """The content of a table of nftables changed."""
+    """The content of a table of nftables changed; ``only_elements``: elements of its sets, and no rules."""
 
     table: str
+    only_elements: bool = False
 
 
 @dataclass(frozen=True)
@@ -255,4 +256,4 @@ def _rules(kind: int, body: bytes) -> RulesEvent | None:
         return None
     # NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, NFTA_RULE_TABLE, NFTA_SET_TABLE, ...: the table is the first of each.
     table = dict(attributes(body, _SHORT_HEAD)).get(1)
-    return None if table is None else RulesEvent(text(table))
+    return None if table is None else RulesEvent(text(table), kind & 0xFF in (_NEWSETELEM, _DELSETELEM))
