@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from kernel.guard_testbed import GuardTestbed, network_without_services
 from kernel.polling import wait_until
-from kernel.testbed import Namespace
+from kernel.testbed import OUTSIDE, Namespace
 
 LAB = network_without_services(
     "lab", ipv4={"address": "192.168.30.1/24"}, ipv6={"address": "fd00:a::1/64", "ra": False}
@@ -148,3 +149,58 @@ def test_a_route_back_that_leads_elsewhere_is_named(testbed: VpnTestbed) -> None
     ) in testbed.check()
     testbed.host.run("ip", "rule", "add", "to", "192.168.30.0/24", "lookup", "main", "pref", "1")
     assert "All is well" in testbed.check()
+
+
+def forwarding(testbed: VpnTestbed, interface: str) -> str:
+    return testbed.host.run("cat", f"/proc/sys/net/ipv4/conf/{interface}/forwarding").strip()
+
+
+def test_guests_are_not_cut_where_new_interfaces_do_not_forward(tmp_path: Path) -> None:
+    testbed = VpnTestbed(tmp_path)
+    try:
+        alone = network_without_services("alone", mode="isolated")
+        testbed.host.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.default.forwarding=0")
+        testbed.run_playbook(LAB, alone)
+        assert (forwarding(testbed, "vn-lab"), forwarding(testbed, "vn-alone")) == ("1", "0")
+        guest = testbed.add_guest("vn-lab", "192.168.30.50/24", "192.168.30.1")
+        wait_until(lambda: guest.pings(OUTSIDE))
+        assert testbed.run_playbook(LAB, alone)["changes"] == []
+        testbed.task("bridge", [], purge=True)
+        assert forwarding(testbed, "default") == "0"
+    finally:
+        testbed.close()
+
+
+def test_a_bridge_that_does_not_forward_any_more_is_put_right_by_a_run_and_by_the_guard(testbed: VpnTestbed) -> None:
+    guest = testbed.add_guest("vn-lab", "192.168.30.50/24", "192.168.30.1")
+    wait_until(lambda: guest.pings(OUTSIDE))
+    testbed.host.run("sysctl", "-qw", "net.ipv4.conf.vn-lab.forwarding=0")
+    assert testbed.check() == "not as defined: bridge vn-lab: forwarding 0 -> 1 is due\n"
+    testbed.run_playbook(LAB)
+    assert forwarding(testbed, "vn-lab") == "1"
+    testbed.start_guard()
+    testbed.host.run("sysctl", "-qw", "net.ipv4.conf.vn-lab.forwarding=0")
+    wait_until(lambda: "Repaired: bridge vn-lab: forwarding 0 -> 1." in testbed.journal)
+    assert guest.pings(OUTSIDE)
+
+
+def test_an_uplink_that_does_not_forward_is_left_to_its_owner_and_named(testbed: VpnTestbed) -> None:
+    testbed.start_guard()
+    testbed.host.run("sysctl", "-qw", "net.ipv4.conf.eth0.forwarding=0")
+    message = "this host does not forward IPv4 packets that arrive on eth0, so guests of network 'lab' get no replies"
+    wait_until(lambda: message in testbed.journal)
+    assert message in testbed.check()
+    assert any(message in line for line in testbed.task("nft", testbed.define(LAB, check=True)["rules"])["warnings"])
+    assert forwarding(testbed, "eth0") == "0"
+    (command,) = re.findall(r"let it: (sysctl -w \S+)", testbed.check())
+    testbed.host.run(*command.split())
+    assert testbed.check() == "All is well: 1 of 1 networks run.\n"
+
+
+def test_ipv6_is_forwarded_whatever_one_interface_says(testbed: VpnTestbed) -> None:
+    """So there is nothing to put right: the kernel asks one switch for all interfaces."""
+    testbed.rule("iif", "vn-lab", "lookup", "100")
+    for interface in ("vn-lab", "tun0"):
+        testbed.host.run("sysctl", "-qw", f"net.ipv6.conf.{interface}.forwarding=0")
+    testbed.add_connected_guest()
+    assert testbed.check() == "All is well: 1 of 1 networks run.\n"

@@ -19,7 +19,7 @@ from ..ruleset.model import Chain, Rule, Ruleset, Table, Verdict
 from ..ruleset.read import read, rule_texts
 from .flows import Flow, GuestNetwork, flows_of
 from .remedies import remedy
-from .way_out import WayOut, find_ways_out, named, obstacle_notes, obstacle_problems
+from .way_out import WayOut, closed_uplinks, find_ways_out, named, obstacle_notes, obstacle_problems
 
 if TYPE_CHECKING:
     from ..network.model import Network
@@ -196,7 +196,8 @@ class Diagnosis:
             for finding in self.findings
             if not finding.flow.allowed and finding.verdict == PASSES
         ]
-        return [*drop_messages(self.findings, DROPPED), *forbidden, *obstacle_problems(self.ways)]
+        routes = [*obstacle_problems(self.ways), *closed_uplinks(self.ways)]
+        return [*drop_messages(self.findings, DROPPED), *forbidden, *routes]
 
     @property
     def notes(self) -> list[str]:

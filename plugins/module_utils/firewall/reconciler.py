@@ -28,9 +28,11 @@ from ..nft.port_forwards import Forward
 from ..nft.sets import FAMILY, SETS, TABLE, Elements
 from ..nft.spec import RulesSpec, refuse_conflicts
 from . import integrations, integrations_read, ip_forward
+from .flows import GuestNetwork
 from .integrations import FirewallChange
 from .integrations_read import Firewalls
 from .ip_forward import Forwarding, ForwardingChange
+from .way_out import WayOut, closed_uplinks, find_ways_out
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class RulesState:
     ``table``: None where there is none. ``loaded_digests``: the digest of the rules right after they were loaded, by
     version of the chains. ``integration``: whether other firewalls are to let networks pass. ``uplinks``: the interface
     of each uplink that a network names, by its name or an alternative one; '' for one that does not exist.
-    ``missing_addresses``: those of port forwards that are not the host's.
+    ``missing_addresses``: those of port forwards that are not the host's. ``ways``: by which packets of guests leave.
     """
 
     table: Table | None = None
@@ -91,6 +93,7 @@ class RulesState:
     integration: bool = True
     uplinks: Mapping[str, str] = field(default_factory=dict)
     missing_addresses: Collection[str] = ()
+    ways: Sequence[WayOut] = ()
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,7 @@ class RulesReconciler:
                 for forward in spec.rules.forwards
                 if forward.address and not has_address(forward.address)
             },
+            ways=[way for spec in self._present for way in find_ways_out(GuestNetwork.from_rules(spec.rules), ())],
         )
 
     def plan(self, current: RulesState) -> RulesPlan:
@@ -198,6 +202,7 @@ class RulesReconciler:
             notes=[
                 *self._missing_uplinks(current.uplinks),
                 *self._unanswered_forwards(current.missing_addresses),
+                *closed_uplinks(current.ways),
                 *integrations.warnings(current.firewalls, networks, integrate=integrate),
             ],
             script=script,

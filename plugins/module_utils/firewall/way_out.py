@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ..core.files import read_text
+from ..kernel.links import read_forwarding
 from ..kernel.route_lookup import Traveller, Way, find_own_way, find_way
 from ..ruleset.evaluate import traverse_hook
 from ..ruleset.model import Ruleset
@@ -25,22 +25,25 @@ NO_WAY_BACK = "no way back"
 class WayOut:
     """The way of the packets of a network to the outside, in one IP version.
 
-    ``interface``: by which they leave, None where that is unknown; ``obstacle``: why they do not.
+    ``interface``: by which they leave, None where that is unknown; ``obstacle``: why they do not. ``closed``: the host
+    forwards IPv4, but none of what arrives on that interface.
     """
 
     network: GuestNetwork
     version: int
     interface: str | None = None
     obstacle: str = ""
+    closed: bool = False
 
 
 def find_ways_out(network: GuestNetwork, ruleset: Ruleset) -> list[WayOut]:
     """The ways of a network; of one with an uplink of its own the interface is given."""
-    return [
+    ways = [
         WayOut(network, version, uplink) if uplink else _find_way_out(network, version, ruleset)
         for version in sorted(network.hosts)
         for uplink in (network.uplinks.get(version),)
     ]
+    return [replace(way, closed=way.version == 4 and _is_closed(way.interface)) for way in ways]
 
 
 def _find_way_out(network: GuestNetwork, version: int, ruleset: Ruleset) -> WayOut:
@@ -51,7 +54,7 @@ def _find_way_out(network: GuestNetwork, version: int, ruleset: Ruleset) -> WayO
     traveller = Traveller(guest, outside, network.bridge, sport=packet.sport, dport=packet.dport, mark=packet.mark or 0)
     try:
         way = find_way(traveller)
-        if way.error == errno.EHOSTUNREACH and version == 4 and not is_forwarding(network.bridge):
+        if way.error == errno.EHOSTUNREACH and version == 4 and not _is_forwarding(network.bridge):
             # The bridge itself is at fault, which its reconciler repairs.
             way = find_own_way(outside, traveller.mark)
         if way.interface:
@@ -71,9 +74,25 @@ def _obstacle(network: GuestNetwork, version: int, way: Way) -> str:
     return REFUSED
 
 
-def is_forwarding(interface: str) -> bool:
+def _is_forwarding(interface: str) -> bool:
     """Whether the host forwards IPv4 packets that arrive on an interface; IPv6 has one switch for all interfaces."""
-    return (read_text(f"/proc/sys/net/ipv4/conf/{interface}/forwarding") or "1").strip() != "0"
+    return read_forwarding("/proc/sys", interface) != "0"
+
+
+def _is_closed(interface: str | None) -> bool:
+    return bool(interface) and _is_forwarding("all") and not _is_forwarding(str(interface))
+
+
+def closed_uplinks(ways: Sequence[WayOut]) -> Iterator[str]:
+    """A sentence for each interface to the outside by which no reply comes back: its owner has switched that off."""
+    closed = [way for way in ways if way.closed and (way.network.mode != "isolated" or way.network.forwards)]
+    for interface in dict.fromkeys(str(way.interface) for way in closed):
+        yield (
+            f"this host does not forward IPv4 packets that arrive on {interface}, so guests of "
+            f"{named(way.network.name for way in closed if way.interface == interface)} get no replies from outside; "
+            f"let it: sysctl -w net/ipv4/conf/{interface}/forwarding=1 (systemd-networkd: IPv4Forwarding=yes in its "
+            ".network file, IPForward=yes before version 256)"
+        )
 
 
 def obstacle_notes(ways: Sequence[WayOut]) -> Iterator[str]:

@@ -43,7 +43,8 @@ _IFF_UP = 1
 # Links on top of another link; they are deleted with it.
 _STACKED_KINDS = ("macvtap", "macvlan", "ipvtap", "ipvlan")
 _UNICAST = 1
-_ALL_INTERFACES = -1
+# NETCONFA_IFINDEX_ALL; NETCONFA_IFINDEX_DEFAULT is -2.
+ALL_INTERFACES = -1
 
 _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBI")
@@ -105,10 +106,11 @@ class TrafficControlEvent:
 
 @dataclass(frozen=True)
 class ForwardingEvent:
-    """Forwarding of the whole host was switched on or off."""
+    """Forwarding of the whole host was switched on or off, or of packets that arrive on one interface (``index``)."""
 
     family: int
     on: bool
+    index: int = ALL_INTERFACES
 
 
 @dataclass(frozen=True)
@@ -246,9 +248,13 @@ def _route(body: bytes, *, gone: bool) -> RouteEvent | LostRouteEvent | None:
 
 def _forwarding(body: bytes) -> ForwardingEvent | None:
     values = dict(attributes(body, _SHORT_HEAD))
-    if _NETCONF_FORWARDING not in values or _number(values.get(_NETCONF_INTERFACE, b"")) != _ALL_INTERFACES:
+    if _NETCONF_FORWARDING not in values or _NETCONF_INTERFACE not in values:
         return None
-    return ForwardingEvent(body[0], _number(values[_NETCONF_FORWARDING]) != 0)
+    index = _number(values[_NETCONF_INTERFACE])
+    if index < ALL_INTERFACES:
+        # What interfaces get that are made later.
+        return None
+    return ForwardingEvent(body[0], _number(values[_NETCONF_FORWARDING]) != 0, index)
 
 
 def _rules(kind: int, body: bytes) -> RulesEvent | None:

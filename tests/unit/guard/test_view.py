@@ -93,6 +93,10 @@ def packed(text: str) -> bytes:
         (RulesEvent("virtnet", only_elements=True), {"rules"}),
         (ForwardingEvent(2, False), {"rules"}),
         (ForwardingEvent(2, True), set()),
+        (ForwardingEvent(2, False, BRIDGE), {"bridges"}),
+        (ForwardingEvent(10, False, BRIDGE), set()),
+        (ForwardingEvent(2, True, BRIDGE), set()),
+        (ForwardingEvent(2, False, UPLINK), {FIREWALLS}),
         (Overrun(), {*PARTS, CONFLICT}),
     ],
 )
