@@ -91,6 +91,12 @@ options:
         M(virtnet.linux.nft_nat) refuse their IP packets, where the kernel has br_netfilter and there are no O(ports).
       - With Open vSwitch these are protected ports; the guard protects those that are plugged in later at once.
     type: bool
+  forwarding:
+    description:
+      - The host forwards IPv4 packets that arrive on the bridge (C(net.ipv4.conf.BRIDGE.forwarding)), even where new
+        interfaces do not (C(net.ipv4.conf.default.forwarding)) or somebody has switched it off. If not given, or
+        V(false), it is left to the host. IPv6 has one switch for all interfaces.
+    type: bool
   addresses:
     description: The host's addresses on the bridge, in CIDR notation; all of them.
     type: list

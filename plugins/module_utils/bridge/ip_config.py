@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The IP side of a bridge of either type: addresses, routes, IPv6 settings of its link. Pure."""
+"""The IP side of a bridge of either type: addresses, routes, IP settings of its link. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..kernel.link_changes import AddAddress, DeleteAddress, DeleteRoute, PutRoute, SetSysctl, Step
-from ..kernel.links import Link, sysctl_path
+from ..kernel.links import Link, forwarding_path, sysctl_path
 from ..kernel.routes import Route
 from .spec import BridgeSpec
 from .state import BridgeState
@@ -19,12 +19,17 @@ from .state import BridgeState
 _DEFAULT_MTU = 1500
 
 
+# The setting of IPv4 that a bridge has; all others are of IPv6.
+FORWARDING = "forwarding"
+
+
 def desired_sysctls(spec: BridgeSpec, current: BridgeState) -> dict[str, str]:
-    """The IPv6 settings of a bridge; none where the kernel has no IPv6."""
-    # libvirt sets the same three (networkSetIPv6Sysctls() in src/network/bridge_driver.c).
+    """The IP settings of a bridge; none of IPv6 where the kernel has no IPv6."""
+    forwarding = {FORWARDING: "1"} if spec.forwarding else {}
     if not current.ipv6:
-        return {}
-    return {"disable_ipv6": "0" if _has_ipv6(spec) else "1", "accept_ra": "0", "autoconf": "0"}
+        return forwarding
+    # libvirt sets the same three (networkSetIPv6Sysctls() in src/network/bridge_driver.c).
+    return {**forwarding, "disable_ipv6": "0" if _has_ipv6(spec) else "1", "accept_ra": "0", "autoconf": "0"}
 
 
 def _has_ipv6(spec: BridgeSpec) -> bool:
@@ -32,7 +37,7 @@ def _has_ipv6(spec: BridgeSpec) -> bool:
 
 
 def new_link_steps(spec: BridgeSpec, current: BridgeState) -> list[Step]:
-    """Steps that give a new link its IPv6 settings and addresses; routes have to wait until it is up."""
+    """Steps that give a new link its IP settings and addresses; routes have to wait until it is up."""
     return [
         *(SetSysctl(_path(spec, key), value) for key, value in desired_sysctls(spec, current).items()),
         *(AddAddress(spec.name, address) for address in spec.addresses),
@@ -40,7 +45,7 @@ def new_link_steps(spec: BridgeSpec, current: BridgeState) -> list[Step]:
 
 
 def address_steps(spec: BridgeSpec, link: Link, current: BridgeState) -> list[Step]:
-    """Steps that bring the addresses and IPv6 settings of an existing link to the desired ones."""
+    """Steps that bring the addresses and IP settings of an existing link to the desired ones."""
     settings = [
         SetSysctl(_path(spec, key), value)
         for key, value in desired_sysctls(spec, current).items()
@@ -52,7 +57,8 @@ def address_steps(spec: BridgeSpec, link: Link, current: BridgeState) -> list[St
 
 
 def _path(spec: BridgeSpec, key: str) -> str:
-    return sysctl_path("/proc/sys", spec.name, key)
+    path = forwarding_path("/proc/sys", spec.name)
+    return path if key == FORWARDING else sysctl_path("/proc/sys", spec.name, key)
 
 
 def _changed_addresses(spec: BridgeSpec, link: Link) -> list[Step]:

@@ -23,7 +23,7 @@ from ..core.paths import Paths
 from ..core.reconcile import CHANGE, DELETE, Plan
 from ..kernel.fdb import read_fdb_limits
 from ..kernel.link_changes import apply_steps
-from ..kernel.links import OPENVSWITCH, Link, has_ipv6, read_links, read_sysctls
+from ..kernel.links import OPENVSWITCH, Link, has_ipv6, read_forwarding, read_links, read_sysctls
 from ..kernel.policer import read_policers
 from ..kernel.qdisc import read_root_qdiscs
 from ..kernel.routes import read_others, read_routes
@@ -31,6 +31,7 @@ from ..openvswitch.bridges import OvsState, has_datapath, has_kernel_datapath, r
 from ..openvswitch.userspace_ports import read_ip_settings
 from . import linux_plan, ovs_plan
 from .checks import check_linux, check_ovs
+from .ip_config import FORWARDING
 from .port_records import ports_record, read_ports
 from .shaping import Limits
 from .spec import BridgeSpec, refuse_duplicates
@@ -61,7 +62,7 @@ class BridgeReconciler:
         for spec in self.specs:
             link = links.get(spec.name)
             if link is not None and link.kind in ("bridge", OPENVSWITCH):
-                links[spec.name] = replace(link, sysctls=read_sysctls(self.paths.proc_sys, spec.name))
+                links[spec.name] = replace(link, sysctls=self._read_sysctls(spec))
         detached = {spec.name: read_ports(spec.name, self.paths) for spec in self.specs}
         indexes = [links[spec.name].index for spec in self.specs if spec.name in links]
         return BridgeState(
@@ -79,6 +80,13 @@ class BridgeReconciler:
             uplinks=self._read_uplinks(),
             fdb=read_fdb_limits(),
         )
+
+    def _read_sysctls(self, spec: BridgeSpec) -> dict[str, str]:
+        """The IP settings of a bridge that its spec may set."""
+        settings = read_sysctls(self.paths.proc_sys, spec.name)
+        if spec.forwarding:
+            settings[FORWARDING] = read_forwarding(self.paths.proc_sys, spec.name)
+        return settings
 
     def _read_known_macs(self) -> dict[str, str]:
         """All bridges that networks ever had, with their MAC addresses, by which an unfinished one is recognized."""

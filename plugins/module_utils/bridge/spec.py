@@ -31,6 +31,7 @@ _LEAST_DELAY = {"linux": 2, OPENVSWITCH: 4}
 _MOST_DELAY = 30
 
 _ENSLAVES_UPLINK = attrgetter("enslave_uplink")
+_FORWARDS = attrgetter("forwarding")
 
 
 def _on_openvswitch(bridge: Any) -> bool:
@@ -106,11 +107,15 @@ def check_bridge(options: Options, bridge: BridgeOptions) -> None:
 
 @dataclass(frozen=True)
 class BridgeSpec(BridgeOptions):
-    """The desired state of a bridge."""
+    """The desired state of a bridge.
+
+    ``forwarding``: the host forwards IPv4 packets that arrive there, whatever new interfaces get by default.
+    """
 
     addresses: Sequence[str] = option(kinds.cidrs, ())
     routes: Sequence[Route] = option(kinds.groups_by_caller(Route), ())
     isolate_guests: bool = option(kinds.boolean, False)
+    forwarding: bool = option(kinds.boolean, False, is_written=_FORWARDS)
     bandwidth: Bandwidth = option(kinds.group(Bandwidth, read_bandwidth), Bandwidth())
     state: str = option(kinds.choice("present", "absent"), "present")
     path: str = field(default="", compare=False)

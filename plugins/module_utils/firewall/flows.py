@@ -10,7 +10,7 @@ a DNS query, the messages of DHCP, and neighbour discovery.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -47,7 +47,8 @@ class GuestNetwork:
 
     ``hosts``: the host's address with its subnet, by IP version. ``filtered``: br_netfilter passes frames between
     guests to the chains of IP too. ``isolated_guests``: frames between guests are not to pass. ``redirected``: dnsmasq
-    has ports of its own there.
+    has ports of its own there. ``uplinks``: the interfaces to the outside by IP version, where they are known;
+    ``cut_off``: the IP versions in which the routes of the host lead no packet of a guest to the outside.
     """
 
     name: str
@@ -62,17 +63,18 @@ class GuestNetwork:
     filtered: bool = False
     isolated_guests: bool = False
     redirected: bool = False
+    cut_off: Collection[int] = ()
 
     @staticmethod
-    def from_network(network: Network, uplinks: Mapping[int, str], *, filtered: bool) -> GuestNetwork:
-        """From a definition; ``uplinks``: the interface of the host's default route, by IP version."""
+    def from_network(network: Network, *, filtered: bool) -> GuestNetwork:
+        """From a definition; of the uplinks it has the one that is defined."""
         addresses = (network.ipv4.address, network.ipv6.address)
         return GuestNetwork(
             name=network.name,
             bridge=network.bridge.name,
             mode=network.mode,
             hosts={address.version: address for address in addresses if address is not None},
-            uplinks={4: network.uplink, 6: network.uplink} if network.uplink else uplinks,
+            uplinks={4: network.uplink, 6: network.uplink} if network.uplink else {},
             forwards=network.resolved_forwards,
             dns=network.dns.enabled,
             dhcp=network.ipv4.dhcp,
@@ -114,26 +116,35 @@ class Flow:
     allowed: bool = True
 
 
+def outgoing_packet(network: GuestNetwork, version: int) -> Packet:
+    """The first packet of a connection from a guest to the outside, as it arrives on the bridge."""
+    return Packet(
+        network.guest(version),
+        OUTSIDE[version],
+        "tcp",
+        network.bridge,
+        sport=_EPHEMERAL_PORT,
+        dport=443,
+        ipv6=version == 6,
+        bridge=network.bridge,
+        guests=str(network.hosts[version].network),
+    )
+
+
 def flows_of(network: GuestNetwork) -> Iterator[Flow]:
     """All flows of a network, in both families."""
     for version in sorted(network.hosts):
-        outgoing = Packet(
-            network.guest(version),
-            OUTSIDE[version],
-            "tcp",
-            network.bridge,
-            sport=_EPHEMERAL_PORT,
-            dport=443,
-            ipv6=version == 6,
-            bridge=network.bridge,
-        )
+        outgoing = outgoing_packet(network, version)
         yield from _forwarded_flows(network, version, outgoing)
         yield from _host_flows(network, version, outgoing)
 
 
 def _forwarded_flows(network: GuestNetwork, version: int, outgoing: Packet) -> Iterator[Flow]:
     flow, uplink = partial(Flow, network.name, f"IPv{version}"), network.uplinks.get(version)
-    yield flow("guest to outside", *_outgoing_paths(outgoing, uplink), allowed=network.mode != "isolated")
+    if version not in network.cut_off:
+        has_nat = network.mode == "nat"
+        paths = _outgoing_paths(outgoing, uplink, has_nat=has_nat)
+        yield flow("guest to outside", *paths, allowed=network.mode != "isolated")
     if not network.isolated_guests:
         yield flow("guest to guest", _bridged_path(outgoing, filtered=network.filtered))
     reply = _reply(outgoing)
@@ -181,10 +192,10 @@ def _reply(packet: Packet) -> Packet:
     )
 
 
-def _outgoing_paths(packet: Packet, uplink: str | None) -> tuple[Path, Path]:
+def _outgoing_paths(packet: Packet, uplink: str | None, *, has_nat: bool) -> tuple[Path, Path]:
     """From a guest to the outside, and back."""
     routed = replace(packet, oif=uplink)
-    reply = replace(_reply(routed), iif=uplink)
+    reply = replace(_reply(routed), iif=uplink, guests="" if has_nat else packet.guests)
     return [*_from_port(packet), *_routed_path(routed)], _to_guest_path(reply)
 
 

@@ -5,14 +5,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ..core.command import find, run
 from ..core.files import read_text
 from ..kernel.links import interface_named
 from ..nft.chains import MARK
@@ -22,6 +19,7 @@ from ..ruleset.model import Chain, Rule, Ruleset, Table, Verdict
 from ..ruleset.read import read, rule_texts
 from .flows import Flow, GuestNetwork, flows_of
 from .remedies import matches_mark, remedy
+from .way_out import WayOut, closed_uplinks, find_ways_out, named, obstacle_notes, obstacle_problems
 
 if TYPE_CHECKING:
     from ..network.model import Network
@@ -105,17 +103,22 @@ def evaluate_flow(ruleset: Ruleset, flow: Flow) -> Finding:
             after, traversals = traverse_hook(ruleset, hook, packet, family)
             mark, ct_mark = after.mark, after.ct_mark
             for traversal in traversals:
-                if traversal.drops:
-                    certain = not traversal.may_pass
+                certain = not traversal.may_pass
+                if traversal.drops and (certain or not (flow.allowed and _is_own(traversal.table))):
                     verdict = DROPPED if certain else verdict if verdict == DROPPED else MAY_BE_DROPPED
                     # The certain drops, else all.
                     drops = [drop for drop in traversal.drops if drop.certain] or traversal.drops
                     causes += [_cause(drop, certain) for drop in drops]
     if not flow.allowed and verdict == DROPPED:
         verdict = REFUSED
-    # Without the mark, packet and reply need a command each.
+    # A packet and its reply may need different rules in one chain.
     distinct = {(id(cause.chain), id(cause.rule), cause.remedy): cause for cause in causes}
     return Finding(flow, verdict, tuple(distinct.values()))
+
+
+def _is_own(table: Table) -> bool:
+    """Whether a table is ours. What is uncertain there is only whether an interface that is unknown is one of ours."""
+    return (table.family, table.name) == (FAMILY, TABLE)
 
 
 def _cause(drop: Verdict, certain: bool) -> DropCause:
@@ -145,15 +148,13 @@ def drop_messages(findings: Iterable[Finding], verdict: str) -> Iterator[str]:
         if finding.verdict == verdict and finding.flow.allowed:
             for cause in finding.causes:
                 key = (str(cause), cause.remedy)
-                networks.setdefault(key, []).append(repr(finding.flow.network))
+                networks.setdefault(key, []).append(finding.flow.network)
                 flows.setdefault(key, []).append(f"{finding.flow.name} ({finding.flow.family})")
     verb = "are" if verdict == DROPPED else "may be"
     for (cause_text, command), names in networks.items():
-        distinct = list(dict.fromkeys(names))
-        owners = f"network{'s' if len(distinct) > 1 else ''} {', '.join(distinct)}"
         packets = ", ".join(dict.fromkeys(flows[cause_text, command]))
         advice = f"; to let them pass: {command}" if command else ""
-        yield f"{owners}: packets {packets} {verb} dropped by {cause_text}{advice}"
+        yield f"{named(names)}: packets {packets} {verb} dropped by {cause_text}{advice}"
 
 
 @dataclass(frozen=True)
@@ -204,6 +205,7 @@ class Diagnosis:
     """All findings of a host."""
 
     findings: Sequence[Finding] = ()
+    ways: Sequence[WayOut] = ()
 
     @property
     def problems(self) -> list[str]:
@@ -214,12 +216,13 @@ class Diagnosis:
             for finding in self.findings
             if not finding.flow.allowed and finding.verdict == PASSES
         ]
-        return [*drop_messages(self.findings, DROPPED), *forbidden]
+        routes = [*obstacle_problems(self.ways), *closed_uplinks(self.ways)]
+        return [*drop_messages(self.findings, DROPPED), *forbidden, *routes]
 
     @property
     def notes(self) -> list[str]:
-        """Allowed packets that may be dropped."""
-        return list(drop_messages(self.findings, MAY_BE_DROPPED))
+        """Allowed packets that may be dropped, and those that the routes of the host do not lead to the outside."""
+        return [*drop_messages(self.findings, MAY_BE_DROPPED), *obstacle_notes(self.ways)]
 
     def of(self, network: str) -> list[dict[str, Any]]:
         """The findings of one network, as JSON for programs."""
@@ -238,26 +241,22 @@ def diagnose(networks: Iterable[Network]) -> Diagnosis:
     networks = list(networks)
     if not networks:
         return Diagnosis()
-    uplinks, filtered = read_uplinks(), (read_text(_BR_NETFILTER) or "").strip() == "1"
+    filtered = (read_text(_BR_NETFILTER) or "").strip() == "1"
     # Rules match names alone, not alternative ones.
-    named = [replace(one, uplink=one.uplink and (interface_named(one.uplink) or one.uplink)) for one in networks]
-    guest_networks = [GuestNetwork.from_network(network, uplinks, filtered=filtered) for network in named]
+    resolved = [replace(one, uplink=one.uplink and (interface_named(one.uplink) or one.uplink)) for one in networks]
     ruleset = read()
+    defined = [GuestNetwork.from_network(network, filtered=filtered) for network in resolved]
+    ways = [way for network in defined for way in find_ways_out(network, ruleset)]
+    guest_networks = [_with_ways(network, [way for way in ways if way.network is network]) for network in defined]
     findings = [evaluate_flow(ruleset, flow) for network in guest_networks for flow in flows_of(network)]
     causes = [cause for finding in findings if finding.verdict != REFUSED for cause in finding.causes]
     texts = rule_texts((cause.chain, cause.rule) for cause in causes if cause.rule is not None)
     return Diagnosis(
-        [replace(finding, causes=tuple(_with_text(cause, texts) for cause in finding.causes)) for finding in findings]
+        [replace(finding, causes=tuple(_with_text(cause, texts) for cause in finding.causes)) for finding in findings],
+        ways,
     )
 
 
-def read_uplinks() -> dict[int, str]:
-    """The interface of the default route with the lowest metric, by IP version."""
-    uplinks: dict[int, str] = {}
-    for version in (4, 6) if find("ip") else ():
-        text = run(["ip", f"-{version}", "-j", "route", "show", "default"], check=False).stdout
-        with contextlib.suppress(ValueError):
-            routes = [route for route in json.loads(text or "[]") if route.get("dev")]
-            if routes:
-                uplinks[version] = str(min(routes, key=lambda route: route.get("metric", 0))["dev"])
-    return uplinks
+def _with_ways(network: GuestNetwork, ways: Sequence[WayOut]) -> GuestNetwork:
+    uplinks = {way.version: way.interface for way in ways if way.interface}
+    return replace(network, uplinks=uplinks, cut_off=[way.version for way in ways if way.obstacle])

@@ -29,9 +29,11 @@ from ..nft.sets import FAMILY, SETS, TABLE, Elements
 from ..nft.spec import RulesSpec, refuse_conflicts
 from . import integrations, integrations_read, ip_forward, mark
 from .connections import FlowsToFlush, is_of_subnets, marked_subnets
+from .flows import GuestNetwork
 from .integrations import FirewallChange
 from .integrations_read import Firewalls
 from .ip_forward import Forwarding, ForwardingChange
+from .way_out import WayOut, closed_uplinks, find_ways_out
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class RulesState:
     ``table``: None where there is none. ``loaded_digests``: the digest of the rules right after they were loaded, by
     version of the chains. ``integration``: whether other firewalls are to let networks pass. ``uplinks``: the interface
     of each uplink that a network names, by its name or an alternative one; '' for one that does not exist.
-    ``missing_addresses``: those of port forwards that are not the host's.
+    ``missing_addresses``: those of port forwards that are not the host's. ``ways``: by which packets of guests leave.
     """
 
     table: Table | None = None
@@ -63,6 +65,7 @@ class RulesState:
     integration: bool = True
     uplinks: Mapping[str, str] = field(default_factory=dict)
     missing_addresses: Collection[str] = ()
+    ways: Sequence[WayOut] = ()
 
     @property
     def sets_mark(self) -> bool:
@@ -156,6 +159,7 @@ class RulesReconciler:
                 for forward in spec.rules.forwards
                 if forward.address and not has_address(forward.address)
             },
+            ways=[way for spec in self._present for way in find_ways_out(GuestNetwork.from_rules(spec.rules), ())],
         )
 
     def plan(self, current: RulesState) -> RulesPlan:
@@ -187,6 +191,7 @@ class RulesReconciler:
             notes=[
                 *self._missing_uplinks(current.uplinks),
                 *self._unanswered_forwards(current.missing_addresses),
+                *closed_uplinks(current.ways),
                 *drops.messages,
             ],
             script=script,

@@ -11,12 +11,26 @@ from ..ruleset.model import Verdict
 from ..ruleset.packet import Packet
 from .integrations_read import DOCKER_USER, owner_of
 
+# firewalld's table in panic mode (src/firewall/core/nftables.py, build_set_policy_rules()). With its other backend the
+# policies of all built-in chains drop.
+_PANIC_TABLE, _PANIC_CHAINS = "firewalld_policy_drop", "raw_"
+_PANIC_OFF = "firewall-cmd --panic-off"
+
+# The hooks where a packet has an interface of arrival, and one by which it leaves. iptables refuses -i in POSTROUTING.
+_WITH_INPUT = {"nft": ("prerouting", "input", "forward", "postrouting"), "iptables": ("prerouting", "input", "forward")}
+_WITH_OUTPUT = ("forward", "output", "postrouting")
+
 
 def remedy(drop: Verdict) -> str:
-    """The command that lets the packet pass the base chain that drops it; "" for our own table."""
+    """The command that lets the packet pass the base chain that drops it.
+
+    "" for our own table, and where no rule of the chain can tell the packet from others.
+    """
     base, table, packet = drop.base, drop.table, drop.packet
     if (table.family, table.name) == (FAMILY, TABLE):
         return ""
+    if _is_panic(drop):
+        return _PANIC_OFF
     owner = owner_of(table)
     if owner == "firewalld":
         return "let the playbook ask firewalld (virtnet_firewall_integration: true)"
@@ -24,14 +38,14 @@ def remedy(drop: Verdict) -> str:
         return _ufw_command(base.hook, packet)
     has_mark = _has_mark(packet)
     if table.tool:
-        match = f"-m connmark --mark 0x{MARK:x}/0x{MARK:x}" if has_mark else _interface_match(packet, "-i {}", "-o {}")
+        match = f"-m connmark --mark 0x{MARK:x}/0x{MARK:x}" if has_mark else _iptables_match(packet, base.hook)
         in_table = "" if table.name == "filter" else f" -t {table.name}"
         chain = DOCKER_USER if owner == "docker" and base.hook == "forward" else base.name
-        return f"{table.tool}{in_table} -I {chain} {match} -j ACCEPT"
-    match = f"ct mark & 0x{MARK:08x} != 0" if has_mark else _interface_match(packet, 'iifname "{}"', 'oifname "{}"')
+        return f"{table.tool}{in_table} -I {chain} {match} -j ACCEPT" if match else ""
+    match = f"ct mark & 0x{MARK:08x} != 0" if has_mark else _nft_match(packet, base.hook)
     if base.family == "bridge":
         match = f'meta {"ibrname" if base.hook in ("prerouting", "input") else "obrname"} "{packet.bridge}"'
-    return f"nft insert rule {base.family} {base.table} {base.name} '{match} accept'"
+    return f"nft insert rule {base.family} {base.table} {base.name} '{match} accept'" if match else ""
 
 
 def matches_mark(drop: Verdict) -> bool:
@@ -46,8 +60,34 @@ def _has_mark(packet: Packet) -> bool:
     return packet.ct_state in ("new", "established") and bool((packet.ct_mark or 0) & MARK)
 
 
-def _interface_match(packet: Packet, incoming: str, outgoing: str) -> str:
-    return (incoming if packet.iif == packet.bridge else outgoing).format(packet.bridge)
+def _is_panic(drop: Verdict) -> bool:
+    if drop.rule is not None:
+        return False
+    if drop.table.name == _PANIC_TABLE:
+        return drop.base.name.startswith(_PANIC_CHAINS)
+    return bool(drop.table.tool) and f"{drop.base.name}_direct" in drop.table.chains
+
+
+def _nft_match(packet: Packet, hook: str) -> str:
+    if packet.iif == packet.bridge and hook in _WITH_INPUT["nft"]:
+        return f'iifname "{packet.bridge}"'
+    if packet.oif == packet.bridge and hook in _WITH_OUTPUT:
+        return f'oifname "{packet.bridge}"'
+    if packet.daddr_type == "local" and packet.dport and not packet.is_reply:
+        return f"{packet.protocol} dport {packet.dport} fib daddr type local"
+    return f"{'ip6' if packet.ipv6 else 'ip'} daddr {packet.guests}" if packet.guests else ""
+
+
+def _iptables_match(packet: Packet, hook: str) -> str:
+    if packet.iif == packet.bridge and hook in _WITH_INPUT["iptables"]:
+        return f"-i {packet.bridge}"
+    if packet.oif == packet.bridge and hook in _WITH_OUTPUT:
+        return f"-o {packet.bridge}"
+    if packet.iif == packet.bridge:
+        return f"-s {packet.guests}" if packet.guests else ""
+    if packet.daddr_type == "local" and packet.dport and not packet.is_reply:
+        return f"-p {packet.protocol} --dport {packet.dport} -m addrtype --dst-type LOCAL"
+    return f"-d {packet.guests}" if packet.guests else ""
 
 
 def _ufw_command(hook: str, packet: Packet) -> str:

@@ -26,7 +26,7 @@ from typing import Any
 from ..core.paths import Paths
 from ..kernel import events
 from ..network.runtime import pending_path, read_pending, seconds_since_boot
-from ..orchestration.desired_state import OVS_BRIDGES, PARTS
+from ..orchestration.desired_state import OVS_BRIDGES, PARTS, RULES
 from ..orchestration.restore import Outcome
 from . import workers
 from .journal import Journal
@@ -34,7 +34,7 @@ from .ovs_watch import OvsEvent, OvsWatch
 from .ports import isolate_new_ports, known_ports, process_detached, report_lost_macvtaps, save_ports
 from .scheduler import Scheduler
 from .service import handle_signals, notify
-from .view import CONFLICT, EVERYTHING, View
+from .view import CONFLICT, EVERYTHING, FIREWALLS, View
 from .watched_folders import DEFINITIONS, POLLED, Watcher, add_new_folders, receive, start_watch
 
 # Seconds between two wake-ups while events come that concern no network of ours.
@@ -149,9 +149,15 @@ class Guard:
         if not due and not run_check:
             return False
         pending = self._pending_networks(now)
-        parts = due - {CONFLICT}
+        parts = due - {CONFLICT, FIREWALLS}
+        if FIREWALLS in due:
+            # Their integrations belong to the rules.
+            parts |= {RULES}
         if parts:
             self._repair(parts, pending)
+        if FIREWALLS in due:
+            end = time.monotonic()
+            self.scheduler.examined_firewalls(end - now, end)
         if CONFLICT in due:
             self._resolve_conflicts(pending)
         if run_check and pending:

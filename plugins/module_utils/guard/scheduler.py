@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ..orchestration.desired_state import RULES
 from .backoff import Backoff
-from .view import CONFLICT
+from .view import CONFLICT, FIREWALLS
 
 # Seconds that the guard waits for further events: one repair handles a burst of them.
 _BURST = 0.03
-# Seconds that a conflict must last, so that an uplink that flaps moves no network.
+# Seconds that a conflict must last, so that an uplink that flaps moves no network; and those without a change of other
+# firewalls, which start in many steps.
 _SETTLE_TIME = 0.5
-# Seconds after which conflicts are examined even if events keep coming.
+# Seconds after which conflicts and other firewalls are examined even if events keep coming.
 _MAX_SETTLE_TIME = 5.0
 # Seconds between two checks whether a run of a playbook is complete.
 _RUN_CHECK_INTERVAL = 1.0
+# Other firewalls may change all the time: to examine them takes at most this share of the time of a processor.
+_FIREWALLS_SHARE = 0.1
 # Seconds that a network keeps its new subnet after a conflict, whatever overlaps it.
 _MOVE_PAUSE = 30.0
 
@@ -28,16 +32,20 @@ class Scheduler:
     def __init__(self) -> None:
         self.backoff = Backoff()
         self._due: dict[str, float] = {}
-        self._first_conflict: float | None = None
+        # The first event since CONFLICT or FIREWALLS was due.
+        self._first_events: dict[str, float] = {}
+        self._firewalls_not_before = 0.0
         self._run_check: float | None = None
         self._moves_paused: dict[str, float] = {}
 
     def request(self, parts: Iterable[str], now: float) -> None:
-        """Have parts repaired, or with CONFLICT conflicts resolved, as soon as the burst of events is over."""
+        """Have parts repaired as soon as the burst of events is over.
+
+        With CONFLICT conflicts are resolved, with FIREWALLS other firewalls are examined.
+        """
         for part in parts:
-            if part == CONFLICT:
-                first = now if self._first_conflict is None else self._first_conflict
-                self._first_conflict = first
+            if part in (CONFLICT, FIREWALLS):
+                first = self._first_events.setdefault(part, now)
                 self._due[part] = min(now + _SETTLE_TIME, first + _MAX_SETTLE_TIME)
             else:
                 self._due[part] = min(now + _BURST, self._due.get(part, now + _BURST))
@@ -51,8 +59,7 @@ class Scheduler:
         due = frozenset(part for part in self._due if self._time_of(part) <= now)
         for part in due:
             del self._due[part]
-        if CONFLICT in due:
-            self._first_conflict = None
+            self._first_events.pop(part, None)
         return due
 
     def next_time(self) -> float | None:
@@ -63,6 +70,8 @@ class Scheduler:
         return min(times, default=None)
 
     def _time_of(self, part: str) -> float:
+        if part == FIREWALLS:
+            return max(self._due[part], self.backoff.blocked_until(RULES), self._firewalls_not_before)
         return max(self._due[part], self.backoff.blocked_until(part))
 
     def failed(self, part: str, now: float) -> float:
@@ -70,6 +79,10 @@ class Scheduler:
         delay = self.backoff.failed(part, now)
         self._due[part] = now + delay
         return delay
+
+    def examined_firewalls(self, seconds: float, now: float) -> None:
+        """Record that other firewalls were examined, which took some seconds."""
+        self._firewalls_not_before = now + seconds / _FIREWALLS_SHARE
 
     def watch_run(self, now: float) -> None:
         """Check later whether the run of a playbook is complete."""

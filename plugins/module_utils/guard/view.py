@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ..ipam.in_use import SHORTEST_ROUTE
 from ..kernel.events import (
+    ALL_INTERFACES,
     AddressEvent,
     Event,
     ForwardingEvent,
@@ -31,6 +33,8 @@ from .lost_macvtaps import LostMacvtap
 
 # Not a part: a subnet of ours overlaps one of somebody else.
 CONFLICT = "conflict"
+# Not a part: the rules of another firewall changed, which may not let packets of networks pass any more.
+FIREWALLS = "firewalls"
 
 # The parts that depend on bridges: a new bridge has a new index and no addresses.
 AFTER_BRIDGES = frozenset({FRAGMENTS, ENTRIES})
@@ -39,6 +43,7 @@ EVERYTHING = frozenset({*PARTS, CONFLICT})
 _NOTHING: frozenset[str] = frozenset()
 _RULES = frozenset({RULES})
 _CONFLICT = frozenset({CONFLICT})
+_FIREWALLS = frozenset({FIREWALLS})
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class DesiredBridge:
 
     ``openvswitch``: its ports are in the database of Open vSwitch; the kernel does not report them.
     ``isolates_guests``: the guard isolates the ports of its guests from each other.
-    ``limits_bandwidth``: it has queues and policers.
+    ``limits_bandwidth``: it has queues and policers. ``forwards``: the host forwards IPv4 packets that arrive there.
     """
 
     addresses: frozenset[tuple[bytes, int]] = frozenset()
@@ -55,6 +60,7 @@ class DesiredBridge:
     openvswitch: bool = False
     isolates_guests: bool = False
     limits_bandwidth: bool = False
+    forwards: bool = False
 
     @staticmethod
     def of(network: Network) -> DesiredBridge:
@@ -67,6 +73,7 @@ class DesiredBridge:
             openvswitch,
             network.isolate_guests and not openvswitch,
             any(network.bandwidth.as_options().values()),
+            network.forwards_ipv4,
         )
 
     def isolates(self, port: str) -> bool:
@@ -165,12 +172,27 @@ class View:
             name = self.bridge_names.get(event.index, "")
             return self.part_of(name) if name and self.bridges[name].limits_bandwidth else _NOTHING
         if isinstance(event, RulesEvent):
+            return self._handle_rules(event)
+        if isinstance(event, ForwardingEvent):
+            return _NOTHING if event.on else self._handle_forwarding(event)
+        return EVERYTHING if isinstance(event, Overrun) else _NOTHING
+
+    def _handle_rules(self, event: RulesEvent) -> frozenset[str]:
+        if event.table == TABLE:
             # Two tables have this name: one with the networks' rules, one with the policers of bridges.
             limited = [name for name, bridge in self.bridges.items() if bridge.limits_bandwidth]
-            return _RULES.union(*map(self.part_of, limited)) if event.table == TABLE else _NOTHING
-        if isinstance(event, ForwardingEvent):
-            return _RULES if self.needs_forwarding and not event.on else _NOTHING
-        return EVERYTHING if isinstance(event, Overrun) else _NOTHING
+            return _RULES.union(*map(self.part_of, limited))
+        # Programs that block addresses change elements all the time, which open and close nothing for a network.
+        return _NOTHING if event.only_elements or not self.bridges else _FIREWALLS
+
+    def _handle_forwarding(self, event: ForwardingEvent) -> frozenset[str]:
+        name = self.bridge_names.get(event.index, "")
+        if event.index == ALL_INTERFACES or event.family != socket.AF_INET or not self.needs_forwarding:
+            return _RULES if event.index == ALL_INTERFACES and self.needs_forwarding else _NOTHING
+        if name:
+            return self.part_of(name) if self.bridges[name].forwards else _NOTHING
+        # It may be the way to the outside, which is for its owner to open: the rules name it.
+        return _FIREWALLS
 
     def _handle_address(self, event: AddressEvent) -> frozenset[str]:
         name = self.bridge_names.get(event.index)

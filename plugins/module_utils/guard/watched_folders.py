@@ -16,9 +16,13 @@ from ..orchestration.desired_state import ENTRIES, FRAGMENTS
 from ..orchestration.restore import resolver_ready
 from ..resolver.watch import is_relevant as is_resolver_file
 from ..resolver.watch import watched_folders as resolver_folders
+from .view import FIREWALLS
 
 # Not a part: definitions, or records of a run, concern all parts.
 DEFINITIONS = "definitions"
+
+# Whether ufw is enabled, and its rules. With iptables-legacy no event of the kernel tells of changes.
+_UFW_FILES = ("ufw.conf", "user.rules")
 
 POLLED = (
     "No inotify instance is left (fs.inotify.max_user_instances, which other programs have used up): "
@@ -29,8 +33,9 @@ Watcher = Union[InotifyWatcher, PollingWatcher]
 
 
 def watched_folders(paths: Paths) -> Mapping[str, str]:
-    """What each folder concerns: a part, or DEFINITIONS. Folders that do not exist yet are included."""
+    """What each folder concerns: a part, DEFINITIONS or FIREWALLS. Folders that do not exist yet are included."""
     return {
+        _ufw_folder(paths): FIREWALLS,
         paths.dnsmasq_fragments: FRAGMENTS,
         **dict.fromkeys(_own_folders(paths), FRAGMENTS),
         **dict.fromkeys(resolver_folders(paths.root), ENTRIES),
@@ -57,7 +62,7 @@ def add_new_folders(watcher: Watcher, paths: Paths) -> set[str]:
 
 
 def receive(watcher: Watcher, paths: Paths) -> Iterator[str]:
-    """A part, or DEFINITIONS, for each change since the last call."""
+    """A part, DEFINITIONS or FIREWALLS, for each change since the last call."""
     folders = watched_folders(paths)
     for folder, name in watcher.receive():
         concerned = folders.get(folder)
@@ -69,12 +74,18 @@ def is_relevant(concerned: str, folder: str, name: str, paths: Paths) -> bool:
     """Whether the change of a file concerns what its folder does; ``name`` '': the folder itself."""
     if concerned == DEFINITIONS:
         return not name.startswith(".") and name.endswith(".json")
+    if concerned == FIREWALLS:
+        return name in _UFW_FILES
     # In folders of others our files carry our name.
     ours = ("virtnet" in name or folder in _own_folders(paths)) and not name.startswith(".")
     if ours or not name:
         return True
     # While the host boots, its resolver changes with each service that starts.
     return concerned == ENTRIES and is_resolver_file(folder, name) and os.path.exists(resolver_ready(paths))
+
+
+def _ufw_folder(paths: Paths) -> str:
+    return os.path.join(paths.root, "etc/ufw")
 
 
 def _own_folders(paths: Paths) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ _LARGEST = 1 << 16
 _NEWLINK, _DELLINK, _GETLINK, _NEWADDR, _DELADDR, _NEWROUTE, _DELROUTE, _NEWNETCONF = 16, 17, 18, 20, 21, 24, 25, 80
 # RTM_NEWQDISC to RTM_DELTFILTER: qdiscs, classes and filters.
 _TRAFFIC_CONTROL = range(36, 46)
-_NFTABLES_SUBSYSTEM, _NEWGEN = 10, 15
+_NFTABLES_SUBSYSTEM, _NEWSETELEM, _DELSETELEM, _NEWGEN = 10, 12, 14, 15
 # IFLA_*, in IFLA_LINKINFO IFLA_INFO_KIND
 _ADDRESS_OF_LINK, _NAME, _MTU, _LOWER, _MASTER, _LINK_INFO, _INFO_KIND = 1, 3, 4, 5, 10, 18, 1
 # IFA_*, RTA_*, NETCONFA_*
@@ -43,7 +43,8 @@ _IFF_UP = 1
 # Links on top of another link; they are deleted with it.
 _STACKED_KINDS = ("macvtap", "macvlan", "ipvtap", "ipvlan")
 _UNICAST = 1
-_ALL_INTERFACES = -1
+# NETCONFA_IFINDEX_ALL; NETCONFA_IFINDEX_DEFAULT is -2.
+ALL_INTERFACES = -1
 
 _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBI")
@@ -105,17 +106,19 @@ class TrafficControlEvent:
 
 @dataclass(frozen=True)
 class ForwardingEvent:
-    """Forwarding of the whole host was switched on or off."""
+    """Forwarding of the whole host was switched on or off, or of packets that arrive on one interface (``index``)."""
 
     family: int
     on: bool
+    index: int = ALL_INTERFACES
 
 
 @dataclass(frozen=True)
 class RulesEvent:
-    """The content of a table of nftables changed."""
+    """The content of a table of nftables changed; ``only_elements``: elements of its sets, and no rules."""
 
     table: str
+    only_elements: bool = False
 
 
 @dataclass(frozen=True)
@@ -245,9 +248,13 @@ def _route(body: bytes, *, gone: bool) -> RouteEvent | LostRouteEvent | None:
 
 def _forwarding(body: bytes) -> ForwardingEvent | None:
     values = dict(attributes(body, _SHORT_HEAD))
-    if _NETCONF_FORWARDING not in values or _number(values.get(_NETCONF_INTERFACE, b"")) != _ALL_INTERFACES:
+    if _NETCONF_FORWARDING not in values or _NETCONF_INTERFACE not in values:
         return None
-    return ForwardingEvent(body[0], _number(values[_NETCONF_FORWARDING]) != 0)
+    index = _number(values[_NETCONF_INTERFACE])
+    if index < ALL_INTERFACES:
+        # What interfaces get that are made later.
+        return None
+    return ForwardingEvent(body[0], _number(values[_NETCONF_FORWARDING]) != 0, index)
 
 
 def _rules(kind: int, body: bytes) -> RulesEvent | None:
@@ -255,4 +262,4 @@ def _rules(kind: int, body: bytes) -> RulesEvent | None:
         return None
     # NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, NFTA_RULE_TABLE, NFTA_SET_TABLE, ...: the table is the first of each.
     table = dict(attributes(body, _SHORT_HEAD)).get(1)
-    return None if table is None else RulesEvent(text(table))
+    return None if table is None else RulesEvent(text(table), kind & 0xFF in (_NEWSETELEM, _DELSETELEM))

@@ -116,6 +116,16 @@ def sysctl_path(proc_sys: str, interface: str, key: str) -> str:
     return os.path.join(proc_sys, "net/ipv6/conf", interface, key)
 
 
+def forwarding_path(proc_sys: str, interface: str) -> str:
+    """The file that says whether the host forwards IPv4 packets that arrive on an interface."""
+    return os.path.join(proc_sys, "net/ipv4/conf", interface, "forwarding")
+
+
+def read_forwarding(proc_sys: str, interface: str) -> str:
+    """Whether the host forwards IPv4 packets that arrive on an interface: '1', '0', or '' where there is none such."""
+    return (read_text(forwarding_path(proc_sys, interface)) or "").strip()
+
+
 def read_sysctls(proc_sys: str, interface: str) -> dict[str, str]:
     """The IPv6 settings of an interface; empty on a kernel without IPv6."""
     values = {key: read_text(sysctl_path(proc_sys, interface, key)) for key in IPV6_SYSCTLS}

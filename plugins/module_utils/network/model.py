@@ -137,6 +137,12 @@ class Network:
         return self.mode != BRIDGED and self.managed_by == OURS
 
     @property
+    def forwards_ipv4(self) -> bool:
+        """Whether the host forwards IPv4 packets of guests; a bridge with the host's uplink is the outside."""
+        forwards = self.mode != "isolated" or bool(self.forwards)
+        return forwards and self.ipv4.address is not None and not self.bridge.enslave_uplink
+
+    @property
     def subnet(self) -> ipaddress.IPv4Network | None:
         """The guests' IPv4 addresses."""
         return self.ipv4.address.network if self.ipv4.address else None

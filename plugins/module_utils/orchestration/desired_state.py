@@ -89,6 +89,7 @@ def _bridge(network: Network) -> Spec:
         "addresses": [*map(str, network.own_addresses), *network.extra_addresses],
         "routes": [route.as_options() for route in network.routes],
         "isolate_guests": network.isolate_guests,
+        "forwarding": network.forwards_ipv4,
         "bandwidth": network.bandwidth.as_options(),
         "state": "present",
     }

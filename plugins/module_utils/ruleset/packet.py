@@ -42,7 +42,8 @@ class Packet:
 
     ``iif``, ``oif``: "" where the hook has no such interface. ``ct_state``: the state of conntrack, "" for unknown.
     ``daddr_type``: as ``fib daddr type``. ``pkttype``: as ``meta pkttype``. ``is_reply``, ``dnat``: of the connection.
-    ``bridge``: the bridge that the frame passes, or "". None in any field: unknown.
+    ``bridge``: the bridge that the frame passes, or "". ``guests``: the subnet of the guest whose address the packet
+    has there, "" where NAT hides it. None in any field: unknown.
     """
 
     source: Address | None
@@ -60,6 +61,7 @@ class Packet:
     pkttype: str = "host"
     ipv6: bool = False
     bridge: str = ""
+    guests: str = ""
     mark: int | None = 0
     ct_mark: int | None = 0
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ansible_collections.virtnet.linux.plugins.module_utils.guard.backoff import Backoff
 from ansible_collections.virtnet.linux.plugins.module_utils.guard.scheduler import Scheduler
-from ansible_collections.virtnet.linux.plugins.module_utils.guard.view import CONFLICT
+from ansible_collections.virtnet.linux.plugins.module_utils.guard.view import CONFLICT, FIREWALLS
 
 
 def test_an_object_that_breaks_repeatedly_is_repaired_with_growing_delay_until_it_stays_intact() -> None:
@@ -108,3 +108,23 @@ def test_what_is_requested_for_a_time_is_due_then() -> None:
     scheduler.request_at(CONFLICT, 12.0)
     assert scheduler.take_due(11.9) == frozenset()
     assert scheduler.take_due(12.0) == {CONFLICT}
+
+
+def test_other_firewalls_that_change_all_the_time_are_examined_a_tenth_of_the_time_at_most() -> None:
+    scheduler = Scheduler()
+    scheduler.request([FIREWALLS], 10.0)
+    assert scheduler.next_time() == 10.5
+    assert scheduler.take_due(10.5) == {FIREWALLS}
+    scheduler.examined_firewalls(0.3, 11.0)
+    scheduler.request([FIREWALLS], 11.1)
+    assert scheduler.next_time() == 14.0
+    assert scheduler.take_due(13.9) == frozenset()
+    assert scheduler.take_due(14.0) == {FIREWALLS}
+
+
+def test_other_firewalls_wait_for_a_delayed_repair_of_the_rules() -> None:
+    scheduler = Scheduler()
+    scheduler.failed("rules", 10.0)
+    scheduler.request([FIREWALLS], 10.0)
+    assert scheduler.take_due(10.9) == frozenset()
+    assert scheduler.take_due(11.0) == {FIREWALLS, "rules"}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.guard.view import CONFLICT, View
+from ansible_collections.virtnet.linux.plugins.module_utils.guard.view import CONFLICT, FIREWALLS, View
 from ansible_collections.virtnet.linux.plugins.module_utils.kernel import events
 from ansible_collections.virtnet.linux.plugins.module_utils.kernel.events import (
     AddressEvent,
@@ -88,9 +88,15 @@ def packed(text: str) -> bytes:
         (RouteEvent(UPLINK, packed("128.0.0.0"), 1), set()),
         (RouteEvent(BRIDGE, packed("192.168.30.0"), 24), set()),
         (RulesEvent("virtnet"), {"rules"}),
-        (RulesEvent("filter"), set()),
+        (RulesEvent("filter"), {FIREWALLS}),
+        (RulesEvent("filter", only_elements=True), set()),
+        (RulesEvent("virtnet", only_elements=True), {"rules"}),
         (ForwardingEvent(2, False), {"rules"}),
         (ForwardingEvent(2, True), set()),
+        (ForwardingEvent(2, False, BRIDGE), {"bridges"}),
+        (ForwardingEvent(10, False, BRIDGE), set()),
+        (ForwardingEvent(2, True, BRIDGE), set()),
+        (ForwardingEvent(2, False, UPLINK), {FIREWALLS}),
         (Overrun(), {*PARTS, CONFLICT}),
     ],
 )
