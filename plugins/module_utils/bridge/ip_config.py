@@ -6,23 +6,21 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..kernel import mtu
 from ..kernel.link_changes import AddAddress, DeleteAddress, DeleteRoute, PutRoute, SetSysctl, Step
 from ..kernel.links import Link, sysctl_path
 from ..kernel.routes import Route
 from .spec import BridgeSpec
 from .state import BridgeState
 
-# The MTU of a new link.
-_DEFAULT_MTU = 1500
-
 
 def desired_sysctls(spec: BridgeSpec, current: BridgeState) -> dict[str, str]:
-    """The IPv6 settings of a bridge; none where the kernel has no IPv6."""
+    """The IPv6 settings of a bridge; none where the kernel has no IPv6, or not with its MTU."""
     # libvirt sets the same three (networkSetIPv6Sysctls() in src/network/bridge_driver.c).
-    if not current.ipv6:
+    if not current.ipv6 or desired_mtu(spec, current.ports_of(spec.name)) < mtu.LEAST_IPV6:
         return {}
     return {"disable_ipv6": "0" if _has_ipv6(spec) else "1", "accept_ra": "0", "autoconf": "0"}
 
@@ -112,8 +110,6 @@ def desired_values(spec: BridgeSpec, current: BridgeState) -> dict[str, Any]:
     }
 
 
-def desired_mtu(spec: BridgeSpec, link: Link | None) -> int:
-    """For the diff: the MTU after the change; an MTU that no option sets stays."""
-    if spec.mtu is not None:
-        return spec.mtu
-    return _DEFAULT_MTU if link is None else link.mtu
+def desired_mtu(spec: BridgeSpec, ports: Iterable[Link]) -> int:
+    """The MTU of a bridge with these ports."""
+    return mtu.least(port.mtu for port in ports) if spec.mtu is None else spec.mtu

@@ -18,6 +18,7 @@ from ..core.command import PACKAGES, run
 from ..core.errors import CommandFailed, MissingTool
 from .fdb import SetFdbLimit
 from .links import index_of
+from .mtu import FollowPorts
 from .policer import SetPolicer
 from .qdisc import SetQdiscs
 from .routes import PROTOCOL
@@ -192,6 +193,7 @@ Step = Union[
     SetQdiscs,
     SetPolicer,
     SetFdbLimit,
+    FollowPorts,
     PutRoute,
     DeleteRoute,
     DeleteLocalRoute,
@@ -201,7 +203,7 @@ Step = Union[
 
 
 def _apply(route: Any, step: Step) -> None:
-    if isinstance(step, (SetSysctl, SetQdiscs, SetPolicer, SetFdbLimit, PutHostRoute)):
+    if isinstance(step, (SetSysctl, SetQdiscs, SetPolicer, SetFdbLimit, FollowPorts, PutHostRoute)):
         step.apply()
     elif isinstance(step, AddBridge):
         route.link("add", ifname=step.name, kind="bridge", address=step.mac, **step.attributes)
