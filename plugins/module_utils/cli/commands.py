@@ -18,7 +18,7 @@ from ..firewall.reachability import diagnose
 from ..guard.lost_macvtaps import still_open
 from ..ipam.in_use import read_kernel_subnets
 from ..network.model import Network
-from ..network.runtime import STARTED, STOPPED, read_pending, read_records, records_file
+from ..network.runtime import STARTED, STOPPED, read_pending, read_records, records_file, seconds_since_boot
 from ..orchestration import status as info
 from ..orchestration.desired_state import RULES
 from ..orchestration.leases import read_leases
@@ -174,9 +174,11 @@ def check(paths: Paths, _name: str) -> Answer:
     diagnosis = diagnose(info.with_bridge(state))
     problems += diagnosis.problems
     notes += diagnosis.notes
-    pending = sorted(read_pending(paths).names)
-    if pending and problems:
-        notes.append(f"a run is at work on {', '.join(pending)}")
+    pending = read_pending(paths)
+    left = pending.seconds_left(seconds_since_boot())
+    if left and problems:
+        names = ", ".join(sorted(pending.names))
+        notes.append(f"a run is at work on {names}; if it has died, the guard completes it in {left:.0f} s")
     packets = [finding.as_options() for finding in diagnosis.findings]
     data: Mapping[str, Any] = {"well": not problems, "problems": problems, "notes": notes, "packets": packets}
     text = _lines(problems) + _lines(notes, "note: ")
