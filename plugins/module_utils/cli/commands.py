@@ -21,7 +21,7 @@ from ..network.model import Network
 from ..network.runtime import STARTED, STOPPED, read_pending, read_records, records_file, seconds_since_boot
 from ..orchestration import status as info
 from ..orchestration.desired_state import RULES
-from ..orchestration.leases import read_leases
+from ..orchestration.leases import nearly_full, read_leases
 from ..orchestration.restore import HostState, Outcome, load_host_state, missing_ports, reconcile, register
 from ..orchestration.subnet_conflicts import find_moves, live_conflicts, store_moves
 
@@ -174,6 +174,7 @@ def check(paths: Paths, _name: str) -> Answer:
     diagnosis = diagnose(info.with_bridge(state))
     problems += diagnosis.problems
     notes += diagnosis.notes
+    notes += nearly_full(state.defined.values(), paths)
     pending = read_pending(paths)
     left = pending.seconds_left(seconds_since_boot())
     if left and problems:
