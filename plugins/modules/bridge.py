@@ -41,7 +41,10 @@ options:
     description: MAC address. If not given, one that is derived from the host and O(name), and therefore stable.
     type: str
   mtu:
-    description: Largest packet in bytes, 68 to 65535. If not given, it is left to the kernel.
+    description:
+      - Largest packet in bytes, 68 to 65535. With less than 1280 the kernel has no IPv6 on the bridge.
+      - If not given, the kernel decides, which takes that of the port with the smallest one, or 1500. A value that was
+        given before, or set by hand, is reset to that.
     type: int
   stp:
     description: Spanning tree protocol. V(false) if not given, so that a new guest is on the network at once.
@@ -52,7 +55,10 @@ options:
       - With Open vSwitch it counts for O(stp) and O(rstp) alone, and is at least 4.
     type: int
   ports:
-    description: Interfaces of the host to enslave. Others that are ports already stay.
+    description:
+      - Interfaces of the host to enslave. Others that are ports already stay.
+      - A port that a run of this module attached, since boot or with Open vSwitch at any time, and that the list does
+        not name any more, is detached.
     type: list
     elements: str
   enslave_uplink:
@@ -82,7 +88,8 @@ options:
   multicast_snooping:
     description:
       - Whether the bridge learns by IGMP and MLD which ports want a multicast group, and sends its packets there alone.
-        V(false) sends them to all ports. If not given, it is left to the kernel. Only for Linux bridges.
+        V(false) sends them to all ports. If not given, it is V(true), as by default of the kernel.
+        Only for Linux bridges.
     type: bool
   isolate_guests:
     description:

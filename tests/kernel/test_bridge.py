@@ -47,7 +47,7 @@ def test_second_run_changes_nothing(testbed: NamespaceTestbed) -> None:
         assert not testbed.task("bridge", [bridge])["changed"]
 
 
-def test_multicast_snooping_is_left_to_the_kernel_unless_it_is_given(testbed: NamespaceTestbed) -> None:
+def test_multicast_snooping_is_on_as_by_default_of_the_kernel_unless_it_is_given(testbed: NamespaceTestbed) -> None:
     def snooping() -> int:
         return int(testbed.link("br-lab")["linkinfo"]["info_data"]["mcast_snooping"])
 
@@ -59,7 +59,8 @@ def test_multicast_snooping_is_left_to_the_kernel_unless_it_is_given(testbed: Na
         assert testbed.task("bridge", desired)["changes"] == [f"bridge br-lab: {change}"]
         assert snooping() == value
         assert not testbed.task("bridge", desired)["changed"]
-    assert not testbed.task("bridge", [LAB])["changed"]
+    assert testbed.task("bridge", [LAB])["changes"] == ["bridge br-lab: multicast_snooping false -> true"]
+    assert snooping() == 1
     testbed.task("bridge", [{**LAB, "state": "absent"}])
     testbed.task("bridge", [{**LAB, "multicast_snooping": False}])
     assert snooping() == 0
@@ -126,16 +127,40 @@ def test_ipv6_address_is_usable_without_a_port(testbed: NamespaceTestbed) -> Non
     assert testbed.host.pings("fd00:30::1")
 
 
-def test_ports_are_enslaved_and_others_stay(testbed: NamespaceTestbed) -> None:
-    testbed.host.run("ip", "link", "add", "eth9", "type", "veth", "peer", "name", "eth9p")
+def test_ports_are_enslaved_and_detached_again_and_those_of_others_stay(testbed: NamespaceTestbed) -> None:
+    for name in ("eth8", "eth9"):
+        testbed.host.run("ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}p")
     testbed.task("bridge", [LAB])
     testbed.add_guest("br-lab", "192.168.30.2/24")
-    result = testbed.task("bridge", [{**LAB, "ports": ["eth9"]}])
+    testbed.plug("br-lab", "eth8")
+    result = testbed.task("bridge", [{**LAB, "ports": ["eth8", "eth9"]}])
     assert "ports" in result["changes"][0]
-    assert {testbed.link(name)["master"] for name in ("eth9", "tap3")} == {"br-lab"}
-    # Only the route for the LAN behind it is removed.
-    assert testbed.task("bridge", [LAB])["changes"] == ["bridge br-lab: fdb_max_learned 0 -> 8192"]
+    assert {testbed.link(name)["master"] for name in ("eth8", "eth9", "tap3")} == {"br-lab"}
+    change = "ports ['eth8', 'eth9', 'tap3'] -> ['eth8', 'tap3'], fdb_max_learned 0 -> 8192"
+    assert testbed.task("bridge", [LAB], check=True)["changes"] == [f"bridge br-lab: {change}"]
+    assert testbed.task("bridge", [LAB])["changes"] == [f"bridge br-lab: {change}"]
+    assert "master" not in testbed.link("eth9")
     assert not testbed.task("bridge", [LAB])["changed"]
+
+
+def test_a_port_that_the_list_loses_while_the_bridge_is_stopped_does_not_come_back(testbed: NamespaceTestbed) -> None:
+    testbed.host.run("ip", "link", "add", "eth9", "type", "veth", "peer", "name", "eth9p")
+    testbed.task("bridge", [{**LAB, "ports": ["eth9"]}])
+    testbed.add_guest("br-lab", "192.168.30.2/24")
+    stopped = testbed.task("bridge", [{**LAB, "state": "absent"}])["changes"]
+    assert stopped == ["bridge br-lab: deleted, which detaches eth9, tap3"]
+    assert testbed.task("bridge", [LAB])["changes"] == ["bridge br-lab: created, with its former ports tap3"]
+    assert "master" not in testbed.link("eth9")
+
+
+def test_the_mtu_of_a_new_bridge_stays_when_a_guest_with_another_one_comes(testbed: NamespaceTestbed) -> None:
+    for mtu in (1400, 1500):
+        testbed.task("bridge", [{**LAB, "mtu": mtu}])
+        testbed.host.run("ip", "link", "add", "tap9", "mtu", "1300" if mtu == 1500 else "1500", "type", "veth")
+        testbed.plug("br-lab", "tap9")
+        assert testbed.link("br-lab")["mtu"] == mtu
+        testbed.host.run("ip", "link", "delete", "tap9")
+        testbed.task("bridge", [{**LAB, "state": "absent"}])
 
 
 def test_removal_reports_detached_ports_and_creation_attaches_them_again(testbed: NamespaceTestbed) -> None:

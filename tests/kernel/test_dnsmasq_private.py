@@ -431,6 +431,33 @@ def test_fragments_are_right_for_a_configuration_that_changed_before_a_start(
         assert daemon.fragments == before
 
 
+def test_a_dnsmasq_with_fixed_sockets_starts_without_the_bridge_and_serves_it_when_it_is_back(
+    testbed: DnsmasqTestbed, tmp_path: Path
+) -> None:
+    with serving(testbed, tmp_path) as daemon:
+        daemon.write("bind-interfaces\ninterface=lo\n")
+        daemon.restart()
+        daemon.converge(OPEN)
+        spec = FragmentSpec.from_options(Options(OPEN))
+        part = Fragments([spec], False, daemon.paths, service=daemon, instances=daemon.private)
+        testbed.delete_bridges()
+        with testbed.host.entered():
+            assert rewrite([spec], daemon.paths, part) == [
+                "lab: virtnet-lab.conf does not list virt0, which does not exist: dnsmasq would not start"
+            ]
+        daemon.restart()
+        with testbed.host.entered():
+            assert rewrite([spec], daemon.paths, part) == []
+        # The host's own DNS works meanwhile; the network has it again as soon as somebody makes the bridge.
+        assert daemon.status().running
+        with pytest.raises(VirtnetError, match="make the bridge first"):
+            daemon.converge(OPEN)
+        testbed.bridge()
+        testbed.plug()
+        assert daemon.converge(OPEN).changes
+        assert_served(testbed, tmp_path)
+
+
 def test_lines_of_a_private_dnsmasq_in_the_journal_are_limited() -> None:
     text = unit_text(Layout(Paths("/")), PROGRAM)
     assert "\nLogRateLimitIntervalSec=30s\nLogRateLimitBurst=1000\n" in text.partition("[Service]")[2]

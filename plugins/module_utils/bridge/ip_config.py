@@ -6,17 +6,15 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..kernel import mtu
 from ..kernel.link_changes import AddAddress, DeleteAddress, DeleteRoute, PutRoute, SetSysctl, Step
 from ..kernel.links import Link, forwarding_path, sysctl_path
 from ..kernel.routes import Route
 from .spec import BridgeSpec
 from .state import BridgeState
-
-# The MTU of a new link.
-_DEFAULT_MTU = 1500
 
 
 # The setting of IPv4 that a bridge has; all others are of IPv6.
@@ -24,9 +22,9 @@ FORWARDING = "forwarding"
 
 
 def desired_sysctls(spec: BridgeSpec, current: BridgeState) -> dict[str, str]:
-    """The IP settings of a bridge; none of IPv6 where the kernel has no IPv6."""
+    """The IP settings of a bridge; none of IPv6 where the kernel has no IPv6, or not with its MTU."""
     forwarding = {FORWARDING: "1"} if spec.forwarding else {}
-    if not current.ipv6:
+    if not current.ipv6 or desired_mtu(spec, current.ports_of(spec.name)) < mtu.LEAST_IPV6:
         return forwarding
     # libvirt sets the same three (networkSetIPv6Sysctls() in src/network/bridge_driver.c).
     return {**forwarding, "disable_ipv6": "0" if _has_ipv6(spec) else "1", "accept_ra": "0", "autoconf": "0"}
@@ -118,8 +116,6 @@ def desired_values(spec: BridgeSpec, current: BridgeState) -> dict[str, Any]:
     }
 
 
-def desired_mtu(spec: BridgeSpec, link: Link | None) -> int:
-    """For the diff: the MTU after the change; an MTU that no option sets stays."""
-    if spec.mtu is not None:
-        return spec.mtu
-    return _DEFAULT_MTU if link is None else link.mtu
+def desired_mtu(spec: BridgeSpec, ports: Iterable[Link]) -> int:
+    """The MTU of a bridge with these ports."""
+    return mtu.least(port.mtu for port in ports) if spec.mtu is None else spec.mtu

@@ -11,10 +11,12 @@ from typing import Any
 
 from ..core.identity import MARK
 from ..core.reconcile import CHANGE, CREATE, DELETE, describe, difference
+from ..kernel import mtu
 from ..kernel.bandwidth import Bandwidth
 from ..kernel.fdb import SetFdbLimit
-from ..kernel.link_changes import AddBridge, AttachPort, DeleteLink, Rename, SetLink, Step
+from ..kernel.link_changes import AddBridge, AttachPort, DeleteLink, DetachPort, Rename, SetLink, Step
 from ..kernel.links import CENTISECONDS, Link
+from ..kernel.mtu import FollowPorts
 from ..kernel.policer import SetPolicer, chain
 from . import ip_config, isolation, shaping, uplink
 from .spec import BridgeSpec
@@ -60,10 +62,11 @@ def delete(name: str, mac: str, current: BridgeState, notes: list[str]) -> list[
         return []
     moved = current.uplinks.records.get(name)
     returning = uplink.return_steps(moved, name, current.links) if moved else []
-    ports = [
-        DetachedPort(port.name, port.index) for port in current.ports_of(name) if not moved or port.name != moved.port
-    ]
-    detail = f"deleted{detached_text(port.name for port in ports)}"
+    # The next start attaches the ports that its options name.
+    others = {port.name for port in current.listed.get(name, ())} | ({moved.port} if moved else set())
+    names = [port.name for port in current.ports_of(name) if not moved or port.name != moved.port]
+    ports = [DetachedPort(port.name, port.index) for port in current.ports_of(name) if port.name not in others]
+    detail = f"deleted{detached_text(names)}"
     detail += f"; {moved.port} gets back its addresses and routes" if moved and returning else ""
     return [
         BridgeChange(
@@ -73,6 +76,7 @@ def delete(name: str, mac: str, current: BridgeState, notes: list[str]) -> list[
             detail=detail,
             steps=(*clear_policer, *returning, DeleteLink(name)),
             detached=ports,
+            listed=(),
             bridge=name,
             forget_uplink=True,
         ),
@@ -142,11 +146,15 @@ def create_or_change(spec: BridgeSpec, current: BridgeState) -> list[BridgeChang
     """
     link = current.links.get(spec.name)
     moved = uplink.moved(spec, current)
-    ports = [] if link is None else [port.name for port in current.ports_of(spec.name)]
+    removed = _removed_ports(spec, current)
+    ports = [] if link is None else [port.name for port in current.ports_of(spec.name) if port.name not in removed]
     former = _former_ports(spec, current) if link is None or link.alias != MARK else []
     new_ports = [*(port for port in spec.ports if port not in ports), *former]
     steps = _creation_steps(spec, moved, current) if link is None else _link_steps(spec, link, moved, current)
-    steps += _port_steps(spec, link, new_ports, moved, current)
+    steps += [DetachPort(port) for port in removed]
+    steps += _port_steps(spec, link, [*ports, *new_ports], moved, current)
+    if link is not None and spec.mtu is None and (removed or new_ports):
+        steps.append(FollowPorts(spec.name))
     if not steps:
         return []
     before = {} if link is None else _current_values(link, current, spec.bandwidth)
@@ -161,6 +169,7 @@ def create_or_change(spec: BridgeSpec, current: BridgeState) -> list[BridgeChang
             after=describe(after),
             detail="; ".join(filter(None, texts)),
             steps=steps,
+            listed=_listed_ports(spec, new_ports, current),
             bridge=spec.name,
             moved=moved,
             confirm_within=spec.confirm_within,
@@ -172,20 +181,46 @@ def _creation_steps(spec: BridgeSpec, moved: Uplink | None, current: BridgeState
     attributes = {
         "br_stp_state": int(spec.stp),
         "br_forward_delay": spec.forward_delay * CENTISECONDS,
-        **({} if spec.mtu is None else {"mtu": spec.mtu}),
-        **_snooping(spec),
+        # Only a change counts as set by somebody, so that the kernel leaves it when ports come (kernel/mtu.py).
+        **({"mtu": mtu.DEFAULT + 1} if spec.mtu == mtu.DEFAULT else {}),
+        **({} if spec.multicast_snooping is None else {"br_mcast_snooping": int(spec.multicast_snooping)}),
     }
     steps: list[Step] = [AddBridge(spec.name, spec.mac, attributes)]
     steps += [SetFdbLimit(spec.name, spec.fdb_limit)] if spec.fdb_limit else []
     steps += ip_config.new_link_steps(spec, current)
+    steps += [] if spec.mtu is None else [SetLink(spec.name, {"mtu": spec.mtu})]
     if moved and moved.mac != spec.mac:
         # The mark has to show first that the bridge is ours.
         steps += [SetLink(spec.name, {"ifalias": UNFINISHED}), SetLink(spec.name, {"address": moved.mac})]
     return [*steps, SetLink(spec.name, {"ifalias": UNFINISHED, "state": "up"})]
 
 
-def _snooping(spec: BridgeSpec) -> dict[str, int]:
-    return {} if spec.multicast_snooping is None else {"br_mcast_snooping": int(spec.multicast_snooping)}
+def _snoops(spec: BridgeSpec) -> bool:
+    """Whether the bridge snoops; the kernel's default is that it does (net/bridge/br_multicast.c)."""
+    return spec.multicast_snooping is not False
+
+
+def _listed_ports(spec: BridgeSpec, new_ports: Sequence[str], current: BridgeState) -> list[DetachedPort]:
+    """The ports that the bridge has after the change because the spec names them; the uplink has a record of its own.
+
+    A port that it had before the spec named it stays when the spec does not name it any more.
+    """
+    before = [port for port in current.listed.get(spec.name, ()) if port.name in spec.ports]
+    new = [DetachedPort(name, current.links[name].index) for name in new_ports if name in spec.ports]
+    own = {port.name for port in new} | {uplink.port_of(spec, current)}
+    return [*new, *(port for port in before if port.name not in own)]
+
+
+def _removed_ports(spec: BridgeSpec, current: BridgeState) -> list[str]:
+    """The ports that the bridge has because a former spec named them."""
+    moved = current.uplinks.records.get(spec.name)
+    return [
+        port.name
+        for port in current.listed.get(spec.name, ())
+        for link in (current.links.get(port.name),)
+        if link is not None and (link.master, link.index) == (spec.name, port.index)
+        if port.name not in spec.ports and not (moved and moved.port == port.name)
+    ]
 
 
 def _former_ports(spec: BridgeSpec, current: BridgeState) -> list[str]:
@@ -199,14 +234,18 @@ def _former_ports(spec: BridgeSpec, current: BridgeState) -> list[str]:
 
 
 def _port_steps(
-    spec: BridgeSpec, link: Link | None, new_ports: Sequence[str], moved: Uplink | None, current: BridgeState
+    spec: BridgeSpec, link: Link | None, names: Sequence[str], moved: Uplink | None, current: BridgeState
 ) -> list[Step]:
-    """Steps that attach new ports, and what follows on that; ``link`` None: the bridge does not exist yet."""
+    """Steps that attach new ports, and what follows on that; ``link`` None: the bridge does not exist yet.
+
+    ``names``: of all ports that it has after the change.
+    """
+    ports = [current.links[name] for name in names]
+    new_ports = [port.name for port in ports if link is None or port.master != spec.name]
     steps: list[Step] = [AttachPort(port, spec.name) for port in new_ports]
     if moved:
         steps += uplink.move_steps(moved, spec.name, current)
-    ports = [] if link is None else current.ports_of(spec.name)
-    ports += [replace(current.links[port], isolated=False) for port in new_ports]
+    ports = [replace(port, isolated=False) if port.name in new_ports else port for port in ports]
     filters = isolation.NEW if link is None else link.filters
     steps += isolation.steps(spec.name, spec.isolate_guests, spec.ports, ports, filters)
     steps += ip_config.route_steps(spec, () if link is None else current.routes.get(spec.name, ()))
@@ -221,16 +260,16 @@ def _link_steps(spec: BridgeSpec, link: Link, moved: Uplink | None, current: Bri
     steps: list[Step] = []
     if link.mac != mac:
         steps.append(SetLink(spec.name, {"address": mac}))
-    if spec.mtu is not None and link.mtu != spec.mtu:
-        steps.append(SetLink(spec.name, {"mtu": spec.mtu}))
+    if link.mtu != ip_config.desired_mtu(spec, current.ports_of(spec.name)):
+        steps.append(FollowPorts(spec.name) if spec.mtu is None else SetLink(spec.name, {"mtu": spec.mtu}))
     if link.stp != spec.stp or link.forward_delay != spec.forward_delay:
         # With STP the kernel accepts no delay below 2 s: a longer delay comes before STP, a shorter one after it.
         stp = SetLink(spec.name, {"kind": "bridge", "br_stp_state": int(spec.stp)})
         delay = SetLink(spec.name, {"kind": "bridge", "br_forward_delay": spec.forward_delay * CENTISECONDS})
         steps += [delay, stp] if spec.stp else [stp, delay]
     # A kernel without IGMP snooping has no such setting: what is off there stays off.
-    if link.multicast_snooping is not None and spec.multicast_snooping not in (None, link.multicast_snooping):
-        steps.append(SetLink(spec.name, {"kind": "bridge", **_snooping(spec)}))
+    if link.multicast_snooping is not None and link.multicast_snooping != _snoops(spec):
+        steps.append(SetLink(spec.name, {"kind": "bridge", "br_mcast_snooping": int(_snoops(spec))}))
     steps += current.fdb.steps(spec.name, link.index, spec.fdb_limit)
     steps += ip_config.address_steps(spec, link, current)
     return steps if link.up else [*steps, SetLink(spec.name, {"state": "up"})]
@@ -258,12 +297,12 @@ def _current_values(link: Link, current: BridgeState, desired: Bandwidth) -> dic
 
 def _desired_values(spec: BridgeSpec, link: Link | None, ports: Sequence[str], current: BridgeState) -> dict[str, Any]:
     """For the diff: a bridge after the change, with these ports."""
-    snooping = link is None or link.multicast_snooping
+    has_snooping = link is None or link.multicast_snooping is not None
     return {
         "mac": (uplink.moved(spec, current) or spec).mac,
-        "mtu": ip_config.desired_mtu(spec, link),
+        "mtu": ip_config.desired_mtu(spec, [current.links[port] for port in ports if port in current.links]),
         "stp": spec.stp,
-        "multicast_snooping": snooping if spec.multicast_snooping is None else spec.multicast_snooping,
+        "multicast_snooping": _snoops(spec) if has_snooping else None,
         "forward_delay": spec.forward_delay,
         **ip_config.desired_values(spec, current),
         "ports": sorted(ports),

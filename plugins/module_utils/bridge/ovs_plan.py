@@ -18,7 +18,7 @@ from ..core.reconcile import CHANGE, CREATE, DELETE, describe, difference
 from ..kernel.bandwidth import Bandwidth
 from ..kernel.link_changes import AddAddress, DeleteAddress, SetLink, SetSysctl, Step
 from ..kernel.links import Link
-from ..openvswitch.bridges import SYSTEM, USERSPACE, Command, OvsBridge, OvsPort, set_columns
+from ..openvswitch.bridges import LISTED_KEY, SYSTEM, USERSPACE, VLAN_KEY, Command, OvsBridge, OvsPort, set_columns
 from ..openvswitch.port_vlans import Vlan
 from ..openvswitch.userspace_ports import (
     SAVED_SETTINGS,
@@ -43,7 +43,8 @@ def delete(row: OvsBridge, current: BridgeState, notes: list[str]) -> list[Bridg
     if not row.ours:
         notes.append(kept_note(row.name))
         return []
-    ports = [_without_saved_settings(port) for port in detachable_ports(row, current.links)]
+    ports = [_without_our_settings(port) for port in detachable_ports(row, current.links)]
+    names = [name for name in row.ports if name != row.name and name in current.links]
     restored = [
         step
         for name, saved in _saved_settings(row).items()
@@ -55,7 +56,7 @@ def delete(row: OvsBridge, current: BridgeState, notes: list[str]) -> list[Bridg
             action=DELETE,
             name=f"bridge {row.name}",
             before=describe(_current_values(row, current.links.get(row.name), current, Bandwidth())),
-            detail=f"deleted{detached_text(port.name for port in ports if port.index)}",
+            detail=f"deleted{detached_text(names)}",
             steps=[*shaping.delete_policer(row.name, current.limits), *restored],
             detached=ports,
             bridge=row.name,
@@ -70,23 +71,27 @@ def _saved_settings(row: OvsBridge) -> dict[str, str]:
     return {name: str(values[SAVED_SETTINGS]) for name, values in ids.items() if SAVED_SETTINGS in values}
 
 
-def _without_saved_settings(port: DetachedPort) -> DetachedPort:
-    """The port without the saved IP settings, which its link has again."""
+def _without_our_settings(port: DetachedPort) -> DetachedPort:
+    """The port without the saved IP settings, which its link has again, and without VLANs that our options gave it."""
     columns = dict(port.settings.get("Port", {}))
-    ids = {key: value for key, value in columns.pop("external_ids", {}).items() if key != SAVED_SETTINGS}
+    ids = columns.pop("external_ids", {})
+    if VLAN_KEY in ids:
+        columns = {key: value for key, value in columns.items() if key not in ("tag", "trunks", "vlan_mode")}
+    ids = {key: value for key, value in ids.items() if key not in (SAVED_SETTINGS, VLAN_KEY)}
     return replace(port, settings={**port.settings, "Port": {**columns, **({"external_ids": ids} if ids else {})}})
 
 
 def detachable_ports(row: OvsBridge, links: Mapping[str, Link]) -> list[DetachedPort]:
     """The ports of a bridge that can be added again after a deletion, without its internal port.
 
-    Bonds cannot, nor ports whose link does not exist.
+    Bonds cannot, nor ports whose link does not exist. Ports that the options named come back if they name them still.
     """
     ports = []
     for port in row.ports.values():
         made_by_ovs = port.settings.get("Interface", {}).get("type", "") not in ("", "system")
         link = links.get(port.name)
-        if port.name != row.name and len(port.interfaces) == 1 and (made_by_ovs or link is not None):
+        is_guests = port.name != row.name and not port.ids.get(LISTED_KEY)
+        if is_guests and len(port.interfaces) == 1 and (made_by_ovs or link is not None):
             ports.append(DetachedPort(port.name, 0 if made_by_ovs or link is None else link.index, port.settings))
     return ports
 
@@ -105,9 +110,12 @@ def change(spec: BridgeSpec, current: BridgeState, notes: list[str]) -> list[Bri
     if link is None:
         return [_recreation(spec, row, current, notes)]
     new_ports = [port for port in spec.ports if port not in row.ports]
-    names = [*(port.name for port in current.ports_of(spec.name)), *new_ports]
+    removed = ovs_rows.removed_ports(spec, row)
+    names = [*(port.name for port in current.ports_of(spec.name) if port.name not in removed), *new_ports]
     commands = [*ovs_rows.commands(spec, row, new_ports), *_save_settings(row, names, current)]
-    steps = [*_disable_ip_stacks(row, names, current), *_link_steps(spec, link, current)]
+    saved = _saved_settings(row)
+    steps: list[Step] = [step for name in removed if name in saved for step in restore_ip_stack(name, saved[name])]
+    steps += [*_disable_ip_stacks(row, names, current), *_link_steps(spec, link, current)]
     if not commands and not steps:
         return []
     before = _current_values(row, link, current, spec.bandwidth)
@@ -125,6 +133,9 @@ def change(spec: BridgeSpec, current: BridgeState, notes: list[str]) -> list[Bri
             detail=difference(before, after),
             steps=steps,
             bridge=spec.name,
+            # Without a request Open vSwitch lowers an MTU and never raises it (ofproto.c, update_mtu()): so the last
+            # request is for the MTU that the bridge has without one.
+            ovs_deletions=ovs_rows.request_mtu(spec, row, _desired_mtu(spec, row, link, current)),
             ovs_commands=commands,
         )
     ]
@@ -255,18 +266,19 @@ def _desired_values(
 ) -> dict[str, Any]:
     """For the diff: a bridge after the change."""
     protect = ovs_rows.desired_protection(spec, row)
-    guests = [port for port in row.ports.values() if port.name not in (spec.name, *spec.ports)]
+    removed = set(ovs_rows.removed_ports(spec, row))
+    guests = [port for port in row.ports.values() if port.name not in (spec.name, *spec.ports, *removed)]
     vlans = {**{port.name: port.vlan for port in guests}, **ovs_rows.desired_vlans(spec, row, new_ports)}
     return {
         "datapath": row.datapath,
         "mac": spec.mac,
-        "mtu": ip_config.desired_mtu(spec, link),
+        "mtu": _desired_mtu(spec, row, link, current),
         "stp": spec.stp,
         "rstp": spec.rstp,
         "forward_delay": str(spec.forward_delay) if spec.stp or spec.rstp else "0",
         "fail_mode": spec.fail_mode,
         **ip_config.desired_values(spec, current),
-        "ports": sorted({*(name for name in row.ports if name != row.name), *new_ports}),
+        "ports": sorted({*(name for name in row.ports if name != row.name), *new_ports} - removed),
         "vlans": _vlans_text(vlans),
         "protected": sorted(port.name for port in guests if (port.protected if protect is None else protect)),
         "isolate_guests": spec.isolate_guests,
@@ -274,6 +286,14 @@ def _desired_values(
         **shaping.desired_limits(spec.bandwidth),
         "alias": MARK,
     }
+
+
+def _desired_mtu(spec: BridgeSpec, row: OvsBridge, link: Link | None, current: BridgeState) -> int:
+    """The MTU after the change. Without a request Open vSwitch decides, as it has done if there is none now."""
+    own_port = row.ports.get(row.name)
+    if spec.mtu is None and link is not None and (own_port is None or own_port.mtu_request is None):
+        return link.mtu
+    return ip_config.desired_mtu(spec, current.ports_of(spec.name))
 
 
 def _vlans_text(vlans: Mapping[str, Vlan]) -> list[str]:

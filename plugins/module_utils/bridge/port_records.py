@@ -1,10 +1,13 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Records of the ports of bridges under /run/virtnet/ports.
+"""Records of the ports of bridges under /run/virtnet/ports and /run/virtnet/listed-ports.
 
 A deletion of a bridge writes its record, so that the next start adds the ports again. The guard writes the same record
 while the bridge exists, for the case that another program deletes the bridge.
+
+The second record has the ports that a run attached because the options named them: a run whose options do not name them
+any more detaches them, while the links of guests stay. It ends with the bridge, or with a boot.
 """
 
 from __future__ import annotations
@@ -30,6 +33,10 @@ def _record_path(bridge: str, paths: Paths) -> str:
     return os.path.join(_folder(paths), f"{bridge}.json")
 
 
+def _listed_path(bridge: str, paths: Paths) -> str:
+    return os.path.join(paths.runtime, "listed-ports", f"{bridge}.json")
+
+
 def recorded_bridges(paths: Paths) -> list[str]:
     """The bridges whose ports are recorded."""
     return [name[: -len(".json")] for name in list_folder(_folder(paths), ".json")]
@@ -37,8 +44,17 @@ def recorded_bridges(paths: Paths) -> list[str]:
 
 def read_ports(bridge: str, paths: Paths) -> list[DetachedPort]:
     """The recorded ports of a bridge."""
+    return _read_record(_record_path(bridge, paths))
+
+
+def read_listed_ports(bridge: str, paths: Paths) -> list[DetachedPort]:
+    """The ports that a bridge has because its options named them."""
+    return _read_record(_listed_path(bridge, paths))
+
+
+def _read_record(path: str) -> list[DetachedPort]:
     try:
-        items = read_note(_record_path(bridge, paths)) or []
+        items = read_note(path) or []
         return [DetachedPort(str(name), int(index), *settings) for name, index, *settings in items]
     except (ValueError, TypeError):
         # The run goes on without a record that cannot be read: only guests' links depend on it.
@@ -52,6 +68,12 @@ def ports_record(bridge: str, ports: Iterable[DetachedPort], paths: Paths) -> Fi
         for port in sorted(ports, key=lambda port: port.name)
     ]
     return File(_record_path(bridge, paths), json.dumps(items))
+
+
+def listed_ports_record(bridge: str, ports: Iterable[DetachedPort], paths: Paths) -> File:
+    """The record of the ports that a bridge has because its options name them; it is removed if there are none."""
+    items = sorted([port.name, port.index] for port in ports)
+    return File(_listed_path(bridge, paths), json.dumps(items) if items else None)
 
 
 def record_ovs_ports(bridges: Iterable[str], paths: Paths) -> None:

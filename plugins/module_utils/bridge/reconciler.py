@@ -32,7 +32,7 @@ from ..openvswitch.userspace_ports import read_ip_settings
 from . import linux_plan, ovs_plan
 from .checks import check_linux, check_ovs
 from .ip_config import FORWARDING
-from .port_records import ports_record, read_ports
+from .port_records import listed_ports_record, ports_record, read_listed_ports, read_ports
 from .shaping import Limits
 from .spec import BridgeSpec, refuse_duplicates
 from .state import BridgeChange, BridgeState, DetachedPort, has_mark, is_ours
@@ -69,6 +69,7 @@ class BridgeReconciler:
             links=links,
             default_routes=_read_uplink_names() if any(spec.ports for spec in self.specs) else frozenset(),
             detached=detached,
+            listed=self._read_listed(links),
             renamed_sysctls=self._read_renamed_sysctls(links),
             ipv6=has_ipv6(self.paths.proc_sys),
             limits=Limits(read_root_qdiscs(indexes), read_policers()),
@@ -87,6 +88,10 @@ class BridgeReconciler:
         if spec.forwarding:
             settings[FORWARDING] = read_forwarding(self.paths.proc_sys, spec.name)
         return settings
+
+    def _read_listed(self, links: Mapping[str, Link]) -> dict[str, list[DetachedPort]]:
+        names = {spec.name for spec in self.specs} | (set(links) if self.purge else set())
+        return {name: ports for name in sorted(names) if (ports := read_listed_ports(name, self.paths))}
 
     def _read_known_macs(self) -> dict[str, str]:
         """All bridges that networks ever had, with their MAC addresses, by which an unfinished one is recognized."""
@@ -169,6 +174,11 @@ class BridgeReconciler:
             ports_record(change.bridge, change.detached, self.paths)
             for change in deletions
             if change.detached is not None
+        )
+        write_files(
+            listed_ports_record(change.bridge, change.listed, self.paths)
+            for change in plan.changes
+            if change.listed is not None
         )
         # A port that one bridge loses may become a port of another.
         apply_steps([step for change in deletions for step in change.steps])

@@ -18,10 +18,10 @@ from ..firewall.reachability import diagnose
 from ..guard.lost_macvtaps import still_open
 from ..ipam.in_use import read_kernel_subnets
 from ..network.model import Network
-from ..network.runtime import STARTED, STOPPED, read_pending, read_records, records_file
+from ..network.runtime import STARTED, STOPPED, read_pending, read_records, records_file, seconds_since_boot
 from ..orchestration import status as info
 from ..orchestration.desired_state import RULES
-from ..orchestration.leases import read_leases
+from ..orchestration.leases import nearly_full, read_leases
 from ..orchestration.restore import HostState, Outcome, load_host_state, missing_ports, reconcile, register
 from ..orchestration.subnet_conflicts import find_moves, live_conflicts, store_moves
 
@@ -174,9 +174,12 @@ def check(paths: Paths, _name: str) -> Answer:
     diagnosis = diagnose(info.with_bridge(state))
     problems += diagnosis.problems
     notes += diagnosis.notes
-    pending = sorted(read_pending(paths).names)
-    if pending and problems:
-        notes.append(f"a run is at work on {', '.join(pending)}")
+    notes += nearly_full(state.defined.values(), paths)
+    pending = read_pending(paths)
+    left = pending.seconds_left(seconds_since_boot())
+    if left and problems:
+        names = ", ".join(sorted(pending.names))
+        notes.append(f"a run is at work on {names}; if it has died, the guard completes it in {left:.0f} s")
     packets = [finding.as_options() for finding in diagnosis.findings]
     data: Mapping[str, Any] = {"well": not problems, "problems": problems, "notes": notes, "packets": packets}
     text = _lines(problems) + _lines(notes, "note: ")

@@ -30,15 +30,16 @@ from .system_config import Config
 
 Subnet = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
-# The limit of a private instance (dhcp-lease-max in private_files.py). That of the system's dnsmasq is 1000, unless its
+# The limit of a private instance (dhcp-lease-max in private_files.py), and that of the system's dnsmasq, unless its
 # administrator sets another one (dnsmasq.8).
-_MOST_LEASES = 65536
+MOST_LEASES = 65536
+_DEFAULT_LEASE_MAX = 1000
 # The longest line: 20 digits, a hardware address of 16 octets with its type, an IPv6 address, a name of 255 characters
 # and a client identifier of 255 octets, each octet "xx:".
 _LONGEST_LINE = 1200
-LEASE_FILE_LIMIT = _MOST_LEASES * _LONGEST_LINE
+LEASE_FILE_LIMIT = MOST_LEASES * _LONGEST_LINE
 # One more line has the server's identity. Twice the number leaves room for leases of another dnsmasq.
-_MOST_LINES = 2 * _MOST_LEASES
+_MOST_LINES = 2 * MOST_LEASES
 
 # The last second of the year 9999: Python's datetime has no later one.
 _LATEST = 253402300799
@@ -187,3 +188,9 @@ def system_leases(config: Config, root: str) -> str:
     # A dnsmasq that is not from the distribution's package may have the other one.
     defaults = [os.path.join(root, path) for path in (read_distribution(root).leases, *LEASE_FILES)]
     return next((path for path in defaults if os.path.lexists(path)), defaults[0])
+
+
+def lease_limit(config: Config) -> int:
+    """How many leases the system's dnsmasq gives, for all networks together."""
+    limits = [setting.value or "" for setting in config.named("dhcp-lease-max")]
+    return next((int(value) for value in reversed(limits) if value.isdecimal()), _DEFAULT_LEASE_MAX)

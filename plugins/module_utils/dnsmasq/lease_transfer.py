@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..core.errors import VirtnetError
 from ..core.untrusted import UnusableFile, set_aside
-from .lease_file import Leases, lease_file_fault, read_leases, write_leases
+from .lease_file import Leases, lease_file_fault, lease_limit, read_leases, write_leases
 from .placement import Placement
 from .private_files import Layout, Member
 from .render_context import membership
@@ -19,9 +19,6 @@ from .spec import FragmentSpec
 from .state import State
 from .system_config import Config, fragment_file
 from .target import Target, is_forward
-
-# dnsmasq(8), --dhcp-lease-max
-_DEFAULT_LEASE_MAX = 1000
 
 
 @dataclass(frozen=True)
@@ -93,9 +90,7 @@ def refuse_overfull(transfers: Sequence[LeaseTransfer], path: str, config: Confi
     for transfer in transfers:
         for source in transfer.sources if transfer.destination == path else ():
             leases = leases.joined_by(_usable_leases(source), transfer.spec.subnets)
-    limits = [setting.value or "" for setting in config.named("dhcp-lease-max")]
-    limit = next((int(value) for value in reversed(limits) if value.isdecimal()), _DEFAULT_LEASE_MAX)
-    count = len(leases.leases)
+    limit, count = lease_limit(config), len(leases.leases)
     if transfers and count > limit:
         raise VirtnetError(
             f"the system's dnsmasq would not start with {count} leases, since it takes {limit} (dhcp-lease-max); "

@@ -19,6 +19,7 @@ from ..core.errors import CommandFailed, MissingTool
 from ..core.families import package_of
 from .fdb import SetFdbLimit
 from .links import index_of
+from .mtu import FollowPorts
 from .policer import SetPolicer
 from .qdisc import SetQdiscs
 from .routes import PROTOCOL
@@ -193,6 +194,7 @@ Step = Union[
     SetQdiscs,
     SetPolicer,
     SetFdbLimit,
+    FollowPorts,
     PutRoute,
     DeleteRoute,
     DeleteLocalRoute,
@@ -202,7 +204,7 @@ Step = Union[
 
 
 def _apply(route: Any, step: Step) -> None:
-    if isinstance(step, (SetSysctl, SetQdiscs, SetPolicer, SetFdbLimit, PutHostRoute)):
+    if isinstance(step, (SetSysctl, SetQdiscs, SetPolicer, SetFdbLimit, FollowPorts, PutHostRoute)):
         step.apply()
     elif isinstance(step, AddBridge):
         route.link("add", ifname=step.name, kind="bridge", address=step.mac, **step.attributes)

@@ -84,12 +84,16 @@ def records_file(records: Mapping[str, str], paths: Paths) -> File:
 class Pending:
     """A run under way: networks whose definitions it has changed, and the parts that it has still to reconcile.
 
-    ``until``: when the guard completes the run, in seconds since the boot.
+    ``until``: when the guard completes the run, in seconds since the boot; 0 for one that has failed.
     """
 
     names: frozenset[str] = frozenset()
     until: float = 0.0
     parts: frozenset[str] = frozenset()
+
+    def seconds_left(self, now: float) -> float:
+        """Seconds that the run has left; 0 if no run is at work any more. ``now``: in seconds since the boot."""
+        return max(0.0, self.until - now) if self.names else 0.0
 
 
 def seconds_since_boot() -> float:
@@ -131,6 +135,13 @@ def mark_part_done(part: str, paths: Paths) -> None:
         with lock(paths.runtime):
             pending = read_pending(paths)
             write_files([pending_file(replace(pending, parts=pending.parts - {part}), paths)])
+
+
+def fail_pending_run(paths: Paths) -> None:
+    """Record that the run has failed: it does no more, and the guard completes what it stored."""
+    if os.path.exists(pending_path(paths)):
+        with lock(paths.runtime):
+            write_files([pending_file(replace(read_pending(paths), until=0.0), paths)])
 
 
 def clear_pending_run(paths: Paths) -> None:

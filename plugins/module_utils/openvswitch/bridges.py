@@ -24,6 +24,9 @@ PROTECTS_KEY = "virtnet-protects"
 SIZES_KEY = "virtnet-mac-table-size"
 # Key in other_config of a bridge.
 TABLE_SIZE_KEY = "mac-table-size"
+# Keys in external_ids of a port: our options named it as a port of the bridge; they gave it its VLANs.
+LISTED_KEY = "virtnet-listed"
+VLAN_KEY = "virtnet-vlan"
 
 # Datapath types.
 SYSTEM, USERSPACE = "system", "netdev"
@@ -68,6 +71,12 @@ class OvsPort:
     mtu_request: int | None = None
     error: str = ""
     settings: PortSettings = field(default_factory=dict)
+
+    @property
+    def ids(self) -> Mapping[str, str]:
+        """The column external_ids."""
+        ids: Mapping[str, str] = self.settings.get("Port", {}).get("external_ids", {})
+        return ids
 
 
 @dataclass(frozen=True)

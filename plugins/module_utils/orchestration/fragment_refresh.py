@@ -21,12 +21,13 @@ from ..core.paths import Paths
 from ..dnsmasq.config_check import check_syntax
 from ..dnsmasq.placement import Placement, system_problem
 from ..dnsmasq.private_files import Layout
+from ..dnsmasq.probe import interface_exists
 from ..dnsmasq.reconciler import Fragments
-from ..dnsmasq.render import hosts_files, render
+from ..dnsmasq.render import RenderContext, hosts_files, render
 from ..dnsmasq.render_context import render_contexts
 from ..dnsmasq.spec import PRESENT, SYSTEM, FragmentSpec
 from ..dnsmasq.state import RESTART_DUE_FILE, WAITS_FOR_DNSMASQ
-from ..dnsmasq.system_config import fragment_file
+from ..dnsmasq.system_config import BIND_INTERFACES, Config, fragment_file
 from ..dnsmasq.target import is_forward
 from .desired_state import FRAGMENTS, specs_for
 from .restore import load_host_state, log_line
@@ -54,6 +55,18 @@ def refresh(paths: Paths) -> int:
     return 0
 
 
+def _startable(spec: FragmentSpec, context: RenderContext, config: Config) -> RenderContext:
+    """The context with which dnsmasq starts though the bridge does not exist: it serves all others, and the host.
+
+    With bind-interfaces it does not start if a listed interface does not exist. When the bridge is back, the guard or
+    the next run lists it again.
+    """
+    needs_interface = context.list_interface and config.binding == BIND_INTERFACES
+    if needs_interface and not interface_exists(spec.interface):
+        return replace(context, list_interface=False)
+    return context
+
+
 def rewrite(specs: Sequence[FragmentSpec], paths: Paths, reconciler: Fragments | None = None) -> list[str]:
     """Rewrite the fragments of these networks that exist and are outdated; returns a sentence for each."""
     present = [replace(spec, instance=SYSTEM) for spec in specs if spec.state == PRESENT]
@@ -71,11 +84,15 @@ def rewrite(specs: Sequence[FragmentSpec], paths: Paths, reconciler: Fragments |
         if problem:
             lines.append(f"{problem}; the next run of virtnet moves the network, if it can")
             continue
-        content = render(spec, contexts[spec.name])
-        hosts.update(hosts_files(spec, contexts[spec.name]))
+        context = _startable(spec, contexts[spec.name], current.config)
+        content = render(spec, context)
+        hosts.update(hosts_files(spec, context))
         if content != old:
             fragments[file] = content
-            lines.append(f"{spec.name}: {file} changed, since the configuration of dnsmasq has")
+            reason = "changed, since the configuration of dnsmasq has"
+            if context != contexts[spec.name]:
+                reason = f"does not list {spec.interface}, which does not exist: dnsmasq would not start"
+            lines.append(f"{spec.name}: {file} {reason}")
     if fragments:
         check_syntax(current.config, {**current.fragments, **fragments}, hosts)
         files = {os.path.join(paths.dnsmasq_fragments, name): content for name, content in fragments.items()}

@@ -14,11 +14,15 @@ from typing import Any
 from ..core.paths import Paths
 from ..core.untrusted import UnusableFile
 from ..dnsmasq.config_reader import HostReader, read_config
-from ..dnsmasq.lease_file import Leases, system_leases
+from ..dnsmasq.lease_file import MOST_LEASES, Leases, lease_limit, system_leases
 from ..dnsmasq.lease_file import read_leases as read_lease_file
-from ..dnsmasq.private_files import SHARED_INSTANCES, Layout
-from ..dnsmasq.system_service import SystemDnsmasq
+from ..dnsmasq.private_files import SHARED_INSTANCES, Layout, unit_name
+from ..dnsmasq.system_config import Config
+from ..dnsmasq.system_service import UNIT, SystemDnsmasq
 from ..network.model import Network
+
+# The share of the leases that a dnsmasq may give from which `virtnet check` reports it.
+_NEARLY_FULL = 0.8
 
 
 @dataclass(frozen=True)
@@ -83,15 +87,52 @@ def _end(lease: Lease) -> float:
 
 
 def lease_files(networks: Iterable[Network], paths: Paths) -> list[str]:
-    """Where dnsmasq keeps leases of networks: the system's, by its command line and configuration, and private ones.
+    """Where dnsmasq keeps leases of networks: the system's, by its command line and configuration, and private ones."""
+    return [system_leases(_system_config(paths), paths.root), *map(Layout(paths).leases, _instances(networks))]
 
-    A private instance is named after its one network, or serves all that share it. No other file of their folder, which
-    is the user dnsmasq's, is read.
+
+def _system_config(paths: Paths) -> Config:
+    return read_config(SystemDnsmasq(paths.root).status().command, HostReader(), paths.dnsmasq_fragments)
+
+
+def _instances(networks: Iterable[Network]) -> list[str]:
+    """The private instances that there may be.
+
+    An instance is named after its one network, or serves all that share it. No other file of their folder, which is the
+    user dnsmasq's, is read.
     """
-    service = SystemDnsmasq(paths.root).status()
-    config = read_config(service.command, HostReader(), paths.dnsmasq_fragments)
-    private = map(Layout(paths).leases, (*SHARED_INSTANCES, *sorted(network.name for network in networks)))
-    return [system_leases(config, paths.root), *private]
+    return [*SHARED_INSTANCES, *sorted(network.name for network in networks)]
+
+
+def nearly_full(networks: Iterable[Network], paths: Paths, now: float | None = None) -> list[str]:
+    """A sentence for each dnsmasq that has given most of the leases that it may give: soon guests get none.
+
+    A dnsmasq has one limit for all its networks together, and for leases that are not of our networks. It does not
+    start with more leases in its file.
+    """
+    moment = time.time() if now is None else now
+    config, layout = _system_config(paths), Layout(paths)
+    limit = lease_limit(config)
+    raised = f"write dhcp-lease-max={2 * limit} into {config.main_file}"
+    files = [(UNIT, system_leases(config, paths.root), limit, f"{raised}, or use dnsmasq.instance: private")]
+    files += [
+        (unit_name(name), layout.leases(name), MOST_LEASES, "give its networks a shorter lease_time")
+        for name in _instances(networks)
+    ]
+    sentences = []
+    for unit, path, most, cure in files:
+        given = _count(path, moment)
+        if given >= most * _NEARLY_FULL:
+            sentences.append(f"{unit} has given {given} of {most} leases, which is its limit (dhcp-lease-max); {cure}")
+    return sentences
+
+
+def _count(path: str, now: float) -> int:
+    """How many leases of a file have not expired; a file that cannot be used is reported by read_leases()."""
+    try:
+        return sum(not lease.expiry or lease.expiry > now for lease in read_lease_file(path).leases)
+    except UnusableFile:
+        return 0
 
 
 def leases_of(networks: Iterable[Network], leases: Leases) -> Iterator[Lease]:

@@ -8,17 +8,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ..core.by_name import each_by_name
-from ..core.errors import InvalidOption, VirtnetError, printable_lines
+from ..core.errors import InvalidOption, Locked, VirtnetError, printable_lines
 from ..core.lock import lock
 from ..core.options import Options
 from ..core.paths import Paths
 from ..core.reconcile import Change, Plan, Reconciler, converge
-from ..network.runtime import mark_part_done
+from ..network.runtime import fail_pending_run, mark_part_done
 
 Spec = TypeVar("Spec")
 
@@ -103,15 +104,34 @@ def run_objects(
 
     def work(paths: Paths) -> dict[str, Any]:
         confirm_uplink_move(module, paths)
-        specs = [read(options) for options in requested_objects(module.params, many, task_options)]
-        reconciler = build(specs, bool(module.params.get("purge")), paths)
-        plan = converge(reconciler, paths, check=module.check_mode)
-        more = finish(plan, paths)
+        with contextlib.ExitStack() as run_under_way:
+            if kind and not module.check_mode:
+                run_under_way.enter_context(_ending_failed_run(paths))
+            specs = [read(options) for options in requested_objects(module.params, many, task_options)]
+            plan = converge(build(specs, bool(module.params.get("purge")), paths), paths, check=module.check_mode)
+            # Only now a run that stores definitions is recorded.
+            if not kind and not module.check_mode:
+                run_under_way.enter_context(_ending_failed_run(paths))
+            more = finish(plan, paths)
         if kind and not module.check_mode:
             mark_part_done(kind, paths)
         return {**as_return_values(plan, many), **more}
 
     run(module, work)
+
+
+@contextlib.contextmanager
+def _ending_failed_run(paths: Paths) -> Iterator[None]:
+    """Record that the run has failed if the block fails, so that nobody waits for its other tasks."""
+    try:
+        yield
+    except Locked:
+        # Another run holds the lock, and the record may be its own.
+        raise
+    except Exception:
+        with contextlib.suppress(VirtnetError):
+            fail_pending_run(paths)
+        raise
 
 
 def confirm_uplink_move(module: Any, paths: Paths) -> None:

@@ -9,6 +9,7 @@ import ipaddress
 import json
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +17,10 @@ from ansible_collections.virtnet.linux.plugins.module_utils.adoption.libvirt_lea
 from ansible_collections.virtnet.linux.plugins.module_utils.cli.commands import _with_references, table
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_file import is_host_name, parse
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
-from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.leases import Lease, leases_of
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.leases import Lease, leases_of, nearly_full
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
@@ -147,3 +149,26 @@ def test_xml_stays_equivalent_and_does_nothing_to_a_terminal() -> None:
     shown = _with_references(xml)
     assert shown.replace("\n", "").isprintable() and "\u00e4" in shown
     assert etree.tostring(etree.fromstring(shown)) == etree.tostring(etree.fromstring(xml))
+
+
+@pytest.mark.parametrize(("file", "most"), [("var/lib/misc/dnsmasq.leases", 1000), ("private", 65536)])
+@pytest.mark.parametrize("missing", [0, 1])
+def test_a_dnsmasq_that_has_given_four_fifths_of_its_leases_is_reported(
+    tmp_path: Path, file: str, most: int, missing: int
+) -> None:
+    paths = Paths(str(tmp_path))
+    path = Path(paths.private_leases) / "both.leases" if file == "private" else tmp_path / file
+    path.parent.mkdir(parents=True)
+    count = -(-most * 4 // 5) - missing
+    current = [
+        f"0 02:00:00:00:{i >> 8:02x}:{i & 255:02x} 10.{i >> 16}.{i >> 8 & 255}.{i & 255} * *" for i in range(count)
+    ]
+    # These two have expired.
+    path.write_text("\n".join([*current, "7 02:00:00:01:00:01 10.9.9.1 * *", "8 02:00:00:01:00:02 10.9.9.2 * *", ""]))
+    sentences = nearly_full([BOTH], paths)
+    if missing:
+        assert sentences == []
+        return
+    (sentence,) = sentences
+    unit = "virtnet-dnsmasq@both.service" if file == "private" else "dnsmasq.service"
+    assert sentence.startswith(f"{unit} has given {count} of {most} leases")

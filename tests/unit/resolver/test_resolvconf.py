@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption, MissingTool
@@ -38,6 +41,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.resolver.resolvconf 
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver.spec import EntrySpec
 from hypothesis import given
 from hypothesis import strategies as st
+from tools import option_samples
 
 LAB = {"interface": "vn-lab", "addresses": ["192.168.30.1"], "domain": "lab", "subnets": ["192.168.30.0/24"]}
 DMZ = {"interface": "vn-dmz", "addresses": ["192.168.31.1"], "domain": "dmz", "subnets": ["192.168.31.0/24"]}
@@ -84,6 +88,32 @@ def test_a_second_plan_changes_nothing_and_a_purge_removes_all(owner: str, split
     assert plan(applied, LAB).changes == [] and plan(applied, DMZ).changes == []
     removed = after(applied, plan(applied, purge=True))
     assert not any(removed.texts.values()) and not removed.entries
+
+
+def test_every_option_of_an_entry_has_a_sample() -> None:
+    assert option_samples.missing(EntrySpec, option_samples.ENTRY, option_samples.NOT_OF_ENTRY) == []
+
+
+@pytest.mark.parametrize("label", option_samples.ENTRY)
+def test_an_option_of_an_entry_that_is_removed_again_leaves_nothing(label: str) -> None:
+    sample = option_samples.ENTRY[label]
+
+    def entry(values: Mapping[str, Any]) -> dict[str, object]:
+        options = {"interface": "vn-1", "addresses": ["10.0.1.1"], "domain": "lab1.test", "subnets": ["10.0.1.0/24"]}
+        return {**options, **option_samples.numbered({**sample.base, **values}, 1)}
+
+    with_effect = []
+    for owner, split_dns in itertools.product(HOSTS, (False, True)):
+        host = EntriesState(replace(HOSTS[owner], supports_split_dns=split_dns))
+        fresh = [after(host, plan(host, entry(values))) for values in ({}, sample.second)]
+        states = [fresh[0]]
+        for values in (sample.first, sample.second, {}):
+            states.append(after(states[-1], plan(states[-1], entry(values))))
+            assert not plan(states[-1], entry(values)).changes
+        assert (states[3].texts, states[3].entries) == (fresh[0].texts, fresh[0].entries)
+        assert (states[2].texts, states[2].entries) == (fresh[1].texts, fresh[1].entries)
+        with_effect.append(states[1].texts != states[0].texts or states[1].entries != states[0].entries)
+    assert any(with_effect)
 
 
 def test_a_named_owner_is_required_also_by_runs_without_that_option() -> None:
