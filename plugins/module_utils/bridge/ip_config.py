@@ -16,7 +16,6 @@ from ..kernel.routes import Route
 from .spec import BridgeSpec
 from .state import BridgeState
 
-
 # The setting of IPv4 that a bridge has; all others are of IPv6.
 FORWARDING = "forwarding"
 
