@@ -42,7 +42,6 @@ class State:
     - ``administrator_names``: names of our static hosts that the administrator's configuration has too, in lower case.
     - ``resolv_conf``: the path of /etc/resolv.conf without symbolic links.
     - ``program``: the path of dnsmasq, '' if it is not installed.
-    - ``engine_installed``: the engine is installed on the host, so that units can call it.
     """
 
     service: ServiceStatus
@@ -63,7 +62,6 @@ class State:
     lease_file_faults: Sequence[str] = ()
     administrator_names: Collection[str] = ()
     program: str = "/usr/sbin/dnsmasq"
-    engine_installed: bool = False
 
     @property
     def in_transition(self) -> bool:
@@ -105,7 +103,12 @@ class State:
                 "or disable that service"
             )
         holder = self.holder(DNS_PORT, interface, address)
-        return f"{holder}; stop that, or have it listen on other addresses only" if holder else ""
+        if not holder:
+            return ""
+        return (
+            f"{holder}; stop that, have it listen on other addresses only, or leave dnsmasq.redirect out and run "
+            "again: the network gets ports of its own then"
+        )
 
     def holder(self, port: int, interface: str, address: str) -> Socket | None:
         """The socket of another program that keeps ours from an address of an interface."""
