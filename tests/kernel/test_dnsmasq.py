@@ -451,10 +451,7 @@ def test_a_failed_restart_restores_the_old_fragments_and_reports_the_cause(
     with serving(testbed, tmp_path, "bind-dynamic\n") as daemon:
         daemon.converge({**LAB, "ranges": []})
         before = daemon.fragments
-        with (
-            hold_port_67(testbed),
-            pytest.raises(DnsmasqFailed, match="previous ones are back: .*Address already in use$"),
-        ):
+        with hold_port_67(testbed), pytest.raises(DnsmasqFailed, match="Address already in use; put back: "):
             daemon.converge(LAB)
         assert daemon.fragments == before
         assert resolve(testbed.lan, LAN_ADDRESS) == NAMED_ADDRESS
@@ -483,7 +480,8 @@ def test_interrupted_run_is_completed_by_the_next(testbed: DnsmasqTestbed, tmp_p
         daemon.restarts = 0
         plan = daemon.converge(LAB)
         assert [str(change) for change in plan.changes] == [
-            "dnsmasq.service: restarted (an earlier run was interrupted)"
+            "dnsmasq.service: virtnet.conf created",
+            "dnsmasq.service: restarted (an earlier run was interrupted)",
         ]
         assert daemon.restarts == 1
         assert not daemon.converge(LAB).changes
@@ -533,14 +531,14 @@ def test_stopped_service_is_started(testbed: DnsmasqTestbed, tmp_path: Path) -> 
     with serving(testbed, tmp_path) as daemon:
         daemon.stop()
         plan = daemon.converge(LAB)
-        assert [str(change) for change in plan.changes][1:] == ["dnsmasq.service: started (was inactive)"]
+        assert str(plan.changes[-1]) == "dnsmasq.service: started (was inactive)"
         assert get_lease(testbed.guest, tmp_path)
 
 
 def test_before_the_start_of_dnsmasq_at_boot_only_files_are_written(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     daemon = Daemon(testbed.host, tmp_path, ordered_after_us=True)
     plan = daemon.converge(LAB)
-    assert len(plan.changes) == 1
+    assert all(change.concerns_file for change in plan.changes)
     assert (daemon.restarts, daemon.queued) == (0, 0)
     with running(daemon):
         assert get_lease(testbed.guest, tmp_path)
@@ -580,7 +578,7 @@ def test_hundred_networks_in_one_run(testbed: DnsmasqTestbed, tmp_path: Path) ->
         testbed.bridge(options["interface"], options["address"])
     with serving(testbed, tmp_path) as daemon:
         plan = daemon.converge(*networks)
-        assert (len(plan.changes), daemon.restarts) == (100, 1)
+        assert (len([change for change in plan.changes if change.file]), daemon.restarts) == (100, 1)
         testbed.unplug()
         testbed.plug("vn-n100")
         assert get_lease(testbed.guest, tmp_path)["ip"].startswith("172.20.100.")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -42,6 +43,7 @@ from kernel.dnsmasq_testbed import (
     has_ended,
     observe,
     resolve,
+    run,
     running,
     serving,
 )
@@ -323,11 +325,12 @@ def test_a_failed_move_is_rolled_back(testbed: DnsmasqTestbed, tmp_path: Path) -
         before = daemon.fragments
         first = assert_served(testbed, tmp_path)["ip"]
         daemon.write("bind-dynamic\nexcept-interface=virt0\n")
-        with without_lease_files(daemon), pytest.raises(DnsmasqFailed, match="previous ones are back"):
+        with without_lease_files(daemon), pytest.raises(DnsmasqFailed, match="put back: "):
             daemon.converge(OPEN)
         assert daemon.fragments == before
         hosts = {f"etc/virtnet/dnsmasq.hosts/lab.{kind}" for kind in ("dhcp", "names")}
-        assert files_of_engine(tmp_path) == {"etc/dnsmasq.d/virtnet-lab.conf", *hosts}
+        drop_in = "etc/systemd/system/dnsmasq.service.d/virtnet.conf"
+        assert files_of_engine(tmp_path) == {"etc/dnsmasq.d/virtnet-lab.conf", drop_in, *hosts}
         daemon.converge(OPEN)
         assert resolve(testbed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == first
 
@@ -463,16 +466,18 @@ def test_lines_of_a_private_dnsmasq_in_the_journal_are_limited() -> None:
     assert "\nLogRateLimitIntervalSec=30s\nLogRateLimitBurst=1000\n" in text.partition("[Service]")[2]
 
 
-def test_the_drop_in_exists_with_the_engine_and_is_removed_with_the_last_fragment(
+def test_the_drop_in_is_made_with_the_first_fragment_and_removed_with_the_last(
     testbed: DnsmasqTestbed, tmp_path: Path
 ) -> None:
+    """It does not depend on the engine, which its command tests itself."""
     engine = tmp_path / "usr/local/lib/virtnet/virtnet"
-    engine.parent.mkdir(parents=True)
-    engine.touch()
     drop_in = tmp_path / "etc/systemd/system/dnsmasq.service.d/virtnet.conf"
     with serving(testbed, tmp_path) as daemon:
         daemon.converge(OPEN)
-        assert f"{engine} fragments" in drop_in.read_text()
+        (command,) = re.findall(r"^ExecStartPre=-/bin/sh -c '(.*)'$", drop_in.read_text(), re.MULTILINE)
+        assert command.endswith(f"timeout 10 {engine} fragments")
+        # Without the engine it does nothing, and says nothing of that.
+        assert run(["sh", "-c", command]).stderr == ""
         assert not daemon.converge(OPEN).changes
         assert "LogRateLimitBurst=1000" in drop_in.read_text()
         restarts = daemon.restarts

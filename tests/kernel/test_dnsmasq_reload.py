@@ -193,7 +193,7 @@ def test_an_unreadable_file_is_reported_and_rolled_back(
         before = daemon.fragments
         fragment = lab(_9=["nas"]) if first == lab() else first
         with pytest.raises(
-            DnsmasqFailed, match=r"previous ones are back: it runs, but has not read .*/lab\.(names|dhcp)"
+            DnsmasqFailed, match=r"new files: it runs, but has not read .*/lab\.(names|dhcp).*; put back: "
         ):
             daemon.converge(fragment)
         assert daemon.fragments == before

@@ -93,7 +93,7 @@ def converge(reconciler: Reconciler[S, P], paths: Paths, *, check: bool) -> P:
 
 def converge_locked(reconciler: Reconciler[S, P], *, check: bool = False) -> P:
     """As converge(), for a caller that holds the lock."""
-    plan = reconciler.plan(reconciler.read() if check else read_settled(reconciler))
+    plan = reconciler.plan(read_foretold(reconciler) if check else read_settled(reconciler))
     if plan.changes:
         try:
             preflight(reconciler, plan)
@@ -126,6 +126,15 @@ def read_settled(reconciler: Reconciler[S, Any]) -> S:
     Only a reconciler of such services has a method ``read_settled``. It waits, so check mode does not use it.
     """
     read: Callable[[], S] = getattr(reconciler, "read_settled", reconciler.read)
+    return read()
+
+
+def read_foretold(reconciler: Reconciler[S, Any]) -> S:
+    """The current state as the tasks before this one would leave it; in check mode they have made nothing.
+
+    Only a reconciler whose plan depends on what other tasks make has a method ``read_foretold``.
+    """
+    read: Callable[[], S] = getattr(reconciler, "read_foretold", reconciler.read)
     return read()
 
 

@@ -9,7 +9,7 @@ import contextlib
 import os
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from ..core.errors import VirtnetError
@@ -34,8 +34,10 @@ from .private_files import SYSTEM_DNSMASQ, Layout, unit_name
 from .private_service import SystemdInstances
 from .reload import reload_and_verify
 from .render_context import membership
-from .state import RESTART_DUE_FILE
+from .sockets import read_sockets
+from .state import RESTART_DUE_FILE, State
 from .system_service import DnsmasqFailed, SystemDnsmasq, journal_errors
+from .undone import undone_message
 from .verify import ReadWatch, service_problem
 
 # The journal of the last seconds is quoted for an instance that was started and does not serve.
@@ -248,7 +250,7 @@ class Deployment:
         current = self.current
         if not self.plan.fragments and not self.plan.other_files:
             return DnsmasqFailed(f"dnsmasq was restarted, but: {error}")
-        message = f"dnsmasq did not serve with the new fragments, so the previous ones are back: {error}"
+        message = f"dnsmasq did not serve with the new files: {error}"
         self.instances.stop([name for name in self.target.members if name in self.plan.changed_instances])
         if originals and self._changes_system and current.service.running:
             self.service.stop()
@@ -263,7 +265,13 @@ class Deployment:
         except DnsmasqFailed as second_error:
             return DnsmasqFailed(f"{message}; and with the previous ones it does not start either: {second_error}")
         write_files([File(self.due_file, None)])
-        return DnsmasqFailed(message)
+        return DnsmasqFailed(undone_message(message, self.plan, self._state_now()))
+
+    def _state_now(self) -> State:
+        """The current state with the processes and sockets of after a rollback."""
+        service, instances = self.service.status(), self.instances.status(list(self.current.instances))
+        pids = {service.pid, *(instance.main_pid for instance in instances.values())}
+        return replace(self.current, service=service, instances=instances, sockets=read_sockets(pids))
 
     def _restore_files(self, originals: Mapping[str, Leases | None]) -> None:
         """Restore lease files, our files, and the links that have instances started at boot."""

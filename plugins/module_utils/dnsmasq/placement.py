@@ -179,6 +179,10 @@ def system_problem(spec: FragmentSpec, current: State) -> str:
     problem = excluded_by_config(spec, current.config)
     if problem:
         return problem
+    if spec.instance == AUTO and spec.dns and current.config.port == DNS_PORT:
+        taken = [current.holder(DNS_PORT, spec.interface, str(bridge.ip)) for bridge in spec.addresses]
+        if any(taken):
+            return f"no usable system dnsmasq: {next(filter(None, taken))}"
     for port in _dhcp_ports(spec):
         holders = [socket for socket in current.foreign_sockets if socket.port == port]
         if holders and spec.instance == AUTO and current.config.binding == WILDCARD:

@@ -207,7 +207,7 @@ def instance_text(
         "localise-queries",
         # Else a guest would take the name of a guest of another network (src/lease.c, lease_set_hostname()).
         *([_FULL_NAMES_ONLY, f"domain={_DEFAULT_DOMAIN}"] if full_names_only else []),
-        *(["no-ident"] if tuple(version) >= _NO_IDENT_SINCE else []),
+        *(["no-ident"] if not version or tuple(version) >= _NO_IDENT_SINCE else []),
         # These bridges have no other DHCP server.
         "dhcp-authoritative",
         f"dhcp-leasefile={layout.leases(name)}",

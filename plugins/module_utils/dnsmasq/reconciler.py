@@ -67,6 +67,11 @@ class Fragments:
         """The current state. Writes nothing and does not wait, not even for a dnsmasq that is starting."""
         return StateReader(self.present, self.paths, service=self.service, instances=self.instances).read()
 
+    def read_foretold(self) -> State:
+        """The state with the bridges of the networks, and with the dnsmasq.service that one of them asks for."""
+        reader = StateReader(self.present, self.paths, service=self.service, instances=self.instances, foretold=True)
+        return reader.read()
+
     def plan(self, current: State) -> FragmentsPlan:
         """Which dnsmasq serves which network, the files to write and remove, and the services to start for it."""
         unnamed = {} if self.purge else self._unnamed_networks(current)

@@ -44,7 +44,6 @@ class State:
     - ``resolv_conf``: the path of /etc/resolv.conf without symbolic links.
     - ``program``: the path of dnsmasq, '' if it is not installed.
     - ``user``: of private instances.
-    - ``engine_installed``: the engine is installed on the host, so that units can call it.
     """
 
     service: ServiceStatus
@@ -66,7 +65,6 @@ class State:
     administrator_names: Collection[str] = ()
     program: str = "/usr/sbin/dnsmasq"
     user: str = USER
-    engine_installed: bool = False
 
     @property
     def in_transition(self) -> bool:
@@ -108,7 +106,12 @@ class State:
                 "or disable that service"
             )
         holder = self.holder(DNS_PORT, interface, address)
-        return f"{holder}; stop that, or have it listen on other addresses only" if holder else ""
+        if not holder:
+            return ""
+        return (
+            f"{holder}; stop that, have it listen on other addresses only, or leave dnsmasq.redirect out and run "
+            "again: the network gets ports of its own then"
+        )
 
     def holder(self, port: int, interface: str, address: str) -> Socket | None:
         """The socket of another program that keeps ours from an address of an interface."""

@@ -68,12 +68,17 @@ class _Services:
 
 @dataclass(frozen=True)
 class StateReader:
-    """Reads the state for some networks, those that shall be served."""
+    """Reads the state for some networks, those that shall be served.
+
+    ``foretold``: in check mode, bridges that an earlier task makes count as made, and a dnsmasq.service that the role
+    installs for a network counts as installed.
+    """
 
     specs: Sequence[FragmentSpec]
     paths: Paths
     service: SystemDnsmasq
     instances: SystemdInstances
+    foretold: bool = False
     reader = HostReader()
 
     @property
@@ -107,7 +112,7 @@ class StateReader:
             unbound_instances=[
                 name
                 for name, text in instance_files.items()
-                if _is_unbound(text, services.instances.get(name, Unit()), services.sockets)
+                if self._is_unbound(text, services.instances.get(name, Unit()), services.sockets)
             ],
             sockets=services.sockets,
             transient_pids=transient_pids,
@@ -119,19 +124,24 @@ class StateReader:
             resolv_conf=os.path.realpath(os.path.join(self.paths.root, "etc/resolv.conf")),
             program=find("dnsmasq") or "",
             user=_user(),
-            engine_installed=os.path.exists(os.path.join(self.paths.engine, "virtnet")),
         )
 
     def _services(self, names: Sequence[str], has_instances: bool) -> _Services:
         """The services with their sockets, read a second time where a service changed between the two readings."""
         needs_sockets = has_instances or any(spec.instance != SYSTEM for spec in self.specs)
         for _attempt in range(2):
-            services = _Services(self.service.status(), self.instances.status(names), ())
+            services = _Services(self._system_status(), self.instances.status(names), ())
             sockets = read_sockets(services.main_pids) if needs_sockets else ()
             services = replace(services, sockets=sockets)
             if services.is_consistent:
                 break
         return services
+
+    def _system_status(self) -> ServiceStatus:
+        status = self.service.status()
+        if self.foretold and not status.installed and any(spec.instance == SYSTEM for spec in self.specs):
+            return replace(status, installed=True, active="active", enabled="enabled")
+        return status
 
     def _fragments(self) -> dict[str, str]:
         folder = self.paths.dnsmasq_fragments
@@ -175,10 +185,25 @@ class StateReader:
             if spec.instance != PRIVATE
             and any(
                 not endpoints & {(_WILDCARD[bridge.version], config.port), (str(bridge.ip), config.port)}
-                and probe.interface_has_address(spec.interface, bridge.ip)
+                and (self.foretold or probe.interface_has_address(spec.interface, bridge.ip))
                 for bridge in spec.addresses
             )
         ]
+
+    def _is_unbound(self, instance_file: str, instance: Unit, sockets: Iterable[Socket]) -> bool:
+        """Whether an instance of one network, whose bridge exists, receives DHCP packets of other interfaces too.
+
+        Its bridge was created after its start, or created again, which dnsmasq before 2.87 does not notice.
+        """
+        members = parse_members(instance_file)
+        if len(members) != 1 or not instance.main_pid:
+            return False
+        exists = probe.interface_exists(members[0].interface)
+        ports = (probe.DHCP_PORT, REDIRECTED_DHCP)
+        dhcp_sockets = [socket for socket in sockets if socket.pid == instance.main_pid and socket.port in ports]
+        if not exists:
+            return self.foretold and any(not socket.device for socket in dhcp_sockets)
+        return any(socket.device != members[0].interface for socket in dhcp_sockets)
 
 
 def _user() -> str:
@@ -187,16 +212,3 @@ def _user() -> str:
         return pwd.getpwnam(USER).pw_name
     except KeyError:
         return "nobody"
-
-
-def _is_unbound(instance_file: str, instance: Unit, sockets: Iterable[Socket]) -> bool:
-    """Whether an instance of one network, whose bridge exists, receives DHCP packets of other interfaces too.
-
-    Its bridge was created after its start, or created again, which dnsmasq before 2.87 does not notice.
-    """
-    members = parse_members(instance_file)
-    if len(members) != 1 or not instance.main_pid or not probe.interface_exists(members[0].interface):
-        return False
-    ports = (probe.DHCP_PORT, REDIRECTED_DHCP)
-    dhcp_sockets = [socket for socket in sockets if socket.pid == instance.main_pid and socket.port in ports]
-    return any(socket.device != members[0].interface for socket in dhcp_sockets)

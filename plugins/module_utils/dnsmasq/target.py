@@ -33,11 +33,12 @@ _FORWARD = "server=/"
 
 # Before each start of dnsmasq the fragments are checked again, since the administrator may have changed what else it
 # reads. That must never keep dnsmasq from starting: with "-" systemd ignores a failure, "timeout" ends a run that
-# hangs. While a run of ours restarts dnsmasq, the fragments are new: then not even Python is started.
+# hangs. While a run of ours restarts dnsmasq, the fragments are new: then not even Python is started. Whether
+# the engine exists is tested at the start and not by the run, of which check mode on a fresh host would not know it.
 _DROP_IN = """\
 # Written by virtnet.linux; changes are lost.
 [Service]
-ExecStartPre=-/bin/sh -c 'test -e {due} || exec timeout 10 {engine}/virtnet fragments'
+ExecStartPre=-/bin/sh -c 'test -e {due} || ! test -x {engine}/virtnet || exec timeout 10 {engine}/virtnet fragments'
 {restart}{log_limit}"""
 # Guests depend on it: systemd starts it again when a signal ends it, and not when somebody stops it.
 _RESTART = "Restart=on-abnormal\n"
@@ -104,7 +105,7 @@ def target(specs: Sequence[FragmentSpec], purge: bool, current: State, layout: L
     }
     after = {**current.fragments, **fragments}
     system_serves = any(text and not is_forward(text) for text in after.values())
-    if current.engine_installed and system_serves:
+    if system_serves:
         private_files[layout.paths.dnsmasq_drop_in] = _drop_in(current, layout)
     return Target(placements, fragments, private_files, members)
 

@@ -70,6 +70,13 @@ class Networks:
 
     def read(self) -> State:
         """Stored definitions and records, and the state of the host that a network may conflict with."""
+        return self._read(foretold=False)
+
+    def read_foretold(self) -> State:
+        """The state with the dnsmasq that the role has installed before."""
+        return self._read(foretold=True)
+
+    def _read(self, *, foretold: bool) -> State:
         identity = host_identity(self.paths.root)
         stored = read_stored(self.paths, identity)
         own = [str(network.ipv4.address.ip) for network in stored.networks.values() if network.ipv4.address]
@@ -86,7 +93,7 @@ class Networks:
             links=read_all_links() if find("ip") else {},
             listeners=read_listeners() if any(network.forwards for network in self.networks) else (),
             has_libvirt=driver_installed(self.paths.root),
-            dnsmasq=read_dnsmasq(self.networks, self.paths),
+            dnsmasq=read_dnsmasq(self.networks, self.paths, foretold=foretold),
             unreadable=stored.unreadable,
             searched=read_searched_domains(self.paths),
         )

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..core.command import find
 from ..core.options import Options
 from ..core.paths import Paths
-from ..core.reconcile import read_settled
+from ..core.reconcile import read_foretold, read_settled
 from ..dnsmasq.reconciler import Fragments
 from ..dnsmasq.redirects import choose_redirects
 from ..dnsmasq.spec import PRESENT, SYSTEM, FragmentSpec
@@ -21,13 +20,20 @@ from .desired_state import FRAGMENTS, specs_for
 from .state import State
 
 
-def read_dnsmasq(networks: Sequence[Network], paths: Paths) -> DnsmasqState | None:
-    """The state of the host's dnsmasq and of the ports that it needs; None if nothing has to be chosen from it."""
-    undecided = [network for network in networks if _is_undecided(network)]
-    if not undecided or find("dnsmasq") is None:
+def read_dnsmasq(networks: Sequence[Network], paths: Paths, *, foretold: bool = False) -> DnsmasqState | None:
+    """The state of the host's dnsmasq and of the ports that it needs; None if nothing has to be chosen from it.
+
+    ``foretold``: as the tasks before leave it (core.reconcile.read_foretold()).
+    """
+    if not any(map(_is_undecided, networks)):
         return None
-    specs = [FragmentSpec(name=network.name, interface=network.bridge.name) for network in undecided]
-    return read_settled(Fragments(specs, False, paths))
+    served = [network for network in networks if network.has_own_bridge and network.state == "active"]
+    specs = [
+        FragmentSpec(name=network.name, interface=network.bridge.name, instance=network.dnsmasq_instance)
+        for network in served
+    ]
+    reconciler = Fragments(specs, False, paths)
+    return read_foretold(reconciler) if foretold else read_settled(reconciler)
 
 
 def with_redirects(new: Sequence[Network], unchanged: Sequence[Network], current: State) -> list[Network]:

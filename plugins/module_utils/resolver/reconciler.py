@@ -148,8 +148,9 @@ class ResolverEntries:
             CHANGE, "owner of the host's resolver", f"{current.choice}\n", f"{choice}\n", detail=choice
         )
         used = [spec for spec in self.specs if spec.queried_by_host and spec.interface in stored]
+        shown = [change for change in text_changes if not _ends_with_its_entry(change, stored, current)]
         return ResolverPlan(
-            changes=[*text_changes, *entry_changes, *([choice_change] if choice != current.choice else [])],
+            changes=[*shown, *entry_changes, *([choice_change] if choice != current.choice else [])],
             result=[{**spec.as_options(), "provider": resolver.owner} for spec in used],
             notes=[*notes, *_order_notes(entries, current)],
             choice=choice if choice != current.choice else None,
@@ -239,6 +240,16 @@ def _text_changes(provider: str, current: ProviderTexts, desired: ProviderTexts)
         for key in sorted({*current, *desired})
         if (before := current.get(key)) != (after := desired.get(key))
     ]
+
+
+def _ends_with_its_entry(change: TextChange, desired: Mapping[str, EntrySpec], current: EntriesState) -> bool:
+    """Whether the settings of a link are deleted together with the entry of which they follow.
+
+    They are not shown on their own: a run finds them gone with the bridge, which check mode has not deleted before.
+    """
+    name = change.key
+    is_deleted = change.provider == RESOLVED and change.text is None
+    return is_deleted and name in current.entries and name not in desired
 
 
 def _entry_changes(current: Mapping[str, EntrySpec], desired: Mapping[str, EntrySpec]) -> list[Change]:

@@ -167,7 +167,7 @@ def test_the_systems_dnsmasq_serves_lines_that_are_limited_to_the_network() -> N
 def test_the_systems_dnsmasq_starts_again_after_a_signal_unless_somebody_decides_otherwise(
     policy: str, restarts: bool
 ) -> None:
-    current = state(replace(ACTIVE, restart_policy=policy), program="/usr/sbin/dnsmasq", engine_installed=True)
+    current = state(replace(ACTIVE, restart_policy=policy), program="/usr/sbin/dnsmasq")
     planned = plan(current, network("lab", 1))
     drop_in = next(change.content or "" for change in planned.changes if change.path == Paths().dnsmasq_drop_in)
     assert ("\nRestart=on-abnormal\n" in drop_in) is restarts

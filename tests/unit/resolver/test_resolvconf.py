@@ -165,6 +165,17 @@ def test_entries_move_to_another_owner_of_the_file() -> None:
     ]
 
 
+def test_settings_of_a_link_that_end_with_its_bridge_are_not_shown_as_a_change_of_their_own() -> None:
+    """The run finds them gone with the bridge, check mode does not: both show the same."""
+    state = EntriesState(HOSTS["systemd-resolved"])
+    applied = after(state, plan(state, LAB))
+    in_check_mode = plan(applied, purge=True)
+    in_the_run = plan(replace(applied, texts={}), purge=True)
+    assert in_check_mode.changes == in_the_run.changes != []
+    # Where the bridge stays, they are deleted all the same.
+    assert in_check_mode.texts == {"systemd-resolved": {"vn-lab": None}}
+
+
 def test_one_server_before_all_others_and_the_domains_last() -> None:
     assert owner_texts(HOSTS["openresolv"], LAB, DMZ) == {
         "lo.virtnet": "nameserver 192.168.31.1\n",

@@ -1,0 +1,75 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Another name server takes port 53 of the bridge's address as soon as the address exists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from kernel.testbed import script
+from torture.host import Host, differences, new_host
+from torture.plans import installation, site
+from torture.scenario import error_of
+
+LAB = {"name": "lab", "ipv4": {"address": "192.168.60.1/24"}, "dns": {"domain": "lab.test"}}
+CONFIG = "no-ping\nbind-dynamic\ninterface=lo\n"
+TAKER = script("address_taker")
+# Files of DHCP and DNS of ours, and the dnsmasqs that run.
+SERVED = ("file /etc/dnsmasq.d", "file /etc/virtnet/dnsmasq", "file /etc/systemd/system", "process /usr/sbin/dnsmasq")
+
+
+@pytest.fixture(params=["system", "private"])
+def host(request: pytest.FixtureRequest) -> Iterator[Host]:
+    """A host with a system's dnsmasq that binds to single addresses, or with the program alone."""
+    with new_host(serving=request.param == "system") as host:
+        if host.serving:
+            host.run("sh", "-c", "cat >/etc/dnsmasq.conf; systemctl restart dnsmasq.service", stdin=CONFIG)
+        host.run_tasks(installation())
+        yield host
+
+
+def served(snapshot: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in snapshot.items() if name.startswith(SERVED)}
+
+
+def assert_served_at_the_next_run(host: Host) -> None:
+    assert not error_of(host.run_tasks(site([LAB])))
+    assert '"redirect": true' in host.sh("cat /etc/virtnet/networks/lab.json")
+    # The guest gets a lease.
+    host.plug("vn-lab")
+    assert host.run("dig", "+short", "@192.168.60.1", "lab.test", "SOA", namespace="guest", check=False).returncode == 0
+    assert not [answer for answer in host.run_tasks(site([LAB]), check=True)["answers"] if answer["changed"]]
+
+
+def test_a_server_that_takes_each_new_address_is_named_and_the_next_run_redirects_the_guests(host: Host) -> None:
+    before = host.snapshot()
+    taker = host.start(*TAKER)
+    assert taker.stdout is not None
+    assert taker.stdout.readline() == "ready\n"
+    error = error_of(host.run_tasks(site([LAB])))
+    assert "holds TCP port 53 on 192.168.60.1" in error or "holds UDP port 53 on 192.168.60.1" in error
+    assert "leave dnsmasq.redirect out and run again" in error
+    assert not differences(served(before), served(host.snapshot()))
+    assert_served_at_the_next_run(host)
+
+
+def test_a_port_that_is_taken_while_dnsmasq_starts_has_everything_of_dhcp_and_dns_put_back(host: Host) -> None:
+    with new_host(serving=host.serving) as other:
+        other.run("sh", "-c", "cat >/etc/dnsmasq.conf", stdin=CONFIG)
+        other.run_tasks(installation())
+        steps = other.run_tasks(site([LAB]))["steps"]
+    before = host.snapshot()
+    step = next(i for i, text in enumerate(steps, 1) if "systemctl restart" in text)
+    fault = f"mkfifo /run/ready; {' '.join(TAKER)} 192.168.60.1 >/run/ready & read line </run/ready; rm /run/ready"
+    error = error_of(host.run_tasks(site([LAB]), step=step, fault=fault))
+    after = host.snapshot()
+    assert not differences(served(before), served(after))
+    assert "link vn-lab" in after
+    assert "put back: the files and leases of DHCP and DNS" in error
+    assert ("dnsmasq.service runs with them" in error) == host.serving
+    assert "what other tasks made stays: vn-lab with addresses and rules" in error
+    assert "holds TCP port 53 on 192.168.60.1" in error or "holds UDP port 53 on 192.168.60.1" in error
+    assert_served_at_the_next_run(host)
