@@ -55,6 +55,7 @@ class RulesSpec:
             forwards=tuple(sorted(read_forwards(options, {}), key=forward_order)),
             connection_rate=read_connection_rate(options, mode),
             dns=_read_dns(options, mode),
+            redirect_dns=tuple(sorted(map(str, options.addresses("redirect_dns")))),
         )
         options.reject_unknown()
         check_targets(rules.forwards, [ipaddress.ip_network(subnet) for subnet in subnets], (), options.owner)

@@ -15,7 +15,7 @@ from tools import option_samples
 from tools.option_samples import FRAGMENT, NOT_OF_FRAGMENT, numbered
 from unit.dnsmasq.test_private_instances import ABSENT, ACTIVE, after, plan, state
 
-PROGRAM = {"program": "/usr/sbin/dnsmasq", "engine_installed": True}
+PROGRAM = {"program": "/usr/sbin/dnsmasq"}
 HOSTS = {
     "without a system dnsmasq": state(ABSENT, **PROGRAM),
     "of Debian": state(ACTIVE, **PROGRAM),

@@ -243,6 +243,8 @@ def test_missing_packages_have_the_names_of_the_distribution(family: str, packag
 def test_nothing_is_changed_before_packages_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Services that start without them would go on so. Check mode shows what comes then."""
     (tmp_path / "run").mkdir()
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/os-release").write_text("ID=debian\n")
     monkeypatch.setattr(host_needs, "read_versions", lambda: {**VERSIONS, "dnsmasq": ""})
     ready = set_up("present", Paths(str(tmp_path)), check=True)
     assert ready.changes and ready.result[0]["ready"]
@@ -252,7 +254,7 @@ def test_nothing_is_changed_before_packages_are_there(tmp_path: Path, monkeypatc
     waiting = set_up("present", Paths(str(tmp_path)), check=False)
     assert (list(waiting.changes), waiting.result[0]["ready"]) == ([], False)
     assert waiting.result[0]["missing"] == ["nftables", "dnsmasq"]
-    assert files_below(tmp_path / "etc") == []
+    assert files_below(tmp_path / "etc") == ["os-release"]
 
 
 def test_a_python_without_pyroute2_is_refused_where_the_systems_has_it(tmp_path: Path) -> None:
@@ -263,6 +265,8 @@ def test_a_python_without_pyroute2_is_refused_where_the_systems_has_it(tmp_path:
     system.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     system.chmod(0o755)
     (tmp_path / "run").mkdir()
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/os-release").write_text("ID=debian\n")
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths\n"
@@ -277,7 +281,7 @@ def test_a_python_without_pyroute2_is_refused_where_the_systems_has_it(tmp_path:
             f"{python}, by which Ansible runs modules here, has no pyroute2, but {system} has; "
             f"set ansible_python_interpreter to {system}" in done.stderr
         )
-    assert not (tmp_path / "etc").exists()
+    assert files_below(tmp_path / "etc") == ["os-release"]
 
 
 def test_a_host_with_libvirts_network_driver_needs_the_binding(tmp_path: Path) -> None:
