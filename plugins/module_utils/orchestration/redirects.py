@@ -13,15 +13,17 @@ from ..core.paths import Paths
 from ..core.reconcile import read_foretold, read_settled
 from ..dnsmasq.reconciler import Fragments
 from ..dnsmasq.redirects import choose_redirects
+from ..dnsmasq.sockets import dnsmasq_unit_of
 from ..dnsmasq.spec import PRESENT, SYSTEM, FragmentSpec
 from ..dnsmasq.state import State as DnsmasqState
+from ..dnsmasq.target import is_forward
 from ..network.model import Network
 from .desired_state import FRAGMENTS, specs_for
 from .state import State
 
 
 def read_dnsmasq(networks: Sequence[Network], paths: Paths, *, foretold: bool = False) -> DnsmasqState | None:
-    """The state of the host's dnsmasq and of the ports that it needs; None if nothing has to be chosen from it.
+    """The state of the host's dnsmasq and of the ports that it needs; None if nothing is to be chosen from it.
 
     ``foretold``: as the tasks before leave it (core.reconcile.read_foretold()).
     """
@@ -33,7 +35,21 @@ def read_dnsmasq(networks: Sequence[Network], paths: Paths, *, foretold: bool = 
         for network in served
     ]
     reconciler = Fragments(specs, False, paths)
-    return read_foretold(reconciler) if foretold else read_settled(reconciler)
+    state = read_foretold(reconciler) if foretold else read_settled(reconciler)
+    return state if _knows_own_servers(state) else None
+
+
+def _knows_own_servers(state: DnsmasqState) -> bool:
+    """Whether systemd told of all servers of ours. Otherwise their sockets look like those of others.
+
+    A choice is kept, so it must not follow from one call of systemctl that failed.
+    """
+    served_by_system = any(not is_forward(text) for text in state.fragments.values())
+    return not (
+        set(state.enabled_instances) - set(state.instances)
+        or (served_by_system and not state.service.installed)
+        or any(dnsmasq_unit_of(socket.pid) for socket in state.foreign_sockets)
+    )
 
 
 def with_redirects(new: Sequence[Network], unchanged: Sequence[Network], current: State) -> list[Network]:
