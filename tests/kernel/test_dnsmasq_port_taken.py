@@ -52,6 +52,7 @@ def test_a_server_that_takes_each_new_address_is_named_and_the_next_run_redirect
     error = error_of(host.run_tasks(site([LAB])))
     assert "holds TCP port 53 on 192.168.60.1" in error or "holds UDP port 53 on 192.168.60.1" in error
     assert "leave dnsmasq.redirect out and run again" in error
+    assert "at work" not in host.command("check").stdout
     assert not differences(served(before), served(host.snapshot()))
     assert_served_at_the_next_run(host)
 

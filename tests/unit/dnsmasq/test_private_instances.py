@@ -179,6 +179,17 @@ def test_a_file_of_servers_of_the_users_own_stands_alone() -> None:
     assert "resolv-file" not in content and "no-resolv" not in content
 
 
+def test_the_systems_dnsmasq_serves_no_network_whose_address_another_name_server_has_taken() -> None:
+    """As BIND does with each new address, which dnsmasq could not bind to at its next start."""
+    taken = Socket("udp", "10.0.1.1", 53, "", "named", 7)
+    dynamic = state(ACTIVE, "bind-dynamic\ninterface=lo\n", program="/usr/sbin/dnsmasq", sockets=[taken])
+    with pytest.raises(NoUsableDnsmasq, match=r"named \(process 7\) holds UDP port 53 on 10.0.1.1; stop that, have it"):
+        plan(dynamic, network("lab", 1))
+    assert "virtnet-web.conf" in {change.file for change in plan(dynamic, network("web", 2)).changes}
+    redirected = plan(dynamic, network("lab", 1, redirect=True))
+    assert LAYOUT.fragment("lab") in {change.path for change in redirected.changes}
+
+
 def groups(current: State) -> dict[str, list[str]]:
     """Networks by instance, from the files."""
     members = {}
