@@ -63,7 +63,8 @@ def copy_collection(folder: Path, purpose: str) -> Path:
 def remove_repository_tests(target: Path) -> None:
     """Removes unit tests that need the repository, among them those that import modules of tests/."""
     tests = collection.ROOT / "tests"
-    helpers = "|".join(path.stem for path in (*tests.glob("*.py"), *{file.parent for file in tests.glob("*/*.py")}))
+    folders = {file.parent for file in tests.glob("*/*.py")} | {tests / "unit"}
+    helpers = "|".join(path.stem for path in (*tests.glob("*.py"), *folders))
     imports = re.compile(rf"^(from|import) ({helpers})\b", re.MULTILINE)
     files = sorted((target / "tests/unit").rglob("test_*.py"))
     others = [file for file in files if NEEDS_REPOSITORY.search(file.read_text()) or imports.search(file.read_text())]
