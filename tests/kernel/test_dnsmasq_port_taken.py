@@ -74,3 +74,17 @@ def test_a_port_that_is_taken_while_dnsmasq_starts_has_everything_of_dhcp_and_dn
     assert "what other tasks made stays: vn-lab with addresses and rules" in error
     assert "holds TCP port 53 on 192.168.60.1" in error or "holds UDP port 53 on 192.168.60.1" in error
     assert_served_at_the_next_run(host)
+
+
+def test_guests_keep_their_dnsmasq_where_a_private_one_beside_it_does_not_start() -> None:
+    """dnsmasq accepts the line when it tests it, and does not start with it."""
+    with new_host(serving=True) as host:
+        host.run_tasks(installation())
+        assert not error_of(host.run_tasks(site([LAB])))
+        host.plug("vn-lab")
+        error = error_of(host.run_tasks(site([{**LAB, "dnsmasq": {"options": ["dnssec"]}}])))
+        assert "no root trust anchor" in error
+        assert "rules lead guests of lab to their name server as before" in error
+        assert host.run("dig", "+short", "@192.168.60.1", "lab.test", "SOA", namespace="guest").returncode == 0
+        assert "vn-lab" not in host.sh("nft list set inet virtnet vn_redirected")
+        assert not error_of(host.run_tasks(site([LAB])))

@@ -175,11 +175,10 @@ class BridgeReconciler:
             for change in deletions
             if change.detached is not None
         )
-        write_files(
-            listed_ports_record(change.bridge, change.listed, self.paths)
-            for change in plan.changes
-            if change.listed is not None
-        )
+        listed = {change.bridge: change.listed for change in plan.changes if change.listed is not None}
+        # A run that ends between has to find the ports that it should detach.
+        both = {name: {*read_listed_ports(name, self.paths), *ports} for name, ports in listed.items()}
+        write_files(listed_ports_record(name, ports, self.paths) for name, ports in both.items())
         # A port that one bridge loses may become a port of another.
         apply_steps([step for change in deletions for step in change.steps])
         write_files(record_file(change.bridge, None, self.paths) for change in plan.changes if change.forget_uplink)
@@ -191,6 +190,7 @@ class BridgeReconciler:
                 if not change.moved.confirmed:
                     start_rollback_timer(change.bridge, change.confirm_within, self.paths)
         apply_steps([step for change in others for step in change.steps])
+        write_files(listed_ports_record(name, ports, self.paths) for name, ports in listed.items())
 
 
 def _delete(spec: BridgeSpec, current: BridgeState, notes: list[str]) -> list[BridgeChange]:

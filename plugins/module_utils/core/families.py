@@ -135,8 +135,9 @@ def parse_distribution(os_release: str) -> Distribution:
 
 
 def read_distribution(root: str = "/") -> Distribution:
-    """The distribution of a host."""
-    return parse_distribution(read_text(os.path.join(root, "etc/os-release")) or "")
+    """The distribution of a host (os-release(5))."""
+    paths = (os.path.join(root, folder, "os-release") for folder in ("etc", "usr/lib"))
+    return parse_distribution(next(filter(None, map(read_text, paths)), ""))
 
 
 def package_of(tool: str) -> str:

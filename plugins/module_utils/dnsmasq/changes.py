@@ -12,9 +12,9 @@ from typing import Any
 
 from ..core.reconcile import CHANGE, Change, Plan, text_change
 from .hosts_files import as_config_lines, hosts_file_network
-from .state import State
+from .state import State, is_forward
 from .system_service import UNIT
-from .target import Target, is_forward
+from .target import Target
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from .placement import Placement
 from .private_files import Layout, Member
 from .render_context import membership
 from .spec import FragmentSpec
-from .state import State
+from .state import State, is_forward
 from .system_config import Config, fragment_file
-from .target import Target, is_forward
+from .target import Target
 
 
 @dataclass(frozen=True)

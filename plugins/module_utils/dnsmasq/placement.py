@@ -174,7 +174,7 @@ def system_problem(spec: FragmentSpec, current: State) -> str:
         return f"no usable system dnsmasq: {current.service.problem}"
     # One that serves networks of ours, or for which our instances hold the ports, is started again.
     holders = [socket for socket in current.foreign_sockets if socket.port == DNS_PORT]
-    if current.service.active == "failed" and holders and not current.fragments and spec.instance == AUTO:
+    if current.service.active == "failed" and holders and not current.has_serving_fragments and spec.instance == AUTO:
         return f"no usable system dnsmasq: {UNIT} has failed, and {holders[0]}"
     problem = excluded_by_config(spec, current.config)
     if problem:

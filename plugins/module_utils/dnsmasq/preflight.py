@@ -16,10 +16,9 @@ from .hosts_files import as_config_lines, files_of_networks
 from .lease_file import lease_file_fault
 from .private_files import SYSTEM_DNSMASQ, Layout
 from .spec import FragmentSpec
-from .state import State
+from .state import State, is_forward
 from .system_config import BIND_INTERFACES, WILDCARD, Line, fragment_network, lines_of
 from .system_service import NoUsableDnsmasq
-from .target import is_forward
 
 
 def refuse_missing_program(plan: FragmentsPlan) -> None:

@@ -26,6 +26,7 @@ SHARED_INSTANCES = (SHARED, SHARED_REDIRECTED)
 # dhcp-fqdn requires a default domain, which no network uses. ".internal" is for private use (ICANN 2024).
 _DEFAULT_DOMAIN = "virtnet.internal"
 _FULL_NAMES_ONLY = "dhcp-fqdn"
+_DHCP_PORTS = "dhcp-alternate-port="
 # Of DHCP clients (RFC 2131 section 4.1).
 _CLIENT_PORT = 68
 # From this version on, no-ident has dnsmasq refuse queries about itself (class CHAOS).
@@ -178,6 +179,11 @@ def uses_full_names_only(text: str) -> bool:
     return _FULL_NAMES_ONLY in text.splitlines()
 
 
+def redirects(text: str) -> bool:
+    """Whether an instance with this main file has ports of its own."""
+    return any(line.startswith(_DHCP_PORTS) for line in text.splitlines())
+
+
 def parse_members(text: str) -> list[Member]:
     """The networks in the main file of an instance."""
     return [Member(name, interface) for interface, name in _MEMBER.findall(text)]
@@ -215,7 +221,7 @@ def instance_text(
         "dhcp-lease-max=65536",
         *([] if spec.dns else ["port=0"]),
         *([f"port={REDIRECTED_DNS}"] if spec.dns and spec.redirect else []),
-        *([f"dhcp-alternate-port={REDIRECTED_DHCP},{_CLIENT_PORT}"] if spec.redirect else []),
+        *([f"{_DHCP_PORTS}{REDIRECTED_DHCP},{_CLIENT_PORT}"] if spec.redirect else []),
         *(() if sets_upstream_file(spec.raw) else upstream_lines(resolv_conf, spec.upstream)),
     ]
     for member in sorted(members, key=lambda member: member.network):
@@ -234,7 +240,7 @@ def upstream_lines(resolv_conf: str, upstream: bool) -> tuple[str, ...]:
     if "/systemd/resolve/" in resolv_conf:
         return ("no-resolv", f"server={_RESOLVED_STUB}")
     # Where the host resolves guests' names, the file lists addresses of this instance: dnsmasq ignores its own
-    # addresses, and detects a loop through another resolver with dns-loop-detect. The host may query this instance
-    # first, so it queries the servers in the order of the file, as the host would (strict-order), and drops answers of
-    # previous servers when for example a VPN changes the file (clear-on-reload).
+    # addresses, and detects a loop by redirected ports or through another resolver with dns-loop-detect. The host may
+    # query this instance first, so it queries the servers in the order of the file, as the host would (strict-order),
+    # and drops answers of previous servers when for example a VPN changes the file (clear-on-reload).
     return ("resolv-file=/etc/resolv.conf", "strict-order", "clear-on-reload", "dns-loop-detect")

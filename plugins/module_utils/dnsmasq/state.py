@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ..core.systemctl import Unit
-from .private_files import USER
+from .private_files import USER, parse_members, redirects
 from .probe import DHCP6_PORT, DHCP_PORT, DNS_PORT
 from .sockets import Socket, foreign_sockets
-from .system_config import WILDCARD, Config, serves_ipv6
+from .system_config import WILDCARD, Config, fragment_network, serves_ipv6
 from .system_service import ServiceStatus
 
 # This file exists while we restart dnsmasq, and after a run that was interrupted then.
@@ -23,6 +23,15 @@ WAITS_FOR_DNSMASQ = "waits for dnsmasq"
 
 # ActiveState of a unit that systemd is about to bring into another state.
 _TRANSITIONS = ("activating", "deactivating", "reloading")
+
+# What a fragment that only forwards queries consists of.
+FORWARD = "server=/"
+
+
+def is_forward(content: str) -> bool:
+    """Whether a fragment only forwards queries for a network's names to a private instance."""
+    lines = [line for line in content.splitlines() if line and not line.startswith("#")]
+    return bool(lines) and all(line.startswith(FORWARD) for line in lines)
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,19 @@ class State:
             return False
         without_process = any(not socket.pid for socket in self.foreign_sockets)
         return self.service.active in _TRANSITIONS or bool(self.transient_pids) or without_process
+
+    @property
+    def redirects_by_network(self) -> dict[str, bool]:
+        """Each network that a dnsmasq serves, and whether that has ports of its own."""
+        served = {fragment_network(name): False for name, text in self.fragments.items() if not is_forward(text)}
+        for text in self.private_files.values():
+            served.update({member.network: redirects(text) for member in parse_members(text)})
+        return served
+
+    @property
+    def has_serving_fragments(self) -> bool:
+        """Whether the system's dnsmasq serves networks of ours."""
+        return any(not is_forward(text) for text in self.fragments.values())
 
     @property
     def system_runs_or_is_enabled(self) -> bool:

@@ -53,6 +53,8 @@ class ServiceStatus:
     ``command`` is what the next start runs; ``version`` is () if it is unknown. ``active`` is ActiveState, but
     "activating" also while the service stops because of a restart.
 
+    ``known``: systemd has told of it.
+
     ``restart_policy``: when systemd starts it again by itself (Restart= in systemd.service(5)); '' if it is unknown.
 
     ``ordered_after_us``: our own service is starting or stopping, and systemd keeps dnsmasq waiting for it. If our
@@ -67,6 +69,7 @@ class ServiceStatus:
     pid: int = 0
     ordered_after_us: bool = False
     restart_policy: str = ""
+    known: bool = True
 
     @property
     def running(self) -> bool:
@@ -125,7 +128,7 @@ class SystemDnsmasq:
         dnsmasq, our_unit = units.get(UNIT, Unit()), units.get(OUR_UNIT, Unit())
         version = parse_version(run(["dnsmasq", "--version"], check=False).stdout)
         if not dnsmasq.installed:
-            return replace(not_installed(version), ordered_after_us=our_unit.changing)
+            return replace(not_installed(version), ordered_after_us=our_unit.changing, known=UNIT in units)
         restarting = dnsmasq.active == "deactivating" and systemctl.is_restarting(UNIT)
         return ServiceStatus(
             command=self._command(dnsmasq.exec_start, dnsmasq.main_pid),

@@ -26,10 +26,8 @@ from .probe import DNS_PORT
 from .render import HEADER, RenderContext, hosts_files, render
 from .render_context import full_names_only, membership, render_contexts
 from .spec import PRESENT, FragmentSpec
-from .state import RESTART_DUE_FILE, State
+from .state import FORWARD, RESTART_DUE_FILE, State, is_forward
 from .system_config import fragment_file
-
-_FORWARD = "server=/"
 
 # Before each start of dnsmasq the fragments are checked again, since the administrator may have changed what else it
 # reads. That must never keep dnsmasq from starting: with "-" systemd ignores a failure, "timeout" ends a run that
@@ -70,12 +68,6 @@ class Target:
         """The instances, SYSTEM_DNSMASQ among them, that serve these networks."""
         names = set(networks)
         return {placement.instance for placement in self.placements if placement.spec.name in names}
-
-
-def is_forward(content: str) -> bool:
-    """Whether a fragment only forwards queries for a network's names to a private instance."""
-    lines = [line for line in content.splitlines() if line and not line.startswith("#")]
-    return bool(lines) and all(line.startswith(_FORWARD) for line in lines)
 
 
 def target(specs: Sequence[FragmentSpec], purge: bool, current: State, layout: Layout) -> Target:
@@ -216,4 +208,4 @@ def _forward(spec: FragmentSpec, current: State) -> str:
         zones += reverse_zones(network)
     # It would not ask port 53 of an address of this host if it listens there itself.
     port = f"#{spec.dns_port}" if spec.redirect else ""
-    return HEADER + "".join(f"{_FORWARD}{zone}/{spec.bridge.ip}{port}\n" for zone in zones)
+    return HEADER + "".join(f"{FORWARD}{zone}/{spec.bridge.ip}{port}\n" for zone in zones)

@@ -13,27 +13,33 @@ from ..kernel.conntrack import Connection
 from ..nft.elements import Rules
 from ..nft.port_forwards import Forward
 
+_DNS_PORT = 53
+
 
 @dataclass(frozen=True)
 class FlowsToFlush:
     """Connections that are no longer allowed: those by removed port forwards, and all of closed or removed subnets.
 
     Those to the ports of ``new_forwards`` end too: a client that sends all the time to one of the host's
-    ``own_addresses`` would never get to the guest, since conntrack keeps the destination of its first packet.
+    ``own_addresses`` would never get to the guest, since conntrack keeps the destination of its first packet. So do DNS
+    queries to ``redirected``, addresses whose name server has other ports than before.
     """
 
     forwards: Sequence[Forward] = ()
     subnets: Sequence[str] = ()
     new_forwards: Sequence[Forward] = ()
     own_addresses: Collection[str] = ()
+    redirected: Collection[str] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.forwards or self.subnets or self.new_forwards)
+        return bool(self.forwards or self.subnets or self.new_forwards or self.redirected)
 
     def includes(self, connection: Connection) -> bool:
         """Whether a connection is one of these."""
         replier, destination = str(connection.reply_source), str(connection.destination)
         if any(_is_to_port(connection, forward) and replier == forward.to for forward in self.forwards):
+            return True
+        if destination in self.redirected and connection.port == _DNS_PORT:
             return True
         if replier == destination and destination in self.own_addresses:
             for forward in self.new_forwards:

@@ -111,6 +111,14 @@ class _Difference:
         return [] if self.desired is None else [forward for forward in self.desired.forwards if forward not in known]
 
     @property
+    def redirected(self) -> Collection[str]:
+        """Addresses whose name server has other ports than before."""
+        before, after = (
+            (set() if rules is None else set(rules.redirect_dns)) for rules in (self.current, self.desired)
+        )
+        return before ^ after
+
+    @property
     def closed_subnets(self) -> Sequence[str]:
         """Its subnets, where connections that were allowed are no longer: conntrack lets them pass until they end."""
         if self.current is None:
@@ -199,6 +207,7 @@ class RulesReconciler:
                 forwards=[forward for network in differences for forward in network.removed_forwards],
                 subnets=[subnet for network in differences for subnet in network.closed_subnets],
                 new_forwards=[forward for network in differences for forward in network.new_forwards],
+                redirected={address for network in differences for address in network.redirected},
             ),
             subnets_to_mark=marked_subnets(networks) if marks and current.passes_unmarked else (),
         )

@@ -89,8 +89,8 @@ def refuse_distribution(versions: Mapping[str, str], distribution: Distribution,
             f"this host is {distribution.title!r}, which makes its services from a declaration of its own, so that "
             "virtnet.service cannot be installed; use another distribution"
         )
-    lacking = missing(versions, distribution, needs)
-    if lacking:
+    if prevents_services(versions, needs):
+        lacking = missing(versions, distribution, needs)
         known = ", ".join(family.name for family in FAMILIES)
         raise VirtnetError(
             f"this host is {distribution.title or 'without os-release'!r}, which is of none of the families {known}, "

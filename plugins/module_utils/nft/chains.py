@@ -148,9 +148,10 @@ _CHAINS: Mapping[str, Chain] = {
         # When a network becomes isolated, its connections end. An answer after that would start one, in which the next
         # queries of the guest are replies.
         (
-            "meta l4proto { tcp, udp } th sport 53 ct state new oifname @vn_isolated drop",
+            f"meta l4proto {{ tcp, udp }} th sport {{ 53, {REDIRECTED_DNS} }} ct state new oifname @vn_isolated drop",
             "late answers of other name servers",
         ),
+        (f"udp dport {REDIRECTED_DHCP} oifname @vn_redirected udp dport set 67", "answer to a DHCP relay"),
         (f"udp sport {REDIRECTED_DHCP} oifname @vn_redirected udp sport set 67", "DHCP server with a port of its own"),
         # Packets from host to guest have no computed checksum, and old DHCP clients verify it on a raw socket.
         ("udp sport 67 oifname @vn_bridges udp checksum set 0", "DHCP without a checksum rather than a wrong one"),
@@ -165,7 +166,11 @@ _CHAINS: Mapping[str, Chain] = {
 # Loaded only where another server holds the usual ports: who asks at a bridge's address gets the network's own. Before
 # chains of others at the usual priority, in which Docker redirects the published port of a name server.
 _REDIRECT = tuple(
-    (f"meta l4proto {{ tcp, udp }} th dport 53 {ip} daddr @vn_redirected{n} dnat to :{REDIRECTED_DNS}", "name server")
+    (
+        f"meta l4proto {{ tcp, udp }} th dport 53 {ip} daddr @vn_redirected{n} fib daddr type local "
+        f"dnat to :{REDIRECTED_DNS}",
+        "name server",
+    )
     for ip, n in _FAMILIES
 )
 _REDIRECT_CHAINS: Mapping[str, Chain] = {

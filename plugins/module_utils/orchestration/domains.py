@@ -38,11 +38,13 @@ def with_domains(new: Sequence[Network], unchanged: Sequence[Network], current: 
     undecided = [network for network in new if _is_undecided(network, current)]
     chosen = {network.name: domain for network in undecided for domain in _stored_choice(network, current)}
     taken = {network.dns.domain for network in (*unchanged, *new) if network.dns.domain} | set(chosen.values())
+    # Names that others answer must not become names of a network.
+    forwarded = {one.domain for network in (*unchanged, *new) for one in network.dns.names.forwarders if one.domain}
     for network in sorted(undecided, key=lambda network: (not is_exact(network.name), network.name)):
         if network.name not in chosen:
             # The host may still search the domain of a network of ours whose definition is lost.
             own = domain_candidates(network.name) if network.name in current.history else ()
-            chosen[network.name] = choose_domain(network.name, taken, set(current.searched).difference(own))
+            chosen[network.name] = choose_domain(network.name, taken, set(current.searched).difference(own) | forwarded)
             taken.add(chosen[network.name])
     return [
         network.with_domain(chosen[network.name]) if network.name in chosen else _without_empty(network, current)

@@ -26,9 +26,8 @@ from ..dnsmasq.reconciler import Fragments
 from ..dnsmasq.render import RenderContext, hosts_files, render
 from ..dnsmasq.render_context import render_contexts
 from ..dnsmasq.spec import PRESENT, SYSTEM, FragmentSpec
-from ..dnsmasq.state import RESTART_DUE_FILE, WAITS_FOR_DNSMASQ
+from ..dnsmasq.state import RESTART_DUE_FILE, WAITS_FOR_DNSMASQ, is_forward
 from ..dnsmasq.system_config import BIND_INTERFACES, Config, fragment_file
-from ..dnsmasq.target import is_forward
 from .desired_state import FRAGMENTS, specs_for
 from .restore import load_host_state, log_line
 

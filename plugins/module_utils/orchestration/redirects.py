@@ -8,17 +8,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ..core.files import File, write_files
+from ..core.identity import host_identity
+from ..core.lock import lock
+from ..core.network_history import load_history
 from ..core.options import Options
 from ..core.paths import Paths
-from ..core.reconcile import read_foretold, read_settled
+from ..core.reconcile import converge_locked, read_foretold, read_settled
 from ..dnsmasq.reconciler import Fragments
 from ..dnsmasq.redirects import choose_redirects
 from ..dnsmasq.sockets import dnsmasq_unit_of
 from ..dnsmasq.spec import PRESENT, SYSTEM, FragmentSpec
 from ..dnsmasq.state import State as DnsmasqState
-from ..dnsmasq.target import is_forward
 from ..network.model import Network
-from .desired_state import FRAGMENTS, specs_for
+from ..network.store import file_of, read_stored, text_of
+from .desired_state import FRAGMENTS, RULES, specs_for
+from .parts import reconcilers_for
 from .state import State
 
 
@@ -29,7 +34,7 @@ def read_dnsmasq(networks: Sequence[Network], paths: Paths, *, foretold: bool = 
     """
     if not any(map(_is_undecided, networks)):
         return None
-    served = [network for network in networks if network.has_own_bridge and network.state == "active"]
+    served = [network for network in networks if network.has_own_bridge and network.state != "absent"]
     specs = [
         FragmentSpec(name=network.name, interface=network.bridge.name, instance=network.dnsmasq_instance)
         for network in served
@@ -44,10 +49,9 @@ def _knows_own_servers(state: DnsmasqState) -> bool:
 
     A choice is kept, so it must not follow from one call of systemctl that failed.
     """
-    served_by_system = any(not is_forward(text) for text in state.fragments.values())
     return not (
         set(state.enabled_instances) - set(state.instances)
-        or (served_by_system and not state.service.installed)
+        or (state.has_serving_fragments and not state.service.known)
         or any(dnsmasq_unit_of(socket.pid) for socket in state.foreign_sockets)
     )
 
@@ -58,19 +62,47 @@ def with_redirects(new: Sequence[Network], unchanged: Sequence[Network], current
     redirected = {name for name, network in stored.items() if network.dnsmasq_redirect}
     undecided = {network.name for network in new if _is_undecided(network)}
     if undecided and current.dnsmasq is not None:
-        options = specs_for([*new, *unchanged], {})[FRAGMENTS]
+        # One that is stopped may be started without a run.
+        started = [replace(network, state="active") if network.name in undecided else network for network in new]
+        options = specs_for([*started, *unchanged], {})[FRAGMENTS]
         specs = [FragmentSpec.from_options(Options(dict(spec))) for spec in options]
         served = [spec for spec in specs if spec.state == PRESENT]
         chosen = choose_redirects(served, current.dnsmasq, redirected & undecided, undecided)
         redirected = redirected - undecided | chosen
     return [
         replace(network, dnsmasq_redirect=True)
-        if network.dnsmasq_redirect is None and network.name in redirected
+        if network.dnsmasq_redirect is None and network.name in redirected and _may_be_private(network)
         else network
         for network in new
     ]
 
 
 def _is_undecided(network: Network) -> bool:
-    is_served = network.has_own_bridge and network.state == "active" and network.dnsmasq_instance != SYSTEM
-    return is_served and network.dnsmasq_redirect is None
+    return _may_be_private(network) and network.dnsmasq_redirect is None
+
+
+def _may_be_private(network: Network) -> bool:
+    is_defined = network.has_own_bridge and network.state != "absent"
+    return is_defined and network.dnsmasq_instance != SYSTEM
+
+
+def restore_redirects(paths: Paths) -> list[str]:
+    """Have definitions and rules follow the dnsmasq that serves, after a change of it was undone; the networks' names.
+
+    Rules that lead guests to an instance that is not there would leave them without DHCP and DNS. Raises VirtnetError.
+    """
+    with lock(paths.runtime):
+        identity = host_identity(paths.root)
+        served = Fragments([], False, paths).read().redirects_by_network
+        stored = read_stored(paths, identity).networks
+        other = {name for name, network in stored.items() if bool(network.dnsmasq_redirect) != served.get(name, False)}
+        undone = sorted(other & set(served))
+        if undone:
+            networks = [
+                replace(network, dnsmasq_redirect=served[name] or None) if name in undone else network
+                for name, network in stored.items()
+            ]
+            write_files(File(file_of(one, paths), text_of(one)) for one in networks if one.name in undone)
+            specs = specs_for(networks, load_history(paths))
+            converge_locked(reconcilers_for(specs, paths)[RULES])
+    return undone

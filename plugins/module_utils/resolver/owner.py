@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 
 from ..core.files import read_text
 from ..core.untrusted import LARGEST_RESOLV_CONF, read_untrusted_text
@@ -79,9 +80,14 @@ def read_resolver_state(root: str) -> ResolverState:
         link=link,
         supports_split_dns=supports_split_dns,
         unusable_reason=unusable_reason,
-        loopback_program=read_program(file.servers[0]) if file.servers and is_loopback(file.servers[0]) else "",
+        loopback_program=_loopback_program(owner, file.servers),
         installed=frozenset([installed] if installed else []),
     )
+
+
+def _loopback_program(owner: str, servers: Sequence[str]) -> str:
+    """The program that the host asks at a loopback address, where that is not known from the owner of resolv.conf."""
+    return read_program(servers[0]) if owner != RESOLVED and servers and is_loopback(servers[0]) else ""
 
 
 def _queries_resolved(root: str) -> bool:

@@ -94,24 +94,26 @@ def run_objects(
     task_options: Sequence[str] = (),
     finish: Callable[[Plan[Any], Paths], Mapping[str, Any]] = lambda _plan, _paths: {},
     kind: str = "",
+    undo: Callable[[Paths], list[str]] = lambda _paths: [],
 ) -> None:
     """Run a reconciler of a list of objects; check mode, diff mode and a real run share one plan.
 
     ``build`` gets the objects and whether to remove all others. ``finish`` adds return values that depend on the
     applied plan. ``kind``: the part of the networks that is done then; it is removed from the note of the pending run,
-    for which the guard leaves networks alone.
+    for which the guard leaves networks alone. ``undo``: what an earlier task of the run made, and is undone if this one
+    fails; returns the networks concerned.
     """
 
     def work(paths: Paths) -> dict[str, Any]:
         confirm_uplink_move(module, paths)
         with contextlib.ExitStack() as run_under_way:
             if kind and not module.check_mode:
-                run_under_way.enter_context(_ending_failed_run(paths))
+                run_under_way.enter_context(_ending_failed_run(paths, undo))
             specs = [read(options) for options in requested_objects(module.params, many, task_options)]
             plan = converge(build(specs, bool(module.params.get("purge")), paths), paths, check=module.check_mode)
             # Only now a run that stores definitions is recorded.
             if not kind and not module.check_mode:
-                run_under_way.enter_context(_ending_failed_run(paths))
+                run_under_way.enter_context(_ending_failed_run(paths, undo))
             more = finish(plan, paths)
         if kind and not module.check_mode:
             mark_part_done(kind, paths)
@@ -121,16 +123,22 @@ def run_objects(
 
 
 @contextlib.contextmanager
-def _ending_failed_run(paths: Paths) -> Iterator[None]:
-    """Record that the run has failed if the block fails, so that nobody waits for its other tasks."""
+def _ending_failed_run(paths: Paths, undo: Callable[[Paths], list[str]]) -> Iterator[None]:
+    """If the block fails, record that: nobody waits for its other tasks. And call ``undo``."""
     try:
         yield
     except Locked:
         # Another run holds the lock, and the record may be its own.
         raise
-    except Exception:
+    except Exception as error:
+        undone: list[str] = []
         with contextlib.suppress(VirtnetError):
             fail_pending_run(paths)
+            undone = undo(paths)
+        if undone and isinstance(error, VirtnetError):
+            raise VirtnetError(
+                f"{error}; rules lead guests of {', '.join(undone)} to their name server as before"
+            ) from error
         raise
 
 

@@ -36,7 +36,12 @@ def dnsmasq_fragment(module: Any) -> None:
     """DHCP and DNS."""
     from ..dnsmasq.reconciler import Fragments, FragmentSpec
 
-    run_objects(module, "fragments", FragmentSpec.from_options, Fragments, kind="fragments")
+    def undo(paths: Paths) -> list[str]:
+        from ..orchestration.redirects import restore_redirects
+
+        return restore_redirects(paths)
+
+    run_objects(module, "fragments", FragmentSpec.from_options, Fragments, kind="fragments", undo=undo)
 
 
 def host(module: Any) -> None:

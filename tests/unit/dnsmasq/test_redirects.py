@@ -67,6 +67,17 @@ def test_a_network_keeps_its_ports_while_a_private_instance_serves_it() -> None:
     assert chosen(state(ACTIVE), PLAIN, redirected=("plain",)) == set()
 
 
+@pytest.mark.parametrize("address", ["127.0.0.53", "10.9.9.9"])
+def test_a_failed_dnsmasq_whose_port_is_held_elsewhere_stays_unusable_in_the_next_run(address: str) -> None:
+    """Its fragment that only forwards queries to the private instance does not mean that it serves."""
+    failed = replace(ACTIVE, active="failed", pid=0)
+    holder = Socket("tcp", address, 53, "lo" if address.startswith("127") else "", "other", 7)
+    first = replace(state(failed), sockets=[holder])
+    assert chosen(first, PLAIN) == {"plain"}
+    second = replace(first, fragments={"virtnet-plain.conf": "server=/plain.internal/10.1.0.1#23053\n"})
+    assert chosen(second, PLAIN, redirected=("plain",)) == {"plain"}
+
+
 def test_a_network_of_which_the_user_decides_is_left_alone() -> None:
     alone = replace(state(ABSENT), sockets=[_WILDCARD_HOLDER])
     assert choose_redirects([PLAIN, RAW], alone, (), {"raw"}) == {"raw"}

@@ -58,6 +58,12 @@ def test_a_new_network_that_names_no_domain_gets_its_name_below_internal() -> No
     assert domains(planned) == {"lab": "lab.internal", "dmz": "dmz.internal", "own": "own.example"}
 
 
+def test_a_domain_whose_queries_a_network_forwards_is_not_chosen() -> None:
+    forwarders = [{"domain": "corp.internal", "address": "10.0.0.53"}]
+    (domain,) = domains(plan({"name": "corp", "dns": {"forwarders": forwarders}})).values()
+    assert domain and domain != "corp.internal" and domain.endswith(".internal")
+
+
 def test_guests_and_the_host_learn_the_automatic_domain_and_others_do_not_ask_for_it_elsewhere() -> None:
     specs = plan(LAB).specs
     (fragment,), (entry,) = specs[FRAGMENTS], specs[ENTRIES]
