@@ -62,7 +62,8 @@ def has_own_dnsmasq(tasks: Tasks) -> bool:
     networks = [
         network for name, arguments in tasks if name == "virt_network" for network in arguments.get("networks") or ()
     ]
-    isolated = [network for network in networks if network.get("mode") == "isolated"]
+    # A mapping of networks by name has none that is isolated.
+    isolated = [network for network in networks if isinstance(network, dict) and network.get("mode") == "isolated"]
     return is_requested or any((network.get("dns") or {}).get("enabled", True) for network in isolated)
 
 

@@ -100,7 +100,8 @@ BRIDGE: dict[str, Sample] = {
     },
 }  # fmt: skip
 # What identifies a bridge, and what tests/kernel/test_uplink.py takes away again with a connection through it.
-NOT_OF_BRIDGE = {"name", "type", "state", "enslave_uplink", "confirm_within"}
+# "forwarding" is switched on for networks that are not isolated, and stays until the bridge goes: rules decide then.
+NOT_OF_BRIDGE = {"name", "type", "state", "enslave_uplink", "confirm_within", "forwarding"}
 
 _FORWARD = {"port": 8080, "address": "203.0.113.<n>", "to": "10.0.<n>.10", "to_port": 80}
 _ISOLATED, _ROUTED = {"mode": "isolated"}, {"mode": "routed"}

@@ -28,7 +28,7 @@ from ..nft.elements import Rules
 from ..ruleset.model import Table
 from .flows import GuestNetwork
 from .integrations_read import COMMENT, DOCKER_USER, ZONE, Firewalls, owner_of, zone_files
-from .reachability import ForeignDrops, foreign_drops
+from .reachability import foreign_drops
 
 _HEADER = '<?xml version="1.0" encoding="utf-8"?>\n<!-- Made by virtnet.linux; changes are lost. -->\n'
 _POLICY = f"""{_HEADER}\
@@ -221,16 +221,16 @@ def _ufw(delete: str, action: str, port: str, direction_interface: str) -> list[
     return words if delete else [*words, "comment", COMMENT]
 
 
-def remaining_drops(current: Firewalls, networks: Sequence[Rules], *, integrate: bool) -> ForeignDrops:
+def remaining_drops(current: Firewalls, networks: Sequence[Rules], *, integrate: bool, marks: bool) -> list[str]:
     """Chains of other firewalls that drop packets of networks, each with the command that helps. Pure.
 
-    ``integrate``: firewalls that plan() configures are left out. Of many networks only some are checked: the drops of
-    other firewalls rarely depend on the bridge.
+    ``integrate``: firewalls that plan() configures are left out. ``marks``: connections have our mark. Of many networks
+    only some are checked: the drops of other firewalls rarely depend on the bridge.
     """
     tables = [table for table in current.tables if not (integrate and _is_integrated(table, current))]
     if not tables:
-        return ForeignDrops()
-    return foreign_drops(tables, map(GuestNetwork.from_rules, networks[:_MAX_CHECKED_NETWORKS]))
+        return []
+    return foreign_drops(tables, map(GuestNetwork.from_rules, networks[:_MAX_CHECKED_NETWORKS]), marks=marks)
 
 
 def _is_integrated(table: Table, current: Firewalls) -> bool:

@@ -4,7 +4,7 @@
 """Whether connections get the mark for other firewalls (nft/chains.py). Pure.
 
 Most hosts need none, and it disturbs others that route by the marks of connections: so it is set only where a rule of
-another firewall matches it, or is to match it.
+another firewall matches it, or is to match it. Commands that let packets pass name bridges where it is not set.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from ..ruleset.model import Ruleset
 from .integrations_read import Firewalls
 
 
-def is_needed(current: Firewalls, *, integrate: bool, advised: bool, is_set: bool) -> bool:
+def is_needed(current: Firewalls, *, integrate: bool, is_set: bool) -> bool:
     """Whether connections need the mark.
 
-    ``integrate``: Docker gets its rule. ``advised``: this run names a command that matches the mark. ``is_set``: they
-    have it. It stays while another firewall has a chain for forwarded packets: Docker removes its chains when it
-    restarts, and adds them again.
+    ``integrate``: Docker gets its rule. ``is_set``: they have it. It stays while another firewall has a chain for
+    forwarded packets: Docker removes its chains when it restarts, and adds them again.
     """
-    if (integrate and current.docker) or advised:
+    if integrate and current.docker:
         return True
     return (is_set and _filters_forwarded(current.tables)) or _matches_mark(current.tables)
 

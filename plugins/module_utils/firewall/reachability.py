@@ -18,7 +18,7 @@ from ..ruleset.evaluate import traverse_hook
 from ..ruleset.model import Chain, Rule, Ruleset, Table, Verdict
 from ..ruleset.read import read, rule_texts
 from .flows import Flow, GuestNetwork, flows_of
-from .remedies import matches_mark, remedy
+from .remedies import remedy
 from .way_out import WayOut, closed_uplinks, find_ways_out, named, obstacle_notes, obstacle_problems
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ Texts = Mapping[tuple[str, str, str, int], str]
 class DropCause:
     """A rule or a policy that drops a packet, and the command that lets the packet pass.
 
-    ``certain``: it drops every packet that reaches it; an earlier rule may have let the packet pass. ``by_mark``: the
-    command matches our mark.
+    ``certain``: it drops every packet that reaches it; an earlier rule may have let the packet pass.
     """
 
     chain: Chain
@@ -48,7 +47,6 @@ class DropCause:
     rule: Rule | None
     remedy: str
     certain: bool
-    by_mark: bool = False
 
     def __str__(self) -> str:
         text = "" if self.rule is None else self.rule.text
@@ -128,7 +126,6 @@ def _cause(drop: Verdict, certain: bool) -> DropCause:
         rule=drop.rule,
         remedy=remedy(drop),
         certain=certain or drop.certain,
-        by_mark=matches_mark(drop),
     )
 
 
@@ -157,18 +154,11 @@ def drop_messages(findings: Iterable[Finding], verdict: str) -> Iterator[str]:
         yield f"{named(names)}: packets {packets} {verb} dropped by {cause_text}{advice}"
 
 
-@dataclass(frozen=True)
-class ForeignDrops:
-    """Packets that our table lets pass and other tables drop: sentences, and whether one of them advises our mark."""
-
-    messages: Sequence[str] = ()
-    advise_mark: bool = False
-
-
-def foreign_drops(tables: Ruleset, networks: Iterable[GuestNetwork]) -> ForeignDrops:
-    """What other tables drop; ours need not be loaded. Pure."""
+def foreign_drops(tables: Ruleset, networks: Iterable[GuestNetwork], *, marks: bool) -> list[str]:
+    """What other tables drop; ours need not be loaded. Pure. ``marks``: ours marks connections for others."""
+    own = [_OWN_TABLE] if marks else []
     findings = [
-        evaluate_flow(tables if network.mode == "open" else [*tables, _OWN_TABLE], flow)
+        evaluate_flow(tables if network.mode == "open" else [*tables, *own], flow)
         for network in networks
         for flow in flows_of(network)
         if flow.allowed
@@ -178,12 +168,7 @@ def foreign_drops(tables: Ruleset, networks: Iterable[GuestNetwork]) -> ForeignD
         for finding in findings
         if finding.causes
     ]
-    named = [finding for finding in findings if finding.verdict == DROPPED]
-    named += [finding for finding in uncertain if finding.verdict == MAY_BE_DROPPED]
-    return ForeignDrops(
-        messages=[*drop_messages(findings, DROPPED), *drop_messages(uncertain, MAY_BE_DROPPED)],
-        advise_mark=any(cause.by_mark for finding in named for cause in finding.causes),
-    )
+    return [*drop_messages(findings, DROPPED), *drop_messages(uncertain, MAY_BE_DROPPED)]
 
 
 def _marking_chain(hook: str, *conditions: Any) -> Chain:

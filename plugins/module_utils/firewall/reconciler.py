@@ -177,10 +177,7 @@ class RulesReconciler:
         differences = _differences(elements, desired)
         networks = [nft_elements.rules_of(own, bridge) for bridge, own in nft_elements.by_bridge(desired).items()]
         integrate = current.integration if self.integrate is None else self.integrate
-        drops = integrations.remaining_drops(current.firewalls, networks, integrate=integrate)
-        marks = mark.is_needed(
-            current.firewalls, integrate=integrate, advised=drops.advise_mark, is_set=current.sets_mark
-        )
+        marks = mark.is_needed(current.firewalls, integrate=integrate, is_set=current.sets_mark)
         rules, script = _plan_table([network.change() for network in differences], current, desired, marks=marks)
         forwards_ipv4 = any(network.forwarded for network in networks)
         forwards_ipv6 = any(network.forwarded and network.ipv6 for network in networks)
@@ -200,7 +197,7 @@ class RulesReconciler:
                 *self._missing_uplinks(current.uplinks),
                 *self._unanswered_forwards(current.missing_addresses),
                 *closed_uplinks(current.ways),
-                *drops.messages,
+                *integrations.remaining_drops(current.firewalls, networks, integrate=integrate, marks=marks),
             ],
             script=script,
             flows_to_flush=FlowsToFlush(

@@ -48,14 +48,6 @@ def remedy(drop: Verdict) -> str:
     return f"nft insert rule {base.family} {base.table} {base.name} '{match} accept'" if match else ""
 
 
-def matches_mark(drop: Verdict) -> bool:
-    """Whether the command makes a rule that matches our mark."""
-    table = drop.table
-    own = (table.family, table.name) == (FAMILY, TABLE)
-    asked = owner_of(table) in ("firewalld", "ufw")
-    return not own and not asked and drop.base.family != "bridge" and _has_mark(drop.packet)
-
-
 def _has_mark(packet: Packet) -> bool:
     return packet.ct_state in ("new", "established") and bool((packet.ct_mark or 0) & MARK)
 
@@ -75,7 +67,9 @@ def _nft_match(packet: Packet, hook: str) -> str:
         return f'oifname "{packet.bridge}"'
     if packet.daddr_type == "local" and packet.dport and not packet.is_reply:
         return f"{packet.protocol} dport {packet.dport} fib daddr type local"
-    return f"{'ip6' if packet.ipv6 else 'ip'} daddr {packet.guests}" if packet.guests else ""
+    if packet.guests:
+        return f"{'ip6' if packet.ipv6 else 'ip'} daddr {packet.guests}"
+    return "ct state established,related" if packet.ct_state == "established" else ""
 
 
 def _iptables_match(packet: Packet, hook: str) -> str:
@@ -87,7 +81,9 @@ def _iptables_match(packet: Packet, hook: str) -> str:
         return f"-s {packet.guests}" if packet.guests else ""
     if packet.daddr_type == "local" and packet.dport and not packet.is_reply:
         return f"-p {packet.protocol} --dport {packet.dport} -m addrtype --dst-type LOCAL"
-    return f"-d {packet.guests}" if packet.guests else ""
+    if packet.guests:
+        return f"-d {packet.guests}"
+    return "-m conntrack --ctstate ESTABLISHED,RELATED" if packet.ct_state == "established" else ""
 
 
 def _ufw_command(hook: str, packet: Packet) -> str:

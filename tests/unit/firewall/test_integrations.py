@@ -96,7 +96,7 @@ def test_firewalld_is_reloaded_only_when_the_zone_is_added_or_removed() -> None:
 
 
 def warnings(current: Firewalls, networks: list[Rules], *, integrate: bool) -> list[str]:
-    return list(remaining_drops(current, networks, integrate=integrate).messages)
+    return remaining_drops(current, networks, integrate=integrate, marks=True)
 
 
 LAB = Rules("lab", "vn-lab", "nat", subnets=("192.168.77.0/24",))

@@ -65,11 +65,12 @@ def is_marked(current: RulesState, *, integrate: bool = True) -> bool:
 # Firewall -> whether the mark is needed where it is asked to let networks pass, and where it is not.
 NEEDED = {
     "none": (False, False),
-    "docker": (True, True),
-    "hand": (True, True),
-    "legacy": (True, True),
-    "iptables-nft": (True, True),
-    # These are asked by interface, and the command that helps names the interface too.
+    "docker": (True, False),
+    # The command that helps names the bridge.
+    "hand": (False, False),
+    "legacy": (False, False),
+    "iptables-nft": (False, False),
+    # These are asked by interface.
     "firewalld": (False, False),
     "firewalld-iptables": (False, False),
     "ufw": (False, False),
@@ -81,7 +82,7 @@ NEEDED = {
 
 
 @pytest.mark.parametrize("firewall", NEEDED)
-def test_the_mark_is_set_where_a_firewall_drops_what_does_not_have_it(firewall: str) -> None:
+def test_the_mark_is_set_where_docker_gets_a_rule_that_matches_it(firewall: str) -> None:
     tables = listed(firewall)
     answers = tuple(is_marked(state(tables), integrate=integrate) for integrate in (True, False))
     assert answers == NEEDED[firewall]
