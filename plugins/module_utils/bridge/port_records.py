@@ -72,7 +72,7 @@ def ports_record(bridge: str, ports: Iterable[DetachedPort], paths: Paths) -> Fi
 
 def listed_ports_record(bridge: str, ports: Iterable[DetachedPort], paths: Paths) -> File:
     """The record of the ports that a bridge has because its options name them; it is removed if there are none."""
-    items = sorted([port.name, port.index] for port in ports)
+    items = sorted({(port.name, port.index) for port in ports})
     return File(_listed_path(bridge, paths), json.dumps(items) if items else None)
 
 

@@ -177,7 +177,7 @@ class BridgeReconciler:
         )
         listed = {change.bridge: change.listed for change in plan.changes if change.listed is not None}
         # A run that ends between has to find the ports that it should detach.
-        both = {name: {*read_listed_ports(name, self.paths), *ports} for name, ports in listed.items()}
+        both = {name: [*read_listed_ports(name, self.paths), *ports] for name, ports in listed.items()}
         write_files(listed_ports_record(name, ports, self.paths) for name, ports in both.items())
         # A port that one bridge loses may become a port of another.
         apply_steps([step for change in deletions for step in change.steps])
