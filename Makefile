@@ -89,6 +89,7 @@ test: setup lint docs gates unit browser kernel coverage molecule
 # Also the slow scenarios.
 test-all: test inventory-matrix
 	$(TOOL).scenarios nightly
+	VIRTNET_EVERY_CASE=1 pytest tests/kernel/test_check_mode.py -n $(WORKERS) --dist worksteal $(SUMMARY)
 
 lint: setup
 	@python tests/gates $(BUILD)/gates lint
