@@ -15,6 +15,7 @@ from torture.plans import installation, site
 from torture.scenario import error_of
 
 LAB = {"name": "lab", "ipv4": {"address": "192.168.60.1/24"}, "dns": {"domain": "lab.test"}}
+WEB = {"name": "web", "ipv4": {"address": "192.168.61.1/24"}}
 CONFIG = "no-ping\nbind-dynamic\ninterface=lo\n"
 TAKER = script("address_taker")
 # Files of DHCP and DNS of ours, and the dnsmasqs that run.
@@ -80,11 +81,14 @@ def test_guests_keep_their_dnsmasq_where_a_private_one_beside_it_does_not_start(
     """dnsmasq accepts the line when it tests it, and does not start with it."""
     with new_host(serving=True) as host:
         host.run_tasks(installation())
-        assert not error_of(host.run_tasks(site([LAB])))
+        assert not error_of(host.run_tasks(site([LAB, WEB])))
+        host.sh("echo unreadable >/etc/virtnet/networks/web.json")
         host.plug("vn-lab")
         error = error_of(host.run_tasks(site([{**LAB, "dnsmasq": {"options": ["dnssec"]}}])))
         assert "no root trust anchor" in error
         assert "rules lead guests of lab to their name server as before" in error
         assert host.run("dig", "+short", "@192.168.60.1", "lab.test", "SOA", namespace="guest").returncode == 0
         assert "vn-lab" not in host.sh("nft list set inet virtnet vn_redirected")
+        # What an unreadable definition stands for is unknown, so its rules stay.
+        assert "vn-web" in host.sh("nft list set inet virtnet vn_bridges")
         assert not error_of(host.run_tasks(site([LAB])))

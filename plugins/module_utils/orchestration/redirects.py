@@ -8,22 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..core.files import File, write_files
-from ..core.identity import host_identity
-from ..core.lock import lock
-from ..core.network_history import load_history
 from ..core.options import Options
 from ..core.paths import Paths
-from ..core.reconcile import converge_locked, read_foretold, read_settled
+from ..core.reconcile import read_foretold, read_settled
 from ..dnsmasq.reconciler import Fragments
 from ..dnsmasq.redirects import choose_redirects
 from ..dnsmasq.sockets import dnsmasq_unit_of
 from ..dnsmasq.spec import PRESENT, SYSTEM, FragmentSpec
 from ..dnsmasq.state import State as DnsmasqState
 from ..network.model import Network
-from ..network.store import file_of, read_stored, text_of
-from .desired_state import FRAGMENTS, RULES, specs_for
-from .parts import reconcilers_for
+from .desired_state import FRAGMENTS, specs_for
 from .state import State
 
 
@@ -84,25 +78,3 @@ def _is_undecided(network: Network) -> bool:
 def _may_be_private(network: Network) -> bool:
     is_defined = network.has_own_bridge and network.state != "absent"
     return is_defined and network.dnsmasq_instance != SYSTEM
-
-
-def restore_redirects(paths: Paths) -> list[str]:
-    """Have definitions and rules follow the dnsmasq that serves, after a change of it was undone; the networks' names.
-
-    Rules that lead guests to an instance that is not there would leave them without DHCP and DNS. Raises VirtnetError.
-    """
-    with lock(paths.runtime):
-        identity = host_identity(paths.root)
-        served = Fragments([], False, paths).read().redirects_by_network
-        stored = read_stored(paths, identity).networks
-        other = {name for name, network in stored.items() if bool(network.dnsmasq_redirect) != served.get(name, False)}
-        undone = sorted(other & set(served))
-        if undone:
-            networks = [
-                replace(network, dnsmasq_redirect=served[name] or None) if name in undone else network
-                for name, network in stored.items()
-            ]
-            write_files(File(file_of(one, paths), text_of(one)) for one in networks if one.name in undone)
-            specs = specs_for(networks, load_history(paths))
-            converge_locked(reconcilers_for(specs, paths)[RULES])
-    return undone

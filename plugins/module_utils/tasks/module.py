@@ -131,15 +131,21 @@ def _ending_failed_run(paths: Paths, undo: Callable[[Paths], list[str]]) -> Iter
         # Another run holds the lock, and the record may be its own.
         raise
     except Exception as error:
-        undone: list[str] = []
         with contextlib.suppress(VirtnetError):
             fail_pending_run(paths)
-            undone = undo(paths)
-        if undone and isinstance(error, VirtnetError):
-            raise VirtnetError(
-                f"{error}; rules lead guests of {', '.join(undone)} to their name server as before"
-            ) from error
+        result = _result_of(undo, paths)
+        if result and isinstance(error, VirtnetError):
+            raise VirtnetError(f"{error}; {result}") from error
         raise
+
+
+def _result_of(undo: Callable[[Paths], list[str]], paths: Paths) -> str:
+    """What ``undo`` did, as a part of an error message; '' for nothing."""
+    try:
+        networks = ", ".join(undo(paths))
+    except VirtnetError as error:
+        return f"and the rules that lead guests to their name server could not be put back: {error}"
+    return f"rules lead guests of {networks} to their name server as before" if networks else ""
 
 
 def confirm_uplink_move(module: Any, paths: Paths) -> None:

@@ -37,7 +37,7 @@ def dnsmasq_fragment(module: Any) -> None:
     from ..dnsmasq.reconciler import Fragments, FragmentSpec
 
     def undo(paths: Paths) -> list[str]:
-        from ..orchestration.redirects import restore_redirects
+        from ..orchestration.restore import restore_redirects
 
         return restore_redirects(paths)
 
