@@ -5,7 +5,7 @@ VENV := $(BUILD)/venv
 COLLECTIONS := $(BUILD)/collections
 SELF := $(COLLECTIONS)/ansible_collections/virtnet/linux
 # Processes for the kernel tests, which mostly wait: for a lease, or for the timeout of a blocked packet.
-WORKERS := 4
+WORKERS := 6
 # The summary names failures, errors, and the tests of tests/tools/retries.py that passed only when run again.
 SUMMARY := -rfER
 UNIT := pytest tests/unit -n $$(nproc) $(SUMMARY)

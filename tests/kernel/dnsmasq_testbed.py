@@ -44,6 +44,7 @@ PROGRAM = os.environ.get("DNSMASQ", "/usr/sbin/dnsmasq")
 NAME = "www.example.test"
 NAMED_ADDRESS = "203.0.113.5"
 OK, REFUSED, SILENT = "ok", "refused", "none"
+_DIG_NO_REPLY = 9
 
 # As Debian's unit starts it.
 LOCAL = ("--local-service",)
@@ -196,6 +197,12 @@ class Daemon:
         return {path.name: path.read_text() for path in (self.folder / "etc/dnsmasq.d").iterdir()}
 
     @property
+    def log(self) -> str:
+        """What dnsmasq logged."""
+        path = self.folder / "log"
+        return path.read_text() if path.exists() else ""
+
+    @property
     def command(self) -> tuple[str, ...]:
         folder = ("-7", f"{self.folder}/etc/dnsmasq.d,.dpkg-dist,.dpkg-old,.dpkg-new") if self.read_folder else ()
         return (PROGRAM, "-x", f"{self.folder}/pid", "-u", "dnsmasq", "-l", f"{self.folder}/leases",
@@ -227,8 +234,7 @@ class Daemon:
         self.stop()
         result = self.namespace.run(*self.command, *self.hidden_arguments, check=False)
         if result.returncode:
-            log = self.folder / "log"
-            raise DnsmasqFailed(relevant_lines(result.stderr + (log.read_text() if log.exists() else "")))
+            raise DnsmasqFailed(relevant_lines(result.stderr + self.log))
 
     def restart_later(self) -> None:
         self.queued += 1
@@ -290,7 +296,11 @@ def query_answer(query: subprocess.Popen[str]) -> str:
     out, _ = query.communicate(timeout=20)
     if query.returncode == 0 and ";;" not in out:
         return out.strip() or "empty"
-    return REFUSED if "refused" in out else SILENT
+    if "refused" in out:
+        return REFUSED
+    # That no server answered (dig(1), "RETURN CODES"), and not that dig itself failed.
+    assert query.returncode == _DIG_NO_REPLY, f"dig: {query.returncode}: {out}"
+    return SILENT
 
 
 def resolve(namespace: NamedNamespace, server: str, name: str = NAME, kind: str = "A") -> str:

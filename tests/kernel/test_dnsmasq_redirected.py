@@ -60,7 +60,7 @@ def test_guests_are_served_beside_a_dnsmasq_that_holds_the_ports(
         before = observe(redirected, tmp_path)
         daemon.converge(LAB)
         after = observe(redirected, tmp_path)
-        assert (after.guest_lease, after.others) == (True, before.others)
+        assert (after.guest_lease, after.others) == (True, before.others), daemon.log
         lease = get_lease(redirected.guest, tmp_path, "vmone")
         assert lease["serverid"] == BRIDGE_ADDRESS
         for namespace in (redirected.guest, redirected.host):
