@@ -29,7 +29,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export PYTHONUNBUFFERED := 1
 
 .PHONY: help setup packages pin test test-all lint docs gates coverage changelog unit browser fuzz kernel molecule demo demo-clean bench bench-guard torture build clean
-.PHONY: matrix inventory-matrix ovs-matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements adopt-cuts
+.PHONY: hosts matrix inventory-matrix ovs-matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements adopt-cuts
 
 help:
 	@echo 'make demo        a network from one command, on a disposable host, shown in a table'
@@ -50,6 +50,7 @@ help:
 	@echo 'make dnsmasq-memory  memory of one dnsmasq for all networks, compared with one for each'
 	@echo 'make guard-record    a flush, a lost bridge and a conflict, recorded with the ping of a guest'
 	@echo 'make inventory-matrix  tests of the inventory of guests with each supported version of ansible-core'
+	@echo 'make hosts       the shortest list of networks on hosts as people have them, as a table; optional ONLY="NAME ..."'
 	@echo 'make matrix      who reaches whom in each mode, with real packets, as a table'
 	@echo 'make ovs-matrix  the same on bridges of Open vSwitch'
 	@echo 'make torture     runs that are killed or disturbed at any step, as a table; optional SECONDS=600 SEED=1'
@@ -88,9 +89,10 @@ pin: packages
 
 test: setup lint docs gates unit browser kernel molecule
 
-# Also the slow scenarios, and the coverage.
+# Also the slow scenarios, all hosts, and the coverage.
 test-all: setup lint docs gates coverage browser molecule inventory-matrix
 	$(TOOL).scenarios nightly
+	PYTHONPATH=$(COLLECTIONS):tests python -m hosts
 	VIRTNET_EVERY_CASE=1 pytest tests/kernel/test_check_mode.py -n $(WORKERS) --dist worksteal $(SUMMARY)
 
 lint: setup
@@ -137,6 +139,9 @@ guard-record: setup
 
 dnsmasq-matrix: setup
 	@$(SHOW).dnsmasq_matrix
+
+hosts: setup
+	@PYTHONPATH=$(COLLECTIONS):tests python -m hosts $(ONLY)
 
 matrix: setup
 	@$(SHOW).matrix

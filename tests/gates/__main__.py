@@ -25,6 +25,7 @@ TIMEOUT = 1800
 TYPED = (
     "ansible_collections.virtnet.linux.plugins.module_utils",
     "lab",
+    "hosts",
     "kernel.programs",
     "bench.programs",
     "torture.programs",

@@ -1,0 +1,11 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The shortest list of networks on hosts as distributions and other programs leave them; ``make hosts``.
+
+- ``catalogue.toml``: the hosts
+- ``catalogue``: reads it
+- ``setup/``: scripts that make a host of an image of the lab; it boots again after them
+- ``trial``: what is tried on a host, and what came of it
+- ``__main__``: tries hosts, and prints the table
+"""

@@ -1,0 +1,67 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The hosts of catalogue.toml."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parent
+SYSTEM, STAND_IN = "system", "stand-in"
+# One network, of which only the name is given.
+SHORTEST = [{"name": "lab"}]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A host.
+
+    - ``name``, ``title``: its name in tables, and what it is
+    - ``image``: the image of the lab (tests/images)
+    - ``kind``: SYSTEM: packages and files of this distribution; STAND_IN: Debian with files of another one, or with a
+      program that does what another program would do
+    - ``setup``: scripts of the folder setup, without their suffix, which run in this order before the host boots again
+    - ``networks``: the list of networks
+    - ``probes``: commands whose output must stay the same, by what they show; one that begins with "outside: " runs
+      beside the host, in its LAN
+    - ``warns``: a part of the warning that the run must give
+    - ``installs``: what the packages bring that the run installs, as regular expressions of a snapshot's lines; the
+      teardown leaves packages
+    """
+
+    name: str
+    title: str
+    image: str
+    kind: str
+    setup: tuple[str, ...] = ()
+    networks: list[dict[str, Any]] = field(default_factory=lambda: SHORTEST)
+    probes: Mapping[str, str] = field(default_factory=dict)
+    warns: str = ""
+    installs: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in (SYSTEM, STAND_IN):
+            raise ValueError(f"host {self.name}: the kind is {SYSTEM} or {STAND_IN}, not {self.kind!r}")
+
+    @property
+    def scripts(self) -> list[str]:
+        """The texts of its setup scripts."""
+        return [(FOLDER / "setup" / f"{name}.sh").read_text() for name in self.setup]
+
+
+def read() -> list[Entry]:
+    """All hosts, in the order of the file."""
+    hosts = tomllib.loads((FOLDER / "catalogue.toml").read_text())["host"]
+    return [
+        Entry(name=name, **{key: _frozen(value) for key, value in values.items()}) for name, values in hosts.items()
+    ]
+
+
+def _frozen(value: Any) -> Any:
+    """A list of words as a tuple."""
+    return tuple(value) if isinstance(value, list) and all(isinstance(word, str) for word in value) else value

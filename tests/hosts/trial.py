@@ -1,0 +1,224 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tries the collection on one host: first run, second run, a guest, a reboot, the teardown."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lab import snapshot
+from lab.guest import Guest
+from lab.host import Host
+from lab.internet import ADDRESS, WEB_NAME
+from lab.lab import Lab
+from lab.run import Failed, eventually
+
+from .catalogue import Entry
+
+ROOT = Path(__file__).resolve().parents[2]
+LOGS = ROOT / ".build" / "hosts"
+PLAYBOOK_SECONDS = 900
+SECONDS_TO_SERVE = 60
+BRIDGE, GUEST = "vn-lab", "guest"
+FULL_NAME = f"{GUEST}.lab.internal"
+OUTSIDE = "outside: "
+STEPS = ("check", "first run", "second run", "lease", "name", "way out", "others", "reboot", "teardown")
+OK, FAILED, NOT_TRIED = "ok", "FAILED", "-"
+_RECAP = re.compile(r"changed=(\d+) +unreachable=(\d+) +failed=(\d+)")
+
+
+class Fault(Exception):
+    """A step did not do what it has to; the text says why."""
+
+
+@dataclass
+class Trial:
+    """What came of each step on a host."""
+
+    entry: Entry
+    results: dict[str, str] = field(default_factory=lambda: dict.fromkeys(STEPS, NOT_TRIED))
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        return all(result.startswith(OK) for result in self.results.values())
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Note whether the block raises, and how long it takes."""
+        began = time.monotonic()
+        try:
+            yield
+        except (Fault, Failed, OSError, ValueError) as error:
+            self.results[name] = FAILED
+            self.faults.append(f"{name}: {error}")
+        else:
+            self.results[name] = f"{OK} {time.monotonic() - began:.0f} s" if name.endswith(" run") else OK
+
+
+def try_host(entry: Entry) -> Trial:
+    """All steps on a new host; its log is in LOGS."""
+    trial, lab = Trial(entry), Lab(f"hosts-{entry.name}")
+    log = LOGS / f"{entry.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("")
+    lab.down()
+    try:
+        _Run(trial, _make_host(lab, entry), log).all_steps()
+    except (Failed, KeyError) as error:
+        trial.faults.append(f"the host cannot be made: {error}")
+    finally:
+        if os.environ.get("KEEP_HOSTS", "") == "":
+            lab.down()
+    return trial
+
+
+def _make_host(lab: Lab, entry: Entry) -> Host:
+    lab.up({entry.name: entry.image})
+    host = lab.host(entry.name)
+    for script in entry.scripts:
+        host.run(["env", f"ADDRESS={host.address}", f"SERVER={ADDRESS}", "sh", "-eu"], 300, stdin=script)
+    if entry.setup:
+        host.reboot()
+    return host
+
+
+@dataclass
+class _Run:
+    trial: Trial
+    host: Host
+    log: Path
+
+    def all_steps(self) -> None:
+        entry, step = self.trial.entry, self.trial.step
+        before = snapshot.take(self.host)
+        seen = self._probe()
+        with step("check"):
+            self._play("site", "--check", "--diff")
+            self._compare(before)
+        with step("first run"):
+            if not self._play("site"):
+                raise Fault("nothing has changed")
+            if entry.warns and entry.warns not in self.log.read_text():
+                raise Fault(f"no warning says: {entry.warns}")
+        with step("second run"):
+            if changed := self._play("site"):
+                raise Fault(f"{changed} tasks have changed something")
+        guest = Guest(self.host, GUEST)
+        for name, serve in self._services(guest).items():
+            with step(name):
+                serve()
+        with step("others"):
+            self._wait_for_probes(seen)
+        with step("reboot"):
+            self.host.reboot()
+            guest = Guest(self.host, GUEST)
+            for serve in self._services(guest).values():
+                serve()
+            self._wait_for_probes(seen)
+        with step("teardown"):
+            guest.unplug()
+            self._play("teardown")
+            self._compare(before)
+            self._wait_for_probes(seen)
+
+    def _services(self, guest: Guest) -> dict[str, Callable[[], None]]:
+        def lease() -> None:
+            guest.plug(BRIDGE)
+            guest.lease()
+
+        def name() -> None:
+            address = [guest.address()]
+            self._wait("the host resolves its guest", lambda: self.host.resolves(FULL_NAME), address)
+            self._wait("the guest resolves its own name", lambda: guest.resolves(GUEST), address)
+            self._wait("the guest resolves a name outside", lambda: guest.resolves(WEB_NAME), [ADDRESS])
+            self._wait("the host resolves a name outside", lambda: self.host.resolves(WEB_NAME), [ADDRESS])
+
+        def way_out() -> None:
+            self._wait("the guest reaches the outside", lambda: guest.fetch(f"http://{WEB_NAME}/"), self.host.address)
+
+        return {"lease": lease, "name": name, "way out": way_out}
+
+    def _wait(self, what: str, observe: Callable[[], object], expected: object) -> None:
+        if not eventually(lambda: observe() == expected, SECONDS_TO_SERVE):
+            raise Fault(f"{what}: {observe()!r}, not {expected!r}")
+
+    def _probe(self) -> dict[str, str]:
+        """What others get from the programs that were there before."""
+        answers = {}
+        for what, command in self.trial.entry.probes.items():
+            if command.startswith(OUTSIDE):
+                result = self.host.internet.attempt(["sh", "-c", command.removeprefix(OUTSIDE)])
+            else:
+                result = self.host.attempt(["sh", "-c", command])
+            answers[what] = f"{result.code} {result.out}"
+        return answers
+
+    def _wait_for_probes(self, expected: dict[str, str]) -> None:
+        if missing := [what for what, answer in expected.items() if not answer.startswith("0 ")]:
+            raise Fault(f"before the first run there was no answer: {', '.join(missing)}")
+        self._wait("others get", self._probe, expected)
+
+    def _compare(self, before: snapshot.Snapshot) -> None:
+        differences: list[str] = []
+
+        def is_as_before() -> bool:
+            found = snapshot.differences(before, snapshot.take(self.host))
+            installs = self.trial.entry.installs
+            differences[:] = [line for line in found if not any(re.search(pattern, line) for pattern in installs)]
+            return not differences
+
+        if not eventually(is_as_before, SECONDS_TO_SERVE, interval=3):
+            self._note("\n".join(differences))
+            raise Fault(f"{len(differences)} differences, the first: {differences[0]}")
+
+    def _play(self, playbook: str, *options: str) -> int:
+        """Run a playbook; returns how many tasks have changed something."""
+        variables = {
+            "ansible_connection": "lab",
+            "ansible_python_interpreter": "/usr/bin/python3",
+            "lab_name": self.host.lab,
+            "virtnet_networks": self.trial.entry.networks,
+        }
+        inventory = self.log.with_suffix(".json")
+        inventory.write_text(json.dumps({"all": {"hosts": {self.host.name: variables}}}))
+        program = Path(sys.executable).with_name("ansible-playbook")
+        environment = {
+            **os.environ,
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build/collections"),
+            "ANSIBLE_CONNECTION_PLUGINS": str(ROOT / "molecule/shared/connection"),
+            "ANSIBLE_PIPELINING": "true",
+            "ANSIBLE_NOCOLOR": "1",
+        }
+        command = [str(program), "-i", str(inventory), f"virtnet.linux.{playbook}", *options]
+        result = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=PLAYBOOK_SECONDS, check=False
+        )
+        self._note(f"$ {' '.join(['ansible-playbook', *command[3:]])}\n{result.stdout}{result.stderr}")
+        recap = _RECAP.search(result.stdout)
+        if result.returncode or recap is None or recap[3] != "0":
+            raise Fault(f"the playbook {playbook} failed: {_first_error(result.stdout + result.stderr)}")
+        return int(recap[1])
+
+    def _note(self, text: str) -> None:
+        with self.log.open("a") as log:
+            log.write(text + "\n")
+
+
+def _first_error(output: str) -> str:
+    """The first message of a failed task."""
+    match = re.search(r"(?:FAILED|UNREACHABLE)! => (\{.*\})|^(?:fatal|\[?ERROR\]?): .*?: ?(.*)$", output, re.MULTILINE)
+    if match and match[1]:
+        return str(json.loads(match[1]).get("msg", match[1]))[:600]
+    return output.strip().splitlines()[-1][:600] if output.strip() else "no output"
