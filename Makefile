@@ -29,7 +29,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export PYTHONUNBUFFERED := 1
 
 .PHONY: help setup packages pin test test-all lint docs gates coverage changelog unit browser fuzz kernel molecule demo demo-clean bench bench-guard torture build clean
-.PHONY: hosts matrix inventory-matrix ovs-matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements adopt-cuts
+.PHONY: hosts ways matrix inventory-matrix ovs-matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements adopt-cuts
 
 help:
 	@echo 'make demo        a network from one command, on a disposable host, shown in a table'
@@ -51,6 +51,7 @@ help:
 	@echo 'make guard-record    a flush, a lost bridge and a conflict, recorded with the ping of a guest'
 	@echo 'make inventory-matrix  tests of the inventory of guests with each supported version of ansible-core'
 	@echo 'make hosts       the shortest list of networks on hosts as people have them, as a table; optional ONLY="NAME ..."'
+	@echo 'make ways        the ways in which each version of ansible-core reaches a host: ssh, sudo, pull, ...; as a table'
 	@echo 'make matrix      who reaches whom in each mode, with real packets, as a table'
 	@echo 'make ovs-matrix  the same on bridges of Open vSwitch'
 	@echo 'make torture     runs that are killed or disturbed at any step, as a table; optional SECONDS=600 SEED=1'
@@ -90,7 +91,7 @@ pin: packages
 test: setup lint docs gates unit browser kernel molecule
 
 # Also the slow scenarios, all hosts, and the coverage.
-test-all: setup lint docs gates coverage browser molecule inventory-matrix
+test-all: setup lint docs gates coverage browser molecule inventory-matrix ways
 	$(TOOL).scenarios nightly
 	PYTHONPATH=$(COLLECTIONS):tests python -m hosts
 	VIRTNET_EVERY_CASE=1 pytest tests/kernel/test_check_mode.py -n $(WORKERS) --dist worksteal $(SUMMARY)
@@ -139,6 +140,9 @@ guard-record: setup
 
 dnsmasq-matrix: setup
 	@$(SHOW).dnsmasq_matrix
+
+ways: setup $(ANSIBLES:%=$(BUILD)/ansible-%.stamp)
+	@PYTHONPATH=$(COLLECTIONS):tests python -m hosts.ways $(ANSIBLES) installed
 
 hosts: setup
 	@PYTHONPATH=$(COLLECTIONS):tests python -m hosts $(ONLY)
