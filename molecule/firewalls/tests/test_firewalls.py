@@ -102,6 +102,26 @@ def test_a_firewall_lets_guests_pass_through_its_own_hook(firewall_host: Firewal
     firewall_host.run(*stop)
 
 
+# What an administrator does at run time: each takes our bridge out of our zone, or what our zone lets in.
+CHANGES_OF_FIREWALLD = {
+    "change-interface": ["--zone=public", "--change-interface=vn-lab"],
+    "remove-interface": ["--zone=virtnet", "--remove-interface=vn-lab"],
+    "remove-service": ["--zone=virtnet", "--remove-service=dns"],
+}
+
+
+def test_the_guard_gives_guests_back_what_a_change_of_firewalld_takes(firewall_host: FirewallHost) -> None:
+    firewall_host.run(["systemctl", "start", "virtnet", "firewalld"])
+    firewall_host.integrate(True)
+    firewall_host.wait_and_compare("firewalld", "with us", ALL_PASS)
+    for what, change in CHANGES_OF_FIREWALLD.items():
+        firewall_host.run(["firewall-cmd", *change])
+        firewall_host.wait_and_compare(f"firewalld, {what}", "guard on", ALL_PASS)
+        zone = firewall_host.host.run(["firewall-cmd", "--get-zone-of-interface=vn-lab"])
+        assert zone.strip() == "virtnet"
+    firewall_host.run(["systemctl", "stop", "firewalld"])
+
+
 # Firewall -> how it starts; each of them blocks everything.
 FIREWALLS_WITHOUT_HOOK = {
     "nft by hand": [["nft", "-f", "/root/own.nft"]],

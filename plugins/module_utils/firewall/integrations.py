@@ -27,7 +27,17 @@ from ..nft.chains import MARK
 from ..nft.elements import Rules
 from ..ruleset.model import Table
 from .flows import GuestNetwork
-from .integrations_read import COMMENT, DOCKER_USER, ZONE, Firewalls, owner_of, zone_files
+from .integrations_read import (
+    COMMENT,
+    DOCKER_USER,
+    PORT,
+    PROTOCOL,
+    SERVICE,
+    ZONE,
+    Firewalls,
+    owner_of,
+    zone_files,
+)
 from .reachability import foreign_drops
 
 _HEADER = '<?xml version="1.0" encoding="utf-8"?>\n<!-- Made by virtnet.linux; changes are lost. -->\n'
@@ -57,10 +67,11 @@ _UFW_RULES = (
 # Those of bridges whose dnsmasq has ports of its own: other firewalls see the packets when our rules have changed them.
 _UFW_REDIRECTED = (("allow", str(REDIRECTED_DNS), "in"), ("allow", str(REDIRECTED_DHCP), "in"))
 _UDP_PORTS = ("67", "547", str(REDIRECTED_DHCP))
-_FIREWALLD_REDIRECTED = "".join(
-    f'  <port port="{port}" protocol="{protocol}"/>\n'
-    for port, protocol in ((REDIRECTED_DNS, "tcp"), (REDIRECTED_DNS, "udp"), (REDIRECTED_DHCP, "udp"))
-)
+# What our zone of firewalld lets in, and the ports of bridges that are redirected.
+_SERVICES = ("dhcp", "dhcpv6", "dns", "tftp")
+_PROTOCOLS = ("icmp", "ipv6-icmp")
+_PORTS = ((REDIRECTED_DNS, "tcp"), (REDIRECTED_DNS, "udp"), (REDIRECTED_DHCP, "udp"))
+_FIREWALLD_REDIRECTED = "".join(f'  <port port="{port}" protocol="{protocol}"/>\n' for port, protocol in _PORTS)
 
 
 @dataclass(frozen=True)
@@ -149,11 +160,17 @@ def _zone(bridges: Iterable[str], redirected: Collection[str]) -> str:
         f"{_HEADER}<zone>\n  <short>{ZONE}</short>\n"
         "  <description>Bridges of virtual networks.</description>\n"
         f"{interfaces}"
-        '  <service name="dhcp"/>\n  <service name="dhcpv6"/>\n  <service name="dns"/>\n  <service name="tftp"/>\n'
-        f"{_FIREWALLD_REDIRECTED if redirected else ''}"
-        '  <protocol value="icmp"/>\n  <protocol value="ipv6-icmp"/>\n'
-        "</zone>\n"
+        + "".join(f'  <service name="{service}"/>\n' for service in _SERVICES)
+        + (_FIREWALLD_REDIRECTED if redirected else "")
+        + "".join(f'  <protocol value="{protocol}"/>\n' for protocol in _PROTOCOLS)
+        + "</zone>\n"
     )
+
+
+def _let_in(redirected: Collection[str]) -> set[str]:
+    """What our zone lets in, as Firewalls.opened has it."""
+    ports = {f"{PORT}={port}/{protocol}" for port, protocol in _PORTS} if redirected else set()
+    return {f"{SERVICE}={one}" for one in _SERVICES} | {f"{PROTOCOL}={one}" for one in _PROTOCOLS} | ports
 
 
 def _plan_firewalld(
@@ -169,29 +186,35 @@ def _plan_firewalld(
         }
     names = sorted({*desired, *current.zone})
     files = [File(path, desired.get(path)) for path in names if desired.get(path) != current.zone.get(path)]
-    opens_ports, opened = (_FIREWALLD_REDIRECTED in files.get(zone, "") for files in (desired, current.zone))
-    commands = _firewalld_commands(bridges if desired else (), current, reload=opens_ports != opened)
+    closes_ports = _FIREWALLD_REDIRECTED in current.zone.get(zone, "") and not redirected
+    commands = _firewalld_commands(bridges if desired else (), current, _let_in(redirected), reload=closes_ports)
     if not files and not commands:
         return []
     before = "".join(current.zone.get(path, "") for path in names)
     after = "".join(desired.get(path, "") for path in names)
-    detail = "its bridges are bound" if before == after else ""
+    detail = "the running zone is as its file" if before == after else ""
     return [_change(f"zone {ZONE} of firewalld", before, after, detail=detail, files=files, commands=commands)]
 
 
-def _firewalld_commands(bridges: Collection[str], current: Firewalls, *, reload: bool) -> list[list[str]]:
+def _firewalld_commands(
+    bridges: Collection[str], current: Firewalls, let_in: Collection[str], *, reload: bool
+) -> list[list[str]]:
     """What makes the running firewalld have our zone with these bridges, or without bridges not have it.
 
-    ``reload``: more of the zone changes than its bridges.
+    ``let_in``: what the zone lets in at least. ``reload``: its file lets in less than before.
     """
     if not current.firewalld:
         return []
     if reload or bool(bridges) != (current.bound is not None):
         # Only a reload adds and removes zones and policies; it keeps connections.
         return [["firewall-cmd", "--reload"]]
+    if not bridges:
+        return []
     bound = current.bound or frozenset()
     options = [f"--change-interface={bridge}" for bridge in sorted(set(bridges) - bound)]
     options += [f"--remove-interface={bridge}" for bridge in sorted(bound - set(bridges))]
+    # A reload would end what else an administrator changed at run time.
+    options += [f"--add-{one}" for one in sorted(set(let_in) - current.opened)]
     return [["firewall-cmd", f"--zone={ZONE}", option] for option in options]
 
 

@@ -22,6 +22,8 @@ from ..ruleset.model import Ruleset, Table
 COMMENT = "virtnet.linux"
 ZONE = "virtnet"
 DOCKER_USER = "DOCKER-USER"
+# What a zone of firewalld lets in, as the options of firewall-cmd name it.
+SERVICE, PROTOCOL, PORT = "service", "protocol", "port"
 
 _FAMILIES = ("ip", "ip6", "inet", "bridge")
 
@@ -36,7 +38,8 @@ class Firewalls:
     """The other firewalls of this host.
 
     ``docker``: whether DOCKER-USER has our rule, by tool. ``ufw``: our rules. ``firewalld``: whether it runs; ``zone``:
-    our files of firewalld by path; ``bound``: bridges in our zone, None where the running firewalld has no such zone.
+    our files of firewalld by path; ``bound``: bridges in our zone, None where the running firewalld has no such zone;
+    ``opened``: what that zone lets in, as SERVICE, PROTOCOL and PORT name it.
     ``tables``: all others that filter, without the elements of their sets.
     """
 
@@ -46,6 +49,7 @@ class Firewalls:
     firewalld: bool = False
     zone: Mapping[str, str] = field(default_factory=dict)
     bound: frozenset[str] | None = None
+    opened: frozenset[str] = frozenset()
     tables: Ruleset = ()
 
 
@@ -74,13 +78,15 @@ def read(paths: Paths) -> Firewalls:
     tables = _read_tables()
     firewalld = any(owner_of(table) == "firewalld" for table in tables)
     texts = {path: read_text(path) for path in zone_files(paths)}
+    bound, opened = _read_running_zone() if firewalld and find("firewall-cmd") else (None, frozenset())
     return Firewalls(
         docker={table.tool: _has_our_rule(table) for table in tables if DOCKER_USER in table.chains and table.tool},
         ufw=frozenset(parse_ufw(read_text(os.path.join(paths.root, "etc/ufw/user.rules")) or "")),
         ufw_enabled=_is_ufw_enabled(paths),
         firewalld=firewalld,
         zone={path: text for path, text in texts.items() if text is not None},
-        bound=_read_bound() if firewalld and find("firewall-cmd") else None,
+        bound=bound,
+        opened=opened,
         tables=tables,
     )
 
@@ -112,6 +118,15 @@ def parse_ufw(rules: str) -> list[tuple[str, str, str]]:
     ]
 
 
-def _read_bound() -> frozenset[str] | None:
-    done = run(["firewall-cmd", f"--zone={ZONE}", "--list-interfaces"], check=False)
-    return frozenset(done.stdout.split()) if done.code == 0 else None
+def _read_running_zone() -> tuple[frozenset[str] | None, frozenset[str]]:
+    """The bridges of our zone in the running firewalld, None without the zone, and what the zone lets in."""
+    done = run(["firewall-cmd", f"--info-zone={ZONE}"], check=False)
+    return parse_zone(done.stdout) if done.code == 0 else (None, frozenset())
+
+
+def parse_zone(info: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The interfaces of a zone, and what it lets in, from the output of ``firewall-cmd --info-zone``."""
+    lines = (line.partition(":") for line in info.splitlines())
+    values = {key.strip(): value.split() for key, _colon, value in lines}
+    opened = {f"{kind}={one}" for kind in (SERVICE, PROTOCOL, PORT) for one in values.get(f"{kind}s", ())}
+    return frozenset(values.get("interfaces", ())), frozenset(opened)

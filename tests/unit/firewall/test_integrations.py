@@ -13,6 +13,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.firewall.integration
 from ansible_collections.virtnet.linux.plugins.module_utils.firewall.integrations_read import (
     Firewalls,
     parse_ufw,
+    parse_zone,
     zone_files,
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.elements import Rules
@@ -28,8 +29,9 @@ RULES = """\
 """
 
 
-def commands(bridges: set[str], current: Firewalls) -> list[str]:
-    return [" ".join(command) for change in plan(bridges, current, Paths()) for command in change.commands]
+def commands(bridges: set[str], current: Firewalls, redirected: frozenset[str] = frozenset()) -> list[str]:
+    changes = plan(bridges, current, Paths(), redirected=redirected)
+    return [" ".join(command) for change in changes for command in change.commands]
 
 
 def test_our_rules_are_found_among_those_of_ufw() -> None:
@@ -76,23 +78,56 @@ def test_ports_of_a_private_dnsmasq_are_opened_for_bridges_that_are_redirected_t
     assert not any("<port" in text for text in without)
 
 
-def test_firewalld_is_reloaded_only_when_the_zone_is_added_or_removed() -> None:
+# As firewalld 2.3 prints it.
+ZONE_INFO = """\
+virtnet (active)
+  target: default
+  ingress-priority: 0
+  interfaces: vn-lab
+  sources:
+  services: dhcp dhcpv6 dns tftp
+  ports: 23053/tcp 23053/udp
+  protocols: icmp ipv6-icmp
+  forward: no
+  rich rules:
+"""
+
+
+def test_firewalld_is_reloaded_only_when_the_zone_is_added_or_removed_or_lets_in_less() -> None:
     running = Firewalls(firewalld=True)
     (change,) = plan({"vn-lab"}, running, Paths())
     assert [file.path for file in change.files] == sorted(zone_files(Paths()))
     assert list(change.commands) == [["firewall-cmd", "--reload"]]
-    configured = replace(running, zone={f.path: f.content or "" for f in change.files}, bound=frozenset({"vn-lab"}))
+    bound, opened = parse_zone(ZONE_INFO)
+    configured = replace(running, zone={f.path: f.content or "" for f in change.files}, bound=bound, opened=opened)
     assert plan({"vn-lab"}, configured, Paths()) == []
     assert commands({"vn-lab", "vn-b"}, configured) == ["firewall-cmd --zone=virtnet --change-interface=vn-b"]
-    (opened,) = plan({"vn-lab"}, configured, Paths(), redirected={"vn-lab"})
-    assert opened.commands == [["firewall-cmd", "--reload"]]
+    assert commands({"vn-lab"}, configured, frozenset({"vn-lab"})) == [
+        "firewall-cmd --zone=virtnet --add-port=23067/udp"
+    ]
+    (opening,) = plan({"vn-lab"}, configured, Paths(), redirected={"vn-lab"})
+    with_ports = replace(configured, zone={**configured.zone, **{f.path: f.content or "" for f in opening.files}})
+    assert commands({"vn-lab"}, with_ports) == ["firewall-cmd --reload"]
     (removal,) = plan(set(), configured, Paths())
     assert [file.content for file in removal.files] == [None] * 3
     assert list(removal.commands) == [["firewall-cmd", "--reload"]]
     # While it is stopped, the files stay, and are removed with the networks.
-    stopped = replace(configured, firewalld=False, bound=None)
+    stopped = replace(configured, firewalld=False, bound=None, opened=frozenset())
     assert plan({"vn-lab"}, stopped, Paths()) == []
     assert [list(change.commands) for change in plan(set(), stopped, Paths())] == [[]]
+
+
+def test_what_the_running_zone_of_firewalld_no_longer_has_is_added_again() -> None:
+    bound, opened = parse_zone(ZONE_INFO.replace("dns ", "").replace("icmp ", "").replace("vn-lab", ""))
+    files = plan({"vn-lab"}, Firewalls(firewalld=True), Paths())[0].files
+    changed = Firewalls(firewalld=True, zone={f.path: f.content or "" for f in files}, bound=bound, opened=opened)
+    (change,) = plan({"vn-lab"}, changed, Paths())
+    assert [" ".join(command) for command in change.commands] == [
+        "firewall-cmd --zone=virtnet --change-interface=vn-lab",
+        "firewall-cmd --zone=virtnet --add-protocol=icmp",
+        "firewall-cmd --zone=virtnet --add-service=dns",
+    ]
+    assert change.detail == "the running zone is as its file"
 
 
 def warnings(current: Firewalls, networks: list[Rules], *, integrate: bool) -> list[str]:
