@@ -238,7 +238,7 @@ options:
             description: The domain that has the service. O(domain) if not given.
             type: str
           target:
-            description: The host that provides it. If not given, the record says that there is none.
+            description: The host that provides it. If not given, or V(.), the record says that there is none.
             type: str
           port:
             description: The port. Required with a target.

@@ -21,6 +21,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.options import 
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.render import RenderContext, hosts_files, render
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.spec import FragmentSpec
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import DnsmasqFailed, NoUsableDnsmasq
+from kernel.dhcp_client import take_leases
 from kernel.dnsmasq_testbed import (
     BRIDGE_ADDRESS,
     LAN_ADDRESS,
@@ -288,6 +289,14 @@ def test_ranges_hold_for_their_own_bridge_alone(testbed: DnsmasqTestbed, tmp_pat
     with serving(testbed, tmp_path) as daemon:
         daemon.converge(LAB)
         assert not get_lease(testbed.guest, tmp_path)
+
+
+def test_a_range_may_contain_the_address_of_the_host_which_no_client_gets(
+    testbed: DnsmasqTestbed, tmp_path: Path
+) -> None:
+    with serving(testbed, tmp_path) as daemon:
+        daemon.converge({**LAB, "ranges": [{"start": BRIDGE_ADDRESS, "end": "192.168.100.3", "lease_time": "12h"}]})
+        assert sorted(take_leases(testbed.guest, 2).values()) == ["192.168.100.2", "192.168.100.3"]
 
 
 def test_second_run_changes_nothing_and_does_not_restart(testbed: DnsmasqTestbed, tmp_path: Path) -> None:

@@ -70,7 +70,10 @@ def read_ranges(
     *,
     version: int = 4,
 ) -> list[Range]:
-    """Ranges inside the subnet of ``address`` that do not overlap; raises InvalidOption."""
+    """Ranges inside the subnet of ``address`` that do not overlap; raises InvalidOption.
+
+    One may contain the host's own address, which dnsmasq never gives to a client (its src/dhcp.c, src/dhcp6.c).
+    """
     ranges: list[Range] = []
     # Disjoint ranges, sorted: a new range that overlaps any of them overlaps a neighbour.
     ordered: list[tuple[int, int]] = []
@@ -84,8 +87,8 @@ def read_ranges(
             item.error("start", f"a range needs a fixed ipv{version}.address; with auto, leave ranges out")
         for key, value in (("start", start), ("end", end)):
             refuse_outside(item, key, value, address)
-        if int(start) <= int(address.ip) <= int(end):
-            item.error("start", f"{start} - {end} contains {address.ip}, the host's own address; leave it out")
+        if start == end == address.ip:
+            item.error("start", f"{start} is the host's own address, and the range has no other; add some")
         ends = (int(start), int(end))
         at = bisect.bisect_left(ordered, ends)
         for first, last in ordered[max(at - 1, 0) : at + 1]:

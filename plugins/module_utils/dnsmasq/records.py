@@ -156,7 +156,8 @@ def _read_host(item: Options, domain: str) -> HostRecord:
 
 
 def _read_srv(item: Options, domain: str) -> SrvRecord:
-    target = _name(item, "target", domain, "")
+    # "." says that there is no such service (RFC 2782), and so does dnsmasq's srv-host without a target.
+    target = "" if item.raw("target", None) == "." else _name(item, "target", domain, "")
     record = read(
         SrvRecord,
         item,

@@ -37,7 +37,7 @@ def parse_metadata(metadata: Any, path: str = "libvirt.metadata") -> Iterator[El
     """The elements in the option ``libvirt.metadata``; raises InvalidOption."""
     for i, text in enumerate(metadata):
         place = f"{path}[{i}]"
-        element = parse(text, place)
+        element = parse(text, place, keep_comments=True)
         if not str(element.tag).startswith("{"):
             raise InvalidOption(place, f"<{element.tag}> has no namespace; libvirt keeps metadata by their namespaces")
         if is_ours(element) or str(element.tag).startswith(f"{{{REGISTRATION}}}"):

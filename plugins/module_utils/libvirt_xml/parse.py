@@ -50,8 +50,11 @@ def etree() -> ModuleType:
     return library
 
 
-def parse(text: str, path: str = "xml", owner: str = "") -> Element:
-    """The root element; raises InvalidOption for text that is not XML, and for XML that could do harm."""
+def parse(text: str, path: str = "xml", owner: str = "", *, keep_comments: bool = False) -> Element:
+    """The root element; raises InvalidOption for text that is not XML, and for XML that could do harm.
+
+    Comments stay in metadata alone, or with ``keep_comments`` everywhere.
+    """
 
     def refuse(problem: str) -> NoReturn:
         raise InvalidOption(path, problem, owner)
@@ -71,7 +74,7 @@ def parse(text: str, path: str = "xml", owner: str = "") -> Element:
         )
     library = etree()
     try:
-        root = library.fromstring(data.lstrip(), _parser())
+        root = _root(data.lstrip(), keep_comments=keep_comments)
     except (library.XMLSyntaxError, ValueError) as error:
         refuse(f"this is not well-formed XML: {shorten(str(error), _LONGEST_SHOWN)}")
     metadata = root.find("metadata")
@@ -85,7 +88,17 @@ def parse(text: str, path: str = "xml", owner: str = "") -> Element:
     return root
 
 
-def _parser() -> Any:
+def _root(data: bytes, *, keep_comments: bool) -> Element:
+    """The root element. A comment divides the text around it; metadata, which is kept verbatim, keeps its comments."""
+    library = etree()
+    root = library.fromstring(data, _parser(remove_comments=not keep_comments))
+    metadata = root.find("metadata")
+    if metadata is not None and not keep_comments and b"<!--" in data:
+        root.replace(metadata, library.fromstring(data, _parser(remove_comments=False)).find("metadata"))
+    return root
+
+
+def _parser(*, remove_comments: bool) -> Any:
     """A parser that loads nothing and expands no entities."""
     return etree().XMLParser(
         encoding="utf-8",
@@ -95,6 +108,7 @@ def _parser() -> Any:
         dtd_validation=False,
         huge_tree=False,
         remove_pis=True,
+        remove_comments=remove_comments,
     )
 
 

@@ -32,7 +32,7 @@ from .read_ip import read_addresses
 from .schema import DNSMASQ_NAMESPACE
 from .values import without_empty
 
-_MODES = {"nat": "nat", "route": "routed", "open": "open", "bridge": "bridged"}
+_MODES = {"none": "isolated", "nat": "nat", "route": "routed", "open": "open", "bridge": "bridged"}
 _DNSMASQ = f"{{{DNSMASQ_NAMESPACE}}}"
 
 

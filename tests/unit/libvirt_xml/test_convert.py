@@ -126,6 +126,17 @@ def test_foreign_metadata_is_kept_verbatim_and_needs_a_namespace() -> None:
             to_xml({"name": "lab", "libvirt": {"metadata": [bad]}})
 
 
+def test_comments_divide_no_text() -> None:
+    """libvirt 11.3 reads these as their texts without the comment."""
+    host = "<host ip='10.0.0.9'><hostname><!-- y -->a</hostname></host>"
+    options = from_xml(f"<network><name>la<!-- x -->b</name><dns>{host}</dns></network>")
+    assert (options["name"], options["dns"]["hosts"]) == ("lab", [{"ip": "10.0.0.9", "names": ["a"]}])
+
+
+def test_the_forward_mode_none_is_an_isolated_network() -> None:
+    assert from_xml("<network><name>lab</name><forward mode='none'/></network>")["mode"] == "isolated"
+
+
 IP = "<ip address='10.0.0.1' prefix='24'>{}</ip>"
 
 
@@ -139,7 +150,7 @@ IP = "<ip address='10.0.0.1' prefix='24'>{}</ip>"
             "<forward mode='bridge'/><bridge name='br0'/><ip address='10.0.0.1'/>",
             "<ip> in line 1: is not possible with",
         ),
-        ("<forward mode='natt'/>", "mode='natt' is none of nat"),
+        ("<forward mode='natt'/>", "mode='natt' is none of none, nat"),
         ("<forward managed='yes'/>", "attribute 'managed' a pool of devices"),
         ("<forward><pf dev='eth0'/></forward>", "<pf> in line 1: a pool of devices"),
         ("<forward><address type='pci' slot='1'/></forward>", "a pool of devices"),

@@ -280,9 +280,9 @@ def host(**options: Any) -> dict[str, Any]:
             "swap them",
         ),
         (
-            {"ipv4": dhcp(ranges=[{"start": "192.168.30.1", "end": "192.168.30.8"}])},
+            {"ipv4": dhcp(ranges=[{"start": "192.168.30.1", "end": "192.168.30.1"}])},
             "networks[2].ipv4.dhcp.ranges[0].start",
-            "contains 192.168.30.1, the host's own address",
+            "192.168.30.1 is the host's own address, and the range has no other",
         ),
         (
             {"ipv4": dhcp(ranges=[{"start": f"192.168.30.{n}", "end": "192.168.30.99"} for n in (9, 50)])},
