@@ -10,6 +10,13 @@ from pathlib import Path
 
 import pytest
 from kernel.dnsmasq_testbed import DnsmasqTestbed, new_testbed, open_folder
+from kernel.engine_client import stop_servers
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _engine_servers() -> Iterator[None]:
+    yield
+    stop_servers()
 
 
 @pytest.fixture

@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from .engine_client import PROGRAMS
 from .inventory_testbed import Controller
-from .testbed import PROGRAMS, Namespace
+from .testbed import Namespace
 
 # Networks that need no service: what these tests are about is the way through the roles.
 QUIET: dict[str, Any] = {"ipv4": {"dhcp": {"enabled": False}}, "dns": {"enabled": False}}

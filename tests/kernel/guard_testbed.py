@@ -17,8 +17,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from kernel.engine_client import PROGRAMS
 from kernel.polling import wait_until
-from kernel.testbed import PROGRAMS, NamespaceTestbed, engine_script, script
+from kernel.testbed import NamespaceTestbed, script
 
 
 def network_without_services(name: str, **options: Any) -> dict[str, Any]:
@@ -37,11 +38,13 @@ class GuardTestbed(NamespaceTestbed):
         self.log = root / "journal"
         self.guard: subprocess.Popen[str] | None = None
 
-    def define(self, *networks: dict[str, Any], check: bool = False) -> Any:
+    def define(self, *networks: dict[str, Any], check: bool = False) -> dict[str, Any]:
         """Runs the module virt_network."""
         arguments = ["check"] if check else []
-        argv = (*engine_script("define_networks"), str(self.root), *arguments)
-        return json.loads(self.host.run(*argv, stdin=json.dumps(networks)))
+        plan: dict[str, Any] = json.loads(
+            self.host.run_engine("define_networks", str(self.root), *arguments, stdin=json.dumps(networks))
+        )
+        return plan
 
     def run_playbook(self, *networks: dict[str, Any]) -> dict[str, Any]:
         """A run of the playbook, without the parts that do not matter here."""
@@ -55,7 +58,7 @@ class GuardTestbed(NamespaceTestbed):
 
     def command(self, *arguments: str, check: bool = True) -> str:
         """The host's command ``virtnet``."""
-        return self.host.run(*engine_script("virtnet_command"), str(self.root), *arguments, check=check)
+        return self.host.run_engine("virtnet_command", str(self.root), *arguments, check=check)
 
     def start_guard(self, *, inotify: bool = True) -> None:
         with self.log.open("a") as log:

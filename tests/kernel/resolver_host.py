@@ -16,7 +16,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from .testbed import PROGRAMS, REPOSITORY, engine_script
+from .engine_client import PROGRAMS, run_engine
+from .testbed import REPOSITORY
 
 CACHE = REPOSITORY / ".build" / "debs"
 
@@ -101,5 +102,7 @@ class ResolverHost:
     def task(self, *entries: dict[str, Any], purge: bool = False, check: bool = False) -> dict[str, Any]:
         """Run the reconciler."""
         task = {"part": "resolver", "wanted": entries, "purge": purge, "check": check, "root": "/"}
-        result: dict[str, Any] = json.loads(self.run(*engine_script("engine_task"), stdin=json.dumps([task])))[0]
+        run = run_engine("engine_task", stdin=json.dumps([task]), mounts=f"/proc/{self._holder.pid}/ns/mnt", timeout=60)
+        assert run.returncode == 0, run.stderr
+        result: dict[str, Any] = json.loads(run.stdout)[0]
         return result

@@ -25,7 +25,6 @@ from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_file
 from kernel.dnsmasq_testbed import BRIDGE_ADDRESS, LAB_FRAGMENT, Daemon, DnsmasqTestbed, get_lease, resolve, serving
 from kernel.guard_testbed import GuardTestbed, network_without_services
 from kernel.polling import wait_until
-from kernel.testbed import engine_script
 
 DNSMASQ_USER = "dnsmasq"
 SECRET = "root:$y$j9T$secret"
@@ -117,8 +116,7 @@ def test_leases_are_shown_without_those_of_a_hostile_file(
     as_dnsmasq('printf %s "$2" >"$1"', str(folder / f"{SHARED}.leases"), good)
     make_hostile(what, str(folder / "lab.leases"), secret)
     fault = HOSTILE_FILES[what][1]
-    argv = guarded.host.command(*engine_script("describe_networks"), str(tmp_path))
-    described = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT, check=True).stdout
+    described = guarded.host.run_engine("describe_networks", str(tmp_path), timeout=TIMEOUT)
     shown = guarded.command("leases", check=False)
     for text in (shown, described):
         assert "192.168.30.7" in text and "192.168.30.8" in text and "web.lab.lab" in text

@@ -22,7 +22,7 @@ from kernel.frames import Nic, capture_frames, in_namespace, udp
 from kernel.guard_testbed import GuardTestbed, network_without_services
 from kernel.nft_testbed import network, plug
 from kernel.polling import wait_until
-from kernel.testbed import OUTSIDE, Namespace, NamespaceTestbed, engine_script, script
+from kernel.testbed import OUTSIDE, Namespace, NamespaceTestbed, script
 
 A, B = "192.168.30", "192.168.31"
 
@@ -149,7 +149,7 @@ def fdb(testbed: NamespaceTestbed, bridge: str) -> tuple[int, int]:
         for entry in testbed.host.json("bridge", "-j", "fdb", "show", "br", bridge)
         if entry.get("state", "") == ""
     ]
-    return int(testbed.host.run(*engine_script("fdb_limit"), bridge)), len(learned)
+    return int(testbed.host.run_engine("fdb_limit", bridge)), len(learned)
 
 
 def send_from_many_macs(attacker: Nic) -> None:

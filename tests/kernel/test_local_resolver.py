@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from kernel.testbed import PROGRAMS, engine_script
+from kernel.engine_client import PROGRAMS, engine_script
 
 LAB = {"interface": "vn-lab", "addresses": ["192.168.30.1"], "domain": "lab", "loopback_serves": True}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel.testbed import OUTSIDE, PROBE, UPLINK, Namespace, NamespaceTestbed, engine_script, script
+from kernel.testbed import OUTSIDE, PROBE, UPLINK, Namespace, NamespaceTestbed, script
 
 A = "192.168.30"
 SCTP = Path(__file__).with_name("sctp.py")
@@ -84,7 +84,7 @@ def test_a_flow_loses_no_packet_while_the_table_is_replaced_a_hundred_times(test
     testbed.task("nft", [network()])
     guest = plug(testbed)
     flow = guest.start(sys.executable, str(PROBE), "flow", OUTSIDE, "8000", "0")
-    testbed.host.run(*engine_script("replace_table"), str(testbed.root), timeout=500)
+    testbed.host.run_engine("replace_table", str(testbed.root), timeout=500)
     sent, answered = flow.communicate("", timeout=60)[0].split()
     assert int(sent) > 500
     assert sent == answered

@@ -23,7 +23,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.bridge.spec import B
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.elements import Rules
 from kernel.nft_testbed import wait_for_addresses
 from kernel.ovs_testbed import OpenvswitchNamespace, OpenvswitchTestbed
-from kernel.testbed import NamespaceTestbed, Task, engine_script
+from kernel.testbed import NamespaceTestbed, Task
 from tools import option_samples
 from tools.option_samples import Sample
 
@@ -118,7 +118,7 @@ class OptionsHost:
         qdiscs = run("tc", "-j", "qdisc", "show")
         bridge_ports = run("bridge", "-d", "-j", "link")
         settings, rules, rows = self._settings(), self.ruleset(), self._rows()
-        limits = self.host.run(*engine_script("fdb_limit"), *self.names).split()
+        limits = self.host.run_engine("fdb_limit", *self.names).split()
         return {
             name: {
                 "fdb_max_learned": limit,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from kernel.polling import eventually
-from kernel.testbed import OUTSIDE, UPLINK, NamespaceTestbed, engine_script, script
+from kernel.testbed import OUTSIDE, UPLINK, NamespaceTestbed, script
 
 LAN: dict[str, Any] = {"name": "br-lan", "ports": ["eth0"], "enslave_uplink": True}
 
@@ -58,7 +58,7 @@ def run(
 ) -> Any:
     task = {"part": "bridge", "wanted": [bridge], "purge": False, "root": str(testbed.root), "check": check}
     task |= {"may_move": may_move, "confirm": confirm}
-    return json.loads(testbed.host.run(*engine_script("engine_task"), stdin=json.dumps([task])))[0]
+    return json.loads(testbed.host.run_engine("engine_task", stdin=json.dumps([task])))[0]
 
 
 def addresses_and_routes(testbed: NamespaceTestbed, interface: str) -> tuple[list[str], list[tuple[str, str, int]]]:

@@ -17,17 +17,15 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
+from .engine_client import PROGRAMS, run_engine
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROBE = Path(__file__).with_name("probe.py")
-PROGRAMS = Path(__file__).with_name("programs")
 # For programs that need the standard library alone: faster to start, and not measured, since no engine code runs.
 PYTHON = (sys.executable, "-S")
 
 # Seconds that a command may take on a busy machine.
 TIMEOUT = 60
-
-# Compiling the engine takes longer than most tasks: its byte code is kept, but not in the source tree.
-_WITH_BYTE_CODE = ("env", "-u", "PYTHONDONTWRITEBYTECODE", f"PYTHONPYCACHEPREFIX={REPOSITORY / '.build' / 'pycache'}")
 
 T = TypeVar("T")
 
@@ -38,11 +36,6 @@ UPLINK = "203.0.113.2"
 def script(name: str) -> tuple[str, ...]:
     """The command that runs a program of tests/kernel/programs that needs the standard library alone."""
     return (*PYTHON, str(PROGRAMS / f"{name}.py"))
-
-
-def engine_script(name: str) -> tuple[str, ...]:
-    """The command that runs a program of tests/kernel/programs that imports the engine; its coverage is measured."""
-    return (*_WITH_BYTE_CODE, sys.executable, str(PROGRAMS / f"{name}.py"))
 
 
 class Task(NamedTuple):
@@ -71,6 +64,9 @@ def in_parallel(*functions: Callable[[], T]) -> list[T]:
 class Namespace:
     """One network namespace; all processes in it end with it."""
 
+    # Variables of all programs in it, besides those of the tests.
+    environment: Mapping[str, str] = {}
+
     def __init__(self, name: str) -> None:
         self.name = f"vnt-{uuid4().hex[:6]}-{name}"
         self.processes: list[subprocess.Popen[str]] = []
@@ -87,6 +83,18 @@ class Namespace:
         process = subprocess.Popen(self.command(*command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.processes.append(process)
         return process
+
+    def run_engine(
+        self, name: str, *arguments: str, check: bool = True, stdin: str = "", timeout: float = TIMEOUT
+    ) -> str:
+        """As ``run`` of ``engine_script``, but faster."""
+        network = f"/run/netns/{self.name}"
+        result = run_engine(
+            name, *arguments, stdin=stdin, network=network, environment=self.environment, timeout=timeout
+        )
+        if check and result.returncode:
+            raise AssertionError(f"{name} {arguments} failed: {result.stderr}{result.stdout}")
+        return result.stdout
 
     def json(self, *command: str) -> Any:
         return json.loads(self.run(*command) or "[]")
@@ -159,12 +167,12 @@ class NamespaceTestbed:
         return self.tasks(Task(part, desired, check, purge))[0]
 
     def tasks(self, *tasks: Task) -> list[Any]:
-        """Run several in sequence in one process: its start takes longer than most tasks."""
+        """Run several in sequence in one process."""
         runs = [
             {"part": t.part, "wanted": t.desired, "check": t.check, "purge": t.purge, "root": str(self.root)}
             for t in tasks
         ]
-        results: list[Any] = json.loads(self.host.run(*engine_script("engine_task"), stdin=json.dumps(runs)))
+        results: list[Any] = json.loads(self.host.run_engine("engine_task", stdin=json.dumps(runs)))
         return results
 
     def link(self, name: str) -> Any:
