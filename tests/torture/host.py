@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import py_compile
 import select
 import shutil
 import signal
@@ -30,6 +31,7 @@ from torture.services import DEFAULTS
 HERE = Path(__file__).resolve().parent
 SCRIPTS = HERE / "scripts"
 COLLECTIONS = HERE.parents[1] / ".build/collections"
+_BYTE_CODE = COLLECTIONS.parent / "pycache"
 OUTSIDE, UPLINK = "203.0.113.1", "203.0.113.2"
 _COPIED_FILES = ("passwd", "group", "nsswitch.conf", "protocols", "services", "ld.so.cache", "os-release", "iproute2",
          "alternatives", "localtime")  # fmt: skip
@@ -87,8 +89,10 @@ class Host:
             *([("default/dnsmasq", DEFAULTS)] if serving else []),
         ):
             self._on_disk(f"cat >{disk}/etc/{name}", text)
+        # Python compiles a program at each start, unless it is given the byte code.
+        byte_code = py_compile.compile(f"{HERE}/services.py", str(_BYTE_CODE / "systemctl.pyc"), doraise=True)
         self._on_disk(f"cat >{disk}/bin/systemctl && chmod 755 {disk}/bin/systemctl",
-                      f'#!/bin/sh\nexec {sys.executable} -I -S {HERE}/services.py "$@"\n')  # fmt: skip
+                      f'#!/bin/sh\nexec {sys.executable} -I -S {byte_code} "$@"\n')  # fmt: skip
         self.boot()
 
     def _on_disk(self, script: str, stdin: str = "") -> None:
@@ -131,7 +135,7 @@ class Host:
         """The stand-in for systemctl comes first; byte code is kept outside of the source tree."""
         path = os.pathsep.join([f"{self.disk}/bin", os.environ.get("PATH", os.defpath)])
         variables = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-        return {**variables, "PATH": path, "PYTHONPYCACHEPREFIX": str(COLLECTIONS.parent / "pycache")}
+        return {**variables, "PATH": path, "PYTHONPYCACHEPREFIX": str(_BYTE_CODE)}
 
     def run(
         self, *command: str, namespace: str = "", stdin: str | None = None, check: bool = True,
