@@ -113,7 +113,7 @@ def test_a_flow_loses_nothing_while_limits_change(testbed: NamespaceTestbed) -> 
     guest = plug(testbed)
     testbed.host.serve()
     flow = guest.start(sys.executable, str(PROBE), "flow", HOST, "8000", "0")
-    for average in (2000, 3000, 400, 5000):
+    for average in (2000, 3000, 400, 5000) * 8:
         testbed.task("bridge", [lab(inbound={"average": average, "peak": 9000}, outbound={"average": average})])
     sent, answered = flow.communicate("", timeout=60)[0].split()
     assert int(sent) > 500
