@@ -30,6 +30,8 @@ class Entry:
     - ``probes``: commands whose output must stay the same, by what they show; one that begins with "outside: " runs
       beside the host, in its LAN
     - ``warns``: a part of the warning that the run must give
+    - ``host_resolves``: whether the host resolves its guests; not where it asks another program that nobody tells of
+      domains (docs/docsite/rst/resolvers.rst), of which ``warns`` has the warning
     - ``installs``: what the packages bring that the run installs, as regular expressions of a snapshot's lines; the
       teardown leaves packages
     """
@@ -42,11 +44,14 @@ class Entry:
     networks: list[dict[str, Any]] = field(default_factory=lambda: SHORTEST)
     probes: Mapping[str, str] = field(default_factory=dict)
     warns: str = ""
+    host_resolves: bool = True
     installs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in (SYSTEM, STAND_IN):
             raise ValueError(f"host {self.name}: the kind is {SYSTEM} or {STAND_IN}, not {self.kind!r}")
+        if not (self.host_resolves or self.warns):
+            raise ValueError(f"host {self.name}: one that does not resolve its guests has a warning")
 
     @property
     def scripts(self) -> list[str]:
