@@ -79,6 +79,19 @@ def foreign_sockets(sockets: Iterable[Socket], own_pids: Collection[int]) -> lis
     return [entry for entry in sockets if not entry.pid or entry.pid not in own_pids]
 
 
+def sockets_at_every_address(sockets: Iterable[Socket], addresses: Collection[str]) -> list[Socket]:
+    """One socket of each program and protocol that has port 53 at each of the ``addresses`` by itself.
+
+    If these are all addresses of the host, it takes that of a new interface as soon as it exists, as BIND does
+    (automatic-interface-scan in named.conf(5)), and dnsmasq with bind-dynamic.
+    """
+    held: dict[tuple[str, int], list[Socket]] = {}
+    for entry in sockets:
+        if entry.port == DNS_PORT and entry.pid:
+            held.setdefault((entry.protocol, entry.pid), []).append(entry)
+    return [own[0] for own in held.values() if addresses and {entry.address for entry in own}.issuperset(addresses)]
+
+
 def dnsmasq_unit_of(pid: int) -> str:
     """The unit of the system's dnsmasq, or of a private instance, in whose cgroup a process runs; '' for none."""
     rows = (read_text(f"/proc/{pid}/cgroup") or "").splitlines()

@@ -5,17 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ..core.options import Options
 from ..core.paths import Paths
 from ..core.reconcile import read_foretold, read_settled
+from ..dnsmasq.probe import DNS_PORT
 from ..dnsmasq.reconciler import Fragments
 from ..dnsmasq.redirects import choose_redirects
-from ..dnsmasq.sockets import dnsmasq_unit_of
+from ..dnsmasq.sockets import Socket, dnsmasq_unit_of, sockets_at_every_address
 from ..dnsmasq.spec import PRESENT, SYSTEM, FragmentSpec
 from ..dnsmasq.state import State as DnsmasqState
+from ..kernel.links import Link
 from ..network.model import Network
 from .desired_state import FRAGMENTS, specs_for
 from .state import State
@@ -61,7 +64,9 @@ def with_redirects(new: Sequence[Network], unchanged: Sequence[Network], current
         options = specs_for([*started, *unchanged], {})[FRAGMENTS]
         specs = [FragmentSpec.from_options(Options(dict(spec))) for spec in options]
         served = [spec for spec in specs if spec.state == PRESENT]
-        chosen = choose_redirects(served, current.dnsmasq, redirected & undecided, undecided)
+        expected = _expected_sockets(served, current.dnsmasq, current.links)
+        dnsmasq = replace(current.dnsmasq, sockets=[*current.dnsmasq.sockets, *expected])
+        chosen = choose_redirects(served, dnsmasq, redirected & undecided, undecided)
         redirected = redirected - undecided | chosen
     return [
         replace(network, dnsmasq_redirect=True)
@@ -69,6 +74,27 @@ def with_redirects(new: Sequence[Network], unchanged: Sequence[Network], current
         else network
         for network in new
     ]
+
+
+def _expected_sockets(
+    specs: Sequence[FragmentSpec], dnsmasq: DnsmasqState, links: Mapping[str, Link]
+) -> Iterator[Socket]:
+    """Sockets of other servers at addresses of bridges that do not exist yet, which they will take at once.
+
+    Only a choice of ours follows from it, and no refusal: a server that was told each address of the host looks alike.
+    """
+    foreign = dnsmasq.foreign_sockets
+    # Where a dnsmasq of ours has the port, others cannot have it.
+    own = {entry.address for entry in dnsmasq.sockets if entry.port == DNS_PORT and entry not in foreign}
+    existing = [ipaddress.ip_interface(address).ip for link in links.values() for address in link.addresses]
+    for version in (4, 6):
+        of_version = [address for address in existing if address.version == version]
+        if all(address.is_loopback for address in of_version):
+            continue
+        takers = sockets_at_every_address(foreign, {str(address) for address in of_version} - own)
+        for spec in specs:
+            new = [bridge.ip for bridge in spec.addresses if bridge.version == version and bridge.ip not in existing]
+            yield from (replace(taker, address=str(address)) for taker in takers for address in new)
 
 
 def _is_undecided(network: Network) -> bool:
