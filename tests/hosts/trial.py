@@ -218,8 +218,9 @@ class _Run:
 
 
 def _first_error(output: str) -> str:
-    """The first message of a failed task."""
-    match = re.search(r"(?:FAILED|UNREACHABLE)! => (\{.*\})|^(?:fatal|\[?ERROR\]?): .*?: ?(.*)$", output, re.MULTILINE)
-    if match and match[1]:
+    """The first message of a failed task, or of ansible-playbook itself."""
+    if match := re.search(r"(?:FAILED|UNREACHABLE)! => (\{.*\})", output):
         return str(json.loads(match[1]).get("msg", match[1]))[:600]
+    if match := re.search(r"^\[?ERROR\]?: (.*)$", output, re.MULTILINE):
+        return match[1][:600]
     return output.strip().splitlines()[-1][:600] if output.strip() else "no output"
