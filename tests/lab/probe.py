@@ -22,12 +22,14 @@ VOLATILE = {"ifindex", "link_index", "link_netnsid", "handle", "packets", "bytes
 TREES = ("/etc", "/usr/local", "/var/lib")
 # Files of programs that write them by themselves.
 EXCLUDED = (
-    "/etc/.updated", "/etc/ld.so.cache", "/etc/machine-id", "/etc/mtab", "/var/lib/NetworkManager/timestamps",
+    "/etc/.updated", "/etc/ld.so.cache", "/etc/machine-id", "/etc/mtab", "/var/lib/NetworkManager",
     "/var/lib/apt", "/var/lib/dbus", "/var/lib/dhcp", "/var/lib/dnsmasq/dnsmasq.leases", "/var/lib/dpkg",
     "/var/lib/misc/dnsmasq.leases", "/var/lib/openvswitch/conf.db", "/var/lib/pam", "/var/lib/systemd",
 )  # fmt: skip
 LEASES = "/var/lib/libvirt/dnsmasq/*.status"
 FIRST_BOOT = ("systemd-", "ldconfig.")
+# D-Bus starts these on demand; the first ends after ten idle seconds.
+ON_DEMAND = ("NetworkManager-dispatcher.", "polkit.")
 SYSCTL_TREES = ("net/ipv4/conf", "net/ipv6/conf", "net/bridge")
 SYSCTLS = ("net/ipv4/ip_forward", "net/ipv4/ip_nonlocal_bind", "net/ipv4/ip_local_port_range")
 TIMEOUT = 30
@@ -138,7 +140,11 @@ def units() -> Section:
 
 def services() -> Section:
     listed = json.loads(run("systemctl", "list-units", "--type=service,timer,path,socket", "--output=json"))
-    active = [unit for unit in listed if unit["active"] != "inactive" and not unit["unit"].startswith(FIRST_BOOT)]
+    active = [
+        unit
+        for unit in listed
+        if unit["active"] != "inactive" and not unit["unit"].startswith((*FIRST_BOOT, *ON_DEMAND))
+    ]
     return {unit["unit"]: f"{unit['active']} {unit['sub']}" for unit in active}
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from .errors import CommandFailed, MissingTool
 from .families import package_of
 
+SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 # The PATH of an ordinary user with sudo often lacks the sbin directories.
 SEARCH_PATH = os.pathsep.join(
     [os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"]
@@ -36,6 +37,15 @@ class Completed:
 def find(tool: str) -> str | None:
     """The path of a program, or None."""
     return shutil.which(tool, path=SEARCH_PATH)
+
+
+def find_for_unit(tool: str) -> str | None:
+    """The path of a program to be written into a file, or None; the same one whatever the PATH of the caller is.
+
+    Where /usr/sbin is a link to /usr/bin, as on Arch and Fedora 42, a program has two paths. Another path would change
+    the file, and restart what runs by it.
+    """
+    return shutil.which(tool, path=os.pathsep.join(SYSTEM_FOLDERS)) or find(tool)
 
 
 def need(tool: str) -> str:

@@ -10,7 +10,7 @@ import pwd
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ..core.command import find
+from ..core.command import find_for_unit
 from ..core.files import is_open_folder, list_folder, read_text
 from ..core.paths import Paths
 from ..core.ports import REDIRECTED_DHCP
@@ -122,7 +122,7 @@ class StateReader:
             lease_file_faults=self._lease_file_faults(config, names),
             administrator_names=self._administrator_names(config),
             resolv_conf=os.path.realpath(os.path.join(self.paths.root, "etc/resolv.conf")),
-            program=find("dnsmasq") or "",
+            program=find_for_unit("dnsmasq") or "",
             user=_user(),
         )
 

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.core.command import run
+from ansible_collections.virtnet.linux.plugins.module_utils.core import command
+from ansible_collections.virtnet.linux.plugins.module_utils.core.command import find, find_for_unit, run
 
 
 def test_programs_that_fold_lines_have_the_width_of_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,3 +22,28 @@ def test_programs_that_fold_lines_have_the_width_of_no_terminal(monkeypatch: pyt
             monkeypatch.setenv("COLUMNS", given)
         assert run(["sh", "-c", 'echo "$COLUMNS"']).stdout == "65535\n"
     assert "COLUMNS" not in os.environ
+
+
+def test_the_path_of_a_program_in_a_unit_does_not_follow_from_the_path_of_the_caller(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where /usr/sbin is a link to /usr/bin, both have each program; and a user may have one of the same name."""
+    system, link, own = tmp_path / "bin", tmp_path / "sbin", tmp_path / "own"
+    for folder in (system, own):
+        folder.mkdir()
+        (folder / "served").touch(0o755)
+    link.symlink_to(system)
+    monkeypatch.setattr(command, "SYSTEM_FOLDERS", (str(link), str(system)))
+    for first in (system, link, own):
+        monkeypatch.setattr(command, "SEARCH_PATH", f"{first}:{link}:{system}")
+        assert find("served") == f"{first}/served"
+        assert find_for_unit("served") == f"{link}/served"
+
+
+def test_a_program_outside_of_the_systems_folders_is_found_by_the_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "served").touch(0o755)
+    monkeypatch.setattr(command, "SEARCH_PATH", str(tmp_path))
+    assert find_for_unit("served") == f"{tmp_path}/served"
+    assert find_for_unit("missing") is None
