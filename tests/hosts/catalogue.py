@@ -34,6 +34,7 @@ class Entry:
       domains (docs/docsite/rst/resolvers.rst), of which ``warns`` has the warning
     - ``installs``: what the packages bring that the run installs, as regular expressions of a snapshot's lines; the
       teardown leaves packages
+    - ``leaves``: what programs of others keep until the next boot, in the same form (docs/docsite/rst/resolvers.rst)
     """
 
     name: str
@@ -46,6 +47,7 @@ class Entry:
     warns: str = ""
     host_resolves: bool = True
     installs: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in (SYSTEM, STAND_IN):

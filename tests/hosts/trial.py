@@ -175,8 +175,8 @@ class _Run:
 
         def is_as_before() -> bool:
             found = snapshot.differences(before, snapshot.take(self.host))
-            installs = self.trial.entry.installs
-            differences[:] = [line for line in found if not any(re.search(pattern, line) for pattern in installs)]
+            allowed = (*self.trial.entry.installs, *self.trial.entry.leaves)
+            differences[:] = [line for line in found if not any(re.search(pattern, line) for pattern in allowed)]
             return not differences
 
         if not eventually(is_as_before, SECONDS_TO_SERVE, interval=3):
