@@ -30,6 +30,8 @@ class Entry:
     - ``probes``: commands whose output must stay the same, by what they show; one that begins with "outside: " runs
       beside the host, in its LAN
     - ``warns``: a part of the warning that the run must give
+    - ``leaves_as``: the address with which guests are seen outside; by default that of the host
+    - ``varies``: what differs after each boot of this host, as regular expressions of a snapshot's lines
     - ``installs``: what the packages bring that the run installs, as regular expressions of a snapshot's lines; the
       teardown leaves packages
     """
@@ -42,6 +44,8 @@ class Entry:
     networks: list[dict[str, Any]] = field(default_factory=lambda: SHORTEST)
     probes: Mapping[str, str] = field(default_factory=dict)
     warns: str = ""
+    leaves_as: str = ""
+    varies: tuple[str, ...] = ()
     installs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -22,8 +22,9 @@ VOLATILE = {"ifindex", "link_index", "link_netnsid", "handle", "packets", "bytes
 TREES = ("/etc", "/usr/local", "/var/lib")
 # Files of programs that write them by themselves.
 EXCLUDED = (
-    "/etc/.updated", "/etc/ld.so.cache", "/etc/machine-id", "/etc/mtab", "/var/lib/apt", "/var/lib/dbus",
-    "/var/lib/dpkg", "/var/lib/misc/dnsmasq.leases", "/var/lib/openvswitch/conf.db", "/var/lib/pam", "/var/lib/systemd",
+    "/etc/.updated", "/etc/ld.so.cache", "/etc/machine-id", "/etc/mtab", "/var/lib/apt", "/var/lib/cloud",
+    "/var/lib/containerd", "/var/lib/dbus", "/var/lib/docker", "/var/lib/dpkg", "/var/lib/misc/dnsmasq.leases",
+    "/var/lib/openvswitch/conf.db", "/var/lib/pam", "/var/lib/systemd",
 )  # fmt: skip
 LEASES = "/var/lib/libvirt/dnsmasq/*.status"
 FIRST_BOOT = ("systemd-", "ldconfig.")
