@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # The seed of a cloud (NoCloud), from which cloud-init renders /etc/netplan/50-cloud-init.yaml at the next boot.
+# eth0 is named: a veth has no permanent address, by which netplan lets systemd-networkd find it.
 seed=/var/lib/cloud/seed/nocloud
 mkdir -p "$seed"
 printf '%s\n' "instance-id: i-$(hostname)" "local-hostname: $(hostname)" > "$seed/meta-data"
@@ -10,8 +11,6 @@ cat > "$seed/network-config" << SEED
 version: 2
 ethernets:
   eth0:
-    match: {macaddress: "$(cat /sys/class/net/eth0/address)"}
-    set-name: eth0
     addresses: [$ADDRESS/24]
     routes: [{to: default, via: $SERVER}]
     nameservers: {addresses: [$SERVER]}
