@@ -111,9 +111,15 @@ def _build(image: Image) -> None:
 def _recipe(image: Image) -> list[str]:
     hooks = _hooks(image, str(image.files))
     return [
-        "mmdebstrap", "--quiet", "--variant=minbase", "--include=" + ",".join(image.packages),
+        "mmdebstrap", "--quiet", "--variant=minbase", "--include=" + ",".join(image.packages), *_freshness(),
         *(f"--customize-hook={hook}" for hook in hooks),
     ]  # fmt: skip
+
+
+def _freshness() -> list[str]:
+    """The machine's own setting of whether the index of a mirror may be out of date: mmdebstrap has its own apt.conf."""
+    setting = run(["apt-config", "dump", "--no-empty", "Acquire::Check-Valid-Until"]).strip()
+    return [f"--aptopt={setting}"] if setting else []
 
 
 def _hooks(image: Image, files: str) -> list[str]:

@@ -23,8 +23,9 @@ TREES = ("/etc", "/usr/local", "/var/lib")
 # Files of programs that write them by themselves.
 EXCLUDED = (
     "/etc/.updated", "/etc/ld.so.cache", "/etc/machine-id", "/etc/mtab", "/var/lib/NetworkManager",
-    "/var/lib/apt", "/var/lib/dbus", "/var/lib/dhcp", "/var/lib/dnsmasq/dnsmasq.leases", "/var/lib/dpkg",
-    "/var/lib/misc/dnsmasq.leases", "/var/lib/openvswitch/conf.db", "/var/lib/pam", "/var/lib/systemd",
+    "/var/lib/apt", "/var/lib/cloud", "/var/lib/containerd", "/var/lib/dbus", "/var/lib/dhcp",
+    "/var/lib/dnsmasq/dnsmasq.leases", "/var/lib/docker", "/var/lib/dpkg", "/var/lib/misc/dnsmasq.leases",
+    "/var/lib/openvswitch/conf.db", "/var/lib/pam", "/var/lib/systemd",
 )  # fmt: skip
 LEASES = "/var/lib/libvirt/dnsmasq/*.status"
 FIRST_BOOT = ("systemd-", "ldconfig.")
@@ -99,6 +100,25 @@ def rules() -> Section:
     return section
 
 
+def iptables() -> Section:
+    """Rules as iptables sees them, which can be had before nftables is installed."""
+    section: Section = {}
+    for program in ("iptables-save", "ip6tables-save"):
+        table = ""
+        for line in run(program).splitlines() if shutil.which(program) else ():
+            if line.startswith("*"):
+                table = line[1:]
+            elif line.startswith(":"):
+                chain, policy = line[1:].split()[:2]
+                section[f"{program} {table} {chain}"] = [policy]
+            elif line.startswith("-A"):
+                section[f"{program} {table} {line.split()[1]}"].append(line)
+    for name, lines in section.items():
+        if "LIBVIRT_" in name:
+            lines.sort()
+    return section
+
+
 def sysctls() -> Section:
     root = Path("/proc/sys")
     files = [file for tree in SYSCTL_TREES for file in (root / tree).rglob("*") if file.is_file()]
@@ -156,7 +176,7 @@ def resolver() -> Section:
     return section
 
 
-SECTIONS = (links, addresses, routes, rules, sysctls, files, units, services, resolver)
+SECTIONS = (links, addresses, routes, rules, iptables, sysctls, files, units, services, resolver)
 
 if __name__ == "__main__":
     wait_for_addresses()

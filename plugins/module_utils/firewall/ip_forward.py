@@ -7,6 +7,9 @@ A host that forwards IPv6 ignores router advertisements, and drops the default r
 accept_ra is 2 (Documentation/networking/ip-sysctl.rst; addrconf_forward_change() in net/ipv6/addrconf.c). So accept_ra
 is set first, on the links that the kernel configures by advertisements. Where systemd-networkd or NetworkManager
 process advertisements, accept_ra is 0 and is not changed.
+
+With ip_forward the kernel sets accept_redirects of all links: to 1 when forwarding is disabled (inet_forward_change() in
+net/ipv4/devinet.c). A host that refused redirects before refuses them again.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from ..kernel.link_changes import SetSysctl
 
 IPV4 = "net/ipv4/ip_forward"
 IPV6 = "net/ipv6/conf/all/forwarding"
+REDIRECTS = "net/ipv4/conf/all/accept_redirects"
 
 _COMMENT = "# Made by virtnet.linux: networks of guests need the host to forward.\n"
 
@@ -86,7 +90,7 @@ def _lines(values: Mapping[str, str]) -> str:
 def read(paths: Paths) -> Forwarding:
     """The current state, without ra_links."""
     original = _read_record(paths)
-    keys = [IPV4, IPV6, *original]
+    keys = list(dict.fromkeys([IPV4, IPV6, REDIRECTS, *original]))
     values = {key: read_text(os.path.join(paths.proc_sys, key)) for key in keys}
     return Forwarding(
         values={key: value.strip() for key, value in values.items() if value is not None},
@@ -167,8 +171,23 @@ def _values_to_restore(desired: Mapping[str, str], current: Forwarding) -> dict[
     return {
         key: original
         for key, original in sorted(current.original.items(), key=lambda item: _is_accept_ra(item[0]))
-        if key not in desired and current.values.get(key) == ours[key] and original != ours[key]
+        if key not in desired and key != REDIRECTS and current.values.get(key) == ours[key] and original != ours[key]
     }
+
+
+def _redirects_record(current: Forwarding) -> dict[str, str]:
+    """What the record says of redirects while IPv4 is forwarded: that the host refused them before."""
+    first = IPV4 not in current.original and current.values.get(IPV4) != "1"
+    refused = current.values.get(REDIRECTS) == "0" if first else REDIRECTS in current.original
+    return {REDIRECTS: "0"} if refused else {}
+
+
+def _redirects_to_restore(desired: Mapping[str, str], changed: Mapping[str, str], current: Forwarding) -> list[str]:
+    """The value of accept_redirects to set after ip_forward, also after an interruption between the two."""
+    if REDIRECTS not in current.original or IPV4 in desired or current.original.get(IPV4) == "1":
+        return []
+    disables = IPV4 in changed and current.values.get(REDIRECTS) == "0"
+    return ["0"] if disables or current.values.get(IPV4) == "0" else []
 
 
 def plan(current: Forwarding, paths: Paths, *, ipv4: bool, ipv6: bool) -> list[ForwardingChange]:
@@ -181,6 +200,8 @@ def plan(current: Forwarding, paths: Paths, *, ipv4: bool, ipv6: bool) -> list[F
     changed = {key: value for key, value in desired.items() if current.values.get(key) != value}
     changed.update(_values_to_restore(desired, current))
     original = {key: current.original.get(key, current.values.get(key, "0")) for key in desired}
+    if IPV4 in desired:
+        original.update(_redirects_record(current))
     if not changed and content == current.content and original == current.original:
         return []
     # The record keeps the values to restore until they are set; a change of its own removes them.
@@ -188,6 +209,8 @@ def plan(current: Forwarding, paths: Paths, *, ipv4: bool, ipv6: bool) -> list[F
     record_file = _record_file(paths)
     files = [File(record_file, json.dumps(record) + "\n" if desired else None), File(paths.sysctl_file, content)]
     sysctls = [SetSysctl(os.path.join(paths.proc_sys, key), value) for key, value in changed.items()]
+    redirects = _redirects_to_restore(desired, changed, current)
+    sysctls += [SetSysctl(os.path.join(paths.proc_sys, REDIRECTS), value) for value in redirects]
     changes = [_change(current, changed, desired, files=files, sysctls=sysctls)]
     if desired and record != original:
         shorter, detail = File(record_file, json.dumps(original) + "\n"), "record of restored values removed"
