@@ -117,7 +117,7 @@ def _recipe(image: Image) -> list[str]:
 
 
 def _freshness() -> list[str]:
-    """The machine's own setting of whether the index of a mirror may be out of date: mmdebstrap has its own apt.conf."""
+    """The machine's setting of whether the index of a mirror may be out of date: mmdebstrap has its own apt.conf."""
     setting = run(["apt-config", "dump", "--no-empty", "Acquire::Check-Valid-Until"]).strip()
     return [f"--aptopt={setting}"] if setting else []
 

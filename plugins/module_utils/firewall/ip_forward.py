@@ -8,8 +8,8 @@ accept_ra is 2 (Documentation/networking/ip-sysctl.rst; addrconf_forward_change(
 is set first, on the links that the kernel configures by advertisements. Where systemd-networkd or NetworkManager
 process advertisements, accept_ra is 0 and is not changed.
 
-With ip_forward the kernel sets accept_redirects of all links: to 1 when forwarding is disabled (inet_forward_change() in
-net/ipv4/devinet.c). A host that refused redirects before refuses them again.
+With ip_forward the kernel sets accept_redirects of all links: to 1 when forwarding is disabled (inet_forward_change()
+in net/ipv4/devinet.c). A host that refused redirects before refuses them again.
 """
 
 from __future__ import annotations
