@@ -33,7 +33,6 @@ class Entry:
     - ``host_resolves``: whether the host resolves its guests; not where it asks another program that nobody tells of
       domains (docs/docsite/rst/resolvers.rst), of which ``warns`` has the warning
     - ``leaves_as``: the address with which guests are seen outside; by default that of the host
-    - ``varies``: what differs after each boot of this host, as regular expressions of a snapshot's lines
     - ``installs``: what the packages bring that the run installs, as regular expressions of a snapshot's lines; the
       teardown leaves packages
     - ``leaves``: what programs of others keep until the next boot, in the same form (docs/docsite/rst/resolvers.rst)
@@ -49,7 +48,6 @@ class Entry:
     warns: str = ""
     host_resolves: bool = True
     leaves_as: str = ""
-    varies: tuple[str, ...] = ()
     installs: tuple[str, ...] = ()
     leaves: tuple[str, ...] = ()
 

@@ -23,8 +23,8 @@ TREES = ("/etc", "/usr/local", "/var/lib")
 # Files of programs that write them by themselves.
 EXCLUDED = (
     "/etc/.updated", "/etc/ld.so.cache", "/etc/machine-id", "/etc/mtab", "/var/lib/NetworkManager",
-    "/var/lib/apt", "/var/lib/cloud", "/var/lib/containerd", "/var/lib/dbus", "/var/lib/dhcp",
-    "/var/lib/dnsmasq/dnsmasq.leases", "/var/lib/docker", "/var/lib/dpkg", "/var/lib/misc/dnsmasq.leases",
+    "/var/lib/apt", "/var/lib/cloud", "/var/lib/dbus", "/var/lib/dhcp", "/var/lib/dnsmasq/dnsmasq.leases",
+    "/var/lib/dpkg", "/var/lib/misc/dnsmasq.leases",
     "/var/lib/openvswitch/conf.db", "/var/lib/pam", "/var/lib/systemd",
 )  # fmt: skip
 LEASES = "/var/lib/libvirt/dnsmasq/*.status"
