@@ -23,7 +23,7 @@ Runners:
 
 - ``molecule_log``: progress of a running Molecule scenario, and the reason why one failed
 - ``retries``: tests and scenarios that are run again after a failure, each with the reason
-- ``scenarios``: runs the Molecule scenarios, two at a time (``make molecule``)
+- ``scenarios``: runs the Molecule scenarios, three at a time (``make molecule``)
 - ``missing-packages``: prints the Debian packages of a list that are not installed
 - ``unpack-packages``: unpacks Debian packages into a folder, without installing them
 """

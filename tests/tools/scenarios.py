@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs Molecule's scenarios, two at a time, each on hosts of its own, and `make demo` as if it were a scenario.
+"""Runs Molecule's scenarios, three at a time, each on hosts of its own, and `make demo` as if it were a scenario.
 
 PYTHONPATH=tests python -m tools.scenarios [SCENARIO... | demo | nightly]
     By default all scenarios except the nightly ones, the longest first.
@@ -29,7 +29,7 @@ from tools.molecule_log import digest, place
 
 ROOT = Path(__file__).resolve().parents[2]
 LOGS = ROOT / ".build" / "molecule"
-AT_ONCE = int(os.environ.get("SCENARIOS_AT_ONCE", "2"))
+AT_ONCE = int(os.environ.get("SCENARIOS_AT_ONCE", "3"))
 # The order in which the long scenarios start: one that started last would run alone at the end.
 LONGEST = ("resolvers", "firewalls", "ovs", "adopt", "private", "states", "libvirt")
 # Scenarios that take longer than all others together; `make test-all` runs them.
