@@ -29,7 +29,8 @@ def main(names: Sequence[str]) -> int:
         trials = list(pool.map(_try_and_tell, chosen))
     print(*_table(trials), sep="\n")
     for trial in trials:
-        print(*(f"{trial.entry.name}: {fault}" for fault in trial.faults), sep="\n")
+        for fault in trial.faults:
+            print(f"{trial.entry.name}: {fault}")
     return 0 if all(trial.passed for trial in trials) else 1
 
 

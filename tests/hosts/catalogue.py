@@ -35,7 +35,8 @@ class Entry:
     - ``leaves_as``: the address with which guests are seen outside; by default that of the host
     - ``installs``: what the packages bring that the run installs, as regular expressions of a snapshot's lines; the
       teardown leaves packages
-    - ``leaves``: what programs of others keep until the next boot, in the same form (docs/docsite/rst/resolvers.rst)
+    - ``leaves``: what programs of others keep until the next boot, or change at it, in the same form
+      (docs/docsite/rst/resolvers.rst)
     """
 
     name: str

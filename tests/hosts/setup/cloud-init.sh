@@ -6,7 +6,7 @@
 seed=/var/lib/cloud/seed/nocloud
 mkdir -p "$seed"
 printf '%s\n' "instance-id: i-$(hostname)" "local-hostname: $(hostname)" > "$seed/meta-data"
-printf '%s\n' '#cloud-config' 'apt: {preserve_sources_list: true}' > "$seed/user-data"
+printf '%s\n' '#cloud-config' 'apt: {preserve_sources_list: true}' 'locale: C.UTF-8' > "$seed/user-data"
 cat > "$seed/network-config" << SEED
 version: 2
 ethernets:
