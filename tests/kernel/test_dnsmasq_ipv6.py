@@ -246,6 +246,17 @@ def test_one_guest_has_a_fixed_address_of_each_family(testbed: DnsmasqTestbed, t
         assert resolve(testbed.host, "127.0.0.1", reverse, "PTR") == "web.virt.test."
 
 
+def test_a_range_may_contain_the_address_of_the_host_which_no_client_gets(
+    testbed: DnsmasqTestbed, tmp_path: Path
+) -> None:
+    with serving(testbed, tmp_path) as daemon:
+        daemon.converge(only6({"ranges": [{"start": ADDRESS6, "end": "fd00:100::3"}]}))
+        given = {dhcp6(testbed.guest, tmp_path, duid=f"client {i}")["new_ip6_address"] for i in range(2)}
+        assert given == {"fd00:100::2", "fd00:100::3"}
+        # That of the host alone is left.
+        assert dhcp6(testbed.guest, tmp_path, duid="client 3", timeout=5) == {}
+
+
 def test_default_range_of_a_whole_subnet_works(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     with serving(testbed, tmp_path) as daemon:
         daemon.converge(only6({"ranges": [{"start": "fd00:100::2", "end": "fd00:100::ffff:ffff:ffff:ffff"}]}))
