@@ -92,9 +92,8 @@ pin: packages
 test: setup lint docs gates unit browser kernel molecule
 
 # Also the slow scenarios, all hosts, and the coverage.
-test-all: setup lint docs gates coverage browser molecule inventory-matrix ways
+test-all: setup lint docs gates coverage browser molecule inventory-matrix ways hosts
 	$(TOOL).scenarios nightly
-	PYTHONPATH=$(COLLECTIONS):tests python -m hosts
 	VIRTNET_EVERY_CASE=1 pytest tests/kernel/test_check_mode.py -n $(WORKERS) --dist worksteal $(SUMMARY)
 
 lint: setup

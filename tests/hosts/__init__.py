@@ -8,4 +8,6 @@
 - ``setup/``: scripts that make a host of an image of the lab; it boots again after them
 - ``trial``: what is tried on a host, and what came of it
 - ``__main__``: tries hosts, and prints the table
+- ``playbook``: runs a program of Ansible on a host
+- ``ways``: the ways in which Ansible reaches a host; ``make ways``
 """

@@ -13,8 +13,6 @@ from typing import Any
 
 FOLDER = Path(__file__).resolve().parent
 SYSTEM, STAND_IN = "system", "stand-in"
-# One network, of which only the name is given.
-SHORTEST = [{"name": "lab"}]
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,6 @@ class Entry:
     - ``kind``: SYSTEM: packages and files of this distribution; STAND_IN: Debian with files of another one, or with a
       program that does what another program would do
     - ``setup``: scripts of the folder setup, without their suffix, which run in this order before the host boots again
-    - ``networks``: the list of networks
     - ``probes``: commands whose output must stay the same, by what they show; one that begins with "outside: " runs
       beside the host, in its LAN
     - ``warns``: a part of the warning that the run must give
@@ -44,7 +41,6 @@ class Entry:
     image: str
     kind: str
     setup: tuple[str, ...] = ()
-    networks: list[dict[str, Any]] = field(default_factory=lambda: SHORTEST)
     probes: Mapping[str, str] = field(default_factory=dict)
     warns: str = ""
     host_resolves: bool = True

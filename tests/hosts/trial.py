@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,17 +23,14 @@ from lab.lab import Lab
 from lab.run import Failed, eventually
 
 from .catalogue import Entry
+from .playbook import BUILD, LOGS, ROOT, SHORTEST, run_ansible
 
-ROOT = Path(__file__).resolve().parents[2]
-LOGS = ROOT / ".build" / "hosts"
-PLAYBOOK_SECONDS = 900
 SECONDS_TO_SERVE = 60
 BRIDGE, GUEST = "vn-lab", "guest"
 FULL_NAME = f"{GUEST}.lab.internal"
 OUTSIDE = "outside: "
 STEPS = ("check", "first run", "second run", "lease", "name", "way out", "others", "reboot", "teardown")
 OK, FAILED, NOT_TRIED = "ok", "FAILED", "-"
-_RECAP = re.compile(r"changed=(\d+) +unreachable=(\d+) +failed=(\d+)")
 
 
 class Fault(Exception):
@@ -190,7 +186,7 @@ class _Run:
             "ansible_connection": "lab",
             "ansible_python_interpreter": "/usr/bin/python3",
             "lab_name": self.host.lab,
-            "virtnet_networks": self.trial.entry.networks,
+            "virtnet_networks": SHORTEST,
         }
         inventory = self.log.with_suffix(".json")
         inventory.write_text(json.dumps({"all": {"hosts": {self.host.name: variables}}}))
@@ -198,20 +194,17 @@ class _Run:
         environment = {
             **os.environ,
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build/collections"),
+            "ANSIBLE_COLLECTIONS_PATH": str(BUILD / "collections"),
             "ANSIBLE_CONNECTION_PLUGINS": str(ROOT / "molecule/shared/connection"),
             "ANSIBLE_PIPELINING": "true",
             "ANSIBLE_NOCOLOR": "1",
         }
         command = [str(program), "-i", str(inventory), f"virtnet.linux.{playbook}", *options]
-        result = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=PLAYBOOK_SECONDS, check=False
-        )
-        self._note(f"$ {' '.join(['ansible-playbook', *command[3:]])}\n{result.stdout}{result.stderr}")
-        recap = _RECAP.search(result.stdout)
-        if result.returncode or recap is None or recap[3] != "0":
-            raise Fault(f"the playbook {playbook} failed: {_first_error(result.stdout + result.stderr)}")
-        return int(recap[1])
+        result = run_ansible(command, environment)
+        self._note(f"$ {' '.join(['ansible-playbook', *command[3:]])}\n{result.output}")
+        if result.status or not result.passed or result.changed is None:
+            raise Fault(f"the playbook {playbook} failed: {_first_error(result.output)}")
+        return result.changed
 
     def _note(self, text: str) -> None:
         with self.log.open("a") as log:

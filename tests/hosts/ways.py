@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -22,23 +21,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kernel.inventory_testbed import python_of
+
 from lab import netns
 from lab.host import Host
 from lab.lab import Lab
 from lab.run import SCRIPTS, Failed, run, script
 
-ROOT = Path(__file__).resolve().parents[2]
-BUILD = ROOT / ".build"
-LOG = BUILD / "hosts" / "ways.log"
+from .playbook import BUILD, LOGS, ROOT, SHORTEST, Outcome, run_ansible
+
+LOG = LOGS / "ways.log"
 LAB, NAME, IMAGE = "ways", "debian13", "trixie-controlled"
 USER, PASSWORD = "deploy", "correct horse"
-PLAYBOOK_SECONDS = 600
 # The environment of the host that has the newest ansible-core for its Python.
 NEWEST = "/srv/newest"
-NETWORKS = [{"name": "lab"}]
 REFUSAL = "run the play as root, or with --become"
 ROW = "{:<12} {:<34} {:>7}  {:<12} {:<12} {:<12}"
-_RECAP = re.compile(r"changed=(\d+) +unreachable=(\d+) +failed=(\d+)")
 
 
 @dataclass(frozen=True)
@@ -87,14 +85,14 @@ class Trials:
             "ansible_ssh_private_key_file": str(self.folder / "key"),
             "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR",
             "ansible_python_interpreter": "/usr/bin/python3",
-            "virtnet_networks": NETWORKS,
+            "virtnet_networks": SHORTEST,
         }
         inventory = self.folder / "hosts.json"
         inventory.write_text(json.dumps({"all": {"hosts": {NAME: variables}}}))
         book = self.folder / "site.yml"
         play = {"name": "Site", "hosts": "all", "gather_facts": way.facts, "roles": ["virtnet.linux.virtnet"]}
         book.write_text(json.dumps([play]))
-        python = Path(sys.executable) if version == "installed" else BUILD / f"ansible-{version}/bin/python"
+        python = python_of(version)
         program = [str(python), str(python.with_name("ansible-playbook")), "--inventory", str(inventory)]
         environment = {
             **os.environ,
@@ -105,9 +103,9 @@ class Trials:
             "ANSIBLE_NOCOLOR": "1",
         }
 
-        def play_book(*words: str) -> str:
+        def play_book(*words: str) -> Outcome:
             command = netns.inside(self.host.internet.namespace, [*program, *words])
-            return _output(command, environment)
+            return run_ansible(command, environment)
 
         self._try_runs(version, way, play_book, str(book), "virtnet.linux.teardown")
 
@@ -116,13 +114,15 @@ class Trials:
         environment = {"PATH": f"{folder}:{os.environ['PATH']}", "HOME": "/root"}
         inventory = ("--inventory", "/srv/site/hosts.yml")
 
-        def play_book(*words: str) -> str:
-            return _output(self.host.command([f"{folder}/{program[0]}", *program[1:], *inventory, *words]), environment)
+        def play_book(*words: str) -> Outcome:
+            return run_ansible(
+                self.host.command([f"{folder}/{program[0]}", *program[1:], *inventory, *words]), environment
+            )
 
         version = self.host.run([f"{folder}/ansible", "--version"]).partition("core ")[2].partition("]")[0]
         self._try_runs(version, Way(name, {}), play_book, site, teardown)
 
-    def _try_runs(self, version: str, way: Way, play_book: Callable[..., str], site: str, teardown: str) -> None:
+    def _try_runs(self, version: str, way: Way, play_book: Callable[..., Outcome], site: str, teardown: str) -> None:
         began = time.monotonic()
         runs = (("--check", site), (site,), (site,), (teardown,))
         results = [_judge(way, words, index, play_book(*words)) for index, words in enumerate(runs)]
@@ -132,24 +132,17 @@ class Trials:
             print(f"    check mode: {results[0]}", flush=True)
 
 
-def _judge(way: Way, words: Sequence[str], index: int, output: str) -> str:
+def _judge(way: Way, words: Sequence[str], index: int, outcome: Outcome) -> str:
     """What came of a run: of check mode, the first, the second, and of the teardown."""
     with LOG.open("a") as log:
-        log.write(f"$ {way.name}: {' '.join(words)}\n{output}\n")
-    recap = _RECAP.search(output)
+        log.write(f"$ {way.name}: {' '.join(words)}\n{outcome.output}\n")
     if way.refused:
-        return "refused" if recap and recap[3] == "1" and way.refused in " ".join(output.split()) else "FAILED"
-    if recap is None or recap[2] != "0" or recap[3] != "0":
+        refused = outcome.failed == 1 and way.refused in " ".join(outcome.output.split())
+        return "refused" if refused else "FAILED"
+    if not outcome.passed:
         return "FAILED"
-    changed = recap[1] != "0"
-    return ("changed" if changed else "unchanged") if changed == (index != 2) else "FAILED: changed=" + recap[1]
-
-
-def _output(command: Sequence[str], environment: Mapping[str, str]) -> str:
-    result = subprocess.run(
-        command, env=dict(environment), capture_output=True, text=True, timeout=PLAYBOOK_SECONDS, check=False
-    )
-    return result.stdout + result.stderr
+    changed = outcome.changed != 0
+    return ("changed" if changed else "unchanged") if changed == (index != 2) else f"FAILED: changed={outcome.changed}"
 
 
 def _prepare(host: Host, folder: Path) -> None:
