@@ -17,6 +17,7 @@ Data for tests:
 - ``fleet_answers``: what hosts of a fleet answer, valid or wrong
 - ``hostile``: texts and options as an attacker would choose them
 - ``option_samples``: two values for each option of the modules
+- ``network_samples``: the same for each option of a network
 - ``libvirt_schema``: libvirt's own schema for networks, from Debian's packages
 
 Runners:
