@@ -143,6 +143,24 @@ def test_ports_are_enslaved_and_detached_again_and_those_of_others_stay(testbed:
     assert not testbed.task("bridge", [LAB])["changed"]
 
 
+def test_ports_move_between_bridges_in_one_run(testbed: NamespaceTestbed) -> None:
+    for name in ("eth8", "eth9"):
+        testbed.host.run("ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}p")
+
+    def ports_after(*bridges: dict[str, Any]) -> list[str]:
+        foretold = testbed.task("bridge", list(bridges), check=True)
+        assert testbed.task("bridge", list(bridges))["changes"] == foretold["changes"] != []
+        assert not testbed.task("bridge", list(bridges))["changed"]
+        return [testbed.link(name).get("master", "") for name in ("eth8", "eth9")]
+
+    other = {**LAB, "name": "br-other", "addresses": []}
+    assert ports_after({**LAB, "ports": ["eth8"]}, {**other, "ports": ["eth9"]}) == ["br-lab", "br-other"]
+    assert ports_after({**LAB, "ports": ["eth9"]}, {**other, "ports": ["eth8"]}) == ["br-other", "br-lab"]
+    assert ports_after({**LAB, "ports": ["eth8", "eth9"]}, other) == ["br-lab", "br-lab"]
+    assert ports_after({**LAB, "state": "absent"}, {**other, "ports": ["eth8"]}) == ["br-other", ""]
+    assert ports_after({**other, "ports": ["eth8"]}, {**LAB, "ports": ["eth9"]}) == ["br-other", "br-lab"]
+
+
 def test_a_port_that_the_list_loses_while_the_bridge_is_stopped_does_not_come_back(testbed: NamespaceTestbed) -> None:
     testbed.host.run("ip", "link", "add", "eth9", "type", "veth", "peer", "name", "eth9p")
     testbed.task("bridge", [{**LAB, "ports": ["eth9"]}])

@@ -146,7 +146,7 @@ def create_or_change(spec: BridgeSpec, current: BridgeState) -> list[BridgeChang
     """
     link = current.links.get(spec.name)
     moved = uplink.moved(spec, current)
-    removed = _removed_ports(spec, current)
+    removed = removed_ports(spec, current)
     ports = [] if link is None else [port.name for port in current.ports_of(spec.name) if port.name not in removed]
     former = _former_ports(spec, current) if link is None or link.alias != MARK else []
     new_ports = [*(port for port in spec.ports if port not in ports), *former]
@@ -211,7 +211,7 @@ def _listed_ports(spec: BridgeSpec, new_ports: Sequence[str], current: BridgeSta
     return [*new, *(port for port in before if port.name not in own)]
 
 
-def _removed_ports(spec: BridgeSpec, current: BridgeState) -> list[str]:
+def removed_ports(spec: BridgeSpec, current: BridgeState) -> list[str]:
     """The ports that the bridge has because a former spec named them."""
     moved = current.uplinks.records.get(spec.name)
     return [

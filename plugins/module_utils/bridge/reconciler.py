@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from ..core.command import find, run
@@ -22,7 +22,7 @@ from ..core.identity import bridge_mac, host_identity
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, DELETE, Plan
 from ..kernel.fdb import read_fdb_limits
-from ..kernel.link_changes import apply_steps
+from ..kernel.link_changes import DetachPort, apply_steps
 from ..kernel.links import OPENVSWITCH, Link, has_ipv6, read_forwarding, read_links, read_sysctls
 from ..kernel.policer import read_policers
 from ..kernel.qdisc import read_root_qdiscs
@@ -148,9 +148,11 @@ class BridgeReconciler:
         if self.purge:
             kept = {spec.name for spec in (*self.specs, *absent)}
             changes += linux_plan.delete_orphans(kept, current)
+        deleted = {change.bridge for change in changes if change.action == DELETE}
+        released = _released_ports(present, deleted, current)
         for spec in present:
             changes += _return_uplink(spec, current)
-            changes += _create_or_change(spec, current, notes)
+            changes += _create_or_change(spec, _with_released(spec, released, current), notes)
         return Plan(changes, [spec.as_options() for spec in present], notes)
 
     def _absent(self, current: BridgeState) -> list[BridgeSpec]:
@@ -181,6 +183,8 @@ class BridgeReconciler:
         write_files(listed_ports_record(name, ports, self.paths) for name, ports in both.items())
         # A port that one bridge loses may become a port of another.
         apply_steps([step for change in deletions for step in change.steps])
+        steps = [step for change in others for step in change.steps]
+        apply_steps([step for step in steps if isinstance(step, DetachPort)])
         write_files(record_file(change.bridge, None, self.paths) for change in plan.changes if change.forget_uplink)
         transact([command for change in plan.changes for command in change.ovs_deletions])
         transact([command for change in plan.changes for command in change.ovs_commands])
@@ -189,8 +193,30 @@ class BridgeReconciler:
                 write_files([record_file(change.bridge, change.moved, self.paths)])
                 if not change.moved.confirmed:
                     start_rollback_timer(change.bridge, change.confirm_within, self.paths)
-        apply_steps([step for change in others for step in change.steps])
+        apply_steps([step for step in steps if not isinstance(step, DetachPort)])
         write_files(listed_ports_record(name, ports, self.paths) for name, ports in listed.items())
+
+
+def _released_ports(present: Sequence[BridgeSpec], deleted: set[str], current: BridgeState) -> set[str]:
+    """The ports that our Linux bridges lose, so that others may have them."""
+    linux = deleted - set(current.ovs.bridges)
+    released = {link.name for link in current.links.values() if link.master in linux}
+    for spec in present:
+        # Ports of Open vSwitch have settings that they do not have elsewhere: it takes a run to restore them.
+        if spec.type != OPENVSWITCH:
+            released.update(linux_plan.removed_ports(spec, current))
+    return released
+
+
+def _with_released(spec: BridgeSpec, released: Collection[str], current: BridgeState) -> BridgeState:
+    """The state without the masters of ports that the spec names and that another bridge loses."""
+    freed = {
+        name: replace(link, master="")
+        for name in spec.ports
+        for link in (current.links.get(name),)
+        if link is not None and name in released and link.master != spec.name
+    }
+    return replace(current, links={**current.links, **freed}) if freed else current
 
 
 def _delete(spec: BridgeSpec, current: BridgeState, notes: list[str]) -> list[BridgeChange]:
