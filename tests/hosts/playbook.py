@@ -17,6 +17,7 @@ LOGS = BUILD / "hosts"
 # One network, of which only the name is given.
 SHORTEST = [{"name": "lab"}]
 PLAYBOOK_SECONDS = 900
+_TASK = re.compile(r"^TASK \[(.*)\] \*+$", re.MULTILINE)
 _RECAP = re.compile(r"changed=(\d+) +unreachable=(\d+) +failed=(\d+)")
 
 
@@ -34,6 +35,14 @@ class Outcome:
     def passed(self) -> bool:
         """Whether the host was reached and no task failed."""
         return (self.unreachable, self.failed) == (0, 0)
+
+    @property
+    def tasks(self) -> dict[str, str]:
+        """The diff and the result of each task that has changed something, by its name."""
+        _before, *texts = _TASK.split(self.output)
+        bodies = [text.split("\n\n")[0].strip() for text in texts[1::2]]
+        changed = re.compile("^changed: ", re.MULTILINE)
+        return {name: body for name, body in zip(texts[::2], bodies, strict=True) if changed.search(body)}
 
 
 def run_ansible(command: Sequence[str], environment: Mapping[str, str]) -> Outcome:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import re
@@ -23,13 +24,13 @@ from lab.lab import Lab
 from lab.run import Failed, eventually
 
 from .catalogue import Entry
-from .playbook import BUILD, LOGS, ROOT, SHORTEST, run_ansible
+from .playbook import BUILD, LOGS, ROOT, SHORTEST, Outcome, run_ansible
 
 SECONDS_TO_SERVE = 60
 BRIDGE, GUEST = "vn-lab", "guest"
 FULL_NAME = f"{GUEST}.lab.internal"
 OUTSIDE = "outside: "
-STEPS = ("check", "first run", "second run", "lease", "name", "way out", "others", "reboot", "teardown")
+STEPS = ("check", "first run", "foretold", "second run", "lease", "name", "way out", "others", "reboot", "teardown")
 OK, FAILED, NOT_TRIED = "ok", "FAILED", "-"
 
 
@@ -99,16 +100,20 @@ class _Run:
         entry, step = self.trial.entry, self.trial.step
         before = snapshot.take(self.host)
         seen = self._probe()
+        foretold = done = Outcome("", status=1)
         with step("check"):
-            self._play("site", "--check", "--diff")
+            foretold = self._play("site", "--check", "--diff")
             self._compare(before)
         with step("first run"):
-            if not self._play("site"):
+            done = self._play("site", "--diff")
+            if not done.changed:
                 raise Fault("nothing has changed")
             if entry.warns and entry.warns not in self.log.read_text():
                 raise Fault(f"no warning says: {entry.warns}")
+        with step("foretold"):
+            self._compare_tasks(foretold, done)
         with step("second run"):
-            if changed := self._play("site"):
+            if changed := self._play("site").changed:
                 raise Fault(f"{changed} tasks have changed something")
         guest = Guest(self.host, GUEST)
         for name, serve in self._services(guest).items():
@@ -180,8 +185,20 @@ class _Run:
             self._note("\n".join(differences))
             raise Fault(f"{len(differences)} differences, the first: {differences[0]}")
 
-    def _play(self, playbook: str, *options: str) -> int:
-        """Run a playbook; returns how many tasks have changed something."""
+    def _compare_tasks(self, foretold: Outcome, done: Outcome) -> None:
+        """Check mode has to show each task's diff as the run does."""
+        lines = [
+            line
+            for name, text in done.tasks.items()
+            if text != foretold.tasks.get(name)
+            for line in (name, *difflib.ndiff(foretold.tasks.get(name, "").splitlines(), text.splitlines()))
+        ]
+        if lines:
+            self._note("\n".join(["check mode did not foretell:", *lines]))
+            raise Fault(f"check mode did not foretell the task {lines[0]}")
+
+    def _play(self, playbook: str, *options: str) -> Outcome:
+        """Run a playbook."""
         variables = {
             "ansible_connection": "lab",
             "ansible_python_interpreter": "/usr/bin/python3",
@@ -204,7 +221,7 @@ class _Run:
         self._note(f"$ {' '.join(['ansible-playbook', *command[3:]])}\n{result.output}")
         if result.status or not result.passed or result.changed is None:
             raise Fault(f"the playbook {playbook} failed: {_first_error(result.output)}")
-        return result.changed
+        return result
 
     def _note(self, text: str) -> None:
         with self.log.open("a") as log:
