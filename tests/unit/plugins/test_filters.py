@@ -36,7 +36,6 @@ def test_filters_there_and_back_and_their_error(tmp_path: Path) -> None:
         env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(REPOSITORY / ".build" / "collections")},
         capture_output=True,
         text=True,
-        timeout=100,
     )
     assert "attribute 'nmae' is not in libvirt's schema of networks" in done.stdout + done.stderr
     found = json.loads((tmp_path / "result").read_text())

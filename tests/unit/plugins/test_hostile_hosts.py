@@ -69,7 +69,6 @@ def play(folder: Path, inventory: Path, *playbooks: str | Path) -> str:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=200,
         check=False,
     )
     return done.stdout + done.stderr

@@ -30,7 +30,7 @@ def words_of(access: Access, folder: Path, guest: str = "192.168.90.10") -> list
     program.chmod(0o755)
     arguments = shlex.split(Access(**{**vars(access), "executable": str(program)}).proxy_arguments())
     ssh = ["ssh", "-F", "none", *arguments, "-p", "2022", "--", guest]
-    subprocess.run(ssh, capture_output=True, check=False, timeout=30)
+    subprocess.run(ssh, capture_output=True, check=False)
     words: list[str] = json.loads((folder / "words").read_text())
     return words
 
