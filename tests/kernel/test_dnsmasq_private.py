@@ -532,3 +532,43 @@ def test_global_options_get_an_instance_of_their_own(testbed: DnsmasqTestbed, tm
         with pytest.raises(VirtnetError, match="bad option in line .*no-such-thing"):
             daemon.converge({**fragment, "raw": ["no-such-thing"]})
         assert resolve(testbed.host, BRIDGE_ADDRESS, "raw.test") == "203.0.113.8"
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("user=no-such-user", "unknown user or group: no-such-user"),
+        ("dnssec", "no root trust anchor"),
+        ("auth-zone=x.test", "--auth-server required"),
+        ("conf-file=/no/such/file", "cannot read /no/such/file"),
+        ("enable-tftp\ntftp-root=/no/such/folder", "TFTP directory /no/such/folder inaccessible"),
+        ("resolv-file=/no/such/folder/file", "directory /no/such/folder/file for resolv-file is missing"),
+    ],
+)
+def test_what_dnsmasq_refuses_only_when_it_starts_is_refused_in_check_mode(
+    testbed: DnsmasqTestbed, tmp_path: Path, line: str, problem: str
+) -> None:
+    options = {**LAB, "instance": "private", "raw": line.split("\n")}
+    with serving(testbed, tmp_path, "bind-dynamic\ninterface=lo\n") as daemon:
+        for check in (True, False):
+            with pytest.raises(VirtnetError, match=problem) as error:
+                daemon.converge(options, check=check)
+            assert "nothing was changed" in str(error.value)
+        assert daemon.converge({**options, "raw": ["log-queries"]}).changes
+
+
+def test_a_start_that_only_tests_leaves_nothing(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    def processes() -> list[str]:
+        return run(["pgrep", "-x", "dnsmasq"], check=False).stdout.split()
+
+    options = {
+        **LAB,
+        "instance": "private",
+        "raw": ["log-queries"],
+        "ipv6": {"address": "fd00:100::1/64", "stateless": True},
+    }
+    with serving(testbed, tmp_path, "bind-dynamic\ninterface=lo\n") as daemon:
+        before = processes()
+        assert daemon.converge(options, check=True).changes
+        assert processes() == before
+        assert not list(tmp_path.rglob("*.leases"))

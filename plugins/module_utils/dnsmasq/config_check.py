@@ -1,16 +1,19 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Tests a whole configuration with ``dnsmasq --test`` before any file of it is written."""
+"""Tests a whole configuration before any file of it is written: with ``dnsmasq --test``, and by a start."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 from ..core.command import run
 from ..core.errors import VirtnetError
+from ..dhcp.dnsmasq_syntax import read_lines
+from .dangerous_options import acts_when_started
 from .hosts_files import as_config_lines
 from .system_config import Config, Line, lines_of
 
@@ -40,9 +43,33 @@ def check_lines(command: Sequence[str], lines: Sequence[Line]) -> None:
     """
     text = "".join(f"{line.text}\n" for line in lines)
     result = run([*command, "--conf-file=-", "--test"], stdin=text, check=False)
-    if result.code == 0:
+    if result.code != 0:
+        _refuse((result.stderr or result.stdout).strip(), lines)
+
+
+def check_start(program: str, lines: Sequence[Line]) -> None:
+    """Start dnsmasq with the lines of a private instance, and end it; raises VirtnetError.
+
+    ``--test`` reads a configuration, and no more: an unknown user, a folder that is missing, options that exclude each
+    other are told by a start alone. Its network and process namespaces are its own, so it reaches nobody and nobody
+    reaches it; it writes no lease file. It is started when it goes into the background, and ends with the namespace.
+    """
+    settings = [setting for line in lines for setting in read_lines(line.text, line.file)]
+    if any(map(acts_when_started, settings)):
         return
-    message = (result.stderr or result.stdout).strip().removeprefix("dnsmasq: ")
+    names = {setting.name for setting in settings}
+    # dnsmasq makes a DUID of the MAC address of an interface, of which the namespace has none.
+    more = [name for name in ("leasefile-ro", "dhcp-duid=1,00") if name.partition("=")[0] not in names]
+    arguments = ["--conf-file=-", "--pid-file=", *(() if "log-facility" in names else ("--log-facility=-",))]
+    text = "".join(f"{line}\n" for line in (*(line.text for line in lines), *more))
+    result = run(["unshare", "--net", "--pid", "--fork", program, *arguments], stdin=text, check=False)
+    # The service of the guard, and some containers, may make no namespaces.
+    if result.code != 0 and not result.stderr.startswith("unshare: "):
+        _refuse(result.stderr.strip().splitlines()[-1], lines)
+
+
+def _refuse(message: str, lines: Sequence[Line]) -> NoReturn:
+    message = message.removeprefix("dnsmasq: ")
     match = re.search(r" at line (\d+) of stdin", message)
     if match and 0 < int(match[1]) <= len(lines):
         line = lines[int(match[1]) - 1]

@@ -26,7 +26,8 @@ _FIREWALL = "lets names that guests ask for change sets of the host's firewall"
 _ELSEWHERE = "has dnsmasq answer elsewhere than on the network's bridge"
 _TFTP = "gives guests files of the host, all that dnsmasq's user may read"
 
-# dnsmasq(8), version 2.90: all long options that affect more than DHCP and DNS of one network.
+# dnsmasq(8), version 2.90: all long options that affect more than DHCP and DNS of one network, of those that are not
+# refused (records.py).
 _DANGERS: Mapping[str, str] = {
     **dict.fromkeys(("dhcp-script", "dhcp-luascript", "conf-script"), _PROGRAM),
     **dict.fromkeys(("user", "group", "dhcp-scriptuser"), _USER),
@@ -34,10 +35,10 @@ _DANGERS: Mapping[str, str] = {
         ("conf-file", "conf-dir", "servers-file", "dhcp-hostsfile", "dhcp-hostsdir", "dhcp-optsfile", "dhcp-optsdir"),
         _CONFIGURATION,
     ),
-    **dict.fromkeys(("dhcp-leasefile", "pid-file", "dumpfile", "dnssec-timestamp"), _FILE),
+    **dict.fromkeys(("dumpfile", "dnssec-timestamp"), _FILE),
     **dict.fromkeys(("enable-dbus", "enable-ubus"), _CONTROL),
     **dict.fromkeys(("ipset", "nftset", "connmark-allowlist"), _FIREWALL),
-    **dict.fromkeys(("interface", "listen-address", "auth-server", "bridge-interface", "shared-network"), _ELSEWHERE),
+    **dict.fromkeys(("auth-server", "bridge-interface", "shared-network"), _ELSEWHERE),
 }
 
 # Files below these folders are for root or a service, or identify the host (hier(7)). /srv, /opt, /usr, /mnt and
@@ -71,6 +72,11 @@ def _danger(setting: Setting) -> str:
     if setting.name == "tftp-root":
         return _TFTP if setting.fields and is_private_folder(setting.fields[0]) else ""
     return _DANGERS.get(setting.name, "")
+
+
+def acts_when_started(setting: Setting) -> bool:
+    """Whether dnsmasq does more with this option when it starts than read files and bind sockets."""
+    return _danger(setting) in (_PROGRAM, _CONTROL, _FILE)
 
 
 def is_private_folder(path: str) -> bool:

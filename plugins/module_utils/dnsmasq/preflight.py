@@ -11,13 +11,13 @@ from ..core.errors import MissingTool, VirtnetError
 from ..core.families import DNSMASQ_PROGRAM, package_of
 from . import probe
 from .changes import FragmentsPlan
-from .config_check import check_lines, check_syntax
+from .config_check import check_lines, check_start, check_syntax
 from .hosts_files import as_config_lines, files_of_networks
 from .lease_file import lease_file_fault
 from .private_files import SYSTEM_DNSMASQ, Layout
 from .spec import FragmentSpec
 from .state import State, is_forward
-from .system_config import BIND_INTERFACES, WILDCARD, Line, fragment_network, lines_of
+from .system_config import BIND_INTERFACES, WILDCARD, fragment_network, lines_of
 from .system_service import NoUsableDnsmasq
 
 
@@ -99,16 +99,17 @@ def check_configurations(plan: FragmentsPlan, layout: Layout, reloading: Collect
         fragments = {name: text for name, text in after.items() if text is not None}
         hosts_files = files_of_networks(target.private_files, map(fragment_network, fragments))
         check_syntax(current.config, fragments, hosts_files)
+    with_raw = {placement.spec.name for placement in target.placements if placement.spec.raw}
     for name in sorted(set(target.members) & {*plan.changed_instances, *reloading}):
         path = layout.instance(name)
-        lines = _own_lines(path, target.private_files[path])
-        for member in target.members[name]:
-            fragment = layout.fragment(member.network)
-            lines += _own_lines(fragment, target.private_files.get(fragment, ""))
+        own = [layout.fragment(member.network) for member in target.members[name]]
+        included = {f"conf-file={fragment}" for fragment in own}
+        lines = [line for line in lines_of(path, target.private_files[path]) if line.text not in included]
+        for member, fragment in zip(target.members[name], own):
+            lines += lines_of(fragment, target.private_files.get(fragment, ""))
             for hosts_path, text in files_of_networks(target.private_files, [member.network]).items():
                 lines += as_config_lines(hosts_path, text)
-        check_lines((current.program or "dnsmasq",), lines)
-
-
-def _own_lines(path: str, content: str) -> list[Line]:
-    return [line for line in lines_of(path, content) if not line.text.startswith("conf-file=")]
+        program = current.program or "dnsmasq"
+        check_lines((program,), lines)
+        if with_raw & {member.network for member in target.members[name]}:
+            check_start(program, lines)

@@ -17,9 +17,18 @@ from typing import Any
 from ..core import kinds
 from ..core.fields import Kind, option, read, required, write
 from ..core.options import Address, Options, repr_short
+from ..dhcp.dnsmasq_syntax import read_lines
 from ..dhcp.ranges import ADDRESS
 
 # RFC 6335 section 5.1 for services; protocols likewise (RFC 2782).
+# dnsmasq(8), version 2.91. On other interfaces than the network's, its DHCP socket is not bound to one, and renewals of
+# other networks' guests reach it.
+_OF_OTHER_OPTIONS = frozenset(
+    (
+        *("interface", "except-interface", "listen-address", "bind-interfaces", "port", "dhcp-alternate-port"),
+        *("no-dhcp-interface", "no-dhcpv4-interface", "no-dhcpv6-interface", "pid-file", "dhcp-leasefile"),
+    )
+)
 _SERVICE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,13}[A-Za-z0-9])?")
 _SERVICE_WORDS = "a name of at most 15 letters, digits and '-', such as ldap or tcp"
 # RFC 1035 section 3.3.14: each string has a length of one byte.
@@ -242,5 +251,11 @@ def read_raw(options: Options, name: str) -> list[str]:
         line = str(Options({part: value}, options.path, options.owner).text(part, longest=1000)).strip()
         if not line or line.startswith("#"):
             options.error(part, f"{repr_short(value)} says nothing to dnsmasq; leave it out")
+        if any(setting.name in _OF_OTHER_OPTIONS for setting in read_lines(line, part)):
+            options.error(
+                part,
+                f"{repr_short(line)} is about the interfaces, ports or files of the network's dnsmasq, which follow "
+                "from other options; leave it out",
+            )
         lines.append(line)
     return lines

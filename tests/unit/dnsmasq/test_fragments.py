@@ -274,6 +274,8 @@ def test_no_line_affects_other_networks(file: str, options: dict[str, Any], cont
         ({"hosts": [{"id": "*", "ip": "192.168.30.9"}]}, r"hosts\[0\].id: .* not a client id"),
         ({"hosts": [{"ip": "192.168.30.9"}]}, r"hosts\[0\].mac: is required, or else an id or a name"),
         ({"domain": "a b"}, "domain: 'a b' is not a domain"),
+        ({"raw": ["log-queries", 'inter"face"=eth0']}, r"raw\[1\]: .* interfaces, ports or files"),
+        ({"raw": ["listen-address=127.0.0.1"]}, r"raw\[0\]: .* interfaces, ports or files"),
         ({"local-only": True}, "local-only: there is no such option; did you mean 'local_only'"),
     ],
 )
