@@ -112,16 +112,17 @@ options:
       - One that O(router) or O(dns) speaks of goes before it.
     type: dict
   boot:
-    description: What guests load that start from the network.
-    type: dict
-    suboptions:
-      file:
-        description: The file's name, at most 127 bytes.
-        type: str
-        required: true
-      server:
-        description: IPv4 address or name of the TFTP server. The host itself if not given.
-        type: str
+    description:
+      - What guests load that start from the network - C(file), its name or URL of at most 127 bytes, and C(server),
+        IPv4 address or name of the TFTP server, the host itself if not given.
+      - A list of these has C(arch) and C(ipxe) too, for the guests that an item is for. With C(arch), those of one
+        architecture (RFC 4578) - C(bios), C(x86-uefi), C(x86_64-uefi), C(arm-uefi), C(aarch64-uefi), C(riscv64-uefi),
+        C(loongarch64-uefi), the same with C(-http) in the place of C(-uefi) for firmware that loads a URL,
+        C(bios-http), or a number of IANA's registry. With C(ipxe) V(true), those that run iPXE already. With neither,
+        all others.
+      - Their order does not matter. An item for iPXE goes before those for firmware, and one with C(arch) before one
+        without.
+    type: raw
   tftp_root:
     description:
       - A folder of the host, readable for everybody, that guests of this bridge can load files from by TFTP.
@@ -342,6 +343,12 @@ EXAMPLES = r"""
     options:
       ntp-server: 192.168.30.1
       mtu: 1400
+    boot:
+      - {arch: bios, file: undionly.kpxe}
+      - {arch: x86_64-uefi, file: ipxe.efi}
+      - {arch: x86_64-http, file: "http://192.168.30.1/ipxe.efi"}
+      - {ipxe: true, file: "http://192.168.30.1/menu.ipxe"}
+    tftp_root: /srv/tftp
     names:
       hosts:
         - ip: 192.168.30.1

@@ -73,7 +73,8 @@ options:
         C(ranges) of C(start), C(end), C(lease_time) (if not given, all of the subnet but the host's address; an empty
         list is for static hosts alone),
         C(hosts) of C(mac) or C(id), C(name), C(ip), C(lease_time), C(options), DHCP options by name or number,
-        C(boot) of C(file) and C(server), and C(tftp_root).
+        C(boot) of C(file) and C(server), or a list of these with C(arch) and C(ipxe), and C(tftp_root); see
+        M(virtnet.linux.dnsmasq_fragment).
       - Guests are told the bridge's C(mtu) if it is given.
     type: dict
   ipv6:

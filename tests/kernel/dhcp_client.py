@@ -9,7 +9,8 @@ import contextlib
 import secrets
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from kernel.dnsmasq_testbed import NamedNamespace
@@ -71,6 +72,30 @@ def offers(namespace: NamedNamespace, mac: bytes, timeout: float) -> list[str]:
                     servers.append(socket.inet_ntoa(_options(answer)[54]))
                     client.settimeout(min(timeout, 0.2))
     return servers
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a server offers a client that starts from the network; option 67 stands for the field ``file``."""
+
+    file: str
+    server: str
+    options: Mapping[int, bytes]
+
+
+def boot_offer(namespace: NamedNamespace, options: bytes, mac: bytes = b"\x52\x54\0\2\0\1") -> Offer:
+    """The answer to a request with these options that asks for the boot file (option 67) too."""
+    answers = []
+    with namespace.entered(), _client("") as client:
+        client.settimeout(1.0)
+        wanted = bytes([55, 2, 67, 60])
+        message = _message(_DISCOVER, mac, secrets.randbits(32), options=wanted + options)
+        # A link that has just come up may lose the first one.
+        wait_until(lambda: answers.append(_exchange(client, message, "255.255.255.255")) or answers[-1] != b"", 10)
+    answer = answers[-1]
+    given = _options(answer)
+    file = given.get(67, answer[108:236]).rstrip(b"\0").decode()
+    return Offer(file, socket.inet_ntoa(answer[20:24]), given)
 
 
 def take_leases(

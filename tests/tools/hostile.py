@@ -48,7 +48,8 @@ FULL: dict[str, Any] = {
         "hosts": [{"mac": "52:54:00:00:00:02", "name": "web", "ip": "192.168.30.10", "lease_time": "2h"},
                   {"id": "01:52:54:00:00:00:03", "ip": "192.168.30.11"}],
         "options": {"ntp-server": "192.168.30.1", "224": "some text", "domain-search": "lab.test,b.test"},
-        "boot": {"file": "pxe.0", "server": "192.168.30.5"}, "tftp_root": "/srv/tftp"}},
+        "boot": [{"file": "pxe.0", "server": "192.168.30.5"}, {"arch": "x86_64-http", "file": "http://a/b.efi"},
+                 {"arch": 7, "ipxe": True, "file": "c.ipxe"}], "tftp_root": "/srv/tftp"}},
     "ipv6": {"address": "fd00:30::1/64", "auto": False, "ra": True, "ra_names": True, "dhcp": {
         "enabled": True, "stateless": False,
         "ranges": [{"start": "fd00:30::100", "end": "fd00:30::200", "lease_time": "1h"}],

@@ -200,6 +200,11 @@ FRAGMENT: dict[str, Sample] = {
         {"boot": {"file": "pxe.0", "server": "10.0.<n>.6"}},
         {"boot": {"file": "pxe.0"}},
     ),
+    "boot of architectures": _values(
+        "boot", [{"arch": "x86_64-uefi", "file": "a.efi"}, {"file": "b.0"}], [{"ipxe": True, "file": "a.ipxe"}]
+    ),
+    "boot.arch": _items("boot", {"file": "a.efi"}, {"arch": "x86_64-uefi"}, {"arch": "9000"}),
+    "boot.ipxe": _items("boot", {"file": "a.efi"}, {"ipxe": True}, {"ipxe": False}),
     "tftp_root": _values("tftp_root", "/srv/tftp", "/srv/other"),
     "ipv6": _values("ipv6", {"address": _V6}, {"address": "fd01:<n>::1/64"}),
     "ipv6.address": _ipv6({"address": "fd01:<n>::1/64"}, {"address": "fd02:<n>::1/64"}),

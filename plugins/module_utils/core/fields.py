@@ -152,7 +152,8 @@ def _argument(kind: Kind[Any], suboptions: bool) -> dict[str, Any]:
         argument["elements"] = kind.elements
     if kind.choices:
         argument["choices"] = list(kind.choices)
-    if suboptions and kind.table is not None:
+    # What may be a mapping or a list of them, Ansible leaves to the engine.
+    if suboptions and kind.table is not None and kind.type != "raw":
         argument["options"] = argument_spec(kind.table, suboptions=True)
         for one in table(kind.table):
             if one.default is REQUIRED:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ..core.options import Interface
 from ..dhcp.dhcpv6 import service_lines
 from ..dhcp.dnsmasq_syntax import read_lines
-from ..dhcp.netboot import boot_line, tftp_lines
+from ..dhcp.netboot import boot_lines, tftp_lines
 from ..dhcp.options import DNS_SERVER, ROUTER, option_line, option_lines
 from ..dhcp.ranges import DEFAULT_LEASE_TIME
 from ..dhcp.static_hosts import host_words
@@ -162,8 +162,7 @@ def _dhcp_lines(spec: FragmentSpec, context: RenderContext, tag: str) -> Iterato
         if not any(name in spec.options for name in names):
             yield option, option_line(tag, 4, names[0], [str(spec.bridge.ip)] if is_sent else [])
     yield from option_lines(tag, 4, spec.options)
-    if spec.boot is not None:
-        yield "boot", boot_line(tag, spec.boot)
+    yield from (("boot", line) for line in boot_lines(spec.interface, spec.boot))
     if spec.tftp_root and context.serves_tftp:
         for line in tftp_lines(spec.interface, spec.tftp_root, open_to_all=context.tftp_open_to_all):
             yield "tftp_root", line

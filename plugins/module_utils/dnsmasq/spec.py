@@ -18,7 +18,7 @@ from ..core.options import Interface, Options
 from ..core.ports import REDIRECTED_DHCP, REDIRECTED_DNS
 from ..dhcp import ranges as dhcp
 from ..dhcp.dhcpv6 import Service6, read_service6
-from ..dhcp.netboot import TFTP_ROOT, Boot, read_boot
+from ..dhcp.netboot import BOOT, TFTP_ROOT, Boot
 from ..dhcp.options import read_dhcp_options
 from ..dhcp.ranges import Range
 from ..dhcp.static_hosts import Host, read_hosts
@@ -60,7 +60,7 @@ class FragmentSpec:
     ranges: Sequence[Range] = option(kinds.groups_by_caller(Range), ())
     hosts: Sequence[Host] = option(kinds.groups_by_caller(Host), ())
     options: Mapping[str, str] = option(DHCP_OPTIONS, {})
-    boot: Boot | None = option(kinds.group_by_caller(Boot), None)
+    boot: Sequence[Boot] = option(BOOT, ())
     tftp_root: str = option(TFTP_ROOT, "")
     ipv6: Service6 | None = option(kinds.group_by_caller(Service6), None)
     domain: str = option(kinds.domain, "")
@@ -95,7 +95,6 @@ class FragmentSpec:
             address=address,
             ranges=tuple(dhcp.read_ranges(options, "ranges", address)),
             hosts=tuple(read_hosts(options, "hosts", address)),
-            boot=read_boot(options, "boot"),
             ipv6=ipv6,
             names=read_names(names, domain, local_only=local_only),
             path=options.path,

@@ -122,6 +122,7 @@ _BY_KEY: Mapping[str, Callable[[Any], Any]] = {
     "via": _address,
     "metric": _number,
     "address": _address,
+    "ipxe": _boolean,
     # Of a TXT record: a text, or a list of texts.
     "value": lambda value: value[0] if isinstance(value, list) and len(value) == 1 else value,
     **dict.fromkeys(("port", "priority", "weight", "average", "peak", "burst", "floor"), _number),

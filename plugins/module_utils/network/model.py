@@ -17,7 +17,7 @@ from ..core.fields import option, read, required, write
 from ..core.identity import bridge_mac, bridge_name, network_uuid
 from ..core.options import Interface, Options, repr_short
 from ..dhcp import ranges as dhcp
-from ..dhcp.netboot import TFTP_ROOT, Boot, read_boot
+from ..dhcp.netboot import BOOT, TFTP_ROOT, Boot
 from ..dhcp.ranges import DEFAULT_LEASE_TIME, Range
 from ..dhcp.static_hosts import Host, read_hosts
 from ..dnsmasq.records import Names, read_names
@@ -53,7 +53,7 @@ class Ipv4:
     ranges: Sequence[Range] = option(kinds.groups_by_caller(Range), (), name="dhcp.ranges")
     hosts: Sequence[Host] = option(kinds.groups_by_caller(Host), (), name="dhcp.hosts")
     options: Mapping[str, str] = option(DHCP_OPTIONS, {}, name="dhcp.options")
-    boot: Boot | None = option(kinds.group_by_caller(Boot), None, name="dhcp.boot")
+    boot: Sequence[Boot] = option(BOOT, (), name="dhcp.boot")
     tftp_root: str = option(TFTP_ROOT, "", name="dhcp.tftp_root")
 
     @property
@@ -327,7 +327,6 @@ def _read_ipv4(options: Options, mode: str, ipv6: Ipv6) -> Ipv4:
         lease_time=lease,
         ranges=tuple(dhcp.read_ranges(group, "ranges", address, lease)),
         hosts=tuple(read_hosts(group, "hosts", address)),
-        boot=read_boot(group, "boot"),
     )
     options.reject_unknown()
     given_auto = options.text("address", AUTO) == AUTO

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..core.network_history import NetworkHistory
+from ..dhcp.netboot import BOOT
 from ..dhcp.options import MTU
 from ..kernel.links import OPENVSWITCH
 from ..libvirt.managed import LIBVIRT
@@ -132,7 +133,7 @@ def _fragment(network: Network) -> Spec:
         "ranges": [dhcp_range.as_options() for dhcp_range in network.ipv4.ranges],
         "hosts": [host.as_options() for host in network.ipv4.hosts] if network.ipv4.dhcp else [],
         "options": _options4(network),
-        "boot": network.ipv4.boot.as_options() if network.ipv4.boot and network.ipv4.dhcp else None,
+        "boot": BOOT.write(network.ipv4.boot) if network.ipv4.dhcp else None,
         "tftp_root": network.ipv4.tftp_root or None if network.ipv4.dhcp else None,
         "ipv6": ipv6,
         "domain": network.dns.domain or None,

@@ -71,6 +71,14 @@ NAMES: dict[str, Any] = {
     "forwarders": [{"domain": "corp.example", "address": "10.0.0.53"}, {"domain": "dmz.lab.example"}],
 }
 BOOT: dict[str, Any] = {"boot": {"file": "pxelinux.0"}, "tftp_root": "/srv/tftp, x"}
+BOOTS = [
+    {"ipxe": True, "arch": "bios", "file": "bios.ipxe"},
+    {"ipxe": "yes", "file": "http://x/menu.ipxe"},
+    {"arch": "x86_64-uefi", "file": "a.efi", "server": "tftp.example"},
+    {"arch": "x86_64-http", "file": "https://x/a.efi"},
+    {"arch": 12, "file": "b"},
+    {"file": "c.0"},
+]
 FORWARD: dict[str, Any] = {"forwarders": [{"domain": "x.test", "address": "10.0.0.1"}]}
 IN_LAB: dict[str, Any] = {"domain": "lab"}
 HOSTS = [
@@ -137,6 +145,7 @@ RENDERED = [
         {**LAB, "address": "192.168.30.1/23", "ipv6": {**ONLY6, "ra": False}, "names": {"local_ptr": True}},
         PLAIN,
     ),
+    ("boot-architectures", {**LAB, "boot": BOOTS}, PLAIN),
     ("boot", {**LAB, **BOOT, "boot": {"file": "pxe/a b,c.0", "server": "192.168.30.7"}}, PLAIN),
     ("boot-tftp-open", {**LAB, **BOOT}, replace(PLAIN, tftp_open_to_all=True)),
     ("boot-without-folder", {**LAB, **BOOT}, replace(PLAIN, serves_tftp=False)),
@@ -202,6 +211,8 @@ SCOPED: dict[str, Callable[[Setting], bool]] = {
     # Our tag has no effect without a line that is tagged with the bridge and names it.
     "dhcp-name-match": lambda setting: setting.fields[0] in ("set:virtnet-reserved", "set:reserved-vn-lab"),
     "dhcp-ignore-names": _tagged,
+    "dhcp-option-force": _tagged,
+    **dict.fromkeys(("dhcp-match", "dhcp-userclass"), lambda setting: setting.fields[0].startswith("set:vn-lab/")),
     "tag-if": lambda setting: setting.fields == ("set:known", "tag:vn-lab"),
 }
 
@@ -268,6 +279,14 @@ def test_no_line_affects_other_networks(file: str, options: dict[str, Any], cont
         ({"names": {"forward_plain_names": False}}, "names.forward_plain_names: .* only a private dnsmasq"),
         ({"names": {"hosts": [{"ip": "1.2.3.4", "names": ["9.9.9.9"]}]}}, r"names\[0\]: '9.9.9.9' ends with a number"),
         ({"boot": {"file": "x" * 128}}, "boot.file"),
+        ({"boot": [{"arch": "amd64", "file": "x"}]}, r"boot\[0\].arch: 'amd64' is not possible; use one of bios, "),
+        ({"boot": [{"arch": 65536, "file": "x"}]}, r"boot\[0\].arch: '65536' is not possible"),
+        ({"boot": [{"arch": 9, "file": "x"}, {"arch": "x86_64-uefi", "file": "y"}]}, r"boot\[1\].file: 'y' is for the"),
+        (
+            {"boot": [{"file": "x"}, {"file": "y"}]},
+            r"boot\[1\].file: 'y' is for the same guests as fragments\[0\].boot\[0\]; keep one",
+        ),
+        ({"boot": {"arch": "x86_64-http", "file": "x"}}, "boot.file: 'x' is no URL"),
         ({"boot": {"file": "x", "server": "a,b"}}, "boot.server: .* is not a domain"),
         ({"tftp_root": "srv"}, "tftp_root: .* absolute"),
         ({"hosts": [{"id": "a,b", "ip": "192.168.30.9"}]}, r"hosts\[0\].id: .* not a client id"),

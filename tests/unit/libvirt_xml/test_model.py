@@ -100,7 +100,8 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
         item({"mac": macs}, ip=ips, name=labels, lease_time=lease), item({"id": labels, "ip": ips})
     ),
     "ipv4.dhcp.options": st.dictionaries(st.sampled_from(["ntp-server", "121", "domain-search"]), ips, max_size=2),
-    "ipv4.dhcp.boot": item({"file": st.just("pxe.0")}, server=ips),
+    "ipv4.dhcp.boot": item({"file": st.just("pxe.0")}, server=ips)
+    | st.just([{"arch": "x86_64-uefi", "file": "a.efi"}, {"ipxe": "yes", "file": "b.ipxe"}]),
     "ipv4.dhcp.tftp_root": st.just("/srv/tftp"),
     "ipv6.address": st.sampled_from(["fd00:30::1/64"] * 4 + ["auto", "none"]),
     "ipv6.auto": st.just(False),
