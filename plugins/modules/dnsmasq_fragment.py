@@ -92,8 +92,11 @@ options:
     elements: dict
     suboptions:
       mac:
-        description: The guest's MAC address.
-        type: str
+        description:
+          - The guest's MAC address, or those of several interfaces of one guest of which one is in use at a time, as
+            cable and wireless; they share O(hosts[].ip).
+        type: list
+        elements: str
       id:
         description: Its client id, as bytes such as C(01:52:54:00:12:34:56), or as a word.
         type: str
@@ -173,8 +176,9 @@ options:
         elements: dict
         suboptions:
           mac:
-            description: The guest's MAC address.
-            type: str
+            description: The guest's MAC address, a single one.
+            type: list
+            elements: str
           id:
             description: Its DUID, as bytes such as C(00:03:00:01:52:54:00:12:34:56).
             type: str

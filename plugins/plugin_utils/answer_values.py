@@ -144,6 +144,13 @@ class Values:
         """A hardware address in lower case."""
         return self._matching(name, _MAC, "a MAC address", default).lower()
 
+    def macs(self, name: str, *, most: int) -> tuple[str, ...]:
+        """A hardware address, or a list of them, in lower case."""
+        if not isinstance(self._data.get(name), (list, tuple)):
+            return tuple(filter(None, [self.mac(name, "")]))
+        items = (Values(self.host, {path: item}, "", self._budget).mac(path) for path, item in self._items(name, most))
+        return tuple(items)
+
     def identifier(self, name: str, default: str | None = None) -> str:
         """A client id or DUID."""
         return self._matching(name, _IDENTIFIER, "a client id or DUID", default)

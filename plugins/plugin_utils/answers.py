@@ -41,6 +41,7 @@ PROTOCOLS = ("tcp", "udp", "sctp")
 MOST_NETWORKS = 4096
 MOST_LEASES = 65_536
 MOST_HOSTS = 65_536
+MOST_MACS = 1024
 MOST_PORTS = 65_536
 MOST_FORWARDS = 65_536
 # Of each port forward two, one of each IP version.
@@ -82,12 +83,13 @@ class Lease:
 
 @dataclass(frozen=True)
 class StaticHost:
-    """A guest that the definition names. ``id``: client id or DUID."""
+    """A guest that the definition names. ``id``: client id or DUID. ``other_macs``: of its further interfaces."""
 
     mac: str = ""
     id: str = ""
     name: str = ""
     ip: Address | None = None
+    other_macs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -243,11 +245,13 @@ def _family(one: Values, version: int) -> Family:
 
 
 def _static_host(one: Values, version: int) -> StaticHost:
+    macs = one.macs("mac", most=MOST_MACS)
     host = StaticHost(
-        mac=one.mac("mac", ""),
+        mac=macs[0] if macs else "",
         id=one.identifier("id", ""),
         name=one.host_name("name", ""),
         ip=one.optional_address("ip", version),
+        other_macs=macs[1:],
     )
     if not (host.mac or host.id or host.name):
         one.refuse("mac", "is missing, and so are id and name")

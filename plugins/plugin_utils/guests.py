@@ -132,8 +132,8 @@ class _Machines:
         machine.has_duid = machine.has_duid or bool(entry.id)
         if name:
             self._by_name.setdefault(name, machine)
-        if entry.mac:
-            self._by_mac.setdefault(entry.mac, machine)
+        for mac in filter(None, (entry.mac, *entry.other_macs)):
+            self._by_mac.setdefault(mac, machine)
         if entry.id:
             # A word is the bytes of its letters, as which leases show it (src/option.c and src/lease.c of dnsmasq).
             for client in (entry.id, ":".join(f"{byte:02x}" for byte in entry.id.encode())):

@@ -136,6 +136,22 @@ def lease_with_options(namespace: NamedNamespace, folder: Path, *client: str) ->
     return dict(line.partition("=")[::2] for line in lease.read_text().splitlines()) if lease.exists() else {}
 
 
+@pytest.mark.parametrize("instance", ["system", "private"])
+def test_two_interfaces_of_one_guest_share_its_address_and_name(
+    testbed: DnsmasqTestbed, tmp_path: Path, instance: str
+) -> None:
+    config = "bind-dynamic\nexcept-interface=virt0\n" if instance == "private" else ""
+    macs = ["52:54:00:00:00:11", "52:54:00:00:00:12"]
+    hosts = [{"mac": macs, "name": "laptop", "ip": "192.168.100.10"}, {"mac": "52:54:00:00:00:13", "name": "other"}]
+    with serving(testbed, tmp_path, config) as daemon:
+        daemon.converge(lab(instance=instance, hosts=hosts))
+        for mac in [*macs, *macs]:
+            testbed.unplug()
+            testbed.plug(mac=mac)
+            assert get_lease(testbed.guest, tmp_path)["ip"] == "192.168.100.10"
+            assert resolve(testbed.guest, BRIDGE_ADDRESS, "laptop.virt.test") == "192.168.100.10"
+
+
 def test_lease_times_differ_by_range_and_host(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     ranges = [
         {"start": "192.168.100.10", "end": "192.168.100.10", "lease_time": "10m"},

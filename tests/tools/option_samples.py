@@ -170,6 +170,9 @@ def _of_hosts(name: str, sample: Values, ipv6: bool) -> dict[str, Sample]:
         "lease_time": (sample, {"lease_time": "2h"}, {"lease_time": "3h"}),
     }
     samples = {}
+    if not ipv6:
+        macs = ["52:54:00:00:00:04", "52:54:00:00:00:05"]
+        changes = {**changes, "mac of two interfaces": (sample, {"mac": macs}, {"mac": macs[:1]})}
     for option, (item, first, second) in changes.items():
         lists = [[{**item, **first}], [{**item, **second}], [item]]
         key = f"{name}[].{option}"

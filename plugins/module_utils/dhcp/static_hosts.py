@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core import kinds
-from ..core.fields import option, write
+from ..core.fields import Kind, option, write
 from ..core.options import Address, Interface, Options, repr_short
 from .ranges import ADDRESS, lease_time, refuse_outside
 
@@ -25,11 +25,23 @@ _TEXT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _LONGEST_ID = {4: 255, 6: 130}
 
 
+def _read_macs(options: Options, name: str) -> tuple[str, ...]:
+    values = options.items(name)
+    parts = [f"{name}[{i}]" if isinstance(options.raw(name), list) else name for i in range(len(values))]
+    items = (Options({part: value}, options.path, options.owner) for part, value in zip(parts, values))
+    return tuple(item.mac(part) for part, item in zip(parts, items) if not item.has_default(part, ""))
+
+
+_MACS: Kind[Sequence[str]] = Kind(
+    _read_macs, "list", elements="str", write=lambda macs: macs[0] if len(macs) == 1 else list(macs)
+)
+
+
 @dataclass(frozen=True)
 class Host:
-    """A guest, known by its MAC address, its client id (with IPv6, DUID), or the name that it requests."""
+    """A guest, known by its MAC addresses, its client id (with IPv6, DUID), or the name that it requests."""
 
-    mac: str = option(kinds.mac, "")
+    macs: Sequence[str] = option(_MACS, (), name="mac")
     id: str = option(kinds.text(1024), "")
     name: str = option(kinds.text(), "")
     ip: Address | None = option(ADDRESS, None)
@@ -47,14 +59,17 @@ def read_hosts(options: Options, name: str, address: Interface | None, version: 
     taken: dict[tuple[str, Any], str] = {}
     for item in options.each(name):
         host = Host(
-            mac=item.mac("mac", ""),
+            macs=_read_macs(item, "mac") if item.given("mac") else (),
             id=_client_id(item, version),
             name=host_name(item, "name"),
             ip=item.address("ip", None, version=version),
             lease_time=lease_time(item, "lease_time", ""),
             path=item.path,
         )
+        item.raw("mac", None)
         item.reject_unknown()
+        if len(host.macs) > 1 and version == 6:
+            item.error("mac", "is a list, which dnsmasq has for IPv4 alone; give each of them a host of its own")
         _refuse_pointless(item, host)
         if host.ip is not None:
             if address is None:
@@ -83,11 +98,11 @@ def _client_id(item: Options, version: int) -> str:
 
 
 def _refuse_pointless(item: Options, host: Host) -> None:
-    if not (host.mac or host.id or host.name):
+    if not (host.macs or host.id or host.name):
         item.error("mac", "is required, or else an id or a name by which the guest is known")
-    if host.mac and host.id:
+    if host.macs and host.id:
         item.error("id", "a static host is known by its mac or by its id; give one of them")
-    known_by = "mac" if host.mac else "id" if host.id else ""
+    known_by = "mac" if host.macs else "id" if host.id else ""
     if host.ip is None and not host.lease_time and not (known_by and host.name):
         item.error(
             known_by or "name", f"a static host needs an ip, a name or a lease_time beside its {known_by or 'name'}"
@@ -96,10 +111,19 @@ def _refuse_pointless(item: Options, host: Host) -> None:
 
 def _refuse_twice(item: Options, host: Host, taken: dict[tuple[str, Any], str]) -> None:
     """``taken``: the paths of hosts by what they are known by or have; this host is added."""
-    for key in ("mac", "id", "ip", "name"):
-        value = getattr(host, key)
+    given = (*(("mac", mac) for mac in host.macs), ("id", host.id), ("ip", host.ip), ("name", host.name))
+    for key, value in given:
         if value and taken.setdefault((key, value), host.path) != host.path:
-            item.error(key, f"{value} is already given to {taken[key, value]}; each is for one host")
+            item.error(
+                key, f"{value} is already given to {taken[key, value]}; each is for one host{_one_guest(host, key)}"
+            )
+    if len(set(host.macs)) < len(host.macs):
+        item.error("mac", "names an address twice; each is for one interface")
+
+
+def _one_guest(host: Host, key: str) -> str:
+    """The remedy for two interfaces of one guest, which dnsmasq serves by one line alone."""
+    return ", which can have several mac" if key == "ip" and host.macs else ""
 
 
 def host_name(item: Options, name: str) -> str:
@@ -115,5 +139,5 @@ def host_name(item: Options, name: str) -> str:
 def host_words(tags: Sequence[str], host: Host) -> str:
     """A static host as dnsmasq reads it after ``dhcp-host=``; ``tags`` restrict it to an interface."""
     ip = "" if host.ip is None else str(host.ip) if host.ip.version == 4 else f"[{host.ip}]"
-    words = [*tags, host.mac, f"id:{host.id}" if host.id else "", ip, host.name, host.lease_time]
+    words = [*tags, *host.macs, f"id:{host.id}" if host.id else "", ip, host.name, host.lease_time]
     return ",".join(word for word in words if word)

@@ -75,7 +75,8 @@ def _refuse_used_hosts(spec: FragmentSpec, hosts: dict[str, str]) -> None:
     """A guest may have addresses on one network only, one of each family. Adds those of ``spec`` to ``hosts``."""
     own: dict[str, str] = {}
     for option, host in spec.static_hosts:
-        for key, value in (("mac", host.mac), ("id", host.id and f"id:{host.id}"), ("ip", str(host.ip or ""))):
+        macs = (("mac", mac) for mac in host.macs)
+        for key, value in (*macs, ("id", host.id and f"id:{host.id}"), ("ip", str(host.ip or ""))):
             if value and value in hosts:
                 raise spec.error(f"{option}.{key}", f"{value} is already given to a host in {hosts[value]}")
             if value:

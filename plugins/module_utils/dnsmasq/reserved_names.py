@@ -71,7 +71,7 @@ def reserved_names(
     needed: dict[str, set[str]] = {name: set(_forms(spec, name, full_names_only)) for name in WELL_KNOWN}
     for _option, host in spec.static_hosts:
         # A static host that is identified by its name alone is the guest that requests this name.
-        if host.name and (host.mac or host.id):
+        if host.name and (host.macs or host.id):
             name = host.name.lower()
             needed.setdefault(name, set()).update(_forms(spec, name, full_names_only))
     for record in spec.names.hosts:

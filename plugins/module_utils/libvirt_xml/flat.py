@@ -109,6 +109,8 @@ def _domain(value: Any) -> Any:
 
 
 def _mac(value: Any) -> Any:
+    if isinstance(value, list):
+        return _mac(value[0]) if len(value) == 1 else [_mac(one) for one in value]
     return value.lower().replace("-", ":") if isinstance(value, str) else value
 
 

@@ -76,6 +76,8 @@ def _range(dhcp: Element, dhcp_range: Mapping[str, Any], version: int, default_l
 
 
 def _host(dhcp: Element, host: Mapping[str, Any], version: int) -> None:
+    if isinstance(host.get("mac"), list):
+        return
     ip, mac = schema_address(host.get("ip"), version), schema_text(host.get("mac"), MAC)
     name = schema_text(host.get("name"))
     duid = schema_text(host.get("id"), DUID) if mac is None else None

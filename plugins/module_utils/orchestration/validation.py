@@ -111,12 +111,11 @@ def _validate_static_hosts(network: Network, hosts: dict[str, tuple[Network, str
     """A guest may be a static host of both families on one network, but not on two networks."""
     for option, listed in (("ipv4", network.ipv4.hosts), ("ipv6", network.ipv6.dhcp.hosts)):
         for host in listed:
-            identifier = host.mac or host.id
-            if not identifier:
-                continue
-            other, path = hosts.setdefault(identifier, (network, host.path))
-            if other is not network:
-                what = "MAC address" if host.mac else "client id"
-                refuse_option(
-                    network, f"{option}.dhcp.hosts", f"{what} {identifier} is already given to {path or other.owner}"
-                )
+            for identifier in (*host.macs, *filter(None, [host.id])):
+                other, path = hosts.setdefault(identifier, (network, host.path))
+                if other is not network:
+                    what = "MAC address" if host.macs else "client id"
+                    given_to = path or other.owner
+                    refuse_option(
+                        network, f"{option}.dhcp.hosts", f"{what} {identifier} is already given to {given_to}"
+                    )

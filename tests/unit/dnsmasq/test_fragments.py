@@ -86,6 +86,7 @@ HOSTS = [
     {"id": "red", "ip": "192.168.30.10", "lease_time": "infinite"},
     {"name": "byname", "ip": "192.168.30.11"},
     {"mac": "52:54:00:aa:00:09", "lease_time": "5m"},
+    {"mac": ["52-54-00-AA-00-0A", "52:54:00:aa:00:0b"], "ip": "192.168.30.12"},
 ]
 # A network with IPv6 alone.
 LAB6: dict[str, Any] = {"name": "lab", "interface": "vn-lab", "domain": "lab"}
@@ -291,6 +292,19 @@ def test_no_line_affects_other_networks(file: str, options: dict[str, Any], cont
         ({"tftp_root": "srv"}, "tftp_root: .* absolute"),
         ({"hosts": [{"id": "a,b", "ip": "192.168.30.9"}]}, r"hosts\[0\].id: .* not a client id"),
         ({"hosts": [{"id": "*", "ip": "192.168.30.9"}]}, r"hosts\[0\].id: .* not a client id"),
+        (
+            {"hosts": [{"mac": ["52:54:00:aa:00:01", "x"], "name": "a"}]},
+            r"hosts\[0\].mac\[1\]: 'x' is not a MAC address",
+        ),
+        ({"hosts": [{"mac": ["52:54:00:aa:00:01"] * 2, "name": "a"}]}, r"hosts\[0\].mac: names an address twice"),
+        (
+            {"hosts": [{"mac": f"52:54:00:aa:00:0{i}", "ip": "192.168.30.9"} for i in range(2)]},
+            r"hosts\[1\].ip: .* each is for one host, which can have several mac",
+        ),
+        (
+            {"ipv6": {**ONLY6, "hosts": [{"mac": ["52:54:00:aa:00:01", "52:54:00:aa:00:02"], "name": "a"}]}},
+            r"ipv6.hosts\[0\].mac: is a list, which dnsmasq has for IPv4 alone",
+        ),
         ({"hosts": [{"ip": "192.168.30.9"}]}, r"hosts\[0\].mac: is required, or else an id or a name"),
         ({"domain": "a b"}, "domain: 'a b' is not a domain"),
         ({"raw": ["log-queries", 'inter"face"=eth0']}, r"raw\[1\]: .* interfaces, ports or files"),

@@ -97,7 +97,9 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "ipv4.dhcp.lease_time": lease,
     "ipv4.dhcp.ranges": one_or_two(pair(ips), item({"start": st.just("192.168.30.9"), "end": ips}, lease_time=lease)),
     "ipv4.dhcp.hosts": one_or_two(
-        item({"mac": macs}, ip=ips, name=labels, lease_time=lease), item({"id": labels, "ip": ips})
+        item({"mac": macs}, ip=ips, name=labels, lease_time=lease),
+        item({"id": labels, "ip": ips}),
+        item({"mac": st.lists(macs, min_size=1, max_size=2, unique=True), "ip": ips}),
     ),
     "ipv4.dhcp.options": st.dictionaries(st.sampled_from(["ntp-server", "121", "domain-search"]), ips, max_size=2),
     "ipv4.dhcp.boot": item({"file": st.just("pxe.0")}, server=ips)

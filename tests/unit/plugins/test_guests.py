@@ -65,6 +65,12 @@ def test_a_static_host_and_its_leases_of_both_families_are_one_guest() -> None:
     assert (guest.address(4), guest.address(6)) == ("192.168.0.7", "fd00::7")
 
 
+@pytest.mark.parametrize("mac", [MAC, OTHER])
+def test_a_static_host_with_several_mac_addresses_has_the_leases_of_each(mac: str) -> None:
+    (guest,) = guests([lease("192.168.0.7", "web", mac)], [{**WEB, "mac": [MAC, OTHER]}])
+    assert (guest.addresses, guest.static, guest.leased, guest.mac) == (["192.168.0.7"], True, True, MAC)
+
+
 def test_leases_of_both_families_under_one_name_are_one_guest_without_a_definition() -> None:
     (guest,) = guests([lease("192.168.0.8", "db", MAC), lease("fd00::8", "db", duid="00:01:02")])
     assert guest.addresses == ["192.168.0.8", "fd00::8"]
