@@ -109,6 +109,13 @@ options:
       lease_time:
         description: As in O(ranges[].lease_time); that of the range if not given.
         type: str
+  ignore_client_ids:
+    description:
+      - Guests are known by their MAC addresses, whatever client id they send (RFC 2132 section 9.14). Otherwise guests
+        that send the same one, as clones of a machine do, get the same address. V(false) if not given.
+      - Needs a private dnsmasq, or C(dhcp-ignore-clid) in the system's own configuration, and no O(hosts[].id).
+      - Client ids of static hosts with O(hosts[].mac) are ignored always.
+    type: bool
   options:
     description:
       - DHCP options by the name that C(dnsmasq --help dhcp) lists, or by number. A list is several values.

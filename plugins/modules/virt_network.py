@@ -73,7 +73,8 @@ options:
         C(ranges) of C(start), C(end), C(lease_time) (if not given, all of the subnet but the host's address; an empty
         list is for static hosts alone),
         C(hosts) of C(mac), one or a list for several interfaces of one guest, or C(id), C(name), C(ip), C(lease_time),
-        C(options), DHCP options by name or number,
+        C(ignore_client_ids) (V(false); with V(true), clones of a machine that send the same client id get an address
+        each), C(options), DHCP options by name or number,
         C(boot) of C(file) and C(server), or a list of these with C(arch) and C(ipxe), and C(tftp_root); see
         M(virtnet.linux.dnsmasq_fragment).
       - Guests are told the bridge's C(mtu) if it is given.

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import NoUsableDnsmasq
+from kernel.dhcp_client import take_leases
 from kernel.dnsmasq_testbed import (
     BRIDGE_ADDRESS,
     LAN_ADDRESS,
@@ -150,6 +152,70 @@ def test_two_interfaces_of_one_guest_share_its_address_and_name(
             testbed.plug(mac=mac)
             assert get_lease(testbed.guest, tmp_path)["ip"] == "192.168.100.10"
             assert resolve(testbed.guest, BRIDGE_ADDRESS, "laptop.virt.test") == "192.168.100.10"
+
+
+CLIENT_ID = bytes([61, 7]) + b"\xffclone!"
+CLONES = [bytes([0x52, 0x54, 0, 3, 0, n]) for n in (1, 2)]
+
+
+def addresses_of_clones(testbed: DnsmasqTestbed) -> list[str]:
+    """The leases of two clones with the same client id, after each of them has asked twice in turns."""
+    testbed.guest.run("ip", "address", "flush", "dev", "eth0", "scope", "global")
+    answers = [take_leases(testbed.guest, 1, mac, f"clone{mac[5]}", CLIENT_ID)[mac] for mac in CLONES * 2]
+    testbed.guest.run("ip", "address", "replace", "192.168.100.250/24", "dev", "eth0")
+    return answers[2:]
+
+
+@pytest.mark.parametrize("instance", ["system", "private"])
+def test_static_clones_with_one_client_id_keep_their_addresses_and_names(
+    testbed: DnsmasqTestbed, tmp_path: Path, instance: str
+) -> None:
+    config = "bind-dynamic\nexcept-interface=virt0\n" if instance == "private" else ""
+    hosts = [{"mac": mac.hex(":"), "ip": f"192.168.100.1{i}", "name": f"web{i}"} for i, mac in enumerate(CLONES)]
+    hosts6 = [{"mac": CLONES[0].hex(":"), "ip": "fd00:100::10"}]
+    ipv6 = {"address": "fd00:100::1/64", "hosts": hosts6}
+    with serving(testbed, tmp_path, config) as daemon:
+        daemon.converge(lab(instance=instance, ipv6=ipv6))
+        first, second = addresses_of_clones(testbed)
+        assert first == second
+        # One with a name alone has it from its lease.
+        daemon.converge(lab(instance=instance, hosts=[hosts[0], {**hosts[1], "ip": None}], ipv6=ipv6))
+        first, second = addresses_of_clones(testbed)
+        assert first == "192.168.100.10" != second
+        for name, address in (("web0", first), ("web1", second)):
+            assert resolve(testbed.guest, BRIDGE_ADDRESS, f"{name}.virt.test") == address
+        daemon.converge(lab(instance=instance, hosts=hosts, ipv6=ipv6))
+        assert addresses_of_clones(testbed) == ["192.168.100.10", "192.168.100.11"]
+
+
+@pytest.mark.parametrize(
+    ("config", "served_by"),
+    [("bind-dynamic\nexcept-interface=virt0\n", "private"), ("dhcp-ignore-clid\n", "system")],
+)
+def test_clones_get_an_address_each_where_client_ids_are_ignored(
+    testbed: DnsmasqTestbed, tmp_path: Path, config: str, served_by: str
+) -> None:
+    with serving(testbed, tmp_path, config) as daemon:
+        daemon.converge(lab())
+        first, second = addresses_of_clones(testbed)
+        assert (first == second) == (served_by == "private")
+        options = lab(ignore_client_ids=True)
+        (result,) = daemon.converge(options).result
+        assert result["instance"] == served_by
+        assert not daemon.converge(options).changes
+        first, second = addresses_of_clones(testbed)
+        assert first != second
+        for name, address in (("clone1", first), ("clone2", second)):
+            assert resolve(testbed.guest, BRIDGE_ADDRESS, f"{name}.virt.test") == address
+
+
+def test_ignored_client_ids_are_refused_where_no_private_dnsmasq_can_run(
+    testbed: DnsmasqTestbed, tmp_path: Path
+) -> None:
+    with serving(testbed, tmp_path) as daemon:
+        with pytest.raises(NoUsableDnsmasq, match=r"ignore_client_ids would hold for everybody .* cannot serve virt0"):
+            daemon.converge(lab(ignore_client_ids=True))
+        assert not daemon.fragments
 
 
 def test_lease_times_differ_by_range_and_host(testbed: DnsmasqTestbed, tmp_path: Path) -> None:

@@ -195,6 +195,7 @@ FRAGMENT: dict[str, Sample] = {
     "ranges[].lease_time": _items("ranges", _RANGE, {"lease_time": "2h"}, {"lease_time": "3h"}),
     "hosts": _values("hosts", [_HOST], [{**_HOST, "ip": "10.0.<n>.11"}]),
     **_of_hosts("hosts", _HOST, ipv6=False),
+    "ignore_client_ids": _values("ignore_client_ids", True, False),
     "options": _values("options", {"ntp-server": "10.0.<n>.1"}, {"ntp-server": "10.0.<n>.2", "224": "some text"}),
     "boot": _values("boot", {"file": "pxe.0"}, {"file": "ipxe.efi"}),
     "boot.file": _values("boot", {"file": "a.0"}, {"file": "b.0"}, base={"boot": {"file": "pxe.0"}}),

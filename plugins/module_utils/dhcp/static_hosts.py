@@ -53,6 +53,13 @@ class Host:
         return {key: value for key, value in write(self).items() if value}
 
 
+def refuse_ids(options: Options, hosts: Sequence[Host], name: str = "hosts") -> None:
+    """Raise InvalidOption for a host that is known by a client id, where these are ignored."""
+    for i, host in enumerate(hosts):
+        if host.id:
+            options.error(f"{name}[{i}].id", "cannot be combined with ignore_client_ids; give the mac in its place")
+
+
 def read_hosts(options: Options, name: str, address: Interface | None, version: int = 4) -> list[Host]:
     """Static hosts, each MAC, id, address and name once, none with the host's own address; raises InvalidOption."""
     hosts: list[Host] = []
@@ -136,8 +143,17 @@ def host_name(item: Options, name: str) -> str:
     return text
 
 
-def host_words(tags: Sequence[str], host: Host) -> str:
-    """A static host as dnsmasq reads it after ``dhcp-host=``; ``tags`` restrict it to an interface."""
+# In dhcp-host=: "ignore any client-id and use MAC addresses only" (dnsmasq.8), for DHCPv4.
+ANY_ID = "id:*"
+
+
+def host_words(tags: Sequence[str], host: Host, *, by_mac: bool = False) -> str:
+    """A static host as dnsmasq reads it after ``dhcp-host=``; ``tags`` restrict it to an interface.
+
+    ``by_mac``: the client id of one with MAC addresses does not count. Clones of a machine have the same one, and the
+    lease of one would be that of the other.
+    """
     ip = "" if host.ip is None else str(host.ip) if host.ip.version == 4 else f"[{host.ip}]"
-    words = [*tags, *host.macs, f"id:{host.id}" if host.id else "", ip, host.name, host.lease_time]
+    known_by = f"id:{host.id}" if host.id else ANY_ID if by_mac and host.macs else ""
+    words = [*tags, *host.macs, known_by, ip, host.name, host.lease_time]
     return ",".join(word for word in words if word)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..dhcp.dnsmasq_syntax import read_lines
+from ..dhcp.static_hosts import ANY_ID
 from .record_lines import NameOwnership, ownerships_in, ownerships_of
 from .spec import FragmentSpec
 from .system_config import Config
@@ -101,7 +102,7 @@ def _host_keys(name: str, content: str) -> Iterator[str]:
             for text in setting.fields:
                 if text.startswith("["):
                     yield text.strip("[]")
-                elif text.startswith("id:") or text.count(":") == 5 or text.count(".") == 3:
+                elif (text.startswith("id:") and text != ANY_ID) or text.count(":") == 5 or text.count(".") == 3:
                     yield text
 
 

@@ -39,6 +39,8 @@ _SERVER: Kind[Address] = Kind(lambda options, name: options.address(name, zone=T
 _TEXTS: Kind[Sequence[str]] = Kind(lambda options, name: options.items(name), "list", elements="str", write=list)
 _NUMBER = kinds.integer(0, 65535)
 
+FOR_EVERYBODY = "would hold for everybody whom the system's dnsmasq serves"
+
 
 class _Record:
     """A record or a forwarder."""
@@ -227,7 +229,7 @@ def private_only(names: Names, domain: str) -> Iterator[tuple[str, str]]:
         if not forwarder.domain:
             yield f"forwarders[{i}].domain", "is missing, and without one the forwarder would be everybody's"
     if names.forward_plain_names is not None:
-        yield "forward_plain_names", "would hold for everybody whom the system's dnsmasq serves"
+        yield "forward_plain_names", FOR_EVERYBODY
     for path, name in _record_names(names):
         if not domain:
             yield path, f"{name} would be everybody's name; give dns.domain"

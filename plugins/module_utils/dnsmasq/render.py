@@ -19,7 +19,7 @@ from .hosts_files import dhcp_file, file_option_lines, names_file
 from .raw_lines import can_be_limited, defaults_first, limited_lines, prioritized
 from .record_lines import host_rows, instance_lines, record_lines, reverse_zone_lines
 from .reserved_names import STATIC_HOSTS, reserved_lines, reserved_names, static_rows
-from .spec import FragmentSpec
+from .spec import IGNORE_CLIENT_IDS, FragmentSpec
 from .system_config import serves_ipv6
 
 # dnsmasq up to 2.91 reads the rest of a line after 1024 bytes as a line of its own (src/option.c, read_file()).
@@ -103,6 +103,8 @@ def _lines(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, st
     yield from (("names", line) for line in file_option_lines(hosts_files(spec, context)))
     if context.private:
         yield from instance_lines(spec.names)
+        if spec.ignore_client_ids:
+            yield "ignore_client_ids", IGNORE_CLIENT_IDS
     if context.exempt_from_ignore and spec.any_dhcp:
         yield "interface", f"tag-if=set:known,{tag}"
     if spec.any_dhcp:
@@ -171,7 +173,8 @@ def _dhcp_lines(spec: FragmentSpec, context: RenderContext, tag: str) -> Iterato
 def _host_rows(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, str]]:
     # Since 2.81 a row can be limited to a tag; before, it is in effect on every network.
     tags = [f"tag:{spec.interface}"] if context.since(2, 81) else []
-    yield from ((option, host_words(tags, host)) for option, host in spec.static_hosts)
+    for option, host in spec.static_hosts:
+        yield option, host_words(tags, host, by_mac=option.startswith("hosts"))
 
 
 def _name_rows(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, str]]:

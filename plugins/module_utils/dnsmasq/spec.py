@@ -21,10 +21,10 @@ from ..dhcp.dhcpv6 import Service6, read_service6
 from ..dhcp.netboot import BOOT, TFTP_ROOT, Boot
 from ..dhcp.options import read_dhcp_options
 from ..dhcp.ranges import Range
-from ..dhcp.static_hosts import Host, read_hosts
+from ..dhcp.static_hosts import Host, read_hosts, refuse_ids
 from .probe import DHCP_PORT, DNS_PORT
 from .raw_lines import can_be_limited
-from .records import Names, private_only, read_names, read_raw
+from .records import FOR_EVERYBODY, Names, private_only, read_names, read_raw
 
 # The name becomes a file's name.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}")
@@ -37,6 +37,10 @@ AUTO = "auto"
 SYSTEM = "system"
 PRIVATE = "private"
 INSTANCES = (AUTO, SYSTEM, PRIVATE)
+
+# dnsmasq.8: for all networks of a dnsmasq. The same by dhcp-host=*:*:*:*:*:*,id:* for one of them would leave clones
+# that have a lease together with one, since a lease is found before such a line.
+IGNORE_CLIENT_IDS = "dhcp-ignore-clid"
 
 _ADDRESS: Kind[ipaddress.IPv4Interface] = Kind(lambda options, name: options.ipv4_cidr(name), write=str)
 DHCP_OPTIONS: Kind[Mapping[str, str]] = Kind(read_dhcp_options, "dict", write=dict)
@@ -59,6 +63,7 @@ class FragmentSpec:
     address: ipaddress.IPv4Interface | None = option(_ADDRESS, None)
     ranges: Sequence[Range] = option(kinds.groups_by_caller(Range), ())
     hosts: Sequence[Host] = option(kinds.groups_by_caller(Host), ())
+    ignore_client_ids: bool = option(kinds.boolean, False)
     options: Mapping[str, str] = option(DHCP_OPTIONS, {})
     boot: Sequence[Boot] = option(BOOT, ())
     tftp_root: str = option(TFTP_ROOT, "")
@@ -183,7 +188,8 @@ class FragmentSpec:
             for i, line in enumerate(self.raw)
             if not can_be_limited(line)
         ]
-        return [*names, *lines]
+        client_ids = [("ignore_client_ids", FOR_EVERYBODY)] if self.ignore_client_ids else []
+        return [*client_ids, *names, *lines]
 
 
 def _validate_combinations(options: Options, spec: FragmentSpec) -> None:
@@ -193,6 +199,10 @@ def _validate_combinations(options: Options, spec: FragmentSpec) -> None:
         if host.ip is None and not spec.ranges:
             where = host.path[len(options.path) + 1 :] if options.path else host.path
             options.error(f"{where}.ip", "is required where there are no ranges to take an address from")
+    if spec.ignore_client_ids:
+        refuse_ids(options, spec.hosts)
+        if not spec.dhcp:
+            options.error("ignore_client_ids", "is for guests that get an IPv4 address; give ranges, or leave it out")
     if (spec.boot or spec.tftp_root) and not spec.dhcp:
         options.error("boot" if spec.boot else "tftp_root", "is for guests that get an IPv4 address; give ranges too")
     for name, problem in spec.private_only if spec.instance == SYSTEM else ():

@@ -39,6 +39,7 @@ DEFAULTS: Mapping[str, Any] = {
     "ipv4.address": "auto",
     "ipv4.auto": False,
     "ipv4.dhcp.enabled": True,
+    "ipv4.dhcp.ignore_client_ids": False,
     "ipv6.address": "none",
     "ipv6.auto": False,
     "ipv6.ra": True,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..core.errors import InvalidOption
 from ..core.options import Options
 from ..dnsmasq.raw_lines import can_be_limited
-from ..dnsmasq.records import private_only
+from ..dnsmasq.records import FOR_EVERYBODY, private_only
 from ..dnsmasq.spec import SYSTEM
 from ..kernel.links import OPENVSWITCH
 
@@ -67,6 +67,8 @@ def _refuse_private_only(options: Options, network: Network) -> None:
             options.error(
                 f"dnsmasq.options[{i}]", f"{line!r} is for a whole dnsmasq; use dnsmasq.instance: private, or auto"
             )
+    if network.ipv4.ignore_client_ids:
+        options.error("ipv4.dhcp.ignore_client_ids", f"{FOR_EVERYBODY}; use dnsmasq.instance: private, or auto")
     refuse_others_names(network)
     if network.mode == "isolated" and network.dns.enabled:
         options.error(

@@ -19,7 +19,7 @@ from ..core.options import Interface, Options, repr_short
 from ..dhcp import ranges as dhcp
 from ..dhcp.netboot import BOOT, TFTP_ROOT, Boot
 from ..dhcp.ranges import DEFAULT_LEASE_TIME, Range
-from ..dhcp.static_hosts import Host, read_hosts
+from ..dhcp.static_hosts import Host, read_hosts, refuse_ids
 from ..dnsmasq.records import Names, read_names
 from ..dnsmasq.spec import AUTO, DHCP_OPTIONS, INSTANCES, RAW
 from ..kernel.bandwidth import Bandwidth, read_bandwidth
@@ -52,6 +52,7 @@ class Ipv4:
     lease_time: str = option(kinds.text(), DEFAULT_LEASE_TIME, name="dhcp.lease_time")
     ranges: Sequence[Range] = option(kinds.groups_by_caller(Range), (), name="dhcp.ranges")
     hosts: Sequence[Host] = option(kinds.groups_by_caller(Host), (), name="dhcp.hosts")
+    ignore_client_ids: bool = option(kinds.boolean, False, name="dhcp.ignore_client_ids")
     options: Mapping[str, str] = option(DHCP_OPTIONS, {}, name="dhcp.options")
     boot: Sequence[Boot] = option(BOOT, (), name="dhcp.boot")
     tftp_root: str = option(TFTP_ROOT, "", name="dhcp.tftp_root")
@@ -329,6 +330,8 @@ def _read_ipv4(options: Options, mode: str, ipv6: Ipv6) -> Ipv4:
         hosts=tuple(read_hosts(group, "hosts", address)),
     )
     options.reject_unknown()
+    if ipv4.ignore_client_ids:
+        refuse_ids(group, ipv4.hosts)
     given_auto = options.text("address", AUTO) == AUTO
     served = ipv4.dhcp and (given_auto or address is not None)
     if served and dhcp.only_static_hosts(group, ipv4.hosts, fixed=not given_auto):

@@ -132,6 +132,7 @@ def _fragment(network: Network) -> Spec:
         "address": str(network.ipv4.address) if network.ipv4.address else None,
         "ranges": [dhcp_range.as_options() for dhcp_range in network.ipv4.ranges],
         "hosts": [host.as_options() for host in network.ipv4.hosts] if network.ipv4.dhcp else [],
+        "ignore_client_ids": network.ipv4.ignore_client_ids and network.ipv4.dhcp,
         "options": _options4(network),
         "boot": BOOT.write(network.ipv4.boot) if network.ipv4.dhcp else None,
         "tftp_root": network.ipv4.tftp_root or None if network.ipv4.dhcp else None,

@@ -146,6 +146,7 @@ RENDERED = [
         {**LAB, "address": "192.168.30.1/23", "ipv6": {**ONLY6, "ra": False}, "names": {"local_ptr": True}},
         PLAIN,
     ),
+    ("ignored-client-ids", {**LAB, "instance": "auto", "ignore_client_ids": True}, replace(PLAIN, private=True)),
     ("boot-architectures", {**LAB, "boot": BOOTS}, PLAIN),
     ("boot", {**LAB, **BOOT, "boot": {"file": "pxe/a b,c.0", "server": "192.168.30.7"}}, PLAIN),
     ("boot-tftp-open", {**LAB, **BOOT}, replace(PLAIN, tftp_open_to_all=True)),
@@ -214,6 +215,8 @@ SCOPED: dict[str, Callable[[Setting], bool]] = {
     "dhcp-ignore-names": _tagged,
     "dhcp-option-force": _tagged,
     **dict.fromkeys(("dhcp-match", "dhcp-userclass"), lambda setting: setting.fields[0].startswith("set:vn-lab/")),
+    # The instance is the network's own.
+    "dhcp-ignore-clid": lambda setting: setting.value is None,
     "tag-if": lambda setting: setting.fields == ("set:known", "tag:vn-lab"),
 }
 
@@ -305,6 +308,15 @@ def test_no_line_affects_other_networks(file: str, options: dict[str, Any], cont
             {"ipv6": {**ONLY6, "hosts": [{"mac": ["52:54:00:aa:00:01", "52:54:00:aa:00:02"], "name": "a"}]}},
             r"ipv6.hosts\[0\].mac: is a list, which dnsmasq has for IPv4 alone",
         ),
+        (
+            {"ignore_client_ids": True},
+            "ignore_client_ids: would hold for everybody .* only a private dnsmasq can do that",
+        ),
+        (
+            {"ignore_client_ids": True, "instance": "auto", "hosts": [{"id": "a", "name": "a"}]},
+            r"hosts\[0\].id: cannot be combined with ignore_client_ids; give the mac",
+        ),
+        ({"ignore_client_ids": True, "ranges": []}, "ignore_client_ids: is for guests that get an IPv4 address"),
         ({"hosts": [{"ip": "192.168.30.9"}]}, r"hosts\[0\].mac: is required, or else an id or a name"),
         ({"domain": "a b"}, "domain: 'a b' is not a domain"),
         ({"raw": ["log-queries", 'inter"face"=eth0']}, r"raw\[1\]: .* interfaces, ports or files"),
