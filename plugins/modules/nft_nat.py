@@ -57,6 +57,8 @@ options:
       - C(source) of C(start) and C(end) - these IPv4 addresses, which must lead to this host; if not given, the address
         of the interface that a packet leaves by.
       - C(ports) of C(start) and C(end) - for TCP and UDP, V(1024) to V(65535) if not given.
+      - C(except) - subnets in CIDR notation, IPv4 and IPv6, such as a VPN's or those of a neighbouring router that has
+        a route to the guests, which new connections of guests reach with their own addresses. Still nobody gets in.
     type: dict
   isolate_guests:
     description: Guests reach the host and the outside, but not each other. V(false) if not given.
@@ -136,6 +138,14 @@ EXAMPLES = r"""
         uplink: eth0
         subnets: [10.20.30.0/24]
     purge: true
+
+- name: The VPN sees the guests' own addresses
+  virtnet.linux.nft_nat:
+    name: guests
+    bridge: br-guests
+    subnets: [192.168.30.0/24]
+    nat:
+      except: [10.8.0.0/16]
 """
 
 RETURN = r"""

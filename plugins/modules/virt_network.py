@@ -89,7 +89,7 @@ options:
         and C(options) as for C(ipv4); see M(virtnet.linux.dnsmasq_fragment).
     type: dict
   nat:
-    description: C(ipv6), C(source) and C(ports); see M(virtnet.linux.nft_nat).
+    description: C(ipv6), C(source), C(ports) and C(except); see M(virtnet.linux.nft_nat).
     type: dict
   isolate_guests:
     description: Guests reach the host and the outside, but not each other. V(false) if not given.

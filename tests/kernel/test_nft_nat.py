@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kernel.nft_testbed import wait_for_addresses
 from kernel.testbed import OUTSIDE, PROBE, UPLINK, Namespace, NamespaceTestbed, script
 
 A = "192.168.30"
@@ -67,6 +68,48 @@ def test_the_outside_sees_the_configured_sources_and_ports(testbed: NamespaceTes
     assert guest.pings(OUTSIDE)
     testbed.task("nft", [network(nat={"ports": {"start": 50000, "end": 50009}})])
     assert all(address == UPLINK and 50000 <= port <= 50009 for address, port in sources_seen(testbed, guest, 530))
+
+
+NEIGHBOUR, NEIGHBOUR6 = "10.8.0.1", "fd08::1"
+
+
+def test_subnets_are_reached_without_nat_and_reach_nobody(testbed: NamespaceTestbed) -> None:
+    outside, host = testbed.outside, testbed.host
+    subnets = [f"{A}.0/24", "fd00:30::/64"]
+    for namespace, address in ((outside, "fd99::1/64"), (host, "fd99::2/64")):
+        namespace.run("ip", "address", "add", address, "dev", "eth0", "nodad")
+    host.run("ip", "route", "add", "default", "via", "fd99::1")
+    for address, route, gateway in ((NEIGHBOUR, subnets[0], UPLINK), (NEIGHBOUR6, subnets[1], "fd99::2")):
+        outside.run("ip", "address", "add", address, "dev", "lo")
+        outside.run("ip", "route", "add", route, "via", gateway)
+    outside.serve()
+    testbed.task("nft", [network(subnets=subnets)])
+    testbed.task("bridge", [{"name": "br-a", "addresses": [f"{A}.1/24", "fd00:30::1/64"]}])
+    guest = plug(testbed)
+    guest.run("ip", "address", "add", "fd00:30::2/64", "dev", "eth0", "nodad")
+    guest.run("ip", "route", "add", "default", "via", "fd00:30::1")
+    guest.serve()
+    wait_for_addresses(host, guest, outside)
+
+    def seen() -> list[str]:
+        return [guest.ask(address) for address in (NEIGHBOUR, NEIGHBOUR6, OUTSIDE)]
+
+    assert seen() == [UPLINK, "fd99::2", UPLINK]
+    exceptions = {"nat": {"except": ["10.8.0.0/16", "fd08::/64"]}}
+    without_nat = [network(subnets=subnets, **exceptions)]
+    predicted = testbed.task("nft", without_nat, check=True)
+    assert testbed.task("nft", without_nat) == predicted
+    (change,) = predicted["changes"]
+    assert "except: ['10.8.0.0/16', 'fd08::/64']" in change
+    assert not testbed.task("nft", without_nat)["changed"]
+    assert seen() == [f"{A}.2", "fd00:30::2", UPLINK]
+    assert guest.ask(NEIGHBOUR, protocol="udp") == f"{A}.2" and guest.pings(NEIGHBOUR)
+    # Only source NAT is left out: nobody outside begins a connection with a guest.
+    assert outside.ask(f"{A}.2", source=NEIGHBOUR) == outside.ask("fd00:30::2", source=NEIGHBOUR6) == ""
+    testbed.task("nft", [network(subnets=subnets, nat={"except": ["10.8.0.0/16"]})])
+    assert seen() == [f"{A}.2", "fd99::2", UPLINK]
+    testbed.task("nft", [network(subnets=subnets)])
+    assert seen() == [UPLINK, "fd99::2", UPLINK]
 
 
 def test_sctp_is_forwarded_with_correct_checksums(testbed: NamespaceTestbed) -> None:

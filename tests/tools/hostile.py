@@ -59,7 +59,7 @@ FULL: dict[str, Any] = {
                   {"id": "00:03:00:01:52:54:00:00:00:04", "ip": "fd00:30::11"}],
         "options": {"dns-server": "fd00:30::1"}}},
     "nat": {"ipv6": True, "source": {"start": "203.0.113.10", "end": "203.0.113.12"},
-            "ports": {"start": 2000, "end": 3000}},
+            "ports": {"start": 2000, "end": 3000}, "except": ["10.8.0.0/16", "fd08::/64"]},
     "port_forwards": [{"protocol": "tcp", "port": 8080, "address": "203.0.113.2", "to": "web", "to_port": 80},
                       {"protocol": "udp", "port_range": {"start": 6000, "end": 6010}, "to": "192.168.30.11"}],
     "isolate_guests": False, "connection_rate": 500, "extra_addresses": ["192.168.31.1/24"],

@@ -119,6 +119,7 @@ RULES: dict[str, Sample] = {
     "nat.source": _values(
         "nat", {"source": {"start": "203.0.113.<n>"}}, {"source": {"start": "203.0.113.<n>", "end": "203.0.113.250"}}
     ),
+    "nat.except": _values("nat", {"except": ["10.8.0.0/16"]}, {"except": ["10.8.0.0/15", "fd08::/64"]}),
     "nat.ports": _values("nat", {"ports": {"start": 2000, "end": 3000}}, {"ports": {"start": 4000, "end": 5000}}),
     "port_forwards": _values("port_forwards", [_FORWARD], [{**_FORWARD, "to_port": 81, "protocol": "udp"}]),
     "port_forwards of a range": _values(

@@ -185,6 +185,8 @@ def _normalize(path: str, value: Any) -> Any:
     default = DEFAULTS.get(path)
     if isinstance(default, bool) and value is not None:
         return Options({path: value}).boolean(path)
+    if path == "nat.except" and isinstance(value, Sequence) and not isinstance(value, str):
+        return [_subnet(item) for item in value]
     if path == "extra_addresses" and isinstance(value, Sequence) and not isinstance(value, str):
         return [_cidr(item) for item in value]
     if path.endswith(".dhcp.options") and isinstance(value, Mapping):

@@ -158,6 +158,10 @@ _CHAINS: Mapping[str, Chain] = {
     ),
     "vn_postrouting": _base_chain(
         "type nat hook postrouting priority srcnat; policy accept;",
+        *(
+            (f"iifname . {ip} daddr @vn_except{n} accept", "subnets that guests reach without NAT")
+            for ip, n in _FAMILIES
+        ),
         ("meta nfproto ipv4 iifname vmap @vn_nat4", "networks in mode nat"),
         ("meta nfproto ipv6 iifname vmap @vn_nat6", "networks in mode nat with IPv6"),
     ),
@@ -260,6 +264,7 @@ def _nat_chain(nat: Nat) -> Chain:
 _USUALLY_EMPTY = (
     *("vn_uplinked", "vn_apart", "vn_limited", "vn_nameless", "vn_untracked"),
     *("vn_redirected", "vn_redirected4", "vn_redirected6"),
+    *("vn_except4", "vn_except6"),
 )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core import kinds
@@ -71,7 +71,7 @@ def elements_of(rules: Rules) -> dict[str, Members]:
     """The elements of one network."""
     bridge = rules.bridge
     elements: dict[str, Members] = {"vn_bridges": {(bridge,): rules.name}}
-    _add_subnets(elements, rules, "vn_subnets")
+    _add_subnets(elements, bridge, "vn_subnets", rules.subnets)
     if not rules.subnets:
         elements["vn_untracked"] = {(bridge,): ""}
     for forward in rules.forwards:
@@ -96,7 +96,7 @@ def _add_mode(elements: dict[str, Members], rules: Rules) -> None:
         elements[name] = {(bridge,): f"jump {chain}"}
     if not rules.isolate_guests:
         elements["vn_same"] = {(bridge, bridge): ""}
-    _add_subnets(elements, rules, "vn_routed" if rules.mode == "routed" else "vn_closed")
+    _add_subnets(elements, bridge, "vn_routed" if rules.mode == "routed" else "vn_closed", rules.subnets)
     if rules.mode != "routed":
         elements["vn_closed"] = {(bridge,): ""}
     if rules.mode == "isolated":
@@ -107,6 +107,7 @@ def _add_mode(elements: dict[str, Members], rules: Rules) -> None:
         elements["vn_nat4"] = {(bridge,): f"goto {rules.nat.chain}"}
         if rules.nat.ipv6 and rules.ipv6:
             elements["vn_nat6"] = {(bridge,): f"goto {rules.nat.chain}"}
+        _add_subnets(elements, bridge, "vn_except", rules.nat.exceptions)
     if rules.mode != "isolated" and rules.uplink:
         elements["vn_uplinked"] = {(bridge,): ""}
         elements["vn_uplinks"] = {(bridge, rules.uplink): ""}
@@ -116,11 +117,11 @@ def _add_mode(elements: dict[str, Members], rules: Rules) -> None:
         elements["vn_limited"] = {(bridge,): limit}
 
 
-def _add_subnets(elements: dict[str, Members], rules: Rules, name: str) -> None:
+def _add_subnets(elements: dict[str, Members], bridge: str, name: str, cidrs: Sequence[str]) -> None:
     for version, separator in (("4", "."), ("6", ":")):
-        subnets = [_without_full_length(subnet) for subnet in rules.subnets if separator in subnet]
+        subnets = [_without_full_length(subnet) for subnet in cidrs if separator in subnet]
         if subnets:
-            elements[name + version] = {(rules.bridge, subnet): "" for subnet in subnets}
+            elements[name + version] = {(bridge, subnet): "" for subnet in subnets}
 
 
 def _forward_element(bridge: str, forward: Forward) -> tuple[str, tuple[str, ...], str]:
@@ -169,6 +170,9 @@ def rules_of(elements: Elements, bridge: str) -> Rules:
     def keys(name: str) -> list[tuple[str, ...]]:
         return [key[1:] for key in elements.get(name, {}) if key[0] == bridge]
 
+    def subnets(name: str) -> tuple[str, ...]:
+        return tuple(sorted(_with_length(subnet) for version in "46" for (subnet,) in keys(f"{name}{version}")))
+
     verdict = elements.get("vn_from_guest", {}).get((bridge,), "")
     modes = {f"jump {from_guest}": mode for mode, (_to_guest, from_guest, _to_host) in _CHAINS_OF_MODE.items()}
     nat_chain = elements.get("vn_nat4", {}).get((bridge,), "goto vn_nat").split()[-1]
@@ -185,8 +189,8 @@ def rules_of(elements: Elements, bridge: str) -> Rules:
         bridge=bridge,
         mode=modes.get(verdict, "open"),
         uplink=next((uplink for (uplink,) in keys("vn_uplinks")), ""),
-        subnets=tuple(sorted(_with_length(subnet) for version in "46" for (subnet,) in keys(f"vn_subnets{version}"))),
-        nat=Nat.of_chain(nat_chain, ipv6=nat_ipv6),
+        subnets=subnets("vn_subnets"),
+        nat=replace(Nat.of_chain(nat_chain, ipv6=nat_ipv6), exceptions=subnets("vn_except")),
         forwards=tuple(sorted(forwards, key=forward_order)),
         isolate_guests=bool(keys("vn_apart")),
         connection_rate=int(limit[1]) if limit else 0,

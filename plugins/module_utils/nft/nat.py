@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, collapse_addresses
 from typing import Any, Union
 
 from ..core import kinds
 from ..core.fields import Kind, option, read, write
-from ..core.options import REQUIRED, Options, Required, repr_short
+from ..core.options import REQUIRED, Interface, Options, Required, repr_short
 
 # Services such as NFS take a low source port as a sign of a privileged user.
 PORTS = (1024, 65535)
@@ -50,6 +51,29 @@ def read_port_range(
     return start, end
 
 
+def collapsed(cidrs: Iterable[Interface]) -> tuple[str, ...]:
+    """Subnets that lie in no other: a set of nftables with intervals refuses overlaps."""
+    listed = list(cidrs)
+    ipv4 = [cidr.network for cidr in listed if isinstance(cidr, IPv4Interface)]
+    ipv6 = [cidr.network for cidr in listed if isinstance(cidr, IPv6Interface)]
+    return tuple(sorted(map(str, [*collapse_addresses(ipv4), *collapse_addresses(ipv6)])))
+
+
+def _read_exceptions(options: Options, name: str) -> Sequence[str]:
+    cidrs = options.cidrs(name)
+    for i, cidr in enumerate(cidrs):
+        if cidr.ip != cidr.network.network_address:
+            options.error(
+                f"{name}[{i}]",
+                f"{cidr} is an address within {cidr.network}; write {cidr.network}, or {cidr.ip}/{cidr.max_prefixlen}",
+            )
+    return collapsed(cidrs)
+
+
+def _has_exceptions(nat: Any) -> bool:
+    return bool(nat.exceptions)
+
+
 Source = Union[tuple[str, str], tuple[()]]
 _SOURCE: Kind[Source] = Kind(
     lambda options, name: _read_source(options.group(name)),
@@ -61,19 +85,24 @@ _PORTS: Kind[tuple[int, int]] = Kind(
     "dict",
     write=lambda ports: {"start": ports[0], "end": ports[1]},
 )
+_EXCEPTIONS: Kind[Sequence[str]] = Kind(_read_exceptions, "list", elements="str", write=list)
 
 
 @dataclass(frozen=True)
 class Nat:
-    """``source``: first and last address, empty for that of the interface; ``ports``: first and last."""
+    """``source``: first and last address, empty for that of the interface; ``ports``: first and last.
+
+    ``exceptions``: subnets, of both families, to which guests go with their own addresses.
+    """
 
     ipv6: bool = option(kinds.boolean, True)
     source: Source = option(_SOURCE, ())
     ports: tuple[int, int] = option(_PORTS, PORTS)
+    exceptions: Sequence[str] = option(_EXCEPTIONS, (), name="except", is_written=_has_exceptions)
 
     @property
     def chain(self) -> str:
-        """The name of the chain. It holds all values, so that they can be read back from the loaded rules."""
+        """The name of the chain. It holds source and ports, so that they can be read back from the loaded rules."""
         if not self.source and self.ports == PORTS:
             return "vn_nat"
         return "_".join(["vn_nat", *self.source, *map(str, self.ports)])
@@ -97,7 +126,7 @@ def read_nat(options: Options, mode: str) -> Nat:
     nat = read(Nat, options)
     options.reject_unknown()
     if mode != "nat":
-        for name, value, default in (("source", nat.source, ()), ("ports", nat.ports, PORTS)):
-            if value != default:
+        for name, is_given in (("source", nat.source), ("ports", nat.ports != PORTS), ("except", nat.exceptions)):
+            if is_given:
                 options.error(name, f"has no meaning in mode {mode}; leave it out, or use nat")
     return nat

@@ -36,6 +36,8 @@ SETS = {
     "vn_uplinks": "type ifname . ifname",
     "vn_nat4": "type ifname : verdict",
     "vn_nat6": "type ifname : verdict",
+    "vn_except4": "type ifname . ipv4_addr; flags interval",
+    "vn_except6": "type ifname . ipv6_addr; flags interval",
     "vn_isolated": "type ifname",
     "vn_nameless": "type ifname",
     "vn_limited": "type ifname; flags dynamic",

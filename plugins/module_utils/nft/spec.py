@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 from ..core import kinds
 from ..core.errors import InvalidOption
 from ..core.fields import option, read, write
-from ..core.options import Interface, Options
+from ..core.options import Options
 from .elements import CONNECTION_RATE, MODES, MOST_CONNECTIONS, Rules, forward_order
-from .nat import read_nat
+from .nat import collapsed, read_nat
 from .port_forwards import check_claims, check_targets, read_forwards
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}")
@@ -41,7 +41,7 @@ class RulesSpec:
         options.owner = f"network {name!r}"
         state = options.choice("state", ("present", "absent"), "present")
         mode = options.choice("mode", MODES, "nat")
-        subnets = _collapsed(options.cidrs("subnets"))
+        subnets = collapsed(options.cidrs("subnets"))
         if state == "present" and mode in ("nat", "routed") and not subnets:
             options.error("subnets", f"is required in mode {mode}: the guests' addresses in CIDR notation")
         rules = read(
@@ -84,14 +84,6 @@ def _read_dns(options: Options, mode: str) -> bool:
     if not dns and mode != "isolated":
         options.error("dns", f"false has no meaning in mode {mode}, whose guests may ask any name server; leave it out")
     return dns
-
-
-def _collapsed(cidrs: Sequence[Interface]) -> tuple[str, ...]:
-    """Subnets that lie in no other: a set of nftables with intervals refuses overlaps."""
-    ipv4 = [cidr.network for cidr in cidrs if isinstance(cidr, ipaddress.IPv4Interface)]
-    ipv6 = [cidr.network for cidr in cidrs if isinstance(cidr, ipaddress.IPv6Interface)]
-    collapsed = [*ipaddress.collapse_addresses(ipv4), *ipaddress.collapse_addresses(ipv6)]
-    return tuple(sorted(map(str, collapsed)))
 
 
 def _refuse(spec: RulesSpec, option_name: str, problem: str) -> NoReturn:

@@ -118,6 +118,7 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "nat.ipv6": booleans,
     "nat.source": st.just({"start": "203.0.113.10", "end": "203.0.113.12"}),
     "nat.ports": pair(st.integers(1024, 65535)),
+    "nat.except": st.just(["10.8.0.0/16", "fd08::/64"]),
     "port_forwards": one_or_two(
         item({"port": st.integers(1, 65535), "to": ips}, protocol=st.just("udp"), to_port=st.just(9)),
         item({"port_range": pair(st.integers(1, 9999) | st.integers(1, 9999).map(str)), "to": ips}),

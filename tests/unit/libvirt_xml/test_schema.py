@@ -146,6 +146,7 @@ options = st.fixed_dictionaries(
                 "ipv6": booleans,
                 "source": st.fixed_dictionaries({}, optional={"start": ips4, "end": ips4}),
                 "ports": st.fixed_dictionaries({}, optional={"start": numbers, "end": numbers}),
+                "except": st.lists(addresses4 | addresses6, max_size=2),
             },
         ),
         "port_forwards": several(protocol=words, port=numbers, to=words | ips4),

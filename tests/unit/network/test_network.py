@@ -364,6 +364,8 @@ def host(**options: Any) -> dict[str, Any]:
         ({"nat": {"source": {"start": "fd00::1"}}}, "networks[2].nat.source.start", "is not an IPv4 address"),
         ({"nat": {"source": {"end": "192.0.2.1"}}}, "networks[2].nat.source.start", "is required"),
         ({"nat": {"ports": {"start": 0}}}, "networks[2].nat.ports.start", "use 1 to 65535"),
+        ({"nat": {"except": ["10.8.0.1/16"]}}, "networks[2].nat.except[0]", "write 10.8.0.0/16, or 10.8.0.1/32"),
+        ({"nat": {"except": "10.8.0.1"}}, "networks[2].nat.except[0]", "lacks the prefix length"),
         ({"nat": {"ports": {"start": 9, "end": 8}}}, "networks[2].nat.ports.end", "swap them"),
         ({"port_forwards": [{"port": 1}]}, "networks[2].port_forwards[0].to", "is required"),
         ({"port_forwards": [{"to": "10.0.0.2"}]}, "networks[2].port_forwards[0].port", "either port or port_range"),

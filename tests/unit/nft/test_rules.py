@@ -78,6 +78,11 @@ def test_rendered_nat_of_sources_and_ports(source: tuple[str, str], ports: tuple
     assert same_as_golden(f"{name}-special" if name == "nat" else name, rendered(plain, special))
 
 
+def test_rendered_nat_with_exceptions() -> None:
+    lab = Rules("lab", "vn-lab", "nat", "", ("192.168.30.0/24",), Nat(exceptions=("10.8.0.0/16", "fd08::1/128")))
+    assert same_as_golden("nat-except", rendered(lab, Rules("b", "vn-b", "nat", "", ("192.168.31.0/24",))))
+
+
 FORWARDS = (
     Forward("tcp", 8080, 8080, "192.168.30.10", 80),
     Forward("udp", 5000, 5100, "192.168.30.10", None, "203.0.113.2"),
@@ -153,6 +158,7 @@ def test_rendering_does_not_depend_on_the_order_of_networks() -> None:
             Nat,
             source=st.just(()) | st.just(("192.0.2.1", "192.0.2.9")),
             ports=st.tuples(st.integers(1, 999), st.integers(1000, 65535)),
+            exceptions=st.just(()) | st.just(("10.8.0.0/16", "fd08::/64")),
         ),
         isolate_guests=st.booleans(),
         connection_rate=st.integers(0, nft_elements.MOST_CONNECTIONS),
@@ -306,6 +312,18 @@ def test_a_listing_of_the_kernel_is_read() -> None:
         (
             [{"name": "a", "bridge": "x", "mode": "routed", "subnets": ["10.0.0.0/8"], "nat": {"ports": {"start": 9}}}],
             "networks[0].nat.ports: has no meaning in mode routed",
+        ),
+        (
+            [
+                {
+                    "name": "a",
+                    "bridge": "x",
+                    "mode": "routed",
+                    "subnets": ["10.0.0.0/8"],
+                    "nat": {"except": "10.8.0.0/16"},
+                }
+            ],
+            "networks[0].nat.except: has no meaning in mode routed",
         ),
         (
             [
