@@ -71,6 +71,14 @@ options:
       - Each connection is an entry of the host's table (C(nf_conntrack_max)), which all networks share; a connection
         that nobody answers is there for up to 120 seconds. Not for mode V(open).
     type: int
+  clamp_mss:
+    description:
+      - Whether new TCP connections of guests, in both directions, have no larger segments (MSS) than fit the MTU of the
+        host's routes to both ends. V(true) if not given, V(false) in mode V(open), which has no rules.
+      - It concerns routes with a smaller MTU than the guest's interface, such as those over PPPoE, WireGuard or
+        a tunnel, where connections stall if a router on the way sends or lets through no errors of ICMP. An MSS is
+        never raised, and rules of others that lower it too do no harm.
+    type: bool
   dns:
     description:
       - Whether guests of an isolated network have a name server, at the host's address on the bridge. V(true) if not
@@ -162,6 +170,7 @@ networks:
       subnets: [192.168.30.0/24]
       nat: {ipv6: true, source: null, ports: {start: 1024, end: 65535}}
       connection_rate: 2000
+      clamp_mss: true
       state: present
 changes:
   description: What was changed, or would be, a sentence each.

@@ -99,6 +99,11 @@ options:
       - How many new connections all guests of the network may have in a second, V(0) for any number; V(2000) if not
         given. See M(virtnet.linux.nft_nat). Not for the modes V(open) and V(bridged).
     type: int
+  clamp_mss:
+    description:
+      - Whether TCP segments of guests fit the MTU of the host's routes, such as those over PPPoE or WireGuard. V(true)
+        if not given. See M(virtnet.linux.nft_nat). Not for the modes V(open) and V(bridged).
+    type: bool
   port_forwards:
     description:
       - Ports of the host that lead to a guest, from outside, from the host itself and from guests, also of the same

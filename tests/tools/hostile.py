@@ -62,7 +62,7 @@ FULL: dict[str, Any] = {
             "ports": {"start": 2000, "end": 3000}, "except": ["10.8.0.0/16", "fd08::/64"]},
     "port_forwards": [{"protocol": "tcp", "port": 8080, "address": "203.0.113.2", "to": "web", "to_port": 80},
                       {"protocol": "udp", "port_range": {"start": 6000, "end": 6010}, "to": "192.168.30.11"}],
-    "isolate_guests": False, "connection_rate": 500, "extra_addresses": ["192.168.31.1/24"],
+    "isolate_guests": False, "connection_rate": 500, "clamp_mss": False, "extra_addresses": ["192.168.31.1/24"],
     "routes": [{"to": "10.9.0.0/16", "via": "192.168.30.7", "metric": 3}],
     "bandwidth": {"inbound": {"average": 1000, "peak": 2000, "burst": 3000},
                   "outbound": {"average": 1000, "peak": 2000, "burst": 3000}},

@@ -349,6 +349,7 @@ def _values(rules: Rules) -> Mapping[str, Any]:
         **({"port_forwards": [str(forward) for forward in rules.forwards]} if rules.forwards else {}),
         "isolate_guests": rules.isolate_guests,
         **({"connection_rate": rules.connection_rate or "no limit"} if rules.mode != "open" else {}),
+        **({"clamp_mss": rules.clamp_mss} if rules.mode != "open" else {}),
         **({"dns": rules.dns} if rules.mode == "isolated" else {}),
         **({"redirect_dns": list(rules.redirect_dns)} if rules.redirect_dns else {}),
         **({"redirect_dhcp": True} if rules.redirect_dhcp else {}),

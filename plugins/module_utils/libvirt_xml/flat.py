@@ -54,6 +54,7 @@ DEFAULTS: Mapping[str, Any] = {
     "dnsmasq.instance": "auto",
     "isolate_guests": False,
     "connection_rate": 2000,
+    "clamp_mss": True,
     "libvirt.register": "auto",
     "libvirt.trust_guest_rx_filters": False,
 }

@@ -32,7 +32,7 @@ from ..nft.elements import MODES as MODES_OF_RULES
 from ..nft.elements import MOST_CONNECTIONS
 from ..nft.nat import Nat, read_nat
 from ..nft.port_forwards import Forward, read_forwards
-from ..nft.spec import LIMITED, NAME, NAME_WORDS, read_connection_rate
+from ..nft.spec import LIMITED, NAME, NAME_WORDS, read_clamp_mss, read_connection_rate
 from ..openvswitch.port_vlans import PortVlan, of_portgroup, read_port_vlans
 from .combinations import validate_combinations
 from .from_xml import options_from_xml
@@ -114,6 +114,7 @@ class Network:
     forwards: Sequence[Forward] = option(kinds.groups_by_caller(Forward), (), name="port_forwards")
     isolate_guests: bool = option(kinds.boolean, False)
     connection_rate: int = option(kinds.integer(0, MOST_CONNECTIONS), 0)
+    clamp_mss: bool = option(kinds.boolean, False)
     extra_addresses: Sequence[str] = option(kinds.cidrs, ())
     routes: Sequence[Route] = option(kinds.groups_by_caller(Route), ())
     bandwidth: Bandwidth = option(kinds.group(Bandwidth, read_bandwidth), Bandwidth())
@@ -206,7 +207,8 @@ class Network:
         options = write(self)
         if self.managed_by == LIBVIRT:
             return {name: options[name] for name in _MANAGED}
-        return {**options, "connection_rate": self.connection_rate if self.mode in LIMITED else None}
+        of_rules = ("connection_rate", "clamp_mss")
+        return {**options, **({} if self.mode in LIMITED else dict.fromkeys(of_rules))}
 
 
 # What the definition of a network of libvirt's own holds.
@@ -242,6 +244,7 @@ def read_network(options: Options, identity: str) -> Network:
         ipv4=ipv4,
         forwards=tuple(read_forwards(options, ipv4.named_hosts)),
         connection_rate=read_connection_rate(options, mode),
+        clamp_mss=read_clamp_mss(options, mode),
         ipv6=ipv6,
         dns=_read_dns(options.group("dns")),
         routes=_read_routes(options, ipv4, ipv6),

@@ -226,6 +226,20 @@ _FORWARD_CHAINS: Mapping[str, Chain] = {
     ),
 }
 
+# Loaded only where a network has it: the first rule costs each forwarded packet a look at the flags of TCP. Both
+# directions, since the answer to the first packet, of an established connection, has an MSS too. The kernel takes the
+# smaller MTU of the routes to both ends, and never raises an MSS (nft_rt_get_eval(), nft_exthdr_tcp_set_eval()).
+_CLAMP_CHAINS: Mapping[str, Chain] = {
+    "vn_mss": _chain(
+        ("iifname @vn_clamped tcp option maxseg size set rt mtu", "no more than the route takes, from a guest"),
+        ("oifname @vn_clamped tcp option maxseg size set rt mtu", "no more than the route takes, to a guest"),
+    ),
+    "vn_forward": _base_chain(
+        _CHAINS["vn_forward"].hook,
+        ("tcp flags syn jump vn_mss", "the first packets of TCP connections"),
+        *_CHAINS["vn_forward"].rules,
+    ),
+}
 
 # The gateway of guests on a bridge without addresses may be a veth in it. With br_netfilter conntrack would track the
 # connection as the frame passes the bridge; when it is routed later it would not be new, and skip NAT. The port of DHCP
@@ -302,8 +316,10 @@ def chains(elements: Elements, *, marks: bool = False) -> dict[str, Chain]:
         fixed.update(_REDIRECT_CHAINS)
     if any(elements.get(name) for name in FORWARDS):
         fixed.update(_FORWARD_CHAINS)
+    if elements.get("vn_clamped"):
+        fixed.update(_CLAMP_CHAINS)
     if not marks:
         fixed = {name: _without_mark(chain) for name, chain in fixed.items()}
-    referred_to = ("vn_pass", "vn_to_forwarded", "vn_dnat", "vn_hairpin")
+    referred_to = ("vn_pass", "vn_mss", "vn_to_forwarded", "vn_dnat", "vn_hairpin")
     in_order = sorted(fixed, key=lambda name: name not in referred_to)
     return {**own, **{name: _without_empty_sets(fixed[name], elements) for name in in_order}}

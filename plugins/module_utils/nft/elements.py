@@ -37,7 +37,8 @@ _CHAINS_OF_MODE = {
 class Rules:
     """The rules of one network; ``subnets``: of both families, in CIDR notation.
 
-    ``connection_rate``: new connections of its guests per second, 0 for no limit. ``dns``: whether the host serves DNS
+    ``connection_rate``: new connections of its guests per second, 0 for no limit. ``clamp_mss``: whether TCP segments
+    fit the MTU of the routes. ``dns``: whether the host serves DNS
     to guests of an isolated network, at the bridge's address; guests of other modes may query any address of the host.
     ``redirect_dns``: the host's addresses on the bridge whose name server has a port of its own; ``redirect_dhcp``: the
     DHCP server has one (core/ports.py).
@@ -52,6 +53,7 @@ class Rules:
     forwards: Sequence[Forward] = option(kinds.groups_by_caller(Forward), (), name="port_forwards")
     isolate_guests: bool = option(kinds.boolean, False)
     connection_rate: int = option(kinds.integer(0, MOST_CONNECTIONS), 0)
+    clamp_mss: bool = option(kinds.boolean, False)
     dns: bool = option(kinds.boolean, True)
     redirect_dns: Sequence[str] = option(kinds.addresses, ())
     redirect_dhcp: bool = option(kinds.boolean, False)
@@ -104,17 +106,23 @@ def _add_mode(elements: dict[str, Members], rules: Rules) -> None:
         if not rules.dns:
             elements["vn_nameless"] = {(bridge,): ""}
     if rules.mode == "nat":
-        elements["vn_nat4"] = {(bridge,): f"goto {rules.nat.chain}"}
-        if rules.nat.ipv6 and rules.ipv6:
-            elements["vn_nat6"] = {(bridge,): f"goto {rules.nat.chain}"}
-        _add_subnets(elements, bridge, "vn_except", rules.nat.exceptions)
+        _add_nat(elements, rules)
     if rules.mode != "isolated" and rules.uplink:
         elements["vn_uplinked"] = {(bridge,): ""}
         elements["vn_uplinks"] = {(bridge, rules.uplink): ""}
+    if rules.clamp_mss:
+        elements["vn_clamped"] = {(bridge,): ""}
     if rules.connection_rate:
         # As nft prints it. The burst after a pause is two seconds' worth of connections.
         limit = f"limit rate over {rules.connection_rate}/second burst {2 * rules.connection_rate} packets"
         elements["vn_limited"] = {(bridge,): limit}
+
+
+def _add_nat(elements: dict[str, Members], rules: Rules) -> None:
+    elements["vn_nat4"] = {(rules.bridge,): f"goto {rules.nat.chain}"}
+    if rules.nat.ipv6 and rules.ipv6:
+        elements["vn_nat6"] = {(rules.bridge,): f"goto {rules.nat.chain}"}
+    _add_subnets(elements, rules.bridge, "vn_except", rules.nat.exceptions)
 
 
 def _add_subnets(elements: dict[str, Members], bridge: str, name: str, cidrs: Sequence[str]) -> None:
@@ -194,6 +202,7 @@ def rules_of(elements: Elements, bridge: str) -> Rules:
         forwards=tuple(sorted(forwards, key=forward_order)),
         isolate_guests=bool(keys("vn_apart")),
         connection_rate=int(limit[1]) if limit else 0,
+        clamp_mss=(bridge,) in elements.get("vn_clamped", {}),
         dns=(bridge,) not in elements.get("vn_nameless", {}),
         redirect_dns=tuple(sorted(address for version in "46" for (address,) in keys(f"vn_redirected{version}"))),
         redirect_dhcp=(bridge,) in elements.get("vn_redirected", {}),

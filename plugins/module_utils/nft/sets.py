@@ -41,6 +41,7 @@ SETS = {
     "vn_isolated": "type ifname",
     "vn_nameless": "type ifname",
     "vn_limited": "type ifname; flags dynamic",
+    "vn_clamped": "type ifname",
     "vn_untracked": "type ifname",
     "vn_redirected": "type ifname",
     "vn_redirected4": "type ipv4_addr",

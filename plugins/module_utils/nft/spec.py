@@ -54,6 +54,7 @@ class RulesSpec:
             nat=read_nat(options.group("nat"), mode),
             forwards=tuple(sorted(read_forwards(options, {}), key=forward_order)),
             connection_rate=read_connection_rate(options, mode),
+            clamp_mss=read_clamp_mss(options, mode),
             dns=_read_dns(options, mode),
             redirect_dns=tuple(sorted(map(str, options.addresses("redirect_dns")))),
         )
@@ -77,6 +78,16 @@ def read_connection_rate(options: Options, mode: str) -> int:
             "connection_rate", f"has no meaning in mode {mode}, which has no rules; leave it out, or use another mode"
         )
     return rate
+
+
+def read_clamp_mss(options: Options, mode: str) -> bool:
+    """The option ``clamp_mss``: whether TCP segments fit the MTU of the routes; raises InvalidOption."""
+    clamp = options.boolean("clamp_mss", mode in LIMITED)
+    if clamp and mode not in LIMITED:
+        options.error(
+            "clamp_mss", f"true has no meaning in mode {mode}, which has no rules; leave it out, or use another mode"
+        )
+    return clamp
 
 
 def _read_dns(options: Options, mode: str) -> bool:

@@ -112,6 +112,7 @@ def _rules(network: Network) -> Spec:
         # Rules do not see the ports of a frame, and ports that the host adds to the bridge must be reachable.
         "isolate_guests": network.isolate_guests and not network.bridge.ports,
         "connection_rate": network.connection_rate,
+        "clamp_mss": network.clamp_mss,
         # An isolated network has a private name server at the host's address in it, or none.
         "dns": network.dns.enabled or network.mode != "isolated",
         "redirect_dns": network.server_addresses if redirect and network.dns.enabled else [],

@@ -168,5 +168,5 @@ def test_the_defaults_of_options_from_xml_are_those_of_the_tables() -> None:
     network = Network("lab").as_options()
     of_tables = {**flat.values_by_path(network), **{f"dns.{name}": value for name, value in write(Dns()).items()}}
     # These depend on others: an address on what else is given, a limit on the mode, DHCP on the address.
-    differ = {"ipv4.address": "auto", "connection_rate": 2000}
+    differ = {"ipv4.address": "auto", "connection_rate": 2000, "clamp_mss": True}
     assert {path: differ.get(path, of_tables[path]) for path in flat.DEFAULTS} == flat.DEFAULTS

@@ -170,6 +170,7 @@ options = st.fixed_dictionaries(
         ),
         "isolate_guests": booleans,
         "connection_rate": numbers,
+        "clamp_mss": booleans,
         "bandwidth": st.fixed_dictionaries({}, optional={"inbound": limits, "outbound": limits}),
         "libvirt": st.fixed_dictionaries(
             {},

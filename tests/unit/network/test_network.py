@@ -73,15 +73,17 @@ def test_a_name_alone_makes_a_nat_network_with_dhcp_and_dns() -> None:
 def test_limits_are_on_unless_they_make_no_sense() -> None:
     def rate(**options: Any) -> Any:
         told = specs_for([read(name="lab", ipv4={"address": "192.168.30.1/24"}, **options)], {})
-        return told["rules"][0]["connection_rate"], told["bridges"][0]["fdb_max_learned"]
+        rules = told["rules"][0]
+        return rules["connection_rate"], rules["clamp_mss"], told["bridges"][0]["fdb_max_learned"]
 
-    assert rate() == (2000, None)
-    assert rate(connection_rate=0, bridge={"fdb_max_learned": 0}) == (0, 0)
-    assert rate(connection_rate="50", bridge={"fdb_max_learned": "60"}) == (50, 60)
-    assert rate(mode="open") == (0, None)
+    assert rate() == (2000, True, None)
+    assert rate(connection_rate=0, clamp_mss="no", bridge={"fdb_max_learned": 0}) == (0, False, 0)
+    assert rate(connection_rate="50", bridge={"fdb_max_learned": "60"}) == (50, True, 60)
+    assert rate(mode="open") == rate(mode="open", clamp_mss=False) == (0, False, None)
     # A definition that was stored before there was the option.
     network = read(name="lab", ipv4={"address": "192.168.30.1/24"})
-    stored = {name: value for name, value in network.as_options().items() if name != "connection_rate"}
+    new = ("connection_rate", "clamp_mss")
+    stored = {name: value for name, value in network.as_options().items() if name not in new}
     assert read(**stored) == network
 
 
@@ -404,6 +406,7 @@ def host(**options: Any) -> dict[str, Any]:
         ({"connection_rate": "fast"}, "networks[2].connection_rate", "is not a whole number"),
         ({"connection_rate": True}, "networks[2].connection_rate", "is not a whole number"),
         ({"connection_rate": 5, "mode": "open"}, "networks[2].connection_rate", "has no meaning in mode open"),
+        ({"clamp_mss": True, "mode": "open"}, "networks[2].clamp_mss", "true has no meaning in mode open"),
         ({"bridge": {"fdb_max_learned": -1}}, "networks[2].bridge.fdb_max_learned", "use 0 to 1000000"),
         ({"bridge": {"fdb_max_learned": "all"}}, "networks[2].bridge.fdb_max_learned", "is not a whole number"),
         (

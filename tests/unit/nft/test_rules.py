@@ -115,6 +115,12 @@ def test_rendered_table_of_a_rate_of_connections(mode: str) -> None:
     assert same_as_golden(f"{mode}-rate", rendered(rules))
 
 
+@pytest.mark.parametrize("mode", MODES[:3])
+def test_rendered_table_of_a_clamped_mss(mode: str) -> None:
+    rules = Rules("lab", "vn-lab", mode, "", ("192.168.30.0/24",), clamp_mss=True)
+    assert same_as_golden(f"{mode}-mss", rendered(rules))
+
+
 def test_rendered_table_of_an_isolated_network_without_a_name_server() -> None:
     rules = Rules("lab", "vn-lab", "isolated", "", ("192.168.30.0/24",), dns=False)
     assert same_as_golden("isolated-nameless", rendered(rules))
@@ -162,6 +168,7 @@ def test_rendering_does_not_depend_on_the_order_of_networks() -> None:
         ),
         isolate_guests=st.booleans(),
         connection_rate=st.integers(0, nft_elements.MOST_CONNECTIONS),
+        clamp_mss=st.booleans(),
     )
 )
 def test_a_network_is_read_back_from_its_elements(rules: Rules) -> None:
@@ -340,6 +347,10 @@ def test_a_listing_of_the_kernel_is_read() -> None:
         (
             [{"name": "a", "mode": "open", "bridge": "x", "connection_rate": 5}],
             "networks[0].connection_rate: has no meaning in mode open",
+        ),
+        (
+            [{"name": "a", "mode": "open", "bridge": "x", "clamp_mss": True}],
+            "networks[0].clamp_mss: true has no meaning in mode open",
         ),
         (
             [{"name": "a", "mode": "nat", "bridge": "x", "subnets": ["10.0.0.0/8"], "dns": False}],
