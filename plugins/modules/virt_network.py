@@ -64,11 +64,12 @@ options:
       - The bridge of the network - C(name) (V(vn-NAME) if not given; where that has over 15 characters, the first 8 of
         the name and 4 of its hash), C(type), C(mac), C(mtu), C(stp), C(forward_delay), C(ports),
         C(fdb_max_learned), C(multicast_snooping), C(enslave_uplink), C(confirm_within); see M(virtnet.linux.bridge).
-    type: dict
+      - A string is the C(name).
+    type: raw
   ipv4:
     description:
       - C(address) - the host's address in CIDR notation, V(auto) (the default) for a free subnet of O(pools) that is
-        then kept, or V(none).
+        then kept, or V(none). V(192.168.30.1) is V(192.168.30.1/24); below 192.0.0.0 the length is required.
       - C(dhcp) - C(enabled) (V(true)), C(lease_time) (V(10m) with V(auto), whose subnet may change, else V(1h)),
         C(ranges) of C(start), C(end), C(lease_time) (if not given, all of the subnet but the host's address; an empty
         list is for static hosts alone),
@@ -81,8 +82,9 @@ options:
     type: dict
   ipv6:
     description:
-      - C(address) - the host's address in CIDR notation, V(auto) for a /64 of the host's own unique local prefix
-        (RFC 4193), or V(none) (the default). Where the kernel has no IPv6, V(auto) is V(none), with a warning.
+      - C(address) - the host's address in CIDR notation (V(/64) if there is no length), V(auto) for a /64 of the
+        host's own unique local prefix (RFC 4193), or V(none) (the default). Where the kernel has no IPv6, V(auto) is
+        V(none), with a warning.
       - C(ra) - V(true) (the default) to advertise the host as a router, and with it the addresses.
       - C(ra_names) - V(true) (the default) for names of the addresses that guests make.
       - C(dhcp) - C(enabled) (V(false)), C(stateless) (V(false) - with V(true), options alone), and C(ranges), C(hosts)
@@ -259,6 +261,7 @@ EXAMPLES = r"""
     networks:
       lab:
       dmz: {mode: routed, ipv4: {address: 10.20.30.1/24}}
+      short: {bridge: br-short, ipv4: {address: 192.168.30.1}}
 
 - name: A network of libvirt's is defined from its XML, stopped
   virtnet.linux.virt_network:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..module_utils.libvirt_xml.spelling import spelled_out
 from .answer_values import BadAnswer, Values, plain
 from .answers import Answer, parse_answer
 from .network_list import network_items
@@ -86,7 +87,7 @@ def _read_list(host: str, listed: Any) -> tuple[list[Claim], set[str]]:
     fixed, removed = {}, set()
     for item in network_items(listed):
         try:
-            network = Values(host, item)
+            network = Values(host, spelled_out(item))
             name, ipv4 = network.network_name("name"), network.group("ipv4")
             if network.text("state", "active") == "absent":
                 removed.add(name)

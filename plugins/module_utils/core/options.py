@@ -33,6 +33,7 @@ _NOT_INTERFACES = {
     "lo": "is the host's loopback interface, which carries no network",
 }
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
+_CISCO_MAC = re.compile(r"([0-9a-f]{2})([0-9a-f]{2})\.([0-9a-f]{2})([0-9a-f]{2})\.([0-9a-f]{2})([0-9a-f]{2})")
 _CIDR_EXAMPLE = {4: "192.168.30.1/24", 6: "fd00:1::1/64"}
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -200,7 +201,7 @@ class Options:
         """A unicast Ethernet address, in lower case with colons."""
 
         def convert(path: str, value: Any) -> str:
-            text = self._text(path, value).lower().replace("-", ":")
+            text = plain_mac(self._text(path, value))
             if not _MAC.fullmatch(text):
                 self._refuse(
                     path, f"{repr_short(value)} is not a MAC address; write it as '52:54:00:12:34:56', in quotes"
@@ -246,7 +247,8 @@ class Options:
         except ValueError:
             self._refuse(path, f"{repr_short(text)} is not an address with a prefix length; write it as {example}")
         if "/" not in text:
-            self._refuse(path, f"{repr_short(text)} lacks the prefix length; write it as {example}")
+            length = 24 if cidr.version == 4 else 64
+            self._refuse(path, f"{repr_short(text)} lacks the prefix length; write it as {cidr.ip}/{length}")
         return cidr
 
     def address(
@@ -346,6 +348,13 @@ class Options:
             if name not in self._read:
                 hint = did_you_mean(str(name), sorted(self._read))
                 self._refuse(self.at(str(name)), f"there is no such option{hint}")
+
+
+def plain_mac(text: str) -> str:
+    """A MAC address in lower case with colons, of one with dashes, or with dots as Cisco writes it; else the text."""
+    lower = text.lower()
+    match = _CISCO_MAC.fullmatch(lower)
+    return ":".join(match.groups()) if match else lower.replace("-", ":")
 
 
 def without_zone(text: str) -> str:

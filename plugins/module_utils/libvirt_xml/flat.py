@@ -15,8 +15,9 @@ from typing import Any
 from uuid import UUID
 
 from ..core.errors import InvalidOption
-from ..core.options import Options
+from ..core.options import Options, plain_mac
 from ..dhcp import ranges as dhcp
+from .spelling import spelled_out
 from .values import without_empty
 
 FlatOptions = dict[str, Any]
@@ -113,7 +114,7 @@ def _domain(value: Any) -> Any:
 def _mac(value: Any) -> Any:
     if isinstance(value, list):
         return _mac(value[0]) if len(value) == 1 else [_mac(one) for one in value]
-    return value.lower().replace("-", ":") if isinstance(value, str) else value
+    return plain_mac(value) if isinstance(value, str) else value
 
 
 _BY_KEY: Mapping[str, Callable[[Any], Any]] = {
@@ -152,7 +153,7 @@ _BY_KEY_OF_PORTS = {**_BY_KEY, "start": _number, "end": _number}
 
 def flatten(options: Mapping[str, Any]) -> FlatOptions:
     """Options in one spelling, without those that are null or empty, and without state, autostart and persistent."""
-    values = values_by_path(options)
+    values = values_by_path(spelled_out(options))
     flat = without_empty(
         {path: _normalize(path, value) for path, value in values.items() if path not in NOT_IN_XML[1:]}
     )

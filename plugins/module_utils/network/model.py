@@ -28,6 +28,7 @@ from ..libvirt.bridged import MODE as BRIDGED
 from ..libvirt.bridged import registration_options
 from ..libvirt.managed import LIBVIRT, OURS, bridge_in, is_managed, managed_xml, name_in, uuid_in
 from ..libvirt.options import Libvirt, read_libvirt
+from ..libvirt_xml.spelling import spelled_out
 from ..nft.elements import MODES as MODES_OF_RULES
 from ..nft.elements import MOST_CONNECTIONS
 from ..nft.nat import Nat, read_nat
@@ -90,6 +91,10 @@ def _managed_by_libvirt(network: Any) -> bool:
     return bool(network.managed_by == LIBVIRT)
 
 
+# Ansible would refuse a name in place of the options.
+_BRIDGE = replace(kinds.group_by_caller(BridgeOptions), type="raw")
+
+
 @dataclass(frozen=True)
 class Network:
     """One virtual network. ``path``: where it stands in the user's input.
@@ -107,7 +112,7 @@ class Network:
     persistent: bool = option(kinds.boolean, True)
     mode: str = option(kinds.choice(*MODES), "nat")
     uplink: str = option(kinds.interface, "")
-    bridge: BridgeOptions = option(kinds.group_by_caller(BridgeOptions), BridgeOptions(name=""))
+    bridge: BridgeOptions = option(_BRIDGE, BridgeOptions(name=""))
     ipv4: Ipv4 = option(kinds.group_by_caller(Ipv4), Ipv4())
     ipv6: Ipv6 = option(kinds.group_by_caller(Ipv6), Ipv6())
     nat: Nat = option(kinds.group_by_caller(Nat), Nat())
@@ -220,6 +225,7 @@ def read_network(options: Options, identity: str) -> Network:
 
     Raises InvalidOption: the path of the value, the value, and what to do. An absent network needs its name alone.
     """
+    options = Options(spelled_out(options.as_mapping()), options.path, options.owner)
     if is_managed(options):
         return _read_managed(options)
     options = options_from_xml(options)

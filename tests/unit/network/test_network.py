@@ -93,6 +93,26 @@ def test_a_definition_of_any_mode_reads_back_with_its_limits(mode: str) -> None:
     assert read(**network.as_options()) == network
 
 
+def test_short_spellings_stand_for_what_they_can_only_mean() -> None:
+    short = read(
+        name="lab",
+        bridge="br0",
+        ipv4={"address": "192.168.30.1", "dhcp": {"hosts": [{"mac": "5254.00AB.3456", "ip": "192.168.30.9"}]}},
+        ipv6={"address": "fd00:30::1"},
+    )
+    full = read(
+        name="lab",
+        bridge={"name": "br0"},
+        ipv4={"address": "192.168.30.1/24", "dhcp": {"hosts": [{"mac": "52:54:00:ab:34:56", "ip": "192.168.30.9"}]}},
+        ipv6={"address": "fd00:30::1/64"},
+    )
+    assert short == full
+    assert read(name="lab", bridge={"mac": "52-54-00-AB-34-56"}).bridge.mac == "52:54:00:ab:34:56"
+    assert read(name="site", mode="bridged", bridge="br0").bridge.name == "br0"
+    managed = read(name="lab", managed_by="libvirt", bridge="br0", ipv4={"address": "192.168.30.1"})
+    assert "<bridge name='br0'" in managed.xml.replace('"', "'") and "prefix='24'" in managed.xml.replace('"', "'")
+
+
 def test_uuid_and_mac_are_stable_and_differ_between_networks_and_hosts() -> None:
     one, again, other = read(name="lab"), read(name="lab"), read(name="dmz")
     elsewhere = read_network(Options({"name": "lab"}), HOST[::-1])
@@ -263,7 +283,8 @@ def host(**options: Any) -> dict[str, Any]:
             "networks[2].libvirt.virtualport.type",
             "is not for a bridge of Open vSwitch",
         ),
-        ({"ipv4": {"address": "10.0.0.1"}}, "networks[2].ipv4.address", "lacks the prefix length"),
+        ({"ipv4": {"address": "10.0.0.1"}}, "networks[2].ipv4.address", "length; write it as 10.0.0.1/24"),
+        ({"ipv4": {"address": "172.16.0.1"}}, "networks[2].ipv4.address", "length; write it as 172.16.0.1/24"),
         ({"ipv4": {"address": "10.0.0.300/24"}}, "networks[2].ipv4.address", "write it as 192.168.30.1/24"),
         ({"ipv4": {"address": "fd00::1/64"}}, "networks[2].ipv4.address", "is not an IPv4 address"),
         ({"ipv4": {"address": "10.0.0.0/24"}}, "networks[2].ipv4.address", "such as 10.0.0.1/24"),
@@ -338,7 +359,7 @@ def host(**options: Any) -> dict[str, Any]:
         ({"extra_addresses": ["10.0.0.1"]}, "networks[2].extra_addresses[0]", "lacks the prefix length"),
         ({"dnsmasq": {"instance": "own"}}, "networks[2].dnsmasq.instance", "use one of auto, system, private"),
         ({"ipv6": {"address": "10.0.0.1/24"}}, "networks[2].ipv6.address", "is not an IPv6 address"),
-        ({"ipv6": {"address": "fd00::1"}}, "networks[2].ipv6.address", "lacks the prefix length"),
+        ({"bridge": ["br0"]}, "networks[2].bridge", "is not a mapping of options"),
         ({"ipv6": {"address": "fe80::1/64"}}, "networks[2].ipv6.address", "cannot be the address of a network"),
         ({"ipv6": {"address": "fd00::/64"}}, "networks[2].ipv6.address", "anycast address of all routers"),
         ({"ipv6": {"address": "fd00::1/48"}}, "networks[2].ipv6.address", "no prefix of 64 bits"),

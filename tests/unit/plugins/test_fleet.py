@@ -93,9 +93,10 @@ def test_the_administrator_lets_the_later_host_move_once(warnings: list[str]) ->
     assert warnings == []
 
 
-def test_a_network_that_moves_for_a_fixed_address_is_not_warned_of(warnings: list[str]) -> None:
+@pytest.mark.parametrize("address", ["192.168.1.1/24", "192.168.1.1"])
+def test_a_network_that_moves_for_a_fixed_address_is_not_warned_of(address: str, warnings: list[str]) -> None:
     variables = same("a", "b")
-    variables["b"]["virtnet_networks"] = [{"name": "lab", "ipv4": {"address": "192.168.1.1/24"}}]
+    variables["b"]["virtnet_networks"] = [{"name": "lab", "ipv4": {"address": address}}]
     assert [one["first"] for one in fleet(variables, "a", ["a", "b"])["held"]] == [True]
     fleet(variables, "b", ["a", "b"])
     assert warnings == []
