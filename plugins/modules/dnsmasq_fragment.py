@@ -101,7 +101,9 @@ options:
         description: Its client id, as bytes such as C(01:52:54:00:12:34:56), or as a word.
         type: str
       name:
-        description: Its name, one label.
+        description:
+          - Its name, such as C(web), C(web_1) or C(web.lab.example). The first label is the name; the domain is always
+            O(domain), so another domain is without effect, as in dnsmasq itself.
         type: str
       ip:
         description: Its address.

@@ -116,7 +116,7 @@ class _Machines:
 
     def add_static(self, entry: StaticHost) -> None:
         """A static host of one IP version; one guest with that of the other where MAC address or name agree."""
-        name = entry.name.lower()
+        name = _label(entry.name)
         namesake = self._by_name.get(name)
         if namesake is not None and entry.mac and namesake.has_mac:
             namesake = None
@@ -149,7 +149,7 @@ class _Machines:
             self._remember(machine, lease)
         guest = machine.guest
         guest.leased = True
-        guest.name = guest.name or _label(lease)
+        guest.name = guest.name or _label(lease.hostname)
         guest.mac = guest.mac or lease.mac
         guest.expires = guest.expires or lease.expires
         guest.key = guest.key or lease.mac or lease.duid or lease.client_id or str(lease.ip)
@@ -159,7 +159,7 @@ class _Machines:
         if lease.mac in self._by_mac:
             return self._by_mac[lease.mac]
         others = [self._by_id.get(lease.duid), self._by_id.get(lease.client_id), self._by_address.get(lease.ip)]
-        namesake = self._by_name.get(_label(lease))
+        namesake = self._by_name.get(_label(lease.hostname))
         if namesake is not None and not (namesake.has_mac or namesake.has_duid):
             others.append(namesake)
         # Who has a MAC address in the definition does not have a lease of another one.
@@ -170,14 +170,14 @@ class _Machines:
         known = lease.mac or lease.duid
         if known in self._leased_by_id:
             return self._leased_by_id[known]
-        return (self._without_mac if lease.mac else self._without_duid).get(_label(lease))
+        return (self._without_mac if lease.mac else self._without_duid).get(_label(lease.hostname))
 
     def _remember(self, machine: _Machine, lease: Lease) -> None:
         machine.has_mac = machine.has_mac or bool(lease.mac)
         machine.has_duid = machine.has_duid or bool(lease.duid)
         for known in filter(None, (lease.mac, lease.duid)):
             self._leased_by_id.setdefault(known, machine)
-        name = machine.guest.name or _label(lease)
+        name = machine.guest.name or _label(lease.hostname)
         for has, lacking in ((machine.has_mac, self._without_mac), (machine.has_duid, self._without_duid)):
             if has and lacking.get(name) is machine:
                 del lacking[name]
@@ -185,6 +185,6 @@ class _Machines:
                 lacking.setdefault(name, machine)
 
 
-def _label(lease: Lease) -> str:
-    """The name that a guest asked for, without a domain, as dnsmasq takes it (strip_hostname() in src/util.c)."""
-    return lease.hostname.partition(".")[0].lower()
+def _label(name: str) -> str:
+    """A name without a domain, as dnsmasq takes it (strip_hostname() in src/util.c)."""
+    return name.partition(".")[0].lower()

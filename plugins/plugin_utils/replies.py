@@ -80,7 +80,7 @@ def declared_hosts(networks: Any) -> Iterator[tuple[str, str]]:
             hosts = _inner(_inner(one, family), "dhcp").get("hosts")
             for host in hosts if isinstance(hosts, (list, tuple)) else ():
                 if isinstance(host, Mapping) and host.get("name"):
-                    yield str(one.get("name")), str(host["name"]).lower()
+                    yield str(one.get("name")), str(host["name"]).partition(".")[0].lower()
 
 
 def _inner(value: Any, key: str) -> Mapping[str, Any]:

@@ -377,3 +377,27 @@ def test_an_isolated_network_gets_a_private_dnsmasq_if_the_system_dnsmasq_leaves
         lease = get_lease(testbed.guest, tmp_path, "vmone")
         assert eventually(lambda: resolve(testbed.guest, BRIDGE_ADDRESS, "vmone.virt.test") == lease["ip"])
         assert resolve(testbed.guest, BRIDGE_ADDRESS) in (NO_ANSWER, SILENT, "refused", "")
+
+
+NAMED_AS_IN_LIBVIRT = [
+    {"mac": WEB_MAC.hex(":"), "name": "web.virt.test", "ip": WEB},
+    {"mac": DB_MAC.hex(":"), "name": "Container_1.other.example"},
+]
+
+
+def test_a_static_host_with_a_domain_or_an_underscore_has_its_first_label_and_nobody_else_gets_it(
+    testbed: DnsmasqTestbed, tmp_path: Path, instance: str
+) -> None:
+    with serve_both_networks(testbed, tmp_path, instance) as daemon:
+        daemon.converge({**LAB, "hosts": NAMED_AS_IN_LIBVIRT}, OTHER)
+        for claimed in ("web", "web.virt.test", "container_1", "Container_1.other.example"):
+            assert take_leases(testbed.guest, 1, ATTACKER, claimed)
+            assert lookup(testbed, "web.virt.test") == WEB
+            assert lookup(testbed, "container_1.virt.test") == NO_ANSWER
+        assert take_leases(testbed.guest, 1, WEB_MAC, "something") == {WEB_MAC: WEB}
+        (address,) = take_leases(testbed.guest, 1, DB_MAC, "something").values()
+        assert lookup(testbed, "container_1.virt.test") == lookup(testbed, "Container_1.virt.test") == address
+        assert lookup(testbed, "50.100.168.192.in-addr.arpa", kind="PTR") == "web.virt.test."
+        assert address not in lookup(testbed, "container_1.other.example")
+        if instance == "system":
+            assert (lookup(testbed, "web"), lookup(testbed, "container_1")) == (WEB, address)

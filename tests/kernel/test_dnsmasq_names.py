@@ -297,3 +297,19 @@ def test_options_by_name_and_number_reach_the_guest(testbed: DnsmasqTestbed, tmp
     assert lease["staticroutes"] == "10.9.0.0/16 192.168.100.9"
     assert (lease["mtu"], lease["wins"]) == ("1400", "192.168.100.8")
     assert bytes.fromhex(lease["opt224"]) == b'CET-1 "x" #1\\'
+
+
+@pytest.mark.parametrize("name", ["db.virt.test", "db.other.example", "db"])
+def test_dnsmasq_itself_takes_the_first_label_of_the_name_of_a_static_host(
+    testbed: DnsmasqTestbed, tmp_path: Path, name: str
+) -> None:
+    """What static_hosts.py relies on when it gives dnsmasq the first label alone; libvirt gives it the whole name."""
+    lines = f"dhcp-host=52:54:00:00:00:bb,{name}\ndhcp-range=192.168.100.60,192.168.100.70\ndomain=virt.test\n"
+    with running(Daemon(testbed.host, tmp_path, lines, ())):
+        (address,) = take_leases(testbed.guest, 1, bytes.fromhex("5254000000bb"), "something").values()
+        assert (
+            resolve(testbed.guest, BRIDGE_ADDRESS, "db.virt.test")
+            == resolve(testbed.guest, BRIDGE_ADDRESS, "db")
+            == address
+        )
+        assert resolve(testbed.guest, BRIDGE_ADDRESS, "db.other.example") != address

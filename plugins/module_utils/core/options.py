@@ -36,6 +36,7 @@ _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 _CISCO_MAC = re.compile(r"([0-9a-f]{2})([0-9a-f]{2})\.([0-9a-f]{2})([0-9a-f]{2})\.([0-9a-f]{2})([0-9a-f]{2})")
 _CIDR_EXAMPLE = {4: "192.168.30.1/24", 6: "fd00:1::1/64"}
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_LONGEST_DOMAIN = 253
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 _TRUE = {"true", "yes", "on", "1"}
@@ -281,19 +282,23 @@ class Options:
 
         def convert(path: str, value: Any) -> str:
             text = self._text(path, value).rstrip(".").lower()
-            if not text or len(text) > 253 or not all(_LABEL.fullmatch(label) for label in text.split(".")):
+            if not _is_domain(text):
                 self._refuse(path, f"{repr_short(value)} is not a domain; write it as lab.example")
             return text
 
         return self._read_as(name, default, convert)
 
-    def host_label(self, name: str, default: Default | Required = REQUIRED) -> str | Default:
-        """One label of a host name (RFC 1123 section 2.1)."""
+    def host_name(self, name: str, default: Default | Required = REQUIRED) -> str | Default:
+        """The name of a host, alone or with a domain (RFC 1123 section 2.1; ``_`` as in names of containers)."""
 
         def convert(path: str, value: Any) -> str:
             text = self._text(path, value)
-            if not _LABEL.fullmatch(text) or "_" in text:
-                self._refuse(path, f"{repr_short(text)} is not a host name; use letters, digits and '-', at most 63")
+            if text.startswith("_") or not _is_domain(text):
+                self._refuse(
+                    path,
+                    f"{repr_short(text)} is not a host name; use letters, digits, '-' and '_', as web, web_1, "
+                    "or web.lab.example",
+                )
             return text
 
         return self._read_as(name, default, convert)
@@ -355,6 +360,10 @@ def plain_mac(text: str) -> str:
     lower = text.lower()
     match = _CISCO_MAC.fullmatch(lower)
     return ":".join(match.groups()) if match else lower.replace("-", ":")
+
+
+def _is_domain(text: str) -> bool:
+    return len(text) <= _LONGEST_DOMAIN and all(_LABEL.fullmatch(label) for label in text.split("."))
 
 
 def without_zone(text: str) -> str:

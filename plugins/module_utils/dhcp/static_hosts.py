@@ -48,6 +48,15 @@ class Host:
     lease_time: str = option(kinds.text(), "")
     path: str = field(default="", compare=False)
 
+    @property
+    def label(self) -> str:
+        """The name without its domain, in place of which guests have that of the network.
+
+        dnsmasq splits the name so too, and only logs a domain that is another one (strip_hostname() in its src/util.c,
+        lease_set_hostname() in src/lease.c).
+        """
+        return self.name.partition(".")[0]
+
     def as_options(self) -> dict[str, Any]:
         """The given options of the host."""
         return {key: value for key, value in write(self).items() if value}
@@ -118,7 +127,7 @@ def _refuse_pointless(item: Options, host: Host) -> None:
 
 def _refuse_twice(item: Options, host: Host, taken: dict[tuple[str, Any], str]) -> None:
     """``taken``: the paths of hosts by what they are known by or have; this host is added."""
-    given = (*(("mac", mac) for mac in host.macs), ("id", host.id), ("ip", host.ip), ("name", host.name))
+    given = (*(("mac", mac) for mac in host.macs), ("id", host.id), ("ip", host.ip), ("name", host.label))
     for key, value in given:
         if value and taken.setdefault((key, value), host.path) != host.path:
             item.error(
@@ -135,10 +144,11 @@ def _one_guest(host: Host, key: str) -> str:
 
 def host_name(item: Options, name: str) -> str:
     """A guest's name that dnsmasq takes for a name; raises InvalidOption."""
-    text = item.host_label(name, "")
-    if _KEYWORDS.fullmatch(text):
+    text = item.host_name(name, "")
+    label = text.partition(".")[0]
+    if _KEYWORDS.fullmatch(label):
         item.error(
-            name, f"{repr_short(text)} means something else to dnsmasq; choose a name that is no number or keyword"
+            name, f"{repr_short(label)} means something else to dnsmasq; choose a name that is no number or keyword"
         )
     return text
 
@@ -155,5 +165,5 @@ def host_words(tags: Sequence[str], host: Host, *, by_mac: bool = False) -> str:
     """
     ip = "" if host.ip is None else str(host.ip) if host.ip.version == 4 else f"[{host.ip}]"
     known_by = f"id:{host.id}" if host.id else ANY_ID if by_mac and host.macs else ""
-    words = [*tags, *host.macs, known_by, ip, host.name, host.lease_time]
+    words = [*tags, *host.macs, known_by, ip, host.label, host.lease_time]
     return ",".join(word for word in words if word)

@@ -38,14 +38,14 @@ def static_rows(spec: FragmentSpec, administrator_names: Collection[str] = ()) -
     known |= {(name, version) for name in (*administrator_names, *_aliases(spec)) for version in (4, 6)}
     for option, host in spec.static_hosts:
         if host.name and host.ip is not None:
-            names = [form for form in _forms(spec, host.name) if (form.lower(), host.ip.version) not in known]
+            names = [form for form in _forms(spec, host.label) if (form.lower(), host.ip.version) not in known]
             if names:
                 yield option, f"{host.ip} {' '.join(names)}"
 
 
 def static_names(spec: FragmentSpec) -> set[str]:
     """All names of static hosts, in lower case."""
-    return {form.lower() for _option, host in spec.static_hosts if host.name for form in _forms(spec, host.name)}
+    return {form.lower() for _option, host in spec.static_hosts if host.name for form in _forms(spec, host.label)}
 
 
 def reserved_names(
@@ -72,7 +72,7 @@ def reserved_names(
     for _option, host in spec.static_hosts:
         # A static host that is identified by its name alone is the guest that requests this name.
         if host.name and (host.macs or host.id):
-            name = host.name.lower()
+            name = host.label.lower()
             needed.setdefault(name, set()).update(_forms(spec, name, full_names_only))
     for record in spec.names.hosts:
         for name in record.names:

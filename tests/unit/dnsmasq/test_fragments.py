@@ -251,7 +251,25 @@ def test_no_line_affects_other_networks(file: str, options: dict[str, Any], cont
         ({"hosts": [{"mac": "52:54:00:aa:00:01", "name": "12h"}]}, r"hosts\[0\].name: '12h' means something else"),
         ({"hosts": [{"mac": "52:54:00:aa:00:01", "name": "Infinite"}]}, "means something else"),
         ({"hosts": [{"mac": "52:54:00:aa:00:01", "name": "ignore"}]}, "means something else"),
-        ({"hosts": [{"mac": "52:54:00:aa:00:01", "name": "a,b"}]}, "is not a host name"),
+        *(
+            ({"hosts": [{"mac": "52:54:00:aa:00:01", "name": name}]}, "is not a host name")
+            for name in (
+                "a,b",
+                "a.b,c",
+                "a b",
+                "a.b c",
+                "_a",
+                "-a",
+                ".a",
+                "a.",
+                "a..b",
+                "a.*",
+                "a#b",
+                "a.b/c",
+                f"a.{'b' * 64}",
+            )
+        ),
+        ({"hosts": [{"mac": "52:54:00:aa:00:01", "name": "12h.lab.test"}]}, "'12h' means something else"),
         ({"hosts": [{"mac": "52:54:00:aa:00:01", "ip": "192.168.31.9"}]}, r"hosts\[0\].ip: .* outside the subnet"),
         ({"hosts": [{"mac": "52:54:00:aa:00:01", "ip": "192.168.30.1"}]}, "address of the host itself"),
         ({"ranges": [], "hosts": [{"mac": "52:54:00:aa:00:01", "name": "a"}]}, r"hosts\[0\].ip: is required"),

@@ -55,6 +55,15 @@ def test_static_hosts_with_an_address_are_rows_by_full_and_plain_name() -> None:
     assert [row for _option, row in static_rows(spec(hosts=[WEB]))] == ["10.0.1.5 Web"]
 
 
+@pytest.mark.parametrize("name", ["my_db.lab.test", "My_db.other.example", "my_db"])
+def test_a_static_host_has_the_first_label_of_its_name_in_the_domain_of_the_network(name: str) -> None:
+    host = {"mac": WEB["mac"], "name": name}
+    assert static_names(spec(domain="lab.test", hosts=[host])) == {"my_db", "my_db.lab.test"}
+    assert beyond_well_known(spec(domain="lab.test", hosts=[host])) == {"my_db"}
+    rows = [row.lower() for _option, row in static_rows(spec(domain="lab.test", hosts=[{**host, "ip": "10.0.1.5"}]))]
+    assert rows == ["10.0.1.5 my_db.lab.test my_db"]
+
+
 @pytest.mark.parametrize(
     "names",
     [

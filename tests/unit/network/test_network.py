@@ -352,6 +352,11 @@ def host(**options: Any) -> dict[str, Any]:
             "networks[2].ipv4.dhcp.hosts[0].name",
             "is not a host name",
         ),
+        (
+            {"ipv4": dhcp(hosts=[host(name="web"), host(mac="52:54:00:00:00:11", name="web.lab.example")])},
+            "networks[2].ipv4.dhcp.hosts[1].name",
+            "web is already given to",
+        ),
         ({"ipv4": dhcp(hosts=[host()])}, "networks[2].ipv4.dhcp.hosts[0].mac", "needs an ip, a name or a lease_time"),
         ({"ipv4": dhcp(options={"300": "x"})}, "networks[2].ipv4.dhcp.options.300", "use 1 to 254"),
         ({"ipv4": dhcp(options={"a b": "x"})}, "networks[2].ipv4.dhcp.options.a b", "neither a number nor a name"),

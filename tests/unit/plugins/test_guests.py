@@ -106,6 +106,13 @@ def test_two_machines_of_one_name_stay_two_where_their_mac_addresses_differ() ->
     assert [one.mac for one in found] == [MAC, OTHER]
 
 
+def test_a_static_host_whose_name_has_a_domain_is_called_by_its_first_label() -> None:
+    host = {**WEB, "name": "Web_1.ocp.example"}
+    (guest,) = guests(leases=[lease("192.168.0.7", "web_1", MAC)], hosts=[host])
+    assert (guest.name, guest.variables()["virtnet_fqdn"]) == ("web_1", "web_1.lab.test")
+    assert list(declared_hosts([{"name": "lab", "ipv4": {"dhcp": {"hosts": [host]}}}])) == [("lab", "web_1")]
+
+
 def test_a_static_host_that_is_off_has_the_address_of_its_definition() -> None:
     (guest,) = guests(hosts=[WEB])
     assert (guest.address(4), guest.leased, guest.expires) == ("192.168.0.7", False, None)
