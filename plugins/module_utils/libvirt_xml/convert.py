@@ -16,10 +16,11 @@ from typing import Any
 
 from ..core.errors import InvalidOption
 from ..core.options import repr_short
-from .flat import DEFAULTS, NOT_IN_XML, FlatOptions, flatten, lease_time_for, unflatten, without_defaults
+from .flat import DEFAULTS, DHCP_RANGES, NOT_IN_XML, FlatOptions, flatten, lease_time_for, unflatten, without_defaults
 from .metadata import NAMESPACE, is_ours, parse_metadata, to_document
 from .parse import Checker, Element, add_element, children, etree, parse, to_string
 from .read import read_network_options
+from .read_ip import ranges_of
 from .values import Version, schema_text
 from .write import write_network
 
@@ -114,7 +115,13 @@ def _apply_stored_option(options: FlatOptions, element: Element, checker: Checke
         checker.refuse(element, f"the value of {repr_short(name)} is not JSON")
     if name in NOT_IN_XML or name == "xml":
         checker.refuse(element, f"{repr_short(name)} cannot be set in the metadata")
-    if options.get(name, DEFAULTS.get(name)) == instead:
+    if options.get(name, DEFAULTS.get(name)) == instead or _is_older_static_only(options, name, instead):
         options.pop(name, None)
-        static_only: FlatOptions = {name: []} if name.endswith(".dhcp.ranges") and value == [] else {}
+        static_only: FlatOptions = {name: []} if name in DHCP_RANGES and value == [] else {}
         options.update(static_only or flatten(unflatten({name: value})))
+
+
+def _is_older_static_only(options: FlatOptions, name: str, instead: Any) -> bool:
+    """Whether ``instead`` is how earlier versions read hosts without ranges: as ranges of their addresses."""
+    hosts = options.get(name.replace(".ranges", ".hosts"), ())
+    return name in DHCP_RANGES and options.get(name) == [] and instead == ranges_of([host["ip"] for host in hosts])

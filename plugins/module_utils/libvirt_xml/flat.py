@@ -25,6 +25,9 @@ FlatOptions = dict[str, Any]
 # Options that are given with the XML and not in it, as in libvirt, where net-autostart and net-start are commands.
 NOT_IN_XML = ("name", "state", "autostart", "persistent")
 
+# Options whose empty list has a meaning: nobody but static hosts gets an address.
+DHCP_RANGES = ("ipv4.dhcp.ranges", "ipv6.dhcp.ranges")
+
 _GROUPS = {
     "": ("bridge", "ipv4", "ipv6", "nat", "dns", "dnsmasq", "bandwidth", "libvirt"),
     "ipv4": ("dhcp",),
@@ -159,7 +162,7 @@ def flatten(options: Mapping[str, Any]) -> FlatOptions:
     )
     return {
         **flat,
-        **{f"{family}.dhcp.ranges": [] for family in ("ipv4", "ipv6") if _is_static_only(values, flat, family)},
+        **{path: [] for path in DHCP_RANGES if _is_static_only(values, flat, path.partition(".")[0])},
     }
 
 

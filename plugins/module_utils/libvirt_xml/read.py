@@ -26,7 +26,7 @@ from .fields import (
     read_fields,
     read_number,
 )
-from .flat import FlatOptions
+from .flat import DHCP_RANGES, FlatOptions
 from .parse import Checker, Element, etree
 from .read_ip import read_addresses
 from .schema import DNSMASQ_NAMESPACE
@@ -56,7 +56,8 @@ def read_network_options(root: Element, checker: Checker) -> FlatOptions:
         lines = [option.get("value", "") for option in root.iterfind(f"{_DNSMASQ}options/{_DNSMASQ}option")]
         options["dnsmasq.options"] = [*lines, *options.pop("dnsmasq.options")]
         options.update(_nat(root, options, checker))
-    return without_empty(options)
+    static_only: FlatOptions = {path: [] for path in DHCP_RANGES if options.get(path) == []}
+    return {**without_empty(options), **static_only}
 
 
 def _child(parent: Element, path: str) -> Element:

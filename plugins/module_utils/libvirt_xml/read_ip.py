@@ -99,9 +99,8 @@ def _dhcp(element: Element, interface: Interface, checker: Checker) -> FlatOptio
     options["dhcp.hosts"] = hosts
     if ranges or hosts:
         options["dhcp.enabled"] = True
-        # Without ranges libvirt serves only the hosts. Ranges of exactly their addresses have the same effect, since
-        # the address of a host is given to no other guest.
-        options["dhcp.ranges"] = ranges or _ranges_of([host["ip"] for host in hosts])
+        # Without ranges libvirt serves only the hosts, as we do with an empty list.
+        options["dhcp.ranges"] = ranges
     return options
 
 
@@ -138,7 +137,7 @@ def _lease_time(element: Element, checker: Checker, default: str) -> str:
     return format_lease_time(expiry * LEASE_UNITS[unit])
 
 
-def _ranges_of(addresses: Sequence[str]) -> list[dict[str, Any]]:
+def ranges_of(addresses: Sequence[str]) -> list[dict[str, Any]]:
     """The DHCP ranges that contain exactly these addresses."""
     ranges: list[list[Any]] = []
     for address in sorted({ipaddress.ip_address(text) for text in addresses}, key=int):
@@ -146,7 +145,7 @@ def _ranges_of(addresses: Sequence[str]) -> list[dict[str, Any]]:
             ranges[-1][1] = address
         else:
             ranges.append([address, address])
-    return [{"start": str(start), "end": str(end), "lease_time": DEFAULT_LEASE_TIME} for start, end in ranges]
+    return [{"start": str(start), "end": str(end)} for start, end in ranges]
 
 
 def _local_ptr(elements: Sequence[Element], main_elements: Sequence[Element], checker: Checker) -> FlatOptions:

@@ -71,11 +71,23 @@ def test_a_network_for_static_hosts_alone_stays_one() -> None:
         "ipv6": {"address": "fd00:9::1/64", "dhcp": {"enabled": True, "ranges": [], "hosts": hosts6}},
     }
     text = to_xml(options)
-    assert "<range" not in text
-    again = from_xml(text)
-    for family in ("ipv4", "ipv6"):
-        ranges = again[family]["dhcp"].get("ranges", [])
-        assert all(one["start"] == one["end"] for one in ranges)
+    assert "<range" not in text and "dhcp.ranges" not in text
+    assert from_xml(text) == options
+    stored = read_network(Options(from_xml(text)), HOST)
+    assert not stored.ipv4.ranges and not stored.ipv6.dhcp.ranges
+    assert from_xml(to_xml(stored.as_options()))["ipv6"]["dhcp"] == options["ipv6"]["dhcp"]
+
+
+@pytest.mark.parametrize("given", ["null", "[]", '[{"end": "fd00:9::9", "start": "fd00:9::7"}]'])
+def test_ranges_that_an_earlier_version_stored_beside_hosts_still_count(given: str) -> None:
+    hosts = "".join(f"<host name='h{n}' ip='fd00:9::{n}'/>" for n in (6, 3, 5))
+    read = '[{"end": "fd00:9::3", "start": "fd00:9::3"}, {"end": "fd00:9::6", "start": "fd00:9::5"}]'
+    option = f"<v:option name='ipv6.dhcp.ranges' instead='{read}'>{given}</v:option>"
+    text = network(
+        f"<metadata><v:network xmlns:v='urn:virtnet.linux:network:1.0'>{option}</v:network></metadata>"
+        f"<ip family='ipv6' address='fd00:9::1' prefix='64'><dhcp>{hosts}</dhcp></ip>"
+    )
+    assert from_xml(text)["ipv6"]["dhcp"].get("ranges") == json.loads(given)
 
 
 def test_an_edit_of_the_xml_takes_precedence_over_stored_options() -> None:
@@ -270,7 +282,7 @@ DEFAULT = (Path(__file__).parent / "samples" / "isolated.xml").read_text()
 def test_xml_replaces_all_other_options() -> None:
     network = read_network(Options({"xml": DEFAULT, "state": "inactive", "autostart": False}, "networks[0]"), HOST)
     assert (network.name, network.mode, network.state, network.autostart) == ("lonely", "isolated", "inactive", False)
-    assert [str(dhcp_range.start) for dhcp_range in network.ipv4.ranges] == ["172.16.0.5", "172.16.9.9"]
+    assert not network.ipv4.ranges and [str(host.ip) for host in network.ipv4.hosts][-1] == "172.16.9.9"
 
 
 @pytest.mark.parametrize(
@@ -283,7 +295,7 @@ def test_xml_replaces_all_other_options() -> None:
         ({"xml": "<netwrok/>", "name": "lab"}, "network 'lab': networks[0].xml: <netwrok> in line 1"),
         (
             {"xml": DEFAULT.replace("172.16.9.9", "10.9.9.9")},
-            "network 'lonely': networks[0].xml.ipv4.dhcp.ranges[0].start: 10.9.9.9 is outside",
+            "network 'lonely': networks[0].xml.ipv4.dhcp.hosts[2].ip: 10.9.9.9 is outside",
         ),
     ],
 )
