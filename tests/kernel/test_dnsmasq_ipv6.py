@@ -18,7 +18,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.options import 
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_file import parse
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.leases import leases_of
-from kernel.dhcp_client import dhcp6
+from kernel.dhcp_client import dhcp6, take_leases
 from kernel.dnsmasq_testbed import (
     BRIDGE_ADDRESS,
     NAMED_ADDRESS,
@@ -282,3 +282,35 @@ def test_range_holds_for_its_own_bridge_alone(testbed: DnsmasqTestbed, tmp_path:
         daemon.converge(lab({"ranges": [RANGE]}))
         assert not router_advertisement(testbed.guest)
         assert not dhcp6(testbed.guest, tmp_path, timeout=3)
+
+
+def test_a_guest_with_one_duid_and_client_id_is_a_static_host_of_two_networks(
+    testbed: DnsmasqTestbed, tmp_path: Path
+) -> None:
+    duid = f"00:03:00:01:{MAC}"
+    testbed.bridge("virt1", "192.168.101.1/24")
+    testbed.host.run("ip", "address", "add", "fd00:101::1/64", "dev", "virt1", "nodad")
+
+    def network(name: str, interface: str, ipv4: str, ipv6: str) -> dict[str, Any]:
+        return {
+            "name": name,
+            "interface": interface,
+            "address": f"{ipv4}.1/24",
+            "ranges": [{"start": f"{ipv4}.20", "end": f"{ipv4}.30"}],
+            "hosts": [{"id": "01:aa:bb", "ip": f"{ipv4}.77"}],
+            "ipv6": {"address": f"{ipv6}::1/64", "hosts": [{"id": duid, "name": "web", "ip": f"{ipv6}::77"}]},
+            "domain": f"{name}.test",
+        }
+
+    with serving(testbed, tmp_path) as daemon:
+        daemon.converge(
+            network("lab", "virt0", "192.168.100", "fd00:100"), network("dmz", "virt1", "192.168.101", "fd00:101")
+        )
+        for bridge, ipv4, ipv6 in (
+            ("virt0", "192.168.100.77", "fd00:100::77"),
+            ("virt1", "192.168.101.77", "fd00:101::77"),
+        ):
+            testbed.unplug()
+            testbed.plug(bridge)
+            (leased,) = take_leases(testbed.guest, 1, options=bytes.fromhex("3d0301aabb")).values()
+            assert (leased, dhcp6(testbed.guest, tmp_path)["new_ip6_address"]) == (ipv4, ipv6)

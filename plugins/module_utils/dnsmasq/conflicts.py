@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..dhcp.dnsmasq_syntax import read_lines
-from ..dhcp.static_hosts import ANY_ID
 from .record_lines import NameOwnership, ownerships_in, ownerships_of
 from .spec import FragmentSpec
 from .system_config import Config
@@ -73,11 +72,10 @@ def refuse_conflicts(specs: Sequence[FragmentSpec], others: Mapping[str, str], f
 
 
 def _refuse_used_hosts(spec: FragmentSpec, hosts: dict[str, str]) -> None:
-    """A guest may have addresses on one network only, one of each family. Adds those of ``spec`` to ``hosts``."""
+    """A card is on one network, and an address is one guest's. Adds those of ``spec`` to ``hosts``."""
     own: dict[str, str] = {}
     for option, host in spec.static_hosts:
-        macs = (("mac", mac) for mac in host.macs)
-        for key, value in (*macs, ("id", host.id and f"id:{host.id}"), ("ip", str(host.ip or ""))):
+        for key, value in (*(("mac", mac) for mac in host.macs), ("ip", str(host.ip or ""))):
             if value and value in hosts:
                 raise spec.error(f"{option}.{key}", f"{value} is already given to a host in {hosts[value]}")
             if value:
@@ -102,7 +100,7 @@ def _host_keys(name: str, content: str) -> Iterator[str]:
             for text in setting.fields:
                 if text.startswith("["):
                     yield text.strip("[]")
-                elif (text.startswith("id:") and text != ANY_ID) or text.count(":") == 5 or text.count(".") == 3:
+                elif not text.startswith("id:") and (text.count(":") == 5 or text.count(".") == 3):
                     yield text
 
 

@@ -108,14 +108,11 @@ def _validate_ports_and_hosts(networks: Sequence[Network]) -> None:
 
 
 def _validate_static_hosts(network: Network, hosts: dict[str, tuple[Network, str]]) -> None:
-    """A guest may be a static host of both families on one network, but not on two networks."""
+    """A guest has the same id on all networks, but each of its cards, on one network, has its own MAC address."""
     for option, listed in (("ipv4", network.ipv4.hosts), ("ipv6", network.ipv6.dhcp.hosts)):
         for host in listed:
-            for identifier in (*host.macs, *filter(None, [host.id])):
-                other, path = hosts.setdefault(identifier, (network, host.path))
+            for mac in host.macs:
+                other, path = hosts.setdefault(mac, (network, host.path))
                 if other is not network:
-                    what = "MAC address" if host.macs else "client id"
                     given_to = path or other.owner
-                    refuse_option(
-                        network, f"{option}.dhcp.hosts", f"{what} {identifier} is already given to {given_to}"
-                    )
+                    refuse_option(network, f"{option}.dhcp.hosts", f"MAC address {mac} is already given to {given_to}")

@@ -159,6 +159,14 @@ def test_two_networks_cannot_share_a_value(other: dict[str, Any], path: str, exp
     assert expected in message
 
 
+def test_a_guest_has_one_client_id_on_two_networks() -> None:
+    def network(n: int) -> dict[str, Any]:
+        hosts = [{"id": "01:52:54:00:00:00:10", "ip": f"10.{n}.0.9"}]
+        return {"name": f"n{n}", "ipv4": {"address": f"10.{n}.0.1/24", "dhcp": {"hosts": hosts}}}
+
+    assert len(plan(network(1), network(2)).changes) == 2
+
+
 def test_a_network_that_the_list_does_not_name_counts_too() -> None:
     state = stored({"name": "old", "ipv4": {"address": "192.168.30.1/24"}})
     assert "192.168.30.0/24 overlaps 192.168.30.0/24 of network 'old'" in refused(FIXED, state=state)
