@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..core.errors import InvalidOption, MissingTool
 from ..core.families import package_of
-from ..core.options import did_you_mean, repr_short, shorten
+from ..core.options import repr_short, shorten
 from .fields import Field, attributes_for
 from .schema import ACCEPTED_VALUES, DNSMASQ_NAMESPACE, IGNORED, OPTION_BY_PATH, REFUSED, REPEATED
 
@@ -31,6 +31,10 @@ _LONG_NAMESPACE = re.compile(
 )
 # How many characters of a user's or a parser's text an error message shows.
 _LONGEST_SHOWN = 80
+
+# How similar a name must be to be taken for a misspelling (difflib), and in how many elements one may be known.
+_SIMILAR = 0.75
+_MOST_HOMES = 3
 
 # An lxml.etree._Element. Its stubs have only this private name, and the engine must be importable without lxml.
 Element = Any
@@ -195,5 +199,26 @@ class Checker:
         if path in REFUSED:
             self.refuse(element, f"{subject}{REFUSED[path]}")
         if path not in OPTION_BY_PATH and path not in IGNORED:
-            suggestion = did_you_mean(path, sorted({*OPTION_BY_PATH, *IGNORED}))
-            self.refuse(element, f"{subject}is not in libvirt's schema of networks{suggestion}")
+            hint = _hint(path) or "; remove it"
+            self.refuse(element, f"{subject}is not in libvirt's schema of networks, and libvirt ignores it{hint}")
+
+
+def _split(path: str) -> tuple[str, str, str]:
+    """Parent, ``/`` or ``@``, and name of a path as in the schema table."""
+    sign = "@" if "@" in path else "/"
+    return path.rpartition(sign)
+
+
+def _hint(path: str) -> str:
+    """What an unknown path may mean: a similar name in the same element, or the element in which the name is known."""
+    # Imported here because it is rarely needed.
+    import difflib
+
+    parent, sign, name = _split(path)
+    known = [_split(one) for one in sorted({*OPTION_BY_PATH, *IGNORED})]
+    siblings = [known_name for known_parent, kind, known_name in known if (known_parent, kind) == (parent, sign)]
+    similar = difflib.get_close_matches(name, siblings, n=1, cutoff=_SIMILAR)
+    if similar:
+        return f"; did you mean {similar[0]}?" if sign == "@" else f"; did you mean <{similar[0]}>?"
+    homes = [f"<{home.rpartition('/')[2]}>" for home, kind, known_name in known if (kind, known_name) == (sign, name)]
+    return f"; it belongs into {' or '.join(homes)}" if homes and len(homes) <= _MOST_HOMES and sign == "/" else ""

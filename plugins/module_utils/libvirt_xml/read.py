@@ -29,7 +29,7 @@ from .fields import (
 from .flat import DHCP_RANGES, FlatOptions
 from .parse import Checker, Element, etree
 from .read_ip import read_addresses
-from .schema import DNSMASQ_NAMESPACE
+from .schema import DNSMASQ_NAMESPACE, WITH_LIBVIRT
 from .values import without_empty
 
 _MODES = {"none": "isolated", "nat": "nat", "route": "routed", "open": "open", "bridge": "bridged"}
@@ -74,17 +74,20 @@ def _mode(root: Element, checker: Checker) -> str:
     if word in ("private", "vepa", "passthrough", "hostdev"):
         checker.refuse(
             forward,
-            f"mode={repr_short(word)} gives guests devices of the host and has no bridge; define it with libvirt",
+            f"mode={repr_short(word)} gives guests devices of the host and has no bridge; {WITH_LIBVIRT}",
         )
     if word not in _MODES:
         checker.refuse(forward, f"mode={repr_short(word)} is none of {', '.join(_MODES)}")
     if word == "bridge" and not _child(root, "bridge").get("name"):
-        checker.refuse(forward, "mode='bridge' without <bridge name=...> is macvtap, which has no bridge; use libvirt")
+        openvswitch = _child(root, "virtualport").get("type") == "openvswitch"
+        what = "leaves the bridge to each guest" if openvswitch else "is macvtap, which has no bridge"
+        checker.refuse(forward, f"mode='bridge' without <bridge name=...> {what}; give a bridge, or {WITH_LIBVIRT}")
     return _MODES[word]
 
 
 def _refuse_services(root: Element, checker: Checker) -> None:
-    for name in ("ip", "dns", "domain", "mtu", "mac", "route", f"{_DNSMASQ}options"):
+    # libvirt ignores <dnsmasq:options> here.
+    for name in ("ip", "dns", "domain", "mtu", "mac", "route"):
         element = root.find(name)
         if element is not None:
             checker.refuse(

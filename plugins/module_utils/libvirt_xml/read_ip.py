@@ -71,7 +71,15 @@ def _default_prefix(address: Address) -> int:
 
 
 def _route(element: Element, checker: Checker) -> dict[str, Any]:
+    """A route; without a prefix it is the default route (virNetDevIPRouteCreate() in src/conf/networkcommon_conf.c)."""
     destination = _interface(element, checker)
+    if element.get("prefix") is None and element.get("netmask") is None and int(destination.ip):
+        checker.refuse(element, "lacks prefix= or netmask=")
+    if destination.ip != destination.network.network_address:
+        checker.refuse(
+            element,
+            f"address={repr_short(str(destination.ip))} is not the first address of {destination.network}; use that",
+        )
     gateway = read_required_address(element, "gateway", checker)
     route = {"to": str(destination.network), "via": str(gateway)}
     metric = read_number(element, "metric", checker)

@@ -156,11 +156,13 @@ IGNORED: Mapping[str, str] = {
 }
 
 _PCI_ADDRESS = ("type", "domain", "bus", "slot", "function", "multifunction")
-_DEVICES = "a pool of devices handed to guests has no bridge that could be served; define it with libvirt itself"
+# The remedy for what libvirt alone can do.
+WITH_LIBVIRT = "leave the network to libvirt by managed_by: libvirt"
+_DEVICES = f"belongs to a pool of devices for guests, without a bridge that could be served; {WITH_LIBVIRT}"
 
 # Refused, with the reason.
 REFUSED: Mapping[str, str] = {
-    "network/bridge@macTableManager": "has no counterpart here: the kernel manages the bridge's addresses (kernel)",
+    "network/bridge@macTableManager": f"is possible as 'kernel' alone; leave it out, or {WITH_LIBVIRT}",
     "network/forward@managed": _DEVICES,
     **_same(_DEVICES, "network/forward/address", *_PCI_ADDRESS, "connections"),
     **_same(_DEVICES, "network/forward/pf", "dev"),

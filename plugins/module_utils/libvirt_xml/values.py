@@ -71,6 +71,14 @@ def schema_address(value: Any, version: int = 0) -> str | None:
     return str(address) if address and version in (0, address.version) and "%" not in str(address) else None
 
 
+def schema_subnet(value: Any) -> str | None:
+    """The value if it is a subnet in CIDR notation without host bits, else None."""
+    try:
+        return str(ipaddress.ip_network(value)) if isinstance(value, str) and "/" in value else None
+    except ValueError:
+        return None
+
+
 def without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values that are not None and not empty."""
     return {key: value for key, value in values.items() if value not in (None, "", [], {})}

@@ -12,7 +12,17 @@ from ..dhcp.ranges import DEFAULT_LEASE_TIME
 from .fields import BOOTP
 from .flat import FlatOptions, default_ranges, lease_time_for, parse_lease_time
 from .parse import Element, add_element, add_element_of, etree
-from .values import DUID, LEASE_UNITS, MAC, UINT_MAX, mappings_in, schema_address, schema_number, schema_text
+from .values import (
+    DUID,
+    LEASE_UNITS,
+    MAC,
+    UINT_MAX,
+    mappings_in,
+    schema_address,
+    schema_number,
+    schema_subnet,
+    schema_text,
+)
 
 
 def write_addresses(root: Element, known: FlatOptions) -> None:
@@ -96,13 +106,13 @@ def _lease(element: Element, lease_time: Any) -> None:
 def write_routes(root: Element, known: FlatOptions) -> None:
     """Append <route> for all routes."""
     for route in mappings_in(known.get("routes")):
-        text, _slash, prefix = str(route.get("to")).partition("/")
-        address, gateway = schema_address(text), schema_address(route.get("via"))
-        if None not in (address, gateway) and prefix.isdecimal():
+        subnet, gateway = schema_subnet(route.get("to")), schema_address(route.get("via"))
+        if None not in (subnet, gateway):
+            address, _slash, prefix = str(subnet).partition("/")
             add_element(
                 root,
                 "route",
-                family="ipv6" if ":" in str(address) else "ipv4",
+                family="ipv6" if ":" in address else "ipv4",
                 address=address,
                 prefix=prefix,
                 gateway=gateway,

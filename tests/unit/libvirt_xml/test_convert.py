@@ -157,25 +157,57 @@ IP = "<ip address='10.0.0.1' prefix='24'>{}</ip>"
     [
         ("<forward mode='hostdev'/>", "<forward> in line 1: mode='hostdev' gives guests devices of the host"),
         ("<forward mode='passthrough'/>", "has no bridge"),
-        ("<forward mode='bridge'/>", "is macvtap"),
+        (
+            "<forward mode='bridge'/>",
+            "is macvtap, which has no bridge; give a bridge, or leave the network to libvirt by",
+        ),
+        (
+            "<forward mode='bridge'/><virtualport type='openvswitch'/>",
+            "mode='bridge' without <bridge name=...> leaves the bridge to each guest; give a bridge, or leave",
+        ),
         (
             "<forward mode='bridge'/><bridge name='br0'/><ip address='10.0.0.1'/>",
             "<ip> in line 1: is not possible with",
         ),
         ("<forward mode='natt'/>", "mode='natt' is none of none, nat"),
-        ("<forward managed='yes'/>", "attribute 'managed' a pool of devices"),
-        ("<forward><pf dev='eth0'/></forward>", "<pf> in line 1: a pool of devices"),
+        ("<forward managed='yes'/>", "attribute 'managed' belongs to a pool of devices for guests"),
+        ("<forward><pf dev='eth0'/></forward>", "<pf> in line 1: belongs to a pool of devices for guests"),
         ("<forward><address type='pci' slot='1'/></forward>", "a pool of devices"),
         ("<forward><driver name='vfio'/></forward>", "a pool of devices"),
         ("<forward dev='a'><interface dev='b'/></forward>", "several uplinks (a, b)"),
         ("<forward mode='open' dev='a'/>", "a device has no meaning with mode='open'"),
         ("<forward mode='route'><nat/></forward>", "<nat> in line 1: has a meaning in forward mode='nat' alone"),
-        ("<bridge macTableManager='libvirt'/>", "the kernel manages the bridge's addresses"),
+        (
+            "<bridge macTableManager='libvirt'/>",
+            "is possible as 'kernel' alone; leave it out, or leave the network to libvirt by managed_by: libvirt",
+        ),
         ("<bridge stp='yes'/>", "stp='yes' is neither on nor off"),
         ("<bridge delay='-1'/>", "delay='-1' is not a whole number"),
         ("<bridge/><bridge/>", "is there twice"),
-        ("<brigde/>", "<brigde> in line 1: is not in libvirt's schema of networks; did you mean 'network/bridge'?"),
-        ("<bridge nmae='x'/>", "attribute 'nmae' is not in libvirt's schema"),
+        (
+            "<brigde/>",
+            "in libvirt's schema of networks, and libvirt ignores it; did you mean <bridge>?",
+        ),
+        (
+            "<bridge nmae='x'/>",
+            "attribute 'nmae' is not in libvirt's schema of networks, and libvirt ignores it; did you mean name?",
+        ),
+        (
+            "<route via='10.0.0.9'/>",
+            "attribute 'via' is not in libvirt's schema of networks, and libvirt ignores it; remove it",
+        ),
+        (
+            "<stp state='on'/>",
+            "<stp> in line 1: is not in libvirt's schema of networks, and libvirt ignores it; remove it",
+        ),
+        (IP.format("<dhcp><lease expiry='5'/></dhcp>"), "ignores it; it belongs into <host> or <range>"),
+        ("<dhcp/>", "ignores it; it belongs into <ip>"),
+        (
+            "<route address='10.9.0.7' prefix='24' gateway='10.0.0.2'/>",
+            "'10.9.0.7' is not the first address of 10.9.0.0/24",
+        ),
+        ("<route address='10.9.0.0' gateway='10.0.0.2'/>", "<route> in line 1: lacks prefix= or netmask="),
+        ("<route family='ipv6' address='fd00:9::' gateway='fd00::2'/>", "<route> in line 1: lacks prefix= or netmask="),
         ("<x:y xmlns:x='urn:x'/>", "<y> in line 1: is not in libvirt's schema"),
         ("<options><option value='x'/></options>", "<options> in line 1: is not in libvirt's schema"),
         ("<bandwidth><inbound floor='1'/></bandwidth>", "a guaranteed share is for single guests"),
@@ -277,6 +309,18 @@ def test_text_of_the_user_is_escaped() -> None:
 
 
 DEFAULT = (Path(__file__).parent / "samples" / "isolated.xml").read_text()
+
+
+@pytest.mark.parametrize(("given", "to"), [("address='0.0.0.0'", "0.0.0.0/0"), ("family='ipv6' address='::'", "::/0")])
+def test_the_default_route_needs_no_prefix(given: str, to: str) -> None:
+    via = "fd00::2" if "ipv6" in given else "10.0.0.2"
+    assert from_xml(network(f"<route {given} gateway='{via}'/>"))["routes"] == [{"to": to, "via": via}]
+
+
+def test_what_libvirt_ignores_beside_a_bridge_of_others_is_ignored() -> None:
+    lines = "<d:options xmlns:d='http://libvirt.org/schemas/network/dnsmasq/1.0'><d:option value='port=1'/></d:options>"
+    options = from_xml(network(f"<uuid/><forward mode='bridge'/><bridge name='br0'/>{lines}"))
+    assert options == {"name": "lab", "mode": "bridged", "bridge": {"name": "br0"}}
 
 
 def test_xml_replaces_all_other_options() -> None:
