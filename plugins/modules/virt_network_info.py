@@ -15,7 +15,7 @@ author:
   - virtnet.linux contributors (@virtnet)
 description:
   - Tells which networks are defined on the host and how they are, as C(virsh net-list --all) and C(net-info) do,
-    and who has which address, as C(net-dhcp-leases) does.
+    and who has which address, as C(net-dhcp-leases) does. Or tells which networks others run on the host.
   - A lease file that cannot be read, such as one that was replaced by a named pipe, brings a warning, and the leases in
     other files are told. A guest's name that is no host name is V(null).
 extends_documentation_fragment:
@@ -26,6 +26,18 @@ options:
     description: Only these networks; it is an error if one is not defined. All if not given.
     type: list
     elements: str
+  gather:
+    description:
+      - V(own) are the networks that this collection has defined.
+      - V(foreign) are those that others run on the host, as items of C(virtnet_networks) to begin with. Nothing is
+        changed, and nothing of theirs is taken over.
+      - Read are networks of libvirt, incus and LXD, profiles of NetworkManager with C(ipv4.method=shared), bridges that
+        systemd-networkd serves, and bridges of scripts, with their dnsmasq and their rules. Those of docker, podman and
+        Kubernetes are named, and stay. It needs root.
+      - Commands in a configuration of dnsmasq (C(conf-script)) are not run.
+    type: str
+    choices: [own, foreign]
+    default: own
 """
 
 EXAMPLES = r"""
@@ -38,6 +50,15 @@ EXAMPLES = r"""
     msg: "{{ item.name }} is {{ item.state }} on {{ item.bridge }}"
   loop: "{{ virtnet.networks }}"
 
+- name: The networks that others run are known
+  virtnet.linux.virt_network_info:
+    gather: foreign
+  register: found
+
+- name: Those that can be ours are shown as items of virtnet_networks
+  ansible.builtin.debug:
+    msg: "{{ found.foreign | rejectattr('stays') | map(attribute='options') }}"
+
 - name: No firewall drops what guests send
   ansible.builtin.assert:
     that: item.packets | selectattr('verdict', 'eq', 'dropped') | length == 0
@@ -46,9 +67,58 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+foreign:
+  description: The networks of others, sorted by their owner and name.
+  returned: with O(gather=foreign)
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name, as a network of ours would have it.
+      type: str
+      returned: success
+    source:
+      description:
+        - Who runs it, V(incus), V(LXD), V(libvirt), V(NetworkManager), V(systemd-networkd), V(docker), V(podman),
+          V(Kubernetes), or V(script) for a bridge that no program is known to own. Another manager whose configuration
+          makes the bridge is named, as V(ifupdown).
+      type: str
+      returned: success
+    bridge:
+      description: Name of the bridge; empty where there is none.
+      type: str
+      returned: success
+    options:
+      description: An item of C(virtnet_networks) that means the same; null if it stays.
+      type: dict
+      returned: success
+    stays:
+      description: Why it cannot be a network of ours; empty if it can.
+      type: str
+      returned: success
+    notes:
+      description: What could not be read, was left out, or means something else here.
+      type: list
+      elements: str
+      returned: success
+  sample:
+    - name: br0
+      source: script
+      bridge: br0
+      options:
+        name: br0
+        mode: nat
+        uplink: eth0
+        bridge: {name: br0}
+        ipv4:
+          address: 192.168.80.1/24
+          dhcp: {ranges: [{start: 192.168.80.100, end: 192.168.80.199}]}
+        dns: {domain: ""}
+      stays: ""
+      notes: []
 networks:
   description: The networks, sorted by name.
-  returned: success
+  returned: with O(gather=own)
   type: list
   elements: dict
   contains:
@@ -246,7 +316,10 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.tasks.registry import virt_network_info
 
-ARGUMENTS = {"names": {"type": "list", "elements": "str"}}
+ARGUMENTS = {
+    "names": {"type": "list", "elements": "str"},
+    "gather": {"type": "str", "choices": ["own", "foreign"], "default": "own"},
+}
 
 
 def main() -> None:

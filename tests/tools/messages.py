@@ -33,7 +33,7 @@ SUBJECTS = (
     ("DHCP and DNS", ("dhcp", "dnsmasq")),
     ("The host's resolver", ("resolver",)),
     ("Libvirt", ("libvirt", "libvirt_xml", "adoption")),
-    ("The network and its addresses", ("network", "ipam", "orchestration")),
+    ("The network and its addresses", ("network", "ipam", "orchestration", "foreign")),
     ("The host and the command", ("core", "host", "guard", "cli", "tasks")),
 )
 

@@ -3,5 +3,5 @@
 
 """The reconciler of Linux and Open vSwitch bridges: addresses, isolation, bandwidth limits, moves of the uplink.
 
-Imported by: network, firewall, host, orchestration, guard, adoption, cli, tasks.
+Imported by: network, firewall, host, orchestration, guard, adoption, foreign, cli, tasks.
 """

@@ -4,5 +4,5 @@
 """Files, options, errors, commands, the lock and the loop of every reconciler: nothing of it knows networks.
 
 Imported by: kernel, dhcp, ruleset, nft, ipam, resolver, openvswitch, libvirt_xml, dnsmasq, bridge, libvirt, network,
-firewall, host, orchestration, guard, adoption, cli, tasks.
+firewall, host, orchestration, guard, adoption, foreign, cli, tasks.
 """

@@ -4,5 +4,5 @@
 """The DHCP options of a network as data, and the syntax of dnsmasq's lines.
 
 Imported by: openvswitch, libvirt_xml, dnsmasq, bridge, libvirt, network, firewall, host, orchestration, guard,
-adoption, cli, tasks.
+adoption, foreign, cli, tasks.
 """

@@ -3,5 +3,5 @@
 
 """DHCP and DNS of networks by dnsmasq: which instance serves a network, its files, deployment, verification, leases.
 
-Imported by: bridge, libvirt, network, firewall, host, orchestration, guard, adoption, cli, tasks.
+Imported by: bridge, libvirt, network, firewall, host, orchestration, guard, adoption, foreign, cli, tasks.
 """

@@ -3,5 +3,5 @@
 
 """The reconciler of rules, the integrations with other firewalls, and the check of what firewalls do to packets.
 
-Imported by: orchestration, guard, adoption, cli, tasks.
+Imported by: orchestration, guard, adoption, foreign, cli, tasks.
 """

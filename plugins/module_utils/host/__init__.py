@@ -3,5 +3,5 @@
 
 """The engine on a host, its services and requirements.
 
-Imported by: orchestration, guard, adoption, cli, tasks.
+Imported by: orchestration, guard, adoption, foreign, cli, tasks.
 """

@@ -4,5 +4,5 @@
 """Subnets: which are in use, and which one a network gets.
 
 Imported by: openvswitch, libvirt_xml, dnsmasq, bridge, libvirt, network, firewall, host, orchestration, guard,
-adoption, cli, tasks.
+adoption, foreign, cli, tasks.
 """

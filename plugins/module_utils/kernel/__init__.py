@@ -4,5 +4,5 @@
 """The kernel by netlink and iproute2: links, addresses, routes, queueing disciplines, policers, connections, events.
 
 Imported by: openvswitch, libvirt_xml, dnsmasq, bridge, libvirt, network, firewall, host, orchestration, guard,
-adoption, cli, tasks.
+adoption, foreign, cli, tasks.
 """

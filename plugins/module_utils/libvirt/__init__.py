@@ -3,5 +3,5 @@
 
 """The registration of networks with libvirt, and libvirt's own networks.
 
-Imported by: network, firewall, host, orchestration, guard, adoption, cli, tasks.
+Imported by: network, firewall, host, orchestration, guard, adoption, foreign, cli, tasks.
 """

@@ -3,5 +3,5 @@
 
 """A network as libvirt's XML: the table of its elements, reading, writing.
 
-Imported by: bridge, libvirt, network, firewall, host, orchestration, guard, adoption, cli, tasks.
+Imported by: bridge, libvirt, network, firewall, host, orchestration, guard, adoption, foreign, cli, tasks.
 """

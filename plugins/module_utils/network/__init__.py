@@ -3,5 +3,5 @@
 
 """The model of a network, its definition on disk, and the records of its run.
 
-Imported by: firewall, host, orchestration, guard, adoption, cli, tasks.
+Imported by: firewall, host, orchestration, guard, adoption, foreign, cli, tasks.
 """

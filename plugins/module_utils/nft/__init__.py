@@ -4,5 +4,5 @@
 """The text of our own nftables table: chains, elements, NAT, port forwards.
 
 Imported by: openvswitch, libvirt_xml, dnsmasq, bridge, libvirt, network, firewall, host, orchestration, guard,
-adoption, cli, tasks.
+adoption, foreign, cli, tasks.
 """

@@ -3,5 +3,5 @@
 
 """Bridges of Open vSwitch: OVSDB, ports and their VLANs.
 
-Imported by: bridge, libvirt, network, firewall, host, orchestration, guard, adoption, cli, tasks.
+Imported by: bridge, libvirt, network, firewall, host, orchestration, guard, adoption, foreign, cli, tasks.
 """

@@ -3,5 +3,5 @@
 
 """From definitions to the desired state of each reconciler; restore, status, leases, conflicts of subnets.
 
-Imported by: guard, adoption, cli, tasks.
+Imported by: guard, adoption, foreign, cli, tasks.
 """

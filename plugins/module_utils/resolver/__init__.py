@@ -4,5 +4,5 @@
 """The host's resolver: one file for each provider of /etc/resolv.conf, and the reconciler of its entries.
 
 Imported by: openvswitch, libvirt_xml, dnsmasq, bridge, libvirt, network, firewall, host, orchestration, guard,
-adoption, cli, tasks.
+adoption, foreign, cli, tasks.
 """

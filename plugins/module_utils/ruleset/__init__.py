@@ -4,5 +4,5 @@
 """Rulesets of other programs, nftables and iptables: read, parsed, and evaluated for one packet.
 
 Imported by: openvswitch, libvirt_xml, dnsmasq, bridge, libvirt, network, firewall, host, orchestration, guard,
-adoption, cli, tasks.
+adoption, foreign, cli, tasks.
 """

@@ -9,11 +9,13 @@ is as in module.py.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from . import python_version  # noqa: F401  # pylint: disable=unused-import
 
 # isort: split
+from ..core.errors import InvalidOption, VirtnetError
 from ..core.options import Options
 from ..core.paths import Paths
 from ..core.reconcile import converge
@@ -144,10 +146,23 @@ def virt_network(module: Any) -> None:
 
 
 def virt_network_info(module: Any) -> None:
-    """The current state of networks."""
-    from ..orchestration.status import described
+    """The current state of networks, or the networks of others."""
 
-    run(module, lambda paths: {"changed": False, **described(paths, module.params["names"] or ())}, only_reads=True)
+    def work(paths: Paths) -> dict[str, Any]:
+        names = module.params["names"] or ()
+        if module.params.get("gather") == "foreign":
+            from ..foreign.gather import foreign_networks
+
+            if names:
+                raise InvalidOption("names", "is for networks of ours; leave it out with gather: foreign")
+            if os.geteuid() != 0:
+                raise VirtnetError("only root can read this host's rules; run the play as root, or with --become")
+            return {"changed": False, **foreign_networks(paths)}
+        from ..orchestration.status import described
+
+        return {"changed": False, **described(paths, names)}
+
+    run(module, work, only_reads=True)
 
 
 TASKS = {

@@ -20,7 +20,7 @@ LINES = (
     ("network",),
     ("firewall", "host"),
     ("orchestration",),
-    ("guard", "adoption"),
+    ("guard", "adoption", "foreign"),
     ("cli", "tasks"),
 )
 LINE = {package: number for number, line in enumerate(LINES) for package in line}

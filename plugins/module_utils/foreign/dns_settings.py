@@ -1,0 +1,112 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Settings of dnsmasq about names, as the option ``dns`` (dnsmasq.8). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..core.errors import printable
+from ..core.options import Interface, shorten
+from ..dhcp.dnsmasq_syntax import Setting
+from ..dnsmasq.system_config import Config
+from .dhcp_settings import address_in
+
+
+def dns_options(config: Config, addresses: Sequence[Interface], *, shared: bool) -> tuple[dict[str, Any], list[str]]:
+    """The option ``dns`` of one network, and notes. ``shared``: this dnsmasq serves other networks too."""
+    dns: dict[str, Any] = {}
+    notes: list[str] = []
+    domain = _domain(config, addresses)
+    # dnsmasq has no domain of its own accord; a network of ours would get one.
+    dns["domain"] = domain
+    if domain and domain not in _local_domains(config):
+        dns["local_only"] = False
+    hosts = [record for setting in config.named("host-record") for record in _host_records(setting)]
+    dns["hosts"] = [one for one in hosts if not shared or _is_inside(one["ip"], addresses)]
+    if shared:
+        if config.named("server", "cname", "srv-host", "txt-record"):
+            notes.append("its dnsmasq serves other networks too; forwarders, aliases and other records are left out")
+    else:
+        dns["forwarders"] = list(_forwarders(config, notes))
+        dns["cname"] = [
+            {"name": name, "target": setting.fields[-1]}
+            for setting in config.named("cname")
+            if len(setting.fields) == 2
+            for name in setting.fields[:-1]
+        ]
+        dns["srv"] = [record for setting in config.named("srv-host") for record in _srv(setting, notes)]
+        dns["txt"] = [
+            {"name": setting.fields[0], "value": list(setting.fields[1:])}
+            for setting in config.named("txt-record")
+            if len(setting.fields) > 1
+        ]
+    return {name: value for name, value in dns.items() if value != []}, notes
+
+
+def _is_inside(text: str, addresses: Sequence[Interface]) -> bool:
+    ip = address_in(text)
+    return ip is not None and any(ip in address.network for address in addresses)
+
+
+def _domain(config: Config, addresses: Sequence[Interface]) -> str:
+    """The domain of the guests: that of their subnet, else that of all."""
+    general = ""
+    for setting in config.named("domain"):
+        fields = [field for field in setting.fields if field]
+        if len(fields) == 1:
+            general = general or fields[0]
+        elif len(fields) > 1 and any(_is_inside(fields[1].partition("/")[0], [address]) for address in addresses):
+            return fields[0]
+    return "" if general.startswith("#") else general
+
+
+def _local_domains(config: Config) -> set[str]:
+    """The domains of which no other server is asked."""
+    domains = {setting.fields[0] for setting in config.named("domain") if setting.fields[2:3] == ("local",)}
+    for setting in config.named("local", "server"):
+        parts = (setting.value or "").split("/")
+        if len(parts) > 2 and not parts[-1]:
+            domains |= set(parts[1:-1])
+    return domains
+
+
+def _forwarders(config: Config, notes: list[str]) -> Iterator[dict[str, str]]:
+    for setting in config.named("server"):
+        parts = (setting.value or "").split("/")
+        address, domains = address_in(parts[-1]), parts[1:-1]
+        if not parts[-1]:
+            # A domain that is kept here, see _local_domains().
+            continue
+        if address is None or (not domains and not config.named("no-resolv")):
+            notes.append(f"a forwarder is left out: {printable(shorten(str(setting), 150))}")
+            continue
+        for domain in domains or [""]:
+            yield {**({"domain": domain} if domain else {}), "address": str(address)}
+
+
+def _host_records(setting: Setting) -> Iterator[dict[str, Any]]:
+    found = [address_in(field) for field in setting.fields]
+    names = [
+        field for field, address in zip(setting.fields, found) if address is None and field and not field.isdecimal()
+    ]
+    for address in found:
+        if address is not None and names:
+            yield {"ip": str(address), "names": list(names)}
+
+
+def _srv(setting: Setting, notes: list[str]) -> Iterator[dict[str, Any]]:
+    """A record such as _ldap._tcp.example.org,server.example.org,389,priority,weight."""
+    labels = setting.fields[0].split(".") if setting.fields else []
+    if len(labels) < 2 or not all(label.startswith("_") for label in labels[:2]):
+        notes.append(f"a record is left out: {printable(shorten(str(setting), 150))}")
+        return
+    record: dict[str, Any] = {"service": labels[0][1:], "protocol": labels[1][1:]}
+    if labels[2:]:
+        record["domain"] = ".".join(labels[2:])
+    for key, value in zip(("target", "port", "priority", "weight"), setting.fields[1:]):
+        if value:
+            record[key] = value if key == "target" or not value.isdecimal() else int(value)
+    yield record
