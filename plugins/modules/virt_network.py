@@ -148,9 +148,9 @@ options:
       - C(instance) - V(system) is the system's dnsmasq, V(private) one that runs for networks of ours, and V(auto), the
         default, takes the system's where that is enabled and can serve the network, and else a private one.
       - C(options) - further lines of dnsmasq's configuration. Lines of DHCP that take tags hold for the network alone,
-        in either dnsmasq; others need a private one. Those about its interfaces, ports and files are refused. Those that
-        run programs, change the user, read or write other files, or have dnsmasq answer elsewhere bring a warning with
-        DHCP and DNS.
+        in either dnsmasq; others need a private one. Those about its interfaces, ports and files are refused. Those
+        that run programs, change the user, read or write other files, or have dnsmasq answer elsewhere bring a warning
+        with DHCP and DNS.
       - C(redirect) - whether a private dnsmasq listens at ports of its own, to which rules redirect the guests, so that
         it runs beside any other server at ports 53 and 67. By default where another one holds these, and then as long
         as it is a private one.

@@ -24,7 +24,7 @@ _DERIVED = {
     "rules": {"bridge", "subnets", "dns", "redirect_dns", "redirect_dhcp"},
     "fragment": {"interface", "address", "router", "dns", "upstream"},
 }
-_OF_DHCP = {"ranges", "hosts", "options", "boot", "tftp_root"}
+_OF_DHCP = {"ranges", "hosts", "options", "boot", "tftp_root", "ignore_client_ids"}
 _OF_DNSMASQ = {"instance": "instance", "redirect": "redirect", "raw": "options"}
 _OF_IPV6 = {"address", "ra", "ra_names"}
 
