@@ -290,6 +290,22 @@ options:
             description: The name that it stands for.
             type: str
             required: true
+      wildcards:
+        description: Names of which all below have one address, and they themselves too.
+        type: list
+        elements: dict
+        suboptions:
+          name:
+            description:
+              - The name, such as C(*.apps.lab.example); the C(*.) may be left out.
+              - A name below that a static host, a lease or O(names.hosts) has, keeps its own address.
+            type: str
+            required: true
+          ip:
+            description: The address, or several, of either family. Queries of other types get an empty answer.
+            type: list
+            elements: str
+            required: true
       forwarders:
         description: Whom queries for a domain are sent to.
         type: list
@@ -369,6 +385,9 @@ EXAMPLES = r"""
       cname:
         - name: www
           target: web
+      wildcards:
+        - name: "*.apps.lab.example"
+          ip: 192.168.30.210
 
 - name: Guests make IPv6 addresses, and one of them has a fixed one
   virtnet.linux.dnsmasq_fragment:
@@ -424,7 +443,8 @@ fragments:
       local_only: true
       router: true
       dns: true
-      names: {hosts: [], srv: [], txt: [], cname: [], forwarders: [], forward_plain_names: null, local_ptr: null}
+      names: {hosts: [], srv: [], txt: [], cname: [], wildcards: [], forwarders: [], forward_plain_names: null,
+              local_ptr: null}
       upstream: true
       raw: []
 changes:

@@ -136,8 +136,9 @@ options:
       - Without C(domain), a network that is defined first gets C(NAME.internal), in small letters and with V(-) for
         other characters, and with a part of a hash where that is the domain of others. An empty C(domain) is none.
         Networks from XML without a domain, and those that are stored without one, go on without.
-      - C(hosts) of C(ip) and C(names), C(srv), C(txt), C(cname), C(forwarders) of C(domain) and C(address), and
-        C(local_ptr); see O(virtnet.linux.dnsmasq_fragment#module:names). A name without a dot is one of the domain.
+      - C(hosts) of C(ip) and C(names), C(srv), C(txt), C(cname), C(wildcards) of C(name) and C(ip), C(forwarders) of
+        C(domain) and C(address), and C(local_ptr); see O(virtnet.linux.dnsmasq_fragment#module:names).
+      - A name without a dot is one of the domain.
       - With C(forward_plain_names), a forwarder without domain, or names outside of the domain, the network has a
         private dnsmasq of its own.
       - The name server of an isolated network is always a private dnsmasq, which knows the names of its guests alone.

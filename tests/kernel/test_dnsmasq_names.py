@@ -66,6 +66,54 @@ def test_dns_records_are_served(testbed: DnsmasqTestbed, tmp_path: Path) -> None
         assert not daemon.converge(lab(names=NAMES)).changes
 
 
+@pytest.mark.parametrize("local_only", [True, False])
+@pytest.mark.parametrize("instance", ["system", "private"])
+def test_all_names_below_a_wildcard_have_its_address(
+    testbed: DnsmasqTestbed, tmp_path: Path, instance: str, local_only: bool
+) -> None:
+    def ask(name: str, kind: str = "A") -> str:
+        return resolve(testbed.guest, BRIDGE_ADDRESS, name, kind)
+
+    config = "bind-dynamic\nexcept-interface=virt0\n" if instance == "private" else ""
+    names = {
+        "hosts": [{"ip": "192.168.100.7", "names": ["own.apps.virt.test"]}],
+        "wildcards": [{"name": "*.apps", "ip": "192.168.100.8"}, {"name": "*.six", "ip": ["fd00:100::8"]}],
+    }
+    hosts = [{"mac": "52:54:00:00:00:13", "name": "apps", "ip": "192.168.100.9"}]
+    with serving(testbed, tmp_path, config) as daemon:
+        options = lab(instance=instance, names=names, hosts=hosts, local_only=local_only)
+        daemon.converge(options)
+        assert not daemon.converge(options).changes
+        assert ask("a.apps.virt.test") == ask("b.a.apps.virt.test") == "192.168.100.8"
+        # No server is asked for another type, which would answer that there is no such name.
+        assert ask("a.apps.virt.test", "AAAA") == ask("a.apps.virt.test", "TXT") == "empty"
+        assert ask("x.six.virt.test", "AAAA") == "fd00:100::8"
+        assert ask("own.apps.virt.test") == "192.168.100.7"
+        assert ask("apps.virt.test") == "192.168.100.9"
+        assert ask("a.virt.test") != "192.168.100.8"
+        daemon.converge(lab(instance=instance, names={"hosts": names["hosts"]}, hosts=hosts, local_only=local_only))
+        assert ask("a.apps.virt.test") != "192.168.100.8"
+
+
+def test_a_wildcard_outside_of_the_domain_is_for_the_guests_of_a_private_dnsmasq_alone(
+    testbed: DnsmasqTestbed, tmp_path: Path
+) -> None:
+    names = {"wildcards": [{"name": "*.example.org", "ip": "192.168.100.8"}]}
+    with serving(testbed, tmp_path, "bind-dynamic\nexcept-interface=virt0\n") as daemon:
+        daemon.converge(lab(names=names))
+        assert resolve(testbed.guest, BRIDGE_ADDRESS, "www.example.org") == "192.168.100.8"
+        assert resolve(testbed.host, "127.0.0.1", "www.example.org") != "192.168.100.8"
+    with serving(testbed, tmp_path / "x") as daemon:
+        with pytest.raises(NoUsableDnsmasq, match=r"wildcards\[0\].name example.org is outside the network's domain"):
+            daemon.converge(lab(names=names))
+        other = lab(name="other", interface="virt1", address="192.168.101.1/24", ranges=[])
+        same = {"wildcards": [{"name": "apps.virt.test", "ip": "192.168.100.8"}]}
+        with pytest.raises(
+            InvalidOption, match=r"names.wildcards\[0\]: apps.virt.test is already given in network 'lab'"
+        ):
+            daemon.converge(lab(names=same), {**other, "names": same})
+
+
 @pytest.mark.parametrize("local", [True, False])
 def test_names_of_addresses_are_asked_for_elsewhere_unless_local(
     testbed: DnsmasqTestbed, tmp_path: Path, local: bool

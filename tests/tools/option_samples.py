@@ -268,6 +268,14 @@ FRAGMENT: dict[str, Sample] = {
         f"names.cname[].{name}": _record("cname", {"name": "alias", "target": "printer"}, {name: "a"}, {name: "b"})
         for name in ("name", "target")
     },
+    "names.wildcards": _names(
+        {"wildcards": [{"name": "*.apps", "ip": ["10.0.<n>.60"]}]},
+        {"wildcards": [{"name": "*.apps", "ip": ["10.0.<n>.60", "fd00:<n>::60"]}]},
+    ),
+    **{
+        f"names.wildcards[].{name}": _record("wildcards", {"name": "*.a", "ip": ["10.0.<n>.60"]}, {name: a}, {name: b})
+        for name, a, b in (("name", "*.b", "c"), ("ip", "10.0.<n>.61", "10.0.<n>.62"))
+    },
     "names.forwarders": _names(
         {"forwarders": [{"address": "203.0.113.54"}]}, {"forwarders": [{"address": "203.0.113.55"}]}
     ),

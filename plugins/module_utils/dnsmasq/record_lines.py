@@ -33,6 +33,10 @@ def record_lines(names: Names) -> Iterator[tuple[str, str]]:
         yield f"txt[{i}]", f"txt-record={txt.name},{','.join(map(quoted, txt.value))}"
     for i, alias in enumerate(names.cname):
         yield f"cname[{i}]", f"cname={alias.name},{alias.target}"
+    for i, wildcard in enumerate(names.wildcards):
+        # Since 2.86, dnsmasq forwards queries for other types unless the domain is local too (dnsmasq.8, --address).
+        yield f"wildcards[{i}]", f"local=/{wildcard.name}/"
+        yield from ((f"wildcards[{i}]", f"address=/{wildcard.name}/{ip}") for ip in wildcard.ips)
     for i, forwarder in enumerate(names.forwarders):
         if forwarder.domain:
             # "#": the servers for all other queries.
@@ -87,6 +91,8 @@ def ownerships_in(content: str, file: str) -> Iterator[NameOwnership]:
             yield from (NameOwnership(kind, fields[0]) for kind in ("CNAME", "A", "AAAA"))
         elif setting.name in ("txt-record", "srv-host"):
             yield NameOwnership(setting.name, fields[0])
+        elif setting.name == "address":
+            yield NameOwnership("wildcard", (setting.value or "").split("/")[1])
         elif setting.name == "server" and (setting.value or "").startswith("/"):
             _before, domain, address = (setting.value or "").split("/", 2)
             yield NameOwnership("forwarder", domain, address)

@@ -93,6 +93,14 @@ class Cname(_Record):
 
 
 @dataclass(frozen=True)
+class Wildcard(_Record):
+    """Addresses of all names below ``name``, and of the name itself; a name with a record of its own keeps that."""
+
+    name: str = required(kinds.domain)
+    ips: Sequence[str] = required(kinds.addresses, name="ip")
+
+
+@dataclass(frozen=True)
 class Forwarder(_Record):
     """The server for queries of a domain, '' for all; without address: the servers for all other queries."""
 
@@ -112,6 +120,7 @@ class Names:
     srv: Sequence[SrvRecord] = option(kinds.groups_by_caller(SrvRecord), ())
     txt: Sequence[TxtRecord] = option(kinds.groups_by_caller(TxtRecord), ())
     cname: Sequence[Cname] = option(kinds.groups_by_caller(Cname), ())
+    wildcards: Sequence[Wildcard] = option(kinds.groups_by_caller(Wildcard), ())
     forwarders: Sequence[Forwarder] = option(kinds.groups_by_caller(Forwarder), ())
     forward_plain_names: bool | None = option(kinds.boolean, None)
     local_ptr: bool | None = option(kinds.boolean, None)
@@ -133,6 +142,7 @@ def read_names(options: Options, domain: str, *, local_only: bool) -> Names:
         srv=tuple(_read_srv(item, domain) for item in options.each("srv")),
         txt=tuple(_read_txt(item, domain) for item in options.each("txt")),
         cname=tuple(_read_cname(item, domain) for item in options.each("cname")),
+        wildcards=tuple(_read_wildcard(item, domain) for item in options.each("wildcards")),
         forwarders=tuple(_read_forwarder(item) for item in options.each("forwarders")),
     )
     _refuse_conflicts(options, names)
@@ -206,6 +216,16 @@ def _read_cname(item: Options, domain: str) -> Cname:
     return record
 
 
+def _read_wildcard(item: Options, domain: str) -> Wildcard:
+    text = item.text("name").removeprefix("*.")
+    ips = kinds.addresses.read(item, "ip") if item.given("ip") else ()
+    record = Wildcard(_name(Options({"name": text}, item.path, item.owner), "name", domain), ips)
+    item.reject_unknown()
+    if not ips:
+        item.error("ip", "is required: the address of all names below")
+    return record
+
+
 def _read_forwarder(item: Options) -> Forwarder:
     forwarder = read(Forwarder, item)
     item.reject_unknown()
@@ -221,6 +241,11 @@ def _refuse_conflicts(options: Options, names: Names) -> None:
         if alias.name in known:
             options.error(f"cname[{i}].name", f"{alias.name} is already given in {known[alias.name]}; keep one of them")
         known[alias.name] = f"cname[{i}]"
+    wildcards: dict[str, str] = {}
+    for i, wildcard in enumerate(names.wildcards):
+        first = wildcards.setdefault(wildcard.name, f"wildcards[{i}]")
+        if first != f"wildcards[{i}]":
+            options.error(f"wildcards[{i}].name", f"{wildcard.name} is already given in {first}; list all ip there")
 
 
 def private_only(names: Names, domain: str) -> Iterator[tuple[str, str]]:
@@ -243,6 +268,7 @@ def _record_names(names: Names) -> Iterator[tuple[str, str]]:
     yield from ((f"srv[{i}].domain", srv.name) for i, srv in enumerate(names.srv))
     yield from ((f"txt[{i}].name", txt.name) for i, txt in enumerate(names.txt))
     yield from ((f"cname[{i}].name", alias.name) for i, alias in enumerate(names.cname))
+    yield from ((f"wildcards[{i}].name", wildcard.name) for i, wildcard in enumerate(names.wildcards))
 
 
 def read_raw(options: Options, name: str) -> list[str]:

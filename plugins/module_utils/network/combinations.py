@@ -52,7 +52,7 @@ def refuse_others_names(network: Network) -> None:
     """
     names, domain = network.dns.names, network.dns.domain
     if domain is None:
-        names = replace(names, hosts=(), srv=(), txt=(), cname=())
+        names = replace(names, hosts=(), srv=(), txt=(), cname=(), wildcards=())
     if network.dnsmasq_instance == SYSTEM:
         for option, problem in private_only(names, domain or ""):
             raise InvalidOption(

@@ -68,6 +68,10 @@ NAMES: dict[str, Any] = {
     ],
     "txt": [{"name": "_dmarc", "value": 'v=x; "p"'}, {"name": "lab.example", "value": ["one, two", "three"]}],
     "cname": [{"name": "www", "target": "web"}, {"name": "out", "target": "www.example.org"}],
+    "wildcards": [
+        {"name": "*.apps", "ip": ["192.168.30.80", "fd00:30::80"]},
+        {"name": "lab.example", "ip": "10.9.9.9"},
+    ],
     "forwarders": [{"domain": "corp.example", "address": "10.0.0.53"}, {"domain": "dmz.lab.example"}],
 }
 BOOT: dict[str, Any] = {"boot": {"file": "pxelinux.0"}, "tftp_root": "/srv/tftp, x"}
@@ -191,7 +195,15 @@ def _own_or_static_name(setting: Setting) -> bool:
 
 
 def _own_zone(setting: Setting) -> bool:
-    return str(setting.value).startswith(("/lab/", "/30.168.192.in-addr.arpa/", "/0.0.0.0.0.0.0.0.0.3.0.0.0.0.d.f.ip6"))
+    return str(setting.value).startswith(
+        (
+            "/apps.lab.example/",
+            "/lab.example/",
+            "/lab/",
+            "/30.168.192.in-addr.arpa/",
+            "/0.0.0.0.0.0.0.0.0.3.0.0.0.0.d.f.ip6",
+        )
+    )
 
 
 def _of_one_domain(setting: Setting) -> bool:
@@ -204,6 +216,7 @@ SCOPED: dict[str, Callable[[Setting], bool]] = {
     **dict.fromkeys(("srv-host", "txt-record", "cname"), _own_name),
     "host-record": _own_or_static_name,
     **dict.fromkeys(("enable-tftp", "tftp-root"), lambda setting: setting.fields[-1] == "vn-lab"),
+    "address": _own_zone,
     "domain": lambda setting: len(setting.fields) > 1,
     "local": _own_zone,
     "server": _of_one_domain,
@@ -335,6 +348,16 @@ def test_no_line_affects_other_networks(file: str, options: dict[str, Any], cont
             r"hosts\[0\].id: cannot be combined with ignore_client_ids; give the mac",
         ),
         ({"ignore_client_ids": True, "ranges": []}, "ignore_client_ids: is for guests that get an IPv4 address"),
+        ({"names": {"wildcards": [{"name": "*", "ip": "1.2.3.4"}]}}, r"wildcards\[0\].name: '\*' is not a domain"),
+        ({**IN_LAB, "names": {"wildcards": [{"name": "*.a"}]}}, r"wildcards\[0\].ip: is required"),
+        (
+            {**IN_LAB, "names": {"wildcards": [{"name": "*.corp.example", "ip": "1.2.3.4"}]}},
+            r"wildcards\[0\].name: corp.example is outside the network's domain lab, .* only a private dnsmasq",
+        ),
+        (
+            {**IN_LAB, "names": {"wildcards": [{"name": name, "ip": "1.2.3.4"} for name in ("*.a", "a.lab")]}},
+            r"wildcards\[1\].name: a.lab is already given in wildcards\[0\]; list all ip there",
+        ),
         ({"hosts": [{"ip": "192.168.30.9"}]}, r"hosts\[0\].mac: is required, or else an id or a name"),
         ({"domain": "a b"}, "domain: 'a b' is not a domain"),
         ({"raw": ["log-queries", 'inter"face"=eth0']}, r"raw\[1\]: .* interfaces, ports or files"),

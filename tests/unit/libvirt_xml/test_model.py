@@ -140,6 +140,7 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "dns.srv": one_or_two(item({"service": labels, "protocol": st.sampled_from(["tcp", "udp", "sctp"])}, domain=zones)),
     "dns.txt": one_or_two(item({"name": zones, "value": one_or_two(prose) | prose})),
     "dns.cname": one_or_two(item({"name": zones, "target": labels})),
+    "dns.wildcards": one_or_two(item({"name": zones, "ip": one_or_two(ips, ips6)})),
     "dns.forwarders": one_or_two(item({"domain": zones}, address=ips | ips6), item({"address": ips})),
     "dnsmasq.instance": st.sampled_from(["auto", "private"]),
     "dnsmasq.options": st.just(["dhcp-ignore-names", "log-dhcp"]),
