@@ -307,7 +307,10 @@ options:
             elements: str
             required: true
       forwarders:
-        description: Whom queries for a domain are sent to.
+        description:
+          - Whom queries for a domain are sent to. A domain may have several servers, of which
+            dnsmasq asks the one that answers fastest.
+          - It asks them in the order of the list with the line C(strict-order) in O(raw), which needs a private one.
         type: list
         elements: dict
         suboptions:
@@ -317,6 +320,9 @@ options:
           address:
             description: The server. If not given, the servers that all other queries are sent to.
             type: str
+          port:
+            description: Its port. V(53) if not given.
+            type: int
       forward_plain_names:
         description:
           - Names without a dot are asked for elsewhere.

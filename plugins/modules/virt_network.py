@@ -137,7 +137,7 @@ options:
         other characters, and with a part of a hash where that is the domain of others. An empty C(domain) is none.
         Networks from XML without a domain, and those that are stored without one, go on without.
       - C(hosts) of C(ip) and C(names), C(srv), C(txt), C(cname), C(wildcards) of C(name) and C(ip), C(forwarders) of
-        C(domain) and C(address), and C(local_ptr); see O(virtnet.linux.dnsmasq_fragment#module:names).
+        C(domain), C(address) and C(port), and C(local_ptr); see O(virtnet.linux.dnsmasq_fragment#module:names).
       - A name without a dot is one of the domain.
       - With C(forward_plain_names), a forwarder without domain, or names outside of the domain, the network has a
         private dnsmasq of its own.

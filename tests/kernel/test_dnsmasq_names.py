@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -130,16 +131,49 @@ def test_names_of_addresses_are_asked_for_elsewhere_unless_local(
 def test_queries_for_a_domain_go_to_its_server_and_others_do_not(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     other = tmp_path / "upstream"
     other.mkdir()
-    upstream = Daemon(testbed.uplink, other, "address=/corp.test/203.0.113.7\naddress=/else.test/203.0.113.8\n", ())
+    upstream = Daemon(
+        testbed.uplink, other, "port=5353\naddress=/corp.test/203.0.113.7\naddress=/else.test/203.0.113.8\n", ()
+    )
     with running(upstream), serving(testbed, tmp_path) as daemon:
         before = resolve(testbed.lan, LAN_ADDRESS, "x.else.test")
-        daemon.converge(lab(names={"forwarders": [{"domain": "corp.test", "address": "10.99.0.2"}]}))
+        daemon.converge(lab(names={"forwarders": [{"domain": "corp.test", "address": "10.99.0.2", "port": 5353}]}))
         assert resolve(testbed.guest, BRIDGE_ADDRESS, "www.corp.test") == "203.0.113.7"
         assert (
             resolve(testbed.guest, BRIDGE_ADDRESS, "www.else.test")
             == resolve(testbed.lan, LAN_ADDRESS, "x.else.test")
             == before
         )
+
+
+def test_servers_of_a_domain_have_ports_and_strict_order_is_that_of_the_list(
+    testbed: DnsmasqTestbed, tmp_path: Path
+) -> None:
+    forwarders = [{"domain": "corp.test", "address": "10.99.0.2", "port": port} for port in (5353, 5354)]
+    config = "bind-dynamic\nexcept-interface=virt0\n"
+    with ExitStack() as stack:
+        upstreams = []
+        for forwarder in forwarders:
+            folder = tmp_path / str(forwarder["port"])
+            folder.mkdir()
+            answer = f"port={forwarder['port']}\naddress=/corp.test/203.0.113.{str(forwarder['port'])[-1]}\n"
+            upstreams.append(stack.enter_context(running(Daemon(testbed.uplink, folder, answer, ()))))
+        daemon = stack.enter_context(serving(testbed, tmp_path, config))
+
+        def answers(*listed: dict[str, Any], **options: Any) -> set[str]:
+            daemon.converge(lab(names={"forwarders": [*listed]}, **options))
+            return {resolve(testbed.guest, BRIDGE_ADDRESS, f"{i}.corp.test") for i in range(6)}
+
+        assert answers(forwarders[0]) == {"203.0.113.3"}
+        assert answers(forwarders[1]) == {"203.0.113.4"}
+        assert answers(*forwarders, raw=["strict-order"]) == {"203.0.113.3"}
+        assert answers(*reversed(forwarders), raw=["strict-order"]) == {"203.0.113.4"}
+        everything = {"address": "10.99.0.2", "port": 5353}
+        assert answers(everything) == {"203.0.113.3"}
+        upstreams[1].stop()
+        daemon.converge(lab(names={"forwarders": forwarders[::-1]}, raw=["strict-order"]))
+        # The second one is asked when the client asks again, since the first one has not answered.
+        asked = testbed.guest.run("dig", "+tries=4", "+time=1", "+short", f"@{BRIDGE_ADDRESS}", "x.corp.test")
+        assert "203.0.113.3" in asked.stdout
 
 
 def test_two_networks_with_one_name_are_refused_before_anything_is_touched(

@@ -35,7 +35,7 @@ NAMES = {
     "txt": [{"name": "note", "value": ["one text", "another"]}],
     "cname": [{"name": "alias", "target": "printer"}],
     "wildcards": [{"name": "*.apps", "ip": ["192.168.30.60", "fd00:30::60"]}],
-    "forwarders": [{"domain": "corp.test", "address": "203.0.113.53"}, {"address": "203.0.113.54"}],
+    "forwarders": [{"domain": "corp.test", "address": "203.0.113.53"}, {"address": "203.0.113.54", "port": 5353}],
     "forward_plain_names": True, "local_ptr": True,
 }  # fmt: skip
 FULL: dict[str, Any] = {

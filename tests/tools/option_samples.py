@@ -285,6 +285,13 @@ FRAGMENT: dict[str, Sample] = {
     "names.forwarders[].address": _record(
         "forwarders", {"domain": "corp<n>.test"}, {"address": "203.0.113.54"}, {"address": "203.0.113.55"}
     ),
+    "names.forwarders[].port": _record(
+        "forwarders", {"domain": "corp<n>.test", "address": "203.0.113.54"}, {"port": 5353}, {"port": 5354}
+    ),
+    "names.forwarders of one domain": _names(
+        {"forwarders": [{"domain": "corp<n>.test", "address": f"203.0.113.{n}"} for n in (54, 55)]},
+        {"forwarders": [{"domain": "corp<n>.test", "address": f"203.0.113.{n}"} for n in (55, 54)]},
+    ),
     "names.forward_plain_names": _names({"forward_plain_names": True}, {"forward_plain_names": False}),
     "names.local_ptr": _names({"local_ptr": False}, {"local_ptr": True}),
     "upstream": _values("upstream", False, True),

@@ -40,16 +40,16 @@ def record_lines(names: Names) -> Iterator[tuple[str, str]]:
     for i, forwarder in enumerate(names.forwarders):
         if forwarder.domain:
             # "#": the servers for all other queries.
-            yield f"forwarders[{i}]", f"server=/{forwarder.domain}/{forwarder.address or '#'}"
+            yield f"forwarders[{i}]", f"server=/{forwarder.domain}/{forwarder.server if forwarder.address else '#'}"
 
 
 def instance_lines(names: Names) -> Iterator[tuple[str, str]]:
     """Settings of a whole instance, so for private instances only; each line with its option."""
-    servers = [(i, forwarder.address) for i, forwarder in enumerate(names.forwarders) if not forwarder.domain]
+    servers = [(i, forwarder.server) for i, forwarder in enumerate(names.forwarders) if not forwarder.domain]
     if servers:
         yield "names.forwarders", "no-resolv"
-    for i, address in servers:
-        yield f"names.forwarders[{i}]", f"server={address}"
+    for i, server in servers:
+        yield f"names.forwarders[{i}]", f"server={server}"
 
 
 def reverse_zone_lines(bridge: Interface) -> Iterator[str]:
@@ -82,6 +82,7 @@ class NameOwnership:
 
 def ownerships_in(content: str, file: str) -> Iterator[NameOwnership]:
     """The names in the lines of a fragment; ``file`` is its name."""
+    servers: dict[str, list[str]] = {}
     for setting in read_lines(content, file):
         fields = setting.fields
         if setting.name == "host-record":
@@ -94,12 +95,20 @@ def ownerships_in(content: str, file: str) -> Iterator[NameOwnership]:
         elif setting.name == "address":
             yield NameOwnership("wildcard", (setting.value or "").split("/")[1])
         elif setting.name == "server" and (setting.value or "").startswith("/"):
-            _before, domain, address = (setting.value or "").split("/", 2)
-            yield NameOwnership("forwarder", domain, address)
+            _before, domain, server = (setting.value or "").split("/", 2)
+            servers.setdefault(domain, []).append(server)
+    # Networks that name several servers of a domain share it only if they name the same ones in the same order.
+    yield from (NameOwnership("forwarder", domain, " ".join(listed)) for domain, listed in servers.items())
 
 
 def ownerships_of(names: Names) -> Iterator[tuple[str, NameOwnership]]:
     """The names of a network, each with its option."""
     hosts = ((option, as_host_record(row)) for option, row in host_rows(names))
+    by_option: dict[str, list[str]] = {}
+    first_of_domain: dict[str, str] = {}
     for option, line in (*hosts, *record_lines(names)):
-        yield from ((option, ownership) for ownership in ownerships_in(line, option))
+        # The servers of one domain belong together; an error names the first one.
+        domain = line.split("/")[1] if line.startswith("server=") else option
+        by_option.setdefault(first_of_domain.setdefault(domain, option), []).append(line)
+    for option, lines in by_option.items():
+        yield from ((option, ownership) for ownership in ownerships_in("\n".join(lines), option))

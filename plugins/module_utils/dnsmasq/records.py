@@ -106,6 +106,12 @@ class Forwarder(_Record):
 
     domain: str = option(kinds.domain, "")
     address: Address | None = option(_SERVER, None)
+    port: int | None = option(kinds.integer(1, 65535), None)
+
+    @property
+    def server(self) -> str:
+        """The server as dnsmasq reads it."""
+        return f"{self.address}" + (f"#{self.port}" if self.port else "")
 
 
 @dataclass(frozen=True)
@@ -231,6 +237,8 @@ def _read_forwarder(item: Options) -> Forwarder:
     item.reject_unknown()
     if not forwarder.domain and forwarder.address is None:
         item.error("address", "is required where there is no domain")
+    if forwarder.port and forwarder.address is None:
+        item.error("address", "is required with a port")
     return forwarder
 
 

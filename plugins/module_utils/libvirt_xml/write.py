@@ -121,6 +121,9 @@ def _dns(root: Element, known: FlatOptions) -> None:
         dns.set("forwardPlainNames", "yes" if plain else "no")
     for option, tag, fields in DNS_RECORDS:
         for record in mappings_in(known.get(option)):
+            # Without its port, a forwarder would be another server.
+            if option == "dns.forwarders" and record.get("port"):
+                continue
             add_element_of(dns, tag, record, fields)
     for host in mappings_in(known.get("dns.hosts")):
         _dns_host(dns, host)

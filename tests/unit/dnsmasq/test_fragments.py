@@ -72,7 +72,11 @@ NAMES: dict[str, Any] = {
         {"name": "*.apps", "ip": ["192.168.30.80", "fd00:30::80"]},
         {"name": "lab.example", "ip": "10.9.9.9"},
     ],
-    "forwarders": [{"domain": "corp.example", "address": "10.0.0.53"}, {"domain": "dmz.lab.example"}],
+    "forwarders": [
+        {"domain": "corp.example", "address": "10.0.0.53"},
+        {"domain": "dmz.lab.example"},
+        {"domain": "corp.example", "address": "fd00::53", "port": 5353},
+    ],
 }
 BOOT: dict[str, Any] = {"boot": {"file": "pxelinux.0"}, "tftp_root": "/srv/tftp, x"}
 BOOTS = [
@@ -307,6 +311,11 @@ def test_no_line_affects_other_networks(file: str, options: dict[str, Any], cont
         ),
         ({**IN_LAB, "names": {"srv": [{"service": "a,b", "protocol": "tcp"}]}}, r"srv\[0\].service: 'a,b' is not"),
         (
+            {"names": {"forwarders": [{"domain": "a", "port": 5353}]}},
+            r"forwarders\[0\].address: is required with a port",
+        ),
+        ({"names": {"forwarders": [{"address": "::1", "port": 0}]}}, r"forwarders\[0\].port: 0 is out of range"),
+        (
             {"names": {"forwarders": [{"address": "1.1.1.1"}]}},
             r"names.forwarders\[0\].domain: .* only a private dnsmasq",
         ),
@@ -390,6 +399,11 @@ def test_names_as_options_are_read_again() -> None:
         ({"hosts": [{"ip": "1.2.3.4", "names": "a"}]}, {"hosts": [{"ip": "::1", "names": "a"}]}, ""),
         ({"txt": [{"name": "a", "value": "x"}]}, {"txt": [{"name": "a", "value": "y"}]}, r"txt\[0\]: a.lab"),
         (FORWARD, {"forwarders": [{"domain": "x.test", "address": "10.0.0.2"}]}, r"forwarders\[0\]: x.test"),
+        (
+            FORWARD,
+            {"forwarders": [*FORWARD["forwarders"], {"domain": "x.test", "address": "10.0.0.2"}]},
+            r"forwarders\[0\]: x.test",
+        ),
         (FORWARD, FORWARD, ""),
     ],
 )

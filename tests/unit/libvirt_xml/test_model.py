@@ -141,7 +141,9 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "dns.txt": one_or_two(item({"name": zones, "value": one_or_two(prose) | prose})),
     "dns.cname": one_or_two(item({"name": zones, "target": labels})),
     "dns.wildcards": one_or_two(item({"name": zones, "ip": one_or_two(ips, ips6)})),
-    "dns.forwarders": one_or_two(item({"domain": zones}, address=ips | ips6), item({"address": ips})),
+    "dns.forwarders": one_or_two(
+        item({"domain": zones}, address=ips | ips6), item({"address": ips}, port=st.sampled_from([53, "5353"]))
+    ),
     "dnsmasq.instance": st.sampled_from(["auto", "private"]),
     "dnsmasq.options": st.just(["dhcp-ignore-names", "log-dhcp"]),
     "dnsmasq.redirect": st.booleans(),
