@@ -137,7 +137,8 @@ options:
     type: raw
   tftp_root:
     description:
-      - A folder of the host, readable for everybody, that guests of this bridge can load files from by TFTP.
+      - A folder of the host, readable for everybody, that guests of this bridge can load files from by TFTP, also
+        without DHCP.
       - Where dnsmasq serves TFTP already, its other clients keep their own folder.
       - A folder that is not for the public, such as V(/etc), or that holds one, such as V(/), brings a warning.
     type: str

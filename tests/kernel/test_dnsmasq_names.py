@@ -344,6 +344,17 @@ def test_a_guest_gets_its_boot_file_by_dhcp_and_tftp(
         assert get_lease(testbed.guest, tmp_path)["siaddr"] == "192.168.100.9"
 
 
+def test_tftp_needs_no_dhcp(testbed: DnsmasqTestbed, tmp_path: Path, strange_folder: Path) -> None:
+    (strange_folder / "x").write_text("boot me")
+    silent = {name: value for name, value in LAB.items() if name != "ranges"}
+    with serving(testbed, tmp_path) as daemon:
+        daemon.converge({**silent, "tftp_root": str(strange_folder)})
+        assert tftp(testbed.guest, BRIDGE_ADDRESS, "x", tmp_path) == "boot me"
+        assert not get_lease(testbed.guest, tmp_path)
+        daemon.converge(silent)
+        assert not tftp(testbed.guest, BRIDGE_ADDRESS, "x", tmp_path)
+
+
 def test_tftp_of_the_system_stays_open_to_its_clients(
     testbed: DnsmasqTestbed, tmp_path: Path, strange_folder: Path
 ) -> None:

@@ -119,6 +119,7 @@ def _lines(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, st
         yield from (("hosts", line) for line in lines)
     if spec.dhcp:
         yield from _dhcp_lines(spec, context, tag)
+    yield from _tftp_lines(spec, context)
     if spec.ipv6 is not None:
         dns = spec.dns and context.serves_dns
         for option, line in service_lines(spec.ipv6, spec.interface, router=spec.router, dns=dns, domain=spec.domain):
@@ -165,6 +166,9 @@ def _dhcp_lines(spec: FragmentSpec, context: RenderContext, tag: str) -> Iterato
             yield option, option_line(tag, 4, names[0], [str(spec.bridge.ip)] if is_sent else [])
     yield from option_lines(tag, 4, spec.options)
     yield from (("boot", line) for line in boot_lines(spec.interface, spec.boot))
+
+
+def _tftp_lines(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, str]]:
     if spec.tftp_root and context.serves_tftp:
         for line in tftp_lines(spec.interface, spec.tftp_root, open_to_all=context.tftp_open_to_all):
             yield "tftp_root", line

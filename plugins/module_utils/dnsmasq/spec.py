@@ -203,8 +203,8 @@ def _validate_combinations(options: Options, spec: FragmentSpec) -> None:
         refuse_ids(options, spec.hosts)
         if not spec.dhcp:
             options.error("ignore_client_ids", "is for guests that get an IPv4 address; give ranges, or leave it out")
-    if (spec.boot or spec.tftp_root) and not spec.dhcp:
-        options.error("boot" if spec.boot else "tftp_root", "is for guests that get an IPv4 address; give ranges too")
+    if spec.boot and not spec.dhcp:
+        options.error("boot", "is for guests that get an IPv4 address; give ranges too")
     for name, problem in spec.private_only if spec.instance == SYSTEM else ():
         options.error(name, f"{problem}; only a private dnsmasq can do that")
     if spec.closed and spec.instance == SYSTEM:

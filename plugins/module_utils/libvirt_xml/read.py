@@ -150,6 +150,10 @@ def _dns(root: Element, checker: Checker) -> FlatOptions:
         options["dns.forward_plain_names"] = read_boolean(dns, "forwardPlainNames", checker, True)
     for option, tag, fields in DNS_RECORDS:
         options[option] = [read_fields(element, fields, checker) for element in dns.iterfind(tag)]
+    # Without a port libvirt writes 1 (networkDnsmasqConfContents() in src/network/bridge_driver.c).
+    options["dns.srv"] = [
+        {"port": 1, **record} if record.get("target", ".") != "." else record for record in options["dns.srv"]
+    ]
     options["dns.hosts"] = [
         {"ip": read_address(host, "ip", checker), "names": [name.text or "" for name in host.iterfind("hostname")]}
         for host in dns.iterfind("host")

@@ -123,7 +123,8 @@ def _rules(network: Network) -> Spec:
 
 def _fragment(network: Network) -> Spec:
     ipv6 = _service6(network)
-    has_service = network.dns.enabled or network.ipv4.dhcp or (ipv6 and (ipv6["ra"] or network.ipv6.dhcp.enabled))
+    has_ipv4_service = network.ipv4.dhcp or network.ipv4.tftp_root
+    has_service = network.dns.enabled or has_ipv4_service or (ipv6 and (ipv6["ra"] or network.ipv6.dhcp.enabled))
     if not has_service or not (network.ipv4.address or ipv6):
         return _absent(network.name)
     return {
@@ -136,7 +137,7 @@ def _fragment(network: Network) -> Spec:
         "ignore_client_ids": network.ipv4.ignore_client_ids and network.ipv4.dhcp,
         "options": _options4(network),
         "boot": BOOT.write(network.ipv4.boot) if network.ipv4.dhcp else None,
-        "tftp_root": network.ipv4.tftp_root or None if network.ipv4.dhcp else None,
+        "tftp_root": network.ipv4.tftp_root or None,
         "ipv6": ipv6,
         "domain": network.dns.domain or None,
         "local_only": network.dns.local_only,

@@ -62,6 +62,14 @@ def test_empty_strings_that_templates_produce_are_absent_options() -> None:
     assert read_network(Options(empty), "host") == read_network(Options(absent), "host")
 
 
+@pytest.mark.parametrize("dns", [True, False])
+def test_tftp_is_served_without_dhcp(dns: bool) -> None:
+    ipv4 = {"address": "10.9.0.1/24", "dhcp": {"enabled": False, "tftp_root": "/srv/tftp"}}
+    (fragment,) = specs_for([read(name="lab", ipv4=ipv4, dns={"enabled": dns})], {})["fragments"]
+    spec = FragmentSpec.from_options(Options(fragment))
+    assert (spec.tftp_root, spec.dhcp, spec.dns) == ("/srv/tftp", False, dns)
+
+
 def test_a_name_alone_makes_a_nat_network_with_dhcp_and_dns() -> None:
     network = read(name="lab")
     assert (network.state, network.mode, network.autostart, network.persistent) == ("active", "nat", True, True)
