@@ -29,7 +29,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export PYTHONUNBUFFERED := 1
 
 .PHONY: help setup packages pin test test-all lint docs gates coverage changelog unit browser fuzz kernel molecule demo demo-clean bench bench-guard torture build clean
-.PHONY: hosts ways fleet matrix inventory-matrix ovs-matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements adopt-cuts
+.PHONY: hosts ways fleet matrix inventory-matrix ovs-matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements libvirt-wild libvirt-record libvirt-tests adopt-cuts
 
 help:
 	@echo 'make demo        a network from one command, on a disposable host, shown in a table'
@@ -46,6 +46,9 @@ help:
 	@echo 'make dnsmasq-outage  how long guests get no answer while their network changes'
 	@echo 'make dnsmasq-move  leases that move from one dnsmasq to another and back, as a table'
 	@echo 'make libvirt-elements  the option for every element of libvirt'"'"'s network XML, as a table'
+	@echo 'make libvirt-wild  which definitions of libvirt'"'"'s are taken, differ or are refused, as a table'
+	@echo 'make libvirt-record  what libvirt makes of new ones, by its daemon in a file system of its own (root)'
+	@echo 'make libvirt-tests  the networks of libvirt'"'"'s own tests, fetched from Debian'"'"'s sources'
 	@echo 'make adopt-cuts  adoption and release of libvirt'"'"'s networks, killed at every single step'
 	@echo 'make dnsmasq-memory  memory of one dnsmasq for all networks, compared with one for each'
 	@echo 'make guard-record    a flush, a lost bridge and a conflict, recorded with the ping of a guest'
@@ -168,6 +171,15 @@ ovs-matrix: setup
 
 libvirt-elements: setup
 	@$(TOOL).libvirt_elements
+
+libvirt-wild: setup
+	@$(TOOL).libvirt_wild
+
+libvirt-record:
+	@tests/tools/record-libvirt tests/unit/libvirt_xml/wild
+
+libvirt-tests: setup
+	@$(TOOL).libvirt_sources
 
 adopt-cuts: setup
 	VIRTNET_CUTS=all molecule test -s adopt

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +21,7 @@ _RNG = "{http://relaxng.org/ns/structure/1.0}"
 _DNSMASQ = "http://libvirt.org/schemas/network/dnsmasq/1.0"
 
 
-def _debian_mirror() -> str:
+def debian_mirror() -> str:
     """The Debian mirror that this machine uses; raises LookupError."""
     command = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages"]
     for line in subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines():
@@ -31,14 +31,14 @@ def _debian_mirror() -> str:
     raise LookupError("no Debian mirror is configured on this machine")
 
 
-def _download(base: Path) -> None:
-    """Unpack the packages of all suites in ``base``; apt's package lists are separate from those of the machine."""
+def apt_in(base: Path, kind: str, suites: Iterable[str]) -> list[str]:
+    """The command apt-get for ``deb`` or ``deb-src`` of these suites; its lists are separate from the machine's."""
     (base / "lists" / "partial").mkdir(parents=True, exist_ok=True)
     (base / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
-    mirror = _debian_mirror()
-    # One update for all suites: apt needs some seconds to parse the lists.
-    sources = "".join(f"deb [signed-by={_KEYS}] {mirror} {suite} main\n" for suite in SUITES)
-    (base / "sources.list").write_text(sources)
+    mirror = debian_mirror()
+    (base / "sources.list").write_text(
+        "".join(f"{kind} [signed-by={_KEYS}] {mirror} {suite} main\n" for suite in suites)
+    )
     settings = {
         "Dir::Etc::SourceList": base / "sources.list",
         "Dir::Etc::SourceParts": "/dev/null",
@@ -48,7 +48,13 @@ def _download(base: Path) -> None:
         # apt's own user cannot write into this folder.
         "APT::Sandbox::User": "root",
     }
-    apt = ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in settings.items())]
+    return ["apt-get", "-qq", *(f"-o{name}={value}" for name, value in settings.items())]
+
+
+def _download(base: Path) -> None:
+    """Unpack the packages of all suites in ``base``."""
+    # One update for all suites: apt needs some seconds to parse the lists.
+    apt = apt_in(base, "deb", SUITES)
     subprocess.run([*apt, "update"], check=True, cwd=base, timeout=110)
     packages = [f"{package}/{suite}" for suite, package in SUITES.items()]
     subprocess.run([*apt, "download", *packages], check=True, cwd=base, timeout=110)
