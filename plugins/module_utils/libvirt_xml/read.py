@@ -143,7 +143,7 @@ def _dns(root: Element, checker: Checker) -> FlatOptions:
     if domain is not None:
         options["dns.domain"] = domain.get("name", "").rstrip(".").lower()
         options["dns.local_only"] = read_boolean(domain, "localOnly", checker, False)
-        options["dns.host_resolver"] = read_boolean(domain, "register", checker, True)
+        options["dns.host_resolver"] = read_boolean(domain, "register", checker, False)
     enabled = read_boolean(dns, "enable", checker, True)
     options["dns.enabled"] = enabled
     if enabled or dns.get("forwardPlainNames") is not None:

@@ -33,8 +33,6 @@ from .write_guests import write_bandwidth, write_port_settings, write_portgroup
 from .write_ip import write_addresses, write_routes
 
 _FORWARD = {"nat": "nat", "routed": "route", "open": "open", "bridged": "bridge"}
-# The version of libvirt from which on <domain register=...> exists.
-REGISTER_SINCE: Version = (10, 1)
 
 
 def write_network(options: FlatOptions, version: Version) -> Element:
@@ -53,7 +51,7 @@ def write_network(options: FlatOptions, version: Version) -> Element:
         _forward(root, known, mode)
     _bridge(root, known, mode)
     if mode != "bridged":
-        _domain(root, known, version)
+        _domain(root, known)
         _dns(root, known)
     _guest_settings(root, known)
     if mode != "bridged":
@@ -103,12 +101,11 @@ def _bridge(root: Element, known: FlatOptions, mode: str) -> None:
         add_element(root, "mac", address=mac)
 
 
-def _domain(root: Element, known: FlatOptions, version: Version) -> None:
+def _domain(root: Element, known: FlatOptions) -> None:
+    """Append <domain>, without ``register``: libvirt starts such a network on hosts with systemd-resolved alone."""
     name = schema_text(known.get("dns.domain"), DNS_NAME)
     if name:
-        domain = add_element(root, "domain", name=name, localOnly="yes" if known["dns.local_only"] else "no")
-        if version >= REGISTER_SINCE:
-            domain.set("register", "yes" if known["dns.host_resolver"] else "no")
+        add_element(root, "domain", name=name, localOnly="yes" if known["dns.local_only"] else "no")
 
 
 def _dns(root: Element, known: FlatOptions) -> None:

@@ -317,6 +317,16 @@ def test_the_default_route_needs_no_prefix(given: str, to: str) -> None:
     assert from_xml(network(f"<route {given} gateway='{via}'/>"))["routes"] == [{"to": to, "via": via}]
 
 
+@pytest.mark.parametrize(("register", "expected"), [("", False), (" register='no'", False), (" register='yes'", True)])
+def test_the_host_asks_the_network_only_with_register(register: str, expected: bool) -> None:
+    options = from_xml(network(f"<domain name='lab.example' localOnly='yes'{register}/>"))
+    assert options["dns"].get("host_resolver", True) is expected
+    for version in ((9, 0), (11, 3)):
+        text = to_xml(options, version)
+        assert "register" not in text
+        assert from_xml(text) == options
+
+
 def test_what_libvirt_ignores_beside_a_bridge_of_others_is_ignored() -> None:
     lines = "<d:options xmlns:d='http://libvirt.org/schemas/network/dnsmasq/1.0'><d:option value='port=1'/></d:options>"
     options = from_xml(network(f"<uuid/><forward mode='bridge'/><bridge name='br0'/>{lines}"))
