@@ -271,6 +271,10 @@ class Values:
         for path, item in self._items(name, most):
             yield Values(self.host, item, path, self._budget)
 
+    def mapping(self) -> Mapping[str, Any]:
+        """All values, unchecked."""
+        return self._data
+
     def group(self, name: str) -> Values:
         """A mapping inside this one; empty when there is none."""
         value = self._data.get(name)

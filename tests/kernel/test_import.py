@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 from kernel.engine_client import PROGRAMS
 from kernel.polling import wait_until
 from kernel.testbed import PROBE
-from torture.host import OUTSIDE, SCRIPTS, UPLINK, Host, differences, new_host
+from torture.host import COLLECTIONS, OUTSIDE, SCRIPTS, UPLINK, Host, differences, new_host
 from torture.plans import site, teardown
 from torture.scenario import changes, error_of
 from unit.foreign.test_networkd import NETDEV, NETWORK
@@ -167,6 +168,19 @@ def test_networks_of_several_owners_at_once(host: Host) -> None:
     assert modes == {"Lab-network": "nat", "vmbr0": "nat", "br1": "nat", "br2": "isolated"}
     assert found["br1"]["options"]["nat"] == {"source": {"start": "203.0.113.2", "end": "203.0.113.2"}}
     assert {name for name, one in found.items() if one["stays"]} == {"docker0", "lab", "br3"}
+    assert_playbook_writes(host, [one["options"] for one in found.values() if one["options"]])
+
+
+def assert_playbook_writes(host: Host, networks: list[Any]) -> None:
+    """import.yml writes these networks, and writes nothing when it runs again."""
+    words = ["env", f"ANSIBLE_COLLECTIONS_PATH={COLLECTIONS}", "ANSIBLE_HOME=/run/ansible", "ansible-playbook"]
+    words += ["-c", "local", "-i", "localhost,", "-e", "virtnet_import_file=/run/networks.yml"]
+    words += ["-e", f"ansible_python_interpreter={sys.executable}", "virtnet.linux.import"]
+    for changed in (1, 0):
+        output = host.run(*words).stdout
+        assert f"ok=2    changed={changed} " in output, output
+    written = yaml.safe_load(host.sh("cat /run/networks.yml"))
+    assert written == {"all": {"hosts": {"localhost": {"virtnet_networks": networks}}}}
 
 
 def test_a_program_without_rights_or_of_another_namespace_is_not_taken_for_the_server(host: Host) -> None:

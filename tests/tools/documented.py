@@ -29,6 +29,13 @@ SCENARIOS = {
 ELSEWHERE = {
     "make demo": "builds hosts itself: run beside the scenarios by tests/tools/scenarios.py",
     "make test": "is what runs all this",
+    **dict.fromkeys(
+        (
+            "ansible-playbook virtnet.linux.import",
+            "ansible-playbook virtnet.linux.import -e virtnet_import_file=/srv/networks.yml",
+        ),
+        "needs networks of others: tests/kernel/test_import.py makes them, tests/unit/plugins/test_foreign.py runs it",
+    ),
     "ansible-playbook virtnet.linux.awx.configure -e virtnet_awx_scm_url=https://git.example.org/networks.git": (
         "needs an AWX, which needs a Kubernetes: tests/unit/packaging/test_awx.py checks what AWX would get; "
         "scenario awx runs its jobs"
