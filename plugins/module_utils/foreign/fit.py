@@ -44,6 +44,9 @@ def fitted(networks: Sequence[Foreign], taken: Collection[str], identity: str) -
     names = set(taken)
     result: list[Foreign] = []
     for network in networks:
+        if network.stays:
+            result.append(network)
+            continue
         name = _free_name(network.name, names)
         names.add(name)
         notes = list(network.notes)

@@ -208,8 +208,9 @@ def _dhcp_options(section: Section) -> dict[str, str]:
         words = section.words(key)
         if words and not any(word.startswith("_") for word in words):
             options[name] = ",".join(words)
-    if not section.boolean("EmitRouter", True):
-        options["router"] = ""
+    # Without a value, the option is not sent.
+    options.update({name: "" for key, name in (("EmitRouter", "router"), ("EmitDNS", "dns-server"))
+                    if not section.boolean(key, True)})  # fmt: skip
     return options
 
 

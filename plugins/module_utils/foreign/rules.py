@@ -68,9 +68,9 @@ def mode_options(bridge: str, addresses: Sequence[Interface], facts: HostFacts) 
 
 
 def _ways_out(bridge: str, facts: HostFacts) -> list[str]:
-    """The interfaces by which packets can leave, those of default routes first."""
-    others = [link.name for link in facts.links.values() if not link.master and link.name not in ("lo", bridge)]
-    return list(dict.fromkeys([*facts.ways_out, *sorted(others)]))
+    """The interfaces by which packets can leave, those of default routes first; behind other bridges are guests."""
+    others = [link.name for link in facts.links.values() if not link.master and link.kind != "bridge"]
+    return [name for name in dict.fromkeys([*facts.ways_out, *sorted(others)]) if name not in ("lo", bridge)]
 
 
 def _forwarded(network: GuestNetwork, version: int, way: str, facts: HostFacts) -> tuple[Packet, bool]:

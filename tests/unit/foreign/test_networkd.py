@@ -144,6 +144,12 @@ def test_the_folder_of_the_administrator_and_drop_ins_count() -> None:
     assert network.options["ipv4"]["dhcp"]["ranges"] == [{"start": "10.77.0.7", "end": "10.77.0.16"}]
 
 
+def test_what_is_not_sent_is_not_sent_by_ours() -> None:
+    text = NETWORK.replace("PoolSize=50", "EmitRouter=no\nEmitDNS=no\nNTP=_server_address")
+    (network,) = networks(host(), vmbr0__netdev=NETDEV, vmbr0__network=text)
+    assert network.options["ipv4"]["dhcp"]["options"] == {"dns-server": "", "router": ""}
+
+
 def test_a_masked_file_is_none() -> None:
     texts = {f"{FOLDER}/b.network": "", "usr/lib/systemd/network/b.network": NETWORK, f"{FOLDER}/b.netdev": NETDEV}
     assert networkd_networks(NetworkdFiles(texts), host()) == []

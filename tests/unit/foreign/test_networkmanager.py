@@ -53,7 +53,7 @@ RUNNING = (
     "conf-file=/dev/null", "no-hosts", "keep-in-foreground", "bind-interfaces", "except-interface=lo",
     "clear-on-reload", "strict-order", "listen-address=10.42.0.1", "dhcp-range=10.42.0.10,10.42.0.254,60m",
     "dhcp-leasefile=/var/lib/NetworkManager/dnsmasq-nmbr0.leases", "pid-file=/run/nm-dnsmasq-nmbr0.pid",
-    "dhcp-option=option:dns-server,10.42.0.1",
+    "dhcp-option=option:dns-server,10.42.0.1", "dhcp-option=option:router,10.42.0.1", "dhcp-lease-max=50",
 )  # fmt: skip
 
 
