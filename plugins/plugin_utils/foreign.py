@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.dangerous_options import option_dangers
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
 from ansible_collections.virtnet.linux.plugins.plugin_utils.answer_values import BadAnswer, Budget, Values, plain, shown
 from ansible_collections.virtnet.linux.plugins.plugin_utils.answers import failure
@@ -89,6 +90,7 @@ def _read(host: str, networks: list[Values]) -> tuple[list[str], list[dict[str, 
                 stays = f"what the host answers is no network: {error}"
             else:
                 stays = f"{name!r} is given twice" if name in items else ""
+                notes += map(_comment, option_dangers(item))
                 items.setdefault(name, item)
         comments += [f"{title} stays: {_comment(stays)}"] if stays else []
         comments += [f"{title}: {note}" for note in notes]

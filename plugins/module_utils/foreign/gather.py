@@ -116,7 +116,7 @@ def read_routes() -> list[HostRoute]:
 def _read_all(paths: Paths, facts: HostFacts, warnings: list[str]) -> list[Foreign]:
     """The networks of each program, those first that know their networks best."""
     readers: Sequence[Callable[[], list[Foreign]]] = (
-        lambda: container_networks(_docker(paths.root), _podman(paths.root), facts),
+        lambda: container_networks(_docker(paths.root, warnings), _podman(paths.root), facts),
         lambda: _libvirt(paths.root),
         lambda: _incus(INCUS, facts),
         lambda: _incus(LXD, facts),
@@ -158,15 +158,16 @@ def _incus(source: str, facts: HostFacts) -> list[Foreign]:
     )
 
 
-def _docker(root: str) -> str:
-    """The networks of docker, if it runs: it is not started for this."""
+def _docker(root: str, warnings: list[str]) -> str:
+    """The networks of docker, if it runs: it is not started for this. Else bridges tell by their names."""
     if find("docker") is None or not os.path.exists(os.path.join(root, _DOCKER_SOCKET)):
         return ""
-    listed = run(["docker", "network", "ls", "--quiet", "--filter", "driver=bridge"], check=False)
-    identifiers = listed.stdout.split()
-    if listed.code or not identifiers:
+    try:
+        identifiers = run(["docker", "network", "ls", "--quiet", "--filter", "driver=bridge"]).stdout.split()
+        return run(["docker", "network", "inspect", *identifiers]).stdout if identifiers else ""
+    except VirtnetError as error:
+        warnings.append(f"docker did not list its networks: {error}")
         return ""
-    return run(["docker", "network", "inspect", *identifiers], check=False).stdout
 
 
 def _podman(root: str) -> dict[str, str]:

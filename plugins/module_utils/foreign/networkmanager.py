@@ -72,7 +72,7 @@ def _network(path: str, profile: Sections, others: Sequence[Sections], facts: Ho
     if not addresses:
         options["ipv4"] = {"address": "auto"}
         notes.append("NetworkManager chooses its subnet when it starts; here it is chosen too, and is another one")
-    options.pop("nat", None)
+    options = {key: value for key, value in options.items() if key not in ("nat", "uplink")}
     options["mode"] = "nat"
     if any(address.version == 6 for address in addresses):
         options["nat"] = {"ipv6": False}

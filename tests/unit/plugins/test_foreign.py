@@ -92,6 +92,11 @@ def test_what_is_no_network_is_left_out(options: dict[str, Any]) -> None:
     assert "br0 (script) stays: what the host answers is no network:" in comments(text)
 
 
+def test_lines_for_dnsmasq_that_run_programs_are_pointed_out() -> None:
+    text = as_inventory({"hv1": answer(foreign(options={**BR0, "dnsmasq": {"options": ["dhcp-script=/x"]}}))})
+    assert "dhcp-script=/x" in comments(text)
+
+
 def test_a_name_that_is_given_twice_is_taken_once() -> None:
     text = as_inventory({"hv1": answer(foreign(), foreign())})
     assert inventory(text) == {"hv1": {"virtnet_networks": [BR0]}}
