@@ -29,7 +29,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 export PYTHONUNBUFFERED := 1
 
 .PHONY: help setup packages pin test test-all lint docs gates coverage changelog unit browser fuzz kernel molecule demo demo-clean bench bench-guard torture build clean
-.PHONY: hosts ways fleet matrix inventory-matrix ovs-matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements libvirt-wild libvirt-record libvirt-tests adopt-cuts
+.PHONY: hosts imports ways fleet matrix inventory-matrix ovs-matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements libvirt-wild libvirt-record libvirt-tests adopt-cuts
 
 help:
 	@echo 'make demo        a network from one command, on a disposable host, shown in a table'
@@ -55,6 +55,7 @@ help:
 	@echo 'make inventory-matrix  tests of the inventory of guests with each supported version of ansible-core'
 	@echo 'make hosts       the shortest list of networks on hosts as people have them, as a table; optional ONLY="NAME ..."'
 	@echo 'make ways        the ways in which each version of ansible-core reaches a host: ssh, sudo, pull, ...; as a table'
+	@echo 'make imports     networks of NetworkManager, systemd-networkd and incus, imported and run as ours; optional ONLY="OWNER ..."'
 	@echo 'make fleet       a fleet of five hosts of which one is down, as a table'
 	@echo 'make matrix      who reaches whom in each mode, with real packets, as a table'
 	@echo 'make ovs-matrix  the same on bridges of Open vSwitch'
@@ -149,6 +150,9 @@ ways: setup $(ANSIBLES:%=$(BUILD)/ansible-%.stamp)
 
 hosts: setup
 	@PYTHONPATH=$(COLLECTIONS):tests python -m hosts $(ONLY)
+
+imports: setup
+	@PYTHONPATH=$(COLLECTIONS):tests python -m hosts.imports $(ONLY)
 
 fleet: setup
 	@$(SHOW).fleet_of_five

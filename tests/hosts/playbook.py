@@ -5,11 +5,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from lab.host import Host
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / ".build"
@@ -43,6 +49,41 @@ class Outcome:
         bodies = [text.split("\n\n")[0].strip() for text in texts[1::2]]
         changed = re.compile("^changed: ", re.MULTILINE)
         return {name: body for name, body in zip(texts[::2], bodies, strict=True) if changed.search(body)}
+
+
+def play_in_lab(
+    host: Host, inventory: Path, playbook: str, networks: Sequence[Mapping[str, Any]], *options: str
+) -> tuple[str, Outcome]:
+    """Run a playbook of the collection on a host of a lab, with these networks; what was typed, and the outcome."""
+    variables = {
+        "ansible_connection": "lab",
+        "ansible_python_interpreter": "/usr/bin/python3",
+        "lab_name": host.lab,
+        "virtnet_networks": networks,
+    }
+    inventory.write_text(json.dumps({"all": {"hosts": {host.name: variables}}}))
+    environment = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_COLLECTIONS_PATH": str(BUILD / "collections"),
+        "ANSIBLE_CONNECTION_PLUGINS": str(ROOT / "molecule/shared/connection"),
+        "ANSIBLE_PIPELINING": "true",
+        "ANSIBLE_NOCOLOR": "1",
+    }
+    program = Path(sys.executable).with_name("ansible-playbook")
+    words = [f"virtnet.linux.{playbook}", *options]
+    return f"$ ansible-playbook {' '.join(words)}", run_ansible(
+        [str(program), "-i", str(inventory), *words], environment
+    )
+
+
+def first_error(output: str) -> str:
+    """The first message of a failed task, or of ansible-playbook itself."""
+    if match := re.search(r"(?:FAILED|UNREACHABLE)! => (\{.*\})", output):
+        return str(json.loads(match[1]).get("msg", match[1]))[:600]
+    if match := re.search(r"^\[?ERROR\]?: (.*)$", output, re.MULTILINE):
+        return match[1][:600]
+    return output.strip().splitlines()[-1][:600] if output.strip() else "no output"
 
 
 def run_ansible(command: Sequence[str], environment: Mapping[str, str]) -> Outcome:

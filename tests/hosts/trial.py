@@ -6,10 +6,8 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +22,7 @@ from lab.lab import Lab
 from lab.run import Failed, eventually
 
 from .catalogue import Entry
-from .playbook import BUILD, LOGS, ROOT, SHORTEST, Outcome, run_ansible
+from .playbook import LOGS, SHORTEST, Outcome, first_error, play_in_lab
 
 SECONDS_TO_SERVE = 60
 BRIDGE, GUEST = "vn-lab", "guest"
@@ -199,39 +197,12 @@ class _Run:
 
     def _play(self, playbook: str, *options: str) -> Outcome:
         """Run a playbook."""
-        variables = {
-            "ansible_connection": "lab",
-            "ansible_python_interpreter": "/usr/bin/python3",
-            "lab_name": self.host.lab,
-            "virtnet_networks": SHORTEST,
-        }
-        inventory = self.log.with_suffix(".json")
-        inventory.write_text(json.dumps({"all": {"hosts": {self.host.name: variables}}}))
-        program = Path(sys.executable).with_name("ansible-playbook")
-        environment = {
-            **os.environ,
-            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(BUILD / "collections"),
-            "ANSIBLE_CONNECTION_PLUGINS": str(ROOT / "molecule/shared/connection"),
-            "ANSIBLE_PIPELINING": "true",
-            "ANSIBLE_NOCOLOR": "1",
-        }
-        command = [str(program), "-i", str(inventory), f"virtnet.linux.{playbook}", *options]
-        result = run_ansible(command, environment)
-        self._note(f"$ {' '.join(['ansible-playbook', *command[3:]])}\n{result.output}")
+        typed, result = play_in_lab(self.host, self.log.with_suffix(".json"), playbook, SHORTEST, *options)
+        self._note(f"{typed}\n{result.output}")
         if result.status or not result.passed or result.changed is None:
-            raise Fault(f"the playbook {playbook} failed: {_first_error(result.output)}")
+            raise Fault(f"the playbook {playbook} failed: {first_error(result.output)}")
         return result
 
     def _note(self, text: str) -> None:
         with self.log.open("a") as log:
             log.write(text + "\n")
-
-
-def _first_error(output: str) -> str:
-    """The first message of a failed task, or of ansible-playbook itself."""
-    if match := re.search(r"(?:FAILED|UNREACHABLE)! => (\{.*\})", output):
-        return str(json.loads(match[1]).get("msg", match[1]))[:600]
-    if match := re.search(r"^\[?ERROR\]?: (.*)$", output, re.MULTILINE):
-        return match[1][:600]
-    return output.strip().splitlines()[-1][:600] if output.strip() else "no output"
