@@ -166,15 +166,15 @@ def _dhcp(spec: FragmentSpec) -> Iterator[str]:
             yield "slaac"
     yield from (f"hostsfile: {_host(host)}" for _option, host in spec.static_hosts)
     yield from (f"dhcp-option=option:{name},{value}" for name, value in spec.options.items())
-    if spec.boot is not None:
-        yield f"dhcp-boot={spec.boot.file}" + (f",,{spec.boot.server}" if spec.boot.server else "")
+    for boot in spec.boot:
+        yield f"dhcp-boot={boot.file}" + (f",,{boot.server}" if boot.server else "")
     if spec.tftp_root:
         yield from ("enable-tftp", f"tftp-root={spec.tftp_root}")
 
 
 def _host(host: Host) -> str:
     ip = f"[{host.ip}]" if host.ip and host.ip.version == 6 else str(host.ip)
-    words = [host.mac, f"id:{host.id}" if host.id else "", host.name, ip, host.lease_time]
+    words = [*host.macs, f"id:{host.id}" if host.id else "", host.name, ip, host.lease_time]
     return ",".join(word for word in words if word)
 
 
