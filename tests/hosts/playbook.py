@@ -46,7 +46,7 @@ class Outcome:
     def tasks(self) -> dict[str, str]:
         """The diff and the result of each task that has changed something, by its name."""
         _before, *texts = _TASK.split(self.output)
-        bodies = [text.split("\n\n")[0].strip() for text in texts[1::2]]
+        bodies = [text.split("\nPLAY ")[0].strip() for text in texts[1::2]]
         changed = re.compile("^changed: ", re.MULTILINE)
         return {name: body for name, body in zip(texts[::2], bodies, strict=True) if changed.search(body)}
 

@@ -29,6 +29,12 @@ BRIDGE, GUEST = "vn-lab", "guest"
 FULL_NAME = f"{GUEST}.lab.internal"
 OUTSIDE = "outside: "
 STEPS = ("check", "first run", "foretold", "second run", "lease", "name", "way out", "others", "reboot", "teardown")
+# Tasks that install packages: without an index, a fresh host cannot tell beforehand which ones these are.
+PACKAGES = (
+    "Refresh the index, as far as its sources answer",
+    "Packages are installed",
+    "from the index that the host has",
+)
 OK, FAILED, NOT_TRIED = "ok", "FAILED", "-"
 
 
@@ -188,7 +194,7 @@ class _Run:
         lines = [
             line
             for name, text in done.tasks.items()
-            if text != foretold.tasks.get(name)
+            if not name.endswith(PACKAGES) and text != foretold.tasks.get(name)
             for line in (name, *difflib.ndiff(foretold.tasks.get(name, "").splitlines(), text.splitlines()))
         ]
         if lines:

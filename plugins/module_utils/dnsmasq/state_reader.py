@@ -98,6 +98,7 @@ class StateReader:
         transient_pids = services.transient_pids
         foreign = foreign_sockets(services.sockets, services.main_pids | transient_pids)
         tftp_roots = [spec.tftp_root for spec in self.specs if spec.tftp_root]
+        program = find_for_unit("dnsmasq") or ""
         return State(
             service=services.system,
             config=config,
@@ -122,8 +123,8 @@ class StateReader:
             lease_file_faults=self._lease_file_faults(config, names),
             administrator_names=self._administrator_names(config),
             resolv_conf=os.path.realpath(os.path.join(self.paths.root, "etc/resolv.conf")),
-            program=find_for_unit("dnsmasq") or "",
-            user=_user(),
+            program=program,
+            user=_user() if program else USER,
         )
 
     def _services(self, names: Sequence[str], has_instances: bool) -> _Services:

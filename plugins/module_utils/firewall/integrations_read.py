@@ -73,14 +73,12 @@ def owner_of(table: Table) -> str:
 
 def read(paths: Paths) -> Firewalls:
     """The current state; runs no command of a firewall that is not installed."""
-    if find("nft") is None:
-        return Firewalls()
-    tables = _read_tables()
+    tables = _read_tables() if find("nft") is not None else []
     firewalld = any(owner_of(table) == "firewalld" for table in tables)
     texts = {path: read_text(path) for path in zone_files(paths)}
     bound, opened = _read_running_zone() if firewalld and find("firewall-cmd") else (None, frozenset())
     return Firewalls(
-        docker={table.tool: _has_our_rule(table) for table in tables if DOCKER_USER in table.chains and table.tool},
+        docker=_read_docker(tables),
         ufw=frozenset(parse_ufw(read_text(os.path.join(paths.root, "etc/ufw/user.rules")) or "")),
         ufw_enabled=_is_ufw_enabled(paths),
         firewalld=firewalld,
@@ -97,6 +95,15 @@ def _read_tables() -> list[Table]:
     filters = [chain for chain in chains if chain.get("type") == "filter" and chain["family"] in _FAMILIES]
     names = {(chain["family"], chain["table"]) for chain in filters}
     return ruleset_read.read_tables(names - {(FAMILY, TABLE)})
+
+
+def _read_docker(tables: Ruleset) -> dict[str, bool]:
+    """By tool, whether DOCKER-USER has our rule."""
+    if find("nft") is not None:
+        return {table.tool: _has_our_rule(table) for table in tables if DOCKER_USER in table.chains and table.tool}
+    # Check mode foretells what the run does once it has installed nft.
+    tools = [tool for tool in ("iptables", "ip6tables") if find(tool) is not None]
+    return {tool: False for tool in tools if run([tool, "--wait", "--list-rules", DOCKER_USER], check=False).code == 0}
 
 
 def _has_our_rule(table: Table) -> bool:

@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils.core import command
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.firewall.integrations import plan, remaining_drops
 from ansible_collections.virtnet.linux.plugins.module_utils.firewall.integrations_read import (
     Firewalls,
     parse_ufw,
     parse_zone,
+    read,
     zone_files,
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.elements import Rules
@@ -40,6 +43,21 @@ def test_our_rules_are_found_among_those_of_ufw() -> None:
 
 def test_firewalls_that_do_not_exist_are_not_configured() -> None:
     assert plan({"vn-lab"}, Firewalls(), Paths()) == []
+
+
+def test_check_mode_sees_ufw_and_docker_before_nft_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "bin"
+    (tmp_path / "etc/ufw").mkdir(parents=True)
+    programs.mkdir()
+    (tmp_path / "etc/ufw/ufw.conf").write_text("ENABLED=yes\n")
+    for name, code in (("ufw", 0), ("iptables", 0), ("ip6tables", 1)):
+        (programs / name).write_text(f"#!/bin/sh\nexit {code}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setattr(command, "SEARCH_PATH", str(programs))
+    found = read(Paths(str(tmp_path)))
+    assert (found.ufw_enabled, dict(found.docker)) == (True, {"iptables": False})
 
 
 def test_docker_gets_one_rule_that_is_removed_with_the_last_bridge() -> None:
