@@ -121,7 +121,10 @@ options:
   options:
     description:
       - DHCP options by the name that C(dnsmasq --help dhcp) lists, or by number. A list is several values.
-      - One that O(router) or O(dns) speaks of goes before it.
+      - One that O(router) or O(dns) speaks of goes before it. An empty one is not sent at all.
+      - Clients ignore the router where they get static routes (V(121), RFC 3442), so these get the default route
+        through it, if they have none.
+      - The value V("\\n") of V(252) says that there is no proxy (WPAD).
     type: dict
   boot:
     description:

@@ -83,13 +83,13 @@ class Offer:
     options: Mapping[int, bytes]
 
 
-def boot_offer(namespace: NamedNamespace, options: bytes, mac: bytes = b"\x52\x54\0\2\0\1") -> Offer:
-    """The answer to a request with these options that asks for the boot file (option 67) too."""
+def boot_offer(namespace: NamedNamespace, options: bytes = b"", *asked: int) -> Offer:
+    """The answer to a request with these options that asks for the boot file (option 67) too, and other options."""
     answers = []
     with namespace.entered(), _client("") as client:
         client.settimeout(1.0)
-        wanted = bytes([55, 2, 67, 60])
-        message = _message(_DISCOVER, mac, secrets.randbits(32), options=wanted + options)
+        wanted = bytes([55, 2 + len(asked), 67, 60, *asked])
+        message = _message(_DISCOVER, b"\x52\x54\0\2\0\1", secrets.randbits(32), options=wanted + options)
         # A link that has just come up may lose the first one.
         wait_until(lambda: answers.append(_exchange(client, message, "255.255.255.255")) or answers[-1] != b"", 10)
     answer = answers[-1]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import NoUsableDnsmasq
-from kernel.dhcp_client import take_leases
+from kernel.dhcp_client import boot_offer, take_leases
 from kernel.dnsmasq_testbed import (
     BRIDGE_ADDRESS,
     LAN_ADDRESS,
@@ -375,6 +375,51 @@ def tftp(namespace: NamedNamespace, server: str, name: str, folder: Path) -> str
     return file.read_text() if file.exists() else ""
 
 
+@pytest.mark.parametrize(
+    ("options", "default_route"),
+    [
+        ({}, "default via 192.168.100.1"),
+        ({"router": "192.168.100.7"}, "default via 192.168.100.7"),
+        ({"121": ["10.9.0.0/16", "192.168.100.9", "0.0.0.0/0", "192.168.100.8"]}, "default via 192.168.100.8"),
+        ({"router": ""}, ""),
+    ],
+)
+def test_a_guest_with_static_routes_has_a_default_route_too(
+    testbed: DnsmasqTestbed, tmp_path: Path, options: dict[str, Any], default_route: str
+) -> None:
+    routes = {"121": ["10.9.0.0/16", "192.168.100.9"], **options}
+    # As RFC 3442 has it, and as the clients of distributions do.
+    script = tmp_path / "routes"
+    script.write_text(
+        '#!/bin/sh\n[ "$1" = bound ] || exit 0\nip addr replace "$ip/$mask" dev $interface\n'
+        "set -- $staticroutes; [ $# -gt 0 ] || set -- ${router:+0.0.0.0/0 $router}\n"
+        "while [ $# -gt 1 ]; do ip route replace $1 via $2; shift 2; done\n"
+    )
+    script.chmod(0o755)
+    udhcpc = ("udhcpc", "-f", "-n", "-q", "-t", "4", "-T", "1", "-i", "eth0", "-s", str(script))
+    with serving(testbed, tmp_path) as daemon:
+        daemon.converge(lab(options=routes))
+        testbed.guest.run("ip", "address", "flush", "dev", "eth0")
+        testbed.guest.run(*udhcpc, "-O", "121")
+        listed = testbed.guest.run("ip", "route").stdout
+        assert "10.9.0.0/16 via 192.168.100.9" in listed
+        assert default_route in listed and ("default" in listed) == bool(default_route)
+        if not default_route:
+            return
+        # A client that does not know static routes has the router.
+        testbed.guest.run("ip", "address", "flush", "dev", "eth0")
+        testbed.guest.run(*udhcpc, "-o", "-O", "router", "-O", "subnet")
+        assert "default via" in testbed.guest.run("ip", "route").stdout
+
+
+def test_a_guest_is_told_that_there_is_no_proxy(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    with serving(testbed, tmp_path) as daemon:
+        daemon.converge(lab(options={252: "\n"}))
+        assert boot_offer(testbed.guest, b"", 252).options[252] == b"\n"
+        daemon.converge(lab(options={252: "http://wpad/x,y"}))
+        assert boot_offer(testbed.guest, b"", 252).options[252] == b"http://wpad/x,y"
+
+
 def test_options_by_name_and_number_reach_the_guest(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     options = {
         "classless-static-route": ["10.9.0.0/16", "192.168.100.9"],
@@ -387,7 +432,7 @@ def test_options_by_name_and_number_reach_the_guest(testbed: DnsmasqTestbed, tmp
         lease = lease_with_options(
             testbed.guest, tmp_path, *(word for n in (121, 26, 44, 224) for word in ("-O", str(n)))
         )
-    assert lease["staticroutes"] == "10.9.0.0/16 192.168.100.9"
+    assert lease["staticroutes"] == "10.9.0.0/16 192.168.100.9 0.0.0.0/0 192.168.100.1"
     assert (lease["mtu"], lease["wins"]) == ("1400", "192.168.100.8")
     assert bytes.fromhex(lease["opt224"]) == b'CET-1 "x" #1\\'
 

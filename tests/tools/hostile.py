@@ -50,7 +50,7 @@ FULL: dict[str, Any] = {
                   {"id": "01:52:54:00:00:00:03", "ip": "192.168.30.11"},
                   {"mac": ["52:54:00:00:00:06", "52:54:00:00:00:07"], "ip": "192.168.30.12"}],
         "ignore_client_ids": False,
-        "options": {"ntp-server": "192.168.30.1", "224": "some text", "domain-search": "lab.test,b.test"},
+        "options": {"ntp-server": "192.168.30.1", "224": "some text", "252": "\n", "domain-search": "lab.test,b.test"},
         "boot": [{"file": "pxe.0", "server": "192.168.30.5"}, {"arch": "x86_64-http", "file": "http://a/b.efi"},
                  {"arch": 7, "ipxe": True, "file": "c.ipxe"}], "tftp_root": "/srv/tftp"}},
     "ipv6": {"address": "fd00:30::1/64", "auto": False, "ra": True, "ra_names": True, "dhcp": {

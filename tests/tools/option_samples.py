@@ -199,6 +199,10 @@ FRAGMENT: dict[str, Sample] = {
     **_of_hosts("hosts", _HOST, ipv6=False),
     "ignore_client_ids": _values("ignore_client_ids", True, False),
     "options": _values("options", {"ntp-server": "10.0.<n>.1"}, {"ntp-server": "10.0.<n>.2", "224": "some text"}),
+    "options of static routes": _values(
+        "options", {"121": "10.9.0.0/16,10.0.<n>.9"}, {"121": "10.9.0.0/16,10.0.<n>.9", "3": ""}
+    ),
+    "options without a proxy": _values("options", {"252": "\n"}, {"252": "http://wpad/wpad.dat"}),
     "boot": _values("boot", {"file": "pxe.0"}, {"file": "ipxe.efi"}),
     "boot.file": _values("boot", {"file": "a.0"}, {"file": "b.0"}, base={"boot": {"file": "pxe.0"}}),
     "boot.server": Sample(

@@ -26,6 +26,11 @@ ROUTER = ("router", "3")
 MTU = ("mtu", "26")
 DNS_SERVER = {4: ("dns-server", "6"), 6: ("dns-server", "23")}
 DOMAIN_SEARCH6 = ("domain-search", "24")
+_ROUTES = ("classless-static-route", "121")
+_DEFAULT_ROUTE = "0.0.0.0/0"
+# The URL of a proxy's configuration (WPAD). A newline says that there is none, so that Windows does not look for one;
+# an empty value would be no option at all.
+_WPAD, _NO_PROXY = "252", "\n"
 
 
 def read_dhcp_options(options: Options, name: str, version: int = 4) -> dict[str, str]:
@@ -43,8 +48,8 @@ def read_dhcp_options(options: Options, name: str, version: int = 4) -> dict[str
         elif not _NAME.fullmatch(word):
             listed = "dhcp" if version == 4 else "dhcp6"
             item.error(word, f"is neither a number nor a name that 'dnsmasq --help {listed}' lists")
-        text = item.text(str(key), longest=600)
-        if text and any(not part.strip() for part in text.split(",")):
+        text = _NO_PROXY if word == _WPAD and value == _NO_PROXY else item.text(str(key), longest=600)
+        if text != _NO_PROXY and text and any(not part.strip() for part in text.split(",")):
             item.error(word, f"{text!r} has an empty part between its commas")
         values[word] = text
     for same in (ROUTER, MTU, DNS_SERVER[4]) if version == 4 else (DNS_SERVER[6], DOMAIN_SEARCH6):
@@ -64,11 +69,28 @@ def option_line(tag: str, version: int, key: str, values: Sequence[str]) -> str:
 def option_lines(tag: str, version: int, options: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """The user's options, each with its path below the subnet."""
     for key, value in options.items():
-        parts = [part.strip() for part in value.split(",")] if value else []
+        parts = [part.strip(" ") for part in value.split(",")] if value else []
         yield f"options.{key}", option_line(tag, version, key, parts)
 
 
+def with_default_route(options: Mapping[str, str], router: str) -> dict[str, str]:
+    """The options of IPv4 with the default route among the static routes, since a client that gets these ignores the
+    option for the router (RFC 3442). ``router``: unless the options have one; '' for none.
+    """
+    given = next((options[name] for name in ROUTER if name in options), router)
+    first = given.partition(",")[0].strip()
+    routes = {name: options[name] for name in _ROUTES if options.get(name)}
+    added = {
+        name: f"{value},{_DEFAULT_ROUTE},{first}"
+        for name, value in routes.items()
+        if first and _DEFAULT_ROUTE not in value.replace(" ", "").split(",")
+    }
+    return {**options, **added}
+
+
 def _word(value: str, version: int) -> str:
+    if value == _NO_PROXY:
+        return r'"\n"'
     if version == 6 and not value.startswith("["):
         try:
             return f"[{ipaddress.IPv6Address(without_zone(value))}]"

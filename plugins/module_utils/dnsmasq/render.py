@@ -12,7 +12,7 @@ from ..core.options import Interface
 from ..dhcp.dhcpv6 import service_lines
 from ..dhcp.dnsmasq_syntax import read_lines
 from ..dhcp.netboot import boot_lines, tftp_lines
-from ..dhcp.options import DNS_SERVER, ROUTER, option_line, option_lines
+from ..dhcp.options import DNS_SERVER, ROUTER, option_line, option_lines, with_default_route
 from ..dhcp.ranges import DEFAULT_LEASE_TIME
 from ..dhcp.static_hosts import host_words
 from .hosts_files import dhcp_file, file_option_lines, names_file
@@ -164,7 +164,7 @@ def _dhcp_lines(spec: FragmentSpec, context: RenderContext, tag: str) -> Iterato
     for names, option, is_sent in defaults:
         if not any(name in spec.options for name in names):
             yield option, option_line(tag, 4, names[0], [str(spec.bridge.ip)] if is_sent else [])
-    yield from option_lines(tag, 4, spec.options)
+    yield from option_lines(tag, 4, with_default_route(spec.options, str(spec.bridge.ip) if spec.router else ""))
     yield from (("boot", line) for line in boot_lines(spec.interface, spec.boot))
 
 

@@ -102,7 +102,8 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
         item({"mac": st.lists(macs, min_size=1, max_size=2, unique=True), "ip": ips}),
     ),
     "ipv4.dhcp.ignore_client_ids": booleans,
-    "ipv4.dhcp.options": st.dictionaries(st.sampled_from(["ntp-server", "121", "domain-search"]), ips, max_size=2),
+    "ipv4.dhcp.options": st.dictionaries(st.sampled_from(["ntp-server", "121", "domain-search"]), ips, max_size=2)
+    | st.just({"252": "\n"}),
     "ipv4.dhcp.boot": item({"file": st.just("pxe.0")}, server=ips)
     | st.just([{"arch": "x86_64-uefi", "file": "a.efi"}, {"ipxe": "yes", "file": "b.ipxe"}]),
     "ipv4.dhcp.tftp_root": st.just("/srv/tftp"),
