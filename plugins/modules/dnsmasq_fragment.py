@@ -159,6 +159,25 @@ options:
           - Where O(ipv6.ranges) or O(ipv6.hosts) hand out addresses, guests make one of their own besides, since
             dnsmasq could forbid that only for all of its interfaces.
         type: bool
+      ra_param:
+        description: What router advertisements say besides, with O(ipv6.ra).
+        type: dict
+        suboptions:
+          preference:
+            description: V(high), V(medium) (the default) or V(low), for guests with several routers (RFC 4191).
+            type: str
+            choices: [high, medium, low]
+          interval:
+            description: Seconds between two advertisements, V(4) to V(1800). dnsmasq's default is 600.
+            type: int
+          lifetime:
+            description:
+              - For how many seconds the host is the guests' default router, V(0) for not at all; at most 9000. Three
+                intervals if not given.
+            type: int
+          mtu:
+            description: The MTU of the guests. That of the bridge if not given.
+            type: int
       ra_names:
         description:
           - The addresses that guests make get the names that the guests have over IPv4. V(true) if not given.

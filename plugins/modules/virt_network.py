@@ -86,6 +86,8 @@ options:
         host's own unique local prefix (RFC 4193), or V(none) (the default). Where the kernel has no IPv6, V(auto) is
         V(none), with a warning.
       - C(ra) - V(true) (the default) to advertise the host as a router, and with it the addresses.
+      - C(ra_param) - C(preference), C(interval), C(lifetime) and C(mtu) of the advertisements; see
+        O(virtnet.linux.dnsmasq_fragment#module:ipv6.ra_param).
       - C(ra_names) - V(true) (the default) for names of the addresses that guests make.
       - C(dhcp) - C(enabled) (V(false)), C(stateless) (V(false) - with V(true), options alone), and C(ranges), C(hosts)
         and C(options) as for C(ipv4); see M(virtnet.linux.dnsmasq_fragment).

@@ -159,6 +159,36 @@ def test_closed_network_offers_neither_router_nor_dns(testbed: DnsmasqTestbed, t
     assert "default" not in testbed.guest.run("ip", "-6", "route").stdout
 
 
+def test_advertisements_say_what_is_given_on_this_bridge_alone(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    def lines() -> dict[str, str]:
+        rows = (line.partition(":") for line in router_advertisement(testbed.guest).splitlines())
+        return {name.strip(): value.split("(")[0].strip() for name, _colon, value in rows}
+
+    param = {"preference": "high", "interval": 60, "lifetime": 1200, "mtu": 1400}
+    other = {"name": "other", "interface": "virt1", "domain": "other.test", "ipv6": {"address": "fd00:101::1/64"}}
+    testbed.host.run("ip", "link", "add", "virt1", "type", "bridge")
+    testbed.host.run("ip", "address", "add", "fd00:101::1/64", "dev", "virt1", "nodad")
+    testbed.host.run("ip", "link", "set", "virt1", "up")
+    with serving(testbed, tmp_path) as daemon:
+        networks = (lab({"ra_param": param}), other)
+        daemon.converge(*networks)
+        assert not daemon.converge(*networks).changes
+        said = lines()
+        assert said["Router preference"] == "high"
+        assert said["Router lifetime"] == "1200"
+        assert said["MTU"].startswith("1400")
+        assert said["DNS search list"].startswith("virt.test")
+        daemon.converge(lab({"ra_param": {"lifetime": 0}}), other)
+        assert lines()["Router lifetime"] == "0"
+        daemon.converge(lab({}), other)
+        plain = lines()
+        assert (plain["Router preference"], plain["Router lifetime"], plain["MTU"][:4]) == ("medium", "1800", "1500")
+        testbed.unplug()
+        daemon.converge(*networks)
+        testbed.plug("virt1")
+        assert eventually(lambda: lines().get("Router preference") == "medium")
+
+
 def test_stateless_guests_get_options_alone(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     with serving(testbed, tmp_path) as daemon:
         daemon.converge(lab({"stateless": True, "options": {"sntp-server": "fd00:100::9"}}))

@@ -219,6 +219,12 @@ FRAGMENT: dict[str, Sample] = {
     "ipv6": _values("ipv6", {"address": _V6}, {"address": "fd01:<n>::1/64"}),
     "ipv6.address": _ipv6({"address": "fd01:<n>::1/64"}, {"address": "fd02:<n>::1/64"}),
     "ipv6.ra": _ipv6({"ra": False}, {"ra": True}),
+    **{
+        f"ipv6.ra_param.{name}": _ipv6({"ra_param": {name: first}}, {"ra_param": {name: second}})
+        for name, first, second in (
+            ("preference", "high", "low"), ("interval", 60, 90), ("lifetime", 1200, 0), ("mtu", 1400, 1300)
+        )
+    },
     "ipv6.ra_names": _ipv6({"ra_names": False}, {"ra_names": True}),
     "ipv6.stateless": _ipv6({"stateless": True}, {"stateless": False}),
     "ipv6.ranges": _ipv6({"ranges": [_RANGE6]}, {"ranges": [{**_RANGE6, "end": "fd00:<n>::210"}]}),

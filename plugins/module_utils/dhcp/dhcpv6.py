@@ -31,6 +31,63 @@ _ADDRESS: Kind[ipaddress.IPv6Interface] = Kind(lambda options, name: options.ipv
 _OPTIONS: Kind[Mapping[str, str]] = Kind(lambda options, name: read_dhcp_options(options, name, 6), "dict", write=dict)
 
 
+# radv.c, calc_interval() and calc_lifetime(): dnsmasq sends other values as the nearest of these.
+_INTERVALS, _LONGEST_LIFETIME, _DEFAULT_INTERVAL = (4, 1800), 9000, 600
+_MEDIUM = "medium"
+
+
+@dataclass(frozen=True)
+class RaParam:
+    """What router advertisements say: dnsmasq's ra-param (RFC 4861 section 6.2.1, RFC 4191); None: dnsmasq decides.
+
+    ``interval`` and ``lifetime`` in seconds; ``lifetime``: as the guests' default router, 0 for none.
+    """
+
+    preference: str = option(kinds.choice("high", _MEDIUM, "low"), _MEDIUM)
+    interval: int | None = option(kinds.integer(*_INTERVALS), None)
+    lifetime: int | None = option(kinds.integer(0, _LONGEST_LIFETIME), None)
+    mtu: int | None = option(kinds.integer(1280, 65535), None)
+
+    def as_options(self) -> dict[str, Any]:
+        """The option ``ra_param``."""
+        return write(self)
+
+    def line(self, interface: str, router: bool) -> str:
+        """The line for an interface, '' for none; ``router``: the host is the guests' default router."""
+        lifetime = self.lifetime if router else 0
+        words = [f"mtu:{self.mtu}"] * bool(self.mtu) + [self.preference] * (self.preference != _MEDIUM)
+        if not words and self.interval is None and lifetime is None:
+            return ""
+        # 0 for the interval is the default.
+        numbers = [self.interval or 0, *([] if lifetime is None else [lifetime])]
+        return f"ra-param={','.join([interface, *words, *map(str, numbers)])}"
+
+
+def _read_ra_param(options: Options) -> RaParam:
+    param = read(RaParam, options)
+    options.reject_unknown()
+    least = param.interval or _DEFAULT_INTERVAL
+    if param.lifetime and param.lifetime < least:
+        options.error("lifetime", f"{param.lifetime} ends before the next advertisement; use 0, or {least} or more")
+    return param
+
+
+RA_PARAM: Kind[RaParam] = kinds.group(RaParam, _read_ra_param)
+
+
+def has_ra_param(service: Any) -> bool:
+    """Whether any of them is given."""
+    return bool(service.ra_param != RaParam())
+
+
+def refuse_ra_param(options: Options, param: RaParam, *, advertised: bool, router: bool) -> None:
+    """Raise InvalidOption for what would have no effect."""
+    if param != RaParam() and not advertised:
+        options.error("ra_param", "is for router advertisements; use ra: true, or leave it out")
+    if param.lifetime and not router:
+        options.error("ra_param.lifetime", "is for a default router, which an isolated network has not; leave it out")
+
+
 @dataclass(frozen=True)
 class Dhcp6:
     """DHCPv6: nothing, options alone (``stateless``), or addresses too."""
@@ -85,6 +142,7 @@ class Service6:
 
     address: ipaddress.IPv6Interface = required(_ADDRESS)
     ra: bool = option(kinds.boolean, True)
+    ra_param: RaParam = option(RA_PARAM, RaParam(), is_written=has_ra_param)
     names: bool = option(kinds.boolean, True, name="ra_names")
     stateless: bool = option(kinds.boolean, False)
     ranges: Sequence[Range] = option(kinds.groups_by_caller(Range), ())
@@ -134,9 +192,10 @@ def service_lines(
     if not service.sends:
         return
     yield from _range_lines(service, interface)
-    if service.ra and not router:
-        # With a lifetime of 0 it is no default router (RFC 4861 section 6.2.3); 0 for the interval is the default.
-        yield "ra", f"ra-param={interface},0,0"
+    # With a lifetime of 0 the host is no default router (RFC 4861 section 6.2.3).
+    param = service.ra_param.line(interface, router) if service.ra else ""
+    if param:
+        yield "ra_param", param
     # DNS server and search list always, since without them dnsmasq would send its own or the system's.
     tag = f"tag:{interface}"
     server = [f"[{service.address.ip}]"] if dns else []

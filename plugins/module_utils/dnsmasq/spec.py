@@ -17,7 +17,7 @@ from ..core.fields import Kind, option, read, required, table, write
 from ..core.options import Interface, Options
 from ..core.ports import REDIRECTED_DHCP, REDIRECTED_DNS
 from ..dhcp import ranges as dhcp
-from ..dhcp.dhcpv6 import Service6, read_service6
+from ..dhcp.dhcpv6 import Service6, read_service6, refuse_ra_param
 from ..dhcp.netboot import BOOT, TFTP_ROOT, Boot
 from ..dhcp.options import read_dhcp_options
 from ..dhcp.ranges import Range
@@ -199,15 +199,23 @@ def _validate_combinations(options: Options, spec: FragmentSpec) -> None:
         if host.ip is None and not spec.ranges:
             where = host.path[len(options.path) + 1 :] if options.path else host.path
             options.error(f"{where}.ip", "is required where there are no ranges to take an address from")
+    if spec.ipv6 is not None:
+        ipv6 = Options({}, options.at("ipv6"), options.owner)
+        refuse_ra_param(ipv6, spec.ipv6.ra_param, advertised=spec.ipv6.ra, router=spec.router)
     if spec.ignore_client_ids:
         refuse_ids(options, spec.hosts)
         if not spec.dhcp:
             options.error("ignore_client_ids", "is for guests that get an IPv4 address; give ranges, or leave it out")
     if spec.boot and not spec.dhcp:
         options.error("boot", "is for guests that get an IPv4 address; give ranges too")
-    for name, problem in spec.private_only if spec.instance == SYSTEM else ():
+    if spec.instance == SYSTEM:
+        _refuse_private_only(options, spec)
+
+
+def _refuse_private_only(options: Options, spec: FragmentSpec) -> None:
+    for name, problem in spec.private_only:
         options.error(name, f"{problem}; only a private dnsmasq can do that")
-    if spec.closed and spec.instance == SYSTEM:
+    if spec.closed:
         options.error("upstream", "is false, and the system's dnsmasq answers names of others; use instance: private")
-    if spec.redirect and spec.instance == SYSTEM:
+    if spec.redirect:
         options.error("redirect", "is for a private dnsmasq; use instance: private, or leave it out")

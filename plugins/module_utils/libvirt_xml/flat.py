@@ -133,7 +133,9 @@ _BY_KEY: Mapping[str, Callable[[Any], Any]] = {
     "ipxe": _boolean,
     # Of a TXT record: a text, or a list of texts.
     "value": lambda value: value[0] if isinstance(value, list) and len(value) == 1 else value,
-    **dict.fromkeys(("port", "priority", "weight", "average", "peak", "burst", "floor"), _number),
+    **dict.fromkeys(
+        ("port", "priority", "weight", "interval", "lifetime", "mtu", "average", "peak", "burst", "floor"), _number
+    ),
 }
 _BY_PATH: Mapping[str, Callable[[Any], Any]] = {
     "uuid": _uuid,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..core.errors import InvalidOption
 from ..core.options import Options
+from ..dhcp.dhcpv6 import refuse_ra_param
 from ..dnsmasq.raw_lines import can_be_limited
 from ..dnsmasq.records import FOR_EVERYBODY, private_only
 from ..dnsmasq.spec import SYSTEM
@@ -25,6 +26,12 @@ def validate_combinations(options: Options, network: Network) -> None:
         options.error("dnsmasq.redirect", "is for a private dnsmasq; use dnsmasq.instance: private, or leave it out")
     if network.dnsmasq_instance == SYSTEM:
         _refuse_private_only(options, network)
+    refuse_ra_param(
+        Options({}, options.at("ipv6"), options.owner),
+        network.ipv6.ra_param,
+        advertised=network.ipv6.ra and bool(network.ipv6.address or network.ipv6.auto),
+        router=network.mode != "isolated",
+    )
     virtualport = network.libvirt.virtualport.get("type", OPENVSWITCH)
     if network.bridge.type == OPENVSWITCH and virtualport != OPENVSWITCH:
         options.error("libvirt.virtualport.type", f"{virtualport!r} is not for a bridge of Open vSwitch; leave it out")

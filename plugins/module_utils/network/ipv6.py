@@ -12,7 +12,7 @@ from typing import Any
 from ..core import kinds
 from ..core.fields import option, read, write
 from ..core.options import Options
-from ..dhcp.dhcpv6 import SLAAC_PREFIX, Dhcp6, read_dhcp6
+from ..dhcp.dhcpv6 import RA_PARAM, SLAAC_PREFIX, Dhcp6, RaParam, has_ra_param, read_dhcp6
 
 AUTO = "auto"
 NONE = "none"
@@ -28,6 +28,7 @@ class Ipv6:
     address: ipaddress.IPv6Interface | None = option(kinds.ipv6_cidr, None)
     auto: bool = option(kinds.boolean, False)
     ra: bool = option(kinds.boolean, True)
+    ra_param: RaParam = option(RA_PARAM, RaParam(), is_written=has_ra_param)
     ra_names: bool = option(kinds.boolean, True)
     dhcp: Dhcp6 = option(kinds.group_by_caller(Dhcp6), Dhcp6())
 
