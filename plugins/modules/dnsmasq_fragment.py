@@ -156,8 +156,8 @@ options:
       ra:
         description:
           - Router advertisements, on this bridge alone, of which guests make addresses. V(true) if not given.
-          - Where O(ipv6.ranges) or O(ipv6.hosts) hand out addresses, guests make one of their own besides, since
-            dnsmasq could forbid that only for all of its interfaces.
+          - Where O(ipv6.ranges) or O(ipv6.hosts) hand out addresses, guests make one of their own besides, unless
+            O(ipv6.slaac=false).
         type: bool
       ra_param:
         description: What router advertisements say besides, with O(ipv6.ra).
@@ -182,6 +182,12 @@ options:
         description:
           - The addresses that guests make get the names that the guests have over IPv4. V(true) if not given.
           - dnsmasq finds out such an address from the MAC address and a ping; it misses random ones.
+        type: bool
+      slaac:
+        description:
+          - Whether guests make addresses of their own (RFC 4862). V(true) if not given.
+          - With V(false) they have those of DHCPv6 alone, so O(ipv6.ranges) or O(ipv6.hosts) are needed. dnsmasq can do
+            that only for all of its networks, so the network gets a private one, unless the system's has C(enable-ra).
         type: bool
       stateless:
         description: Guests make their addresses, and get O(ipv6.options) by DHCPv6. V(false) if not given.

@@ -33,6 +33,7 @@ from kernel.dnsmasq_testbed import (
     LAB_FRAGMENT as LAB,
 )
 from kernel.polling import eventually
+from kernel.test_dnsmasq_private import DaemonWithoutService
 
 ADDRESS6 = "fd00:100::1"
 MAC, INTERFACE_ID = "52:54:00:00:00:01", "5054:ff:fe00:1"
@@ -344,3 +345,49 @@ def test_a_guest_with_one_duid_and_client_id_is_a_static_host_of_two_networks(
             testbed.plug(bridge)
             (leased,) = take_leases(testbed.guest, 1, options=bytes.fromhex("3d0301aabb")).values()
             assert (leased, dhcp6(testbed.guest, tmp_path)["new_ip6_address"]) == (ipv4, ipv6)
+
+
+@pytest.mark.parametrize("prefix", [64, 96])
+def test_without_slaac_guests_have_the_address_of_dhcpv6_alone(
+    testbed: DnsmasqTestbed, tmp_path: Path, prefix: int
+) -> None:
+    """As in libvirt's networks with DHCPv6; the system's dnsmasq and another private network are not concerned."""
+    testbed.host.run("ip", "address", "delete", f"{ADDRESS6}/64", "dev", "virt0")
+    testbed.host.run("ip", "address", "add", f"{ADDRESS6}/{prefix}", "dev", "virt0", "nodad")
+    testbed.bridge("virt1", "192.168.101.1/24")
+    testbed.host.run("ip", "address", "add", "fd00:101::1/64", "dev", "virt1", "nodad")
+    ranges6 = [{"start": "fd00:101::100", "end": "fd00:101::1ff"}]
+    quiet = {
+        "name": "quiet",
+        "interface": "virt1",
+        "ipv6": {"address": "fd00:101::1/64", "ra": False, "ranges": ranges6},
+        "instance": "private",
+    }
+    daemon = DaemonWithoutService(testbed.host, tmp_path)
+    try:
+        service = {"address": f"{ADDRESS6}/{prefix}", "ranges": [RANGE]}
+        managed = {**ONLY6, "ipv6": {**service, "slaac": False}}
+        daemon.converge(managed, quiet)
+        assert sorted(daemon.private.starts) == ["_shared", "lab"]
+        advertised = router_advertisement(testbed.guest)
+        assert re.search(r"Stateful address conf\. *: *Yes", advertised)
+        assert re.search(r"Autonomous address conf\. *: *No", advertised)
+        assert eventually(lambda: "default via fe80" in testbed.guest.run("ip", "-6", "route").stdout)
+        assert not own_addresses(testbed.guest)
+        assert dhcp6(testbed.guest, tmp_path)["new_ip6_address"].startswith("fd00:100::1")
+        assert not daemon.converge(managed, quiet).changes
+        if prefix == 64:
+            daemon.converge({**ONLY6, "ipv6": service}, quiet)
+            assert re.search(r"Autonomous address conf\. *: *Yes", router_advertisement(testbed.guest))
+            assert eventually(lambda: bool(own_addresses(testbed.guest)))
+        testbed.unplug()
+        testbed.plug("virt1")
+        assert not router_advertisement(testbed.guest)
+    finally:
+        daemon.private.close()
+
+
+def own_addresses(namespace: NamedNamespace) -> list[str]:
+    """The global addresses that the kernel of a guest made of advertisements."""
+    addresses = json.loads(namespace.run("ip", "-j", "-6", "address", "show", "dev", "eth0", "scope", "global").stdout)
+    return [one["local"] for link in addresses for one in link.get("addr_info", ()) if one.get("dynamic")]

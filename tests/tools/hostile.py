@@ -53,7 +53,7 @@ FULL: dict[str, Any] = {
         "options": {"ntp-server": "192.168.30.1", "224": "some text", "252": "\n", "domain-search": "lab.test,b.test"},
         "boot": [{"file": "pxe.0", "server": "192.168.30.5"}, {"arch": "x86_64-http", "file": "http://a/b.efi"},
                  {"arch": 7, "ipxe": True, "file": "c.ipxe"}], "tftp_root": "/srv/tftp"}},
-    "ipv6": {"address": "fd00:30::1/64", "auto": False, "ra": True, "ra_names": True,
+    "ipv6": {"address": "fd00:30::1/64", "auto": False, "ra": True, "ra_names": True, "slaac": False,
              "ra_param": {"preference": "high", "interval": 60, "lifetime": 1200, "mtu": 1400}, "dhcp": {
         "enabled": True, "stateless": False,
         "ranges": [{"start": "fd00:30::100", "end": "fd00:30::200", "lease_time": "1h"}],

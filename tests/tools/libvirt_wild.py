@@ -161,7 +161,7 @@ def _dhcp(spec: FragmentSpec) -> Iterator[str]:
             yield f"dhcp-range={one.start},{one.end},{prefix}{_lease(one.lease_time)}"
         if not spec.ipv6.ranges:
             yield f"dhcp-range={spec.ipv6.address.ip},{f'static,{prefix}' if spec.ipv6.hosts else 'ra-only'}"
-        if spec.ipv6.ra and (spec.ipv6.ranges or spec.ipv6.hosts):
+        if spec.ipv6.ra and spec.ipv6.slaac and (spec.ipv6.ranges or spec.ipv6.hosts):
             # Of a range of libvirt's the advertised prefix has no A flag.
             yield "slaac"
     yield from (f"hostsfile: {_host(host)}" for _option, host in spec.static_hosts)

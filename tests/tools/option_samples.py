@@ -226,6 +226,9 @@ FRAGMENT: dict[str, Sample] = {
         )
     },
     "ipv6.ra_names": _ipv6({"ra_names": False}, {"ra_names": True}),
+    "ipv6.slaac": _ipv6(
+        {"ranges": [_RANGE6], "slaac": False}, {"ranges": [_RANGE6], "slaac": True}, {"ranges": [_RANGE6]}
+    ),
     "ipv6.stateless": _ipv6({"stateless": True}, {"stateless": False}),
     "ipv6.ranges": _ipv6({"ranges": [_RANGE6]}, {"ranges": [{**_RANGE6, "end": "fd00:<n>::210"}]}),
     **{

@@ -3,9 +3,9 @@
 
 """IPv6 that dnsmasq gives the guests of one bridge: router advertisements and DHCPv6. Pure.
 
-Advertisements are enabled for each range (radv.c, CONTEXT_RA), never by enable-ra, which would enable them on every
-link that dnsmasq has an address range for. So guests also make an address of their own where DHCPv6 assigns them one,
-since only enable-ra could clear the A bit.
+Advertisements are enabled for each range (radv.c, CONTEXT_RA), and so guests also make an address of their own where
+DHCPv6 assigns them one. Only enable-ra clears the A bit (``slaac: false``). It enables advertisements on every link
+that dnsmasq has an address range for, so the network needs an instance of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 from ..core import kinds
 from ..core.fields import Kind, option, read, required, write
@@ -138,12 +138,16 @@ def read_dhcp6(
 
 @dataclass(frozen=True)
 class Service6:
-    """What the guests of one bridge get. ``names``: AAAA records for the addresses that they make themselves."""
+    """What the guests of one bridge get.
+
+    ``names``: AAAA records for the addresses that they make themselves. ``slaac``: whether they make any.
+    """
 
     address: ipaddress.IPv6Interface = required(_ADDRESS)
     ra: bool = option(kinds.boolean, True)
     ra_param: RaParam = option(RA_PARAM, RaParam(), is_written=has_ra_param)
     names: bool = option(kinds.boolean, True, name="ra_names")
+    slaac: bool = option(kinds.boolean, True)
     stateless: bool = option(kinds.boolean, False)
     ranges: Sequence[Range] = option(kinds.groups_by_caller(Range), ())
     hosts: Sequence[Host] = option(kinds.groups_by_caller(Host), ())
@@ -159,6 +163,11 @@ class Service6:
         """Whether dnsmasq sends guests anything over IPv6 but answers to DNS queries."""
         return self.ra or self.dhcp
 
+    @property
+    def forbids_slaac(self) -> bool:
+        """Whether advertisements tell guests to make no addresses, which dnsmasq can only do for a whole instance."""
+        return self.ra and not self.slaac
+
     def as_options(self) -> dict[str, Any]:
         """The option ``ipv6`` of a fragment."""
         return write(self)
@@ -170,9 +179,16 @@ def read_service6(options: Options) -> Service6:
     service = _read(Service6, options, address)
     if service.stateless and (service.ranges or service.hosts or not service.ra):
         options.error("stateless", "is for guests that make their own addresses: with ra, without ranges and hosts")
+    if service.forbids_slaac and not (service.ranges or service.hosts):
+        refuse_without_addresses(options)
     if service.sends and address.network.prefixlen < _SHORTEST_PREFIX:
         options.error("address", f"{address} has a prefix shorter than 64 bits, which dnsmasq does not serve")
     return service
+
+
+def refuse_without_addresses(options: Options) -> NoReturn:
+    """Refuse ``slaac: false`` where guests would get no address at all; raises InvalidOption."""
+    options.error("slaac", "is false, and DHCPv6 gives guests no addresses; leave it out, or have DHCPv6 give them")
 
 
 def _read(cls: type[Value], options: Options, address: ipaddress.IPv6Interface | None) -> Value:
@@ -219,7 +235,7 @@ def _range_lines(service: Service6, interface: str) -> Iterator[tuple[str, str]]
         return ",".join([start, *template, *modes, str(network.prefixlen), lease_time])
 
     names = ["ra-names"] if service.ra and service.names else []
-    slaac = ["slaac", *names] if service.ra else []
+    slaac = ["slaac", *names] if service.ra and service.slaac else []
     for i, addresses in enumerate(service.ranges):
         ends = (ipaddress.IPv6Address(int(end) & host_part) for end in (addresses.start, addresses.end))
         yield f"ranges[{i}]", line(",".join(map(str, ends)), slaac, addresses.lease_time)

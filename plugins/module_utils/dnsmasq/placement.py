@@ -151,6 +151,8 @@ def _unmet(spec: FragmentSpec, current: State) -> list[tuple[str, str]]:
 
 def _is_in_force(spec: FragmentSpec, option: str, current: State) -> bool:
     """Whether the administrator's configuration has a setting of a whole dnsmasq as the network wants it."""
+    if option == "ipv6.slaac":
+        return bool(current.config.named("enable-ra"))
     if option == "names.forward_plain_names":
         return spec.names.forward_plain_names is not bool(current.config.named("domain-needed"))
     if option == "ignore_client_ids":

@@ -122,6 +122,8 @@ def _lines(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, st
     yield from _tftp_lines(spec, context)
     if spec.ipv6 is not None:
         dns = spec.dns and context.serves_dns
+        if spec.ipv6.forbids_slaac and context.private:
+            yield "ipv6.slaac", "enable-ra"
         for option, line in service_lines(spec.ipv6, spec.interface, router=spec.router, dns=dns, domain=spec.domain):
             yield f"ipv6.{option}", line
     # Of two lines on the same option the last one wins: what the user says.

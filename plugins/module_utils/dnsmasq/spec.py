@@ -47,6 +47,7 @@ DHCP_OPTIONS: Kind[Mapping[str, str]] = Kind(read_dhcp_options, "dict", write=di
 RAW: Kind[Sequence[str]] = Kind(
     lambda options, name: tuple(read_raw(options, name)), "list", elements="str", write=list
 )
+_SLAAC_PROBLEM = "is false, which holds for all networks of a dnsmasq"
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,9 @@ class FragmentSpec:
             if not can_be_limited(line)
         ]
         client_ids = [("ignore_client_ids", FOR_EVERYBODY)] if self.ignore_client_ids else []
-        return [*client_ids, *names, *lines]
+        forbids_slaac = self.ipv6 is not None and self.ipv6.forbids_slaac
+        slaac = [("ipv6.slaac", _SLAAC_PROBLEM)] if forbids_slaac else []
+        return [*client_ids, *names, *lines, *slaac]
 
 
 def _validate_combinations(options: Options, spec: FragmentSpec) -> None:

@@ -48,6 +48,7 @@ DEFAULTS: Mapping[str, Any] = {
     "ipv6.auto": False,
     "ipv6.ra": True,
     "ipv6.ra_names": True,
+    "ipv6.slaac": True,
     "ipv6.dhcp.enabled": False,
     "ipv6.dhcp.stateless": False,
     "nat.ipv6": True,

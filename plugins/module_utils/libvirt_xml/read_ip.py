@@ -107,6 +107,9 @@ def _dhcp(element: Element, interface: Interface, checker: Checker) -> FlatOptio
     options["dhcp.hosts"] = hosts
     if ranges or hosts:
         options["dhcp.enabled"] = True
+        if interface.version == 6:
+            # libvirt advertises the prefix without the A flag.
+            options["slaac"] = False
         # Without ranges libvirt serves only the hosts, as we do with an empty list.
         options["dhcp.ranges"] = ranges
     return options

@@ -76,6 +76,8 @@ def _refuse_private_only(options: Options, network: Network) -> None:
             )
     if network.ipv4.ignore_client_ids:
         options.error("ipv4.dhcp.ignore_client_ids", f"{FOR_EVERYBODY}; use dnsmasq.instance: private, or auto")
+    if network.ipv6.address and network.ipv6.ra and not network.ipv6.slaac:
+        options.error("ipv6.slaac", "false holds for all networks of a dnsmasq; use dnsmasq.instance: private, or auto")
     refuse_others_names(network)
     if network.mode == "isolated" and network.dns.enabled:
         options.error(

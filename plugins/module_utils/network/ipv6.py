@@ -12,7 +12,15 @@ from typing import Any
 from ..core import kinds
 from ..core.fields import option, read, write
 from ..core.options import Options
-from ..dhcp.dhcpv6 import RA_PARAM, SLAAC_PREFIX, Dhcp6, RaParam, has_ra_param, read_dhcp6
+from ..dhcp.dhcpv6 import (
+    RA_PARAM,
+    SLAAC_PREFIX,
+    Dhcp6,
+    RaParam,
+    has_ra_param,
+    read_dhcp6,
+    refuse_without_addresses,
+)
 
 AUTO = "auto"
 NONE = "none"
@@ -22,7 +30,8 @@ NONE = "none"
 class Ipv6:
     """The host's address on the bridge, or None. ``auto``: it is chosen automatically; ``ra``: router advertisements.
 
-    ``ra_names``: the addresses that guests make themselves get the names that they have over IPv4.
+    ``ra_names``: the addresses that guests make themselves get the names that they have over IPv4. ``slaac``: whether
+    they make any.
     """
 
     address: ipaddress.IPv6Interface | None = option(kinds.ipv6_cidr, None)
@@ -30,6 +39,7 @@ class Ipv6:
     ra: bool = option(kinds.boolean, True)
     ra_param: RaParam = option(RA_PARAM, RaParam(), is_written=has_ra_param)
     ra_names: bool = option(kinds.boolean, True)
+    slaac: bool = option(kinds.boolean, True)
     dhcp: Dhcp6 = option(kinds.group_by_caller(Dhcp6), Dhcp6())
 
     def at(self, address: ipaddress.IPv6Interface) -> Ipv6:
@@ -54,10 +64,13 @@ def read_ipv6(options: Options) -> Ipv6:
     dhcp = read_dhcp6(options.group("dhcp"), address, advertised=options.boolean("ra", True), fixed=word != AUTO)
     ipv6 = read(Ipv6, options, address=address, auto=auto, dhcp=dhcp)
     options.reject_unknown()
-    if ipv6.ra and address is not None and address.network.prefixlen != SLAAC_PREFIX:
+    if (address is not None or auto) and ipv6.ra and not ipv6.slaac and not dhcp.gives_addresses:
+        refuse_without_addresses(options)
+    if ipv6.ra and ipv6.slaac and address is not None and address.network.prefixlen != SLAAC_PREFIX:
         options.error(
             "address",
-            f"{address} has no prefix of 64 bits, of which guests could make addresses; use a /64, or ra: false",
+            f"{address} has no prefix of 64 bits, of which guests could make addresses; use a /64, or ra: false, "
+            "or slaac: false",
         )
     return ipv6
 

@@ -19,6 +19,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile impor
 from ansible_collections.virtnet.linux.plugins.module_utils.dhcp.dnsmasq_syntax import Setting, read_lines
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.config_reader import read_config
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.hosts_files import as_config_lines
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_files import instance_for
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.reconciler import Fragments, State
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.render import (
     HEADER,
@@ -241,6 +242,19 @@ SCOPED: dict[str, Callable[[Setting], bool]] = {
     "dhcp-ignore-clid": lambda setting: setting.value is None,
     "tag-if": lambda setting: setting.fields == ("set:known", "tag:vn-lab"),
 }
+
+
+def test_a_private_dnsmasq_of_the_network_alone_has_guests_make_no_addresses() -> None:
+    service = {**ONLY6, "slaac": False, "ranges": [{"start": "fd00:30::100", "end": "fd00:30::1ff"}]}
+    network = spec(**{**LAB, "instance": "auto", "ipv6": service})
+    assert [option for option, _why in network.private_only] == ["ipv6.slaac"]
+    assert instance_for(network, alone=False) == network.name
+    lines = render(network, replace(PLAIN, private=True)).splitlines()
+    tags = f"tag:{network.interface},interface:{network.interface}"
+    assert "enable-ra" in lines
+    assert f"dhcp-range={tags},::100,::1ff,constructor:{network.interface},64,1h" in lines
+    # Where the system's dnsmasq has it, the network can be one of its own.
+    assert "enable-ra" not in render(network, PLAIN)
 
 
 @pytest.mark.parametrize(("file", "options", "context"), RENDERED)

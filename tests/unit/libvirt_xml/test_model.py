@@ -112,6 +112,7 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "ipv6.ra": booleans,
     "ipv6.ra_names": booleans,
     "ipv6.ra_param": item({}, preference=st.just("low"), interval=st.sampled_from([60, "60"]), mtu=st.just(1400)),
+    "ipv6.slaac": booleans,
     "ipv6.dhcp.enabled": booleans,
     "ipv6.dhcp.stateless": booleans,
     "ipv6.dhcp.ranges": one_or_two(pair(ips6)),

@@ -136,7 +136,13 @@ options = st.fixed_dictionaries(
             {}, optional={"address": addresses4 | st.sampled_from(["auto", "none"]), "dhcp": dhcp(ips4)}
         ),
         "ipv6": st.fixed_dictionaries(
-            {}, optional={"address": addresses6 | st.sampled_from(["auto", "none"]), "ra": booleans, "dhcp": dhcp(ips6)}
+            {},
+            optional={
+                "address": addresses6 | st.sampled_from(["auto", "none"]),
+                "ra": booleans,
+                "slaac": booleans,
+                "dhcp": dhcp(ips6),
+            },
         ),
         "extra_addresses": st.lists(addresses4 | addresses6, max_size=3),
         "routes": several(to=addresses4 | addresses6, via=ips4 | ips6, metric=numbers),

@@ -62,6 +62,18 @@ def test_empty_strings_that_templates_produce_are_absent_options() -> None:
     assert read_network(Options(empty), "host") == read_network(Options(absent), "host")
 
 
+def test_a_subnet_longer_than_a_64_is_advertised_without_slaac() -> None:
+    ipv6 = {"address": "fd00:30::1/96", "slaac": False, "dhcp": {"enabled": True}}
+    (fragment,) = specs_for([read(name="lab", ipv4={"address": "none"}, ipv6=ipv6)], {})["fragments"]
+    service = FragmentSpec.from_options(Options(fragment)).ipv6
+    assert service is not None and service.ra and service.forbids_slaac and service.ranges
+    # A definition that was stored before there was the option.
+    network = read(name="lab", ipv4={"address": "10.9.0.1/24"}, ipv6={"address": "fd00:30::1/64"})
+    stored = network.as_options()
+    del stored["ipv6"]["slaac"]
+    assert read(**stored) == network
+
+
 @pytest.mark.parametrize("dns", [True, False])
 def test_tftp_is_served_without_dhcp(dns: bool) -> None:
     ipv4 = {"address": "10.9.0.1/24", "dhcp": {"enabled": False, "tftp_root": "/srv/tftp"}}
@@ -397,6 +409,24 @@ def host(**options: Any) -> dict[str, Any]:
             "wider than a /64",
         ),
         ({"ipv6": {"adress": "x"}}, "networks[2].ipv6.adress", "did you mean 'address'?"),
+        (
+            {"ipv6": {"address": "fd00:30::1/64", "slaac": False}},
+            "networks[2].ipv6.slaac",
+            "is false, and DHCPv6 gives guests no addresses; leave it out",
+        ),
+        (
+            {"ipv6": {"address": "auto", "slaac": False, "dhcp": {"enabled": True, "stateless": True}}},
+            "networks[2].ipv6.slaac",
+            "is false, and DHCPv6 gives guests no addresses; leave it out",
+        ),
+        (
+            {
+                "ipv6": {"address": "fd00:30::1/64", "slaac": False, "dhcp": {"enabled": True}},
+                "dnsmasq": {"instance": "system"},
+            },
+            "networks[2].ipv6.slaac",
+            "false holds for all networks of a dnsmasq; use dnsmasq.instance: private, or auto",
+        ),
         ({"nat": {"source": {"start": "fd00::1"}}}, "networks[2].nat.source.start", "is not an IPv4 address"),
         ({"nat": {"source": {"end": "192.0.2.1"}}}, "networks[2].nat.source.start", "is required"),
         ({"nat": {"ports": {"start": 0}}}, "networks[2].nat.ports.start", "use 1 to 65535"),
