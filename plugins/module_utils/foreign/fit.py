@@ -36,11 +36,14 @@ _ESSENTIAL = (
 _MOST_LEFT_OUT = 200
 _MOST_NOTES = 40
 _LONGEST_NOTE = 600
+_PLACE = re.compile(r"networks\[(\d+)\]\.?")
 _PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
-def fitted(networks: Sequence[Foreign], taken: Collection[str], identity: str) -> list[Foreign]:
-    """The networks, valid and with names of their own; ``taken``: names of networks of ours."""
+def fitted(
+    networks: Sequence[Foreign], taken: Collection[str], identity: str, ours: Sequence[Network] = ()
+) -> list[Foreign]:
+    """The networks, valid beside ``ours`` and with names of their own; ``taken``: names that ours have."""
     names = set(taken)
     result: list[Foreign] = []
     for network in networks:
@@ -54,7 +57,7 @@ def fitted(networks: Sequence[Foreign], taken: Collection[str], identity: str) -
             notes.insert(0, f"its own name is {network.name}, which another network has")
         options = {**network.options, "name": name} if network.options else {}
         result.append(_fit(replace(network, name=name, options=options, notes=notes), identity))
-    return [_bounded(one) for one in _fit_together(result, identity)]
+    return [_bounded(one) for one in _fit_together(result, ours, identity)]
 
 
 def _free_name(name: str, names: Collection[str]) -> str:
@@ -107,24 +110,37 @@ def _removed(options: dict[str, Any], path: str) -> str:
     return ""
 
 
-def _fit_together(networks: Sequence[Foreign], identity: str) -> list[Foreign]:
-    """Networks that exclude each other, as by an address: the later one stays."""
+def _fit_together(networks: Sequence[Foreign], ours: Sequence[Network], identity: str) -> list[Foreign]:
+    """Values that two networks cannot both have are left out of the later one; with its address, it stays."""
     result = list(networks)
-    models: dict[int, Network] = {
-        i: read_network(Options(dict(one.options), f"networks[{i}]"), identity)
-        for i, one in enumerate(result)
-        if one.options and not one.stays
-    }
+    models: dict[int, Network] = {}
+
+    def read(number: int) -> None:
+        models.pop(number, None)
+        if result[number].options and not result[number].stays:
+            models[number] = read_network(Options(dict(result[number].options), f"networks[{number}]"), identity)
+
+    for number in range(len(result)):
+        read(number)
     while models:
         try:
-            validate_together(list(models.values()))
+            validate_together([*ours, *(models[number] for number in sorted(models))])
             break
         except InvalidOption as error:
-            match = re.match(r"networks\[(\d+)\]", error.path)
+            match = _PLACE.match(error.path)
             number = int(match[1]) if match else max(models)
-            del models[number]
-            result[number] = replace(result[number], options={}, stays=_reason(error))
+            path = error.path[match.end() :] if match else ""
+            result[number] = _fit(_without(result[number], path, error), identity)
+            read(number)
     return result
+
+
+def _without(network: Foreign, path: str, error: InvalidOption) -> Foreign:
+    """The network without a value that another network has; the whole of it, if it cannot be without."""
+    options: dict[str, Any] = copy.deepcopy(dict(network.options))
+    if not _removed(options, path):
+        return replace(network, options={}, stays=f"its {path or 'options'} cannot be had: {error.problem}")
+    return replace(network, options=options, notes=[*network.notes, f"left out: {path}: {error.problem}"])
 
 
 def _bounded(network: Foreign) -> Foreign:

@@ -61,7 +61,8 @@ def foreign_networks(paths: Paths) -> dict[str, Any]:
         if link.kind in kinds and bridge not in claimed and (link.kind == "bridge" or link.addresses):
             networks.append(plain_bridge(bridge, facts))
     names = {*stored.networks, *stored.unreadable}
-    found = fitted(sorted(networks, key=lambda one: (one.source, one.name)), names, identity)
+    ordered = sorted(networks, key=lambda one: (one.source, one.name))
+    found = fitted(ordered, names, identity, list(stored.networks.values()))
     return {"foreign": [one.as_options() for one in found], "warnings": warnings}
 
 

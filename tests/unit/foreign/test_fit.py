@@ -8,17 +8,20 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.foreign.bridges import plain_bridge
 from ansible_collections.virtnet.linux.plugins.module_utils.foreign.containers import container_networks
+from ansible_collections.virtnet.linux.plugins.module_utils.foreign.fit import fitted
 from ansible_collections.virtnet.linux.plugins.module_utils.foreign.incus import managed_networks
 from ansible_collections.virtnet.linux.plugins.module_utils.foreign.model import Foreign, network_name
 from ansible_collections.virtnet.linux.plugins.module_utils.foreign.networkd import NetworkdFiles, networkd_networks
 from ansible_collections.virtnet.linux.plugins.module_utils.foreign.networkmanager import shared_networks
 from ansible_collections.virtnet.linux.plugins.module_utils.foreign.sections import Sections
+from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.spec import NAME
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from unit.foreign.others_host import bridge, fit, host, server
+from unit.foreign.others_host import HOST, bridge, fit, host, server
 from unit.foreign.test_networkd import NETDEV, NETWORK
 from unit.foreign.test_networkmanager import PROFILE
 from unit.foreign.test_programs import BRIDGE
@@ -74,6 +77,27 @@ def test_networks_that_exclude_each_other() -> None:
     assert "192.168.80.0/24 overlaps 192.168.80.0/24 of network 'lab'" in two.stays
     assert three.options["name"] == "lab-2"
     assert three.notes == ["its own name is lab, which another network has"]
+
+
+def test_what_two_networks_cannot_both_have_is_left_out_of_the_later_one() -> None:
+    def lab(number: int) -> Foreign:
+        ipv4 = {"address": f"192.168.{number}.1/24"}
+        forwards = [{"port": port, "to": f"192.168.{number}.9"} for port in (80, 8000 + number)]
+        return Foreign(f"n{number}", "x", f"b{number}", {"bridge": {"name": f"b{number}"}, "ipv4": ipv4,
+                                                         "port_forwards": forwards})  # fmt: skip
+
+    first, second = fit(lab(1), lab(2))
+    assert [one["port"] for one in first.options["port_forwards"]] == [80, 8001]
+    assert [one["port"] for one in second.options["port_forwards"]] == [8002]
+    assert "left out: port_forwards[0].port" in second.notes[0]
+
+
+def test_networks_of_ours_come_first() -> None:
+    ours = read_network(Options({"name": "lab", "ipv4": {"address": "192.168.80.1/24"}}), HOST)
+    options = {"bridge": {"name": "br0"}, "ipv4": {"address": "192.168.80.7/24"}}
+    (found,) = fitted([Foreign("lab", "x", "br0", options)], ["lab"], HOST, [ours])
+    assert found.name == "lab-2"
+    assert "overlaps" in found.stays
 
 
 @given(HOSTILE, HOSTILE)
