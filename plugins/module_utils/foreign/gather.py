@@ -23,6 +23,7 @@ from ..core.untrusted import UnusableFile, read_untrusted_text
 from ..kernel.links import OPENVSWITCH, Link, parse_links, read_forwarding
 from ..libvirt.connection import Driver, driver_installed
 from ..network.store import read_stored
+from ..nft.sets import TABLE
 from ..ruleset.read import read as read_ruleset
 from .bridges import plain_bridge
 from .containers import container_networks
@@ -84,7 +85,8 @@ def read_facts(paths: Paths) -> tuple[HostFacts, list[str]]:
     facts = HostFacts(
         links=links,
         routes=read_routes(),
-        ruleset=read_ruleset(),
+        # Ours has no rules for bridges of others.
+        ruleset=[table for table in read_ruleset() if table.name != TABLE],
         servers=servers,
         forwarding=frozenset(name for name in links if read_forwarding(paths.proc_sys, name) == "1"),
         claims=read_claims(paths.root),

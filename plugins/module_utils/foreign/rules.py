@@ -19,7 +19,7 @@ from ..core.errors import printable
 from ..core.options import Interface, shorten
 from ..firewall.flows import GuestNetwork, outgoing_packet
 from ..ruleset.evaluate import traverse_hook
-from ..ruleset.model import Chain, Rule
+from ..ruleset.model import Rule, Table
 from ..ruleset.packet import Packet
 from .model import HostFacts
 
@@ -165,9 +165,11 @@ def forward_options(
     """The option ``port_forwards``: rules that send ports of the host to guests, and notes on those not understood."""
     forwards: list[dict[str, Any]] = []
     notes: list[str] = []
-    for _chain, rule in _destination_rules(facts):
+    for table, rule in _destination_rules(facts):
         target, port = _destination(rule)
-        if target is None or not any(target in address.network for address in addresses):
+        if target is None and any(_is_guest(one, addresses) for one in _mapped_texts(rule, table)):
+            notes.append(f"port forwards in a map are not read, add them to port_forwards{_quoted(rule)}")
+        if target is None or not _is_guest(str(target), addresses):
             continue
         found = _forwards(rule, target, port)
         if found is None:
@@ -178,13 +180,40 @@ def forward_options(
     return forwards, notes
 
 
-def _destination_rules(facts: HostFacts) -> Iterator[tuple[Chain, Rule]]:
+def _is_guest(text: str, addresses: Sequence[Interface]) -> bool:
+    try:
+        return any(ipaddress.ip_address(text) in address.network for address in addresses)
+    except ValueError:
+        return False
+
+
+def _mapped_texts(rule: Rule, table: Table) -> Iterator[str]:
+    """All texts in the map by which a rule translates destinations (``dnat to tcp dport map``), also a named one."""
+    seen: set[str] = set()
+    pending: list[Any] = [
+        statement["dnat"] for statement in rule.statements if _is_mapping(statement) and "dnat" in statement
+    ]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str) and value.startswith("@"):
+            # Once: an interface, which may be a key, can have such a name too.
+            pending += [] if value in seen else table.sets.get(value[1:]) or ()
+            seen.add(value)
+        elif isinstance(value, str):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            pending += value
+        elif isinstance(value, Mapping):
+            pending += value.values()
+
+
+def _destination_rules(facts: HostFacts) -> Iterator[tuple[Table, Rule]]:
     """The rules of all tables that translate destinations of packets that arrive."""
     for table in facts.ruleset:
         if any(chain.kind == "nat" and chain.hook == "prerouting" for chain in table.chains.values()):
             for chain in table.chains.values():
                 if chain.hook in ("", "prerouting"):
-                    yield from ((chain, rule) for rule in chain.rules)
+                    yield from ((table, rule) for rule in chain.rules)
 
 
 def _destination(rule: Rule) -> tuple[Any, int | None]:

@@ -129,6 +129,30 @@ def test_port_forwards(rule: str, expected: list[dict[str, Any]]) -> None:
     assert forwards(rule) == (expected, [])
 
 
+def test_port_forwards_in_a_map_are_pointed_out() -> None:
+    key = {"payload": {"protocol": "tcp", "field": "dport"}}
+
+    def notes(data: Any, elements: Any = ()) -> list[str]:
+        nft = [
+            {"table": {"family": "ip", "name": "mine"}},
+            {"chain": {"family": "ip", "table": "mine", "name": "pre", "type": "nat", "hook": "prerouting",
+                       "prio": -100, "policy": "accept"}},
+            {"map": {"family": "ip", "table": "mine", "name": "fwd", "type": "inet_service", "map": "ipv4_addr",
+                     "elem": list(elements)}},
+            {"rule": {"family": "ip", "table": "mine", "chain": "pre", "handle": 4,
+                      "expr": [{"dnat": {"addr": {"map": {"key": key, "data": data}}}}]}},
+        ]  # fmt: skip
+        found, told = forward_options("br0", ADDRESSES, host(BR0, nft=nft))
+        assert not found
+        return told
+
+    told = ["port forwards in a map are not read, add them to port_forwards"]
+    assert notes({"set": [[7000, "192.168.80.13"]]}) == told
+    assert notes("@fwd", [[7000, "192.168.80.13"]]) == told
+    assert notes("@fwd", [["@fwd", "10.0.0.13"], [{"range": [1, 2]}, {"concat": ["192.168.80.13", 80]}]]) == told
+    assert notes("@fwd", [["@fwd", "10.0.0.13"]]) == []
+
+
 @pytest.mark.parametrize(
     "condition", ["-s 198.51.100.0/24", "-m mac --mac-source 52:54:00:00:00:01", "-m mark --mark 1"]
 )
