@@ -102,9 +102,7 @@ def _lines(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, st
         yield f"names.{option}", line
     yield from (("names", line) for line in file_option_lines(hosts_files(spec, context)))
     if context.private:
-        yield from instance_lines(spec.names)
-        if spec.ignore_client_ids:
-            yield "ignore_client_ids", IGNORE_CLIENT_IDS
+        yield from _instance_lines(spec)
     if context.exempt_from_ignore and spec.any_dhcp:
         yield "interface", f"tag-if=set:known,{tag}"
     if spec.any_dhcp:
@@ -122,12 +120,19 @@ def _lines(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, st
     yield from _tftp_lines(spec, context)
     if spec.ipv6 is not None:
         dns = spec.dns and context.serves_dns
-        if spec.ipv6.forbids_slaac and context.private:
-            yield "ipv6.slaac", "enable-ra"
         for option, line in service_lines(spec.ipv6, spec.interface, router=spec.router, dns=dns, domain=spec.domain):
             yield f"ipv6.{option}", line
     # Of two lines on the same option the last one wins: what the user says.
     yield from _raw_lines(spec, context)
+
+
+def _instance_lines(spec: FragmentSpec) -> Iterator[tuple[str, str]]:
+    """The lines that hold for all whom a dnsmasq serves."""
+    yield from instance_lines(spec.names)
+    if spec.ignore_client_ids:
+        yield "ignore_client_ids", IGNORE_CLIENT_IDS
+    if spec.ipv6 is not None and spec.ipv6.forbids_slaac:
+        yield "ipv6.slaac", "enable-ra"
 
 
 def _raw_lines(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, str]]:
