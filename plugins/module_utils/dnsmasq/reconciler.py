@@ -196,6 +196,12 @@ class Fragments:
         for spec in self.present:
             tftp = tftp_danger(spec.tftp_root, current.real_tftp_roots.get(spec.tftp_root, ""))
             notes += [f"network {spec.name!r}: {danger}" for danger in (*line_dangers(spec.raw), tftp) if danger]
+            notes += [
+                f"network {spec.name!r}: the static host {host.name!r} is called {host.label!r}, since dnsmasq ignores "
+                "a domain that is not the network's"
+                for _option, host in spec.static_hosts
+                if host.name.lower() not in (host.label.lower(), f"{host.label}.{spec.domain}".lower())
+            ]
         if config.port == probe.DNS_PORT or not served:
             return notes
         networks = ", ".join(spec.name for spec in served)

@@ -663,6 +663,15 @@ def test_a_subnet_inside_another_is_refused() -> None:
         plan(state(), inner[1], wide)
 
 
+def test_a_name_with_another_domain_than_the_networks_is_pointed_out() -> None:
+    hosts = [
+        {"mac": f"52:54:00:aa:00:0{n}", "name": name}
+        for n, name in enumerate(("a", "b.lab.test", "C.LAB.test", "d.example.com"))
+    ]
+    (note,) = plan(state(), {**LAB, "domain": "lab.test", "hosts": hosts}).notes
+    assert "'lab': the static host 'd.example.com' is called 'd'" in note
+
+
 def test_dns_on_another_port_is_noted() -> None:
     notes = plan(state("port=5353\n"), LAB).notes
     assert notes == [
