@@ -26,10 +26,11 @@ _LONGEST_ID = {4: 255, 6: 130}
 
 
 def _read_macs(options: Options, name: str) -> tuple[str, ...]:
-    values = options.items(name)
-    parts = [f"{name}[{i}]" if isinstance(options.raw(name), list) else name for i in range(len(values))]
-    items = (Options({part: value}, options.path, options.owner) for part, value in zip(parts, values))
-    return tuple(item.mac(part) for part, item in zip(parts, items) if not item.has_default(part, ""))
+    value = options.raw(name)
+    # Without quotes YAML reads some addresses as a number, which is no list.
+    parts = {f"{name}[{i}]": one for i, one in enumerate(value)} if isinstance(value, (list, tuple)) else {name: value}
+    given = Options(parts, options.path, options.owner)
+    return tuple(given.mac(part) for part in parts if not given.has_default(part, ""))
 
 
 _MACS: Kind[Sequence[str]] = Kind(

@@ -397,6 +397,10 @@ def test_no_line_affects_other_networks(file: str, options: dict[str, Any], cont
             "ra_param.lifetime: 599 ends before .* use 0, or 600 or more",
         ),
         ({"ipv6": {**ONLY6, "ra_param": {"mtu": 1000}}}, "ipv6.ra_param.mtu: 1000 is out of range"),
+        (
+            {"hosts": [{"mac": 41135112312, "name": "a"}]},
+            r"hosts\[0\].mac: 41135112312 is not a MAC address; .* in quotes",
+        ),
         ({"hosts": [{"ip": "192.168.30.9"}]}, r"hosts\[0\].mac: is required, or else an id or a name"),
         ({"domain": "a b"}, "domain: 'a b' is not a domain"),
         ({"raw": ["log-queries", 'inter"face"=eth0']}, r"raw\[1\]: .* interfaces, ports or files"),
