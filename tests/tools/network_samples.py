@@ -26,7 +26,7 @@ _DERIVED = {
 }
 _OF_DHCP = {"ranges", "hosts", "options", "boot", "tftp_root", "ignore_client_ids"}
 _OF_DNSMASQ = {"instance": "instance", "redirect": "redirect", "raw": "options"}
-_OF_IPV6 = {"address", "ra", "ra_names"}
+_OF_IPV6 = {"address", "ra", "ra_names", "ra_param", "slaac"}
 
 
 def _top(option: str) -> str:
