@@ -60,6 +60,12 @@ options:
       - C(except) - subnets in CIDR notation, IPv4 and IPv6, such as a VPN's or those of a neighbouring router that has
         a route to the guests, which new connections of guests reach with their own addresses. Still nobody gets in.
     type: dict
+  zone:
+    description:
+      - The zone of firewalld that the bridge is in while firewalld runs, in place of ours, which lets everything pass
+        that our rules let pass. What guests may do is then up to that zone and its policies too.
+      - The bridge is bound to it at run time; the files of the zone are not touched.
+    type: str
   isolate_guests:
     description: Guests reach the host and the outside, but not each other. V(false) if not given.
     type: bool

@@ -65,6 +65,8 @@ options:
         the name and 4 of its hash), C(type), C(mac), C(mtu), C(stp), C(forward_delay), C(ports),
         C(fdb_max_learned), C(multicast_snooping), C(enslave_uplink), C(confirm_within); see M(virtnet.linux.bridge).
       - A string is the C(name).
+      - C(zone) - a zone of firewalld that is there, in place of ours; see O(virtnet.linux.nft_nat#module:zone). Refused
+        if firewalld does not run.
     type: raw
   ipv4:
     description:

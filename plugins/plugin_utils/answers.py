@@ -60,7 +60,7 @@ _CURE = re.compile(
     r"|ip6?tables(?:-nft|-legacy)?(?: -t [a-z]+)? -I [A-Za-z0-9 _./:-]* -j ACCEPT"
     r"|ufw (?:route )?allow [A-Za-z0-9 _./:-]*"
     r"|firewall-cmd --panic-off"
-    r"|let the playbook ask firewalld \(virtnet_firewall_integration: true\)"
+    r"|let the playbook ask firewalld \(virtnet_firewall_integration: true(?:, without bridge\.zone)?\)"
 )
 
 

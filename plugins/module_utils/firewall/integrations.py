@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
 
 from ..core.command import run
@@ -39,6 +39,7 @@ from .integrations_read import (
     zone_files,
 )
 from .reachability import foreign_drops
+from .zones import bindings, former_bindings
 
 _HEADER = '<?xml version="1.0" encoding="utf-8"?>\n<!-- Made by virtnet.linux; changes are lost. -->\n'
 _POLICY = f"""{_HEADER}\
@@ -67,6 +68,7 @@ _UFW_RULES = (
 # Those of bridges whose dnsmasq has ports of its own: other firewalls see the packets when our rules have changed them.
 _UFW_REDIRECTED = (("allow", str(REDIRECTED_DNS), "in"), ("allow", str(REDIRECTED_DHCP), "in"))
 _UDP_PORTS = ("67", "547", str(REDIRECTED_DHCP))
+_RELOAD = ["firewall-cmd", "--reload"]
 # What our zone of firewalld lets in, and the ports of bridges that are redirected.
 _SERVICES = ("dhcp", "dhcpv6", "dns", "tftp")
 _PROTOCOLS = ("icmp", "ipv6-icmp")
@@ -107,36 +109,75 @@ def _setting_file(paths: Paths) -> str:
     return os.path.join(paths.state, "firewalls.json")
 
 
-def read_setting(paths: Paths) -> bool:
-    """Whether the integration is enabled on this host; it is by default."""
+@dataclass(frozen=True)
+class Setting:
+    """Whether other firewalls are asked on this host; the zones of firewalld that bridges have in place of ours."""
+
+    integrate: bool = True
+    zones: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """For the diff."""
+        zones = "".join(f"{bridge} in zone {zone} of firewalld\n" for bridge, zone in sorted(self.zones.items()))
+        return ("configured to let networks pass\n" if self.integrate else "not configured\n") + zones
+
+
+def read_setting(paths: Paths) -> Setting:
+    """The setting of this host; the integration is enabled by default."""
     try:
-        return bool(read_object(_setting_file(paths)).get("integrate", True))
+        stored = read_object(_setting_file(paths))
     except ValueError:
-        return True
+        return Setting()
+    zones = stored.get("zones")
+    return Setting(bool(stored.get("integrate", True)), dict(zones) if isinstance(zones, Mapping) else {})
 
 
-def plan_setting(desired: bool, paths: Paths, current: bool) -> list[FirewallChange]:
+def plan_setting(desired: Setting, paths: Paths, current: Setting) -> list[FirewallChange]:
     """Store the setting for later runs, which may not be given one."""
     if desired == current:
         return []
-    content = None if desired else json.dumps({"integrate": False}) + "\n"
-    texts = {True: "configured to let networks pass", False: "not configured"}
-    before, after, files = f"{texts[current]}\n", f"{texts[desired]}\n", [File(_setting_file(paths), content)]
-    return [_change("other firewalls", before, after, detail=texts[desired], files=files)]
+    values = {
+        **({} if desired.integrate else {"integrate": False}),
+        **({"zones": dict(desired.zones)} if desired.zones else {}),
+    }
+    files = [File(_setting_file(paths), json.dumps(values) + "\n" if values else None)]
+    detail = ", ".join(desired.text.splitlines())
+    return [_change("other firewalls", current.text, desired.text, detail=detail, files=files)]
 
 
 def plan(
-    bridges: Collection[str], current: Firewalls, paths: Paths, *, redirected: Collection[str] = ()
+    bridges: Collection[str],
+    current: Firewalls,
+    paths: Paths,
+    *,
+    redirected: Collection[str] = (),
+    zones: Mapping[str, str] | None = None,
+    recorded: Mapping[str, str] | None = None,
 ) -> list[FirewallChange]:
     """Make other firewalls let packets of exactly these bridges pass; without bridges, undo everything. Pure.
 
-    ``redirected``: those of the bridges whose dnsmasq has ports of its own.
+    ``redirected``: those of the bridges whose dnsmasq has ports of its own. ``zones``: those of the bridges that are in
+    another zone of firewalld than ours; ``recorded``: those that were.
     """
+    zones = zones or {}
+    ours = [bridge for bridge in bridges if bridge not in zones]
+    own_zone = _plan_firewalld(ours, current, paths, [bridge for bridge in redirected if bridge in ours], zones)
+    reloads = any(_RELOAD in change.commands for change in own_zone)
     return [
         *_plan_docker(bool(bridges), current),
-        *_plan_firewalld(bridges, current, paths, redirected),
+        *(_binding(*one, bind=False) for one in former_bindings(zones, recorded or {}, current.zones)),
+        *own_zone,
+        *(_binding(*one, bind=True) for one in bindings(zones, current.zones, reloads=reloads)),
         *_plan_ufw(bridges, current, redirected),
     ]
+
+
+def _binding(bridge: str, zone: str, *, bind: bool) -> FirewallChange:
+    """Bind a bridge to a zone that the user chose, or end that."""
+    before, after = ("", f"{bridge}\n") if bind else (f"{bridge}\n", "")
+    command = ["firewall-cmd", f"--zone={zone}", f"--{'change' if bind else 'remove'}-interface={bridge}"]
+    return _change(f"{bridge} in zone {zone} of firewalld", before, after, commands=[command])
 
 
 def _plan_docker(needed: bool, current: Firewalls) -> list[FirewallChange]:
@@ -174,7 +215,11 @@ def _let_in(redirected: Collection[str]) -> set[str]:
 
 
 def _plan_firewalld(
-    bridges: Collection[str], current: Firewalls, paths: Paths, redirected: Collection[str]
+    bridges: Collection[str],
+    current: Firewalls,
+    paths: Paths,
+    redirected: Collection[str],
+    elsewhere: Collection[str],
 ) -> list[FirewallChange]:
     zone, to_guests, from_guests = zone_files(paths)
     desired: dict[str, str] = {}
@@ -187,7 +232,9 @@ def _plan_firewalld(
     names = sorted({*desired, *current.zone})
     files = [File(path, desired.get(path)) for path in names if desired.get(path) != current.zone.get(path)]
     closes_ports = _FIREWALLD_REDIRECTED in current.zone.get(zone, "") and not redirected
-    commands = _firewalld_commands(bridges if desired else (), current, _let_in(redirected), reload=closes_ports)
+    commands = _firewalld_commands(
+        bridges if desired else (), current, _let_in(redirected), elsewhere, reload=closes_ports
+    )
     if not files and not commands:
         return []
     before = "".join(current.zone.get(path, "") for path in names)
@@ -197,22 +244,23 @@ def _plan_firewalld(
 
 
 def _firewalld_commands(
-    bridges: Collection[str], current: Firewalls, let_in: Collection[str], *, reload: bool
-) -> list[list[str]]:
+    bridges: Collection[str], current: Firewalls, let_in: Collection[str], elsewhere: Collection[str], *, reload: bool
+) -> list[Sequence[str]]:
     """What makes the running firewalld have our zone with these bridges, or without bridges not have it.
 
-    ``let_in``: what the zone lets in at least. ``reload``: its file lets in less than before.
+    ``let_in``: what the zone lets in at least. ``elsewhere``: bridges that go to other zones. ``reload``: its file lets
+    in less than before.
     """
     if not current.firewalld:
         return []
     if reload or bool(bridges) != (current.bound is not None):
         # Only a reload adds and removes zones and policies; it keeps connections.
-        return [["firewall-cmd", "--reload"]]
+        return [_RELOAD]
     if not bridges:
         return []
     bound = current.bound or frozenset()
     options = [f"--change-interface={bridge}" for bridge in sorted(set(bridges) - bound)]
-    options += [f"--remove-interface={bridge}" for bridge in sorted(bound - set(bridges))]
+    options += [f"--remove-interface={bridge}" for bridge in sorted(bound - {*bridges, *elsewhere})]
     # A reload would end what else an administrator changed at run time.
     options += [f"--add-{one}" for one in sorted(set(let_in) - current.opened)]
     return [["firewall-cmd", f"--zone={ZONE}", option] for option in options]
@@ -244,16 +292,27 @@ def _ufw(delete: str, action: str, port: str, direction_interface: str) -> list[
     return words if delete else [*words, "comment", COMMENT]
 
 
-def remaining_drops(current: Firewalls, networks: Sequence[Rules], *, integrate: bool, marks: bool) -> list[str]:
+def remaining_drops(
+    current: Firewalls, networks: Sequence[Rules], *, integrate: bool, marks: bool, zones: Collection[str] = ()
+) -> list[str]:
     """Chains of other firewalls that drop packets of networks, each with the command that helps. Pure.
 
-    ``integrate``: firewalls that plan() configures are left out. ``marks``: connections have our mark. Of many networks
-    only some are checked: the drops of other firewalls rarely depend on the bridge.
+    ``integrate``: firewalls that plan() configures are left out. ``marks``: connections have our mark. ``zones``:
+    bridges that are in a zone of firewalld in which plan() configures nothing. Of many networks only some are checked:
+    the drops of other firewalls rarely depend on the bridge.
     """
-    tables = [table for table in current.tables if not (integrate and _is_integrated(table, current))]
-    if not tables:
-        return []
-    return foreign_drops(tables, map(GuestNetwork.from_rules, networks[:_MAX_CHECKED_NETWORKS]), marks=marks)
+    drops = []
+    checked = networks[:_MAX_CHECKED_NETWORKS]
+    for is_elsewhere in (False, True):
+        tables = [
+            table
+            for table in current.tables
+            if not (integrate and _is_integrated(table, current)) or (is_elsewhere and owner_of(table) == "firewalld")
+        ]
+        chosen = [network for network in checked if (network.bridge in zones) == is_elsewhere]
+        if tables and chosen:
+            drops += foreign_drops(tables, map(GuestNetwork.from_rules, chosen), marks=marks)
+    return drops
 
 
 def _is_integrated(table: Table, current: Firewalls) -> bool:

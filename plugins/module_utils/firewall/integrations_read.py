@@ -17,6 +17,7 @@ from ..core.paths import Paths
 from ..nft.sets import FAMILY, TABLE
 from ..ruleset import read as ruleset_read
 from ..ruleset.model import Ruleset, Table
+from .zones import RunningZones, read_zones
 
 # The names of our rules and of our zone in other firewalls.
 COMMENT = "virtnet.linux"
@@ -39,7 +40,7 @@ class Firewalls:
 
     ``docker``: whether DOCKER-USER has our rule, by tool. ``ufw``: our rules. ``firewalld``: whether it runs; ``zone``:
     our files of firewalld by path; ``bound``: bridges in our zone, None where the running firewalld has no such zone;
-    ``opened``: what that zone lets in, as SERVICE, PROTOCOL and PORT name it.
+    ``opened``: what that zone lets in, as SERVICE, PROTOCOL and PORT name it; ``zones``: all zones, if they are needed.
     ``tables``: all others that filter, without the elements of their sets.
     """
 
@@ -50,6 +51,7 @@ class Firewalls:
     zone: Mapping[str, str] = field(default_factory=dict)
     bound: frozenset[str] | None = None
     opened: frozenset[str] = frozenset()
+    zones: RunningZones | None = None
     tables: Ruleset = ()
 
 
@@ -71,8 +73,8 @@ def owner_of(table: Table) -> str:
     return "docker" if table.tool and DOCKER_USER in names else ""
 
 
-def read(paths: Paths) -> Firewalls:
-    """The current state; runs no command of a firewall that is not installed."""
+def read(paths: Paths, *, zones: bool = False) -> Firewalls:
+    """The current state, of firewalld with all ``zones``; runs no command of a firewall that is not installed."""
     tables = _read_tables() if find("nft") is not None else []
     firewalld = any(owner_of(table) == "firewalld" for table in tables)
     texts = {path: read_text(path) for path in zone_files(paths)}
@@ -85,6 +87,7 @@ def read(paths: Paths) -> Firewalls:
         zone={path: text for path, text in texts.items() if text is not None},
         bound=bound,
         opened=opened,
+        zones=read_zones() if zones and firewalld else None,
         tables=tables,
     )
 

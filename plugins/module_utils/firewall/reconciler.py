@@ -30,10 +30,11 @@ from ..nft.spec import RulesSpec, refuse_conflicts
 from . import integrations, integrations_read, ip_forward, mark
 from .connections import FlowsToFlush, is_of_subnets, marked_subnets
 from .flows import GuestNetwork
-from .integrations import FirewallChange
+from .integrations import FirewallChange, Setting
 from .integrations_read import Firewalls
 from .ip_forward import Forwarding, ForwardingChange
 from .way_out import WayOut, closed_uplinks, find_ways_out
+from .zones import RunningZones, desired_zones, unbound_notes
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class RulesState:
     """The host's rules, forwarding and firewalls.
 
     ``table``: None where there is none. ``loaded_digests``: the digest of the rules right after they were loaded, by
-    version of the chains. ``integration``: whether other firewalls are to let networks pass. ``uplinks``: the interface
+    version of the chains. ``setting``: how other firewalls are asked. ``uplinks``: the interface
     of each uplink that a network names, by its name or an alternative one; '' for one that does not exist.
     ``missing_addresses``: those of port forwards that are not the host's. ``ways``: by which packets of guests leave.
     """
@@ -62,7 +63,7 @@ class RulesState:
     loaded_digests: Mapping[str, str] = field(default_factory=dict)
     forwarding: Forwarding = field(default_factory=Forwarding)
     firewalls: Firewalls = field(default_factory=Firewalls)
-    integration: bool = True
+    setting: Setting = field(default_factory=Setting)
     uplinks: Mapping[str, str] = field(default_factory=dict)
     missing_addresses: Collection[str] = ()
     ways: Sequence[WayOut] = ()
@@ -153,13 +154,16 @@ class RulesReconciler:
         except ValueError:
             digests = {}
         ipv6 = any(spec.rules.ipv6 for spec in self.desired) or (table and table.elements.get("vn_subnets6"))
+        setting = integrations.read_setting(self.paths)
         read_forwarding = ip_forward.read_with_ra_links if ipv6 else ip_forward.read
         return RulesState(
             table=table,
             loaded_digests=digests,
             forwarding=read_forwarding(self.paths),
-            firewalls=integrations_read.read(self.paths),
-            integration=integrations.read_setting(self.paths),
+            firewalls=integrations_read.read(
+                self.paths, zones=bool(setting.zones) or any(spec.zone for spec in self._present)
+            ),
+            setting=setting,
             uplinks={uplink: interface_named(uplink) for spec in self._present if (uplink := spec.rules.uplink)},
             missing_addresses={
                 forward.address
@@ -176,7 +180,7 @@ class RulesReconciler:
         desired = self._desired_elements(elements, current.uplinks)
         differences = _differences(elements, desired)
         networks = [nft_elements.rules_of(own, bridge) for bridge, own in nft_elements.by_bridge(desired).items()]
-        integrate = current.integration if self.integrate is None else self.integrate
+        integrate = current.setting.integrate if self.integrate is None else self.integrate
         marks = mark.is_needed(current.firewalls, integrate=integrate, is_set=current.sets_mark)
         rules, script = _plan_table([network.change() for network in differences], current, desired, marks=marks)
         forwards_ipv4 = any(network.forwarded for network in networks)
@@ -185,11 +189,20 @@ class RulesReconciler:
         # Forwarding is enabled before the rules apply to any network, and disabled after they are gone.
         changes: list[Change] = [*switch, *rules] if forwards_ipv4 else [*rules, *switch]
         bridges = [key[0] for key in desired["vn_bridges"]]
-        changes += integrations.plan_setting(integrate, self.paths, current.integration)
+        recorded = current.setting.zones
+        zones = desired_zones(self._present, recorded, bridges) if integrate else {}
+        setting = integrations.plan_setting(Setting(integrate, zones), self.paths, current.setting)
         redirected = {network.bridge for network in networks if network.redirect_dns or network.redirect_dhcp}
-        changes += integrations.plan(
-            bridges if integrate else (), current.firewalls, self.paths, redirected=redirected if integrate else ()
+        others = integrations.plan(
+            bridges if integrate else (),
+            current.firewalls,
+            self.paths,
+            redirected=redirected if integrate else (),
+            zones=zones,
+            recorded=recorded,
         )
+        # A bridge is recorded before it is in a zone, and until it no longer is.
+        changes += [*others, *setting] if recorded.keys() - zones.keys() else [*setting, *others]
         return RulesPlan(
             changes=changes,
             result=[spec.as_options() for spec in self._present],
@@ -197,7 +210,14 @@ class RulesReconciler:
                 *self._missing_uplinks(current.uplinks),
                 *self._unanswered_forwards(current.missing_addresses),
                 *closed_uplinks(current.ways),
-                *integrations.remaining_drops(current.firewalls, networks, integrate=integrate, marks=marks),
+                *unbound_notes(self._present, current.firewalls.zones, integrate=integrate),
+                *integrations.remaining_drops(
+                    current.firewalls,
+                    networks,
+                    integrate=integrate,
+                    marks=marks,
+                    zones=_bound(zones, current.firewalls),
+                ),
             ],
             script=script,
             flows_to_flush=FlowsToFlush(
@@ -280,6 +300,12 @@ def read_table() -> Table | None:
         return parse(done.stdout)
     except (ValueError, KeyError, TypeError) as error:
         raise CommandFailed(f"the table {FAMILY} {TABLE} that nft listed cannot be parsed: {error!r}") from error
+
+
+def _bound(zones: Mapping[str, str], current: Firewalls) -> list[str]:
+    """The bridges that are in their zone already: rules about others are those of the default zone."""
+    running = RunningZones() if current.zones is None else current.zones
+    return [bridge for bridge, zone in zones.items() if running.of_interfaces.get(bridge) == zone]
 
 
 def _plan_table(

@@ -33,7 +33,7 @@ def remedy(drop: Verdict) -> str:
         return _PANIC_OFF
     owner = owner_of(table)
     if owner == "firewalld":
-        return "let the playbook ask firewalld (virtnet_firewall_integration: true)"
+        return "let the playbook ask firewalld (virtnet_firewall_integration: true, without bridge.zone)"
     if owner == "ufw":
         return _ufw_command(base.hook, packet)
     has_mark = _has_mark(packet)

@@ -40,6 +40,14 @@ def validate_combinations(options: Options, network: Network) -> None:
     if network.uplink == network.bridge.name:
         options.error("uplink", f"{network.uplink!r} is the network's own bridge; name the host's way out")
     addressed = network.ipv4.address or network.ipv4.auto or network.ipv6.address or network.ipv6.auto
+    _refuse_with_uplink(options, network, addressed=bool(addressed))
+    for i, port in enumerate(network.bridge.ports):
+        if port == network.bridge.name:
+            options.error(f"bridge.ports[{i}]", f"{port!r} is the bridge itself; name interfaces to enslave")
+
+
+def _refuse_with_uplink(options: Options, network: Network, *, addressed: bool) -> None:
+    """Raise InvalidOption for what a bridge with the host's uplink cannot have."""
     if network.bridge.enslave_uplink and (network.mode != "open" or addressed or not network.bridge.ports):
         options.error(
             "bridge.enslave_uplink",
@@ -47,9 +55,8 @@ def validate_combinations(options: Options, network: Network) -> None:
         )
     if network.bridge.enslave_uplink and network.forwards:
         options.error("port_forwards", "have no meaning with bridge.enslave_uplink, guests are outside; leave them out")
-    for i, port in enumerate(network.bridge.ports):
-        if port == network.bridge.name:
-            options.error(f"bridge.ports[{i}]", f"{port!r} is the bridge itself; name interfaces to enslave")
+    if network.bridge.enslave_uplink and network.bridge.zone:
+        options.error("bridge.zone", "has no meaning with bridge.enslave_uplink, guests are outside; leave it out")
 
 
 def refuse_others_names(network: Network) -> None:

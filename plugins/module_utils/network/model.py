@@ -33,7 +33,7 @@ from ..nft.elements import MODES as MODES_OF_RULES
 from ..nft.elements import MOST_CONNECTIONS
 from ..nft.nat import Nat, read_nat
 from ..nft.port_forwards import Forward, read_forwards
-from ..nft.spec import LIMITED, NAME, NAME_WORDS, read_clamp_mss, read_connection_rate
+from ..nft.spec import LIMITED, NAME, NAME_WORDS, ZONE_NAME, read_clamp_mss, read_connection_rate
 from ..openvswitch.port_vlans import PortVlan, of_portgroup, read_port_vlans
 from .combinations import validate_combinations
 from .from_xml import options_from_xml
@@ -91,8 +91,19 @@ def _managed_by_libvirt(network: Any) -> bool:
     return bool(network.managed_by == LIBVIRT)
 
 
+def _is_in_zone(bridge: Any) -> bool:
+    return bool(bridge.zone)
+
+
+@dataclass(frozen=True)
+class NetworkBridge(BridgeOptions):
+    """The bridge of a network; ``zone``: the zone of firewalld that it is in, empty for ours."""
+
+    zone: str = option(ZONE_NAME, "", is_written=_is_in_zone)
+
+
 # Ansible would refuse a name in place of the options.
-_BRIDGE = replace(kinds.group_by_caller(BridgeOptions), type="raw")
+_BRIDGE = replace(kinds.group_by_caller(NetworkBridge), type="raw")
 
 
 @dataclass(frozen=True)
@@ -112,7 +123,7 @@ class Network:
     persistent: bool = option(kinds.boolean, True)
     mode: str = option(kinds.choice(*MODES), "nat")
     uplink: str = option(kinds.interface, "")
-    bridge: BridgeOptions = option(_BRIDGE, BridgeOptions(name=""))
+    bridge: NetworkBridge = option(_BRIDGE, NetworkBridge(name=""))
     ipv4: Ipv4 = option(kinds.group_by_caller(Ipv4), Ipv4())
     ipv6: Ipv6 = option(kinds.group_by_caller(Ipv6), Ipv6())
     nat: Nat = option(kinds.group_by_caller(Nat), Nat())
@@ -280,7 +291,7 @@ def _read_managed(options: Options) -> Network:
         state=state,
         autostart=options.boolean("autostart", True),
         persistent=options.boolean("persistent", True),
-        bridge=BridgeOptions(name="" if without_xml else bridge_in(xml)),
+        bridge=NetworkBridge(name="" if without_xml else bridge_in(xml)),
         mode=LIBVIRT,
         ipv4=Ipv4(dhcp=False),
         dns=Dns(enabled=False, host_resolver=False),
@@ -299,18 +310,16 @@ def _uuid(options: Options, identity: str, name: str) -> str:
         options.error("uuid", f"{repr_short(text)} is not a uuid; write it as 7b0cbfb2-6a3e-4d4c-9d57-3c1f5c9a6e01")
 
 
-def _read_bridge(options: Options, identity: str, network: str, mode: str, libvirt: Libvirt) -> BridgeOptions:
+def _read_bridge(options: Options, identity: str, network: str, mode: str, libvirt: Libvirt) -> NetworkBridge:
     options.owner = f"network {network!r}"
-    # false and empty are accepted: they ask for no zone.
-    if options.raw("zone", None) not in (None, False, [], {}):
-        options.error("zone", "is not available in this version; leave it out")
     with_vlan = [str(group["name"]) for group in libvirt.portgroups if "vlan" in group]
     bridge = read(
-        BridgeOptions,
+        NetworkBridge,
         options,
         name=options.interface("name", bridge_name(network)),
         mac="" if mode == BRIDGED else options.mac("mac", bridge_mac(identity, network)),
         vlans=read_port_vlans(options, "vlans", with_vlan),
+        **({} if options.raw("zone", None) else {"zone": ""}),
     )
     check_bridge(options, bridge)
     options.reject_unknown()

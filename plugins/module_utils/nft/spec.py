@@ -26,11 +26,23 @@ NAME_WORDS = "a name of 1 to 50 letters, digits, '_', '.' and '-' that starts wi
 LIMITED = ("nat", "routed", "isolated")
 
 
+# Zone.check_name() of firewalld (core/io/zone.py); it allows 17 characters.
+ZONE_NAME = kinds.matching(re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}"), "the name of a zone of firewalld")
+
+
+def _has_zone(spec: Any) -> bool:
+    return bool(spec.zone)
+
+
 @dataclass(frozen=True)
 class RulesSpec:
-    """The desired rules of one network. ``path``: where they stand in the user's input."""
+    """The desired rules of one network. ``path``: where they stand in the user's input.
+
+    ``zone``: the zone of firewalld that its bridge is in, empty for ours.
+    """
 
     rules: Rules
+    zone: str = option(ZONE_NAME, "", is_written=_has_zone)
     state: str = option(kinds.choice("present", "absent"), "present")
     path: str = field(default="", compare=False)
 
@@ -58,9 +70,10 @@ class RulesSpec:
             dns=_read_dns(options, mode),
             redirect_dns=tuple(sorted(map(str, options.addresses("redirect_dns")))),
         )
+        zone = ZONE_NAME.read(options, "zone") if options.raw("zone", "") else ""
         options.reject_unknown()
         check_targets(rules.forwards, [ipaddress.ip_network(subnet) for subnet in subnets], (), options.owner)
-        return RulesSpec(rules, state, options.path)
+        return RulesSpec(rules, zone, state, options.path)
 
     def as_options(self) -> dict[str, Any]:
         """The options of the module ``nft_nat``."""

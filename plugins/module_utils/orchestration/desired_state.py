@@ -86,7 +86,8 @@ def _no_entry(bridge: str) -> Spec:
 
 def _bridge(network: Network) -> Spec:
     return {
-        **replace(network.bridge, vlans=network.resolved_vlans).as_options(),
+        # The rules put it into its zone.
+        **replace(network.bridge, vlans=network.resolved_vlans, zone="").as_options(),
         "addresses": [*map(str, network.own_addresses), *network.extra_addresses],
         "routes": [route.as_options() for route in network.routes],
         "isolate_guests": network.isolate_guests,
@@ -117,6 +118,7 @@ def _rules(network: Network) -> Spec:
         "dns": network.dns.enabled or network.mode != "isolated",
         "redirect_dns": network.server_addresses if redirect and network.dns.enabled else [],
         "redirect_dhcp": redirect and network.ipv4.dhcp,
+        "zone": network.bridge.zone or None,
         "state": "present",
     }
 

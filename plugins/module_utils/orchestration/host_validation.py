@@ -42,6 +42,7 @@ def validate_on_host(network: Network, current: State) -> None:
     else:
         _validate_bridge_name(network, stored, current)
         _validate_bridge_type(network, stored, current)
+        _validate_zone(network, stored, current)
         if network.state == "active":
             _validate_subnets(network, stored, current)
 
@@ -86,6 +87,20 @@ def _validate_bridge_type(network: Network, stored: Network | None, current: Sta
             f"{stored.bridge.name!r} is a bridge of type {stored.bridge.type}, which cannot become one of type "
             f"{network.bridge.type}; stop the network first (state: inactive)",
         )
+
+
+def _validate_zone(network: Network, stored: Network | None, current: State) -> None:
+    """A stored zone is not refused: a failing run would not help a firewalld that was stopped since."""
+    zone = network.bridge.zone
+    if not zone or (stored is not None and stored.bridge.zone == zone):
+        return
+    if current.zones is None:
+        refuse_option(
+            network, "bridge.zone", f"{zone!r} is a zone of firewalld, which does not run; start it, or leave it out"
+        )
+    if zone not in current.zones.names:
+        names = ", ".join(sorted(current.zones.names))
+        refuse_option(network, "bridge.zone", f"{zone!r} is no zone of firewalld; use one of {names}")
 
 
 def _validate_subnets(network: Network, stored: Network | None, current: State) -> None:

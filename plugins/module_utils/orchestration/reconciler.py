@@ -18,6 +18,7 @@ from ..core.network_history import NetworkHistory, history_file, load_history
 from ..core.paths import Paths
 from ..core.reconcile import DELETE, preflight, read_settled
 from ..firewall.listeners import check_listeners, read_listeners
+from ..firewall.zones import read_zones
 from ..ipam.allocator import AllocationSettings, Fleet, read_allocation_settings
 from ..ipam.in_use import read_avoided_subnets, read_order, read_subnets_in_use
 from ..ipam.subnets import Pool, host_prefix
@@ -96,6 +97,7 @@ class Networks:
             dnsmasq=read_dnsmasq(self.networks, self.paths, foretold=foretold),
             unreadable=stored.unreadable,
             searched=read_searched_domains(self.paths),
+            zones=read_zones() if any(network.bridge.zone for network in self.networks) else None,
         )
 
     def plan(self, current: State) -> NetworksPlan:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ..core.network_history import NetworkHistory
 from ..dnsmasq.state import State as DnsmasqState
 from ..firewall.listeners import Listener
+from ..firewall.zones import RunningZones
 from ..ipam.allocator import AllocationSettings
 from ..ipam.subnets import UP, Subnet, SubnetInUse
 from ..kernel.links import Link
@@ -40,7 +41,8 @@ class State(AddressSpace):
 
     ``history``: what networks had before; ``records``: networks that were started or stopped by hand;
     ``has_libvirt``: whether libvirt's network driver is installed; ``unreadable``: definitions that cannot be read;
-    ``dnsmasq``: None where nothing is to be chosen from it; ``searched``: domains of others that the host searches.
+    ``dnsmasq``: None where nothing is to be chosen from it; ``searched``: domains of others that the host searches;
+    ``zones``: those of firewalld, None where none is asked for, or firewalld does not run.
     """
 
     definitions: Mapping[str, Network] = field(default_factory=dict)
@@ -52,6 +54,7 @@ class State(AddressSpace):
     unreadable: Mapping[str, Unreadable] = field(default_factory=dict)
     dnsmasq: DnsmasqState | None = None
     searched: Collection[str] = ()
+    zones: RunningZones | None = None
 
     def history_of(self, name: str) -> NetworkHistory:
         """What a network had before."""

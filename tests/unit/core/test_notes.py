@@ -91,7 +91,7 @@ def test_readers_do_not_fail_later_on_a_damaged_note(tmp_path: Path, text: str) 
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         Path(file).write_text(text)
     assert override.read_choice(paths) == "auto"
-    assert integrations.read_setting(paths) is True
+    assert integrations.read_setting(paths) == integrations.Setting()
     assert managed_update.read_digests(paths) == {}
     assert uplink.read_record("br0", paths) is None
     assert set(ip_forward.read(paths).original) in ({ip_forward.IPV4, ip_forward.IPV6}, {"lab"})

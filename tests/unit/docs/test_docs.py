@@ -24,6 +24,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import I
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.reconciler import FragmentSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.firewall.zones import RunningZones
 from ansible_collections.virtnet.linux.plugins.module_utils.ipam.subnets import host_prefix
 from ansible_collections.virtnet.linux.plugins.module_utils.kernel.links import Link
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.convert import from_xml
@@ -55,7 +56,7 @@ READERS = {
     "virt_network": ("networks", lambda options: read_network(options, HOST)),
 }
 # Programs that are not ours, which examples may call.
-SYSTEM = {"ip", "journalctl", "nft", "ovs-vsctl", "systemctl", "virsh", "ethtool"}
+SYSTEM = {"ip", "journalctl", "nft", "ovs-vsctl", "systemctl", "virsh", "ethtool", "firewall-cmd"}
 ANSIBLE = {
     "ansible": ("adhoc", "AdHocCLI"),
     "ansible-doc": ("doc", "DocCLI"),
@@ -71,7 +72,8 @@ def read(items: Any) -> list[Network]:
 
 def assert_is_a_plan(items: Any) -> None:
     there = {"br0": Link("br0", 2, kind="bridge"), "eth0": Link("eth0", 3), "eth1": Link("eth1", 4)}
-    plan = Networks(read(items), False, Paths("/nowhere")).plan(State(prefix=host_prefix(HOST), links=there))
+    state = State(prefix=host_prefix(HOST), links=there, zones=RunningZones(["guests"]))
+    plan = Networks(read(items), False, Paths("/nowhere")).plan(state)
     assert plan.changes
     assert not plan.notes
 

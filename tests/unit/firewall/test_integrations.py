@@ -19,6 +19,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.firewall.integration
     read,
     zone_files,
 )
+from ansible_collections.virtnet.linux.plugins.module_utils.firewall.zones import RunningZones, parse_zones
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.elements import Rules
 from ansible_collections.virtnet.linux.plugins.module_utils.ruleset.model import Chain, Rule, Table
 
@@ -146,6 +147,63 @@ def test_what_the_running_zone_of_firewalld_no_longer_has_is_added_again() -> No
         "firewall-cmd --zone=virtnet --add-service=dns",
     ]
     assert change.detail == "the running zone is as its file"
+
+
+# As firewalld 1.3 prints it, with fewer lines.
+ALL_ZONES = """\
+guests (active)
+  target: ACCEPT
+  interfaces: vn-lab vn-b
+  rich rules:
+\trule family="ipv4" source address="192.0.2.9" reject
+
+other
+  interfaces:
+
+public (default, active)
+  interfaces: eth0
+  sources: 192.0.2.0/24
+"""
+
+
+def test_bridges_are_bound_to_the_zones_of_the_users_choice() -> None:
+    running = parse_zones(ALL_ZONES)
+    assert running == RunningZones(
+        ["guests", "other", "public"], {"vn-lab": "guests", "vn-b": "guests", "eth0": "public"}
+    )
+    current = Firewalls(firewalld=True, zones=running)
+
+    def bound(bridges: set[str], zones: dict[str, str], recorded: dict[str, str]) -> list[str]:
+        changes = plan(bridges, current, Paths(), zones=zones, recorded=recorded)
+        return [" ".join(command) for change in changes for command in change.commands]
+
+    assert bound({"vn-lab"}, {"vn-lab": "guests"}, {}) == []
+    assert bound({"vn-lab"}, {"vn-lab": "other"}, {}) == ["firewall-cmd --zone=other --change-interface=vn-lab"]
+    assert bound({"vn-lab"}, {"vn-lab": "gone"}, {}) == []
+    # Of a removed network; one that was in no zone of ours is left alone.
+    assert bound(set(), {}, {"vn-lab": "guests"}) == ["firewall-cmd --zone=guests --remove-interface=vn-lab"]
+    assert bound(set(), {}, {"vn-lab": "other"}) == []
+    # Our own zone is loaded with a bridge that loses another one.
+    removed = "firewall-cmd --zone=guests --remove-interface=vn-lab"
+    assert bound({"vn-lab"}, {}, {"vn-lab": "guests"}) == [removed, "firewall-cmd --reload"]
+    # A reload ends what is bound at run time.
+    assert bound({"vn-lab", "vn-b"}, {"vn-b": "guests"}, {"vn-lab": "guests", "vn-b": "guests"}) == [
+        removed,
+        "firewall-cmd --reload",
+        "firewall-cmd --zone=guests --change-interface=vn-b",
+    ]
+
+
+def test_a_bridge_that_gets_another_zone_is_moved_at_once() -> None:
+    bound, opened = parse_zone(ZONE_INFO.replace("vn-lab", "vn-lab vn-b"))
+    running = Firewalls(firewalld=True, zones=RunningZones(["guests"], {"vn-lab": "virtnet", "vn-b": "virtnet"}))
+    files = plan({"vn-lab", "vn-b"}, running, Paths())[0].files
+    current = replace(running, zone={f.path: f.content or "" for f in files}, bound=bound, opened=opened)
+    changes = plan({"vn-lab", "vn-b"}, current, Paths(), zones={"vn-b": "guests"})
+    assert [list(change.commands) for change in changes] == [
+        [],
+        [["firewall-cmd", "--zone=guests", "--change-interface=vn-b"]],
+    ]
 
 
 def warnings(current: Firewalls, networks: list[Rules], *, integrate: bool) -> list[str]:

@@ -225,12 +225,7 @@ def specs_for_xml(text: str) -> dict[str, Any] | None:
 
 
 def _read(options: dict[str, Any]) -> Network:
-    try:
-        return read_network(Options(unflatten(options)), "host")
-    except InvalidOption as error:
-        if "is not available in this version" not in error.problem:
-            raise
-        return _read({path: value for path, value in options.items() if not path.startswith(error.path)})
+    return read_network(Options(unflatten(options)), "host")
 
 
 def without(root: Any, path: str) -> str:

@@ -133,6 +133,17 @@ def test_short_spellings_stand_for_what_they_can_only_mean() -> None:
     assert "<bridge name='br0'" in managed.xml.replace('"', "'") and "prefix='24'" in managed.xml.replace('"', "'")
 
 
+def test_a_zone_of_firewalld_is_a_matter_of_the_rules() -> None:
+    network = read(name="lab", bridge={"zone": "guests"}, ipv4={"address": "192.168.30.1/24"})
+    specs = specs_for([network], {})
+    assert specs["rules"][0]["zone"] == "guests" and "zone" not in specs["bridges"][0]
+    assert read(**network.as_options()) == network
+    xml = "<network><name>lab</name><bridge name='vn-lab' zone='guests'/></network>"
+    assert read(xml=xml).bridge.zone == "guests"
+    for none in (None, "", False, {}):
+        assert read(name="lab", bridge={"zone": none}) == read(name="lab")
+
+
 def test_uuid_and_mac_are_stable_and_differ_between_networks_and_hosts() -> None:
     one, again, other = read(name="lab"), read(name="lab"), read(name="dmz")
     elsewhere = read_network(Options({"name": "lab"}), HOST[::-1])
@@ -471,6 +482,16 @@ def host(**options: Any) -> dict[str, Any]:
         ({"connection_rate": True}, "networks[2].connection_rate", "is not a whole number"),
         ({"connection_rate": 5, "mode": "open"}, "networks[2].connection_rate", "has no meaning in mode open"),
         ({"clamp_mss": True, "mode": "open"}, "networks[2].clamp_mss", "true has no meaning in mode open"),
+        ({"bridge": {"zone": "a b"}}, "networks[2].bridge.zone", "is not the name of a zone of firewalld"),
+        (
+            {
+                "mode": "open",
+                "ipv4": {"address": "none"},
+                "bridge": {"ports": ["eth0"], "enslave_uplink": True, "zone": "a"},
+            },
+            "networks[2].bridge.zone",
+            "has no meaning with bridge.enslave_uplink",
+        ),
         ({"bridge": {"fdb_max_learned": -1}}, "networks[2].bridge.fdb_max_learned", "use 0 to 1000000"),
         ({"bridge": {"fdb_max_learned": "all"}}, "networks[2].bridge.fdb_max_learned", "is not a whole number"),
         (

@@ -230,6 +230,7 @@ def test_texts_of_other_programs_are_cut_and_made_printable() -> None:
         "ip6tables-legacy -t mangle -I FORWARD -m connmark --mark 0x100000/0x100000 -j ACCEPT",
         "ufw allow in on vn-lab to any port 67 proto udp",
         "let the playbook ask firewalld (virtnet_firewall_integration: true)",
+        "let the playbook ask firewalld (virtnet_firewall_integration: true, without bridge.zone)",
         "firewall-cmd --panic-off",
         "nft insert rule inet mine early 'tcp dport 8080 fib daddr type local accept'",
         "iptables-nft -t mangle -I PREROUTING -p tcp --dport 8080 -m addrtype --dst-type LOCAL -j ACCEPT",
