@@ -98,7 +98,9 @@ options:
         type: list
         elements: str
       id:
-        description: Its client id, as bytes such as C(01:52:54:00:12:34:56), or as a word.
+        description:
+          - Its client id, as bytes such as C(01:52:54:00:12:34:56), or as a word. A guest with several cards may have it on
+            several networks.
         type: str
       name:
         description:
