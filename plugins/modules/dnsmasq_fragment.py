@@ -99,8 +99,8 @@ options:
         elements: str
       id:
         description:
-          - Its client id, as bytes such as C(01:52:54:00:12:34:56), or as a word. A guest with several cards may have it on
-            several networks.
+          - Its client id, as bytes such as C(01:52:54:00:12:34:56), or as a word. A guest with several cards may have
+            it on several networks.
         type: str
       name:
         description:

@@ -560,7 +560,7 @@ def test_what_dnsmasq_refuses_only_when_it_starts_is_refused_in_check_mode(
 def test_a_start_that_only_tests_leaves_nothing(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     def is_running() -> bool:
         # Other tests may have one for a moment.
-        return run(["pgrep", "--full", "^dnsmasq .*--conf-file=- --pid-file="], check=False).stdout != ""
+        return run(["pgrep", "--full", "dnsmasq --conf-file=- --pid-file="], check=False).stdout != ""
 
     options = {
         **LAB,
