@@ -410,11 +410,10 @@ EXAMPLES = r"""
       ntp-server: 192.168.30.1
       mtu: 1400
     boot:
-      - {arch: bios, file: undionly.kpxe}
-      - {arch: x86_64-uefi, file: ipxe.efi}
+      - {arch: bios, file: undionly.kpxe, server: 192.168.30.5}
+      - {arch: x86_64-uefi, file: ipxe.efi, server: 192.168.30.5}
       - {arch: x86_64-http, file: "http://192.168.30.1/ipxe.efi"}
       - {ipxe: true, file: "http://192.168.30.1/menu.ipxe"}
-    tftp_root: /srv/tftp
     names:
       hosts:
         - ip: 192.168.30.1
