@@ -50,7 +50,7 @@ class State:
     - ``blocked_ports``: DHCP ports whose current holders leave no room for a second server.
     - ``lease_file_faults``: lease files that cannot be used, one sentence each.
     - ``administrator_names``: names of our static hosts that the administrator's configuration has too, in lower case.
-    - ``resolv_conf``: the path of /etc/resolv.conf without symbolic links.
+    - ``resolv_conf``: the path of /etc/resolv.conf without symbolic links, unless systemd-resolved has no stub.
     - ``program``: the path of dnsmasq, '' if it is not installed.
     - ``user``: of private instances.
     """

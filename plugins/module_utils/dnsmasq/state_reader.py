@@ -15,6 +15,7 @@ from ..core.files import is_open_folder, list_folder, read_text
 from ..core.paths import Paths
 from ..core.ports import REDIRECTED_DHCP
 from ..core.systemctl import Unit
+from ..resolver.resolved import STUB_FILE
 from . import probe
 from .config_reader import HostReader, read_config
 from .foreign_names import names_used_by_administrator
@@ -122,7 +123,7 @@ class StateReader:
             ],
             lease_file_faults=self._lease_file_faults(config, names),
             administrator_names=self._administrator_names(config),
-            resolv_conf=os.path.realpath(os.path.join(self.paths.root, "etc/resolv.conf")),
+            resolv_conf=_resolv_conf(self.paths.root),
             program=program,
             user=_user() if program else USER,
         )
@@ -213,3 +214,13 @@ def _user() -> str:
         return pwd.getpwnam(USER).pw_name
     except KeyError:
         return "nobody"
+
+
+def _resolv_conf(root: str) -> str:
+    """The path of /etc/resolv.conf without symbolic links, or itself where systemd-resolved has no stub.
+
+    With DNSStubListener=no, resolved makes the stub's file a link to the list of servers (manager_write_resolv_conf()
+    in its resolved-resolv-conf.c): nobody answers at the stub's address, and the list is as good as any other file.
+    """
+    path = os.path.join(root, "etc/resolv.conf")
+    return path if os.path.islink(os.path.join(root, STUB_FILE)) else os.path.realpath(path)

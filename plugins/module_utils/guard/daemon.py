@@ -143,7 +143,7 @@ class Guard:
 
     def _work(self) -> bool:
         """Do what is due; returns whether anything was."""
-        now = time.monotonic()
+        now, used = time.monotonic(), _processor_seconds()
         due = self.scheduler.take_due(now)
         run_check = self.scheduler.is_run_check_due(now)
         if not due and not run_check:
@@ -153,11 +153,10 @@ class Guard:
         if FIREWALLS in due:
             # Their integrations belong to the rules.
             parts |= {RULES}
-        if parts:
-            self._repair(parts, pending)
-        if FIREWALLS in due:
-            end = time.monotonic()
-            self.scheduler.examined_firewalls(end - now, end)
+        repaired = bool(parts) and self._repair(parts, pending)
+        if FIREWALLS in due and not repaired:
+            # Not after a repair, which the backoff limits: the other firewall may be about to start again.
+            self.scheduler.examined_firewalls(_processor_seconds() - used, time.monotonic())
         if CONFLICT in due:
             self._resolve_conflicts(pending)
         if run_check and pending:
@@ -182,7 +181,8 @@ class Guard:
         self.scheduler.watch_run(now)
         return networks
 
-    def _repair(self, parts: Collection[str], pending: Collection[str]) -> None:
+    def _repair(self, parts: Collection[str], pending: Collection[str]) -> bool:
+        """Returns whether anything was changed."""
         repair = workers.in_child(workers.repair, self.paths, sorted(parts), pending)
         now = time.monotonic()
         if repair is None:
@@ -191,6 +191,7 @@ class Guard:
             self.scheduler.request(parts, now)
         for outcome in repair.outcomes:
             self._process_outcome(outcome, now)
+        return any(outcome.changes for outcome in repair.outcomes)
 
     def _process_outcome(self, outcome: Outcome, now: float) -> None:
         part = outcome.part
@@ -243,3 +244,8 @@ class Guard:
             self.scheduler.request(self.view.part_of(bridge), time.monotonic())
         notify(f"STATUS=Guarding {snapshot.running} of {snapshot.defined} networks")
         self._pending_networks(time.monotonic())
+
+
+def _processor_seconds() -> float:
+    """What this process and its children that have ended have used; a busy host does not count as work of ours."""
+    return sum(os.times()[:4])

@@ -68,6 +68,9 @@ def receive(watcher: Watcher, paths: Paths) -> Iterator[str]:
         concerned = folders.get(folder)
         if concerned is not None and is_relevant(concerned, folder, name, paths):
             yield concerned
+            if concerned == ENTRIES and is_resolver_file(folder, name):
+                # How private instances of dnsmasq find the host's servers depends on what resolv.conf is.
+                yield FRAGMENTS
 
 
 def is_relevant(concerned: str, folder: str, name: str, paths: Paths) -> bool:

@@ -291,6 +291,25 @@ def test_upstream_servers_are_the_hosts_without_a_loop() -> None:
     assert upstream_lines("/etc/resolv.conf", True) == servers
 
 
+@pytest.mark.parametrize("target", ["stub-resolv.conf", "resolv.conf"])
+def test_without_the_stub_of_resolved_nobody_is_asked_at_its_address(tmp_path: Path, target: str) -> None:
+    """DNSStubListener=no, which makes room for Pi-hole and others at port 53."""
+    etc, resolve = tmp_path / "etc", tmp_path / "run/systemd/resolve"
+    etc.mkdir()
+    resolve.mkdir(parents=True)
+    (resolve / "resolv.conf").write_text("nameserver 203.0.113.1\n")
+    (resolve / "stub-resolv.conf").write_text("nameserver 127.0.0.53\n")
+    (etc / "resolv.conf").symlink_to(f"../run/systemd/resolve/{target}")
+
+    def lines() -> tuple[str, ...]:
+        return upstream_lines(state_reader._resolv_conf(str(tmp_path)), True)
+
+    assert "server=127.0.0.53" in lines()
+    (resolve / "stub-resolv.conf").unlink()
+    (resolve / "stub-resolv.conf").symlink_to("resolv.conf")
+    assert "resolv-file=/etc/resolv.conf" in lines()
+
+
 OLD = "1000 52:54:00:00:00:01 10.0.1.5 a *\nduid 00:01\n2000 1 fd00::5 a 00:02\n900 52:54:00:00:00:09 10.0.9.5 z *\n"
 SUBNETS = [ipaddress.ip_network("10.0.1.0/24"), ipaddress.ip_network("fd00::/64")]
 
