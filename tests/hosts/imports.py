@@ -59,7 +59,7 @@ OWNERS: Mapping[str, Owner] = {
             "bridge": {"name": "nmbr0"},
             "ipv4": {
                 "address": "10.99.0.1/24",
-                "dhcp": {"ranges": [{"start": "10.99.0.10", "end": "10.99.0.254", "lease_time": "60m"}]},
+                "dhcp": {"ranges": [{"start": "10.99.0.10", "end": "10.99.0.254", "lease_time": "3600"}]},
             },
             "dns": {"domain": ""},
         },

@@ -96,6 +96,7 @@ NETWORK: dict[str, Sample] = {
     **{name: _values(name, False, True) for name in ("autostart", "persistent")},
     "bridge.name": _values("bridge.name", "br-a", "br-b"),
     "bridge.type": _values("bridge.type", "openvswitch", "linux"),
+    "bridge.zone": _values("bridge.zone", "dmz", "work"),
     "bridge.enslave_uplink": Sample(
         {"bridge": {"ports": ["eth1"], "enslave_uplink": True}},
         {"bridge": {"ports": ["eth1"], "enslave_uplink": False}},
