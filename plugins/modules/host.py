@@ -19,7 +19,7 @@ description:
   - Says which packages are missing. It does not install them. Where some are missing but dnsmasq, nothing is changed,
     since services that start without them would go on so; run it again once they are installed.
   - Fails where Ansible runs a Python without pyroute2 (a virtual environment) while the system's has it, since services
-    would get that Python too.
+    would get that Python too; also where it is below C(/home), C(/root) or C(/tmp), which services do not see.
   - Fails where nftables is older than 1.0, dnsmasq older than 2.80, or pyroute2 older than 0.7.
   - Where systemd does not run, as in a chroot, the files are put in place and the service is enabled, with a warning.
 extends_documentation_fragment:

@@ -37,12 +37,14 @@ class State:
     """The current state. ``links``: targets of symbolic links; ``folders``: modes.
 
     ``system_python``: requirements.read_system_python(), read where pyroute2 is missing.
+    ``interpreter``: files.boot_interpreter().
     ``unfinished``: temporary files that an interrupted run left in shared folders, and folders that it made for them.
     """
 
     versions: Mapping[str, str] = field(default_factory=dict)
     needs: Sequence[Need] = NEEDS
     system_python: str = ""
+    interpreter: str = ""
     distribution: Distribution = Distribution(family=DEBIAN)
     systemd: bool = True
     units: Mapping[str, Unit] = field(default_factory=dict)

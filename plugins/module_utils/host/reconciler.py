@@ -93,6 +93,7 @@ class HostReconciler:
         return State(
             versions=versions,
             system_python=host_needs.read_system_python(self.paths.root) if lacks_library else "",
+            interpreter=host_files.boot_interpreter() if present else "",
             needs=host_needs.read_needs(self.paths.root),
             distribution=read_distribution(self.paths.root),
             systemd=host_read.has_systemd(self.paths),
@@ -115,6 +116,8 @@ class HostReconciler:
         host_needs.refuse_distribution(current.versions, current.distribution, current.needs)
         host_needs.refuse_old(current.versions, current.distribution)
         host_needs.refuse_wrong_python(current.versions, current.system_python)
+        if current.systemd:
+            host_needs.refuse_hidden_python(current.interpreter)
         program = self._renew_program(current)
         # Missing packages are made with the files of the program.
         folders = [*self.folders, *(folder for folder in self.packages if folder in current.folders)]

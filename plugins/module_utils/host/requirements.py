@@ -36,6 +36,9 @@ NEEDS = (Need("ip"), Need("nft", (1, 0)), Need("dnsmasq", (2, 80)), Need("pyrout
 # On hosts with libvirt's network driver, networks are registered with libvirt.
 LIBVIRT_NEEDS = (Need("libvirt"), Need("lxml"))
 
+# Folders that systemd hides from our services (systemd.exec(5)).
+_HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
+
 # Distributions on which a service cannot be installed as on others.
 _DECLARED = ("nixos", "guix")
 
@@ -64,6 +67,16 @@ def refuse_wrong_python(versions: Mapping[str, str], system_python: str) -> None
         raise VirtnetError(
             f"{sys.executable}, by which Ansible runs modules here, has no pyroute2, but {system_python} has; "
             f"set ansible_python_interpreter to {system_python}, or install pyroute2 for the other"
+        )
+
+
+def refuse_hidden_python(interpreter: str) -> None:
+    """Raise VirtnetError if the services would get a Python that they do not see (_HARDENING of files.py)."""
+    folder = next((folder for folder in _HIDDEN if interpreter.startswith(f"{folder}/")), "")
+    if folder:
+        raise VirtnetError(
+            f"{interpreter}, by which Ansible runs modules here, is in {folder}, which virtnet.service does not see; "
+            "set ansible_python_interpreter to /usr/bin/python3, or put the virtual environment below /opt"
         )
 
 

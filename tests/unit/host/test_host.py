@@ -319,6 +319,15 @@ def test_old_version_is_refused(name: str, version: str, message: str) -> None:
         plan(replace(converged_state(), versions={**VERSIONS, name: version}))
 
 
+@pytest.mark.parametrize("path", ["/root/v/bin/python", "/home/ansible/venv/bin/python3", "/tmp/v/bin/python"])
+def test_a_python_that_services_do_not_see_is_refused(path: str) -> None:
+    with pytest.raises(VirtnetError, match=f"{path}, .* virtnet.service does not see; set ansible_python_interpreter"):
+        plan(replace(converged_state(), interpreter=path))
+    assert plan(replace(converged_state(), interpreter="/opt/v/bin/python")).changes == []
+    # Without systemd, as in a chroot, nothing is started.
+    plan(replace(converged_state(), interpreter=path, systemd=False))
+
+
 ALPINE = Distribution("alpine", "Alpine Linux v3.22")
 
 
