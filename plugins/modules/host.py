@@ -40,6 +40,11 @@ options:
       - Whether C(virtnet.service), once it has restored the networks at boot, watches them and puts right what breaks.
     type: bool
     default: true
+  networks:
+    description:
+      - The networks that a later task defines with M(virtnet.linux.virt_network). While the engine is not there, an
+        error in them is said before anything is changed or installed.
+    type: raw
 """
 
 EXAMPLES = r"""
@@ -131,6 +136,7 @@ if TYPE_CHECKING:
 ARGUMENTS = {
     "state": {"type": "str", "choices": ["present", "stopped", "absent"], "default": "present"},
     "guard": {"type": "bool", "default": True},
+    "networks": {"type": "raw"},
 }
 
 

@@ -51,12 +51,26 @@ def host(module: Any) -> None:
     from ..host.reconciler import set_up
 
     def work(paths: Paths) -> dict[str, Any]:
+        if module.params["state"] == "present" and not os.path.isdir(paths.engine):
+            _refuse_wrong_networks(module.params.get("networks"))
         plan = set_up(module.params["state"], paths, check=module.check_mode, guard=module.params["guard"])
         values = as_return_values(plan, "host")
         (host_values,) = values.pop("host")
         return {**values, **host_values}
 
     run(module, work)
+
+
+def _refuse_wrong_networks(networks: Any) -> None:
+    """Raise InvalidOption for an error in the list, before the first run installs anything for it."""
+    from ..core.by_name import each_by_name
+    from ..core.identity import host_identity
+    from ..network.model import read_network
+    from ..orchestration.validation import validate_together
+
+    identity = host_identity()
+    given = each_by_name(Options({"networks": networks}), "networks")
+    validate_together([network for one in given if (network := read_network(one, identity)).state != "absent"])
 
 
 def libvirt_adopt(module: Any) -> None:
