@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..nft.chains import MARK
 from ..nft.sets import FAMILY, TABLE
 from ..ruleset.model import Verdict
@@ -15,6 +17,10 @@ from .integrations_read import DOCKER_USER, owner_of
 # policies of all built-in chains drop.
 _PANIC_TABLE, _PANIC_CHAINS = "firewalld_policy_drop", "raw_"
 _PANIC_OFF = "firewall-cmd --panic-off"
+
+# Tests that a rule of a kill switch has: on the way out, and beside that.
+_OUTPUT_KEYS = frozenset(("meta oifname", "meta oif"))
+_OF_ANYBODY = frozenset(("meta mark", "meta nfproto", "ct state", "ct mark", "fib type"))
 
 # The hooks where a packet has an interface of arrival, and one by which it leaves. iptables refuses -i in POSTROUTING.
 _WITH_INPUT = {"nft": ("prerouting", "input", "forward", "postrouting"), "iptables": ("prerouting", "input", "forward")}
@@ -31,6 +37,10 @@ def remedy(drop: Verdict) -> str:
         return ""
     if _is_panic(drop):
         return _PANIC_OFF
+    if _closes_way_out(drop):
+        return (
+            f"bring up the VPN whose kill switch this is, or change the rule, which closes {packet.oif} for everybody"
+        )
     owner = owner_of(table)
     if owner == "firewalld":
         return "let the playbook ask firewalld (virtnet_firewall_integration: true, without bridge.zone)"
@@ -58,6 +68,32 @@ def _is_panic(drop: Verdict) -> bool:
     if drop.table.name == _PANIC_TABLE:
         return drop.base.name.startswith(_PANIC_CHAINS)
     return bool(drop.table.tool) and f"{drop.base.name}_direct" in drop.table.chains
+
+
+def _closes_way_out(drop: Verdict) -> bool:
+    """Whether a rule drops all that leaves by an interface, or by others than one, whoever sends it.
+
+    So does the kill switch of a VPN while its tunnel is down. A command that lets guests pass would open it.
+    """
+    packet = drop.packet
+    if drop.rule is None or packet.iif != packet.bridge or packet.oif in ("", packet.bridge):
+        return False
+    keys = [_key_of(statement) for statement in drop.rule.statements if not _acts(statement)]
+    return any(key in _OUTPUT_KEYS for key in keys) and all(key in _OUTPUT_KEYS | _OF_ANYBODY for key in keys)
+
+
+def _acts(statement: Any) -> bool:
+    """Whether a statement is no test of the packet."""
+    return isinstance(statement, dict) and not {"match", "any", "unknown", "vmap"} & statement.keys()
+
+
+def _key_of(statement: Any) -> str:
+    """What a test compares, as nft calls it; "" for what is none of the simple ones."""
+    left = statement.get("match", {}).get("left", {}) if isinstance(statement, dict) else {}
+    if not isinstance(left, dict) or len(left) != 1:
+        return ""
+    ((kind, value),) = left.items()
+    return f"{kind} {value.get('key', 'type')}" if isinstance(value, dict) else ""
 
 
 def _nft_match(packet: Packet, hook: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.firewall.flows import GuestNetwork, flows_of
@@ -26,7 +27,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.firewall.reachabilit
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.elements import Rules
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.port_forwards import Forward
 from ansible_collections.virtnet.linux.plugins.module_utils.ruleset import iptables, nft_json
-from ansible_collections.virtnet.linux.plugins.module_utils.ruleset.model import Table
+from ansible_collections.virtnet.linux.plugins.module_utils.ruleset.model import Chain, Rule, Table
 
 LISTINGS = Path(__file__).with_name("rulesets")
 FORWARD = Forward("tcp", 8080, 8080, "192.168.77.10", 80)
@@ -127,6 +128,29 @@ def test_each_flow_has_a_verdict_a_cause_and_a_remedy(name: str) -> None:
         messages = list(drop_messages([finding], verdict))
         assert any(cause in line and remedy in line for line in messages) or verdict == PASSES, (flow, messages)
         json.dumps(finding.as_options())
+
+
+@pytest.mark.parametrize(
+    ("tests", "deliberate"),
+    [
+        ([("==", "eth0")], True),
+        ([("!=", "wg0")], True),
+        ([("!=", "wg0"), ("!=", {"meta": {"key": "mark"}}, 51820)], True),
+        ([("==", "eth0"), ("==", {"payload": {"protocol": "ip", "field": "saddr"}}, "192.168.77.5")], False),
+        ([("==", "eth0"), ("==", {"meta": {"key": "iifname"}}, "vn-lab")], False),
+        ([], False),
+    ],
+)
+def test_no_command_opens_the_kill_switch_of_a_vpn(tests: list[tuple[Any, ...]], deliberate: bool) -> None:
+    oifname = {"meta": {"key": "oifname"}}
+    matches = [
+        {"match": {"op": op, "left": rest[0] if len(rest) == 2 else oifname, "right": rest[-1]}} for op, *rest in tests
+    ]
+    rule = Rule([*matches, {"counter": None}, {"drop": None}], 1, "as listed")
+    chain = Chain("inet", "vpn", "way", kind="filter", hook="forward", rules=[rule])
+    (flow,) = [flow for flow in flows_of(LAB) if flow.name == OUT]
+    causes = evaluate_flow([Table("inet", "vpn", chains={"way": chain})], flow).causes
+    assert ("kill switch" in causes[0].remedy if causes else False) == deliberate
 
 
 def test_every_chain_that_drops_is_named() -> None:
