@@ -26,7 +26,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.network.model import
 from ansible_collections.virtnet.linux.plugins.module_utils.network.store import text_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-TIMEOUT = 120
+TIMEOUT = 300
 # 2286: the leases of the tests do not expire.
 LEASE_EXPIRY = 9999999999
 ENTER_HOST = """\

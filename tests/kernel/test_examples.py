@@ -21,7 +21,7 @@ from torture.scenario import changes, error_of
 
 PARTS = ("bridge", "dnsmasq_fragment", "nft_nat", "resolvconf_entry")
 # Molecule scenarios in which the needed programs exist, and in which the same options are applied.
-OTHER_SCENARIOS = {"openvswitch": "ovs", "managed_by": "libvirt", "bridged": "libvirt"}
+OTHER_SCENARIOS = {"openvswitch": "ovs", "managed_by": "libvirt", "bridged": "libvirt", "'zone'": "firewalls"}
 
 
 def needs_other_scenario(options: Any) -> bool:
