@@ -14,6 +14,7 @@ from ..core.inotify import InotifyWatcher, PollingWatcher, watch_folders
 from ..core.paths import Paths
 from ..orchestration.desired_state import ENTRIES, FRAGMENTS
 from ..orchestration.restore import resolver_ready
+from ..resolver.resolved import STUB_FILE
 from ..resolver.watch import is_relevant as is_resolver_file
 from ..resolver.watch import watched_folders as resolver_folders
 from .view import FIREWALLS
@@ -68,8 +69,9 @@ def receive(watcher: Watcher, paths: Paths) -> Iterator[str]:
         concerned = folders.get(folder)
         if concerned is not None and is_relevant(concerned, folder, name, paths):
             yield concerned
-            if concerned == ENTRIES and is_resolver_file(folder, name):
-                # How private instances of dnsmasq find the host's servers depends on what resolv.conf is.
+            if concerned == ENTRIES and name == os.path.basename(STUB_FILE):
+                # Private instances of dnsmasq ask the stub, if there is one. Not at each change of resolv.conf, which a
+                # dnsmasq.service that somebody stops makes itself: it would be started again.
                 yield FRAGMENTS
 
 

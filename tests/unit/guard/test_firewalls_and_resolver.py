@@ -51,10 +51,11 @@ def test_a_busy_host_and_a_slow_repair_delay_no_examination(
     assert _seconds_to_next_examination(monkeypatch, tmp_path, changes) < 2
 
 
-def test_a_resolver_that_changes_concerns_private_instances_too(tmp_path: Path) -> None:
+def test_the_stub_of_resolved_concerns_private_instances_and_resolv_conf_does_not(tmp_path: Path) -> None:
     paths = Paths(str(tmp_path))
     folder = tmp_path / "run/systemd/resolve"
     folder.mkdir(parents=True)
+    (tmp_path / "etc").mkdir()
     ready = Path(resolver_ready(paths))
     ready.parent.mkdir(parents=True)
     ready.touch()
@@ -62,5 +63,8 @@ def test_a_resolver_that_changes_concerns_private_instances_too(tmp_path: Path) 
     try:
         (folder / "stub-resolv.conf").symlink_to("resolv.conf")
         assert set(receive(watcher, paths)) == {ENTRIES, FRAGMENTS}
+        # As a dnsmasq.service changes it that somebody stops, and that nobody is to start again.
+        (tmp_path / "etc/resolv.conf").write_text("nameserver 192.0.2.1\n")
+        assert set(receive(watcher, paths)) == {ENTRIES}
     finally:
         watcher.close()
