@@ -117,9 +117,9 @@ def _uplink(translated: Mapping[str, Translation], notes: list[str]) -> dict[str
 
 
 def _uncertain(translated: Mapping[str, Translation]) -> Iterator[str]:
-    if not any(one.certain for one in translated.values()):
-        rule = next(iter(translated.values())).rule
-        yield f"the rule that hides guests' addresses may be for some packets only{_quoted(rule)}"
+    rules = [one.rule for one in translated.values() if not one.certain]
+    if rules and len(rules) == len(translated):
+        yield f"the rule that hides guests' addresses may be for some packets only{_quoted(rules[0])}"
 
 
 def _quoted(rule: Rule) -> str:
