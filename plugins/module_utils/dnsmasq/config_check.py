@@ -65,7 +65,7 @@ def check_start(program: str, lines: Sequence[Line]) -> None:
     result = run(["unshare", "--net", "--pid", "--fork", program, *arguments], stdin=text, check=False)
     # The service of the guard, and some containers, may make no namespaces.
     if result.code != 0 and not result.stderr.startswith("unshare: "):
-        _refuse(result.stderr.strip().splitlines()[-1], lines)
+        _refuse((result.stderr.strip() or f"it ended with status {result.code}").splitlines()[-1], lines)
 
 
 def _refuse(message: str, lines: Sequence[Line]) -> NoReturn:

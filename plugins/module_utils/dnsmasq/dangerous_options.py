@@ -75,8 +75,11 @@ def _danger(setting: Setting) -> str:
 
 
 def acts_when_started(setting: Setting) -> bool:
-    """Whether dnsmasq does more with this option when it starts than read files and bind sockets."""
-    return _danger(setting) in (_PROGRAM, _CONTROL, _FILE)
+    """Whether dnsmasq does more with this option when it starts than read files and bind sockets, or may do so.
+
+    What a file of further configuration says is not known here.
+    """
+    return setting.name in ("conf-file", "conf-dir") or _danger(setting) in (_PROGRAM, _CONTROL, _FILE)
 
 
 def is_private_folder(path: str) -> bool:

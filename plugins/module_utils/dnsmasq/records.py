@@ -20,7 +20,6 @@ from ..core.options import Address, Options, repr_short
 from ..dhcp.dnsmasq_syntax import read_lines
 from ..dhcp.ranges import ADDRESS
 
-# RFC 6335 section 5.1 for services; protocols likewise (RFC 2782).
 # dnsmasq(8), version 2.91. On other interfaces than the network's, its DHCP socket is not bound to one, and renewals of
 # other networks' guests reach it.
 _OF_OTHER_OPTIONS = frozenset(
@@ -29,6 +28,7 @@ _OF_OTHER_OPTIONS = frozenset(
         *("no-dhcp-interface", "no-dhcpv4-interface", "no-dhcpv6-interface", "pid-file", "dhcp-leasefile"),
     )
 )
+# RFC 6335 section 5.1 for services; protocols likewise (RFC 2782).
 _SERVICE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,13}[A-Za-z0-9])?")
 _SERVICE_WORDS = "a name of at most 15 letters, digits and '-', such as ldap or tcp"
 # RFC 1035 section 3.3.14: each string has a length of one byte.

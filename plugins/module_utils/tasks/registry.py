@@ -9,17 +9,18 @@ is as in module.py.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
 from . import python_version  # noqa: F401  # pylint: disable=unused-import
 
 # isort: split
-from ..core.errors import InvalidOption, VirtnetError
+from ..core.errors import InvalidOption, MissingTool, VirtnetError
 from ..core.options import Options
 from ..core.paths import Paths
 from ..core.reconcile import converge
-from .module import as_return_values, confirm_uplink_move, run, run_objects
+from .module import as_return_values, confirm_uplink_move, requested_objects, run, run_objects
 
 
 def bridge(module: Any) -> None:
@@ -63,14 +64,17 @@ def host(module: Any) -> None:
 
 def _refuse_wrong_networks(networks: Any) -> None:
     """Raise InvalidOption for an error in the list, before the first run installs anything for it."""
-    from ..core.by_name import each_by_name
     from ..core.identity import host_identity
     from ..network.model import read_network
     from ..orchestration.validation import validate_together
 
     identity = host_identity()
-    given = each_by_name(Options({"networks": networks}), "networks")
-    validate_together([network for one in given if (network := read_network(one, identity)).state != "absent"])
+    read = []
+    for options in requested_objects({"networks": networks or []}, "networks"):
+        # XML needs a library that the run may be about to install.
+        with contextlib.suppress(MissingTool):
+            read.append(read_network(options, identity))
+    validate_together([network for network in read if network.state != "absent"])
 
 
 def libvirt_adopt(module: Any) -> None:

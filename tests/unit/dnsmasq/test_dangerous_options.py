@@ -11,7 +11,9 @@ import pytest
 from ansible_collections.virtnet.linux.plugins.filter import libvirt_xml
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
+from ansible_collections.virtnet.linux.plugins.module_utils.dhcp.dnsmasq_syntax import read_lines
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.dangerous_options import (
+    acts_when_started,
     is_private_folder,
     line_dangers,
     option_dangers,
@@ -117,3 +119,22 @@ def test_a_note_names_network_option_and_line(tmp_path: Any) -> None:
     notes = reconciler.plan(reconciler.read()).notes
     assert "network 'lab': the line 'dhcp-script=/x' (dnsmasq.options[0]) runs a program" in notes[0]
     assert f"network 'lab': tftp_root '{tmp_path}/link', which is '/etc', gives guests files" in notes[1]
+
+
+@pytest.mark.parametrize(
+    ("line", "acts"),
+    [
+        ("conf-file=/etc/more.conf", True),
+        ("conf-dir=/etc/more", True),
+        ("dhcp-script=/x", True),
+        ("enable-dbus", True),
+        ("log-facility=/x", True),
+        ("dhcp-hostsfile=/x", False),
+        ("user=dnsmasq", False),
+        ("stop-dns-rebind", False),
+    ],
+)
+def test_a_start_is_tried_only_where_it_can_do_nothing_but_read_files(line: str, acts: bool) -> None:
+    """A file of further configuration may name a program that dnsmasq runs when it starts."""
+    (setting,) = read_lines(line, "")
+    assert acts_when_started(setting) == acts
