@@ -9,6 +9,7 @@
 - ``trial``: what is tried on a host, and what came of it
 - ``__main__``: tries hosts, and prints the table
 - ``playbook``: runs a program of Ansible on a host
+- ``faults``: what is not as it has to be, and waiting for it
 - ``imports``, ``owners/``: networks that other programs run, which import.yml reads; ``make imports``
 - ``ways``: the ways in which Ansible reaches a host; ``make ways``
 """

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,18 +24,14 @@ from lab.guest import Guest
 from lab.host import Host
 from lab.internet import ADDRESS
 from lab.lab import Lab
-from lab.run import Failed, eventually
+from lab.run import Failed
 
+from .faults import Fault, wait_for
 from .playbook import LOGS, first_error, play_in_lab
 
 OWNERS_FOLDER = Path(__file__).with_name("owners")
-SECONDS_TO_SERVE = 60
 # What programs write by themselves while they run, and what the guests of these tests leave.
 CHANGES_BY_ITSELF = ("/var/lib/incus/", "/var/lib/NetworkManager/", "/var/lib/systemd/", "/run/", "/etc/netns")
-
-
-class Fault(Exception):
-    """Something is not as it has to be; the text says what."""
 
 
 @dataclass(frozen=True)
@@ -159,11 +155,7 @@ class Import:
         first, last = map(ipaddress.ip_address, (self.owner.first, self.owner.last))
         if not int(first) <= int(address) <= int(last):
             raise Fault(f"the guest has {address}, which is not in {first} - {last}")
-        self._wait("the guest's way out", lambda: guest.fetch(f"http://{ADDRESS}/"), self.host.address)
-
-    def _wait(self, what: str, observe: Callable[[], object], expected: object) -> None:
-        if not eventually(lambda: observe() == expected, SECONDS_TO_SERVE):
-            raise Fault(f"{what}: {observe()!r}, not {expected!r}")
+        wait_for("the guest's way out", lambda: guest.fetch(f"http://{ADDRESS}/"), self.host.address)
 
     def _script(self, word: str) -> None:
         script = (OWNERS_FOLDER / f"{self.name}.sh").read_text()

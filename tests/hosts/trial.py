@@ -22,9 +22,9 @@ from lab.lab import Lab
 from lab.run import Failed, eventually
 
 from .catalogue import Entry
+from .faults import SECONDS_TO_SERVE, Fault, wait_for
 from .playbook import LOGS, SHORTEST, Outcome, first_error, play_in_lab
 
-SECONDS_TO_SERVE = 60
 BRIDGE, GUEST = "vn-lab", "guest"
 FULL_NAME = f"{GUEST}.lab.internal"
 OUTSIDE = "outside: "
@@ -36,10 +36,6 @@ PACKAGES = (
     "from the index that the host has",
 )
 OK, FAILED, NOT_TRIED = "ok", "FAILED", "-"
-
-
-class Fault(Exception):
-    """A step did not do what it has to; the text says why."""
 
 
 @dataclass
@@ -145,20 +141,16 @@ class _Run:
         def name() -> None:
             address = [guest.address()]
             if self.trial.entry.host_resolves:
-                self._wait("the host resolves its guest", lambda: self.host.resolves(FULL_NAME), address)
-            self._wait("the guest resolves its own name", lambda: guest.resolves(GUEST), address)
-            self._wait("the guest resolves a name outside", lambda: guest.resolves(WEB_NAME), [ADDRESS])
-            self._wait("the host resolves a name outside", lambda: self.host.resolves(WEB_NAME), [ADDRESS])
+                wait_for("the host resolves its guest", lambda: self.host.resolves(FULL_NAME), address)
+            wait_for("the guest resolves its own name", lambda: guest.resolves(GUEST), address)
+            wait_for("the guest resolves a name outside", lambda: guest.resolves(WEB_NAME), [ADDRESS])
+            wait_for("the host resolves a name outside", lambda: self.host.resolves(WEB_NAME), [ADDRESS])
 
         def way_out() -> None:
             address = self.trial.entry.leaves_as or self.host.address
-            self._wait("the guest reaches the outside", lambda: guest.fetch(f"http://{WEB_NAME}/"), address)
+            wait_for("the guest reaches the outside", lambda: guest.fetch(f"http://{WEB_NAME}/"), address)
 
         return {"lease": lease, "name": name, "way out": way_out}
-
-    def _wait(self, what: str, observe: Callable[[], object], expected: object) -> None:
-        if not eventually(lambda: observe() == expected, SECONDS_TO_SERVE):
-            raise Fault(f"{what}: {observe()!r}, not {expected!r}")
 
     def _probe(self) -> dict[str, str]:
         """What others get from the programs that were there before."""
@@ -174,7 +166,7 @@ class _Run:
     def _wait_for_probes(self, expected: dict[str, str]) -> None:
         if missing := [what for what, answer in expected.items() if not answer.startswith("0 ")]:
             raise Fault(f"before the first run there was no answer: {', '.join(missing)}")
-        self._wait("others get", self._probe, expected)
+        wait_for("others get", self._probe, expected)
 
     def _compare(self, before: snapshot.Snapshot) -> None:
         differences: list[str] = []

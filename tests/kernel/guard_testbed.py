@@ -9,11 +9,13 @@ these.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +114,14 @@ class GuardTestbed(NamespaceTestbed):
             except subprocess.TimeoutExpired:
                 self.kill_all()
         super().close()
+
+
+@contextlib.contextmanager
+def new_testbed(root: Path) -> Iterator[GuardTestbed]:
+    """A testbed, whose journal is printed in the end."""
+    testbed = GuardTestbed(root)
+    try:
+        yield testbed
+    finally:
+        print(testbed.journal)
+        testbed.close()

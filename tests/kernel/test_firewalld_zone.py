@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from kernel.firewalld import Firewalld
-from kernel.guard_testbed import GuardTestbed, network_without_services
+from kernel.guard_testbed import GuardTestbed, network_without_services, new_testbed
 from kernel.polling import wait_until
 from kernel.testbed import OUTSIDE
 
@@ -20,13 +20,9 @@ from kernel.testbed import OUTSIDE
 @pytest.fixture
 def testbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GuardTestbed]:
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}", prepend=":")
-    testbed = GuardTestbed(tmp_path)
-    testbed.host.environment = {"PATH": os.environ["PATH"]}
-    try:
+    with new_testbed(tmp_path) as testbed:
+        testbed.host.environment = {"PATH": os.environ["PATH"]}
         yield testbed
-    finally:
-        print(testbed.journal)
-        testbed.close()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from kernel.frames import Nic, capture_frames, gratuitous_arp
-from kernel.guard_testbed import GuardTestbed, network_without_services
+from kernel.guard_testbed import GuardTestbed, network_without_services, new_testbed
 from kernel.polling import wait_until
 from kernel.testbed import OUTSIDE, Namespace
 
@@ -31,12 +31,8 @@ QUIET_SECONDS = 1.2
 
 @pytest.fixture
 def testbed(tmp_path: Path) -> Iterator[GuardTestbed]:
-    testbed = GuardTestbed(tmp_path)
-    try:
+    with new_testbed(tmp_path) as testbed:
         yield testbed
-    finally:
-        print(testbed.journal)
-        testbed.close()
 
 
 @pytest.fixture

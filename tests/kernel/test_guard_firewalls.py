@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kernel.guard_testbed import GuardTestbed, network_without_services
+from kernel.guard_testbed import GuardTestbed, network_without_services, new_testbed
 from kernel.polling import wait_until
 from kernel.testbed import OUTSIDE, Namespace
 from kernel.unpacked import unpacked
@@ -24,15 +24,11 @@ def testbed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GuardTe
     """A host with a guest, whose programs include those of the folder ``bin``."""
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}", prepend=":")
-    testbed = GuardTestbed(tmp_path)
-    try:
+    with new_testbed(tmp_path) as testbed:
         testbed.host.run("sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0", check=False)
         testbed.run_playbook(LAB)
         testbed.start_guard()
         yield testbed
-    finally:
-        print(testbed.journal)
-        testbed.close()
 
 
 @pytest.fixture

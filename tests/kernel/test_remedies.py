@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kernel.guard_testbed import GuardTestbed, network_without_services
+from kernel.guard_testbed import GuardTestbed, network_without_services, new_testbed
 from kernel.testbed import OUTSIDE, UPLINK
 
 FORWARD = {"protocol": "tcp", "port": 8080, "to": "192.168.30.50", "to_port": 8000}
@@ -29,12 +29,9 @@ FIREWALLS = {
 
 @pytest.fixture
 def testbed(tmp_path: Path) -> Iterator[GuardTestbed]:
-    testbed = GuardTestbed(tmp_path)
-    try:
+    with new_testbed(tmp_path) as testbed:
         testbed.host.run("sysctl", "-qw", "net.bridge.bridge-nf-call-iptables=0", check=False)
         yield testbed
-    finally:
-        testbed.close()
 
 
 def advised(testbed: GuardTestbed) -> list[list[str]]:

@@ -54,9 +54,9 @@ class RulesState:
     """The host's rules, forwarding and firewalls.
 
     ``table``: None where there is none. ``loaded_digests``: the digest of the rules right after they were loaded, by
-    version of the chains. ``setting``: how other firewalls are asked. ``uplinks``: the interface
-    of each uplink that a network names, by its name or an alternative one; '' for one that does not exist.
-    ``missing_addresses``: those of port forwards that are not the host's. ``ways``: by which packets of guests leave.
+    version of the chains. ``setting``: how other firewalls are asked. ``uplinks``: the interface of each uplink that a
+    network names, by its name or an alternative one; '' for one that does not exist. ``missing_addresses``: those of
+    port forwards that are not the host's. ``ways``: by which packets of guests leave.
     """
 
     table: Table | None = None

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..core.errors import printable
 from ..core.options import Address, shorten, without_zone
+from ..dhcp.dnsmasq_syntax import Setting
 from ..dhcp.options import DNS_SERVER, ROUTER
 from ..dnsmasq.system_config import Config
 
@@ -53,6 +54,11 @@ class DhcpRange:
             mask = (1 << 64) - 1
             ends = [ipaddress.IPv6Address(base | (int(one) & mask)) for one in ends]
         return {"start": str(ends[0]), "end": str(ends[1]), **lease}
+
+
+def shown(setting: Setting) -> str:
+    """A setting in a note."""
+    return printable(shorten(str(setting), 150))
 
 
 def address_in(text: str) -> Address | None:
@@ -110,7 +116,7 @@ def host_of(fields: Sequence[str], version: int) -> dict[str, Any] | None:
     for field in fields:
         address = address_in(field) if not _MAC.fullmatch(field) else None
         if field.startswith(("set:", "net:")) or field in ("", "id:*"):
-            # What a tag means is in other settings; that client ids do not count has no option.
+            # What a tag means is in other settings; that client ids do not count is our default.
             continue
         if field == "ignore" or "*" in field or field.startswith("tag:") or (_MAC.fullmatch(field) and "mac" in host):
             return None
@@ -145,7 +151,7 @@ def dhcp_options(
         values = ",".join(field.strip("[]") if version == 6 else field for field in rest[1:])
         plain = _NUMBER.fullmatch(name) or (name and key != name)
         if not plain or not _VALUE.fullmatch(values):
-            notes.append(f"a DHCP option is left out: {printable(shorten(str(setting), 150))}")
+            notes.append(f"a DHCP option is left out: {shown(setting)}")
             continue
         defaults = (*(ROUTER if version == 4 else ()), *DNS_SERVER[version])
         if name in defaults and values in (own, "0.0.0.0", "::"):
@@ -160,7 +166,7 @@ def boot_options(config: Config, tags: set[str], notes: list[str]) -> dict[str, 
     for setting in config.named("dhcp-boot"):
         rest, required = without_tags(setting.fields)
         if set(required) - tags:
-            notes.append(f"boot by tags is left out: {printable(shorten(str(setting), 150))}")
+            notes.append(f"boot by tags is left out: {shown(setting)}")
         elif rest:
             server = next((field for field in reversed(rest[1:3]) if field), "")
             options["boot"] = {"file": rest[0], **({"server": server} if server else {})}

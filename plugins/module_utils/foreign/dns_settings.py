@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..core.errors import printable
-from ..core.options import Interface, shorten
+from ..core.options import Interface
 from ..dhcp.dnsmasq_syntax import Setting
 from ..dnsmasq.system_config import Config
-from .dhcp_settings import address_in
+from .dhcp_settings import address_in, shown
 
 
 def dns_options(config: Config, addresses: Sequence[Interface], *, shared: bool) -> tuple[dict[str, Any], list[str]]:
@@ -81,7 +80,7 @@ def _forwarders(config: Config, notes: list[str]) -> Iterator[dict[str, str]]:
             # A domain that is kept here, see _local_domains().
             continue
         if address is None or (not domains and not config.named("no-resolv")):
-            notes.append(f"a forwarder is left out: {printable(shorten(str(setting), 150))}")
+            notes.append(f"a forwarder is left out: {shown(setting)}")
             continue
         for domain in domains or [""]:
             yield {**({"domain": domain} if domain else {}), "address": str(address)}
@@ -101,7 +100,7 @@ def _srv(setting: Setting, notes: list[str]) -> Iterator[dict[str, Any]]:
     """A record such as _ldap._tcp.example.org,server.example.org,389,priority,weight."""
     labels = setting.fields[0].split(".") if setting.fields else []
     if len(labels) < 2 or not all(label.startswith("_") for label in labels[:2]):
-        notes.append(f"a record is left out: {printable(shorten(str(setting), 150))}")
+        notes.append(f"a record is left out: {shown(setting)}")
         return
     record: dict[str, Any] = {"service": labels[0][1:], "protocol": labels[1][1:]}
     if labels[2:]:

@@ -18,7 +18,7 @@ from ..core.errors import printable
 from ..core.options import Interface, shorten
 from ..dhcp.dnsmasq_syntax import Setting
 from ..dnsmasq.system_config import Config
-from .dhcp_settings import boot_options, dhcp_options, host_of, range_of
+from .dhcp_settings import DhcpRange, boot_options, dhcp_options, host_of, range_of, shown
 from .dns_settings import dns_options
 
 # Settings about dnsmasq itself, or whose effect every network of ours has.
@@ -53,11 +53,14 @@ def served_options(bridge: str, addresses: Sequence[Interface], servers: Sequenc
         return Served()
     # A second one at other addresses of the bridge is rare; that with DHCP is the one of the network.
     server = max(serving, key=lambda one: bool(_ranges(one, bridge, addresses)))
-    shared = _serves_others(server, bridge, addresses)
-    tags = _tags(server, bridge, addresses)
+    ranges = _ranges(server, bridge, addresses)
+    # Whether it has ranges for other links too.
+    shared = len(ranges) < len(server.named("dhcp-range"))
+    # Every request on a bridge has the name of the link, and what its ranges set.
+    tags = {bridge, *(tag for one in ranges for tag in one.sets)}
     notes: list[str] = []
-    dhcp = _dhcp(server, bridge, addresses, notes, tags=tags, shared=shared)
-    ipv6 = _ipv6(server, bridge, addresses, notes, tags=tags, shared=shared)
+    dhcp = _dhcp(server, ranges, addresses, notes, tags=tags, shared=shared)
+    ipv6 = _ipv6(server, ranges, addresses, notes, tags=tags, shared=shared)
     dns: dict[str, Any] = {"enabled": False}
     if server.port:
         dns, dns_notes = dns_options(server, addresses, shared=shared)
@@ -89,51 +92,42 @@ def _answers(config: Config, bridge: str, address: str) -> bool:
     return listed or addressed or not config.limits_interfaces
 
 
-def _ranges(config: Config, bridge: str, addresses: Sequence[Interface]) -> list[Setting]:
-    """The settings of ranges on the subnets of a bridge."""
+def _ranges(config: Config, bridge: str, addresses: Sequence[Interface]) -> list[DhcpRange]:
+    """The ranges on the subnets of a bridge."""
     found = []
-    for setting in config.named("dhcp-range"):
-        parsed = range_of(setting.fields)
-        constructed = parsed.constructor and parsed.constructor.rstrip("*") == bridge
-        inside = parsed.start is not None and any(parsed.start in address.network for address in addresses)
-        if constructed or (inside and not parsed.constructor):
-            found.append(setting)
+    for one in (range_of(setting.fields) for setting in config.named("dhcp-range")):
+        constructed = one.constructor and one.constructor.rstrip("*") == bridge
+        inside = one.start is not None and any(one.start in address.network for address in addresses)
+        if constructed or (inside and not one.constructor):
+            found.append(one)
     return found
 
 
-def _serves_others(config: Config, bridge: str, addresses: Sequence[Interface]) -> bool:
-    """Whether this dnsmasq has ranges for other links too."""
-    return len(_ranges(config, bridge, addresses)) < len(config.named("dhcp-range"))
-
-
-def _tags(config: Config, bridge: str, addresses: Sequence[Interface]) -> set[str]:
-    """The tags that every request on a bridge has: the name of the link, and those that its ranges set."""
-    tags = {bridge}
-    for setting in _ranges(config, bridge, addresses):
-        tags |= set(range_of(setting.fields).sets)
-    return tags
+def _host_address(addresses: Sequence[Interface], version: int) -> Interface | None:
+    return next((address for address in addresses if address.version == version), None)
 
 
 def _dhcp(
-    config: Config, bridge: str, addresses: Sequence[Interface], notes: list[str], *, tags: set[str], shared: bool
+    config: Config,
+    ranges: Sequence[DhcpRange],
+    addresses: Sequence[Interface],
+    notes: list[str],
+    *,
+    tags: set[str],
+    shared: bool,
 ) -> dict[str, Any]:
     """The option ``ipv4.dhcp``."""
-    host = next((address for address in addresses if address.version == 4), None)
-    parsed = [range_of(setting.fields) for setting in _ranges(config, bridge, addresses)]
-    parsed = [one for one in parsed if one.start is not None and one.start.version == 4]
-    if host is None or not parsed:
+    host, own = _host_address(addresses, 4), [one for one in ranges if one.version == 4]
+    if host is None or not own:
         return {"enabled": False}
-    dhcp: dict[str, Any] = {}
-    for one in parsed:
-        if one.mode == "proxy":
-            notes.append("its dnsmasq is a proxy for another DHCP server on the bridge; here DHCP is off")
-            return {"enabled": False}
+    if any(one.mode == "proxy" for one in own):
+        notes.append("its dnsmasq is a proxy for another DHCP server on the bridge; here DHCP is off")
+        return {"enabled": False}
     # A range may lie in another subnet of the bridge, which an option has no word for.
-    inside = [one for one in parsed if one.start in host.network]
-    ranges = [one.as_options() for one in inside if one.mode != "static"]
-    if len(inside) < len(parsed):
+    inside = [one for one in own if one.start in host.network]
+    if len(inside) < len(own):
         notes.append(f"ranges outside {host.network} are left out")
-    dhcp["ranges"] = ranges
+    dhcp: dict[str, Any] = {"ranges": [one.as_options() for one in inside if one.mode != "static"]}
     hosts = _hosts(config, host, notes, shared=shared)
     if hosts:
         dhcp["hosts"] = hosts
@@ -149,7 +143,7 @@ def _hosts(config: Config, host: Interface, notes: list[str], *, shared: bool) -
         found = host_of(setting.fields, host.version)
         if found is None:
             if not shared:
-                notes.append(f"a static host is left out: {printable(shorten(str(setting), 150))}")
+                notes.append(f"a static host is left out: {shown(setting)}")
             continue
         ip = found.get("ip")
         if not found or (ip is None and shared):
@@ -160,15 +154,19 @@ def _hosts(config: Config, host: Interface, notes: list[str], *, shared: bool) -
 
 
 def _ipv6(
-    config: Config, bridge: str, addresses: Sequence[Interface], notes: list[str], *, tags: set[str], shared: bool
+    config: Config,
+    ranges: Sequence[DhcpRange],
+    addresses: Sequence[Interface],
+    notes: list[str],
+    *,
+    tags: set[str],
+    shared: bool,
 ) -> dict[str, Any]:
     """The option ``ipv6`` without its address."""
-    host = next((address for address in addresses if address.version == 6), None)
-    parsed = [range_of(setting.fields) for setting in _ranges(config, bridge, addresses)]
-    parsed = [one for one in parsed if one.version == 6]
-    if host is None or not parsed:
+    host, own = _host_address(addresses, 6), [one for one in ranges if one.version == 6]
+    if host is None or not own:
         return {"ra": False}
-    modes = {mode for one in parsed for mode in one.modes}
+    modes = {mode for one in own for mode in one.modes}
     advertised = bool(config.named("enable-ra") or modes & {"ra-only", "slaac", "ra-stateless", "ra-names"})
     ipv6: dict[str, Any] = {} if advertised else {"ra": False}
     if advertised and "ra-names" not in modes:
@@ -177,10 +175,10 @@ def _ipv6(
     dhcp: dict[str, Any] = {}
     if "ra-stateless" in modes:
         dhcp = {"enabled": True, "stateless": True}
-    given = [one for one in parsed if not set(one.modes) & {"ra-only", "ra-stateless"}]
+    given = [one for one in own if not set(one.modes) & {"ra-only", "ra-stateless"}]
     if given and not dhcp:
-        ranges = [one.as_options(base if one.constructor else 0) for one in given if one.end is not None]
-        dhcp = {"enabled": True, "ranges": ranges}
+        offered = [one.as_options(base if one.constructor else 0) for one in given if one.end is not None]
+        dhcp = {"enabled": True, "ranges": offered}
         hosts = _hosts(config, host, notes, shared=shared)
         if hosts:
             dhcp["hosts"] = hosts

@@ -38,10 +38,9 @@ class Rules:
     """The rules of one network; ``subnets``: of both families, in CIDR notation.
 
     ``connection_rate``: new connections of its guests per second, 0 for no limit. ``clamp_mss``: whether TCP segments
-    fit the MTU of the routes. ``dns``: whether the host serves DNS
-    to guests of an isolated network, at the bridge's address; guests of other modes may query any address of the host.
-    ``redirect_dns``: the host's addresses on the bridge whose name server has a port of its own; ``redirect_dhcp``: the
-    DHCP server has one (core/ports.py).
+    fit the MTU of the routes. ``dns``: whether the host serves DNS to guests of an isolated network, at the bridge's
+    address; guests of other modes may query any address of the host. ``redirect_dns``: the host's addresses on the
+    bridge whose name server has a port of its own; ``redirect_dhcp``: the DHCP server has one (core/ports.py).
     """
 
     name: str = required(kinds.text())
