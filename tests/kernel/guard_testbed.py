@@ -75,12 +75,22 @@ class GuardTestbed(NamespaceTestbed):
         wait_until(lambda: not (self.root / "run/virtnet/pending.json").exists() and self.is_idle(), 60)
 
     def is_idle(self) -> bool:
-        """Whether the guard is idle: it sleeps, has no child, and has no repair scheduled (else it waits in poll)."""
+        """Whether the guard waits for events and has no child; it may have something scheduled."""
         assert self.guard is not None
         pid = self.guard.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         wchan = Path(f"/proc/{pid}/wchan").read_text()
         return not children and any(word in wchan for word in ("ep_poll", "epoll"))
+
+    def has_nothing_scheduled(self) -> bool:
+        """Whether the guard is idle and would be so for ever without an event.
+
+        The fourth argument of epoll_wait(2) and epoll_pwait(2) is the timeout: an int that is -1 without one.
+        """
+        assert self.guard is not None
+        # The number of the call and its six arguments, or "running" (proc(5)).
+        fields = Path(f"/proc/{self.guard.pid}/syscall").read_text().split()
+        return self.is_idle() and len(fields) > 4 and int(fields[4], 16) & 0xFFFFFFFF == 0xFFFFFFFF
 
     def has_read_all_events(self) -> bool:
         """Whether the guard sleeps and has read all kernel events."""

@@ -25,7 +25,8 @@ from ..dhcp.ranges import ADDRESS
 _OF_OTHER_OPTIONS = frozenset(
     (
         *("interface", "except-interface", "listen-address", "bind-interfaces", "port", "dhcp-alternate-port"),
-        *("no-dhcp-interface", "no-dhcpv4-interface", "no-dhcpv6-interface", "pid-file", "dhcp-leasefile"),
+        *("no-dhcp-interface", "no-dhcpv4-interface", "no-dhcpv6-interface", "dhcp-relay", "pid-file"),
+        "dhcp-leasefile",
     )
 )
 # RFC 6335 section 5.1 for services; protocols likewise (RFC 2782).

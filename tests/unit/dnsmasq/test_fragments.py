@@ -405,6 +405,7 @@ def test_no_line_affects_other_networks(file: str, options: dict[str, Any], cont
         ({"domain": "a b"}, "domain: 'a b' is not a domain"),
         ({"raw": ["log-queries", 'inter"face"=eth0']}, r"raw\[1\]: .* interfaces, ports or files"),
         ({"raw": ["listen-address=127.0.0.1"]}, r"raw\[0\]: .* interfaces, ports or files"),
+        ({"raw": ["dhcp-relay=192.168.30.1,10.0.0.1"]}, r"raw\[0\]: .* interfaces, ports or files"),
         ({"local-only": True}, "local-only: there is no such option; did you mean 'local_only'"),
     ],
 )
