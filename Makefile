@@ -24,11 +24,12 @@ export PATH := $(VENV)/bin:$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
 export ANSIBLE_HOME := $(BUILD)/ansible
 export MYPYPATH := $(COLLECTIONS):$(CURDIR)/tests
-export PYTHONDONTWRITEBYTECODE := 1
+# Byte code is kept, since compiling takes longer than most programs, but not in the source tree.
+export PYTHONPYCACHEPREFIX := $(BUILD)/pycache
 # Tests wait for output of their programs on a pipe.
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup packages pin test test-all lint docs gates coverage changelog unit browser fuzz kernel molecule demo demo-clean bench bench-guard torture build clean
+.PHONY: help setup packages pin test test-all lint docs gates gates-and-unit coverage changelog unit browser fuzz kernel molecule demo demo-clean bench bench-guard torture build clean
 .PHONY: hosts imports ways fleet matrix inventory-matrix ovs-matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements libvirt-wild libvirt-record libvirt-tests adopt-cuts
 
 help:
@@ -93,10 +94,11 @@ pin: packages
 	$(VENV)/bin/pip install -qq --requirement requirements/test.in
 	(echo '# Written by `make pin` from test.in.'; $(VENV)/bin/pip freeze) > requirements/test.txt
 
-test: setup lint docs gates unit browser kernel molecule
+test: setup lint docs gates-and-unit browser kernel molecule
 
 # Also the slow scenarios, all hosts, and the coverage.
 test-all: setup lint docs gates coverage browser molecule inventory-matrix ways hosts
+	@python tests/gates $(BUILD)/gates nightly
 	$(TOOL).scenarios nightly
 	VIRTNET_EVERY_CASE=1 pytest tests/kernel/test_check_mode.py -n $(WORKERS) --dist worksteal $(SUMMARY)
 
@@ -109,6 +111,10 @@ docs: setup
 # Checks for published collections; WHAT="REUSE galaxy-importer" runs only these.
 gates: setup
 	@python tests/gates $(BUILD)/gates $(or $(WHAT),publish)
+
+# The longest gate has one processor, the unit tests the other.
+gates-and-unit: setup
+	@python tests/gates $(BUILD)/gates publish unit
 
 unit: setup
 	$(UNIT)

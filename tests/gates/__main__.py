@@ -4,8 +4,8 @@
 """`python tests/gates FOLDER [WORD...]`: the checks that every change must pass, with a line for each when it ends.
 
 The words name gates, or all of a kind: `lint` checks the sources, `publish` runs the tools of those who publish
-collections. The output of a gate is in FOLDER/GATE.log; if it fails, its errors are printed at the end. Two gates run
-at a time.
+collections, `unit` the unit tests beside these, `nightly` the unit tests again as ansible-test runs them. The output of
+a gate is in FOLDER/GATE.log; if it fails, its errors are printed at the end. Two gates run at a time.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def gates(folder: Path) -> list[Gate]:
         Gate("lint", "ruff", ("ruff", "check", ".")),
         Gate("lint", "ruff format", ("ruff", "format", "--check", ".")),
         Gate("publish", "ansible-test sanity", (*ansible_test, str(folder / "sanity"), "sanity", *environment)),
-        Gate("publish", "ansible-test units", (*ansible_test, str(folder / "units"), "units", *environment)),
+        Gate("unit", "unit tests", ("pytest", "tests/unit", "--color=no", "-rfER")),
+        Gate("nightly", "ansible-test units", (*ansible_test, str(folder / "units"), "units", *environment)),
         Gate("publish", "antsibull-docs", ("antsibull-docs", "lint-collection-docs", "--plugin-docs", str(ROOT))),
         Gate(
             "publish", "galaxy-importer", (sys.executable, str(HERE / "run_galaxy_importer.py"), str(folder / "galaxy"))

@@ -26,16 +26,13 @@ from pathlib import Path
 from typing import IO
 
 PROGRAMS = Path(__file__).with_name("programs")
-# Compiling the engine takes longer than most tasks: its byte code is kept, but not in the source tree.
-_CACHE = str(Path(__file__).resolve().parents[2] / ".build" / "pycache")
-_WITH_BYTE_CODE = ("env", "-u", "PYTHONDONTWRITEBYTECODE", f"PYTHONPYCACHEPREFIX={_CACHE}")
 # Variables that the server itself has. It has no others: the engine looks for some in those of its parents.
 _OF_SERVER = ("PYTHON", "COVERAGE", "LC_", "LANG")
 
 
 def engine_script(name: str) -> tuple[str, ...]:
     """The command that runs a program of tests/kernel/programs that imports the engine; its coverage is measured."""
-    return (*_WITH_BYTE_CODE, sys.executable, str(PROGRAMS / f"{name}.py"))
+    return (sys.executable, str(PROGRAMS / f"{name}.py"))
 
 
 def run_engine(
@@ -48,8 +45,7 @@ def run_engine(
     timeout: float,
 ) -> subprocess.CompletedProcess[str]:
     """Run a program as ``engine_script`` does, in the network and mount namespaces of these files."""
-    variables = {**os.environ, "PYTHONPYCACHEPREFIX": _CACHE, **(environment or {})}
-    variables.pop("PYTHONDONTWRITEBYTECODE", None)
+    variables = {**os.environ, **(environment or {})}
     command = [str(PROGRAMS / f"{name}.py"), *arguments]
     request = {"command": command, "environment": variables, "network": network, "mounts": mounts}
     with (
@@ -113,8 +109,7 @@ _LOCK = threading.Lock()
 
 def _start_server(path: str) -> _Server:
     environment = {name: value for name, value in os.environ.items() if name.startswith(_OF_SERVER)}
-    environment |= {"PATH": path, "PYTHONPYCACHEPREFIX": _CACHE}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    environment["PATH"] = path
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with there:
         # A session of its own: Ctrl-C is for the tests, and the server ends with them.

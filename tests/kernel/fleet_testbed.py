@@ -46,7 +46,9 @@ class ManagedHost:
         assert holder.stdout.readline() == "ready\n"
         self._enter = ["nsenter", f"--target={holder.pid}", "--mount", "--net"]
         self.python = folder / f"{name}.python"
-        self.python.write_text(f'#!/bin/sh\nexec {shlex.join([*self._enter, python])} "$@"\n')
+        # Byte code of the engine is beside it, as on any host.
+        words = ("env", "--unset=PYTHONPYCACHEPREFIX", *self._enter, python)
+        self.python.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
         self.python.chmod(0o755)
 
     def run(self, *command: str, check: bool = True) -> str:

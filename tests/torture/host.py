@@ -132,10 +132,8 @@ class Host:
         return ["nsenter", "-t", str(self.pid), "-m", "-n", "-p", "-i", "-u", "--", *inside, *command]
 
     def environment(self) -> dict[str, str]:
-        """The stand-in for systemctl comes first; byte code is kept outside of the source tree."""
-        path = os.pathsep.join([f"{self.disk}/bin", os.environ.get("PATH", os.defpath)])
-        variables = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-        return {**variables, "PATH": path, "PYTHONPYCACHEPREFIX": str(_BYTE_CODE)}
+        """The stand-in for systemctl comes first."""
+        return {**os.environ, "PATH": os.pathsep.join([f"{self.disk}/bin", os.environ.get("PATH", os.defpath)])}
 
     def run(
         self, *command: str, namespace: str = "", stdin: str | None = None, check: bool = True,
