@@ -52,7 +52,7 @@ _SLAAC_PROBLEM = "is false, which holds for all networks of a dnsmasq"
 
 @dataclass(frozen=True)
 class FragmentSpec:
-    """The fragment of one network. ``path`` is where the user wrote it.
+    """The fragment of one network. ``path`` is where the user wrote it, ``user_names`` what the user calls its options.
 
     ``redirect``: its private instance has ports of its own (core/ports.py), to which rules redirect guests.
     """
@@ -78,6 +78,7 @@ class FragmentSpec:
     raw: Sequence[str] = option(RAW, ())
     redirect: bool = option(kinds.boolean, False)
     path: str = field(default="", compare=False)
+    user_names: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @classmethod
     def from_options(cls, options: Options) -> FragmentSpec:
@@ -116,6 +117,8 @@ class FragmentSpec:
 
     def at(self, option: str) -> str:
         """The path of an option as the user wrote it."""
+        own = next((name for name in self.user_names if re.match(rf"{name}\b", option)), "")
+        option = f"{self.user_names[own]}{option[len(own) :]}" if own else option
         return f"{self.path}.{option}" if self.path else option
 
     def error(self, option: str, problem: str) -> InvalidOption:

@@ -33,6 +33,14 @@ PARTS = (RULES, BRIDGES, OVS_BRIDGES, FRAGMENTS, ENTRIES)
 TASK_PARTS = tuple(part for part in PARTS if part != OVS_BRIDGES)
 
 Spec = Mapping[str, Any]
+# What a network's options are called that differ from those of its fragment, for errors; the longer names first.
+FRAGMENT_OPTIONS = {
+    **{f"ipv6.{name}": f"ipv6.dhcp.{name}" for name in ("ranges", "hosts", "options", "stateless")},
+    **{name: f"ipv4.dhcp.{name}" for name in ("ranges", "hosts", "ignore_client_ids", "options", "boot", "tftp_root")},
+    **{"raw": "dnsmasq.options", "instance": "dnsmasq.instance", "redirect": "dnsmasq.redirect"},
+    **{"names": "dns", "dns": "dns.enabled", "domain": "dns.domain", "local_only": "dns.local_only"},
+    **{"interface": "bridge.name", "address": "ipv4.address", "upstream": "mode", "router": "mode"},
+}
 # The options of the modules by what they reconcile: all of TASK_PARTS, and REGISTRATIONS.
 Specs = Mapping[str, Sequence[Spec]]
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..bridge.network_managers import ManagedBridgeReconciler
@@ -24,7 +25,16 @@ from ..network.model import Network
 from ..nft.spec import RulesSpec
 from ..resolver.reconciler import ResolverEntries
 from ..resolver.spec import EntrySpec
-from .desired_state import BRIDGES, ENTRIES, FRAGMENTS, OVS_BRIDGES, REGISTRATIONS, RULES, Specs
+from .desired_state import (
+    BRIDGES,
+    ENTRIES,
+    FRAGMENT_OPTIONS,
+    FRAGMENTS,
+    OVS_BRIDGES,
+    REGISTRATIONS,
+    RULES,
+    Specs,
+)
 
 T = TypeVar("T")
 
@@ -65,11 +75,15 @@ def reconcilers_for(
             BridgeReconciler(read(part, BridgeSpec.from_options), False, paths, may_move), paths
         )
 
+    def fragments() -> list[FragmentSpec]:
+        specs = read(FRAGMENTS, FragmentSpec.from_options)
+        return [replace(spec, path=path_of.get(spec.name, ""), user_names=FRAGMENT_OPTIONS) for spec in specs]
+
     return {
         RULES: RulesReconciler(read(RULES, RulesSpec.from_options), False, paths, integrate=integrate),
         BRIDGES: bridges(BRIDGES),
         OVS_BRIDGES: bridges(OVS_BRIDGES),
-        FRAGMENTS: Fragments(read(FRAGMENTS, FragmentSpec.from_options), False, paths),
+        FRAGMENTS: Fragments(fragments(), False, paths),
         ENTRIES: ResolverEntries(read(ENTRIES, EntrySpec.from_options), False, paths, resolver),
     }
 

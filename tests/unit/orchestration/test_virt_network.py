@@ -22,6 +22,8 @@ from ansible_collections.virtnet.linux.plugins.module_utils.ipam.subnets import 
 from ansible_collections.virtnet.linux.plugins.module_utils.kernel.links import Link
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
 from ansible_collections.virtnet.linux.plugins.module_utils.network.store import Unreadable, updated_history
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import FRAGMENTS, specs_for
+from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.parts import reconcilers_for
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.reconciler import Networks
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.state import State
 
@@ -441,3 +443,28 @@ def test_a_network_with_an_unreadable_definition_is_defined_again_by_a_list_that
     paths = [file.path for change in planned.changes for file in change.files]
     assert len(paths) == 2
     assert planned.notes == []
+
+
+@pytest.mark.parametrize(
+    ("of_fragment", "of_network"),
+    [
+        ("raw[0]", "dnsmasq.options[0]"),
+        ("instance", "dnsmasq.instance"),
+        ("interface", "bridge.name"),
+        ("address", "ipv4.address"),
+        ("hosts[0].mac", "ipv4.dhcp.hosts[0].mac"),
+        ("ipv6.hosts[1].ip", "ipv6.dhcp.hosts[1].ip"),
+        ("ipv6.slaac", "ipv6.slaac"),
+        ("names.hosts[0].names[0]", "dns.hosts[0].names[0]"),
+        ("domain", "dns.domain"),
+        ("dns", "dns.enabled"),
+    ],
+)
+def test_errors_of_dnsmasq_name_the_options_of_the_network(of_fragment: str, of_network: str) -> None:
+    given = networks({"name": "lab", "ipv4": {"address": "192.168.30.1/24"}, "dnsmasq": {"options": ["log-queries"]}})
+    for path in ("networks[0]", ""):
+        listed = [replace(network, path=path) for network in given]
+        fragments = reconcilers_for(specs_for(listed, {}), Paths("/nowhere"), listed)[FRAGMENTS]
+        (spec,) = fragments.specs  # type: ignore[attr-defined]
+        assert spec.at(of_fragment) == (f"{path}.{of_network}" if path else of_network)
+        assert spec.error(of_fragment, "is wrong").owner == "network 'lab'"
