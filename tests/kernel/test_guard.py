@@ -252,7 +252,8 @@ def test_a_run_with_the_guard_running_makes_the_changes_that_check_mode_predicts
 def test_the_guard_completes_an_interrupted_run(lab: GuardTestbed) -> None:
     lab.define(LAB, network_without_services("more", ipv4={"address": "192.168.41.1/24"}))
     record = lab.root / "run/virtnet/pending.json"
-    record.write_text(json.dumps({**json.loads(record.read_text()), "until": 1}))
+    pending = {name: {**network, "until": 1} for name, network in json.loads(record.read_text()).items()}
+    record.write_text(json.dumps(pending))
     wait_until(lambda: "vn-more" in masters(lab))
     assert "did not finish; the guard completes it" in lab.journal
 

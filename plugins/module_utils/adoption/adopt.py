@@ -243,8 +243,8 @@ class Adoptions:
 
     def _end_pending_run(self, names: Sequence[str]) -> None:
         """Let the guard repair these networks again."""
-        pending = read_pending(self.paths)
-        write_files([pending_file(replace(pending, names=pending.names.difference(names)), self.paths)])
+        others = {name: network for name, network in read_pending(self.paths).items() if name not in names}
+        write_files([pending_file(others, self.paths)])
 
     def _converge_bridges(self, specs: Specs) -> None:
         """Reconcile the bridges: our mark, their settings, and the first name of one with a temporary name."""

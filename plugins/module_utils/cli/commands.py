@@ -18,7 +18,7 @@ from ..firewall.reachability import diagnose
 from ..guard.lost_macvtaps import still_open
 from ..ipam.in_use import read_kernel_subnets
 from ..network.model import Network
-from ..network.runtime import STARTED, STOPPED, read_pending, read_records, records_file, seconds_since_boot
+from ..network.runtime import STARTED, STOPPED, read_pending, read_records, records_file
 from ..orchestration import status as info
 from ..orchestration.desired_state import RULES
 from ..orchestration.leases import nearly_full, read_leases
@@ -175,10 +175,9 @@ def check(paths: Paths, _name: str) -> Answer:
     problems += diagnosis.problems
     notes += diagnosis.notes
     notes += nearly_full(state.defined.values(), paths)
-    pending = read_pending(paths)
-    left = pending.seconds_left(seconds_since_boot())
-    if left and problems:
-        names = ", ".join(sorted(pending.names))
+    at_work = {name: left for name, network in read_pending(paths).items() if (left := network.seconds_left())}
+    if at_work and problems:
+        names, left = ", ".join(sorted(at_work)), max(at_work.values())
         notes.append(f"a run is at work on {names}; if it has died, the guard completes it in {left:.0f} s")
     packets = [finding.as_options() for finding in diagnosis.findings]
     data: Mapping[str, Any] = {"well": not problems, "problems": problems, "notes": notes, "packets": packets}

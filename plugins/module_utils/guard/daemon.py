@@ -23,9 +23,11 @@ import time
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from ..core.errors import VirtnetError
+from ..core.files import write_files
 from ..core.paths import Paths
 from ..kernel import events
-from ..network.runtime import pending_path, read_pending, seconds_since_boot
+from ..network.runtime import pending_file, read_pending
 from ..orchestration.desired_state import OVS_BRIDGES, PARTS, RULES
 from ..orchestration.restore import Outcome
 from . import workers
@@ -166,20 +168,19 @@ class Guard:
         return True
 
     def _pending_networks(self, now: float) -> list[str]:
-        """The networks that a run of a playbook is about to reconcile."""
+        """The networks that runs of playbooks are about to reconcile."""
         pending = read_pending(self.paths)
         self.scheduler.forget_run()
-        if not pending.names:
-            return []
-        networks = sorted(pending.names)
-        if pending.until <= seconds_since_boot():
-            self.journal.log(f"A run that changed {', '.join(networks)} did not finish; the guard completes it.")
-            with contextlib.suppress(OSError):
-                os.unlink(pending_path(self.paths))
+        at_work = {name: network for name, network in pending.items() if network.seconds_left()}
+        unfinished = sorted(pending.keys() - at_work.keys())
+        if unfinished:
+            self.journal.log(f"A run that changed {', '.join(unfinished)} did not finish; the guard completes it.")
+            with contextlib.suppress(VirtnetError):
+                write_files([pending_file(at_work, self.paths)])
             self._request([DEFINITIONS])
-            return []
-        self.scheduler.watch_run(now)
-        return networks
+        if at_work:
+            self.scheduler.watch_run(now)
+        return sorted(at_work)
 
     def _repair(self, parts: Collection[str], pending: Collection[str]) -> bool:
         """Returns whether anything was changed."""

@@ -20,7 +20,7 @@ from ..core.files import write_files
 from ..core.lock import lock
 from ..core.paths import Paths
 from ..kernel.links import OPENVSWITCH
-from ..network.runtime import Pending, pending_file, read_pending
+from ..network.runtime import pending_file, read_pending
 from ..orchestration.desired_state import BRIDGES, OVS_BRIDGES, PARTS
 from ..orchestration.restore import NETWORKS, Outcome, load_host_state, log_line, reconcile, restore
 from ..orchestration.subnet_conflicts import find_moves, guest_ports, store_moves
@@ -135,7 +135,7 @@ def repair(paths: Paths, parts: Collection[str], exclude: Collection[str]) -> Re
 
 def _repair_locked(paths: Paths, parts: Collection[str], exclude: Collection[str]) -> list[Outcome]:
     # A run may have stored networks while this waited for the lock.
-    exclude = {*exclude, *read_pending(paths).names}
+    exclude = {*exclude, *read_pending(paths)}
     host = load_host_state(paths)
     if exclude and all(network.name in exclude for network in host.desired):
         return []
@@ -153,18 +153,18 @@ def _repair_locked(paths: Paths, parts: Collection[str], exclude: Collection[str
 def finish_run(paths: Paths, networks: Collection[str]) -> None:
     """Clear the record of a run if its networks are as defined."""
     with contextlib.suppress(Locked), lock(paths.runtime, _LOCK_TIMEOUT):
-        if not read_pending(paths).names <= set(networks):
+        if not set(read_pending(paths)) <= set(networks):
             return
         outcomes = reconcile(load_host_state(paths), paths, names=networks, check=True)
         if not any(outcome.changes or outcome.error for outcome in outcomes):
-            write_files([pending_file(Pending(), paths)])
+            write_files([pending_file({}, paths)])
 
 
 def resolve_conflicts(paths: Paths, exclude: Collection[str]) -> Resolution:
     """Move the networks whose subnet somebody else uses now, with all their parts, in one pass; raises VirtnetError."""
     with contextlib.ExitStack() as after, lock(paths.runtime, _LOCK_TIMEOUT):
         host = load_host_state(paths)
-        moves, unresolved = find_moves(host, paths, {*exclude, *read_pending(paths).names})
+        moves, unresolved = find_moves(host, paths, {*exclude, *read_pending(paths)})
         if not moves:
             return Resolution(unresolved=unresolved)
         store_moves(moves, paths)

@@ -1,19 +1,21 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""State that lasts until the next boot: networks started or stopped by hand, and the run of a playbook."""
+"""State that lasts until the next boot: networks started or stopped by hand, and runs of playbooks."""
 
 from __future__ import annotations
 
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ..core.errors import VirtnetError
 from ..core.files import File, write_files
 from ..core.lock import lock
+from ..core.network_history import NetworkHistory, load_history
 from ..core.notes import read_object
 from ..core.paths import Paths
 
@@ -82,18 +84,17 @@ def records_file(records: Mapping[str, str], paths: Paths) -> File:
 
 @dataclass(frozen=True)
 class Pending:
-    """A run under way: networks whose definitions it has changed, and the parts that it has still to reconcile.
+    """A network whose definition a run has changed: the parts that the run has still to reconcile.
 
     ``until``: when the guard completes the run, in seconds since the boot; 0 for one that has failed.
     """
 
-    names: frozenset[str] = frozenset()
     until: float = 0.0
     parts: frozenset[str] = frozenset()
 
-    def seconds_left(self, now: float) -> float:
-        """Seconds that the run has left; 0 if no run is at work any more. ``now``: in seconds since the boot."""
-        return max(0.0, self.until - now) if self.names else 0.0
+    def seconds_left(self) -> float:
+        """Seconds that the run has left for this network; 0 if no run is at work on it any more."""
+        return max(0.0, self.until - seconds_since_boot())
 
 
 def seconds_since_boot() -> float:
@@ -102,53 +103,79 @@ def seconds_since_boot() -> float:
 
 
 def pending_path(paths: Paths) -> str:
-    """The file that records the run under way."""
+    """The file that records the runs under way."""
     return os.path.join(paths.runtime, "pending.json")
 
 
-def read_pending(paths: Paths) -> Pending:
-    """The run under way; an empty one if there is none."""
-    data = _read_mapping(pending_path(paths))
-    names, parts, until = data.get("names"), data.get("kinds"), data.get("until")
-    if not isinstance(names, list) or not isinstance(parts, list) or not isinstance(until, (int, float)):
-        return Pending()
-    return Pending(frozenset(map(str, names)), float(until), frozenset(map(str, parts)))
+def read_pending(paths: Paths) -> dict[str, Pending]:
+    """The networks that runs are at work on, or have left behind."""
+    return {
+        name: Pending(float(note["until"]), frozenset(map(str, note["kinds"])))
+        for name, note in _read_mapping(pending_path(paths)).items()
+        if isinstance(note, Mapping)
+        and isinstance(note.get("until"), (int, float))
+        and isinstance(note.get("kinds"), list)
+    }
 
 
-def pending_file(pending: Pending, paths: Paths) -> File:
-    """The record of a run; the file is removed if the run has no networks or no parts left."""
-    text = json.dumps({"names": sorted(pending.names), "until": pending.until, "kinds": sorted(pending.parts)})
-    return File(pending_path(paths), f"{text}\n" if pending.names and pending.parts else None)
+def pending_file(pending: Mapping[str, Pending], paths: Paths) -> File:
+    """The record of the runs under way, without networks that are complete; the file is removed with the last one."""
+    notes = {
+        name: {"until": network.until, "kinds": sorted(network.parts)}
+        for name, network in sorted(pending.items())
+        if network.parts
+    }
+    return File(pending_path(paths), f"{json.dumps(notes)}\n" if notes else None)
 
 
 def record_pending_run(names: Iterable[str], parts: Iterable[str], paths: Paths) -> None:
     """Record the networks whose parts a run is about to reconcile. The caller holds the lock."""
-    before = read_pending(paths)
-    unfinished = before.names if before.until > seconds_since_boot() else frozenset[str]()
-    pending = Pending(unfinished | {*names}, seconds_since_boot() + RUN_TIMEOUT, frozenset(parts))
-    write_files([pending_file(pending, paths)])
+    others = {name: network for name, network in read_pending(paths).items() if network.seconds_left()}
+    own = Pending(seconds_since_boot() + RUN_TIMEOUT, frozenset(parts))
+    write_files([pending_file({**others, **dict.fromkeys(names, own)}, paths)])
 
 
-def mark_part_done(part: str, paths: Paths) -> None:
-    """Remove a part from the record of the run; the run ends with its last part."""
-    if os.path.exists(pending_path(paths)):
-        with lock(paths.runtime):
-            pending = read_pending(paths)
-            write_files([pending_file(replace(pending, parts=pending.parts - {part}), paths)])
+def mark_part_done(part: str, objects: Collection[str] | None, paths: Paths) -> None:
+    """Remove a part from the record of the networks that a task has reconciled (``_concerned``)."""
+    _change_pending(objects, lambda network: replace(network, parts=network.parts - {part}), paths)
 
 
-def fail_pending_run(paths: Paths) -> None:
-    """Record that the run has failed: it does no more, and the guard completes what it stored."""
-    if os.path.exists(pending_path(paths)):
-        with lock(paths.runtime):
-            write_files([pending_file(replace(read_pending(paths), until=0.0), paths)])
+def fail_pending_run(objects: Collection[str] | None, paths: Paths) -> None:
+    """Record that a run has failed: it does no more, and the guard completes what it stored.
+
+    The run of another task, at work on other networks than those that failed (``_concerned``), goes on.
+    """
+    _change_pending(objects, lambda network: replace(network, until=0.0), paths)
 
 
 def clear_pending_run(paths: Paths) -> None:
-    """Record that the run is complete."""
+    """Record that all runs are complete."""
+    _change_pending(None, lambda _network: Pending(), paths)
+
+
+def _change_pending(objects: Collection[str] | None, change: Callable[[Pending], Pending], paths: Paths) -> None:
     if os.path.exists(pending_path(paths)):
         with lock(paths.runtime):
-            write_files([pending_file(Pending(), paths)])
+            pending = read_pending(paths)
+            write_files(
+                [
+                    pending_file(
+                        {**pending, **{n: change(pending[n]) for n in _concerned(pending, objects, paths)}}, paths
+                    )
+                ]
+            )
+
+
+def _concerned(pending: Iterable[str], objects: Collection[str] | None, paths: Paths) -> list[str]:
+    """The networks that a task was about; ``objects``: networks, or bridges of theirs, that it named; None: all."""
+    if objects is None:
+        return list(pending)
+    try:
+        history = load_history(paths)
+    except VirtnetError:
+        history = {}
+    names_of = {name: {name, *history.get(name, NetworkHistory()).bridges} for name in pending}
+    return [name for name, names in names_of.items() if not names.isdisjoint(objects)]
 
 
 def _read_mapping(path: str) -> Mapping[str, object]:

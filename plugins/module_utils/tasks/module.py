@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from ..core.by_name import each_by_name
@@ -107,24 +107,36 @@ def run_objects(
     def work(paths: Paths) -> dict[str, Any]:
         confirm_uplink_move(module, paths)
         with contextlib.ExitStack() as run_under_way:
+            objects = None if module.params.get("purge") else _names(module.params, many, task_options)
             if kind and not module.check_mode:
-                run_under_way.enter_context(_ending_failed_run(paths, undo))
+                run_under_way.enter_context(_ending_failed_run(objects, paths, undo))
             specs = [read(options) for options in requested_objects(module.params, many, task_options)]
             plan = converge(build(specs, bool(module.params.get("purge")), paths), paths, check=module.check_mode)
-            # Only now a run that stores definitions is recorded.
+            # Only now a run that stores definitions is recorded. XML has the name of its network inside.
             if not kind and not module.check_mode:
-                run_under_way.enter_context(_ending_failed_run(paths, undo))
+                objects = None if objects is None else {str(getattr(spec, "name", "")) for spec in specs}
+                run_under_way.enter_context(_ending_failed_run(objects, paths, undo))
             more = finish(plan, paths)
         if kind and not module.check_mode:
-            mark_part_done(kind, paths)
+            mark_part_done(kind, objects, paths)
         return {**as_return_values(plan, many), **more}
 
     run(module, work)
 
 
+def _names(params: Mapping[str, Any], many: str, task_options: Sequence[str]) -> Collection[str]:
+    """The networks or bridges that the task names; none if they cannot be read, which is refused later."""
+    with contextlib.suppress(VirtnetError):
+        items = requested_objects(params, many, task_options)
+        return {str(item.raw(key)) for item in items for key in ("name", "interface") if item.given(key)}
+    return ()
+
+
 @contextlib.contextmanager
-def _ending_failed_run(paths: Paths, undo: Callable[[Paths], list[str]]) -> Iterator[None]:
-    """If the block fails, record that: nobody waits for its other tasks. And call ``undo``."""
+def _ending_failed_run(
+    objects: Collection[str] | None, paths: Paths, undo: Callable[[Paths], list[str]]
+) -> Iterator[None]:
+    """If the block fails, record that for ``objects``: nobody waits for its other tasks. And call ``undo``."""
     try:
         yield
     except Locked:
@@ -132,7 +144,7 @@ def _ending_failed_run(paths: Paths, undo: Callable[[Paths], list[str]]) -> Iter
         raise
     except Exception as error:
         with contextlib.suppress(VirtnetError):
-            fail_pending_run(paths)
+            fail_pending_run(objects, paths)
         result = _result_of(undo, paths)
         if result and isinstance(error, VirtnetError):
             raise VirtnetError(f"{error}; {result}") from error

@@ -6,10 +6,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import Locked, VirtnetError
+from ansible_collections.virtnet.linux.plugins.module_utils.core.files import write_files
+from ansible_collections.virtnet.linux.plugins.module_utils.core.network_history import NetworkHistory, history_file
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.core.reconcile import Plan
 from ansible_collections.virtnet.linux.plugins.module_utils.network import runtime
@@ -17,25 +21,49 @@ from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desire
 from ansible_collections.virtnet.linux.plugins.module_utils.tasks import module as task
 
 
+def at_work(paths: Paths) -> set[str]:
+    return {name for name, network in runtime.read_pending(paths).items() if network.seconds_left()}
+
+
 def test_a_run_ends_with_its_last_part(tmp_path: Path) -> None:
     paths = Paths(str(tmp_path))
     runtime.record_pending_run(["lab"], PARTS, paths)
     runtime.record_pending_run(["dmz"], PARTS, paths)
     for kind in PARTS:
-        assert runtime.read_pending(paths).names == {"lab", "dmz"}
-        runtime.mark_part_done(kind, paths)
-    assert runtime.read_pending(paths) == runtime.Pending()
+        assert runtime.read_pending(paths).keys() == {"lab", "dmz"}
+        runtime.mark_part_done(kind, ["lab", "dmz"], paths)
+    assert runtime.read_pending(paths) == {}
     assert not Path(runtime.pending_path(paths)).exists()
-    runtime.mark_part_done("rules", paths)
+    runtime.mark_part_done("rules", None, paths)
+
+
+def test_a_task_concerns_the_run_on_its_networks_alone(tmp_path: Path) -> None:
+    paths = Paths(str(tmp_path))
+    history = {name: NetworkHistory(bridges={f"vn-{name}": ""}) for name in ("lab", "dmz")}
+    write_files([history_file(history, paths)])
+    runtime.record_pending_run(["lab"], PARTS, paths)
+    runtime.record_pending_run(["dmz"], PARTS, paths)
+    runtime.mark_part_done("bridges", ["vn-dmz", "br-other"], paths)
+    pending = runtime.read_pending(paths)
+    assert pending["lab"].parts - pending["dmz"].parts == {"bridges"}
+    runtime.fail_pending_run(["other", "dmz"], paths)
+    assert at_work(paths) == {"lab"}
+    # The next run does what the failed one has left.
+    runtime.record_pending_run(["more"], PARTS, paths)
+    assert at_work(paths) == runtime.read_pending(paths).keys() == {"lab", "more"}
+    runtime.fail_pending_run(["vn-lab"], paths)
+    assert at_work(paths) == {"more"}
+    runtime.fail_pending_run(None, paths)
+    assert at_work(paths) == set()
 
 
 def test_an_unreadable_note_is_ignored(tmp_path: Path) -> None:
     paths = Paths(str(tmp_path))
     note = Path(runtime.pending_path(paths))
     note.parent.mkdir(parents=True)
-    for text in ("", "{", "[]", '{"names": 3}', '{"names": ["a"], "kinds": ["rules"], "until": "x"}'):
+    for text in ("", "{", "[]", '{"names": 3}', '{"a": {"kinds": ["rules"], "until": "x"}}', '{"a": {"until": 1}}'):
         note.write_text(text)
-        assert runtime.read_pending(paths) == runtime.Pending()
+        assert runtime.read_pending(paths) == {}
 
 
 class Module:
@@ -43,8 +71,8 @@ class Module:
 
     check_mode = False
 
-    def __init__(self) -> None:
-        self.params = {"things": [{"name": "lab"}]}
+    def __init__(self, listed: Any) -> None:
+        self.params = {"things": listed}
         self.failed = ""
 
     def fail_json(self, msg: str) -> None:
@@ -71,45 +99,61 @@ class Reconciler:
         raise AssertionError
 
 
+LAB, OTHER = {"name": "lab"}, {"name": "other"}
+BRIDGE = {"name": "vn-lab"}
+
+
 @pytest.mark.parametrize(
-    ("error", "part", "at_work"),
+    ("error", "part", "listed", "expected"),
     [
-        (VirtnetError("refused"), "rules", False),
-        (OSError("no space"), "rules", False),
+        (VirtnetError("refused"), "rules", [LAB], False),
+        (VirtnetError("refused"), "bridges", [OTHER, BRIDGE], False),
+        (VirtnetError("refused"), "entries", [{"interface": "vn-lab"}], False),
+        (OSError("no space"), "rules", [LAB], False),
+        # Another run, for example one by hand, is no end of the run at work.
+        (VirtnetError("refused"), "rules", [OTHER], True),
+        (VirtnetError("refused"), "rules", None, True),
         # The record may be that of the run that holds the lock.
-        (Locked("another run"), "rules", True),
+        (Locked("another run"), "rules", [LAB], True),
         # A refusal to store definitions is no end of a run that has stored others.
-        (VirtnetError("refused"), "", True),
-        (None, "rules", True),
+        (VirtnetError("refused"), "", [LAB], True),
+        (None, "rules", [LAB], True),
     ],
 )
-def test_a_failed_task_ends_the_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception | None, part: str, at_work: bool
+def test_a_failed_task_ends_the_run_of_its_networks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception | None, part: str, listed: Any, expected: bool
 ) -> None:
     paths = Paths(str(tmp_path))
     monkeypatch.setattr(task, "Paths", lambda: paths)
+    write_files([history_file({"lab": NetworkHistory(bridges={"vn-lab": ""})}, paths)])
     runtime.record_pending_run(["lab"], PARTS, paths)
-    module = Module()
+    module = Module(listed)
     try:
         task.run_objects(module, "things", lambda options: options, lambda *_: Reconciler(error), kind=part)
     except OSError as raised:
         module.failed = str(raised)
-    assert module.failed == str(error or "")
-    pending = runtime.read_pending(paths)
+    if listed is not None:
+        assert module.failed == str(error or "")
     # The record stays, so that the guard sees what it has to complete.
-    assert pending.names == {"lab"}
-    assert bool(pending.seconds_left(runtime.seconds_since_boot())) is at_work
+    assert runtime.read_pending(paths).keys() == {"lab"}
+    assert (at_work(paths) == {"lab"}) is expected
 
 
-def test_a_run_that_cannot_say_what_is_left_to_do_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("listed", "expected"), [(LAB, set()), (OTHER, {"lab"}), ({"xml": "lab"}, set())])
+def test_a_run_that_cannot_say_what_is_left_to_do_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listed: dict[str, str], expected: set[str]
+) -> None:
     paths = Paths(str(tmp_path))
     monkeypatch.setattr(task, "Paths", lambda: paths)
     runtime.record_pending_run(["lab"], PARTS, paths)
-    module = Module()
+    module = Module([listed])
 
     def finish(_plan: Plan[Any], _paths: Paths) -> dict[str, Any]:
         raise VirtnetError("unreadable")
 
-    task.run_objects(module, "things", lambda options: options, lambda *_: Reconciler(None), finish=finish)
+    def read(options: Options) -> SimpleNamespace:
+        return SimpleNamespace(name=options.raw("name" if options.given("name") else "xml"))
+
+    task.run_objects(module, "things", read, lambda *_: Reconciler(None), finish=finish)
     assert module.failed == "unreadable"
-    assert not runtime.read_pending(paths).seconds_left(runtime.seconds_since_boot())
+    assert at_work(paths) == expected
