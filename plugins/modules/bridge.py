@@ -44,7 +44,8 @@ options:
     description:
       - Largest packet in bytes, 68 to 65535. With less than 1280 the kernel has no IPv6 on the bridge.
       - If not given, the kernel decides, which takes that of the port with the smallest one, or 1500. A value that was
-        given before, or set by hand, is reset to that.
+        given before, or set by hand, is reset to that; the kernel does not follow the ports of such a bridge by itself
+        any more, and each run does.
     type: int
   stp:
     description: Spanning tree protocol. V(false) if not given, so that a new guest is on the network at once.
