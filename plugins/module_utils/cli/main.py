@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 
@@ -16,6 +17,9 @@ from ..guard.daemon import Guard
 from ..orchestration.fragment_refresh import refresh
 from ..orchestration.restore import STAGES, log_line, restore
 from . import commands as cli_commands
+
+# Commands that change the host, or read its rules, and that people run.
+_FOR_ROOT = ("check", "start", "stop", "restore")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,6 +54,8 @@ def parser() -> argparse.ArgumentParser:
 def run_command(arguments: Sequence[str] | None, paths: Paths) -> int:
     """Run a command; the status is 0, 1 for problems, 2 for wrong usage. Raises VirtnetError."""
     given = parser().parse_args(arguments)
+    if given.command in _FOR_ROOT and os.geteuid() != 0:
+        raise VirtnetError(f"only root can do that; run it as root, such as by 'sudo virtnet {given.command}'")
     if given.command == "guard":
         return Guard(paths).run()
     if given.command == "fragments":

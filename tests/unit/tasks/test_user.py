@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Modules that change the host refuse every user but root, in check mode as in a run."""
+"""What changes the host refuses every user but root: modules, in check mode as in a run, and commands of virtnet."""
 
 from __future__ import annotations
 
@@ -45,3 +45,22 @@ def test_every_module_that_changes_the_host_refuses_other_users_than_root() -> N
     changing = {name for name in said if not name.startswith("virt_network_info ")}
     assert refused == changing
     assert len(changing) == 16
+
+
+COMMAND = """
+import importlib, os, sys
+sys.path.insert(0, sys.argv[1])
+cli = importlib.import_module("ansible_collections.virtnet.linux.plugins.module_utils.cli.main")
+os.seteuid(65534)
+sys.exit(cli.main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("command", ["check", "start lab", "stop lab", "restore"])
+def test_a_command_that_changes_the_host_or_reads_its_rules_is_for_root(command: str) -> None:
+    words = [sys.executable, "-c", COMMAND, COLLECTIONS, *command.split()]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    name = command.partition(" ")[0]
+    assert done.stderr == f"error: only root can do that; run it as root, such as by 'sudo virtnet {name}'\n"
+    assert done.returncode == 1
