@@ -39,8 +39,10 @@ def lines_to_test(config: Config, fragments: Mapping[str, str], hosts_files: Map
 def check_lines(command: Sequence[str], lines: Sequence[Line]) -> None:
     """Test lines with ``dnsmasq --test``; raises VirtnetError.
 
-    They go to dnsmasq's standard input, so that no file is written before it is known to be correct.
+    They go to dnsmasq's standard input, so that no file is written before it is known to be correct. A program that
+    writes further lines (conf-script) is not run: dnsmasq would run it as root, in check mode too.
     """
+    lines = [line for line in lines if all(one.name != "conf-script" for one in read_lines(line.text, line.file))]
     text = "".join(f"{line.text}\n" for line in lines)
     result = run([*command, "--conf-file=-", "--test"], stdin=text, check=False)
     if result.code != 0:

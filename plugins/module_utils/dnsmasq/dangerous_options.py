@@ -26,16 +26,20 @@ _FIREWALL = "lets names that guests ask for change sets of the host's firewall"
 _ELSEWHERE = "has dnsmasq answer elsewhere than on the network's bridge"
 _TFTP = "gives guests files of the host, all that dnsmasq's user may read"
 
+PROGRAMS = ("dhcp-script", "dhcp-luascript", "conf-script")
+# log-facility too, if it has a path.
+WRITTEN_FILES = ("log-facility", "dumpfile", "dnssec-timestamp")
+
 # dnsmasq(8), version 2.90: all long options that affect more than DHCP and DNS of one network, of those that are not
 # refused (records.py).
 _DANGERS: Mapping[str, str] = {
-    **dict.fromkeys(("dhcp-script", "dhcp-luascript", "conf-script"), _PROGRAM),
+    **dict.fromkeys(PROGRAMS, _PROGRAM),
     **dict.fromkeys(("user", "group", "dhcp-scriptuser"), _USER),
     **dict.fromkeys(
         ("conf-file", "conf-dir", "servers-file", "dhcp-hostsfile", "dhcp-hostsdir", "dhcp-optsfile", "dhcp-optsdir"),
         _CONFIGURATION,
     ),
-    **dict.fromkeys(("dumpfile", "dnssec-timestamp"), _FILE),
+    **dict.fromkeys(WRITTEN_FILES, _FILE),
     **dict.fromkeys(("enable-dbus", "enable-ubus"), _CONTROL),
     **dict.fromkeys(("ipset", "nftset", "connmark-allowlist"), _FIREWALL),
     **dict.fromkeys(("auth-server", "bridge-interface", "shared-network"), _ELSEWHERE),

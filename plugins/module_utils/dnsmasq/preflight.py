@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 
+from ..core.command import run
 from ..core.errors import MissingTool, VirtnetError
 from ..core.families import DNSMASQ_PROGRAM, package_of
 from . import probe
@@ -14,11 +16,12 @@ from .changes import FragmentsPlan
 from .config_check import check_lines, check_start, check_syntax
 from .hosts_files import as_config_lines, files_of_networks
 from .lease_file import lease_file_fault
-from .private_files import SYSTEM_DNSMASQ, Layout
+from .private_files import SYSTEM_DNSMASQ, Layout, unit_name
 from .spec import FragmentSpec
 from .state import State, is_forward
 from .system_config import BIND_INTERFACES, WILDCARD, fragment_network, lines_of
 from .system_service import NoUsableDnsmasq
+from .unit_limits import refuse_beyond_unit
 
 
 def refuse_missing_program(plan: FragmentsPlan) -> None:
@@ -112,4 +115,7 @@ def check_configurations(plan: FragmentsPlan, layout: Layout, reloading: Collect
         program = current.program or "dnsmasq"
         check_lines((program,), lines)
         if with_raw & {member.network for member in target.members[name]}:
+            units = (layout.template, os.path.join(layout.paths.units, unit_name(name)))
+            has_drop_in = any(os.path.isdir(f"{unit}.d") for unit in units)
+            refuse_beyond_unit(lines, run([program, "--version"]).stdout, has_drop_in=has_drop_in)
             check_start(program, lines)

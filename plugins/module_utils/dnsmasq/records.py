@@ -29,6 +29,8 @@ _OF_OTHER_OPTIONS = frozenset(
         "dhcp-leasefile",
     )
 )
+# With the first two, a start does not end; in a file, the others mean nothing to dnsmasq (src/option.c).
+_OF_COMMAND_LINE = frozenset(("no-daemon", "keep-in-foreground", "test", "version", "help"))
 # RFC 6335 section 5.1 for services; protocols likewise (RFC 2782).
 _SERVICE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,13}[A-Za-z0-9])?")
 _SERVICE_WORDS = "a name of at most 15 letters, digits and '-', such as ldap or tcp"
@@ -288,7 +290,10 @@ def read_raw(options: Options, name: str) -> list[str]:
         line = str(Options({part: value}, options.path, options.owner).text(part, longest=1000)).strip()
         if not line or line.startswith("#"):
             options.error(part, f"{repr_short(value)} says nothing to dnsmasq; leave it out")
-        if any(setting.name in _OF_OTHER_OPTIONS for setting in read_lines(line, part)):
+        names = {setting.name for setting in read_lines(line, part)}
+        if names & _OF_COMMAND_LINE:
+            options.error(part, f"{repr_short(line)} is for a dnsmasq that is started by hand; leave it out")
+        if names & _OF_OTHER_OPTIONS:
             options.error(
                 part,
                 f"{repr_short(line)} is about the interfaces, ports or files of the network's dnsmasq, which follow "

@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..core.errors import InvalidOption
-from ..core.options import Options
+from ..core.options import Options, repr_short
 from ..dhcp.dhcpv6 import refuse_ra_param
+from ..dhcp.dnsmasq_syntax import read_lines
 from ..dnsmasq.raw_lines import can_be_limited
 from ..dnsmasq.records import FOR_EVERYBODY, private_only
 from ..dnsmasq.spec import SYSTEM
@@ -18,6 +19,8 @@ from ..kernel.links import OPENVSWITCH
 
 if TYPE_CHECKING:
     from .model import Network
+
+_OF_ROOT = ("user", "group", "dhcp-scriptuser")
 
 
 def validate_combinations(options: Options, network: Network) -> None:
@@ -57,6 +60,21 @@ def _refuse_with_uplink(options: Options, network: Network, *, addressed: bool) 
         options.error("port_forwards", "have no meaning with bridge.enslave_uplink, guests are outside; leave them out")
     if network.bridge.enslave_uplink and network.bridge.zone:
         options.error("bridge.zone", "has no meaning with bridge.enslave_uplink, guests are outside; leave it out")
+
+
+def refuse_without_effect(network: Network) -> None:
+    """Refuse lines that a dnsmasq without root's rights ignores (src/dnsmasq.c); raises InvalidOption.
+
+    A network that has them already keeps them.
+    """
+    for i, line in enumerate(network.dnsmasq_options):
+        if any(setting.name in _OF_ROOT for setting in read_lines(line, "")):
+            raise InvalidOption(
+                network.at(f"dnsmasq.options[{i}]"),
+                f"{repr_short(line)} has no effect, since systemd starts the network's dnsmasq as its own user; "
+                "leave it out, or set User= in a drop-in of virtnet-dnsmasq@.service",
+                network.owner,
+            )
 
 
 def refuse_others_names(network: Network) -> None:

@@ -26,7 +26,7 @@ from ..kernel.links import has_ipv6
 from ..libvirt.connection import driver_installed
 from ..libvirt.managed import LIBVIRT
 from ..network import runtime
-from ..network.combinations import refuse_others_names
+from ..network.combinations import refuse_others_names, refuse_without_effect
 from ..network.model import Network
 from ..network.store import read_stored, updated_history
 from ..openvswitch.bridges import read_all_links
@@ -147,6 +147,7 @@ class Networks:
         validate_together([*unchanged, *new])
         for network in new:
             refuse_others_names(network)
+            refuse_without_effect(network)
             validate_on_host(network, current)
         check_listeners(new_forwards(new, current), current.listeners)
 

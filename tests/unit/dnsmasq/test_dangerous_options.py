@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.filter import libvirt_xml
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.dhcp.dnsmasq_syntax import read_lines
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.config_check import check_lines
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.dangerous_options import (
     acts_when_started,
     is_private_folder,
@@ -19,6 +22,8 @@ from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.dangerous_op
     option_dangers,
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.reconciler import Fragments, FragmentSpec
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_config import Line
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.unit_limits import refuse_beyond_unit
 from ansible_collections.virtnet.linux.plugins.module_utils.libvirt_xml.convert import (
     from_xml,
     with_domain_of_libvirt,
@@ -138,3 +143,52 @@ def test_a_start_is_tried_only_where_it_can_do_nothing_but_read_files(line: str,
     """A file of further configuration may name a program that dnsmasq runs when it starts."""
     (setting,) = read_lines(line, "")
     assert acts_when_started(setting) == acts
+
+
+BUILT_WITH = "Compile time options: IPv6 GNU-getopt DBus no-UBus i18n DHCP TFTP dumpfile"
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("enable-ubus", "this dnsmasq is built without UBus"),
+        ("enable-dbus", ""),
+        ("log-facility=/var/log/lab.log", "the service may write below /tmp, /var/tmp, /var/lib/virtnet/dnsmasq alone"),
+        ("log-facility=/tmp/no/folder/log", "there is no folder /tmp/no/folder; make it first"),
+        ("log-facility=/var/lib/virtnet/dnsmasq/lab.log", ""),
+        ("log-facility=/dev/null", ""),
+        ("log-facility=LOCAL3", ""),
+        ("dumpfile = /srv/dump", "the service may write below"),
+        ("dnssec-timestamp=/var/lib/x", "the service may write below"),
+        ("dhcp-script=/no/file", "there is no such program; make it first"),
+        ("dhcp-script=/etc/passwd", "there is no such program; make it first"),
+        ("dhcp-script=/home/me/script", "the service does not see that folder"),
+        ("conf-script=/root/../root/x", "the service does not see that folder"),
+        ("dhcp-script=/bin/sh", ""),
+    ],
+)
+def test_a_line_that_the_unit_cannot_put_into_force_is_refused_without_a_try(line: str, problem: str) -> None:
+    lines = [Line("no-resolv", "lab.conf", 1), Line(line, "lab.conf", 2)]
+    if not problem:
+        refuse_beyond_unit(lines, BUILT_WITH, has_drop_in=False)
+        return
+    with pytest.raises(VirtnetError) as refusal:
+        refuse_beyond_unit(lines, BUILT_WITH, has_drop_in=False)
+    assert problem in str(refusal.value)
+    assert "in line 2 of lab.conf" in str(refusal.value)
+
+
+def test_a_unit_that_the_administrator_changed_may_allow_more(tmp_path: Path) -> None:
+    refuse_beyond_unit([Line(f"log-facility={tmp_path}/log", "lab.conf", 1)], BUILT_WITH, has_drop_in=True)
+    with pytest.raises(VirtnetError, match="there is no folder /no/folder"):
+        refuse_beyond_unit([Line("log-facility=/no/folder/log", "lab.conf", 1)], BUILT_WITH, has_drop_in=True)
+
+
+def test_a_test_of_lines_runs_no_program_of_theirs(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/was-run\n")
+    program.chmod(0o755)
+    check_lines(("dnsmasq",), [Line(f"conf-script={program}", "lab.conf", 1), Line("no-resolv", "lab.conf", 2)])
+    assert not (tmp_path / "was-run").exists()
+    with pytest.raises(VirtnetError, match="in line 2 of lab.conf: 'no-such'"):
+        check_lines(("dnsmasq",), [Line(f"conf-script={program}", "lab.conf", 1), Line("no-such", "lab.conf", 2)])

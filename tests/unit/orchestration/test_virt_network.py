@@ -468,3 +468,13 @@ def test_errors_of_dnsmasq_name_the_options_of_the_network(of_fragment: str, of_
         (spec,) = fragments.specs  # type: ignore[attr-defined]
         assert spec.at(of_fragment) == (f"{path}.{of_network}" if path else of_network)
         assert spec.error(of_fragment, "is wrong").owner == "network 'lab'"
+
+
+@pytest.mark.parametrize("line", ["user=root", " group = nogroup", "dhcp-scriptuser=nobody"])
+def test_a_line_that_has_no_effect_is_refused_and_stays_where_it_is_stored(line: str) -> None:
+    lab = {"name": "lab", "ipv4": {"address": "192.168.30.1/24"}}
+    with_line = {**lab, "dnsmasq": {"options": ["log-queries", line]}}
+    assert "networks[0].dnsmasq.options[1]" in refused(with_line)
+    network = read_network(Options(with_line), HOST)
+    other = {"name": "web", "ipv4": {"address": "192.168.31.1/24"}}
+    assert len(plan(other, state=State(definitions={"lab": network})).result) == 2
