@@ -481,6 +481,24 @@ def test_a_dnsmasq_that_does_not_serve_the_bridge_is_rolled_back(
         assert daemon.fragments == {}
 
 
+def test_files_are_put_back_where_a_rule_of_the_host_drops_what_it_asks_itself(
+    testbed: DnsmasqTestbed, tmp_path: Path
+) -> None:
+    with serving(testbed, tmp_path) as daemon:
+        before = daemon.fragments
+        # send(2) of a packet that a rule drops fails with EPERM.
+        testbed.host.run(
+            "nft", "add table inet panic; add chain inet panic out { type filter hook output priority 0; }"
+        )
+        testbed.host.run("nft", "add rule inet panic out udp dport 53 drop")
+        try:
+            with pytest.raises(DnsmasqFailed, match="does not answer DNS queries"):
+                daemon.converge(LAB)
+        finally:
+            testbed.host.run("nft", "delete table inet panic")
+        assert daemon.fragments == before
+
+
 def test_interrupted_run_is_completed_by_the_next(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     with serving(testbed, tmp_path) as daemon:
         write_fragment(daemon, FragmentSpec.from_options(Options(LAB)), RenderContext(version=(2, 90)))

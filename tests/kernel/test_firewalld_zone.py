@@ -125,3 +125,17 @@ def test_what_a_zone_of_the_users_choice_drops_is_named(testbed: GuardTestbed, f
     assert "packets guest to outside (IPv4), guest to guest (IPv4) are dropped by" in testbed.command(
         "check", check=False
     )
+
+
+def test_panic_mode_is_named_before_anything_is_changed(testbed: GuardTestbed, firewalld: Firewalld) -> None:
+    first, second = lab(None), {**OTHER, "bridge": {}}
+    testbed.run_playbook(first)
+    firewalld.ask("--panic-on")
+    with pytest.raises(Exception, match="firewalld is in panic mode.*run 'firewall-cmd --panic-off'"):
+        testbed.define(first, second)
+    assert not (testbed.root / "etc/virtnet/networks/other.json").exists()
+    # What runs already needs no change.
+    assert not testbed.define(first)["changes"]
+    firewalld.ask("--panic-off")
+    testbed.run_playbook(first, second)
+    assert firewalld.ask("--zone=virtnet", "--list-interfaces").split() == ["vn-lab", "vn-other"]

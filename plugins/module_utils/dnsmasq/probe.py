@@ -144,16 +144,17 @@ def _answer(server: Address, port: int, queries: Iterable[bytes], timeout: float
     """The first answer of a DNS server to any of the queries; b'' for none."""
     deadline = time.monotonic() + timeout
     with socket.socket(_family(server), socket.SOCK_DGRAM) as client:
-        client.connect((str(server), port))
         client.settimeout(0.25)
         while time.monotonic() < deadline:
             try:
+                client.connect((str(server), port))
                 for message in queries:
                     client.send(message)
                 return client.recv(4096)
             except socket.timeout:  # noqa: UP041 - up to Python 3.9 another class than TimeoutError
                 continue
-            except ConnectionRefusedError:
+            except OSError:
+                # Nobody listens, or a rule of the host drops what it sends itself (EPERM).
                 time.sleep(0.02)
     return b""
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 from ..core.command import run
+from ..core.errors import VirtnetError
 from ..core.files import File, write_files
 from ..core.notes import read_object
 from ..core.paths import Paths
@@ -171,6 +172,18 @@ def plan(
         *(_binding(*one, bind=True) for one in bindings(zones, current.zones, reloads=reloads)),
         *_plan_ufw(bridges, current, redirected),
     ]
+
+
+def refuse_panic(changes: Iterable[Change]) -> None:
+    """Raise VirtnetError if firewalld would refuse one of the changes, or nothing that they add would be reached."""
+    for change in changes:
+        commands = change.commands if isinstance(change, FirewallChange) else ()
+        needed = any(one[0] == _RELOAD[0] and (one != _RELOAD or change.action != DELETE) for one in commands)
+        if needed and run(["firewall-cmd", "--query-panic"], check=False).code == 0:
+            raise VirtnetError(
+                "firewalld is in panic mode: it drops all packets, and refuses changes of its zones; "
+                "run 'firewall-cmd --panic-off', and run again"
+            )
 
 
 def _binding(bridge: str, zone: str, *, bind: bool) -> FirewallChange:

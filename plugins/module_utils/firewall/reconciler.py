@@ -263,6 +263,10 @@ class RulesReconciler:
                     parts.append(own)
         return nft_elements.merged(parts)
 
+    def preflight(self, plan: RulesPlan) -> None:
+        """Raise VirtnetError for what other firewalls would refuse."""
+        integrations.refuse_panic(plan.changes)
+
     def apply(self, plan: RulesPlan) -> None:
         """Make the changes in their order, with the script at the first change of the table; then end connections."""
         script = plan.script
