@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import VirtnetError
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.dhcp.options import NO_PROXY
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.dangerous_options import option_dangers
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
 from ansible_collections.virtnet.linux.plugins.plugin_utils.answer_values import BadAnswer, Budget, Values, plain, shown
@@ -134,7 +135,8 @@ def _plain(host: str, value: Any, path: str, depth: int, budget: Budget) -> Any:
         return [_plain(host, inner, path, depth - 1, budget) for inner in value]
     if isinstance(value, str):
         text = str.__str__(value)
-        if not text.isprintable() or any(mark in text for mark in _TEMPLATES):
+        # A newline alone is the value of a DHCP option: there is no proxy.
+        if not (text.isprintable() or text == NO_PROXY) or any(mark in text for mark in _TEMPLATES):
             raise BadAnswer(host, path, f"{shown(value)} cannot be written into a file of variables")
         return "".join(text)
     if value is None or isinstance(value, bool):

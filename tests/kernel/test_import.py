@@ -50,8 +50,8 @@ def host() -> Iterator[Host]:
         yield host
 
 
-def script(host: Host, word: str) -> None:
-    host.run("sh", str(PROGRAMS / "script_network.sh"), word)
+def script(host: Host, *words: str) -> None:
+    host.run("sh", str(PROGRAMS / "script_network.sh"), *words)
 
 
 def imported(host: Host) -> dict[str, Any]:
@@ -125,6 +125,83 @@ def test_a_network_of_a_script_goes_on_as_ours(host: Host) -> None:
     assert changes(host.run_tasks(site(networks))) == []
     assert imported(host) == {}
     assert error_of(host.run_tasks(teardown())) == ""
+
+
+DOCK = ("52:54:00:00:00:11", "52:54:00:00:00:12")
+# What scripts write besides.
+MORE = f"""
+enable-ra
+ra-param=br0,mtu:1400,high,60,1200
+dhcp-host={",".join(DOCK)},dock,192.168.80.11
+dhcp-option=252,"\\n"
+dhcp-option=121,10.9.0.0/16,192.168.80.9,0.0.0.0/0,192.168.80.1
+server=/corp.example/{OUTSIDE}#5353
+server=/corp.example/{OUTSIDE}#5354
+address=/apps.lab.example/192.168.80.10
+address=/apps.lab.example/192.168.80.11
+"""
+_ADVERTISED = ("Stateful address conf.", "Router preference", "Router lifetime", "Prefix", "Autonomous address conf.",
+               "Valid time", "MTU")  # fmt: skip
+
+
+def answers(host: Host, mac: str) -> dict[str, Any]:
+    """What a guest with this MAC address gets: DHCP options, what advertisements say, the addresses of names."""
+    host.run("ip", "link", "set", "eth0", "address", mac, namespace="guest")
+    script = f"{host.disk}/bin/udhcpc-options"
+    host.run("tee", script, stdin='#!/bin/sh\n[ "$1" = bound ] || exit 0\nenv -0 >/run/given\n')
+    host.run("chmod", "755", script)
+    command = ("udhcpc", "-f", "-q", "-n", "-t", "20", "-T", "1", "-i", "eth0", "-O", "staticroutes", "-O", "wpad")
+    host.run(*command, "-s", script, namespace="guest")
+    given = dict(one.partition("=")[::2] for one in host.run("cat", "/run/given").stdout.split("\0"))
+    rows: list[str] = []
+
+    def solicit() -> bool:
+        command = ("rdisc6", "-1", "-r", "3", "-w", "1000", "eth0")
+        rows[:] = host.run(*command, namespace="guest", check=False).stdout.splitlines()
+        return any("Router lifetime" in row for row in rows)
+
+    # A new address of the link can be used when no other guest has it.
+    wait_until(solicit, 20)
+    advertised = {name.strip(): value.strip() for name, _colon, value in (row.partition(":") for row in rows)}
+    names = ("web.apps.lab.example", "apps.lab.example", "www.corp.example", "printer.lab.example")
+    asked = {name: host.run("dig", "+short", "+time=3", name, "@192.168.80.1").stdout for name in names}
+    return {
+        "dhcp": {name: given.get(name) for name in ("ip", "hostname", "staticroutes", "wpad", "domain")},
+        "advertised": {name: advertised.get(name) for name in _ADVERTISED},
+        "names": {name: sorted(answer.split()) for name, answer in asked.items()},
+    }
+
+
+def test_what_guests_of_a_script_get_they_get_of_ours(host: Host) -> None:
+    host.sh("mkdir -p /etc/script.d")
+    host.run("tee", "/etc/script.d/more.conf", stdin=MORE)
+    script(host, "up", "fd00:80::100,fd00:80::1ff,64,2h")
+    plug(host)
+    plain = ("--keep-in-foreground", "--conf-file=/dev/null", "--no-hosts", "--no-resolv", "--pid-file=")
+    for port in ("5353", "5354"):
+        host.start("dnsmasq", *plain, f"--port={port}", "--address=/corp.example/10.1.2.3", namespace="outside")
+    before = {mac: answers(host, mac) for mac in DOCK}
+    for found in before.values():
+        assert found["dhcp"] == {
+            "ip": "192.168.80.11",
+            "hostname": "dock",
+            "staticroutes": "10.9.0.0/16 192.168.80.9 0.0.0.0/0 192.168.80.1",
+            "wpad": "\n",
+            "domain": "lab.example",
+        }
+        assert found["advertised"]["Autonomous address conf."] == "No"
+        assert found["advertised"]["Router preference"] == "high"
+        assert found["names"]["web.apps.lab.example"] == ["192.168.80.10", "192.168.80.11"]
+        assert found["names"]["www.corp.example"] == ["10.1.2.3"]
+
+    network = imported(host)["br0"]
+    assert network["notes"] == []
+    assert network["options"]["ipv6"]["slaac"] is False
+    assert_playbook_writes(host, [network["options"]])
+    script(host, "down")
+    assert error_of(host.run_tasks(site([network["options"]]))) == ""
+    host.run("ip", "link", "set", "tap0", "master", "br0", "up")
+    assert {mac: answers(host, mac) for mac in DOCK} == before
 
 
 def test_networks_of_several_owners_at_once(host: Host) -> None:

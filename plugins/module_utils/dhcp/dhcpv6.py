@@ -63,6 +63,19 @@ class RaParam:
         return f"ra-param={','.join([interface, *words, *map(str, numbers)])}"
 
 
+def ra_param_of(words: Sequence[str]) -> RaParam:
+    """The words of such a line after the interface, as dnsmasq sends them (option.c, radv.c); raises ValueError."""
+    rest = list(words)
+    mtu = int(rest.pop(0)[4:]) if rest and rest[0].startswith("mtu:") else None
+    preference = rest.pop(0).lower() if rest and rest[0][:1].isalpha() else _MEDIUM
+    interval, lifetime = (int(number) for number in (*rest, *["-1"] * (2 - len(rest))))
+    least, most = _INTERVALS
+    interval = min(max(interval, least), most) if interval > 0 else 0
+    if lifetime > 0:
+        lifetime = min(max(lifetime, interval or _DEFAULT_INTERVAL), _LONGEST_LIFETIME)
+    return RaParam(preference, interval or None, None if lifetime < 0 else lifetime, mtu)
+
+
 def _read_ra_param(options: Options) -> RaParam:
     param = read(RaParam, options)
     options.reject_unknown()

@@ -30,7 +30,7 @@ _ROUTES = ("classless-static-route", "121")
 _DEFAULT_ROUTE = "0.0.0.0/0"
 # The URL of a proxy's configuration (WPAD). A newline says that there is none, so that Windows does not look for one;
 # an empty value would be no option at all.
-_WPAD, _NO_PROXY = "252", "\n"
+WPAD, NO_PROXY = "252", "\n"
 
 
 def read_dhcp_options(options: Options, name: str, version: int = 4) -> dict[str, str]:
@@ -48,8 +48,8 @@ def read_dhcp_options(options: Options, name: str, version: int = 4) -> dict[str
         elif not _NAME.fullmatch(word):
             listed = "dhcp" if version == 4 else "dhcp6"
             item.error(word, f"is neither a number nor a name that 'dnsmasq --help {listed}' lists")
-        text = _NO_PROXY if word == _WPAD and value == _NO_PROXY else item.text(str(key), longest=600)
-        if text != _NO_PROXY and text and any(not part.strip() for part in text.split(",")):
+        text = NO_PROXY if word == WPAD and value == NO_PROXY else item.text(str(key), longest=600)
+        if text != NO_PROXY and text and any(not part.strip() for part in text.split(",")):
             item.error(word, f"{text!r} has an empty part between its commas")
         values[word] = text
     for same in (ROUTER, MTU, DNS_SERVER[4]) if version == 4 else (DNS_SERVER[6], DOMAIN_SEARCH6):
@@ -89,7 +89,7 @@ def with_default_route(options: Mapping[str, str], router: str) -> dict[str, str
 
 
 def _word(value: str, version: int) -> str:
-    if value == _NO_PROXY:
+    if value == NO_PROXY:
         return r'"\n"'
     if version == 6 and not value.startswith("["):
         try:

@@ -9,12 +9,14 @@ import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from ..core.errors import printable
 from ..core.options import Address, shorten, without_zone
+from ..dhcp.dhcpv6 import RaParam, ra_param_of
 from ..dhcp.dnsmasq_syntax import Setting
-from ..dhcp.options import DNS_SERVER, ROUTER
+from ..dhcp.options import DNS_SERVER, NO_PROXY, ROUTER, WPAD
 from ..dnsmasq.system_config import Config
 
 _TAG = re.compile(r"(?:tag|net|set):(.*)")
@@ -111,18 +113,17 @@ def range_of(fields: Sequence[str]) -> DhcpRange:
 
 def host_of(fields: Sequence[str], version: int) -> dict[str, Any] | None:
     """A static host as an item of ``hosts``; None for one that no item can mean, {} for one of the other version."""
+    macs = [field for field in fields if _MAC.fullmatch(field)]
     host: dict[str, Any] = {}
     is_other = False
-    for field in fields:
-        address = address_in(field) if not _MAC.fullmatch(field) else None
+    for field in (field for field in fields if field not in macs):
+        address = address_in(field)
         if field.startswith(("set:", "net:")) or field in ("", "id:*"):
             # What a tag means is in other settings; that client ids do not count is our default.
             continue
-        if field == "ignore" or "*" in field or field.startswith("tag:") or (_MAC.fullmatch(field) and "mac" in host):
+        if field == "ignore" or "*" in field or field.startswith("tag:"):
             return None
-        if _MAC.fullmatch(field):
-            host["mac"] = ":".join(part.zfill(2) for part in re.split("[:-]", field.lower()))
-        elif field.startswith("id:"):
+        if field.startswith("id:"):
             host["id"] = field[3:]
         elif address is not None:
             is_other = is_other or address.version != version
@@ -133,7 +134,13 @@ def host_of(fields: Sequence[str], version: int) -> dict[str, Any] | None:
         else:
             # dnsmasq takes the first label of a name with a domain.
             host["name"] = field.partition(".")[0]
-    return {} if is_other and "ip" not in host else host or None
+    if is_other and "ip" not in host:
+        return {}
+    if len(macs) > 1 and version == 6:
+        return None
+    known_by = [":".join(part.zfill(2) for part in re.split("[:-]", mac.lower())) for mac in macs]
+    mac = {"mac": known_by if len(known_by) > 1 else known_by[0]} if known_by else {}
+    return {**mac, **host} or None
 
 
 def dhcp_options(
@@ -150,7 +157,8 @@ def dhcp_options(
             continue
         values = ",".join(field.strip("[]") if version == 6 else field for field in rest[1:])
         plain = _NUMBER.fullmatch(name) or (name and key != name)
-        if not plain or not _VALUE.fullmatch(values):
+        is_safe = _VALUE.fullmatch(values) or (name, values) == (WPAD, NO_PROXY)
+        if not plain or not is_safe:
             notes.append(f"a DHCP option is left out: {shown(setting)}")
             continue
         defaults = (*(ROUTER if version == 4 else ()), *DNS_SERVER[version])
@@ -158,6 +166,21 @@ def dhcp_options(
             continue
         options[name] = values
     return {"options": options} if options else {}
+
+
+def ra_param_option(config: Config, bridge: str, notes: list[str]) -> dict[str, Any]:
+    """The option ``ra_param``: of several lines for a link, dnsmasq takes the last one (option.c, radv.c)."""
+    lines = [one for one in config.named("ra-param") if fnmatchcase(bridge, one.fields[0] if one.fields else "")]
+    for setting in lines[-1:]:
+        try:
+            given = ra_param_of(setting.fields[1:]).as_options()
+        except ValueError:
+            notes.append(f"a setting of router advertisements is left out: {shown(setting)}")
+            continue
+        default = RaParam().as_options()
+        options = {name: value for name, value in given.items() if value != default[name]}
+        return {"ra_param": options} if options else {}
+    return {}
 
 
 def boot_options(config: Config, tags: set[str], notes: list[str]) -> dict[str, Any]:

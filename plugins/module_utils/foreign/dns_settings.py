@@ -26,10 +26,11 @@ def dns_options(config: Config, addresses: Sequence[Interface], *, shared: bool)
     hosts = [record for setting in config.named("host-record") for record in _host_records(setting)]
     dns["hosts"] = [one for one in hosts if not shared or _is_inside(one["ip"], addresses)]
     if shared:
-        if config.named("server", "cname", "srv-host", "txt-record"):
+        if config.named("server", "address", "cname", "srv-host", "txt-record"):
             notes.append("its dnsmasq serves other networks too; forwarders, aliases and other records are left out")
     else:
         dns["forwarders"] = list(_forwarders(config, notes))
+        dns["wildcards"] = list(_wildcards(config, domain, notes))
         dns["cname"] = [
             {"name": name, "target": setting.fields[-1]}
             for setting in config.named("cname")
@@ -72,18 +73,45 @@ def _local_domains(config: Config) -> set[str]:
     return domains
 
 
-def _forwarders(config: Config, notes: list[str]) -> Iterator[dict[str, str]]:
-    for setting in config.named("server"):
+def _forwarders(config: Config, notes: list[str]) -> Iterator[dict[str, Any]]:
+    for setting in config.named("server", "local"):
         parts = (setting.value or "").split("/")
-        address, domains = address_in(parts[-1]), parts[1:-1]
+        address, hash_sign, port = parts[-1].partition("#")
+        domains = [domain.lstrip(".") for domain in parts[1:-1]]
         if not parts[-1]:
             # A domain that is kept here, see _local_domains().
             continue
-        if address is None or (not domains and not config.named("no-resolv")):
+        # "#" alone: the servers for all other queries. Patterns, and servers for plain names, have no option.
+        is_server = address_in(address.partition("%")[0]) is not None and (not hash_sign or port.isdecimal())
+        known = is_server or (parts[-1] == "#" and domains)
+        if not known or not _are_names(domains) or not (domains or config.named("no-resolv")):
             notes.append(f"a forwarder is left out: {shown(setting)}")
             continue
+        server = {**({"address": address} if address else {}), **({"port": int(port)} if port else {})}
         for domain in domains or [""]:
-            yield {**({"domain": domain} if domain else {}), "address": str(address)}
+            yield {**({"domain": domain} if domain else {}), **server}
+
+
+def _wildcards(config: Config, domain: str, notes: list[str]) -> Iterator[dict[str, Any]]:
+    """The names below which all have the same addresses."""
+    addresses: dict[str, list[str]] = {}
+    for setting in config.named("address"):
+        parts = (setting.value or "").split("/")
+        ip, names = address_in(parts[-1]), [name.lstrip(".") for name in parts[1:-1]]
+        # A name without a dot would get the network's domain here.
+        is_plain = bool(domain) and any("." not in name for name in names)
+        if ip is None or not names or not _are_names(names) or is_plain:
+            notes.append(f"a wildcard is left out: {shown(setting)}")
+            continue
+        for name in names:
+            addresses.setdefault(name, []).append(str(ip))
+    for name, listed in addresses.items():
+        yield {"name": name, "ip": listed if len(listed) > 1 else listed[0]}
+
+
+def _are_names(domains: Sequence[str]) -> bool:
+    """Whether domains are names, and neither empty nor with a pattern (dnsmasq.8, --server)."""
+    return all(domain and not set(domain) & set("*#") for domain in domains)
 
 
 def _host_records(setting: Setting) -> Iterator[dict[str, Any]]:

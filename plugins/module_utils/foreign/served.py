@@ -17,8 +17,9 @@ from typing import Any
 from ..core.errors import printable
 from ..core.options import Interface, shorten
 from ..dhcp.dnsmasq_syntax import Setting
+from ..dnsmasq.spec import IGNORE_CLIENT_IDS
 from ..dnsmasq.system_config import Config
-from .dhcp_settings import DhcpRange, boot_options, dhcp_options, host_of, range_of, shown
+from .dhcp_settings import DhcpRange, boot_options, dhcp_options, host_of, ra_param_option, range_of, shown
 from .dns_settings import dns_options
 
 # Settings about dnsmasq itself, or whose effect every network of ours has.
@@ -30,10 +31,14 @@ _OF_NO_CONCERN = frozenset(
     strict-order all-servers clear-on-reload cache-size no-negcache local-service dhcp-authoritative dhcp-no-override
     expand-hosts bogus-priv domain-needed stop-dns-rebind rebind-localhost-ok localise-queries no-ping port domain local
     server dhcp-range dhcp-host dhcp-option dhcp-option-force dhcp-boot enable-tftp tftp-root enable-ra host-record
-    cname srv-host txt-record dhcp-hostsfile test x k d h R N b D z K o q E 8 u g l r c
+    cname srv-host txt-record dhcp-hostsfile address ra-param dhcp-ignore-clid
+    test x k d h R N b D z K o q E 8 u g l r c
     """.split()
 )
 _MOST_SHOWN = 12
+# Modes of a range by which guests make their own addresses (option.c); without one, only enable-ra advertises it.
+_SLAAC_MODES = frozenset(("ra-only", "slaac", "ra-stateless", "ra-names", "ra-advrouter"))
+_MODES_WITHOUT_OPTION = ("ra-advrouter", "off-link")
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ def served_options(bridge: str, addresses: Sequence[Interface], servers: Sequenc
     tags = {bridge, *(tag for one in ranges for tag in one.sets)}
     notes: list[str] = []
     dhcp = _dhcp(server, ranges, addresses, notes, tags=tags, shared=shared)
-    ipv6 = _ipv6(server, ranges, addresses, notes, tags=tags, shared=shared)
+    ipv6 = _ipv6(server, bridge, ranges, addresses, notes, tags=tags, shared=shared)
     dns: dict[str, Any] = {"enabled": False}
     if server.port:
         dns, dns_notes = dns_options(server, addresses, shared=shared)
@@ -131,6 +136,8 @@ def _dhcp(
     hosts = _hosts(config, host, notes, shared=shared)
     if hosts:
         dhcp["hosts"] = hosts
+    if config.named(IGNORE_CLIENT_IDS):
+        dhcp["ignore_client_ids"] = True
     dhcp.update(dhcp_options(config, 4, tags, str(host.ip), notes))
     dhcp.update(boot_options(config, tags, notes))
     return dhcp
@@ -155,6 +162,7 @@ def _hosts(config: Config, host: Interface, notes: list[str], *, shared: bool) -
 
 def _ipv6(
     config: Config,
+    bridge: str,
     ranges: Sequence[DhcpRange],
     addresses: Sequence[Interface],
     notes: list[str],
@@ -167,10 +175,13 @@ def _ipv6(
     if host is None or not own:
         return {"ra": False}
     modes = {mode for one in own for mode in one.modes}
-    advertised = bool(config.named("enable-ra") or modes & {"ra-only", "slaac", "ra-stateless", "ra-names"})
+    advertised = bool(config.named("enable-ra") or modes & _SLAAC_MODES)
+    notes += [f"the mode {mode} of its ranges has no option here" for mode in _MODES_WITHOUT_OPTION if mode in modes]
     ipv6: dict[str, Any] = {} if advertised else {"ra": False}
-    if advertised and "ra-names" not in modes:
-        ipv6["ra_names"] = False
+    if advertised:
+        ipv6.update(ra_param_option(config, bridge, notes))
+        ipv6.update({} if modes & _SLAAC_MODES else {"slaac": False})
+        ipv6.update({} if "ra-names" in modes else {"ra_names": False})
     base = int(host.network.network_address)
     dhcp: dict[str, Any] = {}
     if "ra-stateless" in modes:

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# A network as scripts make it: script_network.sh up|down
+# A network as scripts make it: script_network.sh up|down [RANGE OF IPV6]
 set -eu
 rules() {
     iptables -t nat "$1" POSTROUTING -s 192.168.80.0/24 -o eth0 -j MASQUERADE
@@ -23,16 +23,19 @@ ip link set br0 up
 ip route add 10.50.0.0/16 via 192.168.80.10
 sysctl -qw net.ipv4.ip_forward=1
 rules -A
+# What a test adds.
+mkdir -p /etc/script.d
 cat >/etc/script-dnsmasq.conf <<END
 interface=br0
 bind-interfaces
 domain=lab.example
 local=/lab.example/
 dhcp-range=192.168.80.100,192.168.80.199,12h
-dhcp-range=::,constructor:br0,ra-only
+dhcp-range=${2:-::,constructor:br0,ra-only}
 dhcp-hostsfile=/etc/script-hosts
 host-record=printer.lab.example,192.168.80.9
 conf-script=touch /run/command-was-run
+conf-dir=/etc/script.d
 END
 echo 52:54:00:00:00:10,web,192.168.80.10 >/etc/script-hosts
 dnsmasq --conf-file=/etc/script-dnsmasq.conf --pid-file=/run/script-dnsmasq.pid --dhcp-leasefile=/run/script.leases

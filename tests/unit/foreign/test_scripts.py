@@ -62,11 +62,22 @@ def test_ranges(text: str, expected: Any) -> None:
         ("52:54:00:00:00:10,[fd00:80::10]", {}),
         ("52:54:00:00:00:10,ignore", None),
         ("52:54:00:*:*:*,192.168.80.10", None),
-        ("52:54:00:00:00:10,52:54:00:00:00:11,192.168.80.10", None),
+        (
+            "52:54:00:00:00:10,52-54-00-00-00-11,dock,192.168.80.10",
+            {"mac": ["52:54:00:00:00:10", "52:54:00:00:00:11"], "name": "dock", "ip": "192.168.80.10"},
+        ),
+        ("52:54:00:00:00:10,52:54:00:00:00:11,[fd00:80::10]", {}),
     ],
 )
 def test_static_hosts(text: str, expected: Any) -> None:
     assert host_of(text.split(","), 4) == expected
+
+
+def test_several_addresses_of_a_static_host_are_for_ipv4_alone() -> None:
+    both = "52:54:00:00:00:10,52:54:00:00:00:11,192.168.80.10,[fd00:80::10]".split(",")
+    assert host_of(both, 4) == {"mac": ["52:54:00:00:00:10", "52:54:00:00:00:11"], "ip": "192.168.80.10"}
+    assert host_of(both, 6) is None
+    assert host_of(both[:3], 6) == {}
 
 
 def test_what_a_dnsmasq_of_one_network_gives() -> None:
@@ -136,6 +147,108 @@ def test_kinds_of_ipv6() -> None:
     assert served("dhcp-range=fd00:80::5,fd00:80::9,1h").ipv6["ra"] is False
 
 
+def test_guests_that_make_no_addresses_of_their_own() -> None:
+    given = "dhcp-range=fd00:80::5,fd00:80::9,64,1h"
+    managed = served("enable-ra", given)
+    assert managed.ipv6 == {
+        "slaac": False,
+        "ra_names": False,
+        "dhcp": {"enabled": True, "ranges": [{"start": "fd00:80::5", "end": "fd00:80::9"}]},
+    }
+    # A range of another mode sets the bit for the whole prefix.
+    for mode in ("ra-only", "slaac", "ra-stateless", "ra-names"):
+        assert "slaac" not in served("enable-ra", given, f"dhcp-range=::,constructor:br0,{mode}").ipv6
+    found = served("dhcp-range=::,constructor:br0,ra-only,off-link")
+    assert found.notes == ["the mode off-link of its ranges has no option here"]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("br0,high,60,1200", {"preference": "high", "interval": 60, "lifetime": 1200}),
+        ("br*,mtu:1400,low,60", {"mtu": 1400, "preference": "low", "interval": 60}),
+        ("*,0,0", {"lifetime": 0}),
+        # radv.c, calc_interval() and calc_lifetime(): sent as the nearest value that is possible.
+        ("br0,2,1", {"interval": 4, "lifetime": 4}),
+        ("br0,0,1", {"lifetime": 600}),
+        ("br0,4000,20000", {"interval": 1800, "lifetime": 9000}),
+        ("br0,mtu:off,0", None),
+        ("br0,mtu:eth0,60", None),
+        ("br7,high,60", {}),
+        ("br0,0", {}),
+    ],
+)
+def test_what_advertisements_say(value: str, expected: Any) -> None:
+    found = served("dhcp-range=::,constructor:br0,ra-only", "ra-param=*,low,0", f"ra-param={value}")
+    if value.startswith("br7"):
+        expected = {"preference": "low"}
+    assert found.ipv6.get("ra_param", {}) == (expected or {})
+    assert bool(found.notes) == (expected is None)
+
+
+def test_servers_of_domains_and_wildcards() -> None:
+    found = served(
+        "interface=br0",
+        "domain=lab.example",
+        "server=/corp.example/10.1.1.1#5353",
+        "server=/corp.example/10.1.1.2",
+        "server=/.mail.corp.example/#",
+        "local=/fd.example/fd00:80::5#54",
+        "server=/zone.example/fe80::1%br0",
+        "address=/apps.lab.example/other.example/192.168.80.5",
+        "local=/apps.lab.example/",
+        "address=/apps.lab.example/fd00:80::5",
+    )
+    assert not found.notes
+    assert found.dns["forwarders"] == [
+        {"domain": "corp.example", "address": "10.1.1.1", "port": 5353},
+        {"domain": "corp.example", "address": "10.1.1.2"},
+        {"domain": "mail.corp.example"},
+        {"domain": "zone.example", "address": "fe80::1%br0"},
+        {"domain": "fd.example", "address": "fd00:80::5", "port": 54},
+    ]
+    assert found.dns["wildcards"] == [
+        {"name": "apps.lab.example", "ip": ["192.168.80.5", "fd00:80::5"]},
+        {"name": "other.example", "ip": "192.168.80.5"},
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "server=/corp.example/10.1.1.1@eth0",
+        "server=/corp.example/10.1.1.1#53@eth0",
+        "server=/#/10.1.1.1",
+        "server=//10.1.1.1",
+        "server=/*corp.example/10.1.1.1",
+        "server=9.9.9.9#5353",
+        "address=/#/192.168.80.5",
+        "address=/blocked.example/",
+        "address=/blocked.example/#",
+        "address=/plain/192.168.80.5",
+        "address=/*.apps.example/192.168.80.5",
+        "address=192.168.80.5",
+    ],
+)
+def test_what_no_option_means_is_left_out_with_a_note(line: str) -> None:
+    found = served("interface=br0", "domain=lab.example", line)
+    assert not set(found.dns) & {"forwarders", "wildcards"}
+    (note,) = found.notes
+    assert "is left out" in note and line in note
+
+
+def test_options_for_routes_and_for_no_proxy() -> None:
+    found = served(
+        "dhcp-range=192.168.80.9,192.168.80.10",
+        'dhcp-option=252,"\\n"',
+        "dhcp-option=121,10.9.0.0/16,192.168.80.9",
+        "dhcp-ignore-clid",
+    )
+    assert not found.notes
+    assert found.dhcp["options"] == {"252": "\n", "121": "10.9.0.0/16,192.168.80.9"}
+    assert found.dhcp["ignore_client_ids"] is True
+
+
 def test_hosts_and_names_of_other_networks_of_a_dnsmasq_are_not_taken() -> None:
     found = served(
         "dhcp-range=192.168.80.100,192.168.80.199",
@@ -154,11 +267,11 @@ def test_hosts_and_names_of_other_networks_of_a_dnsmasq_are_not_taken() -> None:
 
 
 def test_settings_without_an_option_are_named() -> None:
-    found = served("interface=br0", "dhcp-range=192.168.80.9,192.168.80.10", "address=/apps.example/192.168.80.5",
+    found = served("interface=br0", "dhcp-range=192.168.80.9,192.168.80.10", "mx-host=lab.example",
                    "dhcp-script=/root/evil", "server=10.1.1.1#5353")  # fmt: skip
     assert found.dns == {"domain": ""}
     assert "'server=10.1.1.1#5353' in line 5 of /etc/lab.conf" in found.notes[0]
-    assert "address=/apps.example/192.168.80.5" in found.notes[1]
+    assert "mx-host=lab.example" in found.notes[1]
     assert "dhcp-script=/root/evil" in found.notes[1]
 
 
