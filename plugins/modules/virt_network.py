@@ -123,7 +123,9 @@ options:
     type: list
     elements: dict
   extra_addresses:
-    description: Further addresses of the host on the bridge, in CIDR notation.
+    description:
+      - Further addresses of the host on the bridge, in CIDR notation. Where routers are advertised for a /64 of
+        O(ipv6), the prefix of a further /64 is advertised too, as by libvirt, and guests make addresses of it.
     type: list
     elements: str
   routes:

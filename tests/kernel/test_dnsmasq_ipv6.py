@@ -123,6 +123,18 @@ def test_guests_configure_addresses_and_no_other_link_gets_advertisements(
     assert all("dhcp6" in line for line in packets), packets
 
 
+def test_a_second_prefix_of_the_bridge_is_advertised_too(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    testbed.host.run("ip", "address", "add", "fd00:102::1/64", "dev", "virt0", "nodad")
+    try:
+        with serving(testbed, tmp_path) as daemon:
+            daemon.converge(lab({}))
+            assert eventually(lambda: "fd00:102::/64" in router_advertisement(testbed.guest))
+            assert "fd00:100::/64" in router_advertisement(testbed.guest)
+            assert eventually(lambda: "fd00:102::" in testbed.guest.run("ip", "-6", "address", "show", "eth0").stdout)
+    finally:
+        testbed.host.run("ip", "address", "del", "fd00:102::1/64", "dev", "virt0")
+
+
 def test_a_lan_without_dhcp_gets_no_advertisement(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     with serving(testbed, tmp_path) as daemon, capture_on_lan(testbed) as packets:
         daemon.converge(lab({"ranges": [RANGE]}))

@@ -67,6 +67,29 @@ def test_dns_records_are_served(testbed: DnsmasqTestbed, tmp_path: Path) -> None
         assert not daemon.converge(lab(names=NAMES)).changes
 
 
+def test_a_private_dnsmasq_answers_the_plain_names_of_records_too(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    def answers(name: str, kind: str = "A") -> list[str]:
+        return sorted(resolve(testbed.guest, BRIDGE_ADDRESS, name, kind).splitlines())
+
+    hosts = [*NAMES["hosts"], {"ip": "10.9.0.1", "names": ["far"]}]
+    with serving(testbed, tmp_path, "bind-dynamic\nexcept-interface=virt0\n") as daemon:
+        daemon.converge(lab(instance="private", names={"hosts": hosts}))
+        assert answers("gw") == answers("gw.virt.test") == ["192.168.100.1"]
+        assert answers("pool") == ["192.168.100.10", "192.168.100.9"]
+        assert answers("1.100.168.192.in-addr.arpa", "PTR") == ["gw.virt.test."]
+        # This dnsmasq may serve other networks too, whose guests would get an address outside of the subnet.
+        assert answers("far.virt.test") == ["10.9.0.1"]
+        assert answers("far") == ["empty"]
+        # With records that only a dnsmasq of the network's own can have, the name is nobody else's.
+        alone = [*hosts, {"ip": "192.168.100.1", "names": ["gw.example.org"]}]
+        daemon.converge(lab(instance="private", names={"hosts": alone}))
+        assert answers("far") == ["10.9.0.1"]
+        assert answers("gw", "AAAA") == ["fd00:100::1"]
+        daemon.converge(lab(instance="private", names={"hosts": hosts[1:]}))
+        assert answers("gw") == ["empty"]
+        assert answers("pool") == ["192.168.100.10", "192.168.100.9"]
+
+
 @pytest.mark.parametrize("local_only", [True, False])
 @pytest.mark.parametrize("instance", ["system", "private"])
 def test_all_names_below_a_wildcard_have_its_address(

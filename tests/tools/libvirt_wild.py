@@ -9,6 +9,7 @@ With folders as arguments it tries all networks in their XML files instead, such
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import sys
 import tomllib
@@ -19,7 +20,10 @@ from pathlib import Path
 
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.dhcp.dhcpv6 import SLAAC_PREFIX
 from ansible_collections.virtnet.linux.plugins.module_utils.dhcp.static_hosts import Host
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.record_lines import host_rows
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.reserved_names import plain_rows
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.spec import FragmentSpec
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import specs_for
@@ -81,11 +85,21 @@ def refused_by_libvirt(name: str) -> bool:
 def libvirts_lines(definition: Path) -> set[str]:
     """What libvirt's dnsmasq does for a network, without what it does for each."""
     lines = definition.with_suffix(".libvirt").read_text().splitlines()
-    return {_normal(line) for line in lines if not line.startswith(_COMMON)}
+    domain = next((line.partition("=")[2] for line in lines if line.startswith("domain=")), "")
+    expanded = domain if "expand-hosts" in lines else ""
+    return _of_guests({_normal(line, expanded) for line in lines if not line.startswith(_COMMON)})
 
 
-def _normal(line: str) -> str:
-    """A line in one spelling: without the domain of a static host, which dnsmasq ignores, and without defaults."""
+def _of_guests(lines: set[str]) -> set[str]:
+    """The lines, without that of a dnsmasq that serves nothing, which libvirt runs and we do not."""
+    return lines - {"port=0"} if lines == {"port=0"} else lines
+
+
+def _normal(line: str, expanded: str = "") -> str:
+    """A line in one spelling: without the domain of a static host, which dnsmasq ignores, and without defaults.
+
+    ``expanded``: the domain that plain names of records get too.
+    """
     kind, _colon, row = line.partition(": ")
     if line.startswith("srv-host="):
         return re.sub(r"(,0)+$", "", line)
@@ -93,7 +107,8 @@ def _normal(line: str) -> str:
         return line.removesuffix(",1h")
     if kind == "addnhosts":
         address, *names = row.split()
-        return f"{kind}: {address} {' '.join(names)}"
+        full = [f"{name}.{expanded}" for name in names if expanded and "." not in name]
+        return f"{kind}: {address} {' '.join(sorted({*names, *full}))}"
     if kind != "hostsfile":
         return line
     words = row.split(",")
@@ -108,7 +123,17 @@ def _normal(line: str) -> str:
 def our_lines(network: Network) -> set[str]:
     """The same for a network of ours, as libvirt would write it."""
     fragments = [one for one in specs_for([network], {})["fragments"] if one.get("state") != "absent"]
-    return {_normal(line) for one in fragments for line in _lines(FragmentSpec.from_options(Options(one)))}
+    specs = [FragmentSpec.from_options(Options(one)) for one in fragments]
+    lines = {_normal(line) for spec in specs for line in _lines(spec)}
+    return _of_guests(lines | {line for spec in specs for line in _more_prefixes(spec, network)})
+
+
+def _more_prefixes(spec: FragmentSpec, network: Network) -> Iterator[str]:
+    """Ranges that dnsmasq makes of further addresses of the bridge, since ours have a template (``constructor``)."""
+    templated = spec.ipv6 is not None and spec.ipv6.ra and spec.ipv6.address.network.prefixlen == SLAAC_PREFIX
+    for address in map(ipaddress.ip_interface, network.extra_addresses if templated else ()):
+        if address.version == 6 and address.network.prefixlen == SLAAC_PREFIX:
+            yield f"dhcp-range={address.ip},ra-only"
 
 
 def _lines(spec: FragmentSpec) -> Iterator[str]:
@@ -145,8 +170,10 @@ def _records(spec: FragmentSpec) -> Iterator[str]:
     for srv in spec.names.srv:
         target = f",{srv.target},{srv.port},{srv.priority},{srv.weight}" if srv.target else ""
         yield f"srv-host={srv.name}{target}"
-    for record in spec.names.hosts:
-        yield f"addnhosts: {record.ip} {' '.join(record.names)}"
+    # In a dnsmasq of the network's own, as libvirt's is.
+    plain = dict(plain_rows(spec, is_shared=False))
+    for option, row in host_rows(spec.names):
+        yield f"addnhosts: {row} {plain.get(f'names.{option}', '').partition(' ')[2]}"
 
 
 def _dhcp(spec: FragmentSpec) -> Iterator[str]:
@@ -203,7 +230,7 @@ def _differences(file: Path, xml: str) -> str:
     lines = (
         line for line in expected_file.read_text().splitlines() if line and not line.startswith(("##", "pid-file="))
     )
-    theirs = {_normal(line) for line in lines if not line.startswith(_COMMON)}
+    theirs = _of_guests({_normal(line) for line in lines if not line.startswith(_COMMON)})
     ours = {line for line in our_lines(read(xml)) if not line.startswith(("hostsfile:", "addnhosts:"))}
     missing, added = ("; ".join(sorted(lines)) for lines in (theirs - ours, ours - theirs))
     return ", ".join([f"without {missing}"] * bool(missing) + [f"with {added}"] * bool(added))

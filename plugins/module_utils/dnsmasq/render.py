@@ -18,7 +18,7 @@ from ..dhcp.static_hosts import host_words
 from .hosts_files import dhcp_file, file_option_lines, names_file
 from .raw_lines import can_be_limited, defaults_first, limited_lines, prioritized
 from .record_lines import host_rows, instance_lines, record_lines, reverse_zone_lines
-from .reserved_names import STATIC_HOSTS, reserved_lines, reserved_names, static_rows
+from .reserved_names import STATIC_HOSTS, plain_rows, reserved_lines, reserved_names, static_rows
 from .spec import IGNORE_CLIENT_IDS, FragmentSpec
 from .system_config import serves_ipv6
 
@@ -190,10 +190,11 @@ def _host_rows(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str
 
 def _name_rows(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, str]]:
     yield from ((f"names.{option}", row) for option, row in host_rows(spec.names))
-    static = list(static_rows(spec, context.administrator_names)) if spec.any_dhcp else []
-    if static:
-        yield static[0][0], STATIC_HOSTS
-        yield from static
+    more = list(static_rows(spec, context.administrator_names)) if spec.any_dhcp else []
+    more += plain_rows(spec, is_shared=context.full_names_only) if context.private else []
+    if more:
+        yield more[0][0], STATIC_HOSTS
+        yield from more
 
 
 def _domain_lines(spec: FragmentSpec, context: RenderContext, bridge: Interface) -> Iterator[tuple[str, str]]:

@@ -22,7 +22,7 @@ from .spec import FragmentSpec
 
 # Clients use these names to find a proxy, a tunnel or themselves (CERT VU#598349; RFC 5214 section 8.3.2; RFC 6761).
 WELL_KNOWN = ("isatap", "localhost", "wpad")
-# Rows after this line belong to static hosts.
+# Rows after this line belong to static hosts, or are plain names of records.
 STATIC_HOSTS = "# Static hosts"
 # The tag of all networks that share plain names in one instance.
 _SHARED_TAG = "virtnet-reserved"
@@ -41,6 +41,21 @@ def static_rows(spec: FragmentSpec, administrator_names: Collection[str] = ()) -
             names = [form for form in _forms(spec, host.label) if (form.lower(), host.ip.version) not in known]
             if names:
                 yield option, f"{host.ip} {' '.join(names)}"
+
+
+def plain_rows(spec: FragmentSpec, *, is_shared: bool) -> Iterator[tuple[str, str]]:
+    """Rows for the plain names of records in the network's domain, each with its option: for private instances alone.
+
+    dnsmasq's expand-hosts, with which libvirt does the same, would hold for all networks of an instance. ``is_shared``:
+    the instance has several networks. Of a name that two of them have, it returns the address in the client's own
+    subnet (localise-queries), so addresses elsewhere have no plain name there. Those of static hosts stay theirs.
+    """
+    taken = {"localhost", *(host.label.lower() for _option, host in spec.static_hosts)}
+    for i, record in enumerate(spec.names.hosts if spec.domain else ()):
+        parts = (name.partition(".") for name in record.names)
+        labels = [label for label, _dot, rest in parts if rest == spec.domain and label.lower() not in taken]
+        if labels and not (is_shared and all(record.ip not in subnet for subnet in spec.subnets)):
+            yield f"names.hosts[{i}]", f"{record.ip} {' '.join(labels)}"
 
 
 def static_names(spec: FragmentSpec) -> set[str]:

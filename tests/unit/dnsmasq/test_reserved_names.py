@@ -15,6 +15,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.private_file
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.reserved_names import (
     WELL_KNOWN,
     of_records,
+    plain_rows,
     reserved_lines,
     reserved_names,
     static_names,
@@ -53,6 +54,22 @@ def test_static_hosts_with_an_address_are_rows_by_full_and_plain_name() -> None:
         "10.0.1.6 printer.lab.test printer",
     ]
     assert [row for _option, row in static_rows(spec(hosts=[WEB]))] == ["10.0.1.5 Web"]
+
+
+def test_records_of_the_domain_have_their_plain_names_in_a_private_instance() -> None:
+    names = {
+        "hosts": [
+            {"ip": "10.0.1.9", "names": ["api", "console.lab.test", "api.other.test", "a.b.lab.test", "lab.test"]},
+            {"ip": "10.9.0.1", "names": ["outside", "localhost"]},
+            {"ip": "10.0.1.10", "names": ["web", "db", "nas"]},
+        ]
+    }
+    network = spec(domain="lab.test", names=names, hosts=[WEB, DB])
+    inside = ["10.0.1.9 api console", "10.0.1.10 nas"]
+    assert [row for _option, row in plain_rows(network, is_shared=True)] == inside
+    rows = [row for _option, row in plain_rows(network, is_shared=False)]
+    assert rows == [inside[0], "10.9.0.1 outside", inside[1]]
+    assert not list(plain_rows(spec(names={"hosts": [{"ip": "10.0.1.9", "names": ["api"]}]}), is_shared=False))
 
 
 @pytest.mark.parametrize("name", ["my_db.lab.test", "My_db.other.example", "my_db"])
