@@ -103,7 +103,10 @@ def table() -> str:
             path: (option, "yes", "yes" if path in written_paths else "no", applied(path))
             for path, option in OPTION_BY_PATH.items()
         },
-        **{path: (f"no effect: {why}", "yes", "no", ()) for path, why in IGNORED.items()},
+        **{
+            path: (f"no effect: {why}", "yes", "yes" if path in written_paths else "no", ())
+            for path, why in IGNORED.items()
+        },
         **{path: (why, "refused", "no", ()) for path, why in REFUSED.items()},
     }
     lines = (

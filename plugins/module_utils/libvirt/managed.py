@@ -61,6 +61,8 @@ def _xml_of_options(options: Options, values: Mapping[str, Any]) -> str:
     except InvalidOption as error:
         options.error(error.path, error.problem)
     root, flat = parse(xml), flatten(values)
+    # It is written for what our own networks do; no option asks libvirt for it.
+    root.attrib.pop("ipv6", None)
     for ours in list(filter(is_ours, root.iterfind("metadata/*"))):
         for option in children(ours):
             if option.get("name") in flat:

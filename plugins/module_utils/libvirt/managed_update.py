@@ -120,7 +120,12 @@ def is_equivalent(current: str, desired: str) -> bool:
         old, new = (without_defaults(read_network_options(parse(xml), Checker("xml"))) for xml in (current, desired))
     except InvalidOption:
         return False
-    return old == new and _metadata(current) == _metadata(desired)
+    return old == new and _metadata(current) == _metadata(desired) and _ipv6(current) == _ipv6(desired)
+
+
+def _ipv6(xml: str) -> bool:
+    """Whether libvirt lets guests without its addresses reach each other by IPv6, as networks of ours always do."""
+    return bool(parse(xml).get("ipv6") == "yes")
 
 
 def _metadata(xml: str) -> Any:

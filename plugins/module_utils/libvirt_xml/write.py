@@ -56,6 +56,10 @@ def write_network(options: FlatOptions, version: Version) -> Element:
     _guest_settings(root, known)
     if mode != "bridged":
         write_addresses(root, known)
+        if all(address.get("family") != "ipv6" for address in root.iterfind("ip")):
+            # Guests of one bridge of ours reach each other by IPv6, for which libvirt has rules with this attribute
+            # alone (networkAddGeneralIPv6FirewallRules() in src/network/network_iptables.c).
+            root.set("ipv6", "yes")
         write_routes(root, known)
         _dnsmasq_options(root, known)
     for group in mappings_in(known.get("libvirt.portgroups")):

@@ -111,6 +111,11 @@ def test_state_autostart_and_persistence_combine(desired, network, expected: lis
     assert steps(spec_for(**desired), network) == expected
 
 
+def test_what_has_no_effect_on_networks_of_ours_is_a_difference_of_one_of_libvirts() -> None:
+    assert steps(spec_for(GIVEN.replace("<network", "<network ipv6='yes'", 1), restart=True), CURRENT)
+    assert steps(spec_for(GIVEN.replace("<network", "<network ipv6='no'", 1), restart=True), CURRENT) == []
+
+
 def test_a_definition_unknown_to_our_model_is_compared_by_digests() -> None:
     completed = POOL.replace("<pf", "<driver name='vfio'/><pf").replace("<name>", f"<uuid>{UUID}</uuid><name>")
     network = replace(CURRENT, xml=completed, live=completed)
@@ -150,6 +155,7 @@ def test_options_are_converted_to_libvirts_xml() -> None:
     assert '<forward mode="route"/>' in xml
     assert "own.test" in xml
     assert "virtnet" not in xml
+    assert "<network>" in xml
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,21 @@ def test_options_without_an_element_are_stored_in_metadata() -> None:
     assert from_xml(to_xml(WITHOUT_ELEMENT)) == WITHOUT_ELEMENT
 
 
+def test_guests_without_ipv6_addresses_of_the_host_reach_each_other_by_ipv6() -> None:
+    ipv4 = "<ip address='10.9.0.1' netmask='255.255.255.0'/>"
+    for content in (ipv4, "", "<forward mode='open'/>"):
+        given = from_xml(network(content, "ipv6='yes'"))
+        assert from_xml(network(content)) == given
+        xml = to_xml(given)
+        assert xml.startswith('<network ipv6="yes">')
+        assert from_xml(xml) == given
+    for content in (
+        f"{ipv4}<ip family='ipv6' address='fd00:9::1' prefix='64'/>",
+        "<forward mode='bridge'/><bridge name='br0'/>",
+    ):
+        assert to_xml(from_xml(network(content, "ipv6='yes'"))).startswith("<network>")
+
+
 def test_defaults_are_not_in_the_result() -> None:
     assert from_xml(to_xml({"name": "lab", "state": "active", "autostart": True, "mode": "nat"})) == {"name": "lab"}
 
