@@ -365,6 +365,13 @@ options:
           - Names of the network's addresses that nobody has are not asked for elsewhere.
           - As O(local_only) if not given, where there is a O(domain); else V(false).
         type: bool
+      ttl:
+        description:
+          - For how many seconds clients may keep an answer about names of guests and records, 0 to 2147483647; for a
+            lease that ends earlier, until then. dnsmasq's C(local-ttl).
+          - In a private dnsmasq V(0) if not given; in the system's, its configuration decides. If given, the system's
+            serves the network where it has the same C(local-ttl).
+        type: int
   upstream:
     description:
       - Guests may also ask for names of the outside. V(true) if not given.
@@ -480,7 +487,7 @@ fragments:
       router: true
       dns: true
       names: {hosts: [], srv: [], txt: [], cname: [], wildcards: [], forwarders: [], forward_plain_names: null,
-              local_ptr: null}
+              local_ptr: null, ttl: null}
       upstream: true
       raw: []
 changes:

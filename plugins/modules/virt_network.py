@@ -145,10 +145,11 @@ options:
         other characters, and with a part of a hash where that is the domain of others. An empty C(domain) is none.
         Networks from XML without a domain, and those that are stored without one, go on without.
       - C(hosts) of C(ip) and C(names), C(srv), C(txt), C(cname), C(wildcards) of C(name) and C(ip), C(forwarders) of
-        C(domain), C(address) and C(port), and C(local_ptr); see O(virtnet.linux.dnsmasq_fragment#module:names).
+        C(domain), C(address) and C(port), C(local_ptr), and C(ttl), the seconds for which clients may keep an answer;
+        see O(virtnet.linux.dnsmasq_fragment#module:names).
       - A name without a dot is one of the domain.
-      - With C(forward_plain_names), a forwarder without domain, or names outside of the domain, the network has a
-        private dnsmasq of its own.
+      - With C(forward_plain_names), C(ttl), a forwarder without domain, or names outside of the domain, the network has
+        a private dnsmasq of its own.
       - The name server of an isolated network is always a private dnsmasq, which knows the names of its guests alone.
         Where none can run the run is refused; with C(enabled) V(false) the network has no name server.
     type: dict

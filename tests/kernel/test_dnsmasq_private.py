@@ -534,6 +534,37 @@ def test_global_options_get_an_instance_of_their_own(testbed: DnsmasqTestbed, tm
         assert resolve(testbed.host, BRIDGE_ADDRESS, "raw.test") == "203.0.113.8"
 
 
+def test_clients_may_keep_answers_for_the_time_that_is_given(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    def ttl(name: str, kind: str = "A", server: str = BRIDGE_ADDRESS) -> int:
+        words = ("dig", "+noall", "+answer", "+time=3", f"@{server}", name, kind)
+        (row,) = testbed.host.run(*words).stdout.splitlines()
+        return int(row.split()[1])
+
+    def fragment(**names: int) -> dict[str, Any]:
+        return {**LAB_FRAGMENT, "names": {"hosts": record, "txt": text, **names}}
+
+    record = [{"ip": "192.168.100.7", "names": ["nas.virt.test"]}]
+    text = [{"name": "nas.virt.test", "value": "x"}]
+    kinds = (
+        ("nas.virt.test", "A"),
+        ("nas.virt.test", "TXT"),
+        ("vmone.virt.test", "A"),
+        ("7.100.168.192.in-addr.arpa", "PTR"),
+    )
+    with serving(testbed, tmp_path, "bind-dynamic\nexcept-interface=virt0\n") as daemon:
+        daemon.converge(fragment(ttl=60))
+        assert take_leases(testbed.guest, 1, name="vmone")
+        for given in (60, 90):
+            daemon.converge(fragment(ttl=given))
+            assert not daemon.converge(fragment(ttl=given)).changes
+            assert [ttl(*one) for one in kinds] == [given] * len(kinds)
+        daemon.converge(fragment())
+        assert [ttl(*one) for one in kinds] == [0] * len(kinds)
+    with serving(testbed, tmp_path / "same", "local-ttl=60\n") as daemon:
+        assert daemon.converge(fragment(ttl=60)).result[0]["instance"] == "system"
+        assert ttl("nas.virt.test") == 60
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [

@@ -36,7 +36,7 @@ NAMES = {
     "cname": [{"name": "alias", "target": "printer"}],
     "wildcards": [{"name": "*.apps", "ip": ["192.168.30.60", "fd00:30::60"]}],
     "forwarders": [{"domain": "corp.test", "address": "203.0.113.53"}, {"address": "203.0.113.54", "port": 5353}],
-    "forward_plain_names": True, "local_ptr": True,
+    "forward_plain_names": True, "local_ptr": True, "ttl": 60,
 }  # fmt: skip
 FULL: dict[str, Any] = {
     "name": "lab", "uuid": UUID, "title": "The lab", "description": "Where things are tried.", "state": "active",

@@ -306,6 +306,7 @@ FRAGMENT: dict[str, Sample] = {
         {"forwarders": [{"domain": "corp<n>.test", "address": f"203.0.113.{n}"} for n in (55, 54)]},
     ),
     "names.forward_plain_names": _names({"forward_plain_names": True}, {"forward_plain_names": False}),
+    "names.ttl": _names({"ttl": 60}, {"ttl": 90}),
     "names.local_ptr": _names({"local_ptr": False}, {"local_ptr": True}),
     "upstream": _values("upstream", False, True),
     "raw": _values("raw", ["dhcp-ignore=tag:!known"], ["log-dhcp"]),

@@ -12,7 +12,8 @@ from .conflicts import excluded_by_config
 from .private_files import SYSTEM_DNSMASQ, instance_for
 from .probe import DHCP6_PORT, DHCP_PORT, DNS_PORT
 from .raw_lines import line_setting, refers_to_known
-from .spec import AUTO, IGNORE_CLIENT_IDS, PRIVATE, SYSTEM, FragmentSpec
+from .render import lines_of_instance
+from .spec import AUTO, PRIVATE, SYSTEM, FragmentSpec
 from .state import State
 from .system_config import WILDCARD
 from .system_service import UNIT, NoUsableDnsmasq, version_problem
@@ -151,13 +152,9 @@ def _unmet(spec: FragmentSpec, current: State) -> list[tuple[str, str]]:
 
 def _is_in_force(spec: FragmentSpec, option: str, current: State) -> bool:
     """Whether the administrator's configuration has a setting of a whole dnsmasq as the network wants it."""
-    if option == "ipv6.slaac":
-        return bool(current.config.named("enable-ra"))
     if option == "names.forward_plain_names":
         return spec.names.forward_plain_names is not bool(current.config.named("domain-needed"))
-    if option == "ignore_client_ids":
-        return bool(current.config.named(IGNORE_CLIENT_IDS))
-    lines = {f"raw[{i}]": line for i, line in enumerate(spec.raw)}
+    lines = {**dict(lines_of_instance(spec)), **{f"raw[{i}]": line for i, line in enumerate(spec.raw)}}
     wanted = line_setting(lines[option]) if option in lines else None
     settings = current.config.named(wanted.name) if wanted is not None else []
     # Of a setting that exists once, that of the command line is in force.

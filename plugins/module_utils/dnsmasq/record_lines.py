@@ -45,6 +45,9 @@ def record_lines(names: Names) -> Iterator[tuple[str, str]]:
 
 def instance_lines(names: Names) -> Iterator[tuple[str, str]]:
     """Settings of a whole instance, so for private instances only; each line with its option."""
+    if names.ttl is not None:
+        # dnsmasq.8: also for leases, unless dhcp-ttl is another one; a lease that ends earlier has the shorter time.
+        yield "names.ttl", f"local-ttl={names.ttl}"
     servers = [(i, forwarder.server) for i, forwarder in enumerate(names.forwarders) if not forwarder.domain]
     if servers:
         yield "names.forwarders", "no-resolv"

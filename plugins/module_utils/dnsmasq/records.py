@@ -36,6 +36,8 @@ _SERVICE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,13}[A-Za-z0-9])?")
 _SERVICE_WORDS = "a name of at most 15 letters, digits and '-', such as ldap or tcp"
 # RFC 1035 section 3.3.14: each string has a length of one byte.
 _LONGEST_STRING = 255
+# RFC 2181 section 8.
+_LONGEST_TTL = 2**31 - 1
 
 _SERVICE_NAME = Kind(lambda options, name: options.matching(name, _SERVICE, _SERVICE_WORDS).lower())
 _SERVER: Kind[Address] = Kind(lambda options, name: options.address(name, zone=True), write=str)
@@ -123,6 +125,7 @@ class Names:
 
     ``forward_plain_names``: whether queries for names without a dot are forwarded; None: as dnsmasq is configured.
     ``local_ptr``: whether queries for names of the network's addresses are never forwarded; None: as for its domain.
+    ``ttl``: how many seconds clients may keep answers about leases and records; None: as dnsmasq is configured.
     """
 
     hosts: Sequence[HostRecord] = option(kinds.groups_by_caller(HostRecord), ())
@@ -133,6 +136,7 @@ class Names:
     forwarders: Sequence[Forwarder] = option(kinds.groups_by_caller(Forwarder), ())
     forward_plain_names: bool | None = option(kinds.boolean, None)
     local_ptr: bool | None = option(kinds.boolean, None)
+    ttl: int | None = option(kinds.integer(0, _LONGEST_TTL), None)
 
     def as_options(self) -> dict[str, Any]:
         """The user's options."""
@@ -266,6 +270,8 @@ def private_only(names: Names, domain: str) -> Iterator[tuple[str, str]]:
             yield f"forwarders[{i}].domain", "is missing, and without one the forwarder would be everybody's"
     if names.forward_plain_names is not None:
         yield "forward_plain_names", FOR_EVERYBODY
+    if names.ttl is not None:
+        yield "ttl", FOR_EVERYBODY
     for path, name in _record_names(names):
         if not domain:
             yield path, f"{name} would be everybody's name; give dns.domain"

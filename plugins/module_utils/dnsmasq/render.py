@@ -102,7 +102,7 @@ def _lines(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, st
         yield f"names.{option}", line
     yield from (("names", line) for line in file_option_lines(hosts_files(spec, context)))
     if context.private:
-        yield from _instance_lines(spec)
+        yield from lines_of_instance(spec)
     if context.exempt_from_ignore and spec.any_dhcp:
         yield "interface", f"tag-if=set:known,{tag}"
     if spec.any_dhcp:
@@ -126,8 +126,8 @@ def _lines(spec: FragmentSpec, context: RenderContext) -> Iterator[tuple[str, st
     yield from _raw_lines(spec, context)
 
 
-def _instance_lines(spec: FragmentSpec) -> Iterator[tuple[str, str]]:
-    """The lines that hold for all whom a dnsmasq serves."""
+def lines_of_instance(spec: FragmentSpec) -> Iterator[tuple[str, str]]:
+    """The lines that hold for all whom a dnsmasq serves, each with its option."""
     yield from instance_lines(spec.names)
     if spec.ignore_client_ids:
         yield "ignore_client_ids", IGNORE_CLIENT_IDS

@@ -23,6 +23,9 @@ def dns_options(config: Config, addresses: Sequence[Interface], *, shared: bool)
     dns["domain"] = domain
     if domain and domain not in _local_domains(config):
         dns["local_only"] = False
+    ttl = next((setting.value for setting in config.named("local-ttl", "T")), None) or ""
+    if ttl.isdecimal() and int(ttl):
+        dns["ttl"] = int(ttl)
     hosts = [record for setting in config.named("host-record") for record in _host_records(setting)]
     dns["hosts"] = [one for one in hosts if not shared or _is_inside(one["ip"], addresses)]
     if shared:

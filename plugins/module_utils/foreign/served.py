@@ -31,7 +31,7 @@ _OF_NO_CONCERN = frozenset(
     strict-order all-servers clear-on-reload cache-size no-negcache local-service dhcp-authoritative dhcp-no-override
     expand-hosts bogus-priv domain-needed stop-dns-rebind rebind-localhost-ok localise-queries no-ping port domain local
     server dhcp-range dhcp-host dhcp-option dhcp-option-force dhcp-boot enable-tftp tftp-root enable-ra host-record
-    cname srv-host txt-record dhcp-hostsfile address ra-param dhcp-ignore-clid
+    cname srv-host txt-record dhcp-hostsfile address ra-param dhcp-ignore-clid local-ttl T
     test x k d h R N b D z K o q E 8 u g l r c
     """.split()
 )

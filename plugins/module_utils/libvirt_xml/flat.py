@@ -150,6 +150,7 @@ _BY_PATH: Mapping[str, Callable[[Any], Any]] = {
     "dns.domain": _domain,
     "connection_rate": _number,
     "bridge.fdb_max_learned": _number,
+    "dns.ttl": _number,
     "bridge.multicast_snooping": _boolean,
     "dnsmasq.redirect": _boolean,
 }

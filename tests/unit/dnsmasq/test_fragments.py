@@ -341,6 +341,8 @@ def test_no_line_affects_other_networks(file: str, options: dict[str, Any], cont
         ),
         ({**IN_LAB, "names": {"forwarders": [{"domain": "lab"}]}}, r"forwarders\[0\].domain: .* local_only"),
         ({"names": {"forward_plain_names": False}}, "names.forward_plain_names: .* only a private dnsmasq"),
+        ({"names": {"ttl": 60}}, "names.ttl: .* only a private dnsmasq"),
+        ({"names": {"ttl": -1}}, "names.ttl: -1 is out of range"),
         ({"names": {"hosts": [{"ip": "1.2.3.4", "names": ["9.9.9.9"]}]}}, r"names\[0\]: '9.9.9.9' ends with a number"),
         ({"boot": {"file": "x" * 128}}, "boot.file"),
         ({"boot": [{"arch": "amd64", "file": "x"}]}, r"boot\[0\].arch: 'amd64' is not possible; use one of bios, "),

@@ -120,6 +120,7 @@ STOCK = state(ACTIVE, program="/usr/sbin/dnsmasq")
         ({"raw": ["dhcp-ignore=tag:!known", "filter-AAAA"]}, "raw[1] 'filter-AAAA' is for a whole dnsmasq"),
         ({"names": {"forwarders": [{"address": "10.9.9.9"}]}}, "names.forwarders[0].domain is missing"),
         ({"names": {"forward_plain_names": False}}, "names.forward_plain_names would hold for everybody"),
+        ({"names": {"ttl": 60}}, "names.ttl would hold for everybody"),
         (
             {"domain": "lab.test", "names": {"hosts": [{"ip": "10.0.1.9", "names": ["www.internet.test"]}]}},
             "names.hosts[0].names[0] www.internet.test is outside the network's domain lab.test",
@@ -141,6 +142,7 @@ def test_what_neither_dnsmasq_can_do_is_refused_and_not_dropped(options: dict[st
         ("stop-dns-rebind\n", {"raw": ["stop-dns-rebind"]}),
         ("cache-size=0\ndomain-needed\n", {"raw": ["cache-size = 0"], "names": {"forward_plain_names": False}}),
         ("", {"names": {"forward_plain_names": True}}),
+        ("local-ttl=60\n", {"names": {"ttl": 60}}),
     ],
 )
 def test_what_the_system_does_for_everybody_already_is_in_force(main: str, options: dict[str, Any]) -> None:

@@ -190,6 +190,7 @@ def test_servers_of_domains_and_wildcards() -> None:
     found = served(
         "interface=br0",
         "domain=lab.example",
+        "local-ttl=60",
         "server=/corp.example/10.1.1.1#5353",
         "server=/corp.example/10.1.1.2",
         "server=/.mail.corp.example/#",
@@ -207,6 +208,7 @@ def test_servers_of_domains_and_wildcards() -> None:
         {"domain": "zone.example", "address": "fe80::1%br0"},
         {"domain": "fd.example", "address": "fd00:80::5", "port": 54},
     ]
+    assert found.dns["ttl"] == 60
     assert found.dns["wildcards"] == [
         {"name": "apps.lab.example", "ip": ["192.168.80.5", "fd00:80::5"]},
         {"name": "other.example", "ip": "192.168.80.5"},

@@ -139,6 +139,7 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "dns.host_resolver": booleans,
     "dns.forward_plain_names": booleans,
     "dns.local_ptr": booleans,
+    "dns.ttl": st.integers(0, 2**31 - 1),
     "dns.hosts": one_or_two(item({"ip": ips | ips6, "names": one_or_two(labels, zones)})),
     "dns.srv": one_or_two(item({"service": labels, "protocol": st.sampled_from(["tcp", "udp", "sctp"])}, domain=zones)),
     "dns.txt": one_or_two(item({"name": zones, "value": one_or_two(prose) | prose})),

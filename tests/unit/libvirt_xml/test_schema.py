@@ -163,6 +163,7 @@ options = st.fixed_dictionaries(
                 "domain": names,
                 "local_only": booleans,
                 "forward_plain_names": booleans,
+                "ttl": numbers,
                 "host_resolver": booleans,
                 "forwarders": several(domain=words, address=ips4 | ips6),
                 "hosts": several(ip=ips4 | ips6, names=st.lists(words, max_size=2)),

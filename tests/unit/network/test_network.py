@@ -572,6 +572,7 @@ def test_records_and_boot_read_back_with_complete_names() -> None:
     [
         ({"forwarders": [{"address": "1.1.1.1"}]}, "dns.forwarders[0].domain"),
         ({"forward_plain_names": False}, "dns.forward_plain_names"),
+        ({"ttl": 0}, "dns.ttl"),
         ({"domain": "lab", "txt": [{"name": "x.test", "value": "y"}]}, "dns.txt[0].name"),
     ],
 )
