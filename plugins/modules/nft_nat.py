@@ -41,8 +41,11 @@ options:
     type: str
     choices: [nat, routed, isolated, open]
   uplink:
-    description: Restricts forwarding to this interface of the host. If not given, any but the bridges of ours.
-    type: str
+    description:
+      - Restricts forwarding to this interface of the host, or to these. If not given, any but the bridges of ours.
+      - Of several, the routes of the host choose by which a packet leaves; name the preferred one first.
+    type: list
+    elements: str
   subnets:
     description:
       - The guests' addresses, IPv4 and IPv6, in CIDR notation. Required in modes nat and routed; other sources are

@@ -57,8 +57,12 @@ options:
     type: str
     choices: [nat, routed, isolated, open, bridged]
   uplink:
-    description: Restricts forwarding to this interface of the host.
-    type: str
+    description:
+      - Restricts forwarding to this interface of the host, or to these, such as V([eth0, wlan0]).
+      - Of several, the routes of the host choose by which a packet leaves, so that a change from one to another needs
+        no run; name the preferred one first. One is returned as a text.
+    type: list
+    elements: str
   bridge:
     description:
       - The bridge of the network - C(name) (V(vn-NAME) if not given; where that has over 15 characters, the first 8 of

@@ -104,6 +104,10 @@ class Values:
         """Whether there is a value other than null."""
         return self._data.get(name) is not None
 
+    def is_list(self, name: str) -> bool:
+        """Whether the value is a list."""
+        return isinstance(self._data.get(name), (list, tuple))
+
     def _value(self, name: str, default: T | None) -> Any:
         value = self._data.get(name)
         if value is None and default is None:

@@ -42,6 +42,7 @@ MOST_NETWORKS = 4096
 MOST_LEASES = 65_536
 MOST_HOSTS = 65_536
 MOST_MACS = 1024
+MOST_UPLINKS = 64
 MOST_PORTS = 65_536
 MOST_FORWARDS = 65_536
 # Of each port forward two, one of each IP version.
@@ -121,7 +122,7 @@ class Definition:
     ipv6: Family = Family()
     extra_addresses: tuple[Interface, ...] = ()
     domain: str = ""
-    uplink: str = ""
+    uplinks: tuple[str, ...] = ()
     forwards: tuple[Forward, ...] = ()
 
 
@@ -230,9 +231,16 @@ def _definition(one: Values) -> Definition:
         ipv6=_family(one.group("ipv6"), 6),
         extra_addresses=one.cidrs("extra_addresses", most=MOST_ADDRESSES),
         domain=one.group("dns").domain("domain", ""),
-        uplink=one.interface("uplink", ""),
+        uplinks=_uplinks(one),
         forwards=tuple(_forward(item) for item in one.each("port_forwards", most=MOST_FORWARDS)),
     )
+
+
+def _uplinks(one: Values) -> tuple[str, ...]:
+    if one.is_list("uplink"):
+        return one.interfaces("uplink", most=MOST_UPLINKS)
+    uplink = one.interface("uplink", "")
+    return (uplink,) if uplink else ()
 
 
 def _family(one: Values, version: int) -> Family:

@@ -48,7 +48,7 @@ class Network:
     bridge: str
     subnets: Sequence[str]
     domain: str
-    uplink: str
+    uplinks: str
     forwards: Sequence[str]
     guests: Sequence[Guest]
     ports: int
@@ -144,7 +144,7 @@ def _network(host: str, one: answers.Network, guests: Sequence[Guest]) -> Networ
         bridge=one.bridge,
         subnets=[str(address.network) for address in (*addresses, *definition.extra_addresses)],
         domain=definition.domain,
-        uplink=definition.uplink,
+        uplinks=", ".join(definition.uplinks),
         forwards=[_forward(entry) for entry in definition.forwards],
         guests=guests,
         ports=len(one.ports),

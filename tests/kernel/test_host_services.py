@@ -123,7 +123,7 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
 def test_serving_a_network_opens_no_dnsmasq_on_the_uplink(dns: DnsmasqTestbed, config: str, mode: str) -> None:
     """The LAN keeps its services: at the host's LAN address, if the administrator's dnsmasq answers; nothing else."""
     text, options = CONFIGS[config]
-    rules = nft_elements.Rules("lab", "virt0", mode, "", ("192.168.100.0/24",))
+    rules = nft_elements.Rules("lab", "virt0", mode, (), ("192.168.100.0/24",))
     with open_folder() as folder, serving(dns, folder, text, LOCAL) as daemon:
         before = resolve(dns.lan, LAN_ADDRESS)
         assert (before == NAMED_ADDRESS) == (config == "stock")

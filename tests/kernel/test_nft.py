@@ -98,6 +98,34 @@ def test_uplink_restricts_forwarding_to_it(testbed: NamespaceTestbed) -> None:
     assert testbed.outside.ask(f"{A}.2") == ""
 
 
+def test_guests_leave_by_any_of_several_uplinks_as_the_routes_of_the_host_say(testbed: NamespaceTestbed) -> None:
+    forward = {"port": 8080, "to": f"{A}.2", "to_port": 8000}
+    others = {}
+    for number, name in ((1, "wan"), (2, "vpn")):
+        others[name] = remote = Namespace(name)
+        testbed.namespaces.append(remote)
+        testbed.add_veth(remote, "eth0", f"198.51.{number}.1/24", name)
+        testbed.host.run("ip", "address", "add", f"198.51.{number}.2/24", "dev", name)
+    testbed.host.run("ip", "link", "property", "add", "dev", "wan", "altname", "enx525400000001")
+    for remote in (testbed.outside, *others.values()):
+        remote.run("ip", "address", "add", "192.0.2.9/32", "dev", "lo")
+        remote.serve()
+    desired = network("a", A, "nat", uplink=["enx525400000001", "eth0"], port_forwards=[forward])
+    testbed.task("nft", [desired])
+    guest = plug(testbed, "a", A)
+    assert guest.ask("192.0.2.9") == UPLINK
+    for gateway, expected in (("198.51.1.1", "198.51.1.2"), ("198.51.2.1", ""), (OUTSIDE, UPLINK)):
+        testbed.host.run("ip", "route", "replace", "default", "via", gateway)
+        assert guest.ask("192.0.2.9") == expected
+    assert testbed.outside.ask(UPLINK, 8080) == OUTSIDE
+    assert others["wan"].ask("198.51.1.2", 8080) == "198.51.1.1"
+    assert others["vpn"].ask("198.51.2.2", 8080) == ""
+    assert not testbed.task("nft", [desired])["changed"]
+    change = "rules of a: uplink eth0, wan -> eth0"
+    assert testbed.task("nft", [{**desired, "uplink": "eth0"}])["changes"] == [change]
+    assert others["wan"].ask("198.51.1.2", 8080) == ""
+
+
 def test_a_guest_cannot_use_the_address_of_another_subnet(testbed: NamespaceTestbed) -> None:
     testbed.outside.serve()
     testbed.outside.run("ip", "route", "add", "10.66.0.0/24", "via", UPLINK)

@@ -97,6 +97,16 @@ def test_a_kill_switch_is_no_problem_where_policy_routing_leads_guests_into_the_
     assert testbed.check() == "All is well: 1 of 1 networks run.\n"
 
 
+def test_of_several_uplinks_the_one_that_routes_lead_to_is_checked(testbed: VpnTestbed) -> None:
+    testbed.run_playbook({**LAB, "uplink": ["eth0", "tun0"]})
+    assert "by eth0, tun0" in testbed.command("show", "lab")
+    testbed.host.run("nft", "-f", "-", stdin=KILL_SWITCH)
+    assert "guest to outside (IPv6) are dropped by the policy of chain out" in testbed.check()
+    testbed.rule("iif", "vn-lab", "lookup", "100")
+    testbed.add_connected_guest()
+    assert testbed.check() == "All is well: 1 of 1 networks run.\n"
+
+
 @pytest.mark.parametrize("version", [4, 6])
 def test_a_kill_switch_is_named_where_guests_are_led_past_the_tunnel(testbed: VpnTestbed, version: int) -> None:
     testbed.host.run("nft", "-f", "-", stdin=KILL_SWITCH)

@@ -40,7 +40,7 @@ NAMES = {
 }  # fmt: skip
 FULL: dict[str, Any] = {
     "name": "lab", "uuid": UUID, "title": "The lab", "description": "Where things are tried.", "state": "active",
-    "autostart": True, "persistent": True, "mode": "nat", "uplink": "eth0", "restart": False,
+    "autostart": True, "persistent": True, "mode": "nat", "uplink": ["eth0", "wlan0"], "restart": False,
     "bridge": {"name": "vn-lab", "type": "linux", "mac": MAC, "mtu": 1400, "stp": False, "forward_delay": 0,
                "ports": ["eth1"], "fdb_max_learned": 1000, "multicast_snooping": False, "zone": "guests"},
     "ipv4": {"address": "192.168.30.1/24", "auto": False, "dhcp": {

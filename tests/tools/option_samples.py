@@ -112,6 +112,7 @@ RULES: dict[str, Sample] = {
     "mode": Sample(_ROUTED, _ISOLATED),
     "mode open": Sample({"mode": "open"}, _ROUTED),
     "uplink": _values("uplink", "eth-<n>", "wan-<n>"),
+    "uplinks": _values("uplink", ["eth-<n>", "wan-<n>"], ["wan-<n>"]),
     "subnets": _values("subnets", ["10.0.<n>.0/24", "10.1.<n>.0/24"], ["10.0.<n>.0/24", "fd00:<n>::/64"]),
     "nat.ipv6": Sample(
         {"nat": {"ipv6": False}}, {"nat": {"ipv6": True}}, {"subnets": ["10.0.<n>.0/24", "fd00:<n>::/64"]}

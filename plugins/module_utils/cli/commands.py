@@ -87,6 +87,11 @@ def _with_references(xml: str) -> str:
     return "".join(char if char.isprintable() or char in "\n\t" else f"&#x{ord(char):x};" for char in xml)
 
 
+def _by_uplinks(uplink: str | list[str] | None) -> str:
+    uplinks = uplink if isinstance(uplink, list) else [uplink] if uplink else []
+    return f" by {', '.join(uplinks)}" if uplinks else ""
+
+
 def show(paths: Paths, name: str) -> Answer:
     """``virsh net-info``, with more details."""
     (network,) = info.networks(paths, [name])
@@ -99,7 +104,7 @@ def show(paths: Paths, name: str) -> Answer:
         "Active": _yes_or_no(network["state"] == "active"),
         "Persistent": _yes_or_no(network["persistent"]),
         "Autostart": _yes_or_no(network["autostart"]),
-        "Mode": network["mode"] + (f" by {definition['uplink']}" if definition["uplink"] else ""),
+        "Mode": network["mode"] + _by_uplinks(definition["uplink"]),
         "Bridge": network["bridge"],
         "IPv4": f"{ipv4['address']}{' (chosen)' if ipv4['auto'] else ''}",
         "DHCP": ", ".join(f"{r['start']} - {r['end']} for {r['lease_time']}" for r in ipv4["dhcp"]["ranges"]),

@@ -38,6 +38,17 @@ def _list_of(reader: Callable[[Options, str], Sequence[Any]]) -> Kind[Sequence[s
     return Kind(lambda options, name: tuple(map(str, reader(options, name))), "list", elements="str", write=list)
 
 
+def _read_interfaces(options: Options, name: str) -> Sequence[str]:
+    value = options.raw(name)
+    if value == "" or not isinstance(value, (list, tuple)):
+        return () if value == "" else (options.interface(name),)
+    names = options.interfaces(name)
+    for i, interface_name in enumerate(names):
+        if interface_name in names[:i]:
+            options.error(f"{name}[{i}]", f"{interface_name!r} is listed twice; list each interface once")
+    return tuple(names)
+
+
 boolean = Kind(lambda options, name: options.boolean(name), "bool")
 interface = Kind(lambda options, name: options.interface(name), write=_or_null)
 mac = Kind(lambda options, name: options.mac(name), write=_or_null)
@@ -49,6 +60,13 @@ ipv6_cidr: Kind[ipaddress.IPv6Interface] = Kind(lambda options, name: options.ip
 cidr = Kind(lambda options, name: str(options.cidr(name)))
 address = Kind(lambda options, name: str(options.address(name)))
 interfaces = _list_of(Options.interfaces)
+# One is written as a text, as it was before there could be several.
+interface_or_list: Kind[Sequence[str]] = Kind(
+    _read_interfaces,
+    "list",
+    elements="str",
+    write=lambda names: list(names) if len(names) > 1 else next(iter(names), None),
+)
 cidrs = _list_of(Options.cidrs)
 addresses = _list_of(Options.addresses)
 

@@ -48,7 +48,8 @@ class GuestNetwork:
     ``hosts``: the host's address with its subnet, by IP version. ``filtered``: br_netfilter passes frames between
     guests to the chains of IP too. ``isolated_guests``: frames between guests are not to pass. ``redirected``: dnsmasq
     has ports of its own there. ``uplinks``: the interfaces to the outside by IP version, where they are known;
-    ``cut_off``: the IP versions in which the routes of the host lead no packet of a guest to the outside.
+    ``possible_uplinks``: those that its options name, the preferred one first. ``cut_off``: the IP versions in which
+    the routes of the host lead no packet of a guest to the outside.
     """
 
     name: str
@@ -63,18 +64,20 @@ class GuestNetwork:
     filtered: bool = False
     isolated_guests: bool = False
     redirected: bool = False
+    possible_uplinks: Sequence[str] = ()
     cut_off: Collection[int] = ()
 
     @staticmethod
     def from_network(network: Network, *, filtered: bool) -> GuestNetwork:
-        """From a definition; of the uplinks it has the one that is defined."""
+        """From a definition; the uplink is known if one alone is defined."""
         addresses = (network.ipv4.address, network.ipv6.address)
         return GuestNetwork(
             name=network.name,
             bridge=network.bridge.name,
             mode=network.mode,
             hosts={address.version: address for address in addresses if address is not None},
-            uplinks={4: network.uplink, 6: network.uplink} if network.uplink else {},
+            uplinks=_known(network.uplinks),
+            possible_uplinks=network.uplinks,
             forwards=network.resolved_forwards,
             dns=network.dns.enabled,
             dhcp=network.ipv4.dhcp,
@@ -91,9 +94,16 @@ class GuestNetwork:
         for subnet in map(ipaddress.ip_network, rules.subnets):
             first = subnet[min(1, subnet.num_addresses - 1)]
             hosts.setdefault(subnet.version, ipaddress.ip_interface(f"{first}/{subnet.prefixlen}"))
-        uplinks = {4: rules.uplink, 6: rules.uplink} if rules.uplink else {}
-        redirected = bool(rules.redirect_dns or rules.redirect_dhcp)
-        return GuestNetwork(rules.name, rules.bridge, rules.mode, hosts, uplinks, rules.forwards, redirected=redirected)
+        return GuestNetwork(
+            name=rules.name,
+            bridge=rules.bridge,
+            mode=rules.mode,
+            hosts=hosts,
+            uplinks=_known(rules.uplinks),
+            possible_uplinks=rules.uplinks,
+            forwards=rules.forwards,
+            redirected=bool(rules.redirect_dns or rules.redirect_dhcp),
+        )
 
     def guest(self, version: int) -> Address:
         """The address of a guest: the first that is not the host's."""
@@ -102,6 +112,10 @@ class GuestNetwork:
             if number < host.network.num_addresses and host.network[number] != host.ip:
                 return host.network[number]
         return host.ip
+
+
+def _known(uplinks: Sequence[str]) -> dict[int, str]:
+    return dict.fromkeys((4, 6), uplinks[0]) if len(uplinks) == 1 else {}
 
 
 @dataclass(frozen=True)

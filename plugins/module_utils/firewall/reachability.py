@@ -228,7 +228,7 @@ def diagnose(networks: Iterable[Network]) -> Diagnosis:
         return Diagnosis()
     filtered = (read_text(_BR_NETFILTER) or "").strip() == "1"
     # Rules match names alone, not alternative ones.
-    resolved = [replace(one, uplink=one.uplink and (interface_named(one.uplink) or one.uplink)) for one in networks]
+    resolved = [replace(one, uplinks=[interface_named(name) or name for name in one.uplinks]) for one in networks]
     ruleset = read()
     defined = [GuestNetwork.from_network(network, filtered=filtered) for network in resolved]
     ways = [way for network in defined for way in find_ways_out(network, ruleset)]

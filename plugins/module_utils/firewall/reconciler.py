@@ -164,7 +164,7 @@ class RulesReconciler:
                 self.paths, zones=bool(setting.zones) or any(spec.zone for spec in self._present)
             ),
             setting=setting,
-            uplinks={uplink: interface_named(uplink) for spec in self._present if (uplink := spec.rules.uplink)},
+            uplinks={uplink: interface_named(uplink) for spec in self._present for uplink in spec.rules.uplinks},
             missing_addresses={
                 forward.address
                 for spec in self._present
@@ -232,11 +232,16 @@ class RulesReconciler:
     def _missing_uplinks(self, uplinks: Mapping[str, str]) -> Iterator[str]:
         for spec in self._present:
             rules = spec.rules
-            if rules.mode != "isolated" and uplinks.get(rules.uplink) == "":
-                yield (
-                    f"network {rules.name!r}: the uplink {rules.uplink} does not exist, and until it does, "
-                    "guests reach nothing outside"
-                )
+            missing = [uplink for uplink in rules.uplinks if uplinks.get(uplink) == ""]
+            if rules.mode == "isolated" or not missing:
+                continue
+            existing = [uplink for uplink in rules.uplinks if uplink not in missing]
+            reached = f"leave by {', '.join(existing)} alone" if existing else "reach nothing outside"
+            is_missing, they_exist = ("does not exist", "it does") if len(missing) == 1 else ("do not exist", "they do")
+            yield (
+                f"network {rules.name!r}: the uplink{'s' * (len(missing) > 1)} {', '.join(missing)} {is_missing}, and "
+                f"until {they_exist}, guests {reached}"
+            )
 
     def _unanswered_forwards(self, missing: Collection[str]) -> Iterator[str]:
         for spec in self._present:
@@ -253,7 +258,8 @@ class RulesReconciler:
         bridges = {spec.rules.bridge for spec in self._present}
         # Rules match names alone, not alternative ones.
         rules = [
-            replace(spec.rules, uplink=uplinks.get(spec.rules.uplink) or spec.rules.uplink) for spec in self._present
+            replace(spec.rules, uplinks=[uplinks.get(name) or name for name in spec.rules.uplinks])
+            for spec in self._present
         ]
         parts: list[Elements] = list(map(nft_elements.elements_of, rules))
         if not self.purge:
@@ -373,7 +379,7 @@ def _values(rules: Rules) -> Mapping[str, Any]:
     return {
         "bridge": rules.bridge,
         "mode": rules.mode,
-        "uplink": rules.uplink or "any",
+        "uplink": ", ".join(rules.uplinks) or "any",
         "subnets": list(rules.subnets),
         **({"nat": rules.nat.as_options()} if rules.mode == "nat" else {}),
         **({"port_forwards": [str(forward) for forward in rules.forwards]} if rules.forwards else {}),

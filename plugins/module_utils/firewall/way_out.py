@@ -9,7 +9,7 @@ import errno
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ..kernel.links import read_forwarding
+from ..kernel.links import interface_named, read_forwarding
 from ..kernel.route_lookup import Traveller, Way, find_own_way, find_way
 from ..ruleset.evaluate import traverse_hook
 from ..ruleset.model import Ruleset
@@ -37,13 +37,25 @@ class WayOut:
 
 
 def find_ways_out(network: GuestNetwork, ruleset: Ruleset) -> list[WayOut]:
-    """The ways of a network; of one with an uplink of its own the interface is given."""
+    """The ways of a network.
+
+    One with an uplink of its own may have another outside than the host, so the interface is given. Of several it is
+    the one that the routes of the host choose, else the first that exists.
+    """
     ways = [
-        WayOut(network, version, uplink) if uplink else _find_way_out(network, version, ruleset)
+        WayOut(network, version, uplink)
+        if uplink
+        else _by_possible_uplink(_find_way_out(network, version, ruleset), network.possible_uplinks)
         for version in sorted(network.hosts)
         for uplink in (network.uplinks.get(version),)
     ]
     return [replace(way, closed=way.version == 4 and _is_closed(way.interface)) for way in ways]
+
+
+def _by_possible_uplink(way: WayOut, uplinks: Sequence[str]) -> WayOut:
+    if not uplinks or way.interface in uplinks:
+        return way
+    return WayOut(way.network, way.version, next(filter(interface_named, uplinks), uplinks[0]))
 
 
 def _find_way_out(network: GuestNetwork, version: int, ruleset: Ruleset) -> WayOut:

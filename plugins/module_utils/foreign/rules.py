@@ -60,7 +60,7 @@ def mode_options(bridge: str, addresses: Sequence[Interface], facts: HostFacts) 
             elif options.get("mode") != "nat" and translated:
                 notes.append("IPv6 addresses of guests are hidden and IPv4 ones are not; no mode does that")
         elif translated:
-            options.update({"mode": "nat", **_uplink(translated, notes), **_nat(next(iter(translated.values())).rule)})
+            options.update({"mode": "nat", **_uplink(translated), **_nat(next(iter(translated.values())).rule)})
             notes += _uncertain(translated)
         else:
             options["mode"] = "routed" if _passes(network, version, facts) else "isolated"
@@ -106,14 +106,11 @@ def _passes(network: GuestNetwork, version: int, facts: HostFacts) -> bool:
     return any(_forwarded(network, version, way, facts)[1] for way in ways)
 
 
-def _uplink(translated: Mapping[str, Translation], notes: list[str]) -> dict[str, Any]:
-    """The uplink, where NAT is for one interface alone."""
+def _uplink(translated: Mapping[str, Translation]) -> dict[str, Any]:
+    """The uplinks, where NAT is for some interfaces alone."""
     if _ANY_OTHER in translated:
         return {}
-    if len(translated) == 1:
-        return {"uplink": next(iter(translated))}
-    notes.append(f"the rules hide guests on {', '.join(translated)} only; here no uplink is named, which means any")
-    return {}
+    return {"uplink": list(translated) if len(translated) > 1 else next(iter(translated))}
 
 
 def _uncertain(translated: Mapping[str, Translation]) -> Iterator[str]:

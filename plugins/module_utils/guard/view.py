@@ -110,7 +110,7 @@ class View:
     def of(host: HostState, ports_before: Mapping[str, Mapping[int, str]]) -> View:
         """The view of a host; a port that a bridge had before stays one of it unless it exists and is elsewhere."""
         networks = [network for network in host.running if network.has_own_bridge]
-        uplinks = {network.uplink for network in host.defined.values() if network.uplink}
+        uplinks = {uplink for network in host.defined.values() for uplink in network.uplinks}
         bridges = {network.bridge.name: DesiredBridge.of(network) for network in networks}
         links = {link.index: link for link in host.links.values()}
         existing = {index: link for index, link in links.items() if link.name in bridges}

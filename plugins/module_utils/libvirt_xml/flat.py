@@ -121,6 +121,10 @@ def _mac(value: Any) -> Any:
     return plain_mac(value) if isinstance(value, str) else value
 
 
+def _one_or_list(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
 _BY_KEY: Mapping[str, Callable[[Any], Any]] = {
     "lease_time": _lease_time,
     "mac": _mac,
@@ -133,13 +137,14 @@ _BY_KEY: Mapping[str, Callable[[Any], Any]] = {
     "address": _address,
     "ipxe": _boolean,
     # Of a TXT record: a text, or a list of texts.
-    "value": lambda value: value[0] if isinstance(value, list) and len(value) == 1 else value,
+    "value": _one_or_list,
     **dict.fromkeys(
         ("port", "priority", "weight", "interval", "lifetime", "mtu", "average", "peak", "burst", "floor"), _number
     ),
 }
 _BY_PATH: Mapping[str, Callable[[Any], Any]] = {
     "uuid": _uuid,
+    "uplink": _one_or_list,
     "bridge.mac": _mac,
     "bridge.mtu": _number,
     "bridge.forward_delay": _number,

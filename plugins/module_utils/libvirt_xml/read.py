@@ -114,7 +114,11 @@ def _forward(root: Element, mode: str, checker: Checker) -> FlatOptions:
     forward = _child(root, "forward")
     devices = {forward.get("dev"), *(interface.get("dev") for interface in forward.iterfind("interface"))} - {None}
     if len(devices) > 1:
-        checker.refuse(forward, f"names several uplinks ({shorten(', '.join(sorted(devices)), 80)}); a network has one")
+        checker.refuse(
+            forward,
+            f"names several uplinks ({shorten(', '.join(sorted(devices)), 80)}), which libvirt refuses; "
+            "describe the network by options, with uplink as a list",
+        )
     if devices and mode in ("open", "bridged"):
         checker.refuse(
             forward, f"a device has no meaning with mode={repr_short(forward.get('mode'))}; libvirt refuses it too"

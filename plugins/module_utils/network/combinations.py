@@ -38,10 +38,10 @@ def validate_combinations(options: Options, network: Network) -> None:
     virtualport = network.libvirt.virtualport.get("type", OPENVSWITCH)
     if network.bridge.type == OPENVSWITCH and virtualport != OPENVSWITCH:
         options.error("libvirt.virtualport.type", f"{virtualport!r} is not for a bridge of Open vSwitch; leave it out")
-    if network.uplink and network.mode in ("isolated", "open"):
+    if network.uplinks and network.mode in ("isolated", "open"):
         options.error("uplink", f"has no meaning in mode {network.mode}; leave it out, or use nat or routed")
-    if network.uplink == network.bridge.name:
-        options.error("uplink", f"{network.uplink!r} is the network's own bridge; name the host's way out")
+    if network.bridge.name in network.uplinks:
+        options.error("uplink", f"{network.bridge.name!r} is the network's own bridge; name the host's way out")
     addressed = network.ipv4.address or network.ipv4.auto or network.ipv6.address or network.ipv6.auto
     _refuse_with_uplink(options, network, addressed=bool(addressed))
     for i, port in enumerate(network.bridge.ports):

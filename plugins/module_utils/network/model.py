@@ -122,7 +122,7 @@ class Network:
     autostart: bool = option(kinds.boolean, True)
     persistent: bool = option(kinds.boolean, True)
     mode: str = option(kinds.choice(*MODES), "nat")
-    uplink: str = option(kinds.interface, "")
+    uplinks: Sequence[str] = option(kinds.interface_or_list, (), name="uplink")
     bridge: NetworkBridge = option(_BRIDGE, NetworkBridge(name=""))
     ipv4: Ipv4 = option(kinds.group_by_caller(Ipv4), Ipv4())
     ipv6: Ipv6 = option(kinds.group_by_caller(Ipv6), Ipv6())

@@ -46,7 +46,7 @@ class Rules:
     name: str = required(kinds.text())
     bridge: str = required(kinds.interface)
     mode: str = required(kinds.choice(*MODES))
-    uplink: str = option(kinds.interface, "")
+    uplinks: Sequence[str] = option(kinds.interface_or_list, (), name="uplink")
     subnets: Sequence[str] = option(kinds.cidrs, ())
     nat: Nat = option(kinds.group_by_caller(Nat), Nat())
     forwards: Sequence[Forward] = option(kinds.groups_by_caller(Forward), (), name="port_forwards")
@@ -106,9 +106,9 @@ def _add_mode(elements: dict[str, Members], rules: Rules) -> None:
             elements["vn_nameless"] = {(bridge,): ""}
     if rules.mode == "nat":
         _add_nat(elements, rules)
-    if rules.mode != "isolated" and rules.uplink:
+    if rules.mode != "isolated" and rules.uplinks:
         elements["vn_uplinked"] = {(bridge,): ""}
-        elements["vn_uplinks"] = {(bridge, rules.uplink): ""}
+        elements["vn_uplinks"] = {(bridge, uplink): "" for uplink in rules.uplinks}
     if rules.clamp_mss:
         elements["vn_clamped"] = {(bridge,): ""}
     if rules.connection_rate:
@@ -195,7 +195,7 @@ def rules_of(elements: Elements, bridge: str) -> Rules:
         name=elements.get("vn_bridges", {}).get((bridge,), ""),
         bridge=bridge,
         mode=modes.get(verdict, "open"),
-        uplink=next((uplink for (uplink,) in keys("vn_uplinks")), ""),
+        uplinks=tuple(sorted(uplink for (uplink,) in keys("vn_uplinks"))),
         subnets=subnets("vn_subnets"),
         nat=replace(Nat.of_chain(nat_chain, ipv6=nat_ipv6), exceptions=subnets("vn_except")),
         forwards=tuple(sorted(forwards, key=forward_order)),

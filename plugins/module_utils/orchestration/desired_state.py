@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..core import kinds
 from ..core.network_history import NetworkHistory
 from ..dhcp.netboot import BOOT
 from ..dhcp.options import MTU
@@ -114,7 +115,7 @@ def _rules(network: Network) -> Spec:
         "name": network.name,
         "bridge": network.bridge.name,
         "mode": network.mode,
-        "uplink": network.uplink or None,
+        "uplink": kinds.interface_or_list.write(network.uplinks),
         "subnets": [str(subnet) for subnet in network.reached],
         "nat": network.nat.as_options(),
         "port_forwards": [forward.as_options() for forward in network.resolved_forwards],

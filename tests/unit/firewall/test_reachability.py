@@ -31,7 +31,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.ruleset.model import
 
 LISTINGS = Path(__file__).with_name("rulesets")
 FORWARD = Forward("tcp", 8080, 8080, "192.168.77.10", 80)
-LAB = GuestNetwork.from_rules(Rules("lab", "vn-lab", "nat", "eth0", ("192.168.77.0/24",), forwards=(FORWARD,)))
+LAB = GuestNetwork.from_rules(Rules("lab", "vn-lab", "nat", ("eth0",), ("192.168.77.0/24",), forwards=(FORWARD,)))
 OUT, INTO, DNS, DHCP = (
     "guest to outside",
     f"outside to guest ({FORWARD})",
@@ -174,7 +174,7 @@ def test_a_dhcp_reply_is_a_new_connection_to_conntrack() -> None:
 
 
 def test_packets_from_outside_are_refused_by_our_own_rules() -> None:
-    closed = GuestNetwork.from_rules(Rules("lab", "vn-lab", "nat", "eth0", ("192.168.77.0/24",)))
+    closed = GuestNetwork.from_rules(Rules("lab", "vn-lab", "nat", ("eth0",), ("192.168.77.0/24",)))
     finding = findings("none", closed)["outside to guest"]
     assert finding.verdict == REFUSED
     assert [cause.remedy for cause in finding.causes] == [""]
@@ -190,13 +190,15 @@ def messages_of(ruleset: list[Table], networks: list[GuestNetwork]) -> list[str]
 
 def test_networks_dropped_by_the_same_rule_share_a_message() -> None:
     ruleset = listed("legacy")
-    unmarked = [GuestNetwork.from_rules(Rules(n, f"vn-{n}", "open", "eth0", ("192.168.77.0/24",))) for n in ("a", "b")]
+    unmarked = [
+        GuestNetwork.from_rules(Rules(n, f"vn-{n}", "open", ("eth0",), ("192.168.77.0/24",))) for n in ("a", "b")
+    ]
     messages = messages_of(ruleset, unmarked)
     # Our table does not mark connections of an open network: the command names its bridge.
     assert any("-I FORWARD -i vn-a -j ACCEPT" in line for line in messages)
     # The reply needs one too.
     assert any(OUT in line and "-I FORWARD -o vn-a -j ACCEPT" in line for line in messages)
     assert any(OUT in line and "-I FORWARD -i vn-a -j ACCEPT" in line for line in messages)
-    marked = [GuestNetwork.from_rules(Rules(n, "vn-lab", "nat", "eth0", ("192.168.77.0/24",))) for n in ("a", "b")]
+    marked = [GuestNetwork.from_rules(Rules(n, "vn-lab", "nat", ("eth0",), ("192.168.77.0/24",))) for n in ("a", "b")]
     messages = messages_of(ruleset, marked)
     assert any(line.startswith(f"networks 'a', 'b': packets {OUT} (IPv4) are dropped by") for line in messages)

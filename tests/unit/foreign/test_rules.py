@@ -34,6 +34,7 @@ def mode(saved: str = "", **more: Any) -> dict[str, Any]:
         ("-s 192.168.80.0/24 ! -d 192.168.80.0/24 -j MASQUERADE", {"mode": "nat"}),
         ("-o eth0 -j MASQUERADE", {"mode": "nat", "uplink": "eth0"}),
         ("-o wg+ -j MASQUERADE", {"mode": "nat", "uplink": "wg0"}),
+        ("-o wg+ -j MASQUERADE\n-A POSTROUTING -o eth0 -j MASQUERADE", {"mode": "nat", "uplink": ["eth0", "wg0"]}),
         (
             "-s 192.168.80.0/24 -o eth0 -j SNAT --to-source 203.0.113.5",
             {"mode": "nat", "uplink": "eth0", "nat": {"source": {"start": "203.0.113.5", "end": "203.0.113.5"}}},

@@ -80,7 +80,7 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "autostart": booleans,
     "persistent": booleans,
     "mode": st.sampled_from(MODES),
-    "uplink": st.just("eth0"),
+    "uplink": st.just("eth0") | st.just(["wlan0", "eth0"]),
     "bridge.name": labels,
     "bridge.type": st.just("linux"),
     "bridge.mac": macs,

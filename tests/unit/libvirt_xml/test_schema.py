@@ -118,7 +118,7 @@ options = st.fixed_dictionaries(
         "title": words,
         "description": words,
         "mode": st.sampled_from(["nat", "routed", "isolated", "open", "bridged"]),
-        "uplink": names,
+        "uplink": names | st.lists(names, max_size=2),
         "bridge": st.fixed_dictionaries(
             {"name": names},
             optional={

@@ -46,25 +46,25 @@ def same_as_golden(name: str, text: str) -> bool:
     return path.read_text() == text
 
 
-@pytest.mark.parametrize("uplink", ["", "eth0"])
+@pytest.mark.parametrize("uplinks", [(), ("eth0",), ("wlan0", "eth0")])
 @pytest.mark.parametrize("mode", MODES)
-def test_rendered_table_of_one_network(mode: str, uplink: str) -> None:
-    rules = Rules("lab", "vn-lab", mode, uplink, ("192.168.30.0/24", "10.9.0.4/32"))
-    # Where the uplink has no effect, both cases share one file.
-    suffix = "-uplink" if uplink and mode in ("nat", "routed") else ""
+def test_rendered_table_of_one_network(mode: str, uplinks: tuple[str, ...]) -> None:
+    rules = Rules("lab", "vn-lab", mode, uplinks, ("192.168.30.0/24", "10.9.0.4/32"))
+    # Where uplinks have no effect, all cases share one file.
+    suffix = ("", "-uplink", "-uplinks")[len(uplinks)] if mode in ("nat", "routed") else ""
     assert same_as_golden(mode + suffix, rendered(rules))
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_rendered_table_with_the_mark_for_other_firewalls(mode: str) -> None:
-    rules = Rules("lab", "vn-lab", mode, "", ("192.168.30.0/24",))
+    rules = Rules("lab", "vn-lab", mode, (), ("192.168.30.0/24",))
     assert same_as_golden(f"{mode}-marked", rendered(rules, marks=True))
 
 
 @pytest.mark.parametrize("nat6", [True, False])
 @pytest.mark.parametrize("mode", MODES)
 def test_rendered_table_of_one_network_of_both_families(mode: str, nat6: bool) -> None:
-    rules = Rules("lab", "vn-lab", mode, "", ("192.168.30.0/24", "fd00:1::/64"), Nat(nat6))
+    rules = Rules("lab", "vn-lab", mode, (), ("192.168.30.0/24", "fd00:1::/64"), Nat(nat6))
     # Where there is no NAT, both cases share one file.
     assert same_as_golden(f"{mode}-ipv6{'-routed' if mode == 'nat' and not nat6 else ''}", rendered(rules))
 
@@ -72,15 +72,15 @@ def test_rendered_table_of_one_network_of_both_families(mode: str, nat6: bool) -
 @pytest.mark.parametrize("ports", [(1024, 65535), (20000, 29999)])
 @pytest.mark.parametrize("source", [(), ("192.0.2.1", "192.0.2.1"), ("192.0.2.1", "192.0.2.9")])
 def test_rendered_nat_of_sources_and_ports(source: tuple[str, str], ports: tuple[int, int]) -> None:
-    plain = Rules("a", "vn-a", "nat", "", ("192.168.30.0/24",))
-    special = Rules("b", "vn-b", "nat", "", ("192.168.31.0/24", "fd00:1::/64"), Nat(True, source, ports))
+    plain = Rules("a", "vn-a", "nat", (), ("192.168.30.0/24",))
+    special = Rules("b", "vn-b", "nat", (), ("192.168.31.0/24", "fd00:1::/64"), Nat(True, source, ports))
     name = "-".join(["nat", *dict.fromkeys(source), *([str(ports[0])] if ports[0] != 1024 else [])])
     assert same_as_golden(f"{name}-special" if name == "nat" else name, rendered(plain, special))
 
 
 def test_rendered_nat_with_exceptions() -> None:
-    lab = Rules("lab", "vn-lab", "nat", "", ("192.168.30.0/24",), Nat(exceptions=("10.8.0.0/16", "fd08::1/128")))
-    assert same_as_golden("nat-except", rendered(lab, Rules("b", "vn-b", "nat", "", ("192.168.31.0/24",))))
+    lab = Rules("lab", "vn-lab", "nat", (), ("192.168.30.0/24",), Nat(exceptions=("10.8.0.0/16", "fd08::1/128")))
+    assert same_as_golden("nat-except", rendered(lab, Rules("b", "vn-b", "nat", (), ("192.168.31.0/24",))))
 
 
 FORWARDS = (
@@ -95,7 +95,7 @@ FORWARDS = (
 @pytest.mark.parametrize("mode", MODES)
 def test_rendered_table_of_port_forwards(mode: str) -> None:
     subnets = ("192.168.30.0/24", "fd00:1::/64")
-    assert same_as_golden(f"{mode}-forwards", rendered(Rules("lab", "vn-lab", mode, "", subnets, Nat(), FORWARDS)))
+    assert same_as_golden(f"{mode}-forwards", rendered(Rules("lab", "vn-lab", mode, (), subnets, Nat(), FORWARDS)))
 
 
 @pytest.mark.parametrize("mode", ["isolated", "open"])
@@ -105,24 +105,24 @@ def test_rendered_table_of_a_bridge_without_an_address(mode: str) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_rendered_table_of_isolated_guests(mode: str) -> None:
-    rules = Rules("lab", "vn-lab", mode, "", ("192.168.30.0/24",), isolate_guests=True)
+    rules = Rules("lab", "vn-lab", mode, (), ("192.168.30.0/24",), isolate_guests=True)
     assert same_as_golden(f"{mode}-apart", rendered(rules))
 
 
 @pytest.mark.parametrize("mode", MODES[:3])
 def test_rendered_table_of_a_rate_of_connections(mode: str) -> None:
-    rules = Rules("lab", "vn-lab", mode, "", ("192.168.30.0/24",), connection_rate=2000)
+    rules = Rules("lab", "vn-lab", mode, (), ("192.168.30.0/24",), connection_rate=2000)
     assert same_as_golden(f"{mode}-rate", rendered(rules))
 
 
 @pytest.mark.parametrize("mode", MODES[:3])
 def test_rendered_table_of_a_clamped_mss(mode: str) -> None:
-    rules = Rules("lab", "vn-lab", mode, "", ("192.168.30.0/24",), clamp_mss=True)
+    rules = Rules("lab", "vn-lab", mode, (), ("192.168.30.0/24",), clamp_mss=True)
     assert same_as_golden(f"{mode}-mss", rendered(rules))
 
 
 def test_rendered_table_of_an_isolated_network_without_a_name_server() -> None:
-    rules = Rules("lab", "vn-lab", "isolated", "", ("192.168.30.0/24",), dns=False)
+    rules = Rules("lab", "vn-lab", "isolated", (), ("192.168.30.0/24",), dns=False)
     assert same_as_golden("isolated-nameless", rendered(rules))
     assert nft_elements.rules_of(nft_elements.elements_of(rules), "vn-lab") == rules
 
@@ -131,24 +131,24 @@ def test_rendered_table_of_an_isolated_network_without_a_name_server() -> None:
 def test_rendered_table_of_a_dnsmasq_with_ports_of_its_own(forwards: tuple[Forward, ...]) -> None:
     subnets = ("192.168.30.0/24", "fd00:1::/64")
     addresses = ("192.168.30.1", "fd00:1::1")
-    lab = Rules("lab", "vn-lab", "nat", "", subnets, Nat(), forwards, redirect_dns=addresses, redirect_dhcp=True)
+    lab = Rules("lab", "vn-lab", "nat", (), subnets, Nat(), forwards, redirect_dns=addresses, redirect_dhcp=True)
     assert same_as_golden(f"nat-redirected{'-forwards' if forwards else ''}", rendered(lab))
     assert nft_elements.rules_of(nft_elements.elements_of(lab), "vn-lab") == lab
 
 
 @given(st.lists(st.sampled_from(FORWARDS), unique=True), st.sampled_from(MODES))
 def test_port_forwards_are_read_back(forwards: list[Forward], mode: str) -> None:
-    rules = Rules("lab", "vn-lab", mode, "", (), Nat(), tuple(sorted(forwards, key=nft_elements.forward_order)))
+    rules = Rules("lab", "vn-lab", mode, (), (), Nat(), tuple(sorted(forwards, key=nft_elements.forward_order)))
     assert nft_elements.rules_of(nft_elements.elements_of(rules), "vn-lab") == rules
 
 
 def test_rendered_table_of_all_modes() -> None:
-    all_modes = [Rules(mode, f"vn-{mode}", mode, "", (f"10.0.{i}.0/24",)) for i, mode in enumerate(MODES)]
+    all_modes = [Rules(mode, f"vn-{mode}", mode, (), (f"10.0.{i}.0/24",)) for i, mode in enumerate(MODES)]
     assert same_as_golden("all-modes", rendered(*all_modes))
 
 
 def test_rendering_does_not_depend_on_the_order_of_networks() -> None:
-    first, second = Rules("a", "br-a", "nat", "", ("10.0.0.0/24",)), Rules("b", "br-b", "routed", "", ("10.0.1.0/24",))
+    first, second = Rules("a", "br-a", "nat", (), ("10.0.0.0/24",)), Rules("b", "br-b", "routed", (), ("10.0.1.0/24",))
     assert rendered(first, second) == rendered(second, first)
 
 
@@ -158,7 +158,9 @@ def test_rendering_does_not_depend_on_the_order_of_networks() -> None:
         name=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}", fullmatch=True),
         bridge=st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}", fullmatch=True),
         mode=st.just("nat"),
-        uplink=st.just("") | st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}", fullmatch=True),
+        uplinks=st.sets(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}", fullmatch=True), max_size=3).map(
+            lambda names: tuple(sorted(names))
+        ),
         subnets=st.just(("10.0.0.0/24",)) | st.just(("10.0.0.0/24", "fd00:1::/64")),
         nat=st.builds(
             Nat,
@@ -177,8 +179,8 @@ def test_a_network_is_read_back_from_its_elements(rules: Rules) -> None:
 
 
 def test_a_delta_names_only_what_differs() -> None:
-    before = nft_elements.merged([nft_elements.elements_of(Rules("a", "br-a", "nat", "", ("10.0.0.0/24",)))])
-    after = nft_elements.merged([nft_elements.elements_of(Rules("a", "br-a", "nat", "", ("10.0.1.0/24",)))])
+    before = nft_elements.merged([nft_elements.elements_of(Rules("a", "br-a", "nat", (), ("10.0.0.0/24",)))])
+    after = nft_elements.merged([nft_elements.elements_of(Rules("a", "br-a", "nat", (), ("10.0.1.0/24",)))])
     assert nft_script.render_delta(before, before) == ""
     assert nft_script.render_delta(before, after).splitlines() == [
         'delete element inet virtnet vn_subnets4 { "br-a" . 10.0.0.0/24 }',
@@ -191,7 +193,7 @@ def test_a_delta_names_only_what_differs() -> None:
 def test_a_changed_rate_replaces_the_element_since_adding_it_again_changes_nothing() -> None:
     before, after = (
         nft_elements.merged(
-            [nft_elements.elements_of(Rules("a", "br-a", "nat", "", ("10.0.0.0/24",), connection_rate=rate))]
+            [nft_elements.elements_of(Rules("a", "br-a", "nat", (), ("10.0.0.0/24",), connection_rate=rate))]
         )
         for rate in (10, 20)
     )
@@ -224,6 +226,18 @@ def test_rules_have_the_interface_of_an_alternative_name_and_a_missing_uplink_is
     assert '"br-a" . "wan0"' in missing.script
     assert missing.notes[0].startswith("network 'a': the uplink wan0 does not exist")
     assert not reconciler.plan(RulesState(uplinks={"wan0": "wan0"})).notes
+
+
+def test_of_several_uplinks_those_that_are_missing_are_reported() -> None:
+    def notes(**uplinks: str) -> list[str]:
+        reconciler = RulesReconciler(specs({**NETWORK, "uplink": ["wan0", "wan1", "wan2"]}), True, Paths())
+        return list(reconciler.plan(RulesState(uplinks=uplinks)).notes)
+
+    assert not notes(wan0="a", wan1="b", wan2="c")
+    (note,) = notes(wan0="", wan1="b", wan2="c")
+    assert note.endswith("the uplink wan0 does not exist, and until it does, guests leave by wan1, wan2 alone")
+    (note,) = notes(wan0="", wan1="", wan2="")
+    assert note.endswith("wan0, wan1, wan2 do not exist, and until they do, guests reach nothing outside")
 
 
 def test_a_port_forward_of_an_address_that_the_host_does_not_have_is_reported() -> None:

@@ -60,6 +60,14 @@ def test_an_answer_becomes_typed_data() -> None:
     assert definition.extra_addresses == (ip_interface("10.9.0.1/24"),)
     assert definition.forwards == (Forward("tcp", 8000, 8000, "guest0", 80),)
     assert definition.domain == "net0.example.test"
+    assert definition.uplinks == ()
+
+
+@pytest.mark.parametrize(("uplink", "known"), [(None, ()), ("eth0", ("eth0",)), (["eth0", "wlan0"], ("eth0", "wlan0"))])
+def test_a_network_has_one_uplink_or_several(uplink: object, known: tuple[str, ...]) -> None:
+    told = {"name": "lab", "state": "active", "mode": "nat", "bridge": "vn-lab", "definition": {"uplink": uplink}}
+    (one,) = parse_answer("hv1", {"networks": [told]}).networks
+    assert one.definition.uplinks == known
 
 
 def test_a_network_of_libvirts_own_has_a_definition_without_addresses() -> None:
@@ -121,6 +129,7 @@ _WRONG: dict[tuple[str | int, ...], list[Any]] = {
     ("definition", "ipv4", "dhcp", "hosts"): [
         5, {"a": 1}, ["a"], [{}], [{"mac": "x"}], [{"name": "a b"}], [{"name": "a", "ip": "fd00::1"}],
     ],
+    ("definition", "uplink"): [5, {}, "a b", "a" * 16, ["eth0", 5], ["a/b"], ["a"] * 65],
     ("definition", "dns", "domain"): [5, "a b", "-a", "a..b", "x" * 64, "a." * 200 + "a", ["a"], "{{ x }}"],
     ("definition", "extra_addresses"): [5, "10.0.0.1/24", ["evil"]],
     ("definition", "port_forwards"): [
