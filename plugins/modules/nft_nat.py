@@ -80,6 +80,15 @@ options:
       - Each connection is an entry of the host's table (C(nf_conntrack_max)), which all networks share; a connection
         that nobody answers is there for up to 120 seconds. Not for mode V(open).
     type: int
+  conntrack_helpers:
+    description:
+      - Helpers of conntrack for connections that guests begin, in modes nat and routed, at the usual ports - V(ftp) for
+        active FTP (TCP 21), V(sip) (UDP and TCP 5060), V(tftp) (UDP 69). Connections that a server opens as a part of
+        them then reach the guest through NAT and firewalls. None if not given.
+      - The kernel needs the modules C(nf_conntrack_NAME) and C(nf_nat_NAME).
+    type: list
+    elements: str
+    choices: [ftp, sip, tftp]
   clamp_mss:
     description:
       - Whether new TCP connections of guests, in both directions, have no larger segments (MSS) than fit the MTU of the

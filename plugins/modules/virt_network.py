@@ -111,6 +111,14 @@ options:
       - How many new connections all guests of the network may have in a second, V(0) for any number; V(2000) if not
         given. See M(virtnet.linux.nft_nat). Not for the modes V(open) and V(bridged).
     type: int
+  conntrack_helpers:
+    description:
+      - Helpers of conntrack for connections that guests begin, in modes nat and routed, at the usual ports - V(ftp) for
+        active FTP, V(sip), V(tftp); see M(virtnet.linux.nft_nat). None if not given.
+      - A helper whose module the running kernel lacks is refused.
+    type: list
+    elements: str
+    choices: [ftp, sip, tftp]
   clamp_mss:
     description:
       - Whether TCP segments of guests fit the MTU of the host's routes, such as those over PPPoE or WireGuard. V(true)

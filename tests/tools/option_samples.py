@@ -134,6 +134,7 @@ RULES: dict[str, Sample] = {
     "isolate_guests": _values("isolate_guests", True, False),
     "connection_rate": _values("connection_rate", 7, 0),
     "clamp_mss": _values("clamp_mss", False, True),
+    "conntrack_helpers": _values("conntrack_helpers", ["ftp"], ["tftp", "sip"]),
     "dns": Sample({"dns": False}, {"dns": True}, _ISOLATED),
     "redirect_dns": _values("redirect_dns", ["10.0.<n>.1"], ["10.0.<n>.1", "fd00:<n>::1"]),
     "redirect_dhcp": _values("redirect_dhcp", True, False),

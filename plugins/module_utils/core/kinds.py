@@ -91,6 +91,16 @@ def choice(*choices: str) -> Kind[str]:
     return Kind(lambda options, name: options.choice(name, choices), choices=choices)
 
 
+def choices(*words: str) -> Kind[Sequence[str]]:
+    """A list of a few words, whose order has no meaning."""
+
+    def read_words(options: Options, name: str) -> Sequence[str]:
+        given = options.choices(name, words)
+        return tuple(word for word in words if word in given)
+
+    return Kind(read_words, "list", elements="str", choices=words, write=list)
+
+
 def group(cls: type[Value], reader: Callable[[Options], Value]) -> Kind[Value]:
     """The options of a class inside an option; ``reader`` refuses unknown ones."""
     return Kind(lambda options, name: reader(options.group(name)), "dict", write=_as_options, table=cls)

@@ -170,16 +170,19 @@ class Options:
 
     def choice(self, name: str, choices: Sequence[str], default: Default | Required = REQUIRED) -> str | Default:
         """One of a few words."""
+        return self._read_as(name, default, lambda path, value: self._choice(path, value, choices))
 
-        def convert(path: str, value: Any) -> str:
-            text = self._text(path, value)
-            if text not in choices:
-                words = ", ".join(choices)
-                hint = did_you_mean(text, choices)
-                self._refuse(path, f"{repr_short(text)} is not possible; use one of {words}{hint}")
-            return text
+    def _choice(self, path: str, value: Any, choices: Sequence[str]) -> str:
+        text = self._text(path, value)
+        if text not in choices:
+            words = ", ".join(choices)
+            hint = did_you_mean(text, choices)
+            self._refuse(path, f"{repr_short(text)} is not possible; use one of {words}{hint}")
+        return text
 
-        return self._read_as(name, default, convert)
+    def choices(self, name: str, choices: Sequence[str]) -> list[str]:
+        """A list of a few words."""
+        return self._list(name, lambda path, value: self._choice(path, value, choices))
 
     def interface(self, name: str, default: Default | Required = REQUIRED) -> str | Default:
         """The name of a network interface (dev_valid_name() in the kernel's net/core/dev.c, narrowed)."""

@@ -30,6 +30,7 @@ from ..nft.spec import RulesSpec, refuse_conflicts
 from . import integrations, integrations_read, ip_forward, mark
 from .connections import FlowsToFlush, is_of_subnets, marked_subnets
 from .flows import GuestNetwork
+from .helper_modules import load_nat_modules, missing_notes, read_missing
 from .integrations import FirewallChange, Setting
 from .integrations_read import Firewalls
 from .ip_forward import Forwarding, ForwardingChange
@@ -41,12 +42,14 @@ from .zones import RunningZones, desired_zones, unbound_notes
 class RulesPlan(Plan[Change]):
     """A plan with the nft script of all changes of the table, and with the connections to end once it is loaded.
 
-    ``subnets_to_mark``: connections that exist there get the mark for other firewalls.
+    ``subnets_to_mark``: connections that exist there get the mark for other firewalls. ``helpers``: those of conntrack
+    that the table declares.
     """
 
     script: str = ""
     flows_to_flush: FlowsToFlush = field(default_factory=FlowsToFlush)
     subnets_to_mark: Sequence[str] = ()
+    helpers: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ class RulesState:
     ``table``: None where there is none. ``loaded_digests``: the digest of the rules right after they were loaded, by
     version of the chains. ``setting``: how other firewalls are asked. ``uplinks``: the interface of each uplink that a
     network names, by its name or an alternative one; '' for one that does not exist. ``missing_addresses``: those of
-    port forwards that are not the host's. ``ways``: by which packets of guests leave.
+    port forwards that are not the host's. ``missing_helpers``: see helper_modules.py. ``ways``: by which packets of
+    guests leave.
     """
 
     table: Table | None = None
@@ -65,6 +69,7 @@ class RulesState:
     firewalls: Firewalls = field(default_factory=Firewalls)
     setting: Setting = field(default_factory=Setting)
     uplinks: Mapping[str, str] = field(default_factory=dict)
+    missing_helpers: Mapping[str, str] = field(default_factory=dict)
     missing_addresses: Collection[str] = ()
     ways: Sequence[WayOut] = ()
 
@@ -165,6 +170,7 @@ class RulesReconciler:
             ),
             setting=setting,
             uplinks={uplink: interface_named(uplink) for spec in self._present for uplink in spec.rules.uplinks},
+            missing_helpers=read_missing({helper for spec in self._present for helper in spec.rules.helpers}),
             missing_addresses={
                 forward.address
                 for spec in self._present
@@ -177,7 +183,7 @@ class RulesReconciler:
     def plan(self, current: RulesState) -> RulesPlan:
         """The changes of the table, of forwarding and of other firewalls."""
         elements = {} if current.table is None else current.table.elements
-        desired = self._desired_elements(elements, current.uplinks)
+        desired = self._desired_elements(elements, current)
         differences = _differences(elements, desired)
         networks = [nft_elements.rules_of(own, bridge) for bridge, own in nft_elements.by_bridge(desired).items()]
         integrate = current.setting.integrate if self.integrate is None else self.integrate
@@ -209,6 +215,7 @@ class RulesReconciler:
             notes=[
                 *self._missing_uplinks(current.uplinks),
                 *self._unanswered_forwards(current.missing_addresses),
+                *missing_notes(self._present, current.missing_helpers),
                 *closed_uplinks(current.ways),
                 *unbound_notes(self._present, current.firewalls.zones, integrate=integrate),
                 *integrations.remaining_drops(
@@ -220,6 +227,7 @@ class RulesReconciler:
                 ),
             ],
             script=script,
+            helpers={helper for network in networks for helper in network.helpers},
             flows_to_flush=FlowsToFlush(
                 forwards=[forward for network in differences for forward in network.removed_forwards],
                 subnets=[subnet for network in differences for subnet in network.closed_subnets],
@@ -252,18 +260,22 @@ class RulesReconciler:
                         f"is, the port forward {forward} answers nobody; add the address to an interface"
                     )
 
-    def _desired_elements(self, current: Elements, uplinks: Mapping[str, str]) -> dict[str, dict[tuple[str, ...], str]]:
+    def _desired_elements(self, loaded: Elements, current: RulesState) -> dict[str, dict[tuple[str, ...], str]]:
         """The elements of the desired networks; without purge also those of networks that no spec names."""
         names = {spec.rules.name for spec in self.desired}
         bridges = {spec.rules.bridge for spec in self._present}
-        # Rules match names alone, not alternative ones.
         rules = [
-            replace(spec.rules, uplinks=[uplinks.get(name) or name for name in spec.rules.uplinks])
+            replace(
+                spec.rules,
+                # Rules match names alone, not alternative ones.
+                uplinks=[current.uplinks.get(name) or name for name in spec.rules.uplinks],
+                helpers=[helper for helper in spec.rules.helpers if helper not in current.missing_helpers],
+            )
             for spec in self._present
         ]
         parts: list[Elements] = list(map(nft_elements.elements_of, rules))
         if not self.purge:
-            for bridge, own in nft_elements.by_bridge(current).items():
+            for bridge, own in nft_elements.by_bridge(loaded).items():
                 name = own.get("vn_bridges", {}).get((bridge,))
                 if name is not None and name not in names and bridge not in bridges:
                     parts.append(own)
@@ -280,6 +292,7 @@ class RulesReconciler:
             if isinstance(change, (ForwardingChange, FirewallChange)):
                 change.make()
             elif script:
+                load_nat_modules(plan.helpers)
                 self._load(script)
                 script = ""
         flows = plan.flows_to_flush
@@ -386,6 +399,7 @@ def _values(rules: Rules) -> Mapping[str, Any]:
         "isolate_guests": rules.isolate_guests,
         **({"connection_rate": rules.connection_rate or "no limit"} if rules.mode != "open" else {}),
         **({"clamp_mss": rules.clamp_mss} if rules.mode != "open" else {}),
+        **({"conntrack_helpers": list(rules.helpers)} if rules.helpers else {}),
         **({"dns": rules.dns} if rules.mode == "isolated" else {}),
         **({"redirect_dns": list(rules.redirect_dns)} if rules.redirect_dns else {}),
         **({"redirect_dhcp": True} if rules.redirect_dhcp else {}),

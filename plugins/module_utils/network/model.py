@@ -31,6 +31,7 @@ from ..libvirt.options import Libvirt, read_libvirt
 from ..libvirt_xml.spelling import spelled_out
 from ..nft.elements import MODES as MODES_OF_RULES
 from ..nft.elements import MOST_CONNECTIONS
+from ..nft.helpers import HELPERS, has_helpers, read_helpers
 from ..nft.nat import Nat, read_nat
 from ..nft.port_forwards import Forward, read_forwards
 from ..nft.spec import LIMITED, NAME, NAME_WORDS, ZONE_NAME, read_clamp_mss, read_connection_rate
@@ -131,6 +132,7 @@ class Network:
     isolate_guests: bool = option(kinds.boolean, False)
     connection_rate: int = option(kinds.integer(0, MOST_CONNECTIONS), 0)
     clamp_mss: bool = option(kinds.boolean, False)
+    helpers: Sequence[str] = option(HELPERS, (), name="conntrack_helpers", is_written=has_helpers)
     extra_addresses: Sequence[str] = option(kinds.cidrs, ())
     routes: Sequence[Route] = option(kinds.groups_by_caller(Route), ())
     bandwidth: Bandwidth = option(kinds.group(Bandwidth, read_bandwidth), Bandwidth())
@@ -262,6 +264,7 @@ def read_network(options: Options, identity: str) -> Network:
         forwards=tuple(read_forwards(options, ipv4.named_hosts)),
         connection_rate=read_connection_rate(options, mode),
         clamp_mss=read_clamp_mss(options, mode),
+        helpers=read_helpers(options, mode),
         ipv6=ipv6,
         dns=_read_dns(options.group("dns")),
         routes=_read_routes(options, ipv4, ipv6),

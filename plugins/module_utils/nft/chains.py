@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ..core.ports import REDIRECTED_DHCP, REDIRECTED_DNS
+from .helpers import PORTS, helper_rules, helper_set
 from .nat import Nat
 from .sets import FORWARDS, Elements
 
@@ -56,6 +57,9 @@ _SPOOFED = (
     ("iifname . ip6 saddr != @vn_subnets6 drop", "spoofed IPv6 source"),
 )
 _ONLY_UPLINK = (f"iifname @vn_uplinked iifname . oifname != @vn_uplinks {_REFUSE}", "only to the uplink")
+# Before NAT of the source: only a connection that has a helper then gets what its packets need to change in length
+# (nf_nat_setup_info()). For the same reason none for port forwards, whose destination is translated already.
+_HELPERS = tuple((rule, f"conntrack helper {helper}") for rule, helper in helper_rules())
 _FROM_CLOSED = (f"iifname @vn_closed {_REFUSE}", "nat and isolated networks reach no other network")
 # Chains of type nat see neither. Not in mode routed, where replies may take another route.
 _WITHOUT_NAT = ("ct state invalid,untracked drop", "what NAT would let out with the guest's own address")
@@ -107,8 +111,8 @@ _CHAINS: Mapping[str, Chain] = {
         (f"oifname . ip6 daddr != @vn_subnets6 {_REFUSE}", "only to the network's own IPv6 addresses"),
         (_MARK, _MARK_COMMENT),
     ),
-    "vn_from_nat": _chain(_WITHOUT_NAT, *_SPOOFED, _ONLY_UPLINK, _OUT),
-    "vn_from_routed": _chain(*_SPOOFED, _ONLY_UPLINK, _OUT),
+    "vn_from_nat": _chain(_WITHOUT_NAT, *_SPOOFED, _ONLY_UPLINK, *_HELPERS, _OUT),
+    "vn_from_routed": _chain(*_SPOOFED, _ONLY_UPLINK, *_HELPERS, _OUT),
     "vn_from_isolated": _chain((_REFUSE, "isolated")),
     # A guest can forge an ICMP error about a connection of others.
     "vn_related": _chain(
@@ -279,6 +283,7 @@ _USUALLY_EMPTY = (
     *("vn_uplinked", "vn_apart", "vn_limited", "vn_nameless", "vn_untracked"),
     *("vn_redirected", "vn_redirected4", "vn_redirected6"),
     *("vn_except4", "vn_except6"),
+    *map(helper_set, PORTS),
 )
 
 

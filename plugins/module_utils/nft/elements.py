@@ -12,6 +12,7 @@ from typing import Any
 
 from ..core import kinds
 from ..core.fields import option, required
+from .helpers import HELPERS, PORTS, has_helpers, helper_set
 from .nat import Nat
 from .port_forwards import Forward
 from .sets import FORWARDS, SETS, Elements, Members
@@ -38,9 +39,10 @@ class Rules:
     """The rules of one network; ``subnets``: of both families, in CIDR notation.
 
     ``connection_rate``: new connections of its guests per second, 0 for no limit. ``clamp_mss``: whether TCP segments
-    fit the MTU of the routes. ``dns``: whether the host serves DNS to guests of an isolated network, at the bridge's
-    address; guests of other modes may query any address of the host. ``redirect_dns``: the host's addresses on the
-    bridge whose name server has a port of its own; ``redirect_dhcp``: the DHCP server has one (core/ports.py).
+    fit the MTU of the routes. ``helpers``: of conntrack, for connections that its guests begin. ``dns``: whether the
+    host serves DNS to guests of an isolated network, at the bridge's address; guests of other modes may query any
+    address of the host. ``redirect_dns``: the host's addresses on the bridge whose name server has a port of its own;
+    ``redirect_dhcp``: the DHCP server has one (core/ports.py).
     """
 
     name: str = required(kinds.text())
@@ -53,6 +55,7 @@ class Rules:
     isolate_guests: bool = option(kinds.boolean, False)
     connection_rate: int = option(kinds.integer(0, MOST_CONNECTIONS), 0)
     clamp_mss: bool = option(kinds.boolean, False)
+    helpers: Sequence[str] = option(HELPERS, (), name="conntrack_helpers", is_written=has_helpers)
     dns: bool = option(kinds.boolean, True)
     redirect_dns: Sequence[str] = option(kinds.addresses, ())
     redirect_dhcp: bool = option(kinds.boolean, False)
@@ -88,6 +91,7 @@ def elements_of(rules: Rules) -> dict[str, Members]:
         elements["vn_to_guest"] = {(bridge,): "jump vn_to_open"}
     else:
         _add_mode(elements, rules)
+        elements.update({helper_set(helper): {(bridge,): ""} for helper in rules.helpers})
     return elements
 
 
@@ -202,6 +206,7 @@ def rules_of(elements: Elements, bridge: str) -> Rules:
         isolate_guests=bool(keys("vn_apart")),
         connection_rate=int(limit[1]) if limit else 0,
         clamp_mss=(bridge,) in elements.get("vn_clamped", {}),
+        helpers=tuple(helper for helper in PORTS if (bridge,) in elements.get(helper_set(helper), {})),
         dns=(bridge,) not in elements.get("vn_nameless", {}),
         redirect_dns=tuple(sorted(address for version in "46" for (address,) in keys(f"vn_redirected{version}"))),
         redirect_dhcp=(bridge,) in elements.get("vn_redirected", {}),

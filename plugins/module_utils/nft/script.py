@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable
 
 from .chains import chains
+from .helpers import PORTS, declarations, helper_set
 from .sets import FAMILY, LIMITS, MAPS, OWNED, SETS, TABLE, Elements
 
 
@@ -59,6 +60,7 @@ def render(elements: Elements, *, marks: bool = False) -> str:
         members = elements.get(name, {})
         body = f" elements = {{ {_element_list(name, members.items())} }};" if members else ""
         lines.append(f"\t{'map' if name in MAPS else 'set'} {name} {{ {declaration};{body} }}")
+    lines += [f"\t{line}" for line in declarations([name for name in PORTS if elements.get(helper_set(name))])]
     comments = static_comments(elements, marks=marks)
     for name, chain in chains(elements, marks=marks).items():
         lines.append(f"\tchain {name} {{")

@@ -16,6 +16,7 @@ from ..core.errors import InvalidOption
 from ..core.fields import option, read, write
 from ..core.options import Options
 from .elements import CONNECTION_RATE, MODES, MOST_CONNECTIONS, Rules, forward_order
+from .helpers import read_helpers
 from .nat import collapsed, read_nat
 from .port_forwards import check_claims, check_targets, read_forwards
 
@@ -67,6 +68,7 @@ class RulesSpec:
             forwards=tuple(sorted(read_forwards(options, {}), key=forward_order)),
             connection_rate=read_connection_rate(options, mode),
             clamp_mss=read_clamp_mss(options, mode),
+            helpers=read_helpers(options, mode),
             dns=_read_dns(options, mode),
             redirect_dns=tuple(sorted(map(str, options.addresses("redirect_dns")))),
         )

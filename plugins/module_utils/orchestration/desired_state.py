@@ -123,6 +123,7 @@ def _rules(network: Network) -> Spec:
         "isolate_guests": network.isolate_guests and not network.bridge.ports,
         "connection_rate": network.connection_rate,
         "clamp_mss": network.clamp_mss,
+        "conntrack_helpers": list(network.helpers),
         # An isolated network has a private name server at the host's address in it, or none.
         "dns": network.dns.enabled or network.mode != "isolated",
         "redirect_dns": network.server_addresses if redirect and network.dns.enabled else [],

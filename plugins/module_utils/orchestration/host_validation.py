@@ -43,6 +43,7 @@ def validate_on_host(network: Network, current: State) -> None:
         _validate_bridge_name(network, stored, current)
         _validate_bridge_type(network, stored, current)
         _validate_zone(network, stored, current)
+        _validate_helpers(network, stored, current)
         if network.state == "active":
             _validate_subnets(network, stored, current)
 
@@ -87,6 +88,19 @@ def _validate_bridge_type(network: Network, stored: Network | None, current: Sta
             f"{stored.bridge.name!r} is a bridge of type {stored.bridge.type}, which cannot become one of type "
             f"{network.bridge.type}; stop the network first (state: inactive)",
         )
+
+
+def _validate_helpers(network: Network, stored: Network | None, current: State) -> None:
+    """As with a stored zone: a failing run would not help a kernel that was replaced since."""
+    for helper in network.helpers:
+        module = current.missing_helpers.get(helper)
+        if module and (stored is None or helper not in stored.helpers):
+            refuse_option(
+                network,
+                "conntrack_helpers",
+                f"{helper!r} needs the module {module}, which the running kernel lacks; install the package that has "
+                "it, such as kernel-modules-extra, or leave it out",
+            )
 
 
 def _validate_zone(network: Network, stored: Network | None, current: State) -> None:

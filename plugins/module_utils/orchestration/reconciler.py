@@ -17,6 +17,7 @@ from ..core.identity import host_identity
 from ..core.network_history import NetworkHistory, history_file, load_history
 from ..core.paths import Paths
 from ..core.reconcile import DELETE, preflight, read_settled
+from ..firewall.helper_modules import read_missing
 from ..firewall.listeners import check_listeners, read_listeners
 from ..firewall.zones import read_zones
 from ..ipam.allocator import AllocationSettings, Fleet, read_allocation_settings
@@ -97,6 +98,7 @@ class Networks:
             dnsmasq=read_dnsmasq(self.networks, self.paths, foretold=foretold),
             unreadable=stored.unreadable,
             searched=read_searched_domains(self.paths),
+            missing_helpers=read_missing({helper for network in self.networks for helper in network.helpers}),
             zones=read_zones() if any(network.bridge.zone for network in self.networks) else None,
         )
 

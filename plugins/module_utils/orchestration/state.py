@@ -42,7 +42,8 @@ class State(AddressSpace):
     ``history``: what networks had before; ``records``: networks that were started or stopped by hand;
     ``has_libvirt``: whether libvirt's network driver is installed; ``unreadable``: definitions that cannot be read;
     ``dnsmasq``: None where nothing is to be chosen from it; ``searched``: domains of others that the host searches;
-    ``zones``: those of firewalld, None where none is asked for, or firewalld does not run.
+    ``zones``: those of firewalld, None where none is asked for, or firewalld does not run. ``missing_helpers``: the
+    module that the kernel lacks, for each helper of conntrack that it cannot have.
     """
 
     definitions: Mapping[str, Network] = field(default_factory=dict)
@@ -55,6 +56,7 @@ class State(AddressSpace):
     dnsmasq: DnsmasqState | None = None
     searched: Collection[str] = ()
     zones: RunningZones | None = None
+    missing_helpers: Mapping[str, str] = field(default_factory=dict)
 
     def history_of(self, name: str) -> NetworkHistory:
         """What a network had before."""

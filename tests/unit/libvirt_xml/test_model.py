@@ -129,6 +129,7 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "isolate_guests": booleans,
     "connection_rate": st.integers(0, 1_000_000),
     "clamp_mss": booleans,
+    "conntrack_helpers": st.just(["ftp", "sip"]),
     "extra_addresses": st.just(["192.168.31.1/24", "fd00:31::1/64"]),
     "routes": st.just([{"to": "10.9.0.0/16", "via": "192.168.30.7", "metric": 3}]),
     "bandwidth.inbound": speeds,

@@ -178,6 +178,7 @@ options = st.fixed_dictionaries(
         "isolate_guests": booleans,
         "connection_rate": numbers,
         "clamp_mss": booleans,
+        "conntrack_helpers": st.lists(st.sampled_from(["ftp", "sip", "tftp"]), max_size=2),
         "bandwidth": st.fixed_dictionaries({}, optional={"inbound": limits, "outbound": limits}),
         "libvirt": st.fixed_dictionaries(
             {},

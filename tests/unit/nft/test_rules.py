@@ -121,6 +121,12 @@ def test_rendered_table_of_a_clamped_mss(mode: str) -> None:
     assert same_as_golden(f"{mode}-mss", rendered(rules))
 
 
+@pytest.mark.parametrize("mode", ["nat", "routed"])
+def test_rendered_table_with_helpers_of_conntrack(mode: str) -> None:
+    rules = Rules("lab", "vn-lab", mode, (), ("192.168.30.0/24",), helpers=("ftp", "sip"))
+    assert same_as_golden(f"{mode}-helpers", rendered(rules))
+
+
 def test_rendered_table_of_an_isolated_network_without_a_name_server() -> None:
     rules = Rules("lab", "vn-lab", "isolated", (), ("192.168.30.0/24",), dns=False)
     assert same_as_golden("isolated-nameless", rendered(rules))
@@ -171,6 +177,7 @@ def test_rendering_does_not_depend_on_the_order_of_networks() -> None:
         isolate_guests=st.booleans(),
         connection_rate=st.integers(0, nft_elements.MOST_CONNECTIONS),
         clamp_mss=st.booleans(),
+        helpers=st.just(()) | st.just(("ftp", "sip")),
     )
 )
 def test_a_network_is_read_back_from_its_elements(rules: Rules) -> None:
@@ -238,6 +245,13 @@ def test_of_several_uplinks_those_that_are_missing_are_reported() -> None:
     assert note.endswith("the uplink wan0 does not exist, and until it does, guests leave by wan1, wan2 alone")
     (note,) = notes(wan0="", wan1="", wan2="")
     assert note.endswith("wan0, wan1, wan2 do not exist, and until they do, guests reach nothing outside")
+
+
+def test_rules_go_without_a_helper_that_the_kernel_no_longer_has_and_say_so() -> None:
+    reconciler = RulesReconciler(specs({**NETWORK, "conntrack_helpers": ["ftp", "tftp"]}), True, Paths())
+    plan = reconciler.plan(RulesState(missing_helpers={"ftp": "nf_conntrack_ftp"}))
+    assert '"tftp"' in plan.script and '"ftp"' not in plan.script
+    assert plan.notes[0].startswith("network 'a': this kernel lacks nf_conntrack_ftp")
 
 
 def test_a_port_forward_of_an_address_that_the_host_does_not_have_is_reported() -> None:
@@ -365,6 +379,14 @@ def test_a_listing_of_the_kernel_is_read() -> None:
         (
             [{"name": "a", "mode": "open", "bridge": "x", "clamp_mss": True}],
             "networks[0].clamp_mss: true has no meaning in mode open",
+        ),
+        (
+            [{"name": "a", "mode": "isolated", "bridge": "x", "conntrack_helpers": "ftp"}],
+            "networks[0].conntrack_helpers: has no meaning in mode isolated",
+        ),
+        (
+            [{"name": "a", "bridge": "x", "subnets": ["10.0.0.0/8"], "conntrack_helpers": ["ftp", "sap"]}],
+            "networks[0].conntrack_helpers[1]: 'sap' is not possible; use one of ftp, sip, tftp; did you mean 'sip'?",
         ),
         (
             [{"name": "a", "mode": "nat", "bridge": "x", "subnets": ["10.0.0.0/8"], "dns": False}],

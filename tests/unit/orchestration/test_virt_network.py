@@ -478,3 +478,13 @@ def test_a_line_that_has_no_effect_is_refused_and_stays_where_it_is_stored(line:
     network = read_network(Options(with_line), HOST)
     other = {"name": "web", "ipv4": {"address": "192.168.31.1/24"}}
     assert len(plan(other, state=State(definitions={"lab": network})).result) == 2
+
+
+def test_a_helper_of_conntrack_that_the_kernel_lacks_is_refused_unless_it_is_stored() -> None:
+    with_ftp = {**FIXED, "conntrack_helpers": ["tftp", "ftp"]}
+    missing = {"ftp": "nf_nat_ftp"}
+    message = refused(with_ftp, state=State(missing_helpers=missing))
+    assert message.startswith("network 'lab': networks[0].conntrack_helpers: 'ftp' needs the module nf_nat_ftp, which")
+    assert plan(with_ftp, state=State()).result[0]["conntrack_helpers"] == ["ftp", "tftp"]
+    assert plan(with_ftp, state=stored(with_ftp, missing_helpers=missing)).changes == []
+    assert "conntrack_helpers" not in plan(FIXED).result[0]
