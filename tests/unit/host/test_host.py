@@ -381,7 +381,9 @@ def files_below(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
 
 
-def test_install_and_removal_without_systemd(tmp_path: Path) -> None:
+def test_install_and_removal_without_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The command runs Python without the caller's environment (-I).
+    monkeypatch.setattr(sys, "pycache_prefix", None)
     (tmp_path / "etc/systemd/system").mkdir(parents=True)
     (tmp_path / "usr/local/lib").mkdir(parents=True)
     (tmp_path / "usr/local/bin").mkdir()
