@@ -40,8 +40,11 @@ def _list_of(reader: Callable[[Options, str], Sequence[Any]]) -> Kind[Sequence[s
 
 def _read_interfaces(options: Options, name: str) -> Sequence[str]:
     value = options.raw(name)
-    if value == "" or not isinstance(value, (list, tuple)):
-        return () if value == "" else (options.interface(name),)
+    # Ansible makes a list of an empty text.
+    if value in ("", [""]):
+        return ()
+    if not isinstance(value, (list, tuple)):
+        return (options.interface(name),)
     names = options.interfaces(name)
     for i, interface_name in enumerate(names):
         if interface_name in names[:i]:

@@ -235,6 +235,12 @@ def test_rules_have_the_interface_of_an_alternative_name_and_a_missing_uplink_is
     assert not reconciler.plan(RulesState(uplinks={"wan0": "wan0"})).notes
 
 
+@pytest.mark.parametrize("uplink", ["", [""], [], None])
+def test_an_empty_uplink_is_none(uplink: object) -> None:
+    (spec,) = specs({**NETWORK, "uplink": uplink})
+    assert list(spec.rules.uplinks) == []
+
+
 def test_of_several_uplinks_those_that_are_missing_are_reported() -> None:
     def notes(**uplinks: str) -> list[str]:
         reconciler = RulesReconciler(specs({**NETWORK, "uplink": ["wan0", "wan1", "wan2"]}), True, Paths())
