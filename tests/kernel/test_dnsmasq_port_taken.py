@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Another name server takes port 53 of the bridge's address as soon as the address exists."""
+"""Other servers take ports that dnsmasq needs: of DNS as soon as an address exists, of DHCPv6 for themselves alone."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -75,6 +76,33 @@ def test_a_port_that_is_taken_while_dnsmasq_starts_has_everything_of_dhcp_and_dn
     assert "what other tasks made stays: vn-lab with addresses and rules" in error
     assert "holds TCP port 53 on 192.168.60.1" in error or "holds UDP port 53 on 192.168.60.1" in error
     assert_served_at_the_next_run(host)
+
+
+DHCP6 = {
+    "address": "fd00:60::1/64",
+    "dhcp": {"enabled": True, "ranges": [{"start": "fd00:60::10", "end": "fd00:60::99"}]},
+}
+HOLDER = """
+import socket, sys
+server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+server.bind(("::", 547))
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_server_of_dhcpv6_that_leaves_no_room_is_named_before_anything_is_changed(host: Host) -> None:
+    """The system's dnsmasq shares the port, which takes two (src/dhcp6.c, dhcp6_init())."""
+    assert not error_of(host.run_tasks(site([LAB])))
+    holder = host.start(sys.executable, "-c", HOLDER)
+    assert holder.stdout is not None and holder.stdout.readline() == "ready\n"
+    before = host.snapshot()
+    for instance in ("auto", "private", *(["system"] if host.serving else [])):
+        error = error_of(host.run_tasks(site([{**LAB, "ipv6": DHCP6, "dnsmasq": {"instance": instance}}])))
+        assert "holds UDP port 547 on every address for itself alone; stop that, or leave ipv6.dhcp out" in error
+        assert not differences(before, host.snapshot())
+    assert not error_of(host.run_tasks(site([{**LAB, "ipv6": {"address": "fd00:60::1/64"}}])))
 
 
 def test_guests_keep_their_dnsmasq_where_a_private_one_beside_it_does_not_start() -> None:

@@ -103,7 +103,7 @@ def _place(
         return Placement(spec)
     if spec.closed:
         problem = f"{problem}; or give the network no name server (dns.enabled: false)"
-    if spec.instance == PRIVATE:
+    if spec.instance == PRIVATE or spec.redirect:
         raise NoUsableDnsmasq(
             f"network {spec.name!r}: a private dnsmasq cannot serve {spec.interface}: {problem}", network=spec.name
         )
@@ -186,7 +186,8 @@ def system_problem(spec: FragmentSpec, current: State) -> str:
             return f"no usable system dnsmasq: {next(filter(None, taken))}"
     for port in _dhcp_ports(spec):
         holders = [socket for socket in current.foreign_sockets if socket.port == port]
-        if holders and spec.instance == AUTO and current.config.binding == WILDCARD:
+        excludes = current.config.binding == WILDCARD or port in current.blocked_ports
+        if holders and spec.instance == AUTO and excludes:
             return f"no usable system dnsmasq: it needs UDP port {port} for itself alone, and {holders[0]}"
     return ""
 

@@ -74,6 +74,7 @@ def _refuse_missing_interface(current: State, served: Collection[FragmentSpec]) 
 def _refuse_occupied_port(current: State, served: Collection[FragmentSpec]) -> None:
     """A wildcard socket allows no second one. A restart would show that too, but interrupts the DNS of everyone."""
     if current.config.binding != WILDCARD:
+        _refuse_unshared_port(current, served)
         return
     services = (
         ("DHCP", probe.DHCP_PORT, any(spec.dhcp for spec in served)),
@@ -87,6 +88,17 @@ def _refuse_occupied_port(current: State, served: Collection[FragmentSpec]) -> N
                 f"no usable system dnsmasq: it needs UDP port {port} for {protocol}, and {holder} holds it; "
                 f"stop that, or write bind-dynamic into {current.config.main_file} if it is another dnsmasq"
             )
+
+
+def _refuse_unshared_port(current: State, served: Collection[FragmentSpec]) -> None:
+    """Other DHCP servers may share the port, if they asked for that too."""
+    for port, needed in (
+        (probe.DHCP_PORT, any(spec.dhcp for spec in served)),
+        (probe.DHCP6_PORT, any(spec.dhcp6 for spec in served)),
+    ):
+        holder = current.exclusive_dhcp_holder(port) if needed else ""
+        if holder:
+            raise NoUsableDnsmasq(f"no usable system dnsmasq: {holder}")
 
 
 def check_configurations(plan: FragmentsPlan, layout: Layout, reloading: Collection[str]) -> None:

@@ -154,8 +154,15 @@ class State:
                 f"the system's dnsmasq holds UDP port {port} for itself alone; "
                 f"write 'bind-dynamic' into {self.config.main_file}, or disable that service"
             )
+        return self.exclusive_dhcp_holder(port)
+
+    def exclusive_dhcp_holder(self, port: int) -> str:
+        """Which other program leaves no room for a second server of DHCP or DHCPv6, with the remedy; '' for none."""
         holders = [socket for socket in self.foreign_sockets if socket.port == port]
-        return f"{holders[0]} for itself alone; stop that" if holders and port in self.blocked_ports else ""
+        if not holders or port not in self.blocked_ports:
+            return ""
+        other = ", or leave ipv6.dhcp out: guests make their own addresses then" if port == DHCP6_PORT else ""
+        return f"{holders[0]} for itself alone; stop that{other}"
 
     def has_unbound_dhcp_server(self, system_serves: bool) -> bool:
         """Whether a DHCP server other than our instances receives packets of every interface.

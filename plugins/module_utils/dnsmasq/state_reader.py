@@ -130,7 +130,7 @@ class StateReader:
 
     def _services(self, names: Sequence[str], has_instances: bool) -> _Services:
         """The services with their sockets, read a second time where a service changed between the two readings."""
-        needs_sockets = has_instances or any(spec.instance != SYSTEM for spec in self.specs)
+        needs_sockets = has_instances or any(spec.instance != SYSTEM or spec.any_dhcp for spec in self.specs)
         for _attempt in range(2):
             services = _Services(self._system_status(), self.instances.status(names), ())
             sockets = read_sockets(services.main_pids) if needs_sockets else ()
