@@ -19,6 +19,7 @@ from .errors import VirtnetError
 _TEMPORARY = ".virtnet-tmp"
 # write_files() removes unfinished files of other runs, but not those of write_volatile().
 _VOLATILE = "~"
+_LABEL = "security.selinux"
 # The number of threads that wait for the disk.
 _SYNC_THREADS = 8
 
@@ -69,9 +70,18 @@ def _temporary(path: str) -> str:
     return os.path.join(folder, f".{name}{_TEMPORARY}")
 
 
+def keep_label(replaced: str, new: int) -> None:
+    """Give a new file the SELinux label of the file that it replaces, if that has one.
+
+    Otherwise it has that of its folder: for /etc/resolv.conf it is another one (selinux(8), file_contexts(5)).
+    """
+    with contextlib.suppress(OSError):
+        os.setxattr(new, _LABEL, os.getxattr(replaced, _LABEL, follow_symlinks=False))
+
+
 @contextlib.contextmanager
-def open_new(path: str, mode: int) -> Iterator[TextIO]:
-    """Open a new file for writing; raises OSError.
+def open_new(path: str, mode: int, replaced: str) -> Iterator[TextIO]:
+    """Open a new file for writing, which is to become the file ``replaced``; raises OSError.
 
     An existing file or link of that name is removed and never followed: a service may write to the folder too.
     """
@@ -80,6 +90,7 @@ def open_new(path: str, mode: int) -> Iterator[TextIO]:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as stream:
         os.fchmod(descriptor, mode)
+        keep_label(replaced, descriptor)
         yield stream
         stream.flush()
 
@@ -136,7 +147,7 @@ def write_files(files: Iterable[File]) -> None:
                     os.unlink(path)
         for file in desired:
             if file.content is not None:
-                with open_new(_temporary(file.path), file.mode) as stream:
+                with open_new(_temporary(file.path), file.mode, file.path) as stream:
                     stream.write(file.content)
         _sync_all([_temporary(file.path) for file in desired if file.content is not None])
         for file in desired:
@@ -159,7 +170,7 @@ def write_volatile(file: File) -> None:
     temporary = _temporary(file.path) + _VOLATILE
     try:
         make_folder(os.path.dirname(file.path))
-        with open_new(temporary, file.mode) as stream:
+        with open_new(temporary, file.mode, file.path) as stream:
             stream.write(file.content or "")
         os.replace(temporary, file.path)
     except OSError as error:

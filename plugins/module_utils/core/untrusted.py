@@ -16,6 +16,7 @@ import stat
 from collections.abc import Collection, Iterator
 
 from .errors import VirtnetError
+from .files import keep_label
 
 # The kernel reports ELOOP after the same number (path_resolution(7)).
 _MOST_LINKS = 40
@@ -94,8 +95,8 @@ def replace_untrusted(path: str, content: str, like: str) -> None:
     """Replace a file atomically, and never through a link; the folder may belong to an ordinary user.
 
     In a user's folder the file gets that owner. In a folder of root it keeps the owner of the replaced file; a new file
-    gets the owner of the file or folder ``like``. The mode of the replaced file is kept for reading. Raises
-    UnusableFile, and VirtnetError naming what cannot be written.
+    gets the owner of the file or folder ``like``, and its SELinux label. The mode of the replaced file is kept for
+    reading. Raises UnusableFile, and VirtnetError naming what cannot be written.
     """
     try:
         with _folder_of(path) as (folder, name):
@@ -108,6 +109,7 @@ def replace_untrusted(path: str, content: str, like: str) -> None:
             with open(descriptor, "w", encoding="utf-8", errors="surrogateescape") as stream:
                 os.fchown(descriptor, *_owner(os.fstat(folder), replaced, like))
                 os.fchmod(descriptor, mode | 0o600)
+                keep_label(f"/proc/self/fd/{folder}/{name}" if replaced else like, descriptor)
                 stream.write(content)
                 stream.flush()
                 os.fsync(descriptor)

@@ -76,6 +76,25 @@ def test_leases_are_not_written_through_a_link_in_the_folder_of_dnsmasq(tmp_path
     assert path.read_text() == "0 52:54:00:00:00:01 192.168.30.7 web 01:52:54:00:00:00:01\n"
 
 
+LABEL, CONTEXT = "security.selinux", b"system_u:object_r:net_conf_t:s0\0"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file a label")
+def test_a_replaced_file_keeps_its_label(tmp_path: Path) -> None:
+    """The kernel keeps labels without SELinux too. A new file gets that of its folder, from SELinux itself."""
+    written, volatile, leases, moved = (tmp_path / name for name in ("written", "volatile", "leases", "moved"))
+    for path in (written, volatile, leases):
+        path.write_text("old")
+        os.setxattr(path, LABEL, CONTEXT)
+    write_files([File(str(written), "new"), File(str(tmp_path / "other"), "new")])
+    write_volatile(File(str(volatile), "new"))
+    write_leases(str(leases), parse(""), str(leases))
+    write_leases(str(moved), parse(""), str(leases))
+    assert [os.getxattr(path, LABEL) for path in (written, volatile, leases, moved)] == [CONTEXT] * 4
+    assert written.read_text() == volatile.read_text() == "new"
+    assert LABEL not in os.listxattr(tmp_path / "other")
+
+
 def test_removing_a_file_creates_no_folder(tmp_path: Path) -> None:
     write_files([File(str(tmp_path / "a/removed"), None), File(str(tmp_path / "b/new"), "x")])
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
