@@ -4,8 +4,8 @@
 """Network managers of the host: configured to ignore our bridges, and checked for bridges that they manage.
 
 NetworkManager and systemd-networkd manage links that their configuration does not name, or that match a catch-all. So
-each gets a file of ours that names our bridges, their host ports, and the taps of libvirt. ifupdown and netplan manage
-only what they name.
+each gets a file of ours that names our bridges, their host ports, and the taps of libvirt. ifupdown, netplan and wicked
+manage only what they name.
 """
 
 from __future__ import annotations
@@ -62,6 +62,12 @@ _DRIVER = re.compile(r"^[ \t]*(?:Driver|Kind)[ \t]*=(.*)$", re.MULTILINE)
 _UDEV_PATTERN = re.compile(r"[A-Za-z0-9_.:*?-]+")
 _ADDRESSED_STANZA = re.compile(r"^[ \t]*iface[ \t]+(\S+)[ \t]+inet6?[ \t]+(?!manual)\S+", re.MULTILINE)
 _PROFILE_INTERFACE = re.compile(r"^interface-name[ \t]*=[ \t]*(\S+)[ \t]*$", re.MULTILINE)
+# ifcfg(5) of wicked; the endings that its scripts ignore (/etc/sysconfig/network/functions of openSUSE).
+_WICKED_FILES = "etc/sysconfig/network/ifcfg-*"
+_WICKED_IGNORES = ("~", ".old", ".bak", ".orig", ".scpmbackup", ".rpmnew", ".rpmsave", ".rpmorig")
+# nm-settings-ifcfg-rh(5), up to RHEL 9.
+_NETWORK_SCRIPTS = "etc/sysconfig/network-scripts/ifcfg-*"
+_SCRIPT_DEVICE = re.compile(r"""^[ \t]*DEVICE=["']?([^"'\s]+)""", re.MULTILINE)
 # NetworkManager writes this into profiles for links that others created.
 _GENERATED = "nm-generated=true"
 
@@ -211,6 +217,10 @@ def read_claims(root: str) -> dict[str, str]:
     read("systemd-networkd", _NETWORK_FILES, _MATCH_NAME)
     folders = ("etc", "run", "usr/lib")
     read("NetworkManager", [f"{top}/NetworkManager/system-connections/*" for top in folders], _PROFILE_INTERFACE)
+    read("NetworkManager", [_NETWORK_SCRIPTS], _SCRIPT_DEVICE)
+    for path in sorted(_files(root, [_WICKED_FILES])):
+        if not path.endswith(_WICKED_IGNORES):
+            claims.setdefault(os.path.basename(path)[len("ifcfg-") :], f"wicked (/{os.path.relpath(path, root)})")
     return claims
 
 

@@ -120,8 +120,14 @@ def test_configuration_that_claims_a_bridge_is_found(tmp_path: Path) -> None:
     write("run/NetworkManager/system-connections/x", "[connection]\ninterface-name=x\n[.nmmeta]\nnm-generated=true\n")
     write("etc/systemd/network/not.network", "[Match]\nName=!br-other eth9\n")
     write(NETWORKD, "[Match]\nName=vn-lab\n")
+    write("etc/sysconfig/network/ifcfg-br-suse", "STARTMODE='auto'\nBRIDGE='yes'\n")
+    write("etc/sysconfig/network/ifcfg-br-old.rpmsave", "BRIDGE='yes'\n")
+    write("etc/sysconfig/network/ifcfg.template", "BRIDGE='yes'\n")
+    write("etc/sysconfig/network-scripts/ifcfg-Bridge", 'TYPE=Bridge\nDEVICE="br-rh"\n')
     claims = read_claims(str(tmp_path))
-    assert set(claims) == {"lo", "br-up", "br-nd", "br-np", "br-nq", "br-nm"}
+    assert set(claims) == {"lo", "br-up", "br-nd", "br-np", "br-nq", "br-nm", "br-suse", "br-rh"}
+    assert claims["br-suse"] == "wicked (/etc/sysconfig/network/ifcfg-br-suse)"
+    assert claims["br-rh"] == "NetworkManager (/etc/sysconfig/network-scripts/ifcfg-Bridge)"
     assert claims["br-np"] == "systemd-networkd (/run/systemd/network/10-netplan-br0.network)"
     reconciler = ManagedBridgeReconciler(
         BridgeReconciler([spec("br-nm")], False, Paths(str(tmp_path))), Paths(str(tmp_path))
