@@ -191,6 +191,14 @@ options:
           - With V(false) they have those of DHCPv6 alone, so O(ipv6.ranges) or O(ipv6.hosts) are needed. dnsmasq can do
             that only for all of its networks, so the network gets a private one, unless the system's has C(enable-ra).
         type: bool
+      deprecated:
+        description:
+          - Further prefixes of the bridge, each a /64, whose addresses guests keep for two hours, and use for no new
+            connections (a preferred lifetime of 0, RFC 4862), as after a network was renumbered (RFC 9096). The bridge
+            needs an address of each.
+          - For guests that make their own addresses, without O(ipv6.ranges) and O(ipv6.hosts).
+        type: list
+        elements: str
       stateless:
         description: Guests make their addresses, and get O(ipv6.options) by DHCPv6. V(false) if not given.
         type: bool

@@ -97,6 +97,8 @@ options:
       - C(ra_names) - V(true) (the default) for names of the addresses that guests make.
       - C(slaac) - V(true) (the default) for guests that make addresses of their own, also beside those of C(dhcp). With
         V(false) they have those of DHCPv6 alone, as in networks of libvirt's with DHCPv6.
+      - C(deprecated) - prefixes of O(extra_addresses) that guests are to stop using, when the network has another
+        C(address) now; see O(virtnet.linux.dnsmasq_fragment#module:ipv6.deprecated).
       - C(dhcp) - C(enabled) (V(false)), C(stateless) (V(false) - with V(true), options alone), and C(ranges), C(hosts)
         and C(options) as for C(ipv4); see M(virtnet.linux.dnsmasq_fragment).
     type: dict

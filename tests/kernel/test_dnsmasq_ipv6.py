@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import re
 import time
@@ -131,6 +132,38 @@ def test_a_second_prefix_of_the_bridge_is_advertised_too(testbed: DnsmasqTestbed
             assert eventually(lambda: "fd00:102::/64" in router_advertisement(testbed.guest))
             assert "fd00:100::/64" in router_advertisement(testbed.guest)
             assert eventually(lambda: "fd00:102::" in testbed.guest.run("ip", "-6", "address", "show", "eth0").stdout)
+    finally:
+        testbed.host.run("ip", "address", "del", "fd00:102::1/64", "dev", "virt0")
+
+
+def test_guests_stop_using_a_deprecated_prefix(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
+    """The network is renumbered to fd00:100::/64: its old addresses go on, and none is used for new connections."""
+    old, new = "fd00:102::/64", "fd00:100::/64"
+
+    def prefixes(*, deprecated: bool) -> set[str]:
+        (link,) = json.loads(testbed.guest.run("ip", "-6", "-j", "address", "show", "eth0").stdout)
+        addresses = [one for one in link["addr_info"] if one.get("scope") == "global"]
+        # A guest counts no lifetime of less than two hours (RFC 4862 section 5.5.3).
+        assert all(3600 < one["valid_life_time"] <= 7200 for one in addresses if one.get("deprecated"))
+        chosen = (one["local"] for one in addresses if bool(one.get("deprecated")) == deprecated)
+        return {str(ipaddress.ip_interface(f"{address}/64").network) for address in chosen}
+
+    def source() -> str:
+        (route,) = json.loads(testbed.guest.run("ip", "-6", "-j", "route", "get", "2001:db8::1").stdout)
+        return str(ipaddress.ip_interface(f"{route['prefsrc']}/64").network)
+
+    testbed.host.run("ip", "address", "add", "fd00:102::1/64", "dev", "virt0", "nodad")
+    try:
+        with serving(testbed, tmp_path) as daemon:
+            daemon.converge(lab({}))
+            assert eventually(lambda: prefixes(deprecated=False) == {old, new})
+            options = lab({"deprecated": [old]})
+            daemon.converge(options)
+            assert not daemon.converge(options).changes
+            assert eventually(lambda: prefixes(deprecated=True) == {old})
+            assert prefixes(deprecated=False) == {source()} == {new}
+            daemon.converge(lab({}))
+            assert eventually(lambda: prefixes(deprecated=False) == {old, new})
     finally:
         testbed.host.run("ip", "address", "del", "fd00:102::1/64", "dev", "virt0")
 

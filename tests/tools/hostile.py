@@ -104,6 +104,8 @@ SAMPLES: tuple[dict[str, Any], ...] = (
      "libvirt": {"portgroups": [{"name": "a", "vlan": {"tags": [{"id": 5}]}}]}},
     *({**_SMALL, "name": "lab", "libvirt": {"virtualport": port}} for port in VIRTUALPORTS),
     {**_SMALL, "name": "lab", "libvirt": {"portgroups": [{"name": "a", "virtualport": VIRTUALPORTS[2]}]}},
+    {**_SMALL, "name": "lab", "ipv6": {"address": "fd00:30::1/64", "deprecated": ["fd00:31::/64"]},
+     "extra_addresses": ["fd00:31::1/64"]},
     {"name": "lab", "mode": "open", "ipv4": {"address": "none"},
      "bridge": {"ports": ["eth0"], "enslave_uplink": True, "confirm_within": 60}},
     {"name": "lab", "mode": "bridged", "bridge": {"name": "br0"}, "title": "Theirs", "description": "A bridge."},

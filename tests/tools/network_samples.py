@@ -26,7 +26,7 @@ _DERIVED = {
 }
 _OF_DHCP = {"ranges", "hosts", "options", "boot", "tftp_root", "ignore_client_ids"}
 _OF_DNSMASQ = {"instance": "instance", "redirect": "redirect", "raw": "options"}
-_OF_IPV6 = {"address", "ra", "ra_names", "ra_param", "slaac"}
+_OF_IPV6 = {"address", "ra", "ra_names", "ra_param", "slaac", "deprecated"}
 
 
 def _top(option: str) -> str:
@@ -111,6 +111,12 @@ NETWORK: dict[str, Sample] = {
     "ipv4.dhcp.lease_time": _values("ipv4.dhcp.lease_time", "2h", "3h"),
     "ipv6.address": _values("ipv6.address", "fd00:1::1/64", "fd00:2::1/64"),
     "ipv6.dhcp.enabled": _values("ipv6.dhcp.enabled", True, False, {"ipv6": _ADDRESS6}),
+    "ipv6.deprecated": _values(
+        "ipv6.deprecated",
+        ["fd01:1::/64"],
+        ["fd02:1::/64"],
+        {"ipv6": _ADDRESS6, "extra_addresses": ["fd01:1::1/64", "fd02:1::1/64"]},
+    ),
     "extra_addresses": _values("extra_addresses", ["10.1.0.1/24"], ["10.2.0.1/24"]),
     "nat.ipv6": _values("nat.ipv6", False, True, {"ipv6": _ADDRESS6}),
     "dns.enabled": _values("dns.enabled", False, True),

@@ -231,6 +231,7 @@ FRAGMENT: dict[str, Sample] = {
     "ipv6.slaac": _ipv6(
         {"ranges": [_RANGE6], "slaac": False}, {"ranges": [_RANGE6], "slaac": True}, {"ranges": [_RANGE6]}
     ),
+    "ipv6.deprecated": _ipv6({"deprecated": ["fd01:<n>::/64"]}, {"deprecated": ["fd02:<n>::/64"]}),
     "ipv6.stateless": _ipv6({"stateless": True}, {"stateless": False}),
     "ipv6.ranges": _ipv6({"ranges": [_RANGE6]}, {"ranges": [{**_RANGE6, "end": "fd00:<n>::210"}]}),
     **{

@@ -101,6 +101,42 @@ def refuse_ra_param(options: Options, param: RaParam, *, advertised: bool, route
         options.error("ra_param.lifetime", "is for a default router, which an isolated network has not; leave it out")
 
 
+def _read_prefixes(options: Options, name: str) -> tuple[str, ...]:
+    prefixes = []
+    for i, value in enumerate(options.items(name)):
+        part = f"{name}[{i}]"
+        prefix = Options({part: value}, options.path, options.owner).ipv6_cidr(part).network
+        if prefix.prefixlen != SLAAC_PREFIX:
+            options.error(part, f"{prefix} has no prefix of 64 bits, of which guests could have addresses; use a /64")
+        prefixes.append(str(prefix))
+    return tuple(prefixes)
+
+
+DEPRECATED: Kind[Sequence[str]] = Kind(_read_prefixes, "list", elements="str", write=list)
+
+
+def is_deprecating(service: Any) -> bool:
+    """Whether guests are to stop using the addresses of a prefix."""
+    return bool(service.deprecated)
+
+
+def refuse_deprecated(
+    options: Options,
+    prefixes: Sequence[str],
+    address: ipaddress.IPv6Interface | None,
+    *,
+    slaac: bool,
+    gives_addresses: bool,
+) -> None:
+    """Raise InvalidOption for prefixes that dnsmasq cannot take from guests."""
+    if prefixes and not (slaac and not gives_addresses):
+        # dnsmasq would go on to give leases of the second prefix.
+        options.error("deprecated", "is for guests that make their own addresses, without DHCPv6; leave it out")
+    for i, prefix in enumerate(prefixes):
+        if address is not None and prefix == str(address.network):
+            options.error(f"deprecated[{i}]", f"{prefix} is that of the address itself; name the former one")
+
+
 @dataclass(frozen=True)
 class Dhcp6:
     """DHCPv6: nothing, options alone (``stateless``), or addresses too."""
@@ -154,6 +190,7 @@ class Service6:
     """What the guests of one bridge get.
 
     ``names``: AAAA records for the addresses that they make themselves. ``slaac``: whether they make any.
+    ``deprecated``: further prefixes of the bridge, of which guests use no addresses for new connections.
     """
 
     address: ipaddress.IPv6Interface = required(_ADDRESS)
@@ -161,6 +198,7 @@ class Service6:
     ra_param: RaParam = option(RA_PARAM, RaParam(), is_written=has_ra_param)
     names: bool = option(kinds.boolean, True, name="ra_names")
     slaac: bool = option(kinds.boolean, True)
+    deprecated: Sequence[str] = option(DEPRECATED, (), is_written=is_deprecating)
     stateless: bool = option(kinds.boolean, False)
     ranges: Sequence[Range] = option(kinds.groups_by_caller(Range), ())
     hosts: Sequence[Host] = option(kinds.groups_by_caller(Host), ())
@@ -194,6 +232,9 @@ def read_service6(options: Options) -> Service6:
         options.error("stateless", "is for guests that make their own addresses: with ra, without ranges and hosts")
     if service.forbids_slaac and not (service.ranges or service.hosts):
         refuse_without_addresses(options)
+    gives = bool(service.ranges or service.hosts)
+    slaac = service.ra and service.slaac
+    refuse_deprecated(options, service.deprecated, address, slaac=slaac, gives_addresses=gives)
     if service.sends and address.network.prefixlen < _SHORTEST_PREFIX:
         options.error("address", f"{address} has a prefix shorter than 64 bits, which dnsmasq does not serve")
     return service
@@ -221,6 +262,11 @@ def service_lines(
     if not service.sends:
         return
     yield from _range_lines(service, interface)
+    for i, prefix in enumerate(service.deprecated):
+        # Of two equal ranges, dnsmasq takes the preferred lifetime of 0 from one and the valid one from the other
+        # (radv.c, add_prefixes()). A guest counts none of less than two hours (RFC 4862 section 5.5.3).
+        start = f"dhcp-range=tag:{interface},interface:{interface},{prefix.partition('/')[0]},ra-only,{SLAAC_PREFIX}"
+        yield from ((f"deprecated[{i}]", f"{start},{lease}") for lease in ("2h", "deprecated"))
     # With a lifetime of 0 the host is no default router (RFC 4861 section 6.2.3).
     param = service.ra_param.line(interface, router) if service.ra else ""
     if param:

@@ -105,6 +105,7 @@ def _or_unchanged(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
 _address = _or_unchanged(lambda value: str(ipaddress.ip_address(value)) if isinstance(value, str) else value)
 _cidr = _or_unchanged(lambda value: str(ipaddress.ip_interface(value)))
 _subnet = _or_unchanged(lambda value: str(ipaddress.ip_network(value)) if "/" in value else value)
+_prefix = _or_unchanged(lambda value: str(ipaddress.ip_interface(value).network))
 _number = _or_unchanged(lambda value: value if isinstance(value, bool) else int(value))
 _address_or_port = _or_unchanged(lambda value: int(value) if str(value).isdecimal() else _address(value))
 _boolean = _or_unchanged(lambda value: Options({"value": value}).boolean("value"))
@@ -201,6 +202,8 @@ def _normalize(path: str, value: Any) -> Any:
         return Options({path: value}).boolean(path)
     if path == "nat.except" and isinstance(value, Sequence) and not isinstance(value, str):
         return [_subnet(item) for item in value]
+    if path == "ipv6.deprecated" and isinstance(value, Sequence) and not isinstance(value, str):
+        return [_prefix(item) for item in value]
     if path == "extra_addresses" and isinstance(value, Sequence) and not isinstance(value, str):
         return [_cidr(item) for item in value]
     if path.endswith(".dhcp.options") and isinstance(value, Mapping):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,13 @@ def validate_combinations(options: Options, network: Network) -> None:
         advertised=network.ipv6.ra and bool(network.ipv6.address or network.ipv6.auto),
         router=network.mode != "isolated",
     )
+    further = {str(ipaddress.ip_interface(address).network) for address in network.extra_addresses}
+    for i, prefix in enumerate(network.ipv6.deprecated):
+        if prefix not in further:
+            options.error(
+                f"ipv6.deprecated[{i}]",
+                f"{prefix} is the subnet of no extra_addresses; write the former address of the host there",
+            )
     virtualport = network.libvirt.virtualport.get("type", OPENVSWITCH)
     if network.bridge.type == OPENVSWITCH and virtualport != OPENVSWITCH:
         options.error("libvirt.virtualport.type", f"{virtualport!r} is not for a bridge of Open vSwitch; leave it out")

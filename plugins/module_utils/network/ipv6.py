@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,12 +14,15 @@ from ..core import kinds
 from ..core.fields import option, read, write
 from ..core.options import Options
 from ..dhcp.dhcpv6 import (
+    DEPRECATED,
     RA_PARAM,
     SLAAC_PREFIX,
     Dhcp6,
     RaParam,
     has_ra_param,
+    is_deprecating,
     read_dhcp6,
+    refuse_deprecated,
     refuse_without_addresses,
 )
 
@@ -31,7 +35,7 @@ class Ipv6:
     """The host's address on the bridge, or None. ``auto``: it is chosen automatically; ``ra``: router advertisements.
 
     ``ra_names``: the addresses that guests make themselves get the names that they have over IPv4. ``slaac``: whether
-    they make any.
+    they make any. ``deprecated``: prefixes of ``extra_addresses`` that guests are to stop using.
     """
 
     address: ipaddress.IPv6Interface | None = option(kinds.ipv6_cidr, None)
@@ -40,6 +44,7 @@ class Ipv6:
     ra_param: RaParam = option(RA_PARAM, RaParam(), is_written=has_ra_param)
     ra_names: bool = option(kinds.boolean, True)
     slaac: bool = option(kinds.boolean, True)
+    deprecated: Sequence[str] = option(DEPRECATED, (), is_written=is_deprecating)
     dhcp: Dhcp6 = option(kinds.group_by_caller(Dhcp6), Dhcp6())
 
     def at(self, address: ipaddress.IPv6Interface) -> Ipv6:
@@ -66,6 +71,8 @@ def read_ipv6(options: Options) -> Ipv6:
     options.reject_unknown()
     if (address is not None or auto) and ipv6.ra and not ipv6.slaac and not dhcp.gives_addresses:
         refuse_without_addresses(options)
+    slaac = ipv6.ra and ipv6.slaac and (address is not None or auto)
+    refuse_deprecated(options, ipv6.deprecated, address, slaac=slaac, gives_addresses=dhcp.gives_addresses)
     if ipv6.ra and ipv6.slaac and address is not None and address.network.prefixlen != SLAAC_PREFIX:
         options.error(
             "address",

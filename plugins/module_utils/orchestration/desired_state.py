@@ -184,6 +184,7 @@ def _service6(network: Network) -> dict[str, Any] | None:
         "ra_param": network.ipv6.ra_param.as_options(),
         "ra_names": network.ipv6.ra_names and network.dns.enabled,
         "slaac": network.ipv6.slaac,
+        "deprecated": list(network.ipv6.deprecated),
         "stateless": dhcp6.enabled and dhcp6.stateless,
         "ranges": [dhcp_range.as_options() for dhcp_range in dhcp6.ranges] if dhcp6.gives_addresses else [],
         "hosts": [host.as_options() for host in dhcp6.hosts] if dhcp6.gives_addresses else [],

@@ -145,6 +145,7 @@ RENDERED = [
     ("ipv6-closed", {**LAB, "router": False, "dns": False, "ipv6": {**ONLY6, "ra_names": False}}, PLAIN),
     ("ipv6-param", {**LAB6, "ipv6": {**ONLY6, "ra_param": {"preference": "low", "interval": 60, "mtu": 1400}}}, PLAIN),
     ("ipv6-lifetime", {**LAB6, "ipv6": {**ONLY6, "ra_param": {"lifetime": 0, "preference": "medium"}}}, PLAIN),
+    ("ipv6-deprecated", {**LAB6, "ipv6": {**ONLY6, "deprecated": ["fd00:31::1/64"]}}, PLAIN),
     ("ipv6-quiet", {**LAB, "ipv6": {**ONLY6, "ra": False}}, PLAIN),
     ("ipv6-stateless", {**LAB, "ipv6": {**ONLY6, "stateless": True, "options": {"ntp-server": "fd00:30::9"}}}, PLAIN),
     ("ipv6-stateful", {**LAB6, "ipv6": STATEFUL}, PLAIN),
@@ -255,6 +256,19 @@ def test_a_private_dnsmasq_of_the_network_alone_has_guests_make_no_addresses() -
     assert f"dhcp-range={tags},::100,::1ff,constructor:{network.interface},64,1h" in lines
     # Where the system's dnsmasq has it, the network can be one of its own.
     assert "enable-ra" not in render(network, PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("service", "message"),
+    [
+        ({"ranges": [{"start": "fd00:30::100", "end": "fd00:30::1ff"}]}, "ipv6.deprecated: .* without DHCPv6"),
+        ({"ra": False}, "ipv6.deprecated: is for guests that make their own addresses"),
+        ({"address": "fd00:31::1/64"}, r"ipv6.deprecated\[0\]: fd00:31::/64 is that of the address itself"),
+    ],
+)
+def test_a_prefix_is_taken_only_from_guests_that_made_addresses_of_it(service: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidOption, match=message):
+        spec(**{**LAB, "ipv6": {**ONLY6, **service, "deprecated": ["fd00:31::/64"]}})
 
 
 @pytest.mark.parametrize(("file", "options", "context"), RENDERED)

@@ -426,6 +426,33 @@ def host(**options: Any) -> dict[str, Any]:
         ),
         ({"ipv6": {"adress": "x"}}, "networks[2].ipv6.adress", "did you mean 'address'?"),
         (
+            {"ipv6": {"address": "fd00:30::1/64", "deprecated": ["fd00:31::/64"]}},
+            "networks[2].ipv6.deprecated[0]",
+            "fd00:31::/64 is the subnet of no extra_addresses; write the former address of the host there",
+        ),
+        (
+            {"ipv6": {"address": "fd00:30::1/64", "deprecated": ["fd00:30::/64"]}},
+            "networks[2].ipv6.deprecated[0]",
+            "fd00:30::/64 is that of the address itself; name the former one",
+        ),
+        (
+            {"ipv6": {"address": "fd00:30::1/64", "deprecated": ["fd00::/56"]}},
+            "networks[2].ipv6.deprecated[0]",
+            "fd00::/56 has no prefix of 64 bits",
+        ),
+        *(
+            (
+                {"ipv6": {**ipv6, "deprecated": ["fd00:31::/64"]}, "extra_addresses": ["fd00:31::1/64"]},
+                "networks[2].ipv6.deprecated",
+                "is for guests that make their own addresses, without DHCPv6; leave it out",
+            )
+            for ipv6 in (
+                {"address": "fd00:30::1/64", "ra": False},
+                {"address": "fd00:30::1/64", "dhcp": {"enabled": True}},
+                {"address": "none"},
+            )
+        ),
+        (
             {"ipv6": {"address": "fd00:30::1/64", "slaac": False}},
             "networks[2].ipv6.slaac",
             "is false, and DHCPv6 gives guests no addresses; leave it out",
