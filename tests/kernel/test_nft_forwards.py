@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from kernel.frames import in_namespace
+from kernel.nft_testbed import address_of, plug, wait_for_addresses
 from kernel.nft_testbed import network as base_network
-from kernel.nft_testbed import plug, wait_for_addresses
 from kernel.polling import wait_until
 from kernel.testbed import OUTSIDE, PROBE, UPLINK, NamespaceTestbed
 
@@ -77,19 +77,40 @@ def test_a_new_forward_takes_effect_for_a_client_that_sends_already(testbed: Nam
         wait_until(lambda: answer().startswith(OUTSIDE), 5)
 
 
+@pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize("value", ["0", "1"])
-def test_hairpin_with_and_without_br_netfilter(testbed: NamespaceTestbed, value: str) -> None:
-    testbed.host.run("sysctl", "-q", "-w", f"net.bridge.bridge-nf-call-iptables={value}")
-    testbed.task("nft", [network("a", A, "nat", *WEB)])
-    guest, sibling = plug(testbed, "a", A), plug(testbed, "a", A, 3)
-    assert sibling.ask(UPLINK, 8080) == f"{A}.1"
+def test_hairpin_with_and_without_br_netfilter(testbed: NamespaceTestbed, value: str, version: int) -> None:
+    testbed.host.run("ip", "address", "add", f"{UPLINK6}/64", "dev", "eth0", "nodad")
+    subnet, uplink, name = (A, UPLINK, "iptables") if version == 4 else (A6, UPLINK6, "ip6tables")
+    testbed.host.run("sysctl", "-q", "-w", f"net.bridge.bridge-nf-call-{name}={value}")
+    forward = {"port": 8080, "to": address_of(subnet, 2), "to_port": 8000}
+    testbed.task("nft", [network("a", subnet, "nat", forward)])
+    guest, sibling = plug(testbed, "a", subnet), plug(testbed, "a", subnet, 3)
+    assert sibling.ask(uplink, 8080) == address_of(subnet, 1)
     # With 1 the frame is translated while it is bridged, and a bridge sends no frame back to its ingress port.
-    assert guest.ask(UPLINK, 8080) == ("" if value == "1" else f"{A}.1")
+    assert guest.ask(uplink, 8080) == ("" if value == "1" else address_of(subnet, 1))
     # It does so in hairpin mode, which we do not set: a guest would receive its own broadcasts, and its IPv6 addresses
     # would be duplicates (RFC 7527 section 1).
     for port in testbed.host.json("ip", "-j", "link", "show", "master", "br-a"):
         testbed.host.run("bridge", "link", "set", "dev", port["ifname"], "hairpin", "on")
-    assert guest.ask(UPLINK, 8080) == f"{A}.1"
+    assert guest.ask(uplink, 8080) == address_of(subnet, 1)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("mode", ["nat", "routed", "isolated", "open"])
+def test_hairpin_of_a_guest_that_is_kept_from_the_others(testbed: NamespaceTestbed, mode: str, version: int) -> None:
+    testbed.host.run(
+        "sysctl", "-q", "-w", "net.bridge.bridge-nf-call-iptables=0", "net.bridge.bridge-nf-call-ip6tables=0"
+    )
+    testbed.host.run("ip", "address", "add", f"{UPLINK6}/64", "dev", "eth0", "nodad")
+    subnet, uplink = (A, UPLINK) if version == 4 else (A6, UPLINK6)
+    forward = {"port": 8080, "to": address_of(subnet, 2), "to_port": 8000}
+    desired = [network("a", subnet, mode, forward, isolate_guests=True)]
+    testbed.task("nft", desired)
+    assert not testbed.task("nft", desired)["changed"]
+    guest, sibling = plug(testbed, "a", subnet), plug(testbed, "a", subnet, 3)
+    assert guest.ask(uplink, 8080) == address_of(subnet, 1)
+    assert sibling.ask(uplink, 8080) == ""
 
 
 def test_a_guest_of_an_isolated_network_does_not_use_forwards(testbed: NamespaceTestbed) -> None:

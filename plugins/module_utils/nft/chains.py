@@ -186,12 +186,16 @@ _REDIRECT_CHAINS: Mapping[str, Chain] = {
     "vn_redirect_host": _base_chain("type nat hook output priority -101; policy accept;", *_REDIRECT),
 }
 
+# A guest whose packets come back to it is no other guest. Bridge, source, and the destination after its translation.
+_TO_ITSELF = tuple(f"iifname . {ip} saddr . {ip} daddr @vn_own{n}" for ip, n in _FAMILIES)
+
 _FORWARDED = ("ct status dnat goto vn_to_forwarded", "port forwards")
 
 # Loaded only with port forwards: these chains cost time for every new connection to the host.
 _FORWARD_CHAINS: Mapping[str, Chain] = {
     "vn_to_forwarded": _chain(
         _WITHIN_NETWORK,
+        *((f"{own} goto vn_pass", "a guest's own port forwards") for own in _TO_ITSELF),
         _ISOLATED_GUESTS,
         (f"oifname @vn_uplinked oifname . iifname != @vn_uplinks {_REFUSE}", "only from the uplink"),
         (f"iifname @vn_isolated {_REFUSE}", "isolated"),
@@ -199,7 +203,12 @@ _FORWARD_CHAINS: Mapping[str, Chain] = {
     ),
     "vn_to_closed": _chain(_FORWARDED, *_CHAINS["vn_to_closed"].rules),
     "vn_to_routed": _chain(_FORWARDED, *_CHAINS["vn_to_routed"].rules),
-    "vn_to_open": _chain(_ISOLATED_GUESTS, ("ct status dnat return", "port forwards"), _FROM_CLOSED),
+    "vn_to_open": _chain(
+        *((f"{own} ct status dnat return", "a guest's own port forwards") for own in _TO_ITSELF),
+        _ISOLATED_GUESTS,
+        ("ct status dnat return", "port forwards"),
+        _FROM_CLOSED,
+    ),
     "vn_dnat": _chain(
         ("ip daddr 127.0.0.0/8 return", "not on loopback"),
         ("ip6 daddr ::1 return", "not on loopback"),
@@ -282,7 +291,7 @@ def _nat_chain(nat: Nat) -> Chain:
 _USUALLY_EMPTY = (
     *("vn_uplinked", "vn_apart", "vn_limited", "vn_nameless", "vn_untracked"),
     *("vn_redirected", "vn_redirected4", "vn_redirected6"),
-    *("vn_except4", "vn_except6"),
+    *("vn_except4", "vn_except6", "vn_own4", "vn_own6"),
     *map(helper_set, PORTS),
 )
 

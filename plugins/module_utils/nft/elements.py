@@ -81,6 +81,8 @@ def elements_of(rules: Rules) -> dict[str, Members]:
     for forward in rules.forwards:
         name, key, value = _forward_element(bridge, forward)
         elements.setdefault(name, {})[key] = value
+        if rules.isolate_guests:
+            elements.setdefault(f"vn_own{6 if forward.ipv6 else 4}", {})[bridge, forward.to, forward.to] = ""
     if rules.redirect_dhcp:
         elements["vn_redirected"] = {(bridge,): ""}
     for address in rules.redirect_dns:

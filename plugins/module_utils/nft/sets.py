@@ -26,6 +26,8 @@ SETS = {
     "vn_closed": "type ifname",
     "vn_same": "type ifname . ifname",
     "vn_apart": "type ifname . ifname",
+    "vn_own4": "type ifname . ipv4_addr . ipv4_addr",
+    "vn_own6": "type ifname . ipv6_addr . ipv6_addr",
     "vn_subnets4": "type ifname . ipv4_addr; flags interval",
     "vn_subnets6": "type ifname . ipv6_addr; flags interval",
     "vn_closed4": "type ipv4_addr; flags interval",

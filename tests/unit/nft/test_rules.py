@@ -98,6 +98,13 @@ def test_rendered_table_of_port_forwards(mode: str) -> None:
     assert same_as_golden(f"{mode}-forwards", rendered(Rules("lab", "vn-lab", mode, (), subnets, Nat(), FORWARDS)))
 
 
+@pytest.mark.parametrize("mode", ["nat", "open"])
+def test_rendered_table_of_port_forwards_of_isolated_guests(mode: str) -> None:
+    subnets = ("192.168.30.0/24", "fd00:1::/64")
+    rules = Rules("lab", "vn-lab", mode, (), subnets, Nat(), FORWARDS, isolate_guests=True)
+    assert same_as_golden(f"{mode}-apart-forwards", rendered(rules))
+
+
 @pytest.mark.parametrize("mode", ["isolated", "open"])
 def test_rendered_table_of_a_bridge_without_an_address(mode: str) -> None:
     assert same_as_golden(f"{mode}-bare", rendered(Rules("lab", "vn-lab", mode)))
