@@ -18,6 +18,8 @@ from kernel.polling import wait_until
 
 _DISCOVER, _REQUEST, _DECLINE, _ACK, _RELEASE = 1, 3, 4, 5, 7
 _COOKIE = b"\x63\x82\x53\x63"
+# A packet may be lost, for example while a bridge begins to forward: clients send again (RFC 2131 section 4.1).
+_SENDINGS, _SECONDS_EACH = 4, 2.5
 
 
 def _message(kind: int, mac: bytes, xid: int, ciaddr: str = "0.0.0.0", options: bytes = b"") -> bytes:
@@ -43,18 +45,19 @@ def _client(address: str) -> Iterator[socket.socket]:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
         client.bind((address, 68))
-        client.settimeout(5.0)
+        client.settimeout(_SECONDS_EACH)
         yield client
 
 
 def _exchange(client: socket.socket, message: bytes, server: str) -> bytes:
     """The reply to a message, or b'' if there is none."""
-    client.sendto(message, (server, 67))
-    with contextlib.suppress(socket.timeout):
-        while True:
-            answer = client.recv(2048)
-            if answer[4:8] == message[4:8]:
-                return answer
+    for _sending in range(_SENDINGS):
+        client.sendto(message, (server, 67))
+        with contextlib.suppress(socket.timeout):
+            while True:
+                answer = client.recv(2048)
+                if answer[4:8] == message[4:8]:
+                    return answer
     return b""
 
 
