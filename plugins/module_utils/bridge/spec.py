@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core import duplicates, kinds
 from ..core.errors import InvalidOption
-from ..core.fields import Kind, option, read, required, table, write
+from ..core.fields import Kind, OptionTable, option, read, required, table
 from ..core.options import Options
 from ..kernel.bandwidth import Bandwidth, read_bandwidth
 from ..kernel.fdb import DEFAULT as FDB_DEFAULT
@@ -31,7 +31,6 @@ _LEAST_DELAY = {"linux": 2, OPENVSWITCH: 4}
 _MOST_DELAY = 30
 
 _ENSLAVES_UPLINK = attrgetter("enslave_uplink")
-_FORWARDS = attrgetter("forwarding")
 
 
 def _on_openvswitch(bridge: Any) -> bool:
@@ -48,7 +47,7 @@ _VLANS: Kind[Sequence[PortVlan]] = Kind(
 
 
 @dataclass(frozen=True)
-class BridgeOptions:
+class BridgeOptions(OptionTable):
     """The options that a bridge has in the module ``bridge`` and in a network. ``forward_delay`` in seconds.
 
     None: the kernel decides on ``mtu`` and ``multicast_snooping``, and the type and ports on ``fdb_max_learned``, see
@@ -70,10 +69,6 @@ class BridgeOptions:
     vlans: Sequence[PortVlan] = option(_VLANS, (), is_written=_on_openvswitch)
     enslave_uplink: bool = option(kinds.boolean, False, is_written=_ENSLAVES_UPLINK)
     confirm_within: int = option(kinds.integer(5, 3600), 60, is_written=_ENSLAVES_UPLINK)
-
-    def as_options(self) -> dict[str, Any]:
-        """The options that this bridge has a use for, with every default."""
-        return write(self)
 
     @property
     def fdb_limit(self) -> int:
@@ -115,7 +110,7 @@ class BridgeSpec(BridgeOptions):
     addresses: Sequence[str] = option(kinds.cidrs, ())
     routes: Sequence[Route] = option(kinds.groups_by_caller(Route), ())
     isolate_guests: bool = option(kinds.boolean, False)
-    forwarding: bool = option(kinds.boolean, False, is_written=_FORWARDS)
+    forwarding: bool = option(kinds.boolean, False, is_written=attrgetter("forwarding"))
     bandwidth: Bandwidth = option(kinds.group(Bandwidth, read_bandwidth), Bandwidth())
     state: str = option(kinds.choice("present", "absent"), "present")
     path: str = field(default="", compare=False)

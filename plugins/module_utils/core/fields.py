@@ -6,7 +6,7 @@
 ``stp: bool = option(boolean, False)`` is the whole definition of an option. From the fields of a class follow
 
 - ``read(cls, options)``: an instance from options,
-- ``write(spec)``: the options of an instance, fit for JSON, in the order of the fields,
+- ``write(spec)``: the options of an instance, fit for JSON, in the order of the fields; ``OptionTable.as_options()``,
 - ``argument_spec(cls)``: the types and choices for Ansible.
 
 The kinds are in kinds.py. A field without an option, such as the path of an object, is in none of them.
@@ -112,6 +112,13 @@ def read(cls: Callable[..., Spec], options: Options, **values: Any) -> Spec:
     return cls(**values)
 
 
+def read_all(cls: Callable[..., Spec], options: Options, **values: Any) -> Spec:
+    """As read(), for options that belong to the instance alone: an unknown one is refused."""
+    spec = read(cls, options, **values)
+    options.reject_unknown()
+    return spec
+
+
 def _group(options: Options, path: str) -> Options:
     for name in path.split("."):
         options = options.group(name)
@@ -131,6 +138,14 @@ def write(spec: Any) -> dict[str, Any]:
         value = getattr(spec, one.field)
         group[name] = None if value is None else one.kind.write(value)
     return options
+
+
+class OptionTable:
+    """The base of a data class whose options are all fields that have one."""
+
+    def as_options(self) -> dict[str, Any]:
+        """The options that it has a use for, with every default."""
+        return write(self)
 
 
 def argument_spec(cls: Any, *, suboptions: bool = False) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from ..core import kinds
-from ..core.fields import Kind, option, read, required, write
+from ..core.fields import Kind, OptionTable, option, read_all, required
 from ..core.options import Options, Value
 from .options import DNS_SERVER, DOMAIN_SEARCH6, option_line, option_lines, read_dhcp_options
 from .ranges import DEFAULT_LEASE_TIME, Range, default_ranges, only_static_hosts, read_ranges
@@ -27,7 +27,6 @@ _SHORTEST_PREFIX = 64
 # RFC 4862 section 5.5.3 with RFC 2464 section 4: that of subnets in which guests make their own addresses.
 SLAAC_PREFIX = 64
 
-_ADDRESS: Kind[ipaddress.IPv6Interface] = Kind(lambda options, name: options.ipv6_cidr(name), write=str)
 _OPTIONS: Kind[Mapping[str, str]] = Kind(lambda options, name: read_dhcp_options(options, name, 6), "dict", write=dict)
 
 
@@ -37,7 +36,7 @@ _MEDIUM = "medium"
 
 
 @dataclass(frozen=True)
-class RaParam:
+class RaParam(OptionTable):
     """What router advertisements say: dnsmasq's ra-param (RFC 4861 section 6.2.1, RFC 4191); None: dnsmasq decides.
 
     ``interval`` and ``lifetime`` in seconds; ``lifetime``: as the guests' default router, 0 for none.
@@ -47,10 +46,6 @@ class RaParam:
     interval: int | None = option(kinds.integer(*_INTERVALS), None)
     lifetime: int | None = option(kinds.integer(0, _LONGEST_LIFETIME), None)
     mtu: int | None = option(kinds.integer(1280, 65535), None)
-
-    def as_options(self) -> dict[str, Any]:
-        """The option ``ra_param``."""
-        return write(self)
 
     def line(self, interface: str, router: bool) -> str:
         """The line for an interface, '' for none; ``router``: the host is the guests' default router."""
@@ -77,8 +72,7 @@ def ra_param_of(words: Sequence[str]) -> RaParam:
 
 
 def _read_ra_param(options: Options) -> RaParam:
-    param = read(RaParam, options)
-    options.reject_unknown()
+    param = read_all(RaParam, options)
     least = param.interval or _DEFAULT_INTERVAL
     if param.lifetime and param.lifetime < least:
         options.error("lifetime", f"{param.lifetime} ends before the next advertisement; use 0, or {least} or more")
@@ -138,7 +132,7 @@ def refuse_deprecated(
 
 
 @dataclass(frozen=True)
-class Dhcp6:
+class Dhcp6(OptionTable):
     """DHCPv6: nothing, options alone (``stateless``), or addresses too."""
 
     enabled: bool = option(kinds.boolean, False)
@@ -157,10 +151,6 @@ class Dhcp6:
         if not self.gives_addresses or self.ranges:
             return self
         return replace(self, ranges=tuple(default_ranges(address)))
-
-    def as_options(self) -> dict[str, Any]:
-        """The option ``ipv6.dhcp`` of a network."""
-        return write(self)
 
 
 def read_dhcp6(
@@ -186,14 +176,14 @@ def read_dhcp6(
 
 
 @dataclass(frozen=True)
-class Service6:
+class Service6(OptionTable):
     """What the guests of one bridge get.
 
     ``names``: AAAA records for the addresses that they make themselves. ``slaac``: whether they make any.
     ``deprecated``: further prefixes of the bridge, of which guests use no addresses for new connections.
     """
 
-    address: ipaddress.IPv6Interface = required(_ADDRESS)
+    address: ipaddress.IPv6Interface = required(kinds.ipv6_cidr)
     ra: bool = option(kinds.boolean, True)
     ra_param: RaParam = option(RA_PARAM, RaParam(), is_written=has_ra_param)
     names: bool = option(kinds.boolean, True, name="ra_names")
@@ -219,10 +209,6 @@ class Service6:
         """Whether advertisements tell guests to make no addresses, which dnsmasq can only do for a whole instance."""
         return self.ra and not self.slaac
 
-    def as_options(self) -> dict[str, Any]:
-        """The option ``ipv6`` of a fragment."""
-        return write(self)
-
 
 def read_service6(options: Options) -> Service6:
     """The option ``ipv6`` of a fragment; raises InvalidOption."""
@@ -247,9 +233,7 @@ def refuse_without_addresses(options: Options) -> NoReturn:
 
 def _read(cls: type[Value], options: Options, address: ipaddress.IPv6Interface | None) -> Value:
     ranges = tuple(read_ranges(options, "ranges", address, version=6))
-    spec = read(cls, options, ranges=ranges, hosts=tuple(read_hosts(options, "hosts", address, 6)))
-    options.reject_unknown()
-    return spec
+    return read_all(cls, options, ranges=ranges, hosts=tuple(read_hosts(options, "hosts", address, 6)))
 
 
 def service_lines(

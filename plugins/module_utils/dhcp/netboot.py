@@ -8,10 +8,11 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from ..core import kinds
-from ..core.fields import Kind, option, read, required, write
+from ..core.fields import Kind, option, read_all, required, write
 from ..core.options import Options, repr_short
 from .dnsmasq_syntax import quoted
 
@@ -52,14 +53,6 @@ def _read_arch(options: Options, name: str) -> str:
     return options.choice(name, tuple(ARCHITECTURES))
 
 
-def _has_arch(boot: Boot) -> bool:
-    return bool(boot.arch)
-
-
-def _is_ipxe(boot: Boot) -> bool:
-    return boot.ipxe
-
-
 @dataclass(frozen=True)
 class Boot:
     """What guests load: all of them, or those of one architecture, or those that run iPXE already.
@@ -69,8 +62,8 @@ class Boot:
 
     file: str = required(kinds.text(_LONGEST_FILE))
     server: str = option(_SERVER, "")
-    arch: str = option(Kind(_read_arch), "", is_written=_has_arch)
-    ipxe: bool = option(kinds.boolean, False, is_written=_is_ipxe)
+    arch: str = option(Kind(_read_arch), "", is_written=attrgetter("arch"))
+    ipxe: bool = option(kinds.boolean, False, is_written=attrgetter("ipxe"))
 
     @property
     def codes(self) -> Sequence[int]:
@@ -96,8 +89,7 @@ def read_boot(options: Options, name: str) -> tuple[Boot, ...]:
 
 
 def _read_one(item: Options) -> Boot:
-    boot = read(Boot, item)
-    item.reject_unknown()
+    boot = read_all(Boot, item)
     if not boot.file:
         item.error("file", "is required: the file that guests load")
     if len(boot.file.encode("utf-8")) > _LONGEST_FILE:

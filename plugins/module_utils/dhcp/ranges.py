@@ -10,10 +10,10 @@ import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Union
 
 from ..core import kinds
-from ..core.fields import Kind, option, required, write
+from ..core.fields import Kind, OptionTable, option, required
 from ..core.options import Address, Interface, Options, repr_short
 
 if TYPE_CHECKING:
@@ -34,16 +34,12 @@ ADDRESS: Kind[Address] = Kind(lambda options, name: options.address(name), write
 
 
 @dataclass(frozen=True)
-class Range:
+class Range(OptionTable):
     """Addresses that DHCP hands out, first and last included."""
 
     start: Address = required(ADDRESS)
     end: Address = required(ADDRESS)
     lease_time: str = option(kinds.text(), DEFAULT_LEASE_TIME)
-
-    def as_options(self) -> dict[str, Any]:
-        """The options of the range."""
-        return write(self)
 
 
 def lease_time(options: Options, name: str, default: str) -> str:

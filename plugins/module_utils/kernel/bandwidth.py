@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from ..core import kinds
-from ..core.fields import Kind, option, read, required, write
+from ..core.fields import Kind, OptionTable, option, read_all, required
 from ..core.options import Options
 
 # As tc(8) takes libvirt's numbers (virNetDevBandwidthSet()): "kbps" is 1000 bytes a second, "kb" 1024 bytes.
@@ -27,7 +26,7 @@ _USUAL_BURST = 64
 
 
 @dataclass(frozen=True)
-class Limit:
+class Limit(OptionTable):
     """``average`` and ``peak`` in kilobytes a second, ``burst`` in kibibytes, as in libvirt; None: not given."""
 
     average: int = required(kinds.integer(1, _MOST))
@@ -39,18 +38,13 @@ class Limit:
         """Bytes that may pass faster than the average."""
         return (self.burst or _USUAL_BURST) * KIBIBYTES
 
-    def as_options(self) -> dict[str, Any]:
-        """The options of the limit."""
-        return write(self)
-
 
 def _read_limit(options: Options) -> Limit | None:
     if options.raw("floor", None) is not None:
         # networkValidate() in libvirt's src/network/bridge_driver.c.
         options.error("floor", "is a share guaranteed to a single guest; libvirt refuses it of a network too")
     no_average = {} if options.given("average") else {"average": 0}
-    limit = read(Limit, options, **no_average)
-    options.reject_unknown()
+    limit = read_all(Limit, options, **no_average)
     if no_average:
         if limit.peak is not None or limit.burst is not None:
             options.error("average", "is required beside peak and burst: kilobytes a second")
@@ -71,19 +65,13 @@ _LIMIT: Kind[Limit | None] = Kind(
 
 
 @dataclass(frozen=True)
-class Bandwidth:
+class Bandwidth(OptionTable):
     """Limits of all guests of a network together: ``inbound`` to them, ``outbound`` from them. None: no limit."""
 
     inbound: Limit | None = option(_LIMIT, None)
     outbound: Limit | None = option(_LIMIT, None)
 
-    def as_options(self) -> dict[str, Any]:
-        """The options of the bandwidth."""
-        return write(self)
-
 
 def read_bandwidth(options: Options) -> Bandwidth:
     """The option ``bandwidth``; raises InvalidOption."""
-    bandwidth = read(Bandwidth, options)
-    options.reject_unknown()
-    return bandwidth
+    return read_all(Bandwidth, options)

@@ -14,7 +14,7 @@ from typing import Any, Union
 from ..core import kinds
 from ..core.command import run
 from ..core.errors import CommandFailed
-from ..core.fields import option, read, required, write
+from ..core.fields import OptionTable, option, read_all, required
 from ..core.options import Interface, Options
 
 Subnet = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
@@ -28,7 +28,7 @@ _MOST = 2**32 - 1
 
 
 @dataclass(frozen=True)
-class Route:
+class Route(OptionTable):
     """A subnet, and the guest that leads there."""
 
     to: str = required(kinds.cidr)
@@ -49,10 +49,6 @@ class Route:
         """What the kernel has once."""
         return self.to, self.metric
 
-    def as_options(self) -> dict[str, Any]:
-        """The options of the route."""
-        return write(self)
-
 
 def read_route_options(options: Options, name: str, addresses: Iterable[Interface]) -> tuple[Route, ...]:
     """A list of routes of a bridge with these addresses; raises InvalidOption."""
@@ -67,8 +63,7 @@ def read_route_options(options: Options, name: str, addresses: Iterable[Interfac
 
 
 def _read(options: Options, host_addresses: Sequence[Interface]) -> Route:
-    route = read(Route, options, path=options.path)
-    options.reject_unknown()
+    route = read_all(Route, options, path=options.path)
     to, via = ipaddress.ip_interface(route.to), ipaddress.ip_address(route.via)
     if to != ipaddress.ip_interface(to.network):
         options.error(

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core import kinds
 from ..core.errors import InvalidOption
-from ..core.fields import option, read, required, write
+from ..core.fields import option, read_all, required, write
 from ..core.options import REQUIRED, Options
 from ..libvirt_xml.metadata import REGISTRATION, parse_metadata
 from ..libvirt_xml.parse import Element, add_element, children, etree, parse, to_string
@@ -61,7 +61,7 @@ class RegistrationSpec:
         xml = str(options.raw("xml", "") or "")
         managed_by = options.choice("managed_by", (OURS, LIBVIRT), LIBVIRT if xml else OURS)
         default = "" if xml or options.choice("state", ("present", "absent"), "present") == "absent" else REQUIRED
-        spec = read(
+        return read_all(
             cls,
             options,
             uuid=options.text("uuid", default),
@@ -69,8 +69,6 @@ class RegistrationSpec:
             xml=xml,
             managed_by=managed_by,
         )
-        options.reject_unknown()
-        return spec
 
     def as_options(self) -> dict[str, Any]:
         """The options of the module ``libvirt_network``."""

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from ..core import kinds
 from ..core.errors import InvalidOption
-from ..core.fields import Kind, option, read, write
+from ..core.fields import Kind, OptionTable, option, read_all
 from ..core.options import Options, repr_short
 from ..libvirt_xml.metadata import parse_metadata
 from ..libvirt_xml.values import DEVICE, PARAMETERS_BY_PORT_TYPE, PORT_PARAMETERS, UINT_MAX, without_empty
@@ -137,7 +137,7 @@ _VLAN: Kind[Mapping[str, Any]] = Kind(lambda options, _name: _vlan(options), "di
 
 
 @dataclass(frozen=True)
-class Libvirt:
+class Libvirt(OptionTable):
     """The option ``libvirt``. Portgroups, virtualport and vlan are plain data in the shape of the options."""
 
     register: str = option(_REGISTER, AUTO)
@@ -147,13 +147,7 @@ class Libvirt:
     vlan: Mapping[str, Any] = option(_VLAN, {})
     trust_guest_rx_filters: bool = option(kinds.boolean, False)
 
-    def as_options(self) -> dict[str, Any]:
-        """The option ``libvirt``, with every default."""
-        return write(self)
-
 
 def read_libvirt(options: Options) -> Libvirt:
     """The option ``libvirt``; raises InvalidOption."""
-    libvirt = read(Libvirt, options)
-    options.reject_unknown()
-    return libvirt
+    return read_all(Libvirt, options)
