@@ -53,7 +53,7 @@ class Reader(ast.NodeVisitor):
         self.visit(tree)
 
     def visit_Call(self, node: ast.Call) -> None:
-        """Finds raise X(...), and options.error(name, ...)."""
+        """Finds raise X(...), options.error(name, ...), and the problems of connections to the kernel."""
         function = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         arguments = [literal(argument, self.constants) or GAP for argument in node.args]
         if function == "MissingTool" and len(arguments) == 2:
@@ -62,6 +62,9 @@ class Reader(ast.NodeVisitor):
             self.messages.append(arguments[1])
         elif function in ERRORS and len(arguments) == 1:
             self.messages.append(arguments[0])
+        elif function == "connect" and len(arguments) == 2:
+            # netlink.connect()
+            self.messages.append(f"{arguments[1]}: {GAP}")
         elif function in ("error", "refuse_option", "_refuse") and len(arguments) in (2, 3):
             self.messages.append(arguments[-1])
         self.generic_visit(node)

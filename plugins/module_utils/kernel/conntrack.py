@@ -9,7 +9,7 @@ packet of a connection that is deleted is judged by the rules again.
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import ipaddress
 import socket
 import struct
@@ -17,7 +17,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Union
 
-from ..core.errors import CommandFailed
 from . import netlink
 from .netlink import attributes
 
@@ -56,26 +55,20 @@ class Connection:
 
 def connections() -> list[Connection]:
     """All tracked connections; raises CommandFailed."""
-    try:
-        with netlink.Connection(netlink.NETFILTER) as kernel:
-            return [
-                _parse(body)
-                for family in (socket.AF_INET, socket.AF_INET6)
-                for body in kernel.dump(_GET, _FAMILY.pack(family, 0, 0))
-            ]
-    except OSError as error:
-        raise CommandFailed(f"the kernel's connections cannot be listed: {error.strerror}") from error
+    with netlink.connect(netlink.NETFILTER, "the kernel's connections cannot be listed") as kernel:
+        return [
+            _parse(body)
+            for family in (socket.AF_INET, socket.AF_INET6)
+            for body in kernel.dump(_GET, _FAMILY.pack(family, 0, 0))
+        ]
 
 
 def delete_entries(matches: Callable[[Connection], bool]) -> int:
     """Delete the connections that match and return their number; raises CommandFailed."""
     entries = [connection for connection in connections() if matches(connection)]
-    try:
-        with netlink.Connection(netlink.NETFILTER) as kernel:
-            for connection in entries:
-                _request(kernel, _DELETE, connection)
-    except OSError as error:
-        raise CommandFailed(f"connections cannot be deleted: {error.strerror}") from error
+    with netlink.connect(netlink.NETFILTER, "connections cannot be deleted") as kernel:
+        for connection in entries:
+            _request(kernel, _DELETE, connection)
     return len(entries)
 
 
@@ -84,22 +77,16 @@ def add_mark(matches: Callable[[Connection], bool], bits: int) -> None:
     number = struct.pack("!I", bits)
     mark = netlink.attribute(_MARK, number) + netlink.attribute(_MARK_MASK, number)
     entries = [connection for connection in connections() if matches(connection)]
-    try:
-        with netlink.Connection(netlink.NETFILTER) as kernel:
-            for connection in entries:
-                _request(kernel, _NEW, connection, mark)
-    except OSError as error:
-        raise CommandFailed(f"connections cannot be marked: {error.strerror}") from error
+    with netlink.connect(netlink.NETFILTER, "connections cannot be marked") as kernel:
+        for connection in entries:
+            _request(kernel, _NEW, connection, mark)
 
 
 def _request(kernel: netlink.Connection, kind: int, connection: Connection, content: bytes = b"") -> None:
     key = netlink.attribute(_TUPLE_ORIG | netlink.NESTED, connection.key)
-    try:
+    # ENOENT: a connection can end by itself after it is listed.
+    with contextlib.suppress(FileNotFoundError):
         kernel.request(kind, _FAMILY.pack(connection.family, 0, 0) + key + content)
-    except OSError as error:
-        # A connection can end by itself after it is listed.
-        if error.errno != errno.ENOENT:
-            raise
 
 
 def _parse(body: bytes) -> Connection:

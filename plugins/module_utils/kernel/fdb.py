@@ -15,7 +15,6 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..core.errors import CommandFailed
 from . import netlink
 from .links import index_of
 from .netlink import attribute, attributes
@@ -64,22 +63,16 @@ class SetFdbLimit:
         data = attribute(_INFO_DATA, attribute(_FDB_MAX_LEARNED, struct.pack("=I", self.limit)))
         info = attribute(_LINK_INFO, attribute(_INFO_KIND, b"bridge\0") + data)
         index = index_of(self.name)
-        try:
-            with netlink.Connection(netlink.ROUTE) as kernel:
-                kernel.request(_NEW_LINK, _LINK.pack(0, 0, index, 0, 0) + info)
-        except OSError as error:
-            raise CommandFailed(f"the kernel does not limit MAC addresses of {self.name}: {error.strerror}") from error
+        with netlink.connect(netlink.ROUTE, f"the kernel does not limit MAC addresses of {self.name}") as kernel:
+            kernel.request(_NEW_LINK, _LINK.pack(0, 0, index, 0, 0) + info)
 
 
 def read_fdb_limits() -> FdbLimits:
     """The limits of all bridges of this network namespace; raises CommandFailed."""
     only_bridges = attribute(_LINK_INFO, attribute(_INFO_KIND, b"bridge\0"))
     bridges: dict[int, int | None] = {}
-    try:
-        with netlink.Connection(netlink.ROUTE) as kernel:
-            links = kernel.dump(_GET_LINK, _LINK.pack(0, 0, 0, 0, 0) + only_bridges)
-    except OSError as error:
-        raise CommandFailed(f"the kernel does not list the host's bridges: {error.strerror}") from error
+    with netlink.connect(netlink.ROUTE, "the kernel does not list the host's bridges") as kernel:
+        links = kernel.dump(_GET_LINK, _LINK.pack(0, 0, 0, 0, 0) + only_bridges)
     for link in links:
         info = dict(attributes(dict(attributes(link, _LINK.size)).get(_LINK_INFO, b"")))
         # A kernel may list more than it is asked for.

@@ -9,12 +9,15 @@ to import it would cost the guard more memory than everything else in it.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+
+from ..core.errors import CommandFailed
 
 ROUTE, NETFILTER = 0, 12
 
@@ -155,6 +158,16 @@ class Connection:
         if not datagram:
             raise OSError(errno.ECONNRESET, "the netlink socket is closed")
         return datagram
+
+
+@contextlib.contextmanager
+def connect(protocol: int, problem: str) -> Iterator[Connection]:
+    """A connection whose errors are raised as CommandFailed, with the problem and the kernel's reason."""
+    try:
+        with Connection(protocol) as kernel:
+            yield kernel
+    except OSError as error:
+        raise CommandFailed(f"{problem}: {error.strerror}") from error
 
 
 def _raise_error(body: bytes) -> None:
