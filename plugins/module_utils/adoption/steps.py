@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..core.command import run
+from ..core.command import ip_json, run
 from ..core.errors import VirtnetError
 from ..core.identity import MARK
 from ..core.options import Options
@@ -66,9 +65,8 @@ def hide_routes(record: Record) -> None:
     (networkCheckRouteCollision() in src/network/bridge_driver_linux.c). The kernel looks up local before main, so the
     guests stay reachable.
     """
-    routes = run(["ip", "-4", "-j", "route", "show", "table", "main", "dev", record.temporary_bridge]).stdout
     lines = []
-    for route in json.loads(routes or "[]"):
+    for route in ip_json(["-4", "-j", "route", "show", "table", "main", "dev", record.temporary_bridge]):
         source = f" src {route['prefsrc']}" if "prefsrc" in route else ""
         via = f" via {route['gateway']}" if "gateway" in route else f" scope {route.get('scope', 'link')}"
         lines.append(f"route replace {route['dst']}{via} dev {record.temporary_bridge}{source} table local")
@@ -102,18 +100,11 @@ def move_guests(record: Record, *, isolated: bool) -> None:
     apply_steps(_move_steps(new, old, ports, isolated=isolated))
 
 
-def _hidden_routes(bridge: Link) -> list[str]:
-    """The destinations of the routes that hide_routes() moved."""
-    command = ["ip", "-4", "-j", "route", "show", "table", "local", "type", "unicast", "dev", bridge.name]
-    return [str(route["dst"]) for route in json.loads(run(command).stdout or "[]")]
-
-
 def _copy_neighbors(old: Link, new: Link) -> None:
     """Copy the neighbor table: otherwise the first packet to each guest waits a second for an ARP reply."""
-    neighbors = json.loads(run(["ip", "-j", "neigh", "show", "dev", old.name]).stdout or "[]")
     lines = [
         f"neigh replace {neighbor['dst']} lladdr {neighbor['lladdr']} dev {new.name} nud stale\n"
-        for neighbor in neighbors
+        for neighbor in ip_json(["-j", "neigh", "show", "dev", old.name])
         if "lladdr" in neighbor
     ]
     # A neighbor that cannot be copied is resolved again.
@@ -122,8 +113,9 @@ def _copy_neighbors(old: Link, new: Link) -> None:
 
 def _move_steps(new: Link, old: Link, ports: Sequence[Link], *, isolated: bool) -> list[Step]:
     steps = [*attach_steps(new, [port.name for port in ports])]
-    # The kernel needs some time to delete a link; its routes must not lead there meanwhile.
-    steps += [DeleteLocalRoute(old.name, subnet) for subnet in _hidden_routes(old)]
+    # Those of hide_routes(). The kernel needs some time to delete a link; its routes must not lead there meanwhile.
+    hidden = ip_json(["-4", "-j", "route", "show", "table", "local", "type", "unicast", "dev", old.name])
+    steps += [DeleteLocalRoute(old.name, str(route["dst"])) for route in hidden]
     steps.append(DeleteLink(old.name))
     if isolated:
         steps += [SetSysctl(f"/sys/class/net/{port.name}/brport/isolated", "1") for port in ports]

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..kernel import mtu
 from ..kernel.link_changes import AddAddress, DeleteAddress, DeleteRoute, PutRoute, SetSysctl, Step
-from ..kernel.links import Link, forwarding_path, sysctl_path
+from ..kernel.links import Link, sysctl_path
 from ..kernel.routes import Route
 from .spec import BridgeSpec
 from .state import BridgeState
@@ -54,8 +54,8 @@ def address_steps(spec: BridgeSpec, link: Link, current: BridgeState) -> list[St
 
 
 def _path(spec: BridgeSpec, key: str) -> str:
-    path = forwarding_path("/proc/sys", spec.name)
-    return path if key == FORWARDING else sysctl_path("/proc/sys", spec.name, key)
+    family = "ipv4" if key == FORWARDING else "ipv6"
+    return sysctl_path("/proc/sys", spec.name, f"{family}/{key}")
 
 
 def _changed_addresses(spec: BridgeSpec, link: Link) -> list[Step]:

@@ -9,12 +9,11 @@ its ports (port_records.py), so that the next start adds them again.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from ..core.command import find, run
+from ..core.command import find, ip_json
 from ..core.connection import connection_peer
 from ..core.errors import NotRunning, VirtnetError
 from ..core.files import write_files
@@ -265,11 +264,11 @@ def _read_uplink_names() -> frozenset[str]:
     """The interfaces of the default routes, and of the route to the other end of this run's connection."""
     names: set[str] = set()
     for family in ("-4", "-6"):
-        for route in json.loads(run(["ip", family, "-j", "route", "show", "default"]).stdout or "[]"):
+        for route in ip_json([family, "-j", "route", "show", "default"]):
             names.update([route["dev"]] if "dev" in route else [])
             names.update(hop["dev"] for hop in route.get("nexthops", ()) if "dev" in hop)
     peer = connection_peer(os.environ)
     if peer:
-        route_to_peer = run(["ip", "-j", "route", "get", peer], check=False)
-        names.update(route["dev"] for route in json.loads(route_to_peer.stdout or "[]") if "dev" in route)
+        to_peer = ip_json(["-j", "route", "get", peer], check=False)
+        names.update(route["dev"] for route in to_peer if "dev" in route)
     return frozenset(names)

@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ..core.command import run
+from ..core.command import ip_json
 from ..core.files import File, list_folder, write_files
 from ..core.notes import as_list, as_record, read_note
 from ..core.paths import Paths
@@ -74,10 +74,7 @@ def record_file(bridge: str, uplink: Uplink | None, paths: Paths) -> File:
 def read_record(bridge: str, paths: Paths) -> Uplink | None:
     """The record of a bridge; None if it does not exist or cannot be read."""
     try:
-        note = read_note(_record_path(bridge, paths))
-        if note is None:
-            return None
-        uplink = as_record(Uplink, note)
+        uplink = as_record(Uplink, read_note(_record_path(bridge, paths)))
         routes = tuple(as_record(HostRoute, route) for route in as_list(uplink.routes))
         return replace(uplink, addresses=tuple(uplink.addresses), routes=routes)
     except ValueError:
@@ -103,8 +100,7 @@ def confirm(paths: Paths) -> None:
 
 def read_uplinks(bridges: Collection[str], ports: Collection[str], paths: Paths, may_move: bool) -> Uplinks:
     """The records of these bridges, and the routes of interfaces that are or may become an uplink port."""
-    candidates = {bridge: read_record(bridge, paths) for bridge in bridges}
-    records = {bridge: uplink for bridge, uplink in candidates.items() if uplink is not None}
+    records = {bridge: uplink for bridge in bridges if (uplink := read_record(bridge, paths)) is not None}
     names = {*ports, *(uplink.port for uplink in records.values())}
     if not names:
         return Uplinks(may_move=may_move)
@@ -117,8 +113,7 @@ def _read_routes(names: Collection[str]) -> tuple[dict[str, list[HostRoute]], fr
     routes: dict[str, list[HostRoute]] = {}
     shared: set[str] = set()
     for family in (4, 6):
-        text = run(["ip", f"-{family}", "-j", "route", "show", "table", "all"]).stdout
-        for item in json.loads(text or "[]"):
+        for item in ip_json([f"-{family}", "-j", "route", "show", "table", "all"]):
             shared |= {str(hop.get("dev")) for hop in item.get("nexthops", ())}
             if item.get("dev") in names and item.get("protocol") != _KERNEL and item.get("table") != _LOCAL:
                 routes.setdefault(item["dev"], []).append(_route(item, family))
@@ -140,10 +135,9 @@ def _route(item: Mapping[str, Any], family: int) -> HostRoute:
 
 
 def _read_renewed(names: Collection[str]) -> frozenset[str]:
-    links = json.loads(run(["ip", "-j", "address", "show"]).stdout or "[]")
     return frozenset(
         link["ifname"]
-        for link in links
+        for link in ip_json(["-j", "address", "show"])
         if link.get("ifname") in names and any(address.get("dynamic") for address in link.get("addr_info", ()))
     )
 

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .errors import CommandFailed, MissingTool
 from .families import package_of
@@ -85,3 +87,15 @@ def run(argv: Sequence[str], *, stdin: str | None = None, timeout: float = 30.0,
         output = (stderr or stdout).strip() or "nothing"
         raise CommandFailed(f"{' '.join(argv)} failed with status {process.returncode} and said: {output}")
     return Completed(process.returncode, stdout, stderr)
+
+
+def ip_json(arguments: Sequence[str], *, check: bool = True) -> list[Any]:
+    """The list that ``ip -j`` prints, empty where it prints nothing.
+
+    Raises what run() raises, and CommandFailed for other output.
+    """
+    text = run(["ip", *arguments], check=check).stdout
+    try:
+        return list(json.loads(text or "[]"))
+    except ValueError as error:
+        raise CommandFailed(f"ip {' '.join(arguments)} printed no JSON ({error})") from None

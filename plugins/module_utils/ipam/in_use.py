@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from xml.etree import ElementTree
 
-from ..core.command import find, run
+from ..core.command import find, ip_json, run
 from ..core.connection import connection_peer
 from ..core.files import read_text
 from ..core.untrusted import LARGEST_RESOLV_CONF, UnusableFile, read_untrusted_text
@@ -37,8 +37,8 @@ def read_kernel_subnets(*, ipv6: bool = False) -> list[SubnetInUse]:
         return []
     subnets: list[SubnetInUse] = []
     for family in ("-4", "-6") if ipv6 else ("-4",):
-        subnets += parse_addresses(json.loads(run(["ip", family, "-j", "address", "show"]).stdout or "[]"))
-        subnets += parse_routes(json.loads(run(["ip", family, "-j", "route", "show", "table", "all"]).stdout or "[]"))
+        subnets += parse_addresses(ip_json([family, "-j", "address", "show"]))
+        subnets += parse_routes(ip_json([family, "-j", "route", "show", "table", "all"]))
     return subnets
 
 

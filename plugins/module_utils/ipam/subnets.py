@@ -120,10 +120,9 @@ class FreeSubnets:
         for start, end, step in _passes(self._order, count):
             index = start
             while (end - index) * step > 0:
-                while index % self._share.of != self._share.position:
+                if index % self._share.of != self._share.position:
                     index += step
-                if (end - index) * step <= 0:
-                    break
+                    continue
                 first = base + index * size
                 blocker = self._blocker(first, first + size - 1)
                 if blocker is None:

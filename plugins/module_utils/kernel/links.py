@@ -111,24 +111,20 @@ def index_of(name: str) -> int:
         raise CommandFailed(f"there is no interface {name}") from None
 
 
-def sysctl_path(proc_sys: str, interface: str, key: str) -> str:
-    """The file of an IPv6 setting of one interface (Documentation/networking/ip-sysctl.rst)."""
-    return os.path.join(proc_sys, "net/ipv6/conf", interface, key)
-
-
-def forwarding_path(proc_sys: str, interface: str) -> str:
-    """The file that says whether the host forwards IPv4 packets that arrive on an interface."""
-    return os.path.join(proc_sys, "net/ipv4/conf", interface, "forwarding")
+def sysctl_path(proc_sys: str, interface: str, setting: str) -> str:
+    """The file of a setting of one interface, such as ipv6/accept_ra (Documentation/networking/ip-sysctl.rst)."""
+    family, name = setting.split("/")
+    return os.path.join(proc_sys, "net", family, "conf", interface, name)
 
 
 def read_forwarding(proc_sys: str, interface: str) -> str:
     """Whether the host forwards IPv4 packets that arrive on an interface: '1', '0', or '' where there is none such."""
-    return (read_text(forwarding_path(proc_sys, interface)) or "").strip()
+    return (read_text(sysctl_path(proc_sys, interface, "ipv4/forwarding")) or "").strip()
 
 
 def read_sysctls(proc_sys: str, interface: str) -> dict[str, str]:
     """The IPv6 settings of an interface; empty on a kernel without IPv6."""
-    values = {key: read_text(sysctl_path(proc_sys, interface, key)) for key in IPV6_SYSCTLS}
+    values = {key: read_text(sysctl_path(proc_sys, interface, f"ipv6/{key}")) for key in IPV6_SYSCTLS}
     return {key: value.strip() for key, value in values.items() if value is not None}
 
 

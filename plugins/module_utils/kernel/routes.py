@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Union
+from typing import Union
 
 from ..core import kinds
-from ..core.command import run
-from ..core.errors import CommandFailed
+from ..core.command import ip_json
 from ..core.fields import OptionTable, option, read_all, required
 from ..core.options import Interface, Options
 
@@ -88,7 +86,7 @@ def read_routes() -> dict[str, tuple[Route, ...]]:
     """The routes of ours by interface; raises MissingTool, CommandFailed."""
     routes: dict[str, list[Route]] = {}
     for family in ("-4", "-6"):
-        for item in _listed([family, "-j", "route", "show", "proto", str(PROTOCOL)]):
+        for item in ip_json([family, "-j", "route", "show", "proto", str(PROTOCOL)]):
             if "gateway" in item and "dev" in item:
                 subnet = str(ipaddress.ip_network(item["dst"] if item["dst"] != "default" else "0.0.0.0/0"))
                 routes.setdefault(item["dev"], []).append(Route(subnet, item["gateway"], item.get("metric", 0)))
@@ -99,15 +97,7 @@ def read_others(wanted: Iterable[Route]) -> dict[tuple[str, int], str]:
     """Routes of others to the same subnets with the same metric, and on which interface they are."""
     interfaces = {}
     for to in sorted({route.to for route in wanted}):
-        for item in _listed(["-6" if ":" in to else "-4", "-j", "route", "show", "exact", to]):
+        for item in ip_json(["-6" if ":" in to else "-4", "-j", "route", "show", "exact", to]):
             if str(item.get("protocol")) != str(PROTOCOL):
                 interfaces[to, int(item.get("metric", 0))] = str(item.get("dev", "several interfaces"))
     return interfaces
-
-
-def _listed(arguments: Sequence[str]) -> list[dict[str, Any]]:
-    text = run(["ip", *arguments]).stdout
-    try:
-        return list(json.loads(text or "[]"))
-    except ValueError as error:
-        raise CommandFailed(f"ip {' '.join(arguments)} printed no JSON ({error})") from None

@@ -11,11 +11,11 @@ this: it takes the frames away.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 from ..core.files import read_text
 from ..kernel.link_changes import SetSysctl
+from ..kernel.links import sysctl_path
 
 # Settings of one link by family and name: no ARP, no forwarding, nothing from addresses of other links, no IPv6
 # (Documentation/networking/ip-sysctl.rst).
@@ -25,21 +25,18 @@ _DISABLED = {"ipv4/arp_ignore": "8", "ipv4/forwarding": "0", "ipv4/rp_filter": "
 SAVED_SETTINGS = "virtnet-before"
 
 
-def _path(proc_sys: str, link: str, key: str) -> str:
-    family, name = key.split("/")
-    return os.path.join(proc_sys, "net", family, "conf", link, name)
-
-
 def read_ip_settings(proc_sys: str, link: str) -> dict[str, str]:
     """The current settings of a link, as far as this kernel has them."""
-    values = {key: read_text(_path(proc_sys, link, key)) for key in _DISABLED}
+    values = {key: read_text(sysctl_path(proc_sys, link, key)) for key in _DISABLED}
     return {key: value.strip() for key, value in values.items() if value is not None}
 
 
 def disable_ip_stack(link: str, current: Mapping[str, str]) -> list[SetSysctl]:
     """Steps after which the host's IP stack ignores a link with these settings."""
     return [
-        SetSysctl(_path("/proc/sys", link, key), _DISABLED[key]) for key in current if current[key] != _DISABLED[key]
+        SetSysctl(sysctl_path("/proc/sys", link, key), _DISABLED[key])
+        for key in current
+        if current[key] != _DISABLED[key]
     ]
 
 
@@ -57,5 +54,7 @@ def restore_ip_stack(link: str, saved: str) -> list[SetSysctl]:
     """Steps that restore the saved settings of a link; a text that is not ours restores nothing."""
     values = dict(item.partition("=")[::2] for item in saved.split())
     return [
-        SetSysctl(_path("/proc/sys", link, key), values[key]) for key in _DISABLED if values.get(key, "").isdecimal()
+        SetSysctl(sysctl_path("/proc/sys", link, key), values[key])
+        for key in _DISABLED
+        if values.get(key, "").isdecimal()
     ]
