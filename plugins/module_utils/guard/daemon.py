@@ -36,7 +36,7 @@ from .ovs_watch import OvsEvent, OvsWatch
 from .ports import isolate_new_ports, known_ports, process_detached, report_lost_macvtaps, save_ports
 from .scheduler import Scheduler
 from .service import handle_signals, notify
-from .view import CONFLICT, EVERYTHING, FIREWALLS, View
+from .view import CONFLICT, EVERYTHING, FIREWALLS, RUN, View
 from .watched_folders import DEFINITIONS, POLLED, Watcher, add_new_folders, receive, start_watch
 
 # Seconds between two wake-ups while events come that concern no network of ours.
@@ -45,6 +45,8 @@ _IDLE_PAUSE = 0.02
 _PORTS_RETRY = 0.2
 # Seconds until conflicts are resolved again after that failed.
 _CONFLICT_RETRY = 2.0
+# Seconds between two checks whether a run of a playbook is complete.
+_RUN_CHECK_INTERVAL = 1.0
 # Seconds that a repair has to finish when the guard is stopped: it may wait for a unit that waits for the guard.
 _STOP_TIMEOUT = 5.0
 
@@ -137,7 +139,7 @@ class Guard:
         event = self._ovs.receive()
         if event is OvsEvent.DISCONNECTED:
             self.journal.log("Open vSwitch has stopped; its bridges wait for it.")
-        connected = self._ovs.maintain(needed=bool(self.view.ovs_bridges))
+        connected = self._ovs.maintain(needed=any(bridge.openvswitch for bridge in self.view.bridges.values()))
         if connected:
             self.scheduler.backoff.reset(OVS_BRIDGES)
         if connected or event is OvsEvent.CHANGED:
@@ -147,11 +149,10 @@ class Guard:
         """Do what is due; returns whether anything was."""
         now, used = time.monotonic(), _processor_seconds()
         due = self.scheduler.take_due(now)
-        run_check = self.scheduler.is_run_check_due(now)
-        if not due and not run_check:
+        if not due:
             return False
         pending = self._pending_networks(now)
-        parts = due - {CONFLICT, FIREWALLS}
+        parts = due - {CONFLICT, FIREWALLS, RUN}
         if FIREWALLS in due:
             # Their integrations belong to the rules.
             parts |= {RULES}
@@ -161,7 +162,7 @@ class Guard:
             self.scheduler.examined_firewalls(_processor_seconds() - used, time.monotonic())
         if CONFLICT in due:
             self._resolve_conflicts(pending)
-        if run_check and pending:
+        if RUN in due and pending:
             workers.in_child(workers.finish_run, self.paths, pending)
         if self._view_outdated:
             self._refresh()
@@ -170,7 +171,6 @@ class Guard:
     def _pending_networks(self, now: float) -> list[str]:
         """The networks that runs of playbooks are about to reconcile."""
         pending = read_pending(self.paths)
-        self.scheduler.forget_run()
         at_work = {name: network for name, network in pending.items() if network.seconds_left()}
         unfinished = sorted(pending.keys() - at_work.keys())
         if unfinished:
@@ -179,7 +179,7 @@ class Guard:
                 write_files([pending_file(at_work, self.paths)])
             self._request([DEFINITIONS])
         if at_work:
-            self.scheduler.watch_run(now)
+            self.scheduler.request_at(RUN, now + _RUN_CHECK_INTERVAL)
         return sorted(at_work)
 
     def _repair(self, parts: Collection[str], pending: Collection[str]) -> bool:

@@ -18,8 +18,6 @@ _BURST = 0.03
 _SETTLE_TIME = 0.5
 # Seconds after which conflicts and other firewalls are examined even if events keep coming.
 _MAX_SETTLE_TIME = 5.0
-# Seconds between two checks whether a run of a playbook is complete.
-_RUN_CHECK_INTERVAL = 1.0
 # Other firewalls may change all the time: to examine them takes at most this share of the time of a processor.
 _FIREWALLS_SHARE = 0.1
 # Seconds that a network keeps its new subnet after a conflict, whatever overlaps it.
@@ -35,7 +33,6 @@ class Scheduler:
         # The first event since CONFLICT or FIREWALLS was due.
         self._first_events: dict[str, float] = {}
         self._firewalls_not_before = 0.0
-        self._run_check: float | None = None
         self._moves_paused: dict[str, float] = {}
 
     def request(self, parts: Iterable[str], now: float) -> None:
@@ -51,7 +48,7 @@ class Scheduler:
                 self._due[part] = min(now + _BURST, self._due.get(part, now + _BURST))
 
     def request_at(self, part: str, time: float) -> None:
-        """Have a part repaired, or conflicts resolved, at a time and not before."""
+        """Have a part repaired, conflicts resolved or a run checked (RUN), at a time and not before."""
         self._due[part] = time
 
     def take_due(self, now: float) -> frozenset[str]:
@@ -64,10 +61,7 @@ class Scheduler:
 
     def next_time(self) -> float | None:
         """When something is due next; None if nothing is."""
-        times = [self._time_of(part) for part in self._due]
-        if self._run_check is not None:
-            times.append(self._run_check)
-        return min(times, default=None)
+        return min(map(self._time_of, self._due), default=None)
 
     def _time_of(self, part: str) -> float:
         if part == FIREWALLS:
@@ -83,18 +77,6 @@ class Scheduler:
     def examined_firewalls(self, seconds: float, now: float) -> None:
         """Record that other firewalls were examined, which took some seconds."""
         self._firewalls_not_before = now + seconds / _FIREWALLS_SHARE
-
-    def watch_run(self, now: float) -> None:
-        """Check later whether the run of a playbook is complete."""
-        self._run_check = now + _RUN_CHECK_INTERVAL
-
-    def forget_run(self) -> None:
-        """No run of a playbook is under way."""
-        self._run_check = None
-
-    def is_run_check_due(self, now: float) -> bool:
-        """Whether it is time to check if the run of a playbook is complete."""
-        return self._run_check is not None and self._run_check <= now
 
     def pause_moves(self, network: str, now: float) -> None:
         """Have a network keep its subnet for a while, since it was moved just now."""

@@ -36,6 +36,9 @@ CONFLICT = "conflict"
 # Not a part: the rules of another firewall changed, which may not let packets of networks pass any more.
 FIREWALLS = "firewalls"
 
+# Not a part: the run of a playbook may be complete.
+RUN = "run"
+
 # The parts that depend on bridges: a new bridge has a new index and no addresses.
 AFTER_BRIDGES = frozenset({FRAGMENTS, ENTRIES})
 EVERYTHING = frozenset({*PARTS, CONFLICT})
@@ -141,11 +144,6 @@ class View:
                 if link.master in bridges and bridges[link.master].isolates(link.name) and not link.isolated
             },
         )
-
-    @property
-    def ovs_bridges(self) -> list[str]:
-        """The bridges of Open vSwitch."""
-        return [name for name, bridge in self.bridges.items() if bridge.openvswitch]
 
     @property
     def missing(self) -> frozenset[str]:

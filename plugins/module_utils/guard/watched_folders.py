@@ -36,7 +36,7 @@ Watcher = Union[InotifyWatcher, PollingWatcher]
 def watched_folders(paths: Paths) -> Mapping[str, str]:
     """What each folder concerns: a part, DEFINITIONS or FIREWALLS. Folders that do not exist yet are included."""
     return {
-        _ufw_folder(paths): FIREWALLS,
+        os.path.join(paths.root, "etc/ufw"): FIREWALLS,
         paths.dnsmasq_fragments: FRAGMENTS,
         **dict.fromkeys(_own_folders(paths), FRAGMENTS),
         **dict.fromkeys(resolver_folders(paths.root), ENTRIES),
@@ -87,10 +87,6 @@ def is_relevant(concerned: str, folder: str, name: str, paths: Paths) -> bool:
         return True
     # While the host boots, its resolver changes with each service that starts.
     return concerned == ENTRIES and is_resolver_file(folder, name) and os.path.exists(resolver_ready(paths))
-
-
-def _ufw_folder(paths: Paths) -> str:
-    return os.path.join(paths.root, "etc/ufw")
 
 
 def _own_folders(paths: Paths) -> tuple[str, ...]:

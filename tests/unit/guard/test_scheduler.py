@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ansible_collections.virtnet.linux.plugins.module_utils.guard.backoff import Backoff
 from ansible_collections.virtnet.linux.plugins.module_utils.guard.scheduler import Scheduler
-from ansible_collections.virtnet.linux.plugins.module_utils.guard.view import CONFLICT, FIREWALLS
+from ansible_collections.virtnet.linux.plugins.module_utils.guard.view import CONFLICT, FIREWALLS, RUN
 
 
 def test_an_object_that_breaks_repeatedly_is_repaired_with_growing_delay_until_it_stays_intact() -> None:
@@ -86,14 +86,12 @@ def test_repeated_repairs_of_an_object_delay_its_part_and_no_other() -> None:
     assert scheduler.next_time() == 16.0
 
 
-def test_a_run_of_a_playbook_is_checked_again_until_it_is_forgotten() -> None:
+def test_a_run_of_a_playbook_is_checked_at_its_time_however_often_that_is_put_off() -> None:
     scheduler = Scheduler()
-    assert not scheduler.is_run_check_due(10.0)
-    scheduler.watch_run(10.0)
-    assert scheduler.next_time() == 11.0
-    assert not scheduler.is_run_check_due(10.9) and scheduler.is_run_check_due(11.0)
-    scheduler.forget_run()
-    assert not scheduler.is_run_check_due(99.0) and scheduler.next_time() is None
+    scheduler.request_at(RUN, 11.0)
+    scheduler.request_at(RUN, 11.5)
+    assert scheduler.next_time() == 11.5 and scheduler.take_due(11.4) == frozenset()
+    assert scheduler.take_due(11.5) == {RUN} and scheduler.next_time() is None
 
 
 def test_a_network_that_was_moved_keeps_its_subnet_for_a_while() -> None:
