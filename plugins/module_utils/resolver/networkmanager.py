@@ -105,21 +105,17 @@ def _profile(servers: Sequence[str], search: Sequence[str]) -> str:
     if not servers and not search:
         return ""
     by_family = {4: [s for s in servers if ":" not in s], 6: [s for s in servers if ":" in s]}
-
-    def section(family: int, address: str) -> list[str]:
-        lines = [f"[ipv{family}]", "method=manual", f"address1={address}"]
-        if by_family[family]:
-            return [*lines, f"dns={';'.join(by_family[family])};", f"dns-priority={_FIRST_PRIORITY}"]
-        return lines
-
     # The search list is in the family without a server, because a family has one priority for both.
-    other = 4 if by_family[6] and not by_family[4] else 6
-    sections = {4: section(4, "127.0.0.1/8"), 6: section(6, "::1/128")}
-    if search:
-        priority = [] if by_family[other] else [f"dns-priority={_LAST_PRIORITY}"]
-        sections[other] += [*priority, f"dns-search={';'.join(search)};"]
-    head = ["[connection]", f"id={_ID}", f"uuid={_UUID}", "type=loopback", "interface-name=lo", "autoconnect=true"]
-    return _HEADER + "\n".join([*head, "", *sections[4], "", *sections[6], ""])
+    family_of_search = 4 if by_family[6] and not by_family[4] else 6
+    lines = ["[connection]", f"id={_ID}", f"uuid={_UUID}", "type=loopback", "interface-name=lo", "autoconnect=true"]
+    for family, address in ((4, "127.0.0.1/8"), (6, "::1/128")):
+        lines += ["", f"[ipv{family}]", "method=manual", f"address1={address}"]
+        if by_family[family]:
+            lines += [f"dns={';'.join(by_family[family])};", f"dns-priority={_FIRST_PRIORITY}"]
+        if search and family == family_of_search:
+            lines += [] if by_family[family] else [f"dns-priority={_LAST_PRIORITY}"]
+            lines.append(f"dns-search={';'.join(search)};")
+    return _HEADER + "\n".join([*lines, ""])
 
 
 def is_running() -> bool:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection
 
 from ..core.errors import InvalidOption
 from ..core.files import File
 from ..core.notes import read_object
 from ..core.paths import Paths
-from .provider import AUTO
+from .provider import AUTO, PROVIDER_NAMES
 
 # The choice that there are no entries: the host's resolver stays as it is.
 DISABLED = "none"
@@ -36,9 +35,9 @@ def choice_file(choice: str, paths: Paths) -> File:
     return File(_file(paths), None if choice == AUTO else json.dumps({"resolver": choice}) + "\n")
 
 
-def check_choice(choice: str | None, providers: Collection[str]) -> str | None:
+def check_choice(choice: str | None) -> str | None:
     """Check the option ``resolver``; None if it is not given. Raises InvalidOption."""
-    known = (AUTO, DISABLED, *providers)
+    known = (AUTO, DISABLED, *PROVIDER_NAMES)
     if choice is not None and choice not in known:
         raise InvalidOption("resolver", f"{choice!r} is not one of {', '.join(known)}")
     return choice

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
 
 from ..core.files import read_text
 from ..core.untrusted import LARGEST_RESOLV_CONF, read_untrusted_text
@@ -72,24 +71,18 @@ def read_resolver_state(root: str) -> ResolverState:
             unusable_reason = "link /etc/resolv.conf to /run/systemd/resolve/stub-resolv.conf"
     elif owner == NETWORK_MANAGER:
         unusable_reason, supports_split_dns = networkmanager.read_status()
+    asks_loopback = owner != RESOLVED and file.servers and is_loopback(file.servers[0])
     return ResolverState(
         owner=owner,
         owner_description=description,
         servers=file.servers,
-        search=file.search,
         options=file.options,
         text=text,
-        link=link,
         supports_split_dns=supports_split_dns,
         unusable_reason=unusable_reason,
-        loopback_program=_loopback_program(owner, file.servers),
+        loopback_program=read_program(file.servers[0]) if asks_loopback else "",
         installed=frozenset([installed] if installed else []),
     )
-
-
-def _loopback_program(owner: str, servers: Sequence[str]) -> str:
-    """The program that the host asks at a loopback address, where that is not known from the owner of resolv.conf."""
-    return read_program(servers[0]) if owner != RESOLVED and servers and is_loopback(servers[0]) else ""
 
 
 def _queries_resolved(root: str) -> bool:

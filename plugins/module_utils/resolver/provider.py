@@ -36,7 +36,7 @@ class ResolverState:
     """The state of the host's resolver.
 
     ``owner``: the provider that owns /etc/resolv.conf, empty for an unknown one; ``owner_description`` is for messages.
-    ``servers``, ``search``, ``options`` and ``text`` are those of the file, ``link`` is its real path.
+    ``servers``, ``options`` and ``text`` are those of the file.
     ``supports_split_dns``: the owner tells a local resolver which server knows which domain.
     ``unusable_reason``: why the owner cannot be used now. ``loopback_program``: the program that is the first server if
     that has a loopback address; empty if unknown.
@@ -45,10 +45,8 @@ class ResolverState:
     owner: str = PLAIN
     owner_description: str = "a file that no program manages"
     servers: Sequence[str] = ()
-    search: Sequence[str] = ()
     options: Sequence[str] = ()
     text: str = ""
-    link: str = "/etc/resolv.conf"
     supports_split_dns: bool = False
     unusable_reason: str = ""
     loopback_program: str = ""

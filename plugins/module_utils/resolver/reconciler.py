@@ -111,7 +111,7 @@ class ResolverEntries:
 
     def __init__(self, specs: Sequence[EntrySpec], purge: bool, paths: Paths, choice: str | None = None) -> None:
         self.specs = list(specs)
-        self.choice = check_choice(choice, PROVIDERS)
+        self.choice = check_choice(choice)
         self.purge = purge
         self.paths = paths
         refuse_duplicates(self.specs, lambda spec: spec.interface, option="interface", noun="interface")

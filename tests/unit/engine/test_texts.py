@@ -161,10 +161,7 @@ def test_no_text_becomes_an_element_of_the_report(case: Any) -> None:
         assert shape_of_page(network) <= PAGES
 
 
-AROUND = {
-    owner: ResolverState(owner, owner, ("203.0.113.53",), ("example.org",), installed=frozenset([owner]))
-    for owner in PROVIDERS
-}
+AROUND = {owner: ResolverState(owner, owner, ("203.0.113.53",), installed=frozenset([owner])) for owner in PROVIDERS}
 KEYS = re.compile(r"nameserver|search|domain|options|\[[\w-]+\]|[\w.-]+(?==)|#.*|")
 
 

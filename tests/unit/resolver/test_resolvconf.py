@@ -47,7 +47,7 @@ LAB = {"interface": "vn-lab", "addresses": ["192.168.30.1"], "domain": "lab", "s
 DMZ = {"interface": "vn-dmz", "addresses": ["192.168.31.1"], "domain": "dmz", "subnets": ["192.168.31.0/24"]}
 SERVERS = ("10.0.0.53", "10.0.0.54")
 HOSTS = {
-    owner: ResolverState(owner, f"that of {owner}", SERVERS, ("example.org",), installed=frozenset([owner]))
+    owner: ResolverState(owner, f"that of {owner}", SERVERS, installed=frozenset([owner]))
     for owner in ("openresolv", "resolvconf", "systemd-resolved", "networkmanager", "plain")
 }
 
@@ -528,6 +528,6 @@ def test_host_without_a_program_is_read_as_plain(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/resolv.conf").write_text("search a\nnameserver 10.0.0.53\noptions rotate\n")
     resolver = read_resolver_state(str(tmp_path))
-    assert (resolver.owner, resolver.servers, resolver.search) == ("plain", ("10.0.0.53",), ("a",))
+    assert (resolver.owner, resolver.servers, resolver.options) == ("plain", ("10.0.0.53",), ("rotate",))
     (tmp_path / "etc/resolv.conf").write_text("nameserver 127.0.0.53\n")
     assert read_resolver_state(str(tmp_path)).unusable_reason == "systemd-resolved does not run"
