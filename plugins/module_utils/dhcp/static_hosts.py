@@ -63,11 +63,11 @@ class Host:
         return {key: value for key, value in write(self).items() if value}
 
 
-def refuse_ids(options: Options, hosts: Sequence[Host], name: str = "hosts") -> None:
+def refuse_ids(options: Options, hosts: Sequence[Host]) -> None:
     """Raise InvalidOption for a host that is known by a client id, where these are ignored."""
     for i, host in enumerate(hosts):
         if host.id:
-            options.error(f"{name}[{i}].id", "cannot be combined with ignore_client_ids; give the mac in its place")
+            options.error(f"hosts[{i}].id", "cannot be combined with ignore_client_ids; give the mac in its place")
 
 
 def read_hosts(options: Options, name: str, address: Interface | None, version: int = 4) -> list[Host]:
@@ -131,16 +131,11 @@ def _refuse_twice(item: Options, host: Host, taken: dict[tuple[str, Any], str]) 
     given = (*(("mac", mac) for mac in host.macs), ("id", host.id), ("ip", host.ip), ("name", host.label))
     for key, value in given:
         if value and taken.setdefault((key, value), host.path) != host.path:
-            item.error(
-                key, f"{value} is already given to {taken[key, value]}; each is for one host{_one_guest(host, key)}"
-            )
+            # Two interfaces of one guest are served by one line alone.
+            remedy = ", which can have several mac" if key == "ip" and host.macs else ""
+            item.error(key, f"{value} is already given to {taken[key, value]}; each is for one host{remedy}")
     if len(set(host.macs)) < len(host.macs):
         item.error("mac", "names an address twice; each is for one interface")
-
-
-def _one_guest(host: Host, key: str) -> str:
-    """The remedy for two interfaces of one guest, which dnsmasq serves by one line alone."""
-    return ", which can have several mac" if key == "ip" and host.macs else ""
 
 
 def host_name(item: Options, name: str) -> str:

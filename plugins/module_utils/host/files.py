@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import import_module
 from importlib.util import find_spec
 from pkgutil import walk_packages
 
 from ..core.errors import VirtnetError
+from .requirements import is_this_python
 
 SERVICE = "virtnet.service"
 RESOLVER = "virtnet-resolver.service"
@@ -187,5 +187,4 @@ def boot_interpreter() -> str:
     That of the system has a name that survives an upgrade: interpreter discovery finds python3.11 or so, which the
     next release of the distribution does not have.
     """
-    same = os.path.realpath(sys.executable) == os.path.realpath(_SYSTEM_PYTHON)
-    return _SYSTEM_PYTHON if same and sys.prefix == sys.base_prefix else sys.executable
+    return _SYSTEM_PYTHON if is_this_python(_SYSTEM_PYTHON) else sys.executable

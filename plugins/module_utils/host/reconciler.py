@@ -291,7 +291,8 @@ def set_up(state: str, paths: Paths, *, check: bool, guard: bool = True) -> Plan
         plan = setup.plan(setup.read())
         if check:
             return plan
-        if is_waiting(plan):
+        if not plan.result[0].get("ready", True):
+            # Packages come first.
             return replace(plan, changes=[])
         setup.apply(plan)
     if state == PRESENT:
@@ -309,11 +310,6 @@ def set_up(state: str, paths: Paths, *, check: bool, guard: bool = True) -> Plan
     if state == ABSENT:
         remove([lock_file(paths.runtime), paths.runtime])
     return plan
-
-
-def is_waiting(plan: Plan[HostChange]) -> bool:
-    """Whether the host lacks packages that come first."""
-    return not plan.result[0].get("ready", True)
 
 
 def _digest(file: File) -> str:

@@ -83,13 +83,14 @@ def refuse_hidden_python(interpreter: str) -> None:
 def read_system_python(root: str) -> str:
     """The path of the system's Python if it is another one than this and has pyroute2, else an empty text."""
     path = os.path.join(root, "usr/bin/python3")
-    if not os.access(path, os.X_OK) or _is_this_python(path):
+    if not os.access(path, os.X_OK) or is_this_python(path):
         return ""
     finds = "import sys, importlib.util; sys.exit(importlib.util.find_spec('pyroute2') is None)"
     return path if run([path, "-I", "-c", finds], check=False).code == 0 else ""
 
 
-def _is_this_python(path: str) -> bool:
+def is_this_python(path: str) -> bool:
+    """Whether this process runs the Python of this path itself, not that of a virtual environment."""
     return os.path.realpath(path) == os.path.realpath(sys.executable) and sys.prefix == sys.base_prefix
 
 

@@ -69,8 +69,8 @@ def run(module: Any, work: Callable[[Paths], Mapping[str, Any]], *, only_reads: 
     ``warnings`` among the values are warnings of the module: they are no return value since ansible-core 2.19.
     """
     try:
-        if not only_reads:
-            _require_root()
+        if not only_reads and os.geteuid() != 0:
+            raise VirtnetError("only root may change the networks of this host; run the play as root, or with --become")
         values = work(Paths())
     except VirtnetError as error:
         module.fail_json(msg=str(error))
@@ -78,11 +78,6 @@ def run(module: Any, work: Callable[[Paths], Mapping[str, Any]], *, only_reads: 
     for warning in values.get("warnings", ()):
         module.warn(printable_lines(str(warning)))
     module.exit_json(**{key: value for key, value in values.items() if key != "warnings"})
-
-
-def _require_root() -> None:
-    if os.geteuid() != 0:
-        raise VirtnetError("only root may change the networks of this host; run the play as root, or with --become")
 
 
 def run_objects(
