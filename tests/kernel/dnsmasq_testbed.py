@@ -15,7 +15,7 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -164,13 +164,17 @@ def _connect(host: NamedNamespace, name: str, address: str, other: NamedNamespac
 
 @dataclass
 class Daemon:
-    """A dnsmasq in the host's namespace, started as Debian's unit does; to the engine it is the service."""
+    """A dnsmasq in the host's namespace, started as Debian's unit does; to the engine it is the service.
+
+    ``fault``: what happens once, while it is restarted.
+    """
 
     namespace: NamedNamespace
     folder: Path
     config: str = ""
     arguments: Sequence[str] = LOCAL
     hidden_arguments: Sequence[str] = ()
+    fault: Callable[[], object] | None = None
     enabled: str = "enabled"
     installed: bool = True
     ordered_after_us: bool = False
@@ -232,6 +236,9 @@ class Daemon:
     def restart(self) -> None:
         self.restarts += 1
         self.stop()
+        fault, self.fault = self.fault, None
+        if fault is not None:
+            fault()
         result = self.namespace.run(*self.command, *self.hidden_arguments, check=False)
         if result.returncode:
             raise DnsmasqFailed(relevant_lines(result.stderr + self.log))

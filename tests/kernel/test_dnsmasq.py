@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -433,20 +434,23 @@ def test_what_is_for_a_whole_dnsmasq_is_refused_beside_one_that_listens_everywhe
         assert daemon.converge(fragment(raw=["stop-dns-rebind"], instance="auto")).result[0]["instance"] == "system"
 
 
+PORT_OF_DHCP = ("0.0.0.0", 67)
+
+
 @contextlib.contextmanager
-def hold_port_67(testbed: DnsmasqTestbed) -> Iterator[None]:
-    """By another program, such as libvirt's own dnsmasq."""
+def other_program(testbed: DnsmasqTestbed) -> Iterator[socket.socket]:
+    """A socket of another program, such as libvirt's own dnsmasq."""
     with testbed.host.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
-        holder.bind(("0.0.0.0", 67))
-        yield
+        yield holder
 
 
 def test_a_port_in_use_is_reported_with_its_process_before_any_change(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     with serving(testbed, tmp_path) as daemon:
         with (
-            hold_port_67(testbed),
+            other_program(testbed) as holder,
             pytest.raises(NoUsableDnsmasq, match=rf"UDP port 67 .*\(process {os.getpid()}\) holds it"),
         ):
+            holder.bind(PORT_OF_DHCP)
             daemon.converge(LAB)
         assert (daemon.restarts, daemon.fragments) == (0, {})
         daemon.converge(LAB)
@@ -460,7 +464,11 @@ def test_a_failed_restart_restores_the_old_fragments_and_reports_the_cause(
     with serving(testbed, tmp_path, "bind-dynamic\n") as daemon:
         daemon.converge({**LAB, "ranges": []})
         before = daemon.fragments
-        with hold_port_67(testbed), pytest.raises(DnsmasqFailed, match="Address already in use; put back: "):
+        with (
+            other_program(testbed) as holder,
+            pytest.raises(DnsmasqFailed, match="Address already in use; put back: "),
+        ):
+            daemon.fault = partial(holder.bind, PORT_OF_DHCP)
             daemon.converge(LAB)
         assert daemon.fragments == before
         assert resolve(testbed.lan, LAN_ADDRESS) == NAMED_ADDRESS
