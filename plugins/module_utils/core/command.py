@@ -94,8 +94,10 @@ def ip_json(arguments: Sequence[str], *, check: bool = True) -> list[Any]:
 
     Raises what run() raises, and CommandFailed for other output.
     """
-    text = run(["ip", *arguments], check=check).stdout
+    text = run(["ip", *arguments], check=check).stdout.strip()
     try:
         return list(json.loads(text or "[]"))
     except ValueError as error:
-        raise CommandFailed(f"ip {' '.join(arguments)} printed no JSON ({error})") from None
+        raise CommandFailed(
+            f"ip {' '.join(arguments)} printed no JSON ({error}); iproute2 5.0 or newer is needed"
+        ) from None

@@ -114,7 +114,9 @@ def check_configurations(plan: FragmentsPlan, layout: Layout, reloading: Collect
         fragments = {name: text for name, text in after.items() if text is not None}
         hosts_files = files_of_networks(target.private_files, map(fragment_network, fragments))
         check_syntax(current.config, fragments, hosts_files)
+    program = current.program or "dnsmasq"
     with_raw = {placement.spec.name for placement in target.placements if placement.spec.raw}
+    compile_options = ""
     for name in sorted(set(target.members) & {*plan.changed_instances, *reloading}):
         path = layout.instance(name)
         own = [layout.fragment(member.network) for member in target.members[name]]
@@ -124,10 +126,10 @@ def check_configurations(plan: FragmentsPlan, layout: Layout, reloading: Collect
             lines += lines_of(fragment, target.private_files.get(fragment, ""))
             for hosts_path, text in files_of_networks(target.private_files, [member.network]).items():
                 lines += as_config_lines(hosts_path, text)
-        program = current.program or "dnsmasq"
         check_lines((program,), lines)
         if with_raw & {member.network for member in target.members[name]}:
             units = (layout.template, os.path.join(layout.paths.units, unit_name(name)))
             has_drop_in = any(os.path.isdir(f"{unit}.d") for unit in units)
-            refuse_beyond_unit(lines, run([program, "--version"]).stdout, has_drop_in=has_drop_in)
+            compile_options = compile_options or run([program, "--version"]).stdout
+            refuse_beyond_unit(lines, compile_options, has_drop_in=has_drop_in)
             check_start(program, lines)

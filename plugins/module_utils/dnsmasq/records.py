@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core import kinds
-from ..core.fields import Kind, option, read, required, write
+from ..core.fields import Kind, OptionTable, option, read, required, write
 from ..core.options import Address, Options, repr_short
 from ..dhcp.dnsmasq_syntax import read_lines
 from ..dhcp.ranges import ADDRESS
@@ -120,7 +120,7 @@ class Forwarder(_Record):
 
 
 @dataclass(frozen=True)
-class Names:
+class Names(OptionTable):
     """The records and forwarders of a network.
 
     ``forward_plain_names``: whether queries for names without a dot are forwarded; None: as dnsmasq is configured.
@@ -137,10 +137,6 @@ class Names:
     forward_plain_names: bool | None = option(kinds.boolean, None)
     local_ptr: bool | None = option(kinds.boolean, None)
     ttl: int | None = option(kinds.integer(0, _LONGEST_TTL), None)
-
-    def as_options(self) -> dict[str, Any]:
-        """The user's options."""
-        return write(self)
 
 
 def read_names(options: Options, domain: str, *, local_only: bool) -> Names:

@@ -176,14 +176,17 @@ def plan(
 
 def refuse_panic(changes: Iterable[Change]) -> None:
     """Raise VirtnetError if firewalld would refuse one of the changes, or nothing that they add would be reached."""
-    for change in changes:
-        commands = change.commands if isinstance(change, FirewallChange) else ()
-        needed = any(one[0] == _RELOAD[0] and (one != _RELOAD or change.action != DELETE) for one in commands)
-        if needed and run(["firewall-cmd", "--query-panic"], check=False).code == 0:
-            raise VirtnetError(
-                "firewalld is in panic mode: it drops all packets, and refuses changes of its zones; "
-                "run 'firewall-cmd --panic-off', and run again"
-            )
+    concerned = any(
+        command[0] == _RELOAD[0] and (command != _RELOAD or change.action != DELETE)
+        for change in changes
+        if isinstance(change, FirewallChange)
+        for command in change.commands
+    )
+    if concerned and run(["firewall-cmd", "--query-panic"], check=False).code == 0:
+        raise VirtnetError(
+            "firewalld is in panic mode: it drops all packets, and refuses changes of its zones; "
+            "run 'firewall-cmd --panic-off', and run again"
+        )
 
 
 def _binding(bridge: str, zone: str, *, bind: bool) -> FirewallChange:

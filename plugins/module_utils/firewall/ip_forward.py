@@ -18,10 +18,8 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from ..core.command import find, run
-from ..core.errors import CommandFailed
+from ..core.command import find, ip_json
 from ..core.files import File, list_folder, read_text, write_files
 from ..core.notes import read_object
 from ..core.paths import Paths
@@ -129,8 +127,8 @@ def _ra_links(paths: Paths) -> list[str]:
     accepting = [name for name in links if (read_text(os.path.join(folder, name, "accept_ra")) or "").strip() == "1"]
     if not accepting or find("ip") is None:
         return []
-    routes = _run_json("ip", "-6", "-j", "route", "show", "default")
-    addresses = _run_json("ip", "-6", "-j", "address", "show")
+    routes = ip_json(["-6", "-j", "route", "show", "default"])
+    addresses = ip_json(["-6", "-j", "address", "show"])
     configured = {route.get("dev") for route in routes if route.get("protocol") == "ra"}
     # Addresses from advertisements have a lifetime (dynamic); those that were added by hand have none.
     configured |= {
@@ -139,15 +137,6 @@ def _ra_links(paths: Paths) -> list[str]:
         if any(address.get("dynamic") and address.get("scope") == "global" for address in link.get("addr_info", ()))
     }
     return [name for name in accepting if name in configured]
-
-
-def _run_json(*command: str) -> list[dict[str, Any]]:
-    text = run(command).stdout.strip()
-    try:
-        items: list[dict[str, Any]] = json.loads(text or "[]")
-        return items
-    except ValueError as error:
-        raise CommandFailed(f"{' '.join(command)} printed no JSON ({error}); iproute2 5.0 or newer is needed") from None
 
 
 def _desired_values(current: Forwarding, *, ipv4: bool, ipv6: bool) -> dict[str, str]:

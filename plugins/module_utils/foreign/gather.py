@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..bridge.network_managers import read_claims
-from ..core.command import find, run
+from ..core.command import find, ip_json, run
 from ..core.errors import VirtnetError
 from ..core.files import read_text
 from ..core.identity import MARK, host_identity
@@ -96,7 +96,7 @@ def read_facts(paths: Paths) -> tuple[HostFacts, list[str]]:
 
 def _read_links() -> dict[str, Link]:
     """The links with the addresses that somebody set; those by DHCP or advertisements have an end (ip-address(8))."""
-    items = json.loads(run(["ip", "-d", "-j", "address", "show"]).stdout or "[]")
+    items = ip_json(["-d", "-j", "address", "show"])
     for item in items:
         item["addr_info"] = [one for one in item.get("addr_info", ()) if not one.get("dynamic")]
     return parse_links(json.dumps(items))
@@ -106,7 +106,7 @@ def read_routes() -> list[HostRoute]:
     """The routes of the main table."""
     routes = []
     for family in ("-4", "-6"):
-        for item in json.loads(run(["ip", family, "-j", "route", "show"]).stdout or "[]"):
+        for item in ip_json([family, "-j", "route", "show"]):
             to = str(item.get("dst", ""))
             # ip prints an address alone for a route to one address.
             to = to if to == "default" else str(ipaddress.ip_network(to))

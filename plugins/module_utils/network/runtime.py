@@ -157,13 +157,8 @@ def _change_pending(objects: Collection[str] | None, change: Callable[[Pending],
     if os.path.exists(pending_path(paths)):
         with lock(paths.runtime):
             pending = read_pending(paths)
-            write_files(
-                [
-                    pending_file(
-                        {**pending, **{n: change(pending[n]) for n in _concerned(pending, objects, paths)}}, paths
-                    )
-                ]
-            )
+            changed = {name: change(pending[name]) for name in _concerned(pending, objects, paths)}
+            write_files([pending_file({**pending, **changed}, paths)])
 
 
 def _concerned(pending: Iterable[str], objects: Collection[str] | None, paths: Paths) -> list[str]:

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, collapse_addres
 from typing import Any, Union
 
 from ..core import kinds
-from ..core.fields import Kind, option, read, write
+from ..core.fields import Kind, OptionTable, option, read
 from ..core.options import REQUIRED, Interface, Options, Required, repr_short
 
 # Services such as NFS take a low source port as a sign of a privileged user.
@@ -89,7 +89,7 @@ _EXCEPTIONS: Kind[Sequence[str]] = Kind(_read_exceptions, "list", elements="str"
 
 
 @dataclass(frozen=True)
-class Nat:
+class Nat(OptionTable):
     """``source``: first and last address, empty for that of the interface; ``ports``: first and last.
 
     ``exceptions``: subnets, of both families, to which guests go with their own addresses.
@@ -115,10 +115,6 @@ class Nat:
             return Nat(ipv6)
         start, end, first, last = match.groups()
         return Nat(ipv6, (start, end) if start else (), (int(first), int(last)))
-
-    def as_options(self) -> dict[str, Any]:
-        """The option ``nat``."""
-        return write(self)
 
 
 def read_nat(options: Options, mode: str) -> Nat:
