@@ -10,6 +10,8 @@ WORKERS := 6
 SUMMARY := -rfER
 UNIT := pytest tests/unit -n $$(nproc) $(SUMMARY)
 KERNEL := pytest tests/kernel -n $(WORKERS) --dist worksteal $(SUMMARY)
+# Without the slow tests; without these, make test would take longer than its half hour.
+BRIEF := -m 'not nightly'
 # Measures which lines of the engine tests run, in every process: each then takes almost twice as much CPU.
 MEASURED := COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml COVERAGE_FILE=$(BUILD)/coverage
 # Kernel tests that print tables.
@@ -134,7 +136,7 @@ fuzz: setup
 	HYPOTHESIS_PROFILE=fuzz pytest tests/unit tests/kernel/test_texts.py -n $$(nproc) --timeout 3600
 
 kernel: setup
-	$(KERNEL)
+	$(KERNEL) $(BRIEF)
 
 dnsmasq-outage: setup
 	@$(SHOW).dnsmasq_outage

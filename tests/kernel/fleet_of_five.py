@@ -49,7 +49,7 @@ def result(run: Run, host: str) -> str:
 
 def main() -> int:
     with tempfile.TemporaryDirectory(prefix="vnf-") as folder:
-        fleet = FleetTestbed(Path(folder))
+        fleet = FleetTestbed(Path(folder), bare=True)
         try:
             first, second, subnets = converge(fleet)
         finally:

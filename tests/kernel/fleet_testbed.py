@@ -22,6 +22,7 @@ from typing import Any
 from uuid import uuid4
 
 from .engine_client import PROGRAMS
+from .installed_engine import installed_engine
 from .inventory_testbed import Controller
 from .testbed import Namespace
 
@@ -34,14 +35,15 @@ _RECAP = re.compile(r"^(\S+)\s+: (.*=.*)$", re.MULTILINE)
 
 
 class ManagedHost:
-    """One host; a process holds its namespaces."""
+    """One host; a process holds its namespaces. A ``bare`` one has no engine yet."""
 
-    def __init__(self, name: str, folder: Path, python: str = sys.executable) -> None:
+    def __init__(self, name: str, folder: Path, python: str = sys.executable, *, bare: bool = False) -> None:
         self.namespace = Namespace(name)
         scratch = folder / f"{name}.files"
         scratch.mkdir(parents=True)
         hold = ["unshare", "--mount", "--propagation", "private", "sh", str(PROGRAMS / "managed_host.sh")]
-        holder = self.namespace.start(*hold, str(scratch), uuid4().hex)
+        engine = [] if bare else [str(installed_engine())]
+        holder = self.namespace.start(*hold, str(scratch), uuid4().hex, *engine)
         assert holder.stdout is not None
         assert holder.stdout.readline() == "ready\n"
         self._enter = ["nsenter", f"--target={holder.pid}", "--mount", "--net"]
@@ -78,6 +80,8 @@ class FleetTestbed:
     folder: Path
     python: Path = Path(sys.executable)
     """That of the controller, with its version of ansible-core."""
+    bare: bool = False
+    """Whether its hosts have no engine before the first run."""
     hosts: dict[str, ManagedHost] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -85,7 +89,7 @@ class FleetTestbed:
 
     def host(self, name: str, **variables: Any) -> ManagedHost:
         """A host that answers."""
-        host = self.hosts[name] = ManagedHost(name, self.folder)
+        host = self.hosts[name] = ManagedHost(name, self.folder, bare=self.bare)
         local = {"ansible_connection": "local", "ansible_python_interpreter": str(host.python)}
         self.controller.variables[name] = {**local, **SETTINGS, **variables}
         return host

@@ -4,8 +4,8 @@
 """A controller with an inventory, hosts with networks and leases, and Ansible of several versions.
 
 Ansible reaches a host by its connection `local`, with a Python that first enters namespaces of its own: /etc and
-/var/lib show the host's files there, and there are no links. The module that reads the host is the real one. A
-compromised host has a fake Python that prints any answer.
+/var/lib show the host's files there, the engine is installed, and there are no links. The module that reads the host
+is the real one. A compromised host has a fake Python that prints any answer.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.options import 
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
 from ansible_collections.virtnet.linux.plugins.module_utils.network.store import text_of
 
+from .installed_engine import installed_engine
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 TIMEOUT = 300
 # 2286: the leases of the tests do not expire.
@@ -34,6 +36,7 @@ ENTER_HOST = """\
 exec unshare --mount --net --propagation private sh -ec '
 mount -t overlay overlay -o lowerdir={root}/etc:/etc /etc
 mount -t overlay overlay -o lowerdir={root}/lib:/var/lib /var/lib
+mount -t overlay overlay -o lowerdir={engine}/usr/local/lib:/usr/local/lib /usr/local/lib
 exec {python} "$@"' enter "$@"
 """
 
@@ -74,9 +77,9 @@ class Controller:
             network = read_network(Options(item), name)
             (definitions / f"{network.name}.json").write_text(text_of(network))
         (private / "lab.leases").write_text(leases)
-        self._python(
-            name, ENTER_HOST.format(root=shlex.quote(str(root)), python=shlex.quote(sys.executable)), variables
-        )
+        words = {"root": root, "engine": installed_engine(), "python": sys.executable}
+        script = ENTER_HOST.format(**{name: shlex.quote(str(word)) for name, word in words.items()})
+        self._python(name, script, variables)
 
     def compromised_host(self, name: str, answer: Any, **variables: Any) -> None:
         """A compromised hypervisor, which gives any answer."""

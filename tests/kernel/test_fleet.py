@@ -93,7 +93,14 @@ def test_networks_of_groups_and_hosts_are_combined_as_the_guide_shows(tmp_path: 
             assert read_network(one, host).name in listed
 
 
-@pytest.mark.parametrize("play", [{}, {"serial": 2}, {"strategy": "free"}], ids=["linear", "serial", "free"])
+@pytest.mark.parametrize(
+    "play",
+    [
+        pytest.param({}, id="linear"),
+        pytest.param({"serial": 2}, id="serial", marks=pytest.mark.nightly),
+        pytest.param({"strategy": "free"}, id="free", marks=pytest.mark.nightly),
+    ],
+)
 def test_a_host_that_is_down_stops_no_other_host(fleet: FleetTestbed, play: dict[str, Any]) -> None:
     """One that is down comes first by name: what runs once for all hosts would run there. One is in a later batch."""
     lists = {"virtnet_networks": {"lab": QUIET}}

@@ -83,6 +83,7 @@ def test_a_package_is_installed_although_a_source_of_others_is_broken(fleet: Fle
     assert re.findall(r"Refresh the index.*\n(\w+)", known.output) == ["skipping"]
 
 
+@pytest.mark.nightly
 def test_the_service_waits_for_the_packages(fleet: FleetTestbed) -> None:
     """They cannot be installed here; each run tries again, and changes nothing before."""
     host = fleet.host("hv1", virtnet_networks={"lab": QUIET})

@@ -60,6 +60,7 @@ def test_a_run_that_was_killed_is_completed_by_the_next_and_guests_of_others_los
     )
 
 
+@pytest.mark.nightly
 def test_a_teardown_removes_what_a_killed_run_left(without_system_dnsmasq: Scenario) -> None:
     assert_no_failure(
         # A bridge without our mark.
@@ -92,6 +93,7 @@ def test_a_teardown_removes_what_a_killed_run_left(without_system_dnsmasq: Scena
     )
 
 
+@pytest.mark.nightly
 def test_a_failing_program_or_disk_gives_one_clear_error_and_the_next_run_converges(with_bystander: Scenario) -> None:
     assert_no_failure(
         faults.tool_fails(with_bystander, "first run", "nft", 4, faults.HANG),
