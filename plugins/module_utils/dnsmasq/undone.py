@@ -1,11 +1,10 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The message of a deployment that failed and was undone: what is as before, what stays, and what to do."""
+"""The message of a deployment that failed and was undone: what is as before, and what to do."""
 
 from __future__ import annotations
 
-from . import probe
 from .changes import FragmentsPlan
 from .private_files import unit_name
 from .state import State
@@ -13,9 +12,8 @@ from .system_service import UNIT
 
 
 def undone_message(failure: str, plan: FragmentsPlan, now: State) -> str:
-    """The failure with what was put back and what stays. ``now``: the state after the rollback."""
+    """The failure with what was put back. ``now``: the state after the rollback."""
     changed = [placement.spec for placement in plan.target.placements if placement.spec.name in plan.changed_names]
-    bridges = [spec.interface for spec in changed if probe.interface_exists(spec.interface)]
     # Such a server has taken the port when the address appeared: before, nobody could know.
     holders = {
         str(holder)
@@ -29,8 +27,7 @@ def undone_message(failure: str, plan: FragmentsPlan, now: State) -> str:
             f"{', '.join(sorted(holders))}: stop that, or leave dnsmasq.redirect out and run again: the network gets "
             "ports of its own then"
         )
-    stays = f"; what other tasks made stays: {', '.join(bridges)} with addresses and rules" if bridges else ""
-    return f"{failure}; put back: the files and leases of DHCP and DNS, and {_running(now)}{stays}; {remedy}"
+    return f"{failure}; put back: the files and leases of DHCP and DNS, and {_running(now)}; {remedy}"
 
 
 def _running(now: State) -> str:

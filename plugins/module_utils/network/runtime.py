@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..core.errors import VirtnetError
-from ..core.files import File, write_files
+from ..core.files import File, read_text, write_files
 from ..core.lock import lock
 from ..core.network_history import NetworkHistory, load_history
 from ..core.notes import read_object
@@ -86,11 +86,15 @@ def records_file(records: Mapping[str, str], paths: Paths) -> File:
 class Pending:
     """A network whose definition a run has changed: the parts that the run has still to reconcile.
 
-    ``until``: when the guard completes the run, in seconds since the boot; 0 for one that has failed.
+    ``until``: when the guard completes the run, in seconds since the boot; 0 for one that has failed. ``before``: the
+    files that define the network by path, as they were (None: not there), and ``record`` as read_records() had it, so
+    that a run that fails is undone; ``before`` is None where that is not known.
     """
 
     until: float = 0.0
     parts: frozenset[str] = frozenset()
+    before: Mapping[str, str | None] | None = None
+    record: str | None = None
 
     def seconds_left(self) -> float:
         """Seconds that the run has left for this network; 0 if no run is at work on it any more."""
@@ -110,40 +114,59 @@ def pending_path(paths: Paths) -> str:
 def read_pending(paths: Paths) -> dict[str, Pending]:
     """The networks that runs are at work on, or have left behind."""
     return {
-        name: Pending(float(note["until"]), frozenset(map(str, note["kinds"])))
+        name: Pending(float(note["until"]), frozenset(map(str, note["kinds"])), note.get("before"), note.get("record"))
         for name, note in _read_mapping(pending_path(paths)).items()
         if isinstance(note, Mapping)
         and isinstance(note.get("until"), (int, float))
         and isinstance(note.get("kinds"), list)
+        and isinstance(note.get("before"), (Mapping, type(None)))
     }
 
 
 def pending_file(pending: Mapping[str, Pending], paths: Paths) -> File:
     """The record of the runs under way, without networks that are complete; the file is removed with the last one."""
     notes = {
-        name: {"until": network.until, "kinds": sorted(network.parts)}
+        name: {
+            "until": network.until,
+            "kinds": sorted(network.parts),
+            **({} if network.before is None else {"before": network.before, "record": network.record}),
+        }
         for name, network in sorted(pending.items())
         if network.parts
     }
     return File(pending_path(paths), f"{json.dumps(notes)}\n" if notes else None)
 
 
-def record_pending_run(names: Iterable[str], parts: Iterable[str], paths: Paths) -> None:
-    """Record the networks whose parts a run is about to reconcile. The caller holds the lock."""
+def record_pending_run(
+    names: Iterable[str], parts: Iterable[str], paths: Paths, defining: Mapping[str, Iterable[str]] | None = None
+) -> None:
+    """Record the networks whose parts a run is about to reconcile. The caller holds the lock.
+
+    ``defining``: by network, the files that the run is about to change, for one that can be undone.
+    """
     others = {name: network for name, network in read_pending(paths).items() if network.seconds_left()}
-    own = Pending(seconds_since_boot() + RUN_TIMEOUT, frozenset(parts))
-    write_files([pending_file({**others, **dict.fromkeys(names, own)}, paths)])
+    until, records = seconds_since_boot() + RUN_TIMEOUT, read_records(paths)
+    own = {
+        name: Pending(
+            until,
+            frozenset(parts),
+            None if defining is None else {path: read_text(path) for path in defining.get(name, ())},
+            records.get(name),
+        )
+        for name in names
+    }
+    write_files([pending_file({**others, **own}, paths)])
 
 
 def mark_part_done(part: str, objects: Collection[str] | None, paths: Paths) -> None:
-    """Remove a part from the record of the networks that a task has reconciled (``_concerned``)."""
+    """Remove a part from the record of the networks that a task has reconciled (``concerned``)."""
     _change_pending(objects, lambda network: replace(network, parts=network.parts - {part}), paths)
 
 
 def fail_pending_run(objects: Collection[str] | None, paths: Paths) -> None:
     """Record that a run has failed: it does no more, and the guard completes what it stored.
 
-    The run of another task, at work on other networks than those that failed (``_concerned``), goes on.
+    The run of another task, at work on other networks than those that failed (``concerned``), goes on.
     """
     _change_pending(objects, lambda network: replace(network, until=0.0), paths)
 
@@ -157,11 +180,11 @@ def _change_pending(objects: Collection[str] | None, change: Callable[[Pending],
     if os.path.exists(pending_path(paths)):
         with lock(paths.runtime):
             pending = read_pending(paths)
-            changed = {name: change(pending[name]) for name in _concerned(pending, objects, paths)}
+            changed = {name: change(pending[name]) for name in concerned(pending, objects, paths)}
             write_files([pending_file({**pending, **changed}, paths)])
 
 
-def _concerned(pending: Iterable[str], objects: Collection[str] | None, paths: Paths) -> list[str]:
+def concerned(pending: Iterable[str], objects: Collection[str] | None, paths: Paths) -> list[str]:
     """The networks that a task was about; ``objects``: networks, or bridges of theirs, that it named; None: all."""
     if objects is None:
         return list(pending)
@@ -171,6 +194,21 @@ def _concerned(pending: Iterable[str], objects: Collection[str] | None, paths: P
         history = {}
     names_of = {name: {name, *history.get(name, NetworkHistory()).bridges} for name in pending}
     return [name for name, names in names_of.items() if not names.isdisjoint(objects)]
+
+
+def _taken_path(paths: Paths) -> str:
+    return os.path.join(paths.runtime, "taken.json")
+
+
+def read_taken(paths: Paths) -> set[str]:
+    """The networks for whose addresses another server has taken the port of DNS when they appeared."""
+    return set(_read_mapping(_taken_path(paths)))
+
+
+def record_taken(names: Iterable[str], paths: Paths) -> None:
+    """Remember such networks: once the addresses are gone again, nobody could know."""
+    notes = dict.fromkeys(sorted({*read_taken(paths), *names}), True)
+    write_files([File(_taken_path(paths), json.dumps(notes) + "\n")] if notes else [])
 
 
 def _read_mapping(path: str) -> Mapping[str, object]:

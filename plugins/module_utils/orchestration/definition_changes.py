@@ -45,6 +45,14 @@ class NetworksPlan(Plan[DefinitionChange]):
         """The names of the networks whose definitions change."""
         return {change.network for change in self.changes if change.network}
 
+    @property
+    def definition_files(self) -> dict[str, list[str]]:
+        """By network, the files of its definition that change."""
+        return {
+            name: [file.path for one in self.changes if one.network == name for file in one.files]
+            for name in self.changed_networks
+        }
+
 
 def changed_definitions(
     before: Mapping[str, Network],

@@ -99,6 +99,7 @@ class Networks:
             unreadable=stored.unreadable,
             searched=read_searched_domains(self.paths),
             missing_helpers=read_missing({helper for network in self.networks for helper in network.helpers}),
+            taken=runtime.read_taken(self.paths),
             zones=read_zones() if any(network.bridge.zone for network in self.networks) else None,
         )
 
@@ -184,9 +185,9 @@ class Networks:
                 preflight(reconciler, part)
         registrations = registrations_reconciler(plan.specs, self.paths)
         registrations.plan(registrations.read())
-        write_files(plan.history_files)
         # Tasks of their own reconcile the parts: meanwhile the guard leaves these networks to them.
-        runtime.record_pending_run(plan.changed_networks, TASK_PARTS, self.paths)
+        runtime.record_pending_run(plan.changed_networks, TASK_PARTS, self.paths, plan.definition_files)
+        write_files(plan.history_files)
         write_files(file for change in plan.changes for file in change.files)
 
 

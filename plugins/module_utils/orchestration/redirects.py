@@ -67,7 +67,7 @@ def with_redirects(new: Sequence[Network], unchanged: Sequence[Network], current
         expected = _expected_sockets(served, current.dnsmasq, current.links)
         dnsmasq = replace(current.dnsmasq, sockets=[*current.dnsmasq.sockets, *expected])
         chosen = choose_redirects(served, dnsmasq, redirected & undecided, undecided)
-        redirected = redirected - undecided | chosen
+        redirected = redirected - undecided | chosen | undecided.intersection(current.taken)
     return [
         replace(network, dnsmasq_redirect=True)
         if network.dnsmasq_redirect is None and network.name in redirected and _may_be_private(network)

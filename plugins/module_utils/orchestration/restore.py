@@ -18,13 +18,12 @@ from ..core.lock import lock
 from ..core.network_history import NetworkHistory, load_history
 from ..core.paths import Paths
 from ..core.reconcile import Plan, Reconciler, converge_locked
-from ..dnsmasq.reconciler import Fragments
 from ..dnsmasq.system_service import NoUsableDnsmasq
 from ..kernel.links import Link, read_links
 from ..libvirt.bridged import MODE as BRIDGED
 from ..network.model import Network
 from ..network.runtime import read_records, with_desired_state
-from ..network.store import Stored, Unreadable, file_of, read_stored, text_of, updated_history
+from ..network.store import Stored, Unreadable, read_stored, updated_history
 from ..openvswitch.bridges import read_all_links
 from .desired_state import BRIDGES, ENTRIES, FRAGMENTS, OVS_BRIDGES, PARTS, REGISTRATIONS, RULES, specs_for
 from .parts import reconcilers_for, registrations_reconciler
@@ -226,27 +225,6 @@ def restore(paths: Paths, stages: Collection[str] = (NETWORKS, RESOLVER)) -> int
     running = sorted(network.name for network in host.running)
     log_line(f"{len(running)} of {len(host.defined)} networks run{': ' if running else ''}{', '.join(running)}")
     return status
-
-
-def restore_redirects(paths: Paths) -> list[str]:
-    """Have definitions and rules follow the dnsmasq that serves, after a change of it was undone; the networks' names.
-
-    Rules that lead guests to an instance that is not there would leave them without DHCP and DNS. Raises VirtnetError.
-    """
-    with lock(paths.runtime):
-        host = load_host_state(paths)
-        served = Fragments([], False, paths).read().redirects_by_network
-        undone = {
-            name: replace(network, dnsmasq_redirect=served[name] or None)
-            for name, network in host.defined.items()
-            if name in served and bool(network.dnsmasq_redirect) != served[name]
-        }
-        if undone:
-            write_files(File(file_of(network, paths), text_of(network)) for network in undone.values())
-            for outcome in reconcile(load_host_state(paths), paths, parts=(RULES,)):
-                if outcome.error:
-                    raise VirtnetError(outcome.error)
-    return sorted(undone)
 
 
 def resolver_ready(paths: Paths) -> str:

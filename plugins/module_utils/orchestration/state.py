@@ -43,7 +43,8 @@ class State(AddressSpace):
     ``has_libvirt``: whether libvirt's network driver is installed; ``unreadable``: definitions that cannot be read;
     ``dnsmasq``: None where nothing is to be chosen from it; ``searched``: domains of others that the host searches;
     ``zones``: those of firewalld, None where none is asked for, or firewalld does not run. ``missing_helpers``: the
-    module that the kernel lacks, for each helper of conntrack that it cannot have.
+    module that the kernel lacks, for each helper of conntrack that it cannot have. ``taken``: networks for whose
+    addresses another server has taken the port of DNS when they appeared.
     """
 
     definitions: Mapping[str, Network] = field(default_factory=dict)
@@ -57,6 +58,7 @@ class State(AddressSpace):
     searched: Collection[str] = ()
     zones: RunningZones | None = None
     missing_helpers: Mapping[str, str] = field(default_factory=dict)
+    taken: Collection[str] = ()
 
     def history_of(self, name: str) -> NetworkHistory:
         """What a network had before."""

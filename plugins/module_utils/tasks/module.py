@@ -89,14 +89,12 @@ def run_objects(
     task_options: Sequence[str] = (),
     finish: Callable[[Plan[Any], Paths], Mapping[str, Any]] = lambda _plan, _paths: {},
     kind: str = "",
-    undo: Callable[[Paths], list[str]] = lambda _paths: [],
 ) -> None:
     """Run a reconciler of a list of objects; check mode, diff mode and a real run share one plan.
 
     ``build`` gets the objects and whether to remove all others. ``finish`` adds return values that depend on the
     applied plan. ``kind``: the part of the networks that is done then; it is removed from the note of the pending run,
-    for which the guard leaves networks alone. ``undo``: what an earlier task of the run made, and is undone if this one
-    fails; returns the networks concerned.
+    for which the guard leaves networks alone.
     """
 
     def work(paths: Paths) -> dict[str, Any]:
@@ -104,13 +102,13 @@ def run_objects(
         with contextlib.ExitStack() as run_under_way:
             objects = None if module.params.get("purge") else _names(module.params, many, task_options)
             if kind and not module.check_mode:
-                run_under_way.enter_context(_ending_failed_run(objects, paths, undo))
+                run_under_way.enter_context(_undoing_failed_run(objects, paths))
             specs = [read(options) for options in requested_objects(module.params, many, task_options)]
             plan = converge(build(specs, bool(module.params.get("purge")), paths), paths, check=module.check_mode)
             # Only now a run that stores definitions is recorded. XML has the name of its network inside.
             if not kind and not module.check_mode:
                 objects = None if objects is None else {str(getattr(spec, "name", "")) for spec in specs}
-                run_under_way.enter_context(_ending_failed_run(objects, paths, undo))
+                run_under_way.enter_context(_undoing_failed_run(objects, paths))
             more = finish(plan, paths)
         if kind and not module.check_mode:
             mark_part_done(kind, objects, paths)
@@ -128,31 +126,26 @@ def _names(params: Mapping[str, Any], many: str, task_options: Sequence[str]) ->
 
 
 @contextlib.contextmanager
-def _ending_failed_run(
-    objects: Collection[str] | None, paths: Paths, undo: Callable[[Paths], list[str]]
-) -> Iterator[None]:
-    """If the block fails, record that for ``objects``: nobody waits for its other tasks. And call ``undo``."""
+def _undoing_failed_run(objects: Collection[str] | None, paths: Paths) -> Iterator[None]:
+    """If the block fails, undo the run that it belongs to; what cannot be undone is left to the guard."""
     try:
         yield
     except Locked:
         # Another run holds the lock, and the record may be its own.
         raise
     except Exception as error:
+        # Imported here because every module would wait for it, and it is rarely needed.
+        from ..orchestration.undo import undo_run
+
+        try:
+            result = undo_run(objects, paths)
+        except VirtnetError as second_error:
+            result = f"and what the run has changed could not be undone: {second_error}"
         with contextlib.suppress(VirtnetError):
             fail_pending_run(objects, paths)
-        result = _result_of(undo, paths)
         if result and isinstance(error, VirtnetError):
             raise VirtnetError(f"{error}; {result}") from error
         raise
-
-
-def _result_of(undo: Callable[[Paths], list[str]], paths: Paths) -> str:
-    """What ``undo`` did, as a part of an error message; '' for nothing."""
-    try:
-        networks = ", ".join(undo(paths))
-    except VirtnetError as error:
-        return f"and the rules that lead guests to their name server could not be put back: {error}"
-    return f"rules lead guests of {networks} to their name server as before" if networks else ""
 
 
 def confirm_uplink_move(module: Any, paths: Paths) -> None:

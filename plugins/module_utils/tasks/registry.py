@@ -39,12 +39,7 @@ def dnsmasq_fragment(module: Any) -> None:
     """DHCP and DNS."""
     from ..dnsmasq.reconciler import Fragments, FragmentSpec
 
-    def undo(paths: Paths) -> list[str]:
-        from ..orchestration.restore import restore_redirects
-
-        return restore_redirects(paths)
-
-    run_objects(module, "fragments", FragmentSpec.from_options, Fragments, kind="fragments", undo=undo)
+    run_objects(module, "fragments", FragmentSpec.from_options, Fragments, kind="fragments")
 
 
 def host(module: Any) -> None:

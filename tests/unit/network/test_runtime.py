@@ -61,7 +61,15 @@ def test_an_unreadable_note_is_ignored(tmp_path: Path) -> None:
     paths = Paths(str(tmp_path))
     note = Path(runtime.pending_path(paths))
     note.parent.mkdir(parents=True)
-    for text in ("", "{", "[]", '{"names": 3}', '{"a": {"kinds": ["rules"], "until": "x"}}', '{"a": {"until": 1}}'):
+    for text in (
+        "",
+        "{",
+        "[]",
+        '{"names": 3}',
+        '{"a": {"kinds": ["rules"], "until": "x"}}',
+        '{"a": {"until": 1}}',
+        '{"a": {"until": 1, "kinds": [], "before": 3}}',
+    ):
         note.write_text(text)
         assert runtime.read_pending(paths) == {}
 

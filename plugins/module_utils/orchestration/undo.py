@@ -1,0 +1,86 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Undoes a run of which a task has failed: its networks get their former definitions, and the parts follow these."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from ..core.errors import VirtnetError
+from ..core.files import File, write_files
+from ..core.lock import lock
+from ..core.options import Options
+from ..core.paths import Paths
+from ..dnsmasq.reconciler import Fragments
+from ..dnsmasq.spec import PRESENT, FragmentSpec
+from ..network.runtime import (
+    Pending,
+    concerned,
+    pending_file,
+    pending_path,
+    read_pending,
+    read_records,
+    record_taken,
+    records_file,
+)
+from .desired_state import FRAGMENTS, specs_for
+from .restore import HostState, load_host_state, reconcile
+
+
+def undo_run(objects: Collection[str] | None, paths: Paths) -> str:
+    """Undo the run that a task about ``objects`` belongs to; returns what was done as a part of an error message.
+
+    ``objects``: the networks or bridges that the task named; None: all. '' where no run has changed their definitions.
+    Raises VirtnetError if the networks cannot be as before.
+    """
+    if not os.path.exists(pending_path(paths)):
+        return ""
+    with lock(paths.runtime):
+        pending = read_pending(paths)
+        undone = {
+            name: pending[name] for name in concerned(pending, objects, paths) if pending[name].before is not None
+        }
+        if not undone:
+            return ""
+        record_taken(_networks_with_taken_ports(load_host_state(paths), undone, paths), paths)
+        _put_back(undone, paths)
+        outcomes = list(reconcile(load_host_state(paths), paths, names=undone))
+        others = {name: network for name, network in pending.items() if name not in undone}
+        write_files([pending_file(others, paths)])
+    errors = [outcome.error for outcome in outcomes if outcome.error]
+    if errors:
+        raise VirtnetError("; ".join(errors))
+    return _said(undone)
+
+
+def _put_back(undone: Mapping[str, Pending], paths: Paths) -> None:
+    records = {name: record for name, record in read_records(paths).items() if name not in undone}
+    records.update({name: network.record for name, network in undone.items() if network.record})
+    files = [File(path, text) for network in undone.values() for path, text in (network.before or {}).items()]
+    write_files([*files, records_file(records, paths)])
+
+
+def _networks_with_taken_ports(host: HostState, names: Collection[str], paths: Paths) -> list[str]:
+    """Those for whose addresses another server has taken the port of DNS: only while these exist can that be seen."""
+    networks = [replace(network, state="active") for network in host.desired if network.name in names]
+    specs = [FragmentSpec.from_options(Options(dict(spec))) for spec in specs_for(networks, {})[FRAGMENTS]]
+    served = [spec for spec in specs if spec.state == PRESENT and spec.dns]
+    state = Fragments(served, False, paths).read()
+    return [
+        spec.name
+        for spec in served
+        if any(state.holder(spec.dns_port, spec.interface, str(address.ip)) for address in spec.addresses)
+    ]
+
+
+def _said(undone: Mapping[str, Pending]) -> str:
+    new = sorted(name for name, network in undone.items() if network.before and not any(network.before.values()))
+    others = sorted(undone.keys() - set(new))
+    said = [
+        *([f"{', '.join(new)} {'do' if len(new) > 1 else 'does'} not exist"] if new else []),
+        *([f"{', '.join(others)} {'are' if len(others) > 1 else 'is'} as before"] if others else []),
+    ]
+    return f"everything that the run has changed is undone: {', '.join(said)}"

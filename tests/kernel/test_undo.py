@@ -1,0 +1,72 @@
+# SPDX-FileCopyrightText: virtnet.linux contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A run of which a task fails is undone as a whole, whichever task that is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torture.host import Host, differences, new_host
+from torture.plans import installation, site
+from torture.scenario import error_of
+
+LAB = {"name": "lab", "ipv4": {"address": "192.168.60.1/24"}, "dns": {"domain": "lab.test"}}
+OLD = {"name": "old", "ipv4": {"address": "192.168.61.1/24"}, "port_forwards": [{"port": 8080, "to": "192.168.61.9"}]}
+NEW = {"name": "new", "ipv4": {"address": "192.168.62.1/24"}}
+# The run makes a network, changes one, and removes one.
+CHANGED = [{**LAB, "mode": "isolated", "bridge": {"mtu": 1400}}, NEW, {"name": "old", "state": "absent"}]
+# What remains is what was learnt of the networks, and what differs with each start of a server.
+LEARNT = ("file /var/lib/virtnet/", "link vn-old", "process ")
+
+
+def fail_at(word: str, fault: str, host: Host, *, part: str = "") -> str:
+    """The error of a run to CHANGED that meets a fault at the first step with this word, after that of ``part``."""
+    with new_host() as other:
+        other.run_tasks([*installation(), *site([LAB, OLD])])
+        steps = other.run_tasks(site(CHANGED))["steps"]
+    first = next(i for i, text in enumerate(steps) if part in text)
+    step = next(i for i, text in enumerate(steps[first:], first + 1) if word in text)
+    return error_of(host.run_tasks(site(CHANGED), step=step, fault=fault))
+
+
+def assert_untouched(host: Host, before: dict[str, Any]) -> None:
+    after = host.snapshot()
+    assert not [one for one in differences(before, after) if not one.startswith(LEARNT)]
+    assert "link vn-old" in after and "link vn-new" not in after
+
+
+def test_a_bridge_that_cannot_be_made_leaves_no_other_change() -> None:
+    with new_host() as host:
+        host.run_tasks([*installation(), *site([LAB, OLD])])
+        host.plug("vn-lab")
+        before = host.snapshot()
+        error = fail_at("AddBridge", "ip link add vn-new type veth peer name vn-new-peer", host)
+        host.sh("ip link delete vn-new")
+        assert "vn-new" in error
+        assert "everything that the run has changed is undone: new does not exist, lab, old are as before" in error
+        assert_untouched(host, before)
+        assert not error_of(host.run_tasks(site(CHANGED)))
+        assert not [one for one in host.run_tasks(site(CHANGED), check=True)["answers"] if one["changed"]]
+
+
+def test_rules_that_cannot_be_loaded_leave_no_other_change() -> None:
+    with new_host() as host:
+        host.run_tasks([*installation(), *site([LAB, OLD])])
+        before = host.snapshot()
+        once = "printf '#!/bin/sh\\numount -l /usr/sbin/nft\\nexit 1\\n' >/run/once; "
+        once += "chmod +x /run/once; mount --bind /run/once /usr/sbin/nft"
+        error = fail_at("nft", once, host, part="AddBridge")
+        host.sh("rm /run/once")
+        assert "everything that the run has changed is undone" in error
+        assert_untouched(host, before)
+
+
+def test_what_cannot_be_undone_is_named_and_the_next_run_converges() -> None:
+    with new_host() as host:
+        host.run_tasks([*installation(), *site([LAB, OLD])])
+        error = fail_at("nft", "mount --bind /bin/false /usr/sbin/nft", host, part="AddBridge")
+        assert "and what the run has changed could not be undone: " in error
+        host.sh("umount /usr/sbin/nft")
+        assert not error_of(host.run_tasks(site(CHANGED)))
+        assert not [one for one in host.run_tasks(site(CHANGED), check=True)["answers"] if one["changed"]]
