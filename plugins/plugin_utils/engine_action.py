@@ -41,11 +41,13 @@ class EngineAction(ActionBase):
         # An engine does not remove itself.
         removes_engine = name == "host" and self._task.args.get("state", "present") != "present"
         if not checked.error_messages and not removes_engine and not self._task.async_val:
-            arguments = {"task": name, "digest": _digest(), "arguments": checked.validated_parameters}
-            result = self._execute_module("virtnet.linux.engine", arguments, task_vars=task_vars)
-            if not result.pop("engine_differs", False):
-                invocation = {"module_args": checked.validated_parameters}
-                return {**base, **self._without_facts(result), "invocation": invocation}
+            order = {"task": name, "arguments": checked.validated_parameters}
+            result = self._execute_module("virtnet.linux.engine", {**order, "digest": _digest()}, task_vars=task_vars)
+            if result.pop("engine_differs", False):
+                # Not the module itself: Ansible packs the engine anew for each module that has to bring it along.
+                result = self._execute_module("virtnet.linux.sent_engine", order, task_vars=task_vars)
+            invocation = {"module_args": checked.validated_parameters}
+            return {**base, **self._without_facts(result), "invocation": invocation}
         result = self._execute_module(f"virtnet.linux.{name}", task_vars=task_vars, wrap_async=self._task.async_val)
         return {**base, **self._without_facts(result)}
 

@@ -22,7 +22,9 @@ from ansible_collections.virtnet.linux.plugins.modules.engine import digest
 from ansible_collections.virtnet.linux.plugins.plugin_utils.engine_action import ENGINE, EngineAction
 
 PLUGINS = ENGINE.parent
-PLAIN = sorted(file.stem for file in (PLUGINS / "modules").glob("*.py") if file.stem not in ("engine", "show"))
+PLAIN = sorted(
+    file.stem for file in (PLUGINS / "modules").glob("*.py") if file.stem not in ("engine", "sent_engine", "show")
+)
 
 
 class Recorder(EngineAction):
@@ -81,9 +83,13 @@ def test_the_hosts_engine_is_used_where_it_is_the_same() -> None:
     assert action.answer["invocation"]["module_args"]["name"] == "vn-lab"
 
 
-def test_a_module_comes_with_its_engine_where_the_host_has_another() -> None:
+def test_the_engine_is_sent_along_where_the_host_has_another() -> None:
+    """By one module for all tasks, which Ansible packs once for a run."""
     action = ran("bridge", engine_differs=True, name="vn-lab")
-    assert [name for name, _ in action.asked] == ["engine", "bridge"]
+    assert [name for name, _ in action.asked] == ["engine", "sent_engine"]
+    sent = action.asked[1][1]
+    assert (sent["task"], sent["arguments"]["name"]) == ("bridge", "vn-lab")
+    assert action.answer["invocation"]["module_args"]["name"] == "vn-lab"
     assert action.answer["full"]
     assert "engine_differs" not in action.answer
 
