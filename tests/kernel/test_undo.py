@@ -70,3 +70,17 @@ def test_what_cannot_be_undone_is_named_and_the_next_run_converges() -> None:
         host.sh("umount /usr/sbin/nft")
         assert not error_of(host.run_tasks(site(CHANGED)))
         assert not [one for one in host.run_tasks(site(CHANGED), check=True)["answers"] if one["changed"]]
+
+
+def test_a_bridge_that_another_network_has_now_stays() -> None:
+    """The history of lab has it too."""
+    with new_host() as host:
+        host.run_tasks([*installation(), *site([{**LAB, "bridge": {"name": "vn-old"}}])])
+        host.run_tasks(site([LAB]))
+        host.run_tasks(site([LAB, OLD]))
+        host.plug("vn-old")
+        before = host.snapshot()
+        define = ["virt_network", {"networks": [{**LAB, "bridge": {"mtu": 1400}}]}]
+        error = error_of(host.run_tasks([define, ["bridge", {"name": "vn-lab", "mtu": 0}]]))
+        assert "everything that the run has changed is undone: lab is as before" in error
+        assert not differences(before, host.snapshot())

@@ -137,7 +137,13 @@ def reconcile(
         return name not in exclude and (names is None or name in names)
 
     networks = [network for network in host.desired if is_selected(network.name)]
-    history = {name: record for name, record in host.history.items() if is_selected(name)}
+    # A bridge that a network had before may be that of another network now.
+    kept = {network.bridge.name for network in host.desired if not is_selected(network.name)}
+    history = {
+        name: replace(record, bridges={bridge: mac for bridge, mac in record.bridges.items() if bridge not in kept})
+        for name, record in host.history.items()
+        if is_selected(name)
+    }
     try:
         reconcilers = reconcilers_for(specs_for(networks, history), paths)
     except VirtnetError as error:
