@@ -84,3 +84,14 @@ def test_a_bridge_that_another_network_has_now_stays() -> None:
         error = error_of(host.run_tasks([define, ["bridge", {"name": "vn-lab", "mtu": 0}]]))
         assert "everything that the run has changed is undone: lab is as before" in error
         assert not differences(before, host.snapshot())
+
+
+def test_a_task_that_cannot_record_that_its_part_is_done_fails_as_any_other() -> None:
+    with new_host() as host:
+        host.run_tasks([*installation(), *site([LAB, OLD])])
+        folder = "/run/virtnet/.pending.json.virtnet-tmp"
+        error = fail_at(f"open {folder}", f"mkdir {folder}", host, part="AddBridge")
+        assert "and what the run has changed could not be undone: cannot write" in error
+        host.sh(f"rmdir {folder}")
+        assert not error_of(host.run_tasks(site(CHANGED)))
+        assert not [one for one in host.run_tasks(site(CHANGED), check=True)["answers"] if one["changed"]]

@@ -110,8 +110,8 @@ def run_objects(
                 objects = None if objects is None else {str(getattr(spec, "name", "")) for spec in specs}
                 run_under_way.enter_context(_undoing_failed_run(objects, paths))
             more = finish(plan, paths)
-        if kind and not module.check_mode:
-            mark_part_done(kind, objects, paths)
+            if kind and not module.check_mode:
+                mark_part_done(kind, objects, paths)
         return {**as_return_values(plan, many), **more}
 
     run(module, work)
