@@ -95,3 +95,12 @@ def test_a_task_that_cannot_record_that_its_part_is_done_fails_as_any_other() ->
         host.sh(f"rmdir {folder}")
         assert not error_of(host.run_tasks(site(CHANGED)))
         assert not [one for one in host.run_tasks(site(CHANGED), check=True)["answers"] if one["changed"]]
+
+
+def test_the_cause_is_told_where_the_unit_of_a_private_dnsmasq_was_not_written_yet() -> None:
+    with new_host(serving=False) as host:
+        host.run_tasks(installation())
+        host.sh("mkdir -p /etc/virtnet/dnsmasq.hosts/.unremovable.virtnet-tmp")
+        error = error_of(host.run_tasks(site([LAB])))
+        assert "cannot write /etc/virtnet/dnsmasq.hosts/" in error
+        assert "everything that the run has changed is undone: lab does not exist" in error

@@ -158,6 +158,9 @@ def write_files(files: Iterable[File]) -> None:
                 os.replace(_temporary(file.path), file.path)
         _sync_all(folders)
     except OSError as error:
+        for file in desired:
+            with contextlib.suppress(OSError):
+                os.unlink(_temporary(file.path))
         # filename2 is the file that was to be replaced.
         raise VirtnetError(f"cannot write {error.filename2 or error.filename or folders}: {error.strerror}") from error
 

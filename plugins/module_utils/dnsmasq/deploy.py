@@ -251,7 +251,10 @@ class Deployment:
         if not self.plan.fragments and not self.plan.other_files:
             return DnsmasqFailed(f"dnsmasq was restarted, but: {error}")
         message = f"dnsmasq did not serve with the new files: {error}"
-        self.instances.stop([name for name in self.target.members if name in self.plan.changed_instances])
+        changed = sorted(self.plan.changed_instances & set(self.target.members))
+        # systemctl refuses a unit whose file was not written yet.
+        known = [name for name, unit in self.instances.status(changed).items() if unit.active != "inactive"]
+        self.instances.stop(known)
         if originals and self._changes_system and current.service.running:
             self.service.stop()
         try:

@@ -104,6 +104,7 @@ def test_a_write_error_names_the_file_and_not_the_temporary_file(tmp_path: Path)
     (tmp_path / "rules.json").mkdir()
     with pytest.raises(VirtnetError, match=rf"^cannot write {tmp_path}/rules.json: Is a directory$"):
         write_files([File(str(tmp_path / "rules.json"), "{}")])
+    assert [path.name for path in tmp_path.iterdir()] == ["rules.json"]
 
 
 def test_a_program_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
