@@ -104,3 +104,15 @@ def test_the_cause_is_told_where_the_unit_of_a_private_dnsmasq_was_not_written_y
         error = error_of(host.run_tasks(site([LAB])))
         assert "cannot write /etc/virtnet/dnsmasq.hosts/" in error
         assert "everything that the run has changed is undone: lab does not exist" in error
+
+
+def test_a_port_that_the_failed_run_attached_is_the_hosts_again() -> None:
+    """Also for systemd-networkd, which is to leave ports of a bridge alone."""
+    with new_host() as host:
+        host.run_tasks([*installation(), *site([LAB])])
+        host.sh("ip link add p1 type veth peer name p1-peer; mkdir /run/virtnet/listed-ports")
+        before = host.snapshot()
+        define, bridges = site([{**LAB, "bridge": {"ports": ["p1"]}}])[:2]
+        error = error_of(host.run_tasks([define, bridges, ["dnsmasq_fragment", {"name": "lab", "interface": "-"}]]))
+        assert "everything that the run has changed is undone: lab is as before" in error
+        assert not differences(before, host.snapshot())

@@ -23,6 +23,7 @@ from ..core.files import File, read_text, write_files
 from ..core.paths import Paths
 from ..core.reconcile import DELETE, Change, Plan, text_change
 from ..core.untrusted import UnusableFile, read_untrusted_text
+from .linux_plan import removed_ports
 from .reconciler import BridgeReconciler
 from .spec import BridgeSpec
 from .state import BridgeChange, BridgeState
@@ -136,7 +137,8 @@ class ManagedBridgeReconciler:
             _refuse_claimed(spec, current.managers)
             _refuse_managed_uplink(spec, current)
         bridges = self.bridges.plan(current.bridges)
-        files = plan_files(specs, self.bridges.purge, current.managers)
+        released = {name for one in specs if one.state == "present" for name in removed_ports(one, current.bridges)}
+        files = plan_files(specs, self.bridges.purge, current.managers, released)
         written = [change for change in files if change.action != DELETE]
         deleted = [change for change in files if change.action == DELETE]
         return ManagedPlan(
@@ -294,13 +296,15 @@ def names_in(text: str | None) -> list[str]:
     return [name for names in lists for name in re.split(r"[;\s]", names) if name and name not in _TAPS]
 
 
-def plan_files(specs: Sequence[BridgeSpec], purge: bool, managers: Managers) -> list[FileChange]:
-    """The changes of our files. Bridges that a run does not name stay in them. Pure."""
+def plan_files(
+    specs: Sequence[BridgeSpec], purge: bool, managers: Managers, released: Collection[str] = ()
+) -> list[FileChange]:
+    """The changes of our files. Bridges that a run does not name stay in them, ``released`` ports do not. Pure."""
     changes = []
     taps = [pattern for pattern in _TAPS if not any(fnmatch(name, pattern) for name in managers.claims)]
     for path, before in managers.files.items():
         names_file = managers.files.get(_COMPANION.get(path, path))
-        names: set[str] = set() if purge else set(names_in(names_file))
+        names: set[str] = set() if purge else set(names_in(names_file)) - set(released)
         for spec in specs:
             names -= {spec.name}
             names |= {spec.name, *spec.ports} if spec.state == "present" else set()
