@@ -116,3 +116,14 @@ def test_a_port_that_the_failed_run_attached_is_the_hosts_again() -> None:
         error = error_of(host.run_tasks([define, bridges, ["dnsmasq_fragment", {"name": "lab", "interface": "-"}]]))
         assert "everything that the run has changed is undone: lab is as before" in error
         assert not differences(before, host.snapshot())
+
+
+def test_a_definition_that_was_unreadable_before_is_named() -> None:
+    with new_host() as host:
+        host.run_tasks([*installation(), *site([LAB])])
+        host.sh("echo junk >/etc/virtnet/networks/lab.json")
+        define, bridges = site([{**LAB, "ipv4": {"address": "192.168.63.1/24"}}])[:2]
+        error = error_of(host.run_tasks([define, bridges, ["dnsmasq_fragment", {"name": "lab", "interface": "-"}]]))
+        assert "what the run has changed could not be undone: the definition" in error
+        assert "its network is left as it is until the definition is put right" in error
+        assert host.sh("cat /etc/virtnet/networks/lab.json") == "junk\n"

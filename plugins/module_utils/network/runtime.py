@@ -119,8 +119,22 @@ def read_pending(paths: Paths) -> dict[str, Pending]:
         if isinstance(note, Mapping)
         and isinstance(note.get("until"), (int, float))
         and isinstance(note.get("kinds"), list)
-        and isinstance(note.get("before"), (Mapping, type(None)))
+        and (note.get("before") is None or _can_be_undone(name, note, paths))
     }
+
+
+def _can_be_undone(name: str, note: Mapping[str, object], paths: Paths) -> bool:
+    """Whether a note has what the files that define its network contained, and nothing else is to be written."""
+    before = note["before"]
+    return (
+        note.get("record") in (STARTED, STOPPED, None)
+        and isinstance(before, Mapping)
+        and all(
+            os.path.split(path) in ((paths.definitions, f"{name}.json"), (paths.transient_definitions, f"{name}.json"))
+            and isinstance(text, (str, type(None)))
+            for path, text in before.items()
+        )
+    )
 
 
 def pending_file(pending: Mapping[str, Pending], paths: Paths) -> File:

@@ -47,10 +47,13 @@ def undo_run(objects: Collection[str] | None, paths: Paths) -> str:
             return ""
         record_taken(_networks_with_taken_ports(load_host_state(paths), undone, paths), paths)
         _put_back(undone, paths)
-        outcomes = list(reconcile(load_host_state(paths), paths, names=undone))
+        host = load_host_state(paths)
+        outcomes = list(reconcile(host, paths, names=undone))
         others = {name: network for name, network in pending.items() if name not in undone}
         write_files([pending_file(others, paths)])
     errors = [outcome.error for outcome in outcomes if outcome.error]
+    # Nobody knows what such a definition stood for, so what the run made stays.
+    errors += [definition.problem for name, definition in host.unreadable.items() if name in undone]
     if errors:
         raise VirtnetError("; ".join(errors))
     return _said(undone)

@@ -69,6 +69,9 @@ def test_an_unreadable_note_is_ignored(tmp_path: Path) -> None:
         '{"a": {"kinds": ["rules"], "until": "x"}}',
         '{"a": {"until": 1}}',
         '{"a": {"until": 1, "kinds": [], "before": 3}}',
+        '{"a": {"until": 1, "kinds": [], "before": {"/etc/virtnet/networks/a.json": 3}}}',
+        '{"a": {"until": 1, "kinds": [], "before": {"/etc/passwd": "root::0:0::/:/bin/sh"}}}',
+        '{"a": {"until": 1, "kinds": [], "before": {}, "record": ["started"]}}',
     ):
         note.write_text(text)
         assert runtime.read_pending(paths) == {}
