@@ -127,3 +127,13 @@ def test_a_definition_that_was_unreadable_before_is_named() -> None:
         assert "what the run has changed could not be undone: the definition" in error
         assert "its network is left as it is until the definition is put right" in error
         assert host.sh("cat /etc/virtnet/networks/lab.json") == "junk\n"
+
+
+def test_definitions_that_cannot_be_stored_leave_no_run_pending() -> None:
+    with new_host() as host:
+        host.run_tasks([*installation(), *site([LAB])])
+        folder = "/run/virtnet/networks/.unremovable.virtnet-tmp"
+        host.sh(f"mkdir -p {folder}")
+        before = host.snapshot()
+        assert "cannot write /run/virtnet/networks" in error_of(host.run_tasks(site([{**NEW, "persistent": False}])))
+        assert not [one for one in differences(before, host.snapshot()) if not one.startswith(LEARNT)]

@@ -152,11 +152,16 @@ def pending_file(pending: Mapping[str, Pending], paths: Paths) -> File:
 
 
 def record_pending_run(
-    names: Iterable[str], parts: Iterable[str], paths: Paths, defining: Mapping[str, Iterable[str]] | None = None
+    names: Iterable[str],
+    parts: Iterable[str],
+    paths: Paths,
+    defining: Mapping[str, Iterable[str]] | None = None,
+    files: Iterable[File] = (),
 ) -> None:
-    """Record the networks whose parts a run is about to reconcile. The caller holds the lock.
+    """Record the networks whose parts a run is about to reconcile, and write ``files``. The caller holds the lock.
 
-    ``defining``: by network, the files that the run is about to change, for one that can be undone.
+    ``defining``: by network, the files that the run is about to change, for one that can be undone. Raises
+    VirtnetError; if the disk is full, then nothing is written.
     """
     others = {name: network for name, network in read_pending(paths).items() if network.seconds_left()}
     until, records = seconds_since_boot() + RUN_TIMEOUT, read_records(paths)
@@ -169,7 +174,7 @@ def record_pending_run(
         )
         for name in names
     }
-    write_files([pending_file({**others, **own}, paths)])
+    write_files([pending_file({**others, **own}, paths), *files])
 
 
 def mark_part_done(part: str, objects: Collection[str] | None, paths: Paths) -> None:

@@ -185,10 +185,11 @@ class Networks:
                 preflight(reconciler, part)
         registrations = registrations_reconciler(plan.specs, self.paths)
         registrations.plan(registrations.read())
+        history, records = plan.history_files
+        write_files([history])
         # Tasks of their own reconcile the parts: meanwhile the guard leaves these networks to them.
-        runtime.record_pending_run(plan.changed_networks, TASK_PARTS, self.paths, plan.definition_files)
-        write_files(plan.history_files)
-        write_files(file for change in plan.changes for file in change.files)
+        files = [records, *(file for change in plan.changes for file in change.files)]
+        runtime.record_pending_run(plan.changed_networks, TASK_PARTS, self.paths, plan.definition_files, files)
 
 
 def _updated_history(current: State, after: Collection[Network]) -> dict[str, NetworkHistory]:
