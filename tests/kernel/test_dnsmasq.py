@@ -369,8 +369,12 @@ def test_a_syntax_error_of_the_administrator_is_reported_before_any_change(
 
 def test_an_unknown_dhcp_option_is_reported_before_any_change(testbed: DnsmasqTestbed, tmp_path: Path) -> None:
     with serving(testbed, tmp_path) as daemon:
-        with pytest.raises(VirtnetError, match="dhcp-option in line 15 of .*virtnet-lab.conf: .*no-such-thing"):
+        with pytest.raises(
+            VirtnetError, match="dhcp-option in line 15 of .*virtnet-lab.conf: .*no-such-thing"
+        ) as refused:
             daemon.converge(fragment(options={"no-such-thing": "1"}))
+        assert ": network 'lab': bad" in str(refused.value)
+        assert str(refused.value).endswith("; put right ipv4.dhcp.options or dnsmasq.options")
         with pytest.raises(VirtnetError, match="no-such-thing"):
             daemon.converge(fragment(options={"no-such-thing": "1"}), check=True)
         assert (daemon.restarts, daemon.fragments) == (0, {})

@@ -15,7 +15,7 @@ from ..core.errors import VirtnetError
 from ..dhcp.dnsmasq_syntax import read_lines
 from .dangerous_options import acts_when_started
 from .hosts_files import as_config_lines
-from .system_config import Config, Line, lines_of
+from .system_config import Config, Line, fragment_network, lines_of
 
 
 def check_syntax(config: Config, fragments: Mapping[str, str], hosts_files: Mapping[str, str]) -> None:
@@ -30,7 +30,7 @@ def lines_to_test(config: Config, fragments: Mapping[str, str], hosts_files: Map
     """
     lines = list(config.lines)
     for name in sorted(fragments):
-        lines += lines_of(os.path.join(config.own_folder, name), fragments[name])
+        lines += lines_of(os.path.join(config.own_folder, name), fragments[name], fragment_network(name))
     for path in sorted(hosts_files):
         lines += as_config_lines(path, hosts_files[path])
     return lines
@@ -76,4 +76,13 @@ def _refuse(message: str, lines: Sequence[Line]) -> NoReturn:
     if match and 0 < int(match[1]) <= len(lines):
         line = lines[int(match[1]) - 1]
         message = f"{message[: match.start()]} in line {line.number} of {line.file}: {line.text.strip()!r}"
+        if line.network:
+            message = f"network {line.network!r}: {message}; put right {_option_of(line)}"
     raise VirtnetError(f"dnsmasq refuses the configuration, nothing was changed: {message}")
+
+
+def _option_of(line: Line) -> str:
+    """The options of a network that may have written a line which dnsmasq refuses: all others are checked before."""
+    if not line.text.startswith("dhcp-option"):
+        return "dnsmasq.options"
+    return f"{'ipv6' if 'option6:' in line.text else 'ipv4'}.dhcp.options or dnsmasq.options"

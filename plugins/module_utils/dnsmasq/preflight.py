@@ -123,7 +123,7 @@ def check_configurations(plan: FragmentsPlan, layout: Layout, reloading: Collect
         included = {f"conf-file={fragment}" for fragment in own}
         lines = [line for line in lines_of(path, target.private_files[path]) if line.text not in included]
         for member, fragment in zip(target.members[name], own):
-            lines += lines_of(fragment, target.private_files.get(fragment, ""))
+            lines += lines_of(fragment, target.private_files.get(fragment, ""), member.network)
             for hosts_path, text in files_of_networks(target.private_files, [member.network]).items():
                 lines += as_config_lines(hosts_path, text)
         check_lines((program,), lines)

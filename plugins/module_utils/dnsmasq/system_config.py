@@ -60,16 +60,17 @@ def _ends_with(name: str, suffixes: Sequence[str]) -> bool:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a file, with its place."""
+    """A line of a file, with its place; ``network``: whose fragment the file is."""
 
     text: str
     file: str
     number: int
+    network: str = ""
 
 
-def lines_of(path: str, content: str) -> list[Line]:
+def lines_of(path: str, content: str, network: str = "") -> list[Line]:
     """The lines of a file."""
-    return [Line(text, path, number) for number, text in enumerate(content.splitlines(), 1)]
+    return [Line(text, path, number, network) for number, text in enumerate(content.splitlines(), 1)]
 
 
 @dataclass(frozen=True)
