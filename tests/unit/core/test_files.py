@@ -62,6 +62,14 @@ def test_no_write_follows_a_link(tmp_path: Path) -> None:
     assert elsewhere.read_text() == "other"
 
 
+def test_what_cannot_be_replaced_leaves_no_unfinished_file(tmp_path: Path) -> None:
+    """As /etc/resolv.conf that is a mount, which the kernel does not rename over."""
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(VirtnetError, match=f"cannot write {tmp_path}/folder: "):
+        write_files([File(str(tmp_path / "folder"), "x"), File(str(tmp_path / "next"), "x")])
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
 def test_leases_are_not_written_through_a_link_in_the_folder_of_dnsmasq(tmp_path: Path) -> None:
     """The folder belongs to dnsmasq: who breaks into dnsmasq must not make root write elsewhere."""
     elsewhere = tmp_path / "elsewhere"
