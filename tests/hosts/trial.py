@@ -90,6 +90,11 @@ def _make_host(lab: Lab, entry: Entry) -> Host:
     return host
 
 
+def _is_answered(answer: str) -> bool:
+    """Whether a probe succeeded."""
+    return answer.startswith("0 ")
+
+
 @dataclass
 class _Run:
     trial: Trial
@@ -98,8 +103,9 @@ class _Run:
 
     def all_steps(self) -> None:
         entry, step = self.trial.entry, self.trial.step
-        before = snapshot.take(self.host)
-        seen = self._probe()
+        # What starts after the boot, as libvirt's network does, is there before the run and not by it.
+        eventually(lambda: all(map(_is_answered, self._probe().values())), SECONDS_TO_SERVE, interval=1)
+        before, seen = snapshot.take(self.host), self._probe()
         foretold = done = Outcome("", status=1)
         with step("check"):
             foretold = self._play("site", "--check", "--diff")
@@ -164,7 +170,7 @@ class _Run:
         return answers
 
     def _wait_for_probes(self, expected: dict[str, str]) -> None:
-        if missing := [what for what, answer in expected.items() if not answer.startswith("0 ")]:
+        if missing := [what for what, answer in expected.items() if not _is_answered(answer)]:
             raise Fault(f"before the first run there was no answer: {', '.join(missing)}")
         wait_for("others get", self._probe, expected)
 
