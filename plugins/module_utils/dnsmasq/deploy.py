@@ -251,10 +251,9 @@ class Deployment:
         if not self.plan.fragments and not self.plan.other_files:
             return DnsmasqFailed(f"dnsmasq was restarted, but: {error}")
         message = f"dnsmasq did not serve with the new files: {error}"
-        changed = sorted(self.plan.changed_instances & set(self.target.members))
         # systemctl refuses a unit whose file was not written yet.
-        known = [name for name, unit in self.instances.status(changed).items() if unit.active != "inactive"]
-        self.instances.stop(known)
+        if os.path.exists(self.layout.template):
+            self.instances.stop(sorted(self.plan.changed_instances & set(self.target.members)))
         if originals and self._changes_system and current.service.running:
             self.service.stop()
         try:
