@@ -19,18 +19,11 @@ description:
     has the same engine from the module M(virtnet.linux.host), that one runs instead, with the same result.
 extends_documentation_fragment:
   - virtnet.linux.attributes
+  - virtnet.linux.order
 options:
-  task:
-    description: The module that is to run.
-    type: str
-    required: true
   digest:
     description: What the engine's files must hash to.
     type: str
-    required: true
-  arguments:
-    description: The options of that module, complete and of the right types.
-    type: dict
     required: true
 """
 
@@ -58,6 +51,11 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 HOME = Path("/usr/local/lib/virtnet")
+ARGUMENTS = {
+    "task": {"type": "str", "required": True},
+    "digest": {"type": "str", "required": True},
+    "arguments": {"type": "dict", "required": True},
+}
 
 
 def digest(folder: Path) -> str:
@@ -73,14 +71,7 @@ def digest(folder: Path) -> str:
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
-        argument_spec={
-            "task": {"type": "str", "required": True},
-            "digest": {"type": "str", "required": True},
-            "arguments": {"type": "dict", "required": True},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
         same = digest(HOME / "engine") == module.params["digest"]
     except OSError:
@@ -88,9 +79,7 @@ def main() -> None:
     if not same:
         module.exit_json(changed=False, engine_differs=True)
     sys.path.insert(0, str(HOME))
-    task = import_module("engine.tasks.registry").TASKS[module.params["task"]]
-    module.params = module.params["arguments"]
-    task(module)
+    import_module("engine.tasks.registry").run_order(module)
 
 
 if __name__ == "__main__":

@@ -19,17 +19,7 @@ description:
   - Ansible packs what a module needs once for each module of a run, which takes seconds. This one is the same for all.
 extends_documentation_fragment:
   - virtnet.linux.attributes
-options:
-  task:
-    description: The module that is to run.
-    choices: [bridge, dnsmasq_fragment, host, libvirt_adopt, libvirt_network, nft_nat, resolvconf_entry, virt_network,
-      virt_network_info]
-    type: str
-    required: true
-  arguments:
-    description: The options of that module, complete and of the right types.
-    type: dict
-    required: true
+  - virtnet.linux.order
 """
 
 EXAMPLES = r"""
@@ -46,24 +36,20 @@ from typing import TYPE_CHECKING
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.tasks.registry import TASKS
+from ..module_utils.tasks.registry import run_order
 
 if TYPE_CHECKING:
     from ..module_utils.cli import main as _cli  # noqa: F401
 
+ARGUMENTS = {
+    "task": {"type": "str", "required": True},
+    "arguments": {"type": "dict", "required": True},
+}
+
 
 def main() -> None:
     """Entry point."""
-    module = AnsibleModule(
-        argument_spec={
-            "task": {"type": "str", "required": True, "choices": sorted(TASKS)},
-            "arguments": {"type": "dict", "required": True},
-        },
-        supports_check_mode=True,
-    )
-    task = TASKS[module.params["task"]]
-    module.params = module.params["arguments"]
-    task(module)
+    run_order(AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True))
 
 
 if __name__ == "__main__":

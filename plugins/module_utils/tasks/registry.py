@@ -192,3 +192,13 @@ TASKS = {
         virt_network_info,
     )
 }
+
+
+def run_order(module: Any) -> None:
+    """Run the task that the options ``task`` and ``arguments`` of a module name, as the module of that task would."""
+    name = module.params["task"]
+    if name not in TASKS:
+        module.fail_json(msg=f"task: {name!r} is no module of this collection; use one of {', '.join(sorted(TASKS))}")
+        return
+    module.params = module.params["arguments"]
+    TASKS[name](module)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from ansible.playbook.task import Task
 from ansible_collections.virtnet.linux.plugins.module_utils.host import files as host_files
-from ansible_collections.virtnet.linux.plugins.module_utils.tasks.registry import TASKS
+from ansible_collections.virtnet.linux.plugins.module_utils.tasks.registry import TASKS, run_order
 from ansible_collections.virtnet.linux.plugins.modules.engine import digest
 from ansible_collections.virtnet.linux.plugins.plugin_utils.engine_action import ENGINE, EngineAction
 
@@ -71,6 +71,13 @@ def test_every_module_has_its_action_and_its_task() -> None:
 def test_every_module_runs_its_own_task(module: str) -> None:
     found = import_module(f"ansible_collections.virtnet.linux.plugins.modules.{module}")
     assert getattr(found, module) is TASKS[module]
+
+
+def test_an_unknown_task_is_named() -> None:
+    failures: list[str] = []
+    module = SimpleNamespace(params={"task": "bridges", "arguments": {}}, fail_json=lambda msg: failures.append(msg))
+    run_order(module)
+    assert failures == [f"task: 'bridges' is no module of this collection; use one of {', '.join(sorted(TASKS))}"]
 
 
 def test_the_hosts_engine_is_used_where_it_is_the_same() -> None:
