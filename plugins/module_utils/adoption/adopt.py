@@ -146,7 +146,7 @@ class Adoptions:
             registrations=registrations,
             specs=specs,
             definition_files=[file for change in definitions.changes for file in change.files],
-            history_files=definitions.history_files if definitions.changes else (),
+            history_files=[*definitions.history_files, *definitions.record_files] if definitions.changes else (),
         )
 
     def _select(self, current: AdoptState) -> tuple[list[Record], list[str]]:

@@ -13,6 +13,7 @@ from ..core.systemctl import Unit
 from .private_files import USER, parse_members, redirects
 from .probe import DHCP6_PORT, DHCP_PORT, DNS_PORT
 from .sockets import Socket, foreign_sockets
+from .spec import FragmentSpec
 from .system_config import WILDCARD, Config, fragment_network, serves_ipv6
 from .system_service import ServiceStatus
 
@@ -139,6 +140,11 @@ class State:
         """The socket of another program that keeps ours from an address of an interface."""
         blocking = (one for one in self.foreign_sockets if one.port == port and one.blocks(interface, address))
         return next(blocking, None)
+
+    def dns_holders(self, spec: FragmentSpec) -> list[Socket]:
+        """The sockets of other programs at the port of DNS of a network's addresses."""
+        holders = (self.holder(spec.dns_port, spec.interface, str(address.ip)) for address in spec.addresses)
+        return [holder for holder in holders if holder is not None] if spec.dns else []
 
     def dhcp_port_holder(self, port: int, system_serves: bool) -> str:
         """Who keeps a private instance from serving DHCP (67) or DHCPv6 (547), with the remedy; '' for nobody.

@@ -15,12 +15,7 @@ def undone_message(failure: str, plan: FragmentsPlan, now: State) -> str:
     """The failure with what was put back. ``now``: the state after the rollback."""
     changed = [placement.spec for placement in plan.target.placements if placement.spec.name in plan.changed_names]
     # Such a server has taken the port when the address appeared: before, nobody could know.
-    holders = {
-        str(holder)
-        for spec in changed
-        for address in spec.addresses
-        if spec.dns and (holder := now.holder(spec.dns_port, spec.interface, str(address.ip)))
-    }
+    holders = {str(holder) for spec in changed for holder in now.dns_holders(spec)}
     remedy = "put that right and run again"
     if holders:
         remedy = (

@@ -226,8 +226,9 @@ def read_taken(paths: Paths) -> set[str]:
 
 def record_taken(names: Iterable[str], paths: Paths) -> None:
     """Remember such networks: once the addresses are gone again, nobody could know."""
-    notes = dict.fromkeys(sorted({*read_taken(paths), *names}), True)
-    write_files([File(_taken_path(paths), json.dumps(notes) + "\n")] if notes else [])
+    if new := set(names):
+        notes = dict.fromkeys(sorted(read_taken(paths) | new), True)
+        write_files([File(_taken_path(paths), json.dumps(notes) + "\n")])
 
 
 def _read_mapping(path: str) -> Mapping[str, object]:

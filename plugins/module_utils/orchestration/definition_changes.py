@@ -33,12 +33,13 @@ class NetworksPlan(Plan[DefinitionChange]):
     """All definitions as they will be.
 
     ``networks``: all of this host; ``specs``: what the parts then have to do, which is also what the module returns;
-    ``history_files``: what networks had before, and which were started or stopped by hand.
+    ``history_files``: what networks had before; ``record_files``: which were started or stopped by hand.
     """
 
     networks: Sequence[Network] = ()
     specs: Specs = field(default_factory=dict)
     history_files: Sequence[File] = ()
+    record_files: Sequence[File] = ()
 
     @property
     def changed_networks(self) -> set[str]:
@@ -48,10 +49,11 @@ class NetworksPlan(Plan[DefinitionChange]):
     @property
     def definition_files(self) -> dict[str, list[str]]:
         """By network, the files of its definition that change."""
-        return {
-            name: [file.path for one in self.changes if one.network == name for file in one.files]
-            for name in self.changed_networks
-        }
+        files: dict[str, list[str]] = {name: [] for name in self.changed_networks}
+        for change in self.changes:
+            if change.network:
+                files[change.network] += [file.path for file in change.files]
+        return files
 
 
 def changed_definitions(

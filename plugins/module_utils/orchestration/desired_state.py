@@ -11,8 +11,10 @@ from typing import Any
 
 from ..core import kinds
 from ..core.network_history import NetworkHistory
+from ..core.options import Options
 from ..dhcp.netboot import BOOT
 from ..dhcp.options import MTU
+from ..dnsmasq.spec import FragmentSpec
 from ..kernel.links import OPENVSWITCH
 from ..libvirt.managed import LIBVIRT
 from ..libvirt.options import NEVER
@@ -44,6 +46,11 @@ FRAGMENT_OPTIONS = {
 }
 # The options of the modules by what they reconcile: all of TASK_PARTS, and REGISTRATIONS.
 Specs = Mapping[str, Sequence[Spec]]
+
+
+def fragment_specs(networks: Iterable[Network]) -> list[FragmentSpec]:
+    """What dnsmasq has to serve for these networks, also those that it has to serve no more."""
+    return [FragmentSpec.from_options(Options(dict(spec))) for spec in specs_for(networks, {})[FRAGMENTS]]
 
 
 def specs_for(networks: Iterable[Network], history: Mapping[str, NetworkHistory]) -> Specs:

@@ -16,7 +16,6 @@ from dataclasses import replace
 from ..core.errors import Locked
 from ..core.files import File, write_files
 from ..core.lock import lock
-from ..core.options import Options
 from ..core.paths import Paths
 from ..dnsmasq.config_check import check_syntax
 from ..dnsmasq.placement import Placement, system_problem
@@ -28,7 +27,7 @@ from ..dnsmasq.render_context import render_contexts
 from ..dnsmasq.spec import PRESENT, SYSTEM, FragmentSpec
 from ..dnsmasq.state import RESTART_DUE_FILE, WAITS_FOR_DNSMASQ, is_forward
 from ..dnsmasq.system_config import BIND_INTERFACES, Config, fragment_file
-from .desired_state import FRAGMENTS, specs_for
+from .desired_state import fragment_specs
 from .restore import load_host_state, log_line
 
 # Seconds that a start of dnsmasq may wait for a run of the engine.
@@ -45,8 +44,7 @@ def refresh(paths: Paths) -> int:
         return 0
     try:
         with lock(paths.runtime, _LOCK_TIMEOUT, unless=WAITS_FOR_DNSMASQ):
-            specs = specs_for(load_host_state(paths).desired, {})[FRAGMENTS]
-            for line in rewrite([FragmentSpec.from_options(Options(dict(spec))) for spec in specs], paths):
+            for line in rewrite(fragment_specs(load_host_state(paths).desired), paths):
                 log_line(line)
     except Locked as error:
         if error.status != WAITS_FOR_DNSMASQ:

@@ -133,7 +133,8 @@ class Networks:
             return_values=specs,
             networks=networks,
             specs=specs,
-            history_files=[history_file(history, self.paths), runtime.records_file(records, self.paths)],
+            history_files=[history_file(history, self.paths)],
+            record_files=[runtime.records_file(records, self.paths)],
         )
 
     def _settings(self, stored: AllocationSettings) -> AllocationSettings:
@@ -185,10 +186,9 @@ class Networks:
                 preflight(reconciler, part)
         registrations = registrations_reconciler(plan.specs, self.paths)
         registrations.plan(registrations.read())
-        history, records = plan.history_files
-        write_files([history])
+        write_files(plan.history_files)
         # Tasks of their own reconcile the parts: meanwhile the guard leaves these networks to them.
-        files = [records, *(file for change in plan.changes for file in change.files)]
+        files = [*plan.record_files, *(file for change in plan.changes for file in change.files)]
         runtime.record_pending_run(plan.changed_networks, TASK_PARTS, self.paths, plan.definition_files, files)
 
 

@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from ..core.options import Options
 from ..core.paths import Paths
 from ..core.reconcile import read_foretold, read_settled
 from ..dnsmasq.probe import DNS_PORT
@@ -20,7 +19,7 @@ from ..dnsmasq.spec import PRESENT, SYSTEM, FragmentSpec
 from ..dnsmasq.state import State as DnsmasqState
 from ..kernel.links import Link
 from ..network.model import Network
-from .desired_state import FRAGMENTS, specs_for
+from .desired_state import fragment_specs
 from .state import State
 
 
@@ -61,9 +60,7 @@ def with_redirects(new: Sequence[Network], unchanged: Sequence[Network], current
     if undecided and current.dnsmasq is not None:
         # One that is stopped may be started without a run.
         started = [replace(network, state="active") if network.name in undecided else network for network in new]
-        options = specs_for([*started, *unchanged], {})[FRAGMENTS]
-        specs = [FragmentSpec.from_options(Options(dict(spec))) for spec in options]
-        served = [spec for spec in specs if spec.state == PRESENT]
+        served = [spec for spec in fragment_specs([*started, *unchanged]) if spec.state == PRESENT]
         expected = _expected_sockets(served, current.dnsmasq, current.links)
         dnsmasq = replace(current.dnsmasq, sockets=[*current.dnsmasq.sockets, *expected])
         chosen = choose_redirects(served, dnsmasq, redirected & undecided, undecided)
@@ -74,6 +71,13 @@ def with_redirects(new: Sequence[Network], unchanged: Sequence[Network], current
         else network
         for network in new
     ]
+
+
+def networks_with_taken_ports(networks: Iterable[Network], paths: Paths) -> list[str]:
+    """Those for whose addresses another server has taken the port of DNS: only while these exist can that be seen."""
+    served = [spec for spec in fragment_specs(networks) if spec.state == PRESENT]
+    state = Fragments(served, False, paths).read()
+    return [spec.name for spec in served if state.dns_holders(spec)]
 
 
 def _expected_sockets(

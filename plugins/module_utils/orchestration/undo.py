@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 
 from ..core.errors import VirtnetError
 from ..core.files import File, write_files
 from ..core.lock import lock
-from ..core.options import Options
 from ..core.paths import Paths
-from ..dnsmasq.reconciler import Fragments
-from ..dnsmasq.spec import PRESENT, FragmentSpec
 from ..network.runtime import (
     Pending,
     concerned,
@@ -26,8 +22,8 @@ from ..network.runtime import (
     record_taken,
     records_file,
 )
-from .desired_state import FRAGMENTS, specs_for
-from .restore import HostState, load_host_state, reconcile
+from .redirects import networks_with_taken_ports
+from .restore import load_host_state, reconcile
 
 
 def undo_run(objects: Collection[str] | None, paths: Paths) -> str:
@@ -45,7 +41,8 @@ def undo_run(objects: Collection[str] | None, paths: Paths) -> str:
         }
         if not undone:
             return ""
-        record_taken(_networks_with_taken_ports(load_host_state(paths), undone, paths), paths)
+        failed = [network for network in load_host_state(paths).running if network.name in undone]
+        record_taken(networks_with_taken_ports(failed, paths), paths)
         _put_back(undone, paths)
         host = load_host_state(paths)
         outcomes = list(reconcile(host, paths, names=undone))
@@ -64,19 +61,6 @@ def _put_back(undone: Mapping[str, Pending], paths: Paths) -> None:
     records.update({name: network.record for name, network in undone.items() if network.record})
     files = [File(path, text) for network in undone.values() for path, text in (network.before or {}).items()]
     write_files([*files, records_file(records, paths)])
-
-
-def _networks_with_taken_ports(host: HostState, names: Collection[str], paths: Paths) -> list[str]:
-    """Those for whose addresses another server has taken the port of DNS: only while these exist can that be seen."""
-    networks = [replace(network, state="active") for network in host.desired if network.name in names]
-    specs = [FragmentSpec.from_options(Options(dict(spec))) for spec in specs_for(networks, {})[FRAGMENTS]]
-    served = [spec for spec in specs if spec.state == PRESENT and spec.dns]
-    state = Fragments(served, False, paths).read()
-    return [
-        spec.name
-        for spec in served
-        if any(state.holder(spec.dns_port, spec.interface, str(address.ip)) for address in spec.addresses)
-    ]
 
 
 def _said(undone: Mapping[str, Pending]) -> str:
