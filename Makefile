@@ -10,7 +10,7 @@ WORKERS := 6
 SUMMARY := -rfER
 UNIT := pytest tests/unit -n $$(nproc) $(SUMMARY)
 KERNEL := pytest tests/kernel -n $(WORKERS) --dist worksteal $(SUMMARY)
-# Without the slow tests; without these, make test would take longer than its half hour.
+# Leaves out the tests with the mark `nightly`, which make test-all runs.
 BRIEF := -m 'not nightly'
 # Measures which lines of the engine tests run, in every process: each then takes almost twice as much CPU.
 MEASURED := COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml COVERAGE_FILE=$(BUILD)/coverage
@@ -37,8 +37,8 @@ export PYTHONUNBUFFERED := 1
 help:
 	@echo 'make demo        a network from one command, on a disposable host, shown in a table'
 	@echo 'make demo-clean  removes the hosts of the demo'
-	@echo 'make test        all tests: lint, docs, gates, unit, browser, kernel, molecule'
-	@echo 'make test-all    these, and the slow scenarios'
+	@echo 'make test        lint, docs, gates, unit, browser, kernel, molecule; without the slow tests'
+	@echo 'make test-all    these, the slow tests and scenarios, all hosts and versions'
 	@echo 'make gates       checks for published collections: ansible-test, galaxy-importer, ...'
 	@echo 'make coverage    unit and kernel tests, and their coverage of the engine'
 	@echo 'make changelog   release notes of this version from changelogs/fragments'

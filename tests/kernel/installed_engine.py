@@ -3,25 +3,24 @@
 
 """The engine as ``virtnet.linux.host`` installs it, for hosts on which an earlier run has been.
 
-To pack the engine, send it and compile it takes some ten times as long as all else that a task does. Tests of what
-comes after that have hosts with the engine; the Molecule scenarios, `make hosts` and `make fleet` have bare ones.
+To pack the engine, send it and compile it takes longer than all else that a task does. Tests of what comes after that
+have hosts with the engine; the Molecule scenarios, `make hosts` and `make fleet` have bare ones.
 """
 
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 from functools import lru_cache
 from pathlib import Path
 
+from ansible_collections.virtnet.linux.plugins.module_utils.core.files import write_files
+from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
 from ansible_collections.virtnet.linux.plugins.module_utils.host.apply import compile_engine
-from ansible_collections.virtnet.linux.plugins.module_utils.host.files import boot_interpreter, engine_files, launcher
+from ansible_collections.virtnet.linux.plugins.module_utils.host.reconciler import HostReconciler
 from ansible_collections.virtnet.linux.plugins.modules.engine import HOME, digest
 
 from .testbed import REPOSITORY
-
-_LAUNCHER_MODE = 0o755
 
 
 @lru_cache(maxsize=1)
@@ -34,20 +33,7 @@ def installed_engine() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not home.exists() or digest(home / "engine") != wanted:
             shutil.rmtree(root, ignore_errors=True)
-            _install(home)
+            setup = HostReconciler("present", Paths(str(root)))
+            write_files(setup.program)
+            compile_engine(setup.engine)
     return root
-
-
-def _install(home: Path) -> None:
-    old = os.umask(0o022)
-    try:
-        for name, text in engine_files().items():
-            file = home / "engine" / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
-        program = home / "virtnet"
-        program.write_text(launcher(boot_interpreter()))
-        program.chmod(_LAUNCHER_MODE)
-        compile_engine(str(home / "engine"))
-    finally:
-        os.umask(old)

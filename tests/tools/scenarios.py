@@ -32,7 +32,7 @@ LOGS = ROOT / ".build" / "molecule"
 AT_ONCE = int(os.environ.get("SCENARIOS_AT_ONCE", "3"))
 # The order in which the long scenarios start: one that started last would run alone at the end.
 LONGEST = ("resolvers", "firewalls", "awx", "adopt", "libvirt", "private", "ovs", "default", "states")
-# Scenarios for whose time `make test` has no room; `make test-all` runs them. Kernel tests show most of what they show.
+# Scenarios for whose time `make test` has no room; `make test-all` runs them.
 NIGHTLY = ("resolvers", "awx", "libvirt", "ovs", "qemu")
 # Commands that run like a scenario but are not one of Molecule's.
 OTHERS = {"demo": ["sh", "-ec", "make demo-clean; make demo; make demo-clean"]}
