@@ -25,10 +25,12 @@ from .lease_transfer import LeaseTransfer, copy_leases, find_transfers, refuse_o
 from .placement import Placement
 from .preflight import (
     check_configurations,
+    default_upstream_file,
     refuse_missing_interface,
     refuse_missing_program,
     refuse_occupied_ports,
     refuse_unusable_lease_file,
+    refuse_unwatchable_upstream_files,
 )
 from .private_files import SYSTEM_DNSMASQ, Layout, unit_name
 from .private_service import SystemdInstances
@@ -79,9 +81,21 @@ class Deployment:
         refuse_missing_program(self.plan)
         refuse_occupied_ports(self.plan)
         if self._restarts_system() and not self.current.service.ordered_after_us:
-            refuse_unusable_lease_file(self.lease_files[SYSTEM_DNSMASQ])
-            refuse_overfull(self._transfers(), self.lease_files[SYSTEM_DNSMASQ], self.current.config)
+            self._refuse_failing_restart()
         check_configurations(self.plan, self.layout, self._reloading_instances())
+
+    def _refuse_failing_restart(self) -> None:
+        """Raise VirtnetError for what keeps the system's dnsmasq from starting, and that ``--test`` does not tell."""
+        config, leases = self.current.config, self.lease_files[SYSTEM_DNSMASQ]
+        after = {**self.current.fragments, **self.plan.fragments}
+        dhcp_before, dhcp = (config.serves_dhcp(texts.values()) for texts in (self.current.fragments, after))
+        refuse_unusable_lease_file(leases, dhcp=dhcp)
+        transfers = self._transfers()
+        if transfers or dhcp and not dhcp_before:
+            refuse_overfull(transfers, leases, config)
+        refuse_unwatchable_upstream_files(
+            config.settings, self.paths.root, default=default_upstream_file(self.paths.root)
+        )
 
     def _transfers(self) -> list[LeaseTransfer]:
         adopted = pending_lease_files(self.paths.adopted)

@@ -84,14 +84,15 @@ def copy_leases(transfers: Sequence[LeaseTransfer], files: Iterable[str]) -> dic
 def refuse_overfull(transfers: Sequence[LeaseTransfer], path: str, config: Config) -> None:
     """Raise VirtnetError if the system's dnsmasq, whose lease file is ``path``, would not start with all leases.
 
-    It has one limit for all networks together (src/lease.c, read_leases(): "too many stored leases").
+    It has one limit for all networks together (src/lease.c, read_leases(): "too many stored leases"), and counts those
+    that have expired, and those of networks that it does not serve. It reads the file only if it serves DHCP.
     """
     leases = _usable_leases(path)
     for transfer in transfers:
         for source in transfer.sources if transfer.destination == path else ():
             leases = leases.joined_by(_usable_leases(source), transfer.spec.subnets)
     limit, count = lease_limit(config), len(leases.leases)
-    if transfers and count > limit:
+    if count > limit:
         raise VirtnetError(
             f"the system's dnsmasq would not start with {count} leases, since it takes {limit} (dhcp-lease-max); "
             f"write dhcp-lease-max={count} or more into {config.main_file}, or use dnsmasq.instance: private"

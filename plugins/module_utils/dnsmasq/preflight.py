@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from ..core.command import run
 from ..core.errors import MissingTool, VirtnetError
 from ..core.families import DNSMASQ_PROGRAM, package_of
+from ..dhcp.dnsmasq_syntax import Setting, read_lines
 from . import probe
 from .changes import FragmentsPlan
 from .config_check import check_lines, check_start, check_syntax
@@ -49,11 +50,55 @@ def _is_served_by_system(plan: FragmentsPlan) -> bool:
     return any(content and not is_forward(content) for content in plan.fragments.values())
 
 
-def refuse_unusable_lease_file(path: str) -> None:
-    """Raise VirtnetError if the system's dnsmasq would not start again after a restart: that is everyone's DNS."""
+def refuse_unusable_lease_file(path: str, *, dhcp: bool) -> None:
+    """Raise VirtnetError if the system's dnsmasq would not start again after a restart: that is everyone's DNS.
+
+    ``dhcp``: whether it serves DHCP then, and so needs the file.
+    """
     fault = lease_file_fault(path)
+    folder = os.path.dirname(path)
+    if dhcp and not fault and not os.path.isdir(folder):
+        fault = f"{path} needs the folder {folder}, which does not exist; make it"
     if fault:
         raise VirtnetError(f"the system's dnsmasq would not start again: its lease file {fault}")
+
+
+def refuse_unwatchable_upstream_files(settings: Sequence[Setting], root: str, *, default: str) -> None:
+    """Raise VirtnetError if a dnsmasq with these settings would not start: it watches the files of upstream servers.
+
+    It watches the folder of the file to which the links of a resolv-file lead, with no-poll too, and does not start
+    where there is none (src/inotify.c, inotify_dnsmasq_init()). The file itself may be missing. ``default``: the file
+    without a setting, '' for none.
+    """
+    values = {setting.name: setting.value or "" for setting in settings}
+    if "no-resolv" in values or values.get("port") == "0":
+        return
+    given = [setting.value or "" for setting in settings if setting.name == "resolv-file"] or [default]
+    fault = next((fault for path in given if path and (fault := _unwatchable(path, root))), "")
+    if fault:
+        raise VirtnetError(f"dnsmasq would not start: {fault}")
+
+
+def default_upstream_file(root: str) -> str:
+    """The file of upstream servers of the system's dnsmasq without a setting; '' if Debian's helper names another.
+
+    /usr/share/dnsmasq/init-system-common names that of resolvconf, in a folder that it makes.
+    """
+    return "" if os.access(os.path.join(root, "sbin/resolvconf"), os.X_OK) else "/etc/resolv.conf"
+
+
+def _unwatchable(path: str, root: str) -> str:
+    """Why dnsmasq cannot watch a file, with the remedy; '' for nothing."""
+    real = os.path.realpath(os.path.join(root, path.lstrip("/")))
+    if os.path.islink(real):
+        return f"{path} is a link that leads to itself; make it a file, or a link to one"
+    folder = os.path.dirname(real)
+    if os.path.isdir(folder):
+        return ""
+    return (
+        f"{path} leads to {real}, and there is no folder {folder}; make {path} a file, or a link to one that "
+        "exists, or start the service that makes it"
+    )
 
 
 def _refuse_missing_interface(current: State, served: Collection[FragmentSpec]) -> None:
@@ -127,6 +172,8 @@ def check_configurations(plan: FragmentsPlan, layout: Layout, reloading: Collect
             for hosts_path, text in files_of_networks(target.private_files, [member.network]).items():
                 lines += as_config_lines(hosts_path, text)
         check_lines((program,), lines)
+        settings = [setting for line in lines for setting in read_lines(line.text, line.file)]
+        refuse_unwatchable_upstream_files(settings, layout.paths.root, default="")
         if with_raw & {member.network for member in target.members[name]}:
             units = (layout.template, os.path.join(layout.paths.units, unit_name(name)))
             has_drop_in = any(os.path.isdir(f"{unit}.d") for unit in units)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -127,6 +127,13 @@ class Config:
             if self.named(mode):
                 return mode
         return WILDCARD
+
+    def serves_dhcp(self, fragments: Iterable[str | None]) -> bool:
+        """Whether dnsmasq gives leases, with these fragments of ours (their contents)."""
+        texts = (text or "" for text in fragments)
+        return bool(self.named("dhcp-range")) or any(
+            line.startswith("dhcp-range=") for text in texts for line in text.splitlines()
+        )
 
     @property
     def port(self) -> int:
