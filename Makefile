@@ -31,14 +31,15 @@ export PYTHONPYCACHEPREFIX := $(BUILD)/pycache
 # Tests wait for output of their programs on a pipe.
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help setup packages pin test test-all lint docs gates gates-and-unit coverage changelog unit browser fuzz kernel molecule demo demo-clean bench bench-guard torture build clean
+.PHONY: help setup packages pin test test-all lint docs gates quick coverage changelog unit browser fuzz kernel molecule demo demo-clean bench bench-guard torture build clean
 .PHONY: hosts imports ways fleet matrix inventory-matrix ovs-matrix dnsmasq-matrix dnsmasq-outage dnsmasq-memory dnsmasq-move guard-record libvirt-elements libvirt-wild libvirt-record libvirt-tests adopt-cuts
 
 help:
 	@echo 'make demo        a network from one command, on a disposable host, shown in a table'
 	@echo 'make demo-clean  removes the hosts of the demo'
-	@echo 'make test        lint, docs, gates, unit, browser, kernel, molecule; without the slow tests'
+	@echo 'make test        quick, kernel, molecule; without the slow tests'
 	@echo 'make test-all    these, the slow tests and scenarios, all hosts and versions'
+	@echo 'make quick       lint, docs, gates, unit and browser, two at a time'
 	@echo 'make gates       checks for published collections: ansible-test, galaxy-importer, ...'
 	@echo 'make coverage    unit and kernel tests, and their coverage of the engine'
 	@echo 'make changelog   release notes of this version from changelogs/fragments'
@@ -96,7 +97,7 @@ pin: packages
 	$(VENV)/bin/pip install -qq --requirement requirements/test.in
 	(echo '# Written by `make pin` from test.in.'; $(VENV)/bin/pip freeze) > requirements/test.txt
 
-test: setup lint docs gates-and-unit browser kernel molecule
+test: setup quick kernel molecule
 
 # Also the slow scenarios, all hosts, and the coverage.
 test-all: setup lint docs gates coverage browser molecule inventory-matrix ways hosts
@@ -114,9 +115,9 @@ docs: setup
 gates: setup
 	@python tests/gates $(BUILD)/gates $(or $(WHAT),publish)
 
-# The longest gate has one processor, the unit tests the other.
-gates-and-unit: setup
-	@python tests/gates $(BUILD)/gates publish unit
+# All that needs neither root nor containers, two at a time: most of it has one process.
+quick: setup
+	@python tests/gates $(BUILD)/gates lint publish unit docs browser
 
 unit: setup
 	$(UNIT)

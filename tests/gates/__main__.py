@@ -4,8 +4,9 @@
 """`python tests/gates FOLDER [WORD...]`: the checks that every change must pass, with a line for each when it ends.
 
 The words name gates, or all of a kind: `lint` checks the sources, `publish` runs the tools of those who publish
-collections, `unit` the unit tests beside these, `nightly` the unit tests again as ansible-test runs them. The output of
-a gate is in FOLDER/GATE.log; if it fails, its errors are printed at the end. Two gates run at a time.
+collections; `unit`, `docs` and `browser` are what make has by these names; `nightly` runs the unit tests again, as
+ansible-test does. The output of a gate is in FOLDER/GATE.log; if it fails, its errors are printed at the end. Two gates
+run at a time.
 """
 
 from __future__ import annotations
@@ -51,25 +52,27 @@ class Outcome:
 
 
 def gates(folder: Path) -> list[Gate]:
-    """The longest first."""
+    """The longest first, in a fresh clone."""
     python = f"{sys.version_info[0]}.{sys.version_info[1]}"
     environment = ("--venv", "--python", python, "--requirements")
     ansible_test = (sys.executable, str(HERE / "run_ansible_test.py"))
     return [
-        Gate("lint", "ansible-lint", ("ansible-lint", "--offline")),
-        Gate("lint", "mypy strict", ("mypy", *(word for package in TYPED for word in ("-p", package)))),
-        Gate("lint", "yamllint", ("yamllint", "--strict", ".")),
-        Gate("lint", "ruff", ("ruff", "check", ".")),
-        Gate("lint", "ruff format", ("ruff", "format", "--check", ".")),
         Gate("publish", "ansible-test sanity", (*ansible_test, str(folder / "sanity"), "sanity", *environment)),
-        Gate("unit", "unit tests", ("pytest", "tests/unit", "--color=no", "-rfER")),
         Gate("nightly", "ansible-test units", (*ansible_test, str(folder / "units"), "units", *environment)),
-        Gate("publish", "antsibull-docs", ("antsibull-docs", "lint-collection-docs", "--plugin-docs", str(ROOT))),
+        Gate("unit", "unit tests", ("pytest", "tests/unit", "--color=no", "-rfER")),
+        Gate("lint", "ansible-lint", ("ansible-lint", "--offline")),
+        Gate("browser", "browser tests", ("pytest", "tests/browser", "--color=no", "-rfER")),
+        Gate("lint", "mypy strict", ("mypy", *(word for package in TYPED for word in ("-p", package)))),
+        Gate("docs", "documentation", ("make", "docs")),
         Gate(
             "publish", "galaxy-importer", (sys.executable, str(HERE / "run_galaxy_importer.py"), str(folder / "galaxy"))
         ),
+        Gate("publish", "antsibull-docs", ("antsibull-docs", "lint-collection-docs", "--plugin-docs", str(ROOT))),
         Gate("publish", "antsibull-changelog", ("antsibull-changelog", "lint")),
         Gate("publish", "REUSE", ("reuse", "lint", "--lines")),
+        Gate("lint", "yamllint", ("yamllint", "--strict", ".")),
+        Gate("lint", "ruff", ("ruff", "check", ".")),
+        Gate("lint", "ruff format", ("ruff", "format", "--check", ".")),
     ]
 
 
