@@ -44,7 +44,9 @@ def test_a_bridge_that_cannot_be_made_leaves_no_other_change() -> None:
         error = fail_at("AddBridge", "ip link add vn-new type veth peer name vn-new-peer", host)
         host.sh("ip link delete vn-new")
         assert "vn-new" in error
-        assert "everything that the run has changed is undone: new does not exist, lab, old are as before" in error
+        assert (
+            "everything that the run has changed is undone: new does not exist, and lab and old are as before" in error
+        )
         assert_untouched(host, before)
         assert not error_of(host.run_tasks(site(CHANGED)))
         assert not [one for one in host.run_tasks(site(CHANGED), check=True)["answers"] if one["changed"]]
