@@ -31,6 +31,7 @@ from ..network.combinations import refuse_others_names, refuse_without_effect
 from ..network.model import Network
 from ..network.store import read_stored, updated_history
 from ..openvswitch.bridges import read_all_links
+from ..resolver.reconciler import read_own_servers
 from .allocation import Allocation
 from .definition_changes import (
     NetworksPlan,
@@ -81,7 +82,8 @@ class Networks:
     def _read(self, *, foretold: bool) -> State:
         identity = host_identity(self.paths.root)
         stored = read_stored(self.paths, identity)
-        own = [str(network.ipv4.address.ip) for network in stored.networks.values() if network.ipv4.address]
+        own = {str(address.ip) for network in stored.networks.values() for address in network.own_addresses}
+        own |= read_own_servers(self.paths.root)
         needs_ipv6 = any(network.has_ipv6 or network.ipv6.auto for network in self.networks)
         return State(
             definitions=stored.networks,

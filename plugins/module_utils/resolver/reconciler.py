@@ -10,8 +10,10 @@ Everything else that the resolver knows stays, in its order.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -23,6 +25,7 @@ from ..core.notes import read_note
 from ..core.options import Options
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, DELETE, Change, Plan, describe, text_change
+from ..core.untrusted import UnusableFile
 from .local_server import DNSMASQ
 from .networkmanager import NetworkManager
 from .override import DISABLED, check_choice, choice_file, read_choice
@@ -50,6 +53,10 @@ PROVIDERS: Mapping[str, Provider] = {
     provider.name: provider
     for provider in (Resolvconf(OPENRESOLV), Resolvconf(DEBIAN), Resolved(), NetworkManager(), Plain())
 }
+
+
+# What stands around addresses in the texts of the providers.
+_SEPARATORS = re.compile(r"[\s=;/]+")
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,18 @@ def read_entries(paths: Paths) -> dict[str, EntrySpec]:
         # From another version, or incomplete: the next run of all networks writes them again.
         return {}
     return {spec.interface: spec for spec in specs}
+
+
+def read_own_servers(root: str) -> set[str]:
+    """The name servers that the providers store for us, also as an interrupted run left them, among other words."""
+    bridges = _bridges_of_ours()
+    servers: set[str] = set()
+    for provider in PROVIDERS.values():
+        read = provider.read_servers if isinstance(provider, Resolved) else provider.read
+        # Without a file that can be read there is nothing of ours in it.
+        with contextlib.suppress(UnusableFile):
+            servers.update(word for text in read(root, bridges).values() for word in _SEPARATORS.split(text))
+    return servers
 
 
 class ResolverEntries:
