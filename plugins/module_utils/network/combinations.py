@@ -1,11 +1,12 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Combinations of options of a network that are refused."""
+"""Combinations of options of a network that are refused, or noted."""
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -82,6 +83,20 @@ def refuse_without_effect(network: Network) -> None:
                 f"{repr_short(line)} has no effect, since systemd starts the network's dnsmasq as its own user; "
                 "leave it out, or set User= in a drop-in of virtnet-dnsmasq@.service",
                 network.owner,
+            )
+
+
+def notes_on_dhcp(network: Network) -> Iterator[str]:
+    """A sentence for each family whose DHCP has nothing to give."""
+    ipv6 = network.ipv6.dhcp
+    for family, address, gives, leases in (
+        ("ipv4", network.ipv4.address, network.ipv4.dhcp, (*network.ipv4.ranges, *network.ipv4.hosts)),
+        ("ipv6", network.ipv6.address, ipv6.gives_addresses, (*ipv6.ranges, *ipv6.hosts)),
+    ):
+        if network.has_own_bridge and address is not None and gives and not leases:
+            yield (
+                f"{network.owner}: {family}.dhcp.ranges is empty and there are no {family}.dhcp.hosts, so DHCP gives "
+                f"nobody an address; add one of them, or write {family}.dhcp.enabled: false"
             )
 
 

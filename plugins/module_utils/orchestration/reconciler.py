@@ -27,7 +27,7 @@ from ..kernel.links import has_ipv6
 from ..libvirt.connection import driver_installed
 from ..libvirt.managed import LIBVIRT
 from ..network import runtime
-from ..network.combinations import refuse_others_names, refuse_without_effect
+from ..network.combinations import notes_on_dhcp, refuse_others_names, refuse_without_effect
 from ..network.model import Network
 from ..network.store import read_stored, updated_history
 from ..openvswitch.bridges import read_all_links
@@ -131,7 +131,11 @@ class Networks:
                 *changed_definitions(current.definitions, after, current.records, records, self.paths),
             ],
             result=[network.as_options() for network in networks],
-            notes=[*allocation.notes(new), *(current.unreadable[name].problem for name in sorted(unreadable_kept))],
+            notes=[
+                *allocation.notes(new),
+                *(note for network in new for note in notes_on_dhcp(network)),
+                *(current.unreadable[name].problem for name in sorted(unreadable_kept)),
+            ],
             return_values=specs,
             networks=networks,
             specs=specs,

@@ -404,6 +404,9 @@ def test_ipv6_is_a_64_of_the_hosts_own_prefix_and_stays() -> None:
     assert again.changes == [] and again.notes == []
 
 
+HOST_ENTRY = {"mac": "52:54:00:00:00:01", "ip": "192.168.30.9"}
+
+
 def test_a_kernel_without_ipv6_is_a_note() -> None:
     planned = plan({**LAB, "ipv6": {"address": "auto"}})
     assert planned.notes == ["network 'lab': the kernel of this host has no IPv6, so the network goes without"]
@@ -411,6 +414,30 @@ def test_a_kernel_without_ipv6_is_a_note() -> None:
     assert (ipv6["address"], ipv6["auto"], ipv6["ra"]) == ("none", True, True)
     stored_one = {"lab": read_network(Options(planned.result[0]), HOST)}
     assert plan({**LAB, "ipv6": {"address": "auto"}}, state=State(definitions=stored_one)).changes == []
+
+
+@pytest.mark.parametrize(
+    ("options", "noted"),
+    [
+        ({"ipv4": {"address": "192.168.30.1/24", "dhcp": {"ranges": []}}}, ["ipv4"]),
+        ({"ipv4": {"address": "192.168.30.1/24", "dhcp": {"ranges": [], "enabled": False}}}, []),
+        ({"ipv4": {"address": "192.168.30.1/24", "dhcp": {"ranges": [], "hosts": [HOST_ENTRY]}}}, []),
+        ({"ipv4": {"address": "192.168.30.1/24"}}, []),
+        ({"ipv4": {"address": "none"}, "mode": "isolated"}, []),
+        ({"ipv6": {"address": "fd00::1/64", "dhcp": {"enabled": True, "ranges": []}}}, ["ipv6"]),
+        ({"ipv6": {"address": "fd00::1/64", "dhcp": {"enabled": True, "stateless": True}}}, []),
+        ({"ipv6": {"address": "fd00::1/64", "dhcp": {"enabled": True}}}, []),
+        ({"mode": "bridged", "bridge": {"name": "br0"}}, []),
+    ],
+)
+def test_dhcp_that_gives_nobody_an_address_is_a_note(options: dict[str, Any], noted: list[str]) -> None:
+    links = {"br0": Link("br0", 3, "bridge")}
+    planned = plan({"name": "lab", **options}, state=State(links=links, has_libvirt=True))
+    assert planned.notes == [
+        f"network 'lab': {family}.dhcp.ranges is empty and there are no {family}.dhcp.hosts, so DHCP gives nobody an "
+        f"address; add one of them, or write {family}.dhcp.enabled: false"
+        for family in noted
+    ]
 
 
 def unreadable(name: str = "lab") -> State:
