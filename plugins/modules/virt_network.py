@@ -81,7 +81,7 @@ options:
         list is for static hosts alone, and a warning where there are none),
         C(hosts) of C(mac), one or a list for several interfaces of one guest, or C(id), C(name), C(ip), C(lease_time),
         C(ignore_client_ids) (V(false); with V(true), clones of a machine that send the same client id get an address
-        each), C(options), DHCP options by name or number,
+        each), C(options), DHCP options by name or number, refused where guests would get another value,
         C(boot) of C(file) and C(server), or a list of these with C(arch) and C(ipxe), and C(tftp_root); see
         M(virtnet.linux.dnsmasq_fragment).
       - Guests are told the bridge's C(mtu) if it is given.

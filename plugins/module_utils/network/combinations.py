@@ -14,6 +14,8 @@ from ..core.errors import InvalidOption
 from ..core.options import Options, repr_short
 from ..dhcp.dhcpv6 import refuse_ra_param
 from ..dhcp.dnsmasq_syntax import read_lines
+from ..dhcp.option_values import refuse_changed_values
+from ..dhcp.ranges import seconds_of
 from ..dnsmasq.raw_lines import can_be_limited
 from ..dnsmasq.records import FOR_EVERYBODY, private_only
 from ..dnsmasq.spec import SYSTEM
@@ -72,9 +74,9 @@ def _refuse_with_uplink(options: Options, network: Network, *, addressed: bool) 
 
 
 def refuse_without_effect(network: Network) -> None:
-    """Refuse lines that a dnsmasq without root's rights ignores (src/dnsmasq.c); raises InvalidOption.
+    """Refuse lines that a dnsmasq without root's rights ignores (src/dnsmasq.c), and changed DHCP options.
 
-    A network that has them already keeps them.
+    A network that has them already keeps them. Raises InvalidOption.
     """
     for i, line in enumerate(network.dnsmasq_options):
         if any(setting.name in _OF_ROOT for setting in read_lines(line, "")):
@@ -84,6 +86,18 @@ def refuse_without_effect(network: Network) -> None:
                 "leave it out, or set User= in a drop-in of virtnet-dnsmasq@.service",
                 network.owner,
             )
+    refuse_changed_options(network)
+
+
+def refuse_changed_options(network: Network) -> None:
+    """Refuse DHCP options that guests would not get as they are written; raises InvalidOption."""
+    ipv4 = network.ipv4
+    times = (ipv4.lease_time, *(one.lease_time for one in ipv4.ranges), *(host.lease_time for host in ipv4.hosts))
+    # Those of an infinite lease are not sent at all.
+    longest_lease = max(seconds_of(time) or 0 for time in times)
+    for family, values in (("ipv4", ipv4.options), ("ipv6", network.ipv6.dhcp.options)):
+        options = Options({}, network.at(f"{family}.dhcp.options"), network.owner)
+        refuse_changed_values(options, values, int(family[-1]), longest_lease)
 
 
 def notes_on_dhcp(network: Network) -> Iterator[str]:

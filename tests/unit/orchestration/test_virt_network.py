@@ -507,6 +507,15 @@ def test_a_line_that_has_no_effect_is_refused_and_stays_where_it_is_stored(line:
     assert len(plan(other, state=State(definitions={"lab": network})).result) == 2
 
 
+def test_a_dhcp_option_that_guests_would_not_get_is_refused_and_stays_where_it_is_stored() -> None:
+    wrong = {**FIXED, "ipv4": {"address": "192.168.30.1/24", "dhcp": {"options": {"mtu": "big"}}}}
+    assert refused(wrong).startswith(
+        "network 'lab': networks[0].ipv4.dhcp.options.mtu: 'big' is not a number of 16 bits"
+    )
+    network = read_network(Options(wrong), HOST)
+    assert len(plan({"name": "web"}, state=State(definitions={"lab": network})).result) == 2
+
+
 def test_a_helper_of_conntrack_that_the_kernel_lacks_is_refused_unless_it_is_stored() -> None:
     with_ftp = {**FIXED, "conntrack_helpers": ["tftp", "ftp"]}
     missing = {"ftp": "nf_nat_ftp"}
