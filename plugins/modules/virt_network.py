@@ -78,10 +78,10 @@ options:
         then kept, or V(none). V(192.168.30.1) is V(192.168.30.1/24); below 192.0.0.0 the length is required.
       - C(dhcp) - C(enabled) (V(true)), C(lease_time) (V(10m) with V(auto), whose subnet may change, else V(1h)),
         C(ranges) of C(start), C(end), C(lease_time) (if not given, all of the subnet but the host's address; an empty
-        list is for static hosts alone),
+        list is for static hosts alone, and a warning where there are none),
         C(hosts) of C(mac), one or a list for several interfaces of one guest, or C(id), C(name), C(ip), C(lease_time),
         C(ignore_client_ids) (V(false); with V(true), clones of a machine that send the same client id get an address
-        each), C(options), DHCP options by name or number,
+        each), C(options), DHCP options by name or number, refused where guests would get another value,
         C(boot) of C(file) and C(server), or a list of these with C(arch) and C(ipxe), and C(tftp_root); see
         M(virtnet.linux.dnsmasq_fragment).
       - Guests are told the bridge's C(mtu) if it is given.

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from torture.host import Host, differences, new_host
+import pytest
+from torture.host import Host, RunKilled, differences, new_host
 from torture.plans import installation, site
 from torture.scenario import error_of
 
@@ -44,7 +45,9 @@ def test_a_bridge_that_cannot_be_made_leaves_no_other_change() -> None:
         error = fail_at("AddBridge", "ip link add vn-new type veth peer name vn-new-peer", host)
         host.sh("ip link delete vn-new")
         assert "vn-new" in error
-        assert "everything that the run has changed is undone: new does not exist, lab, old are as before" in error
+        assert (
+            "everything that the run has changed is undone: new does not exist, and lab and old are as before" in error
+        )
         assert_untouched(host, before)
         assert not error_of(host.run_tasks(site(CHANGED)))
         assert not [one for one in host.run_tasks(site(CHANGED), check=True)["answers"] if one["changed"]]
@@ -136,4 +139,20 @@ def test_definitions_that_cannot_be_stored_leave_no_run_pending() -> None:
         host.sh(f"mkdir -p {folder}")
         before = host.snapshot()
         assert "cannot write /run/virtnet/networks" in error_of(host.run_tasks(site([{**NEW, "persistent": False}])))
+        assert not [one for one in differences(before, host.snapshot()) if not one.startswith(LEARNT)]
+
+
+@pytest.mark.parametrize("last_step", ["DeleteAddress", "os.rename /etc/.resolv.conf"])
+def test_a_network_whose_move_was_interrupted_can_have_its_former_subnet(last_step: str) -> None:
+    """The name server in our block of resolv.conf is that of the network, before and after the move."""
+    moved = site([{**LAB, "ipv4": {"address": "192.168.63.1/24"}}])
+    with new_host() as host:
+        host.run_tasks([*installation(), *site([LAB])])
+        steps = host.run_tasks(moved)["steps"]
+        host.run_tasks(site([LAB]))
+        before = host.snapshot()
+        killed = next(i for i, text in enumerate(steps) if last_step in text) + 2
+        with pytest.raises(RunKilled):
+            host.run_tasks(moved, step=killed)
+        assert not error_of(host.run_tasks(site([LAB])))
         assert not [one for one in differences(before, host.snapshot()) if not one.startswith(LEARNT)]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import threading
@@ -178,6 +179,42 @@ def write_volatile(file: File) -> None:
         os.replace(temporary, file.path)
     except OSError as error:
         raise VirtnetError(f"cannot write {file.path}: {error.strerror}") from error
+
+
+def write_in_place(path: str, content: str) -> None:
+    """Write a text file that cannot be replaced, since something is mounted on it; raises VirtnetError.
+
+    In between the file has the new lines, and blank ones up to its former length.
+    """
+    new = content.encode("utf-8", "surrogateescape")
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            old = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+            padded = new.ljust(len(old), b"\n")
+            if os.pwrite(descriptor, padded, 0) < len(padded):
+                os.pwrite(descriptor, old, 0)
+                os.ftruncate(descriptor, len(old))
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.ftruncate(descriptor, len(new))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise VirtnetError(f"cannot write {path}: {error.strerror}") from error
+
+
+def is_mount_point(path: str) -> bool:
+    """Whether something is mounted on a file or folder: also a file of the same file system (proc(5), mountinfo)."""
+    mounts = (read_text("/proc/self/mountinfo") or "").splitlines()
+    return os.path.realpath(path) in (line.split()[4] for line in mounts)
+
+
+def write_fault(path: str) -> str:
+    """Why not even root can write to a file, '' if it can, or if there is none; the file is not opened."""
+    if not os.path.exists(path) or os.access(path, os.W_OK):
+        return ""
+    return "is read-only" if os.statvfs(path).f_flag & os.ST_RDONLY else "is protected from changes (chattr +i)"
 
 
 def make_folder(path: str) -> None:

@@ -39,18 +39,21 @@ def read_dhcp_options(options: Options, name: str, version: int = 4) -> dict[str
     for key, value in options.mapping(name).items():
         joined = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
         item = Options({str(key): joined}, options.at(name), options.owner)
-        word = str(key)
+        # dnsmasq ignores the case of a name (src/dhcp-common.c, lookup_dhcp_opt()).
+        word = str(key).lower()
         if word.isdecimal():
             # Python itself refuses to read numbers of thousands of digits.
             if len(word) > _MOST_DIGITS or not 1 <= int(word) <= _LARGEST[version]:
-                item.error(word, f"{repr_short(word)} is no number of a DHCP option; use 1 to {_LARGEST[version]}")
+                item.error(str(key), f"{repr_short(word)} is no number of a DHCP option; use 1 to {_LARGEST[version]}")
             word = str(int(word))
         elif not _NAME.fullmatch(word):
             listed = "dhcp" if version == 4 else "dhcp6"
-            item.error(word, f"is neither a number nor a name that 'dnsmasq --help {listed}' lists")
+            item.error(str(key), f"is neither a number nor a name that 'dnsmasq --help {listed}' lists")
         text = NO_PROXY if word == WPAD and value == NO_PROXY else item.text(str(key), longest=600)
         if text != NO_PROXY and text and any(not part.strip() for part in text.split(",")):
-            item.error(word, f"{text!r} has an empty part between its commas")
+            item.error(str(key), f"{text!r} has an empty part between its commas")
+        if word in values:
+            item.error(str(key), "is given twice; keep one of them")
         values[word] = text
     for same in (ROUTER, MTU, DNS_SERVER[4]) if version == 4 else (DNS_SERVER[6], DOMAIN_SEARCH6):
         if same[0] in values and same[1] in values:

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 # dnsmasq.8, --dhcp-range: seconds, or with m, h, d, w; at least two minutes; or infinite.
-_LEASE_TIME = re.compile(r"(\d{1,9})([smhdw]?)")
+_TIME = re.compile(r"([0-9]{1,10})([smhdw]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SHORTEST_LEASE = 120
+# RFC 2131 section 3.3: the largest number of four bytes is infinity. dnsmasq cuts larger ones.
+INFINITY = 0xFFFFFFFF
 
 DEFAULT_LEASE_TIME = "1h"
 # For networks with an automatic subnet, which may change.
@@ -50,12 +52,22 @@ def lease_time(options: Options, name: str, default: str) -> str:
     text = options.text(name).strip().lower()
     if text == "infinite":
         return text
-    match = _LEASE_TIME.fullmatch(text)
-    if not match:
+    seconds = seconds_of(text)
+    if seconds is None:
         options.error(name, f"{repr_short(text)} is not a lease time; write 45m, 12h, 7d, seconds, or infinite")
-    if int(match[1]) * _SECONDS[match[2]] < _SHORTEST_LEASE:
+    if seconds < _SHORTEST_LEASE:
         options.error(name, f"{repr_short(text)} is shorter than two minutes, the least that dnsmasq gives")
+    if seconds >= INFINITY:
+        options.error(
+            name, f"{repr_short(text)} is longer than {INFINITY - 1} seconds; use a shorter time, or infinite"
+        )
     return text
+
+
+def seconds_of(text: str) -> int | None:
+    """The seconds of a time as dnsmasq writes it, None for any other text."""
+    match = _TIME.fullmatch(text)
+    return None if match is None else int(match[1]) * _SECONDS[match[2]]
 
 
 def read_ranges(

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..core.errors import InvalidOption, printable
 from ..core.options import Options, shorten
+from ..network.combinations import refuse_changed_options
 from ..network.model import Network, read_network
 from ..orchestration.validation import validate_together
 from .model import Foreign
@@ -73,7 +74,7 @@ def _fit(network: Foreign, identity: str) -> Foreign:
     notes = list(network.notes)
     for _attempt in range(_MOST_LEFT_OUT):
         try:
-            read_network(Options(options), identity)
+            refuse_changed_options(read_network(Options(options), identity))
         except InvalidOption as error:
             path = _removed(options, error.path)
             if not path:

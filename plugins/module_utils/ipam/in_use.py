@@ -45,7 +45,7 @@ def read_kernel_subnets(*, ipv6: bool = False) -> list[SubnetInUse]:
 def read_subnets_in_use(
     root: str, environment: Mapping[str, str], own: Iterable[str] = (), *, ipv6: bool = False
 ) -> list[SubnetInUse]:
-    """All subnets that a new network must not overlap; ``own``: the host's addresses on our networks."""
+    """All subnets that a new network must not overlap; ``own``: name servers that are our networks'."""
     subnets = read_kernel_subnets(ipv6=ipv6)
     subnets += _servers(root, own)
     subnets += _single(connection_peer(environment), "the other end of this SSH connection")

@@ -1,11 +1,12 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Combinations of options of a network that are refused."""
+"""Combinations of options of a network that are refused, or noted."""
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from ..core.errors import InvalidOption
 from ..core.options import Options, repr_short
 from ..dhcp.dhcpv6 import refuse_ra_param
 from ..dhcp.dnsmasq_syntax import read_lines
+from ..dhcp.option_values import refuse_changed_values
+from ..dhcp.ranges import seconds_of
 from ..dnsmasq.raw_lines import can_be_limited
 from ..dnsmasq.records import FOR_EVERYBODY, private_only
 from ..dnsmasq.spec import SYSTEM
@@ -71,9 +74,9 @@ def _refuse_with_uplink(options: Options, network: Network, *, addressed: bool) 
 
 
 def refuse_without_effect(network: Network) -> None:
-    """Refuse lines that a dnsmasq without root's rights ignores (src/dnsmasq.c); raises InvalidOption.
+    """Refuse lines that a dnsmasq without root's rights ignores (src/dnsmasq.c), and changed DHCP options.
 
-    A network that has them already keeps them.
+    A network that has them already keeps them. Raises InvalidOption.
     """
     for i, line in enumerate(network.dnsmasq_options):
         if any(setting.name in _OF_ROOT for setting in read_lines(line, "")):
@@ -82,6 +85,32 @@ def refuse_without_effect(network: Network) -> None:
                 f"{repr_short(line)} has no effect, since systemd starts the network's dnsmasq as its own user; "
                 "leave it out, or set User= in a drop-in of virtnet-dnsmasq@.service",
                 network.owner,
+            )
+    refuse_changed_options(network)
+
+
+def refuse_changed_options(network: Network) -> None:
+    """Refuse DHCP options that guests would not get as they are written; raises InvalidOption."""
+    ipv4 = network.ipv4
+    times = (ipv4.lease_time, *(one.lease_time for one in ipv4.ranges), *(host.lease_time for host in ipv4.hosts))
+    # Those of an infinite lease are not sent at all.
+    longest_lease = max(seconds_of(time) or 0 for time in times)
+    for family, values in (("ipv4", ipv4.options), ("ipv6", network.ipv6.dhcp.options)):
+        options = Options({}, network.at(f"{family}.dhcp.options"), network.owner)
+        refuse_changed_values(options, values, int(family[-1]), longest_lease)
+
+
+def notes_on_dhcp(network: Network) -> Iterator[str]:
+    """A sentence for each family whose DHCP has nothing to give."""
+    ipv6 = network.ipv6.dhcp
+    for family, address, gives, leases in (
+        ("ipv4", network.ipv4.address, network.ipv4.dhcp, (*network.ipv4.ranges, *network.ipv4.hosts)),
+        ("ipv6", network.ipv6.address, ipv6.gives_addresses, (*ipv6.ranges, *ipv6.hosts)),
+    ):
+        if network.has_own_bridge and address is not None and gives and not leases:
+            yield (
+                f"{network.owner}: {family}.dhcp.ranges is empty and there are no {family}.dhcp.hosts, so DHCP gives "
+                f"nobody an address; add one of them, or write {family}.dhcp.enabled: false"
             )
 
 

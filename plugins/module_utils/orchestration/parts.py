@@ -57,7 +57,8 @@ def reconcilers_for(
     (firewall.reconciler.RulesReconciler), ``resolver`` for the entries (resolver.reconciler.ResolverEntries),
     ``may_move`` for the bridges (bridge.reconciler.BridgeReconciler).
     """
-    path_of = {key: network.path for network in networks for key in (network.name, network.bridge.name) if network.path}
+    listed = list(networks)
+    path_of = {key: network.path for network in listed for key in (network.name, network.bridge.name) if network.path}
     ovs = [spec for spec in specs[BRIDGES] if spec.get("type") == OPENVSWITCH]
     linux = [spec for spec in specs[BRIDGES] if spec not in ovs]
     by_part = {**specs, BRIDGES: linux, OVS_BRIDGES: ovs}
@@ -79,12 +80,17 @@ def reconcilers_for(
         specs = read(FRAGMENTS, FragmentSpec.from_options)
         return [replace(spec, path=path_of.get(spec.name, ""), user_names=FRAGMENT_OPTIONS) for spec in specs]
 
+    def entries() -> list[EntrySpec]:
+        owners = {network.bridge.name: network.owner for network in listed}
+        specs = read(ENTRIES, EntrySpec.from_options)
+        return [replace(spec, owner=owners.get(spec.interface, spec.owner)) for spec in specs]
+
     return {
         RULES: RulesReconciler(read(RULES, RulesSpec.from_options), False, paths, integrate=integrate),
         BRIDGES: bridges(BRIDGES),
         OVS_BRIDGES: bridges(OVS_BRIDGES),
         FRAGMENTS: Fragments(fragments(), False, paths),
-        ENTRIES: ResolverEntries(read(ENTRIES, EntrySpec.from_options), False, paths, resolver),
+        ENTRIES: ResolverEntries(entries(), False, paths, resolver),
     }
 
 
@@ -95,13 +101,19 @@ def registrations_reconciler(specs: Specs, paths: Paths) -> Registrations:
 
 
 def pending_changes(
-    specs: Specs, paths: Paths, integrate: bool | None = None, resolver: str | None = None, *, check: bool = True
+    specs: Specs,
+    paths: Paths,
+    integrate: bool | None = None,
+    resolver: str | None = None,
+    *,
+    networks: Iterable[Network] = (),
+    check: bool = True,
 ) -> tuple[list[str], list[str]]:
     """The changes that all reconcilers plan now, and their notes. Without changes, none of their tasks has to run.
 
-    Without ``check``, a service that is starting or stopping is waited for.
+    ``networks`` are for errors. Without ``check``, a service that is starting or stopping is waited for.
     """
-    by_part = reconcilers_for(specs, paths, integrate=integrate, resolver=resolver, may_move=True)
+    by_part = reconcilers_for(specs, paths, networks, integrate=integrate, resolver=resolver, may_move=True)
     plans: list[Any] = [
         reconciler.plan(reconciler.read() if check else read_settled(reconciler))
         for reconciler in (*by_part.values(), registrations_reconciler(specs, paths))

@@ -27,10 +27,11 @@ from ..kernel.links import has_ipv6
 from ..libvirt.connection import driver_installed
 from ..libvirt.managed import LIBVIRT
 from ..network import runtime
-from ..network.combinations import refuse_others_names, refuse_without_effect
+from ..network.combinations import notes_on_dhcp, refuse_others_names, refuse_without_effect
 from ..network.model import Network
 from ..network.store import read_stored, updated_history
 from ..openvswitch.bridges import read_all_links
+from ..resolver.reconciler import read_own_servers
 from .allocation import Allocation
 from .definition_changes import (
     NetworksPlan,
@@ -81,7 +82,8 @@ class Networks:
     def _read(self, *, foretold: bool) -> State:
         identity = host_identity(self.paths.root)
         stored = read_stored(self.paths, identity)
-        own = [str(network.ipv4.address.ip) for network in stored.networks.values() if network.ipv4.address]
+        own = {str(address.ip) for network in stored.networks.values() for address in network.own_addresses}
+        own |= read_own_servers(self.paths.root)
         needs_ipv6 = any(network.has_ipv6 or network.ipv6.auto for network in self.networks)
         return State(
             definitions=stored.networks,
@@ -129,7 +131,11 @@ class Networks:
                 *changed_definitions(current.definitions, after, current.records, records, self.paths),
             ],
             result=[network.as_options() for network in networks],
-            notes=[*allocation.notes(new), *(current.unreadable[name].problem for name in sorted(unreadable_kept))],
+            notes=[
+                *allocation.notes(new),
+                *(note for network in new for note in notes_on_dhcp(network)),
+                *(current.unreadable[name].problem for name in sorted(unreadable_kept)),
+            ],
             return_values=specs,
             networks=networks,
             specs=specs,

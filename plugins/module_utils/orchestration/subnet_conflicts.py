@@ -20,6 +20,7 @@ from ..ipam.subnets import Subnet, SubnetInUse, host_prefix
 from ..kernel.links import Link
 from ..network.model import Network
 from ..network.store import file_of, text_of, updated_history
+from ..resolver.reconciler import read_own_servers
 from .restore import HostState
 from .state import AddressSpace, own_subnet
 
@@ -162,7 +163,8 @@ def find_moves(host: HostState, paths: Paths, exclude: Collection[str]) -> tuple
     if not conflicting:
         return [], []
     defined = host.defined.values()
-    own = [str(address.ip) for network in defined for address in network.own_addresses]
+    own = {str(address.ip) for network in defined for address in network.own_addresses}
+    own |= read_own_servers(paths.root)
     space = AddressSpace(
         occupied=read_subnets_in_use(paths.root, os.environ, own, ipv6=any(network.has_ipv6 for network in defined)),
         avoided=read_avoided_subnets(paths.root),

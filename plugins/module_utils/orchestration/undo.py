@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from ..core.errors import VirtnetError
 from ..core.files import File, write_files
@@ -67,7 +67,12 @@ def _said(undone: Mapping[str, Pending]) -> str:
     new = sorted(name for name, network in undone.items() if network.before and not any(network.before.values()))
     others = sorted(undone.keys() - set(new))
     said = [
-        *([f"{', '.join(new)} {'do' if len(new) > 1 else 'does'} not exist"] if new else []),
-        *([f"{', '.join(others)} {'are' if len(others) > 1 else 'is'} as before"] if others else []),
+        *([f"{_listed(new)} {'do' if len(new) > 1 else 'does'} not exist"] if new else []),
+        *([f"{_listed(others)} {'are' if len(others) > 1 else 'is'} as before"] if others else []),
     ]
-    return f"everything that the run has changed is undone: {', '.join(said)}"
+    return f"everything that the run has changed is undone: {', and '.join(said)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(", ".join(names).rsplit(", ", 1))

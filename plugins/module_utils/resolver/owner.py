@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 
-from ..core.files import read_text
+from ..core.files import read_text, write_fault
 from ..core.untrusted import LARGEST_RESOLV_CONF, read_untrusted_text
 from . import networkmanager, resolvconf
 from .local_server import read_program
@@ -81,6 +81,7 @@ def read_resolver_state(root: str) -> ResolverState:
         supports_split_dns=supports_split_dns,
         unusable_reason=unusable_reason,
         loopback_program=read_program(file.servers[0]) if asks_loopback else "",
+        write_fault=write_fault(path) if owner == PLAIN else "",
         installed=frozenset([installed] if installed else []),
     )
 

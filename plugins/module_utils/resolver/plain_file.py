@@ -15,7 +15,7 @@ import re
 import stat
 from collections.abc import Mapping, Sequence
 
-from ..core.files import File, write_files
+from ..core.files import File, is_mount_point, write_files, write_in_place
 from ..core.untrusted import LARGEST_RESOLV_CONF, read_untrusted_text
 from . import resolv_conf
 from .owner import RESOLV_CONF
@@ -53,10 +53,13 @@ class Plain:
         return {_NAME: "".join(f"{line}\n" for line in lines)}
 
     def apply(self, root: str, changes: Mapping[str, str | None]) -> None:
-        """Write the file; its mode stays."""
+        """Write the file; its mode stays. Container engines mount one of theirs on it."""
         path = os.path.join(root, RESOLV_CONF)
         before = without_blocks(read_untrusted_text(path, LARGEST_RESOLV_CONF) or "")
         for text in changes.values():
+            if is_mount_point(path):
+                write_in_place(path, with_blocks(before, text or ""))
+                continue
             mode = stat.S_IMODE(os.stat(path).st_mode) if os.path.exists(path) else 0o644
             write_files([File(path, with_blocks(before, text or ""), mode)])
 

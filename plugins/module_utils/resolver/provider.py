@@ -39,7 +39,7 @@ class ResolverState:
     ``servers``, ``options`` and ``text`` are those of the file.
     ``supports_split_dns``: the owner tells a local resolver which server knows which domain.
     ``unusable_reason``: why the owner cannot be used now. ``loopback_program``: the program that is the first server if
-    that has a loopback address; empty if unknown.
+    that has a loopback address; empty if unknown. ``write_fault``: why the file cannot be changed.
     """
 
     owner: str = PLAIN
@@ -50,6 +50,7 @@ class ResolverState:
     supports_split_dns: bool = False
     unusable_reason: str = ""
     loopback_program: str = ""
+    write_fault: str = ""
     installed: frozenset[str] = field(default_factory=frozenset)
 
 

@@ -10,8 +10,10 @@ Everything else that the resolver knows stays, in its order.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -22,7 +24,8 @@ from ..core.identity import MARK
 from ..core.notes import read_note
 from ..core.options import Options
 from ..core.paths import Paths
-from ..core.reconcile import CHANGE, DELETE, Change, Plan, describe, text_change
+from ..core.reconcile import CHANGE, CREATE, DELETE, Change, Plan, describe, text_change
+from ..core.untrusted import UnusableFile
 from .local_server import DNSMASQ
 from .networkmanager import NetworkManager
 from .override import DISABLED, check_choice, choice_file, read_choice
@@ -50,6 +53,10 @@ PROVIDERS: Mapping[str, Provider] = {
     provider.name: provider
     for provider in (Resolvconf(OPENRESOLV), Resolvconf(DEBIAN), Resolved(), NetworkManager(), Plain())
 }
+
+
+# What stands around addresses in the texts of the providers.
+_SEPARATORS = re.compile(r"[\s=;/]+")
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,18 @@ def read_entries(paths: Paths) -> dict[str, EntrySpec]:
     return {spec.interface: spec for spec in specs}
 
 
+def read_own_servers(root: str) -> set[str]:
+    """The name servers that the providers store for us, also as an interrupted run left them, among other words."""
+    bridges = _bridges_of_ours()
+    servers: set[str] = set()
+    for provider in PROVIDERS.values():
+        read = provider.read_servers if isinstance(provider, Resolved) else provider.read
+        # Without a file that can be read there is nothing of ours in it.
+        with contextlib.suppress(UnusableFile):
+            servers.update(word for text in read(root, bridges).values() for word in _SEPARATORS.split(text))
+    return servers
+
+
 class ResolverEntries:
     """The reconciler of the entries.
 
@@ -120,8 +139,12 @@ class ResolverEntries:
         """Read the state of the resolver, and what all providers store for us."""
         entries = read_entries(self.paths)
         interfaces = sorted({*entries, *(spec.interface for spec in self.specs), *_bridges_of_ours()})
+        try:
+            resolver = read_resolver_state(self.paths.root)
+        except UnusableFile as error:
+            raise InvalidOption("resolver", str(error), self._owner()) from error
         return EntriesState(
-            resolver=read_resolver_state(self.paths.root),
+            resolver=resolver,
             texts={name: provider.read(self.paths.root, interfaces) for name, provider in PROVIDERS.items()},
             entries=entries,
             choice=read_choice(self.paths),
@@ -139,6 +162,15 @@ class ResolverEntries:
         for name, provider in PROVIDERS.items():
             desired = provider.target(queried, resolver) if name == resolver.owner else {}
             text_changes += _text_changes(name, current.texts.get(name, {}), desired)
+        plain_changes = [change for change in text_changes if change.provider == PLAIN]
+        if resolver.write_fault and plain_changes:
+            leave_out = ", or use 'none' (in the roles: virtnet_resolver): then the host does not resolve guests' names"
+            raise InvalidOption(
+                "resolver",
+                f"{choice!r} needs other lines in /etc/resolv.conf, which {resolver.write_fault}; make it writable"
+                + (leave_out if plain_changes[0].action == CREATE else ""),
+                self._owner(),
+            )
         text_changes.sort(key=lambda change: (change.provider == resolver.owner, change.action != DELETE))
         texts: dict[str, dict[str, str | None]] = {}
         for change in text_changes:
@@ -157,6 +189,10 @@ class ResolverEntries:
             entries=stored if entry_changes else None,
             texts=texts,
         )
+
+    def _owner(self) -> str:
+        """The first entry that the host's resolver is to have, for errors."""
+        return next((spec.owner for spec in self.specs if spec.state == "present" and spec.queried_by_host), "")
 
     def _desired_entries(self, current: EntriesState, choice: str) -> tuple[dict[str, EntrySpec], list[str]]:
         """The entries to store, and notes on networks that get none."""
@@ -209,7 +245,7 @@ def _check_provider(spec: EntrySpec, choice: str, resolver: ResolverState) -> No
         "resolver" if spec.provider == AUTO else option,
         f"{provider!r} does not own /etc/resolv.conf, which is {resolver.owner_description}; hand that file over to "
         f"{provider} first, or leave it to 'auto' (in the roles: virtnet_resolver)",
-        f"resolver entry of {spec.interface!r}",
+        spec.owner,
     )
 
 

@@ -35,15 +35,14 @@ class Resolved:
 
     def read(self, root: str, interfaces: Sequence[str]) -> ProviderTexts:
         """Read the settings of the links that have a server or a domain."""
-        if not interfaces or find("resolvectl") is None or not os.path.exists(os.path.join(root, STUB_FILE)):
-            return {}
-        try:
-            lists = {word: parse_list(run(["resolvectl", word]).stdout) for word in ("dns", "domain", *_SWITCHED_OFF)}
-        except CommandFailed:
-            # It is being stopped, so its settings cannot be read.
-            return {}
-        names = [name for name in interfaces if lists["dns"].get(name) or lists["domain"].get(name)]
+        lists = _read_lists(("dns", "domain", *_SWITCHED_OFF), root, interfaces)
+        names = [name for name in interfaces if any(lists.get(word, {}).get(name) for word in ("dns", "domain"))]
         return {name: _text({word: values.get(name, []) for word, values in lists.items()}) for name in names}
+
+    def read_servers(self, root: str, interfaces: Sequence[str]) -> ProviderTexts:
+        """Read the servers of the links alone."""
+        servers = _read_lists(("dns",), root, interfaces).get("dns", {})
+        return {name: " ".join(servers[name]) for name in interfaces if servers.get(name)}
 
     def target(self, entries: Sequence[EntrySpec], resolver: ResolverState) -> ProviderTexts:
         """The settings of each network's bridge."""
@@ -69,6 +68,17 @@ class Resolved:
             for line in text.splitlines():
                 word, *values = line.split()
                 run(["resolvectl", word, name, *(values or [""])])
+
+
+def _read_lists(words: Sequence[str], root: str, interfaces: Sequence[str]) -> dict[str, dict[str, list[str]]]:
+    """The output of resolvectl for these words; empty where there is nothing of ours to read."""
+    if not interfaces or find("resolvectl") is None or not os.path.exists(os.path.join(root, STUB_FILE)):
+        return {}
+    try:
+        return {word: parse_list(run(["resolvectl", word]).stdout) for word in words}
+    except CommandFailed:
+        # It is being stopped, so its settings cannot be read.
+        return {}
 
 
 def _text(settings: Mapping[str, Sequence[str]]) -> str:

@@ -28,6 +28,7 @@ class EntrySpec:
     - ``serves_all_networks``: its server is the system's dnsmasq, which answers on a loopback address too and knows the
       names of the other networks.
     - ``queried_by_host``: the host queries its server.
+    - ``owner``: how errors name it.
     """
 
     interface: str = required(kinds.interface)
@@ -40,6 +41,7 @@ class EntrySpec:
     forwards: bool = option(kinds.boolean, True)
     queried_by_host: bool = option(kinds.boolean, True, name="asked", is_written=lambda spec: not spec.queried_by_host)
     path: str = field(default="", compare=False)
+    owner: str = field(default="", compare=False)
 
     @property
     def zones(self) -> list[str]:
@@ -54,7 +56,7 @@ class EntrySpec:
         for i, address in enumerate(options.addresses("addresses")):
             if address.is_unspecified or address.is_multicast or address.is_loopback:
                 options.error(f"addresses[{i}]", f"{str(address)!r} is not the address of a network's name server")
-        spec = read(EntrySpec, options, path=options.path)
+        spec = read(EntrySpec, options, path=options.path, owner=options.owner)
         if spec.state == "present" and not spec.addresses:
             options.error("addresses", "is required; name the address at which the network's name server answers")
         options.reject_unknown()

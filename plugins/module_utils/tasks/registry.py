@@ -139,7 +139,9 @@ def virt_network(module: Any) -> None:
 
     def finish(plan: Any, paths: Paths) -> dict[str, Any]:
         chosen = module.params["firewall_integration"], module.params["resolver"]
-        pending_parts, notes = pending_changes(plan.return_values, paths, *chosen, check=module.check_mode)
+        pending_parts, notes = pending_changes(
+            plan.return_values, paths, *chosen, networks=plan.networks, check=module.check_mode
+        )
         # Without pending parts the run is complete, and the guard may repair these networks again.
         if not pending_parts and not module.check_mode:
             clear_pending_run(paths)

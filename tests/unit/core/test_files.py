@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils.core import files
 from ansible_collections.virtnet.linux.plugins.module_utils.core.command import run
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import CommandFailed, VirtnetError
 from ansible_collections.virtnet.linux.plugins.module_utils.core.files import File, write_files, write_volatile
@@ -140,3 +141,20 @@ def test_an_unreadable_definition_is_reported_with_its_reason(tmp_path: Path, te
     stored = read_stored(Paths(str(tmp_path)), "host")
     assert list(stored.networks) == ["good"]
     assert f"{folder}/lab.json cannot be read" in stored.unreadable["lab"].problem
+
+
+def test_a_file_that_is_written_in_place_has_the_new_content_alone(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("a\nb\n")
+    inode = path.stat().st_ino
+    for content in ("a longer text\n", "c\n", "", "\udcff"):
+        files.write_in_place(str(path), content)
+        assert path.read_bytes() == content.encode("utf-8", "surrogateescape") and path.stat().st_ino == inode
+    (tmp_path / "link").symlink_to(path)
+    with pytest.raises(VirtnetError, match="cannot write"):
+        files.write_in_place(str(tmp_path / "link"), "x")
+
+
+def test_a_mount_point_is_known_by_its_path(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/proc")
+    assert files.is_mount_point(str(tmp_path / "link")) and not files.is_mount_point(str(tmp_path))

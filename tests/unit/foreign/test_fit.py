@@ -63,6 +63,12 @@ def test_a_value_that_the_model_refuses_is_left_out_with_its_reason() -> None:
     ]
 
 
+def test_a_dhcp_option_that_guests_would_not_get_is_left_out() -> None:
+    (found,) = fit(network("lab", ipv4={"address": "192.168.80.1/24", "dhcp": {"options": {"26": "big", "15": "x"}}}))
+    assert found.options["ipv4"]["dhcp"]["options"] == {"15": "x"}
+    assert found.notes[-1].startswith("left out: ipv4.dhcp.options.26: 'big' is not a number of 16 bits")
+
+
 def test_a_network_that_cannot_be_without_a_value_stays() -> None:
     (found,) = fit(network("lab", ipv4={"address": "127.0.0.1/8"}))
     assert found.stays.startswith("its ipv4.address cannot be had: 127.0.0.1/8")

@@ -353,6 +353,7 @@ def host(**options: Any) -> dict[str, Any]:
             "networks[2].ipv4.dhcp.ranges[0].lease_time",
             "shorter than two minutes",
         ),
+        ({"ipv4": dhcp(lease_time="7102w")}, "networks[2].ipv4.dhcp.lease_time", "is longer than 4294967294 seconds"),
         (
             {"ipv4": {"dhcp": {"ranges": [{"start": "192.168.30.9", "end": "192.168.30.10"}]}}},
             "networks[2].ipv4.dhcp.ranges[0].start",

@@ -404,6 +404,9 @@ def test_ipv6_is_a_64_of_the_hosts_own_prefix_and_stays() -> None:
     assert again.changes == [] and again.notes == []
 
 
+HOST_ENTRY = {"mac": "52:54:00:00:00:01", "ip": "192.168.30.9"}
+
+
 def test_a_kernel_without_ipv6_is_a_note() -> None:
     planned = plan({**LAB, "ipv6": {"address": "auto"}})
     assert planned.notes == ["network 'lab': the kernel of this host has no IPv6, so the network goes without"]
@@ -411,6 +414,30 @@ def test_a_kernel_without_ipv6_is_a_note() -> None:
     assert (ipv6["address"], ipv6["auto"], ipv6["ra"]) == ("none", True, True)
     stored_one = {"lab": read_network(Options(planned.result[0]), HOST)}
     assert plan({**LAB, "ipv6": {"address": "auto"}}, state=State(definitions=stored_one)).changes == []
+
+
+@pytest.mark.parametrize(
+    ("options", "noted"),
+    [
+        ({"ipv4": {"address": "192.168.30.1/24", "dhcp": {"ranges": []}}}, ["ipv4"]),
+        ({"ipv4": {"address": "192.168.30.1/24", "dhcp": {"ranges": [], "enabled": False}}}, []),
+        ({"ipv4": {"address": "192.168.30.1/24", "dhcp": {"ranges": [], "hosts": [HOST_ENTRY]}}}, []),
+        ({"ipv4": {"address": "192.168.30.1/24"}}, []),
+        ({"ipv4": {"address": "none"}, "mode": "isolated"}, []),
+        ({"ipv6": {"address": "fd00::1/64", "dhcp": {"enabled": True, "ranges": []}}}, ["ipv6"]),
+        ({"ipv6": {"address": "fd00::1/64", "dhcp": {"enabled": True, "stateless": True}}}, []),
+        ({"ipv6": {"address": "fd00::1/64", "dhcp": {"enabled": True}}}, []),
+        ({"mode": "bridged", "bridge": {"name": "br0"}}, []),
+    ],
+)
+def test_dhcp_that_gives_nobody_an_address_is_a_note(options: dict[str, Any], noted: list[str]) -> None:
+    links = {"br0": Link("br0", 3, "bridge")}
+    planned = plan({"name": "lab", **options}, state=State(links=links, has_libvirt=True))
+    assert planned.notes == [
+        f"network 'lab': {family}.dhcp.ranges is empty and there are no {family}.dhcp.hosts, so DHCP gives nobody an "
+        f"address; add one of them, or write {family}.dhcp.enabled: false"
+        for family in noted
+    ]
 
 
 def unreadable(name: str = "lab") -> State:
@@ -478,6 +505,15 @@ def test_a_line_that_has_no_effect_is_refused_and_stays_where_it_is_stored(line:
     network = read_network(Options(with_line), HOST)
     other = {"name": "web", "ipv4": {"address": "192.168.31.1/24"}}
     assert len(plan(other, state=State(definitions={"lab": network})).result) == 2
+
+
+def test_a_dhcp_option_that_guests_would_not_get_is_refused_and_stays_where_it_is_stored() -> None:
+    wrong = {**FIXED, "ipv4": {"address": "192.168.30.1/24", "dhcp": {"options": {"mtu": "big"}}}}
+    assert refused(wrong).startswith(
+        "network 'lab': networks[0].ipv4.dhcp.options.mtu: 'big' is not a number of 16 bits"
+    )
+    network = read_network(Options(wrong), HOST)
+    assert len(plan({"name": "web"}, state=State(definitions={"lab": network})).result) == 2
 
 
 def test_a_helper_of_conntrack_that_the_kernel_lacks_is_refused_unless_it_is_stored() -> None:

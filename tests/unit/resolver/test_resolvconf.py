@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.virtnet.linux.plugins.module_utils.core import command
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption, MissingTool
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Paths
@@ -28,9 +29,11 @@ from ansible_collections.virtnet.linux.plugins.module_utils.resolver.provider im
     reverse_zones,
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver.reconciler import (
+    PROVIDERS,
     EntriesState,
     ResolverEntries,
     ResolverPlan,
+    read_own_servers,
 )
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver.resolv_conf import parse
 from ansible_collections.virtnet.linux.plugins.module_utils.resolver.resolvconf import (
@@ -531,3 +534,36 @@ def test_host_without_a_program_is_read_as_plain(tmp_path: Path) -> None:
     assert (resolver.owner, resolver.servers, resolver.options) == ("plain", ("10.0.0.53",), ("rotate",))
     (tmp_path / "etc/resolv.conf").write_text("nameserver 127.0.0.53\n")
     assert read_resolver_state(str(tmp_path)).unusable_reason == "systemd-resolved does not run"
+
+
+@pytest.mark.parametrize("provider", ["openresolv", "resolvconf", "networkmanager", "plain"])
+def test_servers_of_ours_are_known_without_an_entry(provider: str, tmp_path: Path) -> None:
+    host = replace(HOSTS[provider], text="nameserver 10.0.0.53\n", supports_split_dns=provider == "networkmanager")
+    texts = PROVIDERS[provider].target([EntrySpec.from_options(Options(LAB))], host)
+    folder = {"openresolv": "run/resolvconf/keys/", "resolvconf": "run/resolvconf/interface/"}.get(provider, "")
+    for name, text in {"/etc/resolv.conf": "", **texts}.items():
+        path = tmp_path / folder / name.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(resolver_plain.with_blocks(host.text, text) if name == "/etc/resolv.conf" else text)
+    servers = {word for word in read_own_servers(str(tmp_path)) if word.startswith(("192.", "10."))}
+    assert servers == {"192.168.30.1"}
+
+
+def test_servers_of_our_links_are_read_from_systemd_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "resolvectl"
+    program.write_text(
+        "#!/bin/sh\n[ $# = 1 ] && echo 'Link 2 (eth0): 10.0.0.53' && echo 'Link 3 (vn-lab): 192.168.30.1'\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(command, "SEARCH_PATH", f"{tmp_path}:{command.SEARCH_PATH}")
+    assert resolver_resolved.Resolved().read_servers(str(tmp_path), ["vn-lab"]) == {}
+    stub = tmp_path / resolver_resolved.STUB_FILE
+    stub.parent.mkdir(parents=True)
+    stub.touch()
+    assert resolver_resolved.Resolved().read_servers(str(tmp_path), ["vn-lab"]) == {"vn-lab": "192.168.30.1"}
+    assert resolver_resolved.Resolved().read_servers(str(tmp_path), []) == {}
+
+
+def test_a_resolv_conf_that_cannot_be_read_names_no_server_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "etc/resolv.conf").mkdir(parents=True)
+    assert read_own_servers(str(tmp_path)) == set()
