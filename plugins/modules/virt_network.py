@@ -97,6 +97,10 @@ options:
       - C(ra_names) - V(true) (the default) for names of the addresses that guests make.
       - C(slaac) - V(true) (the default) for guests that make addresses of their own, also beside those of C(dhcp). With
         V(false) they have those of DHCPv6 alone, as in networks of libvirt's with DHCPv6.
+      - C(ndp_proxy) - V(true) where C(address) is a part of a prefix whose router looks for each address on the link of
+        the O(uplink), as with a rented server that has one /64. The host then answers neighbour solicitations there
+        for those guests that answer them on the bridge. It is the work of the guard, and for guests that go out with
+        their own addresses (mode V(routed), or C(nat.ipv6) V(false)). V(false) is the default.
       - C(deprecated) - prefixes of O(extra_addresses) that guests are to stop using, when the network has another
         C(address) now; see O(virtnet.linux.dnsmasq_fragment#module:ipv6.deprecated).
       - C(dhcp) - C(enabled) (V(false)), C(stateless) (V(false) - with V(true), options alone), and C(ranges), C(hosts)

@@ -174,6 +174,17 @@ def neighbour_advertisement(nic: Nic, address: str) -> bytes:
     return _to_all_nodes(nic, head + socket.inet_pton(socket.AF_INET6, address) + b"\x02\x01" + _mac(nic.mac))
 
 
+def neighbour_solicitation(nic: Nic, address: str) -> bytes:
+    """A neighbour solicitation to the group of an address (RFC 4861 section 4.3, RFC 4291 section 2.7.1)."""
+    target = socket.inet_pton(socket.AF_INET6, address)
+    group = bytes.fromhex("ff0200000000000000000001ff") + target[-3:]
+    message = struct.pack("!BBHI", 135, 0, 0, 0) + target + b"\x01\x01" + _mac(nic.mac)
+    asker, everybody = nic.link_local, socket.inet_ntop(socket.AF_INET6, group)
+    message = with_checksum(message, 2, asker, everybody, _ICMPV6)
+    group_mac = "33:33:" + group[-4:].hex(":")
+    return _ipv6(nic, group_mac, _address_pair(asker, everybody), _ICMPV6, 255, message)
+
+
 def router_advertisement(nic: Nic, prefix: str) -> bytes:
     """A router advertisement of a prefix (RFC 4861 sections 4.2 and 4.6.2)."""
     head = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)

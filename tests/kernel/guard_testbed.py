@@ -75,12 +75,22 @@ class GuardTestbed(NamespaceTestbed):
         wait_until(lambda: not (self.root / "run/virtnet/pending.json").exists() and self.is_idle(), 60)
 
     def is_idle(self) -> bool:
-        """Whether the guard waits for events and has no child; it may have something scheduled."""
+        """Whether the guard waits for events and has no child at work; it may have something scheduled."""
         assert self.guard is not None
         pid = self.guard.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        children = [child for child in self.children() if child not in self.children("virtnet-ndp")]
         wchan = Path(f"/proc/{pid}/wchan").read_text()
         return not children and any(word in wchan for word in ("ep_poll", "epoll"))
+
+    def children(self, name: str = "") -> list[int]:
+        """The children of the guard, or those of them with a name."""
+        assert self.guard is not None
+        found = []
+        for child in Path(f"/proc/{self.guard.pid}/task/{self.guard.pid}/children").read_text().split():
+            with contextlib.suppress(OSError):
+                if not name or Path(f"/proc/{child}/comm").read_text().strip() == name:
+                    found.append(int(child))
+        return found
 
     def has_nothing_scheduled(self) -> bool:
         """Whether the guard is idle and would be so for ever without an event.

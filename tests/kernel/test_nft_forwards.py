@@ -90,7 +90,7 @@ def test_hairpin_with_and_without_br_netfilter(testbed: NamespaceTestbed, value:
     # With 1 the frame is translated while it is bridged, and a bridge sends no frame back to its ingress port.
     assert guest.ask(uplink, 8080) == ("" if value == "1" else address_of(subnet, 1))
     # It does so in hairpin mode, which we do not set: a guest would receive its own broadcasts, and its IPv6 addresses
-    # would be duplicates (RFC 7527 section 1).
+    # would be duplicates, unless it knows its own solicitations again (RFC 7527).
     for port in testbed.host.json("ip", "-j", "link", "show", "master", "br-a"):
         testbed.host.run("bridge", "link", "set", "dev", port["ifname"], "hairpin", "on")
     assert guest.ask(uplink, 8080) == address_of(subnet, 1)
@@ -111,6 +111,46 @@ def test_hairpin_of_a_guest_that_is_kept_from_the_others(testbed: NamespaceTestb
     guest, sibling = plug(testbed, "a", subnet), plug(testbed, "a", subnet, 3)
     assert guest.ask(uplink, 8080) == address_of(subnet, 1)
     assert sibling.ask(uplink, 8080) == ""
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_no_hairpin_with_br_netfilter_where_guests_are_isolated(testbed: NamespaceTestbed, version: int) -> None:
+    """The bridge passes frames to the rules whatever the sysctls are, and none from an isolated port to itself."""
+    testbed.host.run(
+        "sysctl", "-q", "-w", "net.bridge.bridge-nf-call-iptables=0", "net.bridge.bridge-nf-call-ip6tables=0"
+    )
+    testbed.host.run("ip", "address", "add", f"{UPLINK6}/64", "dev", "eth0", "nodad")
+    subnet, uplink = (A, UPLINK) if version == 4 else (A6, UPLINK6)
+    guest = plug(testbed, "a", subnet)
+    gateway = f"{address_of(subnet, 1)}/{64 if version == 6 else 24}"
+    forward = {"port": 8080, "to": address_of(subnet, 2), "to_port": 8000}
+    for isolate, answer in ((False, address_of(subnet, 1)), (True, "")):
+        testbed.task("nft", [network("a", subnet, "nat", forward, isolate_guests=isolate)])
+        testbed.task("bridge", [{"name": "br-a", "addresses": [gateway], "isolate_guests": isolate}])
+        assert guest.ask(uplink, 8080) == answer
+    for port in testbed.host.json("ip", "-j", "link", "show", "master", "br-a"):
+        testbed.host.run("bridge", "link", "set", "dev", port["ifname"], "hairpin", "on")
+    assert guest.ask(uplink, 8080) == ""
+    # The way that the guide has: its own address.
+    assert guest.ask(address_of(subnet, 2)) == address_of(subnet, 2)
+
+
+def test_hairpin_mode_lets_a_guest_take_its_ipv6_addresses_for_duplicates(testbed: NamespaceTestbed) -> None:
+    guest = plug(testbed, "a", A)
+    for port in testbed.host.json("ip", "-j", "link", "show", "master", "br-a"):
+        testbed.host.run("bridge", "link", "set", "dev", port["ifname"], "hairpin", "on")
+    for value, is_duplicate in (("1", False), ("0", True)):
+        for interface in ("all", "eth0"):
+            guest.run("sysctl", "-qw", f"net.ipv6.conf.{interface}.enhanced_dad={value}")
+        address = f"fd00:99::{value}5"
+        guest.run("ip", "address", "add", f"{address}/64", "dev", "eth0")
+
+        def flags(address: str = address) -> list[str]:
+            (link,) = guest.json("ip", "-j", "address", "show", "dev", "eth0", "to", address)
+            return [flag for flag in ("tentative", "dadfailed") if link["addr_info"][0].get(flag)]
+
+        wait_until(lambda: flags() == [] or "dadfailed" in flags())  # noqa: B023
+        assert ("dadfailed" in flags()) == is_duplicate
 
 
 def test_a_guest_of_an_isolated_network_does_not_use_forwards(testbed: NamespaceTestbed) -> None:

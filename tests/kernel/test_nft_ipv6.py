@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from kernel.nft_testbed import network, plug
-from kernel.polling import eventually, wait_until
+from kernel.polling import eventually
 from kernel.testbed import NamespaceTestbed, script
 
 A, B = "fd00:a", "fd00:b"
@@ -141,30 +141,6 @@ def test_the_host_keeps_its_default_route_from_router_advertisements(testbed: Na
     testbed.task("nft", [], purge=True)
     assert (sysctl(testbed, "all/forwarding"), sysctl(testbed, "eth0/accept_ra")) == ("0", "1")
     assert default_routes(testbed) == ["ra"]
-
-
-def test_guests_with_addresses_of_the_link_of_the_uplink_are_reached_by_proxies_of_the_kernel(
-    testbed: NamespaceTestbed,
-) -> None:
-    """As the guide has it: the /64 is on the bridge, and the router looks for its addresses on the uplink."""
-    subnet, far = "2001:db8:5", "2001:db8:9::9"
-    testbed.outside.run("ip", "address", "add", f"{subnet}::ffff/64", "dev", "eth0", "nodad")
-    testbed.outside.run("ip", "address", "add", far, "dev", "lo", "nodad")
-    (link,) = testbed.outside.json("ip", "-j", "-6", "address", "show", "dev", "eth0", "scope", "link")
-    router = next(address["local"] for address in link["addr_info"] if address)
-    testbed.host.run("ip", "-6", "route", "replace", "default", "via", router, "dev", "eth0")
-    testbed.task("nft", [network("a", subnet, "routed", uplink="eth0")])
-    guest = plug(testbed, "a", subnet)
-
-    def reached(address: str) -> bool:
-        return "1 received" in testbed.outside.run("ping", "-c1", "-W2", "-I", far, address, check=False)
-
-    assert not guest.pings(far)
-    testbed.host.run("sysctl", "-qw", "net.ipv6.conf.eth0.proxy_ndp=1")
-    for host in (1, 2):
-        testbed.host.run("ip", "-6", "neigh", "add", "proxy", f"{subnet}::{host}", "dev", "eth0")
-    wait_until(lambda: guest.pings(far))
-    assert reached(f"{subnet}::2")
 
 
 def test_an_uplink_that_another_program_configures_is_not_changed(testbed: NamespaceTestbed) -> None:

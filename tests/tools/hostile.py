@@ -54,7 +54,8 @@ FULL: dict[str, Any] = {
         "boot": [{"file": "pxe.0", "server": "192.168.30.5"}, {"arch": "x86_64-http", "file": "http://a/b.efi"},
                  {"arch": 7, "ipxe": True, "file": "c.ipxe"}], "tftp_root": "/srv/tftp"}},
     "ipv6": {"address": "fd00:30::1/64", "auto": False, "ra": True, "ra_names": True, "slaac": False,
-             "ra_param": {"preference": "high", "interval": 60, "lifetime": 1200, "mtu": 1400}, "dhcp": {
+             "ra_param": {"preference": "high", "interval": 60, "lifetime": 1200, "mtu": 1400}, "ndp_proxy": True,
+             "dhcp": {
         "enabled": True, "stateless": False,
         "ranges": [{"start": "fd00:30::100", "end": "fd00:30::200", "lease_time": "1h"}],
         "hosts": [{"mac": "52:54:00:00:00:02", "name": "web", "ip": "fd00:30::10", "lease_time": "2h"},

@@ -133,8 +133,8 @@ NETWORK: dict[str, Sample] = {
     "libvirt.trust_guest_rx_filters": _values("libvirt.trust_guest_rx_filters", True, False),
 }
 # What names a network; what a definition has after a free subnet was chosen; and networks of libvirt's own, which have
-# none of the parts (tests/unit/libvirt/test_managed.py).
-NOT_OF_NETWORK = {"name", "ipv4.auto", "ipv6.auto", "managed_by", "restart", "xml"}
+# none of the parts (tests/unit/libvirt/test_managed.py); and what the guard does (tests/kernel/test_ndp_proxy.py).
+NOT_OF_NETWORK = {"name", "ipv4.auto", "ipv6.auto", "ipv6.ndp_proxy", "managed_by", "restart", "xml"}
 
 
 def options_of(label: str, stage: str) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from ..orchestration.desired_state import OVS_BRIDGES, PARTS, RULES
 from ..orchestration.restore import Outcome
 from . import workers
 from .journal import Journal
+from .ndp_proxy import NdpProxyProcess
 from .ovs_watch import OvsEvent, OvsWatch
 from .ports import isolate_new_ports, known_ports, process_detached, report_lost_macvtaps, save_ports
 from .scheduler import Scheduler
@@ -63,6 +64,7 @@ class Guard:
         self._view_outdated = True
         self._selector = selectors.DefaultSelector()
         self._ovs = OvsWatch(self._selector)
+        self._ndp = NdpProxyProcess(self._selector, self.journal)
 
     def run(self) -> int:
         """Restore the networks, report to systemd, and handle events."""
@@ -78,6 +80,7 @@ class Guard:
             for number in (*(source.fileno() for source in sockets), *folders.filenos(), wakeup.fileno()):
                 self._selector.register(number, selectors.EVENT_READ)
             stack.callback(self._ovs.close)
+            stack.callback(self._ndp.close)
             workers.in_child(workers.restore_at_boot, self.paths)
             self._refresh()
             self.scheduler.request([CONFLICT], time.monotonic())
@@ -99,7 +102,7 @@ class Guard:
     def _timeout(self, poll_interval: float | None) -> float | None:
         """Seconds to wait for an event; None for any time."""
         now = time.monotonic()
-        times = [self.scheduler.next_time(), self._ovs.retry_time()]
+        times = [self.scheduler.next_time(), self._ovs.retry_time(), self._ndp.retry_time()]
         if poll_interval is not None:
             times.append(now + poll_interval)
         if self.view.detached_candidates or self.view.unsaved or self.view.not_isolated:
@@ -115,6 +118,7 @@ class Guard:
         report_lost_macvtaps(self.view, self.paths, self.journal)
         save_ports(self.view, self.paths, self.journal)
         self._receive_ovs_event()
+        self._ndp.maintain()
 
     def _receive_kernel_events(self, sockets: Collection[socket.socket]) -> None:
         now = time.monotonic()
@@ -240,6 +244,7 @@ class Guard:
             return
         self.journal.log_state("definitions", snapshot.problems)
         self.view = snapshot.view
+        self._ndp.update(self.view.ndp_proxies)
         save_ports(self.view, self.paths, self.journal)
         for bridge in self.view.missing:
             self.scheduler.request(self.view.part_of(bridge), time.monotonic())

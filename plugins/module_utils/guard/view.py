@@ -30,6 +30,7 @@ from ..nft.sets import TABLE
 from ..orchestration.desired_state import BRIDGES, ENTRIES, FRAGMENTS, OVS_BRIDGES, PARTS, RULES
 from ..orchestration.restore import HostState
 from .lost_macvtaps import LostMacvtap
+from .ndp_relay import NdpProxy
 
 # Not a part: a subnet of ours overlaps one of somebody else.
 CONFLICT = "conflict"
@@ -93,6 +94,7 @@ class View:
     has left it. The kernel detaches the ports of a bridge that is deleted before it reports the deletion, so a port was
     detached by somebody only if its bridge still exists afterwards. ``unsaved``: the bridges whose ports have changed
     since they were saved. ``not_isolated``: the bridge of each guest's port that may lack the isolation flag.
+    ``ndp_proxies``: those whose guests neighbour discovery finds by the host.
     ``lost_macvtaps``: macvtaps that are gone, each with the index of its bridge. Ports are given by index.
     """
 
@@ -101,6 +103,7 @@ class View:
     needs_forwarding: bool = False
     missing_uplinks: bool = False
     alternative_uplinks: Mapping[int, str] = field(default_factory=dict)
+    ndp_proxies: tuple[NdpProxy, ...] = ()
     bridge_names: dict[int, str] = field(default_factory=dict)
     last_seen: dict[int, tuple[object, ...]] = field(default_factory=dict)
     ports: dict[str, dict[int, str]] = field(default_factory=dict)
@@ -127,6 +130,7 @@ class View:
                 for uplink in uplinks
                 if (name := interface_named(uplink)) in host.links and name != uplink
             },
+            ndp_proxies=NdpProxy.of(networks),
             needs_forwarding=any(network.mode != "isolated" for network in host.defined.values()),
             bridge_names={index: link.name for index, link in existing.items()},
             last_seen={index: (link.name, link.up, link.mac, link.mtu) for index, link in existing.items()},

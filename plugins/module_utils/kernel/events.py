@@ -139,6 +139,11 @@ def listen() -> list[socket.socket]:
     return sockets
 
 
+def listen_to_links() -> socket.socket:
+    """As listen(), for the events of links alone."""
+    return _event_socket(netlink.ROUTE, _GROUPS[:1])
+
+
 def _event_socket(protocol: int, groups: Sequence[int]) -> socket.socket:
     source = netlink.open_socket(protocol)
     try:

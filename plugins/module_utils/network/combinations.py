@@ -49,10 +49,8 @@ def validate_combinations(options: Options, network: Network) -> None:
     virtualport = network.libvirt.virtualport.get("type", OPENVSWITCH)
     if network.bridge.type == OPENVSWITCH and virtualport != OPENVSWITCH:
         options.error("libvirt.virtualport.type", f"{virtualport!r} is not for a bridge of Open vSwitch; leave it out")
-    if network.uplinks and network.mode in ("isolated", "open"):
-        options.error("uplink", f"has no meaning in mode {network.mode}; leave it out, or use nat or routed")
-    if network.bridge.name in network.uplinks:
-        options.error("uplink", f"{network.bridge.name!r} is the network's own bridge; name the host's way out")
+    _refuse_uplinks(options, network)
+    _refuse_ndp_proxy(options, network)
     addressed = network.ipv4.address or network.ipv4.auto or network.ipv6.address or network.ipv6.auto
     _refuse_with_uplink(options, network, addressed=bool(addressed))
     for i, port in enumerate(network.bridge.ports):
@@ -71,6 +69,31 @@ def _refuse_with_uplink(options: Options, network: Network, *, addressed: bool) 
         options.error("port_forwards", "have no meaning with bridge.enslave_uplink, guests are outside; leave them out")
     if network.bridge.enslave_uplink and network.bridge.zone:
         options.error("bridge.zone", "has no meaning with bridge.enslave_uplink, guests are outside; leave it out")
+
+
+def _refuse_uplinks(options: Options, network: Network) -> None:
+    if network.uplinks and network.mode in ("isolated", "open"):
+        options.error("uplink", f"has no meaning in mode {network.mode}; leave it out, or use nat or routed")
+    if network.bridge.name in network.uplinks:
+        options.error("uplink", f"{network.bridge.name!r} is the network's own bridge; name the host's way out")
+
+
+def _refuse_ndp_proxy(options: Options, network: Network) -> None:
+    """Raise InvalidOption where nobody asks for guests on an uplink."""
+    if not network.ipv6.ndp_proxy:
+        return
+    translated = network.nat.ipv6 and not any(":" in cidr for cidr in network.nat.exceptions)
+    if network.mode == "nat" and translated:
+        options.error("ipv6.ndp_proxy", "is for guests that go out with their own addresses; use nat.ipv6: false")
+    if network.mode not in ("nat", "routed"):
+        options.error("ipv6.ndp_proxy", f"has no meaning in mode {network.mode}; use routed, or leave it out")
+    if network.ipv6.address is None:
+        options.error(
+            "ipv6.ndp_proxy",
+            "needs a fixed ipv6.address; give a part of the prefix of the uplink, such as 2001:db8:1:2:f::1/80",
+        )
+    if not network.uplinks:
+        options.error("ipv6.ndp_proxy", "needs the interface on which a router asks for guests; give it as uplink")
 
 
 def refuse_without_effect(network: Network) -> None:

@@ -30,12 +30,17 @@ AUTO = "auto"
 NONE = "none"
 
 
+def _proxies(ipv6: Any) -> bool:
+    return bool(ipv6.ndp_proxy)
+
+
 @dataclass(frozen=True)
 class Ipv6:
     """The host's address on the bridge, or None. ``auto``: it is chosen automatically; ``ra``: router advertisements.
 
     ``ra_names``: the addresses that guests make themselves get the names that they have over IPv4. ``slaac``: whether
-    they make any. ``deprecated``: prefixes of ``extra_addresses`` that guests are to stop using.
+    they make any. ``ndp_proxy``: the host answers neighbour solicitations for guests on the uplink. ``deprecated``:
+    prefixes of ``extra_addresses`` that guests are to stop using.
     """
 
     address: ipaddress.IPv6Interface | None = option(kinds.ipv6_cidr, None)
@@ -44,6 +49,7 @@ class Ipv6:
     ra_param: RaParam = option(RA_PARAM, RaParam(), is_written=has_ra_param)
     ra_names: bool = option(kinds.boolean, True)
     slaac: bool = option(kinds.boolean, True)
+    ndp_proxy: bool = option(kinds.boolean, False, is_written=_proxies)
     deprecated: Sequence[str] = option(DEPRECATED, (), is_written=is_deprecating)
     dhcp: Dhcp6 = option(kinds.group_by_caller(Dhcp6), Dhcp6())
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ..ipam.allocator import AllocationSettings, Fleet, SubnetAllocator
@@ -106,7 +106,22 @@ class Allocation:
             for network in assigned
             if network.ipv6.auto and network.ipv6.address is None
         ]
-        return [*without_ipv6, *self._ignored_claims(assigned)]
+        return [*without_ipv6, *self._off_link(assigned), *self._ignored_claims(assigned)]
+
+    def _off_link(self, assigned: Sequence[Network]) -> Iterator[str]:
+        """A sentence for each network for whose guests no router asks on the uplink, as far as its addresses show."""
+        for network in assigned:
+            links = [self.current.links[uplink] for uplink in network.uplinks if uplink in self.current.links]
+            cidrs = [ipaddress.IPv6Interface(cidr) for link in links for cidr in link.addresses if ":" in cidr]
+            address = network.ipv6.address
+            if not network.ipv6.ndp_proxy or address is None or not cidrs:
+                continue
+            if not any(cidr.network.overlaps(address.network) for cidr in cidrs):
+                yield (
+                    f"{network.owner}: {', '.join(map(str, cidrs))} of {', '.join(link.name for link in links)} "
+                    f"has no part of {address.network}, so nobody may ask for guests there; use a part of that prefix, "
+                    "or leave ipv6.ndp_proxy out where a router has a route to this host"
+                )
 
     def _ignored_claims(self, assigned: Sequence[Network]) -> list[str]:
         allocator = self._allocator()

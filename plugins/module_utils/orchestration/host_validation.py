@@ -18,7 +18,7 @@ from ..libvirt import bridged
 from ..libvirt.managed import LIBVIRT
 from ..network.model import Network
 from ..nft.port_forwards import Forward
-from .state import State
+from .state import State, is_shared
 from .validation import refuse_bridge_of, refuse_option
 
 _NO_DRIVER = "this host lacks libvirt's network driver"
@@ -125,20 +125,23 @@ def _validate_subnets(network: Network, stored: Network | None, current: State) 
     occupied = [one for one in current.occupied if one.interface not in former]
     routes = [(f"routes[{i}].to", one.to) for i, one in enumerate(network.routes) if one not in stored_routes]
     # A subnet behind a guest is often a part of one that is routed elsewhere as a whole.
-    _require_free(network, routes, [one for one in occupied if not one.avoid_only])
+    _require_free(network, routes, [one for one in occupied if not one.avoid_only], current)
     if current.is_live(network):
         return
     own = (("ipv4.address", network.ipv4.address), ("ipv6.address", network.ipv6.address))
     addresses = [(option, str(address)) for option, address in own if address is not None]
     addresses += [(f"extra_addresses[{i}]", cidr) for i, cidr in enumerate(network.extra_addresses)]
     # An automatic subnet overlaps a route to elsewhere only if no other subnet was free.
-    _require_free(network, addresses, [one for one in occupied if not (network.ipv4.auto and one.avoid_only)])
+    _require_free(network, addresses, [one for one in occupied if not (network.ipv4.auto and one.avoid_only)], current)
 
 
-def _require_free(network: Network, cidrs: Iterable[tuple[str, str]], occupied: Sequence[SubnetInUse]) -> None:
+def _require_free(
+    network: Network, cidrs: Iterable[tuple[str, str]], occupied: Sequence[SubnetInUse], current: State
+) -> None:
     for option, cidr in cidrs:
         subnet = ipaddress.ip_interface(cidr).network
-        taken = first_overlapping(subnet, occupied, own=network.bridge.name)
+        others = [one for one in occupied if not is_shared(network, subnet, one, current.links)]
+        taken = first_overlapping(subnet, others, own=network.bridge.name)
         if taken:
             refuse_option(
                 network, option, f"{subnet} overlaps {taken.used_by} of this host; use another subnet, or auto"

@@ -71,6 +71,20 @@ class State(AddressSpace):
         return link is not None and bool(own) and all(address in link.addresses for address in own)
 
 
+def is_shared(network: Network, subnet: Subnet, other: SubnetInUse, links: Mapping[str, Link]) -> bool:
+    """Whether a network may have a subnet in spite of one in use, since it has a part of that of its uplink.
+
+    The more specific route leads to the guests. Where they have the larger part, it leads to an address of the host.
+    """
+    address = network.ipv6.address
+    if not network.ipv6.ndp_proxy or address is None or address.network != subnet:
+        return False
+    if other.interface not in network.uplinks or other.interface not in links:
+        return False
+    own = (str(other.network.network_address) == cidr.partition("/")[0] for cidr in links[other.interface].addresses)
+    return other.network.prefixlen < subnet.prefixlen or (other.network.num_addresses == 1 and any(own))
+
+
 def own_subnet(network: Network, subnet: Subnet) -> SubnetInUse:
     """A subnet of a network of this host as one in use."""
     return SubnetInUse(subnet, f"{network.owner} ({subnet})", network.bridge.name)

@@ -22,7 +22,7 @@ from ..network.model import Network
 from ..network.store import file_of, text_of, updated_history
 from ..resolver.reconciler import read_own_servers
 from .restore import HostState
-from .state import AddressSpace, own_subnet
+from .state import AddressSpace, is_shared, own_subnet
 
 # The number of subnets that a network avoids because a conflict moved it.
 _REJECTED_SUBNETS = 16
@@ -46,13 +46,22 @@ class Conflict:
         return any(family.auto and family.address and family.address.network == self.subnet for family in families)
 
 
-def conflicts(networks: Iterable[Network], occupied: Iterable[SubnetInUse], bridges: Collection[str]) -> list[Conflict]:
+def conflicts(
+    networks: Iterable[Network],
+    occupied: Iterable[SubnetInUse],
+    bridges: Collection[str],
+    links: Mapping[str, Link],
+) -> list[Conflict]:
     """The networks that overlap subnets on interfaces other than our bridges. Pure."""
     foreign = [subnet for subnet in occupied if subnet.interface not in bridges]
     conflicting = []
     for network in networks:
         for subnet in network.subnets:
-            others = {other.used_by: other for other in foreign if other.network.overlaps(subnet)}
+            others = {
+                other.used_by: other
+                for other in foreign
+                if other.network.overlaps(subnet) and not is_shared(network, subnet, other, links)
+            }
             if others:
                 conflicting.append(Conflict(network, tuple(others.values()), subnet))
     return conflicting
@@ -62,7 +71,7 @@ def live_conflicts(host: HostState) -> list[Conflict]:
     """The conflicts of running networks with what the host uses now."""
     running = [network for network in host.running if network.bridge.name in host.links]
     in_use = read_kernel_subnets(ipv6=any(network.has_ipv6 for network in running))
-    return conflicts(running, in_use, _own_bridges(host))
+    return conflicts(running, in_use, _own_bridges(host), host.links)
 
 
 def _own_bridges(host: HostState) -> set[str]:

@@ -47,9 +47,10 @@ def host(module: Any) -> None:
     from ..host.reconciler import set_up
 
     def work(paths: Paths) -> dict[str, Any]:
-        if module.params["state"] == "present" and not os.path.isdir(paths.engine):
-            _refuse_wrong_networks(module.params.get("networks"))
-        plan = set_up(module.params["state"], paths, check=module.check_mode, guard=module.params["guard"])
+        guard = module.params["guard"]
+        if module.params["state"] == "present" and not (guard and os.path.isdir(paths.engine)):
+            _refuse_wrong_networks(module.params.get("networks"), guard=guard)
+        plan = set_up(module.params["state"], paths, check=module.check_mode, guard=guard)
         values = as_return_values(plan, "host")
         (host_values,) = values.pop("host")
         return {**values, **host_values}
@@ -57,11 +58,14 @@ def host(module: Any) -> None:
     run(module, work)
 
 
-def _refuse_wrong_networks(networks: Any) -> None:
-    """Raise InvalidOption for an error in the list, before the first run installs anything for it."""
+def _refuse_wrong_networks(networks: Any, *, guard: bool = True) -> None:
+    """Raise InvalidOption for an error in the list, before the first run installs anything for it.
+
+    A host without the guard has none of what the guard alone does.
+    """
     from ..core.identity import host_identity
     from ..network.model import read_network
-    from ..orchestration.validation import validate_together
+    from ..orchestration.validation import refuse_option, validate_together
 
     identity = host_identity()
     read = []
@@ -69,7 +73,11 @@ def _refuse_wrong_networks(networks: Any) -> None:
         # XML needs a library that the run may be about to install.
         with contextlib.suppress(MissingTool):
             read.append(read_network(options, identity))
-    validate_together([network for network in read if network.state != "absent"])
+    present = [network for network in read if network.state != "absent"]
+    validate_together(present)
+    for network in present:
+        if network.ipv6.ndp_proxy and not guard:
+            refuse_option(network, "ipv6.ndp_proxy", "is done by the guard; use virtnet_guard: true, or leave it out")
 
 
 def libvirt_adopt(module: Any) -> None:

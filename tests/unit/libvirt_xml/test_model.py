@@ -113,6 +113,7 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "ipv6.ra_names": booleans,
     "ipv6.ra_param": item({}, preference=st.just("low"), interval=st.sampled_from([60, "60"]), mtu=st.just(1400)),
     "ipv6.slaac": booleans,
+    "ipv6.ndp_proxy": booleans,
     "ipv6.deprecated": st.sampled_from([["fd00:31::/64"], ["fd00:31::1/64"], ["fd00:32::/64"]]),
     "ipv6.dhcp.enabled": booleans,
     "ipv6.dhcp.stateless": booleans,
@@ -219,6 +220,7 @@ def test_each_option_alone_survives_a_round_trip(path: str) -> None:
         context = {
             "nat.source": {},
             "bridge.forward_delay": {"bridge.stp": True},
+            "ipv6.ndp_proxy": {"mode": "routed", "uplink": "eth0"},
             "ipv6.deprecated": {"extra_addresses": ["fd00:31::1/64"]},
             "ipv6.dhcp.ranges": {"ipv6.dhcp.enabled": True},
             "ipv6.dhcp.hosts": {"ipv6.dhcp.enabled": True},

@@ -141,6 +141,7 @@ options = st.fixed_dictionaries(
                 "address": addresses6 | st.sampled_from(["auto", "none"]),
                 "ra": booleans,
                 "slaac": booleans,
+                "ndp_proxy": booleans,
                 "deprecated": st.lists(addresses6, max_size=2),
                 "dhcp": dhcp(ips6),
             },

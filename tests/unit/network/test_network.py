@@ -24,6 +24,11 @@ from hypothesis import strategies as st
 
 HOST = "0123456789abcdef0123456789abcdef"
 OVS = {"type": "openvswitch"}
+PROXIED = {
+    "mode": "routed",
+    "uplink": "eth0",
+    "ipv6": {"address": "2001:db8:1:2:f::1/80", "ra": False, "ndp_proxy": True},
+}
 UUID = "7b0cbfb2-6a3e-4d4c-9d57-3c1f5c9a6e01"
 
 
@@ -470,6 +475,22 @@ def host(**options: Any) -> dict[str, Any]:
             },
             "networks[2].ipv6.slaac",
             "false holds for all networks of a dnsmasq; use dnsmasq.instance: private, or auto",
+        ),
+        (
+            {**PROXIED, "mode": "isolated", "uplink": None},
+            "networks[2].ipv6.ndp_proxy",
+            "has no meaning in mode isolated; use routed",
+        ),
+        ({**PROXIED, "mode": "nat"}, "networks[2].ipv6.ndp_proxy", "use nat.ipv6: false"),
+        (
+            {**PROXIED, "ipv6": {"address": "auto", "ndp_proxy": True}},
+            "networks[2].ipv6.ndp_proxy",
+            "needs a fixed ipv6.address; give a part of the prefix of the uplink",
+        ),
+        (
+            {**PROXIED, "uplink": None},
+            "networks[2].ipv6.ndp_proxy",
+            "needs the interface on which a router asks for guests; give it as uplink",
         ),
         ({"nat": {"source": {"start": "fd00::1"}}}, "networks[2].nat.source.start", "is not an IPv4 address"),
         ({"nat": {"source": {"end": "192.0.2.1"}}}, "networks[2].nat.source.start", "is required"),

@@ -14,6 +14,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.options import 
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.lease_file import parse
 from ansible_collections.virtnet.linux.plugins.module_utils.ipam.allocator import AllocationSettings
 from ansible_collections.virtnet.linux.plugins.module_utils.ipam.subnets import Pool, SubnetInUse
+from ansible_collections.virtnet.linux.plugins.module_utils.kernel.links import Link
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import Network, read_network
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.leases import leases_of
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.restore import HostState
@@ -39,7 +40,7 @@ def moves(networks: list[Network], occupied: list[SubnetInUse], rejected: list[s
         {one.name: NetworkHistory(rejected_subnets=rejected) for one in networks},
         {},
     )
-    conflicting = conflicts(networks, occupied, {one.bridge.name for one in networks})
+    conflicting = conflicts(networks, occupied, {one.bridge.name for one in networks}, {})
     planned, unresolved = plan_moves(
         conflicting, host, AddressSpace(occupied, settings=more.get("settings", AllocationSettings()))
     )
@@ -54,7 +55,18 @@ FIXED = network("fixed", "192.168.9.1/24", auto=False)
 def test_an_overlap_is_a_conflict_in_both_directions_except_on_our_bridges() -> None:
     every = [LAB, DMZ, FIXED]
     occupied = [taken("192.168.0.128/25"), taken("192.168.1.0/24", interface="vn-dmz"), taken("192.168.8.0/21")]
-    assert [one.network.name for one in conflicts(every, occupied, {"vn-dmz"})] == ["lab", "fixed"]
+    assert [one.network.name for one in conflicts(every, occupied, {"vn-dmz"}, {})] == ["lab", "fixed"]
+
+
+def test_a_part_of_the_prefix_of_the_uplink_is_no_conflict() -> None:
+    ipv6 = {"address": "2001:db8:1:2:f::1/80", "ra": False, "ndp_proxy": True}
+    options = {"name": "dmz", "mode": "routed", "uplink": "eth0", "ipv4": {"address": "none"}, "ipv6": ipv6}
+    dmz = read_network(Options(options), "host")
+    links = {name: Link(name, i, addresses=["2001:db8:1:2::2/64"]) for i, name in enumerate(("eth0", "eth1"))}
+    subnet = ipaddress.ip_network("2001:db8:1:2::/64")
+    for interface, expected in (("eth0", []), ("eth1", [dmz])):
+        found = conflicts([dmz], [SubnetInUse(subnet, "the route", interface)], set(), links)
+        assert [one.network for one in found] == expected
 
 
 def test_networks_with_the_same_conflict_move_to_different_subnets_with_their_ranges() -> None:
@@ -97,7 +109,7 @@ def test_ipv6_moves_within_the_prefix_of_the_host(
 ) -> None:
     in_use = [SubnetInUse(ipaddress.IPv6Network(cidr), f"the route {cidr}", "eth0") for cidr in occupied]
     host = HostState({"six": one}, [one], {}, {})
-    conflicting = conflicts([one], in_use, set())
+    conflicting = conflicts([one], in_use, set(), {})
     planned, unresolved = plan_moves(
         conflicting, host, AddressSpace(in_use, prefix=ipaddress.IPv6Network("fd12:1::/48"))
     )
@@ -114,7 +126,7 @@ def test_a_network_with_conflicts_in_both_families_moves_with_both() -> None:
         SubnetInUse(ipaddress.IPv6Network("fd12:1::/64"), "the route fd12:1::/64", "eth0"),
     ]
     host = HostState({"both": one}, [one], {}, {})
-    conflicting = conflicts([one], in_use, set())
+    conflicting = conflicts([one], in_use, set(), {})
     planned, _unresolved = plan_moves(
         conflicting, host, AddressSpace(in_use, prefix=ipaddress.IPv6Network("fd12:1::/48"))
     )

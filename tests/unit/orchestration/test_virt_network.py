@@ -47,7 +47,7 @@ def stored(*items: dict[str, Any], earlier: Mapping[str, NetworkHistory] | None 
 
 
 def occupied(subnet: str, what: str = "the route", interface: str = "eth0") -> SubnetInUse:
-    return SubnetInUse(ipaddress.IPv4Network(subnet), f"{what} {subnet}", interface)
+    return SubnetInUse(ipaddress.ip_network(subnet), f"{what} {subnet}", interface)
 
 
 def refused(*items: dict[str, Any], **more: Any) -> str:
@@ -179,6 +179,35 @@ def test_a_fixed_subnet_that_overlaps_the_host_is_refused_by_the_name_of_what_it
     for taken in ("192.168.0.0/16", "192.168.30.0/24", "192.168.30.7/32"):
         message = refused(FIXED, state=State(occupied=[occupied(taken)]))
         assert f"networks[0].ipv4.address: 192.168.30.0/24 overlaps the route {taken} of this host" in message
+
+
+def proxied(address: str) -> dict[str, Any]:
+    ipv6 = {"address": address, "ra": False, "ndp_proxy": True}
+    return {"name": "dmz", "mode": "routed", "uplink": "eth0", "ipv4": {"address": "none"}, "ipv6": ipv6}
+
+
+def on_uplink(cidr: str, *more: SubnetInUse) -> State:
+    subnet = str(ipaddress.ip_interface(cidr).network)
+    links = {"eth0": Link("eth0", 2, addresses=[cidr])}
+    return State(occupied=[occupied(subnet, f"the address {cidr} of"), occupied(subnet), *more], links=links)
+
+
+def test_guests_may_have_a_part_of_the_prefix_of_the_uplink_if_the_host_answers_for_them() -> None:
+    whole, part = "2001:db8:1:2::2/64", "2001:db8:1:2:f::1/80"
+    assert plan(proxied(part), state=on_uplink(whole)).notes == []
+    assert plan(proxied("2001:db8:1:2::3/64"), state=on_uplink("2001:db8:1:2::2/128")).notes == []
+    without = {**proxied(part), "ipv6": {"address": part, "ra": False}}
+    assert "2001:db8:1:2:f::/80 overlaps the address" in refused(without, state=on_uplink(whole))
+    assert "overlaps the address" in refused(proxied("2001:db8:1:2::3/64"), state=on_uplink(whole))
+    # What is no address of the host stays reachable: the router, and what is on other interfaces.
+    for other in (occupied("2001:db8:1:2:f::9/128"), occupied("2001:db8:1:2:f::/80", interface="eth1")):
+        assert "overlaps the route" in refused(proxied(part), state=on_uplink(whole, other))
+
+
+def test_a_prefix_that_the_uplink_has_no_part_of_is_noted() -> None:
+    (note,) = plan(proxied("2001:db8:9::1/80"), state=on_uplink("2001:db8:1:2::2/64")).notes
+    assert "network 'dmz': 2001:db8:1:2::2/64 of eth0 has no part of 2001:db8:9::/80" in note
+    assert plan(proxied("2001:db8:9::1/80"), state=State(links={"eth0": Link("eth0", 2)})).notes == []
 
 
 def test_a_subnet_behind_a_guest_is_kept_free_and_may_be_part_of_what_is_routed_elsewhere() -> None:

@@ -21,3 +21,12 @@ def test_xml_is_not_refused_for_a_library_that_the_run_installs(monkeypatch: pyt
     registry._refuse_wrong_networks([XML])
     with pytest.raises(InvalidOption, match=r"networks\[1\].mode"):
         registry._refuse_wrong_networks([XML, {"name": "other", "mode": "natt"}])
+
+
+def test_what_the_guard_does_is_refused_on_a_host_without_it() -> None:
+    ipv6 = {"address": "2001:db8:1:2:f::1/80", "ra": False, "ndp_proxy": True}
+    network = {"name": "lab", "mode": "routed", "uplink": "eth0", "ipv6": ipv6}
+    registry._refuse_wrong_networks([network])
+    registry._refuse_wrong_networks([{**network, "state": "absent"}], guard=False)
+    with pytest.raises(InvalidOption, match=r"networks\[0\].ipv6.ndp_proxy: is done by the guard; use virtnet_guard"):
+        registry._refuse_wrong_networks([network], guard=False)
