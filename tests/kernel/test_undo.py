@@ -30,6 +30,12 @@ def fail_at(word: str, fault: str, host: Host, *, part: str = "") -> str:
     return error_of(host.run_tasks(site(CHANGED), step=step, fault=fault))
 
 
+def failing_once(program: str) -> str:
+    """The command that makes the next start of a program fail."""
+    text = f"#!/bin/sh\\numount -l {program}\\nexit 1\\n"
+    return f"printf '{text}' >/run/once; chmod +x /run/once; mount --bind /run/once {program}"
+
+
 def assert_untouched(host: Host, before: dict[str, Any]) -> None:
     after = host.snapshot()
     assert not [one for one in differences(before, after) if not one.startswith(LEARNT)]
@@ -54,9 +60,7 @@ def test_rules_that_cannot_be_loaded_leave_no_other_change() -> None:
     with new_host() as host:
         host.run_tasks([*installation(), *site([LAB, OLD])])
         before = host.snapshot()
-        once = "printf '#!/bin/sh\\numount -l /usr/sbin/nft\\nexit 1\\n' >/run/once; "
-        once += "chmod +x /run/once; mount --bind /run/once /usr/sbin/nft"
-        error = fail_at("nft", once, host, part="AddBridge")
+        error = fail_at("nft", failing_once("/usr/sbin/nft"), host, part="AddBridge")
         host.sh("rm /run/once")
         assert "everything that the run has changed is undone" in error
         assert_untouched(host, before)
@@ -136,4 +140,17 @@ def test_definitions_that_cannot_be_stored_leave_no_run_pending() -> None:
         host.sh(f"mkdir -p {folder}")
         before = host.snapshot()
         assert "cannot write /run/virtnet/networks" in error_of(host.run_tasks(site([{**NEW, "persistent": False}])))
+        assert not [one for one in differences(before, host.snapshot()) if not one.startswith(LEARNT)]
+
+
+def test_a_program_that_does_not_start_is_named_and_the_run_is_undone() -> None:
+    with new_host() as host:
+        host.run_tasks([*installation(), *site([LAB])])
+        before = host.snapshot()
+        host.sh("printf '#!/missing/interpreter' >/run/broken; chmod +x /run/broken")
+        host.sh("mount --bind /run/broken /usr/sbin/tc; rm /run/broken")
+        error = error_of(host.run_tasks(site([LAB, {**NEW, "bandwidth": {"inbound": {"average": 1000}}}])))
+        host.sh("umount -l /usr/sbin/tc")
+        assert "Traceback" not in error and "/tc cannot be started: No such file or directory" in error
+        assert "everything that the run has changed is undone: new does not exist" in error
         assert not [one for one in differences(before, host.snapshot()) if not one.startswith(LEARNT)]
