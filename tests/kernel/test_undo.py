@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kernel.libvirt_host import libvirt_host
 from torture.host import Host, differences, new_host
 from torture.plans import installation, site
 from torture.scenario import error_of
@@ -152,5 +153,67 @@ def test_a_program_that_does_not_start_is_named_and_the_run_is_undone() -> None:
         error = error_of(host.run_tasks(site([LAB, {**NEW, "bandwidth": {"inbound": {"average": 1000}}}])))
         host.sh("umount -l /usr/sbin/tc")
         assert "Traceback" not in error and "/tc cannot be started: No such file or directory" in error
+        assert "everything that the run has changed is undone: new does not exist" in error
+        assert not [one for one in differences(before, host.snapshot()) if not one.startswith(LEARNT)]
+
+
+# The next task after virt_network fails.
+FAILING = ["dnsmasq_fragment", {"fragments": [{"name": name, "interface": "-"} for name in ("lab", "new")]}]
+
+
+def test_a_network_on_a_bridge_of_the_hosts_own_is_undone_as_well() -> None:
+    """No task of bridges names that bridge."""
+    own = {"name": "own", "mode": "bridged", "bridge": {"name": "br-own"}}
+    with libvirt_host() as libvirt:
+        host = libvirt.host
+        host.sh("ip link add br-own type bridge")
+        host.run_tasks([*installation(), *site([LAB])])
+        before = host.snapshot()
+        define = site([LAB, own])[0]
+        error = error_of(host.run_tasks([define, ["bridge", {"name": "vn-lab", "addresses": [], "ports": ["vn-lab"]}]]))
+        assert "everything that the run has changed is undone: own does not exist" in error
+        assert not [one for one in differences(before, host.snapshot()) if not one.startswith(LEARNT)]
+        assert not error_of(host.run_tasks(site([LAB, own])))
+        assert "file /run/virtnet/pending.json" not in host.snapshot()
+        assert set(libvirt.networks()) == {"lab", "own"}
+
+
+def test_pools_that_the_failed_run_changed_are_as_before() -> None:
+    pools, file = {"pools": ["10.77.0.0/16"]}, "file /var/lib/virtnet/choosing.json"
+    with new_host() as host:
+        host.run_tasks([*installation(), *site([LAB])])
+        host.sh("ip link set vn-lab mtu 1400")
+        before = host.snapshot()
+        for networks in ([LAB, NEW], [LAB]):
+            (name, options), *_parts = site(networks)
+            error = error_of(host.run_tasks([[name, {**options, **pools}], FAILING]))
+            assert (
+                "everything that the run has changed is undone: " in error and "choice of subnets is as before" in error
+            )
+            after = host.snapshot()
+            assert before.get(file) == after.get(file)
+            assert not [one for one in differences(before, after) if not one.startswith((*LEARNT, "link vn-lab"))]
+        (name, options), *parts = site([LAB])
+        assert not error_of(host.run_tasks([[name, {**options, **pools}], *parts]))
+        after = host.snapshot()
+        assert "10.77.0.0/16" in str(after[file]) and "file /run/virtnet/pending.json" not in after
+
+
+def test_definitions_that_are_stored_and_cannot_be_verified_are_undone() -> None:
+    """Also where what to learn of the failure needs the program that failed."""
+    with new_host() as host:
+        host.run_tasks([*installation(), *site([LAB])])
+        before = host.snapshot()
+        steps = host.run_tasks(site([LAB, NEW]))["steps"]
+        host.run_tasks(site([LAB, {"name": "new", "state": "absent"}]))
+        stored = next(i for i, text in enumerate(steps, 1) if text.startswith("os.rename") and "/.new.json" in text)
+        error = error_of(host.run_tasks(site([LAB, NEW]), step=stored, fault="rm /etc/virtnet/networks/.new.json*"))
+        assert "virt_network: cannot write /etc/virtnet/networks/new.json: " in error
+        assert "everything that the run has changed is undone: new does not exist" in error
+        assert not [one for one in differences(before, host.snapshot()) if not one.startswith(LEARNT)]
+        host.sh("printf '#!/missing/interpreter' >/run/broken; chmod +x /run/broken")
+        error = error_of(host.run_tasks(site([LAB, NEW]), step=stored, fault="mount --bind /run/broken /usr/bin/ss"))
+        host.sh("umount /usr/bin/ss; rm /run/broken")
+        assert "virt_network: /usr/bin/ss cannot be started" in error
         assert "everything that the run has changed is undone: new does not exist" in error
         assert not [one for one in differences(before, host.snapshot()) if not one.startswith(LEARNT)]
