@@ -199,6 +199,28 @@ def test_pools_that_the_failed_run_changed_are_as_before() -> None:
         assert "10.77.0.0/16" in str(after[file]) and "file /run/virtnet/pending.json" not in after
 
 
+def test_a_network_that_libvirt_refuses_has_the_whole_run_undone() -> None:
+    """Also what libvirt has accepted before."""
+    with libvirt_host() as libvirt:
+        host = libvirt.host
+        titled = {**LAB, "title": "before"}
+        host.run_tasks([*installation(), *site([titled, OLD])])
+        host.plug("vn-lab")
+        before, registered = host.snapshot(), libvirt.networks()
+        changed = [{**LAB, "title": "after", "bridge": {"mtu": 1400}}, NEW, {"name": "old", "state": "absent"}]
+        # libvirt cannot store what it has accepted.
+        host.sh("mkdir -p /etc/libvirt/qemu/networks/new.xml.new /etc/libvirt/qemu/networks/new.xml")
+        error = error_of(host.run_tasks(site(changed)))
+        host.sh("rmdir /etc/libvirt/qemu/networks/new.xml.new /etc/libvirt/qemu/networks/new.xml")
+        assert "libvirt does not accept the definition: " in error
+        assert "everything that the run has changed is undone: new does not exist, lab, old are as before" in error
+        assert libvirt.networks() == registered
+        assert_untouched(host, before)
+        assert not error_of(host.run_tasks(site(changed)))
+        assert not [one for one in host.run_tasks(site(changed), check=True)["answers"] if one["changed"]]
+        assert "file /run/virtnet/pending.json" not in host.snapshot()
+
+
 def test_definitions_that_are_stored_and_cannot_be_verified_are_undone() -> None:
     """Also where what to learn of the failure needs the program that failed."""
     with new_host() as host:
