@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from kernel.libvirt_host import libvirt_host
 from torture.host import Host, RunKilled, differences, new_host
 from torture.plans import installation, site
 from torture.scenario import error_of
@@ -29,6 +30,12 @@ def fail_at(word: str, fault: str, host: Host, *, part: str = "") -> str:
     first = next(i for i, text in enumerate(steps) if part in text)
     step = next(i for i, text in enumerate(steps[first:], first + 1) if word in text)
     return error_of(host.run_tasks(site(CHANGED), step=step, fault=fault))
+
+
+def failing_once(program: str) -> str:
+    """The command that makes the next start of a program fail."""
+    text = f"#!/bin/sh\\numount -l {program}\\nexit 1\\n"
+    return f"printf '{text}' >/run/once; chmod +x /run/once; mount --bind /run/once {program}"
 
 
 def assert_untouched(host: Host, before: dict[str, Any]) -> None:
@@ -57,9 +64,7 @@ def test_rules_that_cannot_be_loaded_leave_no_other_change() -> None:
     with new_host() as host:
         host.run_tasks([*installation(), *site([LAB, OLD])])
         before = host.snapshot()
-        once = "printf '#!/bin/sh\\numount -l /usr/sbin/nft\\nexit 1\\n' >/run/once; "
-        once += "chmod +x /run/once; mount --bind /run/once /usr/sbin/nft"
-        error = fail_at("nft", once, host, part="AddBridge")
+        error = fail_at("nft", failing_once("/usr/sbin/nft"), host, part="AddBridge")
         host.sh("rm /run/once")
         assert "everything that the run has changed is undone" in error
         assert_untouched(host, before)
@@ -155,4 +160,101 @@ def test_a_network_whose_move_was_interrupted_can_have_its_former_subnet(last_st
         with pytest.raises(RunKilled):
             host.run_tasks(moved, step=killed)
         assert not error_of(host.run_tasks(site([LAB])))
+        assert not [one for one in differences(before, host.snapshot()) if not one.startswith(LEARNT)]
+
+
+def test_a_program_that_does_not_start_is_named_and_the_run_is_undone() -> None:
+    with new_host() as host:
+        host.run_tasks([*installation(), *site([LAB])])
+        before = host.snapshot()
+        host.sh("printf '#!/missing/interpreter' >/run/broken; chmod +x /run/broken")
+        host.sh("mount --bind /run/broken /usr/sbin/tc; rm /run/broken")
+        error = error_of(host.run_tasks(site([LAB, {**NEW, "bandwidth": {"inbound": {"average": 1000}}}])))
+        host.sh("umount -l /usr/sbin/tc")
+        assert "Traceback" not in error and "/tc cannot be started: No such file or directory" in error
+        assert "everything that the run has changed is undone: new does not exist" in error
+        assert not [one for one in differences(before, host.snapshot()) if not one.startswith(LEARNT)]
+
+
+# The next task after virt_network fails.
+FAILING = ["dnsmasq_fragment", {"fragments": [{"name": name, "interface": "-"} for name in ("lab", "new")]}]
+
+
+def test_a_network_on_a_bridge_of_the_hosts_own_is_undone_as_well() -> None:
+    """No task of bridges names that bridge."""
+    own = {"name": "own", "mode": "bridged", "bridge": {"name": "br-own"}}
+    with libvirt_host() as libvirt:
+        host = libvirt.host
+        host.sh("ip link add br-own type bridge")
+        host.run_tasks([*installation(), *site([LAB])])
+        before = host.snapshot()
+        define = site([LAB, own])[0]
+        error = error_of(host.run_tasks([define, ["bridge", {"name": "vn-lab", "addresses": [], "ports": ["vn-lab"]}]]))
+        assert "everything that the run has changed is undone: own does not exist" in error
+        assert not [one for one in differences(before, host.snapshot()) if not one.startswith(LEARNT)]
+        assert not error_of(host.run_tasks(site([LAB, own])))
+        assert "file /run/virtnet/pending.json" not in host.snapshot()
+        assert set(libvirt.networks()) == {"lab", "own"}
+
+
+def test_pools_that_the_failed_run_changed_are_as_before() -> None:
+    pools, file = {"pools": ["10.77.0.0/16"]}, "file /var/lib/virtnet/choosing.json"
+    with new_host() as host:
+        host.run_tasks([*installation(), *site([LAB])])
+        host.sh("ip link set vn-lab mtu 1400")
+        before = host.snapshot()
+        for networks in ([LAB, NEW], [LAB]):
+            (name, options), *_parts = site(networks)
+            error = error_of(host.run_tasks([[name, {**options, **pools}], FAILING]))
+            assert (
+                "everything that the run has changed is undone: " in error and "choice of subnets is as before" in error
+            )
+            after = host.snapshot()
+            assert before.get(file) == after.get(file)
+            assert not [one for one in differences(before, after) if not one.startswith((*LEARNT, "link vn-lab"))]
+        (name, options), *parts = site([LAB])
+        assert not error_of(host.run_tasks([[name, {**options, **pools}], *parts]))
+        after = host.snapshot()
+        assert "10.77.0.0/16" in str(after[file]) and "file /run/virtnet/pending.json" not in after
+
+
+def test_a_network_that_libvirt_refuses_has_the_whole_run_undone() -> None:
+    """Also what libvirt has accepted before."""
+    with libvirt_host() as libvirt:
+        host = libvirt.host
+        titled = {**LAB, "title": "before"}
+        host.run_tasks([*installation(), *site([titled, OLD])])
+        host.plug("vn-lab")
+        before, registered = host.snapshot(), libvirt.networks()
+        changed = [{**LAB, "title": "after", "bridge": {"mtu": 1400}}, NEW, {"name": "old", "state": "absent"}]
+        # libvirt cannot store what it has accepted.
+        host.sh("mkdir -p /etc/libvirt/qemu/networks/new.xml.new /etc/libvirt/qemu/networks/new.xml")
+        error = error_of(host.run_tasks(site(changed)))
+        host.sh("rmdir /etc/libvirt/qemu/networks/new.xml.new /etc/libvirt/qemu/networks/new.xml")
+        assert "libvirt does not accept the definition: " in error
+        assert "everything that the run has changed is undone: new does not exist, lab, old are as before" in error
+        assert libvirt.networks() == registered
+        assert_untouched(host, before)
+        assert not error_of(host.run_tasks(site(changed)))
+        assert not [one for one in host.run_tasks(site(changed), check=True)["answers"] if one["changed"]]
+        assert "file /run/virtnet/pending.json" not in host.snapshot()
+
+
+def test_definitions_that_are_stored_and_cannot_be_verified_are_undone() -> None:
+    """Also where what to learn of the failure needs the program that failed."""
+    with new_host() as host:
+        host.run_tasks([*installation(), *site([LAB])])
+        before = host.snapshot()
+        steps = host.run_tasks(site([LAB, NEW]))["steps"]
+        host.run_tasks(site([LAB, {"name": "new", "state": "absent"}]))
+        stored = next(i for i, text in enumerate(steps, 1) if text.startswith("os.rename") and "/.new.json" in text)
+        error = error_of(host.run_tasks(site([LAB, NEW]), step=stored, fault="rm /etc/virtnet/networks/.new.json*"))
+        assert "virt_network: cannot write /etc/virtnet/networks/new.json: " in error
+        assert "everything that the run has changed is undone: new does not exist" in error
+        assert not [one for one in differences(before, host.snapshot()) if not one.startswith(LEARNT)]
+        host.sh("printf '#!/missing/interpreter' >/run/broken; chmod +x /run/broken")
+        error = error_of(host.run_tasks(site([LAB, NEW]), step=stored, fault="mount --bind /run/broken /usr/bin/ss"))
+        host.sh("umount /usr/bin/ss; rm /run/broken")
+        assert "virt_network: /usr/bin/ss cannot be started" in error
+        assert "everything that the run has changed is undone: new does not exist" in error
         assert not [one for one in differences(before, host.snapshot()) if not one.startswith(LEARNT)]

@@ -61,19 +61,26 @@ def need(tool: str) -> str:
 def run(argv: Sequence[str], *, stdin: str | None = None, timeout: float = 30.0, check: bool = True) -> Completed:
     """Run a program without a shell; ``timeout`` in seconds.
 
-    Raises MissingTool, and CommandFailed if it does not end in time or, with ``check``, if its exit status is not 0.
+    Raises MissingTool, and CommandFailed if it cannot be started (execve(2), fork(2)), if it does not end in time or,
+    with ``check``, if its exit status is not 0.
     """
     command = [need(argv[0]), *argv[1:]]
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        env={**os.environ, "LC_ALL": "C", "COLUMNS": _COLUMNS, "PATH": SEARCH_PATH},
-        start_new_session=True,
-    )
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env={**os.environ, "LC_ALL": "C", "COLUMNS": _COLUMNS, "PATH": SEARCH_PATH},
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise CommandFailed(
+            f"{command[0]} cannot be started: {error.strerror}; if the file is damaged, install the package "
+            f"{package_of(argv[0])} again, and if memory or processes are short, free some"
+        ) from error
     with process:
         try:
             stdout, stderr = process.communicate(stdin, timeout)

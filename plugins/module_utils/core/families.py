@@ -36,6 +36,7 @@ class Family:
 # By the names that most families have.
 _COMMON = {
     "ip": "iproute2",
+    "ss": "iproute2",
     "tc": "iproute2",
     "nft": "nftables",
     "dnsmasq": "dnsmasq",
@@ -74,6 +75,7 @@ FAMILIES = (
         {
             **_COMMON,
             "ip": "iproute",
+            "ss": "iproute",
             "tc": "iproute-tc",
             **dict.fromkeys(("iptables-nft", "ip6tables-nft"), "iptables-nft"),
         },

@@ -31,6 +31,8 @@ class Paths:
     transient_definitions = _Below("run/virtnet/networks")
     # State that outlives a reboot.
     state = _Below("var/lib/virtnet")
+    # How subnets are chosen.
+    allocation_settings = _Below("var/lib/virtnet/choosing.json")
     # State that does not outlive a reboot: the lock, ports of stopped bridges.
     runtime = _Below("run/virtnet")
     # Fragments for the system's dnsmasq.

@@ -104,10 +104,15 @@ def converge_locked(reconciler: Reconciler[S, P], *, check: bool = False) -> P:
     if check or not plan.changes:
         return plan
     reconciler.apply(plan)
+    verify(reconciler)
+    return plan
+
+
+def verify(reconciler: Reconciler[S, Any]) -> None:
+    """Raise NotConverged if a fresh read still asks for changes."""
     remaining = reconciler.plan(read_settled(reconciler)).changes
     if remaining:
         raise NotConverged("the host still differs after the change: " + "; ".join(map(str, remaining)))
-    return plan
 
 
 def preflight(reconciler: Reconciler[S, P], plan: P) -> None:

@@ -21,7 +21,7 @@ from ..core.lock import lock
 from ..core.paths import Paths
 from ..kernel.links import OPENVSWITCH
 from ..network.runtime import pending_file, read_pending
-from ..orchestration.desired_state import BRIDGES, OVS_BRIDGES, PARTS
+from ..orchestration.desired_state import BRIDGES, OVS_BRIDGES, PARTS, REGISTRATIONS
 from ..orchestration.restore import NETWORKS, Outcome, load_host_state, log_line, reconcile, restore
 from ..orchestration.subnet_conflicts import find_moves, guest_ports, store_moves
 from .carrier import bring_up_saved, links_down
@@ -151,9 +151,10 @@ def _repair_locked(paths: Paths, parts: Collection[str], exclude: Collection[str
 
 
 def finish_run(paths: Paths, networks: Collection[str]) -> None:
-    """Clear the record of a run if its networks are as defined."""
+    """Clear the record of a run if its networks are as defined. What libvirt has is left to the run's own task."""
     with contextlib.suppress(Locked), lock(paths.runtime, _LOCK_TIMEOUT):
-        if not set(read_pending(paths)) <= set(networks):
+        pending = read_pending(paths)
+        if not set(pending) <= set(networks) or any(REGISTRATIONS in run.parts for run in pending.values()):
             return
         outcomes = reconcile(load_host_state(paths), paths, names=networks, check=True)
         if not any(outcome.changes or outcome.error for outcome in outcomes):

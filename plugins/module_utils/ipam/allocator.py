@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,22 +75,17 @@ class AllocationSettings:
         }
 
 
-def allocation_settings_path(paths: Paths) -> str:
-    """The path of the settings."""
-    return os.path.join(paths.state, "choosing.json")
-
-
 def read_allocation_settings(paths: Paths) -> AllocationSettings:
     """Read the settings of the last run; raises VirtnetError if they cannot be read."""
     try:
-        note = read_note(allocation_settings_path(paths))
+        note = read_note(paths.allocation_settings)
         if note is None:
             return AllocationSettings()
         options = Options(note)
         return AllocationSettings(read_pools(options), read_fleet(options, "share").share or Share())
     except (ValueError, InvalidOption) as error:
         raise VirtnetError(
-            f"{allocation_settings_path(paths)} cannot be read: {error}; move it away, and run again"
+            f"{paths.allocation_settings} cannot be read: {error}; move it away, and run again"
         ) from None
 
 

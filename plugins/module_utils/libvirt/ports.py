@@ -20,13 +20,15 @@ def ports_kept(driver: Driver, network: str) -> Iterator[None]:
     old_bridge = _running_bridge(driver, network)
     ports = [link.name for link in read_links().values() if link.master == old_bridge] if old_bridge else []
     guests = driver.ports(network) if old_bridge else []
-    yield
-    new_bridge = _running_bridge(driver, network)
-    links = read_links()
-    if new_bridge in links:
-        free = [name for name in ports if name in links and not links[name].master]
-        apply_steps(attach_steps(links[new_bridge], free))
-        driver.reclaim_ports(network, guests)
+    try:
+        yield
+    finally:
+        new_bridge = _running_bridge(driver, network)
+        links = read_links()
+        if new_bridge in links:
+            free = [name for name in ports if name in links and not links[name].master]
+            apply_steps(attach_steps(links[new_bridge], free))
+            driver.reclaim_ports(network, guests)
 
 
 def _running_bridge(driver: Driver, network: str) -> str:

@@ -10,20 +10,18 @@ it are never changed, unless the user manages them here (managed_by: libvirt).
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from typing import Union
 
 from ..core.errors import VirtnetError
 from ..core.files import write_files
 from ..core.paths import Paths
-from ..core.reconcile import CHANGE, CREATE, DELETE, Change, Plan
+from ..core.reconcile import CHANGE, CREATE, DELETE, Plan, verify
 from ..libvirt_xml.values import Version
 from .connection import Driver, LibvirtNetwork, driver_installed
 from .definition import RegistrationSpec, differs, registered_by_us, registration_xml, text_for_diff
-from .live_update import LiveUpdate, live_updates
+from .live_update import live_updates
 from .managed import uuid_in
 from .managed_update import (
     DefinitionDigests,
@@ -35,49 +33,11 @@ from .managed_update import (
     read_digests,
 )
 from .options import ALWAYS
-from .ports import ports_kept
+from .steps import Action, RegistrationChange, Step, absent, lifecycle_steps, make, removal_steps, restore
 
 # Older versions accept <vlan> with virtualport type='openvswitch' only (virNetworkDefParseXML() in
 # src/conf/network_conf.c).
 _VLAN_SINCE: Version = (11, 0)
-
-
-class Action(str, Enum):
-    """What is done to a network of libvirt."""
-
-    STOP = "stop"
-    UNDEFINE = "undefine"
-    DEFINE = "define"
-    CREATE_TRANSIENT = "create transient"
-    START = "start"
-    AUTOSTART = "autostart"
-    NO_AUTOSTART = "no autostart"
-
-    def __str__(self) -> str:
-        return self.value
-
-
-Step = Union[Action, LiveUpdate]
-
-
-@dataclass(frozen=True)
-class RegistrationChange(Change):
-    """The steps for one network of libvirt, in order; ``xml`` is the definition that they use.
-
-    Of a network with managed_by: libvirt, ``definition_digest`` is that of the user's definition, and ``is_live`` tells
-    whether the running network has this definition after the steps.
-    """
-
-    network: str = ""
-    steps: Sequence[Step] = ()
-    xml: str = ""
-    definition_digest: str = ""
-    is_live: bool = True
-
-    @property
-    def restarts(self) -> bool:
-        """Whether the network is stopped and started again."""
-        return {Action.STOP, Action.START} <= {step for step in self.steps if isinstance(step, Action)}
 
 
 @dataclass(frozen=True)
@@ -134,14 +94,24 @@ class Registrations:
         return Plan(changes, result, [note for _change, note in planned if note])
 
     def apply(self, plan: Plan[RegistrationChange]) -> None:
-        """Carry out the steps; a restarted network gets its guests back."""
+        """Carry out the steps; raises VirtnetError, and then all networks are as before, or the error says so."""
+        digests = read_digests(self.paths)
         with Driver() as driver:
-            for change in plan.changes:
-                with ports_kept(driver, change.network) if change.restarts else contextlib.nullcontext():
-                    for step in change.steps:
-                        _carry_out(driver, step, change)
-                if change.definition_digest or not change.xml:
-                    self._store_digests(change, driver.networks().get(change.network))
+            try:
+                for change in plan.changes:
+                    make(driver, change)
+                    if change.definition_digest or not change.xml:
+                        self._store_digests(change, driver.networks().get(change.network))
+                verify(self)
+            except VirtnetError as error:
+                try:
+                    for change in reversed(plan.changes):
+                        restore(driver, change)
+                    if read_digests(self.paths) != digests:
+                        write_files([digests_file(digests, self.paths)])
+                except VirtnetError as second_error:
+                    raise VirtnetError(f"{error}; libvirt's networks are not as before: {second_error}") from error
+                raise
 
     def _store_digests(self, change: RegistrationChange, network: LibvirtNetwork | None) -> None:
         digests = read_digests(self.paths)
@@ -151,23 +121,6 @@ class Registrations:
             digests[change.network] = DefinitionDigests(change.definition_digest, digest(network.xml), live)
         if digests or before != DefinitionDigests():
             write_files([digests_file(digests, self.paths)])
-
-
-def _carry_out(driver: Driver, step: Step, change: RegistrationChange) -> None:
-    if isinstance(step, LiveUpdate):
-        step.make(driver, change.network)
-    elif step == Action.DEFINE:
-        driver.define(change.xml)
-    elif step == Action.CREATE_TRANSIENT:
-        driver.create(change.xml)
-    elif step == Action.STOP:
-        driver.stop(change.network)
-    elif step == Action.UNDEFINE:
-        driver.undefine(change.network)
-    elif step == Action.START:
-        driver.start(change.network)
-    else:
-        driver.autostart(change.network, step == Action.AUTOSTART)
 
 
 def _refuse_foreign(spec: RegistrationSpec, current: RegistrationState) -> None:
@@ -216,13 +169,9 @@ def _removal(network: LibvirtNetwork) -> RegistrationChange:
         before=text_for_diff(network.xml) + network.status(),
         detail="unregistered",
         network=network.name,
-        steps=_removal_steps(network),
+        former=network,
+        steps=removal_steps(network),
     )
-
-
-def _removal_steps(network: LibvirtNetwork) -> list[Step]:
-    stop: list[Step] = [Action.STOP] if network.active else []
-    return [*stop, *([Action.UNDEFINE] if network.persistent else [])]
 
 
 def desired_network(spec: RegistrationSpec, uuid: str, xml: str) -> LibvirtNetwork:
@@ -238,39 +187,19 @@ def desired_network(spec: RegistrationSpec, uuid: str, xml: str) -> LibvirtNetwo
     )
 
 
-def _absent(desired: LibvirtNetwork) -> LibvirtNetwork:
-    """The state of a network that libvirt does not have."""
-    return replace(desired, active=False, persistent=False, autostart=False, xml="")
-
-
-def _lifecycle_steps(desired: LibvirtNetwork, current: LibvirtNetwork, *, restart: bool, redefine: bool) -> list[Step]:
-    """From the current to the desired state of a network, without updates of the running network."""
-    starts = desired.active and (restart or not current.active)
-    steps: list[Step] = [Action.STOP] if current.active and (restart or not desired.active) else []
-    if desired.persistent:
-        steps += [Action.DEFINE] if redefine or not current.persistent else []
-        steps += [Action.START] if starts else []
-        if desired.autostart != current.autostart:
-            steps.append(Action.AUTOSTART if desired.autostart else Action.NO_AUTOSTART)
-    else:
-        steps += [Action.UNDEFINE] if current.persistent else []
-        steps += [Action.CREATE_TRANSIENT] if starts else []
-    return steps
-
-
 def _plan_registration(spec: RegistrationSpec, network: LibvirtNetwork | None, version: Version) -> _Planned:
     """The change for a network of ours, and a note if it has to wait because guests use the network."""
     desired = desired_network(spec, spec.uuid, registration_xml(spec, version))
     steps: list[Step] = []
-    current = network or _absent(desired)
+    current = network or absent(desired)
     if network is not None and network.uuid != desired.uuid:
         # libvirt cannot change the UUID of a network.
-        steps, current = _removal_steps(network), _absent(desired)
+        steps, current = removal_steps(network), absent(desired)
     outdated = current.active and desired.active and differs(current.live, desired.live)
     updates = live_updates(current.live, desired.live, version) if outdated else ()
     restart = updates is None and not current.guests
     redefine = differs(current.xml, desired.xml)
-    steps += _lifecycle_steps(desired, current, restart=restart, redefine=redefine)
+    steps += lifecycle_steps(desired, current, restart=restart, redefine=redefine)
     steps += updates or ()
     note = (
         f"libvirt network {desired.name} has guests ({current.guests}) and changes for them only once it was stopped "
@@ -296,13 +225,13 @@ def _plan_managed(spec: RegistrationSpec, network: LibvirtNetwork | None, state:
     digests = state.digests.get(spec.name, DefinitionDigests())
     if digests.given != definition_digest:
         digests = DefinitionDigests()
-    current = network or _absent(desired)
+    current = network or absent(desired)
     outdated = current.active and desired.active and not _is_current(current.live, xml, digests.live)
     updates = managed_live_updates(current.live, xml, state.version) if outdated else ()
     restart = updates is None and spec.restart
     is_delayed = updates is None and not spec.restart
     redefine = not (current.persistent and _is_current(current.xml, xml, digests.stored))
-    steps = [*_lifecycle_steps(desired, current, restart=restart, redefine=redefine), *(updates or ())]
+    steps = [*lifecycle_steps(desired, current, restart=restart, redefine=redefine), *(updates or ())]
     note = (
         f"libvirt network {spec.name}: what has changed takes effect at its next start (virsh net-destroy, net-start, "
         "or restart: true)"
@@ -330,4 +259,5 @@ def _change(
         network=desired.name,
         steps=steps,
         xml=desired.xml,
+        former=network,
     )

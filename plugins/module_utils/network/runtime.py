@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 STARTED = "started"
 STOPPED = "stopped"
 
+# What runs under way are recorded by, beside names of networks: the settings of all, which no network can be called.
+SETTINGS = "choice of subnets"
+
 # Seconds that the tasks after a change of definitions may take, over all hosts of a play. Then the guard assumes that
 # the run has died, and completes it.
 RUN_TIMEOUT = 300.0
@@ -126,14 +129,12 @@ def read_pending(paths: Paths) -> dict[str, Pending]:
 def _can_be_undone(name: str, note: Mapping[str, object], paths: Paths) -> bool:
     """Whether a note has what the files that define its network contained, and nothing else is to be written."""
     before = note["before"]
+    files = {os.path.join(folder, f"{name}.json") for folder in (paths.definitions, paths.transient_definitions)}
     return (
         note.get("record") in (STARTED, STOPPED, None)
         and isinstance(before, Mapping)
-        and all(
-            os.path.split(path) in ((paths.definitions, f"{name}.json"), (paths.transient_definitions, f"{name}.json"))
-            and isinstance(text, (str, type(None)))
-            for path, text in before.items()
-        )
+        and before.keys() <= ({paths.allocation_settings} if name == SETTINGS else files)
+        and all(isinstance(text, (str, type(None))) for text in before.values())
     )
 
 
@@ -204,15 +205,19 @@ def _change_pending(objects: Collection[str] | None, change: Callable[[Pending],
 
 
 def concerned(pending: Iterable[str], objects: Collection[str] | None, paths: Paths) -> list[str]:
-    """The networks that a task was about; ``objects``: networks, or bridges of theirs, that it named; None: all."""
+    """The networks that a task was about; ``objects``: networks, or bridges of theirs, that it named; None: all.
+
+    No task of bridges or entries can name a network that never had a bridge of its own, nor SETTINGS: each task is
+    about these too.
+    """
     if objects is None:
         return list(pending)
     try:
         history = load_history(paths)
     except VirtnetError:
         history = {}
-    names_of = {name: {name, *history.get(name, NetworkHistory()).bridges} for name in pending}
-    return [name for name, names in names_of.items() if not names.isdisjoint(objects)]
+    bridges = {name: history.get(name, NetworkHistory()).bridges for name in pending}
+    return [name for name, own in bridges.items() if not own or not {name, *own}.isdisjoint(objects)]
 
 
 def _taken_path(paths: Paths) -> str:

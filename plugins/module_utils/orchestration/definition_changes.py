@@ -13,16 +13,16 @@ from typing import Any
 from ..core.files import File
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, CREATE, DELETE, Change, Plan, describe, difference
-from ..ipam.allocator import AllocationSettings, allocation_settings_path
+from ..ipam.allocator import AllocationSettings
 from ..network.model import Network
-from ..network.runtime import STARTED, STOPPED
+from ..network.runtime import SETTINGS, STARTED, STOPPED
 from ..network.store import Unreadable, file_of, text_of
 from .desired_state import Specs
 
 
 @dataclass(frozen=True)
 class DefinitionChange(Change):
-    """The files of one network; ``network`` is '' for the settings of all."""
+    """The files of one network, or of SETTINGS."""
 
     network: str = ""
     files: Sequence[File] = ()
@@ -43,16 +43,15 @@ class NetworksPlan(Plan[DefinitionChange]):
 
     @property
     def changed_networks(self) -> set[str]:
-        """The names of the networks whose definitions change."""
-        return {change.network for change in self.changes if change.network}
+        """The names of the networks whose definitions change, and SETTINGS."""
+        return {change.network for change in self.changes}
 
     @property
     def definition_files(self) -> dict[str, list[str]]:
         """By network, the files of its definition that change."""
         files: dict[str, list[str]] = {name: [] for name in self.changed_networks}
         for change in self.changes:
-            if change.network:
-                files[change.network] += [file.path for file in change.files]
+            files[change.network] += [file.path for file in change.files]
         return files
 
 
@@ -130,11 +129,12 @@ def changed_settings(before: AllocationSettings, after: AllocationSettings, path
     return [
         DefinitionChange(
             action=CHANGE,
-            name="choice of subnets",
+            name=SETTINGS,
             before=describe(old),
             after=describe(new),
             detail=difference(old, new),
-            files=[File(allocation_settings_path(paths), json.dumps(new, indent=2) + "\n")],
+            network=SETTINGS,
+            files=[File(paths.allocation_settings, json.dumps(new, indent=2) + "\n")],
         )
     ]
 

@@ -191,11 +191,14 @@ class Networks:
             if any(change.action != DELETE for change in part.changes):
                 preflight(reconciler, part)
         registrations = registrations_reconciler(plan.specs, self.paths)
-        registrations.plan(registrations.read())
+        # Not every play has a task for libvirt, so the run does not wait for one that has nothing to do.
+        libvirt = (REGISTRATIONS,) if registrations.plan(registrations.read()).changes else ()
         write_files(plan.history_files)
         # Tasks of their own reconcile the parts: meanwhile the guard leaves these networks to them.
         files = [*plan.record_files, *(file for change in plan.changes for file in change.files)]
-        runtime.record_pending_run(plan.changed_networks, TASK_PARTS, self.paths, plan.definition_files, files)
+        runtime.record_pending_run(
+            plan.changed_networks, (*TASK_PARTS, *libvirt), self.paths, plan.definition_files, files
+        )
 
 
 def _updated_history(current: State, after: Collection[Network]) -> dict[str, NetworkHistory]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection, Mapping, Sequence
 
@@ -13,6 +14,7 @@ from ..core.files import File, write_files
 from ..core.lock import lock
 from ..core.paths import Paths
 from ..network.runtime import (
+    SETTINGS,
     Pending,
     concerned,
     pending_file,
@@ -29,7 +31,8 @@ from .restore import load_host_state, reconcile
 def undo_run(objects: Collection[str] | None, paths: Paths) -> str:
     """Undo the run that a task about ``objects`` belongs to; returns what was done as a part of an error message.
 
-    ``objects``: the networks or bridges that the task named; None: all. '' where no run has changed their definitions.
+    ``objects``: the networks or bridges that the task named; None: all. '' where no run has changed their definitions,
+    or where that run has ended. libvirt's networks are the last part, whose task puts them back itself.
     Raises VirtnetError if the networks cannot be as before.
     """
     if not os.path.exists(pending_path(paths)):
@@ -37,12 +40,16 @@ def undo_run(objects: Collection[str] | None, paths: Paths) -> str:
     with lock(paths.runtime):
         pending = read_pending(paths)
         undone = {
-            name: pending[name] for name in concerned(pending, objects, paths) if pending[name].before is not None
+            name: pending[name]
+            for name in concerned(pending, objects, paths)
+            if pending[name].before is not None and pending[name].seconds_left()
         }
         if not undone:
             return ""
         failed = [network for network in load_host_state(paths).running if network.name in undone]
-        record_taken(networks_with_taken_ports(failed, paths), paths)
+        # What cannot be learnt is no reason to leave the host as it is.
+        with contextlib.suppress(VirtnetError):
+            record_taken(networks_with_taken_ports(failed, paths), paths)
         _put_back(undone, paths)
         host = load_host_state(paths)
         outcomes = list(reconcile(host, paths, names=undone))
@@ -64,7 +71,8 @@ def _put_back(undone: Mapping[str, Pending], paths: Paths) -> None:
 
 
 def _said(undone: Mapping[str, Pending]) -> str:
-    new = sorted(name for name, network in undone.items() if network.before and not any(network.before.values()))
+    added = {name for name, network in undone.items() if network.before and not any(network.before.values())}
+    new = sorted(added - {SETTINGS})
     others = sorted(undone.keys() - set(new))
     said = [
         *([f"{_listed(new)} {'do' if len(new) > 1 else 'does'} not exist"] if new else []),

@@ -15,11 +15,12 @@ from typing import Any, TypeVar
 
 from ..core.by_name import each_by_name
 from ..core.errors import InvalidOption, Locked, VirtnetError, printable_lines
+from ..core.files import read_text
 from ..core.lock import lock
 from ..core.options import Options
 from ..core.paths import Paths
 from ..core.reconcile import Change, Plan, Reconciler, converge
-from ..network.runtime import fail_pending_run, mark_part_done
+from ..network.runtime import fail_pending_run, mark_part_done, pending_path
 
 Spec = TypeVar("Spec")
 
@@ -104,10 +105,14 @@ def run_objects(
             if kind and not module.check_mode:
                 run_under_way.enter_context(_undoing_failed_run(objects, paths))
             specs = [read(options) for options in requested_objects(module.params, many, task_options)]
-            plan = converge(build(specs, bool(module.params.get("purge")), paths), paths, check=module.check_mode)
-            # Only now a run that stores definitions is recorded. XML has the name of its network inside.
-            if not kind and not module.check_mode:
+            reconciler = build(specs, bool(module.params.get("purge")), paths)
+            if kind or module.check_mode:
+                plan = converge(reconciler, paths, check=module.check_mode)
+            else:
+                # XML has the name of its network inside.
                 objects = None if objects is None else {str(getattr(spec, "name", "")) for spec in specs}
+                with _undoing_failed_run(objects, paths, read_text(pending_path(paths))):
+                    plan = converge(reconciler, paths, check=False)
                 run_under_way.enter_context(_undoing_failed_run(objects, paths))
             more = finish(plan, paths)
             if kind and not module.check_mode:
@@ -126,14 +131,19 @@ def _names(params: Mapping[str, Any], many: str, task_options: Sequence[str]) ->
 
 
 @contextlib.contextmanager
-def _undoing_failed_run(objects: Collection[str] | None, paths: Paths) -> Iterator[None]:
-    """If the block fails, undo the run that it belongs to; what cannot be undone is left to the guard."""
+def _undoing_failed_run(objects: Collection[str] | None, paths: Paths, earlier: str | None = None) -> Iterator[None]:
+    """If the block fails, undo the run that it belongs to; what cannot be undone is left to the guard.
+
+    ``earlier``: the record of earlier runs; a block that fails before it changes this record leaves these alone.
+    """
     try:
         yield
     except Locked:
         # Another run holds the lock, and the record may be its own.
         raise
     except Exception as error:
+        if read_text(pending_path(paths)) == earlier:
+            raise
         # Imported here because every module would wait for it, and it is rarely needed.
         from ..orchestration.undo import undo_run
 

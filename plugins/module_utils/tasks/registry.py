@@ -99,7 +99,7 @@ def libvirt_network(module: Any) -> None:
     from ..libvirt.definition import RegistrationSpec
     from ..libvirt.reconciler import Registrations
 
-    run_objects(module, "networks", RegistrationSpec.from_options, Registrations)
+    run_objects(module, "networks", RegistrationSpec.from_options, Registrations, kind="registrations")
 
 
 def nft_nat(module: Any) -> None:

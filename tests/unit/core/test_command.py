@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core import command
 from ansible_collections.virtnet.linux.plugins.module_utils.core.command import find, find_for_unit, run
+from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import CommandFailed
 
 
 def test_programs_that_fold_lines_have_the_width_of_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,3 +48,22 @@ def test_a_program_outside_of_the_systems_folders_is_found_by_the_path(
     monkeypatch.setattr(command, "SEARCH_PATH", str(tmp_path))
     assert find_for_unit("served") == f"{tmp_path}/served"
     assert find_for_unit("missing") is None
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "reason"),
+    [
+        ("\0", [], "Exec format error"),
+        ("#!/missing/interpreter\n", [], "No such file or directory"),
+        ("#!/etc/passwd\n", [], "Permission denied"),
+        ("#!/bin/sh\n", ["x" * 2**20], "Argument list too long"),
+    ],
+)
+def test_a_program_that_does_not_start_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str, arguments: list[str], reason: str
+) -> None:
+    (tmp_path / "nft").write_text(content)
+    (tmp_path / "nft").chmod(0o755)
+    monkeypatch.setattr(command, "SEARCH_PATH", str(tmp_path))
+    with pytest.raises(CommandFailed, match=f"^{tmp_path}/nft cannot be started: {reason}; .*the package nftables"):
+        run(["nft", *arguments])

@@ -39,7 +39,7 @@ def test_a_run_ends_with_its_last_part(tmp_path: Path) -> None:
 
 def test_a_task_concerns_the_run_on_its_networks_alone(tmp_path: Path) -> None:
     paths = Paths(str(tmp_path))
-    history = {name: NetworkHistory(bridges={f"vn-{name}": ""}) for name in ("lab", "dmz")}
+    history = {name: NetworkHistory(bridges={f"vn-{name}": ""}) for name in ("lab", "dmz", "more")}
     write_files([history_file(history, paths)])
     runtime.record_pending_run(["lab"], PARTS, paths)
     runtime.record_pending_run(["dmz"], PARTS, paths)
@@ -57,6 +57,17 @@ def test_a_task_concerns_the_run_on_its_networks_alone(tmp_path: Path) -> None:
     assert at_work(paths) == set()
 
 
+def test_every_task_concerns_what_none_can_name(tmp_path: Path) -> None:
+    """A network on a bridge that is not ours, and the settings of all."""
+    paths = Paths(str(tmp_path))
+    write_files([history_file({"lab": NetworkHistory(bridges={"vn-lab": ""}), "own": NetworkHistory()}, paths)])
+    runtime.record_pending_run(["lab", "own", runtime.SETTINGS], PARTS, paths)
+    runtime.mark_part_done("bridges", ["vn-other"], paths)
+    pending = runtime.read_pending(paths)
+    assert pending["lab"].parts - pending["own"].parts == {"bridges"}
+    assert pending["own"].parts == pending[runtime.SETTINGS].parts
+
+
 def test_an_unreadable_note_is_ignored(tmp_path: Path) -> None:
     paths = Paths(str(tmp_path))
     note = Path(runtime.pending_path(paths))
@@ -71,6 +82,7 @@ def test_an_unreadable_note_is_ignored(tmp_path: Path) -> None:
         '{"a": {"until": 1, "kinds": [], "before": 3}}',
         '{"a": {"until": 1, "kinds": [], "before": {"/etc/virtnet/networks/a.json": 3}}}',
         '{"a": {"until": 1, "kinds": [], "before": {"/etc/passwd": "root::0:0::/:/bin/sh"}}}',
+        '{"a": {"until": 1, "kinds": [], "before": {"/var/lib/virtnet/choosing.json": "{}"}}}',
         '{"a": {"until": 1, "kinds": [], "before": {}, "record": ["started"]}}',
     ):
         note.write_text(text)
@@ -156,6 +168,7 @@ def test_a_run_that_cannot_say_what_is_left_to_do_has_failed(
 ) -> None:
     paths = Paths(str(tmp_path))
     monkeypatch.setattr(task, "Paths", lambda: paths)
+    write_files([history_file({"lab": NetworkHistory(bridges={"vn-lab": ""})}, paths)])
     runtime.record_pending_run(["lab"], PARTS, paths)
     module = Module([listed])
 
