@@ -64,7 +64,18 @@ def test_a_bridge_is_in_the_zone_of_the_users_choice(testbed: GuardTestbed, fire
     assert "vn-lab in zone visitors of firewalld: created" in rules_of(testbed, lab("visitors"))["changes"]
     testbed.run_playbook(lab("visitors"))
     assert zone() == "visitors" and guest.pings(OUTSIDE)
+
+
+def test_bridges_of_other_zones_stay_there_when_our_zone_comes_and_goes(
+    testbed: GuardTestbed, firewalld: Firewalld
+) -> None:
+    of_administrator = firewalld.files()
+
+    def zone() -> str:
+        return firewalld.ask("--get-zone-of-interface=vn-lab", check=False)
+
     testbed.run_playbook(lab("visitors"), OTHER)
+    guest = testbed.add_guest("vn-lab", "192.168.30.50/24", "192.168.30.1")
     # Our zone comes and goes by a reload, which ends what is bound at run time.
     testbed.run_playbook(lab(None), OTHER)
     assert zone() == "virtnet" and guest.pings(OUTSIDE)

@@ -232,7 +232,9 @@ def test_a_network_that_libvirt_refuses_has_the_whole_run_undone() -> None:
         error = error_of(host.run_tasks(site(changed)))
         host.sh("rmdir /etc/libvirt/qemu/networks/new.xml.new /etc/libvirt/qemu/networks/new.xml")
         assert "libvirt does not accept the definition: " in error
-        assert "everything that the run has changed is undone: new does not exist, and lab and old are as before" in error
+        assert (
+            "everything that the run has changed is undone: new does not exist, and lab and old are as before" in error
+        )
         assert libvirt.networks() == registered
         assert_untouched(host, before)
         assert not error_of(host.run_tasks(site(changed)))

@@ -172,11 +172,11 @@ def check_configurations(plan: FragmentsPlan, layout: Layout, reloading: Collect
             for hosts_path, text in files_of_networks(target.private_files, [member.network]).items():
                 lines += as_config_lines(hosts_path, text)
         check_lines((program,), lines)
-        settings = [setting for line in lines for setting in read_lines(line.text, line.file)]
-        refuse_unwatchable_upstream_files(settings, layout.paths.root, default="")
         if with_raw & {member.network for member in target.members[name]}:
             units = (layout.template, os.path.join(layout.paths.units, unit_name(name)))
             has_drop_in = any(os.path.isdir(f"{unit}.d") for unit in units)
             compile_options = compile_options or run([program, "--version"]).stdout
             refuse_beyond_unit(lines, compile_options, has_drop_in=has_drop_in)
             check_start(program, lines)
+        settings = [setting for line in lines for setting in read_lines(line.text, line.file)]
+        refuse_unwatchable_upstream_files(settings, layout.paths.root, default="")

@@ -78,7 +78,8 @@ def read(paths: Paths, *, zones: bool = False) -> Firewalls:
     tables = _read_tables() if find("nft") is not None else []
     firewalld = any(owner_of(table) == "firewalld" for table in tables)
     texts = {path: read_text(path) for path in zone_files(paths)}
-    bound, opened = _read_running_zone() if firewalld and find("firewall-cmd") else (None, frozenset())
+    all_zones = read_zones() if zones and firewalld else None
+    bound, opened = _read_running_zone(all_zones) if firewalld and find("firewall-cmd") else (None, frozenset())
     return Firewalls(
         docker=_read_docker(tables),
         ufw=frozenset(parse_ufw(read_text(os.path.join(paths.root, "etc/ufw/user.rules")) or "")),
@@ -87,7 +88,7 @@ def read(paths: Paths, *, zones: bool = False) -> Firewalls:
         zone={path: text for path, text in texts.items() if text is not None},
         bound=bound,
         opened=opened,
-        zones=read_zones() if zones and firewalld else None,
+        zones=all_zones,
         tables=tables,
     )
 
@@ -128,8 +129,10 @@ def parse_ufw(rules: str) -> list[tuple[str, str, str]]:
     ]
 
 
-def _read_running_zone() -> tuple[frozenset[str] | None, frozenset[str]]:
+def _read_running_zone(zones: RunningZones | None) -> tuple[frozenset[str] | None, frozenset[str]]:
     """The bridges of our zone in the running firewalld, None without the zone, and what the zone lets in."""
+    if zones is not None:
+        return parse_zone(zones.texts[ZONE]) if ZONE in zones.texts else (None, frozenset())
     done = run(["firewall-cmd", f"--info-zone={ZONE}"], check=False)
     return parse_zone(done.stdout) if done.code == 0 else (None, frozenset())
 

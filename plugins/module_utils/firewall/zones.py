@@ -20,10 +20,14 @@ from ..nft.spec import RulesSpec
 
 @dataclass(frozen=True)
 class RunningZones:
-    """The zones of the running firewalld, and the zone of each interface that has one."""
+    """The zones of the running firewalld, the zone of each interface that has one, and what firewall-cmd tells of each.
+
+    ``texts``: by zone, the lines of ``firewall-cmd --info-zone``.
+    """
 
     names: Collection[str] = ()
     of_interfaces: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 def read_zones() -> RunningZones | None:
@@ -38,6 +42,7 @@ def read_zones() -> RunningZones | None:
 def parse_zones(text: str) -> RunningZones:
     """The output of ``firewall-cmd --list-all-zones``: a block of indented lines for each zone."""
     names, of_interfaces = [], {}
+    texts: dict[str, str] = {}
     for line in text.splitlines():
         key, _colon, values = line.partition(":")
         if line.strip() and not line.startswith((" ", "\t")):
@@ -45,7 +50,9 @@ def parse_zones(text: str) -> RunningZones:
             names.append(line.split()[0])
         elif key == "  interfaces":
             of_interfaces.update(dict.fromkeys(values.split(), names[-1]))
-    return RunningZones(names, of_interfaces)
+        if names:
+            texts[names[-1]] = f"{texts.get(names[-1], '')}{line}\n"
+    return RunningZones(names, of_interfaces, texts)
 
 
 def desired_zones(
