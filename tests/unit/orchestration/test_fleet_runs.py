@@ -18,6 +18,7 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.paths import Pa
 from ansible_collections.virtnet.linux.plugins.module_utils.ipam.allocator import AllocationSettings, read_fleet
 from ansible_collections.virtnet.linux.plugins.module_utils.ipam.subnets import Pool, Share
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
+from ansible_collections.virtnet.linux.plugins.module_utils.network.runtime import SETTINGS
 from ansible_collections.virtnet.linux.plugins.module_utils.network.store import updated_history
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.reconciler import Networks
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.state import State
@@ -72,7 +73,7 @@ class Fleet:
             history={**state.history, **history},
             settings=AllocationSettings(tuple(self.pools), share),
         )
-        return sum(1 for change in planned.changes if change.network)
+        return len(planned.changed_networks - {SETTINGS})
 
     def subnets(self, *hosts: str) -> list[str]:
         return [str(one.subnet) for host in hosts for one in self.states[host].definitions.values()]
