@@ -92,6 +92,17 @@ options:
         V(false) sends them to all ports. If not given, it is V(true), as by default of the kernel.
         Only for Linux bridges.
     type: bool
+  hairpin:
+    description:
+      - Whether the bridge may send a frame back through the port that it came from, for ports that are not O(ports).
+        With it a guest reaches its own port forward where the host's br_netfilter passes bridged frames to the rules
+        (C(net.bridge.bridge-nf-call-iptables) is 1). V(false) if not given.
+      - A guest then hears its own broadcasts, and takes its IPv6 addresses for duplicates unless it knows its own
+        solicitations again (RFC 7527), as Linux does by default.
+      - Links that are plugged in later are set by the guard at once, or by the next run of this module. A port that
+        another program set keeps its mode when the option goes.
+      - Only for Linux bridges, and not with O(isolate_guests).
+    type: bool
   isolate_guests:
     description:
       - Ports that are not O(ports) reach the host and O(ports), but not each other. V(false) if not given.

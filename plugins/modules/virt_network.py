@@ -67,7 +67,8 @@ options:
     description:
       - The bridge of the network - C(name) (V(vn-NAME) if not given; where that has over 15 characters, the first 8 of
         the name and 4 of its hash), C(type), C(mac), C(mtu), C(stp), C(forward_delay), C(ports),
-        C(fdb_max_learned), C(multicast_snooping), C(enslave_uplink), C(confirm_within); see M(virtnet.linux.bridge).
+        C(fdb_max_learned), C(multicast_snooping), C(hairpin), C(enslave_uplink), C(confirm_within); see
+        M(virtnet.linux.bridge).
       - A string is the C(name).
       - C(zone) - a zone of firewalld that is there, in place of ours; see O(virtnet.linux.nft_nat#module:zone). Refused
         if firewalld does not run.

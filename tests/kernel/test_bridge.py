@@ -66,6 +66,42 @@ def test_multicast_snooping_is_on_as_by_default_of_the_kernel_unless_it_is_given
     assert snooping() == 0
 
 
+def hairpin_ports(testbed: NamespaceTestbed) -> set[str]:
+    return {port["ifname"] for port in testbed.host.json("bridge", "-d", "-j", "link", "show") if port["hairpin"]}
+
+
+def test_hairpin_mode_is_for_guests_and_only_what_we_set_ends_with_the_option(
+    testbed: NamespaceTestbed, tmp_path: Path
+) -> None:
+    testbed.host.run("ip", "link", "add", "eth9", "type", "veth", "peer", "name", "peer9")
+    lab = {**LAB, "ports": ["eth9"]}
+    testbed.task("bridge", [lab])
+    for host in (2, 3):
+        testbed.add_guest("br-lab", f"192.168.30.{host}/24")
+    guests = sorted({link["ifname"] for link in testbed.host.json("ip", "-j", "link", "show", "master", "br-lab")})
+    own, foreign = (name for name in guests if name != "eth9")
+    testbed.host.run("bridge", "link", "set", "dev", foreign, "hairpin", "on")
+    changes = testbed.task("bridge", [{**lab, "hairpin": True}])["changes"]
+    assert changes == [f"bridge br-lab: hairpin {[foreign]} -> {[own, foreign]}"]
+    assert hairpin_ports(testbed) == {own, foreign}
+    # A port that leaves the bridge and returns has lost its mode in the kernel; a new one has none.
+    testbed.host.run("ip", "link", "set", own, "nomaster")
+    testbed.host.run("ip", "link", "set", own, "master", "br-lab")
+    testbed.add_guest("br-lab", "192.168.30.4/24")
+    assert testbed.task("bridge", [{**lab, "hairpin": True}])["changed"]
+    assert not testbed.task("bridge", [{**lab, "hairpin": True}])["changed"]
+    assert len(hairpin_ports(testbed)) == 3
+    assert list(tmp_path.rglob("hairpin-ports/br-lab.json"))
+    # A guest's port that the options name is a port of the host.
+    assert testbed.task("bridge", [{**lab, "ports": ["eth9", own], "hairpin": True}])["changed"]
+    assert own not in hairpin_ports(testbed)
+    assert testbed.task("bridge", [{**lab, "ports": ["eth9", own]}])["changed"]
+    assert hairpin_ports(testbed) == {foreign}
+    assert not testbed.task("bridge", [{**lab, "ports": ["eth9", own]}])["changed"]
+    testbed.task("bridge", [{**lab, "state": "absent"}])
+    assert not list(tmp_path.rglob("hairpin-ports/*"))
+
+
 def test_check_mode_predicts_the_real_run_and_touches_nothing(testbed: NamespaceTestbed) -> None:
     for desired in ([LAB], [{**LAB, "mtu": 1400, "addresses": ["192.168.31.1/24"]}], [{**LAB, "state": "absent"}]):
         before = testbed.link("br-lab")

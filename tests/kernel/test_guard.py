@@ -457,6 +457,34 @@ def test_a_guard_killed_at_any_moment_of_a_repair_loses_nothing(lab: GuardTestbe
         wait_until(lambda: "All is well" in lab.command("check", check=False))
 
 
+def test_guests_attached_later_are_in_hairpin_mode_at_once(testbed: GuardTestbed) -> None:
+    testbed.host.run("ip", "link", "add", "eth9", "type", "veth", "peer", "name", "peer9")
+    lab = {**LAB, "bridge": {"ports": ["eth9"], "hairpin": True}}
+    testbed.run_playbook(lab, network_without_services("open"))
+    testbed.start_guard()
+    for number in (2, 3):
+        testbed.add_guest("vn-lab", f"192.168.30.{number}/24", "192.168.30.1")
+    testbed.add_guest("vn-open", "10.9.9.9/24")
+
+    def hairpin_ports() -> set[str]:
+        ports = testbed.host.json("bridge", "-d", "-j", "link", "show")
+        return {port["ifname"] for port in ports if port.get("hairpin")}
+
+    wait_until(lambda: hairpin_ports() == {"tap3", "tap4"})
+    assert "tap4 is in hairpin mode on vn-lab." in testbed.journal
+    # A port that leaves the bridge and returns has lost its mode in the kernel.
+    testbed.host.run("ip", "link", "set", "tap3", "nomaster")
+    testbed.host.run("ip", "link", "set", "tap3", "master", "vn-lab")
+    wait_until(lambda: hairpin_ports() == {"tap3", "tap4"})
+    # What a bridge loses with its deletion returns with it.
+    testbed.host.run("ip", "link", "delete", "vn-lab")
+    wait_until(lambda: hairpin_ports() == {"tap3", "tap4"})
+    testbed.run_playbook({**LAB, "bridge": {"ports": ["eth9"]}}, network_without_services("open"))
+    testbed.add_guest("vn-lab", "192.168.30.5/24")
+    wait_until(testbed.has_read_all_events)
+    assert hairpin_ports() == set()
+
+
 def test_guests_attached_later_are_isolated_at_once(testbed: GuardTestbed) -> None:
     """The rules alone would accept other protocols than IP, such as ARP for another guest's address."""
     testbed.host.run("ip", "link", "add", "eth9", "type", "veth", "peer", "name", "peer9")

@@ -89,11 +89,14 @@ def test_hairpin_with_and_without_br_netfilter(testbed: NamespaceTestbed, value:
     assert sibling.ask(uplink, 8080) == address_of(subnet, 1)
     # With 1 the frame is translated while it is bridged, and a bridge sends no frame back to its ingress port.
     assert guest.ask(uplink, 8080) == ("" if value == "1" else address_of(subnet, 1))
-    # It does so in hairpin mode, which we do not set: a guest would receive its own broadcasts, and its IPv6 addresses
-    # would be duplicates, unless it knows its own solicitations again (RFC 7527).
-    for port in testbed.host.json("ip", "-j", "link", "show", "master", "br-a"):
-        testbed.host.run("bridge", "link", "set", "dev", port["ifname"], "hairpin", "on")
-    assert guest.ask(uplink, 8080) == address_of(subnet, 1)
+    # It does so in hairpin mode.
+    gateway = f"{address_of(subnet, 1)}/{64 if version == 6 else 24}"
+    desired = {"name": "br-a", "addresses": [gateway], "mac": testbed.link("br-a")["address"]}
+    for hairpin, without in ((True, address_of(subnet, 1)), (False, ""), (True, address_of(subnet, 1))):
+        testbed.task("bridge", [{**desired, "hairpin": hairpin}])
+        assert not testbed.task("bridge", [{**desired, "hairpin": hairpin}])["changed"]
+        assert guest.ask(uplink, 8080) == (without if value == "1" else address_of(subnet, 1))
+        assert sibling.ask(uplink, 8080) == address_of(subnet, 1)
 
 
 @pytest.mark.parametrize("version", [4, 6])

@@ -42,7 +42,8 @@ FULL: dict[str, Any] = {
     "name": "lab", "uuid": UUID, "title": "The lab", "description": "Where things are tried.", "state": "active",
     "autostart": True, "persistent": True, "mode": "nat", "uplink": ["eth0", "wlan0"], "restart": False,
     "bridge": {"name": "vn-lab", "type": "linux", "mac": MAC, "mtu": 1400, "stp": False, "forward_delay": 0,
-               "ports": ["eth1"], "fdb_max_learned": 1000, "multicast_snooping": False, "zone": "guests"},
+               "ports": ["eth1"], "fdb_max_learned": 1000, "multicast_snooping": False, "hairpin": True,
+               "zone": "guests"},
     "ipv4": {"address": "192.168.30.1/24", "auto": False, "dhcp": {
         "enabled": True, "lease_time": "12h",
         "ranges": [{"start": "192.168.30.100", "end": "192.168.30.200", "lease_time": "1h"}],

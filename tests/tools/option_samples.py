@@ -80,6 +80,7 @@ BRIDGE: dict[str, Sample] = {
     "fdb_max_learned": _values("fdb_max_learned", 100, 200),
     "fdb_max_learned without a limit": _values("fdb_max_learned", 0, 200, types=_LINUX),
     "multicast_snooping": _values("multicast_snooping", False, True, types=_LINUX),
+    "hairpin": _values("hairpin", True, False, types=_LINUX),
     "addresses": _values("addresses", [_V4, "10.1.<n>.1/24"], [_V4, _V6]),
     "addresses of IPv6": _values("addresses", [_V4, _V6], [_V4, "fd00:<n>::1/96", "fd01:<n>::1/64"]),
     "addresses in one subnet": _values("addresses", ["10.0.<n>.2/24", _V4], ["10.0.<n>.1/25"]),

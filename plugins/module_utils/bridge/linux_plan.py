@@ -19,6 +19,7 @@ from ..kernel.links import CENTISECONDS, Link
 from ..kernel.mtu import FollowPorts
 from ..kernel.policer import SetPolicer, chain
 from . import ip_config, isolation, shaping, uplink
+from .hairpin import HairpinPorts
 from .spec import BridgeSpec
 from .state import (
     UNFINISHED,
@@ -77,6 +78,7 @@ def delete(name: str, mac: str, current: BridgeState, notes: list[str]) -> list[
             steps=(*clear_policer, *returning, DeleteLink(name)),
             detached=ports,
             listed=(),
+            hairpin=(),
             bridge=name,
             forget_uplink=True,
         ),
@@ -153,12 +155,14 @@ def create_or_change(spec: BridgeSpec, current: BridgeState) -> list[BridgeChang
     steps = _creation_steps(spec, moved, current) if link is None else _link_steps(spec, link, moved, current)
     steps += [DetachPort(port) for port in removed]
     steps += _port_steps(spec, link, [*ports, *new_ports], moved, current)
+    hairpin = HairpinPorts.of(spec, [*ports, *new_ports], current)
+    steps += hairpin.steps()
     if link is not None and spec.mtu is None and (removed or new_ports):
         steps.append(FollowPorts(spec.name))
     if not steps:
         return []
     before = {} if link is None else _current_values(link, current, spec.bandwidth)
-    after = _desired_values(spec, link, [*ports, *new_ports], current)
+    after = {**_desired_values(spec, link, [*ports, *new_ports], current), "hairpin": hairpin.names}
     moved_text = _moved_text(moved) if moved and moved.port in new_ports else ""
     texts = [created_text(former), moved_text] if link is None else [moved_text, difference(before, after)]
     return [
@@ -170,6 +174,7 @@ def create_or_change(spec: BridgeSpec, current: BridgeState) -> list[BridgeChang
             detail="; ".join(filter(None, texts)),
             steps=steps,
             listed=_listed_ports(spec, new_ports, current),
+            hairpin=hairpin.new_record(),
             bridge=spec.name,
             moved=moved,
             confirm_within=spec.confirm_within,
@@ -289,6 +294,7 @@ def _current_values(link: Link, current: BridgeState, desired: Bandwidth) -> dic
         "ports": sorted(port.name for port in ports),
         "isolated": sorted(port.name for port in ports if port.isolated),
         "isolate_guests": isolation.is_on(link.filters),
+        "hairpin": sorted(port.name for port in ports if port.hairpin),
         **shaping.current_limits(desired, link, current.limits),
         **({"fdb_max_learned": current.fdb.of(link.index)} if current.fdb.supported else {}),
         "alias": link.alias,

@@ -1,13 +1,14 @@
 # SPDX-FileCopyrightText: virtnet.linux contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Records of the ports of bridges under /run/virtnet/ports and /run/virtnet/listed-ports.
+"""Records of the ports of bridges in the folders ports, listed-ports and hairpin-ports under /run/virtnet.
 
 A deletion of a bridge writes its record, so that the next start adds the ports again. The guard writes the same record
 while the bridge exists, for the case that another program deletes the bridge.
 
 The second record has the ports that a run attached because the options named them: a run whose options do not name them
-any more detaches them, while the links of guests stay. It ends with the bridge, or with a boot.
+any more detaches them, while the links of guests stay. It ends with the bridge, or with a boot. So does the third,
+which has the ports that we set to hairpin mode: only these lose it again.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ def _listed_path(bridge: str, paths: Paths) -> str:
     return os.path.join(paths.runtime, "listed-ports", f"{bridge}.json")
 
 
+def _hairpin_path(bridge: str, paths: Paths) -> str:
+    return os.path.join(paths.runtime, "hairpin-ports", f"{bridge}.json")
+
+
 def recorded_bridges(paths: Paths) -> list[str]:
     """The bridges whose ports are recorded."""
     return [name[: -len(".json")] for name in list_folder(_folder(paths), ".json")]
@@ -50,6 +55,11 @@ def read_ports(bridge: str, paths: Paths) -> list[DetachedPort]:
 def read_listed_ports(bridge: str, paths: Paths) -> list[DetachedPort]:
     """The ports that a bridge has because its options named them."""
     return _read_record(_listed_path(bridge, paths))
+
+
+def read_hairpin_ports(bridge: str, paths: Paths) -> list[DetachedPort]:
+    """The ports of a bridge that we set to hairpin mode."""
+    return _read_record(_hairpin_path(bridge, paths))
 
 
 def _read_record(path: str) -> list[DetachedPort]:
@@ -72,8 +82,17 @@ def ports_record(bridge: str, ports: Iterable[DetachedPort], paths: Paths) -> Fi
 
 def listed_ports_record(bridge: str, ports: Iterable[DetachedPort], paths: Paths) -> File:
     """The record of the ports that a bridge has because its options name them; it is removed if there are none."""
+    return _removable_record(_listed_path(bridge, paths), ports)
+
+
+def hairpin_ports_record(bridge: str, ports: Iterable[DetachedPort], paths: Paths) -> File:
+    """The record of the ports that we set to hairpin mode; it is removed if there are none."""
+    return _removable_record(_hairpin_path(bridge, paths), ports)
+
+
+def _removable_record(path: str, ports: Iterable[DetachedPort]) -> File:
     items = sorted({(port.name, port.index) for port in ports})
-    return File(_listed_path(bridge, paths), json.dumps(items) if items else None)
+    return File(path, json.dumps(items) if items else None)
 
 
 def record_ovs_ports(bridges: Iterable[str], paths: Paths) -> None:

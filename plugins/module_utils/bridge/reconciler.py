@@ -10,7 +10,7 @@ its ports (port_records.py), so that the next start adds them again.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from ..core.command import find, ip_json
@@ -31,12 +31,21 @@ from ..openvswitch.userspace_ports import read_ip_settings
 from . import linux_plan, ovs_plan
 from .checks import check_linux, check_ovs
 from .ip_config import FORWARDING
-from .port_records import listed_ports_record, ports_record, read_listed_ports, read_ports
+from .port_records import (
+    hairpin_ports_record,
+    listed_ports_record,
+    ports_record,
+    read_hairpin_ports,
+    read_listed_ports,
+    read_ports,
+)
 from .shaping import Limits
 from .spec import BridgeSpec, refuse_duplicates
 from .state import BridgeChange, BridgeState, DetachedPort, has_mark, is_ours
 from .uplink import Uplinks, bridges_with_record, read_uplinks, record_file, return_steps
 from .uplink_rollback import start_rollback_timer
+
+ReadRecord = Callable[[str, Paths], "list[DetachedPort]"]
 
 
 class BridgeReconciler:
@@ -68,7 +77,8 @@ class BridgeReconciler:
             links=links,
             default_routes=_read_uplink_names() if any(spec.ports for spec in self.specs) else frozenset(),
             detached=detached,
-            listed=self._read_listed(links),
+            listed=self._read_records(read_listed_ports, links),
+            hairpin=self._read_records(read_hairpin_ports, links),
             renamed_sysctls=self._read_renamed_sysctls(links),
             ipv6=has_ipv6(self.paths.proc_sys),
             limits=Limits(read_root_qdiscs(indexes), read_policers()),
@@ -88,9 +98,9 @@ class BridgeReconciler:
             settings[FORWARDING] = read_forwarding(self.paths.proc_sys, spec.name)
         return settings
 
-    def _read_listed(self, links: Mapping[str, Link]) -> dict[str, list[DetachedPort]]:
+    def _read_records(self, read: ReadRecord, links: Mapping[str, Link]) -> dict[str, list[DetachedPort]]:
         names = {spec.name for spec in self.specs} | (set(links) if self.purge else set())
-        return {name: ports for name in sorted(names) if (ports := read_listed_ports(name, self.paths))}
+        return {name: ports for name in sorted(names) if (ports := read(name, self.paths))}
 
     def _read_known_macs(self) -> dict[str, str]:
         """All bridges that networks ever had, with their MAC addresses, by which an unfinished one is recognized."""
@@ -177,9 +187,12 @@ class BridgeReconciler:
             if change.detached is not None
         )
         listed = {change.bridge: change.listed for change in plan.changes if change.listed is not None}
-        # A run that ends between has to find the ports that it should detach.
+        hairpin = {change.bridge: change.hairpin for change in plan.changes if change.hairpin is not None}
+        # A run that ends between has to find the ports that it should detach, and those whose mode it should end.
         both = {name: [*read_listed_ports(name, self.paths), *ports] for name, ports in listed.items()}
         write_files(listed_ports_record(name, ports, self.paths) for name, ports in both.items())
+        both = {name: [*read_hairpin_ports(name, self.paths), *ports] for name, ports in hairpin.items()}
+        write_files(hairpin_ports_record(name, ports, self.paths) for name, ports in both.items())
         # A port that one bridge loses may become a port of another.
         apply_steps([step for change in deletions for step in change.steps])
         steps = [step for change in others for step in change.steps]
@@ -194,6 +207,7 @@ class BridgeReconciler:
                     start_rollback_timer(change.bridge, change.confirm_within, self.paths)
         apply_steps([step for step in steps if not isinstance(step, DetachPort)])
         write_files(listed_ports_record(name, ports, self.paths) for name, ports in listed.items())
+        write_files(hairpin_ports_record(name, ports, self.paths) for name, ports in hairpin.items())
 
 
 def _released_ports(present: Sequence[BridgeSpec], deleted: set[str], current: BridgeState) -> set[str]:

@@ -31,6 +31,7 @@ _LEAST_DELAY = {"linux": 2, OPENVSWITCH: 4}
 _MOST_DELAY = 30
 
 _ENSLAVES_UPLINK = attrgetter("enslave_uplink")
+_HAIRPIN = attrgetter("hairpin")
 
 
 def _on_openvswitch(bridge: Any) -> bool:
@@ -64,6 +65,7 @@ class BridgeOptions(OptionTable):
     ports: Sequence[str] = option(kinds.interfaces, ())
     fdb_max_learned: int | None = option(kinds.integer(0, FDB_MOST), None)
     multicast_snooping: bool | None = option(kinds.boolean, None, is_written=_sets_snooping)
+    hairpin: bool = option(kinds.boolean, False, is_written=_HAIRPIN)
     rstp: bool = option(kinds.boolean, False, is_written=_on_openvswitch)
     fail_mode: str = option(kinds.choice(*FAIL_MODES), FAIL_MODES[0], is_written=_on_openvswitch)
     vlans: Sequence[PortVlan] = option(_VLANS, (), is_written=_on_openvswitch)
@@ -95,9 +97,23 @@ def check_bridge(options: Options, bridge: BridgeOptions) -> None:
             "fdb_max_learned",
             f"{bridge.fdb_max_learned} is too small for Open vSwitch; use 0, or {LEAST_OPENVSWITCH} or more",
         )
-    for name, given in (("enslave_uplink", bridge.enslave_uplink), ("multicast_snooping", _sets_snooping(bridge))):
-        if given:
+    of_linux = (_ENSLAVES_UPLINK, "enslave_uplink"), (_sets_snooping, "multicast_snooping"), (_HAIRPIN, "hairpin")
+    for is_given, name in of_linux:
+        if is_given(bridge):
             options.error(name, "is for Linux bridges; leave it out, or use bridge.type: linux")
+
+
+def refuse_hairpin_of_isolated(options: Options, name: str, hairpin: bool, isolate_guests: bool) -> None:
+    """Refuse what the kernel cannot do: an isolated port gets no frame of an isolated one, itself included.
+
+    Raises InvalidOption. Source: br_skb_isolated() in net/bridge/br_private.h.
+    """
+    if hairpin and isolate_guests:
+        options.error(
+            name,
+            "is not possible with isolate_guests, whose ports get no frame of an isolated port, not even their own; "
+            "leave one of them out",
+        )
 
 
 @dataclass(frozen=True)
@@ -125,6 +141,7 @@ class BridgeSpec(BridgeOptions):
         if spec.mtu is not None and spec.mtu < 1280 and any(":" in address for address in spec.addresses):
             options.error("mtu", f"{spec.mtu} is too small for IPv6, which needs 1280 (RFC 8200 section 5)")
         check_bridge(options, spec)
+        refuse_hairpin_of_isolated(options, "hairpin", spec.hairpin, spec.isolate_guests)
         options.reject_unknown()
         least = _LEAST_DELAY[spec.type] if spec.stp or spec.rstp else 0
         return replace(spec, forward_delay=max(spec.forward_delay, least))

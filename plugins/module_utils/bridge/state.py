@@ -39,7 +39,8 @@ class BridgeChange(Change):
     """A change of one bridge. apply() runs ``ovs_deletions``, then ``ovs_commands``, then ``steps``.
 
     ``detached``: the ports that a deletion detaches; None where nothing is deleted. ``listed``: the ports that it has
-    because its options name them; None where that does not change. ``moved``: the uplink whose
+    because its options name them; ``hairpin``: those that we set to hairpin mode; None where that does not change.
+    ``moved``: the uplink whose
     addresses and routes move to the bridge; ``confirm_within``: seconds until they return without a confirmation.
     ``forget_uplink``: the steps return the uplink, so its record goes.
     """
@@ -47,6 +48,7 @@ class BridgeChange(Change):
     steps: Sequence[Step] = ()
     detached: Sequence[DetachedPort] | None = None
     listed: Sequence[DetachedPort] | None = None
+    hairpin: Sequence[DetachedPort] | None = None
     bridge: str = ""
     ovs_deletions: Sequence[Command] = ()
     ovs_commands: Sequence[Command] = ()
@@ -62,6 +64,7 @@ class BridgeState:
     ``default_routes``: the interfaces of the default routes and of the connection of this run.
     ``detached``: by bridge, the links that it had when it was stopped.
     ``listed``: by bridge, the ports that a run attached because its options named them.
+    ``hairpin``: by bridge, the ports that we set to hairpin mode.
     ``renamed_sysctls``: IPv6 settings of the links with our mark that no spec names.
     ``routes``: our routes by bridge. ``other_routes``: who else has a route to a subnet of ours.
     ``port_sysctls``: IP settings of links that are or become ports of Open vSwitch (openvswitch/userspace_ports.py).
@@ -72,6 +75,7 @@ class BridgeState:
     default_routes: frozenset[str] = frozenset()
     detached: Mapping[str, Sequence[DetachedPort]] = field(default_factory=dict)
     listed: Mapping[str, Sequence[DetachedPort]] = field(default_factory=dict)
+    hairpin: Mapping[str, Sequence[DetachedPort]] = field(default_factory=dict)
     renamed_sysctls: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     ipv6: bool = True
     limits: Limits = field(default_factory=Limits)

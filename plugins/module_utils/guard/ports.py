@@ -3,15 +3,15 @@
 
 """What the guard does about ports itself, without a child process, since it must be quick.
 
-It saves the ports of bridges, so that a bridge that is lost gets them back; it isolates guests that are plugged in; and
-it logs macvtaps that are lost. A run that holds the lock goes first.
+It saves the ports of bridges, so that a bridge that is lost gets them back; it isolates guests that are plugged in, or
+sets their ports to hairpin mode; and it logs macvtaps that are lost. A run that holds the lock goes first.
 """
 
 from __future__ import annotations
 
 import contextlib
 
-from ..bridge import isolation
+from ..bridge import hairpin, isolation
 from ..bridge.port_records import ports_record, read_ports, recorded_bridges
 from ..bridge.state import DetachedPort
 from ..core.errors import Locked, VirtnetError
@@ -51,22 +51,26 @@ def process_detached(view: View, paths: Paths) -> None:
                 view.forget_port(port)
 
 
-def isolate_new_ports(view: View, paths: Paths, journal: Journal) -> None:
-    """Isolate the ports of guests that were plugged into a bridge whose guests must not reach each other."""
-    if not view.not_isolated:
+def set_flags_of_new_ports(view: View, paths: Paths, journal: Journal) -> None:
+    """Set the flags of guests' ports that were plugged into a bridge: isolation, or hairpin mode."""
+    if not view.without_flags:
         return
     with contextlib.suppress(Locked), lock(paths.runtime, 0):
-        ports, view.not_isolated = view.not_isolated, {}
+        ports, view.without_flags = view.without_flags, {}
         for port, bridge in sorted(ports.items()):
             link = events.read_link(port)
             if link is None or link.master not in view.indexes_of(bridge):
                 continue
             try:
-                if isolation.mark_guest(link.name, bridge):
+                if view.bridges[bridge].hairpin:
+                    if hairpin.set_on_guest(link.name, link.index, bridge, paths):
+                        journal.log(f"{link.name} is in hairpin mode on {bridge}.")
+                elif isolation.mark_guest(link.name, bridge):
                     journal.log(f"{link.name} is isolated from the other guests of {bridge}.")
             except VirtnetError as error:
-                line = f"Cannot isolate {link.name} from the other guests of {bridge}: {error}."
-                journal.log_if_changed(f"isolation of {port}", line)
+                flag = "set the hairpin mode of" if view.bridges[bridge].hairpin else "isolate"
+                line = f"Cannot {flag} {link.name} on {bridge}: {error}."
+                journal.log_if_changed(f"flag of {port}", line)
 
 
 def report_lost_macvtaps(view: View, paths: Paths, journal: Journal) -> None:

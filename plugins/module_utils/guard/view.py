@@ -55,7 +55,8 @@ class DesiredBridge:
     """A bridge that must exist: its addresses (packed, with prefix length), and the ports that the user lists.
 
     ``openvswitch``: its ports are in the database of Open vSwitch; the kernel does not report them.
-    ``isolates_guests``: the guard isolates the ports of its guests from each other.
+    ``isolates_guests``: the guard isolates the ports of its guests from each other; ``hairpin``: it sets these to
+    hairpin mode.
     ``limits_bandwidth``: it has queues and policers. ``forwards``: the host forwards IPv4 packets that arrive there.
     """
 
@@ -63,6 +64,7 @@ class DesiredBridge:
     ports: frozenset[str] = frozenset()
     openvswitch: bool = False
     isolates_guests: bool = False
+    hairpin: bool = False
     limits_bandwidth: bool = False
     forwards: bool = False
 
@@ -76,13 +78,14 @@ class DesiredBridge:
             frozenset(network.bridge.ports),
             openvswitch,
             network.isolate_guests and not openvswitch,
+            network.bridge.hairpin,
             any(network.bandwidth.as_options().values()),
             network.forwards_ipv4,
         )
 
-    def isolates(self, port: str) -> bool:
-        """Whether a port is one of a guest that other guests must not reach."""
-        return self.isolates_guests and port not in self.ports
+    def sets_flags(self, port: str) -> bool:
+        """Whether a port is one of a guest, whose flags the guard sets."""
+        return (self.isolates_guests or self.hairpin) and port not in self.ports
 
 
 @dataclass
@@ -93,7 +96,7 @@ class View:
     ``ports``: the ports that each bridge gets back if it is lost. ``detached_candidates``: the bridge of each port that
     has left it. The kernel detaches the ports of a bridge that is deleted before it reports the deletion, so a port was
     detached by somebody only if its bridge still exists afterwards. ``unsaved``: the bridges whose ports have changed
-    since they were saved. ``not_isolated``: the bridge of each guest's port that may lack the isolation flag.
+    since they were saved. ``without_flags``: the bridge of each guest's port that may lack a flag.
     ``ndp_proxies``: those whose guests neighbour discovery finds by the host.
     ``lost_macvtaps``: macvtaps that are gone, each with the index of its bridge. Ports are given by index.
     """
@@ -109,7 +112,7 @@ class View:
     ports: dict[str, dict[int, str]] = field(default_factory=dict)
     detached_candidates: dict[int, str] = field(default_factory=dict)
     unsaved: set[str] = field(default_factory=set)
-    not_isolated: dict[int, str] = field(default_factory=dict)
+    without_flags: dict[int, str] = field(default_factory=dict)
     lost_macvtaps: list[tuple[LostMacvtap, int]] = field(default_factory=list)
 
     @staticmethod
@@ -142,10 +145,11 @@ class View:
                 if not links[port].master
             },
             unsaved=set(ports),
-            not_isolated={
+            without_flags={
                 index: link.master
                 for index, link in links.items()
-                if link.master in bridges and bridges[link.master].isolates(link.name) and not link.isolated
+                if link.master in bridges and bridges[link.master].sets_flags(link.name)
+                if not (link.isolated or link.hairpin)
             },
         )
 
@@ -264,9 +268,9 @@ class View:
         if new:
             self.ports[bridge][event.index] = event.name
             self.unsaved.add(bridge)
-        # The kernel clears the isolation flag of a port that leaves its bridge.
-        if (new or returned) and self.bridges[bridge].isolates(event.name):
-            self.not_isolated[event.index] = bridge
+        # The kernel clears the flags of a port that leaves its bridge.
+        if (new or returned) and self.bridges[bridge].sets_flags(event.name):
+            self.without_flags[event.index] = bridge
         return _NOTHING
 
     def indexes_of(self, bridge: str) -> list[int]:

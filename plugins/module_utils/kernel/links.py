@@ -33,7 +33,8 @@ IPV6_SYSCTLS = ("disable_ipv6", "accept_ra", "autoconf")
 class Link:
     """A network interface. ``forward_delay`` is in seconds; ``addresses`` has no IPv6 link-local ones.
 
-    ``isolated``: as a port of a bridge it cannot reach other such ports. ``filters``: the attributes of a bridge that
+    ``isolated``: as a port of a bridge it cannot reach other such ports. ``hairpin``: a bridge may send frames back
+    through this port (bridge(8)). ``filters``: the attributes of a bridge that
     send its frames through iptables whatever the sysctls of br_netfilter are (``nf_call_iptables`` and others), if the
     kernel has them.
     """
@@ -50,6 +51,7 @@ class Link:
     multicast_snooping: bool | None = None
     forward_delay: float = 0
     isolated: bool = False
+    hairpin: bool = False
     filters: Mapping[str, int] = field(default_factory=dict)
     addresses: Sequence[str] = ()
     sysctls: Mapping[str, str] = field(default_factory=dict)
@@ -67,6 +69,7 @@ def parse_links(text: str) -> dict[str, Link]:
 def _link(item: Mapping[str, Any]) -> Link:
     info = item.get("linkinfo", {})
     data = info.get("info_data", {}) if info.get("info_kind") == "bridge" else {}
+    port = info.get("info_slave_data", {})
     return Link(
         name=item["ifname"],
         index=item["ifindex"],
@@ -79,7 +82,8 @@ def _link(item: Mapping[str, Any]) -> Link:
         stp=bool(data.get("stp_state")),
         multicast_snooping=bool(data["mcast_snooping"]) if "mcast_snooping" in data else None,
         forward_delay=data.get("forward_delay", 0) / CENTISECONDS,
-        isolated=bool(info.get("info_slave_data", {}).get("isolated")),
+        isolated=bool(port.get("isolated")),
+        hairpin=bool(port.get("hairpin")),
         filters={key: value for key, value in data.items() if key.startswith("nf_call_")},
         addresses=tuple(
             f"{address['local']}/{address['prefixlen']}"

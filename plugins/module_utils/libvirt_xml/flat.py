@@ -158,6 +158,7 @@ _BY_PATH: Mapping[str, Callable[[Any], Any]] = {
     "bridge.fdb_max_learned": _number,
     "dns.ttl": _number,
     "bridge.multicast_snooping": _boolean,
+    "bridge.hairpin": _boolean,
     "ipv6.ndp_proxy": _boolean,
     "dnsmasq.redirect": _boolean,
 }

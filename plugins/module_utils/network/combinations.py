@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..bridge.spec import refuse_hairpin_of_isolated
 from ..core.errors import InvalidOption
 from ..core.options import Options, repr_short
 from ..dhcp.dhcpv6 import refuse_ra_param
@@ -51,6 +52,7 @@ def validate_combinations(options: Options, network: Network) -> None:
         options.error("libvirt.virtualport.type", f"{virtualport!r} is not for a bridge of Open vSwitch; leave it out")
     _refuse_uplinks(options, network)
     _refuse_ndp_proxy(options, network)
+    refuse_hairpin_of_isolated(options, "bridge.hairpin", network.bridge.hairpin, network.isolate_guests)
     addressed = network.ipv4.address or network.ipv4.auto or network.ipv6.address or network.ipv6.auto
     _refuse_with_uplink(options, network, addressed=bool(addressed))
     for i, port in enumerate(network.bridge.ports):

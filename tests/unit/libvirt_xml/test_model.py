@@ -88,6 +88,7 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "bridge.stp": booleans,
     "bridge.forward_delay": st.integers(2, 30),
     "bridge.multicast_snooping": st.booleans(),
+    "bridge.hairpin": st.booleans(),
     "bridge.fdb_max_learned": st.integers(0, 1_000_000),
     "bridge.ports": st.just(["eth1", "eth2"]),
     "bridge.zone": labels,

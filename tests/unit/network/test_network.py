@@ -553,6 +553,8 @@ def host(**options: Any) -> dict[str, Any]:
             "networks[2].bridge.multicast_snooping",
             "is for Linux bridges",
         ),
+        ({"bridge": {**OVS, "hairpin": True}}, "networks[2].bridge.hairpin", "is for Linux bridges"),
+        ({"isolate_guests": True, "bridge": {"hairpin": True}}, "networks[2].bridge.hairpin", "leave one of them out"),
         ({"bridge": {**OVS, "fdb_max_learned": 9}}, "networks[2].bridge.fdb_max_learned", "use 0, or 10 or more"),
         ({"isolate_guests": "perhaps"}, "networks[2].isolate_guests", "neither true nor false"),
         ({"bandwidth": {"inbound": {"peak": 9}}}, "networks[2].bandwidth.inbound.average", "required beside peak"),
