@@ -233,6 +233,15 @@ def test_the_whole_prefix_on_the_bridge_and_one_address_at_the_uplink(tmp_path: 
         assert "overlaps" not in testbed.journal
 
 
+def test_the_uplink_by_an_alternative_name(testbed: GuardTestbed) -> None:
+    testbed.host.run("ip", "link", "property", "add", "dev", "eth0", "altname", "wan")
+    testbed.run_playbook({**network(), "uplink": "wan"})
+    testbed.start_guard()
+    add_guest(testbed)
+    wait_until(lambda: reached(testbed, GUEST))
+    assert "overlaps" not in testbed.journal
+
+
 def test_a_part_of_the_prefix_of_the_uplink_is_no_conflict_for_the_guard(dmz: GuardTestbed) -> None:
     before = dmz.journal
     dmz.host.run("ip", "address", "add", f"{LINK}::77/64", "dev", "eth0", "nodad")

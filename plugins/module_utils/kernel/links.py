@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -47,6 +47,7 @@ class Link:
     up: bool = False
     master: str = ""
     alias: str = ""
+    alternative_names: Sequence[str] = ()
     stp: bool = False
     multicast_snooping: bool | None = None
     forward_delay: float = 0
@@ -79,6 +80,7 @@ def _link(item: Mapping[str, Any]) -> Link:
         up="UP" in item.get("flags", ()),
         master=item.get("master", ""),
         alias=item.get("ifalias", ""),
+        alternative_names=tuple(item.get("altnames", ())),
         stp=bool(data.get("stp_state")),
         multicast_snooping=bool(data["mcast_snooping"]) if "mcast_snooping" in data else None,
         forward_delay=data.get("forward_delay", 0) / CENTISECONDS,
@@ -91,6 +93,12 @@ def _link(item: Mapping[str, Any]) -> Link:
             if "local" in address and not (address.get("family") == "inet6" and address.get("scope") == "link")
         ),
     )
+
+
+def links_named(links: Mapping[str, Link], names: Iterable[str]) -> list[Link]:
+    """The links that have one of these names, or have it as an alternative name (altname in ip-link(8))."""
+    wanted = set(names)
+    return [link for link in links.values() if wanted & {link.name, *link.alternative_names}]
 
 
 def read_links() -> dict[str, Link]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from ..ipam.allocator import AllocationSettings, Fleet, SubnetAllocator
 from ..ipam.subnets import Subnet, SubnetInUse
+from ..kernel.links import links_named
 from ..network.model import Network
 from .state import State, own_subnet
 from .validation import refuse_option
@@ -111,7 +112,7 @@ class Allocation:
     def _off_link(self, assigned: Sequence[Network]) -> Iterator[str]:
         """A sentence for each network for whose guests no router asks on the uplink, as far as its addresses show."""
         for network in assigned:
-            links = [self.current.links[uplink] for uplink in network.uplinks if uplink in self.current.links]
+            links = links_named(self.current.links, network.uplinks)
             cidrs = [ipaddress.IPv6Interface(cidr) for link in links for cidr in link.addresses if ":" in cidr]
             address = network.ipv6.address
             if not network.ipv6.ndp_proxy or address is None or not cidrs:

@@ -15,7 +15,7 @@ from ..firewall.listeners import Listener
 from ..firewall.zones import RunningZones
 from ..ipam.allocator import AllocationSettings
 from ..ipam.subnets import UP, Subnet, SubnetInUse
-from ..kernel.links import Link
+from ..kernel.links import Link, links_named
 from ..network.model import Network
 from ..network.store import Unreadable
 
@@ -79,9 +79,10 @@ def is_shared(network: Network, subnet: Subnet, other: SubnetInUse, links: Mappi
     address = network.ipv6.address
     if not network.ipv6.ndp_proxy or address is None or address.network != subnet:
         return False
-    if other.interface not in network.uplinks or other.interface not in links:
+    uplink = links.get(other.interface)
+    if uplink is None or uplink not in links_named(links, network.uplinks):
         return False
-    own = (str(other.network.network_address) == cidr.partition("/")[0] for cidr in links[other.interface].addresses)
+    own = (str(other.network.network_address) == cidr.partition("/")[0] for cidr in uplink.addresses)
     return other.network.prefixlen < subnet.prefixlen or (other.network.num_addresses == 1 and any(own))
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -67,6 +68,9 @@ def test_a_part_of_the_prefix_of_the_uplink_is_no_conflict() -> None:
     for interface, expected in (("eth0", []), ("eth1", [dmz])):
         found = conflicts([dmz], [SubnetInUse(subnet, "the route", interface)], set(), links)
         assert [one.network for one in found] == expected
+    links["eth0"] = replace(links["eth0"], name="enp1s0", alternative_names=("eth0",))
+    links["enp1s0"] = links.pop("eth0")
+    assert conflicts([dmz], [SubnetInUse(subnet, "the route", "enp1s0")], set(), links) == []
 
 
 def test_networks_with_the_same_conflict_move_to_different_subnets_with_their_ranges() -> None:
