@@ -479,6 +479,14 @@ def test_guests_attached_later_are_in_hairpin_mode_at_once(testbed: GuardTestbed
     # What a bridge loses with its deletion returns with it.
     testbed.host.run("ip", "link", "delete", "vn-lab")
     wait_until(lambda: hairpin_ports() == {"tap3", "tap4"})
+    # A damaged record stops neither the guard nor a run.
+    for record in ('[["\\u0000", 5]]', '[["\\ud800", 5]]', '[["lo", Infinity]]'):
+        (testbed.root / "run/virtnet/hairpin-ports/vn-lab.json").write_text(record)
+        testbed.host.run("ip", "link", "set", "tap3", "nomaster")
+        testbed.host.run("ip", "link", "set", "tap3", "master", "vn-lab")
+        wait_until(lambda: hairpin_ports() == {"tap3", "tap4"}, 10)
+    testbed.host.run("bridge", "link", "set", "dev", "tap4", "hairpin", "off")
+    testbed.run_playbook(lab, network_without_services("open"))
     testbed.run_playbook({**LAB, "bridge": {"ports": ["eth9"]}}, network_without_services("open"))
     testbed.add_guest("vn-lab", "192.168.30.5/24")
     wait_until(testbed.has_read_all_events)
