@@ -382,6 +382,13 @@ def test_rules_follow_an_uplink_that_appears_later_and_is_known_by_an_alternativ
     testbed.host.run("ip", "link", "set", "eth9", "up")
     uplinks = ("nft", "list", "set", "inet", "virtnet", "vn_uplinks")
     wait_until(lambda: '"vn-lab" . "eth9"' in testbed.host.run(*uplinks))
+    # Another link gets the name.
+    testbed.host.run("ip", "link", "add", "eth8", "type", "veth", "peer", "name", "eth8p")
+    wait_until(testbed.has_nothing_scheduled)
+    testbed.host.run("ip", "link", "property", "del", "dev", "eth9", "altname", "wan9")
+    testbed.host.run("ip", "link", "property", "add", "dev", "eth8", "altname", "wan9")
+    wait_until(lambda: '"vn-lab" . "eth8"' in testbed.host.run(*uplinks))
+    assert '"eth9"' not in testbed.host.run(*uplinks)
 
 
 def test_a_fixed_network_stays_and_is_reported(lab: GuardTestbed) -> None:
