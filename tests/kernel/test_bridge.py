@@ -102,6 +102,17 @@ def test_hairpin_mode_is_for_guests_and_only_what_we_set_ends_with_the_option(
     assert not list(tmp_path.rglob("hairpin-ports/*"))
 
 
+def test_a_port_that_gets_another_name_loses_hairpin_mode_with_the_option(testbed: NamespaceTestbed) -> None:
+    testbed.task("bridge", [LAB])
+    testbed.add_guest("br-lab", "192.168.30.2/24")
+    testbed.task("bridge", [{**LAB, "hairpin": True}])
+    for command in (["down"], ["name", "vnet0"], ["up"]):
+        testbed.host.run("ip", "link", "set", "vnet0" if command == ["up"] else "tap3", *command)
+    assert hairpin_ports(testbed) == {"vnet0"}
+    assert testbed.task("bridge", [LAB])["changes"] == ["bridge br-lab: hairpin ['vnet0'] -> []"]
+    assert hairpin_ports(testbed) == set()
+
+
 def test_check_mode_predicts_the_real_run_and_touches_nothing(testbed: NamespaceTestbed) -> None:
     for desired in ([LAB], [{**LAB, "mtu": 1400, "addresses": ["192.168.31.1/24"]}], [{**LAB, "state": "absent"}]):
         before = testbed.link("br-lab")

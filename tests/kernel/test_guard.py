@@ -382,6 +382,13 @@ def test_rules_follow_an_uplink_that_appears_later_and_is_known_by_an_alternativ
     testbed.host.run("ip", "link", "set", "eth9", "up")
     uplinks = ("nft", "list", "set", "inet", "virtnet", "vn_uplinks")
     wait_until(lambda: '"vn-lab" . "eth9"' in testbed.host.run(*uplinks))
+    # Another link gets the name.
+    testbed.host.run("ip", "link", "add", "eth8", "type", "veth", "peer", "name", "eth8p")
+    wait_until(testbed.has_nothing_scheduled)
+    testbed.host.run("ip", "link", "property", "del", "dev", "eth9", "altname", "wan9")
+    testbed.host.run("ip", "link", "property", "add", "dev", "eth8", "altname", "wan9")
+    wait_until(lambda: '"vn-lab" . "eth8"' in testbed.host.run(*uplinks))
+    assert '"eth9"' not in testbed.host.run(*uplinks)
 
 
 def test_a_fixed_network_stays_and_is_reported(lab: GuardTestbed) -> None:
@@ -479,6 +486,14 @@ def test_guests_attached_later_are_in_hairpin_mode_at_once(testbed: GuardTestbed
     # What a bridge loses with its deletion returns with it.
     testbed.host.run("ip", "link", "delete", "vn-lab")
     wait_until(lambda: hairpin_ports() == {"tap3", "tap4"})
+    # A damaged record stops neither the guard nor a run.
+    for record in ('[["\\u0000", 5]]', '[["\\ud800", 5]]', '[["lo", Infinity]]'):
+        (testbed.root / "run/virtnet/hairpin-ports/vn-lab.json").write_text(record)
+        testbed.host.run("ip", "link", "set", "tap3", "nomaster")
+        testbed.host.run("ip", "link", "set", "tap3", "master", "vn-lab")
+        wait_until(lambda: hairpin_ports() == {"tap3", "tap4"}, 10)
+    testbed.host.run("bridge", "link", "set", "dev", "tap4", "hairpin", "off")
+    testbed.run_playbook(lab, network_without_services("open"))
     testbed.run_playbook({**LAB, "bridge": {"ports": ["eth9"]}}, network_without_services("open"))
     testbed.add_guest("vn-lab", "192.168.30.5/24")
     wait_until(testbed.has_read_all_events)

@@ -13,6 +13,7 @@ other programs set it too: a port that somebody else set keeps it.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -50,7 +51,8 @@ class HairpinPorts:
         return HairpinPorts(ports, frozenset(guests), current.hairpin.get(spec.name, ()))
 
     def _is_ours(self, port: Link) -> bool:
-        return any((port.name, port.index) == (ours.name, ours.index) for ours in self.record)
+        # By index alone: a port that gets another name keeps its mode.
+        return any(port.index == ours.index for ours in self.record)
 
     @property
     def names(self) -> list[str]:
@@ -73,18 +75,15 @@ class HairpinPorts:
         ]
 
 
-def _attribute(port: str, name: str) -> str:
-    return (read_text(f"/sys/class/net/{port}/{name}") or "").strip()
-
-
 def set_on_guest(port: str, index: int, bridge: str, paths: Paths) -> bool:
     """Set the mode of a link that was just plugged in; returns whether that was necessary. The caller holds the lock.
 
     Raises VirtnetError.
     """
-    if _attribute(port, "brport/hairpin_mode") != "0":
+    if (read_text(f"/sys/class/net/{port}/brport/hairpin_mode") or "").strip() != "0":
         return False
-    existing = [old for old in read_hairpin_ports(bridge, paths) if _attribute(old.name, "ifindex") == str(old.index)]
+    indexes = {number for number, _name in socket.if_nameindex()}
+    existing = [old for old in read_hairpin_ports(bridge, paths) if old.index in indexes]
     write_volatile(hairpin_ports_record(bridge, [*existing, DetachedPort(port, index)], paths))
     _set(port, True).apply()
     return True

@@ -66,7 +66,7 @@ def _read_record(path: str) -> list[DetachedPort]:
     try:
         items = read_note(path) or []
         return [DetachedPort(str(name), int(index), *settings) for name, index, *settings in items]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         # The run goes on without a record that cannot be read: only guests' links depend on it.
         return []
 

@@ -97,6 +97,7 @@ class View:
     has left it. The kernel detaches the ports of a bridge that is deleted before it reports the deletion, so a port was
     detached by somebody only if its bridge still exists afterwards. ``unsaved``: the bridges whose ports have changed
     since they were saved. ``without_flags``: the bridge of each guest's port that may lack a flag.
+    ``alternative_uplinks``: by index, all names of the uplinks that networks know by another one than their own.
     ``ndp_proxies``: those whose guests neighbour discovery finds by the host.
     ``lost_macvtaps``: macvtaps that are gone, each with the index of its bridge. Ports are given by index.
     """
@@ -105,7 +106,7 @@ class View:
     subnets: tuple[tuple[int, int, int], ...] = ()
     needs_forwarding: bool = False
     missing_uplinks: bool = False
-    alternative_uplinks: Mapping[int, str] = field(default_factory=dict)
+    alternative_uplinks: Mapping[int, frozenset[str]] = field(default_factory=dict)
     ndp_proxies: tuple[NdpProxy, ...] = ()
     bridge_names: dict[int, str] = field(default_factory=dict)
     last_seen: dict[int, tuple[object, ...]] = field(default_factory=dict)
@@ -119,7 +120,7 @@ class View:
     def of(host: HostState, ports_before: Mapping[str, Mapping[int, str]]) -> View:
         """The view of a host; a port that a bridge had before stays one of it unless it exists and is elsewhere."""
         networks = [network for network in host.running if network.has_own_bridge]
-        uplinks = {uplink for network in host.defined.values() for uplink in network.uplinks}
+        uplinks = {one: interface_named(one) for network in host.defined.values() for one in network.uplinks}
         bridges = {network.bridge.name: DesiredBridge.of(network) for network in networks}
         links = {link.index: link for link in host.links.values()}
         existing = {index: link for index, link in links.items() if link.name in bridges}
@@ -127,11 +128,11 @@ class View:
         return View(
             bridges=bridges,
             subnets=tuple(_range(subnet) for network in networks for subnet in network.subnets),
-            missing_uplinks=any(not interface_named(uplink) for uplink in uplinks),
+            missing_uplinks=not all(uplinks.values()),
             alternative_uplinks={
-                host.links[name].index: name
-                for uplink in uplinks
-                if (name := interface_named(uplink)) in host.links and name != uplink
+                host.links[name].index: frozenset({name, *(one for one, other in uplinks.items() if other == name)})
+                for uplink, name in uplinks.items()
+                if name in host.links and name != uplink
             },
             ndp_proxies=NdpProxy.of(networks),
             needs_forwarding=any(network.mode != "isolated" for network in host.defined.values()),
@@ -223,8 +224,8 @@ class View:
 
     def _uplink_parts(self, event: LinkEvent) -> frozenset[str]:
         """The rules name an uplink by its name, which another link may have that gets its alternative name."""
-        name = self.alternative_uplinks.get(event.index)
-        moved = name is not None and (event.gone or event.name != name)
+        names = self.alternative_uplinks.get(event.index, frozenset())
+        moved = bool(names) and (event.gone or not names <= {event.name, *event.alternative_names})
         return _RULES if moved or (self.missing_uplinks and not event.gone) else _NOTHING
 
     def _handle_deletion(self, event: LinkEvent) -> frozenset[str]:

@@ -32,8 +32,9 @@ _NEWLINK, _DELLINK, _GETLINK, _NEWADDR, _DELADDR, _NEWROUTE, _DELROUTE, _NEWNETC
 # RTM_NEWQDISC to RTM_DELTFILTER: qdiscs, classes and filters.
 _TRAFFIC_CONTROL = range(36, 46)
 _NFTABLES_SUBSYSTEM, _NEWSETELEM, _DELSETELEM, _NEWGEN = 10, 12, 14, 15
-# IFLA_*, in IFLA_LINKINFO IFLA_INFO_KIND
+# IFLA_*, in IFLA_LINKINFO IFLA_INFO_KIND; IFLA_PROP_LIST and in it IFLA_ALT_IFNAME
 _ADDRESS_OF_LINK, _NAME, _MTU, _LOWER, _MASTER, _LINK_INFO, _INFO_KIND = 1, 3, 4, 5, 10, 18, 1
+_PROPERTIES, _ALTERNATIVE_NAME = 52, 53
 # IFA_*, RTA_*, NETCONFA_*
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DESTINATION, _RTA_OUTPUT = 1, 4
@@ -68,6 +69,7 @@ class LinkEvent:
     mtu: int
     gone: bool
     lower: int = 0
+    alternative_names: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,9 @@ def _link(body: bytes, *, gone: bool) -> LinkEvent | None:
         mtu=_number(values.get(_MTU, b"")),
         gone=gone,
         lower=_number(values.get(_LOWER, b"")) if kind in _STACKED_KINDS else 0,
+        alternative_names=tuple(
+            text(name) for what, name in attributes(values.get(_PROPERTIES, b"")) if what == _ALTERNATIVE_NAME
+        ),
     )
 
 
