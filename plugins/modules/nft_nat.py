@@ -118,7 +118,8 @@ options:
       - Ports of the host that lead to a guest, from outside, from the host itself and from guests, also of the same
         network; not from isolated networks. With O(uplink), only from there and from the network itself.
       - Where br_netfilter filters bridged frames, a guest does not reach a forward that leads to itself - the frame is
-        rewritten on the bridge, which sends none back to the port that it came from.
+        rewritten on the bridge, which sends none back to the port that it came from, unless it is in hairpin mode (see
+        O(virtnet.linux.bridge#module:hairpin)).
       - C(protocol) - V(tcp) (the default), V(udp) or V(sctp).
       - C(port) and C(to_port) (the same if not given), or C(port_range) of C(start) and C(end), whose ports stay.
       - C(address) - of the host; if not given, all but loopback.
