@@ -18,7 +18,7 @@ from ..dhcp.dnsmasq_syntax import read_lines
 from ..dhcp.option_values import refuse_changed_values
 from ..dhcp.ranges import seconds_of
 from ..dnsmasq.raw_lines import can_be_limited
-from ..dnsmasq.records import FOR_EVERYBODY, private_only
+from ..dnsmasq.records import FOR_EVERYBODY, lost_forwarders, private_only
 from ..dnsmasq.spec import SYSTEM
 from ..kernel.links import OPENVSWITCH
 
@@ -99,7 +99,8 @@ def _refuse_ndp_proxy(options: Options, network: Network) -> None:
 
 
 def refuse_without_effect(network: Network) -> None:
-    """Refuse lines that a dnsmasq without root's rights ignores (src/dnsmasq.c), and changed DHCP options.
+    """Refuse lines that a dnsmasq without root's rights ignores (src/dnsmasq.c), forwarders that it does not ask, and
+    changed DHCP options.
 
     A network that has them already keeps them. Raises InvalidOption.
     """
@@ -111,6 +112,8 @@ def refuse_without_effect(network: Network) -> None:
                 "leave it out, or set User= in a drop-in of virtnet-dnsmasq@.service",
                 network.owner,
             )
+    for option, problem in lost_forwarders(network.dns.names):
+        raise InvalidOption(network.at(f"dns.{option}"), problem, network.owner)
     refuse_changed_options(network)
 
 
