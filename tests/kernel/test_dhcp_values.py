@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.dhcp.netboot import Boot, boot_lines
 from ansible_collections.virtnet.linux.plugins.module_utils.dhcp.option_values import refuse_changed_values
 from ansible_collections.virtnet.linux.plugins.module_utils.dhcp.options import option_lines
+from ansible_collections.virtnet.linux.plugins.module_utils.network.combinations import refuse_without_effect
+from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
 from kernel.dhcp_client import boot_offer
 from kernel.dnsmasq_testbed import PROGRAM, DnsmasqTestbed, new_testbed, open_folder, run, serving
 
@@ -109,3 +112,19 @@ def test_a_value_is_accepted_if_a_guest_gets_what_it_means(testbed: DnsmasqTestb
         sent = boot_offer(testbed.guest, b"", *(code for code, _meaning in MEANINGS.values())).options
     got = {name for name, (code, _meaning) in MEANINGS.items() if sent.get(code, b"") == meant[name]}
     assert accepted == got
+
+
+@pytest.mark.parametrize("name", ["67", "bootfile-name"])
+def test_an_option_for_the_boot_file_beside_boot_is_refused_since_it_would_replace_it(
+    testbed: DnsmasqTestbed, name: str
+) -> None:
+    lines = [
+        *boot_lines("virt0", [Boot("a.0")]),
+        *(line for _path, line in option_lines("tag:virt0", 4, {name: "b.0"})),
+    ]
+    with open_folder() as folder, serving(testbed, folder, "\n".join([RANGE, *lines, ""])):
+        assert boot_offer(testbed.guest).file == "b.0"
+    dhcp = {"boot": {"file": "a.0"}, "options": {name: "b.0"}}
+    network = read_network(Options({"name": "lab", "ipv4": {"dhcp": dhcp}}), "host")
+    with pytest.raises(InvalidOption, match=rf"options.{name}: is the same option as boot.file; keep one of them"):
+        refuse_without_effect(network)

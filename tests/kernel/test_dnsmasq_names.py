@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
+from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
+from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.records import lost_forwarders, read_names
 from ansible_collections.virtnet.linux.plugins.module_utils.dnsmasq.system_service import NoUsableDnsmasq
 from kernel.dhcp_client import boot_offer, take_leases
 from kernel.dnsmasq_testbed import (
@@ -28,6 +30,7 @@ from kernel.dnsmasq_testbed import (
     LAB_FRAGMENT as LAB,
 )
 
+CORP = {"domain": "corp.test", "address": "10.99.0.2", "port": 5353}
 NAMES: dict[str, Any] = {
     "hosts": [
         {"ip": "192.168.100.1", "names": ["gw", "router"]},
@@ -166,6 +169,29 @@ def test_queries_for_a_domain_go_to_its_server_and_others_do_not(testbed: Dnsmas
             == resolve(testbed.lan, LAN_ADDRESS, "x.else.test")
             == before
         )
+
+
+@pytest.mark.parametrize(
+    ("listed", "lost"),
+    [
+        ({"forwarders": [{"domain": "corp.test"}, CORP]}, ["forwarders[1].domain"]),
+        ({"forwarders": [CORP, {"domain": "corp.test"}]}, ["forwarders[1].domain"]),
+        ({"forwarders": [CORP], "wildcards": [{"name": "*.corp.test", "ip": "10.0.0.9"}]}, ["forwarders[0].domain"]),
+        ({"forwarders": [CORP, {"domain": "else.test"}]}, []),
+        ({"forwarders": [CORP], "wildcards": [{"name": "*.test", "ip": "10.0.0.9"}]}, []),
+    ],
+)
+def test_forwarders_that_are_refused_are_those_that_dnsmasq_does_not_ask(
+    testbed: DnsmasqTestbed, tmp_path: Path, listed: dict[str, Any], lost: list[str]
+) -> None:
+    other = tmp_path / "upstream"
+    other.mkdir()
+    upstream = Daemon(testbed.uplink, other, "port=5353\naddress=/corp.test/203.0.113.7\n", ())
+    with running(upstream), serving(testbed, tmp_path, "bind-dynamic\nexcept-interface=virt0\n") as daemon:
+        daemon.converge(lab(names=listed))
+        answer = resolve(testbed.guest, BRIDGE_ADDRESS, "www.corp.test")
+    assert (answer != "203.0.113.7") == bool(lost)
+    assert [option for option, _problem in lost_forwarders(read_names(Options(listed), "", local_only=True))] == lost
 
 
 def test_servers_of_a_domain_have_ports_and_strict_order_is_that_of_the_list(

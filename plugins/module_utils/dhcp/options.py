@@ -24,6 +24,7 @@ _MOST_DIGITS = 9
 # Names and numbers of the options that we ourselves speak of.
 ROUTER = ("router", "3")
 MTU = ("mtu", "26")
+BOOT_FILE = ("bootfile-name", "67")
 DNS_SERVER = {4: ("dns-server", "6"), 6: ("dns-server", "23")}
 DOMAIN_SEARCH6 = ("domain-search", "24")
 _ROUTES = ("classless-static-route", "121")

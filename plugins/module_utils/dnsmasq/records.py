@@ -259,6 +259,18 @@ def _refuse_conflicts(options: Options, names: Names) -> None:
             options.error(f"wildcards[{i}].name", f"{wildcard.name} is already given in {first}; list all ip there")
 
 
+def lost_forwarders(names: Names) -> Iterator[tuple[str, str]]:
+    """The forwarders that dnsmasq would not ask, each with what it prefers for the same domain (seen with 2.90)."""
+    known = {wildcard.name: f"wildcards[{i}]" for i, wildcard in enumerate(names.wildcards)}
+    first: dict[str, tuple[int, bool]] = {}
+    for i, forwarder in enumerate(names.forwarders):
+        has_address = forwarder.address is not None
+        other, others_address = first.setdefault(forwarder.domain, (i, has_address))
+        stronger = known.get(forwarder.domain, "" if has_address == others_address else f"forwarders[{other}]")
+        if stronger:
+            yield f"forwarders[{i}].domain", f"{forwarder.domain} is already given in {stronger}; keep one of them"
+
+
 def private_only(names: Names, domain: str) -> Iterator[tuple[str, str]]:
     """The options that need a private instance, each with the reason."""
     for i, forwarder in enumerate(names.forwarders):

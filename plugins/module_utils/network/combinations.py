@@ -16,9 +16,10 @@ from ..core.options import Options, repr_short
 from ..dhcp.dhcpv6 import refuse_ra_param
 from ..dhcp.dnsmasq_syntax import read_lines
 from ..dhcp.option_values import refuse_changed_values
+from ..dhcp.options import BOOT_FILE
 from ..dhcp.ranges import seconds_of
 from ..dnsmasq.raw_lines import can_be_limited
-from ..dnsmasq.records import FOR_EVERYBODY, private_only
+from ..dnsmasq.records import FOR_EVERYBODY, lost_forwarders, private_only
 from ..dnsmasq.spec import SYSTEM
 from ..kernel.links import OPENVSWITCH
 
@@ -99,7 +100,8 @@ def _refuse_ndp_proxy(options: Options, network: Network) -> None:
 
 
 def refuse_without_effect(network: Network) -> None:
-    """Refuse lines that a dnsmasq without root's rights ignores (src/dnsmasq.c), and changed DHCP options.
+    """Refuse lines that a dnsmasq without root's rights ignores (src/dnsmasq.c), forwarders that it does not ask, and
+    changed DHCP options.
 
     A network that has them already keeps them. Raises InvalidOption.
     """
@@ -111,6 +113,8 @@ def refuse_without_effect(network: Network) -> None:
                 "leave it out, or set User= in a drop-in of virtnet-dnsmasq@.service",
                 network.owner,
             )
+    for option, problem in lost_forwarders(network.dns.names):
+        raise InvalidOption(network.at(f"dns.{option}"), problem, network.owner)
     refuse_changed_options(network)
 
 
@@ -123,6 +127,14 @@ def refuse_changed_options(network: Network) -> None:
     for family, values in (("ipv4", ipv4.options), ("ipv6", network.ipv6.dhcp.options)):
         options = Options({}, network.at(f"{family}.dhcp.options"), network.owner)
         refuse_changed_values(options, values, int(family[-1]), longest_lease)
+    for name in BOOT_FILE:
+        # Guests that ask for the option get it, and not the file.
+        if any(boot.file != ipv4.options.get(name, boot.file) for boot in ipv4.boot):
+            raise InvalidOption(
+                network.at(f"ipv4.dhcp.options.{name}"),
+                "is the same option as boot.file; keep one of them",
+                network.owner,
+            )
 
 
 def notes_on_dhcp(network: Network) -> Iterator[str]:

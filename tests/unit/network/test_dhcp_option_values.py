@@ -91,3 +91,11 @@ def test_options_of_dhcpv6_have_their_own_types() -> None:
 def test_an_option_in_two_spellings_is_refused(twice: dict[str, int]) -> None:
     with pytest.raises(InvalidOption, match="is given twice; keep one of them"):
         refused(twice)
+
+
+def test_a_boot_file_is_given_by_boot_or_by_its_option() -> None:
+    for name in ("67", "bootfile-name"):
+        error = refused({name: "b.0"}, boot=[{"arch": "bios", "file": "b.0"}, {"file": "a.0"}])
+        assert f"networks[2].ipv4.dhcp.options.{name}: is the same option as boot.file; keep one of them" in error
+        assert not refused({name: "b.0"}) and not refused({name: "a.0"}, boot={"file": "a.0"})
+    assert not refused({"66": "tftp.test"}, boot={"file": "a.0", "server": "10.0.0.5"})
