@@ -66,6 +66,14 @@ class Boot:
     ipxe: bool = option(kinds.boolean, False, is_written=attrgetter("ipxe"))
 
     @property
+    def server_address(self) -> str:
+        """The server, where it is an address."""
+        try:
+            return str(ipaddress.IPv4Address(self.server))
+        except ValueError:
+            return ""
+
+    @property
     def codes(self) -> Sequence[int]:
         """The numbers of the architecture."""
         return ARCHITECTURES.get(self.arch) or ([int(self.arch)] if self.arch else [])
@@ -96,11 +104,8 @@ def _read_one(item: Options) -> Boot:
         item.error("file", f"{repr_short(boot.file)} has more than {_LONGEST_FILE} bytes")
     if boot.arch.endswith(_HTTP) and not boot.file.startswith(("http://", "https://")):
         item.error("file", f"{repr_short(boot.file)} is no URL, which firmware loads by HTTP; write http://...")
-    if boot.server:
-        try:
-            ipaddress.IPv4Address(boot.server)
-        except ValueError:
-            item.domain("server")
+    if boot.server and not boot.server_address:
+        item.domain("server")
     return boot
 
 

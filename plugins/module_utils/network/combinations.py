@@ -127,12 +127,29 @@ def refuse_changed_options(network: Network) -> None:
     for family, values in (("ipv4", ipv4.options), ("ipv6", network.ipv6.dhcp.options)):
         options = Options({}, network.at(f"{family}.dhcp.options"), network.owner)
         refuse_changed_values(options, values, int(family[-1]), longest_lease)
+    _refuse_unknown_boot_servers(network)
     for name in BOOT_FILE:
         # Guests that ask for the option get it, and not the file.
         if any(boot.file != ipv4.options.get(name, boot.file) for boot in ipv4.boot):
             raise InvalidOption(
                 network.at(f"ipv4.dhcp.options.{name}"),
                 "is the same option as boot.file; keep one of them",
+                network.owner,
+            )
+
+
+def _refuse_unknown_boot_servers(network: Network) -> None:
+    """Raise InvalidOption for a name that dnsmasq does not find: it would send 0.0.0.0 (a_record_from_hosts()).
+
+    It looks only among its own records and in /etc/hosts, which others change.
+    """
+    known = {part for host in network.dns.names.hosts for name in host.names for part in (name, name.split(".")[0])}
+    for i, boot in enumerate(network.ipv4.boot):
+        if boot.server and not boot.server_address and boot.server.rstrip(".").lower() not in known:
+            is_list = len(network.ipv4.boot) > 1 or boot.arch or boot.ipxe
+            raise InvalidOption(
+                network.at(f"ipv4.dhcp.boot{f'[{i}]' if is_list else ''}.server"),
+                f"{repr_short(boot.server)} is no name in dns.hosts; add it there, or give its address",
                 network.owner,
             )
 

@@ -99,3 +99,9 @@ def test_a_boot_file_is_given_by_boot_or_by_its_option() -> None:
         assert f"networks[2].ipv4.dhcp.options.{name}: is the same option as boot.file; keep one of them" in error
         assert not refused({name: "b.0"}) and not refused({name: "a.0"}, boot={"file": "a.0"})
     assert not refused({"66": "tftp.test"}, boot={"file": "a.0", "server": "10.0.0.5"})
+
+
+def test_a_boot_server_whose_name_dnsmasq_does_not_know_is_refused() -> None:
+    boot = {"file": "a.0", "server": "boot.example.org"}
+    assert "ipv4.dhcp.boot.server: 'boot.example.org' is no name in dns.hosts" in refused({}, boot=boot)
+    assert "ipv4.dhcp.boot[0].server" in refused({}, boot=[{**boot, "arch": "x86_64-uefi"}])
