@@ -34,13 +34,13 @@ def _set(port: str, value: bool) -> SetSysctl:
 class HairpinPorts:
     """The ports of a bridge after a change, and which of them are to be in hairpin mode.
 
-    ``ports``: as they are now; ``guests``: the names of those that must be in hairpin mode; ``record``: those that we
-    have set.
+    ``ports``: as they are now; ``guests``: the names of those that must be in hairpin mode; ``ours``: the
+    indexes of those that we have set, since a port that gets another name keeps its mode.
     """
 
     ports: Sequence[Link]
     guests: frozenset[str]
-    record: Sequence[DetachedPort]
+    ours: frozenset[int]
 
     @staticmethod
     def of(spec: BridgeSpec, names: Iterable[str], current: BridgeState) -> HairpinPorts:
@@ -48,17 +48,16 @@ class HairpinPorts:
         links = [current.links[name] for name in names]
         ports = [link if link.master == spec.name else replace(link, hairpin=False) for link in links]
         guests = {port.name for port in ports if port.name not in spec.ports} if spec.hairpin else set()
-        return HairpinPorts(ports, frozenset(guests), current.hairpin.get(spec.name, ()))
-
-    def _is_ours(self, port: Link) -> bool:
-        # By index alone: a port that gets another name keeps its mode.
-        return any(port.index == ours.index for ours in self.record)
+        ours = frozenset(port.index for port in current.hairpin.get(spec.name, ()))
+        return HairpinPorts(ports, frozenset(guests), ours)
 
     @property
     def names(self) -> list[str]:
         """The names of the ports that are in hairpin mode after the change: those that others set keep it."""
         return sorted(
-            port.name for port in self.ports if port.name in self.guests or (port.hairpin and not self._is_ours(port))
+            port.name
+            for port in self.ports
+            if port.name in self.guests or (port.hairpin and port.index not in self.ours)
         )
 
     def steps(self) -> list[SetSysctl]:
@@ -71,7 +70,7 @@ class HairpinPorts:
         return [
             DetachedPort(port.name, port.index)
             for port in self.ports
-            if port.name in self.guests and (self._is_ours(port) or not port.hairpin)
+            if port.name in self.guests and (port.index in self.ours or not port.hairpin)
         ]
 
 

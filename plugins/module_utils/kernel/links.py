@@ -34,9 +34,8 @@ class Link:
     """A network interface. ``forward_delay`` is in seconds; ``addresses`` has no IPv6 link-local ones.
 
     ``isolated``: as a port of a bridge it cannot reach other such ports. ``hairpin``: a bridge may send frames back
-    through this port (bridge(8)). ``filters``: the attributes of a bridge that
-    send its frames through iptables whatever the sysctls of br_netfilter are (``nf_call_iptables`` and others), if the
-    kernel has them.
+    through this port (bridge(8)). ``filters``: the attributes of a bridge that send its frames through iptables
+    whatever the sysctls of br_netfilter are (``nf_call_iptables`` and others), if the kernel has them.
     """
 
     name: str
