@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kernel.engine_client import engine_script
 from kernel.frames import in_namespace
 from kernel.nft_testbed import address_of, plug, wait_for_addresses
 from kernel.nft_testbed import network as base_network
@@ -38,6 +40,24 @@ WEB = [
     {"port": 8080, "to": f"{A}.2", "to_port": 8000},
     {"protocol": "udp", "port": 8080, "to": f"{A}.2", "to_port": 8000},
 ]
+
+
+def test_a_host_that_does_not_know_protocols_by_name_needs_no_second_run(testbed: NamespaceTestbed) -> None:
+    """A Debian host without the package netbase has no /etc/protocols; nft lists numbers there."""
+    desired = [network("a", A, "nat", *WEB, {"protocol": "sctp", "port_range": {"start": 5, "end": 9}, "to": f"{A}.2"})]
+
+    def run(*networks: dict[str, Any]) -> Any:
+        runs = [{"part": "nft", "wanted": networks, "check": False, "purge": False, "root": str(testbed.root)}]
+        without_file = ("unshare", "--mount", "sh", "-c", 'mount --bind /dev/null /etc/protocols && exec "$@"', "sh")
+        return json.loads(testbed.host.run(*without_file, *engine_script("engine_task"), stdin=json.dumps(runs)))[0]
+
+    assert run(*desired)["changes"]
+    assert run(*desired)["changes"] == []
+    plug(testbed, "a", A)
+    assert testbed.outside.ask(UPLINK, 8080, "udp") == OUTSIDE
+    fewer = [{**desired[0], "port_forwards": desired[0]["port_forwards"][:1]}]
+    assert run(*fewer)["changes"]
+    assert testbed.outside.ask(UPLINK, 8080, "udp") == ""
 
 
 # From outside, from the host, from a guest of another network, from one of the same; and the source address seen.

@@ -7,12 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from .chains import sets_mark
-from .sets import OWNED, Elements
+from .sets import OWNED, SETS, Elements
+
+# nft lists protocols by number on a host without /etc/protocols, which is in Debian's package netbase.
+_PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}
+# Which part of an element is the protocol.
+_PROTOCOL_PART = {
+    name: re.split(r" \. | : ", declaration).index("inet_proto")
+    for name, declaration in ((name, declaration.removeprefix("type ")) for name, declaration in SETS.items())
+    if "inet_proto" in declaration
+}
 
 
 @dataclass(frozen=True)
@@ -46,13 +56,13 @@ def parse(text: str) -> Table:
         elif "set" in item or "map" in item:
             listed = item.get("set") or item["map"]
             name = listed["name"]
-            elements[name] = dict(_parse_element(element, owned=name in OWNED) for element in listed.get("elem", ()))
+            elements[name] = dict(_parse_element(name, element) for element in listed.get("elem", ()))
     digest = hashlib.sha256(json.dumps(expressions, sort_keys=True).encode()).hexdigest()
     return Table(comments, digest, elements)
 
 
-def _parse_element(element: Any, *, owned: bool) -> tuple[tuple[str, ...], str]:
-    """The key and the value; ``owned``: the comment is the first part of the key."""
+def _parse_element(name: str, element: Any) -> tuple[tuple[str, ...], str]:
+    """The key and the value of an element of this set or map; in some sets the comment is the first part of the key."""
     value, comment = "", ""
     if isinstance(element, list):
         element, data = element
@@ -62,8 +72,11 @@ def _parse_element(element: Any, *, owned: bool) -> tuple[tuple[str, ...], str]:
         if "limit" in element["elem"]:
             value = _parse_limit(element["elem"]["limit"])
         element = element["elem"]["val"]
-    key = _parse_parts(element)
-    return ((comment, *key), value) if owned else (key, value or comment)
+    key = tuple(
+        _PROTOCOLS.get(part, part) if i == _PROTOCOL_PART.get(name) else part
+        for i, part in enumerate(_parse_parts(element))
+    )
+    return ((comment, *key), value) if name in OWNED else (key, value or comment)
 
 
 def _parse_limit(limit: Mapping[str, Any]) -> str:
