@@ -243,6 +243,7 @@ class Guard:
             self.journal.log_if_changed("definitions", f"Cannot guard: {error}.")
             return
         self.journal.log_state("definitions", snapshot.problems)
+        snapshot.view.follow(self.view)
         self.view = snapshot.view
         self._ndp.update(self.view.ndp_proxies)
         save_ports(self.view, self.paths, self.journal)

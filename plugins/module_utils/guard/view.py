@@ -99,7 +99,8 @@ class View:
     since they were saved. ``without_flags``: the bridge of each guest's port that may lack a flag.
     ``alternative_uplinks``: by index, all names of the uplinks that networks know by another one than their own.
     ``ndp_proxies``: those whose guests neighbour discovery finds by the host.
-    ``lost_macvtaps``: macvtaps that are gone, each with the index of its bridge. Ports are given by index.
+    ``lost_macvtaps``: macvtaps that are gone, each with the index of its bridge; ``former_bridges``: bridges that are
+    gone too, by index, since the kernel may tell later that a macvtap of one is gone. Ports are given by index.
     """
 
     bridges: Mapping[str, DesiredBridge] = field(default_factory=dict)
@@ -115,6 +116,7 @@ class View:
     unsaved: set[str] = field(default_factory=set)
     without_flags: dict[int, str] = field(default_factory=dict)
     lost_macvtaps: list[tuple[LostMacvtap, int]] = field(default_factory=list)
+    former_bridges: dict[int, str] = field(default_factory=dict)
 
     @staticmethod
     def of(host: HostState, ports_before: Mapping[str, Mapping[int, str]]) -> View:
@@ -153,6 +155,12 @@ class View:
                 if not (link.isolated or link.hairpin)
             },
         )
+
+    def follow(self, former: View) -> None:
+        """Take over from the view before what events that come later, or that are not reported yet, need."""
+        known = {**former.former_bridges, **former.bridge_names}
+        self.former_bridges = {index: name for index, name in known.items() if index not in self.bridge_names}
+        self.lost_macvtaps = [*former.lost_macvtaps, *self.lost_macvtaps]
 
     @property
     def missing(self) -> frozenset[str]:
@@ -229,14 +237,16 @@ class View:
         return _RULES if moved or (self.missing_uplinks and not event.gone) else _NOTHING
 
     def _handle_deletion(self, event: LinkEvent) -> frozenset[str]:
-        if event.lower in self.bridge_names:
-            bridge = self.bridge_names[event.lower]
+        bridge = self.bridge_names.get(event.lower) or self.former_bridges.get(event.lower)
+        if bridge:
             self.lost_macvtaps.append((LostMacvtap(event.name, event.index, bridge), event.lower))
         self.detached_candidates.pop(event.index, None)
         for bridge, ports in self.ports.items():
             if ports.pop(event.index, None) is not None:
                 self.unsaved.add(bridge)
         name = self.bridge_names.pop(event.index, None)
+        if name is not None:
+            self.former_bridges[event.index] = name
         self.last_seen.pop(event.index, None)
         if name is None or name in self.bridge_names.values():
             return _NOTHING

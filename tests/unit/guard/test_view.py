@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import socket
 import struct
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -216,3 +217,30 @@ def test_a_message_without_content_is_no_event(data: bytes) -> None:
 
 def test_a_truncated_message_is_an_overrun() -> None:
     assert list(events.parse(message(16, bytes(16))[:20])) == [Overrun()]
+
+
+def macvtap_gone(index: int, name: str) -> LinkEvent:
+    return replace(link(index, name, gone=True), lower=BRIDGE)
+
+
+def test_a_macvtap_is_lost_with_a_bridge_that_was_made_again_meanwhile() -> None:
+    """The guard may read the deletion of the first, make the bridge again, and then read that of the second."""
+    former = view()
+    former.handle(macvtap_gone(20, "mvt0"))
+    again = view({"vn-lab": Link("vn-lab", BRIDGE + 50, "bridge", MAC, 1500, True)})
+    again.follow(former)
+    again.handle(macvtap_gone(21, "mvt1"))
+    third = view({"vn-lab": Link("vn-lab", BRIDGE + 60, "bridge", MAC, 1500, True)})
+    third.follow(again)
+    third.handle(macvtap_gone(22, "mvt2"))
+    third.handle(replace(link(23, "mvt3", gone=True), lower=UPLINK))
+    assert [(lost.name, lost.bridge, bridge) for lost, bridge in third.lost_macvtaps] == [
+        (name, "vn-lab", BRIDGE) for name in ("mvt0", "mvt1", "mvt2")
+    ]
+
+
+def test_a_macvtap_is_lost_whose_bridge_was_reported_first() -> None:
+    current = view()
+    current.handle(link(BRIDGE, "vn-lab", gone=True))
+    current.handle(macvtap_gone(20, "mvt0"))
+    assert [lost.name for lost, _bridge in current.lost_macvtaps] == ["mvt0"]
