@@ -157,7 +157,7 @@ class View:
         )
 
     def follow(self, former: View) -> None:
-        """Take over from the view before what events that come later, or that are not reported yet, need."""
+        """Take over the bridges that events may still be about, and the lost macvtaps that are not reported yet."""
         known = {**former.former_bridges, **former.bridge_names}
         self.former_bridges = {index: name for index, name in known.items() if index not in self.bridge_names}
         self.lost_macvtaps = [*former.lost_macvtaps, *self.lost_macvtaps]
@@ -237,9 +237,9 @@ class View:
         return _RULES if moved or (self.missing_uplinks and not event.gone) else _NOTHING
 
     def _handle_deletion(self, event: LinkEvent) -> frozenset[str]:
-        bridge = self.bridge_names.get(event.lower) or self.former_bridges.get(event.lower)
-        if bridge:
-            self.lost_macvtaps.append((LostMacvtap(event.name, event.index, bridge), event.lower))
+        below = self.bridge_names.get(event.lower) or self.former_bridges.get(event.lower)
+        if below:
+            self.lost_macvtaps.append((LostMacvtap(event.name, event.index, below), event.lower))
         self.detached_candidates.pop(event.index, None)
         for bridge, ports in self.ports.items():
             if ports.pop(event.index, None) is not None:
