@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Union
 
+from ..core.protocols import PROTOCOLS
 from . import netlink
 from .netlink import attributes
 
@@ -32,8 +33,6 @@ _TUPLE_IP, _TUPLE_PROTO = 1, 2
 _PROTOCOL_NUMBER, _DESTINATION_PORT = 1, 3
 # CTA_MARK, CTA_MARK_MASK
 _MARK, _MARK_MASK = 8, 21
-
-_PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def _parse(body: bytes) -> Connection:
     reply_source = _parse_tuple(parts[_TUPLE_REPLY])[0]
     return Connection(
         family=body[0],
-        protocol=_PROTOCOLS.get(protocol, str(protocol)),
+        protocol=PROTOCOLS.get(protocol, str(protocol)),
         source=source,
         destination=destination,
         port=port,

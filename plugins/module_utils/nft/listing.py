@@ -7,22 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..core.protocols import PROTOCOLS
 from .chains import sets_mark
-from .sets import OWNED, SETS, Elements
+from .sets import KEY_TYPES, OWNED, Elements
 
-# nft lists protocols by number on a host without /etc/protocols, which is in Debian's package netbase.
-_PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}
+_PROTOCOLS = {str(number): name for number, name in PROTOCOLS.items()}
 # Which part of an element is the protocol.
-_PROTOCOL_PART = {
-    name: re.split(r" \. | : ", declaration).index("inet_proto")
-    for name, declaration in ((name, declaration.removeprefix("type ")) for name, declaration in SETS.items())
-    if "inet_proto" in declaration
-}
+_PROTOCOL_PART = {name: types.index("inet_proto") for name, types in KEY_TYPES.items() if "inet_proto" in types}
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,13 @@ from collections.abc import Iterable
 
 from .chains import chains
 from .helpers import PORTS, declarations, helper_set
-from .sets import FAMILY, LIMITS, MAPS, OWNED, SETS, TABLE, Elements
+from .sets import FAMILY, KEY_TYPES, LIMITS, MAPS, OWNED, SETS, TABLE, Elements
 
 
 def _key(name: str, key: tuple[str, ...]) -> str:
-    types = SETS[name].split(";")[0].split(" : ")[0].removeprefix("type ").split(" . ")
     parts = key[1:] if name in OWNED else key
     # Some interface names are keywords of nft. All other parts are digits, dots, colons and slashes.
-    return " . ".join(f'"{part}"' if part_type == "ifname" else part for part_type, part in zip(types, parts))
+    return " . ".join(f'"{part}"' if part_type == "ifname" else part for part_type, part in zip(KEY_TYPES[name], parts))
 
 
 def _element(name: str, key: tuple[str, ...], value: str) -> str:

@@ -60,6 +60,11 @@ SETS = {
     "vn_ports4_at": "type ipv4_addr . inet_proto . inet_service : ipv4_addr; flags interval",
     "vn_ports6_at": "type ipv6_addr . inet_proto . inet_service : ipv6_addr; flags interval",
 }
+# The types of the parts of an element; in OWNED the bridge is none of them.
+KEY_TYPES = {
+    name: declaration.split(";")[0].split(" : ")[0].removeprefix("type ").split(" . ")
+    for name, declaration in SETS.items()
+}
 # Maps of port forwards.
 FORWARDS = tuple(name for name in SETS if name.startswith("vn_port"))
 MAPS = tuple(name for name, declaration in SETS.items() if " : " in declaration)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Union
 
 from ..core.options import Address
+from ..core.protocols import PROTOCOLS
 
 # Whether something matches; None: unknown.
 Tristate = Union[bool, None]
@@ -26,14 +27,18 @@ UNKNOWN = _NoValue.UNKNOWN
 # The value of an expression that the packet does not have: the kernel stops evaluating the rule there (NFT_BREAK).
 ABSENT = _NoValue.ABSENT
 
-_PROTOCOLS = {"icmpv6": "ipv6-icmp", "1": "icmp", "6": "tcp", "17": "udp", "58": "ipv6-icmp"}
+_PROTOCOLS = {
+    **{str(number): name for number, name in PROTOCOLS.items()},
+    **{"icmpv6": "ipv6-icmp", "1": "icmp", "58": "ipv6-icmp"},
+}
 _ICMP = {
     "8": "echo-request", "0": "echo-reply", "128": "echo-request", "129": "echo-reply", "133": "nd-router-solicit",
     "134": "nd-router-advert", "135": "nd-neighbor-solicit", "136": "nd-neighbor-advert",
 }  # fmt: skip
 _ETHER = {"0x0800": "ip", "0x86dd": "ip6", "0x0806": "arp", "ipv4": "ip", "ipv6": "ip6"}
-# Other spellings of protocols and of types, and the spelling that packets have.
-SPELLINGS: Mapping[Any, str] = {**_PROTOCOLS, **_ICMP, **_ETHER}
+_WORDS = {**_PROTOCOLS, **_ICMP, **_ETHER}
+# Other spellings of protocols and of types, and the spelling that packets have. nft lists numbers as numbers.
+SPELLINGS: Mapping[Any, str] = {**_WORDS, **{int(word): name for word, name in _WORDS.items() if word.isdecimal()}}
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,17 @@ def test_icmp_types_by_name_and_by_number(right: Any) -> None:
     )
 
 
+@pytest.mark.parametrize(("name", "number"), [("tcp", 6), ("udp", 17), ("sctp", 132), ("icmpv6", 58)])
+def test_protocols_by_number_as_a_host_without_their_names_lists_them(name: str, number: int) -> None:
+    l4proto = {"meta": {"key": "l4proto"}}
+    packet = replace(TCP, protocol=name)
+    sets = {"all": Elements([4, number]), "other": Elements([4, 5])}
+    assert match({"left": l4proto, "op": "==", "right": number}, packet, sets) is True
+    assert match({"left": l4proto, "op": "==", "right": {"set": [4, number]}}, packet, sets) is True
+    assert match({"left": l4proto, "op": "==", "right": "@all"}, packet, sets) is True
+    assert match({"left": l4proto, "op": "==", "right": "@other"}, packet, sets) is False
+
+
 def test_an_untracked_packet_has_no_ct_mark_and_an_unknown_connection_has_an_unknown_one() -> None:
     mark_is_zero = {"left": ct("mark"), "op": "==", "right": 0}
     assert match(mark_is_zero, replace(TCP, ct_state="untracked"), {}) is False
