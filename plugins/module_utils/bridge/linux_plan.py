@@ -14,11 +14,12 @@ from ..core.reconcile import CHANGE, CREATE, DELETE, describe, difference
 from ..kernel import mtu
 from ..kernel.bandwidth import Bandwidth
 from ..kernel.fdb import SetFdbLimit
+from ..kernel.frame_filter import FrameFilter
 from ..kernel.link_changes import AddBridge, AttachPort, DeleteLink, DetachPort, Rename, SetLink, Step
 from ..kernel.links import CENTISECONDS, Link
 from ..kernel.mtu import FollowPorts
 from ..kernel.policer import SetPolicer, chain
-from . import ip_config, isolation, shaping, uplink
+from . import ip_config, isolation, port_security, shaping, uplink
 from .hairpin import HairpinPorts
 from .spec import BridgeSpec
 from .state import (
@@ -36,9 +37,10 @@ from .uplink import Uplink
 
 
 def delete_orphans(kept: set[str], current: BridgeState) -> list[BridgeChange]:
-    """Delete the policers of bridges that somebody else deleted."""
+    """Delete the policers and the filters of bridges that somebody else deleted."""
     chains = {chain(bridge) for bridge in kept}
-    return [
+    filters = [_delete_filter(bridge) for bridge in sorted(current.frame_filters.bridges.keys() - kept)]
+    return filters + [
         BridgeChange(
             action=DELETE,
             name=f"policer {name}",
@@ -50,6 +52,11 @@ def delete_orphans(kept: set[str], current: BridgeState) -> list[BridgeChange]:
     ]
 
 
+def _delete_filter(bridge: str) -> BridgeChange:
+    name = f"port security of bridge {bridge}"
+    return BridgeChange(action=DELETE, name=name, before=f"{bridge}\n", frame_filters={bridge: None}, bridge=bridge)
+
+
 def delete(name: str, mac: str, current: BridgeState, notes: list[str]) -> list[BridgeChange]:
     """Delete a bridge of ours; one that is not ours stays, with a note."""
     link = current.links.get(name)
@@ -57,7 +64,8 @@ def delete(name: str, mac: str, current: BridgeState, notes: list[str]) -> list[
     if link is None:
         policer = f"policer of bridge {name}"
         change = BridgeChange(action=DELETE, name=policer, before=f"{name}\n", steps=clear_policer)
-        return [change] if clear_policer else []
+        has_filter = name in current.frame_filters.bridges
+        return [*([change] if clear_policer else []), *([_delete_filter(name)] if has_filter else [])]
     if not is_ours(link, mac):
         notes.append(kept_note(name))
         return []
@@ -77,6 +85,7 @@ def delete(name: str, mac: str, current: BridgeState, notes: list[str]) -> list[
             detail=detail,
             steps=(*clear_policer, *returning, DeleteLink(name)),
             detached=ports,
+            frame_filters=port_security.filter_change(name, None, current.frame_filters),
             listed=(),
             hairpin=(),
             bridge=name,
@@ -159,10 +168,15 @@ def create_or_change(spec: BridgeSpec, current: BridgeState) -> list[BridgeChang
     steps += hairpin.steps()
     if link is not None and spec.mtu is None and (removed or new_ports):
         steps.append(FollowPorts(spec.name))
-    if not steps:
+    frames = _frame_filter(spec, moved, [*ports, *new_ports])
+    filters = port_security.filter_change(spec.name, frames, current.frame_filters)
+    if not steps and not filters:
         return []
     before = {} if link is None else _current_values(link, current, spec.bandwidth)
     after = {**_desired_values(spec, link, [*ports, *new_ports], current), "hairpin": hairpin.names}
+    if filters or frames:
+        before.update(port_security.current_values(spec.name, frames, current.frame_filters))
+        after.update(port_security.desired_values(frames))
     moved_text = _moved_text(moved) if moved and moved.port in new_ports else ""
     texts = [created_text(former), moved_text] if link is None else [moved_text, difference(before, after)]
     return [
@@ -175,11 +189,17 @@ def create_or_change(spec: BridgeSpec, current: BridgeState) -> list[BridgeChang
             steps=steps,
             listed=_listed_ports(spec, new_ports, current),
             hairpin=hairpin.new_record(),
+            frame_filters=filters,
             bridge=spec.name,
             moved=moved,
             confirm_within=spec.confirm_within,
         )
     ]
+
+
+def _frame_filter(spec: BridgeSpec, moved: Uplink | None, ports: Sequence[str]) -> FrameFilter | None:
+    mac = moved.mac if moved else spec.mac
+    return port_security.frame_filter(mac, spec.addresses, spec.port_security, ports, spec.ports)
 
 
 def _creation_steps(spec: BridgeSpec, moved: Uplink | None, current: BridgeState) -> list[Step]:

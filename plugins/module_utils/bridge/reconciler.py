@@ -20,8 +20,10 @@ from ..core.files import write_files
 from ..core.identity import bridge_mac, host_identity
 from ..core.paths import Paths
 from ..core.reconcile import CHANGE, DELETE, Plan
+from ..kernel import frame_filter
 from ..kernel.fdb import read_fdb_limits
-from ..kernel.link_changes import DetachPort, apply_steps
+from ..kernel.frame_filter import read_filters
+from ..kernel.link_changes import AttachPort, DetachPort, apply_steps
 from ..kernel.links import OPENVSWITCH, Link, has_ipv6, read_forwarding, read_links, read_sysctls
 from ..kernel.policer import read_policers
 from ..kernel.qdisc import read_root_qdiscs
@@ -58,13 +60,15 @@ class BridgeReconciler:
         self.purge = purge
         self.paths = paths
         self.may_move = may_move
+        self._ports: set[int] | None = None
+        self._attached: set[str] = set()
         refuse_duplicates(self.specs)
 
     def read(self) -> BridgeState:
         """Read the host's links, and the settings of the bridges that the specs name."""
         if find("ip") is None or not (self.specs or self.purge):
             return BridgeState({})
-        links = read_links()
+        links = self._without_arrivals(read_links())
         ovs = self._read_ovs(links)
         links = with_ovs_masters(links, ovs.bridges)
         for spec in self.specs:
@@ -89,7 +93,22 @@ class BridgeReconciler:
             port_sysctls=self._read_port_sysctls(links, detached),
             uplinks=self._read_uplinks(),
             fdb=read_fdb_limits(),
+            frame_filters=read_filters(self.paths),
         )
+
+    def _without_arrivals(self, links: dict[str, Link]) -> dict[str, Link]:
+        """The links without the bridges of ports that were plugged in since the first read.
+
+        Else a guest that starts while the changes are verified would make the run fail. The guard sets its flags.
+        """
+        if self._ports is None:
+            self._ports = {link.index for link in links.values() if link.master}
+        return {
+            name: replace(link, master="")
+            if link.master and link.index not in self._ports and name not in self._attached
+            else link
+            for name, link in links.items()
+        }
 
     def _read_sysctls(self, spec: BridgeSpec) -> dict[str, str]:
         """The IP settings of a bridge that its spec may set."""
@@ -193,9 +212,14 @@ class BridgeReconciler:
         write_files(listed_ports_record(name, ports, self.paths) for name, ports in both.items())
         both = {name: [*read_hairpin_ports(name, self.paths), *ports] for name, ports in hairpin.items()}
         write_files(hairpin_ports_record(name, ports, self.paths) for name, ports in both.items())
+        filters = {name: one for change in others for name, one in change.frame_filters.items()}
+        if filters:
+            # Before the ports are attached, so that none of their frames passes unchecked.
+            frame_filter.load(filters, self.paths)
         # A port that one bridge loses may become a port of another.
         apply_steps([step for change in deletions for step in change.steps])
         steps = [step for change in others for step in change.steps]
+        self._attached |= {step.port for step in steps if isinstance(step, AttachPort)}
         apply_steps([step for step in steps if isinstance(step, DetachPort)])
         write_files(record_file(change.bridge, None, self.paths) for change in plan.changes if change.forget_uplink)
         transact([command for change in plan.changes for command in change.ovs_deletions])
@@ -208,6 +232,9 @@ class BridgeReconciler:
         apply_steps([step for step in steps if not isinstance(step, DetachPort)])
         write_files(listed_ports_record(name, ports, self.paths) for name, ports in listed.items())
         write_files(hairpin_ports_record(name, ports, self.paths) for name, ports in hairpin.items())
+        filters = {name: one for change in deletions for name, one in change.frame_filters.items()}
+        if filters:
+            frame_filter.load(filters, self.paths)
 
 
 def _released_ports(present: Sequence[BridgeSpec], deleted: set[str], current: BridgeState) -> set[str]:

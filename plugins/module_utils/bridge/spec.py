@@ -21,6 +21,7 @@ from ..kernel.fdb import MOST as FDB_MOST
 from ..kernel.links import OPENVSWITCH
 from ..kernel.routes import Route, read_route_options
 from ..openvswitch.port_vlans import PortVlan, read_port_vlans
+from .port_security import PortSecurity, read_port_security
 
 TYPES = ("linux", OPENVSWITCH)
 FAIL_MODES = ("standalone", "secure")
@@ -32,6 +33,7 @@ _MOST_DELAY = 30
 
 _ENSLAVES_UPLINK = attrgetter("enslave_uplink")
 _HAIRPIN = attrgetter("hairpin")
+_CHECKS_FRAMES = attrgetter("port_security.enabled")
 
 
 def _on_openvswitch(bridge: Any) -> bool:
@@ -116,6 +118,21 @@ def refuse_hairpin_of_isolated(options: Options, name: str, hairpin: bool, isola
         )
 
 
+def refuse_port_security(options: Options, bridge: BridgeOptions, security: PortSecurity) -> None:
+    """Refuse port security where frames are not seen, or where the gateway is not the bridge; raises InvalidOption."""
+    if security.enabled and bridge.type == OPENVSWITCH:
+        options.error(
+            "port_security",
+            "is for Linux bridges, since nftables does not see the frames of Open vSwitch; leave it out, or use "
+            "bridge.type: linux",
+        )
+    if security.enabled and bridge.enslave_uplink:
+        options.error(
+            "port_security",
+            "is not possible with bridge.enslave_uplink, whose gateway is a router outside; leave one of them out",
+        )
+
+
 @dataclass(frozen=True)
 class BridgeSpec(BridgeOptions):
     """The desired state of a bridge.
@@ -126,6 +143,9 @@ class BridgeSpec(BridgeOptions):
     addresses: Sequence[str] = option(kinds.cidrs, ())
     routes: Sequence[Route] = option(kinds.groups_by_caller(Route), ())
     isolate_guests: bool = option(kinds.boolean, False)
+    port_security: PortSecurity = option(
+        kinds.group(PortSecurity, read_port_security), PortSecurity(), is_written=_CHECKS_FRAMES
+    )
     forwarding: bool = option(kinds.boolean, False, is_written=attrgetter("forwarding"))
     bandwidth: Bandwidth = option(kinds.group(Bandwidth, read_bandwidth), Bandwidth())
     state: str = option(kinds.choice("present", "absent"), "present")
@@ -142,6 +162,7 @@ class BridgeSpec(BridgeOptions):
             options.error("mtu", f"{spec.mtu} is too small for IPv6, which needs 1280 (RFC 8200 section 5)")
         check_bridge(options, spec)
         refuse_hairpin_of_isolated(options, "hairpin", spec.hairpin, spec.isolate_guests)
+        refuse_port_security(options, spec, spec.port_security)
         options.reject_unknown()
         least = _LEAST_DELAY[spec.type] if spec.stp or spec.rstp else 0
         return replace(spec, forward_delay=max(spec.forward_delay, least))
@@ -160,6 +181,12 @@ class BridgeSpec(BridgeOptions):
 def refuse_duplicates(wanted: Sequence[BridgeSpec]) -> None:
     """Each bridge is named once, each interface is a port of one bridge; raises InvalidOption."""
     duplicates.refuse_duplicates(wanted, lambda spec: spec.name, option="name", noun="bridge")
+    gateways: dict[str, BridgeSpec] = {}
+    for spec in wanted:
+        if spec.port_security.enabled and spec.mac:
+            other = gateways.setdefault(spec.mac, spec)
+            if other is not spec:
+                raise spec.error("mac", f"{spec.mac} is that of {other.name} too; with port_security each has its own")
     port_of: dict[str, BridgeSpec] = {}
     for spec in wanted:
         for i, port in enumerate(spec.ports):

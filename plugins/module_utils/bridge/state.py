@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ..core.identity import MARK
 from ..core.reconcile import Change
 from ..kernel.fdb import FdbLimits
+from ..kernel.frame_filter import FrameFilter, FrameFilters
 from ..kernel.link_changes import Step
 from ..kernel.links import Link
 from ..kernel.routes import Route
@@ -40,8 +41,8 @@ class BridgeChange(Change):
 
     ``detached``: the ports that a deletion detaches; None where nothing is deleted. ``listed``: the ports that it has
     because its options name them; ``hairpin``: those that we set to hairpin mode; None where that does not change.
-    ``moved``: the uplink whose
-    addresses and routes move to the bridge; ``confirm_within``: seconds until they return without a confirmation.
+    ``frame_filters``: see frame_filter.load(). ``moved``: the uplink whose addresses and routes move to the bridge;
+    ``confirm_within``: seconds until they return without a confirmation.
     ``forget_uplink``: the steps return the uplink, so its record goes.
     """
 
@@ -49,6 +50,7 @@ class BridgeChange(Change):
     detached: Sequence[DetachedPort] | None = None
     listed: Sequence[DetachedPort] | None = None
     hairpin: Sequence[DetachedPort] | None = None
+    frame_filters: Mapping[str, FrameFilter | None] = field(default_factory=dict)
     bridge: str = ""
     ovs_deletions: Sequence[Command] = ()
     ovs_commands: Sequence[Command] = ()
@@ -86,6 +88,7 @@ class BridgeState:
     known_macs: Mapping[str, str] = field(default_factory=dict)
     uplinks: Uplinks = field(default_factory=Uplinks)
     fdb: FdbLimits = field(default_factory=FdbLimits)
+    frame_filters: FrameFilters = field(default_factory=FrameFilters)
 
     def ports_of(self, bridge: str) -> list[Link]:
         """The ports of a bridge."""

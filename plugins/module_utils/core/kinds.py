@@ -63,6 +63,7 @@ ipv6_cidr: Kind[ipaddress.IPv6Interface] = Kind(lambda options, name: options.ip
 cidr = Kind(lambda options, name: str(options.cidr(name)))
 address = Kind(lambda options, name: str(options.address(name)))
 interfaces = _list_of(Options.interfaces)
+macs = _list_of(Options.macs)
 # One is written as a text, as it was before there could be several.
 interface_or_list: Kind[Sequence[str]] = Kind(
     _read_interfaces,

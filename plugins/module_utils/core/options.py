@@ -203,20 +203,21 @@ class Options:
 
     def mac(self, name: str, default: Default | Required = REQUIRED) -> str | Default:
         """A unicast Ethernet address, in lower case with colons."""
+        return self._read_as(name, default, self._mac)
 
-        def convert(path: str, value: Any) -> str:
-            text = plain_mac(self._text(path, value))
-            if not _MAC.fullmatch(text):
-                self._refuse(
-                    path, f"{repr_short(value)} is not a MAC address; write it as '52:54:00:12:34:56', in quotes"
-                )
-            if int(text[:2], 16) & 1:
-                self._refuse(path, f"{repr_short(text)} is a multicast address; the first byte must be even")
-            if text == "00:00:00:00:00:00":
-                self._refuse(path, f"{repr_short(text)} is not an address of a device")
-            return text
+    def _mac(self, path: str, value: Any) -> str:
+        text = plain_mac(self._text(path, value))
+        if not _MAC.fullmatch(text):
+            self._refuse(path, f"{repr_short(value)} is not a MAC address; write it as '52:54:00:12:34:56', in quotes")
+        if int(text[:2], 16) & 1:
+            self._refuse(path, f"{repr_short(text)} is a multicast address; the first byte must be even")
+        if text == "00:00:00:00:00:00":
+            self._refuse(path, f"{repr_short(text)} is not an address of a device")
+        return text
 
-        return self._read_as(name, default, convert)
+    def macs(self, name: str) -> list[str]:
+        """A list of unicast Ethernet addresses."""
+        return self._list(name, self._mac)
 
     def cidr(self, name: str, default: Default | Required = REQUIRED) -> Interface | Default:
         """An address of a host with its prefix length."""

@@ -34,7 +34,14 @@ from . import workers
 from .journal import Journal
 from .ndp_proxy import NdpProxyProcess
 from .ovs_watch import OvsEvent, OvsWatch
-from .ports import known_ports, process_detached, report_lost_macvtaps, save_ports, set_flags_of_new_ports
+from .ports import (
+    check_frames_of_new_ports,
+    known_ports,
+    process_detached,
+    report_lost_macvtaps,
+    save_ports,
+    set_flags_of_new_ports,
+)
 from .scheduler import Scheduler
 from .service import handle_signals, notify
 from .view import CONFLICT, EVERYTHING, FIREWALLS, RUN, View
@@ -105,7 +112,7 @@ class Guard:
         times = [self.scheduler.next_time(), self._ovs.retry_time(), self._ndp.retry_time()]
         if poll_interval is not None:
             times.append(now + poll_interval)
-        if self.view.detached_candidates or self.view.unsaved or self.view.without_flags:
+        if self.view.detached_candidates or self.view.unsaved or self.view.without_flags or self.view.unfiltered:
             times.append(now + _PORTS_RETRY)
         known = [when for when in times if when is not None]
         return max(0.0, min(known) - now) if known else None
@@ -114,6 +121,7 @@ class Guard:
         self._receive_kernel_events(sockets)
         self._request(receive(folders, self.paths))
         process_detached(self.view, self.paths)
+        check_frames_of_new_ports(self.view, self.paths, self.journal)
         set_flags_of_new_ports(self.view, self.paths, self.journal)
         report_lost_macvtaps(self.view, self.paths, self.journal)
         save_ports(self.view, self.paths, self.journal)

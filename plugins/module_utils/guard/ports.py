@@ -18,7 +18,7 @@ from ..core.errors import Locked, VirtnetError
 from ..core.files import read_text, write_volatile
 from ..core.lock import lock
 from ..core.paths import Paths
-from ..kernel import events
+from ..kernel import events, frame_filter
 from .journal import Journal
 from .lost_macvtaps import save_lost
 from .view import View
@@ -71,6 +71,27 @@ def set_flags_of_new_ports(view: View, paths: Paths, journal: Journal) -> None:
                 flag = "set the hairpin mode of" if view.bridges[bridge].hairpin else "isolate"
                 line = f"Cannot {flag} {link.name} on {bridge}: {error}."
                 journal.log_if_changed(f"flag of {port}", line)
+
+
+def check_frames_of_new_ports(view: View, paths: Paths, journal: Journal) -> None:
+    """Lead frames of guests' new ports to the filter of their bridge, and forget ports that have left it."""
+    if not view.unfiltered:
+        return
+    with contextlib.suppress(Locked), lock(paths.runtime, 0):
+        new, view.unchecked = view.unchecked, {}
+        stale, view.stale = view.stale, set()
+        new = {port: bridge for port, bridge in new.items() if frame_filter.can_be_filtered(port)}
+        try:
+            if stale:
+                frame_filter.remove_ports(stale, paths)
+            if new:
+                frame_filter.add_ports(new, paths)
+        except VirtnetError as error:
+            ports = ", ".join(sorted({*new, *(port for port, _bridge in stale)}))
+            journal.log_if_changed("frames", f"Cannot change whose frames are checked ({ports}): {error}.")
+            return
+        for port, bridge in sorted(new.items()):
+            journal.log(f"The frames of {port} on {bridge} are checked.")
 
 
 def report_lost_macvtaps(view: View, paths: Paths, journal: Journal) -> None:

@@ -10,9 +10,11 @@ import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ..bridge.port_security import PortSecurity
 from ..ipam.in_use import SHORTEST_ROUTE
 from ..kernel.events import (
     ALL_INTERFACES,
+    NFPROTO_BRIDGE,
     AddressEvent,
     Event,
     ForwardingEvent,
@@ -58,6 +60,7 @@ class DesiredBridge:
     ``isolates_guests``: the guard isolates the ports of its guests from each other; ``hairpin``: it sets these to
     hairpin mode.
     ``limits_bandwidth``: it has queues and policers. ``forwards``: the host forwards IPv4 packets that arrive there.
+    ``security``: which frames of guests it takes.
     """
 
     addresses: frozenset[tuple[bytes, int]] = frozenset()
@@ -67,6 +70,7 @@ class DesiredBridge:
     hairpin: bool = False
     limits_bandwidth: bool = False
     forwards: bool = False
+    security: PortSecurity = PortSecurity()
 
     @staticmethod
     def of(network: Network) -> DesiredBridge:
@@ -81,11 +85,16 @@ class DesiredBridge:
             network.bridge.hairpin,
             any(network.bandwidth.as_options().values()),
             network.forwards_ipv4,
+            network.port_security.of_bridge,
         )
 
     def sets_flags(self, port: str) -> bool:
         """Whether a port is one of a guest, whose flags the guard sets."""
         return (self.isolates_guests or self.hairpin) and port not in self.ports
+
+    def checks_frames(self, port: str) -> bool:
+        """Whether the frames of a port are checked."""
+        return self.security.checks(port, self.ports)
 
 
 @dataclass
@@ -97,6 +106,8 @@ class View:
     has left it. The kernel detaches the ports of a bridge that is deleted before it reports the deletion, so a port was
     detached by somebody only if its bridge still exists afterwards. ``unsaved``: the bridges whose ports have changed
     since they were saved. ``without_flags``: the bridge of each guest's port that may lack a flag.
+    ``unchecked``: the bridge of each port, by name, whose frames may not be checked yet; ``stale``: ports, by name,
+    that have left the bridge beside them.
     ``alternative_uplinks``: by index, all names of the uplinks that networks know by another one than their own.
     ``ndp_proxies``: those whose guests neighbour discovery finds by the host.
     ``lost_macvtaps``: macvtaps that are gone, each with the index of its bridge; ``former_bridges``: bridges that are
@@ -115,6 +126,8 @@ class View:
     detached_candidates: dict[int, str] = field(default_factory=dict)
     unsaved: set[str] = field(default_factory=set)
     without_flags: dict[int, str] = field(default_factory=dict)
+    unchecked: dict[str, str] = field(default_factory=dict)
+    stale: set[tuple[str, str]] = field(default_factory=set)
     lost_macvtaps: list[tuple[LostMacvtap, int]] = field(default_factory=list)
     former_bridges: dict[int, str] = field(default_factory=dict)
 
@@ -154,6 +167,12 @@ class View:
                 if link.master in bridges and bridges[link.master].sets_flags(link.name)
                 if not (link.isolated or link.hairpin)
             },
+            unchecked={
+                link.name: link.master
+                for index, link in links.items()
+                if link.master in bridges and bridges[link.master].checks_frames(link.name)
+                if index not in ports_before.get(link.master, ())
+            },
         )
 
     def follow(self, former: View) -> None:
@@ -161,6 +180,9 @@ class View:
         known = {**former.former_bridges, **former.bridge_names}
         self.former_bridges = {index: name for index, name in known.items() if index not in self.bridge_names}
         self.lost_macvtaps = [*former.lost_macvtaps, *self.lost_macvtaps]
+        self.stale |= former.stale
+        waiting = {port: bridge for port, bridge in former.unchecked.items() if bridge in self.bridges}
+        self.unchecked = {**waiting, **self.unchecked}
 
     @property
     def missing(self) -> frozenset[str]:
@@ -194,7 +216,10 @@ class View:
 
     def _handle_rules(self, event: RulesEvent) -> frozenset[str]:
         if event.table == TABLE:
-            # Two tables have this name: one with the networks' rules, one with the policers of bridges.
+            # Three tables have this name: the networks' rules, the filters of frames, and the policers of bridges.
+            if event.family == NFPROTO_BRIDGE:
+                secured = [name for name, bridge in self.bridges.items() if bridge.security.enabled]
+                return _NOTHING.union(*map(self.part_of, secured))
             limited = [name for name, bridge in self.bridges.items() if bridge.limits_bandwidth]
             return _RULES.union(*map(self.part_of, limited))
         # Programs that block addresses change elements all the time, which open and close nothing for a network.
@@ -242,8 +267,10 @@ class View:
             self.lost_macvtaps.append((LostMacvtap(event.name, event.index, below), event.lower))
         self.detached_candidates.pop(event.index, None)
         for bridge, ports in self.ports.items():
-            if ports.pop(event.index, None) is not None:
+            left = ports.pop(event.index, None)
+            if left is not None:
                 self.unsaved.add(bridge)
+                self._forget_checked(left, bridge)
         name = self.bridge_names.pop(event.index, None)
         if name is not None:
             self.former_bridges[event.index] = name
@@ -277,12 +304,22 @@ class View:
             del self.detached_candidates[event.index]
         new = self.ports.setdefault(bridge, {}).get(event.index) != event.name
         if new:
+            self._forget_checked(self.ports[bridge].get(event.index, ""), bridge)
             self.ports[bridge][event.index] = event.name
             self.unsaved.add(bridge)
+        if (new or returned) and self.bridges[bridge].checks_frames(event.name):
+            self.unchecked[event.name] = bridge
+            self.stale.discard((event.name, bridge))
         # The kernel clears the flags of a port that leaves its bridge.
         if (new or returned) and self.bridges[bridge].sets_flags(event.name):
             self.without_flags[event.index] = bridge
         return _NOTHING
+
+    def _forget_checked(self, port: str, bridge: str) -> None:
+        """A port has left its bridge, or has another name now."""
+        if port and self.bridges[bridge].checks_frames(port):
+            self.stale.add((port, bridge))
+            self.unchecked.pop(port, None)
 
     def indexes_of(self, bridge: str) -> list[int]:
         """The links that have the name of a bridge, or had it a moment ago."""
@@ -291,8 +328,13 @@ class View:
     def forget_port(self, port: int) -> None:
         """A candidate was detached while its bridge stayed: the bridge does not get it back."""
         bridge = self.detached_candidates.pop(port)
-        self.ports[bridge].pop(port, None)
+        self._forget_checked(self.ports[bridge].pop(port, ""), bridge)
         self.unsaved.add(bridge)
+
+    @property
+    def unfiltered(self) -> bool:
+        """Whether ports wait for the filters of frames."""
+        return bool(self.unchecked or self.stale)
 
     def take_unsaved(self) -> Iterable[tuple[str, list[tuple[str, int]]]]:
         """Each bridge whose ports have changed since they were saved, with its ports by name and index."""

@@ -47,6 +47,9 @@ _UNICAST = 1
 # NETCONFA_IFINDEX_ALL; NETCONFA_IFINDEX_DEFAULT is -2.
 ALL_INTERFACES = -1
 
+# include/uapi/linux/netfilter.h
+NFPROTO_INET, NFPROTO_BRIDGE = 1, 7
+
 _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBI")
 _ROUTE_HEAD = struct.Struct("=BBBBBBBBI")
@@ -117,10 +120,14 @@ class ForwardingEvent:
 
 @dataclass(frozen=True)
 class RulesEvent:
-    """The content of a table of nftables changed; ``only_elements``: elements of its sets, and no rules."""
+    """The content of a table of nftables changed; ``only_elements``: elements of its sets, and no rules.
+
+    ``family``: as in include/uapi/linux/netfilter.h.
+    """
 
     table: str
     only_elements: bool = False
+    family: int = NFPROTO_INET
 
 
 @dataclass(frozen=True)
@@ -272,4 +279,4 @@ def _rules(kind: int, body: bytes) -> RulesEvent | None:
         return None
     # NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, NFTA_RULE_TABLE, NFTA_SET_TABLE, ...: the table is the first of each.
     table = dict(attributes(body, _SHORT_HEAD)).get(1)
-    return None if table is None else RulesEvent(text(table), kind & 0xFF in (_NEWSETELEM, _DELSETELEM))
+    return None if table is None else RulesEvent(text(table), kind & 0xFF in (_NEWSETELEM, _DELSETELEM), body[0])

@@ -29,7 +29,7 @@ NOT_IN_XML = ("name", "state", "autostart", "persistent")
 DHCP_RANGES = ("ipv4.dhcp.ranges", "ipv6.dhcp.ranges")
 
 _GROUPS = {
-    "": ("bridge", "ipv4", "ipv6", "nat", "dns", "dnsmasq", "bandwidth", "libvirt"),
+    "": ("bridge", "ipv4", "ipv6", "nat", "dns", "dnsmasq", "bandwidth", "port_security", "libvirt"),
     "ipv4": ("dhcp",),
     "ipv6": ("dhcp",),
 }
@@ -58,6 +58,7 @@ DEFAULTS: Mapping[str, Any] = {
     "dns.host_resolver": True,
     "dnsmasq.instance": "auto",
     "isolate_guests": False,
+    "port_security.level": "off",
     "connection_rate": 2000,
     "clamp_mss": True,
     "libvirt.register": "auto",

@@ -28,10 +28,16 @@ def with_prefix_length(address: Any) -> Any:
 
 
 def spelled_out(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a network: ``bridge`` may be a name, and ``address`` may lack its prefix length."""
+    """The options of a network: ``bridge`` may be a name, ``port_security`` a level, and ``address`` may lack its
+    prefix length.
+    """
     spelled = dict(options)
     if isinstance(spelled.get("bridge"), str) and spelled["bridge"]:
         spelled["bridge"] = {"name": spelled["bridge"]}
+    if isinstance(spelled.get("port_security"), (str, bool)):
+        # YAML 1.1 reads off without quotes as false.
+        level = spelled["port_security"]
+        spelled["port_security"] = {"level": "off" if level is False else level}
     for family in ("ipv4", "ipv6"):
         group = spelled.get(family)
         if isinstance(group, Mapping) and "address" in group:

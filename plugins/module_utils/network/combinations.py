@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..bridge.spec import refuse_hairpin_of_isolated
+from ..bridge.spec import refuse_hairpin_of_isolated, refuse_port_security
 from ..core.errors import InvalidOption
 from ..core.options import Options, repr_short
 from ..dhcp.dhcpv6 import refuse_ra_param
@@ -54,6 +54,7 @@ def validate_combinations(options: Options, network: Network) -> None:
     _refuse_uplinks(options, network)
     _refuse_ndp_proxy(options, network)
     refuse_hairpin_of_isolated(options, "bridge.hairpin", network.bridge.hairpin, network.isolate_guests)
+    refuse_port_security(options, network.bridge, network.port_security.of_bridge)
     addressed = network.ipv4.address or network.ipv4.auto or network.ipv6.address or network.ipv6.auto
     _refuse_with_uplink(options, network, addressed=bool(addressed))
     for i, port in enumerate(network.bridge.ports):

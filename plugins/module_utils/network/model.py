@@ -39,6 +39,7 @@ from ..openvswitch.port_vlans import PortVlan, of_portgroup, read_port_vlans
 from .combinations import validate_combinations
 from .from_xml import options_from_xml
 from .ipv6 import NONE, Ipv6, read_ipv6
+from .port_security import NetworkPortSecurity, has_level, read_port_security
 
 STATES = ("active", "inactive", "absent")
 MODES = (*MODES_OF_RULES, BRIDGED)
@@ -130,6 +131,9 @@ class Network:
     nat: Nat = option(kinds.group_by_caller(Nat), Nat())
     forwards: Sequence[Forward] = option(kinds.groups_by_caller(Forward), (), name="port_forwards")
     isolate_guests: bool = option(kinds.boolean, False)
+    port_security: NetworkPortSecurity = option(
+        kinds.group_by_caller(NetworkPortSecurity), NetworkPortSecurity(), is_written=has_level
+    )
     connection_rate: int = option(kinds.integer(0, MOST_CONNECTIONS), 0)
     clamp_mss: bool = option(kinds.boolean, False)
     helpers: Sequence[str] = option(HELPERS, (), name="conntrack_helpers", is_written=has_helpers)
@@ -262,6 +266,7 @@ def read_network(options: Options, identity: str) -> Network:
         nat=read_nat(options.group("nat"), mode),
         ipv4=ipv4,
         forwards=tuple(read_forwards(options, ipv4.named_hosts)),
+        port_security=read_port_security(options.group("port_security"), (*ipv4.hosts, *ipv6.dhcp.hosts)),
         connection_rate=read_connection_rate(options, mode),
         clamp_mss=read_clamp_mss(options, mode),
         helpers=read_helpers(options, mode),

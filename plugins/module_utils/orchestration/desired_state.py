@@ -107,6 +107,7 @@ def _bridge(network: Network) -> Spec:
         "addresses": [*map(str, network.own_addresses), *network.extra_addresses],
         "routes": [route.as_options() for route in network.routes],
         "isolate_guests": network.isolate_guests,
+        "port_security": network.port_security.of_bridge.as_options(),
         "forwarding": network.forwards_ipv4,
         "bandwidth": network.bandwidth.as_options(),
         "state": "present",
