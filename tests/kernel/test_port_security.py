@@ -33,6 +33,8 @@ SECURED = network_without_services(
     port_security={"level": "gateway"},
 )
 PLAIN = {**SECURED, "port_security": {"level": "off"}}
+# Bytes of an Ethernet header with two tags.
+_TAGGED_HEAD = 22
 _SENTINEL = b"the last frame"
 
 
@@ -95,7 +97,8 @@ def arrives(sender: Nic, receiver: Nic, frame: bytes) -> bool:
             return any(_SENTINEL in one for one in seen)
 
         wait_until(sentinel_came)
-        return any(frame[14:] in one for one in seen)
+        # The kernel takes the outer tag out of a frame that it hands over.
+        return any(frame[_TAGGED_HEAD:] in one for one in seen)
 
 
 def _guests(testbed: GuardTestbed) -> tuple[Nic, Nic]:
