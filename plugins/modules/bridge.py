@@ -110,6 +110,17 @@ options:
         M(virtnet.linux.nft_nat) refuse their IP packets, where the kernel has br_netfilter and there are no O(ports).
       - With Open vSwitch these are protected ports; the guard protects those that are plugged in later at once.
     type: bool
+  port_security:
+    description:
+      - Which frames of guests the bridge takes - C(level), V(off) (the default) or V(gateway), C(trusted_ports) and
+        C(trusted_macs). With V(gateway) no guest answers as DHCP server of IPv4 or IPv6, sends router advertisements or
+        redirects, or claims the MAC address or an address of the host on the bridge by ARP or neighbour discovery.
+      - Ports that are not O(ports) are checked, but for C(trusted_ports), and frames from C(trusted_macs), for a guest
+        that is a router or a DHCP server on purpose. Another guest could forge such a MAC address, but not a port.
+      - The rules are in the table C(bridge virtnet), and need no br_netfilter. Ports that are plugged in later are
+        checked when the guard sees them, or by the next run of this module.
+      - Only for Linux bridges.
+    type: dict
   forwarding:
     description:
       - The host forwards IPv4 packets that arrive on the bridge (C(net.ipv4.conf.BRIDGE.forwarding)), even where new

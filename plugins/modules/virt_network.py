@@ -156,6 +156,12 @@ options:
   bandwidth:
     description: C(inbound) and C(outbound), each of C(average), C(peak) and C(burst); see M(virtnet.linux.bridge).
     type: dict
+  port_security:
+    description:
+      - Which frames of guests the bridge takes - C(level), V(off) (the default) or V(gateway), C(trusted_ports) of guests,
+        and C(trusted_hosts), names of static hosts or MAC addresses; see O(virtnet.linux.bridge#module:port_security).
+      - A string is the C(level).
+    type: raw
   dns:
     description:
       - C(enabled) (V(true)), C(domain), C(local_only) (V(true) - names of the domain are not asked elsewhere),

@@ -58,7 +58,6 @@ DEFAULTS: Mapping[str, Any] = {
     "dns.host_resolver": True,
     "dnsmasq.instance": "auto",
     "isolate_guests": False,
-    "port_security.level": "off",
     "connection_rate": 2000,
     "clamp_mss": True,
     "libvirt.register": "auto",
