@@ -105,6 +105,8 @@ BRIDGE: dict[str, Sample] = {
 NOT_OF_BRIDGE = {"name", "type", "state", "enslave_uplink", "confirm_within", "forwarding"}
 
 _FORWARD = {"port": 8080, "address": "203.0.113.<n>", "to": "10.0.<n>.10", "to_port": 80}
+_ENTRY = {"to": "203.0.113.0/24", "protocol": "tcp", "port": 443}
+_POLICY = {"default": "deny", "deny": [{"protocol": "udp", "port": 53}]}
 _ISOLATED, _ROUTED = {"mode": "isolated"}, {"mode": "routed"}
 
 # Of the module nft_nat: every network has the name n<n>, the bridge vn-<n>, the subnet 10.0.<n>.0/24 and mode nat.
@@ -139,6 +141,13 @@ RULES: dict[str, Sample] = {
     "dns": Sample({"dns": False}, {"dns": True}, _ISOLATED),
     "redirect_dns": _values("redirect_dns", ["10.0.<n>.1"], ["10.0.<n>.1", "fd00:<n>::1"]),
     "redirect_dhcp": _values("redirect_dhcp", True, False),
+    **{
+        f"policy.{name}": Sample({"policy": {**_POLICY, name: first}}, {"policy": {**_POLICY, name: second}})
+        for name, first, second in (
+            ("default", "deny", "allow"), ("to_host", "services", ["dns", {"protocol": "tcp", "port": 9100}]),
+            ("log", True, False), ("allow", [_ENTRY], []), ("deny", [_ENTRY], [{"protocol": "icmp"}]),
+        )
+    },
 }  # fmt: skip
 NOT_OF_RULES = {"name"}
 

@@ -33,8 +33,7 @@ from ..nft.elements import MODES as MODES_OF_RULES
 from ..nft.elements import MOST_CONNECTIONS
 from ..nft.helpers import HELPERS, has_helpers, read_helpers
 from ..nft.nat import Nat, read_nat
-from ..nft.policy import NONE as NO_POLICY
-from ..nft.policy import Policy, has_policy, read_policy
+from ..nft.policy import NO_POLICY, Policy, has_policy, read_policy
 from ..nft.port_forwards import Forward, read_forwards
 from ..nft.spec import LIMITED, NAME, NAME_WORDS, ZONE_NAME, read_clamp_mss, read_connection_rate
 from ..openvswitch.port_vlans import PortVlan, of_portgroup, read_port_vlans
@@ -183,8 +182,7 @@ class Network:
     @property
     def subnets(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
         """All of the guests' addresses, of both families."""
-        addresses = [*self.own_addresses, *map(ipaddress.ip_interface, self.extra_addresses)]
-        return [address.network for address in addresses]
+        return [one.network for one in (*self.own_addresses, *map(ipaddress.ip_interface, self.extra_addresses))]
 
     @property
     def reached(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
@@ -228,8 +226,7 @@ class Network:
         options = write(self)
         if self.managed_by == LIBVIRT:
             return {name: options[name] for name in _MANAGED}
-        of_rules = ("connection_rate", "clamp_mss")
-        return {**options, **({} if self.mode in LIMITED else dict.fromkeys(of_rules))}
+        return {**options, **({} if self.mode in LIMITED else dict.fromkeys(("connection_rate", "clamp_mss")))}
 
 
 # What the definition of a network of libvirt's own holds.

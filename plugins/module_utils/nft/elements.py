@@ -14,8 +14,7 @@ from ..core import kinds
 from ..core.fields import option, required
 from .helpers import HELPERS, PORTS, has_helpers, helper_set
 from .nat import Nat
-from .policy import NONE as NO_POLICY
-from .policy import Policy, has_policy
+from .policy import NO_POLICY, Policy, has_policy
 from .policy_sets import elements_of_policy, policy_of
 from .port_forwards import Forward
 from .sets import FORWARDS, SETS, Elements, Members

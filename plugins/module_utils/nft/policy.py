@@ -202,18 +202,18 @@ class Policy(OptionTable):
         )
 
 
-NONE = Policy()
+NO_POLICY = Policy()
 
 
 def has_policy(spec: Any) -> bool:
     """Whether a network has the option."""
-    return bool(spec.policy != NONE)
+    return bool(spec.policy != NO_POLICY)
 
 
 def read_policy(options: Options, name: str, mode: str) -> Policy:
     """The option ``policy`` of a network; raises InvalidOption."""
     policy = read_all(Policy, options)
-    if policy == NONE:
+    if policy == NO_POLICY:
         return policy
     if mode not in _MODES:
         raise InvalidOption(options.path, f"has no meaning in mode {mode}; leave it out, or use nat", options.owner)
@@ -246,7 +246,7 @@ def check_sources(policy: Policy, subnets: Sequence[Any], owner: str) -> None:
 
 def policy_lines(policy: Policy, names: Mapping[str, str]) -> list[str]:
     """A policy in words, a line for each part; ``names``: of networks by bridge."""
-    if policy == NONE:
+    if policy == NO_POLICY:
         return []
     named = policy.with_networks(names)
     lines = [f"{word} {entry}" for word, entries in ((DENY, named.deny), (ALLOW, named.allow)) for entry in entries]

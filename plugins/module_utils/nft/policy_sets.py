@@ -17,8 +17,8 @@ from dataclasses import replace
 from typing import Any, NamedTuple, Union
 
 from ..core.ports import REDIRECTED_DHCP, REDIRECTED_DNS
-from ..core.protocols import ICMP, ICMPV6, PROTOCOLS, WITHOUT_PORTS, number_of
-from .policy import ALL, ALLOW, DENY, NONE, SERVICES, WORDS, Entry, Policy
+from ..core.protocols import PROTOCOLS, WITHOUT_PORTS, number_of
+from .policy import ALL, ALLOW, DENY, NO_POLICY, SERVICES, WORDS, Entry, Policy
 from .sets import Elements, Members
 
 HOST = "host"
@@ -214,7 +214,7 @@ def _chain(bridge: str, word: str, log: bool) -> str:
 def settings_of(elements: Elements, bridge: str) -> Policy:
     """Default, log, and whether the host's ports are limited, from the names of the chains of a network."""
     forwarding, host = (elements.get(name, {}).get((bridge,), "") for name in ("vn_policed", "vn_policed_host"))
-    policy = replace(NONE, to_host=() if host else (ALL,))
+    policy = replace(NO_POLICY, to_host=() if host else (ALL,))
     for default in (ALLOW, DENY):
         for log in (False, True):
             if forwarding == f"jump {_chain(bridge, default, log)}":
@@ -284,8 +284,3 @@ def chain_names(elements: Elements, bridge: str) -> Sequence[Union[str, None]]:
         else None
         for name, word in wanted
     ]
-
-
-def is_icmp(number: int) -> bool:
-    """Whether a protocol is ICMP, of either family."""
-    return number in (ICMP, ICMPV6)

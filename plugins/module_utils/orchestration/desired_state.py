@@ -20,7 +20,7 @@ from ..libvirt.managed import LIBVIRT
 from ..libvirt.options import NEVER
 from ..network.model import Network
 from ..network.policies import opened_networks, resolved_policy
-from ..nft.policy import NONE as NO_POLICY
+from ..nft.policy import NO_POLICY
 
 LINUX = "linux"
 
