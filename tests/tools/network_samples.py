@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .option_samples import BRIDGE, FRAGMENT, RULES, Sample, Values, numbered
+from .option_samples import BRIDGE, FRAGMENT, NOT_OF_RULES, RULES, Sample, Values, numbered
 
 ADDRESS = {"address": "10.0.1.1/24"}
 _ADDRESS6 = {"address": "fd00:1::1/64"}
@@ -134,7 +134,7 @@ NETWORK: dict[str, Sample] = {
 }
 # What names a network; what a definition has after a free subnet was chosen; and networks of libvirt's own, which have
 # none of the parts (tests/unit/libvirt/test_managed.py); and what the guard does (tests/kernel/test_ndp_proxy.py).
-NOT_OF_NETWORK = {"name", "ipv4.auto", "ipv6.auto", "ipv6.ndp_proxy", "managed_by", "restart", "xml"}
+NOT_OF_NETWORK = {"name", "ipv4.auto", "ipv6.auto", "ipv6.ndp_proxy", "managed_by", "restart", "xml"} | NOT_OF_RULES
 
 
 def options_of(label: str, stage: str) -> dict[str, Any]:

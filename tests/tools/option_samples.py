@@ -148,8 +148,20 @@ RULES: dict[str, Sample] = {
             ("log", True, False), ("allow", [_ENTRY], []), ("deny", [_ENTRY], [{"protocol": "icmp"}]),
         )
     },
+    **{
+        f"policy.{kind}[].{name}": Sample(
+            *({"policy": {**_POLICY, kind: [{**_ENTRY, name: value}]}} for value in values),
+            {"policy": {**_POLICY, kind: [_ENTRY]}},
+        )
+        for kind in ("allow", "deny")
+        for name, values in (
+            ("from", ("10.0.<n>.7", "10.0.<n>.64/26")), ("to", ("203.0.113.9", "198.51.100.0/24")),
+            ("protocol", ("udp", "sctp")), ("port", (80, "8000-8010")),
+        )
+    },
 }  # fmt: skip
-NOT_OF_RULES = {"name"}
+# An entry for another network, see tests/kernel/test_policies.py.
+NOT_OF_RULES = {"name", "policy.allow[].network", "policy.deny[].network"}
 
 _HOST = {"mac": "52:54:00:00:00:02", "ip": "10.0.<n>.10"}
 _HOST6 = {"mac": "52:54:00:00:00:02", "ip": "fd00:<n>::10"}

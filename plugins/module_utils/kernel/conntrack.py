@@ -113,7 +113,6 @@ def _parse_tuple(data: bytes) -> tuple[Address, Address, int, int, int]:
     protocol = dict(attributes(parts[_TUPLE_PROTO]))
     # ICMP has no ports.
     source_port, port = (
-        struct.unpack("!H", protocol[kind])[0] if kind in protocol else 0
-        for kind in (_SOURCE_PORT, _DESTINATION_PORT)
+        struct.unpack("!H", protocol[kind])[0] if kind in protocol else 0 for kind in (_SOURCE_PORT, _DESTINATION_PORT)
     )
     return source, destination, protocol[_PROTOCOL_NUMBER][0], source_port, port

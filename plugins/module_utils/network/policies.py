@@ -53,7 +53,9 @@ def _resolved(entry: Entry, network: Network, networks: Mapping[str, Network]) -
     if entry.network and target is None:
         known = ", ".join(sorted(name for name in networks if name != network.name)) or "none is defined"
         entry.refuse(
-            "network", f"{entry.network!r} is no network with rules of this host; use one of them ({known})", network.owner
+            "network",
+            f"{entry.network!r} is no network with rules of this host; use one of them ({known})",
+            network.owner,
         )
     sources = _addresses(entry, "from", entry.source, network, network)
     destinations = _addresses(entry, "to", entry.destination, target or network, network)
@@ -74,7 +76,9 @@ def _addresses(entry: Entry, option: str, text: str, of: Network, network: Netwo
         return [text]
     hosts = [host for host in (*of.ipv4.hosts, *of.ipv6.dhcp.hosts) if host.ip and text == host.name]
     if not hosts:
-        known = ", ".join(sorted({host.name for host in (*of.ipv4.hosts, *of.ipv6.dhcp.hosts) if host.name and host.ip}))
+        known = ", ".join(
+            sorted({host.name for host in (*of.ipv4.hosts, *of.ipv6.dhcp.hosts) if host.name and host.ip})
+        )
         entry.refuse(
             option,
             f"{text!r} is neither an address nor the name of a static host of {of.owner} with an ip; "

@@ -98,7 +98,9 @@ def _read_host_services(options: Options, name: str) -> Sequence[str]:
         place = f"{name}[{i}]"
         if isinstance(item, Mapping):
             group = Options(item, options.at(place), options.owner)
-            services.append(f"{group.choice('protocol', tuple(PROTOCOLS.values()), 'tcp')} {_read_ports(group, 'port')}")
+            services.append(
+                f"{group.choice('protocol', tuple(PROTOCOLS.values()), 'tcp')} {_read_ports(group, 'port')}"
+            )
             group.reject_unknown()
         else:
             services.append(Options({place: item}, options.path, options.owner).choice(place, (SERVICES, *WORDS)))
@@ -128,12 +130,12 @@ def _read_entry(options: Options) -> Entry:
     if entry.ports and entry.protocol not in PROTOCOLS.values():
         options.error("protocol", f"port needs one of {', '.join(PROTOCOLS.values())}")
     for place, text in (("from", entry.source), ("to", entry.destination)):
-        if text and subnet_in(text) is None and (place == "to" and not entry.network):
+        if "/" in text and subnet_in(text) is None:
+            options.error(place, f"{repr_short(text)} is not a subnet; write the first address, as 203.0.113.0/24")
+        if text and subnet_in(text) is None and place == "to" and not entry.network:
             options.error(
                 place, f"{repr_short(text)} is neither an address nor a subnet; for a static host add its network"
             )
-        if "/" in text and subnet_in(text) is None:
-            options.error(place, f"{repr_short(text)} is not a subnet; write the first address, as 203.0.113.0/24")
     families = {subnet.version for subnet in map(subnet_in, (entry.source, entry.destination)) if subnet}
     if len(families) > 1:
         options.error("to", f"{entry.destination} is not of the same family as {entry.source}; give two entries")

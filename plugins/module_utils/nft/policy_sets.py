@@ -142,9 +142,7 @@ def without_overlaps(boxes: Iterable[Box]) -> list[Box]:
     for box in others:
         parts = [box]
         for earlier in [one for one in disjoint if _meet(one, box)]:
-            parts = [
-                rest for part in parts for rest in (_minus(part, earlier) if _meet(part, earlier) else (part,))
-            ]
+            parts = [rest for part in parts for rest in (_minus(part, earlier) if _meet(part, earlier) else (part,))]
         disjoint += parts
     return [*disjoint, *sorted(box for box in exact if not any(_meet(box, other) for other in disjoint))]
 
