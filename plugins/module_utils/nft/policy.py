@@ -128,7 +128,7 @@ def _read_entry(options: Options) -> Entry:
     if entry == Entry():
         options.error("to", "is required, or else from, network or protocol; for all flows use default")
     if entry.ports and entry.protocol not in PROTOCOLS.values():
-        options.error("protocol", f"port needs one of {', '.join(PROTOCOLS.values())}")
+        options.error("protocol", f"is required with port; use one of {', '.join(PROTOCOLS.values())}")
     for place, text in (("from", entry.source), ("to", entry.destination)):
         if "/" in text and subnet_in(text) is None:
             options.error(place, f"{repr_short(text)} is not a subnet; write the first address, as 203.0.113.0/24")
@@ -195,13 +195,11 @@ class Policy(OptionTable):
 
     def with_networks(self, bridges: Mapping[str, str]) -> Policy:
         """With the bridges of the networks that are named."""
-        return replace(
-            self,
-            **{
-                name: tuple(replace(one, network=bridges.get(one.network, one.network)) for one in entries)
-                for name, entries in ((ALLOW, self.allow), (DENY, self.deny))
-            },
+        allow, deny = (
+            tuple(replace(one, network=bridges.get(one.network, one.network)) for one in entries)
+            for entries in (self.allow, self.deny)
         )
+        return replace(self, allow=allow, deny=deny)
 
 
 NO_POLICY = Policy()
@@ -222,7 +220,7 @@ def read_policy(options: Options, name: str, mode: str) -> Policy:
     seen: dict[Entry, str] = {}
     for entry in (*policy.deny, *policy.allow):
         if entry in seen:
-            raise InvalidOption(entry.path, f"is the same as {seen[entry]}, keep one of them", options.owner)
+            raise InvalidOption(entry.path, f"is the same as {seen[entry]}; keep one of them", options.owner)
         seen[entry] = entry.path
         if entry.network == name:
             entry.refuse("network", "is the network itself; to keep its guests apart use isolate_guests", options.owner)
@@ -230,7 +228,7 @@ def read_policy(options: Options, name: str, mode: str) -> Policy:
         if not entry.network and (policy.default == ALLOW or mode == "isolated"):
             why = f"mode {mode}" if mode == "isolated" else "default: allow"
             raise InvalidOption(
-                entry.path, f"changes nothing with {why}, name a network that guests may reach", options.owner
+                entry.path, f"changes nothing with {why}; name a network that guests may reach", options.owner
             )
     return policy
 

@@ -14,7 +14,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 from ..core.ports import REDIRECTED_DHCP, REDIRECTED_DNS
 from ..core.protocols import PROTOCOLS, WITHOUT_PORTS, number_of
@@ -61,8 +61,10 @@ class PolicySet(NamedTuple):
 
     def text(self, key: tuple[str, ...]) -> str:
         """An element in the syntax of nft: protocols as numbers, since a host need not know the names."""
-        parts = {"o": '"{}"'.format, "p": number_of}
-        return " . ".join(str(parts.get(one, str)(part)) for one, part in zip(self.fields, key[1:]))
+        parts = zip(self.fields, key[1:])
+        return " . ".join(
+            f'"{part}"' if one == "o" else str(number_of(part)) if one == "p" else part for one, part in parts
+        )
 
     def listed(self, parts: Sequence[str]) -> tuple[str, ...]:
         """The key of an element that nft lists."""
@@ -237,7 +239,8 @@ def policy_of(elements: Elements, bridge: str) -> Policy:
     return replace(
         policy,
         to_host=host if policy.limits_host else (ALL,),
-        **{kind: tuple(sorted(listed, key=str)) for kind, listed in entries.items()},
+        allow=tuple(sorted(entries[ALLOW], key=str)),
+        deny=tuple(sorted(entries[DENY], key=str)),
     )
 
 
@@ -269,7 +272,7 @@ def _host_services(keys: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
     return (*words, *sorted(ports))
 
 
-def chain_names(elements: Elements, bridge: str) -> Sequence[Union[str, None]]:
+def chain_names(elements: Elements, bridge: str) -> Sequence[str | None]:
     """The chains for forwarded packets of a network and for those to the host; None for one that it does not have.
 
     An element that was altered by hand may name any chain: that is none of ours.
