@@ -143,7 +143,8 @@ options:
         description:
           - The ports of the host that guests reach, at any of its addresses. V(all) if not given.
           - V(services) stands for those that the network has of DNS, DHCP and TFTP. In a list, this and the words
-            V(dns), V(dhcp) and V(tftp) stand beside mappings of C(protocol) and C(port), a number or a range such as V(8000-8010).
+            V(dns), V(dhcp) and V(tftp) stand beside mappings of C(protocol) and C(port), a number or a range
+            such as V(8000-8010).
           - Guests can ping the host in any case.
         type: raw
       allow:

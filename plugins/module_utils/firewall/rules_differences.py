@@ -16,7 +16,6 @@ from ..nft.policy import policy_lines
 from ..nft.port_forwards import Forward
 from ..nft.sets import Elements
 
-
 # Lines of a policy in a message.
 _MOST_SHOWN = 4
 

@@ -39,8 +39,8 @@ _MARK, _MARK_MASK = 8, 21
 class Connection:
     """A tracked connection: source, destination and port of its first packet.
 
-    ``reply_source``, ``reply_port``: who answers, which NAT makes another address and port than the destination. ``key``: the tuple by which
-    the kernel identifies the connection.
+    ``reply_source``, ``reply_port``: who answers, which NAT makes another address and port than the destination.
+    ``key``: the tuple by which the kernel identifies the connection.
     """
 
     family: int
