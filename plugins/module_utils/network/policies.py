@@ -33,6 +33,15 @@ def resolved_policy(network: Network, networks: Mapping[str, Network]) -> Policy
     return replace(policy, allow=allow, deny=deny, to_host=tuple(words))
 
 
+def without_missing(network: Network, networks: Mapping[str, Network]) -> Network:
+    """The network without entries for networks that are gone, as one whose definition cannot be read."""
+    allow, deny = (
+        tuple(entry for entry in entries if not entry.network or entry.network in networks)
+        for entries in (network.policy.allow, network.policy.deny)
+    )
+    return replace(network, policy=replace(network.policy, allow=allow, deny=deny))
+
+
 def opened_networks(networks: Collection[Network]) -> set[str]:
     """The networks that policies open to guests of others."""
     return {name for network in networks for name in network.policy.opened}

@@ -38,10 +38,9 @@ def _read_ports(options: Options, name: str) -> str:
     match = _RANGE.fullmatch(value.replace(" ", "")) if isinstance(value, str) else None
     if match is None:
         return str(options.integer(name, least=1, most=65535))
-    bounds = Options({"start": match[1], "end": match[2]}, options.at(name), options.owner)
-    first, last = (bounds.integer(bound, least=1, most=65535) for bound in ("start", "end"))
-    if last < first:
-        options.error(name, f"{last} is below {first}; swap them")
+    first, last = map(int, match.groups())
+    if not 1 <= first <= last <= 65535:
+        options.error(name, f"{repr_short(value)} is not a range of ports; write the lower one first, as 8000-8010")
     return f"{first}-{last}" if first < last else str(first)
 
 

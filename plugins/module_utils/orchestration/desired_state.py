@@ -19,7 +19,7 @@ from ..kernel.links import OPENVSWITCH
 from ..libvirt.managed import LIBVIRT
 from ..libvirt.options import NEVER
 from ..network.model import Network
-from ..network.policies import opened_networks, resolved_policy
+from ..network.policies import opened_networks, resolved_policy, without_missing
 from ..nft.policy import NO_POLICY
 
 LINUX = "linux"
@@ -74,7 +74,7 @@ def specs_for(networks: Iterable[Network], history: Mapping[str, NetworkHistory]
         RULES: [
             *(_absent(name) for name in sorted(set(history) - defined_names)),
             # A stopped network keeps its rules, so that they are in place before its guests are started again.
-            *(_rules(network, by_name) for network in defined),
+            *(_rules(without_missing(network, by_name), by_name) for network in defined),
         ],
         FRAGMENTS: [*(_absent(name) for name in sorted(stopped)), *(_fragment(network) for network in running)],
         ENTRIES: [*(_no_entry(bridge["name"]) for bridge in idle), *(_entry(network) for network in running)],

@@ -13,12 +13,14 @@ import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
 from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.firewall.policy_flows import PolicyFlows
+from ansible_collections.virtnet.linux.plugins.module_utils.firewall.policy_hits import policy_hits
 from ansible_collections.virtnet.linux.plugins.module_utils.firewall.rules_differences import rules_differences
 from ansible_collections.virtnet.linux.plugins.module_utils.kernel.conntrack import Connection
 from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
 from ansible_collections.virtnet.linux.plugins.module_utils.nft import elements as nft_elements
 from ansible_collections.virtnet.linux.plugins.module_utils.nft import script as nft_script
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.elements import Rules
+from ansible_collections.virtnet.linux.plugins.module_utils.nft.listing import Table
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.policy import Policy, read_policy
 from ansible_collections.virtnet.linux.plugins.module_utils.nft.policy_sets import PolicySet, without_overlaps
 from ansible_collections.virtnet.linux.plugins.module_utils.orchestration.desired_state import RULES, specs_for
@@ -157,7 +159,7 @@ def test_static_hosts_and_services_are_resolved() -> None:
         ({"deny": [{"to": "192.0.2.1/24"}]}, "is not a subnet"),
         ({"deny": [{"protocol": "icmp", "port": 7}]}, "is required with port"),
         ({"deny": [{"port": 7}]}, "is required with port"),
-        ({"deny": [{"protocol": "tcp", "port": "9-7"}]}, "swap them"),
+        ({"deny": [{"protocol": "tcp", "port": "9-7"}]}, "is not a range of ports"),
         ({"deny": [{}]}, "for all flows use default"),
         ({"deny": [{"network": "lab"}]}, "use isolate_guests"),
         ({"allow": [{"protocol": "tcp"}]}, "changes nothing with default: allow"),
@@ -177,3 +179,11 @@ def test_a_network_without_rules_has_no_policy() -> None:
         network("lab", "198.51.100.1/24", mode="open", policy={"default": "deny"})
     assert "policy" not in network("lab", "198.51.100.1/24").as_options()
     assert network("lab", "198.51.100.1/24").policy == Policy()
+
+
+def test_hits_are_told_by_entry() -> None:
+    elements = merged(rules("lab", LAB, allow=[WEB], to_host=[{"protocol": "tcp", "port": 9100}]), rules("dmz", DMZ))
+    names = ("vn_allow_opn_vn-lab", "vn_host_pn_vn-lab")
+    hits = {name: dict.fromkeys(elements[name], (7, 420)) for name in names}
+    told = [(hit.network, hit.entry, hit.packets) for hit in policy_hits(Table(elements=elements, hits=hits))]
+    assert told == [("lab", "allow -> dmz tcp 443", 7), ("lab", "to host tcp 9100", 7)]
