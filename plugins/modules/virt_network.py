@@ -126,6 +126,46 @@ options:
     type: list
     elements: str
     choices: [ftp, sip, tftp]
+  policy:
+    description:
+      - Which flows of guests pass. An entry of O(policy.deny) is looked up before those of O(policy.allow), and
+        O(policy.default) decides the rest. The first packet of a flow is looked up; answers and later packets pass.
+        Frames within the network are no matter of policies. Not for the modes V(open) and V(bridged).
+    type: dict
+    suboptions:
+      default:
+        description:
+          - Whether other flows pass as the mode of the network has it (V(allow), which is meant if not given), or are
+            refused (V(deny)).
+        type: str
+        choices: [allow, deny]
+      to_host:
+        description:
+          - The ports of the host that guests reach, at any of its addresses. V(all) if not given.
+          - V(services) stands for those that the network has of DNS, DHCP and TFTP. In a list, this and the words
+            V(dns), V(dhcp) and V(tftp) stand beside mappings of C(protocol) and C(port), a number or a range
+            such as V(8000-8010).
+          - Guests can ping the host in any case.
+        type: raw
+      allow:
+        description:
+          - Flows that pass, even into a network that is closed to others, if C(network) names it. That network needs no
+            option.
+          - C(from) - an address or subnet of the network, or the name of a static host.
+          - C(network) - another network, by its name.
+          - C(to) - an address or subnet, or with C(network) the name of a static host there.
+          - C(protocol) - V(tcp), V(udp), V(sctp), V(icmp) (of both families), V(gre), V(esp) or V(ah).
+          - C(port) - a number, or a range such as V(8000-8010).
+          - What is not given stands for all.
+        type: list
+        elements: dict
+      deny:
+        description: Flows that are refused, as entries of O(policy.allow).
+        type: list
+        elements: dict
+      log:
+        description: Whether the kernel logs refused flows, at most 10 in a second.
+        type: bool
   clamp_mss:
     description:
       - Whether TCP segments of guests fit the MTU of the host's routes, such as those over PPPoE or WireGuard. V(true)

@@ -11,16 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .option_samples import BRIDGE, FRAGMENT, RULES, Sample, Values, numbered
+from .option_samples import BRIDGE, FRAGMENT, NOT_OF_RULES, RULES, Sample, Values, numbered
 
 ADDRESS = {"address": "10.0.1.1/24"}
 _ADDRESS6 = {"address": "fd00:1::1/64"}
 _TAG, _PORTGROUP = {"tags": [{"id": 5}]}, {"name": "dmz", "vlan": {"tags": [{"id": 7}]}}
 
 # Options of a part that a network has at another place, or that follow from its other options.
-_OF_NETWORK = {"routes", "isolate_guests", "bandwidth"}
+_OF_NETWORK = {"routes", "isolate_guests", "bandwidth", "port_security"}
 _DERIVED = {
-    "bridge": {"addresses"},
+    "bridge": {"addresses", "port_security.trusted_macs"},
     "rules": {"bridge", "subnets", "dns", "redirect_dns", "redirect_dhcp"},
     "fragment": {"interface", "address", "router", "dns", "upstream"},
 }
@@ -74,7 +74,9 @@ def _of_part(part: str, samples: Mapping[str, Sample]) -> dict[str, Sample]:
     def sample(one: Sample) -> Sample:
         return Sample(*(_at_their_places(part, values) for values in (one.first, one.second, one.base)), one.types)
 
-    return {_place(part, label): sample(one) for label, one in samples.items() if _top(label) not in _DERIVED[part]}
+    return {
+        _place(part, label): sample(one) for label, one in samples.items() if not {_top(label), label} & _DERIVED[part]
+    }
 
 
 def _values(option: str, first: Any, second: Any, base: Values | None = None) -> Sample:
@@ -117,6 +119,10 @@ NETWORK: dict[str, Sample] = {
         ["fd02:1::/64"],
         {"ipv6": _ADDRESS6, "extra_addresses": ["fd01:1::1/64", "fd02:1::1/64"]},
     ),
+    "port_security.trusted_hosts": Sample(
+        *({"port_security": {"level": "gateway", "trusted_hosts": [f"52:54:00:00:00:0{i}"]}} for i in (7, 8)),
+        {"port_security": {"level": "gateway"}},
+    ),
     "extra_addresses": _values("extra_addresses", ["10.1.0.1/24"], ["10.2.0.1/24"]),
     "nat.ipv6": _values("nat.ipv6", False, True, {"ipv6": _ADDRESS6}),
     "dns.enabled": _values("dns.enabled", False, True),
@@ -134,7 +140,7 @@ NETWORK: dict[str, Sample] = {
 }
 # What names a network; what a definition has after a free subnet was chosen; and networks of libvirt's own, which have
 # none of the parts (tests/unit/libvirt/test_managed.py); and what the guard does (tests/kernel/test_ndp_proxy.py).
-NOT_OF_NETWORK = {"name", "ipv4.auto", "ipv6.auto", "ipv6.ndp_proxy", "managed_by", "restart", "xml"}
+NOT_OF_NETWORK = {"name", "ipv4.auto", "ipv6.auto", "ipv6.ndp_proxy", "managed_by", "restart", "xml"} | NOT_OF_RULES
 
 
 def options_of(label: str, stage: str) -> dict[str, Any]:

@@ -47,6 +47,7 @@ def _items(name: str, item: Values, first: Values, second: Values, **more: Any) 
 
 _LIMIT = {"average": 1000}
 _ROUTE = {"to": "10.9.<n>.0/24", "via": "10.0.<n>.7"}
+_SECURED = {"level": "gateway"}
 _STP = {"stp": True, "forward_delay": 4}
 
 
@@ -92,6 +93,18 @@ BRIDGE: dict[str, Sample] = {
     "isolate_guests with a port of the host": Sample(
         {"isolate_guests": True, "ports": ["eth-<n>"]}, {"isolate_guests": True, "ports": ["wan-<n>"]}
     ),
+    "port_security.level": Sample(
+        {"port_security": {"level": "gateway"}}, {"port_security": {"level": "off"}}, types=_LINUX
+    ),
+    **{
+        f"port_security.{name}": Sample(
+            *({"port_security": {**_SECURED, name: [value]}} for value in values), {"port_security": _SECURED}, _LINUX
+        )
+        for name, values in {
+            "trusted_ports": ("tap-<n>", "other-<n>"),
+            "trusted_macs": ("52:54:00:00:00:07", "52:54:00:00:00:08"),
+        }.items()
+    },
     "bandwidth.inbound": _bandwidth("inbound", "average", 1000, 2000),
     "bandwidth.outbound": _bandwidth("outbound", "average", 1000, 2000),
     **{
@@ -105,6 +118,8 @@ BRIDGE: dict[str, Sample] = {
 NOT_OF_BRIDGE = {"name", "type", "state", "enslave_uplink", "confirm_within", "forwarding"}
 
 _FORWARD = {"port": 8080, "address": "203.0.113.<n>", "to": "10.0.<n>.10", "to_port": 80}
+_ENTRY = {"to": "203.0.113.0/24", "protocol": "tcp", "port": 443}
+_POLICY = {"default": "deny", "deny": [{"protocol": "udp", "port": 53}]}
 _ISOLATED, _ROUTED = {"mode": "isolated"}, {"mode": "routed"}
 
 # Of the module nft_nat: every network has the name n<n>, the bridge vn-<n>, the subnet 10.0.<n>.0/24 and mode nat.
@@ -139,8 +154,27 @@ RULES: dict[str, Sample] = {
     "dns": Sample({"dns": False}, {"dns": True}, _ISOLATED),
     "redirect_dns": _values("redirect_dns", ["10.0.<n>.1"], ["10.0.<n>.1", "fd00:<n>::1"]),
     "redirect_dhcp": _values("redirect_dhcp", True, False),
+    **{
+        f"policy.{name}": Sample({"policy": {**_POLICY, name: first}}, {"policy": {**_POLICY, name: second}})
+        for name, first, second in (
+            ("default", "deny", "allow"), ("to_host", "services", ["dns", {"protocol": "tcp", "port": 9100}]),
+            ("log", True, False), ("allow", [_ENTRY], []), ("deny", [_ENTRY], [{"protocol": "icmp"}]),
+        )
+    },
+    **{
+        f"policy.{kind}[].{name}": Sample(
+            *({"policy": {**_POLICY, kind: [{**_ENTRY, name: value}]}} for value in values),
+            {"policy": {**_POLICY, kind: [_ENTRY]}},
+        )
+        for kind in ("allow", "deny")
+        for name, values in (
+            ("from", ("10.0.<n>.7", "10.0.<n>.64/26")), ("to", ("203.0.113.9", "198.51.100.0/24")),
+            ("protocol", ("udp", "sctp")), ("port", (80, "8000-8010")),
+        )
+    },
 }  # fmt: skip
-NOT_OF_RULES = {"name"}
+# An entry for another network, see tests/kernel/test_policies.py.
+NOT_OF_RULES = {"name", "policy.allow[].network", "policy.deny[].network"}
 
 _HOST = {"mac": "52:54:00:00:00:02", "ip": "10.0.<n>.10"}
 _HOST6 = {"mac": "52:54:00:00:00:02", "ip": "fd00:<n>::10"}

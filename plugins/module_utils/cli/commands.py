@@ -14,7 +14,9 @@ from ..core.errors import VirtnetError, printable
 from ..core.files import write_files
 from ..core.lock import lock
 from ..core.paths import Paths
+from ..firewall.policy_hits import policy_hits
 from ..firewall.reachability import diagnose
+from ..firewall.reconciler import read_table
 from ..guard.lost_macvtaps import still_open
 from ..ipam.in_use import read_kernel_subnets
 from ..network.model import Network
@@ -131,6 +133,15 @@ def leases(paths: Paths, name: str) -> Answer:
     return Answer([vars(lease) for lease in report.leases], text, 1 if report.problems else 0)
 
 
+def policies(paths: Paths, name: str) -> Answer:
+    """The entries of policies with the packets that they have matched, of one network or all."""
+    if name:
+        load_host_state(paths).named([name])
+    hits = [hit for hit in policy_hits(read_table()) if name in ("", hit.network)]
+    rows = [("Network", "Entry", "Packets"), *((hit.network, hit.entry, str(hit.packets)) for hit in hits)]
+    return Answer([vars(hit) for hit in hits], table(rows) if hits else "There are no policies.\n")
+
+
 def _switch(paths: Paths, name: str, record: str) -> Answer:
     """``virsh net-start`` (``record``: STARTED), or ``virsh net-destroy`` (STOPPED)."""
     with lock(paths.runtime):
@@ -203,6 +214,7 @@ COMMANDS: Mapping[str, Callable[[Paths, str], Answer]] = {
     "show": show,
     "xml": xml,
     "leases": leases,
+    "policies": policies,
     "start": lambda paths, name: _switch(paths, name, STARTED),
     "stop": lambda paths, name: _switch(paths, name, STOPPED),
     "check": check,

@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
         ("show", "show a network: definition, addresses, guests, conflicts", True, True),
         ("xml", "print a network as libvirt XML, with its automatic addresses", True, True),
         ("leases", "list the DHCP leases", False, True),
+        ("policies", "list the entries of policies and what they have matched", False, True),
         ("start", "start a stopped network, until it is stopped or the host boots", True, True),
         ("stop", "stop a network until it is started or the host boots; its definition is kept", True, True),
         ("check", "check that the host is in the desired state; exit status 1 if it is not", False, True),
@@ -41,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         if with_name:
             command.add_argument("name", metavar="NAME")
-        if name == "leases":
+        if name in ("leases", "policies"):
             command.add_argument("name", metavar="NAME", nargs="?", default="", help="only of this network")
         if with_json:
             command.add_argument("--json", action="store_true", help="print JSON")

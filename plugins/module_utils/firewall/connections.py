@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ..kernel.conntrack import Connection
 from ..nft.elements import Rules
 from ..nft.port_forwards import Forward
+from .policy_flows import PolicyFlows
 
 _DNS_PORT = 53
 
@@ -22,7 +23,8 @@ class FlowsToFlush:
 
     Those to the ports of ``new_forwards`` end too: a client that sends all the time to one of the host's
     ``own_addresses`` would never get to the guest, since conntrack keeps the destination of its first packet. So do DNS
-    queries to ``redirected``, addresses whose name server has other ports than before.
+    queries to ``redirected``, addresses whose name server has other ports than before, and what changed ``policies``
+    refuse.
     """
 
     forwards: Sequence[Forward] = ()
@@ -30,9 +32,10 @@ class FlowsToFlush:
     new_forwards: Sequence[Forward] = ()
     own_addresses: Collection[str] = ()
     redirected: Collection[str] = ()
+    policies: Sequence[PolicyFlows] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.forwards or self.subnets or self.new_forwards or self.redirected)
+        return bool(self.forwards or self.subnets or self.new_forwards or self.redirected or self.policies)
 
     def includes(self, connection: Connection) -> bool:
         """Whether a connection is one of these."""
@@ -45,6 +48,8 @@ class FlowsToFlush:
             for forward in self.new_forwards:
                 if _is_to_port(connection, forward) and forward.includes_address(destination):
                     return True
+        if any(flows.includes(connection, self.own_addresses) for flows in self.policies):
+            return True
         return is_of_subnets(connection, self.subnets)
 
 

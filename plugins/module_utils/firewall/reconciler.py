@@ -22,6 +22,7 @@ from ..nft import elements as nft_elements
 from ..nft import script as nft_script
 from ..nft.chains import MARK
 from ..nft.listing import Table, parse
+from ..nft.policy import Policy
 from ..nft.sets import FAMILY, SETS, TABLE, Elements
 from ..nft.spec import RulesSpec, refuse_conflicts
 from . import integrations, integrations_read, ip_forward, mark
@@ -31,6 +32,7 @@ from .helper_modules import load_nat_modules, missing_notes, read_missing
 from .integrations import FirewallChange, Setting
 from .integrations_read import Firewalls
 from .ip_forward import Forwarding, ForwardingChange
+from .policy_flows import PolicyFlows
 from .rules_differences import rules_differences
 from .way_out import WayOut, closed_uplinks, find_ways_out
 from .zones import RunningZones, desired_zones, unbound_notes
@@ -182,6 +184,11 @@ class RulesReconciler:
                 subnets=[subnet for network in differences for subnet in network.closed_subnets],
                 new_forwards=[forward for network in differences for forward in network.new_forwards],
                 redirected={address for network in differences for address in network.redirected},
+                policies=[
+                    PolicyFlows(network.desired, {rules.bridge: rules for rules in networks})
+                    for network in differences
+                    if network.desired is not None and network.has_new_policy
+                ],
             ),
             subnets_to_mark=marked_subnets(networks) if marks and current.passes_unmarked else (),
         )
@@ -213,9 +220,11 @@ class RulesReconciler:
         """The elements of the desired networks; without purge also those of networks that no spec names."""
         names = {spec.rules.name for spec in self.desired}
         bridges = {spec.rules.bridge for spec in self._present}
+        policed = self._bridges_by_name(loaded)
         rules = [
             replace(
                 spec.rules,
+                policy=_resolved_policy(spec, policed),
                 # Rules match names alone, not alternative ones.
                 uplinks=[current.uplinks.get(name) or name for name in spec.rules.uplinks],
                 helpers=[helper for helper in spec.rules.helpers if helper not in current.missing_helpers],
@@ -229,6 +238,15 @@ class RulesReconciler:
                 if name is not None and name not in names and bridge not in bridges:
                     parts.append(own)
         return nft_elements.merged(parts)
+
+    def _bridges_by_name(self, loaded: Elements) -> dict[str, str]:
+        """The bridges of networks, also of those that no spec names."""
+        bridges = {name: bridge for (bridge,), name in loaded.get("vn_bridges", {}).items()}
+        if self.purge:
+            bridges = {}
+        absent = {spec.rules.name for spec in self.desired if spec.state == "absent"}
+        bridges = {name: bridge for name, bridge in bridges.items() if name not in absent}
+        return {**bridges, **{spec.rules.name: spec.rules.bridge for spec in self._present}}
 
     def preflight(self, plan: RulesPlan) -> None:
         """Raise VirtnetError for what other firewalls would refuse."""
@@ -245,7 +263,7 @@ class RulesReconciler:
                 self._load(script)
                 script = ""
         flows = plan.flows_to_flush
-        if flows.new_forwards:
+        if flows.new_forwards or flows.policies:
             cidrs = (cidr for link in read_links().values() for cidr in link.addresses)
             flows = replace(flows, own_addresses={cidr.partition("/")[0] for cidr in cidrs})
         if flows:
@@ -272,6 +290,19 @@ def read_table() -> Table | None:
         return parse(done.stdout)
     except (ValueError, KeyError, TypeError) as error:
         raise CommandFailed(f"the table {FAMILY} {TABLE} that nft listed cannot be parsed: {error!r}") from error
+
+
+def _resolved_policy(spec: RulesSpec, bridges: Mapping[str, str]) -> Policy:
+    """The policy with bridges in place of networks; raises InvalidOption for a network without rules."""
+    policy = spec.rules.policy
+    for entry in policy.entries:
+        if entry.network and entry.network not in bridges:
+            entry.refuse(
+                "network",
+                f"{entry.network!r} is no network with rules of ours; use one of {', '.join(sorted(bridges))}",
+                f"network {spec.rules.name!r}",
+            )
+    return policy.with_networks(bridges)
 
 
 def _bound(zones: Mapping[str, str], current: Firewalls) -> list[str]:

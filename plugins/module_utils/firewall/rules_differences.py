@@ -6,32 +6,53 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.reconcile import CHANGE, CREATE, DELETE, Change, describe, difference
 from ..nft import elements as nft_elements
 from ..nft.elements import Rules
+from ..nft.policy import policy_lines
 from ..nft.port_forwards import Forward
 from ..nft.sets import Elements
+
+# Lines of a policy in a message.
+_MOST_SHOWN = 4
 
 
 @dataclass(frozen=True)
 class RulesDifference:
-    """A network whose rules differ; None: it has no rules."""
+    """A network whose rules differ; None: it has no rules. ``names``: of all networks, by bridge."""
 
     current: Rules | None
     desired: Rules | None
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def change(self) -> Change:
         """The change that the user sees."""
         both = [rules for rules in (self.desired, self.current) if rules is not None]
         name = f"rules of {next((rules.name for rules in both if rules.name), both[0].bridge)}"
-        before, after = _text(self.current), _text(self.desired)
+        before, after = (_text(rules, self.names) for rules in (self.current, self.desired))
         if self.current is None or self.desired is None:
             return Change(CREATE if self.current is None else DELETE, name, before, after)
-        detail = difference(_values(self.current), _values(self.desired)) or "elements repaired"
+        details = [difference(_values(self.current), _values(self.desired)), self._policy_detail()]
+        detail = ", ".join(filter(None, details)) or "elements repaired"
         return Change(action=CHANGE, name=name, before=before, after=after, detail=detail)
+
+    def _policy_detail(self) -> str:
+        before, after = (
+            () if rules is None else policy_lines(rules.policy, self.names) for rules in (self.current, self.desired)
+        )
+        added = [f"+ {line}" for line in after if line not in before]
+        removed = [f"- {line}" for line in before if line not in after]
+        shown = [*removed, *added][:_MOST_SHOWN]
+        more = len(removed) + len(added) - len(shown)
+        return f"policy {', '.join(shown)}{f' and {more} more' if more else ''}" if shown else ""
+
+    @property
+    def has_new_policy(self) -> bool:
+        """Whether flows that were allowed may be refused by its policy now."""
+        return self.current is not None and self.desired is not None and self.current.policy != self.desired.policy
 
     @property
     def removed_forwards(self) -> Sequence[Forward]:
@@ -67,11 +88,15 @@ class RulesDifference:
 
 def rules_differences(current: Elements, desired: Elements) -> list[RulesDifference]:
     """The networks whose elements differ, by name of the bridge."""
+    names = {
+        bridge: name for known in (current, desired) for (bridge,), name in known.get("vn_bridges", {}).items() if name
+    }
     old, new = nft_elements.by_bridge(current), nft_elements.by_bridge(desired)
     return [
         RulesDifference(
             nft_elements.rules_of(old[bridge], bridge) if bridge in old else None,
             nft_elements.rules_of(new[bridge], bridge) if bridge in new else None,
+            names,
         )
         for bridge in sorted({*old, *new})
         if old.get(bridge) != new.get(bridge)
@@ -96,5 +121,8 @@ def _values(rules: Rules) -> Mapping[str, Any]:
     }
 
 
-def _text(rules: Rules | None) -> str:
-    return "" if rules is None else describe(_values(rules))
+def _text(rules: Rules | None, names: Mapping[str, str]) -> str:
+    if rules is None:
+        return ""
+    policy = [f"{rules.name}: {line}" for line in policy_lines(rules.policy, names)]
+    return describe({**_values(rules), **({"policy": policy} if policy else {})})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ..bridge.port_security import PortSecurity
@@ -28,6 +28,7 @@ from ..kernel.events import (
 from ..kernel.links import OPENVSWITCH, Link, interface_named
 from ..kernel.routes import PROTOCOL
 from ..network.model import Network
+from ..network.policies import opened_networks
 from ..nft.sets import TABLE
 from ..orchestration.desired_state import BRIDGES, ENTRIES, FRAGMENTS, OVS_BRIDGES, PARTS, RULES
 from ..orchestration.restore import HostState
@@ -73,8 +74,8 @@ class DesiredBridge:
     security: PortSecurity = PortSecurity()
 
     @staticmethod
-    def of(network: Network) -> DesiredBridge:
-        """The bridge of a network."""
+    def of(network: Network, opened: Collection[str] = ()) -> DesiredBridge:
+        """The bridge of a network; ``opened``: the networks that policies of others open."""
         own = [str(address) for address in (network.ipv4.address, network.ipv6.address) if address]
         openvswitch = network.bridge.type == OPENVSWITCH
         return DesiredBridge(
@@ -84,7 +85,7 @@ class DesiredBridge:
             network.isolate_guests and not openvswitch,
             network.bridge.hairpin,
             any(network.bandwidth.as_options().values()),
-            network.forwards_ipv4,
+            network.forwards_ipv4 or (network.name in opened and network.ipv4.address is not None),
             network.port_security.of_bridge,
         )
 
@@ -136,7 +137,8 @@ class View:
         """The view of a host; a port that a bridge had before stays one of it unless it exists and is elsewhere."""
         networks = [network for network in host.running if network.has_own_bridge]
         uplinks = {one: interface_named(one) for network in host.defined.values() for one in network.uplinks}
-        bridges = {network.bridge.name: DesiredBridge.of(network) for network in networks}
+        opened = opened_networks(host.defined.values())
+        bridges = {network.bridge.name: DesiredBridge.of(network, opened) for network in networks}
         links = {link.index: link for link in host.links.values()}
         existing = {index: link for index, link in links.items() if link.name in bridges}
         ports = _ports_of(bridges, links, ports_before)

@@ -27,10 +27,10 @@ Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 _NEW, _GET, _DELETE = 0x100, 0x101, 0x102
 # struct nfgenmsg: family, version, resource
 _FAMILY = struct.Struct("=BBH")
-# CTA_TUPLE_ORIG, CTA_TUPLE_REPLY; in a tuple CTA_TUPLE_IP, CTA_TUPLE_PROTO; there CTA_PROTO_NUM, CTA_PROTO_DST_PORT
+# CTA_TUPLE_ORIG, CTA_TUPLE_REPLY; in a tuple CTA_TUPLE_IP, CTA_TUPLE_PROTO; there CTA_PROTO_NUM, the ports
 _TUPLE_ORIG, _TUPLE_REPLY = 1, 2
 _TUPLE_IP, _TUPLE_PROTO = 1, 2
-_PROTOCOL_NUMBER, _DESTINATION_PORT = 1, 3
+_PROTOCOL_NUMBER, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
 # CTA_MARK, CTA_MARK_MASK
 _MARK, _MARK_MASK = 8, 21
 
@@ -39,8 +39,8 @@ _MARK, _MARK_MASK = 8, 21
 class Connection:
     """A tracked connection: source, destination and port of its first packet.
 
-    ``reply_source``: who answers, which NAT makes another address than the destination. ``key``: the tuple by which
-    the kernel identifies the connection.
+    ``reply_source``, ``reply_port``: who answers, which NAT makes another address and port than the destination.
+    ``key``: the tuple by which the kernel identifies the connection.
     """
 
     family: int
@@ -50,6 +50,7 @@ class Connection:
     port: int
     reply_source: Address
     key: bytes
+    reply_port: int = 0
 
 
 def connections() -> list[Connection]:
@@ -90,8 +91,8 @@ def _request(kernel: netlink.Connection, kind: int, connection: Connection, cont
 
 def _parse(body: bytes) -> Connection:
     parts = dict(attributes(body, _FAMILY.size))
-    source, destination, protocol, port = _parse_tuple(parts[_TUPLE_ORIG])
-    reply_source = _parse_tuple(parts[_TUPLE_REPLY])[0]
+    source, destination, protocol, _port, port = _parse_tuple(parts[_TUPLE_ORIG])
+    reply_source, _destination, _protocol, reply_port, _port = _parse_tuple(parts[_TUPLE_REPLY])
     return Connection(
         family=body[0],
         protocol=PROTOCOLS.get(protocol, str(protocol)),
@@ -100,15 +101,18 @@ def _parse(body: bytes) -> Connection:
         port=port,
         reply_source=reply_source,
         key=parts[_TUPLE_ORIG],
+        reply_port=reply_port,
     )
 
 
-def _parse_tuple(data: bytes) -> tuple[Address, Address, int, int]:
-    """Source, destination, protocol and destination port."""
+def _parse_tuple(data: bytes) -> tuple[Address, Address, int, int, int]:
+    """Source, destination, protocol, source port and destination port."""
     parts = dict(attributes(data))
     # CTA_IP_V4_SRC is before CTA_IP_V4_DST, and CTA_IP_V6_SRC before CTA_IP_V6_DST.
     source, destination = (ipaddress.ip_address(value) for _kind, value in sorted(attributes(parts[_TUPLE_IP])))
     protocol = dict(attributes(parts[_TUPLE_PROTO]))
     # ICMP has no ports.
-    port = struct.unpack("!H", protocol[_DESTINATION_PORT])[0] if _DESTINATION_PORT in protocol else 0
-    return source, destination, protocol[_PROTOCOL_NUMBER][0], port
+    source_port, port = (
+        struct.unpack("!H", protocol[kind])[0] if kind in protocol else 0 for kind in (_SOURCE_PORT, _DESTINATION_PORT)
+    )
+    return source, destination, protocol[_PROTOCOL_NUMBER][0], source_port, port

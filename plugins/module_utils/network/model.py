@@ -33,6 +33,7 @@ from ..nft.elements import MODES as MODES_OF_RULES
 from ..nft.elements import MOST_CONNECTIONS
 from ..nft.helpers import HELPERS, has_helpers, read_helpers
 from ..nft.nat import Nat, read_nat
+from ..nft.policy import NO_POLICY, Policy, has_policy, read_policy
 from ..nft.port_forwards import Forward, read_forwards
 from ..nft.spec import LIMITED, NAME, NAME_WORDS, ZONE_NAME, read_clamp_mss, read_connection_rate
 from ..openvswitch.port_vlans import PortVlan, of_portgroup, read_port_vlans
@@ -137,6 +138,7 @@ class Network:
     connection_rate: int = option(kinds.integer(0, MOST_CONNECTIONS), 0)
     clamp_mss: bool = option(kinds.boolean, False)
     helpers: Sequence[str] = option(HELPERS, (), name="conntrack_helpers", is_written=has_helpers)
+    policy: Policy = option(kinds.group_by_caller(Policy), NO_POLICY, is_written=has_policy)
     extra_addresses: Sequence[str] = option(kinds.cidrs, ())
     routes: Sequence[Route] = option(kinds.groups_by_caller(Route), ())
     bandwidth: Bandwidth = option(kinds.group(Bandwidth, read_bandwidth), Bandwidth())
@@ -163,7 +165,7 @@ class Network:
     @property
     def forwards_ipv4(self) -> bool:
         """Whether the host forwards IPv4 packets of guests; a bridge with the host's uplink is the outside."""
-        forwards = self.mode != "isolated" or bool(self.forwards)
+        forwards = self.mode != "isolated" or bool(self.forwards or self.policy.opened)
         return forwards and self.ipv4.address is not None and not self.bridge.enslave_uplink
 
     @property
@@ -184,8 +186,7 @@ class Network:
     @property
     def subnets(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
         """All of the guests' addresses, of both families."""
-        addresses = [*self.own_addresses, *map(ipaddress.ip_interface, self.extra_addresses)]
-        return [address.network for address in addresses]
+        return [one.network for one in (*self.own_addresses, *map(ipaddress.ip_interface, self.extra_addresses))]
 
     @property
     def reached(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
@@ -229,8 +230,7 @@ class Network:
         options = write(self)
         if self.managed_by == LIBVIRT:
             return {name: options[name] for name in _MANAGED}
-        of_rules = ("connection_rate", "clamp_mss")
-        return {**options, **({} if self.mode in LIMITED else dict.fromkeys(of_rules))}
+        return {**options, **({} if self.mode in LIMITED else dict.fromkeys(("connection_rate", "clamp_mss")))}
 
 
 # What the definition of a network of libvirt's own holds.
@@ -270,6 +270,7 @@ def read_network(options: Options, identity: str) -> Network:
         connection_rate=read_connection_rate(options, mode),
         clamp_mss=read_clamp_mss(options, mode),
         helpers=read_helpers(options, mode),
+        policy=read_policy(options.group("policy"), name, mode),
         ipv6=ipv6,
         dns=_read_dns(options.group("dns")),
         routes=_read_routes(options, ipv4, ipv6),

@@ -12,12 +12,13 @@ exist only where an element refers to them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from ..core.ports import REDIRECTED_DHCP, REDIRECTED_DNS
 from .helpers import PORTS, helper_rules, helper_set
 from .nat import Nat
+from .policies import chain_rules
 from .sets import FORWARDS, Elements
 
 # The text of a rule, and its comment in the kernel.
@@ -311,6 +312,46 @@ def sets_mark(comment: str) -> bool:
     return comment.startswith(_MARK_COMMENT)
 
 
+# The chains of policies refer to those of modes, and base chains by a map to those of policies.
+_LEVELS = ("vn_opened", "vn_allowed_", "vn_refused_", "vn_policy_")
+
+
+def _before(chain: Chain, text: str, *rules: Rule) -> Chain:
+    """The chain with rules before the first one that has this text."""
+    at = next(i for i, rule in enumerate(chain.rules) if text in rule[0])
+    return chain._replace(rules=(*chain.rules[:at], *rules, *chain.rules[at:]))
+
+
+def _level(name: str, referred_to: Collection[str]) -> int:
+    """Chains of a lower level precede: nft knows a chain only once it is declared."""
+    if name in referred_to:
+        return 0
+    return next((i for i, start in enumerate(_LEVELS, 2) if name.startswith(start)), 1)
+
+
+def _add_policies(fixed: dict[str, Chain], elements: Elements) -> None:
+    if elements.get("vn_policed"):
+        fixed["vn_forward"] = _before(
+            fixed["vn_forward"], "@vn_to_guest", ("iifname vmap @vn_policed", "policies of networks")
+        )
+    if elements.get("vn_policed_host"):
+        to_host = ("ct state new,invalid,untracked iifname vmap @vn_policed_host", "policies of networks")
+        fixed["vn_input"] = _before(fixed["vn_input"], "jump vn_host_outside", to_host)
+    if elements.get("vn_opened"):
+        both = ("iifname . oifname", "oifname . iifname")
+        fixed["vn_related"] = _before(
+            fixed["vn_related"], "@vn_closed", *((f"{way} @vn_opened accept", "networks of a policy") for way in both)
+        )
+        to_isolated = "iifname . oifname @vn_opened oifname @vn_isolated masquerade"
+        fixed["vn_postrouting"] = _before(
+            fixed["vn_postrouting"],
+            "",
+            (to_isolated, "its guests have no other way than their own link"),
+        )
+    rules = chain_rules(elements, _SPOOFED, _HELPERS)
+    fixed.update({name: _chain(*of_chain) for name, of_chain in rules.items()})
+
+
 def chains(elements: Elements, *, marks: bool = False) -> dict[str, Chain]:
     """The chains of a table with these elements; a chain precedes the chains that refer to it.
 
@@ -332,8 +373,9 @@ def chains(elements: Elements, *, marks: bool = False) -> dict[str, Chain]:
         fixed.update(_FORWARD_CHAINS)
     if elements.get("vn_clamped"):
         fixed.update(_CLAMP_CHAINS)
+    _add_policies(fixed, elements)
     if not marks:
         fixed = {name: _without_mark(chain) for name, chain in fixed.items()}
     referred_to = ("vn_pass", "vn_mss", "vn_to_forwarded", "vn_dnat", "vn_hairpin")
-    in_order = sorted(fixed, key=lambda name: name not in referred_to)
+    in_order = sorted(fixed, key=lambda name: _level(name, referred_to))
     return {**own, **{name: _without_empty_sets(fixed[name], elements) for name in in_order}}

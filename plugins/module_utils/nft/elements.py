@@ -14,6 +14,8 @@ from ..core import kinds
 from ..core.fields import option, required
 from .helpers import HELPERS, PORTS, has_helpers, helper_set
 from .nat import Nat
+from .policy import NO_POLICY, Policy, has_policy
+from .policy_sets import elements_of_policy, policy_of
 from .port_forwards import Forward
 from .sets import FORWARDS, SETS, Elements, Members
 
@@ -42,7 +44,7 @@ class Rules:
     fit the MTU of the routes. ``helpers``: of conntrack, for connections that its guests begin. ``dns``: whether the
     host serves DNS to guests of an isolated network, at the bridge's address; guests of other modes may query any
     address of the host. ``redirect_dns``: the host's addresses on the bridge whose name server has a port of its own;
-    ``redirect_dhcp``: the DHCP server has one (core/ports.py).
+    ``redirect_dhcp``: the DHCP server has one (core/ports.py). ``policy``: elements have its networks as bridges.
     """
 
     name: str = required(kinds.text())
@@ -59,11 +61,12 @@ class Rules:
     dns: bool = option(kinds.boolean, True)
     redirect_dns: Sequence[str] = option(kinds.addresses, ())
     redirect_dhcp: bool = option(kinds.boolean, False)
+    policy: Policy = option(kinds.group_by_caller(Policy), NO_POLICY, is_written=has_policy)
 
     @property
     def forwarded(self) -> bool:
         """Whether the host forwards packets of the network."""
-        return self.mode != "isolated" or bool(self.forwards)
+        return self.mode != "isolated" or bool(self.forwards or self.policy.opened)
 
     @property
     def ipv6(self) -> bool:
@@ -121,6 +124,7 @@ def _add_mode(elements: dict[str, Members], rules: Rules) -> None:
         # As nft prints it. The burst after a pause is two seconds' worth of connections.
         limit = f"limit rate over {rules.connection_rate}/second burst {2 * rules.connection_rate} packets"
         elements["vn_limited"] = {(bridge,): limit}
+    elements.update(elements_of_policy(rules.policy, bridge))
 
 
 def _add_nat(elements: dict[str, Members], rules: Rules) -> None:
@@ -173,7 +177,7 @@ def merged(networks: Iterable[Elements]) -> dict[str, Members]:
     merged_elements: dict[str, Members] = {name: {} for name in SETS}
     for network in networks:
         for name, members in network.items():
-            merged_elements[name].update(members)
+            merged_elements.setdefault(name, {}).update(members)
     return merged_elements
 
 
@@ -212,6 +216,7 @@ def rules_of(elements: Elements, bridge: str) -> Rules:
         dns=(bridge,) not in elements.get("vn_nameless", {}),
         redirect_dns=tuple(sorted(address for version in "46" for (address,) in keys(f"vn_redirected{version}"))),
         redirect_dhcp=(bridge,) in elements.get("vn_redirected", {}),
+        policy=policy_of(elements, bridge),
     )
 
 

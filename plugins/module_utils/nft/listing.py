@@ -13,6 +13,7 @@ from typing import Any
 
 from ..core.protocols import PROTOCOLS
 from .chains import sets_mark
+from .policy_sets import policy_set
 from .sets import KEY_TYPES, OWNED, Elements
 
 _PROTOCOLS = {str(number): name for number, name in PROTOCOLS.items()}
@@ -22,11 +23,15 @@ _PROTOCOL_PART = {name: types.index("inet_proto") for name, types in KEY_TYPES.i
 
 @dataclass(frozen=True)
 class Table:
-    """The loaded table: the comments of the rules by chain, a digest of all chains, and the elements."""
+    """The loaded table: the comments of the rules by chain, a digest of all chains, and the elements.
+
+    ``hits``: packets and bytes that elements of policies have counted.
+    """
 
     comments: Mapping[str, Sequence[str]] = field(default_factory=dict)
     digest: str = ""
     elements: Elements = field(default_factory=dict)
+    hits: Mapping[str, Mapping[tuple[str, ...], tuple[int, int]]] = field(default_factory=dict)
 
     @property
     def marks(self) -> bool:
@@ -38,6 +43,7 @@ def parse(text: str) -> Table:
     """The output of ``nft -j list table inet virtnet``; raises ValueError for any other text."""
     comments: dict[str, list[str]] = {}
     elements: dict[str, dict[tuple[str, ...], str]] = {}
+    hits: dict[str, dict[tuple[str, ...], tuple[int, int]]] = {}
     expressions: list[Any] = []
     for item in json.loads(text)["nftables"]:
         if "chain" in item:
@@ -47,13 +53,26 @@ def parse(text: str) -> Table:
         elif "rule" in item:
             rule = item["rule"]
             comments.setdefault(rule["chain"], []).append(rule.get("comment", ""))
-            expressions.append([rule["chain"], rule["expr"]])
+            expressions.append([rule["chain"], [_without_count(statement) for statement in rule["expr"]]])
         elif "set" in item or "map" in item:
             listed = item.get("set") or item["map"]
             name = listed["name"]
-            elements[name] = dict(_parse_element(name, element) for element in listed.get("elem", ()))
+            pairs = [(_parse_element(name, element), _hits(element)) for element in listed.get("elem", ())]
+            elements[name] = dict(pair for pair, _counted in pairs)
+            if policy_set(name):
+                hits[name] = {key: counted for (key, _value), counted in pairs}
     digest = hashlib.sha256(json.dumps(expressions, sort_keys=True).encode()).hexdigest()
-    return Table(comments, digest, elements)
+    return Table(comments, digest, elements, hits)
+
+
+def _without_count(statement: Any) -> Any:
+    """A statement without what its counter has counted."""
+    return {"counter": None} if isinstance(statement, Mapping) and "counter" in statement else statement
+
+
+def _hits(element: Any) -> tuple[int, int]:
+    counter = element["elem"].get("counter") if isinstance(element, dict) and "elem" in element else None
+    return (counter["packets"], counter["bytes"]) if counter else (0, 0)
 
 
 def _parse_element(name: str, element: Any) -> tuple[tuple[str, ...], str]:
@@ -67,6 +86,12 @@ def _parse_element(name: str, element: Any) -> tuple[tuple[str, ...], str]:
         if "limit" in element["elem"]:
             value = _parse_limit(element["elem"]["limit"])
         element = element["elem"]["val"]
+    of_policy = policy_set(name)
+    if of_policy:
+        try:
+            return of_policy.listed(_parse_parts(element)), ""
+        except ValueError:
+            return (of_policy.bridge, *_parse_parts(element)), ""
     key = tuple(
         _PROTOCOLS.get(part, part) if i == _PROTOCOL_PART.get(name) else part
         for i, part in enumerate(_parse_parts(element))

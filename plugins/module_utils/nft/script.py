@@ -9,12 +9,17 @@ import hashlib
 import json
 from collections.abc import Iterable
 
+from . import policies
 from .chains import chains
 from .helpers import PORTS, declarations, helper_set
-from .sets import FAMILY, KEY_TYPES, LIMITS, MAPS, OWNED, SETS, TABLE, Elements
+from .policy_sets import policy_set
+from .sets import FAMILY, KEY_TYPES, LIMITS, MAPS, OF_POLICIES, OWNED, SETS, TABLE, Elements
 
 
 def _key(name: str, key: tuple[str, ...]) -> str:
+    of_policy = policy_set(name)
+    if of_policy:
+        return of_policy.text(key)
     parts = key[1:] if name in OWNED else key
     # Some interface names are keywords of nft. All other parts are digits, dots, colons and slashes.
     return " . ".join(f'"{part}"' if part_type == "ifname" else part for part_type, part in zip(KEY_TYPES[name], parts))
@@ -34,6 +39,12 @@ def _element_list(name: str, elements: Iterable[tuple[tuple[str, ...], str]]) ->
     return ", ".join(_element(name, key, value) for key, value in sorted(elements))
 
 
+def _declarations(elements: Elements) -> dict[str, str]:
+    """The declarations of all sets and maps of a table with these elements."""
+    optional = {name: declaration for name, declaration in OF_POLICIES.items() if elements.get(name)}
+    return {**SETS, **optional, **policies.declarations(elements)}
+
+
 def static_comments(elements: Elements, *, marks: bool = False) -> dict[str, list[str]]:
     """The comments of each chain's rules; the first one of vn_forward contains the version of the chains."""
     rules = {name: chain.rules for name, chain in chains(elements, marks=marks).items()}
@@ -44,7 +55,8 @@ def static_comments(elements: Elements, *, marks: bool = False) -> dict[str, lis
 
 def version(elements: Elements, *, marks: bool = False) -> str:
     """A digest of the declarations of sets and of the chains that a table with these elements has."""
-    content = json.dumps([SETS, chains(elements, marks=marks)], sort_keys=True)
+    of_policies = _declarations(elements).keys() - SETS.keys()
+    content = json.dumps([SETS, chains(elements, marks=marks), *sorted(of_policies)], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 
@@ -55,7 +67,7 @@ def render(elements: Elements, *, marks: bool = False) -> str:
     """
     # nft 1.0.6 does not know "destroy table".
     lines = [f"table {FAMILY} {TABLE}", f"delete table {FAMILY} {TABLE}", f"table {FAMILY} {TABLE} {{"]
-    for name, declaration in SETS.items():
+    for name, declaration in _declarations(elements).items():
         members = elements.get(name, {})
         body = f" elements = {{ {_element_list(name, members.items())} }};" if members else ""
         lines.append(f"\t{'map' if name in MAPS else 'set'} {name} {{ {declaration};{body} }}")
@@ -71,10 +83,11 @@ def render(elements: Elements, *, marks: bool = False) -> str:
 
 def render_delta(before: Elements, after: Elements, *, marks: bool = False) -> str:
     """A script that changes the elements that differ; the whole table where the chains differ."""
-    if chains(before, marks=marks) != chains(after, marks=marks):
+    declarations_after = _declarations(after)
+    if chains(before, marks=marks) != chains(after, marks=marks) or _declarations(before) != declarations_after:
         return render(after, marks=marks)
     deletions, additions = [], []
-    for name in SETS:
+    for name in declarations_after:
         old, new = before.get(name, {}), after.get(name, {})
         removed, added = old.items() - new.items(), new.items() - old.items()
         if removed:

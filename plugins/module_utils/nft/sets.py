@@ -60,14 +60,20 @@ SETS = {
     "vn_ports4_at": "type ipv4_addr . inet_proto . inet_service : ipv4_addr; flags interval",
     "vn_ports6_at": "type ipv6_addr . inet_proto . inet_service : ipv6_addr; flags interval",
 }
+# Those of policies, which exist only while they have elements; see also policy_sets.py.
+OF_POLICIES = {
+    "vn_policed": "type ifname : verdict",
+    "vn_policed_host": "type ifname : verdict",
+    "vn_opened": "type ifname . ifname",
+}
 # The types of the parts of an element; in OWNED the bridge is none of them.
 KEY_TYPES = {
     name: declaration.split(";")[0].split(" : ")[0].removeprefix("type ").split(" . ")
-    for name, declaration in SETS.items()
+    for name, declaration in {**SETS, **OF_POLICIES}.items()
 }
 # Maps of port forwards.
 FORWARDS = tuple(name for name in SETS if name.startswith("vn_port"))
-MAPS = tuple(name for name, declaration in SETS.items() if " : " in declaration)
+MAPS = tuple(name for name, declaration in {**SETS, **OF_POLICIES}.items() if " : " in declaration)
 # Sets whose elements have a limit: a lookup of the element matches the packets that exceed it.
 LIMITS = ("vn_limited",)
 OWNED = (

@@ -18,6 +18,7 @@ from ..core.options import Options
 from .elements import CONNECTION_RATE, MODES, MOST_CONNECTIONS, Rules, forward_order
 from .helpers import read_helpers
 from .nat import collapsed, read_nat
+from .policy import check_sources, read_policy
 from .port_forwards import check_claims, check_targets, read_forwards
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}")
@@ -71,9 +72,11 @@ class RulesSpec:
             helpers=read_helpers(options, mode),
             dns=_read_dns(options, mode),
             redirect_dns=tuple(sorted(map(str, options.addresses("redirect_dns")))),
+            policy=read_policy(options.group("policy"), name, mode),
         )
         zone = ZONE_NAME.read(options, "zone") if options.raw("zone", "") else ""
         options.reject_unknown()
+        check_sources(rules.policy, [ipaddress.ip_network(subnet) for subnet in subnets], options.owner)
         check_targets(rules.forwards, [ipaddress.ip_network(subnet) for subnet in subnets], (), options.owner)
         return RulesSpec(rules, zone, state, options.path)
 

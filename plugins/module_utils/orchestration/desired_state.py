@@ -19,6 +19,8 @@ from ..kernel.links import OPENVSWITCH
 from ..libvirt.managed import LIBVIRT
 from ..libvirt.options import NEVER
 from ..network.model import Network
+from ..network.policies import opened_networks, resolved_policy, without_missing
+from ..nft.policy import NO_POLICY
 
 LINUX = "linux"
 
@@ -64,13 +66,15 @@ def specs_for(networks: Iterable[Network], history: Mapping[str, NetworkHistory]
     idle = _unused_bridges(history, {network.bridge.name for network in running})
     defined_names = {network.name for network in defined}
     registered_names = {network.name for network in registered}
+    opened = opened_networks(defined)
+    by_name = {network.name: network for network in defined if not network.bridge.enslave_uplink}
     stopped = set(history) - {network.name for network in running}
     return {
-        BRIDGES: [*idle, *(_bridge(network) for network in running)],
+        BRIDGES: [*idle, *(_bridge(network, opened) for network in running)],
         RULES: [
             *(_absent(name) for name in sorted(set(history) - defined_names)),
             # A stopped network keeps its rules, so that they are in place before its guests are started again.
-            *(_rules(network) for network in defined),
+            *(_rules(without_missing(network, by_name), by_name) for network in defined),
         ],
         FRAGMENTS: [*(_absent(name) for name in sorted(stopped)), *(_fragment(network) for network in running)],
         ENTRIES: [*(_no_entry(bridge["name"]) for bridge in idle), *(_entry(network) for network in running)],
@@ -100,7 +104,7 @@ def _no_entry(bridge: str) -> Spec:
     return {"interface": bridge, "state": "absent"}
 
 
-def _bridge(network: Network) -> Spec:
+def _bridge(network: Network, opened: Collection[str]) -> Spec:
     return {
         # The rules put it into its zone.
         **replace(network.bridge, vlans=network.resolved_vlans, zone="").as_options(),
@@ -108,13 +112,14 @@ def _bridge(network: Network) -> Spec:
         "routes": [route.as_options() for route in network.routes],
         "isolate_guests": network.isolate_guests,
         "port_security": network.port_security.of_bridge.as_options(),
-        "forwarding": network.forwards_ipv4,
+        # Answers of guests that a policy lets others reach are forwarded too.
+        "forwarding": network.forwards_ipv4 or (network.name in opened and network.ipv4.address is not None),
         "bandwidth": network.bandwidth.as_options(),
         "state": "present",
     }
 
 
-def _rules(network: Network) -> Spec:
+def _rules(network: Network, networks: Mapping[str, Network]) -> Spec:
     # A bridge with the host's uplink as a port is the outside, which guests of other networks may reach.
     if network.bridge.enslave_uplink:
         return _absent(network.name)
@@ -136,6 +141,7 @@ def _rules(network: Network) -> Spec:
         "dns": network.dns.enabled or network.mode != "isolated",
         "redirect_dns": network.server_addresses if redirect and network.dns.enabled else [],
         "redirect_dhcp": redirect and network.ipv4.dhcp,
+        **({} if network.policy == NO_POLICY else {"policy": resolved_policy(network, networks).as_options()}),
         "zone": network.bridge.zone or None,
         "state": "present",
     }

@@ -12,6 +12,7 @@ from ..core.errors import InvalidOption
 from ..dnsmasq.record_lines import NameOwnership, ownerships_of
 from ..ipam.subnets import Subnet
 from ..network.model import Network
+from ..network.policies import resolved_policy
 from ..nft.port_forwards import check_claims, check_targets
 
 
@@ -45,6 +46,9 @@ def validate_together(networks: Sequence[Network]) -> None:
     _validate_dns_names(networks)
     _validate_forwards(networks)
     _validate_ports_and_hosts(networks)
+    with_rules = {one.name: one for one in own_bridges if not one.bridge.enslave_uplink}
+    for network in with_rules.values():
+        resolved_policy(network, with_rules)
 
 
 def refuse_bridge_of(owners: Mapping[str, str], network: Network) -> None:

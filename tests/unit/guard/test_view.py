@@ -16,6 +16,8 @@ from ansible_collections.virtnet.linux.plugins.module_utils.core.options import 
 from ansible_collections.virtnet.linux.plugins.module_utils.guard.view import CONFLICT, FIREWALLS, View
 from ansible_collections.virtnet.linux.plugins.module_utils.kernel import events
 from ansible_collections.virtnet.linux.plugins.module_utils.kernel.events import (
+    NFPROTO_BRIDGE,
+    NFPROTO_INET,
     AddressEvent,
     ForwardingEvent,
     LinkEvent,
@@ -110,6 +112,7 @@ def test_queues_and_policers_concern_only_networks_with_a_bandwidth() -> None:
     assert limited.handle(TrafficControlEvent(BRIDGE)) == {"bridges"}
     assert limited.handle(TrafficControlEvent(UPLINK)) == frozenset()
     assert limited.handle(RulesEvent("virtnet")) == {"rules", "bridges"}
+    assert limited.handle(RulesEvent("virtnet", family=NFPROTO_BRIDGE)) == frozenset()
     assert view().handle(RulesEvent("virtnet")) == {"rules"}
 
 
@@ -205,7 +208,7 @@ def test_messages_of_the_kernel_are_parsed() -> None:
     assert list(events.parse(message(17, bridge_message))) == []
     address = struct.pack("=BBBBI", 2, 24, 0, 0, 5) + attribute(1, packed("10.0.0.1"))
     assert list(events.parse(message(21, address) * 2)) == [AddressEvent(5, packed("10.0.0.1"), 24, True)] * 2
-    rule = bytes(4) + attribute(1, b"virtnet\0")
+    rule = bytes([NFPROTO_INET, 0, 0, 0]) + attribute(1, b"virtnet\0")
     assert list(events.parse(message(10 << 8 | 6, rule), 12)) == [RulesEvent("virtnet")]
     assert list(events.parse(message(10 << 8 | 15, bytes(4) + attribute(1, bytes(4))), 12)) == []
 
