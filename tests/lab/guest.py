@@ -32,6 +32,10 @@ class Guest:
         """The host's end of the guest's veth."""
         return f"tap-{self.name}"
 
+    @property
+    def _pid_file(self) -> str:
+        return f"/run/udhcpc-{self.name}.pid"
+
     def plug(self, bridge: str) -> None:
         """Connects the guest anew and starts its DHCP client; does not wait for the lease."""
         self.unplug()
@@ -48,7 +52,13 @@ class Guest:
     def _start_client(self) -> None:
         self.run(["ip", "link", "set", "eth0", "up"])
         options = ["--interface=eth0", f"--script={UDHCPC_SCRIPT}", "--tryagain=1", "-x", f"hostname:{self.name}"]
+        options.append(f"--pidfile={self._pid_file}")
         self.start(["udhcpc", "--foreground", "--syslog", *options])
+
+    def signal_client(self, signal: str) -> None:
+        """Sends a signal to the DHCP client alone: its script, which it starts, may end at any moment."""
+        pid = self.host.run(["cat", self._pid_file]).strip()
+        self.host.run(["kill", f"-{signal}", pid])
 
     def _attach(self, bridge: str) -> None:
         host = self.host
@@ -74,7 +84,7 @@ class Guest:
             host.run(["ip", "netns", "delete", self.name])
         host.attempt(["ovs-vsctl", "--timeout=30", "--if-exists", "del-port", self.tap])
         host.attempt(["ip", "link", "delete", self.tap])
-        host.run(["rm", "-rf", f"/etc/netns/{self.name}"])
+        host.run(["rm", "-rf", f"/etc/netns/{self.name}", self._pid_file])
         host.attempt(["rmdir", "/etc/netns"])
 
     def is_plugged(self) -> bool:

@@ -96,9 +96,9 @@ def test_network_moves_out_of_a_conflict_and_its_guests_after_it(
         )
         assert eventually(lambda: networkd_guest.pings(ADDRESS), TIMEOUT)
         # udhcpc does not react to the carrier; SIGUSR2 and SIGUSR1 act like an expired lease.
-        shell(lab_host, f"kill -USR2 $(ip netns pids {guest.name})")
+        guest.signal_client("USR2")
         assert eventually(lambda: not guest.address(), TIMEOUT)
-        shell(lab_host, f"kill -USR1 $(ip netns pids {guest.name})")
+        guest.signal_client("USR1")
         assert eventually(lambda: bool(guest.address()) and not guest.address().startswith(f"{subnet}."), TIMEOUT)
         assert guest.fetch(f"http://{WEB_NAME}/") == lab_host.address
         assert lab_host.resolves("guest-a.lab.test") == [guest.address()]
