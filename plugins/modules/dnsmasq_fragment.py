@@ -123,7 +123,8 @@ options:
   options:
     description:
       - DHCP options by the name that C(dnsmasq --help dhcp) lists, or by number. A list is several values.
-      - One that O(router) or O(dns) speaks of goes before it. An empty one is not sent at all.
+      - One that O(router) or O(dns) speaks of goes before it. An empty one of V(1), V(3), V(6), V(12),
+        V(15) or V(28) is not sent at all; any other empty one is sent with a length of 0.
       - Clients ignore the router where they get static routes (V(121), RFC 3442), so these get the default route
         through it, if they have none.
       - The value V("\\n") of V(252) says that there is no proxy (WPAD).

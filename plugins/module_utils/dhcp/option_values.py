@@ -42,6 +42,12 @@ _TEXTS = {
 # RFC 2132 section 3.4: seconds east of UTC, in two's complement.
 _SIGNED = ("2", "time-offset")
 
+# Those of IPv4 that dnsmasq makes itself and sends in no other way (src/rfc2131.c, do_options(): "prohibit some
+# used-internally options"): overload, the largest message, and the guest's full name, which is an answer to the guest.
+OWN_CODES = frozenset((52, 57, 81))
+# dnsmasq sends it as it is written, beside the T1 and T2 of the real lease.
+_LEASE_TIME = "51"
+
 _NUMBER = re.compile(r"(-?[0-9]+)([bsi]?)")
 _SIZE_OF_LETTER = {"b": 1, "s": 2, "i": 4}
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f]{1,2}(:[0-9A-Fa-f]{1,2})+")
@@ -51,12 +57,17 @@ _LEAST_RENEWAL = 3
 
 
 def refuse_changed_values(options: Options, values: Mapping[str, str], version: int, longest_lease: int) -> None:
-    """Raise InvalidOption for a value that guests would not get as it is written; an empty one is not sent at all.
+    """Raise InvalidOption for a value that guests would not get as it is written.
+
+    An empty value is always possible. Of the netmask, broadcast address, router, name server, domain and host name
+    (1, 28, 3, 6, 15, 12) it means that the option is not sent; of any other, that it is sent with the length 0.
 
     ``longest_lease``: the longest one that a guest of IPv4 can have, in seconds.
     """
     for name, value in values.items():
         parts = [part.strip(" ") for part in value.split(",")]
+        if version == 4:
+            _refuse_own(options, name)
         if not value or name in _TEXTS[version]:
             continue
         if name in _TIMES[version]:
@@ -68,6 +79,13 @@ def refuse_changed_values(options: Options, values: Mapping[str, str], version: 
             _refuse_no_number(options, name, value.strip(" "), _NUMBERS[name])
         else:
             _refuse_cut_number(options, name, value.strip(" "))
+
+
+def _refuse_own(options: Options, name: str) -> None:
+    if name == _LEASE_TIME:
+        options.error(name, "would tell guests another time than that of their leases; use lease_time")
+    if name.isdecimal() and int(name) in OWN_CODES:
+        options.error(name, "is an option that dnsmasq makes itself; leave it out")
 
 
 def _refuse_no_number(options: Options, name: str, value: str, size: int) -> None:

@@ -22,6 +22,7 @@ from ..dnsmasq.raw_lines import can_be_limited
 from ..dnsmasq.records import FOR_EVERYBODY, lost_forwarders, private_only
 from ..dnsmasq.spec import SYSTEM
 from ..kernel.links import OPENVSWITCH
+from .raw_conflicts import refuse_raw_conflicts
 
 if TYPE_CHECKING:
     from .model import Network
@@ -101,8 +102,8 @@ def _refuse_ndp_proxy(options: Options, network: Network) -> None:
 
 
 def refuse_without_effect(network: Network) -> None:
-    """Refuse lines that a dnsmasq without root's rights ignores (src/dnsmasq.c), forwarders that it does not ask, and
-    changed DHCP options.
+    """Refuse lines that a dnsmasq without root's rights ignores (src/dnsmasq.c), or that contradict other options,
+    forwarders that it does not ask, and changed DHCP options.
 
     A network that has them already keeps them. Raises InvalidOption.
     """
@@ -114,6 +115,7 @@ def refuse_without_effect(network: Network) -> None:
                 "leave it out, or set User= in a drop-in of virtnet-dnsmasq@.service",
                 network.owner,
             )
+    refuse_raw_conflicts(network)
     for option, problem in lost_forwarders(network.dns.names):
         raise InvalidOption(network.at(f"dns.{option}"), problem, network.owner)
     refuse_changed_options(network)
