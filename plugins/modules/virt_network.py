@@ -199,7 +199,8 @@ options:
   port_security:
     description:
       - Which frames of guests the bridge takes - C(level), V(off) (the default) or V(gateway), C(trusted_ports) of
-        guests, and C(trusted_hosts), names of static hosts or MAC addresses; see O(virtnet.linux.bridge#module:port_security).
+        guests, and C(trusted_hosts), names of static hosts or MAC addresses; see
+        O(virtnet.linux.bridge#module:port_security).
       - A string is the C(level).
     type: raw
   dns:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -40,7 +41,7 @@ from ..openvswitch.port_vlans import PortVlan, of_portgroup, read_port_vlans
 from .combinations import validate_combinations
 from .from_xml import options_from_xml
 from .ipv6 import NONE, Ipv6, read_ipv6
-from .port_security import NetworkPortSecurity, has_level, read_port_security
+from .port_security import PORT_SECURITY, NetworkPortSecurity, has_level, read_port_security
 
 STATES = ("active", "inactive", "absent")
 MODES = (*MODES_OF_RULES, BRIDGED)
@@ -94,15 +95,11 @@ def _managed_by_libvirt(network: Any) -> bool:
     return bool(network.managed_by == LIBVIRT)
 
 
-def _is_in_zone(bridge: Any) -> bool:
-    return bool(bridge.zone)
-
-
 @dataclass(frozen=True)
 class NetworkBridge(BridgeOptions):
     """The bridge of a network; ``zone``: the zone of firewalld that it is in, empty for ours."""
 
-    zone: str = option(ZONE_NAME, "", is_written=_is_in_zone)
+    zone: str = option(ZONE_NAME, "", is_written=attrgetter("zone"))
 
 
 # Ansible would refuse a name in place of the options.
@@ -132,9 +129,7 @@ class Network:
     nat: Nat = option(kinds.group_by_caller(Nat), Nat())
     forwards: Sequence[Forward] = option(kinds.groups_by_caller(Forward), (), name="port_forwards")
     isolate_guests: bool = option(kinds.boolean, False)
-    port_security: NetworkPortSecurity = option(
-        kinds.group_by_caller(NetworkPortSecurity), NetworkPortSecurity(), is_written=has_level
-    )
+    port_security: NetworkPortSecurity = option(PORT_SECURITY, NetworkPortSecurity(), is_written=has_level)
     connection_rate: int = option(kinds.integer(0, MOST_CONNECTIONS), 0)
     clamp_mss: bool = option(kinds.boolean, False)
     helpers: Sequence[str] = option(HELPERS, (), name="conntrack_helpers", is_written=has_helpers)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..bridge.port_security import LEVELS, OFF, PortSecurity
@@ -37,6 +37,10 @@ class NetworkPortSecurity:
     def of_bridge(self) -> PortSecurity:
         """The option of the bridge."""
         return PortSecurity(self.level, self.trusted_ports, self.trusted_macs)
+
+
+# Ansible would refuse a level in place of the options.
+PORT_SECURITY = replace(kinds.group_by_caller(NetworkPortSecurity), type="raw")
 
 
 def has_level(network: Any) -> bool:
