@@ -265,7 +265,9 @@ def elements_by_number(ruleset: Sequence[Any]) -> Mapping[int, list[str]]:
     for item in ruleset:
         content = item.get("set") or item.get("map") or {}
         for element in content.get("elem", ()):
-            for number in set(re.findall(r"vn-(\d+)|10\.[01]\.(\d+)\.", json.dumps(element))):
+            # A network with a policy has sets of its own, which are named like its bridge.
+            named = f"{content['name']} {json.dumps(element)}"
+            for number in set(re.findall(r"vn-(\d+)|10\.[01]\.(\d+)\.", named)):
                 elements[int("".join(number))].append(f"{content['name']}: {json.dumps(element)}")
     return elements
 
