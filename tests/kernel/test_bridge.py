@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,22 @@ def test_second_run_changes_nothing(testbed: NamespaceTestbed) -> None:
     for bridge in (LAB, full, {**LAB, "stp": True}, {**LAB, "addresses": ["192.168.30.1/24", "fd00:30::1/64"]}):
         assert testbed.task("bridge", [bridge])["changed"]
         assert not testbed.task("bridge", [bridge])["changed"]
+
+
+@pytest.mark.parametrize(
+    "options", [{"isolate_guests": True}, {"hairpin": True}, {"port_security": {"level": "gateway"}}]
+)
+def test_a_guest_that_is_plugged_in_while_changes_are_verified_is_left_to_the_next_run(
+    testbed: NamespaceTestbed, options: dict[str, Any]
+) -> None:
+    testbed.host.run("ip", "link", "add", "late", "type", "veth", "peer", "name", "peer")
+    desired = {**LAB, **options}
+    run = testbed.host.run_engine("plug_while_verifying", str(testbed.root), json.dumps(desired), "late")
+    assert run == "bridge br-lab: created\n"
+    assert testbed.link("late")["master"] == "br-lab"
+    (change,) = testbed.task("bridge", [desired])["changes"]
+    assert "late" in change
+    assert not testbed.task("bridge", [desired])["changed"]
 
 
 def test_multicast_snooping_is_on_as_by_default_of_the_kernel_unless_it_is_given(testbed: NamespaceTestbed) -> None:

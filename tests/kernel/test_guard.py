@@ -140,6 +140,8 @@ def test_ports_return_to_a_recreated_bridge_except_those_detached_before(lab: Gu
     lab.host.run("ip", "link", "add", "other", "type", "bridge")
     third = lab.add_guest("vn-lab", "192.168.30.52/24")
     lab.add_guest("vn-lab", "192.168.30.53/24")
+    # Else the guard may learn of the two only after their bridge is gone, and takes them for lost with it.
+    wait_until(lambda: recorded_ports(lab) == ["tap3", "tap4", "tap5", "tap6"])
     lab.host.run("ip", "link", "set", "tap5", "nomaster")
     lab.host.run("ip", "link", "set", "tap6", "master", "other")
     wait_until(lambda: recorded_ports(lab) == ["tap3", "tap4"])
