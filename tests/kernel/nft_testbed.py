@@ -5,10 +5,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from kernel.polling import wait_until
 from kernel.testbed import Namespace, NamespaceTestbed
+
+
+def serving_testbed(root: Path) -> Iterator[NamespaceTestbed]:
+    """For a fixture: a testbed whose machine outside runs the service of probe.py."""
+    testbed = NamespaceTestbed(root)
+    testbed.outside.serve()
+    yield testbed
+    testbed.close()
 
 
 def subnet_of(subnet: str) -> str:

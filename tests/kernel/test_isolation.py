@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kernel.nft_testbed import serving_testbed
 from kernel.testbed import OUTSIDE, Namespace, NamespaceTestbed, Task, in_parallel, script
 
 A = "192.168.30"
@@ -18,10 +19,7 @@ A = "192.168.30"
 
 @pytest.fixture
 def testbed(tmp_path: Path) -> Iterator[NamespaceTestbed]:
-    testbed = NamespaceTestbed(tmp_path)
-    testbed.outside.serve()
-    yield testbed
-    testbed.close()
+    yield from serving_testbed(tmp_path)
 
 
 def run(testbed: NamespaceTestbed, mode: str, *, isolate: bool, **options: Any) -> list[str]:

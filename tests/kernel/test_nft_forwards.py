@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from kernel.engine_client import engine_script
 from kernel.frames import in_namespace
-from kernel.nft_testbed import address_of, plug, wait_for_addresses
+from kernel.nft_testbed import address_of, plug, serving_testbed, wait_for_addresses
 from kernel.nft_testbed import network as base_network
 from kernel.polling import wait_until
 from kernel.testbed import OUTSIDE, PROBE, UPLINK, NamespaceTestbed
@@ -26,10 +26,7 @@ OUTSIDE6, UPLINK6, A6 = "2001:db8::1", "2001:db8::2", "fd00:a"
 
 @pytest.fixture
 def testbed(tmp_path: Path) -> Iterator[NamespaceTestbed]:
-    testbed = NamespaceTestbed(tmp_path)
-    testbed.outside.serve()
-    yield testbed
-    testbed.close()
+    yield from serving_testbed(tmp_path)
 
 
 def network(name: str, subnet: str, mode: str = "nat", *forwards: dict[str, Any], **options: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from kernel.frames import in_namespace
-from kernel.nft_testbed import address_of, network, plug, subnet_of
+from kernel.nft_testbed import address_of, network, plug, serving_testbed, subnet_of
 from kernel.testbed import OUTSIDE, UPLINK, NamespaceTestbed
 
 A, B = "192.168.30", "192.168.31"
@@ -22,10 +22,7 @@ WEB = {"protocol": "tcp", "port": 8000}
 
 @pytest.fixture
 def testbed(tmp_path: Path) -> Iterator[NamespaceTestbed]:
-    testbed = NamespaceTestbed(tmp_path)
-    testbed.outside.serve()
-    yield testbed
-    testbed.close()
+    yield from serving_testbed(tmp_path)
 
 
 def policed(subnet: str, mode: str = "nat", **policy: Any) -> dict[str, Any]:

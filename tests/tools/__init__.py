@@ -18,6 +18,7 @@ Data for tests:
 - ``hostile``: texts and options as an attacker would choose them
 - ``option_samples``: two values for each option of the modules
 - ``network_samples``: the same for each option of a network
+- ``refusals``: what is said of a network whose options have no effect
 - ``libvirt_schema``: libvirt's own schema for networks, from Debian's packages
 
 Runners:

@@ -64,6 +64,16 @@ def frame_filter(
     return FrameFilter(mac, tuple(_rules(mac, own, security.trusted_macs)), frozenset(checked))
 
 
+def unfiltered_note(
+    bridge: str, security: PortSecurity, ports: Iterable[str], host_ports: Collection[str]
+) -> str | None:
+    """The note on ports that are not checked although they should be, since nft cannot name them."""
+    names = [repr(port) for port in sorted(ports) if security.checks(port, host_ports) and not can_be_filtered(port)]
+    if not names:
+        return None
+    return f"bridge {bridge!r}: the frames of {', '.join(names)} are not checked, since nft cannot name it; rename it"
+
+
 def _rules(mac: str, addresses: Sequence[str], trusted: Sequence[str]) -> Iterable[Rule]:
     """The rules of the level ``gateway``.
 

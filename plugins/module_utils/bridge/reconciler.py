@@ -22,7 +22,7 @@ from ..core.paths import Paths
 from ..core.reconcile import CHANGE, DELETE, Plan
 from ..kernel import frame_filter
 from ..kernel.fdb import read_fdb_limits
-from ..kernel.frame_filter import read_filters
+from ..kernel.frame_filter import FrameFilters
 from ..kernel.link_changes import AttachPort, DetachPort, apply_steps
 from ..kernel.links import OPENVSWITCH, Link, has_ipv6, read_forwarding, read_links, read_sysctls
 from ..kernel.policer import read_policers
@@ -30,7 +30,7 @@ from ..kernel.qdisc import read_root_qdiscs
 from ..kernel.routes import read_others, read_routes
 from ..openvswitch.bridges import OvsState, has_datapath, has_kernel_datapath, read_ovs, transact, with_ovs_masters
 from ..openvswitch.userspace_ports import read_ip_settings
-from . import linux_plan, ovs_plan
+from . import linux_plan, ovs_plan, port_security
 from .checks import check_linux, check_ovs
 from .ip_config import FORWARDING
 from .port_records import (
@@ -93,8 +93,13 @@ class BridgeReconciler:
             port_sysctls=self._read_port_sysctls(links, detached),
             uplinks=self._read_uplinks(),
             fdb=read_fdb_limits(),
-            frame_filters=read_filters(self.paths),
+            frame_filters=self._read_filters(),
         )
+
+    def _read_filters(self) -> FrameFilters:
+        if any(spec.port_security.enabled for spec in self.specs) or frame_filter.may_be_loaded(self.paths):
+            return frame_filter.read_filters(self.paths)
+        return FrameFilters()
 
     def _without_arrivals(self, links: dict[str, Link]) -> dict[str, Link]:
         """The links without the bridges of ports that were plugged in since the first read.
@@ -281,6 +286,9 @@ def _create_or_change(spec: BridgeSpec, current: BridgeState, notes: list[str]) 
             f"{port} does not become a port of {spec.name}: it is the uplink of this host, and nobody has confirmed "
             "that the host can be reached with its addresses on the bridge; run the playbook"
         )
+    ports = [port.name for port in current.ports_of(spec.name)]
+    unfiltered = port_security.unfiltered_note(spec.name, spec.port_security, ports, spec.ports)
+    notes += [unfiltered] if unfiltered else []
     return linux_plan.create_or_change(desired, current)
 
 

@@ -9,8 +9,11 @@ supported.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from ..core.options import Address, without_zone
 
 COMMAND_LINE = ""
 
@@ -74,6 +77,14 @@ class Setting:
     def __str__(self) -> str:
         text = self.name if self.value is None else f"{self.name}={self.value}"
         return f"{text!r} in line {self.line} of {self.file}" if self.file else f"'--{text}' on dnsmasq's command line"
+
+
+def address_in(text: str) -> Address | None:
+    """The address that a text is, also in brackets; None for anything else."""
+    try:
+        return ipaddress.ip_address(without_zone(text.strip("[]")))
+    except ValueError:
+        return None
 
 
 def quoted(text: str) -> str:

@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..core.protocols import ICMP, ICMPV6, number_of
-from ..kernel.conntrack import Connection
+from ..kernel.conntrack import Address, Connection
 from ..nft.elements import Rules
-from ..nft.policy import ALL, DENY, SERVICES, WORDS, Entry, subnet_in
+from ..nft.policy import DENY, Entry, ports_of
+from ..nft.policy_sets import bounds_of
 
 _CLOSED = ("nat", "isolated")
 
@@ -61,28 +60,13 @@ class PolicyFlows:
         policy = self.rules.policy
         if not policy.limits_host or _number(connection) in (ICMP, ICMPV6):
             return False
-        pairs = list(_host_ports(policy.to_host))
         # The destination of a redirected query is that of its first packet.
-        ports = {connection.port, connection.reply_port}
+        used = {connection.port, connection.reply_port}
         return not any(
-            protocol == connection.protocol and any(first <= port <= last for port in ports)
-            for protocol, first, last in pairs
+            protocol == connection.protocol and any(_is_within(port, "n", ports) for port in used)
+            for service in policy.host_services
+            for protocol, ports in ports_of(service)
         )
-
-
-def _host_ports(services: Sequence[str]) -> Iterator[tuple[str, int, int]]:
-    words = [word for one in services if one != ALL for word in (("dns", "dhcp") if one == SERVICES else (one,))]
-    for service in words:
-        protocol, _space, ports = service.partition(" ")
-        if ports:
-            yield (protocol, *_bounds(ports))
-        for protocol, port in WORDS.get(service, ()):
-            yield protocol, port, port
-
-
-def _bounds(ports: str) -> tuple[int, int]:
-    first, _dash, last = ports.partition("-")
-    return int(first), int(last or first)
 
 
 def _number(connection: Connection) -> int:
@@ -100,21 +84,14 @@ def _matches(entry: Entry, connection: Connection, target: str) -> bool:
         return number in (ICMP, ICMPV6)
     if entry.protocol and number != number_of(entry.protocol):
         return False
-    if not entry.ports:
-        return True
-    first, last = _bounds(entry.ports)
-    return first <= connection.reply_port <= last
+    return not entry.ports or _is_within(connection.reply_port, "n", entry.ports)
 
 
-def _is_in(address: Any, subnets: Sequence[str]) -> bool:
-    return any(_holds(subnet, address) for subnet in subnets)
+def _is_within(value: int, field: str, part: str) -> bool:
+    first, last = bounds_of(field, part)
+    return bool(first <= value <= last)
 
 
-def _holds(text: str, address: Any) -> bool:
-    """Without overlaps, a part of a subnet may be a range."""
-    first, dash, last = text.partition("-")
-    if dash:
-        low, high = map(ipaddress.ip_address, (first, last))
-        return low.version == address.version and int(low) <= int(address) <= int(high)
-    subnet = subnet_in(text)
-    return subnet is not None and address in subnet
+def _is_in(address: Address, subnets: Sequence[str]) -> bool:
+    """Whether an address is in one of these; without overlaps, a part of a subnet may be a range."""
+    return any((":" in text) == (address.version == 6) and _is_within(int(address), "d", text) for text in subnets)

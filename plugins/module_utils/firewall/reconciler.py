@@ -18,6 +18,7 @@ from ..core.paths import Paths
 from ..core.reconcile import CHANGE, DELETE, Change, Plan
 from ..kernel import conntrack
 from ..kernel.links import has_address, interface_named, read_links
+from ..kernel.nft_table import list_table
 from ..nft import elements as nft_elements
 from ..nft import script as nft_script
 from ..nft.chains import MARK
@@ -281,13 +282,9 @@ class RulesReconciler:
 
 def read_table() -> Table | None:
     """The table inet virtnet, or None; raises CommandFailed where nft is older than 1.0 or refuses."""
-    done = run(["nft", "-j", "list", "table", FAMILY, TABLE], check=False)
-    if done.code != 0:
-        if "No such file or directory" in done.stderr:
-            return None
-        raise CommandFailed(f"nft cannot list the table {FAMILY} {TABLE}: {done.stderr.strip()}")
+    listed = list_table(FAMILY, TABLE)
     try:
-        return parse(done.stdout)
+        return None if listed is None else parse(listed)
     except (ValueError, KeyError, TypeError) as error:
         raise CommandFailed(f"the table {FAMILY} {TABLE} that nft listed cannot be parsed: {error!r}") from error
 

@@ -13,9 +13,9 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from ..core.errors import printable
-from ..core.options import Address, shorten, without_zone
+from ..core.options import Address, shorten
 from ..dhcp.dhcpv6 import RaParam, ra_param_of
-from ..dhcp.dnsmasq_syntax import Setting
+from ..dhcp.dnsmasq_syntax import Setting, address_in
 from ..dhcp.options import DNS_SERVER, NO_PROXY, ROUTER, WPAD
 from ..dnsmasq.system_config import Config
 
@@ -61,14 +61,6 @@ class DhcpRange:
 def shown(setting: Setting) -> str:
     """A setting in a note."""
     return printable(shorten(str(setting), 150))
-
-
-def address_in(text: str) -> Address | None:
-    """The address that a text is, also in brackets; None for anything else."""
-    try:
-        return ipaddress.ip_address(without_zone(text.strip("[]")))
-    except ValueError:
-        return None
 
 
 def without_tags(fields: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..core.options import Interface
-from ..dhcp.dnsmasq_syntax import Setting
+from ..dhcp.dnsmasq_syntax import Setting, address_in
 from ..dnsmasq.system_config import Config
-from .dhcp_settings import address_in, shown
+from .dhcp_settings import shown
 
 
 def dns_options(config: Config, addresses: Sequence[Interface], *, shared: bool) -> tuple[dict[str, Any], list[str]]:

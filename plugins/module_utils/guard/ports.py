@@ -84,13 +84,12 @@ def check_frames_of_new_ports(view: View, paths: Paths, journal: Journal) -> Non
         try:
             if stale:
                 frame_filter.remove_ports(stale, paths)
-            if new:
-                frame_filter.add_ports(new, paths)
+            checked = frame_filter.add_ports(new, paths) if new else {}
         except VirtnetError as error:
             ports = ", ".join(sorted({*new, *(port for port, _bridge in stale)}))
             journal.log_if_changed("frames", f"Cannot change whose frames are checked ({ports}): {error}.")
             return
-        for port, bridge in sorted(new.items()):
+        for port, bridge in sorted(checked.items()):
             journal.log(f"The frames of {port} on {bridge} are checked.")
 
 

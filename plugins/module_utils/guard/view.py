@@ -28,7 +28,7 @@ from ..kernel.events import (
 from ..kernel.links import OPENVSWITCH, Link, interface_named
 from ..kernel.routes import PROTOCOL
 from ..network.model import Network
-from ..network.policies import opened_networks
+from ..network.policies import forwards_ipv4, opened_networks
 from ..nft.sets import TABLE
 from ..orchestration.desired_state import BRIDGES, ENTRIES, FRAGMENTS, OVS_BRIDGES, PARTS, RULES
 from ..orchestration.restore import HostState
@@ -85,7 +85,7 @@ class DesiredBridge:
             network.isolate_guests and not openvswitch,
             network.bridge.hairpin,
             any(network.bandwidth.as_options().values()),
-            network.forwards_ipv4 or (network.name in opened and network.ipv4.address is not None),
+            forwards_ipv4(network, opened),
             network.port_security.of_bridge,
         )
 

@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.command import find, run
-from ..core.errors import CommandFailed
 from ..core.files import File, write_files
 from ..core.notes import read_object
 from ..core.paths import Paths
+from .nft_table import list_table
 
 FAMILY = "bridge"
 TABLE = "virtnet"
@@ -102,6 +102,11 @@ def _record_path(paths: Paths) -> str:
     return os.path.join(paths.runtime, "frame-filters.json")
 
 
+def may_be_loaded(paths: Paths) -> bool:
+    """Whether we have loaded filters since boot: most hosts have none, and are not to pay for a look at them."""
+    return os.path.exists(_record_path(paths))
+
+
 def read_filters(paths: Paths) -> FrameFilters:
     """The loaded filters; raises CommandFailed where nft refuses to list them."""
     if find("nft") is None:
@@ -110,12 +115,8 @@ def read_filters(paths: Paths) -> FrameFilters:
         record = read_object(_record_path(paths))
     except ValueError:
         record = {}
-    done = run(["nft", "-j", "list", "table", FAMILY, TABLE], check=False)
-    if done.code != 0:
-        if "No such file or directory" in done.stderr:
-            return FrameFilters()
-        raise CommandFailed(f"nft cannot list the table {_PLACE}: {done.stderr.strip()}")
-    return parse(done.stdout, record)
+    listed = list_table(FAMILY, TABLE)
+    return FrameFilters() if listed is None else parse(listed, record)
 
 
 def parse(text: str, record: Mapping[str, Any]) -> FrameFilters:
@@ -249,9 +250,12 @@ def load(desired: Mapping[str, FrameFilter | None], paths: Paths) -> None:
     text = script(desired, loaded)
     if not text:
         return
+    if not may_be_loaded(paths):
+        # A run that ends right after the load has to find the table again.
+        write_files([File(_record_path(paths), "{}")])
     run(["nft", "-f", "-"], stdin=text)
-    done = run(["nft", "-j", "list", "table", FAMILY, TABLE], check=False)
-    digests = _parse_listing(done.stdout)[0] if done.code == 0 else {}
+    listed = list_table(FAMILY, TABLE)
+    digests = {} if listed is None else _parse_listing(listed)[0]
     versions = {_PREFIX + bridge: old.version for bridge, old in loaded.bridges.items()}
     versions.update({_PREFIX + bridge: wanted.version for bridge, wanted in desired.items() if wanted})
     versions[_BASE] = _digest(_BASE_RULES)
@@ -259,24 +263,26 @@ def load(desired: Mapping[str, FrameFilter | None], paths: Paths) -> None:
     write_files([File(_record_path(paths), json.dumps(record) if record else None)])
 
 
-def add_ports(ports: Mapping[str, str], paths: Paths) -> None:
+def add_ports(ports: Mapping[str, str], paths: Paths) -> dict[str, str]:
     """Lead the frames of these ports, each with its bridge, to the filters. The caller holds the lock.
 
-    A bridge without a filter gets none. Raises CommandFailed.
+    Returns those ports whose bridge has a filter. Raises CommandFailed.
     """
     text = "".join(_add("ports", _port(port, bridge)) for port, bridge in sorted(ports.items()))
     if run(["nft", "-f", "-"], stdin=text, check=False).code == 0:
-        return
+        return dict(ports)
     # A port of this name was on another bridge, or a filter is not loaded yet.
     filters = read_filters(paths)
+    filtered = {port: bridge for port, bridge in ports.items() if bridge in filters.bridges}
     lines = []
-    for port, bridge in sorted(ports.items()):
+    for port, bridge in sorted(filtered.items()):
         former = [one for one, old in filters.bridges.items() if port in old.ports and one != bridge]
         lines += [_delete("ports", _port(port, one)) for one in former]
-        if bridge in filters.bridges and port not in filters.bridges[bridge].ports:
+        if port not in filters.bridges[bridge].ports:
             lines.append(_add("ports", _port(port, bridge)))
     if lines:
         run(["nft", "-f", "-"], stdin="".join(lines))
+    return filtered
 
 
 def remove_ports(ports: Iterable[tuple[str, str]], paths: Paths) -> None:

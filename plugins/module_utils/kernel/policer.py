@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.command import find, run
-from ..core.errors import CommandFailed
 from .bandwidth import KIBIBYTES, KILOBYTES, Limit
+from .nft_table import list_table
 
 FAMILY = "netdev"
 TABLE = "virtnet"
@@ -55,12 +55,8 @@ def read_policers() -> dict[str, Policer | None]:
     """Policers by chain, None for a chain that we did not make like this; raises CommandFailed."""
     if find("nft") is None:
         return {}
-    done = run(["nft", "-j", "list", "table", FAMILY, TABLE], check=False)
-    if done.code != 0:
-        if "No such file or directory" in done.stderr:
-            return {}
-        raise CommandFailed(f"nft cannot list the table {FAMILY} {TABLE}: {done.stderr.strip()}")
-    return parse(done.stdout)
+    listed = list_table(FAMILY, TABLE)
+    return {} if listed is None else parse(listed)
 
 
 def parse(text: str) -> dict[str, Policer | None]:

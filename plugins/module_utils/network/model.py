@@ -34,9 +34,9 @@ from ..nft.elements import MODES as MODES_OF_RULES
 from ..nft.elements import MOST_CONNECTIONS
 from ..nft.helpers import HELPERS, has_helpers, read_helpers
 from ..nft.nat import Nat, read_nat
-from ..nft.policy import NO_POLICY, Policy, has_policy, read_policy
+from ..nft.policy import LIMITED, NO_POLICY, Policy, has_policy, read_policy
 from ..nft.port_forwards import Forward, read_forwards
-from ..nft.spec import LIMITED, NAME, NAME_WORDS, ZONE_NAME, read_clamp_mss, read_connection_rate
+from ..nft.spec import NAME, NAME_WORDS, ZONE_NAME, read_clamp_mss, read_connection_rate
 from ..openvswitch.port_vlans import PortVlan, of_portgroup, read_port_vlans
 from .combinations import validate_combinations
 from .from_xml import options_from_xml

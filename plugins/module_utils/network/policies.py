@@ -47,6 +47,11 @@ def opened_networks(networks: Collection[Network]) -> set[str]:
     return {name for network in networks for name in network.policy.opened}
 
 
+def forwards_ipv4(network: Network, opened: Collection[str]) -> bool:
+    """Whether the host forwards IPv4 packets of its guests, as answers to guests of others: see opened_networks()."""
+    return network.forwards_ipv4 or (network.name in opened and network.ipv4.address is not None)
+
+
 def _services(network: Network) -> Iterator[str]:
     if network.dns.enabled:
         yield "dns"

@@ -52,16 +52,16 @@ def read_port_security(options: Options, hosts: Iterable[Host]) -> NetworkPortSe
     """The option of a network with these static hosts; raises InvalidOption."""
     macs: dict[str, list[str]] = {}
     for host in hosts:
-        macs.setdefault(host.label or host.name, []).extend(host.macs)
+        if host.label:
+            macs.setdefault(host.label, []).extend(host.macs)
     trusted: list[str] = []
     for i, item in enumerate(options.items("trusted_hosts")):
-        name = f"trusted_hosts[{i}]"
-        if str(item) in macs and macs[str(item)]:
-            trusted += macs[str(item)]
-        elif str(item) in macs:
-            options.error(name, f"{repr_short(item)} has no mac, by which its frames are known; give it one")
-        elif ":" in str(item) or "-" in str(item):
-            trusted.append(Options({name: item}, options.path, options.owner).mac(name))
-        else:
-            options.error(name, f"{repr_short(item)} is no static host; use a name of ipv4.dhcp.hosts, or a MAC")
+        option_name, name = f"trusted_hosts[{i}]", str(item)
+        if name in macs and not macs[name]:
+            options.error(option_name, f"{name!r} has no mac, by which its frames are known; give it one")
+        if name not in macs and ":" not in name and "-" not in name:
+            options.error(
+                option_name, f"{repr_short(item)} is no static host; use a name of ipv4.dhcp.hosts, or a MAC address"
+            )
+        trusted += macs.get(name) or [Options({option_name: item}, options.path, options.owner).mac(option_name)]
     return read_all(NetworkPortSecurity, options, trusted_macs=tuple(sorted(set(trusted))))

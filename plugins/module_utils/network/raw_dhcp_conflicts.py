@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..core.options import Address
-from ..dhcp.dnsmasq_syntax import Setting
+from ..dhcp.dnsmasq_syntax import Setting, address_in
 from ..dhcp.option_codes import option_code
 from ..dhcp.option_values import OWN_CODES
 from ..dhcp.options import BOOT_FILE
@@ -40,7 +40,7 @@ def dhcp_conflicts(network: Network, setting: Setting) -> Iterator[str]:
 def _range(network: Network, setting: Setting) -> Iterator[str]:
     """Ranges add up: one of the user's lines limits no other."""
     fields = [field for field in setting.fields if not field.startswith((*_TAGS, "interface:", "constructor:"))]
-    addresses = [ip for field in fields[:2] if (ip := _ip(field)) is not None]
+    addresses = [ip for field in fields[:2] if (ip := address_in(field)) is not None]
     for family, subnet, ranges in _subnets(network):
         if not addresses or addresses[0].version != int(family[-1]) or addresses[0] not in subnet:
             continue
@@ -69,7 +69,7 @@ def _subnets(
 def _host(network: Network, setting: Setting) -> Iterator[str]:
     """Of two with the same MAC address, dnsmasq takes that of the file of hosts, which is ours."""
     fields = [field.lower() for field in setting.fields if not field.startswith(_TAGS)]
-    ips = {ip for field in fields if (ip := _ip(field.strip("[]"))) is not None}
+    ips = {ip for field in fields if (ip := address_in(field)) is not None}
     macs = {_plain_mac(match[1]) for field in fields if (match := _MAC.fullmatch(field))}
     ids = {field[3:] for field in fields if field.startswith("id:")}
     versions = {ip.version for ip in ips} or {4, 6}
@@ -153,10 +153,3 @@ _CHECKS: Mapping[str, Callable[[Network, Setting], Iterator[str]]] = {
     **dict.fromkeys(("dhcp-option", "dhcp-option-force", "dhcp-option-pxe"), _option),
     "dhcp-ignore-clid": _ignore_client_ids,
 }
-
-
-def _ip(text: str) -> Address | None:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None

@@ -9,12 +9,11 @@ what stands for one domain, the strongest alone is in force (src/domain-match.c,
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..core.options import Address
-from ..dhcp.dnsmasq_syntax import Setting
+from ..dhcp.dnsmasq_syntax import Setting, address_in
 
 if TYPE_CHECKING:
     from .model import Network
@@ -41,10 +40,7 @@ def _server(network: Network, setting: Setting) -> Iterator[str]:
     domains, target = _domains(setting)
     names = network.dns.names
     for domain in domains:
-        for i, forwarder in enumerate(names.forwarders):
-            several_servers = target not in ("", _ALL) and forwarder.address is not None
-            if forwarder.domain == domain and not several_servers:
-                yield f"is about {domain}, which dns.forwarders[{i}] has too; {_KEEP_ONE}"
+        yield from _forwarder_of(network, domain, beside_addresses=target in ("", _ALL))
         for i, wildcard in enumerate(names.wildcards):
             if wildcard.name == domain and target:
                 yield f"loses to dns.wildcards[{i}], which answers for {domain}; {_KEEP_ONE}"
@@ -52,18 +48,23 @@ def _server(network: Network, setting: Setting) -> Iterator[str]:
             yield f"is about {domain}, which is kept here by dns.local_only; set that to false"
 
 
+def _forwarder_of(network: Network, domain: str, *, beside_addresses: bool = True) -> Iterator[str]:
+    """The forwarders for a domain; several servers for one domain are possible, unless ``beside_addresses``."""
+    for i, forwarder in enumerate(network.dns.names.forwarders):
+        if forwarder.domain == domain and (beside_addresses or forwarder.address is None):
+            yield f"is about {domain}, which dns.forwarders[{i}] has too; {_KEEP_ONE}"
+
+
 def _address(network: Network, setting: Setting) -> Iterator[str]:
     domains, target = _domains(setting)
     names = network.dns.names
     for domain in domains:
-        for i, forwarder in enumerate(names.forwarders):
-            if forwarder.domain == domain:
-                yield f"is about {domain}, which dns.forwarders[{i}] has too; {_KEEP_ONE}"
+        yield from _forwarder_of(network, domain)
         for i, wildcard in enumerate(names.wildcards):
             if wildcard.name == domain and target == _EVERY_ADDRESS:
                 yield f"loses to dns.wildcards[{i}], which has an address for {domain}; {_KEEP_ONE}"
         for option, addresses in _given_addresses(network, domain):
-            ip = _ip(target)
+            ip = address_in(target)
             same_family = [one for one in addresses if ip is None or one.version == ip.version]
             if target and same_family and ip not in addresses:
                 yield (
@@ -87,8 +88,8 @@ def _cname(network: Network, setting: Setting) -> Iterator[str]:
 
 def _host_record(network: Network, setting: Setting) -> Iterator[str]:
     """Several addresses of a name are all answered, unless one is in the subnet of who asks (localise-queries)."""
-    own = [ip for field in setting.fields if (ip := _ip(field.strip("[]"))) is not None and ip.version == 4]
-    names = [field.lower() for field in setting.fields if _ip(field.strip("[]")) is None and not field.isdecimal()]
+    own = [ip for field in setting.fields if (ip := address_in(field)) is not None and ip.version == 4]
+    names = [field.lower() for field in setting.fields if address_in(field) is None and not field.isdecimal()]
     for name in names:
         yield from _alias_of(network, name)
         for option, addresses in _given_addresses(network, name):
@@ -150,10 +151,3 @@ def _given_addresses(network: Network, name: str) -> Iterator[tuple[str, list[Ad
         for i, guest in enumerate(hosts):
             if guest.ip is not None and guest.label.lower() == label and "." not in label:
                 yield f"{family}.dhcp.hosts[{i}]", [guest.ip]
-
-
-def _ip(text: str) -> Address | None:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None

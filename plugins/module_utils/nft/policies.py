@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .policy import ALLOW, DENY
+from .policy import ALLOW, DENY, LIMITED
 from .policy_sets import HOST, PolicySet, chain_names, policy_set, settings_of
 from .sets import Elements
 
@@ -20,7 +20,6 @@ Rules = Sequence[tuple[str, str]]
 
 _REFUSE = "counter reject with icmpx admin-prohibited"
 _LOG_RATE = "limit rate 10/second burst 20 packets"
-_MODES = ("nat", "routed", "isolated")
 # MLD reports are for snooping bridges; neighbour discovery finds the gateway.
 _ICMP = (
     ("icmp type echo-request return", "ping"),
@@ -56,7 +55,7 @@ def chain_rules(elements: Elements, spoofed: Rules, helpers: Rules) -> dict[str,
             *helpers,
             ("goto vn_pass", "into a network that the policy names"),
         ]
-        for mode in _MODES:
+        for mode in LIMITED:
             chains[f"vn_allowed_{mode}"] = [
                 ("oifname vmap @vn_to_guest", "to a guest"),
                 (f"goto vn_from_{mode}", "from a guest"),
@@ -79,7 +78,7 @@ def _of_network(elements: Elements, bridge: str, sets: Sequence[PolicySet]) -> d
     forwarding, host = chain_names(elements, bridge)
     if forwarding:
         mode = elements.get("vn_from_guest", {}).get((bridge,), "").rpartition("vn_from_")[2]
-        allowed = f"goto vn_allowed_{mode}" if mode in _MODES else "return"
+        allowed = f"goto vn_allowed_{mode}" if mode in LIMITED else "return"
         chains[forwarding] = [
             (f'oifname "{bridge}" return', "frames within the network (br_netfilter)"),
             *((f"{one.expression} @{one.name} {refuse}", "denied") for one in sets if one.kind == DENY),

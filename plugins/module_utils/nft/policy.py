@@ -28,7 +28,7 @@ WORDS: Mapping[str, Sequence[tuple[str, int]]] = {
 # ICMP stands for that of both families.
 NAMES = (*PROTOCOLS.values(), "icmp", "gre", "esp", "ah")
 # Modes in which our rules filter the packets of guests.
-_MODES = ("nat", "routed", "isolated")
+LIMITED = ("nat", "routed", "isolated")
 _RANGE = re.compile(r"(\d{1,5})-(\d{1,5})")
 
 
@@ -86,6 +86,12 @@ def subnet_in(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None
         return ipaddress.ip_network(without_zone(text))
     except ValueError:
         return None
+
+
+def ports_of(service: str) -> Sequence[tuple[str, str]]:
+    """Protocol and ports of a service, which is a word of WORDS or "tcp 9100"."""
+    protocol, _space, ports = service.partition(" ")
+    return [(protocol, ports)] if ports else [(one, str(port)) for one, port in WORDS[service]]
 
 
 def _read_host_services(options: Options, name: str) -> Sequence[str]:
@@ -178,6 +184,12 @@ class Policy(OptionTable):
         return tuple(self.to_host) != (ALL,)
 
     @property
+    def host_services(self) -> Sequence[str]:
+        """The services of the host that guests reach, each as a word of WORDS or "tcp 9100"; none where that is all."""
+        listed = () if not self.limits_host else self.to_host
+        return [word for one in listed for word in (("dns", "dhcp") if one == SERVICES else (one,))]
+
+    @property
     def limits_forwarding(self) -> bool:
         """Whether forwarded flows of guests are looked up."""
         return self.default == DENY or bool(self.allow or self.deny)
@@ -214,7 +226,7 @@ def read_policy(options: Options, name: str, mode: str) -> Policy:
     policy = read_all(Policy, options)
     if policy == NO_POLICY:
         return policy
-    if mode not in _MODES:
+    if mode not in LIMITED:
         raise InvalidOption(options.path, f"has no meaning in mode {mode}; leave it out, or use nat", options.owner)
     seen: dict[Entry, str] = {}
     for entry in (*policy.deny, *policy.allow):

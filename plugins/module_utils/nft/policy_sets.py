@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from ..core.ports import REDIRECTED_DHCP, REDIRECTED_DNS
 from ..core.protocols import PROTOCOLS, WITHOUT_PORTS, number_of
-from .policy import ALL, ALLOW, DENY, NO_POLICY, SERVICES, WORDS, Entry, Policy
+from .policy import ALL, ALLOW, DENY, NO_POLICY, WORDS, Entry, Policy, ports_of
 from .sets import Elements, Members
 
 HOST = "host"
@@ -27,6 +27,11 @@ _SET = re.compile(r"vn_(allow|deny|host)([46]?)_(s?o?d?p?n?)_([A-Za-z0-9_.-]{1,1
 _TYPES = {"s": "{address}", "o": "ifname", "d": "{address}", "p": "inet_proto", "n": "inet_service"}
 _EXPRESSIONS = {"s": "{ip} saddr", "o": "oifname", "d": "{ip} daddr", "p": "meta l4proto", "n": "th dport"}
 _NAMES = {**PROTOCOLS, **WITHOUT_PORTS}
+# Rules give packets of guests to these services other ports where another server holds the usual ones.
+_REDIRECTED = {
+    "dns": (("tcp", str(REDIRECTED_DNS)), ("udp", str(REDIRECTED_DNS))),
+    "dhcp": (("udp", str(REDIRECTED_DHCP)),),
+}
 
 # The first and the last value of each field: addresses, protocols and ports are numbers, interfaces are names.
 Interval = tuple[Any, Any]
@@ -57,7 +62,7 @@ class PolicySet(NamedTuple):
         address = f"ipv{self.family}_addr"
         types = " . ".join(_TYPES[one].format(address=address) for one in self.fields)
         interval = any(not _is_single(one, part) for key in keys for one, part in zip(self.fields, key[1:]))
-        return f"type {types}; {'flags interval; ' if interval else ''}counter"
+        return "; ".join([f"type {types}", *(["flags interval"] if interval else []), "counter"])
 
     def text(self, key: tuple[str, ...]) -> str:
         """An element in the syntax of nft: protocols as numbers, since a host need not know the names."""
@@ -68,7 +73,7 @@ class PolicySet(NamedTuple):
 
     def listed(self, parts: Sequence[str]) -> tuple[str, ...]:
         """The key of an element that nft lists."""
-        return (self.bridge, *(_text(one, _interval(one, part), self.family) for one, part in zip(self.fields, parts)))
+        return (self.bridge, *(_text(one, bounds_of(one, part), self.family) for one, part in zip(self.fields, parts)))
 
 
 def policy_set(name: str) -> PolicySet | None:
@@ -81,7 +86,7 @@ def _is_single(one: str, part: str) -> bool:
     return one == "o" or not ("-" in part or "/" in part)
 
 
-def _interval(one: str, part: str) -> Interval:
+def bounds_of(one: str, part: str) -> Interval:
     """The first and the last value of a part of an element; raises ValueError for a part that is not ours."""
     if one == "o":
         return part, part
@@ -158,7 +163,7 @@ def elements_of_policy(policy: Policy, bridge: str) -> dict[str, Members]:
         elements["vn_opened"] = {(bridge, other): "" for other in policy.opened}
     if policy.limits_host:
         elements["vn_policed_host"] = {(bridge,): f"jump {_chain(bridge, HOST, policy.log)}"}
-        boxes = [((number_of(protocol),) * 2, ports) for protocol, ports in _host_ports(policy)]
+        boxes = [(bounds_of("p", protocol), bounds_of("n", ports)) for protocol, ports in _host_ports(policy)]
         _add(elements, PolicySet(HOST, "", "pn", bridge), boxes)
     for kind, entries in ((ALLOW, policy.allow), (DENY, policy.deny)):
         by_fields: dict[PolicySet, list[Box]] = {}
@@ -188,22 +193,12 @@ def _boxes(entry: Entry) -> Iterator[tuple[str, str, Box]]:
     of_icmp = {"4": ("icmp",), "6": ("icmpv6",), "": ("icmp", "icmpv6")}[family]
     for protocol in of_icmp if entry.protocol == "icmp" else (entry.protocol,):
         parts["p"] = protocol
-        yield family, fields, tuple(_interval(one, parts[one]) for one in fields)
+        yield family, fields, tuple(bounds_of(one, parts[one]) for one in fields)
 
 
-def _host_ports(policy: Policy) -> Iterator[tuple[str, Interval]]:
-    words = [word for service in policy.to_host for word in (("dns", "dhcp") if service == SERVICES else (service,))]
-    for service in words:
-        protocol, _space, ports = service.partition(" ")
-        if ports:
-            yield protocol, _interval("n", ports)
-        for protocol, port in WORDS.get(service, ()):
-            yield protocol, (port, port)
-        # Rules give queries of guests these ports where another server holds the usual ones.
-        if service == "dns":
-            yield from (("tcp", (REDIRECTED_DNS,) * 2), ("udp", (REDIRECTED_DNS,) * 2))
-        if service == "dhcp":
-            yield "udp", (REDIRECTED_DHCP,) * 2
+def _host_ports(policy: Policy) -> Iterator[tuple[str, str]]:
+    for service in policy.host_services:
+        yield from (*ports_of(service), *_REDIRECTED.get(service, ()))
 
 
 def _chain(bridge: str, word: str, log: bool) -> str:
@@ -259,13 +254,9 @@ def entry_of(one: PolicySet, key: tuple[str, ...]) -> Entry:
 
 def _host_services(keys: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
     ports = {f"{protocol} {ports}" for _bridge, protocol, ports in keys}
-    redirected = {
-        "dns": {f"{protocol} {REDIRECTED_DNS}" for protocol in ("tcp", "udp")},
-        "dhcp": {f"udp {REDIRECTED_DHCP}"},
-    }
     words = []
-    for word, pairs in WORDS.items():
-        of_word = {f"{protocol} {port}" for protocol, port in pairs} | redirected.get(word, set())
+    for word in WORDS:
+        of_word = {f"{protocol} {port}" for protocol, port in (*ports_of(word), *_REDIRECTED.get(word, ()))}
         if of_word <= ports:
             words.append(word)
             ports -= of_word

@@ -18,14 +18,11 @@ from ..core.options import Options
 from .elements import CONNECTION_RATE, MODES, MOST_CONNECTIONS, Rules, forward_order
 from .helpers import read_helpers
 from .nat import collapsed, read_nat
-from .policy import check_sources, read_policy
+from .policy import LIMITED, check_sources, read_policy
 from .port_forwards import check_claims, check_targets, read_forwards
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,49}")
 NAME_WORDS = "a name of 1 to 50 letters, digits, '_', '.' and '-' that starts with a letter or digit"
-
-# Modes in which our rules filter the packets of guests.
-LIMITED = ("nat", "routed", "isolated")
 
 
 # Zone.check_name() of firewalld (core/io/zone.py); it allows 17 characters.

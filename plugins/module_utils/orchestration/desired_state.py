@@ -19,7 +19,7 @@ from ..kernel.links import OPENVSWITCH
 from ..libvirt.managed import LIBVIRT
 from ..libvirt.options import NEVER
 from ..network.model import Network
-from ..network.policies import opened_networks, resolved_policy, without_missing
+from ..network.policies import forwards_ipv4, opened_networks, resolved_policy, without_missing
 from ..nft.policy import NO_POLICY
 
 LINUX = "linux"
@@ -112,8 +112,7 @@ def _bridge(network: Network, opened: Collection[str]) -> Spec:
         "routes": [route.as_options() for route in network.routes],
         "isolate_guests": network.isolate_guests,
         "port_security": network.port_security.of_bridge.as_options(),
-        # Answers of guests that a policy lets others reach are forwarded too.
-        "forwarding": network.forwards_ipv4 or (network.name in opened and network.ipv4.address is not None),
+        "forwarding": forwards_ipv4(network, opened),
         "bandwidth": network.bandwidth.as_options(),
         "state": "present",
     }

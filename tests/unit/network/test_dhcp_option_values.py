@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
-from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.network.combinations import refuse_without_effect
-from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
+from tools.refusals import error_of_network
 
 SUBNET = "192.168.30.1/24"
 RANGE = {"start": "192.168.30.9", "end": "192.168.30.99"}
@@ -21,12 +19,7 @@ def refused(options: dict[Any, Any], family: str = "ipv4", **dhcp: Any) -> str:
     """The error, '' for options that are accepted."""
     address = SUBNET if family == "ipv4" else "fd00:30::1/64"
     group = {"address": address, "dhcp": {"enabled": True, "options": options, **dhcp}}
-    network = read_network(Options({"name": "lab", family: group}, "networks[2]"), "host")
-    try:
-        refuse_without_effect(network)
-    except InvalidOption as error:
-        return str(error)
-    return ""
+    return error_of_network("networks[2]", **{family: group})
 
 
 @pytest.mark.parametrize(

@@ -8,22 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
-from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
-from ansible_collections.virtnet.linux.plugins.module_utils.network.combinations import refuse_without_effect
-from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
+from tools.refusals import error_of_network
 
 CORP = {"domain": "corp.test", "address": "203.0.113.53"}
 
 
 def refused(dns: dict[str, Any]) -> str:
     """The error, '' for options that are accepted."""
-    network = read_network(Options({"name": "lab", "dns": dns}, "networks[2]"), "host")
-    try:
-        refuse_without_effect(network)
-    except InvalidOption as error:
-        return str(error)
-    return ""
+    return error_of_network("networks[2]", dns=dns)
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,11 @@ PROXIED = {
     "uplink": "eth0",
     "ipv6": {"address": "2001:db8:1:2:f::1/80", "ra": False, "ndp_proxy": True},
 }
+UPLINK_BRIDGE = {
+    "mode": "open",
+    "ipv4": {"address": "none"},
+    "bridge": {"ports": ["eth0"], "enslave_uplink": True},
+}
 UUID = "7b0cbfb2-6a3e-4d4c-9d57-3c1f5c9a6e01"
 
 
@@ -554,6 +559,22 @@ def host(**options: Any) -> dict[str, Any]:
             "is for Linux bridges",
         ),
         ({"bridge": {**OVS, "hairpin": True}}, "networks[2].bridge.hairpin", "is for Linux bridges"),
+        ({"port_security": "gatway"}, "networks[2].port_security.level", "did you mean 'gateway'?"),
+        ({"port_security": {"levl": "off"}}, "networks[2].port_security.levl", "did you mean 'level'?"),
+        ({"port_security": "gateway", "bridge": OVS}, "networks[2].port_security", "is for Linux bridges"),
+        (
+            {**UPLINK_BRIDGE, "port_security": "gateway"},
+            "networks[2].port_security",
+            "whose gateway is a router outside",
+        ),
+        ({"port_security": {"trusted_hosts": ["web"]}}, "networks[2].port_security.trusted_hosts[0]", "no static host"),
+        ({"port_security": {"trusted_hosts": [""]}}, "networks[2].port_security.trusted_hosts[0]", "no static host"),
+        ({"port_security": {"trusted_hosts": ["52:54"]}}, "networks[2].port_security.trusted_hosts[0]", "MAC address"),
+        (
+            {"port_security": {"trusted_ports": ["tap*"]}},
+            "networks[2].port_security.trusted_ports[0]",
+            "interface name",
+        ),
         ({"isolate_guests": True, "bridge": {"hairpin": True}}, "networks[2].bridge.hairpin", "leave one of them out"),
         ({"bridge": {**OVS, "fdb_max_learned": 9}}, "networks[2].bridge.fdb_max_learned", "use 0, or 10 or more"),
         ({"isolate_guests": "perhaps"}, "networks[2].isolate_guests", "neither true nor false"),
@@ -756,3 +777,24 @@ def test_an_empty_list_of_ranges_is_for_static_hosts_alone() -> None:
 )
 def test_an_empty_list_of_ranges_needs_addresses_that_are_known(options: dict[str, Any], problem: str) -> None:
     assert problem in refused(**options)
+
+
+@pytest.mark.parametrize("trusted", [["web"], ["52-54-00-00-00-05", "web"]])
+def test_a_trusted_host_is_known_by_all_its_mac_addresses(trusted: list[str]) -> None:
+    unnamed = {"mac": "52:54:00:00:00:09", "ip": "192.168.30.9"}
+    web = {"name": "web", "mac": ["52:54:00:00:00:05", "52:54:00:00:00:06"], "ip": "192.168.30.5"}
+    security = {"level": "gateway", "trusted_hosts": trusted}
+    dhcp = {"hosts": [unnamed, web]}
+    network = read(name="lab", ipv4={"address": "192.168.30.1/24", "dhcp": dhcp}, port_security=security)
+    assert network.port_security.of_bridge.trusted_macs == ("52:54:00:00:00:05", "52:54:00:00:00:06")
+
+
+def test_a_static_host_without_a_mac_address_cannot_be_trusted() -> None:
+    dhcp = {"hosts": [{"name": "web", "ip": "192.168.30.5"}]}
+    error = refused(ipv4={"address": "192.168.30.1/24", "dhcp": dhcp}, port_security={"trusted_hosts": ["web"]})
+    assert "networks[2].port_security.trusted_hosts[0]: 'web' has no mac, by which its frames are known" in error
+
+
+@pytest.mark.parametrize(("given", "level"), [("gateway", "gateway"), ("off", "off"), (False, "off"), ({}, "off")])
+def test_port_security_may_be_a_level(given: Any, level: str) -> None:
+    assert read(name="lab", port_security=given).port_security.level == level

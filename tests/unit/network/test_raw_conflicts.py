@@ -8,11 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.virtnet.linux.plugins.module_utils.core.errors import InvalidOption
-from ansible_collections.virtnet.linux.plugins.module_utils.core.options import Options
 from ansible_collections.virtnet.linux.plugins.module_utils.dhcp.option_codes import option_code
-from ansible_collections.virtnet.linux.plugins.module_utils.network.combinations import refuse_without_effect
-from ansible_collections.virtnet.linux.plugins.module_utils.network.model import read_network
+from tools.refusals import error_of_network
 
 MAC = "52:54:00:00:00:01"
 DOMAIN = {"domain": "virt.test"}
@@ -27,13 +24,8 @@ def refused(line: str, dns: Any = None, dhcp: Any = None, **options: Any) -> str
     """The error of a line that is the third one of its network, '' if it is accepted."""
     lines = ["log-debug", "no-ping", line]
     ipv4 = {"address": "192.168.30.1/24", "dhcp": dhcp or {}}
-    given = {"name": "lab", "ipv4": ipv4, "dns": dns or DOMAIN, "dnsmasq": {"options": lines}, **options}
-    network = read_network(Options(given, "networks[1]"), "host")
-    try:
-        refuse_without_effect(network)
-    except InvalidOption as error:
-        return str(error)
-    return ""
+    given = {"ipv4": ipv4, "dns": dns or DOMAIN, "dnsmasq": {"options": lines}, **options}
+    return error_of_network("networks[1]", **given)
 
 
 @pytest.mark.parametrize(
