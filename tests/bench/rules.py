@@ -15,7 +15,7 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,41 @@ class Bench:
         network = {"name": "a", "bridge": "br-a", "subnets": ["192.168.30.0/24"], "connection_rate": 1_000_000}
         self.testbed.task("nft", [network, *other_networks])
 
+    def policies(self, count: int) -> None:
+        """So many networks with a policy each, and as many rules in that of the guest: the last lets it pass."""
+        others = [{"to": f"198.51.{i // 250}.{i % 250}", "protocol": "udp", "port": 9000 + i} for i in range(1, count)]
+        network = {
+            "name": "a",
+            "bridge": "br-a",
+            "subnets": ["192.168.30.0/24"],
+            "policy": {"default": "deny", "allow": [*others, {"to": OUTSIDE}]},
+        }
+        other_networks = [
+            {
+                "name": f"n{i}",
+                "bridge": f"vn-n{i}",
+                "subnets": [f"10.{i // 250}.{i % 250}.0/24"],
+                "policy": {"default": "deny", "allow": [{"network": "a", "protocol": "tcp", "port": 443}]},
+            }
+            for i in range(1, count)
+        ]
+        self.testbed.task("nft", [network, *other_networks])
+
+    def secure(self, level: str) -> None:
+        """Port security of the guest's bridge."""
+        bridge = {"name": "br-a", "addresses": ["192.168.30.1/24"], "port_security": {"level": level}}
+        self.testbed.task("bridge", [bridge])
+
+    def port_security(self) -> None:
+        """The rules of one network, and port security."""
+        self.ours(1)
+        self.secure("gateway")
+
+    def reset(self) -> None:
+        """Plain forwarding."""
+        self.secure("off")
+        self.testbed.host.run("nft", "flush", "ruleset")
+
     def load(self, text: str) -> None:
         self.testbed.host.run("nft", "-f", "-", stdin=text)
 
@@ -158,10 +193,13 @@ def packets(bench: Bench) -> list[Row]:
     for count in COUNTS:
         layouts[f"libvirt, {count}"] = lambda count=count: bench.load(libvirt(count))  # type: ignore[misc]
         layouts[f"ours, {count}"] = lambda count=count: bench.ours(count)  # type: ignore[misc]
+    for count in COUNTS:
+        layouts[f"ours with policies, {count}"] = lambda count=count: bench.policies(count)  # type: ignore[misc]
+    layouts["ours with port security, 1"] = bench.port_security
     results: dict[tuple[str, str], list[float]] = {}
     for _round in range(ROUNDS):
         for name, load in layouts.items():
-            bench.testbed.host.run("nft", "flush", "ruleset")
+            bench.reset()
             load()
             for kind in ("established", "new"):
                 results.setdefault((name, kind), []).append(bench.cost(kind))
@@ -210,21 +248,25 @@ def times(testbed: NamespaceTestbed) -> list[Row]:
     return results
 
 
-def measure() -> dict[str, list[Row]]:
-    """All three measurements, with the figures of each round."""
+MEASUREMENTS = ("times", "packets", "forwards")
+
+
+def measure(names: Collection[str] = MEASUREMENTS) -> dict[str, list[Row]]:
+    """The measurements with the figures of each round."""
     with tempfile.TemporaryDirectory() as folder:
         testbed = NamespaceTestbed(Path(folder))
         try:
-            results = {"times": times(testbed)}
+            results = {"times": times(testbed)} if "times" in names else {}
             bench = Bench(testbed)
-            return {**results, "packets": packets(bench), "forwards": forwards(bench)}
+            of_packets = {"packets": packets, "forwards": forwards}
+            return {**results, **{name: run(bench) for name, run in of_packets.items() if name in names}}
         finally:
             testbed.close()
 
 
 def main() -> None:
-    """Print medians."""
-    for name, rows in measure().items():
+    """Print medians of all measurements, or of those that the arguments name."""
+    for name, rows in measure(sys.argv[1:] or MEASUREMENTS).items():
         print(f"\n{name}")
         for row in rows:
             print("  " + ", ".join(f"{key}: {shown(value)}" for key, value in row.items()))

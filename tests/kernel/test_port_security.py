@@ -186,6 +186,25 @@ def test_the_guard_checks_ports_that_are_plugged_in_and_forgets_those_that_leave
     wait_until(lambda: "All is well" in testbed.command("check", check=False))
 
 
+def test_a_port_that_nft_refused_for_a_moment_is_checked_nevertheless(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing = tmp_path / "bin" / "nft"
+    refusing.parent.mkdir()
+    monkeypatch.setenv("PATH", str(refusing.parent), prepend=":")
+    (tmp_path / "host").mkdir()
+    with new_testbed(tmp_path / "host") as testbed:
+        testbed.run_playbook(SECURED)
+        testbed.start_guard()
+        wait_until(testbed.has_nothing_scheduled)
+        refusing.write_text("#!/bin/sh\necho busy >&2\nexit 1\n")
+        refusing.chmod(0o755)
+        _guests(testbed)
+        wait_until(lambda: "Cannot change whose frames are checked" in testbed.journal)
+        refusing.unlink()
+        wait_until(lambda: len(_checked(testbed)) == 2)
+
+
 @pytest.mark.parametrize(
     "fault",
     [

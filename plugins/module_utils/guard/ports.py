@@ -51,10 +51,14 @@ def process_detached(view: View, paths: Paths) -> None:
                 view.forget_port(port)
 
 
-def set_flags_of_new_ports(view: View, paths: Paths, journal: Journal) -> None:
-    """Set the flags of guests' ports that were plugged into a bridge: isolation, or hairpin mode."""
+def set_flags_of_new_ports(view: View, paths: Paths, journal: Journal) -> frozenset[str]:
+    """Set the flags of guests' ports that were plugged into a bridge: isolation, or hairpin mode.
+
+    Returns the parts to repair, since a flag could not be set.
+    """
+    failed = frozenset[str]()
     if not view.without_flags:
-        return
+        return failed
     with contextlib.suppress(Locked), lock(paths.runtime, 0):
         ports, view.without_flags = view.without_flags, {}
         for port, bridge in sorted(ports.items()):
@@ -71,12 +75,17 @@ def set_flags_of_new_ports(view: View, paths: Paths, journal: Journal) -> None:
                 flag = "set the hairpin mode of" if view.bridges[bridge].hairpin else "isolate"
                 line = f"Cannot {flag} {link.name} on {bridge}: {error}."
                 journal.log_if_changed(f"flag of {port}", line)
+                failed |= view.part_of(bridge)
+    return failed
 
 
-def check_frames_of_new_ports(view: View, paths: Paths, journal: Journal) -> None:
-    """Lead frames of guests' new ports to the filter of their bridge, and forget ports that have left it."""
+def check_frames_of_new_ports(view: View, paths: Paths, journal: Journal) -> frozenset[str]:
+    """Lead frames of guests' new ports to the filter of their bridge, and forget ports that have left it.
+
+    Returns the parts to repair, since nft refused the change.
+    """
     if not view.unfiltered:
-        return
+        return frozenset()
     with contextlib.suppress(Locked), lock(paths.runtime, 0):
         new, view.unchecked = view.unchecked, {}
         stale, view.stale = view.stale, set()
@@ -88,9 +97,11 @@ def check_frames_of_new_ports(view: View, paths: Paths, journal: Journal) -> Non
         except VirtnetError as error:
             ports = ", ".join(sorted({*new, *(port for port, _bridge in stale)}))
             journal.log_if_changed("frames", f"Cannot change whose frames are checked ({ports}): {error}.")
-            return
+            bridges = {*new.values(), *(bridge for _port, bridge in stale)} & view.bridges.keys()
+            return frozenset[str]().union(*map(view.part_of, bridges))
         for port, bridge in sorted(checked.items()):
             journal.log(f"The frames of {port} on {bridge} are checked.")
+    return frozenset()
 
 
 def report_lost_macvtaps(view: View, paths: Paths, journal: Journal) -> None:
