@@ -116,6 +116,21 @@ def test_queues_and_policers_concern_only_networks_with_a_bandwidth() -> None:
     assert view().handle(RulesEvent("virtnet")) == {"rules"}
 
 
+def test_the_host_forwards_answers_of_an_isolated_network_that_a_policy_opens() -> None:
+    isolated, opening = (
+        read_network(Options({"ipv4": {"address": f"192.168.{number}.1/24"}, **options}), "host")
+        for number, options in (
+            (30, {"name": "lab", "mode": "isolated"}),
+            (31, {"name": "web", "policy": {"allow": [{"network": "lab"}]}}),
+        )
+    )
+    links = {"vn-lab": Link("vn-lab", BRIDGE, "bridge", MAC, 1500, True)}
+    event = ForwardingEvent(socket.AF_INET, False, BRIDGE)
+    for others, parts in (({}, frozenset()), ({"web": opening}, {"bridges"})):
+        host = HostState({"lab": isolated, **others}, [isolated], {}, links)
+        assert replace(View.of(host, {}), needs_forwarding=True).handle(event) == parts
+
+
 def test_messages_on_queues_and_lost_routes_are_parsed() -> None:
     queue = struct.pack("=IHHII", 36, 37, 0, 0, 0) + struct.pack("=BxHiIII", 0, 0, BRIDGE, 0, 0, 0)
     assert list(events.parse(queue)) == [TrafficControlEvent(BRIDGE)]
